@@ -176,7 +176,7 @@ function storedJobs(
   return { stored: { ...{ store, modules }, cache: files, scratch: join(cache, 'machines') } }
 }
 
-/** As the XDG base directory specification has it. */
+/** Returns the default cache, by the XDG base directory specification. */
 function defaultCache(): string {
   return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'retrap', 'fleet')
 }

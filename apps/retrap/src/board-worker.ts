@@ -3,7 +3,7 @@ import type { SharedDeviceMemory } from '@retrap/device-hosting'
 import type { BoardDescription } from '@retrap/machine'
 import type { ArmBoardDescription } from '@retrap/machine/arm'
 
-// The program of the Worker of `--devices worker`. Of two boards it loads one.
+// The program of the Worker of `--devices worker`, which loads the code of one board.
 const { memory, data } = workerData as {
   readonly memory: SharedDeviceMemory
   readonly data: BoardDescription | ArmBoardDescription

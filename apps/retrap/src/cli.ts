@@ -276,7 +276,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     const code = await goOn(line, {})
     if (code !== ExitCode.PowerOff) report(code)
   })
-  // The process's own program runs it, which loads no more than it needs.
+  // Run by the process's own program, which loads as little as possible.
   addExec(program, async () => {
     throw usage('exec comes first: retrap exec -- PROGRAM')
   })

@@ -8,6 +8,6 @@ const { memory, data } = workerData as {
   readonly memory: SharedDeviceMemory
   readonly data: { readonly controllers: ControllerDescription; readonly guest?: GuestMemoryHandles }
 }
-// Loaded as the board's program loads it: a bundler would make the module a part of this program, which would run there as well.
+// Imported dynamically: a bundler would otherwise merge the module into this program, and run it there.
 const { serveControllers } = await import('@retrap/machine')
 await serveControllers(memory, data.controllers, guestMemoryOptions(data.guest))

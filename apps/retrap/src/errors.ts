@@ -13,7 +13,7 @@ export class CliError extends Error {
   readonly code: CliErrorCode
 
   constructor(code: CliErrorCode, message: string) {
-    // A command line may be wrong in several ways, each on a line of its own; these quote what was typed.
+    // A command line may have several mistakes, one a line; each quotes the typed text.
     super(code === 'ERR_USAGE' ? printable(message) : plainLine(message))
     this.name = 'CliError'
     this.code = code
@@ -49,7 +49,7 @@ export function troubleWith(error: unknown, wanted: 'read' | 'write' = 'read'): 
   return trouble ?? (error instanceof Error ? error.message : String(error))
 }
 
-/** Text without the names and passwords of the URLs in it: a message quotes what the user has typed. */
+/** Removes names and passwords from URLs in a text, because messages quote the user's input. */
 export function withoutPasswords(text: string): string {
   return text.replaceAll(/\b(https?:\/\/)[^\s/?#]*@/gi, '$1')
 }

@@ -14,13 +14,13 @@ export const ExitCode = {
   InternalError: 70,
   /** A file or a download could not be used. */
   Input: 74,
-  /** A vCPU shut down: a fault arose while it delivered a double fault. */
+  /** A vCPU shut down after a fault during the delivery of a double fault. */
   TripleFault: 86,
   /** The guest reported a crash to Xen, or one of its watchdogs expired. */
   GuestCrash: 88,
   /** With `--command`: the guest's kernel has panicked. */
   GuestPanic: 90,
-  /** The time that `--timeout` allows has passed (as timeout(1) says it). */
+  /** The time limit of `--timeout` has passed (like timeout(1)). */
   Timeout: 124,
   /** Ended by SIGINT, SIGTERM or SIGHUP: 128 and the signal's number (as shells say it). */
   signal: (number: number): number => 128 + number,

@@ -9,7 +9,7 @@ export interface ListingOutput {
   once(event: 'drain', listener: () => void): unknown
 }
 
-/** Text as a terminal may have it. Ends of lines stay. */
+/** Escapes control characters for a terminal, and keeps line ends. */
 const plain = <T>(data: T): T | string =>
   typeof data === 'string' ? data.split('\r\n').map(printable).join('\r\n') : data
 
@@ -55,7 +55,7 @@ export async function printText(pieces: Iterable<string | Uint8Array>, output: L
   await printer.end()
 }
 
-/** Prints what a command says while it works. An output that fails does not stop the work: `end` reports it. */
+/** Prints a command's messages. A failed output does not stop the work: `end` reports it. */
 export class Printer {
   readonly #output: ListingOutput
   #failure: Error | undefined

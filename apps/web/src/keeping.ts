@@ -5,20 +5,20 @@ import { useEffect, useRef } from 'preact/hooks'
 import { dropMachine, keepMachine, lastingOptions, keptLock } from './saved-machines.ts'
 import type { Chosen } from './settings.ts'
 
-/** Between two looks whether there is something new to save. */
+/** Interval between two checks for new data to save. */
 const KEEP_MS = 60_000
 /** The user's first keys come before the save at the prompt. */
 const PROMPT_MS = 500
 
 /** The timer and the place that keep a machine. */
 interface Keeping {
-  /** The user has ended the machine: there is nothing to offer. */
+  /** Called when the user has ended the machine: forgets its saved state. */
   forget(): Promise<void>
   /** Called when the guest shows its first prompt. */
   readonly prompted: () => void
 }
 
-/** Whether a machine can be saved, and go on in another page. */
+/** Whether a machine can be saved and resumed in another page. */
 const canKeep = (chosen: Chosen): boolean =>
   lastingOptions(chosen) !== null && chosen.options.drives?.some(({ keep }) => keep !== undefined) !== true
 

@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks'
 import { download, sizeOf } from './files.ts'
 import { keptNameOf } from './settings.ts'
 
-/** The name by which a machine finds what is in a file: exports are called by it, and end in `.qcow2`. */
+/** Returns the name of a kept disk for a file: exports have this name, and end in `.qcow2`. */
 const nameOfFile = (file: File): string => keptNameOf(file.name.replace(/\.qcow2$/i, ''))
 
 interface KeptDisksPanelProps {
@@ -68,7 +68,7 @@ export function KeptDisksPanel({ all, list }: KeptDisksPanelProps) {
           type="file"
           onChange={(event) => {
             const file = event.currentTarget.files?.[0]
-            // The same file may be chosen again.
+            // Reset, so that the same file can be chosen again.
             event.currentTarget.value = ''
             if (file !== undefined) setBrought({ file, name: nameOfFile(file) })
           }}

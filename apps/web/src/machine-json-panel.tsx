@@ -23,7 +23,7 @@ export async function bringMachine(
   }
 }
 
-/** The form's machine as the file of `retrap run machine.json`, which is loaded when somebody looks, or brings one. */
+/** The form's machine as a file for `retrap run machine.json`, loaded on demand. */
 export function MachineJsonPanel(props: MachineJsonProps) {
   const { brought, bring } = props
   const [isOpen, setOpen] = useState(false)

@@ -1,4 +1,4 @@
-// A machine as the file that `retrap run machine.json` takes, as far as a page has its options. Loaded when it is used.
+// Converts a machine to a file for `retrap run machine.json`, and back, as far as a page has its options. Loaded on demand.
 import {
   BOARDS,
   type ChosenImage,

@@ -42,7 +42,7 @@ function takeWorker(): Worker | null {
   return worker
 }
 
-/** A machine's activity, as the page has it. */
+/** A machine's activity, for the page. */
 export type PageState = MachineState | 'loading' | 'failed'
 
 /** The trouble, until its cause is gone, or the user has read it. */
@@ -67,13 +67,13 @@ export interface MachineLife {
   readonly dismiss: () => void
   /** Clears the alert whose text begins with `start`. */
   readonly settle: (start: string) => void
-  /** Runs an action, and shows what goes wrong. */
+  /** Runs an action, and shows its error. */
   readonly attempt: (action: () => Promise<unknown>) => void
-  /** Switches the machine on, or lets it go on. */
+  /** Switches the machine on, or resumes it. */
   readonly run: () => void
 }
 
-/** How the warning begins that nobody takes keys. */
+/** Beginning of the warning that the past takes no keys. */
 const OF_PAST = 'This is the past'
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -223,7 +223,7 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
 
 type InstrumentParts = typeof instrument
 
-/** A machine's start is not to wait for its instrument: that comes shortly after the first prompt, or so long after it was made. */
+/** Delays after the first prompt, and after creation, for loading the instrument without delaying the machine's start. */
 const [AFTER_PROMPT_MS, INSTRUMENT_MS] = [200, 1500]
 
 /** The debugger's bar and time line, of a machine that can be recorded. */

@@ -17,7 +17,7 @@ function App() {
   }, [])
   const close = (): void => {
     choose(null)
-    // The page goes back to its own entry of the browser's history: a page that is loaded anew there is the start page as well.
+    // The page returns to its own history entry, so that a reload there shows the start page, too.
     const leave = (): void => history.replaceState(null, '', location.pathname)
     if (openedBy(location.href) !== null) addEventListener('popstate', leave, { once: true })
   }

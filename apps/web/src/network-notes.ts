@@ -1,4 +1,4 @@
-// Sentences that a page loads when somebody has chosen a network.
+// Sentences about networks, loaded when the user has chosen one.
 import type { NetworkKind } from './settings.ts'
 
 /** A remark on each kind. */

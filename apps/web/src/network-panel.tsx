@@ -5,7 +5,7 @@ import { NETWORK_NOTES } from './network-notes.ts'
 import { isRelay, NETWORK_NAMES, type NetworkKind } from './settings.ts'
 import type { PanelProps } from './tabs.tsx'
 
-/** Where the cable of the machine's network card leads; it can be plugged in elsewhere while the machine runs. */
+/** The network of the machine's card, which can be changed while the machine runs. */
 export function NetworkPanel({ machine, chosen, plugged, attempt }: PanelProps) {
   const network = chosen.options.network!
   const [kind, setKind] = useState<NetworkKind>(network.kind)

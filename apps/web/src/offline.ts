@@ -28,7 +28,7 @@ export async function keepSite(): Promise<void> {
   const touched = (): void => void (isTouched = true)
   for (const type of ['pointerdown', 'keydown', 'click', 'drop']) addEventListener(type, touched, { once: true })
   try {
-    // The page's own files come first. WebKit does not tell when it is idle.
+    // The page's own files are fetched first. WebKit has no idle callback.
     if (crossOriginIsolated)
       await new Promise((resolve) => {
         if ('requestIdleCallback' in globalThis) requestIdleCallback(resolve, { timeout: 5000 })

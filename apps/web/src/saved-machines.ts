@@ -194,7 +194,7 @@ async function dropLeft(): Promise<void> {
   for (const { id, kept } of await savedMachines()) if (known.has(kept) && !stay.has(id)) await dropMachine(id)
 }
 
-/** A machine that goes on from a saved one. @throws Error where it is gone, or needs files of the user's */
+/** Returns a machine that resumes a saved one. @throws Error if it was deleted, or needs the user's files */
 export async function goOnFrom(id: string): Promise<Chosen> {
   const about = (await savedMachines()).find((one) => one.id === id)
   if (about === undefined) throw new Error(GONE)

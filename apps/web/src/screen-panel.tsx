@@ -2,7 +2,7 @@ import type { Machine } from '@retrap/web'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { download } from './files.ts'
 
-/** The machine's screen, as large as whole pixels fit; it is not there while the display is off. */
+/** The machine's screen, as large as whole pixels fit; hidden while the display is off. */
 export function ScreenPanel({ machine }: { machine: Machine }) {
   const canvas = useRef<HTMLCanvasElement>(null)
   const panel = useRef<HTMLDivElement>(null)
@@ -48,7 +48,7 @@ export function ScreenPanel({ machine }: { machine: Machine }) {
   )
 }
 
-/** Saves what the screen shows, pixel by pixel. */
+/** Saves the screen's picture, pixel by pixel. */
 function savePicture(canvas: HTMLCanvasElement): void {
   const time = new Date().toISOString().slice(0, 19).replaceAll(':', '-')
   canvas.toBlob((picture) => {

@@ -86,7 +86,7 @@ export function SerialPanel({ machine, prompted, over }: SerialPanelProps) {
     const stop = machine.on('serial', () => {
       if (!isPrompted) terminal.write('', () => !isPrompted && isAtPrompt(terminal) && prompt())
     })
-    // The machine goes on from a snapshot at its prompt.
+    // A machine resumed from a snapshot is at its prompt already.
     if (machine.console !== null) prompt()
     return () => {
       stop()

@@ -4,9 +4,9 @@ import type { DriveOptions, MachineOptions, NetworkOptions } from '@retrap/web'
 export interface Chosen {
   readonly title: string
   readonly options: MachineOptions
-  /** The saved machine that it goes on from. */
+  /** Identifier of the saved machine that it resumes. */
   readonly from?: string | null | undefined
-  /** Names a machine whose page was left, and that goes on. */
+  /** Identifier of an automatically saved machine that resumes. */
   readonly kept?: string | undefined
 }
 
@@ -166,7 +166,7 @@ function networkOptions({ network, relay }: Settings): NetworkOptions | undefine
 /** Of a name this many bytes are kept: file systems have names of 255 bytes, and there is more to come. */
 const MOST_NAME_BYTES = 180
 
-/** The name of what is written to a disk whose image has this name: letters and digits of any script, points and hyphens. */
+/** Returns the name of a kept disk for an image of this name: letters and digits of any script, points and hyphens. */
 export function keptNameOf(name: string): string {
   const plain = name
     .normalize('NFC')
@@ -177,7 +177,7 @@ export function keptNameOf(name: string): string {
   return characters.join('') || 'disk'
 }
 
-/** The name of what is written to a disk. @param taken - names of the machine's other disks; takes it up */
+/** Returns a free name for a kept disk, and reserves it. @param taken - names of the machine's other disks */
 function keptName(source: File | string, taken: Set<string>): string {
   const last = typeof source === 'string' ? source.replace(/[?#].*$/, '').replace(/^.*\//, '') : source.name
   const name = keptNameOf(last)

@@ -71,7 +71,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
     if ('brought' in found) setBrought(found.brought)
     else change(found.settings)
   }
-  /** Takes files: those of a machine's file, or images. */
+  /** Adds files: a machine file with its files, or images. */
   const add = async (files: readonly File[]): Promise<void> => {
     const machine = files.find(({ name }) => /\.json$/i.test(name))
     if (machine !== undefined) return bring(await machine.text(), files)
@@ -245,7 +245,7 @@ function Images({ settings: { images }, change, add }: ImagesProps) {
             multiple
             onChange={(event) => {
               const files = [...(event.currentTarget.files ?? [])]
-              // The same files may be chosen again.
+              // Reset, so that the same files can be chosen again.
               event.currentTarget.value = ''
               void add(files)
             }}

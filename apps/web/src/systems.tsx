@@ -14,7 +14,7 @@ import { type Chosen, recordingHash } from './settings.ts'
 import { prepareArm } from './machine-life.ts'
 import { startedIn, timeStart } from './start-time.ts'
 
-/** A system, or a recording, that lies beside the site, as its list has it. */
+/** A system or a recording beside the site, as in its list. */
 interface OfferedSystem extends Chosen {
   readonly description: string
   /** Bytes of the snapshot that it resumes. Only a part is loaded before the prompt. */
@@ -72,10 +72,10 @@ export function Recordings({ offered, start }: Pick<SystemsProps, 'offered' | 's
   )
 }
 
-/** Whether this page has opened it: who closes it is at the start page. */
+/** Whether this page has opened a machine at once already: after closing it the user sees the start page. */
 let hasOpened = false
 
-/** A machine that is opened at once waits so long for the page to be isolated. */
+/** Time that a machine opened at once waits for the page to be isolated. */
 const STAYS_MS = 5000
 
 /** Bytes of the embedded guest. */
@@ -92,7 +92,7 @@ interface SystemsProps {
 /** Systems that start by one click: those of the site's server, our own, and machines of the user's. */
 export function Systems({ start, offered, failed, embedded }: SystemsProps) {
   const systems = offered?.filter((one) => !isRecording(one))
-  /** Not where somebody has asked for something else. */
+  /** Not if the address asks for another machine. */
   const [mayOpen] = useState(location.hash === '')
   const [saved, setSaved] = useState<readonly SavedMachine[]>([])
   const [left, setLeft] = useState<readonly SavedMachine[]>([])

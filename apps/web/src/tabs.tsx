@@ -13,11 +13,11 @@ export interface PanelProps {
   /** Whether the panel is seen: it need not look at the machine otherwise. */
   readonly isShown: boolean
   readonly impairments: Impairments
-  /** The cable of the network card leads elsewhere now. */
+  /** Called when the cable of the network card was connected elsewhere. */
   readonly plugged: (network: NetworkOptions) => void
   /** Clears the alert whose text begins with `start`. */
   readonly settle: (start: string) => void
-  /** Runs an action, and shows what goes wrong. */
+  /** Runs an action, and shows its error. */
   readonly attempt: (action: () => Promise<unknown>) => void
 }
 

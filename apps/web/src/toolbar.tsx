@@ -14,7 +14,7 @@ const ICONS = {
 } as const
 type IconName = keyof typeof ICONS
 
-/** A small drawing, beside a word that says the same. */
+/** A small drawing, beside a word with the same meaning. */
 export function Icon({ name }: { name: IconName }) {
   return (
     <svg class="icon" viewBox="0 0 16 16" aria-hidden="true">

@@ -1,7 +1,7 @@
 import type { Machine } from '@retrap/web'
 import { useEffect, useRef, useState } from 'preact/hooks'
 
-/** Whether a machine is heard, and the switch for it. */
+/** Whether a machine's sound is played, and a function that switches it. */
 export interface SoundSwitch {
   readonly isOn: boolean
   readonly turn: (on: boolean) => Promise<void>

@@ -167,7 +167,7 @@ export class ArmCpu {
     this.#u32[S.S_WAITING >>> 2] = S.WAIT_INTERRUPT
   }
 
-  /** Accesses that generated code could not finish by itself: TLB misses, and those in two pages. */
+  /** Number of accesses that generated code could not finish: TLB misses, and page-crossing ones. */
   get slowAccesses(): number {
     return this.#u32[S.S_SLOW_ACCESSES >>> 2]!
   }
@@ -191,7 +191,7 @@ export class ArmCpu {
     this.#watched.set(watch)
   }
 
-  /** Drops what is known of translations: the host's have changed. */
+  /** Drops cached translations, after a change of the host's. */
   flushTlb(): void {
     this.#tlb.flush(true)
   }

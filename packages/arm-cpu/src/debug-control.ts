@@ -50,7 +50,7 @@ export class ArmDebugControl extends PointControl {
     slot.hooks = hooks
   }
 
-  /** Why the processor has stopped; undefined when it has not, or goes on. */
+  /** Why the processor has stopped; undefined if it runs. */
   get stop(): ArmDebugStop | undefined {
     return this.#hooks.stop
   }
@@ -73,7 +73,7 @@ export class ArmDebugControl extends PointControl {
     this.#hooks.watchesBefore = before
   }
 
-  /** Says how the next `run` goes on. */
+  /** Sets how the next `run` resumes. */
   resume(how: ArmDebugResume = {}): void {
     this.#hooks.resume(how)
   }

@@ -29,7 +29,7 @@ export interface JitOptions extends Omit<EngineOptions, 'onCode'> {
   readonly onCode?: (code: CompiledCode) => void
 }
 
-/** Returns the options as the engine has them. */
+/** Converts the options for the engine. */
 function engineOptions({ onCode, ...options }: JitOptions): EngineOptions {
   if (onCode === undefined) return options
   return { ...options, onCode: ({ mode, ...code }) => onCode({ ...code, aarch32: (mode & MODE_A32) !== 0 }) }

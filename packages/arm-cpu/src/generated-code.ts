@@ -68,7 +68,7 @@ export class GeneratedCode {
         try {
           return accesses.probe(lo >>> 0, hi >>> 0, flags)
         } catch {
-          // The interpreter, which makes the access next, gets the same.
+          // The interpreter makes the access next, and gets the same fault.
           return STATUS_FAULT
         }
       },

@@ -1,4 +1,4 @@
-/** The rows of all of A64, and which of them an encoding belongs to. */
+/** All rows of A64, and the look-up by encoding. */
 import { conditionsOf } from './conditions.ts'
 import { allocatedLoadStoreA64, isLoadStoreA64, loadStoreFormsA64 } from './load-store-a64.ts'
 import { Matcher } from './matcher.ts'

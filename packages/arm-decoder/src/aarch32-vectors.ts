@@ -1,4 +1,4 @@
-/** VFP and Advanced SIMD of A32 and T32: the rows that lines of their tables stand for, and what a row cannot say. */
+/** VFP and Advanced SIMD of A32 and T32: expands the tables' lines to rows, and adds conditions that rows cannot express. */
 import { parseRows, type Row } from './row.ts'
 import { neonExtensionRows, neonLaneRows, neonRows, neonShiftRows } from './table/neon.ts'
 import { vfpPrecisionRows, vfpRows, vfpUnconditionalRows } from './table/vfp.ts'

@@ -1,7 +1,7 @@
 /** Banked registers of other modes, for MRS and MSR. */
 import { fieldOf, type Form } from './row.ts'
 
-/** Registers of other modes, by SYSm without R: those of the general-purpose registers. */
+/** Registers of other modes, by SYSm with R = 0: general-purpose registers. */
 const BANKED: readonly string[] = /*#__PURE__*/ (() => [
   ...[8, 9, 10, 11, 12].map((number) => `r${number}_usr`),
   ...['sp_usr', 'lr_usr', ''],

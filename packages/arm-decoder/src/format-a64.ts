@@ -26,7 +26,7 @@ export interface FormatA64Options {
  * result), registers and immediates in decimal, addresses and bit masks in hexadecimal.
  *
  * @param word - the instruction
- * @returns undefined where no instruction is allocated, and for those of SVE and SME
+ * @returns undefined for unallocated instructions, SVE and SME
  *
  * Source: Arm ARM (DDI 0487), "A64 Base Instruction Descriptions".
  */

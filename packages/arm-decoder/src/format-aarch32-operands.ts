@@ -86,7 +86,7 @@ function label(form: Form, word: number, place: PlaceA32): string {
 /** `t` and `e` of the instructions after the first of an IT block. */
 function block(form: Form, word: number): string {
   const condition = fieldOf(form, 'c', word)
-  // Always has no opposite; 1111 is taken for it.
+  // The condition "always" has no opposite, so 1111 stands for it.
   const first = condition === 15 ? 0 : condition & 1
   const mask = fieldOf(form, 'i', word)
   let text = ''

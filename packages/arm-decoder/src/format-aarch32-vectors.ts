@@ -13,7 +13,7 @@ function exponential(value: number): string {
   return `${digits}e${sign}${exponent.padStart(2, '0')}`
 }
 
-/** Bits behind the point: what the immediate leaves of a number's bits. Its lowest bit stands apart. */
+/** Number of fraction bits: the immediate, whose lowest bit is stored apart, subtracted from the width. */
 const fraction =
   (width: number): OperandA32 =>
   (form, word) =>

@@ -103,7 +103,7 @@ const BY_NAME: Readonly<Record<string, Operand>> = {
   shifted16: (form, word) => wideConstant(form, word, false),
   inverted16: (form, word) => wideConstant(form, word, true),
   bitmask: (form, word) => `#0x${maskValue(form, word).toString(16)}`,
-  // As MOV has it: the register's signed value.
+  // MOV shows the register's signed value.
   mask(form, word) {
     const value = maskValue(form, word)
     return `#${BigInt.asIntN(isWide(form, word) ? 64 : 32, value)}`

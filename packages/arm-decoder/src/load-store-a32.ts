@@ -127,7 +127,7 @@ function laneSpaced({ registers, size }: Form, l: number): boolean {
   return registers > 1 && (size === 2 ? (l & 2) !== 0 : size === 4 && (l & 4) !== 0)
 }
 
-/** By size and number of registers: the index and alignment bits that must be 0; one word of them may also be all ones. */
+/** By size and number of registers: index and alignment bits that must be 0; one word may also be all ones. */
 function laneAllocated(form: Form, l: number): boolean {
   switch (form.registers) {
     case 1:
@@ -310,7 +310,7 @@ function decodeStructure(form: Form, word: number, insn: LoadStore): void {
       if (a !== 0) insn.alignment = 4 << a
     }
   }
-  // Rm 1111: no writeback; 1101: by what was transferred.
+  // Rm 1111: no writeback; 1101: by the number of transferred bytes.
   insn.offset = 0
   insn.addressing = insn.rm === PC ? Addressing.OFFSET : Addressing.POST_INDEX
   if (insn.rm === SP) insn.offset = insn.elements * insn.elementSize

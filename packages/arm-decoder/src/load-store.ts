@@ -7,7 +7,7 @@ export const InstructionSet = { A64: 0, A32: 1, T16: 2, T32: 3 } as const
 /** A value of `InstructionSet`. */
 export type InstructionSet = (typeof InstructionSet)[keyof typeof InstructionSet]
 
-/** How the address comes from base and offset, and what the base becomes. */
+/** How address and writeback derive from base and offset. */
 export const Addressing = {
   /** Base plus offset. */
   OFFSET: 0,

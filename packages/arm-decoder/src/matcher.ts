@@ -38,7 +38,7 @@ export class Matcher {
   }
 }
 
-/** Splits rows by the bits that most of them fix, and that no branch above has looked at. */
+/** Splits rows by bits that most of them fix, and that no branch above has tested. */
 function grow(forms: readonly Form[], seen: number): Branch | readonly Form[] {
   if (forms.length <= FEW) return forms
   const mask = (1 << WIDTH) - 1

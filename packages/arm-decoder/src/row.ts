@@ -59,7 +59,7 @@ export interface Field {
 export interface Form {
   /** Index of the form in its set's table. */
   readonly index: number
-  /** In capitals, as the manual writes it. */
+  /** Upper-case mnemonic of the manual. */
   readonly mnemonic: string
   /** The operand column: text with placeholders. */
   readonly operands: string

@@ -34,7 +34,7 @@ export function systemRegister(number: number, written: boolean): string {
   return `s${2 + (number >> 14)}_${(number >> 11) & 7}_c${(number >> 7) & 15}_c${(number >> 3) & 15}_${number & 7}`
 }
 
-/** Returns the text of a SYS instruction: `tlbi vae1is, x0`; `sys #3, c7, c4, #1, x0` where it has no name. */
+/** Returns the text of a SYS instruction: `tlbi vae1is, x0`; `sys #3, c7, c4, #1, x0` if unnamed. */
 export function systemInstruction(op1: number, crn: number, crm: number, op2: number, register: number): string {
   instructions ??= byNumber(systemInstructionRows, [3, 4, 4])
   const entry = instructions.get((op1 << 11) | (crn << 7) | (crm << 3) | op2)

@@ -134,7 +134,7 @@ export class AccessPath {
     let pageLo = (lo & ~0xfff) >>> 0
     let pageHi = hi
     for (let page = 0; page < pages; page++) {
-      // Rights are those of the access: a copy may read and write one page.
+      // Cached per kind of access: a copy may read and write one page.
       const known = this.#find(pageLo, pageHi)
       if (known < 0 || this.#pageAccess[known] !== access) {
         const at = page === 0 ? lo : pageLo

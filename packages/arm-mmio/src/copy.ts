@@ -85,7 +85,7 @@ export function finishPrologue(vcpu: ArmVcpu, insn: LoadStore, option: 'A' | 'B'
   write(vcpu, insn.rn, backward ? bytes : -bytes)
 }
 
-/** Direction and what is left, by option and registers. */
+/** Returns direction and remaining count, by option and registers. */
 function progress(vcpu: ArmVcpu): { optionB: boolean; backward: boolean; left: bigint } {
   const optionB = (vcpu.pstate & PSTATE_C) !== 0
   const signed = BigInt.asIntN(64, value(count))

@@ -60,7 +60,7 @@ const CLASSES: Readonly<Record<number, string>> = {
 
 /** One field of a decoded syndrome. */
 export interface DescribedField {
-  /** As the manual calls it: `EC`, `SAS`. */
+  /** Name in the manual: `EC`, `SAS`. */
   readonly name: string
   /** `31:26`. */
   readonly bits: string

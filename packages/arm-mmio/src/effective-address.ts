@@ -105,7 +105,7 @@ function extendIndex(vcpu: ArmVcpu, insn: LoadStore): void {
 
 function address32(vcpu: ArmVcpu, insn: LoadStore, into: EffectiveAddress): void {
   const literal = insn.addressing === Addressing.LITERAL
-  // As a base PC is aligned to a word, except where table branches index from it.
+  // PC as base is word-aligned, except for table branches.
   const start =
     insn.rn === 15
       ? pcValue(vcpu, insn.set) & (insn.form.operation === 'table-branch' ? -1 : ~3)

@@ -25,7 +25,7 @@ export interface ArmEmulatorOptions {
   readonly log?: AccessLog
 }
 
-/** Checks what an emulator is made of. @throws ArmMmioError `ERR_OPTION` */
+/** Checks an emulator's arguments. @throws ArmMmioError `ERR_OPTION` */
 export function checkOptions(vcpu: ArmVcpu, world: ArmWorld, order: DeviceOrder, options: ArmEmulatorOptions): void {
   requireObject(vcpu, 'the vCPU', 'ERR_OPTION')
   requireObject(world, 'the world', 'ERR_OPTION')

@@ -130,7 +130,7 @@ export class ArmEmulator {
   /**
    * Handles an abort that the vCPU has just taken.
    *
-   * @param abort - what the processor reported; kept until the instruction ends
+   * @param abort - the reported abort; kept until the instruction ends
    * @throws ArmMmioError `ERR_STATE` if another instruction is in the middle
    */
   handle(abort: ArmAbort): AccessStatus {
@@ -174,7 +174,7 @@ export class ArmEmulator {
   }
 
   /**
-   * Goes on after STATUS_RETRY: after an answer, or, where none is awaited, later. Without an answer it is STATUS_RETRY again.
+   * Resumes after STATUS_RETRY, when a response has arrived, or later if none is awaited; otherwise returns STATUS_RETRY.
    *
    * @throws ArmMmioError `ERR_STATE` if no instruction is in the middle
    */
@@ -242,7 +242,7 @@ export class ArmEmulator {
     return STATUS_UNHANDLED
   }
 
-  /** Cache maintenance on what is no RAM has nothing to do. */
+  /** Cache maintenance has no effect outside RAM. */
   #maintenance(): AccessStatus {
     retire(this.#vcpu, 4)
     return STATUS_DONE
@@ -303,7 +303,7 @@ export class ArmEmulator {
     return STATUS_DONE
   }
 
-  /** The instruction says what the syndrome does not. */
+  /** The instruction provides details that the syndrome lacks. */
   #decodedPass(): AccessStatus {
     const insn = this.instruction
     const path = this.#path

@@ -111,7 +111,7 @@ export function transfer64(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort
   return STATUS_DONE
 }
 
-/** Devices have no tags: they read as 0, and stores of them are dropped. Maintenance of devices does nothing. */
+/** Devices have no tags: tags read as 0, and stores of tags are ignored. Maintenance of devices has no effect. */
 export function tagsAndMaintenance(pass: ExecutionPass, insn: LoadStore): AccessStatus {
   const { operation } = insn.form
   if (operation === 'tag-load') {

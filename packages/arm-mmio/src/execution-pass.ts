@@ -79,8 +79,8 @@ export class ExecutionPass {
   }
 
   /**
-   * Translates what the instruction accesses. If the page that aborted is no longer where it was, nothing has happened and
-   * the guest tries again.
+   * Translates the instruction's addresses. If the aborted page was remapped meanwhile, the guest retries without any
+   * effect.
    */
   translate(insn: LoadStore, abort: ArmAbort, write: boolean, lo: number, hi: number, bytes: number): AccessStatus {
     const path = this.path

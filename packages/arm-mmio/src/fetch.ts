@@ -45,7 +45,7 @@ export class InstructionFetch {
 
   /**
    * @param insn - filled in
-   * @returns `DONE`; `RETRY` if there is no instruction at PC now; `ABORT` if it is no load or store
+   * @returns `DONE`; `RETRY` if no instruction is readable at PC now; `ABORT` if it is not a load or store
    */
   fetch(insn: LoadStore): AccessStatus {
     const { pstate } = this.#vcpu
@@ -65,7 +65,7 @@ export class InstructionFetch {
     return decodeLoadStoreThumb(first, second, insn) ? STATUS_DONE : STATUS_UNHANDLED
   }
 
-  /** Reads an instruction word or halfword; -1 if there is none. Instructions are little-endian. */
+  /** Reads an instruction word or halfword; -1 if unreadable. Instructions are little-endian. */
   #read(lo: number, size: number): number {
     const log = this.#log
     const hi = isAArch32(this.#vcpu) ? 0 : this.#vcpu.pc[1]!

@@ -1,4 +1,4 @@
-/** General-purpose and SIMD&FP registers as an instruction names them. */
+/** General-purpose and SIMD&FP registers, by their numbers in instructions. */
 import { InstructionSet, type LoadStore } from '@retrap/arm-decoder'
 import { aarch32Register, type ArmVcpu, MODE_USR } from './vcpu.ts'
 

@@ -42,7 +42,7 @@ export function retireTo(vcpu: ArmVcpu, target: number): void {
   vcpu.pstate = (thumb ? vcpu.pstate | PSTATE_T : vcpu.pstate & ~PSTATE_T) >>> 0
 }
 
-/** Goes on in the same instruction set: table branches. */
+/** Branches without changing the instruction set: table branches. */
 export function branchTo(vcpu: ArmVcpu, target: number): void {
   endOfInstruction(vcpu)
   vcpu.pc[0] = target

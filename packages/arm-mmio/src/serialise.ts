@@ -38,7 +38,7 @@ export class DeviceOrder {
 
   /**
    * @param vcpus - number of vCPUs
-   * @param storage - {@link deviceOrderBytes} of it, from `byteOffset`, a multiple of 4
+   * @param storage - {@link deviceOrderBytes} bytes from `byteOffset` on, a multiple of 4
    */
   constructor(
     vcpus: number,

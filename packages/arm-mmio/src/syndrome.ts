@@ -20,7 +20,7 @@ export const ESR_ISV: number = 1 << 24
 export const ESR_SAS_SHIFT = 22
 /** The loaded value is sign-extended. */
 export const ESR_SSE: number = 1 << 21
-/** Number of the register. HSR has 4 bits of it. */
+/** Register number; 4 bits in HSR. */
 export const ESR_SRT_SHIFT = 16
 /** The register has 64 bits. AArch64 only. */
 export const ESR_SF: number = 1 << 15

@@ -116,7 +116,7 @@ function loadedValue(insn: LoadStore, data: Uint8Array, at: number, bigEndian: b
   value.hi = insn.registerSize === 8 && signed < 0 ? 0xffff_ffff : 0
 }
 
-/** Puts what was loaded into registers, except into PC. */
+/** Writes loaded data to registers, except PC. */
 export function scatterLoad(vcpu: ArmVcpu, insn: LoadStore, data: Uint8Array, bigEndian: boolean): void {
   const { elementSize, elements, set } = insn
   if (insn.vector) {

@@ -110,7 +110,7 @@ export function isBigEndian(vcpu: ArmVcpu): boolean {
   return (vcpu.system.sctlr & (isUser(vcpu) ? SCTLR_E0E : SCTLR_EE)) !== 0
 }
 
-/** X registers of SP and LR by AArch32 mode; others are those of usr. */
+/** X registers of SP and LR by AArch32 mode; other modes use usr's. */
 const BANKED_SP: Readonly<Record<number, number>> = { 1: 29, 2: 17, 3: 19, 7: 21, 11: 23, 10: 15 }
 const BANKED_LR: Readonly<Record<number, number>> = { 1: 30, 2: 16, 3: 18, 7: 20, 11: 22, 10: 14 }
 

@@ -22,7 +22,7 @@ export interface ArmWorld {
   region(ipaLo: number, ipaHi: number, write: boolean): Region
   /** Reads `size` bytes of RAM at an intermediate physical address. */
   readRam(ipaLo: number, ipaHi: number, size: number, into: Uint8Array, offset: number): void
-  /** Stores what a retired instruction wrote. A write to an address that is no longer RAM is dropped. */
+  /** Stores the writes of a retired instruction. A write to an address that is no longer RAM is ignored. */
   writeRam(ipaLo: number, ipaHi: number, size: number, from: Uint8Array, offset: number): void
   /** Stage-1 tables. */
   readonly tables: TableReader

@@ -3,7 +3,7 @@
  * messages, and must not give a terminal orders, look like a message of ours, or fill the screen.
  */
 
-/** Control and format characters, such as escapes and those that turn the direction of text; halves of characters. */
+/** Control and format characters, such as escapes and bidirectional controls; lone surrogates. */
 const UNPRINTABLE = /[^\P{Cc}\n\t]|[\p{Cf}\p{Cs}\u2028\u2029\ufffe\uffff]/gu
 const LINE_ENDS = /\r?\n|\t/g
 const MOST = 2000
@@ -19,7 +19,7 @@ export function printable(text: string): string {
 /**
  * Returns a text from outside as a part of one line, as {@link printable} has it.
  *
- * @param most - characters of it that are shown; of a longer one the middle is left out, as the reason is often at the end
+ * @param most - most characters shown; a longer text loses its middle, because the reason is often at the end
  */
 export function plainLine(text: string, most: number = MOST): string {
   const half = Math.floor(most / 2)

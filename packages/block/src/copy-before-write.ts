@@ -70,7 +70,7 @@ export class CopyBeforeWrite implements BlockBackend {
     return this.#after(offset, from.length, () => this.#base.write(offset, from, request))
   }
 
-  /** See `BlockBackend.writeInPlace`: false where something is to be copied first. */
+  /** See `BlockBackend.writeInPlace`: false if a copy has to be made first. */
   writeInPlace(offset: number, from: Uint8Array): boolean {
     if (this.#base.writeInPlace === undefined || this.#toCopy(offset, from.length).length > 0) return false
     return this.#base.writeInPlace(offset, from)

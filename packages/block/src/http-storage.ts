@@ -41,7 +41,7 @@ export type HttpFetch = (
 export interface HttpStorageOptions {
   /** Bytes of a request, at least; default 256 KiB. */
   readonly chunkBytes?: number
-  /** Memory for what was read; default 32 MiB. */
+  /** Memory for cached data; default 32 MiB. */
   readonly cacheBytes?: number
   /** Header fields to send, such as an authorisation. */
   readonly headers?: Readonly<Record<string, string>>
@@ -109,7 +109,7 @@ export class HttpStorage implements BlockStorage {
   /**
    * Asks a server for a file.
    *
-   * @throws ImageError `ERR_OPEN` where it cannot be read by ranges; `ERR_BACKING` for a redirect that `sameOrigin` refuses; `ERR_OPTION`
+   * @throws ImageError `ERR_OPEN` if ranges are not supported; `ERR_BACKING` for a redirect that `sameOrigin` refuses; `ERR_OPTION`
    */
   static async open(url: string, options: HttpStorageOptions = {}): Promise<HttpStorage> {
     try {
@@ -289,7 +289,7 @@ class Client {
         const response = await this.#request('GET', `bytes=${offset}-${last}`)
         const trouble = this.#troubleWith(response, `bytes ${offset}-${last}/${bytes}`)
         if (trouble !== null) {
-          // Otherwise the connection stays busy with what nobody reads.
+          // Cancel the unread body, so that the connection becomes free.
           response.body
             ?.getReader()
             .cancel()

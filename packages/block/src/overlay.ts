@@ -70,7 +70,7 @@ export class Overlay implements BlockImage {
   }
 
   /**
-   * Puts what was written back, in place of all that has been written since. To be called while no request is under way.
+   * Restores saved writes, replacing all later ones. No request may be pending.
    *
    * @throws ImageError `ERR_FORMAT` for an invalid state, or that of a disk of another size: nothing has changed then
    */
@@ -192,7 +192,7 @@ export class Overlay implements BlockImage {
     return length
   }
 
-  /** Calls back for each cluster of a range, with a copy of it that may be changed. */
+  /** Calls back for each cluster of a range, with a mutable copy. */
   async #each(
     offset: number,
     bytes: number,

@@ -38,7 +38,7 @@ export interface AptOptions {
   readonly stallMs?: number
 }
 
-/** Debian 12. A release is named rather than followed, so that everyone boots the same thing. */
+/** Debian 12. A fixed release, so that all users boot the same system. */
 export const RELEASE = 'bookworm'
 /** Default address of Debian's archive. */
 export const DEBIAN = 'http://deb.debian.org/debian'
@@ -113,7 +113,7 @@ export class Apt {
     if (options.archive !== 'host') await writeSources(options)
 
     const apt = new Apt(options)
-    // By default apt calls it a success when a list could not be had; later steps would then fail obscurely.
+    // By default apt ignores lists that cannot be fetched; later steps would fail with obscure errors.
     const settings = ['-o', 'APT::Update::Error-Mode=any']
     await apt.#run('apt-get', [...settings, 'update'], 'package lists', onProgress)
     return apt

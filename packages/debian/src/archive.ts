@@ -21,7 +21,7 @@ export interface ArchiveOptions extends Pick<
 > {
   /** Takes the versions that the archive has now in place of the pinned ones. */
   readonly isCurrent?: boolean
-  /** Packages that have a pinned version; those of this release of retrap unless given. */
+  /** Packages with pinned versions; default this release's. */
   readonly pinned?: readonly ListedPackage[]
   /** Keys that sign the archive; Debian's unless given. */
   readonly keys?: readonly ArchiveKey[]

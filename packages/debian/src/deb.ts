@@ -81,7 +81,7 @@ async function readMember(file: string, name: string, take: (entry: ParsedTarEnt
       createTarDecoder({ strict: true }) as never,
     ) as ReadableStream<ParsedTarEntry>) {
       await take(entry)
-      // Content that `take` has left is read here: modern-tar would cancel the next entry's content with it.
+      // Read the rest that `take` has left: modern-tar would otherwise cancel the next entry's content as well.
       if (!entry.body.locked) await entry.body.pipeTo(new WritableStream() as never)
     }
   } catch (error) {

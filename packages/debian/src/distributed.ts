@@ -36,7 +36,7 @@ export interface DistributedPackage {
   readonly name: string
   readonly version: string
   readonly architecture: string
-  /** Paths of the copyright files of the package and of what is linked into it. */
+  /** Paths of the copyright files of the package and of packages linked into it. */
   readonly copyrights: readonly string[]
   /** The source packages that the files were built from, in exactly these versions. */
   readonly sources: readonly SourcePackage[]
@@ -208,7 +208,7 @@ export async function readControl(file: string): Promise<ControlFields> {
   const text = await readControlText(file)
   const field = (key: string): string => fieldOf(text, key)
   const [name, version] = [field('Package'), field('Version')]
-  // `Source: NAME (VERSION)`. Debian omits what is the same as in the binary package.
+  // `Source: NAME (VERSION)`. Debian omits parts that equal the binary package's.
   const [, source = name, sourceVersion = version] = /^(\S+)(?: \((.+)\))?$/.exec(field('Source')) ?? []
   const linked = [...field('Built-Using').matchAll(/([^\s,]+) \(= ([^)]+)\)/g)].map(
     ([, one = '', itsVersion = '']): SourceVersion => ({ name: one, version: itsVersion }),

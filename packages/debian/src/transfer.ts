@@ -4,7 +4,7 @@ import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { OnProgress } from './apt.ts'
 
-/** A server that sends nothing for so long is left. */
+/** Time without data after which a server is abandoned. */
 const STALL_MS = 30_000
 
 /** A file to request from servers. */

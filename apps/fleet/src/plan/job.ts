@@ -13,7 +13,7 @@ export type FileUse =
 export interface FileName {
   /** Index of the argument. */
   readonly arg: number
-  /** Index of the name's first character in it. */
+  /** Index of the name's first character in the argument. */
   readonly at: number
   readonly name: string
   readonly use: FileUse
@@ -46,7 +46,7 @@ export interface Job {
   readonly retries: number
 }
 
-/** Why an attempt ended as it did. */
+/** Result of an attempt. */
 export type Outcome =
   /** All expected texts were printed, or the guest powered off where none was expected. */
   | 'passed'

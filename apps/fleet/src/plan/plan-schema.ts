@@ -28,7 +28,7 @@ const text = z.union([z.string().min(1), z.number()])
 const texts = z.union([z.array(text), text])
 /** A list of values is an axis of the machine's matrix. */
 const axis = z.union([z.array(scalar).min(1), scalar])
-/** Of an option that may be given several times a list is one value, and a list of lists an axis. */
+/** For a repeatable option a list is one value, and a list of lists an axis. */
 const lists = z.union([z.array(z.array(scalar)).min(1), z.array(scalar).min(1), scalar])
 
 export type Scalar = z.output<typeof scalar>

@@ -77,7 +77,7 @@ export function readPlan(path: string, text: string, known: KnownOptions): Job[]
     },
   })
   stopAt(badKeys)
-  // As the file has it: the schema puts the keys that it knows in front.
+  // The original document, because the schema moves known keys to the front.
   const plan = document.toJS() as Plan
   const { error } = planSchema(known).safeParse(plan)
   stopAt((error?.issues ?? []).flatMap((issue) => mistakesOf(issue, document)).toSorted(([a], [b]) => a - b))
@@ -103,7 +103,7 @@ type Mistake = readonly [offset: number, text: string]
 /** Tells people an issue. A key that the file lacks has the place of the map it would be in. */
 function mistakesOf(issue: z.core.$ZodIssue, document: Document): Mistake[] {
   if (issue.code === 'invalid_union' && issue.errors.length > 0) {
-    // Of a value that may have several forms, the mistakes in the one that fits furthest.
+    // For a value with several possible forms, report the mistakes of the form that matches furthest.
     const forms = issue.errors.map((each) => each.map((one) => ({ ...one, path: [...issue.path, ...one.path] })))
     const depthOf = (form: (typeof forms)[number]): number => Math.max(...form.map(({ path }) => path.length))
     const [form = []] = forms.toSorted((a, b) => depthOf(b) - depthOf(a) || a.length - b.length)
@@ -141,7 +141,7 @@ function settingsOf(given: Pick<Plan, keyof typeof SETTINGS>, defaults: Settings
   return { repeat, timeout, retries, expect: textsOf(expect), ...(fail !== undefined && { fail: textsOf(fail) }) }
 }
 
-/** The values of an axis. A list is one, but for an option that may be repeated: there a list of lists is. */
+/** Returns the values of an axis. A list is an axis, but for a repeatable option a list is one value. */
 function valuesOf(value: Values, repeatable: boolean): readonly OptionValue[] {
   if (!Array.isArray(value)) return [value as Scalar]
   return repeatable && !value.every((one) => Array.isArray(one)) ? [value as Scalar[]] : value
@@ -150,7 +150,7 @@ function valuesOf(value: Values, repeatable: boolean): readonly OptionValue[] {
 const countOf = ({ axes, settings }: Machine): number =>
   axes.reduce((product, [, values]) => product * values.length, settings.repeat)
 
-/** The jobs of a machine: each combination of its values, `repeat` times. */
+/** Yields the jobs of a machine: each combination of its values, `repeat` times. */
 function* jobsOf({ name, system, axes, settings }: Machine, folder: string): Generator<Omit<Job, 'id'>> {
   const varied = new Set(axes.filter(([, values]) => values.length > 1).map(([option]) => option))
   for (const choice of combinations(axes)) {

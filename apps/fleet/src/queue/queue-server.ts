@@ -54,7 +54,7 @@ export function openQueue<T>(
   })
   pool.on('error', trouble)
   const classes = withBackend(createPostgresBackend)
-  // A pool is one of the connections that BullMQ names, but for an index signature of its interface.
+  // A pool matches one of BullMQ's connection types, except for an index signature.
   const connection = pool as unknown as PostgresConnectionOptions
   return {
     async prepare() {

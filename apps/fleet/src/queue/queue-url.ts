@@ -5,7 +5,7 @@ export class QueueUrlError extends Error {
 
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]'])
 
-/** Whether the host of an address is this one. */
+/** Whether an address names this host. */
 export function isLoopback(hostname: string): boolean {
   return LOOPBACK.has(hostname)
 }

@@ -3,12 +3,12 @@ import type { Attempt, Job } from '../plan/job.ts'
 /** Makes one attempt of a job. */
 export type MakeAttempt = (job: Job, attempt: number, signal: AbortSignal) => Promise<Attempt>
 
-/** Hears what becomes of jobs, in any order. */
+/** Receives the events of jobs, in any order. */
 export interface JobListener {
   /** Called when a machine starts; the same job starts again after a failure, or if its worker disappears. */
   started(job: Job): void
   ended(job: Job, attempt: Attempt): void
-  /** The queue's server cannot be used. It is asked again until it answers. */
+  /** Called when the queue's server is unreachable; the request is repeated until the server responds. */
   trouble(message: string): void
 }
 

@@ -36,7 +36,7 @@ const LONGEST_ASK_MS = 30_000
 const ASK_SHARE = 20
 /** Time that an aborted run waits for its server. */
 const STOP_MS = 2000
-/** Pause before something is asked of a server again that was away. */
+/** Pause before a request to an unreachable server is repeated. */
 const AGAIN_MS = 500
 /** Connections to a PostgreSQL beside those of machines: for events, for waiting, and for commands. */
 const RUN_CONNECTIONS = 6
@@ -198,7 +198,7 @@ async function withdraw(server: QueueServer<Payload>, ids: readonly string[]): P
   await queue.close()
 }
 
-/** Waits for what may never come: an answer of a server that is away. */
+/** Waits a limited time for a response that may never come. */
 async function atMost(milliseconds: number, what: Promise<unknown>): Promise<void> {
   const waiting = new AbortController()
   await Promise.race([what, setTimeout(milliseconds, undefined, { signal: waiting.signal }).catch(() => undefined)])
@@ -240,7 +240,7 @@ export interface ServeOptions extends SharedQueueOptions {
 }
 
 /**
- * Makes jobs of a queue until `signal`: then machines under way are ended, and other workers have their jobs after `lockMs`.
+ * Runs jobs of a queue until `signal`: then running machines are ended, and other workers get their jobs after `lockMs`.
  *
  * @returns when nothing is under way any more
  */
@@ -299,7 +299,7 @@ export async function serveQueue(options: ServeOptions, make: MakeAttempt, signa
   await atMost(STOP_MS, server.close())
 }
 
-/** The message of an error of the queue's server; those of several addresses together have an empty one. */
+/** Returns the message of an error of the queue's server; errors of several addresses together have an empty message. */
 function troubleOf(error: Error): string {
   const [first] = error instanceof AggregateError ? (error.errors as Error[]) : []
   return error.message || first?.message || error.name

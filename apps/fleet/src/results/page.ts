@@ -66,7 +66,7 @@ function tailOf({ detail, tail }: Attempt): string {
   return `<br>${escaped(detail)}${lines}`
 }
 
-/** A link to the log where it is, and what `retrap-fleet get` takes for files that the machine has left in a store. */
+/** Links to the log, and lists arguments of `retrap-fleet get` for files that the machine has left in a store. */
 function filesOf(id: string, { attempt, artefacts = [] }: Attempt, hasLog: (name: string) => boolean): string {
   const name = `${id}.${attempt}.log`
   const log = hasLog(name)

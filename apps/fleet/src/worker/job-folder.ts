@@ -14,7 +14,7 @@ const LOGS = '.logs'
 export interface StoredJobs {
   readonly store: ArtefactStore
   readonly cache: FileCache
-  /** Folder for those of machines that run. */
+  /** Folder for the folders of running machines. */
   readonly scratch: string
   /** Hashes of permitted modules with device models. */
   readonly modules: ReadonlySet<string> | 'all'
@@ -23,7 +23,7 @@ export interface StoredJobs {
 /**
  * Runs a machine in a separate folder: its files come from the store, and its outputs and log go there.
  *
- * @returns the attempt; it is an `error` where a file is absent, damaged or not allowed, or cannot be stored
+ * @returns the attempt; an `error` if a file is absent, damaged or not allowed, or cannot be stored
  * @throws MachineLostError as `runMachine` does
  */
 export async function runStoredJob(
@@ -101,7 +101,7 @@ function checkedInputs(job: Job, modules: StoredJobs['modules']): readonly JobIn
     if (use === 'code' && modules !== 'all' && !modules.has(input.sha256))
       throw new StoreError(`${name} is code, which this worker does not allow: --allow-module ${input.sha256}`)
   }
-  // The arguments decide how a file is used: the queue's word for it is not trusted.
+  // The arguments decide how a file is used, because the queue's data is not trusted.
   return inputNames(job).map(
     (named) => ({ ...inputs.find(({ arg, at }) => arg === named.arg && at === named.at), ...named }) as JobInput,
   )

@@ -38,7 +38,7 @@ export class MachineLostError extends Error {
 /**
  * Runs a machine in a process of its own, until it has printed the expected texts or a failing one, has ended, or has timed out.
  *
- * @param signal - ends the machine; the attempt is an `error` then, as it is where the log cannot be written
+ * @param signal - ends the machine; the attempt is an `error` then, and also if the log cannot be written
  * @throws MachineLostError if the machine got a signal that this process has not sent
  */
 export async function runMachine(
@@ -174,7 +174,7 @@ export function logPath({ logs }: MachineRunner, { id }: Job, attempt: number): 
   return join(logs, `${id}.${attempt}.log`)
 }
 
-/** Looks for texts in bytes that come in pieces, one after the other. */
+/** Searches for texts in bytes that arrive in pieces. */
 export class ExpectedTexts {
   readonly #texts: readonly Buffer[]
   /** Number of expected texts found. */
@@ -217,7 +217,7 @@ class Tail {
     this.#bytes = Buffer.from(Buffer.concat([this.#bytes, bytes]).subarray(-TAIL_BYTES))
   }
 
-  /** The text without what is for a terminal alone. */
+  /** The text without terminal control sequences. */
   get text(): string {
     return stripVTControlCharacters(this.#bytes.toString('utf8')).replaceAll('\r', '')
   }

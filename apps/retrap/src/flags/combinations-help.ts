@@ -1,6 +1,6 @@
 import { type MachineTrait, REFUSALS } from '@retrap/machine'
 
-/** The options of the command line for traits of machines; others have their name. */
+/** Command-line options for traits of machines; other traits are named like their option. */
 const WORDS: Partial<Readonly<Record<MachineTrait, string>>> = {
   pc: '--machine pc',
   virt: '--arch arm64',
@@ -23,7 +23,7 @@ const WORDS: Partial<Readonly<Record<MachineTrait, string>>> = {
   'usb-device': 'a USB device of your own',
 }
 
-/** The combinations that machines refuse, for `--help`: what is done, with what, and why. */
+/** Returns the combinations that machines refuse, for `--help`: the action, the traits, and the reason. */
 export function combinationsHelp(): string {
   const wordOf = (trait: MachineTrait): string => WORDS[trait] ?? trait
   // No option asks for real time or virtio-mmio transports beside a recording, which derives time from instructions.

@@ -1,4 +1,4 @@
-/** The option `--cpu`: which processor the machine has, and the list of what there is. */
+/** The option `--cpu`: the machine's processor, and lists of models and features. */
 import { CPU_FEATURES, CPU_MODELS, cpuModel, X86CpuError } from '@retrap/x86-cpu'
 import { type Command, CommanderError } from 'commander'
 import { usage } from '../options/values.ts'
@@ -20,7 +20,7 @@ function inLines(names: readonly string[]): string {
   return [...lines, line].join('\n')
 }
 
-/** Returns the text of `--cpu help`: the models with their features, and all features with those that they need. */
+/** Returns the text of `--cpu help`: models with their features, and all features with their requirements. */
 export function cpuHelp(): string {
   const models = CPU_MODELS.map(({ name, about, model }) => {
     const missing = CPU_FEATURES.filter((feature) => !model.features.has(feature.name))

@@ -1,4 +1,4 @@
-/** Options that say what a guest reads of its machine: files of fw_cfg, SMBIOS tables and the clock at power-on. */
+/** Options for data that a guest reads about its machine: files of fw_cfg, SMBIOS tables and the clock at power-on. */
 import type { MachineSmbios } from '@retrap/machine'
 import { readInput } from '../host/files/files.ts'
 import type { MachineOptions } from '../machine/machine-contract.ts'

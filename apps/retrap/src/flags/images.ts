@@ -107,7 +107,7 @@ export function networkBootOf(flags: ImageFlags, drives: readonly DriveArgument[
  * A multiboot kernel expects the name of each file before its text, as GRUB Legacy and QEMU put it there: kernels skip the first
  * word. Linux and PVH kernels get the text alone. One on a machine with a graphics card expects a BIOS behind it: it gets SeaBIOS.
  *
- * @param tell - gets a sentence about what was not asked for
+ * @param tell - gets a sentence about automatic choices
  */
 export async function readImages(
   flags: ImageFlags,
@@ -123,7 +123,7 @@ export async function readImages(
     readImage('--initrd', flags.initrd),
     flash ? undefined : seaBios ? fetchBiosFile('bios-256k.bin') : readImage('--firmware', flags.firmware),
   ])
-  // UEFI firmware has drivers of its own.
+  // UEFI firmware has its own drivers.
   const vga = flags.vga ?? usualVga(flags, drives)
   const named = kernel !== undefined && isMultibootKernel(kernel)
   const wantsBios = isPc && named && vga === 'std' && own === undefined && !flash
@@ -185,7 +185,7 @@ async function biosFor(kernel: Uint8Array, given: ImageFlags['optionRom'], tell?
   }
 }
 
-/** The ROM by which a BIOS starts the kernel, unless the user gives one of that name. UEFI reads the kernel by itself. */
+/** Reads the ROM with which a BIOS starts the kernel, unless the user provides one of that name. UEFI reads the kernel itself. */
 async function readKernelRom(kernel: Uint8Array, given: readonly string[] = []): Promise<readonly OptionRom[]> {
   const name = kernelRom(kernel)
   return given.some((path) => basename(path) === name) ? [] : [{ name, bytes: await fetchBiosFile(name) }]

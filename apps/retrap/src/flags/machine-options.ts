@@ -206,7 +206,7 @@ function jitSettings(
 /** Options that name networks, directories and streams. */
 interface BackEndFlags extends NetworkFlags, ShareFlags, SerialFlags, VsockFlags {}
 
-/** Networks and their cards, virtio devices with directories and consoles, and what these lead to. @throws CliError `ERR_USAGE` */
+/** Returns the options of networks, cards, virtio devices and consoles, with their back ends. @throws CliError `ERR_USAGE` */
 function backEndsOf(
   flags: BackEndFlags,
 ): ReturnType<typeof listNetworks> & { readonly chardevs: readonly ChardevArgument[] } {

@@ -1,4 +1,4 @@
-/** Commands hold the run of a session, let it go on, or start it anew. Listeners are told of events, as QMP has them. */
+/** Commands pause, resume or restart a session's run. Listeners receive QMP's events. */
 
 /** The events that are told; see QEMU's QMP reference, "Events". */
 export const RUN_EVENTS = [
@@ -18,7 +18,7 @@ export const RUN_EVENTS = [
 /** An event's name and data. */
 export type RunEvent = [name: (typeof RUN_EVENTS)[number], data?: object]
 
-/** Holds the machines of a session, and lets them go on. */
+/** Pauses and resumes the machines of a session. */
 export class RunControl {
   readonly #listeners = new Set<(event: RunEvent) => void>()
   #held: PromiseWithResolvers<void> | undefined
@@ -41,7 +41,7 @@ export class RunControl {
     return this.#hasRun ? 'paused' : 'prelaunch'
   }
 
-  /** Whether an interrupted run is to come back for it: it is held, or starts anew. */
+  /** Whether an interrupted run has to return for a pause or a restart. */
   get isAsked(): boolean {
     return this.#held !== undefined || this.#wantsReset
   }

@@ -38,7 +38,7 @@ const KEPT: Readonly<Record<KeptArchitecture, Kept>> = {
 /** All architectures with pregenerated interpreters. */
 export const KEPT_ARCHITECTURES: readonly KeptArchitecture[] = ['x86', 'arm64']
 
-/** Whether this process uses the interpreters of an architecture, by those that it has looked for. */
+/** Whether this process uses pregenerated interpreters, by architecture. */
 const loaded = new Map<KeptArchitecture, Promise<boolean>>()
 
 /** Generates the interpreters of an architecture into their file, unless the file is current. */

@@ -29,7 +29,7 @@ function x86Text(bytes: Uint8Array, address: bigint, bits: DumpedCode['bits']): 
   return formatIntel(insn, { address })
 }
 
-/** The text of a unit: its module, in which each guest instruction is a comment before the code that was made of it. */
+/** Returns the text of a unit: its module, with each guest instruction as a comment before its code. */
 export function compiledText({ module, bits, instructions, marks, disassemble }: DumpedCode): string {
   const texts = instructions.map(({ address, bytes }) => {
     const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ')

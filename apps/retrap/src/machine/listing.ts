@@ -13,7 +13,7 @@ import {
 } from '@retrap/p2m'
 import type { ListedMap } from './machine-contract.ts'
 
-/** By number: names as Xen has them. */
+/** Names by number, as in Xen. */
 const namesOf = (types: Readonly<Record<string, number>>): ReadonlyMap<number, string> =>
   new Map(Object.entries(types).map(([name, type]) => [type, name.toLowerCase()]))
 const TYPE_NAMES: Readonly<Record<P2m['format'], ReadonlyMap<number, string>>> = {

@@ -128,9 +128,9 @@ export type MachineRunner = Pick<Machine, 'run' | 'gdbTarget'>
 export interface MachineSerial {
   /** Names who gets what the guest sends. The bytes are the listener's to keep. */
   onTransmit(listener: (bytes: Uint8Array) => void): void
-  /** Queues bytes for the guest. @returns false where so many wait that the sender should hold back until `onDrain` */
+  /** Queues bytes for the guest. @returns false if so many wait that the sender should pause until `onDrain` */
   receive(bytes: Uint8Array): boolean
-  /** Names the listener that hears that there is room again. */
+  /** Sets the listener for available room. */
   onDrain(listener: () => void): void
 }
 

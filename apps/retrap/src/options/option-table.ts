@@ -27,7 +27,7 @@ export interface Shape {
  * An option of a machine: the single source for the command line, its help, machine files, their schema and a board's checks.
  */
 export interface OptionRow {
-  /** `--name <value>`, as commander has it; a switch has no value. */
+  /** `--name <value>`, in commander's form; a switch has no value. */
   readonly flags: string
   readonly help: string
   /** All allowed values. */

@@ -148,7 +148,7 @@ export function parseDevice(text: string): DeviceArgument {
   return { name, properties }
 }
 
-/** A file for the kernel, and the text that goes with it. */
+/** A file for the kernel, with its text. */
 export interface ModuleArgument {
   readonly path: string
   readonly commandLine: string

@@ -92,6 +92,6 @@ export function walkAsked(event: KeyboardEvent, columns: number): void {
   event.preventDefault()
 }
 
-/** The thing that an event is at, of those in a region that can be asked about. */
+/** Returns the item of a region with a menu that contains an event. */
 export const askedAt = (event: Event): string | undefined =>
   (event.target as Element).closest<HTMLElement>('[data-ask]')?.dataset['ask']

@@ -14,7 +14,7 @@ interface NotRecordedProps extends Pick<PanelProps, 'machine' | 'isOn' | 'isShow
   readonly look: () => Promise<void>
 }
 
-/** The debugger of a machine that is not recorded: it can be, or is an Arm board, which goes on only. */
+/** The debugger panel of an unrecorded machine: offers a recording, or for an Arm board explains that it only runs forwards. */
 export function NotRecorded({ machine, isOn, isShown, attempt, look }: NotRecordedProps) {
   const view = useView(machine, isShown)
   const [isBeginning, setBeginning] = useState(false)

@@ -4,7 +4,7 @@ import { stopText } from './stop-text.ts'
 /** Guest time of one step of the playback. */
 const PIECE_MS = 100
 
-/** Plays a run that was recorded, at the guest's own pace, until a stop, the caller's end, or now. @returns where it has ended, for people */
+/** Plays a recorded run at the guest's pace, until a stop, an interrupt, or the present. @returns a text about the end */
 export async function playRun(debug: PageDebugger, history: RunHistory, isOver: () => boolean): Promise<string> {
   const axis = axisOf(history)
   let { instruction, now, isLive } = await debug.position()

@@ -7,7 +7,7 @@ import type { DebuggerView } from './use-debugger.ts'
 
 interface Kind {
   readonly name: string
-  /** Reads what somebody has typed; default an address. @throws Error with what is expected */
+  /** Parses typed text; default an address. @throws Error with the expected form */
   readonly read?: (text: string) => bigint
   readonly place: (address: bigint) => StopPlace
   readonly text: (address: bigint) => string

@@ -27,7 +27,7 @@ interface SymbolFieldProps {
   readonly change: (text: string) => void
 }
 
-/** A field for an address or a symbol: it offers symbols that begin with what is typed. */
+/** A field for an address or a symbol, which suggests symbols with the typed prefix. */
 export function SymbolField({ machine, label, value, placeholder, change }: SymbolFieldProps) {
   const [offered, setOffered] = useState<readonly string[]>([])
   const id = `symbols-of-${label.replaceAll(/\W/g, '-')}`

@@ -7,7 +7,7 @@ const LANES: readonly (readonly [name: string, count: (sample: RunSample) => num
   ['Interrupts', ({ interrupts }) => interrupts],
   ['Faults', ({ exceptions }) => exceptions],
 ]
-/** Of the lane of what was printed, and of the marks. */
+/** Numbers of the lanes for printed output and for marks. */
 const [OUTPUT, MARKS] = [LANES.length, LANES.length + 1]
 const PLACES = 400
 const LANE_HEIGHT = 10
@@ -37,7 +37,7 @@ function strokes(lane: number, history: RunHistory, axis: RunAxis, wanted: 'seri
   return [...new Set(places)].map((x) => `M${x} ${LANE_HEIGHT * lane + 2}h1v${LANE_HEIGHT - 2}h-1z`).join('')
 }
 
-/** The lanes of a run, which is drawn anew where it has gone on. */
+/** Draws the lanes of a run, again when it has advanced. */
 function drawn(history: RunHistory): { readonly axis: RunAxis; readonly paths: readonly string[] } {
   const axis = axisOf(history)
   const counted = LANES.map(([, count], lane) => bars(lane, laneOf(history.samples, axis, count, PLACES)))

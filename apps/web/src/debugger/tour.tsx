@@ -25,7 +25,7 @@ interface TourProps {
   readonly attempt: (action: () => Promise<unknown>) => void
 }
 
-/** A first session in five steps, on the machine itself: it ends with who wrote a variable of the kernel. */
+/** A first session in five steps on the machine itself, up to the question who wrote a kernel variable. */
 export function Tour({ machine, chosen, view, record, attempt }: TourProps) {
   const [isOver, setOver] = useState(isClosed)
   /** Done by the user: the command was typed, and the variable found. */

@@ -78,7 +78,7 @@ interface TransportProps extends Pick<DebuggerView, 'isBusy' | 'isPlaying' | 'pl
   readonly mark: () => void
 }
 
-/** Buttons and keys for the ways through the run, and its two ways to go on: from here, and to where the machine is. */
+/** Buttons and keys for moving through the run, for continuing from here, and for returning to the present. */
 export function Transport(props: TransportProps) {
   const { debug, isBusy, isLive, isRunning, isPlaying, play, travel, attempt, turn, mark } = props
   const goes = isBusy || isPlaying || (isLive && isRunning)

@@ -103,7 +103,7 @@ class DebuggerStore {
     // While the debugger moves, its arrival causes the next look.
     if (!this.known.isBusy) await this.look().catch(() => undefined)
     clearTimeout(this.#timer)
-    // A machine that is not recorded is looked at where somebody has opened the panel.
+    // An unrecorded machine is only inspected while a view of the panel is open.
     if (this.#listeners.size > 0 && (this.#deep > 0 || this.known.position))
       this.#timer = setTimeout(() => void this.#again(), LOOK_MS)
   }

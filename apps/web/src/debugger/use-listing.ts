@@ -45,7 +45,7 @@ const ROWS_AHEAD = 60
 /** The code around an instruction: as long as the next one is of the listing, it stays. */
 interface ListedCode {
   readonly listing: Listing
-  /** Says which row is the last that is seen: there are more in time. */
+  /** Reports the last visible row, so that more are loaded in time. */
   readonly see: (row: number) => void
 }
 

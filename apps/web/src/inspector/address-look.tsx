@@ -13,14 +13,14 @@ interface AddressLookProps extends Pick<PanelProps, 'machine' | 'attempt'> {
 
 const hex = (value: number | bigint): string => value.toString(16)
 
-/** Reads hexadecimal digits. @throws Error with what is expected */
+/** Parses hexadecimal digits. @throws Error with the expected form */
 function addressOf(text: string): bigint {
   const digits = text.trim().replace(/^0x/i, '').replaceAll('_', '')
   if (/^[\da-f]{1,16}$/i.test(digits)) return BigInt(`0x${digits}`)
   throw new Error(`'${text}' is no address: expected up to 16 hexadecimal digits.`)
 }
 
-/** The way of a linear address to memory: page walk, what is cached of it, the map's page, and who has it mapped. */
+/** A linear address's translation: page walk, cached entries, the map's page, and its mappers. */
 export function AddressLook({ machine, instructions, cpus, attempt }: AddressLookProps) {
   const [text, setText] = useState('')
   const [cpu, setCpu] = useState(0)

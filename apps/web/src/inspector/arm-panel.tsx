@@ -91,7 +91,7 @@ const FLAGS = [
   [6, 'F'],
 ] as const
 
-/** All registers: those that differ from the last look are marked. */
+/** All registers; those changed since the last look are marked. */
 function Registers({ vcpu, number }: { vcpu: ArmVcpuView; number: number }) {
   const { address, registers, sp, pstate, system, pendingInterrupt } = vcpu
   const all = [['PC', address] as const, ['SP', sp] as const, ...registers.map((value, i) => [`X${i}`, value] as const)]

@@ -12,7 +12,7 @@ export type Disassemble = (code: CodePlace, most: number) => string
 export const addressText = (address: bigint, mode: 16 | 32 | 64): string =>
   address.toString(16).padStart(mode === 64 ? 16 : 8, '0')
 
-/** Loads the disassembler, which is large, when somebody looks. */
+/** Loads the disassembler, which is large, on demand. */
 export async function loadDisassembler(): Promise<Disassemble> {
   const { decodeAll, formatIntel } = await import('@retrap/x86-decoder')
   return ({ mode, address, bytes }, most) => {

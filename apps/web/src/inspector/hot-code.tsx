@@ -51,7 +51,7 @@ function Units({ machine, view, disassemble }: HotCodeProps) {
   }, [machine])
   const heat = useHeat(view, units)
   const heatOf = ({ number }: CompiledView): number => heat.get(number) ?? 0
-  // Of equally hot ones the newest is the first.
+  // Among equally hot units the newest comes first.
   const sorted = units.toSorted((a, b) => heatOf(b) - heatOf(a))
   const hottest = Math.max(1, ...heat.values())
   const unit = chosen ?? sorted[0] ?? null

@@ -38,7 +38,7 @@ interface RegistersProps {
   readonly isAsked?: boolean
 }
 
-/** All registers: those that differ from the last look are marked. */
+/** All registers; those changed since the last look are marked. */
 export function Registers({ vcpu, number, isAsked = false }: RegistersProps) {
   const { mode, flags, control, segments } = vcpu
   const all = registersOf(vcpu)

@@ -7,7 +7,7 @@ const LOOK_MS = 250
 /** Shown until a machine that is just being started has answered. */
 export const LOOKING = 'The machine starts, and has not said anything of itself yet.'
 
-/** Returns the state of the machine, as long as somebody looks; null: it is off; undefined: it has not said yet. */
+/** Returns the state of the machine while it is shown; null: off; undefined: not known yet. */
 export function useView(machine: Machine, isShown: boolean): MachineView | null | undefined {
   const [view, setView] = useState<MachineView | null>()
   useEffect(() => {

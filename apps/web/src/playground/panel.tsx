@@ -38,7 +38,7 @@ export function PlaygroundPanel({ machine, settle }: PanelProps) {
     return new Sandbox(machine, told)
   }, [machine])
   useEffect(() => () => void sandbox.detach(), [sandbox])
-  // A machine that is off has no devices of anybody's.
+  // A machine that is off has no attached devices.
   useEffect(() => machine.on('exit', () => setNames([])), [machine])
   const attempt = async (action: () => Promise<void>): Promise<void> => {
     setBusy(true)

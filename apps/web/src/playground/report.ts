@@ -1,4 +1,4 @@
-/** The playground's Worker reports to the page. It is not trusted: the page shows it, and does nothing else with it. */
+/** Reports of the playground's Worker. The page does not trust them: it only displays them. */
 export type Report =
   | { readonly kind: 'attached'; readonly names: readonly string[] }
   | { readonly kind: 'log'; readonly text: string }

@@ -71,7 +71,7 @@ export function SnapshotsPanel({ machine, chosen, isOn, attempt }: PanelProps) {
             disabled={doing !== ''}
             onChange={(event) => {
               const file = event.currentTarget.files?.[0]
-              // The same file may be chosen again.
+              // Reset, so that the same file can be chosen again.
               event.currentTarget.value = ''
               if (file === undefined) return
               act('Restoring', async () => {
@@ -106,7 +106,7 @@ interface TimeLineProps {
   readonly actions: Actions
 }
 
-/** Room for what is not saved yet: two saved machines and it fit beside the machine. */
+/** Width for the unsaved present: two saved machines and the present fit beside the machine. */
 const NOW_PIXELS = 48
 /** Pixels from one saved machine to the next, to the right and down; and to the point of one on its line. */
 const [STEP_X, STEP_Y, POINT_X, POINT_Y] = [176, 292, 12, 8]

@@ -33,7 +33,7 @@ export interface Line {
   readonly parts: readonly Part[]
 }
 
-/** Bytes that are taken apart at once: it is a page for people, who ask for more. */
+/** Most bytes disassembled at once. */
 export const SHOWN_BYTES = 4096
 
 /**
@@ -61,7 +61,7 @@ export function replaced(bytes: Uint8Array, from: number, to: number, others: Ui
   return all
 }
 
-/** Reads the value of a field: hexadecimal digits. @returns null where it has more bits than the field */
+/** Parses the value of a field in hexadecimal. @returns null for more bits than the field has */
 export function readField(text: string, width: number): number | null {
   if (!/^(0x)?[\da-f]{1,8}$/i.test(text.trim())) return null
   const value = Number.parseInt(text, 16)

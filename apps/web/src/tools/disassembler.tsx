@@ -178,7 +178,7 @@ function pick<T extends string>(names: Readonly<Record<T, string>>, text: string
 const LONGEST = 15
 const BITS = { x64: 64, x32: 32, x16: 16 } as const
 
-/** @returns what is wrong, in words, in place of lines */
+/** @returns an error in words, instead of lines */
 function disassemble(
   all: Uint8Array | null,
   most: number,

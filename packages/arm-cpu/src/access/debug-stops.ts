@@ -59,7 +59,7 @@ export class DebugStops {
     this.#turn = turn
   }
 
-  /** A run begins. @returns whether it goes on with a turn that has been cut in two */
+  /** Begins a run. @returns whether it continues a divided turn */
   begin(): boolean {
     const goesOn = this.#isStopped
     this.#isStopped = false

@@ -8,7 +8,7 @@ import { cacheAbort, dataAbort, FSC_ALIGNMENT, FSC_EXTERNAL, FSC_UNSUPPORTED, wa
 import type { Watchpoints } from '../system/watchpoints.ts'
 import type { Translation } from './translation.ts'
 
-/** Accesses that generated code does not finish by itself: TLB misses, those in two pages, and writes to decoded code. */
+/** Accesses that generated code leaves out: TLB misses, page-crossing accesses, and writes to decoded code. */
 export class MemoryAccess {
   readonly #memory: MachineMemory
   readonly #tlb: Tlb

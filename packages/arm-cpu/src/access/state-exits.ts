@@ -40,7 +40,7 @@ const PAUSE: ArmExit = { reason: 'pause' }
 const WAIT_FOR_INTERRUPT: ArmExit = { reason: 'wait', until: 'interrupt' }
 const WAIT_FOR_EVENT: ArmExit = { reason: 'wait', until: 'event' }
 
-/** Makes the exits of what a processor's state tells of. */
+/** Makes the exits for a processor's state. */
 export class StateExits {
   readonly #u64: BigUint64Array
   readonly #system: SystemState
@@ -88,14 +88,14 @@ export class StateExits {
     return this.#word() > 0xffff ? 4 : 2
   }
 
-  /** The syndrome of an abort of stage 2, with what it tells of the access. */
+  /** Returns the syndrome of a stage 2 abort, with details of the access. */
   #withAccess(syndrome: number): number {
     if (!tellsAccess(syndrome)) return syndrome
     const word = this.#word()
     return word < 0 ? syndrome : accessSyndrome(syndrome, word, this.#system.status)
   }
 
-  /** The instruction at the program counter; −1 where it cannot be fetched any more. */
+  /** Returns the instruction at the program counter; −1 if it cannot be fetched any more. */
   #word(): number {
     return this.#translation.wordAt(this.#system.word(S.S_PC), this.#system.word(S.S_PC + 4))
   }

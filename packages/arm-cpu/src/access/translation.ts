@@ -74,7 +74,7 @@ export class Translation {
 
   /**
    * @param state - machine address of the processor's state
-   * @param machine - the same for all processors of the machine
+   * @param machine - shared by all processors of the machine
    */
   constructor(memory: MachineMemory, tlb: Tlb, host: ArmHost, state: number, machine: object) {
     this.#memory = memory
@@ -187,7 +187,7 @@ export class Translation {
         else tlb.dropParked(asid)
         return
       default:
-        // By address; the operation says whether the ASID matters. A page is dropped in the present space whatever it is.
+        // By address; the operation decides whether the ASID matters. A page is dropped in the present space in any case.
         if (TLBI_RANGES.has((encoding >>> 3) & 15)) this.#invalidateRange(lo, hi)
         else tlb.invalidatePage((lo << PAGE_SHIFT) >>> 0, pageHigh(lo, hi))
         if ((encoding & TLBI_ANY_ASID) !== 0) tlb.dropAllParked()

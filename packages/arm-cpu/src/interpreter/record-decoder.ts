@@ -92,7 +92,7 @@ const HINT_OPERANDS: readonly Operand[] = [
   { letter: 'y', field: R.R_M, at: (crm) => (crm === 1 ? general(16) : S_SP) },
 ]
 
-/** Registers that an encoding means without a field of their own, and second places of those that are read and written. */
+/** Returns implicit registers of an encoding, and second places of registers that are both read and written. */
 function moreOperandsOf({ mnemonic, operation, attributes, registers }: Row): Operand[] {
   const operands: Operand[] = []
   const next =

@@ -40,7 +40,7 @@ const FLOWS: ReadonlyMap<string, Flow> = new Map<string, Flow>([
 /** Bytes of a form's function from which units call it: mostly operations on many elements. */
 const LARGE = 400
 
-/** A64, as the engine compiles hot code of it. */
+/** A64 for the engine's compiler of hot code. */
 export class ArmCompiled implements CompiledInstructionSet<FormSource> {
   readonly name = 'arm64'
   /** All processors have one configuration. */
@@ -195,7 +195,7 @@ class ArmUnit implements UnitSemantics<FormSource> {
     this.#vectors.reload(insn)
   }
 
-  /** The registers that the function of an instruction's form uses; all of what the host executes. */
+  /** Returns the registers that an instruction's function uses; all registers if the host executes it. */
   #registersOf({ form, record }: RegionInstruction<FormSource>): number[] {
     if (form === undefined) return Array.from({ length: REGISTERS }, (_, i) => i)
     const fields = form.form.row.attributes.has('couple') ? [...FIELDS, ...MORE_FIELDS] : FIELDS

@@ -114,7 +114,7 @@ export class UnitFlags implements FlagStore {
     this.#known = undefined
   }
 
-  /** Calls `build`, which emits code that control leads to from here; afterwards what is known is as it was before. */
+  /** Calls `build`, which emits code that is branched to from here; afterwards the known values are restored. */
   aside(build: () => void): void {
     const known = this.#known
     this.#f.outsideArms(build)

@@ -23,7 +23,7 @@ export class UnitVectors {
   readonly #f: FunctionBuilder
   readonly #memory: MachineMemory
   readonly #state: I32
-  /** By register; undefined for those in the state. */
+  /** Locals by register; undefined for registers in the state. */
   readonly #locals: readonly (Local<'v128'> | undefined)[]
   readonly #used = new Set<number>()
   readonly #written = new Set<number>()
@@ -79,7 +79,7 @@ export class UnitVectors {
     this.#store(this.#written)
   }
 
-  /** Emits stores of what the function that executes an instruction may read or write, before a call of it. */
+  /** Emits stores of registers that an instruction's function may access, before its call. */
   spill(insn: RegionInstruction<FormSource>): void {
     const registers = this.#reachedBy(insn)
     for (const register of registers) {

@@ -55,7 +55,7 @@ function looked(f: FunctionBuilder, table: readonly number[], state: V128): V128
   return sum.get
 }
 
-/** Substitutes and shifts; both ways round it is the same which comes first. */
+/** Substitutes and shifts bytes; the order of both does not matter. */
 function substituted(c: ArmContext, decrypts: boolean, value: V128): V128 {
   const callee = c.library.function(decrypts ? 'aesd' : 'aese', ['v128'], 'v128', (f, state) => {
     const table = substitution()

@@ -87,7 +87,7 @@ const compareAndSwap: Semantics = {
   },
 }
 
-/** The second registers of CASP's pairs: what is compared, where the old value goes, and the new value. */
+/** The second registers of CASP's pairs: the compared value, the old value, and the new value. */
 const R_COMPARED = R_MORE
 const R_OLD: number = R_MORE + 2
 const R_NEW: number = R_MORE + 4

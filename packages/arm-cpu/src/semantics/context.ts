@@ -57,7 +57,7 @@ export abstract class ArmContext {
   /** Functions that instructions share. */
   readonly library: ArmLibrary
   readonly #access: I32Callee
-  /** Control may go elsewhere than to the next instruction. */
+  /** Whether control may leave the sequence of instructions. */
   jumps = false
   /** The flags are read or written. */
   usesFlags = false
@@ -131,7 +131,7 @@ export abstract class ArmContext {
     return bits === 64 ? this.f.load('f64.load', at) : this.f.load('f32.load', at)
   }
 
-  /** Writes a scalar of single or double precision; what is above it is cleared. */
+  /** Writes a scalar of single or double precision, and clears the bits above. */
   writeFloat(field: number, bits: Bits, value: Float): void {
     const zero = V128.of([])
     const vector =
@@ -344,7 +344,7 @@ export abstract class ArmContext {
    * used. Nothing may have changed before.
    *
    * @param bytes - 1 to 16, of which the address must be a multiple
-   * @param kind - `ACCESS_*`; with `ACCESS_WRITE` aborts are those of a store
+   * @param kind - `ACCESS_*`; with `ACCESS_WRITE` aborts count as a store's
    */
   modify(address: I64, bytes: number, kind: number, use: (host: I32) => void): void {
     const { f } = this

@@ -60,7 +60,7 @@ const systemCall: Semantics = {
   },
 }
 
-/** Fields of SPSR_EL1 with which a return is not a plain one: AArch32, EL2, reserved modes, and what is rare. */
+/** Fields of SPSR_EL1 that make a return unusual: AArch32, EL2, reserved modes, and rare flags. */
 const UNUSUAL = P.PSTATE_NRW | 0xa | P.PSTATE_BTYPE | P.PSTATE_IL | P.PSTATE_SS | P.PSTATE_UAO
 const RETURNED = P.PSTATE_EL1 | P.PSTATE_SP | P.PSTATE_DAIF | P.PSTATE_SSBS | P.PSTATE_PAN | P.PSTATE_DIT
 

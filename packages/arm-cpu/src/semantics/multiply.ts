@@ -33,7 +33,7 @@ const multiply: Semantics = {
   },
 }
 
-/** Division by zero gives zero, and the smallest number divided by −1 itself: there are no exceptions. */
+/** Division by zero gives zero, and the smallest number divided by −1 gives itself, without exceptions. */
 const divide: Semantics = {
   selectors: 'f',
   emit(c, form) {

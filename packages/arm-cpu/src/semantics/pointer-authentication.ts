@@ -32,7 +32,7 @@ function cipher({ f, state, library }: Place, data: I64, modifier: I64, key: Key
   return f.call(callee, data, modifier, state, I32.of(S.S_KEYS + 16 * KEYS.indexOf(key)))
 }
 
-/** A return address is signed and authenticated soon after, often the same one again: the results are kept. */
+/** A return address is signed and authenticated soon after, often repeatedly: results are cached. */
 function remembered(f: FunctionBuilder, data: I64, modifier: I64, state: I32, key: I32): I64 {
   const place = state.add(key)
   const high = f.load('i64.load', place, 8)

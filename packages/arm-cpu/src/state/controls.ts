@@ -60,7 +60,7 @@ export const HCR_API: number = 1 << 9
 
 /** CPTR_EL2: SIMD and floating point are trapped. */
 export const CPTR_TFP: number = 1 << 10
-/** CPACR_EL1: what is not trapped; 1 EL1's, 3 EL0's too. */
+/** CPACR_EL1: levels without traps; 1: EL1, 3: EL1 and EL0. */
 export const CPACR_FPEN_SHIFT = 20
 
 /** MDCR_EL2: debug exceptions go to EL2. */

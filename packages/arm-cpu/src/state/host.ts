@@ -42,7 +42,7 @@ export const TRANSLATE_WRITE = 1
 export const TRANSLATE_FETCH = 2
 /** With the rights of EL0. */
 export const TRANSLATE_UNPRIVILEGED = 4
-/** With PSTATE.PAN set: EL1 may not access what EL0 may. */
+/** PSTATE.PAN is set: EL1 may not access memory that EL0 may access. */
 export const TRANSLATE_PAN = 8
 
 /** The virtual counter of the generic timer, which programs read the time from. */
@@ -79,7 +79,7 @@ export interface ArmHost {
    */
   readSystem?(encoding: number, into: SystemValue): number
   /**
-   * Writes one. It is told of CNTKCTL_EL1 too, which the processor has.
+   * Writes a system register. Also called for CNTKCTL_EL1, which the processor holds.
    *
    * @returns as {@link ArmHost.readSystem}
    */
@@ -95,7 +95,7 @@ export interface ArmHost {
    * @param hi - high word
    * @param access - `TRANSLATE_*`
    * @param into - receives the result; fields unknown to a host stay unchanged
-   * @returns whether there is a translation; else `faultStatus` says why not
+   * @returns whether a translation exists; otherwise `faultStatus` holds the reason
    */
   translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean
 }
@@ -121,7 +121,7 @@ export function newTranslation(): ArmTranslation {
 /**
  * Asks the host for a translation.
  *
- * @throws ArmCpuError `ERR_TRANSLATION` if it says something that would lead out of machine memory, or to another byte
+ * @throws ArmCpuError `ERR_TRANSLATION` for a result outside machine memory, or of another byte
  */
 export function translate(
   host: ArmHost,
@@ -152,7 +152,7 @@ export class FlatHost implements ArmHost {
    * @param start - address of the first byte of RAM: a multiple of 4096 below 2^32
    * @param bytes - of RAM, a multiple of 4096, not 0
    * @throws ArmCpuError `ERR_RAM` if these are invalid
-   * @throws MemoryError if machine memory has no room for it
+   * @throws MemoryError if machine memory is full
    */
   constructor(memory: MachineMemory, start: number, bytes: number) {
     const fits = (value: number): boolean => Number.isInteger(value) && value >= 0 && value % PAGE_BYTES === 0
@@ -171,7 +171,7 @@ export class FlatHost implements ArmHost {
   }
 
   /**
-   * Writes RAM as a device does, so that decoded code of it is dropped.
+   * Writes RAM like a device, so that decoded code is dropped.
    *
    * @throws MemoryError if some byte lies outside machine memory
    */

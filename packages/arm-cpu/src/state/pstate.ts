@@ -66,7 +66,7 @@ export const PSTATE_SSBS32: number = 1 << 23
 export const PSTATE_IT: number = (0x3f << 10) | (3 << 25)
 
 /**
- * All fields of AArch32 that the processor has, without the condition flags, T and IT. E is not there: all is little-endian.
+ * All implemented AArch32 fields, without condition flags, T and IT. E is not supported: all data is little-endian.
  */
 export const PSTATE_FIELDS32: number =
   PSTATE_NRW |

@@ -100,8 +100,8 @@ export class ArmRegisters {
   }
 
   /**
-   * Returns the architectural state between two instructions, as plain data: for snapshots. Interrupts are not part of it:
-   * their drivers keep them.
+   * Returns the architectural state between two instructions, as plain data: for snapshots. Interrupts are excluded,
+   * because their drivers keep them.
    */
   save(): SavedArmCpu {
     return saveState(this.#system)

@@ -84,7 +84,7 @@ export function saveState(s: SystemState): SavedArmCpu {
     version: 1,
     registers: {
       ...collect(s, REGISTERS),
-      // Bit 0 of it is PSTATE.T in AArch32.
+      // Bit 0 holds PSTATE.T in AArch32.
       pc: hex((s.pstate & PSTATE_NRW) === 0 ? counter : counter & ~1n),
       pstate: hex(BigInt(s.status)),
     },

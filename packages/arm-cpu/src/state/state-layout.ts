@@ -51,7 +51,7 @@ export const S_EXCLUSIVE_ADDRESS = 392
 export const S_KEYS_ENABLED = 388
 /** The events that others want of the processor: `EVENT_*`. 32 bits. */
 export const S_EVENTS = 400
-/** 0; or what is waited for, `WAIT_*`. 32 bits. */
+/** 0, or the awaited event, `WAIT_*`. 32 bits. */
 export const S_WAITING = 344
 /** Accesses that generated code could not finish, a count. 32 bits. */
 export const S_SLOW_ACCESSES = 416

@@ -56,7 +56,7 @@ export const PC_ALIGNMENT_FAULT: number = syndrome(EC_PC_ALIGNMENT, 0)
 /** A base that is a stack pointer and no multiple of 16. */
 export const SP_ALIGNMENT_FAULT: number = syndrome(EC_SP_ALIGNMENT, 0)
 
-/** A branch to what is no landing of it, in a guarded page. @param type - PSTATE.BTYPE */
+/** Syndrome of a branch to an invalid target in a guarded page. @param type - PSTATE.BTYPE */
 export const branchTargetFault = (type: number): number => syndrome(EC_BRANCH_TARGET, type)
 /** PSTATE.IL is set. */
 export const ILLEGAL_STATE: number = syndrome(EC_ILLEGAL_STATE, 0)
@@ -95,7 +95,7 @@ export const systemTrap = (encoding: number, general: number, reads: boolean): n
 /** The syndrome of an instruction of 16 bits. */
 export const ofHalfword = (esr: number): number => (esr & ~IL) >>> 0
 
-/** A syndrome of AArch32 whose condition code is valid and always holds: only what is executed is trapped. */
+/** An AArch32 syndrome with a valid, always true condition: only executed instructions are trapped. */
 const ALWAYS32: number = (1 << 24) | (14 << 20)
 
 /** MCR or MRC that is trapped. @param general - 31 for the flags */
@@ -126,7 +126,7 @@ export const callSyndrome = (exceptionClass: number, number: number): number => 
 /** Fault status codes of aborts, at level 0 if a level applies. */
 export const FSC_TRANSLATION = 0x04
 export const FSC_PERMISSION = 0x0c
-/** A synchronous external abort: there is nothing that answers. */
+/** A synchronous external abort: no device responds. */
 export const FSC_EXTERNAL = 0x10
 export const FSC_ALIGNMENT = 0x21
 /** An unsupported exclusive or atomic access. */

@@ -49,7 +49,7 @@ const INTERRUPTS = S.EVENT_FIQ | S.EVENT_IRQ | S.EVENT_SERROR
 const LEAST_SIZE = 16
 const MOST_SIZE = 39
 
-/** PSTATE and what follows from it and from the control registers: the state's derived fields, and rights of accesses. */
+/** PSTATE with fields derived from it and from the control registers, and access rights. */
 export class SystemState {
   readonly u32: Uint32Array
   /** The rights of accesses, or the mode of code, may have changed since this was last cleared. */
@@ -201,7 +201,7 @@ export class SystemState {
     return (this.word(S.S_MODE) & S.MODE_NO_FP) !== 0
   }
 
-  /** Whether CPACR_EL1 has those of a level trapped. */
+  /** Whether CPACR_EL1 traps floating point of a level. */
   trapsFpToEl1(level: number): boolean {
     const enabled = (this.word(places.S_CPACR_EL1) >>> C.CPACR_FPEN_SHIFT) & 3
     return (enabled & 1) === 0 || (enabled === 1 && level === 0)
@@ -307,7 +307,7 @@ export class SystemState {
     return (this.word(S.S_EVENTS) & wakes) === 0 && this.dueInterrupt === 0
   }
 
-  /** Whether WFI or WFE goes on waiting; ends the wait where it does not. */
+  /** Whether WFI or WFE still waits; otherwise ends the wait. */
   waits(): boolean {
     if (this.isDormant) return true
     if (this.word(S.S_WAITING) > S.WAIT_INTERRUPT) this.takeEvent()
@@ -335,7 +335,7 @@ export class SystemState {
     return (this.word(S.S_EVENTS) & S.EVENT_STOP) !== 0 || this.dueInterrupt !== 0
   }
 
-  /** Has generated code look for attention only where something can be done about it. */
+  /** Makes generated code check for attention only when something can be done. */
   settleAttention(): void {
     this.setWord(S.S_ATTENTION, this.isUrgent ? ATTENTION_ASKED : 0)
   }

@@ -202,7 +202,7 @@ class ExceptionRegisters implements TrappedException {
   }
 }
 
-/** The state area as a hypervisor sees it. */
+/** The state area for a hypervisor. */
 export class ProcessorState implements TrappedState {
   readonly id: number
   readonly x: Uint32Array

@@ -40,7 +40,7 @@ const TIMER_PAIRS: readonly number[] = [
   encodingOf(3, 3, 14, 2, 2),
   encodingOf(3, 3, 14, 3, 2),
 ]
-/** ISB, DSB and DMB as they were before there were instructions of these names. */
+/** Older encodings of ISB, DSB and DMB, as coprocessor writes. */
 const BARRIERS: ReadonlySet<number> = new Set([numberOf(0, 7, 5, 4), numberOf(0, 7, 10, 4), numberOf(0, 7, 10, 5)])
 const TPIDRURW: number = numberOf(0, 13, 0, 2)
 const TPIDRURO: number = numberOf(0, 13, 0, 3)

@@ -112,7 +112,7 @@ export class Debug {
     }
   }
 
-  /** The program counter is at the address of a breakpoint, whose upper bits are those of the sign. */
+  /** Whether the program counter matches a breakpoint's address, whose upper bits extend the sign. */
   #isAt(control: number, value: number): boolean {
     const s = this.#state
     const counter = s.word(S_PC)

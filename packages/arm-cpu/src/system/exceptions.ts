@@ -93,7 +93,7 @@ export class Exceptions {
     if (exceptionClass >= E.EC_BREAKPOINT && exceptionClass <= E.EC_BRK64)
       return (s.word(places.S_MDCR_EL2) & MDCR_TDE) !== 0
     if (exceptionClass !== E.EC_INSTRUCTION_ABORT && exceptionClass !== E.EC_DATA_ABORT) return false
-    // External aborts, of the access or of a walk for it.
+    // External aborts, of the access or of its walk.
     const isExternal = (syndrome & 0x3f) === E.FSC_EXTERNAL || (syndrome & 0x3c) === (E.FSC_EXTERNAL | 4)
     return isExternal && (s.word(places.S_HCR_EL2 + 4) & HCR_TEA) !== 0
   }
@@ -192,7 +192,7 @@ export class Exceptions {
 export interface ArmDeliveredEvent {
   /** SVC is an instruction, and no event; what EL2 takes is none either. */
   readonly kind: 'exception' | 'irq' | 'fiq' | 'serror'
-  /** Of an exception ESR_EL1; 0 of others. */
+  /** ESR_EL1 for an exception; 0 otherwise. */
   readonly syndrome: number
   /** FAR_EL1; undefined: not set by the exception. */
   readonly address: bigint | undefined

@@ -139,7 +139,7 @@ export class SystemInstructions {
     return ends ? STATUS_EXIT : STATUS_JUMP
   }
 
-  /** Maintenance of caches and of translations, and AT: those of EL1. @param encoding - as `encodingOf` has it */
+  /** Executes EL1's maintenance of caches and translations, and AT. @param encoding - from `encodingOf` */
   #maintain(encoding: number, general: number): number {
     const s = this.#state
     // Instructions of EL0 get here only if EL1 traps them.
@@ -160,7 +160,7 @@ export class SystemInstructions {
     return STATUS_DONE
   }
 
-  /** BR or BLR: what it leads to is looked at before the next instruction. @param type - as `branchTypeOf` has it */
+  /** BR or BLR: the target is checked before the next instruction. @param type - from `branchTypeOf` */
   #branch(type: number): number {
     const s = this.#state
     const isGuarded = s.translation.guardedWordAt(s.word(S_PC), s.word(S_PC + 4)) >= 0

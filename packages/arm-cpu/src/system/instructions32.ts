@@ -22,7 +22,7 @@ const HINTS: ReadonlyMap<string, number> = new Map([
   ['ESB', 16],
 ])
 
-/** Executes the instructions of A32 and Thumb that generated code does not, and raises exceptions for those that are not there. */
+/** Executes A32 and Thumb instructions that generated code leaves out, and raises exceptions for undefined ones. */
 export class SystemInstructions32 {
   readonly #state: SystemState
   readonly #exceptions: Exceptions

@@ -164,7 +164,7 @@ export interface SystemRegister {
   readonly name: string
   /** Offset in the state; −1 if the state does not hold the register. */
   readonly place: number
-  /** The value of one that always reads the same: low and high word. */
+  /** The value of a constant register: low and high word. */
   readonly constantLo: number
   readonly constantHi: number
   /** The bits that are kept, low and high word; 0 of constants. */
@@ -203,7 +203,7 @@ export const MAY_READ_EL1 = 4
 export const encodingOf = (op0: number, op1: number, n: number, m: number, op2: number): number =>
   (op0 << 14) | (op1 << 11) | (n << 7) | (m << 3) | op2
 
-/** The words of a mask, from bits and ranges of them: `0,4-7`. */
+/** Returns the words of a mask, from bits and ranges: `0,4-7`. */
 function maskOf(text: string): [lo: number, hi: number] {
   if (text === 'all') return [-1 >>> 0, -1 >>> 0]
   let [lo, hi] = [0, 0]
@@ -256,7 +256,7 @@ function registerOf(name: string, access: string, value: string, traps: string):
   }
 }
 
-/** All rows, those of breakpoints and watchpoints included. */
+/** Yields all rows, including breakpoints and watchpoints. */
 function* rows(): Iterable<readonly [encoding: number, register: SystemRegister]> {
   for (const line of ROWS.trim().split('\n')) {
     const [numbers = '', name = '', access = '', value = '', traps = ''] = line.split(/ {2,}/)

@@ -160,7 +160,7 @@ export class SystemRegisters {
     if (encoding >>> 14 === 3 && (operand === 11 || operand === 15) && (s.word(S_HCR_EL2) & HCR_TIDCP) !== 0) {
       return this.#trap(2, encoding, general, reads)
     }
-    // Registers of EL2 and EL3 are not there, and those of EL1 not for EL0.
+    // Registers of EL2 and EL3 do not exist, and EL0 cannot access EL1's.
     const op1 = (encoding >>> 11) & 7
     if (op1 > 3 || (s.level === 0 && op1 !== 3)) return this.#refuse(encoding, general, reads)
     const level = this.#counter.trapOf(encoding)

@@ -50,7 +50,7 @@ export class Watchpoints {
 
   #isWatched(control: number, value: number, lo: number, hi: number): boolean {
     const s = this.#state
-    // The upper bits are those of the sign.
+    // The upper bits extend the sign.
     if (((s.word(value + 4) ^ hi) & 0x1_ffff) !== 0) return false
     const mask = (control >>> MASK_SHIFT) & 31
     const differs = (s.word(value) ^ lo) >>> 0

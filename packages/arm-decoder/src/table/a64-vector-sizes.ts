@@ -17,7 +17,7 @@ s 01 11110 11mmmmm11*1  110000*10  <D*>        scalar
 s 01 11110 10mmmmm00*1  111100*10  <H*>        scalar FP16
 `
 
-/** Floating point, three registers: U, a, opcode, which shapes there are, mnemonic. */
+/** Floating point, three registers: U, a, opcode, allowed shapes, mnemonic. */
 export const a64FloatThree: string = `
 0 0 000 v FMAXNM
 0 0 001 v FMLA
@@ -48,7 +48,7 @@ export const a64FloatThree: string = `
 1 1 111 v FSCALE
 `
 
-/** The same with two registers. `0` after the mnemonic: compared with zero. */
+/** Floating point, two registers. `0` after the mnemonic: compared with zero. */
 export const a64FloatTwo: string = `
 0 0 11000 v FRINTN
 0 0 11001 v FRINTM

@@ -52,7 +52,7 @@ export const vfpPrecisionRows: string = `
 1d11 1111 dddd  1 1 i 0 iiii   VCVT<c>.U32.*   <*d>, <*d>, <fraction32>
 `
 
-/** As `vfpPrecisionRows`, of instructions without a condition: 1111 1110 stands before them. */
+/** Like `vfpPrecisionRows`, for unconditional instructions, which begin with 1111 1110. */
 export const vfpUnconditionalRows: string = `
 0dNN nnnn dddd  n 0 m 0 mmmm   (VSELEQ|VSELVS|VSELGE|VSELGT).*   <*d>, <*n>, <*m>
 1d00 nnnn dddd  n 0 m 0 mmmm   VMAXNM.*      <*d>, <*n>, <*m>
@@ -62,7 +62,7 @@ export const vfpUnconditionalRows: string = `
 1d11 11NN dddd  1 1 m 0 mmmm   (VCVTA|VCVTN|VCVTP|VCVTM).S32.*   <Sd>, <*m>
 `
 
-/** All else, with a condition: T32 has the same encodings under 1110. */
+/** All other instructions, with a condition: T32 has the same encodings under 1110. */
 export const vfpRows: string = `
 # Of one or two precisions
 cccc 1110 1d11 0000 dddd 101L 01 m 0 mmmm      VMOV<c>.(F32|F64)         <(S|D)d>, <(S|D)m>     float

@@ -31,7 +31,7 @@ export class FileStorage implements BlockStorage {
   /** Null: no request is made in place. */
   readonly #inPlace: InPlace | null
   #bytes: number
-  /** A flush has failed: what the host had not written by then may be lost, and a later flush would not say so. */
+  /** Error of a failed flush: the host may have lost unwritten data, which a later flush would not report. */
   #lost: BlockError | null = null
 
   private constructor(
@@ -76,7 +76,7 @@ export class FileStorage implements BlockStorage {
   }
 
   /**
-   * Makes a file of zeros of this size, open for writing. A file that is there is overwritten, unless it is locked.
+   * Makes a file of zeros of this size, open for writing. An existing file is overwritten, unless it is locked.
    *
    * @throws ImageError `ERR_OPEN`, `ERR_LOCKED`
    */

@@ -96,14 +96,14 @@ async function openQcow2InChain(
 /** Opens the backing file that an image names. */
 async function openBackingFile(path: string, backing: BackingName, chain: readonly string[]): Promise<BlockImage> {
   const below = resolveBacking(path, backing.name)
-  // A server must not send this host elsewhere by a redirect, either.
+  // A server must not redirect this host elsewhere, either.
   const sameOrigin = isUrl(path)
   try {
     const format = backing.format ?? (await probeFormat(below, { sameOrigin }))
     if (format !== 'raw' && format !== 'qcow2') {
       throw new ImageError('ERR_BACKING', `its format is ${format}; raw and qcow2 are supported`)
     }
-    // A guest may have written what is below as a raw disk.
+    // Without a named format the backing file may be a raw disk written by a guest.
     const policy = backing.format === null ? 'refuse' : 'open'
     return await openInChain(below, { format, readOnly: true, backing: policy, sameOrigin }, chain)
   } catch (error) {
@@ -117,7 +117,7 @@ async function openBackingFile(path: string, backing: BackingName, chain: readon
 /**
  * A name is relative to the folder of the image, or a URL. An image of a web server names files of that server alone.
  *
- * @throws ImageError `ERR_BACKING` for what is neither
+ * @throws ImageError `ERR_BACKING` for any other name
  */
 export function resolveBacking(path: string, name: string): string {
   if (isUrl(path)) return resolveUrl(path, name)

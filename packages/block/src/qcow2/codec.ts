@@ -5,7 +5,7 @@ import { ImageError } from '../image.ts'
 /** Compression methods of a host. Each may be absent. */
 export interface Codec {
   /**
-   * Decompresses data without zlib's header until `bytes` are there; what follows in `data` is ignored.
+   * Decompresses data without zlib's header up to `bytes`; trailing input is ignored.
    *
    * @returns the decompressed bytes, at most `bytes`
    */

@@ -43,7 +43,7 @@ export async function createQcow2(storage: BlockStorage, options: Qcow2CreateOpt
   const layout = layOut(clusterBytes, l1Entries, width)
   const header = new Uint8Array(clusterBytes)
   writeHeader(header, options, { l1Entries, ...layout, refcountOrder: width.order, version })
-  // The missing parts of an empty storage read as zeros once there is something behind it.
+  // The missing parts of an empty storage read as zeros once later parts are written.
   const isEmpty = storage.bytes === 0
   const put = (at: number, content: Uint8Array): Promise<void> =>
     storage.write(at, isEmpty ? content.subarray(0, usedBytes(content)) : content)

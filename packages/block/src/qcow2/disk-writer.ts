@@ -167,7 +167,7 @@ export class DiskWriter {
 
   /** Frees whole clusters of a range, which read as zeros afterwards. */
   async discard(offset: number, bytes: number): Promise<void> {
-    // Version 2 has no way to hide what is below.
+    // Version 2 cannot hide the backing file's data.
     if (this.#hasBacking && this.#metadata.header.version === 2) return
     const entry = this.#hasBacking ? ZEROS : UNALLOCATED
     await this.#eachCluster(offset, bytes, {
@@ -265,7 +265,7 @@ export class DiskWriter {
   }
 }
 
-/** Clusters of the disk that requests are moving to other places in the file. Other writes of them wait. */
+/** Clusters of the disk that requests are moving within the file. Other writes of these clusters wait. */
 class ClusterLocks {
   /** Settles when a cluster may be free. Look again then. */
   readonly held: Map<number, Promise<void>> = new Map()

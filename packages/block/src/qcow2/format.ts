@@ -53,7 +53,7 @@ export const ENTRY_BYTES = 8
 /*
  * Entries of the L1 and L2 tables are handled as two words. `hi` has bits 63 to 32.
  */
-/** In `hi`: the cluster's refcount is exactly one. */
+/** Flag in `hi`: the cluster's refcount is exactly one. */
 export const COPIED = 0x8000_0000
 /** In `hi`: a compressed cluster. */
 export const COMPRESSED = 0x4000_0000

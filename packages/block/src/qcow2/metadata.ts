@@ -274,7 +274,7 @@ export class Metadata {
     await this.#applyReleases(this.#refcounts)
   }
 
-  /** Makes counts and new tables durable, and with them all data that has been written. */
+  /** Makes counts and new tables durable, together with all written data. */
   async #commitCounts(refcounts: Refcounts): Promise<void> {
     // A block is durable before the table of blocks refers to it.
     const fresh = await refcounts.writeFresh()

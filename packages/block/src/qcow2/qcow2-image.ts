@@ -54,7 +54,7 @@ const MAXIMUM_BYTES = 1 << 20
 export class Qcow2Image implements BlockImage {
   /** The properties, which stay as they are. */
   readonly properties: BlockProperties
-  /** The file below, as the header names it. */
+  /** The backing file, as named in the header. */
   readonly backingName: BackingName | null
   /** Unit of allocation. */
   readonly clusterBytes: number

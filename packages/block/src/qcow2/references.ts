@@ -203,7 +203,7 @@ class Scan {
     }
   }
 
-  /** Counts what the bitmaps of an image take. */
+  /** Counts the clusters of an image's bitmaps. */
   async bitmaps(): Promise<void> {
     const { bitmaps, clusterBytes } = this.#header
     if (bitmaps === null || !this.#isRange(bitmaps.offset, bitmaps.bytes)) return

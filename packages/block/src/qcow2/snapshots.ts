@@ -11,7 +11,7 @@ export interface Qcow2Snapshot {
   readonly name: string
   /** When the snapshot was taken, in milliseconds since the Epoch. */
   readonly takenMs: number
-  /** Bytes of machine state that belong to it; 0: only the disk. */
+  /** Bytes of the snapshot's machine state; 0: disk only. */
   readonly stateBytes: number
   /** Size of the disk then. */
   readonly bytes: number

@@ -14,7 +14,7 @@ export interface Table {
   to: number
 }
 
-/** A cache never holds fewer tables: an operation needs some at the same time. */
+/** Least number of cached tables: one operation needs several at a time. */
 const LEAST_TABLES = 4
 /** Parts of a table are written in this unit, which a disk writes whole or not at all. */
 const SECTOR = 512
@@ -109,7 +109,7 @@ export class TableCache {
 
   /** Notes that a range of a table differs from the file. Call it in the same turn as the change. */
   change(table: Table, from: number, to: number): void {
-    // The table may have left the cache, and a copy of it come back, since the caller got it.
+    // The table may have been evicted and reloaded since the caller got it.
     if (this.tables.get(table.offset) !== table) {
       this.#loading.delete(table.offset)
       this.#keep(table)
@@ -120,7 +120,7 @@ export class TableCache {
     this.#dirty.add(table)
   }
 
-  /** Forgets a table whose cluster is used for something else. */
+  /** Drops a table whose cluster is reused. */
   drop(offset: number): void {
     const table = this.tables.get(offset)
     if (table !== undefined) this.#dirty.delete(table)
@@ -129,7 +129,7 @@ export class TableCache {
   }
 
   /**
-   * Writes the changed tables, either those that nothing refers to yet or the others.
+   * Writes the changed tables: either unreferenced ones or the others.
    *
    * @returns the tables, for `clean` once they are durable
    */
@@ -154,7 +154,7 @@ export class TableCache {
     this.#shrink()
   }
 
-  /** Forgets all tables, also those that differ from the file. */
+  /** Drops all tables, including modified ones. */
   clear(): void {
     this.tables.clear()
     this.#loading.clear()

@@ -1,7 +1,7 @@
 import { plainLine } from '@retrap/basics'
 import type { CancelSignal } from '../access.ts'
 
-/** A disk's geometry as old firmware asks for it. Zero: unknown. */
+/** A disk's geometry for old firmware. Zero: unknown. */
 export interface DiskGeometry {
   /** Cylinders. */
   readonly cylinders: number
@@ -54,13 +54,13 @@ export interface BlockBackend {
   /** Writes `from`, whose bytes the caller leaves alone until the promise settles. */
   write(offset: number, from: Uint8Array, request?: BlockRequest): Promise<void>
   /**
-   * Fills `into` before it returns, where that takes no wait: for models that may answer the guest at once.
+   * Reads into `into` synchronously if possible: for models that may answer the guest at once.
    *
    * @returns false if nothing was read: call `read` instead
    * @throws BlockError
    */
   readInPlace?(offset: number, into: Uint8Array): boolean
-  /** Writes `from` before it returns, where that takes no wait. Not durable. Otherwise as `readInPlace`. */
+  /** Writes `from` synchronously if possible, but not durably. Otherwise like `readInPlace`. */
   writeInPlace?(offset: number, from: Uint8Array): boolean
   /** Makes all completed writes durable. */
   flush(request?: BlockRequest): Promise<void>
@@ -94,7 +94,7 @@ export interface BlockTrayClient {
 export interface BlockTray {
   /** Names the drive's model. */
   connect(client: BlockTrayClient): void
-  /** Tells what the guest has done with the tray. */
+  /** Reports the tray's state after the guest has moved it. */
   moved(state: BlockTrayState): void
 }
 
@@ -118,7 +118,7 @@ export type BlockErrorCode =
   | 'ERR_NO_MEDIUM'
   | 'ERR_CANCELLED'
 
-/** Reports that a disk could not do what it was asked. Switch on `code`. */
+/** Error of a disk's request. Switch on `code`. */
 export class BlockError extends Error {
   /** The class's name, for people. */
   override readonly name: string = 'BlockError'

@@ -5,7 +5,7 @@
  */
 export type PixelFormat = 'bgrx8888' | 'rgbx8888' | 'xrgb8888' | 'xbgr8888' | 'bgr888' | 'rgb565' | 'xrgb1555'
 
-/** Describes what a display shows: pixels in rows. */
+/** Pixel layout of a display. */
 export interface DisplayMode {
   /** Pixels. */
   readonly width: number
@@ -43,7 +43,7 @@ export interface CursorImage {
   readonly pixels: Uint8Array
 }
 
-/** Describes what a text mode shows, for displays that can show text as text. */
+/** The content of a text mode, for displays that can show text. */
 export interface DisplayText {
   /** Characters of a row. */
   readonly columns: number
@@ -88,7 +88,7 @@ export interface DisplayBackend {
    * @param dirty - the changed rectangles; empty: none has changed
    */
   draw(pixels: Uint8Array, dirty: readonly DisplayRectangle[]): void
-  /** Tells what the picture says in a text mode, after it was drawn; valid until the call returns. Null: it is graphics. */
+  /** Provides the text of a text mode after drawing; valid until the call returns. Null: graphics. */
   setText?(text: DisplayText | null): void
   /** Sets the image of a hardware cursor; null: none. */
   setCursor?(image: CursorImage | null): void

@@ -10,7 +10,7 @@ interface Wanted {
 
 /** A place whose address may be unknown yet: Linux's symbols are in memory only after it was loaded. */
 export interface Place {
-  /** The kind of breakpoint, as a stop there is told. */
+  /** The kind of breakpoint, for reporting a stop. */
   readonly reason: 'breakpoint' | 'function breakpoint' | 'instruction breakpoint'
   /** Returns the addresses of the place; empty: they are not known yet. */
   readonly find: () => readonly bigint[]

@@ -45,7 +45,7 @@ export function addDap(
 /** Nobody types. */
 const NO_INPUT: SessionInput = { on() {}, removeAllListeners() {}, resume() {}, pause() {} }
 
-/** How long output waits for more of it: a guest's console sends byte after byte. */
+/** Time for gathering output, because a guest's console sends byte after byte. */
 const GATHER_MS = 20
 
 async function runWith(

@@ -129,13 +129,13 @@ export class MachineSession extends DebugSession {
     return this.#over.promise
   }
 
-  /** Takes the client's messages: the library's own reader ends at what is none, and waits for any length. */
+  /** Reads the client's messages itself: the library's reader ends at invalid input, and accepts messages of any length. */
   override start(input: NodeJS.ReadableStream, output: NodeJS.WritableStream): void {
     const none = new PassThrough()
     super.start(none, output)
     const reader = new FrameReader({
       message: (message) => this.handleMessage(message as DebugProtocol.ProtocolMessage),
-      // The bytes do not say which request they were.
+      // An invalid message has no request number.
       trouble: (sentence) => this.sendResponse(new Response({ seq: 0, type: 'request', command: '' }, sentence)),
     })
     input.on('data', (bytes: Uint8Array) => reader.push(bytes))
@@ -293,7 +293,7 @@ export class MachineSession extends DebugSession {
       if (reason !== 'step' && this.#known().look(this.#machine.memory)) this.#foundNames()
       this.#stopped(reason, stop)
     } catch (error) {
-      // The listener of the machine's end tells the client of that.
+      // The listener of the machine's end notifies the client.
       if (this.#machine.hasEnded) return
       const known = explainError(error)
       this.sendEvent(new OutputEvent(`${known?.message ?? String(error)}\n`, 'important'))
@@ -330,7 +330,7 @@ export class MachineSession extends DebugSession {
     const inspection = this.#inspect()
     const place = (): string => `${this.#machine.code(this.#cpu).address} ${this.#machine.stackPointer(this.#cpu)}`
     const before = place()
-    // A command may change what is shown: only the user's own line is one, not what an editor looks up.
+    // Only a user's own command may change the display, not an editor's look-up.
     const result = await (context === 'repl'
       ? inspection.command(expression, cpu)
       : inspection.evaluate(expression, cpu))

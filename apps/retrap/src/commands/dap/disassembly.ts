@@ -24,7 +24,7 @@ const LONGEST = 15
 const X86_MODES = { 'x86-16': 16, 'x86-32': 32, 'x86-64': 64 } as const
 /** Most bytes of a function. */
 const LARGEST_FUNCTION = 1 << 16
-/** Places where reading backwards may begin, until one leads to the right address. */
+/** Most starts for decoding backwards before one leads to the right address. */
 const MOST_STARTS = 32
 
 /**

@@ -6,9 +6,9 @@ const HEADER_END = '\r\n\r\n'
 
 /** Receives a client's messages, and errors for invalid ones. */
 export interface FrameListener {
-  /** Takes a message as it was sent: any object. */
+  /** Receives a message: any object. */
   readonly message: (message: object) => void
-  /** Takes a sentence about what is no message. */
+  /** Receives a sentence about invalid input. */
   readonly trouble: (sentence: string) => void
 }
 
@@ -41,7 +41,7 @@ export class FrameReader {
     this.#held = bytes.length
   }
 
-  /** Takes a header or a message. @returns the bytes behind it; undefined: more bytes have to come */
+  /** Reads a header or a message. @returns the following bytes; undefined: more bytes are needed */
   #take(bytes: Buffer): Buffer | undefined {
     const length = this.#message
     if (length !== undefined) {

@@ -32,7 +32,7 @@ interface Value {
   readonly text: string
 }
 
-/** Shows what is in a machine that stands still. */
+/** Shows the state of a machine that stands still. */
 export class Inspection {
   readonly #machine: MachineDebug
   readonly #names: ProgramNames
@@ -211,7 +211,7 @@ export class Inspection {
     return name === undefined ? hex(value) : `${hex(value)} <${name}>`
   }
 
-  /** @throws CliError `ERR_USAGE` for a reference that none of the answers had */
+  /** @throws CliError `ERR_USAGE` for an unknown reference */
   #place(reference: string, offset: number): bigint {
     if (!/^(0x[\da-f]{1,16}|\d{1,20})$/i.test(reference) || !Number.isSafeInteger(offset))
       throw new CliError('ERR_USAGE', `'${reference.slice(0, 40)}' is no address`)

@@ -7,7 +7,7 @@ export interface LaunchArguments {
   readonly recording?: string
   /** The recording's instant that is shown first: `begin`, `end` (the default), a mark or an instruction's number. */
   readonly at?: string | number
-  /** A machine.json, as `retrap run` takes it. */
+  /** A machine.json for `retrap run`. */
   readonly machine?: string
   /** A command line of retrap's, such as `["linux", "--memory", "512M"]`; behind a recording or machine, further options. */
   readonly args?: readonly string[]
@@ -19,7 +19,7 @@ export interface LaunchArguments {
   readonly stopOnEntry?: boolean
 }
 
-/** For each argument, whether a value is one. */
+/** For each argument, a function that checks a value. */
 const ARGUMENTS: Readonly<
   Record<keyof LaunchArguments, { readonly is: (value: unknown) => boolean; readonly kind: string }>
 > = {

@@ -23,7 +23,7 @@ export interface MachineDebugEvents {
   readonly nameOf: (address: bigint) => string | undefined
 }
 
-/** The machines of a session, one at a time, for a debug adapter: commands that settle where the machine stops. */
+/** The machines of a session, one at a time, for a debug adapter: commands resolve when the machine stops. */
 export class MachineDebug implements SessionDebugger {
   readonly #events: MachineDebugEvents
   #kill: () => void = () => {}
@@ -61,7 +61,7 @@ export class MachineDebug implements SessionDebugger {
     target.onStop((stop) => this.#told(stop))
     for (const address of this.#breakpoints.keys()) target.addBreakpoint(address)
     for (const { address, length, kind } of this.#watchpoints) target.addWatchpoint(address, length, kind)
-    // A machine that has been reset goes on.
+    // A machine runs on after a reset.
     if (isFirst && !target.isStopped) target.stop()
     this.#events.adopted()
   }
@@ -132,7 +132,7 @@ export class MachineDebug implements SessionDebugger {
     return this.#go((target) => target.resume(actions, { holdInterrupts: true }))
   }
 
-  /** Goes back, by an instruction of a vCPU or to the last stop. @throws CliError `ERR_USAGE` where there is no past */
+  /** Goes back, by an instruction of a vCPU or to the last stop. @throws CliError `ERR_USAGE` without a recorded past */
   reverse(action: 'continue' | 'step', cpu: number): Promise<TargetStop> {
     this.requirePast()
     return this.#go((target) => target.reverse?.(action, cpu))

@@ -24,7 +24,7 @@ export class ProgramNames {
   readonly #lines: LineTable | undefined
   readonly #folder: string | undefined
   #linux: SymbolTable | undefined
-  /** Added to addresses of the file for those in memory. */
+  /** Offset from addresses in the file to those in memory. */
   #moved = 0n
 
   private constructor(file: SymbolTable | undefined, lines: LineTable | undefined, folder: string | undefined) {

@@ -49,7 +49,7 @@ export class Stepping {
     return this.#steps(cpu, byLine, () => this.#machine.reverse('step', cpu))
   }
 
-  /** Runs on to the caller. @throws CliError `ERR_USAGE` where it is not known */
+  /** Runs to the caller. @throws CliError `ERR_USAGE` if the caller is unknown */
   out(cpu: number): Promise<TargetStop> {
     const [caller] = this.#machine.code(cpu).callers
     if (caller === undefined) {

@@ -40,7 +40,7 @@ export const architectureOf = ({ arch, installer }: DebianFlags): LinuxArchitect
   installer === 'arm64' ? installer : (arch ?? 'amd64')
 
 /**
- * Fetches what is not there yet. The usual kernel has the drivers of folders and network cards that the options name.
+ * Fetches missing files. The usual kernel includes drivers for folders and network cards among the options.
  *
  * @returns the images, and the input to type
  */

@@ -29,7 +29,7 @@ export interface DeviceCheckOptions {
 }
 
 const TIMEOUT_MS = 5000
-/** All of a check takes at most so many times the time for a call. */
+/** Time limit of a whole check, in multiples of a call's. */
 const MOST_TIMEOUTS = 40
 const RETRY_MS = 50
 /** A program that cannot be started, or ends at once, does so within this. */
@@ -202,7 +202,7 @@ async function run(part: Part, talk: Conversation, check: Check, over: string | 
   const why = over ?? talk.over ?? 'a call before it had no answer'
   for (const rule of part.rules) {
     if (report.has(rule)) continue
-    // A session that has come to the end of the part has kept this rule: each of its frames was looked at.
+    // A session that has reached the end of the part has obeyed this rule, because each of its frames was checked.
     if (rule === RULES.quiet && over === null && talk.over === null) report.ok(rule)
     else report.skip(rule, why)
   }

@@ -39,7 +39,7 @@ interface OpenCall {
   /** The device that the call is for. */
   readonly device: number
   readonly answer: 'answer' | 'done'
-  /** The count of our frames with this one. */
+  /** Number of our frames up to this one. */
   readonly ordinal: number
   settle(answer: Answer | null): void
 }
@@ -99,7 +99,7 @@ export class Conversation {
     })
   }
 
-  /** Says hello over a connection. @returns whether the server is welcome, and all that it has told is known */
+  /** Opens the session over a connection. @returns whether the server was accepted and all declarations are known */
   async open(link: Link, hello: Partial<ProtocolFrame<'hello'>> = {}): Promise<boolean> {
     this.connect(link, hello)
     await this.until(() => this.isReady)
@@ -112,7 +112,7 @@ export class Conversation {
     this.wire.connect(link, hello)
   }
 
-  /** Waits for something. @returns whether it is so within the time for a call */
+  /** Waits for a condition. @returns whether it became true within a call's time limit */
   async until(holds: () => boolean, ms: number = this.timeoutMs): Promise<boolean> {
     const end = performance.now() + ms
     while (!holds() && this.over === null) {

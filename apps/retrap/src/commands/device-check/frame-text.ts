@@ -1,4 +1,4 @@
-/** Frames of the device protocol, as people read them. */
+/** Formats frames of the device protocol for people. */
 import {
   decodeProtocolFrame,
   FRAME_TABLE,
@@ -12,7 +12,7 @@ const MOST_BYTES = 64
 const HEX = new Set(['base', 'address', 'vendor', 'id', 'class', 'offset', 'subsystemVendor', 'subsystem'])
 const IN_WORD = new Set(['value', 'session'])
 
-/** The 64 bits of a field as one integer. */
+/** Returns a 64-bit field as one integer. */
 export const bigOf = ({ lo, hi }: FrameWord): bigint => (BigInt(hi) << 32n) | BigInt(lo)
 
 /** An integer as a field of 64 bits. */

@@ -8,9 +8,9 @@ import { linesTo, type ProgramAddress } from '../../machine/devices/device-progr
 export interface Link {
   /** Sends bytes. */
   write(bytes: Uint8Array): void
-  /** Takes the bytes of the server. It is set once. */
+  /** Sets the receiver of the server's bytes, once. */
   onData(take: (chunk: Uint8Array) => void): void
-  /** Closes this end; what was written goes out before. */
+  /** Closes this end after all written data was sent. */
   end(): void
   /** Breaks the connection, and drops data in transit. */
   destroy(): void

@@ -61,7 +61,7 @@ export interface CheckedRegion {
   readonly bytes: number
   readonly sizes: readonly number[]
   readonly buffered: boolean
-  /** Parts of the region that the machine keeps in its own memory, as first byte and the one behind. */
+  /** Ranges of the region in machine memory, as first byte and end. */
   readonly kept: readonly (readonly [from: number, to: number])[]
 }
 
@@ -98,7 +98,7 @@ export class Objects {
     return undefined
   }
 
-  /** Takes a frame that declares something, and whose numbers are right. @throws IoreqError for what cannot be */
+  /** Registers a declaration frame with valid numbers. @throws IoreqError for an impossible declaration */
   take(frame: ServerFrame): void {
     const own = DECLARES[frame.kind] ?? (ONE_EACH.has(frame.kind) ? (['function', frame.kind] as const) : undefined)
     if (own !== undefined) this.#numbers.set(`${own[1]} ${(frame as unknown as Record<string, number>)[own[0]]}`, frame)
@@ -121,7 +121,7 @@ export class Objects {
     return Math.max(1, ...counts.map((frame) => (frame as ProtocolFrame<'msi'> | undefined)?.vectors ?? 1))
   }
 
-  /** Makes the PCI functions, as the machine does. @returns how one could not be made */
+  /** Makes the PCI functions, as the machine does. @returns the reason of a failure */
   pciTrouble(): string | undefined {
     const tree = new PciTree({ mapBar: () => NO_REGION, wire: () => null, signalMsi() {}, changed() {} })
     const backing = ({ memory }: DeclaredBar) =>
@@ -130,7 +130,7 @@ export class Objects {
       for (const { name, functions } of this.devices)
         for (const each of functions) {
           const options = pciFunctionOptions(each, backing)
-          // The buses of its ports are the machine's to know.
+          // The machine knows the buses of its ports.
           delete (options as { bus?: unknown }).bus
           if (each.frame.bus === '') tree.add(name, options)
         }

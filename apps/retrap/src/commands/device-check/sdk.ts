@@ -68,7 +68,7 @@ function bytesOf(path: string): Buffer | undefined {
 /**
  * Copies a library into a folder. Nothing is written where a file would be lost.
  *
- * @returns lines that say how to go on
+ * @returns lines with the next steps
  * @throws CliError `ERR_USAGE` for a language without a library, `ERR_INPUT` for files that differ
  */
 export function copyDeviceSdk(language: string, folder: string, force: boolean): string[] {

@@ -21,7 +21,7 @@ const UNCOUNTED: ReadonlySet<FrameKind> = new Set(['ack', 'hello', 'welcome', 'b
 const ACK_FRAMES = 64
 const ACK_BYTES = 1 << 16
 const MOST_KEPT = 32_767
-/** Time between pieces, in which each is likely to be read by itself. */
+/** Time between pieces, so that the server probably reads each separately. */
 const PIECE_MS = 5
 
 /** The parts of a {@link Wire}. */
@@ -56,7 +56,7 @@ export class Wire {
   sent = 0
   /** Counted frames that came. */
   received = 0
-  /** The server's count, as far as it is known. */
+  /** The server's count of our frames, as far as known. */
   seen = 0
   /** Whether the server counts. */
   counts = false
@@ -70,7 +70,7 @@ export class Wire {
     return this.#link
   }
 
-  /** Opens the session, or goes on with it, over a connection. */
+  /** Opens or resumes the session over a connection. */
   connect(link: Link, hello: Partial<ProtocolFrame<'hello'>> = {}): void {
     this.#link = link
     this.#welcomed = false
@@ -99,7 +99,7 @@ export class Wire {
     this.send({ kind: 'hello', ...fields, now: wordOf(this.#options.now()), ...hello })
   }
 
-  /** From now on nothing of the server's arrives. @returns when something has come that is lost */
+  /** Drops further bytes from the server. @returns resolves when some were dropped */
   lose(): Promise<void> {
     this.#loses = true
     const link = this.#link
@@ -144,7 +144,7 @@ export class Wire {
       this.#unseenFrames++
       this.#unseenBytes += bytes.length
     }
-    // The field of welcome says it in full.
+    // The field of welcome holds the complete count.
     const seen = frame.kind === 'welcome' ? undefined : this.#count(decoded.seen, bytes)
     this.#options.onFrame(frame, bytes, seen)
   }

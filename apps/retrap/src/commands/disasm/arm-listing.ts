@@ -33,7 +33,7 @@ class Line {
     this.#symbols = symbols
   }
 
-  /** Code starts anew: no IT block goes on. */
+  /** Code begins anew: an IT block ends. */
   startBlock(): void {
     this.#ifThen = 0
   }

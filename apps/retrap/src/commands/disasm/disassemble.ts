@@ -24,7 +24,7 @@ export interface DisasmFlags {
   readonly color: 'auto' | 'always' | 'never'
 }
 
-/** The values where no option is given. */
+/** The values without options. */
 export const DEFAULT_FLAGS: DisasmFlags = { syntax: 'intel', color: 'auto' }
 
 /** The streams and variables of the process that lists. */
@@ -62,7 +62,7 @@ export async function disassemble(path: string, flags: DisasmFlags, host: Disasm
       ? new ListingProgress(terminal, path, total, () => performance.now())
       : undefined
   const colour = wantsColour(flags.color, output, environment)
-  // An instruction set that is named on the command line is used for all of the file: its own marks are ignored.
+  // An instruction set given on the command line applies to the whole file: the file's own marks are ignored.
   const sections = flags.arch === undefined ? parts : parts.map((part) => ({ ...part, marks: [] }))
   const program: Program = { ...loaded, architecture, sections }
   // The tables of Arm are large: x86 code does without them.
@@ -170,7 +170,7 @@ function hex(value: bigint): string {
   return `0x${value.toString(16)}`
 }
 
-/** A line on a terminal that says how far a listing is, for listings that go elsewhere. */
+/** A progress line on a terminal, for listings written elsewhere. */
 
 /** The terminal for a progress line: a stream of Node's, as far as used here. */
 export interface ProgressTerminal {

@@ -7,7 +7,7 @@ const PAGE_SHIFT = 12
 const PAGE_DIGITS = 3
 const PAGE_MASK = 0xfff
 
-/** The digits of offsets, once they have been asked for. */
+/** The digits of offsets, computed on first use. */
 const offsets: string[] = []
 
 /** Three digits. */
@@ -32,7 +32,7 @@ export function hexOfWord(word: number): string {
   return pageOffset(word >>> 20) + pageOffset((word >>> 8) & PAGE_MASK) + pageOffset(word & 0xff).slice(1)
 }
 
-/** The addresses at the beginnings of a listing's lines: all have the same number of digits. */
+/** The addresses at the start of a listing's lines, with an equal number of digits. */
 export class AddressColumn {
   readonly #base: bigint
   readonly #digits: number
@@ -63,7 +63,7 @@ export class AddressColumn {
     out.writeOffset((this.#inFirstPage + at) & PAGE_MASK)
   }
 
-  /** All digits but the last three of an offset's address: those of its page. */
+  /** Returns the leading digits of an offset's address, without the last three. */
   #pageText(at: number): string {
     const page = (this.#inFirstPage + at) >>> PAGE_SHIFT
     if (page !== this.#page) {

@@ -3,7 +3,7 @@ import type { TextBuffer } from './text-buffer.ts'
 
 /** The labels of a section that are still to come. */
 export class Labels {
-  /** Place of the next one; Infinity behind the last. */
+  /** Place of the next label; Infinity after the last. */
   at: number
   readonly #symbols: SymbolTable
   #index: number
@@ -15,7 +15,7 @@ export class Labels {
   }
 
   /**
-   * Writes the label of a place if it has one, and goes on to the first behind the instruction there.
+   * Writes the label at a place, if any, and advances to the first label after the instruction.
    *
    * @param next - the place behind the instruction
    */

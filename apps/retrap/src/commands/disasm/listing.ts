@@ -1,4 +1,4 @@
-/** The lines of `retrap disasm`, in pieces: many lines in one text, since each text that is handed on costs time. */
+/** The lines of `retrap disasm`, in pieces of many lines, because each piece costs time. */
 import { ColouredLines, painter } from './coloured-lines.ts'
 import { type Syntax, PlainLines } from './plain-lines.ts'
 import type { Mode, Section } from '../../machine/programs/program.ts'
@@ -10,17 +10,17 @@ export interface ListingOptions {
   readonly colour: boolean
   /** First address; the section's unless given. */
   readonly start?: bigint
-  /** No instruction starts at this address or after it. */
+  /** Address before which the last instruction starts. */
   readonly stop?: bigint
   /** Called after each piece with the number of bytes of the section that are listed. */
   readonly onProgress?: (bytes: number) => void
 }
 
-/** Bytes of a piece of the listing, and what the line that ends it may add. */
+/** Bytes of a piece of the listing, with room for its last line. */
 const PIECE_BYTES = 1 << 16
 const LINE_BYTES = 1 << 10
 
-/** Cuts a section to a range of addresses; undefined if none of it is left. */
+/** Cuts a section to a range of addresses; undefined if nothing is left. */
 export function cut(section: Section, start: bigint | undefined, stop: bigint | undefined): Section | undefined {
   const end = section.address + BigInt(section.bytes.length)
   const from = start === undefined || start < section.address ? section.address : start
@@ -31,7 +31,7 @@ export function cut(section: Section, start: bigint | undefined, stop: bigint | 
 /**
  * The text of one section. A label stands before each place with a name.
  *
- * @param plain - the writer of the sections before this one
+ * @param plain - the writer of the previous sections
  * @param symbols - the section's symbols, by their offset from its address
  */
 export function* listSection(

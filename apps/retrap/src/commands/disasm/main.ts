@@ -1,4 +1,4 @@
-/** The command line where it asks for a listing. It has no machine, which would take longer to load than to list. */
+/** The command line for a listing. It does not load the machine, which would take longer than the listing. */
 import { explainError } from '../../errors.ts'
 import { ExitCode } from '../../exit-codes.ts'
 import { DEFAULT_FLAGS, disassemble } from './disassemble.ts'

@@ -25,7 +25,7 @@ export function peHeader(bytes: Uint8Array): number | undefined {
 }
 
 /**
- * Executable sections of a PE file at the addresses that it is linked for, with its exports as symbols.
+ * Reads executable sections of a PE file at their link addresses, with exports as symbols.
  *
  * @param at - offset of the PE header
  * @throws CliError `ERR_INPUT` for another processor's, or a damaged file

@@ -59,7 +59,7 @@ export class PlainLines {
   #symbols: SymbolTable
   #labels: Labels
   #addresses: AddressColumn
-  /** Whether the formatter has asked for a symbol for the line at hand, for which address, and whether there is one. */
+  /** Whether the formatter has requested a symbol for the present line, at which address, and whether one exists. */
   #hasAsked = false
   #hasSymbol = false
   #askedLow = 0

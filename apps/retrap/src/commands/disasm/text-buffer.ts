@@ -7,7 +7,7 @@ import type { ByteSink } from '@retrap/x86-decoder'
 const BLANK = 0x20
 const LINE_FEED = 0x0a
 
-/** The digits of a byte, the first one in the low half. */
+/** The two digits of each byte, the first one in the low half. */
 const DIGITS: Uint16Array = Uint16Array.from({ length: 256 }, (_, byte) => {
   const text = byte.toString(16).padStart(2, '0')
   return text.charCodeAt(0) | (text.charCodeAt(1) << 8)
@@ -24,9 +24,9 @@ const encoder = new TextEncoder()
 /** Digits of a number that fits in 32 bits. */
 const digitsOf = (word: number): number => (35 - Math.clz32(word | 1)) >> 2
 
-/** UTF-8 text that grows until it is taken. */
+/** UTF-8 text that grows until `take`. */
 export class TextBuffer implements ByteSink {
-  /** The text, and behind it room for more. */
+  /** The text, with room for more. */
   bytes: Uint8Array
   /** Bytes so far. */
   length: number
@@ -36,7 +36,7 @@ export class TextBuffer implements ByteSink {
     this.length = 0
   }
 
-  /** Starts a text; `write` makes it longer than this only where a line is extraordinary. */
+  /** Starts a text; `write` exceeds this size only for an extraordinary line. */
   start(bytes: number): void {
     this.bytes = new Uint8Array(bytes)
     this.length = 0

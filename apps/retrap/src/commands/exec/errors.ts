@@ -1,6 +1,6 @@
 import { plainLine } from '@retrap/basics'
 
-/** An end of `retrap exec` that is not the program's, to report in one line. */
+/** Error of `retrap exec` outside the program, reported in one line. */
 export class ExecError extends Error {
   /** The exit code: 124 a timeout, 125 an error of retrap's, 126 a program that cannot be executed, 127 a program that was not found. */
   readonly exitCode: 124 | 125 | 126 | 127

@@ -34,9 +34,9 @@ export class FailureRecording {
     }
   }
 
-  /** Makes a machine whose run is recorded, on deterministic time. A second one is recorded in place of the first. */
+  /** Makes a machine whose run is recorded, on deterministic time. A second recording replaces the first. */
   async record(given: PcMachineOptions): Promise<Pc> {
-    // Each run has random numbers of its own.
+    // Each run gets different random numbers.
     const after = randomInt(2 ** 32)
     const { snapshot } = given
     const options: PcMachineOptions = {
@@ -51,7 +51,7 @@ export class FailureRecording {
       ...{ version: 1, arguments: this.#arguments, savedAt: new Date().toISOString() },
       ...{ bundle, images: images.length },
     }
-    // The program's time does not run ahead of its user's.
+    // The program's time does not run ahead of the user's.
     const how = { about, images, keepsPace: true }
     this.#recorder = await recordPc(options, (bytes) => this.#write(bytes), how)
     return this.#recorder.pc

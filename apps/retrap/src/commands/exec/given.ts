@@ -16,7 +16,7 @@ export interface SharedFolder {
 export interface EmptyFolder {
   /** The folder's path in the guest. */
   readonly at: string
-  /** Options of a file system in memory, as mount(8) takes them. */
+  /** Options of a tmpfs, as for mount(8). */
   readonly options: string
 }
 
@@ -44,7 +44,7 @@ export function parseVolume(text: string): SharedFolder {
 }
 
 function folderOf(option: string, text: string, given: string, readOnly: boolean): SharedFolder {
-  // A path may have colons itself, and goes as far as there is something.
+  // A path may contain colons itself: the longest existing path counts.
   const end = existsSync(given) ? -1 : given.lastIndexOf(':/')
   const [source, target] = end < 0 ? [given, undefined] : [given.slice(0, end), given.slice(end + 1)]
   if (source === '') throw usage(`${option} ${text}: write DIR or SRC:DST, and :ro or :rw behind it`)

@@ -49,10 +49,10 @@ export type ExecOutside = Omit<ExecEnds, 'ports'>
 /** How long a guest may take to boot. */
 const BOOT_MS = 600_000
 const LAST_WORDS = 400
-/** A kernel of the user's that says nothing of its configuration is doubted after so long. */
+/** Time after which a user's kernel with unknown configuration is suspected. */
 const LATE_MS = 10_000
 
-/** Only what is asked for is loaded. */
+/** Loaded on demand. */
 async function createMachine(options: MachineOptions): Promise<Machine> {
   if (options.architecture === 'arm64') return (await import('../../machine/arm-machine.ts')).createArm(options)
   await loadInterpreters('x86')
@@ -156,7 +156,7 @@ export class ExecGuest {
     return touched.touched()
   }
 
-  /** Goes on with a machine that waits for a job. @param recording - records it @throws CliError, MachineError where the file is damaged */
+  /** Resumes a machine that waits for a job. @param recording - records it @throws CliError, MachineError for a damaged file */
   static async restore(
     path: string,
     kind: ExecKind,
@@ -180,7 +180,7 @@ export class ExecGuest {
     if (this.#machine instanceof Pc) watchRefused(this.#machine, hear)
   }
 
-  /** Runs the machine until a signal ends it, or the guest. */
+  /** Runs the machine until a signal or the guest ends it. */
   run(signal: AbortSignal, timeoutMs: number): Promise<MachineExit> {
     return this.#machine.run({ signal, ...(timeoutMs !== Infinity && { timeoutMs }) })
   }

@@ -44,7 +44,7 @@ function standIns(): readonly (readonly [string, ViewEntry])[] {
   ]
 }
 
-/** The configuration of a root that says nothing of its programs. */
+/** The configuration of a root that does not describe its program. */
 const PLAIN: ExecRoot['config'] = { env: [], user: '', workingDirectory: '', entrypoint: [], command: [] }
 /** Configuration of a root that is the host's, whose `/etc/hosts` has the host's name. */
 const hostConfig = (): ExecRoot['config'] => ({

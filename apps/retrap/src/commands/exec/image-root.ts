@@ -23,7 +23,7 @@ export function splitImage(text: string): { readonly path: string; readonly name
  * `dir:`.
  *
  * @param image - path of the image, or `PATH:NAME` for one of several images
- * @param architecture - as images have it: `amd64` or `arm64`
+ * @param architecture - as in images: `amd64` or `arm64`
  * @throws CliError `ERR_INPUT`
  */
 export async function openImageRoot(image: string, architecture: string): Promise<ExecRoot> {

@@ -4,7 +4,7 @@ import { EXEC_TIME, foldersTag } from '../../guests/linux/exec-initramfs.ts'
 /** A folder of the host, or one in the guest's memory, at a path of the program. */
 export interface JobMount {
   readonly path: string
-  /** The same path without links, where the program has the folder at the host's path. */
+  /** The same path with links resolved, if the program has the folder at the host's path. */
   readonly realPath?: string
   /** The folder's name in the share for folders, or a name for a folder in memory. */
   readonly name: string
@@ -58,7 +58,7 @@ const IS_PLAIN = /^(?!(?:FUNCNAME|IFS|LINENO|OPTIND|RANDOM)=)[A-Za-z_]\w*=/
 /** A word of a shell that stands for this text. */
 export const quote = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`
 
-/** Enters a folder of the root, and fails where a link leads elsewhere: an absolute link would leave the root. */
+/** Enters a folder of the root, and fails if a link leads out: an absolute link would leave the root. */
 const ENTER = 'enter() { mkdir -p "$1" && cd -P "$1" && [ "$PWD" = "$1" ]; }'
 
 /**
@@ -101,7 +101,7 @@ export function encodeJob(job: Job): string {
       ? []
       : [
           '>/terminal',
-          // A terminal that nobody has open forgets its size.
+          // A terminal forgets its size when no process has it open.
           'exec <>/dev/hvc0',
           `stty sane rows ${terminal.rows} cols ${terminal.columns}`,
         ]),

@@ -18,7 +18,7 @@ const ABANDONED_MS = 600_000
 /** The folder of the machines. */
 const keptFolder = (): string => join(cacheDirectory(), 'exec')
 
-/** The path of a machine's file, by what all machines like it have in common. */
+/** Returns the path of a machine's file, by the properties that equal machines share. */
 export function keptPath(parts: readonly unknown[]): string {
   const hash = createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)
   return join(keptFolder(), `${hash}${EXTENSION}`)

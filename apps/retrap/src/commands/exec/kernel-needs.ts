@@ -25,7 +25,7 @@ const NEEDS: Readonly<Record<string, string>> = {
 }
 const NETWORK_NEEDS = { VIRTIO_NET: 'virtio_net' }
 
-/** The way from an image, such as arch/x86/boot/bzImage, to the top of the tree in which it was built. */
+/** Path from an image, such as arch/x86/boot/bzImage, to the top of its build tree. */
 const TREE = '../../..'
 
 /** Guide that explains the list. */

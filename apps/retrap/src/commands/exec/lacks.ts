@@ -4,7 +4,7 @@ import { CS, MODE_64 } from '@retrap/x86-cpu'
 
 /** An instruction that a program could not execute. */
 export interface RefusedInstruction {
-  /** The instruction's bytes, and perhaps some behind it. */
+  /** The instruction's bytes, perhaps followed by others. */
   readonly bytes: Uint8Array
   readonly mode: 32 | 64
 }
@@ -15,7 +15,7 @@ const VECTOR_UD = 6
 /** The privilege level of programs. */
 const USER = 3
 
-/** Calls `hear` with each instruction of a program that raises #UD. Nothing of it is in the way of what the guest executes. */
+/** Calls `hear` with each instruction of a program that raises #UD, without affecting the guest's execution. */
 export function watchRefused({ domain }: Pick<Pc, 'domain'>, hear: (refused: RefusedInstruction) => void): void {
   for (const { cpu, translation } of domain.vcpus)
     cpu.watch({

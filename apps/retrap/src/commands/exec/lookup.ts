@@ -1,4 +1,4 @@
-/** Looks for files as the guest will see them, without a guest. */
+/** Looks up files by the guest's paths, without a guest. */
 import type { Share, ShareFile, ShareNode, ShareStat } from '@retrap/virtio/p9'
 import { ownStat } from './view-share.ts'
 

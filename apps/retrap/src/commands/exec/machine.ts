@@ -18,7 +18,7 @@ export interface ExecKind {
   readonly cpus: number
   /** A kernel that the user names. */
   readonly kernel: string | undefined
-  /** Devices of the user's, as `--device` has them. */
+  /** The user's devices, as `--device` arguments. */
   readonly devices: readonly string[]
 }
 
@@ -27,7 +27,7 @@ export interface ExecEnds {
   readonly ports: Readonly<Record<keyof typeof EXEC_PORTS, ByteStreamBackend>>
   /** The shares of every machine, in the same order. */
   readonly shares: readonly { readonly tag: string; readonly share: Share; readonly readOnly: boolean }[]
-  /** The network at the other end of the card's cable; undefined: the cable is out. */
+  /** The network of the card; undefined: disconnected. */
   readonly network: PacketBackend | undefined
   /** Makes the devices of the user's. */
   readonly devices: CreateDevices | undefined
@@ -79,7 +79,7 @@ export const keptKind = (kind: ExecKind): ExecKind => ({
 export const runBytes = (kind: ExecKind): number =>
   ownsMemory(kind) ? kind.memoryBytes : Math.ceil(kind.memoryBytes / BLOCK_BYTES) * BLOCK_BYTES
 
-/** The commands by which a guest of a kind gets what its kept machine does not have yet. */
+/** Returns the commands that adapt a guest's kept machine to the wanted kind. */
 export function growCommands(kind: ExecKind): readonly string[] {
   const { kernel, cpus } = kind
   const others = kernel === undefined ? Array.from({ length: cpus - 1 }, (_, i) => i + 1) : []
@@ -130,7 +130,7 @@ export async function execOptions(
     devices: models,
     deviceServers: servers,
     ...(cpu !== undefined && { cpu }),
-    // Each run has random numbers of its own: its job brings entropy. A kernel before Linux 4.17 cannot be told to use that.
+    // Each run gets different random numbers: its job brings entropy, which kernels before Linux 4.17 cannot be made to use.
     generation: { catchesUp: kernel !== undefined },
     virtio: [
       {

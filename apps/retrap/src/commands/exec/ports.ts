@@ -41,13 +41,13 @@ export class SentPort implements ByteStreamBackend {
     this.write(new TextEncoder().encode(text))
   }
 
-  /** Closes the host's end behind what was sent. */
+  /** Closes the host's end after all sent data. */
   end(): void {
     this.#isLast = true
     this.ready()
   }
 
-  /** Sends what a stream has, as fast as the guest takes it. @param keepsOpen - the guest does not see its end */
+  /** Sends a stream's data as fast as the guest takes it. @param keepsOpen - hides the stream's end from the guest */
   readFrom(input: Readable, keepsOpen = false): void {
     this.#emptied = () => void input.resume()
     input.on('data', (bytes: Uint8Array) => {

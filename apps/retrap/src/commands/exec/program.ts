@@ -14,13 +14,13 @@ export interface WantedProgram {
   readonly env: readonly string[]
   /** The user as `UID`, `UID:GID`, or by names; empty: the user that the image names, else root. */
   readonly user: string
-  /** A whole path; empty: what the root says, else `/`. */
+  /** An absolute path; empty: the root's default, else `/`. */
   readonly workingDirectory: string
   /** There is a terminal. */
   readonly hasTerminal: boolean
 }
 
-/** A program as a guest is told of it. */
+/** A program in the form for a guest. */
 export interface Program {
   readonly program: readonly string[]
   readonly env: readonly string[]

@@ -1,6 +1,6 @@
 import type { Share } from '@retrap/virtio/p9'
 
-/** How an image of a container says that it is started. A folder or the host says nothing: empty texts and lists. */
+/** How a container image starts its program. For a folder or the host, texts and lists are empty. */
 export interface ExecConfig {
   /** The variables of the environment, as `NAME=VALUE`. */
   readonly env: readonly string[]
@@ -18,7 +18,7 @@ export interface ExecConfig {
   readonly searchPath?: string
 }
 
-/** The files that a program of `retrap exec` sees as `/`, below an overlay that takes what it writes. */
+/** The files that a program of `retrap exec` sees as `/`, under an overlay for its writes. */
 export interface ExecRoot {
   /** The files, which are only read. */
   readonly share: Share

@@ -50,7 +50,7 @@ export interface ExecHost {
   readonly stderr: Writable
   on(signal: NodeJS.Signals, listener: () => void): void
   off(signal: NodeJS.Signals, listener: () => void): void
-  /** Ends the process in a moment, unless it ends by itself: a second signal has come. */
+  /** Ends the process soon, unless it ends by itself, after a second signal. */
   endSoon(signal: EndingSignal): void
 }
 
@@ -64,7 +64,7 @@ const USUAL_SIZE: TerminalSize = { columns: 80, rows: 24 }
  * Runs a program.
  *
  * @returns the exit code: the program's, or one that `readProgram` or a timeout has
- * @throws ExecError, CliError for what is not the program's
+ * @throws ExecError, CliError for errors outside the program
  */
 export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHost): Promise<number> {
   const shares = request.shares.map((one) => ({ ...one, local: new LocalShare(one.path) }))
@@ -158,7 +158,7 @@ async function keep(path: string, kind: ExecKind, ends: ExecOutside, host: ExecH
   )
 }
 
-/** Only what is asked for is loaded. */
+/** Loaded on demand. */
 const openRecording = async ({ record }: ExecRequest): Promise<FailureRecording | undefined> =>
   record && (await import('./failure-recording.ts')).FailureRecording.open(record.path, record.arguments)
 
@@ -191,7 +191,7 @@ class Run {
   #refused: RefusedInstruction | undefined
   /** The reader of the output has gone. */
   #isUnread = false
-  /** The beginning of what is on stderr, until it is not the guest's own message. */
+  /** The beginning of stderr, held until it is certain not to be the guest's own message. */
   #held: Buffer | undefined = Buffer.alloc(0)
 
   /** Come before the program. */

@@ -59,7 +59,7 @@ function nodeOf(entry: ViewEntry, owner: ViewOwner | undefined): Soon<ShareNode>
   return owner === undefined ? entry.open() : after(entry.open(), (node) => new OwnedNode(node, owner))
 }
 
-/** A device of the host has its number in the upper bits, and none has 0. */
+/** Device numbers of the host are in the upper bits, and none is 0. */
 let lastId = 0n
 const ids = new WeakMap<ViewEntry, bigint>()
 

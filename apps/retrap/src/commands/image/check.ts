@@ -9,7 +9,7 @@ export interface CheckFlags {
   readonly quiet?: boolean
 }
 
-/** Exit codes, as those of qemu-img. */
+/** Exit codes of qemu-img. */
 const WHOLE = 0
 const DAMAGED = 2
 const LEAKS = 3

@@ -41,7 +41,7 @@ export async function commit(path: string, flags: CommitFlags, print: Print, onP
         at += extent.bytes
         onProgress(Math.min(0.9999, at / bytes))
       }
-      // The base has all data on its disk before the overlay drops them.
+      // The base is durable before the overlay drops its data.
       await naming(base.path, below.flush())
     } finally {
       await naming(base.path, below.close())
@@ -54,7 +54,7 @@ export async function commit(path: string, flags: CommitFlags, print: Print, onP
   if (flags.quiet !== true) void print('Image committed.\n')
 }
 
-/** Makes a raw file as long as the disk above it, unless someone else has it open. */
+/** Extends a raw file to the size of the disk above, unless another process has it open. */
 async function grow(path: string, bytes: number): Promise<void> {
   const storage = await FileStorage.open(path)
   try {

@@ -15,7 +15,7 @@ export interface ConvertFlags {
   readonly quiet?: boolean
 }
 
-/** The copy is read and written in pieces of this size, or of a cluster where that is larger. */
+/** Size of a piece for copying, unless a cluster is larger. */
 const PIECE_BYTES = 1 << 20
 /** A hole in a raw file is at least this large. */
 const RAW_HOLE_BYTES = 4096

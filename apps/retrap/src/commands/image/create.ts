@@ -43,7 +43,7 @@ function backingOf(flags: CreateFlags, options: CreateOptions): Backing | undefi
     return undefined
   }
   if (flags.format === 'raw') throw usage('a raw image has no file below; give -f qcow2')
-  // The image below may hold a guest's writes: its content must not say its format.
+  // The backing image may hold a guest's writes, so its content must not determine its format.
   if (format === undefined) throw usage(`-b ${shownName(name)}: give its format too, with -F raw or -F qcow2`)
   return { name, format }
 }

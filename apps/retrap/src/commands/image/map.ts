@@ -49,7 +49,7 @@ function describe({ start, bytes, depth, kind, fileOffset }: LayerExtent): strin
   return `{ ${fields.join(', ')}}`
 }
 
-/** Joins extents that go on in the same way. */
+/** Joins adjacent extents of the same kind. */
 async function* merged(extents: AsyncIterable<LayerExtent>): AsyncGenerator<LayerExtent> {
   let last: LayerExtent | undefined
   for await (const next of extents) {

@@ -11,7 +11,7 @@ export interface AgentPort {
   readonly device: string
 }
 
-/** The connection to the agent in a guest, which is made when it is needed. */
+/** The connection to the agent in a guest, made on demand. */
 export class AgentLink {
   readonly #agent: AgentPort | undefined
   #guest: Promise<Guest> | undefined

@@ -4,7 +4,7 @@ import type { MachineToolParts } from './machine-tools.ts'
 import { machineArgument, text, type Tool, tool } from './tool.ts'
 import { ToolError } from './tool-error.ts'
 
-/** A machine may be left to run for so many seconds. */
+/** Most seconds that a machine may run in the background. */
 const MOST_SECONDS = 86_400
 const RESUME_SECONDS = 600
 const FORWARD_SECONDS = 3600

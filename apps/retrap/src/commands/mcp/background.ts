@@ -1,4 +1,4 @@
-/** Runs a machine between calls, as long as there is a reason to. Calls have it stand still meanwhile. */
+/** Runs a machine between calls while there is a reason. Calls pause it. */
 export class Background {
   readonly #run: (signal: AbortSignal) => Promise<void>
   readonly #admit: () => void
@@ -41,13 +41,13 @@ export class Background {
     return this.#ended
   }
 
-  /** Lets the machine run on, if there is a reason. */
+  /** Resumes the machine, if there is a reason. */
   release(): void {
     this.#isHeld = false
     this.#go()
   }
 
-  /** Takes all reasons away. @returns a promise that it stands still */
+  /** Removes all reasons. @returns resolves when the machine stands still */
   end(): Promise<void> {
     this.#reasons.clear()
     this.#stop?.abort()

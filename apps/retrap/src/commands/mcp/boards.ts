@@ -69,7 +69,7 @@ function armBoard(machine: ArmMachine, stream: GuestStream, virtio: readonly Mac
 /** Linux's name for the second port of the first virtio device. */
 export const ARM_AGENT_DEVICE = '/dev/vport0p1'
 
-/** The agent's console. It has slot 1, which a disk would get otherwise. */
+/** The agent's console, in slot 1, which a disk would get otherwise. */
 const agentConsole = (stream: GuestStream): MachineVirtioDevice => ({
   kind: 'console',
   slot: 1,

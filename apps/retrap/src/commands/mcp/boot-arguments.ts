@@ -63,10 +63,10 @@ export const BOOT_ARGUMENTS: { readonly [Name in keyof BootRequest]-?: z.ZodType
   addAgent: z.boolean().optional().describe('puts /retrap-agent.sh into the initrd, for exec'),
 }
 
-/** The options that arguments are, and the defaults of the others. */
+/** Options from arguments, with defaults for the rest. */
 export type BootFlags = MachineFlags & ImageFlags
 
-/** Reads arguments that are options, as a machine file has them. @throws ToolError `ERR_PATH`; CliError */
+/** Parses arguments in the form of a machine file's options. @throws ToolError `ERR_PATH`; CliError */
 export async function bootFlags(request: BootRequest, folders: NamedFolders): Promise<BootFlags> {
   const given: Record<string, unknown> = {}
   for (const [name, option] of Object.entries(OPTIONS) as [OptionArgument, string][]) {

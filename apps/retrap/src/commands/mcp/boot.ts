@@ -44,7 +44,7 @@ const MOST_FILE_BYTES = 1 << 29
 /** Sources of a machine's parts. */
 export interface BootSources {
   readonly folders: NamedFolders
-  /** Guests may have a network that reaches the host, and what is behind it. */
+  /** Whether guests may have a network that reaches the host and beyond. */
   readonly allowsNetwork: boolean
   readonly embeddedGuest: () => Uint8Array | Promise<Uint8Array>
   readonly tell: (text: string) => void
@@ -89,7 +89,7 @@ function armOptions({ firmware, drives, ...both }: Partial<MachineOptions>): Arm
     codeCacheBytes: CODE_CACHE_BYTES,
     unzstd: unzstd(),
     ...(flash !== undefined && { flash }),
-    // A kernel that is started without firmware may have few drivers; virtio is among them.
+    // A kernel without firmware may have few drivers, of which virtio is one.
     ...(drives && {
       drives: drives.map((drive) => (drive.media === 'cdrom' ? drive : { ...drive, interface: 'virtio' as const })),
     }),
@@ -153,7 +153,7 @@ async function fromFiles(request: BootRequest, flags: BootFlags, folders: NamedF
   try {
     for (const path of disks) drives.push(await openDisk('disks', path, folders))
     if (cdrom !== undefined) drives.push(await openDisk('cdrom', String(cdrom), folders))
-    // The images below ask only whether there are drives.
+    // The image options below only depend on whether any drive exists.
     const named = drives.map((): DriveArgument => ({ path: null, snapshot: true, readOnly: false }))
     const vga = request.display ?? usualVga(flags, named)
     const images = await readImages({ ...flags, vga }, named)
@@ -166,7 +166,7 @@ async function fromFiles(request: BootRequest, flags: BootFlags, folders: NamedF
   }
 }
 
-/** Opens an image. Writes stay in memory. An image that names another file below it is refused: that may be any file. */
+/** Opens an image. Writes stay in memory. An image with a backing file is refused, because it could name any file. */
 async function openDisk(argument: string, path: string, folders: NamedFolders): Promise<MachineDrive> {
   const real = await folders.file(argument, path)
   const { format, hasIso } = await examineImage(real)

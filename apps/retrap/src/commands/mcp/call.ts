@@ -39,7 +39,7 @@ export class Call {
    * Waits for a promise no longer than the call lasts, and so much longer.
    *
    * @param what - names the awaited event
-   * @throws ToolError `ERR_TIME`, `ERR_CANCELLED`; what the promise rejects with
+   * @throws ToolError `ERR_TIME`, `ERR_CANCELLED`; the promise's rejection
    */
   async wait<T>(promise: Promise<T>, what: string, patienceMs = 0): Promise<T> {
     const { promise: late, reject } = Promise.withResolvers<never>()

@@ -27,7 +27,7 @@ export class ConsoleLog {
     return this.#dropped + this.#text.length
   }
 
-  /** Takes what has not been read yet, or its end, without control characters. */
+  /** Returns unread output, or its end, without control characters. */
   take(mostCharacters: number): string {
     const text = this.#text.slice(Math.max(0, this.#readTo - this.#dropped))
     this.#readTo = this.length
@@ -63,7 +63,7 @@ export class ConsoleLog {
   }
 }
 
-/** Returns the end of a text, and says how much is missing. */
+/** Returns the end of a text, with a note on how much is missing. */
 export function lastOf(text: string, mostCharacters: number): string {
   const left = text.length - mostCharacters
   return withoutFirst(left, text.slice(Math.max(0, left)))

@@ -8,7 +8,7 @@ import { describe, type MachineToolParts, MOST_SHOWN, withConsole } from './mach
 import { machineArgument, text, type Tool, tool } from './tool.ts'
 import { ToolError } from './tool-error.ts'
 
-/** Bytes that a command may print, and that it may be given. */
+/** Most bytes of a command's output, and of its input. */
 const MOST_OUTPUT = 1 << 20
 const MOST_INPUT = 1 << 20
 /** A picture of more bytes is not sent. */

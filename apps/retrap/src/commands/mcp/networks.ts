@@ -4,7 +4,7 @@ import { listNetworks } from '../../machine/network/networks.ts'
 import { OpenNetworks } from '../../machine/network/open-networks.ts'
 import { ToolError } from './tool-error.ts'
 
-/** A machine's card, and the network that it leads to. */
+/** A machine's card, with its network. */
 export interface ToolNetwork {
   readonly virtio: readonly MachineVirtioDevice[]
   readonly networkCards: readonly MachineNetworkCard[]
@@ -14,9 +14,9 @@ export interface ToolNetwork {
 /**
  * Opens the network of a machine.
  *
- * @param nic - as the command's `--nic` has it; a user network, without what opens ports, files or programs of the host
- * @param isAllowed - guests may reach the host and what is behind it; otherwise `restrict=on` is required
- * @throws ToolError `ERR_ARGUMENT`; CliError `ERR_USAGE` for what is no network
+ * @param nic - as for the `--nic` option; a user network, without options that open ports, files or programs of the host
+ * @param isAllowed - whether guests may reach the host and beyond; otherwise `restrict=on` is required
+ * @throws ToolError `ERR_ARGUMENT`; CliError `ERR_USAGE` for an invalid network
  */
 export async function openNetwork(nic: string, isAllowed: boolean): Promise<ToolNetwork> {
   const { networks, virtio, cards } = listNetworks({ nic: [nic] })

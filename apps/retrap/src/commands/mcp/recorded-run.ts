@@ -47,7 +47,7 @@ export class RecordedRun {
   }
 }
 
-/** A file that nobody else may read, in a folder of its own. */
+/** A file in a private folder that other users cannot read. */
 class RecordingFile {
   readonly #folder: string
   readonly #file: FileHandle

@@ -73,7 +73,7 @@ function replyTo([first, last]: readonly [Buffer, Buffer]): string {
 export interface McpServerOptions {
   readonly version: string
   readonly folders: NamedFolders
-  /** Guests may have a network that reaches the host, and what is behind it. */
+  /** Whether guests may have a network that reaches the host and beyond. */
   readonly allowsNetwork: boolean
   readonly limits: MachineLimits
   /** Seconds that a call may ask for. */
@@ -87,7 +87,7 @@ export interface McpServerOptions {
   readonly signal: AbortSignal
 }
 
-/** Seconds that a call takes unless it asks for more. */
+/** Default time limit of a call, in seconds. */
 const USUAL_SECONDS = 60
 /** Calls at a time. */
 const MOST_CALLS = 32

@@ -86,7 +86,7 @@ export class ToolMachine {
   /** Debugger while calls look at the recorded past; undefined: calls act on the machine's present. */
   #travel: ReplayDebugger | undefined
   #checkpoint: MachineCheckpoint | undefined
-  /** The guest's time at which calls find it; 0: from the beginning. */
+  /** Guest time from which calls see the machine; 0: from the beginning. */
   readonly #fromNs: number
   readonly #agent: AgentLink
   readonly #pacing: HostPacing
@@ -169,7 +169,7 @@ export class ToolMachine {
     })
   }
 
-  /** Waits until a fork's guest knows that it is one; a guest that never waits may take long. */
+  /** Waits until a fork's guest knows its new generation; a busy guest may take long. */
   async #settled(mostMs: number): Promise<void> {
     const until = performance.now() + mostMs
     // oxlint-disable-next-line no-await-in-loop -- the machine runs meanwhile
@@ -227,7 +227,7 @@ export class ToolMachine {
   }
 
   /**
-   * Makes a port of 127.0.0.1 lead to one of the guest.
+   * Forwards a port of 127.0.0.1 to a guest's port.
    *
    * @returns the port, and why nothing accepts connections there in the guest, if so
    * @throws ToolError; GuestError
@@ -284,7 +284,7 @@ export class ToolMachine {
     )
   }
 
-  /** Has keys pressed, and the guest take them. @throws DisplayError for a key that does not exist */
+  /** Presses keys, and waits until the guest has taken them. @throws DisplayError for an unknown key */
   async press(call: Call, keys: (keyboard: Keyboard) => Promise<boolean>): Promise<void> {
     if (this.facts.kind === 'virt')
       throw new ToolError(
@@ -317,7 +317,7 @@ export class ToolMachine {
     return this.#inTurn(call, () => make(this.#made))
   }
 
-  /** Keeps this instant, in the place of the one before. */
+  /** Saves this instant, replacing the previous one. */
   async checkpoint(call: Call): Promise<void> {
     if (this.isRecorded)
       throw new ToolError('ERR_STATE', `${this.facts.name} is recorded: go_to goes back to each of its instructions`)
@@ -361,7 +361,7 @@ export class ToolMachine {
     return this.#pc.domain.instructions
   }
 
-  /** The picture of the machine's screen. @returns a PNG file; undefined where it shows nothing */
+  /** Takes a picture of the machine's screen. @returns a PNG file; undefined if the display is off */
   async screenshot(call: Call): Promise<Uint8Array | undefined> {
     return this.still(call, async ({ screen }) => {
       screen.refresh()

@@ -36,7 +36,7 @@ interface P2mFlags extends MapImageFlags {
 export interface MapHost {
   readonly stdout: ListingOutput
   readonly createMachine: CreateMachine
-  /** Reads what is to be loaded; the embedded guest where nothing is named. */
+  /** Reads the images to load; the embedded guest by default. */
   images(flags: MapImageFlags): Promise<MachineImages>
 }
 

@@ -6,7 +6,7 @@ import { placeOf } from './words.ts'
 export class LineParts implements DeviceLine {
   /** Options for `retrap run`, each with its value. */
   readonly options: (readonly [option: string, value?: string])[] = []
-  /** Sentences about parts that are otherwise than the line says. */
+  /** Sentences about differences from the line. */
   readonly notes: string[] = []
   /** Sentences about parts without an equivalent here. */
   readonly complaints: string[] = []

@@ -252,7 +252,7 @@ export class Translation extends LineParts {
     if (!this.has('--monitor', /^stdio$/)) this.add('--monitor', 'stdio')
   }
 
-  /** A drive, on the interface that the board has for those that name none. */
+  /** Adds a drive, on the board's default interface unless the drive names one. */
   #addDrive(drive: Pairs): void {
     if (drive.get('if') === 'pflash') {
       const secure = this.globals('cfi.pflash01').find(([key]) => key === 'secure')?.[1]
@@ -359,7 +359,7 @@ export function translateLine(line: readonly string[], terminal: boolean): Trans
 }
 
 /**
- * Returns what to write instead of an option that QEMU's users know, with one dash or two.
+ * Returns the replacement for an option of QEMU's, with one dash or two.
  *
  * @param args - the command line of the option
  * @returns undefined for an option that QEMU does not have either

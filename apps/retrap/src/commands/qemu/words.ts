@@ -46,7 +46,7 @@ export function cpusOf(given: Pairs): number {
   return Number.isSafeInteger(all) && all > 0 && isKnown ? all : USUAL_CPUS
 }
 
-/** A processor of ours for `-cpu`: the model or `max`, with the changes that it can have; and those that it cannot. */
+/** Returns our processor for `-cpu`: the model or `max`, with supported changes; and the unsupported ones. */
 export function cpuOf(value: string): readonly [cpu: string, others: readonly string[]] {
   const [given = '', ...changes] = value.split(',')
   const others: string[] = []

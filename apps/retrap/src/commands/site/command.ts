@@ -200,7 +200,7 @@ async function addMachine(
     page: { ...options, ...(network !== undefined && { network: { kind: 'none', ...network } }) },
   }
   const parts: Uint8Array[] = []
-  // The page shows again what the terminal had shown.
+  // The page replays the terminal's output.
   const shown = { ...(state as object), console: Buffer.from(printed, 'latin1') }
   await writeSnapshot({ description, state: shown, pages }, (piece) => parts.push(piece))
   const snapshot = Buffer.concat(parts)

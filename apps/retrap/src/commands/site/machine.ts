@@ -80,7 +80,7 @@ const USUAL_MAC_ADDRESS = '52:54:00:12:34:56'
 /**
  * Reads a machine's file.
  *
- * @throws CliError `ERR_INPUT` for what cannot be put into a page
+ * @throws CliError `ERR_INPUT` for a machine that cannot be put into a page
  */
 export async function readSiteMachine(path: string): Promise<SiteMachine> {
   const wrong = (place: string, why: string): CliError => new CliError('ERR_INPUT', `${path}: ${place}: ${why}`)

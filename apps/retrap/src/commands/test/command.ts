@@ -37,7 +37,7 @@ export function addTest(program: Command, { stdout, stderr }: TestOutputs, repor
     .option('--gdb-port <port>', 'the port for it, on 127.0.0.1 (default: one that is free)', parsePort)
     .addHelpText('after', HELP)
     .action(async (file: string, flags: TestFlags) => {
-      // The module brings both kinds of machines with it.
+      // The module loads both kinds of machines.
       const { runTests } = await import('./run-tests.ts')
       if (!(await runTests(file, flags, { stdout, stderr }))) report(ExitCode.TestFailed)
     })

@@ -40,7 +40,7 @@ const REFUSED: readonly (readonly [keys: string, why: string])[] = [
 ]
 
 /**
- * Reads the machine of a file of tests: its options have the names that they have in a machine file.
+ * Reads the machine of a test file: its options have the same names as in a machine file.
  *
  * @param part - the object's place in the file
  * @param disks - further disk images
@@ -86,7 +86,7 @@ export interface OpenTestMachine {
  * Reads and opens the files and networks of a machine. Writes to disks are kept in memory.
  *
  * @param isReplay - networks reach nothing
- * @throws CliError, ImageError, NetworkError for what cannot be used
+ * @throws CliError, ImageError, NetworkError for unusable options
  */
 export async function openMachine(
   { flags: given, images }: PlannedMachine,
@@ -117,7 +117,7 @@ export async function openMachine(
       ...(flags.boot !== undefined && { boot: flags.boot }),
       jit: flags.jit !== 'off',
       clock: 'deterministic',
-      // The guest waits for the other end of a network by its own time.
+      // The guest's own time must allow for the network's other end.
       keepsPace: networkCards.length > 0 || virtio.some(({ kind }) => kind === 'net'),
       devices: [...models, ...behindPorts],
       ...(servers.length > 0 && { deviceServers: servers }),

@@ -59,7 +59,7 @@ const MOST_SECONDS = 2_000_000
 /**
  * Reads a file of tests.
  *
- * @throws CliError `ERR_INPUT` where it cannot be read or is not valid, with the name of the field
+ * @throws CliError `ERR_INPUT` with the name of an invalid field, or for an unreadable file
  */
 export async function readPlan(path: string): Promise<TestPlan> {
   const text = new TextDecoder().decode(await readInput(path, path))
@@ -137,7 +137,7 @@ function testOf({ name, steps, timeout: own, ...step }: GivenTest, timeout: numb
   return { name, steps: all, timeoutMs: 1000 * (own ?? timeout) }
 }
 
-/** Reads an object with these fields and no others. */
+/** Parses an object with exactly these fields. */
 function fields<Shape extends object>(shape: { readonly [Name in keyof Shape]-?: Field<Shape[Name]> }): Field<Shape> {
   const names = Object.keys(shape)
   return (value, { file, name }) => {
@@ -184,7 +184,7 @@ const line: Field<string> = (value, place) => {
   throw mistake(place, 'more than one line', 'one line, without its end')
 }
 
-/** A file's name, not a path: pictures are with the other files of their test. */
+/** A file name, not a path: pictures are stored with their test's other files. */
 const pngName: Field<string> = (value, place) => {
   const text = string(value, place)
   if (/^[\w-][\w.-]*\.png$/.test(text)) return text

@@ -5,7 +5,7 @@ export interface TestOutcome {
   readonly name: string
   /** Host time that the test took, in milliseconds. */
   readonly ms: number
-  /** Why the test has failed, in lines for people; undefined where it has passed. */
+  /** Why the test has failed, in lines for people; undefined if it has passed. */
   readonly failure?: string | undefined
 }
 

@@ -41,7 +41,7 @@ export interface TestOutputs {
  * Runs the tests of a file, or opens the recording of one of them.
  *
  * @returns whether all tests have passed
- * @throws CliError; MachineError and others for a machine that cannot be made
+ * @throws CliError; MachineError and others for an impossible machine
  */
 export async function runTests(file: string, flags: TestFlags, { stdout, stderr }: TestOutputs): Promise<boolean> {
   const plan = await readPlan(file)
@@ -155,7 +155,7 @@ async function bootMachine(
   }
 }
 
-/** Says how long the boot took until tests begin. On deterministic time the number of instructions is the same in each run. */
+/** Returns a line with the duration of the boot. On deterministic time the number of instructions is the same in each run. */
 function bootedLine(machine: Pc | ArmMachine, ms: number): string {
   const domain: Pick<Pc['domain'], 'clock' | 'instructions'> = machine.domain
   const guest = (domain.clock.now() / 1e9).toFixed(2)

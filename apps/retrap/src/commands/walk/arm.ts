@@ -79,7 +79,7 @@ export function armContextFor({ ttbr0, ttbr1, tcr, sctlr, mair }: ArmRegisterFla
     aarch64: true,
     sctlr: low(sctlr ?? USUAL_SCTLR),
     tcrLo: low(control),
-    // Nothing is changed: access and dirty flags stay as they are.
+    // Probe without changes: clear the enables of access and dirty flags.
     tcrHi: high(control) & ~(3 << 7),
     ttbr0Lo: low(lower),
     ttbr0Hi: high(lower),
@@ -107,7 +107,7 @@ export function describeArmContext({ lower, upper }: ArmPagingContext): string {
 /** The reads of a dump. */
 type DumpReader = Pick<MemoryDump, 'read32' | 'read64'>
 
-/** The tables in a dump, which a walk leaves as they are. */
+/** The tables in a dump, which walks do not modify. */
 abstract class DumpedTables implements TableReader {
   protected readonly dump: DumpReader
 
@@ -187,7 +187,7 @@ interface ArmRun {
 }
 
 /**
- * All mappings; neighbours that are alike, and contiguous on both sides, in one line.
+ * Lists all mappings; neighbours with equal attributes, contiguous on both sides, share a line.
  *
  * @throws CliError `ERR_USAGE` without stage 1
  */
@@ -216,7 +216,7 @@ export function* listArmMappings(
         run = undefined
         if (found.missing !== undefined) yield `${hex(at)}  the table at ${hex(found.missing)} is not in the dump`
       } else if (at % found.span === 0n) {
-        // A range that begins within a page begins with the next one.
+        // A range that begins within a page continues at the next page.
         const follows =
           run?.kind === found.kind && run.start + BigInt(run.bytes) === at && run.ipa + run.bytes === found.ipa
         if (!follows) {

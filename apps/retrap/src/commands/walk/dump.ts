@@ -81,7 +81,7 @@ export class MemoryDump implements TableReader {
     return true
   }
 
-  /** Nothing is ever changed: probes do not ask for it. */
+  /** Never called with an effect: probes do not modify tables. */
   compareExchange32(): boolean {
     return true
   }
@@ -89,7 +89,7 @@ export class MemoryDump implements TableReader {
     return true
   }
 
-  /** Where in the file a guest-physical address is; −1 if it is in no range as a whole. */
+  /** Returns the offset of a guest-physical address in the file; −1 if no range contains all bytes. */
   #locate(gpa: number, bytes: number): number {
     let low = 0
     let high = this.ranges.length

@@ -14,7 +14,7 @@ export interface DumpRange {
   readonly offset: number
 }
 
-/** Control registers of a CPU, as QEMU's note has them. */
+/** Control registers of a CPU, from QEMU's note. */
 export interface DumpedCpu {
   readonly cr0: bigint
   readonly cr3: bigint

@@ -80,13 +80,13 @@ function memoryType(index: number, pat: bigint | undefined): string {
   return pat === undefined ? `PAT ${index}` : (TYPE_NAMES[patType(pat, index)] ?? `PAT ${index}`)
 }
 
-/** A size in the largest unit that it is a whole number of. */
+/** Formats a size in the largest unit that divides it. */
 export function size(bytes: number): string {
   if (bytes % 2 ** 30 === 0) return `${bytes / 2 ** 30} GiB`
   return bytes % 2 ** 20 === 0 ? `${bytes / 2 ** 20} MiB` : `${bytes / 2 ** 10} KiB`
 }
 
-/** All mappings; neighbours that are alike, and contiguous on both sides, in one line. */
+/** Lists all mappings; neighbours with equal attributes, contiguous on both sides, share a line. */
 export function* listMappings(
   context: PagingContext,
   dump: MemoryDump,

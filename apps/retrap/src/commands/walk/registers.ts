@@ -87,7 +87,7 @@ function registersOf(flags: RegisterFlags, dump: MemoryDump): { cr0: bigint; cr3
   return { cr0, cr3, cr4, efer: flags.efer ?? fromMode?.efer ?? long }
 }
 
-/** The mode and what is on, for the listing's first line. */
+/** Describes the mode and enabled features, for the listing's first line. */
 export function describeContext(context: PagingContext): string {
   const names: readonly [string, number][] = [
     ['WP', context.wp],

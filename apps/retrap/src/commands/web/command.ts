@@ -97,7 +97,7 @@ async function serve(folder: string, { port, open, debian, recording }: WebFlags
   server.close()
 }
 
-/** Writes the site to a folder, for others. */
+/** Writes the site to a folder, for publication. */
 async function write(folder: string, out: string, { debian }: WebFlags, host: WebHost): Promise<void> {
   const { checkTarget, siteSizes, writeSite } = await import('./static-site.ts')
   // Known before anything is fetched, or booted.

@@ -12,7 +12,7 @@ import type { LinuxArchitecture } from '../../guests/linux/debian.ts'
 import { addModule, moduleFiles } from '../../guests/linux/kernel-modules.ts'
 import { LICENCE_TEXTS } from './packages.ts'
 
-/** Drivers of the disk, of its file system where it is no part of the kernel, and of the network card. */
+/** Drivers of the disk, of its file system unless built in, and of the network card. */
 const DRIVERS = ['virtio_pci', 'virtio_blk', 'crc32c_generic', 'ext4', 'virtio_net']
 
 /** Packages of an architecture, the kernel's first: names of amd64 need none. */
@@ -20,7 +20,7 @@ export const debianPackages = (architecture: LinuxArchitecture): readonly Distri
   const suffix = architecture === 'amd64' ? '' : `:${architecture}`
   const kernel = `linux-image-cloud-${architecture}${suffix}`
   return [
-    // The signed one, for Secure Boot, has a second source package.
+    // The signed kernel, for Secure Boot, has a second source package.
     { package: kernel, members: ['./boot/*', './lib/modules/*'], dependency: 'linux-image-', suffix: '-unsigned' },
     { package: `busybox-static${suffix}`, members: ['./bin/busybox'], linked: ['libc6'] },
   ]
@@ -39,7 +39,7 @@ export interface DebianFiles {
   readonly modulePaths: readonly string[]
 }
 
-/** Debian's files, with the packages that they come from. */
+/** Debian's files, with their packages. */
 export interface FetchedDebian extends DebianFiles {
   readonly kernel: DistributedPackage
   readonly busybox: DistributedPackage

@@ -25,13 +25,13 @@ export interface OfferedSystem {
   readonly bytes?: number
   /** The failure of a recorded run, for people. */
   readonly failure?: string | undefined
-  /** The time at which it was recorded. */
+  /** Time of the recording. */
   readonly savedAt?: string | undefined
   /** Options of `createMachine` of `@retrap/web`; addresses are relative to the page. */
   readonly options: Readonly<Record<string, unknown>>
 }
 
-/** A system, and the files that it needs, by their paths below the site. */
+/** A system with its files, by their paths below the site. */
 export interface MadeSystem {
   readonly system: OfferedSystem
   readonly files: ReadonlyMap<string, Uint8Array>
@@ -68,7 +68,7 @@ export const SYSTEMS_LIST = 'systems/systems.json'
 const MEMORY_BYTES = 256 << 20
 /** Room on the disk for the visitor's own files. */
 const FREE_BYTES = 16 << 20
-/** A text on the disk for visitors who look at it. */
+/** A text on the disk for curious visitors. */
 const NOTE = `This disk is a file beside the page, and only the parts of it that are read come here.
 
     md5sum /mnt/vmlinuz
@@ -161,13 +161,13 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
       [`${folder}/machine.snapshot`, file],
       [`${folder}/vmlinuz`, kernel],
       [`${folder}/initrd`, initrd],
-      // The disk as the guest has it at that instant: mounted.
+      // The disk as of that instant: mounted by the guest.
       [`${folder}/disk.img`, disk],
     ]),
   }
 }
 
-/** Lists the packages that a system is made of, with what their licences require. */
+/** Lists the packages of a system, with the texts and sources that their licences require. */
 export async function listSystem({ files }: MadeSystem, linux: FetchedDebian): Promise<SitePart> {
   const { licenceTexts, kernel, busybox } = linux
   const parts = await Promise.all([
@@ -191,7 +191,7 @@ export async function listSystem({ files }: MadeSystem, linux: FetchedDebian): P
 }
 
 /**
- * Makes the systems of the start page, one after the other. A system that cannot be made is left out, and told of.
+ * Makes the systems of the start page one by one. A system that fails is left out, with a message.
  *
  * @throws the first error, if no system can be made
  */

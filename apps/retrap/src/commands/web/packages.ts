@@ -5,7 +5,7 @@ import type { DistributedMembers, DistributedPackage } from '@retrap/debian'
 import { CliError } from '../../errors.ts'
 import type { SiteFile } from './server.ts'
 
-/** A file of the site, as the About page lists it. */
+/** A file of the site, for the About page's list. */
 export interface ListedFile {
   /** Below the site. */
   readonly path: string
@@ -21,7 +21,7 @@ export interface ListedSource {
   readonly files: readonly ListedFile[]
 }
 
-/** A package of Debian of which the site has files, with what its licences require. */
+/** A package of Debian with files on the site, and the texts and sources that its licences require. */
 export interface ListedPackage {
   readonly name: string
   readonly version: string
@@ -36,7 +36,7 @@ export interface ListedPackage {
   readonly sources: readonly ListedSource[]
 }
 
-/** Files that are added to the site, and the packages that they come from. */
+/** Files to add to the site, with their packages. */
 export interface SitePart {
   readonly packages: readonly ListedPackage[]
   readonly files: ReadonlyMap<string, SiteFile>

@@ -60,7 +60,7 @@ export type MoreFiles = ReadonlyMap<string, SiteFile>
  * Serves the files of a folder on the loopback, by ranges too.
  *
  * @param port - 0: any free port
- * @param more - in place of the folder's files of the same names
+ * @param more - replace the folder's files of the same names
  * @throws errors of `listen`, with its `code`
  */
 export async function serveSite(folder: string, port: number, more: MoreFiles = new Map()): Promise<SiteServer> {
@@ -80,7 +80,7 @@ export async function serveSite(folder: string, port: number, more: MoreFiles = 
   }
 }
 
-/** The name that a path has. A name that is invalid is left as it is. */
+/** Decodes a path. An invalid one is left unchanged. */
 function decoded(path: string): string {
   try {
     return decodeURIComponent(path)
@@ -102,7 +102,7 @@ function listen(server: Server, port: number): Promise<void> {
 /** A file of the folder, or a file served in its place. */
 interface AskedFile {
   readonly folder: string
-  /** Below the folder, as the request has it. */
+  /** The request's path below the folder. */
   readonly pathname: string
   readonly more: SiteFile | undefined
 }

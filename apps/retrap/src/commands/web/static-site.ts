@@ -12,8 +12,8 @@ const MARKS = ['index.html', 'service-worker.js']
  * Writes the site as files that any web server can serve. An earlier site in the folder is replaced when the new one is
  * complete.
  *
- * @param from - the folder of the site as it was built
- * @param more - in place of the folder's files of the same names
+ * @param from - folder of the built site
+ * @param more - replace the folder's files of the same names
  * @throws CliError `ERR_INPUT` for a folder with other files, and for Debian's files without the sources that their licences
  * require
  */
@@ -55,7 +55,7 @@ export async function checkTarget(folder: string): Promise<void> {
   )
 }
 
-/** Parts of the site by the folders that they are in, for people; the first one is all the rest. */
+/** Parts of the site by folder, with names for people; the first one covers the rest. */
 const PARTS: readonly (readonly [prefix: string, name: string])[] = [
   ['', 'the pages themselves'],
   ['firmware/', 'firmware, loaded when a disk or a CD is started'],

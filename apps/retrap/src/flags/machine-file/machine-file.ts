@@ -16,8 +16,8 @@ export const fileOptions = (command: Command): ReadonlyMap<string, TableOption> 
   new Map(tableOptions(command).map((option) => [option.name().replace(/^no-/, ''), option]))
 
 /**
- * The disk images among the arguments of `run`, behind those of the machine file among them, whose options the command
- * gets.
+ * Returns the disk images among the arguments of `run`. Options of a machine file among them are applied to the
+ * command.
  *
  * @param command - a command with parsed arguments
  * @throws CliError
@@ -146,7 +146,7 @@ class MachineFile {
     }
   }
 
-  /** Returns the value as the command line would have it. */
+  /** Returns the value in the command line's form. */
   #text({ row }: TableOption, place: string, value: unknown): string {
     const { shape, isFile } = row
     if (shape !== undefined)
@@ -211,7 +211,7 @@ class MachineFile {
     return head === 'name' && /[./\\]/.test(first) ? this.#resolve(first) : first
   }
 
-  /** URLs and absolute names stay as they are. */
+  /** URLs and absolute names are unchanged. */
   #resolve(path: string): string {
     return path === '' || /^[a-z][a-z0-9+.-]+:/i.test(path) ? path : resolve(dirname(this.#path), path)
   }

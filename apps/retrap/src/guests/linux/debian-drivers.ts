@@ -14,7 +14,7 @@ import { CliError } from '../../errors.ts'
 import { type LinuxArchitecture, pick } from './debian.ts'
 import { addModule, indexModules, moduleFiles } from './kernel-modules.ts'
 
-/** A kernel with drivers that are modules, and the busybox to go with it. */
+/** A kernel with drivers as modules, and a matching busybox. */
 export interface LinuxWithDrivers {
   readonly kernelPath: string
   readonly busyboxPath: string
@@ -65,7 +65,7 @@ function modulesIn(kernel: string): KernelModules {
   return { release, folder: join(folder, release), busyboxPath: join(kernel, 'bin', 'busybox') }
 }
 
-/** The modules of the kernel above. Where they are in the cache, no more is looked at: each run of `exec` asks. */
+/** Returns the modules of the kernel above. Cached ones are not checked again, because each run of `exec` calls this. */
 export async function fetchKernelModules(
   architecture: LinuxArchitecture,
   onProgress: OnProgress,
@@ -115,7 +115,7 @@ export async function fetchLinuxWithDrivers(
   return { kernelPath, busyboxPath: join(shell, 'bin', 'busybox'), modulePaths: order.map((name) => files.get(name)!) }
 }
 
-/** @throws CliError for what of Debian's cannot be had */
+/** @throws CliError for files of Debian that are unavailable */
 async function toldAsOurs<T>(fetch: () => Promise<T>): Promise<T> {
   try {
     return await fetch()

@@ -12,7 +12,7 @@ export interface DebianOptions {
   readonly onProgress?: OnProgress
 }
 
-/** A kernel package that a name such as `linux-image-cloud-amd64` stands for, with the busybox to go with it. */
+/** The kernel package for a name such as `linux-image-cloud-amd64`, and a matching busybox. */
 export interface LinuxFiles {
   readonly version: string
   readonly packageName: string

@@ -122,7 +122,7 @@ echo ${EXEC_READY} >&7
 . ${device('jobs')}
 `
 
-/** The path by which busybox finds itself, and one as short that no root has. */
+/** busybox's path to itself, and a nonexistent path of equal length. */
 const OWN_PATH = '/proc/self/exe'
 const BUSYBOX = '/retrap-box'
 

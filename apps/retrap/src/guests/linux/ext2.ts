@@ -28,7 +28,7 @@ const REVISION = 1
 const INCOMPAT_FILETYPE = 2
 const CLEAN = 1
 const ERRORS_CONTINUE = 1
-/** No check is due after so many mounts. */
+/** Mount count that disables periodic checks. */
 const NO_COUNT = 0xffff
 
 const ROOT = 2
@@ -39,7 +39,7 @@ const S_IFDIR = 0o040000
 const S_IFREG = 0o100000
 const [TYPE_FILE, TYPE_DIRECTORY] = [1, 2]
 
-/** Block numbers in an inode, and in a block of them. */
+/** Number of block numbers in an inode, and in an indirect block. */
 const DIRECT = 12
 const POINTERS = BLOCK_BYTES / 4
 const SECTORS_PER_BLOCK = BLOCK_BYTES / 512
@@ -125,7 +125,7 @@ class Writer {
     return block
   }
 
-  /** Writes what describes the file system. @param lastInode - in use */
+  /** Writes the file system's metadata. @param lastInode - in use */
   finish(lastInode: number): Uint8Array {
     const [freeBlocks, freeInodes] = [this.#blocks - this.#next, INODES - lastInode]
     const words = (at: number, ...values: readonly number[]): void =>
@@ -154,7 +154,7 @@ class Writer {
   }
 }
 
-/** The content of a folder that is its own parent, or whose parent is the root. No entry crosses a block. */
+/** Returns the content of a folder that is its own parent, or whose parent is the root. No entry crosses a block. */
 function folder(own: number, entries: readonly Entry[]): Uint8Array {
   const all: Entry[] = [
     { name: '.', inode: own, type: TYPE_DIRECTORY },

@@ -32,7 +32,7 @@ setsid cttyhack sh
 poweroff -f
 `
 
-/** Loads the modules, mounts the first virtio disk, and has the network card ask for an address until it gets one. */
+/** Loads the modules, mounts the first virtio disk, and requests an address for the network card until it gets one. */
 const DRIVERS_SCRIPT = `for module in /modules/*.ko; do [ -e "$module" ] && insmod "$module"; done
 [ -b /dev/vda ] && mount /dev/vda /mnt
 if ip link set eth0 up 2>/dev/null; then

@@ -95,7 +95,7 @@ export function indexModules(folder: string): void {
   const modules = new Map(
     paths.map((path) => [moduleName(path), { path, info: readModuleInfo(join(folder, path)) }] as const),
   )
-  /** The paths of all that a module needs, the last one to be loaded first. */
+  /** Returns paths of a module's dependencies, in reverse order of loading. */
   const needsOf = (name: string, order: string[] = []): string[] => {
     for (const need of dependenciesOf(modules.get(name)?.info)) {
       const path = modules.get(need)?.path
@@ -126,7 +126,7 @@ export function indexModules(folder: string): void {
   writeFileSync(join(folder, `${BUILT_IN}.bin`), encodeIndex(builtIn.map((path) => [moduleName(path), ''] as const)))
 }
 
-/** An alias as it is looked up: a hyphen is an underscore, but for one between brackets. */
+/** Normalizes an alias: hyphens become underscores, except within brackets. */
 const normalized = (alias: string): string => alias.replaceAll(/\[[^\]]*\]|-/g, (part) => (part === '-' ? '_' : part))
 
 const INDEX_MAGIC = 0xb007_f457
@@ -139,7 +139,7 @@ const HAS_CHILDREN = 0x2000_0000
 function encodeIndex(rows: readonly (readonly [key: string, value: string])[]): Buffer {
   const parts: Buffer[] = [Buffer.alloc(12)]
   let length = 12
-  /** @param from - characters of the keys that lead to the node @returns the node's place and what it has */
+  /** @param from - key characters on the path to the node @returns the node's place and its contents */
   const write = (sorted: readonly (readonly [string, string])[], from: number): number => {
     const [first] = sorted[0]!
     const [last] = sorted.at(-1)!

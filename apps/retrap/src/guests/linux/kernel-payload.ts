@@ -19,7 +19,7 @@ const MOST_BYTES = 2 ** 29
 /**
  * Decompresses the kernel in a bzImage, or a kernel that is compressed as a whole.
  *
- * @returns undefined for other ways of compression than gzip, zstd and xz with code of x86, and for what is damaged
+ * @returns undefined for compressions other than gzip, zstd and xz with x86 code, and for damaged data
  */
 export async function kernelPayload({ buffer, byteOffset, length }: Uint8Array): Promise<Buffer | undefined> {
   const image = Buffer.from(buffer, byteOffset, length)
@@ -61,7 +61,7 @@ async function codeOfXz(stream: Buffer, size: number): Promise<Buffer | undefine
   return zlib.crc32(code) === stream.readUInt32LE(index - CRC_BYTES) ? code : undefined
 }
 
-/** By the bits of `doubt`: whether an opcode may stand here all the same, and which byte of its target tells. */
+/** By the bits of `doubt`: whether an opcode may stand here, and which byte of its target decides. */
 const MAY_STAND = [true, true, true, false, true, false, false, false]
 const TELLING = [0, 1, 2, 2, 3, 3, 3, 3]
 const isSign = (byte: number): boolean => byte === 0 || byte === 0xff

@@ -17,6 +17,6 @@ export function keepCompiled(): void {
     makeFolder(folder)
     module.enableCompileCache(folder)
   } catch {
-    // Without it the program is as good, and starts as it did before.
+    // Without the cache only the start is slower.
   }
 }

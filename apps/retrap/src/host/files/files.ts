@@ -40,7 +40,7 @@ export async function recordingIn(path: string): Promise<string> {
   return found?.isDirectory() === true ? join(path, 'run.recording') : path
 }
 
-/** A new file is to take the place of what has its name. @throws CliError `ERR_INPUT` for a device, a pipe or a socket */
+/** Checks that a new file may replace an existing one. @throws CliError `ERR_INPUT` for a device, a pipe or a socket */
 export async function refuseSpecial(path: string): Promise<void> {
   const state = await stat(path).catch(() => undefined)
   if (state === undefined || state.isFile() || state.isDirectory()) return
@@ -48,7 +48,7 @@ export async function refuseSpecial(path: string): Promise<void> {
 }
 
 /**
- * Checks whether a file can be written when the run ends, or as it goes: what a long run has shown must not be lost then.
+ * Checks early whether a file can be written, so that a long run's results are not lost at the end.
  *
  * @param option - the option that names the file
  * @throws CliError `ERR_INPUT`

@@ -174,7 +174,7 @@ export class BackEnds {
   }
 
   /**
-   * Makes a device that is plugged into the machine that runs; those that replace this machine have it as well.
+   * Makes a device and plugs it into the running machine; machines after a reset have it as well.
    *
    * @returns the device, and a function that undoes the step if plugging in fails
    * @throws CliError `ERR_USAGE`; `ERR_INPUT` for a boot program that cannot be read
@@ -246,7 +246,7 @@ export class BackEnds {
     await this.images.removeBehind(port)
   }
 
-  /** Ends all connections, writes what is left, and closes every file. @returns the files for which this has failed */
+  /** Ends all connections, writes remaining data, and closes every file. @returns the files for which this has failed */
   async close(): Promise<readonly FailedClose[]> {
     for (const vsock of this.#vsocks.values()) vsock.close()
     await Promise.all([...this.#shares.values()].map((share) => share.close()))

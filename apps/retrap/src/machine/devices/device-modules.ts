@@ -27,7 +27,7 @@ export interface DeviceModule {
   readonly models?: (leftMs: number) => Promise<readonly DeviceModel[]>
   /** The root port that the devices are behind; undefined: the devices choose their places. */
   readonly port: string | undefined
-  /** Starts the server that runs the models elsewhere. */
+  /** Starts the server that runs the models in another thread or process. */
   readonly server?: StartDeviceServer
 }
 

@@ -137,7 +137,7 @@ export function startRemoteDevices(
         ...{ address: { host, port }, name: nameOf(host, port), mayOverlap: false },
       })
     }
-    // A connection that is lost is made again to the same server: NATS is not asked any more.
+    // A lost connection is made again to the same server, without NATS.
     const nats = await openNats(address.nats)
     const { name } = address.nats
     try {

@@ -26,7 +26,7 @@ export interface DeviceHost {
 interface DeviceKind {
   readonly summary: string
   readonly properties: Readonly<Record<string, string>>
-  /** Checks the properties; what it returns makes the device, once for each machine. */
+  /** Checks the properties. The returned function makes the device, once for each machine. */
   prepare(properties: Properties, host: DeviceHost, argument: DeviceArgument): () => DeviceModel
 }
 

@@ -64,7 +64,7 @@ export function parseNats(what: string, text: string): { readonly nats: NatsAddr
 /**
  * Connects to a server of NATS, and again when the connection is lost, for as long as the process runs.
  *
- * @throws CliError `ERR_INPUT` where it cannot be reached, does not believe this end, or a file cannot be read
+ * @throws CliError `ERR_INPUT` if the server is unreachable, rejects the credentials, or a file cannot be read
  */
 export async function openNats({
   host,

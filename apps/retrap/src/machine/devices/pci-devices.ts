@@ -24,7 +24,7 @@ const KINDS: Readonly<Record<string, 'keyboard' | 'mouse' | 'tablet'>> = {
 /**
  * Returns the requested USB controller with its devices.
  *
- * @param drives - all drives, with those that `--device usb-storage` has taken
+ * @param drives - all drives, including those used by `--device usb-storage`
  * @returns undefined without a controller
  * @throws CliError `ERR_USAGE`
  */
@@ -105,7 +105,7 @@ const SCSI_DRIVE = {
   ...PLUGGED,
 }
 
-/** Devices on the PCI bus of `--device`, and what is plugged into them, with QEMU's names. */
+/** Kinds of `--device` on the PCI bus and behind it, with QEMU's names. */
 export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
   'virtio-blk-pci': {
     summary: 'a disk: the medium of a --drive if=none,id=NAME',
@@ -296,7 +296,7 @@ export type VirtioArgument = MachineVirtioPlace &
     | ({ readonly kind: 'net' } & CardArgument)
   )
 
-/** The virtio devices among those that were asked for, without disks, directories and consoles. @throws CliError `ERR_USAGE` */
+/** Returns the requested virtio devices, without disks, directories and consoles. @throws CliError `ERR_USAGE` */
 export function virtioDevices(devices: readonly DeviceArgument[] = []): readonly VirtioArgument[] {
   const others = devices.filter(({ name }) => VIRTIO.includes(name))
   return others.flatMap((argument): VirtioArgument[] => {

@@ -102,7 +102,7 @@ export class WavFile implements AudioBackend {
     return found
   }
 
-  /** Completes the file. @throws an error of the host's, if what was played is not in it */
+  /** Completes the file. @throws the host's error if the file is incomplete */
   close(): void {
     const format = this.#format ?? { rate: 48_000, channels: 2 }
     try {

@@ -4,7 +4,7 @@ import { devNull } from 'node:os'
 import { isMainThread, Worker } from 'node:worker_threads'
 import { ENDING_SIGNALS, type SessionHost } from '../session/session-host.ts'
 
-/** The thread counts as stuck after so many milliseconds without a turn of its event loop. */
+/** Milliseconds without a turn of the event loop after which the thread counts as stuck. */
 const STUCK_MS = 250
 const BEAT_MS = 100
 /** Event that the process emits, repeatedly, while its main thread is stuck. */

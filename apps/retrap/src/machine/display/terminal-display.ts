@@ -42,7 +42,7 @@ export class TerminalDisplay {
   /**
    * Passes on typed bytes.
    *
-   * @returns false where so many keys wait that no more should come until `onDrained`
+   * @returns false if so many keys wait that no more should be sent until `onDrained`
    */
   typed(bytes: Uint8Array, onDrained: () => void): boolean {
     if (this.#covered) {
@@ -66,7 +66,7 @@ export class TerminalDisplay {
     this.#output.write(`${text}\r\nAny key goes back to the machine.\r\n${ESCAPE}?25h`)
   }
 
-  /** Shows a question in place of the picture; what is typed for an answer comes behind it. */
+  /** Shows a question instead of the picture, followed by the typed answer. */
   ask(text: string): void {
     this.#covered = true
     this.#clear()

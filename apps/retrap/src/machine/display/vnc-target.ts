@@ -4,7 +4,7 @@ import { CliError } from '../../errors.ts'
 import type { SessionOutput } from '../session/session-host.ts'
 import { didYouMean, parseWhole, splitPairs, usage } from '../../options/values.ts'
 
-/** A VNC server as `--display` asks for it. */
+/** A VNC server for `--display`. */
 export interface VncTarget {
   readonly kind: 'vnc'
   readonly host: string

@@ -36,7 +36,7 @@ interface ChainFile {
   /** Identity of the file, equal for all of its names. */
   readonly identity: string
   readonly format: ImageFormat
-  /** The format is only what the content says, and may be what a guest has written: it must not name further files. */
+  /** Whether the format was detected from the content, which a guest may have written: it must not name further files. */
   readonly isGuess: boolean
   /** Whether an image of a web server names the file: then that server may redirect to itself only. */
   readonly sameOrigin: boolean
@@ -125,7 +125,7 @@ async function extentAt(layers: readonly Layer[], start: number, most: number): 
   let bytes = most
   for (const [depth, { qcow2, image }] of layers.entries()) {
     const left = image.properties.bytes - start
-    // Behind the end of a file below there is nothing.
+    // After the end of a backing file nothing is mapped.
     if (left <= 0) return { start, bytes, depth: depth - 1, kind: 'unallocated' }
     bytes = Math.min(bytes, left)
     if (qcow2 === null) return { start, bytes, depth, kind: 'data', fileOffset: start }

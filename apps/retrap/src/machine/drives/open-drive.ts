@@ -13,7 +13,7 @@ export interface OpenFile {
   readonly identity: string
   /** The files below the image, which it reads. */
   readonly below: readonly string[]
-  /** Own path and theirs, those of web servers left out. */
+  /** Paths of the file and its backing files, without those on web servers. */
   readonly paths: readonly string[]
   readonly writes: boolean
   /** The user has not asked for that, and may expect to write. */

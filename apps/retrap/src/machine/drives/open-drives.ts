@@ -87,7 +87,7 @@ export class OpenDrives {
     return this.#files.flatMap(({ paths }) => paths)
   }
 
-  /** The file of an image, as messages have it. */
+  /** Returns the file of an image, for messages. */
   nameOf(image: BlockBackend): string | undefined {
     return this.#files.find((file) => file.image === image)?.path
   }
@@ -117,8 +117,8 @@ export class OpenDrives {
   /**
    * Opens a disk for a device that is plugged in later.
    *
-   * @returns notes for the user on what the drive does unexpectedly
-   * @throws CliError `ERR_USAGE` where there is a drive of this id; `ERR_INPUT`; ImageError
+   * @returns notes for the user on unexpected behaviour of the drive
+   * @throws CliError `ERR_USAGE` for an id in use; `ERR_INPUT`; ImageError
    */
   async add(drive: DriveArgument): Promise<readonly string[]> {
     if (this.#drives.some(({ argument }) => argument.id === drive.id))
@@ -268,7 +268,7 @@ export class OpenDrives {
    * Takes the lock of all images or of none.
    *
    * @param writes - the result of {@link OpenDrives.saveWrites} in another process; default: this process has its own writes
-   * @throws ImageError `ERR_LOCKED`; `ERR_FORMAT` for writes that are not those of these drives
+   * @throws ImageError `ERR_LOCKED`; `ERR_FORMAT` for writes of other drives
    */
   async claim(writes?: unknown): Promise<void> {
     try {
@@ -308,7 +308,7 @@ export class OpenDrives {
     }
   }
 
-  /** Writes what is left, and closes every file. @returns the images for which this has failed */
+  /** Writes remaining data, and closes every file. @returns the images for which this has failed */
   close(): Promise<readonly FailedClose[]> {
     return closeAll(this.#files)
   }

@@ -127,7 +127,7 @@ export class SessionGdb implements SessionDebugger {
     socket.on('close', () => {
       if (this.#socket === socket) this.#socket = undefined
     })
-    // A client that comes before the machine is made waits for it.
+    // An early client waits for the machine.
     if (this.#target !== undefined) this.#begin(socket, this.#target)
   }
 
@@ -146,7 +146,7 @@ export class SessionGdb implements SessionDebugger {
     this.#session = session
     let isClient = false
     socket.on('data', (bytes) => {
-      // A web page can have a browser send what it likes to this port, but only in a request of HTTP.
+      // A web page can make a browser send any data to this port, but only as an HTTP request.
       isClient ||= FIRST_BYTES.includes(bytes[0])
       if (isClient) session.receive(bytes)
       else socket.destroy()

@@ -11,7 +11,7 @@ import { usage } from '../../options/values.ts'
 /** Longer lines are no commands. */
 const LONGEST_LINE = 4096
 
-/** Takes a command a connection: a line, answered with what the monitor says. */
+/** Accepts one command per connection: a line, answered with the monitor's output. */
 export class ControlSocket {
   readonly #server: Server
   readonly #path: string

@@ -12,7 +12,7 @@ export interface MigrationHooks {
   check(machine: Pick<Machine, 'save'>): void
   /** Disks. */
   images(): Pick<OpenDrives, 'settle' | 'saveWrites' | 'release' | 'claim'> | undefined
-  /** The machine runs elsewhere: the session ends. */
+  /** The machine runs on another host: the session ends. */
   gone(message: string): void
 }
 

@@ -64,7 +64,7 @@ class SocketChannel implements Channel {
 
   constructor(socket: Socket) {
     this.#socket = socket
-    // An error ends the socket: `close` tells those who wait.
+    // An error closes the socket: `close` notifies waiting callers.
     socket.on('error', () => {})
     socket.setNoDelay(true)
     socket.setKeepAlive(true)
@@ -201,7 +201,7 @@ export async function listen(server: Server, at: ListenOptions): Promise<void> {
       rmSync(at.path)
       await attempt()
     })
-    // A Unix socket asks for no secret: its file says who may control a machine, or send one.
+    // A Unix socket needs no secret: its file permissions restrict who may control or send a machine.
     if (at.path !== undefined) chmodSync(at.path, 0o600)
   } catch (error) {
     throw new CliError('ERR_INPUT', `cannot listen at ${at.path ?? `port ${at.port}`}: ${troubleWith(error)}`)

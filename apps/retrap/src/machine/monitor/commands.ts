@@ -158,7 +158,7 @@ function only(form: string, given: readonly string[]): string {
 }
 
 /**
- * Carries out a command that was typed after Ctrl-A c. The commands are those of QEMU's monitor.
+ * Executes a command typed after Ctrl-A c. The commands are those of QEMU's monitor.
  *
  * @returns the text for the user, in whole lines
  */
@@ -179,7 +179,7 @@ export async function runCommand(line: string, site: MonitorSite): Promise<strin
   }
 }
 
-/** `info block`: CD and floppy drives with what is in them, and disks with a name. */
+/** `info block`: CD and floppy drives with their media, and disks with a name. */
 function describeDrives(site: MonitorSite): string {
   const { images } = site.backEnds
   const { removableDrives = [] } = runningMachine(site)

@@ -50,7 +50,7 @@ export class HotDevices {
   readonly #stderr: ProgramOutput
   /** Told of a device that the guest has given up. */
   onRemoved: (id: string) => void = () => {}
-  /** The end of the last addition: each sees what the one before has done. */
+  /** End of the last addition: each one sees the results of earlier ones. */
   #added: Promise<unknown> = Promise.resolve()
 
   constructor(
@@ -65,7 +65,7 @@ export class HotDevices {
     this.#backEnds = backEnds
   }
 
-  /** Opens or plugs in something, after what is being added now. */
+  /** Opens or plugs in a device, after pending additions. */
   inTurn<T>(add: () => Promise<T>): Promise<T> {
     const done = this.#added.then(add)
     this.#added = done.catch(() => {})
@@ -177,8 +177,8 @@ export class HotDevices {
    * Asks the guest for a device behind a root port, and waits until it has given it up.
    *
    * @param force - whether to remove the device without asking the guest
-   * @param tell - takes what the user is told meanwhile
-   * @returns what to tell the user at the end
+   * @param tell - gets intermediate messages for the user
+   * @returns a final message for the user
    * @throws CliError `ERR_USAGE`; `ERR_INPUT` where the last writes are not in the disk's file; MachineError
    */
   async remove(machine: HotMachine, id: string, force: boolean, tell: (text: string) => void): Promise<string> {

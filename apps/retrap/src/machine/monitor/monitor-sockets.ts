@@ -45,7 +45,7 @@ function parseTarget(option: string, text: string): MonitorTarget {
 const MOST_PEERS = 8
 const LONGEST_LINE = 4096
 const MOST_UNREAD = 1 << 20
-/** Pieces of what a client has sent that wait for the commands in them. */
+/** Most pieces of a client's input that wait for earlier commands. */
 const MOST_WAITING = 256
 const PROMPT = '(qemu) '
 

@@ -24,7 +24,7 @@ export class QmpError extends Error {
 /** The arguments of a command. */
 export type QmpArguments = Readonly<Record<string, unknown>>
 
-/** The surroundings of QMP: those of the monitor, and what the machine is. */
+/** The site of QMP commands: the monitor's, and facts about the machine. */
 export interface QmpSite extends MonitorSite {
   readonly facts: {
     readonly isArm: boolean
@@ -59,7 +59,7 @@ async function monitor(line: string, site: QmpSite): Promise<object> {
 /** A word of a line of the monitor. */
 const quoted = (word: string): string => `"${word.replaceAll('"', '')}"`
 
-/** `driver,key=value` of a command's arguments, as the option has it. */
+/** Returns a command's arguments as the option's text, `driver,key=value`. */
 const pairs = (given: QmpArguments, kind: string): string => new Pairs(JSON.stringify(given), kind).text
 
 const arch = ({ facts }: QmpSite): string => (facts.isArm ? 'aarch64' : 'x86_64')
@@ -192,6 +192,6 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
     )
     return {}
   },
-  // The end of QEMU's is told by query-migrate; here the answer tells of it.
+  // QEMU reports the end by query-migrate; here the response does.
   migrate: (given, site) => monitor(`migrate ${quoted(text(given, 'uri'))}`, site),
 }

@@ -3,7 +3,7 @@ import { describeThrown } from '@retrap/machine'
 import { explainError } from '../../errors.ts'
 import { QMP_COMMANDS, QMP_VERSION, type QmpArguments, QmpError, type QmpSite } from './qmp-commands.ts'
 
-/** Cuts a stream of bytes into JSON objects, as QMP has them: nothing need be between two of them. */
+/** Cuts a stream of bytes into JSON objects, which QMP sends without separators. */
 
 /** The longest object, in bytes, and the deepest: a peer must not take more memory or stack. */
 const MOST_BYTES = 1 << 20
@@ -11,7 +11,7 @@ const MOST_DEPTH = 64
 
 const [OPEN, CLOSE, OPEN_LIST, CLOSE_LIST, QUOTE, ESCAPE] = [...'{}[]"\\'].map((one) => one.charCodeAt(0))
 
-/** Takes bytes, and returns what is whole. */
+/** Takes bytes, and returns complete values. */
 export class JsonStream {
   #bytes: number[] = []
   #depth = 0
@@ -122,7 +122,7 @@ export function serveQmp(peer: MonitorPeer, site: () => QmpSite): void {
   })
   peer.onClose(stop)
   peer.onData(async (bytes) => {
-    // A web page can have a browser send what it likes to a port, but only in a request of HTTP.
+    // A web page can make a browser send any data to a port, but only as an HTTP request.
     isClient ||= FIRST_BYTES.includes(bytes[0])
     if (!isClient) return peer.end()
     try {

@@ -226,7 +226,7 @@ function userOptions(netdev: NetdevArgument & { readonly kind: 'user' }): UserNe
   }
 }
 
-/** Reads a file for a guest. Only what lies in the folder is there, wherever links lead. */
+/** Reads a file for a guest. Only files in the folder are readable, even through links. */
 export async function readBootFile(folder: string, name: string): Promise<Uint8Array | null> {
   try {
     const [top, path] = await Promise.all([realpath(folder), realpath(join(folder, name))])

@@ -55,7 +55,7 @@ export function elfNames(kernel: Uint8Array | undefined): Names[] {
   }
 }
 
-/** Names of the functions of a Linux kernel that runs in a machine, as its memory has them. */
+/** Names of the functions of a running Linux kernel, from its memory. */
 export const linuxNames = (machine: LinuxMemory): Names[] =>
   namesOf(
     'linux',

@@ -79,8 +79,8 @@ export class GuestProfile {
   }
 
   /**
-   * Gives names to what was sampled since the last call. Called while the machine is still there: Linux's symbols are read
-   * from its memory.
+   * Names the code sampled since the last call. Called while the machine still exists: Linux's symbols are read from its
+   * memory.
    *
    * @param kernel - the image that the machine was started with, if any; symbols of an ELF file come first
    */

@@ -26,7 +26,7 @@ const MOST_PROCESSES = 4096
 /** Addresses in a stretch of so many bytes that belongs to no program are not looked up again. */
 const STRETCH_BITS = 16n
 const MOST_STRETCHES = 1 << 16
-/** Samples after which a process is looked at again for what was not in its memory before. */
+/** Counts of samples at which a process's memory is searched again. */
 const LOOKS: ReadonlySet<number> = new Set([1, 4, 16, 64, 256, 1024])
 /** Bytes at the end of a stack by which a process is known again. */
 const MARK_BYTES = 256
@@ -42,7 +42,7 @@ export interface MappedProgram {
   readonly bias: bigint
   /** Functions. */
   names: ProgramNames
-  /** The name of a library, or of a file of `--symbols`; undefined where it is not known. */
+  /** The name of a library, or of a file of `--symbols`; undefined if unknown. */
   name: string | undefined
   /** The file is the program that the process executes, and has its name. */
   isProgram: boolean
@@ -96,7 +96,7 @@ export class Processes {
     this.#files = files
   }
 
-  /** Returns the process that a sample is of, by its page tables and what is in its memory; undefined beyond the first thousands. */
+  /** Returns the process of a sample, by its page tables and memory; undefined beyond the first thousands. */
   of({ pageTables, stackPointer }: GuestSample, memory: SampledMemory): Process | undefined {
     let known = this.#byTables.get(pageTables)
     if (known === undefined || !isStillThere(known, memory)) {
@@ -139,7 +139,7 @@ export class Processes {
     return true
   }
 
-  /** Searches the pages below an address for the headers of a program: the first ones that are found tell. */
+  /** Searches the pages below an address for a program's headers, and uses the first ones found. */
   #search(known: Known, address: bigint, memory: SampledMemory): MappedProgram | undefined {
     const head = new Uint8Array(ELF_HEADER_BYTES)
     let page = address & -PAGE

@@ -52,7 +52,7 @@ export function readElf(bytes: Uint8Array): Program {
   })
   let architecture: Architecture = isArm ? 'arm64' : 'x86'
   if (machine === EM_ARM) {
-    // Bit 0 of an address says that Thumb code is there.
+    // Bit 0 of an address marks Thumb code.
     const startsInThumb = (header.entry & 1n) !== 0n || named.some(isThumb)
     architecture = startsInThumb ? 'thumb' : 'arm'
   }

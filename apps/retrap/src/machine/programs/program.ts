@@ -12,9 +12,9 @@ export interface Section {
   readonly name: string
   readonly address: bigint
   readonly bytes: Uint8Array
-  /** Names of places; those of other sections too, unless the file is not linked yet. */
+  /** Named places; including other sections, unless the file is not linked yet. */
   readonly symbols: readonly NamedPlace[]
-  /** 32-bit Arm: where another instruction set or data begins, by address, as far as the file says. */
+  /** 32-bit Arm: addresses at which another instruction set or data begins, as far as the file has marks. */
   readonly marks?: readonly Mark[]
 }
 

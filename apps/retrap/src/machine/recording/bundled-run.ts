@@ -44,7 +44,7 @@ export async function replayOf(
   }
 }
 
-/** The options of a replay of a machine that its recording has inside. @param given - the host's part of them comes from here */
+/** Returns options for replaying a machine from its recording. @param given - provides the host's options */
 export function bundledOptions(machine: PcOptions, given: MachineOptions): PcMachineOptions {
   const { jit, screen, keyboard, mouse, speaker, trace, sampling, onSleep, onWarning, onDeviceFailure } = given
   return {
@@ -55,13 +55,13 @@ export function bundledOptions(machine: PcOptions, given: MachineOptions): PcMac
   } as PcMachineOptions
 }
 
-/** Takes what a port of the guest's console puts out. */
+/** Receives the output of a console port. */
 export interface PortOutput {
   write(bytes: Uint8Array): unknown
 }
 
 /**
- * Says who gets what the guest of `retrap exec` sends by the ports of its console, in a replay.
+ * Returns the receivers of the console ports of a replayed `retrap exec`.
  *
  * @param recorded - the recorded command line
  * @returns outputs by number; undefined: the recording is of another command

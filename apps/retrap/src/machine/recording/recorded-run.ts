@@ -9,10 +9,10 @@ export class RecordedRun implements MachineRunner {
   readonly #read: LiveDebugOptions['read']
   #target: GdbTarget | undefined
   readonly #ended = Promise.withResolvers<MachineExit>()
-  /** The machine runs while the session runs it, and gdb has it go on. */
+  /** Runs the machine for the session, while gdb resumes it. */
   readonly #stoppable = new StoppableRun()
 
-  /** @param read - reads back what the recorder has written */
+  /** @param read - reads the recorder's output back */
   constructor(recorder: PcRecorder, read: LiveDebugOptions['read']) {
     this.#recorder = recorder
     this.#read = read

@@ -20,7 +20,7 @@ export interface ReplayView {
   readonly waits: boolean
   /** A memory address and optionally a length: the replay reports the last write there, and then ends. */
   readonly whoWrote?: string | undefined
-  /** Makes the machine that goes on where the replay has stopped. */
+  /** Makes the machine that continues where the replay has stopped. */
   readonly goLive?: (snapshot: MachineSnapshot) => Promise<Machine>
 }
 
@@ -102,7 +102,7 @@ export class ReplayMachine implements Machine {
   /**
    * Says who wrote memory last.
    *
-   * @param given - as the monitor's `who-wrote` takes it
+   * @param given - arguments of the monitor's `who-wrote`
    * @param isLast - the replay need not be there any more: the task is named, too
    * @throws CliError `ERR_USAGE` on the way to a place
    */

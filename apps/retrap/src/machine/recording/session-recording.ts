@@ -36,7 +36,7 @@ export interface RecordingSettings {
   readonly replay?: string | undefined
   /** The replay's first stop, as parsed by `placeIn`; default its end. */
   readonly goto?: string | undefined
-  /** There it is said who wrote a place in memory last, and the session ends. */
+  /** Memory address whose last writer is reported before the session ends. */
   readonly whoWrote?: string | undefined
   /** Whether the machine continues live after that stop, with its back ends. */
   readonly goLive?: boolean | undefined
@@ -179,7 +179,7 @@ export class SessionRecording {
     return machine
   }
 
-  /** Where the machine is. @throws CliError where nothing is recorded or run again */
+  /** Returns the machine's position. @throws CliError without a recording or replay */
   when(): string {
     const active = this.#required()
     if ('recorder' in active) return `instruction ${active.recorder.instructions}, recorded\n`
@@ -187,7 +187,7 @@ export class SessionRecording {
     return `instruction ${instructions} of ${end}, at ${ns} ns\n`
   }
 
-  /** Names this instant. @throws CliError where nothing is recorded */
+  /** Names this instant. @throws CliError without a recording */
   mark(name: string): string {
     const active = this.#required()
     if (!('recorder' in active)) throw usage('mark: a recording that is run again does not change')

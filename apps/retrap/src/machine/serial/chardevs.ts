@@ -16,8 +16,8 @@ export class Chardevs {
    * Opens all streams.
    *
    * @param terminal - the stream of a `stdio`
-   * @param say - gets what a person needs to know of the streams
-   * @param failed - told why one cannot be written any more
+   * @param say - gets messages for the user about the streams
+   * @param failed - called with the reason when a stream can no longer be written
    * @throws CliError `ERR_INPUT`
    */
   async open(

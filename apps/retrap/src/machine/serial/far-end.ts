@@ -10,11 +10,11 @@ import type { SerialTarget } from '../../options/values.ts'
 export interface FarEnd extends WatchedOutput {
   /** Writes bytes that the guest has sent. */
   write(bytes: Uint8Array): void
-  /** Names the listener of what is sent to the guest. It returns false where no more should come before `resume`. */
+  /** Sets the listener for data to the guest. It returns false to pause the data until `resume`. */
   onReceive(listener: (bytes: Uint8Array) => boolean): void
   /** Lets bytes for the guest come again. */
   resume(): void
-  /** Names who hears that it cannot be written any more. */
+  /** Sets the listener for write errors. */
   onError(listener: (error: Error) => void): void
   close(): Promise<void>
 }
@@ -49,7 +49,7 @@ export async function openFarEnd(
 /**
  * Opens a far end as {@link openFarEnd} does.
  *
- * @param failed - told why it cannot be written any more
+ * @param failed - called with the reason when the stream can no longer be written
  */
 export async function openReported(
   target: Exclude<SerialTarget, { readonly kind: 'stdio' }>,
@@ -106,7 +106,7 @@ async function listen(
     socket.on('data', (bytes) => {
       if (!receive(bytes)) socket.pause()
     })
-    // A lost connection is no failure: the next one goes on.
+    // A lost connection is not a failure: the next one continues.
     socket.on('error', noListener)
     socket.on('close', () => (peer = undefined))
   })
@@ -125,7 +125,7 @@ async function listen(
     async close() {
       const closed = new Promise((resolve) => server.close(resolve))
       peer?.end()
-      // A peer that does not read holds nobody up.
+      // A peer that does not read must not block the end.
       setTimeout(() => peer?.destroy(), 200).unref()
       await closed
     },

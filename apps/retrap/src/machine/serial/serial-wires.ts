@@ -16,7 +16,7 @@ export class SerialWires {
    * Opens all serial ports' ends.
    *
    * @param say - gets messages for the user about the ports
-   * @param failed - told why one cannot be written any more
+   * @param failed - called with the reason when a port can no longer be written
    * @throws CliError `ERR_INPUT`
    */
   async open(serial: readonly SerialTarget[], say: SessionOutput, failed: (message: string) => void): Promise<void> {

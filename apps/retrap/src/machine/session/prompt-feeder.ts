@@ -52,7 +52,7 @@ export class PromptFeeder {
     this.#feed()
   }
 
-  /** Takes note of what the guest printed. */
+  /** Processes the guest's output. */
   transmitted(bytes: Uint8Array): void {
     this.#tail = (this.#tail + this.#decoder.decode(bytes)).slice(-TAIL_LENGTH)
     this.#feed()

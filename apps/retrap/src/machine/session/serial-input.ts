@@ -26,7 +26,7 @@ export interface SerialInputOptions {
   readonly staysAtPrompt?: boolean
   /** Whether a person is typing. Then nothing is paced: the person sees the prompt. */
   readonly interactive: boolean
-  /** Hands bytes to the guest. @returns false where so many wait that no more should come before `drained` */
+  /** Sends bytes to the guest. @returns false if so many wait that no more should be sent before `drained` */
   readonly send: (bytes: Uint8Array) => boolean
   /** Ctrl-A x. */
   readonly onLeave: () => void
@@ -107,7 +107,7 @@ export class SerialInput {
     this.feeder?.add(CTRL_D, { promptOnly: true })
   }
 
-  /** Takes note of what the guest printed. */
+  /** Processes the guest's output. */
   transmitted(bytes: Uint8Array): void {
     this.feeder?.transmitted(bytes)
     if (this.#options.interactive && this.feeder?.isReady === true && this.#pending.length > 0) {

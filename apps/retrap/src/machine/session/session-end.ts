@@ -76,7 +76,7 @@ export const timeoutLine = (ms: number): string => `retrap: ended by --timeout a
 const COLUMNS = 4
 
 /**
- * Returns the report of a machine that could not go on: why, its registers, and the instruction it stood at.
+ * Formats the report of a crashed machine: the reason, registers, and current instruction.
  *
  * @returns lines that end with a line feed
  */

@@ -41,7 +41,7 @@ export function endSoon(signal: EndingSignal): void {
 
 /** Debugs the machines of a session: gdb does, or an editor. */
 export interface SessionDebugger {
-  /** Called once, before the first machine. @param say - where the user is told how to attach @param kill - ends the session */
+  /** Called once, before the first machine. @param say - gets instructions for attaching @param kill - ends the session */
   open(say: SessionOutput, kill: () => void): Promise<void>
   /** Attaches to a machine that has not run yet. @throws CliError `ERR_USAGE` for a machine without a debugger */
   adopt(machine: Machine, runner: MachineRunner): Promise<void>
@@ -49,7 +49,7 @@ export interface SessionDebugger {
   close(): Promise<void>
 }
 
-/** The process around a session, as a value so that tests can stand in for it. */
+/** The process's interface for a session, which tests can replace. */
 export interface SessionHost {
   /** Debugs the machine in gdb's place. */
   readonly debugger?: SessionDebugger
@@ -89,7 +89,7 @@ export interface SessionOutput {
   readonly isTTY?: boolean
   /** Bytes that were written and that the reader has not taken. */
   readonly writableLength?: number
-  /** Characters of a row, and rows, of what is a terminal. */
+  /** Size of a terminal, in characters and rows. */
   readonly columns?: number
   readonly rows?: number
   write(data: Uint8Array | string): unknown

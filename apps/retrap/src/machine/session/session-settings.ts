@@ -17,7 +17,7 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
     MachineOptions,
     'devices' | 'deviceServers' | 'serialPorts' | 'drives' | 'flash' | keyof MachineImages
   >
-  /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
+  /** Reads the machine's images; called again after a reset, because a machine may consume them. */
   readonly images: () => Promise<MachineImages>
   readonly devices: CreateDevices
   /** Receives the devices' events. */
@@ -26,7 +26,7 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   readonly display?: DisplaySettings
   readonly timeoutMs?: number
   readonly stats?: 'json' | 'text'
-  /** Devices behind root ports, as the options have them. */
+  /** Devices behind root ports, as in the options. */
   readonly portDevices?: readonly PortDevice[]
   /** The profile that the machine's samples go to. */
   readonly profile?: SessionProfile

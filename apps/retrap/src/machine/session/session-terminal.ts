@@ -91,7 +91,7 @@ export class SessionTerminal {
     return this.staysAtPrompt ? '(qemu) ' : PROMPT
   }
 
-  /** Whether a console of the guest leads to it. */
+  /** Whether a console of the guest is connected to the terminal. */
   get isConsole(): boolean {
     const { serial, chardevs = [] } = this.#settings
     return [...serial, ...chardevs.map(({ target }) => target)].some(({ kind }) => kind === 'stdio')
@@ -154,7 +154,7 @@ export class SessionTerminal {
   }
 }
 
-/** Connects the user's input, a terminal in raw mode so that the guest gets every key. @returns how to let go of it */
+/** Opens the user's input, in raw mode on a terminal so that the guest gets every key. @returns a function that closes it */
 function openInput(host: SessionHost, input: SerialInput): () => void {
   const { stdin } = host
   const terminal = stdin.isTTY === true
@@ -194,7 +194,7 @@ export class PanicWatch {
     this.#onPanic = onPanic
   }
 
-  /** Takes note of what the guest printed. */
+  /** Processes the guest's output. */
   transmitted(bytes: Uint8Array): void {
     if (this.#told) return
     this.#tail = (this.#tail + this.#decoder.decode(bytes)).slice(-TAIL_LENGTH)

@@ -86,7 +86,7 @@ class Session {
   readonly #control: RunControl
   /** Ends the run, as a user who leaves. */
   readonly #leave = (): void => this.#end({ code: ExitCode.PowerOff }, false)
-  /** The machine that was saved goes on. */
+  /** Whether the machine was restored from a snapshot. */
   #restored = false
   /** The machine could not be saved. */
   #unsaved = false
@@ -149,7 +149,7 @@ class Session {
     })
   }
 
-  /** Gives readers a moment for what is left. */
+  /** Gives readers a moment for the remaining output. */
   #callLast(): void {
     setTimeout(() => this.#lastCall.abort(), LAST_CALL_MS).unref()
   }
@@ -161,7 +161,7 @@ class Session {
     if (hurry) this.#callLast()
   }
 
-  /** The machine cannot run on without what is lost. */
+  /** Ends a machine that cannot run without the lost resource. */
   #lose(message: string): void {
     this.#lost ??= { code: ExitCode.Input, message }
     this.#end(this.#lost, false)
@@ -372,7 +372,7 @@ class Session {
   }
 
   /**
-   * Waits for what the session needs. Neither the user nor `--timeout` waits for files and device models that take their time.
+   * Waits for work that the session needs, but not beyond an interrupt by the user or `--timeout`.
    *
    * @returns null where the session is to end before `work` has
    */
@@ -487,7 +487,7 @@ class Session {
     this.#terminal.connect(machine)
   }
 
-  /** Registers of x86-64 are wrong for gdb where it has read a kernel of 32 bits. */
+  /** Warns that gdb has x86-64 registers wrong after it has read a 32-bit kernel. */
   #sayArchitecture(kernel: Uint8Array | undefined): void {
     const { gdb } = this.#settings
     const is32 = kernel?.[0] === ELFMAG0 && kernel[EI_CLASS] === ELFCLASS32
@@ -505,11 +505,11 @@ class Session {
     }
   }
 
-  /** Says on stderr why the run has ended, where that is not plain. @returns the exit code */
+  /** Prints why the run has ended, unless obvious, on stderr. @returns the exit code */
   #report(ended: MachineExit, resets: number): number {
     const { stderr, disassemble } = this.#host
     const { timeoutMs, stats, machine } = this.#settings
-    // The machine calls an error of its own what a file does not give.
+    // A machine reports an unreadable file as its own error.
     const exit: MachineExit = this.#lost === undefined ? ended : { reason: 'stopped' }
     const ending = this.#lost ?? (exit.reason === 'stopped' ? this.#ending : undefined)
     const exitCode = ending?.code ?? exitCodeOf(exit)
@@ -525,7 +525,7 @@ class Session {
   }
 
   /**
-   * Ends what the session has begun. A guest's last words wait for their reader, unless the user has ended the run.
+   * Ends the session's activities. A guest's last output waits for its reader, unless the user has ended the run.
    *
    * @returns whether all writes of the guest are in its images, and the last picture and the machine in their files
    */

@@ -82,7 +82,7 @@ export class LocalShare implements Share {
   readonly #root: number
   #use = new Use()
 
-  /** @throws CliError `ERR_INPUT` where it is no directory, or the host is not Linux */
+  /** @throws CliError `ERR_INPUT` if the path is not a directory, or the host is not Linux */
   constructor(path: string) {
     if (process.platform !== 'linux')
       throw new CliError(

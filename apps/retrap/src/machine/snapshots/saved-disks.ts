@@ -23,7 +23,7 @@ export function lookAtDisks(paths: readonly string[]): SavedDisk[] {
     try {
       return [lookAt(path)]
     } catch {
-      // The machine is saved all the same.
+      // Save the machine nevertheless.
       return []
     }
   })

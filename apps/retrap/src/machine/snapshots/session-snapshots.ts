@@ -27,7 +27,7 @@ export interface SavedImages {
 /** The machine to save. */
 type SavedMachine = Pick<Machine, 'save'>
 
-/** No line for what is done sooner. */
+/** Quick operations get no message. */
 const QUIET_MS = 1000
 
 /** Saves the machine of a session to files. */

@@ -128,7 +128,7 @@ function writeAll(descriptor: number, bytes: Uint8Array): void {
 }
 
 /**
- * Returns what has room in a pack: of code with one key the newest, and of all what was used last.
+ * Returns the codes that fit a pack: for each key the newest, and overall the most recently used.
  *
  * @param codes - oldest first, like the result
  */

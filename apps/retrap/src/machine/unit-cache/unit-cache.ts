@@ -145,7 +145,7 @@ export class UnitCache implements CodeKeeper {
   }
 }
 
-/** Returns the digest of a package that generates code; undefined where it is not known, as in a bundle of all packages. */
+/** Returns the digest of a package that generates code; undefined if unknown, as in a bundle of all packages. */
 function digestOf(generator: string): Uint8Array | undefined {
   try {
     const digest = digestOfGenerator(generator)

@@ -113,7 +113,7 @@ function decoded(word: number): LoadStore {
   return access
 }
 
-/** The row of A32 that does the same: of several, of one by a register or an immediate, of an address alone. */
+/** Returns the A32 row with the same effect, selected by register, immediate or address form. */
 function rowOfAccess(own: Row): Row | undefined {
   const { attributes, operation, operands, mnemonic } = own
   if (operation === 'prefetch') return a32Row('PLD', '<address>')

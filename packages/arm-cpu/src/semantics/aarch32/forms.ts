@@ -108,7 +108,7 @@ const OWN: unique symbol = Symbol('own forms')
 
 let forms: ReadonlyMap<Row | typeof OWN, readonly FormSource[]> | undefined
 
-/** All forms of A32, and those of Thumb that A32 has not, by their row. */
+/** Returns all forms of A32, and those specific to Thumb, by row. */
 export function a32Sources(): ReadonlyMap<Row | typeof OWN, readonly FormSource[]> {
   forms ??= new Map<Row | typeof OWN, readonly FormSource[]>([
     ...sourcesOf('a32', a32Forms(), a32SemanticsOf),

@@ -183,7 +183,7 @@ const differences: A32Semantics = {
   },
 }
 
-/** SXTB16 and its like: bytes 0 and 2 of a rotated operand become halves, to which those of another may be added. */
+/** SXTB16 and similar: extends bytes 0 and 2 of a rotated operand to halves, and optionally adds another operand's. */
 const extendBytes: A32Semantics = {
   selectors: '',
   small: (row, insn) => fieldOf(row, 'r', insn) * 8,

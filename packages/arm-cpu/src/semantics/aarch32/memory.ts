@@ -85,7 +85,7 @@ const transfer: Pick<A32Semantics, 'selectors' | 'immediate'> = {
 }
 
 const loads: A32Semantics = { ...transfer, interworks: true, emit: load }
-// The program counter may be what is stored.
+// The stored register may be the program counter.
 const stores: A32Semantics = { ...transfer, keepsTarget: true, emit: store }
 
 /** Of several: bits 15 to 0 of the immediate are the list, the others bytes to the first register, and to the new base. */

@@ -18,7 +18,7 @@ export const isFloat = ({ mnemonic }: Row): boolean => /\.(?:F|<fx?>|[SU](?:\d+|
 /** By an immediate; also to and from fixed point. */
 export const isShift = ({ operands }: Row): boolean => /^<[VQD]d>, <[VQD]m>, <#(?:\d+-)?i>$/.test(operands)
 
-/** S or U: what the field or the data type says. */
+/** Returns S or U, by the field or the data type. */
 export const signLetter = (row: Row, word: number): string =>
   row.fields.has('u') ? 'SU'.charAt(fieldOf(row, 'u', word)) : (/\.([SU])/.exec(row.mnemonic)?.[1] ?? 'S')
 

@@ -131,7 +131,7 @@ function valuesOf(target: Row, row: Row, word: number): Record<string, number> {
   return {
     z: Math.log2(bits / 8),
     x: bits === 64 ? 1 : 0,
-    // Of instructions that may take the upper half of a register, these take the lower one.
+    // Instructions with an optional upper half use the lower half here.
     Q: isQuad(row, word) && !target.mnemonic.endsWith('<2>') ? 1 : 0,
     i: mnemonic.startsWith('VDUP') ? lane : fieldOf(row, 'i', word),
     h: lane >> low,

@@ -39,7 +39,7 @@ export interface A32Semantics {
   /** Name of forms shared by all rows with this name; absent: the row has its own forms. */
   readonly shared?: string
   /**
-   * Of instructions that a form of A64 computes in a frame: which one; undefined of what is not there. The kind is the
+   * For instructions computed by an A64 form in a frame: returns its plan; undefined if unallocated. The kind is the
    * frame's.
    */
   readonly plan?: (word: number) => VectorPlan | undefined

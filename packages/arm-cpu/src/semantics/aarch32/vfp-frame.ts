@@ -20,7 +20,7 @@ export const FRAME_4 = 2
 export const FRAME_2 = 3
 /** Added: the form computes by the standard value of FPSCR. */
 export const FRAME_STANDARD = 4
-/** Lowest 4 bytes; what the form makes of PSTATE's flags goes to those of FPSCR. */
+/** Lowest 4 bytes; PSTATE's flags after the form become FPSCR's. */
 export const FRAME_FLAGS = 8
 /** Number of frames. */
 const FRAMES = 9

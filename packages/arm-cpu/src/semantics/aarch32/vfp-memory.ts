@@ -21,7 +21,7 @@ const kindOf = (bytes: number): number => ACCESS_ALIGNED | ((bytes === 2 ? 1 : 2
 const part = (c: ArmContext, shift: number): I64 => c.immediate.shrU(shift).toI32().extend16S().toI64S()
 const STEP = 16
 
-/** Bits of the small number that the base loses: those of the program counter, where that is the base. */
+/** Returns the address; a program counter as base is aligned first. */
 function addressOf(c: ArmContext): I64 {
   const base = c.n(false).and(c.small.toI64U().xor(-1))
   return c.let(low(base.add(part(c, 0))))

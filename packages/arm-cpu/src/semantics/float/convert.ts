@@ -46,7 +46,7 @@ export const ROUNDING: Readonly<Record<string, number>> = {
   X: ROUND_BY_FPCR,
 }
 
-/** The host's instruction for a rounding; there is none for ties away from zero. By FPCR: where that says to nearest. */
+/** The host's instruction for a rounding mode; ties away from zero have none. For FPCR's mode: if that is to nearest. */
 export const HOST_ROUNDING: Readonly<Record<number, string>> = {
   [ROUND_NEAREST]: 'nearest',
   [ROUND_DOWN]: 'floor',

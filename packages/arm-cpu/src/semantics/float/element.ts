@@ -56,7 +56,7 @@ const begin = (library: ArmLibrary): SharedFunction =>
     f.store('i32.store', state, I32.of(0), S_FLOAT + F_FLAGS)
   })
 
-/** (state): what has been raised goes to FPSR. */
+/** (state): adds the raised flags to FPSR. */
 const end = (library: ArmLibrary): SharedFunction =>
   library.shared('element.end', ['i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
@@ -81,7 +81,7 @@ export class FloatElement {
     this.bits = bits
   }
 
-  /** Emits what comes first. FPCR.FZ16 flushes half precision, FPCR.FZ the others. */
+  /** Emits the beginning. FPCR.FZ16 flushes half precision, FPCR.FZ the others. */
   begin(flushed: Flushed = 'both', bits: Precision = this.bits): void {
     const bit = bits === 16 ? FPCR_FZ16_SHIFT : FPCR_FZ_SHIFT
     this.f.call(begin(this.library), this.state, I32.of(bit), I32.of(FLUSHED[flushed]))

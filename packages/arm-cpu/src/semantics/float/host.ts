@@ -39,7 +39,7 @@ type Test =
   | 'rounded'
   /** The result is never inexact; nothing is flushed, and it is no NaN. */
   | 'number'
-  /** The same of the operands of a comparison. */
+  /** Operands of a comparison. */
   | 'ordered'
 
 /** An operation of the host, of scalars and of vectors. */

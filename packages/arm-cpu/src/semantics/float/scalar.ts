@@ -35,7 +35,7 @@ export const operationOf = (name: string): FloatOperation | undefined => ARITHME
 export const readScalar = (c: ArmContext, field: number, bits: Precision): I64 =>
   c.readElement(field, I32.of(0), (bits / 8) as 2 | 4 | 8)
 
-/** Writes an encoding, of which the low bits count, and clears what is above it. */
+/** Writes an encoding's low bits, and clears the bits above. */
 export function writeScalar(c: ArmContext, bits: Precision, value: I64): void {
   if (bits === 64) c.writeVector(R_D, c.zeroExtended(value))
   else if (bits === 32) c.writeVector(R_D, replaceLane('i32x4.replace_lane', zeros(), 0, value.toI32()))

@@ -33,7 +33,7 @@ export const eachOf = (c: ArmContext, { bits, count }: Elements, compute: (i: nu
     Array.from({ length: count }, (_, i) => c.let(compute(i))),
   )
 
-/** An operation on vectors: in the host's floating point where that is right. The operands are locals. */
+/** Computes an operation on vectors, in the host's floating point if that is exact. The operands are locals. */
 export function vectorResult(c: ArmContext, elements: Elements, name: string, operands: readonly V128[]): V128 {
   const { bits, count } = elements
   const callee = elementFunction(c.library, name, bits, operationOf(name)!)
@@ -113,7 +113,7 @@ const elementwise: Semantics = {
 
 // ---------------------------------------------------------------- neighbours
 
-/** Elements chosen by their numbers from two vectors, those of the second from `128 / bits` on. */
+/** Selects elements by number from two vectors; numbers from `128 / bits` on select the second vector's. */
 export function chosen(c: ArmContext, bits: Precision, n: V128, m: V128, numbers: readonly number[]): V128 {
   const bytes = bits / 8
   const all = Array.from({ length: 128 / bits }, (_, i) => numbers[i] ?? 0)

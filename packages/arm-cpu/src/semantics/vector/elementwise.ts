@@ -30,7 +30,7 @@ interface ElementOperation {
 
 const mask = (condition: I32): I64 => I64.of(0).sub(condition.toI64U())
 
-/** The same of signed and unsigned numbers, under both names. */
+/** Makes signed and unsigned variants, under both names. */
 function both(
   signedName: string,
   unsignedName: string,

@@ -57,7 +57,7 @@ export function vectorOf(c: ArmContext, bits: number, values: readonly I64[], fr
 /**
  * An instruction of WebAssembly for elements of a size, such as `add` of 8, 16, 32 or 64 bits.
  *
- * @param name - what is behind the dot of an instruction that gives a vector
+ * @param name - opcode after the dot, for an instruction that returns a vector
  */
 export function wholeVector(name: string, bits: number, ...operands: readonly Value[]): V128 {
   const generic = numeric as unknown as (op: string, ...operands: readonly Value[]) => V128

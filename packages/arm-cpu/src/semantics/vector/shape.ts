@@ -44,7 +44,7 @@ function arrangementBits(arrangement: string, size: number, precision: number): 
   return LETTERS[arrangement.at(-1)!]!
 }
 
-/** The mnemonic, without the `2` of those that work on upper halves. */
+/** Returns the mnemonic without the `2` of upper-half forms. */
 export const nameOf = ({ row }: ArmForm): string => row.mnemonic.replace('<2>', '')
 
 /** Whether an instruction reads its narrow operand from the upper half, or writes its result there. */

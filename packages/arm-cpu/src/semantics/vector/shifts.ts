@@ -51,7 +51,7 @@ interface ByRegister {
   ) => I64
 }
 
-/** SSHL and its like: by the signed number in the low byte of the second operand, to the left where that is positive. */
+/** SSHL and similar: shifts by the signed number in the second operand's low byte, to the left if positive. */
 export function shiftByRegister(name: string): ByRegister | undefined {
   const [, sign, saturates, rounds] = /^([SU])(Q?)(R?)SHL$/.exec(name) ?? []
   if (sign === undefined) return undefined

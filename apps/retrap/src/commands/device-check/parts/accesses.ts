@@ -167,7 +167,7 @@ export const ACCESSES: Part = {
 const ACK_AFTER = 64
 const SENT = 70
 
-/** The server has nothing to say to many frames, and says that it has got them. */
+/** Frames without a response must be acknowledged nevertheless. */
 export const ACKNOWLEDGED: Part = {
   title: 'Counts',
   rules: [RULES.ack],

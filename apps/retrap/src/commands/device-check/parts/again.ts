@@ -43,7 +43,7 @@ async function again(talk: Conversation, link: Link, least: number, most: number
   return false
 }
 
-/** Makes reads whose way, there or back, is broken off. @returns whether they were answered over the next connection */
+/** Makes reads during which the connection breaks. @returns whether they were answered over the next connection */
 async function broken(talk: Conversation, rule: Rule, open: Check['link'], tear: boolean): Promise<boolean> {
   const { wire, report } = talk
   const [region] = regionsThere(talk).filter((each) => edgesOf(each).length > 0)

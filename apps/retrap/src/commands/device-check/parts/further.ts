@@ -9,7 +9,7 @@ const MOST_DEADLINES = 12
 /** Tolerance for a timer behind its deadline. */
 const LATER_NS = 1_000_000n
 
-/** Virtual time goes on to the next deadline. @param laterNs - how much later the timer comes @returns whether that was answered */
+/** Advances virtual time to the next deadline. @param laterNs - delay of the timer @returns whether the server has answered */
 async function goOn(talk: Conversation, laterNs = 0n): Promise<boolean> {
   const [timer, { deadline }] = [...talk.timers].reduce((first, each) =>
     each[1].deadline < first[1].deadline ? each : first,
@@ -50,7 +50,7 @@ export const REFUSED: Part = {
     talk.refuses = true
     const regions = regionsThere(talk)
     let done = (await writeEdges(talk, regions)) !== null && (await readEdges(talk, regions)) !== null
-    // Work that was begun may go on at a deadline.
+    // Pending work may continue at a deadline.
     for (let fired = 0; done && fired < MOST_DEADLINES && talk.timers.size > 0; fired++) {
       done = await goOn(talk)
     }

@@ -99,7 +99,7 @@ export const RESET: Part = {
   },
 }
 
-/** `save`, and `restore` in the same server. */
+/** The part that saves states, and restores them in the same server. */
 export const RESTORE: Part = {
   title: 'Save and restore',
   rules: [RULES.restore, RULES.timersAgain],
@@ -131,7 +131,7 @@ function armedOf({ timers }: Conversation, id: number): string {
   return own.map(([timer, { deadline }]) => `timer ${timer} at ${deadline} ns`).join(', ')
 }
 
-/** Restores a state, and looks whether the device has it. */
+/** Restores a state, and checks whether the device has it. */
 async function takeAgain(
   talk: Conversation,
   rule: Rule,
