@@ -32,8 +32,8 @@ export interface DeviceContext {
   /**
    * Writes `data` to a message address (0xFEExxxxx on a PC). Functions that declare MSI use `PciFunction.messages`.
    *
-   * @param requester - bus·256 + device·8 + function that the write comes from; default the model's first PCI function,
-   *   or 0 (the root) where it has none
+   * @param requester - source of the write, as bus·256 + device·8 + function; default the model's first PCI function,
+   * or 0 (the root) without any
    */
   signalMsi(address: number, data: number, requester?: number): void
   /** Access to guest memory. */

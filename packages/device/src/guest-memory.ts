@@ -30,7 +30,7 @@ export interface GuestSegment {
   readonly bytes: ReadonlyGuestBytes | null
 }
 
-/** A {@link GuestSegment} that may be written; what is written to `rom` is lost. */
+/** A writable {@link GuestSegment}; writes to `rom` are ignored. */
 export interface WritableGuestSegment extends GuestSegment {
   /** The frames' bytes, which may be written while the mapping is held. */
   readonly bytes: Uint8Array | null
@@ -112,9 +112,9 @@ export interface MappingsToEnd {
 
 /** One model's access to guest memory, with its mappings, such as `MapCache` of `@retrap/mapcache`. */
 export interface DeviceMemory extends MappableDma {
-  /** Drops the translations of these guest frames, or of all without arguments. @returns mappings of them that are still held */
+  /** Drops the translations of these guest frames, or of all without arguments. @returns affected mappings that are still held */
   invalidate(gfn?: number, count?: number): MappingsToEnd
-  /** The same for frames that may only be read from now on: mappings for reading may stay. */
+  /** Drops write mappings of frames that become read-only; mappings for reading may stay. */
   revokeWrites(gfn: number, count: number): MappingsToEnd
   /** Ends every mapping. */
   close(): void

@@ -64,7 +64,7 @@ export class Instant implements Word64 {
     return this.hi < other.hi || (this.hi === other.hi && this.lo < other.lo)
   }
 
-  /** Whether the two are the same instant. */
+  /** Whether both instants are equal. */
   equals(other: Readonly<Word64>): boolean {
     return this.lo === other.lo && this.hi === other.hi
   }
@@ -79,7 +79,7 @@ export class Instant implements Word64 {
     return this.isNever ? Infinity : this.hi * TWO_32 + this.lo
   }
 
-  /** The same exactly, for people and wire formats. */
+  /** Returns the exact instant, for people and wire formats. */
   toBigInt(): bigint {
     return BigInt(this.hi) * 0x1_0000_0000n + BigInt(this.lo)
   }

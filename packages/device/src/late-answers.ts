@@ -267,7 +267,7 @@ export class LateAnswers<Request, Answer> {
   /** Waits until the host is busy with nothing, and gives every answer, before its time if need be. */
   async settle(): Promise<void> {
     for (;;) {
-      // An answer may free what the host needs for later requests: they are given as they come, in order.
+      // A response may free resources that later requests need: responses are delivered in order as they come.
       while (this.#open[0] !== undefined && this.#open[0].outcome !== null) this.#give(this.#open[0])
       if (!this.busy) break
       // oxlint-disable-next-line no-await-in-loop -- the end of one lets the next one begin
@@ -286,7 +286,7 @@ export class LateAnswers<Request, Answer> {
     }))
   }
 
-  /** Cancels what there is, and takes over requests of a saved state; those without an answer are asked for again. */
+  /** Cancels present requests, and restores those of a saved state; requests without a response are made again. */
   restore(requests: readonly LateRequest<Request, Answer>[]): void {
     this.cancel()
     for (const { request, answer, deadline, due = false } of requests)

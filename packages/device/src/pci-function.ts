@@ -216,7 +216,7 @@ export interface PciFunction {
   readonly requester: number
   /** The 256 (or 4096) bytes of configuration space, little-endian. The device may change any of them; call `update` after changing command bits or BARs. */
   readonly config: Uint8Array
-  /** Whether the guest lets the function reach memory: its bus master bit, and those of the bridges above. */
+  /** Whether the function may access memory: by its bus master bit, and those of the bridges above. */
   readonly mayMaster: boolean
   /** The slot below a bridge, or null. */
   readonly slot: PciSlot | null

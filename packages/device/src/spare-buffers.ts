@@ -1,4 +1,4 @@
-/** Beyond so many bytes, buffers that are given back are left to the garbage collector. */
+/** Total bytes of spare buffers; further ones are left to the garbage collector. */
 const MOST_SPARE = 4 << 20
 const SMALLEST_LOG = 9
 

@@ -41,7 +41,7 @@ export interface Timer {
    *
    * A number is exact below 2^53 only. `armAfter` is exact at any time.
    *
-   * @throws DeviceError `ERR_INVALID` for NaN and what is not a number
+   * @throws DeviceError `ERR_INVALID` for NaN and values that are not numbers
    */
   arm(deadlineNs: number): void
   /**
@@ -51,7 +51,7 @@ export interface Timer {
    *
    * @param delayNs - nanoseconds; a fraction is rounded up; `Infinity` disarms the timer
    * @param from - default the present time of the clock
-   * @throws DeviceError `ERR_INVALID` for NaN and what is not a number
+   * @throws DeviceError `ERR_INVALID` for NaN and values that are not numbers
    */
   armAfter(delayNs: number, from?: Readonly<Word64>): void
   /** Reads the exact deadline. @returns false while not armed: then `into` becomes 2^64 − 1 */

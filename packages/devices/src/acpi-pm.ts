@@ -96,7 +96,7 @@ export interface AcpiPmOptions {
   readonly onSleep?: () => void
   /** The machine is to wake: it had fallen asleep, and been reset. */
   readonly onWake?: () => void
-  /** Whether `place` puts the block elsewhere, too. Default: whether it is on a bus. */
+  /** Whether `place` may also map the block elsewhere. Default: whether it is on a bus. */
   readonly movable?: boolean
 }
 
@@ -338,7 +338,7 @@ export class AcpiPm extends Stateful implements DeviceModel {
     else timer.cancel()
   }
 
-  /** Returns the registers to their state at power-on. A machine that falls asleep keeps those that stay powered. */
+  /** Resets the registers to power-on values, except that a sleeping machine keeps the powered ones. */
   override reset(): void {
     const { status, enable, control } = this.#r
     const carries = Math.floor(this.#counter.now() / CARRY_TICKS)

@@ -18,7 +18,7 @@ export class ByteBatch extends Stateful {
   readonly #r = this.keeps(
     {
       endsAt: () => this.#timer,
-      /** Bytes of the batch, with those that the host has. */
+      /** Bytes of the batch, including those that the host has already. */
       bytes: 0,
       /** Bytes that the guest has sent since power-on; an earlier release has not counted them. */
       sent: 0,

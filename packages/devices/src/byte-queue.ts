@@ -64,7 +64,7 @@ export class WaitingCharacters extends ByteQueue {
     return taken
   }
 
-  /** Whether the stream is to be told that there is room again: once, when nothing waits any more. */
+  /** Whether to notify the stream of room: once, when the queue has become empty. */
   hasNewRoom(): boolean {
     if (!this.#short || this.length > 0) return false
     this.#short = false

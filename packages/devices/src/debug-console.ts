@@ -8,14 +8,14 @@ import {
 } from '@retrap/device'
 import { ByteBatch } from './byte-batch.ts'
 
-/** The result of a read, so that a guest can tell whether the console is there. */
+/** The value of a read, by which a guest detects the console. */
 export const DEBUG_CONSOLE_READBACK = 0xe9
 
 /** Options of {@link DebugConsole}. */
 export interface DebugConsoleOptions {
   /** The port; default 0x402. */
   readonly iobase?: number
-  /** Takes what the guest writes, in batches. A guest has no way to learn that it is full. */
+  /** Receives the guest's output, in batches. A guest cannot detect a full stream. */
   readonly stream: ByteStreamBackend
 }
 

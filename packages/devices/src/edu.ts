@@ -162,7 +162,7 @@ export class Edu extends Stateful implements DeviceModel {
     if ((command & DMA_INTERRUPT) !== 0) this.#interrupt(this.#s.registers.interrupts | DMA_DONE)
   }
 
-  /** Sets the interrupt status: a line follows it, and a message tells of bits that are new. */
+  /** Sets the interrupt status: the line follows it, and new bits send a message. */
   #interrupt(status: number): void {
     const rises = (status & ~this.#s.registers.interrupts) !== 0
     this.#s.registers.interrupts = status >>> 0

@@ -48,7 +48,7 @@ const DMA_WRITE = 1 << 4
 const DMA_BLOCK_BYTES = 16
 /** "QEMU CFG", which the DMA register reads as. */
 const DMA_SIGNATURE = [0x51, 0x45, 0x4d, 0x55, 0x20, 0x43, 0x46, 0x47] as const
-/** A transfer moves this many bytes at once; what is left follows in slices of as many. */
+/** Bytes moved at once by a transfer; the rest follows in slices of this size. */
 const SLICE_BYTES = 0x1_0000
 /** Virtual time from one slice to the next: 1.3 GB/s. */
 const SLICE_NS = 50_000

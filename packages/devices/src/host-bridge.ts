@@ -10,8 +10,8 @@ export interface HostBridgeOptions {
   /** Told how a range between 0xC0000 and 0xFFFFF is backed, whenever firmware changes its PAM attributes. */
   readonly onShadow?: (range: ShadowRange) => void
   /**
-   * Whether the machine sleeps (S3): a reset then leaves the PAM registers, as QEMU does. Firmware that wakes is found where
-   * it has copied itself to.
+   * Whether the machine sleeps (S3): a reset then keeps the PAM registers, like QEMU, so that waking firmware is found in
+   * its copy.
    */
   readonly isAsleep?: () => boolean
   /** Told who sees which part of SMRAM, whenever that changes. Absent: there is no system-management mode. */

@@ -120,7 +120,7 @@ export class Comparator extends Stateful {
     return true
   }
 
-  /** The counter stands: there is no match. */
+  /** Stops the counter, so that no match occurs. */
   stop(): void {
     this.matchTick = Infinity
     this.#r.laps = 0

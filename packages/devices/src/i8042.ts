@@ -168,7 +168,7 @@ export class I8042 extends Stateful implements DeviceModel {
     return this.#mouse?.ready === true && (this.#commandByte() & CB_AUX_DISABLED) === 0 ? FROM_MOUSE : FROM_CONTROLLER
   }
 
-  /** Lets the next byte of a device start, if there is room for it. */
+  /** Starts the next byte of a device, if there is room for it. */
   #fetch(): void {
     if ((this.#r.status & STATUS_OBF) !== 0 || this.#sender() === FROM_CONTROLLER) return
     if (this.#arrival?.deadlineNs === Infinity) this.#arrival.armAfter(BYTE_NS)

@@ -152,7 +152,7 @@ export class I8254Channel extends Stateful {
         if (gate) {
           if (this.#r.written) this.#r.loadTick = tick + 1
         } else {
-          // OUT goes high, and the count stands until the gate rises and a new one is loaded: it reads as it did.
+          // OUT goes high, and the count stops at its value until the gate rises or a new count is loaded.
           if (this.#mode === 3 && !this.#r.out && this.#r.odd) this.#r.left++
           this.#drive(true)
         }

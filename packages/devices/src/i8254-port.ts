@@ -30,7 +30,7 @@ export class CounterPort extends Stateful {
     return this.#r.control
   }
 
-  /** Takes a control word, which drops what was latched and half written. */
+  /** Handles a control word, which drops latched and half-written values. */
   writeControl(control: number): void {
     this.#r.control = control
     this.#r.writeHigh = false
@@ -39,7 +39,7 @@ export class CounterPort extends Stateful {
     this.#r.latchedStatus = NONE
   }
 
-  /** Number of counts: a count of 0 is written for it. */
+  /** Returns the number of counts, where 0 stands for the largest. */
   modulus(): number {
     return (this.#r.control & 1) === 0 ? 0x1_0000 : 10_000
   }

@@ -38,7 +38,7 @@ export interface I8254Options {
   readonly irq?: number
   /** Told the state of the PC speaker's input when the guest changes it. */
   readonly onSpeaker?: (gate: boolean, data: boolean) => void
-  /** Gets what the PC speaker plays, as {@link SPEAKER_FORMAT}; while it is silent, nothing. Default: it is discarded. */
+  /** Gets the PC speaker's sound, as {@link SPEAKER_FORMAT}; nothing while silent. Default: the sound is discarded. */
   readonly speaker?: AudioBackend
 }
 

@@ -29,7 +29,7 @@ export class LateEdges extends Stateful {
    * Adds edges that have become due, and emits one if its time has come. An edge that is not late is emitted at once.
    *
    * @param count - edges since the last call
-   * @param period - ticks from one to the next; 0: the timer is not periodic, and no edge of it is late
+   * @param period - ticks between two edges; 0: not periodic, so no edge is late
    * @returns whether the line is to have an edge now
    */
   take(count: number, tick: number, period: number): boolean {

@@ -42,7 +42,7 @@ const C_UF = 0x10
 const D_VRT = 0x80
 
 const SECOND_NS = 1_000_000_000
-/** The base moves on by so many seconds (12 days), so that nanoseconds since then are exact. */
+/** The base advances by this many seconds (12 days), so that nanoseconds since the base are exact. */
 const STEP_SECONDS = 2 ** 20
 /** The longest period of the periodic interrupt, in ticks of 32.768 kHz; the others divide it. */
 const LONGEST_PERIOD_TICKS = 1 << 14
@@ -116,7 +116,7 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
     seenPeriods: 0,
     /** An HPET has taken over the interrupt. */
     suppressed: false,
-    /** The clock's time, in seconds since 1970, at an instant of the host's wall clock; null where it does not follow it. */
+    /** The clock's time, in seconds since 1970, at an instant of the host's wall clock; null: independent of the host. */
     reference: null as { readonly shown: number; readonly wall: number } | null,
     /** Seconds that it was moved on by when it was restored, since then or since the machine has slept. */
     absence: 0,
@@ -329,7 +329,7 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
     return (this.#r.flags & this.#regB() & (B_PIE | B_AIE | B_UIE)) !== 0
   }
 
-  /** Takes the flags of what has happened since the last look. */
+  /** Sets the flags of events since the last look. */
   #advance(): void {
     let seconds = this.#seconds(this.#elapsed())
     if (this.#r.hiddenUntil !== null && seconds > this.#r.hiddenUntil) {

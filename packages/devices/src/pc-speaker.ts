@@ -51,7 +51,7 @@ export class PcSpeaker {
     this.#audio = audio
   }
 
-  /** Whether there is something to play as time passes. */
+  /** Whether the speaker makes sound as time passes. */
   get sounds(): boolean {
     return this.#tail > 0
   }

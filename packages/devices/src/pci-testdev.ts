@@ -24,7 +24,7 @@ interface Test {
   readonly counts: boolean
 }
 
-/** The three tests of memory (0 to 2), and those of ports. */
+/** The three tests of memory (0 to 2), followed by those of ports. */
 const TESTS: readonly Test[] = ['mmio', 'portio'].flatMap((kind, bar) =>
   METHODS.map((method, i) => {
     const number = bar * METHODS.length + i

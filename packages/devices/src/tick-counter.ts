@@ -36,7 +36,7 @@ export const RTC_RATE: TickRate = new TickRate(4096, 125_000_000)
 /** The main counter of an HPET, 100 MHz. */
 export const HPET_RATE: TickRate = new TickRate(1, 10)
 
-/** The origin moves on in steps of at most this many nanoseconds (13 days): a few of them are exact in a number. */
+/** Longest step of the origin, in nanoseconds (13 days): sums of a few such steps are exact in a number. */
 const LONGEST_STEP_NS = 2 ** 50
 
 /**

@@ -162,7 +162,7 @@ export class Uart16550 extends Stateful implements DeviceModel {
     return this.#receiver.waiting.length
   }
 
-  /** Sends a break to the guest: a zero character with BI set, behind what is already on its way. */
+  /** Sends a break to the guest: a zero character with BI set, after characters already in transit. */
   sendBreak(): void {
     this.#receiver.waiting.push(BREAK)
     this.#received()
@@ -184,7 +184,7 @@ export class Uart16550 extends Stateful implements DeviceModel {
     this.#r.paused = true
   }
 
-  /** Lets the transmitter run on, beginning with what was held back. */
+  /** Resumes the transmitter, beginning with held characters. */
   resumeTransmit(): void {
     this.#r.paused = false
     const had = this.#sending.length > 0
@@ -198,7 +198,7 @@ export class Uart16550 extends Stateful implements DeviceModel {
     this.#batch.flush()
   }
 
-  /** Hands the host what the guest has sent so far, without waiting for more. */
+  /** Passes the guest's output so far to the host, without waiting for more. */
   flush(): void {
     this.#batch.flush()
   }
@@ -326,7 +326,7 @@ export class Uart16550 extends Stateful implements DeviceModel {
     return character
   }
 
-  /** Four times what a character takes on the line: its start, data, parity and stop bits. */
+  /** Returns the time of four characters on the line: start, data, parity and stop bits. */
   #timeoutNs(): number {
     const bits = 1 + 5 + (this.#r.lcr & 3) + ((this.#r.lcr & 8) === 0 ? 0 : 1) + ((this.#r.lcr & 4) === 0 ? 1 : 2)
     return Math.ceil((4 * bits * Math.max(1, this.#r.divisor) * 1e9) / BAUD_BASE)

@@ -45,7 +45,7 @@ export const XenUnplug: {
 export interface XenPlatformOptions {
   /** PCI device number on bus 0; default 2. */
   readonly device?: number
-  /** Called for what the guest's drivers replace: bits of {@link XenUnplug}. Default: there is nothing to unplug. */
+  /** Called when the guest's drivers replace emulated devices: bits of {@link XenUnplug}. Default: nothing to unplug. */
   readonly onUnplug?: (what: number) => void
   /** Called for each line that the guest writes to the log port. */
   readonly onLog?: (line: string) => void
@@ -63,7 +63,7 @@ export class XenPlatform extends Stateful implements DeviceModel {
   readonly #device: number
   readonly #onUnplug: (what: number) => void
   readonly #onLog: (line: string) => void
-  /** The flags, and what the guest has written of a line of its log. */
+  /** The flags, and the guest's unfinished log line. */
   readonly #r = this.keeps({ version: 1, flags: 0, line: '' })
   #pci: PciFunction | null = null
 

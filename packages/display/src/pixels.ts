@@ -7,7 +7,7 @@ export function bytesOf(format: PixelFormat): number {
 }
 
 /**
- * Converts a rectangle into a picture of `bgrx8888` of the same size.
+ * Converts a rectangle to `bgrx8888` within a picture of the same size.
  *
  * @param pixels - the whole picture in `mode`'s format
  * @param into - one word a pixel, without gaps between rows

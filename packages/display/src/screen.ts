@@ -100,7 +100,7 @@ export class Screen implements DisplayBackend {
   }
 
   /**
-   * Calls back with each frame in which something has changed, the first time with all of it and before this returns.
+   * Calls back with each changed frame, the first time before this returns and with the whole picture.
    *
    * @returns ends it
    */
@@ -203,7 +203,7 @@ export class Screen implements DisplayBackend {
 
   #schedule(): void {
     const now = performance.now()
-    // By the clock: a host that is late by less than a frame keeps the rate, and one that takes longer has pauses.
+    // By the clock: a delay of less than a frame keeps the rate, and a longer one causes pauses.
     const due = this.#due + this.#intervalMs
     this.#due = due > now && due < now + 2 * this.#intervalMs ? due : now + this.#intervalMs
     this.#timer = setTimeout(() => {

@@ -167,7 +167,7 @@ function presence(guest: Guest, question: string): void {
 function emitPresence(guest: Guest): void {
   const { asm } = guest
 
-  // EAX: 1 if there is an HPET, which then counts; else 0.
+  // EAX: 1 if an HPET exists, which is then started; else 0.
   guest.define('hpetPresent', [], (done) => {
     const absent = asm.label()
     asm
@@ -213,7 +213,7 @@ function emitMeasure(guest: Guest): void {
   }
 
   guest.define('measureClocks', [], () => {
-    // The timer of the local APIC runs down from its highest value; it would interrupt nobody.
+    // Start the local APIC's timer from its highest value, with its interrupt masked.
     asm.mov(eax, MMIO.localApic)
     for (const [disp, value] of [
       [APIC_TIMER, APIC_MASKED | 0xff],

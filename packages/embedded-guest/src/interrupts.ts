@@ -158,7 +158,7 @@ function emitIgnored(guest: Guest): Label {
   return label
 }
 
-/** COM1 has received something, which ends the processor's sleep; the party that waits for it takes it. */
+/** COM1 has received a character, which ends the processor's sleep; the waiting code reads it. */
 function emitSerialHandler(guest: Guest): Label {
   const { asm } = guest
   const label = asm.here('interrupt.serial')

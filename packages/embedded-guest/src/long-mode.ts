@@ -18,7 +18,7 @@ const ENTRIES = 512
 /**
  * From 32-bit protected mode to 64-bit mode, with 4 GiB mapped one to one.
  *
- * @param entry - where the 32-bit code before this goes on
+ * @param entry - end of the preceding 32-bit code
  * @param next - 64-bit code to go on with
  */
 export function emitLongMode(guest: Guest, entry: Label, next: Label): void {

@@ -1,6 +1,6 @@
 /** Where things are in the embedded guest's address space. All GPAs. */
 
-/** The image, as the processor sees it below 1 MiB; the same bytes end at 4 GiB. */
+/** The image below 1 MiB; the same bytes end at 4 GiB. */
 export const ROM = { base: 0xf_0000, bytes: 0x1_0000, segment: 0xf000 } as const
 
 /** The address of the processor's first fetch after reset: F000:FFF0. */

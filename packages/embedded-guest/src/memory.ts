@@ -38,7 +38,7 @@ export function emitMemory(guest: Guest): void {
     asm.shl(eax, 16).or(rax, rbx).shl(rax, 16)
   })
 
-  // RDI: first GPA; RSI: bytes; RDX: what it is. Prints a line of the map.
+  // RDI: first GPA; RSI: bytes; RDX: description. Prints a line of the map.
   guest.define('putRange', [rbx, r12, r13], () => {
     asm.mov(rbx, rdi).mov(r12, rsi).mov(r13, rdx)
     guest.say('  ')

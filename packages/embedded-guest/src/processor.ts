@@ -233,7 +233,7 @@ function emitSignature(guest: Guest): void {
   asm.shr(eax, 20).movzx(eax, al).add(edi, eax).bind(plainFamily)
   guest.call('putDecimal')
   guest.say(' model ')
-  // The extended model counts for families 6 and 15 only, and is 0 elsewhere.
+  // The extended model applies to families 6 and 15 only.
   asm.mov(edi, ebx).shr(edi, 4).and(edi, 0xf).mov(eax, ebx).shr(eax, 12).and(eax, 0xf0).or(edi, eax)
   guest.call('putDecimal')
   guest.say(' stepping ')

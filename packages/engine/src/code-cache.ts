@@ -262,7 +262,7 @@ export class CodeCache {
   }
 
   /**
-   * Returns the record of the instruction at an offset of a page; decodes it, and what follows, if need be.
+   * Returns the record of the instruction at an offset of a page; decodes it, and following ones, if necessary.
    *
    * @returns its machine address; 0 if the instruction crosses into the next page: then {@link CodeCache.crossing}
    */

@@ -18,9 +18,9 @@ export interface CodeTranslation extends TlbPage {
 
 /** An instruction set's translation of code addresses. One object per processor. */
 export interface CodeSpace<Into extends CodeTranslation> {
-  /** TLB set that keeps execute entries now; the miss set where none may be kept. */
+  /** The present TLB set for execute entries; the miss set if none may be kept. */
   readonly executeSet: number
-  /** The same for the second page of an instruction: the miss set where such a page must be checked each time. */
+  /** The set for the second page of an instruction: the miss set if such a page must be checked each time. */
   readonly secondPageSet: number
   /**
    * Checks that an instruction may begin at a linear address, before that is translated.
@@ -231,7 +231,7 @@ export class CodeFetch<Into extends CodeTranslation> {
     this.#u32[this.#status] = STATUS_DONE
     const { flushes } = this.#cache
     const second = this.#secondPage(lo, hi)
-    // A flush drops the record, and the new slot table may lie where that of the record's second page was.
+    // A flush drops the record, and a new slot table may reuse the address of the second page's.
     return second !== undefined && flushes === this.#cache.flushes && this.#cache.crossesInto(record, second)
   }
 }

@@ -30,7 +30,7 @@ export class CodeKiller {
   }
 
   /**
-   * Ends what was made from some bytes of a page.
+   * Kills code made from some bytes of a page.
    *
    * @param last - inclusive
    * @returns whether any code was killed

@@ -16,7 +16,7 @@ export interface UnitPart {
 export interface CodeUnit {
   /** Machine address of the unit's record. */
   readonly record: number
-  /** Machine address of the slot that leads to it. */
+  /** Machine address of the slot that points to the record. */
   readonly slot: number
   /** Parts of each page may come several times. */
   readonly parts: UnitPart[]
@@ -26,7 +26,7 @@ export interface CodeUnit {
 export interface CrossingRecords {
   /** Machine address of the first of three. */
   readonly record: number
-  /** Machine address of the slot that leads to it. */
+  /** Machine address of the slot that points to the record. */
   readonly slot: number
 }
 

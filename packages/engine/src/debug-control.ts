@@ -28,13 +28,13 @@ const MOST_WATCHED = 1 << 20
 export interface PointOwner {
   /** Its points. */
   readonly points: DebugPoints
-  /** The points have changed: what the processor knows of its pages no longer holds. */
+  /** Called when points have changed: the processor's knowledge of its pages is invalid. */
   changed(): void
   /** Returns the error for a debugger's mistake. */
   mistake(message: string): Error
 }
 
-/** Breakpoints and watchpoints of one processor, by linear (virtual) address: what a debugger does alike for each instruction set. */
+/** Breakpoints and watchpoints of one processor, by linear (virtual) address: the part of a debugger common to all instruction sets. */
 export class PointControl {
   readonly #owner: PointOwner
 

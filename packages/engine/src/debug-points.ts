@@ -3,7 +3,7 @@ export type WatchKind = 'write' | 'read' | 'access'
 
 /** Watched data that an instruction has accessed. */
 export interface WatchedAccess {
-  /** Of the first watched byte that it touched. */
+  /** Address of the first watched byte touched. */
   readonly address: bigint
   /** The accesses that the watchpoint is for. */
   readonly watch: WatchKind
@@ -67,7 +67,7 @@ export class DebugPoints {
     return this.#pages.size > 0 && this.#pages.has(linearAddress(lo, hi) >> PAGE_BITS)
   }
 
-  /** Whether there is a breakpoint at a linear address. */
+  /** Whether a breakpoint is set at a linear address. */
   breaksAt(lo: number, hi: number): boolean {
     return this.breaksInPage(lo, hi) && this.#breakpoints.has(linearAddress(lo, hi))
   }

@@ -6,7 +6,7 @@ import * as R from './record.ts'
 import * as U from './status.ts'
 import { TLB_EXECUTE } from './tlb-layout.ts'
 
-/** Where the dispatch loop counts, as machine addresses; what is absent is not counted. */
+/** Machine addresses of the dispatch loop's counters; absent ones are not counted. */
 export interface DispatchCounters {
   /** 64-bit counters of executions, one for each case, then one for each table entry. */
   readonly profileAt?: number | undefined
@@ -164,7 +164,7 @@ export class DispatchLoop {
       f.set(l.budget, l.budget.get.add(1))
       const offset = f.let(f.loadExpression('i64.load16_u', l.record.get, R.R_OFFSET))
       f.set(l.target, this.#state.pageBase.add(offset))
-      // The place within a page where decoding stopped depends on what was executed before; the end of the page does not.
+      // Where decoding stopped within a page depends on earlier execution; the end of the page does not.
       f.brIf(offset.ltU(PAGE_BYTES), labels.locate)
       f.br(labels.jump)
     }
@@ -253,7 +253,7 @@ export class DispatchLoop {
     const expected = f.loadExpression('i32.load', l.record.get, R.R_LINK)
     const same = f.loadExpression('i32.load', entry, TLB_EXECUTE + 8).eq(expected)
     f.if(known.and(same), () => this.#advance(labels.next))
-    // Where the second page is no longer the same, this record and the next are dead.
+    // If the second page was replaced, this record and the next are dead.
     f.if(f.call(this.#imports.cross, l.record.get), () => this.#advance(labels.next))
     f.set(l.target, this.#state.currentLinear())
     f.br(labels.locate)

@@ -24,7 +24,7 @@ interface ExecuteView {
  */
 export class ExecuteViews {
   readonly #views: readonly ExecuteView[]
-  /** Addresses of the execute entries made since the view became current, some of them twice. */
+  /** Addresses of the execute entries made since the view became current, perhaps with duplicates. */
   readonly #current = new Uint32Array(MOST_ENTRIES)
   /** Number of entries; -1: more than are kept. */
   #count = 0

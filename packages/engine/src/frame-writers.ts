@@ -39,7 +39,7 @@ export class FrameWriters {
 
   /** Takes a TLB out that is used no more. */
   remove(writer: FrameWriter): void {
-    // Frames keep the number, which another TLB gets later: that TLB is asked for them too, and finds no entries.
+    // Frames keep the number, which another TLB gets later: that TLB is searched for them as well, without success.
     const number = this.#writers.indexOf(writer)
     if (number < 0) return
     this.#writers[number] = undefined

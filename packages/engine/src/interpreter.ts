@@ -20,7 +20,7 @@ export interface InterpreterCode<Form = unknown> {
   readonly bytes: Uint8Array
   /** Code of each form, by its key. */
   readonly codes: ReadonlyMap<string, FormCode>
-  /** Returns the form that executes records of a case and a table entry; undefined of those that execute none. */
+  /** Returns the form of a record's case and table entry; undefined if none. */
   formOf(op: number, fn: number): Form | undefined
   /** Returns the bytes of a form's function; 0 of an inlined form. */
   functionBytes(op: number, fn: number): number

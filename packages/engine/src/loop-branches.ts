@@ -160,7 +160,7 @@ export class LoopBranches {
     return this.#state.locals.budget.get.leS(this.#state.word(this.#state.layout.attention))
   }
 
-  /** Emits: follows a branch within the page to `slot` and links it; falls out where nothing is decoded at the target. */
+  /** Emits: follows a branch within the page to `slot` and links it; falls through if nothing is decoded at the target. */
   followSlot(next: Label, pause: Label): void {
     const { f } = this.#state
     const l = this.#state.locals
@@ -227,7 +227,7 @@ export class LoopBranches {
     f.store('i32.store', at, this.#state.slots, layout.returns + 4)
   }
 
-  /** Emits: follows a return to `target` by the newest call; falls out where that returns elsewhere. */
+  /** Emits: follows a return to `target` by the newest call; falls through if that call returns to another address. */
   followReturn(next: Label, jump: Label): void {
     const { f, base, layout } = this.#state
     if (layout.returns === undefined) return

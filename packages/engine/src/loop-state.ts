@@ -17,7 +17,7 @@ export interface StateLayout {
   readonly programCounter: number
   /** 64-bit field that is added to the program counter to give a linear address; absent where both are the same. */
   readonly programCounterBase?: number
-  /** 64-bit field with the bits that the program counter has in the current mode; absent where it has all 64. */
+  /** 64-bit field with a mask of the program counter in the current mode; absent: all 64 bits. */
   readonly programCounterMask?: number
   /** Mode of the code: below {@link RecordDecoder.modes}. */
   readonly mode: number
@@ -53,7 +53,7 @@ export interface StateLayout {
 export interface ScratchAreas {
   /** Offset and size of each area. */
   readonly areas: readonly (readonly [offset: number, bytes: number])[]
-  /** 32-bit fields: where one is not zero, the next instruction has begun before, and its data may be in an area. */
+  /** 32-bit fields: if one is nonzero, the next instruction is in progress, and its data may be in an area. */
   readonly begun: readonly number[]
 }
 

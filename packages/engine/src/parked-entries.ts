@@ -47,7 +47,7 @@ export class ParkedEntries {
     return parked
   }
 
-  /** Takes an address space out; undefined where it was not put aside, or forgotten since. */
+  /** Removes and returns an address space; undefined if it is not parked. */
   take(space: number): ParkedSpace | undefined {
     const all = this.#parked
     let i = all.length - 1

@@ -31,7 +31,7 @@ export const R_WRITTEN = 12
 
 /** Continues at page base + {@link R_OFFSET}, wherever that leads now. */
 export const OP_CONTINUE = 0
-/** The same at the end of a decoded run: by {@link R_LINK} once that is known. */
+/** Ends a decoded run: continues by {@link R_LINK} once that is known. */
 export const OP_NEXT = 1
 /**
  * Bit of a dead record's {@link R_OP}. Dispatch executes such a record as {@link OP_CONTINUE}; the other bits keep the
@@ -75,7 +75,7 @@ export const OP_FIRST_FORM = 9
  * processors of a machine, and its fields describe the instruction decoded last.
  */
 export interface RecordDecoder {
-  /** Count of modes, numbered from 0: each decodes the same bytes to instructions of its own. */
+  /** Count of modes, numbered from 0: each decodes the same bytes differently. */
   readonly modes: number
   /**
    * A bit of offsets that names no byte, but tells instruction sets apart whose code the mode has; 0 or 1, and 0 where it is
@@ -88,7 +88,7 @@ export interface RecordDecoder {
   readonly endsRun: boolean
   /** Whether the last record is a direct branch to another page, with {@link R_LINK} and `R_LINK_SLOTS`. */
   readonly isFarBranch?: boolean
-  /** Count of bytes that decided what the last instruction is: its length, or more for bytes that are no instruction. */
+  /** Count of bytes that decided the last instruction's decoding: its length, or more for invalid bytes. */
   readonly extentBytes: number
   /**
    * Decodes one instruction and writes its record.

@@ -59,7 +59,7 @@ const FLAG_KEY: number = 0x1f << TLB_KEY_SHIFT
 /** Page size of the guest's tables, log2 of the count of 4 KiB pages in it, five bits. */
 export const SIZE_SHIFT = 16
 export const FLAG_SIZE = 0x1f_0000
-/** The largest size whose fragments are found by regions of 4 MiB; those of larger pages by regions of 1 GiB. */
+/** The largest size whose fragments are found by regions of 4 MiB; fragments of larger pages by regions of 1 GiB. */
 export const SIZE_4M: number = 10 << SIZE_SHIFT
 /** The properties of the page, which an entry has again when it comes back. */
 export const FLAG_PAGE: number = FLAG_GLOBAL | FLAG_SIZE | FLAG_KEY

@@ -116,7 +116,7 @@ export class Tlb {
     for (let set = 0; set < this.missSet; set++) clearSet(this.#u32, at + set * L.TLB_SET_BYTES)
   }
 
-  /** Counts the calls that may have dropped an entry; to validate copies of translations that are kept elsewhere. 32 bits. */
+  /** Counts calls that may have dropped an entry; for validating copies of translations kept outside. 32 bits. */
   get changes(): number {
     return this.#u32[this.#changes]!
   }
@@ -449,7 +449,7 @@ export class Tlb {
   }
 
   /**
-   * Drops all write entries of many frames, in one pass over the entries that there are.
+   * Drops all write entries of many frames, in one pass over all entries.
    *
    * @param frames - numbers of machine frames, of which the first `count` are meant
    */

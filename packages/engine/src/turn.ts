@@ -71,7 +71,7 @@ export class Turn {
     return this.#slice > 0
   }
 
-  /** The same as {@link Turn.retired} while a call out of the interpreter is served, which does not count its instruction. */
+  /** Like {@link Turn.retired}, during a call out of the interpreter, without the calling instruction. */
   get retiredSoFar(): number {
     if (this.#slice === 0) return this.retired
     const i32 = this.#i32

@@ -103,7 +103,7 @@ export class WritableEntries {
   }
 
   /**
-   * Drops all write entries of many frames, in one pass over the entries that there are.
+   * Drops all write entries of many frames, in one pass over all entries.
    *
    * @param numbers - of machine frames, of which the first `count` are meant
    */

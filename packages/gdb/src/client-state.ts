@@ -27,9 +27,9 @@ export interface ClientState {
 export const ERROR_ARGUMENT = 'E16'
 /** The reply for inaccessible memory. */
 export const ERROR_MEMORY = 'E0e'
-/** The reply for what cannot be done now. */
+/** The reply for an operation that is currently impossible. */
 export const ERROR_STATE = 'E10'
-/** The reply for more than there is room for. */
+/** The reply when no room is left. */
 export const ERROR_ROOM = 'E1c'
 
 /** The threads of the protocol are processors, from 1. */

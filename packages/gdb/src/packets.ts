@@ -1,6 +1,6 @@
 import { latin1 } from './hex.ts'
 
-/** Bytes of the longest packet: what `qSupported` tells clients. */
+/** Bytes of the longest packet, announced in `qSupported`. */
 export const PACKET_BYTES = 0x4000
 
 const DOLLAR = 0x24
@@ -34,7 +34,7 @@ export class PacketReader {
   #inside = false
   #escaped = false
   #tooLong = false
-  /** Digits of the checksum so far; −1: the packet goes on. */
+  /** Digits of the checksum so far; −1: still within the packet. */
   #digits = -1
   #given = ''
 
@@ -42,7 +42,7 @@ export class PacketReader {
     this.#handler = handler
   }
 
-  /** Takes what has arrived, in pieces of any size. */
+  /** Processes received bytes, in pieces of any size. */
   push(bytes: Uint8Array): void {
     for (const byte of bytes) {
       if (this.#digits >= 0) this.#checksum(byte)

@@ -22,7 +22,7 @@ const STEP_NO_TIMERS = 4
 /** Most characters of a monitor command's output. */
 const MOST_PRINTED = 1 << 20
 
-/** Answers a query. @returns the reply; empty for what is not supported */
+/** Answers a query. @returns the reply; empty if unsupported */
 export async function answerQuery(state: ClientState, packet: string): Promise<string> {
   const { target } = state
   const end = packet.search(/[:,;]/)

@@ -38,7 +38,7 @@ export interface Register {
   readonly group?: string
 }
 
-/** Registers that belong together, and types for them. */
+/** A group of registers, with their types. */
 export interface RegisterFeature {
   /** `org.gnu.gdb.…` where gdb knows the feature. */
   readonly name: string
@@ -52,7 +52,7 @@ export interface RegisterFeature {
 export class RegisterSet {
   /** In the order of their numbers, which are the client's. */
   readonly registers: readonly Register[]
-  /** The description: what the client reads as `target.xml`. */
+  /** The description that the client reads as `target.xml`. */
   readonly xml: string
   /** The program counter's name. */
   readonly programCounter: string

@@ -15,7 +15,7 @@ export interface TargetStop {
   readonly watch?: { readonly kind: WatchpointKind; readonly address: bigint }
   /** A recording has no more, in the direction of the last command. */
   readonly replayLog?: 'begin' | 'end'
-  /** A sentence for the user, who sees it before the stop. */
+  /** A message for the user, shown before the stop. */
   readonly message?: string
 }
 
@@ -28,7 +28,7 @@ export interface TargetCode {
   readonly address: bigint
   /** Linear return addresses of its callers, as far as they are found; the innermost first. */
   readonly callers: readonly bigint[]
-  /** Instructions of x86 in a mode of so many bits, or one of Arm's sets. */
+  /** The x86 mode by bits, or one of Arm's instruction sets. */
   readonly set: 'x86-16' | 'x86-32' | 'x86-64' | 'a64' | 'a32' | 'thumb'
 }
 
@@ -54,7 +54,7 @@ export interface GdbTarget {
   readonly cpus: number
   /** Describes a processor for people: `CPU 0, halted`. */
   describeCpu(cpu: number): string
-  /** Stops the machine if it runs. A stop is told to `stopped`, unless it stands still already. */
+  /** Stops the machine if it runs, and reports the stop to `stopped`; no effect if it is stopped already. */
   stop(): void
   /** Whether no processor executes. */
   readonly isStopped: boolean
@@ -92,6 +92,6 @@ export interface GdbTarget {
   monitor(cpu: number, command: string): Promise<string>
   /** Ends the machine. */
   kill(): void
-  /** The client has gone: nothing of what it asked for stays. @param resumes - the machine goes on */
+  /** Called when the client has disconnected: removes its settings. @param resumes - whether the machine resumes */
   detach(resumes: boolean): void
 }

@@ -21,7 +21,7 @@ export interface ExecOptions {
 
 /** The exit code of a command, and its output. */
 export interface ExecResult {
-  /** As a shell has it in `$?`: 127 without such a command, 128 and the signal's number after a signal. */
+  /** The shell's `$?`: 127 for an unknown command, 128 plus the signal's number after a signal. */
   readonly exitCode: number
   /** The signal that `exitCode` stands for, such as `SIGKILL`; null for other codes. */
   readonly signal: string | null
@@ -37,7 +37,7 @@ export interface ExecResult {
 
 /** First delay before the agent is polled, which doubles up to the maximum. The agent reports a command's end by itself. */
 const [FIRST_POLL_MS, MOST_POLL_MS] = [200, 1000]
-/** A command that is told to end (SIGTERM) has this long; then it is killed. */
+/** Time for a command to end after SIGTERM; then it is killed. */
 const GRACE_MS = 1000
 /** The agent has this long for each answer when a command is to end. */
 const PATIENCE_MS = 5000

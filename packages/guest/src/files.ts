@@ -57,7 +57,7 @@ export class GuestFiles {
    * Returns the bytes of a file.
    *
    * @param options - `maxBytes`: the most that is read; default the output limit of the connection
-   * @throws GuestError `ERR_GUEST_FILE`, `ERR_GUEST_OUTPUT` and those of `exec`
+   * @throws GuestError `ERR_GUEST_FILE`, `ERR_GUEST_OUTPUT` and errors of `exec`
    */
   async read(path: string, { maxBytes }: { readonly maxBytes?: number } = {}): Promise<Uint8Array> {
     const limit = maxBytes === undefined ? {} : { maxOutputBytes: maxBytes }
@@ -86,7 +86,7 @@ export class GuestFiles {
    * at a time. After an error the file has what was written until then.
    *
    * @param options - `mode`: permission bits, such as 0o755; default unchanged, or a new file's default
-   * @throws GuestError `ERR_GUEST_FILE`, `ERR_GUEST_OPTION` and those of `exec`; what the source throws
+   * @throws GuestError `ERR_GUEST_FILE`, `ERR_GUEST_OPTION` and errors of `exec`; errors of the source
    */
   async write(
     path: string,
@@ -111,10 +111,10 @@ export class GuestFiles {
   /**
    * Returns the entries of a folder, without `.` and `..`, by name.
    *
-   * @throws GuestError `ERR_GUEST_FILE` and those of `exec`
+   * @throws GuestError `ERR_GUEST_FILE` and errors of `exec`
    */
   async list(path: string): Promise<readonly GuestFileEntry[]> {
-    // A pattern without a match stays as it is, and there is no such file. A shell that cannot start a program has 126 or 127.
+    // A pattern without a match stays literal, and names no file. A shell that cannot start a program exits with 126 or 127.
     const script = `cd ${quotePath(path)} && { stat -c '%f %s %Y %n' -- * .[!.]* ..?* 2>/dev/null; [ $? -lt 126 ]; }`
     const { stdout } = await this.#run(script, {}, `list ${path}`)
     const entries = stdout.matchAll(/^([\da-f]{1,8}) (\d{1,15}) (-?\d{1,15}) (.+)$/gm)
@@ -146,7 +146,7 @@ function quotePath(path: string): string {
   return `'${whole.replaceAll("'", `'\\''`)}'`
 }
 
-/** Returns what a file is to have by parts, at least one. A source's are valid until the next one. @throws GuestError `ERR_GUEST_OPTION` */
+/** Yields a file's new content in parts, at least one, valid until the next. @throws GuestError `ERR_GUEST_OPTION` */
 async function* partsOf(
   data: Uint8Array | string | GuestFileSource,
 ): AsyncGenerator<{ readonly stdin: Uint8Array | string; readonly isLast: boolean }, void> {

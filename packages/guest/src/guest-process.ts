@@ -3,7 +3,7 @@ import { MOST_PUT_BYTES } from './lines.ts'
 
 /** How a process has ended. */
 export interface GuestProcessEnd {
-  /** As a shell has it in `$?`: 127 without such a command, 128 and the signal's number after a signal. */
+  /** The shell's `$?`: 127 for an unknown command, 128 plus the signal's number after a signal. */
   readonly exitCode: number
 }
 
@@ -100,7 +100,7 @@ export interface GuestProcess {
   end(): void
   /** Sends a signal to the command and its children: `TERM` (default), `INT`, `KILL` and others. */
   kill(signal?: string): Promise<void>
-  /** Ends the command at once, and drops what was not read. */
+  /** Ends the command at once, and drops unread output. */
   abort(): void
 }
 

@@ -116,7 +116,7 @@ export class Guest {
    * Connects to a TCP port of the guest, by a program in it: socat, the nc of BusyBox or OpenBSD, or perl.
    *
    * @param options - `address`: an IPv4 address or a name in the guest; default 127.0.0.1
-   * @throws GuestError as `spawn`, `ERR_GUEST_CONNECT` without such a program; what the guest answers shows in `readable`
+   * @throws GuestError as `spawn`, `ERR_GUEST_CONNECT` without such a program; a failed connection ends `readable`
    */
   async connect(port: number, options: { readonly address?: string } = {}): Promise<GuestConnection> {
     const { address = '127.0.0.1' } = options
@@ -144,7 +144,7 @@ export class Guest {
   }
 
   /**
-   * Makes a port of this host that leads to a TCP port of the guest. In a page, where there are no ports, use `connect`.
+   * Forwards a port of this host to a TCP port of the guest. In a page, which has no ports, use `connect`.
    *
    * @throws GuestError `ERR_GUEST_OPTION` if the host cannot listen at the address
    */

@@ -14,7 +14,7 @@ export const MOST_FETCHED_BYTES: number = 46 * BLOCK_BYTES
 /** The host sends so many bytes of a file in a request: Linux keeps 64 KiB that no process has read from a terminal. */
 export const MOST_PUT_BYTES = 12_000
 
-/** Inputs and outputs that go as they are, without base64, have blocks of so many bytes. */
+/** Block size of raw inputs and outputs, which are not encoded in base64. */
 export const RAW_BLOCK_BYTES = 4096
 /** The agent sends at most this many bytes of an output as they are. */
 export const MOST_TAKEN_BYTES: number = 128 * RAW_BLOCK_BYTES
@@ -69,7 +69,7 @@ export function escapeArgument(bytes: Uint8Array): string {
 export class AnswerDecoder {
   readonly #line = new Uint8Array(MOST_LINE_BYTES)
   #length = 0
-  /** The line is too long: what follows up to its end is dropped. */
+  /** Whether the line is too long: the rest up to its end is dropped. */
   #isTooLong = false
   readonly #found: (answer: Answer) => void
   /** The response whose payload is being received, and a buffer for payload and final line. */

@@ -4,7 +4,7 @@ import type { GuestPort } from './stream.ts'
 
 /** A request that is not answered is sent again after this long, then after twice as long, up to the most. */
 const [FIRST_RETRY_MS, MOST_RETRY_MS] = [1000, 4000]
-/** The same while the agent may not have been started. */
+/** Intervals of synchronisation attempts while the agent may not have been started. */
 const [FIRST_SYNC_MS, MOST_SYNC_MS] = [100, 1000]
 /** Versions of the protocol: 2 has streams, 3 sends files as they are, 5 starts programs without a shell; 4 and 6 do so at a port that is no terminal. */
 const VERSIONS = ['1', '2', '3', '4', '5', '6']
@@ -223,7 +223,7 @@ export class Session {
     pending.resolve(answer)
   }
 
-  /** Ends what waits with `ERR_GUEST_CLOSED`, tells the agent to end its command, and leaves the port alone. */
+  /** Fails waiting calls with `ERR_GUEST_CLOSED`, asks the agent to end its command, and releases the port. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true

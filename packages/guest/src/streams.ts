@@ -88,7 +88,7 @@ export class GuestStreams implements ProcessOwner {
     await this.#ask(name, ['spawn', String(place), isStaged ? 'staged' : inline])
   }
 
-  /** @throws GuestError `ERR_GUEST_FILE` where the agent has failed, and those of a request */
+  /** @throws GuestError `ERR_GUEST_FILE` if the agent has failed, and errors of a request */
   async #ask(name: string, words: readonly string[], payload?: Uint8Array): Promise<void> {
     const [word, ...more] = (await this.#session.request(name, words, payload)).words
     if (word === 'ok' && more.length === 0) return

@@ -82,7 +82,7 @@ export class RealClock implements DomainClock {
     return this.#told
   }
 
-  /** The same in whole nanoseconds, as two words. */
+  /** Reads the time in whole nanoseconds, as two words. */
   read(into: Word64): void {
     const now = this.now()
     into.lo = Math.floor(now) >>> 0

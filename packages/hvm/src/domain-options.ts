@@ -14,7 +14,7 @@ export type DomainExit =
   | { readonly reason: 'sleep' }
   /** A domain that slept is to wake. */
   | { readonly reason: 'wake' }
-  /** Its owner has something to do while no vCPU executes, and runs it on afterwards. */
+  /** The caller has work that needs all vCPUs stopped, and resumes the domain afterwards. */
   | { readonly reason: 'pause' }
   /** A vCPU shut down permanently: on x86, a triple fault. */
   | { readonly reason: 'vcpu-shutdown'; readonly vcpu: number }

@@ -205,7 +205,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       if (at >= 0) this.#servers.splice(at, 1)
     })
     if (!was && this.writtenElsewhere) {
-      // Other threads write without asking first: what is to be copied or brought before a write has to be now.
+      // Other threads write without notice: do now whatever has to precede a write, such as copying and loading.
       this.dirtyLogs.beforeWrites?.(0, MOST_FRAMES)
       this.secondLevel.late?.finishNow()
     }
@@ -221,7 +221,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     this.#loop.turns.paravirtual = paravirtual
   }
 
-  /** Has `inputs` say when what comes from outside enters the domain, on deterministic time. */
+  /** Makes `inputs` decide when outside inputs enter the domain, on deterministic time. */
   takeInputs(inputs: OutsideInputs): void {
     this.#loop.turns.inputs = inputs
   }
@@ -249,7 +249,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     this.#loop.turns.debug = watch
   }
 
-  /** Ends the servers whose models live elsewhere, and the host timer of deadlines. */
+  /** Closes the servers of remote models, and the host timer of deadlines. */
   close(): void {
     for (const server of this.#servers.splice(0)) server.close()
     this.dispatch.requests.close()
@@ -362,7 +362,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     if (isAtRest) {
       this.ownedMemories.free()
       for (const server of this.dispatch.servers) server.destroy()
-      // Nobody is left who could reach what the map has.
+      // No party can access the map any more.
       this.invalidations.close()
     }
     this.mappings.forget()
@@ -436,7 +436,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   }
 
   /**
-   * Restores all device models of a domain that was made with the same ones. Not while `run` is under way.
+   * Restores all device models of a domain with the same models, while `run` is not in progress.
    *
    * @returns the rest, which lasts until its `end`
    * @throws DeviceError `ERR_STATE`, `ERR_NOT_FOUND` where state and models do not fit
@@ -507,7 +507,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.vcpus.some(({ cpu }) => cpu.busy)
   }
 
-  /** Whether no vCPU executes while it runs, as in S3. Its timers and device models go on. */
+  /** Whether no vCPU executes although the domain runs, as in S3. Timers and device models continue. */
   get asleep(): boolean {
     return this.#loop.turns.asleep
   }
@@ -526,7 +526,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   }
 
   /**
-   * Has one vCPU execute outside of `run`, as a machine does that stands in for firmware, and fires timers that are due.
+   * Executes one vCPU outside of `run`, for a machine that replaces firmware, and fires due timers.
    *
    * @param vcpu - a vCPU of this domain
    * @param instructions - most instructions to retire

@@ -18,7 +18,7 @@ export interface KeptByHypervisor {
   save(): unknown
   /** Checks a state, which may come from anywhere. @param frames - the guest's, from low to high @throws an error with a code */
   check(state: unknown, frames: readonly GuestFrames[]): void
-  /** Ends what is under way, and what uses the guest's RAM: the next two follow. */
+  /** Ends pending work, and uses of the guest's RAM, before the next two calls. */
   abandon(): void
   /**
    * Gives the guest the RAM that it had, with zeros where it comes, and puts the hypervisor's pages in their places.

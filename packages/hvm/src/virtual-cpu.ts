@@ -29,7 +29,7 @@ export interface VirtualProcessor {
   step?(): CpuExit
   /** A turn that is used up may end before the next instruction: generated code does not look everywhere. Absent: it may. */
   turnMayEnd?: boolean
-  /** Instructions of the turn behind the budget of the next `run` or `step`: what is one request to a device stays one. */
+  /** Instructions of the turn beyond the budget of the next `run` or `step`, so that one request to a device is not divided. */
   laterBudget?: number
   /** Continues the instruction in progress. @returns undefined when it has finished, otherwise why it cannot finish */
   settle(): CpuExit | undefined
@@ -73,9 +73,9 @@ export interface VirtualCpu {
   reset(): void
 }
 
-/** A domain's vCPUs and interrupt controllers: all of it that depends on an instruction set. */
+/** A domain's vCPUs and interrupt controllers: its part that depends on the instruction set. */
 export interface Architecture<V extends VirtualCpu = VirtualCpu> {
-  /** By number; as many as the domain's options say. */
+  /** vCPUs by number, as many as in the domain's options. */
   readonly vcpus: readonly V[]
   /** The wire to an input of the interrupt controllers. */
   interruptLine(irq: number): InterruptLine

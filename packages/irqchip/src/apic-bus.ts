@@ -98,7 +98,7 @@ export class ApicBus implements LocalApicBus {
   }
 
   /**
-   * Sends a message to all APICs that `destination` names, or to one of them (lowest priority).
+   * Sends a message to all APICs selected by `destination`, or to one of them (lowest priority).
    *
    * @param destination - in x2APIC width
    * @param level - the interrupt is level-triggered: its EOI is broadcast

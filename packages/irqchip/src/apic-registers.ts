@@ -240,7 +240,7 @@ export function isInPage(index: number, cmci: boolean): boolean {
   return IN_PAGE[index] === 1 || (index === W.LVT_CMCI && cmci)
 }
 
-/** By number: 1 for the registers of every local APIC whose value is their word; others are computed, or read 0. */
+/** By number: 1 for stored registers of every local APIC; others are computed, or read 0. */
 export const STORED: Uint8Array = IN_PAGE.slice()
 for (const index of [W.VERSION, W.TPR, W.APR, W.PPR, W.EOI, W.RRD, W.TMCCT]) STORED[index] = 0
 
@@ -272,7 +272,7 @@ export function isMsr(index: number, cmci: boolean): boolean {
 /**
  * Whether a value may be written to the MSR: the register is writable, and no reserved bit is set.
  *
- * @param svrWritable - bits of the spurious-vector register that there are
+ * @param svrWritable - implemented bits of the spurious-vector register
  */
 export function isMsrWriteAllowed(index: number, lo: number, hi: number, svrWritable: number): boolean {
   // Delivery status is gone from the ICR; software that writes it back is forgiven.

@@ -40,7 +40,7 @@ export function checkFunction(name: string, value: unknown): void {
   if (typeof value !== 'function') throw invalid(name, value, 'a function')
 }
 
-/** @throws IrqchipError `ERR_INVALID` unless an object has a method; where it may be left out, or nothing of that name */
+/** @throws IrqchipError `ERR_INVALID` unless the object has the method, or may lack it and does */
 export function checkMethod(owner: object, name: string, optional: 'optional' | 'required' = 'required'): void {
   const value = (owner as Readonly<Record<string, unknown>>)[name]
   if (optional === 'required' || value !== undefined) checkFunction(name, value)
@@ -64,7 +64,7 @@ export function checkFrequency(name: string, value: unknown): void {
 /**
  * Returns the given state region, or a new buffer of that size.
  *
- * @throws IrqchipError `ERR_INVALID` unless a given one has room for it, at a multiple of 8
+ * @throws IrqchipError `ERR_INVALID` for a given region that is too small, or not at a multiple of 8
  */
 export function regionFor(bytes: number, given: StateRegion | undefined): StateRegion {
   if (given === undefined) return { buffer: new ArrayBuffer(bytes), byteOffset: 0 }
@@ -82,7 +82,7 @@ export function regionFor(bytes: number, given: StateRegion | undefined): StateR
 }
 
 /**
- * Returns words of a controller's state by the names that its saved states have for them, unsigned.
+ * Returns words of a controller's state under the names in its saved states, unsigned.
  *
  * @param table - place of each word
  * @param block - word that the places count from
@@ -108,7 +108,7 @@ export function restoreWords<T extends Readonly<Record<string, number>>>(
 }
 
 /**
- * Compares the shape of a saved state with that of one that fits: the same names, types, lengths and version.
+ * Compares the shape of a saved state with a valid one: the same names, types, lengths and version.
  *
  * @param template - a state of the same controller, for its shape
  * @throws IrqchipError `ERR_STATE`, which names the first field that differs

@@ -68,7 +68,7 @@ export class SharedLines {
         if (before === 0 || after === 0) this.#drive(input, level)
       },
       pulse: () => {
-        // A holder keeps the wire up: there is no edge.
+        // The line stays asserted by another holder, so no edge occurs.
         if (!this.isAsserted(input)) this.#pulse(input)
       },
     }

@@ -56,7 +56,7 @@ export class PciBridge {
     putWord(mask, BRIDGE_CONTROL, CONTROL_WRITABLE)
   }
 
-  /** Writes what the windows can do, as at power-on. */
+  /** Writes the windows' capabilities, as at power-on. */
   writeTo(config: Uint8Array): void {
     const { ioWindow = 16, prefetchableWindow = 64 } = this.#options
     if (ioWindow === 32) config[IO_BASE] = config[IO_LIMIT] = 1

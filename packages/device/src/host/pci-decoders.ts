@@ -169,7 +169,7 @@ export class PciDecoders {
     for (const [register, bits] of this.#masks) putLong(mask, register, bits)
   }
 
-  /** Writes what the registers hold at power-on. */
+  /** Writes the registers' values at power-on. */
   writeTo(config: Uint8Array): void {
     for (const bar of this.#barOptions()) {
       const kind = bar.kind === 'io' ? 1 : (bar.kind === 'memory64' ? 4 : 0) | (bar.prefetchable === true ? 8 : 0)

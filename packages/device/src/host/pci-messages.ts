@@ -116,7 +116,7 @@ export class FunctionMessages implements PciMessages {
     if (msi.mask >= 0) putLong(this.#config, msi.mask + 4, this.#msiPending)
   }
 
-  /** Sends what is pending and no longer masked. */
+  /** Sends pending vectors that are no longer masked. */
   update(): void {
     const { mode } = this
     if (mode === 'msi' && this.#msiPending !== 0) {

@@ -3,7 +3,7 @@ import type { FunctionSlot } from './pci-config-space.ts'
 
 /** The tree around a slot, as far as the slot needs it. */
 export interface PciSlotHost {
-  /** Whether there are functions on the bus. */
+  /** Whether the bus has any functions. */
   occupied(): boolean
   /** Functions on the bus have become reachable. */
   connected(): void

@@ -45,7 +45,7 @@ export class PciTree {
   readonly #host: PciTreeHost
   /** Functions by place, in order of arrival: a bridge before functions below it. */
   readonly #entries = new Map<string, Entry>()
-  /** By bus·256 + device·8 + function: those that configuration cycles reach now. */
+  /** Functions that configuration cycles presently reach, by bus·256 + device·8 + function. */
   #byRequester = new Map<number, Entry>()
   /** Nothing is told while several change. */
   #restoring = false
@@ -174,7 +174,7 @@ export class PciTree {
   #renumber(): void {
     const now = new Map<number, Entry>()
     for (const entry of this.#entries.values()) {
-      // Two bridges with one bus number: the first has it, as nothing says which answers.
+      // Of two bridges with one bus number the first one responds, as the specification leaves this open.
       if (entry.fn.reachable && !now.has(entry.fn.requester)) now.set(entry.fn.requester, entry)
     }
     const before = this.#byRequester

@@ -21,7 +21,7 @@ export interface RangeSource<Range extends PlacedRange> {
  * accesses without allocation.
  */
 export class SplitAccess<Range extends PlacedRange = PlacedRange> implements Word64 {
-  /** Low word of the data: what is written, and after the last call what was read. */
+  /** Low word of the data: to write, or read by the calls so far. */
   lo = 0
   /** High word of the value. */
   hi = 0
@@ -67,7 +67,7 @@ export class SplitAccess<Range extends PlacedRange = PlacedRange> implements Wor
     this.#put(4, 4, hi)
   }
 
-  /** Goes to the next call; false if there is none, and the data are in `lo` and `hi`. */
+  /** Advances to the next call; false at the end, with the data in `lo` and `hi`. */
   next(): boolean {
     this.#done += this.#covered
     this.#covered = 0
@@ -170,7 +170,7 @@ export class SplitAccess<Range extends PlacedRange = PlacedRange> implements Wor
     this.#put(4, 4, this.hi)
   }
 
-  /** Returns what the present call writes: the access's bytes, in what the unit of a widened call holds. */
+  /** Returns the value that the present call writes: the access's bytes, merged into the unit of a widened call. */
   #merge(present: number): number {
     const value = this.#word(this.#done)
     if (this.#covered === 4) return value

@@ -12,7 +12,7 @@ export const LONGEST_HOST_TIMER_MS = 0x7fff_ffff
  * A deadline that compares with nothing would stop the timers of the whole machine; so all arguments are checked.
  *
  * @param deadline - may be `from`
- * @throws DeviceError `ERR_INVALID` for what is not a number, or NaN; `deadline` keeps its value
+ * @throws DeviceError `ERR_INVALID` for NaN and values that are not numbers; `deadline` stays unchanged
  */
 export function setDeadline(deadline: Instant, delayNs: number, from: Readonly<Word64>): void {
   const { lo, hi } = from

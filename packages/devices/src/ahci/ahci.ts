@@ -149,7 +149,7 @@ export class Ahci implements DeviceModel {
     }
   }
 
-  /** Takes note of ports that interrupt. A bit that rises sends a message, or the wire is high while there is one. */
+  /** Collects the ports' interrupts. A rising bit sends a message, or the wire stays asserted while any bit is set. */
   #update(): void {
     const before = this.#interrupts
     for (let port = 0; port < this.#ports.length; port++) {
@@ -177,7 +177,7 @@ export class Ahci implements DeviceModel {
     for (const drive of this.#drives) drive?.removed?.()
   }
 
-  /** Cancels what is under way, and returns drives and registers to their state at power-on. */
+  /** Cancels pending work, and resets drives and registers to power-on state. */
   reset(): void {
     for (const port of this.#ports) port.powerOn()
     this.#control = GHC_AHCI

@@ -79,7 +79,7 @@ export class CommandList {
     return this.#running !== null && !this.#running.queued
   }
 
-  /** Ends what is under way: nothing of it reaches guest memory any more. */
+  /** Ends pending commands, which no longer reach guest memory. */
   stop(): void {
     if (this.#running !== null && !this.#running.queued)
       this.#registers.set(portRegisters.TFD, (this.#registers.get(portRegisters.TFD) & ~0xff) | BSY)
@@ -90,7 +90,7 @@ export class CommandList {
     this.#registers.halted = false
   }
 
-  /** Gives up what the medium has. A later command of either kind waits until the host has ended it. */
+  /** Cancels the medium's request. A later command waits until the host has ended it. */
   #cancel(): void {
     this.#slots.beginTogether()
     if (this.#transfers === null) return this.#requests.cancel()

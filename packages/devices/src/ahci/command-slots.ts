@@ -24,7 +24,7 @@ export interface CommandListState {
   readonly table: unknown
   readonly requests: MediumRequestsState | null
   readonly resetting: boolean
-  /** Queued commands that the medium has at the same time. */
+  /** Queued commands at the medium. */
   readonly transfers?: readonly QueuedTransferState[]
   /** The error log of the queued command that has failed. */
   readonly errorLog: Uint8Array | null
@@ -85,7 +85,7 @@ export class CommandSlots extends Stateful {
     return this.#r.failed
   }
 
-  /** Returns the next slot behind the last one; those of the queue come first. −1: nothing can be begun now. */
+  /** Returns the next slot after the last one, queued commands first; −1: none can begin now. */
   next(): number {
     this.#acceptQueued()
     const begun = this.#begun?.count ?? 0

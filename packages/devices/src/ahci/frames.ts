@@ -16,7 +16,7 @@ export const PIO_SETUP_AT = 0x20
 export const REGISTER_AT = 0x40
 export const DEVICE_BITS_AT = 0x58
 
-/** Puts what a host's frame says into the registers. */
+/** Copies a host's frame into the registers. */
 export function takeRegisters(frame: Uint8Array, registers: Taskfile): void {
   registers.feature = frame[3]!
   registers.low = frame[4]!

@@ -13,7 +13,7 @@ const ERROR_LOG = 0x10
 const LOG_BYTES = 512
 
 /**
- * Puts the registers of a queued command into the form of the plain one that moves the same sectors.
+ * Converts the registers of a queued command to those of the plain command for the same sectors.
  *
  * @returns the plain command's opcode; null for a command that is not queued
  *

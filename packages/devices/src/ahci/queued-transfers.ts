@@ -66,7 +66,7 @@ export interface QueuedTransfersParts {
 }
 
 /**
- * Queued commands that the medium has at the same time: they end in any order.
+ * Queued commands at the medium, which end in any order.
  *
  * Source: Serial ATA 3.0, "Native Command Queuing".
  */
@@ -86,7 +86,7 @@ export class QueuedTransfers {
       ask: (transfer, signal) => perform(medium, transfer, signal),
       answer: (transfer, error) => {
         answered(transfer, error)
-        // After a failure the medium may still have a view of it.
+        // Not after a failure, because the medium may still access the buffer.
         if (error === null) this.#spare.give(transfer.data)
       },
       mayAnswer: mayMaster,
@@ -124,7 +124,7 @@ export class QueuedTransfers {
     return true
   }
 
-  /** Finds where the data is. @returns null where there is too little room, or an entry asks for an interrupt */
+  /** Finds the data's places. @returns null if the table is too short, or an entry requests an interrupt */
   #findData(table: number, entries: number, bytes: number): number[] | null {
     const pieces: number[] = []
     let left = bytes
@@ -145,7 +145,7 @@ export class QueuedTransfers {
     return left === 0 ? pieces : null
   }
 
-  /** Puts what was read into guest memory. @returns false where some byte is not RAM */
+  /** Copies read data into guest memory. @returns false if any byte is not RAM */
   deliver({ pieces, data }: QueuedTransfer): boolean {
     return this.#move(pieces, data, true)
   }

@@ -19,7 +19,7 @@ export const modemFlags = (lines: ModemInputs): number =>
   (lines.carrierDetect ? pl011Registers.FR_DCD : 0) |
   (lines.ringIndicator ? pl011Registers.FR_RI : 0)
 
-/** Modem status inputs as the guest sees them: the far end's, or in loopback its own outputs. */
+/** Returns the modem status inputs for the guest: the far end's, or in loopback its own outputs. */
 export function modemInputs(control: number, lines: number): number {
   if ((control & pl011Registers.CR_LBE) === 0) return lines
   let flags = 0

@@ -100,7 +100,7 @@ export class Pl011Receiver extends Stateful {
     return character
   }
 
-  /** The guest has taken the timeout back without reading: it comes again while there is something to read. */
+  /** Restarts the timeout that the guest has cleared without reading, while characters are waiting. */
   timeoutCleared(): void {
     if (!this.empty) this.#startTimeout()
   }

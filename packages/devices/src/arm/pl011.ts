@@ -169,7 +169,7 @@ export class Pl011 extends Stateful implements DeviceModel {
     this.#batch.flush()
   }
 
-  /** Hands the host what the guest has sent so far, without waiting for more. */
+  /** Passes the guest's output so far to the host, without waiting for more. */
   flush(): void {
     this.#batch.flush()
   }

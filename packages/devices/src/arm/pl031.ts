@@ -23,7 +23,7 @@ const ICR = 0x1c
 /** Part 0x031 of Arm (0x41), revision 1. */
 const PL031_ID = 0x0014_1031
 const SECOND_NS = 1_000_000_000
-/** The base moves on by so many seconds (12 days), so that nanoseconds since then are exact. */
+/** The base advances by this many seconds (12 days), so that nanoseconds since the base are exact. */
 const STEP_SECONDS = 2 ** 20
 
 /** Options of {@link Pl031}. */
@@ -212,7 +212,7 @@ export class Pl031 extends Stateful implements DeviceModel {
     this.#catchUp(this.#savedAt)
   }
 
-  /** Moves on by what has passed on the host's wall clock since it was saved; an alarm in between is noticed. */
+  /** Advances by the host's wall-clock time since the save; an alarm in between is noticed. */
   #catchUp(then: number | null): void {
     const now = this.#options.wallClock?.()
     if (now === undefined || then === null) return

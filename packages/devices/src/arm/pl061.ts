@@ -13,7 +13,7 @@ const DIR = 0x400
 const RIS = 0x414
 const MIS = 0x418
 const IC = 0x41c
-/** The guest's registers, by the manual's names without the prefix GPIO; `edges` are those that were seen. */
+/** The guest's registers, by the manual's names without the prefix GPIO; `edges` holds detected edges. */
 const POWER_ON = { data: 0, dir: 0, is: 0, ibe: 0, iev: 0, ie: 0, edges: 0, afsel: 0 }
 /** Registers that return the written value. */
 const STORED: Readonly<Record<number, keyof typeof POWER_ON>> = {

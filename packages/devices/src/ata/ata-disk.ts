@@ -372,7 +372,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
     return ended(true)
   }
 
-  /** The sectors in the buffer are where they belong. @param interrupt - at the command's end */
+  /** Ends the transfer of a buffer of sectors. @param interrupt - at the command's end */
   #sliceDone(interrupt: boolean): DriveStep {
     const moving = this.#r.moving!
     const { inBuffer } = moving

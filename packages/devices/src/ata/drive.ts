@@ -66,6 +66,6 @@ export interface AtaDrive {
   renewBuffer(): void
   save(): unknown
   restore(state: unknown): void
-  /** The drive is used no more: no more changes of its medium are reported to it. */
+  /** Called when the drive is removed: it gets no further changes of its medium. */
   removed?(): void
 }

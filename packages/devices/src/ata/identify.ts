@@ -18,7 +18,7 @@ export interface DiskIdentity {
   readonly lookAhead: boolean
   /** Byte of SET FEATURES' transfer mode that is in use. */
   readonly transferMode: number
-  /** Whether the disk is at the end of a serial link, with a queue of 32 commands and a log of those that have failed. */
+  /** Whether the disk has a serial link, with a queue of 32 commands and a log of failed ones. */
   readonly serialAta: boolean
 }
 

@@ -114,7 +114,7 @@ async function request(
   const { blockBytes, maximumBytes } = medium.properties
   const most = Math.max(1, Math.floor(maximumBytes / blockBytes)) * blockBytes
   for (let at = 0; at < bytes.length; at += most) {
-    // Between two parts nobody else is notified of it.
+    // Check between two parts, because only the present one is notified.
     if (signal.aborted) throw new BlockError('ERR_CANCELLED', 'the request was cancelled')
     const part = bytes.subarray(at, at + most)
     // oxlint-disable-next-line no-await-in-loop -- one after the other: a failure is at the first sector that is not moved

@@ -65,7 +65,7 @@ export interface Translation {
   readonly sectors: number
 }
 
-/** The sector that the registers name, of 48 bits with `ext`; −1: there is no such sector. */
+/** Returns the sector in the registers, of 48 bits with `ext`; −1: no such sector. */
 export function readAddress(registers: Taskfile, ext: boolean, { heads, sectors }: Translation): number {
   const { low, mid, high, device, previousLow, previousMid, previousHigh } = registers
   if (ext) {

@@ -11,7 +11,7 @@ export interface E1000Options {
   readonly device: number
   /** Names the model; default `e1000`. */
   readonly name?: string
-  /** Six bytes; default what the network prescribes, or 52:54:00:12:34:56. */
+  /** Six bytes; default the network's choice, or 52:54:00:12:34:56. */
   readonly macAddress?: Uint8Array
   /** Boot program in the expansion ROM, at most 1 MiB; default none. */
   readonly rom?: Uint8Array | undefined

@@ -308,7 +308,7 @@ export class E1000 extends Stateful implements DeviceModel {
   #send(frame: Uint8Array): boolean {
     const isLoopback = this.#loopsBack
     const fits = frame.length >= 14 && frame.length <= this.#network.maximumBytes
-    // A frame that does not fit, or that there is no link for, is lost.
+    // A frame that is too long, or without a link, is dropped.
     if (!isLoopback && this.#linkUp && fits && !this.#network.send(frame)) return false
     if (isLoopback && frame.length >= 14) this.#receiver.receive(frame)
     this.#statistics.sent(frame, Math.max(frame.length, 60) + 4)
@@ -349,7 +349,7 @@ export class E1000 extends Stateful implements DeviceModel {
     this.#isPaused = true
   }
 
-  /** Goes on with what the network has kept back. */
+  /** Resumes with frames that the network has kept. */
   resume(): void {
     this.#isPaused = false
     // Another machine's network, or a cable unplugged meanwhile, ends negotiation.

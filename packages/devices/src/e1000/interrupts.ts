@@ -97,7 +97,7 @@ export class DelayedCause extends Stateful {
    * A reason to report.
    *
    * @param delay - 1.024 µs units; 0: at once
-   * @param latest - the same from the first reason on; 0: no limit
+   * @param latest - longest delay since the first reason; 0: no limit
    */
   start(delay: number, latest: number): void {
     if (delay === 0) {

@@ -16,7 +16,7 @@ const FORM_VALUE = 1 << 20
 const PASS_CONTROL = 1 << 23
 
 const ADDRESS_VALID = 0x8000_0000
-/** Bits that say what an address is compared with; 0: the destination. */
+/** Bits that select the compared address; 0: the destination. */
 const ADDRESS_SELECT = 0x0003_0000
 const ADDRESSES = 16
 const CONTROL_TYPE = 0x8808
@@ -65,7 +65,7 @@ export function wantedAddresses(registers: RegisterFile): { promiscuous: boolean
   const control = registers.get(REG.RCTL)
   const [low, high] = [registers.get(REG.RAL), registers.get(REG.RAL + 4)]
   let isPlain = (control & (UNICAST_PROMISCUOUS | MULTICAST_PROMISCUOUS)) === 0
-  // A network can be told one address. With hashes or further addresses it sends all frames.
+  // A network can filter by one address. With hashes or further addresses it delivers all frames.
   for (let i = 0; i < 128 && isPlain; i++) isPlain = registers.get(REG.MTA + 4 * i) === 0
   for (let i = 1; i < ADDRESSES && isPlain; i++) isPlain = (registers.get(REG.RAL + 8 * i + 4) & ADDRESS_VALID) === 0
   const bytes = [low, low >>> 8, low >>> 16, low >>> 24, high, high >>> 8]

@@ -74,11 +74,11 @@ export class Receiver extends Stateful {
   get #bufferBytes(): number {
     const control = this.#wires.registers.get(REG.RCTL)
     const bytes = 2048 >>> ((control >>> 16) & 3)
-    // The extended size of the first of them is reserved.
+    // The extended form of the first size is reserved.
     return (control & SIZE_EXTENSION) === 0 || bytes === 2048 ? bytes : bytes * 16
   }
 
-  /** A frame of the network. @returns false: there is no room; the network keeps it */
+  /** Receives a frame from the network. @returns false without room; the network keeps the frame */
   receive(frame: Uint8Array): boolean {
     const { registers, statistics, mayMaster, raise } = this.#wires
     const control = registers.get(REG.RCTL)
@@ -95,7 +95,7 @@ export class Receiver extends Stateful {
     const total = this.#prepare(frame, control)
     const needed = Math.ceil(total.length / this.#bufferBytes)
     if (needed >= this.#entries) {
-      // The ring will never have room for it.
+      // The frame is larger than the ring's buffers.
       statistics.count(STAT.MPC)
       raise(CAUSE.RXO)
       return true
@@ -109,7 +109,7 @@ export class Receiver extends Stateful {
     return true
   }
 
-  /** Leaves a frame to the network until there is room. */
+  /** Leaves a frame with the network until there is room. */
   refuse(): false {
     this.#r.starved = true
     return false

@@ -68,7 +68,7 @@ const ADDRESS_VALID = 0x8000_0000
 const row = (first: number, count: number, step: number, mask: number): [number, number][] =>
   Array.from({ length: count }, (_, i) => [first + step * i, mask])
 
-/** Bits that a driver can change of the registers that only hold what is written to them. */
+/** Writable bits of registers that only store their value. */
 const WRITABLE = new Map<number, number>([
   [0x0018, 0x00ff_fffc], // CTRL_EXT; bit 13 is the model's
   [0x0028, 0xffff_ffff], // FCAL
@@ -113,7 +113,7 @@ const WRITABLE = new Map<number, number>([
   [0x5838, 0x0001_000f], // IPAV
   ...row(0x5840, 4, 8, 0xffff_ffff), // IP4AT
   ...row(0x5880, 4, 4, 0xffff_ffff), // IP6AT
-  // SWSM and SW_FW_SYNC of later members (Intel 316080, §13.3.12), which U-Boot's driver takes on all: nobody else has them.
+  // SWSM and SW_FW_SYNC of later models (Intel 316080, §13.3.12), which U-Boot's driver uses on all of them.
   [0x5b50, 0x3],
   [0x5b5c, 0x03ff_03ff],
   ...row(0x5f00, 4, 8, 0x07ff), // FFLT

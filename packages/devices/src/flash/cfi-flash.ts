@@ -223,7 +223,7 @@ export class CfiFlash extends Stateful implements DeviceModel {
   }
 
   #write(offset: number, size: number, data: number): void | Promise<void> {
-    // Chips side by side get the same command.
+    // Adjacent chips get the same command.
     const value = data & 0xff
     if (this.#options.isTrusted?.() === false) return
     const pending = this.#r.pending
@@ -382,7 +382,7 @@ export class CfiFlash extends Stateful implements DeviceModel {
     return this.settled()
   }
 
-  /** Brings the medium to what a restored memory holds. */
+  /** Writes a restored memory's contents to the medium. */
   resume(): void {
     if (this.#behind) void this.#writes?.changed(0, this.#bytes.length)
     this.#behind = false

@@ -26,7 +26,7 @@ export class OrderedWrites {
   #running: Promise<void> | null = null
   #failed = false
 
-  /** @param memory - the bytes as the guest sees them */
+  /** @param memory - the bytes visible to the guest */
   constructor(memory: Uint8Array, medium: BlockBackend) {
     this.#memory = memory
     this.#medium = medium

@@ -29,7 +29,7 @@ export class FloppyDrive extends Stateful {
     medium?.tray?.connect({ refuses: ({ bytes }) => refusesFloppy(type, bytes), ejectRequested() {} })
   }
 
-  /** The drive is used no more: no more changes of its disk are reported to it. */
+  /** Called when the drive is removed: it gets no further changes of its disk. */
   removed(): void {
     this.#unwatch?.()
   }

@@ -59,7 +59,7 @@ export function copyOf(registers: FloppyRegisters): FloppyRegisters {
   const { transfer, format } = registers
   return {
     ...registers,
-    // A state of an earlier version says nothing of it.
+    // States of earlier versions lack this field.
     end: registers.end ?? 0,
     input: [...registers.input],
     result: [...registers.result],

@@ -155,7 +155,7 @@ export class SectorTransfers {
     else this.bufferFull()
   }
 
-  /** The host has given what was wanted, or the channel's count has ended: then the rest is 0. */
+  /** Ends a wait for the buffer: the host has filled it, or the channel's count has ended; then the rest is 0. */
   bufferFull(): void {
     const registers = this.#wires.registers()
     const { transfer, format, buffer } = registers

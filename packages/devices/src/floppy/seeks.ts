@@ -3,7 +3,7 @@ import type { FloppyDrive } from './floppy-drive.ts'
 import type { FloppyRegisters } from './registers.ts'
 import { ABNORMAL } from './sector-transfers.ts'
 
-/** Drives that the commands name; a PC has two of them. */
+/** Number of drives that commands can address; a PC has two. */
 export const DRIVES = 4
 /** Real heads take 3 ms a step, for which firmware polls. */
 const STEP_NS = 200_000
@@ -25,7 +25,7 @@ export interface SeeksParts {
   readonly interrupt: (on: boolean) => void
 }
 
-/** The heads on their way to a cylinder, and the ends of these ways, which SENSE INTERRUPT tells one by one. */
+/** The heads' seeks, and their results, which SENSE INTERRUPT reports one by one. */
 export class Seeks {
   readonly #parts: SeeksParts
   /** By drive: the head arrives. */

@@ -222,7 +222,7 @@ export class IdeChannel {
     this.#updateLine()
   }
 
-  /** Ends what is under way: nothing of it reaches the guest any more. */
+  /** Ends pending work, which no longer reaches the guest. */
   #abandon(): void {
     this.requests.cancel()
     this.#r.step = ended(false)
@@ -300,7 +300,7 @@ export class IdeChannel {
     return null
   }
 
-  /** Moves what there is to be moved, where the guest has started the bus master and lets the function write memory. */
+  /** Moves data, if the guest has started the bus master and permits the function to write memory. */
   moveByDma(): void {
     const next = this.#move()
     if (next !== null) this.#perform(next)

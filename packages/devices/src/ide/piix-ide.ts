@@ -116,7 +116,7 @@ export class PiixIde implements DeviceModel {
     for (const drive of this.#drives) drive?.removed?.()
   }
 
-  /** Cancels what is under way, and returns drives and registers to their state at power-on. */
+  /** Cancels pending work, and resets drives and registers to power-on state. */
   reset(): void {
     for (const channel of this.#channels) channel.powerOn()
   }

@@ -77,7 +77,7 @@ export class NvmeAdmin extends Stateful {
       case IDENTIFY:
         return ends(this.#identify(command))
       case ABORT:
-        // An attempt is all that the command promises: what the medium was asked for is answered.
+        // The command only promises an attempt: requests at the medium are completed.
         return { status: STATUS.SUCCESS, result: NOT_ABORTED }
       case SET_FEATURES:
         return features.set(command.word(10), command.word(11), queues.hasIo)

@@ -29,7 +29,7 @@ export const STATUS = {
   COMPARE_FAILURE: 0x285,
 } as const
 
-/** Bit of the status field: the same command will fail again. */
+/** Bit of the status field: a retry would fail again. */
 export const DO_NOT_RETRY = 0x4000
 
 /** Bytes of an entry of a submission queue. */

@@ -28,7 +28,7 @@ function add(into: DataPiece[], address: number, length: number): void {
  * Source: NVM Express 1.4, §4.3, "Physical Region Page Entry and List".
  *
  * @param into - is given the pieces in order
- * @returns a status: success, or what is wrong with the entries
+ * @returns a status: success, or the error in the entries
  */
 export function findData(dma: Dma, prp1: number, prp2: number, bytes: number, into: DataPiece[]): number {
   if (prp1 % 4 !== 0) return STATUS.INVALID_PRP_OFFSET
@@ -49,7 +49,7 @@ function followList(dma: Dma, list: number, bytes: number, into: DataPiece[]): n
     if (at % ENTRY_BYTES !== 0 || (at !== list && at % PAGE_BYTES !== 0)) return STATUS.INVALID_PRP_OFFSET
     const pages = Math.ceil(left / PAGE_BYTES)
     const room = (PAGE_BYTES - (at % PAGE_BYTES)) / ENTRY_BYTES
-    // If the list goes on, the last entry of its page is the address of its next page.
+    // If the list continues, the last entry of its page points to the next page.
     const here = pages > room ? room - 1 : pages
     const entries = LIST.subarray(0, Math.min(pages, room) * ENTRY_BYTES)
     if (!dma.read(at, entries)) return STATUS.DATA_TRANSFER_ERROR

@@ -61,7 +61,7 @@ export class NvmeFeatures {
     return this.values.get(key) ?? otherwise
   }
 
-  /** Get Features. @param word10 - identifier and what of it; @param word11 - selector within a feature */
+  /** Executes Get Features. @param word10 - identifier and selected value; @param word11 - selector within a feature */
   get(word10: number, word11: number): FeatureResult {
     const id = word10 & 0xff
     const place = this.#place(id, word11)

@@ -11,7 +11,7 @@ export const NAMESPACE = 1
 export const VENDOR_ID = 0x1b36
 /** Version 1.4.0. */
 export const VERSION = 0x0001_0400
-/** Bit of OAES and of the event configuration: the list of namespaces or one of them has changed. */
+/** Bit of OAES and of the event configuration: notices of changed namespaces. */
 export const NAMESPACE_NOTICE = 0x100
 
 const COMPARE = 0x01

@@ -158,7 +158,7 @@ export async function perform(job: NvmeJob, medium: BlockBackend, signal: Cancel
 
 const codeOf = (error: unknown): BlockErrorCode => (error instanceof BlockError ? error.code : 'ERR_MEDIUM')
 
-/** Moves data that the medium moves without a wait. @returns undefined where it is to be asked by {@link perform} */
+/** Moves data synchronously if the medium can. @returns undefined if {@link perform} has to do it */
 export function performInPlace({ kind, ranges, data, durable }: NvmeJob, medium: BlockBackend): NvmeAnswer | undefined {
   const [range] = ranges
   if (range === undefined || range.bytes > medium.properties.maximumBytes) return undefined
@@ -173,7 +173,7 @@ export function performInPlace({ kind, ranges, data, durable }: NvmeJob, medium:
   }
 }
 
-/** @returns whether what was compared is equal; true for all else */
+/** @returns whether compared data is equal; true for all other jobs */
 async function request(job: NvmeJob, medium: BlockBackend, signal: CancelSignal): Promise<boolean> {
   const { kind, ranges, data, durable } = job
   if (kind === 'flush') {

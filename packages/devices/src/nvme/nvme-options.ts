@@ -32,7 +32,7 @@ export interface CheckedNvmeOptions {
   readonly names: NvmeNames
 }
 
-/** Checks options and fills in what they leave out. @throws DeviceError `ERR_OPTION` */
+/** Checks options, and adds defaults. @throws DeviceError `ERR_OPTION` */
 export function checkOptions(options: NvmeOptions): CheckedNvmeOptions {
   const { name = 'nvme', bus, device, medium, model = 'RETRAP NVME', queues = 8 } = options
   const wrong = (what: string): DeviceError => new DeviceError('ERR_OPTION', `${name}: ${what}`)

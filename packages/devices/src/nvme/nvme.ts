@@ -350,7 +350,7 @@ export class Nvme extends Stateful implements DeviceModel {
     queue.completions.waiting.push([result, 0, queue.head + queue.id * 0x1_0000, id + status * 0x2_0000])
   }
 
-  /** Deletes queues whose commands have ended, reports events, and lets the guest see what has ended. */
+  /** Deletes queues without open commands, reports events, and publishes completions. */
   #settle(): void {
     const admin = this.#queues.submissions.get(ADMIN)
     if (admin === undefined || this.#isPaused || !this.#pci.mayMaster) return

@@ -52,7 +52,7 @@ export class CompletionQueue {
   #head = 0
   #tail = 0
   #phase = true
-  /** Entries that wait until there is room: four words each, without the phase bit. */
+  /** Entries that wait for room: four words each, without the phase bit. */
   waiting: (readonly number[])[] = []
   readonly #entry = new Uint8Array(COMPLETION_BYTES)
   readonly #words = new DataView(this.#entry.buffer)
@@ -86,7 +86,7 @@ export class CompletionQueue {
     return true
   }
 
-  /** Writes what has room. @returns whether anything was written */
+  /** Writes waiting entries as far as there is room. @returns whether any was written */
   flush(dma: Dma): boolean {
     let written = false
     while (this.waiting.length > 0 && (this.#tail + 1) % this.size !== this.#head) {

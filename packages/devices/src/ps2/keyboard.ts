@@ -79,7 +79,7 @@ export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, Key
       leds: 0,
       /** Command that waits for its data; −1: none. */
       pending: NONE,
-      /** The last byte sent, for a guest that asks for it again. */
+      /** The last byte sent, for a guest that requests a repetition. */
       last: 0,
       /** Answers to commands, which the controller takes first, and codes of keys. */
       answers: [] as number[],

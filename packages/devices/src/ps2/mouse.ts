@@ -89,7 +89,7 @@ export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
   input(events: readonly InputEvent[]): number {
     let taken = 0
     for (const event of events) {
-      // A click between two samples is two reports: what comes after a button's change waits for its report.
+      // A click between two samples gives two reports: movement after a button's change waits for the next report.
       if (this.#quiet || (this.#streams() && this.#motion.buttonsChanged)) {
         this.#refused = true
         break

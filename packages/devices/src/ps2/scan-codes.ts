@@ -15,7 +15,7 @@ const MAKE_BREAK = 1
 /** Set 3: the key sends its make code only. */
 const MAKE = 2
 
-/** Usage, code in set 2, code in set 3 (0: none), and what the key does in set 3 after power-on. */
+/** Usage, code in set 2, code in set 3 (0: none), and the key's mode in set 3 after power-on. */
 type Row = readonly [usage: number, set2: number, set3: number, kind?: number]
 
 const ROWS: readonly Row[] = [
@@ -132,7 +132,7 @@ function column(which: 1 | 2): Uint16Array {
   return codes
 }
 
-/** Bits of what a key does in set 3. */
+/** Bits of a key's mode in set 3. */
 export const KEY_REPEATS = 1
 /** See {@link KEY_REPEATS}. */
 export const KEY_BREAKS = 2
@@ -198,7 +198,7 @@ export const USAGE = {
 export interface KeyContext {
   /** Usages of the pressed keys. */
   readonly down: ReadonlySet<number>
-  /** Whether the lamp of Num Lock is lit: the keyboard has no other knowledge of it. */
+  /** Whether the Num Lock lamp is lit, by which the keyboard knows the state. */
   readonly numLock: boolean
   /** Print Screen was pressed as System Request, with Alt. */
   systemRequest: boolean
@@ -275,7 +275,7 @@ function pause(down: boolean, context: KeyContext): number[] {
   return control ? [PREFIX, 0x7e, PREFIX, BREAK, 0x7e] : [0xe1, 0x14, 0x77, 0xe1, BREAK, 0x14, BREAK, 0x77]
 }
 
-/** The same keys in set 1, whose break codes are make codes with bit 7. */
+/** Converts codes to set 1, whose break codes are make codes with bit 7. */
 function asSetOne(bytes: readonly number[]): number[] {
   const codes: number[] = []
   let bit = 0

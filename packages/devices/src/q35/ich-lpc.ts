@@ -46,7 +46,7 @@ const STRAIGHT = 0x3210
 export interface IchLpcOptions {
   /** Told the first port of the power-management block; null: it is off. */
   readonly onPmBase?: (base: number | null) => void
-  /** Whether there is system-management mode; default false, and firmware finds it in use. */
+  /** Whether the board has system-management mode; default false: firmware sees it as already in use. */
   readonly smm?: boolean
 }
 

@@ -65,7 +65,7 @@ export class Ramfb extends Stateful implements DeviceModel {
     })
   }
 
-  /** Takes what the guest has written to the file. A picture that cannot be shown leaves the one before. */
+  /** Handles the guest's write to the file. An invalid picture keeps the previous one. */
   configure(configuration: Uint8Array): void {
     const picture = configuration.length === RAMFB_BYTES ? pictureOf(configuration) : null
     if (picture === null) return

@@ -51,7 +51,7 @@ export function inputStatus(registers: VgaRegisters, ns: number): number {
   const lines = totalLines(registers)
   const at = ns % (lines * line)
   const row = Math.floor(at / line)
-  // A retrace that would begin beyond the last line begins there: software that waits for one goes on.
+  // A retrace programmed beyond the last line begins there, so that software that waits for it continues.
   const start = Math.min(crtc[0x10]! | ((crtc[7]! & 0x04) << 6) | ((crtc[7]! & 0x80) << 2), lines - 1)
   const length = (crtc[0x11]! - start) & 15 || 16
   const character = (at - row * line) / (line / (crtc[0]! + 5))

@@ -37,7 +37,7 @@ const BITS_IN_MEMORY: Readonly<Record<number, number>> = { 4: 4, 8: 8, 15: 16, 1
  * Source: Bochs, "VBE DISPI interface" (vbe_display_api.txt).
  */
 export class Dispi extends Stateful {
-  /** Counts the changes of what the screen looks like. */
+  /** Number of changes of the screen's appearance. */
   changes = 0
   /** The register that the guest has chosen at the index port. */
   index = 0

@@ -14,7 +14,7 @@ const SEQUENCER = [0x03, 0x3d, 0x0f, 0x3f, 0x0e, 0, 0, 0xff]
 const GRAPHICS = [0x0f, 0x0f, 0x0f, 0x1f, 0x03, 0x7b, 0x0f, 0x0f, 0xff, 0, 0, 0, 0, 0, 0, 0]
 const ATTRIBUTE = [...Array.from({ length: 16 }, () => 0x3f), 0xef, 0xff, 0x3f, 0x0f, 0x0f]
 const CRTC_REGISTERS = 0x19
-/** The last one that the protection covers, and the bit of it that stays writable. */
+/** The last protected register, and its bit that stays writable. */
 const LAST_PROTECTED = 7
 const LINE_COMPARE_BIT = 0x10
 const PROTECT = 0x80
@@ -31,7 +31,7 @@ export class VgaRegisters extends Stateful {
   readonly crtc: Uint8Array = new Uint8Array(CRTC_REGISTERS)
   readonly graphics: Uint8Array = new Uint8Array(GRAPHICS.length)
   readonly attribute: Uint8Array = new Uint8Array(ATTRIBUTE.length)
-  /** Counts the changes of what the screen looks like. */
+  /** Number of changes of the screen's appearance. */
   changes = 0
   readonly #r = this.keeps(
     {

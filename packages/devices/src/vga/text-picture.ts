@@ -86,7 +86,7 @@ export class TextPicture {
     bands.forEach((band, i) => this.#drawBand(picture, band, i * columns, cursor, phase.characters))
   }
 
-  /** The rows of characters, and those parts of them that line compare and the last line leave. */
+  /** Returns the rows of characters, as cut by line compare and the last line. */
   #bands(): readonly Band[] {
     const { crtc, attribute } = this.#registers
     const height = displayedLines(this.#registers)

@@ -89,7 +89,7 @@ export class VgaDisplay implements DisplayClient {
     else this.#reportDrawn(all, anew)
   }
 
-  /** Begins to log writes with the first look of somebody who stays, and ends it when they have gone. */
+  /** Starts to log writes when a permanent viewer looks first, and stops when all have left. */
   #watchWrites(): void {
     const { display, memory } = this.#parts
     if (display.visible === this.#logged) return
@@ -106,7 +106,7 @@ export class VgaDisplay implements DisplayClient {
     return (graphics[6]! & GRAPHICS) !== 0 ? 'graphics' : 'text'
   }
 
-  /** Which pages of a range have been written to since the last look; all of them while writes are not logged. */
+  /** Returns the pages of a range written since the last look; all pages while writes are not logged. */
   #writtenPages(offset: number, bytes: number): number {
     const { memory, planes } = this.#parts
     planes.takeTouched((at, length) => memory.modified(at, length))

@@ -36,7 +36,7 @@ export class Keyboard extends InputQueue {
     this.layout = layoutOf(options.layout ?? 'us')
   }
 
-  /** The lamps, as the guest has set them. */
+  /** The lamps, set by the guest. */
   get leds(): KeyboardLeds {
     return this.#leds
   }

@@ -24,7 +24,7 @@ export class Mouse extends InputQueue {
     return this.#pointer
   }
 
-  /** Moves by so many counts, right and down. */
+  /** Moves by counts to the right and down. */
   move(dx: number, dy: number): Promise<boolean> {
     return this.queue([{ kind: 'relative', dx: whole('dx', dx), dy: whole('dy', dy) }])
   }

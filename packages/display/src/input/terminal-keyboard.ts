@@ -44,9 +44,9 @@ export class TerminalKeyboard {
   }
 
   /**
-   * Takes what the terminal sends, in UTF-8, cut anywhere.
+   * Processes the terminal's bytes, in UTF-8, split at any point.
    *
-   * @returns false where so many keys wait for the guest that the sender should hold back until `drained` settles
+   * @returns false if so many keys wait for the guest that the sender should pause until `drained` resolves
    */
   receive(bytes: Uint8Array): boolean {
     clearTimeout(this.#timer)
@@ -95,7 +95,7 @@ export class TerminalKeyboard {
   }
 }
 
-/** Keys that go down before something and come up after it. */
+/** Wraps keys in others that go down before and come up after them. */
 function around(usages: readonly number[], middle: readonly KeyChange[]): readonly KeyChange[] {
   const change = (down: boolean) => (usage: number) => ({ usage, down })
   return [...usages.map(change(true)), ...middle, ...usages.toReversed().map(change(false))]

@@ -11,7 +11,7 @@ export interface TerminalKey {
 export interface TerminalInput {
   /** The key; undefined: an unknown sequence. */
   readonly pressed?: TerminalKey
-  /** UTF-16 units that it takes; 0: the sequence goes on in what has not come yet. */
+  /** Number of UTF-16 units; 0: the sequence is incomplete. */
   readonly length: number
 }
 
@@ -150,7 +150,7 @@ function csiKey(parameters: readonly string[], final: string, modifiers: number)
 
 /** Returns the key of a character code with separate modifiers. */
 function otherKey(code: number, held: number): TerminalKey | undefined {
-  // Surrogates and what is beyond Unicode are no characters.
+  // Surrogates and values beyond Unicode are not characters.
   if (!(code >= 0 && code <= 0xffff) || (code >= 0xd800 && code <= 0xdfff)) return undefined
   const { pressed } = plainKey(String.fromCharCode(code))
   return pressed === undefined ? undefined : { ...pressed, held: [...modifierKeys(held), ...pressed.held] }

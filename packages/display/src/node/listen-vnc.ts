@@ -117,7 +117,7 @@ async function listenWeb(server: VncServer, host: string, port: number): Promise
     perMessageDeflate: false,
     verifyClient: ({ origin }: { origin: string }) => server.hasPassword || isOwnOrigin(origin),
   })
-  // `listening` hears what goes wrong with the port.
+  // `listening` reports errors of the port.
   sockets.on('error', () => {})
   await listening(http, host, port)
   sockets.on('connection', (socket: WebSocket) => serveWebSocket(server, socket))

@@ -45,13 +45,13 @@ export class ClientInput {
       if (this.#keyboard.waiting > MOST_WAITING) return
       this.#held.add(usage)
     } else this.#held.delete(usage)
-    // A key that is held is released however many events wait: there are no more of these than keys.
+    // A held key is released regardless of waiting events: there are at most as many as keys.
     void this.#keyboard.send(usage, down)
   }
 
   /** @param relative - the event tells movements */
   pointer(mask: number, x: number, y: number, width: number, height: number, relative: boolean): void {
-    // A dropped event is part of the next one: places and buttons are compared with the last ones that went on.
+    // A dropped event becomes part of the next one: places and buttons are compared with the last event sent.
     if (this.#mouse.waiting > MOST_WAITING) return
     if (relative) this.#move(x - NO_MOVEMENT, y - NO_MOVEMENT)
     else this.#moveTo(Math.min(x, width - 1), Math.min(y, height - 1), width, height)

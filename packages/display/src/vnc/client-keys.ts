@@ -40,7 +40,7 @@ const CHARACTERS: ReadonlyMap<number, string> = new Map([
 const UNICODE_KEYSYMS = 0x100_0000
 const LAST_CHARACTER = 0x10_ffff
 
-/** Keys by their codes in scan code set 1, with bit 7 for those behind the prefix 0xE0. */
+/** Keys by their codes in scan code set 1, with bit 7 for those after the prefix 0xE0. */
 const SCAN_CODES: readonly Run[] = [
   [0x01, 'Escape Digit1 Digit2 Digit3 Digit4 Digit5 Digit6 Digit7 Digit8 Digit9 Digit0 Minus Equal Backspace Tab'],
   [0x10, 'KeyQ KeyW KeyE KeyR KeyT KeyY KeyU KeyI KeyO KeyP BracketLeft BracketRight Enter ControlLeft'],

@@ -5,7 +5,7 @@ import { around, clip } from '../pixels.ts'
 const MOST_RECTANGLES = 64
 /** An update's header counts its rectangles in 16 bits, of which the last value has a meaning of its own. */
 const MOST_OF_UPDATE = 0xfffe
-/** Rows of one rectangle of an update: bounds what is encoded, and sent, at once. */
+/** Rows of one rectangle of an update, which bounds the data encoded and sent at once. */
 const BAND_ROWS = 64
 
 /** Where a client's picture is not up to date: bounded, however much changes while the client does not read. */

@@ -18,7 +18,7 @@ export interface SessionSettings extends HandshakeSettings {
 
 /** A client that has not begun in this time is in the way. */
 const HANDSHAKE_MS = 30_000
-/** Bytes that nobody looks at are skipped in such pieces. */
+/** Size of the pieces in which ignored bytes are skipped. */
 const SKIP_BYTES = 4096
 
 /** One client's session. It never throws: invalid input ends the connection. */
@@ -65,7 +65,7 @@ export class VncSession {
     }
   }
 
-  /** Ends the connection, and releases what the client holds. */
+  /** Ends the connection, and releases the client's keys and buttons. */
   close(): void {
     if (this.#closed) return
     this.#closed = true
@@ -96,7 +96,7 @@ export class VncSession {
     if (!(yield* handshake(this.#settings, (bytes) => this.#send(bytes)))) return
     clearTimeout(this.#timer)
     this.#isLetIn = true
-    // First of all: a card whose picture nobody has looked at has told no size yet.
+    // First, because a card does not report its size before its first viewer.
     this.#unwatch = this.#settings.screen.watch((frame: ScreenFrame) => this.#sender.changed(frame))
     const { width, height } = this.#sender.begin()
     this.#send(this.#sender.serverInit(width, height, SERVER_LAYOUT, this.#settings.name))

@@ -9,7 +9,7 @@ export interface TightRectangle {
   readonly head: Uint8Array
   /** The bytes, compressed unless they are few; empty for a single colour. */
   readonly data: Uint8Array
-  /** The zlib stream for `data`: one for each kind of it, since like compresses best with like. */
+  /** The zlib stream for `data`: one for each kind of data, as similar data compresses best together. */
   readonly stream: number
 }
 

@@ -8,7 +8,7 @@ export interface CodeMark {
   readonly at: number
   /** Number of the instruction in {@link CompiledCode.instructions}; -1: what follows is the unit's own. */
   readonly instruction: number
-  /** Code of the instruction goes on, after code of others that control goes to from there. */
+  /** Whether the instruction's code continues after code of others that it branches to. */
   readonly goesOn: boolean
 }
 
@@ -21,7 +21,7 @@ interface Note {
   readonly from: number
 }
 
-/** Collects marks while code is emitted, where somebody listens. */
+/** Collects marks while code is emitted, if a listener wants them. */
 export class CodeNotes {
   readonly #notes: Note[] = []
 
@@ -33,7 +33,7 @@ export class CodeNotes {
   /**
    * Returns the marks, in the order of the code; none where no code follows.
    *
-   * @param end - position in the module where `bytes` bytes of code, counted as those of the notes, end
+   * @param end - module position of the end of `bytes` bytes of code, as counted in the notes
    * @param positions - positions of the instructions, in order
    */
   marks(end: number, bytes: number, positions: Int32Array): CodeMark[] {

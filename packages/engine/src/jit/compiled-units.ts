@@ -46,7 +46,7 @@ export class CompiledUnits<Form> {
   /** The codes that processors may execute. */
   readonly codes: UnitCodes
   readonly #units: Units
-  /** Entries of the functions by which units are left, as far as they are there. */
+  /** Entries of existing functions through which units leave. */
   readonly #leaveEntries = new Set<number>()
   readonly #kept: KeptCodes | undefined
 
@@ -182,7 +182,7 @@ export class CompiledUnits<Form> {
     return code
   }
 
-  /** Entry of the function by which units of a mode are left: the same in all runs, since code that is kept names it. */
+  /** Returns the entry of a mode's function through which units leave: equal in all runs, because kept code names it. */
   #leaveEntry(mode: number): number {
     const { compiler, firstEntry } = this.#parts
     const isWide = compiler.instructionSet.isWide(mode)
@@ -265,7 +265,7 @@ export class CompiledUnits<Form> {
     this.#count()
   }
 
-  /** Gives up code without units, then cold units, until there is room for more. @returns false where all are in use */
+  /** Drops unused code, then cold units, until there is room. @returns false if all are in use */
   makeRoom(time: number): boolean {
     const { codeBytes, cache, statistics } = this.#parts
     // Age units even while there is room, so that idle ones are known when room runs out.

@@ -75,7 +75,7 @@ export function exitDetail(why: ExitReason, outcome: number, page: number, retir
   return exitReason(why) | (outcome << EXIT_OUTCOME_SHIFT) | (page << EXIT_PAGE_SHIFT) | retired
 }
 
-/** Returns what a reason adds to the detail of an exit. */
+/** Returns a reason's part of an exit's detail. */
 export function exitReason(why: ExitReason): number {
   return exitNumber(why) << EXIT_REASON_SHIFT
 }

@@ -83,7 +83,7 @@ export interface UnitSemantics<Form> {
   /** The unit's function, of type `FORM_SIGNATURE`, exported as `unit`, still empty. */
   readonly f: RegionFunction
   /**
-   * Emits the checks of what the unit assumes of the state. Called last of all.
+   * Emits the checks of the unit's assumptions about the state. Called last.
    *
    * @param leaveIf - emits an exit to the interpreter on a condition
    */
@@ -97,7 +97,7 @@ export interface UnitSemantics<Form> {
   /** Emits code that settles the locals, where control leaves; code that follows sees them as before. */
   settle(): void
   /**
-   * Emits code that settles the locals before the head of a loop, where nothing is known but that they are settled.
+   * Emits code that settles the locals before a loop's head, where only settled locals are known.
    *
    * @param leave - emits an exit to the interpreter, which goes on with the block
    */
@@ -110,11 +110,11 @@ export interface UnitSemantics<Form> {
   meet(block: number, leave: () => void): void
   /** The code of a block begins at which edges have met. */
   merge(block: number): void
-  /** Calls `build`, which emits code off the path; afterwards what is known is as it was before. */
+  /** Calls `build`, which emits code off the path; afterwards the known values are restored. */
   aside(build: () => void): void
   /** Emits an instruction. Control that falls out of its code has retired it. */
   emit(insn: RegionInstruction<Form>, exits: InstructionExits): void
-  /** Emits stores of what the function that executes an instruction may read or write, before a call of it. */
+  /** Emits stores of locals that an instruction's function may access, before its call. */
   spill(insn: RegionInstruction<Form>): void
   /** Emits loads of what that function may have written. */
   reload(insn: RegionInstruction<Form>): void

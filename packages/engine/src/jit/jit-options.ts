@@ -2,7 +2,7 @@ import type { CompiledCode } from './code-marks.ts'
 import type { CodeKeeper } from './kept/kept-codes.ts'
 import type { ExitReason } from './exit-reasons.ts'
 
-/** Default of {@link JitOptions.threshold}. Measured: at a fifth of it, all of a kernel's boot costs more to compile than it gives back. */
+/** Default of {@link JitOptions.threshold}. Measured: at a fifth of it, compiling code of a kernel's boot costs more time than it saves. */
 export const JIT_THRESHOLD = 100_000
 
 /** Default of {@link JitOptions.misses}: about as many take as long as to compile a unit anew. */
@@ -61,7 +61,7 @@ export interface JitCounts {
   readonly loaded: number
   /** Bytes of the modules that no unit in use has, kept for places with the same bytes. */
   readonly keptBytes: number
-  /** Units given up because there were more than {@link JitOptions.codeBytes}. */
+  /** Number of units dropped because they exceeded {@link JitOptions.codeBytes}. */
   readonly evictions: number
   /** Guest instructions in all units that were compiled. */
   readonly instructions: number

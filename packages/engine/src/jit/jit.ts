@@ -24,11 +24,11 @@ const LATER = 1 << 24
 const NOTHING = 0
 /** Code caches that are full again within this many milliseconds of execution hold too little for code to be compiled soon. */
 const QUICK_FLUSH = 1000
-/** For each of them, the threshold is twice as high, up to 2 to this power. */
+/** Each flush doubles the threshold, up to 2 to this power. */
 const MOST_FLUSH_DOUBLINGS = 8
 /** Fraction of the threshold after which a computed branch that leads out of its unit is looked at. */
 const MISS_FRACTION = 20
-/** Fraction of the threshold for which a place that is to be compiled is watched: what is not executed meanwhile is left out. */
+/** Fraction of the threshold for which a place is profiled before compilation: instructions not executed meanwhile are left out. */
 const WATCH_FRACTION = 80
 const DEFAULTS = { fewestInstructions: 1, codeBytes: JIT_CODE_BYTES, misses: JIT_MISSES } as const
 /**
@@ -224,7 +224,7 @@ export class Jit<Form> {
     return page && { lo, hi, page, offset: u16[(record + R_OFFSET) >>> 1]! }
   }
 
-  /** The record by which a place is to be executed; {@link NOTHING} where it is not worth another look soon. */
+  /** Returns the record that executes a place; {@link NOTHING} if the place is not worth another check soon. */
   #enter(place: Place, record: number, runner: UnitRunner): number {
     const { u32 } = this.#memory
     const { page, offset } = place
@@ -278,7 +278,7 @@ export class Jit<Form> {
     })
   }
 
-  /** Notes what is about to be compiled: how often its places have been reached before says nothing any more. */
+  /** Notes places about to be compiled: their earlier counts become meaningless. */
   #cover({ record: records, count }: FoundCode<Form>): void {
     for (let i = 0; i < count; i++) {
       const record = records[i]!

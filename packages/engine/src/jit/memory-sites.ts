@@ -4,7 +4,7 @@ import { BoundedMap } from '../bounded-map.ts'
 export type MissAction =
   /** Leaves, which is counted. */
   | 'count'
-  /** Fills the TLB and goes on; leaves, which is counted, where that does not help. */
+  /** Fills the TLB and continues; leaves and counts that if the fill fails. */
   | 'fill'
   /**
    * Makes the access by a call in place, and goes on: the page is a device's, has code in it, or the access lies in two pages.
@@ -38,7 +38,7 @@ export class MemorySites {
     this.#most = Math.ceil(misses / this.missesPerCount)
   }
 
-  /** Returns what the instruction of a record does. */
+  /** Returns the miss action of a record's instruction. */
   actionOf(record: number): MissAction {
     return this.#actions.get(record) ?? 'count'
   }

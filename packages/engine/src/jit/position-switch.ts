@@ -28,7 +28,7 @@ export class RegionFunction extends FunctionBuilder {
     super.if(condition, then)
   }
 
-  /** Returns the machine address that a load or store is made at, where it is a constant; else -1. */
+  /** Returns the constant machine address of a load or store; else -1. */
   protected constantAddress(address: I32Like, offset: number): number {
     const { known } = I32.of(address)
     // Machine memory has up to 4 GiB, and constants have a sign.
@@ -61,7 +61,7 @@ interface Hash {
  * Emits a jump to one of several arms by position; for other positions control falls through.
  *
  * @param positions - all different
- * @param arm - emits arm `i`; control must not fall out of it
+ * @param arm - emits arm `i`; control must not fall through it
  */
 export function switchPosition(
   f: RegionFunction,

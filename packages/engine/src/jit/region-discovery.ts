@@ -13,7 +13,7 @@ import type { CodeInstructions } from './unit-code.ts'
 const MOST_INSTRUCTIONS = 200
 /** {@link FoundCode.target} of an instruction without one: positions are far smaller. */
 export const NO_TARGET = -0x8000_0000
-/** Entries of the table of positions: a power of two, several times as many as there are instructions. */
+/** Entries of the table of positions: a power of two, several times the number of instructions. */
 const POSITIONS = 1024
 
 /** Calls of a region that a return is assumed to come from, whether it has been seen to or not. */
@@ -246,7 +246,7 @@ export class RegionDiscovery<Form> {
     return found.count === 0 || found.flow[0] === 'leave' ? undefined : found
   }
 
-  /** Adds the instruction at a position. @returns false where none is to be added */
+  /** Adds the instruction at a position. @returns false if it cannot be added */
   #add(at: number, source: RegionSource): boolean {
     const found = this.#found
     const { u8, u16, u32 } = this.#memory

@@ -6,7 +6,7 @@ import type { RegionInstruction } from './region.ts'
 import type { UnitExits } from './unit-exits.ts'
 import type { UnitFrame } from './unit-frame.ts'
 
-/** Instructions of a unit that functions outside it execute: those of the interpreter, and the host's. */
+/** Instructions of a unit executed by functions outside it: the interpreter's, and the host's. */
 export class UnitCalls<Form> {
   readonly #frame: UnitFrame<Form>
   readonly #exits: UnitExits<Form>
@@ -40,7 +40,7 @@ export class UnitCalls<Form> {
     this.#exits.ifGivenUp(insn, this.#frame.nextRecordRef(insn), charged)
   }
 
-  /** Emits a call of the interpreter's function of a form that sets the program counter, and exits for where that is. */
+  /** Emits a call of the interpreter's function for a form that sets the program counter, and exits to the new address. */
   far(insn: RegionInstruction<Form>): void {
     const { f, pending } = this.#frame
     const status = this.#call(insn)

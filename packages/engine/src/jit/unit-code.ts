@@ -44,7 +44,7 @@ export interface CodeSource {
   /** Positions of the instructions whose records are words of the unit, after the slot tables of its pages. */
   readonly recordPositions: readonly number[]
   readonly branches: readonly CodeBranch[]
-  /** Actions on TLB misses, by the positions of instructions; those that are absent are counted. */
+  /** Actions on TLB misses, by position; for absent positions misses are counted. */
   readonly actions: ReadonlyMap<number, MissAction>
 }
 

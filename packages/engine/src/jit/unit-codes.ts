@@ -18,7 +18,7 @@ export class UnitCodes {
   readonly #byKey = new Map<number, UnitCode[]>()
   /** Count of code that begins at each offset of a page. */
   readonly #counts = new Uint32Array(PAGE_BYTES)
-  /** Code without units, what was used longest ago first. */
+  /** Code without units, least recently used first. */
   readonly #kept = new Set<UnitCode>()
   /** Entries of the table that code has left. */
   readonly #free: number[] = []
@@ -79,7 +79,7 @@ export class UnitCodes {
     return code
   }
 
-  /** Returns whether there is code that begins at an offset of its page. */
+  /** Returns whether any code begins at an offset of its page. */
   isAt(offset: number): boolean {
     return this.#counts[offset] !== 0
   }

@@ -127,7 +127,7 @@ export class UnitExits<Form> {
     })
   }
 
-  /** Emits an exit for `target` unless a page of the region is still mapped where it was. */
+  /** Emits an exit to `target` unless a page of the region is still mapped at the same place. */
   ifPageIsElsewhere(insn: RegionInstruction<Form>, page: RegionPage, target: number): void {
     const { f, pending } = this.#frame
     f.structuredIf(this.#isElsewhere(page.delta), () => this.jump('mapping', insn, pending, this.#frame.linear(target)))

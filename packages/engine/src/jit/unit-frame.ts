@@ -192,7 +192,7 @@ export class UnitFrame<Form> {
     this.f.set(this.f.param(2, 'i32'), this.f.loadExpression('i32.load', this.state, this.layout.tlb))
   }
 
-  /** Emits a charge of the budget for what has retired. */
+  /** Emits a charge of the budget for retired instructions. */
   charge(): void {
     if (this.pending === 0) return
     this.f.set(this.budget, this.budget.get.sub(this.pending))

@@ -147,7 +147,7 @@ class LeaveFunction {
     f.store('i64.store', counter, f.loadExpression('i64.load', counter).add(1))
   }
 
-  /** Goes on with the unit at the target of a jump, where there is one and the turn goes on, as the dispatch loop would. */
+  /** Continues with the unit at a jump's target, if it exists and the turn continues, like the dispatch loop. */
   #chain(left: I32): void {
     const f = this.#f
     const { layout } = this.#parts

@@ -43,7 +43,7 @@ export interface LiveUnit {
 export interface UnitRunner {
   /** Machine address of the processor's state. */
   readonly state: number
-  /** Finds the slot table that a linear page is executed by; -1 where none is known. */
+  /** Returns the slot table for executing a linear page; -1 if unknown. */
   executeSlots(lo: number, hi: number): number
 }
 

@@ -27,7 +27,7 @@ export class Units {
   /**
    * Finds the units that have been entered since the last time, if that is long ago.
    *
-   * @param time - milliseconds of execution, without those that compiling has taken
+   * @param time - milliseconds of execution, without compile time
    */
   age(time: number): void {
     if (time - this.#lookedAt < LOOK_INTERVAL) return

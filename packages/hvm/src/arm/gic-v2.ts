@@ -101,7 +101,7 @@ export class GicV2Controller implements ArmInterruptController {
   }
 
   highestPending(vcpu: number): number {
-    // Of a software-generated interrupt it has the sender, too.
+    // For a software-generated interrupt, this includes the sender.
     const first = this.wires.readInterface(vcpu, GICC_HPPIR, 4) & 0x3ff
     return first < INTID_FIRST_SPECIAL ? first : this.wires.readInterface(vcpu, GICC_AHPPIR, 4) & 0x3ff
   }

@@ -22,7 +22,7 @@ export interface GicV3Place {
   readonly distributor: number
   /** Guest-physical address of the redistributors, 128 KiB for each vCPU. */
   readonly redistributors: number
-  /** Guest-physical address of the interrupt translation service, 128 KiB; absent: there is none, and no messages. */
+  /** Guest-physical address of the interrupt translation service, 128 KiB; absent: no service and no messages. */
   readonly its?: number
   /** Shared interrupts, 32–988. Default 256. */
   readonly spis?: number
@@ -41,7 +41,7 @@ export class GicV3Controller implements ArmInterruptController {
   readonly banked: readonly BankedRegisters[] = []
   readonly wires: GicV3
   readonly #its: Its | undefined
-  /** Until the translation service goes on with its queue. */
+  /** Timer until the translation service continues with its queue. */
   readonly #queueTimer: Timer
   /** The work for the end of the access. */
   #afterwards: (() => void)[] = []

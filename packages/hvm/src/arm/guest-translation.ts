@@ -136,7 +136,7 @@ export class ArmGuestTranslation {
     return outcome
   }
 
-  /** Finds what is behind an intermediate physical address. */
+  /** Finds the memory at an intermediate physical address. */
   #locate(ipa: number, access: number, into: ArmTranslation): boolean {
     const { p2m, secondLevel } = this.#domain
     const write = (access & ARM_WRITE) !== 0

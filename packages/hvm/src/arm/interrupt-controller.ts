@@ -60,7 +60,7 @@ export interface InterruptRegisters {
 
 /** The interface of an Arm domain's interrupt controller. */
 export interface ArmInterruptController {
-  /** The system registers that each vCPU has of it, as ID_AA64PFR0_EL1.GIC says; null: none. */
+  /** The controller's system registers of each vCPU, reported in ID_AA64PFR0_EL1.GIC; null: none. */
   readonly systemRegisters: InterruptRegisters | null
   /** Inputs, and its outputs to the vCPUs. */
   readonly wires: InterruptWires

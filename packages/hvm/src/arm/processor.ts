@@ -12,7 +12,7 @@ import type { ArmCpu } from '@retrap/arm-cpu'
 import type { CpuExit, VirtualProcessor } from '../virtual-cpu.ts'
 import type { ArmDeviceAccess } from './device-access.ts'
 
-/** Exception classes of what the hypervisor is trapped into for. */
+/** Exception classes of traps to the hypervisor. */
 const EC_HVC = 0x16
 const EC_SMC = 0x17
 const EC_INSTRUCTION_ABORT = 0x20
@@ -40,7 +40,7 @@ export interface ArmTraps {
   call(immediate: number, isHvc: boolean): void
   /** WFE begins, or ceases, to wait for an event. */
   waitForEvent(waits: boolean): void
-  /** Whether the vCPU goes on at once: it has not been stopped by a call, and no access of it waits for memory. */
+  /** Whether the vCPU may continue at once: no call has stopped it, and no access of it waits for memory. */
   mayGoOn(): boolean
 }
 

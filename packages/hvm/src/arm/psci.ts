@@ -16,7 +16,7 @@ const INVALID_ADDRESS = -9
 const SMCCC_VERSION = 0x8000_0000
 const SMCCC_ARCH_FEATURES = 0x8000_0001
 
-/** Functions of PSCI; those with addresses have a 64-bit form as well. */
+/** Functions of PSCI; functions with addresses have a 64-bit form as well. */
 const PSCI_VERSION = 0x8400_0000
 const CPU_SUSPEND = 0x8400_0001
 const CPU_OFF = 0x8400_0002

@@ -81,7 +81,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
   readonly cpu: ArmProcessor
   /** The processor itself. */
   readonly processor: ArmCpu
-  /** Virtual addresses: memory that debuggers and the hypervisor reach by them. */
+  /** Translates virtual addresses for debuggers and the hypervisor. */
   readonly translation: ArmGuestTranslation
   readonly #world: ArmSurroundings
   readonly #domain: Domain
@@ -189,7 +189,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.processor.waitForInterrupt()
   }
 
-  /** Starts the vCPU again, if it has waited without power and there is an interrupt. */
+  /** Restarts the vCPU, if it was suspended without power and an interrupt is pending. */
   #wake(): void {
     const restart = this.#restart
     if (restart === undefined || this.dormant) return

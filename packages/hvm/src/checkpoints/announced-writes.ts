@@ -57,7 +57,7 @@ export function announcedRanges(runs: readonly FrameRun[], lowEnd: number = 0): 
  *
  * @param ranges - from {@link announcedRanges}
  * @param before - told of frames that are about to be written; also told of frames that were announced already
- * @param changed - told of frames whose mapping has changed, before frames that have left the guest are anybody else's
+ * @param changed - called for frames whose mapping has changed, before removed frames are reused
  * @returns a function that ends the announcements; null if the map lacks memory
  */
 export function announceWrites(

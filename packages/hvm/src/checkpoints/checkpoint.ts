@@ -18,7 +18,7 @@ export class DomainCheckpoint<S extends DomainState> {
     this.#memory = new FormerFrames(domain)
   }
 
-  /** Guest frames that the next `reset` writes back, beside those of ROM and its copies. */
+  /** Number of guest frames that the next `reset` restores, besides ROM and its copies. */
   get writtenFrames(): number {
     return this.#memory.writtenFrames
   }
@@ -39,7 +39,7 @@ export class DomainCheckpoint<S extends DomainState> {
     goOn(domain, state, rest, used)
   }
 
-  /** Ends the checkpoint: what was kept is free, and the guest writes its RAM as before. */
+  /** Ends the checkpoint: kept copies are freed, and writes to RAM are no longer intercepted. */
   close(): void {
     this.#memory.close()
   }

@@ -36,7 +36,7 @@ type CopiedFrames = ReadonlyMap<number, Uint8Array>
  * of which somebody else keeps hold, are copied.
  */
 export class ForkedMemory {
-  /** The frames that a domain must have to go on from here. */
+  /** The frames that a domain needs to continue from here. */
   readonly frames: readonly GuestFrames[]
   readonly #shared: SharedRam[] = []
   /** The shared frames, from low to high. */

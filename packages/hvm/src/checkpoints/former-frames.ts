@@ -46,7 +46,7 @@ export class FormerFrames {
   readonly #ranges: readonly WatchedRange[]
   /** Guest frames whose bit is set in `#ranges`. */
   readonly #written: number[] = []
-  /** By guest frame: what has been copied. */
+  /** Copied contents by guest frame. */
   readonly #former = new Map<number, FormerContents>()
   /** Frames whose writes are not announced: ROM, and RAM from 640 KiB to 1 MiB. */
   readonly #unannounced: readonly { readonly gfn: number; readonly former: FormerContents }[]
@@ -91,7 +91,7 @@ export class FormerFrames {
     this.#noteHeld()
   }
 
-  /** Guest frames that `putBack` writes back, beside those of ROM and its copies. */
+  /** Number of guest frames that `putBack` restores, besides ROM and its copies. */
   get writtenFrames(): number {
     return this.#written.length
   }

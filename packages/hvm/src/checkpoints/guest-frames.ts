@@ -12,7 +12,7 @@ export const FIRST_LOGGED_GFN = 0x100
 /** The frames of a leaf. */
 export interface MachineRun extends GuestFrames {
   readonly mfn: number
-  /** Of the leaf: it has `2 ** order` frames. */
+  /** Order of the leaf, which has `2 ** order` frames. */
   readonly order: number
   /** One of `P2mAccess`. */
   readonly access: number
@@ -21,7 +21,7 @@ export interface MachineRun extends GuestFrames {
 }
 
 /**
- * Returns the frames of RAM and ROM that a guest has, without those of memories that device models and its hypervisor own.
+ * Returns the frames of a guest's RAM and ROM, without memories owned by device models and the hypervisor.
  *
  * @throws HvmError `ERR_STATE` for memory that is neither: paged out, to be populated on demand, or another guest's
  */

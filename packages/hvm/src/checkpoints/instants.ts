@@ -23,7 +23,7 @@ export async function checkpointDomain<S extends DomainState>(
 /**
  * Saves a domain as {@link saveDomainState} does, and has its RAM be shared from that instant on.
  *
- * @param written - logs what the guest writes: sharing is no writing
+ * @param written - log of the guest's writes, in which sharing does not count
  * @throws as {@link saveDomainState}; P2mError `ERR_NO_MEMORY`
  */
 export async function forkDomain<S extends DomainState>(
@@ -38,7 +38,7 @@ export async function forkDomain<S extends DomainState>(
 }
 
 /**
- * Begins to note which RAM of a domain is written, so that less of it is put back later.
+ * Begins to track writes to a domain's RAM, so that less has to be restored later.
  *
  * @returns null if writes cannot be tracked: other threads write RAM, or the map lacks memory
  */

@@ -109,7 +109,7 @@ export class LatePages {
     return this.#blocks.has(Math.floor(gfn / this.#frames))
   }
 
-  /** Brings the contents of a guest frame. @returns false where they cannot be read: the domain stops */
+  /** Loads the contents of a guest frame. @returns false if they cannot be read: the domain stops */
   bring(gfn: number): boolean {
     const block = this.#blocks.get(Math.floor(gfn / this.#frames))
     return block === undefined || this.#tryToBring(block, gfn)
@@ -203,7 +203,7 @@ export class LatePages {
     this.#blocks.set(block.gfn / this.#frames, block)
   }
 
-  /** Hides a leaf of 2 MiB. @returns false where the map has no memory for it */
+  /** Hides a leaf of 2 MiB. @returns false if the map lacks memory */
   #hide(gfn: number): boolean {
     const { p2m } = this.#domain
     return this.#hasRoom(() =>

@@ -42,7 +42,7 @@ export class PageCopies {
   /** By frame: contents that have been copied. */
   readonly #copies = new Map<number, Uint8Array>()
   #end: (() => void) | null
-  /** Why there is no copy: the host had no memory when a frame was about to be written. The write proceeds. */
+  /** Why the copy failed: the host had no memory for a frame about to be written. The write proceeds. */
   #failure: RangeError | null = null
 
   /** The frames to copy, including zero frames; undefined: all nonzero frames. */
@@ -92,10 +92,10 @@ export class PageCopies {
   }
 
   /**
-   * Copies what has not been copied yet.
+   * Copies all remaining frames.
    *
    * @param turn - yields to other tasks, including the guest
-   * @throws RangeError where the host has no memory for it: nothing is kept then
+   * @throws RangeError if the host lacks memory: nothing is kept then
    */
   async collect(turn: () => Promise<void>): Promise<GuestPages> {
     const checked = async (): Promise<void> => {

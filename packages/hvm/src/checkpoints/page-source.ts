@@ -29,7 +29,7 @@ export interface GuestPageSource {
    */
   readonly blockFrames?: number
   /**
-   * Fetches ahead, where that takes a while, so that `contents` has frames at hand.
+   * Prefetches frames if reading is slow, so that `contents` is immediate.
    *
    * @param index - in `gfns`, of the first
    * @param end - in `gfns`, behind the last

@@ -12,7 +12,7 @@ import type { FrameSet } from './written-frames.ts'
 import type { RoundState } from '../scheduling/deterministic-schedule.ts'
 import type { Architecture, VirtualCpu } from '../virtual-cpu.ts'
 
-/** Holds the part of a domain that is the same for every instruction set, without the contents of its RAM. */
+/** State of a domain common to all instruction sets, without the contents of its RAM. */
 export interface DomainState {
   /** Version of this shape. */
   readonly version: 1
@@ -26,7 +26,7 @@ export interface DomainState {
   readonly vcpus: readonly unknown[]
   /** Device models, with the memory that they own. */
   readonly devices: DevicesState
-  /** The PCI configuration address; not there, of a domain saved by 0.2 or before: it goes on with 0. */
+  /** The PCI configuration address; absent in states of 0.2 or earlier: 0. */
   readonly io?: IoDispatchState
   /** The part that the guest's hypervisor keeps; null, or not there, of a guest that sees none. */
   readonly hypervisor?: unknown
@@ -42,7 +42,7 @@ export interface DomainSnapshot<S extends DomainState, P = GuestPages> {
   readonly pages: P
 }
 
-/** A domain that goes on from a snapshot, of whose RAM some is still to be brought. */
+/** A domain that runs while some of its RAM is still to be restored from a snapshot. */
 export interface DomainRestoring {
   /** Blocks of 2 MiB that have not been brought. */
   readonly left: number
@@ -107,7 +107,7 @@ export async function saveDomainState<S extends DomainState>(domain: SavedDomain
  * `collect` of the result returns the copy; `close` abandons it.
  *
  * @param written - copies only these frames, including zero frames; not if other threads write RAM
- * @throws HvmError `ERR_STATE` as {@link saveDomainState}; RangeError where the host has no memory for it
+ * @throws HvmError `ERR_STATE` as {@link saveDomainState}; RangeError if the host lacks memory
  */
 export async function beginCopying(domain: Domain, written?: FrameSet): Promise<PageCopies> {
   // Loaded on demand, because few machines are saved.
@@ -159,7 +159,7 @@ function checkState<S extends DomainState>(domain: SavedDomain<S>, state: S): vo
   if (state?.version !== 1)
     throw new HvmError('ERR_STATE', `state of a domain of version ${String(state?.version)}: expected 1`)
   const round = domain.saveRound()
-  // The two may be missing: where nothing has moved, and where no turn continues.
+  // Both fields are optional: absent if nothing has moved, and if no turn continues.
   const { moved: _moved, goesOn: _goesOn, ...expected } = round ?? {}
   checkShape('the domain’s state', state, {
     version: 1,
@@ -258,7 +258,7 @@ export async function putModelsBack<S extends DomainState>(
   domain.clock.restore(state.clock)
   domain.restoreRound(state.round)
   if (state.io !== undefined) domain.dispatch.restore(state.io)
-  // The levels of wires come with the controllers; the models drive them to the same.
+  // Controllers restore the levels of wires; the models then drive the same levels.
   domain.architecture.restoreInterrupts(state)
   const rest = await domain.restoreDevices(state.devices)
   domain.architecture.restoreMap?.(state)

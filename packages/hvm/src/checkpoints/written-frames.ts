@@ -53,7 +53,7 @@ export class FrameSet {
 export class WrittenSince {
   /** With the bits of the logs. */
   readonly #ranges: readonly FrameBits[]
-  /** By range; without what its log has had since {@link WrittenFrames} was asked last. */
+  /** Bits by range; without the log's content since the last query of {@link WrittenFrames}. */
   readonly #bits: readonly Uint32Array[]
 
   /** @internal */
@@ -150,7 +150,7 @@ export class WrittenFrames {
     return since ?? this.note()
   }
 
-  /** Changes how frames are mapped, and no contents. @returns what the change returns */
+  /** Changes mappings of frames but not their contents. @returns result of the change */
   unwritten<T>(gfn: number, count: number, change: () => T): T {
     const parts = this.#ranges.flatMap((range) => {
       const first = Math.max(gfn, range.gfn) - range.gfn
@@ -176,7 +176,7 @@ export class WrittenFrames {
     this.#instants.clear()
   }
 
-  /** Adds what has been written since it was asked last to each instant. */
+  /** Adds frames written since the last call to each instant. */
   #fold(): void {
     const taken = this.#ranges.map(({ log, bits }) => {
       const into = new Uint32Array(bits.length)
@@ -184,7 +184,7 @@ export class WrittenFrames {
       return into
     })
     for (const since of this.#each()) since.add(taken)
-    // Holders of frames for writing have been asked for them before.
+    // Holders of writable mappings were asked before.
     this.#domain.mappings.heldForWriting((gfn, count) => {
       for (const { log } of this.#ranges) log.mark(gfn, count)
     })

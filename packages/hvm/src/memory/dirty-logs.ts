@@ -80,7 +80,7 @@ export class DirtyLogs {
   }
 
   /**
-   * Marks RAM that another thread or process wrote, and drops the code that this thread's vCPUs have translated of it.
+   * Marks RAM that another thread or process has written, and drops this thread's code translated from it.
    */
   modified(gfn: number, count: number): void {
     const { memory } = this.#p2m

@@ -42,7 +42,7 @@ export class GuestTables implements TableReader {
     return true
   }
 
-  /** Reads a 64-bit entry as two words. @returns false where there is no memory */
+  /** Reads a 64-bit entry as two words. @returns false for an address without memory */
   read64(address: number, into: Uint32Array): TableStatus {
     const gpa = this.onBus(address)
     let ma = this.#find(gpa)

@@ -4,7 +4,7 @@ export interface ServerEpoch {
   readonly name: string
   /** The last change that it has acknowledged. */
   readonly acknowledged: number
-  /** The last change has yet to be acknowledged by it. False for an emulator that is disabled, which has nothing mapped. */
+  /** Whether the server has yet to acknowledge the last change. False for a disabled emulator, which holds no mappings. */
   readonly isAwaited: boolean
 }
 

@@ -22,7 +22,7 @@ export interface InvalidationOptions {
   readonly dispatch: { readonly requests: Pick<VcpuRequests, 'invalidate' | 'has'> }
   /** vCPUs of the domain. */
   readonly vcpus: number
-  /** Holds what has left the guest until every server has acknowledged. */
+  /** Keeps removed frames until every server has acknowledged. */
   readonly frames?: FrameReferences
   /** Called when a vCPU, or with {@link OUTSIDE} every vCPU, must stop before its next instruction until `resume`. */
   onRaise?(actor: number): void
@@ -88,7 +88,7 @@ export class Invalidations implements InvalidationListener {
   epoch = 0
   /** The vCPU whose hypercall or fault changes the map now. */
   actor: number = OUTSIDE
-  /** By vCPU: the last change of its own, and the last that a notice of its own has covered. */
+  /** Per vCPU: its last change, and the last change covered by one of its notices. */
   readonly own: Float64Array
   /** By vCPU: the last change that a notice of its own has covered. */
   readonly noticed: Float64Array
@@ -146,7 +146,7 @@ export class Invalidations implements InvalidationListener {
     return before
   }
 
-  /** The end of that. The vCPU has then to come back to `resume` if it has changed something. */
+  /** Ends the section. A vCPU that has changed the map must then return to `resume`. */
   leave(before: number): void {
     const { actor } = this
     this.actor = before
@@ -171,7 +171,7 @@ export class Invalidations implements InvalidationListener {
     this.flag(this.actor)
   }
 
-  /** Has a vCPU, or for {@link OUTSIDE} every one, send a notice before it goes on. */
+  /** Makes a vCPU, or for {@link OUTSIDE} every one, send a notice before it continues. */
   flag(actor: number): void {
     if (actor === OUTSIDE) {
       this.outside = this.epoch
@@ -286,7 +286,7 @@ export class Invalidations implements InvalidationListener {
     }
   }
 
-  /** Ends all waits: a server that they wait for has failed, and the domain with it. */
+  /** Ends all waits, because a server has failed, and the domain with it. */
   fail(error: HvmError): void {
     for (const waiter of this.#waiters) waiter.reject(error)
     this.#waiters.clear()
@@ -369,7 +369,7 @@ export class Invalidations implements InvalidationListener {
     }
   }
 
-  /** Whether there is a vCPU that can send a notice now or later, or has. */
+  /** Whether any vCPU has sent a notice, or can send one now or later. */
   #canSend(running: boolean): boolean {
     for (let vcpu = 0; vcpu < this.own.length; vcpu++) {
       if (this.#sent[vcpu] !== 0) return true

@@ -32,7 +32,7 @@ export class MemoryChanges {
     this.#run = run
   }
 
-  /** Makes a change as soon as no vCPU executes; at once, where none does. An error that the change throws rejects the promise. */
+  /** Makes a change as soon as no vCPU executes, perhaps at once. An error of the change rejects the promise. */
   request<T>(change: (p2m: P2m) => T): Promise<MemoryChange<T>> {
     if (this.#run.current === null) return promised(() => this.#make(change))
     return new Promise((resolve) => {
@@ -41,7 +41,7 @@ export class MemoryChanges {
     })
   }
 
-  /** To be called when a vCPU has stopped executing: makes the changes that wait for it. */
+  /** Called when a vCPU has stopped executing: makes the waiting changes. */
   stopped(): void {
     if (this.#waiting.length > 0) this.#makeAll()
   }

@@ -119,7 +119,7 @@ export class ModelMappings {
   }
 }
 
-/** Where a guest's memory is, for Workers: posted to them, and taken by {@link openGuestMemory}. */
+/** Handles of a guest's memory for Workers: post them, and open them by {@link openGuestMemory}. */
 export interface GuestMemoryHandles {
   /** The machine's; shared. */
   readonly memory: WasmMemory

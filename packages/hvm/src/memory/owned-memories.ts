@@ -170,7 +170,7 @@ class DomainMemory implements PlatformMemory {
         throw new DeviceError('ERR_NO_SPACE', `${device}: ${error.message}`, { cause: error })
       throw error
     }
-    // This object's own hold: the frames outlive every mapping of them.
+    // This object's own reference: the frames outlive every mapping.
     frameCounts.adopt(this.location / PAGE_BYTES, memory.bytes / PAGE_BYTES)
     this.view = machine.u8.subarray(this.location, this.location + memory.bytes)
     if (memory.contents !== undefined) this.view.set(memory.contents)
@@ -241,7 +241,7 @@ class DomainMemory implements PlatformMemory {
     }
   }
 
-  /** Runs of guest frames in which there is nothing. */
+  /** Returns runs of unmapped guest frames. */
   #holes(gfn: number, count: number): [gfn: number, count: number][] {
     const { p2m } = this.#options
     const entry = this.#entry

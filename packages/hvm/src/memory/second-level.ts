@@ -51,9 +51,9 @@ export interface AccessViolation {
 
 /** RAM whose saved contents are still to be brought: `LatePages`. */
 export interface LateContents {
-  /** Whether those of a guest frame are still to be brought. */
+  /** Whether a guest frame's contents are still to be loaded. */
   has(gfn: number): boolean
-  /** Brings the contents. @returns false where they cannot be read: the domain stops */
+  /** Loads the contents of a frame. @returns false if they cannot be read: the domain stops */
   bring(gfn: number): boolean
   /** Loads all remaining contents. @throws if they cannot be read */
   finishNow(): void
@@ -100,8 +100,8 @@ export class SecondLevelFaults {
    */
   onPageRequest: ((gfn: number, how: 'load' | 'resume') => void) | null = null
   /**
-   * Called for accesses that `P2m.setAccess` does not allow. It may allow them; until somebody does, the vCPU waits. Without
-   * it, everything is allowed again.
+   * Called for accesses that `P2m.setAccess` forbids. The function may allow them; until then the vCPU waits. Absent: all
+   * accesses are allowed again.
    */
   onAccessViolation: ((violation: AccessViolation) => void) | null = null
   /** RAM whose saved contents are loaded on access; null: none. */
@@ -151,7 +151,7 @@ export class SecondLevelFaults {
   }
 
   /**
-   * Frames have changed: vCPUs that wait for one of them are to try again.
+   * Called when frames have changed: vCPUs that wait for one of them retry.
    *
    * @returns whether any vCPU waits for these frames
    */
@@ -183,7 +183,7 @@ export class SecondLevelFaults {
     return this.fault(vcpu, gpa, P2M_READ) === STATUS_DONE ? this.#p2m.translate(gpa) : -1
   }
 
-  /** As `P2m.translate`, for those who look and change nothing: only contents that are still to be restored are brought. */
+  /** Like `P2m.translate`, for reads without side effects, except that contents still to be restored are loaded. */
   peek(gpa: number): number {
     const ma = this.#p2m.translate(gpa)
     const gfn = Math.floor(gpa / PAGE_BYTES)
@@ -196,11 +196,11 @@ export class SecondLevelFaults {
     if (ma >= 0) return ma
     const outcome = this.fault(vcpu, gpa, P2M_WRITE)
     if (outcome === STATUS_DONE) return this.resolvedWrite(gpa)
-    // A claim is about what vCPUs store; who else writes, writes RAM.
+    // A claim covers stores of vCPUs; other writers write RAM.
     return vcpu === OUTSIDE && this.claimant(gpa) !== null ? this.#p2m.translate(gpa) : -1
   }
 
-  /** As `P2m.translateWrite` where a write has been resolved and comes now: what is logged is marked. */
+  /** Like `P2m.translateWrite` for a resolved write: logged frames are marked. */
   resolvedWrite(gpa: number): number {
     return this.#options.logs.translateWrite(gpa)
   }

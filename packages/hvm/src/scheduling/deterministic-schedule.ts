@@ -27,7 +27,7 @@ export interface RoundState {
   readonly ran: boolean
   /** Something has happened since inputs were asked for; absent: no. */
   readonly moved?: boolean
-  /** The turn cannot end before the next instruction, even if nothing is left of it; absent: it can. */
+  /** Whether the turn cannot end before the next instruction, even if its budget is used up; absent: false. */
   readonly goesOn?: boolean
 }
 
@@ -62,7 +62,7 @@ export class DeterministicSchedule {
   #spent = 0
   /** In this round, a vCPU has executed something. */
   #ran = false
-  /** Since the inputs were asked last, something has happened by itself. */
+  /** Whether any event of the domain has occurred since the inputs were last queried. */
   #moved = false
   /** vCPUs that have had to wait for memory in this round. */
   #stalled = 0
@@ -100,7 +100,7 @@ export class DeterministicSchedule {
     return reason === 'pause' || reason === 'sleep'
   }
 
-  /** Whether a vCPU has had a turn, or waits for one: what is under way ends in a round, and nowhere else. */
+  /** Whether a vCPU has had a turn, or waits for one: pending work ends only within a round. */
   get isUnderWay(): boolean {
     return this.#begun || this.#inTurn || this.#next > 0 || this.#moved
   }
@@ -120,7 +120,7 @@ export class DeterministicSchedule {
     return false
   }
 
-  /** Lets models finish what they were last given to do, and executes nothing. */
+  /** Waits until models have finished their work, without executing instructions. */
   async settleModels(): Promise<void> {
     for (let wait = this.#settling.begin(); wait !== null; wait = this.#settling.begin()) await wait
   }
@@ -134,7 +134,7 @@ export class DeterministicSchedule {
     while (!this.ends) {
       const { inputs } = this.#turns
       const settled = this.#settling.begin()
-      // A frame from a model elsewhere may have stopped the machine just now.
+      // A message of a remote model may have stopped the machine just now.
       if (this.ends) return null
       const waits = settled !== null || this.#waitsForHost
       if (waits) inputs?.waits()
@@ -214,7 +214,7 @@ export class DeterministicSchedule {
     const turns = this.#turns
     const { inputs } = turns
     if (invalidations.flagged(vcpu.id) && !turns.mayGoOn(vcpu)) {
-      // Where it waits for nobody, something else of this round has to happen first.
+      // If the round does not wait for the host, another event of it has to happen first.
       if (!this.#waitsForHost) {
         this.#ran = true
         this.#end(vcpu, 'blocked')
@@ -295,7 +295,7 @@ export class DeterministicSchedule {
     return exit.reason === 'blocked' && (this.#left > 0 || this.#waitCost(vcpu.id) === 0)
   }
 
-  /** Whether the vCPU was stopped for the sake of a model, and goes on when that is done. */
+  /** Whether the vCPU was interrupted for a model, and resumes when its work is done. */
   #isInterrupted({ id }: VirtualCpu): boolean {
     const { interrupted, exit } = this.#run
     return interrupted || exit !== null || this.#domain.invalidations.flagged(id)
@@ -328,7 +328,7 @@ export class DeterministicSchedule {
     this.#next++
   }
 
-  /** Time passes for what a turn has taken. */
+  /** Advances time by a turn's cost. */
   #account(): void {
     if (this.#spent > 0) this.#ran = true
     this.#domain.clock.advance(this.#spent)
@@ -354,7 +354,7 @@ export class DeterministicSchedule {
     const run = this.#run
     run.woken = false
     this.#waitsForMemory = stalled
-    // Notices of what has left the guest go out, by halted vCPUs too: what is waited for may wait for them.
+    // Send notices of removed frames, also by halted vCPUs: the awaited event may depend on the acknowledgement.
     for (const vcpu of vcpus) {
       if (!invalidations.flagged(vcpu.id) || dispatch.requests.unanswered(vcpu.id)) continue
       // A vCPU that may continue ends the wait.
@@ -426,7 +426,7 @@ export class DeterministicSchedule {
     this.#forcesOn = state.goesOn ?? false
   }
 
-  /** Power-on: what was under way is no more, but for the time that it took. */
+  /** Resets at power-on: pending work is dropped, but its time counts. */
   reset(): void {
     this.#account()
     this.#next = 0

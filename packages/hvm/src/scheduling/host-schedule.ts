@@ -37,11 +37,11 @@ export class HostSchedule {
   waiting = false
   /** A turn of the event loop has been asked for, for the sake of an answer. */
   #turnAsked = false
-  /** Something has happened since all vCPUs were looked at; until then only those that were not asleep are. */
+  /** Whether to check all vCPUs, because of an event; otherwise only those that are awake. */
   #lookAtAll = true
   readonly #awake: VirtualCpu[] = []
   #awakeCount = 0
-  /** vCPUs that did something in their last turns. */
+  /** Number of vCPUs that did something in their last turns. */
   #busy = Infinity
   /** A timer is due within a short turn or two. */
   #timerSoon = false
@@ -89,7 +89,7 @@ export class HostSchedule {
     this.#loop.go()
   }
 
-  /** One turn of every vCPU that has something to do. @returns what is to be awaited before the next round, or null */
+  /** Runs one turn of every vCPU with work. @returns a promise to wait for before the next round, or null */
   advance(): Promise<unknown> | null {
     const { vcpus, invalidations, dispatch, servers, clock } = this.#domain
     const run = this.#run

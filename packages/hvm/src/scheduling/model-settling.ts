@@ -20,7 +20,7 @@ export class ModelSettling {
     this.#domain = domain
   }
 
-  /** Lets models finish. @returns what is to be awaited, or null: they have */
+  /** Lets models finish. @returns a promise to wait for, or null if they have finished */
   begin(): Promise<unknown> | null {
     const { servers, devices } = this.#domain
     for (const server of servers) {
@@ -74,7 +74,7 @@ export class ModelSettling {
   }
 }
 
-/** Calls back after host time; never, where that is longer than a host timer can be. @returns how to cancel */
+/** Calls back after host time; never if the time exceeds a host timer's limit. @returns a cancel function */
 function afterHostTime(ms: number, callback: () => void): () => void {
   if (ms > LONGEST_HOST_TIMER_MS) return () => {}
   const timer = setTimeout(callback, ms)

@@ -25,7 +25,7 @@ export interface ScheduledDomain {
   readonly deviceDeadlineMs: number
 }
 
-/** Whether the machine goes on by itself after an exit. */
+/** Whether the machine continues by itself after an exit. */
 const passes = ({ reason }: DomainExit): boolean => reason === 'sleep' || reason === 'wake' || reason === 'pause'
 
 const nobody = (): void => undefined
@@ -37,7 +37,7 @@ export class RunState {
   running = false
   /** The executing vCPU. */
   current: VirtualCpu | null = null
-  /** The vCPU that executes has been stopped for a model elsewhere, and not because its turn is over. */
+  /** Whether the executing vCPU was stopped for a remote model, and not by the end of its turn. */
   interrupted = false
   /** See `Domain.hostHasTurn`. */
   hostHasTurn = false
@@ -70,13 +70,13 @@ export class RunState {
     this.wake()
   }
 
-  /** A model elsewhere has been given something to do: on deterministic time no instruction is executed before it is done. */
+  /** Interrupts the run because a remote model has work: on deterministic time no instruction is executed before it is done. */
   interrupt(): void {
     this.interrupted = true
     this.current?.cpu.stop()
   }
 
-  /** Power-on: what the caller has asked for stays. */
+  /** Resets at power-on; the caller's requests stay. */
   reset(): void {
     if (this.exit?.reason !== 'stopped') this.exit = null
   }

@@ -12,17 +12,17 @@ export interface OutsideInputs {
    *
    * @param moved - since the last call something has happened by itself: a vCPU has executed, a timer has fired, or time has
    *   gone on. This follows from what the guest executes, so that such calls can be counted
-   * @returns what is to be awaited first: it is asked again then, with false. Null: the round begins
+   * @returns a promise to wait for; the call is repeated then, with false. Null: the round begins
    */
   begin(moved: boolean): Promise<unknown> | null
   /**
    * All vCPUs wait, and no timer is armed: nothing happens without an input.
    *
-   * @returns what is to be awaited; null: until something wakes the domain
+   * @returns a promise to wait for; null: until an event wakes the domain
    */
   idle(): Promise<unknown> | null
   /**
-   * All vCPUs wait for a timer, and time is about to go on to its deadline at once. Absent: it does.
+   * Called when all vCPUs wait for a timer, before time jumps to its deadline. Absent: time jumps.
    *
    * @returns host time to wait first, in milliseconds, or until something wakes the domain: a round follows, which begins at
    *   the time that it is then. 0: time goes on
@@ -49,7 +49,7 @@ export const TURN = 10_000
  */
 export const MOST_CALLS: number = 4 * TURN
 
-/** An instruction was finished, and its vCPU's turn goes on, even if nothing is left of it: an event may follow. */
+/** An instruction was finished, and its vCPU's turn continues even without budget: an event may follow. */
 const FINISHED: CpuExit = { reason: 'yield' }
 
 /** Executes one vCPU at a time, for a schedule that says which: its turns, and the instructions that wait for an answer. */
@@ -114,7 +114,7 @@ export class TurnRunner {
     return exit
   }
 
-  /** Counts an exit, and does what it asks for. @returns whether the vCPU can go on at once */
+  /** Counts an exit, and handles it. @returns whether the vCPU can continue at once */
   count(vcpu: VirtualCpu, exit: CpuExit): boolean {
     if (exit.reason === 'blocked') {
       this.#blockedExits++
@@ -148,7 +148,7 @@ export class TurnRunner {
   }
 
   /**
-   * Prepares a flagged vCPU to go on: completes what is in the middle, then has the notice sent and waits for its end.
+   * Prepares a flagged vCPU to continue: completes its instruction, then sends the notice and waits for its acknowledgement.
    *
    * @returns whether the vCPU may go on
    */
@@ -168,7 +168,7 @@ export class TurnRunner {
     return may
   }
 
-  /** Goes on with what a vCPU is in the middle of; no other party changes the map meanwhile. @returns as `VirtualProcessor.settle` */
+  /** Completes a vCPU's instruction in progress; the map does not change meanwhile. @returns as `VirtualProcessor.settle` */
   settle(vcpu: VirtualCpu): CpuExit | undefined {
     const { cpu } = vcpu
     const { cost, retired } = cpu

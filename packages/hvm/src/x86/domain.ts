@@ -118,7 +118,7 @@ function portRequest(direction: number, port: number, size: number, value: numbe
 
 /** Masks an entry of the I/O APIC or of a local vector table. */
 const MASKED = 1 << 16
-/** Of ICW2 of an i8259: the vector of its first interrupt. */
+/** Bits of an i8259's ICW2 with the vector of its first interrupt. */
 const BASE = 0xf8
 /** Entries of the local vector table, by interrupt source. */
 const LOCAL_SOURCES = ['timer', 'lint0', 'lint1', 'performance', 'thermal', 'cmci', 'error'] as const

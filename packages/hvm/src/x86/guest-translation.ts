@@ -116,7 +116,7 @@ export class GuestTranslation {
    * Sets memory and A20 gate for the processor's bus accesses, including page walks.
    *
    * @internal
-   * @param managed - memory that is seen in place of what the guest's map has: in system-management mode; null for none
+   * @param managed - memory that hides the guest's map, in system-management mode; null: none
    * @param a20Masked - whether address line 20 is held low
    */
   setBus(managed: SystemManagementMemory | null, a20Masked: boolean): void {
@@ -192,7 +192,7 @@ export class GuestTranslation {
     return into.ma >= 0 && (into.writable || !write) ? STATUS_DONE : this.#secondLevelFault(gpa, access, into, log)
   }
 
-  /** The frame is not what the access needs. */
+  /** Reports a fault of the second level, whose frame does not permit the access. */
   #secondLevelFault(gpa: number, access: number, into: Translation, log: AccessLog | null): number {
     const { p2m, secondLevel, invalidations } = this.#domain
     const write = (access & ACCESS_WRITE) !== 0
@@ -250,8 +250,8 @@ export class GuestTranslation {
   }
 
   /**
-   * Bytes at a linear address as the guest would fetch them, its kernel or a program; sets no A bits, and is shorter where nothing
-   * is mapped.
+   * Returns bytes at a linear address, as fetched by the guest's kernel or a program; without setting A bits, and shorter if
+   * unmapped.
    */
   peekCode(linear: bigint, length: number): Uint8Array {
     const bytes: number[] = []
@@ -313,14 +313,14 @@ export class GuestTranslation {
    * For people: every table entry on the way to a linear address, and what the paging-structure cache has of it. Nothing
    * changes. The access is a supervisor's read; a user's, where only that is allowed.
    *
-   * @param by - `explain` of `@retrap/paging`, which comes with those who ask
+   * @param by - `explain` of `@retrap/paging`, loaded by the caller
    * @returns null for an address that is not canonical
    */
   explainBy(by: typeof explain, linear: bigint): Explanation | null {
     if (!this.#isCanonical(Number(BigInt.asUintN(64, linear) >> 32n))) return null
     const asSupervisor = by(this.#paging, this.#peekTables, linear, {}, this.cache)
     if (asSupervisor.outcome.kind === 'mapped') return asSupervisor
-    // Under SMAP a supervisor does not see what a user does.
+    // Under SMAP a supervisor cannot read a user's pages.
     const asUser = by(this.#paging, this.#peekTables, linear, { user: true }, this.cache)
     return asUser.outcome.kind === 'mapped' ? asUser : asSupervisor
   }
@@ -340,7 +340,7 @@ export class GuestTranslation {
   #debugged(lo: number, hi: number, access = ACCESS_READ): number {
     if (!this.#isCanonical(hi)) return -1
     const asSupervisor = this.#probe(lo, hi, access)
-    // Under SMAP and SMEP a supervisor does not see what a user does.
+    // Under SMAP and SMEP a supervisor cannot access a user's pages.
     return asSupervisor >= 0 ? asSupervisor : this.#probe(lo, hi, access | ACCESS_USER)
   }
 

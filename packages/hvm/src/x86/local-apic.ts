@@ -99,7 +99,7 @@ export function writeApicMsr(apic: LocalApic, index: number, lo: number, hi: num
   return apic.writeMsr(index, lo, hi) ? STATUS_DONE : STATUS_FAULT
 }
 
-/** CPUID leaf 1, EDX: more than one logical processor shares the package; there is a local APIC. */
+/** CPUID leaf 1, EDX: several logical processors share the package; a local APIC exists. */
 const HTT = 1 << 28
 const APIC = 1 << 9
 /** AMD's leaf 8000_0001H, ECX: the logical processors of the package are cores. */

@@ -125,7 +125,7 @@ export class MemoryWatch {
 
   #written(frame: number, first: number, last: number): void {
     const start = frame * PAGE_BYTES
-    // A device that has written is named next, of which an instruction may have asked for it.
+    // The name of a writing device follows, which an instruction may have caused.
     this.#unnamed = this.#touches(start + first, start + last + 1)
     if (!this.#unnamed) return
     const current = this.#current

@@ -11,7 +11,7 @@ export interface X86Surroundings {
   readonly cpus: number
   /** The hypervisor's own interface that the guest sees; null for none. */
   readonly paravirtual: X86Paravirtual | null
-  /** Memory that vCPUs see in system-management mode; null: what they see otherwise. */
+  /** Memory visible to vCPUs only in system-management mode; null: none. */
   readonly systemManagementMemory: SystemManagementMemory | null
   /** 32 random bits a call. */
   random(): number

@@ -56,7 +56,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   readonly cpu: Vcpu
   /** Local APIC. */
   readonly apic: LocalApic
-  /** Linear addresses: memory that debuggers and the hypervisor reach by them. */
+  /** Translates linear addresses for debuggers and the hypervisor. */
   readonly translation: GuestTranslation
   readonly #world: X86Surroundings
   readonly #domain: Domain
@@ -105,7 +105,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return managed >= 0 ? managed : this.#domain.secondLevel.translateWrite(gpa, this.id)
   }
 
-  /** Machine address of RAM, for those who look and change nothing; −1 for none. */
+  /** Returns the machine address of RAM, for reads without side effects; −1: none. */
   peekAddress(gpa: number): number {
     const managed = this.#managedMemory()?.machineAddress(gpa) ?? -1
     return managed >= 0 ? managed : this.#domain.p2m.translate(gpa)
@@ -128,7 +128,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.cpu.inSystemManagement ? this.#world.systemManagementMemory : null
   }
 
-  /** Reads from what is not plain RAM: local APIC or device. */
+  /** Reads outside plain RAM: from the local APIC or a device. */
   physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
     if (this.vapic !== null && this.#mustLog(this.vapic, 'read', gpa, logged)) return STATUS_RESTART
     return this.apic.decodes(gpa)
@@ -161,7 +161,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return status === STATUS_DONE ? status : this.#waitOrStop(status)
   }
 
-  /** Writes to what is not plain RAM: local APIC or device. */
+  /** Writes outside plain RAM: to the local APIC or a device. */
   physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
     if (this.vapic !== null && this.#mustLog(this.vapic, 'write', gpa, logged)) return STATUS_RESTART
     return this.apic.decodes(gpa)
@@ -284,7 +284,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     if (this.vapic?.hypercall() === true) return STATUS_DONE
     const { paravirtual } = this.#world
     if (paravirtual === null) return STATUS_FAULT
-    // Frames that it takes from the map count as this vCPU's doing: all device models let go of them before its next
+    // Frames removed by this call count as this vCPU's change: all device models release them before its next
     // instruction.
     const { invalidations } = this.#domain
     const before = invalidations.enter(this.id)
@@ -353,7 +353,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.#domain.wake()
   }
 
-  /** PAUSE: ends the turn early where another vCPU has something to do, and for the event loop. */
+  /** PAUSE: ends the turn early if another vCPU can run, and for the event loop. */
   pause(): void {
     if (this.#domain.endsAtPause()) this.cpu.notePause()
   }
@@ -436,7 +436,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.#world.numericError(this.id)
   }
 
-  /** The processor has forgotten the instruction under way, and its request with it. */
+  /** Called when the processor has dropped the instruction in progress, with its request. */
   cancelled(): void {
     this.cancelRequest()
   }

@@ -6,7 +6,7 @@ import * as registers from './registers.ts'
 
 /** ICC_CTLR_EL1: five bits of priority (PRIbits), 24 of INTID (IDbits), all of affinity 3 (A3V). */
 const CONTROL_FIXED = (4 << 8) | (1 << 11) | (1 << 15)
-/** ICC_SRE_EL1: there are system registers only, no bypass. */
+/** ICC_SRE_EL1: only system registers, no bypass. */
 const SRE_FIXED = 7
 
 /** Sends an SGI of a group to the processors that the value of an ICC_SGI*R register names. */

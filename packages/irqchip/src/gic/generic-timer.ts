@@ -147,7 +147,7 @@ export class GenericTimers {
         const timer = timerOf(encoding)
         const control = words[block + timer + CONTROL]!
         const met = (control & ENABLE) !== 0 && this.#isMet(block, timer)
-        // The machine may be late with the deadline: the interrupt is there before the guest sees that it must be.
+        // If the machine noticed the deadline late, raise the interrupt before the guest sees that it is due.
         const asserted = (words[block + LEVELS]! & (timer === VIRTUAL ? 1 : 2)) !== 0
         if (asserted !== (met && (control & IMASK) === 0)) this.#update(cpu)
         into.lo = control | (met ? ISTATUS : 0)

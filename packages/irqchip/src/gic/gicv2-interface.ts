@@ -25,7 +25,7 @@ const IIDR = 0x0002_043b
 /** The interrupt is of group 1, which this register does not acknowledge. */
 const INTID_OTHER_GROUP = 1022
 
-/* State flags beside those of ICC_CTLR_EL1. */
+/* State flags besides those of ICC_CTLR_EL1. */
 /** GICC_CTLR.AckCtl: GICC_IAR acknowledges interrupts of group 1 too. */
 const ACKNOWLEDGE_ALL = 4
 /** GICC_CTLR.FIQEn: group 0 is signalled as FIQ. */

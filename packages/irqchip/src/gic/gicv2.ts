@@ -9,7 +9,7 @@ import { GICD_CTLR_GROUPS } from './registers.ts'
 import { restoreTable, saveTable, type InterruptTableState } from './saved-table.ts'
 import { SgiSources } from './sgi-sources.ts'
 
-/** vCPUs that a GICv2 can have: masks of them are bytes. */
+/** Most vCPUs of a GICv2, whose masks of vCPUs are bytes. */
 const MOST_CPUS = 8
 const MOST_SPIS = 988
 /** SGIs are always enabled. */
@@ -154,7 +154,7 @@ export class GicV2 {
   }
 
   /**
-   * Takes a saved state. The levels of the inputs come with it.
+   * Restores a saved state, including the levels of the inputs.
    *
    * @throws IrqchipError `ERR_STATE` for another version, shape or number of processors; then nothing has changed
    */

@@ -269,7 +269,7 @@ export class GicV3 {
   }
 
   /**
-   * Takes a saved state. The levels of the inputs come with it.
+   * Restores a saved state, including the levels of the inputs.
    *
    * @throws IrqchipError `ERR_STATE` for another version, shape or number of processors; then nothing has changed
    */

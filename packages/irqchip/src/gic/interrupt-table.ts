@@ -8,7 +8,7 @@ export const PRIORITY_BITS = 0xf8
 
 /** The registers with a bit for each interrupt, in the order of their offsets. */
 const BIT_REGISTERS = [L.GROUP, L.ENABLED, L.ENABLED, L.LATCHED, L.LATCHED, L.ACTIVE, L.ACTIVE] as const
-/** Interrupt fields by offset: what the registers of the distributor and of a redistributor show in the same way. */
+/** Interrupt fields by offset, equal in the distributor and in a redistributor. */
 const END_OF_BITS = 0x400
 const END_OF_PRIORITIES = 0x800
 const END_OF_CONFIGURATION = 0xd00
@@ -68,7 +68,7 @@ export class InterruptTable {
     return n === 0 ? L.CPU_BLOCKS + cpu * L.CPU_BLOCK_WORDS + bank : L.SHARED_BANKS + 32 * bank + n
   }
 
-  /** Interrupts 32n to 32n+31 that there are, as bits. */
+  /** Returns implemented interrupts 32n to 32n+31 as bits. */
   implemented(n: number): number {
     const count = this.end - 32 * n
     return count >= 32 ? -1 : count <= 0 ? 0 : (1 << count) - 1
@@ -121,7 +121,7 @@ export class InterruptTable {
     return this.bit(L.ANY_CPU, 0, intid)
   }
 
-  /** Drives the input of an interrupt. @returns whether that may change what is pending */
+  /** Drives an interrupt's input. @returns whether the set of pending interrupts may change */
   drive(cpu: number, intid: number, level: boolean): boolean {
     if (this.bit(L.LINES, cpu, intid) === level) return false
     this.setBit(L.LINES, cpu, intid, level)
@@ -140,7 +140,7 @@ export class InterruptTable {
 
   /**
    * Reads a register at an offset from 0x80 to 0xcff: groups, enables, pending and active bits, priorities, triggers.
-   * Those of interrupts that are not there read 0.
+   * Unimplemented interrupts read 0.
    *
    * @param first - the first word of banks that the frame shows
    * @param end - the first interrupt outside the visible range

@@ -57,7 +57,7 @@ const SLICE = 64
 
 /** Word of GITS_CTLR in the state. */
 const CONTROL = 0
-/** Word of each other register, by the name that saved states have for it. */
+/** Words of other registers, by their names in saved states. */
 const W = {
   queueLo: 1,
   queueHi: 2,

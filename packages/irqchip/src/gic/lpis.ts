@@ -25,7 +25,7 @@ const PENDING_WORDS = LPIS / 32
 export const ENABLE_LPIS = 1
 /** A configuration byte: enabled; the others are the priority. */
 const CONFIG_ENABLED = 1
-/** Physical addresses have 52 bits: those of the high word. */
+/** Bits of a physical address's high word: addresses have 52 bits. */
 const ADDRESS_HI = 0xf_ffff
 /** GICR_PENDBASER.PTZ, in the high word: the table holds nothing. */
 const PENDING_TABLE_ZERO = 1 << 30

@@ -25,7 +25,7 @@ export class SgiSources {
     return this.#masks[this.#index(cpu, sgi)]!
   }
 
-  /** Sets the senders of an SGI, which is pending as long as there are any. */
+  /** Sets the senders of an SGI, which is pending while it has any. */
   set(cpu: number, sgi: number, mask: number): void {
     const known = mask & ((1 << this.#table.cpus) - 1)
     this.#masks[this.#index(cpu, sgi)] = known

@@ -116,7 +116,7 @@ export function sealCode(code: Uint8Array): Uint8Array {
 /**
  * Decodes the result of {@link encodeCode}.
  *
- * @returns undefined of anything else: all lengths and positions of what it returns have been checked. The module has not.
+ * @returns undefined for anything else: all returned lengths and positions have been checked, but not the module.
  */
 export function decodeCode(code: Uint8Array): KeptCode | undefined {
   if (code.length % 4 !== 0 || code.length < HEAD.length * 4) return undefined
@@ -219,7 +219,7 @@ function fromLengths(lengths: Int32Array, size: number): Uint32Array | undefined
   return from.at(-1) === size ? from : undefined
 }
 
-/** Distances of pages from the first of them. */
+/** Whether numbers are valid distances of pages from the first one. */
 function arePages(deltas: readonly number[]): boolean {
   return deltas[0] === 0 && deltas.every((delta) => delta % PAGE_BYTES === 0) && new Set(deltas).size === deltas.length
 }

@@ -5,7 +5,7 @@ import { decodeCode, encodeCode } from './code-format.ts'
 export interface StoredCode {
   /** Identity of the code in its store. */
   readonly id: number
-  /** Reads the code: what was added; undefined where it is gone. The bytes come from the caller, and may be damaged. */
+  /** Reads the stored code; undefined if it is gone. The bytes come from outside, and may be damaged. */
   read(): Uint8Array | undefined
 }
 

@@ -81,7 +81,7 @@ export interface DomainVapicOptions {
   readonly unmapRom?: () => void
 }
 
-/** Saved form of a {@link DomainVapic}, for a domain whose memory and vCPUs have been saved with it. */
+/** Saved form of a {@link DomainVapic}, for a domain whose memory and vCPUs are saved with it. */
 export interface DomainVapicState {
   /** Version of this form. */
   readonly version: 1
@@ -161,7 +161,7 @@ export class DomainVapic {
   /**
    * Takes a saved state, after memory and vCPUs have been restored.
    *
-   * @throws HvmError `ERR_STATE` for another version or number of vCPUs; VapicError `ERR_SAVED` for what the patcher cannot take
+   * @throws HvmError `ERR_STATE` for another version or number of vCPUs; VapicError `ERR_SAVED` for other invalid states
    */
   restore(state: DomainVapicState): void {
     const { version, patcher, vcpus } = state

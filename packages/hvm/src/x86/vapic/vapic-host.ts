@@ -54,7 +54,7 @@ export class DomainVapicHost implements VapicHost {
     )
   }
 
-  /** Applies something to each page's part of a range of linear addresses. @returns false where one is not mapped, or refuses */
+  /** Applies a function to each page's part of a range of linear addresses. @returns false if a page is unmapped, or refused */
   #eachPage(
     vcpu: number,
     address: number,

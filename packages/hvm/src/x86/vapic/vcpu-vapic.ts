@@ -34,7 +34,7 @@ export interface VcpuVapicState {
 
 /** Settings for reporting a vCPU's accesses. */
 export interface VcpuVapicOptions {
-  /** Report the instruction behind the access, as hypervisors do that are notified of it too late. */
+  /** Report the instruction after the access, like hypervisors that are notified late. */
   readonly behind: boolean
   /** Guest-physical address of an APIC's page that is not the processor's own; −1: none. */
   readonly apicPage: number
@@ -71,7 +71,7 @@ export class VcpuVapic implements TprWatch {
     this.#options = options
   }
 
-  /** Whether an access of the vCPU must be told of: it is one to the task priority register. */
+  /** Whether an access has to be reported: it concerns the task priority register. */
   watches(gpa: number): boolean {
     if (
       !this.reporting ||
@@ -139,7 +139,7 @@ export class VcpuVapic implements TprWatch {
     this.#at.fsBase = registers.segmentBaseLo(FS)
   }
 
-  /** The registers of the instruction that is being reported, or those of now. */
+  /** Returns the registers of the reported instruction, or the present ones. */
   registers(): VapicRegisters {
     if (!this.#settling) this.#readRegisters()
     return this.#at
