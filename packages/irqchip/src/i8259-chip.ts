@@ -145,7 +145,7 @@ export class I8259Chip {
     return (w[W.edges]! & ~level) | ((w[W.lines]! | w[W.pulses]!) & level)
   }
 
-  /** Inputs in service that count: special mask mode leaves out those that are masked. */
+  /** Returns the inputs in service, without masked ones in special mask mode. */
   #serving(): number {
     const w = this.#words
     return w[W.specialMask] === 0 ? w[W.inService]! : w[W.inService]! & ~w[W.mask]!

@@ -6,7 +6,7 @@ export type MapCacheErrorCode =
   | 'ERR_RANGE'
   /** An argument of the wrong type. */
   | 'ERR_ARGUMENT'
-  /** An option, or a combination of them, that makes no cache. */
+  /** An invalid option, or combination of options. */
   | 'ERR_OPTION'
   /** A mapping was used after its scope ended. */
   | 'ERR_RELEASED'

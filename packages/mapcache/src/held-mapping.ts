@@ -60,7 +60,7 @@ export class HeldMapping implements WritableMapping {
     return this.#rare !== null && this.#rare.orphaned
   }
 
-  /** The mapping has references of its own to its frames. Until a page of it leaves the cache, the cache's are enough. */
+  /** Whether the mapping has its own references to its frames. While all of its pages are cached, the cache's references suffice. */
   get pinned(): boolean {
     return this.#rare !== null && this.#rare.pinned
   }
@@ -205,7 +205,7 @@ export class HeldMapping implements WritableMapping {
     this.held = false
     held.remove(this)
     const rare = this.#rare
-    // The usual end: nothing was written, nothing has happened to it.
+    // The usual case: nothing was written, and no invalidation has affected the mapping.
     if (rare === null) {
       if (this.writable) this.#written()
       return true

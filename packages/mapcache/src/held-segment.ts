@@ -24,7 +24,7 @@ export class HeldSegment implements WritableSegment {
   readonly bytes: Uint8Array | null
   /** Machine address; −1: none. */
   readonly ma: number
-  /** The bytes that the holder's copy was made of, where it has a copy. */
+  /** The original bytes of the holder's copy, if it has a copy. */
   readonly #original: Uint8Array | null
 
   constructor(memory: MachineMemory, { kind, gpa, offset, length, ma, copied }: SegmentParts) {
@@ -58,7 +58,7 @@ export class HeldSegment implements WritableSegment {
   }
 
   /**
-   * Carries what the holder changed in its copy to memory, byte by byte: the guest may have written others meanwhile.
+   * Writes the holder's changes of its copy to memory, byte by byte: the guest may have written other bytes meanwhile.
    *
    * @param discard - forget the changes instead
    * @returns whether any frames were written

@@ -25,7 +25,7 @@ export interface MapCacheOptions {
   readonly budgetBytes?: number
   /** Guest memory of one bucket: a power of two, 4 KiB to 1 GiB. Default 1 MiB. */
   readonly bucketBytes?: number
-  /** Hand out copies that are poisoned on release, to find those who keep views. Slow. */
+  /** Hand out copies that are overwritten on release, to detect use after release. Slow. */
   readonly development?: boolean
 }
 
@@ -55,7 +55,7 @@ export interface MapCacheStatistics {
 
 /** The part that a guest frame has in a {@link MapCache}. */
 export interface FrameUse {
-  /** Machine frame that the cache remembers for it; null: it would ask the guest's map. */
+  /** Machine frame cached for the guest frame; null: not cached. */
   readonly mfn: number | null
   /** Present number of held mappings. */
   readonly held: number
@@ -156,12 +156,12 @@ export class MapCache {
     return during(this.#hold(gpa, length, true), use)
   }
 
-  /** Copies from the guest. @returns false if some byte is not RAM; what comes before it has been read */
+  /** Copies from the guest. @returns false if any byte is not RAM; earlier bytes were read */
   read(gpa: number, into: Uint8Array): boolean {
     return this.readSome(gpa, into) === into.length
   }
 
-  /** DMA to the guest. @returns false if some byte is not RAM; what comes before it has been written. ROM ignores its part */
+  /** Copies to the guest. @returns false if any byte is not RAM; earlier bytes were written. ROM ignores writes */
   write(gpa: number, from: Uint8Array): boolean {
     return this.writeSome(gpa, from) === from.length
   }
@@ -256,7 +256,7 @@ export class MapCache {
    * Needless calls do no harm.
    *
    * @param gfn - first guest frame; without it and `count`, everything
-   * @returns what the acknowledgement has to wait for
+   * @returns the pending condition for the acknowledgement
    */
   invalidate(gfn: number = 0, count: number = MAX_GFN - gfn): Invalidation {
     return this.#invalidate(gfn, count, false)
@@ -285,7 +285,7 @@ export class MapCache {
     return this.#closed
   }
 
-  /** Returns counts of what the cache has done, and has now. */
+  /** Returns counts of the cache's events, and its present size. */
   get statistics(): MapCacheStatistics {
     const pages = this.#pages
     return {

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { FrameKind } from './guest-map.ts'
 
-/** Bytes that are not to be written. The development mode finds those who cast that away. */
+/** Read-only bytes. The development mode detects writes through a cast. */
 export interface ReadonlyBytes extends ArrayLike<number>, Iterable<number> {
   /** A view of a part. */
   subarray(start?: number, end?: number): ReadonlyBytes

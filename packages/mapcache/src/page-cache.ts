@@ -67,7 +67,7 @@ export class PageCache {
     return sum
   }
 
-  /** For people: the machine frame that is remembered for a guest frame; −1: it is not remembered. */
+  /** Returns the cached machine frame of a guest frame, for debuggers; −1: not cached. */
   peek(gfn: number): number {
     const index = Math.floor(gfn / this.#pages)
     const page = gfn - index * this.#pages

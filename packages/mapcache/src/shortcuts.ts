@@ -12,7 +12,7 @@ export class Shortcuts {
   readonly starts: Float64Array
   /** GPA after the run's last byte. */
   readonly ends: Float64Array
-  /** The distance from a GPA of it to the MA. */
+  /** Distance from a GPA in the run to its MA. */
   readonly distances: Float64Array
   /** 1 for ROM. */
   readonly roms: Uint8Array

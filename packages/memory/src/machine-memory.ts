@@ -362,7 +362,7 @@ export class MachineMemory {
     const { u8, u32 } = this
     const end = ma + bytes
     let from = ma
-    // Whole pages word by word: a vCPU's translations are megabytes, hardly any of them in use.
+    // Word by word for whole pages: a vCPU's translations are megabytes, mostly unused.
     for (; from % PAGE_BYTES === 0 && from + PAGE_BYTES <= end; from += PAGE_BYTES) {
       const last = (from + PAGE_BYTES) >>> 2
       let any = 0

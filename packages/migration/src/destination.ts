@@ -7,7 +7,7 @@ import { PROTOCOL } from './source.ts'
 
 /** Options for receiving a machine. */
 export interface ReceiveOptions {
-  /** Looks at what the source says of its machine. @throws for a machine that is not taken: the source is told why */
+  /** Checks the source's description of its machine. @throws to refuse the machine: the source gets the reason */
   readonly accept?: (description: unknown) => void
 }
 
@@ -26,14 +26,14 @@ export interface ArrivedMachine {
    * @throws MigrationError `ERR_CUT`, `ERR_REFUSED`, `ERR_PROTOCOL`; what `claim` throws
    */
   takeOver(claim?: () => Promise<void>): Promise<void>
-  /** Tells the source that no machine can be made of it, and why; the guest runs on there. */
+  /** Refuses the machine, with a reason for the source, where the guest resumes. */
   refuse(why: string): Promise<void>
 }
 
 /**
  * Receives a machine by a channel.
  *
- * @throws MigrationError where it has not arrived: the guest runs on at the source
+ * @throws MigrationError if the machine has not arrived: the guest continues at the source
  */
 export async function receiveMigration(channel: Channel, options: ReceiveOptions = {}): Promise<ArrivedMachine> {
   const frames = new FrameStream(channel)

@@ -3,7 +3,7 @@ import { MigrationError } from './errors.ts'
 
 /** Carries bytes to the other side and back, in order: a socket, a message port, a pipe. Its ends are the caller's to make. */
 export interface Channel {
-  /** Sends bytes. Resolves when there is room for more; rejects where the connection has ended. The bytes are the channel's then. */
+  /** Sends bytes, which then belong to the channel. Resolves when there is room for more; rejects after the connection's end. */
   send(bytes: Uint8Array): Promise<void>
   /** Returns the next received bytes, as many as available; null at the end. */
   receive(): Promise<Uint8Array | null>
@@ -125,7 +125,7 @@ export class FrameStream {
     return { type: type as Type, payload }
   }
 
-  /** Takes this many bytes. Bytes that have not arrived yet have no memory allocated for them. */
+  /** Receives this many bytes. Memory is only allocated for received bytes. */
   async #take(count: number): Promise<Uint8Array> {
     while (this.#bytes < count) {
       let piece: Uint8Array | null

@@ -112,7 +112,7 @@ export interface MigrationReport {
   readonly outcome: 'moved' | 'unknown'
   /** The error that has made the outcome unknown. */
   readonly error?: unknown
-  /** How long the guest has stood still, in milliseconds, as the source sees it. */
+  /** Milliseconds that the guest was stopped, as measured by the source. */
   readonly downtimeMs: number
   /** Total duration, in milliseconds. */
   readonly totalMs: number

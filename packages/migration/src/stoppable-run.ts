@@ -24,8 +24,8 @@ export class StoppableRun {
   }
 
   /**
-   * Runs a machine as its `run` does. While it is stopped by {@link StoppableRun.stop}, this goes on waiting; `signal` ends
-   * it then, too.
+   * Runs a machine like its `run`. While {@link StoppableRun.stop} has stopped the machine, the call keeps waiting;
+   * `signal` also ends it.
    *
    * @param stopped - result for a stopped run
    */

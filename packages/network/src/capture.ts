@@ -91,7 +91,7 @@ function record(frame: Uint8Array, snapBytes: number, nanoseconds: bigint): Uint
   return bytes
 }
 
-/** The host's time: its date at the first call, and what has passed since, which never goes back. */
+/** Returns the host's time: its date at the first call, plus a monotonic duration. */
 const hostTime = (): bigint => {
   start ??= BigInt(Date.now()) * 1_000_000n - BigInt(Math.round(performance.now() * 1e6))
   return start + BigInt(Math.round(performance.now() * 1e6))

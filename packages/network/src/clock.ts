@@ -13,7 +13,7 @@ export const HOST_CLOCK: NetworkClock = {
   now: () => performance.now(),
   after(milliseconds, callback) {
     const timer = setTimeout(callback, milliseconds)
-    // Node would wait for keep-alive timers before it ends; sockets keep the process where there is something to wait for.
+    // Without unref Node would wait for keep-alive timers at its end; open sockets keep the process alive.
     ;(timer as { unref?: () => void }).unref?.()
     return () => clearTimeout(timer)
   },

@@ -39,7 +39,7 @@ export class FrameQueue {
     this.#client = client
   }
 
-  /** Takes a frame, which nobody changes any more. @returns false where it was dropped */
+  /** Adds an immutable frame. @returns false if it was dropped */
   push(frame: Uint8Array): boolean {
     if (this.#client === null) return false
     if (this.#frames.length - this.#first >= MOST_FRAMES || this.#bytes + frame.length > MOST_BYTES) return false

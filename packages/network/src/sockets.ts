@@ -34,13 +34,13 @@ export interface TcpSocketClient {
 
 /** A TCP connection of the host's. */
 export interface TcpSocket {
-  /** Sends bytes, which are the socket's to keep. @returns false: they were taken, and `drained` says when to go on */
+  /** Sends bytes, which then belong to the socket. @returns false: they were taken, and `drained` reports when to continue */
   write(bytes: Uint8Array): boolean
   /** Ends the outgoing stream after all data is sent. */
   end(): void
   /** Breaks the connection off. */
   abort(): void
-  /** Brings no more data until `resume`; what is on its way may still come. */
+  /** Pauses incoming data until `resume`; data in transit may still arrive. */
   pause(): void
   /** Brings data again. */
   resume(): void

@@ -29,7 +29,7 @@ export interface FrameSocket {
 
 /** Options for connecting a {@link WebSocketNetwork}. */
 export interface WebSocketNetworkOptions {
-  /** Milliseconds from a lost connection to the next attempt; default 2000. `Infinity`: there is none. */
+  /** Milliseconds from a lost connection to the next attempt; default 2000. `Infinity`: no further attempts. */
   readonly reconnectMs?: number | undefined
   /** Default the host's time. */
   readonly clock?: NetworkClock | undefined

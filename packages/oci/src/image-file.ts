@@ -11,7 +11,7 @@ export interface ImageFile {
    * again while its stamp stays. Absent: nothing is known.
    */
   readonly stamp?: string
-  /** Reads from an offset. @returns how many bytes there were: fewer than asked for at the end alone */
+  /** Reads from an offset. @returns number of bytes: fewer only at the end */
   read(offset: number, into: Uint8Array): Promise<number>
   /** Ends its use. */
   close(): Promise<void>

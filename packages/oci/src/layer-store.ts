@@ -32,7 +32,7 @@ export interface OpenLayer {
 
 /** Opens layers: checks their digests, and unpacks compressed ones. */
 export interface LayerStore {
-  /** Opens a layer. @throws OciError `ERR_DIGEST`, `ERR_LIMIT`, what `ImageLayer` throws, and those of a tar archive */
+  /** Opens a layer. @throws OciError `ERR_DIGEST`, `ERR_LIMIT`, errors of `ImageLayer`, and of a tar archive */
   open(layer: ImageLayer, limits: ImageLimits): Promise<OpenLayer>
 }
 

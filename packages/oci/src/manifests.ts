@@ -98,7 +98,7 @@ class Layout {
     this.#wanted = wanted
   }
 
-  /** @throws OciError `ERR_CHOICE`, `ERR_PLATFORM` and those of damaged files */
+  /** @throws OciError `ERR_CHOICE`, `ERR_PLATFORM` and errors of damaged files */
   async find(): Promise<ImageParts> {
     const version = JsonValue.parse(await this.#read('oci-layout'), 'oci-layout').at('imageLayoutVersion').text
     if (!version.startsWith('1.'))

@@ -118,7 +118,7 @@ export class ImageTree {
       return
     }
     if (before !== undefined) {
-      // The old entry goes first, as with umoci: a hard link to it, or to a file below it, is one to nothing.
+      // The old entry is removed first, as in umoci: a hard link to it, or to a file below it, then has no target.
       drop(before)
       entries.delete(name)
       this.#forget()

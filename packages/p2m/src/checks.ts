@@ -16,7 +16,7 @@ export function checkMemory(value: MachineMemory): void {
   if (!(value instanceof MachineMemory)) throw check.wrong('memory', value, 'a MachineMemory')
 }
 
-/** @throws P2mError `ERR_ARGUMENT` unless `value` has what a map has */
+/** @throws P2mError `ERR_ARGUMENT` unless `value` looks like a map */
 export function checkP2m(value: unknown): void {
   if (!hasMethods(value, 'lookup', 'onRelease', 'insert')) throw check.wrong('p2m', value, 'a P2m')
 }
@@ -97,7 +97,7 @@ export function anothersFrame(gfn: number): P2mError {
   })
 }
 
-/** The error for RAM that there are no frames for. */
+/** Returns the error for a lack of RAM frames. */
 export function noRam(memory: MachineMemory, count: number): P2mError {
   return new P2mError(
     'ERR_NO_MEMORY',

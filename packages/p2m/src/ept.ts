@@ -16,7 +16,7 @@ const RWX = P2M_READ | P2M_WRITE | P2M_EXECUTE
 const LARGE = 0x80
 const UNCACHEABLE = 0
 const WRITE_BACK = 6 << 3
-/** Software's mark on leaves, so that those of type INVALID and explicit MMIO_DM are not all zero. */
+/** Software's mark on leaves, so that leaves of type INVALID and explicit MMIO_DM are not all zero. */
 const HI_LEAF = 0x8000_0000
 const ACCESS_SHIFT = 27
 /** `XENMEM_access_rwx`. */

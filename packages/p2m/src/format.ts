@@ -7,7 +7,7 @@ import type { TypeTable } from './types.ts'
 export interface TableFormat {
   readonly name: 'ept' | 'lpae'
   readonly types: TypeTable
-  /** Bits of the low word of which at least one is set where hardware goes on with an entry. */
+  /** Bits of the low word: with any of them set hardware considers the entry present. */
   readonly present: number
   /** Hardware takes an entry above level 1 for a leaf if the low word, exclusive-or `leafFlip`, has `leafBit`. */
   readonly leafBit: number
@@ -20,7 +20,7 @@ export interface TableFormat {
   readonly execute: number
   /** Software's bit of a leaf's high word: the map holds a reference to each of its frames. */
   readonly counted: number
-  /** Bit of the high word of an entry for a leaf table that several maps have: see `SharedTable`. 0 where there are none. */
+  /** Flag in the high word of an entry for a leaf table shared by several maps: see `SharedTable`. 0: not supported. */
   readonly sealed: number
   /** Bit of a leaf's high word: 16 aligned neighbours map consecutive frames with equal attributes. 0: the format has no such bit. */
   readonly contiguous: number
@@ -37,7 +37,7 @@ export interface TableFormat {
   accessOf(hi: number): number
   /** `P2M_` bits. */
   rightsOf(lo: number, hi: number): number
-  /** The low word of a leaf for frames `step` frames after those of one; `order` is the new leaf's. */
+  /** Returns the low word of a leaf for frames `step` frames later; `order` is the new leaf's. */
   partLo(lo: number, step: number, order: number): number
 }
 

@@ -123,7 +123,7 @@ export class FrameCounts {
   }
 
   /**
-   * Drops a reference to each frame of a run, and frees those that were the last.
+   * Drops a reference to each frame of a run, and frees frames without further references.
    *
    * @throws P2mError `ERR_RANGE`; `ERR_COUNT` for a frame without references
    */

@@ -71,7 +71,7 @@ export function leave(
   }
 }
 
-/** The same for a number of leaves of one order, type and rights, in consecutive machine frames. */
+/** Removes several leaves of equal order, type and rights, in consecutive machine frames. */
 function leaveRun(
   core: LeavingParts,
   lo: number,

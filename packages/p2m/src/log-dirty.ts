@@ -78,7 +78,7 @@ export class LogDirty {
     const end = Math.min(gfn + count, this.gfn + this.count)
     const entry = this.#entry
     for (let at = Math.max(gfn, this.gfn); at < end; at++) {
-      // A bit says the same however often it is set, and device models write the same frames again and again.
+      // The bit is set already: device models often write the same frames repeatedly.
       if (this.isDirty(at)) continue
       const type = this.p2m.lookup(at, entry)
       if (this.p2m.isRam(type) && type !== this.p2m.types.rom) this.#set(at, 1)

@@ -23,7 +23,7 @@ import {
 /**
  * Called when the translation of guest frames has changed in any way.
  *
- * @param lost - `P2M_` bits of the rights that some of them had and do not have now
+ * @param lost - `P2M_` bits of rights that some of the frames have lost
  * @param kept - whether the same machine frames stay mapped: cached translations remain valid, except for `lost`
  */
 export type ChangeListener = (gfn: number, count: number, lost: number, kept: boolean) => void
@@ -42,7 +42,7 @@ export interface PutRule {
 export const TAKE_REFERENCES: PutRule = { special: OVER_NOTHING_SPECIAL, handedOver: false }
 /** The caller hands its references over; nothing special is replaced. */
 export const HANDED_OVER: PutRule = { special: OVER_NOTHING_SPECIAL, handedOver: true }
-/** The map takes references; the caller has checked what is replaced. */
+/** Replaces any entry, and takes references; the caller has checked the old entries. */
 export const OVER_ANYTHING: PutRule = { special: 0, handedOver: false }
 
 /** A removal whose TLB flush has not been made yet. */
@@ -54,8 +54,8 @@ interface Removal {
 }
 
 /**
- * The core of a map's features: its tables, the writers' lock, references to frames, and `replace`, the one place where entries
- * that map something change.
+ * The core of a map's features: its tables, the writers' lock, references to frames, and `replace`, the only function that
+ * changes mapping entries.
  */
 export class MapCore implements EntryPublisher {
   readonly memory: MachineMemory
@@ -96,7 +96,7 @@ export class MapCore implements EntryPublisher {
     this.accessTree = format.name === 'lpae' ? new AccessTree(memory, control, shape.limit) : null
   }
 
-  /** Does something under the lock. @throws P2mError `ERR_BUSY`, `ERR_STATE` for a map that was destroyed, or what it throws */
+  /** Runs an action under the lock. @throws P2mError `ERR_BUSY`, `ERR_STATE` for a map that was destroyed, or the action's error */
   change<T>(action: () => T): T {
     this.begin()
     try {
@@ -316,7 +316,7 @@ export class MapCore implements EntryPublisher {
     else this.counts.drop(mfn, 1)
   }
 
-  /** Makes leaf boundaries at both ends of a range. @throws P2mError `ERR_NO_MEMORY`; what is mapped stays the same */
+  /** Makes leaf boundaries at both ends of a range. @throws P2mError `ERR_NO_MEMORY`; mappings stay the same */
   splitAround(gfn: number, count: number): void {
     const { limit } = this.table
     for (const edge of [gfn, gfn + count]) if (edge < limit) this.split(edge, largestOrder(edge, 0, limit))

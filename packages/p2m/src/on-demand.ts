@@ -23,7 +23,7 @@ export interface PopulateOnDemand {
   /**
    * Marks frames as populate-on-demand, which must be holes or already marked.
    *
-   * @throws P2mError `ERR_BUSY` where there is anything else; nothing has changed then. `ERR_RANGE`, `ERR_NO_MEMORY`
+   * @throws P2mError `ERR_BUSY` for other entries, with nothing changed; `ERR_RANGE`, `ERR_NO_MEMORY`
    */
   mark(gfn: number, count: number): void
   /**
@@ -57,8 +57,8 @@ export interface PopulateOnDemand {
    */
   reclaim(gfn: number, count: number): number
   /**
-   * For `decrease_reservation`: entries become holes, and RAM among them goes into the cache as long as that is smaller
-   * than what is outstanding.
+   * For `decrease_reservation`: entries become holes, and RAM among them goes into the cache while the cache is smaller
+   * than the outstanding entries.
    *
    * @returns the frames dealt with; the others are to be removed by the caller
    */
@@ -263,7 +263,7 @@ export class OnDemand implements PopulateOnDemand {
     return run
   }
 
-  /** Downwards from where the last one ended: what a guest has touched early is the least likely to be zeros. */
+  /** Downwards from the end of the last sweep: frames touched early are the least likely to be zero. */
   #sweep(): void {
     const { control } = this.#core
     const top = control.word(ControlWord.POD_TOP)

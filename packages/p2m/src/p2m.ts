@@ -74,7 +74,7 @@ export class P2m {
    *
    * @param ma - {@link P2m.ma}
    * @param flushTlb - as in {@link Stage2Options}
-   * @throws P2mError `ERR_STATE` if there is no map
+   * @throws P2mError `ERR_STATE` if the address holds no map
    */
   static attach(memory: MachineMemory, ma: number, flushTlb?: (vmid: number) => void): P2m {
     checkMemory(memory)
@@ -120,7 +120,7 @@ export class P2m {
     return this.#onDemand
   }
 
-  /** RAM that a program outside the guest keeps for it. */
+  /** RAM that an external pager keeps for the guest. */
   get paging(): MemoryPaging {
     this.#needX86()
     return this.#paging
@@ -146,7 +146,7 @@ export class P2m {
     return this.#core.ownFrames + (this.format === 'ept' ? this.#onDemand.cached : 0)
   }
 
-  /** Changes with every change that any view has made: who sees the same number twice has seen one map. */
+  /** Changes with every change through any view: equal numbers mean an unchanged map. */
   get version(): number {
     return this.#core.control.changes
   }
@@ -246,7 +246,7 @@ export class P2m {
   /**
    * Replaces a foreign frame by a hole.
    *
-   * @returns its machine frame, of which nobody can have a translation any more
+   * @returns the machine frame, for which no cached translation is left
    * @throws P2mError `ERR_TYPE` if the frame is not foreign
    */
   removeForeign(gfn: number): number {
@@ -354,7 +354,7 @@ export class P2m {
    * Declares machine frames of real devices that guests must not write: leaves of type MMIO_DIRECT that are inserted from
    * now on have no right to, and writes are to be discarded.
    *
-   * @throws P2mError `ERR_RANGE`; `ERR_NO_MEMORY` after 256 of them
+   * @throws P2mError `ERR_RANGE`; `ERR_NO_MEMORY` after 256 ranges
    */
   declareReadOnly(mfn: number, count: number): void {
     checkFrames(this.memory, mfn, count)
@@ -405,7 +405,7 @@ export class P2m {
    * Links a table of 512 frames that another map with the same counts has offered, replacing existing entries. All
    * accesses are allowed, regardless of the default.
    *
-   * @throws P2mError `ERR_COUNT` for what is no such table, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`
+   * @throws P2mError `ERR_COUNT` for a frame that is not such a table, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`
    */
   insertSharedTable(table: SharedTable): void {
     insertSharedTable(this.#core, table)
@@ -421,7 +421,7 @@ export class P2m {
   }
 
   /**
-   * Takes a frame that failed out of use: who touches it ends the domain, and its machine frame is never given to anybody.
+   * Retires a failed frame: an access to it ends the domain, and its machine frame is never reused.
    *
    * @throws P2mError `ERR_TYPE` if the guest has no frame there
    */

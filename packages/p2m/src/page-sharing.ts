@@ -62,7 +62,7 @@ export function unshare(core: MapCore, gfn: number): void {
     const counts = core.needCounts()
     const { ram, shared } = core.format.types
     const { mfn, access } = core.expect(gfn, [shared], 'be unshared')
-    // References of a table that maps share are counted once for all of them.
+    // References in a shared table are counted once for all maps.
     core.table.path(gfn, 0, core)
     if (counts.count(mfn) === 1) {
       // Other maps have shared the frame at the same guest frame, and its note was removed when they released it.
@@ -76,7 +76,7 @@ export function unshare(core: MapCore, gfn: number): void {
   })
 }
 
-/** RAM that a map has offered. Closing it changes no map: the lists hold as long as the map is the same. */
+/** A map's latest offer of RAM. Closing the offer changes no map: its lists stay valid while the map is unchanged. */
 interface LatestOffer {
   readonly count: number
   /** `control.changes` at the time of the offer. */
@@ -122,7 +122,7 @@ function offeredAgain(core: MapCore, gfn: number, count: number): SharedRam | nu
   const latest = offersOf(core).get(gfn)
   if (latest?.count !== count || latest.version !== core.control.changes) return null
   const { tables, runs } = latest.offered
-  // A table may have become this map's own, with the same leaves.
+  // A table may have been replaced by a private copy with the same leaves.
   for (const table of tables) if (core.table.sealedTable(table.gfn) !== table.mfn) return null
   const counts = core.needCounts()
   for (const { mfn } of tables) counts.holdTable(mfn)

@@ -11,13 +11,13 @@ export class P2mEntry {
   type: number = 0
   /** Order of the leaf, or of the hole: 0, 9, 18, or 27 for a hole of 512 GiB. */
   order: number = 0
-  /** `P2M_` bits: those of the type that the access leaves over. */
+  /** `P2M_` bits: the type's rights, restricted by the access mask. */
   rights: number = 0
   /** One of `P2mAccess`. */
   access: number = 7
 }
 
-/** The counts of the tables, for all views of them. */
+/** Counts of the tables, shared by all views. */
 export interface TableCounters {
   /** MA of the top table, or of the first of several. */
   readonly root: number
@@ -172,7 +172,7 @@ export class RadixTable {
       const level = this.#descend(Math.floor(gpa / PAGE_BYTES), 1)
       if (this.#control.reclaims !== reclaims) continue
       this.#offset = 2 ** ((level - 1) * 9) * PAGE_BYTES - 1
-      // Hardware goes on with an entry if any right is set in it; software's tables have all of them.
+      // Hardware follows an entry with any right set; software's tables have all rights.
       return (this.#common & this.#present) !== 0 && this.format.isLeaf(this.#lo, this.#hi, level) ? this.#lo : 0
     }
   }
@@ -230,7 +230,7 @@ export class RadixTable {
     return into.type
   }
 
-  /** Order of the leaf, of any type, that covers a frame; −1 if there is none. */
+  /** Returns the order of the leaf, of any type, that covers a frame; −1: none. */
   orderOfLeaf(gfn: number): number {
     const level = this.#descend(gfn, 1)
     return this.format.isLeaf(this.#lo, this.#hi, level) ? (level - 1) * 9 : -1
@@ -258,7 +258,7 @@ export class RadixTable {
     return Math.min(entries * 2 ** order, this.limit)
   }
 
-  /** MA of the entry for the leaf table that maps a frame; −1 where there is no table. */
+  /** Returns the MA of the entry for a frame's leaf table; −1: no table. */
   leafTableEntry(gfn: number): number {
     const isTable = this.#descend(gfn, 2) === 2 && this.format.isTable(this.#lo, this.#hi, 2)
     return isTable ? this.#word * 4 : -1
@@ -366,7 +366,7 @@ export class RadixTable {
     }
   }
 
-  /** Guest frame of the first leaf below an entry, which maps from `gfn` on, of one of the `kinds`; −1 if there is none. */
+  /** Returns the first guest frame of a leaf below an entry, which maps from `gfn` on, of one of the `kinds`; −1: none. */
   findBelow(lo: number, hi: number, level: number, gfn: number, kinds: number): number {
     const { format } = this
     if (format.isLeaf(lo, hi, level)) return ((format.types.kinds[format.typeOf(hi)] ?? 0) & kinds) === 0 ? -1 : gfn
@@ -442,7 +442,7 @@ export interface EntryPublisher {
   own?(ma: number): void
 }
 
-/** The error for a table that there is no frame for. */
+/** Returns the error for a lack of table frames. */
 export function noTable(memory: MachineMemory): P2mError {
   return new P2mError('ERR_NO_MEMORY', `no machine frame for a p2m table: ${memory.frames.freeFrames} free`, {
     freeFrames: memory.frames.freeFrames,

@@ -125,7 +125,7 @@ export function coalesce(core: MapCore, gfn: number, count: number): number {
         // An access of its own keeps a frame apart.
         const whole = table.isWhole(at, order) && !(core.byFrame && table.wholeHi !== 0)
         if (whole) core.replace(at, order, table.wholeLo, table.wholeHi)
-        // On to the next run; over what is larger than that, at once.
+        // Advance to the next run; skip larger ones at once.
         table.lookup(at, entry)
         const step = Math.max(size, 2 ** entry.order)
         at += step - (at % step)
@@ -216,7 +216,7 @@ function lookUp(core: MapCore, gfn: number): P2mEntry {
 }
 
 /**
- * Changes type and access of leaves, and breaks up those that are only partly in a range.
+ * Changes type and access of leaves, and splits those that are only partly in a range.
  *
  * @param edit - changes an entry; false if it stays unchanged
  * @returns number of changed frames

@@ -32,7 +32,7 @@ export interface P2mState {
   readonly runs: readonly P2mRun[]
   /** A value of `P2mAccess` for future mappings. */
   readonly defaultAccess: number
-  /** Frames set aside for what is populated on demand. Their contents are zeros, and the frames others each time. */
+  /** Number of frames in the populate-on-demand cache. Their contents are zero, and the frames differ after each restore. */
   readonly onDemandCache: number
   /** The server that claims writes; −1 for none. */
   readonly writeClaim: number
@@ -48,7 +48,7 @@ export interface P2mStatistics {
   readonly tableBytes: number
   /** Leaves of 4 KiB, 2 MiB and 1 GiB. */
   readonly leaves: { readonly '4K': number; readonly '2M': number; readonly '1G': number }
-  /** Guest frames by type number, of types that there are. */
+  /** Number of guest frames, by number of each existing type. */
   readonly frames: Readonly<Record<number, number>>
 }
 

@@ -50,7 +50,7 @@ export class SharedRam {
     this.#counts = counts
   }
 
-  /** Gives the frames up: those that no map has are free. */
+  /** Releases the frames: those that no map uses are freed. */
   close(): void {
     if (!this.#isOpen) return
     this.#isOpen = false

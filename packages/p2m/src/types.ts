@@ -27,7 +27,7 @@ export const P2mType = {
   RAM_PAGING_OUT: 9,
   /** RAM whose contents are held by a pager. */
   RAM_PAGED: 10,
-  /** RAM that somebody waits for: the pager is to bring it back. It has a frame already or has none yet. */
+  /** RAM that a vCPU waits for until the pager has loaded it. Its frame may exist already. */
   RAM_PAGING_IN: 11,
   /** RAM whose frame has other users with equal contents: the first write makes a copy. */
   RAM_SHARED: 12,
@@ -88,7 +88,7 @@ export const KIND_RAM = 1
 export const KIND_OWN = 2
 /** Somebody else's frame, to be unmapped by its own call before anything takes its place. */
 export const KIND_FOREIGN = 4
-/** No frame can be given out for it. */
+/** Entries without a machine frame. */
 export const KIND_HOLE = 8
 /** May be a leaf of more than 4 KiB, and be merged to one. */
 export const KIND_LARGE = 16
@@ -99,7 +99,7 @@ export const KIND_PLAIN = 64
 /** A device's frame: no domain's RAM, not counted, replaced by its own call only. */
 export const KIND_DEVICE = 128
 
-/** Device models may map and hold the frame; they are told when that ends. */
+/** Device models may map and hold the frame; they are notified at the mapping's end. */
 export const KIND_REACHABLE = 256
 
 /** The types that maps of all architectures have: their numbers. */

@@ -34,7 +34,7 @@ export interface WriteClaim {
    *
    * @param from - the guest frame to begin with: 0, then what the last call has returned
    * @param most - frames to look at
-   * @returns where to go on, or −1 at the end; while a server has the claim there is nothing to do
+   * @returns the frame to continue at, or −1 at the end; while a server holds the claim the sweep does nothing
    */
   sweep(from: number, most: number): number
   /**
@@ -44,7 +44,7 @@ export interface WriteClaim {
    *   `ERR_NO_MEMORY`: frames before the one in its figures have
    */
   add(gfn: number, count: number): void
-  /** Makes RAM_RW of them again. @throws P2mError as `add` */
+  /** Turns frames into RAM_RW again. @throws P2mError as `add` */
   remove(gfn: number, count: number): void
 }
 

@@ -1,6 +1,6 @@
 // Source of every bit here: Intel SDM vol. 3A, "Paging", unless a comment names another.
 
-/** #PF error code: the translation was there; rights or a reserved bit denied it. */
+/** #PF error code: a translation existed, but rights or a reserved bit denied the access. */
 export const PFEC_P = 0x01
 /** #PF error code: a write, also of a read-modify-write. */
 export const PFEC_W = 0x02

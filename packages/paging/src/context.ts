@@ -176,7 +176,7 @@ export class PagingContext {
     const loaded = new Uint32Array(8)
     const entry = new Uint32Array(2)
     for (let i = 0; i < 4; i++) {
-      // Where there is no memory the entry reads as not present, as in all walks.
+      // An entry without memory reads as not present, as in all walks.
       if (!reader.read64(this.root + i * 8, entry)) continue
       if (this.pdpteReserved(entry[0]!, entry[1]!)) return false
       loaded.set(entry, i * 2)

@@ -28,7 +28,7 @@ export const CR4_SMEP: number = 1 << 20
 export const CR4_SMAP: number = 1 << 21
 /** CR4.PKE: protection keys for user pages. */
 export const CR4_PKE: number = 1 << 22
-/** CR4.CET: control-flow enforcement, and with it shadow-stack pages. */
+/** CR4.CET: control-flow enforcement, including shadow-stack pages. */
 export const CR4_CET: number = 1 << 23
 /** CR4.PKS: protection keys for supervisor pages. */
 export const CR4_PKS: number = 1 << 24

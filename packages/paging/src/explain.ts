@@ -27,7 +27,7 @@ export interface WalkStep {
 export interface CachedStep extends CachedTable {
   /** The entry that points to the table, by its name in the manual. */
   readonly name: WalkStep['name']
-  /** Whether the tables in memory name the same table, with the same rights. */
+  /** Whether the tables in memory point to the same table, with the same rights. */
   readonly agrees: boolean
 }
 

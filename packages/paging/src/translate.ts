@@ -134,12 +134,12 @@ export function* mappings(
       const page = BigInt(result.pageBytes)
       const inside = at % page
       at -= inside
-      // A range that begins within a page begins with it.
+      // Skip the page in which the range begins, unless it starts the page.
       if (inside !== 0n) continue
       yield mapping(linear, result)
       at += page
     } else {
-      // A hole is as large as what the missing entry would map.
+      // A hole has the size of the missing entry's mapping.
       const span = 1n << open.shiftOf(result.level)
       at = (at / span + 1n) * span
     }

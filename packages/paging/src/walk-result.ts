@@ -21,7 +21,7 @@ export class WalkResult {
   tableWrite: number = 0
   /** FAULT: level of the entry that ended the walk (1 is the last), of the leaf for a fault of rights. OK: the leaf's. */
   level: number = 0
-  /** Table entries read from memory, those of restarts included. */
+  /** Number of table entries read from memory, including restarts. */
   reads: number = 0
   /** Low word of the leaf entry as it is after the walk, for PWT, PCD and PAT. */
   leafLo: number = 0

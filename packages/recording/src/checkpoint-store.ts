@@ -32,7 +32,7 @@ export interface StoredCheckpoint<T> extends Instant {
 
 interface Entry<T> extends Instant {
   readonly text: string
-  /** Bytes that the text refers to, in pages, and how many there are. */
+  /** Byte pieces that the text refers to, in pages, with their lengths. */
   readonly pieces: readonly number[]
   readonly bytes: number
   readonly extra: T
@@ -43,7 +43,7 @@ interface Entry<T> extends Instant {
   isCompared: boolean
 }
 
-/** A checkpoint of a store, as a file has it. */
+/** A checkpoint of a store, in the form for a file. */
 export interface CheckpointForFile<T> {
   /** Instant. */
   readonly at: Instant

@@ -148,7 +148,7 @@ const slotOf = (word: I32): I32 =>
     .shl(2)
     .add(TABLE)
 
-/** Moves the end of a match on, as long as bytes are the same. */
+/** Extends a match while bytes are equal. */
 function extend(f: Builder, past: Word, distance: I32, limit: I32): void {
   f.block((found) => {
     f.block((few) => {

@@ -17,7 +17,7 @@ export class FileBlocks {
   /** Blocks that the file lacks in front. */
   readonly #missing: number
   readonly #codec = new Codec()
-  /** By number: blocks as they are in the file. */
+  /** Compressed blocks by number. */
   readonly #packed = new Map<number, Uint8Array>()
   #packedBytes = 0
   /** Decompressed blocks, the most recently used last. */

@@ -10,7 +10,7 @@ export const HEADER_BYTES = 16
 export const SECTION_BYTES = 40
 /** Largest section, compressed or not. */
 export const MOST_SECTION_BYTES: number = 2 ** 30
-/** Largest section of events, decompressed: what a file names in so few bytes does not fill the host's memory. */
+/** Largest section of events, decompressed, so that a small file cannot fill the host's memory. */
 export const MOST_LOG_BYTES: number = 16 * 2 ** 20
 /** Bytes of the footer's contents: where the index is. */
 export const FOOTER_BYTES = 8

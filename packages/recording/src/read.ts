@@ -29,10 +29,10 @@ export class Recording {
   readonly #log: readonly IndexEntry[]
   readonly #checkpoints: readonly CheckpointEntry[]
   readonly #images: readonly IndexEntry[]
-  /** Pages of checkpoints, and those that events have besides. */
+  /** Pages of checkpoints, and of event bodies. */
   readonly #pages: FileBlocks
   readonly #bodies: FileBlocks
-  /** By checkpoint, as far as they were read. */
+  /** Maps of checkpoints read so far. */
   readonly #maps = new Map<number, CheckpointMap>()
   #mapped = 0
 
@@ -90,7 +90,7 @@ export class Recording {
     return this.firstPiece + Math.max(0, (next < 0 ? this.#log.length : next) - 1)
   }
 
-  /** Reads the events of a piece of the log. @throws RecordingError `ERR_STATE` for one that is not there, `ERR_DAMAGED` */
+  /** Reads the events of a piece of the log. @throws RecordingError `ERR_STATE` for a missing piece, `ERR_DAMAGED` */
   async events(piece: number): Promise<readonly RecordedEvent[]> {
     const entry = this.#log[piece - this.firstPiece]
     if (entry === undefined)
@@ -196,7 +196,7 @@ export interface FileCheckpoint {
   readonly source: object
 }
 
-/** The frames of a checkpoint, as a file has them. */
+/** The frames of a checkpoint in a file. */
 interface CheckpointMap {
   readonly written: WrittenPages
   readonly isCompared: boolean

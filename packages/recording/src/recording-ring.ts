@@ -27,7 +27,7 @@ export class RecordingRing {
     return this.#parts
   }
 
-  /** Adds a part, whose bytes are the recording's from then on: what a `RecordingWriter` writes to. */
+  /** Adds a part, whose bytes then belong to the recording: the `write` function of a `RecordingWriter`. */
   readonly write = (part: Uint8Array): void => {
     this.#parts.push(part as Uint8Array<ArrayBuffer>)
     this.#end += part.length

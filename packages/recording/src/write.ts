@@ -179,8 +179,8 @@ export class RecordingWriter {
    * Adds all checkpoints of a store, which is to be left alone meanwhile. Once, behind all events.
    *
    * @param stateOf - makes the state that the file gets
-   * @throws RecordingError `ERR_STATE` after the end, and the second time; SnapshotError for what is no plain data; what
-   *   writing threw
+   * @throws RecordingError `ERR_STATE` after the end, and the second time; SnapshotError for data that is not plain;
+   * errors of `write`
    */
   async addCheckpoints<T>(
     store: CheckpointStore<T>,
@@ -213,8 +213,8 @@ export class RecordingWriter {
   }
 
   /**
-   * Writes what was added, and returns what the file has by then, for `openRecording`: a recording can be read while it is
-   * written.
+   * Writes added events, and returns the file's index so far for `openRecording`, so that a recording can be read while it
+   * is written.
    *
    * @param at - present end of the recording
    * @throws RecordingError `ERR_STATE` after the end; what writing threw
@@ -300,7 +300,7 @@ const IN_FRONT: ReadonlySet<string> = new Set<SectionName>(['DESC', 'IMAG'])
 
 /** A place in the log. */
 interface Segment extends MissingParts {
-  /** Sections of the file in front of it. */
+  /** Number of the file's preceding sections. */
   readonly sections: number
   /** Number of marks before the section. */
   readonly marks: number

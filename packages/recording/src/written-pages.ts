@@ -2,7 +2,7 @@
 export interface WrittenPages {
   /** Numbers of the frames. */
   readonly gfns: Uint32Array
-  /** For each frame the number of its page. */
+  /** Number of each frame's page. */
   readonly pages: Uint32Array
 }
 

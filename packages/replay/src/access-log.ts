@@ -301,12 +301,12 @@ export class AccessLog {
     return this.#walks.find(lo, hi)
   }
 
-  /** Records what a walk read from a page-table entry of 4 or 8 bytes. */
+  /** Records a walk's read of a page-table entry of 4 or 8 bytes. */
   recordWalkRead(lo: number, hi: number, size: number, dataLo: number, dataHi: number): number {
     return this.#walks.record(lo, hi, size, dataLo, dataHi, 0)
   }
 
-  /** Records that there was no memory where a walk looked for an entry: see {@link AccessLog.walkFoundNothing}. */
+  /** Records that a walk's entry address has no memory: see {@link AccessLog.walkFoundNothing}. */
   recordNoEntry(lo: number, hi: number, size: number): number {
     return this.#walks.record(lo, hi, size, 0, 0, NO_ENTRY)
   }
@@ -376,7 +376,7 @@ export class AccessLog {
         this.#w[at(entry, L.E_STATE)] = state
         if (state === STATUS_RETRY) {
           this.#w[L.H_PENDING] = entry + 1
-          // A pass that waits may also go on from there.
+          // A waiting pass may also continue from here.
           this.#w[L.H_CURSOR] = entry + 1
         }
         if (kind === AccessKind.WALK_READ) this.#walks.restore(entry, born, died)
@@ -384,7 +384,7 @@ export class AccessLog {
     })
   }
 
-  /** Index of the next ordered record; `count` if there is none. Moves the cursor over walk entries. */
+  /** Returns the index of the next ordered record; `count` at the end. Moves the cursor over walk entries. */
   #next(): number {
     const w = this.#w
     const count = w[L.H_COUNT]!

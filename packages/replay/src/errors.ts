@@ -37,7 +37,7 @@ export class ReplayMismatchError extends ReplayError {
   override readonly name: string = 'ReplayMismatchError'
   /** The access in the log; undefined where the pass made an access after the log said it was through. */
   readonly recorded: AccessDescription
-  /** The access of this pass instead; undefined where it ended without repeating `recorded`. */
+  /** The access made in this pass; undefined if the pass ended without repeating `recorded`. */
   readonly made: AccessDescription | undefined
 
   constructor(recorded: AccessDescription, made: AccessDescription | undefined) {
@@ -69,7 +69,7 @@ export interface AccessDescription {
   readonly address: string
   /** In bytes. */
   readonly size: number
-  /** Tag that tells it from accesses that look alike. */
+  /** Tag that distinguishes similar accesses. */
   readonly tag: number
   /** State of the record. */
   readonly state: AccessStateName

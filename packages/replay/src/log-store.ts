@@ -35,7 +35,7 @@ export class LogStore {
     for (let i = 0; i < L.HEADER_WORDS; i++) w[i] = 0
   }
 
-  /** A field of a record. @throws ReplayError `ERR_STATE` if there is no such record */
+  /** Returns a field of a record. @throws ReplayError `ERR_STATE` for an unknown record */
   field(index: number, field: number): number {
     if (!(index >= 0 && index < this.words[L.H_COUNT]!)) {
       throw new ReplayError('ERR_STATE', `there is no access #${index}`)

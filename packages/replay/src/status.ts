@@ -5,7 +5,7 @@
 export const STATUS_DONE = 0
 /** The guest has an exception, which the processor's state describes; nothing else has changed. */
 export const STATUS_FAULT = 1
-/** Another party has to act first, a device or who brings memory: nothing has changed, and the same access comes again. */
+/** Another party has to act first, such as a device or a pager: nothing has changed, and the same access will be repeated. */
 export const STATUS_RETRY = 2
 /**
  * Nothing has been done. An access with this status is one for a logged pass, with which its instruction starts again; a

@@ -66,7 +66,7 @@ export class UnitAttention {
     this.sense = SENSE.powerOn
   }
 
-  /** Fails a command that is not among the passing ones, which tells the host; null: the command may be executed. */
+  /** Fails a command outside the passing ones, which reports the sense to the host; null: the command may be executed. */
   refuse(opcode: number): ScsiOutcome | null {
     const { sense } = this
     if (sense === null || this.#passing.has(opcode)) return null

@@ -18,7 +18,7 @@ const LARGEST_SAME = 2 ** 20
 const LARGEST_RANGE = 2 ** 28
 
 /**
- * Has a medium do what a command asks for.
+ * Executes a command's requests on a medium.
  *
  * @returns why the command failed; null on success
  */

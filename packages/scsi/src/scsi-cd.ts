@@ -89,7 +89,7 @@ export class ScsiCd implements ScsiUnit {
     medium?.tray?.connect({ refuses, ejectRequested: () => (this.#r.event = MEDIUM_EVENT.ejectRequest) })
   }
 
-  /** The drive is used no more: no more changes of its medium are reported to it. */
+  /** Called when the drive is removed: it gets no further changes of its medium. */
   removed(): void {
     this.#unwatch?.()
   }

@@ -135,7 +135,7 @@ export class ScsiDisk implements ScsiUnit {
     this.#unwatch = medium.onChange(() => this.#changed())
   }
 
-  /** The disk is used no more: no more changes of its medium are reported to it. */
+  /** Called when the disk is removed: it gets no further changes of its medium. */
   removed(): void {
     this.#unwatch()
   }
@@ -317,7 +317,7 @@ export class ScsiDisk implements ScsiUnit {
     this.#attention.sense = SENSE.powerOn
   }
 
-  /** Returns its state as plain data. The medium is not part of it. */
+  /** Returns the state as plain data, without the medium. */
   save(): ScsiDiskState {
     return { attention: this.#attention.sense }
   }

@@ -4,9 +4,9 @@ import { crc32 as sum } from '@retrap/basics'
 export const PAGE_BYTES = 4096
 const WORDS = PAGE_BYTES / 4
 
-/** Which pages there are, each content once. */
+/** The pages of a snapshot, with each content once. */
 interface DistinctPages {
-  /** For each page, the number of its content. */
+  /** Number of each page's content. */
   readonly contents: Uint32Array
   /** The first page of each distinct content. */
   readonly firsts: readonly number[]

@@ -21,10 +21,10 @@ export const MOST_PAGES: number = 2 ** 20
 /** Names of sections, in the order in which they come: the last is empty. */
 export type SectionName = 'DESC' | 'STAT' | 'BYTE' | 'PMAP' | 'PAGE' | 'INDX' | 'END '
 
-/** The head of a section. Numbers are little-endian words: name, CRC-32 of the data, their size, what they become. */
+/** The head of a section. Numbers are little-endian words: name, CRC-32 of the data, their size, decompressed size. */
 export interface SectionHead {
   readonly name: string
-  /** Of the data as they are in the file. */
+  /** Checksum of the data as stored in the file. */
   readonly checksum: number
   /** Bytes in the file. */
   readonly stored: number
@@ -78,7 +78,7 @@ export function decodeHead(head: Uint8Array): SectionHead | undefined {
   return { name, checksum: view.getUint32(4, true), stored, bytes }
 }
 
-/** Most bytes that a section's data become, or have where they are not compressed. */
+/** Most bytes of a section's data after decompression. */
 const MOST_BYTES: Readonly<Record<SectionName, number>> = {
   DESC: 2 ** 20,
   STAT: 2 ** 28,

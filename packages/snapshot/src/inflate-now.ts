@@ -8,7 +8,7 @@ import { inflateSync } from 'fflate'
  * @throws RangeError for data that are not valid, or become more
  */
 export function inflateNow(data: Uint8Array, most: number): Uint8Array {
-  // More than there is room for would be cut off.
+  // One byte more than allowed, to detect an excess.
   const out = new Uint8Array(most + 1)
   let found: Uint8Array
   try {

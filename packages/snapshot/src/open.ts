@@ -38,7 +38,7 @@ export interface OpenSnapshot {
      * Reads the contents of one, at once: 4 KiB, not to be changed.
      *
      * @param index - in `gfns`
-     * @throws SnapshotError `ERR_DAMAGED`, `ERR_TRUNCATED`; what the source throws
+     * @throws SnapshotError `ERR_DAMAGED`, `ERR_TRUNCATED`; errors of the source
      */
     contents(index: number): Uint8Array
     /** Returns the range of the file that `contents` reads for a page unless cached, for prefetching. */
@@ -123,7 +123,7 @@ export async function readPages(source: SnapshotSource, place: SectionPlace): Pr
   return bytes
 }
 
-/** Sections of pages, of which those that were used last are kept decompressed. */
+/** Sections of pages, with a cache of recently decompressed ones. */
 class KeptSections {
   readonly #source: LateSnapshotSource
   readonly #places: readonly SectionPlace[]

@@ -182,7 +182,7 @@ export const damagedMap = (): SnapshotError =>
 /** The pages of a snapshot, by frame. */
 interface PageMap {
   readonly gfns: Uint32Array
-  /** For each page, the number of its content. */
+  /** Number of each page's content. */
   readonly contents: Uint32Array
   /** Number of distinct contents. */
   readonly count: number

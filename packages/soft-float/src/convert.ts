@@ -117,7 +117,7 @@ export function toNearestInteger(c: FloatModule): SharedFunction<'i64'> {
   })
 }
 
-/** (state, rounding mode): R = A rounded to an integer, of the same format. */
+/** (state, rounding mode): R = A rounded to an integer in the same format. */
 export function toIntegral(c: FloatModule): SharedFunction {
   return c.shared('float.toIntegral', ['i32', 'i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get

@@ -25,7 +25,7 @@ export interface FloatRules {
   readonly flushesHalf: boolean
 }
 
-/** The module that the functions are generated into. Each function is made when the first code asks for it. */
+/** The module for the generated functions. Each function is made on first use. */
 export interface FloatModule {
   /**
    * Offset of the scratch area, `SCRATCH_BYTES` long and aligned to 16 bytes, from the address that functions take as their

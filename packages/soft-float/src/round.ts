@@ -67,7 +67,7 @@ function emitFinish(c: FloatModule, f: FunctionBuilder, state: I32, target: Targ
   const tiny = f.local('i32')
   f.set(shift, cut)
   f.set(tiny, I32.of(0))
-  /** With an unlimited exponent range it may round up to the smallest normal number: then it is not tiny. */
+  /** With an unlimited exponent range the result may round up to the smallest normal number, and is not tiny then. */
   const lookAfterRounding = (): void => {
     const { high: q, low: rest } = X.shiftRightSticky(f, high, low, cut)
     const ones = I64.of(-1n).shrU(cut.toI64U())
@@ -82,7 +82,7 @@ function emitFinish(c: FloatModule, f: FunctionBuilder, state: I32, target: Targ
       tiny.get.and(masked.eqz()),
       () => {
         X.raiseFlags(c, f, state, X.FE_UNDERFLOW)
-        // Rounded as if the exponent had no limit. An x87 unit delivers that with the exponent moved into range, others nothing.
+        // Round as with an unlimited exponent. An x87 unit delivers the result with an adjusted exponent, other units none.
         f.set(exponent, extended ? exponent.get.add(WRAP) : I32.of(0))
         // FSCALE can go farther down: to zero, however that is rounded.
         if (!extended) return
@@ -188,8 +188,8 @@ export function finish(c: FloatModule, bits: 16 | 32 | 64): SharedFunction<'i64'
 }
 
 /**
- * (state) → R rounded to Arm's alternative half precision, which has neither infinities nor NaNs: these, and what is too
- * large, are invalid.
+ * (state) → R rounded to Arm's alternative half precision, which has neither infinities nor NaNs: these, and too large
+ * numbers, are invalid.
  */
 export function finishAlternativeHalf(c: FloatModule): SharedFunction<'i64'> {
   return c.shared('float.finishAlternative', ['i32'], 'i64', (f) => {

@@ -56,7 +56,7 @@ export function unpack(c: FloatModule, bits: 16 | 32 | 64): SharedFunction {
   })
 }
 
-/** `fraction` is not zero; `exponent` is what it would have with its highest bit at bit 63, plus the leading zeros. */
+/** `fraction` is not zero; `exponent` is its exponent with the highest bit at bit 63, plus the leading zeros. */
 function unpackDenormal(f: FunctionBuilder, slot: Slot, fraction: I64, exponent: number): void {
   const zeros = f.let(fraction.clz())
   slot.significand = fraction.shl(zeros)

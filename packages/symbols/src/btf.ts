@@ -1,5 +1,5 @@
 /**
- * BTF: the types of a kernel, as it has them in memory. Source: Linux, Documentation/bpf/btf.rst.
+ * BTF: a kernel's types, from its memory. Source: Linux, Documentation/bpf/btf.rst.
  */
 import { SymbolsError } from './errors.ts'
 
@@ -122,7 +122,7 @@ export class Btf {
     return id === 0 ? undefined : this.#types[id]
   }
 
-  /** A type without qualifiers and names for it. */
+  /** Returns a type without qualifiers and aliases. */
   #plain(id: number): number | undefined {
     let type = this.#typeAt(id)
     for (let i = 0; i < MOST_DEPTH && type !== undefined; i++) {

@@ -52,7 +52,7 @@ export interface ElfLayout {
   readonly entry: bigint
   /** By the addresses that the program was linked for. */
   readonly segments: readonly ElfPart[]
-  /** Whether the program is known to be no library: it lies where it was linked for, or names a dynamic linker. */
+  /** Whether the program is certainly not a library: it is at its link address, or names a dynamic linker. */
   readonly isProgram: boolean
   /** Lowest loaded address. */
   readonly start: bigint
@@ -89,7 +89,7 @@ export function elfLayout(bytes: Uint8Array): ElfLayout | undefined {
 const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
   new DataView(buffer, byteOffset, byteLength)
 
-/** Whether two programs are laid out alike, as a program and what is stripped of it are. */
+/** Whether two programs have the same layout, like a program and its stripped copy. */
 export function isSameLayout(one: ElfLayout, other: ElfLayout): boolean {
   const loads = ({ segments }: ElfLayout): string =>
     segments
@@ -112,7 +112,7 @@ export function buildIdOf(layout: ElfLayout, read: ReadLinked): string | undefin
 
 /** A program's own facts for dynamic linking. */
 export interface DynamicNames {
-  /** The library's own name; undefined of what is not a library. */
+  /** The library's own name; undefined for other programs. */
   readonly soname: string | undefined
   /** Whether the file says that it is a program. */
   readonly isProgram: boolean

@@ -33,7 +33,7 @@ export interface ElfSection {
   readonly offset: number
   /** Bytes. */
   readonly size: number
-  /** Index of a section that belongs to it. */
+  /** Index of an associated section. */
   readonly link: number
   /** Bytes of an entry, in a table. */
   readonly entrySize: number
@@ -74,7 +74,7 @@ export const elfTables = (bytes: Uint8Array): ElfTables => readWhole(bytes, tabl
 /** Reads the sections and symbols of an ELF file by parts. @throws SymbolsError `ERR_DAMAGED` */
 export const readElfTables = (source: FileSource): Promise<ElfTables> => readParts(source, tablesOf(source.size))
 
-/** `$x` and `$d` of Arm files say what is code and what is data, and name nothing. */
+/** `$x` and `$d` of Arm files mark code and data, and are not names. */
 export const isElfMark = ({ name }: NamedPlace): boolean => MARK.test(name)
 
 const MARK = /^\$[axtd](?:\.|$)/

@@ -14,7 +14,7 @@ export interface FilePart {
   readonly length: number
 }
 
-/** A reader that asks for parts of a file and goes on with their bytes: one for files in memory and files by parts. */
+/** A reader that yields requests for parts of a file, for both files in memory and files read by parts. */
 export type Asking<Result> = Generator<FilePart, Result, Uint8Array>
 
 /** Bytes that are read of a file at most in one part: no table of a kernel with debug information is larger. */

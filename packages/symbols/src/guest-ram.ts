@@ -6,7 +6,7 @@ export interface LinuxMemory {
   readonly memory: { readonly u8: Uint8Array }
   /** Where guest-physical memory lies in machine memory. */
   readonly domain: {
-    /** The map of guest frames; a leaf has 2^order of them. */
+    /** The map of guest frames; a leaf covers 2^order frames. */
     readonly p2m: {
       leaves(): Iterable<{ readonly gfn: number; readonly order: number; readonly type: number }>
       isRam(type: number): boolean

@@ -4,7 +4,7 @@ import { damaged, type FileSource, type Asking, readParts } from './file-source.
 import { lineSections, type LineSections, LineUnit } from './line-unit.ts'
 import { decompress } from '@retrap/basics'
 
-/** Contents of sections, unpacked where they are compressed. Source: System V ABI, "Section Compression". */
+/** Contents of sections, decompressed if necessary. Source: System V ABI, "Section Compression". */
 const SHT_NOBITS = 8
 const SHF_COMPRESSED = 0x800n
 const ELFCOMPRESS_ZLIB = 1
@@ -84,7 +84,7 @@ interface CodeRange {
 
 /** Tells the lines of addresses, and the addresses of lines, as the file was linked. */
 export interface LineTable {
-  /** The line that the instruction at an address is of; undefined where none is known. @throws SymbolsError */
+  /** Returns the source line of an address; undefined if unknown. @throws SymbolsError */
   lineOf(address: bigint): SourceLine | undefined
   /**
    * Returns the addresses for breakpoints at a line: the start of each run of its instructions.

@@ -98,7 +98,7 @@ export class LineUnit {
   readonly #operands: Uint8Array
   #files: FileTable | undefined
 
-  /** @throws SymbolsError `ERR_DAMAGED`, or `ERR_UNSUPPORTED` for a version that is none of 2 to 5 */
+  /** @throws SymbolsError `ERR_DAMAGED`, or `ERR_UNSUPPORTED` for a version other than 2 to 5 */
   constructor(sections: LineSections, at: number) {
     this.#sections = sections
     const cursor = new ByteCursor(sections.line, '.debug_line', at)

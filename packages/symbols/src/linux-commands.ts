@@ -55,12 +55,12 @@ function describePlace(text: bigint | undefined): string {
   return `${FIRST} is at ${hex(text)}, ${offset} from where it was linked: symbol-file -o ${offset} vmlinux\n`
 }
 
-/** Knowledge of Linux in a machine, if the machine at hand has the same Linux; or what is found anew. */
+/** Returns the known Linux if the present machine still runs it; otherwise searches again. */
 const renewed = (known: LinuxGuest | undefined, machine: LinuxMemory): LinuxGuest =>
   known?.renew(machine) === true ? known : new LinuxGuest(machine)
 
 /**
- * Commands of gdb's `monitor` about Linux in a machine, as its memory has it at the instant: `kaslr`, `ps`, `task`, `dmesg`.
+ * Commands of gdb's `monitor` about Linux in a machine, from its present memory: `kaslr`, `ps`, `task`, `dmesg`.
  *
  * @param machine - returns the current machine
  * @returns commands for `gdbTarget`
@@ -112,7 +112,7 @@ export class LinuxNames {
   /** Returns the address of a symbol; undefined if unknown. */
   readonly addressOf = (name: string): bigint | undefined => this.#known()?.addressOf(name)
 
-  /** `name` or `name+0x10`; undefined where nothing with a name is. */
+  /** Returns `name` or `name+0x10`; undefined if unknown. */
   readonly nameOf = (address: bigint): string | undefined => this.#known()?.nameOf(address)
 
   /** The function at an address, and the task that a processor executes, as far as they can be told: `name+0x10, pid 122 sh`. */

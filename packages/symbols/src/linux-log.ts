@@ -80,7 +80,7 @@ export function linuxLog(guest: LinuxGuest): LinuxLogLine[] {
 export const formatLogLine = ({ ns, text }: LinuxLogLine): string =>
   `[${String(ns / NS).padStart(5)}.${String((ns % NS) / 1000n).padStart(6, '0')}] ${text}`
 
-/** The text of a record: behind the record's number, at the ring's beginning where there was no room at its end. */
+/** Returns the text of a record: after the record's number, or at the ring's beginning if it did not fit at the end. */
 function textOf(data: Uint8Array, size: bigint, begin: bigint, next: bigint, length: number): string | undefined {
   if ((begin & NO_TEXT) !== 0n) return ''
   const isWrapped = begin / size !== next / size && next % size !== 0n

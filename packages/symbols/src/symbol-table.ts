@@ -6,13 +6,13 @@ export interface NamedPlace {
   readonly address: bigint
   /** Size in bytes; 0: unknown. */
   readonly size: bigint
-  /** Of several names for one place the one with the highest rank is shown. */
+  /** Of several names for one place, the highest rank is shown. */
   readonly rank: number
   /** The address is a distance, such as a variable's in the area of each processor of Linux: it names no place. */
   readonly isOffset?: boolean
 }
 
-/** Values of Linux's absolute symbols, which those of the areas of its processors are among, are below 2 GiB. */
+/** Values of Linux's absolute symbols, including per-processor offsets, are below 2 GiB. */
 const LEAST_ADDRESS = 1n << 31n
 const UPPER_HALF = 1n << 63n
 
@@ -115,7 +115,7 @@ export class SymbolTable {
     return isWithin && isExact ? index : -1
   }
 
-  /** `name` or `name+0x10`; undefined where nothing with a name is. */
+  /** Returns `name` or `name+0x10`; undefined if unknown. */
   nameOf(address: bigint): string | undefined {
     const place = this.placeOf(address)
     const index = this.indexOf(place)
@@ -171,7 +171,7 @@ export class SymbolTable {
     return this.#isWhole && Math.max(Math.abs(first), Math.abs(last)) + Math.abs(shift) <= Number.MAX_SAFE_INTEGER
   }
 
-  /** Index of the last symbol at or before a place; -1 if there is none. */
+  /** Returns the index of the last symbol at or before a place; -1: none. */
   #before(place: number): number {
     const places = this.#places
     let low = 0

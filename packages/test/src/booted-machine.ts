@@ -39,7 +39,7 @@ export interface PcBootedOptions extends BootOptionsOfAll<Pc> {
   readonly pc: PcOptions | (() => PcOptions | Promise<PcOptions>)
   /** Makes options that differ for each test's machine, such as new device models. */
   readonly fork?: (() => PcForkOptions) | undefined
-  /** Runs are recorded: each test has a clone. Without, one machine is put back before each test. Default true, where that is possible. */
+  /** Whether runs are recorded: each test then has a clone; otherwise one machine is restored before each test. Default true, if possible. */
   readonly record?: boolean | undefined
 }
 

@@ -22,8 +22,8 @@ interface Token {
  * it takes the terminal to be. So a terminal of each width draws it: it shows the whole line for the guest's width, and for no width
  * before the last of the line has been drawn.
  *
- * @param row - what the row has had before, the prompt
- * @param printed - what was printed since the line was typed, with carriage returns
+ * @param row - earlier content of the row, the prompt
+ * @param printed - output since the line was typed, with carriage returns
  * @returns an index in `printed`; `begun` while a part of the line is shown, `none` without an echo
  */
 export function echoEnd(row: string, printed: string, line: string): number | 'begun' | 'none' {

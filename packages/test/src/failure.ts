@@ -14,7 +14,7 @@ export interface FailureFiles {
   readonly notBundled: string | undefined
 }
 
-/** The end of what was printed: this many lines are shown. */
+/** Number of output lines shown, from the end. */
 const SHOWN_LINES = 20
 
 /** Returns a text as a word of a shell's command line. */
@@ -32,7 +32,7 @@ export function folderName(name: string): string {
 }
 
 /**
- * Says for people what a failing test has left behind.
+ * Describes a failed test's files for people.
  *
  * @param command - command that opens its recording in gdb, if recorded
  * @param notRecorded - why the run was not recorded

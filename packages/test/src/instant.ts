@@ -143,7 +143,7 @@ function bundleOf(options: PcOptions): { readonly bundle?: BundledOptions; reado
   }
 }
 
-/** The same machine is put back before each test; one test at a time. */
+/** Restores one machine before each test; one test at a time. */
 export class ResetInstant<Machine extends Pc | ArmMachine> implements Instant<Machine> {
   readonly notRecorded: string
   readonly #machine: Machine
@@ -179,7 +179,7 @@ export class ResetInstant<Machine extends Pc | ArmMachine> implements Instant<Ma
   }
 }
 
-/** RAM that a clone may write, unless options say so: most of a machine's RAM is written by nobody. */
+/** Default limit of RAM that a clone may write: most of a machine's RAM is never written. */
 const MOST_WRITTEN_BYTES = 64 << 20
 const CLONES = 4
 
@@ -189,7 +189,7 @@ export function createBooted(options: PcOptions, wantsClones: boolean): Promise<
   return createPc({ jit: true, clock: 'deterministic', ...(wantsClones && { forks }), ...options })
 }
 
-/** Why each test cannot have a recorded clone of a PC; undefined where it can. */
+/** Returns why tests cannot have recorded clones of a PC; undefined if they can. */
 export async function whyNoClones(
   booted: Pc,
   options: PcOptions,

@@ -46,7 +46,7 @@ export class PrintedText {
     this.#text += raw.replaceAll('\r', '')
   }
 
-  /** Begins to look for something else: in all that has not been read, or behind the echo of a line that is typed now. */
+  /** Starts another search: in all unread output, or after the echo of a line typed now. */
   begin(line?: string): void {
     const { row } = this
     this.#raw = row
@@ -98,7 +98,7 @@ export class PrintedText {
       const newline = this.#text.indexOf('\n', this.#searchFrom)
       const end = newline < 0 ? this.#text.length : newline
       const line = this.#text.slice(this.#searchFrom, Math.min(end, this.#searchFrom + MOST_MATCHED_CHARACTERS))
-      // `search` neither uses nor changes what a global expression remembers.
+      // `search` ignores and keeps the state of a global expression.
       const at = line.search(expected)
       if (at >= 0) {
         const [match = ''] = new RegExp(expected.source, expected.flags.replace(/[gy]/g, '')).exec(line) ?? []

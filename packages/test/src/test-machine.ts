@@ -25,7 +25,7 @@ export interface TestMachineOptions<Machine> {
 
 /** The end of an error's message has this many characters of what the guest has printed. */
 const SHOWN_CHARACTERS = 400
-/** Guest time from one look at the screen to the next. A text that is there for less may not be seen. */
+/** Guest time between two looks at the screen. A text shown for less may be missed. */
 const LOOK_NS = 20e6
 /** Host time from one look at a machine that executes nothing to the next: its guest may wait forever. */
 const IDLE_LOOK_MS = 200
@@ -104,7 +104,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
    * Runs until the guest has printed something that was not read yet.
    *
    * @param expected - a text, or a regular expression that is matched against one line at a time, including an unfinished one
-   * @returns what it has printed since the last wait, up to the end of the match
+   * @returns output since the last wait, up to the end of the match
    * @throws TestError `ERR_TIMEOUT`; `ERR_ENDED` where the machine ends before; `ERR_STATE` while another call waits
    */
   async until(expected: Expected, options: WaitOptions = {}): Promise<string> {
@@ -191,7 +191,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
    * Runs while something is done that needs a running machine: keys of `machine.keyboard`, a connection of `@retrap/guest`.
    *
    * @returns result of the action
-   * @throws what the action throws; TestError `ERR_TIMEOUT`, `ERR_ENDED` where the machine ends before
+   * @throws errors of the action; TestError `ERR_TIMEOUT`, `ERR_ENDED` if the machine ends first
    */
   async during<Result>(action: () => Promise<Result>, { timeoutMs }: WaitOptions = {}): Promise<Result> {
     return this.#running(timeoutMs, 'the end of the action', (resolve, reject) => void action().then(resolve, reject))
@@ -255,7 +255,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   }
 
   /**
-   * Runs the machine until something is settled; it stops at once, if nothing else runs it.
+   * Runs the machine until a promise settles; it stops at once, unless another call runs it.
    *
    * @param begin - gets the functions that settle the call
    * @param atEnd - makes the result of the machine's end; default it is an error

@@ -18,7 +18,7 @@ export interface Comparison {
   readonly what: string
 }
 
-/** A bench's line of output: `NAME: R x PEER (what was measured, with figures)`. */
+/** A bench's line of output: `NAME: R x PEER (measured quantity, with figures)`. */
 const LINE = /^([\w-][\w -]*): (\d+(?:\.\d+)?) x (.+?) \((.*)\)$/
 
 /** A figure of the run, which differs each night. */

@@ -4,7 +4,7 @@ import { DebianError, fetchMembers, type PackageMembers } from '@retrap/debian'
 export type DebianMembers = PackageMembers
 
 /**
- * Returns a folder for each entry, with its members below their paths; what is not in the cache is fetched.
+ * Returns a folder for each entry, with its members at their paths; missing ones are fetched.
  *
  * @returns in the order of `wanted`; undefined if something is missing and there is no network for it, or no folder that
  *   can be written: tests skip then

@@ -1,4 +1,4 @@
-/** The processor that tests run on, where they compare with it: an x86-64 under Linux, by programs that gcc builds. */
+/** The host's processor, for tests that compare with it: an x86-64 under Linux, by programs that gcc builds. */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
@@ -26,7 +26,7 @@ export interface HostCpu {
 }
 
 /**
- * Returns the processor that the test runs on, or why there is none to compare with.
+ * Returns the host's processor, or why tests cannot compare with it.
  *
  * @param description - the file in which Linux describes the processors
  */

@@ -189,7 +189,7 @@ function roomOf(path: string): string {
   return path.split('/')[0] as string
 }
 
-/** The names that an entry of a package exports, with those that it takes over from its own files by `export *`. */
+/** Returns the exported names of a package's entry, including those of its own files by `export *`. */
 export function exportsOf(entry: string, sources: ReadonlyMap<string, Source>): Set<string> {
   const source = sources.get(entry)
   const others = source?.exportsAllOf ?? []
@@ -233,7 +233,7 @@ export function fullFolders(sources: readonly Source[]): string[] {
 /** Lists that are counted by hand, of entries `path: name`: the steps of each walk, in order, and outcome values. */
 export type Walks = Readonly<Record<'walks' | 'outcomes', Readonly<Record<string, readonly string[]>>>>
 
-/** Returns the entries whose file does not have each part of the name. @param textOf - '' where there is no file */
+/** Returns the entries whose file lacks a part of the name. @param textOf - '' for a missing file */
 export function walkProblems({ walks, outcomes }: Walks, textOf: (path: string) => string): string[] {
   const entries = [...Object.values(walks), ...Object.values(outcomes)].flat()
   return entries.filter((entry) => {

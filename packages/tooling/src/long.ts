@@ -8,7 +8,7 @@ export const TEST_LONG: boolean = process.env['RETRAP_TEST_LONG'] === '1'
  * The cases of a test.
  *
  * @param always - cases that `npm test` always runs
- * @param long - those that only `npm test -- --long` runs as well
+ * @param long - further cases for `npm test -- --long`
  */
 export function withLong<T>(always: readonly T[], long: readonly T[]): readonly T[] {
   return TEST_LONG ? [...always, ...long] : always

@@ -9,7 +9,7 @@ import './run-folder.ts'
  *
  * @param name - of the files, in this run
  * @param make - gives contents by path; paths have `/`
- * @returns a map of the caller's own, with what has been made first
+ * @returns a map of paths, with the folder's files made first
  */
 export async function madeOnce(
   name: string,

@@ -13,7 +13,7 @@ export interface NpmProgram {
   readonly version: string
   /** The npm package with the binary for this platform. */
   readonly package: string
-  /** Of its tarball, as SHA-512 in base64. */
+  /** SHA-512 of the tarball, in base64. */
   readonly hash: string
   /** The binary's path in the package. */
   readonly file: string

@@ -1,2 +1,2 @@
-/** How long tests wait for what is to come on a host that is busy, in milliseconds: less than the time limit of a test. */
+/** Most milliseconds that tests wait on a busy host: less than a test's time limit. */
 export const PATIENCE_MS = 100_000

@@ -44,7 +44,7 @@ export function processTime(pid: number): number {
 export class ProcessorDelay {
   readonly #before: ReadonlyMap<string, number> = delays()
 
-  /** Seconds; NaN where the host does not tell (other than Linux). A thread that has ended meanwhile does not count. */
+  /** Returns seconds; NaN on hosts other than Linux. Threads that have ended do not count. */
   seconds(): number {
     let sum = this.#before.size === 0 ? NaN : 0
     for (const [task, nanoseconds] of delays()) sum += nanoseconds - (this.#before.get(task) ?? 0)

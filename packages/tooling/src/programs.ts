@@ -8,7 +8,7 @@ import { basename, delimiter, join } from 'node:path'
 import { Apt, cacheDirectory, keep, unpackPackage, withScratchFolder } from '@retrap/debian'
 import { hasProgram } from './skip.ts'
 
-/** For each set of packages, the programs that they have. */
+/** Programs by set of packages. */
 export type ProgramTable = readonly {
   readonly packages: readonly string[]
   readonly programs: readonly string[]
@@ -128,7 +128,7 @@ export function programsOf(file: string): string[] {
   return [...lines].flatMap(([, names = '']) => names.trim().split(/\s+/))
 }
 
-/** Says which of the programs that tests compare with are there: a line for each, which changes when the program does. */
+/** Returns a line for each program that tests compare with, which changes when the program does. */
 export function programVersions(table: ProgramTable = PROGRAMS): string {
   const folders = (process.env['PATH'] ?? '').split(delimiter)
   const lines = table.flatMap(({ programs }) =>
@@ -168,7 +168,7 @@ async function provide(row: ProgramTable[number], root: string, apt: Apt | undef
       return { archives: archives.map((path) => basename(path)) }
     },
   })
-  // First, since a program of the same name that does not run may be on PATH.
+  // First, because PATH may contain a broken program of the same name.
   process.env['PATH'] = [join(folder, BIN), process.env['PATH'] ?? ''].join(delimiter)
   return true
 }
@@ -192,7 +192,7 @@ for at in usr etc lib; do
 done
 exec "$@"' overlay "$here"`
 
-/** Writes a script for each program that runs it with the libraries that came with it, wherever the folder lies. */
+/** Writes a script for each program that runs it with its own libraries, independent of the folder's place. */
 async function addWrappers(files: string, { programs, overlaid = false }: ProgramTable[number]): Promise<void> {
   await mkdir(join(files, BIN), { recursive: true })
   const libraries = new Set(globSync('{usr/,}lib/x86_64-linux-gnu/{,*/}*.so*', { cwd: files }).map(parentOf))

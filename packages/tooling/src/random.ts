@@ -1,4 +1,4 @@
-/** Numbers that look random and are the same in each run. */
+/** Pseudorandom numbers, equal in each run. */
 
 /**
  * Returns a small generator of 32-bit numbers, reproducible by its seed.
@@ -18,7 +18,7 @@ export function words(seed: number): () => number {
 }
 
 /**
- * Returns a generator of whole numbers from 0 to less than a bound, the same for the same seed and bounds.
+ * Returns a generator of whole numbers below a bound, reproducible by seed and bounds.
  *
  * @param seed - 32 bits
  */

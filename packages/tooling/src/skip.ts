@@ -1,10 +1,10 @@
-/** Tests that run only where the host has something. */
+/** Skips tests that need something from the host. */
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 
-/** For programs that do not know `--version`, an option with which they end well. */
+/** Harmless options for programs that do not know `--version`. */
 const PROBES: Readonly<Record<string, string>> = {
   ...{ socat: '-V', mke2fs: '-V', debugfs: '-V', e2fsck: '-V' },
   ...{ iasl: '-v', gvnccapture: '--help', Xvfb: '-help', WebKitWebDriver: '--help' },

@@ -48,11 +48,11 @@ export interface Soak {
   readonly count?: number
   /** Called once before the first step. */
   setup?(): Promise<void> | void
-  /** One random case. Throws, or returns a text, if the case violates what is checked. */
+  /** Runs one random case. Throws, or returns a text, if the case violates a checked property. */
   step(rng: Rng, index: number): Promise<string | void> | string | void
   /** Called once at the end, also after violations. */
   teardown?(): Promise<void> | void
-  /** Returns what the steps have done, for a line before the last. */
+  /** Returns a summary of the steps, printed before the last line. */
   summary?(): string
 }
 
@@ -88,7 +88,7 @@ export interface SoakResult {
   readonly smallest: Violation | undefined
 }
 
-/** Draws from a xoshiro128** generator, or from a record, and keeps a record of what it drew. */
+/** Draws from a xoshiro128** generator, or from a record, and records all draws. */
 class Choices implements Rng {
   readonly drawn: number[] = []
   readonly notes: [string, string | (() => string)][] = []
@@ -164,7 +164,7 @@ class Choices implements Rng {
   }
 }
 
-/** Runs `soak` and returns what it found. Also for tests, which pass a small count. */
+/** Runs `soak` and returns its result. Also for tests, with a small count. */
 export async function runSoak(soak: Soak, options: SoakOptions = {}): Promise<SoakResult> {
   const { count = soak.count ?? 1000, seed = 1, from = 0, shrinkMs = 20_000, progress, found, signal } = options
   let violations = 0

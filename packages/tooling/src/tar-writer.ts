@@ -13,7 +13,7 @@ export interface Written {
   readonly link?: string
   readonly content?: Uint8Array | string
   readonly device?: readonly [number, number]
-  /** Records of a pax header in front of it. */
+  /** Records of a preceding pax header. */
   readonly pax?: Readonly<Record<string, string>>
 }
 

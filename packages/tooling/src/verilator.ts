@@ -28,7 +28,7 @@ const LIBRARY = ['verilated.cpp', 'verilated_save.cpp', 'verilated_threads.cpp',
 /** Whether the programs for {@link buildDesign} are installed. */
 export const hasVerilator: boolean = hasProgram('verilator_bin') && hasProgram('g++')
 
-/** Verilator's own folder: beside the program, as packages have it. */
+/** Verilator's own folder, beside the program as in packages. */
 function verilatorRoot(): string {
   const folders = (process.env['PATH'] ?? '').split(delimiter)
   const program = folders.map((folder) => join(folder, 'verilator_bin')).find((path) => existsSync(path))

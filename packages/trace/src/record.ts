@@ -93,7 +93,7 @@ export interface ExceptionRecord extends TracePlace {
 export interface WalkRecord extends TracePlace, GuestWalk {
   /** Kind of the record. */
   readonly kind: 'pagewalk'
-  /** Of Arm: the fault status code of stage 1; undefined: there is no fault. */
+  /** Fault status code of stage 1 on Arm; undefined: no fault. */
   readonly faultStatus?: number | undefined
 }
 

@@ -82,7 +82,7 @@ export class Tracer {
     return this.#wanted.some(({ spec, left }) => spec.kind === kind && left > 0)
   }
 
-  /** Has the processors tell what is still asked for. */
+  /** Makes the processors report the kinds of records still wanted. */
   #watch(): void {
     const steps = this.#wants('insn') || this.#wants('block')
     const events = steps || this.#wants('irq') || this.#wants('exceptions')

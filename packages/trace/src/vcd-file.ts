@@ -13,7 +13,7 @@ export type VcdChange = bigint | string | true | undefined
 /** A variable declared in the file. */
 interface Declared extends VcdVariable {
   readonly code: string
-  /** The last value, as the file has it. */
+  /** The last value, in the file's form. */
   text: string
   /** The time in the file at which it was written. */
   changedAt: number
@@ -129,7 +129,7 @@ function codeOf(number: number): string {
   return text
 }
 
-/** The value of a variable that is not known, as the file has it in front of the identifier. */
+/** Returns the unknown value of a variable, in the file's form before the identifier. */
 const unknown = ({ type, bits }: VcdVariable): string =>
   type === 'string' ? 's- ' : bits === 1 && type !== 'integer' ? 'x' : 'bx '
 

@@ -35,7 +35,7 @@ export function deviceDescriptor(description: UsbDescription): Uint8Array {
     18,
     DESCRIPTOR.DEVICE,
     ...word(VERSIONS[speed]),
-    // Class codes are those of the interfaces.
+    // Class codes are in the interfaces' descriptors.
     0,
     0,
     0,

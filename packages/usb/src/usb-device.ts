@@ -72,7 +72,7 @@ export type UsbRefusal = 'nak' | 'stall'
 
 /** The machine around a USB device: its clock and timers, and the host. */
 export interface UsbPort extends Pick<DeviceContext, 'clock' | 'timer'> {
-  /** Tells that an endpoint that answered `nak` can go on. Ends a suspend where the guest allows it. */
+  /** Called when an endpoint can continue after `nak`. Ends a suspend if the guest permits it. */
   wake(address: number): void
 }
 
@@ -112,7 +112,7 @@ export interface UsbDevice {
   quiesce?(): void | Promise<void>
   /** As in a `DeviceModel`. */
   resume?(): void
-  /** As in a `DeviceModel`; what the standard requests have set is saved without it. */
+  /** Like a `DeviceModel`'s; state of standard requests is saved by the controller. */
   save?(): unknown
   /** As in a `DeviceModel`. */
   restore?(state: unknown): void

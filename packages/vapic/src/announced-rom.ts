@@ -56,7 +56,7 @@ export class AnnouncedRom {
     this.areaGpa = 0
   }
 
-  /** @returns undefined if there is no ROM, or no structure at this offset in it */
+  /** @returns undefined without a ROM, or without a structure at this offset */
   static read(host: VapicHost, gpa: number, offset: number): AnnouncedRom | undefined {
     const header = new Uint8Array(3)
     if (!host.readPhysical(gpa, header)) return undefined
@@ -199,7 +199,7 @@ export class AnnouncedRom {
       : this.areaGpa + offset
   }
 
-  /** The helper for an instruction, as a linear address; 0: there is none that works. */
+  /** Returns the helper for an instruction, as a linear address; 0: no helper. */
   handlerFor(found: FoundInstruction): number {
     const handlers: Handlers = this.#host.vcpuCount === 1 ? this.structure.up : this.structure.mp
     const { handler } = found.row

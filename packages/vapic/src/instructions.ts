@@ -96,7 +96,7 @@ export function findInstruction(bytes: Uint8Array): FoundInstruction | undefined
  * For a source that reports the address of the next instruction. Several may fit: each must be compared with the address
  * that was accessed.
  *
- * @param bytes - the ten bytes before the reported address, or as many as there are
+ * @param bytes - the ten bytes before the reported address, or fewer if unavailable
  */
 export function findBackward(bytes: Uint8Array, access: TprAccess): FoundInstruction[] {
   check.bytes('bytes', bytes)

@@ -272,7 +272,7 @@ export class VapicPatcher {
 
   // ---- arming ----
 
-  /** Has accesses reported for a ROM. @returns false, disarmed, if its poll sites cannot be those of this processor */
+  /** Starts reports of accesses for a ROM. @returns false, disarmed, if its poll sites cannot be patched for this processor */
   #arm(rom: AnnouncedRom, state: VapicState): boolean {
     rom.mapWritable()
     if (!rom.rewritePolls()) {
@@ -341,7 +341,7 @@ export class VapicPatcher {
 
   // ---- state ----
 
-  /** Returns the state as the migration stream has it. */
+  /** Returns the state in the migration stream's form. */
   save(): SavedVapic {
     const rom = this.#rom
     return {

@@ -66,7 +66,7 @@ const FIXUP_BYTES = 4
 /** Number of the polling hypercall, with EAX's value. */
 const HYPERCALL_POLL = 1
 
-/** Registers that a value can be read into, by their encoding; there is no helper for ESP. */
+/** Registers that a value can be read into, by encoding; ESP has no helper. */
 const TARGETS = [eax, ecx, edx, ebx, undefined, ebp, esi, edi] as const
 
 /** Labels of one set of helpers, by the structure's names. */
@@ -179,7 +179,7 @@ function single(asm: Assembler, helpers: Helpers, { area }: Places): void {
   asm.movzx(eax, ch).bswap(ecx).movzx(ecx, cl)
   asm.not(edx).not(eax)
   asm.lea(edx, dword(edx, { index: ecx })).lea(eax, dword(eax, { index: ecx }))
-  // Both are negative, with bits 15:8 set, unless pending is above the priority, and above what is in service.
+  // Both are negative, with bits 15:8 set, unless pending is above the priority, and above the interrupt in service.
   asm.movzx(edx, dh).movzx(ecx, ah)
   asm.lea(ecx, dword(ecx, { index: edx })).jecxz(ask)
   asm.bind(done).pop(edx).pop(ecx).pop(eax).ret(4)
@@ -262,7 +262,7 @@ function assemble(fixups: number) {
   return asm.assemble()
 }
 
-/** Builds the ROM's image: the same bytes each time. */
+/** Builds the ROM's image, which is always the same. */
 export function buildVapicRom(): Uint8Array {
   const addresses = assemble(0).relocations.length
   const { bytes, relocations, symbols } = assemble(addresses)

@@ -56,7 +56,7 @@ const saveHandlers = (handlers: Handlers): SavedHandlers => ({
   get_tpr_stack: handlers.getStack,
 })
 
-/** The structure as the stream has it. */
+/** Returns the structure in the stream's form. */
 export function saveStructure(structure: RomStructure): SavedVapic['rom_state'] {
   return {
     vaddr: structure.self,

@@ -120,7 +120,7 @@ export const within = ({ start, end }: Range, at: number, bytes: number): boolea
  *
  * @param rom - the ROM's bytes
  * @param structureAt - offset of the structure
- * @param base - what the structure's addresses are relative to now: that of the ROM's first byte
+ * @param base - present origin of the structure's addresses: the ROM's first byte
  */
 export function fixupOffsets(rom: Uint8Array, structureAt: number, base: number): number[] | undefined {
   const structure = readStructure(rom.subarray(structureAt))

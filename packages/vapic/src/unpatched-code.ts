@@ -44,7 +44,7 @@ export class UnpatchedCode {
     })
   }
 
-  /** Words of the guest's RAM in a range of values, but for those that are dead. */
+  /** Yields words of the guest's RAM in a range of values, except dead ones. */
   *#words(first: number, last: number): Iterable<number> {
     for (const { gpa, value } of this.#host.findWords(first, last)) {
       if (!this.#dead.some(({ start, end }) => gpa >= start && gpa < end)) yield value

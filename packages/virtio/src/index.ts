@@ -1,5 +1,5 @@
 /**
- * virtio 1.x: queues, transports, and devices on top of them.
+ * virtio 1.x: queues, transports, and devices based on them.
  *
  * @packageDocumentation
  */

@@ -192,7 +192,7 @@ export class RingQueue implements VirtioQueue, ChainOwner {
     if (any) this.publish()
   }
 
-  /** Puts a chain among those that `publish` gives back. */
+  /** Adds a chain to those that `publish` returns. */
   use(chain: RequestChain, written: number): boolean {
     if (!this.#inFlight.has(chain) || this.#ring === null) return false
     if (!this.memory.allowed) {

@@ -78,7 +78,7 @@ export interface CoreState {
 }
 
 /**
- * A virtio device as its transports see it: status, features, configuration, queues.
+ * A virtio device's interface for its transports: status, features, configuration, queues.
  *
  * Source: VIRTIO 1.2, §2, "Basic Facilities of a Virtio Device".
  */
@@ -343,7 +343,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
       late: late.map(({ request: { queue, chain }, answer, ...when }) => ({
         ...{ queue, ...when },
         chain: chain.save(),
-        // Nothing is under way while the device stands still, so that there is an outcome.
+        // Nothing is pending while the device stands still, so an outcome exists.
         outcome: answer!.save(chain),
       })),
       more: savedDeadline(this.#more),

@@ -36,7 +36,7 @@ export interface VirtioHost {
   needsReset(): void
 }
 
-/** The features of transports beside those of a device. */
+/** The features of transports, besides a device's. */
 export interface VirtioRingOptions {
   /** Whether queues may be packed rings, for a driver that knows them. Default false. */
   readonly packed?: boolean | undefined
@@ -72,18 +72,18 @@ export interface VirtioDevice {
   removed?(): void
   /** The driver has set DRIVER_OK. */
   start?(): void
-  /** The driver, or the machine, resets the device. A promise settles when nothing that was under way goes on. */
+  /** Called when the driver, or the machine, resets the device. A promise resolves when all earlier work has ended. */
   reset?(): void | Promise<void>
   /**
    * Whether requests wait for other responses to reach the guest. A save then delivers responses at once; otherwise they arrive
    * at their virtual instants. Absent: no request waits.
    */
   waitsForAnswers?(): boolean
-  /** As `DeviceModel.quiesce`. Requests of `handle` are waited for without it. */
+  /** Like `DeviceModel.quiesce`. Requests of `handle` are awaited automatically. */
   quiesce?(deadlineMs: number): void | Promise<void>
   /** As `DeviceModel.resume`. */
   resume?(): void
-  /** As `DeviceModel.isAtRest`. Queues with `handle` are looked at without it. */
+  /** Like `DeviceModel.isAtRest`. Queues with `handle` are checked automatically. */
   isAtRest?(): boolean
   /** State beside rings, features and configuration; as `DeviceModel.save`. */
   save?(): unknown

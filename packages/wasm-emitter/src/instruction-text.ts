@@ -6,7 +6,7 @@ import { ATOMIC_RMW, LANES, LOADS, NUMERIC, STORES } from './opcodes.ts'
 type Operands = (reader: ByteReader) => string
 
 const none: Operands = () => ''
-/** Bytes that are the same in all modules of this emitter: blocks have no result, memory and table are the only ones. */
+/** Bytes that are equal in all modules of this emitter: blocks have no result, and memory and table have index 0. */
 const skip =
   (count: number): Operands =>
   (reader) => {

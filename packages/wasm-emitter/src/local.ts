@@ -76,7 +76,7 @@ export class Locals {
     return makeLocal(type, this.#first + types.length - 1)
   }
 
-  /** The variable has been set, and nobody sets it again before it is given back. */
+  /** Binds a local that was set, and is not set again before its release. */
   bind(local: Local): void {
     this.#bound.add(local.get)
   }

@@ -6,7 +6,7 @@ export type { RunMark, RunSample }
 export type StopPlace =
   /** Before the instruction at a linear address. */
   | { readonly kind: 'breakpoint'; readonly address: bigint }
-  /** Where an instruction accesses bytes at a linear address, up to 1 MiB of them; devices' own accesses do not count. */
+  /** An instruction accesses bytes at a linear address, up to 1 MiB; devices' own accesses do not count. */
   | {
       readonly kind: 'watch'
       readonly address: bigint
@@ -133,7 +133,7 @@ export interface TaskView {
 export interface CallView {
   /** Linear address. */
   readonly address: bigint
-  /** `name` or `name+0x12`; null: there is no name. */
+  /** `name` or `name+0x12`; null: unknown. */
   readonly name: string | null
   /** File and line, if a file of `loadSymbols` has them. */
   readonly source: string | null
@@ -147,7 +147,7 @@ export type WriterView =
       readonly instruction: number
       readonly cpu: number
       readonly address: bigint
-      /** The task that the vCPU executed; null: no Linux is there, or it does not tell. */
+      /** The task that the vCPU executed; null: no Linux, or unknown. */
       readonly task: TaskView | null
       /** The function and its callers, the innermost first. */
       readonly calls: readonly CallView[]
@@ -281,13 +281,13 @@ export interface PageDebugger {
    * the same instant have the same.
    */
   readonly stateHash: () => Promise<string>
-  /** Names addresses by the symbols that a Linux kernel keeps in memory, and those of `loadSymbols`: `name+0x12`; null: there is no name. */
+  /** Names addresses by a Linux kernel's own symbols in memory, and those of `loadSymbols`: `name+0x12`; null: unknown. */
   readonly names: (addresses: readonly bigint[]) => Promise<readonly (string | null)[]>
   /** Returns the address of a symbol; null if unknown. */
   readonly addressOf: (name: string) => Promise<bigint | null>
   /** Returns symbols with this prefix, at most 100. */
   readonly namesLike: (start: string) => Promise<readonly string[]>
-  /** Takes the symbols of a `vmlinux`, which is read by ranges, or a `System.map`. @returns how many there are @throws WebError `ERR_SOURCE` */
+  /** Loads the symbols of a `vmlinux`, read by ranges, or a `System.map`. @returns their number @throws WebError `ERR_SOURCE` */
   readonly loadSymbols: (file: Blob) => Promise<number>
   /**
    * Looks at the machine by a command of gdb's `monitor`, where the debugger is: `walk ADDRESS`, `p2m ADDRESS`, `interrupts`, `pending`,

@@ -31,7 +31,7 @@ export function answerForDisks(names: readonly string[]): () => void {
   return () => channel.close()
 }
 
-/** Asks all pages of this site who has a kept disk. @returns null where nobody says so */
+/** Asks all pages of this site which one uses a kept disk. @returns null without an answer */
 export async function holderOf(name: string): Promise<DiskHolder | null> {
   const channel = new BroadcastChannel(CHANNEL)
   const { promise, resolve } = Promise.withResolvers<DiskHolder | null>()

@@ -17,7 +17,7 @@ p { margin: 0; padding: 0.5em; font: 14px system-ui, sans-serif; }
 export interface MachineElement extends HTMLElement {
   /** The machine; null before its creation. */
   readonly machine: Machine | null
-  /** Runs the machine, or lets it go on: at once, or as soon as it is made. */
+  /** Runs or resumes the machine: at once, or as soon as it is made. */
   start(): void
   /** Stops the machine between two instructions, until `start`. A machine that is not made yet is made and does not run. */
   pause(): void

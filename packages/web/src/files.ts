@@ -4,7 +4,7 @@ import { privateFolder } from './kept-disk-files.ts'
 // belongs to one address.
 const FOLDER = 'retrap-fetched'
 
-/** The folder of those files. @throws Error where the browser has no private file system */
+/** Returns the folder of the cache files. @throws Error if the browser has no private file system */
 export const fetchedFolder = (): Promise<FileSystemDirectoryHandle> => privateFolder(FOLDER)
 
 /** The name of an address's file. */

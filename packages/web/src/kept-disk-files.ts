@@ -86,7 +86,7 @@ export async function readAbout(folder: FileSystemDirectoryHandle, name: string)
   }
 }
 
-/** Writes what is known of a kept disk. */
+/** Writes the description of a kept disk. */
 export async function writeAbout(folder: FileSystemDirectoryHandle, name: string, about: AboutKept): Promise<void> {
   await writeFile(await folder.getFileHandle(name + ABOUT, { create: true }), JSON.stringify(about))
 }

@@ -77,7 +77,7 @@ export async function exportKeptDisk(name: string): Promise<File> {
 }
 
 /**
- * Puts a file of {@link exportKeptDisk}, or another qcow2 image of the same size, in place of a kept disk.
+ * Replaces a kept disk by a file of {@link exportKeptDisk}, or another qcow2 image of the same size.
  *
  * @throws WebError `ERR_OPTION` for an invalid name or file, `ERR_SOURCE` where the browser has no room, or a machine has
  *   the disk

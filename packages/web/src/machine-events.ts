@@ -46,7 +46,7 @@ export interface MachineEvents {
   readonly exit: MachineExit
   /** The guest has written to its serial port. */
   readonly serial: Uint8Array
-  /** The machine goes on from another instant, by `restore`: the end of what its serial port had printed by then. */
+  /** The machine continues from another instant, by `restore`: the end of its serial output at that instant. */
   readonly console: Uint8Array
   /** More of an image has come. */
   readonly progress: Progress

@@ -9,7 +9,7 @@ import { watchHostSleep } from './worker/host-sleep.ts'
 import { loadSnapshots } from './worker/opening.ts'
 import { WorkerMachine } from './worker/worker-machine.ts'
 
-/** Errors of what the page has asked for, and not of what has happened since. */
+/** Errors caused by the page's options, not by later events. */
 const OPTION_CODES = new Set(['ERR_OPTION', 'ERR_NOTHING_TO_RUN', 'ERR_MEMORY_SIZE', 'ERR_CPUS'])
 
 /** Browsers run timers of 0 ms before they give a new Worker its first message. */

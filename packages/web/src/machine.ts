@@ -125,7 +125,7 @@ export class Machine {
     return this.#picture.size
   }
 
-  /** The text that a machine which goes on from a snapshot had printed at its serial port; null once it has printed more. */
+  /** The serial output that a machine resumed from a snapshot had printed; null once it has printed more. */
   get console(): Uint8Array | null {
     return this.#console
   }
@@ -136,7 +136,7 @@ export class Machine {
   }
 
   /**
-   * Switches the machine on, or lets it go on after `pause`.
+   * Switches the machine on, or resumes it after `pause`.
    *
    * @returns resolves when the machine is off again, with the reason; a pause is no end
    * @throws WebError `ERR_DISPOSED`
@@ -164,7 +164,7 @@ export class Machine {
     await this.#link.call('reset')
   }
 
-  /** Presses the power button. @returns whether the guest listens to it */
+  /** Presses the power button. @returns whether the guest has enabled its event */
   powerButton(): Promise<boolean> {
     return this.#link.call('powerButton')
   }
@@ -179,7 +179,7 @@ export class Machine {
   /**
    * Types a text on the keyboard.
    *
-   * @param options.layout - what the guest's keyboard is set to; default `MachineOptions.layout`
+   * @param options.layout - layout of the guest's keyboard; default `MachineOptions.layout`
    * @returns whether the guest has taken the whole text
    * @throws WebError `ERR_OPTION` for a character that the layout does not have; then nothing is typed
    */
@@ -239,7 +239,7 @@ export class Machine {
    * of another machine, and for `retrap restore`. A machine that runs stands still for a moment; a Worker of its own makes the file. After
    * the first time, only memory that the guest has written since is read and compressed: the last file is kept for that.
    *
-   * @throws WebError `ERR_MACHINE` for a machine that is off, or has what cannot be saved
+   * @throws WebError `ERR_MACHINE` for a machine that is off, or that cannot be saved
    */
   save(): Promise<Blob> {
     return this.#packer.fileOf((since) => this.#link.call('save', since))
@@ -290,7 +290,7 @@ export class Machine {
   }
 
   /**
-   * Plugs the cable of the network card in elsewhere, while the machine runs or stands still. The card and its address stay.
+   * Connects the network card's cable to another network at any time. The card and its address stay.
    *
    * @throws WebError `ERR_OPTION`; `ERR_MACHINE` for a machine that was made without the option `network`
    */
@@ -357,7 +357,7 @@ export class Machine {
     return once
   }
 
-  /** Ends the machine at once, with its Worker and its memory, and takes all listeners back. Disks lose what was written. */
+  /** Ends the machine at once, with its Worker and its memory, and removes all listeners. Disks lose their writes. */
   dispose(): void {
     const error = new WebError('ERR_DISPOSED', 'the machine was disposed')
     this.#link.close(error)

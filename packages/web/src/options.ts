@@ -62,7 +62,7 @@ export type NetworkOptions = {
        * TCP connections, and UDP if it supports UDP. The relay sees all unencrypted traffic.
        */
       readonly kind: 'wisp'
-      /** `wss:`, or `ws:`; v86's `wisps:` and `wisp:` mean the same. */
+      /** `wss:`, or `ws:`; v86's `wisps:` and `wisp:` are equivalent. */
       readonly url: string | URL
     }
   | {
@@ -155,7 +155,7 @@ export interface Progress {
   readonly loadedBytes: number
   /** Total bytes; null if the server does not report a length. */
   readonly totalBytes: number | null
-  /** The server is out of reach, and is asked every second; the guest waits where it needs the rest. */
+  /** Whether the server is unreachable, and is retried every second; the guest waits when it needs missing data. */
   readonly waits?: boolean
   /** The server answers no requests for a range: all of the image was fetched, which is done up to 64 MiB. */
   readonly whole?: boolean

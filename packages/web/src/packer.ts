@@ -15,7 +15,7 @@ export class Packer {
   /**
    * Has a machine saved, and makes the file, which shares parts with the last one.
    *
-   * @param save - saves what was written since the instant of the last file, or all
+   * @param save - saves pages written since the last file's instant, or all
    * @throws WebError
    */
   async fileOf(save: (since: number | null) => Promise<SavedSnapshot>): Promise<Blob> {

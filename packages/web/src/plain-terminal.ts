@@ -46,7 +46,7 @@ export class PrintedText {
     this.#sequence += character
     // Parameters and intermediate bytes come before the final one.
     const ends = isControl ? character >= '@' : character !== '[' && character >= '0'
-    // A longer sequence is none that anybody means.
+    // A longer sequence is certainly invalid.
     if (!ends && this.#sequence.length < 64) return
     if (!isControl && character === 'c') {
       this.#before = ''

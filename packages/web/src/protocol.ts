@@ -76,7 +76,7 @@ export interface SavedSnapshot extends Snapshot {
 
 /** Requests of the page that have an answer. */
 export interface Calls extends FileCalls, DebuggerCalls {
-  /** Makes the machine. @returns the name of a lock that the Worker holds as long as it lives; null: there are none */
+  /** Makes the machine. @returns the name of a lock held during the Worker's lifetime; null without locks */
   open(options: SentOptions): string | null
   run(): void
   pause(): void
@@ -167,7 +167,7 @@ export interface SentRectangle {
 export interface SentFrame {
   readonly width: number
   readonly height: number
-  /** All pixels of the picture, in the same form, where memory is shared. Sent with each change of size. */
+  /** All pixels of the picture, in the same format, if memory is shared. Sent with each change of size. */
   readonly shared: Uint32Array | null
   readonly dirty: readonly SentRectangle[]
 }
@@ -188,7 +188,7 @@ export type FromWorker =
   | { readonly event: 'pointer'; readonly pointer: 'none' | 'relative' | 'absolute' }
   | { readonly event: 'warning'; readonly message: string }
   | { readonly event: 'exit'; readonly exit: MachineExit }
-  /** The debugger is elsewhere, or the machine has come to a stop. */
+  /** The debugger has moved, or the machine has reached a stop. */
   | { readonly event: 'position'; readonly position: RunPosition; readonly stop: TravelStop | null }
 
 /** An error, in a form that can be sent. */

@@ -45,7 +45,7 @@ export class SoundRing {
     this.#samples = new Int16Array(buffer, offset + HEADER_BYTES, FRAMES * CHANNELS)
   }
 
-  /** Writes samples, interleaved if there are two channels. */
+  /** Writes samples, interleaved for two channels. */
   write(samples: Int16Array, rate: number, channels: number): void {
     const header = this.#header
     const written = Atomics.load(header, WRITTEN)
@@ -80,7 +80,7 @@ export class SoundRing {
     Atomics.store(header, READ, read)
   }
 
-  /** Plays frames from `read` on, each sample on the line between two of them. @returns frames that are done with */
+  /** Plays frames from `read` on, interpolating between samples. @returns number of frames used up */
   #resample(left: Float32Array, right: Float32Array, read: number, frames: number, step: number): number {
     const samples = this.#samples
     let at = this.#part

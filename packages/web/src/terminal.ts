@@ -2,7 +2,7 @@
 interface PrintingTerminal {
   /** The machine has printed this many more bytes. */
   printed(bytes: number): void
-  /** The machine prints no more: nobody waits for it. */
+  /** Called when the machine prints no more: waiting callers continue. */
   close(): void
 }
 
@@ -16,7 +16,7 @@ export class PrintedBytes {
   /** Number of bytes already printed, by terminal. */
   readonly #places = new Map<PrintingTerminal, number>()
 
-  /** @param tell - is notified of bytes that all terminals have printed; of all bytes where there is no terminal */
+  /** @param tell - called with the number of bytes that all terminals have printed; without a terminal all bytes count */
   constructor(tell: (bytes: number) => void) {
     this.#tell = tell
   }
@@ -27,7 +27,7 @@ export class PrintedBytes {
     this.#update()
   }
 
-  /** A terminal prints what comes from now on. */
+  /** Adds a terminal, which prints later output. */
   open(): PrintingTerminal {
     const terminal: PrintingTerminal = {
       printed: (bytes) => {
@@ -74,7 +74,7 @@ interface SerialMachine {
 /**
  * Connects a terminal to a machine's serial port.
  *
- * @param printing - hears how many bytes the terminal has printed
+ * @param printing - called with the number of bytes that the terminal has printed
  * @returns ends it
  */
 export function attachTerminal(machine: SerialMachine, terminal: TerminalLike, printing: PrintingTerminal): () => void {

@@ -1,6 +1,6 @@
 import type { PointerChange } from './protocol.ts'
 
-/** A finger that moves no further than this many CSS pixels stays where it is. */
+/** Movement in CSS pixels below which a finger counts as still. */
 const SLACK = 10
 /** A finger that stays this long is the right button. */
 const LONG_PRESS_MS = 500
@@ -100,7 +100,7 @@ export class TouchPointer {
     this.#gesture = 'none'
   }
 
-  /** The browser takes a finger for something of its own. */
+  /** Called when the browser uses the finger for its own gesture. */
   cancel({ pointerId }: PointerEvent): void {
     this.#fingers.delete(pointerId)
     this.end()

@@ -31,7 +31,7 @@ export function prepareArmBoard(worker: Worker): void {
 /** Address of the Workers' program, for a page that loads this module from another origin: shared by all Workers. */
 let foreignProgram: string | undefined
 
-/** A Worker's own program has to come from the page's origin; a module that it imports may come from a CDN, as this one does. */
+/** Starts a Worker with a program of the page's origin, which Workers need; a module imported by it may come from a CDN, as this one does. */
 function startForeignWorker(): Worker {
   foreignProgram ??= addressOf(`import ${JSON.stringify(beside('machine-worker.js'))}`)
   return new Worker(foreignProgram, { type: 'module' })
@@ -98,7 +98,7 @@ export class WorkerLink {
   }
 
   /**
-   * Waits for the end of the Worker. Browsers tell of no Worker that was ended from outside, such as for its memory.
+   * Waits for the end of the Worker. Browsers do not report a Worker ended from outside, for example for lack of memory.
    *
    * @param lock - held by the Worker during its lifetime; null: no lock
    */

@@ -36,7 +36,7 @@ export interface AcpiBoard {
   readonly sciIrq: number
   /** Port through which ACPI mode is switched on and off; absent: always on. */
   readonly smiCommand?: { readonly port: number; readonly enable: number; readonly disable: number } | undefined
-  /** SLP_TYP value that means S3; absent: there is no S3. */
+  /** SLP_TYP value of S3; absent: S3 is not supported. */
   readonly s3SleepType?: number | undefined
   /** SLP_TYP value that means S5. */
   readonly s5SleepType: number
@@ -56,7 +56,7 @@ export interface AcpiBoard {
   readonly isaBridgeDevice?: number | undefined
   /** Serial ports by number; the DSDT names each. */
   readonly serialPorts: readonly AcpiSerialPort[]
-  /** Whether there is an 8042-compatible keyboard controller. */
+  /** Whether the board has an 8042-compatible keyboard controller. */
   readonly keyboardController: boolean
   /** Address of the VM generation ID, and the GSI whose edge reports a new ID; absent: no generation device. */
   readonly generation?: { readonly address: number; readonly irq: number } | undefined

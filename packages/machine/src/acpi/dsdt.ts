@@ -14,7 +14,7 @@ import { expressRoot, generation } from './resources.ts'
  * states); PCI Firmware Specification 3.3, chapter 4.
  */
 
-/** Configuration registers with the routes of links A to D, and of those behind them. */
+/** Configuration registers with the routes of links A to D, and of E to H. */
 const PIRQ_ROUTE_REGISTERS = [0x60, 0x68] as const
 const ROUTES_BYTES = 4
 const ECAM_BUS_BYTES = 1 << 20

@@ -98,7 +98,7 @@ export function relocate({ image, addresses }: AcpiTables): RelocatableAcpi {
     for (const [offset, size] of pointers)
       if (isSet(at + offset)) script.push(addPointer(TABLES_FILE, at + offset, size))
     script.push(addChecksum(TABLES_FILE, at + CHECKSUM_OFFSET, at, view.getUint32(at + 4, true)))
-    // SeaBIOS subtracts the sum from what is there, while OVMF puts the negative sum in its place: both want zero.
+    // SeaBIOS subtracts the sum from the present value, while OVMF overwrites it by the negative sum: both need zero.
     tables[at + CHECKSUM_OFFSET] = 0
   }
   const entries = (signature: string, size: number): (readonly [number, number])[] => {

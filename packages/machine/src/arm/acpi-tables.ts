@@ -49,7 +49,7 @@ const ITS_GROUP_BYTES = 24
 const ROOT_COMPLEX_BYTES = 36
 const ID_MAPPING_BYTES = 20
 const ROOT_COMPLEX_NODE = 2
-/** Cacheable, and attributes are those of the processors' mappings. */
+/** Cacheable, with the attributes of the processors' mappings. */
 const MEMORY_COHERENT = 3
 const REQUESTER_IDS = 0x1_0000
 const ADDRESS_BITS = 64
@@ -179,7 +179,7 @@ export function spcr(): Uint8Array {
   return table('SPCR', 2, body.bytes)
 }
 
-/** Debug Port Table 2, revision 0 (Microsoft): the same UART, by its name in the DSDT. */
+/** Builds Debug Port Table 2, revision 0 (Microsoft): the same UART, by its name in the DSDT. */
 export function dbg2(name: string): Uint8Array {
   const first = 44
   const address = first + 22

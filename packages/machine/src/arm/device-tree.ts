@@ -18,7 +18,7 @@ const PPI_TYPE = 1
 const EDGE_RISING = 1
 const LEVEL_HIGH = 4
 const LEVEL_LOW = 8
-/** In the third cell of a GICv2's private interrupts: the processors that have it. */
+/** Bit position, in a GICv2 private interrupt's third cell, of the mask of processors. */
 const CPU_MASK_SHIFT = 8
 
 // Spaces of PCI addresses in their first cell (IEEE 1275 PCI Bus Binding 2.1, 2.2.1.1).
@@ -293,7 +293,7 @@ function addPcie({ root, next }: Tree, controller: DeviceTreeNode, messages: Dev
   if (messages !== null) node.set('msi-map', 0, messages.phandle(next), 0, pcie.buses * 256)
 }
 
-/** Pins of the first four devices; those of the others repeat (PCI-to-PCI Bridge 1.2, 9.1, "Interrupt Routing"). */
+/** Maps pins of the first four devices; further devices repeat the pattern (PCI-to-PCI Bridge 1.2, 9.1, "Interrupt Routing"). */
 function interruptMap(controller: number): number[] {
   const rows: number[] = []
   for (let device = 0; device < PCI_PINS; device++)

@@ -3,7 +3,7 @@ import { MachineError } from '../errors.ts'
 import { loadFlash, type MachineFlash } from '../firmware/flash.ts'
 import { VIRT } from './layout.ts'
 
-/** Of all chips: Linux and firmware find it by the query. */
+/** Block size of all chips together: Linux and firmware find it by the query. */
 const BLOCK_BYTES = 256 << 10
 const BUS_BYTES = 4
 

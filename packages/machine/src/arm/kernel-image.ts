@@ -108,7 +108,7 @@ export async function unpackImage(
   if (!method.startsWith('zstd')) throw new LoaderError('ERR_FIELD', 'compression type', method, 'gzip or zstd')
   if (unzstd === undefined)
     throw new LoaderError('ERR_FIELD', 'compression type', method, 'gzip: this host has no zstd, see the option unzstd')
-  // The size of what comes out follows the payload.
+  // The unpacked size follows the payload.
   if (offset + bytes + 4 > file.length)
     throw new LoaderError('ERR_TRUNCATED', 'payload_size', bytes, 'the size of the kernel behind the payload')
   const size = view.getUint32(offset + bytes, true)

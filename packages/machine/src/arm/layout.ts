@@ -133,7 +133,7 @@ const CLUSTER_CPUS = 16
 /** A flat address space for RAM ends where the PCI windows begin. */
 const MOST_RAM_BYTES = VIRT.pcie.base - VIRT.ram.base
 
-/** A device of the caller's, as the device tree tells it, so that a driver is found. */
+/** A device of the caller's, with its device tree properties, so that a driver is found. */
 export interface ArmDeviceNode extends ArmPlace {
   /** Names of drivers, the most exact first (Devicetree Specification 0.4, 2.3.1). */
   readonly compatible: readonly string[]
@@ -151,15 +151,15 @@ export interface ArmBoard {
   readonly gic?: 2 | 3 | undefined
   /** Whether a GICv3 has an interrupt translation service, where messages of PCI functions go; default true. */
   readonly its?: boolean | undefined
-  /** Whether there are the flash memories; default true. */
+  /** Whether the board has the flash memories; default true. */
   readonly flash?: boolean | undefined
   /** Instruction by which a guest calls PSCI; default `hvc`. */
   readonly psciConduit?: 'hvc' | 'smc' | undefined
-  /** The hypervisor that the guest sees: `none` (default), or `xen`. ACPI tables do not tell of it. */
+  /** The hypervisor visible to the guest: `none` (default), or `xen`. ACPI tables do not announce it. */
   readonly hypervisor?: 'none' | 'xen' | undefined
   /** Devices of the caller's in the device tree. ACPI tables do not tell of them. */
   readonly deviceNodes?: readonly ArmDeviceNode[] | undefined
-  /** Whether there is the page with the generation's identifier; default false. */
+  /** Whether the board has the page with the generation ID; default false. */
   readonly generation?: boolean | undefined
 }
 

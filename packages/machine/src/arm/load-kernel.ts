@@ -10,12 +10,12 @@ import { VIRT } from './layout.ts'
 const EM_AARCH64 = { value: 183, name: 'AArch64' }
 /** Most bytes of a device tree: the kernel maps the tree by one block. */
 const TREE_LIMIT = IMAGE_ALIGNMENT
-/** An initrd and the kernel lie in one window of so many bytes that begins at a multiple of 1 GiB. */
+/** Size of a window, at a multiple of 1 GiB, that must contain both initrd and kernel. */
 const INITRD_WINDOW = 32 * GIB
 /** PSTATE of EL1 on its own stack pointer, with debug exceptions, SErrors and interrupts masked. */
 const PSTATE_EL1H_MASKED = 0x3c5
 
-/** The board's RAM as a loader sees it. */
+/** The board's RAM, for loaders. */
 export interface ArmRamWriter {
   /** All RAM of the machine, from `VIRT.ram.base` on. */
   readonly ramBytes: number

@@ -21,7 +21,7 @@ export interface ArmModelsOptions extends ArmBoard {
 
 /** The models of an Arm board. Their interrupt lines are interrupt numbers of the GIC. */
 export interface ArmBoardModels {
-  /** In the order to attach them in. */
+  /** Models in the order of attachment. */
   readonly models: readonly DeviceModel[]
   /** Where PCI functions' interrupt pins are wired to. */
   readonly hostBridge: EcamHostBridge

@@ -89,7 +89,7 @@ export function placeArmBoard(
 /**
  * The program of a thread in which the models run, until the machine ends them.
  *
- * @param memory - what the machine's thread has made the server with
+ * @param memory - handles with which the machine's thread has made the server
  * @param options - `blockMs`: as of `serveSharedDevices`; 0 on a thread that may not block
  */
 export function serveArmBoard(

@@ -2,7 +2,7 @@ import { prepareArmEngine } from '@retrap/arm-cpu'
 import type { ArmMachineOptions } from './machine-options.ts'
 
 /**
- * Generates what all Arm machines of a process share, such as the interpreter, before the first of them is made.
+ * Generates code that all Arm machines of a process share, such as the interpreter, before the first machine is made.
  *
  * @param options - the `jit` option of the machines to come
  */

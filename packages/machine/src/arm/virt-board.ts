@@ -56,7 +56,7 @@ const SATA = { device: 31, function: 0 } as const
 /** The graphics card's slot. */
 const VGA_SLOT = LAST_FREE_SLOT
 
-/** The options of a PC that has the same devices on the PCI bus; SATA and root ports are those of a `q35`. */
+/** Returns the options of a PC with the same devices on the PCI bus; SATA and root ports are a `q35`'s. */
 function pciOptions(given: MachineOptions): PcOptions {
   const { memoryBytes, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse } = given
   const { vga = 'none', preferredMode, screen, boot, generation, clock } = given

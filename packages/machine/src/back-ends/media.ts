@@ -9,7 +9,7 @@ import {
 import { MESSAGE, type Message } from './messages.ts'
 
 /*
- * A medium that a model uses from elsewhere: from another thread, or from behind the gate of a recording.
+ * A medium used by a model in another thread, or behind the gate of a recording.
  */
 
 /** A request to a medium. `bytes` is the data to write, or the buffer to read into. */
@@ -86,13 +86,13 @@ export abstract class FarMedium implements BlockBackend {
     const key = what === 'flush' ? what : `${what} ${offset} ${length}`
     const status = await this.ask(key, { kind: MESSAGE[what], offset, length, bytes }, request)
     if (status === 0) return
-    // The other end has sent nothing of what a read that failed has read.
+    // The other end sends no data of a failed read.
     if (what === 'read') bytes.fill(0)
     throw new BlockError(BLOCK_ERRORS[status - 1] ?? 'ERR_MEDIUM', `${key}: the medium failed`)
   }
 }
 
-/** Does what the model's end asks for. @returns 0, or the number of what failed */
+/** Executes a request of the model's end. @returns 0, or the number of the failure */
 export async function askMedium(
   medium: BlockBackend,
   { kind, offset, length, bytes }: MediumRequest,
@@ -112,5 +112,5 @@ export async function askMedium(
   }
 }
 
-/** Returns the number of a failure, in answers; 0: there is none of this code. */
+/** Returns the number of a failure in responses; 0: unknown code. */
 export const numberOf = (code: BlockErrorCode): number => 1 + BLOCK_ERRORS.indexOf(code)

@@ -3,7 +3,7 @@ import { Feeder } from './feeder.ts'
 import { fromJson, MESSAGE, type Post, type Said, toJson } from './messages.ts'
 
 /*
- * A network that a card's model uses from elsewhere: from another thread, or from behind the gate of a recording.
+ * A network used by a card's model in another thread, or behind the gate of a recording.
  */
 
 /** Most frames in flight to another thread. */
@@ -54,7 +54,7 @@ export class FarNetwork implements PacketBackend {
   /** Frames that the card has no room for. */
   readonly #feeder: Feeder<Uint8Array>
 
-  /** @param most - frames that the network may not have taken. Infinity: it tells nobody that it has */
+  /** @param most - most frames that the network may not have taken. Infinity: it does not report taken frames */
   constructor(facts: NetworkFacts, post: Post, most: number = MOST_FRAMES) {
     const { linkUp, maximumBytes, macAddress } = networkOf(facts)
     this.#post = post
@@ -123,7 +123,7 @@ export class NearNetwork {
   /** Frames that the card has not taken. */
   onTheWay = 0
   readonly #network: PacketBackend
-  /** Frames on their way at which the network goes on. */
+  /** Number of frames in flight at which the network resumes. */
   readonly #goesOnAt: number
   /** Frames that the network has no room for. */
   readonly #feeder: Feeder<Uint8Array>

@@ -1,7 +1,7 @@
 import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
 import { Feeder } from './feeder.ts'
 
-/** In place of bytes: the stream has ended behind those before. */
+/** Marks the end of the stream, after all earlier bytes. */
 export const END: Uint8Array = new Uint8Array(0)
 
 /** Keeps pieces of a stream, and counts their bytes. The rest of a piece is offered when the client is ready. */
@@ -14,7 +14,7 @@ class ByteFeeder extends Feeder<Uint8Array> {
   }
 }
 
-/** The model's end of a stream of bytes from elsewhere: keeps bytes for the guest until the model has room for them. */
+/** The model's end of a remote byte stream: keeps bytes for the guest until the model has room. */
 export class FarStream implements ByteStreamBackend {
   readonly send: ByteStreamBackend['send']
   /** The bytes that the model has not taken. */
@@ -23,7 +23,7 @@ export class FarStream implements ByteStreamBackend {
 
   /**
    * @param send - called with the bytes that the guest sends
-   * @param taken - hears how many of the bytes for the guest the model has taken
+   * @param taken - called with the number of bytes that the model has taken
    */
   constructor(send: ByteStreamBackend['send'], taken: (count: number) => void) {
     this.send = send

@@ -4,7 +4,7 @@ import { PCI_HOLE_LAST, type PcMemoryMap } from '../loaders/index.ts'
 import { CHIPSETS, type MachineType } from '../machine-type.ts'
 import { SERIAL_PORTS } from './serial-port.ts'
 
-/** Where the identifier of a machine's generation is, and the ISA line by which the guest is told of a new one. */
+/** Address of a machine's generation ID, and the ISA line that reports a new ID. */
 export const GENERATION = { address: 0xfed6_0000, irq: 7 } as const
 /** The name of the model that has the identifier. */
 export const GENERATION_MODEL = 'vmgenid'

@@ -2,7 +2,7 @@
  * A board whose models run in another thread. Besides responses, it sends the machine notices as messages: a kind (u8), and
  * bytes.
  */
-/** To the machine: number of a serial port (u8), and what the guest has sent on it. */
+/** To the machine: number of a serial port (u8), and the guest's output. */
 export const TRANSMIT = 1
 /** To the machine: a ShadowRange, as JSON. */
 export const SHADOW = 2
@@ -10,11 +10,11 @@ export const SHADOW = 2
 export const RECEIVE = 3
 /** To the board: PCI device, pin and level of a function that lives elsewhere. */
 export const PIN = 4
-/** To the board: hand over what is held back. */
+/** To the board: flush held output. */
 export const FLUSH = 5
 /** To the machine: number of a serial port (u8), and how many bytes for the guest its UART has taken (u32). */
 export const TAKEN = 6
-/** To the board: which device (u8), and events for it, as JSON. */
+/** To the board: number of a device (u8), and events for it, as JSON. */
 export const INPUT = 7
 /** To the machine: which device (u8), and how many events its model has taken (u8). */
 export const INPUT_TAKEN = 8
@@ -39,7 +39,7 @@ export const SLEEP_BUTTON = 18
 /** To the machine: whether address line 20 works (u8). */
 export const A20 = 13
 
-/** To the machine: what the guest has written to `etc/ramfb`. */
+/** To the machine: the guest's write to `etc/ramfb`. */
 export const RAMFB = 14
 
 /** To the machine: the guest asks to sleep in S3. */

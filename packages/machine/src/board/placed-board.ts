@@ -36,7 +36,7 @@ type OwnHooks = 'a20' | 'ecam'
 /** Loaders for the optional parts of boards. */
 export interface BoardKinds {
   readonly createChipset: CreateChipset
-  /** Of a board in a thread of its own. */
+  /** The class of boards in a thread of their own. */
   readonly Remote: typeof RemoteBoard | undefined
 }
 

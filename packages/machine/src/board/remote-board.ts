@@ -96,7 +96,7 @@ export class RemoteBoard {
   }
 
   /**
-   * Settles when what the board held back has arrived, or the board has gone.
+   * Resolves when the board's held output has arrived, or the board has ended.
    *
    * @param hasEnded - the machine goes on no more
    */

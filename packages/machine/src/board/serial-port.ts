@@ -31,7 +31,7 @@ export interface SerialPort {
   pipeTo(sink: { write(bytes: Uint8Array): unknown }): void
 }
 
-/** So many bytes may wait for the guest before the sender holds back, and half of that when it goes on. */
+/** Bytes waiting for the guest at which the sender pauses; it resumes at half of them. */
 const WAITING_BYTES = 16_384
 
 /** The machine's end of a {@link SerialPort}. */
@@ -49,7 +49,7 @@ export class SerialLine implements SerialPort {
   #holds = 0
   #held: Uint8Array[] = []
 
-  /** @param send - hands bytes to the board, which keeps them. @param sent - counts those that the guest has sent */
+  /** @param send - passes bytes to the board, which keeps them. @param sent - counts the guest's bytes */
   constructor(send: (bytes: Uint8Array) => void, sent: () => number | undefined) {
     this.#send = send
     this.#sent = sent
@@ -108,7 +108,7 @@ export class SerialLine implements SerialPort {
     this.#listener = (bytes) => void sink.write(bytes)
   }
 
-  /** Hands over what the guest has sent. */
+  /** Passes on the guest's output. */
   transmit(bytes: Uint8Array): void {
     this.#listener(bytes)
   }

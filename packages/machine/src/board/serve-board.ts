@@ -9,7 +9,7 @@ import { type InputHooks, InputRelay } from '../back-ends/input.ts'
 /**
  * The program of a thread in which a board's models run, until the machine ends them.
  *
- * @param memory - what the machine's thread has made the server with
+ * @param memory - handles with which the machine's thread has made the server
  * @param options - `blockMs`: as of `serveSharedDevices`; 0 on a thread that may not block, such as a browser's main thread
  */
 export async function serveBoard(

@@ -127,7 +127,7 @@ export class NearMedium {
     const medium = this.#medium
     const durable = (flags & DURABLE) !== 0
     const isRead = kind === MESSAGE.read
-    // A message's bytes are those of a stream, which goes on.
+    // Copied, because the message's buffer belongs to a stream.
     const bytes = isRead ? new Uint8Array(length) : sent.slice()
     const abort = new AbortController()
     this.#running.set(id, abort)

@@ -16,7 +16,7 @@ import type { ControllerDescription } from '../board/start.ts'
 /**
  * The program of a thread in which a machine's controllers of disks and networks run, until the machine ends them.
  *
- * @param memory - what the machine's thread has made the server with
+ * @param memory - handles with which the machine's thread has made the server
  * @param options - `openMemory` and `ownedView` of `openGuestMemory` and `openOwnedMemory` (`@retrap/hvm`)
  */
 export async function serveControllers(

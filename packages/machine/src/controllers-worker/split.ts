@@ -20,7 +20,7 @@ export interface MovedControllers {
   readonly memoryBytes: number
   readonly clock: PcOptions['clock']
   readonly vga: 'none'
-  /** Absent: there is no controller of IDE either. */
+  /** Drives; absent: no IDE controller either. */
   readonly drives?: readonly MachineDrive[]
   readonly virtio: readonly (Virtio<'net'> | Virtio<'scsi'>)[]
   readonly networkCards: readonly MachineNetworkCard[]

@@ -13,7 +13,7 @@ export type CpuStop =
    * An instruction of x86 has raised an exception, which is delivered when the vCPU goes on. `address`: of a page fault.
    */
   | { readonly kind: 'fault'; readonly vector: number; readonly errorCode: number; readonly address: bigint }
-  /** An Arm processor is about to take an exception to EL1. `syndrome`: ESR_EL1; `address`: FAR_EL1 where it has one. */
+  /** An Arm processor is about to take an exception to EL1. `syndrome`: ESR_EL1; `address`: FAR_EL1, if set. */
   | { readonly kind: 'exception'; readonly syndrome: number; readonly address: bigint }
   /** A triple fault. */
   | { readonly kind: 'shutdown' }
@@ -64,7 +64,7 @@ export interface CpuStart {
 
 /** One vCPU for the debugger, independent of the instruction set. */
 export interface DebuggedCpu {
-  /** Why the vCPU has stopped; undefined when it has not, or goes on. */
+  /** Why the vCPU has stopped; undefined if it runs. */
   readonly stop: CpuStop | undefined
   /** The processor's activity, for people: `halted`. */
   readonly activity: string

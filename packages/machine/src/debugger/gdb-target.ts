@@ -44,7 +44,7 @@ function codeOf({ vcpus }: X86Domain, cpu: number): TargetCode {
   }
 }
 
-/** gdb takes frame pointers for granted where it has no file with unwind tables. */
+/** gdb assumes frame pointers without a file with unwind tables. */
 function backtrace(domain: X86Domain, { nameOf }: PcGdbOptions): MonitorCommand {
   const line = (address: bigint, i: number): string => `#${i} ${hex(address)} ${nameOf?.(address) ?? ''}`.trimEnd()
   return {
@@ -68,7 +68,7 @@ export interface MonitorAdditions {
 /** The signal that systems make of an exception. */
 export const signalOfVector = (vector: number): number => SIGNALS[vectorName(vector)] ?? Signal.SEGV
 
-/** Shows a PC to gdb. @param additions - of a run that is recorded @returns what a `GdbSession` takes */
+/** Makes a PC's target for a `GdbSession`. @param additions - for a recorded run */
 export function pcGdbTarget(
   domain: X86Domain,
   debug: MachineDebugger,

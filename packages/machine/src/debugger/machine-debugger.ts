@@ -293,7 +293,7 @@ export class MachineDebugger {
     return value
   }
 
-  /** Writes one. @returns false where that cannot be: an instruction waits for a device, or the run is recorded or replayed */
+  /** Writes a register. @returns false if impossible: an instruction waits for a device, or the run is recorded or replayed */
   setRegister(name: string, value: bigint, cpu = 0): boolean {
     this.register(name, cpu)
     return this.#isStopped && this.#canChange && this.#cpus[cpu]!.state.write(name, value)

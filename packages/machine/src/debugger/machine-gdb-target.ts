@@ -41,7 +41,7 @@ export interface GdbMachine {
 /** Most bytes of one watchpoint. */
 const MOST_WATCHED = 1 << 20
 
-/** Shows a machine to gdb. @returns what a `GdbSession` takes */
+/** Makes a machine's target for a `GdbSession`. */
 export function machineGdbTarget(debug: MachineDebugger, machine: GdbMachine): GdbTarget {
   const { registers, monitor } = machine
   const set = new Map<string, Removable>()

@@ -27,12 +27,12 @@ export interface ExceptionNames {
 /** Writes a number as 0x and hexadecimal digits. */
 export const hex = (value: number | bigint): string => `0x${value.toString(16)}`
 
-/** Reads an address of at most 64 bits; undefined where there is anything else. */
+/** Parses an address of at most 64 bits; undefined for other text. */
 export function parseAddress(text: string | undefined): bigint | undefined {
   return text !== undefined && /^(0x[\da-f]{1,16}|\d{1,18})$/i.test(text) ? BigInt(text) : undefined
 }
 
-/** A place in memory, as somebody has written it. */
+/** A parsed place in memory. */
 export interface WrittenPlace {
   /** Address of the first byte. */
   readonly address: bigint

@@ -81,11 +81,11 @@ export function isAtPlace(place: MachinePlace, stop: PlaceStop): boolean {
   return isThere && (access === 'access' || (access === 'write') === stop.write)
 }
 
-/** Whether two places are the same exception. */
+/** Whether two places are stops at the same exception. */
 export const isSameException = (one: MachinePlace, other: MachinePlace): boolean =>
   !isAccessed(one) && !isAccessed(other) && one.kind === other.kind && one.vector === other.vector
 
-/** Says what a place is. @param nameOf - the name of an exception */
+/** Describes a place. @param nameOf - the name of an exception */
 export function describePlace(place: MachinePlace, nameOf: (vector: number) => string): string {
   if (!isAccessed(place)) return `${place.kind === 'fault' ? 'before exception' : 'handler of'} ${nameOf(place.vector)}`
   const { kind, address, count, access } = withDefaults(place)

@@ -47,7 +47,7 @@ function selector(name: string): Access {
   return {
     read: ({ segments }) => BigInt(segments[name]!.selector),
     write: (saved, value) => {
-      // In protected mode its descriptor belongs to it, which an instruction has to load.
+      // In protected mode a segment register needs its descriptor, which only an instruction loads.
       const { cr0, rflags } = saved.registers
       if ((BigInt(cr0!) & CR0_PE) !== 0n && (BigInt(rflags!) & FLAG_VM) === 0n) return undefined
       const segment = {

@@ -53,7 +53,7 @@ function goOn(model: GenerationId, options: MachineOptions, random: RandomSource
   const after = generationAfter(options)
   if (after === 'same') return
   const last = random.save()
-  // Of the host's numbers the next one is arbitrary anyway.
+  // The host's next random number is arbitrary anyway.
   if (typeof after === 'number' && last !== null) random.restore(Math.imul(last ^ after, SPREAD) | 1)
   model.begin()
 }

@@ -56,7 +56,7 @@ export class PciSlots {
 
   /**
    * @param first - the lowest slot that is not the board's
-   * @param wanted - numbers that will be asked for: nobody else gets them
+   * @param wanted - numbers reserved for later requests
    * @param last - the highest slot that is not the board's
    * @param transports - virtio transports in memory; default the board has none
    */

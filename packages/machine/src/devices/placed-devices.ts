@@ -6,7 +6,7 @@ import type { RandomSource } from '../lifecycle/host.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import type { PciSlots } from './pci-slots.ts'
 
-/** Where the identifier of a machine's generation is, and the line by which the guest is told of a new one. */
+/** Address of a machine's generation ID, and the line that reports a new ID. */
 export interface GenerationPlace {
   readonly address: number
   readonly irq: number
@@ -49,7 +49,7 @@ export interface PlacedDevices {
   readonly floppies?: readonly number[]
   /** Resolves when the media hold all writes of the guest. */
   readonly settled?: () => Promise<unknown>
-  /** Takes what the guest writes to fw_cfg's `etc/ramfb`. */
+  /** Called with the guest's write to fw_cfg's `etc/ramfb`. */
   readonly onRamfb?: (configuration: Uint8Array) => void
   /** The machine goes on from an earlier instant, maybe not for the first time. @param random - its numbers from then on */
   readonly goesOn?: (random: RandomSource) => void

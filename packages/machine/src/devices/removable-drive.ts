@@ -49,8 +49,8 @@ export interface MachineRemovableDrive {
   /**
    * Takes the medium out. The tray stays open.
    *
-   * @returns what was in it, once no request uses that any more; null: nothing was
-   * @throws MachineError `ERR_LOCKED` where the guest has locked the tray, which is notified of it
+   * @returns the removed medium, once no request uses it any more; null: the drive was empty
+   * @throws MachineError `ERR_LOCKED` if the guest has locked the tray; it gets the request
    */
   eject(options?: MachineEjectOptions): Promise<BlockBackend | null>
 }

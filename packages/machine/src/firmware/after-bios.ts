@@ -50,7 +50,7 @@ const SELF_TEST: readonly PortWrite[] = [
   [COUNTER_0, 0],
 ]
 
-/** 115200 baud, eight bits: kernels that only print leave their console as firmware has set it. */
+/** 115200 baud, eight bits: kernels that only print keep firmware's settings of their console. */
 const LINE_SETTINGS = [
   [3, 0x83],
   [0, 1],
@@ -58,7 +58,7 @@ const LINE_SETTINGS = [
   [3, 0x03],
 ] as const
 
-/** Sets devices as firmware would have set them before it starts an OS. @param xen - Xen starts it instead */
+/** Sets devices to firmware's state before the start of an OS. @param xen - Xen starts it instead */
 export async function setDevices(domain: X86Domain, board: AcpiBoard, xen: boolean): Promise<void> {
   await writePorts(domain, board, xen ? XEN_MASK : BIOS_MASK)
 }

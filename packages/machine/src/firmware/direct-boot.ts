@@ -24,7 +24,7 @@ export interface DirectBoot {
 /**
  * Loads a kernel and the firmware data that a kernel looks for.
  *
- * @returns what the boot protocol wants the first processor's registers to be
+ * @returns the first processor's registers for the boot protocol
  * @throws LoaderError, MachineError
  */
 export async function loadDirectly(domain: X86Domain, boot: DirectBoot): Promise<InitialState> {

@@ -114,7 +114,7 @@ export class FirmwareArea {
     for (let at = gpa; at < gpa + bytes; at += PAGE_BYTES) this.#map(at)
   }
 
-  /** Saves what the map of guest memory does not show. */
+  /** Saves the state that the map of guest memory does not contain. */
   save(): FirmwareAreaState {
     const { memory } = this.#domain
     const { first, end } = this.#unlocked
@@ -127,7 +127,7 @@ export class FirmwareArea {
   }
 
   /**
-   * Takes a saved state, of an area with the same image.
+   * Restores a saved state of an area with the same image.
    *
    * @throws MachineError `ERR_STATE` for a state of another version or form
    */

@@ -3,7 +3,7 @@ import { MachineError } from '../errors.ts'
 
 /** A flash memory that firmware is in. */
 export interface MachineFlash {
-  /** Holds its contents, in whole blocks of 4 KiB. Changes of the guest are written to it, in order. */
+  /** Medium with the contents, in whole blocks of 4 KiB. The guest's changes are written to it, in order. */
   readonly medium: BlockBackend
   /** Default: whether the medium is. */
   readonly readOnly?: boolean | undefined

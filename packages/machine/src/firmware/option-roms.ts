@@ -62,7 +62,7 @@ export function checkOptionRom({ name, bytes }: OptionRom): Uint8Array {
  * ROM has left it.
  *
  * @returns guest-physical addresses of the remaining ROMs, without those that set their size to 0
- * @throws LoaderError for a ROM that is invalid, or for which there is no room
+ * @throws LoaderError for an invalid ROM, or for lack of room
  * @throws MachineError `ERR_OPTION_ROM` for a ROM that does not return
  */
 export async function initialiseOptionRoms(domain: X86Domain, roms: readonly OptionRom[]): Promise<number[]> {

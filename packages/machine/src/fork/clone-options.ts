@@ -75,7 +75,7 @@ export function freezeMedia({ drives = [], flash = [] }: ComposedOptions): Clone
       if (medium instanceof RemovableDrive) return medium.medium
       return medium instanceof CopyBeforeWrite ? layered(medium, medium.freeze()) : medium
     }),
-    // Its contents are part of the machine's state: nothing is read of it again.
+    // The contents are part of the machine's state, so the medium is not read again.
     flash: flash.map(({ medium }) => (medium.properties.readOnly ? medium : layered(medium, unowned(medium)))),
     close: () => layers.forEach((layer) => void layer.close()),
   }

@@ -36,9 +36,9 @@ export interface ForkOrigin<D extends Domain, State> {
   /** State of the forked machine without its RAM. */
   readonly state: State
   readonly memory: ForkedMemory
-  /** The clone, as soon as it has memory. */
+  /** The clone, once it has memory. */
   clone: D | undefined
-  /** Checks that there is room for it just now. @throws MachineError `ERR_FORK` */
+  /** Checks that a fork currently has room. @throws MachineError `ERR_FORK` */
   checkRoom(): void
   /** Closes the clone's overlays of the media. */
   closeMedia(): void

@@ -31,7 +31,7 @@ export class InputSwitch implements InputClient {
   readonly #backend: InputBackend
   readonly #effects: InputEffects
   readonly #members: Member[] = []
-  /** In the order in which the guest has begun to use them; the board's is not among them. */
+  /** Devices in the order in which the guest began to use them, without the board's. */
   #active: Member[] = []
   #target: Member | null = null
   /** Pressed keys, and pressed buttons after them. */

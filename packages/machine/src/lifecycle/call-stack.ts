@@ -22,7 +22,7 @@ const INDIRECT_CALL_BYTES = [2, 3, 4, 6, 7]
 const CR3_TABLES = 0x000f_ffff_ffff_f000n
 const RING_3 = 3
 
-/** Has samples taken of what a PC executes. */
+/** Starts the sampling profiler of a PC. */
 export const samplePc = (domain: X86Domain, options: SamplingOptions): void =>
   domain.watchTurns(new Sampler(domain, sampledVcpus(domain), options))
 
@@ -111,7 +111,7 @@ export function callsNear(vcpu: X86Vcpu, address: bigint, target: bigint, larges
   return into >= 0 && into < largest
 }
 
-// SMEP and SMAP keep a supervisor from what is a user's, and not us: all is read as a debugger does.
+// SMEP and SMAP restrict a supervisor, not this profiler: read as a debugger does.
 
 function bytesBefore({ translation }: X86Vcpu, address: bigint): Uint8Array | undefined {
   if (address < LONGEST_CALL) return undefined

@@ -3,7 +3,7 @@ import type { Domain, OutsideInputs } from '@retrap/hvm'
 /** The part of a domain that is paced. */
 export type PacedDomain = Pick<Domain, 'clock' | 'timers' | 'vcpus'>
 
-/** Time goes on to a timer that is due sooner than this, in nanoseconds: the host's own timers are no finer. */
+/** Timers due within this time, in nanoseconds, expire at once: the host's timers are no finer. */
 const SOON_NS = 1_000_000
 
 /** Nanoseconds as two words. */
@@ -52,7 +52,7 @@ export class HostPacing implements OutsideInputs {
     return left / 1e6
   }
 
-  /** Returns the time at which an input enters that comes while the machine waits; undefined where it does not. Once. */
+  /** Returns the time of an input that arrives while the machine waits; undefined if it does not wait. Works once per wait. */
   present(): { readonly lo: number; readonly hi: number } | undefined {
     const until = this.#until
     this.#until = undefined
@@ -66,7 +66,7 @@ export class HostPacing implements OutsideInputs {
     return null
   }
 
-  /** Whether the wait has not ended by itself, nor for a pause: a vCPU has something to do, or there is another deadline. */
+  /** Whether an event ended the wait, other than its deadline or a pause: a vCPU has work, or there is another deadline. */
   #hasInput(until: number): boolean {
     const { vcpus, timers } = this.#domain
     return vcpus.some(({ dormant }) => !dormant) || timers.nextDeadlineNs !== until

@@ -26,7 +26,7 @@ export const hostClock: HostClock = () => performance.now() * 1e6
 const LONGEST_MS = 0x7fff_ffff
 /** Shorter waits go through the event loop, again and again: timers are no finer. */
 const SHORTEST_MS = 1
-/** So many short waits after a longer one take a timer all the same, up to a millisecond more: a guest that rarely wakes is idle. */
+/** Most consecutive short waits that still use a timer, up to a millisecond late: a guest that rarely wakes is idle. */
 const FEW_SHORT = 4
 
 /** Lets a domain wait on the host's event loop. */
@@ -65,7 +65,7 @@ export class HostSleeper implements Sleeper {
   }
 
   #arm(ms: number): void {
-    // Without a timer there must still be something that keeps a Node process alive: a wait for input is one.
+    // Without a timer another handle has to keep a Node process alive, such as waiting for input.
     this.#timer = ms === Infinity ? undefined : host.setTimeout(this.#fired, Math.min(Math.ceil(ms), LONGEST_MS))
   }
 

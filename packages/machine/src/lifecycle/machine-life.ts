@@ -139,7 +139,7 @@ export class OneByOne {
 
 /** The facts about a machine that is kept still. */
 export interface HeldMachine {
-  /** No vCPU executes; it may be told more than once. */
+  /** Called when no vCPU executes; perhaps repeatedly. */
   still(): void
   /** The machine has ended. */
   over(): void
@@ -394,7 +394,7 @@ export class MachineLife {
   }
 }
 
-/** A model that keeps back what it has for the host: serial ports, the debug console. */
+/** Whether a model buffers output for the host: serial ports, the debug console. */
 function isBuffered(model: DeviceModel): model is DeviceModel & { flush(): void } {
   return 'flush' in model && typeof model.flush === 'function'
 }

@@ -4,7 +4,7 @@ import type { Domain, VirtualCpu } from '@retrap/hvm'
 export interface GuestSample {
   /** Number of the vCPU. */
   readonly vcpu: number
-  /** Nanoseconds that the vCPU has executed since its last sample: of host time, or of virtual time where that is deterministic. */
+  /** Nanoseconds that the vCPU has executed since its last sample: of host time, or on deterministic time of virtual time. */
   readonly ns: number
   /** Linear address of the next instruction. */
   readonly address: bigint

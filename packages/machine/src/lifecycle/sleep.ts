@@ -19,7 +19,7 @@ export interface SleepParts {
    * no sleep.
    */
   readonly boot?: { resume(): Promise<boolean> } | undefined
-  /** Does what is to be done while no vCPU executes. */
+  /** Runs the actions of a pause while no vCPU executes. */
   readonly life: { paused(): Promise<void> }
   /** Called when the guest falls asleep, and when it is woken. */
   readonly onSleep?: ((asleep: boolean) => void) | undefined

@@ -76,7 +76,7 @@ export function unwind(vcpu: X86Vcpu): bigint[] {
   return callers
 }
 
-/** Returns the linear address of the instruction that is next, and those that its function and the callers of that return to. */
+/** Returns the linear address of the next instruction, and return addresses of its function and callers. */
 export const callStack = (vcpu: X86Vcpu): bigint[] => [linearAddress(vcpu), ...unwind(vcpu)]
 
 class Unwinder {

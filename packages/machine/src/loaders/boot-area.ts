@@ -68,7 +68,7 @@ export class BootArea {
     return at
   }
 
-  /** First GPA behind what was given out. */
+  /** First GPA after all allocations. */
   get end(): number {
     return this.#next
   }

@@ -34,7 +34,7 @@ const MULTIBOOT_MEMORY_MAP = 0x9000
 const MULTIBOOT_INFORMATION = 0x9500
 const INFORMATION_BYTES = 88
 const INFORMATION_MMAP_ADDRESS = 48
-/** Of an ELF file, so that firmware sees which kind of kernel it is. */
+/** Bytes of an ELF file by which firmware identifies the kind of kernel. */
 const ELF_HEADER_BYTES = 8192
 const COMMAND_LINE_LIMIT = 4095
 

@@ -6,7 +6,7 @@ import { E820, type E820Entry } from './memory-map.ts'
 export interface GuestMemoryWriter {
   /** All RAM of the machine. */
   readonly ramBytes: number
-  /** The memory map that the guest is told. Loaders write only where its entries say RAM. */
+  /** The guest's memory map. Loaders write only to its RAM entries. */
   readonly e820: readonly E820Entry[]
   /** Copies bytes to RAM; the range has been checked against `e820`. */
   write(gpa: number, bytes: Uint8Array): void

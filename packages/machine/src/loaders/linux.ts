@@ -312,7 +312,7 @@ function placeKernel(memory: GuestMemoryWriter, header: SetupHeader): number {
   return preferredAddress
 }
 
-/** As high as the kernel allows, so that it is out of the way of everything else. */
+/** As high as the kernel allows, to stay clear of everything else. */
 function placeInitrd(
   memory: GuestMemoryWriter,
   header: SetupHeader,

@@ -98,7 +98,7 @@ export interface BoardMaker<K extends MachineKind, B extends Board<K>> {
   check(options: K['options'], run: MachineRun): void
   /** Checks each option by itself. @throws MachineError `ERR_OPTION` */
   checkValues(this: void, options: K['options']): void
-  /** Loads what the options ask for. @throws MachineError `ERR_OPTION` */
+  /** Loads the modules that the options need. @throws MachineError `ERR_OPTION` */
   load(options: K['options']): Promise<B>
 }
 

@@ -37,7 +37,7 @@ export interface Surroundings<K extends MachineKind> {
 /**
  * Makes the parts of a machine in the order of their dependencies, and connects them. On an error all threads end.
  *
- * @throws MachineError, MemoryError or DeviceError, naming the value and what was expected
+ * @throws MachineError, MemoryError or DeviceError with the value and what was expected
  */
 export function composeMachine<K extends MachineKind>(
   board: Board<K>,
@@ -175,7 +175,7 @@ function connectMachine<K extends MachineKind>(
     mouse: new InputSwitch(gate?.input('mouse', mouse) ?? mouse, { wake }),
   }
 
-  // Devices, then the board, which tells firmware of them.
+  // Devices first, because the board describes them to firmware.
   const devices = board.placeDevices(options, { ...switches, screen, random: random.next })
   const placed = board.placeBoard(options, devices, life, {
     transmit: (port, bytes) => {

@@ -22,7 +22,7 @@ export interface ForkedMachine<K extends MachineKind, Clone> {
   check(options: K['options']): void
   /** Refuses a machine that is not forked. @throws MachineError `ERR_FORK` */
   require(): void
-  /** Makes a machine that goes on from there. */
+  /** Makes a machine that continues from the fork. */
   create(options: K['options'], origin: ForkOrigin<K['domain'], K['state']>): Promise<Clone>
 }
 

@@ -46,7 +46,7 @@ export type MachinePluggable =
 
 /** Options for unplugging a device. */
 export interface MachineUnplugOptions {
-  /** Takes the device out without asking the guest, as one who pulls it. Default false. */
+  /** Removes the device without asking the guest, like a surprise removal. Default false. */
   readonly force?: boolean | undefined
   /** Milliseconds of host time that the guest may take to give it up; default 60,000. */
   readonly deadlineMs?: number | undefined

@@ -37,7 +37,7 @@ export interface GatedSnapshots<K extends MachineKind> {
   ): Promise<void>
   /** Begins to note what is written since the snapshot that the machine was made from. The machine has not run. */
   noteSince(pages: FormerPages['pages']): Promise<void>
-  /** Returns frames that may have been written since the machine was made from a snapshot, or put back to it; undefined: unknown. */
+  /** Returns frames that may have been written since the machine was made from a snapshot, or restored to it; undefined: unknown. */
   writtenSince(pages: FormerPages['pages']): FrameSet | undefined
 }
 
@@ -55,7 +55,7 @@ export interface GatedMachine<K extends MachineKind> {
 export interface MachineGate<K extends MachineKind> {
   /** Decides when inputs enter. */
   readonly gate: OutsideInputs
-  /** Hears what the guest sends to people. */
+  /** Receives the guest's output for people. */
   readonly console: GuestConsole
   /** The run is being recorded, and not replayed. */
   readonly isRecording: boolean

@@ -68,7 +68,7 @@ export interface ComposedMachine<K extends MachineKind> extends MachineParts<K> 
   readonly pressPower: () => boolean | Promise<boolean>
   /** Checks each option by itself. @throws MachineError `ERR_OPTION` */
   readonly checkValues: (options: K['options']) => void
-  /** Makes a machine of the same kind that goes on from an instant of this one. */
+  /** Makes a machine of the same kind that continues from an instant of this one. */
   readonly clone: (
     options: K['options'],
     gate: MachineGate<K> | undefined,
@@ -151,7 +151,7 @@ export abstract class Machine<K extends MachineKind> {
   /**
    * Presses the power button of the running machine: a system with ACPI powers off in good order, one that sleeps wakes.
    *
-   * @returns whether the guest has asked for the button's event; where it has not, nothing will happen
+   * @returns whether the guest has enabled the button's event; otherwise the press has no effect
    */
   async powerButton(): Promise<boolean> {
     const listens = await this.#machine.pressPower()

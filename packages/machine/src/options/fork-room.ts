@@ -1,6 +1,6 @@
 /** Room in a machine's memory for clones. */
 export interface MachineForks {
-  /** Most clones at a time, those of clones included; 1 or more. */
+  /** Most clones at a time, including clones of clones; at least 1. */
   readonly clones: number
   /**
    * Bytes of RAM that each clone may write, and the machine itself while it has clones. A frame takes room at its first

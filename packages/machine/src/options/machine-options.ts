@@ -53,7 +53,7 @@ export interface MachineOptions {
   readonly sound?: readonly MachineSoundDevice[] | undefined
   /** Network cards that are not virtio devices, each on the PCI bus. */
   readonly networkCards?: readonly MachineNetworkCard[] | undefined
-  /** USB controllers (xHCI) with what is plugged into them; drives with `interface: 'usb'` are in the first. */
+  /** USB controllers (xHCI) with their devices; drives with `interface: 'usb'` are at the first one. */
   readonly usb?: MachineUsb | readonly MachineUsb[] | undefined
   /**
    * Files that the guest reads by fw_cfg, by name (at most 55 ASCII characters), such as `opt/org.example/config`: Ignition and
@@ -79,7 +79,7 @@ export interface MachineOptions {
   readonly screen?: Screen | undefined
   /** The hypervisor that the guest sees: `none` (default), or `xen` with its hypercalls, store and console, and a PC's platform device. */
   readonly hypervisor?: 'none' | 'xen' | undefined
-  /** The machine's keyboard; default one of its own with the layout `us`. A keyboard can go on to another machine. */
+  /** The machine's keyboard; default a new one with the layout `us`. A keyboard can be moved to another machine. */
   readonly keyboard?: Keyboard | undefined
   /** The machine's mouse; default a new one. */
   readonly mouse?: Mouse | undefined
@@ -144,7 +144,7 @@ export interface MachineForkOptions extends Pick<
   readonly deadlineMs?: number | undefined
 }
 
-/** How the device for `MachineOptions.generation` goes on. */
+/** Settings of the device for `MachineOptions.generation`. */
 export interface MachineGeneration {
   /**
    * The identifier after a fork, a restore and a reset: a `new` one, which the guest is told of (default on the host's clock), or

@@ -5,7 +5,7 @@ import type { MachinePciPlace } from './pci-options.ts'
 export interface MachineNetworkPlace {
   /** The network: one of `@retrap/network`, or a back end of yours. */
   readonly network: PacketBackend
-  /** Address, six bytes; default what the network prescribes, or 52:54:00:12:34:56 for the first card, 57 and so on. */
+  /** Address, six bytes; default the network's choice, or 52:54:00:12:34:56 for the first card, 57 and so on. */
   readonly macAddress?: Uint8Array | undefined
   /** A boot program for the card's expansion ROM, such as iPXE's, at most 1 MiB; default none. */
   readonly rom?: Uint8Array | undefined

@@ -24,7 +24,7 @@ export interface PcOptions extends MachineOptions {
   readonly kernel?: Uint8Array | undefined
   /** Files for a multiboot or PVH kernel, behind the initrd, each with a text of its own. */
   readonly modules?: readonly BootModule[] | undefined
-  /** Goes on where a machine with the same options was saved by `pc.save`; see {@link MachineOptions}. */
+  /** A snapshot that `pc.save` of a machine with the same options returned; see {@link MachineOptions}. */
   readonly snapshot?: PcSnapshot | PcSnapshotSource | undefined
   /** A flat firmware image that ends at 4 GiB, started at the reset vector. */
   readonly firmware?: Uint8Array | undefined

@@ -145,7 +145,7 @@ export class PcBoot {
     if (acpi.graphics === true) await setTextMode(this.#domain)
   }
 
-  /** Does what firmware does first after sleep, or has firmware do it. @returns whether the guest goes on */
+  /** Performs firmware's first steps after sleep, or lets firmware run. @returns whether the guest resumes */
   async resume(): Promise<boolean> {
     const domain = this.#domain
     const { acpi } = this.#machine

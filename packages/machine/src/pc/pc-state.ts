@@ -66,7 +66,7 @@ export function pcState(parts: SnapshotParts): BoardState<X86DomainState, PcSnap
         const { inputs: own, ...others } = save()
         // States of earlier versions have no inputs.
         const here = { ...others, machine: machineOf(options), ...(state.inputs && { inputs: own }) }
-        // The media were compared already, and what was plugged in may be among the options here.
+        // Media were compared already, and plugged disks may be among the options here.
         checkShape('the machine’s state', { ...state, machine: here.machine }, here)
       } catch (error) {
         refuseUnfit(error)

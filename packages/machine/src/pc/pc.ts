@@ -15,7 +15,7 @@ import { type MachineRun, requireSupported } from '../refusals/refusals.ts'
 import { traitsOf } from '../refusals/traits.ts'
 
 /**
- * Assembles a PC: memory, vCPUs, interrupt controllers, board devices, ACPI tables, and what it starts.
+ * Assembles a PC: memory, vCPUs, interrupt controllers, board devices, ACPI tables, and its kernel or firmware.
  *
  * @throws MachineError, LoaderError, MemoryError or DeviceError, naming the value and what was expected
  */
@@ -54,7 +54,7 @@ export class Pc extends Machine<PcKind> {
    * to sleep, and one that sleeps wakes. Of a machine that was restored, the guest finds that the time has passed meanwhile for
    * which the machine was away, so its clock is right afterwards.
    *
-   * @returns whether the guest has asked for the button's event; where it has not, nothing will happen
+   * @returns whether the guest has enabled the button's event; otherwise the press has no effect
    * @throws MachineError `ERR_OPTION` while the run is recorded or replayed
    */
   async sleepButton(): Promise<boolean> {
@@ -81,7 +81,7 @@ export class Pc extends Machine<PcKind> {
 /**
  * Checks values that a type checker would have checked, and whether such a machine exists.
  *
- * @throws MachineError `ERR_OPTION`, `ERR_CPUS` or `ERR_NOTHING_TO_RUN`, naming the option, its value and what was expected
+ * @throws MachineError `ERR_OPTION`, `ERR_CPUS` or `ERR_NOTHING_TO_RUN` with the option, its value and what was expected
  */
 function checkPcOptions(options: PcOptions, run: MachineRun): void {
   if (!object(options)) throw new MachineError('ERR_OPTION', `options ${show(options)}: expected an object`)

@@ -17,7 +17,7 @@ interface GivenState {
 /** The state of a round that has not begun. */
 const NEW_ROUND = { version: 1, next: 0, begun: false, inTurn: false, left: 0, spent: 0, ran: false } as const
 
-/** The part of a real-time clock's state that it knows of the host's clock: without, it goes on from the time that it shows. */
+/** Fields of a real-time clock's state about the host's clock: without them it continues from the displayed time. */
 const WITHOUT_HOST = { wallSeconds: null, reference: null, absence: 0, hiddenUntil: null } as const
 
 /**

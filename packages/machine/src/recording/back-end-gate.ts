@@ -47,14 +47,14 @@ export function gatedInput(gate: InputGate, name: string, backend: InputBackend)
 /** A recording has at most this much of an input in one event. */
 const INPUT_BYTES = 2 ** 20
 
-/** The facts about back ends when the machine was made: plain data, which a replay has instead of them. */
+/** The facts about back ends when the machine was made: plain data that replaces them in a replay. */
 export interface BackEndFacts {
   readonly media: readonly BlockProperties[]
   readonly networks: readonly NetworkFacts[]
   readonly flash: readonly FlashFacts[]
-  /** Names the models of the machine's thread whose doings are in the recording; null, and absent: all of them run again. */
+  /** Names of local models whose actions are recorded; null or absent: all local models run again. */
   readonly locals?: string | null
-  /** The models answer at once where nothing is recorded. Absent: a model may not, or an earlier release recorded them. */
+  /** Whether unrecorded models respond at once. Absent: a model may not, or an earlier release made the recording. */
   readonly answersAtOnce?: boolean
   /** Servers of the caller's models. */
   readonly servers?: number
@@ -80,7 +80,7 @@ export function backEndFacts(options: ComposedOptions, flash: readonly FlashFact
 const heard = (gate: InputGate, { stream, inReplays = false }: MachineConsolePort): ByteStreamBackend | null =>
   inReplays ? { send: (bytes) => (gate.isHeard ? void stream.send(bytes) : undefined) } : null
 
-/** Names the models of this thread whose doings are recorded, in errors and as the writer of memory; null: there is none. */
+/** Returns the name of the recorded local models, for errors and as the writer of memory; null: none. */
 function nameOfLocals(options: ComposedOptions): string | null {
   const traits = traitsOf(options)
   const others = (['share', 'vsock', 'virtio-device', 'usb-device'] as const).some((trait) => traits.has(trait))

@@ -29,7 +29,7 @@ export interface BundleNotes {
   readonly version: 1
   /** Options as plain data, of `bundleOptions`; null: they cannot be. */
   readonly bundle: object | null
-  /** How many images the options name: the first of the file, but for those of `named`. */
+  /** Number of images that the options refer to: the first in the file, except those of `named`. */
   readonly images: number
   /** Images outside the bundle, by number; null: the bundle holds this image. Absent: the bundle holds all. */
   readonly named?: readonly (NamedImage | null)[]
@@ -97,7 +97,7 @@ export async function openBundle(
   }
 }
 
-/** Returns the history that a recording has: it is the image behind those of the machine, and the snapshot. @throws RecordingError `ERR_DAMAGED` */
+/** Returns a recording's history, which is stored after the machine's images and the snapshot. @throws RecordingError `ERR_DAMAGED` */
 export async function historyOf(recording: Recording): Promise<SavedHistory | undefined> {
   const { about } = (recording.description ?? {}) as { readonly about?: Partial<BundleNotes> | null }
   const { images = 0, named = [], hasSnapshot = false } = about ?? {}

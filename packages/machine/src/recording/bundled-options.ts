@@ -13,7 +13,7 @@ const OF_HOST: ReadonlySet<string> = new Set<keyof PcOptions>([
   ...(['trace', 'sampling', 'profile', 'codeCacheBytes', 'keepsPace', 'devices', 'deviceServers'] as const),
 ])
 
-/** Stands for what is not plain data: an image by its number, a medium, a network, a folder, or the far end of a stream. */
+/** Replaces values other than plain data: an image by its number, a medium, a network, a folder, or the far end of a stream. */
 type Stand =
   | { readonly $image: number }
   | { readonly $medium: BlockBackend['properties'] }
@@ -21,7 +21,7 @@ type Stand =
   | { readonly $share: true }
   | { readonly $stream: true }
 
-/** The options of a machine, as a recording has them: what JSON can hold, and images apart. */
+/** The options of a machine in a recording: JSON data, with images apart. */
 export interface BundledOptions {
   /** Plain data. */
   readonly options: object

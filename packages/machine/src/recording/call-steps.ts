@@ -79,7 +79,7 @@ export class CallSteps {
       const { interrupts } = this.#vcpu.cpu.counts
       const stop = await this.#one((limits) => this.#run.debug.step(limits), options)
       if (stop.reason !== 'step' || this.#vcpu.cpu.counts.interrupts === interrupts) return stop
-      // A handler has begun before the instruction, and comes back to it.
+      // A handler has begun before the instruction, and returns to it.
       const back = await this.#to('forwards', [{ ...from, above: 1n, isInterrupted: false }], options)
       if (back.reason !== 'step') return back
     }
@@ -139,7 +139,7 @@ export class CallSteps {
     }
   }
 
-  /** Goes to the next of some places in a direction. Other stops end the way too. @returns `step`: it is there */
+  /** Runs to the next of some places in a direction. Other stops end the run, too. @returns `step` at a place */
   async #to(direction: Direction, goals: readonly Goal[], options: MachineRunOptions): Promise<ReplayStop> {
     const stops = goals.map((goal): Stopper => ({
       set: (debug, handler) => {

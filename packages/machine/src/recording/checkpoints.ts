@@ -21,7 +21,7 @@ const DEADLINE_MS = 2000
 const MOST_FAILURES = 3
 /** Intervals between two attempts from then on. */
 const INTERVALS_AFTER_FAILURES = 60
-/** Frames below it are looked at each time: devices and patchers keep machine addresses of them. */
+/** Frames below this one are always compared, because devices and patchers keep their machine addresses. */
 export const FIRST_LOGGED_GFN = 0x100
 /** The machine waits for its back ends just now: another attempt may succeed at once. */
 const BUSY = new Error('the machine waits for its back ends')
@@ -70,7 +70,7 @@ export type Checkpoints = CheckpointStore<LogPosition>
 export interface LoggedGate extends InputGate {
   /** The instant of the machine. */
   instant(): Instant
-  /** Where the gate is in the log; undefined while something of it is being read. */
+  /** The gate's position in the log; undefined during a read. */
   position(): LogPosition | undefined
 }
 
@@ -151,7 +151,7 @@ export class CheckpointTaker {
     this.#store = store
     if (machine.domain.writtenElsewhere || intervalMs === Infinity) return
     gate.look = () => this.#look()
-    // The machine is at a checkpoint: frames written from now on are those that differ from it.
+    // The machine is at a checkpoint: frames written from now on differ from it.
     if (store.last === undefined) this.#wait(0)
     else this.#begin()
   }
@@ -198,7 +198,7 @@ export class CheckpointTaker {
    * Takes one now. Not while the machine runs, but for a pause.
    *
    * @param isFirst - whether the machine has not run yet: a due timer then fires when it does in a replay, too
-   * @returns whether that was possible: not where something of the machine cannot be saved
+   * @returns whether the checkpoint was possible: not if a part of the machine cannot be saved
    */
   async take(isFirst = false): Promise<boolean> {
     const begun = performance.now()

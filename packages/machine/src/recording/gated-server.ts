@@ -82,7 +82,7 @@ export abstract class ModelsGate implements ServerGate {
     return undefined
   }
 
-  /** Whether the machine stands still until its models have done something. */
+  /** Whether the machine waits for an action of the server's models. */
   protected get isAwaited(): boolean {
     return this.isStarting || this.vcpus.size > 0 || this.calls.length > 0
   }

@@ -27,7 +27,7 @@ export class GatedStream extends FarStream {
   #unsentBytes = 0
   #full = false
 
-  /** @param isShown - what the guest sends is for people */
+  /** @param isShown - whether the guest's output is for people */
   constructor(gate: InputGate, name: string, stream: ByteStreamBackend | null, isShown = false) {
     const output = isShown ? gate.console.heard.push(0) - 1 : undefined
     super(
@@ -73,7 +73,7 @@ export class GatedStream extends FarStream {
     for (const bytes of unsent) this.#send(bytes)
   }
 
-  /** The guest closes its end, behind what the stream has not taken yet. */
+  /** Called when the guest closes its end, after bytes that the stream has not taken yet. */
   left(): void {
     if (this.#unsent.at(-1) !== END) this.#send(END)
   }

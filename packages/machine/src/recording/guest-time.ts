@@ -14,8 +14,7 @@ export type ReplayPlace = number | GuestTime | Instant
 
 const UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9 }
 /**
- * A checkpoint may be within a turn, of which the beginning is looked for: the search begins at one that is so much earlier,
- * ten turns.
+ * A checkpoint may lie within a turn whose beginning is sought: the search begins this much earlier, about ten turns.
  */
 const EARLIER_NS = 100_000
 

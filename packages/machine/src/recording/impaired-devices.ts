@@ -36,7 +36,7 @@ export class ImpairedDevices {
     return [...this.#now.values()]
   }
 
-  /** Makes these slow or dead, and no others. The machine is put back afterwards, and the levels of its wires with it. */
+  /** Sets these devices slow or dead, and all others normal. The machine is restored afterwards, including the levels of its wires. */
   restore(saved: readonly ImpairedDevice[]): void {
     for (const device of [...this.#now.keys()]) this.set({ device, dead: false, waits: false })
     for (const impaired of saved) this.set(impaired)

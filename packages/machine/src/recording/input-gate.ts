@@ -12,7 +12,7 @@ const NEAR = 4200
 /** Gives inputs of a party outside to the models that they are for. The bytes are the receiver's to keep. */
 export type Deliver = (data: Uint8Array) => void
 
-/** The inputs that a party holds for the machine: they were delivered, and its model has no room for them. */
+/** Inputs that a party holds for the machine: delivered, but its model has no room for them. */
 export interface HeldInputs {
   /** Returns the state as plain data. */
   save(): unknown
@@ -43,7 +43,7 @@ const ignore = (): void => undefined
 /** The part of its domain that the gate needs. */
 export type GatedDomain = Pick<Domain, 'clock' | 'instructions' | 'spent' | 'stop' | 'timers' | 'vcpus' | 'wake'>
 
-/** Time of a guest on deterministic time, in nanoseconds, with what the clock counts later: an instruction takes one. */
+/** Returns guest time on deterministic time, in nanoseconds, including executed instructions not yet added to the clock. */
 export const presentNs = ({ clock, spent }: Pick<Domain, 'clock' | 'spent'>): number => clock.now() + spent
 
 /**
@@ -86,7 +86,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   readonly #names: string[] = []
   /** Receivers of inputs of {@link PLUG_PARTY} and {@link IMPAIR_PARTY}. */
   readonly others: Map<number, Deliver> = new Map<number, Deliver>()
-  /** The slow and dead devices of the machine; null: it is not there yet. */
+  /** The slow and dead devices of the machine; null before its creation. */
   impaired: ImpairedDevices | null = null
   #impairedBefore: readonly ImpairedDevice[] = []
   protected readonly parties: Deliver[] = []
@@ -211,7 +211,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
    * Makes a request of a back end, or has the recording answer it.
    *
    * @param key - identifies the request: two requests with one key may share an answer
-   * @param into - takes what is read, by an answer of 0
+   * @param into - gets the data read, with a response of 0
    * @param ask - asks the back end. @returns the answer: 0, or a byte that says what failed
    */
   abstract ask(
@@ -273,7 +273,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
     return false
   }
 
-  /** A round is about to begin. @returns what is to be awaited before it does */
+  /** Called before a round. @returns a promise to wait for first */
   protected abstract atRound(moved: boolean): Promise<unknown> | null
 
   abstract idle(): Promise<unknown> | null

@@ -24,13 +24,13 @@ import type { LastWriter } from './who-wrote.ts'
 
 /** Options for debugging a machine while it is recorded. */
 export interface LiveDebugOptions {
-  /** Reads back what the recorder has written. @returns fewer bytes where that ends */
+  /** Reads back the recorder's data. @returns fewer bytes at the end */
   read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
   /** Runs the machine; default `pc.run`. A program that pauses the machine does so here. */
   readonly run?: ((options: MachineRunOptions) => Promise<MachineExit>) | undefined
   /** Receives the exit when the machine ends. */
   readonly onExit?: ((exit: MachineExit) => void) | undefined
-  /** Receives what `run` threw, such as an error of writing the recording; the debugger's command rejects with it as well. */
+  /** Receives errors of `run`, such as a failed write of the recording; the debugger's command rejects with the same error. */
   readonly onFailure?: ((error: unknown) => void) | undefined
 }
 
@@ -92,7 +92,7 @@ export class LiveRun implements TravellingMachine {
     if (this.instructions >= this.now) this.#isLive = true
   }
 
-  /** Goes to an instruction of what was recorded; from the machine's instant on, the machine runs there. */
+  /** Goes to an instruction of the recorded run; beyond the present, the machine runs there. */
   async goto(place: ReplayPlace, options: MachineRunOptions = {}): Promise<ReplayExit> {
     this.#check()
     if (typeof place !== 'number')
@@ -136,7 +136,7 @@ export class LiveRun implements TravellingMachine {
     this.#check()
     if (this.#isLive) return this.#goOnLive(instruction, options)
     const { now } = this
-    // A search looks at what comes right behind the end as well.
+    // A search also looks at the events right after the end.
     return this.#past!.travelling().goOn(instruction > now + 1 ? now : instruction, options)
   }
 
@@ -257,7 +257,7 @@ function unheard({ sound, speaker, jit, ...options }: PcOptions): PcOptions {
   }
 }
 
-/** The same compiler, which reports no code. */
+/** Returns the same compiler options without the code listener. */
 function unreported(jit: Exclude<PcOptions['jit'], boolean | undefined>): PcOptions['jit'] {
   const { onCode: _onCode, ...others } = jit
   return others

@@ -64,7 +64,7 @@ export interface PcRecorder extends RunRecorder {
    * @returns false for an unknown model
    */
   impairDevice(device: string, impairment: DeviceImpairment | null): boolean
-  /** The same for gdb. @returns what a `GdbSession` of `@retrap/gdb` takes. @throws as `debugger` */
+  /** Returns a target for a `GdbSession` of `@retrap/gdb`. @throws as `debugger` */
   gdbTarget(gdb: PcGdbOptions, options: LiveDebugOptions): Promise<GdbTarget>
 }
 

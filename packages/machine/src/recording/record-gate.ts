@@ -65,7 +65,7 @@ export class RecordGate extends InputGate implements LoggedGate {
       this.#writer.add('answer', this.instant(), party, data, status === 0 ? into : undefined)
       return status
     } finally {
-      // Not before the answer is in the log: a checkpoint in between would come before it, and nobody ask for it again.
+      // Not before the response is in the log: a checkpoint in between would miss it, and no request would repeat it.
       this.asking--
     }
   }

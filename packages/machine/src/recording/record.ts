@@ -40,7 +40,7 @@ class RingRoom {
   readonly #inFront: number
   #isDropping = false
 
-  /** @param ring - in which there is nothing of the log yet */
+  /** @param ring - ring without any part of the log yet */
   constructor(ring: RecordingRing, writer: RecordingWriter, store: Checkpoints) {
     this.#ring = ring
     this.#writer = writer

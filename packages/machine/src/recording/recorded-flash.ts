@@ -2,7 +2,7 @@ import { BlockError, type BlockBackend } from '@retrap/device'
 import { RecordingError } from '@retrap/recording'
 import { loadFlash, type MachineFlash } from '../firmware/flash.ts'
 
-/** A flash memory as a run began with it: plain data. */
+/** A flash memory at the start of a run: plain data. */
 export interface FlashFacts {
   readonly readOnly: boolean
   /** Contents, in Base64. */

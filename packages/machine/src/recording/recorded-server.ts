@@ -20,13 +20,13 @@ interface Queued {
   readonly bytes: Uint8Array
 }
 
-/** Records what the models of a server do. */
+/** Records the actions of a server's models. */
 export class RecordedServer extends ModelsGate {
   readonly #recorder: RecordGate
   readonly #memory: Dma
   readonly #queue: Queued[] = []
   #queuedBytes = 0
-  /** The gate asks for what is in the queue. */
+  /** Whether the gate will fetch the queue. */
   #isPosted = false
   /** Instructions after which frames have entered last. */
   #enteredAt = -1
@@ -47,11 +47,11 @@ export class RecordedServer extends ModelsGate {
       this.kept(frame)
       return true
     }
-    // A model of this thread cannot wait for the end of what it writes. Reads before that end see the bytes.
+    // A model of this thread cannot wait for the end of its write. Reads before that end see the bytes.
     if (frame.kind === 'dmaWrite' && frame.call !== 0)
       this.server.reply(frame.call, this.#memory.read(frame.gpa, new Uint8Array(frame.bytes.length)))
     else if (frame.kind === 'memoryWrite' && frame.call !== 0) this.server.reply(frame.call, true)
-    // The bytes are those of a stream, which goes on.
+    // Copied, because the bytes belong to a stream.
     const bytes = encodeFrame(frame.kind === 'dmaWrite' || frame.kind === 'memoryWrite' ? { ...frame, call: 0 } : frame)
     this.#queuedBytes += bytes.length
     if (this.#queuedBytes > MOST_WAITING)
@@ -116,7 +116,7 @@ export class RecordedServer extends ModelsGate {
   }
 
   /**
-   * Ends a server that was plugged in: at once where the machine stands still for it, and else by an input.
+   * Ends a plugged server: at once if the machine waits for it, otherwise by an input.
    *
    * @param error - the reason of the failure; undefined: the server was unplugged
    */

@@ -80,7 +80,7 @@ export class ReplayDebugger {
   readonly #machine: TravellingMachine
   readonly #stoppers = new Set<Stopper>()
   readonly #caught = new Map<number, Removable>()
-  /** Hits of the place that a way back has come to, before the one that was told. */
+  /** Hits of the place that a backward run has reached, before the reported one. */
   #same: Hit[] | undefined
   /** Whether a triple fault ends a way before it ends the machine; not at first. */
   catchesShutdown = false

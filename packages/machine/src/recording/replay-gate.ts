@@ -9,7 +9,7 @@ const MOST_AHEAD = 2 ** 20
 
 /** A difference between a replay and its recorded run. */
 export interface Divergence {
-  /** Instructions after which the two were the same. */
+  /** Number of instructions up to which both runs agree. */
   readonly after: number
   /** Instructions at which they were found to differ. */
   readonly at: number
@@ -142,7 +142,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
       return status
     } catch (error) {
       if (error instanceof BlockError) throw error
-      // A model would take it for an error of its medium, and go on: the run ends instead.
+      // End the run: a model would otherwise take this for an error of its medium, and continue.
       this.#failure ??= { error }
       throw cancelled(key)
     } finally {
@@ -169,7 +169,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
         return answer
       }
       if (signal?.aborted === true) throw cancelled(key)
-      // The recording ended while the back end was busy with it: the machine gets so far, and no further.
+      // The recording ended while the back end was busy: the machine can run no further.
       if (this.#loading === null && this.#nextPiece === this.#recording.pieces) {
         // A machine that is still being made cannot be stopped.
         if (!this.#hasRun) throw cancelled(key)
@@ -183,7 +183,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     }
   }
 
-  /** Takes what was read from the file. @throws RecordingError `ERR_DAMAGED` */
+  /** Reads data from the file. @throws RecordingError `ERR_DAMAGED` */
   async #read(key: string, body: EventBody, into: Uint8Array): Promise<void> {
     if (body.bytes !== into.length)
       throw new RecordingError('ERR_DAMAGED', `the recording has ${body.bytes} bytes as the answer to ${key}`)
@@ -232,7 +232,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     const comes = this.goesOnAtLimit || this.#reading.size > 0 || this.#loading !== null
     this.#awaitsFile = this.#unanswered.length === 0 && comes
     if (this.#awaitsFile) return
-    // A search looks at what comes right behind the end as well, where nobody answers.
+    // A search also looks at the events right after the end, where no response exists.
     if (this.domain.instructions < this.#recording.end.instructions) return super.waits()
     this.isAtEnd = true
     this.reached()

@@ -36,7 +36,7 @@ export async function replayGdbTarget(
   return target
 }
 
-/** A stop at a place, as the machine has told it. */
+/** Converts the machine's report of a stop at a place. */
 function toldOf({ reason: kind, ...rest }: Extract<ReplayStop, { readonly reason: PlaceStop['kind'] }>): PlaceStop {
   return { kind, ...rest } as PlaceStop
 }
@@ -138,7 +138,7 @@ class ReplayGdbTarget implements GdbTarget {
     )
   }
 
-  /** Tells the program why a command did not do what it was to do. @returns the same, for gdb's user */
+  /** Reports why a command failed. @returns the same sentence, for gdb's user */
   readonly #note = (sentence: string): string => {
     this.#options.onTrouble?.(sentence)
     return sentence
@@ -269,14 +269,14 @@ class ReplayGdbTarget implements GdbTarget {
     this.stop()
     for (const key of this.#set.keys()) this.#remove(key)
     this.#list.clear()
-    // Faults that were caught stop nobody any more.
+    // Exceptions no longer stop the machine.
     for (const vector of this.#debug.caughtFaults) this.#debug.catchFault(vector, false)
     this.#inner.detach(false)
     const replay = this.#replay
     if (!resumes || replay.goFree === undefined) return
     const mine = (this.#freeing = {})
     const free = async (): Promise<void> => {
-      // Another client may be there, or the session over, by the time that what was under way has ended.
+      // By the end of the pending operation another client may be connected, or the session ended.
       if (this.#freeing === mine) await this.#during((signal) => replay.goFree!({ signal }))
     }
     void (this.#doing ?? Promise.resolve()).then(free).catch(() => undefined)

@@ -10,7 +10,7 @@ export function describeDivergence({ after, at, difference }: Divergence): strin
   return `the run is another one than was recorded, from somewhere ${where}: ${difference}`
 }
 
-/** Says that an instruction is before what is left of a recording. */
+/** Returns the sentence for an instruction before the remaining recording. */
 export const droppedBefore = (begin: number, instruction: number): MachineError =>
   new MachineError('ERR_OPTION', `instruction ${instruction}: what is left of the recording begins at ${begin}`)
 
@@ -54,7 +54,7 @@ export interface Hit {
   readonly before: number
 }
 
-/** Adds a hit to those of one place; of a later place it is the first. An instruction's first access of a kind counts, as forwards. */
+/** Adds a hit to those of one place; a hit of a later place starts a new list. An instruction's first access of a kind counts, as forwards. */
 export function withHit(hits: Hit[], hit: Hit): Hit[] {
   if (hits[0]?.before !== hit.before) return [hit]
   const { kind, cpu } = hit.told

@@ -9,7 +9,7 @@ import type { LastWriter } from './who-wrote.ts'
 /** gdb keeps registers that it has read. */
 const FLUSH = 'gdb shows it after: maintenance flush register-cache\n'
 
-/** A recorded run, as the `monitor` commands see it. */
+/** A recorded run's interface for the `monitor` commands. */
 export interface RecordedRun extends NamedPlaces {
   /** Instructions retired at the current place. */
   readonly instructions: number
@@ -24,7 +24,7 @@ export interface RecordedRun extends NamedPlaces {
  * The `monitor` commands of a recorded run.
  *
  * @param during - does something for which the replay is busy
- * @param note - tells the program of a divergence. @returns the same sentence
+ * @param note - called with a divergence. @returns the same sentence
  * @param names - of the guest's memory
  */
 export function replayCommands(

@@ -33,7 +33,7 @@ export class ReplayWay {
     this.#isLive = isLive
   }
 
-  /** Of an instruction, its first instant. The recording may end later than at the first one with as many. */
+  /** Returns the first instant of an instruction's count; the recording may end later with the same count. */
   goalOf(instruction: number): Goal {
     const plain = { instructions: instruction, round: 0, ns: 0 }
     return instruction === this.#end.instructions ? { ...plain, ...this.#end } : plain

@@ -28,11 +28,11 @@ import type { LastWriter } from './who-wrote.ts'
 import { RunHistoryKeeper, type SavedHistory } from './run-history.ts'
 import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
-/** Bytes of checkpoints in memory: as much again is left for those of the file, and what is made of both. */
+/** Most bytes of checkpoints in memory: as much is left for the file's checkpoints, and for restoring. */
 const MOST_STORED_BYTES = 128 * 2 ** 20
 /** Number of instructions that execute faster than the machine can be restored to a checkpoint. */
 const WORTH_INSTRUCTIONS = 20_000_000
-/** On a longer way a place is kept when this part of it is left. */
+/** On a longer way, a checkpoint is kept when this many instructions are left. */
 const LONG_WAY = 500_000
 const LAST_PART = 1 / 20
 
@@ -171,7 +171,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     this.#way.leave()
     const { last } = this.#store
     if (machine !== this.#takerOf || last === undefined) {
-      // A taker notes what is written from here on, which is to be all since the last checkpoint.
+      // A taker logs writes from here on, so it must start at the last checkpoint.
       if (last !== undefined && from !== undefined && from.instructions > last.instructions && !this.#isLive)
         this.#store.clear()
       this.#taker?.close()
@@ -328,7 +328,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     return noted.save(this.begin)
   }
 
-  /** Shows the run to gdb, which goes through it in both directions. @returns what a `GdbSession` takes */
+  /** Makes a target for a `GdbSession`, which moves through the run in both directions. */
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
     const [{ replayGdbTarget }, debug] = await Promise.all([import('./replay-gdb-target.ts'), this.debugger()])
     return replayGdbTarget(this.#ofPc(), debug, options)
@@ -370,7 +370,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   async #makeAt({ instructions, round }: Instant, options: TravelOptions): Promise<ReplayExit> {
     this.#checkPlace(instructions)
     await this.#makeNear(instructions)
-    // A checkpoint may be of a later round, or of this one: the machine is there then, and time would go on if it ran.
+    // A checkpoint may be of this round or a later one: the machine is past the goal then, and must not run.
     if (this.#past.current!.gate.round > round && instructions > 0) await this.#makeNear(instructions - 1)
     const { gate } = this.#past.current!
     if (gate.round === round && this.instructions === instructions) return { reason: 'arrived' }

@@ -11,7 +11,7 @@ const MOST_MARKS = 10_000
 const MOST_FAILURE = 500
 const LINE_CHARACTERS = 120
 const [LINE_FEED, SPACE, DELETE] = [10, 32, 127]
-/** Bytes of the console's output that are kept, and those that a terminal is given again. */
+/** Bytes of console output kept, and bytes that a terminal gets again. */
 const KEPT_BYTES = 1 << 20
 const CONSOLE_BYTES = 1 << 14
 
@@ -47,7 +47,7 @@ export interface RunFailure {
   readonly at: string
 }
 
-/** A run's history, as a recording has it beside the run. */
+/** A run's history in its recording's file. */
 export interface SavedHistory {
   /** Version of this shape. */
   readonly version: 2
@@ -80,7 +80,7 @@ export interface NotedMachine {
 export interface NotedGate {
   /** Outputs of the guest that people read. */
   readonly console: GuestConsole
-  /** Told that a round begins, after one in which something has happened. */
+  /** Called before a round that follows an event; null: no listener. */
   moved: (() => void) | null
 }
 
@@ -170,7 +170,7 @@ export class RunHistoryKeeper {
     this.#gate.console.onSent = null
   }
 
-  /** Returns all from an instruction on as plain data. The output before is the end of what was shown there. */
+  /** Returns the history from an instruction on as plain data, with the end of the earlier output. */
   save(begin: number): SavedHistory {
     this.#dropBefore(begin)
     const runs = this.#pieces.flatMap(({ output, bytes }) => [output, bytes.length])
@@ -184,7 +184,7 @@ export class RunHistoryKeeper {
     return { version: 2, samples, marks: this.#marks, output, ...(failure !== undefined && { failure }) }
   }
 
-  /** Takes the history that a file has. @param marks - those of the recording @throws RecordingError for another shape */
+  /** Restores a file's history. @param marks - the recording's @throws RecordingError for another shape */
   restore(saved: Partial<Record<keyof SavedHistory, unknown>>, marks: readonly RecordingMark[]): void {
     const { version, samples, marks: noted, output } = saved
     if (version !== 2 || !isListOf(samples, isSample) || !isListOf(noted, isMark) || !isOutput(output))
@@ -220,7 +220,7 @@ export class RunHistoryKeeper {
     return concatenate(shown).slice(-CONSOLE_BYTES)
   }
 
-  /** Notes that the run has failed. @param what - what has failed, and why, for people */
+  /** Notes a failure of the run. @param what - what has failed, and why, for people */
   fail(what: string): void {
     this.#failure = { what: what.slice(0, MOST_FAILURE), at: new Date().toISOString() }
   }
@@ -271,7 +271,7 @@ export class RunHistoryKeeper {
     }
   }
 
-  /** Drops what nobody can go to any more. */
+  /** Drops history before the remaining recording. */
   #dropBefore(begin: number): void {
     const isLeft = ({ instruction }: { readonly instruction: number }): boolean => instruction >= begin
     this.#samples = this.#samples.filter(isLeft)

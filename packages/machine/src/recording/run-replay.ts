@@ -24,14 +24,14 @@ export const NEVER: Instant = { instructions: Infinity, round: 0 }
 
 /** The intervals of a run whose output was delivered: each interval only once. */
 export class HeardStretches {
-  /** In order, and apart from each other. */
+  /** Disjoint intervals in order. */
   #stretches: readonly (readonly [from: Instant, to: Instant])[] = []
 
   /**
-   * Finds how far a way goes on alike.
+   * Finds how far the output's state stays the same on a way.
    *
    * @param heardFrom - nothing before this instant is to be handed over
-   * @returns whether the output at its beginning is not to be, and the instant before its goal where that changes
+   * @returns whether the output at its beginning is suppressed, and the instant before its goal where that changes
    */
   lookFrom(
     here: Instant,
@@ -86,7 +86,7 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
     this.about = (recording.description as RunDescription).about
   }
 
-  /** The same machine, by the name of a PC's. */
+  /** The current machine, under the name used for a PC. */
   get pc(): M {
     return this.machine
   }

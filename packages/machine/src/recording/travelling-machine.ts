@@ -12,7 +12,7 @@ export type ReplayStop =
   | { readonly reason: 'breakpoint'; readonly cpu: number; readonly address: bigint }
   /** Watched bytes are accessed: by the instruction before this place, or, backwards, by the one that is next. */
   | { readonly reason: 'watch'; readonly cpu: number; readonly address: bigint; readonly watch: MachineWatchKind }
-  /** A place is reached: by the instruction before this place, or an iteration of it, or, backwards, by the one that is next. */
+  /** Forwards, the previous instruction or an iteration of it has reached the place; backwards, the next instruction will. */
   | (Omit<PlaceAccess, 'kind'> & { readonly reason: PlaceAccess['kind']; readonly cpu: number })
   /**
    * An exception: `fault`, it is about to be delivered; `handler`, the first instruction of its handler is next. Backwards, the
@@ -27,7 +27,7 @@ export type ReplayStop =
     }
   /** A step back has ended. */
   | { readonly reason: 'step' }
-  /** The machine is at power-on, or where what is left of the recording begins. */
+  /** The machine is at power-on, or at the beginning of the remaining recording. */
   | { readonly reason: 'begin' }
   /** The replay could not get further, as in `PcReplay.run`. */
   | ReplayExit
@@ -46,7 +46,7 @@ export interface TravellingMachine {
   readonly instructions: number
   /** The first instruction that can be gone to. */
   readonly begin: number
-  /** Where the recording ends; Infinity: the run goes on. */
+  /** Last instruction of the recording; Infinity: the run continues. */
   readonly end: number
   /** Called before a command runs forwards: a past that has reached the present becomes the machine that is recorded. */
   forwards?(): void

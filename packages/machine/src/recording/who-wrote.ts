@@ -14,10 +14,10 @@ export type LastWriter =
   | MemoryWriter
   /** The byte was not written since power-on, and has the loader's value. */
   | { readonly by: 'nobody' }
-  /** The search has ended before it was found; `begin`: it was written before what is left of the recording, or by nobody. */
+  /** The search ended without a result; `begin`: written before the remaining recording, or never. */
   | { readonly by: 'unknown'; readonly exit: ReplayExit | { readonly reason: 'begin' } }
 
-/** A replay, as far as it has gone. */
+/** A replay at its present position. */
 export interface Past {
   readonly pc: Pc
   /** The machine's current instant. */
@@ -185,7 +185,7 @@ export async function startingPoint(
   return written && readCheckpoint(recording, inFile, memoryBytes)
 }
 
-/** Whether a write was made before an instant. @param isSame - whether memory is as it is there */
+/** Whether a write precedes an instant. @param isSame - whether memory already has the value there */
 function isBefore(writer: MemoryWriter, round: number, until: Instant, isSame: () => boolean): boolean {
   if (writer.instructions !== until.instructions) return writer.instructions < until.instructions
   if (writer.by !== 'instruction') return round <= until.round

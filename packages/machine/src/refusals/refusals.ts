@@ -169,7 +169,7 @@ const HEADS: Readonly<Record<MachineVerb, readonly [MachineErrorCode, string]>> 
 const NOTHING: ReadonlySet<MachineTrait> = new Set()
 
 /**
- * Says why something is refused to a machine with these traits, as a sentence; undefined: it is supported.
+ * Returns why an operation is refused for these traits, as a sentence; undefined: it is supported.
  *
  * @param plugged - with the verb `plug`: the traits of the device that is plugged in
  */

@@ -27,7 +27,7 @@ const MOST_LOOK_NS = 37e6
 const BETWEEN_NS = 200e6
 /** Instructions that a guest that is never idle executes, at least, between two pauses. */
 const MANY_INSTRUCTIONS = 10e6
-/** A guest that executes nothing for so long counts as dormant: it is halted with a masked interrupt pending. */
+/** Time without executed instructions after which a guest counts as dormant: it is halted with a masked interrupt pending. */
 const STILL_NS = 2e9
 /** Guest time in which a guest without a VM Generation ID driver polls the identifier by a program of its own. */
 const SETTLED_NS = 120e6

@@ -23,7 +23,7 @@ export interface MachineCheckpoint {
    *   checkpoint that was closed
    */
   reset(options?: MachineRestoreOptions): Promise<void>
-  /** Ends the checkpoint: what was kept of the instant is free, and the guest writes its RAM as before. */
+  /** Ends the checkpoint: kept copies are freed, and writes to RAM are no longer intercepted. */
   close(): void
 }
 
@@ -41,7 +41,7 @@ export interface OwnState {
 export interface CheckpointHost<S extends DomainState> {
   readonly domain: SavedDomain<S>
   readonly life: MachineLife
-  /** Brings what is left of a restored machine's RAM. */
+  /** Restores the rest of a machine's RAM. */
   restored(): Promise<void>
   /** Takes the state that is not the domain's, at rest. */
   ownState(): OwnState

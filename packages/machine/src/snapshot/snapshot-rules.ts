@@ -18,7 +18,7 @@ export function refuse(what: string, error: unknown, code: 'ERR_FORK' | 'ERR_SNA
   throw new MachineError(code, `${what}: ${error.message}`, { cause: error })
 }
 
-/** The same of restoring: states may come from anywhere, so that missing parts show as errors of any kind. */
+/** Converts an error of restoring: states may be arbitrary data, so that missing parts cause errors of any kind. */
 export function refuseUnfit(error: unknown): never {
   if (!(error instanceof Error)) throw error
   throw new MachineError('ERR_SNAPSHOT', `the snapshot does not fit this machine: ${error.message}`, { cause: error })

@@ -77,7 +77,7 @@ export interface BoardState<S extends DomainState, State extends MachineState<S>
   save(): Omit<State, 'domain'>
   /** Checks a state of a machine with the same options, which may come from anywhere. @throws MachineError `ERR_SNAPSHOT` */
   check?(state: State): void
-  /** Restores what changes the memory map, and where input goes, before models go on. */
+  /** Restores state that affects the memory map, and the target of input, before models resume. */
   putBackMap(state: Omit<State, 'domain'>): void
   /** Restores the rest. */
   putBackRest(state: Omit<State, 'domain'>): void
@@ -296,7 +296,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   }
 
   /**
-   * Has the machine go on from a snapshot, and its RAM come by itself.
+   * Restores the machine to a snapshot, while its RAM is loaded in the background.
    *
    * @param used - for a machine that has run: an error before `accepted` is called leaves the machine unchanged
    */

@@ -77,7 +77,7 @@ const BODYLESS: readonly number[] = [204, 304]
 const FORBIDDEN: readonly string[] = ['CONNECT', 'TRACE', 'TRACK']
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
-/** Heads are bytes: `fetch` shows each as the character of the same number. Source: WHATWG, Infra, "isomorphic decode". */
+/** Encodes heads as bytes: `fetch` shows each byte as the character of the same number. Source: WHATWG, Infra, "isomorphic decode". */
 const encodeHead = (lines: readonly string[]): Uint8Array =>
   Uint8Array.from(`${lines.join('\r\n')}\r\n\r\n`, (character) => character.charCodeAt(0))
 
@@ -116,7 +116,7 @@ export class FetchConnection implements TcpSocket {
       this.#client.data(encode('HTTP/1.1 100 Continue\r\n\r\n'))
     }
     const { request } = parser
-    // The browser reads the request's body from now on, until the server has all of it.
+    // From now on the browser reads the request's body, until it is complete.
     parser.request = null
     if (parser.fault !== null) this.#refuse(parser.fault)
     else if (this.#world.heldBytes > MOST_HELD_BYTES) this.#fail(503, 'Too many requests are under way.')

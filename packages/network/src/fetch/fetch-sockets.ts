@@ -77,7 +77,7 @@ function originOf(
   secure: boolean,
 ): string | null {
   const [, asked = ''] = /^([^:/?#@\\]+)(?::\d+)?$/.exec(host ?? '') ?? []
-  // Servers tell their sites apart by the name; an address is the one that the guest has connected to.
+  // Servers select sites by name; an IP address stands for the one that the guest has connected to.
   const name = isHostName(asked) && readIpv4(asked) === null ? asked : names.nameOf(address)
   if (name === undefined && names.isSynthetic(address)) return null
   const end = name ?? address

@@ -164,7 +164,7 @@ class GrowingBytes {
   }
 }
 
-/** Bytes of 0 to 255 as characters of the same numbers. */
+/** Decodes bytes as characters of the same numbers. */
 function latin1(bytes: Uint8Array): string {
   let text = ''
   for (let at = 0; at < bytes.length; at += 4096) text += String.fromCharCode(...bytes.subarray(at, at + 4096))

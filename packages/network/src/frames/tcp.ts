@@ -79,7 +79,7 @@ function readOptions(bytes: Uint8Array, end: number): Options {
   return { mss, windowShift, sackPermitted }
 }
 
-/** The two ends of a connection, as we see them. */
+/** Both ends of a connection: ours, and the peer's. */
 export interface TcpEndpoints {
   readonly localAddress: Ipv4Address
   readonly localPort: number

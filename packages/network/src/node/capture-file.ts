@@ -24,7 +24,7 @@ export interface CaptureFile {
   /** The network for the card. */
   readonly network: PacketBackend
   /**
-   * Writes what is left, and closes the file. Later packets are not noted. @throws NetworkError `ERR_OPEN` if not all was written
+   * Writes remaining data, and closes the file. Later packets are ignored. @throws NetworkError `ERR_OPEN` if not all was written
    */
   close(): void
 }
@@ -97,7 +97,7 @@ function openCapture(path: string): number {
     const where = target === undefined ? 'a file that is not there' : realpathSync(path)
     throw new Error(`it is a symbolic link to ${where}; give the name of the file itself`)
   }
-  // The check and the writes are on the same open file, even if its name changes meanwhile. Windows has no such flag.
+  // Check and writes use the same open file, even if its name changes meanwhile. Windows lacks the flag.
   const file = openSync(path, constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0), 0o666)
   try {
     if (!isFree(file)) throw new Error('it is there and is no capture; it is not overwritten')

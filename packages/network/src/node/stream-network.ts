@@ -6,7 +6,7 @@ export type StreamAddress = { readonly path: string } | { readonly host?: string
 
 /** Options for connecting a {@link StreamNetwork}. */
 export interface StreamConnectOptions {
-  /** Milliseconds from a lost or failed connection to the next attempt. Default: there is none. */
+  /** Milliseconds from a lost or failed connection to the next attempt. Default: no further attempts. */
   readonly reconnectMs?: number
 }
 

@@ -39,7 +39,7 @@ export class ReceiveQueue {
     return this.#buffer.capacity
   }
 
-  /** Position up to which there is room. */
+  /** End of the available room. */
   get edge(): number {
     return this.#read + this.#buffer.capacity
   }
@@ -49,7 +49,7 @@ export class ReceiveQueue {
     return this.#runs.length > 0
   }
 
-  /** Takes bytes at a position, as far as they are new and there is room. @returns whether `next` has moved */
+  /** Stores bytes at a position, as far as they are new and fit. @returns whether `next` has advanced */
   put(position: number, bytes: Uint8Array): boolean {
     const from = Math.max(position, this.#next)
     const to = Math.min(position + bytes.length, this.edge)
@@ -68,7 +68,7 @@ export class ReceiveQueue {
     return true
   }
 
-  /** Takes bytes out, in order. @returns at most `most`; null: there are none */
+  /** Removes bytes in order. @returns at most `most`; null: none available */
   read(most: number): Uint8Array | null {
     const length = Math.min(most, this.readable)
     if (length === 0) return null

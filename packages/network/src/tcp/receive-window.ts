@@ -7,7 +7,7 @@ import type { BufferBudget } from './buffer-budget.ts'
 export const OUR_SHIFT = 4
 const LARGEST_FIELD = 0xffff
 
-/** The window that the peer is told. It grows in steps that are worth a segment. Source: RFC 9293 §3.8.6.2.2. */
+/** The window advertised to the peer. It grows in steps of at least a segment. Source: RFC 9293 §3.8.6.2.2. */
 export class ReceiveWindow {
   readonly #queue: ReceiveQueue
   /** Position that the window reaches to, as told to the peer. */

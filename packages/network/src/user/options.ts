@@ -28,7 +28,7 @@ export interface GuestForward {
   connect(client: TcpSocketClient): TcpSocket
 }
 
-/** How a {@link UserNetwork} is made. Names and defaults are those of QEMU's `-netdev user`. */
+/** Options of {@link UserNetwork}. Names and defaults are those of QEMU's `-netdev user`. */
 export interface UserNetworkOptions {
   /** The host's network: `nodeSockets()` of `@retrap/network/node`, or one of yours. */
   readonly sockets: Sockets
@@ -44,7 +44,7 @@ export interface UserNetworkOptions {
   readonly hostName?: string | undefined
   /** The domain for guests. */
   readonly domainName?: string | undefined
-  /** Guests reach neither the host nor what is behind it; forwarded ports still work. Default false. */
+  /** Whether guests can reach neither the host nor networks beyond; forwarded ports still work. Default false. */
   readonly restrict?: boolean | undefined
   /** Guests reach the host's own servers at 127.0.0.1, by the gateway's address. Default true. */
   readonly hostLoopback?: boolean | undefined

@@ -102,7 +102,7 @@ export class TcpFlow {
     }
   }
 
-  /** Hands the host what the guest has sent. */
+  /** Passes the guest's data to the host. */
   #toHost(): void {
     const { connection, socket } = this
     if (connection === null || socket === null || this.#over) return
@@ -117,7 +117,7 @@ export class TcpFlow {
     }
   }
 
-  /** Hands the guest what the host has sent. */
+  /** Passes the host's data to the guest. */
   #toGuest(): void {
     const { connection, socket } = this
     if (this.#over) return

@@ -9,7 +9,7 @@ import { TcpConnection } from '../tcp/connection.ts'
 import type { Link } from './link.ts'
 import { type FlowOwner, TcpFlow } from './tcp-flow.ts'
 
-/** Connections at once, those that have ended and wait for late segments included. */
+/** Most simultaneous connections, including those in TIME-WAIT. */
 const MOST_FLOWS = 1024
 /** Beyond the first 32 KiB of each direction of each connection. */
 const BUFFER_BYTES = 64 << 20
@@ -80,7 +80,7 @@ export class TcpGateway {
     }
   }
 
-  /** A connection to a port of the host's that leads to a guest. @returns null: there are too many */
+  /** Accepts a connection to a forwarded port of the host. @returns null if there are too many */
   accept(
     seen: Ipv4Address,
     from: SocketAddress,

@@ -28,7 +28,7 @@ const IDLE_MS = 60_000
 /** A message that nothing has followed for this long is sent again; then after twice the time, and so on. */
 const FIRST_WAIT_MS = 1000
 
-/** Reads a file that guests may load. @returns null: there is none of that name */
+/** Reads a file that guests may load. @returns null for an unknown name */
 export type ReadBootFile = (name: string) => Promise<Uint8Array | null>
 
 interface Transfer {

@@ -126,7 +126,7 @@ export class UserNetwork implements PacketBackend {
     this.#queue.connect(client)
   }
 
-  /** Takes a frame of the card's; there is always room. */
+  /** Takes a frame from the card; never full. */
   send(frame: Uint8Array): boolean {
     // Copied, because the guest may change its memory between check and use.
     if (!this.#closed && frame.length <= MAXIMUM_FRAME) this.#receive(new Uint8Array(frame))

@@ -37,11 +37,11 @@ export interface WispStream {
   data(bytes: Uint8Array): void
   /** The WebSocket has room again. */
   drained(): void
-  /** The stream is no more. @param reason - the relay's; null: the connection with it is lost, or was never there */
+  /** Called at the stream's end. @param reason - the relay's; null: the connection to it was lost, or failed */
   closed(reason: number | null): void
 }
 
-/** Is told what happens to the connection. */
+/** Receives the connection's events. */
 export interface WispOwner {
   /** The relay has answered. */
   ready(): void

@@ -3,7 +3,7 @@ import type { SocketAddress, TcpSocket, TcpSocketClient, TcpSocketEnd } from '..
 import type { WispConnection, WispStream } from './connection.ts'
 import { CLOSE_UNKNOWN, CLOSE_VOLUNTARY, dataPacket, STREAM_TCP } from './packets.ts'
 
-/** A relay cannot be told to wait: what guests do not take is held here, for all connections together. */
+/** Flow control does not reach a relay: limit of the bytes held for guests, for all connections together. */
 const MOST_HELD_BYTES = 64 << 20
 /** Wisp has no half-closed streams. After the guest's end the other side has this long to say the rest, from its last bytes on. */
 const LINGER_MS = 10_000

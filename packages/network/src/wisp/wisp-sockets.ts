@@ -13,7 +13,7 @@ const MOST_UDP_PEERS = 32
 
 /** Options of {@link WispSockets}. */
 export interface WispSocketsOptions {
-  /** Milliseconds from a lost connection to the next attempt; default 2000. `Infinity`: there is none. */
+  /** Milliseconds from a lost connection to the next attempt; default 2000. `Infinity`: no further attempts. */
   readonly reconnectMs?: number | undefined
   /** Default the host's time. */
   readonly clock?: NetworkClock | undefined
@@ -110,7 +110,7 @@ export class WispSockets implements Sockets {
     }
   }
 
-  /** Gives each name an address, which stands for it in `connectTcp`. */
+  /** Assigns an address to each name, for use in `connectTcp`. */
   async lookup(name: string): Promise<readonly string[] | null> {
     return this.#names.lookup(name)
   }

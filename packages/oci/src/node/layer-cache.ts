@@ -18,7 +18,7 @@ export interface LayerCacheOptions {
 const VERSION = 2
 const MOST_STAMPS = 8
 const NEW = 'new-'
-/** A file that nobody has written to for so long was left by a process that was killed. */
+/** Age without writes at which a file counts as left over by a killed process. */
 const ABANDONED_MS = 3600 * 1000
 const COLUMNS = [
   'path',

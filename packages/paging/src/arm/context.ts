@@ -178,7 +178,7 @@ export class ArmPagingContext {
 
   #off({ aarch64, tcrHi }: ArmTranslationRegisters): void {
     this.format = ArmFormat.OFF
-    // An address has all bits of AArch64, or those of AArch32.
+    // Addresses have all bits of AArch64, or of AArch32.
     this.lower.inputBits = aarch64 ? 64 : 32
     setTopByte(this.lower, aarch64 ? tcrHi >>> 5 : 0, tcrHi >>> 19)
   }

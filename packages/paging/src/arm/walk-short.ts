@@ -107,7 +107,7 @@ function readSection(l1: number): number {
 function finish(context: ArmPagingContext, va: number, access: number, result: ArmWalkResult): number {
   const word = result.entry[0]!
   const { level } = result
-  // SCTLR.AFE: AP[0] is the access flag. Short descriptors have no hardware management of it here.
+  // SCTLR.AFE: AP[0] is the access flag. Hardware management of the flag is not supported for short descriptors.
   if (context.accessFlagEnable && (leaf.ap & 1) === 0) return fault(result, ACCESS_FLAG, level)
   const domain = (context.dacr >>> (leaf.domain * 2)) & 3
   // 00 and the reserved 10: no access. 11, manager: no checks.

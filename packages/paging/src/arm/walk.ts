@@ -98,7 +98,7 @@ function bitsEqual(lo: number, hi: number, from: number, top: number, ones: bool
   return from >= 32 || high >>> from === 0
 }
 
-/** VMSAv8-32: TTBR1 has what is above, by T0SZ and T1SZ. */
+/** VMSAv8-32: T0SZ and T1SZ determine the upper range, which uses TTBR1. */
 function chooseHalf32(context: ArmPagingContext, lo: number): ArmHalf | undefined {
   const { lower, upper } = context
   const t0 = 32 - lower.inputBits
@@ -186,7 +186,7 @@ function blockAllowed(granule: number, level: number): boolean {
   return level === 2 || (level === 1 && granule === 12)
 }
 
-/** Checks a leaf's rights and access flag; `result.ipa` is where it begins. @returns −1 if the entry changed and the walk starts again */
+/** Checks a leaf's rights and access flag; `result.ipa` is its base. @returns −1 if the entry changed and the walk restarts */
 function finishLong(
   context: ArmPagingContext,
   reader: TableReader,
@@ -226,7 +226,7 @@ function finishLong(
   return ARM_WALK_OK
 }
 
-/** The attribute of a descriptor's memory, of those in MAIR. */
+/** Returns the memory attribute of a descriptor, from MAIR. */
 function attributesOf(context: ArmPagingContext, index: number): number {
   const word = index < 4 ? context.mairLo : context.mairHi
   return (word >>> ((index & 3) * 8)) & 0xff

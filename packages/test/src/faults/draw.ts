@@ -19,7 +19,7 @@ const SHORTEST_NS = 100
 const LONGEST_NS = 1_000_000
 const MOST_FAULTS = 2
 
-/** Returns a small generator of numbers from 0 to below 1, the same for the same seed and schedule. */
+/** Returns a small generator of numbers in [0, 1), reproducible by seed and schedule. */
 function fractions(seed: number, schedule: number): () => number {
   let state = (Math.imul(seed, 0x9e37_79b1) ^ Math.imul(schedule, 0x85eb_ca77)) >>> 0
   return () => {
@@ -32,7 +32,7 @@ function fractions(seed: number, schedule: number): () => number {
 }
 
 /**
- * Draws the faults of a schedule: the same for the same seed, schedule, options and acts.
+ * Draws the faults of a schedule, reproducible by seed, schedule, options and acts.
  *
  * @param counts - the acts of a run without faults, by device
  * @throws TestError `ERR_OPTION` where no act can have a fault

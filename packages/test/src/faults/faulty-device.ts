@@ -267,7 +267,7 @@ export class FaultyDevice {
     return pushed === undefined ? access() : pushed.then(access)
   }
 
-  /** The deadline has passed: the machine's time stands still meanwhile, so that nobody need wait for it. */
+  /** Fails the act, whose deadline has passed: guest time stands still meanwhile, so that no test has to wait. */
   #never(fault: DeviceFault): DeviceError {
     return new DeviceError(
       'ERR_DEVICE',

@@ -9,7 +9,7 @@ type Ended = Promise<unknown> | undefined
  */
 export type PushedBy = 'accesses' | 'reads' | 'nothing'
 
-/** Late acts that come before an access: a device's own read of memory does not pass what it has written either. */
+/** Late acts that must precede an access: a device's own read of memory must not overtake its writes either. */
 const PUSHED: Readonly<Record<'read' | 'write' | 'dma', readonly PushedBy[]>> = {
   read: ['accesses', 'reads'],
   write: ['accesses'],

@@ -10,7 +10,7 @@ export interface DeviceProgramTestOptions {
   readonly bounds?: ProtocolDevicesOptions['bounds']
   /** PCI device number of the first device without one; further devices get the next numbers. Default 16. */
   readonly addr?: number | undefined
-  /** Takes what the program logs, and writes to its standard output and error. Default: it goes to the standard error. */
+  /** Gets the program's log and output. Default: the standard error stream. */
   readonly onOutput?: ((text: string) => void) | undefined
 }
 

@@ -18,7 +18,7 @@ export const FILES = {
  *
  * @param test - its machine, which has been stopped permanently
  * @param folder - folder, which is emptied first
- * @param failure - the test and why it has failed, for those who find the recording
+ * @param failure - the test and why it has failed, for readers of the recording
  * @throws errors of the host's file system
  */
 export async function writeFailure<Machine extends Pc | ArmMachine>(
@@ -50,7 +50,7 @@ interface FaultTestOptions extends FaultOptions {
 }
 
 /**
- * Tests a driver with faults of its devices, and leaves behind what the first schedule that fails has printed, and its recording.
+ * Tests a driver with faults of its devices, and writes the output and recording of the first failed schedule.
  *
  * @returns number of passed schedules
  * @throws TestError `ERR_FAULT`: it names the seed, the schedule, the faults and the files; as `exploreFaults`

@@ -70,8 +70,8 @@ interface ReplayFailureOptions {
 /**
  * Opens the recording of a failed test for gdb, at its end, from where gdb can go back. Returns when gdb has disconnected.
  *
- * @param folder - what the failing test has left behind
- * @param options - those that the test's machine was booted with
+ * @param folder - folder with the failed test's files
+ * @param options - boot options of the test's machine
  * @throws TestError `ERR_REPLAY` without a recording; as `replayPc` for another machine's
  */
 export async function replayFailure(

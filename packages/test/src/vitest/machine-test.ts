@@ -48,7 +48,7 @@ export function machineTest(options: MachineTestOptions): TestAPI<{ machine: Tes
   )
 }
 
-/** The same for an Arm board, without recordings. */
+/** Makes a test for an Arm board, without recordings. */
 export function armTest(options: ArmTestOptions): TestAPI<{ machine: TestMachine<ArmMachine> }> {
   return extended<ArmMachine>(options, () => BootedMachine.arm(options))
 }
@@ -127,7 +127,7 @@ async function replay(folder: string, options: PcBootedOptions): Promise<void> {
   const port = Number(process.env[PORT] ?? 0)
   await replayFailure(folder, options, {
     port,
-    // vitest keeps what a test prints until it ends, and this waits for gdb.
+    // vitest holds a test's output until its end, while this waits for gdb.
     onListening: (found) => process.stderr.write(`retrap: gdb -ex 'target remote 127.0.0.1:${found}'\n`),
   })
 }

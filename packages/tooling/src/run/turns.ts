@@ -1,11 +1,11 @@
-// Test files that take long are in turn by the commit: `npm test -- --long`, which runs each night, takes all of them.
+// Long test files take turns by commit: `npm test -- --long`, which runs each night, takes all of them.
 import { readDurations } from './durations.ts'
 import { sliceNumber } from './slice-number.ts'
 
-/** Of a file that takes more, a run has so many seconds on average: a file of 15 seconds is in one of 10 runs. */
+/** Average seconds of a run for a longer file: a file of 15 seconds is in one of 10 runs. */
 const LONG_SECONDS = 1.5
 
-/** Successive multiples of it, modulo 1, lie as far apart as any numbers do: successive slices have other files. */
+/** Successive multiples, modulo 1, are spread most evenly, so that successive slices have different files. */
 const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2
 
 /** Files that each run has, however long they take: a PC boots to its prompt, and browsers of three engines open the site. */

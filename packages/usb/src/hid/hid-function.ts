@@ -31,7 +31,7 @@ export interface HidOptionsOfFunction {
   readonly boot: 0 | 1 | 2
   /** The state now as a report, without taking anything. */
   current(): Uint8Array
-  /** Takes the next report. @returns null where nothing has changed */
+  /** Takes the next report. @returns null if nothing has changed */
   take(): Uint8Array | null
   /** The host sets lamps and the like. */
   output?(data: Uint8Array): void
@@ -70,7 +70,7 @@ export class HidFunction extends Stateful {
   #last: Uint8Array = NOTHING
   readonly #r = this.keeps({
     protocol: REPORT_PROTOCOL,
-    /** In units of 4 ms; 0: a report only where something has changed. */
+    /** Idle rate in units of 4 ms; 0: reports only after changes. */
     idle: 0,
     last: {
       save: (): number[] => [...this.#last],

@@ -44,7 +44,7 @@ interface MediumAnswer {
 interface Transfer {
   readonly phase: 'command' | 'in' | 'out' | 'status' | 'broken'
   readonly tag: number
-  /** Bytes that the host wants to move, and that are left of them. */
+  /** Remaining bytes that the host wants to transfer. */
   readonly left: number
   /** Bytes that the command itself moves, out of the remaining ones. */
   readonly own: number
@@ -190,7 +190,7 @@ export class UsbStorage extends Stateful implements UsbDevice {
     return this.#inPhase(() => this.#out(bytes))
   }
 
-  /** Wakes both pipes when the phase changes: a pipe that was told to wait in one phase may go on in the next. */
+  /** Runs a step, and wakes both pipes if the phase changes: a pipe may have to wait only in one phase. */
   #inPhase<T>(step: () => T): T {
     const { phase } = this.#r.transfer
     const answer = step()

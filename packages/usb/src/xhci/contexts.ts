@@ -1,6 +1,6 @@
 /** Bytes of a context: HCCPARAMS1 announces the small size. */
 export const CONTEXT_BYTES = 32
-/** Contexts of a device: its slot's, endpoint 0's, and those of fifteen endpoints either way. */
+/** Number of a device's contexts: the slot's, endpoint 0's, and fifteen endpoints in each direction. */
 export const CONTEXTS = 32
 
 /** States of a slot, as in its context. Source: xHCI 1.2, table 6-7. */

@@ -9,7 +9,7 @@ export interface RingPlace {
   readonly cycle: number
 }
 
-/** TRBs of one transfer, those of links included: enough for 16 MiB in pages. */
+/** Most TRBs of one transfer, including links: enough for 16 MiB in pages. */
 const MOST_TRBS = 4096
 
 /**

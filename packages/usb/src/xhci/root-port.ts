@@ -74,7 +74,7 @@ export class RootPort extends Stateful {
     this.#r.unannounced = false
   }
 
-  /** The speed ID of what is plugged in. */
+  /** The speed ID of the plugged device. */
   get speed(): number {
     return this.device === null ? 0 : SPEED_IDS[this.device.speed]
   }
@@ -161,7 +161,7 @@ export class RootPort extends Stateful {
     }
   }
 
-  /** A reset of the controller: what is plugged in is found anew. */
+  /** Resets the port with its controller: a plugged device is detected again. */
   override reset(): void {
     super.reset()
     this.device?.reset()

@@ -58,7 +58,7 @@ export class Slots {
 
   disable({ id, context }: Slot): number {
     this.byId.delete(id)
-    // The slot's context, if there is one, shows that the slot is disabled.
+    // Shows in the slot's context, if any, that the slot is disabled.
     if (context !== 0) this.#host.memory.writeWords(context + SLOT_STATE_BYTE, [0])
     return CODE.SUCCESS
   }

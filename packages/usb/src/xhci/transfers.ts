@@ -9,7 +9,7 @@ import type { Slots } from './slots.ts'
 import { CODE, type EventWords, FLAG, type Trb, TRB, typeOf, highOf, lengthOf, lowOf } from './trb.ts'
 import { transfer } from './transfer.ts'
 
-/** An event, and the TRB that asks for it. */
+/** An event, with the TRB that requested it. */
 interface TransferEvent {
   readonly words: EventWords
   readonly trb: Trb
@@ -84,7 +84,7 @@ export interface TransferHost {
 /** Works off transfer rings. Source: xHCI 1.2, §4.9, "TRB Ring Data Structure", and §4.10, "Transfer Ring Events". */
 export class Transfers {
   readonly #host: TransferHost
-  /** Endpoints that may have something to do. */
+  /** Endpoints that may have work. */
   readonly ready: Set<Endpoint> = new Set()
   /** When the next interrupt endpoint may be asked. */
   readonly #next = new Instant()
@@ -185,7 +185,7 @@ export class Transfers {
     return used
   }
 
-  /** Carries out one transfer. @returns false: there is nothing to do for now */
+  /** Executes one transfer. @returns false if there is currently no work */
   #step(endpoint: Endpoint): boolean {
     const { memory, slots } = this.#host
     const slot = slots.byId.get(endpoint.slot)

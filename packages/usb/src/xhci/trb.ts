@@ -48,7 +48,7 @@ export const CODE = {
 /** Flags of a TRB's last word. Source: xHCI 1.2, §6.4.1. */
 export const FLAG = {
   CYCLE: 0x01,
-  /** In a Link TRB: the cycle bit toggles behind it. */
+  /** In a Link TRB: the cycle bit toggles afterwards. */
   TOGGLE_CYCLE: 0x02,
   /** In an event: its data is a value that the driver has given. */
   EVENT_DATA: 0x04,

@@ -208,7 +208,7 @@ export class Xhci implements DeviceModel {
     this.#hub.attach(context)
   }
 
-  /** The controller, and what is plugged in, has left the machine. */
+  /** Called when the controller, with its devices, has left the machine. */
   removed(): void {
     this.#hub.removed()
   }
@@ -228,7 +228,7 @@ export class Xhci implements DeviceModel {
     return this.#hub.plug(device)
   }
 
-  /** Pulls a device out. @throws DeviceError `ERR_NOT_FOUND` where it is not plugged in */
+  /** Unplugs a device. @throws DeviceError `ERR_NOT_FOUND` if it is not plugged in */
   unplug(device: UsbDevice): void {
     this.#transfers.wakeAll(this.#hub.unplug(device))
     this.#pump()

@@ -222,7 +222,7 @@ export class VirtioMmio implements DeviceModel {
     await this.#core?.quiesce(deadlineMs)
   }
 
-  /** Whether no request is under way, and the driver has told of all that it has made available. */
+  /** Whether no request is pending, and the driver has announced all available chains. */
   isAtRest(): boolean {
     return this.#core?.isAtRest() ?? true
   }

@@ -66,7 +66,7 @@ const DATA_POINTER = 0x18
 const DATA_SIGNATURE = 0x5249_4350 // 'PCIR'
 const BLOCK = 512
 
-/** A function's expansion ROM. The function has one of two device IDs, and the program's maker knows only one of them. */
+/** Returns a function's expansion ROM. The function may have either of two device IDs, of which the ROM knows only one. */
 export function romFor(
   context: DeviceContext,
   rom: Uint8Array,

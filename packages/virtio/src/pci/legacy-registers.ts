@@ -12,7 +12,7 @@ const ISR_STATUS = 19
 const CONFIG_VECTOR = 20
 const QUEUE_VECTOR = 22
 const PLAIN_BYTES = 20
-/** Bytes of the registers with those of MSI-X. */
+/** Bytes of the registers, including MSI-X's. */
 export const LEGACY_BYTES = 24
 
 const PAGE = 4096

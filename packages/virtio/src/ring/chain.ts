@@ -71,7 +71,7 @@ export class ChainBuilder {
   readonly #most: number
   gpas: number[] = []
   lengths: number[] = []
-  /** Number of pieces that the device reads, which come before those that it writes. */
+  /** Number of pieces that the device reads, which precede those that it writes. */
   readable: number = 0
   #bytes = 0
   /** Identity of the chain within its ring. */
@@ -182,7 +182,7 @@ export interface SavedChain {
 export interface SavedOutcome {
   /** Bytes of the chain that count as written. */
   readonly written: number
-  /** Writes into the chain; null: none, and the driver can be told of the outcome later where its memory is out of reach. */
+  /** Writes into the chain; null: none, and the outcome can be reported later even without access to the driver's memory. */
   readonly writes: readonly (readonly [offset: number, bytes: Uint8Array])[] | null
 }
 
@@ -232,7 +232,7 @@ export class RequestChain implements VirtioChain {
     return Math.max(0, Math.min(written, this.writable.length))
   }
 
-  /** Returns an answer as plain data: what it writes stays out of guest memory. */
+  /** Returns a response as plain data, without writing it to guest memory. */
   saveAnswer(answer: VirtioAnswer): SavedOutcome {
     const writes: [offset: number, bytes: Uint8Array][] = []
     this.#writes = writes
@@ -262,7 +262,7 @@ export class RequestChain implements VirtioChain {
 export class LateOutcome {
   /** The answer of the device; throws the failure of its model. */
   readonly #answer: () => VirtioAnswer
-  /** The outcome as plain data, where it was saved: an answer is taken once. */
+  /** The outcome as plain data, once it was saved: a response is taken once. */
   #saved: SavedOutcome | null
 
   constructor(answer: () => VirtioAnswer, saved: SavedOutcome | null = null) {

@@ -4,7 +4,7 @@ import { type DeviceDma, DeviceError, type WritableGuestMapping } from '@retrap/
 const ADDRESS_END = 2 ** 52
 const TRIES = 8
 
-/** The fence needs some word; nobody reads it. */
+/** Word for the fence, never read. */
 const fenceWord = new Int32Array(1)
 
 /** Orders this thread's accesses before and after: the driver may run on another thread. */

@@ -43,13 +43,13 @@ export interface Ring {
   readonly isEmpty: boolean
   /** Takes the next chain. */
   take(into: ChainBuilder): Taken
-  /** Asks the driver to notify of the next chain. @returns whether there is one already, or the ring is broken */
+  /** Requests a notification for the next chain. @returns whether one is available already, or the ring is broken */
   listen(): boolean
   /** Puts a chain among those to be published as used. @returns false: the ring is not RAM */
   use(id: number, slots: number, written: number): boolean
   /** Publishes the chains, all at once. @returns false: the ring is not RAM */
   publish(): boolean
-  /** Whether the driver wants an interrupt for what was published since the last time it was asked. */
+  /** Whether the driver wants an interrupt for chains published since the last call. */
   wantsInterrupt(): boolean
   save(): RingState
   restore(state: RingState): void

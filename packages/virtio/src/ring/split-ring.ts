@@ -53,7 +53,7 @@ export class SplitRing implements Ring {
     if (index < 0) return 'broken'
     const waiting = (index - this.#next) & 0xffff
     if (waiting === 0) return 'empty'
-    // More than there are entries: the driver lies.
+    // More chains than entries: the driver is faulty.
     if (waiting > size) return 'broken'
     // The driver wrote the entries before the index.
     fence()

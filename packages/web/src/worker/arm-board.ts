@@ -12,7 +12,7 @@ import { armSnapshot, type ReadSnapshot } from './read-snapshot.ts'
 export const prepare = (jit: boolean): void => prepareArmMachine({ jit })
 
 /**
- * Makes an Arm board with what a PC of these options has.
+ * Makes an Arm board with a PC's options.
  *
  * @param snapshot - the snapshot to resume; null: power-on
  * @throws MachineError; LoaderError

@@ -63,7 +63,7 @@ export async function createBoard(
   })
 }
 
-/** Puts a machine back in its own memory. @param atRest - called before it goes on @throws MachineError */
+/** Restores a machine in its own memory. @param atRest - called before it resumes @throws MachineError */
 export function putBackBoard(machine: Pc | ArmMachine, snapshot: ReadSnapshot, atRest: () => void): Promise<void> {
   if (machine instanceof Pc) return machine.restore(snapshot.forPc(false).snapshot, { atRest })
   return machine.restore(armSnapshot(snapshot), { atRest })

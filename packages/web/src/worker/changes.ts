@@ -46,8 +46,7 @@ export function findMemory(pc: Pc, bytes: Uint8Array): number[] {
  * Changes a machine that its debugger has stopped.
  *
  * @returns takes the change back
- * @throws WebError `ERR_OPTION` where there is no memory, and for a register that cannot be changed; MachineError `ERR_OPTION` for another
- *   register
+ * @throws WebError `ERR_OPTION` for addresses without memory, and read-only registers; MachineError `ERR_OPTION` for unknown registers
  */
 export function changeMachine(tool: MachineDebugger, change: MachineChange): () => void {
   const { cpu = 0 } = change
@@ -71,9 +70,9 @@ export function changeMachine(tool: MachineDebugger, change: MachineChange): () 
 }
 
 /**
- * Changes a recorded machine, which stands still, for an action that saves it. The change is taken back where that fails.
+ * Changes a recorded machine, which stands still, for an action that saves it. The change is reverted if that fails.
  *
- * @throws as {@link changeMachine}, and what the action throws
+ * @throws as {@link changeMachine}; errors of the action
  */
 export async function withChange<T>(tool: MachineDebugger, change: MachineChange, save: () => Promise<T>): Promise<T> {
   tool.changesRecorded = true

@@ -1,6 +1,6 @@
 import type { SentDrive, SentNetwork, SentOptions, SentSource } from '../protocol.ts'
 
-/** The command line of `retrap` that makes the same machine, for `retrap restore`: it finds files by the names that they had. */
+/** Returns a `retrap` command line that makes the same machine, for `retrap restore`: it names files by their original names. */
 export function commandLineOf(options: SentOptions): string[] {
   const { images, drives, memoryBytes, cpus, cpu, board, commandLine, vga, tablet, hypervisor, sound, jit, network } =
     options
@@ -44,7 +44,7 @@ function driveOf({ id, media = 'disk', interface: way = 'ide', source }: SentDri
   return DEVICES[way] === undefined ? drive : [...drive, '--device', `${DEVICES[way]},drive=${id}`]
 }
 
-/** In place of `fetch` and `wisp` there is the host's network. Of other tabs nothing is known there, and a relay's address may hold a secret. */
+/** Returns the host's network in place of `fetch` and `wisp`. Other tabs are unknown there, and a relay's address may contain a secret. */
 function nicOf(network: SentNetwork): string {
   const { kind, card, macAddress } = network
   return [

@@ -66,7 +66,7 @@ export class GuestNames {
     return this.#file
   }
 
-  /** Names addresses, as `name+0x12`; null: there is no name. */
+  /** Names addresses, as `name+0x12`; null: unknown. */
   nameAll(pc: Pc, addresses: readonly bigint[]): (string | null)[] {
     const table = this.#tableOf(pc)
     return addresses.map((address) => table.nameOf(address) ?? null)

@@ -31,7 +31,7 @@ export class Impairments {
   async #wait(name: string): Promise<void> {
     const waiting = this.#waiting.get(name) ?? new Set()
     this.#waiting.set(name, waiting)
-    // Two that begin at the same instant are told apart.
+    // Make the start times unique.
     let since = performance.now()
     while (waiting.has(since)) since += 1e-3
     waiting.add(since)

@@ -21,7 +21,7 @@ function codeOf({ vcpus }: ArmDomain, cpu: number): TargetCode {
   return { address: pc, callers: armCallersOf(vcpu), set }
 }
 
-/** Shows an Arm machine to gdb. @returns what a `GdbSession` takes */
+/** Makes an Arm machine's target for a `GdbSession`. */
 export function armGdbTarget(domain: ArmDomain, debug: MachineDebugger, options: ArmGdbOptions): GdbTarget {
   return machineGdbTarget(debug, {
     registers: arm64Registers(ARM_SYSTEM_NAMES),
@@ -30,7 +30,7 @@ export function armGdbTarget(domain: ArmDomain, debug: MachineDebugger, options:
     isAtBreakpoint: () => true,
     code: (cpu) => codeOf(domain, cpu),
     attached: (isAttached) => {
-      // As on hardware: gdb steps over the access by itself.
+      // As on hardware: gdb itself steps over the access.
       debug.watchesBefore = isAttached
     },
     kill: () => options.kill(),

@@ -225,7 +225,7 @@ export class VirtioBlock implements VirtioDevice {
     }
   }
 
-  /** Cuts a transfer into what the medium takes at a time. */
+  /** Splits a transfer into requests of the medium's size. */
   async #transfer(chain: VirtioChain, data: Uint8Array, move: (at: number, part: Uint8Array) => Promise<void>) {
     const { blockBytes, maximumBytes } = this.#medium.properties
     const most = Math.max(1, Math.floor(maximumBytes / blockBytes)) * blockBytes

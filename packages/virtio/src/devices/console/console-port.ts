@@ -32,7 +32,7 @@ export class ConsolePort {
   /** The driver has closed its end, and the stream has not been told yet. */
   #leaving = false
   #ended = false
-  /** The stream offers bytes for which there was no buffer. */
+  /** Whether the stream offers bytes for which there was no buffer. */
   #starved = false
   /** The stream is full. */
   #full = false
@@ -118,14 +118,14 @@ export class ConsolePort {
         this.#sent += bytes.length
         this.#full = this.#stream.send(bytes) === false
       }
-      // A chain that cannot be read is given back all the same.
+      // An unreadable chain is returned nevertheless.
       if (bytes === null || this.#sent === chain.readable.length) {
         this.#sending = null
         this.#sent = 0
         chain.complete(0)
       }
       if (--left > 0) continue
-      // A chain may name 4 GiB of the same memory again and again, and a driver on another thread may go on for ever.
+      // A chain may repeat the same memory up to 4 GiB, and a driver on another thread may add chains forever.
       return this.#owner.lookAgain()
     }
   }

@@ -24,7 +24,7 @@ export interface VirtioConsoleOptions {
   readonly size?: { readonly columns: number; readonly rows: number }
 }
 
-/** Saved form of what is the console's own. */
+/** Saved state of the console itself. */
 interface VirtioConsoleState {
   readonly ports: readonly ConsolePortState[]
   /** Messages that the driver had no buffer for. */

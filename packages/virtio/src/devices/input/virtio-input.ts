@@ -61,7 +61,7 @@ export class VirtioInput implements VirtioDevice, InputClient {
     { size: QUEUE_ENTRIES, notify: () => this.#refilled() },
     { size: QUEUE_ENTRIES, handle: (chain) => this.#status(chain) },
   ]
-  /** The driver's question, and the answer to it. */
+  /** The driver's query, with the response. */
   readonly config: Uint8Array
   readonly #kind: InputKind
   readonly #input: InputBackend

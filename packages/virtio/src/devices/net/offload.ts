@@ -76,7 +76,7 @@ export function framesOf(frame: Uint8Array, header: PacketHeader): Uint8Array[] 
   const { checksumStart, checksumOffset } = header
   const at = checksumStart + checksumOffset
   if (at + 2 > frame.length) return null
-  // The field holds the sum of the pseudo-header. A checksum of 0 would say that there is none.
+  // The field holds the pseudo-header's sum. A checksum of 0 would mean that there is none.
   put16(frame, at, checksumOf(sumWords(frame, checksumStart, frame.length)) || 0xffff)
   return [frame]
 }

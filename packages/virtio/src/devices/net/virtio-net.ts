@@ -34,13 +34,13 @@ export interface VirtioNetOptions {
   readonly network: PacketBackend
   /** Names the device; default `virtio-net`. */
   readonly name?: string
-  /** Six bytes; default what the network prescribes, or 52:54:00:12:34:56. */
+  /** Six bytes; default the network's choice, or 52:54:00:12:34:56. */
   readonly macAddress?: Uint8Array
   /** Entries of the receive and transmit queues, a power of two up to 1024; default 256. */
   readonly queueSize?: number
 }
 
-/** Saved form of what is the card's own. */
+/** Saved state of the card itself. */
 interface VirtioNetState {
   readonly filter: unknown
 }
@@ -92,7 +92,7 @@ export class VirtioNet implements VirtioDevice {
   readonly #joiner = new SegmentJoiner()
   /** Chains of the receive queue that were not enough for a frame, or too small. */
   #spare: VirtioChain[] = []
-  /** The network has a frame for which there was no room. */
+  /** Whether the network has a frame for which there was no room. */
   #starved = false
   /** A packet of which the network has not taken all frames. */
   #sending: { readonly chain: VirtioChain; readonly frames: readonly Uint8Array[]; next: number } | null = null
@@ -179,7 +179,7 @@ export class VirtioNet implements VirtioDevice {
       bytes.set(frame, this.#headerBytes)
       return this.#place(bytes)
     }
-    // Frames that came to the network at the same time follow before that.
+    // Frames that arrive at the same time can be joined before that.
     void NOW.then(() => this.#handOn())
     return true
   }
@@ -315,7 +315,7 @@ export class VirtioNet implements VirtioDevice {
     return this.#sending === null && isEmpty(TRANSMIT) && (!isWaiting || isEmpty(RECEIVE))
   }
 
-  /** Goes on with what the network has kept back. */
+  /** Resumes with frames that the network has kept. */
   resume(): void {
     const before = this.config[STATUS]
     this.#showLink(this.#network.linkUp)

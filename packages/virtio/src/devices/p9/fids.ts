@@ -28,7 +28,7 @@ const NO_ENTRY = errorNumber(new ShareError('ENOENT'))
 export interface Place {
   /** Number of the place within its session. */
   readonly number: number
-  /** The file, while a node is held for it: {@link Fids.node} returns it. */
+  /** The file's node while it is held: returned by {@link Fids.node}. */
   node: ShareNode | null
   /** Null: the root. */
   parent: Place | null
@@ -301,7 +301,7 @@ function pathOf(place: Place): readonly string[] {
   return names
 }
 
-/** @throws ShareError for what is no single name */
+/** @throws ShareError for anything but a single name */
 export function checkName(name: string): void {
   if (name === '' || name === '.' || name === '..' || name.includes('/') || name.includes('\0'))
     throw new ShareError('EINVAL', 'a name of a file is no path')

@@ -63,7 +63,7 @@ export class MemoryShare implements Share {
     return new MemoryNode(this, this.#root)
   }
 
-  /** Puts a file at a path such as `etc/motd`; directories are made. @throws ShareError where that cannot be */
+  /** Puts a file at a path such as `etc/motd`; directories are made. @throws ShareError if impossible */
   write(path: string, content: Uint8Array | string): void {
     const names = path.split('/').filter((name) => name !== '')
     const last = names.pop()
@@ -89,7 +89,7 @@ export class MemoryShare implements Share {
     return at === undefined || (at.mode & KIND) !== REGULAR ? null : at.bytes.slice(0, at.size)
   }
 
-  /** @internal Makes what is in no directory yet. */
+  /** @internal Makes a node outside of any directory. */
   create(mode: number, text = ''): Inode {
     if (this.#count >= MOST_ENTRIES || this.#used + text.length > this.#mostBytes) throw new ShareError('ENOSPC')
     const now = BigInt(Date.now()) * 1_000_000n
@@ -101,7 +101,7 @@ export class MemoryShare implements Share {
     return { id: ++this.#lastId, mode, size: text.length, entries, text, ...fresh, ...times }
   }
 
-  /** @internal Gives a file its size; what is new reads as zeroes. @throws ShareError `ENOSPC` */
+  /** @internal Sets a file's size; new bytes read as zeroes. @throws ShareError `ENOSPC` */
   resize(file: Inode, size: number): void {
     if (size > file.bytes.length) {
       const room = Math.max(size, Math.min(2 * file.bytes.length, file.bytes.length + (1 << 20)))

@@ -3,7 +3,7 @@ import { ShareError } from './share.ts'
 /** Bytes of a message's head: size, type, tag. */
 export const HEAD = 7
 
-/** Names that differ stay different: none loses a byte, and what is no UTF-8 is refused. */
+/** Names stay distinct, because no byte is dropped, and invalid UTF-8 is refused. */
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const encoder = new TextEncoder()
 
@@ -53,7 +53,7 @@ export class MessageReader {
     return this.#bytes.subarray(at, at + length)
   }
 
-  /** @throws ShareError `EINVAL` for what is no UTF-8 */
+  /** @throws ShareError `EINVAL` for invalid UTF-8 */
   text(): string {
     const bytes = this.bytes(this.u16())
     try {

@@ -11,7 +11,7 @@ import {
   type Steps,
 } from './share.ts'
 
-/** A connection of a driver with a share, as requests see it. */
+/** A driver's session with a share, for its requests. */
 export interface P9Connection {
   readonly readOnly: boolean
   readonly fids: Fids

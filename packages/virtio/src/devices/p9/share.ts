@@ -144,7 +144,7 @@ export interface ShareNode {
   makeDirectory(name: string, mode: number): Soon<void>
   /** Makes a symbolic link; its text may be anything. */
   makeLink(name: string, text: string): Soon<void>
-  /** Gives an entry of a directory of the same share one more name in this directory. */
+  /** Adds a hard link in this directory to an entry of a directory of the same share. */
   addName(name: string, directory: ShareNode, otherName: string): Soon<void>
   /** Takes an entry of a directory away. */
   remove(name: string, directory: boolean): Soon<void>
@@ -205,7 +205,7 @@ export class ShareError extends Error {
   }
 }
 
-/** The number that a guest is told for whatever was thrown. */
+/** Returns the error number for the guest, for any thrown value. */
 export function errorNumber(error: unknown): number {
   const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''
   return Object.hasOwn(ERRORS, code) ? ERRORS[code as ShareErrorCode] : ERRORS.EIO

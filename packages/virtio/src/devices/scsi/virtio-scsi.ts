@@ -28,7 +28,7 @@ export interface VirtioScsiOptions {
   readonly queueSize?: number
 }
 
-/** Saved form of what is the controller's own. */
+/** Saved state of the controller itself. */
 interface VirtioScsiState {
   readonly units: readonly (readonly [target: number, state: unknown])[]
   readonly events: unknown
@@ -36,7 +36,7 @@ interface VirtioScsiState {
 
 const SCSI = 8
 const EVENT_QUEUE = 1
-/* Feature bits: data both ways is not offered, as no command here has it. */
+/* Feature bits: bidirectional data is not offered, as no command uses it. */
 const HOTPLUG = 1
 const CHANGE = 2
 
@@ -378,7 +378,7 @@ export class VirtioScsi implements VirtioDevice {
     return this.#events.isEmpty || this.#host?.queues[EVENT_QUEUE]?.isEmpty !== false
   }
 
-  /** Tells what the driver had no room for. */
+  /** Delivers events that the driver had no room for. */
   resume(): void {
     const queue = this.#host?.queues[EVENT_QUEUE]
     if (queue !== undefined) this.#events.deliver(queue)

@@ -24,7 +24,7 @@ export class ByteQueue {
     this.#length += bytes.length
   }
 
-  /** Takes a copy of at most so many bytes from the beginning. */
+  /** Removes and returns a copy of at most `most` bytes from the beginning. */
   shift(most: number): Uint8Array<ArrayBuffer> {
     const count = Math.min(most, this.#length)
     const part = this.#bytes.slice(this.#start, this.#start + count)

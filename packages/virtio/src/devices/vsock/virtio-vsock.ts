@@ -26,9 +26,9 @@ const [LEAST_CID, MOST_CID] = [3, 0xffff_fffe]
 const MOST_PORT = 0xffff_fffe
 /** The host's ports of connections that it opens. */
 const [FIRST_PORT, LAST_PORT] = [0x4000_0000, 0x7fff_ffff]
-/** Connections at once, with those that wait for the guest's RST. */
+/** Most simultaneous connections, including those that wait for the guest's RST. */
 const MOST_CONNECTIONS = 512
-/** RSTs of packets without a connection; when so many wait, no packet of the guest is taken. */
+/** Most waiting RSTs for packets without a connection; beyond this, the guest's packets are not taken. */
 const MOST_STRAYS = 64
 
 /**
@@ -148,7 +148,7 @@ export class VirtioVsock implements VirtioDevice {
       this.#packet(chain)
       chain.complete(0)
       if (--left > 0) continue
-      // A driver on another thread may go on for ever.
+      // A driver on another thread may continue forever.
       return this.#host?.lookAgain()
     }
     this.#isStalled = true
@@ -291,7 +291,7 @@ export class VirtioVsock implements VirtioDevice {
     return this.#strays.length >= MOST_STRAYS || transmit?.isEmpty !== false
   }
 
-  /** Tells the guest that its connections have ended: the host does not have those of the saved machine. */
+  /** Notifies the guest that its connections have ended, because the host lacks the saved machine's. */
   restore(): void {
     this.#owesEvent = true
   }

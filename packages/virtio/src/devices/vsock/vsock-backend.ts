@@ -30,9 +30,9 @@ export interface VsockStream {
   readonly guestPort: number
   /** The host's port. */
   readonly hostPort: number
-  /** Sends bytes, which are the stream's to keep. @returns false: they were taken, and `drained` says when to go on */
+  /** Sends bytes, which then belong to the stream. @returns false: they were taken, and `drained` reports when to continue */
   write(bytes: Uint8Array): boolean
-  /** Ends the host's stream when all is sent. The guest may go on sending. */
+  /** Ends the host's stream after all data is sent. The guest may continue to send. */
   end(): void
   /** Breaks the connection off; `closed` is not called. */
   abort(): void

@@ -213,7 +213,7 @@ export class VsockConnection implements VsockStream, VsockRequest {
     return payload
   }
 
-  /** Tells the user that there is room, once the last packet is on its way. */
+  /** Notifies the user of room, once the last packet is in transit. */
   packetSent(): void {
     if (!this.#isFull || this.#waitingBytes >= WAITING_BYTES) return
     this.#isFull = false
