@@ -3,7 +3,7 @@
  * VBMI2, BITALG, VPOPCNTDQ, VP2INTERSECT, FP16, BF16, FP8, conversions that saturate, IEEE 754-2019's minima.
  */
 import * as x86 from '@retrap/x86-assembler'
-import { Assembler } from '@retrap/x86-assembler'
+import type { Assembler } from '@retrap/x86-assembler'
 import { codes, OperandKind } from '@retrap/x86-decoder'
 import fc from 'fast-check'
 import { loadInstructions } from '@retrap/x86-cpu'

@@ -168,7 +168,7 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
       }
       const register = this.let(this.registerAddress(0))
       const old = this.#kept(this.f.load('v128.load', register))
-      const isFused = this.form.mnemonic.startsWith('VF') && /ADD|SUB/.test(this.form.mnemonic)
+      const isFused = /^VF.*\d/.test(this.form.mnemonic)
       const above = isFused
         ? this.f.load('v128.load', register)
         : this.kindOf(1) === 'xmm'

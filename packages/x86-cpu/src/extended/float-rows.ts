@@ -133,7 +133,7 @@ export interface Row {
   readonly isQuiet?: boolean
   /** The same, but with MXCSR's treatment of denormal numbers. */
   readonly isSilent?: boolean
-  /** Elements that a mask leaves out get an immediate of zero. */
+  /** Elements that a mask leaves out are computed of zeros, with an immediate of zero. */
   readonly isMasked?: boolean
   /** The element of a result, from those of the sources. */
   readonly build: (o: Operation) => I64
@@ -204,8 +204,10 @@ export function packed(row: Row): Semantics {
             const values = sources.map(([, bits], source) =>
               f.let(elementOf(vectors[source]![Math.floor((i * bits) / 128)]!, bits, i % (128 / bits))),
             )
-            const isIn = row.isMasked === true ? f.param(from, 'i64').get.shrU(BigInt(i)).and(1n).toI32() : undefined
-            return f.let(call(values, isIn === undefined ? control : control.mul(isIn), i))
+            if (row.isMasked !== true) return f.let(call(values, control, i))
+            const isIn = f.let(f.param(from, 'i64').get.shrU(BigInt(i)).and(1n))
+            const chosen = values.map((value) => value.mul(isIn))
+            return f.let(call(chosen, control.mul(isIn.toI32()), i))
           }
           if (to === 1) {
             const bits = f.local('i64')

@@ -140,7 +140,9 @@ function fromIntegers(): SemanticsTable {
   for (const [ending, format] of Object.entries(PACKED))
     for (const [letters, [bits, isSigned]] of Object.entries(INTEGERS)) {
       const name = `VCVT${letters}2${ending}`
-      out[name] = packed(row(name, bits, bitsOf(format), format, fromInteger(isSigned, bits)))
+      const made = row(name, bits, bitsOf(format), format, fromInteger(isSigned, bits))
+      // What stands for elements that a mask leaves out is a number: as an integer it may be too large for a half.
+      out[name] = packed({ ...made, isMasked: format === 'half' })
     }
   for (const name of ['VCVTDQ2PS', 'VCVTDQ2PD']) delete out[name]
   for (const [ending, format] of Object.entries(SCALAR))

@@ -314,7 +314,8 @@ function range(o: Operation): I64 {
     })
   signals(kindA, x)
   signals(kindB, y)
-  f.if(a.denormal.or(b.denormal), () => raiseFlags(c, f, state, FE_DENORMAL))
+  const areNumbers = kindA.ltU(CLASS_QNAN).and(kindB.ltU(CLASS_QNAN))
+  f.if(a.denormal.or(b.denormal).and(areNumbers), () => raiseFlags(c, f, state, FE_DENORMAL))
   const magnitude = (value: I64): I64 => f.let(value.and(sign - 1n))
   const [p, q] = [magnitude(x), magnitude(y)]
   const isNegative = (value: I64): I32 => value.and(sign).ne(0n)
