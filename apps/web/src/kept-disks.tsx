@@ -2,7 +2,7 @@ import type { KeptDisk } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import type { KeptDisksPanel } from './kept-disks-panel.tsx'
 
-/** The line below which the disks are that the browser keeps. */
+/** The heading of the list of disks that the browser keeps. */
 export function KeptDisks() {
   const [all, setAll] = useState<readonly KeptDisk[]>([])
   const [panel, setPanel] = useState<{ readonly Panel: typeof KeptDisksPanel }>()

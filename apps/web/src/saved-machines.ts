@@ -16,7 +16,7 @@ export interface SavedMachine {
   readonly name?: string
   /** Identifier of the saved machine that it continued; null or absent: none. */
   readonly parent?: string | null
-  /** A small picture of its screen, or of its terminal, as an address of data. */
+  /** A small picture of the machine's screen or terminal, as a data URL. */
   readonly thumbnail?: string
   /** Identifier of the machine, if the page saved it automatically when it was left. */
   readonly kept?: string

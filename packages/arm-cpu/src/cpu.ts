@@ -126,7 +126,7 @@ export class ArmCpu {
     return this.#turn.cost
   }
 
-  /** Has `run` return at the end of the present instruction, or soon after. */
+  /** Makes `run` return at the end of the present instruction, or soon after. */
   stop(): void {
     this.#system.setEvent(S.EVENT_STOP, true)
   }
@@ -156,13 +156,13 @@ export class ArmCpu {
     return this.#system.dueInterrupt !== 0
   }
 
-  /** `run` would come back at once: WFI or WFE goes on waiting. */
+  /** Whether `run` would return at once, because WFI or WFE still waits. */
   get dormant(): boolean {
     // A turn begins with the monitor open, which ends a wait for that.
     return this.#u32[S.S_WAITING >>> 2] !== S.WAIT_MONITOR && this.#system.isDormant
   }
 
-  /** Has the processor wait as WFI does: for an interrupt, which may be masked. */
+  /** Makes the processor wait like WFI: for an interrupt, which may be masked. */
   waitForInterrupt(): void {
     this.#u32[S.S_WAITING >>> 2] = S.WAIT_INTERRUPT
   }

@@ -57,7 +57,7 @@ f 0011110 11 1 00 111 000000 nnnnn ddddd     FMOV             <Hd>, <Rn>        
 00011111 yy 1 mmmmm L aaaaa nnnnn ddddd      (FNMADD|FNMSUB)  <Fd>, <Fn>, <Fm>, <Fa>     float y!=2
 `
 
-/** Gives rows their place in the table. */
+/** Numbers the rows of the table. */
 const compile = (rows: readonly Row[], first: number): Form[] =>
   rows.flatMap(expandChoices).map((each, index) => compileRow(each, first + index))
 

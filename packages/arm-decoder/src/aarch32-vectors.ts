@@ -59,7 +59,7 @@ function shiftRows(): Row[] {
     })
 }
 
-/** VSHLL by 0 has a name of its own. */
+/** VSHLL by 0 has a separate mnemonic. */
 const longMoves = (rows: readonly Row[]): Row[] =>
   rows
     .filter(({ mnemonic }) => mnemonic.startsWith('VSHLL'))
@@ -83,7 +83,7 @@ function laneRows(): Row[] {
   })
 }
 
-/** Rows of VFP, with `cccc` for the condition, and rows that have none. */
+/** Returns rows of VFP, with `cccc` for the condition, and unconditional rows. */
 export const vfpTable = (): Row[] => [...parseRows(vfpRows), ...precisionRows(vfpPrecisionRows, 'cccc')]
 
 /** Rows of VFP and Advanced SIMD that are equal in A32 and T32. */

@@ -20,7 +20,7 @@ const BANKED_STATUS: Readonly<Record<number, string>> = {
   30: 'SPSR_hyp',
 }
 
-/** The number of a banked register: M, and what is in the place of the fields. */
+/** Returns the number of a banked register: M and the bits in place of the fields. */
 const bankedNumber = (form: Form, word: number): number => {
   const bits = fieldOf(form, 'p', word)
   // The highest piece of the field has one bit.

@@ -109,7 +109,7 @@ function evenness(text: string): Condition | undefined {
 /**
  * Makes the check of an instruction set's rows: whether an encoding that has a row's fixed bits also meets its conditions.
  *
- * @param more - conditions of its own by name, asked for when a row is checked first
+ * @param more - further conditions by name, loaded when the first row is checked
  */
 export function conditionsOf(more?: () => Readonly<Record<string, Condition>>): Condition {
   const compiled = new WeakMap<Form, readonly Condition[]>()

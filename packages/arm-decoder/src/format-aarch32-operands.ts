@@ -23,7 +23,7 @@ export interface PlaceA32 {
   /** The instruction is in an IT block, in which T16 sets no flags. */
   readonly isInBlock: boolean
   readonly isThumb: boolean
-  /** Text of an address, of which only 32 bits count. */
+  /** Returns the text of an address, using its low 32 bits. */
   target(address: bigint): string
 }
 

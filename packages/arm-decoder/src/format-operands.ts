@@ -39,7 +39,7 @@ export function vectorList(first: number, count: number, arrangement: string): s
 /** Address of an instruction, and a function that formats targets. */
 export interface Place {
   readonly address: bigint
-  /** Text of an address, of which only 64 bits count. */
+  /** Returns the text of an address, using its low 64 bits. */
   target(address: bigint): string
 }
 

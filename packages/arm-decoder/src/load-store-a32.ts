@@ -8,7 +8,7 @@ import { t32Rows } from './table/t32.ts'
 
 const compile = (rows: () => readonly Row[]): readonly Form[] => rows().flatMap(expandChoices).map(compileRow)
 
-/** Puts bits before the rows' encodings, or in the place of the condition. */
+/** Prepends bits to the rows' encodings, or replaces the condition by them. */
 export const lead = (rows: readonly Row[], bits: string): Row[] =>
   rows.map((row) => ({
     ...row,

@@ -4,7 +4,7 @@ import { Matcher } from './matcher.ts'
 import { compileRow, expandChoices, extract, fieldOf, type Form, parseRows, type Row } from './row.ts'
 import { a64Rows, a64Transfers } from './table/a64-loads.ts'
 
-/** Puts each of the transfers in the place of `*`. */
+/** Expands `*` to each of the transfers. */
 function expandTransfers(row: Row): Row[] {
   if (!row.mnemonic.startsWith('*')) return [row]
   const rows: Row[] = []
@@ -38,7 +38,7 @@ export const isLoadStoreA64 = (form: Form): boolean => loadStoreFormsA64[form.in
 
 const even = (register: number): boolean => (register & 1) === 0
 
-/** Whether the encoding is allocated: what bit patterns alone cannot say. */
+/** Whether the encoding is allocated, by rules that bit patterns cannot express. */
 export function allocatedLoadStoreA64(form: Form, word: number): boolean {
   const { attributes, operation, fields } = form
   if (attributes.has('couple') || operation === 'load-64b' || operation === 'store-64b') {

@@ -228,7 +228,7 @@ export class Templates<Operand> {
     this.#known = new WeakMap()
   }
 
-  /** Mnemonic and operands of a row; what is fixed is in lower case. */
+  /** Returns mnemonic and operands of a row; fixed text is in lower case. */
   of(form: Form): readonly (string | Operand)[] {
     let template = this.#known.get(form)
     if (template === undefined) {

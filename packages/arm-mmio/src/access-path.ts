@@ -107,7 +107,7 @@ export class AccessPath {
     return true
   }
 
-  /** The instruction has ended, in whatever way. */
+  /** Called when the instruction has ended, for any reason. */
   release(): void {
     this.#unlock()
     this.#hold = false
@@ -119,7 +119,7 @@ export class AccessPath {
     this.#lock = NO_LOCK
   }
 
-  /** From here to the end of the instruction nobody else reaches the address. */
+  /** Keeps others from the address until the end of the instruction. */
   hold(): void {
     this.#hold = true
   }

@@ -24,7 +24,7 @@ export function requireObject(value: unknown, what: string, code: ArmMmioErrorCo
   }
 }
 
-/** Throws `ERR_SYNDROME` on what is no word, signed or unsigned, or no format. */
+/** Throws `ERR_SYNDROME` for a value that is not a word, signed or unsigned, or an unknown format. */
 export function requireSyndrome(value: unknown, format: unknown): void {
   if (!Number.isInteger(value) || (value as number) < -(2 ** 31) || (value as number) >= 2 ** 32) {
     throw new ArmMmioError('ERR_SYNDROME', `a syndrome is ${describeArgument(value)}, expected a number of 32 bits`)
@@ -34,7 +34,7 @@ export function requireSyndrome(value: unknown, format: unknown): void {
   }
 }
 
-/** Throws `ERR_OPTION` on what is no whole number from `least` to `most`. */
+/** Throws `ERR_OPTION` for a value that is not a whole number from `least` to `most`. */
 export function requireCount(value: unknown, what: string, least: number, most: number): void {
   if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) {
     throw new ArmMmioError(

@@ -53,7 +53,7 @@ const COPY_LIMIT = 0x007f_ffff_ffff_ffffn
 const FORWARD_LIMIT = 0x7fff_ffff_ffff_ffffn
 
 /**
- * Does the whole of a prologue.
+ * Executes a whole prologue.
  *
  * @param option - 'A' or 'B': how the processor keeps progress, which the later parts on it must find
  */
@@ -135,7 +135,7 @@ function setWords(into: CopyStep, from: bigint, to: bigint): void {
   into.targetHi = Number(to >> 32n)
 }
 
-/** Notes in the registers that a step has been made. @returns whether nothing is left */
+/** Updates the registers after a step. @returns whether nothing is left */
 export function advanceCopy(vcpu: ArmVcpu, insn: LoadStore, bytes: number): boolean {
   read(vcpu, insn)
   const { optionB, backward, left } = progress(vcpu)

@@ -21,7 +21,7 @@ export interface ArmEmulatorOptions {
   readonly zeroBlockBytes?: number
   /** How memory copies keep their progress (the Arm ARM's options). */
   readonly copyOption?: 'A' | 'B'
-  /** Where the log lives; a vCPU's own by default. */
+  /** The log; default a new one of the vCPU. */
   readonly log?: AccessLog
 }
 

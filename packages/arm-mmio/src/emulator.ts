@@ -68,7 +68,7 @@ export interface SavedAbort {
  * have done has changed. `cancel` forgets the instruction, `save` and `restore` carry it elsewhere.
  */
 export class ArmEmulator {
-  /** The accesses of the instruction at hand. */
+  /** The accesses of the present instruction. */
   readonly log: AccessLog
   /** Why the last abort had STATUS_UNHANDLED. */
   reason: UnhandledReason
@@ -186,7 +186,7 @@ export class ArmEmulator {
   }
 
   /**
-   * Forgets the instruction: reset, or a new context for the vCPU.
+   * Drops the instruction at a reset, or for a new context of the vCPU.
    *
    * @returns whether a device has yet to answer, which the caller drains and drops
    */
@@ -313,7 +313,7 @@ export class ArmEmulator {
     if (fetched !== STATUS_DONE) return this.#undecodable()
     if (!this.#execution.supports(insn)) return this.#undecodable()
     if (!this.#execution.isPermitted(insn)) return this.#retry()
-    // The instruction fetch has access rights of its own.
+    // The instruction fetch is checked with its own access rights.
     path.begin(isAArch32(this.#vcpu))
     const first = this.log.pass === 1
     const explained = explains(this.#vcpu, insn, this.#abort, this.#execution.prepare(insn))

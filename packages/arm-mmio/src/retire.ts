@@ -17,7 +17,7 @@ import {
   withItState,
 } from './vcpu.ts'
 
-/** Goes on with the next instruction. */
+/** Continues with the next instruction. */
 export function retire(vcpu: ArmVcpu, length: number): void {
   const next = vcpu.pc[0]! + length
   vcpu.pc[0] = next

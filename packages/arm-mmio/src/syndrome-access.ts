@@ -1,4 +1,4 @@
-/** The one access that a valid syndrome describes: a general register, stored or loaded. */
+/** The single access described by a valid syndrome: a general register, stored or loaded. */
 import { PAGE_BYTES } from '@retrap/memory'
 import { type ArmAbort, faultIpa } from './abort.ts'
 import type { AccessPath } from './access-path.ts'

@@ -206,7 +206,7 @@ function abortKind(exceptionClass: number): 'data' | 'instruction' | undefined {
 }
 
 /**
- * Puts a syndrome together: what `decodeAbortSyndrome` takes apart.
+ * Encodes a syndrome: the reverse of `decodeAbortSyndrome`.
  *
  * @throws ArmMmioError `ERR_SYNDROME` for a field that the format cannot hold
  */

@@ -16,7 +16,7 @@ export function putValue(data: Uint8Array, at: number, size: number, lo: number,
   }
 }
 
-/** The word at byte `from` (0 or 4) of an element as a register has it. */
+/** Returns the word at byte `from` (0 or 4) of an element, in a register's byte order. */
 export function getWord(data: Uint8Array, at: number, size: number, from: number, bigEndian: boolean): number {
   let word = 0
   for (let i = Math.min(size, from + 4) - 1; i >= from; i--) {
@@ -81,7 +81,7 @@ function vectorElement(insn: LoadStore, index: number): number {
   return vectorOffset(insn, register, 8) + Math.floor(index / registers) * elementSize
 }
 
-/** Fills `data` with what the instruction stores, element after element in memory order. */
+/** Fills `data` with the stored elements in memory order. */
 export function gatherStore(vcpu: ArmVcpu, insn: LoadStore, data: Uint8Array, bigEndian: boolean): void {
   const { elementSize, elements, set } = insn
   if (insn.vector) {
@@ -103,7 +103,7 @@ export function gatherStore(vcpu: ArmVcpu, insn: LoadStore, data: Uint8Array, bi
   }
 }
 
-/** Puts a load's element into its register, extended. */
+/** Extends a loaded element for its register. */
 function loadedValue(insn: LoadStore, data: Uint8Array, at: number, bigEndian: boolean): void {
   const { elementSize } = insn
   value.lo = getWord(data, at, elementSize, 0, bigEndian)
@@ -132,7 +132,7 @@ export function scatterLoad(vcpu: ArmVcpu, insn: LoadStore, data: Uint8Array, bi
   }
 }
 
-/** The value that a load has for PC; -1 if PC is none of its registers. */
+/** Returns a load's value for PC; -1 if PC is not loaded. */
 export function loadedPc(insn: LoadStore, data: Uint8Array, bigEndian: boolean): number {
   if (insn.set === InstructionSet.A64 || insn.vector) return -1
   for (let i = 0; i < insn.elements; i++) {

@@ -126,7 +126,7 @@ export function aarch32Register(mode: number, number: number): number {
   return banked ?? number
 }
 
-/** Index in `spsr` of a mode's SPSR; -1: the mode has none. */
+/** Returns the index of a mode's SPSR in `spsr`; -1 if the mode has none. */
 export function spsrIndex(mode: number): number {
   return [MODE_SVC, MODE_ABT, MODE_UND, MODE_IRQ, MODE_FIQ].indexOf(mode)
 }
@@ -146,7 +146,7 @@ export function advanceIt(it: number): number {
   return (it & 7) === 0 ? 0 : (it & 0xe0) | ((it << 1) & 0x1f)
 }
 
-/** A vCPU's state as plain arrays of its own, all zero: AArch64, EL0. */
+/** Makes a vCPU's state as new plain arrays, all zero: AArch64, EL0. */
 export function createArmVcpu(
   id: number = 0,
 ): ArmVcpu & { system: { -readonly [Name in keyof ArmSystemRegisters]: ArmSystemRegisters[Name] } } {

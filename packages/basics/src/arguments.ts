@@ -18,7 +18,7 @@ export function describeArgument(value: unknown): string {
   }
 }
 
-/** Tells whether a value is an object with these members, which are functions. */
+/** Returns whether a value is an object with these methods. */
 export function hasMethods(value: unknown, ...names: readonly string[]): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
   return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function')

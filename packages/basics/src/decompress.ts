@@ -17,7 +17,7 @@ interface Streams {
 export type CompressedFormat = 'gzip' | 'deflate' | 'deflate-raw'
 
 /**
- * Decompresses data with what browsers and Node both have. Source: WHATWG, Compression Streams.
+ * Decompresses data by functions that browsers and Node share. Source: WHATWG, Compression Streams.
  *
  * @param most - bytes wanted; later ones are ignored
  * @returns the bytes before an error in the data; undefined: this host cannot decompress

@@ -17,7 +17,7 @@ export function printable(text: string): string {
 }
 
 /**
- * Returns a text from outside as a part of one line, as {@link printable} has it.
+ * Makes an external text printable as a part of one line, like {@link printable}.
  *
  * @param most - most characters shown; a longer text loses its middle, because the reason is often at the end
  */

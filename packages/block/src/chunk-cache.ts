@@ -13,7 +13,7 @@ export interface ChunkSource {
 /** Most bytes of adjacent missing chunks that are loaded together. */
 const MOST_AT_A_TIME = 1 << 20
 
-/** Keeps what is slow to read. The least recently used chunk goes first. */
+/** Caches chunks that are slow to read. The least recently used chunk is evicted first. */
 export class ChunkCache {
   readonly #source: ChunkSource
   readonly #most: number

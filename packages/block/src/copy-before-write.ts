@@ -21,11 +21,11 @@ interface Layer {
  */
 export class CopyBeforeWrite implements BlockBackend {
   readonly #base: BlockBackend
-  /** Where old contents go now; null while nobody looks at an instant. */
+  /** The layer for old contents; null while no instant is kept. */
   #latest: Layer | null = null
   #frozen = 0
 
-  /** @param base - is written by nobody else */
+  /** @param base - image that no other party writes */
   constructor(base: BlockBackend) {
     this.#base = base
   }
@@ -81,7 +81,7 @@ export class CopyBeforeWrite implements BlockBackend {
     return this.#base.flush(request)
   }
 
-  /** Tells that the content of a range is not needed. */
+  /** Marks the content of a range as unneeded. */
   discard(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
     return this.#after(offset, bytes, () => this.#base.discard(offset, bytes, request))
   }
@@ -103,7 +103,7 @@ export class CopyBeforeWrite implements BlockBackend {
     return Promise.all(clusters.map((cluster) => this.#copy(layer, cluster))).then(change)
   }
 
-  /** Ranges of which the latest layer has no contents yet. */
+  /** Returns clusters whose old contents the latest layer lacks. */
   #toCopy(offset: number, bytes: number): number[] {
     const layer = this.#latest
     if (layer === null || !(bytes > 0)) return []
@@ -122,7 +122,7 @@ export class CopyBeforeWrite implements BlockBackend {
     const copied = readPieces(this.#base, first, bytes)
       .then(
         () => void layer.clusters.set(cluster, bytes),
-        // The write proceeds: who looks at the instant is notified of it.
+        // The write proceeds: readers of the instant get an error instead.
         () => void layer.clusters.set(cluster, null),
       )
       .finally(() => layer.copying.delete(cluster))

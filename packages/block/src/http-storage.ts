@@ -146,14 +146,14 @@ export class HttpStorage implements BlockStorage {
     return Promise.reject(new BlockError('ERR_READ_ONLY', 'a file on a web server cannot be written'))
   }
 
-  /** Has nothing to do. */
+  /** Does nothing, because the file is read-only. */
   async flush(): Promise<void> {}
 
   /** Drops cached data, except the store's. */
   async close(): Promise<void> {
     this.#cache.clear()
     const store = this.#store
-    // Requests that are under way keep nothing.
+    // Pending requests then store nothing.
     this.#store = null
     store?.close()
   }
@@ -191,7 +191,7 @@ class Client {
   /** The server's name for this state of the file. */
   tag: string | null = null
   /**
-   * The server's name for this state of the file if it is a strong one: ranges may then be kept under it. Else null.
+   * The file's ETag if it is strong, as a key for cached ranges; otherwise null.
    *
    * Source: RFC 9110, section 8.8.1, and RFC 9111, section 5.2.2.5, "no-store".
    */

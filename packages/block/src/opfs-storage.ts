@@ -11,7 +11,7 @@ export interface SyncAccessHandle {
   flush(): void
   /** Bytes in the file. */
   getSize(): number
-  /** Gives the file up. */
+  /** Closes the file. */
   close(): void
 }
 
@@ -62,7 +62,7 @@ export class OpfsStorage implements BlockStorage {
     attempt(() => this.#handle.flush())
   }
 
-  /** Gives the file up. */
+  /** Closes the file. */
   async close(): Promise<void> {
     this.#handle.close()
   }

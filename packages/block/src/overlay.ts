@@ -130,7 +130,7 @@ export class Overlay implements BlockImage {
     )
   }
 
-  /** Has nothing to do: nothing here survives the process. */
+  /** Does nothing, because the overlay does not survive the process. */
   flush(request?: BlockRequest): Promise<void> {
     return this.#requests.run(this.properties, WHOLE, request, async () => {})
   }
@@ -178,7 +178,7 @@ export class Overlay implements BlockImage {
     })
   }
 
-  /** Whether a cluster is ours, and what is below is not to be seen. */
+  /** Whether the overlay holds a cluster, which hides the base's. */
   #holds(index: number): boolean {
     return this.#clusters.has(index) || this.#zeroes.has(index)
   }

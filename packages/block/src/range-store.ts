@@ -13,7 +13,7 @@ export interface HttpFileState {
 export interface RangeStore {
   /** Bytes of a chunk; the file's last one may be shorter. */
   readonly chunkBytes: number
-  /** The state of which chunks are kept; null: none. */
+  /** The state that the kept chunks belong to; null: none. */
   readonly kept: HttpFileState | null
   /** Starts to keep chunks of this state, and drops those of another state. @returns false if nothing can be kept */
   use(state: HttpFileState): boolean

@@ -10,7 +10,7 @@ export class Requests {
    * Runs one request.
    *
    * @param properties - of the image: the range has to lie in it
-   * @throws BlockError `ERR_RANGE`, `ERR_CANCELLED`, `ERR_NO_MEDIUM` after `close`, and what `body` throws
+   * @throws BlockError `ERR_RANGE`, `ERR_CANCELLED`, `ERR_NO_MEDIUM` after `close`, and errors of `body`
    */
   async run(
     properties: BlockProperties,
@@ -39,7 +39,7 @@ export class Requests {
     throw new BlockError('ERR_RANGE', `${bytes} bytes at ${offset}: expected ${expected}`)
   }
 
-  /** Settles when no request is under way. */
+  /** Resolves when no request is pending. */
   idle(): Promise<void> {
     if (this.#running === 0) return Promise.resolve()
     return new Promise((resolve) => this.#waiting.push(resolve))

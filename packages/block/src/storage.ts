@@ -23,7 +23,7 @@ export interface BlockStorage {
   release?(): Promise<void>
   /** Takes the storage's lock again. @throws ImageError `ERR_LOCKED` if another process has it, or has written meanwhile */
   claim?(): Promise<void>
-  /** Gives the storage up, with its lock. */
+  /** Closes the storage, and releases its lock. */
   close(): Promise<void>
 }
 
@@ -59,7 +59,7 @@ export class MemoryStorage implements BlockStorage {
   /** Does nothing: a blob cannot be written. */
   async flush(): Promise<void> {}
 
-  /** Gives the storage up. */
+  /** Closes the storage. */
   async close(): Promise<void> {}
 }
 
@@ -112,6 +112,6 @@ export class BlobStorage implements BlockStorage {
   /** Does nothing: a blob cannot be written. */
   async flush(): Promise<void> {}
 
-  /** Has nothing to give up. */
+  /** Does nothing: a blob needs no closing. */
   async close(): Promise<void> {}
 }

@@ -4,7 +4,7 @@ import { dependenciesOf, fieldOf } from './deb.ts'
 import { DebianError } from './errors.ts'
 import { execute } from './execute.ts'
 
-/** Called as a transfer goes on, with a fraction from 0 to 1. */
+/** Called during a transfer, with a fraction from 0 to 1. */
 export type OnProgress = (fraction: number, what: string) => void
 
 /** The newest version of a package, and the names that it depends on. */
@@ -118,7 +118,7 @@ export class Apt {
     await apt.#run('apt-get', [...settings, 'update'], 'package lists', onProgress)
     return apt
   }
-  /** Looks a package up by name. */
+  /** Looks up a package by name. */
   async show(name: string): Promise<PackageRecord> {
     const text = await this.#run('apt-cache', ['show', '--no-all-versions', name], name)
     return { name: fieldOf(text, 'Package'), version: fieldOf(text, 'Version'), dependsOn: dependenciesOf(text) }

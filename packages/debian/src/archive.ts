@@ -8,7 +8,7 @@ import { type ListedFile, type ListedPackage, PackageLists, type Suite } from '.
 import { PINNED, SNAPSHOT_TIME } from './pins.ts'
 import { transfer, TransferError, type WantedFile } from './transfer.ts'
 
-/** Has all versions that Debian ever had. */
+/** Archive of all past versions of Debian's packages. */
 const SNAPSHOTS = 'http://snapshot.debian.org/archive'
 
 /** A way to packages by their names: {@link Archive} or {@link Apt}. */

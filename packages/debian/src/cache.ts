@@ -59,7 +59,7 @@ interface Manifest<T> {
  * The folder appears under its name only when it is complete, so that neither an interruption nor a second process
  * leaves half of one.
  *
- * @throws DebianError `ERR_CACHE` if the cache cannot be written; and what `make` throws
+ * @throws DebianError `ERR_CACHE` if the cache cannot be written; errors of `make`
  */
 export async function keep<T>(options: KeepOptions<T>): Promise<Kept<T>> {
   const root = options.root ?? cacheDirectory()

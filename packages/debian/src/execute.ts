@@ -7,7 +7,7 @@ export interface ExecuteOptions {
   readonly cwd?: string
   /** Receives the lines that the program writes to file descriptor 3. */
   readonly onStatus?: (line: string) => void
-  /** Ends a program that makes no progress. */
+  /** Limit after which a program without progress is ended. */
   readonly stall?: StallLimit
 }
 

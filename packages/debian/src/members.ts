@@ -18,7 +18,7 @@ export interface PackageMembers {
 }
 
 export interface FetchMembersOptions {
-  /** Where the files are kept; the user's cache unless given. */
+  /** Folder of the files; default the user's cache. */
   readonly root?: string
   readonly onProgress?: OnProgress
 }

@@ -41,7 +41,7 @@ interface Signature {
  * Source: RFC 4880, 7, "Cleartext Signature Framework", and 5.2, "Signature Packet".
  *
  * @param name - of the document, for messages
- * @returns the text that a key of `keys` has signed, without what stands around it
+ * @returns the text signed by a key of `keys`, without the surrounding armor
  * @throws DebianError `ERR_FETCH` where no key of `keys` has signed the text
  */
 export function verifyClearSigned(document: string, keys: readonly ArchiveKey[], name: string): string {

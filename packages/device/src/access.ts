@@ -104,6 +104,6 @@ export interface Region {
   disable(): void
   /** Moves the range; its length and enabled state stay. */
   move(base: number): void
-  /** Gives the range up permanently. */
+  /** Removes the range permanently. */
   unmap(): void
 }

@@ -49,9 +49,9 @@ export interface DeviceContext {
   timer(callback: (deadlineNs: number, deadline: Readonly<Word64>) => void | Promise<void>): Timer
   /** The machine's PCI buses. */
   readonly pci: PciBus
-  /** Tells that the guest asked for its power to be cut (ACPI S5). */
+  /** Reports that the guest requests power-off (ACPI S5). */
   requestPowerOff(): void
-  /** Tells that the guest asked for a system reset. */
+  /** Reports that the guest requests a system reset. */
   requestReset(): void
   /**
    * Tells that the guest asked the machine's process to end with this status (`isa-debug-exit`). It is a u32; a process's
@@ -110,7 +110,7 @@ export interface DeviceModel {
    * @param deadlineMs - host milliseconds that it may take; a promise that takes longer fails the save
    */
   quiesce?(deadlineMs: number): void | Promise<void>
-  /** Goes on after `quiesce` or `restore`. On deterministic time the machine waits for a promise. */
+  /** Resumes after `quiesce` or `restore`. On deterministic time the machine waits for a promise. */
   resume?(): void | Promise<void>
   /**
    * Whether the guest would not notice that the model is saved just now: `quiesce` would end nothing before its time, and
@@ -123,6 +123,6 @@ export interface DeviceModel {
    * `Uint8Array`. It may be asynchronous.
    */
   save?(): unknown
-  /** Takes what `save` returned, perhaps in another process. @throws DeviceError `ERR_STATE`, see `savedState` */
+  /** Restores the state that `save` returned, perhaps in another process. @throws DeviceError `ERR_STATE`, see `savedState` */
   restore?(state: unknown): void | Promise<void>
 }

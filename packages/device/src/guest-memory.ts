@@ -53,7 +53,7 @@ export interface GuestMapping extends Disposable {
   readonly segments: readonly GuestSegment[]
   /** Copies out from an offset on; returns the bytes before the first one that is not memory. */
   read(offset: number, into: Uint8Array): number
-  /** Ends the mapping. A second time does nothing. */
+  /** Ends the mapping. Repeated calls have no effect. */
   release(): void
 }
 

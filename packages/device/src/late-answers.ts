@@ -8,7 +8,7 @@ const LATENCY_NS = 20_000
 /** Requests that share a signal. */
 const REQUESTS_A_SIGNAL = 64
 
-/** Says how requests of a {@link LateAnswers} are made and answered. */
+/** Options of {@link LateAnswers}: how requests are made and answered. */
 export interface LateAnswersOptions<Request, Answer> {
   /**
    * Asks the host. A rejection is a failure of the model: a request that can fail has an answer that says so.

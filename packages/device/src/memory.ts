@@ -89,7 +89,7 @@ export interface OwnedMemory {
   takeDirtyAsync(offset: number, bytes: number, into: Uint32Array): Promise<number>
 }
 
-/** Says which part of an {@link OwnedMemory} a mapping shows, and how. */
+/** Selects the part of an {@link OwnedMemory} that a mapping shows, and its rights. */
 export interface MemoryWindowOptions {
   /** First byte of the memory in the window; a multiple of 4096. Default 0. */
   readonly offset?: number

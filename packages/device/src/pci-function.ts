@@ -62,7 +62,7 @@ export interface MsixOptions {
    * Accesses to the rest of the BAR go to its handler.
    */
   readonly table: { readonly bar: number; readonly offset?: number }
-  /** Where the pending bits are; default behind the table. */
+  /** Place of the pending bits; default after the table. */
   readonly pba?: { readonly bar: number; readonly offset: number }
   /** Place in configuration space; default the next free one from 0x40 up. */
   readonly at?: number
@@ -105,7 +105,7 @@ export interface PciBridgeOptions {
   readonly slot?: PciSlotEvents
 }
 
-/** Hears what becomes of the device in a slot. */
+/** Receives the events of a device in a slot. */
 export interface PciSlotEvents {
   /**
    * A device is in the slot now.
@@ -234,7 +234,7 @@ export interface PciFunction {
   reset(): void
   /** Returns configuration space, wire and message state. */
   save(): PciFunctionState
-  /** Takes what `save` returned. @throws DeviceError `ERR_STATE`, `ERR_INVALID` */
+  /** Restores the state that `save` returned. @throws DeviceError `ERR_STATE`, `ERR_INVALID` */
   restore(state: PciFunctionState): void
 }
 

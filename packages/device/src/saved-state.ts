@@ -83,7 +83,7 @@ export function restoreDeadline(timer: Timer | null, deadline: Readonly<Word64> 
  * @returns the path and kind of the first difference; undefined: none
  */
 export function shapeFault(path: string, given: unknown, own: unknown, exact = false): string | undefined {
-  // Paths are put together for what differs alone.
+  // Compute paths only for differing fields.
   const fault = faultOf(given, own, exact)
   return fault && path + fault
 }

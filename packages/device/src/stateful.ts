@@ -3,7 +3,7 @@ import { Instant } from './instant.ts'
 import { copyOf, listedRegisters, restoreDeadline, savedDeadline, shapeFault } from './saved-state.ts'
 import type { Timer } from './wires.ts'
 
-/** A part of a model that saves a state of its own. */
+/** A part of a model with a separately saved state. */
 export interface StatePart {
   /** Returns the state as plain data. */
   save(): unknown
@@ -19,9 +19,9 @@ export interface StatePart {
 export interface StateRules<Name> {
   /** Names of the saved fields, if the record has further ones; it may be the model itself. Default all. */
   readonly only?: readonly Name[]
-  /** Names the model in errors of a part that has no name of its own. */
+  /** Names the model in errors of a part without a name. */
   readonly device?: string
-  /** Has wires follow the state, which a reset or a saved state has changed. */
+  /** Updates wires after a reset or a restore has changed the state. */
   readonly settled?: () => void
   /** Fields that a reset leaves unchanged. */
   readonly lasting?: readonly Name[]

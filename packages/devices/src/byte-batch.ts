@@ -64,7 +64,7 @@ export class ByteBatch extends Stateful {
     this.#sink(bytes)
   }
 
-  /** Ends the batch, for a reason that is the guest's. */
+  /** Ends the batch, for a reason on the guest's side. */
   end(): void {
     this.#r.bytes = 0
     this.#timer?.cancel()

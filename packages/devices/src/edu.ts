@@ -31,7 +31,7 @@ const DMA_DONE = 0x0000_0100
 /** The device's own memory, as DMA addresses name it. */
 const BUFFER_AT = 0x4_0000
 const BUFFER_BYTES = 4096
-/** Virtual time that a factorial and a transfer take, so that a driver sees them under way. */
+/** Virtual duration of a factorial and a transfer, so that a driver can observe them in progress. */
 const FACTORIAL_NS = 10_000
 const DMA_NS = 100_000
 /** The product of more factors is 0 in 32 bits. */

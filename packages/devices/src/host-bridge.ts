@@ -94,7 +94,7 @@ export class HostBridge implements DeviceModel {
     this.#follow()
   }
 
-  /** The bridge has no state of its own: see {@link HostBridge}. */
+  /** The bridge itself has no state: see {@link HostBridge}. */
   save(): null {
     return null
   }

@@ -1,6 +1,6 @@
 import { DeviceError, type InputBackend, savedState, type PlainState } from '@retrap/device'
 
-/** Where the byte in the output buffer comes from. */
+/** Source of the byte in the output buffer. */
 export const FROM_CONTROLLER = 0
 export const FROM_KEYBOARD = 1
 export const FROM_MOUSE = 2

@@ -341,7 +341,7 @@ export class I8042 extends Stateful implements DeviceModel {
     this.#mouse?.quiesce()
   }
 
-  /** Goes on after `quiesce` or `restore`. */
+  /** Resumes after `quiesce` or `restore`. */
   resume(): void {
     this.#keyboard?.resume()
     this.#mouse?.resume()

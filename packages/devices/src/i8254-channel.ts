@@ -183,7 +183,7 @@ export class I8254Channel extends Stateful {
     }
   }
 
-  /** Brings the counter to `tick`; never goes back. */
+  /** Advances the counter to `tick`. */
   sync(tick: number): void {
     if (tick <= this.#r.tick) return
     if (this.#r.loadTick !== NONE && tick >= this.#r.loadTick) {
@@ -238,7 +238,7 @@ export class I8254Channel extends Stateful {
         return
       case 4:
       case 5:
-        // OUT is low for the one tick at terminal count.
+        // OUT is low for a single tick at terminal count.
         if (this.#r.fired) this.#drive(true)
         else if (elapsed >= this.#r.count) {
           this.#r.fired = true

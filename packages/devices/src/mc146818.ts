@@ -20,7 +20,7 @@ const CMOS_BYTES = 128
 
 const REG_A = 10
 const REG_C = 12
-/** Tells firmware why the machine has been reset. */
+/** Shutdown status, by which firmware knows the reason of a reset. */
 const REG_SHUTDOWN = 15
 /** The code that QEMU leaves there for a machine that wakes from S3, and that SeaBIOS and OVMF look for. */
 const SHUTDOWN_S3 = 0xfe
@@ -264,7 +264,7 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
         this.#advance()
         const flags = this.#r.flags | (this.#interrupting() ? C_IRQF : 0)
         this.#r.flags = 0
-        // The next period may have ended since: it needs an edge of its own.
+        // The next period may have ended since: that needs another edge.
         this.#line?.set(false)
         this.#update()
         return flags

@@ -86,7 +86,7 @@ export class PcSpeaker {
     if (before !== data || (data && this.#moves())) this.#tail = TAIL_TICKS
   }
 
-  /** Drops sound under way: the ticks begin anew. */
+  /** Drops pending sound, and restarts the count of ticks. */
   restart(tick: number, data: boolean): void {
     this.#data = data
     this.#at = tick
@@ -134,7 +134,7 @@ export class PcSpeaker {
     this.#count = 0
   }
 
-  /** Forgets the part of a sample and the filter's state: nothing is heard any more. */
+  /** Clears the partial sample and the filter's state: the speaker becomes silent. */
   #settle(): void {
     this.#passed = 0
     this.#flowed = 0

@@ -9,7 +9,7 @@ export function placeRegion(region: Region | null, base: number, on: boolean): v
     region.move(base)
     region.enable()
   } catch (error) {
-    // Hosts of models throw classes of their own.
+    // Hosts of models throw their own error classes.
     if (!(error instanceof Error && 'code' in error && error.code === 'ERR_EXISTS')) throw error
   }
 }

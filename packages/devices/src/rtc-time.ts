@@ -94,7 +94,7 @@ export class RtcTime {
       if (at === Infinity) return at
       civilFromSeconds(at, this.#civil)
       if (this.#civil.day === day) return at - seconds
-      // The last second of this day: the search goes on with the next.
+      // The last second of this day: the search continues with the next day.
       from = (Math.floor(at / SECONDS_PER_DAY) + 1) * SECONDS_PER_DAY - 1
     }
     return Infinity

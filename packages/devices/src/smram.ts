@@ -25,7 +25,7 @@ const WRITABLE = D_OPEN | D_CLS | D_LCK | G_SMRAME
 const H_SMRAME = 1 << 7
 const T_EN = 1 << 0
 const TSEG_SIZE_SHIFT = 1
-/** Cacheability, which is fixed. By these bits firmware knows that there is SMRAM. */
+/** Fixed cacheability bits, by which firmware detects SMRAM. */
 const EXTENDED_FIXED = 0x38
 const EXTENDED_WRITABLE = H_SMRAME | (3 << TSEG_SIZE_SHIFT) | T_EN
 /** TSEG by the size field; the fourth is the extended size. */

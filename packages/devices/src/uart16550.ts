@@ -193,7 +193,7 @@ export class Uart16550 extends Stateful implements DeviceModel {
     this.#update()
   }
 
-  /** Hands over what would be lost with the machine. */
+  /** Flushes output that would be lost with the machine. */
   quiesce(): void {
     this.#batch.flush()
   }

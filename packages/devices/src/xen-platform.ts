@@ -90,7 +90,7 @@ export class XenPlatform extends Stateful implements DeviceModel {
         else if (offset === IO_LOG) this.#log(value)
       },
     }
-    // Until the guest has put frames there.
+    // Handles accesses until the guest has mapped frames there.
     const memory: SynchronousRangeHandler = { read: (): number => 0, write: (): void => {} }
     context.mapPorts(FIXED_PORTS, FIXED_PORT_COUNT, fixed)
     this.#pci = context.pci.add({

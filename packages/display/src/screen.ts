@@ -12,7 +12,7 @@ import { around, bytesOf, clip, convert } from './pixels.ts'
 
 /** Options of {@link Screen}. */
 export interface ScreenOptions {
-  /** Host milliseconds from one frame to the next while somebody watches; default 33. */
+  /** Host milliseconds between frames while the screen has a watcher; default 33. */
   readonly intervalMs?: number
 }
 

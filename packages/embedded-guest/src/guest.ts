@@ -14,7 +14,7 @@ export class Guest {
   readonly #routines = new Map<string, Label>()
 
   constructor() {
-    // Sections without an address follow the one before: constants lie behind the code.
+    // Sections without an address follow the previous one: constants lie after the code.
     this.asm.section('constants').section('variables', { address: VARIABLES, load: 'none' }).section('text')
   }
 

@@ -120,7 +120,7 @@ const FAST_RESET = 0b01
  * From the reset vector to 32-bit protected mode.
  *
  * @param gdtPointer - operand of LGDT
- * @param next - 32-bit code to go on with
+ * @param next - following 32-bit code
  */
 export function emitReset(guest: Guest, gdtPointer: Label, next: Label): void {
   const { asm } = guest

@@ -145,7 +145,7 @@ function emitExceptionHandlers(guest: Guest): readonly Label[] {
   return stubs
 }
 
-/** For vectors that nobody asked for: acknowledged and forgotten. */
+/** Handler for unused vectors: acknowledges and ignores the interrupt. */
 function emitIgnored(guest: Guest): Label {
   const { asm } = guest
   const label = asm.here('interrupt.ignored')

@@ -19,7 +19,7 @@ const ENTRIES = 512
  * From 32-bit protected mode to 64-bit mode, with 4 GiB mapped one to one.
  *
  * @param entry - end of the preceding 32-bit code
- * @param next - 64-bit code to go on with
+ * @param next - following 64-bit code
  */
 export function emitLongMode(guest: Guest, entry: Label, next: Label): void {
   const { asm } = guest
@@ -88,7 +88,7 @@ function emitPageTables(guest: Guest): void {
     .jb(fill)
 }
 
-/** Says so on a serial port that nobody has set up yet, and stops. */
+/** Prints an error on a serial port that is not set up yet, and stops. */
 function emitUnsupported(guest: Guest, label: Label): void {
   const { asm } = guest
   const stop = asm.label()

@@ -1,4 +1,4 @@
-/** Where things are in the embedded guest's address space. All GPAs. */
+/** The embedded guest's memory map, in GPAs. */
 
 /** The image below 1 MiB; the same bytes end at 4 GiB. */
 export const ROM = { base: 0xf_0000, bytes: 0x1_0000, segment: 0xf000 } as const

@@ -21,7 +21,7 @@ const recordsOf = (words: readonly number[]): number => Math.ceil((4 * words.len
 
 /** A processor, which is notified when records move. */
 export interface CodeCacheClient {
-  /** Forgets where code pages are: all records are gone. */
+  /** Drops the known places of code pages, because all records are gone. */
   flushExecute(): void
   /** Forgets that a frame may be written directly: it holds code from now on, and its writes must be seen. */
   dropWritable(frameMa: number): void
@@ -136,7 +136,7 @@ export class CodeCache {
    *
    * A write to any of the bytes that the unit was made from ends that, as it kills their records.
    *
-   * @param parts - what the unit is made from; the page with the instruction first
+   * @param parts - parts of the unit's code; first the page with the unit's first instruction
    * @param record - of the instruction
    * @param entry - the unit's entry in the function table
    * @param words - machine addresses that its code loads from `R_WORDS`
@@ -200,7 +200,7 @@ export class CodeCache {
   }
 
   /**
-   * Has the interpreter execute the code of a unit again, as after a write to it.
+   * Makes the interpreter execute the code of a unit again, as after a write to the code.
    *
    * @param at - machine address of the unit's record
    */

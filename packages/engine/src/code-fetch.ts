@@ -106,7 +106,7 @@ export class CodeFetch<Into extends CodeTranslation> {
   }
 
   /**
-   * Finds the record at a linear address, to run on from there.
+   * Finds the record at a linear address, to continue there.
    *
    * @param lo - low word, unsigned
    * @param hi - high word, unsigned
@@ -221,7 +221,7 @@ export class CodeFetch<Into extends CodeTranslation> {
     return page
   }
 
-  /** Lets generated code find a code page by itself. */
+  /** Makes generated code find a code page by itself. */
   #fillExecute(set: number, lo: number, hi: number, page: CodePage, t: Into): void {
     if (!t.cacheable || set === this.#tlb.missSet || this.#u32[this.#alone] !== 0) return
     this.#tlb.fill(set, TLB_EXECUTE, lo, hi, page.slots, t)

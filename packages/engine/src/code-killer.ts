@@ -103,7 +103,7 @@ export class CodeKiller {
     return length === 1 ? this.#longest : length
   }
 
-  /** Ends the record that a slot leads to. */
+  /** Kills the record that a slot points to. */
   #killSlot(page: CodePage, slot: number): void {
     const unit = this.units.get(this.#u32[slot]!)
     if (unit !== undefined) this.killUnit(unit, page.frame)

@@ -55,7 +55,7 @@ export class CodePage {
   }
 
   /**
-   * Notes that bytes have been decoded.
+   * Marks bytes as decoded.
    *
    * @param end - exclusive; the part beyond the page is ignored
    */
@@ -67,7 +67,7 @@ export class CodePage {
     }
   }
 
-  /** Notes that no bytes are decoded. */
+  /** Clears all marks of decoded bytes. */
   clearMarks(): void {
     this.#linesLow = 0
     this.#linesHigh = 0

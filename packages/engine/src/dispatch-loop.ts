@@ -330,7 +330,7 @@ export class DispatchLoop {
     })
     f.set(l.status, l.status.get.sub(U.UNIT_FAILED))
     f.if(l.status.get.eq(U.STATUS_EXIT), () => f.return(U.STATUS_EXIT))
-    // `fail` gives back the instruction that dispatch counts.
+    // `fail` refunds the instruction that dispatch charges, so it is charged here.
     f.set(l.budget, l.budget.get.sub(1))
     f.br(labels.fail)
   }

@@ -8,7 +8,7 @@
 export interface FlowGraph {
   /** Blocks that can be reached, in reverse postorder: the entry first. */
   readonly order: readonly number[]
-  /** Position of each block in `order`; -1 for those that cannot be reached. */
+  /** Position of each block in `order`; -1 for unreachable ones. */
   readonly position: Int32Array
   /** Blocks whose immediate dominator is the block, in reverse postorder. */
   readonly children: readonly (readonly number[])[]

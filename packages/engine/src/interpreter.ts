@@ -112,7 +112,7 @@ const CALL_OPS: Readonly<Record<FormCall, number>> = {
  * @param imports - result of {@link importDispatch}
  * @param layout - the fields of the processor's state
  * @param source - the instruction set
- * @param counters - where to count; absent, nothing is counted
+ * @param counters - addresses of counters; absent: nothing is counted
  */
 export function generateInterpreter<Form>(
   module: ModuleBuilder,

@@ -246,7 +246,7 @@ export class LoopBranches {
         const isTarget = offset.eq(l.target.get.toI32().and(PAGE_BYTES - 1))
         f.if(isTarget.and(this.#isDead(found.get).eqz()), () => {
           this.#enter(page, slots)
-          // Where a run of records ends at the call, the instruction's own record is counted.
+          // If a run of records ends at the call, the instruction's own record is counted.
           f.if(f.loadExpression('i32.load16_u', found.get, R_OP).eq(OP_NEXT), () => {
             const link = f.load('i32.load', found.get, R_LINK)
             f.if(link, () => f.set(found, link))

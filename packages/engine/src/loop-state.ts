@@ -69,7 +69,7 @@ export function poison(f: FunctionBuilder, state: I32, { areas }: ScratchAreas):
 const RETURNS = 32
 /** Bytes of one: machine addresses of its record, and of the slot table of the call's page. */
 export const RETURN_BYTES = 8
-/** Where the offset of the newest lies in the ring. */
+/** Offset of the newest entry's offset in the ring. */
 export const RETURN_TOP: number = RETURNS * RETURN_BYTES
 /** Offsets of return addresses have these bits. */
 export const RETURN_MASK: number = RETURN_TOP - RETURN_BYTES

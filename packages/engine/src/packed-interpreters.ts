@@ -32,7 +32,7 @@ interface Packed {
 export interface MachineInterpreter<Form> {
   /** Machine memory is shared between threads. */
   readonly shared: boolean
-  /** Where the counters of hot code lie. */
+  /** Address of the counters of hot code. */
   readonly hotAt: number
   /** The interpreter. */
   readonly code: InterpreterCode<Form>
@@ -116,7 +116,7 @@ class PackedCode<Form> implements InterpreterCode<Form> {
  * Unpacks interpreters.
  *
  * @param formOf - returns the form with a key, and its note; called once for each needed form
- * @throws EngineError `ERR_PACKED_INTERPRETERS` for what {@link packInterpreters} of this version has not returned
+ * @throws EngineError `ERR_PACKED_INTERPRETERS` for data of another version of {@link packInterpreters}
  */
 export function unpackInterpreters<Form>(
   packed: Uint8Array,
@@ -164,7 +164,7 @@ export function packKinds<Form>(interpreters: Interpreters<Form>, noteOf: (key: 
  * Makes future machines use packed interpreters; existing interpreters stay.
  *
  * @param formOf - as in {@link unpackInterpreters}
- * @throws EngineError `ERR_PACKED_INTERPRETERS` for what {@link packKinds} of this version has not returned
+ * @throws EngineError `ERR_PACKED_INTERPRETERS` for data of another version of {@link packKinds}
  */
 export function usePacked<Form>(
   interpreters: Interpreters<Form>,

@@ -31,7 +31,7 @@ export class ParkedEntries {
   readonly #spare: ParkedSpace[] = []
 
   /**
-   * Puts an address space aside.
+   * Parks the entries of an address space.
    *
    * @param entries - most entries to park
    * @returns an empty store for the entries
@@ -59,7 +59,7 @@ export class ParkedEntries {
     return found
   }
 
-  /** Forgets an address space. */
+  /** Drops the entries of an address space. */
   drop(space: number): void {
     const parked = this.take(space)
     if (parked !== undefined) this.recycle(parked)
@@ -80,7 +80,7 @@ export class ParkedEntries {
     return this.#parked
   }
 
-  /** Forgets all address spaces. */
+  /** Drops the entries of all address spaces. */
   clear(): void {
     this.#parked.length = 0
   }

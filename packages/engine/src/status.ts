@@ -25,7 +25,7 @@ export const STATUS_STEP = 8
 /** Generated code leaves the instruction to its host function; nothing has changed. */
 export const STATUS_HANDLER = 9
 
-/** A unit returns this where the interpreter goes on with the record in `StateLayout.record`. */
+/** A unit returns this if the interpreter continues at the record in `StateLayout.record`. */
 export const UNIT_RESUME = 0
 /** A unit returns this where the instruction of that record has retired, and control goes to `StateLayout.unitTarget`. */
 export const UNIT_JUMP = 1

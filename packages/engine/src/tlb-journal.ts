@@ -15,9 +15,9 @@ export class TlbJournal {
   entries: Uint32Array
   /** Count of the entries. */
   count = 0
-  /** Linear 4 MiB regions of which there may be fragments of large pages. */
+  /** Linear 4 MiB regions that may contain fragments of large pages. */
   readonly #large = new Regions()
-  /** Linear 1 GiB regions of which there may be fragments of larger pages. */
+  /** Linear 1 GiB regions that may contain fragments of larger pages. */
   readonly #huge = new Regions()
 
   readonly #most: number

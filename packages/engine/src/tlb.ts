@@ -451,7 +451,7 @@ export class Tlb {
   /**
    * Drops all write entries of many frames, in one pass over all entries.
    *
-   * @param frames - numbers of machine frames, of which the first `count` are meant
+   * @param frames - numbers of machine frames, of which the first `count` are used
    */
   dropWritableFrames(frames: Uint32Array, count: number): void {
     this.writableDrops++

@@ -33,7 +33,7 @@ export class Turn {
   /** The part of {@link Turn.cost} that is not instructions. */
   #extra = 0
   #slices = 0
-  /** The budget of the slice under way; 0: none is. */
+  /** The budget of the present slice; 0: none. */
   #slice = 0
   /** Linear address of an instruction that is executed alone; both words signed. */
   #fromLo = 0
@@ -94,7 +94,7 @@ export class Turn {
     this.#extra += EVENT_COST
   }
 
-  /** Hands the interpreter a budget of instructions and iterations. */
+  /** Gives the interpreter a budget of instructions and iterations. */
   allow(budget: number): void {
     const i32 = this.#i32
     i32[this.#budget] = budget
@@ -103,7 +103,7 @@ export class Turn {
   }
 
   /**
-   * Hands the interpreter the next slice of the turn.
+   * Gives the interpreter the next slice of the turn.
    *
    * @param most - the slice is no longer than this; default as the turn is
    * @returns the slice's budget, for {@link Turn.settle}

@@ -105,7 +105,7 @@ export class WritableEntries {
   /**
    * Drops all write entries of many frames, in one pass over all entries.
    *
-   * @param numbers - of machine frames, of which the first `count` are meant
+   * @param numbers - machine frames, of which the first `count` are used
    */
   dropFrames(numbers: Uint32Array, count: number): void {
     const frames = this.#frames

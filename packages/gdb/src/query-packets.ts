@@ -15,7 +15,7 @@ const FEATURES = [
 
 const REVERSE_FEATURES = 'ReverseStep+;ReverseContinue+'
 
-/** Bits of `sstepbits`, as QEMU's server has them: single step, no interrupts, no timers. */
+/** Bits of `sstepbits`, like QEMU's: single step, no interrupts, no timers. */
 const STEP_ENABLE = 1
 const STEP_HOLD = 2
 const STEP_NO_TIMERS = 4

@@ -3,7 +3,7 @@ import { cpuOfThread, type ClientState } from './client-state.ts'
 import { parseBig } from './hex.ts'
 import type { CpuAction } from './target.ts'
 
-/** Actions of a packet, of which the first for a processor counts. */
+/** Most actions of a packet; the first one for each processor counts. */
 const MOST_ACTIONS = 1024
 
 const STAY: CpuAction = { action: 'stay', signal: 0 }

@@ -88,7 +88,7 @@ export class GdbSession {
     this.#end()
   }
 
-  /** The connection is gone: the machine goes on without a debugger. */
+  /** The connection has ended: the machine continues without a debugger. */
   closed(): void {
     if (this.#over) return
     this.#over = true

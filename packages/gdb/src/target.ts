@@ -1,6 +1,6 @@
 import type { RegisterSet } from './register-set.ts'
 
-/** Numbers of signals as the protocol has them (gdb's include/gdb/signals.def). */
+/** Numbers of signals in the protocol (gdb's include/gdb/signals.def). */
 export const Signal = { INT: 2, ILL: 4, TRAP: 5, ABRT: 6, FPE: 8, BUS: 10, SEGV: 11 } as const
 
 /** Why a target has stopped. */
@@ -60,7 +60,7 @@ export interface GdbTarget {
   readonly isStopped: boolean
   /** Why the target has stopped last. */
   readonly lastStop: TargetStop
-  /** Has processors go on, by number. */
+  /** Resumes processors by number. */
   resume(actions: readonly CpuAction[], rules: StepRules): void
   /** Goes backwards, for a processor: until a breakpoint or watchpoint, or by one instruction. Absent: it cannot. */
   reverse?(action: 'continue' | 'step', cpu: number): void

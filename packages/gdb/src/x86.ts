@@ -75,7 +75,7 @@ export interface ExtendedRegisters {
   readonly apx?: boolean
 }
 
-/** AVX-512's registers: `h` is what lies above the part with a name of its own. */
+/** AVX-512's registers: `h` is the part above the named one. */
 function avx512(bits: 32 | 64): RegisterFeature {
   const above = bits === 64 ? 16 : 0
   return {

@@ -145,7 +145,7 @@ export class Command {
     return new GuestError(code, message, { stdout: stdout.bytes, stderr: stderr.bytes })
   }
 
-  /** Has the command end; the first reason counts. */
+  /** Ends the command; the first reason counts. */
   #end(reason: () => unknown, signal: 'TERM' | 'KILL'): void {
     this.#stop ??= { reason, signal }
     this.#session.hurry(this.#limit, PATIENCE_MS)

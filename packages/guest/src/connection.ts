@@ -10,7 +10,7 @@ export interface GuestConnection {
   readonly readable: AsyncIterable<Uint8Array>
   /** Sends bytes. Settles when more may be sent. */
   write(bytes: Uint8Array): Promise<void>
-  /** Sends no more; the guest may go on sending. */
+  /** Ends the output; the guest may continue to send. */
   end(): void
   /** Breaks the connection off. */
   abort(): void

@@ -30,7 +30,7 @@ export type GuestFileSource =
 
 /** Bytes of one part of a file: each part is a separate command, and one request on a fast port. */
 const PART_BYTES = 1 << 20
-/** Room for what `dd` says of a part. */
+/** Room for `dd`'s report on a part. */
 const SAID_BYTES = 4096
 
 /** S_IFMT of a mode, in 4096. Source: inode(7). */
@@ -170,7 +170,7 @@ async function* partsOf(
   yield { stdin: part.subarray(0, length), isLast: true }
 }
 
-/** A `ReadableStream` as an iterable: Safari's is none before 26. */
+/** Iterates over a `ReadableStream`: Safari's is not iterable before version 26. */
 async function* chunksOf(
   stream: Exclude<GuestFileSource, AsyncIterable<Uint8Array>>,
 ): AsyncGenerator<Uint8Array, void> {

@@ -89,7 +89,7 @@ export async function listen(connect: () => Promise<GuestConnection>, options: F
   }
 }
 
-/** Lets bytes pass until both ends have ended. */
+/** Passes bytes between both ends until both have ended. */
 async function joined(socket: Socket, connect: () => Promise<GuestConnection>): Promise<void> {
   const connection = await connect()
   let hasEnded = false

@@ -116,7 +116,7 @@ export class StreamProcess implements GuestProcess {
   sent = 0
   /** Parts that the command was given. */
   given = 0
-  /** Whether the input ends behind what waits. */
+  /** Whether the input ends after the waiting data. */
   isEnding = false
   /** Whether the agent was notified of the input's end. */
   isEndSent = false

@@ -135,7 +135,7 @@ export class Guest {
     }
   }
 
-  /** Looks for a program that connects. That takes longer than a connection. */
+  /** Looks for a program that connects, which takes longer than connecting. */
   async #findProgram(): Promise<string> {
     const process = await this.spawn(FIND_PROGRAM)
     const found = await textOf(process.stdout)

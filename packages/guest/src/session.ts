@@ -55,7 +55,7 @@ export class Session {
   #isDrained = false
   #isSynchronous = false
   #isClosed = false
-  /** Ends with the last request. */
+  /** Resolves with the last request. */
   #last: Promise<unknown> = Promise.resolve()
   #synchronising: Promise<void> | undefined
   /** By place. */

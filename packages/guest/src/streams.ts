@@ -128,7 +128,7 @@ export class GuestStreams implements ProcessOwner {
     else next(place)
   }
 
-  /** Ends all: the agent is lost, or the connection was closed. */
+  /** Ends all processes: the agent is lost, or the connection was closed. */
   #fail(error: unknown): void {
     const running = [...this.#running]
     this.#running.clear()

@@ -92,7 +92,7 @@ export class RealClock implements DomainClock {
   /** Does nothing, because time follows the host's clock. */
   advance(): void {}
 
-  /** Does nothing: the host's time cannot be hurried. */
+  /** Does nothing, because the host's time cannot be advanced. */
   skipTo(): void {}
 
   /** Takes time back out. */
@@ -182,14 +182,14 @@ export class DeterministicClock implements DomainClock {
     this.#time.add(whole)
   }
 
-  /** Goes on to a time, unless it has passed. */
+  /** Advances to a time, unless it has passed. */
   skipTo(deadline: Readonly<Word64>): void {
     if (!this.#time.isBefore(deadline)) return
     this.#time.set(deadline)
     this.#fraction = 0
   }
 
-  /** Does nothing: no time passes while no instruction is executed. */
+  /** Does nothing, because no time passes without executed instructions. */
   hold(): void {}
 
   /** Returns the time by name. */

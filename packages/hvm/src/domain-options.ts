@@ -54,7 +54,7 @@ export interface DomainOptions {
   readonly sleeper: Sleeper
   /** The reaction to a device model that breaks its contract. Default `crash`. */
   readonly policy?: FailurePolicy | undefined
-  /** Called for device models that fail, whatever the policy. */
+  /** Called for failed device models, regardless of the policy. */
   readonly onFailure?: (failure: DeviceFailure) => void
   /**
    * Milliseconds of host time that a device model may take to answer; `Infinity`: for ever. Default for ever on a real

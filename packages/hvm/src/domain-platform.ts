@@ -21,7 +21,7 @@ interface ReachedDomain {
   readonly mappings: ModelMappings
   readonly ownedMemories: OwnedMemories
   readonly dirtyLogs: DirtyLogs
-  /** Comes after the models' host. */
+  /** Defined after the models' host. */
   readonly architecture: Architecture<VirtualCpu>
 }
 

@@ -42,7 +42,7 @@ export interface DomainRest {
    *   that failed or was late
    */
   saveDevices(): Promise<DevicesState>
-  /** Device models go on. */
+  /** Resumes the device models. */
   end(): void
 }
 

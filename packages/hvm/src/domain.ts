@@ -214,7 +214,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     void server.watch?.()
   }
 
-  /** Has the guest see a hypervisor's own interface. */
+  /** Shows the guest a hypervisor's own interface. */
   plug(paravirtual: Paravirtual): void {
     this.#paravirtual = paravirtual
     this.mappings.hypervisor = paravirtual.kept ?? null
@@ -236,7 +236,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.#paravirtual?.kept
   }
 
-  /** Tells `watch` of each turn of a vCPU from now on; null ends that. */
+  /** Reports each vCPU's turn to `watch` from now on; null ends this. */
   watchTurns(watch: TurnWatch | null): void {
     this.#loop.turns.watch = watch
   }
@@ -328,7 +328,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.#servers.some(({ remote }) => remote.isRecorded)
   }
 
-  /** RAM has left the guest: who goes on, goes on through `resume`. */
+  /** Called when RAM was removed: vCPUs continue only through `resume`. */
   #raised(actor: number): void {
     const { current } = this.#run
     if (current !== null && (actor === OUTSIDE || actor === current.id)) current.cpu.stop()
@@ -336,7 +336,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     if (actor === OUTSIDE) this.wake()
   }
 
-  /** Sends the notices of vCPUs that nobody runs; false while `run` does it. */
+  /** Sends notices for vCPUs that do not run; false while `run` does it. */
   #sendIdle(): boolean {
     if (this.#run.running) return false
     this.#sendNotices()
@@ -502,7 +502,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return exit !== null && !GOES_ON.has(exit.reason)
   }
 
-  /** Whether an instruction of a vCPU is under way: it waits for an answer. */
+  /** Whether a vCPU's instruction is in progress, waiting for a response. */
   get isBusy(): boolean {
     return this.vcpus.some(({ cpu }) => cpu.busy)
   }

@@ -21,7 +21,7 @@ export interface VirtualProcessor {
   readonly retired: number
   /** The cost of all execution so far, in instructions; a function of architectural events alone. */
   readonly cost: number
-  /** Whether an instruction is under way: it waits for an answer. */
+  /** Whether an instruction is in progress, waiting for a response. */
   readonly busy: boolean
   /** Executes up to `budget` instructions; at most `mostCalls` of them may need a call out of generated code. */
   run(budget: number, mostCalls?: number): CpuExit
@@ -33,7 +33,7 @@ export interface VirtualProcessor {
   laterBudget?: number
   /** Continues the instruction in progress. @returns undefined when it has finished, otherwise why it cannot finish */
   settle(): CpuExit | undefined
-  /** Has `run` return at the end of the present instruction. */
+  /** Makes `run` return at the end of the present instruction. */
   stop(): void
 }
 
@@ -45,7 +45,7 @@ export interface TurnWatch {
   end(vcpu: VirtualCpu): void
 }
 
-/** Has vCPUs stop and go on: for debuggers. */
+/** Stops and resumes vCPUs, for debuggers. */
 export interface DebugWatch {
   /** A vCPU has come back with `debug`. The domain pauses; see `DomainExit`. */
   stopped(vcpu: VirtualCpu): void
@@ -67,7 +67,7 @@ export interface VirtualCpu {
   mapChanged(): void
   /** Forgets its translations for writing the first `count` of some machine frames: the next writes are to be noticed. */
   watchWrites(frames: Uint32Array, count: number): void
-  /** Forgets the request in flight: its answer will be drained and dropped. */
+  /** Drops the request in flight: its response will be discarded. */
   cancelRequest(): void
   /** Power-on. */
   reset(): void

@@ -173,7 +173,7 @@ export class SyntaxBytes implements ByteFormatter {
     out.length = at
   }
 
-  /** Where the program of an instruction's line is. */
+  /** Finds the program that writes an instruction's line. */
   #find(insn: Instruction): number {
     const { code } = insn
     let kind = this.#kinds[code]!

@@ -122,7 +122,7 @@ function TimeLine({ places, from, actions }: TimeLineProps) {
   useEffect(() => scroll.current!.scrollTo({ left: scroll.current!.scrollWidth }), [places.length])
   const x = (column: number): number => POINT_X + STEP_X * column
   const y = (line: number): number => POINT_Y + STEP_Y * line
-  // Down between two columns, where no card is.
+  // The line descends between two columns, clear of the cards.
   const path = (a: { column: number; line: number }, b: { column: number; line: number }): string =>
     `M${x(a.column)} ${y(a.line)}H${STEP_X * (a.column + 1) - 8}V${y(b.line)}H${x(b.column)}`
   const ways = places.flatMap((place) => (place.parent === null ? [] : [path(places[place.parent]!, place)]))

@@ -11,7 +11,7 @@ import type { SystemState } from '../state/system-state.ts'
 export interface DebugHooks {
   /** Breakpoints and watchpoints. */
   readonly points: DebugPoints
-  /** A step is under way: instructions are executed one at a time. */
+  /** Whether the debugger steps: instructions are executed one at a time. */
   readonly stepping: boolean
   /** Interrupts are held off. */
   readonly holdsInterrupts: boolean
@@ -72,7 +72,7 @@ export class DebugStops {
     return DEBUG
   }
 
-  /** A step is under way: instructions are executed one at a time. */
+  /** Whether the debugger steps: instructions are executed one at a time. */
   get stepping(): boolean {
     return this.slot.hooks?.stepping === true
   }

@@ -92,7 +92,7 @@ export class MemoryAccess {
   }
 
   /**
-   * Tells a debugger of an access, which may fault yet.
+   * Reports an access to the debugger, even if the access may fault later.
    *
    * @returns whether the instruction is given up: it has to be executed alone first, or the debugger stops before it
    */

@@ -36,7 +36,7 @@ export class UnitContext extends ArmContext {
     return this.#registers.flags
   }
 
-  /** For a value that 32 bits determine, those 32 bits are kept: the code is shorter. */
+  /** Keeps a value that 32 bits determine as 32 bits, because the code is shorter. */
   override let<V extends Value>(value: V): V {
     if (value instanceof I64 && value.known === undefined && value.extended !== undefined)
       return value.withLow(this.f.let(value.extended.low)) as Value as V

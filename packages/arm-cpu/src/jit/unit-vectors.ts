@@ -89,7 +89,7 @@ export class UnitVectors {
     this.#store(registers)
   }
 
-  /** Emits loads of what that function may have written. */
+  /** Emits loads of registers that the function may have written. */
   reload(insn: RegionInstruction<FormSource>): void {
     this.#load(this.#reachedBy(insn))
   }

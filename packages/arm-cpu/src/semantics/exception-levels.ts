@@ -18,7 +18,7 @@ import { authenticatedIfEnabled } from './pointer-authentication.ts'
 
 const word = ({ f, state }: ArmContext, offset: number): I32 => f.loadExpression('i32.load', state, offset)
 
-/** Has accesses use the rights of a level. @param level - its number in S_LEVELS */
+/** Selects the access rights of a level. @param level - its number in S_LEVELS */
 function useLevel(c: ArmContext, level: I32): void {
   const { f, state } = c
   const from = c.let(state.add(level.mul(S.LEVEL_BYTES)))
@@ -27,7 +27,7 @@ function useLevel(c: ArmContext, level: I32): void {
   }
 }
 
-/** Puts the stack pointer in use aside, and takes another. */
+/** Saves the present stack pointer, and loads another. */
 function exchangeStack({ f, state }: ArmContext, from: number, to: number): void {
   f.store('i64.store', state, f.loadExpression('i64.load', state, S.S_SP), from)
   f.store('i64.store', state, f.loadExpression('i64.load', state, to), S.S_SP)

@@ -58,7 +58,7 @@ export function flagsInState(f: FunctionBuilder, state: I32): FlagStore {
 /**
  * Whether a condition holds.
  *
- * @param condition - 0 to 15, as encodings have it; 14 and 15 always hold
+ * @param condition - 0 to 15, as encoded; 14 and 15 always hold
  *
  * Source: Arm ARM (DDI 0487) C1.2.4.
  */

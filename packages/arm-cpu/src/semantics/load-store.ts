@@ -30,7 +30,7 @@ function decoded(word: number): LoadStore {
   return scratch
 }
 
-/** The address of an access, and what is to become of the base. */
+/** The address of an access, and the base's new value. */
 interface Address {
   readonly address: I64
   readonly writeBack: I64 | undefined

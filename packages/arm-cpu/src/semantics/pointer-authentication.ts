@@ -23,7 +23,7 @@ const GOLDEN: bigint = BigInt.asIntN(64, 0x9e37_79b9_7f4a_7c15n)
 /** Offset of the result in an entry of S_SIGNATURES. */
 const RESULT = 32
 
-/** Where code goes that computes with pointers: an instruction's, or a function's that instructions share. */
+/** Receiver of code that computes with pointers: an instruction's, or a shared function's. */
 type Place = Pick<ArmContext, 'f' | 'state' | 'library'>
 
 /** QARMA5 as a function of the module: data, modifier, the state, and the place of the key in it. */

@@ -49,7 +49,7 @@ const bytes = (value: number): V128 => V128.of(new Array<number>(16).fill(value)
 const xor = (first: V128, ...others: readonly V128[]): V128 =>
   others.reduce((sum, each) => numeric('v128.xor', sum, each), first)
 
-/** Looks each cell up in a table. */
+/** Replaces each cell by a table's value. */
 const looked = (table: readonly number[], value: V128): V128 => numeric('i8x16.swizzle', V128.of(table), value)
 
 /** The cells of a number. */

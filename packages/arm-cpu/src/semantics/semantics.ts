@@ -15,7 +15,7 @@ export interface Semantics {
   readonly immediate?: (row: Row, word: number) => bigint
   /** The value for `R_SMALL`. */
   readonly small?: (row: Row, word: number) => number
-  /** Control does not go on with the next instruction. */
+  /** Whether control never falls through to the next instruction. */
   readonly ends?: boolean
   /** Which instructions of the row generated code executes; absent: all. The others are TypeScript's. */
   readonly suits?: (row: Row, word: number) => boolean

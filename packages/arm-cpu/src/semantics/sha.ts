@@ -71,7 +71,7 @@ function sha1Schedule1(c: ArmContext): void {
 
 // ---------------------------------------------------------------- SHA-256
 
-/** Four rounds. @param part - 0 gives the words a to d, 1 those from e to h */
+/** Executes four rounds. @param part - 0 returns the words a to d, 1 the words e to h */
 function sha256Rounds(c: ArmContext, first: V128, second: V128, schedule: V128, part: 0 | 1): void {
   const words = (vector: V128): I32[] => [0, 1, 2, 3].map((lane) => c.let(word(vector, lane)))
   let state = [...words(first), ...words(second)]

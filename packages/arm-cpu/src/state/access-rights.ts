@@ -8,7 +8,7 @@ import { TRANSLATE_PAN, TRANSLATE_UNPRIVILEGED } from './host.ts'
 export const ACCESS_WRITE = 0x100
 /** With EL0's rights at any exception level: LDTR, STTR. */
 export const ACCESS_UNPRIVILEGED = 0x200
-/** Must be aligned to its bytes, whatever SCTLR_ELx.A says: exclusives, atomics, ordered accesses. */
+/** Must be naturally aligned, regardless of SCTLR_ELx.A: exclusives, atomics, ordered accesses. */
 export const ACCESS_ALIGNED = 0x400
 /**
  * The access is made in place: the host says at which machine address, and is told when it is done ({@link ACCESS_DONE}). Memory

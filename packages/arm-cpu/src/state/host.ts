@@ -22,7 +22,7 @@ export interface ArmTranslation extends CodeTranslation {
   key: number
   /** The memory is of a Device type: accesses must be aligned. Told of a fault of stage 2, too. */
   device: boolean
-  /** Memory attributes of stage 1, as MAIR_EL1 has them, for PAR_EL1. */
+  /** Stage 1 memory attributes in MAIR_EL1's encoding, for PAR_EL1. */
   attributes: number
   /** Intermediate physical address of the byte, where stage 1 has one; with `tableWalk` of a table's entry. */
   ipa: number

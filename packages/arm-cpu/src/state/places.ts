@@ -61,7 +61,7 @@ export const SYSTEM_REGISTERS = [
 /** A system register of the state, as the manual writes it in small letters. */
 export type SystemRegisterName = (typeof SYSTEM_REGISTERS)[number]
 
-/** Where the state holds a system register; −1 for an invalid name. */
+/** Returns the offset of a system register in the state; −1 for an invalid name. */
 export function placeOf(name: string): number {
   const index = (SYSTEM_REGISTERS as readonly string[]).indexOf(name)
   return index < 0 ? -1 : S_SYSTEM + 8 * index

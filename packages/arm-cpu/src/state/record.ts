@@ -23,5 +23,5 @@ export const R_IMMEDIATE = 24
 export const HOST_EXECUTED = 0
 /** `R_FUNCTION` of invalid instructions. */
 export const HOST_UNDEFINED = 1
-/** `R_FUNCTION` of an instruction of SIMD or floating point where those are trapped. */
+/** `R_FUNCTION` of a trapped SIMD or floating-point instruction. */
 export const HOST_FP = 2

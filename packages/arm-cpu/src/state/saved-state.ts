@@ -18,7 +18,7 @@ export type Hex = string
 export interface SavedArmCpu {
   /** Layout of the state. */
   readonly version: 1
-  /** X0 to X30, PC, PSTATE as SPSR_EL1 has it, FPCR, FPSR, and the system registers. */
+  /** X0 to X30, PC, PSTATE in SPSR_EL1's format, FPCR, FPSR, and the system registers. */
   readonly registers: Readonly<Record<string, Hex>>
   /** V0 to V31. */
   readonly vectors: readonly Hex[]
@@ -96,7 +96,7 @@ export function saveState(s: SystemState): SavedArmCpu {
 
 const wrong = (what: string): ArmCpuError => new ArmCpuError('ERR_SAVED_STATE', what)
 
-/** @throws ArmCpuError `ERR_SAVED_STATE` for what {@link hex} has not made */
+/** @throws ArmCpuError `ERR_SAVED_STATE` for text that {@link hex} cannot have made */
 function valueOf(name: string, value: Hex | undefined, bytes: number, most?: number): bigint {
   if (typeof value !== 'string') throw wrong(`saved processor state has no ${name}`)
   const isHex = value.length <= 2 + 2 * bytes && /^0x[\da-f]+$/.test(value)

@@ -117,7 +117,7 @@ export const S_LEVELS = 1176
 export const S_TAKES_EXCEPTIONS = 1248
 /** The instructions that software step has executed; see `Debug`. 32 bits. */
 export const S_STEPPED = 1252
-/** Where a return with an authenticated address goes, or a branch that TypeScript makes. 64 bits. */
+/** Target of an authenticated return, or of a branch made by TypeScript. 64 bits. */
 export const S_RETURN = 1256
 /** The system registers of `SYSTEM_REGISTERS`, 64 bits each. */
 export const S_SYSTEM = 1264
@@ -155,7 +155,7 @@ export const EVENT_REGISTER = 16
 /** Values of S_WAITING: WFI waits for an interrupt, masked or not; WFE for an event, or an interrupt that can be taken. */
 export const WAIT_INTERRUPT = 1
 export const WAIT_EVENT = 2
-/** WFE waits for a store of somebody else to what the exclusive monitor has marked. */
+/** WFE waits for another party's store to the exclusively marked memory. */
 export const WAIT_MONITOR = 3
 
 /** Bits of S_TRAPS: DC ZVA; cache maintenance by address, to the points of coherency and of unification. */

@@ -139,7 +139,7 @@ export class SystemState {
     if (((before ^ value) & RIGHTS) !== 0) this.#modeChanged()
   }
 
-  /** Where the state has the stack pointer of a level. */
+  /** Returns the offset of a level's stack pointer in the state. */
   placeOfStack(el: number): number {
     return usesOwnStack(this.pstate) === (el === 1) ? S.S_SP : el === 1 ? places.S_SP_EL1 : places.S_SP_EL0
   }
@@ -213,7 +213,7 @@ export class SystemState {
     this.#modeChanged()
   }
 
-  /** Has SVC come to TypeScript before it is taken, or no longer. */
+  /** Sets whether SVC goes to TypeScript before it is taken. */
   catchCalls(caught: boolean): void {
     this.#catchesCalls = caught
     this.#writeLevels()

@@ -26,7 +26,7 @@ export interface TrappedControls {
   readonly mairLo: number
   /** MAIR_EL1, high word. */
   readonly mairHi: number
-  /** Of AArch32 at EL1, which is not there: 0. */
+  /** Register of AArch32 at EL1, which is not supported: 0. */
   readonly dacr: number
   /** VBAR_EL1, low word. */
   readonly vbarLo: number

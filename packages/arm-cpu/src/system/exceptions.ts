@@ -46,7 +46,7 @@ export class Exceptions {
     this.#state = state
   }
 
-  /** Has the current instruction raise an exception. @returns a status */
+  /** Raises an exception for the current instruction. @returns a status */
   raise(syndrome: number): number {
     const s = this.#state
     s.setWord(S.S_FAULT_SYNDROME, syndrome)
@@ -190,7 +190,7 @@ export class Exceptions {
 
 /** An event taken to EL1, with the reason for its vector. */
 export interface ArmDeliveredEvent {
-  /** SVC is an instruction, and no event; what EL2 takes is none either. */
+  /** Kind of the event. SVC is not an event, nor is an exception taken to EL2. */
   readonly kind: 'exception' | 'irq' | 'fiq' | 'serror'
   /** ESR_EL1 for an exception; 0 otherwise. */
   readonly syndrome: number

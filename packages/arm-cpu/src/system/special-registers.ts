@@ -27,7 +27,7 @@ const fields = (mask: number): SpecialRegister => ({
   },
 })
 
-/** A word of the state, some bits of which are kept. */
+/** Returns a register that is a word of the state with some writable bits. */
 const word = (place: number, kept: number): SpecialRegister => ({
   read: (s, into) => give(into, s.word(place)),
   write(s, { lo }) {
@@ -69,7 +69,7 @@ export const SPECIAL_REGISTERS: ReadonlyMap<string, SpecialRegister> = new Map<s
   ['currentel', { read: (s, into) => give(into, s.pstate & PSTATE_EL) }],
   ['fpcr', word(S_FPCR, FPCR_BITS)],
   ['fpsr', word(S_FPSR, FPSR_BITS)],
-  // The stack pointer in use is none of the registers of this name.
+  // The stack pointer in use cannot be accessed by its own name.
   [
     'sp_el0',
     {

@@ -33,7 +33,7 @@ function isIdRegister(encoding: number): boolean {
   return encoding >>> 14 === 3 && (encoding & 0x7c0) === 0 && (op1 === 0 || op1 === 1 || op1 === 3)
 }
 
-/** MSR and MRS: of the table's registers, and of those that the host has. */
+/** Executes MSR and MRS of the table's registers, and of the host's. */
 export class SystemRegisters {
   readonly #state: SystemState
   readonly #exceptions: Exceptions

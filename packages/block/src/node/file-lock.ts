@@ -72,7 +72,7 @@ function answers(name: string): Promise<boolean> {
       resolve(found)
     }
     socket.once('connect', () => end(true))
-    // Somebody has a name that takes no more connections: a process that is stopped, or busy.
+    // The owner of the name accepts no further connections: its process is stopped, or busy.
     socket.once('error', (error) => end(!('code' in error && NOBODY.has(String(error.code)))))
   })
 }

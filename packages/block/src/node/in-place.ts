@@ -62,7 +62,7 @@ export class InPlace {
     return this.#spent < MOST_MS ? now : NaN
   }
 
-  /** The request has ended. @param begun - what `begin` returned */
+  /** Ends the request. @param begun - result of `begin` */
   end(begun: number): void {
     const now = this.#now()
     const took = now - begun

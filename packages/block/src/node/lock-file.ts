@@ -6,7 +6,7 @@ import { ImageError } from '../index.ts'
 
 /** A file that is ours, alone or with other readers, until `release`, or the end of the process. */
 export interface FileLock {
-  /** Gives the lock up. */
+  /** Releases the lock. */
   release(): Promise<void>
 }
 
@@ -51,7 +51,7 @@ export async function shareByFile(path: string): Promise<FileLock> {
   const own = `${name}${READER}${randomBytes(8).toString('hex')}`
   await create(own, String(pid)).catch(() => false)
   const lock = { release: () => rm(own, { force: true }) }
-  // No writer may ever come that removes what killed readers have left.
+  // Remove leftovers of killed readers here, because a writer may never come.
   await hasReader(name)
   if (!(await isHeld(name))) return lock
   await lock.release()

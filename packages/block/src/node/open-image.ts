@@ -43,7 +43,7 @@ export async function openImage(path: string, options: OpenImageOptions = {}): P
   return snapshot ? new Overlay(image) : image
 }
 
-/** Opens a qcow2 image file, for what only such images can do. @throws ImageError */
+/** Opens a qcow2 image file, for operations that only qcow2 supports. @throws ImageError */
 export function openQcow2(
   path: string,
   options: Omit<OpenImageOptions, 'format' | 'snapshot'> = {},
@@ -133,7 +133,7 @@ export function resolveBacking(path: string, name: string): string {
   return isAbsolute(file) ? file : join(dirname(path), file)
 }
 
-/** @returns what names the file, for the files below it. @throws ImageError `ERR_BACKING` */
+/** @returns names for the backing files' messages. @throws ImageError `ERR_BACKING` */
 async function refuseLoop(path: string, above: readonly string[]): Promise<string> {
   const state = await stat(path, { bigint: true }).catch(() => undefined)
   const name = state === undefined ? path : `${state.dev}:${state.ino}`

@@ -7,7 +7,7 @@ export function isUrl(name: string): boolean {
   return /^https?:\/\//i.test(name)
 }
 
-/** A file's name as messages have it: of a URL, without the user's name and password. */
+/** Returns a file's name for messages: a URL without the user's name and password. */
 export function shownName(name: string): string {
   if (!isUrl(name)) return name
   // Names that are no valid URL may have a password, too.

@@ -16,14 +16,14 @@ export interface Qcow2Check {
   readonly allocatedClusters: number
   /** Clusters of the disk that are compressed in the file. */
   readonly compressedClusters: number
-  /** Where the last cluster in use ends. */
+  /** End offset of the last cluster in use. */
   readonly endOffset: number
   /** The first findings, in words. */
   readonly messages: readonly string[]
 }
 
 /**
- * Compares the reference counts of a qcow2 image with what refers to each cluster.
+ * Compares the reference counts of a qcow2 image with the references to each cluster.
  *
  * @throws ImageError `ERR_FORMAT`, `ERR_UNSUPPORTED` for an invalid header; BlockError for a failed read
  */

@@ -17,7 +17,7 @@ export interface Qcow2CreateOptions {
   readonly refcountBits?: number
   /** Other programs may keep counts in memory only until the image is closed. Default false. */
   readonly lazyRefcounts?: boolean
-  /** The backing image, whose content shows through where this image has none. */
+  /** The backing image, whose content shows through unallocated clusters. */
   readonly backing?: { readonly name: string; readonly format: string }
 }
 

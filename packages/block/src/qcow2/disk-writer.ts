@@ -292,7 +292,7 @@ class ClusterLocks {
 /** Finds room for compressed clusters: several share a cluster of the file. */
 class CompressedSpace {
   readonly #metadata: Metadata
-  /** Where the free rest of the last cluster begins and ends. */
+  /** Start and end of the free rest of the last cluster. */
   #at = 0
   #end = 0
   #releases = 0

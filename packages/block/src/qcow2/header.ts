@@ -6,13 +6,13 @@ import { ENTRY_BYTES, read64 } from './format.ts'
 
 /** The backing file of an image, as named in the header. */
 export interface BackingName {
-  /** As the image has it: a path from the image's folder, most times. */
+  /** The name as stored in the image: usually a path relative to the image's folder. */
   readonly name: string
   /** Null: the image does not say. */
   readonly format: string | null
 }
 
-/** Where the bitmaps of an image are listed. */
+/** The place of an image's list of bitmaps. */
 export interface BitmapDirectory {
   readonly count: number
   readonly bytes: number

@@ -10,7 +10,7 @@ import { type Table, TableCache } from './table-cache.ts'
 export interface Extent {
   readonly kind: 'data' | 'zero' | 'unallocated' | 'compressed'
   readonly bytes: number
-  /** Where the first byte lies in the file; -1 unless `data`. */
+  /** Offset of the first byte in the file; -1 unless `data`. */
   readonly host: number
   /** Whether no snapshot shares the clusters, so that they may be written in place. */
   readonly isOwn: boolean
@@ -49,7 +49,7 @@ export class Metadata {
   #l1From = 0
   #l1To = 0
   #released: Release[] = []
-  /** Numbers of requests under way, in their order. */
+  /** Numbers of pending requests, in order. */
   readonly active: Set<number> = new Set()
   #lastRequest = 0
   /** Number of releases so far. */
@@ -84,7 +84,7 @@ export class Metadata {
     return this.#releases
   }
 
-  /** Notes that a request begins. @returns its number, for `end` */
+  /** Begins a request. @returns its number, for `end` */
   begin(): number {
     this.active.add(++this.#lastRequest)
     return this.#lastRequest

@@ -103,7 +103,7 @@ async function repairCounts(
   await metadata.commit()
 }
 
-/** Notes that the counts are right: neither dirty nor corrupt. */
+/** Clears the dirty and corrupt flags, because the counts are right. */
 async function clearMarks(storage: BlockStorage): Promise<void> {
   const lowest = new Uint8Array(1)
   const at = HEADER_INCOMPATIBLE + 7

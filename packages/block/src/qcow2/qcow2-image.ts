@@ -20,7 +20,7 @@ export interface Qcow2Options {
   readonly snapshot?: string
   /** Memory for tables; default 8 MiB. Four tables always fit. */
   readonly cacheBytes?: number
-  /** Compression methods; what Compression Streams offer unless given. */
+  /** Compression methods; default those of Compression Streams. */
   readonly codec?: Codec
   /** Unit without read-modify-write below it, for guests that ask; default 512. */
   readonly physicalBlockBytes?: number
@@ -32,7 +32,7 @@ export interface Qcow2Options {
 
 /** A range of a disk whose bytes are kept alike. */
 export interface ImageExtent {
-  /** Where the extent begins on the disk. */
+  /** Offset of the extent on the disk. */
   readonly offset: number
   /** Length of the extent, in bytes. */
   readonly bytes: number
@@ -162,7 +162,7 @@ export class Qcow2Image implements BlockImage {
     return this.#change(offset, bytes, request, () => this.#writer.writeZeroes(offset, bytes))
   }
 
-  /** Forgets all content of this file, so that the file below shows everywhere. */
+  /** Drops all content of this file, so that the backing file shows through. */
   clear(request?: BlockRequest): Promise<void> {
     const { bytes } = this.properties
     return this.#change(0, bytes, request, () => this.#writer.clear())

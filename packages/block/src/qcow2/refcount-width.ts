@@ -35,7 +35,7 @@ export class RefcountWidth {
     }
   }
 
-  /** @returns where in the block the count lies, as the offset of its first byte */
+  /** @returns offset in the block of the count's first byte */
   write(block: DataView, index: number, count: number): number {
     switch (this.order) {
       case 3:

@@ -149,7 +149,7 @@ export class Refcounts {
     }
   }
 
-  /** Has the search begin behind everything that the file holds. */
+  /** Starts the search after all content of the file. */
   searchFrom(cluster: number): void {
     this.#cursor = Math.max(this.#cursor, cluster)
     this.#untouched = Math.max(this.#untouched, cluster)
@@ -180,7 +180,7 @@ export class Refcounts {
     }
   }
 
-  /** Notes that the file has content up to here. */
+  /** Notes that the file has content up to an offset. */
   touch(end: number): void {
     this.#untouched = Math.max(this.#untouched, Math.ceil(end / this.#clusterBytes))
   }
@@ -301,7 +301,7 @@ export class Refcounts {
     return this.#replaced
   }
 
-  /** Notes that the header names the table's new place, durably. */
+  /** Notes that the header durably contains the table's new place. */
   tableMoved(): void {
     this.#replaced = null
     this.#dirtySectors.clear()

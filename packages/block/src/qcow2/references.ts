@@ -27,7 +27,7 @@ export class Findings {
   }
 }
 
-/** Clusters of which counts are kept together. */
+/** Number of clusters whose counts are stored together. */
 const PAGE = 8192
 /** Clusters below this number have pages: 256 MiB of memory in all. Few files have higher ones. */
 const PAGED = 2 ** 26
@@ -72,7 +72,7 @@ export class References extends ClusterCounts {
   compressed = 0
 }
 
-/** Counts what refers to each cluster: the header, all tables, all snapshots and bitmaps. */
+/** Counts the references to each cluster: by the header, all tables, all snapshots and bitmaps. */
 export async function countReferences(
   storage: BlockStorage,
   header: Qcow2Header,

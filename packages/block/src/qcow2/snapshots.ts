@@ -21,7 +21,7 @@ export interface Qcow2Snapshot {
 export interface SnapshotTable extends Qcow2Snapshot {
   readonly l1Offset: number
   readonly l1Entries: number
-  /** Where the entry ends in the file. */
+  /** End offset of the entry in the file. */
   readonly end: number
 }
 

@@ -144,7 +144,7 @@ export class TableCache {
     return tables
   }
 
-  /** Notes that tables are as they are in the file. */
+  /** Marks tables as equal to the file's. */
   clean(tables: readonly Table[]): void {
     for (const table of tables) {
       table.isFresh = false

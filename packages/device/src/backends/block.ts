@@ -64,7 +64,7 @@ export interface BlockBackend {
   writeInPlace?(offset: number, from: Uint8Array): boolean
   /** Makes all completed writes durable. */
   flush(request?: BlockRequest): Promise<void>
-  /** Tells that the content of a range is not needed; it reads as anything afterwards. */
+  /** Marks the content of a range as unneeded; later reads of it are undefined. */
   discard(offset: number, bytes: number, request?: BlockRequest): Promise<void>
   /** Makes a range read as zeros. */
   writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void>
@@ -90,7 +90,7 @@ export interface BlockTrayClient {
   refuses(properties: BlockProperties): string | null
 }
 
-/** The interface between a drive's model and the user who exchanges its medium, beside `onChange`. */
+/** The interface between a drive's model and the user who exchanges its medium, besides `onChange`. */
 export interface BlockTray {
   /** Names the drive's model. */
   connect(client: BlockTrayClient): void

@@ -39,11 +39,11 @@ export interface ByteStreamClient {
    * @returns how many bytes were taken; the stream keeps the rest, and offers it again after `ready`
    */
   receive(bytes: Uint8Array): number
-  /** Tells that `send` accepts bytes again. */
+  /** Called when `send` accepts bytes again. */
   drained(): void
-  /** Tells that the other end has sent a break. */
+  /** Called when the other end has sent a break. */
   breakReceived?(): void
-  /** Tells that a modem status input has changed. */
+  /** Called when a modem status input has changed. */
   modemChanged?(inputs: ModemInputs): void
   /** Tells that nothing more comes from the stream; it has no bytes left that it offers. */
   ended?(): void

@@ -59,7 +59,7 @@ export interface DisplayText {
 
 /** The user of a display, who is notified by these calls: a graphics card's model. */
 export interface DisplayClient {
-  /** Reports the picture as a whole: somebody has begun to look. */
+  /** Reports the whole picture, for a new viewer. */
   refresh(): void
   /** Reports what has changed since the last report. The display asks once a frame, while somebody looks. */
   update(): void
@@ -77,7 +77,7 @@ export interface DisplayClient {
 export interface DisplayBackend {
   /** Names the model that is notified of the display. A machine that starts anew has another model, which takes its place. */
   connect(client: DisplayClient): void
-  /** Whether anybody looks. A model need keep no record of changes while nobody does. */
+  /** Whether the display has a viewer. Without one a model need not track changes. */
   readonly visible: boolean
   /** Sets size and format; the picture is unknown until `draw`. Null: the display is off. */
   setMode(mode: DisplayMode | null): void

@@ -53,7 +53,7 @@ export interface AudioFormat {
 /** Loudspeakers, as a sound device's model uses them. */
 export interface AudioBackend {
   /**
-   * Plays samples after those before, as the guest's time passes.
+   * Plays samples after earlier ones, as guest time passes.
    *
    * @param samples - 16 bits, signed; valid until the call returns
    */

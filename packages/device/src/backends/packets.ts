@@ -7,9 +7,9 @@ export interface PacketClient {
    * @returns false where the model has no room: the network keeps the frame, and offers it again after `ready`
    */
   receive(frame: Uint8Array): boolean
-  /** Tells that `send` accepts frames again. */
+  /** Called when `send` accepts frames again. */
   drained(): void
-  /** Tells that the cable was plugged in or pulled. */
+  /** Called when the cable was plugged in or pulled. */
   linkChanged(up: boolean): void
 }
 
@@ -30,9 +30,9 @@ export interface PacketBackend {
    * @returns false where the network has no room: the frame was not taken, and `drained` follows
    */
   send(frame: Uint8Array): boolean
-  /** Tells that the model has room again after `receive` has returned false. */
+  /** Called when the model has room again, after `receive` has returned false. */
   ready(): void
-  /** Tells which frames the card wants; a network may pass on more. */
+  /** Sets the addresses that the card wants; a network may pass on more. */
   filter?(addresses: {
     readonly promiscuous: boolean
     readonly unicast: Uint8Array

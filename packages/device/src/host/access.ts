@@ -66,7 +66,7 @@ function promised(answer: PromiseLike<unknown>): DeviceError {
   return new DeviceError('ERR_DEVICE', 'a model that is declared synchronous returned a promise')
 }
 
-/** Checks the answer to a synchronous read; throws what {@link badRead} returns. */
+/** Checks the result of a synchronous read; throws the error of {@link badRead}. */
 export function checkedNumber(value: number | Promise<number>): number {
   if (isWord(value)) return value
   throw badRead(value)

@@ -11,7 +11,7 @@ export class ModelLines {
   readonly #high = new Set<{ readonly wire: InterruptLine }>()
   #isCut = false
 
-  /** Gives a wire to the model. */
+  /** Returns the model's handle on a wire. */
   line(wire: InterruptLine): InterruptLine {
     const line = { wire }
     return {

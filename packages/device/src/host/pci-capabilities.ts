@@ -122,7 +122,7 @@ export class PciCapabilities {
     })
   }
 
-  /** Sets the bits that the guest may write, and those that a write of 1 clears. */
+  /** Sets the mask of writable bits, and of bits that a write of 1 clears. */
   writableTo(mask: Uint8Array, cleared: Uint8Array): void {
     for (const { at, writable, clearable, version } of this.#placed) {
       const from = at + (version < 0 ? 2 : 4)

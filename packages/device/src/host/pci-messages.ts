@@ -150,7 +150,7 @@ export class FunctionMessages implements PciMessages {
   }
 }
 
-/** Where the registers of an MSI capability are; −1: absent. */
+/** Offsets of an MSI capability's registers; −1: absent. */
 interface MsiRegisters {
   readonly at: number
   readonly upper: number
@@ -315,7 +315,7 @@ export class MsixTable {
 }
 
 /**
- * Puts the table and the pending bits in front of a BAR's own handler.
+ * Handles the table and the pending bits, before a BAR's own handler.
  *
  * @param rest - handles the rest of the BAR; default reads as ones
  * @param changed - called when the guest has written the table

@@ -20,7 +20,7 @@ export interface PciTreeHost {
   changed(): void
   /** Resets models, as their buses are. @returns settles when no work of theirs is in flight */
   rest?(owners: readonly string[]): Promise<void>
-  /** The guest has given up what is in the slot below a port. */
+  /** Called when the guest has released the device in the slot below a port. */
   release?(busName: string): void
 }
 
@@ -121,7 +121,7 @@ export class PciTree {
   }
 
   /**
-   * Tells ports that a model with functions in their slots is complete.
+   * Notifies ports that a model with functions in their slots is complete.
    *
    * @param hot - the machine runs, and the guest is to be told
    * @returns whether the port exists

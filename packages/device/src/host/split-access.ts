@@ -45,7 +45,7 @@ export class SplitAccess<Range extends PlacedRange = PlacedRange> implements Wor
   #total = 0
   readonly #bytes = new Uint8Array(12)
 
-  /** Takes an access of 1–8 bytes; `lo` and `hi` are what is written. */
+  /** Begins an access of 1–8 bytes; `lo` and `hi` hold the data of a write. */
   begin(
     source: RangeSource<Range>,
     kind: 'port' | 'mmio',

@@ -90,7 +90,7 @@ export class AhciPort {
         this.#registers.set(register, value)
         break
       case portRegisters.IS:
-        // The connect change is the one of the error register.
+        // The connect change mirrors the error register's bit.
         this.#registers.set(
           portRegisters.IS,
           (this.#registers.get(portRegisters.IS) & ~(value & ~portRegisters.PCS)) |
@@ -141,7 +141,7 @@ export class AhciPort {
       this.#registers.set(portRegisters.SACT, 0)
     }
     this.#registers.set(portRegisters.CMD, next)
-    // Command list override: the host goes on with a drive that is busy.
+    // Command list override: the host continues although the drive is busy.
     if ((value & portRegisters.CLO) !== 0 && !this.#registers.started)
       this.#registers.set(portRegisters.TFD, this.#registers.get(portRegisters.TFD) & ~(BSY | DRQ))
     if ((next & portRegisters.FRE) !== 0) this.#greet()

@@ -267,7 +267,7 @@ export class CommandList {
     this.#perform(drive.moved())
   }
 
-  /** The controller cannot go on with the command. */
+  /** Stops at a command that the controller cannot continue. */
   #fatal(bits: number): void {
     this.#cancel()
     this.#running = null

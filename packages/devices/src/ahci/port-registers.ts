@@ -88,7 +88,7 @@ export class PortRegisters {
     this.raise(bits)
   }
 
-  /** Puts a frame of the drive into memory, where the host takes frames. */
+  /** Writes a frame of the drive to memory, if the host accepts frames. */
   receive(at: number, frame: Uint8Array): void {
     if ((this.get(CMD) & FRE) === 0 || !this.#mayMaster()) return
     if (!this.#dma.write(this.get(FBU) * TWO_32 + this.get(FB) + at, frame)) this.halt(HBFS)

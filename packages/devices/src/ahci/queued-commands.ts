@@ -34,7 +34,7 @@ export function queuedAsPlain(opcode: number, registers: Taskfile): number | nul
 export const isQueued = ([, , opcode]: Uint8Array): boolean =>
   opcode === READ_FPDMA_QUEUED || opcode === WRITE_FPDMA_QUEUED
 
-/** Reads what a queued command asks for. @param frame - a register frame to the device */
+/** Decodes a queued command's request. @param frame - a register frame to the device */
 export function queuedFlags(frame: Uint8Array): { write: boolean; durable: boolean; lba: number; sectors: number } {
   const low = frame[4]! | (frame[5]! << 8) | (frame[6]! << 16)
   const high = frame[8]! | (frame[9]! << 8) | (frame[10]! << 16)

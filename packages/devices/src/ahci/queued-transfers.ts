@@ -40,14 +40,14 @@ export interface QueuedTransfer {
 /** The result of a request; null: success. */
 type Result = BlockErrorCode | null
 
-/** Saved form of one of {@link QueuedTransfers}. */
+/** Saved form of one transfer of {@link QueuedTransfers}. */
 export interface QueuedTransferState {
   readonly transfer: QueuedTransfer
   readonly result?: Result
   readonly deadline: Word64
 }
 
-/** Where a command of a slot is in guest memory. */
+/** The place of a slot's command in guest memory. */
 export interface QueuedPlace {
   readonly slot: number
   readonly header: number
@@ -73,7 +73,7 @@ export interface QueuedTransfersParts {
 export class QueuedTransfers {
   readonly #dma: Dma
   readonly #medium: BlockBackend
-  /** Transfers under way, which are answered later. */
+  /** Pending transfers, which complete later. */
   readonly late: LateAnswers<QueuedTransfer, Result>
   readonly #spare = new SpareBuffers()
   readonly #list = new Uint8Array(ENTRIES * ENTRY_BYTES)
@@ -98,7 +98,7 @@ export class QueuedTransfers {
     return this.late.count
   }
 
-  /** Whether the command of a slot is under way. */
+  /** Whether a slot's command is pending. */
   has(slot: number): boolean {
     return this.late.some((transfer) => transfer.slot === slot)
   }
@@ -171,7 +171,7 @@ export class QueuedTransfers {
     return this.late.busy ? this.late.ended() : null
   }
 
-  /** Returns the commands under way as plain data. */
+  /** Returns the pending commands as plain data. */
   save(): QueuedTransferState[] {
     return this.late.save().map(({ request, answer, deadline }) => ({
       transfer: { ...request, data: request.data.slice() },

@@ -164,7 +164,7 @@ export class Pl011 extends Stateful implements DeviceModel {
     this.#setRaw(this.#r.ris | R.INT_TX)
   }
 
-  /** Hands over what would be lost with the machine. */
+  /** Flushes output that would be lost with the machine. */
   quiesce(): void {
     this.#batch.flush()
   }

@@ -196,7 +196,7 @@ export class Pl031 extends Stateful implements DeviceModel {
     this.#armAlarm()
   }
 
-  /** Returns the registers to their state at power-on. The time goes on. */
+  /** Resets the registers to power-on state. The time continues. */
   override reset(): void {
     super.reset()
     this.#update()

@@ -85,7 +85,7 @@ export class Pl061 extends Stateful implements DeviceModel {
   }
 
   /**
-   * Gives a level to a line.
+   * Sets the level of an input line.
    *
    * @throws DeviceError `ERR_OPTION` for a line that does not exist
    */

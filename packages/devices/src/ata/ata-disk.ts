@@ -305,7 +305,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
     const end = inBuffer * SECTOR
     if (transfer.by !== 'dma' && at < end) return this.#nextBlock(transfer.direction === 'in' ? 'in' : 'out', true)
     if (bad) {
-      // Where the last block had the bad sector, the host has been told.
+      // The host was notified already if the last block had the bad sector.
       const told = inBuffer > good
       if (!told) this.#post(UNC)
       this.#r.moving = null
@@ -355,7 +355,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
     return this.#nextBlock('in', true)
   }
 
-  /** Puts an error into the registers, and the address that it is at. */
+  /** Writes an error and its address to the registers. */
   #post(error: number): void {
     const { lba, good, left } = this.#r.moving!
     putAddress(this.registers, lba + good, this.#transfer.ext, this.#translation)

@@ -10,7 +10,7 @@ export interface Transfer {
   readonly durable: boolean
 }
 
-/** A command that moves sectors, under way. */
+/** A sector command in progress. */
 export interface Moving {
   /** The sector that the buffer begins with. */
   readonly lba: number
@@ -22,7 +22,7 @@ export interface Moving {
   readonly good: number
   /** Sectors that it is asked for: fewer after an error, to find the sector that it is at. */
   readonly asked: number
-  /** The sector behind the good ones cannot be read: the command ends there. */
+  /** Whether the sector after the good ones is unreadable: the command ends there. */
   readonly bad: boolean
   /** Bytes of the buffer that the host has moved. */
   readonly at: number

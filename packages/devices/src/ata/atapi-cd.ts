@@ -35,7 +35,7 @@ interface Moving {
   readonly at: number
 }
 
-/** The owner of the step that is under way. */
+/** The party that takes the next step. */
 type Phase = 'none' | 'packet' | 'data'
 
 const NOTHING: Moving = { block: 0, left: 0, inBuffer: 0, at: 0 }
@@ -163,7 +163,7 @@ export class AtapiCd extends Stateful implements AtaDrive {
     if ((registers.feature & FEATURE_OVERLAPPED) !== 0) return this.#abort()
     this.#r.dma = (registers.feature & FEATURE_DMA) !== 0
     const limit = (registers.high << 8) | registers.mid
-    // 0 and odd limits have no meaning of their own.
+    // Limits of 0 and odd limits have no special meaning.
     this.#r.limit = limit < 2 ? LARGEST_PART : Math.min(limit, LARGEST_PART) & ~1
     registers.count = REASON_COMMAND
     this.#r.phase = 'packet'

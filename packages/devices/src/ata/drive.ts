@@ -54,13 +54,13 @@ export interface AtaDrive {
   readonly writesThrough?: boolean
   /** Returns to the state after power-on. */
   powerOn(): void
-  /** Ends the command, with the signature in the registers. */
+  /** Ends the command, and sets the signature in the registers. */
   reset(): void
   /** Begins a command: the opcode, with its parameters in the registers. */
   command(opcode: number): DriveStep
   /** The bytes of the last step have been moved. */
   moved(): DriveStep
-  /** The medium has done what the last step asked for, or not. */
+  /** Called when the medium has completed or failed the last step's request. */
   answered(error: BlockErrorCode | null): DriveStep
   /** Takes a new buffer: the medium may still use the old one for a request that was given up. */
   renewBuffer(): void

@@ -38,7 +38,7 @@ export class Taskfile {
   previousMid = 0
   previousHigh = 0
   device = 0
-  /** Without BSY and DRQ, which follow from what the drive's transport is doing. */
+  /** Status without BSY and DRQ, which follow from the drive's transport. */
   status = 0
   error = 0
 
@@ -76,7 +76,7 @@ export function readAddress(registers: Taskfile, ext: boolean, { heads, sectors 
   return (((high << 8) | mid) * heads + (device & 15)) * sectors + low - 1
 }
 
-/** Puts a sector's address into the registers. */
+/** Writes a sector's address to the registers. */
 export function putAddress(registers: Taskfile, lba: number, ext: boolean, { heads, sectors }: Translation): void {
   if (!ext && (registers.device & DEVICE_LBA) === 0) {
     const track = Math.floor(lba / sectors)

@@ -21,7 +21,7 @@ const DO = 1 << 3
 const REQUEST = 1 << 6
 const GRANT = 1 << 7
 const PRESENT = 1 << 8
-/** Bits that hold what is written: clock, select, data in, flash write enable, request. */
+/** Bits that keep their written value: clock, select, data in, flash write enable, request. */
 const KEPT = SK | CS | DI | 0x30 | REQUEST
 
 // EERD.
@@ -131,7 +131,7 @@ export class Eeprom extends Stateful {
 
   #shiftOut(): void {
     if (this.#shift.outBits === 0) {
-      // Reading goes on with the next word.
+      // Reading continues with the next word.
       this.#shift.out = (this.#shift.out + 1) & (WORDS - 1)
       this.#shift.outBits = 16
     }

@@ -73,7 +73,7 @@ export class OutgoingPacket {
     return this.#frame
   }
 
-  /** Goes on to the next frame. */
+  /** Advances to the next frame. */
   next(): void {
     const { segments, context } = this.#request
     this.#sent = segments ? this.#sent + context.segmentBytes : this.#bytes.length

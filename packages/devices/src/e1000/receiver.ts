@@ -45,7 +45,7 @@ export interface ReceiverWires {
   ready(): void
 }
 
-/** Puts frames into the receive ring. */
+/** Writes frames to the receive ring. */
 export class Receiver extends Stateful {
   readonly #wires: ReceiverWires
   /** Reports received packets after a delay: at once after a write of RDTR with bit 31. */

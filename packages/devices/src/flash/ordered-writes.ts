@@ -74,7 +74,7 @@ export class OrderedWrites {
       this.#waiting.length = 0
     }
     this.#running = null
-    // A change during the last flush has found this run under way.
+    // A change during the last flush has seen this run in progress.
     if (this.#waiting.length > 0) this.#running = this.#run()
   }
 

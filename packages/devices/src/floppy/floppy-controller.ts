@@ -54,7 +54,7 @@ export class FloppyController extends Stateful implements DeviceModel {
   #line!: InterruptLine
   #sectors!: SectorTransfers
   #seeks!: Seeks
-  /** Ends of seeks, and of a look for an address. */
+  /** Timers for the ends of seeks and of ID reads. */
   #timers: readonly Timer[] = []
 
   /** @throws DeviceError `ERR_OPTION` for an image that is larger than any floppy */
@@ -335,7 +335,7 @@ export class FloppyController extends Stateful implements DeviceModel {
     for (const drive of this.#drives) drive?.removed()
   }
 
-  /** Cancels what is under way, and returns to the state at power-on. */
+  /** Cancels pending work, and resets to power-on state. */
   override reset(): void {
     this.#clear()
     this.#registers = fresh()

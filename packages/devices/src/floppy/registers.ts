@@ -1,7 +1,7 @@
 import type { Transfer } from './commands.ts'
 import { SECTOR_BYTES } from './formats.ts'
 
-/** The settings of a driver, and the command that is under way. */
+/** The settings of a driver, and the command in progress. */
 export interface FloppyRegisters {
   output: number
   tape: number

@@ -41,7 +41,7 @@ export interface SectorWires {
   /** Whether a drive has a disk that is read at the rate that is set. */
   readonly fits: (drive: number) => boolean
   readonly interrupt: () => void
-  /** Ends the command with these bytes. */
+  /** Ends the command with the given result bytes. */
   readonly finish: (result: number[]) => void
 }
 

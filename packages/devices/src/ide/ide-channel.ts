@@ -46,7 +46,7 @@ const POWER_ON = {
 
 /** Saved form of an {@link IdeChannel}. */
 export interface IdeChannelState extends Readonly<typeof POWER_ON> {
-  /** The request for a medium that is under way. */
+  /** State of the pending request for a medium. */
   readonly requests: MediumRequestsState | null
   readonly busMaster: unknown
   readonly drives: readonly SavedDrive[]
@@ -84,7 +84,7 @@ export class IdeChannel {
   readonly #drives: IdeDrives
   readonly #line: InterruptLine
   readonly #mayMaster: () => boolean
-  /** The request for a medium that is under way. */
+  /** The pending request for a medium. */
   readonly requests: MediumRequests
   #r = { ...POWER_ON }
   #level = false

@@ -14,7 +14,7 @@ import { checkDeviceNumber } from '../pci-device-number.ts'
 
 /** Options of {@link PiixIde}. */
 export interface PiixIdeOptions {
-  /** PCI device of which it is function 1; default 1. */
+  /** Device number, of which the model is function 1; default 1. */
   readonly device?: number
   /** Primary device 0 and 1, secondary device 0 and 1; absent ones are null or left out. */
   readonly drives?: readonly (IdeDriveOptions | null)[]

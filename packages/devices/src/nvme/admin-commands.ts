@@ -43,7 +43,7 @@ export interface NvmeAdminParts {
   properties(): BlockProperties
 }
 
-/** The command ends later, with a completion of its own. */
+/** The command completes later, with a separate completion. */
 export const LATER = null
 
 /** Admin commands. Source: NVM Express 1.4, §5, "Admin Command Set". */

@@ -155,7 +155,7 @@ export class ControllerRegisters {
     return [this.masked, this.#configuration, this.status, this.#adminSizes, ...this.#adminBases]
   }
 
-  /** Takes what `save` returned; an empty list is the state at power-on. */
+  /** Restores the state that `save` returned; an empty list is the power-on state. */
   restore([masked = 0, configuration = 0, status = 0, sizes = 0, ...bases]: readonly number[]): void {
     this.masked = masked
     this.#configuration = configuration

@@ -10,7 +10,7 @@ export interface NvmeOptions {
   readonly name?: string
   /** The bus: a bridge's `busName`; default bus 0. */
   readonly bus?: string | undefined
-  /** PCI device of which it is function 0. */
+  /** Device number, of which the model is function 0. */
   readonly device: number
   /** At most 40 ASCII characters; default `RETRAP NVME`. */
   readonly model?: string | undefined

@@ -378,7 +378,7 @@ export class Nvme extends Stateful implements DeviceModel {
     pin.set(level)
   }
 
-  /** Cancels what is under way, and returns to the state at power-on. */
+  /** Cancels pending work, and resets to power-on state. */
   override reset(): void {
     this.#clear()
     this.#disabling.cancel()

@@ -89,7 +89,7 @@ export class HotPlugSlot implements PciSlotEvents {
   #requested = false
   /** A device has come for which the button is still to be pressed. */
   #unannounced = false
-  /** Ends when no work of the device without power is in flight. */
+  /** Resolves when the unpowered device has no work in flight. */
   #ending: Promise<void> | null = null
   #interrupts = false
 
@@ -271,7 +271,7 @@ export class HotPlugSlot implements PciSlotEvents {
 
   // ---- State ----
 
-  /** Lets a command that is under way complete. */
+  /** Completes the command in progress. */
   async quiesce(): Promise<void> {
     await this.#ending
     this.#ended()
@@ -282,7 +282,7 @@ export class HotPlugSlot implements PciSlotEvents {
     return this.#ending === null && !this.#unannounced && this.#completion.deadlineNs === Infinity
   }
 
-  /** Lets a device go that had been given up, and tells of one that came. */
+  /** Releases a removed device, and reports a new one. */
   resume(): void {
     this.#giveUp()
     if (this.#unannounced && this.#isPermitted) this.#announcement.armAfter(ANNOUNCE_NS)

@@ -75,7 +75,7 @@ export class PcieRootPort implements DeviceModel {
   readonly #options: PcieRootPortOptions
   readonly #slot: HotPlugSlot
   #pci: PciFunction | null = null
-  /** Where the capability of PCI Express is. */
+  /** Offset of the PCI Express capability. */
   #at = 0
 
   /** @throws DeviceError `ERR_OPTION` */
@@ -147,7 +147,7 @@ export class PcieRootPort implements DeviceModel {
     pci.update()
   }
 
-  /** Lets a command of the slot complete. */
+  /** Completes the slot's command. */
   async quiesce(): Promise<void> {
     await this.#slot.quiesce()
   }

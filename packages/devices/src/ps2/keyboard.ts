@@ -53,7 +53,7 @@ const KINDS = [KEY_REPEATS, KEY_BREAKS, 0, KEY_REPEATS_AND_BREAKS] as const
 
 /** Options of a PS/2 keyboard. */
 export interface Ps2KeyboardOptions {
-  /** Where keys come from, and lamps go to. */
+  /** Source of keys, which also gets the lamps. */
   readonly backend: InputBackend
   /** Whether the back end waits when 16 bytes are not yet read (default), or codes are lost as on a real keyboard. */
   readonly whenFull: 'wait' | 'overrun'

@@ -38,7 +38,7 @@ export class MouseMotion extends Stateful {
     return this.buttonsChanged || this.#r.dx !== 0 || this.#r.dy !== 0 || this.#r.wheel !== 0
   }
 
-  /** The buttons as the status has them: right, middle and left from bit 0. */
+  /** The buttons in the status byte's order: right, middle and left from bit 0. */
   get statusButtons(): number {
     const buttons = this.#r.buttons
     return ((buttons >> 1) & 3) | ((buttons & 1) << 2)

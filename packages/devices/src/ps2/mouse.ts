@@ -156,7 +156,7 @@ export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
       this.#r.queue = []
       this.#send(this.#r.last)
     } else {
-      // A command ends the report that is under way.
+      // A command drops the rest of the present report.
       this.#r.queue = []
       const pending = this.#r.pending
       this.#r.pending = NONE

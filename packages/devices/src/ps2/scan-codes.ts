@@ -55,7 +55,7 @@ const ROWS: readonly Row[] = [
   [0x43, 0x09, 0x4f, MAKE],
   [0x44, 0x78, 0x56, MAKE],
   [0x45, 0x07, 0x5e, MAKE],
-  // Sets 1 and 2 send Print Screen (0x46) and Pause (0x48) as sequences of their own.
+  // Sets 1 and 2 send special sequences for Print Screen (0x46) and Pause (0x48).
   [0x46, 0, 0x57, MAKE],
   [0x47, 0x7e, 0x5f, MAKE], // Scroll Lock
   [0x48, 0, 0x62, MAKE],

@@ -18,7 +18,7 @@ const EXTENDED_TSEG_MIB = 16
 const BUSES = [256, 128, 64] as const
 const BUS_BYTES = 1 << 20
 
-/** Where the guest has put PCI Express configuration space. */
+/** The guest's placement of PCI Express configuration space. */
 export interface EcamPlacement {
   /** Guest-physical address of bus 0. */
   readonly base: number
@@ -142,18 +142,18 @@ export class MchHostBridge implements DeviceModel {
     return { base: high * 2 ** 32 + ((low & -(buses * BUS_BYTES)) >>> 0), buses }
   }
 
-  /** Reports what follows from the registers that the device host has put back. */
+  /** Reports the effects of registers that the device host has reset. */
   reset(): void {
     if (this.#options.isAsleep?.() === true) this.#pam.keep(this.#bridge!.config)
     this.#follow()
   }
 
-  /** Reports what follows from the registers that the device host has restored. */
+  /** Reports the effects of registers that the device host has restored. */
   restore(): void {
     this.#follow()
   }
 
-  /** Nothing of its own: see {@link MchHostBridge}. */
+  /** Returns null, because the bridge itself has no state: see {@link MchHostBridge}. */
   save(): null {
     return null
   }

@@ -176,7 +176,7 @@ interface RamPicture {
   readonly mode: DisplayMode
 }
 
-/** Reads what a guest has written. @returns null for a picture that cannot be shown */
+/** Decodes the guest's configuration. @returns null for a picture that cannot be shown */
 function pictureOf(configuration: Uint8Array): RamPicture | null {
   const view = new DataView(configuration.buffer, configuration.byteOffset, configuration.byteLength)
   const gpa = view.getUint32(0) * TWO_32 + view.getUint32(4)

@@ -1,6 +1,6 @@
 import type { VgaRegisters } from './registers.ts'
 
-/** Where the beam is: bits of input status 1. */
+/** Position of the beam: bits of input status 1. */
 const NOT_DISPLAYING = 0x01
 const VERTICAL_RETRACE = 0x08
 /** Dot clocks that bits 3:2 of the miscellaneous output register choose; the others are external, and not there. */
@@ -11,7 +11,7 @@ export function displayedLines({ crtc }: VgaRegisters): number {
   return (crtc[0x12]! | ((crtc[7]! & 0x02) << 7) | ((crtc[7]! & 0x40) << 3)) + 1
 }
 
-/** The line behind which the picture goes on from the beginning of memory. */
+/** Returns the line after which the picture restarts at the beginning of memory. */
 export function lineCompare({ crtc }: VgaRegisters): number {
   return crtc[0x18]! | ((crtc[7]! & 0x10) << 4) | ((crtc[9]! & 0x40) << 3)
 }

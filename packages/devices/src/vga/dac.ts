@@ -11,7 +11,7 @@ const SIX_BITS = 0x3f
  * Converter".
  */
 export class Dac extends Stateful {
-  /** Counts the changes of what pixels look like. */
+  /** Number of changes of the pixels' colours. */
   changes = 0
   /** Values have eight bits. */
   wide = false
@@ -71,13 +71,13 @@ export class Dac extends Stateful {
     this.changes++
   }
 
-  /** Goes to the next value; true after the last one of a colour. */
+  /** Advances to the next value; true after the last one of a colour. */
   #step(): boolean {
     this.#r.component = (this.#r.component + 1) % 3
     return this.#r.component === 0
   }
 
-  /** Fills `into` with what each pixel value looks like, as 0x00RRGGBB. */
+  /** Fills `into` with each pixel value's colour, as 0x00RRGGBB. */
   colours(into: Uint32Array): void {
     for (let i = 0; i < COLOURS; i++) {
       const at = 3 * (i & this.#r.pixelMask)

@@ -166,7 +166,7 @@ export class Dispi extends Stateful {
     if ((value & NO_CLEAR) === 0) this.#clear(this.height * this.stride)
   }
 
-  /** Makes of what the guest has asked for a picture that lies in memory. */
+  /** Limits the guest's requested picture to memory. */
   #limit(): void {
     if (!this.enabled) return
     const registers = this.#registers

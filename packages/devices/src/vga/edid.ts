@@ -7,7 +7,7 @@ export interface PreferredMode {
 }
 
 const BLOCK_BYTES = 128
-/** Frames in a second, as QEMU's monitor has them. */
+/** Frames a second, like QEMU's monitor. */
 const REFRESH_HZ = 75
 const DOTS_PER_INCH = 100
 const MILLIMETRES_PER_INCH = 25.4

@@ -95,7 +95,7 @@ export class GraphicsPicture {
   /** Rows of CGA and Hercules modes lie in banks: bits of the scan line take the place of address bits. */
   #rowAddress(address: number, scan: number): number {
     const mode = this.#registers.crtc[0x17]!
-    // Word addresses are dense in memory: bit 13 of theirs is bit 12 here.
+    // Word addresses are dense in memory: their bit 13 is bit 12 here.
     const low = (mode & 0x40) !== 0 ? 13 : 12
     let at = address
     if ((mode & 1) === 0) at = (at & ~(1 << low)) | ((scan & 1) << low)

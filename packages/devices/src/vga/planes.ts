@@ -174,7 +174,7 @@ export class Planes {
     for (let i = 0; i < granules; i++) this.#touched[i >>> 5]! |= 1 << (i & 31)
   }
 
-  /** Tells which bytes have been written to since the last call, granule by granule. */
+  /** Reports the bytes written since the last call, by granules. */
   takeTouched(report: (offset: number, bytes: number) => void): void {
     const touched = this.#touched
     for (let word = 0; word < touched.length; word++) {

@@ -51,7 +51,7 @@ const BY_NUMBER: readonly string[] = [
   ...['F1', 'F2', 'F3', 'F4', 'F5', '-', 'F6', 'F7', 'F8', 'F9', 'F10', '-', 'F11', 'F12'],
   ...['F13', 'F14', '-', 'F15', 'F16', '-', 'F17', 'F18', 'F19', 'F20'],
 ]
-/** Bits of modifiers by the end of one of rxvt's sequences. */
+/** Modifier bits by the final character of rxvt's sequences. */
 const RXVT_MODIFIERS: Readonly<Record<string, number>> = { $: 1, '^': 4, '@': 5 }
 /** Modifiers by bit of a sequence's second number, minus one. */
 const MODIFIERS: readonly KeyName[] = ['ShiftLeft', 'AltLeft', 'ControlLeft', 'MetaLeft']

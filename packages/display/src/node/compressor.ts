@@ -4,7 +4,7 @@ import type { Compressor } from '../vnc/update-sender.ts'
 /** A screen is redrawn many times a second: speed matters more than the last per cent. */
 const LEVEL = 3
 
-/** A zlib stream that goes on from call to call, on Node's thread pool. */
+/** Makes a zlib stream that continues across calls, on Node's thread pool. */
 export function zlibCompressor(): Compressor {
   const deflate = createDeflate({ level: LEVEL })
   let parts: Buffer[] = []

@@ -23,7 +23,7 @@ export interface VncListener {
   readonly port: number
   /** The port for WebSockets, if any. */
   readonly webSocketPort: number | undefined
-  /** Ends all connections, and listens no more. */
+  /** Ends all connections, and stops listening. */
   close(): Promise<void>
 }
 
@@ -35,7 +35,7 @@ const LARGEST_MESSAGE = 1 << 20
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1|\[::1\])$/
 
 /**
- * Has a VNC server listen.
+ * Starts to listen for a VNC server.
  *
  * @throws DisplayError `ERR_LISTEN` if a port cannot be had, `ERR_OPTION` if anybody on the network could connect
  */

@@ -1,4 +1,4 @@
-/** Bytes of messages, big-endian as RFB has them. */
+/** Writes the bytes of messages, big-endian as in RFB. */
 export class ByteWriter {
   #bytes: Uint8Array
   #view: DataView

@@ -22,7 +22,7 @@ export class ClientInput {
   readonly #mouse: Mouse
   readonly #held = new Set<number>()
   #mask = 0
-  /** Where the guest believes the client's pointer to be; null: not known yet. */
+  /** The guest's presumed position of the client's pointer; null: unknown. */
   #place: { readonly x: number; readonly y: number } | null = null
 
   constructor(keyboard: Keyboard, mouse: Mouse) {

@@ -23,7 +23,7 @@ export class Damage {
     if (this.#areas.length > MOST_RECTANGLES) this.#areas = [around(this.#areas)]
   }
 
-  /** Forgets all but the whole of a picture. */
+  /** Sets the damage to the whole picture. */
   set(width: number, height: number): void {
     this.#areas = [{ x: 0, y: 0, width, height }]
   }

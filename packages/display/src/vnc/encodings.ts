@@ -97,7 +97,7 @@ export class RectangleEncoder {
     out.u8(palette.size)
     for (const pixel of palette.keys()) this.#pixel(out, pixel)
     const bits = packedBits(palette)
-    // Each row begins with a byte of its own.
+    // Each row begins at a byte boundary.
     for (let row = 0; row < count; row += width) {
       let byte = 0
       let filled = 0

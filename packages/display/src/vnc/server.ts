@@ -31,7 +31,7 @@ const LONGEST_PASSWORD = 8
 export interface VncConnection {
   /** Takes bytes that the client has sent. */
   receive(bytes: Uint8Array): void
-  /** Tells that the client has gone, or ends its connection. */
+  /** Ends the connection, from either side. */
   close(): void
 }
 

@@ -93,7 +93,7 @@ export class TightEncoder {
     return palette
   }
 
-  /** A bit a pixel, each row from a byte of its own. */
+  /** Encodes one bit for each pixel; rows begin at byte boundaries. */
   #bits(palette: ReadonlyMap<number, number>, width: number, count: number): Uint8Array {
     const rowBytes = Math.ceil(width / 8)
     const data = new Uint8Array((rowBytes * count) / width)

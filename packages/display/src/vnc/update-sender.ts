@@ -17,7 +17,7 @@ export interface VncTransport {
   close(): void
 }
 
-/** A zlib stream (RFC 1950) that goes on from call to call. */
+/** A zlib stream (RFC 1950) that continues across calls. */
 export interface Compressor {
   /** Compresses and flushes bytes, so that the reader can decode all of them. */
   compress(bytes: Uint8Array): Promise<Uint8Array>

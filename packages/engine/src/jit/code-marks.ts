@@ -1,12 +1,12 @@
 import type { CodeInstructions } from './unit-code.ts'
 
-/** Where in a module the code of guest instructions begins. */
+/** Offsets in a module of guest instructions' code. */
 
 /** Start of a guest instruction's code. */
 export interface CodeMark {
   /** Position in the module of the first byte of WebAssembly. */
   readonly at: number
-  /** Number of the instruction in {@link CompiledCode.instructions}; -1: what follows is the unit's own. */
+  /** Index of the instruction in {@link CompiledCode.instructions}; -1: code of the unit itself follows. */
   readonly instruction: number
   /** Whether the instruction's code continues after code of others that it branches to. */
   readonly goesOn: boolean
@@ -25,7 +25,7 @@ interface Note {
 export class CodeNotes {
   readonly #notes: Note[] = []
 
-  /** Notes that code of a guest instruction begins. @param from - bytes of code before it */
+  /** Notes the start of a guest instruction's code. @param from - bytes of code before it */
   note(position: number | undefined, from: number, goesOn: boolean): void {
     this.#notes.push({ position, goesOn, from })
   }

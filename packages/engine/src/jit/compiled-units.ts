@@ -32,7 +32,7 @@ export interface CompiledUnitsParts<Form> {
   /** Bytes of kept modules. */
   readonly codeBytes: number
   readonly onCode: ((code: CompiledCode) => void) | undefined
-  /** Where code is kept for later runs, and comes from. */
+  /** Store of compiled code between runs. */
   readonly store: CodeStore | undefined
   /** Finds the code page that is executed at a distance from the page of a place. */
   pageAt(place: Place, delta: number, runner: UnitRunner): CodePage | undefined
@@ -137,7 +137,7 @@ export class CompiledUnits<Form> {
     return code === undefined ? 0 : this.#install(code, place, record, runner)
   }
 
-  /** Has a unit execute better code: that which another place has, or else new code. */
+  /** Makes a unit execute better code: another place's, or else new code. */
   improve(unit: LiveUnit, place: Place, runner: UnitRunner, find: () => FoundCode<Form> | undefined): void {
     const known = this.codes.latest(unit.code)
     const isFor = isAsAssumed(this.#parts.memory, known.assumptions, runner.state)

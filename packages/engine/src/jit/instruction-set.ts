@@ -99,13 +99,13 @@ export interface UnitSemantics<Form> {
   /**
    * Emits code that settles the locals before a loop's head, where only settled locals are known.
    *
-   * @param leave - emits an exit to the interpreter, which goes on with the block
+   * @param leave - emits an exit to the interpreter, which continues with the block
    */
   beginLoop(block: number, leave: () => void): void
   /**
    * Emits code that settles the locals, where control goes to a block that other edges lead to as well.
    *
-   * @param leave - emits an exit to the interpreter, which goes on with the block
+   * @param leave - emits an exit to the interpreter, which continues with the block
    */
   meet(block: number, leave: () => void): void
   /** The code of a block begins at which edges have met. */
@@ -116,7 +116,7 @@ export interface UnitSemantics<Form> {
   emit(insn: RegionInstruction<Form>, exits: InstructionExits): void
   /** Emits stores of locals that an instruction's function may access, before its call. */
   spill(insn: RegionInstruction<Form>): void
-  /** Emits loads of what that function may have written. */
+  /** Emits loads of registers that the function may have written. */
   reload(insn: RegionInstruction<Form>): void
 }
 

@@ -24,7 +24,7 @@ export function processorTime(): number {
   return used === undefined ? now() : (used.user + used.system) / 1000
 }
 
-/** Waits for compiled code of which the median is known: the last ones. */
+/** Number of latest waits for compiled code that the median covers. */
 const WAITS = 1024
 
 /** Counts that the compiler keeps by itself. */

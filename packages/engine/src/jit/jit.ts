@@ -185,7 +185,7 @@ export class Jit<Form> {
     return Math.min(LATER, this.#credit.interval * 2 ** this.#quickFlushes)
   }
 
-  /** Where the branches to a record are counted, in words. */
+  /** Returns the word index of a record's branch counter. */
   #counterOf(record: number): number {
     return (this.#parts.countersAt + ((record >>> H.HOT_COUNTER_SHIFT) & H.HOT_COUNTER_MASK)) >>> 2
   }
@@ -215,7 +215,7 @@ export class Jit<Form> {
     return next
   }
 
-  /** Where a record's instruction is that control has just come to. */
+  /** Returns the place of a record's instruction, which control has just reached. */
   #place(record: number, runner: UnitRunner): Place | undefined {
     const { u16, u32 } = this.#memory
     const at = (runner.state + this.#layout.pageBase) >>> 2

@@ -45,11 +45,11 @@ export class FoundCode<Form> {
   readonly flow: Flow[] = []
   /** The form that generated code executes; undefined where the interpreter or the host executes the instruction. */
   readonly form: (Form | undefined)[] = []
-  /** Where a computed branch has led to: positions. */
+  /** Positions of computed branches' targets. */
   readonly computed: (readonly number[])[] = []
   /** The pages that were found, the place's own first. */
   readonly pages: RegionPage[] = []
-  /** Numbers plus one, by a hash of positions. */
+  /** Hash table from positions to numbers of instructions, plus one; 0: empty. */
   readonly #numbers = new Uint16Array(POSITIONS)
 
   /** Forgets all instructions. */
@@ -190,7 +190,7 @@ export class RegionDiscovery<Form> {
 
   /**
    * @param code - the interpreter that executes the records
-   * @param targets - where computed branches have often led to
+   * @param targets - frequent targets of computed branches
    */
   constructor(
     memory: MachineMemory,

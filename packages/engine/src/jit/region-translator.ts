@@ -118,7 +118,7 @@ export class RegionTranslator<Form> {
     this.#emitTree(follower)
   }
 
-  /** Control goes on at a block of the region. */
+  /** Control continues at a block of the region. */
   #goTo(from: number, to: number): void {
     const { graph } = this.#region
     const { pending } = this.#frame
@@ -137,7 +137,7 @@ export class RegionTranslator<Form> {
     this.#exits.jump('target', insn, this.#frame.pending, this.#frame.linear(at))
   }
 
-  /** The interpreter goes on with a block. */
+  /** The interpreter continues with a block. */
   #leaveAt(block: number): void {
     const insn = this.#region.blocks[block]!.instructions[0]!
     this.#exits.resume('guard', insn, this.#frame.firstRecordRef(insn), this.#frame.pending)

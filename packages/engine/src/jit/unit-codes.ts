@@ -63,7 +63,7 @@ export class UnitCodes {
    * Adds code, which no unit has yet. All processors may execute it then.
    *
    * @param stored - identity of the code in the store
-   * @throws what `WebAssembly.Instance` throws, and has added nothing then
+   * @throws errors of `WebAssembly.Instance`, with nothing added
    */
   add(module: object, bytes: number, source: CodeSource, stored?: number): UnitCode {
     const entry = this.#free.at(-1) ?? this.#nextEntry

@@ -49,8 +49,8 @@ export class UnitCompiler<Form> {
 
   /**
    * @param countersAt - machine address of the counters of hot code
-   * @param sites - what units do about accesses that miss the TLB
-   * @param targets - where computed branches have often led to
+   * @param sites - actions of units on accesses that miss the TLB
+   * @param targets - frequent targets of computed branches
    */
   constructor(
     memory: MachineMemory,

@@ -27,7 +27,7 @@ export interface UnitExit<Form> {
   readonly outcome: I32 | number
   /** The instruction that contains the exit. */
   readonly insn: RegionInstruction<Form>
-  /** The record that the interpreter goes on with, or that has ended. */
+  /** The record at which the interpreter continues, or that has ended. */
   readonly record: RecordRef
   /** Instructions since the budget was charged. */
   readonly retired: number
@@ -97,7 +97,7 @@ export class UnitExits<Form> {
     this.#leave(this.#frame.recordRef(insn), I32.of(detail), target)
   }
 
-  /** Emits an exit to a record, from which the interpreter goes on. */
+  /** Emits an exit to a record, at which the interpreter continues. */
   resume(why: ExitReason, insn: RegionInstruction<Form>, record: RecordRef, retired: number): void {
     this.leave({ why, outcome: UNIT_RESUME, insn, record, retired })
   }
@@ -165,7 +165,7 @@ export class UnitExits<Form> {
     f.store('i64.store', counter, f.loadExpression('i64.load', counter).add(1))
   }
 
-  /** Stores the state; then a function that all units share goes on. */
+  /** Stores the state; then a function shared by all units continues. */
   #emitEpilogue(): void {
     const { f, state, budget, base, tlb, unitRecord, semantics, parts } = this.#frame
     semantics.store()

@@ -79,7 +79,7 @@ class LeaveFunction {
     // Only the interpreter needs the following fields.
     f.store('i32.store', this.#state, this.#record(), layout.record)
     f.store('i64.store', this.#state, this.#target, layout.unitTarget)
-    // The unit may not be the one that the dispatch loop has called.
+    // The unit may differ from the one that the dispatch loop has called.
     f.store('i32.store', I32.of(countersAt + H.LEFT_UNIT_AT), this.#unitRecord)
     this.#count()
     const page = f.let(this.#pageWords())

@@ -51,7 +51,7 @@ export interface UnitRunner {
 export interface UnitEntries {
   /** Makes a unit ready to be called as an entry of the table. @param module - a `WebAssembly.Module` */
   install(module: object, entry: number): void
-  /** Gives a unit of the table up. */
+  /** Removes a unit from the table. */
   uninstall(entry: number): void
 }
 
@@ -95,7 +95,7 @@ export class UnitTable implements UnitEntries {
     table.set(entry, instance.exports['unit'])
   }
 
-  /** Gives a unit of the table up. */
+  /** Removes a unit from the table. */
   uninstall(entry: number): void {
     this.#parts.table.set(entry, null)
   }

@@ -21,7 +21,7 @@ export class ArmDomain extends Domain<ArmVcpu, ArmArchitecture> {
     super({ stage2: {}, ...options }, (domain) => new ArmArchitecture(domain, options))
   }
 
-  /** Has the guest see a hypervisor's own interface: its hypercalls and events. */
+  /** Shows the guest a hypervisor's own interface: its hypercalls and events. */
   override plug(paravirtual: ArmParavirtual): void {
     super.plug(paravirtual)
     this.architecture.paravirtual = paravirtual

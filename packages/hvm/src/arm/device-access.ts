@@ -21,7 +21,7 @@ export interface DeviceAccessWorld {
   readonly banked: readonly BankedRegisters[]
   /** Ends the vCPU's turn. */
   stop(): void
-  /** Whether reads of an address that nobody answers give ones, and no abort. */
+  /** Whether unclaimed reads at an address give ones, instead of an abort. */
   isOpenBus(gpa: number): boolean
   /** As `ArmWorld.authenticate` of `@retrap/arm-mmio`. */
   authenticate(key: number, lo: number, hi: number, into: Uint32Array): boolean
@@ -126,7 +126,7 @@ export class ArmDeviceAccess implements ArmWorld {
     return this.#answerOf(status)
   }
 
-  /** Forgets the request in flight: its answer will be drained and dropped. */
+  /** Drops the request in flight: its response will be discarded. */
   cancel(): void {
     this.#dispatch.requests.cancel(this.#vcpu)
   }

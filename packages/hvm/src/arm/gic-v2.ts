@@ -8,7 +8,7 @@ import {
   wrongController,
 } from './interrupt-controller.ts'
 
-/** Where a board has a GICv2, which at most 8 vCPUs share. */
+/** The place of a board's GICv2, which at most 8 vCPUs share. */
 export interface GicV2Place {
   /** This one. */
   readonly version: 2

@@ -3,7 +3,7 @@ import type { Word64 } from '@retrap/device'
 import type { GicV2State, GicV3State, ItsState } from '@retrap/irqchip/gic'
 import { HvmError } from '../errors.ts'
 
-/** Registers in memory of which each vCPU has its own behind one address. */
+/** Registers in memory, banked per vCPU at one address. */
 export interface BankedRegisters {
   /** Guest-physical address of the first. */
   readonly base: number
@@ -94,7 +94,7 @@ export type AllocateRegion = (bytes: number, purpose: string) => number
 
 /** The wires of a controller. */
 export interface ControllerWiring {
-  /** Gives memory for state. */
+  /** Allocates memory for state. */
   readonly allocate: AllocateRegion
   /** vCPUs. */
   readonly cpus: number

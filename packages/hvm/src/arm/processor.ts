@@ -192,7 +192,7 @@ export class ArmProcessor implements VirtualProcessor {
   }
 
   #abort(abort: ArmAbort): CpuExit | undefined {
-    // The access has found memory that somebody else has to see to first.
+    // The access needs memory that another party has to provide first.
     if (!this.#traps.mayGoOn()) return BLOCKED
     const { trapped } = this.#cpu
     // CLREX or ERET may have opened the monitor, of which the order of devices' accesses does not hear.
@@ -239,7 +239,7 @@ export class ArmProcessor implements VirtualProcessor {
     return undefined
   }
 
-  /** Forgets the instruction that is in the middle. */
+  /** Drops the instruction in progress. */
   cancel(): void {
     this.#access.cancel()
     if (this.#emulator.active) this.#emulator.cancel()

@@ -71,7 +71,7 @@ export interface PsciWorld {
   turnOn(vcpu: number, entry: bigint, context: bigint): void
   /** Stops the vCPU that calls. */
   turnOff(): void
-  /** The vCPU that calls waits for an interrupt, and goes on. */
+  /** Makes the calling vCPU wait for an interrupt, and continue afterwards. */
   standBy(): void
   /** The vCPU that calls waits for an interrupt, and starts again as `turnOn` would have it. */
   suspend(entry: bigint, context: bigint): void

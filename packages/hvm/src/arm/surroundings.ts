@@ -15,7 +15,7 @@ export interface ArmSurroundings {
   readonly order: DeviceOrder
   /** The interrupt controller. */
   readonly gic: Pick<ArmInterruptController, 'banked' | 'systemRegisters'>
-  /** Whether reads of an address that nobody answers give ones, and no abort. */
+  /** Whether unclaimed reads at an address give ones, instead of an abort. */
   isOpenBus(gpa: number): boolean
   /** Reads a system register of the interrupt controller or the timers; as `ArmHost.readSystem`. */
   readSystem(vcpu: number, encoding: number, into: SystemValue): number

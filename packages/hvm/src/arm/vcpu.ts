@@ -35,7 +35,7 @@ export interface ArmVcpuState {
   readonly version: 1
   /** The processor. */
   readonly cpu: SavedArmCpu
-  /** Whether the vCPU has been started, as PSCI has it. */
+  /** Power state of the vCPU in PSCI's terms. */
   readonly power: PowerState
   /** Where the vCPU starts again after a wait without power, and X0 there, as `0x` and hexadecimal digits; null: it does not wait. */
   readonly restart: { readonly entry: string; readonly context: string } | null
@@ -85,9 +85,9 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
   readonly translation: ArmGuestTranslation
   readonly #world: ArmSurroundings
   readonly #domain: Domain
-  /** Where the vCPU starts again after a wait without power. */
+  /** The vCPU's entry after a suspension without power. */
   #restart: { readonly entry: bigint; readonly context: bigint } | undefined
-  /** Whether the vCPU has been started, as PSCI has it. */
+  /** Power state of the vCPU in PSCI's terms. */
   power: PowerState = PowerState.OFF
   /** Number of hypercalls, counting each part of a continued one. */
   hypercalls = 0
@@ -178,7 +178,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.#domain.wake()
   }
 
-  /** Has the vCPU wait for an interrupt, as WFI does. */
+  /** Makes the vCPU wait for an interrupt, like WFI. */
   standBy(): void {
     this.processor.waitForInterrupt()
   }
@@ -243,12 +243,12 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.processor.flushTlb()
   }
 
-  /** Forgets its translations for writing some machine frames. */
+  /** Drops its write translations of some machine frames. */
   watchWrites(frames: Uint32Array, count: number): void {
     this.processor.watchWrites(frames, count)
   }
 
-  /** Forgets the request in flight: its answer will be drained and dropped. */
+  /** Drops the request in flight: its response will be discarded. */
   cancelRequest(): void {
     this.#domain.secondLevel.cancel(this.id)
     this.cpu.cancel()
@@ -302,7 +302,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.#world.order.restoreMonitor(this.id, monitor)
   }
 
-  /** Power-on: the first vCPU waits for nobody, the others to be started. */
+  /** Resets at power-on: the first vCPU runs, the others wait to be started. */
   reset(): void {
     this.#reset()
     this.#setPower(this.id === 0 ? PowerState.ON : PowerState.OFF)

@@ -108,7 +108,7 @@ function onBeforeWrites(logs: DirtyLogs, listener: FrameListener): () => void {
   }
 }
 
-/** RAM may be written again, but for frames of which others keep a log. */
+/** Makes RAM writable again, except frames that another log covers. */
 function unlog(p2m: P2m, { gfn, count }: GuestRange): void {
   const { ram, logged } = p2m.types
   if (!p2m.writeLogs.overlaps(gfn, count)) {

@@ -126,7 +126,7 @@ export class ForkedMemory {
     goOn(domain, state, rest, undefined)
   }
 
-  /** Ends the fork: frames that no domain has are free. */
+  /** Ends the fork: unreferenced frames are freed. */
   close(): void {
     for (const shared of this.#shared.splice(0)) shared.close()
   }

@@ -39,7 +39,7 @@ const NO_FRAMES = new Uint32Array(0)
  */
 export class FormerFrames {
   readonly #domain: Domain
-  /** The frames that the guest has to have to be put back. */
+  /** The frames that the guest must have for a restore. */
   readonly #frames: readonly GuestFrames[]
   /** Where the frames were at the instant. A frame that has moved since was copied before. */
   readonly #runs: readonly FrameRun[]
@@ -121,7 +121,7 @@ export class FormerFrames {
     this.#noteHeld()
   }
 
-  /** Ends the log: the guest writes its RAM as before. */
+  /** Ends the log: writes to RAM are no longer intercepted. */
   close(): void {
     this.#end()
     this.#former.clear()

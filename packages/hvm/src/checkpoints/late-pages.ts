@@ -89,7 +89,7 @@ export class LatePages {
     this.#source = source
     this.#frames = source.blockFrames ?? BLOCK_FRAMES
     this.#first = this.#hasRun || source.first === undefined ? null : new Set(source.first)
-    // Models would find frames that nobody may access yet.
+    // Models would find frames that must not be accessed yet.
     domain.mappings.forget()
     this.#begin(source)
     this.#stopWatching = domain.p2m.onChange((gfn, count) => {
@@ -139,7 +139,7 @@ export class LatePages {
   /**
    * Loads all remaining blocks one by one while the guest runs.
    *
-   * @param turn - lets others have a turn of the host's event loop
+   * @param turn - yields a turn of the host's event loop
    */
   async finish(turn: () => Promise<void>): Promise<void> {
     for (const block of [...this.#blocks.values()]) {

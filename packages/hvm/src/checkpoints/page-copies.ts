@@ -8,7 +8,7 @@ import type { FrameSet } from './written-frames.ts'
 /** Frames compared and copied at once, which takes about a millisecond. */
 const FRAMES_A_TURN = 4096
 const COPIES_A_TURN = 512
-/** Frames of which few have been written are looked at together. */
+/** Frames compared together while few of them have been written. */
 const FRAMES_A_LOOK = 64
 
 /** The known facts of a frame, and the place of its contents. */
@@ -79,7 +79,7 @@ export class PageCopies {
     }
   }
 
-  /** Has frames alone be copied that are in a set. */
+  /** Restricts the copy to frames in a set. */
   #select(written: FrameSet): void {
     const state = this.#state.fill(Frame.PASSED)
     for (const { gfn, count, first } of this.#runs) {

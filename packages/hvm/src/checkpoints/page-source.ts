@@ -41,7 +41,7 @@ export interface GuestPageSource {
 
 const closed = new WeakSet<GuestPageSource>()
 
-/** Tells a source, once, that nothing more will be read. */
+/** Notifies a source, once, that no more pages will be read. */
 export function closePages(pages: GuestPages | GuestPageSource): void {
   // The argument may come from anywhere.
   if (typeof pages !== 'object' || pages === null || !('contents' in pages) || closed.has(pages)) return

@@ -18,7 +18,7 @@ export interface DomainState {
   readonly version: 1
   /** Virtual time. */
   readonly clock: ClockState
-  /** Where the round of deterministic time is; null on the host's clock. */
+  /** State of the round of deterministic time; null on the host's clock. */
   readonly round: RoundState | null
   /** No vCPU executes, as in S3. */
   readonly asleep: boolean
@@ -50,7 +50,7 @@ export interface DomainRestoring {
    * Brings the rest, between others' turns; to be called even if the domain is not run. Contents that cannot be read stop
    * the domain with `memory-failure`.
    *
-   * @param turn - lets others have a turn of the host's event loop
+   * @param turn - yields a turn of the host's event loop
    */
   finish(turn: () => Promise<void>): Promise<void>
   /** Loads the remaining pages at once. @throws errors of the source */
@@ -148,7 +148,7 @@ export interface DomainAbandonment {
   returned(): void
 }
 
-/** How a domain is put back to a snapshot. */
+/** Hooks for restoring a domain to a snapshot. */
 export interface DomainReturn extends DomainAbandonment, Pick<FormerContents, 'log'> {
   /** Returns the frames whose contents may differ from the wanted ones; undefined: any frame. */
   written(): FrameSet | undefined

@@ -17,7 +17,7 @@ interface LoggedRange extends FrameBits {
   readonly log: LogDirty
 }
 
-/** A set of guest frames. Those of which nothing is known are in it. */
+/** A set of guest frames, including those of unknown state. */
 export class FrameSet {
   readonly #known: readonly FrameBits[]
 
@@ -170,7 +170,7 @@ export class WrittenFrames {
     return changed
   }
 
-  /** Ends the log: the guest writes its RAM as before. */
+  /** Ends the log: writes to RAM are no longer intercepted. */
   close(): void {
     for (const { log } of this.#ranges.splice(0)) this.#domain.dirtyLogs.stop(log)
     this.#instants.clear()

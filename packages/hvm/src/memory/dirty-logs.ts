@@ -25,7 +25,7 @@ export class DirtyLogs {
     this.#p2m = p2m
   }
 
-  /** Has vCPUs forget their translations for writing, whenever a log is taken. */
+  /** Makes vCPUs drop their write translations whenever a log is read. */
   attach(vcpus: readonly Pick<VirtualCpu, 'watchWrites'>[]): void {
     this.#p2m.writeLogs.onWatched((gfn, count, frames) => {
       const found = this.#machineFrames(gfn, count, frames)
@@ -69,7 +69,7 @@ export class DirtyLogs {
     return new LogDirty(this.#p2m, gfn, count, bits)
   }
 
-  /** Ends a log: its range may be written again. */
+  /** Ends a log: its range becomes writable again. */
   stop(log: LogDirty): void {
     log.stop()
   }

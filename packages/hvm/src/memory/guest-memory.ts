@@ -41,7 +41,7 @@ export class GuestMemory implements Dma {
     return true
   }
 
-  /** Writes RAM and ROM alike: what a loader does before the guest runs. */
+  /** Writes RAM and ROM, for a loader before the guest runs. */
   load(gpa: number, from: Uint8Array): boolean {
     for (let done = 0; done < from.length;) {
       const piece = Math.min(from.length - done, PAGE_BYTES - ((gpa + done) % PAGE_BYTES))

@@ -90,9 +90,9 @@ export class Invalidations implements InvalidationListener {
   actor: number = OUTSIDE
   /** Per vCPU: its last change, and the last change covered by one of its notices. */
   readonly own: Float64Array
-  /** By vCPU: the last change that a notice of its own has covered. */
+  /** By vCPU: the last change covered by one of its notices. */
   readonly noticed: Float64Array
-  /** The last change by somebody else than a vCPU. */
+  /** The last change by a party other than a vCPU. */
   outside = 0
   readonly #options: InvalidationOptions
   readonly #dispatch: InvalidationOptions['dispatch']
@@ -102,7 +102,7 @@ export class Invalidations implements InvalidationListener {
   readonly #acknowledged = new Map<IoreqServer, number>()
   /** In order of epochs. */
   readonly #unsettled: Unsettled[] = []
-  /** A server may have anything from before this change, whatever the ranges say. */
+  /** A server may hold anything from before this change, regardless of the ranges. */
   #everything = 0
   readonly #waiters = new Set<Waiter>()
   /** Waiting parties whose request each vCPU waits for. */
@@ -292,7 +292,7 @@ export class Invalidations implements InvalidationListener {
     this.#waiters.clear()
   }
 
-  /** Drops the references to frames that nobody can reach any more. */
+  /** Drops references to frames that no server can access any more. */
   #letGo(settled: number): void {
     const unsettled = this.#unsettled
     let gone = 0
@@ -327,7 +327,7 @@ export class Invalidations implements InvalidationListener {
 
   // ---- other parties ----
 
-  /** Whether somebody waits by a ticket. */
+  /** Whether any party waits by a ticket. */
   get awaited(): boolean {
     return this.#waiters.size > 0
   }

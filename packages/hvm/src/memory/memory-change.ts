@@ -6,7 +6,7 @@ import type { VirtualCpu } from '../virtual-cpu.ts'
 export interface MemoryChange<T> {
   /** The change's own result. */
   readonly result: T
-  /** Until every device model has let go of what the change took away. */
+  /** Resolves when every device model has released the removed memory. */
   readonly ticket: EpochTicket
 }
 

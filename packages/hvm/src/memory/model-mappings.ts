@@ -13,7 +13,7 @@ import type { KeptByHypervisor } from '../kept-by-hypervisor.ts'
  */
 export class FrameHolds implements FrameReferences {
   readonly #counts: FrameCounts
-  /** Holds on frames that nobody counted then, by MFN. */
+  /** References to frames without a count at the time, by MFN. */
   readonly #uncounted = new Map<number, number>()
 
   constructor(counts: FrameCounts) {
@@ -58,7 +58,7 @@ export class ModelMappings {
   readonly #logs: DirtyLogs
   readonly #frames: FrameHolds
   readonly #checked: boolean
-  /** Has RAM of its own to write, too. */
+  /** Holder of further RAM to write. */
   hypervisor: Pick<KeptByHypervisor, 'heldForWriting'> | null = null
   /** The caches, of models that have gone as well. */
   #caches: readonly { readonly device: string; readonly cache: MapCache }[] = []

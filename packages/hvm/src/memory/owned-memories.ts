@@ -64,7 +64,7 @@ export class OwnedMemories {
     return memory
   }
 
-  /** Gives all memories back. */
+  /** Frees all memories. */
   free(): void {
     for (const memory of [...this.#memories.values()]) memory.free()
   }
@@ -220,7 +220,7 @@ class DomainMemory implements PlatformMemory {
     }
   }
 
-  /** Maps what of a placement lies over holes. */
+  /** Maps the parts of a placement that lie over holes. */
   #map(placement: Placement): void {
     const { p2m } = this.#options
     const { gfn, first, count } = placement
@@ -270,7 +270,7 @@ class DomainMemory implements PlatformMemory {
         p2m.lookup(run.gfn + done, entry)
         const at = run.gfn + done
         const length = Math.min(2 ** entry.order - (at % 2 ** entry.order), run.count - done)
-        // The guest may have put something else there, or given the frame up.
+        // The guest may have replaced or removed the frame.
         if (entry.mfn === mfn + done) p2m.remove(at, mfn + done, length)
         done += length
       }

@@ -27,7 +27,7 @@ export const TABLE_WAIT = -2
  * not allowed, or not restored.
  */
 export interface MemoryFailure {
-  /** Why the access cannot go on. */
+  /** Why the access cannot continue. */
   readonly cause: 'broken' | 'out-of-memory' | 'no-copy' | 'not-executable' | 'unreadable'
   /** The accessing vCPU; −1 for `unreadable`, and for a device model's access. */
   readonly vcpu: number
@@ -108,7 +108,7 @@ export class SecondLevelFaults {
   late: LateContents | null = null
   readonly #options: SecondLevelOptions
   readonly #p2m: P2m
-  /** Claims of writes; null for an Arm guest, whose frames have no such type. */
+  /** Claims of writes; null for an Arm guest, whose p2m has no type for claimed frames. */
   readonly #claim: WriteClaim | null
   readonly #entry = new P2mEntry()
   /** By type, for accesses that the type does not allow by itself. */
@@ -264,7 +264,7 @@ export class SecondLevelFaults {
   }
 
   /**
-   * Does what can be done about an access that the map does not allow.
+   * Handles an access that the map does not allow.
    *
    * @param vcpu - or OUTSIDE
    * @param wanted - `P2M_READ`, `P2M_WRITE` or `P2M_EXECUTE`
@@ -328,7 +328,7 @@ export class SecondLevelFaults {
       return STATUS_DONE
     } catch (error) {
       if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error
-      // A device model's write would be lost, of which the guest knows nothing.
+      // A device model's write would be lost without notice to the guest.
       this.#stop({ cause: 'no-copy', vcpu, gfn })
       return this.#wait(vcpu, gfn)
     }

@@ -94,7 +94,7 @@ export class DeterministicSchedule {
     return this.#run.exit !== null && !this.#isToStandStill
   }
 
-  /** Whether the run ends as soon as no instruction is under way. */
+  /** Whether the run ends as soon as no instruction is in progress. */
   get #isToStandStill(): boolean {
     const reason = this.#run.exit?.reason
     return reason === 'pause' || reason === 'sleep'
@@ -105,7 +105,7 @@ export class DeterministicSchedule {
     return this.#begun || this.#inTurn || this.#next > 0 || this.#moved
   }
 
-  /** The domain is to pause, and no instruction is under way. */
+  /** Whether the domain has to pause, and no instruction is in progress. */
   get #pauses(): boolean {
     return this.#isToStandStill && !this.#domain.vcpus.some(({ cpu }) => cpu.busy)
   }

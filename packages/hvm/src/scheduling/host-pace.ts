@@ -26,7 +26,7 @@ export class HostPace {
   readonly #sleeper: Sleeper
   /** Time has passed while nothing ran. */
   slept = true
-  /** Instructions, and what rounds count for, since the host's clock was looked at. */
+  /** Instructions, including the rounds' cost, since the last look at the host's clock. */
   unseen = 0
   /** A turn has been used up since the host's clock was looked at. */
   usedUp = false

@@ -14,7 +14,7 @@ const NOW = Promise.resolve()
 
 /** The loop that a schedule is part of. */
 export interface ScheduleLoop {
-  /** Has the loop go on. */
+  /** Continues the loop. */
   readonly go: () => void
   /** Ends the loop with an error. */
   readonly fail: (error: unknown) => void

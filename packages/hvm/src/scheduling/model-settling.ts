@@ -13,7 +13,7 @@ export class ModelSettling {
   readonly #domain: SettledModels
   /** A remote server whose models are settling; a stopped run leaves the wait to the next run. */
   #elsewhere: { readonly remote: RemoteServer; readonly settled: Promise<void> } | null = null
-  /** Ends the wait: the domain is stopped. */
+  /** Ends the wait, because the domain is stopped. */
   #endWait: (() => void) | null = null
 
   constructor(domain: SettledModels) {

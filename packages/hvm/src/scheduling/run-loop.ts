@@ -26,7 +26,7 @@ export class RunLoop {
   readonly turns: TurnRunner
   readonly #host: HostSchedule | null
   readonly #deterministic: DeterministicSchedule | null
-  /** Says in which turns the vCPUs execute. */
+  /** Determines the turns in which vCPUs execute. */
   readonly schedule: HostSchedule | DeterministicSchedule
   #ended: PromiseWithResolvers<DomainExit> | null = null
 
@@ -42,7 +42,7 @@ export class RunLoop {
     this.schedule = (this.#deterministic ?? this.#host)!
   }
 
-  /** Where the round of deterministic time is; null on the host's clock. */
+  /** Returns the state of the round of deterministic time; null on the host's clock. */
   saveRound(): RoundState | null {
     return this.#deterministic?.save() ?? null
   }
@@ -85,7 +85,7 @@ export class RunLoop {
     }
   }
 
-  /** Lets models finish the work that deterministic time waits for. */
+  /** Waits for models' work that deterministic time depends on. */
   async settleModels(): Promise<void> {
     await this.#deterministic?.settleModels()
   }
@@ -138,7 +138,7 @@ export class RunLoop {
    * Completes all instructions in progress, and begins no other.
    *
    * @param deadlineMs - host time that devices may take
-   * @param acknowledged - also has every device model let go of what has left the guest
+   * @param acknowledged - also makes every device model release the removed memory
    * @returns numbers of the vCPUs that still wait
    */
   async finish(deadlineMs: number, acknowledged: boolean): Promise<readonly number[]> {

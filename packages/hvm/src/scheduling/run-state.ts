@@ -33,7 +33,7 @@ const nobody = (): void => undefined
 /** The state of a domain's run: the present vCPU, and a reason to end. All parties that stop or wake the domain share it. */
 export class RunState {
   readonly #sleeper: Sleeper
-  /** `run` is under way. */
+  /** Whether `run` is in progress. */
   running = false
   /** The executing vCPU. */
   current: VirtualCpu | null = null

@@ -8,7 +8,7 @@ import type { RunState, ScheduledDomain } from './run-state.ts'
  */
 export interface OutsideInputs {
   /**
-   * Gives inputs to their models, before a round begins.
+   * Delivers inputs to their models, before a round.
    *
    * @param moved - since the last call something has happened by itself: a vCPU has executed, a timer has fired, or time has
    *   gone on. This follows from what the guest executes, so that such calls can be counted
@@ -57,7 +57,7 @@ export class TurnRunner {
   readonly #domain: ScheduledDomain
   readonly #run: RunState
   readonly #mostCalls: number | undefined
-  /** No vCPU executes. Timers, models and the waits for them go on. */
+  /** Whether no vCPU executes, while timers and models continue. */
   asleep = false
   /** Some vCPU has executed. Exceptions alone retire nothing, and write memory. */
   hasExecuted = false
@@ -150,7 +150,7 @@ export class TurnRunner {
   /**
    * Prepares a flagged vCPU to continue: completes its instruction, then sends the notice and waits for its acknowledgement.
    *
-   * @returns whether the vCPU may go on
+   * @returns whether the vCPU may continue
    */
   mayGoOn(vcpu: VirtualCpu): boolean {
     const { invalidations, secondLevel, dispatch } = this.#domain

@@ -33,9 +33,9 @@ export type Input = Uint8Array | (() => Uint8Array | null)
 
 /** Rounds between two looks at whether a checkpoint is due. */
 const LOOK_ROUNDS = 16
-/** In place of a party's number: a server is plugged in, which is the party that the input names. */
+/** Stands for a party's number in events that plug in a server: the input names its party. */
 export const PLUG_PARTY = 0xfffe
-/** In place of a party's number: a device of the machine's becomes slow, dead, or neither: an `ImpairedDevice`. */
+/** Stands for a party's number in events that make a device slow, dead or normal: an `ImpairedDevice`. */
 export const IMPAIR_PARTY = 0xfffd
 
 const ignore = (): void => undefined

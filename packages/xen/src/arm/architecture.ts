@@ -133,7 +133,7 @@ export class ArmArchitecture implements XenArchitecture<ArmUpcalls> {
   }
 }
 
-/** The hypercalls of Arm guests. `physdev_op` is there, without any operation that guests have. */
+/** The hypercalls of Arm guests. `physdev_op` exists, but has no operation for guests. */
 export const ARM_HYPERCALLS: Hypercalls = {
   ...COMMON_HYPERCALLS,
   [Hypercall.MEMORY_OP]: memoryOp,

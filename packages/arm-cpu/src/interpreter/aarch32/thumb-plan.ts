@@ -27,7 +27,7 @@ export interface ThumbPlan {
   readonly suits: (word: number) => boolean
   /** Returns its own condition, if encoded. */
   readonly condition: (word: number) => number
-  /** The immediate is relative to a multiple of 4, and A32 code is there. */
+  /** Whether the immediate is relative to a multiple of 4, where A32 code lies. */
   readonly isAligned: boolean
 }
 

@@ -43,7 +43,7 @@ export interface A32Semantics {
    * frame's.
    */
   readonly plan?: (word: number) => VectorPlan | undefined
-  /** The new program counter says whether Thumb code is there, in Thumb code too. */
+  /** Whether bit 0 of the new program counter selects Thumb code, also in Thumb code. */
   readonly interworks?: boolean
   /** Generates the code of a form, which is executed where the condition holds. */
   readonly emit: (c: ArmContext, form: A32Form) => void

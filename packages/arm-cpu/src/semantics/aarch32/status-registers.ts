@@ -7,7 +7,7 @@ import { S_PSTATE } from '../../state/state-layout.ts'
 import { S_HSTR_EL2, S_TPIDRRO_EL0, S_TPIDR_EL0 } from '../../state/places.ts'
 import type { A32Semantics } from './semantics.ts'
 
-/** MRS and MSR of what EL0 has of CPSR, and the registers of threads. */
+/** MRS and MSR of CPSR's fields for EL0, and the thread registers. */
 
 /** CPSR's Q and GE, and user mode. */
 const Q_GE = 0x080f_0000

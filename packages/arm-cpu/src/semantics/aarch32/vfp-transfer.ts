@@ -75,7 +75,7 @@ function elementPlan(row: Row, word: number): A64Plan {
 
 const own = (name: string): A64Plan => ({ key: ownKey(name), small: 0, immediate: 0n })
 
-/** The record of a move; undefined of what EL0 may not do. */
+/** Returns the record of a move; undefined for moves not permitted at EL0. */
 export function transferPlan(row: Row, word: number): VectorPlan | undefined {
   const { mnemonic, operands, operation } = row
   const registers = registersOf(row, word)

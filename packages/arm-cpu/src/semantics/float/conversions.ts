@@ -74,7 +74,7 @@ export function fromFixed(library: ArmLibrary, bits: Precision): SharedFunction<
   })
 }
 
-/** (state, number, `ROUND_*`, 1 if what is inexact is raised) → the number without a fraction. */
+/** (state, number, `ROUND_*`, 1 to raise inexactness) → the number without a fraction. */
 export function roundToIntegral(library: ArmLibrary, bits: Precision): SharedFunction<'i64'> {
   return library.function(
     `element.round.${bits}`,

@@ -116,7 +116,7 @@ export interface Fixed {
   readonly fraction: I32
 }
 
-/** A number as a fixed-point one, of which the low bits count. */
+/** Converts a number to fixed point; the low bits of the result count. */
 export function numberToFixed(c: ArmContext, bits: Precision, mode: number, to: Fixed, value: I64): I64 {
   const { f, library, state } = c
   const { width, unsigned, fraction } = to
@@ -131,7 +131,7 @@ export function numberToFixed(c: ArmContext, bits: Precision, mode: number, to: 
   const isInside = floatTest(bits, 'ge', whole.get, constant(bits, least)).and(
     floatTest(bits, 'lt', whole.get, constant(bits, most)),
   )
-  // Where nothing is cut off, nothing is raised either; a denormal number is cut off.
+  // An exact result raises no flag; a denormal number is not exact.
   const isExact = floatTest(bits, 'eq', whole.get, x)
   const isRounded = mode === ROUND_BY_FPCR ? isSettled(c) : isInexactAlready(c)
   const isRight = isInside.and(isExact.or(isRounded))

@@ -128,7 +128,7 @@ const toIntegers: Semantics = {
       vector(bits, 'ge', whole, constant(bits, least)),
       vector(bits, 'lt', whole, constant(bits, most)),
     )
-    // Where nothing is cut off, nothing is raised either; a denormal number is cut off.
+    // An exact result raises no flag; a denormal number is not exact.
     const same = areAllSet(vector(bits, 'eq', whole, n), count, bits)
     const isRight = areAllSet(inside, count, bits).and(same.or(isInexactAlready(c)))
     const result = f.local('v128')

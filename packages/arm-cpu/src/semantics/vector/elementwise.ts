@@ -171,7 +171,7 @@ function reversedBits(value: I64, c: ArmContext): I64 {
 export const elementOperation = (name: string): ElementOperation | undefined =>
   OPERATIONS.get(name) ?? shiftByRegister(name)
 
-/** Operations that WebAssembly has of whole vectors, and of which sizes. */
+/** Operations that WebAssembly has for whole vectors, with element sizes. */
 const WHOLE: Readonly<Record<string, readonly [operation: string, sizes: readonly number[]]>> = {
   ADD: ['add', [8, 16, 32, 64]],
   SUB: ['sub', [8, 16, 32, 64]],

@@ -94,7 +94,7 @@ export function extendedFrom(value: I64, bits: number, isSigned: boolean): I64 {
   }
 }
 
-/** Notes what has been saturated, and sets FPSR.QC at the end. */
+/** Notes saturated results, and sets FPSR.QC at the end. */
 export class Saturation {
   readonly #c: ArmContext
   readonly #happened
@@ -105,7 +105,7 @@ export class Saturation {
     c.f.set(this.#happened, I32.of(0))
   }
 
-  /** Notes that a result was replaced where a condition (0 or 1) holds. */
+  /** Notes a saturated result if a condition (0 or 1) holds. */
   note(condition: I32): void {
     this.#c.f.set(this.#happened, this.#happened.get.or(condition))
   }

@@ -32,7 +32,7 @@ export function shapeOf(form: ArmForm, letter: string): Shape {
   const bits = arrangementBits(arrangement, size, 32 << valueOf(form, 'x'))
   const [named] = /^\d+(?=[bhsdq]$)/.exec(arrangement) ?? []
   if (named !== undefined) return { bits, count: Number(named), scalar: false }
-  // The wider operand takes a whole register, whatever `Q` is.
+  // The wider operand takes a whole register, regardless of `Q`.
   const registerBits = arrangement === 'W' || valueOf(form, 'Q') === 1 ? 128 : 64
   return { bits, count: registerBits / bits, scalar: false }
 }
