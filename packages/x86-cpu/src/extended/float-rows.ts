@@ -47,7 +47,7 @@ const SLOTS: readonly number[] = [SLOT_A, SLOT_B, SLOT_C]
 /** Bits of an element of a format. */
 export const bitsOf = (format: Format): 16 | 32 | 64 => BITS[format]
 
-/** What an operation on elements is generated with. */
+/** The surroundings of an operation on elements, while its function is generated. */
 export interface Operation {
   readonly c: Context
   readonly f: FunctionBuilder

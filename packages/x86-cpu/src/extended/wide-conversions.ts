@@ -35,7 +35,7 @@ const INTEGERS: Readonly<Record<string, readonly [bits: Width, isSigned: boolean
 
 type Kind = 'signed' | 'unsigned' | 'saturated' | 'saturated unsigned'
 
-/** A number as an integer of so many bits. What is none becomes the indefinite integer, or the nearest that there is. */
+/** A number as an integer of so many bits. A number without such an integer becomes the indefinite one, or the nearest. */
 function integer(kind: Kind, bits: Width, isTruncated: boolean) {
   return (o: Operation): I64 => {
     const { c, f, state } = o
@@ -141,7 +141,7 @@ function fromIntegers(): SemanticsTable {
     for (const [letters, [bits, isSigned]] of Object.entries(INTEGERS)) {
       const name = `VCVT${letters}2${ending}`
       const made = row(name, bits, bitsOf(format), format, fromInteger(isSigned, bits))
-      // What stands for elements that a mask leaves out is a number: as an integer it may be too large for a half.
+      // In place of elements that a mask leaves out the source has ones, which as integers may be too large for a half.
       out[name] = packed({ ...made, isMasked: format === 'half' })
     }
   for (const name of ['VCVTDQ2PS', 'VCVTDQ2PD']) delete out[name]

@@ -84,7 +84,7 @@ function roundScale(o: Operation): I64 {
   return finished(o)
 }
 
-/** What {@link roundScale} takes away; only the difference can be inexact, and is rounded in the same way. */
+/** The part that {@link roundScale} takes away. Only the difference can be inexact; it is rounded in the same way. */
 function reduce(o: Operation): I64 {
   const { c, f, state, control } = o
   const before = f.let(f.loadExpression('i32.load', state, F_FLAGS).and(FE_PRECISION))

@@ -284,7 +284,7 @@ function test(bits: Width, isNone: boolean): Semantics {
   }
 }
 
-/** Those that there are of each width: their names end with its letter. */
+/** Operations that exist in each width: their names end with its letter. */
 function ofEachWidth(): SemanticsTable {
   const out: Record<string, Semantics> = {}
   for (const [letter, bits] of Object.entries(LETTERS)) {

@@ -172,8 +172,8 @@ function widen(...steps: readonly UnaryOp[]): Semantics {
 
 /** MPSADBW: sums of four absolute differences between a sliding window of the destination and a fixed block of the source. */
 function slidingDifferences(c: Context, a: V128, b: V128, lane: number): V128 {
-  // Each lane has three bits of the immediate.
-  const control = c.let(immediateByte(c).shrU(3 * lane))
+  // Even lanes have the lowest three bits of the immediate, odd lanes the next three.
+  const control = c.let(immediateByte(c).shrU(3 * (lane & 1)))
   const window = c.let(
     numeric('i8x16.swizzle', a, numeric('i8x16.add', V128.of(IOTA), numeric('i8x16.splat', control.and(4)))),
   )
