@@ -62,7 +62,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly guestMemory: GuestMemory
   /** Virtual time. */
   readonly clock: DomainClock
-  /** Timers on that time, of device models and interrupt controllers. */
+  /** Timers of device models and interrupt controllers, on the domain's clock. */
   readonly timers: TimerQueue
   /** Dispatcher of accesses outside RAM. */
   readonly dispatch: IoDispatch

@@ -41,7 +41,7 @@ export interface VirtualProcessor {
 export interface TurnWatch {
   /** A vCPU is about to execute. */
   begin(vcpu: VirtualCpu): void
-  /** The vCPU has come back. */
+  /** Called when the vCPU's turn has ended. */
   end(vcpu: VirtualCpu): void
 }
 

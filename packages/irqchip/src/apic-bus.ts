@@ -25,15 +25,15 @@ export interface IoApicPort {
  */
 export class ApicBus implements LocalApicBus {
   readonly #apics: LocalApic[] = []
-  /** Tells a vCPU to look at its events. */
+  /** Makes a vCPU check its events. */
   readonly wake: (cpu: number) => void
   /** Fetches the vector of the i8259. */
   readonly acknowledgePic: () => number
   #ioapic: IoApicPort | null = null
-  /** Where the next lowest-priority arbitration among equals begins. */
+  /** First APIC of the next lowest-priority arbitration among equals. */
   #turn = 0
 
-  /** @param wake - tells a vCPU to look
+  /** @param wake - makes a vCPU check its events
    * @param acknowledgePic - fetches the vector of the i8259 */
   constructor(wake: (cpu: number) => void, acknowledgePic: () => number) {
     this.wake = wake
@@ -55,7 +55,7 @@ export class ApicBus implements LocalApicBus {
     this.#ioapic?.eoi(vector)
   }
 
-  /** Has the I/O APIC try its level-triggered interrupts again. */
+  /** Makes the I/O APIC retry its level-triggered interrupts. */
   receptionChanged(): void {
     this.#ioapic?.retry()
   }

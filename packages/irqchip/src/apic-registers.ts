@@ -193,7 +193,7 @@ export const W = {
   /** IA32_APIC_BASE. */
   BASE_LO: 64,
   BASE_HI: 65,
-  /** `EVENT_*` bits, and in bit 0 that those of interrupts must be computed again. */
+  /** `EVENT_*` bits, with bit 0 for interrupt events that must be computed again. */
   EVENTS: 66,
   SIPI_VECTOR: 67,
   /** Errors since the last write of ESR. */

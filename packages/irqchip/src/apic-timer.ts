@@ -14,7 +14,7 @@ export interface ApicTimerState {
   readonly start: Word64
   /** Rest of that time below a nanosecond, in parts of the tick length's denominator. */
   readonly startRest: number
-  /** The one-shot count has run out. */
+  /** Whether the one-shot count has expired. */
   readonly done: boolean
   /** IA32_TSC_DEADLINE, low word. */
   readonly deadlineLo: number
@@ -214,7 +214,7 @@ export class ApicTimerUnit {
     this.resume()
   }
 
-  /** Forgets count and deadline. */
+  /** Clears count and deadline. */
   stop(): void {
     this.#words[apicRegisters.W.TMICT] = 0
     this.#words[apicRegisters.W.TIMER_DONE] = 0

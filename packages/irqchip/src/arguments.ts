@@ -17,7 +17,7 @@ export class IrqchipError extends Error {
   }
 }
 
-/** Where a chip's state lives: inside machine memory, or in a buffer of its own. */
+/** Memory of a chip's state: in machine memory, or in a separate buffer. */
 export interface StateRegion {
   /** Buffer that holds the state. */
   readonly buffer: ArrayBufferLike

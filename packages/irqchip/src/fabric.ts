@@ -46,7 +46,7 @@ export interface InterruptFabricOptions {
   readonly physicalBits?: number
   /** Inputs of the I/O APIC, 24–48. Default 24. */
   readonly ioApicPins?: number | undefined
-  /** `interruptFabricBytes(cpus)` of machine memory, zeroed; default a buffer of its own. */
+  /** `interruptFabricBytes(cpus)` of machine memory, zeroed; default a new buffer. */
   readonly state?: StateRegion
 }
 

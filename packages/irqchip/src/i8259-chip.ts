@@ -52,9 +52,9 @@ const POLL_INTERRUPT = 0x80
 interface Ocw2 {
   /** The input that the command is about: the best in service, or the one in bits 2:0. */
   readonly about: 'best' | 'named' | 'none'
-  /** Ends the service of that input. */
+  /** Whether the command ends the service of the input. */
   readonly ends?: true
-  /** Gives that input the lowest priority. */
+  /** Whether the command gives the input the lowest priority. */
   readonly rotates?: true
   /** Sets or clears rotation on automatic end of interrupt. */
   readonly automatic?: 0 | 1
@@ -212,7 +212,7 @@ export class I8259Chip {
     return w[W.readIsr] === 0 ? this.#requests() : w[W.inService]!
   }
 
-  /** Tells whether a byte for the command port ends an interrupt. */
+  /** Returns whether a byte for the command port ends an interrupt. */
   static endsInterrupt(value: number): boolean {
     return (value & (ICW1_SELECT | OCW3_SELECT | OCW2_ENDS)) === OCW2_ENDS
   }

@@ -52,7 +52,7 @@ export class I8259Pair {
 
   /**
    * @param output - the INT wire: called with each new level
-   * @param state - `I8259_STATE_BYTES` bytes for the state; by default a buffer of its own
+   * @param state - `I8259_STATE_BYTES` bytes for the state; default a new buffer
    */
   constructor(output: (level: boolean) => void, state?: StateRegion) {
     checkFunction('output', output)

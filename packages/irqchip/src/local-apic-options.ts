@@ -69,7 +69,7 @@ export interface LocalApicOptions {
   readonly directedEoi?: boolean
   /** Physical-address bits, for the checks of IA32_APIC_BASE. Default 40. */
   readonly physicalBits?: number
-  /** {@link LOCAL_APIC_STATE_BYTES} bytes for the state; default a buffer of its own. */
+  /** {@link LOCAL_APIC_STATE_BYTES} bytes for the state; default a new buffer. */
   readonly state?: StateRegion
 }
 

@@ -542,7 +542,7 @@ export class LocalApic {
     return (events & RECHECK) !== 0 || this.#record !== null ? this.#look() : events
   }
 
-  /** Notes that an input of the deliverable events has changed. */
+  /** Notes that the deliverable events may have changed. */
   #touch(): void {
     Atomics.or(this.#words, apicRegisters.W.EVENTS, RECHECK)
   }

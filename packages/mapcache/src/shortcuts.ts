@@ -4,8 +4,8 @@ import { type Bucket, scattered } from './bucket.ts'
 const MOST_BITS = 8
 
 /**
- * The run of pages used last of each bucket, in one of a few slots: what nearly every access finds with two comparisons.
- * A bucket's goes with its first page that goes.
+ * The most recently used run of pages of each bucket, in one of a few slots: two comparisons find nearly every access.
+ * A bucket's run is dropped with its first dropped page.
  */
 export class Shortcuts {
   /** By slot: GPA of the run's first byte; infinite: unused. */

@@ -6,7 +6,7 @@ import { type Qcow2Header, viewOf } from './header.ts'
 import type { Refcounts } from './refcounts.ts'
 import { type Table, TableCache } from './table-cache.ts'
 
-/** A range of the disk whose clusters are alike. */
+/** A range of the disk whose clusters have the same kind of entry. */
 export interface Extent {
   readonly kind: 'data' | 'zero' | 'unallocated' | 'compressed'
   readonly bytes: number

@@ -268,7 +268,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
     return this.#nextSlice(false)
   }
 
-  /** @param interrupt - the host has waited for the medium, and is told that it may go on */
+  /** @param interrupt - the host has waited for the medium, and gets an interrupt to continue */
   #nextSlice(interrupt: boolean): DriveStep {
     const moving = this.#r.moving!
     const inBuffer = Math.min(moving.left, SLICE_SECTORS)

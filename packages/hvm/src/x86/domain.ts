@@ -84,7 +84,7 @@ export class X86Domain extends Domain<X86Vcpu, X86Architecture> {
     return this.architecture.paravirtual
   }
 
-  /** Has the guest see a hypervisor's own interface: its CPUID leaves, MSRs, hypercalls and events. */
+  /** Shows the guest a hypervisor's own interface: its CPUID leaves, MSRs, hypercalls and events. */
   override plug(paravirtual: X86Paravirtual): void {
     super.plug(paravirtual)
     this.architecture.paravirtual = paravirtual

@@ -60,7 +60,7 @@ export interface TprWatch {
   readonly reporting: boolean
   /** Whether an access must be reported. */
   watches(gpa: number): boolean
-  /** Notes an access that is made in a logged pass. */
+  /** Notes an access of a logged pass. */
   accessed(access: TprAccess, gpa: number): void
   /** Takes a write to the patcher's port. @returns a `STATUS_*` of `@retrap/x86-cpu` */
   portWrite(size: number, value: number, logged: boolean): number

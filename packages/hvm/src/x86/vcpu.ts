@@ -136,7 +136,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
       : this.#readDevice(gpa, size, into, logged)
   }
 
-  /** Describes the local APIC's page, most registers of which are words in machine memory. */
+  /** Describes the local APIC's page, in which most registers are words in machine memory. */
   registerPage(gpa: number, into: RegisterPage): boolean {
     return describeApicPage(this.apic, gpa, into)
   }
@@ -180,7 +180,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   }
 
   /**
-   * Goes on after an access that has not simply been made.
+   * Returns the status after an access that has not completed.
    *
    * @param status - of the dispatcher
    * @returns the processor's status, for which an unclaimed access reads as ones
@@ -272,7 +272,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.#world.paravirtual?.writeMsr(this.id, index, lo, hi) ?? STATUS_FAULT
   }
 
-  /** Adds to a CPUID leaf what depends on the domain. */
+  /** Adds the domain's fields to a CPUID leaf. */
   cpuid(leaf: number, subleaf: number, into: Uint32Array): void {
     if (this.#world.paravirtual?.cpuid(this.id, leaf, subleaf, into) === true) return
     describeTopology(this.cpu.processor, this.apic, this.#world.cpus, leaf, subleaf, into)
@@ -414,14 +414,14 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.cpu.mapChanged()
   }
 
-  /** Has address line 20 work, or holds it low. */
+  /** Enables address line 20, or holds it low. */
   setA20(works: boolean): void {
     this.#a20Masked = !works
     this.controlChanged()
     this.mapChanged()
   }
 
-  /** Forgets its translations for writing some machine frames. */
+  /** Drops its write translations of some machine frames. */
   watchWrites(frames: Uint32Array, count: number): void {
     this.cpu.watchWrites(frames, count)
   }
@@ -441,7 +441,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.cancelRequest()
   }
 
-  /** Forgets the request in flight: its answer will be drained and dropped. */
+  /** Drops the request in flight: its response will be discarded. */
   cancelRequest(): void {
     this.#domain.secondLevel.cancel(this.id)
     this.#dispatch.requests.cancel(this.id)

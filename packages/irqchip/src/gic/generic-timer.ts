@@ -61,7 +61,7 @@ export interface GenericTimersOptions {
   event?(cpu: number): void
   /** Frequency of the counter, 1 MHz to 1 GHz. Default 62.5 MHz. */
   readonly hz?: number
-  /** `genericTimersStateBytes(cpus)` of machine memory, zeroed; default a buffer of its own. */
+  /** `genericTimersStateBytes(cpus)` of machine memory, zeroed; default a new buffer. */
   readonly state?: StateRegion
 }
 
@@ -122,7 +122,7 @@ export class GenericTimers {
   /**
    * Reads a system register of a vCPU.
    *
-   * @param encoding - op0:op1:CRn:CRm:op2, 16 bits, as MRS has it
+   * @param encoding - op0:op1:CRn:CRm:op2, 16 bits, as encoded in MRS
    * @returns false for registers of other units
    */
   readSystemRegister(cpu: number, encoding: number, into: Word64): boolean {

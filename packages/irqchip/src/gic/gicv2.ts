@@ -21,9 +21,9 @@ export interface GicV2Options {
   readonly cpus: number
   /** Shared interrupts, 32–988. Default 256. */
   readonly spis?: number
-  /** IRQ or FIQ of a vCPU has changed: `irqPending` and `fiqPending` say to what. */
+  /** Called when IRQ or FIQ of a vCPU has changed: `irqPending` and `fiqPending` return the new levels. */
   signal(cpu: number): void
-  /** `gicV2StateBytes(cpus)` of machine memory, zeroed; default a buffer of its own. */
+  /** `gicV2StateBytes(cpus)` of machine memory, zeroed; default a new buffer. */
   readonly state?: StateRegion
 }
 

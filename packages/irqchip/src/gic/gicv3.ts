@@ -44,11 +44,11 @@ export interface GicV3Options {
   readonly spis?: number
   /** Affinity of each vCPU: Aff3 to Aff0, a byte each. Default clusters of 16: `index >> 4 << 8 | index & 15`. */
   readonly affinities?: readonly number[]
-  /** IRQ or FIQ of a vCPU has changed: `irqPending` and `fiqPending` say to what. */
+  /** Called when IRQ or FIQ of a vCPU has changed: `irqPending` and `fiqPending` return the new levels. */
   signal(cpu: number): void
   /** Guest memory, where the tables of LPIs lie. Default: no LPIs. */
   readonly memory?: lpiParts.GicMemory
-  /** `gicV3StateBytes(cpus, lpis)` of machine memory, zeroed; default a buffer of its own. */
+  /** `gicV3StateBytes(cpus, lpis)` of machine memory, zeroed; default a new buffer. */
   readonly state?: StateRegion
 }
 
@@ -205,7 +205,7 @@ export class GicV3 {
   /**
    * Reads a system register of a vCPU.
    *
-   * @param encoding - op0:op1:CRn:CRm:op2, 16 bits, as MRS has it
+   * @param encoding - op0:op1:CRn:CRm:op2, 16 bits, as encoded in MRS
    * @returns false for an UNDEFINED access, which leaves `into` undefined
    */
   readSystemRegister(cpu: number, encoding: number, into: Word64): boolean {

@@ -212,7 +212,7 @@ export function isWord(offset: number, size: number): boolean {
   return size === 4 && (offset & 3) === 0
 }
 
-/** Puts 16 bits at the odd bits of a word: GICD_ICFGR says “edge” there. */
+/** Spreads 16 bits to the odd bits of a word, which mean “edge” in GICD_ICFGR. */
 function spread(bits: number): number {
   let value = bits & 0xffff
   value = (value | (value << 8)) & 0x00ff_00ff

@@ -2,7 +2,7 @@ import type { GicMemory } from './lpis.ts'
 
 /** Outcomes of an access to the ITS's tables. */
 export const DONE = 0
-/** The entry is not there: the command has an error. */
+/** The entry is missing: the command has an error. */
 export const ERROR = 1
 /** The table is in no memory: the command cannot be performed now. */
 export const STALL = 2

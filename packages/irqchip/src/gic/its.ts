@@ -88,7 +88,7 @@ export interface ItsOptions {
   readonly memory: GicMemory
   /** Calls back a little later: a long queue is worked through in slices. */
   later(callback: () => void): void
-  /** `ITS_STATE_BYTES` of machine memory, zeroed; default a buffer of its own. */
+  /** `ITS_STATE_BYTES` of machine memory, zeroed; default a new buffer. */
   readonly state?: StateRegion
 }
 

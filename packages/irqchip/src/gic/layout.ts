@@ -26,7 +26,7 @@ export const SHARED_BANKS = 32
 export const DISTRIBUTOR_CONTROL = 0
 /** Priorities, a byte each. */
 export const SHARED_PRIORITIES: number = SHARED_BANKS + BANKS * BANK_WORDS
-/** Where each interrupt goes: the affinity of GICv3, the processors' mask of GICv2. */
+/** Route of each interrupt: GICv3's affinity, or GICv2's mask of processors. */
 export const ROUTES: number = SHARED_PRIORITIES + 1024 / 4
 /** First word of the processors' blocks. */
 export const CPU_BLOCKS: number = ROUTES + 1024

@@ -220,7 +220,7 @@ export class Lpis implements LpiControl {
     this.#configuration[intid - FIRST_LPI] = read ? this.#byte[0]! : 0
   }
 
-  /** Has an LPI become a processor's best one, if it is enabled and better. */
+  /** Makes an LPI a processor's best one, if it is enabled and better. */
   #offer(block: number, intid: number): void {
     const { words } = this.#table
     const configuration = this.#configuration[intid - FIRST_LPI]!

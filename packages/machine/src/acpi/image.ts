@@ -13,7 +13,7 @@ export interface AcpiTables {
 /** The FACS needs this alignment; all tables use it for simplicity. */
 const ALIGNMENT = 64
 
-/** Puts tables one behind another. The RSDP comes first, and is made last. */
+/** Places tables one after another. The RSDP comes first, and is built last. */
 export class TableImage {
   readonly #base: number
   readonly #addresses: Record<string, number> = {}

@@ -70,7 +70,7 @@ const FADT_POINTERS = [
 /** The tables that were built last: a machine's clones have the same board and reuse them. */
 let latest: { readonly board: string; readonly acpi: RelocatableAcpi } | undefined
 
-/** The tables of {@link buildAcpiTables} for firmware to place. Nobody writes them. */
+/** The read-only tables of {@link buildAcpiTables}, for firmware to place. */
 export function relocatableAcpi(board: AcpiBoard): RelocatableAcpi {
   const described = JSON.stringify(board)
   if (latest?.board !== described) latest = { board: described, acpi: relocate(buildAcpiTables(board, 0)) }

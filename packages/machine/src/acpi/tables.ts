@@ -60,7 +60,7 @@ export function table(signature: string, revision: number, body: Uint8Array): Ui
   return out
 }
 
-/** Root System Description Pointer, revision 2. @param rsdtAddress - 0: there is none */
+/** Root System Description Pointer, revision 2. @param rsdtAddress - 0: no RSDT */
 export function rsdp(rsdtAddress: number, xsdtAddress: number): Uint8Array {
   const out = new Uint8Array(RSDP_BYTES)
   const view = new DataView(out.buffer)

@@ -158,7 +158,7 @@ export function pptt({ cpus }: ArmBoard): Uint8Array {
   return table('PPTT', 2, body.bytes)
 }
 
-/** Generic Timer Description Table, revision 2. The timers run whatever the processors do. */
+/** Generic Timer Description Table, revision 2. The timers run in all power states of the processors. */
 export function gtdt(): Uint8Array {
   const body = new Body(96)
   body.u64(36, NO_BLOCK).u64(80, NO_BLOCK)

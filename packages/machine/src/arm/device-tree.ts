@@ -136,7 +136,7 @@ function addCpus({ root, cpus, next }: Tree): void {
   }
 }
 
-/** The interrupt controller, and what messages of PCI functions go to. */
+/** The interrupt controller, and the receiver of PCI functions' messages. */
 interface Controllers {
   readonly controller: DeviceTreeNode
   readonly messages: DeviceTreeNode | null

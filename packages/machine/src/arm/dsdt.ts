@@ -81,7 +81,7 @@ function pciRoot(): Aml {
     aml.name('_PRT', aml.pkg(...routes)),
     aml.method('_CBA', 0, false, aml.returns(aml.integer(pcie.base))),
     aml.name('_CRS', resource.resourceTemplate(...windows)),
-    // Configuration space is nobody else's (PCI Firmware Specification 3.3, 4.1.2).
+    // Reserve configuration space (PCI Firmware Specification 3.3, 4.1.2).
     aml.device(
       'RES0',
       aml.name('_HID', aml.eisaId('PNP0C02')),

@@ -16,7 +16,7 @@ import type { P2mStatistics } from '@retrap/p2m'
 /**
  * Assembles the Arm board `virt`: memory, vCPUs, GIC, timers, devices, device tree and kernel.
  *
- * @throws MachineError, LoaderError, MemoryError or DeviceError, naming the value and what was expected
+ * @throws MachineError, LoaderError, MemoryError or DeviceError with the value and what was expected
  */
 export async function createArmMachine(options: ArmMachineOptions): Promise<ArmMachine> {
   return ArmMachine.create(options)
@@ -68,7 +68,7 @@ export class ArmMachine extends Machine<ArmKind> {
   }
 }
 
-/** Checks what a caller without a type checker may have got wrong. @throws MachineError `ERR_OPTION` */
+/** Checks options that a type checker would have checked. @throws MachineError `ERR_OPTION` */
 function checkArmOptions(options: ArmMachineOptions, run: ReturnType<typeof runOf>): void {
   const { kernel, flash = [], snapshot } = options
   if (kernel === undefined ? flash.length === 0 && snapshot === undefined : !(kernel instanceof Uint8Array))

@@ -23,7 +23,7 @@ export interface ArmModelsOptions extends ArmBoard {
 export interface ArmBoardModels {
   /** Models in the order of attachment. */
   readonly models: readonly DeviceModel[]
-  /** Where PCI functions' interrupt pins are wired to. */
+  /** Host bridge, which wires PCI functions' interrupt pins. */
   readonly hostBridge: EcamHostBridge
   /** The serial port. */
   readonly uart: Pl011

@@ -40,7 +40,7 @@ export class Feeder<Item> {
     this.ready()
   }
 
-  /** Offers what waits: the client has room. */
+  /** Offers waiting items, because the client has room. */
   ready(): void {
     // A client that moves things on at once says within the offer that it has room again.
     if (this.#isOffering) return

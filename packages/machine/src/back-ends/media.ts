@@ -107,7 +107,7 @@ export async function askMedium(
     else await medium.writeZeroes(offset, length, request)
     return 0
   } catch (error) {
-    // A medium of a user may have a code of its own.
+    // A user's medium may throw a code of its own.
     return (error instanceof BlockError && numberOf(error.code)) || numberOf('ERR_MEDIUM')
   }
 }

@@ -21,7 +21,7 @@ export const MESSAGE = {
   /** The frames that a card wants, as JSON. */
   filter: 10,
   // To the controllers.
-  /** The end of a request: an error in the flags, or what was read. */
+  /** The end of a request: an error in the flags, or the data read. */
   answer: 16,
   /** Properties of a medium, as JSON: they have changed. */
   changed: 17,

@@ -46,13 +46,13 @@ export interface BoardDescription {
   readonly xen: boolean
   /** Whether the guest may say where in RAM its picture is; default false. */
   readonly ramfb?: boolean
-  /** Whether somebody hears the PC speaker; default false. */
+  /** Whether the PC speaker has a listener; default false. */
   readonly speaker?: boolean
 }
 
 /** The parts of a machine that a chipset with system-management mode calls. */
 export interface SystemManagement {
-  /** The guest has changed who sees which part of SMRAM. */
+  /** Called when the guest has changed the visibility of SMRAM. */
   apply(settings: SmramSettings): void
   /** Asserts SMI# of the processor that writes to the chipset, or of all. */
   smi(broadcast: boolean): void

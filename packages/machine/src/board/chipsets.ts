@@ -2,7 +2,7 @@ import { AcpiPm, HostBridge, IsaBridge } from '@retrap/devices'
 import { CHIPSETS } from '../machine-type.ts'
 import type { BoardDescription, BoardHooks, Chipset, CreateChipset } from './board.ts'
 
-/** Loads what makes a board's chipset, with Xen's platform device where the guest sees Xen. */
+/** Loads the function that makes a board's chipset, with Xen's platform device for a guest that sees Xen. */
 export async function loadChipset({ machine, xen }: Pick<BoardDescription, 'machine' | 'xen'>): Promise<CreateChipset> {
   const createChipset = machine === 'pc' ? createI440fx : (await import('./q35.ts')).createQ35
   return xen ? (await import('./xen-platform.ts')).withXenPlatform(createChipset) : createChipset

@@ -15,7 +15,7 @@ export interface PlacedBoard {
   /** Absent from boards in other threads. @returns bytes that the guest has sent by a serial port since power-on */
   sent?(port: number): number
   /**
-   * Hands over what serial ports hold back.
+   * Flushes the serial ports' output.
    *
    * @param hasEnded - true if the machine has ended. A recorded machine keeps a board in another thread until then
    */

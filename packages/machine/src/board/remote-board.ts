@@ -98,10 +98,10 @@ export class RemoteBoard {
   /**
    * Resolves when the board's held output has arrived, or the board has ended.
    *
-   * @param hasEnded - the machine goes on no more
+   * @param hasEnded - whether the machine has ended
    */
   async flush(hasEnded: boolean): Promise<void> {
-    // A replay is stopped elsewhere: a recording would have answers that nobody asks for then.
+    // Not in a replay that stops elsewhere: the recording would have a response without a request.
     if (this.server.remote.isRecorded && !hasEnded) return
     this.#post(boardMessages.FLUSH)
     await this.server.remote.settle().catch(() => {})

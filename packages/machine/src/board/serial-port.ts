@@ -1,6 +1,6 @@
 import { concatenate } from '@retrap/basics'
 
-/** Where a PC's serial ports are: COM1 to COM4. */
+/** Ports and interrupts of a PC's serial ports: COM1 to COM4. */
 export const SERIAL_PORTS: readonly { readonly iobase: number; readonly irq: number }[] = [
   { iobase: 0x3f8, irq: 4 },
   { iobase: 0x2f8, irq: 3 },
@@ -73,7 +73,7 @@ export class SerialLine implements SerialPort {
     this.#drained = listener
   }
 
-  /** Has bytes wait before the board. @returns ends that; to be called once */
+  /** Holds bytes before they reach the board. @returns a function that ends this, to be called once */
   hold(): () => void {
     this.#holds++
     return () => {

@@ -8,7 +8,7 @@ import { type MachineVirtioDevice, virtioOf } from '../options/virtio-device.ts'
 /** Interfaces of drives whose controllers can run in another thread. */
 const MOVED: ReadonlySet<MachineDrive['interface']> = new Set([undefined, 'ide', 'virtio', 'nvme', 'scsi'] as const)
 
-/** Whether the controller of a drive may be in a thread of its own. */
+/** Whether a drive's controller may run in another thread. */
 export const moves = (drive: MachineDrive): boolean => MOVED.has(drive.interface)
 
 /** A virtio device of one kind. */

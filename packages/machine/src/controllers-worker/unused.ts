@@ -14,7 +14,7 @@ export function unusedMedium(properties: BlockProperties): BlockBackend {
   }
 }
 
-/** Stands for a network that nobody uses. */
+/** Returns a network that is never used. */
 export function unusedNetwork({
   linkUp,
   maximumBytes,

@@ -72,7 +72,7 @@ function describeUser({ device, mfn, held, heldForWriting }: FrameUser, now: num
   return `  ${device} ${known}${old}; ${held === 1 ? '1 mapping' : `${held} mappings`} held${writing}\n`
 }
 
-/** Says which changes of the map are outstanding, and with whom. */
+/** Describes pending changes of the map, and the servers that have not acknowledged them. */
 function describeEpochs({ epoch, settledEpoch, servers, outstanding, waitingVcpus }: InvalidationAccount): string {
   const awaited = servers.filter(({ isAwaited }) => isAwaited)
   if (awaited.length === 0 && waitingVcpus.length === 0)

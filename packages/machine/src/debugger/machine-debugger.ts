@@ -116,7 +116,7 @@ export class MachineDebugger {
     return this.#next.promise
   }
 
-  /** Lets the machine run on. @param actions - by vCPU; default each continues */
+  /** Resumes the machine. @param actions - by vCPU; default each continues */
   resume(actions: readonly CpuResume[] = []): void {
     if (!this.#isStopped) return
     this.#staying.clear()
@@ -259,7 +259,7 @@ export class MachineDebugger {
     return this.#points.caughtFaults
   }
 
-  /** Has an exception stop the machine before it is delivered, or no longer. */
+  /** Sets whether an exception stops the machine before its delivery. */
   catchFault(number: number, caught: boolean = true): void {
     this.#points.catchFault(number, caught)
   }

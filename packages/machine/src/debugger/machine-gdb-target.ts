@@ -24,7 +24,7 @@ export interface GdbMachine {
   readonly registers: RegisterSet
   /** `monitor` commands. */
   readonly monitor: Monitor
-  /** The signal that systems make of an exception, of which `stop` tells. */
+  /** Returns the signal that operating systems send for the exception of a stop. */
   signalOf(stop: MachineStop): number
   /** Whether gdb finds a breakpoint's address in the program counter. */
   isAtBreakpoint(cpu: number): boolean

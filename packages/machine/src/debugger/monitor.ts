@@ -66,7 +66,7 @@ export class Monitor {
     this.#commands = new Map(commands.map((command) => [command.usage.split(' ', 1)[0]!, command]))
   }
 
-  /** Does a command. @returns what to print, in whole lines */
+  /** Executes a command. @returns its output, in whole lines */
   async run(cpu: number, line: string): Promise<string> {
     const [name = '', ...given] = line.trim().split(/\s+/)
     if (name === '' || name === 'help') return this.#help()

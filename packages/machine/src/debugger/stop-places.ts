@@ -68,7 +68,7 @@ export function setPlace(cpus: readonly DebuggedCpu[], place: MachinePlace, stop
   }
 }
 
-/** Where the bytes end that an access has reached. */
+/** Returns the end of an access's bytes. */
 const endOf = ({ kind, address, size, elements }: PlaceAccess): number =>
   address + (kind === 'msr' ? 1 : kind === 'port' ? size : size * elements)
 
@@ -93,7 +93,7 @@ export function describePlace(place: MachinePlace, nameOf: (vector: number) => s
   return `${NAMES[kind]} ${hex(address)}${last}${access === 'access' ? '' : `, ${access}`}`
 }
 
-/** Says what has happened at a place. @param nameOf - the name of an exception */
+/** Describes a stop at a place. @param nameOf - the name of an exception */
 export function describePlaceStop(stop: PlaceStop, nameOf: (vector: number) => string): string {
   if (stop.kind === 'fault') return `${nameOf(stop.vector)} is about to be delivered`
   if (stop.kind === 'handler') return `the handler of ${nameOf(stop.vector)} is next, error code ${hex(stop.errorCode)}`

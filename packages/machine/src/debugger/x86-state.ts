@@ -251,7 +251,7 @@ export class X86State {
     this.#vcpu = vcpu
   }
 
-  /** The vCPU goes on. */
+  /** Called when the vCPU resumes. */
   forget(): void {
     this.#saved = undefined
   }

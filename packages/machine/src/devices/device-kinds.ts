@@ -70,7 +70,7 @@ export function loadDeviceKinds(options: PcOptions): Promise<readonly PlaceDevic
   )
 }
 
-/** Loads what watches models of the caller's, on deterministic time. */
+/** Loads the watch of a caller's models, on deterministic time. */
 export async function loadWatch({
   clock,
   devices = [],

@@ -3,7 +3,7 @@ import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 import { placeDrives } from './drive-places.ts'
 import { drivesOf } from '../options/drives.ts'
 
-/** Puts the drives of a `pc` on the cables of its IDE controller. */
+/** Connects the drives of a `pc` to its IDE controller. */
 export function place({ options }: Pick<DeviceSite, 'options'>): PlacedDevices {
   return placeDrives(drivesOf(options.drives, 'ide'), {
     places: 4,

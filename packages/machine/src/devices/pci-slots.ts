@@ -14,7 +14,7 @@ export interface PciPlace {
   readonly root: number
   /** Registers and interrupt of a virtio transport in memory. */
   readonly mmio?: { readonly base: number; readonly irq: number }
-  /** Tells the device from all others in names of models. */
+  /** Identifies the device in names of models. */
   readonly label: string
   /** Returns firmware's path of the device. @param node - firmware's name for the class of the device */
   path(node: string): string
@@ -38,7 +38,7 @@ interface Transports {
   readonly taken: number
 }
 
-/** Hands out PCI device numbers of bus 0. */
+/** Allocates PCI device numbers of bus 0. */
 export class PciSlots {
   readonly #first: number
   readonly #last: number
@@ -58,7 +58,7 @@ export class PciSlots {
    * @param first - the lowest slot that is not the board's
    * @param wanted - numbers reserved for later requests
    * @param last - the highest slot that is not the board's
-   * @param transports - virtio transports in memory; default the board has none
+   * @param transports - virtio transports in memory; default none
    */
   constructor(
     first: number,

@@ -25,13 +25,13 @@ export interface DeviceSite {
   readonly generation?: GenerationPlace
   /** Returns 32 random bits. */
   readonly random: () => number
-  /** Lets keyboards share the machine's. */
+  /** Shares the machine's keyboard between devices. */
   readonly keyboard: InputSwitch
-  /** Lets mice and tablets share the machine's. */
+  /** Shares the machine's mouse between devices. */
   readonly mouse: InputSwitch
   /** The screen that a graphics card draws on. */
   readonly screen: Screen
-  /** Whether the processor that makes the access at hand is in system-management mode. */
+  /** Whether the accessing processor is in system-management mode. */
   readonly inSystemManagement: () => boolean
   /** Contents of the flash memories. */
   readonly flash: readonly Uint8Array[]
@@ -45,7 +45,7 @@ export interface PlacedDevices {
   readonly fromHost?: readonly DeviceModel[]
   /** Paths by which firmware finds the drives. */
   readonly bootPaths?: readonly BootPath[]
-  /** Types of floppy drives, as CMOS has them. */
+  /** Types of floppy drives, as encoded in CMOS. */
   readonly floppies?: readonly number[]
   /** Resolves when the media hold all writes of the guest. */
   readonly settled?: () => Promise<unknown>

@@ -207,7 +207,7 @@ export class RemovableDrive implements MachineRemovableDrive, BlockBackend {
 export const isRemovable = (drive: MachineDrive): boolean => drive.media === 'cdrom' || drive.interface === 'floppy'
 
 /**
- * Gives each CD and floppy drive a medium that can be exchanged.
+ * Makes the medium of each CD and floppy drive exchangeable.
  *
  * @param changed - called with each drive whose medium was changed
  * @throws MachineError `ERR_OPTION` for two drives of one name

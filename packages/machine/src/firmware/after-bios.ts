@@ -98,6 +98,6 @@ export function mapResetVector({ memory, frameCounts, p2m }: X86Domain): void {
   const mfn = memory.frames.allocate(0)
   frameCounts.adopt(mfn, 1)
   p2m.insert(RESET_GFN, mfn, 0, P2mType.RAM_RO)
-  // The map has a reference of its own.
+  // The map keeps its own reference.
   frameCounts.drop(mfn, 1)
 }

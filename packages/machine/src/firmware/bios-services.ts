@@ -25,7 +25,7 @@ import {
 } from '@retrap/x86-assembler'
 import type { E820Entry, GuestMemoryWriter } from '../loaders/index.ts'
 
-/** Where the services lie: the end of the area that firmware keeps to itself. */
+/** Segment of the services: the end of the area reserved by firmware. */
 const SEGMENT = 0xf000
 const BASE = SEGMENT * 16
 const OFFSET = 0xe000

@@ -9,7 +9,7 @@ const AREA_FIRST_GFN = 0xc0
 const AREA_PAGES = 0x40
 const AREA_BASE = AREA_FIRST_GFN * PAGE_BYTES
 
-/** Where part of a firmware image is seen; see `loadFirmware`. */
+/** Guest addresses of a part of a firmware image; see `loadFirmware`. */
 interface RomRegion {
   readonly gpa: number
   readonly bytes: number
@@ -65,7 +65,7 @@ export class FirmwareArea {
       memory.write(mfn * PAGE_BYTES, image.subarray(at, at + PAGE_BYTES))
       frames.push(mfn)
     }
-    // Where no ROM answers, the bus floats high.
+    // Reads without a ROM return ones.
     const floating = memory.frames.allocate(0)
     frameCounts.adopt(floating, 1)
     memory.write(floating * PAGE_BYTES, new Uint8Array(PAGE_BYTES).fill(0xff))
@@ -153,7 +153,7 @@ export class FirmwareArea {
     for (const range of state.hidden) this.#writeRam((range.gpa - AREA_BASE) / PAGE_BYTES, 0, range.bytes)
   }
 
-  /** Gives its frames back: the domain is not used any more. */
+  /** Frees the frames after the domain's end. */
   close(): void {
     for (const mfn of [...this.#frames, ...this.#ram]) this.#domain.frameCounts.drop(mfn, 1)
   }

@@ -86,7 +86,7 @@ export function firmwareConfiguration(
 export const fwCfgItems = (files: Readonly<Record<string, Uint8Array>> = {}): Record<string, FwCfgItem> =>
   Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, { bytes }]))
 
-/** Has firmware find the ACPI tables of a board that differs in addresses only. */
+/** Gives firmware the ACPI tables of a board that differs only in addresses. */
 export function replaceAcpi(device: FwCfg, board: AcpiBoard): void {
   device.replaceFile('etc/acpi/tables', relocatableAcpi(board).tables)
 }

@@ -4,7 +4,7 @@ import { MachineError } from '../errors.ts'
 import { LoaderError, hex } from '../loaders/errors.ts'
 import type { KernelRom } from '../loaders/index.ts'
 
-/** An adapter's firmware: what extends a PC's BIOS. */
+/** An adapter's firmware, which extends a PC's BIOS. */
 export interface OptionRom {
   /** Names the ROM in errors and, for firmware that loads it by itself, in fw_cfg. */
   readonly name: string

@@ -43,7 +43,7 @@ export class Smram implements SystemManagementMemory {
   #settings: SmramSettings = { low: false, high: false, open: false, openHigh: false, tsegBytes: 0 }
   /** Pages through which SMRAM is open to all code: of the window, then above 1 MiB. */
   readonly #opened: readonly Set<number>[] = [new Set(), new Set()]
-  /** Frames of TSEG, which nobody else sees. */
+  /** Frames of TSEG, visible only in system-management mode. */
   #tseg: readonly number[] = []
 
   constructor(domain: X86Domain, lowRamEnd: number) {
@@ -104,7 +104,7 @@ export class Smram implements SystemManagementMemory {
     this.#fill(this.#tseg, state.tseg)
   }
 
-  /** Gives its frames back: the domain is not used any more. */
+  /** Frees the frames after the domain's end. */
   close(): void {
     for (const mfn of [...this.#low, ...this.#tseg]) this.#domain.frameCounts.drop(mfn, 1)
   }

@@ -11,7 +11,7 @@ export interface PcVapicOptions extends Pick<DomainVapicOptions, 'poll' | 'behin
 /**
  * The patcher, which can write to ROM that firmware has locked.
  *
- * @param boot - has the firmware below 1 MiB, once it is loaded
+ * @param boot - holds the firmware below 1 MiB, once loaded
  */
 export function createVapic(
   domain: X86Domain,

@@ -48,7 +48,7 @@ function hindranceOf(options: ComposedOptions, changes: CloneChanges): string | 
 const mayWrite = (medium: BlockBackend | null): boolean =>
   medium instanceof RemovableDrive && medium.medium !== null && !medium.properties.readOnly
 
-/** @throws MachineError `ERR_FORK`, saying what to do */
+/** @throws MachineError `ERR_FORK` with advice */
 export function checkForkable(options: ComposedOptions, changes: CloneChanges): void {
   const why = hindranceOf(options, changes)
   if (why !== undefined) throw new MachineError('ERR_FORK', `this machine cannot be forked: ${why}`)

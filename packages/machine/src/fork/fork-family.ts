@@ -28,7 +28,7 @@ export class ForkFamily {
   }
 }
 
-/** The instant that a clone goes on from. */
+/** The instant from which a clone continues. */
 export interface ForkOrigin<D extends Domain, State> {
   readonly family: ForkFamily
   /** Domain of the forked machine. */

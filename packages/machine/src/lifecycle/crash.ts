@@ -39,7 +39,7 @@ export function linearAddress({ cpu: { registers } }: X86Vcpu): bigint {
   return BigInt.asUintN(registers.mode === MODE_64 ? 64 : 32, address)
 }
 
-/** Says why a vCPU does not go on before an x87 instruction. */
+/** Describes why a vCPU stops before an x87 instruction. */
 export function standstill(vcpu: number): string {
   return (
     `vCPU ${vcpu} stands still: an x87 exception is pending, CR0.NE is clear, and interrupts are off, so that interrupt 13 ` +

@@ -36,7 +36,7 @@ export class HostPacing implements OutsideInputs {
     this.#until = undefined
   }
 
-  /** Returns how long to wait for the host before time goes on to a timer. */
+  /** Returns how long to wait for the host before time advances to a timer. */
   early({ lo, hi }: { readonly lo: number; readonly hi: number }): number {
     const until = hi * 2 ** 32 + lo
     const wasWaiting = this.#until === until

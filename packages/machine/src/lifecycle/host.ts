@@ -29,7 +29,7 @@ const SHORTEST_MS = 1
 /** Most consecutive short waits that still use a timer, up to a millisecond late: a guest that rarely wakes is idle. */
 const FEW_SHORT = 4
 
-/** Lets a domain wait on the host's event loop. */
+/** Makes a domain wait on the host's event loop. */
 export class HostSleeper implements Sleeper {
   /** Ends the current wait; null while no wait is in progress. */
   #resolve: (() => void) | null = null

@@ -32,7 +32,7 @@ const IN_PROCESS = 'devices'
 export type DescribeCrash = (vcpu: number, message: string) => CrashDetail
 
 /**
- * Says for people why a machine ended, from why its domain did.
+ * Converts a domain's exit to a machine's, with a text for people.
  *
  * @param describe - knows the processor's registers
  */

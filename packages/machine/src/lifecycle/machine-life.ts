@@ -96,7 +96,7 @@ export interface LifeOptions extends Pick<SleepParts, 'boot' | 'onSleep' | 'slee
 
 // The bits of a machine's state; none: it is stopped, and can be run.
 
-/** A run is under way. */
+/** The machine runs. */
 const RUN = 1
 /** That run is kept still, by a debugger. */
 const HELD = 2
@@ -248,7 +248,7 @@ export class MachineLife {
   /**
    * Does something while no vCPU executes, between two instructions; a run that is under way goes on afterwards.
    *
-   * @throws MachineError `ERR_STATE` if the machine has ended; what `action` throws
+   * @throws MachineError `ERR_STATE` if the machine has ended; errors of `action`
    */
   pause<T>(action: () => Promise<T>): Promise<T> {
     return this.#whileStill(() => {
@@ -264,7 +264,7 @@ export class MachineLife {
    * @param action - calls `accepted` after its devices have dropped their old state: a later failure leaves the machine in
    * neither state, and closes it
    * @param atRest - called by `accepted`
-   * @throws MachineError `ERR_STATE` if the machine was closed; what `action` throws
+   * @throws MachineError `ERR_STATE` if the machine was closed; errors of `action`
    */
   restart(action: (accepted: () => void) => Promise<void>, atRest?: () => void): Promise<void> {
     return this.#whileStill(async () => {
@@ -323,7 +323,7 @@ export class MachineLife {
     })
   }
 
-  /** Names who may keep the machine still: a debugger. */
+  /** Sets the party that may hold the machine: a debugger. */
   set holder(holder: HeldMachine | undefined) {
     this.#holder = holder
   }
@@ -335,7 +335,7 @@ export class MachineLife {
     else this.#holder?.still()
   }
 
-  /** Lets the machine run on. */
+  /** Resumes the machine. */
   release(): void {
     this.#hold?.resolve()
     this.#hold = undefined

@@ -11,7 +11,7 @@ export interface SourceListener {
   warning(message: string): void
   /** Reads of disks, for the inspector. */
   readonly requests: DiskRequests
-  /** Whether ranges that are read of addresses are kept: `MachineOptions.keepFetched`. */
+  /** Whether fetched ranges of files are cached: `MachineOptions.keepFetched`. */
   readonly keepsFetched: boolean
 }
 

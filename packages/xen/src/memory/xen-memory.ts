@@ -127,7 +127,7 @@ export class XenMemory {
     return this.#p2m.format === 'ept'
   }
 
-  /** Whether the guest may only read it. */
+  /** Whether a guest frame is ROM. */
   isRom(gfn: number): boolean {
     return this.typeAt(gfn) === this.#p2m.types.rom
   }

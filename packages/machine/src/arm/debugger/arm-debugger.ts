@@ -4,7 +4,7 @@ import type { DebuggedCpu } from '../../debugger/debugged-cpu.ts'
 import { attachDebugger, type DebuggedMachine, type MachineDebugger } from '../../debugger/machine-debugger.ts'
 import { readArmRegister, writeArmRegister } from './arm-registers.ts'
 
-/** Gives an Arm machine its debugger. */
+/** Attaches a debugger to an Arm machine. */
 export function attachArmDebugger(domain: ArmDomain, life: DebuggedMachine['life']): MachineDebugger {
   return attachDebugger({ domain, life, cpus: domain.vcpus.map((vcpu) => new ArmDebuggedCpu(vcpu)) })
 }

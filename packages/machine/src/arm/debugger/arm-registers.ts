@@ -73,7 +73,7 @@ function writeStatus(registers: ArmRegisters, value: number): boolean {
   try {
     registers.pstate = value & 0x0fff_ffff
   } catch (error) {
-    // The number is none of this processor's registers.
+    // The processor has no such register.
     if (error instanceof RangeError) return false
     throw error
   }
