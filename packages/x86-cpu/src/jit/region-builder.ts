@@ -17,16 +17,15 @@ import {
 import { RECORD_BYTES } from '../state/record.ts'
 import { ORDINARY_64 } from '@retrap/soft-float'
 import { isRoundingSettled } from '../semantics/float-scratch.ts'
-import { S_GPR, S_MXCSR, S_ZERO } from '../state/state-layout.ts'
+import { generalOffset, S_MXCSR, S_ZERO } from '../state/state-layout.ts'
 import { FoundPlaces, type FoundPlace } from './found-places.ts'
 import { RegisterOrigins, RelativeValue, type Origin } from './relative-value.ts'
 import { readPart, writePart, type VectorRegisters } from './vector-registers.ts'
 
-/** Number of general registers. */
+/** Number of general registers without those of APX. */
 const REGISTERS = 16
 /** Constants that {@link RegionBuilder.repeated} is asked for at most: four of either type. */
 const REPEATED = 8
-const GPR_END = S_GPR + 8 * REGISTERS
 
 /** The address of a field of the state, as far as it is known. */
 class StateAddress extends I32 {
@@ -98,11 +97,16 @@ export class RegionBuilder extends RegionFunction {
   constructor(...parameters: ConstructorParameters<typeof RegionFunction>) {
     super(...parameters)
     this.stateAddress = new StateAddress(this.param(0, 'i32').get, 0)
-    for (let i = 0; i < REGISTERS; i++) this.registers.push(this.local('i64'))
+    this.addRegisters()
     this.settled = this.local('i32')
     this.settledExponents = this.local('i32')
     for (let i = 0; i < REPEATED; i++) this.#spare.push(this.local('v128'))
     this.#places = new FoundPlaces(this)
+  }
+
+  /** Adds locals for further general registers, before there is any code. */
+  addRegisters(): void {
+    for (let i = 0; i < REGISTERS; i++) this.registers.push(this.local('i64'))
   }
 
   // ---------------------------------------------------------------- addresses that are known by others
@@ -190,7 +194,7 @@ export class RegionBuilder extends RegionFunction {
   loadRegisters(): void {
     const state = this.param(0, 'i32').get
     for (const [i, register] of this.registers.entries()) {
-      if (((this.used >>> i) & 1) !== 0) this.set(register, super.loadExpression('i64.load', state, S_GPR + 8 * i))
+      if (((this.used >>> i) & 1) !== 0) this.set(register, super.loadExpression('i64.load', state, generalOffset(i)))
     }
   }
 
@@ -198,7 +202,7 @@ export class RegionBuilder extends RegionFunction {
   storeRegisters(): void {
     const state = this.param(0, 'i32').get
     for (const [i, register] of this.registers.entries()) {
-      if (((this.written >>> i) & 1) !== 0) super.store('i64.store', state, register.get, S_GPR + 8 * i)
+      if (((this.written >>> i) & 1) !== 0) super.store('i64.store', state, register.get, generalOffset(i))
     }
   }
 
@@ -307,7 +311,11 @@ export class RegionBuilder extends RegionFunction {
 
 /** Returns the number of the general register whose field of the state has a byte; -1 of other fields. */
 function registerAt(offset: number): number {
-  return offset >= S_GPR && offset < GPR_END ? (offset - S_GPR) >>> 3 : -1
+  for (const first of [0, 16]) {
+    const number = (offset - generalOffset(first)) >> 3
+    if (number >= 0 && number < 16) return first + number
+  }
+  return -1
 }
 
 /** Whether the linear address of an access is known by what it is relative to. */

@@ -78,15 +78,16 @@ export class RegisterOrigins {
     return this.known.map((origin, i) => (origin === others[i] ? origin : this.#fresh()))
   }
 
-  /** Returns the value of a register whose 64 bits are in a local. */
+  /** Returns the value of a register whose 64 bits are in a local. Registers beyond the first ones are known from here on. */
   read(i: number, local: I64): I64 {
+    while (i >= this.known.length) this.known = [...this.known, this.#fresh()]
     return new RelativeValue(local, this.known[i]!)
   }
 
   /** A register has been set to a value. @param isOnEveryPath - what follows here is reached only by this code */
   write(i: number, value: Value, isOnEveryPath: boolean): void {
     const isKnown = isOnEveryPath && value instanceof RelativeValue && value.origin.width !== 'open'
-    this.known = this.known.with(i, isKnown ? value.origin : this.#fresh())
+    if (i < this.known.length) this.known = this.known.with(i, isKnown ? value.origin : this.#fresh())
   }
 
   /** Registers may have been set. @param mask - bit i: register i */

@@ -16,7 +16,7 @@ import type { MachineMemory } from '@retrap/memory'
 import type { I32, ModuleBuilder } from '@retrap/wasm-emitter'
 import type { FormSource } from '../semantics/form-context.ts'
 import { R_IMM, R_OP, R_REG0 } from '../state/record.ts'
-import { CS, DS, ES, MODE_64, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS } from '../state/state-layout.ts'
+import { CS, DS, ES, MODE_64, MODE_64_APX, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS } from '../state/state-layout.ts'
 import type { SystemForm } from '../interpreter/handler-path.ts'
 import { vectorBytesOf, type CpuModel } from '../model/cpu-model.ts'
 import type { Library } from '../semantics/library.ts'
@@ -195,6 +195,7 @@ class X86Unit implements UnitSemantics<FormSource> {
       memory,
       region.blocks.flatMap(({ instructions }) => instructions),
     )
+    if (mode === MODE_64_APX) f.addRegisters()
     if (plan !== undefined) f.vectors = new VectorRegisters(f, plan)
     this.#demand = plan === undefined ? [] : normalDemand(memory, region)
     f.harmless.add(library.flags).add(library.checkSegment)
