@@ -61,8 +61,9 @@ export function isDrawn(info: CodeInfo): boolean {
   const { encoding, feature, operands, map, mnemonic } = info
   if (operands.some(({ kind }) => kind >= OperandKind.MASK_REG && kind <= OperandKind.TILE_VVVV)) return false
   if (!isOffered(feature, EXECUTED)) return false
-  // These take an address from a register, or have tests of their own.
-  if (/^(MOVDIR64B|INVPCID|JMPABS|PUSHP|POPP)$/.test(mnemonic)) return false
+  // These take an address from a register, have tests of their own, or are NOP with some operands.
+  if (/^(MOVDIR64B|INVPCID|JMPABS|PUSHP|POPP)$/.test(mnemonic) || (mnemonic === 'XCHG' && info.opcodeRegister))
+    return false
   if (encoding === 'evex') return feature.startsWith('APX')
   if (encoding !== 'legacy' || map > 1 || (info.modes & 4) === 0 || !REX2.test(mnemonic)) return false
   return !info.alias && operands.every(({ kind }) => KINDS.has(kind))
