@@ -74,6 +74,8 @@ export class ArmCpu {
   readonly #stops: DebugStops
   readonly #watched = new WatchedExecution()
   readonly #sampling: Sampling
+  /** The run ends behind one instruction. */
+  #isStep = false
 
   /**
    * @param id - number of the processor in its machine, for completing its instructions
@@ -248,6 +250,42 @@ export class ArmCpu {
     return exit
   }
 
+  /**
+   * Executes one instruction, with the exceptions and interrupts that come before it, or after it where it is the turn's last.
+   *
+   * @returns `budget` when it has ended
+   */
+  step(): ArmExit {
+    this.#isStep = true
+    const exit = this.#runGuarded(1)
+    this.#isStep = false
+    return exit
+  }
+
+  /** Instructions of the turn behind the budget of the next run or step: the turn goes on with the run after that. */
+  get laterBudget(): number {
+    return this.#turn.later
+  }
+  set laterBudget(instructions: number) {
+    this.#turn.later = instructions
+  }
+
+  /** The last run has ended within its turn, by its budget: the next one goes on with the turn. */
+  get isCut(): boolean {
+    return this.#stops.isCut
+  }
+  set isCut(isCut: boolean) {
+    this.#stops.isCut = isCut
+  }
+
+  /** The turn may end before the next instruction. */
+  get turnMayEnd(): boolean {
+    return this.#turn.mayEnd
+  }
+  set turnMayEnd(mayEnd: boolean) {
+    this.#turn.mayEnd = mayEnd
+  }
+
   /** The host may throw where TypeScript fetches an instruction. */
   #runGuarded(budget: number): ArmExit {
     try {
@@ -260,15 +298,18 @@ export class ArmCpu {
   #run(budget: number): ArmExit {
     const turn = this.#turn
     const stops = this.#stops
-    // For a debugger a turn has been cut in two.
+    // A turn may have been cut in two.
     if (!stops.begin()) this.#openMonitor()
     turn.begin(budget)
+    let hasStepped = false
     // The debugger has been notified of this exception already.
     if (this.#u32[S.S_FAULT_SYNDROME >>> 2] !== 0 && !this.#take()) return this.#exception()
     for (;;) {
       if (stops.stopsBetween()) return stops.stop()
+      if (hasStepped && (this.#turnGoesOn || !turn.mayEnd)) return stops.cut()
       const exit = this.#between()
       if (exit !== undefined) return exit
+      hasStepped = this.#isStep
       const debug = this.#debug.check()
       if (debug === DEBUG_RAISED) {
         const raised = this.#raised()
@@ -276,7 +317,7 @@ export class ArmCpu {
         continue
       }
       const nearsSample = this.#sampling.asked && this.#sampling.nears()
-      const isAlone = debug === DEBUG_ALONE || stops.stepping || this.#watched.instruction !== null || nearsSample
+      const isAlone = this.#isStep || debug === DEBUG_ALONE || stops.stepping || this.#watched.instruction !== null || nearsSample
       let status = isAlone ? STATUS_STEP : this.#slice()
       if (status === STATUS_STEP) {
         if (stops.stopsHere()) return stops.stop()
@@ -349,6 +390,11 @@ export class ArmCpu {
     this.#system.setEvent(S.EVENT_REGISTER, true)
   }
 
+  /** Whether something of the turn is left, behind the budget perhaps. */
+  get #turnGoesOn(): boolean {
+    return this.#turn.remaining + this.#turn.later > 0
+  }
+
   /** Does the work between two instructions. @returns why the run ends, if it does */
   #between(): ArmExit | undefined {
     const turn = this.#turn
@@ -367,7 +413,7 @@ export class ArmCpu {
         if (stops.stopsBetween()) return stops.stop()
         continue
       }
-      if (turn.mayEnd && turn.remaining <= 0) return BUDGET
+      if (turn.mayEnd && turn.remaining <= 0) return this.#turnGoesOn ? stops.cut() : BUDGET
       if ((system.pstate & PSTATE_IL) === 0) return undefined
       // An instruction that cannot be fetched comes first.
       if (this.#space.reach() === STATUS_DONE) this.#exceptions.illegalState()

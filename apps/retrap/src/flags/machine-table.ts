@@ -127,7 +127,6 @@ const RUN: OptionGroup = [
       help: 'keep checkpoints in the recording, by which a replay opens at its end',
       choices: ['on', 'off'],
       default: ['on'],
-      pcOnly: 'leave it out: there are none in recordings of Arm boards',
     },
     {
       flags: '--record-bundle',

@@ -86,7 +86,7 @@ export async function replayArm(
   onMachine: (machine: ArmMachine) => void,
 ): Promise<ReplayedRun> {
   const { arm, given } = await loadArm(options)
-  return arm.replayArmMachine(given, source, onMachine)
+  return arm.replayArmMachine(given, source, { onMachine })
 }
 
 /** Node's Zstandard, which older ones do not have. */

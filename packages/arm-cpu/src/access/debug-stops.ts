@@ -43,15 +43,16 @@ export class DebugSlot {
 }
 
 const DEBUG: ArmExit = { reason: 'debug' }
+const BUDGET: ArmExit = { reason: 'budget' }
 
-/** Decides whether a processor's run stops for its debugger. */
+/** Decides whether a processor's run stops within its turn, as for its debugger. */
 export class DebugStops {
   /** The slot with the debugger's hooks. */
   readonly slot: DebugSlot
   readonly system: SystemState
   readonly #turn: Turn
-  /** The last run has ended for the debugger. */
-  #isStopped = false
+  /** The last run has ended within its turn: for the debugger, or since its budget is a part of the turn. */
+  isCut = false
 
   constructor(slot: DebugSlot, system: SystemState, turn: Turn) {
     this.slot = slot
@@ -61,15 +62,21 @@ export class DebugStops {
 
   /** Begins a run. @returns whether it continues a divided turn */
   begin(): boolean {
-    const goesOn = this.#isStopped
-    this.#isStopped = false
+    const goesOn = this.isCut
+    this.isCut = false
     return goesOn
   }
 
   /** The run ends. */
   stop(): ArmExit {
-    this.#isStopped = true
+    this.isCut = true
     return DEBUG
+  }
+
+  /** The run ends, and the turn goes on with the next. */
+  cut(): ArmExit {
+    this.isCut = true
+    return BUDGET
   }
 
   /** Whether the debugger steps: instructions are executed one at a time. */

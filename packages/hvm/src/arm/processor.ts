@@ -68,6 +68,8 @@ export class ArmProcessor implements VirtualProcessor {
   #turnIsOver = false
   /** WFE waits. */
   #waits = false
+  /** The run ends behind one instruction. */
+  #isStep = false
   /** Instructions that the hypervisor has finished. */
   #finished = 0
   /** Exceptions to it. */
@@ -83,6 +85,24 @@ export class ArmProcessor implements VirtualProcessor {
 
   get retired(): number {
     return this.#cpu.retired + this.#finished
+  }
+  set retired(instructions: number) {
+    this.#finished = instructions - this.#cpu.retired
+  }
+
+  /** As of the processor, where its last run was a part of a turn. */
+  get turnMayEnd(): boolean {
+    return !this.#cpu.isCut || this.#cpu.turnMayEnd
+  }
+  set turnMayEnd(mayEnd: boolean) {
+    this.#cpu.turnMayEnd = mayEnd
+  }
+
+  get laterBudget(): number {
+    return this.#cpu.laterBudget
+  }
+  set laterBudget(instructions: number) {
+    this.#cpu.laterBudget = instructions
   }
 
   get cost(): number {
@@ -123,17 +143,26 @@ export class ArmProcessor implements VirtualProcessor {
     this.stop()
   }
 
+  step(): CpuExit {
+    this.#isStep = true
+    const exit = this.run(1)
+    this.#isStep = false
+    return exit
+  }
+
   run(budget: number, mostCalls: number = Infinity): CpuExit {
     // The instruction that has waited is part of the turn.
     const end = this.cost + budget
+    const wasBusy = this.busy
     const unsettled = this.settle()
     if (unsettled !== undefined) return unsettled
+    if (this.#isStep && wasBusy && end + this.laterBudget > this.cost) return BUDGET
     this.#traps.beginTurn()
     this.#stopped = false
     this.#turnIsOver = false
     this.#waitForEvent(false)
     for (let calls = 0; calls < mostCalls; calls++) {
-      const exit = this.#cpu.run(end - this.cost)
+      const exit = this.#isStep ? this.#cpu.step() : this.#cpu.run(end - this.cost)
       if (exit.reason === 'wait') this.#waitForEvent(exit.until === 'event')
       if (exit.reason !== 'exception' && exit.reason !== 'budget') return exit
       if (exit.reason === 'exception') {
@@ -144,7 +173,7 @@ export class ArmProcessor implements VirtualProcessor {
         if (outcome !== undefined) return outcome
         if (!this.#traps.mayGoOn()) return BLOCKED
       }
-      if (this.#stopped || this.cost >= end) return this.#turnIsOver ? PAUSE : BUDGET
+      if (this.#stopped || this.#isStep || this.cost >= end) return this.#turnIsOver ? PAUSE : BUDGET
     }
     return YIELD
   }

@@ -4,7 +4,7 @@ import { identityBytes, powerOnFacts, type RecordedKind } from '../recording/des
 import { type RecordOptions, recordRun, type RunRecorder } from '../recording/record.ts'
 import { noteAll } from '../recording/record-gate.ts'
 import { MachineReplay } from '../recording/replay.ts'
-import type { RecordingSource, RunReplay } from '../recording/run-replay.ts'
+import type { RecordingSource, ReplayOptions, RunReplay } from '../recording/run-replay.ts'
 import { ArmMachine } from './machine.ts'
 import type { ArmMachineOptions } from './machine-options.ts'
 import type { ArmKind } from './virt-board.ts'
@@ -18,7 +18,7 @@ export interface ArmRecorder extends RunRecorder {
   readonly machine: ArmMachine
 }
 
-/** A recorded run of an Arm board that is run again, from power-on. */
+/** A recorded run of an Arm board that is run again. */
 export type ArmReplay = RunReplay<ArmMachine>
 
 /** Returns the options that a replay must be made with again. */
@@ -48,13 +48,11 @@ const VIRT_RUNS: RecordedKind<ArmKind, ArmMachine> = {
   board: () => 'virt',
   describe: recordedMachine,
   notes: notesOf,
-  isExact: false,
   make: (options, gate) => ArmMachine.create(options, gate),
 }
 
 /**
- * Makes an Arm board whose run is recorded, as `recordPc` does. It needs deterministic time. The recording has no checkpoints:
- * a replay begins at power-on.
+ * Makes an Arm board whose run is recorded, as `recordPc` does. It needs deterministic time.
  *
  * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
  * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; as `createArmMachine`
@@ -64,16 +62,10 @@ export async function recordArmMachine(
   write: (bytes: Uint8Array) => unknown,
   given: RecordArmOptions = {},
 ): Promise<ArmRecorder> {
-  const { machine, recorder } = await recordRun(
-    VIRT_RUNS,
-    write,
-    given,
-    { checkpointMs: Infinity },
-    async (gateFor) => {
-      const gate = await gateFor(options, options.snapshot === undefined)
-      return ArmMachine.create(options, gate)
-    },
-  )
+  const { machine, recorder } = await recordRun(VIRT_RUNS, write, given, async (gateFor) => {
+    const gate = await gateFor(options, options.snapshot === undefined)
+    return ArmMachine.create(options, gate)
+  })
   return Object.assign(recorder, { machine })
 }
 
@@ -81,14 +73,13 @@ export async function recordArmMachine(
  * Opens a recording of an Arm board, to run it again.
  *
  * @param options - the options of the recorded machine; back ends may differ
- * @param onMachine - called for each machine before it runs: going back makes a new one. Connect its outputs here
  * @throws RecordingError for an invalid or damaged file; MachineError `ERR_OPTION` for options of another machine; as
  *   `createArmMachine`
  */
 export function replayArmMachine(
   options: ArmMachineOptions,
   source: RecordingSource,
-  onMachine?: (machine: ArmMachine) => void,
+  given: ReplayOptions<ArmMachine> = {},
 ): Promise<ArmReplay> {
-  return MachineReplay.open(VIRT_RUNS, source, options, { onMachine })
+  return MachineReplay.open(VIRT_RUNS, source, options, given)
 }

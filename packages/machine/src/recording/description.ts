@@ -16,8 +16,6 @@ export interface RecordedKind<K extends MachineKind, M extends Machine<K>> {
   describe(options: K['options']): object
   /** Returns the processors' registers, which are noted now and then. */
   notes(domain: K['domain']): Uint8Array
-  /** Whether instructions can be executed one by one, so that a replay can stop anywhere and resume from checkpoints. */
-  readonly isExact: boolean
   /** Makes a machine. */
   make(options: K['options'], gate: MachineGate<K>): Promise<M>
 }

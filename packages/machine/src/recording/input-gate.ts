@@ -64,8 +64,6 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   inTime: Instant | null = null
   /** The time of that turn. */
   #timeSeen = -1
-  /** Whether the machine stops at exactly this instruction; otherwise between two turns of vCPUs, if single steps are impossible. */
-  isExact: boolean = true
   /** Number of instructions after which single steps begin, so that the count is exact at each one. */
   aloneFrom: number = Infinity
   alone: boolean = false
@@ -294,7 +292,6 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
       this.reached()
       return null
     }
-    if (!this.isExact) return most
     const left = until - this.domain.instructions
     this.alone = left <= NEAR
     return this.alone ? 1 : Math.min(most, left - NEAR)

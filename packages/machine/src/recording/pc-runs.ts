@@ -1,6 +1,6 @@
 import type { GdbTarget } from '@retrap/gdb'
 import type { DeviceImpairment } from '@retrap/ioreq'
-import { openRecording, type RecordingIndex, type RecordingRing } from '@retrap/recording'
+import { openRecording, type RecordingIndex } from '@retrap/recording'
 import { crc32 } from '@retrap/basics'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import type { PcGdbOptions } from '../debugger/gdb-target.ts'
@@ -20,19 +20,8 @@ import { RunHistoryKeeper } from './run-history.ts'
 import type { RecordingSource, ReplayOptions } from './run-replay.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 
-/** Options for recording a run of a PC. */
-export interface RecordPcOptions extends RecordOptions {
-  /**
-   * Host time between two checkpoints, in milliseconds; default 1000. They are kept in memory, at most 256 MB of them, and
-   * written when the recording ends. `Infinity`: none is taken on the way, and none is written.
-   */
-  readonly checkpointMs?: number | undefined
-  /**
-   * Keeps the recording in memory, which stays below its bytes with all checkpoints: the oldest past is dropped. `write` is the
-   * ring's. Images and the machine's description are besides. Default none: all of it is kept.
-   */
-  readonly ring?: RecordingRing | undefined
-}
+/** Options for recording the run of a PC. */
+export type RecordPcOptions = RecordOptions
 
 /** A recorder of a PC's run. */
 export interface PcRecorder extends RunRecorder {
@@ -76,7 +65,6 @@ export const PC_RUNS: RecordedKind<PcKind, Pc> = {
   board: ({ machine = 'pc' }) => machine,
   describe: recordedMachine,
   notes: ({ vcpus }) => noteAll(vcpus, ({ cpu }) => saveVcpuRegisters(cpu)),
-  isExact: true,
   make: (options, gate) => Pc.create(options, gate),
 }
 
@@ -144,17 +132,15 @@ export async function recordClone(
 
 async function record(
   write: (bytes: Uint8Array) => unknown,
-  { checkpointMs, ring, ...given }: RecordPcOptions,
+  given: RecordPcOptions,
   make: (gateFor: GateFor<PcKind>) => Promise<Pc>,
 ): Promise<PcRecorder> {
-  if (ring !== undefined && checkpointMs === Infinity)
-    throw new MachineError('ERR_OPTION', 'checkpointMs Infinity: a ring is dropped up to a checkpoint; leave it out')
   const history = new RunHistoryKeeper()
-  const run = await recordRun(PC_RUNS, write, given, { checkpointMs, ring, history }, make)
+  const run = await recordRun(PC_RUNS, write, given, make, history)
   const { machine: pc, options, store, fromPowerOn, recorder, backEnds } = run
   history.follow(pc, run.gate)
   const debugged = async (how: LiveDebugOptions): Promise<LiveRun> => {
-    if (checkpointMs === Infinity && !fromPowerOn && options.snapshot === undefined)
+    if (given.checkpointMs === Infinity && !fromPowerOn && options.snapshot === undefined)
       throw new MachineError(
         'ERR_OPTION',
         'checkpointMs Infinity: a clone is debugged by its checkpoints; leave it out',

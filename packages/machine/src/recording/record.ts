@@ -85,16 +85,16 @@ export interface RecordOptions {
   readonly keepsPace?: boolean | undefined
   /** Images to include in the file, so that it can be replayed alone: `about` lists them. Default none. */
   readonly images?: readonly Uint8Array[] | undefined
-}
-
-/** How the checkpoints of a run are taken and kept. */
-interface KeepOptions {
-  /** Host time between two checkpoints; `Infinity`: none is taken on the way, and none is written. */
+  /**
+   * Host time between two checkpoints, in milliseconds; default 1000. They are kept in memory, at most 256 MB of them, and
+   * written when the recording ends. `Infinity`: none is taken on the way, and none is written.
+   */
   readonly checkpointMs?: number | undefined
-  /** Bounds for the recording, which then drops its oldest part. */
+  /**
+   * Keeps the recording in memory, which stays below its bytes with all checkpoints: the oldest past is dropped. `write` is the
+   * ring's. Images and the machine's description are besides. Default none: all of it is kept.
+   */
   readonly ring?: RecordingRing | undefined
-  /** Notes the run, and is put into the file. */
-  readonly history?: RunHistoryKeeper
 }
 
 /** The recorder of a machine's run. */
@@ -163,10 +163,12 @@ export type GateFor<K extends MachineKind> = (options: K['options'], fromPowerOn
 export async function recordRun<K extends MachineKind, M extends Machine<K>>(
   kind: RecordedKind<K, M>,
   write: (bytes: Uint8Array) => unknown,
-  { about, keepsPace = false, images = [] }: RecordOptions,
-  { checkpointMs, ring, history }: KeepOptions,
+  { about, keepsPace = false, images = [], checkpointMs, ring }: RecordOptions,
   make: (gateFor: GateFor<K>) => Promise<M>,
+  history?: RunHistoryKeeper,
 ): Promise<RecordedRun<K, M>> {
+  if (ring !== undefined && checkpointMs === Infinity)
+    throw new MachineError('ERR_OPTION', 'checkpointMs Infinity: a ring is dropped up to a checkpoint; leave it out')
   type Begun = Pick<RecordedRun<K, M>, 'fromPowerOn' | 'gate' | 'options' | 'writer'>
   let begun: Begun & { readonly backEnds: BackEndGate<K> }
   const machine = await make(async (options, fromPowerOn) => {

@@ -80,7 +80,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     this.#recording = recording
     this.#options = options
     this.#onMachine = given.onMachine ?? (() => undefined)
-    this.#checkpointMs = kind.isExact ? given.checkpointMs : Infinity
+    this.#checkpointMs = given.checkpointMs
     // The taker's log must be closed before other machines reuse the memory.
     const leave = (): void => this.#taker?.close()
     this.#past = new PastMachine((from) => this.#build(from), leave)
@@ -156,7 +156,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
         throw new MachineError('ERR_STATE', `there is no checkpoint at or before instruction ${instruction}`)
       if (!this.#isLive) this.#store.clear()
       await this.#make()
-      if (this.#kind.isExact) await this.#taker!.take()
+      await this.#taker!.take()
       return
     }
     const from = await readCheckpoint(this.#recording, inFile, this.#options.memoryBytes)
@@ -199,7 +199,6 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     const [kind, given] = [this.#kind, this.#options]
     const { backEnds } = this.#recording.description as RunDescription
     const gate: ReplayGate = new ReplayGate(this.#recording, () => kind.notes(machine.domain), from?.position)
-    gate.isExact = kind.isExact
     if (from !== undefined) gate.willRestore(from.parties, from.impaired)
     const inputs = new BackEndGate<K>(gate, backEnds, given)
     // A checkpoint has the machine's identifier.

@@ -86,7 +86,6 @@ export const REFUSALS: readonly CombinationRule[] = [
     when: [['virt'], ['virtio-mmio']],
     why: 'virtioMmio: expected none; put the devices on the PCI bus, by virtio',
   },
-  { verbs: ['record-on'], when: [['virt']], why: 'snapshot: expected none; record from power-on' },
   {
     verbs: RECORDING,
     when: [['own-behind']],
@@ -103,9 +102,9 @@ export const REFUSALS: readonly CombinationRule[] = [
     why: 'usb: a device of your own beside a keyboard, mouse or tablet, whose keys go through another model; leave those out',
   },
   {
-    verbs: ['save', 'restore', 'checkpoint', 'gdb', 'reverse'],
+    verbs: ['gdb', 'reverse'],
     when: [['virt'], GATED],
-    why: 'an Arm board that is recorded or replayed has no checkpoints and no debugger; record it to its end',
+    why: 'an Arm board that is recorded or replayed has no debugger; go to a place of its replay, or debug a machine that is not recorded',
   },
   {
     verbs: ['save'],

@@ -111,9 +111,9 @@ test.each<{
   closing.push(replay)
   expect([replay.end, replay.marks[0]?.name]).toEqual([run.instructions, 'typed'])
   expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
-  // A debugger needs a PC; backwards a board begins anew.
+  // A debugger needs a PC.
   await expect((replay as unknown as PcReplay).debugger()).rejects.toMatchObject({ code: 'ERR_OPTION' })
-  expect(await replay.goto(10)).toEqual({ reason: 'arrived' })
+  expect([await replay.goto(10), replay.instructions]).toEqual([{ reason: 'arrived' }, 10])
   // Its output was heard before.
   expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual({ ...run, text: '' })
 })
@@ -126,8 +126,25 @@ test.each<[Partial<arm.ArmMachineOptions>, string]>([
   await expect(making).rejects.toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining(message) })
 })
 
-test('an Arm board that is recorded is not saved', async () => {
-  const { machine } = await arm.recordArmMachine(options(), () => undefined)
+test('a run is recorded from a snapshot on', async () => {
+  const pieces: Uint8Array[] = []
+  // It goes on with its count, as the guest does.
+  const devices = [{ ...model(), stateless: true }]
+  const first = await arm.createArmMachine(options({ devices }))
+  await first.run({ timeoutMs: 1 })
+  const snapshot = await first.save()
+  first.close()
+  const write = (piece: Uint8Array): void => void pieces.push(piece.slice())
+  const recorder = await arm.recordArmMachine(options({ snapshot, devices }), write, { checkpointMs: 0 })
+  const { machine } = recorder
   closing.push(machine)
-  await expect(machine.save()).rejects.toMatchObject({ code: 'ERR_SNAPSHOT' })
+  machine.serial.receive(Uint8Array.of(0x61))
+  const run = await toEnd(machine, () => machine.run({ timeoutMs: 100_000 }))
+  await recorder.end()
+  const file = new Uint8Array(Buffer.concat(pieces))
+  const source = { bytes: file.length, read: (at: number, bytes: number) => file.subarray(at, at + bytes) }
+  const replay = await arm.replayArmMachine(options(), source, { at: 'end' })
+  closing.push(replay)
+  expect([await replay.goto(replay.begin), replay.instructions]).toEqual([{ reason: 'arrived' }, replay.begin])
+  expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toMatchObject({ hash: run.hash })
 })

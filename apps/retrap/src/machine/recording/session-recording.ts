@@ -128,15 +128,13 @@ export class SessionRecording {
     }
     // Guests wait for people, and for the other end of a network, by their own time.
     const keepsPace = this.#settings.keepsPace ?? (this.#interactive || hasNetwork(options))
+    const how = { about, keepsPace, ...(this.#settings.keepsCheckpoints === false && { checkpointMs: Infinity }) }
     if (options.architecture === 'arm64') {
-      const recorder = await recordArm(options, write, { about, keepsPace })
+      const recorder = await recordArm(options, write, how)
       this.#active = { recorder, stop: async () => undefined, file }
       return recorder.machine
     }
-    const recorder = await recordPc(options as PcMachineOptions, write, {
-      ...{ about, keepsPace, images: inside },
-      ...(this.#settings.keepsCheckpoints === false && { checkpointMs: Infinity }),
-    })
+    const recorder = await recordPc(options as PcMachineOptions, write, { ...how, images: inside })
     // Written parts are read again where gdb goes back.
     let reader: Promise<FileHandle> | undefined
     const read = async (from: number, bytes: number): Promise<Uint8Array> =>

@@ -155,7 +155,7 @@ export class Subject {
     const disks = newDisks()
     const options = optionsOf(making, disks, undefined, stops)
     const recorder = making.board.arm
-      ? await recordArmMachine({ ...options, kernel: making.image }, write)
+      ? await recordArmMachine({ ...options, kernel: making.image }, write, { checkpointMs })
       : await machines.recordPc({ ...options, firmware: making.image }, write, { checkpointMs })
     const machine = ('machine' in recorder ? recorder.machine : recorder.pc) as unknown as Composed
     return { recorder, subject: new Subject(machine, making, disks, undefined, stops) }
@@ -426,7 +426,7 @@ export async function replayed(
   const open = (checkpointMs?: number, stops = new Stops(run.stops)) => {
     const options = optionsOf(making, newDisks(), undefined, stops)
     return making.board.arm
-      ? replayArmMachine({ ...options, kernel: making.image }, source)
+      ? replayArmMachine({ ...options, kernel: making.image }, source, { checkpointMs })
       : machines.replayPc({ ...options, firmware: making.image }, source, { checkpointMs })
   }
   const places = parts.map((part) => Math.floor(part * instructions)).sort((a, b) => a - b)
@@ -436,10 +436,8 @@ export async function replayed(
   try {
     for (const place of places) {
       const exit = await straight.goto(place)
-      // An Arm board goes on from there to the next place where a turn may end: its guest may end it before.
-      const isAtEnd = making.board.arm && exit.reason === subject.exit?.reason && straight.instructions === instructions
-      if (isAtEnd) return undefined
-      if (exit.reason !== 'arrived') return `on the way to ${place}: ${JSON.stringify(exit)}`
+      if (exit.reason !== 'arrived' || straight.instructions !== place)
+        return `on the way to ${place}: ${JSON.stringify(exit)}`
       seen.set(place, glance(machineOf(straight), making.board))
     }
     const ns = run.stops.at(-2)!
