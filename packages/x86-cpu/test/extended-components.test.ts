@@ -10,6 +10,7 @@ import { Processor } from '../src/model/processor.ts'
 import { RESET_INIT, resetState } from '../src/system/reset.ts'
 import { S_ACTIVITY } from '../src/state/system-state.ts'
 import { cpuidLeaf } from '../src/system/cpuid.ts'
+import type { System } from '../src/system/system.ts'
 import { BareCpu, CODE, STACK } from './support/bare-cpu.ts'
 
 const INTEL = 'max,+avx512f,+amx_tile,+xfd,+apx_f'
@@ -69,6 +70,7 @@ function execute(pc: BareCpu, code: readonly number[]): number {
   return pc.rip === CODE + code.length + 1 ? -1 : (pc.rip - 0x4001) / 16
 }
 
+const systemOf = ({ cpu }: BareCpu): System => (cpu as unknown as { readonly system: System }).system
 const word = (pc: BareCpu, at: number): number => pc.cpu.u32[at >>> 2]!
 
 const XSETBV = [0x0f, 0x01, 0xd1]
@@ -113,7 +115,7 @@ test('INIT leaves the registers, reset clears them', () => {
     (at) => at !== S.S_ZERO,
   )
   for (const at of places) pc.cpu.u32[at >>> 2] = at
-  resetState(pc.cpu.system, RESET_INIT, true)
+  resetState(systemOf(pc), RESET_INIT, true)
   expect(places.map((at) => word(pc, at))).toEqual(places)
   pc.cpu.reset(true)
   expect(new Set(places.map((at) => word(pc, at)))).toEqual(new Set([0]))
@@ -259,9 +261,9 @@ test('CPUID has the components, palettes, AVX10 and APX', () => {
   const leaf = (cpu: string, number: number, subleaf: number, xcr0 = ALL): number[] => {
     const into = new Uint32Array(4)
     const processor = new Processor(cpuModel(cpu))
-    processor.extend(extension)
+    ;(processor as unknown as { extend(of: typeof extension): void }).extend(extension)
     pc.cpu.u32[S.S_XCR0 >>> 2] = xcr0
-    const { system } = pc.cpu
+    const system = systemOf(pc)
     cpuidLeaf(
       Object.create(system, { cpu: { value: { ...system.cpu, processor } } }) as typeof system,
       number,
