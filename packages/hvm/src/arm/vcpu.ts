@@ -43,6 +43,8 @@ export interface ArmVcpuState {
   readonly waitsForEvent: boolean
   /** The mark of a load-exclusive from a device; null: none. */
   readonly monitor: DeviceMonitor | null
+  /** Whether its turn goes on with its next run: its exclusive monitor does not open. Absent: it does not. */
+  readonly isCut?: true | undefined
 }
 
 /** Registers of the timers and the interrupt controller's interface that are 0 after a reset of their processor. */
@@ -278,6 +280,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
           : { entry: `0x${restart.entry.toString(16)}`, context: `0x${restart.context.toString(16)}` },
       waitsForEvent: this.cpu.waitsForEvent,
       monitor: this.#world.order.saveMonitor(this.id),
+      ...(this.processor.isCut && { isCut: true }),
     }
   }
 
@@ -296,6 +299,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     if (bad !== undefined || words.some((word) => word === undefined))
       throw wrong(`restart ${String(bad)}: expected 0x and at most 16 hexadecimal digits`)
     this.processor.registers.restore(state.cpu)
+    this.processor.isCut = state.isCut === true
     this.power = power
     this.#restart = restart === null ? undefined : { entry: BigInt(restart.entry), context: BigInt(restart.context) }
     this.cpu.waitsForEvent = waitsForEvent === true
