@@ -42,19 +42,6 @@ describe('A and D bits (SDM vol. 3A, "Accessed and Dirty Flags")', () => {
     expect(memory.exchanges).toBe(exchanges + 1)
   })
 
-  test.each([
-    { mode: 2, level: 2, leaf: 0x87n },
-    { mode: 3, level: 2, leaf: 0x87n },
-    { mode: 4, level: 2, leaf: 0x87n },
-    { mode: 4, level: 3, leaf: 0x87n },
-  ])('a large leaf at level $level of $mode gets both', ({ mode, level, leaf }) => {
-    const { memory, context } = guest(mode)
-    memory.store(entryGpa(mode, level, 0n), leaf)
-    paging.walk(context, memory, 0, 0, paging.ACCESS_WRITE, new paging.WalkResult())
-    expect(memory.at(entryGpa(mode, level, 0n))).toBe(leaf | A | D)
-    expect(memory.at(entryGpa(mode, 1, 0n)) & A).toBe(0n)
-  })
-
   test('a walk that faults, and a probe, set nothing', () => {
     const { memory, context } = guest(4)
     const leaf = entryGpa(4, 1, 0n)

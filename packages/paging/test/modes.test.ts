@@ -5,8 +5,6 @@ import {
   ACCESS_USER,
   ACCESS_WRITE,
   MAP_DIRTY,
-  MAP_GLOBAL,
-  MAP_NX,
   MAP_USER,
   MAP_WRITABLE,
   PagingContext,
@@ -17,7 +15,7 @@ import {
   WALK_OK,
   WalkResult,
 } from '../src/index.ts'
-import { buildPath, contextOf, CR4, entryGpa, INTEL, LMA, Memory, NXE, registersFor } from './support/guest.ts'
+import { buildPath, contextOf, CR4, entryGpa, INTEL, LMA, Memory, registersFor } from './support/guest.ts'
 
 const LINEAR: Record<number, bigint> = {
   2: 0xc12f_4abcn,
@@ -67,52 +65,6 @@ describe('translation (SDM vol. 3A, "Paging")', () => {
     expect(result.flags).toBe(MAP_WRITABLE | MAP_USER)
   })
 
-  test.each([
-    { mode: 2, level: 2, cr4: CR4.PSE, leaf: 0x8840_00e7n, gpa: 0x88400000n, pageBytes: 4 << 20 },
-    { mode: 2, level: 2, cr4: CR4.PSE, leaf: 0x880f_e0e7n, gpa: 0x7f_8800_0000n, pageBytes: 4 << 20 },
-    { mode: 3, level: 2, cr4: 0, leaf: 0x65_8760_00e7n, gpa: 0x65_8760_0000n, pageBytes: 2 << 20 },
-    { mode: 4, level: 2, cr4: 0, leaf: 0x65_8760_00e7n, gpa: 0x65_8760_0000n, pageBytes: 2 << 20 },
-    { mode: 4, level: 3, cr4: 0, leaf: 0x65_8000_00e7n, gpa: 0x65_8000_0000n, pageBytes: 1 << 30 },
-    { mode: 5, level: 3, cr4: 0, leaf: 0x65_8000_10e7n, gpa: 0x65_8000_0000n, pageBytes: 1 << 30 },
-  ])('a large page of $pageBytes bytes in $mode-level tables', ({ mode, level, cr4, leaf, gpa, pageBytes }) => {
-    const memory = new Memory()
-    const linear = LINEAR[mode] as bigint
-    buildPath(memory, mode, linear, 0n)
-    memory.store(entryGpa(mode, level, linear), leaf)
-    const registers = registersFor(mode)
-    const context = contextOf({ ...registers, cr4: registers.cr4 | cr4 })
-    if (mode === 3) context.loadPdptes(memory)
-    const result = walked(context, memory, linear)
-    expect(result).toMatchObject({ status: WALK_OK, pageBytes, level, leafLo: Number(leaf & 0xffff_ffffn) })
-    expect(result.gpa).toBe(Number(gpa | (linear & BigInt(pageBytes - 1))))
-    expect(result.flags).toBe(MAP_WRITABLE | MAP_USER | MAP_DIRTY)
-  })
-
-  test('without CR4.PSE, bit 7 of a two-level directory entry is ignored', () => {
-    const memory = new Memory()
-    const linear = LINEAR[2] as bigint
-    buildPath(memory, 2, linear, 0x7000n)
-    memory.store(entryGpa(2, 2, linear), 0x1000n | 0xa7n)
-    expect(walked(contextOf(registersFor(2)), memory, linear)).toMatchObject({ gpa: 0x7abc, pageBytes: 4096 })
-  })
-
-  test('only PML5 bits tell two five-level addresses apart', () => {
-    const memory = new Memory()
-    buildPath(memory, 5, 0x0001_0000_0000_0000n, 0x7000n)
-    const context = contextOf(registersFor(5))
-    expect(walked(context, memory, 0x0001_0000_0000_0000n).status).toBe(WALK_OK)
-    expect(walked(context, memory, 0x0002_0000_0000_0000n)).toMatchObject({ status: WALK_FAULT, pfec: 0, level: 5 })
-  })
-
-  test('high bits of CR3 within MAXPHYADDR select the root', () => {
-    const memory = new Memory()
-    buildPath(memory, 4, 0n, 0x7000n)
-    memory.store(0x40_0000_4000, memory.at(0x4000))
-    memory.words.delete(0x4000)
-    const context = contextOf({ ...registersFor(4), cr3: 0x40_0000_4018n })
-    expect(walked(context, memory, 5n).gpa).toBe(0x7005)
-  })
-
   test('a table in no memory reads as not present, at every level', () => {
     for (let level = 4; level >= 1; level--) {
       const memory = new Memory()
@@ -122,44 +74,14 @@ describe('translation (SDM vol. 3A, "Paging")', () => {
       expect(walked(contextOf(registersFor(4)), memory, 0n, ACCESS_WRITE | ACCESS_USER)).toMatchObject(fault)
     }
   })
-
-  test('a self-mapped table shows its own entry', () => {
-    const memory = new Memory()
-    // PML4 slot 0x1ed maps the PML4 itself, as Windows has it.
-    const self = 0xffff_f6fb_7dbe_d000n
-    memory.store(0x4000 + 0x1ed * 8, 0x4003n)
-    const result = walked(contextOf(registersFor(4)), memory, self | (0x1edn * 8n), ACCESS_WRITE)
-    expect(result).toMatchObject({ status: WALK_OK, gpa: 0x4000 + 0x1ed * 8, leafGpa: 0x4000 + 0x1ed * 8 })
-    expect(memory.at(0x4000 + 0x1ed * 8)).toBe(0x4063n)
-  })
 })
 
 describe('what a translation says for a TLB', () => {
   const linear = 0x1000n
-  const flagsOf = (change: (memory: Memory) => void, cr4: number = CR4.PAE | CR4.PGE): number => {
-    const memory = new Memory()
-    buildPath(memory, 4, linear, 0x7000n)
-    change(memory)
-    return walked(contextOf({ ...registersFor(4), cr4, efer: LMA | NXE }), memory, linear).flags
-  }
   const set =
     (level: number, bits: bigint, clear = 0n) =>
     (memory: Memory): void =>
       memory.store(entryGpa(4, level, linear), (memory.at(entryGpa(4, level, linear)) | bits) & ~clear)
-
-  test.each([
-    { given: 'all rights', change: () => {}, flags: MAP_WRITABLE | MAP_USER },
-    { given: 'RW clear in the root', change: set(4, 0n, 2n), flags: MAP_USER },
-    { given: 'RW clear in the leaf', change: set(1, 0n, 2n), flags: MAP_USER },
-    { given: 'US clear in a directory', change: set(3, 0n, 4n), flags: MAP_WRITABLE },
-    { given: 'NX in a directory', change: set(2, 1n << 63n), flags: MAP_WRITABLE | MAP_USER | MAP_NX },
-    { given: 'a dirty, global leaf', change: set(1, 0x140n), flags: MAP_WRITABLE | MAP_USER | MAP_DIRTY | MAP_GLOBAL },
-    { given: 'D and G in a directory', change: set(2, 0x140n), flags: MAP_WRITABLE | MAP_USER },
-  ])('$given', ({ change, flags }) => expect(flagsOf(change)).toBe(flags))
-
-  test('G means nothing without CR4.PGE', () => {
-    expect(flagsOf(set(1, 0x100n), CR4.PAE)).toBe(MAP_WRITABLE | MAP_USER)
-  })
 
   test('the key and the words of the leaf come with it', () => {
     const memory = new Memory()
