@@ -1,7 +1,6 @@
 import { MachineMemory } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
-import { ArmCpu, ArmCpuError, ArmEngine, FlatHost, TRANSLATE_WRITE } from '../src/index.ts'
-import type { ArmTranslation } from '../src/index.ts'
+import { ArmCpu, ArmCpuError, ArmEngine, FlatHost, TRANSLATE_WRITE, type ArmTranslation } from '../src/index.ts'
 import { CODE, SVC } from './support/machine.ts'
 
 const DATA = 0x5000

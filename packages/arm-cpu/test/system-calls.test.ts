@@ -1,7 +1,6 @@
 import { MachineMemory } from '@retrap/memory'
 import { expect, test } from 'vitest'
-import { ArmCpu, ArmEngine, FlatHost, SYSTEM_REGISTERS } from '../src/index.ts'
-import type { ArmExit } from '../src/index.ts'
+import { ArmCpu, ArmEngine, FlatHost, SYSTEM_REGISTERS, type ArmExit } from '../src/index.ts'
 import { CODE } from './support/machine.ts'
 import { VECTORS } from './support/el1.ts'
 

@@ -1,7 +1,6 @@
 import { MachineMemory } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
-import { ArmCpu, ArmEngine, FlatHost } from '../src/index.ts'
-import type { ArmTranslation } from '../src/index.ts'
+import { ArmCpu, ArmEngine, FlatHost, type ArmTranslation } from '../src/index.ts'
 import { CODE, exception } from './support/machine.ts'
 
 const DATA = 0x5000

@@ -1,6 +1,5 @@
 /** Models of a PC at times that a number of nanoseconds does not hold. */
-import { Instant } from '@retrap/device'
-import type { DeviceModel } from '@retrap/device'
+import { Instant, type DeviceModel } from '@retrap/device'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { AcpiPm, Hpet, HPET_BASE, I8254, Mc146818, Uart16550 } from '../src/index.ts'

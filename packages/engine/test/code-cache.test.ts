@@ -2,8 +2,7 @@ import { FRAME_DECODED, MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
 import { CodeCache, MINIMUM_ARENA_BYTES } from '../src/code-cache.ts'
 import { EngineError } from '../src/errors.ts'
-import { OP_DEAD, OP_UNIT, RECORD_BYTES, R_LENGTH, R_OFFSET, R_OP } from '../src/record.ts'
-import type { RecordDecoder } from '../src/record.ts'
+import { OP_DEAD, OP_UNIT, RECORD_BYTES, R_LENGTH, R_OFFSET, R_OP, type RecordDecoder } from '../src/record.ts'
 
 const FRAMES = 8
 

@@ -1,7 +1,6 @@
 import { ModuleBuilder } from '@retrap/wasm-emitter'
 import { expect, test } from 'vitest'
-import { generateInterpreter, importDispatch, importMachineMemory } from '../src/interpreter.ts'
-import type { InterpreterForms } from '../src/interpreter.ts'
+import { generateInterpreter, importDispatch, importMachineMemory, type InterpreterForms } from '../src/interpreter.ts'
 import { OP_LEAVE, R_OFFSET, R_OP } from '../src/record.ts'
 import { STATUS_LEAVE } from '../src/status.ts'
 import { RELOCATED, S_BASE, S_BUDGET, S_MASK, S_PAGE_BASE, S_PC, WIDE } from './toy/state.ts'

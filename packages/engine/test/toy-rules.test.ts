@@ -1,10 +1,8 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
-import { SYSTEM, encode } from './toy/encoding.ts'
-import type { Source } from './toy/encoding.ts'
+import { SYSTEM, encode, type Source } from './toy/encoding.ts'
 import { INLINABLE } from './toy/forms.ts'
-import { originOf } from './toy/machine.ts'
-import type { ToyMachine, ToyPage } from './toy/machine.ts'
+import { originOf, type ToyMachine, type ToyPage } from './toy/machine.ts'
 import { ToyProcessor } from './toy/processor.ts'
 
 const hot: ReadonlySet<string> = new Set(INLINABLE)

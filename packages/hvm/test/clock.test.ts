@@ -1,7 +1,6 @@
 import { Instant } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
-import { DeterministicClock, RealClock } from '../src/index.ts'
-import type { DeterministicClockState } from '../src/index.ts'
+import { DeterministicClock, RealClock, type DeterministicClockState } from '../src/index.ts'
 
 describe('virtual time', () => {
   test('real time counts from power-on, whatever the guest does', () => {

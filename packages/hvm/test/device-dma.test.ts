@@ -4,8 +4,7 @@ import { P2mType } from '@retrap/p2m'
 import { al, dword, eax, ebx } from '@retrap/x86-assembler'
 import { STATUS_DONE } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
-import { DeterministicClock } from '../src/index.ts'
-import type { X86Vcpu } from '../src/index.ts'
+import { DeterministicClock, type X86Vcpu } from '../src/index.ts'
 import { EXIT_PORT, Guest, realClock } from './support/guest.ts'
 
 const CODE_PAGE = 0x6_0000

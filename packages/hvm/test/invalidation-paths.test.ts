@@ -2,13 +2,11 @@
  * The open problems of the review of Xen's mapcache invalidation (seed 002), a test a row, and what becomes of the frames.
  */
 import { defineDevice } from '@retrap/device'
-import { INVALID_MFN, P2mEntry, P2mType } from '@retrap/p2m'
-import type { P2m } from '@retrap/p2m'
+import { INVALID_MFN, P2mEntry, P2mType, type P2m } from '@retrap/p2m'
 import { type Assembler, al, byte, dword, eax, edi, esi, esp } from '@retrap/x86-assembler'
 import { STATUS_DONE } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
-import { DeterministicClock } from '../src/index.ts'
-import type { X86Domain, X86Vcpu } from '../src/index.ts'
+import { DeterministicClock, type X86Domain, type X86Vcpu } from '../src/index.ts'
 import { Emulator, ticks } from './support/emulator.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 

@@ -1,16 +1,13 @@
 /** RAM that leaves a guest: what the vCPUs and the device models do about it (reference p2m-mapcache.md). */
 import { defineDevice, type DeviceContext, type DeviceModel, type GuestMapping } from '@retrap/device'
-import { createIoRequest } from '@retrap/ioreq'
-import type { IoreqServer } from '@retrap/ioreq'
-import { INVALID_MFN, P2mEntry, P2mType } from '@retrap/p2m'
-import type { P2m } from '@retrap/p2m'
+import { createIoRequest, type IoreqServer } from '@retrap/ioreq'
+import { INVALID_MFN, P2mEntry, P2mType, type P2m } from '@retrap/p2m'
 import { type Assembler, al, byte, dword, eax, ebx, ecx, edx, esi } from '@retrap/x86-assembler'
 import { STATUS_CONTINUE, STATUS_DONE } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
 import type { X86Domain, X86Vcpu } from '../src/index.ts'
 import { Emulator, ticks } from './support/emulator.ts'
-import { EXIT_PORT, Guest, PROTECTED, STACK, realClock } from './support/guest.ts'
-import type { GuestOptions } from './support/guest.ts'
+import { EXIT_PORT, Guest, PROTECTED, STACK, realClock, type GuestOptions } from './support/guest.ts'
 
 /** Where the programs of the second vCPU, and of later ones, are. */
 const PROGRAM = 0x1_1000

@@ -1,8 +1,6 @@
 /** What can happen to an instruction that waits for a device: it is forgotten, or a snapshot is taken. */
-import { dword, eax, ebx, imm8 } from '@retrap/x86-assembler'
-import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'
-import type { SavedCpu, Vcpu } from '@retrap/x86-cpu'
-import type { Assembler } from '@retrap/x86-assembler'
+import { dword, eax, ebx, imm8, type Assembler } from '@retrap/x86-assembler'
+import { restoreVcpu, saveVcpu, type SavedCpu, type Vcpu } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
 import type { Guest } from './support/guest.ts'
 import { DEVICE, RESULT, SlowDevice, leave, pagedGuest } from './support/paged-guest.ts'

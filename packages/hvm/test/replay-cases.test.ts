@@ -30,8 +30,7 @@ import {
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
-import { CODE, realClock, STACK } from './support/guest.ts'
-import type { Guest } from './support/guest.ts'
+import { CODE, realClock, STACK, type Guest } from './support/guest.ts'
 import * as G from './support/paged-guest.ts'
 
 /** Interpreted, all of them. */

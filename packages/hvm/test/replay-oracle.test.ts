@@ -7,11 +7,9 @@ import { runSoak } from '@retrap/tooling/soak'
 import { sliced } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { corpus } from './chaos/corpus.ts'
-import { LETS_THROUGH, Oracle } from './chaos/oracle.ts'
-import type { Mutation } from './chaos/oracle.ts'
-import type { Coverage } from './chaos/coverage.ts'
+import { LETS_THROUGH, Oracle, type Mutation } from './chaos/oracle.ts'
 import { HAPPENINGS, WAITING_FOR } from './chaos/events.ts'
-import { CHANGES, PLACES, STRINGS, WAITS } from './chaos/coverage.ts'
+import { type Coverage, CHANGES, PLACES, STRINGS, WAITS } from './chaos/coverage.ts'
 import { INSTRUCTIONS, coverage, soak } from './soak/replay.soak.ts'
 
 const prototype = AccessLog.prototype

@@ -5,8 +5,7 @@
 import { defineDevice, type DeviceContext } from '@retrap/device'
 import * as x86 from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { DeterministicClock } from '../src/index.ts'
-import type { X86Vcpu } from '../src/index.ts'
+import { DeterministicClock, type X86Vcpu } from '../src/index.ts'
 import { EXIT_PORT, Guest, PROTECTED, STACK, realClock } from './support/guest.ts'
 
 const FIRST_BASE = 0x3_0000

@@ -3,8 +3,7 @@ import { defineDevice } from '@retrap/device'
 import { Assembler, al, ax, cs, ds, dword, eax, ebx, ecx, edx, esi, word } from '@retrap/x86-assembler'
 import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
-import { DeterministicClock, VcpuVapic } from '../src/index.ts'
-import type { X86Vcpu } from '../src/index.ts'
+import { DeterministicClock, VcpuVapic, type X86Vcpu } from '../src/index.ts'
 import { EXIT_PORT, Guest, PROTECTED, STACK, realClock } from './support/guest.ts'
 
 const SMBASE = 0x3_0000

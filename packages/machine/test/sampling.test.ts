@@ -3,8 +3,7 @@ import { DebugExit } from '@retrap/devices'
 import { activateLongMode, descriptor, FLAT } from '@retrap/x86-assembler/guest-code'
 import * as x86 from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { createPc } from '../src/index.ts'
-import type { GuestSample, PcOptions } from '../src/index.ts'
+import { createPc, type GuestSample, type PcOptions } from '../src/index.ts'
 import { BASE, multibootKernel } from './support/kernels.ts'
 
 const MIB = 1 << 20

@@ -2,8 +2,7 @@ import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { beforeEach, describe, expect, test } from 'vitest'
-import type { P2mOptions } from '../src/index.ts'
-import { ArmP2mType, LogDirty, P2m, P2mAccess, P2mEntry, P2mError, P2mType } from '../src/index.ts'
+import { type P2mOptions, ArmP2mType, LogDirty, P2m, P2mAccess, P2mEntry, P2mError, P2mType } from '../src/index.ts'
 
 let options: P2mOptions
 let memory: MachineMemory

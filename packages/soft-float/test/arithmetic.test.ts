@@ -1,8 +1,7 @@
 import { words } from '@retrap/tooling/random'
 import { describe, expect, test } from 'vitest'
 import * as float from '../src/index.ts'
-import { calculator, RULES } from './support/calculator.ts'
-import type { Name } from './support/calculator.ts'
+import { calculator, RULES, type Name } from './support/calculator.ts'
 
 const view = new DataView(new ArrayBuffer(8))
 

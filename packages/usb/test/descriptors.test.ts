@@ -1,7 +1,6 @@
 /** Descriptors byte by byte. Sources: USB 2.0, chapter 9; USB 3.2, section 9.6; HID 1.11, section 6.2.1. */
 import { TestDisk } from '@retrap/device/test-machine'
 import { describe, expect, test } from 'vitest'
-import type { UsbDescription, UsbSpeed } from '../src/index.ts'
 import {
   bosDescriptor,
   configurationDescriptor,
@@ -9,7 +8,7 @@ import {
   qualifierDescriptor,
   stringDescriptor,
 } from '../src/descriptors.ts'
-import { UsbKeyboard, UsbPointer, UsbStorage } from '../src/index.ts'
+import { type UsbDescription, type UsbSpeed, UsbKeyboard, UsbPointer, UsbStorage } from '../src/index.ts'
 
 const hex = (bytes: Uint8Array | null): string | null => (bytes === null ? null : Buffer.from(bytes).toString('hex'))
 

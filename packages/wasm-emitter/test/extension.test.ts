@@ -2,8 +2,7 @@
 // the same operations on integers mean.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { I64 as Integer } from '../src/index.ts'
-import type { I32, I64 } from '../src/index.ts'
+import { I64 as Integer, type I32, type I64 } from '../src/index.ts'
 import { runner } from './support/wasm.ts'
 
 const signed = (value: bigint): bigint => BigInt.asIntN(64, value)

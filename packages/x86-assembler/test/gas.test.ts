@@ -3,8 +3,7 @@ import { codes } from '@retrap/x86-decoder'
 import { skipNote } from '@retrap/tooling/skip'
 import { sliced } from '@retrap/tooling/slice'
 import { expect, describe, test } from 'vitest'
-import { casesOf } from './support/cases.ts'
-import type { Case } from './support/cases.ts'
+import { casesOf, type Case } from './support/cases.ts'
 import { assembleWithGas, gasOperand, hasGas, sameBytes } from './support/gas.ts'
 
 const CASES_PER_FORM = 5

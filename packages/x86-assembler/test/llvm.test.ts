@@ -1,8 +1,7 @@
 // Agreement with LLVM's assembler on EVEX, some of which is newer than GNU as 2.40.
 import { skipNote } from '@retrap/tooling/skip'
 import { expect, describe, test } from 'vitest'
-import { casesOf } from './support/cases.ts'
-import type { Case } from './support/cases.ts'
+import { casesOf, type Case } from './support/cases.ts'
 import { gasOperand } from './support/gas.ts'
 import { assembleWithLlvm, hasLlvm } from './support/llvm.ts'
 

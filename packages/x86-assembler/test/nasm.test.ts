@@ -2,8 +2,7 @@
 import { skipNote } from '@retrap/tooling/skip'
 import { sliced } from '@retrap/tooling/slice'
 import { expect, describe, test } from 'vitest'
-import { casesOf } from './support/cases.ts'
-import type { Case } from './support/cases.ts'
+import { casesOf, type Case } from './support/cases.ts'
 import { assembleWithNasm, hasNasm, nasmOperand } from './support/nasm.ts'
 
 const CASES_PER_FORM = 3

@@ -1,7 +1,6 @@
 // Random programs of branches: each goes where it should, short exactly where it can be.
 import fc from 'fast-check'
-import { decodeInto, DECODED, Instruction } from '@retrap/x86-decoder'
-import { branchTarget } from '@retrap/x86-decoder'
+import { decodeInto, DECODED, Instruction, branchTarget } from '@retrap/x86-decoder'
 import { describe, expect, test } from 'vitest'
 import { Assembler } from '../src/index.ts'
 

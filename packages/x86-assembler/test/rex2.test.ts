@@ -1,6 +1,5 @@
 // REX2 where the decoder has it and nowhere else: the assembler's rule (forms.ts) against the decoder's (byte-classes.ts).
-import { codes, decodeInto, DECODED, Instruction, MODE_64 } from '@retrap/x86-decoder'
-import type { CodeInfo } from '@retrap/x86-decoder'
+import { codes, decodeInto, DECODED, Instruction, MODE_64, type CodeInfo } from '@retrap/x86-decoder'
 import { expect, test } from 'vitest'
 import { formOfCode } from '../src/forms.ts'
 

@@ -5,8 +5,7 @@ import { basename, join } from 'node:path'
 import { Apt, keep, unpackPackage, withScratchFolder, cacheDirectory } from '@retrap/debian'
 import type { LinuxArchitecture } from '../../src/guests/linux/debian.ts'
 import { type DiskLinux, linuxWith } from './disk-linux.ts'
-import { FIRST_PROCESS } from './first-process.ts'
-import { TO_DEVICES } from './first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES } from './first-process.ts'
 
 /** A small Debian with systemd: what every system has, which no package depends on, and what a boot needs. */
 const PACKAGES = [

@@ -1,8 +1,7 @@
 /** One program, interpreted and compiled. */
 import { MachineMemory } from '@retrap/memory'
 import { MemoryKeeper } from '@retrap/tooling/kept-code'
-import { ArmCpu, ArmEngine, exceptionClassOf, FlatHost } from '../../src/index.ts'
-import type { ArmExit } from '../../src/index.ts'
+import { ArmCpu, ArmEngine, exceptionClassOf, FlatHost, type ArmExit } from '../../src/index.ts'
 import type { Random } from './compare-instructions.ts'
 
 const CODE = 0x1000

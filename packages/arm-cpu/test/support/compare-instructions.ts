@@ -1,9 +1,7 @@
 /** Random instructions of every form on random state, here and under qemu-aarch64. */
-import { a64Forms, findA64, formatA64 } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
+import { a64Forms, findA64, formatA64, type Form as Row } from '@retrap/arm-decoder'
 import { MachineMemory } from '@retrap/memory'
-import { AARCH64, runNative, WINDOW } from '@retrap/tooling/arm-native'
-import type { NativeCase } from '@retrap/tooling/arm-native'
+import { AARCH64, runNative, WINDOW, type NativeCase } from '@retrap/tooling/arm-native'
 import { ArmCpu, ArmEngine, FlatHost } from '../../src/index.ts'
 import { semanticsOf } from '../../src/semantics/index.ts'
 import { controlOf, mendResult } from './deviations.ts'

@@ -6,8 +6,7 @@ import { assemblePayload, BOARD_RAM, PAYLOAD, runPayload } from '@retrap/tooling
 import { ArmCpu, ArmEngine, FlatHost, KEY_GUARDED, STATUS_DONE, STATUS_UNHANDLED } from '../../src/index.ts'
 import type { ArmTranslation } from '../../src/index.ts'
 import type { Random } from './compare-instructions.ts'
-import { templates } from './el1-templates.ts'
-import type { Case } from './el1-templates.ts'
+import { templates, type Case } from './el1-templates.ts'
 
 const RAM_BYTES = 64 << 20
 const CASES = 0x4030_0000

@@ -1,7 +1,6 @@
 /** A processor with little memory, for tests of single instructions. */
 import { MachineMemory } from '@retrap/memory'
-import { ArmCpu, ArmEngine, FlatHost } from '../../src/index.ts'
-import type { ArmCounter, ArmTranslation } from '../../src/index.ts'
+import { ArmCpu, ArmEngine, FlatHost, type ArmCounter, type ArmTranslation } from '../../src/index.ts'
 import { TRANSLATE_WRITE } from '../../src/state/host.ts'
 
 /** Where programs begin. */

@@ -1,6 +1,5 @@
 /** Random programs: loops with branches forward, calls, arithmetic, loads and stores. */
-import { a64Forms, findA64 } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
+import { a64Forms, findA64, type Form as Row } from '@retrap/arm-decoder'
 import type { Random } from './compare-instructions.ts'
 import { semanticsOf } from '../../src/semantics/index.ts'
 

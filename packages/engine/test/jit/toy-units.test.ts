@@ -2,12 +2,9 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { CompiledCode } from '../../src/index.ts'
-import { assemble } from '../toy/assemble.ts'
-import type { Line } from '../toy/assemble.ts'
-import { SYSTEM, encode } from '../toy/encoding.ts'
-import type { Source } from '../toy/encoding.ts'
-import { EAGER, page, run } from '../toy/run.ts'
-import type { RunOptions } from '../toy/run.ts'
+import { assemble, type Line } from '../toy/assemble.ts'
+import { SYSTEM, encode, type Source } from '../toy/encoding.ts'
+import { EAGER, page, run, type RunOptions } from '../toy/run.ts'
 
 const HALT: Line = { op: 'sys', value: SYSTEM.halt }
 

@@ -1,10 +1,8 @@
 // Where a unit is left, the interpreter goes on from exactly there: in a later page, and in an instruction in two pages.
 import { PAGE_BYTES } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
-import type { ExitReason } from '../../src/index.ts'
-import { STATUS_ERROR } from '../../src/index.ts'
-import { SYSTEM, encode } from '../toy/encoding.ts'
-import type { Source } from '../toy/encoding.ts'
+import { type ExitReason, STATUS_ERROR } from '../../src/index.ts'
+import { SYSTEM, encode, type Source } from '../toy/encoding.ts'
 import { INLINABLE } from '../toy/forms.ts'
 import { ToyProcessor } from '../toy/processor.ts'
 import { EAGER, page, run } from '../toy/run.ts'

@@ -4,8 +4,7 @@ import { expect, test } from 'vitest'
 import type { UnitCode } from '../../src/jit/unit-code.ts'
 import { UnitCodes } from '../../src/jit/unit-codes.ts'
 import { CodePage } from '../../src/code-page.ts'
-import { UNIT_ENTERED } from '../../src/jit/unit.ts'
-import type { LiveUnit, UnitEntries } from '../../src/jit/unit.ts'
+import { UNIT_ENTERED, type LiveUnit, type UnitEntries } from '../../src/jit/unit.ts'
 import { Units } from '../../src/jit/units.ts'
 
 const FIRST_ENTRY = 100

@@ -1,5 +1,4 @@
-import { encode } from './encoding.ts'
-import type { Operation, Source } from './encoding.ts'
+import { encode, type Operation, type Source } from './encoding.ts'
 
 /** A label, an instruction, or one whose value is the distance of a label from the next instruction. */
 export type Line = string | Source | (Omit<Source, 'value'> & { readonly to: string })

@@ -1,8 +1,7 @@
 import type { MachineMemory } from '@retrap/memory'
 import { OP_SYSTEM, RECORD_BYTES, R_FUNCTION, R_LENGTH, R_OFFSET, R_OP } from '../../src/index.ts'
 import type { FormCode, RecordDecoder } from '../../src/index.ts'
-import { LONGEST_BYTES, SYSTEM, operationOf } from './encoding.ts'
-import type { Operation } from './encoding.ts'
+import { LONGEST_BYTES, SYSTEM, operationOf, type Operation } from './encoding.ts'
 import { S_REGISTERS } from './state.ts'
 
 /** Fields of the toy's records: state offsets of the registers, and an immediate of 64 bits. */

@@ -1,5 +1,4 @@
-import { I32, I64 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { I32, I64, type FunctionBuilder } from '@retrap/wasm-emitter'
 import * as index from '../../src/index.ts'
 import type {
   DispatchLabels,
@@ -9,8 +8,7 @@ import type {
   InterpreterForms,
   StateLayout,
 } from '../../src/index.ts'
-import { R_IMMEDIATE, R_RD, R_RS, formKey } from './decoder.ts'
-import type { Target, ToyForm } from './decoder.ts'
+import { R_IMMEDIATE, R_RD, R_RS, formKey, type Target, type ToyForm } from './decoder.ts'
 import { LINK_REGISTER } from './encoding.ts'
 import { S_ATTENTION, S_BUDGET, S_DATA, S_ITERATIONS, S_PAGE_BASE, S_PC, S_REGISTERS, S_RESULT } from './state.ts'
 

@@ -1,9 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import fc from 'fast-check'
-import { LINK_REGISTER, SYSTEM, encode } from './encoding.ts'
-import type { Source } from './encoding.ts'
-import { baseOf, originOf } from './machine.ts'
-import type { ToyMachine, ToyPage } from './machine.ts'
+import { LINK_REGISTER, SYSTEM, encode, type Source } from './encoding.ts'
+import { baseOf, originOf, type ToyMachine, type ToyPage } from './machine.ts'
 
 const register = fc.nat(7)
 

@@ -1,7 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { LINK_REGISTER, SYSTEM, operationOf } from './encoding.ts'
-import { baseOf, originOf } from './machine.ts'
-import type { Seen, ToyMachine, ToyPage } from './machine.ts'
+import { baseOf, originOf, type Seen, type ToyMachine, type ToyPage } from './machine.ts'
 import { FAULT_DATA, FAULT_FETCH, FAULT_JUMP, FAULT_TRAP, FAULT_UNDEFINED } from './state.ts'
 
 /** An exception: its number and the address that it is about. */

@@ -1,11 +1,9 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { expect } from 'vitest'
-import { assemble } from './assemble.ts'
-import type { Line } from './assemble.ts'
+import { assemble, type Line } from './assemble.ts'
 import { INLINABLE } from './forms.ts'
 import type { ToyMachine, ToyPage } from './machine.ts'
-import { ToyProcessor } from './processor.ts'
-import type { ToyOptions } from './processor.ts'
+import { ToyProcessor, type ToyOptions } from './processor.ts'
 import { Reference } from './reference.ts'
 
 /** Has all code compiled that a branch has come to twice. */

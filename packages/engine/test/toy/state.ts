@@ -1,5 +1,4 @@
-import { RECORD_BYTES, STATUS_FAULT } from '../../src/index.ts'
-import type { StateLayout } from '../../src/index.ts'
+import { RECORD_BYTES, STATUS_FAULT, type StateLayout } from '../../src/index.ts'
 
 export const S_REGISTERS = 0
 export const S_PC = 64

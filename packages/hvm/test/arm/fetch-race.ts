@@ -5,14 +5,12 @@
  * would have made the same abort.
  */
 import { setImmediate } from 'node:timers/promises'
-import { defineDevice } from '@retrap/device'
-import type { Word64 } from '@retrap/device'
+import { defineDevice, type Word64 } from '@retrap/device'
 import { TestSleeper } from '@retrap/x86-assembler/guest-code/flat-guest'
 import { MachineMemory } from '@retrap/memory'
 import type { Rng } from '@retrap/tooling/soak'
 import { DeterministicClock } from '../../src/index.ts'
-import { ArmDomain, PowerState } from '../../src/arm/index.ts'
-import type { ArmVcpu } from '../../src/arm/index.ts'
+import { ArmDomain, PowerState, type ArmVcpu } from '../../src/arm/index.ts'
 import { MAIR, RAM, TCR, TTBR0, words } from './forms/layout.ts'
 
 const LEVEL2 = RAM + 0x1000

@@ -1,8 +1,6 @@
 /** What of the matrix the chaos oracle has seen: form × where its accesses went, and what happened at each kind of pass. */
-import { AccessKind } from '@retrap/replay'
-import type { AccessLog } from '@retrap/replay'
-import { HAPPENINGS, WAITING_FOR } from './events.ts'
-import type { Happening, WaitingFor } from './events.ts'
+import { AccessKind, type AccessLog } from '@retrap/replay'
+import { HAPPENINGS, WAITING_FOR, type Happening, type WaitingFor } from './events.ts'
 
 /** Where an instruction's accesses went. */
 export const PLACES = ['RAM', 'MMIO', 'ports', 'RAM and MMIO', 'RAM and ports', 'all three'] as const

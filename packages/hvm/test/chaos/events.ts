@@ -3,10 +3,8 @@
  * Initialization"; `reference/replay.md`, "Cancellation") leave it as if it had come before the instruction; the rest
  * disturb nothing.
  */
-import type { AccessLog, SavedLog } from '@retrap/replay'
-import { AccessKind } from '@retrap/replay'
-import { restoreVcpu } from '@retrap/x86-cpu'
-import type { SavedCpu } from '@retrap/x86-cpu'
+import { type AccessLog, type SavedLog, AccessKind } from '@retrap/replay'
+import { restoreVcpu, type SavedCpu } from '@retrap/x86-cpu'
 import { CODE, MODES, initialState } from './layout.ts'
 import type { ChaosMachine } from './machine.ts'
 

@@ -1,10 +1,8 @@
 /** Draws what is to happen to an instruction while it waits. */
 import type { Rng } from '@retrap/tooling/soak'
-import { HAPPENINGS, UNDISTURBING } from './events.ts'
-import type { Plan, WaitingFor } from './events.ts'
+import { HAPPENINGS, UNDISTURBING, type Plan, type WaitingFor } from './events.ts'
 import type { Start } from './kinds.ts'
-import { MODES } from './layout.ts'
-import type { Mode } from './layout.ts'
+import { MODES, type Mode } from './layout.ts'
 
 const FLAG_TF = 0x100
 

@@ -1,7 +1,6 @@
 /** The machine that need not wait, brought to where the other was cancelled. */
 import { INTERRUPT } from './kinds.ts'
-import { describeAccess, LOGGED } from './devices.ts'
-import type { SavedDevices } from './devices.ts'
+import { describeAccess, LOGGED, type SavedDevices } from './devices.ts'
 import { TABLES, TABLES_END } from './layout.ts'
 import type { ChaosMachine } from './machine.ts'
 

@@ -6,8 +6,7 @@
  */
 import { ARM_BOARD_LACKS, hasArmBoard } from '@retrap/tooling/arm-payload'
 import type { Rng, Soak } from '@retrap/tooling/soak'
-import { drawAccess, drawTemplate, FORMS, templates } from '../arm/traps/cases.ts'
-import type { TrapCase } from '../arm/traps/cases.ts'
+import { drawAccess, drawTemplate, FORMS, templates, type TrapCase } from '../arm/traps/cases.ts'
 import { compareTraps, MOST_CASES } from '../arm/traps/compare.ts'
 
 /** Cases of each form and of each template in a step. */

@@ -1,5 +1,4 @@
-import { createIoRequest, IOREQ_TYPE_INVALIDATE } from '@retrap/ioreq'
-import type { IoRequest, IoreqServer } from '@retrap/ioreq'
+import { createIoRequest, IOREQ_TYPE_INVALIDATE, type IoRequest, type IoreqServer } from '@retrap/ioreq'
 import type { Domain } from '../../src/index.ts'
 
 /** A device emulator that knows the ABI and nothing else, and answers when the test says so. */

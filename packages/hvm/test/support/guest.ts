@@ -14,11 +14,9 @@ import {
 } from '@retrap/x86-assembler/guest-code/flat-guest'
 import { MachineMemory } from '@retrap/memory'
 import type { Assembler } from '@retrap/x86-assembler'
-import { saveVcpu } from '@retrap/x86-cpu'
-import type { SavedCpu } from '@retrap/x86-cpu'
+import { saveVcpu, type SavedCpu } from '@retrap/x86-cpu'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import { DeterministicClock, X86Domain, RealClock } from '../../src/index.ts'
-import type { DomainClock, DomainExit } from '../../src/index.ts'
+import { DeterministicClock, X86Domain, RealClock, type DomainClock, type DomainExit } from '../../src/index.ts'
 
 export { CODE, EXIT_PORT, GDT, IDT, PROTECTED, STACK, TestSleeper }
 

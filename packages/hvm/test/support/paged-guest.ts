@@ -1,7 +1,6 @@
 import { defineDevice, type DeviceModel } from '@retrap/device'
 import { type Assembler, al, cr0, cr3, eax, imm32 } from '@retrap/x86-assembler'
-import { EXIT_PORT, Guest } from './guest.ts'
-import type { GuestOptions } from './guest.ts'
+import { EXIT_PORT, Guest, type GuestOptions } from './guest.ts'
 
 /** Page directory; tables for the first 4 MiB, which are the same in both spaces, and for the next. */
 export const PD = 0x2_0000

@@ -1,6 +1,5 @@
 import type { TestDisk } from '@retrap/device/test-machine'
-import type { UsbStorageOptions } from '../../src/index.ts'
-import { UsbStorage } from '../../src/index.ts'
+import { type UsbStorageOptions, UsbStorage } from '../../src/index.ts'
 import { CHAIN, DATA, type Event, IOC, trbType, type Words, XhciDriver } from './xhci-driver.ts'
 
 const OUT = 4

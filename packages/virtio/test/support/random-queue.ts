@@ -1,6 +1,5 @@
 import { turn } from '@retrap/device/test-machine'
-import type { VirtioDevice } from '../../src/index.ts'
-import { VirtioPci, type VirtioPciState } from '../../src/index.ts'
+import { type VirtioDevice, VirtioPci, type VirtioPciState } from '../../src/index.ts'
 import { PciDriver } from './pci-driver.ts'
 import { PackedDriver, type Piece, type RingDriver, type RingPlace, SplitDriver } from './ring-drivers.ts'
 import { VirtioMachine } from './virtio-machine.ts'

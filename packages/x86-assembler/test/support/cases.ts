@@ -1,7 +1,6 @@
 // Every form of the table in one mode with random operands, assembled: what other assemblers are asked about.
 import { codes } from '@retrap/x86-decoder'
-import { Assembler } from '../../src/index.ts'
-import type { Operand } from '../../src/index.ts'
+import { Assembler, type Operand } from '../../src/index.ts'
 import type { Form } from '../../src/form.ts'
 import { formOfCode, formsOf } from '../../src/forms.ts'
 import { BRANCH_TARGET, Random, randomOperands } from './random-operands.ts'

@@ -1,8 +1,7 @@
 import { createIoRequest, IOREQ_TYPE_INVALIDATE, type InvalidationNotice, type IoreqServer } from '@retrap/ioreq'
 import type { Invalidation, MapCache } from '@retrap/mapcache'
 import { BUFFERED, changeAndWait, copy, Held, rangeToMap } from './parties.ts'
-import type { Grip, Reach } from './witness.ts'
-import { FIRST_GFN } from './witness.ts'
+import { type Grip, type Reach, FIRST_GFN } from './witness.ts'
 import type { Party, World } from './world.ts'
 
 /** A transfer under way, whose frame was looked up when it began. */

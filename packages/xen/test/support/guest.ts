@@ -1,5 +1,4 @@
-import { DeterministicClock, X86Domain } from '@retrap/hvm'
-import type { DomainExit } from '@retrap/hvm'
+import { DeterministicClock, X86Domain, type DomainExit } from '@retrap/hvm'
 import { defineDevice } from '@retrap/device'
 import {
   CODE,
@@ -12,8 +11,7 @@ import {
 } from '@retrap/x86-assembler/guest-code/flat-guest'
 import { MachineMemory } from '@retrap/memory'
 import type { Assembler } from '@retrap/x86-assembler'
-import { saveVcpu } from '@retrap/x86-cpu'
-import type { SavedCpu } from '@retrap/x86-cpu'
+import { saveVcpu, type SavedCpu } from '@retrap/x86-cpu'
 import { TEST_JIT } from '@retrap/tooling/jit'
 
 export { CODE, EXIT_PORT, PROTECTED, TestSleeper }

@@ -1,6 +1,5 @@
 import { defineDevice } from '@retrap/device'
-import { DeterministicClock, X86Domain } from '@retrap/hvm'
-import type { DomainExit, ForkedMemory, X86DomainOptions } from '@retrap/hvm'
+import { DeterministicClock, X86Domain, type DomainExit, type ForkedMemory, type X86DomainOptions } from '@retrap/hvm'
 import { MachineMemory } from '@retrap/memory'
 import { Assembler, al } from '@retrap/x86-assembler'
 import type { InitialCpuState } from '@retrap/x86-cpu'

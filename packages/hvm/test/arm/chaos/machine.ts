@@ -1,7 +1,6 @@
 /** A machine that executes programs without disturbance, or with as much of it as there can be. */
 import { setImmediate } from 'node:timers/promises'
-import { defineDevice } from '@retrap/device'
-import type { InterruptLine, Word64 } from '@retrap/device'
+import { defineDevice, type InterruptLine, type Word64 } from '@retrap/device'
 import { TestSleeper } from '@retrap/x86-assembler/guest-code/flat-guest'
 import { ICC_IGRPEN1_EL1, ICC_PMR_EL1 } from '@retrap/irqchip/gic'
 import { MachineMemory } from '@retrap/memory'

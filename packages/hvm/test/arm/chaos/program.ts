@@ -1,6 +1,5 @@
 /** Random programs of loads and stores of all forms, at pages that are a device's or RAM, with arithmetic between them. */
-import { a64Forms, decodeLoadStoreA64, findA64, LoadStore } from '@retrap/arm-decoder'
-import type { Form } from '@retrap/arm-decoder'
+import { a64Forms, decodeLoadStoreA64, findA64, LoadStore, type Form } from '@retrap/arm-decoder'
 import type { Rng } from '@retrap/tooling/soak'
 import { withField } from '../forms/cases.ts'
 import { CODE, PAGES } from '../forms/layout.ts'

@@ -1,9 +1,7 @@
 /** Random loads and stores of every form, at the pages of the test. */
-import { Addressing, decodeLoadStoreA64, Extend, formatLoadStore, LoadStore } from '@retrap/arm-decoder'
-import type { Form } from '@retrap/arm-decoder'
+import { Addressing, decodeLoadStoreA64, Extend, formatLoadStore, LoadStore, type Form } from '@retrap/arm-decoder'
 import type { Rng } from '@retrap/tooling/soak'
-import { CODE, PAGES } from './layout.ts'
-import type { TestPage } from './layout.ts'
+import { CODE, PAGES, type TestPage } from './layout.ts'
 
 /** Bytes on each side of a border that are set before a case and compared after it. */
 export const AROUND = 256

@@ -1,7 +1,6 @@
 /** Has a case executed in each way, and compares. */
 import type { FormCase } from './cases.ts'
-import { FormMachine } from './machine.ts'
-import type { Outcome } from './machine.ts'
+import { FormMachine, type Outcome } from './machine.ts'
 
 /** ESR_EL1's exception class. */
 const CLASS_SHIFT = 26n

@@ -1,6 +1,5 @@
 /** What is executed below EL2: loads and stores of every form, and what the controls of EL2 have trapped. */
-import { loadStoreFormsA64 } from '@retrap/arm-decoder'
-import type { Form } from '@retrap/arm-decoder'
+import { loadStoreFormsA64, type Form } from '@retrap/arm-decoder'
 import type { Rng } from '@retrap/tooling/soak'
 import { ABSENT, drawCase } from '../forms/cases.ts'
 import { CODE } from '../forms/layout.ts'

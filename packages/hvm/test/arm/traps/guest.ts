@@ -1,6 +1,5 @@
 /** The guest of the tests of traps: its memory as stage 1 and stage 2 have it. */
-import { ArmP2mType, P2mAccess } from '@retrap/p2m'
-import type { P2m } from '@retrap/p2m'
+import { ArmP2mType, P2mAccess, type P2m } from '@retrap/p2m'
 import { CODE, DEVICE, guestImage, RAM, RAM_PAGES, TCR, TTBR0, VECTORS, words } from '../forms/layout.ts'
 
 /** Nothing is mapped here by stage 2. */
