@@ -1,6 +1,7 @@
 import { MachineMemory } from '@retrap/memory'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { INVALID_MFN, P2m, P2mEntry, P2mError, P2mType } from '../src/index.ts'
+import { entryAt } from './support/entries.ts'
 
 const { RAM_RW, RAM_RO, INVALID, MMIO_DM } = P2mType
 let memory: MachineMemory
@@ -15,11 +16,7 @@ beforeEach(() => {
   p2m.onRelease(() => released++)
 })
 
-function orderAt(gfn: number): number {
-  const entry = new P2mEntry()
-  p2m.lookup(gfn, entry)
-  return entry.order
-}
+const orderAt = (gfn: number): number => entryAt(p2m, gfn).order
 
 describe('small leaves', () => {
   test('of 1 GiB become one leaf again, with every table given back and nothing released', () => {

@@ -1,6 +1,7 @@
 import { MachineMemory } from '@retrap/memory'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { ForeignMappings, FrameCounts, INVALID_MFN, P2m, P2mEntry, P2mError, P2mType } from '../src/index.ts'
+import { ForeignMappings, FrameCounts, INVALID_MFN, P2m, P2mEntry, P2mType } from '../src/index.ts'
+import { codeOf } from './support/entries.ts'
 
 const { RAM_RW, RAM_RO, MMIO_DM, MAP_FOREIGN, GRANT_MAP_RW, GRANT_MAP_RO } = P2mType
 let memory: MachineMemory
@@ -23,16 +24,6 @@ function at(gfn: number): [type: number, mfn: number, rights: number] {
   const entry = new P2mEntry()
   p2m.lookup(gfn, entry)
   return [entry.type, entry.mfn, entry.rights]
-}
-
-function codeOf(action: () => unknown): string {
-  try {
-    action()
-  } catch (error) {
-    if (error instanceof P2mError) return error.code
-    throw error
-  }
-  return 'none'
 }
 
 describe("another's frame", () => {

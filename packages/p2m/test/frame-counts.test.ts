@@ -1,20 +1,11 @@
 import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { FrameCounts, P2mError } from '../src/index.ts'
+import { FrameCounts } from '../src/index.ts'
+import { codeOf } from './support/entries.ts'
 
 let memory: MachineMemory
 let counts: FrameCounts
-
-function codeOf(action: () => unknown): string {
-  try {
-    action()
-  } catch (error) {
-    if (error instanceof P2mError) return error.code
-    throw error
-  }
-  return 'none'
-}
 
 describe.each([false, true])('references to frames of a memory whose threads share it: %s', (shared) => {
   beforeEach(() => {

@@ -2,7 +2,8 @@ import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { FrameCounts, INVALID_MFN, P2m, P2mError, P2mType } from '../src/index.ts'
+import { FrameCounts, INVALID_MFN, P2m, P2mType } from '../src/index.ts'
+import { codeOf } from './support/entries.ts'
 
 const { RAM_RW, RAM_RO, RAM_LOGDIRTY, MMIO_DM } = P2mType
 let memory: MachineMemory
@@ -17,16 +18,6 @@ beforeEach(() => {
 
 function mfnOf(gfn: number): number {
   return p2m.translate(gfn * 4096) / 4096
-}
-
-function codeOf(action: () => unknown): string {
-  try {
-    action()
-  } catch (error) {
-    if (error instanceof P2mError) return error.code
-    throw error
-  }
-  return 'none'
 }
 
 describe('frames of a map that counts them', () => {

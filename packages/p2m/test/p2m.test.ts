@@ -1,6 +1,7 @@
 import { MachineMemory } from '@retrap/memory'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { INVALID_MFN, P2m, P2mEntry, P2mError, P2mType, type P2mLeaf } from '../src/index.ts'
+import { INVALID_MFN, P2m, P2mEntry, P2mType, type P2mLeaf } from '../src/index.ts'
+import { codeOf } from './support/entries.ts'
 
 const MIB = 1 << 20
 const { RAM_RW, RAM_RO, RAM_LOGDIRTY, MMIO_DM, INVALID, IOREQ_SERVER } = P2mType
@@ -24,16 +25,6 @@ function at(gfn: number): { mfn: number; type: number; order: number; rights: nu
   p2m.lookup(gfn, entry)
   const { mfn, type, order, rights } = entry
   return { mfn, type, order, rights }
-}
-
-function codeOf(action: () => unknown): string {
-  try {
-    action()
-  } catch (error) {
-    if (error instanceof P2mError) return error.code
-    throw error
-  }
-  return 'none'
 }
 
 describe('what a guest frame is', () => {
