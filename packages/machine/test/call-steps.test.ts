@@ -3,10 +3,11 @@ import { DebugExit } from '@retrap/devices'
 import { decode } from '@retrap/x86-decoder'
 import { SLICE, sliced } from '@retrap/tooling/slice'
 import fc from 'fast-check'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { type PcOptions, type ReplayDebugger, recordPc, replayPc } from '../src/index.ts'
 import { unwind } from '../src/lifecycle/unwind.ts'
 import { callGuest, EXIT_PORT, TICK_PORT } from './support/call-guest.ts'
+import { kept } from './support/kept.ts'
 import { Pieces } from './support/pieces.ts'
 
 const options = (jit: boolean, firmware: Uint8Array): PcOptions => ({
@@ -17,9 +18,6 @@ const options = (jit: boolean, firmware: Uint8Array): PcOptions => ({
   firmware,
   devices: [new DebugExit({ iobase: EXIT_PORT })],
 })
-
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
 /** An executed instruction: its number is how many had retired before it. */
 interface Executed {
@@ -37,7 +35,7 @@ async function recorded(jit: boolean, reload: number, popsArgument = true) {
   const firmware = callGuest(8, reload, popsArgument)
   const file = new Pieces()
   const recorder = await recordPc(options(jit, firmware), file.write, { checkpointMs: Infinity })
-  closing.push(recorder.pc)
+  kept(recorder.pc)
   const { domain } = recorder.pc
   const [vcpu] = domain.vcpus
   const executed: Executed[] = []
@@ -64,8 +62,7 @@ async function recorded(jit: boolean, reload: number, popsArgument = true) {
   await recorder.end()
   expect(executed.length).toBe(recorder.instructions)
   expect(executed.filter((one) => one.isFirst).length).toBeGreaterThan(3)
-  const replay = await replayPc(options(jit, firmware), file.source, { checkpointMs: Infinity })
-  closing.push(replay)
+  const replay = kept(await replayPc(options(jit, firmware), file.source, { checkpointMs: Infinity }))
   return { executed, debug: await replay.debugger() }
 }
 

@@ -1,44 +1,21 @@
 /** A machine that goes back to a checkpoint of its own, as often as wanted. */
-import { createHash } from 'node:crypto'
-import { setImmediate as turn } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { saveDomain } from '@retrap/hvm'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliced } from '@retrap/tooling/slice'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createPc, type MachineCheckpoint, type Pc, type PcOptions, recordPc } from '../src/index.ts'
-import { clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { CLOCKED, clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { kept, someTurns } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
-
-const pcs: Pc[] = []
-afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
+import { linesOf } from './support/whole-state.ts'
 
 async function made(options: Omit<PcOptions, 'memoryBytes'>, memoryBytes = 4 << 20): Promise<Pc> {
-  const pc = await createPc({ memoryBytes, codeCacheBytes: 4 << 20, jit: TEST_JIT, ...options })
-  pcs.push(pc)
-  return pc
+  return kept(await createPc({ memoryBytes, codeCacheBytes: 4 << 20, jit: TEST_JIT, ...options }))
 }
 
-/** Lets the host have some turns of the event loop. */
-async function someTurns(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await turn()
-}
-
-/** All of a machine that does not run, with bytes as digests. Its guest may have ended it. */
-async function linesOf(pc: Pc): Promise<string[]> {
-  const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex')
-  const text = (_key: string, value: unknown): unknown => (value instanceof Uint8Array ? digest(value) : value)
-  return JSON.stringify(await saveDomain(pc.domain, 1000), text, 1).split('\n')
-}
-
-const MACHINES = [
-  { machine: 'pc', devicePlacement: 'inline' },
-  { machine: 'pc', devicePlacement: 'deferred' },
-  { machine: 'q35', devicePlacement: 'inline', smm: true },
-] as const
-
-test.each(sliced(MACHINES, 3))(
+test.each(sliced(CLOCKED, 3))(
   '$machine with devices $devicePlacement is at its checkpoint what a new machine is there',
   async (given) => {
     const options = (): Omit<PcOptions, 'memoryBytes'> => ({
@@ -54,13 +31,13 @@ test.each(sliced(MACHINES, 3))(
     const checkpoint = await pc.checkpoint().catch(() => first)
     expect(await begin).toMatchObject({ reason: 'debug-exit' })
     await checkpoint.reset()
-    const before = await linesOf(pc)
+    const before = linesOf(await saveDomain(pc.domain, 1000))
     const snapshot = await pc.save()
     const fresh = await made({ ...options(), firmware: clockFirmware('periodic'), snapshot })
-    expect(await linesOf(fresh)).toEqual(before)
+    expect(linesOf(await saveDomain(fresh.domain, 1000))).toEqual(before)
     await fresh.run({ timeoutMs: 300_000 })
     const expected = clockLog(fresh, 0n)
-    const end = await linesOf(fresh)
+    const end = linesOf(await saveDomain(fresh.domain, 1000))
     for (let times = 0; times < 3; times++) {
       const running = pc.run({ timeoutMs: 300_000 })
       // From the middle of a run, and from its end.
@@ -71,9 +48,9 @@ test.each(sliced(MACHINES, 3))(
       if (pc.state === 'running') expect(await running).toMatchObject({ reason: 'debug-exit' })
       else await pc.run({ timeoutMs: 300_000 })
       expect(clockLog(pc, 0n)).toEqual(expected)
-      expect(await linesOf(pc)).toEqual(end)
+      expect(linesOf(await saveDomain(pc.domain, 1000))).toEqual(end)
       await checkpoint.reset()
-      expect(await linesOf(pc)).toEqual(before)
+      expect(linesOf(await saveDomain(pc.domain, 1000))).toEqual(before)
     }
   },
 )
@@ -122,7 +99,7 @@ test.each([
   const snapshot = await pc.save()
   put(2)
   const checkpoint = await pc.checkpoint()
-  const expected = await linesOf(pc)
+  const expected = linesOf(await saveDomain(pc.domain, 1000))
   for (const [known, isBrought] of [
     [snapshot, true],
     [snapshot, false],
@@ -132,7 +109,7 @@ test.each([
     // All of the snapshot's RAM is there then.
     if (isBrought) expect((await pc.save()).pages).toEqual(snapshot.pages)
     await checkpoint.reset()
-    expect(await linesOf(pc)).toEqual(expected)
+    expect(linesOf(await saveDomain(pc.domain, 1000))).toEqual(expected)
   }
 })
 
@@ -172,8 +149,7 @@ test('a caller whose listener throws, and a device that is too late, leave what 
 test.each<[string, () => Promise<Pc>]>([
   ['whose run is recorded', async () => (await recordPc({ memoryBytes: 4 << 20, ...halting() }, () => undefined)).pc],
 ])('a machine %s has no checkpoint, and says why', async (_, make) => {
-  const pc = await make()
-  pcs.push(pc)
+  const pc = kept(await make())
   const error = await errorOf(pc.checkpoint().then((checkpoint: MachineCheckpoint) => checkpoint.close()))
   expect(error).toMatchObject({ code: 'ERR_SNAPSHOT' })
 })

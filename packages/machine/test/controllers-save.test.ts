@@ -2,8 +2,9 @@ import type { BlockBackend } from '@retrap/device'
 import { startDeviceWorker } from '@retrap/device-hosting/node'
 import { ah, al, type Assembler, ax, dx, ecx, edx, imm8 } from '@retrap/x86-assembler'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createPc, type Pc, type StartControllerServer } from '../src/index.ts'
+import { kept } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
 
 const IDE = 0x1f0
@@ -75,9 +76,6 @@ function disk(): BlockBackend & { reads: number } {
   }
 }
 
-const pcs: Pc[] = []
-afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
-
 test.each([
   { where: 'in this thread', to: undefined },
   { where: 'in a Worker', to: inWorker },
@@ -98,8 +96,7 @@ test.each([
 
       controllerPlacement: to,
     })
-    pcs.push(pc)
-    return pc
+    return kept(pc)
   }
   const printed = async (pc: Pc, count: number): Promise<number[]> => {
     const stop = new AbortController()

@@ -4,9 +4,10 @@ import { defineDevice, type DeviceContext } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { al, type Assembler, byte, cr0, cr3, cr4, dword, dx, eax, ebx, ecx, esp } from '@retrap/x86-assembler'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createPc, MachineError, type Pc, type MachineDebugger, type PcOptions } from '../src/index.ts'
 import { clockFirmware, clockLog, EXIT_PORT as CLOCK_EXIT } from './support/clock-guest.ts'
+import { kept } from './support/kept.ts'
 import { BASE, multibootKernel } from './support/kernels.ts'
 
 const EXIT_PORT = 0xf4
@@ -21,9 +22,6 @@ const COUNTER = 0x9000
 const COUNTING = [0x31, 0xc0, 0x8e, 0xd8, 0x66, 0xff, 0x06, 0x00, 0x90, 0xeb, 0xf9]
 /** Behind straight code, and before the branch where a turn that is used up can end. */
 const STRAIGHT_END = BigInt(FUNCTION + 500)
-
-const pcs: Pc[] = []
-afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
 
 /** Calls a function, which writes the count that it is given, `ROUNDS` times. */
 const counting = multibootKernel((asm) => {
@@ -50,7 +48,7 @@ async function made(
     devices: [new DebugExit({ iobase: EXIT_PORT })],
     ...options,
   })
-  pcs.push(pc)
+  kept(pc)
   return { pc, debug: await pc.debugger() }
 }
 

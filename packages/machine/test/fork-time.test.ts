@@ -2,8 +2,9 @@
 import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { al, dword, dx, eax, edi, esi, imm32 } from '@retrap/x86-assembler'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createPc, type Pc } from '../src/index.ts'
+import { kept } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
 
 const MIB = 1 << 20
@@ -13,9 +14,6 @@ const LOG = MIB + MIB / 2
 const HPET = 0xfed0_0000
 const PM_TIMER = 0x608
 const EXIT_PORT = 0x501
-
-const pcs: Pc[] = []
-afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
 
 /** Has a device's answer written to one frame after the other, and notes the time: the device is waited for with the copy's notice. */
 const kernel = multibootKernel((asm) => {
@@ -35,7 +33,7 @@ const kernel = multibootKernel((asm) => {
 const exit = (): DebugExit[] => [new DebugExit({ iobase: EXIT_PORT })]
 
 async function ended(pc: Pc): Promise<{ readonly times: readonly number[]; readonly end: number }> {
-  pcs.push(pc)
+  kept(pc)
   expect(await pc.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'debug-exit' })
   const bytes = new Uint8Array(4 * FRAMES)
   pc.domain.guestMemory.read(LOG, bytes)

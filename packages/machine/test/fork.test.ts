@@ -1,54 +1,29 @@
 /** Machines that are forked: clones share RAM with the machine that they come from. */
-import { createHash } from 'node:crypto'
-import { setImmediate as turn } from 'node:timers/promises'
 import { MemoryStorage, RawImage } from '@retrap/block'
-import { type BlockBackend, defineDevice, type PacketBackend } from '@retrap/device'
+import { type BlockBackend, defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { type Assembler, dword, edi, imm32 } from '@retrap/x86-assembler'
 import { sliced } from '@retrap/tooling/slice'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { cloneOptions, freezeMedia, withFreezableMedia } from '../src/fork/clone-options.ts'
 import * as M from '../src/index.ts'
-import { clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { CLOCKED, clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { fullPc } from './support/full-machines.ts'
+import { kept, someTurns } from './support/kept.ts'
 import { firmwareImage, multibootKernel } from './support/kernels.ts'
-import { medium } from './support/media.ts'
-
-const pcs: M.Pc[] = []
-afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
+import { linesOf } from './support/whole-state.ts'
 
 async function made(options: Omit<M.PcOptions, 'memoryBytes'>, memoryBytes = 4 << 20): Promise<M.Pc> {
   const forks = { clones: 8, writtenBytes: memoryBytes }
-  const pc = await M.createPc({ memoryBytes, codeCacheBytes: 4 << 20, jit: TEST_JIT, forks, ...options })
-  pcs.push(pc)
-  return pc
+  return kept(await M.createPc({ memoryBytes, codeCacheBytes: 4 << 20, jit: TEST_JIT, forks, ...options }))
 }
 
 async function cloned(pc: M.Pc, options?: M.PcForkOptions): Promise<M.Pc> {
-  const clone = await pc.fork(options)
-  pcs.push(clone)
-  return clone
+  return kept(await pc.fork(options))
 }
 
-/** Lets the host have some turns of the event loop. */
-async function someTurns(): Promise<void> {
-  for (let i = Math.random() * 60; i > 0; i--) await turn()
-}
-
-/** All of a snapshot, with bytes as digests. */
-function linesOf(snapshot: M.PcSnapshot): string[] {
-  const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex')
-  const text = (_key: string, value: unknown): unknown => (value instanceof Uint8Array ? digest(value) : value)
-  return JSON.stringify(snapshot, text, 1).split('\n')
-}
-
-const MACHINES = [
-  { machine: 'pc', devicePlacement: 'inline' },
-  { machine: 'pc', devicePlacement: 'deferred' },
-  { machine: 'q35', devicePlacement: 'inline', smm: true },
-] as const
-
-test.each(sliced(MACHINES, 3))(
+test.each(sliced(CLOCKED, 3))(
   '$machine with devices $devicePlacement: clones and theirs go on as the machine does',
   async (given) => {
     const exit = (): M.PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
@@ -71,7 +46,7 @@ test.each(sliced(MACHINES, 3))(
       const clone = await source.fork(exit()).catch(() => undefined)
       // Its guest has ended it.
       if (clone === undefined) continue
-      pcs.push(clone)
+      kept(clone)
       all.push(clone)
       runs.push(clone.run({ timeoutMs: 60_000 }))
     }
@@ -89,44 +64,11 @@ async function saved(pc: M.Pc): Promise<M.PcSnapshot> {
   return { ...(await saveDomain(pc.domain, 1000)) } as unknown as M.PcSnapshot
 }
 
-/** A network that takes all frames and brings none. */
-const silent: PacketBackend = { linkUp: true, maximumBytes: 1514, connect() {}, send: () => true, ready() {} }
-
 test.each(sliced(['pc', 'q35'] as const, 2))(
   'a clone of a %s has every device as it was, and all of it is given back',
   async (machine) => {
-    const disk = medium(new Uint8Array(1 << 20))
     const firmware = firmwareImage((asm) => void asm.jmp(asm.here()))
-    const pc = await made(
-      {
-        machine,
-        firmware,
-        jit: false,
-        clock: 'deterministic',
-        cpus: 2,
-        ...(machine === 'q35' ? { smm: true, rootPorts: [{ id: 'port' }] } : { vapic: true }),
-        vga: 'std',
-        serialPorts: 2,
-        drives: [
-          { medium: disk },
-          { medium: disk, media: 'cdrom' },
-          { medium: disk, interface: 'virtio' },
-          { medium: disk, interface: 'nvme' },
-          { medium: disk, interface: 'scsi' },
-          { medium: disk, interface: 'usb' },
-        ],
-        virtio: [
-          { kind: 'rng' },
-          { kind: 'console', ports: [{ stream: { send() {} } }] },
-          { kind: 'net', network: silent },
-          { kind: 'keyboard' },
-        ],
-        networkCards: [{ model: 'e1000', network: silent }],
-        usb: { devices: [{ kind: 'keyboard' }, { kind: 'tablet' }] },
-        sound: [{ model: 'ac97' }],
-      },
-      16 << 20,
-    )
+    const pc = await made({ ...fullPc(machine), firmware }, 16 << 20)
     pc.domain.guestMemory.write(0x40_0000, new Uint8Array(100_000).fill(7))
     const { frames } = pc.memory
     const first = await cloned(pc)
@@ -139,7 +81,7 @@ test.each(sliced(['pc', 'q35'] as const, 2))(
       second.close()
       third.domain.guestMemory.write(0x40_0000, new Uint8Array(100_000).fill(8))
       third.close()
-      await someTurnsMore()
+      await someTurns(50)
       left.push(frames.freeFrames)
     }
     // Regions of processors are kept for the next clones.
@@ -154,10 +96,6 @@ test('a clone on the host’s clock has the time of its machine', async () => {
   const times = [pc, clone, theirs, pc, clone].map(({ domain }) => domain.clock.now())
   expect(times).toEqual(times.toSorted((a, b) => a - b))
 })
-
-async function someTurnsMore(): Promise<void> {
-  for (let i = 0; i < 50; i++) await turn()
-}
 
 const MIB = 1 << 20
 
@@ -436,7 +374,7 @@ test('room for one clone is room for one after the other, and a machine may be c
     last = await cloned(pc)
   }
   pc.close()
-  await someTurnsMore()
+  await someTurns(50)
   last.domain.guestMemory.write(4 * MIB + 1, Uint8Array.of(8))
   const bytes = new Uint8Array(2)
   last.domain.guestMemory.read(4 * MIB, bytes)
@@ -454,7 +392,7 @@ test('a clone that was closed leaves the memory of the others alone', async () =
   const clone = await cloned(pc)
   const device = clone.domain.platform.openMemory!('test')
   clone.close()
-  await someTurnsMore()
+  await someTurns(50)
   // They have its frames, those of its tables too.
   const others = [await cloned(pc), await cloned(pc)]
   await expect(clone.run({ timeoutMs: 10 }).then(() => 'ran')).rejects.toMatchObject({ code: 'ERR_STATE' })
@@ -479,7 +417,7 @@ test('a clone that a debugger keeps still ends when it is closed', async () => {
   })
   const running = clone.run({ timeoutMs: 60_000 })
   await stopped
-  await someTurnsMore()
+  await someTurns(50)
   clone.close()
   expect(await running).toEqual({ reason: 'stopped' })
 })
@@ -496,7 +434,7 @@ test('a clone that cannot be made leaves its room', async () => {
   const pc = await made({ ...idle(), ...exit(), forks: { clones: 1, writtenBytes: 65_536 } }, 8 * MIB)
   const first = await cloned(pc, exit())
   first.close()
-  await someTurnsMore()
+  await someTurns(50)
   const room = (): number[] => [pc.memory.frames.freeFrames, pc.memory.spareBytes]
   const before = room()
   for (const options of [{ devices: [broken] }, { ...exit(), networkCards: 7 as never }]) {
@@ -507,7 +445,7 @@ test('a clone that cannot be made leaves its room', async () => {
           (error: Error) => error.name,
         ),
       ).not.toBe('made')
-      await someTurnsMore()
+      await someTurns(50)
       expect(room()).toEqual(before)
     }
   }

@@ -1,6 +1,7 @@
 /** The identifier of a machine's generation: of clones, and of machines that go back. */
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import * as machines from '../src/index.ts'
+import { kept } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
 
 const MIB = 1 << 20
@@ -8,11 +9,6 @@ const MIB = 1 << 20
 const ADDRESS = 0xfed6_0000
 const LINE = 7
 const VECTOR = 0x47
-
-const pcs: machines.Pc[] = []
-afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
-
-const kept = (pc: machines.Pc): machines.Pc => (pcs.push(pc), pc)
 
 async function made(
   generation: machines.MachineGeneration | undefined,

@@ -5,10 +5,8 @@ import { DebugExit } from '@retrap/devices'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createPc, HostPacing, type Pc, type PacedDomain, type PcOptions, recordPc, replayPc } from '../src/index.ts'
 import { EXIT_PORT, idleFirmware, LAST, TICK_PORT, TICKS } from './support/idle-guest.ts'
+import { kept } from './support/kept.ts'
 import { Pieces } from './support/pieces.ts'
-
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
 const options = (reload: number, keepsPace = false): PcOptions => ({
   memoryBytes: 4 << 20,
@@ -41,7 +39,7 @@ test('a paced run is the same as one that is not, with pauses and with bytes at 
       },
     })
     const pc: Pc = await createPc({ ...others, devices: [...devices!, types] })
-    closing.push(pc)
+    kept(pc)
     const begun = performance.now()
     const running = pc.run({ timeoutMs: 20_000 })
     for (let pause = 0; keepsPace && pause < 5; pause++) {
@@ -61,7 +59,7 @@ test('bytes that are typed while a paced machine is recorded come at the time of
   const file = new Pieces()
   const recorder = await recordPc(options(60_000), file.write, { keepsPace: true })
   const { pc } = recorder
-  closing.push(pc)
+  kept(pc)
   const running = pc.run({ timeoutMs: 20_000 })
   await sleep(20)
   const [time, host] = [pc.domain.clock.now(), performance.now()]
@@ -76,8 +74,7 @@ test('bytes that are typed while a paced machine is recorded come at the time of
   expect(await running).toMatchObject({ reason: 'debug-exit' })
   expect((pc.domain.clock.now() - time) / 1e6).toBeGreaterThan(150)
   await recorder.end()
-  const replay = await replayPc(options(60_000), file.source)
-  closing.push(replay)
+  const replay = kept(await replayPc(options(60_000), file.source))
   expect(await replay.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
   expect(resultOf(replay.pc)).toEqual(resultOf(pc))
 })

@@ -2,9 +2,10 @@
 import { DebugExit } from '@retrap/devices'
 import { MemoryKeeper } from '@retrap/tooling/kept-code'
 import { al, dword, dx, eax, ecx, esp } from '@retrap/x86-assembler'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createPc, type Pc, type PcOptions } from '../src/index.ts'
 import { EXIT_PORT } from './support/clock-guest.ts'
+import { kept } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
 
 const SUM = 0x8000
@@ -21,17 +22,12 @@ const kernel = (): Uint8Array =>
     asm.bind(add).mov(eax, ecx).and(eax, 0xff).add(dword(SUM), eax).ret()
   })
 
-const pcs: Pc[] = []
-afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
-
 const exit = (): Pick<PcOptions, 'devices'> => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
 
 async function made(options: Omit<PcOptions, 'memoryBytes'>): Promise<Pc> {
   const forks = { clones: 2, writtenBytes: 4 << 20 }
   const given = { memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, forks, clock: 'deterministic' as const }
-  const pc = await createPc({ ...given, ...exit(), ...options })
-  pcs.push(pc)
-  return pc
+  return kept(await createPc({ ...given, ...exit(), ...options }))
 }
 
 /** Runs a machine to its end. @returns what the guest has found, and what compiled code has done */
@@ -67,8 +63,7 @@ test('machines that start, are restored or cloned compile nothing that is kept',
 
   // Clones have one compiler with the machine that they come from.
   const source = await started(await made({ kernel: kernel(), jit }))
-  const clone = await source.fork(exit())
-  pcs.push(clone)
+  const clone = kept(await source.fork(exit()))
   const cloned = await ended(clone)
   expect([cloned.units, cloned.loaded > 0]).toEqual([0, true])
 

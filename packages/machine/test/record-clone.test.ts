@@ -1,12 +1,10 @@
 /** Clones whose runs are recorded: each begins at the instant of the fork, and is run again from there. */
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import * as machine from '../src/index.ts'
 import { EXIT_PORT, LAST, echoFirmware } from './support/echo-guest.ts'
-
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
+import { kept } from './support/kept.ts'
 
 const exitDevice = (): machine.PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
 const options = (): machine.PcOptions => ({
@@ -21,8 +19,7 @@ const LIMIT = { timeoutMs: 100_000 }
 
 /** A machine whose guest has echoed one byte, and stands still. */
 async function booted(more: Partial<machine.PcOptions> = {}): Promise<machine.Pc> {
-  const pc = await machine.createPc({ ...options(), forks: { clones: 4, writtenBytes: 1 << 20 }, ...more })
-  closing.push(pc)
+  const pc = kept(await machine.createPc({ ...options(), forks: { clones: 4, writtenBytes: 1 << 20 }, ...more }))
   const stop = new AbortController()
   let count = 0
   pc.serial.onTransmit((bytes) => {
@@ -43,7 +40,7 @@ async function recorded(
 ): Promise<{ file: Uint8Array; text: string; recorder: machine.PcRecorder }> {
   const pieces: Uint8Array[] = []
   const recorder = await machine.recordClone(pc, (bytes) => pieces.push(bytes), given, changes)
-  closing.push(recorder.pc)
+  kept(recorder.pc)
   let text = ''
   const keys = [...typed, LAST]
   // The guest is interrupted by a byte that finds no other before it.
@@ -68,7 +65,7 @@ async function replayed(
   const replay = await machine.replayPc({ ...options(), ...more }, source, {
     onMachine: (pc) => pc.serial.onTransmit((bytes) => (text += Buffer.from(bytes).toString())),
   })
-  closing.push(replay)
+  kept(replay)
   const exit = await replay.run(LIMIT)
   expect(['debug-exit', 'end-of-recording']).toContain(exit.reason)
   return { text, instructions: replay.instructions }
@@ -98,7 +95,7 @@ describe('a recorded clone', () => {
 
   test('without checkpoints has no debugger', async () => {
     const recorder = await machine.recordClone(await booted(), () => {}, { checkpointMs: Infinity }, exitDevice())
-    closing.push(recorder.pc)
+    kept(recorder.pc)
     await expect(recorder.debugger({ read: () => new Uint8Array() })).rejects.toMatchObject({
       code: 'ERR_OPTION',
       message: /checkpointMs Infinity/,

@@ -4,15 +4,13 @@ import { DebugExit } from '@retrap/devices'
 import { ax, dx, imm16 } from '@retrap/x86-assembler'
 import { openRecording } from '@retrap/recording'
 import { sliced } from '@retrap/tooling/slice'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { MachineError, type PcOptions, type PcRecorder, recordPc, replayPc } from '../src/index.ts'
+import { kept } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
 import { Pieces } from './support/pieces.ts'
 import { COUNT_ADDRESS, pollingKernel, pollingResult } from './support/polling-guest.ts'
-
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
 const IMAGE = Uint8Array.from({ length: 1 << 16 }, (_, i) => (i * 131) ^ (i >> 8))
 
@@ -51,7 +49,7 @@ test.each(sliced(MACHINES, 2))(
     const file = new Pieces()
     const recorder = await recordPc(options(cpus, jit), file.write, { checkpointMs: 5 })
     const { pc } = recorder
-    closing.push(pc)
+    kept(pc)
     const debug = await recorder.debugger({ read: file.read })
     const count = (): number => (pollingResult(debug.pc) as { count: number }).count
     const watched = debug.watch(BigInt(COUNT_ADDRESS), 4, 'write')
@@ -95,8 +93,7 @@ test.each(sliced(MACHINES, 2))(
     }
     await recorder.end()
     // What was recorded is one run.
-    const replay = await replayPc(options(cpus, !jit), file.source)
-    closing.push(replay)
+    const replay = kept(await replayPc(options(cpus, !jit), file.source))
     expect(await replay.run({ timeoutMs: 60_000 })).toEqual({ reason: 'end-of-recording' })
     expect(replay.instructions).toBe(recorder.instructions)
     expect(pollingResult(replay.pc)).toEqual(pollingResult(pc))
@@ -109,7 +106,7 @@ test('the end of the machine is told, and it can be gone back from', { timeout: 
   const kernel = multibootKernel((asm) => asm.mov(dx, imm16(0x604)).mov(ax, imm16(0x2000)).out(dx, ax).hlt())
   const ends: unknown[] = []
   const recorder = await recordPc({ memoryBytes: 4 << 20, clock: 'deterministic', kernel }, file.write)
-  closing.push(recorder.pc)
+  kept(recorder.pc)
   const debug = await recorder.debugger({ read: file.read, onExit: (exit) => ends.push(exit) })
   expect(await debug.continue()).toMatchObject({ reason: 'power-off' })
   expect(ends).toMatchObject([{ reason: 'power-off' }])
@@ -123,7 +120,7 @@ test('the end of the machine is told, and it can be gone back from', { timeout: 
 test('models of the caller cannot be in two machines', async () => {
   const file = new Pieces()
   const recorder = await recordPc({ ...options(1, false), devices: [new DebugExit({ iobase: 0x501 })] }, file.write)
-  closing.push(recorder.pc)
+  kept(recorder.pc)
   const refused = await recorder.debugger({ read: file.read }).then(
     () => 'made',
     (error: unknown) => error,
@@ -141,7 +138,7 @@ test('what a recording cannot be written for is told', { timeout: 60_000 }, asyn
   }
   const failures: unknown[] = []
   const recorder = await recordPc(options(1, true), write, { checkpointMs: Infinity })
-  closing.push(recorder.pc)
+  kept(recorder.pc)
   const debug = await recorder.debugger({ read: file.read, onFailure: (error) => failures.push(error) })
   await runOn(recorder, (signal) => debug.continue({ signal }), 5)
   isFull = true
@@ -152,7 +149,7 @@ test('what a recording cannot be written for is told', { timeout: 60_000 }, asyn
 test('a recording that has ended is gone through by nobody, and has no checkpoints that were not wanted', async () => {
   const file = new Pieces()
   const recorder = await recordPc(options(1, true), file.write, { checkpointMs: Infinity })
-  closing.push(recorder.pc)
+  kept(recorder.pc)
   const debug = await recorder.debugger({ read: file.read })
   await runOn(recorder, (signal) => debug.continue({ signal }), 5)
   expect(await debug.reverseContinue()).toEqual({ reason: 'begin' })
@@ -166,8 +163,7 @@ test('a recording that has ended is gone through by nobody, and has no checkpoin
   ]) {
     expect(await act().catch((error: unknown) => error)).toEqual(ended)
   }
-  const replay = await replayPc(options(1, true), file.source)
-  closing.push(replay)
+  const replay = kept(await replayPc(options(1, true), file.source))
   expect(replay.end).toBe(recorder.instructions)
   expect((await openRecording(file.source)).checkpoints).toEqual([])
 })
@@ -176,7 +172,7 @@ test('a fault that is caught stops it, and its past', { timeout: 60_000 }, async
   const file = new Pieces()
   const kernel = multibootKernel((asm) => asm.mov(dx, imm16(1)).ud2())
   const recorder = await recordPc({ memoryBytes: 4 << 20, clock: 'deterministic', kernel }, file.write)
-  closing.push(recorder.pc)
+  kept(recorder.pc)
   const debug = await recorder.debugger({ read: file.read })
   const INVALID_OPCODE = 6
   const registers = await debug.pc.debugger()
@@ -191,7 +187,7 @@ test('a fault that is caught stops it, and its past', { timeout: 60_000 }, async
 test('who wrote memory last is asked where it is', { timeout: 60_000 }, async () => {
   const file = new Pieces()
   const recorder = await recordPc(options(2, true), file.write)
-  closing.push(recorder.pc)
+  kept(recorder.pc)
   const debug = await recorder.debugger({ read: file.read })
   await runOn(recorder, (signal) => debug.continue({ signal }), 30)
   const writer = await debug.whoWrote(BigInt(COUNT_ADDRESS), { physical: true })
@@ -202,7 +198,7 @@ test('who wrote memory last is asked where it is', { timeout: 60_000 }, async ()
 
 test('a debugger writes nothing into a run that is recorded', async () => {
   const recorder = await recordPc(options(1, false), new Pieces().write)
-  closing.push(recorder.pc)
+  kept(recorder.pc)
   const debug = await recorder.pc.debugger()
   await debug.stop()
   const before = [debug.register('rbx'), pollingResult(recorder.pc)]

@@ -7,7 +7,7 @@ import { startDeviceProcess, startDeviceWorker } from '@retrap/device-hosting/no
 import { TEST_LONG, withLong } from '@retrap/tooling/long'
 import { MemoryShare, type Share } from '@retrap/virtio/p9'
 import * as x86 from '@retrap/x86-assembler'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import {
   createPc,
   type Pc,
@@ -19,13 +19,11 @@ import {
   type StartBoardServer,
   type StartControllerServer,
 } from '../src/index.ts'
+import { kept } from './support/kept.ts'
 import { firmwareImage, multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
 import { LAST, pollingKernel, pollingResult } from './support/polling-guest.ts'
 import { asynchronous, COUNT, DEVICE, synchronous, WRITES } from './support/random-devices.ts'
-
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
 const EXIT_PORT = 0x501
 const COM1 = 0x3f8
@@ -85,7 +83,7 @@ async function record(more: Partial<PcOptions>, checkpointMs?: number): Promise<
   const pieces: Uint8Array[] = []
   const recorder = await recordPc(options(more), (piece) => void pieces.push(piece.slice()), { checkpointMs })
   const { pc } = recorder
-  closing.push(pc)
+  kept(pc)
   const run = await toEnd(pc, () => pc.run({ timeoutMs: 100_000 }))
   await recorder.end()
   return { file: new Uint8Array(Buffer.concat(pieces)), run }
@@ -96,9 +94,7 @@ async function replayed(file: Uint8Array, more: Partial<PcOptions> = {}): Promis
     bytes: file.length,
     read: (offset: number, bytes: number) => file.subarray(offset, offset + bytes),
   }
-  const replay = await replayPc(options(more), source)
-  closing.push(replay)
-  return replay
+  return kept(await replayPc(options(more), source))
 }
 
 const boardInWorker: StartBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) =>
@@ -321,8 +317,7 @@ test.each(['inline', 'deferred'] as const)('files of the host are recorded, boar
   expect(run.polls & 0xff_ffff).toBe(0x1_69)
   const replay = await replayed(file, more({ root: gone }))
   expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
-  const unrecorded = await createPc(options(more(share)))
-  closing.push(unrecorded)
+  const unrecorded = kept(await createPc(options(more(share))))
   expect(await toEnd(unrecorded, () => unrecorded.run({ timeoutMs: 100_000 }))).toEqual(run)
 })
 
@@ -356,7 +351,7 @@ test('what a guest of Xen is typed on its console is recorded', async () => {
   const pieces: Uint8Array[] = []
   const recorder = await recordPc(options(more), (piece) => void pieces.push(piece.slice()))
   const { pc } = recorder
-  closing.push(pc)
+  kept(pc)
   const running = toEnd(pc, () => pc.run({ timeoutMs: 100_000 }))
   for (const text of ['one', 'two', 'q']) {
     await sleep(2)
@@ -380,7 +375,7 @@ test.runIf(TEST_LONG)('a disk and its controller in a Worker are recorded', asyn
   const slow = medium(image, () => sleep(Math.random() < 0.5 ? 0 : 1))
   const recorder = await recordPc(options(more(controllersInWorker, slow)), (piece) => void pieces.push(piece.slice()))
   const { pc } = recorder
-  closing.push(pc)
+  kept(pc)
   const running = pc.run({ timeoutMs: 100_000 })
   while (pollingResult(pc).count < 10) await sleep(1)
   pc.serial.receive(Buffer.from(LAST))
@@ -428,7 +423,7 @@ test('a model that writes without end to a machine that stands still fails, and 
   const failed: string[] = []
   const onDeviceFailure = ({ cause }: { readonly cause: unknown }): void => void failed.push(String(cause))
   const { pc } = await recordPc(options({ devices: [flood], onDeviceFailure }), () => undefined)
-  closing.push(pc)
+  kept(pc)
   const piece = new Uint8Array(1 << 16)
   const write = (): void => {
     for (let i = 0; i < 2000; i++) context!.dma.write(STATE, piece)

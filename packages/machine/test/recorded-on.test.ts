@@ -4,12 +4,10 @@ import { defineDevice, type DeviceContext } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { startLocalServer } from '@retrap/device-hosting'
 import { al, type Assembler, dword, dx, eax, ebx, imm16, imm32 } from '@retrap/x86-assembler'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createPc, type Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
+import { kept } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
-
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
 const [EXIT_PORT, DEVICE, STATE, POLLS] = [0x501, 0xfed9_0000, 0x20_0000, 3000]
 
@@ -85,8 +83,7 @@ function stateOf(pc: Pc): number[] {
 }
 
 test('a run that is recorded begins with a snapshot of a machine with servers', async () => {
-  const first = await createPc(options())
-  closing.push(first)
+  const first = kept(await createPc(options()))
   for (let i = 0; i < 1000 && stateOf(first)[1]! < 100; i++) await first.run({ timeoutMs: 3 })
   const snapshot = await first.save()
   const savedAt = first.domain.clock.now()
@@ -96,7 +93,7 @@ test('a run that is recorded begins with a snapshot of a machine with servers', 
   })
   const pieces: Uint8Array[] = []
   const recorder = await recordPc(options({ snapshot }), (piece) => void pieces.push(piece.slice()))
-  closing.push(recorder.pc)
+  kept(recorder.pc)
   expect([savedAt > 0, restoredAt]).toEqual([true, savedAt])
   expect(await recorder.pc.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
   const end = stateOf(recorder.pc)
@@ -104,8 +101,7 @@ test('a run that is recorded begins with a snapshot of a machine with servers', 
   expect(end[1]).toBe(POLLS)
   const file = new Uint8Array(Buffer.concat(pieces))
   const source = { bytes: file.length, read: (at: number, bytes: number) => file.subarray(at, at + bytes) }
-  const replay = await replayPc(options(), source)
-  closing.push(replay)
+  const replay = kept(await replayPc(options(), source))
   expect(await replay.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
   expect(stateOf(replay.pc)).toEqual(end)
 })

@@ -5,7 +5,7 @@ import { defineDevice, type DeviceModel } from '@retrap/device'
 import { type FramePort, MessageTransport, serveMessages } from '@retrap/device-hosting'
 import { al, type Assembler, ax, dword, dx, eax, ebx, imm16 } from '@retrap/x86-assembler'
 import fc from 'fast-check'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import {
   type Pc,
   type PcOptions,
@@ -15,13 +15,11 @@ import {
   recordPc,
   replayPc,
 } from '../src/index.ts'
+import { kept } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { Pieces } from './support/pieces.ts'
 import { asynchronous, COUNT, DEVICE } from './support/random-devices.ts'
 import { wholeState } from './support/whole-state.ts'
-
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
 const COM1 = 0x3f8
 const STATE = 0x20_0000
@@ -72,7 +70,7 @@ class Recorded {
     const run = new Recorded(more)
     run.recorder = await recordPc(run.#options, run.file.write, { checkpointMs: 1 })
     const { pc } = run.recorder
-    closing.push(pc)
+    kept(pc)
     run.#running = pc.run({ timeoutMs: 100_000, signal: run.#stop.signal })
     return run
   }
@@ -97,7 +95,8 @@ class Recorded {
   /** Plugs in a model behind a message port; null: it never comes. @returns the port's other end with the server */
   async plug(model: DeviceModel | null, readyMs?: number): Promise<PluggedServer & { readonly port: MessagePort }> {
     const { port1, port2 } = new MessageChannel()
-    closing.push(port1, port2)
+    kept(port1)
+    kept(port2)
     const plugged = await this.recorder.plugServer((dispatch, platform, realTime) => {
       const limits = { name: 'plugged', realTime, policy: 'detach', ...(readyMs !== undefined && { readyMs }) } as const
       const { remote } = new MessageTransport(dispatch, platform, port1 as unknown as FramePort, limits)
@@ -118,9 +117,7 @@ class Recorded {
   }
 
   async replay(checkpointMs?: number): Promise<PcReplay> {
-    const replay = await replayPc(options, this.file.source, { checkpointMs })
-    closing.push(replay)
-    return replay
+    return kept(await replayPc(options, this.file.source, { checkpointMs }))
   }
 }
 

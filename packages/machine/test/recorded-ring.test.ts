@@ -2,15 +2,13 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { RecordingRing } from '@retrap/recording'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { MachineError, type Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
+import { kept } from './support/kept.ts'
 import { medium } from './support/media.ts'
 import { COUNT_ADDRESS, pollingKernel, pollingResult } from './support/polling-guest.ts'
 
 const MOST_BYTES = 256 << 10
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
-
 const options = (): PcOptions => {
   // Each sector has contents of its own at each reading: the log grows.
   let reads = 0
@@ -53,7 +51,7 @@ test('memory stays below it, and what is left is gone through, saved and run aga
     most = Math.max(most, recorder.bytes)
     if (begins.at(-1) !== recorder.begin) begins.push(recorder.begin)
   }
-  closing.push(pc)
+  kept(pc)
   const debug = await recorder.debugger({ read: ring.read })
   /** Runs on until some of the past was dropped so often more. */
   const runOn = async (drops: number): Promise<void> => {
@@ -97,8 +95,7 @@ test('memory stays below it, and what is left is gone through, saved and run aga
   await recorder.copyEnd((bytes) => end.push(bytes))
   const file = new Uint8Array(Buffer.concat([...ring.parts, ...end]))
   const source = { bytes: file.length, read: (at: number, bytes: number) => file.subarray(at, at + bytes) }
-  const replay = await replayPc(options(), source)
-  closing.push(replay)
+  const replay = kept(await replayPc(options(), source))
   expect(replay.begin).toBe(recorder.begin)
   expect(replay.instructions).toBe(replay.begin)
   expect(await replay.run({ timeoutMs: 30_000 })).toEqual({ reason: 'end-of-recording' })

@@ -4,7 +4,7 @@ import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import * as R from '@retrap/recording'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterEach, describe, expect, vi } from 'vitest'
+import { describe, expect, vi } from 'vitest'
 import { Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
 import { CheckpointTaker, type LogPosition } from '../src/recording/checkpoints.ts'
 import { describeRun } from '../src/recording/description.ts'
@@ -13,15 +13,13 @@ import { BackEndGate } from '../src/recording/back-end-gate.ts'
 import { RecordGate } from '../src/recording/record-gate.ts'
 import { ReplayGate } from '../src/recording/replay-gate.ts'
 import { EXIT_PORT as ECHO_EXIT_PORT, LAST as LAST_ECHO, echoFirmware } from './support/echo-guest.ts'
+import { kept } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
 import { COUNT_ADDRESS, EXIT_PORT, LAST, pollingKernel, pollingResult } from './support/polling-guest.ts'
 
 // The machine is booted for each.
 const test = sliceTests(4)
-
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
 const IMAGE = Uint8Array.from({ length: 1 << 16 }, (_, i) => (i * 131) ^ (i >> 8))
 
@@ -62,7 +60,7 @@ async function record(cpus: 1 | 2, jit: boolean): Promise<{ file: Uint8Array; re
   const pieces: Uint8Array[] = []
   const recorder = await recordPc(options(cpus, jit), (piece) => void pieces.push(piece.slice()))
   const { pc } = recorder
-  closing.push(pc)
+  kept(pc)
   const running = pc.run({ timeoutMs: 100_000 })
   await typeTo(pc)
   recorder.mark('typed')
@@ -84,8 +82,7 @@ describe.each([
       expect(result).toMatchObject({ count: expect.toSatisfy((count: number) => count > 40) })
       // The disk is not read.
       const unread = medium(new Uint8Array(1 << 16), () => Promise.reject(new Error('a replay reads the disk')))
-      const replay = await replayPc(options(cpus, replayed, unread), sourceOf(file))
-      closing.push(replay)
+      const replay = kept(await replayPc(options(cpus, replayed, unread), sourceOf(file)))
       expect(replay.end).toBe(instructions)
       expect(await replay.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
       expect(pollingResult(replay.pc)).toEqual(result)
@@ -100,8 +97,7 @@ test(
   async () => {
     const { file, result } = await record(1, false)
     const pcs: Pc[] = []
-    const replay = await replayPc(options(1, true), sourceOf(file), { onMachine: (pc) => void pcs.push(pc) })
-    closing.push(replay)
+    const replay = kept(await replayPc(options(1, true), sourceOf(file), { onMachine: (pc) => void pcs.push(pc) }))
     const middle = Math.floor(replay.end / 2) + 1
     const seen = new Map<number, unknown>()
     for (const at of [middle - 1, middle, middle + 1234, middle, middle - 1, middle + 1234]) {
@@ -139,7 +135,7 @@ test.each([
     const pieces: Uint8Array[] = []
     const recorder = await recordPc(echo(), (piece) => void pieces.push(piece.slice()), { checkpointMs })
     const { pc } = recorder
-    closing.push(pc)
+    kept(pc)
     let heard = ''
     let wake = (): void => {}
     pc.serial.onTransmit((bytes) => {
@@ -159,7 +155,7 @@ test.each([
       checkpointMs: 0,
       onMachine: ({ serial }) => serial.onTransmit((bytes) => (again += Buffer.from(bytes).toString('latin1'))),
     })
-    closing.push(replay)
+    kept(replay)
     expect(await replay.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
     expect(again).toBe(heard)
     expect(replay.instructions).toBe(recorder.instructions)
@@ -179,8 +175,7 @@ test('a replay that stops while its log is read goes on with what is read', { ti
       return file.subarray(offset, offset + bytes)
     },
   }
-  const replay = await replayPc(options(1, true), source, { checkpointMs: Infinity })
-  closing.push(replay)
+  const replay = kept(await replayPc(options(1, true), source, { checkpointMs: Infinity }))
   isSlow = true
   expect(await replay.goto(0)).toEqual({ reason: 'arrived' })
   const running = replay.run()
@@ -196,8 +191,7 @@ test('a replay that stops while its log is read goes on with what is read', { ti
 test('a replay takes checkpoints on its way, and goes back to the nearest', { timeout: 60_000 }, async () => {
   // Without those of the recorder.
   const file = await changed((await record(1, false)).file, (event) => event)
-  const replay = await replayPc(options(1, false), sourceOf(file), { checkpointMs: 0.01 })
-  closing.push(replay)
+  const replay = kept(await replayPc(options(1, false), sourceOf(file), { checkpointMs: 0.01 }))
   const begins = vi.spyOn(ReplayGate.prototype, 'goesOnAt')
   expect(await replay.run()).toMatchObject({ reason: 'debug-exit' })
   expect(await replay.goto(replay.end - 1)).toEqual({ reason: 'arrived' })
@@ -247,8 +241,7 @@ test('a replay that is another run is stopped, and says what differs', { timeout
     event.kind === 'input' ? { ...event, instructions: event.instructions + 1 } : null,
   )
   const run = async (bytes: Uint8Array) => {
-    const replay = await replayPc(options(1, true), sourceOf(bytes))
-    closing.push(replay)
+    const replay = kept(await replayPc(options(1, true), sourceOf(bytes)))
     return replay.run()
   }
   expect(await run(later)).toMatchObject({ reason: 'diverged', difference: expect.stringContaining('this one') })
@@ -265,8 +258,7 @@ test.each([
   const broken = await changed(file, (event) =>
     event.kind === kind && (kind === 'check' || event.data.length > 3) ? { ...event, data: Buffer.from('[') } : event,
   )
-  const replay = await replayPc(options(1, true), sourceOf(broken))
-  closing.push(replay)
+  const replay = kept(await replayPc(options(1, true), sourceOf(broken)))
   await expect(replay.run()).rejects.toMatchObject({ code: 'ERR_DAMAGED', message: expect.stringContaining(what) })
 })
 
@@ -277,8 +269,7 @@ test('an answer of another size than was asked for ends the replay', { timeout: 
     (event) => event,
     (body) => body.subarray(0, -1),
   )
-  const replay = await replayPc(options(1, true), sourceOf(broken))
-  closing.push(replay)
+  const replay = kept(await replayPc(options(1, true), sourceOf(broken)))
   const message = expect.stringContaining('511 bytes as the answer to read 0 512')
   await expect(replay.run({ timeoutMs: 100_000 })).rejects.toMatchObject({ code: 'ERR_DAMAGED', message })
 })
@@ -294,8 +285,7 @@ test.each([
     const offset = Buffer.from(file).indexOf(name)
     const broken = file.slice()
     broken[offset + 50]! ^= 1
-    const replay = await replayPc(options(1, true), sourceOf(broken))
-    closing.push(replay)
+    const replay = kept(await replayPc(options(1, true), sourceOf(broken)))
     const damaged = { code: 'ERR_DAMAGED', message: `the recording is damaged at byte ${offset}` }
     for (let i = 0; i < 2; i++) {
       await expect(replay.run({ timeoutMs: 100_000 })).rejects.toMatchObject(damaged)
@@ -308,8 +298,7 @@ test.each([
 
 test('a recording that was cut is run again as far as it goes', { timeout: 60_000 }, async () => {
   const { file } = await record(1, false)
-  const replay = await replayPc(options(1, false), sourceOf(file.subarray(0, file.length - 1)))
-  closing.push(replay)
+  const replay = kept(await replayPc(options(1, false), sourceOf(file.subarray(0, file.length - 1))))
   expect(replay.isCut).toBe(true)
   expect(replay.marks).toMatchObject([{ name: 'typed' }])
   expect(await replay.run()).toMatchObject({ reason: expect.stringMatching(/end-of-recording|debug-exit/) })
@@ -323,7 +312,7 @@ test('a guest that waits for ever is recorded, and its replay ends', { timeout: 
   })
   const pieces: Uint8Array[] = []
   const recorder = await recordPc(halted(), (piece) => void pieces.push(piece.slice()))
-  closing.push(recorder.pc)
+  kept(recorder.pc)
   const stop = new AbortController()
   const running = recorder.pc.run({ signal: stop.signal })
   await sleep(10)
@@ -332,8 +321,7 @@ test('a guest that waits for ever is recorded, and its replay ends', { timeout: 
   stop.abort()
   await running
   await recorder.end()
-  const replay = await replayPc(halted(), sourceOf(bytesOf(pieces)))
-  closing.push(replay)
+  const replay = kept(await replayPc(halted(), sourceOf(bytesOf(pieces))))
   expect(await replay.run({ timeoutMs: 100_000 })).toEqual({ reason: 'end-of-recording' })
 })
 
@@ -353,7 +341,7 @@ test(
     const often = { checkpointMs: 0.01 }
     const recorder = await recordPc(options(2, true), (piece) => void pieces.push(piece.slice()), often)
     const { pc } = recorder
-    closing.push(pc)
+    kept(pc)
     const running = pc.run({ timeoutMs: 100_000 })
     await typeTo(pc)
     expect(await running).toMatchObject({ reason: 'debug-exit' })
@@ -362,7 +350,8 @@ test(
     expect((await R.openRecording(sourceOf(file))).checkpoints.length).toBeGreaterThan(2)
     const without = await replayPc(options(2, false), sourceOf(file), { checkpointMs: Infinity })
     const atEnd = await replayPc(options(2, true), sourceOf(file), { at: 'end' })
-    closing.push(without, atEnd)
+    kept(without)
+    kept(atEnd)
     const places = [0.2, 0.5, 0.7, 0.9].map((part) => Math.floor(without.end * part))
     // Checkpoints of the file are far apart: forwards none is used.
     const seen = new Map<number, unknown>()
@@ -380,8 +369,7 @@ test(
       expect(await atEnd.goto(place)).toEqual({ reason: 'arrived' })
       expect(await atEnd.pc.save()).toEqual(seen.get(place))
     }
-    const replayed = await replayPc(options(2, true), sourceOf(file), often)
-    closing.push(replayed)
+    const replayed = kept(await replayPc(options(2, true), sourceOf(file), often))
     expect(await replayed.run()).toMatchObject({ reason: 'debug-exit' })
     expect(replayed.instructions).toBe(recorder.instructions)
     expect(pollingResult(replayed.pc)).toEqual(pollingResult(pc))
@@ -390,8 +378,7 @@ test(
 
 test('a replay is debugged backwards', { timeout: 240_000 }, async () => {
   const { file } = await record(2, true)
-  const replay = await replayPc(options(2, true), sourceOf(file), { at: 'end' })
-  closing.push(replay)
+  const replay = kept(await replayPc(options(2, true), sourceOf(file), { at: 'end' }))
   const debug = await replay.debugger()
   const { count } = pollingResult(replay.pc) as { count: number }
   const linear = async (): Promise<bigint> => {
@@ -480,7 +467,7 @@ test('a guest with more memory than checkpoints may have is recorded without', {
   const gate = new RecordGate(writer, false, () => PC_RUNS.notes(pc.domain))
   const pcGate = new BackEndGate(gate, description.backEnds, given)
   const pc: Pc = await Pc.create(given, pcGate)
-  closing.push(pc)
+  kept(pc)
   const { p2m, memory } = pc.domain
   for (let gfn = 0x200; gfn < 0x300; gfn++)
     crypto.getRandomValues(memory.u8.subarray(p2m.translate(gfn * 4096)).subarray(0, 4096))
@@ -513,7 +500,7 @@ test('a recording whose back ends were busy a while has checkpoints again', { ti
   )
   const pcGate = new BackEndGate(gate, description.backEnds, given)
   const pc: Pc = await Pc.create(given, pcGate)
-  closing.push(pc)
+  kept(pc)
   const store = new R.CheckpointStore<LogPosition>(64 << 20)
   const taker = new CheckpointTaker({ machine: pcGate.machine, gate, store })
   expect(await taker.take()).toBe(true)
@@ -542,7 +529,7 @@ test('a machine that is recorded is saved while its devices are at rest, and not
     checkpointMs: Infinity,
   })
   const { pc } = recorder
-  closing.push(pc)
+  kept(pc)
   const saved = (): Promise<unknown> => pc.save().then(() => 'saved')
   await expect(saved()).rejects.toMatchObject({ code: 'ERR_SNAPSHOT', message: expect.stringContaining('try again') })
   isAtRest = true

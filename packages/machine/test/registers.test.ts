@@ -6,11 +6,12 @@ import { numbers } from '@retrap/tooling/random'
 import { sliced, slicedSeed } from '@retrap/tooling/slice'
 import { VirtioRng } from '@retrap/virtio'
 import { MemoryShare } from '@retrap/virtio/p9'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { type ArmMachine, createArmMachine } from '../src/arm/index.ts'
 import { createPc, type Pc, type PcOptions } from '../src/index.ts'
 import { fullArm, fullPc } from './support/full-machines.ts'
 import { objectsWith } from './support/heap.ts'
+import { kept } from './support/kept.ts'
 import { medium } from './support/media.ts'
 
 /** A claimed range, wherever its BAR is: a `ClaimedRegion` of `@retrap/ioreq`. */
@@ -24,9 +25,6 @@ interface Range {
   readonly minimumAccess: number
   readonly maximumAccess: number
 }
-
-const machines: (ArmMachine | Pc)[] = []
-afterEach(() => machines.splice(0).forEach((machine) => machine.close()))
 
 /** Devices that `fullPc` has not. */
 const more = (options: PcOptions): PcOptions => ({
@@ -148,8 +146,7 @@ class Registers {
 }
 
 test.each(sliced(Object.keys(BOARDS), 3))('device models of a %s answer with words', async (board) => {
-  const machine = await BOARDS[board]!()
-  machines.push(machine)
+  const machine = kept(await BOARDS[board]!())
   // The heap has V8's models of literals as well. A field of theirs that was never set has a type, and to read one of it ends the process.
   const isRange = ({ handler, device, minimumAccess }: Partial<Range>): boolean =>
     typeof minimumAccess === 'number' &&

@@ -1,9 +1,10 @@
 /** Debuggers of recordings change nothing of what is executed: a guest waits by HLT or MWAIT, and bytes are typed to it. */
 import { DebugExit } from '@retrap/devices'
 import { sliced } from '@retrap/tooling/slice'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { type Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
 import { EXIT_PORT, idleFirmware, KEY_HANDLER, LAST, TICKS } from './support/idle-guest.ts'
+import { kept } from './support/kept.ts'
 import { medium } from './support/media.ts'
 import { Pieces } from './support/pieces.ts'
 import { pollingKernel } from './support/polling-guest.ts'
@@ -18,9 +19,6 @@ const options = (jit: boolean): PcOptions => ({
   firmware,
   devices: [new DebugExit({ iobase: EXIT_PORT })],
 })
-
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
 /** Numbers that follow from a seed: a linear congruential generator. */
 function randomOf(seed: number): (below: number) => number {
@@ -43,7 +41,7 @@ async function record(seed: number, ticks: number, checkpointMs = Infinity) {
   const random = randomOf(seed)
   const recorder = await recordPc(options(seed % 2 === 0), file.write, { checkpointMs })
   const { pc } = recorder
-  closing.push(pc)
+  kept(pc)
   let left = ticks
   pc.serial.onTransmit(() => {
     if (left-- === 0) pc.serial.receive(Uint8Array.of(LAST))
@@ -56,8 +54,7 @@ async function record(seed: number, ticks: number, checkpointMs = Infinity) {
 
 test.each(sliced([1, 2, 3, 4], 4))('seed %i: backwards it comes to where it has been forwards', async (seed) => {
   const { source, result, instructions } = await record(seed, 6)
-  const replay = await replayPc(options(seed % 2 === 1), source, { checkpointMs: 5 })
-  closing.push(replay)
+  const replay = kept(await replayPc(options(seed % 2 === 1), source, { checkpointMs: 5 }))
   const forwards: number[] = []
   const looking = await replay.pc.debugger()
   looking.breakpoint(BigInt(KEY_HANDLER), () => void forwards.push(replay.instructions))
@@ -85,8 +82,7 @@ test.each(sliced([5, 6, 7, 8], 4))('seed %i: output is heard once, where it goes
       }
     })
   const random = randomOf(seed)
-  const replay = await replayPc(options(seed % 2 === 1), source, { checkpointMs: 2, onMachine, at: 'end' })
-  closing.push(replay)
+  const replay = kept(await replayPc(options(seed % 2 === 1), source, { checkpointMs: 2, onMachine, at: 'end' }))
   const debug = await replay.debugger()
   debug.breakpoint(BigInt(KEY_HANDLER))
   const back = [
@@ -122,11 +118,10 @@ test('a recording that ended while a disk was read is searched without a wait fo
   })
   const file = new Pieces()
   const recorder = await recordPc(polling(), file.write, { checkpointMs: Infinity })
-  closing.push(recorder.pc)
+  kept(recorder.pc)
   expect(await recorder.pc.run({ timeoutMs: 20 })).toEqual({ reason: 'timeout' })
   await recorder.end()
-  const replay = await replayPc(polling(), file.source, { at: 'end' })
-  closing.push(replay)
+  const replay = kept(await replayPc(polling(), file.source, { at: 'end' }))
   // The deadline of devices is 30 seconds.
   expect(await (await replay.debugger()).reverseContinue({ timeoutMs: 4000 })).toEqual({ reason: 'begin' })
 })

@@ -2,8 +2,9 @@
 import { DebugExit } from '@retrap/devices'
 import { sliced } from '@retrap/tooling/slice'
 import fc from 'fast-check'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { type MachinePlace, type PcOptions, type ReplayStop, recordPc, replayPc } from '../src/index.ts'
+import { kept } from './support/kept.ts'
 import { Pieces } from './support/pieces.ts'
 import * as G from './support/stop-guest.ts'
 
@@ -17,9 +18,6 @@ const options = (board: Board, kernel: Uint8Array): PcOptions => ({
   kernel: kernel.slice(),
   devices: [new DebugExit({ iobase: G.EXIT_PORT }), ...G.lateModels()],
 })
-
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
 /** A stop, and the instruction that it belongs to. */
 interface Found {
@@ -37,11 +35,10 @@ async function bothWays(
 ): Promise<Record<'forwards' | 'backwards', Found[]>> {
   const file = new Pieces()
   const recorder = await recordPc(options(board, kernel), file.write, { checkpointMs: Infinity })
-  closing.push(recorder.pc)
+  kept(recorder.pc)
   expect(await recorder.pc.run({ timeoutMs: 50_000 })).toMatchObject({ reason: 'debug-exit' })
   await recorder.end()
-  const replay = await replayPc(options(board, kernel), file.source, { checkpointMs: Infinity })
-  closing.push(replay)
+  const replay = kept(await replayPc(options(board, kernel), file.source, { checkpointMs: Infinity }))
   const debug = await replay.debugger()
   for (const place of places) debug.stopAt(place)
   const forwards: Found[] = []

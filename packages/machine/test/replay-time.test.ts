@@ -1,13 +1,11 @@
 /** Times of the guest lead to the turns of vCPUs that they are in. */
 import { DebugExit } from '@retrap/devices'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { type PcOptions, recordPc, replayPc } from '../src/index.ts'
 import { parseGuestTime } from '../src/debug.ts'
 import { EXIT_PORT, idleFirmware, LAST } from './support/idle-guest.ts'
+import { kept } from './support/kept.ts'
 import { Pieces } from './support/pieces.ts'
-
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
 const options = (jit: boolean): PcOptions => ({
   memoryBytes: 4 << 20,
@@ -29,7 +27,7 @@ async function record(checkpointMs: number, devices = options(false).devices) {
   const file = new Pieces()
   const recorder = await recordPc({ ...options(false), devices }, file.write, { checkpointMs })
   const { pc } = recorder
-  closing.push(pc)
+  kept(pc)
   const turns: BegunTurn[] = []
   const { domain } = pc
   domain.watchTurns({
@@ -53,8 +51,7 @@ test.each([{ checkpointMs: Infinity }, { checkpointMs: 1 }])(
     const { file, turns, recorder } = await record(checkpointMs)
     expect(await recorder.pc.run({ timeoutMs: 50_000 })).toMatchObject({ reason: 'debug-exit' })
     await recorder.end()
-    const replay = await replayPc(options(true), file.source, { checkpointMs: Infinity })
-    closing.push(replay)
+    const replay = kept(await replayPc(options(true), file.source, { checkpointMs: Infinity }))
     expect(turns.length).toBeGreaterThan(40)
     const last = turns.length - 1
     for (const i of [last - 1, Math.floor(last / 2), 4]) {

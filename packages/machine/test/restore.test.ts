@@ -1,67 +1,56 @@
 /** A machine that is put back to an instant of its own. */
-import { createHash } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { PacketBackend } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { PAGE_BYTES } from '@retrap/memory'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { numbers } from '@retrap/tooling/random'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createPc, type Pc, type PcOptions, type PcSnapshot } from '../src/index.ts'
-import { clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { CLOCKED, clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { fullPc } from './support/full-machines.ts'
+import { kept, someTurns } from './support/kept.ts'
 import { firmwareImage, multibootKernel } from './support/kernels.ts'
-import { medium } from './support/media.ts'
-
-const pcs: Pc[] = []
-afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
+import { linesOf } from './support/whole-state.ts'
 
 async function made(options: Omit<PcOptions, 'memoryBytes'>, memoryBytes = 4 << 20): Promise<Pc> {
-  const pc = await createPc({ memoryBytes, codeCacheBytes: 4 << 20, jit: TEST_JIT, ...options })
-  pcs.push(pc)
-  return pc
+  return kept(await createPc({ memoryBytes, codeCacheBytes: 4 << 20, jit: TEST_JIT, ...options }))
 }
 
-/** Lets the host have some turns of the event loop. */
-async function someTurns(most = 60): Promise<void> {
-  for (let i = Math.random() * most; i > 0; i--) await turn()
-}
+test.each(CLOCKED)(
+  '$machine with devices $devicePlacement: going back changes nothing that comes later',
+  async (given) => {
+    const options = (): Omit<PcOptions, 'memoryBytes'> => ({
+      ...given,
+      firmware: clockFirmware('periodic'),
+      clock: 'deterministic',
+      devices: [new DebugExit({ iobase: EXIT_PORT })],
+    })
+    const undisturbed = await made(options())
+    await undisturbed.run({ timeoutMs: 60_000 })
+    const expected = clockLog(undisturbed, 0n)
+    for (const entry of expected) expect(entry[0]).not.toBe(0)
 
-test.each([
-  { machine: 'pc', devicePlacement: 'inline' },
-  { machine: 'pc', devicePlacement: 'deferred' },
-  { machine: 'q35', devicePlacement: 'inline', smm: true },
-] as const)('$machine with devices $devicePlacement: going back changes nothing that comes later', async (given) => {
-  const options = (): Omit<PcOptions, 'memoryBytes'> => ({
-    ...given,
-    firmware: clockFirmware('periodic'),
-    clock: 'deterministic',
-    devices: [new DebugExit({ iobase: EXIT_PORT })],
-  })
-  const undisturbed = await made(options())
-  await undisturbed.run({ timeoutMs: 60_000 })
-  const expected = clockLog(undisturbed, 0n)
-  for (const entry of expected) expect(entry[0]).not.toBe(0)
-
-  const begun = async (most: number) => {
-    const pc = await made(options())
-    const running = pc.run({ timeoutMs: 60_000 })
-    await someTurns(most)
-    return { pc, running, snapshot: await pc.save({ forRestore: true }).catch(() => undefined) }
-  }
-  let begin = await begun(60)
-  // Turns of a busy host may be long enough for all that the guest does.
-  for (let most = 16; begin.snapshot === undefined; most >>= 1) begin = await begun(most)
-  const { pc, snapshot } = begin
-  let { running } = begin
-  for (let times = 0; times < 4; times++) {
-    // The last time, its guest has ended it.
-    await (times < 3 ? someTurns() : running)
-    await pc.restore(snapshot)
-    if (pc.state === 'stopped') running = pc.run({ timeoutMs: 60_000 })
-  }
-  expect(await running).toMatchObject({ reason: 'debug-exit' })
-  expect(clockLog(pc, 0n)).toEqual(expected)
-})
+    const begun = async (most: number) => {
+      const pc = await made(options())
+      const running = pc.run({ timeoutMs: 60_000 })
+      await someTurns(Math.random() * most)
+      return { pc, running, snapshot: await pc.save({ forRestore: true }).catch(() => undefined) }
+    }
+    let begin = await begun(60)
+    // Turns of a busy host may be long enough for all that the guest does.
+    for (let most = 16; begin.snapshot === undefined; most >>= 1) begin = await begun(most)
+    const { pc, snapshot } = begin
+    let { running } = begin
+    for (let times = 0; times < 4; times++) {
+      // The last time, its guest has ended it.
+      await (times < 3 ? someTurns() : running)
+      await pc.restore(snapshot)
+      if (pc.state === 'stopped') running = pc.run({ timeoutMs: 60_000 })
+    }
+    expect(await running).toMatchObject({ reason: 'debug-exit' })
+    expect(clockLog(pc, 0n)).toEqual(expected)
+  },
+)
 
 test('a guest that has met exceptions alone is put back: their frames on its stack are gone', async () => {
   const INVALID_OPCODE = 6
@@ -79,16 +68,6 @@ test('a guest that has met exceptions alone is put back: their frames on its sta
   await pc.restore(snapshot)
   expect(isEmpty()).toBe(true)
 })
-
-/** A network that takes all frames and brings none. */
-const silent: PacketBackend = { linkUp: true, maximumBytes: 1514, connect() {}, send: () => true, ready() {} }
-
-/** All of a snapshot, with bytes as digests. */
-function linesOf(snapshot: PcSnapshot): string[] {
-  const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex')
-  const text = (_key: string, value: unknown): unknown => (value instanceof Uint8Array ? digest(value) : value)
-  return JSON.stringify(snapshot, text, 1).split('\n')
-}
 
 /** The ways of a machine to an instant of its own: each returns what goes back. */
 const WAYS = {
@@ -108,39 +87,8 @@ test.each([
   ['pc', 'checkpoint'],
   ['q35', 'checkpoint'],
 ] as const)('every device of a %s goes back to a %s', async (machine, way) => {
-  const disk = medium(new Uint8Array(1 << 20))
   const firmware = firmwareImage((asm) => void asm.jmp(asm.here()))
-  const pc = await made(
-    {
-      machine,
-      firmware,
-      jit: false,
-      clock: 'deterministic',
-      cpus: 2,
-      ...(machine === 'q35' ? { smm: true, rootPorts: [{ id: 'port' }] } : { vapic: true }),
-      vga: 'std',
-      serialPorts: 2,
-      drives: [
-        { medium: disk },
-        { medium: disk, media: 'cdrom' },
-        { medium: disk, interface: 'virtio' },
-        { medium: disk, interface: 'nvme' },
-        { medium: disk, interface: 'scsi' },
-        { medium: disk, interface: 'usb' },
-        { medium: medium(new Uint8Array(1_474_560)), interface: 'floppy' },
-      ],
-      virtio: [
-        { kind: 'rng' },
-        { kind: 'console', ports: [{ stream: { send() {} } }] },
-        { kind: 'net', network: silent },
-        { kind: 'keyboard' },
-      ],
-      networkCards: [{ model: 'e1000', network: silent }],
-      usb: { devices: [{ kind: 'keyboard' }, { kind: 'tablet' }] },
-      sound: [{ model: 'ac97' }],
-    },
-    16 << 20,
-  )
+  const pc = await made({ ...fullPc(machine), firmware }, 16 << 20)
   const random = numbers(20261122)
   /** Writes to registers as a guest without a plan does. */
   const disturb = async (): Promise<void> => {
@@ -182,9 +130,7 @@ const JOURNEYS: Record<string, (pc: Pc, options: Omit<PcOptions, 'memoryBytes'>)
     return pc
   },
   'a fork': async (pc) => {
-    const clone = await pc.fork()
-    pcs.push(clone)
-    return clone
+    return kept(await pc.fork())
   },
 }
 

@@ -1,10 +1,11 @@
 /** Everything in a composed machine that can be saved is saved with it. */
 import { sliced } from '@retrap/tooling/slice'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { type ArmMachine, createArmMachine } from '../src/arm/index.ts'
 import { createPc, type Pc } from '../src/index.ts'
 import { fullArm, fullPc } from './support/full-machines.ts'
 import { objectsWith } from './support/heap.ts'
+import { kept } from './support/kept.ts'
 
 interface Part {
   save(...given: unknown[]): unknown
@@ -28,9 +29,6 @@ const NOT_SAVED: Readonly<Record<string, string>> = {
 
 /** Parts of machines that were there before. */
 const seen = new WeakSet<object>()
-const machines: (ArmMachine | Pc)[] = []
-afterEach(() => machines.splice(0).forEach((machine) => machine.close()))
-
 /** All objects of the process that can be saved. */
 const allParts = (): Part[] =>
   objectsWith<Part>(({ save, restore }) => typeof save === 'function' && typeof restore === 'function')
@@ -48,8 +46,7 @@ const BOARDS: Record<string, () => Promise<ArmMachine | Pc>> = {
 test.each(sliced(Object.keys(BOARDS), 7))('all parts of a %s that have a state are in its state', async (board) => {
   // Other tests of this process have left machines.
   for (const part of allParts()) seen.add(part)
-  const machine = await BOARDS[board]!()
-  machines.push(machine)
+  const machine = kept(await BOARDS[board]!())
   // What is loaded for it on demand is there.
   await machine.save()
   const parts = allParts().filter((each) => !seen.has(each) && (each as unknown) !== machine)

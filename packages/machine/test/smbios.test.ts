@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { buildSmbios } from '../src/firmware/smbios.ts'
 
 const MIB = 1 << 20
@@ -11,8 +11,7 @@ const GIB = 1 << 30
 const TABLES_AT = 0x20
 
 const hasDmidecode = hasProgram('dmidecode')
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-smbios-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('smbios')
 
 /** What firmware does with the entry point: it fills in the address and sums the bytes. */
 function place(anchor: Uint8Array, address: number): void {

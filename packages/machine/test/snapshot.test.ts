@@ -1,36 +1,22 @@
 /** Machines that are saved while they run, and go on elsewhere. */
-import { setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { defineDevice, type DeviceContext } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createPc, type Pc, type PcOptions, type PcSnapshot } from '../src/index.ts'
 import type { Smram } from '../src/firmware/smram.ts'
-import { clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { CLOCKED, clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { kept, someTurns } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
 
-const pcs: Pc[] = []
-afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
-
 async function made(options: Omit<PcOptions, 'memoryBytes'>): Promise<Pc> {
-  const pc = await createPc({ memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, jit: TEST_JIT, ...options })
-  pcs.push(pc)
-  return pc
+  return kept(await createPc({ memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, jit: TEST_JIT, ...options }))
 }
 
-/** Lets the host have some turns of the event loop. */
-async function someTurns(): Promise<void> {
-  for (let i = Math.random() * 60; i > 0; i--) await turn()
-}
-
-test.each([
-  { machine: 'pc', devicePlacement: 'inline' },
-  { machine: 'pc', devicePlacement: 'deferred' },
-  { machine: 'q35', devicePlacement: 'inline', smm: true },
-] as const)(
+test.each(CLOCKED)(
   '$machine with devices $devicePlacement: every clock goes on as if nothing had been saved',
   async (given) => {
     const options = (): Omit<PcOptions, 'memoryBytes'> => ({

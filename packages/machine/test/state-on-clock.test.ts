@@ -1,20 +1,13 @@
 /** A machine on the host's clock goes on as one that is recorded, and as itself again; and what a replay takes from its recording. */
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import * as machines from '../src/index.ts'
 import { idleFirmware, TICKS } from './support/idle-guest.ts'
+import { kept } from './support/kept.ts'
 import { Pieces } from './support/pieces.ts'
 
 const firmware = idleFirmware(1000)
 const options: machines.PcOptions = { memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, firmware }
-
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
-
-function kept<T extends { close(): void }>(one: T): T {
-  closing.push(one)
-  return one
-}
 
 const ticksOf = ({ domain }: machines.Pc): number => {
   const bytes = new Uint8Array(4)

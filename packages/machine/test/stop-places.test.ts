@@ -1,12 +1,10 @@
 /** Stops of a machine that runs: at ports, device memory, MSRs and exceptions. */
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import * as machines from '../src/index.ts'
+import { kept } from './support/kept.ts'
 import * as G from './support/stop-guest.ts'
-
-const pcs: machines.Pc[] = []
-afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
 
 async function made(
   parts: readonly G.Part[],
@@ -20,7 +18,7 @@ async function made(
     devices: [new DebugExit({ iobase: G.EXIT_PORT }), ...G.lateModels(seen)],
     ...options,
   })
-  pcs.push(pc)
+  kept(pc)
   return { pc, debug: await pc.debugger() }
 }
 

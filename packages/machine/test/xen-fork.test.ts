@@ -1,18 +1,16 @@
 /** Guests of Xen in clones, in other machines, and at earlier instants. */
-import { createHash } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { saveDomain } from '@retrap/hvm'
 import { openRecording } from '@retrap/recording'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createPc, type Pc, type PcForkOptions, type PcOptions, recordPc, replayPc } from '../src/index.ts'
 import { EXIT_PORT } from './support/clock-guest.ts'
+import { kept } from './support/kept.ts'
 import { ROUND_PORT, xenKernel } from './support/xen-kernel.ts'
-
-const pcs: Pc[] = []
-afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
+import { linesOf } from './support/whole-state.ts'
 
 /** What a machine's guest needs beside Xen. @param round - called when the guest begins a round */
 function devices(round: () => Promise<void> = () => Promise.resolve()): PcForkOptions {
@@ -44,7 +42,7 @@ interface Watched {
 }
 
 function watched(pc: Pc): Watched {
-  pcs.push(pc)
+  kept(pc)
   const pieces: Uint8Array[] = []
   pc.xenConsole.onTransmit((bytes) => void pieces.push(bytes))
   return { pc, printed: () => Buffer.concat(pieces).toString('latin1') }
@@ -82,13 +80,6 @@ async function disturbed<T>(
   return { ...machine, done: await done }
 }
 
-/** All of a machine that its guest has ended, with bytes as digests. */
-async function linesOf({ pc }: Watched): Promise<string[]> {
-  const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex')
-  const text = (_key: string, value: unknown): unknown => (value instanceof Uint8Array ? digest(value) : value)
-  return JSON.stringify(await saveDomain(pc.domain, 1000), text, 1).split('\n')
-}
-
 const run = (pc: Pc): ReturnType<Pc['run']> => pc.run({ timeoutMs: 60_000 })
 
 /** A run that nothing disturbs. */
@@ -100,7 +91,7 @@ async function undisturbed(): Promise<{ readonly text: string; readonly end: rea
   expect(text).toMatch(/^[a-p]{40,}$/)
   expect(new Set(text).size).toBeGreaterThan(10)
   expect(Number(machine.pc.xen?.store.read('/local/domain/1/data/a'))).toBeGreaterThan(3)
-  return { text, end: await linesOf(machine) }
+  return { text, end: linesOf(await saveDomain(machine.pc.domain, 1000)) }
 }
 
 test('a guest of Xen, its clones and theirs go on as it does undisturbed', async () => {
@@ -121,7 +112,7 @@ test('a guest of Xen, its clones and theirs go on as it does undisturbed', async
   expect(printed[0]!.length).toBeLessThan(text.length - 7)
   expect(printed[3]!.length).toBeLessThan(printed[0]!.length - 7)
   for (const machine of [first, clone, middle, ...others]) {
-    expect(await linesOf(machine)).toEqual(end)
+    expect(linesOf(await saveDomain(machine.pc.domain, 1000))).toEqual(end)
   }
 })
 
@@ -130,13 +121,13 @@ test('a snapshot has Xen’s state with the store, for other machines and for it
   const first = await disturbed(12, ({ pc }) => pc.save({ forRestore: true }))
   const snapshot = first.done
   expect(snapshot.state.domain.hypervisor).toMatchObject({ version: 3, domainId: 1 })
-  expect(await linesOf(first)).toEqual(end)
+  expect(linesOf(await saveDomain(first.pc.domain, 1000))).toEqual(end)
 
   const other = await made({ snapshot: structuredClone(snapshot) })
   await run(other.pc)
   expect(text.endsWith(other.printed())).toBe(true)
   expect(other.printed().length).toBeLessThan(text.length - 10)
-  expect(await linesOf(other)).toEqual(end)
+  expect(linesOf(await saveDomain(other.pc.domain, 1000))).toEqual(end)
   // In its own memory, twice: what the store and the rings have had meanwhile is gone.
   for (let i = 0; i < 2; i++) {
     const printed = first.printed().length
@@ -146,22 +137,22 @@ test('a snapshot has Xen’s state with the store, for other machines and for it
     expect(first.pc.xen!.store.read('/local/domain/1/data/more')).toBeUndefined()
     await run(first.pc)
     expect(first.printed().slice(printed)).toBe(other.printed())
-    expect(await linesOf(first)).toEqual(end)
+    expect(linesOf(await saveDomain(first.pc.domain, 1000))).toEqual(end)
   }
 })
 
 test('a checkpoint puts the store and the rings back, as often as wanted', async () => {
   const { end } = await undisturbed()
-  const { pc, printed, done: checkpoint } = await disturbed(8, (machine) => machine.pc.checkpoint())
+  const { pc, done: checkpoint } = await disturbed(8, (machine) => machine.pc.checkpoint())
   for (let i = 0; i < 3; i++) {
-    expect(await linesOf({ pc, printed })).toEqual(end)
+    expect(linesOf(await saveDomain(pc.domain, 1000))).toEqual(end)
     await checkpoint.reset()
     // A clone of what has gone back goes on as well.
     const clone = i === 1 ? watched(await pc.fork(devices())) : undefined
     await run(pc)
     if (clone === undefined) continue
     await run(clone.pc)
-    expect(await linesOf(clone)).toEqual(end)
+    expect(linesOf(await saveDomain(clone.pc.domain, 1000))).toEqual(end)
   }
   checkpoint.close()
 })
@@ -217,7 +208,7 @@ test('a snapshot that no guest of Xen has made is refused, and nothing has chang
     })
   }
   const { end } = await undisturbed()
-  expect(await linesOf({ pc, printed: () => '' })).toEqual(end)
+  expect(linesOf(await saveDomain(pc.domain, 1000))).toEqual(end)
 })
 
 test('a recording has checkpoints, and each place is the same by whichever it is reached', async () => {
@@ -236,7 +227,8 @@ test('a recording has checkpoints, and each place is the same by whichever it is
   expect((await openRecording(source)).checkpoints.length).toBeGreaterThan(2)
   const without = await replayPc(recorded(), source, { checkpointMs: Infinity })
   const atEnd = await replayPc(recorded(), source, { at: 'end' })
-  pcs.push(without.pc, atEnd.pc)
+  kept(without.pc)
+  kept(atEnd.pc)
   const places = [0.3, 0.6, 0.9].map((part) => Math.floor(without.end * part))
   const seen: unknown[] = []
   for (const place of places) {

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { buildAcpiTables, type AcpiBoard, type AcpiTables } from '../../src/acpi/index.ts'
 import * as aml from '../../src/acpi/aml.ts'
 
@@ -234,11 +234,10 @@ function findIasl(scratch: string): string | null {
   }
 }
 
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-acpi-'))
+const scratch = temporaryFolder('acpi')
 const iasl = findIasl(scratch)
 if (iasl === null)
   console.warn('SKIPPED: no iasl, and no apt-get to fetch acpica-tools: ACPI tables are not checked against it')
-afterAll(() => rmSync(scratch, { recursive: true, force: true }))
 
 describe.skipIf(iasl === null)('iasl, the reference compiler', () => {
   test.each([

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { QemuVirt } from '@retrap/tooling/qtest'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { sliced } from '@retrap/tooling/slice'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type ArmBoard, buildArmAcpiTables, relocatableArmAcpi, VIRT } from '../../src/arm/index.ts'
 
@@ -70,7 +71,7 @@ const DIFFERENCES: Readonly<Record<string, readonly { readonly at: (i: number) =
 
 /** QEMU's tables, which it gives to firmware. */
 async function qemuTables({ cpus, gic = 3 }: ArmBoard): Promise<Map<string, Uint8Array>> {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-acpi-'))
+  const folder = temporaryFolder('acpi')
   const firmware = join(folder, 'firmware')
   writeFileSync(firmware, new Uint8Array(4096))
   const machine = ['-machine', `virt,gic-version=${gic}`, '-smp', `${cpus}`, '-cpu', 'max']
@@ -93,7 +94,6 @@ async function qemuTables({ cpus, gic = 3 }: ArmBoard): Promise<Map<string, Uint
     return tables
   } finally {
     await qemu.stop()
-    rmSync(folder, { recursive: true })
   }
 }
 

@@ -1,13 +1,13 @@
 // Debian's kernel for arm64, placed here with a device tree of ours, and started on QEMU's board.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ascii } from '@retrap/tooling/images'
 import { debianMembers } from '@retrap/tooling/debian'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect } from 'vitest'
 import { armDeviceTree, loadArmKernel, relocatableArmAcpi, VIRT } from '../../src/arm/index.ts'
 import { ArmRam } from './arm-ram.ts'
@@ -57,20 +57,16 @@ async function consoleOf(options: readonly string[]): Promise<string> {
 /** QEMU's board without tables of its own: Debian's UEFI firmware places ours. */
 async function bootByAcpi(): Promise<string> {
   const acpi = relocatableArmAcpi({ cpus: 2, memoryBytes: MEBIBYTES * MIB })
-  const scratch = mkdtempSync(join(tmpdir(), 'retrap-arm-'))
-  try {
-    const files = { 'etc/acpi/rsdp': acpi.rsdp, 'etc/acpi/tables': acpi.tables, 'etc/table-loader': acpi.script }
-    const items = Object.entries(files).flatMap(([name, bytes], i) => {
-      writeFileSync(join(scratch, `${i}`), bytes)
-      return ['-fw_cfg', `name=${name},file=${join(scratch, `${i}`)}`]
-    })
-    const boots = join(folder!, 'boot')
-    const kernel = ['-kernel', join(boots, readdirSync(boots)[0]!), '-append', 'console=ttyAMA0 panic=-1 acpi=force']
-    const machine = ['-M', 'virt,gic-version=3,acpi=off', '-cpu', 'cortex-a57', '-smp', '2', '-m', `${MEBIBYTES}`]
-    return await consoleOf([...machine, '-bios', join(firmwareFolder!, firmware.members[0]!), ...kernel, ...items])
-  } finally {
-    rmSync(scratch, { recursive: true })
-  }
+  const scratch = temporaryFolder('arm')
+  const files = { 'etc/acpi/rsdp': acpi.rsdp, 'etc/acpi/tables': acpi.tables, 'etc/table-loader': acpi.script }
+  const items = Object.entries(files).flatMap(([name, bytes], i) => {
+    writeFileSync(join(scratch, `${i}`), bytes)
+    return ['-fw_cfg', `name=${name},file=${join(scratch, `${i}`)}`]
+  })
+  const boots = join(folder!, 'boot')
+  const kernel = ['-kernel', join(boots, readdirSync(boots)[0]!), '-append', 'console=ttyAMA0 panic=-1 acpi=force']
+  const machine = ['-M', 'virt,gic-version=3,acpi=off', '-cpu', 'cortex-a57', '-smp', '2', '-m', `${MEBIBYTES}`]
+  return await consoleOf([...machine, '-bios', join(firmwareFolder!, firmware.members[0]!), ...kernel, ...items])
 }
 
 async function boot(gic: 2 | 3): Promise<string> {
@@ -83,22 +79,18 @@ async function boot(gic: 2 | 3): Promise<string> {
     initrd: EMPTY_ARCHIVE,
     deviceTree: (initrd) => armDeviceTree(board, { commandLine, initrd, rngSeed: new Uint8Array(32) }),
   })
-  const scratch = mkdtempSync(join(tmpdir(), 'retrap-arm-'))
-  try {
-    const used = Math.ceil((loaded.initrd!.gpa + loaded.initrd!.bytes - VIRT.ram.base) / 16) * 16
-    const stub = VIRT.ram.base + ram.ramBytes - 0x1000
-    writeFileSync(join(scratch, 'ram'), ram.at(VIRT.ram.base, used))
-    writeFileSync(join(scratch, 'stub'), start(loaded.state.x[0], loaded.state.pc, used))
-    const machine = ['-M', `virt,gic-version=${gic}`, '-cpu', 'cortex-a57', '-smp', '2', '-m', `${MEBIBYTES}`]
-    const pieces = [
-      `file=${join(scratch, 'ram')},addr=${STAGING},force-raw=on`,
-      `file=${join(scratch, 'stub')},addr=${stub},force-raw=on`,
-    ]
-    const loaders = [...pieces, `addr=${stub},cpu-num=0`].flatMap((piece) => ['-device', `loader,${piece}`])
-    return await consoleOf([...machine, ...loaders])
-  } finally {
-    rmSync(scratch, { recursive: true })
-  }
+  const scratch = temporaryFolder('arm')
+  const used = Math.ceil((loaded.initrd!.gpa + loaded.initrd!.bytes - VIRT.ram.base) / 16) * 16
+  const stub = VIRT.ram.base + ram.ramBytes - 0x1000
+  writeFileSync(join(scratch, 'ram'), ram.at(VIRT.ram.base, used))
+  writeFileSync(join(scratch, 'stub'), start(loaded.state.x[0], loaded.state.pc, used))
+  const machine = ['-M', `virt,gic-version=${gic}`, '-cpu', 'cortex-a57', '-smp', '2', '-m', `${MEBIBYTES}`]
+  const pieces = [
+    `file=${join(scratch, 'ram')},addr=${STAGING},force-raw=on`,
+    `file=${join(scratch, 'stub')},addr=${stub},force-raw=on`,
+  ]
+  const loaders = [...pieces, `addr=${stub},cpu-num=0`].flatMap((piece) => ['-device', `loader,${piece}`])
+  return await consoleOf([...machine, ...loaders])
 }
 
 const note = skipNote(available, 'there is no qemu-system-aarch64 or no kernel for it')

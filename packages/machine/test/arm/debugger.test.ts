@@ -2,17 +2,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import * as arm from '../../src/arm/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'
+import { kept } from '../support/kept.ts'
 
 const START = BigInt(arm.VIRT.ram.base)
 const ROUNDS = 1000
 const DATA = START + 0x10_0000n
 const POWER_OFF = [movz(0, 0x8400, 16), movk(0, 8), 0xd400_0002]
-
-const machines: arm.ArmMachine[] = []
-afterEach(() => machines.splice(0).forEach((machine) => machine.close()))
 
 async function made(
   program: readonly number[],
@@ -25,7 +23,7 @@ async function made(
     kernel: image(...program),
     ...options,
   })
-  machines.push(machine)
+  kept(machine)
   const debug = await machine.debugger()
   return { machine, debug, base: debug.register('pc') }
 }

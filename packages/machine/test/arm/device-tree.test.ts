@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import { type ArmBoard, armDeviceTree } from '../../src/arm/index.ts'
 import { type FlatNode, readDeviceTree } from '../support/read-device-tree.ts'
@@ -71,17 +71,13 @@ const DIFFERENCES: readonly { readonly line: RegExp; readonly why: string }[] = 
 ]
 
 function qemuTree(board: ArmBoard): Uint8Array {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-tree-'))
-  try {
-    const file = join(folder, 'tree')
-    const el2 = board.psciConduit === 'smc' ? ',virtualization=on' : ''
-    const machine = `virt,gic-version=${board.gic ?? 3}${el2},dumpdtb=${file}`
-    const memory = `${board.memoryBytes / MIB}`
-    spawnSync('qemu-system-aarch64', ['-M', machine, '-cpu', 'max', '-smp', `${board.cpus}`, '-m', memory])
-    return readFileSync(file)
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  const folder = temporaryFolder('tree')
+  const file = join(folder, 'tree')
+  const el2 = board.psciConduit === 'smc' ? ',virtualization=on' : ''
+  const machine = `virt,gic-version=${board.gic ?? 3}${el2},dumpdtb=${file}`
+  const memory = `${board.memoryBytes / MIB}`
+  spawnSync('qemu-system-aarch64', ['-M', machine, '-cpu', 'max', '-smp', `${board.cpus}`, '-m', memory])
+  return readFileSync(file)
 }
 
 const BOARDS: readonly ArmBoard[] = [

@@ -1,17 +1,14 @@
 /** Arm machines that are forked: clones share RAM with the machine that they come from. */
-import { createHash } from 'node:crypto'
-import { setImmediate as turn } from 'node:timers/promises'
 import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliced } from '@retrap/tooling/slice'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { type ArmForkOptions, type ArmMachine, type ArmMachineOptions, createArmMachine } from '../../src/arm/index.ts'
 import type { MachineError } from '../../src/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'
+import { kept, someTurns } from '../support/kept.ts'
 import { medium } from '../support/media.ts'
-
-const machines: ArmMachine[] = []
-afterEach(() => machines.splice(0).forEach((machine) => machine.close()))
+import { linesOf } from '../support/whole-state.ts'
 
 type Given = Partial<ArmMachineOptions>
 type Listened = ArmMachine & { printed: string }
@@ -21,7 +18,7 @@ const RAM = 0x4000_0000
 const jit = Object.keys(TEST_JIT).length > 0
 
 function listened(machine: ArmMachine): Listened {
-  machines.push(machine)
+  kept(machine)
   const listening = Object.assign(machine, { printed: '' })
   machine.serial.onTransmit((bytes) => (listening.printed += String.fromCharCode(...bytes)))
   return listening
@@ -37,11 +34,6 @@ async function made(options: Given): Promise<Listened> {
 
 const cloned = async (machine: ArmMachine, options?: ArmForkOptions): Promise<Listened> =>
   listened(await machine.fork(options))
-
-/** Lets the host have some turns of the event loop. */
-async function someTurns(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await turn()
-}
 
 /**
  * Counts 40 times in a word of its RAM by load-exclusive and store-exclusive, writes each count to a page of its own and sends
@@ -86,16 +78,10 @@ const PRINTED = Array.from({ length: 40 }, (_, i) => String.fromCharCode(0x41 + 
 /** A kernel that waits for ever. */
 const HALTING = image(0xd503_207f, 0x17ff_ffff)
 
-/** All of a snapshot, with bytes as digests. */
-function textOf(snapshot: object): string {
-  const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex')
-  return JSON.stringify(snapshot, (_key, value: unknown) => (value instanceof Uint8Array ? digest(value) : value))
-}
-
 /** All of a machine that has ended. */
-async function endOf({ domain }: ArmMachine): Promise<string> {
+async function endOf({ domain }: ArmMachine): Promise<string[]> {
   const { saveDomain } = await import('@retrap/hvm/arm')
-  return textOf(await saveDomain(domain, 1000))
+  return linesOf(await saveDomain(domain, 1000))
 }
 
 const BOARDS: readonly Given[] = [{}, { devicePlacement: 'deferred', cpus: 3 }, { gic: 2, cpus: 2 }]
@@ -153,7 +139,7 @@ test.each(sliced(DEVICES, 4))(
     const machine = await made({ ...given, kernel: HALTING })
     machine.domain.guestMemory.write(RAM + 4 * MIB, new Uint8Array(100_000).fill(7))
     const first = await cloned(machine)
-    expect(textOf(await first.save()) === textOf(await machine.save())).toBe(true)
+    expect(linesOf(await first.save())).toEqual(linesOf(await machine.save()))
     first.close()
     const left: number[] = []
     for (let times = 0; times < 3; times++) {

@@ -1,14 +1,12 @@
 /** Runs of an Arm board that are recorded and run again: bytes that are typed, and a model that takes its answers from the host. */
 import { setImmediate as turn } from 'node:timers/promises'
 import { SharedTransport } from '@retrap/device-hosting'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import * as arm from '../../src/arm/index.ts'
 import type { PcReplay } from '../../src/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'
+import { kept } from '../support/kept.ts'
 import { asynchronous, WRITES } from '../support/random-devices.ts'
-
-const closing: { close(): void }[] = []
-afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
 const STATE = 0x4100_0000
 const RESULT = STATE + 0x100
@@ -95,7 +93,7 @@ test.each<{
     (piece) => void pieces.push(piece.slice()),
   )
   const { machine } = recorder
-  closing.push(machine)
+  kept(machine)
   const running = toEnd(machine, () => machine.run({ timeoutMs: 100_000 }))
   for (let i = 0; i < 20; i++) {
     await turn()
@@ -107,8 +105,7 @@ test.each<{
   expect(run).toMatchObject({ text: '!', hash: expect.not.stringMatching(/^0+$/) })
   const file = new Uint8Array(Buffer.concat(pieces))
   const source = { bytes: file.length, read: (at: number, bytes: number) => file.subarray(at, at + bytes) }
-  const replay = await arm.replayArmMachine(options({ ...again, cpus }), source)
-  closing.push(replay)
+  const replay = kept(await arm.replayArmMachine(options({ ...again, cpus }), source))
   expect([replay.end, replay.marks[0]?.name]).toEqual([run.instructions, 'typed'])
   expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
   // A debugger needs a PC.
@@ -136,15 +133,13 @@ test('a run is recorded from a snapshot on', async () => {
   first.close()
   const write = (piece: Uint8Array): void => void pieces.push(piece.slice())
   const recorder = await arm.recordArmMachine(options({ snapshot, devices }), write, { checkpointMs: 0 })
-  const { machine } = recorder
-  closing.push(machine)
+  const machine = kept(recorder.machine)
   machine.serial.receive(Uint8Array.of(0x61))
   const run = await toEnd(machine, () => machine.run({ timeoutMs: 100_000 }))
   await recorder.end()
   const file = new Uint8Array(Buffer.concat(pieces))
   const source = { bytes: file.length, read: (at: number, bytes: number) => file.subarray(at, at + bytes) }
-  const replay = await arm.replayArmMachine(options(), source, { at: 'end' })
-  closing.push(replay)
+  const replay = kept(await arm.replayArmMachine(options(), source, { at: 'end' }))
   expect([await replay.goto(replay.begin), replay.instructions]).toEqual([{ reason: 'arrived' }, replay.begin])
   expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toMatchObject({ hash: run.hash })
 })

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
 import { armSmbios } from '../../src/arm/firmware-configuration.ts'
 
@@ -24,18 +24,14 @@ test.skipIf(!hasDmidecode)(`dmidecode reads the tables${skipNote(hasDmidecode, '
   anchor[5]! -= TABLES_AT
   dump.set(anchor)
   dump.set(tables, TABLES_AT)
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-smbios-'))
-  try {
-    const path = join(folder, 'dump')
-    writeFileSync(path, dump)
-    const text = execFileSync('dmidecode', ['--from-dump', path], { encoding: 'utf8', stdio: 'pipe' })
-    expect(text).toContain('SMBIOS 3.0.0 present.')
-    expect(text).toContain('Product Name: retrap Arm board')
-    expect(text).toContain('Core Count: 4\n')
-    expect(text).toMatch(/Starting Address: 0x0*40000000\n\tEnding Address: 0x0*FFFFFFFF\n\tRange Size: 3 GB/)
-    expect(text).toContain('End Of Table')
-    expect(text).not.toMatch(/broken|bad|invalid|OUT OF SPEC|TRUNCATED/i)
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  const folder = temporaryFolder('smbios')
+  const path = join(folder, 'dump')
+  writeFileSync(path, dump)
+  const text = execFileSync('dmidecode', ['--from-dump', path], { encoding: 'utf8', stdio: 'pipe' })
+  expect(text).toContain('SMBIOS 3.0.0 present.')
+  expect(text).toContain('Product Name: retrap Arm board')
+  expect(text).toContain('Core Count: 4\n')
+  expect(text).toMatch(/Starting Address: 0x0*40000000\n\tEnding Address: 0x0*FFFFFFFF\n\tRange Size: 3 GB/)
+  expect(text).toContain('End Of Table')
+  expect(text).not.toMatch(/broken|bad|invalid|OUT OF SPEC|TRUNCATED/i)
 })

@@ -3,13 +3,11 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliced } from '@retrap/tooling/slice'
-import { afterEach, expect, test, vi } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { type ArmMachine, type ArmMachineOptions, type ArmSnapshot, createArmMachine } from '../../src/arm/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'
+import { kept } from '../support/kept.ts'
 import { medium } from '../support/media.ts'
-
-const machines: ArmMachine[] = []
-afterEach(() => machines.splice(0).forEach((machine) => machine.close()))
 
 type Given = Partial<ArmMachineOptions>
 
@@ -50,7 +48,7 @@ async function made(options: Given): Promise<ArmMachine & { printed: string }> {
     ...{ memoryBytes: 4 << 20, codeCacheBytes: 1 << 20, clock: 'deterministic', jit },
     ...options,
   })
-  machines.push(machine)
+  kept(machine)
   const listening = Object.assign(machine, { printed: '' })
   machine.serial.onTransmit((bytes) => (listening.printed += String.fromCharCode(...bytes)))
   return listening

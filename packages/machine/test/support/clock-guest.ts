@@ -126,3 +126,10 @@ export function clockLog(pc: Pc, start: bigint): ClockEntry[] {
     return [words[0]!, view.getBigUint64(at + 4, true) - start, ...words.slice(3)]
   })
 }
+
+/** Boards on which tests run this guest: the placement of their devices differs. */
+export const CLOCKED = [
+  { machine: 'pc', devicePlacement: 'inline' },
+  { machine: 'pc', devicePlacement: 'deferred' },
+  { machine: 'q35', devicePlacement: 'inline', smm: true },
+] as const

@@ -4,12 +4,12 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram } from '@retrap/tooling/skip'
 import { decodeSaved, encodeSaved, SAVED_BYTES, VapicState } from '@retrap/vapic'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { everyForm } from './forms.ts'
 import { AT, linear, RAM_BYTES, RESTART, TPR } from './kernel.ts'
 import { stockRom } from './stock.ts'
@@ -77,12 +77,11 @@ function sectionOf(stream: Uint8Array): Uint8Array {
 
 describe.skipIf(!available)("QEMU's patcher and ours", () => {
   const kernel = stormForQemu()
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-vapic-'))
+  const folder = temporaryFolder('vapic')
   let qemu: QemuGuest
   beforeAll(async () => {
     qemu = await runInQemu(kernel, folder)
   }, 60_000)
-  afterAll(() => rmSync(folder, { recursive: true }))
 
   test('patch the same instructions into the same calls', async () => {
     const ours = await runKernel(kernel, 1, { vapic: { rom: stockRom } })
