@@ -1,8 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { createArm } from '../src/machine/arm-machine.ts'
 import { runCli } from '../src/cli.ts'
 import { FakeHost } from './support/fake-machine.ts'
@@ -42,8 +42,7 @@ test('kernels in EFI images with zstd start', async () => {
 })
 
 describe('--dumpdtb', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-dtb-'))
-  afterAll(() => rmSync(folder, { recursive: true }))
+  const folder = temporaryFolder('dtb')
   const [kernel, tree] = [join(folder, 'kernel'), join(folder, 'tree')]
   const dump = (...args: readonly string[]): Promise<number> => {
     const host = new FakeHost(async () => ({ reason: 'power-off' }))

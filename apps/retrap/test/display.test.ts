@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Screen } from '@retrap/display'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import {
   displaySettings,
   parseDisplay,
@@ -19,8 +19,7 @@ import { runSession } from '../src/machine/session/session.ts'
 import type { SessionSettings } from '../src/machine/session/session-settings.ts'
 import { FakeHost } from './support/fake-machine.ts'
 
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-display-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('display')
 
 const settings = (target: DisplayTarget, screenshot?: string): SessionSettings => ({
   machine: { memoryBytes: 64 << 20, cpus: 1, clock: 'real' },

@@ -1,8 +1,8 @@
 /** Further small parts of the command line, each by itself: no machine is made. */
-import { chmodSync, linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, linkSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { MachineExit } from '@retrap/machine'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type CliError, troubleWith } from '../src/errors.ts'
 import { Properties, parseDevice } from '../src/options/values.ts'
@@ -17,8 +17,7 @@ import { cardOf, CardRoms, connectCards } from '../src/machine/devices/network-c
 import { OutputWatch } from '../src/host/output-watch.ts'
 import { exitCodeOf, linesOfEnd } from '../src/machine/session/session-end.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-parts-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('parts')
 
 /** A file with these bytes. */
 function file(name: string, bytes: Uint8Array | string): string {

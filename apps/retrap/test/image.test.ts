@@ -1,17 +1,16 @@
 import { EventEmitter } from 'node:events'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { Program, runProgram } from '../src/commands/command-line.ts'
 import { addImage } from '../src/commands/image/command.ts'
 import { formatSize, parseOptions, parseSize } from '../src/machine/drives/formats.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-image-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('image')
 let files = 0
 const newPath = (extension: string): string => join(folder, `${files++}.${extension}`)
 const MIB = 1 << 20

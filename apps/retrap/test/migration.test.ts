@@ -1,16 +1,15 @@
 /** Machines that move from one process to another: `--incoming`, `--control`, `retrap migrate`. */
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { al, Assembler, dword, dx, eax, ecx, imm16, imm32 } from '@retrap/x86-assembler'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { createImage } from '../src/commands/image/create.ts'
 import { parseMigrationAddress } from '../src/machine/migration/socket-channel.ts'
 import { runRetrap, type Finished } from './support/processes.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-migration-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('migration')
 const path = (name: string): string => join(folder, name)
 const DEADLINE_MS = 60_000
 

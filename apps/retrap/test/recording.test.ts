@@ -1,19 +1,18 @@
 /** Recorded runs: their files, and the command that runs them again. */
 import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { optionsOfBundle, replayPc } from '@retrap/machine'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { openRecording } from '@retrap/recording'
 import { TEST_LONG } from '@retrap/tooling/long'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { runHere } from './support/in-process.ts'
 import { runRetrap } from './support/processes.ts'
 
-const folder = fs.mkdtempSync(join(tmpdir(), 'retrap-recordings-'))
-afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('recordings')
 const path = (name: string): string => join(folder, name)
 const DEADLINE_MS = 60_000
 

@@ -1,10 +1,10 @@
 /** Saved runs: their files, and the command that goes on with them. */
 import { spawnSync } from 'node:child_process'
 import * as fs from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test, vi } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test, vi } from 'vitest'
 import type { GuestPageSource } from '@retrap/hvm'
 import { createPc, type PcSnapshot } from '@retrap/machine'
 import { Assembler, dword, eax, ecx, edi, imm32 } from '@retrap/x86-assembler'
@@ -22,8 +22,7 @@ import { runHere } from './support/in-process.ts'
 import { runRetrap } from './support/processes.ts'
 import { writingKernel } from './support/writing-guest.ts'
 
-const folder = fs.mkdtempSync(join(tmpdir(), 'retrap-snapshots-'))
-afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('snapshots')
 const path = (name: string): string => join(folder, name)
 
 const SNAPSHOT = {

@@ -1,11 +1,11 @@
 /** The site without a network, and on a server that does not isolate its pages. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import type { Browser } from 'puppeteer-core'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { offeredGuest } from './support/offered-guest.ts'
 import { newPage, terminalText } from './support/page.ts'
@@ -91,17 +91,13 @@ describe.skipIf(noBrowser !== undefined)('the site on a plain server', () => {
   })
 
   test('says what it needs where it is opened as a file', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-site-file-'))
-    try {
-      for (const [name, content] of files) {
-        mkdirSync(dirname(join(folder, name)), { recursive: true })
-        writeFileSync(join(folder, name), content)
-      }
-      const page = await newPage(browser)
-      await page.goto(pathToFileURL(join(folder, 'index.html')).href, { waitUntil: 'load' })
-      await expect.poll(() => page.evaluate(() => document.body.innerText)).toContain('This page needs a web server')
-    } finally {
-      rmSync(folder, { recursive: true })
+    const folder = temporaryFolder('site-file')
+    for (const [name, content] of files) {
+      mkdirSync(dirname(join(folder, name)), { recursive: true })
+      writeFileSync(join(folder, name), content)
     }
+    const page = await newPage(browser)
+    await page.goto(pathToFileURL(join(folder, 'index.html')).href, { waitUntil: 'load' })
+    await expect.poll(() => page.evaluate(() => document.body.innerText)).toContain('This page needs a web server')
   })
 })

@@ -1,16 +1,15 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { bundleScript } from '@retrap/tooling/bundle'
 import { servePages } from '@retrap/tooling/page-server'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { createQcow2 } from '../src/index.ts'
 import { FileStorage, openQcow2 } from '../src/node/index.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-block-browser-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('block-browser')
 
 const BYTES = 64 << 10
 const content = Uint8Array.from({ length: BYTES }, (_, i) => (i >> 8) & 0xff)

@@ -1,15 +1,14 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createQcow2 } from '../src/index.ts'
 import * as node from '../src/node/index.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-http-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('http')
 const BYTES = 1 << 20
 const raw = Buffer.alloc(BYTES, 'on the server ')
 

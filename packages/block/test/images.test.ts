@@ -1,18 +1,17 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BlockBackend, BlockError } from '@retrap/device'
 import fc from 'fast-check'
 import { slicedCount } from '@retrap/tooling/slice'
-import { afterAll, describe, expect, test, vi } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test, vi } from 'vitest'
 import * as block from '../src/index.ts'
 import { FileStorage, openImage } from '../src/node/index.ts'
 import { LoggingStorage } from './support/logging-storage.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-block-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('block')
 
 const SECTORS = 600
 const BYTES = SECTORS * 512

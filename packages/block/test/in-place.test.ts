@@ -1,8 +1,8 @@
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test, vi } from 'vitest'
-import { mkdtempSync, rmSync, statfsSync } from 'node:fs'
+import { statfsSync } from 'node:fs'
 import promises from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { InPlace, isLocal } from '../src/node/in-place.ts'
 
@@ -46,17 +46,13 @@ test('a single slow request among quick ones, of a thread that has waited for a 
 })
 
 test('files of servers are never waited for in place', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-in-place-'))
-  try {
-    const disks = [0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630]
-    if (process.platform === 'linux' && disks.includes(statfsSync(folder).type >>> 0))
-      expect(await isLocal(folder)).toBe(true)
-    // /proc is no disk of the host's either.
-    expect(await isLocal('/proc/self/status')).toBe(false)
-    expect(await isLocal(join(folder, 'missing'))).toBe(false)
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  const folder = temporaryFolder('in-place')
+  const disks = [0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630]
+  if (process.platform === 'linux' && disks.includes(statfsSync(folder).type >>> 0))
+    expect(await isLocal(folder)).toBe(true)
+  // /proc is no disk of the host's either.
+  expect(await isLocal('/proc/self/status')).toBe(false)
+  expect(await isLocal(join(folder, 'missing'))).toBe(false)
 })
 
 test.runIf(process.platform === 'linux')(

@@ -1,16 +1,15 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, linkSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, linkSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { createQcow2 } from '../src/index.ts'
 import { FileStorage, openImage, type OpenImageOptions } from '../src/node/index.ts'
 import { lockByFile, shareByFile } from '../src/node/lock-file.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-locks-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('locks')
 
 let files = 0
 function file(): string {

@@ -1,18 +1,17 @@
 /** The agent itself, in shells of this host. */
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdtempSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { afterAll, describe, expect, test, vi } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test, vi } from 'vitest'
 import { connectGuest, type Guest } from '@retrap/guest'
 import { encodeRequest } from '../src/lines.ts'
 import { localAgent, type LocalAgent } from './support/local-agent.ts'
 import { shellsOf } from './support/shells.ts'
 
 const MIB = 1 << 20
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-guest-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('guest')
 const shells = await shellsOf(scratch)
 
 describe.each(shells)('in $name', ({ command, env: own }) => {

@@ -2,17 +2,16 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, connect, type AddressInfo, type Server } from 'node:net'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, describe, expect, test } from 'vitest'
 import { connectGuest, type Guest } from '@retrap/guest'
 import { type LocalAgent, localAgent } from './support/local-agent.ts'
 import { type Shell, shellsOf } from './support/shells.ts'
 import { type Request, ScriptedAgent } from './support/scripted-agent.ts'
 
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-streams-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('streams')
 
 const shells = await shellsOf(scratch)
 

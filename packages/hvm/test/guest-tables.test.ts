@@ -1,3 +1,4 @@
+import { Worker } from 'node:worker_threads'
 import { MachineMemory } from '@retrap/memory'
 import { P2m, P2mType } from '@retrap/p2m'
 import { ACCESS_WRITE, MAP_DIRTY, PagingContext, WALK_FAULT, WALK_OK, WalkResult, walk } from '@retrap/paging'
@@ -59,7 +60,7 @@ describe("a guest's page tables behind the p2m", () => {
 
 /** Another vCPU's thread: clears an entry, sees that it stays clear, and puts it back, over and over. */
 const CLEARER = `
-import { Worker, parentPort, workerData } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 const { buffer, index, value, rounds } = workerData
 const words = new BigUint64Array(buffer)
 let marked = 0

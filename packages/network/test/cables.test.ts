@@ -1,17 +1,16 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import { WebSocket as Client } from 'ws'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import * as N from '../src/index.ts'
 import { captureToFile, listenWebSocket, StreamNetwork } from '../src/node/index.ts'
 import { TestCard, testFrame, until } from './support/test-card.ts'
 import { VirtualClock } from './support/virtual-clock.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-cables-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('cables')
 
 describe('a hub', () => {
   test('gives each frame to all others, once, and never back', () => {

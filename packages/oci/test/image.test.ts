@@ -1,25 +1,15 @@
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { type OciImage, OciError } from '@retrap/oci'
 import { openImageFile, type OpenImageFileOptions } from '@retrap/oci/node'
 import { type ImageOptions, savedImage, writeLayout } from '@retrap/tooling/container-images'
 import { contentOf, shareTree } from './share-tree.ts'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { writeTar, type Written } from '@retrap/tooling/tar-writer'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-oci-image-'))
+const folder = temporaryFolder('oci-image')
 const cache = join(folder, 'cache')
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** A manifest, or an index. */
 interface Json {

@@ -1,19 +1,18 @@
 // Random layers, merged here and by umoci.
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { slicedCount } from '@retrap/tooling/slice'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { openImageFile } from '@retrap/oci/node'
 import { writeLayout } from '@retrap/tooling/container-images'
 import { folderTree, shareTree } from './share-tree.ts'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { writeTar, type Written } from '@retrap/tooling/tar-writer'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-oci-merge-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('oci-merge')
 
 const hasUmoci = hasProgram('umoci')
 

@@ -1,15 +1,14 @@
 import { execFileSync } from 'node:child_process'
-import { linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { linkSync, mkdirSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { DEFAULT_LIMITS, memoryFile, OciError, readTar, type TarEntry } from '@retrap/oci'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { writeTar, type Written } from '@retrap/tooling/tar-writer'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-oci-tar-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('oci-tar')
 
 const read = (bytes: Uint8Array): Promise<readonly TarEntry[]> => readTar(memoryFile('test', bytes), DEFAULT_LIMITS)
 const codeOf = (bytes: Uint8Array): Promise<string> =>

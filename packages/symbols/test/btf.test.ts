@@ -1,11 +1,11 @@
 /** Members of structures in BTF, against offsetof and sizeof of the compiler that has written both. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { Btf } from '../src/btf.ts'
 import { elfTables } from '../src/elf-tables.ts'
 import { SymbolsError } from '../src/errors.ts'
@@ -22,8 +22,7 @@ const MEMBERS = ['first', 'inner', 'word', 'high', 'named', 'named.b', 'many', '
 const writes = hasProgram('gcc') && spawnSync('gcc', ['-gbtf', '-E', '-x', 'c', '/dev/null']).status === 0
 
 describe.skipIf(!writes)(`BTF${skipNote(writes, 'gcc is not installed, or knows no -gbtf')}`, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-btf-'))
-  afterAll(() => rmSync(folder, { recursive: true }))
+  const folder = temporaryFolder('btf')
   let bytes: Uint8Array
   let printed: string
   beforeAll(() => {

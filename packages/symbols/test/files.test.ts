@@ -1,11 +1,11 @@
 /** The symbols of an ELF file and of a System.map, against what nm(1) prints of the same file. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { elfTables, readElfTables, SymbolsError, SymbolTable, systemMapSymbols } from '../src/index.ts'
 
 const PROGRAM = `
@@ -16,8 +16,7 @@ const PROGRAM = `
 const compiles = hasProgram('gcc') && hasProgram('nm')
 
 describe.skipIf(!compiles)(`symbols of files${skipNote(compiles, 'gcc or nm is not installed')}`, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-symbols-'))
-  afterAll(() => rmSync(folder, { recursive: true }))
+  const folder = temporaryFolder('symbols')
   const file = join(folder, 'program')
   let bytes: Uint8Array
   let listing: string

@@ -1,11 +1,11 @@
 /** Lines of addresses and addresses of lines, against what `readelf --debug-dump=decodedline` prints of the same program. */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { type FileSource, type LineTable, readLines, SymbolsError, SymbolTable } from '../src/index.ts'
 import { elfTables } from '../src/elf-tables.ts'
 import { DwarfLines } from '../src/line-table.ts'
@@ -81,8 +81,7 @@ function rowsOf(file: string): Row[][] {
 }
 
 describe.skipIf(!compiles)(`lines${skipNote(compiles, 'gcc or readelf is not installed')}`, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-lines-'))
-  afterAll(() => rmSync(folder, { recursive: true }))
+  const folder = temporaryFolder('lines')
   mkdirSync(join(folder, 'inner'))
   for (const [name, text] of Object.entries(SOURCES)) writeFileSync(join(folder, name), text)
 

@@ -1,8 +1,7 @@
 /** Drivers whose devices have faults: races are found, and a failure is replayed without its device. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Word64 } from '@retrap/device'
@@ -11,7 +10,8 @@ import { framePacket } from '@retrap/gdb'
 import { type PcOptions, replayPc } from '@retrap/machine'
 import { TEST_LONG, withLong } from '@retrap/tooling/long'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeAll, describe, expect, test } from 'vitest'
 import * as T from '../src/index.ts'
 import { HeldActs } from '../src/faults/held-acts.ts'
 import { deviceProgram, replayFailure, testFaults } from '../src/node/index.ts'
@@ -20,9 +20,8 @@ import { type CopyDriver, copyFirmware } from './support/copy-driver.ts'
 import { countingFirmware } from './support/counting-guest.ts'
 
 const compiles = hasProgram('gcc')
-const folder = mkdtempSync(join(tmpdir(), 'retrap-faults-'))
+const folder = temporaryFolder('faults')
 const program = join(folder, 'dma-copy')
-afterAll(() => rmSync(folder, { recursive: true }))
 
 const pcOf = (driver: CopyDriver): PcOptions => ({
   memoryBytes: 2 << 20,

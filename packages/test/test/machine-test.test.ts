@@ -1,19 +1,18 @@
 /** The fixture in a vitest of its own: what a test that fails leaves behind, and gdb at its recording. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { framePacket } from '@retrap/gdb'
 import { openBundle, type Pc, type PcSnapshot, replayPc } from '@retrap/machine'
 import { readSnapshot } from '@retrap/snapshot'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-test-'))
-afterAll(() => rmSync(scratch, { recursive: true, force: true }))
+const scratch = temporaryFolder('test')
 
 /** Starts vitest for the file of tests that fail. */
 function vitest(args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {

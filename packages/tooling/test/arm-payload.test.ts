@@ -1,13 +1,12 @@
 /** Payloads under qemu-system-aarch64. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { ARM_BOARD_LACKS, assemblePayload, BOARD_RAM, hasArmBoard, PAYLOAD, runPayload } from '../src/arm-payload.ts'
 import { skipNote } from '../src/skip.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-payload-test-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('payload-test')
 
 function assemble(text: string): Buffer {
   const path = join(folder, 'payload.s')

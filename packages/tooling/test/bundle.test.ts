@@ -1,13 +1,12 @@
 /** Bundles, as pages and Workers get them. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runInNewContext } from 'node:vm'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { bundlePage, bundleScript } from '../src/bundle.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-bundle-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('bundle')
 mkdirSync(join(folder, 'src'))
 const file = (name: string, text: string): string => {
   const path = join(folder, 'src', name)

@@ -1,12 +1,11 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { buildForHost, hostCpu } from '../src/host-cpu.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-host-test-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('host-test')
 
 function write(name: string, text: string): string {
   const file = join(folder, name)

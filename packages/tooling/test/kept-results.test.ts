@@ -1,13 +1,12 @@
 /** What `npm test` keeps of packages that have passed, and how it reads its command line. */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 
 const SCRIPTS = new URL('../../../.scripts/', import.meta.url)
-const cache = mkdtempSync(join(tmpdir(), 'retrap-kept-'))
-afterAll(() => rmSync(cache, { recursive: true }))
+const cache = temporaryFolder('kept')
 
 /** Runs code with what a script exports as `script`. @returns what it gives to `tell`, or the text of an error */
 function evaluate(script: string, code: string): unknown {

@@ -1,12 +1,11 @@
 /** The licences that lie beside a bundle with others' work in it. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { noticesOf } from '../src/notices.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-notices-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('notices')
 
 function file(path: string, text = ''): string {
   const whole = join(folder, path)

@@ -1,12 +1,11 @@
 /** What is bundled, and from where. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { bundleOptions, entryPoints, standaloneModules } from '../src/rolldown.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-bundle-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('bundle')
 mkdirSync(join(folder, 'src/node'), { recursive: true })
 for (const name of ['index.ts', 'main.ts', 'device-worker.ts', 'node/device-process.ts', 'worker.ts']) {
   writeFileSync(join(folder, 'src', name), '')

@@ -1,6 +1,8 @@
 /** What every root script begins with, `.scripts/go.mjs`: what it installs and builds, and that nothing outlives it. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import * as fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
@@ -22,8 +24,8 @@ writeFileSync('apps/retrap/dist/main.js', '')
 /** Starts a program in a group of its own, as turbo does, and tells which. */
 const PROGRAM = `import { spawn } from 'node:child_process'
 import { mkdtempSync } from 'node:fs'
-import { tmpdir, tmpdir } from 'node:os'
-import { delimiter, dirname, join, join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 mkdtempSync(join(tmpdir(), 'rest-'))
 const child = spawn('sleep', ['1000'], { stdio: 'ignore', detached: true })
 process.on('SIGTERM', () => { console.log('ends'); process.exit(3) })

@@ -1,8 +1,8 @@
 /** What `npm test` makes of its runs: which files they have, in which order, and whether these take longer than before. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test, vi } from 'vitest'
 import type { TestSpecification, Vitest } from 'vitest/node'
 import { changeOf } from '../src/run/durations.ts'
@@ -64,18 +64,14 @@ test('runs of other files cannot be compared', () => {
 
 test('durations of files that a run has left out are kept, while these files are there', async () => {
   const { readDurations, writeDurations } = await vi.importActual<typeof durations>('../src/run/durations.ts')
-  const root = mkdtempSync(join(tmpdir(), 'retrap-durations-'))
-  try {
-    mkdirSync(join(root, '.config'))
-    expect(readDurations(root)).toEqual({})
-    for (const name of ['a', 'b', 'c']) writeFileSync(join(root, name), '')
-    writeDurations(root, { c: 1.26, a: 10 })
-    rmSync(join(root, 'c'))
-    writeDurations(root, { b: 3, a: 4.04 })
-    expect(readDurations(root)).toEqual({ a: 4, b: 3 })
-    writeDurations(root, { b: 5 })
-    expect(readDurations(root)).toEqual({ a: 4, b: 5 })
-  } finally {
-    rmSync(root, { recursive: true })
-  }
+  const root = temporaryFolder('durations')
+  mkdirSync(join(root, '.config'))
+  expect(readDurations(root)).toEqual({})
+  for (const name of ['a', 'b', 'c']) writeFileSync(join(root, name), '')
+  writeDurations(root, { c: 1.26, a: 10 })
+  rmSync(join(root, 'c'))
+  writeDurations(root, { b: 3, a: 4.04 })
+  expect(readDurations(root)).toEqual({ a: 4, b: 3 })
+  writeDurations(root, { b: 5 })
+  expect(readDurations(root)).toEqual({ a: 4, b: 5 })
 })

@@ -1,15 +1,15 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DebianError, fetchMembers, type DebianErrorCode } from '@retrap/debian'
-import { afterAll, expect, test, vi } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test, vi } from 'vitest'
 import { debianMembers } from '../src/debian.ts'
 import { cacheEnvironment, hasProgram, skipNote } from '../src/skip.ts'
 
 vi.mock(import('@retrap/debian'), async (original) => ({ ...(await original()), fetchMembers: vi.fn() }))
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-skip-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('skip')
 
 test('a name speaks of skipping only where the test is skipped', () => {
   expect(skipNote(true, 'nasm is not installed')).toBe('')

@@ -1,12 +1,12 @@
 /** Traces as Value Change Dumps. Source: IEEE Std 1364-2001, clause 18. */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createIoRequest, IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_WRITE, type IoTraceEvent } from '@retrap/ioreq'
 import { type MachineRunOptions, recordPc, replayPc } from '@retrap/machine'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { parseTrace, TRACE_KINDS, Tracer, type TraceRecord, VcdTrace } from '../src/index.ts'
 import { tracedBoard } from './support/arm-guest.ts'
 import { ABSENT, PRICE, price, TIMER_VECTOR, tracedKernel, tracedPc } from './support/guest.ts'
@@ -231,8 +231,7 @@ const CONVERTERS = ['vcd2fst', 'fst2vcd']
 const isHere = CONVERTERS.every(hasProgram)
 
 describe.skipIf(!isHere)(`GTKWave’s vcd2fst${skipNote(isHere, 'gtkwave is not installed')}`, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-vcd-'))
-  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  const folder = temporaryFolder('vcd')
   const path = (name: string): string => join(folder, name)
 
   /** Runs a program without complaint. */

@@ -3,8 +3,7 @@
  * starts the same program of a Worker, so that the files have to pass through a bundler, too.
  */
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
@@ -14,6 +13,7 @@ import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import { sliceTests } from '@retrap/tooling/slice'
 import type { Browser, Page } from 'puppeteer-core'
 import { build } from 'vite'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { MOST_FIRST_BYTES } from '../build/parts.ts'
 import { bundleStandalone } from '../build/standalone.ts'
@@ -108,17 +108,13 @@ describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
   })
 
   test('the example runs as a file of the user, which has no origin', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-standalone-'))
-    try {
-      const file = join(folder, 'page.html')
-      writeFileSync(file, html)
-      const page = await browser.newPage()
-      await page.goto(pathToFileURL(file).href, { waitUntil: 'load' })
-      await expect.poll(() => serial(page)).toMatch('a 64-bit guest')
-      await page.close()
-    } finally {
-      rmSync(folder, { recursive: true })
-    }
+    const folder = temporaryFolder('standalone')
+    const file = join(folder, 'page.html')
+    writeFileSync(file, html)
+    const page = await browser.newPage()
+    await page.goto(pathToFileURL(file).href, { waitUntil: 'load' })
+    await expect.poll(() => serial(page)).toMatch('a 64-bit guest')
+    await page.close()
   })
 
   test('a query is no part of the Worker’s address; a Worker without its program is an error', async () => {
@@ -144,7 +140,7 @@ describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
     await page.close()
   })
   test('Vite’s default configuration builds a page whose machine loads its parts, with no script from an address of data', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-vite-'))
+    const folder = temporaryFolder('vite')
     let server: PageServer | undefined
     try {
       for (const [name, text] of modules) writeFileSync(join(folder, name), text)
@@ -188,7 +184,6 @@ describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
       await page.close()
     } finally {
       server?.close()
-      rmSync(folder, { recursive: true })
     }
   })
 })

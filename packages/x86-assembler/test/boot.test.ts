@@ -1,9 +1,9 @@
 // One program in three modes: a boot sector that goes to long mode and says so, run by QEMU.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import * as x86 from '../src/index.ts'
 import type { Label, Program } from '../src/index.ts'
@@ -105,30 +105,26 @@ describe('a boot sector in 16-, 32- and 64-bit code', () => {
     `runs in QEMU${skipNote(hasQemu, 'qemu-system-x86_64 is not installed')}`,
     { timeout: 60_000 },
     () => {
-      const folder = mkdtempSync(join(tmpdir(), 'retrap-boot-'))
-      try {
-        const image = join(folder, 'boot.img')
-        const sectors = new Uint8Array(1_474_560)
-        sectors.set(program().bytes)
-        writeFileSync(image, sectors)
-        const { stdout, status } = spawnSync(
-          QEMU,
-          [
-            ...['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot', '-m', '16', '-net', 'none'],
-            ...[
-              '-drive',
-              `file=${image},format=raw,if=floppy`,
-              '-device',
-              `isa-debug-exit,iobase=${DEBUG_EXIT},iosize=4`,
-            ],
+      const folder = temporaryFolder('boot')
+      const image = join(folder, 'boot.img')
+      const sectors = new Uint8Array(1_474_560)
+      sectors.set(program().bytes)
+      writeFileSync(image, sectors)
+      const { stdout, status } = spawnSync(
+        QEMU,
+        [
+          ...['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot', '-m', '16', '-net', 'none'],
+          ...[
+            '-drive',
+            `file=${image},format=raw,if=floppy`,
+            '-device',
+            `isa-debug-exit,iobase=${DEBUG_EXIT},iosize=4`,
           ],
-          { encoding: 'utf8', timeout: 100_000 },
-        )
-        expect(stdout).toBe('real protected long\n')
-        expect(status).toBe(2 * 17 + 1)
-      } finally {
-        rmSync(folder, { recursive: true })
-      }
+        ],
+        { encoding: 'utf8', timeout: 100_000 },
+      )
+      expect(stdout).toBe('real protected long\n')
+      expect(status).toBe(2 * 17 + 1)
     },
   )
 })

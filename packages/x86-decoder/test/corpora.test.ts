@@ -2,12 +2,10 @@
  * Agreement with objdump and LLVM (length and mnemonic) and iced-x86 (operands too) on the code of Debian's programs: windows
  * of some of them. `npm run -s soak -- corpora` takes all instructions of all of them.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, describe, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect } from 'vitest'
 import { corpora, hasObjdump, readCode } from './support/corpora.ts'
 import { compareLlvm, compareObjdump, summary } from './support/corpus-compare.ts'
 import { Llvm } from './support/llvm-disassembler.ts'
@@ -35,8 +33,7 @@ const folders = hasObjdump() ? await debianMembers(sample).catch(() => undefined
 if (folders === undefined) console.warn('NOT CHECKED on programs: no objdump, or no apt-get to fetch them with')
 const llvm = Llvm.make()
 if (typeof llvm === 'string') console.warn(`NOT CHECKED against LLVM: ${llvm}`)
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-corpora-'))
-afterAll(() => rmSync(scratch, { recursive: true, force: true }))
+const scratch = temporaryFolder('corpora')
 
 describe.skipIf(folders === undefined)('the code of programs', { timeout: 120_000 }, () => {
   test.each(sample.map((corpus, i) => ({ corpus, folder: folders?.[i] as string, name: corpus.name })))(

@@ -1,8 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
 import { corpusDifferences } from './differences.ts'
 import { readCode } from './support/corpora.ts'
@@ -14,18 +13,14 @@ const hasBinutils = hasProgram('as') && hasProgram('objdump')
 test.skipIf(!hasBinutils)(
   `what a symbol inside of an instruction cuts is known${skipNote(hasBinutils, 'as and objdump are not installed')}`,
   async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-cut-'))
-    try {
-      const source = 'nop\nmov $0x12345678, %eax\n.globl inside\n.set inside, . - 3\nnop\nnop\n'
-      execFileSync('as', ['--64', '-o', join(folder, 'cut.o'), '-'], { input: source })
-      const corpus = { name: 'cut', package: '', members: ['./cut.o'], mode: 64, kind: 'elf' } as const
-      const [objdump] = await compareObjdump(readCode(corpus, folder, folder), {})
-      // B8 and 78, which begin instructions of five and two bytes.
-      expect([...objdump!.known]).toEqual([[ROW.why, 2]])
-      expect(objdump!.unknown).toEqual([])
-    } finally {
-      rmSync(folder, { recursive: true })
-    }
+    const folder = temporaryFolder('cut')
+    const source = 'nop\nmov $0x12345678, %eax\n.globl inside\n.set inside, . - 3\nnop\nnop\n'
+    execFileSync('as', ['--64', '-o', join(folder, 'cut.o'), '-'], { input: source })
+    const corpus = { name: 'cut', package: '', members: ['./cut.o'], mode: 64, kind: 'elf' } as const
+    const [objdump] = await compareObjdump(readCode(corpus, folder, folder), {})
+    // B8 and 78, which begin instructions of five and two bytes.
+    expect([...objdump!.known]).toEqual([[ROW.why, 2]])
+    expect(objdump!.unknown).toEqual([])
   },
 )
 

@@ -3,11 +3,11 @@
  * LLVM, and gives the same bytes or means the same.
  */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { sliced } from '@retrap/tooling/slice'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import { codes, decode, type DecodedInstruction, formatAtt, formatIntel, formatNasm } from '../src/index.ts'
 import { bytesOf, hexOf } from './support/bytes.ts'
@@ -97,38 +97,34 @@ test.skipIf(!hasProgram('objdump'))('AT&T syntax is what objdump prints', () => 
   const all = samples((feature) => !NEWER.test(feature)).filter(
     (decoded) => !objdumpSpeaks.some(({ text }) => text.test(formatAtt(decoded))),
   )
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-evex-'))
-  try {
-    const file = join(folder, 'code')
-    const image = new Uint8Array(all.length * 16).fill(0x90)
-    all.forEach(({ bytes }, i) => image.set(bytes, i * 16))
-    writeFileSync(file, image)
-    const listing = execFileSync('objdump', ['-D', '-w', '-b', 'binary', '-m', 'i386:x86-64', file], {
-      encoding: 'utf8',
-      maxBuffer: 1 << 29,
-    })
-    const lines = new Map(
-      [...listing.matchAll(/^\s*([0-9a-f]+):\t[0-9a-f ]+\t(.*)$/gm)].map(([, at, text]) => [
-        parseInt(at as string, 16),
-        (text as string)
-          .replace(/\s*#.*$/, '')
-          .replaceAll(/\s+/g, ' ')
-          .trim(),
-      ]),
-    )
-    const wrong = all.flatMap((decoded, i) => {
-      const ours = formatAtt(decoded, { spacing: 'tight', address: BigInt(i * 16) })
-      const theirs = lines.get(i * 16)
-      // Where {evex} is of use it decides by other bits too; that the bytes come back is what counts.
-      return ours.replace('{evex} ', '') === theirs?.replace('{evex} ', '')
-        ? []
-        : [`${hexOf(decoded.bytes)}: ${ours}, objdump: ${theirs ?? 'nothing'}`]
-    })
-    console.log(`objdump: ${all.length} EVEX instructions`)
-    expect(wrong.slice(0, 400)).toEqual([])
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  const folder = temporaryFolder('evex')
+  const file = join(folder, 'code')
+  const image = new Uint8Array(all.length * 16).fill(0x90)
+  all.forEach(({ bytes }, i) => image.set(bytes, i * 16))
+  writeFileSync(file, image)
+  const listing = execFileSync('objdump', ['-D', '-w', '-b', 'binary', '-m', 'i386:x86-64', file], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 29,
+  })
+  const lines = new Map(
+    [...listing.matchAll(/^\s*([0-9a-f]+):\t[0-9a-f ]+\t(.*)$/gm)].map(([, at, text]) => [
+      parseInt(at as string, 16),
+      (text as string)
+        .replace(/\s*#.*$/, '')
+        .replaceAll(/\s+/g, ' ')
+        .trim(),
+    ]),
+  )
+  const wrong = all.flatMap((decoded, i) => {
+    const ours = formatAtt(decoded, { spacing: 'tight', address: BigInt(i * 16) })
+    const theirs = lines.get(i * 16)
+    // Where {evex} is of use it decides by other bits too; that the bytes come back is what counts.
+    return ours.replace('{evex} ', '') === theirs?.replace('{evex} ', '')
+      ? []
+      : [`${hexOf(decoded.bytes)}: ${ours}, objdump: ${theirs ?? 'nothing'}`]
+  })
+  console.log(`objdump: ${all.length} EVEX instructions`)
+  expect(wrong.slice(0, 400)).toEqual([])
 })
 
 describe('what is printed is read again', () => {

@@ -1,9 +1,9 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram } from '@retrap/tooling/skip'
 import { sliced } from '@retrap/tooling/slice'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import { type DecodedInstruction, decode, decodeInto, formatIntel, Instruction, PREFIX_REX2 } from '../src/index.ts'
 import { bytesOf, hexOf } from './support/bytes.ts'
@@ -136,29 +136,25 @@ describe.skipIf(!hasProgram('as') || !hasProgram('objcopy'))('GNU as reads it an
     const readable = cases.filter(
       ({ text }) => !unreadable.some((row) => row.text.test(text) && (row.mode ?? mode) === mode),
     )
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-format-'))
-    try {
-      const source = join(folder, 'a.s')
-      const lines = readable.map(({ text }, i) => `.org ${i * SLOT}; ${text}`)
-      writeFileSync(source, ['.intel_syntax noprefix', `.code${mode}`, ...lines, ''].join('\n'))
-      const result = spawnSync('as', ['-o', `${source}.o`, source], { encoding: 'utf8', maxBuffer: 1 << 28 })
-      const complaints = [...result.stderr.matchAll(/a\.s:(\d+): Error: (.*)/g)].map(
-        ([, line, message]) => `${readable[Number(line) - 3]?.text ?? ''}: ${message as string}`,
-      )
-      expect(complaints).toEqual([])
-      execFileSync('objcopy', ['-O', 'binary', '-j', '.text', `${source}.o`, `${source}.bin`])
-      const image = readFileSync(`${source}.bin`)
-      const wrong: string[] = []
-      readable.forEach(({ decoded, text }, i) => {
-        const again = decode(image, { mode, offset: i * SLOT })
-        const other = again.status === 'decoded' ? assembly(again) : again.status
-        if (other === text || equivalent.some(({ from, to }) => from.test(text) && to.test(other))) return
-        wrong.push(`${hexOf(decoded.bytes)}: ${text}, back: ${hexOf(again.bytes)}: ${other}`)
-      })
-      console.log(`${mode}-bit mode: ${readable.length} of ${cases.length} samples assembled and decoded again`)
-      expect(wrong).toEqual([])
-    } finally {
-      rmSync(folder, { recursive: true })
-    }
+    const folder = temporaryFolder('format')
+    const source = join(folder, 'a.s')
+    const lines = readable.map(({ text }, i) => `.org ${i * SLOT}; ${text}`)
+    writeFileSync(source, ['.intel_syntax noprefix', `.code${mode}`, ...lines, ''].join('\n'))
+    const result = spawnSync('as', ['-o', `${source}.o`, source], { encoding: 'utf8', maxBuffer: 1 << 28 })
+    const complaints = [...result.stderr.matchAll(/a\.s:(\d+): Error: (.*)/g)].map(
+      ([, line, message]) => `${readable[Number(line) - 3]?.text ?? ''}: ${message as string}`,
+    )
+    expect(complaints).toEqual([])
+    execFileSync('objcopy', ['-O', 'binary', '-j', '.text', `${source}.o`, `${source}.bin`])
+    const image = readFileSync(`${source}.bin`)
+    const wrong: string[] = []
+    readable.forEach(({ decoded, text }, i) => {
+      const again = decode(image, { mode, offset: i * SLOT })
+      const other = again.status === 'decoded' ? assembly(again) : again.status
+      if (other === text || equivalent.some(({ from, to }) => from.test(text) && to.test(other))) return
+      wrong.push(`${hexOf(decoded.bytes)}: ${text}, back: ${hexOf(again.bytes)}: ${other}`)
+    })
+    console.log(`${mode}-bit mode: ${readable.length} of ${cases.length} samples assembled and decoded again`)
+    expect(wrong).toEqual([])
   })
 })

@@ -1,20 +1,19 @@
 /** The script of the GitHub Action and of GitLab's template, run as a runner would, and what both files say of it. */
 import { execFileSync, spawnSync } from 'node:child_process'
 import * as fs from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { COMPILED, retrapCommand } from '../support/processes.ts'
 
 const CI = fileURLToPath(new URL('../../ci/', import.meta.url))
 const SCRIPT = join(CI, 'run.sh')
-const root = fs.mkdtempSync(join(tmpdir(), 'retrap-ci-'))
-afterAll(() => fs.rmSync(root, { recursive: true }))
+const root = temporaryFolder('ci')
 
 /** A program of the shell in a folder of PATH. */
 function program(folder: string, name: string, lines: string): string {

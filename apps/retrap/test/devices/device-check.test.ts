@@ -1,9 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect } from 'vitest'
 import { checkDevice, type DeviceCheckOptions, PARTS } from '../../src/commands/device-check/check.ts'
 import { BROKEN_FRAMES } from '../../src/commands/device-check/parts/broken.ts'
 import type { Rule } from '../../src/commands/device-check/report.ts'
@@ -13,8 +13,7 @@ import { type Frame, KIND, listen, type Quirks } from '../support/document-serve
 /** Programs are started, and sessions broken: a run has a part of it. */
 const test = sliceTests(4)
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-device-check-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('device-check')
 
 let sockets = 0
 

@@ -1,12 +1,12 @@
 // Programs in any language as devices: how they are started, what they say, how they end, and what a guest has of it.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, describe, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect } from 'vitest'
 import { boundedLog } from '../../src/machine/devices/device-programs.ts'
 import { type HereOptions, runHere } from '../support/in-process.ts'
 import { type ProcessOptions, retrapCommand, runRetrap } from '../support/processes.ts'
@@ -22,8 +22,7 @@ const READS = 'memory FED90000\noff\n'
 const READ = /^ {2}fed90000 {2}00000015 00000000 /m
 const GONE = /^ {2}fed90000 {2}ffffffff ffffffff /m
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-device-programs-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('device-programs')
 
 const run = (device: string, ...args: readonly string[]) =>
   runHere(['--device', device, ...args], { input: READS, deadlineMs: DEADLINE_MS })

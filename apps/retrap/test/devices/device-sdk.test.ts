@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect } from 'vitest'
 import { checkDevice, PARTS } from '../../src/commands/device-check/check.ts'
 import { BROKEN_FRAMES } from '../../src/commands/device-check/parts/broken.ts'
 import { copyDeviceSdk } from '../../src/commands/device-check/sdk.ts'
@@ -12,8 +12,7 @@ import { lackingPrograms } from '../support/programs.ts'
 /** Compilers and machines are started: a run has a part of it. */
 const test = sliceTests(3)
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-device-sdk-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('device-sdk')
 const SDK = new URL('../../../../packages/device-hosting/sdk/', import.meta.url)
 
 test.each(readdirSync(SDK))(

@@ -1,19 +1,18 @@
 /** A guest that does little but use a Verilog design: its runs agree, and are replayed without the design. */
-import { copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { skipNote } from '@retrap/tooling/skip'
 import { buildDesign, hasVerilator } from '@retrap/tooling/verilator'
 import { al, Assembler, dword, dx, eax, ebx, ecx, esp, imm16, imm32 } from '@retrap/x86-assembler'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { checkDevice, PARTS } from '../../src/commands/device-check/check.ts'
 import { BROKEN_FRAMES } from '../../src/commands/device-check/parts/broken.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const hosting = fileURLToPath(new URL('../../../../packages/device-hosting/', import.meta.url))
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-verilator-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('verilator')
 const note = skipNote(hasVerilator, 'there is no verilator or g++')
 const DEADLINE_MS = 60_000
 

@@ -1,12 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { listSound, parseAudio, WavFile } from '../../src/machine/devices/sound.ts'
 import { parseDevice } from '../../src/options/values.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-wav-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('wav')
 
 test('a WAV file has the format of its first sound, and all samples', () => {
   const path = join(folder, 'a.wav')

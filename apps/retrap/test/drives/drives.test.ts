@@ -1,17 +1,16 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, linkSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, linkSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { geteuid, seteuid } from 'node:process'
 import { createQcow2 } from '@retrap/block'
 import { FileStorage } from '@retrap/block/node'
 import { BlockError } from '@retrap/device'
-import { afterAll, describe, expect, test, vi } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test, vi } from 'vitest'
 import { listDrives, parseBoot, parseDrive, type DriveFlags } from '../../src/machine/drives/drives.ts'
 import { OpenDrives } from '../../src/machine/drives/open-drives.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-drives-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('drives')
 
 function file(name: string, bytes: Uint8Array): string {
   const path = join(folder, name)

@@ -1,13 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { openImageRoot } from '../../src/commands/exec/image-root.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-image-root-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('image-root')
 
 test('an archive of docker save is a root with its config; another file is refused by a sentence', async () => {
   mkdirSync(join(folder, 'bin'))

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MemoryShare } from '@retrap/virtio/p9'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test, vi } from 'vitest'
 import {
   parseEmptyFolder,
@@ -99,17 +99,13 @@ describe('options', () => {
   ])('-v $text', ({ text, readOnly }) => expect(parseVolume(text)).toEqual({ path: '/a', at: '/b', readOnly }))
 
   test('name a folder that has a colon and a slash behind it', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-colon-'))
-    try {
-      const path = join(folder, 'a:/b')
-      mkdirSync(path, { recursive: true })
-      expect(parseSharedFolder(`${path}:rw`)).toEqual({ path, at: path, readOnly: false })
-      expect(parseSharedFolder(`${path}:/c`)).toEqual({ path, at: '/c', readOnly: true })
-      writeFileSync(join(folder, 'env'), '# A=0\r\n  A=1 "x" # y\n\nB\n')
-      expect(readVariables(join(folder, 'env'))).toEqual(['A=1 "x" # y', 'B'])
-    } finally {
-      rmSync(folder, { recursive: true, force: true })
-    }
+    const folder = temporaryFolder('colon')
+    const path = join(folder, 'a:/b')
+    mkdirSync(path, { recursive: true })
+    expect(parseSharedFolder(`${path}:rw`)).toEqual({ path, at: path, readOnly: false })
+    expect(parseSharedFolder(`${path}:/c`)).toEqual({ path, at: '/c', readOnly: true })
+    writeFileSync(join(folder, 'env'), '# A=0\r\n  A=1 "x" # y\n\nB\n')
+    expect(readVariables(join(folder, 'env'))).toEqual(['A=1 "x" # y', 'B'])
   })
 
   test('of an empty folder', () => {
@@ -207,7 +203,7 @@ test('one kept machine serves runs with up to eight processors and 3 GiB', () =>
 })
 
 test('of two that want a machine one makes it, and the other waits', async () => {
-  const cache = mkdtempSync(join(tmpdir(), 'retrap-kept-'))
+  const cache = temporaryFolder('kept')
   vi.stubEnv('XDG_CACHE_HOME', cache)
   try {
     const path = join(cache, 'retrap', 'exec', 'x.snapshot')
@@ -232,6 +228,5 @@ test('of two that want a machine one makes it, and the other waits', async () =>
     expect(readdirSync(folder).filter((name) => name.endsWith('.lock'))).toEqual(['held.snapshot.lock'])
   } finally {
     vi.unstubAllEnvs()
-    rmSync(cache, { recursive: true, force: true })
   }
 })

@@ -1,17 +1,16 @@
 /** Which of Debian's files are fetched, where they are, and what is said where they cannot be had. No network is used. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DebianError, fetchMembers } from '@retrap/debian'
 import { multibootHeader } from '@retrap/tooling/images'
-import { afterAll, beforeEach, expect, test, vi } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeEach, expect, test, vi } from 'vitest'
 import { fetchBiosFile, readImages } from '../../src/flags/images.ts'
 import { CardRoms } from '../../src/machine/devices/network-cards.ts'
 
 vi.mock(import('@retrap/debian'), async (original) => ({ ...(await original()), fetchMembers: vi.fn() }))
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-fetched-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('fetched')
 
 /** Each file has its own name in it. */
 beforeEach(() => {

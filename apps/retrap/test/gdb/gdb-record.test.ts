@@ -1,10 +1,10 @@
 // gdb of Debian goes back in a machine that is recorded just now, and on again.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { retrapCommand } from '../support/processes.ts'
 import { debuggedGuest } from './guest.ts'
 import { DEADLINE_MS, debugScripted } from './scripted-gdb.ts'
@@ -13,11 +13,10 @@ const hasGdb = hasProgram('gdb')
 const GDB = { gdb: 'gdb', before: ['set architecture i386:x86-64'] }
 
 describe.skipIf(!hasGdb)(`gdb${skipNote(hasGdb, 'gdb not installed')}`, { timeout: 3 * DEADLINE_MS }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-gdb-record-'))
+  const folder = temporaryFolder('gdb-record')
   const recording = join(folder, 'run.rec')
   const { bytes, at } = debuggedGuest(false)
   const data = `*(long *) ${at('data')}`
-  afterAll(() => rmSync(folder, { recursive: true }))
 
   test('a counter goes down, back up and down again, and the recording is one run', async () => {
     const image = join(folder, 'guest.bin')

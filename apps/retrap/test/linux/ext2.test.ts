@@ -1,15 +1,14 @@
 /** Disks that we format: read by e2fsprogs, which are not ours. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { writeExt2 } from '../../src/guests/linux/ext2.ts'
 import { lackingPrograms } from '../support/programs.ts'
 
 const lacking = lackingPrograms('e2fsck', 'debugfs')
-const folder = mkdtempSync(join(tmpdir(), 'retrap-ext2-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('ext2')
 
 /** Bytes that tell from where they are. */
 function pattern(bytes: number): Buffer {

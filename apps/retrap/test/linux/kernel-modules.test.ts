@@ -1,12 +1,11 @@
 /** Lists of a kernel's modules, as `modprobe` reads them. The soak exec-modules has kmod read them. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { indexModules, readModuleInfo } from '../../src/guests/linux/kernel-modules.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-modules-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('modules')
 
 /** Writes a module whose second section is `.modinfo`. */
 function writeModule(path: string, ...fields: string[]): void {

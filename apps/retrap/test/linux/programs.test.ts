@@ -1,9 +1,9 @@
 // @programs: as aarch64-linux-gnu-as
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
 import { buildExecInitramfs } from '../../src/guests/linux/exec-initramfs.ts'
 import { buildInitramfs, reseed, watchGeneration } from '../../src/guests/linux/initramfs.ts'
@@ -41,18 +41,14 @@ test.each(
   ),
 )('the program %s is its source', (name, make, machine, assembler, isHere) => {
   const isThere = isHere && hasProgram(assembler)
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-watch-'))
-  try {
-    const source = join(import.meta.dirname, 'programs', `${name}.s`)
-    const program = make(programOf(machine))!
-    // A lone program header, whose segment is the file.
-    expect([program[18], Buffer.from(program.buffer).readUInt32LE(64 + 32)]).toEqual([machine, program.length])
-    if (!isThere) return console.log(skipNote(false, `there is no ${assembler}`))
-    execFileSync(assembler, [source, '-o', join(folder, 'o')])
-    expect(Buffer.from(program.subarray(AT))).toEqual(textOf(readFileSync(join(folder, 'o'))))
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  const folder = temporaryFolder('watch')
+  const source = join(import.meta.dirname, 'programs', `${name}.s`)
+  const program = make(programOf(machine))!
+  // A lone program header, whose segment is the file.
+  expect([program[18], Buffer.from(program.buffer).readUInt32LE(64 + 32)]).toEqual([machine, program.length])
+  if (!isThere) return console.log(skipNote(false, `there is no ${assembler}`))
+  execFileSync(assembler, [source, '-o', join(folder, 'o')])
+  expect(Buffer.from(program.subarray(AT))).toEqual(textOf(readFileSync(join(folder, 'o'))))
 })
 
 test.each(PROGRAMS)('the initial RAM disk has %s of its busybox, and none for what is no program', (_, make, build) => {

@@ -1,13 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Ajv } from 'ajv'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { runCli } from '../../src/cli.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-machine-file-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('machine-file')
 writeFileSync(join(folder, 'kernel'), 'image')
 const rom = Uint8Array.of(0x55, 0xaa, 1, ...new Uint8Array(509))
 writeFileSync(join(folder, 'rom'), rom)

@@ -1,9 +1,9 @@
 /** The arguments of the tool `boot`: those that are options of `retrap run`, and the machines that they make. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { systemOptions } from '../../src/flags/machine-table.ts'
 import { fileOptions } from '../../src/flags/machine-file/machine-file.ts'
@@ -11,8 +11,7 @@ import { BOOT_ARGUMENTS, type BootRequest } from '../../src/commands/mcp/boot-ar
 import { prepareBoot } from '../../src/commands/mcp/boot.ts'
 import { NamedFolders } from '../../src/commands/mcp/folders.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-boot-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('boot')
 for (const name of ['kernel', 'initrd', 'firmware']) writeFileSync(join(folder, name), name)
 writeFileSync(join(folder, 'disk.img'), new Uint8Array(1 << 20))
 

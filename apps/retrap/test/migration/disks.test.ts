@@ -1,10 +1,10 @@
 /** A machine moves while its guest writes a disk that both sides have, on one host. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
 import { createPc, type Pc, type PcSnapshot } from '@retrap/machine'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { listDrives } from '../../src/machine/drives/drives.ts'
 import { createImage } from '../../src/commands/image/create.ts'
 import { OpenDrives } from '../../src/machine/drives/open-drives.ts'
@@ -12,8 +12,7 @@ import { receiveIncoming } from '../../src/machine/migration/socket-channel.ts'
 import { SessionMigration } from '../../src/machine/migration/session-migration.ts'
 import { COUNT, END, SECTORS, writingKernel } from '../support/writing-guest.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-moving-disks-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('moving-disks')
 
 /** A machine with the disks, and a run that a migration stops. */
 interface Side {

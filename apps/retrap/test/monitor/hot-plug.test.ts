@@ -1,9 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Pc } from '@retrap/machine'
-import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { parseDrive } from '../../src/machine/drives/drives.ts'
 import { connectDrives } from '../../src/machine/devices/disk-devices.ts'
 import { parseNetdev } from '../../src/machine/network/netdevs.ts'
@@ -11,8 +11,7 @@ import { virtioDevices } from '../../src/machine/devices/pci-devices.ts'
 import { parseDevice } from '../../src/options/values.ts'
 import { openMonitor } from '../support/monitor.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-hot-plug-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('hot-plug')
 const file = (name: string): string => join(folder, name)
 const RAW = fileURLToPath(new URL('../support/raw-device.mjs', import.meta.url))
 const PORTS = ['pcie-root-port,id=rp1', 'pcie-root-port,id=rp2', 'pcie-root-port,id=fixed,hotplug=off']

@@ -1,17 +1,16 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BlockBackend } from '@retrap/device'
 import type { MachineRemovableDrive } from '@retrap/machine'
-import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { parseDrive } from '../../src/machine/drives/drives.ts'
 import { OpenDrives } from '../../src/machine/drives/open-drives.ts'
 import { serveFolder } from '../support/file-server.ts'
 import { openMonitor } from '../support/monitor.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-media-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('media')
 const file = (name: string): string => join(folder, name)
 
 beforeEach(() => {

@@ -1,17 +1,16 @@
 /** QMP and the monitor by sockets, with a client written by QEMU's specification (docs/interop/qmp-spec.rst) alone. */
 import { EventEmitter, once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createConnection, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { afterEach, describe, expect, test } from 'vitest'
 import { runCli } from '../../src/cli.ts'
 import { JsonStream } from '../../src/machine/monitor/qmp.ts'
 import { peerOf } from '../../src/machine/monitor/monitor-sockets.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-qmp-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('qmp')
 const sockets: Socket[] = []
 afterEach(() => sockets.splice(0).forEach((socket) => socket.destroy()))
 

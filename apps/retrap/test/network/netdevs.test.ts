@@ -1,10 +1,10 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { PacketBackend } from '@retrap/device'
 import { Hub, UserNetwork } from '@retrap/network'
-import { afterAll, describe, expect, test, vi } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test, vi } from 'vitest'
 import { Command } from 'commander'
 import { CliError, explainError } from '../../src/errors.ts'
 import { ExitCode } from '../../src/exit-codes.ts'
@@ -14,8 +14,7 @@ import { addOptions } from '../../src/options/option-table.ts'
 import { parseDevice } from '../../src/options/values.ts'
 import { NetworkOutlet, OpenNetworks, readBootFile } from '../../src/machine/network/open-networks.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-netdevs-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('netdevs')
 
 const USER = { kind: 'user', id: 'n', restrict: false, hostLoopback: true, hostForwards: [], services: [] }
 

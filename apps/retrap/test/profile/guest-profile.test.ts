@@ -1,14 +1,13 @@
 // Samples of a guest become stacks of names: by vCPU, mode, and callers, the innermost last.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { GuestSample, SampledMemory } from '@retrap/machine'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import type { LinuxMemory } from '@retrap/symbols'
 import { GuestProfile } from '../../src/machine/profile/guest-profile.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-profile-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('profile')
 
 /** A machine in whose memory there are no symbols. */
 const NAMELESS = { domain: { p2m: { leaves: () => [] } }, memory: { u8: new Uint8Array(0) } } as unknown as LinuxMemory

@@ -1,16 +1,14 @@
 // Code of processes gets its names from the programs that are found in their memory, and from files of --symbols.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { GuestSample } from '@retrap/machine'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import type { LinuxMemory } from '@retrap/symbols'
 import { GuestProfile } from '../../src/machine/profile/guest-profile.ts'
 import { SymbolFile } from '../../src/machine/profile/symbol-file.ts'
 import { PARTS, ProcessMemory, program } from '../support/program-memory.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-processes-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('processes')
 
 /** A machine in whose memory there are no symbols. */
 const NAMELESS = { domain: { p2m: { leaves: () => [] } }, memory: { u8: new Uint8Array(0) } } as unknown as LinuxMemory

@@ -1,19 +1,18 @@
 /** Lines of QEMU's command line as tutorials have them: `retrap qemu` starts the machine that they ask for. No network is used. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fetchMembers } from '@retrap/debian'
 import { multibootHeader } from '@retrap/tooling/images'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeAll, expect, test, vi } from 'vitest'
 import { translateLine } from '../../src/commands/qemu/translate.ts'
 import { runCli } from '../../src/cli.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 
 vi.mock(import('@retrap/debian'), async (original) => ({ ...(await original()), fetchMembers: vi.fn() }))
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-tutorials-'))
+const folder = temporaryFolder('tutorials')
 mkdirSync(join(folder, 'share'))
-afterAll(() => rmSync(folder, { recursive: true }))
 
 const disk = new Uint8Array(1 << 20)
 const iso = new Uint8Array(1 << 16)

@@ -1,15 +1,13 @@
 /** A recording is opened by each reader without other files, and each shows the same of it: a small part of `soak -- readers`. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { runHere, useInterpreters } from '../support/in-process.ts'
 import { differenceAmong } from '../support/readers/compare.ts'
 import { ORIGINS } from '../support/readers/origins.ts'
 
 const DEADLINE_MS = 200_000
-const folder = mkdtempSync(join(tmpdir(), 'retrap-readers-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('readers')
 
 test(
   'a page’s, which begins with a saved machine and ends within a string instruction',

@@ -1,7 +1,7 @@
-import { lstatSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { lstatSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test, vi } from 'vitest'
 import { LocalShare } from '../../src/machine/share/local-share.ts'
 
@@ -17,7 +17,7 @@ vi.mock(import('node:fs'), async (original) => {
 test.skipIf(!hasProc)(
   `files are made where the host keeps no modes${skipNote(hasProc, 'there is no /proc')}`,
   async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-no-modes-'))
+    const folder = temporaryFolder('no-modes')
     const mask = process.umask(0o077)
     try {
       const share = new LocalShare(folder)
@@ -34,7 +34,6 @@ test.skipIf(!hasProc)(
       await share.close()
     } finally {
       process.umask(mask)
-      rmSync(folder, { recursive: true })
     }
   },
 )

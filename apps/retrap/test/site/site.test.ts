@@ -1,18 +1,17 @@
 /** `retrap site`: the folder on a plain server, in a browser; and machines that no page has. */
 import * as fs from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { servePages } from '@retrap/tooling/page-server'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { siteFolder } from '../../src/commands/web/server.ts'
 import { runHere } from '../support/in-process.ts'
 import { terminalText } from '../support/offered-debian.ts'
 
-const folder = fs.mkdtempSync(join(tmpdir(), 'retrap-static-'))
-afterAll(() => fs.rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('static')
 fs.writeFileSync(join(folder, 'guest.bin'), buildGuestImage())
 fs.writeFileSync(join(folder, 'disk.img'), new Uint8Array(1 << 20).fill(7))
 fs.writeFileSync(join(folder, 'secret'), 'nobody names this')

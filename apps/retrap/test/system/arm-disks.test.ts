@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { armLinux } from '../support/disk-linux.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -35,8 +35,7 @@ poweroff -f
 `
 const linux = await armLinux(DRIVERS, AUTO)
 const note = skipNote(linux !== undefined, 'there is no apt')
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-arm-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('arm')
 
 const sum = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 

@@ -1,17 +1,15 @@
 /** Debian for arm64, saved at its prompt, goes on in another process. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Apt } from '@retrap/debian'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { runRetrap } from '../support/processes.ts'
 
 const hasApt = await Apt.isAvailable()
 if (!hasApt) console.warn('SKIPPED: booting Debian for arm64 needs apt, which is not on this machine')
 
 const DEADLINE_MS = 240_000
-const folder = mkdtempSync(join(tmpdir(), 'retrap-arm-snapshots-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('arm-snapshots')
 
 test.skipIf(!hasApt).each([
   ['a GICv3, whose devices answer later', ['--cpus', '2', '--devices', 'async']],

@@ -1,21 +1,20 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, writeFileSync } from 'node:fs'
 import { randomBytes } from 'node:crypto'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test, vi } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test, vi } from 'vitest'
 import { TO_DEVICES } from '../support/first-process.ts'
 import { echoThrough, freePort, openHost, sha256 } from '../support/network-host.ts'
 import { cableLinux } from '../support/network-linux.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const QEMU = 'qemu-system-x86_64'
-const folder = mkdtempSync(join(tmpdir(), 'retrap-cable-'))
+const folder = temporaryFolder('cable')
 // Passt makes its socket as the user nobody, where it is started by root.
 chmodSync(folder, 0o777)
-afterAll(() => rmSync(folder, { recursive: true }))
 const linux = await cableLinux()
 
 /** A program at the other end of the cable, which has a network of its own, and a port of the host that leads to the guest. */

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
 import { openHost, sha256 } from '../support/network-host.ts'
@@ -53,8 +53,7 @@ ${NETWORK}`
 const DRIVERS = ['ata_piix', 'sd_mod', 'sr_mod', 'virtio_pci', 'virtio_blk', 'virtio_scsi', 'virtio_net', 'nvme']
 const linux = await linuxWith(DRIVERS, AUTO)
 const sataLinux = await linuxWith(['ahci', 'sd_mod', 'sr_mod', 'e1000'], SATA_AUTO, BEHIND_PORTS)
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-controllers-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('controllers')
 const note = skipNote(linux !== undefined, 'there is no apt')
 
 describe.runIf(linux !== undefined)(`controllers in a Worker${note}`, () => {

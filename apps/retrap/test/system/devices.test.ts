@@ -2,13 +2,13 @@
 // or a folder of the host holds comes to the guest, and what the guest writes arrives.
 import { createHash, randomBytes } from 'node:crypto'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, describe, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect } from 'vitest'
 import { makeExt4 } from '../support/boot-media.ts'
 import { runHere } from '../support/in-process.ts'
 import { echoThrough, freePort, openHost } from '../support/network-host.ts'
@@ -24,8 +24,7 @@ const MIB = 1 << 20
 const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck')
 const runs = isPrepared && lacking.length === 0
 const note = skipNote(runs, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-devices-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('devices')
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 /** Reads all media, and writes those that can be written. */

@@ -1,16 +1,15 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Apt } from '@retrap/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { sliced } from '@retrap/tooling/slice'
 import { al, Assembler, ax, bx, byte, cx, ds, dx, es, imm16, imm8 } from '@retrap/x86-assembler'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { runHere } from '../support/in-process.ts'
 
 const hasApt = await Apt.isAvailable()
-const folder = mkdtempSync(join(tmpdir(), 'retrap-reset-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('reset')
 
 const BUFFER = 0x8000
 const MARK = 0x4d

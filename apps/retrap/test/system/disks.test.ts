@@ -1,13 +1,13 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
 import { createPc } from '@retrap/machine'
 import { skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, describe, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect } from 'vitest'
 import { makeExt4, makeGrubDisk, makeIsolinuxCd, makeIso } from '../support/boot-media.ts'
 import { diskLinux } from '../support/disk-linux.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
@@ -23,8 +23,7 @@ const INLINE = ['--devices', 'inline'] as const
 
 const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck', 'xorriso', 'grub-mkimage')
 const linux = lacking.length === 0 ? await diskLinux() : undefined
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-disks-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('disks')
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
-import { copyFileSync, globSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, truncateSync } from 'node:fs'
+import { copyFileSync, globSync, mkdirSync, readdirSync, symlinkSync, truncateSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cacheDirectory } from '@retrap/debian'
 import { hasProc, hasProgram, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect } from 'vitest'
 import { EXEC_DEADLINE_MS as timeout, EXEC_START, retrapExec as exec, runToEnd } from '../support/exec.ts'
 
@@ -148,16 +148,12 @@ test(`-t has a terminal with its size, control characters and jobs${note}`, { ti
 
 /** A cache folder with its own machines, and all else of the usual one. */
 function withCache<T>(act: (exec: string, env: NodeJS.ProcessEnv) => T): T {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-cache-'))
-  try {
-    const cache = join(folder, 'retrap')
-    mkdirSync(join(cache, 'exec'), { recursive: true })
-    for (const name of readdirSync(cacheDirectory()))
-      if (name !== 'exec') symlinkSync(join(cacheDirectory(), name), join(cache, name))
-    return act(join(cache, 'exec'), { ...process.env, XDG_CACHE_HOME: folder })
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
+  const folder = temporaryFolder('exec-cache')
+  const cache = join(folder, 'retrap')
+  mkdirSync(join(cache, 'exec'), { recursive: true })
+  for (const name of readdirSync(cacheDirectory()))
+    if (name !== 'exec') symlinkSync(join(cacheDirectory(), name), join(cache, name))
+  return act(join(cache, 'exec'), { ...process.env, XDG_CACHE_HOME: folder })
 }
 
 test(`a kept machine that is damaged is made anew, and a sentence says so${note}`, { timeout }, () => {

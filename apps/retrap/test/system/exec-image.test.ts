@@ -1,21 +1,20 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fetchMembers } from '@retrap/debian'
 import { savedImage, writeLayout } from '@retrap/tooling/container-images'
 import { hasProc, hasProgram, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
 import { writeTar } from '@retrap/tooling/tar-writer'
-import { afterAll, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect } from 'vitest'
 import { EXEC_DEADLINE_MS as DEADLINE_MS, retrapExec as exec } from '../support/exec.ts'
 
 const isHere = hasProc && process.arch === 'x64' && hasProgram('apt-get')
 const test = sliceTests(2).skipIf(!isHere)
 const note = skipNote(isHere, 'it makes an image of Debian packages')
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-image-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('exec-image')
 
 const LIBRARIES = './lib/x86_64-linux-gnu/*'
 const PACKAGES = [

@@ -7,6 +7,7 @@ import { openBundle, type PcOptions, replayPc } from '@retrap/machine'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { hasProc, hasProgram, skipNote } from '@retrap/tooling/skip'
 import { SLICE, sliceTests } from '@retrap/tooling/slice'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect } from 'vitest'
 import { EXEC_DEADLINE_MS as DEADLINE_MS, type Ended, retrapExec as exec, runToEnd as run } from '../support/exec.ts'
 import { SOURCE_START } from '../support/processes.ts'
@@ -48,69 +49,57 @@ test(`the kernel finds its modules by itself${note}`, { timeout: DEADLINE_MS }, 
 })
 
 test(`a folder is shared, by its own path and as asked${note}`, { timeout: DEADLINE_MS }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
-  try {
-    const script = `cd ${folder} && pwd >/dev/stdout && echo from the guest >file && date +%s >time`
-    expect(exec(['--share', folder, '--', 'sh', '-c', script]).code).not.toBe(0)
-    expect(exec(['--share', `${folder}:rw`, '--', 'sh', '-c', script])).toEqual({
-      code: 0,
-      stdout: `${folder}\n`,
-      stderr: '',
-    })
-    expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('from the guest\n')
-    expect(Math.abs(Number(readFileSync(join(folder, 'time'), 'utf8')) - Date.now() / 1000)).toBeLessThan(60)
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
+  const folder = temporaryFolder('exec')
+  const script = `cd ${folder} && pwd >/dev/stdout && echo from the guest >file && date +%s >time`
+  expect(exec(['--share', folder, '--', 'sh', '-c', script]).code).not.toBe(0)
+  expect(exec(['--share', `${folder}:rw`, '--', 'sh', '-c', script])).toEqual({
+    code: 0,
+    stdout: `${folder}\n`,
+    stderr: '',
+  })
+  expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('from the guest\n')
+  expect(Math.abs(Number(readFileSync(join(folder, 'time'), 'utf8')) - Date.now() / 1000)).toBeLessThan(60)
 })
 
 test(`shares have any characters in their paths${note}`, { timeout: DEADLINE_MS }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
-  try {
-    const marks = [' ', '#', ',', ':', '"', "'", '\\', '\n', '\t', '=', '$(x)', '*', 'é漢', '\u2028', '...']
-    const paths = marks.flatMap((mark) => [mark, `a${mark}b`, `-${mark}`].map((name) => join(folder, name)))
-    for (const path of paths) mkdirSync(path)
-    const drawn = paths.filter((_, i) => i % 3 === SLICE % 3)
-    const script = 'for one; do echo of the guest >"$one/file" || exit; done'
-    const shares = drawn.flatMap((path) => ['--share', `${path}:rw`])
-    expect(exec([...shares, '--', 'sh', '-c', script, 'sh', ...drawn])).toEqual({ code: 0, stdout: '', stderr: '' })
-    expect(drawn.filter((path) => readFileSync(join(path, 'file'), 'utf8') !== 'of the guest\n')).toEqual([])
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
+  const folder = temporaryFolder('exec')
+  const marks = [' ', '#', ',', ':', '"', "'", '\\', '\n', '\t', '=', '$(x)', '*', 'é漢', '\u2028', '...']
+  const paths = marks.flatMap((mark) => [mark, `a${mark}b`, `-${mark}`].map((name) => join(folder, name)))
+  for (const path of paths) mkdirSync(path)
+  const drawn = paths.filter((_, i) => i % 3 === SLICE % 3)
+  const script = 'for one; do echo of the guest >"$one/file" || exit; done'
+  const shares = drawn.flatMap((path) => ['--share', `${path}:rw`])
+  expect(exec([...shares, '--', 'sh', '-c', script, 'sh', ...drawn])).toEqual({ code: 0, stdout: '', stderr: '' })
+  expect(drawn.filter((path) => readFileSync(join(path, 'file'), 'utf8') !== 'of the guest\n')).toEqual([])
 })
 
 test(`a line of docker has its meaning, and the program the host's world${note}`, { timeout: DEADLINE_MS }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
-  try {
-    mkdirSync(join(folder, 'inner'))
-    writeFileSync(join(folder, 'env'), 'A=file\nB=file\n')
-    const script = `echo $A $B; pwd; echo out >inner/file; date +%Z; head -1 /etc/passwd; hostname
+  const folder = temporaryFolder('exec')
+  mkdirSync(join(folder, 'inner'))
+  writeFileSync(join(folder, 'env'), 'A=file\nB=file\n')
+  const script = `echo $A $B; pwd; echo out >inner/file; date +%Z; head -1 /etc/passwd; hostname
       for one in /var /mnt /home /opt /usr/share /scratch; do mkdir $one/new || exit 9; done; rm /usr/bin/id
       perl -e 'rename "/usr/lib/locale", "/usr/lib/moved" or exit 1' || exit 8
       stat -c '%a %U' /scratch $HOME; [ ! -e /etc/shadow ]`
-    const words = [
-      '--rm',
-      '-i',
-      '--root-rw',
-      '--env-file',
-      join(folder, 'env'),
-      '-e',
-      'B=own',
-      '-w',
-      '/work',
-      '-v',
-      `${folder}:/work`,
-    ]
-    expect(exec([...words, '--tmpfs', '/scratch:mode=700', '--entrypoint', 'sh', '--', '-c', script])).toEqual({
-      code: 0,
-      stdout: `file own\n/work\n${run('sh', ['-c', 'date +%Z; head -1 /etc/passwd; hostname']).stdout}700 root\n700 root\n`,
-      stderr: '',
-    })
-    expect(readFileSync(join(folder, 'inner/file'), 'utf8')).toBe('out\n')
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
+  const words = [
+    '--rm',
+    '-i',
+    '--root-rw',
+    '--env-file',
+    join(folder, 'env'),
+    '-e',
+    'B=own',
+    '-w',
+    '/work',
+    '-v',
+    `${folder}:/work`,
+  ]
+  expect(exec([...words, '--tmpfs', '/scratch:mode=700', '--entrypoint', 'sh', '--', '-c', script])).toEqual({
+    code: 0,
+    stdout: `file own\n/work\n${run('sh', ['-c', 'date +%Z; head -1 /etc/passwd; hostname']).stdout}700 root\n700 root\n`,
+    stderr: '',
+  })
+  expect(readFileSync(join(folder, 'inner/file'), 'utf8')).toBe('out\n')
 })
 
 test.each([
@@ -133,40 +122,35 @@ test(`a program has user namespaces, and the root that mounts are seen from${not
 })
 
 test(`a root cannot lead a share elsewhere${note}`, { timeout: DEADLINE_MS }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
-  try {
-    const [root, shared, real] = ['root', 'shared', 'real/inner'].map((name) => join(folder, name)) as [
-      string,
-      ...string[],
-    ]
-    for (const path of [root, shared, real, join(root, folder), join(root, 'etc')])
-      mkdirSync(path!, { recursive: true })
-    // XOR EDI, EDI; MOV EAX, 60; SYSCALL
-    writeFileSync(join(root, 'tool'), program('31ffb83c0000000f05'), { mode: 0o755 })
-    const at = join(root, shared!)
-    const end = () => exec(['--root', root, '--share', `${shared}:rw`, '--', '/tool'])
-    const refused = {
-      code: 125,
-      stdout: '',
-      stderr: expect.stringMatching(`^retrap: --share ${shared}: a link or a file`) as string,
-    }
-    for (const [target, ended] of [
-      ['/etc', refused],
-      ['../../etc', refused],
-      ['/none', refused],
-      [undefined, { code: 0, stdout: '', stderr: '' }],
-    ] as const) {
-      rmSync(at, { force: true, recursive: true })
-      if (target !== undefined) symlinkSync(target, at)
-      expect(end()).toEqual(ended)
-    }
-    // A link of the host leads to the same place there.
-    symlinkSync('real', join(folder, 'link'))
-    symlinkSync(join(folder, 'real'), join(root, folder, 'link'))
-    expect(exec(['--root', root, '--share', join(folder, 'link/inner'), '--', '/tool'])).toMatchObject({ code: 0 })
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
+  const folder = temporaryFolder('exec')
+  const [root, shared, real] = ['root', 'shared', 'real/inner'].map((name) => join(folder, name)) as [
+    string,
+    ...string[],
+  ]
+  for (const path of [root, shared, real, join(root, folder), join(root, 'etc')]) mkdirSync(path!, { recursive: true })
+  // XOR EDI, EDI; MOV EAX, 60; SYSCALL
+  writeFileSync(join(root, 'tool'), program('31ffb83c0000000f05'), { mode: 0o755 })
+  const at = join(root, shared!)
+  const end = () => exec(['--root', root, '--share', `${shared}:rw`, '--', '/tool'])
+  const refused = {
+    code: 125,
+    stdout: '',
+    stderr: expect.stringMatching(`^retrap: --share ${shared}: a link or a file`) as string,
   }
+  for (const [target, ended] of [
+    ['/etc', refused],
+    ['../../etc', refused],
+    ['/none', refused],
+    [undefined, { code: 0, stdout: '', stderr: '' }],
+  ] as const) {
+    rmSync(at, { force: true, recursive: true })
+    if (target !== undefined) symlinkSync(target, at)
+    expect(end()).toEqual(ended)
+  }
+  // A link of the host leads to the same place there.
+  symlinkSync('real', join(folder, 'link'))
+  symlinkSync(join(folder, 'real'), join(root, folder, 'link'))
+  expect(exec(['--root', root, '--share', join(folder, 'link/inner'), '--', '/tool'])).toMatchObject({ code: 0 })
 })
 
 test.each([
@@ -260,22 +244,18 @@ function program(code: string): Uint8Array {
 }
 
 test(`an instruction that the CPU model lacks is named${note}`, { timeout: DEADLINE_MS }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
-  try {
-    const [avx2, avx512, ud2] = [join(folder, 'avx2'), join(folder, 'avx512'), join(folder, 'ud2')]
-    // VPADDD YMM0, YMM0, YMM1; VPADDD ZMM2, ZMM1, ZMM0; UD2
-    writeFileSync(avx2, program('c5fdfec1'), { mode: 0o755 })
-    writeFileSync(avx512, program('62f17548fed0'), { mode: 0o755 })
-    writeFileSync(ud2, program('0f0b'), { mode: 0o755 })
-    const said = `retrap: ${avx2}: the instruction vpaddd (AVX2) is not there in the CPU model core2; --cpu max has it\n`
-    expect(exec(['--', avx2])).toEqual({ code: 0, stdout: '', stderr: '' })
-    expect(exec(['--cpu', 'core2', '--', avx2])).toEqual({ code: 132, stdout: '', stderr: said })
-    const none = `retrap: ${avx512}: the instruction vpaddd (AVX512F) is not there in the CPU model max; no model has it\n`
-    expect(exec(['--', avx512])).toEqual({ code: 132, stdout: '', stderr: none })
-    expect(exec(['--cpu', 'core2', '--', ud2])).toEqual({ code: 132, stdout: '', stderr: '' })
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
+  const folder = temporaryFolder('exec')
+  const [avx2, avx512, ud2] = [join(folder, 'avx2'), join(folder, 'avx512'), join(folder, 'ud2')]
+  // VPADDD YMM0, YMM0, YMM1; VPADDD ZMM2, ZMM1, ZMM0; UD2
+  writeFileSync(avx2, program('c5fdfec1'), { mode: 0o755 })
+  writeFileSync(avx512, program('62f17548fed0'), { mode: 0o755 })
+  writeFileSync(ud2, program('0f0b'), { mode: 0o755 })
+  const said = `retrap: ${avx2}: the instruction vpaddd (AVX2) is not there in the CPU model core2; --cpu max has it\n`
+  expect(exec(['--', avx2])).toEqual({ code: 0, stdout: '', stderr: '' })
+  expect(exec(['--cpu', 'core2', '--', avx2])).toEqual({ code: 132, stdout: '', stderr: said })
+  const none = `retrap: ${avx512}: the instruction vpaddd (AVX512F) is not there in the CPU model max; no model has it\n`
+  expect(exec(['--', avx512])).toEqual({ code: 132, stdout: '', stderr: none })
+  expect(exec(['--cpu', 'core2', '--', ud2])).toEqual({ code: 132, stdout: '', stderr: '' })
 })
 
 test(`variables are passed as they are, whatever a shell makes of their names${note}`, { timeout: DEADLINE_MS }, () => {

@@ -1,12 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { elfImage, note, words } from '@retrap/tooling/images'
 import { skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
 import { al, Assembler, dword, dx, ebx, esi, imm16 } from '@retrap/x86-assembler'
-import { afterAll, describe, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -64,8 +64,7 @@ const [seabios = '', ovmf = '', data = ''] =
     { package: 'ovmf', members: ['./usr/share/OVMF/OVMF_CODE_4M.fd', './usr/share/OVMF/OVMF_VARS_4M.fd'] },
     { package: 'qemu-system-data', members: ['./usr/share/qemu/qboot.rom'] },
   ])) ?? []
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-firmware-kernel-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('firmware-kernel')
 
 const bios = join(seabios, 'usr/share/seabios/bios-256k.bin')
 

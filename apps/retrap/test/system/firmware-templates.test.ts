@@ -1,19 +1,18 @@
 /** The files of tests in `examples/firmware`, each with Debian's build of its firmware. */
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { EVERY_TEST, sliceTests } from '@retrap/tooling/slice'
-import { afterAll, describe, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect } from 'vitest'
 import { runRetrap } from '../support/processes.ts'
 import { readPng } from '../support/screens.ts'
 
 const test = sliceTests(2)
 const examples = fileURLToPath(new URL('../../examples/firmware/', import.meta.url))
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-firmware-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('firmware')
 
 /** A build of Debian's, and whether it shows its prompt on the screen. U-Boot of 64 bits leaves it black, in QEMU as well. */
 interface Build {

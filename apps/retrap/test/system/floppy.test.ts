@@ -1,18 +1,17 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { al, Assembler, ax, bx, byte, cx, ds, dx, es } from '@retrap/x86-assembler'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { TO_DEVICES } from '../support/first-process.ts'
 import { floppyLinux } from '../support/floppy-linux.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const linux = await floppyLinux()
-const folder = mkdtempSync(join(tmpdir(), 'retrap-floppy-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('floppy')
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 const note = skipNote(linux !== undefined, 'there is no apt')

@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runHere } from '../support/in-process.ts'
@@ -27,8 +27,7 @@ exec sh
 `
 const linux = await linuxWith(['button', 'evdev'], BEHAVIOUR)
 const there = linux !== undefined
-const folder = mkdtempSync(join(tmpdir(), 'retrap-guest-clock-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('guest-clock')
 
 /** Tells the time when its second begins. */
 const TELL = 's=$(date +%s); while [ $s = $(date +%s) ]; do :; done; echo now $(date +%s)\n'

@@ -1,8 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -12,8 +12,7 @@ const DRIVERS = ['virtio_pci', 'virtio_blk', 'e1000'] as const
 const KERNEL = { ...BEHIND_PORTS, members: [...BEHIND_PORTS.members, './lib/modules/*/kernel/drivers/block/*'] }
 
 const linux = await linuxWith(DRIVERS, '', KERNEL)
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-commands-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('commands')
 
 /** What is typed after Ctrl-A c. */
 const command = (line: string): string => `\u0001c${line}\r`

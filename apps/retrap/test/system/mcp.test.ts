@@ -1,8 +1,8 @@
 /** `retrap mcp` with Debian: commands by the agent, forks, and the screen of a disk without a system. */
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
 import { startMcp } from '../support/mcp-client.ts'
@@ -14,7 +14,7 @@ const linux = await linuxWith([], '')
 test.runIf(linux !== undefined)(
   `commands run in Debian, in its forks, and where it was kept${skipNote(linux !== undefined, 'there is no apt')}`,
   async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-mcp-test-'))
+    const folder = temporaryFolder('mcp-test')
     const disk = join(folder, 'blank.img')
     writeFileSync(disk, '')
     truncateSync(disk, 1 << 20)
@@ -81,7 +81,6 @@ test.runIf(linux !== undefined)(
       expect([view.getUint32(16), view.getUint32(20)]).toEqual([720, 400])
     } finally {
       await client.close()
-      rmSync(folder, { recursive: true })
     }
   },
   4 * DEADLINE_MS,

@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { makeIso } from '../support/boot-media.ts'
 import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
@@ -19,8 +19,7 @@ const KERNEL = { ...BEHIND_PORTS, members: [...BEHIND_PORTS.members, './lib/modu
 
 const lacking = lackingPrograms('xorriso')
 const linux = lacking.length === 0 ? await linuxWith(DRIVERS, '', KERNEL) : undefined
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-media-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('media')
 
 /** A CD image with a note. */
 function disc(note: string): string {

@@ -1,15 +1,14 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Apt } from '@retrap/debian'
 import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { runRetrap } from '../support/processes.ts'
 
 const hasApt = await Apt.isAvailable()
-const folder = mkdtempSync(join(tmpdir(), 'retrap-netboot-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('netboot')
 
 /** A multiboot kernel that ends the machine with exit code 67. */
 function smallKernel(): Uint8Array {

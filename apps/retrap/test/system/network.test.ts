@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Hub, UserNetwork } from '@retrap/network'
 import { nodeSockets, StreamNetwork } from '@retrap/network/node'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { TO_DEVICES } from '../support/first-process.ts'
 import { echoThrough, freePort, type Host, openHost, sha256 } from '../support/network-host.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -22,8 +22,7 @@ const CARDS = [
   ...(TEST_LONG ? [{ device: 'e1000', system: await e1000Linux() }] : []),
 ]
 const hasQemu = hasProgram(QEMU)
-const folder = mkdtempSync(join(tmpdir(), 'retrap-network-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('network')
 
 /** Looks at what the guest has printed. */
 function expectAll(text: string, host: Host, boot: Uint8Array): void {

@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { makeGrubDisk } from '../support/boot-media.ts'
 import { linuxWith } from '../support/disk-linux.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -14,8 +14,7 @@ const DEADLINE_MS = 300_000
 
 const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck', 'grub-mkimage')
 const linux = lacking.length === 0 ? await linuxWith(['nvme'], '') : undefined
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-nvme-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('nvme')
 
 const note = skipNote(linux !== undefined, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)
 

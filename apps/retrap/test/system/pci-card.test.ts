@@ -1,11 +1,11 @@
 /** The example of a PCI card with its Linux driver: plugged in and given up; recorded and replayed. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect } from 'vitest'
 import { writeCpio } from '../../src/guests/linux/cpio.ts'
 import { linuxWith } from '../support/disk-linux.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
@@ -16,8 +16,7 @@ const test = sliceTests(2)
 const DEADLINE_MS = 240_000
 const example = (name: string): string =>
   fileURLToPath(new URL(`../../../../packages/device/examples/${name}`, import.meta.url))
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-card-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('card')
 
 const linux = await linuxWith([], '')
 const driver = linux && (await buildModule(example('pci-card-driver'), scratch, 'adder'))

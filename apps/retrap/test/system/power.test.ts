@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -21,8 +21,7 @@ sleep 1000
 `
 
 const linux = await linuxWith(['button', 'evdev'], AUTO)
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-power-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('power')
 
 const there = linux !== undefined
 

@@ -1,10 +1,10 @@
 /** Linux with edu, i6300esb, fw_cfg and SMBIOS: the same line in QEMU 7.2 and here, the same words of the guest. */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -38,8 +38,7 @@ watchdog -F -T 2 -t 100 /dev/watchdog
 `
 const lacking = lackingPrograms('qemu-system-x86_64')
 const linux = lacking.length > 0 ? undefined : await linuxWith(['i6300esb', 'qemu_fw_cfg'], AUTO, KERNEL)
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-qemu-devices-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('qemu-devices')
 const initrd = join(scratch, 'initrd')
 
 const line = (): string[] => [

@@ -1,7 +1,6 @@
 /** Runs of Linux with a disk and a network, which are recorded and run again without either. */
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync, readFileSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
@@ -11,7 +10,8 @@ import { type PcOptions, recordPc, replayPc } from '@retrap/machine'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect } from 'vitest'
 import { makeExt4 } from '../support/boot-media.ts'
 import { diskLinux } from '../support/disk-linux.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
@@ -23,8 +23,7 @@ import { slow } from '../support/slow-image.ts'
 
 const test = sliceTests(3)
 const DEADLINE_MS = 200_000
-const folder = mkdtempSync(join(tmpdir(), 'retrap-recording-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('recording')
 const lacking = lackingPrograms('mkfs.ext4')
 const disk = lacking.length === 0 ? await diskLinux() : undefined
 const network = await networkLinux()

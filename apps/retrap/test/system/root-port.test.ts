@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -23,8 +23,7 @@ poweroff -f
 
 const DRIVERS = ['virtio_pci', 'virtio_rng', 'nvme', 'e1000', 'af_packet', 'xhci_pci', 'usb_storage', 'sd_mod'] as const
 const linux = await linuxWith(DRIVERS, AUTO, BEHIND_PORTS)
-const folder = mkdtempSync(join(tmpdir(), 'retrap-root-port-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('root-port')
 const note = skipNote(linux !== undefined, 'there is no apt')
 const PORTS = ['--machine', 'q35', '--device', 'pcie-root-port,id=rp1,addr=4', '--device', 'pcie-root-port,id=rp2']
 

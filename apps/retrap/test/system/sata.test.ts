@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { makeExt4, makeGrubEfiDisk, makeIso } from '../support/boot-media.ts'
 import { sataLinux } from '../support/disk-linux.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -16,8 +16,7 @@ const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck', 'xorriso', 'grub-
 const linux = lacking.length === 0 ? await sataLinux() : undefined
 const OVMF = ['OVMF_CODE_4M.fd', 'OVMF_VARS_4M.fd'].map((name) => `./usr/share/OVMF/${name}`)
 const [ovmf = ''] = (linux && (await debianMembers([{ package: 'ovmf', members: OVMF }]))) ?? []
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-sata-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('sata')
 const note = skipNote(linux !== undefined, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)
 
 /** The sum of a file of an ext4 image whose file system is in order. */

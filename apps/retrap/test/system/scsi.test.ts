@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { makeGrubDisk } from '../support/boot-media.ts'
 import { linuxWith } from '../support/disk-linux.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -15,8 +15,7 @@ const DEADLINE_MS = 600_000
 const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck', 'grub-mkimage')
 const drivers = ['virtio_pci', 'virtio_scsi', 'sd_mod', 'sr_mod']
 const linux = lacking.length === 0 ? await linuxWith(drivers, '') : undefined
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-scsi-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('scsi')
 
 const note = skipNote(linux !== undefined, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)
 

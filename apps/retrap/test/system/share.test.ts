@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { shareLinux } from '../support/disk-linux.ts'
 import { runRetrap } from '../support/processes.ts'
 
@@ -52,8 +52,7 @@ poweroff -f
 `
 
 const linux = await shareLinux(AUTO)
-const scratch = fs.mkdtempSync(join(tmpdir(), 'retrap-9p-'))
-afterAll(() => fs.rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('9p')
 
 describe.runIf(linux !== undefined)(`9P${skipNote(linux !== undefined, 'there is no apt')}`, () => {
   test(

@@ -1,11 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, describe, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -42,8 +42,7 @@ const [seabios = '', ovmf = ''] =
   ])) ?? []
 const linux = await linuxWith(['ata_piix', 'sd_mod', 'virtio_pci', 'virtio_blk', 'button'], AUTO)
 const there = linux !== undefined
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-sleep-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('sleep')
 
 const uefi = ['--firmware', join(ovmf, 'usr/share/OVMF/OVMF_CODE_4M.fd')]
 const bios = ['--firmware', join(seabios, 'usr/share/seabios/bios-256k.bin')]

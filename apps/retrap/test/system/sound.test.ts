@@ -1,13 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { record, soundLinux } from '../support/sound-linux.ts'
 
 const linux = await soundLinux()
-const folder = mkdtempSync(join(tmpdir(), 'retrap-sound-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('sound')
 
 const note = skipNote(linux !== undefined, 'there is no apt')
 

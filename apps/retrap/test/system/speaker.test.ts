@@ -1,8 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { speakerLinux } from '../support/disk-linux.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { record } from '../support/sound-linux.ts'
@@ -18,8 +16,7 @@ sleep 0.2
 poweroff -f
 `
 const linux = await speakerLinux(AUTO)
-const folder = mkdtempSync(join(tmpdir(), 'retrap-speaker-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('speaker')
 
 const note = skipNote(linux !== undefined, 'there is no apt')
 

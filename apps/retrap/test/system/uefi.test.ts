@@ -1,10 +1,10 @@
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, describe, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect } from 'vitest'
 import { runRetrap } from '../support/processes.ts'
 import { readPng } from '../support/screens.ts'
 
@@ -22,8 +22,7 @@ const [ovmf] =
       ],
     },
   ])) ?? []
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-uefi-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('uefi')
 
 const code = join(ovmf ?? '', 'usr/share/OVMF/OVMF_CODE_4M.fd')
 

@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, mkdtempSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { openImage } from '@retrap/block/node'
@@ -11,7 +10,8 @@ import { debianMembers } from '@retrap/tooling/debian'
 import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { UsbKeyboard, UsbPointer } from '@retrap/usb'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { type Answer, converse } from '../support/answers.ts'
 import { GRUB_READS_LINE, makeGrubDisk, makeGrubEfiDisk } from '../support/boot-media.ts'
 import { usbLinux } from '../support/disk-linux.ts'
@@ -52,8 +52,7 @@ const [seabios = '', ovmf = ''] =
     { package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin'] },
     { package: 'ovmf', members: ['./usr/share/OVMF/OVMF_CODE_4M.fd', './usr/share/OVMF/OVMF_VARS_4M.fd'] },
   ])) ?? []
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-usb-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('usb')
 const note = skipNote(linux !== undefined, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)
 
 const COMMAND_LINE = `${TO_DEVICES} rdinit=/auto`

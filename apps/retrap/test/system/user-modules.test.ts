@@ -22,6 +22,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** Answers with 42 where the error of the host is of the class that the module has imported. */
 const MODULE = `
+import { DeviceError, defineDevice } from '@retrap/device'
 
 const value = { read: () => 0, write: () => {} }
 export const answer = defineDevice({
@@ -76,7 +77,7 @@ test(
 )
 
 const mine = (members: string): string => `
-import { DeviceError, defineDevice, defineDevice } from '@retrap/device'
+import { defineDevice } from '@retrap/device'
 const spin = () => { process.stderr.write('here'); for (;;); }
 const fail = () => { throw new Error('no luck') }
 export const mine = defineDevice({ name: 'mine', stateless: true, mmio: { base: 0xfed9_0000, size: 16 }, read: () => 0, ${members} })

@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -37,8 +37,7 @@ poweroff -f
 `
 
 const linux = await linuxWith(['virtio_pci', 'virtio_console'], AUTO)
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-console-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('console')
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 

@@ -1,11 +1,11 @@
 /** Linux for arm64 with virtio devices in memory (virtio-mmio), by a line of QEMU's: used, recorded, saved and restored. */
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { armLinux } from '../support/disk-linux.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -23,8 +23,7 @@ echo DONE
 poweroff -f
 `
 const linux = await armLinux(['virtio_mmio', 'virtio_blk'], AUTO)
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-mmio-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('mmio')
 const at = (name: string): string => join(scratch, name)
 
 const disk = randomBytes(1 << 20)

@@ -1,14 +1,14 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
 import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
 import { createPc, type MachineVirtioPlace } from '@retrap/machine'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { makeExt4, makeGrubDisk } from '../support/boot-media.ts'
 import { linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
@@ -47,8 +47,7 @@ poweroff -f
 
 const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck', 'grub-mkimage')
 const linux = lacking.length === 0 ? await linuxWith(DRIVERS, AUTO) : undefined
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-virtio-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('virtio')
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 

@@ -1,20 +1,19 @@
 /** Vsock devices of PCs and Arm boards, of their clones, and in recorded runs: Debian's driver, by Unix sockets. */
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createPc, recordPc, replayPc } from '@retrap/machine'
 import { createArmMachine, recordArmMachine, replayArmMachine } from '@retrap/machine/arm'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { UnixVsock } from '@retrap/virtio/node'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { CLOUD, linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { echoed, printed, sha256, withVsockEcho } from '../support/vsock-echo.ts'
 
 const DEADLINE_MS = 300_000
-const folder = mkdtempSync(join(tmpdir(), 'retrap-vsock-clones-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('vsock-clones')
 
 const AUTO = `${FIRST_PROCESS}/drivers
 /program

@@ -1,14 +1,14 @@
 /** Debian's kernel with its driver of vsock devices: streams both ways, by Unix sockets as Firecracker has them. */
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createPc } from '@retrap/machine'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { UnixVsock } from '@retrap/virtio/node'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { writeCpio } from '../../src/guests/linux/cpio.ts'
 import { linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
@@ -16,8 +16,7 @@ import { echoed, printed, sha256 } from '../support/vsock-echo.ts'
 
 const DEADLINE_MS = 300_000
 const MIB = 1 << 20
-const folder = mkdtempSync(join(tmpdir(), 'retrap-vsock-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('vsock')
 
 /**
  * The guest's program: it returns what comes by port 1000 to each peer, in a process for each; and it sends `hello` to the

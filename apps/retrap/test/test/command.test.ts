@@ -1,15 +1,14 @@
 /** `retrap test` with the embedded guest. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { framePacket } from '@retrap/gdb'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { runHere } from '../support/in-process.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-tests-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('tests')
 const [plan, out, xml] = ['tests.json', 'out', 'results.xml'].map((name) => join(folder, name)) as [
   string,
   string,

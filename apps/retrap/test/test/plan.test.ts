@@ -1,12 +1,11 @@
 /** Files of tests: what they say, and mistakes in them by their places. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { readPlan } from '../../src/commands/test/plan.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-plan-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('plan')
 const path = join(folder, 'tests.json')
 
 const whole = {

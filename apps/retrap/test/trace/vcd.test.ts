@@ -1,13 +1,12 @@
 /** Traces as Value Change Dumps: of a recorded run and its replay, and of runs that are ended. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { al, Assembler, dx, eax, ecx, imm16, imm32 } from '@retrap/x86-assembler'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { runHere } from '../support/in-process.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-vcd-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('vcd')
 const path = (name: string): string => join(folder, name)
 const DEADLINE_MS = 60_000
 const DOTS = 40

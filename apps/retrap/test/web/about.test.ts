@@ -1,9 +1,9 @@
 /** The About page of a site with firmware: what it lists is there. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { skipNote } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
 import { addLocalFirmware } from '../../src/commands/web/firmware.ts'
 import { PACKAGES_LIST, packagesList } from '../../src/commands/web/packages.ts'
@@ -17,7 +17,7 @@ const lacks = noBrowser ?? (isBuilt ? undefined : 'the site is not built: npx tu
 test.skipIf(lacks !== undefined)(
   `the About page links each file, licence and source, and says where there is no firmware yet${skipNote(lacks === undefined, lacks ?? '')}`,
   async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-about-'))
+    const folder = temporaryFolder('about')
     const seabios = debianPackage(join(folder, 'seabios'), 'seabios', 'LGPL-3', {
       'usr/share/seabios/bios-256k.bin': 'the BIOS',
       'usr/share/seabios/vgabios-stdvga.bin': 'the VGA BIOS',
@@ -58,7 +58,6 @@ test.skipIf(lacks !== undefined)(
     } finally {
       await browser.close()
       site.close()
-      rmSync(folder, { recursive: true })
     }
   },
 )

@@ -1,10 +1,10 @@
 /** The system that the start page offers, made by a machine of the test's. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { GuestPageSource } from '@retrap/hvm'
 import { bytesSource, readSnapshot, readSnapshotDescription } from '@retrap/snapshot'
-import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { CreateMachine, Machine, MachineSnapshot } from '../../src/machine/machine-contract.ts'
 import { listSystem, makeDebianSystem } from '../../src/commands/web/debian-system.ts'
 import { checkLicences } from '../../src/commands/web/licence-check.ts'
@@ -12,8 +12,7 @@ import { PACKAGES_LIST, packagesList } from '../../src/commands/web/packages.ts'
 import { writeSite } from '../../src/commands/web/static-site.ts'
 import { debianPackage, licenceTexts } from '../support/debian-packages.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-debian-system-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('debian-system')
 const linux = {
   architecture: 'amd64' as const,
   kernelPath: join(folder, 'vmlinuz'),

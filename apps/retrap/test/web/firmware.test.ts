@@ -1,9 +1,8 @@
 /** SeaBIOS of a site: fetched when a machine needs it, or with its sources for a site that is given to others. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { DistributedPackage } from '@retrap/debian'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import * as F from '../../src/commands/web/firmware.ts'
 import { checkLicences } from '../../src/commands/web/licence-check.ts'
 import { type ListedPackage, PACKAGES_LIST, packagesList } from '../../src/commands/web/packages.ts'
@@ -11,8 +10,7 @@ import { type SiteFile, serveSite } from '../../src/commands/web/server.ts'
 import { writeSite } from '../../src/commands/web/static-site.ts'
 import { debianPackage, licenceTexts } from '../support/debian-packages.ts'
 
-const root = mkdtempSync(join(tmpdir(), 'retrap-firmware-'))
-afterAll(() => rmSync(root, { recursive: true }))
+const root = temporaryFolder('firmware')
 
 const seabios = debianPackage(join(root, 'seabios'), 'seabios', 'LGPL-3', {
   'usr/share/seabios/bios-256k.bin': 'the BIOS',

@@ -1,18 +1,17 @@
 /** `retrap web --recording`: recordings in a browser, at their ends. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { siteFolder } from '../../src/commands/web/server.ts'
 import { runHere } from '../support/in-process.ts'
 import { terminalText } from '../support/offered-debian.ts'
 
 type Page = Awaited<ReturnType<Awaited<ReturnType<typeof launchBrowser>>['newPage']>>
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-opened-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('opened')
 const plan = join(folder, 'tests.json')
 const failed = join(folder, 'out', 'tests-json', 'echo-lies')
 const firmware = join(folder, 'guest.bin')

@@ -1,16 +1,15 @@
 /** The site as files for any web server, and what licences require of those who give it to others. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { checkLicences } from '../../src/commands/web/licence-check.ts'
 import { type ListedPackage, listPackage, PACKAGES_LIST, packagesList } from '../../src/commands/web/packages.ts'
 import type { SiteFile } from '../../src/commands/web/server.ts'
 import { siteSizes, writeSite } from '../../src/commands/web/static-site.ts'
 import { debianPackage, licenceTexts } from '../support/debian-packages.ts'
 
-const root = mkdtempSync(join(tmpdir(), 'retrap-static-site-'))
-afterAll(() => rmSync(root, { recursive: true }))
+const root = temporaryFolder('static-site')
 
 const built = join(root, 'built')
 mkdirSync(join(built, 'systems'), { recursive: true })

@@ -1,12 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { createQcow2 } from '../../src/index.ts'
 import { FileStorage, openImage, openQcow2, resolveBacking } from '../../src/node/index.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-chains-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('chains')
 
 const BYTES = 1 << 20
 let files = 0

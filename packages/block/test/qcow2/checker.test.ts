@@ -1,10 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { numbers } from '@retrap/tooling/random'
 import { skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, describe, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect } from 'vitest'
 import { checkQcow2, repairQcow2 } from '../../src/index.ts'
 import { type CrashOptions, recordRun, replayKills } from '../support/crash.ts'
 import { LoggingStorage } from '../support/logging-storage.ts'
@@ -13,8 +13,7 @@ import { hasQemuImg, qemuCheck, qemuImg, qemuIo } from '../support/qemu-img.ts'
 
 const test = sliceTests(2)
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-checker-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('checker')
 const path = join(folder, 'image.qcow2')
 
 /** What both say of an image. */

@@ -1,18 +1,17 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import fc from 'fast-check'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, describe, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect } from 'vitest'
 import { checkQcow2, createQcow2, type Qcow2CreateOptions, readQcow2Info } from '../../src/index.ts'
 import { FileStorage, openImage, openQcow2 } from '../../src/node/index.ts'
 import { hasQemuImg, qemuCheck, qemuImg, qemuIo } from '../support/qemu-img.ts'
 
 const test = sliceTests(3)
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-qcow2-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('qcow2')
 
 let files = 0
 const newPath = (extension = 'qcow2'): string => join(folder, `${files++}.${extension}`)

@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { connect, Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { DisplayRectangle } from '@retrap/device'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { Keyboard, Mouse, Screen, VncServer, type VncServerOptions } from '../../src/index.ts'
@@ -80,17 +80,13 @@ describe.runIf(hasCapture)(`gvnccapture${skipNote(hasCapture, 'it cannot be fetc
   ])('sees $width × $height by $encoding as the screen has them', async ({ width, height, server, wanted }) => {
     const screen = picture(width, height)
     wantInstead(await listen({}, { screen, ...server }), wanted)
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-vnc-'))
-    try {
-      const file = join(folder, 'picture.png')
-      // It counts displays from port 5900.
-      await promisify(execFile)('gvnccapture', ['-q', `127.0.0.1:${listener!.port - 5900}`, file], { timeout: 60_000 })
-      const seen = readPng(readFileSync(file))
-      expect([seen.width, seen.height]).toEqual([width, height])
-      expect(Buffer.compare(Buffer.from(seen.pixels.buffer), Buffer.from(screen.pixels.buffer))).toBe(0)
-    } finally {
-      rmSync(folder, { recursive: true })
-    }
+    const folder = temporaryFolder('vnc')
+    const file = join(folder, 'picture.png')
+    // It counts displays from port 5900.
+    await promisify(execFile)('gvnccapture', ['-q', `127.0.0.1:${listener!.port - 5900}`, file], { timeout: 60_000 })
+    const seen = readPng(readFileSync(file))
+    expect([seen.width, seen.height]).toEqual([width, height])
+    expect(Buffer.compare(Buffer.from(seen.pixels.buffer), Buffer.from(screen.pixels.buffer))).toBe(0)
   })
 })
 

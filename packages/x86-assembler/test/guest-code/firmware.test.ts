@@ -1,10 +1,10 @@
 /** The ways between processor modes, on an independent machine: QEMU's. */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import * as x86 from '@retrap/x86-assembler'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
 import { activateLongMode, endFirmware, enterFlat, FIRMWARE_BASE, FIRMWARE_BYTES, type LongMode } from './index.ts'
 
@@ -30,22 +30,18 @@ function wordsOf(program: (asm: x86.Assembler, put: () => void) => void): number
   endFirmware(asm)
   const { bytes } = asm.assemble()
   expect(bytes).toHaveLength(FIRMWARE_BYTES)
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-guest-code-'))
-  try {
-    const [image, output] = [join(folder, 'image'), join(folder, 'output')]
-    writeFileSync(image, bytes)
-    const options = ['-accel', 'tcg', '-cpu', 'max', '-m', '16', '-display', 'none', '-no-reboot', '-bios', image]
-    const devices = [
-      ...['-chardev', `file,id=results,path=${output}`, '-device', `isa-debugcon,iobase=${RESULTS},chardev=results`],
-      ...['-device', `isa-debug-exit,iobase=${EXIT},iosize=1`],
-    ]
-    const { status, stderr } = spawnSync(QEMU, [...options, ...devices], { encoding: 'utf8', timeout: 100_000 })
-    expect([stderr, (status ?? 0) & 1]).toEqual(['', 1])
-    const found = readFileSync(output)
-    return Array.from({ length: found.length / 4 }, (_, i) => found.readUInt32LE(4 * i))
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  const folder = temporaryFolder('guest-code')
+  const [image, output] = [join(folder, 'image'), join(folder, 'output')]
+  writeFileSync(image, bytes)
+  const options = ['-accel', 'tcg', '-cpu', 'max', '-m', '16', '-display', 'none', '-no-reboot', '-bios', image]
+  const devices = [
+    ...['-chardev', `file,id=results,path=${output}`, '-device', `isa-debugcon,iobase=${RESULTS},chardev=results`],
+    ...['-device', `isa-debug-exit,iobase=${EXIT},iosize=1`],
+  ]
+  const { status, stderr } = spawnSync(QEMU, [...options, ...devices], { encoding: 'utf8', timeout: 100_000 })
+  expect([stderr, (status ?? 0) & 1]).toEqual(['', 1])
+  const found = readFileSync(output)
+  return Array.from({ length: found.length / 4 }, (_, i) => found.readUInt32LE(4 * i))
 }
 
 test.skipIf(!hasQemu)(`a firmware image is in flat 32-bit code, with its stack, and reaches 4 GiB${skipped}`, () => {
