@@ -122,7 +122,7 @@ test.each(sliced(BOARDS, 3))('%o: clones and theirs go on as the machine does', 
   for (const [i, machine] of all.entries()) {
     expect(await runs[i]).toEqual({ reason: 'power-off' })
     expect(before[i]! + machine.printed).toBe(PRINTED)
-    expect((await endOf(machine)) === end).toBe(true)
+    expect(await endOf(machine)).toEqual(end)
   }
 })
 
