@@ -77,7 +77,7 @@ export function expandBits(bits: I64, bytes: number): V128 {
 /** What semantics find in the context of an instruction with EVEX. */
 export interface EvexContext extends Context {
   /** The mask, of which the bits of elements count; undefined where all elements are computed. */
-  readonly mask: I64 | undefined
+  mask: I64 | undefined
   /** The mask's bits of the elements: all of them where there is no mask. */
   maskBits(): I64
   /** Writes lanes under another mask, or over another vector than what operand `i` was. */
@@ -321,7 +321,6 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
           () => some(() => broadcast > 0 && give([this.#repeatedElement(ea)])),
           () => {
             if (!isSuppressing || this.mask === undefined) whole()
-            else if (this.form.mnemonic.includes('BROADCAST')) some(whole)
             else
               this.#readElements(ea, size, (at, offset) =>
                 give(lanes.map((_, i) => this.#vectorAt(at, offset + 16 * i, size))),
@@ -335,13 +334,13 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
     #plain(ea: I64, size: number): readonly V128[] {
       if (size > 16) return super.loadLanes(ea, size >> 4)
       if (size > 2) return [super.loadMemory(loadOf(size), ea, size)]
-      return [lowWord(super.loadMemory('i64.load16_u', ea, size))]
+      return [lowWord(super.loadMemory(loadOp(size, false), ea, size))]
     }
 
     /** A vector in machine memory. */
     #vectorAt(at: I32, offset: number, size: number): V128 {
       if (size > 2) return this.f.loadExpression(loadOf(size), at, offset)
-      return lowWord(this.f.loadExpression('i64.load16_u', at, offset))
+      return lowWord(this.f.loadExpression(loadOp(size, false), at, offset))
     }
 
     #repeatedElement(ea: I64): V128 {
@@ -355,30 +354,32 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
     #readElements(ea: I64, size: number, take: (at: I32, offset: number) => void): void {
       const { f } = this
       const { host, distance } = this.#look(ea, S.TLB_READ)
-      const elementBytes = this.#evex.elementBytes[this.#memoryOperand()]!
+      const { elements, elementBytes } = this.#evex
+      // What is repeated is wanted if one of its copies is.
+      const isRepeated = this.form.mnemonic.includes('BROADCAST')
+      const bytes = elementBytes[isRepeated ? 0 : this.form.operands.findIndex(({ kind }) => kind === 'mem')]!
+      const count = isRepeated ? size / bytes : elements
       f.if(
         distance.ltU(0x1001 - size),
         () => take(this.let(host.add(distance.toI32())), 0),
         () =>
           this.beyondTlb(() => {
-            const bits = this.let(this.maskBits())
+            let bits = this.let(this.maskBits())
+            for (let upper = elements / 2; upper >= count; upper /= 2) bits = this.let(bits.or(bits.shrU(upper)))
+            bits = this.let(bitsBelow(count, bits))
             f.if(
-              bits.eq(bitsBelow(this.#evex.elements)),
+              bits.eq(bitsBelow(count)),
               () => {
                 this.slow(ea, size | this.accessFlags)
                 take(f.param(0, 'i32').get, S.S_DATA)
               },
               () => {
-                this.callAccess(maskedRead(this), ea, bits, I32.of(elementBytes))
+                this.callAccess(maskedRead(this), ea, bits, I32.of(bytes))
                 take(f.param(0, 'i32').get, S.S_SCRATCH)
               },
             )
           }),
       )
-    }
-
-    #memoryOperand(): number {
-      return this.form.operands.findIndex(({ kind }) => kind === 'mem')
     }
 
     /** The TLB's entry of an address, which is not filled here. */
@@ -432,7 +433,8 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
 
     /** Writes the elements under the mask. */
     #write(ea: I64, size: number, put: (at: I32, offset: number) => void, whole: () => void): void {
-      const { elements } = this.#evex
+      const { elements, isSuppressing } = this.#evex
+      if (!isSuppressing) super.probeWrite(ea, size)
       const bits = this.let(this.maskBits())
       this.f.if(bits.eq(bitsBelow(elements)), whole, () => this.writeElements(ea, size, bits, put))
     }

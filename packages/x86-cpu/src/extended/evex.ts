@@ -1,8 +1,10 @@
 import type { Semantics, SemanticsTable } from '../semantics/context.ts'
+import { products } from './products.ts'
 import type { EvexLowering } from '../interpreter/lower.ts'
 import { instructionSemantics } from '../semantics/index.ts'
 import type { Form } from '../state/form.ts'
 import type { Handler } from '../system/operands.ts'
+import { evexGathers } from './evex-gather.ts'
 import { evexMoves } from './evex-moves.ts'
 import { contexts, underEvex, type EvexContexts } from './evex-context.ts'
 import { finish, formOf } from './evex-form.ts'
@@ -17,14 +19,14 @@ const known = new Map<string, Semantics>()
 function semanticsOf({ mnemonic, operands }: Form): Semantics | undefined {
   // Comparisons of VEX write vectors.
   const isVector = /^(xmm|mem|reg)$/.test(operands[0]!.kind)
-  const semantics = own[mnemonic] ?? (isVector ? instructionSemantics[mnemonic] : undefined)
+  const semantics = own[mnemonic] ?? products[mnemonic] ?? (isVector ? instructionSemantics[mnemonic] : undefined)
   if (semantics === undefined) return undefined
   const found = known.get(mnemonic) ?? underEvex(semantics)
   known.set(mnemonic, found)
   return found
 }
 
-const handlers: Readonly<Record<string, Handler>> = {}
+const handlers: Readonly<Record<string, Handler>> = evexGathers
 
 /** All of EVEX on vectors, as engines use it. */
 export interface EvexInstructions extends EvexLowering {

@@ -46,12 +46,20 @@ function truncate(s: System, record: number, offset: Words): void {
 const element: Words = { lo: 0, hi: 0 }
 
 /** Linear address of the element of a gather that has an index, into `linLo` and `linHi`: each is an address of its own. */
-export function locateIndexed(s: System, record: number, lo: number, hi: number, scale: number, size: number): void {
+export function locateIndexed(
+  s: System,
+  record: number,
+  lo: number,
+  hi: number,
+  scale: number,
+  size: number,
+  write = false,
+): void {
   element.lo = common.lo
   element.hi = common.hi
   addScaled(element, lo, hi, scale)
   truncate(s, record, element)
-  s.linear(segmentOf(s, record), element.lo, element.hi, size, false)
+  s.linear(segmentOf(s, record), element.lo, element.hi, size, write)
 }
 
 /** Linear address of the operand itself, into `linLo` and `linHi`, whatever its segment allows. */
