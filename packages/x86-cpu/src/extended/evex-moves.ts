@@ -113,26 +113,31 @@ const TO: number = S_SCRATCH + 64
 
 /** (state, mask, bytes of an element): elements of FROM, moved to TO; zeros between and above them. */
 function moveElements(c: Context, isExpansion: boolean): SharedFunction {
-  return c.shared(isExpansion ? 'evex.expand' : 'evex.compress', ['i32', 'i64', 'i32'], undefined, (f: FunctionBuilder) => {
-    const [state, size] = [f.param(0, 'i32').get, f.param(2, 'i32').get]
-    const [left, packed] = [f.local('i64'), f.local('i32')]
-    f.set(left, f.param(1, 'i64').get)
-    f.set(packed, I32.of(0))
-    for (let at = 0; at < 64; at += 8) f.store('i64.store', state, I64.of(0), TO + at)
-    const kept = f.let(I64.of(-1).shrU(I32.of(64).sub(size.shl(3)).toI64U()))
-    f.block((done) => {
-      f.loop((again) => {
-        f.brIf(left.get.eqz(), done)
-        const spread = f.let(numeric('i64.ctz', left.get).toI32().mul(size))
-        const [from, to] = isExpansion ? [packed.get, spread] : [spread, packed.get]
-        // What is written above an element is written again later.
-        f.store('i64.store', state.add(to), f.loadExpression('i64.load', state.add(from), FROM).and(kept), TO)
-        f.set(packed, packed.get.add(size))
-        f.set(left, left.get.and(left.get.sub(1)))
-        f.br(again)
+  return c.shared(
+    isExpansion ? 'evex.expand' : 'evex.compress',
+    ['i32', 'i64', 'i32'],
+    undefined,
+    (f: FunctionBuilder) => {
+      const [state, size] = [f.param(0, 'i32').get, f.param(2, 'i32').get]
+      const [left, packed] = [f.local('i64'), f.local('i32')]
+      f.set(left, f.param(1, 'i64').get)
+      f.set(packed, I32.of(0))
+      for (let at = 0; at < 64; at += 8) f.store('i64.store', state, I64.of(0), TO + at)
+      const kept = f.let(I64.of(-1).shrU(I32.of(64).sub(size.shl(3)).toI64U()))
+      f.block((done) => {
+        f.loop((again) => {
+          f.brIf(left.get.eqz(), done)
+          const spread = f.let(numeric('i64.ctz', left.get).toI32().mul(size))
+          const [from, to] = isExpansion ? [packed.get, spread] : [spread, packed.get]
+          // What is written above an element is written again later.
+          f.store('i64.store', state.add(to), f.loadExpression('i64.load', state.add(from), FROM).and(kept), TO)
+          f.set(packed, packed.get.add(size))
+          f.set(left, left.get.and(left.get.sub(1)))
+          f.br(again)
+        })
       })
-    })
-  })
+    },
+  )
 }
 
 /** VPCOMPRESSD, VPEXPANDD and their like: the elements under the mask, without those between them in the packed vector. */

@@ -3,7 +3,6 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { codes, OperandKind, type CodeInfo } from '@retrap/x86-decoder'
 import { buildForHost, hostCpu } from '@retrap/tooling/host-cpu'
-import { evex } from '../../src/extended/evex.ts'
 import { S_CR4, S_GPR, S_MXCSR, S_NO_MASK, S_OPMASK, S_XCR0, S_XMM } from '../../src/state/state-layout.ts'
 import { S_ACTIVITY } from '../../src/state/system-state.ts'
 import type { JitOptions } from '@retrap/x86-cpu'
@@ -237,18 +236,6 @@ const HLT = 0xf4
 /** Exceptions as signals of Linux. */
 const SIGNALS: Readonly<Record<number, number>> = { 6: 4, 13: 11, 14: 11, 19: 8 }
 
-/** Whether the instruction of a case has an operation by now. */
-export const isExecuted = (info: CodeInfo): boolean => {
-  const form = evex.formOf(info, {
-    memory: info.memory === 'only',
-    long: true,
-    addressSize: 8,
-    repeat: 'none',
-    inPage: 'no',
-  })
-  return form !== undefined && (evex.semanticsOf(form) ?? evex.handlers[info.mnemonic]) !== undefined
-}
-
 const instructionOf = (image: Uint8Array): number[] => [...image.subarray(CODE_AT + 1, CODE_AT + 1 + image[CODE_AT]!)]
 
 /** The bytes of a case's instruction. */
@@ -337,8 +324,10 @@ const ARITHMETIC = 0x8d5
 export function differences(expected: Uint8Array, found: Uint8Array): readonly string[] {
   const [a, b] = [expected, found].map((image) => new DataView(image.buffer, image.byteOffset)) as [DataView, DataView]
   const out: string[] = []
+  // Here VCVTPS2PH has raised nothing where its store faults.
+  const isConverted = a.getUint32(SIGNAL, true) !== 0 && expected[CODE_AT + 5] === 0x1d
   for (let at = 0; at < CASE_BYTES; at += 4) {
-    const kept = at === 2248 ? ARITHMETIC : at === 2252 ? 0 : -1
+    const kept = at === 2248 ? ARITHMETIC : at === 2252 || (at === MXCSR && isConverted) ? 0 : -1
     if (((a.getUint32(at, true) ^ b.getUint32(at, true)) & kept) === 0) continue
     const name =
       at < MASKS
