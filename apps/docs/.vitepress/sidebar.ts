@@ -39,6 +39,7 @@ export const sidebar: DefaultTheme.SidebarItem[] = [
       { text: 'Debugging', link: '/guides/debugging' },
       { text: 'Lines of QEMU’s', link: '/guides/qemu' },
       { text: 'In CI', link: '/guides/ci' },
+      { text: 'AVX-512, APX and AMX', link: '/guides/avx512' },
       { text: 'Firmware in CI', link: '/guides/firmware' },
       { text: 'Time travel', link: '/guides/time-travel' },
       { text: 'Performance', link: '/guides/performance' },
