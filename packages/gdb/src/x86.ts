@@ -67,14 +67,6 @@ const system = (bits: number): readonly Register[] => {
   ]
 }
 
-/** Further registers of a processor. */
-export interface ExtendedRegisters {
-  /** AVX-512: masks, and all vector registers in full. */
-  readonly avx512?: boolean
-  /** APX: R16 to R31, in 64 bits. gdb shows them from version 17 on among the others, and before as registers of their own. */
-  readonly apx?: boolean
-}
-
 /** AVX-512's registers: `h` is the part above the named one. */
 function avx512(bits: 32 | 64): RegisterFeature {
   const above = bits === 64 ? 16 : 0
@@ -90,7 +82,10 @@ function avx512(bits: 32 | 64): RegisterFeature {
   }
 }
 
-function features(bits: 32 | 64, extended: ExtendedRegisters): readonly RegisterFeature[] {
+function features(
+  bits: 32 | 64,
+  extended: NonNullable<Parameters<typeof x86Registers>[1]>,
+): readonly RegisterFeature[] {
   const general = bits === 64 ? GENERAL_64 : GENERAL_32
   const vectors = bits === 64 ? 16 : 8
   return [
@@ -139,8 +134,16 @@ function features(bits: 32 | 64, extended: ExtendedRegisters): readonly Register
   ]
 }
 
-/** Registers of an x86 processor, in all of its modes: general, segment, x87, SSE, AVX and system registers, and what else it has. */
-export function x86Registers(bits: 32 | 64, extended: ExtendedRegisters = {}): RegisterSet {
+/**
+ * Registers of an x86 processor, in all of its modes: general, segment, x87, SSE, AVX and system registers.
+ *
+ * @param extended - registers that it has besides: AVX-512's masks and whole vectors; R16 to R31 of APX, which gdb shows from
+ *   version 17 on among the others, and before as registers of their own
+ */
+export function x86Registers(
+  bits: 32 | 64,
+  extended: { readonly avx512?: boolean; readonly apx?: boolean } = {},
+): RegisterSet {
   const all = features(bits, extended)
   return new RegisterSet(bits === 64 ? 'i386:x86-64' : 'i386', all, bits === 64 ? 'rip' : 'eip', all.length - 1)
 }

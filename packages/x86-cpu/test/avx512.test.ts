@@ -89,7 +89,7 @@ const masks = fc.oneof(
 
 test.skipIf(lack !== '')(`masks${skipNote(lack === '', lack)}`, () => {
   const forms = onMasks.flatMap((info) =>
-    (info.memory === 'both' ? [true, false] : [false]).map((inMemory) => ({ info, inMemory })),
+    (info.memory === 'any' ? [true, false] : [info.memory === 'only']).map((inMemory) => ({ info, inMemory })),
   )
   expect(forms.length).toBeGreaterThan(60)
   fc.assert(

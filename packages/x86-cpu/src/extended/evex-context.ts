@@ -74,7 +74,7 @@ export function expandBits(bits: I64, bytes: number): V128 {
   return numeric(equal[bytes as 1], numeric('v128.and', spread, selector), selector)
 }
 
-/** What semantics find in the context of an instruction with EVEX. */
+/** The context that semantics of an instruction with EVEX are given. */
 export interface EvexContext extends Context {
   /** The mask, of which the bits of elements count; undefined where all elements are computed. */
   mask: I64 | undefined
@@ -94,7 +94,7 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
     override readonly takesNormal: boolean = false
     mask: I64 | undefined
     #control: I32 = I32.of(0)
-    /** What MXCSR was before the instruction's own rounding. */
+    /** The guest's MXCSR, which the instruction's own rounding replaces for a while. */
     #mxcsr: I32 | undefined
 
     /** Emits accesses that the TLB does not help. */
@@ -252,7 +252,7 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
       const { elements, elementBytes } = this.#evex
       const bytes = elementBytes[i]!
       const register = this.let(this.registerAddress(i))
-      // What lies above the elements is zero, whatever the mask says.
+      // The bytes above the elements become zero, whatever the mask says.
       const isWhole = elements * bytes === 16 * lanes.length
       const chosen = isWhole ? mask : this.let(mask.or(-1n << BigInt(elements)))
       const results = lanes.map((lane, at) => {
@@ -355,7 +355,7 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
       const { f } = this
       const { host, distance } = this.#look(ea, S.TLB_READ)
       const { elements, elementBytes } = this.#evex
-      // What is repeated is wanted if one of its copies is.
+      // A repeated element is read if the mask has one of its copies.
       const isRepeated = this.form.mnemonic.includes('BROADCAST')
       const bytes = elementBytes[isRepeated ? 0 : this.form.operands.findIndex(({ kind }) => kind === 'mem')]!
       const count = isRepeated ? size / bytes : elements

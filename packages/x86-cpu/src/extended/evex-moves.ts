@@ -129,7 +129,7 @@ function moveElements(c: Context, isExpansion: boolean): SharedFunction {
           f.brIf(left.get.eqz(), done)
           const spread = f.let(numeric('i64.ctz', left.get).toI32().mul(size))
           const [from, to] = isExpansion ? [packed.get, spread] : [spread, packed.get]
-          // What is written above an element is written again later.
+          // Later elements overwrite the bytes above each one.
           f.store('i64.store', state.add(to), f.loadExpression('i64.load', state.add(from), FROM).and(kept), TO)
           f.set(packed, packed.get.add(size))
           f.set(left, left.get.and(left.get.sub(1)))

@@ -11,7 +11,7 @@ import {
   type RegisterBytes,
   type Registers,
   type StateComponent,
-} from '../system/fpu/state-components.ts'
+} from '../state/state-components.ts'
 import { bytesOf, spreadBytes } from '../system/saved-state.ts'
 import { isTileConfiguration } from './tile-configuration.ts'
 

@@ -46,7 +46,7 @@ const singleBits = new Uint32Array(single.buffer)
 const SIGN = 0x8000_0000
 const INFINITY = 0x7f80_0000
 const QUIET = 0x40_0000
-/** What an invalid operation results in. */
+/** The result of an invalid operation. */
 const INDEFINITE = 0xffc0_0000
 /** The least result that is rounded to a normal number. */
 const LEAST = 2 ** -126 - 2 ** -151

@@ -148,7 +148,7 @@ function isRelativeKnown({ u32, i32 }: MachineMemory, insn: DecodedInstruction<F
   return u32[(code + SEG_BASE) >>> 2] === 0 && i32[(code + SEG_LIMIT) >>> 2] === -1 && size === 4
 }
 
-/** What a unit's instructions are generated with. */
+/** The parts by which a unit's instructions are generated. */
 interface UnitParts {
   readonly library: Library
   readonly evexContext: typeof RegionContext

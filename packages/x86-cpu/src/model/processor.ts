@@ -3,7 +3,7 @@ import { decoderOptions, type CodeInfo } from '@retrap/x86-decoder'
 import { decoderFeatures, isImplemented, CPU_FEATURES, type CpuidWord } from './feature-table.ts'
 import * as architecture from '../state/architecture.ts'
 import { FLAGS_DEFINED, FLAG_VIF, FLAG_VIP } from '../state/state-layout.ts'
-import { COMPONENTS, type RegisterBytes, type StateComponent } from '../system/fpu/state-components.ts'
+import { COMPONENTS, type RegisterBytes, type StateComponent } from '../state/state-components.ts'
 import { checkCpuModel, type CpuModel } from './cpu-model.ts'
 import { absentMsrs } from './msr-table.ts'
 

@@ -1,4 +1,4 @@
-import type { StateComponent } from '../system/fpu/state-components.ts'
+import type { StateComponent } from '../state/state-components.ts'
 import { I32, V128, numeric, type I64 } from '@retrap/wasm-emitter'
 import { ORDINARY_64 } from '@retrap/soft-float'
 import { R_IMM, R_LENGTH, R_OFFSET, R_REG0, R_REG1, R_REG2 } from '../state/record.ts'

@@ -45,7 +45,7 @@ export interface FormOperand {
 /** Repeat prefix of a string instruction. */
 export type Repeat = 'none' | 'rep' | 'repe' | 'repne'
 
-/** What EVEX adds to a form. The mask's register, zeroing and rounding are in the record. */
+/** The properties that EVEX adds to a form. The mask's register, zeroing and rounding are in the record. */
 export interface EvexForm {
   /** Elements that a mask covers, from the lowest on; 0: there is no mask. */
   readonly elements: number

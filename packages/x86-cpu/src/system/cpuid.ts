@@ -4,7 +4,7 @@ import { asciiWord } from '../model/processor.ts'
 import type { Processor } from '../model/processor.ts'
 import type { Handler } from './operands.ts'
 import * as systemState from '../state/system-state.ts'
-import { compactedSize, standardSize } from './fpu/state-components.ts'
+import { compactedSize, standardSize } from '../state/state-components.ts'
 import type { System } from './system.ts'
 
 const LEAF1_ECX_OSXSAVE = 1 << 27

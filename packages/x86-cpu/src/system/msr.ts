@@ -18,7 +18,7 @@ import type { Handler } from './operands.ts'
 import * as systemState from '../state/system-state.ts'
 import { setPkrs } from './protection-keys.ts'
 import type { System } from './system.ts'
-import { disableable } from './fpu/state-components.ts'
+import { disableable } from '../state/state-components.ts'
 import { setSegmentBase } from './segments/segment-cache.ts'
 import { readTimeStamp, writeTimeStamp, writeTscAdjust } from './time-stamp.ts'
 

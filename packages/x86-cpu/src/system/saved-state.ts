@@ -1,6 +1,6 @@
 import * as S from '../state/state-layout.ts'
 import { X86CpuError } from '../errors.ts'
-import type { RegisterBytes } from './fpu/state-components.ts'
+import type { RegisterBytes } from '../state/state-components.ts'
 import * as systemState from '../state/system-state.ts'
 
 /** A 64-bit value, as `0x` and hexadecimal digits: it survives JSON. */

@@ -73,7 +73,7 @@ export function encode(info: CodeInfo, random: Random, isMemory: boolean): numbe
     !(isMemory && operands[0]!.access === 'w' && isVectorMemory(kinds[0]!)) &&
     random(2) === 0
   const isExtra = random(3) === 0 && (isMemory ? broadcast > 0 : rounding !== 'none')
-  let length = info.vexL < 0 ? 0 : info.vexL
+  let length: number = info.vexL < 0 ? 0 : info.vexL
   if (isExtra && !isMemory) length = rounding === 'rounding' ? random(4) : 0
   // EVEX.b of registers means 512 bits, whatever the length says.
   const isRegisterRm = !isMemory

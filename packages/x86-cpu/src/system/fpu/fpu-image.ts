@@ -1,7 +1,7 @@
 import { SLOW_PROBE, SLOW_WRITE } from '../../state/host.ts'
 import * as S from '../../state/state-layout.ts'
 import type { System } from '../system.ts'
-import { A_EXTENDED } from './state-components.ts'
+import { A_EXTENDED } from '../../state/state-components.ts'
 
 /** MXCSR bits that exist: all 16, DAZ included. */
 export const MXCSR_MASK = 0xffff

@@ -23,8 +23,8 @@ import { FpuImage, initialiseX87 } from './fpu-image.ts'
 import { gated } from '../operands.ts'
 import type { Handler } from '../operands.ts'
 import { setPkru } from '../protection-keys.ts'
-import { SSE, compactedOffset } from './state-components.ts'
-import type { StateComponent } from './state-components.ts'
+import { SSE, compactedOffset } from '../../state/state-components.ts'
+import type { StateComponent } from '../../state/state-components.ts'
 import type { System } from '../system.ts'
 
 /** XCOMP_BV bit 63: the compacted form. In {@link SavePlan.compacted}, whose bits are below 31, bit 30 stands for it. */

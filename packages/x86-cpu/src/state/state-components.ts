@@ -1,5 +1,5 @@
-import * as S from '../../state/state-layout.ts'
-import { XCR0_AVX, XCR0_PKRU } from '../../state/architecture.ts'
+import * as S from './state-layout.ts'
+import { XCR0_AVX, XCR0_PKRU } from './architecture.ts'
 
 /** The registers of a vCPU, as far as components look at them. */
 export interface RegisterBytes {
@@ -36,7 +36,7 @@ export interface StateComponent {
 /** Where the legacy region and the header of an XSAVE area end. */
 export const A_EXTENDED = 576
 
-/** It starts at a multiple of 64 bytes in the compacted form; IA32_XFD can disable it. */
+/** Flags of a component: it starts at a multiple of 64 bytes in the compacted form; IA32_XFD can disable the component. */
 export const COMPONENT_ALIGNED = 2
 export const COMPONENT_XFD = 4
 
