@@ -84,39 +84,6 @@ export function toInteger(c: FloatModule): SharedFunction<'i64'> {
   })
 }
 
-/**
- * (state, bits: up to 64; rounding mode, 1 of unsigned integers) → A as an integer, sign-extended unless it is unsigned: of
- * what is too large the nearest there is, of a NaN 0. Both are invalid.
- */
-export function toNearestInteger(c: FloatModule): SharedFunction<'i64'> {
-  return c.shared('float.toNearestInteger', ['i32', 'i32', 'i32', 'i32'], 'i64', (f) => {
-    const state = f.param(0, 'i32').get
-    const bits = f.param(1, 'i32').get
-    const mode = f.param(2, 'i32').get
-    const unsigned = f.param(3, 'i32').get
-    const a = X.slotAt(c, f, state, X.SLOT_A)
-    const kind = a.class
-    f.if(kind.eq(X.CLASS_ZERO), () => f.return(I64.of(0)))
-    const invalid = (value: I64): void => {
-      X.raiseFlags(c, f, state, X.FE_INVALID)
-      f.return(value)
-    }
-    f.if(kind.geU(X.CLASS_QNAN), () => invalid(I64.of(0)))
-    const sign = a.sign
-    const ones = I64.of(-1n).shrU(I64.of(64).sub(bits.toI64U()))
-    const most = f.let(select(unsigned, select(sign, I64.of(0), ones), ones.shrU(1).add(sign.toI64U())))
-    const tooLarge = (): void => invalid(select(sign, I64.of(0).sub(most), most))
-    const exponent = a.exponent
-    f.if(kind.ne(X.CLASS_FINITE).or(exponent.gtS(63)), tooLarge)
-    const { high, low } = X.shiftRightSticky(f, a.significand, I64.of(0), I32.of(63).sub(exponent))
-    const up = f.let(roundsUp(f, mode, sign, high.toI32().and(1), low))
-    const magnitude = f.let(high.add(up.toI64U()))
-    f.if(magnitude.gtU(most), tooLarge)
-    f.if(low.ne(0), () => X.raiseFlags(c, f, state, X.FE_PRECISION))
-    f.return(select(sign, I64.of(0).sub(magnitude), magnitude))
-  })
-}
-
 /** (state, rounding mode): R = A rounded to an integer in the same format. */
 export function toIntegral(c: FloatModule): SharedFunction {
   return c.shared('float.toIntegral', ['i32', 'i32'], undefined, (f) => {

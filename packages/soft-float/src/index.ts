@@ -49,28 +49,11 @@ export {
   slotAt,
   TOP_BIT,
 } from './scratch.ts'
-export {
-  propagateNan,
-  propagateNanUnary,
-  unpack,
-  unpack80,
-  unpackAlternativeHalf,
-  unpackInteger,
-  unpackUnsigned,
-} from './unpack.ts'
+export { propagateNan, propagateNanUnary, unpack, unpack80, unpackAlternativeHalf, unpackInteger } from './unpack.ts'
 export { add, divide, multiply, setNormalised, squareRoot } from './arithmetic.ts'
 export { multiplyAdd } from './multiply-add.ts'
-export {
-  compare,
-  convert,
-  EQUAL,
-  GREATER,
-  LESS,
-  toInteger,
-  toIntegral,
-  toNearestInteger,
-  UNORDERED,
-} from './convert.ts'
+export { compare, convert, EQUAL, GREATER, LESS, toInteger, toIntegral, UNORDERED } from './convert.ts'
+export { toNearestInteger, unpackUnsigned } from './nearest-integer.ts'
 export { finish, finish80, finishAlternativeHalf } from './round.ts'
 export { divideWide, multiplyHigh } from './wide.ts'
 export {

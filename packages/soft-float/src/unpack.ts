@@ -112,21 +112,6 @@ export function unpackAlternativeHalf(c: FloatModule): SharedFunction {
   })
 }
 
-/** (state, slot address, integer): an unsigned 64-bit integer. */
-export function unpackUnsigned(c: FloatModule): SharedFunction {
-  return c.shared('float.unpackUnsigned', ['i32', 'i32', 'i64'], undefined, (f) => {
-    const slot = new Slot(f, f.param(1, 'i32').get, 0)
-    const value = f.param(2, 'i64').get
-    slot.denormal = I32.of(0)
-    slot.low = I64.of(0)
-    slot.sign = I32.of(0)
-    slot.class = value.ne(0)
-    const zeros = f.let(value.clz())
-    slot.significand = value.shl(zeros)
-    slot.exponent = I32.of(63).sub(zeros.toI32())
-  })
-}
-
 /** (state, slot address, integer): a signed 64-bit integer. */
 export function unpackInteger(c: FloatModule): SharedFunction {
   return c.shared('float.unpackInteger', ['i32', 'i32', 'i64'], undefined, (f) => {

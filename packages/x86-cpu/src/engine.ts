@@ -78,7 +78,7 @@ const isExtended = ({ features }: CpuModel): boolean =>
  * @throws X86CpuError `ERR_CPU_MODEL`
  */
 export async function loadInstructions(cpu: CpuModel | string): Promise<void> {
-  if (typeof cpu === 'string' && cpu !== 'max') await import('./model/models.ts')
+  if (cpu !== 'max') await import('./model/models.ts')
   if (!isExtended(modelOf(cpu))) return
   extended ??= (await import('./extended/index.ts')).extendedInstructions
 }

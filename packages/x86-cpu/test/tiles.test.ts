@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { loadInstructions } from '@retrap/x86-cpu'
 import { beforeAll, describe, expect, test } from 'vitest'
 import * as S from '../src/state/state-layout.ts'
-import { BareCpu, PAGE_TABLE, type TestDevice } from './support/bare-cpu.ts'
+import { PAGE_TABLE, type BareCpu, type TestDevice } from './support/bare-cpu.ts'
 import { handler, runBothWays } from './support/both-ways.ts'
 
 const CPU = 'max,+amx_tile,+amx_int8,+amx_bf16,+amx_fp16,+amx_complex,+xfd'

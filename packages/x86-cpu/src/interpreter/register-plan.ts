@@ -35,80 +35,49 @@ export interface RegisterPlan {
   readonly isControl: boolean
 }
 
-const NOTHING: RegisterPlan = { from: FROM_NOTHING, at: 0, bytes: 0, isByte: false, isControl: false }
-const SEGMENT: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_SEGMENTS, bytes: S.SEG_BYTES }
-const MMX: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_FPR, bytes: 16 }
-const VECTOR: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_XMM, bytes: 64 }
-const TILE: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_TMM, bytes: 1024 }
-const MASK: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_OPMASK, bytes: 8 }
-
 const CONTROL_OFFSETS: Readonly<Record<number, number>> = { 0: S.S_CR0, 2: S.S_CR2, 3: S.S_CR3, 4: S.S_CR4, 8: S.S_CR8 }
+
+/** By kind of operand: where its number comes from, the state offset of register 0, and bytes to the next register. */
+const PLACES: readonly (readonly [kind: number, from: number, at: number, bytes: number])[] = [
+  [OperandKind.REG, FROM_REG, S.S_GPR, 8],
+  [OperandKind.RM, FROM_RM_OR_MEMORY, S.S_GPR, 8],
+  [OperandKind.RM_REG, FROM_RM, S.S_GPR, 8],
+  [OperandKind.OPCODE_REG, FROM_OPCODE, S.S_GPR, 8],
+  [OperandKind.VVVV_REG, FROM_VVVV, S.S_GPR, 8],
+  [OperandKind.SEGMENT_REG, FROM_REG, S.S_SEGMENTS, S.SEG_BYTES],
+  [OperandKind.CONTROL_REG, FROM_REG, 0, 0],
+  [OperandKind.DEBUG_REG, FROM_REG, S.S_DR, 8],
+  [OperandKind.MMX_REG, FROM_REG, S.S_FPR, 16],
+  [OperandKind.MMX_RM, FROM_RM_OR_MEMORY, S.S_FPR, 16],
+  [OperandKind.MMX_RM_REG, FROM_RM, S.S_FPR, 16],
+  [OperandKind.XMM_REG, FROM_REG, S.S_XMM, 64],
+  [OperandKind.XMM_RM, FROM_RM_OR_MEMORY, S.S_XMM, 64],
+  [OperandKind.XMM_RM_REG, FROM_RM, S.S_XMM, 64],
+  [OperandKind.XMM_VVVV, FROM_VVVV, S.S_XMM, 64],
+  [OperandKind.XMM_IS4, FROM_IMMEDIATE, S.S_XMM, 64],
+  [OperandKind.VSIB, FROM_INDEX, S.S_XMM, 64],
+  [OperandKind.MASK_REG, FROM_REG, S.S_OPMASK, 8],
+  [OperandKind.MASK_RM, FROM_RM_OR_MEMORY, S.S_OPMASK, 8],
+  [OperandKind.MASK_RM_REG, FROM_RM, S.S_OPMASK, 8],
+  [OperandKind.MASK_VVVV, FROM_VVVV, S.S_OPMASK, 8],
+  [OperandKind.TILE_REG, FROM_REG, S.S_TMM, 1024],
+  [OperandKind.TILE_RM_REG, FROM_RM, S.S_TMM, 1024],
+  [OperandKind.TILE_VVVV, FROM_VVVV, S.S_TMM, 1024],
+  [OperandKind.DFV, FROM_SECOND_IMMEDIATE, 16, 1],
+]
 
 /** Works out the plan of an operand. */
 export function registerPlan({ kind, size, register }: OperandSpec): RegisterPlan {
-  const general = (from: number): RegisterPlan => ({ ...NOTHING, from, at: S.S_GPR, bytes: 8, isByte: size === 1 })
-  switch (kind) {
-    case OperandKind.REG:
-      return general(FROM_REG)
-    case OperandKind.RM:
-      return general(FROM_RM_OR_MEMORY)
-    case OperandKind.RM_REG:
-      return general(FROM_RM)
-    case OperandKind.OPCODE_REG:
-      return general(FROM_OPCODE)
-    case OperandKind.VVVV_REG:
-      return general(FROM_VVVV)
-    case OperandKind.FIXED_REG: {
-      const isHigh = register >= REGISTER_HIGH_BYTE
-      return { ...NOTHING, at: isHigh ? S.S_GPR + 8 * (register - REGISTER_HIGH_BYTE - 4) + 1 : S.S_GPR + 8 * register }
-    }
-    case OperandKind.SEGMENT_REG:
-      return SEGMENT
-    case OperandKind.FIXED_SEGMENT:
-      return { ...NOTHING, at: S.S_SEGMENTS + S.SEG_BYTES * register }
-    case OperandKind.CONTROL_REG:
-      return { ...NOTHING, from: FROM_REG, isControl: true }
-    case OperandKind.DEBUG_REG:
-      return { ...NOTHING, from: FROM_REG, at: S.S_DR, bytes: 8 }
-    case OperandKind.MMX_REG:
-      return MMX
-    case OperandKind.MMX_RM:
-      return { ...MMX, from: FROM_RM_OR_MEMORY }
-    case OperandKind.MMX_RM_REG:
-      return { ...MMX, from: FROM_RM }
-    case OperandKind.XMM_REG:
-      return VECTOR
-    case OperandKind.XMM_RM:
-      return { ...VECTOR, from: FROM_RM_OR_MEMORY }
-    case OperandKind.XMM_RM_REG:
-      return { ...VECTOR, from: FROM_RM }
-    case OperandKind.XMM_VVVV:
-      return { ...VECTOR, from: FROM_VVVV }
-    case OperandKind.XMM_IS4:
-      return { ...VECTOR, from: FROM_IMMEDIATE }
-    case OperandKind.XMM_FIXED:
-      return { ...NOTHING, at: S.S_XMM + 64 * register }
-    case OperandKind.MASK_REG:
-      return MASK
-    case OperandKind.MASK_RM:
-      return { ...MASK, from: FROM_RM_OR_MEMORY }
-    case OperandKind.MASK_RM_REG:
-      return { ...MASK, from: FROM_RM }
-    case OperandKind.MASK_VVVV:
-      return { ...MASK, from: FROM_VVVV }
-    case OperandKind.TILE_REG:
-      return TILE
-    case OperandKind.TILE_RM_REG:
-      return { ...TILE, from: FROM_RM }
-    case OperandKind.TILE_VVVV:
-      return { ...TILE, from: FROM_VVVV }
-    case OperandKind.VSIB:
-      return { ...VECTOR, from: FROM_INDEX }
-    case OperandKind.DFV:
-      return { ...NOTHING, from: FROM_SECOND_IMMEDIATE, at: 16, bytes: 1 }
-    default:
-      return NOTHING
-  }
+  const [, from = FROM_NOTHING, at = fixedOffset(kind, register), bytes = 0] = PLACES.find(([of]) => of === kind) ?? []
+  return { from, at, bytes, isByte: at === S.S_GPR && size === 1, isControl: kind === OperandKind.CONTROL_REG }
+}
+
+/** State offset of a register that the operand itself names; 0 for memory and immediates. */
+function fixedOffset(kind: number, register: number): number {
+  if (kind === OperandKind.FIXED_SEGMENT) return S.S_SEGMENTS + S.SEG_BYTES * register
+  if (kind === OperandKind.XMM_FIXED) return S.S_XMM + 64 * register
+  if (kind !== OperandKind.FIXED_REG) return 0
+  return register >= REGISTER_HIGH_BYTE ? S.S_GPR + 8 * (register - REGISTER_HIGH_BYTE - 4) + 1 : S.S_GPR + 8 * register
 }
 
 /** State offset of the register that an operand names; 0 for memory and immediates. */

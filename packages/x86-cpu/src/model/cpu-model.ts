@@ -1,5 +1,5 @@
 import { X86CpuError } from '../errors.ts'
-import { CPU_FEATURES, FEATURE_BY_NAME, type CpuFeature } from './feature-table.ts'
+import { CPU_FEATURES, type CpuFeature } from './feature-table.ts'
 
 /** The maker of a processor, as CPUID leaf 0 spells it. It decides the rules in which the two makers differ. */
 export type CpuVendor = 'GenuineIntel' | 'AuthenticAMD'
@@ -29,76 +29,6 @@ export interface CpuModel {
 /** Bytes of a model's vector registers. */
 export const vectorBytesOf = ({ features }: CpuModel): number => (features.has('AVX512F') ? 64 : 32)
 
-function lower(names: Iterable<string>): string {
-  return [...names].map((name) => name.toLowerCase()).join(', ')
-}
-
-/** All that a feature needs, directly or not, and that is missing. */
-function missingFor(name: string, features: ReadonlySet<string>): string[] {
-  const missing = new Set<string>()
-  const look = (feature: string): void => {
-    for (const needed of FEATURE_BY_NAME.get(feature)?.needs ?? []) {
-      if (!features.has(needed)) missing.add(needed)
-      look(needed)
-    }
-  }
-  look(name)
-  // A machine is made in a few milliseconds, and nothing is missing as a rule.
-  if (missing.size === 0) return []
-  return CPU_FEATURES.map((feature) => feature.name).filter((feature) => missing.has(feature))
-}
-
-function fail(message: string): never {
-  throw new X86CpuError('ERR_CPU_MODEL', message)
-}
-
-/** Returns a value as a message shows it. */
-function show(value: unknown): string {
-  return typeof value === 'string' ? `'${value.slice(0, 60)}'` : String(value)
-}
-
-function requireWhole(name: string, value: unknown, least: number, most: number): void {
-  if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return
-  fail(`${name} ${show(value)}: expected a whole number from ${least} to ${most}`)
-}
-
-/**
- * Checks a model that a caller wrote.
- *
- * @throws X86CpuError `ERR_CPU_MODEL`, naming the field, its value and what was expected
- */
-export function checkCpuModel(model: CpuModel): void {
-  if (typeof model !== 'object' || model === null) fail(`CPU model ${show(model)}: expected a name or an object`)
-  if (typeof model.name !== 'string') fail(`name ${show(model.name)}: expected text`)
-  if (model.vendor !== 'GenuineIntel' && model.vendor !== 'AuthenticAMD') {
-    fail(`vendor ${show(model.vendor)}: expected GenuineIntel or AuthenticAMD`)
-  }
-  if (typeof model.brand !== 'string' || model.brand.length > 47 || /[^ -~]/.test(model.brand)) {
-    fail(`brand ${show(model.brand)}: expected at most 47 ASCII characters`)
-  }
-  requireWhole('signature', model.signature, 0, 0xffff_ffff)
-  requireWhole('physicalAddressBits', model.physicalAddressBits, 32, 52)
-  requireWhole('highestLeaf', model.highestLeaf, 1, 0x16)
-  if (model.highestExtendedLeaf !== 0) {
-    requireWhole('highestExtendedLeaf', model.highestExtendedLeaf, 0x8000_0001, 0x8000_0021)
-  }
-  if (!(model.features instanceof Set)) fail('features: expected a Set of names')
-  checkFeatures(model)
-}
-
-function checkFeatures({ name, vendor, features }: CpuModel): void {
-  if (!features.has('FPU')) fail(`${name}: fpu is missing; every model has it`)
-  const wanting: string[] = []
-  for (const feature of features) {
-    const known = FEATURE_BY_NAME.get(feature)
-    if (known === undefined) fail(`${name}: no feature ${show(feature)}`)
-    if (known.amd && vendor !== 'AuthenticAMD') fail(`${name}: ${lower([feature])} needs vendor=AuthenticAMD`)
-    const missing = missingFor(feature, features)
-    if (missing.length > 0) wanting.push(`${lower([feature])} needs ${lower(missing)}`)
-  }
-  if (wanting.length > 0) fail(`${name}: ${wanting.join('; ')}`)
-}
-
 /** Left out of `max`: a guest that finds it takes five levels for every walk, whether it needs them or not. */
 const NOT_IN_MAX: ReadonlySet<string> = new Set(['LA57'])
 
@@ -124,11 +54,16 @@ export function max(vendor: CpuVendor): CpuModel {
   }
 }
 
-let nameModel: ((text: string) => CpuModel) | undefined
+let findModel: ((cpu: CpuModel | string) => CpuModel) | undefined
 
 /** @internal Has {@link modelOf} know all models. */
-export function knowModels(name: (text: string) => CpuModel): void {
-  nameModel = name
+export function knowModels(find: (cpu: CpuModel | string) => CpuModel): void {
+  findModel = find
+}
+
+/** Checks a model, where a caller can have one other than `max`. @throws X86CpuError `ERR_CPU_MODEL` */
+export function checkModel(model: CpuModel): void {
+  findModel?.(model)
 }
 
 /**
@@ -139,7 +74,7 @@ export function knowModels(name: (text: string) => CpuModel): void {
  */
 export function modelOf(cpu: CpuModel | string): CpuModel {
   if (cpu === 'max') return max('GenuineIntel')
-  if (typeof cpu === 'string') return nameModel?.(cpu) ?? fail(`${cpu}: call loadInstructions of this model first`)
-  checkCpuModel(cpu)
-  return cpu
+  if (findModel !== undefined) return findModel(cpu)
+  const name = typeof cpu === 'string' ? cpu : cpu.name
+  throw new X86CpuError('ERR_CPU_MODEL', `${name}: call loadInstructions of this model first`)
 }

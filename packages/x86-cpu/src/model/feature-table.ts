@@ -32,142 +32,30 @@ export interface CpuFeature {
   readonly extended: boolean
 }
 
-/**
- * Rows by leaf, sub-leaf and register: name, bit, needed features. In front of the name, `*`: the feature is extended; `~`: it
- * is extended, and not all of its instructions are executed, so that the model `everything` is without it.
- */
-const ROWS: Readonly<Record<string, readonly string[]>> = {
-  '1.0.edx': [
-    'FPU 0',
-    'VME 1',
-    'DE 2',
-    'PSE 3',
-    'TSC 4',
-    'MSR 5',
-    'PAE 6',
-    'MCE 7 MSR',
-    'CX8 8',
-    'APIC 9',
-    'SEP 11 MSR',
-    'MTRR 12 MSR',
-    'PGE 13',
-    'MCA 14 MCE',
-    'CMOV 15',
-    'PAT 16 MSR',
-    'PSE36 17 PSE',
-    'CLFSH 19',
-    'MMX 23',
-    'FXSR 24',
-    'SSE 25 FXSR MMX',
-    'SSE2 26 SSE',
-  ],
-  '1.0.ecx': [
-    'SSE3 0 SSE2',
-    'PCLMULQDQ 1 SSE2',
-    'MONITOR 3',
-    'SSSE3 9 SSE3',
-    'FMA 12 AVX',
-    'CX16 13 LM CX8',
-    'PCID 17 LM',
-    'SSE4_1 19 SSSE3',
-    'SSE4_2 20 SSE4_1',
-    'X2APIC 21 APIC_BASE',
-    'MOVBE 22',
-    'POPCNT 23',
-    'TSC_DEADLINE 24 APIC TSC MSR',
-    'AES 25 SSE2',
-    'XSAVE 26 FXSR',
-    'AVX 28 XSAVE SSE2',
-    'F16C 29 AVX',
-    'RDRAND 30',
-    'HYPERVISOR 31',
-  ],
-  '7.0.ebx': [
-    'FSGSBASE 0 LM',
-    'TSC_ADJUST 1 TSC MSR',
-    'BMI1 3',
-    'AVX2 5 AVX',
-    'SMEP 7',
-    'BMI2 8',
-    'ERMS 9',
-    'INVPCID 10',
-    '*AVX512F 16 AVX2 F16C FMA',
-    '*AVX512DQ 17 AVX512F',
-    'RDSEED 18',
-    'ADX 19',
-    'SMAP 20',
-    '*AVX512_IFMA 21 AVX512F',
-    'CLFLUSHOPT 23 CLFSH',
-    'CLWB 24 CLFSH',
-    '*AVX512CD 28 AVX512F',
-    'SHA 29 SSE2',
-    '*AVX512BW 30 AVX512F',
-    '*AVX512VL 31 AVX512F',
-  ],
-  '7.0.ecx': [
-    '*AVX512_VBMI 1 AVX512BW',
-    'UMIP 2',
-    'PKU 3 LM XSAVE',
-    '*AVX512_VBMI2 6 AVX512BW',
-    'GFNI 8 SSE2',
-    'VAES 9 AVX AES',
-    'VPCLMULQDQ 10 AVX PCLMULQDQ',
-    '*AVX512_VNNI 11 AVX512F',
-    '*AVX512_BITALG 12 AVX512BW',
-    '*AVX512_VPOPCNTDQ 14 AVX512F',
-    'LA57 16 LM',
-    '*MOVDIRI 27',
-    '*MOVDIR64B 28',
-    'PKS 31 LM MSR',
-  ],
-  '7.0.edx': [
-    '*AVX512_VP2INTERSECT 8 AVX512F',
-    '*AMX_BF16 22 AMX_TILE',
-    '*AVX512_FP16 23 AVX512BW AVX512DQ AVX512VL',
-    '*AMX_TILE 24 LM XSAVEC',
-    '*AMX_INT8 25 AMX_TILE',
-    'ARCH_CAPABILITIES 29 MSR',
-  ],
-  '7.1.eax': [
-    '*SHA512 0 AVX2',
-    '*SM3 1 AVX',
-    '*SM4 2 AVX2',
-    '*RAO_INT 3 LM',
-    'AVX_VNNI 4 AVX2',
-    '*AVX512_BF16 5 AVX512BW',
-    '*CMPCCXADD 7 LM',
-    '*AMX_FP16 21 AMX_TILE',
-    '*AVX_IFMA 23 AVX2',
-    '*MOVRS 31 LM',
-  ],
-  '7.1.edx': [
-    '*AVX_VNNI_INT8 4 AVX2',
-    '*AVX_NE_CONVERT 5 AVX2',
-    '*AMX_COMPLEX 8 AMX_TILE',
-    '*AVX_VNNI_INT16 10 AVX2',
-    '~AVX10_1 19 AVX512CD AVX512_BF16 AVX512_BITALG AVX512_FP16 AVX512_IFMA AVX512_VBMI AVX512_VBMI2 AVX512_VNNI AVX512_VPOPCNTDQ',
-    '*APX_F 21 LM XSAVE',
-  ],
-  'd.1.eax': ['XSAVEOPT 0 XSAVE', 'XSAVEC 1 XSAVE', 'XGETBV1 2 XSAVE', 'XSAVES 3 XSAVEC MSR', '*XFD 4 XSAVEC MSR'],
-  '1e.1.eax': [
-    '~AMX_FP8 4 AMX_TILE',
-    '~AMX_TF32 6 AMX_TILE',
-    '~AMX_AVX512 7 AMX_TILE AVX10_2',
-    '~AMX_MOVRS 8 AMX_TILE',
-  ],
-  '80000001.0.ecx': ['LAHF_LM 0 LM', 'LZCNT 5', 'PREFETCHW 8'],
-  '80000001.0.edx': [
-    'SYSCALL 11 MSR',
-    'NX 20 PAE MSR',
-    'PDPE1GB 26 LM',
-    'RDTSCP 27 TSC MSR',
-    'LM 29 PAE MSR SSE2 SYSCALL',
-  ],
-  '80000007.0.edx': ['INVARIANT_TSC 8 TSC'],
-  '80000008.0.ebx': ['XSAVEERPTR 2 FXSR'],
-  '80000021.0.eax': ['NULL_BASE 6 LM', 'SRSO_NO 29'],
+/** Rows of features by leaf, sub-leaf and register: name, bit, needed features. */
+const ROWS: Readonly<Record<string, string>> = {
+  '1.0.edx':
+    'FPU 0, VME 1, DE 2, PSE 3, TSC 4, MSR 5, PAE 6, MCE 7 MSR, CX8 8, APIC 9, SEP 11 MSR, MTRR 12 MSR, PGE 13, ' +
+    'MCA 14 MCE, CMOV 15, PAT 16 MSR, PSE36 17 PSE, CLFSH 19, MMX 23, FXSR 24, SSE 25 FXSR MMX, SSE2 26 SSE',
+  '1.0.ecx':
+    'SSE3 0 SSE2, PCLMULQDQ 1 SSE2, MONITOR 3, SSSE3 9 SSE3, FMA 12 AVX, CX16 13 LM CX8, PCID 17 LM, ' +
+    'SSE4_1 19 SSSE3, SSE4_2 20 SSE4_1, X2APIC 21 APIC_BASE, MOVBE 22, POPCNT 23, TSC_DEADLINE 24 APIC TSC MSR, ' +
+    'AES 25 SSE2, XSAVE 26 FXSR, AVX 28 XSAVE SSE2, F16C 29 AVX, RDRAND 30, HYPERVISOR 31',
+  '7.0.ebx':
+    'FSGSBASE 0 LM, TSC_ADJUST 1 TSC MSR, BMI1 3, AVX2 5 AVX, SMEP 7, BMI2 8, ERMS 9, INVPCID 10, RDSEED 18, ' +
+    'ADX 19, SMAP 20, CLFLUSHOPT 23 CLFSH, CLWB 24 CLFSH, SHA 29 SSE2',
+  '7.0.ecx':
+    'UMIP 2, PKU 3 LM XSAVE, GFNI 8 SSE2, VAES 9 AVX AES, VPCLMULQDQ 10 AVX PCLMULQDQ, LA57 16 LM, ' + 'PKS 31 LM MSR',
+  '7.0.edx': 'ARCH_CAPABILITIES 29 MSR',
+  '7.1.eax': 'AVX_VNNI 4 AVX2',
+  'd.1.eax': 'XSAVEOPT 0 XSAVE, XSAVEC 1 XSAVE, XGETBV1 2 XSAVE, XSAVES 3 XSAVEC MSR',
+  '80000001.0.ecx': 'LAHF_LM 0 LM, LZCNT 5, PREFETCHW 8',
+  '80000001.0.edx': 'SYSCALL 11 MSR, NX 20 PAE MSR, PDPE1GB 26 LM, RDTSCP 27 TSC MSR, LM 29 PAE MSR SSE2 SYSCALL',
+  '80000007.0.edx': 'INVARIANT_TSC 8 TSC',
+  '80000008.0.ebx': 'XSAVEERPTR 2 FXSR',
+  '80000021.0.eax': 'NULL_BASE 6 LM, SRSO_NO 29',
   // CPUID says nothing of these, or in a number; processors before the P6 family lack NOPL, RDPMC and APIC_BASE.
-  '': ['NOPL 0', 'RDPMC 0', 'APIC_BASE 0 APIC MSR', '~AVX10_2 0 AVX10_1'],
+  '': 'NOPL 0, RDPMC 0, APIC_BASE 0 APIC MSR',
 }
 
 /**
@@ -182,35 +70,12 @@ function wordOf(name: string): CpuidWord | undefined {
   return { leaf: Number(`0x${leaf}`), subleaf: Number(subleaf), register: 'abcd'.indexOf(register[1]!) }
 }
 
-const pending: string[] = []
-
-/** All features, in the order of their CPUID words. */
-export const CPU_FEATURES: readonly CpuFeature[] = Object.entries(ROWS).flatMap(([wordName, rows]) => {
-  const word = wordOf(wordName)
-  return rows.map((row) => {
-    const [, mark, name, bit, needs] = /^([*~]?)(\S+) (\d+) ?(.*)$/.exec(row) as unknown as [
-      string,
-      string,
-      string,
-      string,
-      string,
-    ]
-    if (mark === '~') pending.push(name)
-    return {
-      name,
-      cpuid: word && { word, bit: Number(bit) },
-      needs: needs === '' ? [] : needs.split(' '),
-      amd: AMD_ONLY.has(name),
-      extended: mark !== '',
-    }
-  })
-})
-
-/** Features of which some instructions are not executed yet. */
-export const PENDING: ReadonlySet<string> = new Set(pending)
-
+/** All features, in the order of their CPUID words; those that are `extended` come last, once {@link addFeatures} has added them. */
+export const CPU_FEATURES: CpuFeature[] = []
 /** The same by name. */
-export const FEATURE_BY_NAME: ReadonlyMap<string, CpuFeature> = new Map(CPU_FEATURES.map((f) => [f.name, f]))
+export const FEATURE_BY_NAME: Map<string, CpuFeature> = new Map()
+/** Features of which some instructions are not executed yet. */
+export const PENDING: Set<string> = new Set()
 
 /**
  * Features of x86-decoder that every model has the instructions of, because they are no-operations where the feature is
@@ -218,15 +83,36 @@ export const FEATURE_BY_NAME: ReadonlyMap<string, CpuFeature> = new Map(CPU_FEAT
  */
 const NO_OPERATIONS = ['PAUSE', 'CET_IBT']
 
-const decoderFeaturesOf = (isIn: (feature: CpuFeature) => boolean): ReadonlySet<string> =>
-  decoderFeatures(CPU_FEATURES.filter(isIn).map(({ name }) => name))
-
 /** The features, as x86-decoder names them, whose instructions are implemented. Everything else is #UD. */
-export const FEATURES: ReadonlySet<string> = decoderFeaturesOf(() => true)
+export const FEATURES: Set<string> = new Set(NO_OPERATIONS)
 /** The features whose every instruction is implemented. */
-export const EXECUTED: ReadonlySet<string> = decoderFeaturesOf(({ name }) => !PENDING.has(name))
+export const EXECUTED: Set<string> = new Set(NO_OPERATIONS)
 /** The features whose instructions every program has. */
-export const BASE_FEATURES: ReadonlySet<string> = decoderFeaturesOf(({ extended }) => !extended)
+export const BASE_FEATURES: Set<string> = new Set(NO_OPERATIONS)
+
+/**
+ * Adds rows of features by leaf, sub-leaf and register.
+ *
+ * @param rows - separated by a comma and a space: name, bit, needed features. In front of the name, `*`: the feature is extended;
+ *   `~`: it is extended, and not all of its instructions are executed, so that the model `everything` is without it
+ */
+export function addFeatures(rows: Readonly<Record<string, string>>): void {
+  for (const [wordName, text] of Object.entries(rows)) {
+    const word = wordOf(wordName)
+    for (const row of text.split(', ')) {
+      const [marked = '', bit, ...needs] = row.split(' ')
+      const name = marked.replace(/[*~]/, '')
+      const extended = name !== marked
+      const feature = { name, cpuid: word && { word, bit: Number(bit) }, needs, amd: AMD_ONLY.has(name), extended }
+      CPU_FEATURES.push(feature)
+      FEATURE_BY_NAME.set(name, feature)
+      FEATURES.add(name)
+      if (!extended) BASE_FEATURES.add(name)
+      ;(marked[0] === '~' ? PENDING : EXECUTED).add(name)
+    }
+  }
+}
+addFeatures(ROWS)
 
 /** The features of a model together with those that x86-decoder tells apart and CPUID does not. */
 export function decoderFeatures(features: Iterable<string>): ReadonlySet<string> {

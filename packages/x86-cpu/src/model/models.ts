@@ -1,6 +1,11 @@
 import { X86CpuError } from '../errors.ts'
-import { checkCpuModel, implemented, knowModels, max, type CpuModel, type CpuVendor } from './cpu-model.ts'
+import { implemented, knowModels, max, type CpuModel, type CpuVendor } from './cpu-model.ts'
+import { checkCpuModel } from './model-checks.ts'
+import { addExtendedFeatures } from './extended-features.ts'
 import { CPU_FEATURES, PENDING } from './feature-table.ts'
+
+// The names below are of all features.
+addExtendedFeatures()
 
 /** The features that all models share: a guest is told that it runs on a hypervisor, as all of them report it. */
 const ALWAYS = 'HYPERVISOR'
@@ -269,4 +274,8 @@ function applyFeature(features: Set<string>, change: string): void {
 }
 
 // Programs that import this module know all models from the start.
-knowModels(cpuModel)
+knowModels((cpu) => {
+  if (typeof cpu === 'string') return cpuModel(cpu)
+  checkCpuModel(cpu)
+  return cpu
+})

@@ -4,7 +4,7 @@ import { decoderFeatures, isImplemented, CPU_FEATURES, type CpuidWord } from './
 import * as architecture from '../state/architecture.ts'
 import { FLAGS_DEFINED, FLAG_VIF, FLAG_VIP } from '../state/state-layout.ts'
 import { COMPONENTS, type RegisterBytes, type StateComponent } from '../state/state-components.ts'
-import { checkCpuModel, type CpuModel } from './cpu-model.ts'
+import { checkModel, type CpuModel } from './cpu-model.ts'
 import { absentMsrs } from './msr-table.ts'
 
 type BitsOf = readonly (readonly [feature: string, bits: number])[]
@@ -69,10 +69,9 @@ const AMD_REPEATED = 0x0183_f3ff
 /** AMD's leaf 8000_0001H EDX bit 22: SSE's instructions on MMX registers. */
 const AMD_MMXEXT = 1 << 22
 
-/** Leaves whose sub-leaves differ. In all others ECX does not matter. */
-const LEAVES_BY_SUBLEAF: ReadonlySet<number> = new Set(
-  CPU_FEATURES.flatMap(({ cpuid }) => (cpuid !== undefined && cpuid.word.subleaf > 0 ? [cpuid.word.leaf] : [])),
-)
+/** Whether the sub-leaves of a leaf differ. In all other leaves ECX does not matter. */
+const hasSubleaves = (leaf: number): boolean =>
+  CPU_FEATURES.some(({ cpuid }) => cpuid !== undefined && cpuid.word.subleaf > 0 && cpuid.word.leaf === leaf)
 
 /** Feature flags of a leaf. */
 interface LeafFlags {
@@ -148,7 +147,7 @@ export class Processor {
 
   /** @throws X86CpuError `ERR_CPU_MODEL` for a model that cannot be */
   constructor(model: CpuModel) {
-    checkCpuModel(model)
+    checkModel(model)
     this.model = model
     const bits = (table: BitsOf): number =>
       table.reduce((all, [feature, value]) => (model.features.has(feature) ? all | value : all), 0)
@@ -201,7 +200,7 @@ export class Processor {
 
   #setBits({ leaf, subleaf, register }: CpuidWord, value: number): void {
     const leaves = leaf < EXTENDED ? this.#basic : this.#extended
-    const flags = (leaves[leaf % EXTENDED] ??= { differs: LEAVES_BY_SUBLEAF.has(leaf), words: [] })
+    const flags = (leaves[leaf % EXTENDED] ??= { differs: hasSubleaves(leaf), words: [] })
     const words = (flags.words[flags.differs ? subleaf : 0] ??= new Uint32Array(4))
     words[register]! |= value
   }

@@ -419,7 +419,7 @@ export async function recorded(
  */
 export async function replayed(
   making: Making,
-  { bytes, subject, at, instructions, ...run }: Recorded,
+  { bytes, at, instructions, ...run }: Recorded,
   parts: readonly number[],
 ): Promise<string | undefined> {
   const source = { bytes: bytes.length, read: (from: number, count: number) => bytes.subarray(from, from + count) }
