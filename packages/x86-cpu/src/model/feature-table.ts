@@ -71,7 +71,7 @@ function wordOf(name: string): CpuidWord | undefined {
 }
 
 /** All features, in the order of their CPUID words; those that are `extended` come last, once {@link addFeatures} has added them. */
-export const CPU_FEATURES: CpuFeature[] = []
+export const CPU_FEATURES: readonly CpuFeature[] = []
 /** The same by name. */
 export const FEATURE_BY_NAME: Map<string, CpuFeature> = new Map()
 /** Features of which some instructions are not executed yet. */
@@ -104,7 +104,7 @@ export function addFeatures(rows: Readonly<Record<string, string>>): void {
       const name = marked.replace(/[*~]/, '')
       const extended = name !== marked
       const feature = { name, cpuid: word && { word, bit: Number(bit) }, needs, amd: AMD_ONLY.has(name), extended }
-      CPU_FEATURES.push(feature)
+      ;(CPU_FEATURES as CpuFeature[]).push(feature)
       FEATURE_BY_NAME.set(name, feature)
       FEATURES.add(name)
       if (!extended) BASE_FEATURES.add(name)
