@@ -317,7 +317,8 @@ export class ArmCpu {
         continue
       }
       const nearsSample = this.#sampling.asked && this.#sampling.nears()
-      const isAlone = this.#isStep || debug === DEBUG_ALONE || stops.stepping || this.#watched.instruction !== null || nearsSample
+      const isAlone =
+        this.#isStep || debug === DEBUG_ALONE || stops.stepping || this.#watched.instruction !== null || nearsSample
       let status = isAlone ? STATUS_STEP : this.#slice()
       if (status === STATUS_STEP) {
         if (stops.stopsHere()) return stops.stop()

@@ -70,7 +70,7 @@ function wordOf(name: string): CpuidWord | undefined {
   return { leaf: Number(`0x${leaf}`), subleaf: Number(subleaf), register: 'abcd'.indexOf(register[1]!) }
 }
 
-/** All features, in the order of their CPUID words; those that are `extended` come last, once {@link addFeatures} has added them. */
+/** All features, in the order of their CPUID words; those that are `extended` come last, once they are added. */
 export const CPU_FEATURES: readonly CpuFeature[] = []
 /** The same by name. */
 export const FEATURE_BY_NAME: Map<string, CpuFeature> = new Map()
