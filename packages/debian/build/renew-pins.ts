@@ -15,11 +15,15 @@ const PACKAGES = [
   ...['seabios', 'ipxe-qemu', 'qemu-system-data'],
   ...['amd64', 'arm64', 'i386'].map((name) => `debian-installer-12-netboot-${name}`),
 ]
+/** The kernel of `retrap exec` for processors with APX, and where it is: a newer one is named in debian-drivers.ts, too. */
+const APX_KERNEL = 'linux-image-6.18.15+deb13-amd64'
+const APX_SUITE = 'trixie-backports'
 /** What sites give to others, with the sources. */
 const GIVEN = /^(?:busybox-static|base-files|seabios|linux-image-.*-unsigned)$/
 
 const directory = await mkdtemp(join(tmpdir(), 'retrap-pins-'))
 const archive = await Archive.open({ directory, withoutSecurity: true, isCurrent: true })
+const newer = await Archive.open({ directory, withoutSecurity: true, isCurrent: true, suites: [APX_SUITE] })
 const found: ListedPackage[] = []
 const sources = new Map<string, ListedPackage>()
 
@@ -44,6 +48,7 @@ try {
     await add(real + suffix)
     if (real.includes('-cloud-')) await add(`${real}-unsigned${suffix}`)
   }
+  found.push(await newer.find(APX_KERNEL))
   for (const name of PACKAGES) await add(name)
 } finally {
   await rm(directory, { recursive: true })

@@ -23,6 +23,8 @@ export interface ArchiveOptions extends Pick<
   readonly isCurrent?: boolean
   /** Packages with pinned versions; default this release's. */
   readonly pinned?: readonly ListedPackage[]
+  /** Names of the archive's suites; Debian 12's unless given. */
+  readonly suites?: readonly string[]
   /** Keys that sign the archive; Debian's unless given. */
   readonly keys?: readonly ArchiveKey[]
 }
@@ -64,7 +66,8 @@ export class Archive implements PackageSource {
     this.#folder = folder
     this.#servers = servers
     this.#snapshots = variable('RETRAP_DEBIAN_SNAPSHOTS') ?? SNAPSHOTS
-    const suites = [RELEASE, `${RELEASE}-updates`].map((name): Suite => ({ name, isSecurity: false }))
+    const { suites: names = [RELEASE, `${RELEASE}-updates`] } = options
+    const suites = names.map((name): Suite => ({ name, isSecurity: false }))
     // A mirror of another name need not have a security archive at the usual place beside it.
     if (options.withoutSecurity !== true && servers.some((server) => server.endsWith('/debian')))
       suites.push({ name: `${RELEASE}-security`, isSecurity: true })

@@ -2,7 +2,7 @@
 import type { ListedPackage } from './lists.ts'
 
 /** A time at which the archive had all these versions: the archive of old versions is asked for it. */
-export const SNAPSHOT_TIME = '20261128T163509Z'
+export const SNAPSHOT_TIME = '20261129T081228Z'
 
 /** Name, architecture, version, bytes, SHA-256 and path of each file, and the kernel that a name stands for. */
 const ROWS = `
@@ -16,6 +16,7 @@ linux-image-6.1.0-50-arm64 arm64 6.1.176-1 59515068 914f75b57a8e165d85fb910c3e2d
 linux-image-cloud-arm64 arm64 6.1.176-1 1464 32235a48dd6ce5a0def97db77955859504a06894f984d8527c66c98a01eb75ef pool/main/l/linux-signed-arm64/linux-image-cloud-arm64_6.1.176-1_arm64.deb linux-image-6.1.0-50-cloud-arm64
 linux-image-6.1.0-50-cloud-arm64 arm64 6.1.176-1 21130624 9d41a53f5d687ae1a33cf546d0ed8be955f72e5f9e97b2b4e45e41dff3353b97 pool/main/l/linux-signed-arm64/linux-image-6.1.0-50-cloud-arm64_6.1.176-1_arm64.deb
 linux-image-6.1.0-50-cloud-arm64-unsigned arm64 6.1.176-1 21131068 6b585efd7121493f37f0e6eecda9c94f2035c6bc1eaa97ab447871a682f93cf3 pool/main/l/linux/linux-image-6.1.0-50-cloud-arm64-unsigned_6.1.176-1_arm64.deb
+linux-image-6.18.15+deb13-amd64 amd64 6.18.15-1~bpo13+1 167422112 d38a7af6260782a47cd615ad717347a528b45f076245b4deabb3f1ecf8459186 pool/main/l/linux-signed-amd64/linux-image-6.18.15+deb13-amd64_6.18.15-1~bpo13+1_amd64.deb
 busybox-static amd64 1:1.35.0-4+deb12u1+b1 928188 3d3fdbe91d4660c873e14b092c213fe81c1da6362daa236eb25d0171eb108744 pool/main/b/busybox/busybox-static_1.35.0-4+deb12u1+b1_amd64.deb
 busybox-static arm64 1:1.35.0-4+deb12u1+b1 822236 732c9135564fc71337e0e05fb4da4d11e6c28c1834bce3e405e575afef2a52f5 pool/main/b/busybox/busybox-static_1.35.0-4+deb12u1+b1_arm64.deb
 libc6 amd64 2.36-9+deb12u14 2759320 ba4f88f73dbc3ae9055f3c20f4523bfdbaf1ad13ff95e258924f77d20b4fbedf pool/main/g/glibc/libc6_2.36-9+deb12u14_amd64.deb

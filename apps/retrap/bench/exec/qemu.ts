@@ -63,6 +63,7 @@ export class QemuGuest {
     const folder = mkdtempSync(join(tmpdir(), 'retrap-bench-exec-'))
     const kind = {
       arch: 'amd64',
+      debian: 'amd64',
       cpu: undefined,
       memoryBytes: 0,
       cpus: 1,

@@ -87,7 +87,10 @@ const asIs = each((text) => text)
 const also = (flags: string): Option => new Option(flags).hideHelp()
 
 /** Adds the command. @param run - called with the parsed command and options */
-export function addExec(program: Command, run: (command: readonly string[], flags: ExecFlags) => Promise<void>): void {
+export function addExec(
+  program: Command,
+  run: (words: readonly string[], flags: ExecFlags, command: Command) => Promise<void>,
+): void {
   program
     .command('exec')
     .description('Run a Linux program of this host in a guest, as if it ran here')
@@ -97,7 +100,10 @@ export function addExec(program: Command, run: (command: readonly string[], flag
         .choices(Object.keys(ARCHITECTURES))
         .default(process.arch === 'arm64' ? 'arm64' : 'x86-64', "the host's"),
     )
-    .option('--cpu <model>', 'the model of the processor, as for other machines')
+    .option(
+      '--cpu <model>',
+      "the model of the processor, as for other machines; one with APX takes a newer kernel of Debian's",
+    )
     .option('--kernel <file>', "a kernel with all its drivers built in (default: Debian's)")
     .option('--root <where>', "the program's files: host, or a folder", 'host')
     .option(
@@ -145,8 +151,10 @@ export async function runExecCommand(args: readonly string[], host: ExecHost): P
   const program = new Program({ stdout: process.stdout, stderr: host.stderr })
   program.enablePositionalOptions()
   let code = 0
-  addExec(program, async (command, flags) => {
-    code = await act(command, flags, host, args)
+  addExec(program, async (words, flags, command) => {
+    // The models of processors are loaded on demand.
+    const cpu = flags.cpu && (await import('../../flags/cpu-option.ts')).parseCpu(flags.cpu, command)
+    code = await act(words, { ...flags, ...(cpu && { cpu }) }, host, args)
   })
   program.given = args
   program.instead = OF_DOCKER
@@ -209,6 +217,7 @@ async function act(
       kind: {
         arch,
         cpu: flags.cpu,
+        debian: arch === 'amd64' && flags.cpu && (await hasApx(flags.cpu)) ? 'apx' : arch,
         memoryBytes: flags.memory,
         cpus: flags.cpus,
         kernel: flags.kernel,
@@ -229,6 +238,9 @@ async function act(
     await root.close()
   }
 }
+
+const hasApx = async (cpu: string): Promise<boolean> =>
+  (await import('@retrap/x86-cpu')).cpuModel(cpu).features.has('APX_F')
 
 /** Image readers are loaded on demand, as most runs need no images. */
 const openImage = async (path: string, architecture: string): Promise<ExecRoot> =>

@@ -5,7 +5,7 @@ import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
 import type { CreateDevices } from '../../machine/devices/devices.ts'
 import { fetchLines } from '../../host/files/fetch-lines.ts'
 import { readBytes } from '../../host/files/files.ts'
-import { fetchLinuxWithDrivers } from '../../guests/linux/debian-drivers.ts'
+import { type FullKernel, fetchLinuxWithDrivers } from '../../guests/linux/debian-drivers.ts'
 import { kernelPayload } from '../../guests/linux/kernel-payload.ts'
 import { buildExecInitramfs, EXEC_PORTS } from '../../guests/linux/exec-initramfs.ts'
 import type { MachineImages, MachineOptions } from '../../machine/machine-contract.ts'
@@ -16,6 +16,8 @@ export interface ExecKind {
   readonly cpu: string | undefined
   readonly memoryBytes: number
   readonly cpus: number
+  /** Debian's kernel, where the user names none. */
+  readonly debian: FullKernel
   /** A kernel that the user names. */
   readonly kernel: string | undefined
   /** The user's devices, as `--device` arguments. */
@@ -102,8 +104,8 @@ export const execCommandLine = ({ arch, kernel }: ExecKind): string =>
 
 /** Reads the kernel and the initrd that a machine boots from. */
 export async function readExecImages(kind: ExecKind, tell: (text: string) => void): Promise<MachineImages> {
-  const { arch, kernel: named } = kind
-  const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(arch, DRIVERS, fetchLines(tell))
+  const { debian, kernel: named } = kind
+  const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(debian, DRIVERS, fetchLines(tell))
   const [kernel, busybox, ...modules] = await Promise.all(
     [named ?? kernelPath, busyboxPath, ...(named === undefined ? modulePaths : [])].map(readBytes),
   )

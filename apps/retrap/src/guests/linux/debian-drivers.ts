@@ -1,5 +1,5 @@
 import { globSync, readdirSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   cacheDirectory,
@@ -12,7 +12,7 @@ import {
 } from '@retrap/debian'
 import { CliError } from '../../errors.ts'
 import { type LinuxArchitecture, pick } from './debian.ts'
-import { addModule, indexModules, moduleFiles } from './kernel-modules.ts'
+import { addModule, indexModules, moduleFiles, unpackModules } from './kernel-modules.ts'
 
 /** A kernel with drivers as modules, and a matching busybox. */
 export interface LinuxWithDrivers {
@@ -32,25 +32,57 @@ export interface KernelModules {
   readonly busyboxPath: string
 }
 
-const fullKernel = (architecture: LinuxArchitecture): string => join('debian-12', `kernel-${architecture}`)
+/** A full kernel of Debian's: Debian 12's of an architecture, or a newer one. */
+export type FullKernel = LinuxArchitecture | 'apx'
 
-/** Debian's full kernel with all its modules, and a static busybox, from the cache or fetched. @returns the folder above `lib` */
-async function fetchFullLinux(architecture: LinuxArchitecture, onProgress: OnProgress): Promise<string> {
+/** The kernel for processors with APX, whose registers Linux keeps from 6.16 on. */
+const APX_KERNEL = 'linux-image-6.18.15+deb13-amd64'
+/** Its modules, without drivers of devices that no guest has: they would be four times as many bytes. */
+const APX_MODULES = [
+  ...['arch', 'block', 'crypto', 'fs', 'lib', 'mm', 'net', 'virt'],
+  ...['ata', 'block', 'char', 'md', 'virtio'].map((name) => `drivers/${name}`),
+  ...[
+    'bonding',
+    'dummy*',
+    'ifb*',
+    'ipvlan',
+    'macv*',
+    'net_failover*',
+    'tap*',
+    'tun*',
+    'veth*',
+    'virtio_net*',
+    'vrf*',
+    'vxlan',
+    'wireguard',
+  ].map((name) => `drivers/net/${name}`),
+].map((name) => `./usr/lib/modules/*/kernel/${name}`)
+
+const fullKernel = (kernel: FullKernel): string => join('debian-12', `kernel-${kernel}`)
+
+/** A full kernel with its modules, and a static busybox, from the cache or fetched. @returns the folder above `lib` */
+async function fetchFullLinux(wanted: FullKernel, onProgress: OnProgress): Promise<string> {
+  const isNewer = wanted === 'apx'
+  const architecture = isNewer ? 'amd64' : wanted
   const { folder } = await keep({
-    name: fullKernel(architecture),
+    name: fullKernel(wanted),
     trustTimes: true,
     make: (files, directory) =>
       withPackages(
         { directory, architectures: [architecture], withoutSecurity: true },
         onProgress,
         async (packages) => {
-          const { dependsOn } = await packages.show(`linux-image-${architecture}`)
-          const names = [dependsOn.find((name) => name.startsWith('linux-image-'))!, 'busybox-static']
+          const { dependsOn } = await packages.show(isNewer ? APX_KERNEL : `linux-image-${architecture}`)
+          const names = [dependsOn.find((name) => name.startsWith('linux-image-')) ?? APX_KERNEL, 'busybox-static']
           const downloads = await packages.download(names, onProgress)
           const archives = await readdir(downloads)
           const [kernel = '', busybox = ''] = names.map((name) => join(downloads, pick(archives, name)))
           await unpackPackage(busybox, files, ['./bin/busybox'])
-          await unpackPackage(kernel, files, ['./boot', './lib/modules'])
+          if (isNewer) {
+            await unpackPackage(kernel, files, ['./boot', './usr/lib/modules/*/modules.builtin', ...APX_MODULES])
+            await rename(join(files, 'usr', 'lib'), join(files, 'lib'))
+            await unpackModules(modulesIn(files).folder)
+          } else await unpackPackage(kernel, files, ['./boot', './lib/modules'])
           indexModules(modulesIn(files).folder)
           return {}
         },
@@ -66,14 +98,11 @@ function modulesIn(kernel: string): KernelModules {
 }
 
 /** Returns the modules of the kernel above. Cached ones are not checked again, because each run of `exec` calls this. */
-export async function fetchKernelModules(
-  architecture: LinuxArchitecture,
-  onProgress: OnProgress,
-): Promise<KernelModules> {
+export async function fetchKernelModules(kernel: FullKernel, onProgress: OnProgress): Promise<KernelModules> {
   try {
-    return modulesIn(join(cacheDirectory(), fullKernel(architecture)))
+    return modulesIn(join(cacheDirectory(), fullKernel(kernel)))
   } catch {
-    return toldAsOurs(async () => modulesIn(await fetchFullLinux(architecture, onProgress)))
+    return toldAsOurs(async () => modulesIn(await fetchFullLinux(kernel, onProgress)))
   }
 }
 
@@ -85,17 +114,18 @@ export async function fetchKernelModules(
  * @throws CliError `ERR_FETCH` without a network
  */
 export async function fetchLinuxWithDrivers(
-  architecture: LinuxArchitecture,
+  kernel: FullKernel,
   drivers: readonly string[],
   onProgress: OnProgress,
 ): Promise<LinuxWithDrivers> {
   const [folder, shell] = await toldAsOurs(async () => {
     if (drivers.includes('9p')) {
-      const whole = await fetchFullLinux(architecture, onProgress)
+      const whole = await fetchFullLinux(kernel, onProgress)
       return [whole, whole]
     }
+    const architecture = kernel === 'apx' ? 'amd64' : kernel
     const suffix = architecture === 'amd64' ? '' : `:${architecture}`
-    const [kernel = '', busybox = ''] = await fetchMembers(
+    const [files = '', busybox = ''] = await fetchMembers(
       [
         {
           package: `linux-image-cloud-${architecture}${suffix}`,
@@ -106,7 +136,7 @@ export async function fetchLinuxWithDrivers(
       ],
       { onProgress },
     )
-    return [kernel, busybox]
+    return [files, busybox]
   })
   const files = moduleFiles(folder)
   const order: string[] = []

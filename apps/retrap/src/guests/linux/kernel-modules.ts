@@ -1,6 +1,17 @@
 /** The modules of a kernel: their metadata, and the index files that `modprobe` reads. */
-import { closeSync, fstatSync, globSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  createReadStream,
+  fstatSync,
+  globSync,
+  openSync,
+  readFileSync,
+  readSync,
+  writeFileSync,
+} from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { decompressed } from '@retrap/debian'
 
 /** The metadata of a module, such as `depends` and `alias`; some fields have several values. */
 export type ModuleInfo = ReadonlyMap<string, readonly string[]>
@@ -72,6 +83,15 @@ export function addModule(name: string, files: ReadonlyMap<string, string>, orde
   if (path === undefined || order.includes(name)) return
   for (const need of dependenciesOf(readModuleInfo(path))) addModule(need, files, order)
   order.push(name)
+}
+
+/** Decompresses the modules below a folder: newer kernels of Debian's have them as `.ko.xz`. */
+export async function unpackModules(folder: string): Promise<void> {
+  for (const path of globSync('kernel/**/*.ko.xz', { cwd: folder }).map((name) => join(folder, name))) {
+    // oxlint-disable-next-line no-await-in-loop -- thousands of files would be open
+    await writeFile(path.slice(0, -'.xz'.length), await decompressed(path, createReadStream(path)))
+    await rm(path)
+  }
 }
 
 /** The files of a kernel's modules by their names. @param kernel - the folder above `lib` */
