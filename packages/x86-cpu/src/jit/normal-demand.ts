@@ -1,7 +1,7 @@
 import type { Region, RegionInstruction } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { FormSource } from '../semantics/form-context.ts'
-import { vectorOperand } from './vector-plan.ts'
+import { VECTOR_REGISTERS, vectorOperand } from './vector-plan.ts'
 
 /**
  * Which vector registers hold operands of later arithmetic: their elements are tested for denormal numbers once, where a
@@ -14,13 +14,16 @@ import { vectorOperand } from './vector-plan.ts'
 /** Elements of a register that should not be denormal: `NORMAL_*`, one set of bits for doubles and one for singles. */
 export type NormalSet = number
 
-/** The lowest element, all elements of the lower lane, all of the upper one; of doubles. Singles: `NORMAL_SINGLE_SHIFT` above. */
+/**
+ * The lowest element, all elements of the lowest lane, of the next one, and of the two lanes that AVX-512 has above; of
+ * doubles. Singles: `NORMAL_SINGLE_SHIFT` above.
+ */
 export const NORMAL_LOW = 1
 export const NORMAL_LOWER = 2
 export const NORMAL_UPPER = 4
-export const NORMAL_SINGLE_SHIFT = 3
+export const NORMAL_TOP = 8
+export const NORMAL_SINGLE_SHIFT = 4
 
-const REGISTERS = 16
 /** Arithmetic and comparisons: packed or scalar, and the type. */
 const ARITHMETIC = /^V?(?:ADD|SUB|MUL|DIV|SQRT|U?COMI|FN?M(?:ADD|SUB)\d+)([SP])([SD])$/
 /** Comparisons have no destination. */
@@ -41,12 +44,12 @@ interface Uses {
 export function normalDemand(memory: MachineMemory, region: Region<FormSource>): readonly (readonly NormalSet[])[] {
   const { blocks } = region
   const uses = blocks.map(({ instructions }) => instructions.map((insn) => usesOf(memory, insn)).toReversed())
-  const demand: NormalSet[][] = blocks.map(() => new Array<NormalSet>(REGISTERS).fill(0))
+  const demand: NormalSet[][] = blocks.map(() => new Array<NormalSet>(VECTOR_REGISTERS).fill(0))
   for (let hasChanged = true; hasChanged;) {
     hasChanged = false
     for (let number = blocks.length - 1; number >= 0; number--) {
       const { next, target, computed } = blocks[number]!
-      const live = new Array<NormalSet>(REGISTERS).fill(0)
+      const live = new Array<NormalSet>(VECTOR_REGISTERS).fill(0)
       for (const follower of [next, target, ...computed]) {
         if (follower !== undefined) for (const [i, set] of demand[follower]!.entries()) live[i]! |= set
       }
@@ -79,8 +82,9 @@ function usesOf(memory: MachineMemory, { form: source, record }: RegionInstructi
   const written = COMPARISON.test(mnemonic) ? undefined : first
   const copied = COPY.test(mnemonic) && operands.length === 2 ? second : undefined
   if (arithmetic === null) return { tested: [], written, copied }
-  const isWide = (operands[0]?.size ?? 0) > 16
-  const elements = arithmetic[1] === 'S' ? NORMAL_LOW : isWide ? NORMAL_LOWER | NORMAL_UPPER : NORMAL_LOWER
+  const size = operands[0]?.size ?? 0
+  const wide = size > 32 ? NORMAL_UPPER | NORMAL_TOP : size > 16 ? NORMAL_UPPER : 0
+  const elements = arithmetic[1] === 'S' ? NORMAL_LOW : NORMAL_LOWER | wide
   const set = elements << (arithmetic[2] === 'D' ? 0 : NORMAL_SINGLE_SHIFT)
   // With an operand for each source, the destination is none, but of a fused operation.
   const isSource = (i: number): boolean =>

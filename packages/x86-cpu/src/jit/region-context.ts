@@ -94,16 +94,12 @@ export class RegionContext extends RegionMemory {
 
   override isNormal(i: number, bits: 32 | 64, scalar: boolean): boolean {
     const at = this.#vectorField(i)
-    return at !== undefined && this.builder.vectors!.isNormal(at, bits, scalar ? 0 : this.#lanes(i))
+    return at !== undefined && this.builder.vectors!.isNormal(at, bits, scalar ? 0 : this.laneCount(i))
   }
 
   override setNormal(i: number, bits: 32 | 64, scalar: boolean): void {
     const at = this.#vectorField(i)
-    if (at !== undefined) this.builder.vectors!.setNormal(at, bits, scalar ? 0 : this.#lanes(i))
-  }
-
-  #lanes(i: number): 1 | 2 {
-    return this.laneCount(i) === 2 ? 2 : 1
+    if (at !== undefined) this.builder.vectors!.setNormal(at, bits, scalar ? 0 : this.laneCount(i))
   }
 
   override isSame(i: number, j: number): boolean {

@@ -8,10 +8,15 @@ import { S_XMM } from '../state/state-layout.ts'
 /** How a region holds a vector register: as one vector, or its lowest element in a scalar local beside it. */
 export type VectorFormat = 'whole' | 'f64' | 'f32'
 
-/** Formats by register; undefined for those that stay in the state. */
-export type VectorPlan = readonly (VectorFormat | undefined)[]
+/** How a region holds vector registers and masks. */
+export interface VectorPlan {
+  /** By register; undefined for those that stay in the state. The number of lanes is that of the widest use. */
+  readonly registers: readonly ({ readonly format: VectorFormat; readonly lanes: number } | undefined)[]
+  readonly hasMasks: boolean
+}
 
-const REGISTERS = 16
+/** Number of vector registers that instructions can name. */
+export const VECTOR_REGISTERS = 32
 const REGISTER_BYTES = 64
 const FIELDS = [R_REG0, R_REG1, R_REG2, R_IMM]
 
@@ -23,31 +28,38 @@ const NEUTRAL = /^V?(MOV[AU]P[DS]|PXOR|XORP[DS]|ANDN?P[DS]|ORP[DS])$/
 /** Conversions between the two types. */
 const CONVERSION = /^V?CVTS([DS])2S([DS])$/
 
-/** Which registers the instructions of a region name, and how each is used most. */
+/**
+ * Which registers the instructions of a region name, and how each is used most.
+ *
+ * @param vectorBytes - of a register, all of which VEX writes
+ */
 export function planVectors(
   memory: MachineMemory,
   instructions: Iterable<RegionInstruction<FormSource>>,
+  vectorBytes: number,
 ): VectorPlan | undefined {
-  const votes = Array.from({ length: REGISTERS }, () => ({ whole: 0, f64: 0, f32: 0, named: false }))
-  let any = false
+  const votes = Array.from({ length: VECTOR_REGISTERS }, () => ({ whole: 0, f64: 0, f32: 0, lanes: 0 }))
+  let hasMasks = false
   for (const { form: source, record } of instructions) {
     if (source === undefined) continue
-    const { mnemonic, operands } = source.form
+    const { mnemonic, operands, evex, vex } = source.form
+    hasMasks ||= evex !== undefined || operands.some(({ kind }) => kind === 'mask')
     for (const i of operands.keys()) {
       const register = vectorOperand(memory, record, source.form, i)
       if (register === undefined) continue
       const vote = votes[register]!
-      any = vote.named = true
+      vote.lanes = Math.max(vote.lanes, vex ? vectorBytes >> 4 : 0, 2)
       const format = formatOf(mnemonic, i)
       if (format !== undefined) vote[format]++
     }
   }
-  if (!any) return undefined
-  return votes.map(({ whole, f64, f32, named }) => {
-    if (!named) return undefined
-    if (f64 > whole && f64 >= f32) return 'f64'
-    return f32 > whole ? 'f32' : 'whole'
+  if (!hasMasks && votes.every(({ lanes }) => lanes === 0)) return undefined
+  const registers = votes.map(({ whole, f64, f32, lanes }) => {
+    if (lanes === 0) return undefined
+    const format: VectorFormat = f64 > whole && f64 >= f32 ? 'f64' : f32 > whole ? 'f32' : 'whole'
+    return { format, lanes }
   })
+  return { registers, hasMasks }
 }
 
 /** The number of the vector register that is operand `i` of an instruction; undefined of other operands. */
@@ -59,7 +71,7 @@ export function vectorOperand(
 ): number | undefined {
   if (operands[i]!.kind !== 'xmm') return undefined
   const register = (memory.u16[(record + FIELDS[i]!) >>> 1]! - S_XMM) / REGISTER_BYTES
-  return Number.isInteger(register) && register >= 0 && register < REGISTERS ? register : undefined
+  return Number.isInteger(register) && register >= 0 && register < VECTOR_REGISTERS ? register : undefined
 }
 
 /** The format that suits operand `i` of an instruction; undefined where none matters. */

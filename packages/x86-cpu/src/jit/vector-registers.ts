@@ -14,45 +14,57 @@ import {
   type Value,
 } from '@retrap/wasm-emitter'
 import { isDenormal } from '@retrap/soft-float'
-import { S_XMM } from '../state/state-layout.ts'
+import { S_NO_MASK, S_OPMASK, S_XMM } from '../state/state-layout.ts'
 import { denormalBits, type Constants } from '../semantics/vector/sse-float-packed.ts'
-import { NORMAL_LOW, NORMAL_LOWER, NORMAL_SINGLE_SHIFT, NORMAL_UPPER, type NormalSet } from './normal-demand.ts'
-import type { VectorPlan } from './vector-plan.ts'
+import {
+  NORMAL_LOW,
+  NORMAL_LOWER,
+  NORMAL_SINGLE_SHIFT,
+  NORMAL_TOP,
+  NORMAL_UPPER,
+  type NormalSet,
+} from './normal-demand.ts'
+import { VECTOR_REGISTERS, type VectorPlan } from './vector-plan.ts'
 
-/** Vector registers that compiled code names. */
-const REGISTERS = 16
-/** Bytes of a vector register in the state, and of its part that instructions use. */
+/** Bytes of a vector register in the state. */
 const REGISTER_BYTES = 64
-const USED_BYTES = 32
-const XMM_END = S_XMM + REGISTER_BYTES * REGISTERS
+const XMM_END = S_XMM + REGISTER_BYTES * VECTOR_REGISTERS
 
 /** The locals of a vector register. */
 interface VectorRegister {
-  /** Bits 127:0; the lowest element is stale where `low` holds it. */
-  readonly lower: Local<'v128'>
+  /** Its 128-bit lanes, as many as the region's instructions use; the lowest element is stale where `low` holds it. */
+  readonly lanes: readonly Local<'v128'>[]
   /** The lowest element, of a register that is mostly used as a scalar. */
   readonly low: Local<'f64'> | Local<'f32'> | undefined
-  /** Bits 255:128. */
-  readonly upper: Local<'v128'>
-  isLowerUsed: boolean
-  isLowerWritten: boolean
-  isLowUsed: boolean
-  isLowWritten: boolean
-  isUpperUsed: boolean
-  isUpperWritten: boolean
+  /** Bit i: lane i is used; is written. {@link LOW} is the bit of `low`. */
+  used: number
+  written: number
   /** Elements that are known not to be denormal where control is. */
   normal: NormalSet
 }
 
-const NORMAL_ALL: number = NORMAL_LOW | NORMAL_LOWER | NORMAL_UPPER
-const LANES = [
-  [NORMAL_LOWER, 0],
-  [NORMAL_UPPER, 16],
-] as const
-const NORMAL_UPPERS: number = NORMAL_UPPER | (NORMAL_UPPER << NORMAL_SINGLE_SHIFT)
+const LOW = 16
+/** The locals of a mask register. */
+interface MaskRegister {
+  readonly bits: Local<'i64'>
+  isUsed: boolean
+  isWritten: boolean
+}
+
+/** Sets of elements by the number of lanes; and of each lane beyond those that a shift of a set has in common. */
+const NORMAL_ALL: number = NORMAL_LOW | NORMAL_LOWER | NORMAL_UPPER | NORMAL_TOP
+const LANES = [NORMAL_LOWER, NORMAL_UPPER, NORMAL_TOP, NORMAL_TOP] as const
+/** The elements that a lane has, of both types. */
+const elementsOf = (lane: number): NormalSet => {
+  const set = lane === 0 ? NORMAL_LOW | NORMAL_LOWER : LANES[lane]!
+  return set | (set << NORMAL_SINGLE_SHIFT)
+}
+/** The elements of the lowest lanes; of none, the lowest element. */
+const elementsBelow = (lanes: number): NormalSet =>
+  lanes === 0 ? NORMAL_LOW : LANES.slice(0, lanes).reduce<number>((all, lane) => all | lane, 0)
 
 /**
- * Vector registers of a region, in locals. Registers that the region's instructions do not name stay in the state.
+ * Vector registers of a region, in locals, and masks. Registers that the region's instructions do not name stay in the state.
  *
  * A register that scalar instructions use has its lowest element in a local of its own, so that chains of scalar
  * arithmetic need no vector instructions.
@@ -60,35 +72,34 @@ const NORMAL_UPPERS: number = NORMAL_UPPER | (NORMAL_UPPER << NORMAL_SINGLE_SHIF
 export class VectorRegisters {
   readonly #f: FunctionBuilder
   readonly #registers: readonly (VectorRegister | undefined)[]
+  readonly #masks: readonly MaskRegister[]
 
-  constructor(f: FunctionBuilder, plan: VectorPlan) {
+  constructor(f: FunctionBuilder, { registers, hasMasks }: VectorPlan) {
     this.#f = f
-    this.#registers = Array.from({ length: REGISTERS }, (_, i): VectorRegister | undefined => {
-      const format = plan[i]
-      if (format === undefined) return undefined
+    this.#registers = registers.map((planned): VectorRegister | undefined => {
+      if (planned === undefined) return undefined
+      const { format, lanes } = planned
       return {
-        lower: f.local('v128'),
+        lanes: Array.from({ length: lanes }, () => f.local('v128')),
         low: format === 'whole' ? undefined : format === 'f64' ? f.local('f64') : f.local('f32'),
-        upper: f.local('v128'),
-        isLowerUsed: false,
-        isLowerWritten: false,
-        isLowUsed: false,
-        isLowWritten: false,
-        isUpperUsed: false,
-        isUpperWritten: false,
+        used: 0,
+        written: 0,
         normal: 0,
       }
     })
+    this.#masks = Array.from({ length: hasMasks ? 8 : 0 }, () => ({
+      bits: f.local('i64'),
+      isUsed: false,
+      isWritten: false,
+    }))
   }
 
   /** Whether a field of the state is in locals. */
   holds(at: number): boolean {
-    return (
-      at >= S_XMM &&
-      at < XMM_END &&
-      (at - S_XMM) % REGISTER_BYTES < USED_BYTES &&
-      this.#registers[Math.floor((at - S_XMM) / REGISTER_BYTES)] !== undefined
-    )
+    if (at >= S_OPMASK && at < S_NO_MASK) return this.#masks.length > 0
+    if (at < S_XMM || at >= XMM_END) return false
+    const register = this.#registers[Math.floor((at - S_XMM) / REGISTER_BYTES)]
+    return register !== undefined && (at - S_XMM) % REGISTER_BYTES < 16 * register.lanes.length
   }
 
   #at(at: number): { readonly register: VectorRegister; readonly offset: number } {
@@ -97,40 +108,45 @@ export class VectorRegisters {
     return { register, offset: (at - S_XMM) % REGISTER_BYTES }
   }
 
+  /** The mask register of a field. */
+  #mask(at: number): MaskRegister | undefined {
+    return at >= S_OPMASK ? this.#masks[(at - S_OPMASK) >> 3] : undefined
+  }
+
   // ---------------------------------------------------------------- reads
 
   /** Returns the value of a load of a field. */
   read(op: LoadOp, at: number): Value {
+    const mask = this.#mask(at)
+    if (mask !== undefined) {
+      mask.isUsed = true
+      return readPart(op, mask.bits.get, at & 7)
+    }
     const { register, offset } = this.#at(at)
-    if (offset >= 16) return readLanes(op, this.#upper(register), offset - 16)
+    if (offset >= 16) return readLanes(op, this.#lane(register, offset >> 4), offset & 15)
     const { low } = register
     if (low !== undefined && offset === 0 && op === `${low.type}.load`) {
-      register.isLowUsed = true
+      register.used |= LOW
       return low.get as Value
     }
     if (low?.type === 'f64' && offset < 8 && op !== 'v128.load') {
-      register.isLowUsed = true
+      register.used |= LOW
       return op === 'f32.load' ? f32Of(low.get.asI64(), offset) : readPart(op, low.get.asI64(), offset)
     }
     // Beyond the lowest element nothing is stale.
-    return readLanes(op, offset < 8 || op === 'v128.load' ? this.#whole(register) : this.#lower(register), offset)
+    return readLanes(op, offset < 8 || op === 'v128.load' ? this.#whole(register) : this.#lane(register, 0), offset)
   }
 
-  #lower(register: VectorRegister): V128 {
-    register.isLowerUsed = true
-    return register.lower.get
-  }
-
-  #upper(register: VectorRegister): V128 {
-    register.isUpperUsed = true
-    return register.upper.get
+  #lane(register: VectorRegister, lane: number): V128 {
+    register.used |= 1 << lane
+    return register.lanes[lane]!.get
   }
 
   #whole(register: VectorRegister): V128 {
     const { low } = register
-    const lower = this.#lower(register)
+    const lower = this.#lane(register, 0)
     if (low === undefined) return lower
-    register.isLowUsed = true
+    register.used |= LOW
     return low.type === 'f64'
       ? replaceLane('f64x2.replace_lane', lower, 0, low.get)
       : replaceLane('f32x4.replace_lane', lower, 0, low.get)
@@ -140,13 +156,21 @@ export class VectorRegisters {
 
   /** Stores to a field. */
   write(op: StoreOp, at: number, value: Value): void {
-    const { register, offset } = this.#at(at)
     const f = this.#f
+    const mask = this.#mask(at)
+    if (mask !== undefined) {
+      mask.isUsed = mask.isWritten = true
+      f.set(mask.bits, writePart(op, mask.bits.get, value, at & 7))
+      return
+    }
+    const { register, offset } = this.#at(at)
     const { low } = register
-    register.normal &= offset >= 16 ? ~NORMAL_UPPERS : NORMAL_UPPERS
-    if (offset >= 16) {
-      register.isUpperUsed = register.isUpperWritten = true
-      f.set(register.upper, writeLanes(f, op, register.upper.get, value, offset - 16))
+    const lane = offset >> 4
+    register.normal &= ~elementsOf(lane)
+    if (lane > 0) {
+      this.#change(register, lane)
+      const local = register.lanes[lane]!
+      f.set(local, writeLanes(f, op, local.get, value, offset & 15))
     } else if (low !== undefined && offset === 0 && op === `${low.type}.store`) {
       this.#writeLow(register, value)
     } else if (low?.type === 'f64' && offset < 8 && op !== 'v128.store') {
@@ -154,16 +178,23 @@ export class VectorRegisters {
       const name = value instanceof F32 ? 'i32.store' : op
       this.#writeLow(register, F64.ofBits(writePart(name, low.get.asI64(), bits, offset)))
     } else {
-      const old = offset < 8 ? this.#whole(register) : this.#lower(register)
+      const old = offset < 8 ? this.#whole(register) : this.#lane(register, 0)
       const changed = f.let(writeLanes(f, op, old, value, offset))
-      register.isLowerUsed = register.isLowerWritten = true
-      f.set(register.lower, changed)
+      this.#change(register, 0)
+      f.set(register.lanes[0]!, changed)
       if (low !== undefined && (offset < 8 || op === 'v128.store')) this.#writeLow(register, lowest(low, changed))
     }
   }
 
+  /** Notes that a lane is used and written. */
+  #change(register: VectorRegister, lane: number): void {
+    register.used |= 1 << lane
+    register.written |= 1 << lane
+  }
+
   #writeLow(register: VectorRegister, value: Value): void {
-    register.isLowUsed = register.isLowWritten = true
+    register.used |= LOW
+    register.written |= LOW
     this.#f.set(register.low as Local<'f64'>, value as F64)
   }
 
@@ -173,29 +204,28 @@ export class VectorRegisters {
     if (to === from) return
     if (to.low?.type !== from.low?.type) this.write('v128.store', toAt, this.#f.let(this.#whole(from)))
     else {
-      to.isLowerUsed = to.isLowerWritten = true
-      this.#f.set(to.lower, this.#lower(from))
+      this.#change(to, 0)
+      this.#f.set(to.lanes[0]!, this.#lane(from, 0))
       if (from.low !== undefined) {
-        from.isLowUsed = true
+        from.used |= LOW
         this.#writeLow(to, from.low.get as Value)
       }
     }
-    to.normal = (to.normal & NORMAL_UPPERS) | (from.normal & ~NORMAL_UPPERS)
+    to.normal = (to.normal & ~elementsOf(0)) | (from.normal & elementsOf(0))
   }
 
   // ---------------------------------------------------------------- what is known
 
   /** Whether a register's elements of a type are no denormal numbers: the lowest one, or those of this many lanes. */
-  isNormal(at: number, bits: 32 | 64, lanes: 0 | 1 | 2): boolean {
+  isNormal(at: number, bits: 32 | 64, lanes: number): boolean {
     const known = this.#at(at).register.normal >>> (bits === 64 ? 0 : NORMAL_SINGLE_SHIFT)
-    const needed = lanes === 0 ? NORMAL_LOW : lanes === 1 ? NORMAL_LOWER : NORMAL_LOWER | NORMAL_UPPER
+    const needed = elementsBelow(lanes)
     return (known & needed) === needed
   }
 
   /** Says so from here on. */
-  setNormal(at: number, bits: 32 | 64, lanes: 0 | 1 | 2): void {
-    const lower = NORMAL_LOW | NORMAL_LOWER
-    const known = lanes === 0 ? NORMAL_LOW : lanes === 1 ? lower : lower | NORMAL_UPPER
+  setNormal(at: number, bits: 32 | 64, lanes: number): void {
+    const known = NORMAL_LOW | elementsBelow(lanes)
     this.#at(at).register.normal |= known << (bits === 64 ? 0 : NORMAL_SINGLE_SHIFT)
   }
 
@@ -215,10 +245,10 @@ export class VectorRegisters {
           tests.push(isDenormal(bits, this.read(`${whole}.load`, at) as F64))
         }
         const known = register.normal >>> (bits === 64 ? 0 : NORMAL_SINGLE_SHIFT)
-        for (const [element, offset] of LANES) {
-          if ((set & ~known & element) === 0) continue
-          const lane = this.read('v128.load', at + offset) as V128
-          tests.push(numeric('v128.any_true', denormalBits(constants, bits, lane)))
+        for (const lane of register.lanes.keys()) {
+          if ((set & ~known & LANES[lane]!) === 0) continue
+          const value = this.read('v128.load', at + 16 * lane) as V128
+          tests.push(numeric('v128.any_true', denormalBits(constants, bits, value)))
         }
       }
     }
@@ -239,36 +269,36 @@ export class VectorRegisters {
   /** Loads what the region uses, as far as is known by now. */
   load(state: I32): void {
     const f = this.#f
-    for (const [at, register] of this.#entries()) {
-      const { low } = register
-      if (register.isLowerUsed) f.set(register.lower, f.loadExpression('v128.load', state, at))
-      if (low !== undefined && register.isLowUsed) {
+    for (const [at, { lanes, low, used }] of this.#entries()) {
+      for (const [i, lane] of lanes.entries())
+        if (((used >>> i) & 1) !== 0) f.set(lane, f.loadExpression('v128.load', state, at + 16 * i))
+      if (low !== undefined && (used & LOW) !== 0) {
         f.set(low as Local<'f64'>, f.loadExpression(`${low.type}.load` as 'f64.load', state, at))
       }
-      if (register.isUpperUsed) f.set(register.upper, f.loadExpression('v128.load', state, at + 16))
     }
+    for (const [i, { bits, isUsed }] of this.#masks.entries())
+      if (isUsed) f.set(bits, f.loadExpression('i64.load', state, S_OPMASK + 8 * i))
   }
 
   /** Stores what the region writes, as far as is known by now. */
   store(state: I32): void {
     const f = this.#f
-    for (const [at, register] of this.#entries()) {
-      const { low } = register
-      if (register.isLowerWritten) f.store('v128.store', state, register.lower.get, at)
-      if (low !== undefined && register.isLowWritten) {
+    for (const [at, { lanes, low, written }] of this.#entries()) {
+      for (const [i, lane] of lanes.entries())
+        if (((written >>> i) & 1) !== 0) f.store('v128.store', state, lane.get, at + 16 * i)
+      if (low !== undefined && (written & LOW) !== 0) {
         f.store(`${low.type}.store` as 'f64.store', state, low.get as F64, at)
       }
-      if (register.isUpperWritten) f.store('v128.store', state, register.upper.get, at + 16)
     }
+    for (const [i, { bits, isWritten }] of this.#masks.entries())
+      if (isWritten) f.store('i64.store', state, bits.get, S_OPMASK + 8 * i)
   }
 
   /** Emits stores of all registers, before a call that may read or write them. */
   spill(state: I32): void {
-    for (const [, register] of this.#entries()) {
-      register.isLowerUsed = register.isLowerWritten = true
-      register.isLowUsed = register.isLowWritten = true
-      register.isUpperUsed = register.isUpperWritten = true
-    }
+    for (const [, register] of this.#entries())
+      register.used = register.written = LOW | ((1 << register.lanes.length) - 1)
+    for (const mask of this.#masks) mask.isUsed = mask.isWritten = true
     this.store(state)
   }
 

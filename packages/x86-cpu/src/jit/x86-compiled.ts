@@ -31,6 +31,8 @@ import { VectorRegisters } from './vector-registers.ts'
 
 /** Bytes of a form's function above which it is called instead of generated in place. */
 const LONGEST_INLINE = 800
+/** The same of instructions with EVEX: functions have their masks, broadcasts and roundings, of which few are left in place. */
+const LONGEST_EVEX_INLINE = 8000
 
 const CONTROL = /^(J[A-Z]+|LOOP|LOOPE|LOOPNE|CALL|RET)$/
 
@@ -96,9 +98,9 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
     return isNear && isRelativeKnown(this.#memory, insn) ? { flow, target: from + immediate } : { flow }
   }
 
-  isCalled({ semantics }: FormSource, bytes: number): boolean {
+  isCalled({ semantics, form }: FormSource, bytes: number): boolean {
     // The interpreter calls the handler where the simple cases of a partial form do not suffice.
-    return semantics.partial !== true && bytes > LONGEST_INLINE
+    return semantics.partial !== true && bytes > (form.evex === undefined ? LONGEST_INLINE : LONGEST_EVEX_INLINE)
   }
 
   isHostCalled(fn: number, record: number): boolean {
@@ -194,6 +196,7 @@ class X86Unit implements UnitSemantics<FormSource> {
     const plan = planVectors(
       memory,
       region.blocks.flatMap(({ instructions }) => instructions),
+      library.vectorBytes,
     )
     if (mode === MODE_64_APX) f.addRegisters()
     if (plan !== undefined) f.vectors = new VectorRegisters(f, plan)
@@ -327,5 +330,5 @@ function usesFlags({ u16 }: MachineMemory, record: number, flow: Flow, form: For
 function usesVectors({ form }: RegionInstruction<FormSource>): boolean {
   if (form === undefined) return true
   const { operands, mnemonic } = form.form
-  return /^V|X(SAVE|RSTOR)/.test(mnemonic) || operands.some(({ kind }) => kind === 'xmm' || kind === 'vsib')
+  return /^V|X(SAVE|RSTOR)/.test(mnemonic) || operands.some(({ kind }) => /^(xmm|vsib|mask)$/.test(kind))
 }
