@@ -1,7 +1,8 @@
 /** Code in a {@link MemoryKeeper}, as `StoredCode` of `@retrap/engine` has it. */
 interface HeldCode {
   readonly id: number
-  readonly key: number
+  /** With the names of the instruction set and the configuration. */
+  readonly key: string
   bytes: Uint8Array
   read(): Uint8Array | undefined
 }
@@ -10,7 +11,6 @@ interface HeldCode {
 export class MemoryKeeper {
   /** All stored code by its identity. */
   readonly codes = new Map<number, HeldCode>()
-  readonly #byKey = new Map<string, HeldCode[]>()
   /** Names of opened configurations. */
   readonly opened: string[] = []
   /** Number of dropped codes. */
@@ -29,26 +29,19 @@ export class MemoryKeeper {
   } {
     const name = `${instructionSet} ${configuration}`
     this.opened.push(name)
-    const of = (key: number): HeldCode[] => this.#byKey.get(`${name} ${key}`) ?? []
-    const drop = (id: number): void => {
-      const held = this.codes.get(id)
-      if (held === undefined || !this.codes.delete(id)) return
-      const others = of(held.key).filter((each) => each !== held)
-      this.#byKey.set(`${name} ${held.key}`, others)
-    }
+    const of = (key: number): HeldCode[] => [...this.codes.values()].filter((one) => one.key === `${name} ${key}`)
     return {
       has: (key) => of(key).length > 0,
       find: of,
       add: (key, bytes, instead) => {
-        if (instead !== undefined) drop(instead)
-        const held: HeldCode = { id: ++this.#last, key, bytes, read: () => held.bytes.slice() }
+        if (instead !== undefined) this.codes.delete(instead)
+        const held: HeldCode = { id: ++this.#last, key: `${name} ${key}`, bytes, read: () => held.bytes.slice() }
         this.codes.set(held.id, held)
-        this.#byKey.set(`${name} ${key}`, [...of(key), held])
         return held.id
       },
       drop: (id) => {
         this.dropped++
-        drop(id)
+        this.codes.delete(id)
       },
     }
   }

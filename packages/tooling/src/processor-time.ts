@@ -1,5 +1,6 @@
 // Processor time of whole processes, and the time for which they have waited for a processor: all threads count.
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 
 /**
@@ -7,14 +8,8 @@ import { setTimeout } from 'node:timers/promises'
  * tell (other than Linux). Precise, for intervals in which no thread ends.
  */
 export function threadsTime(pid: number = process.pid): number {
-  try {
-    return readdirSync(`/proc/${pid}/task`).reduce(
-      (sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]),
-      0,
-    )
-  } catch {
-    return performance.now() * 1e6
-  }
+  const times = threadTimes(pid, 0)
+  return times.size === 0 ? performance.now() * 1e6 : [...times.values()].reduce((sum, time) => sum + time)
 }
 
 /** Ticks a second in /proc, whatever the kernel's own rate (proc(5), "USER_HZ"). */
@@ -42,12 +37,12 @@ export function processTime(pid: number): number {
  * done. Waits at the same time add up, so a limit on the rest is looser on a busy host, and exact on a quiet one.
  */
 export class ProcessorDelay {
-  readonly #before: ReadonlyMap<string, number> = delays()
+  readonly #before: ReadonlyMap<string, number> = threadTimes(process.pid, 1)
 
   /** Returns seconds; NaN on hosts other than Linux. Threads that have ended do not count. */
   seconds(): number {
     let sum = this.#before.size === 0 ? NaN : 0
-    for (const [task, nanoseconds] of delays()) sum += nanoseconds - (this.#before.get(task) ?? 0)
+    for (const [task, nanoseconds] of threadTimes(process.pid, 1)) sum += nanoseconds - (this.#before.get(task) ?? 0)
     return sum / 1e9
   }
 }
@@ -80,20 +75,14 @@ export async function resolvesWithin(seconds: number, promise: Promise<unknown>)
   return false
 }
 
-/** Nanoseconds that each living thread of this process has waited for a processor since it began. */
-function delays(): Map<string, number> {
-  const found = new Map<string, number>()
-  let tasks: readonly string[] = []
-  try {
-    tasks = readdirSync('/proc/self/task')
-  } catch {
-    return found
-  }
-  for (const task of tasks) {
+/** Nanoseconds of each living thread of a process since it began. @param field - 0: with a processor; 1: waiting for one */
+function threadTimes(pid: number, field: 0 | 1): Map<string, number> {
+  const [found, folder] = [new Map<string, number>(), `/proc/${pid}/task`]
+  for (const task of existsSync(folder) ? readdirSync(folder) : []) {
     try {
-      found.set(task, Number(readFileSync(`/proc/self/task/${task}/schedstat`, 'utf8').split(' ')[1]))
+      found.set(task, Number(readFileSync(join(folder, task, 'schedstat'), 'utf8').split(' ')[field]))
     } catch {
-      // The process has ended since its name was read.
+      // The thread has ended since its name was read.
     }
   }
   return found

@@ -16,6 +16,9 @@ const FILES = {
 vi.mock('../src/run/durations.ts', () => ({ readDurations: () => FILES }))
 const { filesInOtherRuns } = await import('../src/run/turns.ts')
 
+/** Each file but that of 100 seconds, which is in each run, has 1.5 seconds of a run. */
+const RUN_SECONDS = 1.5 * 9
+
 const { argv } = process
 afterEach(() => {
   vi.unstubAllEnvs()
@@ -28,7 +31,7 @@ function leftOutBy(slice: number, folder: string): string[] {
   vi.stubEnv('RETRAP_EVERY_TEST', '')
   vi.stubEnv('RETRAP_SLICE', `${slice}`)
   process.argv = ['node', 'vitest', 'run']
-  return filesInOtherRuns('', folder)
+  return filesInOtherRuns('', folder, RUN_SECONDS)
 }
 
 /** The files that so many runs have left out, and how often. */
@@ -60,6 +63,11 @@ test('each run has three of six files of one length, and of two long ones at mos
   }
 })
 
+test('runs that have the time for all files leave none out', () => {
+  leftOutBy(1, '')
+  expect(filesInOtherRuns('', 'packages/one')).toEqual([])
+})
+
 test('a PC boots to its prompt in each run', () => {
   expect(leftOut(30, 'apps/retrap')).toEqual({})
 })
@@ -67,11 +75,11 @@ test('a PC boots to its prompt in each run', () => {
 test.each(['RETRAP_TEST_LONG', 'RETRAP_EVERY_TEST'])('%s has all files run', (name) => {
   leftOutBy(1, '')
   vi.stubEnv(name, '1')
-  expect(filesInOtherRuns('', 'packages/one')).toEqual([])
+  expect(filesInOtherRuns('', 'packages/one', RUN_SECONDS)).toEqual([])
 })
 
 test('a run that is asked for files by their names leaves none out', () => {
   leftOutBy(1, '')
   process.argv = ['node', 'vitest', 'run', 'test/a.test.ts']
-  expect(filesInOtherRuns('', 'packages/one')).toEqual([])
+  expect(filesInOtherRuns('', 'packages/one', RUN_SECONDS)).toEqual([])
 })

@@ -2,8 +2,11 @@
 import { readDurations } from './durations.ts'
 import { sliceNumber } from './slice-number.ts'
 
-/** Average seconds of a run for a longer file: a file of 15 seconds is in one of 10 runs. */
-const LONG_SECONDS = 1.5
+/**
+ * The time of the test files of a run, but for those that each run has, by the durations that are kept: two workers take half of it.
+ * It does not grow with the tests: the more there are, the rarer a long file is.
+ */
+const RUN_SECONDS = 570
 
 /** Successive multiples, modulo 1, are spread most evenly, so that successive slices have different files. */
 const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2
@@ -14,6 +17,17 @@ const ALWAYS: ReadonlySet<string> = new Set([
   'apps/web/test/site.test.ts',
   'apps/web/test/webkit.test.ts',
 ])
+
+/** The most seconds of a run that each file may have for all of them to take `total` seconds. A shorter file is in each run. */
+function shareOf(files: readonly (readonly [string, number])[], total: number): number {
+  let left = total
+  for (const [i, [, each]] of files.toSorted(([, a], [, b]) => a - b).entries()) {
+    const share = left / (files.length - i)
+    if (share <= each) return share
+    left -= each
+  }
+  return Infinity
+}
 
 /** Whether all test files are taken: by a long run, by one that tries mutations, and by one that is asked for files by name. */
 function takesAll(): boolean {
@@ -26,18 +40,21 @@ function takesAll(): boolean {
 }
 
 /**
- * Returns the test files of a folder that this run leaves out, by the durations that are kept with the sources. Files that
- * are not known there are in each run.
+ * Returns the test files of a folder that this run leaves out, by the durations that are kept with the sources: a file of N times
+ * the share that each file has of a run is in one of N runs. Files that are not known there are in each run.
  *
  * @param root - the workspace's folder
  * @param folder - of a package, as a path from there: `packages/paging`
+ * @param runSeconds - of all files of a run
  * @returns paths from the package's folder
  */
-export function filesInOtherRuns(root: string, folder: string): string[] {
+export function filesInOtherRuns(root: string, folder: string, runSeconds = RUN_SECONDS): string[] {
   if (takesAll()) return []
   const start = `${folder}/`
-  const long = Object.entries(readDurations(root)).filter(([path, each]) => !ALWAYS.has(path) && each > LONG_SECONDS)
-  const taken = new Set(inTurn(long, (seconds) => LONG_SECONDS / seconds))
+  const others = Object.entries(readDurations(root)).filter(([path]) => !ALWAYS.has(path))
+  const share = shareOf(others, runSeconds)
+  const long = others.filter(([, seconds]) => seconds > share)
+  const taken = new Set(inTurn(long, (seconds) => share / seconds))
   return long.flatMap(([path]) => (path.startsWith(start) && !taken.has(path) ? path.slice(start.length) : []))
 }
 
