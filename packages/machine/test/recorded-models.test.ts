@@ -432,14 +432,9 @@ test('a model that writes without end to a machine that stands still fails, and 
   expect(failed).toEqual([expect.stringContaining('stands still')])
 })
 
-test.each<{ more: Partial<PcOptions>; message: string }>([
-  { more: { clock: 'real' }, message: "clock: expected 'deterministic'" },
-  {
-    more: { virtio: [{ kind: 'share', share: new MemoryShare(), tag: 'host', port: 'rp1' }] },
-    message: 'leave its port out',
-  },
-])('what cannot be recorded says why: $message', async ({ more, message }) => {
-  await expect(record(more)).rejects.toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining(message) })
+test('real time cannot be recorded', async () => {
+  const message = expect.stringContaining("clock: expected 'deterministic'")
+  await expect(record({ clock: 'real' })).rejects.toMatchObject({ code: 'ERR_OPTION', message })
 })
 
 test.each([

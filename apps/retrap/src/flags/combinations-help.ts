@@ -17,9 +17,6 @@ const WORDS: Partial<Readonly<Record<MachineTrait, string>>> = {
   plain: 'a run that is not recorded',
   'recorded-models': 'devices whose doings are recorded',
   'deterministic-model': 'a deterministic device of your own',
-  'controller-behind': 'a disk or network card behind a root port',
-  'own-behind': 'a folder, a vsock or a device of your own behind a root port',
-  'usb-device-behind': 'a USB device of your own behind a root port',
   'usb-device': 'a USB device of your own',
 }
 

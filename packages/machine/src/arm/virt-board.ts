@@ -190,9 +190,12 @@ export class VirtBoard implements Board<ArmKind> {
   placeDevices(options: ArmMachineOptions, place: DevicePlace): MachineDevices {
     const { flash, kinds } = this.#parts
     const devices = placeArmDevices(kinds, options, place)
+    const transports = createArmTransports(options.virtioMmio)
     return {
       ...devices,
-      models: [...createArmTransports(options.virtioMmio), ...flash, ...devices.models],
+      models: [...transports, ...flash, ...devices.models],
+      // The last one has no devices.
+      fromHost: [...transports.slice(0, -1), ...devices.fromHost],
       settled: () => Promise.all([devices.settled(), ...flash.map((model) => model.settled())]),
     }
   }

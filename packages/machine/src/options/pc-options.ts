@@ -57,7 +57,7 @@ export interface PcOptions extends MachineOptions {
   /**
    * Where controllers of disks (IDE, SATA, virtio, NVMe, SCSI) and network cards run: in this thread (default), or in one of
    * their own, which this starts, with `serveControllers` in it. Media and networks stay here. The machine's memory is shared
-   * then. Not with deterministic time, Xen or root ports.
+   * then. Those behind root ports stay in this thread. Not with deterministic time.
    */
   readonly controllerPlacement?: StartControllerServer | undefined
   /** Told that the guest sleeps (S3), and that it has been woken. */

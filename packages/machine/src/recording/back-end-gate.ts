@@ -10,9 +10,10 @@ import { type Domain, type DomainServer, LoggedMemory } from '@retrap/hvm'
 import type { DeviceImpairment } from '@retrap/ioreq'
 import type { MachineDrive } from '../options/drives.ts'
 import { type ComposedOptions, traitsOf } from '../refusals/traits.ts'
-import { moves } from '../controllers-worker/split.ts'
+import { isOnRoot, moves } from '../controllers-worker/split.ts'
 import { unusedMedium, unusedNetwork } from '../controllers-worker/unused.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
+import type { MachinePciPlace } from '../options/pci-options.ts'
 import { isRemovable, NO_MEDIUM } from '../devices/removable-drive.ts'
 import type { MachineConsolePort, MachineVirtioDevice } from '../options/virtio-device.ts'
 import { IMPAIR_PARTY, type InputGate } from './input-gate.ts'
@@ -83,7 +84,9 @@ const heard = (gate: InputGate, { stream, inReplays = false }: MachineConsolePor
 /** Returns the name of the recorded local models, for errors and as the writer of memory; null: none. */
 function nameOfLocals(options: ComposedOptions): string | null {
   const traits = traitsOf(options)
-  const others = (['share', 'vsock', 'virtio-device', 'usb-device'] as const).some((trait) => traits.has(trait))
+  const others = (['share', 'vsock', 'virtio-device', 'virtio-mmio', 'usb-device'] as const).some((trait) =>
+    traits.has(trait),
+  )
   const [first, second] = (options.devices ?? []).filter(({ deterministic }) => deterministic !== true)
   if (first === undefined && !others) return null
   // Several are not told apart.
@@ -169,12 +172,13 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
     const { drives, virtio, networkCards, devicePlacement, controllerPlacement }: ComposedOptions = options
     const { servers } = this
     let card = 0
-    const network = <Card extends { readonly network: PacketBackend }>(given: Card): Card => {
+    const network = <Card extends MachinePciPlace & { readonly network: PacketBackend }>(given: Card): Card => {
       const facts = networks[card]!
       const outside = gate.hasOutside ? given.network : null
       card++
       // For a network card in another thread, the recording holds all of the card's actions.
-      if (controllerPlacement !== undefined) return { ...given, network: outside ?? unusedNetwork(networkOf(facts)) }
+      if (controllerPlacement !== undefined && isOnRoot(given))
+        return { ...given, network: outside ?? unusedNetwork(networkOf(facts)) }
       return { ...given, network: gatedPackets(gate, `network ${card - 1}`, outside, facts) }
     }
     const device = (given: MachineVirtioDevice, index: number): MachineVirtioDevice => {

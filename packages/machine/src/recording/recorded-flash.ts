@@ -5,8 +5,10 @@ import { loadFlash, type MachineFlash } from '../firmware/flash.ts'
 /** A flash memory at the start of a run: plain data. */
 export interface FlashFacts {
   readonly readOnly: boolean
-  /** Contents, in Base64. */
+  /** Contents, in Base64, without the last bytes where those are alike: an Arm board's flash is mostly empty. */
   readonly contents: string
+  /** Bytes of all of it, which end with the last byte of `contents`. Absent: those are all. */
+  readonly bytes?: number
 }
 
 /** Globals of Node and browsers that their common type declarations lack. */
@@ -20,6 +22,8 @@ const host = globalThis as unknown as Base64
 /** Bytes that become characters at once: a multiple of three. */
 const PIECE = 0x6000
 const MOST_READ_BYTES = 1 << 20
+/** Bytes of the largest flash memory: one of an Arm board's. */
+const MOST_BYTES = 64 << 20
 /** The unit of flash memories. */
 const BLOCK_BYTES = 4096
 
@@ -28,8 +32,14 @@ export async function flashFacts(list: readonly MachineFlash[] = []): Promise<Fl
   const loaded = await loadFlash(list)
   return list.map(({ medium, readOnly }, i) => ({
     readOnly: readOnly ?? medium.properties.readOnly,
-    contents: toBase64(loaded[i]!),
+    ...shortened(loaded[i]!),
   }))
+}
+
+function shortened(all: Uint8Array): Pick<FlashFacts, 'bytes' | 'contents'> {
+  let end = all.length
+  while (end > 1 && all[end - 2] === all[end - 1]) end--
+  return { contents: toBase64(all.subarray(0, end)), bytes: all.length }
 }
 
 /**
@@ -41,8 +51,12 @@ export async function flashFacts(list: readonly MachineFlash[] = []): Promise<Fl
 export function recordedFlash(list: readonly MachineFlash[], facts: readonly FlashFacts[] | undefined): MachineFlash[] {
   try {
     return list.map((flash, i) => {
-      const { readOnly, contents } = facts![i]!
-      const bytes = fromBase64(contents)
+      const { readOnly, contents, bytes: length } = facts![i]!
+      const kept = fromBase64(contents)
+      if (length !== undefined && !(length >= kept.length && length <= MOST_BYTES))
+        throw new TypeError(`${length} bytes`)
+      const bytes = new Uint8Array(length ?? kept.length).fill(kept.at(-1) ?? 0)
+      bytes.set(kept)
       if (typeof readOnly !== 'boolean' || bytes.length === 0 || bytes.length % BLOCK_BYTES !== 0)
         throw new TypeError(`flash ${i}: ${bytes.length} bytes`)
       return { ...flash, readOnly, medium: keptMedium(bytes, readOnly) }

@@ -15,12 +15,12 @@ export type MachineVerb =
 /** Whether the run is a plain one, is recorded, or is a recorded one that runs again. */
 export type MachineRun = 'plain' | 'recorded' | 'replayed'
 
-/** Devices beside the board's own. `model` is one of the caller's, `behind` says that a device is behind a root port. */
+/** Devices beside the board's own. `model` is one of the caller's. */
 export type DeviceTrait =
   | ('ide' | 'sata' | 'floppy' | 'virtio-disk' | 'nvme' | 'scsi' | 'scsi-controller')
   | ('usb-disk' | 'usb-input' | 'usb-device' | 'rng' | 'console' | 'net' | 'virtio-input' | 'share' | 'vsock')
   | ('virtio-device' | 'virtio-mmio' | 'e1000' | 'ac97' | 'vga' | 'ramfb' | 'flash' | 'root-port' | 'generation')
-  | ('model' | 'deterministic-model' | 'controller-behind' | 'own-behind' | 'usb-device-behind')
+  | ('model' | 'deterministic-model')
 
 /**
  * A property of a machine that rules look at. Where models are: `inline`, `deferred` or `worker` of the board's, `controllers`
@@ -63,16 +63,6 @@ export const REFUSALS: readonly CombinationRule[] = [
     when: [['controllers'], ['deterministic'], ['plain']],
     why: 'controllerPlacement: a machine whose clock is deterministic waits for its disks in its own thread; leave it out',
   },
-  {
-    verbs: ['make'],
-    when: [['controllers'], ['xen']],
-    why: 'controllerPlacement: a guest of Xen unplugs disks, which have to be in the machine’s thread; leave it out',
-  },
-  {
-    verbs: ['make'],
-    when: [['controllers'], ['controller-behind']],
-    why: 'controllerPlacement: a disk or network card behind a root port has to be in the machine’s thread; leave one of them out',
-  },
   { verbs: ['make'], when: [['root-port'], ['pc']], why: "rootPorts: a 'pc' has none: expected machine 'q35'" },
   {
     verbs: ['make'],
@@ -80,22 +70,6 @@ export const REFUSALS: readonly CombinationRule[] = [
     why: 'drives: an Arm board has no floppy drives: expected another interface',
   },
   { verbs: RECORDING, when: [['real']], why: "clock: expected 'deterministic'" },
-  { verbs: RECORDING, when: [['virt'], ['flash']], why: 'flash: expected none; start a kernel by itself' },
-  {
-    verbs: RECORDING,
-    when: [['virt'], ['virtio-mmio']],
-    why: 'virtioMmio: expected none; put the devices on the PCI bus, by virtio',
-  },
-  {
-    verbs: RECORDING,
-    when: [['own-behind']],
-    why: 'virtio: a share, a vsock or a device of your own behind a root port; leave its port out',
-  },
-  {
-    verbs: RECORDING,
-    when: [['usb-device-behind']],
-    why: 'usb: a device of your own behind a root port; leave the port out',
-  },
   {
     verbs: RECORDING,
     when: [['usb-device'], ['usb-input']],
@@ -111,36 +85,31 @@ export const REFUSALS: readonly CombinationRule[] = [
     when: [GATED, ['recorded-models']],
     why: 'what some device models do is in the recording, and not how they are; save a machine that is not recorded',
   },
-  {
-    verbs: ['restore', 'checkpoint'],
-    when: [GATED],
-    why: 'its run is recorded or replayed, and the recording would not be of one run',
-  },
   { verbs: ['reverse'], when: [['plain']], why: 'its run is not recorded; record it first' },
   {
     verbs: ['gdb', 'reverse'],
     when: [['recorded'], ['deterministic-model']],
     why: 'deterministic models of the caller cannot be in two machines; end the recording, then debug its replay',
   },
-  { verbs: ['fork', 'migrate', 'plug'], when: [GATED], why: 'its run is recorded or replayed' },
+  {
+    verbs: ['restore', 'checkpoint', 'fork', 'migrate', 'plug'],
+    when: [GATED],
+    why: 'its run is recorded or replayed, and the recording would not be of one run',
+  },
   {
     verbs: ['fork'],
-    when: [['shared', 'controllers']],
-    why: 'its memory is shared with other threads: leave sharedMemory and controllerPlacement out',
-  },
-  { verbs: ['fork'], when: [['worker']], why: "its board is in another thread: use 'inline' or 'deferred'" },
-  { verbs: ['fork'], when: [['server']], why: 'it has deviceServers: give it these models as devices' },
-  {
-    verbs: ['checkpoint', 'migrate'],
-    when: [['controllers']],
-    why: 'controllers in another thread write its memory, and do not say so in advance; leave controllerPlacement out',
+    when: [['shared', 'controllers', 'worker', 'server']],
+    why: "what runs or is seen outside of its thread cannot be doubled: use devicePlacement 'inline' or 'deferred', give it the models of deviceServers as devices, and leave sharedMemory and controllerPlacement out",
   },
   {
     verbs: ['checkpoint', 'migrate'],
-    when: [['shared'], ['server']],
-    why: 'device models in other threads write its memory, and do not say so in advance; leave sharedMemory out',
+    when: [
+      ['controllers', 'shared'],
+      ['controllers', 'server'],
+    ],
+    why: 'device models in other threads write its memory, and do not say so in advance; leave controllerPlacement and sharedMemory out',
   },
-  { verbs: ['plug'], when: [['pc', 'virt']], why: "only root ports of a 'q35' have hot plug" },
+  { verbs: ['plug'], when: [['pc']], why: "a 'pc' has no root ports, which have hot plug: expected machine 'q35'" },
   {
     verbs: ['plug'],
     when: [],

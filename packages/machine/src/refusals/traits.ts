@@ -2,7 +2,6 @@ import type { MachineDrive } from '../options/drives.ts'
 import type { MachineVirtioDevice } from '../options/virtio-device.ts'
 import { usbControllers } from '../options/pci-options.ts'
 import type { PcOptions } from '../options/pc-options.ts'
-import { moves } from '../controllers-worker/split.ts'
 import type { DeviceTrait, MachineRun, MachineTrait } from './refusals.ts'
 
 /** The options of a machine of any board that its traits follow from. */
@@ -41,13 +40,9 @@ export const runOf = (gate: { readonly isRecording: boolean } | undefined): Mach
 
 /** Traits of models that a recording captures at their interface: a replay does not run them. */
 const MODELS_TO_RECORD: readonly MachineTrait[] = [
-  ...(['model', 'share', 'vsock', 'virtio-device', 'usb-device'] as const),
+  ...(['model', 'share', 'vsock', 'virtio-device', 'virtio-mmio', 'usb-device'] as const),
   ...(['worker', 'controllers', 'server'] as const),
 ]
-
-/** A device with the name of its root port, if it is behind one. */
-type Placed = { readonly port?: string | undefined } | undefined
-const isBehind = (place: Placed): boolean => place?.port !== undefined
 
 function devicesOf(options: ComposedOptions, board: string): DeviceTrait[] {
   const { drives, virtio = [], networkCards = [], devices = [] } = options
@@ -68,12 +63,6 @@ function devicesOf(options: ComposedOptions, board: string): DeviceTrait[] {
     options.vga === 'std' && 'vga',
     options.vga === 'ramfb' && 'ramfb',
   ]
-  const cards: readonly Placed[] = [...virtio.filter(({ kind }) => kind === 'net' || kind === 'scsi'), ...networkCards]
-  const disks: readonly Placed[] = (drives ?? []).filter(moves).map(({ virtio: place, nvme }) => place ?? nvme)
-  if ([...cards, ...disks].some(isBehind)) found.push('controller-behind')
-  const own: readonly Placed[] = virtio.filter(({ kind }) => kind === 'share' || kind === 'vsock' || kind === 'device')
-  if (own.some(isBehind)) found.push('own-behind')
-  if (usb.some(isBehind) && found.includes('usb-device')) found.push('usb-device-behind')
   return found.filter((device) => device !== false)
 }
 

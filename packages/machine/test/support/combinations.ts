@@ -33,7 +33,7 @@ const row = (boards: Boards, ...traits: readonly DeviceTrait[]): CombinedDeviceR
 
 /** The name of a device of the table. */
 export type CombinedDevice =
-  | ('board' | Exclude<DeviceTrait, 'controller-behind' | 'own-behind' | 'usb-device-behind'>)
+  | ('board' | DeviceTrait)
   | ('usb-device, usb-input' | 'usb-device behind a port' | 'net behind a port' | 'share behind a port')
 
 /** The devices of the table, by name. `board` is a machine with its board's own alone. */
@@ -50,14 +50,14 @@ export const COMBINED_DEVICES: Readonly<Record<CombinedDevice, CombinedDeviceRow
   'usb-input': row(EVERY, 'usb-input'),
   'usb-device': row(EVERY, 'usb-device'),
   'usb-device, usb-input': row(EVERY, 'usb-device', 'usb-input'),
-  'usb-device behind a port': row(WITH_PORTS, 'usb-device', 'usb-device-behind', 'root-port'),
+  'usb-device behind a port': row(WITH_PORTS, 'usb-device', 'root-port'),
   rng: row(EVERY, 'rng'),
   console: row(EVERY, 'console'),
   net: row(EVERY, 'net'),
-  'net behind a port': row(WITH_PORTS, 'net', 'controller-behind', 'root-port'),
+  'net behind a port': row(WITH_PORTS, 'net', 'root-port'),
   'virtio-input': row(EVERY, 'virtio-input'),
   share: row(EVERY, 'share'),
-  'share behind a port': row(WITH_PORTS, 'share', 'own-behind', 'root-port'),
+  'share behind a port': row(WITH_PORTS, 'share', 'root-port'),
   vsock: row(EVERY, 'vsock'),
   'virtio-device': row(EVERY, 'virtio-device'),
   'virtio-mmio': row(['virt'], 'virtio-mmio'),
