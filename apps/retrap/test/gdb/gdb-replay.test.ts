@@ -1,11 +1,11 @@
-// gdb of Debian goes backwards through a recording.
+// gdb of Debian goes backwards: through a recording, and in a machine that is recorded just now, and on again.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeAll, describe, expect } from 'vitest'
 import { retrapCommand } from '../support/processes.ts'
 import { debuggedGuest } from './guest.ts'
 import { DEADLINE_MS, debugScripted } from './scripted-gdb.ts'
@@ -15,58 +15,77 @@ const hasGdb = hasProgram('gdb')
 const GDB = { gdb: 'gdb', before: ['set architecture i386:x86-64'] }
 
 describe.skipIf(!hasGdb)(`gdb${skipNote(hasGdb, 'gdb not installed')}`, { timeout: 2 * DEADLINE_MS }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-gdb-replay-'))
-  const recording = join(folder, 'run.rec')
+  const folder = temporaryFolder('gdb-replay')
+  const [recording, image] = [join(folder, 'run.rec'), join(folder, 'guest.bin')]
+  const RUN = ['run', '--firmware', image, '--memory', '4M', '--no-reboot', '--record']
   const { bytes, at } = debuggedGuest(false)
   const data = `*(long *) ${at('data')}`
 
   beforeAll(() => {
-    const image = join(folder, 'guest.bin')
     writeFileSync(image, bytes)
-    const args = ['run', '--firmware', image, '--memory', '4M', '--no-reboot', '--record', recording, '--timeout', '60']
-    const { stderr } = spawnSync(process.execPath, retrapCommand(args), { encoding: 'utf8', input: '' })
+    const args = retrapCommand([...RUN, recording, '--timeout', '60'])
+    const { stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', input: '' })
     expect(stderr).toContain('recorded')
   })
-  afterAll(() => rmSync(folder, { recursive: true }))
 
   const machine = (port: number): readonly [string, readonly string[]] => [
     process.execPath,
     retrapCommand(['replay', recording, '--', '--gdb', `tcp:${port},wait`]),
   ]
-  const debug = async (commands: readonly string[]): Promise<string[]> => {
-    const [output] = await debugScripted(GDB, machine, commands, folder)
+  const debug = async (commands: readonly string[], debugged = machine): Promise<string[]> => {
+    const [output] = await debugScripted(GDB, debugged, commands, folder)
     return output.split('\n').filter((line) => line.trim() !== '')
   }
 
-  test('a counter that is watched goes back, and so do steps and breakpoints', async () => {
-    const lines = await debug([
-      `hbreak *${at('function')}`,
-      'continue',
-      'continue',
-      `print ${data}`,
-      'delete',
-      `watch ${data}`,
-      'continue',
-      'continue',
-      'reverse-continue',
-      'reverse-continue',
-      `print ${data}`,
-      'print/x $pc',
-      'delete',
-      'reverse-stepi',
-      'print/x $pc',
-      'stepi',
-      'print/x $pc',
-      `hbreak *${at('function')}`,
-      'reverse-continue',
-      'print $rcx',
-    ])
+  const live = join(folder, 'live.rec')
+  /** A machine that is recorded just now. */
+  const recorded = (port: number): readonly [string, readonly string[]] => [
+    process.execPath,
+    retrapCommand([...RUN, live, '--gdb', `tcp:${port}`, '--timeout', '60']),
+  ]
+
+  test.each([
+    ['in a recording', machine],
+    ['in a machine that is recorded just now', recorded],
+  ])('a counter goes down, back up and down again, and so do steps and breakpoints: %s', async (_, debugged) => {
+    const lines = await debug(
+      [
+        `hbreak *${at('function')}`,
+        'continue',
+        'continue',
+        'delete',
+        `watch ${data}`,
+        'continue',
+        'continue',
+        'reverse-continue',
+        'reverse-continue',
+        'print/x $pc',
+        'reverse-stepi',
+        'print/x $pc',
+        'stepi',
+        'print/x $pc',
+        `hbreak *${at('function')}`,
+        'reverse-continue',
+        'print $rcx',
+        'delete 3',
+        'reverse-continue',
+        `print ${data}`,
+        'continue',
+        'continue',
+        'continue',
+        `print ${data}`,
+        'continue',
+        `print ${data}`,
+        'delete',
+        'continue',
+      ],
+      debugged,
+    )
     expect(lines).toMatchInlineSnapshot(`
       [
         "Hardware assisted breakpoint 1 at 0x20000",
         "Breakpoint 1, 0x0000000000020000 in ?? ()",
         "Breakpoint 1, 0x0000000000020000 in ?? ()",
-        "$1 = 100",
         "Hardware watchpoint 2: *(long *) 196608",
         "Hardware watchpoint 2: *(long *) 196608",
         "Old value = 100",
@@ -84,17 +103,46 @@ describe.skipIf(!hasGdb)(`gdb${skipNote(hasGdb, 'gdb not installed')}`, { timeou
         "Old value = 99",
         "New value = 100",
         "0x0000000000020000 in ?? ()",
-        "$2 = 100",
-        "$3 = 0x20000",
+        "$1 = 0x20000",
         "0x00000000000f01b5 in ?? ()",
-        "$4 = 0xf01b5",
+        "$2 = 0xf01b5",
         "0x0000000000020000 in ?? ()",
-        "$5 = 0x20000",
+        "$3 = 0x20000",
         "Hardware assisted breakpoint 3 at 0x20000",
+        "Hardware watchpoint 2: *(long *) 196608",
+        "Old value = 100",
+        "New value = 0",
         "Breakpoint 3, 0x0000000000020000 in ?? ()",
-        "$6 = 100",
+        "$4 = 100",
+        "No more reverse-execution history.",
+        "0x000000000000fff0 in ?? ()",
+        "$5 = 0",
+        "Hardware watchpoint 2: *(long *) 196608",
+        "Old value = 0",
+        "New value = 100",
+        "0x0000000000020008 in ?? ()",
+        "Hardware watchpoint 2: *(long *) 196608",
+        "Old value = 100",
+        "New value = 99",
+        "0x0000000000020008 in ?? ()",
+        "Hardware watchpoint 2: *(long *) 196608",
+        "Old value = 99",
+        "New value = 98",
+        "0x0000000000020008 in ?? ()",
+        "$6 = 98",
+        "Hardware watchpoint 2: *(long *) 196608",
+        "Old value = 98",
+        "New value = 97",
+        "0x0000000000020008 in ?? ()",
+        "$7 = 97",
+        "No more reverse-execution history.",
+        "0x00000000000f01dc in ?? ()",
       ]
     `)
+    if (debugged === machine) return
+    const replay = spawnSync(process.execPath, retrapCommand(['replay', live]), { encoding: 'utf8', input: '' })
+    // The last thing that gdb saw is what ends the replay, as it ends a run without gdb.
+    expect(replay).toMatchObject({ status: 86, stderr: expect.stringMatching(/triple fault on[^]*RIP {4}0{11}f01dc/) })
   })
 
   test('a recording ends on both sides', async () => {
