@@ -91,7 +91,6 @@ export interface EvexContext extends Context {
 // oxlint-disable-next-line typescript/no-explicit-any -- TypeScript wants it of classes that extend a parameter
 function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
   abstract class Masked extends Base implements EvexContext {
-    override readonly takesNormal: boolean = false
     mask: I64 | undefined
     #control: I32 = I32.of(0)
     /** The guest's MXCSR, which the instruction's own rounding replaces for a while. */
@@ -132,9 +131,12 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
       const { f, state } = this
       const rounding = this.let(this.#control.shrU(ROUNDING_SHIFT))
       if (!this.#evex.isRounding || rounding.known === 0) {
+        if (this.mask !== undefined) this.takesNormal = false
         compute()
         return
       }
+      // The guest's MXCSR has to come back before the instruction ends.
+      this.takesNormal = false
       const mxcsr = f.load('i32.load', state, S.S_MXCSR)
       f.if(rounding, () => {
         const own = mxcsr.and(~(3 << MXCSR_RC_SHIFT)).or(rounding.sub(1).shl(MXCSR_RC_SHIFT))
@@ -196,16 +198,12 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
       return this.f.loadExpression('i64.load32_s', this.record, R_IMM)
     }
 
-    override isNormal(): boolean {
-      return false
+    override isNormal(i: number, bits: 32 | 64, scalar: boolean): boolean {
+      return this.mask === undefined && super.isNormal(i, bits, scalar)
     }
 
-    override setNormal(): void {
-      // Registers of 512 bits are not looked at.
-    }
-
-    override repeated(element: bigint, bits: 32 | 64): V128 {
-      return V128.of(Array.from({ length: 16 }, (_, i) => Number((element >> BigInt((8 * i) % bits)) & 0xffn)))
+    override setNormal(i: number, bits: 32 | 64, scalar: boolean): void {
+      if (this.takesNormal) super.setNormal(i, bits, scalar)
     }
 
     override copyVector(to: number, from: number): void {
@@ -443,13 +441,25 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
     writeElements(ea: I64, size: number, bits: I64, put: (at: I32, offset: number) => void): void {
       const { f } = this
       const state = f.param(0, 'i32').get
-      const bytes = I32.of(this.#evex.elementBytes[0]!)
+      const elementBytes = this.#evex.elementBytes[0]!
+      const bytes = I32.of(elementBytes)
       const { host, distance } = this.#look(ea, S.TLB_WRITE_OFFSET)
       put(state, S.S_SCRATCH)
-      f.if(
-        distance.ltU(0x1001 - size),
-        () => f.call(maskedStore(this), host.add(distance.toI32()), state.add(S.S_SCRATCH), bits, bytes),
-        () => this.beyondTlb(() => this.callAccess(maskedWrite(this), ea, bits, bytes)),
+      const store = (): void => {
+        const to = this.let(host.add(distance.toI32()))
+        if (this.library.isPrivate !== true || size < 16) {
+          f.call(maskedStore(this), to, state.add(S.S_SCRATCH), bits, bytes)
+          return
+        }
+        // No other thread can have changed the elements that are left out.
+        for (let at = 0; at < size; at += 16) {
+          const [value, old] = [f.load('v128.load', state, S.S_SCRATCH + at), f.load('v128.load', to, at)]
+          const chosen = numeric('v128.bitselect', value, old, this.#laneMask(bits, at >> 4, elementBytes))
+          f.store('v128.store', to, chosen, at)
+        }
+      }
+      f.if(distance.ltU(0x1001 - size), store, () =>
+        this.beyondTlb(() => this.callAccess(maskedWrite(this), ea, bits, bytes)),
       )
     }
   }

@@ -17,6 +17,7 @@ import {
 import { RECORD_BYTES } from '../state/record.ts'
 import { ORDINARY_64 } from '@retrap/soft-float'
 import { isRoundingSettled } from '../semantics/float-scratch.ts'
+import { constant } from '../semantics/vector/sse-float-packed.ts'
 import { generalOffset, S_MXCSR, S_ZERO } from '../state/state-layout.ts'
 import { FoundPlaces, type FoundPlace } from './found-places.ts'
 import { RegisterOrigins, RelativeValue, type Origin } from './relative-value.ts'
@@ -24,7 +25,7 @@ import { readPart, writePart, type VectorRegisters } from './vector-registers.ts
 
 /** Number of general registers without those of APX. */
 const REGISTERS = 16
-/** Constants that {@link RegionBuilder.repeated} is asked for at most: four of either type. */
+/** Constants in locals at most: base forms have four of either type. */
 const REPEATED = 8
 
 /** The address of a field of the state, as far as it is known. */
@@ -184,7 +185,7 @@ export class RegionBuilder extends RegionFunction {
     let local = this.#repeated.get(bits)
     if (local === undefined) {
       local = this.#spare.pop()
-      if (local === undefined) throw new RangeError(`more than ${REPEATED} constants in locals`)
+      if (local === undefined) return constant(element, elementBits)
       this.#repeated.set(bits, local)
     }
     return local.get

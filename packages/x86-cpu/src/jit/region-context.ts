@@ -29,7 +29,7 @@ const ASSUMED_SEGMENTS: readonly number[] = [S.ES, S.DS]
 export class RegionContext extends RegionMemory {
   protected readonly flagStore: RegionFlags
   override readonly isSpecialised = true
-  override readonly takesNormal: boolean = true
+  override takesNormal: boolean = true
   #linear: I64 | undefined
 
   constructor(

@@ -7,7 +7,7 @@ import type { Library } from '../semantics/library.ts'
 export function importLibrary(
   module: ModuleBuilder,
   { sharedEntries }: InterpreterCode<FormSource>,
-  vectorBytes: number,
+  { vectorBytes, isPrivate }: Pick<Library, 'vectorBytes' | 'isPrivate'>,
 ): Library {
   const flags = module.importFunction('cpu', 'flags', {
     params: ['i32', 'i64', 'i64', 'i64'],
@@ -26,6 +26,7 @@ export function importLibrary(
   }
   return {
     vectorBytes,
+    isPrivate,
     flags,
     checkSegment,
     slowAccess,

@@ -111,7 +111,8 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
   }
 
   beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): UnitSemantics<FormSource> {
-    const library = importLibrary(module, this.#code, this.#vectorBytes)
+    const memory = { vectorBytes: this.#vectorBytes, isPrivate: !this.#memory.shared }
+    const library = importLibrary(module, this.#code, memory)
     const f = module.function('unit', FORM_SIGNATURE, { export: true, builder: RegionBuilder })
     return new X86Unit(f as unknown as RegionBuilder, this.#memory, { library, evexContext: this.#evexContext }, unit)
   }

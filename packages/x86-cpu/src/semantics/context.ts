@@ -265,7 +265,7 @@ export abstract class Context extends FlagContext {
   }
 
   /** Whether results are taken not to be denormal later on; where one is, {@link retire} ends the instruction. */
-  readonly takesNormal: boolean = false
+  takesNormal: boolean = false
 
   /** Whether no element of operand `i` is denormal; `scalar`: not its lowest one. */
   isNormal(_i: number, _bits: 32 | 64, _scalar: boolean): boolean {

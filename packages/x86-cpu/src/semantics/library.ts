@@ -24,6 +24,8 @@ import type { FloatModule, SharedFunction } from '@retrap/soft-float'
 export interface Library extends SharedFunctions {
   /** Bytes of the vector registers that the processor has: 32, or 64. */
   readonly vectorBytes: number
+  /** Whether this thread alone accesses machine memory. Known of compiled code only. */
+  readonly isPrivate?: boolean | undefined
   /** (state, address low, address high, flags) → status; data in S_DATA. */
   readonly slowAccess: Callee & { readonly signature: { readonly result: 'i32' } }
   /** (state, record) → offset within the segment, for any addressing form. */
