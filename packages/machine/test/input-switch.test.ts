@@ -4,8 +4,10 @@ import { expect, test } from 'vitest'
 import { InputSwitch } from '../src/input/input-switch.ts'
 
 /** Joins a model that takes what it is given, up to `room` events. */
-function join(to: InputSwitch): { readonly backend: InputBackend; readonly taken: string[]; room: number } {
-  const backend = to.join()
+function join(
+  to: InputSwitch,
+  backend: InputBackend = to.join(),
+): { readonly backend: InputBackend; readonly taken: string[]; room: number } {
   const model = { backend, taken: [] as string[], room: Infinity }
   backend.connect({
     input(events) {
@@ -101,4 +103,21 @@ test('of several that the guest uses, a restored machine has the one that it beg
     await keyboard.press('KeyA')
     expect(models.map(({ taken }) => taken.length)).toEqual([0, 2, 0])
   }
+})
+
+test('models in front of a gate and behind it take turns, by the order in which the guest begins to use them', async () => {
+  const keyboard = new Keyboard()
+  const front = new InputSwitch(keyboard)
+  const behind = new InputSwitch(front.join(), {}, front)
+  const usb = join(behind, behind.joinOutside())
+  const [board, virtio] = [join(behind), join(behind)]
+  await keyboard.press('KeyA')
+  usb.backend.setActive?.(true)
+  await keyboard.press('KeyB')
+  virtio.backend.setActive?.(true)
+  await keyboard.press('KeyC')
+  // As a snapshot says that the guest uses USB's.
+  behind.restore([0])
+  await keyboard.press('KeyD')
+  expect([board, usb, virtio].map(({ taken }) => taken.join())).toEqual(['+4,-4', '+5,-5,+7,-7', '+6,-6'])
 })

@@ -17,6 +17,8 @@ export interface InputHooks {
   setLeds(leds: Parameters<NonNullable<InputBackend['setLeds']>>[0]): void
   /** See `InputBackend.setPointer`. */
   setPointer(kind: 'none' | 'relative' | 'absolute'): void
+  /** See `InputBackend.setActive`. */
+  setActive?(active: boolean): void
 }
 
 /** The model's end: a back end that keeps events until the model has room for them. */
@@ -53,6 +55,10 @@ export class InputRelay implements InputBackend {
 
   setPointer(kind: 'none' | 'relative' | 'absolute'): void {
     this.#hooks.setPointer(kind)
+  }
+
+  setActive(active: boolean): void {
+    this.#hooks.setActive?.(active)
   }
 }
 

@@ -25,11 +25,14 @@ function placeOne({ slots, keyboard, mouse }: UsbSite, usb: MachineUsb, drives: 
   const { ports, devices = [] } = usb
   const at = slots.place('usb', usb)
   const sticks = drives.map((drive, i) => makeStick(drive, `usb-storage-${i + 1}`))
+  const isOwn = devices.some(({ kind }) => kind === 'device')
   const make = (device: MachineUsbDevice, i: number): UsbDevice => {
     const number = sticks.length + i + 1
     if (device.kind === 'device') return device.device
-    if (device.kind === 'keyboard') return new UsbKeyboard({ input: keyboard.join(), name: `usb-kbd-${number}` })
-    return new UsbPointer({ kind: device.kind, input: mouse.join(), name: `usb-${device.kind}-${number}` })
+    const shared = device.kind === 'keyboard' ? keyboard : mouse
+    const input = isOwn ? shared.joinOutside() : shared.join()
+    if (device.kind === 'keyboard') return new UsbKeyboard({ input, name: `usb-kbd-${number}` })
+    return new UsbPointer({ kind: device.kind, input, name: `usb-${device.kind}-${number}` })
   }
   const model = new Xhci({
     device: at.device,
@@ -39,8 +42,7 @@ function placeOne({ slots, keyboard, mouse }: UsbSite, usb: MachineUsb, drives: 
     devices: [...sticks, ...devices.map(make)],
   })
   const path = (i: number): string => `${at.path('usb')}/storage@${i + 1}/channel@0/disk@0,0`
-  const fromHost = devices.some(({ kind }) => kind === 'device') ? [model] : []
-  return { model, fromHost, bootPaths: drives.map((drive, i): BootPath => [drive, path(i)]) }
+  return { model, fromHost: isOwn ? [model] : [], bootPaths: drives.map((drive, i): BootPath => [drive, path(i)]) }
 }
 
 function makeStick({ medium, media, serialNumber, model }: MachineDrive, name: string): UsbStorage {

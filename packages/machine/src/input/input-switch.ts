@@ -9,6 +9,8 @@ interface Member {
   active: boolean
   pointer: PointerKind
   leds: Leds | null
+  /** Of a model outside of a recording: its place in the switch there. */
+  readonly outside?: InputBackend
 }
 
 const FIRST_BUTTON_KEY = 0x1_0000
@@ -30,6 +32,7 @@ interface InputEffects {
 export class InputSwitch implements InputClient {
   readonly #backend: InputBackend
   readonly #effects: InputEffects
+  readonly #outside: InputSwitch | undefined
   readonly #members: Member[] = []
   /** Devices in the order in which the guest began to use them, without the board's. */
   #active: Member[] = []
@@ -37,9 +40,20 @@ export class InputSwitch implements InputClient {
   /** Pressed keys, and pressed buttons after them. */
   readonly #held = new Set<number>()
 
-  constructor(backend: InputBackend, effects: InputEffects = {}) {
+  /** @param outside - shares the back end in front of a gate, whose other side this one is */
+  constructor(backend: InputBackend, effects: InputEffects = {}, outside?: InputSwitch) {
     this.#backend = backend
     this.#effects = effects
+    this.#outside = outside
+  }
+
+  /** A back end for a model whose doings are recorded: its input does not come through the gate. */
+  joinOutside(): InputBackend {
+    if (this.#outside === undefined) return this.join()
+    const outside = this.#outside.join()
+    // It keeps its number in saved states.
+    this.#members.push({ client: null, active: false, pointer: 'none', leds: null, outside })
+    return outside
   }
 
   /** A back end for one more model; the first is for the board's. */
@@ -50,7 +64,7 @@ export class InputSwitch implements InputClient {
       connect: (client) => {
         member.client = client
         this.#choose()
-        if (this.#members[0] === member) this.#backend.connect(this)
+        if (this.#usual === member) this.#backend.connect(this)
       },
       ready: () => {
         if (this.#target === member) this.#backend.ready()
@@ -59,6 +73,7 @@ export class InputSwitch implements InputClient {
         this.#active = this.#active.filter((one) => one !== member)
         if (active) this.#active.push(member)
         this.#choose()
+        if (active || this.#active.length === 0) this.#backend.setActive?.(active)
       },
       setPointer: (kind) => {
         member.pointer = kind
@@ -71,6 +86,11 @@ export class InputSwitch implements InputClient {
     }
   }
 
+  /** The model that events go to while the guest uses none: the board's. */
+  get #usual(): Member | undefined {
+    return this.#members.find(({ outside }) => outside === undefined)
+  }
+
   /** Returns the numbers of the models that the guest uses, in the order in which it began to. */
   save(): readonly number[] {
     return this.#active.map((member) => this.#members.indexOf(member))
@@ -78,12 +98,15 @@ export class InputSwitch implements InputClient {
 
   /** Restores the keys that `save` returned. */
   restore(active: readonly number[]): void {
-    this.#active = active.flatMap((number) => this.#members[number] ?? [])
+    const members = active.flatMap((number) => this.#members[number] ?? [])
+    this.#active = members.filter(({ outside }) => outside === undefined)
     this.#choose()
+    this.#backend.setActive?.(this.#active.length > 0)
+    for (const { outside } of members) outside?.setActive?.(true)
   }
 
   #choose(): void {
-    const target = this.#active.at(-1) ?? this.#members[0] ?? null
+    const target = this.#active.at(-1) ?? this.#usual ?? null
     if (target === this.#target) return
     const releases = [...this.#held].map((held): InputEvent => {
       const isButton = held >= FIRST_BUTTON_KEY

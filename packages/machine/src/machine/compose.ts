@@ -1,4 +1,4 @@
-import type { DeviceModel } from '@retrap/device'
+import type { DeviceModel, InputBackend } from '@retrap/device'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { DeterministicClock, RealClock } from '@retrap/hvm'
 import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
@@ -167,12 +167,14 @@ function connectMachine<K extends MachineKind>(
   }
   for (const group of board.inputGroups) take[group]()
   const { keyboard = new Keyboard(), mouse = new Mouse(), screen = new Screen() } = options
+  const switchOf = (which: 'keyboard' | 'mouse', backend: InputBackend, pressed?: () => unknown): InputSwitch => {
+    const outside = gate && new InputSwitch(backend, { wake })
+    const inside = outside ? gate.input(which, outside.join()) : backend
+    return new InputSwitch(inside, { wake, ...(pressed && { pressed }) }, outside)
+  }
   const switches = {
-    keyboard: new InputSwitch(gate?.input('keyboard', keyboard) ?? keyboard, {
-      wake,
-      pressed: () => domain.asleep && placed.wake?.(),
-    }),
-    mouse: new InputSwitch(gate?.input('mouse', mouse) ?? mouse, { wake }),
+    keyboard: switchOf('keyboard', keyboard, () => domain.asleep && placed.wake?.()),
+    mouse: switchOf('mouse', mouse),
   }
 
   // Devices first, because the board describes them to firmware.

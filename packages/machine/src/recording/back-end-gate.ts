@@ -36,6 +36,7 @@ export function gatedInput(gate: InputGate, name: string, backend: InputBackend)
     taken: (count) => remote?.taken(count),
     setLeds: (leds) => backend.setLeds?.(leds),
     setPointer: (kind) => backend.setPointer?.(kind),
+    setActive: (active) => backend.setActive?.(active),
   })
   const number = gate.party(name, (data) => relay.receive(data), {
     save: () => relay.feeder.save(),

@@ -63,18 +63,17 @@ export const REFUSALS: readonly CombinationRule[] = [
     when: [['controllers'], ['deterministic'], ['plain']],
     why: 'controllerPlacement: a machine whose clock is deterministic waits for its disks in its own thread; leave it out',
   },
-  { verbs: ['make'], when: [['root-port'], ['pc']], why: "rootPorts: a 'pc' has none: expected machine 'q35'" },
+  {
+    verbs: ['make', 'plug'],
+    when: [['root-port'], ['pc']],
+    why: "a 'pc' has no root ports, which devices are plugged into: expected machine 'q35'",
+  },
   {
     verbs: ['make'],
     when: [['floppy'], ['virt']],
     why: 'drives: an Arm board has no floppy drives: expected another interface',
   },
   { verbs: RECORDING, when: [['real']], why: "clock: expected 'deterministic'" },
-  {
-    verbs: RECORDING,
-    when: [['usb-device'], ['usb-input']],
-    why: 'usb: a device of your own beside a keyboard, mouse or tablet, whose keys go through another model; leave those out',
-  },
   {
     verbs: ['gdb', 'reverse'],
     when: [['virt'], GATED],
@@ -109,7 +108,6 @@ export const REFUSALS: readonly CombinationRule[] = [
     ],
     why: 'device models in other threads write its memory, and do not say so in advance; leave controllerPlacement and sharedMemory out',
   },
-  { verbs: ['plug'], when: [['pc']], why: "a 'pc' has no root ports, which have hot plug: expected machine 'q35'" },
   {
     verbs: ['plug'],
     when: [],

@@ -115,14 +115,6 @@ test.each<{
   expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual({ ...run, text: '' })
 })
 
-test.each<[Partial<arm.ArmMachineOptions>, string]>([[{ clock: 'real' }, "clock: expected 'deterministic'"]])(
-  'what cannot be recorded says why: %j',
-  async (more, message) => {
-    const making = arm.recordArmMachine(options(more), () => undefined).then(() => 'made')
-    await expect(making).rejects.toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining(message) })
-  },
-)
-
 test('a run is recorded from a snapshot on', async () => {
   const pieces: Uint8Array[] = []
   // It goes on with its count, as the guest does.
