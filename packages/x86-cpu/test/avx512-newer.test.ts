@@ -9,8 +9,9 @@ import fc from 'fast-check'
 import { loadInstructions } from '@retrap/x86-cpu'
 import { beforeAll, expect, test } from 'vitest'
 import { runBothWays } from './support/both-ways.ts'
+import { S_CR4, S_XCR0 } from '../src/state/state-layout.ts'
+import type { BareCpu } from './support/bare-cpu.ts'
 import * as exact from './support/exact-numbers.ts'
-import { enableAvx512 } from './support/native-code.ts'
 
 const MODEL =
   'max,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl,+avx512_vbmi,+avx512_vbmi2,+avx512_bitalg,+avx512_vpopcntdq,' +
@@ -20,6 +21,13 @@ const OUT = 0x10_0000
 const { BRAIN, HALF, SINGLE } = exact
 
 beforeAll(() => loadInstructions(MODEL))
+
+/** Lets a processor's code use AVX-512. */
+function enableAvx512(pc: BareCpu): void {
+  pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
+  pc.cpu.u32[S_XCR0 >>> 2] = 0xe7
+  pc.cpu.modeChanged()
+}
 
 const split = (bytes: Uint8Array, bits: number): bigint[] =>
   Array.from({ length: (8 * bytes.length) / bits }, (_, i) =>

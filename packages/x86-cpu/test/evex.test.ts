@@ -1,46 +1,25 @@
-/** Instructions with EVEX beside the host's processor, and compiled beside interpreted. */
-import { loadInstructions } from '@retrap/x86-cpu'
-import { beforeAll, describe, expect, test } from 'vitest'
-import { EAGER_JIT } from '@retrap/tooling/jit'
-import { OperandKind } from '@retrap/x86-decoder'
-import * as evex from './simd/evex-cases.ts'
+/** Instructions with EVEX and on masks beside the host's processor, and compiled beside interpreted: a part of the soak. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { codes } from '@retrap/x86-decoder'
+import { cpuModel, loadInstructions } from '@retrap/x86-cpu'
+import { runSoak } from '@retrap/tooling/soak'
+import { expect, test } from 'vitest'
+import { soak } from './soak/evex.soak.ts'
 
-const CPU = 'max,+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512cd,+avx512_vnni'
 const SEED = Number(process.env['RETRAP_SEED'] ?? Math.floor(Date.now() / 3_600_000))
-const host = evex.openEvexHost()
-if (typeof host === 'string') console.warn(`NOT CHECKED: ${host}`)
 
-beforeAll(() => loadInstructions(CPU))
+test('what instructions of AVX-512 do', { timeout: 60_000 }, async () => {
+  const { smallest } = await runSoak(soak, { count: 2, seed: SEED, shrinkMs: 0 })
+  expect(smallest).toBeUndefined()
+})
 
-/** A case of a code. */
-function caseOf(info: (typeof codes)[number], random: evex.Random): Uint8Array {
-  const isMemory = info.memory === 'only' || (info.memory === 'any' && random(2) === 0)
-  const isIndexed = info.operands.some(({ kind }) => kind === OperandKind.VSIB)
-  return evex.randomCase(evex.encode(info, random, isMemory), random, isIndexed)
-}
-
-const codes = evex.evexCodes((feature) => /^(AVX512(F|VL|BW|DQ|CD|_VNNI)\+?)+$/.test(feature))
-
-describe('instructions with EVEX', () => {
-  test.skipIf(typeof host === 'string')('do what the processor under us does', () => {
-    const random = evex.randomOf(SEED)
-    const cases = Array.from({ length: 3000 }, () => caseOf(codes[random(codes.length)]!, random))
-    const ours = new evex.OurProcessor(CPU)
-    const found = (host as evex.EvexProcessor).run(cases).flatMap((expected, i) => {
-      const different = evex.differences(expected, ours.run(cases[i]!))
-      return different.length === 0 ? [] : [[evex.codeOf(cases[i]!), ...different]]
-    })
-    expect({ seed: SEED, found: found.slice(0, 3) }).toEqual({ seed: SEED, found: [] })
-  })
-
-  test('are the same compiled', () => {
-    const random = evex.randomOf(SEED + 1)
-    for (let program = 0; program < 24; program++) {
-      const [plain, compiled] = [new evex.OurProcessor(CPU), new evex.OurProcessor(CPU, EAGER_JIT)]
-      const images = Array.from({ length: 12 }, () => caseOf(codes[random(codes.length)]!, random))
-      const different = evex.differences(plain.runLoop(images), compiled.runLoop(images))
-      expect({ program, seed: SEED, different, code: images.map(evex.codeOf) }).toMatchObject({ different: [] })
-      expect(compiled.jitCounts).toMatchObject({ failures: 0 })
-    }
-  })
+test('the guide says of each feature what it was compared with', async () => {
+  await loadInstructions('everything')
+  const { features } = cpuModel('everything')
+  const guide = readFileSync(join(import.meta.dirname, '../../../apps/docs/pages/guides/avx512.md'), 'utf8')
+  const listed = new Set(guide.split('\n').flatMap((line) => /^\| ([A-Z].*?) \|/.exec(line)?.[1]!.split(', ') ?? []))
+  const ours = codes.filter(({ encoding, feature }) => encoding === 'evex' || feature.startsWith('AMX'))
+  const wanted = ours.flatMap(({ feature }) => (feature.startsWith('APX') ? 'APX_F' : feature.split('+')))
+  expect(wanted.filter((feature) => features.has(feature) && !listed.has(feature))).toEqual([])
 })

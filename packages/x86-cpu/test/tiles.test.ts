@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { loadInstructions } from '@retrap/x86-cpu'
 import { beforeAll, describe, expect, test } from 'vitest'
 import * as S from '../src/state/state-layout.ts'
-import { PAGE_TABLE, type BareCpu, type TestDevice } from './support/bare-cpu.ts'
+import { PAGE_TABLE, type BareCpu } from './support/bare-cpu.ts'
 import { handler, runBothWays } from './support/both-ways.ts'
 
 const CPU = 'max,+amx_tile,+amx_int8,+amx_bf16,+amx_fp16,+amx_complex,+xfd'
@@ -130,39 +130,6 @@ test('TILELOADD and TILESTORED go on at the row that has faulted', () => {
     expect([pc.read8(SEEN + 1), pc.read8(SEEN + 65)]).toEqual([first, first])
     expect(pc.cpu.u8[S.S_TILECFG + 1]).toBe(0)
   }
-})
-
-test('a slow device is asked once for each part of a tile, in order', () => {
-  const asked: string[] = []
-  const waits = new Set<string>()
-  const isReady = (access: string): boolean => waits.delete(access) || (waits.add(access), asked.push(access), false)
-  const device: TestDevice = {
-    read: (offset, size) => (isReady(`r${offset}`) ? BigInt(offset * 0x101 + size) : undefined),
-    write: (offset) => isReady(`w${offset}`),
-  }
-  const DEVICE = 0x2_0000
-  runBothWays({
-    cpu: CPU,
-    code: (asm) => {
-      start(asm).mov(x86.rdi, DEVICE).mov(x86.eax, 16).mov(x86.ecx, 3)
-      const next = asm.here('next')
-      asm.ldtilecfg(config)
-      asm.tileloadd(x86.tmm0, x86.ptr(x86.rdi, { index: x86.rax }))
-      asm
-        .tilestored(x86.ptr(x86.rdi, { index: x86.rax, scale: 2, disp: 0x100 }), x86.tmm0)
-        .dec(x86.ecx)
-        .jnz(next)
-        .hlt()
-    },
-    prepare: (pc) => {
-      enable(pc, configuration([[4, 12]]))
-      pc.host.devices.set(DEVICE >>> 12, device)
-    },
-  })
-  const once = [0, 16, 32, 48].flatMap((at) => [`r${at}`, `r${at + 8}`])
-  const stored = [0x100, 0x120, 0x140, 0x160].flatMap((at) => [`w${at}`, `w${at + 8}`])
-  // Three times in each of both ways.
-  expect(asked).toEqual(Array.from({ length: 6 }, () => [...once, ...stored]).flat())
 })
 
 describe('products', () => {

@@ -94,7 +94,8 @@ function reduce(o: Operation): I64 {
   const [b, r] = [slot(o, 1), slot(o, 'R')]
   const word = environment(o)
   const own = word.and(~(3 << FC_ROUNDING_SHIFT)).or(control.and(3).shl(FC_ROUNDING_SHIFT))
-  f.store('i32.store', state, select(control.and(4), word, own), F_CONTROL)
+  // An underflow that is not masked is none of this instruction's either.
+  f.store('i32.store', state, select(control.and(4), word, own).or(FE_UNDERFLOW), F_CONTROL)
   f.if(
     r.class.ltU(CLASS_INFINITY),
     () => {

@@ -38,6 +38,7 @@ export class CpuRegisters {
       u8.subarray(S.S_GPR, S.S_RIP + 8),
       u8.subarray(S.S_SEGMENTS, S.S_FAULT_VECTOR),
       u8.subarray(S.S_FPR, S.S_SCRATCH),
+      u8.subarray(S.S_EGPR, S.VCPU_BYTES),
     ]
   }
 

@@ -38,15 +38,27 @@ export function randomOf(seed: number): Random {
 
 const PREFIXES = ['NP', '66', 'F3', 'F2']
 
-/** Chooses among the instructions with EVEX on vectors that have all of some features. */
+/** Chooses among the instructions with EVEX on vectors, and those on masks, that have all of some features. */
 export function evexCodes(has: (feature: string) => boolean): readonly CodeInfo[] {
   return codes.filter(
-    ({ encoding, feature }) => encoding === 'evex' && !feature.startsWith('APX') && feature !== '' && has(feature),
+    ({ encoding, feature, mnemonic }) =>
+      (encoding === 'evex' || (encoding === 'vex' && mnemonic.startsWith('K'))) &&
+      !feature.startsWith('APX') &&
+      feature !== '' &&
+      has(feature),
   )
 }
 
+/** A case of one of the codes. */
+export function caseOf(among: readonly CodeInfo[], random: Random): Uint8Array {
+  const info = among[random(among.length)]!
+  const isMemory = info.memory === 'only' || (info.memory === 'any' && random(2) === 0)
+  const isIndexed = info.operands.some(({ kind }) => kind === OperandKind.VSIB)
+  return randomCase(encode(info, random, isMemory), random, isIndexed)
+}
+
 /** Encodes an instruction with registers, mask, broadcast and rounding by chance. @param isMemory - its operand is at RBX and below */
-export function encode(info: CodeInfo, random: Random, isMemory: boolean): number[] {
+function encode(info: CodeInfo, random: Random, isMemory: boolean): number[] {
   const { operands, masking, broadcast, rounding } = info
   const kinds = operands.map(({ kind }) => kind)
   const has = (...some: readonly number[]): boolean => kinds.some((kind) => some.includes(kind))
@@ -62,8 +74,14 @@ export function encode(info: CodeInfo, random: Random, isMemory: boolean): numbe
         ? info.extension
         : random(32)
   const isGeneralRm = has(OperandKind.RM, OperandKind.RM_REG)
-  let rm = isMemory ? RBX : has(OperandKind.MASK_RM_REG) ? random(8) : isGeneralRm ? general() : random(32)
-  const vvvv = has(OperandKind.XMM_VVVV, OperandKind.VVVV_REG) ? random(32) : 0
+  let rm = isMemory
+    ? RBX
+    : has(OperandKind.MASK_RM_REG, OperandKind.MASK_RM)
+      ? random(8)
+      : isGeneralRm
+        ? general()
+        : random(32)
+  let vvvv = has(OperandKind.XMM_VVVV, OperandKind.VVVV_REG) ? random(32) : 0
   const isIndexed = has(OperandKind.VSIB)
   const index = isIndexed ? random(32) : 0
   const mask = masking === 'none' ? 0 : masking === 'required' ? 1 + random(7) : random(3) === 0 ? 0 : random(8)
@@ -89,11 +107,14 @@ export function encode(info: CodeInfo, random: Random, isMemory: boolean): numbe
   const rmHigh = isRegisterRm && !isGeneralRm ? bit(rm, 4) : isIndexed ? bit(index, 3) : 0
   const vHigh = isIndexed ? bit(index, 4) : bit(vvvv, 4)
   if (isMemory && isIndexed) rm = 4
+  const isVex = info.encoding === 'vex'
+  if (isVex) vvvv = has(OperandKind.MASK_VVVV) ? random(8) : 0
   const p0 =
     (bit(~reg, 3) << 7) | ((1 - rmHigh) << 6) | ((isMemory ? 1 : bit(~rm, 3)) << 5) | (bit(~reg, 4) << 4) | info.map
   const p1 = (w << 7) | ((~vvvv & 15) << 3) | 4 | Math.max(0, PREFIXES.indexOf(info.prefix))
   const p2 = ((isZeroing ? 1 : 0) << 7) | (length << 5) | ((isExtra ? 1 : 0) << 4) | ((1 - vHigh) << 3) | mask
-  const bytes = [0x62, p0, p1, p2, info.opcode]
+  const vex = [0xc4, (p0 & 0xe0) | info.map, (p1 & ~4) | (length << 2), info.opcode]
+  const bytes = isVex ? vex : [0x62, p0, p1, p2, info.opcode]
   if (isMemory) {
     bytes.push(0x80 | ((reg & 7) << 3) | (rm & 7))
     if (isIndexed) bytes.push((random(4) << 6) | ((index & 7) << 3) | RBX)
@@ -151,7 +172,7 @@ const SPECIAL: Readonly<Record<number, readonly bigint[]>> = {
 }
 
 /** A state by chance: vectors of plain bits, of numbers near 1, and of special numbers. */
-export function randomCase(bytes: readonly number[], random: Random, isIndexed: boolean): Uint8Array {
+function randomCase(bytes: readonly number[], random: Random, isIndexed: boolean): Uint8Array {
   const image = new Uint8Array(CASE_BYTES)
   const view = new DataView(image.buffer)
   const fill = (from: number, length: number): void => {
@@ -317,11 +338,25 @@ export class OurProcessor {
   }
 }
 
+/** What a case's instruction is on, for people who read counts. */
+export function groupOf(image: Uint8Array): string {
+  const [first, , , p2, , modrm] = instructionOf(image)
+  if (first !== 0x62) return 'masks'
+  const isMemory = modrm! < 0xc0
+  const mask = (p2! & 7) === 0 ? 'no mask' : p2! & 0x80 ? 'zeroing' : 'merging'
+  const extra = p2! & 0x10 ? (isMemory ? ', broadcast' : ', rounding') : ''
+  return `${isMemory ? 'memory' : 'registers'}, ${mask}${extra}`
+}
+
+/** Whether a case ended with a fault. */
+export const isFault = (image: Uint8Array): boolean =>
+  new DataView(image.buffer, image.byteOffset).getUint32(SIGNAL, true) !== 0
+
 /** Flags that instructions change. */
 const ARITHMETIC = 0x8d5
 
 /** Where two cases differ, by the names of fields. */
-export function differences(expected: Uint8Array, found: Uint8Array): readonly string[] {
+export function differences(expected: Uint8Array, found: Uint8Array): string[] {
   const [a, b] = [expected, found].map((image) => new DataView(image.buffer, image.byteOffset)) as [DataView, DataView]
   const out: string[] = []
   // Here VCVTPS2PH has raised nothing where its store faults.

@@ -75,19 +75,16 @@ export const f16c: SemanticsTable = {
   VCVTPS2PH: {
     emit: (c) => {
       const a = c.readLanes(1)
-      const ea = c.kindOf(0) === 'mem' ? c.address(0) : undefined
-      // A store that faults has raised nothing.
-      if (ea !== undefined) c.probeWrite(ea, c.sizeOf(0))
       const before = c.let(c.f.loadExpression('i32.load', c.state, S_MXCSR))
       callSlow(c, toHalves(c, a.length), c.immediate().toI32(), ...a)
       const results = a
         .slice(0, (a.length + 1) >> 1)
         .map((_, lane) => c.f.load('v128.load', c.state, F_TEMPORARY + 16 * lane))
-      if (ea === undefined) {
+      if (c.kindOf(0) !== 'mem') {
         c.writeLanes(0, results)
         return
       }
-      // Nor has one that waits for a device, before it is made.
+      // A store that faults, or waits for a device, has raised nothing before it is made, but an exception that is not masked.
       const raised = c.let(c.f.loadExpression('i32.load', c.state, S_MXCSR))
       c.f.store('i32.store', c.state, before, S_MXCSR)
       if (a.length === 1) c.write(0, extractLane('i64x2.extract_lane', results[0]!, 0))

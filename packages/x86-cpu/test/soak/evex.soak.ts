@@ -1,0 +1,60 @@
+/**
+ * Instructions of AVX-512 beside the processor under us, in all modes of masks, broadcasts and rounding, with memory at the end of
+ * a page: `npm run -s soak -- evex`. A step is 500 cases that are interpreted, and a program of 12 that is compiled too. Where
+ * the host has no AVX-512 only what is compiled is compared.
+ * @programs: gcc
+ */
+import { loadInstructions } from '@retrap/x86-cpu'
+import { EAGER_JIT } from '@retrap/tooling/jit'
+import type { Soak } from '@retrap/tooling/soak'
+import * as evex from '../simd/evex-cases.ts'
+
+/** What the oracle has: an Intel Xeon of 2019. */
+export const CPU = 'max,+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512cd,+avx512_vnni'
+const CASES = 500
+const PROGRAM = 12
+
+const host = evex.openEvexHost()
+const codes = evex.evexCodes((feature) => /^(AVX512(F|VL|BW|DQ|CD|_VNNI)\+?)+$/.test(feature))
+let ours: evex.OurProcessor
+/** By what the instruction is on: cases, and those that fault. */
+const compared = new Map<string, [cases: number, faults: number]>()
+let compiled = 0
+
+function besideHost(processor: evex.EvexProcessor, random: evex.Random): string | undefined {
+  const cases = Array.from({ length: CASES }, () => evex.caseOf(codes, random))
+  let found: string | undefined
+  for (const [i, expected] of processor.run(cases).entries()) {
+    const different = evex.differences(expected, ours.run(cases[i]!))
+    if (different.length > 0) found ??= [evex.codeOf(cases[i]!), ...different].join(', ')
+    const counts = compared.get(evex.groupOf(cases[i]!)) ?? [0, 0]
+    compared.set(evex.groupOf(cases[i]!), [counts[0] + 1, counts[1] + (evex.isFault(expected) ? 1 : 0)])
+  }
+  return found
+}
+
+/** See the file's comment. */
+export const soak: Soak = {
+  name: 'evex',
+  count: 2000,
+  async setup() {
+    await loadInstructions(CPU)
+    ours = new evex.OurProcessor(CPU)
+    compared.clear()
+    compiled = 0
+    if (typeof host === 'string') console.warn(`NOT CHECKED: ${host}`)
+  },
+  step(rng) {
+    const random = evex.randomOf(rng.u32())
+    const found = typeof host === 'string' ? undefined : besideHost(host, random)
+    const images = Array.from({ length: PROGRAM }, () => evex.caseOf(codes, random))
+    const fast = new evex.OurProcessor(CPU, EAGER_JIT)
+    const different = evex.differences(ours.runLoop(images), fast.runLoop(images))
+    compiled += PROGRAM
+    const { failures } = fast.jitCounts as { failures: number }
+    if (failures > 0) different.push(`${failures} not compiled`)
+    return found ?? (different.length > 0 ? [...images.map(evex.codeOf), ...different].join(', ') : undefined)
+  },
+  summary: () =>
+    `${[...compared].map(([group, [cases, faults]]) => `${group}: ${cases} cases, ${faults} faults`).join('; ')}; ${compiled} compiled`,
+}
