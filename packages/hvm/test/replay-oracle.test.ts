@@ -10,6 +10,7 @@ import { corpus } from './chaos/corpus.ts'
 import { LETS_THROUGH, Oracle, type Mutation } from './chaos/oracle.ts'
 import { HAPPENINGS, WAITING_FOR } from './chaos/events.ts'
 import { type Coverage, CHANGES, PLACES, STRINGS, WAITS } from './chaos/coverage.ts'
+import { coverages, soak as extended } from './soak/extended-replay.soak.ts'
 import { INSTRUCTIONS, coverage, soak } from './soak/replay.soak.ts'
 
 const prototype = AccessLog.prototype
@@ -81,6 +82,15 @@ test(`${LEAST_INSTRUCTIONS} instructions cannot tell that devices take their tim
   }
   expect(instructions).toBeGreaterThan(LEAST_INSTRUCTIONS)
 }, 900_000)
+
+test('nor can instructions of AVX-512 and AMX, whose elements are accessed one by one', async () => {
+  const { smallest } = await runSoak(extended, {
+    count: TEST_LONG ? 600 : 8,
+    seed: Number(process.env['RETRAP_SEED'] ?? 3),
+  })
+  expect(smallest).toBeUndefined()
+  expect(coverages.at(-1)!.replayed).toBeGreaterThan(8)
+})
 
 test.each(Object.keys(FLOORS) as (keyof typeof FLOORS)[])(
   'what happens while a %s is waited for, and when',

@@ -1,6 +1,7 @@
 /** One encoding, and some more, of every form that can touch memory or ports. */
 import { codes, decodeInto, DECODED, Instruction, MODE_16, MODE_32, MODE_64, OperandKind } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
+import { modelOf } from '@retrap/x86-cpu'
 import { PORT } from './layout.ts'
 
 /** An instruction, and the form that it is of. */
@@ -39,6 +40,21 @@ const IMPLICIT =
 /** Places in an instruction that depend on where memory is: [BX], [BX+disp8], a SIB byte, 67. */
 const VARIANTS = 5
 
+/** What the vCPU has: `max`, or what the model `everything` has beyond it. */
+export type Choices = 'max' | 'extended'
+
+/** The XSAVE family and gathers are not new, but do more where there are more registers. */
+const GROWN = /^XSAVE|^XRSTOR|^VP?GATHER|^VP?MASKMOV/
+
+const { features: inMax } = modelOf('max')
+
+function isOf(choices: Choices, has: ReadonlySet<string>, { encoding, feature, mnemonic }: CodeInfo): boolean {
+  if (choices === 'max') return encoding !== 'evex'
+  if (GROWN.test(mnemonic)) return true
+  const needed = feature.split('+')
+  return !feature.startsWith('APX') && needed.every((one) => has.has(one)) && needed.some((one) => !inMax.has(one))
+}
+
 const SMALL = [1, 3, 0x20, 0x40, 7]
 
 function touchesMemory(info: CodeInfo): boolean {
@@ -51,7 +67,8 @@ function encode(info: CodeInfo, bits: Bits, variant: number, absolute: number): 
   const prefixes: number[] = []
   let rex = 0
   const { operandSize, sizeClass, encoding, default64, force64, extension } = info
-  const vex = encoding === 'vex'
+  const evex = encoding === 'evex'
+  const vex = encoding === 'vex' || evex
   if (vex) rex = sizeClass === 'y' ? (operandSize === 64 ? 8 : 0) : info.vexW === 1 ? 8 : 0
   else if (sizeClass === 'y') rex = operandSize === 64 && !default64 ? 8 : 0
   else if (sizeClass !== '') {
@@ -75,7 +92,9 @@ function encode(info: CodeInfo, bits: Bits, variant: number, absolute: number): 
     const vsib = info.operands.some((o) => o.kind === OperandKind.VSIB)
     if (info.modrmByte >= 0) modrm.push(info.modrmByte)
     else if (info.memory === 'never') modrm.push(0xc0 | (reg << 3) | 3)
-    else if (vsib || info.sib) modrm.push((reg << 3) | 4, vsib ? 0x03 | (5 << 3) : 0x23)
+    else if (vsib) modrm.push((reg << 3) | 4, 0x03 | (5 << 3) | (evex ? (variant & 3) << 6 : 0))
+    // Rows of tiles are eight times RCX apart.
+    else if (info.sib) modrm.push((reg << 3) | 4, 0xcb)
     else if (sixteen) modrm.push(...(variant === 2 ? [0x47 | (reg << 3), 1] : [(reg << 3) | 7]))
     else if (variant === 2) modrm.push(0x43 | (reg << 3), 1)
     else if (variant === 4) modrm.push((reg << 3) | 4, 0x23)
@@ -97,10 +116,13 @@ function encode(info: CodeInfo, bits: Bits, variant: number, absolute: number): 
   const opcode = info.opcodeRegister ? info.opcode | (info.mnemonic === 'BSWAP' ? 3 : 0) : info.opcode
   if (vex) {
     const last = ((rex & 8) << 4) | (13 << 3) | (info.vexL === 1 ? 4 : 0) | (VEX_PREFIX[info.prefix] ?? 0)
-    const vvvv = info.operands.some((o) => o.kind === OperandKind.VVVV_REG || o.kind === OperandKind.XMM_VVVV)
+    const usesVvvv = info.operands.some((o) => o.kind === OperandKind.VVVV_REG || o.kind === OperandKind.XMM_VVVV)
     return Uint8Array.from([
       ...prefixes.filter((p) => p !== 0x66),
-      ...[0xc4, 0xe0 | info.map, vvvv ? last : last | 0x78, opcode, ...modrm, ...immediate],
+      ...(evex
+        ? [0x62, 0xf0 | info.map, (usesVvvv ? last : last | 0x78) | 4, underMask(info, variant), opcode]
+        : [0xc4, 0xe0 | info.map, usesVvvv ? last : last | 0x78, opcode]),
+      ...[...modrm, ...immediate],
     ])
   }
   return Uint8Array.from([
@@ -110,6 +132,14 @@ function encode(info: CodeInfo, bits: Bits, variant: number, absolute: number): 
     ...(ESCAPES[info.map] ?? []),
     ...[opcode, ...modrm, ...immediate],
   ])
+}
+
+/** The last byte of EVEX before the opcode: length, mask, zeroing and broadcast, which variants differ by. */
+function underMask({ masking, broadcast, vexL, operands }: CodeInfo, variant: number): number {
+  const mask = masking === 'none' ? 0 : masking === 'required' ? 1 + variant : (variant + 1) % VARIANTS
+  const zeroes = masking === 'zero' && mask > 0 && variant % 2 === 1 && operands[0]!.kind === OperandKind.XMM_REG
+  const repeats = broadcast > 0 && variant === 2
+  return (zeroes ? 0x80 : 0) | (Math.max(0, vexL) << 5) | (repeats ? 0x10 : 0) | 8 | mask
 }
 
 function operandSizeOf(info: CodeInfo, bits: Bits): number {
@@ -122,12 +152,13 @@ function operandSizeOf(info: CodeInfo, bits: Bits): number {
  *
  * @param absolute - address for the forms that have one in the instruction
  */
-export function corpus(bits: Bits, absolute: number): readonly (readonly Entry[])[] {
+export function corpus(bits: Bits, absolute: number, choices: Choices = 'max'): readonly (readonly Entry[])[] {
   const forms: Entry[][] = []
+  const { features } = modelOf(choices === 'max' ? 'max' : 'everything')
   const insn = new Instruction()
   for (const info of codes) {
-    if ((info.modes & MODE_BITS[bits]) === 0 || info.map > 3 || info.encoding === 'xop' || !touchesMemory(info))
-      continue
+    if ((info.modes & MODE_BITS[bits]) === 0 || info.encoding === 'xop' || !touchesMemory(info)) continue
+    if (!isOf(choices, features, info) || (info.map > 3 && info.encoding !== 'evex')) continue
     if (bits === 64 && info.force64 && info.operandSize !== 64) continue
     const seen = new Map<string, Entry>()
     for (let variant = 0; variant < VARIANTS; variant++) {

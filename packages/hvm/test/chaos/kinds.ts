@@ -1,6 +1,6 @@
 /** What the programs of the chaos oracle are made of: the instruction, its registers and memory, and what comes up meanwhile. */
 import type { Rng } from '@retrap/tooling/soak'
-import type { Entry } from './corpus.ts'
+import type { Choices, Entry } from './corpus.ts'
 import * as L from './layout.ts'
 import type { Mode, WindowPage } from './layout.ts'
 import type { ChaosMachine } from './machine.ts'
@@ -11,8 +11,9 @@ import type { ChaosMachine } from './machine.ts'
  * - events: exceptions, interrupts, far transfers and task switches, whose tables and stacks devices may hold.
  * - own walk: code in a page table, whose own walks change its bytes.
  * - tasks: task switches and nothing else, whose tables and tasks a device holds.
+ * - elements: what is accessed part by part, and has a place to go on at.
  */
-export const KINDS = ['any form', 'repeated', 'events', 'own walk', 'tasks'] as const
+export const KINDS = ['any form', 'repeated', 'events', 'own walk', 'tasks', 'elements'] as const
 export type Kind = (typeof KINDS)[number]
 
 /** What interrupts the instruction: what waits when it begins, or after STI; or what comes up, and returns to it. */
@@ -59,11 +60,16 @@ const STI = 0xfb
 export const INTERRUPT = 0x31
 /** What a segment register, LDTR or TR may be loaded with: data, tasks and tables, null, one of the LDT, and none. */
 const DATA_SELECTORS: readonly number[] = [0x2b, 0x18, 0x28, 0, 0x0f, 0x40, 0x50, 0x78, 0x80, 0xf8]
+/** What keeps parts that are done when an event ends it in the middle. */
+export const HAS_PROGRESS: RegExp = /^(V(P?GATHER|P?SCATTER)|TILE(LOAD|STORE))/
+/** Instructions of many accesses. */
+const ELEMENTS = /^(V(P?GATHER|P?SCATTER)|TILE|V.*(COMPRESS|EXPAND|MASKMOV)|XSAVE|XRSTOR|LDTILE|STTILE)/
+const RESTORES = /^XRSTOR/
 const FLAG_TF = 0x100
 const FLAG_IF = 0x200
 const FLAG_DF = 0x400
 const FLAG_NT = 0x4000
-const [RCX, RDX, RBX, RSP, RBP, RSI, RDI] = [1, 2, 3, 4, 5, 6, 7]
+const [RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI] = [0, 1, 2, 3, 4, 5, 6, 7]
 /** They load CS and more from the stack, or from their operand: memory or immediate. */
 const RETURNS = /^(RETF|IRET)/
 const FAR = /^(CALLF|JMPF)/
@@ -91,6 +97,7 @@ export class Choice {
   readonly #strings: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
   readonly #repeated: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
   readonly #events: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
+  readonly #elements: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
   readonly #switches: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
   /** What one may be followed by: of few bytes, and seldom the end. */
   readonly #plain: Readonly<Record<16 | 32 | 64, readonly Entry[]>>
@@ -114,6 +121,7 @@ export class Choice {
         .map((entries) => entries.filter(({ bytes }) => bytes.some((b) => b === 0xf2 || b === 0xf3))),
     )
     this.#events = each((forms) => forms.filter(([e]) => EVENTS.test(e!.form)))
+    this.#elements = each((forms) => forms.filter(([e]) => ELEMENTS.test(e!.form)))
     this.#switches = each((forms) =>
       forms
         .filter(([e]) => SWITCHES.test(e!.form))
@@ -131,8 +139,8 @@ export class Choice {
 
   /** What follows an instruction now and then, in one line with it. */
   follow(rng: Rng, { kind, mode }: Program): Uint8Array {
-    if (kind !== 'any form' || rng.below(6) !== 5) return new Uint8Array()
     const plain = this.#plain[mode.bits]
+    if (kind !== 'any form' || rng.below(6) !== 5 || plain.length === 0) return new Uint8Array()
     const count = 1 + rng.below(FOLLOWERS)
     return Buffer.concat(Array.from({ length: count }, () => (plain[rng.below(plain.length)] as Entry).bytes))
   }
@@ -143,8 +151,9 @@ export class Choice {
     let among = this.#all[bits]
     if (kind === 'repeated') among = this.#repeated[bits]
     else if (kind === 'tasks') among = this.#switches[bits]
+    else if (kind === 'elements') among = this.#elements[bits]
     else if (kind === 'events') among = rng.below(4) === 3 ? among : this.#events[bits]
-    else if (rng.below(16) === 15) among = this.#strings[bits]
+    else if (rng.below(16) === 15 && this.#strings[bits].length > 0) among = this.#strings[bits]
     else {
       const due = this.#byForm[bits].get(this.forms[turn % this.forms.length] as string)
       if (due !== undefined) return due[rng.below(due.length)] as Entry
@@ -155,10 +164,11 @@ export class Choice {
 }
 
 /** Draws a program: its kind, and what its pages are. */
-export function drawProgram(rng: Rng, mode: Mode, disturbed: boolean): Program {
+export function drawProgram(rng: Rng, mode: Mode, disturbed: boolean, choices: Choices): Program {
   const draw = rng.below(16)
   let kind: Kind = draw < 10 ? 'any form' : draw < 13 ? 'repeated' : draw < 15 ? 'events' : 'own walk'
-  if (disturbed) kind = disturbedKind(draw, mode)
+  if (choices === 'extended') kind = draw < 6 ? 'any form' : 'elements'
+  else if (disturbed) kind = disturbedKind(draw, mode)
   const odds = kind === 'events' ? 2 : 6
   const stored = L.SYSTEM_PAGES.filter((page) => rng.below(odds) === odds - 1 || (kind === 'tasks' && page === L.TSS))
   const window = Array.from({ length: L.WINDOW_PAGES }, (): WindowPage => {
@@ -169,7 +179,7 @@ export function drawProgram(rng: Rng, mode: Mode, disturbed: boolean): Program {
     return kind === 'any form' ? 'ROM' : (['absent', 'read-only', 'ROM'] as const)[rng.below(3)]!
   })
   // Interrupts that come up in the middle are taken at another time by the machine that need not wait.
-  return { kind, mode, stored: kind === 'repeated' ? [] : stored, window }
+  return { kind, mode, stored: kind === 'repeated' || kind === 'elements' ? [] : stored, window }
 }
 
 /** Events, repetitions and task switches are few, and have much to be disturbed in. */
@@ -222,13 +232,13 @@ export function drawStart(rng: Rng, program: Program, entry: Entry, after: Uint8
   set(RSI, source - base)
   set(RDI, (rng.below(4) === 0 ? source : address(rng, entry.size)) - base)
   let indices: Uint8Array | undefined
-  if (rng.below(2) === 0) indices = Uint8Array.from({ length: 32 }, (_, i) => (i % 8 === 0 ? rng.below(0x60) : 0))
+  if (rng.below(2) === 0) indices = Uint8Array.from({ length: 64 }, (_, i) => (i % 8 === 0 ? rng.below(0x60) : 0))
   let flags = (rng.u32() & 0xcd5) | 0x3002 | (rng.below(16) === 15 ? FLAG_TF : 0)
   const fullX87 = rng.below(2) === 1
   let clearAccessed = rng.below(4) === 3
   let interrupts: Interrupts = 'none'
   // An event may end a gather between two elements, if they had to be waited for.
-  const odd = rng.below(24) === 23 && kind !== 'own walk' && !entry.form.includes('GATHER')
+  const odd = rng.below(24) === 23 && kind !== 'own walk' && !HAS_PROGRESS.test(entry.form)
   if (odd) interrupts = rng.below(2) === 1 ? 'shadowed' : 'before'
 
   if (kind === 'repeated') {
@@ -240,8 +250,15 @@ export function drawStart(rng: Rng, program: Program, entry: Entry, after: Uint8
     interrupts = rng.below(3) === 2 ? 'during' : 'none'
     if (interrupts === 'during') stack = L.USER_STACK + 0x900
   }
+  if (kind === 'elements') {
+    // Tiles are many accesses of XSAVE: the others suffice, most of the time.
+    set(RAX, words.getUint32(8 * RAX, true) & (rng.below(8) === 7 ? -1 : ~(1 << 18)))
+    flags &= ~FLAG_TF
+    interrupts = rng.below(3) === 2 ? 'during' : 'none'
+    if (interrupts === 'during') stack = L.USER_STACK + 0x900
+  }
   if (interrupts === 'before' || interrupts === 'during') flags |= FLAG_IF
-  else if (kind === 'repeated') flags &= ~FLAG_IF
+  else if (kind === 'repeated' || kind === 'elements') flags &= ~FLAG_IF
   const nested =
     (kind === 'events' && mode.paging !== 'long' && rng.below(8) === 7) ||
     (kind === 'tasks' && entry.form.startsWith('IRET'))
@@ -352,8 +369,19 @@ interface Frame {
   readonly fields: readonly { readonly offset: number; readonly size: number; readonly value: number }[]
 }
 
+/** The fields of a saved state that say what is in it, so that it is restored, most of it. */
+function headerOf(rng: Rng): Frame {
+  const fields = [{ offset: 24, size: 4, value: 0x1f80 }]
+  for (let offset = 512; offset < 576; offset += 4) fields.push({ offset, size: 4, value: 0 })
+  fields[1]!.value = rng.u32() & 0xe_02e7
+  if (rng.below(2) === 0)
+    fields.push({ offset: 520, size: 4, value: 0xe_02e7 }, { offset: 524, size: 4, value: 1 << 31 })
+  return { onStack: false, fields }
+}
+
 /** Far pointers, selectors and frames to return to that lead somewhere, if memory that can be written holds them. */
 function drawFrame(rng: Rng, { kind, mode }: Program, { form, word }: Entry): Frame | undefined {
+  if (RESTORES.test(form)) return headerOf(rng)
   const returns = RETURNS.test(form)
   const far = FAR.test(form)
   if (!returns && !far && (kind !== 'events' || !LOADS.test(form))) return undefined

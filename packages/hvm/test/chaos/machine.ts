@@ -6,8 +6,9 @@ import { MachineMemory } from '@retrap/memory'
 import { P2mType } from '@retrap/p2m'
 import type { IoreqServer } from '@retrap/ioreq'
 import type { InterruptFabricState } from '@retrap/irqchip'
-import { restoreVcpu, type SavedCpu, saveVcpu, type Vcpu } from '@retrap/x86-cpu'
+import { loadInstructions, restoreVcpu, type SavedCpu, saveVcpu, type Vcpu } from '@retrap/x86-cpu'
 import { TEST_JIT } from '@retrap/tooling/jit'
+import type { Choices } from './corpus.ts'
 import { Devices, DEVICES_BYTES, type SavedDevices } from './devices.ts'
 import { HANDLERS, KERNEL_STACK, MODES, PDPTE_0, RAM_BYTES, initialState } from './layout.ts'
 
@@ -32,6 +33,8 @@ const APIC_ENABLED = 0x1ff
 const SETTLE_MS = 20_000
 const END_OF_INTERRUPT = 0xb0
 
+/** Bytes of the state that all processors have. */
+const STATE_BYTES = 0x1000
 /** After reset. */
 const SMBASE = 0x3_0000
 const SMRAM_BYTES = 0x1_0000
@@ -98,21 +101,23 @@ export class ChaosMachine {
   #seed = 1
 
   /** A machine whose devices are there. */
-  static async make(transport: Transport): Promise<ChaosMachine> {
-    const machine = new ChaosMachine(transport)
+  static async make(transport: Transport, choices: Choices = 'max'): Promise<ChaosMachine> {
+    const cpu = choices === 'max' ? 'max' : 'everything'
+    await loadInstructions(cpu)
+    const machine = new ChaosMachine(transport, cpu)
     if (transport === 'Worker') machine.#far = await inWorker(machine.domain)
     else if (transport === 'socket') machine.#far = await bySocket(machine.domain)
     if (machine.#far !== undefined) machine.devices = machine.#far.devices
     return machine
   }
 
-  private constructor(transport: Transport) {
+  private constructor(transport: Transport, cpu: string) {
     this.transport = transport
     const memory = MachineMemory.create({ bytes: 14 << 20 })
     this.memory = memory
     this.domain = new X86Domain({
       memory,
-      vcpus: 1,
+      ...{ vcpus: 1, cpu },
       clock: stoppedClock(),
       random: () => (this.#seed = (this.#seed * 1_103_515_245 + 12_345) >>> 0),
       sleeper: { sleep: () => turn(), wake: () => void (this.woken = true) },
@@ -142,7 +147,7 @@ export class ChaosMachine {
       const states = ['0xff', '0x0'].map((empty) => {
         restoreVcpu(this.cpu, {
           ...saved,
-          registers: { ...saved.registers, ...ENTRY_POINTS, xcr0: '0x7' },
+          registers: { ...saved.registers, ...ENTRY_POINTS, xcr0: cpu === 'max' ? '0x7' : '0xe02e7' },
           x87: { ...saved.x87, control: '0x37f', empty, mxcsr: '0x1f80' },
         })
         this.cpu.registers.pdptes[0] = mode.paging === 'pae' ? PDPTE_0 : 0
@@ -186,9 +191,22 @@ export class ChaosMachine {
     this.setState((this.#states[mode] as Uint8Array[])[fullX87 ? 1 : 0] as Uint8Array)
   }
 
+  /** Gives what an instruction begins with registers of AVX-512, APX and AMX, by their names in a saved state. */
+  extend(mode: number, extended: Readonly<Record<string, string>>): void {
+    this.#states[mode] = this.#states[mode]!.map((state) => {
+      this.setState(state)
+      restoreVcpu(this.cpu, { ...saveVcpu(this.cpu), extended })
+      return this.cpu.u8.slice()
+    })
+  }
+
   /** Sets the processor's whole state. */
   setState(state: Uint8Array): void {
-    this.cpu.u8.set(state)
+    const { u8, registers } = this.cpu
+    const extended = registers.parts.at(-1)!.byteOffset - u8.byteOffset
+    // Between them are words about its own translations and code, which another state knows nothing of.
+    u8.set(state.subarray(0, STATE_BYTES))
+    u8.set(state.subarray(extended), extended)
     this.#seed = 1
     this.vcpu.controlChanged()
     this.cpu.flushTlb(true)

@@ -2,13 +2,23 @@ import type { Rng } from '@retrap/tooling/soak'
 import { type Exit, type Vcpu, TR, saveVcpu } from '@retrap/x86-cpu'
 import { Adversary, isStoredCode } from './adversary.ts'
 import { compare, compareRam, compareRegisters, compareSaved, stillBusy } from './compare.ts'
-import { corpus, type Entry } from './corpus.ts'
+import { corpus, type Choices, type Entry } from './corpus.ts'
 import { Coverage, placeOf, type Place } from './coverage.ts'
 import { cancelBy, isCancellation, logAsData, sendSmi, sendStartup, waitingFor } from './events.ts'
 import type { Plan, WaitingFor } from './events.ts'
 import { LOGGED } from './devices.ts'
 import { hook } from './hooks.ts'
-import { Choice, INTERRUPT, arrange, drawProgram, drawStart, writeCode, type Program, type Start } from './kinds.ts'
+import {
+  Choice,
+  HAS_PROGRESS,
+  INTERRUPT,
+  arrange,
+  drawProgram,
+  drawStart,
+  writeCode,
+  type Program,
+  type Start,
+} from './kinds.ts'
 import { drawPlan } from './plan.ts'
 import { Rewound } from './rewound.ts'
 import * as layout from './layout.ts'
@@ -66,6 +76,7 @@ export class Oracle {
   #current: Wild
   #spare: Wild | undefined
   readonly #mutation: Mutation | undefined
+  readonly #choices: Choices
   readonly #choice: Choice
   readonly #template = layout.template()
   /** Data pages when the current unit began. */
@@ -77,6 +88,8 @@ export class Oracle {
   /** Logged passes of instructions when the current unit began: deliveries of events count none. */
   #passes = 0
   #place: Place = 'RAM'
+  /** Gives a machine the registers that a program has beyond those of older processors. */
+  #extend: (machine: ChaosMachine) => void = () => undefined
   /** Units that the wild machine has begun; and words in its devices' log when the access was made that waits. */
   #begun = 0
   #heard = 0
@@ -102,12 +115,14 @@ export class Oracle {
   }
 
   /** @param transport - how the slow devices are reached */
-  static async make(transport: Transport = 'promise', mutation?: Mutation): Promise<Oracle> {
-    return new Oracle(await ChaosMachine.make('at once'), await ChaosMachine.make(transport), mutation)
+  static async make(transport: Transport = 'promise', mutation?: Mutation, choices: Choices = 'max'): Promise<Oracle> {
+    const calm = await ChaosMachine.make('at once', choices)
+    return new Oracle(calm, await ChaosMachine.make(transport, choices), choices, mutation)
   }
 
-  private constructor(calm: ChaosMachine, wild: ChaosMachine, mutation: Mutation | undefined) {
+  private constructor(calm: ChaosMachine, wild: ChaosMachine, choices: Choices, mutation: Mutation | undefined) {
     this.#calm = calm
+    this.#choices = choices
     this.#mutation = mutation
     this.#current = this.#prepared(wild)
     this.#choice = new Choice({ 16: this.#offered(16), 32: this.#offered(32), 64: this.#offered(64) })
@@ -136,7 +151,10 @@ export class Oracle {
   #offered(bits: 16 | 32 | 64): readonly (readonly Entry[])[] {
     const mode = layout.MODES.findIndex((m) => m.bits === bits && !m.supervisor)
     const machine = this.#calm
-    return corpus(bits, ABSOLUTE).filter(([entry]) => {
+    const all = corpus(bits, ABSOLUTE, this.#choices)
+    // Those are the features of its model. To execute each would take longer than a few programs.
+    if (this.#choices === 'extended') return all
+    return all.filter(([entry]) => {
       machine.ram.set(this.#template)
       machine.devices.reset()
       machine.begin(mode, false)
@@ -166,7 +184,7 @@ export class Oracle {
   async program(rng: Rng, instructions: number, turn: number, disturbed = false): Promise<string | undefined> {
     const number = rng.below(layout.MODES.length)
     const mode = layout.MODES[number] as Mode
-    const program = drawProgram(rng, mode, disturbed)
+    const program = drawProgram(rng, mode, disturbed, this.#choices)
     rng.note('program', `${program.kind}, ${mode.name}`)
     rng.note('devices', () => {
       const { stored, window } = program
@@ -189,6 +207,7 @@ export class Oracle {
     }
     for (const machine of [this.#calm, this.#wild]) await machine.acknowledged()
     this.#fillWindow(rng)
+    if (this.#choices === 'extended') this.#drawExtended(rng, number)
     for (let i = 0; i < instructions; i++) {
       const entry = this.#choice.pick(rng, program, turn * instructions + i)
       const start = drawStart(rng, program, entry, this.#choice.follow(rng, program), this.#template)
@@ -223,6 +242,26 @@ export class Oracle {
           this.#calm.ram.subarray(layout.windowFrame(0) + 16 * i, layout.windowFrame(0) + 16 * i + 16),
           64 * i,
         )
+    }
+  }
+
+  /** Masks of all kinds, tiles of some rows, and registers that instructions of older processors do not see. */
+  #drawExtended(rng: Rng, mode: number): void {
+    const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+    const masks = rng.bytes(64)
+    for (let i = 0; i < 8; i++) if (rng.below(3) === 0) masks.fill(0xff, 8 * i, 8 * i + 8)
+    const tileConfiguration = new Uint8Array(64)
+    tileConfiguration[0] = 1
+    for (let i = 0; i < 8; i++) {
+      tileConfiguration[16 + 2 * i] = 4 * (1 + rng.below(16))
+      tileConfiguration[48 + i] = 1 + rng.below(rng.below(2) === 0 ? 4 : 16)
+    }
+    const [tiles, generalRegisters] = [rng.bytes(8192), rng.bytes(128)].map(hex) as [string, string]
+    const all = { masks: hex(masks), tileConfiguration: hex(tileConfiguration), tiles, generalRegisters }
+    this.#extend = (machine) => machine.extend(mode, all)
+    for (const machine of [this.#calm, this.#wild]) {
+      this.#extend(machine)
+      machine.cpu.registers.vectors.set(this.#calm.ram.subarray(layout.windowFrame(1), layout.windowFrame(1) + 2048))
     }
   }
 
@@ -518,7 +557,7 @@ export class Oracle {
     // It has changed nothing so far, whatever the others do.
     adversary.undo()
     before.adoptAccessed(wild)
-    if (this.#delivers && own && start.form.includes('GATHER')) before.gatherElements()
+    if (own && HAS_PROGRESS.test(start.form)) before.adoptParts(wild)
     let wrong = compareRegisters(calm, wild) ?? compareRam(calm, wild)
     if (wrong !== undefined) return `while it waits for ${waiting}, ${wrong}`
     for (const machine of [calm, wild]) cancelBy(machine, plan)
@@ -534,8 +573,9 @@ export class Oracle {
     const { machine } = this.#current
     const saved = await machine.save()
     this.#adversary.undo()
-    this.#spare ??= this.#prepared(await ChaosMachine.make(machine.transport))
+    this.#spare ??= this.#prepared(await ChaosMachine.make(machine.transport, this.#choices))
     const next = this.#spare
+    this.#extend(next.machine)
     await next.machine.restore(saved)
     this.#spare = this.#current
     this.#current = next

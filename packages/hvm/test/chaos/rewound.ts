@@ -8,6 +8,8 @@ import type { ChaosMachine } from './machine.ts'
 const RCX_WORD = 2
 const ACCESSED_DIRTY = 0x60
 const FLAG_RF = 0x1_0000
+/** Of {@link CpuRegisters.parts}, and in that: the row that a tile goes on with. */
+const [EXTENDED, START_ROW] = [3, 0x101]
 
 /** Executes one instruction, as the others do with RF set, which a repeated one leaves in frames. */
 function step({ cpu }: ChaosMachine): void {
@@ -21,10 +23,10 @@ export class Rewound {
   readonly #cpu: Uint8Array
   readonly #ram: Uint8Array
   readonly #devices: SavedDevices
-  /** RAM, the devices' log, and vector registers, after the instruction. */
+  /** RAM, the devices' log, and registers, after the instruction. */
   #after: Uint8Array = new Uint8Array()
   #log: Int32Array = new Int32Array()
-  #vectors: Uint8Array = new Uint8Array()
+  #registers: readonly Uint8Array[] = []
 
   /** @param machine - about to begin an instruction */
   constructor(machine: ChaosMachine) {
@@ -37,7 +39,7 @@ export class Rewound {
   /** The instruction has ended. */
   ended(): void {
     const { ram, devices, cpu } = this.#machine
-    this.#vectors = cpu.registers.vectors.slice()
+    this.#registers = cpu.registers.parts.map((part) => part.slice())
     this.#after = ram.slice()
     this.#log = devices.log.slice(0, devices.logged)
   }
@@ -78,9 +80,18 @@ export class Rewound {
     cpu.setRflags(flags)
   }
 
-  /** A fault that ends a gather leaves the elements before it in their registers (Intel SDM vol. 2C, "VGATHERDPD"). */
-  gatherElements(): void {
-    this.#machine.cpu.registers.vectors.set(this.#vectors)
+  /**
+   * What is ended in the middle leaves the parts before in registers and memory, and says where it goes on (Intel SDM vol. 2C,
+   * "VGATHERDPD", "VPSCATTERDD"; vol. 1, "Programming with Intel AMX"): as the whole instruction leaves them.
+   */
+  adoptParts(other: ChaosMachine): void {
+    const theirs = other.registers()
+    for (const [i, part] of this.#machine.registers().entries()) {
+      const after = this.#registers[i]!
+      for (const [at, byte] of theirs[i]!.entries())
+        if (byte === after[at] || (i === EXTENDED && at === START_ROW)) part[at] = byte
+    }
+    this.adoptElements(other)
   }
 
   /**
