@@ -37,7 +37,7 @@ import { systemRegisterSemantics } from './semantics/privileged/segment-register
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { ExtendedInstructions } from './extended/index.ts'
 import type { Semantics } from './semantics/context.ts'
-import { BASE_FEATURES, CPU_FEATURES, EXECUTED, isImplemented } from './model/feature-table.ts'
+import { BASE_FEATURES, CPU_FEATURES, EXECUTED, FEATURES, isImplemented } from './model/feature-table.ts'
 import { POISONED_LAYOUT, STATE_LAYOUT, STATUS_EXIT, MODE_32, MODE_64, TLB_SETS_BYTES } from './state/state-layout.ts'
 import { handlers } from './system/handlers.ts'
 import type { Handler } from './system/operands.ts'
@@ -124,11 +124,11 @@ function sourceOf(info: CodeInfo, variant: Variant): FormSource | undefined {
   return semantics && { form, semantics, accessFlags: isDirect(semantics, form) ? SLOW_DIRECT : 0 }
 }
 
-function* sources(features?: ReadonlySet<string>): Generator<FormSource> {
+function* sources(features: ReadonlySet<string>): Generator<FormSource> {
   for (let code = 0; ; code++) {
     const info = codeInfo(code)
-    // No program but that with all features has instructions from EVEX on: those rows are not even read.
-    if (info.code !== code || (features !== undefined && info.encoding === 'evex')) return
+    // No processor but extended ones has instructions from EVEX on: those rows are not even read.
+    if (info.code !== code || (features === BASE_FEATURES && info.encoding === 'evex')) return
     if (!isImplemented(info, features)) continue
     for (const variant of variantsOf(info)) {
       const source = sourceOf(info, variant)
@@ -141,10 +141,29 @@ function* sources(features?: ReadonlySet<string>): Generator<FormSource> {
 export const interpreters: Interpreters<FormSource> = /*#__PURE__*/ new Interpreters((options) =>
   generateX86Interpreter(sources(BASE_FEATURES), HOT_FORMS, options),
 )
-/** The interpreters that execute the instructions of extended features, too. */
-const extendedInterpreters: Interpreters<FormSource> = /*#__PURE__*/ new Interpreters((options) =>
-  generateX86Interpreter(sources(), HOT_FORMS, options, extended?.evex.contexts.form),
-)
+/** The interpreters that execute instructions of extended features, too, with the features that they have. */
+const extendedInterpreters: {
+  readonly features: ReadonlySet<string>
+  readonly interpreters: Interpreters<FormSource>
+}[] = []
+
+/**
+ * Returns the interpreters for a processor. The first one with extended features gets interpreters without the instructions
+ * that it lacks, which take less time to generate; one that they do not suffice for gets all instructions.
+ */
+function interpretersFor(model: CpuModel): Interpreters<FormSource> {
+  if (!isExtended(model)) return interpreters
+  const names = CPU_FEATURES.filter((one) => one.extended && model.features.has(one.name)).map(({ name }) => name)
+  const found = extendedInterpreters.find(({ features }) => names.every((name) => features.has(name)))
+  if (found !== undefined) return found.interpreters
+  const isFirst = extendedInterpreters.length === 0
+  const features = isFirst ? new Set([...BASE_FEATURES, ...names]) : FEATURES
+  const made = new Interpreters((options) =>
+    generateX86Interpreter(sources(features), HOT_FORMS, options, extended?.evex.contexts.form),
+  )
+  extendedInterpreters.push({ features, interpreters: made })
+  return made
+}
 
 /**
  * Generates the code that the engines of all machines of a kind share, which the first of them does otherwise: it takes a
@@ -235,7 +254,7 @@ export class X86Engine {
     if (isWide && extended === undefined)
       throw new X86CpuError('ERR_CPU_MODEL', `${this.processor.model.name}: call loadInstructions of this model first`)
     if (isWide) this.processor.extend(extended!.processor)
-    const { module, code } = (isWide ? extendedInterpreters : interpreters).of({
+    const { module, code } = interpretersFor(this.processor.model).of({
       shared: memory.shared,
       profileAt,
       hotAt,
