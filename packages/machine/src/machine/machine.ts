@@ -288,8 +288,6 @@ export abstract class Machine<K extends MachineKind> {
     const traits = traitsOf({ ...options, machine: board.name }, runOf(gate))
     // A replay need not have the models.
     if (domain.hasRecordedModels) traits.add('recorded-models')
-    // Devices are plugged into root ports.
-    if (verb === 'plug') traits.add('root-port')
     requireSupported(verb, traits)
   }
 

@@ -144,10 +144,12 @@ export function refusalOf(
   traits: ReadonlySet<MachineTrait>,
   plugged: ReadonlySet<MachineTrait> = NOTHING,
 ): string | undefined {
+  // Devices are plugged into root ports.
+  const has = (trait: MachineTrait): boolean => traits.has(trait) || (verb === 'plug' && trait === 'root-port')
   const rule = REFUSALS.find(
     (one) =>
       one.verbs.includes(verb) &&
-      one.when.every((some) => some.some((trait) => traits.has(trait))) &&
+      one.when.every((some) => some.some(has)) &&
       (one.plugged?.some((trait) => plugged.has(trait)) ?? true),
   )
   return rule && HEADS[verb][1] + rule.why

@@ -163,16 +163,11 @@ export function combinationOf(
   const makes = MAKING[verb] !== undefined
   const recorded = run === 'plain' ? undefined : refusalOf(makes ? verb : RUNS[run], traits)
   const made = recorded ?? refusalOf('make', traits)
-  const refused =
-    made ?? (makes ? undefined : refusalOf(verb, withPort(verb, traits), plugged && pluggedTraits(plugged)))
+  const refused = made ?? (makes ? undefined : refusalOf(verb, traits, plugged && pluggedTraits(plugged)))
   return { ...machine, verb, run, ...(plugged && { plugged }), ...(refused !== undefined && { refused }) }
 }
 
 const RUNS = { recorded: 'record', replayed: 'replay' } as const
-
-/** What is plugged in goes behind a root port. */
-const withPort = (verb: MachineVerb, traits: ReadonlySet<MachineTrait>): ReadonlySet<MachineTrait> =>
-  verb === 'plug' ? new Set([...traits, 'root-port']) : traits
 
 /** The traits of a device that is plugged in. */
 const pluggedTraits = (device: CombinedDevice): ReadonlySet<DeviceTrait> => new Set(COMBINED_DEVICES[device].traits)
@@ -203,7 +198,9 @@ export function nearMisses({ verbs, when, plugged = [] }: CombinationRule, cells
   const missed: CombinationCell[][] = [...when, ...plugged].map(() => [])
   for (const cell of cells) {
     if (!verbs.includes(cell.verb)) continue
-    const traits = withPort(cell.verb, traitsOfCell(cell))
+    const traits = traitsOfCell(cell)
+    // What is plugged in goes behind a root port.
+    if (cell.verb === 'plug') traits.add('root-port')
     const device = cell.plugged && pluggedTraits(cell.plugged)
     const misses = when.flatMap((some, list) => (some.some((trait) => traits.has(trait)) ? [] : [list]))
     if (plugged.length === 0 || plugged.some((trait) => device?.has(trait))) {
