@@ -24,6 +24,8 @@ const read = (call: number, fields: Partial<ProtocolFrame<'read'>> = {}): Protoc
   ...{ ...reads(call, 0), ...fields },
 })
 
+const restore = (state: Uint8Array): MachineFrame => ({ kind: 'restore', call: 1, device: 1, state, now: word(0) })
+
 /** A frame with some of its bytes changed. */
 function changed(
   frame: MachineFrame,
@@ -53,7 +55,7 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
   })
 
   const HELLO = encodeProtocolFrame(hello())
-  test.each<[name: string, bytes: Uint8Array, says: RegExp, opens?: boolean]>([
+  test.each<[name: string, sent: Uint8Array | MachineFrame, says: RegExp, opens?: boolean]>([
     [
       'a length below the header',
       Uint8Array.of(4, 0, 0, 0, 3, 0, 0, 0),
@@ -77,62 +79,43 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
     ['a frame of a server', changed(read(1), [4, [44]]), /a frame of kind 44/],
     ['a second hello', HELLO, /hello a second time/],
     ['a number above 2^53 - 1', changed(read(1), [16 + 6, [0x20]]), /0x20000000000001 in a read frame/],
-    ['a region that there is not', encodeProtocolFrame(read(1, { region: 9 })), /read frame names region 9/],
-    [
-      'an offset behind the region',
-      encodeProtocolFrame(read(1, { offset: 4096 })),
-      /4 bytes at offset 0x1000 of region 1/,
-    ],
-    [
-      'an end behind the region',
-      encodeProtocolFrame(read(1, { offset: 4093 })),
-      /offset 0xffd of region 1, which has 0x1000/,
-    ],
-    ['a size that is none', encodeProtocolFrame(read(1, { size: 3 })), /an access of 3 bytes/],
-    ['a read with call 0', encodeProtocolFrame(read(0)), /a read frame has call 0/],
-    [
-      'a device that there is not',
-      encodeProtocolFrame({ kind: 'save', call: 1, device: 5 }),
-      /save frame names device 5/,
-    ],
+    ['a region that there is not', read(1, { region: 9 }), /read frame names region 9/],
+    ['an offset behind the region', read(1, { offset: 4096 }), /4 bytes at offset 0x1000 of region 1/],
+    ['an end behind the region', read(1, { offset: 4093 }), /offset 0xffd of region 1, which has 0x1000/],
+    ['a size that is none', read(1, { size: 3 }), /an access of 3 bytes/],
+    ['a read with call 0', read(0), /a read frame has call 0/],
+    ['a device that there is not', { kind: 'save', call: 1, device: 5 }, /save frame names device 5/],
     [
       'a timer that there is not',
-      encodeProtocolFrame({ kind: 'timer', call: 1, timer: 5, deadline: word(0), now: word(0) }),
+      { kind: 'timer', call: 1, timer: 5, deadline: word(0), now: word(0) },
       /timer frame names timer 5/,
     ],
-    [
-      'dmaDone of nothing',
-      encodeProtocolFrame({ kind: 'dmaDone', call: 3, ok: 1, bytes: NOTHING }),
-      /call 3, which is not open/,
-    ],
+    ['dmaDone of nothing', { kind: 'dmaDone', call: 3, ok: 1, bytes: NOTHING }, /call 3, which is not open/],
     [
       'a state longer than its frame',
-      changed({ kind: 'restore', call: 1, device: 1, state: new Uint8Array(16), now: word(0) }, [24, [200]]),
+      changed(restore(new Uint8Array(16)), [24, [200]]),
       /restore frame of 56 bytes has 200 in a field/,
     ],
     [
       'a state of nearly 2^53 bytes',
-      changed({ kind: 'restore', call: 1, device: 1, state: NOTHING, now: word(0) }, [
-        24,
-        [255, 255, 255, 255, 255, 255, 31],
-      ]),
+      changed(restore(NOTHING), [24, [255, 255, 255, 255, 255, 255, 31]]),
       /has 9007199254740991 in a field/,
     ],
     [
       'bytes that are not zero behind a state',
-      changed({ kind: 'restore', call: 1, device: 1, state: new Uint8Array(3), now: word(0) }, [36, [1]]),
+      changed(restore(new Uint8Array(3)), [36, [1]]),
       /no zeros behind its bytes/,
     ],
     ['a frame that ends', encodeProtocolFrame(read(1)).subarray(0, 30), /ended within a frame/],
-    ['no hello', encodeProtocolFrame(read(1)), /first frame is of kind 3: expected hello/, false],
-    ['another version', encodeProtocolFrame(hello({ version: 4 })), /speaks version 4: expected 5/, false],
+    ['no hello', read(1), /first frame is of kind 3: expected hello/, false],
+    ['another version', hello({ version: 4 }), /speaks version 4: expected 5/, false],
     ['a hello that ends', HELLO.subarray(0, 20), /ended within hello/, false],
-    ['session 0', encodeProtocolFrame(hello({ session: word(0) })), /has a session of 0/, false],
+    ['session 0', hello({ session: word(0) }), /has a session of 0/, false],
     ['a hello that is longer', changed(hello(), [0, [56]]), /hello frame of 56 bytes: its fields take 48/, false],
-  ])('%s ends it with a sentence', async (_name, bytes, says, opens = true) => {
+  ])('%s ends it with a sentence', async (_name, sent, says, opens = true) => {
     const { client, exited, errors } = launch(model)
     if (opens) await client.open()
-    client.stream.write(bytes)
+    client.stream.write(sent instanceof Uint8Array ? sent : encodeProtocolFrame(sent))
     client.stream.end()
     expect(await exited()).toBe(1)
     expect(errors()).toMatch(says)
