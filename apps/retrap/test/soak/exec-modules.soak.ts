@@ -1,95 +1,58 @@
 // Programs for which the kernel of `retrap exec` loads modules: network devices, nftables, FUSE, loop devices, btrfs, kmod's own
 // modprobe, and systemd as the first process of a process namespace. All are of a Debian in a folder.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { Soak } from '@retrap/tooling/soak'
-import { makeDebianRoot } from '../support/debian-root.ts'
-import { type Finished, runProgram, SOURCE_START } from '../support/processes.ts'
+import { type RootRow, rootSoak } from '../support/root-soak.ts'
 
-const DEADLINE_MS = 1_800_000
 const PACKAGES = ['iproute2', 'iputils-ping', 'iptables', 'btrfs-progs', 'fuse2fs']
 
 const IMAGE = 'truncate -s 128M /tmp/disk && mkdir /tmp/m &&'
 const USE = 'echo text >/tmp/m/file && cat /tmp/m/file && grep -o "/tmp/m [a-z0-9.]*" /proc/mounts'
 
-interface Row {
-  readonly name: string
-  readonly options?: readonly string[]
-  readonly script: string
-  readonly stdout: RegExp
-}
-
-const ROWS: readonly Row[] = [
+const ROWS: readonly RootRow[] = [
   {
     name: 'iproute2',
-    script: `ip netns add a && ip link add v0 type veth peer name v1 netns a && ip link add d0 type dummy &&
+    run: `ip netns add a && ip link add v0 type veth peer name v1 netns a && ip link add d0 type dummy &&
 ip addr add 10.9.0.1/24 dev v0 && ip link set v0 up && ip -n a addr add 10.9.0.2/24 dev v1 && ip -n a link set v1 up &&
 tc qdisc add dev v0 root netem delay 2ms && tc qdisc show dev v0 && ip netns exec a ping -c 1 -W 9 10.9.0.1`,
     stdout: /qdisc netem .* delay 2ms[^]*1 received/,
   },
   {
     name: 'iptables-nft',
-    script: `iptables-nft -A INPUT -p tcp --dport 80 -m conntrack --ctstate NEW -j REJECT &&
+    run: `iptables-nft -A INPUT -p tcp --dport 80 -m conntrack --ctstate NEW -j REJECT &&
 iptables-nft -t nat -A POSTROUTING -j MASQUERADE && iptables-nft -S INPUT && iptables-nft -t nat -S POSTROUTING`,
     stdout: /-A INPUT .*--dport 80 .*-j REJECT[^]*-A POSTROUTING -j MASQUERADE/,
   },
   {
     name: 'FUSE',
-    script: `${IMAGE} mke2fs -q /tmp/disk && fuse2fs /tmp/disk /tmp/m && ${USE}`,
+    run: `${IMAGE} mke2fs -q /tmp/disk && fuse2fs /tmp/disk /tmp/m && ${USE}`,
     stdout: /^text\n\/tmp\/m fuse/,
   },
   {
     name: 'loop',
-    script: `${IMAGE} mke2fs -q -t ext4 /tmp/disk && mount -o loop /tmp/disk /tmp/m && ${USE}`,
+    run: `${IMAGE} mke2fs -q -t ext4 /tmp/disk && mount -o loop /tmp/disk /tmp/m && ${USE}`,
     stdout: /^text\n\/tmp\/m ext4/,
   },
   {
     name: 'btrfs',
-    script: `${IMAGE} mkfs.btrfs -q /tmp/disk && mount -o loop /tmp/disk /tmp/m && ${USE}`,
+    run: `${IMAGE} mkfs.btrfs -q /tmp/disk && mount -o loop /tmp/disk /tmp/m && ${USE}`,
     stdout: /text\n\/tmp\/m btrfs/,
   },
   {
     name: 'kmod',
-    script:
-      'modprobe zram && cat /sys/block/zram0/disksize && modprobe -r zram && modinfo -F depends btrfs && modprobe -R fs-xfs',
+    run: 'modprobe zram && cat /sys/block/zram0/disksize && modprobe -r zram && modinfo -F depends btrfs && modprobe -R fs-xfs',
     stdout: /^0\n.*raid6_pq.*\nxfs\n$/,
   },
   {
     name: 'systemd',
-    script: `printf '[Unit]\\nSuccessAction=exit\\nFailureAction=exit\\n[Service]\\nType=oneshot\\nExecStart=/bin/sh -c "cat /proc/1/comm >/root/out; systemctl show -P SystemState >>/root/out"\\n' >/etc/systemd/system/done.service
+    run: `printf '[Unit]\\nSuccessAction=exit\\nFailureAction=exit\\n[Service]\\nType=oneshot\\nExecStart=/bin/sh -c "cat /proc/1/comm >/root/out; systemctl show -P SystemState >>/root/out"\\n' >/etc/systemd/system/done.service
 container=docker unshare -fp --mount-proc /lib/systemd/systemd --unit=done.service --log-target=null --show-status=no; cat /root/out`,
     stdout: /^systemd\n(?:initializing|starting|running|degraded)\n$/,
   },
   {
     name: 'devices',
     options: ['--device', 'edu', '--device', 'isa-debugcon'],
-    script: 'grep -l 0x11e8 /sys/bus/pci/devices/*/device && printf x | dd of=/dev/port bs=1 seek=233',
+    run: 'grep -l 0x11e8 /sys/bus/pci/devices/*/device && printf x | dd of=/dev/port bs=1 seek=233',
     stdout: /0000:00:1d\.0[^]*x|x[^]*0000:00:1d\.0/,
   },
 ]
 
-/** The root of the programs; undefined: there is no apt to fetch it. */
-let root: string | undefined
-
-export const soak: Soak = {
-  name: 'exec-modules',
-  count: ROWS.length,
-  async setup() {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-modules-'))
-    if (await makeDebianRoot(folder, PACKAGES)) root = folder
-    else rmSync(folder, { recursive: true })
-  },
-  async step(rng, index) {
-    const { name, options = [], script, stdout } = ROWS[index % ROWS.length]!
-    rng.note('program', name)
-    if (root === undefined) return undefined
-    const machine = ['exec', ...options, '--root', root, '--env', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin']
-    const words = [...machine, '--', '/bin/sh', '-c', script]
-    const ended: Finished = await runProgram(process.execPath, [...SOURCE_START, ...words], { deadlineMs: DEADLINE_MS })
-    return ended.code === 0 && stdout.test(ended.stdout) ? undefined : `${name}: ${JSON.stringify(ended)}`
-  },
-  teardown() {
-    if (root !== undefined) rmSync(root, { recursive: true, force: true })
-  },
-}
+export const soak = rootSoak('exec-modules', PACKAGES, ROWS)
