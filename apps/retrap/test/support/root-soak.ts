@@ -20,7 +20,7 @@ export interface RootRow {
   /** The file below the root that a recording of a failure is written to. */
   readonly record?: string
   /** Looks at more of it. @returns what is wrong */
-  readonly then?: (root: string) => Promise<string | undefined> | string | undefined
+  readonly check?: (root: string) => Promise<string | undefined> | string | undefined
 }
 
 /** A soak of programs by `retrap exec`, in a Debian that is a folder. @param prepare - adds to the folder */
@@ -42,7 +42,7 @@ export function rootSoak(
       prepare(root)
     },
     async step(rng, index) {
-      const { name: program, options = [], run, record, stdout, code = 0, then } = rows[index % rows.length]!
+      const { name: program, options = [], run, record, stdout, code = 0, check } = rows[index % rows.length]!
       rng.note('program', program)
       if (root === undefined) return undefined
       const argv = typeof run === 'string' ? ['/bin/sh', '-c', run] : run
@@ -62,7 +62,7 @@ export function rootSoak(
         deadlineMs: DEADLINE_MS,
       })
       if (ended.code !== code || !stdout.test(ended.stdout)) return `${program}: ${JSON.stringify(ended)}`
-      return then?.(root)
+      return check?.(root)
     },
     teardown() {
       if (root !== undefined) rmSync(root, { recursive: true, force: true })
