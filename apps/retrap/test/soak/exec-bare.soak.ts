@@ -1,6 +1,6 @@
 // `retrap exec` on a host that has Node and nothing else: no apt, no dpkg, no keyring, no compiler, no shell. What it fetches comes from
 // a server of this program's that has what the last run fetched from Debian; each step has it in another way.
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -8,7 +8,6 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { keep, withPackages } from '@retrap/debian'
 import type { Soak } from '@retrap/tooling/soak'
-import { type Finished, runProgram } from '../support/processes.ts'
 
 const repository = join(import.meta.dirname, '../../../..')
 const DEADLINE_MS = 900_000
@@ -39,13 +38,38 @@ root=$1; shift 2
 exec chroot "$root" "$@"
 `
 
-const ENTRANCE = '--user --map-root-user --mount --pid --fork sh -c'.split(' ')
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
 
-function run(root: string, env: Readonly<Record<string, string>>, program: readonly string[]): Promise<Finished> {
+function run(root: string, environment: Readonly<Record<string, string>>, program: readonly string[]): Promise<Ended> {
   const main = join(repository, 'apps/retrap/src/main.ts')
   const argv = ['/usr/bin/node', '--conditions=retrap-source', main, 'exec', '--', ...program]
-  const entered = [...ENTRANCE, ENTER, 'enter', root, repository, ...argv]
-  return runProgram('unshare', entered, { env: { HOME: '/root', ...env }, deadlineMs: DEADLINE_MS })
+  const entered = [
+    '--user',
+    '--map-root-user',
+    '--mount',
+    '--pid',
+    '--fork',
+    'sh',
+    '-c',
+    ENTER,
+    'enter',
+    root,
+    repository,
+  ]
+  const env = { PATH: process.env['PATH'], HOME: '/root', ...environment }
+  const child = spawn('unshare', [...entered, ...argv], {
+    env,
+    timeout: DEADLINE_MS,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let [stdout, stderr] = ['', '']
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })))
 }
 
 /** The packages, once from Debian. */
