@@ -1,10 +1,12 @@
 import {
+  linearAddress,
   STATUS_CONTINUE,
   STATUS_DONE,
   STATUS_EXIT,
   STATUS_FAULT,
   STATUS_LEAVE,
   STATUS_STEP,
+  type StoreWatch,
   Sampling,
   Tlb,
   Turn,
@@ -72,6 +74,9 @@ export class ArmCpu {
   readonly #branches: BranchTypes
   readonly #exits: StateExits
   readonly #stops: DebugStops
+  readonly #accesses: MemoryAccess
+  /** Interrupts, and other exceptions, that EL1 has taken. */
+  readonly counts = { interrupts: 0, faults: 0 }
   readonly #watched = new WatchedExecution()
   readonly #sampling: Sampling
   /** The run ends behind one instruction. */
@@ -108,6 +113,7 @@ export class ArmCpu {
     this.trapped = new ProcessorState(id, memory, state, system)
     const accesses = new MemoryAccess(memory, tlb, translation, state, new Watchpoints(system), slot)
     const instructions = new SystemInstructions(memory, system, this.#exceptions, host)
+    this.#accesses = accesses
     this.#code = new GeneratedCode(engine, state, { tlb, translation, space: this.#space, accesses, instructions })
   }
 
@@ -188,9 +194,24 @@ export class ArmCpu {
     this.#sampling.after(cost, sample)
   }
 
+  /** The watch of executed events; null: there is none. Another one passes on to it what it is told. */
+  get watching(): ArmExecutionWatch | null {
+    return this.#watched.current
+  }
+
   /** Reports executed events to `watch` from now on; null: no longer. Execution itself is not affected. */
   watch(watch: ArmExecutionWatch | null): void {
     this.#watched.set(watch)
+  }
+
+  /** Tells `watch` of stores to some machine memory; null ends that. */
+  watchStores(watch: StoreWatch | null): void {
+    this.#accesses.stores = watch
+  }
+
+  /** Virtual address of the next instruction, or of the present one that is executed alone. Of Thumb bit 0 is clear. */
+  get nextAddress(): bigint {
+    return linearAddress(this.#stops.counterLo, this.#u32[(S.S_PC + 4) >>> 2]!)
   }
 
   /** Drops cached translations, after a change of the host's. */
@@ -208,7 +229,9 @@ export class ArmCpu {
     this.#exceptions.raise(syndrome)
     this.#u64[S.S_FAULT_ADDRESS >>> 3] = address
     this.#watched.exception(this.#system, this.#exceptions)
+    this.#stops.slot.hooks?.takes()
     this.#exceptions.take()
+    this.counts.faults++
     this.finished(false)
   }
 
@@ -218,6 +241,11 @@ export class ArmCpu {
    */
   finished(hasRetired: boolean = true): void {
     this.#stops.slot.hooks?.finished(hasRetired)
+  }
+
+  /** Tells a debugger that EL2 has accessed a device for the present instruction. */
+  reached(gpa: number, size: number, write: boolean, lo: number, hi: number): void {
+    this.#stops.slot.hooks?.places.note('mmio', gpa, size, write, lo, hi)
   }
 
   /** Moves the program counter behind the present instruction, which EL2 has executed. */
@@ -409,6 +437,7 @@ export class ArmCpu {
       if (event !== 0 && !stops.holdsInterrupts) {
         this.#watched.interrupt(event === S.EVENT_SERROR ? 'serror' : event === S.EVENT_FIQ ? 'fiq' : 'irq')
         this.#exceptions.interrupt(event)
+        this.counts.interrupts++
         turn.addEvent()
         stops.slot.hooks?.executed()
         if (stops.stopsBetween()) return stops.stop()
@@ -427,8 +456,10 @@ export class ArmCpu {
   /** Takes the exception that an instruction has raised, unless it is EL2's. @returns whether it was taken */
   #take(): boolean {
     this.#watched.exception(this.#system, this.#exceptions)
+    this.#stops.slot.hooks?.takes()
     if (!this.#exceptions.take()) return false
     this.#turn.addEvent()
+    this.counts.faults++
     this.#stops.slot.hooks?.executed()
     return true
   }

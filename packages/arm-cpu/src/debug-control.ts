@@ -1,8 +1,12 @@
 import {
+  type DebugPlace,
+  DebugPlaces,
+  type DeliveredException,
   DebugPoints,
   type DebugResume,
   linearAddress,
   PointControl,
+  type PlaceAccess,
   type PointStop,
   type WatchedAccess,
 } from '@retrap/engine'
@@ -10,14 +14,18 @@ import { type ArmCpu, debugStopsOf } from './cpu.ts'
 import type { DebugHooks, DebugSlot } from './access/debug-stops.ts'
 import { ArmCpuError } from './errors.ts'
 import { EC_SVC32, EC_SVC64, exceptionClassOf } from './state/syndrome.ts'
-import { S_FAULT_STAGE, S_FAULT_SYNDROME, S_WAITING } from './state/state-layout.ts'
+import { S_FAULT_ADDRESS, S_FAULT_STAGE, S_FAULT_SYNDROME, S_WAITING } from './state/state-layout.ts'
 import type { SystemState } from './state/system-state.ts'
 
 /** Why {@link ArmCpu.run} returned with `debug`. */
 export type ArmDebugStop =
   | PointStop
-  /** An exception will be taken to EL1 on resuming. `syndrome`: ESR_EL1; `address`: FAR_EL1 if the exception sets it. */
-  | { readonly kind: 'exception'; readonly syndrome: number; readonly address: bigint }
+  /** An exception will be taken to EL1 on resuming. `vector`: its class, as of EL0; `syndrome`: ESR_EL1; `address`: FAR_EL1 if the exception sets it. */
+  | { readonly kind: 'exception'; readonly vector: number; readonly syndrome: number; readonly address: bigint }
+  /** An instruction has reached device memory; it has retired. */
+  | PlaceAccess
+  /** An exception has been taken: the first instruction of its handler is next. `vector`: its class. */
+  | ({ readonly kind: 'handler' } & DeliveredException)
 
 /** How a processor goes on; see {@link ArmDebugControl.resume}. An exception of SVC is not forgotten: `dropFault` does nothing. */
 export type ArmDebugResume = DebugResume
@@ -65,6 +73,17 @@ export class ArmDebugControl extends PointControl {
     this.#hooks.catchClass(exceptionClass, caught)
   }
 
+  /** Has the processor stop after an instruction that has reached some device memory, or no longer. */
+  setPlace(place: DebugPlace, stops: boolean): void {
+    if (stops) this.#hooks.places.add(place)
+    else this.#hooks.places.remove(place)
+  }
+
+  /** Has an exception stop the processor before the first instruction of its handler, or no longer. */
+  setHandler(exceptionClass: number, stops: boolean): void {
+    this.#hooks.setHandler(exceptionClass, stops)
+  }
+
   /** Whether watchpoints stop before the instruction, which is executed next, instead of after it; not at first. */
   get watchesBefore(): boolean {
     return this.#hooks.watchesBefore
@@ -89,7 +108,9 @@ export class ArmDebugControl extends PointControl {
 /** The side of {@link ArmDebugControl} that the processor sees. */
 class Hooks implements DebugHooks {
   readonly points = new DebugPoints()
+  readonly places = new DebugPlaces()
   readonly classes = new Set<number>()
+  #stopsBehindCalls = false
   watchesBefore = false
   stepping = false
   holdsInterrupts = false
@@ -114,13 +135,25 @@ class Hooks implements DebugHooks {
   catchClass(exceptionClass: number, caught: boolean): void {
     if (caught) this.classes.add(exceptionClass)
     else this.classes.delete(exceptionClass)
-    this.#system.catchCalls(this.classes.has(EC_SVC64))
+    this.#catchCalls()
+  }
+
+  setHandler(exceptionClass: number, stops: boolean): void {
+    this.places.setException(exceptionClass, stops)
+    if (exceptionClass === EC_SVC64) this.#stopsBehindCalls = stops
+    this.#catchCalls()
+  }
+
+  #catchCalls(): void {
+    this.#system.catchCalls(this.#stopsBehindCalls || this.classes.has(EC_SVC64))
   }
 
   clear(): void {
     this.points.clear()
+    this.places.clear()
     this.classes.clear()
-    this.#system.catchCalls(false)
+    this.#stopsBehindCalls = false
+    this.#catchCalls()
   }
 
   resume({ step = false, holdInterrupts = true, passBreakpoint = false, dropFault = false }: ArmDebugResume): void {
@@ -170,14 +203,28 @@ class Hooks implements DebugHooks {
   stopsBetween(): boolean {
     const access = this.points.takeAccess()
     if (access !== null) return this.#stops({ kind: 'watch', ...access })
+    const place = this.#hasMoved ? this.places.takeAccess() : null
+    if (place !== null) return this.#stops(place)
+    const exception = this.places.takeException()
+    if (exception !== null) return this.#stops({ kind: 'handler', ...exception })
     return this.stepping && this.#hasMoved && this.#stops({ kind: 'step' })
   }
 
   stopsFor(syndrome: number, addressLo: number, addressHi: number): boolean {
     // An instruction that faults has accessed nothing.
     this.points.takeAccess()
-    if (!this.classes.has(exceptionClassOf(syndrome))) return false
-    return this.#stops({ kind: 'exception', syndrome, address: linearAddress(addressLo, addressHi) })
+    const vector = exceptionClassOf(syndrome)
+    if (!this.classes.has(vector)) return false
+    return this.#stops({ kind: 'exception', vector, syndrome, address: linearAddress(addressLo, addressHi) })
+  }
+
+  takes(): void {
+    if (!this.places.exceptions) return
+    const s = this.#system
+    const syndrome = s.word(S_FAULT_SYNDROME)
+    const address = linearAddress(s.word(S_FAULT_ADDRESS), s.word(S_FAULT_ADDRESS + 4))
+    const isEl1 = s.word(S_FAULT_STAGE) === 0
+    this.places.noteException(isEl1 ? { vector: exceptionClassOf(syndrome), errorCode: syndrome, address } : null)
   }
 
   leftToHypervisor(): void {
@@ -186,6 +233,7 @@ class Hooks implements DebugHooks {
 
   finished(hasRetired: boolean): void {
     this.points.keepAccess(hasRetired ? this.#aside : null)
+    if (!hasRetired) this.places.takeAccess()
     this.#aside = null
     this.#hasMoved = true
   }

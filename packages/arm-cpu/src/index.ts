@@ -35,6 +35,7 @@ export type {
   CodeMark,
   CodeStore,
   StoredCode,
+  StoreWatch,
   CompiledInstruction,
   JitCounts,
   WatchKind,

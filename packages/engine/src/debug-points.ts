@@ -132,3 +132,20 @@ export class DebugPoints {
     this.#access = null
   }
 }
+
+/**
+ * Called for a processor's stores to some machine memory: for debuggers that look for the writer of a byte. Frames of that
+ * memory have `FRAME_WATCHED` in `codeBits`, so that no TLB holds them for writing; no other store is slower.
+ *
+ * The instruction of such a store is executed alone; on x86 in a logged pass, and the processor's own stores to descriptors
+ * and stacks are told likewise. Stores to page tables are the host's.
+ */
+export interface StoreWatch {
+  /** Whether `size` bytes at a machine address touch what is watched. */
+  matches(ma: number, size: number): boolean
+  /**
+   * The present instruction or delivery stores there, if it completes; it may be told several times. The processor's count of
+   * retired instructions does not have it yet, and `nextAddress` is its address.
+   */
+  met(): void
+}

@@ -10,7 +10,7 @@ export { Domain } from './domain.ts'
 export type { DomainCheckpoint } from './checkpoints/checkpoint.ts'
 export { checkpointDomain, forkDomain, noteWrites } from './checkpoints/instants.ts'
 export type { DomainExit, DomainOptions, DomainServer, Sleeper } from './domain-options.ts'
-export type { Architecture, CpuExit, Paravirtual, VirtualCpu, VirtualProcessor } from './virtual-cpu.ts'
+export type { Architecture, CpuExit, FollowedVcpu, Paravirtual, VirtualCpu, VirtualProcessor } from './virtual-cpu.ts'
 export type { AccessViolation } from './memory/second-level.ts'
 export { HvmError } from './errors.ts'
 export { guestFrames } from './checkpoints/guest-frames.ts'
@@ -28,8 +28,7 @@ export type { X86Architecture, X86DomainOptions, X86DomainState } from './x86/ar
 export type { SystemManagementMemory, X86Paravirtual } from './x86/surroundings.ts'
 export { X86Vcpu } from './x86/vcpu.ts'
 export type { GuestWalk } from './x86/guest-translation.ts'
-export { MemoryWatch } from './x86/memory-watch.ts'
-export type { MemoryWriter, PhysicalRange } from './x86/memory-watch.ts'
+export { MemoryWatch, type MemoryWriter, type PhysicalRange } from './memory/memory-watch.ts'
 export {
   beginCopying,
   beginRestoringDomain,

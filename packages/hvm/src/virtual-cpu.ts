@@ -1,4 +1,5 @@
 import type { InterruptLine } from '@retrap/device'
+import type { StoreWatch } from '@retrap/x86-cpu'
 import type { KeptByHypervisor } from './kept-by-hypervisor.ts'
 
 /**
@@ -71,6 +72,32 @@ export interface VirtualCpu {
   cancelRequest(): void
   /** Power-on. */
   reset(): void
+}
+
+/** A vCPU whose stores a debugger follows: see `MemoryWatch`. */
+export interface FollowedVcpu extends VirtualCpu {
+  /** Processor. */
+  readonly cpu: VirtualProcessor & {
+    /** The next instruction has made some of its iterations. */
+    readonly repeats: boolean
+    /** The delivery of an event is in the middle. */
+    readonly delivers: boolean
+    /** Linear address of the next instruction; of the present one while it is executed alone. */
+    readonly nextAddress: bigint
+    /** Events that were delivered. */
+    readonly counts: { readonly interrupts: number; readonly faults: number }
+    /** Tells `watch` of stores to some machine memory; null ends that. */
+    watchStores(watch: StoreWatch | null): void
+  }
+  /** Accesses of the guest to devices. */
+  readonly counts: { readonly portAccesses: number; readonly mmioAccesses: number }
+  /** Memory at linear addresses, for debuggers. */
+  readonly translation: {
+    /** Reads without side effects. @returns how many bytes were readable */
+    peek(linear: bigint, into: Uint8Array): number
+    /** Returns a guest-physical address; −1 if the address is unmapped. */
+    peekPhysical(linear: bigint): number
+  }
 }
 
 /** A domain's vCPUs and interrupt controllers: its part that depends on the instruction set. */

@@ -42,20 +42,14 @@ async function make(machine: C.CombinedMachine, options: Options): Promise<Made>
 /** A recording that can be run again. */
 class Recorded {
   readonly #pieces: Uint8Array[] = []
-  recorder!: Pick<PcRecorder, 'end'> & Partial<PcRecorder>
+  recorder!: Pick<PcRecorder, 'debugger' | 'end' | 'gdbTarget' | 'instructions'>
   made!: Made
 
   async record(machine: C.CombinedMachine, options: Options): Promise<void> {
     const write = (piece: Uint8Array): void => void this.#pieces.push(piece.slice())
-    if (isArm(machine)) {
-      const recorder = await recordArmMachine(options as never, write)
-      this.recorder = recorder
-      this.made = recorder.machine as unknown as Made
-    } else {
-      const recorder = await recordPc(options, write)
-      this.recorder = recorder
-      this.made = recorder.pc
-    }
+    const recorder = await (isArm(machine) ? recordArmMachine(options as never, write) : recordPc(options, write))
+    this.recorder = recorder as unknown as PcRecorder
+    this.made = recorder.machine as unknown as Made
     closing.push(this.made)
   }
 
@@ -168,20 +162,18 @@ async function tryAll(
   for (const verb of ofRun) await check(verb, 'recorded', () => act(verb, machine, recorded.made, options()))
   if (isMade)
     await check('restore', 'recorded', async () => recorded.made.restore(await (await make(machine, options())).save()))
-  if (recorded.recorder.debugger !== undefined)
-    await check('reverse', 'recorded', async () => {
-      const debug = await recorded.recorder.debugger!({ read: recorded.read })
-      await debug.goto(Math.max(0, debug.instructions - 5))
-      await debug.goto(recorded.recorder.instructions!)
-    })
+  await check('reverse', 'recorded', async () => {
+    const debug = await recorded.recorder.debugger({ read: recorded.read })
+    await debug.goto(Math.max(0, debug.instructions - 5))
+    await debug.goto(recorded.recorder.instructions)
+  })
   await recorded.recorder.end()
   await check('replay', 'replayed', async () => {
     const replay = await recorded.replay(machine, options())
     expect(await replay.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'end-of-recording' })
     const there = replay.pc as Made
     for (const verb of ofRun) await check(verb, 'replayed', () => act(verb, machine, there, options()))
-    if ('debugger' in replay)
-      await check('reverse', 'replayed', async () => (await replay.debugger()).goto(Math.max(0, replay.end - 5)))
+    await check('reverse', 'replayed', async () => (await replay.debugger()).goto(Math.max(0, replay.end - 5)))
   })
   return { went, expected }
 }

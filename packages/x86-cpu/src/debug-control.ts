@@ -1,6 +1,14 @@
-import { DebugPoints, type DebugResume, linearAddress, PointControl, type PointStop } from '@retrap/engine'
+import {
+  DebugPoints,
+  type DebugResume,
+  linearAddress,
+  PointControl,
+  type PointStop,
+  type DebugPlace,
+  type DeliveredException,
+  type PlaceAccess,
+} from '@retrap/engine'
 import type { DebugHooks } from './system/breakpoints.ts'
-import type { DebugPlace, DeliveredException, PlaceAccess } from './system/debug-places.ts'
 import { SHADOW_MOV_SS, S_SHADOW } from './state/state-layout.ts'
 import { X86CpuError } from './errors.ts'
 import { ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, S_ACTIVITY } from './state/system-state.ts'

@@ -23,10 +23,11 @@ export {
   type DebugResume,
   type ExitReason,
   type JitCounts,
+  type PlaceAccess,
   type StoredCode,
+  type StoreWatch,
 } from '@retrap/engine'
 export { DebugControl, type DebugStop } from './debug-control.ts'
-export type { PlaceAccess } from './system/debug-places.ts'
 export { CpuRegisters } from './state/cpu-registers.ts'
 export {
   CODE_CACHE_BYTES,
@@ -37,7 +38,7 @@ export {
   type CompiledCode,
   type JitOptions,
 } from './engine.ts'
-export type { DeliveredEvent, Exit, StoreWatch } from './state/execution.ts'
+export type { DeliveredEvent, Exit } from './state/execution.ts'
 export { FlatHost } from './flat-host.ts'
 export {
   CR0_CD,

@@ -1,11 +1,18 @@
-import { ATTENTION_ASKED, linearAddress, TLB_EXECUTE, type Turn, type UnitRunner } from '@retrap/engine'
+import {
+  ATTENTION_ASKED,
+  linearAddress,
+  type StoreWatch,
+  TLB_EXECUTE,
+  type Turn,
+  type UnitRunner,
+} from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessLog } from '@retrap/replay'
 import { CpuCore } from './cpu-core.ts'
 import { CpuRegisters } from './state/cpu-registers.ts'
 import type { X86Engine } from './engine.ts'
 import { Executor } from './executor.ts'
-import type { ExecutionCounts, ExecutionWatch, Exit, StoreWatch } from './state/execution.ts'
+import type { ExecutionCounts, ExecutionWatch, Exit } from './state/execution.ts'
 import { HandlerPath, type AddressOperand } from './interpreter/handler-path.ts'
 import type { CpuHost, Words } from './state/host.ts'
 import { type InitialCpuState, loadInitialState } from './system/initial-state.ts'

@@ -145,7 +145,7 @@ export interface MachineStatistics {
   readonly vapic?: PcStatistics['vapic']
 }
 
-/** The part of a `PcReplay` that a session uses; an Arm board has it too, but for gdb. */
+/** The part of a `PcReplay` that a session uses; a replay of an Arm board has it too. */
 export interface ReplayedRun extends Pick<
   PcReplay,
   'begin' | 'end' | 'endNs' | 'instructions' | 'isCut' | 'marks' | 'ns'
@@ -153,7 +153,7 @@ export interface ReplayedRun extends Pick<
   readonly pc: Machine
   run(limits: MachineRunOptions): Promise<ReplayExit>
   goto(place: ReplayPlace, limits?: MachineRunOptions): Promise<ReplayExit>
-  debugger?(): Promise<Pick<ReplayDebugger, 'whoWrote'>>
-  gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
+  debugger(): Promise<Pick<ReplayDebugger, 'whoWrote'>>
+  gdbTarget(options: PcGdbOptions): Promise<GdbTarget>
   close(): void
 }

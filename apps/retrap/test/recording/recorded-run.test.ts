@@ -1,8 +1,8 @@
 /** A session and gdb share a machine that is recorded: it runs where both want that. */
 import type { GdbTarget } from '@retrap/gdb'
-import type { LiveDebugOptions, MachineExit, PcRecorder } from '@retrap/machine'
+import type { LiveDebugOptions, MachineExit } from '@retrap/machine'
 import { expect, test } from 'vitest'
-import { RecordedRun } from '../../src/machine/recording/recorded-run.ts'
+import { RecordedRun, type SessionRecorder } from '../../src/machine/recording/recorded-run.ts'
 
 /** A machine that runs until it is stopped, and what its debugger was given. */
 function recorded(): {
@@ -14,7 +14,7 @@ function recorded(): {
   let running = 0
   let given: LiveDebugOptions | undefined
   const commands: AbortController[] = []
-  const pc = {
+  const machine = {
     run: async ({ signal }: { signal: AbortSignal }): Promise<MachineExit> => {
       running++
       await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
@@ -29,14 +29,14 @@ function recorded(): {
     stop: () => commands[0]?.abort(),
   }
   const recorder = {
-    pc,
+    machine,
     gdbTarget: async (_options: unknown, live: LiveDebugOptions) => {
       given = live
       return target as unknown as GdbTarget
     },
   }
-  const machine = new RecordedRun(recorder as unknown as PcRecorder, () => new Uint8Array())
-  return { machine, runs: () => running > 0, live: () => given!, commands }
+  const recordedRun = new RecordedRun(recorder as unknown as SessionRecorder, () => new Uint8Array())
+  return { machine: recordedRun, runs: () => running > 0, live: () => given!, commands }
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5))

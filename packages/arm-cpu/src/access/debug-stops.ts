@@ -1,4 +1,4 @@
-import type { Turn, DebugPoints } from '@retrap/engine'
+import type { DebugPlaces, DebugPoints, Turn } from '@retrap/engine'
 import type { ArmExit } from './state-exits.ts'
 import { PSTATE_NRW } from '../state/pstate.ts'
 import { S_FAULT_ADDRESS, S_FAULT_SYNDROME, S_PC } from '../state/state-layout.ts'
@@ -11,6 +11,8 @@ import type { SystemState } from '../state/system-state.ts'
 export interface DebugHooks {
   /** Breakpoints and watchpoints. */
   readonly points: DebugPoints
+  /** Device memory and exceptions to stop at. */
+  readonly places: DebugPlaces
   /** Whether the debugger steps: instructions are executed one at a time. */
   readonly stepping: boolean
   /** Interrupts are held off. */
@@ -30,6 +32,8 @@ export interface DebugHooks {
   stopsBetween(): boolean
   /** Whether to stop before an exception is taken to EL1. */
   stopsFor(syndrome: number, addressLo: number, addressHi: number): boolean
+  /** EL1 is about to take the exception that the state has, unless it is EL2's. */
+  takes(): void
   /** Called when the hypervisor has to finish the instruction: its accesses are reported after that. */
   leftToHypervisor(): void
   /** The instruction has been finished, or has ended with an exception. */
@@ -98,12 +102,14 @@ export class DebugStops {
   /** Whether to stop before the next instruction. */
   stopsHere(): boolean {
     const { hooks } = this.slot
-    if (hooks === null) return false
+    return hooks !== null && hooks.stopsAt(this.counterLo, this.system.word(S_PC + 4), this.#turn.cost)
+  }
+
+  /** Low half of the program counter. Bit 0 of Thumb is PSTATE.T. */
+  get counterLo(): number {
     const s = this.system
     const lo = s.word(S_PC)
-    // Bit 0 of Thumb is PSTATE.T.
-    const isAArch32 = (s.pstate & PSTATE_NRW) !== 0
-    return hooks.stopsAt(isAArch32 ? (lo & ~1) >>> 0 : lo, s.word(S_PC + 4), this.#turn.cost)
+    return (s.pstate & PSTATE_NRW) !== 0 ? (lo & ~1) >>> 0 : lo
   }
 
   /** Whether to stop before the exception that the state has is taken to EL1. */

@@ -1,4 +1,4 @@
-import { STATUS_DONE, STATUS_FAULT, STATUS_STEP, TLB_READ, TLB_WRITE, type Tlb } from '@retrap/engine'
+import { STATUS_DONE, STATUS_FAULT, STATUS_STEP, type StoreWatch, TLB_READ, TLB_WRITE, type Tlb } from '@retrap/engine'
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import * as A from '../state/access-rights.ts'
 import type { DebugSlot } from './debug-stops.ts'
@@ -20,6 +20,8 @@ export class MemoryAccess {
   readonly #data: number
   readonly #first = newTranslation()
   readonly #second = newTranslation()
+  /** Called for stores to some of machine memory; null: nothing observes it. */
+  stores: StoreWatch | null = null
 
   /** @param state - machine address of the processor's state */
   constructor(
@@ -85,6 +87,8 @@ export class MemoryAccess {
     }
     if (this.#isWatched(start, hi, flags, write)) return this.#watchpoint(write)
     if (this.#mustBeAlone) return STATUS_STEP
+    if (write && (this.#meets(first.ma, inFirst) || (inFirst < bytes && this.#meets(second.ma, bytes - inFirst))))
+      return STATUS_STEP
     this.#move(first.ma, this.#data, inFirst, write)
     if (inFirst < bytes) this.#move(second.ma, this.#data + inFirst, bytes - inFirst, write)
     this.#fill(lo, hi, flags, write)
@@ -129,6 +133,14 @@ export class MemoryAccess {
     return this.#u32[S_ATTENTION >>> 2] !== 0 && this.#u32[S_ALONE >>> 2] === 0
   }
 
+  /** Reports a store that is watched. @returns whether its instruction is given up: it has to be executed alone first */
+  #meets(ma: number, bytes: number): boolean {
+    if (this.stores?.matches(ma, bytes) !== true) return false
+    if (this.#u32[S_ALONE >>> 2] === 0) return true
+    this.stores.met()
+    return false
+  }
+
   /** Whether an access to Device memory may not be made: one that is not aligned, and DC ZVA. */
   #isForbidden({ device }: ArmTranslation, misaligned: boolean, flags: number): boolean {
     return device && (misaligned || (flags & A.ACCESS_BLOCK) !== 0)
@@ -168,7 +180,7 @@ export class MemoryAccess {
     // If a read would match, report a read, as the syndrome requires.
     if (!write && this.#isWatched(lo, hi, flags, false)) return this.#watchpoint(false)
     if (this.#isWatched(lo, hi, flags, true)) return this.#watchpoint(true)
-    if (this.#mustBeAlone) return STATUS_STEP
+    if (this.#mustBeAlone || this.#meets(first.ma, flags & 0xff)) return STATUS_STEP
     this.#fill(lo, hi, flags, true)
     this.#u32[S_DATA >>> 2] = first.ma
     return STATUS_DONE

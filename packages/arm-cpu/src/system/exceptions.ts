@@ -213,8 +213,12 @@ export class WatchedExecution {
   /** {@link ArmExecutionWatch.event}, or null: nothing observes it. */
   event: ((event: ArmDeliveredEvent) => void) | null = null
 
+  /** All of it. */
+  current: ArmExecutionWatch | null = null
+
   /** Takes a watch, or with null ends that. */
   set(watch: ArmExecutionWatch | null): void {
+    this.current = watch
     this.instruction = watch?.instruction ?? null
     this.event = watch?.event ?? null
   }

@@ -21,6 +21,8 @@ export interface DeviceAccessWorld {
   readonly banked: readonly BankedRegisters[]
   /** Ends the vCPU's turn. */
   stop(): void
+  /** A device has been accessed. */
+  made(gpa: number, size: number, write: boolean, lo: number, hi: number): void
   /** Whether unclaimed reads at an address give ones, instead of an abort. */
   isOpenBus(gpa: number): boolean
   /** As `ArmWorld.authenticate` of `@retrap/arm-mmio`. */
@@ -77,7 +79,8 @@ export class ArmDeviceAccess implements ArmWorld {
     const size = log.size(index)
     const dispatch = this.#dispatch
     for (const each of this.#world.banked) {
-      if (gpa >= each.base && gpa < each.base + each.bytes) return this.#accessBanked(each, gpa, log, index)
+      if (gpa >= each.base && gpa < each.base + each.bytes)
+        return this.#made(log, index, this.#accessBanked(each, gpa, log, index))
     }
     const status = this.#checked(
       gpa,
@@ -86,7 +89,7 @@ export class ArmDeviceAccess implements ArmWorld {
         : dispatch.mmioReadOrSend(this.#vcpu, gpa, size),
     )
     if (status === STATUS_DONE && log.kind(index) === AccessKind.MMIO_READ) log.setData(index, dispatch.lo, dispatch.hi)
-    return this.#answerOf(status)
+    return this.#made(log, index, this.#answerOf(status))
   }
 
   /** None of these registers is wider than a word. */
@@ -101,6 +104,14 @@ export class ArmDeviceAccess implements ArmWorld {
   /** Checks an unclaimed access, for which the dispatcher has returned ones. */
   #checked(gpa: number, status: number): number {
     return status === STATUS_UNHANDLED && this.#world.isOpenBus(gpa) ? STATUS_DONE : status
+  }
+
+  #made(log: AccessLog, index: number, status: AccessStatus): AccessStatus {
+    if (status !== STATUS_DONE) return status
+    const gpa = log.addressHi(index) * TWO_32 + log.addressLo(index)
+    const write = log.kind(index) === AccessKind.MMIO_WRITE
+    this.#world.made(gpa, log.size(index), write, log.dataLo(index), log.dataHi(index))
+    return status
   }
 
   #answerOf(status: number): AccessStatus {
@@ -123,7 +134,7 @@ export class ArmDeviceAccess implements ArmWorld {
     const status = this.#checked(log.addressHi(pending) * TWO_32 + log.addressLo(pending), taken)
     if (status === STATUS_DONE && log.kind(pending) === AccessKind.MMIO_READ)
       log.setData(pending, dispatch.lo, dispatch.hi)
-    return this.#answerOf(status)
+    return this.#made(log, pending, this.#answerOf(status))
   }
 
   /** Drops the request in flight: its response will be discarded. */

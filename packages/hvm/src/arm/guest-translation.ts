@@ -182,6 +182,12 @@ export class ArmGuestTranslation {
     return walkArm(this.#current, this.#peekTables, lo, hi, 0, this.#walk) === ARM_WALK_OK ? this.#walk.ipa : -1
   }
 
+  /** Intermediate physical address of a virtual one for debuggers; −1 if it is unmapped. */
+  peekPhysical(linear: bigint): number {
+    const at = BigInt.asUintN(64, linear)
+    return this.linearToPhysical(Number(at & 0xffff_ffffn), Number(at >> 32n))
+  }
+
   /**
    * Reads memory at a virtual address for a debugger, whatever the guest's own rights there: nothing changes, and no device
    * is asked.

@@ -8,7 +8,7 @@ import {
 } from '@retrap/replay'
 import { ArmEmulator, describeSyndrome, faultIpa, hpfarValid } from '@retrap/arm-mmio'
 import type { ArmAbort, DescribedSyndrome, DeviceOrder } from '@retrap/arm-mmio'
-import type { ArmCpu } from '@retrap/arm-cpu'
+import type { ArmCpu, StoreWatch } from '@retrap/arm-cpu'
 import type { CpuExit, VirtualProcessor } from '../virtual-cpu.ts'
 import type { ArmDeviceAccess } from './device-access.ts'
 
@@ -107,6 +107,23 @@ export class ArmProcessor implements VirtualProcessor {
 
   get cost(): number {
     return this.#cpu.cost + this.#finished + this.#trapped * TRAP_COST
+  }
+
+  /** Instructions have no iterations that count. */
+  readonly repeats = false
+  /** Exceptions store nothing. */
+  readonly delivers = false
+
+  get counts(): ArmCpu['counts'] {
+    return this.#cpu.counts
+  }
+
+  get nextAddress(): bigint {
+    return this.#cpu.nextAddress
+  }
+
+  watchStores(watch: StoreWatch | null): void {
+    this.#cpu.watchStores(watch)
   }
 
   get busy(): boolean {

@@ -91,6 +91,8 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
   #restart: { readonly entry: bigint; readonly context: bigint } | undefined
   /** Power state of the vCPU in PSCI's terms. */
   power: PowerState = PowerState.OFF
+  /** Accesses to devices. */
+  readonly counts = { portAccesses: 0, mmioAccesses: 0 }
   /** Number of hypercalls, counting each part of a continued one. */
   hypercalls = 0
 
@@ -104,6 +106,10 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.translation = new ArmGuestTranslation(id, domain, processor.trapped.system)
     const access = new ArmDeviceAccess(id, domain, this.translation.tables, {
       stop: () => this.cpu.stop(),
+      made: (gpa, size, write, lo, hi) => {
+        this.counts.mmioAccesses++
+        processor.reached(gpa, size, write, lo, hi)
+      },
       banked: world.gic.banked.map((registers) => watched(registers, world)),
       isOpenBus: (gpa) => world.isOpenBus(gpa),
       authenticate: (key, pointerLo, pointerHi, into) =>

@@ -10,7 +10,7 @@ import type { PageCopies } from './page-copies.ts'
 import type { FormerContents, LatePages } from './late-pages.ts'
 import type { FrameSet } from './written-frames.ts'
 import type { RoundState } from '../scheduling/deterministic-schedule.ts'
-import type { Architecture, VirtualCpu } from '../virtual-cpu.ts'
+import type { Architecture, FollowedVcpu } from '../virtual-cpu.ts'
 
 /** State of a domain common to all instruction sets, without the contents of its RAM. */
 export interface DomainState {
@@ -60,7 +60,7 @@ export interface DomainRestoring {
 }
 
 /** An instruction set's part of a domain, which can be saved. */
-export interface SavedArchitecture<S extends DomainState> extends Architecture {
+export interface SavedArchitecture<S extends DomainState> extends Architecture<FollowedVcpu> {
   /** Returns its state. */
   save(): Omit<S, Exclude<keyof DomainState, 'vcpus'>>
   /** Returns the present state, to compare shapes: an instruction may be waiting for a device. */
@@ -74,7 +74,7 @@ export interface SavedArchitecture<S extends DomainState> extends Architecture {
 }
 
 /** A domain that can be saved: an `X86Domain` or an `ArmDomain`. */
-export type SavedDomain<S extends DomainState> = Domain<VirtualCpu, SavedArchitecture<S>>
+export type SavedDomain<S extends DomainState> = Domain<FollowedVcpu, SavedArchitecture<S>>
 
 /**
  * Saves a domain as it is now, but for the contents of its RAM.

@@ -1,5 +1,6 @@
 import type { ArmDomain, ArmVcpu } from '@retrap/hvm/arm'
 import type { SampledVcpu } from '../lifecycle/sampling.ts'
+import type { Place, SteppedCode } from '../recording/call-steps.ts'
 
 const FRAME_POINTER = 29
 const LINK = 30
@@ -50,14 +51,17 @@ export const sampledArmVcpus = (domain: ArmDomain): SampledVcpu[] =>
  *
  * @returns return addresses, without their signatures, the innermost caller first; none of AArch32 code
  */
-export function armCallersOf(vcpu: ArmVcpu): bigint[] {
+export const armCallersOf = (vcpu: ArmVcpu): bigint[] => returnsOf(vcpu).map(({ address }) => address)
+
+/** Return addresses, and the least stack pointers behind the returns. */
+function returnsOf(vcpu: ArmVcpu): Pick<Place, 'address' | 'stack'>[] {
   const { registers } = vcpu.processor
-  const callers: bigint[] = []
+  const callers: Pick<Place, 'address' | 'stack'>[] = []
   if ((registers.pstate & PSTATE_NRW) !== 0) return callers
   const record = new Uint8Array(RECORD_BYTES)
   const view = new DataView(record.buffer)
   const direct = withoutSignature(registers.x(LINK))
-  if (callsNear(vcpu, direct, registers.pc)) callers.push(direct)
+  if (callsNear(vcpu, direct, registers.pc)) callers.push({ address: direct, stack: registers.sp })
   let below = registers.sp
   let frame = registers.x(FRAME_POINTER)
   while (callers.length < MOST_CALLERS && frame >= below && frame - below < LARGEST_FRAME && frame % 8n === 0n) {
@@ -65,11 +69,55 @@ export function armCallersOf(vcpu: ArmVcpu): bigint[] {
     const back = withoutSignature(view.getBigUint64(8, true))
     if (!isCall(wordBefore(vcpu, back))) break
     // A function's prologue has stored X30, and the register still holds the same return address.
-    if (below !== registers.sp || back !== callers[0]) callers.push(back)
+    if (below !== registers.sp || back !== callers[0]?.address)
+      callers.push({ address: back, stack: frame + BigInt(RECORD_BYTES) })
     below = frame + 1n
     frame = view.getBigUint64(0, true)
   }
   return callers
+}
+
+/** The code of an Arm vCPU, for steps over calls: A64 code. Interrupted places are not found on the stack. */
+export const armStepped = (vcpu: ArmVcpu): SteppedCode => ({
+  get place() {
+    return placeOf(vcpu)
+  },
+  get callBytes() {
+    const word = wordBefore(vcpu, vcpu.processor.nextAddress + BigInt(INSTRUCTION_BYTES))
+    return isCall(word) || isServiceCall(word) ? INSTRUCTION_BYTES : 0
+  },
+  get returning() {
+    const word = wordBefore(vcpu, vcpu.processor.nextAddress + BigInt(INSTRUCTION_BYTES))
+    if (!isReturn(word) && !isExceptionReturn(word)) return undefined
+    return { popped: 0n, isFromInterrupt: isExceptionReturn(word) }
+  },
+  get callers() {
+    const here = placeOf(vcpu)
+    return returnsOf(vcpu).map((found) => ({ place: { ...here, ...found }, isInterrupted: false }))
+  },
+  callsBefore: (address) => {
+    const word = wordBefore(vcpu, address)
+    return isCall(word) || isServiceCall(word) ? [address - BigInt(INSTRUCTION_BYTES)] : []
+  },
+  watchEvents(told) {
+    const { processor } = vcpu
+    const { watching } = processor
+    processor.watch({
+      instruction: watching?.instruction,
+      event: (event) => {
+        watching?.event?.(event)
+        told(event.syndrome >>> 26)
+      },
+    })
+    return { remove: () => processor.watch(watching) }
+  },
+})
+
+function placeOf({ processor }: ArmVcpu): Place {
+  const { registers, nextAddress } = processor
+  const isUser = (registers.pstate & PSTATE_EL) === 0
+  const tables = isUser ? registers.get('ttbr0_el1') & TTBR_TABLES : undefined
+  return { address: nextAddress, stack: registers.sp, tables }
 }
 
 /** Pointer authentication puts a signature into the upper bits of an address. */
@@ -95,6 +143,17 @@ const isDirectCall = (word: number): boolean => word >>> 26 === 0b10_0101
 /** BL, BLR, and BLR by a signed pointer. Source: Arm ARM DDI 0487, C4.1, "Branches, exception generating and system instructions". */
 const isCall = (word: number): boolean =>
   isDirectCall(word) || (word & 0xffff_fc1f) >>> 0 === 0xd63f_0000 || (word & 0xfeff_f800) >>> 0 === 0xd63f_0800
+
+/** SVC, HVC and SMC come back behind them. */
+const isServiceCall = (word: number): boolean => (word & 0xffe0_001c) >>> 0 === 0xd400_0000 && (word & 3) !== 0
+
+/** RET, and RETAA and RETAB. */
+const isReturn = (word: number): boolean =>
+  (word & 0xffff_fc1f) >>> 0 === 0xd65f_0000 || (word & 0xffff_fbff) >>> 0 === 0xd65f_0bff
+
+/** ERET, and ERETAA and ERETAB. */
+const isExceptionReturn = (word: number): boolean =>
+  (word & 0xffff_f3ff) >>> 0 === 0xd69f_03e0 || (word & 0xffff_fbff) >>> 0 === 0xd69f_0bff
 
 /** Whether a BL before a return address leads to a place shortly before `target`. */
 function callsNear(vcpu: ArmVcpu, address: bigint, target: bigint): boolean {

@@ -1,6 +1,6 @@
 import type { GdbTarget } from '@retrap/gdb'
 import { requireSupported } from '../refusals/refusals.ts'
-import { runOf, traitsOf } from '../refusals/traits.ts'
+import { type runOf, traitsOf } from '../refusals/traits.ts'
 import { MachineError } from '../errors.ts'
 import { type ComposedMachine, Machine } from '../machine/machine.ts'
 import type { MachineGate } from '../machine/machine-gate.ts'
@@ -24,12 +24,10 @@ export async function createArmMachine(options: ArmMachineOptions): Promise<ArmM
 
 /** A running Arm board. Made by {@link createArmMachine}. */
 export class ArmMachine extends Machine<ArmKind> {
-  readonly #machine: ComposedMachine<ArmKind>
   readonly #board: VirtBoard
 
   private constructor(machine: ComposedMachine<ArmKind>, board: VirtBoard) {
     super(machine)
-    this.#machine = machine
     this.#board = board
   }
 
@@ -53,13 +51,10 @@ export class ArmMachine extends Machine<ArmKind> {
    * Shows the machine to gdb.
    *
    * @returns a target for `GdbSession` of `@retrap/gdb`
-   * @throws MachineError `ERR_OPTION` while the run is recorded or replayed
    */
   async gdbTarget(options: ArmGdbOptions): Promise<GdbTarget> {
-    const { options: own, gate } = this.#machine
-    requireSupported('gdb', traitsOf({ ...own, machine: 'virt' }, runOf(gate)))
-    const [{ armGdbTarget }, debug] = await Promise.all([import('./debugger/arm-gdb-target.ts'), this.debugger()])
-    return armGdbTarget(this.domain, debug, options)
+    const { armGdbMachine, machineGdbTarget } = await import('./debugger/arm-gdb-target.ts')
+    return machineGdbTarget(armGdbMachine, this.domain, await this.debugger(), options)
   }
 
   /** Returns counts since power-on. */

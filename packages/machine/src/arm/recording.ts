@@ -1,7 +1,7 @@
 import { crc32 } from '@retrap/basics'
 import type { ArmDomain } from '@retrap/hvm/arm'
 import { identityBytes, powerOnFacts, type RecordedKind } from '../recording/description.ts'
-import { type RecordOptions, recordRun, type RunRecorder } from '../recording/record.ts'
+import { type MachineRecorder, recordMachine, type RecordOptions } from '../recording/record.ts'
 import { noteAll } from '../recording/record-gate.ts'
 import { MachineReplay } from '../recording/replay.ts'
 import type { RecordingSource, ReplayOptions, RunReplay } from '../recording/run-replay.ts'
@@ -13,10 +13,7 @@ import type { ArmKind } from './virt-board.ts'
 export type RecordArmOptions = RecordOptions
 
 /** An Arm board whose run is recorded. */
-export interface ArmRecorder extends RunRecorder {
-  /** The replayed machine. Run it and type to it like any other machine. */
-  readonly machine: ArmMachine
-}
+export type ArmRecorder = MachineRecorder<ArmMachine>
 
 /** A recorded run of an Arm board that is run again. */
 export type ArmReplay = RunReplay<ArmMachine>
@@ -48,6 +45,14 @@ const VIRT_RUNS: RecordedKind<ArmKind, ArmMachine> = {
   board: () => 'virt',
   describe: recordedMachine,
   notes: notesOf,
+  debugging: async () => {
+    const [{ ARM_PLACES: places }, { armGdbMachine: show }, { armStepped: stepped }] = await Promise.all([
+      import('./debugger/arm-debugger.ts'),
+      import('./debugger/arm-gdb-target.ts'),
+      import('./call-stack.ts'),
+    ])
+    return { places, show, stepped }
+  },
   make: (options, gate) => ArmMachine.create(options, gate),
 }
 
@@ -62,11 +67,10 @@ export async function recordArmMachine(
   write: (bytes: Uint8Array) => unknown,
   given: RecordArmOptions = {},
 ): Promise<ArmRecorder> {
-  const { machine, recorder } = await recordRun(VIRT_RUNS, write, given, async (gateFor) => {
+  return recordMachine(VIRT_RUNS, write, given, async (gateFor) => {
     const gate = await gateFor(options, options.snapshot === undefined)
     return ArmMachine.create(options, gate)
   })
-  return Object.assign(recorder, { machine })
 }
 
 /**

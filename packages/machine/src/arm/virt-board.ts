@@ -226,9 +226,9 @@ export class VirtBoard implements Board<ArmKind> {
     return armState(this.#domain, options, random, inputs)
   }
 
-  async attachDebugger(life: MachineLife): Promise<MachineDebugger> {
+  async attachDebugger(life: MachineLife, isRecorded: boolean): Promise<MachineDebugger> {
     const { attachArmDebugger } = await import('./debugger/arm-debugger.ts')
-    return attachArmDebugger(this.#domain, life)
+    return attachArmDebugger(this.#domain, life, isRecorded)
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Removable } from './stop-points.ts'
-import { type ExceptionNames, type MonitorCommand, parseAddress } from './monitor.ts'
+import { type Catching, type ExceptionNames, type MonitorCommand, parseAddress } from './monitor.ts'
 import { MachineError } from '../errors.ts'
 import { describePlace, type MachinePlace } from './stop-places.ts'
 
@@ -42,6 +42,14 @@ export class StopList {
   #line(number: number, place: MachinePlace): string {
     return `${number}: ${describePlace(place, this.#nameOf)}\n`
   }
+}
+
+/** The stops that `monitor` sets. */
+export interface MonitorStops {
+  /** Those of `break`. */
+  readonly list: StopList
+  /** Those of `catch`. */
+  readonly catching: Catching
 }
 
 /** Parses the argument of `break`; undefined: not a place. */

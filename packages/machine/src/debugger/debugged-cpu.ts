@@ -13,13 +13,13 @@ export type CpuStop =
    * An instruction of x86 has raised an exception, which is delivered when the vCPU goes on. `address`: of a page fault.
    */
   | { readonly kind: 'fault'; readonly vector: number; readonly errorCode: number; readonly address: bigint }
-  /** An Arm processor is about to take an exception to EL1. `syndrome`: ESR_EL1; `address`: FAR_EL1, if set. */
-  | { readonly kind: 'exception'; readonly syndrome: number; readonly address: bigint }
+  /** An Arm processor is about to take an exception to EL1. `vector`: its class; `syndrome`: ESR_EL1; `address`: FAR_EL1, if set. */
+  | { readonly kind: 'exception'; readonly vector: number; readonly syndrome: number; readonly address: bigint }
   /** A triple fault. */
   | { readonly kind: 'shutdown' }
-  /** An x86 instruction, or one iteration of it, has retired after an access to a stop place. */
+  /** An instruction, or one iteration of it, has retired after an access to a stop place. */
   | PlaceAccess
-  /** An exception of x86 has been delivered: the first instruction of its handler is next. `address`: of a page fault. */
+  /** An exception has been delivered: the first instruction of its handler is next. `address`: of a page fault, or FAR_EL1. */
   | { readonly kind: 'handler'; readonly vector: number; readonly errorCode: number; readonly address: bigint }
 
 /** An access of an instruction to I/O ports, to device memory, or to an MSR. */
@@ -48,6 +48,14 @@ export interface PlaceRange {
   readonly count: number
   /** The accesses that count. */
   readonly access: MachineWatchKind
+}
+
+/** What the processors of a board can stop at. */
+export interface PlaceRules {
+  /** Kinds of accesses. */
+  readonly kinds: readonly PlaceAccess['kind'][]
+  /** One more than the last number of an exception. */
+  readonly exceptions: number
 }
 
 /** How one vCPU resumes. */
@@ -84,10 +92,12 @@ export interface DebuggedCpu {
   readonly caughtFaults: ReadonlySet<number>
   /** Adds an exception number to `caughtFaults`, or removes it. */
   catchFault(number: number, caught: boolean): void
-  /** Stops after an instruction that reaches places, or no longer; absent: it cannot. */
-  setPlace?(place: PlaceRange, stops: boolean): void
-  /** Sets whether an exception stops the vCPU before the first instruction of its handler; absent: not supported. */
-  setHandler?(vector: number, stops: boolean): void
+  /** The places of its board. */
+  readonly places: PlaceRules
+  /** Stops after an instruction that reaches places, or no longer. */
+  setPlace(place: PlaceRange, stops: boolean): void
+  /** Sets whether an exception stops the vCPU before the first instruction of its handler. */
+  setHandler(vector: number, stops: boolean): void
   /** Whether watchpoints stop before the instruction; absent: they stop after the instruction. */
   watchesBefore?: boolean
   /** Whether a triple fault stops the vCPU before it shuts down; absent: no triple faults. */

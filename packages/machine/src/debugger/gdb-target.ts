@@ -1,14 +1,15 @@
-import { type GdbTarget, Signal, type TargetCode, x86Registers } from '@retrap/gdb'
+import { Signal, type TargetCode, x86Registers } from '@retrap/gdb'
 import type { X86Domain } from '@retrap/hvm'
 import { MODE_32, MODE_64 } from '@retrap/x86-cpu'
 import { MachineError } from '../errors.ts'
 import { unwind } from '../lifecycle/unwind.ts'
 import { linearAddress } from '../lifecycle/crash.ts'
 import type { MachineDebugger } from './machine-debugger.ts'
-import { machineGdbTarget, type MachineGdbOptions } from './machine-gdb-target.ts'
+import type { GdbMachine, MachineGdbOptions, MonitorAdditions } from './machine-gdb-target.ts'
 import { hex, type MonitorCommand } from './monitor.ts'
-import { type MonitorStops, monitorStops, monitorWith, vectorName } from './pc-monitor.ts'
-import { describePlaceStop } from './stop-places.ts'
+import { monitorWith, vectorName } from './pc-monitor.ts'
+
+export { machineGdbTarget } from './machine-gdb-target.ts'
 
 /** Options of `gdbTarget` on a PC. */
 export interface PcGdbOptions extends MachineGdbOptions {
@@ -57,42 +58,29 @@ function backtrace(domain: X86Domain, { nameOf }: PcGdbOptions): MonitorCommand 
   }
 }
 
-/** Additions of a kind of run to the `monitor` commands of a PC. */
-export interface MonitorAdditions {
-  /** Monitor commands of a recorded run. */
-  readonly commands: readonly MonitorCommand[]
-  /** The stops that the commands set. */
-  readonly stops: MonitorStops
-}
-
-/** The signal that systems make of an exception. */
-export const signalOfVector = (vector: number): number => SIGNALS[vectorName(vector)] ?? Signal.SEGV
-
-/** Makes a PC's target for a `GdbSession`. @param additions - for a recorded run */
-export function pcGdbTarget(
+/** Shows a PC to gdb. @param additions - of its kind of run */
+export function pcGdbMachine(
   domain: X86Domain,
   debug: MachineDebugger,
   options: PcGdbOptions,
-  additions?: MonitorAdditions,
-): GdbTarget {
+  { commands, stops }: MonitorAdditions,
+): GdbMachine {
   const processor = domain.vcpus[0]?.cpu.processor
-  const { commands, stops } = additions ?? { commands: [], stops: monitorStops(debug) }
-  return machineGdbTarget(debug, {
+  return {
     registers: x86Registers(options.architecture === 'i386' ? 32 : 64, {
       avx512: processor?.has('AVX512F') === true,
       apx: processor?.has('APX_F') === true,
     }),
     monitor: monitorWith(domain, debug, stops, [backtrace(domain, options), ...commands, ...(options.commands ?? [])]),
-    signalOf: (stop) => (stop.kind === 'fault' ? signalOfVector(stop.vector) : Signal.SEGV),
-    describePlace: (stop) => describePlaceStop(stop, vectorName),
+    exceptionName: vectorName,
+    signalOf: (vector) => SIGNALS[vectorName(vector)] ?? Signal.SEGV,
     // gdb looks for the breakpoint at the program counter, which is another address where CS has a base.
     isAtBreakpoint: (cpu) => debug.register(CS_BASE, cpu) === 0n,
     code: (cpu) => codeOf(domain, cpu),
     attached: (isAttached) => {
       // A client sees a triple fault before it ends the machine.
       debug.catchesShutdown = isAttached
-      if (!isAttached && additions === undefined) stops.list.clear()
     },
-    kill: () => options.kill(),
-  })
+    watchesBefore: false,
+  }
 }

@@ -244,13 +244,13 @@ export class MachineDebugger {
   }
 
   /**
-   * Stops a PC after an instruction that reaches I/O ports, device memory or MSRs, or at an exception. Elements of a string
-   * instruction that a device takes as one request count together.
+   * Stops after an instruction that reaches I/O ports, device memory or MSRs, or at an exception. Elements of a string
+   * instruction that a device takes as one request count together. An Arm board has device memory and exceptions.
    *
-   * @throws MachineError `ERR_OPTION` for a place that cannot be, and for a machine that is no PC
+   * @throws MachineError `ERR_OPTION` for a place that cannot be
    */
   stopAt(place: MachinePlace, handler?: StopHandler): Removable {
-    checkPlace(place)
+    checkPlace(place, this.#cpus[0]!.places)
     return this.#points.stopAt(place, handler)
   }
 

@@ -1,8 +1,9 @@
 import { type GdbTarget, type RegisterSet, Signal, type TargetCode, type TargetStop } from '@retrap/gdb'
 import type { MachineDebugger } from './machine-debugger.ts'
 import type { MachineStop, Removable } from './stop-points.ts'
+import { type MonitorStops, StopList } from './break-commands.ts'
 import type { Monitor, MonitorCommand } from './monitor.ts'
-import type { PlaceStop } from './stop-places.ts'
+import { describePlaceStop } from './stop-places.ts'
 
 /** How a machine of any kind is shown to gdb. */
 export interface MachineGdbOptions {
@@ -24,28 +25,73 @@ export interface GdbMachine {
   readonly registers: RegisterSet
   /** `monitor` commands. */
   readonly monitor: Monitor
-  /** Returns the signal that operating systems send for the exception of a stop. */
-  signalOf(stop: MachineStop): number
+  /** Returns the signal that operating systems send for an exception. */
+  signalOf(exception: number): number
+  /** Returns the name of an exception. */
+  exceptionName(exception: number): string
   /** Whether gdb finds a breakpoint's address in the program counter. */
   isAtBreakpoint(cpu: number): boolean
   /** The code that a vCPU executes. */
   code(cpu: number): TargetCode
-  /** Describes a stop whose place is not an address. */
-  describePlace?(stop: PlaceStop): string
   /** Called when a client attaches or detaches. */
   attached?(isAttached: boolean): void
-  /** Ends the machine for `kill`. */
-  kill(): void
+  /** Whether gdb expects a watchpoint to stop before the access, and steps over it by itself. */
+  readonly watchesBefore: boolean
 }
+
+/** Additions of a kind of run to the `monitor` commands of a machine. */
+export interface MonitorAdditions {
+  /** Monitor commands of a recorded run. */
+  readonly commands: readonly MonitorCommand[]
+  /** The stops that the commands set. */
+  readonly stops: MonitorStops
+}
+
+/** Shows a board's machines to gdb. */
+export type ShowToGdb<D, O extends MachineGdbOptions = MachineGdbOptions> = (
+  domain: D,
+  debug: MachineDebugger,
+  options: O,
+  additions: MonitorAdditions,
+) => GdbMachine
 
 /** Most bytes of one watchpoint. */
 const MOST_WATCHED = 1 << 20
 
-/** Makes a machine's target for a `GdbSession`. */
-export function machineGdbTarget(debug: MachineDebugger, machine: GdbMachine): GdbTarget {
+/** Makes the target for a `GdbSession` of a machine whose run is not recorded. */
+export function machineGdbTarget<D, O extends MachineGdbOptions>(
+  show: ShowToGdb<D, O>,
+  domain: D,
+  debug: MachineDebugger,
+  options: O,
+): GdbTarget {
+  const list: StopList = new StopList(
+    (place) => debug.stopAt(place),
+    (exception) => machine.exceptionName(exception),
+  )
+  const machine: GdbMachine = show(domain, debug, options, { commands: [], stops: { list, catching: debug } })
+  return gdbTargetOf(debug, machine, options, (isAttached) => {
+    // As on hardware: gdb itself steps over the access.
+    debug.watchesBefore = isAttached && machine.watchesBefore
+    if (!isAttached) list.clear()
+  })
+}
+
+/** Makes the target of a machine at its present place. */
+export function gdbTargetOf(
+  debug: MachineDebugger,
+  machine: GdbMachine,
+  options: MachineGdbOptions,
+  attached: (isAttached: boolean) => void = () => undefined,
+): GdbTarget {
   const { registers, monitor } = machine
   const set = new Map<string, Removable>()
-  const describe = (stop: MachineStop): TargetStop => describeStop(stop, debug, machine)
+  const describe = (stop: MachineStop): TargetStop =>
+    describeStop(stop, machine, (cpu) => debug.isStopped && machine.isAtBreakpoint(cpu))
+  const attach = (isAttached: boolean): void => {
+    machine.attached?.(isAttached)
+    attached(isAttached)
+  }
   const add = (key: string, make: () => Removable): boolean => {
     if (!set.has(key)) set.set(key, make())
     return true
@@ -77,7 +123,7 @@ export function machineGdbTarget(debug: MachineDebugger, machine: GdbMachine): G
         })),
       ),
     onStop: (listener) => {
-      if (listener !== null) machine.attached?.(true)
+      if (listener !== null) attach(true)
       debug.onStop(listener === null ? null : (stop) => listener(describe(stop)))
     },
     readRegister: (cpu, name) => debug.register(name, cpu),
@@ -95,35 +141,38 @@ export function machineGdbTarget(debug: MachineDebugger, machine: GdbMachine): G
     removeWatchpoint: (address, length, kind) => remove(`${kind} ${address} ${length}`),
     code: (cpu) => machine.code(cpu),
     monitor: (cpu, command) => monitor.run(cpu, command),
-    kill: () => machine.kill(),
+    kill: () => options.kill(),
     detach: (resumes) => {
       for (const key of set.keys()) remove(key)
       for (const vector of debug.caughtFaults) debug.catchFault(vector, false)
-      machine.attached?.(false)
+      attach(false)
       if (resumes) debug.resume()
     },
   }
 }
 
-function describeStop(stop: MachineStop, debug: MachineDebugger, machine: GdbMachine): TargetStop {
+/** Tells gdb of a stop. @param isThere - whether gdb finds the breakpoint's address in the program counter */
+export function describeStop(
+  stop: MachineStop,
+  machine: GdbMachine,
+  isThere: (cpu: number) => boolean = (cpu) => machine.isAtBreakpoint(cpu),
+): TargetStop {
   const { cpu } = stop
   switch (stop.kind) {
     case 'pause':
       return { cpu, signal: Signal.INT }
-    case 'breakpoint': {
-      const isThere = debug.isStopped && machine.isAtBreakpoint(cpu)
-      return { cpu, signal: Signal.TRAP, ...(isThere && { breakpoint: 'software' as const }) }
-    }
+    case 'breakpoint':
+      return { cpu, signal: Signal.TRAP, ...(isThere(cpu) && { breakpoint: 'software' as const }) }
     case 'watch':
       return { cpu, signal: Signal.TRAP, watch: { kind: stop.watch, address: stop.address } }
     case 'fault':
     case 'exception':
-      return { cpu, signal: machine.signalOf(stop) }
+      return { cpu, signal: machine.signalOf(stop.vector) }
     case 'port':
     case 'mmio':
     case 'msr':
     case 'handler':
-      return { cpu, signal: Signal.TRAP, message: machine.describePlace?.(stop) ?? '' }
+      return { cpu, signal: Signal.TRAP, message: describePlaceStop(stop, (vector) => machine.exceptionName(vector)) }
     case 'shutdown':
       return { cpu, signal: Signal.ABRT }
     default:

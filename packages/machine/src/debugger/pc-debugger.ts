@@ -2,11 +2,13 @@ import type { X86Domain, X86Vcpu } from '@retrap/hvm'
 import { DebugControl } from '@retrap/x86-cpu'
 import type { CpuStart, DebuggedCpu } from './debugged-cpu.ts'
 import { attachDebugger, type DebuggedMachine, type MachineDebugger } from './machine-debugger.ts'
+import { PC_PLACES } from './stop-places.ts'
 import { X86State } from './x86-state.ts'
 
 /** A vCPU of a PC. */
 class PcCpu extends DebugControl implements DebuggedCpu {
   readonly #vcpu: X86Vcpu
+  readonly places = PC_PLACES
   readonly state: X86State
   readonly memory: X86Vcpu['translation']
 

@@ -2,7 +2,7 @@ import type { X86Domain } from '@retrap/hvm'
 import { P2mType } from '@retrap/p2m'
 import { type CachedStep, explain } from '@retrap/paging'
 import type { MachineDebugger } from './machine-debugger.ts'
-import { breakCommands, StopList } from './break-commands.ts'
+import { breakCommands, type MonitorStops, StopList } from './break-commands.ts'
 import {
   catchCommands,
   type Catching,
@@ -24,23 +24,10 @@ export const VECTOR_NAMES: readonly (string | undefined)[] =
 /** The name of an exception. */
 export const vectorName = (vector: number): string => VECTOR_NAMES[vector] ?? `${vector}`
 
-/** The stops that `monitor` sets. */
-export interface MonitorStops {
-  /** Those of `break`. */
-  readonly list: StopList
-  /** Those of `catch`. */
-  readonly catching: Catching
-}
-
-/** The stops of a machine that runs. */
-export const monitorStops = (debug: MachineDebugger): MonitorStops => ({
-  list: new StopList((place) => debug.stopAt(place), vectorName),
-  catching: debug,
-})
-
 /** The `monitor` commands of a PC. */
 export function pcMonitor(domain: X86Domain, debug: MachineDebugger, further: readonly MonitorCommand[] = []): Monitor {
-  return monitorWith(domain, debug, monitorStops(debug), further)
+  const list = new StopList((place) => debug.stopAt(place), vectorName)
+  return monitorWith(domain, debug, { list, catching: debug }, further)
 }
 
 /** {@link pcMonitor} with another debugger's stops: a recording has its own. */

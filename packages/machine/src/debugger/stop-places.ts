@@ -1,14 +1,14 @@
 import { MachineError } from '../errors.ts'
-import type { CpuStop, DebuggedCpu, PlaceAccess, PlaceRange } from './debugged-cpu.ts'
+import type { CpuStop, DebuggedCpu, PlaceAccess, PlaceRange, PlaceRules } from './debugged-cpu.ts'
 
-/** Consecutive ports, bytes of device memory, or MSRs of a PC. One by default, and each access counts. */
+/** Consecutive ports or MSRs of a PC, or bytes of device memory. One by default, and each access counts. */
 export type AccessedPlace = Pick<PlaceRange, 'kind' | 'address'> & Partial<PlaceRange>
 
-/** An exception of a PC. INT3, INTO and INT n do not count. */
+/** An exception of a PC, where INT3, INTO and INT n do not count, or of an Arm processor that EL1 takes. */
 export interface ExceptionPlace {
   /** `fault`: it is about to be delivered. `handler`: the first instruction of its handler is next. */
   readonly kind: 'fault' | 'handler'
-  /** The vector, up to 31. */
+  /** The vector, up to 31; of an Arm processor the exception's class, up to 63, as of exceptions from EL0. */
   readonly vector: number
 }
 
@@ -16,13 +16,15 @@ export interface ExceptionPlace {
 export type MachinePlace = AccessedPlace | ExceptionPlace
 
 /** A stop at a {@link MachinePlace}. */
-export type PlaceStop = Extract<CpuStop, { readonly kind: MachinePlace['kind'] }>
+export type PlaceStop = Extract<CpuStop, { readonly kind: MachinePlace['kind'] | 'exception' }>
 
 /** Numbers behind the last of each kind. */
 const ENDS: Readonly<Record<AccessedPlace['kind'], number>> = { port: 2 ** 16, mmio: 2 ** 52, msr: 2 ** 32 }
 /** For people. */
 const NAMES: Readonly<Record<AccessedPlace['kind'], string>> = { port: 'port', mmio: 'device memory', msr: 'MSR' }
-const VECTORS = 32
+
+/** Of a PC. */
+export const PC_PLACES: PlaceRules = { kinds: ['port', 'mmio', 'msr'], exceptions: 32 }
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`
 
@@ -36,13 +38,18 @@ const withDefaults = ({ kind, address, count = 1, access = 'access' }: AccessedP
 const isAccessed = (place: MachinePlace): place is AccessedPlace => place.kind !== 'fault' && place.kind !== 'handler'
 
 /** @throws MachineError `ERR_OPTION` for a place that cannot be */
-export function checkPlace(place: MachinePlace): void {
+export function checkPlace(place: MachinePlace, { kinds, exceptions }: PlaceRules): void {
   if (!isAccessed(place)) {
     const { vector } = place
-    if (!(Number.isInteger(vector) && vector >= 0 && vector < VECTORS))
-      throw new MachineError('ERR_OPTION', `exception ${vector}: expected a vector from 0 to ${VECTORS - 1}`)
+    if (!(Number.isInteger(vector) && vector >= 0 && vector < exceptions))
+      throw new MachineError('ERR_OPTION', `exception ${vector}: expected a vector from 0 to ${exceptions - 1}`)
     return
   }
+  if (!kinds.includes(place.kind))
+    throw new MachineError(
+      'ERR_OPTION',
+      `a stop at a ${NAMES[place.kind]}: expected a PC, as an Arm board has ${kinds.map((kind) => NAMES[kind]).join(' and ')} alone`,
+    )
   const { kind, address, count = 1 } = place
   const end = ENDS[kind]
   if (!(Number.isSafeInteger(address) && address >= 0 && Number.isSafeInteger(count) && count >= 1))
@@ -51,20 +58,12 @@ export function checkPlace(place: MachinePlace): void {
     throw new MachineError('ERR_OPTION', `${NAMES[kind]} ${hex(address)}: expected none behind ${hex(end - 1)}`)
 }
 
-const noPc = (): MachineError =>
-  new MachineError('ERR_OPTION', 'a stop at ports, device memory, MSRs or handlers: expected a PC')
-
-/** Has the vCPUs of a machine stop at a place, or no longer. @throws MachineError `ERR_OPTION` for a machine that is no PC */
+/** Has the vCPUs of a machine stop at a place, or no longer. */
 export function setPlace(cpus: readonly DebuggedCpu[], place: MachinePlace, stops: boolean): void {
   for (const cpu of cpus) {
-    if (isAccessed(place)) {
-      if (cpu.setPlace === undefined) throw noPc()
-      cpu.setPlace(withDefaults(place), stops)
-    } else if (place.kind === 'fault') cpu.catchFault(place.vector, stops)
-    else {
-      if (cpu.setHandler === undefined) throw noPc()
-      cpu.setHandler(place.vector, stops)
-    }
+    if (isAccessed(place)) cpu.setPlace(withDefaults(place), stops)
+    else if (place.kind === 'fault') cpu.catchFault(place.vector, stops)
+    else cpu.setHandler(place.vector, stops)
   }
 }
 
@@ -74,6 +73,7 @@ const endOf = ({ kind, address, size, elements }: PlaceAccess): number =>
 
 /** Whether a stop is at a place. */
 export function isAtPlace(place: MachinePlace, stop: PlaceStop): boolean {
+  if (stop.kind === 'exception') return place.kind === 'fault' && place.vector === stop.vector
   if (stop.kind === 'fault' || stop.kind === 'handler') return place.kind === stop.kind && place.vector === stop.vector
   if (place.kind !== stop.kind) return false
   const { address, count, access } = withDefaults(place)
@@ -95,7 +95,7 @@ export function describePlace(place: MachinePlace, nameOf: (vector: number) => s
 
 /** Describes a stop at a place. @param nameOf - the name of an exception */
 export function describePlaceStop(stop: PlaceStop, nameOf: (vector: number) => string): string {
-  if (stop.kind === 'fault') return `${nameOf(stop.vector)} is about to be delivered`
+  if (stop.kind === 'fault' || stop.kind === 'exception') return `${nameOf(stop.vector)} is about to be delivered`
   if (stop.kind === 'handler') return `the handler of ${nameOf(stop.vector)} is next, error code ${hex(stop.errorCode)}`
   const { kind, address, size, elements, write, value } = stop
   const bytes = size === 1 ? '1 byte' : `${size} bytes`

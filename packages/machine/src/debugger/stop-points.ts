@@ -61,6 +61,7 @@ export class StopPoints {
       case 'msr':
       case 'handler':
       case 'fault':
+      case 'exception':
         return [...this.#places].filter(({ place }) => isAtPlace(place, stop))
       default:
         return []

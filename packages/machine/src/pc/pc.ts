@@ -68,8 +68,8 @@ export class Pc extends Machine<PcKind> {
 
   /** Shows the machine to gdb. @returns what a `GdbSession` of `@retrap/gdb` takes */
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
-    const [{ pcGdbTarget }, debug] = await Promise.all([import('../debugger/gdb-target.ts'), this.debugger()])
-    return pcGdbTarget(this.domain, debug, options)
+    const { machineGdbTarget, pcGdbMachine } = await import('../debugger/gdb-target.ts')
+    return machineGdbTarget(pcGdbMachine, this.domain, await this.debugger(), options)
   }
 
   /** Returns counts since power-on. */

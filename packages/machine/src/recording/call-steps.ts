@@ -1,35 +1,44 @@
 // Steps over calls and out of functions, in both directions.
-import type { X86Vcpu } from '@retrap/hvm'
-import { decode, type DecodedInstruction } from '@retrap/x86-decoder'
-import { CS, type CpuRegisters, MODE_32, MODE_64 } from '@retrap/x86-cpu'
+import type { FollowedVcpu } from '@retrap/hvm'
 import { MachineError } from '../errors.ts'
-import { pageTablesOf, stackPointer, wordBytesOf } from '../lifecycle/call-stack.ts'
-import { linearAddress } from '../lifecycle/crash.ts'
 import type { MachineRunOptions } from '../lifecycle/machine-life.ts'
-import type { Pc } from '../pc/pc.ts'
 import type { Stopper } from './replay-hits.ts'
-import type { ReplayStop } from './travelling-machine.ts'
+import type { ReplayStop, TravelledMachine } from './travelling-machine.ts'
 
-const LONGEST_INSTRUCTION = 15
-const SHORTEST_CALL = 2
 /** Bytes of arguments that a function takes off the stack as it returns: no other frame is as near. */
 const MOST_POPPED = 256n
-/** Stack that is searched for a return address, and return addresses that are tried. */
-const SEARCHED_BYTES = 16_384
-const MOST_CALLERS = 32
-const RING_3 = 3
-/** EFLAGS of an interrupt's frame: bit 1 is always set, and none above these. */
-const FLAGS_SET = 2n
-const FLAGS_END = 1n << 22n
 
 /** A place in the run of a vCPU. */
-interface Place {
+export interface Place {
   /** Of the next instruction. */
   readonly address: bigint
   /** The linear stack pointer. */
   readonly stack: bigint
   /** Address of the page tables for user code: another process may use the same linear addresses. */
   readonly tables: bigint | undefined
+}
+
+/** A place that a function or a handler may return to. */
+export interface Caller {
+  readonly place: Place
+  /** Whether an interrupt or exception was delivered at that place. */
+  readonly isInterrupted: boolean
+}
+
+/** The code that a vCPU is in, which steps over calls read. */
+export interface SteppedCode {
+  /** Where it is. */
+  readonly place: Place
+  /** Bytes of the next instruction if it is a call, or else comes back to behind it; 0 for another one. */
+  readonly callBytes: number
+  /** The next instruction returns: `popped` are the bytes of arguments that it takes off the stack; undefined: it does not. */
+  readonly returning: { readonly popped: bigint; readonly isFromInterrupt: boolean } | undefined
+  /** Places that may be returned to, the nearest first. */
+  readonly callers: readonly Caller[]
+  /** Where a call may stand that comes back to an address. */
+  callsBefore(address: bigint): readonly bigint[]
+  /** Calls `told` with the vector of each interrupt and exception that the vCPU takes, before it does. */
+  watchEvents(told: (vector: number) => void): { remove(): void }
 }
 
 /** A place that a way ends at. */
@@ -44,10 +53,12 @@ interface Goal extends Place {
 export interface SteppedRun {
   readonly debug: {
     /** The replay's current machine. */
-    readonly pc: Pc
+    readonly pc: TravelledMachine
     step(options: MachineRunOptions): Promise<ReplayStop>
     stepBack(options: MachineRunOptions): Promise<ReplayStop>
   }
+  /** Reads the code that a vCPU is in. */
+  stepped(vcpu: FollowedVcpu): SteppedCode
   /** Runs to the next stop, in a direction, with further stops. */
   until(direction: Direction, stops: readonly Stopper[], options: MachineRunOptions): Promise<ReplayStop>
 }
@@ -72,9 +83,8 @@ export class CallSteps {
 
   /** See `ReplayDebugger.stepOver`. */
   async over(options: MachineRunOptions): Promise<ReplayStop> {
-    const from = placeOf(this.#vcpu)
-    const next = decodedAt(this.#vcpu, from.address)
-    if (isCall(next)) return this.#to('forwards', [behind(from, from.address + BigInt(next.length))], options)
+    const { place: from, callBytes } = this.#code
+    if (callBytes > 0) return this.#to('forwards', [behind(from, from.address + BigInt(callBytes))], options)
     for (;;) {
       const { interrupts } = this.#vcpu.cpu.counts
       const stop = await this.#one((limits) => this.#run.debug.step(limits), options)
@@ -88,19 +98,18 @@ export class CallSteps {
   /** See `ReplayDebugger.reverseStepOver`. */
   async overBack(options: MachineRunOptions): Promise<ReplayStop> {
     for (;;) {
-      const to = placeOf(this.#vcpu)
+      const to = this.#code.place
       const stop = await this.#one((limits) => this.#run.debug.stepBack(limits), options)
       if (stop.reason !== 'step') return stop
-      const last = decodedAt(this.#vcpu, linearAddress(this.#vcpu))
-      if (last.info.flow !== 'return') return stop
-      const [popped] = last.operands
-      const stack = to.stack - (popped?.kind === 'immediate' ? popped.value : 0n)
-      const calls = callsBefore(this.#vcpu, to.address).map((address) => before({ ...to, stack }, address))
-      const goals = isFromInterrupt(last) ? [...calls, interruptedAt(to)] : calls
+      const { returning } = this.#code
+      if (returning === undefined) return stop
+      const stack = to.stack - returning.popped
+      const calls = this.#code.callsBefore(to.address).map((address) => before({ ...to, stack }, address))
+      const goals = returning.isFromInterrupt ? [...calls, interruptedAt(to)] : calls
       // A RET that nothing has called is a jump.
       if (goals.length === 0) return stop
       const found = await this.#to('back', goals, options)
-      if (found.reason !== 'step' || linearAddress(this.#vcpu) !== to.address) return found
+      if (found.reason !== 'step' || this.#code.place.address !== to.address) return found
     }
   }
 
@@ -117,13 +126,17 @@ export class CallSteps {
     const goals = this.#callers().flatMap(({ place, isInterrupted }): Goal[] =>
       isInterrupted
         ? [interruptedAt(place)]
-        : callsBefore(this.#vcpu, place.address).map((address) => before(place, address)),
+        : this.#code.callsBefore(place.address).map((address) => before(place, address)),
     )
     return this.#to('back', goals, options)
   }
 
-  get #vcpu(): X86Vcpu {
+  get #vcpu(): FollowedVcpu {
     return this.#run.debug.pc.domain.vcpus[this.#cpu]!
+  }
+
+  get #code(): SteppedCode {
+    return this.#run.stepped(this.#vcpu)
   }
 
   /** Steps until the vCPU itself has executed an instruction, or not. */
@@ -154,40 +167,26 @@ export class CallSteps {
 
   #isAt({ above, ...goal }: Goal, cpu: number): boolean {
     if (cpu !== this.#cpu) return false
-    const { address, stack, tables } = placeOf(this.#vcpu)
+    const { address, stack, tables } = this.#code.place
     return address === goal.address && tables === goal.tables && stack >= goal.stack && stack < goal.stack + above
   }
 
-  /** Notes each interrupted position of the vCPU without stopping it. A trace on the same vCPU receives these events as well. */
+  /** Notes each interrupted position of the vCPU without stopping it. */
   #watchEvents(goal: Goal, handler: Parameters<Stopper['set']>[1]): { remove(): void } {
-    const { cpu } = this.#vcpu
-    const { watching } = cpu
-    cpu.watch({
-      instruction: watching?.instruction,
-      event: (told) => {
-        watching?.event?.(told)
-        if (this.#isAt(goal, this.#cpu))
-          handler({ kind: 'handler', cpu: this.#cpu, vector: told.vector, errorCode: 0, address: 0n })
-      },
+    return this.#code.watchEvents((vector) => {
+      if (this.#isAt(goal, this.#cpu)) handler({ kind: 'handler', cpu: this.#cpu, vector, errorCode: 0, address: 0n })
     })
-    return { remove: () => cpu.watch(watching) }
   }
 
   /** Places on the stack that a function or a handler may return to, the nearest first. @throws MachineError `ERR_OPTION` */
   #callers(): readonly Caller[] {
-    const callers = callersOnStack(this.#vcpu)
+    const { callers } = this.#code
     if (callers.length > 0) return callers
     throw new MachineError(
       'ERR_OPTION',
-      `no return address is within ${SEARCHED_BYTES} bytes of the stack pointer, or the code is of 16 bits: there is no caller to go to`,
+      'no return address is near the stack pointer, or the code is of 16 bits: there is no caller to go to',
     )
   }
-}
-
-function placeOf(vcpu: X86Vcpu): Place {
-  const { registers } = vcpu.cpu
-  const tables = registers.cpl === RING_3 ? pageTablesOf(registers) : undefined
-  return { address: linearAddress(vcpu), stack: stackPointer(registers), tables }
 }
 
 const behind = (place: Place, address: bigint): Goal => ({
@@ -198,63 +197,3 @@ const behind = (place: Place, address: bigint): Goal => ({
 })
 const before = (place: Place, address: bigint): Goal => ({ ...place, address, above: 1n, isInterrupted: false })
 const interruptedAt = (place: Place): Goal => ({ ...place, above: 1n, isInterrupted: true })
-
-const modeOf = ({ mode }: CpuRegisters): 16 | 32 | 64 => (mode === MODE_64 ? 64 : mode === MODE_32 ? 32 : 16)
-
-function decodedAt(vcpu: X86Vcpu, address: bigint, length: number = LONGEST_INSTRUCTION): DecodedInstruction {
-  const bytes = new Uint8Array(length)
-  const read = vcpu.translation.peek(address, bytes)
-  return decode(bytes.subarray(0, read), { mode: modeOf(vcpu.cpu.registers) })
-}
-
-/** Instructions that return to the next instruction. */
-const isCall = ({ status, mnemonic, info: { flow } }: DecodedInstruction): boolean =>
-  status === 'decoded' &&
-  (flow === 'call' || flow === 'indirect-call' || flow === 'interrupt' || mnemonic === 'SYSCALL')
-
-const isFromInterrupt = ({ mnemonic }: DecodedInstruction): boolean => mnemonic.startsWith('IRET')
-
-/** Where a call may stand that comes back to an address. */
-function callsBefore(vcpu: X86Vcpu, address: bigint): bigint[] {
-  const found: bigint[] = []
-  for (let length = SHORTEST_CALL; length <= LONGEST_INSTRUCTION && address >= length; length++) {
-    const at = address - BigInt(length)
-    const instruction = decodedAt(vcpu, at, length)
-    if (instruction.length === length && isCall(instruction)) found.push(at)
-  }
-  return found
-}
-
-/** A place that a function or a handler may return to. */
-interface Caller {
-  readonly place: Place
-  /** Whether an interrupt or exception was delivered at that place. */
-  readonly isInterrupted: boolean
-}
-
-function callersOnStack(vcpu: X86Vcpu): Caller[] {
-  const { registers } = vcpu.cpu
-  const wordBytes = wordBytesOf(registers)
-  const callers: Caller[] = []
-  if (wordBytes === 0) return callers
-  const { stack, tables } = placeOf(vcpu)
-  const bytes = new Uint8Array(SEARCHED_BYTES)
-  const read = vcpu.translation.peek(stack, bytes)
-  const view = new DataView(bytes.buffer, 0, read)
-  const word = (at: number): bigint => {
-    if (at + wordBytes > read) return 0n
-    return wordBytes === 8 ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true))
-  }
-  const base = wordBytes === 8 ? 0n : registers.segmentBase(CS)
-  for (let at = 0; at < read && callers.length < MOST_CALLERS; at += wordBytes) {
-    const address = BigInt.asUintN(8 * wordBytes, base + word(at))
-    const flags = word(at + 2 * wordBytes)
-    // Behind the flags of an interrupt's frame is the stack pointer, in 64-bit mode.
-    if (word(at + wordBytes) === BigInt(registers.selector(CS)) && (flags & FLAGS_SET) !== 0n && flags < FLAGS_END) {
-      const interrupted = wordBytes === 8 ? word(at + 3 * wordBytes) : stack + BigInt(at + 3 * wordBytes)
-      callers.push({ place: { address, stack: interrupted, tables }, isInterrupted: true })
-    } else if (callsBefore(vcpu, address).length > 0)
-      callers.push({ place: { address, stack: stack + BigInt(at + wordBytes), tables }, isInterrupted: false })
-  }
-  return callers
-}

@@ -2,6 +2,9 @@ import type { MachineBoard } from '../refusals/refusals.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { Machine } from '../machine/machine.ts'
 import { epochOf, type PowerOnOptions } from '../lifecycle/host.ts'
+import type { MachineGdbOptions, ShowToGdb } from '../debugger/machine-gdb-target.ts'
+import type { PlaceRules } from '../debugger/debugged-cpu.ts'
+import type { SteppedCode } from './call-steps.ts'
 import type { MachineGate } from '../machine/machine-gate.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import { backEndFacts, type BackEndFacts } from './back-end-gate.ts'
@@ -16,8 +19,20 @@ export interface RecordedKind<K extends MachineKind, M extends Machine<K>> {
   describe(options: K['options']): object
   /** Returns the processors' registers, which are noted now and then. */
   notes(domain: K['domain']): Uint8Array
+  /** Loads how debuggers see such machines. */
+  debugging(): Promise<RunDebugging<K>>
   /** Makes a machine. */
   make(options: K['options'], gate: MachineGate<K>): Promise<M>
+}
+
+/** How debuggers that go through a run see machines of a kind. */
+export interface RunDebugging<K extends MachineKind> {
+  /** What the processors can stop at. */
+  readonly places: PlaceRules
+  /** Shows a machine to gdb. */
+  readonly show: ShowToGdb<K['domain'], MachineGdbOptions>
+  /** Reads where a vCPU is, for steps over calls. */
+  stepped(vcpu: K['domain']['vcpus'][number]): SteppedCode
 }
 
 /** A recording's description of its run. */

@@ -2,20 +2,22 @@ import type { AudioBackend } from '@retrap/device'
 import type { GdbTarget } from '@retrap/gdb'
 import type { PhysicalRange } from '@retrap/hvm'
 import type { RecordingIndex, RecordingMark, RecordingWriter } from '@retrap/recording'
-import type { PcGdbOptions } from '../debugger/gdb-target.ts'
+import type { MachineGdbOptions } from '../debugger/machine-gdb-target.ts'
 import { requireSupported } from '../refusals/refusals.ts'
 import { traitsOf } from '../refusals/traits.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineExit } from '../lifecycle/machine-exit.ts'
 import type { MachineRunOptions } from '../lifecycle/machine-life.ts'
-import type { Pc } from '../pc/pc.ts'
+import type { MachineKind } from '../machine/board.ts'
+import type { Machine } from '../machine/machine.ts'
+import type { MachineOptions } from '../options/machine-options.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import { presentNs } from './input-gate.ts'
 import type { GuestTime, ReplayPlace } from './guest-time.ts'
 import type { CheckpointTaker } from './checkpoints.ts'
-import type { RecordGate } from './record-gate.ts'
-import { endOf, type RunRecorder } from './record.ts'
-import type { PcReplay } from './replay.ts'
+import { endOf, type RecordGate } from './record-gate.ts'
+import type { RecordedKind, RunDebugging } from './description.ts'
+import type { MachineReplay } from './replay.ts'
 import { attachReplayDebugger, type ReplayDebugger } from './replay-debugger.ts'
 import { droppedBefore, type ReplayExit } from './replay-hits.ts'
 import { replayGdbTarget } from './replay-gdb-target.ts'
@@ -35,15 +37,17 @@ export interface LiveDebugOptions {
 }
 
 /** The parts of a recorded run. */
-export interface LiveRunParts extends Omit<LiveDebugOptions, 'read'> {
-  readonly pc: Pc
-  readonly options: PcOptions
+export interface LiveRunParts<K extends MachineKind, M extends Machine<K>> extends Omit<LiveDebugOptions, 'read'> {
+  readonly kind: RecordedKind<K, M>
+  readonly debugging: RunDebugging<K>
+  readonly machine: M
+  readonly options: K['options']
   readonly gate: RecordGate
   readonly writer: RecordingWriter
   readonly taker: CheckpointTaker
-  readonly recorder: Pick<RunRecorder, 'begin'>
+  readonly recorder: { readonly begin: number }
   /** Makes the past near an instruction. Here, as a page that records nothing would load the class otherwise. */
-  openPast(index: RecordingIndex, options: PcOptions, instruction: number): Promise<PcReplay>
+  openPast(index: RecordingIndex, options: K['options'], instruction: number): Promise<MachineReplay<K, M>>
   /** Instants with names. */
   readonly marks: readonly RecordingMark[]
 }
@@ -55,19 +59,20 @@ const SILENT: AudioBackend = { play: () => undefined }
  * A machine that is being recorded, with its log so far. A debugger moves back and forth in a second machine, which replays the
  * log; meanwhile the recorded machine stands still.
  */
-export class LiveRun implements TravellingMachine {
+export class LiveRun<K extends MachineKind, M extends Machine<K>> implements TravellingMachine<M> {
   readonly end: number = Infinity
-  readonly #parts: LiveRunParts
+  readonly #parts: LiveRunParts<K, M>
   /** The recording up to the machine's instant. */
-  #past: PcReplay | undefined
+  #past: MachineReplay<K, M> | undefined
   /** The machine is where the debugger is. */
   #isLive = true
   #exit: MachineExit | undefined
   #isClosed = false
 
   /** @throws MachineError `ERR_OPTION` for a machine with deterministic models of the caller, which cannot be in two machines */
-  constructor(parts: LiveRunParts) {
-    requireSupported('reverse', traitsOf(parts.options, 'recorded'))
+  constructor(parts: LiveRunParts<K, M>) {
+    const { kind, options } = parts
+    requireSupported('reverse', traitsOf({ ...options, machine: kind.board(options) }, 'recorded'))
     this.#parts = parts
   }
 
@@ -75,8 +80,8 @@ export class LiveRun implements TravellingMachine {
     return this.#parts.recorder.begin
   }
 
-  get pc(): Pc {
-    return this.#isLive ? this.#parts.pc : this.#past!.pc
+  get pc(): M {
+    return this.#isLive ? this.#parts.machine : this.#past!.machine
   }
 
   get instructions(): number {
@@ -85,7 +90,7 @@ export class LiveRun implements TravellingMachine {
 
   /** The recorded machine's current instruction. */
   get now(): number {
-    return this.#parts.pc.domain.instructions
+    return this.#parts.machine.domain.instructions
   }
 
   forwards(): void {
@@ -111,7 +116,7 @@ export class LiveRun implements TravellingMachine {
   }
 
   async #gotoTime(time: GuestTime, options: MachineRunOptions): Promise<ReplayExit> {
-    const now = this.#parts.pc.domain.clock.now()
+    const now = this.#parts.machine.domain.clock.now()
     if (time.ns >= now)
       throw new MachineError(
         'ERR_OPTION',
@@ -156,11 +161,11 @@ export class LiveRun implements TravellingMachine {
   }
 
   /** Returns the past; of one that is new, the machine is near an instruction. */
-  async #goBack(instruction: number): Promise<PcReplay> {
+  async #goBack(instruction: number): Promise<MachineReplay<K, M>> {
     this.#check()
     const { options, writer, gate } = this.#parts
     if (this.#past === undefined) {
-      const index = await writer.soFar(endOf(gate, this.#parts.pc.domain))
+      const index = await writer.soFar(endOf(gate, this.#parts.machine.domain))
       const past = await this.#parts.openPast(index, unheard(options), instruction)
       if (this.#isClosed) past.close()
       this.#check()
@@ -172,7 +177,7 @@ export class LiveRun implements TravellingMachine {
 
   async #goOnLive(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
     if (this.#exit !== undefined) return this.#exit
-    const { pc, gate, onExit, onFailure, run = (limits) => pc.run(limits) } = this.#parts
+    const { machine, gate, onExit, onFailure, run = (limits) => machine.run(limits) } = this.#parts
     this.#past?.close()
     this.#past = undefined
     gate.limit = instruction
@@ -197,13 +202,13 @@ export class LiveRun implements TravellingMachine {
   }
 
   /** Returns a debugger for the run so far. */
-  debugger(): ReplayDebugger {
-    return attachReplayDebugger(this)
+  debugger(): ReplayDebugger<M> {
+    return attachReplayDebugger(this, this.#parts.debugging)
   }
 
   /** Shows the machine to gdb. */
-  gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
-    const run = (): LiveRun => this
+  gdbTarget(options: MachineGdbOptions): Promise<GdbTarget> {
+    const run = (): this => this
     const recorded = {
       get pc() {
         return run().pc
@@ -227,7 +232,7 @@ export class LiveRun implements TravellingMachine {
         await this.goOn(Infinity, limits)
       },
     }
-    return replayGdbTarget(recorded, this.debugger(), options)
+    return replayGdbTarget<M>(recorded, this.debugger(), this.#parts.debugging.show, options)
   }
 
   /** The recording ends: a debugger has nothing more to do. The machine is the caller's. */
@@ -240,9 +245,10 @@ export class LiveRun implements TravellingMachine {
 }
 
 /** Options of the past machine, which shows, plays and reports nothing. */
-function unheard({ sound, speaker, jit, ...options }: PcOptions): PcOptions {
+function unheard<O extends MachineOptions>(given: O): O {
+  const { sound, speaker, jit, ...options } = given as O & Pick<PcOptions, 'speaker'>
   return {
-    ...options,
+    ...(options as unknown as O),
     screen: undefined,
     keyboard: undefined,
     mouse: undefined,
@@ -251,14 +257,8 @@ function unheard({ sound, speaker, jit, ...options }: PcOptions): PcOptions {
     onWarning: undefined,
     trace: undefined,
     sampling: undefined,
-    jit: typeof jit === 'object' ? unreported(jit) : jit,
+    jit: typeof jit === 'object' ? { ...jit, onCode: undefined } : jit,
     ...(sound !== undefined && { sound: sound.map((device) => ({ ...device, audio: undefined })) }),
     ...(speaker !== undefined && { speaker: SILENT }),
   }
-}
-
-/** Returns the same compiler options without the code listener. */
-function unreported(jit: Exclude<PcOptions['jit'], boolean | undefined>): PcOptions['jit'] {
-  const { onCode: _onCode, ...others } = jit
-  return others
 }

@@ -1,8 +1,8 @@
-import type { VirtualCpu } from '@retrap/hvm'
-import type { Instant, RecordingWriter } from '@retrap/recording'
+import type { Domain, VirtualCpu } from '@retrap/hvm'
+import type { Instant, RecordingEnd, RecordingWriter } from '@retrap/recording'
 import type { LoggedGate, LogPosition } from './checkpoints.ts'
 import { HostPacing } from '../lifecycle/host-pacing.ts'
-import { type GatedDomain, type Input, InputGate } from './input-gate.ts'
+import { type GatedDomain, type Input, InputGate, presentNs } from './input-gate.ts'
 
 /** Instructions between two notes of the processors' registers. */
 const CHECK_INSTRUCTIONS = 5_000_000
@@ -147,4 +147,10 @@ export function noteAll<Cpu extends Pick<VirtualCpu, 'cpu'>>(
 ): Uint8Array {
   const notes = vcpus.map((vcpu) => (vcpu.cpu.busy ? null : { retired: vcpu.cpu.retired, ...registersOf(vcpu) }))
   return new TextEncoder().encode(JSON.stringify(notes))
+}
+
+/** Returns the end of a recording whose machine stands still. */
+export function endOf(gate: Pick<RecordGate, 'instant'>, domain: Pick<Domain, 'clock' | 'spent'>): RecordingEnd {
+  const ns = presentNs(domain)
+  return { ...gate.instant(), ...(Number.isSafeInteger(ns) && { ns }) }
 }

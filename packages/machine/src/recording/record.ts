@@ -1,11 +1,14 @@
-import type { Domain } from '@retrap/hvm'
+import type { GdbTarget } from '@retrap/gdb'
+import type { DeviceImpairment } from '@retrap/ioreq'
 import {
   CheckpointStore,
-  type RecordingEnd,
+  openRecording,
+  type RecordingIndex,
   type RecordingMark,
   type RecordingRing,
   RecordingWriter,
 } from '@retrap/recording'
+import type { MachineGdbOptions } from '../debugger/machine-gdb-target.ts'
 import { MachineError } from '../errors.ts'
 import { requireSupported } from '../refusals/refusals.ts'
 import { traitsOf } from '../refusals/traits.ts'
@@ -14,11 +17,15 @@ import type { Machine } from '../machine/machine.ts'
 import type { MachineGate } from '../machine/machine-gate.ts'
 import { BackEndGate } from './back-end-gate.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
-import { presentNs } from './input-gate.ts'
 import { describeRun, type RecordedKind, type RunDescription } from './description.ts'
-import { RecordGate } from './record-gate.ts'
+import { endOf, RecordGate } from './record-gate.ts'
 import { flashFacts } from './recorded-flash.ts'
-import type { RunHistoryKeeper } from './run-history.ts'
+import type { LiveDebugOptions, LiveRun } from './live-run.ts'
+import type { MachineReplay } from './replay.ts'
+import type { ReplayDebugger } from './replay-debugger.ts'
+import { RunHistoryKeeper } from './run-history.ts'
+import type { PluggedServer, PlugServer } from './server-starts.ts'
+import type { TravelledMachine } from './travelling-machine.ts'
 import { writeCheckpoints } from './saved-checkpoints.ts'
 
 /** Eighths of all bytes that checkpoints may have; one that is being taken may have as much again. */
@@ -128,6 +135,40 @@ export interface RunRecorder {
   discard(): void
 }
 
+/** The recorder of a machine's run, whose debugger goes back in it. */
+export interface MachineRecorder<M extends TravelledMachine> extends RunRecorder {
+  /** The machine. It is run and typed to as any other, and saved while its devices are at rest. */
+  readonly machine: M
+  /** The run's history so far, which is part of its file. */
+  readonly history: RunHistoryKeeper
+  /**
+   * A debugger that goes back through what was recorded so far, and on again. It runs the machine: while it is used, do not call
+   * the machine's `run`. Going back makes a second machine with as much memory. Change no register and no memory: the recording
+   * would be of another run. It is over when the recording ends.
+   *
+   * @throws MachineError `ERR_OPTION` for a machine with deterministic models of the caller
+   */
+  debugger(options: LiveDebugOptions): Promise<ReplayDebugger<M>>
+  /** Returns a target for a `GdbSession` of `@retrap/gdb`. @throws as `debugger` */
+  gdbTarget(gdb: MachineGdbOptions, options: LiveDebugOptions): Promise<GdbTarget>
+  /**
+   * Plugs in a server whose models live elsewhere, such as behind a message port, while the machine runs. The models' doings are
+   * recorded: a replay, and the way back, do without them. A server that fails under the policy `detach` is taken out.
+   *
+   * @param start - makes the server, when the machine resumes
+   * @throws what `start` throws
+   */
+  plugServer(start: PlugServer): Promise<PluggedServer>
+  /**
+   * Has accesses to a device of the machine wait, or go nowhere, when it runs on; null: no more. A replay does so at the same
+   * instants, and does not wait.
+   *
+   * @param device - the model's name
+   * @returns false for an unknown model
+   */
+  impairDevice(device: string, impairment: DeviceImpairment | null): boolean
+}
+
 /** The parts of a run that is recorded. */
 interface RecordedRun<K extends MachineKind, M extends Machine<K>> {
   readonly machine: M
@@ -145,10 +186,49 @@ interface RecordedRun<K extends MachineKind, M extends Machine<K>> {
   live: { close(): void } | undefined
 }
 
-/** Returns the end of a recording whose machine stands still. */
-export function endOf(gate: Pick<RecordGate, 'instant'>, domain: Pick<Domain, 'clock' | 'spent'>): RecordingEnd {
-  const ns = presentNs(domain)
-  return { ...gate.instant(), ...(Number.isSafeInteger(ns) && { ns }) }
+/**
+ * Begins to record a machine, whose debugger goes back in its run.
+ *
+ * @param make - makes the machine, behind the gate that it asks for
+ * @throws as {@link recordRun}
+ */
+export async function recordMachine<K extends MachineKind, M extends Machine<K>>(
+  kind: RecordedKind<K, M>,
+  write: (bytes: Uint8Array) => unknown,
+  given: RecordOptions,
+  make: (gateFor: GateFor<K>) => Promise<M>,
+): Promise<MachineRecorder<M>> {
+  const history = new RunHistoryKeeper()
+  const run = await recordRun(kind, write, given, make, history)
+  const { machine, options, store, fromPowerOn, recorder, backEnds } = run
+  history.follow(machine, run.gate)
+  const debugged = async (how: LiveDebugOptions): Promise<LiveRun<K, M>> => {
+    if (given.checkpointMs === Infinity && !fromPowerOn && options.snapshot === undefined)
+      throw new MachineError(
+        'ERR_OPTION',
+        'checkpointMs Infinity: a clone is debugged by its checkpoints; leave it out',
+      )
+    const [{ LiveRun }, { MachineReplay }, debugging] = await Promise.all([
+      import('./live-run.ts'),
+      import('./replay.ts'),
+      kind.debugging(),
+    ])
+    run.live?.close()
+    const source = { bytes: Infinity, read: (at: number, bytes: number) => how.read(at, bytes) }
+    const openPast = async (index: RecordingIndex, past: K['options'], at: number): Promise<MachineReplay<K, M>> =>
+      MachineReplay.ofLive(kind, await openRecording(source, index), past, store, at)
+    const live = new LiveRun<K, M>({ ...run, kind, debugging, openPast, ...how })
+    run.live = live
+    return live
+  }
+  return Object.assign(recorder, {
+    machine,
+    history,
+    plugServer: (start: PlugServer) => backEnds.servers.plug(machine.domain, start),
+    impairDevice: (device: string, impairment: DeviceImpairment | null) => backEnds.impair(device, impairment),
+    debugger: async (how: LiveDebugOptions) => (await debugged(how)).debugger(),
+    gdbTarget: async (gdb: MachineGdbOptions, how: LiveDebugOptions) => (await debugged(how)).gdbTarget(gdb),
+  })
 }
 
 /** Makes the gate between a machine of these options and its back ends. */
@@ -160,7 +240,7 @@ export type GateFor<K extends MachineKind> = (options: K['options'], fromPowerOn
  * @param make - makes the machine, behind the gate that it asks for
  * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; what `make` throws
  */
-export async function recordRun<K extends MachineKind, M extends Machine<K>>(
+async function recordRun<K extends MachineKind, M extends Machine<K>>(
   kind: RecordedKind<K, M>,
   write: (bytes: Uint8Array) => unknown,
   { about, keepsPace = false, images = [], checkpointMs, ring }: RecordOptions,

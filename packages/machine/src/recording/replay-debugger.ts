@@ -5,10 +5,11 @@ import { checkPlace, type MachinePlace } from '../debugger/stop-places.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineRunOptions } from '../lifecycle/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
+import type { MachineKind } from '../machine/board.ts'
 import { CallSteps, type Direction } from './call-steps.ts'
-import { type ReplayExit, ACCESSES, type Hit, isCounted, type Stopper, withHit } from './replay-hits.ts'
-import { NEVER } from './run-replay.ts'
-import type { ReplayStop, TravellingMachine, TravelOptions } from './travelling-machine.ts'
+import type { RunDebugging } from './description.ts'
+import { type ReplayExit, ACCESSES, type Hit, isCounted, NEVER, type Stopper, withHit } from './replay-hits.ts'
+import type { ReplayStop, TravelledMachine, TravellingMachine, TravelOptions } from './travelling-machine.ts'
 import type { LastWriter } from './who-wrote.ts'
 
 /** The options of {@link ReplayDebugger.whoWrote}. */
@@ -59,11 +60,17 @@ const noMemory = (address: bigint, physical: boolean): MachineError =>
     `0x${address.toString(16)}: there is no memory at this ${physical ? 'guest-physical' : 'linear'} address`,
   )
 
-let attach: (machine: TravellingMachine) => ReplayDebugger
+/** How a debugger sees a replay's machines, of whatever board. */
+type Seen = Pick<RunDebugging<MachineKind>, 'places' | 'stepped'>
+
+let attach: (machine: TravellingMachine<TravelledMachine>, seen: Seen) => ReplayDebugger<never>
 
 /** Attaches a debugger to a replay. */
-export function attachReplayDebugger(machine: TravellingMachine): ReplayDebugger {
-  return attach(machine)
+export function attachReplayDebugger<M extends TravelledMachine>(
+  machine: TravellingMachine<M>,
+  seen: Seen,
+): ReplayDebugger<M> {
+  return attach(machine, seen)
 }
 
 /**
@@ -72,25 +79,29 @@ export function attachReplayDebugger(machine: TravellingMachine): ReplayDebugger
  * Breakpoints and watchpoints stay when going back makes another machine; registers and memory are those of the debugger of
  * {@link ReplayDebugger.pc}.
  */
-export class ReplayDebugger {
+export class ReplayDebugger<M extends TravelledMachine = Pc> {
   static {
-    attach = (machine) => new ReplayDebugger(machine)
+    attach = (machine, seen) => new ReplayDebugger<never>(machine as TravellingMachine<never>, seen)
   }
 
-  readonly #machine: TravellingMachine
+  readonly #machine: TravellingMachine<M>
+  readonly #seen: Seen
   readonly #stoppers = new Set<Stopper>()
   readonly #caught = new Map<number, Removable>()
   /** Hits of the place that a backward run has reached, before the reported one. */
   #same: Hit[] | undefined
   /** Whether a triple fault ends a way before it ends the machine; not at first. */
   catchesShutdown = false
+  /** @internal Whether a watchpoint stops before the access forwards, and behind it backwards, as gdb expects of some processors. */
+  watchesBefore = false
 
-  private constructor(machine: TravellingMachine) {
+  private constructor(machine: TravellingMachine<M>, seen: Seen) {
     this.#machine = machine
+    this.#seen = seen
   }
 
   /** The replay's current machine, with its registers and memory: going back may make a new machine. */
-  get pc(): Pc {
+  get pc(): M {
     return this.#machine.pc
   }
 
@@ -116,7 +127,7 @@ export class ReplayDebugger {
    * @throws MachineError `ERR_OPTION` for a place that cannot be
    */
   stopAt(place: MachinePlace): Removable {
-    checkPlace(place)
+    checkPlace(place, this.#seen.places)
     return this.#add({ set: (debug, handler) => debug.stopAt(place, handler) })
   }
 
@@ -165,7 +176,12 @@ export class ReplayDebugger {
   async continue({ to = Infinity, ...options }: ContinueOptions = {}): Promise<ReplayStop> {
     this.#same = undefined
     this.#machine.forwards?.()
-    const { hit, exit } = await this.#run(Math.min(to, this.#machine.end), options, this.#news(false))
+    const { hit, exit } = await this.#run(
+      Math.min(to, this.#machine.end),
+      options,
+      this.#news(false),
+      this.watchesBefore,
+    )
     return hit === undefined ? exit : stopOf(hit)
   }
 
@@ -189,7 +205,8 @@ export class ReplayDebugger {
     this.#same = undefined
     this.#machine.forwards?.()
     const { instructions, end } = this.#machine
-    const { hit, exit } = await this.#run(Math.min(instructions + 1, end), options, this.#news(true))
+    const news = this.#news(true)
+    const { hit, exit } = await this.#run(Math.min(instructions + 1, end), options, news, this.watchesBefore)
     if (hit !== undefined) return stopOf(hit)
     return exit.reason === 'arrived' || this.#machine.instructions > instructions ? { reason: 'step' } : exit
   }
@@ -260,6 +277,7 @@ export class ReplayDebugger {
         options,
         (other) => other.told.kind === 'breakpoint' && other.told.address === told.address,
       )
+    if (told.kind === 'watch' && this.watchesBefore) await machine.goOn(hit.before + 1, options)
     this.#same = hits.slice(0, -1)
     return stopOf(hit)
   }
@@ -299,12 +317,17 @@ export class ReplayDebugger {
 
   /** Goes on to the next request to a device, or back to the last one, as to a stop of {@link ReplayDebugger.stopAt}. */
   toRequest(kind: DeviceRequest, direction: Direction, options: MachineRunOptions = {}): Promise<ReplayStop> {
-    const stops = EVERYWHERE[kind].map((place): Stopper => ({ set: (debug, handler) => debug.stopAt(place, handler) }))
+    const places = EVERYWHERE[kind].filter((place) => this.#seen.places.kinds.some((one) => one === place.kind))
+    if (places.length === 0) checkPlace(EVERYWHERE[kind][0]!, this.#seen.places)
+    const stops = places.map((place): Stopper => ({ set: (debug, handler) => debug.stopAt(place, handler) }))
     return this.#until(direction, stops, options)
   }
 
   #calls(cpu: number): CallSteps {
-    return new CallSteps({ debug: this, until: (...way) => this.#until(...way) }, cpu)
+    return new CallSteps(
+      { debug: this, stepped: (vcpu) => this.#seen.stepped(vcpu), until: (...way) => this.#until(...way) },
+      cpu,
+    )
   }
 
   /** Runs to the next stop, or back to the last one, with further stops. */
@@ -349,11 +372,13 @@ export class ReplayDebugger {
    * Runs on with all breakpoints and watchpoints.
    *
    * @param stops - whether the machine is to stop at a hit
+   * @param watchesBefore - whether watchpoints stop before the access
    */
   async #run(
     to: number,
     options: TravelOptions,
     stops: (hit: Hit) => boolean,
+    watchesBefore = false,
   ): Promise<{ readonly hit: Hit | undefined; readonly exit: ReplayExit }> {
     const machine = this.#machine
     const debug = await machine.pc.debugger()
@@ -375,10 +400,11 @@ export class ReplayDebugger {
     const set = [...this.#stoppers].map((stopper) => stopper.set(debug, handler))
     // A triple fault, or a fault that others catch.
     debug.onStop((told) => {
-      if (told.kind === 'fault' || !isCounted(told)) stop()
+      if (told.kind === 'fault' || told.kind === 'exception' || !isCounted(told)) stop()
     })
     const { catchesShutdown } = debug
     debug.catchesShutdown = catchesShutdown || this.catchesShutdown
+    debug.watchesBefore = watchesBefore
     try {
       const exit = await machine.goOn(to, { ...options, signal: abort.signal })
       return { hit: found, exit }
@@ -388,6 +414,7 @@ export class ReplayDebugger {
       debug.onStop(null)
       debug.catchesShutdown = catchesShutdown
       if (debug.isStopped) debug.resume()
+      debug.watchesBefore = false
     }
   }
 }

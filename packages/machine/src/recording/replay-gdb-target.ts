@@ -1,16 +1,19 @@
 import { describeThrown } from '@retrap/device/host'
 import { type CpuAction, type GdbTarget, Signal, type TargetStop } from '@retrap/gdb'
 import { StopList } from '../debugger/break-commands.ts'
-import { pcGdbTarget, type PcGdbOptions, signalOfVector } from '../debugger/gdb-target.ts'
-import { vectorName } from '../debugger/pc-monitor.ts'
-import { describePlaceStop, type PlaceStop } from '../debugger/stop-places.ts'
-import type { Removable } from '../debugger/stop-points.ts'
+import {
+  describeStop,
+  type GdbMachine,
+  gdbTargetOf,
+  type MachineGdbOptions,
+  type ShowToGdb,
+} from '../debugger/machine-gdb-target.ts'
+import type { MachineStop, Removable } from '../debugger/stop-points.ts'
 import type { StopSignal } from '../lifecycle/machine-life.ts'
-import type { Pc } from '../pc/pc.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import { describeDivergence } from './replay-hits.ts'
 import { type RecordedRun, replayCommands } from './replay-monitor.ts'
-import type { ReplayStop } from './travelling-machine.ts'
+import type { ReplayStop, TravelledMachine } from './travelling-machine.ts'
 
 /** Most steps until the named processor has executed an instruction. */
 const MOST_STEPS = 1000
@@ -18,38 +21,38 @@ const MOST_STEPS = 1000
 const MOST_WATCHED = 1 << 20
 
 /** A recorded run and its current machine: going back may make a new machine. */
-interface MachineRun extends RecordedRun {
-  readonly pc: Pc
+interface MachineRun<M extends TravelledMachine> extends RecordedRun {
+  readonly pc: M
 }
+
+type Show<M extends TravelledMachine> = ShowToGdb<M['domain']>
 
 /**
  * Shows a recorded run to gdb: it stands still unless gdb has it go on, in either direction. Its registers and memory cannot be
  * changed, and interrupts come in steps where they came.
  */
-export async function replayGdbTarget(
-  replay: MachineRun,
-  debug: ReplayDebugger,
-  options: PcGdbOptions,
+export async function replayGdbTarget<M extends TravelledMachine>(
+  replay: MachineRun<M>,
+  debug: ReplayDebugger<M>,
+  show: Show<M>,
+  options: MachineGdbOptions,
 ): Promise<GdbTarget> {
-  const target = new ReplayGdbTarget(replay, debug, options)
+  const target = new ReplayGdbTarget(replay, debug, show, options)
   await target.refresh()
   return target
 }
 
-/** Converts the machine's report of a stop at a place. */
-function toldOf({ reason: kind, ...rest }: Extract<ReplayStop, { readonly reason: PlaceStop['kind'] }>): PlaceStop {
-  return { kind, ...rest } as PlaceStop
-}
-
-class ReplayGdbTarget implements GdbTarget {
-  readonly #replay: MachineRun
-  readonly #debug: ReplayDebugger
-  readonly #options: PcGdbOptions
+class ReplayGdbTarget<M extends TravelledMachine> implements GdbTarget {
+  readonly #replay: MachineRun<M>
+  readonly #debug: ReplayDebugger<M>
+  readonly #show: Show<M>
+  readonly #options: MachineGdbOptions
   readonly #set = new Map<string, Removable>()
   readonly #list: StopList
   /** Target of the current machine; going back may make a new machine. */
   #inner!: GdbTarget
-  #pc: Pc | undefined
+  #shown!: GdbMachine
+  #pc: M | undefined
   #busy: AbortController | undefined
   /** Resolves when the current operation is done. */
   #doing: Promise<void> | undefined
@@ -58,10 +61,14 @@ class ReplayGdbTarget implements GdbTarget {
   #listener: ((stop: TargetStop) => void) | null = null
   lastStop: TargetStop = { cpu: 0, signal: Signal.TRAP }
 
-  constructor(replay: MachineRun, debug: ReplayDebugger, options: PcGdbOptions) {
+  constructor(replay: MachineRun<M>, debug: ReplayDebugger<M>, show: Show<M>, options: MachineGdbOptions) {
     this.#replay = replay
     this.#debug = debug
-    this.#list = new StopList((place) => debug.stopAt(place), vectorName)
+    this.#show = show
+    this.#list = new StopList(
+      (place) => debug.stopAt(place),
+      (exception) => this.#shown.exceptionName(exception),
+    )
     this.#options = options
   }
 
@@ -73,7 +80,10 @@ class ReplayGdbTarget implements GdbTarget {
     const during = <T>(action: (signal: AbortSignal) => Promise<T>): Promise<T> => this.#during(action)
     const commands = replayCommands(this.#replay, this.#debug, during, this.#note, this.#options)
     const stops = { list: this.#list, catching: this.#debug }
-    this.#inner = pcGdbTarget(pc.domain, await pc.debugger(), this.#options, { commands, stops })
+    const debug = await pc.debugger()
+    this.#shown = this.#show(pc.domain, debug, this.#options, { commands, stops })
+    this.#inner = gdbTargetOf(debug, this.#shown, this.#options)
+    this.#debug.watchesBefore = this.#shown.watchesBefore
   }
 
   get registers(): GdbTarget['registers'] {
@@ -161,23 +171,18 @@ class ReplayGdbTarget implements GdbTarget {
 
   #stopped(stop: ReplayStop, direction: 'begin' | 'end'): void {
     switch (stop.reason) {
-      case 'breakpoint': {
-        const isThere = this.#inner.readRegister(stop.cpu, 'cs_base') === 0n
-        this.#tell({ cpu: stop.cpu, signal: Signal.TRAP, ...(isThere && { breakpoint: 'software' as const }) })
-        return
-      }
+      case 'breakpoint':
       case 'watch':
-        this.#tell({ cpu: stop.cpu, signal: Signal.TRAP, watch: { kind: stop.watch, address: stop.address } })
-        return
       case 'port':
       case 'mmio':
       case 'msr':
       case 'handler':
-        this.#tell({ cpu: stop.cpu, signal: Signal.TRAP, message: describePlaceStop(toldOf(stop), vectorName) })
-        return
       case 'fault':
-        this.#tell({ cpu: stop.cpu, signal: signalOfVector(stop.vector) })
+      case 'exception': {
+        const { reason: kind, ...rest } = stop
+        this.#tell(describeStop({ kind, ...rest } as MachineStop, this.#shown))
         return
+      }
       case 'step':
       case 'arrived':
         this.#tell({ cpu: 0, signal: Signal.TRAP })

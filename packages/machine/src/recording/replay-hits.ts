@@ -1,3 +1,4 @@
+import type { Instant } from '@retrap/recording'
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
 import type { MachineStop, Removable, StopHandler } from '../debugger/stop-points.ts'
 import { MachineError } from '../errors.ts'
@@ -13,6 +14,9 @@ export function describeDivergence({ after, at, difference }: Divergence): strin
 /** Returns the sentence for an instruction before the remaining recording. */
 export const droppedBefore = (begin: number, instruction: number): MachineError =>
   new MachineError('ERR_OPTION', `instruction ${instruction}: what is left of the recording begins at ${begin}`)
+
+/** Behind every instant. */
+export const NEVER: Instant = { instructions: Infinity, round: 0 }
 
 /** Why a replay has stopped. */
 export type ReplayExit =
@@ -33,7 +37,7 @@ export interface Stopper {
 /** Stops that count, forwards and backwards. */
 type CountedStop = Extract<MachineStop, { readonly kind: (typeof COUNTED)[number] }>
 
-const COUNTED = ['breakpoint', 'watch', 'port', 'mmio', 'msr', 'fault', 'handler'] as const
+const COUNTED = ['breakpoint', 'watch', 'port', 'mmio', 'msr', 'fault', 'exception', 'handler'] as const
 /** Kinds of stops that are reported after their instruction, or after an iteration of it. */
 export const ACCESSES: ReadonlySet<string> = /*#__PURE__*/ new Set<CountedStop['kind']>([
   'watch',

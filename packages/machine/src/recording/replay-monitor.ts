@@ -29,7 +29,7 @@ export interface RecordedRun extends NamedPlaces {
  */
 export function replayCommands(
   replay: RecordedRun,
-  debug: ReplayDebugger,
+  debug: Pick<ReplayDebugger, 'whoWrote'>,
   during: <T>(action: (signal: AbortSignal) => Promise<T>) => Promise<T>,
   note: (sentence: string) => string,
   names: Pick<WhoWroteQuestion, 'find' | 'nameOf'>,

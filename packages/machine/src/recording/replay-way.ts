@@ -2,9 +2,9 @@ import type { Instant, RecordingEnd } from '@retrap/recording'
 import type { MachineRunOptions } from '../lifecycle/machine-life.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { Machine } from '../machine/machine.ts'
-import type { ReplayExit } from './replay-hits.ts'
+import { NEVER, type ReplayExit } from './replay-hits.ts'
 import type { ReplayGate } from './replay-gate.ts'
-import { HeardStretches, NEVER } from './run-replay.ts'
+import { HeardStretches } from './run-replay.ts'
 import type { TravelOptions } from './travelling-machine.ts'
 
 /** The target of a replay: the first instant with this number of instructions, not before a round and a time. */

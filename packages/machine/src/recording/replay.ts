@@ -1,7 +1,7 @@
 import { CheckpointStore, type Instant, openRecording, type Recording, RecordingError } from '@retrap/recording'
 import type { GdbTarget } from '@retrap/gdb'
 import type { PhysicalRange } from '@retrap/hvm'
-import type { PcGdbOptions } from '../debugger/gdb-target.ts'
+import type { MachineGdbOptions } from '../debugger/machine-gdb-target.ts'
 import { MachineError } from '../errors.ts'
 import { type MachineRunOptions, OneByOne } from '../lifecycle/machine-life.ts'
 import type { MachineKind } from '../machine/board.ts'
@@ -16,8 +16,8 @@ import { requireSupported } from '../refusals/refusals.ts'
 import { traitsOf } from '../refusals/traits.ts'
 import { BackEndGate } from './back-end-gate.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
-import { droppedBefore, type ReplayExit } from './replay-hits.ts'
-import { NEVER, type RecordingSource, type ReplayOptions, RunReplay } from './run-replay.ts'
+import { droppedBefore, NEVER, type ReplayExit } from './replay-hits.ts'
+import { type RecordingSource, type ReplayOptions, RunReplay } from './run-replay.ts'
 import { type GuestTime, instantOf, type ReplayPlace, type TimedReplay } from './guest-time.ts'
 import { NearPoints } from './near-points.ts'
 import { ReplayGate } from './replay-gate.ts'
@@ -314,8 +314,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     // A guest that waits there would wait on.
     if (this.instructions > this.begin) await this.goto(this.begin)
     const noted = new RunHistoryKeeper()
-    const replay = this.#ofPc()
-    const follow = (): void => noted.follow(replay.machine, replay.#past.current!.gate)
+    const follow = (): void => noted.follow(this.machine, this.#past.current!.gate)
     follow()
     await this.run(this.#recording.checkpoints.length === 0 ? {} : { timeoutMs: HISTORY_MS })
     noted.leave()
@@ -327,28 +326,26 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     return noted.save(this.begin)
   }
 
-  /** Makes a target for a `GdbSession`, which moves through the run in both directions. */
-  async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
+  async gdbTarget(options: MachineGdbOptions): Promise<GdbTarget> {
     const [{ replayGdbTarget }, debug] = await Promise.all([import('./replay-gdb-target.ts'), this.debugger()])
-    return replayGdbTarget(this.#ofPc(), debug, options)
+    return replayGdbTarget<M>(this, debug, (await this.#kind.debugging()).show, options)
   }
 
   async #whoWrote(ranges: readonly PhysicalRange[], options: MachineRunOptions): Promise<LastWriter> {
     const { findWriter } = await import('./who-wrote.ts')
-    const replay = this.#ofPc()
     const now = this.#past.current!.gate.instant()
     // Where the search leaves the machine is at hand.
     await this.#near.take(this.#past.current!)
     let isElsewhere = false
     const past = {
-      pc: replay.pc,
+      pc: this.machine,
       now,
       recording: this.#recording,
       store: this.#store,
       memoryBytes: this.#options.memoryBytes,
-      at: (from?: StartingPoint): Promise<Rebuilt<PcKind, Pc>> => {
+      at: (from?: StartingPoint): Promise<Rebuilt<K, M>> => {
         isElsewhere = true
-        return replay.#at(from)
+        return this.#at(from)
       },
       discard: () => this.#past.close(),
     }
@@ -357,12 +354,6 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     } finally {
       if (isElsewhere) await this.#makeAt(now, { heardFrom: now })
     }
-  }
-
-  /** Returns the replay as a PC's. @throws MachineError `ERR_OPTION` for another board, which cannot go back */
-  #ofPc(): PcReplay {
-    requireSupported('reverse', traitsOf({ ...this.#options, machine: this.#kind.board(this.#options) }, 'replayed'))
-    return this as unknown as PcReplay
   }
 
   /** Brings the machine to an instant. */
@@ -376,15 +367,9 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     return this.#goTo({ instructions, round, ns: 0 }, options)
   }
 
-  /**
-   * A debugger that goes backwards too. Its machine is the replay's.
-   *
-   * @throws MachineError `ERR_OPTION` for a machine other than a PC
-   */
-  async debugger(): Promise<ReplayDebugger> {
-    this.#ofPc()
-    const { attachReplayDebugger } = await import('./replay-debugger.ts')
-    return attachReplayDebugger(this.travelling())
+  async debugger(): Promise<ReplayDebugger<M>> {
+    const [{ attachReplayDebugger }, seen] = await Promise.all([import('./replay-debugger.ts'), this.#kind.debugging()])
+    return attachReplayDebugger(this.travelling(), seen)
   }
 
   /** @internal Goes to an instant: `goto` goes to the first one with this many instructions. */
@@ -393,11 +378,11 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   }
 
   /** @internal The run's interface for its debugger. */
-  travelling(): TravellingMachine {
-    const replay = (): PcReplay => this.#ofPc()
+  travelling(): TravellingMachine<M> {
+    const replay = (): this => this
     return {
       get pc() {
-        return replay().pc
+        return replay().machine
       },
       get instructions() {
         return replay().instructions

@@ -1,6 +1,6 @@
 import { concatenate } from '@retrap/basics'
-import type { X86Domain } from '@retrap/hvm'
 import { RecordingError, type RecordingMark } from '@retrap/recording'
+import type { MachineKind } from '../machine/board.ts'
 import type { GuestConsole } from '../machine/machine-gate.ts'
 
 /** Guest time between two samples, and the most samples: beyond it every second sample is dropped, and the interval doubles. */
@@ -71,7 +71,7 @@ export interface SavedHistory {
 /** A machine whose history is kept. */
 export interface NotedMachine {
   /** The machine's clock and its counts of instructions. */
-  readonly domain: Pick<X86Domain, 'clock' | 'instructions' | 'spent' | 'vcpus'>
+  readonly domain: Pick<MachineKind['domain'], 'clock' | 'instructions' | 'spent' | 'vcpus'>
   /** @internal Bytes that the guest has sent by an output of its console since power-on. */
   sentBy(output: number): number
 }

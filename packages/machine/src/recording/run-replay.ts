@@ -1,11 +1,13 @@
+import type { GdbTarget } from '@retrap/gdb'
 import type { Instant, Recording, RecordingMark } from '@retrap/recording'
 import type { MachineRunOptions } from '../lifecycle/machine-life.ts'
-import type { MachineKind } from '../machine/board.ts'
-import type { Machine } from '../machine/machine.ts'
+import type { MachineGdbOptions } from '../debugger/machine-gdb-target.ts'
 import { presentNs } from './input-gate.ts'
 import type { RunDescription } from './description.ts'
 import type { ReplayPlace } from './guest-time.ts'
 import type { ReplayExit } from './replay-hits.ts'
+import type { ReplayDebugger } from './replay-debugger.ts'
+import type { TravelledMachine } from './travelling-machine.ts'
 import type { RunHistoryKeeper, SavedHistory } from './run-history.ts'
 
 /** The bytes of a recording, for example a file. */
@@ -18,9 +20,6 @@ export interface RecordingSource {
 
 const isEarlier = (one: Instant, other: Instant): boolean =>
   one.instructions < other.instructions || (one.instructions === other.instructions && one.round < other.round)
-
-/** Behind every instant. */
-export const NEVER: Instant = { instructions: Infinity, round: 0 }
 
 /** The intervals of a run whose output was delivered: each interval only once. */
 export class HeardStretches {
@@ -60,7 +59,7 @@ export class HeardStretches {
 }
 
 /** A recorded run of a machine of any board that is run again. */
-export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> {
+export abstract class RunReplay<M extends TravelledMachine> {
   /** Number of the recording's first instruction: 0, or later after the beginning was dropped. */
   readonly begin: number
   /** Number of the recording's last instruction. */
@@ -106,8 +105,7 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
 
   /**
    * Goes to where the vCPUs have retired this many instructions, forwards or backwards: to the first instant there, and for
-   * `end` to that of the recording's end. An Arm board goes to the end of the turn that is under way there, and backwards it
-   * begins anew, as its recording has no checkpoints.
+   * `end` to that of the recording's end.
    *
    * The guest's output is handed over once, by a run that goes on from where the replay is. On a way back there is none, and
    * what a checkpoint leaves out comes when the replay goes on over it.
@@ -128,6 +126,12 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
    * @throws RecordingError `ERR_DAMAGED`; MachineError as `run` of the machine
    */
   abstract history(saved?: SavedHistory): Promise<RunHistoryKeeper>
+
+  /** A debugger that goes backwards too. Its machine is the replay's. */
+  abstract debugger(): Promise<ReplayDebugger<M>>
+
+  /** Makes a target for a `GdbSession`, which moves through the run in both directions. */
+  abstract gdbTarget(options: MachineGdbOptions): Promise<GdbTarget>
 
   /** Ends the machine. Where it is just going somewhere else, or searched, that ends with MachineError `ERR_STATE`. */
   abstract close(): void

@@ -1,8 +1,9 @@
 import type { PhysicalRange } from '@retrap/hvm'
 import type { Instant } from '@retrap/recording'
-import type { MachineWatchKind, PlaceAccess } from '../debugger/debugged-cpu.ts'
+import type { CpuStop, MachineWatchKind, PlaceAccess } from '../debugger/debugged-cpu.ts'
 import type { MachineRunOptions } from '../lifecycle/machine-life.ts'
-import type { Pc } from '../pc/pc.ts'
+import type { MachineKind } from '../machine/board.ts'
+import type { Machine } from '../machine/machine.ts'
 import type { ReplayExit } from './replay-hits.ts'
 import type { LastWriter } from './who-wrote.ts'
 
@@ -15,9 +16,13 @@ export type ReplayStop =
   /** Forwards, the previous instruction or an iteration of it has reached the place; backwards, the next instruction will. */
   | (Omit<PlaceAccess, 'kind'> & { readonly reason: PlaceAccess['kind']; readonly cpu: number })
   /**
-   * An exception: `fault`, it is about to be delivered; `handler`, the first instruction of its handler is next. Backwards, the
+   * An exception: `fault`, or `exception` of an Arm processor, it is about to be delivered; `handler`, the first instruction of its handler is next. Backwards, the
    * instruction that causes it is next. `address`: of a page fault.
    */
+  | (Omit<Extract<CpuStop, { readonly kind: 'exception' }>, 'kind'> & {
+      readonly reason: 'exception'
+      readonly cpu: number
+    })
   | {
       readonly reason: 'fault' | 'handler'
       readonly cpu: number
@@ -38,10 +43,13 @@ export interface TravelOptions extends MachineRunOptions {
   readonly heardFrom?: Instant | undefined
 }
 
+/** A machine of any board that a debugger goes through the run of. */
+export type TravelledMachine = Pick<Machine<MachineKind>, 'domain' | 'debugger'>
+
 /** A replay under a debugger. */
-export interface TravellingMachine {
+export interface TravellingMachine<M extends TravelledMachine> {
   /** The current machine. */
-  readonly pc: Pc
+  readonly pc: M
   /** Number of instructions that its vCPUs have retired. */
   readonly instructions: number
   /** The first instruction that can be gone to. */

@@ -2,10 +2,10 @@ import { MemoryWatch, type MemoryWriter, type PhysicalRange } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { Instant, Recording } from '@retrap/recording'
 import type { MachineRunOptions } from '../lifecycle/machine-life.ts'
-import type { Pc } from '../pc/pc.ts'
+import type { MachineKind } from '../machine/board.ts'
+import type { Machine } from '../machine/machine.ts'
 import { type Checkpoints, FIRST_LOGGED_GFN } from './checkpoints.ts'
-import type { PcKind } from '../pc/pc-board.ts'
-import type { Rebuilt } from './past-machine.ts'
+import type { ReplayGate } from './replay-gate.ts'
 import type { ReplayExit } from './replay-hits.ts'
 import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
@@ -17,16 +17,19 @@ export type LastWriter =
   /** The search ended without a result; `begin`: written before the remaining recording, or never. */
   | { readonly by: 'unknown'; readonly exit: ReplayExit | { readonly reason: 'begin' } }
 
+/** A machine whose run is searched. */
+type Recorded = Pick<Machine<MachineKind>, 'domain' | 'run'>
+
 /** A replay at its present position. */
 export interface Past {
-  readonly pc: Pc
+  readonly pc: Recorded
   /** The machine's current instant. */
   readonly now: Instant
   readonly recording: Recording
   readonly store: Checkpoints
   readonly memoryBytes: number
   /** Brings the machine to a checkpoint; undefined: to power-on. */
-  at(from?: StartingPoint): Promise<Rebuilt<PcKind, Pc>>
+  at(from?: StartingPoint): Promise<{ readonly machine: Recorded; readonly gate: ReplayGate }>
   /** The machine is of no more use. */
   discard(): void
 }
@@ -194,7 +197,7 @@ function isBefore(writer: MemoryWriter, round: number, until: Instant, isSame: (
 }
 
 /** Reads memory; null for addresses without memory. */
-const contentsOf = ({ domain }: Pc, ranges: readonly PhysicalRange[]): (Uint8Array | null)[] =>
+const contentsOf = ({ domain }: Recorded, ranges: readonly PhysicalRange[]): (Uint8Array | null)[] =>
   ranges.map(({ gpa, length }) => {
     const bytes = new Uint8Array(length)
     return domain.guestMemory.read(gpa, bytes) ? bytes : null

@@ -75,11 +75,6 @@ export const REFUSALS: readonly CombinationRule[] = [
   },
   { verbs: RECORDING, when: [['real']], why: "clock: expected 'deterministic'" },
   {
-    verbs: ['gdb', 'reverse'],
-    when: [['virt'], GATED],
-    why: 'an Arm board that is recorded or replayed has no debugger; go to a place of its replay, or debug a machine that is not recorded',
-  },
-  {
     verbs: ['save'],
     when: [GATED, ['recorded-models']],
     why: 'what some device models do is in the recording, and not how they are; save a machine that is not recorded',

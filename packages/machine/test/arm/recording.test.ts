@@ -3,7 +3,6 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { SharedTransport } from '@retrap/device-hosting'
 import { expect, test } from 'vitest'
 import * as arm from '../../src/arm/index.ts'
-import type { PcReplay } from '../../src/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'
 import { kept } from '../support/kept.ts'
 import { asynchronous, WRITES } from '../support/random-devices.ts'
@@ -95,9 +94,7 @@ test.each<{
   const { machine } = recorder
   kept(machine)
   const running = toEnd(machine, () => machine.run({ timeoutMs: 100_000 }))
-  for (let i = 0; i < 20; i++) {
-    await turn()
-  }
+  for (let i = 0; i < 20; i++) await turn()
   machine.serial.receive(Uint8Array.of(0x61))
   recorder.mark('typed')
   const run = await running
@@ -108,8 +105,19 @@ test.each<{
   const replay = kept(await arm.replayArmMachine(options({ ...again, cpus }), source))
   expect([replay.end, replay.marks[0]?.name]).toEqual([run.instructions, 'typed'])
   expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
-  // A debugger needs a PC.
-  await expect((replay as unknown as PcReplay).debugger()).rejects.toMatchObject({ code: 'ERR_OPTION' })
+  // Backwards, a watchpoint and the search find the one store.
+  const debug = await replay.debugger()
+  const watch = debug.watch(BigInt(RESULT), 8, 'write')
+  expect(await debug.reverseContinue()).toMatchObject({ reason: 'watch', watch: 'write', address: BigInt(RESULT) })
+  const [at, there] = [(await replay.machine.debugger()).register('pc'), replay.instructions]
+  watch.remove()
+  await debug.step()
+  const writer = { by: 'instruction', address: at, instructions: there }
+  expect(await debug.whoWrote(BigInt(RESULT), { length: 8 })).toMatchObject(writer)
+  expect([await debug.stepBack(), replay.instructions]).toEqual([{ reason: 'step' }, there])
+  expect(await debug.whoWrote(BigInt(RESULT))).toEqual({ by: 'nobody' })
+  debug.stopAt({ kind: 'mmio', address: DEVICE, count: 0x1000 })
+  expect(await debug.reverseContinue()).toMatchObject({ reason: 'mmio', address: DEVICE + 4, write: true })
   expect([await replay.goto(10), replay.instructions]).toEqual([{ reason: 'arrived' }, 10])
   // Its output was heard before.
   expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual({ ...run, text: '' })

@@ -1,4 +1,4 @@
-import type { Tlb } from '@retrap/engine'
+import type { Tlb, DebugPlaces } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
 import { AccessKind, type AccessLog } from '@retrap/replay'
 import {
@@ -16,7 +16,6 @@ import { type LoggedAccess, highWord, lowWord } from './logged-access.ts'
 import type { Pass } from './pass.ts'
 import * as S from '../state/state-layout.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
-import type { DebugPlaces } from '../system/debug-places.ts'
 
 /** The flags that select an access's rights and its route to a device. */
 const DEVICE_KIND = SLOW_WRITE | SLOW_MODIFY | SLOW_IMPLICIT | SLOW_STACK | SLOW_PROBE

@@ -1,6 +1,6 @@
+import type { DebugPlaces } from '@retrap/engine'
 import { AccessKind, accessTag, type AccessLog } from '@retrap/replay'
 import type { MachineMemory } from '@retrap/memory'
-import type { DebugPlaces } from '../system/debug-places.ts'
 import {
   SLOW_PARTS_SHIFT,
   SLOW_PROBE,

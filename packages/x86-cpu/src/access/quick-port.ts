@@ -1,3 +1,4 @@
+import type { DebugPlaces } from '@retrap/engine'
 import { AccessKind, accessTag } from '@retrap/replay'
 import type { CpuHost, DeviceAnswer } from '../state/host.ts'
 import type { Pass, PortForm } from './pass.ts'
@@ -5,7 +6,6 @@ import { R_IMM, R_LENGTH } from '../state/record.ts'
 import * as S from '../state/state-layout.ts'
 import { RAX, RDX, CR0_PE } from '../state/architecture.ts'
 import { IO_IMMEDIATE, IO_INPUT, noteIo } from '../system/io-state.ts'
-import type { DebugPlaces } from '../system/debug-places.ts'
 import type { System } from '../system/system.ts'
 
 const S_DR7 = S.S_DR + 7 * 8

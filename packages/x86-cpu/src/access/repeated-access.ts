@@ -1,3 +1,4 @@
+import type { DebugPlaces } from '@retrap/engine'
 import { ACCESS_AC, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
 import { AccessKind, accessTag, type AccessLog } from '@retrap/replay'
 import { SLOW_WRITE, type CpuHost, type RepeatRequest, type Words } from '../state/host.ts'
@@ -5,7 +6,6 @@ import { highWord } from './logged-access.ts'
 import * as S from '../state/state-layout.ts'
 import { CR0_AM } from '../state/architecture.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
-import type { DebugPlaces } from '../system/debug-places.ts'
 import { REPEAT_FILL, REPEAT_MOVE, type Iterations } from '../system/cpu.ts'
 import { newTranslation, type LinearTranslation } from './translation.ts'
 

@@ -1,4 +1,4 @@
-import type { DebugPlaces } from './debug-places.ts'
+import type { DebugPlaces } from '@retrap/engine'
 import type { CpuHost } from '../state/host.ts'
 import type { Processor } from '../model/processor.ts'
 

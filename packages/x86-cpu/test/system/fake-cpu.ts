@@ -1,4 +1,4 @@
-import { DebugPlaces } from '../../src/system/debug-places.ts'
+import { DebugPlaces } from '@retrap/engine'
 import { type CpuHost, type Words, SLOW_IMPLICIT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../../src/state/host.ts'
 import { VECTOR_GP, VECTOR_PF, VECTOR_SS } from '../../src/state/vectors.ts'
 import * as S from '../../src/state/state-layout.ts'

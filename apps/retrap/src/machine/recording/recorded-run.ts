@@ -1,11 +1,17 @@
 import type { GdbTarget } from '@retrap/gdb'
-import type { LiveDebugOptions, MachineExit, MachineRunOptions, PcGdbOptions, PcRecorder } from '@retrap/machine'
+import type { LiveDebugOptions, MachineExit, MachineRunOptions, PcGdbOptions } from '@retrap/machine'
 import { StoppableRun } from '@retrap/migration'
 import type { Machine, MachineRunner } from '../machine-contract.ts'
 
+/** The recorder of a machine of any board. */
+export interface SessionRecorder {
+  readonly machine: Machine
+  gdbTarget(gdb: PcGdbOptions, options: LiveDebugOptions): Promise<GdbTarget>
+}
+
 /** The run of a machine that is recorded, which the session and gdb share: gdb goes back in it. */
 export class RecordedRun implements MachineRunner {
-  readonly #recorder: PcRecorder
+  readonly #recorder: SessionRecorder
   readonly #read: LiveDebugOptions['read']
   #target: GdbTarget | undefined
   readonly #ended = Promise.withResolvers<MachineExit>()
@@ -13,7 +19,7 @@ export class RecordedRun implements MachineRunner {
   readonly #stoppable = new StoppableRun()
 
   /** @param read - reads the recorder's output back */
-  constructor(recorder: PcRecorder, read: LiveDebugOptions['read']) {
+  constructor(recorder: SessionRecorder, read: LiveDebugOptions['read']) {
     this.#recorder = recorder
     this.#read = read
     this.#ended.promise.catch(() => {})
@@ -21,11 +27,11 @@ export class RecordedRun implements MachineRunner {
 
   /** Shows the machine to gdb, which has it go on from now on. */
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
-    const { pc } = this.#recorder
+    const { machine } = this.#recorder
     this.#target = await this.#recorder.gdbTarget(options, {
       read: this.#read,
       run: (limits: MachineRunOptions) =>
-        this.#stoppable.run(pc, limits as { readonly signal?: AbortSignal }, { reason: 'stopped' }),
+        this.#stoppable.run(machine, limits as { readonly signal?: AbortSignal }, { reason: 'stopped' }),
       onExit: (exit) => this.#ended.resolve(exit),
       onFailure: (error) => this.#ended.reject(error),
     })
@@ -35,7 +41,7 @@ export class RecordedRun implements MachineRunner {
 
   /** Runs the machine, or lets gdb run it. The machine stands still when this returns. */
   async run(options: Parameters<Machine['run']>[0]): Promise<MachineExit> {
-    if (this.#target === undefined) return this.#recorder.pc.run(options)
+    if (this.#target === undefined) return this.#recorder.machine.run(options)
     const limits = limitsOf(options)
     this.#stoppable.resume()
     try {

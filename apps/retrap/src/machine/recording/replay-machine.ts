@@ -89,7 +89,7 @@ export class ReplayMachine implements Machine {
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
     this.#isDebugged = true
     if (this.#target !== undefined) await this.replay.goto(this.#target)
-    return this.replay.gdbTarget!(options)
+    return this.replay.gdbTarget(options)
   }
 
   /** Goes to an instruction or a time, at once or at the next run. */
@@ -110,7 +110,7 @@ export class ReplayMachine implements Machine {
     if (!this.#isWaiting)
       throw new CliError('ERR_USAGE', 'who-wrote: the replay is on its way, or gdb has it; Ctrl-C ends a way')
     const { addressOf: find, nameOf, whoseCode } = new LinuxNames(() => this)
-    const debug = await this.replay.debugger?.()
+    const debug = await this.replay.debugger()
     if (debug === undefined)
       throw new CliError('ERR_USAGE', 'who-wrote: there is no way back in the run of an Arm board')
     // Go to the instant of the write, to find the task that ran then.

@@ -129,12 +129,9 @@ export class SessionRecording {
     // Guests wait for people, and for the other end of a network, by their own time.
     const keepsPace = this.#settings.keepsPace ?? (this.#interactive || hasNetwork(options))
     const how = { about, keepsPace, ...(this.#settings.keepsCheckpoints === false && { checkpointMs: Infinity }) }
-    if (options.architecture === 'arm64') {
-      const recorder = await recordArm(options, write, how)
-      this.#active = { recorder, stop: async () => undefined, file }
-      return recorder.machine
-    }
-    const recorder = await recordPc(options as PcMachineOptions, write, { ...how, images: inside })
+    const recorder = await (options.architecture === 'arm64'
+      ? recordArm(options, write, how)
+      : recordPc(options as PcMachineOptions, write, { ...how, images: inside }))
     // Written parts are read again where gdb goes back.
     let reader: Promise<FileHandle> | undefined
     const read = async (from: number, bytes: number): Promise<Uint8Array> =>
@@ -145,7 +142,7 @@ export class SessionRecording {
       await Promise.all([file.close(), reader?.then((handle) => handle.close()).catch(() => {})])
     }
     this.#active = { recorder, stop: () => run.stop(), file: { close } }
-    return recorder.pc
+    return recorder.machine
   }
 
   async #replay(

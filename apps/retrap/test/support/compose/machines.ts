@@ -157,7 +157,7 @@ export class Subject {
     const recorder = making.board.arm
       ? await recordArmMachine({ ...options, kernel: making.image }, write, { checkpointMs })
       : await machines.recordPc({ ...options, firmware: making.image }, write, { checkpointMs })
-    const machine = ('machine' in recorder ? recorder.machine : recorder.pc) as unknown as Composed
+    const machine = recorder.machine as unknown as Composed
     return { recorder, subject: new Subject(machine, making, disks, undefined, stops) }
   }
 

@@ -1,18 +1,26 @@
 import { ArmDebugControl } from '@retrap/arm-cpu'
 import { type ArmDomain, type ArmVcpu, PowerState } from '@retrap/hvm/arm'
-import type { DebuggedCpu } from '../../debugger/debugged-cpu.ts'
+import type { DebuggedCpu, PlaceRules } from '../../debugger/debugged-cpu.ts'
 import { attachDebugger, type DebuggedMachine, type MachineDebugger } from '../../debugger/machine-debugger.ts'
 import { readArmRegister, writeArmRegister } from './arm-registers.ts'
 
+/** Ports of PCI are device memory; system registers are no stops. */
+export const ARM_PLACES: PlaceRules = { kinds: ['mmio'], exceptions: 64 }
+
 /** Attaches a debugger to an Arm machine. */
-export function attachArmDebugger(domain: ArmDomain, life: DebuggedMachine['life']): MachineDebugger {
-  return attachDebugger({ domain, life, cpus: domain.vcpus.map((vcpu) => new ArmDebuggedCpu(vcpu)) })
+export function attachArmDebugger(
+  domain: ArmDomain,
+  life: DebuggedMachine['life'],
+  isRecorded: boolean,
+): MachineDebugger {
+  return attachDebugger({ domain, life, isRecorded, cpus: domain.vcpus.map((vcpu) => new ArmDebuggedCpu(vcpu)) })
 }
 
 /** A vCPU of an Arm machine. */
 class ArmDebuggedCpu extends ArmDebugControl implements DebuggedCpu {
   readonly #vcpu: ArmVcpu
   readonly memory: ArmVcpu['translation']
+  readonly places = ARM_PLACES
   readonly state: DebuggedCpu['state']
 
   constructor(vcpu: ArmVcpu) {

@@ -1,10 +1,11 @@
-import { arm64Registers, type GdbTarget, Signal, type TargetCode } from '@retrap/gdb'
+import { arm64Registers, type TargetCode } from '@retrap/gdb'
 import type { ArmDomain } from '@retrap/hvm/arm'
-import { machineGdbTarget, type MachineGdbOptions } from '../../debugger/machine-gdb-target.ts'
+import type { GdbMachine, MachineGdbOptions, MonitorAdditions } from '../../debugger/machine-gdb-target.ts'
+export { machineGdbTarget } from '../../debugger/machine-gdb-target.ts'
 import type { MachineDebugger } from '../../debugger/machine-debugger.ts'
 import { MachineError } from '../../errors.ts'
 import { armCallersOf } from '../call-stack.ts'
-import { armMonitor, exceptionClassSignal } from './arm-monitor.ts'
+import { armMonitor, exceptionClassName, exceptionClassSignal } from './arm-monitor.ts'
 import { ARM_SYSTEM_NAMES } from './arm-registers.ts'
 
 /** How an Arm machine is shown to gdb. */
@@ -21,18 +22,20 @@ function codeOf({ vcpus }: ArmDomain, cpu: number): TargetCode {
   return { address: pc, callers: armCallersOf(vcpu), set }
 }
 
-/** Makes an Arm machine's target for a `GdbSession`. */
-export function armGdbTarget(domain: ArmDomain, debug: MachineDebugger, options: ArmGdbOptions): GdbTarget {
-  return machineGdbTarget(debug, {
+/** Shows an Arm machine to gdb. @param additions - of its kind of run */
+export function armGdbMachine(
+  domain: ArmDomain,
+  debug: MachineDebugger,
+  options: ArmGdbOptions,
+  { commands, stops }: MonitorAdditions,
+): GdbMachine {
+  return {
     registers: arm64Registers(ARM_SYSTEM_NAMES),
-    monitor: armMonitor(domain, debug, options.commands),
-    signalOf: (stop) => (stop.kind === 'exception' ? exceptionClassSignal(stop.syndrome >>> 26) : Signal.TRAP),
+    monitor: armMonitor(domain, debug, stops, [...commands, ...(options.commands ?? [])]),
+    signalOf: exceptionClassSignal,
+    exceptionName: exceptionClassName,
     isAtBreakpoint: () => true,
     code: (cpu) => codeOf(domain, cpu),
-    attached: (isAttached) => {
-      // As on hardware: gdb itself steps over the access.
-      debug.watchesBefore = isAttached
-    },
-    kill: () => options.kill(),
-  })
+    watchesBefore: true,
+  }
 }

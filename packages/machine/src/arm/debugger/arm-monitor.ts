@@ -2,6 +2,7 @@ import type { ArmDomain } from '@retrap/hvm/arm'
 import { ArmP2mType } from '@retrap/p2m'
 import { ARM_WALK_OK, ArmPagingContext, ArmWalkResult, type TableReader, walkArm } from '@retrap/paging'
 import type { MachineDebugger } from '../../debugger/machine-debugger.ts'
+import { breakCommands, type MonitorStops } from '../../debugger/break-commands.ts'
 import {
   catchCommands,
   hex,
@@ -46,7 +47,7 @@ function exceptionClassNumber(word: string): number | undefined {
 }
 
 /** The name of an exception class. */
-const exceptionClassName = (number: number): string =>
+export const exceptionClassName = (number: number): string =>
   CLASSES.find(([each]) => each === number)?.[1] ?? `0x${number.toString(16)}`
 
 /** The signal of an exception class. */
@@ -61,15 +62,18 @@ const STATUS_F = 1n << 6n
 export function armMonitor(
   domain: ArmDomain,
   debug: MachineDebugger,
-  further: readonly MonitorCommand[] = [],
+  { list, catching }: MonitorStops,
+  further: readonly MonitorCommand[],
 ): Monitor {
+  const names = {
+    examples: ['data-abort', '0x3c', 'svc'],
+    parse: exceptionClassNumber,
+    format: exceptionClassName,
+  }
   return new Monitor([
     ...machineCommands(domain, ArmP2mType),
-    ...catchCommands(debug, {
-      examples: ['data-abort', '0x3c', 'svc'],
-      parse: exceptionClassNumber,
-      format: exceptionClassName,
-    }),
+    ...catchCommands(catching, names),
+    ...breakCommands(list, names),
     {
       usage: 'interrupts',
       help: 'what waits at the interrupt controller',

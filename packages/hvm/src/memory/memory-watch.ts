@@ -1,8 +1,7 @@
 import { FRAME_WATCHED, PAGE_BYTES } from '@retrap/memory'
 import type { StoreWatch } from '@retrap/x86-cpu'
-import type { VirtualCpu } from '../virtual-cpu.ts'
-import type { X86Domain } from './domain.ts'
-import type { X86Vcpu } from './vcpu.ts'
+import type { Domain } from '../domain.ts'
+import type { FollowedVcpu, VirtualCpu } from '../virtual-cpu.ts'
 
 /** Consecutive bytes of a guest's physical memory. */
 export interface PhysicalRange {
@@ -30,6 +29,11 @@ export type MemoryWriter =
   /** Something else of the machine, between two instructions: its toolstack. */
   | { readonly by: 'machine'; readonly instructions: number }
 
+type WatchedDomain = Pick<
+  Domain<FollowedVcpu>,
+  'dirtyLogs' | 'instructions' | 'memory' | 'secondLevel' | 'vcpus' | 'watchTurns'
+>
+
 interface MachineRange {
   readonly gfn: number
   readonly ma: number
@@ -44,11 +48,11 @@ interface MachineRange {
  * Models in other threads or processes are not seen.
  */
 export class MemoryWatch {
-  readonly #domain: X86Domain
+  readonly #domain: WatchedDomain
   readonly #ranges: MachineRange[] = []
   readonly #told: (writer: MemoryWriter, isExact: boolean) => void
   readonly #off: () => void
-  #current: X86Vcpu | null = null
+  #current: FollowedVcpu | null = null
   /** The write that the executing vCPU is about to make. */
   #met: MemoryWriter | null = null
   /** Whether the last writer was not a vCPU: its name may follow. */
@@ -62,7 +66,7 @@ export class MemoryWatch {
    *   walked for a fetch, while several are executed together
    */
   constructor(
-    domain: X86Domain,
+    domain: WatchedDomain,
     ranges: readonly PhysicalRange[],
     told: (writer: MemoryWriter, isExact: boolean) => void,
   ) {
@@ -104,7 +108,7 @@ export class MemoryWatch {
     if (isWatched) for (const vcpu of vcpus) vcpu.watchWrites(frames, frames.length)
   }
 
-  #storesOf(vcpu: X86Vcpu): StoreWatch {
+  #storesOf(vcpu: FollowedVcpu): StoreWatch {
     return {
       matches: (ma, size) => this.#touches(ma, ma + size),
       met: () => {
@@ -118,7 +122,7 @@ export class MemoryWatch {
     return false
   }
 
-  #instructionOf({ id, cpu }: X86Vcpu): MemoryWriter {
+  #instructionOf({ id, cpu }: FollowedVcpu): MemoryWriter {
     const { instructions } = this.#domain
     return { by: 'instruction', cpu: id, address: cpu.nextAddress, instructions, delivers: cpu.delivers }
   }
@@ -135,7 +139,7 @@ export class MemoryWatch {
   }
 
   /** The store that a vCPU was about to make, if it is still in its instruction, or that has just retired. */
-  #meant({ cpu }: X86Vcpu): MemoryWriter | null {
+  #meant({ cpu }: FollowedVcpu): MemoryWriter | null {
     const met = this.#met
     if (met === null || met.by !== 'instruction') return null
     const since = this.#domain.instructions - met.instructions

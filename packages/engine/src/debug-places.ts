@@ -1,4 +1,4 @@
-import { linearAddress, type WatchKind } from '@retrap/engine'
+import { linearAddress, type WatchKind } from './debug-points.ts'
 
 /** Places besides linear addresses that an instruction reaches: I/O ports, device memory by guest-physical address, and MSRs. */
 export type PlaceKind = 'port' | 'mmio' | 'msr'
