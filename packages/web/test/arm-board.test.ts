@@ -42,7 +42,7 @@ describe.skipIf(noBrowser !== undefined)('an Arm board in a page', () => {
   test('runs a kernel, which hears the serial port and powers off; it is saved, and goes on from a file', async () => {
     const page = await pages.open(await pages.serve({ headers: { 'content-security-policy': POLICY } }))
     const got = await page.evaluate(async () => {
-      const { createMachine } = globalThis as unknown as PageGlobals
+      const { createMachine, listen } = globalThis as unknown as PageGlobals
       const message = ({ message: text }: Error): string => text
       const machine = await createMachine({ board: 'virt', kernel: '/Image', memoryBytes: 16 << 20, cpus: 2 })
       let text = ''
@@ -72,30 +72,20 @@ describe.skipIf(noBrowser !== undefined)('an Arm board in a page', () => {
       machine.dispose()
       // It has not begun: it says all of it again.
       const other = await createMachine({ snapshot: fresh, board: 'virt' })
-      let again = ''
-      let restored = 0
-      const bytes = new Promise<void>((resolve) => {
-        other.on('serial', (sent) => {
-          again += new TextDecoder().decode(sent)
-          if (again === 'ready ') resolve()
-        })
-      })
+      const until = listen(other)
       const ended = other.run()
-      await bytes
-      again = ''
-      const second = new Promise<void>((resolve) => {
-        other.on('serial', () => void (again === 'ready ' && ++restored === 1 && resolve()))
-      })
+      await until('ready ')
       await other.restore(fresh)
-      await second
+      await until('ready ')
       other.write('y')
+      const again = await until('y')
       const end = (await ended).reason
       other.dispose()
       const wrong = await createMachine({ snapshot: fresh, board: 'pc', memoryBytes: 16 << 20 }).catch(message)
       const firmware = await createMachine({ board: 'virt', firmware: '/Image' }).catch(message)
       return { text, reason, view, firmware, again, end, wrong }
     })
-    expect(got).toMatchObject({ text: 'ready x', reason: 'power-off', again: 'ready y', end: 'power-off' })
+    expect(got).toMatchObject({ text: 'ready x', reason: 'power-off', again: 'y', end: 'power-off' })
     expect(got.wrong).toMatch(/snapshot/)
     expect(got.firmware).toBe("firmware: board 'virt' starts a kernel, without it")
     expect(got.view).toMatchObject({

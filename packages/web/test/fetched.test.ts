@@ -7,7 +7,7 @@ import type { Page } from 'puppeteer-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from 'vitest'
 import type { Machine, MachineOptions } from '../src/index.ts'
 import { diskGuest } from './support/guests.ts'
-import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
+import { ask, type PageGlobals, Pages, POLICY } from './support/pages.ts'
 
 const test = sliceTests(3)
 
@@ -19,7 +19,7 @@ const DISK = new Uint8Array(2 << 20).map((_, at) => 0x41 + (at >> 17))
 /** What expressions of these tests keep in their page. */
 interface Kept {
   machine: Machine
-  text: string
+  until: (word: string) => Promise<string>
 }
 
 describe.skipIf(noBrowser !== undefined)('an image at an address', () => {
@@ -63,8 +63,7 @@ describe.skipIf(noBrowser !== undefined)('an image at an address', () => {
     page.evaluate(async (given) => {
       const kept = globalThis as unknown as PageGlobals & Kept
       kept.machine = await kept.createMachine(given)
-      kept.text = ''
-      kept.machine.on('serial', (bytes) => void (kept.text += new TextDecoder().decode(bytes)))
+      kept.until = kept.listen(kept.machine)
       void kept.machine.run().catch(() => {})
     }, options)
   const withDisk = (source: string, more: MachineOptions = {}): MachineOptions => ({
@@ -74,18 +73,16 @@ describe.skipIf(noBrowser !== undefined)('an image at an address', () => {
     drives: [{ source }],
     ...more,
   })
-  /** Types something. @returns what the guest has said since it was asked before */
-  async function type(page: Page, text: string, until: RegExp): Promise<string> {
-    await page.evaluate((typed) => (globalThis as unknown as Kept).machine.write(typed), text)
-    await expect.poll(() => page.evaluate(() => (globalThis as unknown as Kept).text)).toMatch(until)
-    return page.evaluate(() => {
-      const kept = globalThis as unknown as Kept
-      const said = kept.text
-      kept.text = ''
-      return said
-    })
-  }
-  const read = async (page: Page, digit: string): Promise<string> => (await type(page, digit, /[^r]/)).replace('r', '')
+  /** Types something, and waits for an answer. */
+  const type = (page: Page, text: string, answer: string): Promise<string> =>
+    page.evaluate(
+      (...[typed, word]) => {
+        const { machine, until } = globalThis as unknown as Kept
+        machine.write(typed)
+        return until(word)
+      },
+      ...([text, answer] as const),
+    )
   const bytes = (page: Page): Promise<number> =>
     page.evaluate(() => (globalThis as unknown as PageGlobals).fetchedBytes())
   const dispose = (page: Page): Promise<void> => page.evaluate(() => (globalThis as unknown as Kept).machine.dispose())
@@ -110,52 +107,52 @@ describe.skipIf(noBrowser !== undefined)('an image at an address', () => {
   test('is read once: another machine has it without a network; a tab beside it reads for itself', async () => {
     const first = await pages.open(server)
     await start(first, withDisk('/disk.img'))
-    expect([await read(first, '0'), await read(first, '5')]).toEqual(['A', 'F'])
+    expect([await ask(first, '0'), await ask(first, '5')]).toEqual(['A', 'F'])
     expect(await isFree(first)).toBe(false)
     expect(asked).toEqual(['bytes=0-262143', 'bytes=524288-786431'])
     const second = await pages.open(server)
     await start(second, withDisk('/disk.img'))
-    expect(await read(second, '5')).toBe('F')
+    expect(await ask(second, '5')).toBe('F')
     expect(asked).toHaveLength(4)
     await second.close()
     await released(first)
     asked = []
     isAway = true
     await start(first, withDisk('/disk.img'))
-    expect([await read(first, '1'), await read(first, '4'), await read(first, '2')]).toEqual(['B', 'E', '!'])
+    expect([await ask(first, '1'), await ask(first, '4'), await ask(first, '2')]).toEqual(['B', 'E', '!'])
     isAway = false
-    expect(await read(first, '3')).toBe('D')
+    expect(await ask(first, '3')).toBe('D')
     expect(await bytes(first)).toBeGreaterThan(3 * 262_144)
   })
 
   test('that has changed is read anew; none is kept where the page says so, or the browser has no room', async () => {
     const page = await pages.open(server)
     await start(page, withDisk('/disk.img'))
-    expect(await read(page, '0')).toBe('A')
+    expect(await ask(page, '0')).toBe('A')
     await released(page)
     tag = '"two"'
     asked = []
     await start(page, withDisk('/disk.img'))
-    expect(await read(page, '0')).toBe('A')
+    expect(await ask(page, '0')).toBe('A')
     expect(asked).toEqual(['bytes=0-262143'])
     expect(await bytes(page)).toBeLessThan(300_000)
     await released(page)
     asked = []
     // The query may choose another file.
     await start(page, withDisk('/disk.img?2'))
-    expect(await read(page, '0')).toBe('A')
+    expect(await ask(page, '0')).toBe('A')
     expect(asked).toEqual(['bytes=0-262143'])
     await released(page)
     await page.evaluate(() => (globalThis as unknown as PageGlobals).deleteFetched())
     expect(await bytes(page)).toBe(0)
     await start(page, withDisk('/disk.img?3', { keepFetched: false }))
-    expect(await read(page, '0')).toBe('A')
+    expect(await ask(page, '0')).toBe('A')
     expect(await bytes(page)).toBe(0)
     await dispose(page)
     const session = await page.createCDPSession()
     await session.send('Storage.overrideQuotaForOrigin', { origin: server.origin, quotaSize: 300_000 })
     await start(page, withDisk('/disk.img?4'))
-    expect([await read(page, '0'), await read(page, '3'), await read(page, '7')]).toEqual(['A', 'D', 'H'])
+    expect([await ask(page, '0'), await ask(page, '3'), await ask(page, '7')]).toEqual(['A', 'D', 'H'])
     await session.send('Storage.overrideQuotaForOrigin', { origin: server.origin })
     expect(await bytes(page)).toBeLessThan(300_000)
   })
@@ -163,7 +160,7 @@ describe.skipIf(noBrowser !== undefined)('an image at an address', () => {
   test('may be a snapshot: it goes on without its server', async () => {
     const page = await pages.open(server)
     await start(page, { firmware: '/guest.bin', memoryBytes: 16 << 20, vga: 'none' })
-    await type(page, '', /retrap> /)
+    await type(page, '', 'retrap> ')
     const text = await page.evaluate(async () => {
       const { machine } = globalThis as unknown as Kept
       const file = new Uint8Array(await (await machine.save()).arrayBuffer())
@@ -173,7 +170,7 @@ describe.skipIf(noBrowser !== undefined)('an image at an address', () => {
     pages.files.set('far.snapshot', new Uint8Array(Buffer.from(text, 'base64')))
     const options = { snapshot: '/far.snapshot', firmware: '/guest.bin' }
     await start(page, options)
-    await type(page, 'echo one\r', /\none\r\nretrap> /)
+    await type(page, 'echo one\r', '\none\r\nretrap> ')
     const { size } = new Blob([Buffer.from(text, 'base64')])
     // What the guest does not touch comes by and by.
     await expect.poll(() => bytes(page)).toBeGreaterThan(size)
@@ -181,7 +178,7 @@ describe.skipIf(noBrowser !== undefined)('an image at an address', () => {
     isAway = true
     asked = []
     await start(page, options)
-    await type(page, 'echo two\r', /\ntwo\r\nretrap> /)
+    await type(page, 'echo two\r', '\ntwo\r\nretrap> ')
     expect(asked).toEqual([])
   })
 })

@@ -23,19 +23,9 @@ describe.skipIf(noBrowser !== undefined)('the inspector of a machine in a page',
   test('a slow device holds the guest in the middle of an instruction, and changes nothing else', async () => {
     const page = await pages.open(server)
     const got = await page.evaluate(async () => {
-      const { createMachine, guestImage } = globalThis as unknown as PageGlobals
+      const { createMachine, guestImage, listen } = globalThis as unknown as PageGlobals
       const machine = await createMachine({ firmware: guestImage, memoryBytes: 16 << 20 })
-      let text = ''
-      let heard = (): void => {}
-      machine.on('serial', (bytes) => {
-        text += new TextDecoder().decode(bytes)
-        heard()
-      })
-      const until = (word: string): Promise<void> =>
-        new Promise((resolve) => {
-          heard = () => (text.includes(word) ? resolve() : undefined)
-          heard()
-        })
+      const until = listen(machine)
       const errors = await Promise.all(
         [machine.impairDevice('toaster', {}), machine.impairDevice('serial-3f8', { delayMs: -1 })].map((one) =>
           one.then(

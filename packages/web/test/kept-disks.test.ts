@@ -7,7 +7,7 @@ import type { Page } from 'puppeteer-core'
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
 import type { Machine } from '../src/index.ts'
 import { diskGuest } from './support/guests.ts'
-import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
+import { ask, type PageGlobals, Pages, POLICY } from './support/pages.ts'
 
 const test = sliceTests(3)
 
@@ -68,22 +68,6 @@ describe.skipIf(noBrowser !== undefined)('a disk that is kept', () => {
       keep,
       snapshot ?? null,
       source,
-    )
-  /** Has the guest do something. @returns what it says */
-  const ask = (page: Page, text: string): Promise<string> =>
-    page.evaluate(
-      (typed) =>
-        new Promise<string>((resolve) => {
-          const { machine } = globalThis as unknown as Kept
-          const stop = machine.on('serial', (bytes) => {
-            const said = new TextDecoder().decode(bytes).replace('r', '')
-            if (said === '') return
-            stop()
-            resolve(said)
-          })
-          machine.write(typed)
-        }),
-      text,
     )
   /** Does something with kept disks in a page. @returns the message of an error */
   const attempt = (page: Page, call: 'deleteKeptDisk' | 'exportKeptDisk', name: string): Promise<string> =>

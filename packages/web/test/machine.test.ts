@@ -29,23 +29,13 @@ describe.skipIf(noBrowser !== undefined)('a machine in a page', () => {
       const said: string[] = []
       const page = await pages.open(kind === 'isolated' ? isolated : plain, said)
       const got = await page.evaluate(async () => {
-        const { createMachine, guestImage } = globalThis as unknown as PageGlobals
+        const { createMachine, guestImage, listen } = globalThis as unknown as PageGlobals
         const states: string[] = []
         const machine = await createMachine({ firmware: guestImage, memoryBytes: 16 << 20 })
         machine.on('state', (state) => states.push(state))
-        let text = ''
-        let wanted: { word: string; found: () => void } | null = null
-        const until = (word: string): Promise<void> =>
-          new Promise((found) => {
-            wanted = { word, found }
-            if (text.includes(word)) found()
-          })
-        machine.on('serial', (bytes) => {
-          text += new TextDecoder().decode(bytes)
-          if (wanted !== null && text.includes(wanted.word)) wanted.found()
-        })
+        const until = listen(machine)
         const ended = machine.run()
-        await until('retrap> ')
+        const text = await until('retrap> ')
         machine.write('echo it works\r')
         await until('\nit works')
         await machine.pause()
@@ -139,29 +129,17 @@ describe.skipIf(noBrowser !== undefined)('a machine in a page', () => {
   test('is switched on again after its end, and starts anew by its reset button', async () => {
     const page = await pages.open(isolated)
     const banners = await page.evaluate(async () => {
-      const { createMachine, guestImage } = globalThis as unknown as PageGlobals
+      const { createMachine, guestImage, listen } = globalThis as unknown as PageGlobals
       const machine = await createMachine({ firmware: guestImage, memoryBytes: 16 << 20 })
-      let text = ''
-      const prompts = (count: number): Promise<void> =>
-        new Promise((resolve) => {
-          const stop = machine.on('serial', (bytes) => {
-            text += new TextDecoder().decode(bytes)
-            if (text.split('retrap> ').length <= count) return
-            stop()
-            resolve()
-          })
-        })
-      const first = prompts(1)
+      const until = listen(machine)
       const ended = machine.run()
-      await first
-      const second = prompts(2)
+      let text = await until('retrap> ')
       await machine.reset()
-      await second
+      text += await until('retrap> ')
       machine.write('off\r')
       await ended
-      const third = prompts(3)
       void machine.run().catch(() => {})
-      await third
+      text += await until('retrap> ')
       machine.dispose()
       return text.split('a 64-bit guest').length - 1
     })

@@ -6,7 +6,7 @@ import { sliceTests } from '@retrap/tooling/slice'
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
 import { diskGuest, drawingGuest } from './support/guests.ts'
 import type { Machine, MachineElement } from '../src/index.ts'
-import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
+import { ask, type PageGlobals, Pages, POLICY } from './support/pages.ts'
 
 const test = sliceTests(4)
 
@@ -92,21 +92,7 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
       Object.assign(globalThis, { machine, warnings, told: () => told })
       return null
     })
-    const read = (digit: string): Promise<string> =>
-      page.evaluate(
-        (text) =>
-          new Promise<string>((resolve) => {
-            const { machine } = globalThis as unknown as { machine: Awaited<ReturnType<PageGlobals['createMachine']>> }
-            const stop = machine.on('serial', (bytes) => {
-              const said = new TextDecoder().decode(bytes).replace('r', '')
-              if (said === '') return
-              stop()
-              resolve(said)
-            })
-            machine.write(text)
-          }),
-        digit,
-      )
+    const read = (digit: string): Promise<string> => ask(page, digit)
     const told = () => page.evaluate(() => (globalThis as unknown as { told(): number }).told())
     const warnings = () => page.evaluate(() => (globalThis as unknown as { warnings: string[] }).warnings)
     return { page, refused: refused?.replace(/http:\/\/[^/]*/, ''), read, told, warnings }
@@ -231,7 +217,7 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
   test('a disk of a File keeps in memory what is written; disks of bytes and files are read', async () => {
     const page = await pages.open(await pages.serve({ headers }))
     const got = await page.evaluate(async () => {
-      const { createMachine } = globalThis as unknown as PageGlobals
+      const { createMachine, listen } = globalThis as unknown as PageGlobals
       const bytes = await fetch('/disk.img').then((response) => response.arrayBuffer())
       const sources = [new File([bytes], 'disk.img'), bytes, new Uint8Array(bytes)]
       return Promise.all(
@@ -242,16 +228,10 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
             memoryBytes: 16 << 20,
             drives: [{ source }],
           })
-          let text = ''
-          const said = new Promise<void>((resolve) =>
-            machine.on('serial', (part) => {
-              text += new TextDecoder().decode(part)
-              if (text.length === 2) resolve()
-            }),
-          )
+          const said = listen(machine)('G')
           void machine.run().catch(() => {})
           machine.write('6')
-          await said
+          const text = await said
           machine.dispose()
           return text
         }),

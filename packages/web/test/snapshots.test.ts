@@ -9,7 +9,7 @@ import type { Page } from 'puppeteer-core'
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
 import type { Machine, MachineOptions } from '../src/index.ts'
 import { diskGuest } from './support/guests.ts'
-import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
+import { ask, type PageGlobals, Pages, POLICY } from './support/pages.ts'
 
 const test = sliceTests(4)
 
@@ -55,25 +55,9 @@ describe.skipIf(noBrowser !== undefined)('a snapshot in a page', () => {
   /** Makes a machine in a page. */
   async function start(page: Page, options: MachineOptions): Promise<void> {
     await page.evaluate(async (given) => {
-      const { createMachine } = globalThis as unknown as PageGlobals
+      const { createMachine, listen } = globalThis as unknown as PageGlobals
       const machine = await createMachine(given)
-      let text = ''
-      let look = (): void => {}
-      machine.on('serial', (bytes) => {
-        text += new TextDecoder().decode(bytes)
-        look()
-      })
-      const until = (word: string): Promise<string> =>
-        new Promise((resolve) => {
-          look = () => {
-            if (!text.includes(word)) return
-            const found = text
-            text = ''
-            resolve(found)
-          }
-          look()
-        })
-      Object.assign(globalThis, { machine, until })
+      Object.assign(globalThis, { machine, until: listen(machine) })
     }, options)
   }
 
@@ -208,29 +192,19 @@ describe.skipIf(noBrowser !== undefined)('a snapshot in a page', () => {
     pages.files.set('small.img', disk)
     const drives = [{ source: 'small.img', id: 'root' }]
     await start(page, { firmware: 'disk.bin', vga: 'none', memoryBytes: MEMORY_BYTES, drives })
-    const answers = (typed: string, answer: string): Promise<string> =>
-      page.evaluate(
-        async (text, word) => {
-          const { machine, until } = globalThis as unknown as Kept
-          machine.write(text)
-          return until(word)
-        },
-        typed,
-        answer,
-      )
     await page.evaluate(() => {
       void (globalThis as unknown as Kept).machine.run().catch(() => {})
     })
-    await answers('0', 'A')
-    await answers('B', '.')
-    await answers('0', 'B')
+    expect(await ask(page, '0')).toBe('A')
+    expect(await ask(page, 'B')).toBe('.')
+    expect(await ask(page, '0')).toBe('B')
     const file = await take(page)
     expect(await readSnapshotDescription(bytesSource(file))).toMatchObject({ writes: ['root'] })
     pages.files.set('written.snapshot', file)
-    await answers('C', '.')
-    await answers('0', 'C')
+    expect(await ask(page, 'C')).toBe('.')
+    expect(await ask(page, '0')).toBe('C')
     await page.evaluate(() => (globalThis as unknown as Kept).machine.restore('written.snapshot'))
-    await answers('0', 'B')
+    expect(await ask(page, '0')).toBe('B')
     const other = await pages.open(server)
     await start(other, { firmware: 'disk.bin', snapshot: 'written.snapshot', drives })
     const got = await other.evaluate(async () => {

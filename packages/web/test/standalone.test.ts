@@ -18,6 +18,7 @@ import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { MOST_FIRST_BYTES } from '../build/parts.ts'
 import { bundleStandalone } from '../build/standalone.ts'
 import type { MachineElement } from '../src/index.ts'
+import { extendedGuest } from './support/guests.ts'
 import type { PageGlobals } from './support/pages.ts'
 
 const test = sliceTests(2)
@@ -156,7 +157,7 @@ describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
       if (!('output' in result)) throw new Error('vite gave no bundle')
       const files = new Map(result.output.map((one) => [one.fileName, one.type === 'chunk' ? one.code : one.source]))
       const policy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src data:"
-      server = await servePages(files.set('guest.bin', buildGuestImage()), {
+      server = await servePages(files.set('guest.bin', buildGuestImage()).set('extended.bin', extendedGuest()), {
         headers: { 'content-security-policy': policy },
       })
       const page = await browser.newPage()
@@ -180,6 +181,21 @@ describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
         machine.dispose()
         return got
       })
+      const extended = await page.evaluate(async () => {
+        const { createMachine } = (globalThis as unknown as { all: PageGlobals }).all
+        const found: string[] = []
+        for (const cpu of ['max', 'skylake-server', 'diamond-rapids']) {
+          const machine = await createMachine({ firmware: '/extended.bin', memoryBytes: 16 << 20, cpu })
+          let text = ''
+          machine.on('serial', (bytes) => (text += String.fromCharCode(...bytes)))
+          await machine.run()
+          const code = (await machine.compiledCode()).flatMap(({ instructions }) => instructions)
+          found.push(`${cpu} ${text}${code.some(({ bytes }) => bytes[0] === 0x62) ? ', compiled' : ''}`)
+          machine.dispose()
+        }
+        return found
+      })
+      expect(extended).toEqual([...['max UUUU', 'skylake-server =UUU, compiled', 'diamond-rapids ====, compiled']])
       expect([text, vcpus, said]).toEqual([expect.stringContaining('a 64-bit guest'), 1, []])
       await page.close()
     } finally {

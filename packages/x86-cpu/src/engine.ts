@@ -15,7 +15,7 @@ import {
   usePacked,
 } from '@retrap/engine'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
-import { codeInfo, codes, type CodeInfo } from '@retrap/x86-decoder'
+import { codeInfo, codes, loadLeftOut, type CodeInfo } from '@retrap/x86-decoder'
 import { systemForm, type SystemForm } from './interpreter/handler-path.ts'
 import { HOT_FORMS } from './interpreter/hot-forms.ts'
 import { generateX86Interpreter } from './interpreter/interpreter.ts'
@@ -78,8 +78,9 @@ const isExtended = ({ features }: CpuModel): boolean =>
  * @throws X86CpuError `ERR_CPU_MODEL`
  */
 export async function loadInstructions(cpu: CpuModel | string): Promise<void> {
-  if (cpu !== 'max') await import('./model/models.ts')
+  if (cpu !== 'max') (await import('./model/models.ts')).knowAllModels()
   if (!isExtended(modelOf(cpu))) return
+  await loadLeftOut()
   extended ??= (await import('./extended/index.ts')).extendedInstructions
 }
 

@@ -7,16 +7,19 @@ import { basename, dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Plugin } from 'rolldown'
 import { makeCommonTable } from '../src/common-table.ts'
-import { readAllRows } from '../src/forms.ts'
+import { readAllRows, TABLES } from '../src/forms.ts'
 import { packTables } from '../src/packed-tables.ts'
 import type { Form } from '../src/rows.ts'
-import { loadRowCodes, loadTables } from '../src/tables.ts'
+import { commonTable, loadRowCodes, loadTables } from '../src/tables.ts'
 import { extendedRows } from '../src/table/extended.ts'
+import { accessRows, flowRows } from '../src/table/info.ts'
 import { compileTables, type DecodeTables } from '../src/tree.ts'
 
 const PACKED = '\0x86-decoder-tables'
 const NO_ROWS = '\0x86-decoder-no-rows'
 const NO_EVEX = '\0x86-decoder-no-evex'
+const LATER = '\0x86-decoder-later'
+const LEFT_OUT = '\0x86-decoder-left-out'
 const NO_NAMES = '\0x86-decoder-no-names'
 const SOURCES = resolve(fileURLToPath(new URL('../src', import.meta.url)))
 
@@ -36,10 +39,41 @@ function packedModule(decodeTables: DecodeTables, codesOfRows: Int32Array): stri
   ].join('\n')
 }
 
-/** The same module without the tables of EVEX and APX. */
+/** The same module without the tables of EVEX and APX, until they are loaded. */
 function packedWithoutExtended(): string {
   const rows = rowsOfMachines()
-  return packedModule(compileTables(rows.flat()), loadRowCodes().slice(0, rows.length + 1))
+  return [
+    packedModule(compileTables(rows.flat()), loadRowCodes().slice(0, rows.length + 1)),
+    'export const replaceTables = (all, codes) => { tables = all; rowCodes = codes }',
+  ].join('\n')
+}
+
+/** The module that a build for machines loads when a processor has what the build leaves out: see `left-out.ts`. */
+function leftOutModule(): string {
+  const { common: _, rowCodes, ...trees } = packTables(loadTables(), commonTable, loadRowCodes())
+  const use = (names: string, from: string): string => `import { ${names} } from ${JSON.stringify(from)}`
+  const source = (name: string): string => resolve(SOURCES, name)
+  return [
+    use('replaceTables', PACKED),
+    use('replaceEvex', NO_EVEX),
+    use('finishEvex', source('evex.ts')),
+    use('unpackRowCodes, unpackTables', source('packed-tables.ts')),
+    use('takeTables', source('decode-into.ts')),
+    use('replaceRows', source('forms.ts')),
+    use('forgetCodes', source('codes.ts')),
+    use('readInfoTables', source('describe-code.ts')),
+    'let isThere = false',
+    'export function addLeftOut() {',
+    '  if (isThere) return',
+    '  isThere = true',
+    `  replaceTables(unpackTables(${JSON.stringify(trees)}), unpackRowCodes('${rowCodes}'))`,
+    '  replaceEvex(finishEvex)',
+    `  replaceRows(${JSON.stringify(TABLES.map(narrowed))})`,
+    `  readInfoTables(${JSON.stringify(narrowed(accessRows))}, ${JSON.stringify(flowRows)})`,
+    '  takeTables()',
+    '  forgetCodes()',
+    '}',
+  ].join('\n')
 }
 
 /** A module in the place of one of the package's; other packages have modules of the same names. */
@@ -47,7 +81,7 @@ function replaced(name: string, id: string, code: () => string): Plugin {
   return {
     name: id.slice(1),
     resolveId: (source, importer) =>
-      source === name && importer !== undefined && resolve(dirname(importer)) === SOURCES
+      source === id || (source === name && importer !== undefined && resolve(dirname(importer)) === SOURCES)
         ? { id, moduleSideEffects: false }
         : null,
     load: (loaded) => (loaded === id ? code() : null),
@@ -120,6 +154,16 @@ export const pluginsForMachines: readonly Plugin[] = [
   tableText('x86-decoder-offered-tables', (code, file) => withoutUnoffered(narrowed(code), file)),
   replaced('./tables.ts', PACKED, packedWithoutExtended),
   replaced('./table/extended.ts', NO_ROWS, () => 'export const extendedRows = []'),
-  replaced('./evex.ts', NO_EVEX, () => 'export const finishEvex = () => 0'),
+  replaced(
+    './evex.ts',
+    NO_EVEX,
+    () => 'export let finishEvex = () => 0\nexport const replaceEvex = (finish) => { finishEvex = finish }',
+  ),
+  replaced(
+    './left-out.ts',
+    LATER,
+    () => `export const loadLeftOut = async () => (await import(${JSON.stringify(LEFT_OUT)})).addLeftOut()`,
+  ),
+  replaced(LEFT_OUT, LEFT_OUT, leftOutModule),
   replaced('./operand-names.ts', NO_NAMES, () => "export const operandName = () => ''"),
 ]

@@ -18,6 +18,13 @@ export function codeInfo(code: number): CodeInfo {
   return known[code] ?? readCode(code)
 }
 
+/** Forgets what has been read: there are other tables. */
+export function forgetCodes(): void {
+  known = []
+  all.length = 0
+  byMnemonic = undefined
+}
+
 function readCode(code: number): CodeInfo {
   const rowCodes = loadRowCodes()
   const count = rowCodes.at(-1) as number
@@ -37,28 +44,23 @@ function readCode(code: number): CodeInfo {
   return info
 }
 
-/** Returns an array that is filled on first access. */
-function lazyArray<T>(fill: (array: T[]) => void): readonly T[] {
-  const array: T[] = []
-  const filled = (): T[] => {
-    if (array.length === 0) fill(array)
-    return array
-  }
-  return new Proxy(array, {
-    get: (_, key) => Reflect.get(filled(), key) as unknown,
-    has: (_, key) => Reflect.has(filled(), key),
-    ownKeys: () => Reflect.ownKeys(filled()),
-    getOwnPropertyDescriptor: (_, key) => Reflect.getOwnPropertyDescriptor(filled(), key),
-  })
+/** What `codes` shows, once somebody looks. */
+const all: CodeInfo[] = []
+
+function readAll(): readonly CodeInfo[] {
+  if (all.length === 0) for (let code = 0; code < (loadRowCodes().at(-1) as number); code++) all.push(codeInfo(code))
+  return all
 }
 
 /**
  * Every code; the index is `Instruction.code`. Code 0 is the invalid instruction (no modes). Frozen order within a version
  * only. It is made when it is first looked at; where single codes are wanted, `codeInfo` makes these alone.
  */
-export const codes: readonly CodeInfo[] = /*#__PURE__*/ lazyArray((array) => {
-  const count = loadRowCodes().at(-1) as number
-  for (let code = 0; code < count; code++) array.push(codeInfo(code))
+export const codes: readonly CodeInfo[] = /*#__PURE__*/ new Proxy(all, {
+  get: (_, key) => Reflect.get(readAll(), key) as unknown,
+  has: (_, key) => Reflect.has(readAll(), key),
+  ownKeys: () => Reflect.ownKeys(readAll()),
+  getOwnPropertyDescriptor: (_, key) => Reflect.getOwnPropertyDescriptor(readAll(), key),
 })
 
 let byMnemonic: ReadonlyMap<string, readonly number[]> | undefined

@@ -45,7 +45,8 @@ let nodes: Int32Array = roots
 let leaves: Int32Array = roots
 let evexLeaves: Int32Array = roots
 
-function load(): void {
+/** Takes the tables that there are: on first use, and when there are more. */
+export function takeTables(): void {
   const tables = loadTables()
   roots = tables.roots
   hasModrm = tables.hasModrm
@@ -73,7 +74,7 @@ function outOfBytes(insn: Instruction, length: number, have: number): number {
 
 /** Decodes any instruction: `decodeInto` for what is not common, or too near to the end to be read without counting. */
 export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: number, insn: Instruction): number {
-  if (leaves.length === 0) load()
+  if (leaves.length === 0) takeTables()
   offset |= 0
   end |= 0
   if (end > bytes.length) end = bytes.length | 0

@@ -119,18 +119,19 @@ interface InfoTables {
 
 let infoTables: InfoTables | undefined
 
-function readInfoTables(): InfoTables {
+/** Reads what instructions do from tables as those of `table/info.ts`. */
+export function readInfoTables(accesses: string, flows: string): void {
   const access = new Map<string, string[]>()
-  eachRow(accessRows, (pattern, name) => access.set(name, pattern.split(',')))
+  eachRow(accesses, (pattern, name) => access.set(name, pattern.split(',')))
   const flow = new Map<string, FlowKind>()
-  eachRow(flowRows, (kind, name) => flow.set(name, kind as FlowKind))
-  return { access, flow, flags: readFlags() }
+  eachRow(flows, (kind, name) => flow.set(name, kind as FlowKind))
+  infoTables = { access, flow, flags: readFlags() }
 }
 
 /** Returns the facts about a form of the opcode tables. */
 export function describe(form: Form, code: number): CodeInfo {
-  infoTables ??= readInfoTables()
-  const { access, flow, flags } = infoTables
+  if (infoTables === undefined) readInfoTables(accessRows, flowRows)
+  const { access, flow, flags } = infoTables!
   const { mnemonic, attributes, operands } = form
   // MOVSD and CMPSD are string instructions and SSE2 instructions, so the string forms have names of their own here.
   const isString = attributes.has('rep') || attributes.has('repe')

@@ -38,7 +38,7 @@ VEX.F3 M7 F8 /0     UWRMSR      uId,Rq      USER_MSR o64 w0 l0
 `
 
 /** In the order of the codes. */
-const TABLES: readonly string[] = [
+export const TABLES: string[] = [
   oneByteRows,
   twoByteRows,
   vectorRows,
@@ -64,6 +64,13 @@ function readTable(): void {
 
 /** Parsed forms by row. */
 const known: (readonly Form[] | undefined)[] = [[invalidForm]]
+
+/** Has other tables from now on. */
+export function replaceRows(tables: readonly string[]): void {
+  TABLES.splice(0, TABLES.length, ...tables)
+  lines.length = known.length = 1
+  tableCount = 0
+}
 
 function lineOf(row: number): string {
   while (lines.length <= row) readTable()

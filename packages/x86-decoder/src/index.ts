@@ -61,6 +61,7 @@ export {
   SEGMENT_SS,
   TRUNCATED,
 } from './kinds.ts'
+export { loadLeftOut } from './left-out.ts'
 export { branchTarget, operandIsMemory, operandRegister } from './operands.ts'
 export { decoderOptions } from './options.ts'
 export { Immediate } from './operand-column.ts'

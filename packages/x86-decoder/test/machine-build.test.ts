@@ -1,6 +1,8 @@
 /** The package in a build of programs that decode for machines alone, which leaves the tables of EVEX and APX out. */
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { slicedCount } from '@retrap/tooling/slice'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import fc from 'fast-check'
 import { build } from 'rolldown'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -28,14 +30,15 @@ describe('a build for machines', () => {
   let forMachines: typeof complete
   let code: string
   beforeAll(async () => {
+    const folder = temporaryFolder('machine-build')
     const { output } = await build({
       input: fileURLToPath(new URL('../src/index.ts', import.meta.url)),
       plugins: [...pluginsForMachines],
       platform: 'neutral',
-      write: false,
+      output: { dir: folder, entryFileNames: '[name].mjs', chunkFileNames: '[name].mjs' },
     })
     code = output[0].code
-    forMachines = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as typeof complete
+    forMachines = (await import(pathToFileURL(join(folder, output[0].fileName)).href)) as typeof complete
   })
 
   test('has no row of EVEX or APX, no facts of what no model offers, and all others under their codes', () => {
@@ -50,10 +53,11 @@ describe('a build for machines', () => {
     expect(codes.slice(first).every(({ encoding, feature }) => encoding === 'evex' || feature === 'APX_F')).toBe(true)
   })
 
-  test('decodes for processors without EVEX and APX as the complete package does', () => {
+  /** Decodes bytes as the complete package does. */
+  function decodesAlike(processor: Parameters<typeof decoderOptions>[0]): void {
     const one = new Instruction()
     const other = new forMachines.Instruction()
-    const options = [{ features: OFFERED }, { features: OFFERED, vendor: 'amd' as const }].map(decoderOptions)
+    const options = [processor, { ...processor, vendor: 'amd' as const }].map(decoderOptions)
     fc.assert(
       fc.property(bytesOfCode, fc.constantFrom(16, 32, 64), fc.constantFrom(...options), (bytes, bits, option) => {
         const mode = bits | option
@@ -64,6 +68,10 @@ describe('a build for machines', () => {
       }),
       { numRuns: slicedCount(20_000, 4) },
     )
+  }
+
+  test('decodes for processors without EVEX and APX as the complete package does', () => {
+    decodesAlike({ features: OFFERED })
   })
 
   test('takes EVEX and REX2 for invalid, whatever its options say', () => {
@@ -74,5 +82,12 @@ describe('a build for machines', () => {
       Uint8Array.of(0x62, 0xf4, 0x7c, 0x18, 0x01, 0xc0),
     ])
       expect(forMachines.decodeInto(bytes, 0, bytes.length, 64, insn)).toBe(complete.INVALID)
+  })
+
+  test('is the complete package once it has loaded what it leaves out', async () => {
+    await Promise.all([forMachines.loadLeftOut(), forMachines.loadLeftOut()])
+    const withoutText = (info: object): object => ({ ...info, ...LEFT_OUT })
+    expect(forMachines.codes.map(withoutText)).toEqual(codes.map(withoutText))
+    decodesAlike({})
   })
 })

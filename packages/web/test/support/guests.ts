@@ -1,3 +1,4 @@
+import * as x86 from '@retrap/x86-assembler'
 import {
   type Assembler,
   Assembler as NewAssembler,
@@ -44,12 +45,14 @@ function out(asm: Assembler, port: number, ...values: readonly number[]): void {
   for (const value of values) asm.mov(al, value).out(dx, al)
 }
 
+const outWord = (asm: Assembler, port: number, value: number) =>
+  asm.mov(dx, imm16(port)).mov(ax, imm16(value)).out(dx, ax)
+
+const outDword = (asm: Assembler, port: number, value: number) => asm.mov(dx, imm16(port)).mov(eax, value).out(dx, eax)
+
 function setDispi(asm: Assembler, index: number, value: number): void {
-  for (const [port, word] of [
-    [0x1ce, index],
-    [0x1d0, value],
-  ] as const)
-    asm.mov(dx, imm16(port)).mov(ax, imm16(word)).out(dx, ax)
+  outWord(asm, 0x1ce, index)
+  outWord(asm, 0x1d0, value)
 }
 
 /** Waits for a bit of a port to be as wanted. */
@@ -126,18 +129,14 @@ export function loopingGuest(): Uint8Array {
 /** Powers its machine off at once. */
 export function endingGuest(): Uint8Array {
   // PM1 control: SLP_EN, and type 0, which is S5.
-  return firmwareImage((asm) => asm.mov(dx, imm16(0x604)).mov(ax, imm16(0x2000)).out(dx, ax))
+  return firmwareImage((asm) => outWord(asm, 0x604, 0x2000))
 }
 
 /** Takes a thousand timer interrupts a second, and counts them in BP. @param takes - emits what it does for a byte on its serial port */
 function interruptedGuest(takes: (asm: Assembler) => void): Uint8Array {
   return firmwareImage((asm) => {
     asm.xor(ax, ax).mov(ds, ax).mov(ss, ax).mov(sp, imm16(0x7000)).xor(bp, bp)
-    for (const [at, value] of [
-      [0x20, HANDLER],
-      [0x22, 0xf000],
-    ] as const)
-      asm.mov(bx, imm16(at)).mov(ax, imm16(value)).mov(word(bx), ax)
+    asm.mov(word(0x20), imm16(HANDLER)).mov(word(0x22), imm16(0xf000))
     // Without its local APIC the processor has the i8259's interrupts. Source: Intel SDM, volume 3, 12.4.3, IA32_APIC_BASE.
     asm.mov(ecx, 0x1b).mov(eax, 0xfee0_0100).xor(edx, edx).wrmsr()
     out(asm, 0x20, 0x11)
@@ -286,22 +285,10 @@ export function soundCardGuest(): Uint8Array {
       asm.mov(dx, imm16(0xcfc)).mov(eax, value).out(dx, eax)
     }
     // Out of cold reset; master volume, and that of samples.
-    asm
-      .mov(dx, imm16(master + 0x2c))
-      .mov(eax, 2)
-      .out(dx, eax)
-    asm
-      .mov(dx, imm16(mixer + 2))
-      .mov(ax, imm16(0))
-      .out(dx, ax)
-    asm
-      .mov(dx, imm16(mixer + 0x18))
-      .mov(ax, imm16(0x0808))
-      .out(dx, ax)
-    asm
-      .mov(dx, imm16(master + 0x10))
-      .mov(eax, 0xf_0000 + TONE_LIST)
-      .out(dx, eax)
+    outDword(asm, master + 0x2c, 2)
+    outWord(asm, mixer + 2, 0)
+    outWord(asm, mixer + 0x18, 0x0808)
+    outDword(asm, master + 0x10, 0xf_0000 + TONE_LIST)
     out(asm, master + 0x15, 31)
     out(asm, master + 0x1b, 1)
     out(asm, COM1, 0x73)
@@ -356,20 +343,7 @@ export function farGuest({ media, block }: FarBlock): Uint8Array {
       out(asm, base + 5, 8)
       out(asm, base + 7, 0xa0)
       wait(asm, base + 7, 0x08, true)
-      const packet = [
-        0x28,
-        0,
-        block >>> 24,
-        (block >>> 16) & 0xff,
-        (block >>> 8) & 0xff,
-        block & 0xff,
-        0,
-        0,
-        1,
-        0,
-        0,
-        0,
-      ]
+      const packet = Uint8Array.of(0x28, 0, block >>> 24, block >>> 16, block >>> 8, block, 0, 0, 1, 0, 0, 0)
       asm.mov(dx, imm16(base))
       for (let i = 0; i < packet.length; i += 2) asm.mov(ax, imm16(packet[i]! | (packet[i + 1]! << 8))).out(dx, ax)
     }
@@ -380,6 +354,75 @@ export function farGuest({ media, block }: FarBlock): Uint8Array {
       asm.mov(dx, imm16(base)).in(ax, dx).mov(bx, ax)
       asm.mov(dx, imm16(COM1)).mov(al, bl).out(dx, al).mov(al, bh).out(dx, al)
     }
-    asm.mov(dx, imm16(0x604)).mov(ax, imm16(0x2000)).out(dx, ax)
+    outWord(asm, 0x604, 0x2000)
+  })
+}
+
+const TIMES = 20_000
+/** The products of 1 to 4 and 5 to 8, added. */
+const DOT = 70
+
+/**
+ * Executes instructions of AVX-512, AVX-VNNI-INT8, APX and AMX, each {@link TIMES} times, and then powers off. For each of these it
+ * says `=`, `!` for another result than the manual's, or `U` for #UD.
+ */
+export function extendedGuest(): Uint8Array {
+  const { k1, r12, r16, r16d, r31, r8d, rax, rdi, rip, rsi, tmm0, tmm1, tmm2, xmm0, xmm1, xmm2, zmm17, zmm18 } = x86
+  return firmwareImage((asm) => {
+    // From the reset's place to the same code below 1 MiB, and to 64-bit mode. Tables are in the image, with all bits that a
+    // processor sets: first the global descriptors' at 4000h, the interrupts' at 5000h, and pages' at 2000h and 3000h.
+    const low = asm.label()
+    asm.jmp(x86.far16(0xf000, low)).bind(low).mov(ax, imm16(0xf000)).mov(ds, ax)
+    asm.operandSize(32).lgdt(ptr(0x4000)).operandSize(32).lidt(ptr(0x5000))
+    asm.mov(eax, 0x4_0620).mov(x86.cr4, eax).mov(eax, 0xf_2000).mov(x86.cr3, eax)
+    asm.mov(ecx, 0xc000_0080).rdmsr().or(eax, 0x100).wrmsr().mov(eax, x86.cr0).or(eax, 0x8000_0001).mov(x86.cr0, eax)
+    asm.jmp(x86.far32(8, 0xf_1000)).org(0x1000).bits(64).mov(x86.esp, 0x8000)
+    // XCR0 gets all that the processor has.
+    asm.mov(eax, 13).xor(ecx, ecx).cpuid().xor(ecx, ecx).xsetbv().mov(x86.esi, 0xf_6000).mov(x86.edi, 0x9000)
+    const repeat = (expected: number, ...[start, step, end]: (() => unknown)[]): void => {
+      const [next, right] = [asm.label(), asm.label()]
+      asm.lea(r12, x86.qword(rip(next))).vpxor(xmm0, xmm0, xmm0)
+      start!()
+      const again = asm.mov(r8d, TIMES).here()
+      step!()
+      asm.dec(r8d).jnz(again)
+      end!()
+      asm.cmp(rax, expected).mov(al, 0x3d).je(right).mov(al, 0x21).bind(right).mov(edx, COM1).out(dx, al).bind(next)
+    }
+    repeat(
+      TIMES,
+      () => asm.mov(eax, 1).vpbroadcastd(zmm18, eax).mov(eax, 0x5555).kmovw(k1, eax),
+      () => asm.vpaddd(zmm17.k(k1), zmm17, zmm18),
+      () => asm.vextracti32x4(xmm0, zmm17, 3).vmovq(rax, xmm0),
+    )
+    repeat(
+      TIMES * DOT,
+      () => asm.vmovd(xmm1, x86.dword(rsi)).vmovd(xmm2, x86.dword(rsi, { disp: 4 })),
+      () => asm.vpdpbssd(xmm0, xmm1, xmm2),
+      () => asm.vmovd(eax, xmm0),
+    )
+    repeat(
+      TIMES * 3,
+      () => asm.xor(r16d, r16d),
+      () => asm.add(r31, r16, 3).mov(r16, r31),
+      () => asm.mov(rax, r16),
+    )
+    repeat(
+      TIMES * DOT,
+      () => {
+        asm.xor(eax, eax).ldtilecfg(x86.zmmword(rsi, { disp: 8 }))
+        asm.tileloadd(tmm1, ptr(rsi, { index: rax })).tileloadd(tmm2, ptr(rsi, { index: rax, disp: 4 }))
+      },
+      () => asm.tdpbssd(tmm0, tmm1, tmm2),
+      () => asm.tilestored(ptr(rdi, { index: rax }), tmm0).mov(eax, x86.dword(rdi)),
+    )
+    asm.mov(edx, 0x604).mov(eax, 0x2000).out(dx, ax)
+    // The handler of #UD.
+    asm.org(0x1f00).mov(al, 0x55).mov(edx, COM1).out(dx, al).mov(x86.qword(x86.rsp), r12).iretq()
+    asm.org(0x2000).dq(0xf_3063).org(0x3000).dq(0xe3)
+    asm.org(0x4000).dw(15, 0x4000, 0xf, 0).dq(0xaf_9b00_0000_ffffn)
+    asm.org(0x5000).dw(0xfff, 0x5000, 0xf).org(0x5060).dw(0x1f00, 8, 0x8e00, 0xf)
+    // Numbers, and tiles 0 to 2 of a row of four bytes each.
+    asm.org(0x6000).db(1, 2, 3, 4, 5, 6, 7, 8, 1).org(0x6018).dw(4, 4, 4).org(0x6038).db(1, 1, 1).bits(16)
   })
 }

@@ -15,6 +15,8 @@ export interface PageGlobals {
   readonly fetchedBytes: typeof web.fetchedBytes
   readonly importKeptDisk: typeof web.importKeptDisk
   readonly keptDisks: typeof web.keptDisks
+  /** Returns what waits for a text at the serial port, after what it was asked for before, and has all up to then. */
+  readonly listen: (machine: web.Machine) => (word: string) => Promise<string>
   readonly prepareArmBoard: typeof web.prepareArmBoard
   readonly startMachineWorker: typeof web.startMachineWorker
   readonly guestImage: Uint8Array
@@ -22,6 +24,23 @@ export interface PageGlobals {
 
 /** A policy under which only what the page needs is allowed. */
 export const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src data:"
+
+/** Types to the guest of the page's `machine`. @returns what it says then, other than `r` */
+export const ask = (page: Page, text: string): Promise<string> =>
+  page.evaluate(
+    (typed) =>
+      new Promise<string>((resolve) => {
+        const { machine } = globalThis as unknown as { machine: web.Machine }
+        const stop = machine.on('serial', (bytes) => {
+          const said = new TextDecoder().decode(bytes).replace('r', '')
+          if (said === '') return
+          stop()
+          resolve(said)
+        })
+        machine.write(typed)
+      }),
+    text,
+  )
 
 /** A browser, and pages with this package in them. */
 export class Pages {

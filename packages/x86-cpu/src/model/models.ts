@@ -273,9 +273,12 @@ function applyFeature(features: Set<string>, change: string): void {
   else removeFeature(features, name)
 }
 
+/** Has `modelOf` know all models. A bundler drops a module of which nothing is used: what loads this one calls it. */
+export const knowAllModels = (): void =>
+  knowModels((cpu) => {
+    if (typeof cpu === 'string') return cpuModel(cpu)
+    checkCpuModel(cpu)
+    return cpu
+  })
 // Programs that import this module know all models from the start.
-knowModels((cpu) => {
-  if (typeof cpu === 'string') return cpuModel(cpu)
-  checkCpuModel(cpu)
-  return cpu
-})
+knowAllModels()
