@@ -28,7 +28,7 @@ export type { X86Architecture, X86DomainOptions, X86DomainState } from './x86/ar
 export type { SystemManagementMemory, X86Paravirtual } from './x86/surroundings.ts'
 export { X86Vcpu } from './x86/vcpu.ts'
 export type { GuestWalk } from './x86/guest-translation.ts'
-export { MemoryWatch, type MemoryWriter, type PhysicalRange } from './memory/memory-watch.ts'
+export { MemoryWatch, type MemoryWriter, type PhysicalRange } from './memory-watch.ts'
 export {
   beginCopying,
   beginRestoringDomain,

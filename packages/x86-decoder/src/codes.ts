@@ -18,7 +18,10 @@ export function codeInfo(code: number): CodeInfo {
   return known[code] ?? readCode(code)
 }
 
-/** Forgets what has been read: there are other tables. */
+/**
+ * Forgets what has been read: there are other tables.
+ * @public module text of build/plugins.ts calls it
+ */
 export function forgetCodes(): void {
   known = []
   all.length = 0
@@ -44,7 +47,7 @@ function readCode(code: number): CodeInfo {
   return info
 }
 
-/** What `codes` shows, once somebody looks. */
+/** The entries that `codes` shows, once somebody looks. */
 const all: CodeInfo[] = []
 
 function readAll(): readonly CodeInfo[] {

@@ -65,7 +65,10 @@ function readTable(): void {
 /** Parsed forms by row. */
 const known: (readonly Form[] | undefined)[] = [[invalidForm]]
 
-/** Has other tables from now on. */
+/**
+ * Has other tables from now on.
+ * @public module text of build/plugins.ts calls it
+ */
 export function replaceRows(tables: readonly string[]): void {
   TABLES.splice(0, TABLES.length, ...tables)
   lines.length = known.length = 1

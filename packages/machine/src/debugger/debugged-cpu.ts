@@ -50,7 +50,7 @@ export interface PlaceRange {
   readonly access: MachineWatchKind
 }
 
-/** What the processors of a board can stop at. */
+/** The places that processors of a board can stop at. */
 export interface PlaceRules {
   /** Kinds of accesses. */
   readonly kinds: readonly PlaceAccess['kind'][]

@@ -51,7 +51,7 @@ export class InputSwitch implements InputClient {
   joinOutside(): InputBackend {
     if (this.#outside === undefined) return this.join()
     const outside = this.#outside.join()
-    // It keeps its number in saved states.
+    // Saved states know each member by its number, so this one has one, too.
     this.#members.push({ client: null, active: false, pointer: 'none', leds: null, outside })
     return outside
   }

@@ -27,7 +27,7 @@ export interface RecordedKind<K extends MachineKind, M extends Machine<K>> {
 
 /** How debuggers that go through a run see machines of a kind. */
 export interface RunDebugging<K extends MachineKind> {
-  /** What the processors can stop at. */
+  /** The places that the processors can stop at. */
   readonly places: PlaceRules
   /** Shows a machine to gdb. */
   readonly show: ShowToGdb<K['domain'], MachineGdbOptions>

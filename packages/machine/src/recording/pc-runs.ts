@@ -32,7 +32,7 @@ export const PC_RUNS: RecordedKind<PcKind, Pc> = {
   debugging: async () => {
     const [{ pcGdbMachine: show }, { x86Stepped: stepped }] = await Promise.all([
       import('../debugger/gdb-target.ts'),
-      import('../debugger/x86-stepped.ts'),
+      import('./x86-stepped.ts'),
     ])
     return { places: PC_PLACES, show, stepped }
   },

@@ -3,7 +3,7 @@ import { decode, type DecodedInstruction } from '@retrap/x86-decoder'
 import { CS, type CpuRegisters, MODE_32, MODE_64 } from '@retrap/x86-cpu'
 import { pageTablesOf, stackPointer, wordBytesOf } from '../lifecycle/call-stack.ts'
 import { linearAddress } from '../lifecycle/crash.ts'
-import type { Caller, Place, SteppedCode } from '../recording/call-steps.ts'
+import type { Caller, Place, SteppedCode } from './call-steps.ts'
 
 const LONGEST_INSTRUCTION = 15
 const SHORTEST_CALL = 2

@@ -1,7 +1,7 @@
 import { FRAME_WATCHED, PAGE_BYTES } from '@retrap/memory'
 import type { StoreWatch } from '@retrap/x86-cpu'
-import type { Domain } from '../domain.ts'
-import type { FollowedVcpu, VirtualCpu } from '../virtual-cpu.ts'
+import type { Domain } from './domain.ts'
+import type { FollowedVcpu, VirtualCpu } from './virtual-cpu.ts'
 
 /** Consecutive bytes of a guest's physical memory. */
 export interface PhysicalRange {
