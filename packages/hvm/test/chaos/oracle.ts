@@ -283,7 +283,9 @@ export class Oracle {
     const vectors = registers.vectors.slice()
     machine.begin(number, start.fullX87)
     registers.vectors.set(vectors)
-    if (start.indices !== undefined) registers.vectors.set(start.indices, 64 * 5)
+    // The older model does not save the upper halves of its registers.
+    const bytes = this.#choices === 'max' ? 32 : 64
+    if (start.indices !== undefined) registers.vectors.set(start.indices.subarray(0, bytes), 64 * 5)
     new Uint8Array(registers.general.buffer, registers.general.byteOffset).set(start.registers)
     registers.eip = (layout.MODES[number] as Mode).bits === 16 ? start.linear - layout.CODE : start.linear
     cpu.setRflags(start.flags)
