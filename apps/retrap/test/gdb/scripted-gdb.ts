@@ -1,14 +1,17 @@
 /** gdb with a script, and the machine that it debugs. */
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** The program of a machine and its arguments, for a port that it listens on. */
 export type DebuggedMachine = (port: number) => readonly [file: string, args: readonly string[]]
 
 /** Host time for one script, unless it says otherwise. */
 export const DEADLINE_MS = 40_000
+const WRITTEN_MS = 5000
 
 const preamble = (deadlineMs: number): readonly string[] => [
   'set pagination off',
@@ -64,6 +67,9 @@ export async function debugScripted(
   const timer = setTimeout(() => gdb.kill('SIGKILL'), deadlineMs)
   const code = await new Promise<number | null>((resolve) => gdb.on('close', resolve))
   clearTimeout(timer)
+  // A machine that is recorded may go on to its end, and writes what its file lacks.
+  if (args.includes('--record'))
+    await Promise.race([once(child, 'close'), sleep(WRITTEN_MS, undefined, { ref: false })])
   child.kill('SIGKILL')
   if (code !== 0) throw new Error(`gdb ended with ${code}:\n${output}\n${errors}\nthe machine said:\n${said}`)
   const from = output.indexOf('BEGIN\n') + 6
