@@ -1,16 +1,15 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { bisectPlan, firstBad } from '../src/bisect.ts'
 import { PlanError } from '../src/plan/read-plan.ts'
 import { EmbeddedQueue } from '../src/queue/queue.ts'
 import type { PlanRun } from '../src/run-plan.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'fleet-bisect-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('fleet-bisect')
 const retrap = [process.execPath, fileURLToPath(new URL('support/fake-retrap.mjs', import.meta.url))] as const
 const going = new AbortController().signal
 

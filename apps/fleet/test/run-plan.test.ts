@@ -1,9 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { buildGuestImage } from '@retrap/embedded-guest'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import type { Attempt, Job } from '../src/plan/job.ts'
 import { EmbeddedQueue } from '../src/queue/queue.ts'
 import { junitOf } from '../src/results/junit.ts'
@@ -11,8 +11,7 @@ import { pageOf } from '../src/results/page.ts'
 import { Results } from '../src/results/results.ts'
 import { runPlan } from '../src/run-plan.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'fleet-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('fleet')
 
 const job = (id: string, retries = 0): Job => ({
   ...{ id, name: id, system: 'run', folder, args: [], expect: [], timeoutSeconds: 1, retries },

@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { inputNames, outputNames } from '../src/plan/job-files.ts'
 import type { Job, JobInput, JobResult } from '../src/plan/job.ts'
 import { EmbeddedQueue } from '../src/queue/queue.ts'
@@ -11,8 +11,7 @@ import { FileCache } from '../src/store/file-cache.ts'
 import { FolderStore } from '../src/store/store.ts'
 import { removeAbandoned, runStoredJob, type StoredJobs } from '../src/worker/job-folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'fleet-jobs-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder('fleet-jobs')
 const retrap = [process.execPath, fileURLToPath(new URL('support/fake-retrap.mjs', import.meta.url))] as const
 const going = new AbortController().signal
 

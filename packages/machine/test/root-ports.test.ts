@@ -69,7 +69,7 @@ test('devices that are not virtio are behind root ports as well', async () => {
 const rng = { kind: 'rng', port: 'rp' } as const
 const ports = [{ id: 'rp' }]
 test.each<[string, Partial<PcOptions>]>([
-  ["a 'pc' has none", { machine: 'pc', rootPorts: ports }],
+  ["a 'pc' has no root ports", { machine: 'pc', rootPorts: ports }],
   ["id 'rp': two root ports have it", { rootPorts: [...ports, ...ports] }],
   ["id '1': expected a letter", { rootPorts: [{ id: '1' }] }],
   ["root port 'rp': there is none of that id", { virtio: [rng] }],

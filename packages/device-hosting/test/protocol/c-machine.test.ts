@@ -1,9 +1,8 @@
 /** The examples in C as a machine has them: started or connected to, and reached by a guest's accesses. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PATIENCE_MS } from '@retrap/tooling/patience'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { connectDeviceProgram, startDeviceProgram } from '../../src/node/device-program.ts'
 import * as index from '@retrap/ioreq'
@@ -27,11 +26,8 @@ const mmio = (addressLo: number, size = 4) => ({
 })
 
 describe.skipIf(!compiles)(`machines with devices in C${skipNote(compiles, 'gcc is not installed')}`, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-c-'))
-  afterAll(async () => {
-    await endServers()
-    rmSync(folder, { recursive: true })
-  })
+  const folder = temporaryFolder('c')
+  afterAll(endServers)
   const example = (name: string): Promise<string> => compile(join(SDK, 'examples', `${name}.c`), join(folder, name))
 
   /** A guest's access. @returns what it reads */

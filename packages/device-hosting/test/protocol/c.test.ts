@@ -1,10 +1,10 @@
 /** The C library of the device protocol, and its examples: `PROTOCOL.md`, and the machine's end of a session. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { encodeProtocolFrame, type MachineFrame, type ProtocolFrame } from '../../src/protocol/index.ts'
 import { Client, compile, launch, SDK, serve, WARNINGS } from './c-client.ts'
@@ -21,7 +21,7 @@ const bytesOf = (length: number, seed: number): Uint8Array =>
   Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8) + seed) & 0xff)
 
 describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not installed')}`, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-c-'))
+  const folder = temporaryFolder('c')
   const programs = { thermometer: '', 'dma-copy': '', counter: '', model: '' }
   const start = (name: keyof typeof programs): ReturnType<typeof launch> => launch(programs[name])
   beforeAll(async () => {
@@ -33,10 +33,7 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
       }),
     )
   })
-  afterAll(async () => {
-    await endServers()
-    rmSync(folder, { recursive: true })
-  })
+  afterAll(endServers)
 
   test.skipIf(!compilesCpp)(
     `the header has no warnings as C99 and C++11, and README.md shows a model${skipNote(compilesCpp, 'g++ is not installed')}`,

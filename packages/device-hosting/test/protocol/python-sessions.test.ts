@@ -1,8 +1,7 @@
 /** Sessions of the Python library of the device protocol: connections one after another, and machines that do as they should not. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sliceTests } from '@retrap/tooling/slice'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { encodeProtocolFrame, type ProtocolFrame } from '../../src/protocol/index.ts'
 import { BUFFERED, ENV, example, LACK, program, PYTHON, RANGE, start, there } from './python-programs.ts'
@@ -11,11 +10,8 @@ import { endServers, hello, read, startListening, startServer, word, write } fro
 /** Programs are started, and sessions broken: a run has a part of it. */
 const test = sliceTests(4)
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-python-'))
-afterAll(async () => {
-  await endServers()
-  rmSync(folder, { recursive: true, force: true })
-})
+const folder = temporaryFolder('python')
+afterAll(endServers)
 
 describe.runIf(there)(`sessions of the Python library${LACK}`, () => {
   test('a machine that takes nothing ends the session, and the program', async () => {

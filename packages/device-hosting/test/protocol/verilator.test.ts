@@ -1,11 +1,11 @@
 /** The bridge to Verilator, with a design that counts its cycles: both buses, memory, interrupts, and when all of it happens. */
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { skipNote } from '@retrap/tooling/skip'
 import { buildDesign, hasVerilator } from '@retrap/tooling/verilator'
-import { afterAll, afterEach, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { afterEach, expect, test } from 'vitest'
 import { startDeviceProgram } from '../../src/node/index.ts'
 import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, STATUS_DONE, STATUS_RETRY } from '@retrap/ioreq'
 import type { ProtocolDevices } from '../../src/protocol/index.ts'
@@ -21,8 +21,7 @@ const PROBE = {
 }
 const program = hasVerilator ? await buildDesign(PROBE) : ''
 const note = skipNote(hasVerilator, 'there is no verilator or g++')
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-verilator-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = temporaryFolder('verilator')
 
 const COUNT = 0
 const WORD = 4

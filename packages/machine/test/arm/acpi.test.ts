@@ -1,12 +1,11 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { QemuVirt } from '@retrap/tooling/qtest'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { sliced } from '@retrap/tooling/slice'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { type ArmBoard, buildArmAcpiTables, relocatableArmAcpi, VIRT } from '../../src/arm/index.ts'
 
 const MIB = 1 << 20
@@ -139,7 +138,7 @@ describe.skipIf(!hasQemu)(`tables say what QEMU's say${skipNote(hasQemu, 'there 
 })
 
 describe.skipIf(!hasIasl)(`iasl reads the tables${skipNote(hasIasl, 'there is no iasl')}`, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-iasl-'))
+  const folder = temporaryFolder('iasl')
   const run = (...options: readonly string[]): string => {
     const { stdout, stderr, status } = spawnSync('iasl', options, { cwd: folder, encoding: 'utf8' })
     expect(status, `${stdout}${stderr}`).toBe(0)
@@ -165,8 +164,6 @@ describe.skipIf(!hasIasl)(`iasl reads the tables${skipNote(hasIasl, 'there is no
     expect(text.match(/Device \(C0/g)).toHaveLength(board.cpus)
     expect(text.match(/Device \(VR/g)).toHaveLength(32)
   })
-
-  afterAll(() => rmSync(folder, { recursive: true }))
 })
 
 test('firmware links what it places (QEMU, bios-linker-loader)', () => {
