@@ -123,6 +123,11 @@ export class InputSwitch implements InputClient {
     this.#backend.ready()
   }
 
+  /** Events on their way to the model that they go to: the back end gives them to its next client. */
+  get unread(): readonly InputEvent[] {
+    return this.#target?.client?.unread ?? []
+  }
+
   /** Takes events of the back end. */
   input(events: readonly InputEvent[]): number {
     const { wake, pressed } = this.#effects
