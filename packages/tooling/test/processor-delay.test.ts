@@ -6,6 +6,7 @@ import { ProcessorDelay, resolvesWithin } from '../src/processor-time.ts'
 /** Nanoseconds that the one thread has waited, as the mocked /proc says. */
 const proc = vi.hoisted(() => ({ waited: 0 }))
 vi.mock('node:fs', () => ({
+  existsSync: () => true,
   readdirSync: () => ['1'],
   readFileSync: () => `5 ${proc.waited} 1`,
 }))
