@@ -108,7 +108,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
             src={travelled}
             width={916}
             height={560}
-            alt="A terminal in the past: panic_timeout was written by pid 108, sh, in do_proc_dointvec_conv. Below is that instruction, and a time line."
+            alt="A terminal in the past: pid 108, sh, wrote panic_timeout. Below is that instruction, and a time line."
           />
           <figcaption class="soft">Go back to who wrote a byte: the process, the function, the instruction.</figcaption>
         </figure>
@@ -117,7 +117,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
             src={picture}
             width={916}
             height={560}
-            alt="A terminal beside the inspector: vCPU 0 is in the middle of an instruction that waits for the serial port, which is slowed down by 3000 ms."
+            alt="A terminal beside the inspector: an instruction of vCPU 0 waits 3000 ms for the serial port."
           />
           <figcaption class="soft">
             Slow a device: see which instruction waits for it, and what it has done so far.

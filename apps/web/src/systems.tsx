@@ -163,7 +163,7 @@ export function Systems({ start, offered, failed, embedded }: SystemsProps) {
           isMain={systems?.length === 0}
           title="The embedded guest"
           label="Start the embedded guest"
-          text="A small system of our own: it goes from the reset vector to 64-bit mode, prints what it finds, and has a shell."
+          text="A small system of our own, from the reset vector to 64-bit mode and a shell."
           bytes={EMBEDDED_BYTES}
           start={() => timed(embedded)}
         />

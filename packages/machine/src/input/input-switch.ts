@@ -6,11 +6,10 @@ type PointerKind = Parameters<NonNullable<InputBackend['setPointer']>>[0]
 /** One model of several that share a back end. */
 interface Member {
   client: InputClient | null
-  active: boolean
   pointer: PointerKind
   leds: Leds | null
   /** Of a model outside of a recording: its place in the switch there. */
-  readonly outside?: InputBackend
+  readonly outside?: InputBackend | undefined
 }
 
 const FIRST_BUTTON_KEY = 0x1_0000
@@ -34,6 +33,8 @@ export class InputSwitch implements InputClient {
   readonly #effects: InputEffects
   readonly #outside: InputSwitch | undefined
   readonly #members: Member[] = []
+  /** The model that events go to while the guest uses none: the board's. */
+  #usual: Member | null = null
   /** Devices in the order in which the guest began to use them, without the board's. */
   #active: Member[] = []
   #target: Member | null = null
@@ -52,14 +53,14 @@ export class InputSwitch implements InputClient {
     if (this.#outside === undefined) return this.join()
     const outside = this.#outside.join()
     // Saved states know each member by its number, so this one has one, too.
-    this.#members.push({ client: null, active: false, pointer: 'none', leds: null, outside })
+    this.#add(outside)
     return outside
   }
 
   /** A back end for one more model; the first is for the board's. */
   join(): InputBackend {
-    const member: Member = { client: null, active: false, pointer: 'none', leds: null }
-    this.#members.push(member)
+    const member = this.#add()
+    this.#usual ??= member
     return {
       connect: (client) => {
         member.client = client
@@ -86,9 +87,10 @@ export class InputSwitch implements InputClient {
     }
   }
 
-  /** The model that events go to while the guest uses none: the board's. */
-  get #usual(): Member | undefined {
-    return this.#members.find(({ outside }) => outside === undefined)
+  #add(outside?: InputBackend): Member {
+    const member: Member = { client: null, pointer: 'none', leds: null, outside }
+    this.#members.push(member)
+    return member
   }
 
   /** Returns the numbers of the models that the guest uses, in the order in which it began to. */
@@ -99,14 +101,14 @@ export class InputSwitch implements InputClient {
   /** Restores the keys that `save` returned. */
   restore(active: readonly number[]): void {
     const members = active.flatMap((number) => this.#members[number] ?? [])
-    this.#active = members.filter(({ outside }) => outside === undefined)
+    this.#active = members.filter(({ outside }) => !outside)
     this.#choose()
     this.#backend.setActive?.(this.#active.length > 0)
     for (const { outside } of members) outside?.setActive?.(true)
   }
 
   #choose(): void {
-    const target = this.#active.at(-1) ?? this.#usual ?? null
+    const target = this.#active.at(-1) ?? this.#usual
     if (target === this.#target) return
     const releases = [...this.#held].map((held): InputEvent => {
       const isButton = held >= FIRST_BUTTON_KEY

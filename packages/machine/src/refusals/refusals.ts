@@ -93,7 +93,7 @@ export const REFUSALS: readonly CombinationRule[] = [
   {
     verbs: ['fork'],
     when: [['shared', 'controllers', 'worker', 'server']],
-    why: "what runs or is seen outside of its thread cannot be doubled: use devicePlacement 'inline' or 'deferred', give it the models of deviceServers as devices, and leave sharedMemory and controllerPlacement out",
+    why: "what is outside of its thread cannot be doubled; leave controllerPlacement, sharedMemory and deviceServers out, and use devicePlacement 'inline'",
   },
   {
     verbs: ['checkpoint', 'migrate'],
@@ -101,7 +101,7 @@ export const REFUSALS: readonly CombinationRule[] = [
       ['controllers', 'shared'],
       ['controllers', 'server'],
     ],
-    why: 'device models in other threads write its memory, and do not say so in advance; leave controllerPlacement and sharedMemory out',
+    why: 'device models in other threads write its memory unannounced; leave controllerPlacement and sharedMemory out',
   },
   {
     verbs: ['plug'],
