@@ -21,7 +21,7 @@ import { describeRun, type RecordedKind, type RunDescription } from './descripti
 import { endOf, RecordGate } from './record-gate.ts'
 import { flashFacts } from './recorded-flash.ts'
 import type { LiveDebugOptions, LiveRun } from './live-run.ts'
-import type { MachineReplay } from './replay.ts'
+import { MachineReplay } from './replay.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import { RunHistoryKeeper } from './run-history.ts'
 import type { PluggedServer, PlugServer } from './server-starts.ts'
@@ -208,11 +208,7 @@ export async function recordMachine<K extends MachineKind, M extends Machine<K>>
         'ERR_OPTION',
         'checkpointMs Infinity: a clone is debugged by its checkpoints; leave it out',
       )
-    const [{ LiveRun }, { MachineReplay }, debugging] = await Promise.all([
-      import('./live-run.ts'),
-      import('./replay.ts'),
-      kind.debugging(),
-    ])
+    const [{ LiveRun }, debugging] = await Promise.all([import('./live-run.ts'), kind.debugging()])
     run.live?.close()
     const source = { bytes: Infinity, read: (at: number, bytes: number) => how.read(at, bytes) }
     const openPast = async (index: RecordingIndex, past: K['options'], at: number): Promise<MachineReplay<K, M>> =>
