@@ -61,7 +61,7 @@ export const REFUSALS: readonly CombinationRule[] = [
   {
     verbs: ['make'],
     when: [['controllers'], ['deterministic'], ['plain']],
-    why: 'controllerPlacement: a machine whose clock is deterministic waits for its disks in its own thread; leave it out',
+    why: 'controllerPlacement: a deterministic machine waits for its disks in its own thread; leave it out',
   },
   {
     verbs: ['make', 'plug'],
