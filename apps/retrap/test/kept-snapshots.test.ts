@@ -22,8 +22,10 @@ const LEAST_INSTRUCTIONS = 20_000
 
 const fileOf = ({ name }: Board): URL => new URL(`${name.replaceAll(/[^\w-]+/g, '-')}.snapshot`, FOLDER)
 
+/** Of the devices of 0.2.0, whose Arm boards had no root ports. */
 const makingOf = (board: Board, image: Uint8Array): Making => ({
-  ...{ board, image, cpus: 2, placement: 'inline', jit: false, hostModels: true, card: 'none' },
+  board: board.arm ? { ...board, options: { ...board.options, rootPorts: [] } } : board,
+  ...{ image, cpus: 2, placement: 'inline', jit: false, hostModels: true, card: 'none' },
   ...{ keep: undefined, pages: false, forks: false },
 })
 

@@ -211,5 +211,5 @@ describe('a network of another thread', () => {
 test('controllers elsewhere are refused with deterministic time', async () => {
   const options = { memoryBytes: 1 << 21, firmware: new Uint8Array(65_536), clock: 'deterministic' } as const
   const controllerPlacement = () => expect.unreachable()
-  await expect(createPc({ ...options, controllerPlacement })).rejects.toThrow('whose clock is deterministic')
+  await expect(createPc({ ...options, controllerPlacement })).rejects.toThrow('a deterministic machine')
 })

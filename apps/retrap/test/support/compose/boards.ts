@@ -9,7 +9,7 @@ import { BOARDS, CARD, DEVICES, type HostileMachine, type PlacedDevice } from '.
 export interface Board {
   readonly name: string
   readonly arm: boolean
-  readonly options: Pick<PcOptions, 'machine' | 'smm' | 'hypervisor'> & { readonly gic?: 2 | 3 }
+  readonly options: Pick<PcOptions, 'machine' | 'smm' | 'hypervisor' | 'rootPorts'> & { readonly gic?: 2 | 3 }
   /** The guest's view, of `BOARDS`. */
   readonly guest: (typeof BOARDS)[number]
 }
@@ -134,7 +134,7 @@ export function everyDevice({ arm, options }: Board, disks: readonly Disk[], hos
     networkCards: [{ model: 'e1000', network: silent }],
     usb: { devices: (['keyboard', 'mouse', 'tablet'] as const).map((kind) => ({ kind })) },
     sound: [{ model: 'ac97' }],
-    ...(options.machine !== 'pc' && { rootPorts: [{ id: 'port' }] }),
+    ...(options.machine !== 'pc' && { rootPorts: options.rootPorts ?? [{ id: 'port' }] }),
     ...(!arm && { serialPorts: 2 }),
   }
 }
