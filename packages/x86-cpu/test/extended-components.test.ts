@@ -289,10 +289,10 @@ test('CPUID has the components, palettes, AVX10 and APX', () => {
   expect(leaf(`${INTEL},+amx_int8`, 0x1e, 1)).toEqual([0, 0, 0, 0])
   expect(leaf(`${INTEL},+amx_fp16,+amx_fp8`, 0x1e, 0)).toEqual([1, 0x4010, 0, 0])
   expect(leaf(`${INTEL},+amx_fp16,+amx_fp8`, 0x1e, 1)).toEqual([0x18, 0, 0, 0])
-  expect([leaf(INTEL, 0x29, 0), leaf(INTEL, 0x24, 0)]).toEqual([
-    [0, 1, 0, 0],
-    [0, 0, 0, 0],
-  ])
+  expect(leaf(INTEL, 0x29, 0)).toEqual([0, 1, 0, 0])
+  // The last sub-leaf; the version with 128, 256 and 512 bits; VNNI-INT with EVEX.
+  expect([0, 1].map((i) => leaf('granite-rapids', 0x24, i).join(' '))).toEqual(['0 458753 0 0', '0 0 0 0'])
+  expect([0, 1].map((i) => leaf('everything', 0x24, i).join(' '))).toEqual(['1 458754 0 0', '0 0 4 0'])
 })
 
 test('a saved state has the registers, and leaves out those that are zeros', () => {

@@ -8,7 +8,7 @@ import { addressSize } from '../system/masked-move.ts'
 import { registerOffset, type Handler } from '../system/operands.ts'
 
 /**
- * Stores that compute, and stores past the caches: CMPccXADD, RAO-INT, MOVDIRI, MOVDIR64B, MOVRS.
+ * Stores that compute, and stores past the caches: CMPccXADD, RAO-INT, MOVDIRI, MOVDIR64B, MOVRS; and prefetches.
  *
  * Source: Intel SDM vol. 2, MOVDIRI, MOVDIR64B; Intel Architecture Instruction Set Extensions Programming Reference, the pages
  * of the others.
@@ -51,6 +51,9 @@ function remote(operation: (a: I64, b: I64) => I64): Semantics {
 
 const move: Semantics = { direct: true, emit: (c: Context) => c.write(0, c.readU(1)) }
 
+/** Prefetches of data that is read, and of code: there is no cache to act on. */
+const hint: Semantics = { emit: () => undefined }
+
 const LINE_BYTES = 64
 const line = new Uint8Array(LINE_BYTES)
 
@@ -82,7 +85,9 @@ export const stores: SemanticsTable = {
   AXOR: remote((a, b) => a.xor(b)),
   MOVDIRI: move,
   MOVRS: move,
-  PREFETCHRST2: { emit: () => undefined },
+  PREFETCHRST2: hint,
+  PREFETCHIT0: hint,
+  PREFETCHIT1: hint,
 }
 
 export const storeHandlers: Readonly<Record<string, Handler>> = { MOVDIR64B: moveLine }

@@ -3,7 +3,8 @@ import { addFeatures } from './feature-table.ts'
 /**
  * Features that are not in every program: see `loadInstructions`. They are added to the table with the models that have them.
  *
- * Source: Intel SDM vol. 2A, "CPUID—CPU Identification"; Intel Architecture Instruction Set Extensions Programming Reference.
+ * Source: Intel SDM vol. 2A, "CPUID—CPU Identification"; Intel Architecture Instruction Set Extensions Programming Reference;
+ * Intel Advanced Vector Extensions 10.1 Architecture Specification, table of the AVX-512 features that AVX10 includes.
  */
 export const addExtendedFeatures = (): void =>
   addFeatures({
@@ -21,9 +22,10 @@ export const addExtendedFeatures = (): void =>
       '*AMX_FP16 21 AMX_TILE, *AVX_IFMA 23 AVX2, *MOVRS 31 LM',
     '7.1.edx':
       '*AVX_VNNI_INT8 4 AVX2, *AVX_NE_CONVERT 5 AVX2, *AMX_COMPLEX 8 AMX_TILE, *AVX_VNNI_INT16 10 AVX2, ' +
-      '~AVX10_1 19 AVX512CD AVX512_BF16 AVX512_BITALG AVX512_FP16 AVX512_IFMA AVX512_VBMI AVX512_VBMI2 AVX512_VNNI AVX512_VPOPCNTDQ, ' +
+      '*AVX10_1 19 AVX512CD AVX512_BF16 AVX512_BITALG AVX512_FP16 AVX512_IFMA AVX512_VBMI AVX512_VBMI2 AVX512_VNNI AVX512_VPOPCNTDQ GFNI VAES VPCLMULQDQ, ' +
+      '*PREFETCHI 14 LM, ' +
       '*APX_F 21 LM XSAVE',
     'd.1.eax': '*XFD 4 XSAVEC MSR',
     '1e.1.eax': '~AMX_FP8 4 AMX_TILE, ~AMX_TF32 6 AMX_TILE, ~AMX_AVX512 7 AMX_TILE AVX10_2, ~AMX_MOVRS 8 AMX_TILE',
-    '': '~AVX10_2 0 AVX10_1',
+    '': '*AVX10_2 0 AVX10_1',
   })

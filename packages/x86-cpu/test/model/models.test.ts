@@ -26,7 +26,7 @@ describe('a model by its name', () => {
   test.each([
     ['core3', `no CPU model 'core3': expected ${CPU_MODELS.map(({ name }) => name).join(', ')}`],
     ['core2,+avx2', 'core2,+avx2: avx2 needs xsave, avx'],
-    ['core2,+avx', 'core2,+avx: avx needs xsave'],
+    ['granite-rapids,-gfni,+avx10.2', 'granite-rapids,-gfni,+avx10.2: avx10_2 needs gfni, avx10_1'],
     ['pentium,+lm', 'pentium,+lm: lm needs pae, mmx, fxsr, sse, sse2, syscall'],
     ['max,-fpu', 'max,-fpu: fpu is missing; every model has it'],
     ['max,+avx512er', "no CPU feature 'avx512er'"],
@@ -335,7 +335,7 @@ describe('the newer models, as if all of their features were executed', () => {
     ]).toEqual([family, model])
     for (const sign of ['avx512f', 'xsave']) {
       const less = fresh(`${name},-${sign}`).features
-      expect(['AVX512VL', 'AVX512_BF16', 'AVX10_1', sign.toUpperCase()].filter((each) => less.has(each))).toEqual([])
+      expect(['AVX512VL', 'AVX512_BF16', 'AVX10_2', sign.toUpperCase()].filter((each) => less.has(each))).toEqual([])
       expect(less.has('BMI2')).toBe(true)
     }
     if (gcc === '') return
