@@ -352,7 +352,7 @@ test('VP2INTERSECT writes a pair of masks, VCOMX sets flags for signed condition
       asm.mov(x86.rsi, IN).mov(x86.rdi, OUT).mov(x86.ecx, 3)
       const next = asm.here('next')
       asm.vmovdqu64(x86.zmm1, x86.zmmword(x86.rsi)).vmovdqu64(x86.zmm2, x86.zmmword(x86.rsi, { disp: 64 }))
-      asm.vp2intersectd(x86.k5, x86.zmm1, x86.zmm2).kmovq(x86.qword(x86.rdi), x86.k4)
+      asm.kxorq(x86.k4, x86.k4, x86.k4).vp2intersectd(x86.k5, x86.zmm1, x86.zmm2).kmovq(x86.qword(x86.rdi), x86.k4)
       asm.kmovq(x86.qword(x86.rdi, { disp: 8 }), x86.k5)
       for (const [i, at] of [128, 132, 136, 140].entries())
         asm

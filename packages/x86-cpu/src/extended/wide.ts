@@ -1,6 +1,7 @@
 import { numeric, type I64, type V128 } from '@retrap/wasm-emitter'
 import type { Semantics, SemanticsTable } from '../semantics/context.ts'
 import { instructionSemantics } from '../semantics/index.ts'
+import { R_REG0 } from '../state/record.ts'
 import { S_OPMASK } from '../state/state-layout.ts'
 import { digests } from './digests.ts'
 import type { EvexContext } from './evex-context.ts'
@@ -63,10 +64,9 @@ function intersect(bits: 32 | 64): Semantics {
         )
         return bitsOfLanes(c, hits, bits)
       }
-      const both = [found(a, b), found(b, a)]
       // The pair begins with an even number.
-      const pair = c.let(c.registerAddress(0).sub(c.state).sub(S_OPMASK).and(~8).add(c.state))
-      for (const [i, mask] of both.entries()) c.f.store('i64.store', pair, mask, S_OPMASK + 8 * i)
+      const pair = c.let(c.state.add(c.f.loadExpression('i32.load16_u', c.record, R_REG0).sub(S_OPMASK).and(~8)))
+      for (const [i, mask] of [found(a, b), found(b, a)].entries()) c.f.store('i64.store', pair, mask, S_OPMASK + 8 * i)
     },
   }
 }

@@ -10,18 +10,18 @@ import { BareCpu, PAGE_TABLE } from '../support/bare-cpu.ts'
 
 // Layout of a case, as evex-host.c has it.
 export const CASE_BYTES = 2560
-const MASKS = 2048
-const GENERAL = 2112
-const MXCSR = 2240
-const SIGNAL = 2244
-const CODE_AT = 2256
-const MEMORY = 2304
-const MEMORY_BYTES = 256
+export const MASKS = 2048
+export const GENERAL = 2112
+export const MXCSR = 2240
+export const SIGNAL = 2244
+export const CODE_AT = 2256
+export const MEMORY = 2304
+export const MEMORY_BYTES = 256
 /** Behind the memory, which a page follows that is not there. */
-const END = 0x2_1000
+export const END = 0x2_1000
 const RBX = 3
 /** General registers that a case must not name. */
-const KEPT = [3, 4, 5, 15]
+export const KEPT = [3, 4, 5, 15]
 
 /** Returns a number below a limit. */
 export type Random = (limit: number) => number
@@ -131,45 +131,16 @@ function encode(info: CodeInfo, random: Random, isMemory: boolean): number[] {
 const isVectorMemory = (kind: number): boolean =>
   kind === OperandKind.XMM_RM || kind === OperandKind.MEM || kind === OperandKind.VSIB
 
-/** Numbers at the ends of ranges, and what floating point makes special, by bytes. */
-const SPECIAL: Readonly<Record<number, readonly bigint[]>> = {
-  4: [
-    0n,
-    0x8000_0000n,
-    0x3f80_0000n,
-    0xbf80_0000n,
-    0x7f80_0000n,
-    0xff80_0000n,
-    0x7fc0_0001n,
-    0x7f80_0001n,
-    1n,
-    0x807f_ffffn,
-    0x0080_0000n,
-    0x7f7f_ffffn,
-    0x4f00_0000n,
-    0x4b80_0001n,
-    0xffff_ffffn,
-    0x3fc0_0000n,
-  ],
-  8: [
-    0n,
-    1n << 63n,
-    0x3ff0n << 48n,
-    0xbff0n << 48n,
-    0x7ff0n << 48n,
-    0xfff0n << 48n,
-    (0x7ff8n << 48n) | 5n,
-    (0x7ff0n << 48n) | 3n,
-    7n,
-    (0x800fn << 48n) | 9n,
-    0x0010n << 48n,
-    0x7fef_ffff_ffff_ffffn,
-    0x41e0n << 48n,
-    0x43e0n << 48n,
-    -1n,
-    0x3ff8n << 48n,
-  ],
-}
+/** Numbers at the ends of ranges, and what floating point makes special: of 32 bits, and the halves of 64 bits. */
+const SPECIAL = [
+  0, 0x8000_0000, 0x3f80_0000, 0xbf80_0000, 0x7f80_0000, 0xff80_0000, 0x7fc0_0001, 0x7f80_0001, 1, 0x807f_ffff,
+  0x0080_0000, 0x7f7f_ffff, 0x4f00_0000, 0x4b80_0001, 0xffff_ffff, 0x3fc0_0000,
+]
+const SPECIAL_UPPER = [
+  0, 0x8000_0000, 0x3ff0_0000, 0xbff0_0000, 0x7ff0_0000, 0xfff0_0000, 0x7ff8_0000, 0x7ff0_0000, 0, 0x800f_0000,
+  0x0010_0000, 0x7fef_ffff, 0x41e0_0000, 0x43e0_0000, 0xffff_ffff, 0x3ff8_0000,
+]
+const SPECIAL_LOWER = [0, 0, 0, 0, 0, 0, 5, 3, 7, 9, 0, 0xffff_ffff, 0, 0, 0xffff_ffff, 0]
 
 /** A state by chance: vectors of plain bits, of numbers near 1, and of special numbers. */
 function randomCase(bytes: readonly number[], random: Random, isIndexed: boolean): Uint8Array {
@@ -184,7 +155,9 @@ function randomCase(bytes: readonly number[], random: Random, isIndexed: boolean
         const near =
           size === 4 ? 0x3e00_0000n | (bits & 0x83ff_ffffn) : (0x3fcn << 52n) | (bits & 0x803f_ffff_ffff_ffffn)
         const rough = near & (size === 4 ? ~0x7fffn : ~0x3fff_ffffn)
-        const special = SPECIAL[size]![random(16)]!
+        const i = random(16)
+        const special =
+          size === 4 ? BigInt(SPECIAL[i]!) : (BigInt(SPECIAL_UPPER[i]!) << 32n) | BigInt(SPECIAL_LOWER[i]!)
         const value = way < 2 ? bits : random(4) === 0 ? special : way === 4 ? rough : near
         if (size === 4) view.setUint32(part, Number(BigInt.asUintN(32, value)), true)
         else view.setBigUint64(part, BigInt.asUintN(64, value), true)
@@ -254,8 +227,12 @@ export function openEvexHost(): EvexProcessor | string {
 
 const CODE = 0x1000
 const HLT = 0xf4
+const HANDLERS = 0x5000
+/** Rounds of a loop: the first is interpreted. */
+const ROUNDS = 4
 /** Exceptions as signals of Linux. */
-const SIGNALS: Readonly<Record<number, number>> = { 6: 4, 13: 11, 14: 11, 19: 8 }
+export const SIGNALS: Readonly<Record<number, number>> = { 6: 4, 13: 11, 14: 11, 19: 8 }
+const VECTORS = Object.keys(SIGNALS).map(Number)
 
 const instructionOf = (image: Uint8Array): number[] => [...image.subarray(CODE_AT + 1, CODE_AT + 1 + image[CODE_AT]!)]
 
@@ -269,6 +246,7 @@ export const codeOf = (image: Uint8Array): string =>
 export class OurProcessor {
   readonly #pc: BareCpu
   readonly #view: DataView
+  #isGoingOn: boolean | undefined
 
   /** @param jit - compiles hot code; default: nothing is compiled */
   constructor(cpu: string, jit: JitOptions | false = false) {
@@ -280,10 +258,18 @@ export class OurProcessor {
     this.#view.setBigUint64(S_NO_MASK, ~0n, true)
     vcpu.modeChanged()
     this.#pc.write64(PAGE_TABLE + 8 * (END >>> 12), 0n)
-    this.#pc.load(0x5000, [HLT])
-    for (const vector of Object.keys(SIGNALS)) {
-      this.#pc.load(0x5000 + 16 * Number(vector), [HLT])
-      this.#pc.vector(Number(vector), 0x5000 + 16 * Number(vector))
+    for (const vector of VECTORS) this.#pc.vector(vector, HANDLERS + 16 * vector)
+  }
+
+  /** Has handlers of faults go on behind the 16 bytes that the instruction is in, or end. */
+  #handle(isGoingOn: boolean): void {
+    if (isGoingOn === this.#isGoingOn) return
+    this.#isGoingOn = isGoingOn
+    // OR BYTE [RSP], 15; INC QWORD [RSP]; IRETQ, above the error code that there may be.
+    const skip = [0x80, 0x0c, 0x24, 15, 0x48, 0xff, 0x04, 0x24, 0x48, 0xcf]
+    for (const vector of VECTORS) {
+      const error = vector === 13 || vector === 14 ? [0x48, 0x83, 0xc4, 8] : []
+      this.#pc.load(HANDLERS + 16 * vector, isGoingOn ? [...error, ...skip] : [HLT])
     }
   }
 
@@ -293,19 +279,27 @@ export class OurProcessor {
 
   /** Executes a case. */
   run(image: Uint8Array): Uint8Array {
-    return this.#execute(image, [...instructionOf(image), HLT])
+    this.#handle(false)
+    this.#pc.load(CODE, [...instructionOf(image), HLT])
+    return this.#execute(image)
   }
 
-  /** Executes the instructions of cases several times in a loop, which has their flags in RAX, from the state of the first. */
-  runLoop(images: readonly Uint8Array[]): Uint8Array {
-    const body = [...images.flatMap((image) => [...instructionOf(image), 0x9f]), 0x41, 0xff, 0xcf]
-    const back = -body.length - 6
-    return this.#execute(images[0]!, [0x41, 0xbf, 4, 0, 0, 0, ...body, 0x0f, 0x85, back, back >> 8, -1, -1, HLT])
+  /**
+   * Executes the instructions of cases several times in a loop, which has their flags in RAX, from each of some states. An
+   * instruction is in each 16 bytes, and handlers of its faults go on behind them.
+   */
+  runLoop(images: readonly Uint8Array[], states: readonly Uint8Array[]): readonly Uint8Array[] {
+    this.#handle(true)
+    const slot = (...bytes: number[]): number[] => [...bytes, ...Array<number>(16 - bytes.length).fill(0x90)]
+    const body = images.flatMap((image) => slot(...instructionOf(image), 0x9f))
+    const back = -body.length - 9
+    const end = slot(0x41, 0xff, 0xcf, 0x0f, 0x85, back, back >> 8, -1, -1, HLT)
+    this.#pc.load(CODE, [...slot(0x41, 0xbf, ROUNDS, 0, 0, 0), ...body, ...end])
+    return states.map((state) => this.#execute(state))
   }
 
-  #execute(image: Uint8Array, code: readonly number[]): Uint8Array {
+  #execute(image: Uint8Array): Uint8Array {
     const pc = this.#pc
-    pc.load(CODE, code)
     const view = this.#view
     const from = new DataView(image.buffer, image.byteOffset)
     for (let at = 0; at < MASKS; at += 8) view.setBigUint64(S_XMM + at, from.getBigUint64(at, true), true)
@@ -326,7 +320,7 @@ export class OurProcessor {
     for (let at = 0; at < MASKS; at += 8) to.setBigUint64(at, view.getBigUint64(S_XMM + at, true), true)
     for (let at = 0; at < 64; at += 8) to.setBigUint64(MASKS + at, view.getBigUint64(S_OPMASK + at, true), true)
     to.setUint32(MXCSR, view.getUint32(S_MXCSR, true), true)
-    const vector = rip >= 0x5000 && rip < 0x6000 ? (rip - 0x5000) >> 4 : -1
+    const vector = rip >= HANDLERS && rip < 0x6000 ? (rip - HANDLERS) >> 4 : -1
     to.setUint32(SIGNAL, vector < 0 ? 0 : (SIGNALS[vector] ?? 255), true)
     if (vector < 0)
       for (let i = 0; i < 16; i++)

@@ -1,7 +1,7 @@
 /**
  * Instructions of AVX-512 beside the processor under us, in all modes of masks, broadcasts and rounding, with memory at the end of
- * a page: `npm run -s soak -- evex`. A step is 500 cases that are interpreted, and a program of 12 that is compiled too. Where
- * the host has no AVX-512 only what is compiled is compared.
+ * a page: `npm run -s soak -- evex`. A step is 500 cases that are interpreted, and a program of 24 instructions with EVEX of all
+ * features that runs from 96 states, compiled and interpreted. Where the host has no AVX-512 only the program is compared.
  * @programs: gcc
  */
 import { loadInstructions } from '@retrap/x86-cpu'
@@ -9,13 +9,15 @@ import { EAGER_JIT } from '@retrap/tooling/jit'
 import type { Soak } from '@retrap/tooling/soak'
 import * as evex from '../simd/evex-cases.ts'
 
-/** What the oracle has: an Intel Xeon of 2019. */
-export const CPU = 'max,+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512cd,+avx512_vnni'
+const CPU = 'everything,+avx10_1,+avx10_2'
 const CASES = 500
-const PROGRAM = 12
+const PROGRAM = 24
+const STATES = 96
 
 const host = evex.openEvexHost()
+/** What the oracle has: an Intel Xeon of 2019. */
 const codes = evex.evexCodes((feature) => /^(AVX512(F|VL|BW|DQ|CD|_VNNI)\+?)+$/.test(feature))
+const all = evex.evexCodes((feature) => !/^AVX512(PF|ER|_4)/.test(feature))
 let ours: evex.OurProcessor
 /** By what the instruction is on: cases, and those that fault. */
 const compared = new Map<string, [cases: number, faults: number]>()
@@ -36,7 +38,7 @@ function besideHost(processor: evex.EvexProcessor, random: evex.Random): string 
 /** See the file's comment. */
 export const soak: Soak = {
   name: 'evex',
-  count: 2000,
+  count: 450,
   async setup() {
     await loadInstructions(CPU)
     ours = new evex.OurProcessor(CPU)
@@ -47,10 +49,12 @@ export const soak: Soak = {
   step(rng) {
     const random = evex.randomOf(rng.u32())
     const found = typeof host === 'string' ? undefined : besideHost(host, random)
-    const images = Array.from({ length: PROGRAM }, () => evex.caseOf(codes, random))
+    const states = Array.from({ length: STATES }, () => evex.caseOf(all, random))
+    const images = states.slice(0, PROGRAM)
     const fast = new evex.OurProcessor(CPU, EAGER_JIT)
-    const different = evex.differences(ours.runLoop(images), fast.runLoop(images))
-    compiled += PROGRAM
+    const outcomes = fast.runLoop(images, states)
+    const different = ours.runLoop(images, states).flatMap((one, i) => evex.differences(one, outcomes[i]!))
+    compiled += PROGRAM * STATES
     const { failures } = fast.jitCounts as { failures: number }
     if (failures > 0) different.push(`${failures} not compiled`)
     return found ?? (different.length > 0 ? [...images.map(evex.codeOf), ...different].join(', ') : undefined)
