@@ -115,7 +115,10 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
       const restored = snapshot !== undefined && goesOn(settings, snapshot)
       const recording = { ...settings.recording, ...replayed, arguments: given }
       const { kernel } = replayed.machine ?? {}
-      const inside = replayed.machine && { images: async () => (kernel === undefined ? {} : { kernel }) }
+      const inside = replayed.machine && {
+        images: async () => (kernel === undefined ? {} : { kernel }),
+        machine: { ...settings.machine, architecture: replayed.machine.architecture },
+      }
       const incoming = settings.incoming && (await arrives(settings.incoming, settings.timeoutMs, host.stderr))
       if (incoming === null) return report(ExitCode.Timeout)
       const takeOver = async (claim: (writes: unknown) => Promise<void>): Promise<void> => incoming?.takeOver(claim)

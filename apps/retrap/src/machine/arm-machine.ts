@@ -2,16 +2,9 @@ import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
 import { MemoryStorage, RawImage } from '@retrap/block'
 import type * as Arm from '@retrap/machine/arm'
-import type {
-  ArmMachine,
-  ArmMachineOptions,
-  ArmRecorder,
-  ArmSnapshotSource,
-  RecordArmOptions,
-  RecordingSource,
-} from '@retrap/machine/arm'
+import type { ArmMachineOptions, ArmSnapshotSource } from '@retrap/machine/arm'
 import { loadInterpreters } from './interpreters.ts'
-import type { Machine, MachineOptions, ReplayedRun } from './machine-contract.ts'
+import type { Machine, MachineOptions } from './machine-contract.ts'
 import { usage } from '../options/values.ts'
 
 /** Firmware, a kernel and a whole system's programs, decoded: with less of it a boot of Debian takes an eighth longer. */
@@ -67,26 +60,6 @@ const UNALLOCATED = 'udf'
 export async function createArm(options: MachineOptions): Promise<Machine> {
   const { arm, given } = await loadArm(options)
   return arm.createArmMachine(given)
-}
-
-/** Makes one whose run is recorded. @throws CliError `ERR_USAGE`; MachineError as `recordArmMachine` */
-export async function recordArm(
-  options: MachineOptions,
-  write: (bytes: Uint8Array) => unknown,
-  how: RecordArmOptions,
-): Promise<ArmRecorder> {
-  const { arm, given } = await loadArm(options)
-  return arm.recordArmMachine(given, write, how)
-}
-
-/** Opens a recording of one. @throws CliError `ERR_USAGE`; as `replayArmMachine` */
-export async function replayArm(
-  options: MachineOptions,
-  source: RecordingSource,
-  onMachine: (machine: ArmMachine) => void,
-): Promise<ReplayedRun> {
-  const { arm, given } = await loadArm(options)
-  return arm.replayArmMachine(given, source, { onMachine })
 }
 
 /** Node's Zstandard, which older ones do not have. */

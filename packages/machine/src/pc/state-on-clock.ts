@@ -1,4 +1,4 @@
-import { DeterministicClock, type X86DomainState } from '@retrap/hvm'
+import { DeterministicClock, type DomainState } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import { ADDED_RAM_AT, addedRam } from '../acpi/resources.ts'
 import { GENERATION_MODEL } from '../board/board-description.ts'
@@ -7,6 +7,7 @@ import { firstOf } from '../lifecycle/host.ts'
 import { CHIPSETS, type MachineType } from '../machine-type.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import type { PcSnapshotState } from '../options/pc-snapshot.ts'
+import type { MachineState } from '../snapshot/snapshots.ts'
 
 /** The part of a state that is read before any check: the state may be arbitrary data. */
 interface GivenState {
@@ -17,22 +18,28 @@ interface GivenState {
 /** The state of a round that has not begun. */
 const NEW_ROUND = { version: 1, next: 0, begun: false, inTurn: false, left: 0, spent: 0, ran: false } as const
 
-/** Fields of a real-time clock's state about the host's clock: without them it continues from the displayed time. */
-const WITHOUT_HOST = { wallSeconds: null, reference: null, absence: 0, hiddenUntil: null } as const
+/** Fields of the real-time clocks' states about the host's clock: without them a clock continues from the displayed time. */
+const WITHOUT_HOST = {
+  mc146818: { wallSeconds: null, reference: null, absence: 0, hiddenUntil: null },
+  pl031: { wallSeconds: null },
+} as const
+
+/** The state of a machine of any board that has random numbers. */
+type ClockedState = MachineState & { readonly random: number | null }
 
 /**
- * Returns the state of a PC converted to another clock, such as a recorded machine's. Guest time continues without a gap. A state
+ * Returns the state of a machine converted to another clock, such as a recorded machine's. Guest time continues without a gap. A state
  * that already uses this clock is returned unchanged; so is invalid data, which the machine refuses later.
  *
  * @param seed - begins the random numbers of a machine on deterministic time, as `PcOptions.entropySeed`; those of a machine on the
  *   real clock are the host's
  * @throws MachineError `ERR_OPTION` for another clock, and for a seed that is not of 32 bits
  */
-export function stateOnClock(
-  state: PcSnapshotState,
+export function stateOnClock<S extends ClockedState>(
+  state: S,
   clock: NonNullable<PcOptions['clock']>,
   seed: number,
-): PcSnapshotState {
+): S {
   if (clock !== 'real' && clock !== 'deterministic')
     throw new MachineError('ERR_OPTION', `clock ${String(clock)}: expected real or deterministic`)
   if (seed !== seed >>> 0) throw new MachineError('ERR_OPTION', `seed ${seed}: expected a whole number of 32 bits`)
@@ -77,7 +84,7 @@ export function stateWithMemory(state: PcSnapshotState, memoryBytes: number): Pc
 }
 
 /** The time of a domain on the other clock. */
-function timeOn({ clock, round }: X86DomainState, isExact: boolean): Pick<X86DomainState, 'clock' | 'round'> {
+function timeOn({ clock, round }: DomainState, isExact: boolean): Pick<DomainState, 'clock' | 'round'> {
   const from = new DeterministicClock(undefined, clock.time)
   if (isExact) return { clock: from.save(), round: NEW_ROUND }
   // The guest may have seen the time of instructions that its clock has not counted yet.
@@ -85,13 +92,14 @@ function timeOn({ clock, round }: X86DomainState, isExact: boolean): Pick<X86Dom
   return { clock: { version: 1, time: from.save().time }, round: null }
 }
 
-function withoutHost(devices: X86DomainState['devices']): X86DomainState['devices'] {
+function withoutHost(devices: DomainState['devices']): DomainState['devices'] {
   const { local, servers } = devices
   const changed = <Host extends typeof local>(host: Host): Host => {
-    const clock = host.devices['mc146818']
-    return clock === undefined
-      ? host
-      : { ...host, devices: { ...host.devices, mc146818: { ...(clock as object), ...WITHOUT_HOST } } }
+    const found = Object.entries(WITHOUT_HOST).flatMap(([model, fields]) => {
+      const clock = host.devices[model]
+      return clock === undefined ? [] : [[model, { ...(clock as object), ...fields }]]
+    })
+    return { ...host, devices: { ...host.devices, ...Object.fromEntries(found) } }
   }
   const others = Object.entries(servers ?? {}).map(([name, host]) => [name, changed(host)] as const)
   return { ...devices, local: changed(local), servers: Object.fromEntries(others) }

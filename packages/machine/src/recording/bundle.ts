@@ -1,6 +1,7 @@
 import { openRecording, type Recording, RecordingError } from '@retrap/recording'
 import { MachineError } from '../errors.ts'
 import type { PcOptions } from '../options/pc-options.ts'
+import type { MachineBoard } from '../refusals/refusals.ts'
 import { optionsOfBundle } from './bundled-options.ts'
 import type { SavedHistory } from './run-history.ts'
 import type { RecordingSource } from './run-replay.ts'
@@ -41,6 +42,8 @@ export interface BundleNotes {
 
 /** A recording with the machine that it is of. */
 export interface OpenedBundle {
+  /** The board of the machine. */
+  readonly board: MachineBoard
   /** Null: the options cannot be plain data, and only the recording program has them. Undefined: the options were not included. */
   readonly options: PcOptions | null | undefined
   /** A snapshot file of the instant at which the run begins; undefined: it begins with the machine. */
@@ -75,11 +78,15 @@ export async function openBundle(
   find: (image: NamedImage) => Promise<FoundImage | undefined> = async () => undefined,
 ): Promise<OpenedBundle> {
   const recording = await openRecording(source)
-  const { about } = (recording.description ?? {}) as { readonly about?: Partial<BundleNotes> | null }
+  const { about, machine } = (recording.description ?? {}) as {
+    readonly about?: Partial<BundleNotes> | null
+    readonly machine?: { readonly machine?: MachineBoard }
+  }
+  const board = machine?.machine ?? 'pc'
   const { version, bundle, images = 0, named = [], hasSnapshot } = about ?? {}
   const isNoted = version === 1 && Number.isSafeInteger(images) && (images > 0 || bundle !== undefined)
   const history = await historyOf(recording)
-  if (!isNoted) return { options: undefined, snapshot: undefined, history }
+  if (!isNoted) return { board, options: undefined, snapshot: undefined, history }
   if (!Array.isArray(named) || images > recording.images + named.length)
     throw new MachineError('ERR_OPTION', `images: ${images}; expected as many as the recording has inside and names`)
   const contents = await Promise.all(Array.from({ length: recording.images }, (_, number) => recording.image(number)))
@@ -90,6 +97,7 @@ export async function openBundle(
     if (found !== undefined) ofOptions.push(found)
   }
   return {
+    board,
     options:
       typeof bundle === 'object' && bundle !== null ? optionsOfBundle({ options: bundle, images: ofOptions }) : null,
     snapshot: hasSnapshot === true ? contents[0] : undefined,

@@ -2,9 +2,10 @@ import type { BlockBackend, PacketBackend } from '@retrap/device'
 import type { Share } from '@retrap/virtio/p9'
 import { factsOf, networkOf, type NetworkFacts } from '../back-ends/packets.ts'
 import type { MachineTrait } from '../refusals/refusals.ts'
-import { traitsOf } from '../refusals/traits.ts'
+import { type ComposedOptions, traitsOf } from '../refusals/traits.ts'
 import { unusedMedium, unusedNetwork } from '../controllers-worker/unused.ts'
 import { MachineError } from '../errors.ts'
+import type { MachineOptions } from '../options/machine-options.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 
 /** Options that are of the host, and not of the machine. */
@@ -41,7 +42,7 @@ const ABSENT_SHARE: Share = { root: () => Promise.reject(new Error('the recordin
 
 /** Parts of a machine that only their program makes. */
 const OF_PROGRAM: readonly MachineTrait[] = [
-  ...(['model', 'deterministic-model', 'vsock', 'virtio-device', 'usb-device'] as const),
+  ...(['model', 'deterministic-model', 'vsock', 'virtio-device', 'virtio-mmio', 'usb-device'] as const),
   ...(['worker', 'controllers', 'server'] as const),
 ]
 
@@ -49,13 +50,13 @@ const has = (value: object, ...methods: readonly string[]): boolean =>
   methods.every((name) => typeof (value as Record<string, unknown>)[name] === 'function')
 
 /**
- * Returns the options of a machine as plain data, with which its recording is replayed anywhere. Its disks, networks and folders are left out:
+ * Returns the options of a machine of any board as plain data, with which its recording is replayed anywhere. Its disks, networks and folders are left out:
  * a recording has what came from them.
  *
  * @throws MachineError `ERR_OPTION` for a machine with models of the caller, vsocks or placed devices, which only their program makes
  */
-export function bundleOptions(options: PcOptions): BundledOptions {
-  const traits = traitsOf(options)
+export function bundleOptions(options: MachineOptions): BundledOptions {
+  const traits = traitsOf(options as ComposedOptions)
   if (OF_PROGRAM.some((trait) => traits.has(trait)))
     throw new MachineError(
       'ERR_OPTION',

@@ -187,8 +187,6 @@ async function act(
   if (shares.length > MOST_SHARES) throw usage(`--share: at most ${MOST_SHARES} folders`)
   if (tty && host.stdin.isTTY !== true) throw usage('-t: the standard input is no terminal; leave it out')
   const arch = ARCHITECTURES[flags.arch]
-  if (recordOnFailure !== undefined && arch === 'arm64')
-    throw usage('--record-on-failure: an Arm board is recorded from power-on alone; leave it or --arch arm64 out')
   if (recordOnFailure !== undefined && flags.device !== undefined)
     throw usage('--record-on-failure: a recording has no devices of --device; leave one of them out')
   if (flags.name !== undefined) host.stderr.write(`retrap: --name ${flags.name}: a run has no name; it is left out\n`)

@@ -1,10 +1,11 @@
 /** The recording of a run, which is left where the run fails. */
 import { randomInt } from 'node:crypto'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
-import { bundleOptions, type Pc, type PcRecorder, recordPc, stateOnClock } from '@retrap/machine'
+import { bundleOptions, type PcRecorder, stateOnClock } from '@retrap/machine'
+import type { ArmRecorder } from '@retrap/machine/arm'
 import { CliError, troubleWith } from '../../errors.ts'
-import { loadInterpreters } from '../../machine/interpreters.ts'
-import type { PcMachineOptions } from '../../machine/machine-contract.ts'
+import type { Machine, MachineOptions, MachineSnapshotSource } from '../../machine/machine-contract.ts'
+import { recordRun } from '../../machine/recording/recorded-run.ts'
 import type { SavedRun } from '../../machine/snapshots/snapshot-file.ts'
 
 /** A recording that is written while a machine runs. The file gets its final name when complete. */
@@ -14,7 +15,7 @@ export class FailureRecording {
   readonly #arguments: readonly string[]
   readonly #file: FileHandle
   #bytes = 0
-  #recorder: PcRecorder | undefined
+  #recorder: PcRecorder | ArmRecorder | undefined
   /** The error of the first write that has failed: the program goes on, and nothing more is written. */
   #error: unknown
 
@@ -35,17 +36,17 @@ export class FailureRecording {
   }
 
   /** Makes a machine whose run is recorded, on deterministic time. A second recording replaces the first. */
-  async record(given: PcMachineOptions): Promise<Pc> {
+  async record(given: MachineOptions): Promise<Machine> {
     // Each run gets different random numbers.
     const after = randomInt(2 ** 32)
     const { snapshot } = given
-    const options: PcMachineOptions = {
+    const state = snapshot && stateOnClock(snapshot.state, 'deterministic', after)
+    const options: MachineOptions = {
       ...{ ...given, clock: 'deterministic', generation: { after } },
-      ...(snapshot && { snapshot: { ...snapshot, state: stateOnClock(snapshot.state, 'deterministic', after) } }),
+      ...(snapshot && { snapshot: { ...snapshot, state } as MachineSnapshotSource }),
     }
     await this.#file.truncate(0)
     this.#bytes = 0
-    await loadInterpreters('x86')
     const { options: bundle, images } = bundleOptions(options)
     const about: SavedRun = {
       ...{ version: 1, arguments: this.#arguments, savedAt: new Date().toISOString() },
@@ -53,8 +54,8 @@ export class FailureRecording {
     }
     // The program's time does not run ahead of the user's.
     const how = { about, images, keepsPace: true }
-    this.#recorder = await recordPc(options, (bytes) => this.#write(bytes), how)
-    return this.#recorder.pc
+    this.#recorder = await recordRun(options, (bytes) => this.#write(bytes), how)
+    return this.#recorder.machine
   }
 
   async #write(bytes: Uint8Array): Promise<void> {

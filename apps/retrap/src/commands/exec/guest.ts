@@ -85,7 +85,7 @@ export class ExecGuest {
     const ports = { terminal, jobs, signals, status: lines(streams.status), stdin, stdout, stderr }
     const units = new UnitCache(undefined, () => {})
     const options = { ...(await execOptions(kind, { ports, ...outside })), ...more, jit: { keep: units } }
-    const machine = await (recording?.record(options as PcMachineOptions) ?? createMachine(options))
+    const machine = await (recording?.record(options) ?? createMachine(options))
     return new ExecGuest(machine, units, jobs, signals)
   }
 

@@ -3,7 +3,7 @@ import type { PcOptions } from '@retrap/machine'
 import { CliError } from '../../errors.ts'
 import type { SessionHost } from '../session/session-host.ts'
 import type { MachineOptions, PcMachineOptions } from '../machine-contract.ts'
-import { machineInside, readRecordedRun } from './recorded-file.ts'
+import { type MachineInside, machineInside, readRecordedRun } from './recorded-file.ts'
 import { EXEC_PORTS } from '../../guests/linux/exec-initramfs.ts'
 
 type Device = NonNullable<PcOptions['virtio']>[number]
@@ -19,7 +19,7 @@ export async function replayOf(
   file: string,
   { stdout, stderr }: Pick<SessionHost, 'stderr' | 'stdout'>,
   goesLive: boolean,
-): Promise<{ readonly arguments: readonly string[]; readonly machine: PcOptions | undefined }> {
+): Promise<{ readonly arguments: readonly string[]; readonly machine: MachineInside | undefined }> {
   const { savedAt, arguments: recorded } = await readRecordedRun(file)
   if (recorded !== undefined)
     stderr.write(`retrap: as recorded ${plainLine(`${savedAt}, with: retrap ${recorded.join(' ')}`)}\n`)
@@ -45,7 +45,7 @@ export async function replayOf(
 }
 
 /** Returns options for replaying a machine from its recording. @param given - provides the host's options */
-export function bundledOptions(machine: PcOptions, given: MachineOptions): PcMachineOptions {
+export function bundledOptions(machine: MachineInside, given: MachineOptions): PcMachineOptions {
   const { jit, screen, keyboard, mouse, speaker, trace, sampling, onSleep, onWarning, onDeviceFailure } = given
   return {
     ...(machine as PcMachineOptions),

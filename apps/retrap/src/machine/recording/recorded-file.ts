@@ -16,6 +16,7 @@ import { openRecording, RecordingError } from '@retrap/recording'
 import { readSnapshot } from '@retrap/snapshot'
 import { CliError, troubleWith } from '../../errors.ts'
 import { pathOf, readBytes } from '../../host/files/files.ts'
+import type { MachineOptions } from '../machine-contract.ts'
 import type { SavedRun } from '../snapshots/snapshot-file.ts'
 
 /** Opens a recording to read or to write it. @throws CliError `ERR_INPUT` */
@@ -113,21 +114,25 @@ export async function readRecordedRun(path: string): Promise<RecordedNotes> {
 
 const isListOfTexts = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === 'string')
 
+/** The machine that a recording has inside, of any board. */
+export type MachineInside = PcOptions & Required<Pick<MachineOptions, 'architecture'>>
+
 /**
  * Reads the machine that a recording has inside; images that the recording names were checked.
  *
  * @returns undefined: only the command line can make the machine
  * @throws CliError `ERR_INPUT`
  */
-export async function machineInside(path: string): Promise<PcOptions | undefined> {
+export async function machineInside(path: string): Promise<MachineInside | undefined> {
   const file = await fileSource(path)
   try {
     const named = async ({ name, sha256: hash }: NamedImage): Promise<FoundImage> => ({
       bytes: await readBytes(name),
       sha256: hash,
     })
-    const { options, snapshot } = await openBundle(file, named)
-    if (options === undefined || options === null) return undefined
+    const { options: plain, board, snapshot } = await openBundle(file, named)
+    if (plain === undefined || plain === null) return undefined
+    const options: MachineInside = { ...plain, architecture: board === 'virt' ? 'arm64' : 'amd64' }
     if (snapshot === undefined) return options
     const read = (offset: number, bytes: number): Uint8Array => snapshot.subarray(offset, offset + bytes)
     const { state, pages } = await readSnapshot({ bytes: snapshot.length, read })

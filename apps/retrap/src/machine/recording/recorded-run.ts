@@ -1,12 +1,34 @@
 import type { GdbTarget } from '@retrap/gdb'
-import type { LiveDebugOptions, MachineExit, MachineRunOptions, PcGdbOptions } from '@retrap/machine'
+import {
+  type LiveDebugOptions,
+  type MachineExit,
+  type MachineRunOptions,
+  type PcGdbOptions,
+  type PcRecorder,
+  recordPc,
+  type RecordPcOptions,
+} from '@retrap/machine'
+import type { ArmRecorder } from '@retrap/machine/arm'
 import { StoppableRun } from '@retrap/migration'
-import type { Machine, MachineRunner } from '../machine-contract.ts'
+import { loadArm } from '../arm-machine.ts'
+import { loadInterpreters } from '../interpreters.ts'
+import type { Machine, MachineOptions, MachineRunner, PcMachineOptions } from '../machine-contract.ts'
 
 /** The recorder of a machine of any board. */
-export interface SessionRecorder {
-  readonly machine: Machine
-  gdbTarget(gdb: PcGdbOptions, options: LiveDebugOptions): Promise<GdbTarget>
+export type SessionRecorder = Pick<PcRecorder | ArmRecorder, 'gdbTarget'> & { readonly machine: Machine }
+
+/** Makes a machine of any board whose run is recorded. @throws CliError `ERR_USAGE`; MachineError as `recordPc` */
+export async function recordRun(
+  options: MachineOptions,
+  write: (bytes: Uint8Array) => unknown,
+  how: RecordPcOptions,
+): Promise<PcRecorder | ArmRecorder> {
+  if (options.architecture === 'arm64') {
+    const { arm, given } = await loadArm(options)
+    return arm.recordArmMachine(given, write, how)
+  }
+  await loadInterpreters('x86')
+  return recordPc(options as PcMachineOptions, write, how)
 }
 
 /** The run of a machine that is recorded, which the session and gdb share: gdb goes back in it. */

@@ -1,21 +1,13 @@
 import type { FileHandle } from 'node:fs/promises'
-import {
-  bundleOptions,
-  MachineError,
-  type MachineRun,
-  type PcOptions,
-  type PcRecorder,
-  recordPc,
-  replayPc,
-} from '@retrap/machine'
+import { bundleOptions, MachineError, type MachineRun, type PcRecorder, replayPc } from '@retrap/machine'
 import { placeIn } from '@retrap/machine/debug'
 import { CliError, troubleWith } from '../../errors.ts'
-import { recordArm, replayArm } from '../arm-machine.ts'
+import { loadArm } from '../arm-machine.ts'
 import { loadInterpreters } from '../interpreters.ts'
 import type { Machine, MachineOptions, MachineRunner, PcMachineOptions } from '../machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
-import { fileSource, namedImage, opened, openedFile, readAt } from './recorded-file.ts'
-import { RecordedRun } from './recorded-run.ts'
+import { fileSource, type MachineInside, namedImage, opened, openedFile, readAt } from './recorded-file.ts'
+import { RecordedRun, recordRun } from './recorded-run.ts'
 import { ReplayMachine } from './replay-machine.ts'
 
 /** How a session records its machine, or replays a recorded one. */
@@ -41,7 +33,7 @@ export interface RecordingSettings {
   /** Whether the machine continues live after that stop, with its back ends. */
   readonly goLive?: boolean | undefined
   /** The machine that the recording has inside: neither the command line nor its files make it. */
-  readonly machine?: PcOptions | undefined
+  readonly machine?: MachineInside | undefined
 }
 
 /** The recording under way, or the replay. */
@@ -101,14 +93,13 @@ export class SessionRecording {
     const { record, replay } = this.#settings
     if (record === undefined && replay === undefined)
       return createMachine({ ...options, keepsPace: this.#settings.keepsPace ?? this.#interactive })
-    if (options.architecture !== 'arm64') await loadInterpreters('x86')
     const given: MachineOptions = { ...options, clock: 'deterministic' }
     return replay === undefined ? this.#record(given, record!) : this.#replay(given, replay, createMachine)
   }
 
   async #record(options: MachineOptions, path: string): Promise<Machine> {
     const file = await opened(path, 'w')
-    const bundle = this.#settings.isBundled === true ? bundleOptions(options as PcMachineOptions) : undefined
+    const bundle = this.#settings.isBundled === true ? bundleOptions(options) : undefined
     const named = this.#settings.namesImages === true ? bundle?.images.map(namedImage) : undefined
     const inside = bundle?.images.filter((_, number) => (named?.[number] ?? null) === null)
     const about: SavedRun = {
@@ -129,9 +120,7 @@ export class SessionRecording {
     // Guests wait for people, and for the other end of a network, by their own time.
     const keepsPace = this.#settings.keepsPace ?? (this.#interactive || hasNetwork(options))
     const how = { about, keepsPace, ...(this.#settings.keepsCheckpoints === false && { checkpointMs: Infinity }) }
-    const recorder = await (options.architecture === 'arm64'
-      ? recordArm(options, write, how)
-      : recordPc(options as PcMachineOptions, write, { ...how, images: inside }))
+    const recorder = await recordRun(options, write, { ...how, images: inside })
     // Written parts are read again where gdb goes back.
     let reader: Promise<FileHandle> | undefined
     const read = async (from: number, bytes: number): Promise<Uint8Array> =>
@@ -161,9 +150,13 @@ export class SessionRecording {
       ...(goLive && { goLive: (snapshot) => createMachine({ ...options, snapshot }) }),
     })
     const onMachine = (made: Parameters<typeof machine.connect>[0]): void => machine.connect(made)
-    machine.replay = await (options.architecture === 'arm64'
-      ? replayArm(options, file, onMachine)
-      : replayPc(options as PcMachineOptions, file, { onMachine }))
+    if (options.architecture === 'arm64') {
+      const { arm, given } = await loadArm(options)
+      machine.replay = await arm.replayArmMachine(given, file, { onMachine })
+    } else {
+      await loadInterpreters('x86')
+      machine.replay = await replayPc(options as PcMachineOptions, file, { onMachine })
+    }
     this.#active = { replay: machine, file }
     try {
       if (goto !== undefined) goTo(machine, goto, '--goto')

@@ -79,7 +79,7 @@ async function byCommand(file: string, { keys, ms, fills, checkpoints }: RunOf):
 async function byExec(file: string, how: RunOf): Promise<Seen> {
   const recording = await FailureRecording.open(file, ['exec', '--', 'false'])
   const options = { ...MACHINE, kernel: busyKernel(), cpus: 1, devices: [], deviceServers: [], clock: 'deterministic' }
-  const pc = await recording.record(options as never)
+  const pc = (await recording.record(options as never)) as Pc
   const atEnd = await runOn(pc, how)
   await recording.keep('it ends here')
   await recording.close()
