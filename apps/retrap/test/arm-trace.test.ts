@@ -1,10 +1,10 @@
 // The options --trace, --trace-to, --display and --screenshot-on-exit with an Arm board.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { runHere } from './support/in-process.ts'
 
 const GCC = 'aarch64-linux-gnu-gcc'
@@ -37,7 +37,7 @@ describe.skipIf(!isHere)(
   `an Arm board's options${skipNote(isHere, `${GCC} not installed`)}`,
   { timeout: DEADLINE_MS },
   () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-arm-trace-'))
+    const folder = temporaryFolder('arm-trace')
     const file = (name: string): string => join(folder, name)
 
     beforeAll(() => {
@@ -46,7 +46,6 @@ describe.skipIf(!isHere)(
       const { status, stderr } = spawnSync(GCC, [...flags, '-o', file('guest.elf'), file('guest.s')])
       if (status !== 0) throw new Error(stderr.toString())
     })
-    afterAll(() => rmSync(folder, { recursive: true }))
 
     const run = async (options: readonly string[]): Promise<void> => {
       const place = ['run', '--arch', 'arm64', '--kernel', file('guest.elf'), '--memory', '64M', '--timeout', '200']

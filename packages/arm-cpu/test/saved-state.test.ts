@@ -1,8 +1,11 @@
 /** The state of a processor, saved and restored. */
 import { expect, test } from 'vitest'
 import { MachineMemory } from '@retrap/memory'
-import { ArmCpu, ArmEngine, FlatHost, SYSTEM_REGISTERS, type KeyName, type SavedArmCpu } from '../src/index.ts'
+import { ArmCpu, ArmDebugControl, ArmEngine, FlatHost, SYSTEM_REGISTERS } from '../src/index.ts'
+import type { KeyName, SavedArmCpu } from '../src/index.ts'
 import * as S from '../src/state/state-layout.ts'
+import { atEl0, vectorOf } from './support/el1.ts'
+import { CODE, SVC } from './support/machine.ts'
 
 const SCTLR_EL1 = 0x34d4_dd1dn
 const EL1 = 0x345
@@ -93,6 +96,14 @@ test('the levels of interrupts are their drivers’', () => {
   second.setIrq(true)
   second.registers.restore(saved)
   expect(second.interruptWaits).toBe(true)
+})
+
+test('SVC that a debugger has caught is taken by another processor, too', () => {
+  const [first, second] = [atEl0(SVC, SVC), atEl0(SVC, SVC)]
+  new ArmDebugControl(first).catchFault(0x15, true)
+  expect(first.run(10)).toEqual({ reason: 'debug' })
+  second.registers.restore(copyOf(first.registers.save()))
+  expect([vectorOf(second), second.registers.get('elr_el1')]).toEqual(['+400', BigInt(CODE + 4)])
 })
 
 const example = fresh()

@@ -1,12 +1,12 @@
 /** `retrap dap`, driven by the client that Microsoft tests debug adapters with, over a recording and a machine that runs. */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { DebugClient } from '@vscode/debugadapter-testsupport'
 import type { DebugProtocol } from '@vscode/debugprotocol'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { retrapCommand } from '../support/processes.ts'
 
 const DEADLINE_MS = 60_000
@@ -81,7 +81,7 @@ describe.skipIf(!builds)(
   `retrap dap${skipNote(builds, 'gcc -m32 or objdump is not there')}`,
   { timeout: DEADLINE_MS },
   () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-dap-'))
+    const folder = temporaryFolder('dap')
     const program = join(folder, 'counter')
     const recording = join(folder, 'run.recording')
     const machine = ['run', '--kernel', program, '--memory', '16M', '--device', 'isa-debug-exit,iobase=0xf4,iosize=1']
@@ -100,7 +100,6 @@ describe.skipIf(!builds)(
     afterEach(async () => {
       await Promise.all(clients.splice(0).map((client) => client.leave()))
     })
-    afterAll(() => rmSync(folder, { recursive: true }))
 
     async function launched(args: object, configure: (client: Client) => Promise<unknown>): Promise<[Client, string]> {
       const client = new Client()

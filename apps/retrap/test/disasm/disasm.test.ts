@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { hasProgram } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { CliError } from '../../src/errors.ts'
 import { runCli } from '../../src/cli.ts'
 import { Program, runProgram } from '../../src/commands/command-line.ts'
@@ -15,10 +15,7 @@ import { peHeader, readPe } from '../../src/commands/disasm/pe.ts'
 import { elfFile, peFile } from '../support/executables.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-disasm-'))
-afterAll(() => {
-  rmSync(folder, { recursive: true })
-})
+const folder = temporaryFolder('disasm')
 
 /** Runs the command on a file with these bytes. */
 async function disasm(

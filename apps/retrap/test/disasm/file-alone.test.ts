@@ -1,14 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { elfFile } from '../support/executables.ts'
 import { runRetrap } from '../support/processes.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-file-alone-'))
-afterAll(() => {
-  rmSync(folder, { recursive: true })
-})
+const folder = temporaryFolder('file-alone')
 
 const FUNCTION = 0x12
 

@@ -1,11 +1,10 @@
 // gdb of Debian debugs one guest on our Arm machine and on QEMU's, by one script: what it prints is compared.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeAll, describe, expect } from 'vitest'
 import { retrapCommand } from '../support/processes.ts'
 import { DEADLINE_MS, type DebuggedMachine, debugScripted } from './scripted-gdb.ts'
 
@@ -19,7 +18,7 @@ describe.skipIf(missing.length > 0)(
   `gdb on arm64${skipNote(missing.length === 0, `${missing.join(' and ')} not installed`)}`,
   { timeout: 2 * DEADLINE_MS },
   () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-gdb-arm-'))
+    const folder = temporaryFolder('gdb-arm')
     const guest = join(folder, 'guest.elf')
     const gdb = { gdb: GDB, before: [`file ${guest}`] }
 
@@ -29,7 +28,6 @@ describe.skipIf(missing.length > 0)(
       const { status, stderr } = spawnSync(GCC, [...flags, source])
       if (status !== 0) throw new Error(stderr.toString())
     })
-    afterAll(() => rmSync(folder, { recursive: true }))
 
     const ours: DebuggedMachine = (port) => {
       const place = ['--kernel', guest, '--memory', '64M', '--gdb', `tcp:${port},wait`, '--timeout', '60']

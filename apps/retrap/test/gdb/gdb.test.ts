@@ -1,13 +1,13 @@
 // gdb of Debian debugs one guest on our machine and on QEMU's, by one script: what it prints is compared.
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, beforeAll, describe, expect, test as always } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeAll, describe, expect, test as always } from 'vitest'
 import { retrapCommand } from '../support/processes.ts'
 import { debuggedGuest } from './guest.ts'
 import { DEADLINE_MS, type DebuggedMachine, debugScripted } from './scripted-gdb.ts'
@@ -74,13 +74,12 @@ describe.skipIf(missing.length > 0)(
   `gdb${skipNote(missing.length === 0, `${missing.join(' and ')} not installed`)}`,
   { timeout: 2 * DEADLINE_MS },
   () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-gdb-'))
+    const folder = temporaryFolder('gdb')
     const image = join(folder, 'guest.bin')
     const { bytes, at } = debuggedGuest()
     const place = (label: string): string => `0x${at(label).toString(16)}`
 
     beforeAll(() => writeFileSync(image, bytes))
-    afterAll(() => rmSync(folder, { recursive: true }))
 
     const ours = (port: number): readonly [string, readonly string[]] => [
       process.execPath,

@@ -1,14 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { runCli } from '../../src/cli.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-walk-arm-'))
-afterAll(() => {
-  rmSync(folder, { recursive: true })
-})
+const folder = temporaryFolder('walk-arm')
 const path = join(folder, 'dump')
 
 /** Memory with entries of tables of the upper half: guest-physical address, index, entry. */

@@ -1,16 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { runCli } from '../../src/cli.ts'
 import { type ControlRegisters, DumpMemory, elfCore, fourLevelMemory, limeFile } from '../support/dumps.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-walk-'))
-afterAll(() => {
-  rmSync(folder, { recursive: true })
-})
+const folder = temporaryFolder('walk')
 const path = join(folder, 'dump')
 
 /** Runs the command on a file with these bytes. */

@@ -24,7 +24,7 @@ export interface SavedArmCpu {
   readonly vectors: readonly Hex[]
   /** Keys of pointer authentication. */
   readonly keys: Readonly<Record<string, Hex>>
-  /** The state that an instruction has left to later ones: waits, events, the exclusive monitor, a step. */
+  /** The state that an instruction has left to later ones: waits, events, the exclusive monitor, a step, an exception to be taken. */
   readonly pending: Readonly<Record<string, Hex>>
 }
 
@@ -48,6 +48,12 @@ const PENDING: Fields = [
   ['exclusiveBytes', S.S_EXCLUSIVE_BYTES, 4, S.EXCLUSIVE_ELSEWHERE],
   ['exclusiveAddress', S.S_EXCLUSIVE_ADDRESS, 8],
   ['exclusiveValue', S.S_EXCLUSIVE_VALUE, 16],
+]
+
+/** An exception that a debugger has caught, which EL1 takes next: the program counter may be behind its instruction. */
+const RAISED: Fields = [
+  ['syndrome', S.S_FAULT_SYNDROME, 4],
+  ['faultAddress', S.S_FAULT_ADDRESS, 8],
 ]
 
 /** N, Z, C and V. */
@@ -90,7 +96,11 @@ export function saveState(s: SystemState): SavedArmCpu {
     },
     vectors: VECTORS.map(([, offset, bytes]) => hex(read(s, offset, bytes))),
     keys: collect(s, KEY_FIELDS),
-    pending: { ...collect(s, PENDING), events: hex(BigInt(s.word(S.S_EVENTS) & KEPT_EVENTS)) },
+    pending: {
+      ...collect(s, PENDING),
+      ...(s.word(S.S_FAULT_SYNDROME) !== 0 && collect(s, RAISED)),
+      events: hex(BigInt(s.word(S.S_EVENTS) & KEPT_EVENTS)),
+    },
   }
 }
 
@@ -135,6 +145,7 @@ export function restoreState(s: SystemState, saved: SavedArmCpu): void {
     ...valuesOf(VECTORS, Object.fromEntries(VECTORS.map(([name], i) => [name, vectors[i]!]))),
     ...valuesOf(KEY_FIELDS, objectOf('keys', saved.keys)),
     ...valuesOf(PENDING, pending),
+    ...(pending['syndrome'] === undefined ? [] : valuesOf(RAISED, pending)),
   ]
   const counter = valueOf('pc', registers['pc'], 8)
   const status = Number(valueOf('pstate', registers['pstate'], 4))
@@ -143,11 +154,11 @@ export function restoreState(s: SystemState, saved: SavedArmCpu): void {
   const events = Number(valueOf('events', pending['events'], 4))
   write(s, S.S_PC, 8, (status & PSTATE_NRW) === 0 ? counter : counter & 0xffff_fffen)
   s.status = (status & PSTATE_NRW) === 0 ? status & (PSTATE_FIELDS | FLAGS) : status
+  s.setWord(S.S_FAULT_SYNDROME, 0)
+  s.setWord(S.S_FAULT_STAGE, 0)
   for (const [offset, bytes, value] of values) write(s, placeNow(s, offset), bytes, value)
   s.setWord(S.S_FPCR, s.word(S.S_FPCR) & FPCR_BITS)
   s.setWord(S.S_FPSR, s.word(S.S_FPSR) & FPSR_BITS)
-  s.setWord(S.S_FAULT_SYNDROME, 0)
-  s.setWord(S.S_FAULT_STAGE, 0)
   for (const event of [S.EVENT_REGISTER, S.EVENT_SERROR]) s.setEvent(event, (events & event) !== 0)
   s.controlWritten(true)
   s.settleAttention()
