@@ -2,7 +2,7 @@
  * Types exported by both entry points: of machines on any board and of their parts.
  */
 export type { SerialPort } from './board/serial-port.ts'
-export type { StartPartServer } from './board/start.ts'
+export type { ControllerDescription, StartControllerServer, StartPartServer } from './board/start.ts'
 export type { PlaceAccess } from './debugger/debugged-cpu.ts'
 export type { MachineDebugger } from './debugger/machine-debugger.ts'
 export type { MachineStop, Removable } from './debugger/stop-points.ts'

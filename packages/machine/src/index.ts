@@ -40,12 +40,7 @@ export type { OptionRom } from './firmware/option-roms.ts'
 export type { PcGdbOptions } from './debugger/gdb-target.ts'
 export type { PcVapicOptions } from './firmware/vapic.ts'
 export { serveControllers } from './controllers-worker/serve-controllers.ts'
-export type {
-  BoardServerOptions,
-  ControllerDescription,
-  StartBoardServer,
-  StartControllerServer,
-} from './board/start.ts'
+export type { BoardServerOptions, StartBoardServer } from './board/start.ts'
 export { historyOf, openBundle, requireImage } from './recording/bundle.ts'
 export type { BundleNotes, FoundImage, NamedImage } from './recording/bundle.ts'
 export { bundleOptions, optionsOfBundle } from './recording/bundled-options.ts'

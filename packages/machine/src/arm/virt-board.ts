@@ -8,15 +8,14 @@ import type { plugXenArm } from '@retrap/xen/arm'
 import type { PlacedBoard } from '../board/placed-board.ts'
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
 import type { InputSwitches } from '../input/input-switch.ts'
-import { loadDeviceKinds, placeDevices } from '../devices/device-kinds.ts'
-import type { PlaceDevices } from '../devices/placed-devices.ts'
+import { type DividedKinds, loadDividedKinds, placeDividedDevices } from '../devices/divided-devices.ts'
 import { epochOf, type RandomSource } from '../lifecycle/host.ts'
 import type { LifeOptions, MachineLife } from '../lifecycle/machine-life.ts'
 import { Sampler } from '../lifecycle/sampling.ts'
 import type { Board, CommonHooks, DevicePlace, InputGroup, MachineDevices, MachineKind } from '../machine/board.ts'
 import { xenOptions } from '../machine/xen.ts'
 import { bootOrder } from '../options/drives.ts'
-import { generationAfter, type MachineOptions } from '../options/machine-options.ts'
+import { generationAfter, isShared, type MachineOptions } from '../options/machine-options.ts'
 import { hasRamfb, hasVga } from '../options/vga.ts'
 import type { BoardState } from '../snapshot/snapshots.ts'
 import { sampledArmVcpus } from './call-stack.ts'
@@ -59,9 +58,9 @@ const VGA_SLOT = LAST_FREE_SLOT
 /** Returns the options of a PC with the same devices on the PCI bus; SATA and root ports are a `q35`'s. */
 function pciOptions(given: MachineOptions): PcOptions {
   const { memoryBytes, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse } = given
-  const { vga = 'none', preferredMode, screen, boot, generation, clock } = given
+  const { vga = 'none', preferredMode, screen, boot, generation, clock, controllerPlacement } = given
   const options = { drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse, preferredMode, screen, boot }
-  return { memoryBytes, ...options, generation, clock, machine: 'q35', vga }
+  return { memoryBytes, ...options, generation, clock, controllerPlacement, machine: 'q35', vga }
 }
 
 /**
@@ -69,17 +68,21 @@ function pciOptions(given: MachineOptions): PcOptions {
  *
  * @throws MachineError `ERR_OPTION`
  */
-function placeArmDevices(kinds: readonly PlaceDevices[], given: ArmMachineOptions, place: DevicePlace): MachineDevices {
+function placeArmDevices(
+  domain: ArmDomain,
+  kinds: DividedKinds,
+  given: ArmMachineOptions,
+  place: DevicePlace,
+): MachineDevices {
   const options = pciOptions(given)
   const transports = { ...VIRT.virtio, irq: gsiOfSpi(VIRT.virtio.spi), taken: given.virtioMmio?.length ?? 0 }
   const slots = new PciSlots(FIRST_FREE_SLOT, wantedSlots(options), LAST_FREE_SLOT, transports)
-  const site = {
+  return placeDividedDevices(domain, kinds, {
     ...{ ...place, options, slots, sata: SATA, flash: [] },
     generation: { address: VIRT.generation.base, irq: gsiOfSpi(VIRT.generation.spi) },
     ...(hasVga(options) && { vga: { device: slots.take('vga', VGA_SLOT) } }),
     inSystemManagement: () => false,
-  }
-  return { ...placeDevices(kinds, site), site, ready: [] }
+  })
 }
 
 /** The types of Arm machines. */
@@ -103,7 +106,7 @@ const XEN_PLACES = {
 
 /** The parts of an Arm machine that are loaded before it is composed. */
 interface VirtParts {
-  readonly kinds: readonly PlaceDevices[]
+  readonly kinds: DividedKinds
   readonly flash: readonly CfiFlash[]
   /** Connects Xen, where the guest sees Xen. */
   readonly plugXen: typeof plugXenArm | undefined
@@ -115,7 +118,7 @@ interface VirtParts {
 export async function loadVirtParts(options: ArmMachineOptions): Promise<VirtParts> {
   const { kernel, initrd, commandLine, flash = [], memoryBytes, hypervisor } = options
   const [kinds, models, xen, started] = await Promise.all([
-    loadDeviceKinds(pciOptions(options)),
+    loadDividedKinds(pciOptions(options)),
     flash.length === 0 ? [] : import('./flash.ts').then(({ armFlash }) => armFlash(flash)),
     hypervisor === 'xen' ? import('@retrap/xen/arm') : undefined,
     flash.length > 0 && kernel !== undefined ? firmwareKernel({ kernel, initrd, commandLine }, memoryBytes) : undefined,
@@ -127,7 +130,7 @@ export async function loadVirtParts(options: ArmMachineOptions): Promise<VirtPar
 export class VirtBoard implements Board<ArmKind> {
   readonly name = 'virt'
   readonly memoryBytes: number
-  readonly isShared = false
+  readonly isShared: boolean
   readonly cloneBytes: number
   readonly ram: Board<ArmKind>['ram']
   readonly serialPorts = 1
@@ -155,6 +158,7 @@ export class VirtBoard implements Board<ArmKind> {
       generation: generation !== undefined,
     }
     checkArmBoard(this.#board)
+    this.isShared = isShared(given)
     this.memoryBytes = armMemoryBytes(given)
     this.cloneBytes = armCloneBytes(given)
     this.ram = [{ gpa: VIRT.ram.base, bytes: memoryBytes }]
@@ -189,7 +193,7 @@ export class VirtBoard implements Board<ArmKind> {
 
   placeDevices(options: ArmMachineOptions, place: DevicePlace): MachineDevices {
     const { flash, kinds } = this.#parts
-    const devices = placeArmDevices(kinds, options, place)
+    const devices = placeArmDevices(this.#domain, kinds, options, place)
     const transports = createArmTransports(options.virtioMmio)
     return {
       ...devices,

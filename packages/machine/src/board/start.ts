@@ -12,8 +12,15 @@ export interface ControllerDescription {
   readonly media: readonly ({ readonly properties: BlockProperties; readonly hasTray: boolean } | null)[]
   /** Saved state of each network, in order. */
   readonly networks: readonly unknown[]
-  /** Where the controllers are on the PCI bus, in the order in which they ask. */
-  readonly places: readonly { readonly device: number; readonly root: number; readonly label: string }[]
+  /** Where the controllers are, in the order in which they ask. */
+  readonly places: readonly {
+    readonly device: number
+    readonly root: number
+    readonly label: string
+    readonly mmio?: { readonly base: number; readonly irq: number }
+  }[]
+  /** The place of the SATA controller; default that of a `q35`. */
+  readonly sata?: { readonly device: number; readonly function: number } | undefined
 }
 
 /** The options of the server of a machine's part whose models run in another thread. */

@@ -21,7 +21,7 @@ import type { ControllerDescription } from '../board/start.ts'
  */
 export async function serveControllers(
   memory: SharedDeviceMemory,
-  { controllers, media, networks, places }: ControllerDescription,
+  { controllers, media, networks, places, sata }: ControllerDescription,
   options: Pick<SharedDevicesOptions, 'openMemory' | 'ownedView' | 'blockMs'> = {},
 ): Promise<void> {
   let server: DeviceServer | undefined
@@ -42,7 +42,7 @@ export async function serveControllers(
       server = given
       const kinds = await loadDeviceKinds(made)
       // These kinds ask for nothing else of the machine.
-      const site = { options: made, slots: new GivenSlots(places), random: () => 0 } as unknown as DeviceSite
+      const site = { options: made, slots: new GivenSlots(places), sata, random: () => 0 } as unknown as DeviceSite
       for (const model of placeDevices(kinds, site).models) given.attach(model)
     },
     {

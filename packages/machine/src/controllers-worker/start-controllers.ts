@@ -3,6 +3,7 @@ import type { DomainServer } from '@retrap/hvm'
 import type { DevicePlatform } from '@retrap/device-hosting'
 import type { IoDispatch } from '@retrap/ioreq'
 import { placeDevices } from '../devices/device-kinds.ts'
+import type { PciPlace } from '../devices/pci-slots.ts'
 import type { DeviceSite, PlaceDevices } from '../devices/placed-devices.ts'
 import type { BootPath } from '../options/drives.ts'
 import { OF_NETWORK, decodeMessage, encodeMessage, type Post } from '../back-ends/messages.ts'
@@ -50,7 +51,8 @@ export function startControllers(
     },
     media,
     networks: networks.map(({ network }) => factsOf(network)),
-    places: site.slots.placed.slice(before).map(({ device, root, label }) => ({ device, root, label })),
+    places: site.slots.placed.slice(before).map(placeElsewhere),
+    sata: site.sata,
   }
   const nearMedia: (NearMedium | null)[] = []
   const nearNetworks: NearNetwork[] = []
@@ -76,6 +78,11 @@ export function startControllers(
   })
   return { server, bootPaths: bootPaths.map(([device, path]) => [device, path] as const) }
 }
+
+const placeElsewhere = ({ device, root, label, mmio }: PciPlace): ControllerDescription['places'][number] => ({
+  ...{ device, root, label },
+  ...(mmio && { mmio }),
+})
 
 function withoutNetwork(card: object): object {
   const { network: _network, ...rest } = card as { readonly network?: PacketBackend }

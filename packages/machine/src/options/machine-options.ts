@@ -2,7 +2,7 @@ import type { DeviceModel } from '@retrap/device'
 import type { Keyboard, Mouse, Screen } from '@retrap/display'
 import type { GuestPages, GuestPageSource } from '@retrap/hvm'
 import type { DeviceFailure, FailurePolicy, IoTraceRecord } from '@retrap/ioreq'
-import type { StartPartServer } from '../board/start.ts'
+import type { StartControllerServer, StartPartServer } from '../board/start.ts'
 import type { MachineFlash } from '../firmware/flash.ts'
 import type { MachineSmbios } from '../firmware/smbios.ts'
 import type { StartDeviceServer } from '../lifecycle/machine-life.ts'
@@ -91,6 +91,17 @@ export interface MachineOptions {
    * in this thread either way.
    */
   readonly devicePlacement?: 'inline' | 'deferred' | StartPartServer<never> | undefined
+  /**
+   * Where controllers of disks (IDE, SATA, virtio, NVMe, SCSI) and network cards run: in this thread (default), or in one of
+   * their own, which this starts, with `serveControllers` in it. Media and networks stay here. The machine's memory is shared
+   * then. Those behind root ports stay in this thread. Not with deterministic time.
+   */
+  readonly controllerPlacement?: StartControllerServer | undefined
+  /**
+   * Puts the machine into shared memory, so that device models in Workers can map the guest's: what
+   * `platform.sharedMemory` has is for `openGuestMemory` of `@retrap/hvm`.
+   */
+  readonly sharedMemory?: boolean | undefined
   /** Room for memory that device models own, such as a frame buffer, in bytes; default 0, which leaves about 4 MiB. */
   readonly deviceMemoryBytes?: number | undefined
   /** Start further servers in other threads or processes; the machine ends them with `close`. */
@@ -158,6 +169,13 @@ export interface MachineGeneration {
    */
   readonly catchesUp?: boolean | undefined
 }
+
+/** Whether machine memory is shared between threads. */
+export const isShared = ({
+  sharedMemory,
+  controllerPlacement,
+}: Pick<MachineOptions, 'controllerPlacement' | 'sharedMemory'>): boolean =>
+  sharedMemory === true || controllerPlacement !== undefined
 
 /** The identifier of a machine that goes on from an earlier instant. */
 export const generationAfter = ({

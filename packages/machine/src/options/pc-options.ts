@@ -1,6 +1,6 @@
 import type { AudioBackend } from '@retrap/device'
 import { modelOf, type CpuModel, type JitOptions } from '@retrap/x86-cpu'
-import type { StartBoardServer, StartControllerServer } from '../board/start.ts'
+import type { StartBoardServer } from '../board/start.ts'
 import type { MachineFlash } from '../firmware/flash.ts'
 import type { OptionRom } from '../firmware/option-roms.ts'
 import type { PcVapicOptions } from '../firmware/vapic.ts'
@@ -54,21 +54,10 @@ export interface PcOptions extends MachineOptions {
   readonly serialPorts?: number | undefined
   /** Place where the board's models run; see {@link MachineOptions}. In a thread of their own `serveBoard` runs them. */
   readonly devicePlacement?: 'inline' | 'deferred' | StartBoardServer | undefined
-  /**
-   * Where controllers of disks (IDE, SATA, virtio, NVMe, SCSI) and network cards run: in this thread (default), or in one of
-   * their own, which this starts, with `serveControllers` in it. Media and networks stay here. The machine's memory is shared
-   * then. Those behind root ports stay in this thread. Not with deterministic time.
-   */
-  readonly controllerPlacement?: StartControllerServer | undefined
   /** Told that the guest sleeps (S3), and that it has been woken. */
   readonly onSleep?: ((asleep: boolean) => void) | undefined
   /** Called once where the guest can only wait for ever, with a sentence that says why. */
   readonly onWarning?: ((warning: string) => void) | undefined
-  /**
-   * Puts the machine into shared memory, so that device models in Workers can map the guest's: what
-   * `platform.sharedMemory` has is for `openGuestMemory` of `@retrap/hvm`.
-   */
-  readonly sharedMemory?: boolean | undefined
   /** Find device models that keep views of guest memory: `pc.domain.keptViews()`. Slow. */
   readonly checkMappings?: boolean | undefined
   /** Count how often each instruction form runs; see `X86Engine.executionCounts`. Slower. */

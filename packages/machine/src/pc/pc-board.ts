@@ -8,6 +8,7 @@ import { describeBoard, GENERATION } from '../board/board-description.ts'
 import { type PlacedBoard, placeBoard } from '../board/placed-board.ts'
 import { SERIAL_PORTS } from '../board/serial-port.ts'
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
+import { placeDividedDevices } from '../devices/divided-devices.ts'
 import { PciSlots, wantedSlots } from '../devices/pci-slots.ts'
 import { mapResetVector } from '../firmware/after-bios.ts'
 import { kernelRomPaths } from '../firmware/firmware-configuration.ts'
@@ -24,13 +25,13 @@ import { xenOptions } from '../machine/xen.ts'
 import { CHIPSETS, type MachineType } from '../machine-type.ts'
 import { cloneBytes, machineMemoryBytes } from '../memory-size.ts'
 import { bootOrder } from '../options/drives.ts'
-import { generationAfter } from '../options/machine-options.ts'
+import { generationAfter, isShared } from '../options/machine-options.ts'
 import { kernelImages, type PcOptions, processorOf, startsDirectly } from '../options/pc-options.ts'
 import type { PcSnapshotState } from '../options/pc-snapshot.ts'
 import { hasRamfb, hasVga } from '../options/vga.ts'
 import type { BoardState } from '../snapshot/snapshots.ts'
 import { PcBoot } from './pc-boot.ts'
-import { type PcParts, placePcDevices } from './pc-parts.ts'
+import type { PcParts } from './pc-parts.ts'
 
 /** Behind the bridges and the graphics card, and Xen's platform device. */
 const FIRST_FREE_SLOT = 3
@@ -146,8 +147,9 @@ export class PcBoard implements Board<PcKind> {
     this.#input = { keyboard: keyboard.join(), mouse: mouse.join() }
     const domain = this.#domain
     this.#slots = new PciSlots(first, wantedSlots(options), CHIPSETS[this.name].lastSlot)
-    return placePcDevices(domain, options, this.#parts, {
-      ...{ ...place, keyboard, mouse },
+    const { flash, kinds } = this.#parts
+    return placeDividedDevices(domain, kinds, {
+      ...{ ...place, keyboard, mouse, options, flash },
       slots: this.#slots,
       inSystemManagement: () => domain.vcpus[domain.executingVcpu]?.cpu.inSystemManagement === true,
     })
@@ -203,13 +205,6 @@ export class PcBoard implements Board<PcKind> {
 export function preparePc(options: Pick<PcOptions, 'controllerPlacement' | 'jit' | 'sharedMemory'> = {}): void {
   prepareX86Engine(isShared(options), options.jit !== undefined && options.jit !== false)
 }
-
-/** Whether machine memory is shared between threads. */
-const isShared = ({
-  sharedMemory,
-  controllerPlacement,
-}: Pick<PcOptions, 'controllerPlacement' | 'sharedMemory'>): boolean =>
-  sharedMemory === true || controllerPlacement !== undefined
 
 /** The parts of a machine that its board must know of, beside the options. */
 interface BoardParts {

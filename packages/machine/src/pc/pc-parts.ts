@@ -1,28 +1,19 @@
-import type { X86Domain } from '@retrap/hvm'
 import type { plugXen } from '@retrap/xen'
-import { loadDeviceKinds, placeDevices } from '../devices/device-kinds.ts'
-import type { DeviceSite, PlaceDevices } from '../devices/placed-devices.ts'
-import type { startControllers } from '../controllers-worker/start-controllers.ts'
-import { type MovedControllers, splitControllers } from '../controllers-worker/split.ts'
+import { type DividedKinds, loadDividedKinds } from '../devices/divided-devices.ts'
 import { loadFlash } from '../firmware/flash.ts'
 import type { Smram } from '../firmware/smram.ts'
 import { loadChipset } from '../board/chipsets.ts'
 import type { BoardKinds } from '../board/placed-board.ts'
 import type { samplePc } from '../lifecycle/call-stack.ts'
 import { isKernelRom, type OptionRom } from '../firmware/option-roms.ts'
-import type { MachineDevices } from '../machine/board.ts'
 import type { kernelForFirmware } from '../loaders/firmware-kernel.ts'
 import { type PcOptions, startsDirectly } from '../options/pc-options.ts'
 import type { createVapic } from '../firmware/vapic.ts'
 
 /** The parts of a PC that are loaded before it is composed. */
 export interface PcParts extends BoardKinds {
-  /** Kinds of the devices in this thread. */
-  readonly kinds: readonly PlaceDevices[]
-  /** Kinds of the controllers in a thread of their own. */
-  readonly moved: readonly PlaceDevices[]
-  /** Starts those controllers. */
-  readonly elsewhere: typeof startControllers | undefined
+  /** Kinds of the devices. */
+  readonly kinds: DividedKinds
   /** The option ROM of the TPR patcher, if the machine has one. */
   readonly vapicRoms: readonly OptionRom[]
   /** Makes the patcher for a machine with option ROMs. */
@@ -41,23 +32,19 @@ export interface PcParts extends BoardKinds {
 
 /** Loads the parts that the options ask for, and no others. @throws MachineError `ERR_OPTION` */
 export async function loadPcParts(options: PcOptions): Promise<PcParts> {
-  const { moved, local } = divide(options)
   const isPatched = (options.vapic ?? false) !== false || (options.optionRoms ?? []).some((rom) => !isKernelRom(rom))
-  const [flash, vapicRoms, vapic, kinds, movedKinds, elsewhere, xen, kernel, sampling, smram, createChipset, remote] =
-    await Promise.all([
-      loadFlash(options.flash ?? []),
-      loadVapicRoms(options),
-      isPatched ? import('../firmware/vapic.ts') : undefined,
-      loadDeviceKinds(local),
-      moved && loadDeviceKinds(moved),
-      moved && import('../controllers-worker/start-controllers.ts'),
-      options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
-      options.kernel === undefined || startsDirectly(options) ? undefined : import('../loaders/firmware-kernel.ts'),
-      options.sampling && import('../lifecycle/call-stack.ts'),
-      options.smm === true ? import('../firmware/smram.ts') : undefined,
-      loadChipset({ machine: options.machine ?? 'pc', xen: options.hypervisor === 'xen' }),
-      typeof options.devicePlacement === 'function' ? import('../board/remote-board.ts') : undefined,
-    ])
+  const [flash, vapicRoms, vapic, kinds, xen, kernel, sampling, smram, createChipset, remote] = await Promise.all([
+    loadFlash(options.flash ?? []),
+    loadVapicRoms(options),
+    isPatched ? import('../firmware/vapic.ts') : undefined,
+    loadDividedKinds(options),
+    options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
+    options.kernel === undefined || startsDirectly(options) ? undefined : import('../loaders/firmware-kernel.ts'),
+    options.sampling && import('../lifecycle/call-stack.ts'),
+    options.smm === true ? import('../firmware/smram.ts') : undefined,
+    loadChipset({ machine: options.machine ?? 'pc', xen: options.hypervisor === 'xen' }),
+    typeof options.devicePlacement === 'function' ? import('../board/remote-board.ts') : undefined,
+  ])
   return {
     createChipset,
     Remote: remote?.RemoteBoard,
@@ -69,8 +56,6 @@ export async function loadPcParts(options: PcOptions): Promise<PcParts> {
     kernelForFirmware: kernel?.kernelForFirmware,
     samplePc: sampling?.samplePc,
     Smram: smram?.Smram,
-    moved: movedKinds ?? [],
-    elsewhere: elsewhere?.startControllers,
   }
 }
 
@@ -78,35 +63,4 @@ async function loadVapicRoms({ vapic = false }: PcOptions): Promise<readonly Opt
   if (vapic === false) return []
   const { vapicRom } = await import('../firmware/vapic-rom.ts')
   return [vapicRom(vapic)]
-}
-
-/**
- * Makes all devices. Controllers in a thread of their own become part of the domain; the models of this thread are not
- * attached yet, since the board comes first.
- *
- * @throws MachineError `ERR_OPTION`
- */
-export function placePcDevices(
-  domain: X86Domain,
-  options: PcOptions,
-  parts: PcParts,
-  place: Omit<DeviceSite, 'options' | 'flash'>,
-): MachineDevices {
-  const { moved, local } = divide(options)
-  const site: DeviceSite = { ...place, options: local, flash: parts.flash }
-  const elsewhere =
-    moved && parts.elsewhere?.(options.controllerPlacement!, domain, { moved, kinds: parts.moved, site })
-  if (elsewhere) domain.addServer(elsewhere.server)
-  const devices = placeDevices(parts.kinds, site)
-  return {
-    ...devices,
-    bootPaths: [...(elsewhere?.bootPaths ?? []), ...devices.bootPaths],
-    site,
-    ready: elsewhere ? [elsewhere.server.remote.ready] : [],
-  }
-}
-
-/** Splits the options into controllers for another thread and those of this thread. */
-function divide(options: PcOptions): { readonly moved?: MovedControllers; readonly local: PcOptions } {
-  return options.controllerPlacement === undefined ? { local: options } : splitControllers(options)
 }

@@ -55,11 +55,6 @@ export const REFUSALS: readonly CombinationRule[] = [
   },
   {
     verbs: ['make'],
-    when: [['controllers'], ['virt']],
-    why: "controllerPlacement: the controllers of an Arm board stay in its thread; leave it out, or use devicePlacement 'deferred'",
-  },
-  {
-    verbs: ['make'],
     when: [['controllers'], ['deterministic'], ['plain']],
     why: 'controllerPlacement: a deterministic machine waits for its disks in its own thread; leave it out',
   },

@@ -180,8 +180,6 @@ function traitsOfCell({ board, xen, smm, placement, device, clock, run }: Combin
     ...PLACEMENTS[placement],
     ...COMBINED_DEVICES[device].traits,
   ])
-  // An Arm board shares no memory with models elsewhere.
-  if (board === 'virt') traits.delete('shared')
   if (xen) traits.add('xen')
   if (smm) traits.add('smm')
   noteRecordedModels(traits)

@@ -115,7 +115,7 @@ function placed({ placement, board }: CombinedMachine): Partial<ComposedOptions>
         })),
       }
     case 'model-worker':
-      return { deviceServers: [worker], ...(board !== 'virt' && { sharedMemory: true }) }
+      return { deviceServers: [worker], sharedMemory: true }
     default:
       return { deviceServers: [elsewhere] }
   }
