@@ -65,7 +65,7 @@ const DEVICES: Readonly<Record<CombinedDevice, (port?: string) => Partial<Compos
   'share behind a port': () => ({ rootPorts: [{ id: 'used' }], ...DEVICES.share('used') }),
   vsock: (port) => ({ virtio: [{ kind: 'vsock', cid: 3, port }] }),
   'virtio-device': (port) => ({
-    virtio: [{ kind: 'device', device: new VirtioRng({ name: 'own', random: () => 7 }), port }],
+    virtio: [{ kind: 'device', device: new VirtioRng({ name: port ?? 'own', random: () => 7 }), port }],
   }),
   'virtio-mmio': () => ({ virtioMmio: [new VirtioRng({ random: () => 7 })] }),
   e1000: (port) => ({ networkCards: [{ model: 'e1000', network: silent, port }] }),
@@ -75,8 +75,8 @@ const DEVICES: Readonly<Record<CombinedDevice, (port?: string) => Partial<Compos
   flash: () => ({}),
   'root-port': () => ({ rootPorts: [{ id: 'used' }] }),
   generation: () => ({ generation: {} }),
-  model: () => ({ devices: [card(false)] }),
-  'deterministic-model': () => ({ devices: [card(true)] }),
+  model: (port) => ({ devices: [card(false, port)] }),
+  'deterministic-model': (port) => ({ devices: [card(true, port)] }),
 }
 
 const own = (data: string) => new URL(data, import.meta.url)
