@@ -79,7 +79,6 @@ const DEVICES: OptionGroup = [
       help: 'where controllers of disks and network cards run: here, or in a Worker',
       choices: ['inline', 'worker'],
       default: ['inline'],
-      pcOnly: 'leave it out, or write --devices async for models that answer later',
     },
     {
       flags: '--device-failure <policy>',

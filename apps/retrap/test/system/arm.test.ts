@@ -66,7 +66,6 @@ test('what only a PC has is refused', async () => {
   const refused = async (...args: string[]): Promise<string> =>
     (await runHere(['linux', '--arch', 'arm64', ...args], { deadlineMs: DEADLINE_MS })).stderr
   expect(await refused('--machine', 'q35')).toContain('--arch arm64 has --machine virt')
-  expect(await refused('--controllers', 'worker')).toContain('write --devices async for models that answer later')
   expect(await refused('--cpu', 'core2')).toContain('--cpu is not there for --arch arm64; leave it out: there is one')
   expect(await refused('--screenshot-on-exit', 'a.png')).toContain('this machine has no graphics card; add --vga std')
 })
