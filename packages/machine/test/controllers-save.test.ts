@@ -2,6 +2,7 @@ import type { BlockBackend } from '@retrap/device'
 import { startDeviceWorker } from '@retrap/device-hosting/node'
 import { ah, al, type Assembler, ax, dx, ecx, edx, imm8 } from '@retrap/x86-assembler'
 import { TEST_JIT } from '@retrap/tooling/jit'
+import { setTimeout } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { createPc, type Pc, type StartControllerServer } from '../src/index.ts'
 import { kept } from './support/kept.ts'
@@ -10,6 +11,7 @@ import { multibootKernel } from './support/kernels.ts'
 const IDE = 0x1f0
 const COM1 = 0x3f8
 const [LBA, READ_SECTORS, DRQ] = [5, 0x20, 0x08]
+const [KEYBOARD, RESET] = [0x64, 0xfe]
 
 const inWorker: StartControllerServer = (dispatch, platform, { name, realTime, controllers, onMessage }) =>
   startDeviceWorker(dispatch, platform, {
@@ -22,7 +24,7 @@ const inWorker: StartControllerServer = (dispatch, platform, { name, realTime, c
   })
 
 /** Begins to read a sector by PIO. */
-function begin(asm: Assembler): void {
+function begin(asm: Assembler): Assembler {
   for (const [register, value] of [
     [6, 0xe0],
     [2, 1],
@@ -37,7 +39,7 @@ function begin(asm: Assembler): void {
       .out(dx, al)
   asm.mov(edx, IDE + 7)
   const wait = asm.here()
-  asm.in(al, dx).test(al, imm8(DRQ)).jz(wait)
+  return asm.in(al, dx).test(al, imm8(DRQ)).jz(wait)
 }
 
 /** Moves so many words of the sector to the serial port. */
@@ -45,14 +47,14 @@ function move(asm: Assembler, words: number): void {
   asm.mov(ecx, words)
   const next = asm.here()
   asm.mov(edx, IDE).in(ax, dx).mov(edx, COM1).out(dx, al).mov(al, ah).out(dx, al).dec(ecx).jnz(next)
-  asm.hlt()
+  asm.mov(al, imm8(RESET)).out(imm8(KEYBOARD), al).hlt()
 }
 
 /** What a disk has at a byte. */
 const byteAt = (at: number): number => (at * 13 + (at >> 9)) & 0xff
 
-/** A disk that counts its reads. */
-function disk(): BlockBackend & { reads: number } {
+/** A disk that counts its reads. @param lateMs - how long each takes */
+function disk(lateMs = 0): BlockBackend & { reads: number } {
   const none = async (): Promise<void> => {}
   return {
     reads: 0,
@@ -66,6 +68,7 @@ function disk(): BlockBackend & { reads: number } {
     },
     async read(offset, into) {
       this.reads++
+      await setTimeout(lateMs)
       for (let i = 0; i < into.length; i++) into[i] = byteAt(offset + i)
     },
     write: none,
@@ -93,7 +96,6 @@ test.each([
         { medium: media[2]!, interface: 'virtio' },
         { medium: null, media: 'cdrom' },
       ],
-
       controllerPlacement: to,
     })
     return kept(pc)
@@ -108,10 +110,7 @@ test.each([
     await pc.run({ signal: stop.signal, timeoutMs: 100_000 })
     return bytes
   }
-  const first = await make((asm) => {
-    begin(asm)
-    move(asm, 100)
-  })
+  const first = await make((asm) => move(begin(asm), 100))
   const sector = await printed(first, 200)
   const state = structuredClone(await first.domain.saveDevices(10_000))
   first.close()
@@ -120,4 +119,25 @@ test.each([
   sector.push(...(await printed(second, 312)))
   expect(sector).toEqual(Array.from({ length: 512 }, (_, i) => byteAt(LBA * 512 + i)))
   expect(media[0]!.reads).toBe(1)
+})
+
+test('a machine on deterministic time waits for controllers in a Worker, however late its disk is', async () => {
+  const run = async (lateMs: number): Promise<unknown> => {
+    const kernel = multibootKernel((asm) => move(begin(asm), 256))
+    const placed = { drives: [{ medium: disk(lateMs) }], controllerPlacement: inWorker }
+    const pc = await createPc({
+      memoryBytes: 4 << 20,
+      codeCacheBytes: 4 << 20,
+      clock: 'deterministic',
+      kernel,
+      ...placed,
+    })
+    let text = ''
+    pc.serial.onTransmit((bytes) => (text += bytes.toString()))
+    const { reason } = await kept(pc).run({ timeoutMs: 100_000 })
+    return { reason, text, instructions: pc.domain.instructions, ns: pc.domain.clock.now() }
+  }
+  const [late, early] = [await run(20), await run(0)]
+  expect(late).toEqual(early)
+  expect(early).toMatchObject({ reason: 'reset', text: expect.stringMatching(/^5,18,/) })
 })

@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest'
 import { factsOf, FarNetwork, MOST_FRAMES, NearNetwork } from '../src/back-ends/packets.ts'
 import { decodeMessage, encodeMessage, type Post } from '../src/back-ends/messages.ts'
 import { NearMedium, RemoteMedium } from '../src/controllers-worker/media.ts'
-import { createPc } from '../src/index.ts'
 import { RemovableDrive } from '../src/devices/removable-drive.ts'
 import { TestDisc } from './support/test-disc.ts'
 
@@ -206,10 +205,4 @@ describe('a network of another thread', () => {
     await deliver()
     expect([far.linkUp, state.links]).toEqual([true, [true]])
   })
-})
-
-test('controllers elsewhere are refused with deterministic time', async () => {
-  const options = { memoryBytes: 1 << 21, firmware: new Uint8Array(65_536), clock: 'deterministic' } as const
-  const controllerPlacement = () => expect.unreachable()
-  await expect(createPc({ ...options, controllerPlacement })).rejects.toThrow('a deterministic machine')
 })

@@ -54,11 +54,6 @@ export const REFUSALS: readonly CombinationRule[] = [
     why: "smm true: expected devicePlacement 'inline', as an SMI comes with its instruction; leave one of them out",
   },
   {
-    verbs: ['make'],
-    when: [['controllers'], ['deterministic'], ['plain']],
-    why: 'controllerPlacement: a deterministic machine waits for its disks in its own thread; leave it out',
-  },
-  {
     verbs: ['make', 'plug'],
     when: [['root-port'], ['pc']],
     why: "a 'pc' has no root ports, which devices are plugged into: expected machine 'q35'",
