@@ -7,6 +7,7 @@ import { expect, test } from 'vitest'
 import { createPc, type Pc, type StartControllerServer } from '../src/index.ts'
 import { kept } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
+import { TestDisc } from './support/test-disc.ts'
 
 const IDE = 0x1f0
 const COM1 = 0x3f8
@@ -55,28 +56,13 @@ const byteAt = (at: number): number => (at * 13 + (at >> 9)) & 0xff
 
 /** A disk that counts its reads. @param lateMs - how long each takes */
 function disk(lateMs = 0): BlockBackend & { reads: number } {
-  const none = async (): Promise<void> => {}
-  return {
-    reads: 0,
-    properties: {
-      bytes: 64 * 512,
-      blockBytes: 512,
-      physicalBlockBytes: 512,
-      maximumBytes: 1 << 16,
-      readOnly: false,
-      discards: false,
-    },
-    async read(offset, into) {
-      this.reads++
-      await setTimeout(lateMs)
-      for (let i = 0; i < into.length; i++) into[i] = byteAt(offset + i)
-    },
-    write: none,
-    flush: none,
-    discard: none,
-    writeZeroes: none,
-    onChange: () => () => {},
+  const counted = Object.assign(new TestDisc(0, 64 * 512), { reads: 0 })
+  counted.read = async (offset, into) => {
+    counted.reads++
+    await setTimeout(lateMs)
+    for (let i = 0; i < into.length; i++) into[i] = byteAt(offset + i)
   }
+  return counted
 }
 
 test.each([

@@ -94,7 +94,7 @@ export interface MachineOptions {
   /**
    * Where controllers of disks (IDE, SATA, virtio, NVMe, SCSI) and network cards run: in this thread (default), or in one of
    * their own, which this starts, with `serveControllers` in it. Media and networks stay here. The machine's memory is shared
-   * then. Those behind root ports stay in this thread. Not with deterministic time.
+   * then. Those behind root ports stay in this thread.
    */
   readonly controllerPlacement?: StartControllerServer | undefined
   /**
