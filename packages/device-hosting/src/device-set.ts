@@ -63,7 +63,7 @@ export abstract class DeviceSet implements LocalModels {
         this.claim(XEN_DMOP_IO_RANGE_PCI, ranges, [])
       },
       rest: (owners) => this.#hotPlug.rest(owners),
-      release: (busName) => this.#hotPlug.remove(busName),
+      release: (busName) => this.#hotPlug.release(busName),
     })
     const dma = new ModelMemory(platform, 'requests')
     const failed = this.failed.bind(this)

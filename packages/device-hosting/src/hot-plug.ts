@@ -80,10 +80,23 @@ export class HotPlug {
     for (const giveUp of this.#waits) giveUp()
   }
 
-  /** Takes the models in a slot out, after their work in flight has ended. */
+  /** Takes out what the guest has let go: at once if it has nothing in flight since its power went. */
+  release(busName: string): void {
+    const { tree } = this.#parts
+    const slot = tree.slot(busName)
+    if (slot === undefined || this.#leaving.has(busName)) return
+    const isAtRest = !slot.connected && !tree.ownersBelow(busName).some((owner) => this.#resting.has(owner))
+    if (isAtRest) this.#out(busName, slot)
+    else this.remove(busName)
+  }
+
+  /** Takes the models in a slot out, after their work in flight has ended; deterministic time does not pass meanwhile. */
   remove(busName: string): void {
     const slot = this.#parts.tree.slot(busName)
-    if (slot !== undefined && !this.#leaving.has(busName)) this.#leaving.set(busName, this.#leave(busName, slot))
+    if (slot === undefined || this.#leaving.has(busName)) return
+    const leaving = slot.disconnect().then(() => this.#out(busName, slot))
+    this.#leaving.set(busName, leaving)
+    this.#parts.notices.begun(leaving, busName, 'removal')
   }
 
   /** Settles when no device is leaving; undefined where none is. */
@@ -91,9 +104,8 @@ export class HotPlug {
     return this.#leaving.size === 0 ? undefined : Promise.all(this.#leaving.values())
   }
 
-  async #leave(busName: string, slot: TreeSlot): Promise<void> {
+  #out(busName: string, slot: TreeSlot): void {
     const { tree, attached } = this.#parts
-    await slot.disconnect()
     for (const owner of tree.ownersBelow(busName)) {
       attached.get(owner)?.remove()
       attached.delete(owner)

@@ -137,11 +137,9 @@ async function tryAll(
   if (isMade)
     for (const verb of ['save', 'checkpoint', 'gdb', 'restore', 'fork'] as const)
       await check(verb, 'plain', () => act(verb, machine, made!, options()))
-  await check('plug', 'plain', async () => {
-    const ports = machine.board === 'pc' ? [] : [...(options().rootPorts ?? []), { id: 'free' }]
-    const there = await make(machine, { ...options(), rootPorts: ports })
-    await there.plug(pluggable(plugged, 'free'))
-  })
+  const ports = machine.board === 'pc' ? [] : [...(options().rootPorts ?? []), { id: 'free' }]
+  const withPort = (): Options => ({ ...options(), rootPorts: ports })
+  await check('plug', 'plain', async () => (await make(machine, withPort())).plug(pluggable(plugged, 'free')))
   const recorded = new Recorded()
   const isRecorded = await check('record', 'recorded', async () => {
     await recorded.record(machine, options())
@@ -158,6 +156,18 @@ async function tryAll(
       expect(await replay.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'end-of-recording' })
     })
   if (!isRecorded) return { went, expected }
+  await check('plug', 'recorded', async () => {
+    const there = new Recorded()
+    await there.record(machine, withPort())
+    const stop = new AbortController()
+    const running = there.made.run({ signal: stop.signal })
+    await there.made.plug(pluggable(plugged, 'free')).finally(() => stop.abort())
+    await running
+    await there.recorder.end()
+    const replay = await there.replay(machine, withPort())
+    expect(await replay.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'end-of-recording' })
+    expect((replay.pc as Made).domain.devices.isOccupied('free')).toBe(true)
+  })
   const ofRun = ['save', 'checkpoint', 'fork', ...(isArm(machine) ? (['gdb'] as const) : [])] as const
   for (const verb of ofRun) await check(verb, 'recorded', () => act(verb, machine, recorded.made, options()))
   if (isMade)
@@ -173,6 +183,7 @@ async function tryAll(
     expect(await replay.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'end-of-recording' })
     const there = replay.pc as Made
     for (const verb of ofRun) await check(verb, 'replayed', () => act(verb, machine, there, options()))
+    await check('plug', 'replayed', () => there.plug(pluggable(plugged, 'free')))
     await check('reverse', 'replayed', async () => (await replay.debugger()).goto(Math.max(0, replay.end - 5)))
   })
   return { went, expected }

@@ -390,33 +390,6 @@ describe('a network', () => {
     ])
   })
 
-  test('a card that asks for more as it takes a frame is given each frame once', () => {
-    const { cable, card, network } = connected()
-    card.room = 0
-    for (const byte of [1, 2, 3]) cable.client.receive(Uint8Array.of(byte))
-    gate.deliver()
-    const receive = card.receive.bind(card)
-    card.receive = (frame) => {
-      const isTaken = receive(frame)
-      network.ready()
-      return isTaken
-    }
-    card.room = 9
-    network.ready()
-    expect(card.got).toEqual([[1], [2], [3]])
-  })
-
-  test('a frame does not pass one that waits, whatever room there is by then', () => {
-    const { cable, network } = connected()
-    cable.room = 0
-    network.send(Uint8Array.of(1))
-    cable.room = 9
-    network.send(Uint8Array.of(2))
-    expect(cable.sent).toEqual([])
-    cable.client.drained()
-    expect(cable.sent).toEqual([[1], [2]])
-  })
-
   test('inputs have the form that recordings have', () => {
     const { cable } = connected()
     cable.client.receive(Uint8Array.of(7, 8))
@@ -427,19 +400,6 @@ describe('a network', () => {
       [1, 0],
       [1, 1],
     ])
-  })
-
-  test('256 frames may be on their way or wait', () => {
-    const { cable, card, network } = connected()
-    card.room = 0
-    const frame = Uint8Array.of(1)
-    for (let i = 0; i < 256; i++) expect(cable.client.receive(frame)).toBe(true)
-    expect(cable.client.receive(frame)).toBe(false)
-    gate.deliver()
-    expect(cable.client.receive(frame)).toBe(false)
-    card.room = 2
-    network.ready()
-    expect([1, 2, 3].map(() => cable.client.receive(frame))).toEqual([true, true, false])
   })
 
   test('the link changes when that is delivered', () => {

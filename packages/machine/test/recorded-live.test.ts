@@ -1,11 +1,10 @@
 /** A machine that is recorded goes back from where it is, and on again. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { DebugExit } from '@retrap/devices'
 import { ax, dx, imm16 } from '@retrap/x86-assembler'
 import { openRecording } from '@retrap/recording'
 import { sliced } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
-import { MachineError, type PcOptions, type PcRecorder, recordPc, replayPc } from '../src/index.ts'
+import { type PcOptions, type PcRecorder, recordPc, replayPc } from '../src/index.ts'
 import { kept } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
@@ -115,18 +114,6 @@ test('the end of the machine is told, and it can be gone back from', { timeout: 
   expect(await debug.reverseContinue()).toEqual({ reason: 'begin' })
   expect(debug.instructions).toBe(0)
   await recorder.end()
-})
-
-test('models of the caller cannot be in two machines', async () => {
-  const file = new Pieces()
-  const recorder = await recordPc({ ...options(1, false), devices: [new DebugExit({ iobase: 0x501 })] }, file.write)
-  kept(recorder.pc)
-  const refused = await recorder.debugger({ read: file.read }).then(
-    () => 'made',
-    (error: unknown) => error,
-  )
-  expect(refused).toBeInstanceOf(MachineError)
-  expect(refused).toMatchObject({ code: 'ERR_OPTION' })
 })
 
 test('what a recording cannot be written for is told', { timeout: 60_000 }, async () => {

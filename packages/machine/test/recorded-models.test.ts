@@ -432,11 +432,6 @@ test('a model that writes without end to a machine that stands still fails, and 
   expect(failed).toEqual([expect.stringContaining('stands still')])
 })
 
-test('real time cannot be recorded', async () => {
-  const message = expect.stringContaining("clock: expected 'deterministic'")
-  await expect(record({ clock: 'real' })).rejects.toMatchObject({ code: 'ERR_OPTION', message })
-})
-
 test.each([
   ['before', 4005],
   ['behind', 4030],

@@ -1,7 +1,8 @@
 /** Servers of the caller's models are plugged in and taken out while a machine is recorded: a replay does the same without them. */
 import { setImmediate as turn } from 'node:timers/promises'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
-import { defineDevice, type DeviceModel } from '@retrap/device'
+import { MemoryStorage, RawImage } from '@retrap/block'
+import { defineDevice, type DeviceModel, type PacketClient } from '@retrap/device'
 import { type FramePort, MessageTransport, serveMessages } from '@retrap/device-hosting'
 import { al, type Assembler, ax, dword, dx, eax, ebx, imm16 } from '@retrap/x86-assembler'
 import fc from 'fast-check'
@@ -80,6 +81,10 @@ class Recorded {
     await this.#running
   }
 
+  goOn(): void {
+    this.#running = this.recorder.pc.run({ timeoutMs: 100_000 })
+  }
+
   /** Lets the guest go through its loop so often. */
   async polls(more: number): Promise<void> {
     const until = this.#polls + more
@@ -117,7 +122,26 @@ class Recorded {
   }
 
   async replay(checkpointMs?: number): Promise<PcReplay> {
-    return kept(await replayPc(options, this.file.source, { checkpointMs }))
+    return kept(await replayPc(this.#options, this.file.source, { checkpointMs }))
+  }
+
+  /** Has the guest end, and compares that with a replay straight on, and what is at places with one from checkpoint to checkpoint. */
+  async retraced(given: readonly number[]): Promise<void> {
+    const end = await this.end()
+    const places = [...new Set(given)].filter((at) => at < end.instructions).sort((a, b) => a - b)
+    const straight = await this.replay(Infinity)
+    const states: unknown[] = []
+    for (const place of places) {
+      expect(await straight.goto(place)).toEqual({ reason: 'arrived' })
+      states.push(stateOf(straight.pc))
+    }
+    expect(await straight.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'power-off' })
+    expect([stateOf(straight.pc), straight.instructions]).toEqual([end.state, end.instructions])
+    const replay = await this.replay()
+    for (const [i, place] of [...places.entries()].reverse()) {
+      expect(await replay.goto(place)).toEqual({ reason: 'arrived' })
+      expect(stateOf(replay.pc)).toEqual(states[i])
+    }
   }
 }
 
@@ -147,24 +171,9 @@ test(
             instants.push(run.recorder.instructions)
           }
           await run.polls(50)
-          const end = await run.end()
-          // Straight on, and from checkpoint to checkpoint.
-          const straight = await run.replay(Infinity)
-          const all = instants.flatMap((at) => [at - 1, at + 1, Math.floor(at * (parts.next().value as number))])
-          const places = [...new Set(all)].filter((at) => at < end.instructions).sort((a, b) => a - b)
-          const states: unknown[] = []
-          for (const place of places) {
-            expect(await straight.goto(place)).toEqual({ reason: 'arrived' })
-            states.push(stateOf(straight.pc))
-          }
-          expect(await straight.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'power-off' })
-          expect(stateOf(straight.pc)).toEqual(end.state)
-          expect(straight.instructions).toBe(end.instructions)
-          const replay = await run.replay()
-          for (const [i, place] of [...places.entries()].reverse()) {
-            expect(await replay.goto(place)).toEqual({ reason: 'arrived' })
-            expect(stateOf(replay.pc)).toEqual(states[i])
-          }
+          await run.retraced(
+            instants.flatMap((at) => [at - 1, at + 1, Math.floor(at * (parts.next().value as number))]),
+          )
         },
       ),
       { numRuns: 2 },
@@ -281,4 +290,84 @@ test('the machine itself goes back over the plug, and on', { timeout: 60_000 }, 
   await debug.goto(now + 4999)
   expect(serversOf(debug.pc)).toBe(false)
   await recorder.end()
+})
+
+/** Slot control and status of the port at 00:03.0, which the firmware of a q35 gives bus 1. */
+const [PORT, CARD, SLOT] = [0x8000_1800, 0x8001_0000, 0x68]
+/** Gives and takes power, and clears what the slot's status says. */
+const [GIVES_POWER, TAKES_POWER] = [0xffff_01f1, 0xffff_07f1]
+
+/** Does what the driver of a root port does when its button is pressed, and mixes what is there into a hash, until a byte is typed. */
+const plugKernel = multibootKernel((asm: Assembler) => {
+  const config = (register: number): void =>
+    void asm.mov(eax, register).mov(dx, imm16(0xcf8)).out(dx, eax).mov(dx, imm16(0xcfc))
+  config(PORT + 0x18)
+  asm.mov(eax, 0x0001_0100).out(dx, eax).xor(ebx, ebx)
+  const poll = asm.here()
+  const [takes, told] = [asm.label(), asm.label()]
+  config(PORT + SLOT)
+  asm
+    .in(eax, dx)
+    .rol(ebx, 5)
+    .xor(ebx, eax)
+    .test(eax, 1 << 16)
+    .jz(told)
+  asm
+    .test(eax, 1 << 10)
+    .mov(eax, GIVES_POWER)
+    .jnz(takes)
+    .mov(eax, TAKES_POWER)
+    .bind(takes)
+    .out(dx, eax)
+    .bind(told)
+  config(CARD)
+  asm
+    .in(eax, dx)
+    .rol(ebx, 5)
+    .xor(ebx, eax)
+    .rdtsc()
+    .xor(ebx, eax)
+    .mov(dword(STATE), ebx)
+    .inc(dword(STATE + 4))
+  asm
+    .mov(dx, imm16(COM1 + 5))
+    .in(al, dx)
+    .test(al, 1)
+    .jz(poll)
+  asm.mov(dx, imm16(POWER)).mov(ax, imm16(OFF)).out(dx, ax).hlt()
+})
+
+test('devices come and go at a root port while it is recorded, and on the way back', { timeout: 60_000 }, async () => {
+  const rng = { kind: 'rng', port: 'rp' } as const
+  const run = await Recorded.begin({ kernel: plugKernel, machine: 'q35', rootPorts: [{ id: 'rp' }], virtio: [rng] })
+  const [recorder, pc] = [run.recorder, run.recorder.pc]
+  let client!: PacketClient
+  const network = { linkUp: true, maximumBytes: 1514, connect: (its: PacketClient) => void (client = its), ready() {} }
+  const medium = new RawImage(new MemoryStorage(new Uint8Array(1 << 20)), { readOnly: false })
+  const steps: (() => unknown)[] = [
+    () => pc.unplug('rp'),
+    () => pc.plug({ networkCard: { model: 'e1000', network: { ...network, send: () => true }, port: 'rp' } }),
+    () => client.receive(new Uint8Array(60)),
+    () => pc.unplug('rp', { force: true }),
+    () => pc.plug({ drive: { medium, interface: 'nvme', nvme: { port: 'rp' } } }),
+    () => expect(pc.plug({ virtio: rng })).rejects.toThrow('it has a device already'),
+  ]
+  const instants: number[] = []
+  for (const step of steps) {
+    await run.polls(20)
+    instants.push(recorder.instructions)
+    await step()
+  }
+  await run.polls(20)
+  await run.stop()
+  const debug = await recorder.debugger({ read: run.file.read })
+  const [now, here] = [recorder.instructions, stateOf(pc)]
+  for (const [i, model] of ['e1000-rp', 'virtio-rng-rp', 'nvme-rp'].entries()) {
+    await debug.goto([instants[3]!, instants[0]!, now][i]! - 1)
+    const models = debug.pc.domain.devices.models().map(({ name }) => name)
+    expect(models.filter((name) => name.endsWith('-rp'))).toEqual(['pcie-root-port-rp', model])
+  }
+  expect([recorder.instructions, stateOf(pc)]).toEqual([now, here])
+  run.goOn()
+  await run.retraced(instants)
 })

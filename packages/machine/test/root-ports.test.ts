@@ -1,4 +1,3 @@
-import type { BlockBackend, PacketBackend } from '@retrap/device'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { expect, test } from 'vitest'
 import { createPc, type PcOptions } from '../src/index.ts'
@@ -35,34 +34,6 @@ test('a device behind a root port is reached by the bus number that the guest gi
   const [used, empty] = [express(5), express(3)]
   expect([config(0, 5, used + 0x18), config(0, 3, empty + 0x18)]).toEqual(['4001c0', '7c0'])
   expect([config(0, 5, used + 0x10), config(0, 3, empty + 0x10)]).toEqual(['20110000', '110000'])
-  pc.close()
-})
-
-test('devices that are not virtio are behind root ports as well', async () => {
-  const network = { linkUp: true, maximumBytes: 1514, connect() {} } as unknown as PacketBackend
-  const properties = { bytes: 1 << 20, blockBytes: 512, physicalBlockBytes: 512, maximumBytes: 1 << 16 }
-  const medium = { properties, onChange() {}, read() {}, write() {}, flush() {} } as unknown as BlockBackend
-  const ids = ['nvme', 'e1000', 'usb', 'ac97']
-  const pc = await createPc({
-    ...SMALL,
-    rootPorts: ids.map((id) => ({ id })),
-    drives: [{ medium, interface: 'nvme', nvme: { port: 'nvme' } }],
-    networkCards: [{ model: 'e1000', network, port: 'e1000' }],
-    usb: { port: 'usb' },
-    sound: [{ model: 'ac97', port: 'ac97' }],
-  })
-  const { dispatch } = pc.domain
-  const config = (bus: number, device: number, register: number, value?: number): string => {
-    dispatch.portWrite(0xcf8, 4, 0x8000_0000 + bus * 0x1_0000 + device * 0x800 + register)
-    if (value !== undefined) dispatch.portWrite(0xcfc, 4, value)
-    dispatch.portRead(0xcfc, 4)
-    return dispatch.lo.toString(16)
-  }
-  const found = ids.map((_, i) => {
-    config(0, 3 + i, 0x18, (i + 1) * 0x1_0100)
-    return config(i + 1, 0, 0)
-  })
-  expect(found).toEqual(['101b36', '100e8086', 'd1b36', '24158086'])
   pc.close()
 })
 

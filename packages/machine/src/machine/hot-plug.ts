@@ -1,7 +1,7 @@
 import { behindPort, DeviceError, type DeviceModel } from '@retrap/device'
 import type { Domain } from '@retrap/hvm'
 import { requireSupported } from '../refusals/refusals.ts'
-import { traitsOf } from '../refusals/traits.ts'
+import { runOf, traitsOf } from '../refusals/traits.ts'
 import { loadDeviceKinds, loadWatch, placeDevices } from '../devices/device-kinds.ts'
 import type { DeviceSite } from '../devices/placed-devices.ts'
 import type { MachineDrive } from '../options/drives.ts'
@@ -52,6 +52,20 @@ export interface MachineUnplugOptions {
   readonly deadlineMs?: number | undefined
 }
 
+/** Decides when a device comes or goes. */
+export interface PlugTurns {
+  /** @param enter - plugs in what options name @throws what `enter` throws */
+  plug(port: string, options: PcOptions, enter: (options: PcOptions) => void): Promise<void>
+  /** @param unplug - asks the guest for a device @returns whether it is out */
+  unplug(port: string, force: boolean, unplug: () => Promise<boolean>): Promise<boolean>
+}
+
+/** Of a machine that is not recorded. */
+const AT_ONCE: PlugTurns = {
+  plug: async (_port, options, enter) => enter(options),
+  unplug: (_port, _force, unplug) => unplug(),
+}
+
 const DEADLINE_MS = 60_000
 const KINDS = ['drive', 'virtio', 'networkCard', 'sound', 'usb', 'device'] as const
 
@@ -60,16 +74,23 @@ export class HotPlug {
   readonly #domain: Domain
   readonly #site: DeviceSite
   readonly #life: { readonly isOver: boolean }
+  readonly #gate: { readonly isRecording: boolean; readonly plugs: PlugTurns } | undefined
   /** Network cards that the machine has had. */
   #cards: number
   /** Whether a changed port had a device at power-on; undefined: it had another device. */
   readonly #had = new Map<string, boolean | undefined>()
 
-  /** @param life - knows whether the machine has ended, or was closed */
-  constructor(domain: Domain, site: DeviceSite, life: { readonly isOver: boolean }) {
+  /** @param life - knows whether the machine has ended, or was closed. @param gate - of a recorded machine */
+  constructor(
+    domain: Domain,
+    site: DeviceSite,
+    life: { readonly isOver: boolean },
+    gate?: { readonly isRecording: boolean; readonly plugs: PlugTurns },
+  ) {
     this.#domain = domain
     this.#life = life
     this.#site = site
+    this.#gate = gate
     const { virtio = [], networkCards = [] } = site.options
     this.#cards = networkCards.length + virtio.filter(({ kind }) => kind === 'net').length
   }
@@ -78,28 +99,34 @@ export class HotPlug {
   async plug(device: MachinePluggable): Promise<void> {
     const options = this.#optionsOf(device)
     checkOptionValues(options)
-    requireSupported('plug', traitsOf(this.#site.options), traitsOf(options))
+    requireSupported('plug', traitsOf(this.#site.options, runOf(this.#gate)), traitsOf(options))
     const port = portOf(device)
-    const [kinds, watch] = await Promise.all([
-      loadDeviceKinds(options),
-      loadWatch({ ...this.#site.options, ...options }),
-    ])
-    const { slots } = this.#site
-    const { devices } = this.#domain
-    if (!devices.isOccupied(port)) slots.occupied.delete(port)
-    const { models } = placeDevices(kinds, { ...this.#site, options })
-    for (const { name } of options.devices ?? []) slots.place(name, { port })
-    const behind = (options.devices ?? []).map((model) => behindPort(model, port))
-    const own = watch?.(behind, behind, this.#domain) ?? behind
-    try {
-      for (const model of [...models, ...own]) devices.plug(model)
-    } catch (error) {
-      throw asMachineError(error)
-    }
-    this.#had.set(port, this.#had.get(port) === true ? undefined : false)
-    slots.plugged.delete(port)
-    if ('drive' in device) slots.plugged.set(port, device.drive.medium?.properties.bytes ?? 0)
+    await (this.#gate?.plugs ?? AT_ONCE).plug(port, options, await this.prepared(port, options))
     this.#domain.wake()
+  }
+
+  /** Loads what a device of such options needs. @returns plugs one in, at once */
+  async prepared(port: string, given: PcOptions): Promise<(options: PcOptions) => void> {
+    checkOptionValues(given)
+    const [kinds, watch] = await Promise.all([loadDeviceKinds(given), loadWatch({ ...this.#site.options, ...given })])
+    return (options) => {
+      const { slots } = this.#site
+      const { devices } = this.#domain
+      if (!devices.isOccupied(port)) slots.occupied.delete(port)
+      const { models } = placeDevices(kinds, { ...this.#site, options })
+      for (const { name } of options.devices ?? []) slots.place(name, { port })
+      const behind = (options.devices ?? []).map((model) => behindPort(model, port))
+      const own = watch?.(behind, behind, this.#domain) ?? behind
+      try {
+        for (const model of [...models, ...own]) devices.plug(model)
+      } catch (error) {
+        throw asMachineError(error)
+      }
+      this.#had.set(port, this.#had.get(port) === true ? undefined : false)
+      slots.plugged.delete(port)
+      const [drive] = options.drives ?? []
+      if (drive !== undefined) slots.plugged.set(port, drive.medium?.properties.bytes ?? 0)
+    }
   }
 
   /** See `Pc.unplug`. */
@@ -108,7 +135,9 @@ export class HotPlug {
     if (!this.#had.has(port)) this.#had.set(port, this.#domain.devices.isOccupied(port))
     let out: boolean
     try {
-      const unplugged = this.#domain.devices.unplug(port, { force, deadlineMs })
+      const unplugged = (this.#gate?.plugs ?? AT_ONCE).unplug(port, force, () =>
+        this.#domain.devices.unplug(port, { force, deadlineMs }),
+      )
       this.#domain.wake()
       out = await unplugged
     } catch (error) {

@@ -4,6 +4,7 @@ import type { MachineRestoreOptions } from '../lifecycle/machine-life.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { FormerPages, MachineSnapshotSource } from '../snapshot/snapshots.ts'
 import type { MachineKind } from './board.ts'
+import type { HotPlug, PlugTurns } from './hot-plug.ts'
 
 /** The outputs of a guest that people read, each with a number: 0 is the first serial port; others are consoles, and ports that replays show. */
 export class GuestConsole {
@@ -65,6 +66,10 @@ export interface MachineGate<K extends MachineKind> {
   start(machine: GatedMachine<K>): void
   /** All models of the machine are attached; it has not begun, and is not restored yet. */
   attached(): void
+  /** When devices come and go at root ports. */
+  readonly plugs: PlugTurns
+  /** The machine can be given devices; what the saved machine had beyond its options is plugged in. @param load - loads the way */
+  hasPorts(load: () => Promise<HotPlug>): Promise<void>
   /** Puts itself before all back ends of the options. */
   options<Options extends Partial<MachineOptions>>(options: Options): Options
   /**

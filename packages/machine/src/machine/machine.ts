@@ -174,12 +174,14 @@ export abstract class Machine<K extends MachineKind> {
 
   /**
    * Plugs a device into a root port while the machine runs: `pc.plug({ drive: { …, nvme: { port: 'rp1' } } })`. The guest
-   * is told, and brings it up in its own time.
+   * is told, and brings it up in its own time. While the run is recorded it comes when the machine runs on, and the recording has
+   * it; a replay plugs what its recording has, and this does nothing there.
    *
    * @throws MachineError `ERR_OPTION` for a device without a free port, one that cannot be made, or a board without hot plug
    */
   async plug(device: MachinePluggable): Promise<void> {
-    const hotPlug = await this.#loadHotPlug()
+    this.#require('plug')
+    const hotPlug = await this.hotPlug()
     await hotPlug.plug(device)
   }
 
@@ -192,7 +194,8 @@ export abstract class Machine<K extends MachineKind> {
    * port that has no device, or a board without hot plug; `ERR_STATE` at once when the machine ends or is closed
    */
   async unplug(port: string, options?: MachineUnplugOptions): Promise<void> {
-    const hotPlug = await this.#loadHotPlug()
+    this.#require('plug')
+    const hotPlug = await this.hotPlug()
     await hotPlug.unplug(port, options)
   }
 
@@ -303,9 +306,11 @@ export abstract class Machine<K extends MachineKind> {
     return (this.#debugger ??= board.attachDebugger(life, gate !== undefined))
   }
 
-  async #loadHotPlug(): Promise<HotPlug> {
-    this.#require('plug')
-    const { devices, life, domain } = this.#machine
-    return (this.#hotPlug ??= import('./hot-plug.ts').then((module) => new module.HotPlug(domain, devices.site, life)))
+  /** @internal Plugs devices in and out; loaded when first used. */
+  hotPlug(): Promise<HotPlug> {
+    const { devices, life, domain, gate } = this.#machine
+    return (this.#hotPlug ??= import('./hot-plug.ts').then(
+      (module) => new module.HotPlug(domain, devices.site, life, gate),
+    ))
   }
 }

@@ -76,6 +76,7 @@ async function make<K extends MachineKind, B extends Board<K>, M extends Machine
   }
   try {
     await board.boot.start(goesOn)
+    await gate?.hasPorts(() => machine.hotPlug())
     if (origin !== undefined) await (await snapshots.load()).beginFork(origin.state, origin.memory)
     else if (snapshot !== undefined) await (await snapshots.load()).begin(snapshot as MachineSnapshotSource<K['state']>)
   } catch (error) {

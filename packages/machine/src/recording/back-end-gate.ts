@@ -14,11 +14,11 @@ import { isOnRoot, moves } from '../controllers-worker/split.ts'
 import { unusedMedium, unusedNetwork } from '../controllers-worker/unused.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { MachinePciPlace } from '../options/pci-options.ts'
-import { isRemovable, NO_MEDIUM } from '../devices/removable-drive.ts'
+import { isRemovable } from '../devices/removable-drive.ts'
 import type { MachineConsolePort, MachineVirtioDevice } from '../options/virtio-device.ts'
 import { IMPAIR_PARTY, type InputGate } from './input-gate.ts'
 import { GatedMedium } from './gated-medium.ts'
-import { factsOf, networkOf, type NetworkFacts } from '../back-ends/packets.ts'
+import { networkOf } from '../back-ends/packets.ts'
 import { gatedPackets } from './gated-packets.ts'
 import { GatedStream } from './gated-stream.ts'
 import type { PartServerOptions, StartPartServer } from '../board/start.ts'
@@ -26,7 +26,8 @@ import type { MachineKind } from '../machine/board.ts'
 import type { GatedMachine, MachineGate } from '../machine/machine-gate.ts'
 import type { PcKind } from '../pc/pc-board.ts'
 import type { ImpairedDevice } from './impaired-devices.ts'
-import type { FlashFacts } from './recorded-flash.ts'
+import type { BackEndFacts } from './description.ts'
+import { RecordedPlugs } from './recorded-plugs.ts'
 import { ServerStarts } from './server-starts.ts'
 import { InputRelay, RemoteInput } from '../back-ends/input.ts'
 
@@ -49,50 +50,9 @@ export function gatedInput(gate: InputGate, name: string, backend: InputBackend)
 /** A recording has at most this much of an input in one event. */
 const INPUT_BYTES = 2 ** 20
 
-/** The facts about back ends when the machine was made: plain data that replaces them in a replay. */
-export interface BackEndFacts {
-  readonly media: readonly BlockProperties[]
-  readonly networks: readonly NetworkFacts[]
-  readonly flash: readonly FlashFacts[]
-  /** Names of local models whose actions are recorded; null or absent: all local models run again. */
-  readonly locals?: string | null
-  /** Whether unrecorded models respond at once. Absent: a model may not, or an earlier release made the recording. */
-  readonly answersAtOnce?: boolean
-  /** Servers of the caller's models. */
-  readonly servers?: number
-}
-
-/** The facts about the back ends that options name. @param flash - what its flash memories hold */
-export function backEndFacts(options: ComposedOptions, flash: readonly FlashFacts[]): BackEndFacts {
-  const { drives = [], virtio = [], networkCards = [], devices = [], deviceServers = [] } = options
-  const cards = [...virtio.filter((device) => device.kind === 'net'), ...networkCards]
-  return {
-    media: drives.map(({ medium }) => medium?.properties ?? NO_MEDIUM),
-    networks: cards.map(({ network }) => factsOf(network)),
-    flash,
-    locals: nameOfLocals(options),
-    answersAtOnce:
-      options.devicePlacement !== 'deferred' &&
-      devices.every(({ deterministic, synchronous }) => deterministic === true || synchronous !== false),
-    servers: deviceServers.length,
-  }
-}
-
 /** The stream of a port in a replay, which is never full. */
 const heard = (gate: InputGate, { stream, inReplays = false }: MachineConsolePort): ByteStreamBackend | null =>
   inReplays ? { send: (bytes) => (gate.isHeard ? void stream.send(bytes) : undefined) } : null
-
-/** Returns the name of the recorded local models, for errors and as the writer of memory; null: none. */
-function nameOfLocals(options: ComposedOptions): string | null {
-  const traits = traitsOf(options)
-  const others = (['share', 'vsock', 'virtio-device', 'virtio-mmio', 'usb-device'] as const).some((trait) =>
-    traits.has(trait),
-  )
-  const [first, second] = (options.devices ?? []).filter(({ deterministic }) => deterministic !== true)
-  if (first === undefined && !others) return null
-  // Several are not told apart.
-  return first === undefined || second !== undefined || others ? 'recorded models' : first.name
-}
 
 /** Puts an {@link InputGate} between the models of a machine and what is outside. */
 export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<K> {
@@ -106,6 +66,8 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
   readonly #drives: readonly MachineDrive[]
   /** Starters of servers whose models are recorded. */
   readonly servers: ServerStarts
+  /** What comes and goes at root ports. */
+  readonly plugs: RecordedPlugs
   /** Settings for delayed accesses, in the order in which they enter the machine. A replay has none. */
   readonly #waits: DeviceImpairment['wait'][] = []
   readonly #isUsbRecorded: boolean
@@ -121,6 +83,7 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
     this.#facts = facts
     this.#drives = options.drives ?? []
     this.servers = new ServerStarts(gate)
+    this.plugs = new RecordedPlugs(gate, (plugged, its) => this.#behindGate(plugged, its, false))
     this.#isUsbRecorded = traitsOf(options).has('usb-device')
     this.#areControllersRecorded = options.controllerPlacement !== undefined
   }
@@ -168,44 +131,61 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
 
   /** Puts the gate before all back ends of the options. */
   options<Options extends Partial<MachineOptions>>(options: Options): Options {
-    const { gate } = this
-    const { media, networks } = this.#facts
-    const { drives, virtio, networkCards, devicePlacement, controllerPlacement }: ComposedOptions = options
+    const { devicePlacement, controllerPlacement }: ComposedOptions = options
     const { servers } = this
+    return {
+      ...this.#behindGate(options, this.#facts, true),
+      ...(typeof devicePlacement === 'function' && {
+        devicePlacement: servers.board(devicePlacement as StartPartServer<PartServerOptions>),
+      }),
+      ...(controllerPlacement !== undefined && { controllerPlacement: servers.controllers(controllerPlacement) }),
+      deviceServers: servers.devices(options.deviceServers ?? [], this.#facts.servers ?? 0),
+    }
+  }
+
+  /** @param isShown - whether consoles are for people: those of the machine's options are */
+  #behindGate<Options extends Partial<MachineOptions>>(
+    options: Options,
+    facts: BackEndFacts,
+    isShown: boolean,
+  ): Options {
+    const { gate, plugs } = this
+    const { media, networks } = facts
+    const { drives, virtio, networkCards, controllerPlacement }: ComposedOptions = options
     let card = 0
     const network = <Card extends MachinePciPlace & { readonly network: PacketBackend }>(given: Card): Card => {
-      const facts = networks[card]!
+      const about = networks[card]!
       const outside = gate.hasOutside ? given.network : null
       card++
       // For a network card in another thread, the recording holds all of the card's actions.
       if (controllerPlacement !== undefined && isOnRoot(given))
-        return { ...given, network: outside ?? unusedNetwork(networkOf(facts)) }
-      return { ...given, network: gatedPackets(gate, `network ${card - 1}`, outside, facts) }
+        return { ...given, network: outside ?? unusedNetwork(networkOf(about)) }
+      const name = `network ${card - 1}`
+      return { ...given, network: plugs.behind(given.port, () => gatedPackets(gate, name, outside, about)) }
     }
-    const device = (given: MachineVirtioDevice, index: number): MachineVirtioDevice => {
-      if (given.kind === 'net') return network(given)
-      if (given.kind !== 'console') return given
+    const console = (given: MachineVirtioDevice & { readonly kind: 'console' }, index: number): MachineVirtioDevice => {
       const ports = given.ports.map((port, i) => ({
         ...port,
         stream: new GatedStream(
           gate,
           `console ${index}.${i}`,
           gate.hasOutside ? port.stream : heard(gate, port),
-          port.inReplays ?? port.console ?? i === 0,
+          isShown && (port.inReplays ?? port.console ?? i === 0),
         ),
       }))
       return { ...given, ports }
     }
+    const device = (given: MachineVirtioDevice, index: number): MachineVirtioDevice => {
+      if (given.kind === 'net') return network(given)
+      return given.kind === 'console' ? plugs.behind(given.port, () => console(given, index)) : given
+    }
+    const drive = (given: MachineDrive, i: number): MachineDrive =>
+      plugs.behind((given.virtio ?? given.nvme)?.port, () => this.#drive(given, i, media[i]!))
     return {
       ...options,
-      ...(drives !== undefined && { drives: drives.map((drive, i) => this.#drive(drive, i, media[i]!)) }),
+      ...(drives !== undefined && { drives: drives.map(drive) }),
       ...(virtio !== undefined && { virtio: virtio.map(device) }),
       ...(networkCards !== undefined && { networkCards: networkCards.map(network) }),
-      ...(typeof devicePlacement === 'function' && {
-        devicePlacement: servers.board(devicePlacement as StartPartServer<PartServerOptions>),
-      }),
-      ...(controllerPlacement !== undefined && { controllerPlacement: servers.controllers(controllerPlacement) }),
-      deviceServers: servers.devices(options.deviceServers ?? [], this.#facts.servers ?? 0),
     }
   }
 
@@ -222,6 +202,10 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
   #hasRecordedController(drive: MachineDrive): boolean {
     if (drive.interface === 'usb') return this.#isUsbRecorded
     return this.#areControllersRecorded && moves(drive)
+  }
+
+  hasPorts(load: Parameters<MachineGate<K>['hasPorts']>[0]): Promise<void> {
+    return this.plugs.begin(this.machine.domain.devices, load)
   }
 
   place(

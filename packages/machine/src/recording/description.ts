@@ -1,4 +1,8 @@
+import type { BlockProperties } from '@retrap/device'
+import { factsOf, type NetworkFacts } from '../back-ends/packets.ts'
+import { NO_MEDIUM } from '../devices/removable-drive.ts'
 import type { MachineBoard } from '../refusals/refusals.ts'
+import { type ComposedOptions, traitsOf } from '../refusals/traits.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { Machine } from '../machine/machine.ts'
 import { epochOf, type PowerOnOptions } from '../lifecycle/host.ts'
@@ -7,7 +11,6 @@ import type { PlaceRules } from '../debugger/debugged-cpu.ts'
 import type { SteppedCode } from './call-steps.ts'
 import type { MachineGate } from '../machine/machine-gate.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
-import { backEndFacts, type BackEndFacts } from './back-end-gate.ts'
 import { type FlashFacts, recordedFlash } from './recorded-flash.ts'
 import type { PacedRun } from './replay-gate.ts'
 
@@ -33,6 +36,47 @@ export interface RunDebugging<K extends MachineKind> {
   readonly show: ShowToGdb<K['domain'], MachineGdbOptions>
   /** Reads where a vCPU is, for steps over calls. */
   stepped(vcpu: K['domain']['vcpus'][number]): SteppedCode
+}
+
+/** The facts about back ends when the machine was made: plain data that replaces them in a replay. */
+export interface BackEndFacts {
+  readonly media: readonly BlockProperties[]
+  readonly networks: readonly NetworkFacts[]
+  readonly flash: readonly FlashFacts[]
+  /** Names of local models whose actions are recorded; null or absent: all local models run again. */
+  readonly locals?: string | null
+  /** Whether unrecorded models respond at once. Absent: a model may not, or an earlier release made the recording. */
+  readonly answersAtOnce?: boolean
+  /** Servers of the caller's models. */
+  readonly servers?: number
+}
+
+/** The facts about the back ends that options name. @param flash - what its flash memories hold */
+export function backEndFacts(options: ComposedOptions, flash: readonly FlashFacts[]): BackEndFacts {
+  const { drives = [], virtio = [], networkCards = [], devices = [], deviceServers = [] } = options
+  const cards = [...virtio.filter((device) => device.kind === 'net'), ...networkCards]
+  return {
+    media: drives.map(({ medium }) => medium?.properties ?? NO_MEDIUM),
+    networks: cards.map(({ network }) => factsOf(network)),
+    flash,
+    locals: nameOfLocals(options),
+    answersAtOnce:
+      options.devicePlacement !== 'deferred' &&
+      devices.every(({ deterministic, synchronous }) => deterministic === true || synchronous !== false),
+    servers: deviceServers.length,
+  }
+}
+
+/** Returns the name of the recorded local models, for errors and as the writer of memory; null: none. */
+function nameOfLocals(options: ComposedOptions): string | null {
+  const traits = traitsOf(options)
+  const others = (['share', 'vsock', 'virtio-device', 'virtio-mmio', 'usb-device'] as const).some((trait) =>
+    traits.has(trait),
+  )
+  const [first, second] = (options.devices ?? []).filter(({ deterministic }) => deterministic !== true)
+  if (first === undefined && !others) return null
+  // Several are not told apart.
+  return first === undefined || second !== undefined || others ? 'recorded models' : first.name
 }
 
 /** A recording's description of its run. */

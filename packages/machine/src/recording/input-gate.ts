@@ -37,8 +37,18 @@ const LOOK_ROUNDS = 16
 export const PLUG_PARTY = 0xfffe
 /** Stands for a party's number in events that make a device slow, dead or normal: an `ImpairedDevice`. */
 export const IMPAIR_PARTY = 0xfffd
+/** Stands for a party's number in events of root ports: see `RecordedPlugs`. */
+export const HOT_PLUG_PARTY = 0xfffc
 
 const ignore = (): void => undefined
+
+/** The root ports of a machine, as its gate knows them. */
+export interface GatedPorts {
+  /** Loads what an input of {@link HOT_PLUG_PARTY} needs. @returns has it happen, at once */
+  prepared(data: Uint8Array): Promise<() => void>
+  /** Parties of devices that have left since leave too. */
+  look(): void
+}
 
 /** The part of its domain that the gate needs. */
 export type GatedDomain = Pick<Domain, 'clock' | 'instructions' | 'spent' | 'stop' | 'timers' | 'vcpus' | 'wake'>
@@ -87,6 +97,8 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   /** The slow and dead devices of the machine; null before its creation. */
   impaired: ImpairedDevices | null = null
   #impairedBefore: readonly ImpairedDevice[] = []
+  /** The root ports of the machine, if devices can come and go. */
+  ports: GatedPorts | null = null
   protected readonly parties: Deliver[] = []
   #domain: GatedDomain | undefined
 
@@ -124,7 +136,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
    */
   party(name: string, deliver: Deliver, held?: HeldInputs, number: number = this.nextParty): number {
     const taken = this.parties[number] ?? ignore
-    if (!(Number.isInteger(number) && number < IMPAIR_PARTY && taken === ignore))
+    if (!(Number.isInteger(number) && number < HOT_PLUG_PARTY && taken === ignore))
       throw new RangeError(`party ${number} is there already, or no number`)
     while (this.parties.length < number) this.party('', ignore)
     this.#names[number] = name
@@ -146,6 +158,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
 
   /** Returns the inputs that all parties hold, by number; undefined while a back end is asked for something. */
   saveParties(): readonly unknown[] | undefined {
+    this.ports?.look()
     const isBusy = this.asking > 0 || this.#held.some((held) => held?.isBusy?.() === true)
     return isBusy ? undefined : this.#held.map((held) => held?.save() ?? null)
   }
@@ -157,6 +170,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
 
   /** Whether this machine can be restored to the state in which its parties saved this data. */
   canRestore(saved: readonly unknown[]): boolean {
+    this.ports?.look()
     const fit = this.#held.every(
       (held, number) =>
         held?.isNeverPutBack !== true &&

@@ -91,12 +91,14 @@ function keptMedium(bytes: Uint8Array, readOnly: boolean): BlockBackend {
   }
 }
 
-function toBase64(bytes: Uint8Array): string {
+/** Bytes as text, which a recording's description and its inputs have. */
+export function toBase64(bytes: Uint8Array): string {
   let text = ''
   for (let at = 0; at < bytes.length; at += PIECE)
     text += host.btoa(String.fromCharCode(...bytes.subarray(at, at + PIECE)))
   return text
 }
 
-const fromBase64 = (text: string): Uint8Array =>
+/** The bytes of such a text. @throws an error of the host's for other text */
+export const fromBase64 = (text: string): Uint8Array =>
   Uint8Array.from(host.atob(text), (character) => character.charCodeAt(0))

@@ -1,7 +1,7 @@
 import { BlockError } from '@retrap/device'
 import { type EventBody, type Instant, type RecordedEvent, type Recording, RecordingError } from '@retrap/recording'
 import type { CheckpointState, LoggedGate, LogPosition, RecordedAnswer } from './checkpoints.ts'
-import { type AbortLike, InputGate } from './input-gate.ts'
+import { type AbortLike, HOT_PLUG_PARTY, InputGate } from './input-gate.ts'
 import { TIME_PARTY } from './record-gate.ts'
 
 /** Most events read ahead, about 200 bytes each; a round has far fewer. */
@@ -35,6 +35,8 @@ export class ReplayGate extends InputGate implements LoggedGate {
   #ahead: RecordedEvent[] = []
   #at = 0
   readonly #answers = new Map<string, RecordedAnswer[]>()
+  /** What inputs do whose code has been loaded. */
+  readonly #prepared = new WeakMap<RecordedEvent, () => void>()
   /** How many answers were read, and not taken. */
   #answersAhead = 0
   /** The round of the last event that was read. */
@@ -205,6 +207,8 @@ export class ReplayGate extends InputGate implements LoggedGate {
     if (this.#loading !== null) return this.#loading
     // All inputs of a round are delivered together: they are read before the first one is.
     if (this.#nextPiece < this.#recording.pieces && this.#readTo <= this.round) return this.#load()
+    const preparing = this.#prepare()
+    if (preparing !== null) return preparing
     let inputs = 0
     for (;;) {
       const event = this.#ahead[this.#at]
@@ -223,6 +227,19 @@ export class ReplayGate extends InputGate implements LoggedGate {
       } else if (!this.#check(event)) return null
       this.#same = instructions
     }
+  }
+
+  /** Loads code that an input of this round needs. */
+  #prepare(): Promise<void> | null {
+    for (let i = this.#at; (this.#ahead[i]?.round ?? Infinity) <= this.round; i++) {
+      const event = this.#ahead[i]!
+      if (event.source !== HOT_PLUG_PARTY || this.ports === null || this.#prepared.has(event)) continue
+      return this.ports.prepared(event.data).then(
+        (happens) => void this.#prepared.set(event, happens),
+        (error: unknown) => this.#take('a device', () => raise(error)),
+      )
+    }
+    return null
   }
 
   override waits(): void {
@@ -253,9 +270,10 @@ export class ReplayGate extends InputGate implements LoggedGate {
     return Promise.resolve()
   }
 
-  #deliver({ source, data }: RecordedEvent): void {
+  #deliver(event: RecordedEvent): void {
+    const { source, data } = event
     if (source === TIME_PARTY) return this.#take('a time', () => this.#skipTo(new DataView(data.slice().buffer)))
-    const deliver = this.receiver(source)
+    const deliver = this.#prepared.get(event) ?? this.receiver(source)
     if (deliver === undefined) this.#diverged(`an input of party ${source}, of which there are ${this.nextParty}`)
     // Copied, because receivers keep the bytes.
     else this.#take(`an input of party ${source}`, () => deliver(data.slice()))
@@ -323,6 +341,10 @@ export class ReplayGate extends InputGate implements LoggedGate {
     if (answers === undefined) this.#answers.set(key, [answer])
     else answers.push(answer)
   }
+}
+
+function raise(error: unknown): never {
+  throw error
 }
 
 const NO_BODY: EventBody = { bytes: 0, runs: [] }

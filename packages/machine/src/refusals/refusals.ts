@@ -76,7 +76,7 @@ export const REFUSALS: readonly CombinationRule[] = [
     why: 'deterministic models of the caller cannot be in two machines; end the recording, then debug its replay',
   },
   {
-    verbs: ['restore', 'checkpoint', 'fork', 'migrate', 'plug'],
+    verbs: ['restore', 'checkpoint', 'fork', 'migrate'],
     when: [GATED],
     why: 'its run is recorded or replayed, and the recording would not be of one run',
   },
@@ -98,6 +98,12 @@ export const REFUSALS: readonly CombinationRule[] = [
     when: [],
     plugged: ['ide', 'sata', 'floppy', 'scsi', 'usb-disk'],
     why: "a drive behind a root port has interface 'virtio' or 'nvme'",
+  },
+  {
+    verbs: ['plug'],
+    when: [['recorded']],
+    plugged: ['model', 'deterministic-model', 'share', 'vsock', 'virtio-device', 'usb-device'],
+    why: 'models that only their program makes are in a recording from its beginning on; give it as an option',
   },
 ]
 
