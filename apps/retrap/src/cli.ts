@@ -3,6 +3,7 @@ import { Option } from 'commander'
 import { Program, runProgram } from './commands/command-line.ts'
 import { addDeviceServer } from './machine/devices/device-servers.ts'
 import { deviceHelp } from './machine/devices/devices.ts'
+import { addCluster } from './commands/cluster/command.ts'
 import { addDap } from './commands/dap/command.ts'
 import { addDeviceCheck } from './commands/device-check/command.ts'
 import { addDeviceSdk } from './commands/device-check/sdk.ts'
@@ -348,6 +349,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   addDeviceCheck(program, host.stdout, report)
   addDeviceSdk(program, host.stdout)
   addTest(program, host, report)
+  addCluster(program, host, report)
   addMcp(program, host, packageVersion)
   addDap(program, host, (args, around) => runCli(args, { ...host, ...around } as CliHost))
   addDisasm(program, host.stdout, host.stderr, process.env)

@@ -296,85 +296,19 @@ describe('instruction breakpoints (SDM vol. 3B, "Instruction-Breakpoint Exceptio
 })
 
 describe('data breakpoints (SDM vol. 3B, "Data Memory and I/O Breakpoint Exception Conditions")', () => {
-  test.each([
-    {
-      what: 'a write of the watched bytes',
-      kind: 1,
-      length: 4,
-      run: (asm: x86.Assembler) => asm.mov(x86.dword(DATA), x86.eax),
-      hit: true,
-    },
-    {
-      what: 'a read under a write breakpoint',
-      kind: 1,
-      length: 4,
-      run: (asm: x86.Assembler) => asm.mov(x86.ebx, x86.dword(DATA)),
-      hit: false,
-    },
-    {
-      what: 'a read under an access breakpoint',
-      kind: 3,
-      length: 4,
-      run: (asm: x86.Assembler) => asm.mov(x86.ebx, x86.dword(DATA)),
-      hit: true,
-    },
-    {
-      what: 'a wider access that overlaps from below',
-      kind: 1,
-      length: 1,
-      run: (asm: x86.Assembler) => asm.mov(x86.qword(DATA - 7), x86.rax),
-      hit: true,
-    },
-    {
-      what: 'an access just below',
-      kind: 1,
-      length: 4,
-      run: (asm: x86.Assembler) => asm.mov(x86.dword(DATA - 4), x86.eax),
-      hit: false,
-    },
-    {
-      what: 'an access just above',
-      kind: 1,
-      length: 4,
-      run: (asm: x86.Assembler) => asm.mov(x86.dword(DATA + 4), x86.eax),
-      hit: false,
-    },
-    {
-      what: 'the last byte of eight',
-      kind: 1,
-      length: 8,
-      run: (asm: x86.Assembler) => asm.mov(x86.byte(DATA + 7), x86.al),
-      hit: true,
-    },
-    {
-      what: 'a read-modify-write',
-      kind: 1,
-      length: 4,
-      run: (asm: x86.Assembler) => asm.add(x86.dword(DATA), 1),
-      hit: true,
-    },
-    {
-      what: 'a locked exchange',
-      kind: 1,
-      length: 4,
-      run: (asm: x86.Assembler) => asm.xchg(x86.dword(DATA), x86.eax),
-      hit: true,
-    },
-    {
-      what: 'a page-crossing store',
-      kind: 1,
-      length: 1,
-      run: (asm: x86.Assembler) => asm.mov(x86.qword(DATA - 4), x86.rax),
-      hit: true,
-    },
-    {
-      what: 'an instruction fetch from there',
-      kind: 3,
-      length: 8,
-      run: (asm: x86.Assembler) => asm.call(DATA + 1),
-      hit: false,
-    },
-  ])('$what: trap $hit', ({ kind, length, run, hit }) => {
+  test.each<readonly [string, number, number, (asm: x86.Assembler) => unknown, boolean]>([
+    ['a write of the watched bytes', 1, 4, (asm) => asm.mov(x86.dword(DATA), x86.eax), true],
+    ['a read under a write breakpoint', 1, 4, (asm) => asm.mov(x86.ebx, x86.dword(DATA)), false],
+    ['a read under an access breakpoint', 3, 4, (asm) => asm.mov(x86.ebx, x86.dword(DATA)), true],
+    ['a wider access that overlaps from below', 1, 1, (asm) => asm.mov(x86.qword(DATA - 7), x86.rax), true],
+    ['an access just below', 1, 4, (asm) => asm.mov(x86.dword(DATA - 4), x86.eax), false],
+    ['an access just above', 1, 4, (asm) => asm.mov(x86.dword(DATA + 4), x86.eax), false],
+    ['the last byte of eight', 1, 8, (asm) => asm.mov(x86.byte(DATA + 7), x86.al), true],
+    ['a read-modify-write', 1, 4, (asm) => asm.add(x86.dword(DATA), 1), true],
+    ['a locked exchange', 1, 4, (asm) => asm.xchg(x86.dword(DATA), x86.eax), true],
+    ['a page-crossing store', 1, 1, (asm) => asm.mov(x86.qword(DATA - 4), x86.rax), true],
+    ['an instruction fetch from there', 3, 8, (asm) => asm.call(DATA + 1), false],
+  ])('%s', (_what, kind, length, run, hit) => {
     const { pc, at } = debugged((asm) => {
       // The page is in the TLB before the breakpoint is set.
       asm.mov(x86.rcx, x86.qword(DATA)).mov(x86.qword(DATA + 64), x86.rcx)

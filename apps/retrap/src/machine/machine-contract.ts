@@ -83,6 +83,8 @@ export interface Machine {
   readonly domain: {
     /** The guest's time. */
     readonly clock?: Clock
+    /** Timers on the guest's time. */
+    readonly timers?: { create(callback: () => void): { armAfter(ns: number): void } }
     readonly p2m: ListedMap
     /** Where a guest-physical address is in machine memory; below 0: nowhere. */
     readonly secondLevel: { peek(gpa: number): number }

@@ -181,7 +181,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
     world.ram.set([1, 2, 3, 4], 0x100)
     await done(portWrite(models.DMA, 0x100, 4))
     expect([...world.ram.subarray(0x104, 0x108)]).toEqual([0xfe, 0xfd, 0xfc, 0xfb])
-    if (!kind.synchronousDma) return
+    if (kind.synchronousDma !== true) return
     await done(portWrite(models.DMA + 8, 0x100, 4))
     expect([...world.ram.subarray(0x104, 0x108)]).toEqual([4, 3, 2, 1])
   })
@@ -371,7 +371,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
             },
           ]),
     ].flatMap((way) => outcomes.map((outcome) => ({ ...way, ...outcome })))
-    if (kind.separate)
+    if (kind.separate === true)
       test.each(ends)('$how: policy $policy', async ({ at, message, policy, status }) => {
         await start({ policy })
         const given = await world.access(0, portRead(models.BAD + at))
@@ -382,7 +382,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
         expect(await world.access(0, portRead(models.REGISTERS))).toBe(index.STATUS_UNHANDLED)
       })
 
-    if (!kind.direct)
+    if (kind.direct !== true)
       test('its cancelled request is drained when the deadline has passed', async () => {
         await start({ policy: 'detach', deadlineMs: 300 })
         expect(world.dispatch.submit(0, portRead(models.BAD + models.BADLY.hang))).toBe(index.STATUS_RETRY)
@@ -394,7 +394,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
       })
   })
 
-  if (!kind.direct)
+  if (kind.direct !== true)
     test('a cancelled request is drained, and the next one gets its own answer', async () => {
       await start()
       await done(portWrite(models.REGISTERS, 0x11))

@@ -49,11 +49,11 @@ export interface World extends Machine {
 export interface Kind {
   readonly name: string
   /** The models' thread can be stopped, and can end by itself. */
-  readonly separate: boolean
+  readonly separate?: boolean
   /** `dma.read` answers at once. */
-  readonly synchronousDma: boolean
+  readonly synchronousDma?: boolean
   /** Every access is one call, from the vCPU's own thread. */
-  readonly direct: boolean
+  readonly direct?: boolean
   /**
    * Language of a program that speaks the device protocol. The protocol has no notices of the guest's time and frames, and for
    * owned memory neither contents, windows on a part, `unmap`, modes nor logs.
@@ -258,86 +258,36 @@ const compiles = hasProgram('gcc')
 export const KINDS: readonly Kind[] = [
   {
     name: 'in process, synchronous',
-    separate: false,
     synchronousDma: true,
     direct: true,
     make: (options = {}) => world(options, contractModels(true), {}),
   },
   {
     name: 'in process, asynchronous',
-    separate: false,
     synchronousDma: true,
-    direct: false,
     make: (options = {}) => world(options, contractModels(false), {}),
   },
   {
     name: 'in process, every access deferred',
-    separate: false,
     synchronousDma: true,
-    direct: false,
     make: (options = {}) => world(options, contractModels(true), { defer: (callback) => void setImmediate(callback) }),
   },
-  {
-    name: 'Worker, the vCPU awaits',
-    separate: true,
-    synchronousDma: true,
-    direct: false,
-    make: inWorker(SYNCHRONOUS, false),
-  },
+  { name: 'Worker, the vCPU awaits', separate: true, synchronousDma: true, make: inWorker(SYNCHRONOUS, false) },
   {
     name: 'Worker with asynchronous models, the vCPU awaits',
     separate: true,
     synchronousDma: true,
-    direct: false,
     make: inWorker(ASYNCHRONOUS, false),
   },
-  {
-    name: 'Worker, the vCPU blocks',
-    separate: true,
-    synchronousDma: true,
-    direct: false,
-    make: inWorker(SYNCHRONOUS, true),
-  },
-  {
-    name: 'Unix socket',
-    separate: false,
-    synchronousDma: false,
-    direct: false,
-    make: (options) => bySocket({ path: unixPath() }, true)(options),
-  },
-  {
-    name: 'TCP socket with asynchronous models',
-    separate: false,
-    synchronousDma: false,
-    direct: false,
-    make: bySocket({ port: 0 }, false),
-  },
-  {
-    name: 'message port',
-    separate: false,
-    synchronousDma: false,
-    direct: false,
-    make: byMessages(true),
-  },
-  {
-    name: 'message port with asynchronous models',
-    separate: false,
-    synchronousDma: false,
-    direct: false,
-    make: byMessages(false),
-  },
-  {
-    name: 'TLS socket',
-    separate: false,
-    synchronousDma: false,
-    direct: false,
-    make: byService((options) => serveModels(options, true), undefined, true),
-  },
+  { name: 'Worker, the vCPU blocks', separate: true, synchronousDma: true, make: inWorker(SYNCHRONOUS, true) },
+  { name: 'Unix socket', make: (options) => bySocket({ path: unixPath() }, true)(options) },
+  { name: 'TCP socket with asynchronous models', make: bySocket({ port: 0 }, false) },
+  { name: 'message port', make: byMessages(true) },
+  { name: 'message port with asynchronous models', make: byMessages(false) },
+  { name: 'TLS socket', make: byService((options) => serveModels(options, true), undefined, true) },
   {
     name: 'TLS socket over a bad network to models in a Worker',
     separate: true,
-    synchronousDma: false,
-    direct: false,
     make: byService(
       (options) => serveDeviceModules(options, [ASYNCHRONOUS]),
       { late: 4, cut: 40, halfClose: 80, silence: 300 },
@@ -347,8 +297,6 @@ export const KINDS: readonly Kind[] = [
   {
     name: 'process',
     separate: true,
-    synchronousDma: false,
-    direct: false,
     make: (options = {}) =>
       world(options, [], {}, async ({ dispatch, platform }) => {
         const transport = await startDeviceProcess(dispatch, platform, {
@@ -365,7 +313,6 @@ export const KINDS: readonly Kind[] = [
     separate: true,
     // `retrap_dma_read` waits.
     synchronousDma: true,
-    direct: false,
     program: 'C',
     isMissing: !compiles,
     make: byProgram(() => (compiled ??= compile(`${HERE}contract-models.c`, join(folder, 'models')))),
@@ -373,8 +320,6 @@ export const KINDS: readonly Kind[] = [
   {
     name: `program in Python${LACK}`,
     separate: true,
-    synchronousDma: false,
-    direct: false,
     program: 'Python',
     isMissing: !there,
     make: byProgram(() => `env PYTHONPATH='${SDK}' '${PYTHON}' -W error '${HERE}contract_models.py'`),

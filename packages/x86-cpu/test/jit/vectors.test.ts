@@ -85,19 +85,21 @@ function flagsOf(control: number, body: (asm: Assembler) => void): number {
   return plain.read32(DATA + FLAGS) & 0x3f
 }
 
+/** A row of a table: what is given, the bits that it sets, its code, and the control word. */
+type Case = [given: string, bits: number, body: (asm: Assembler) => void, control?: number]
+
 describe('a flag of MXCSR is raised', () => {
-  test.each<{ given: string; control?: number; body: (asm: Assembler) => void; flags: number }>([
-    {
-      given: 'by the first inexact result',
-      control: MASKED,
-      body: (asm) =>
-        asm.movsd(x86.xmm0, scalar('one')).addsd(x86.xmm0, scalar('three')).divsd(x86.xmm0, scalar('three')),
-      flags: PE,
-    },
-    {
-      given: 'by none of several exact results, zero among them',
-      control: MASKED,
-      body: (asm) =>
+  test.each<Case>([
+    [
+      'by the first inexact result',
+      PE,
+      (asm) => asm.movsd(x86.xmm0, scalar('one')).addsd(x86.xmm0, scalar('three')).divsd(x86.xmm0, scalar('three')),
+      MASKED,
+    ],
+    [
+      'by none of several exact results, zero among them',
+      0,
+      (asm) =>
         asm
           .movsd(x86.xmm0, scalar('one'))
           .addsd(x86.xmm0, scalar('three'))
@@ -106,16 +108,17 @@ describe('a flag of MXCSR is raised', () => {
           .subsd(x86.xmm0, x86.xmm0)
           .movsd(x86.xmm1, scalar('three'))
           .divsd(x86.xmm1, scalar('one')),
-      flags: 0,
-    },
-    {
-      given: 'by a denormal operand from memory',
-      body: (asm) => asm.movsd(x86.xmm0, scalar('one')).addsd(x86.xmm0, scalar('denormal')),
-      flags: PE | DE,
-    },
-    {
-      given: 'by one in a register that held a normal number',
-      body: (asm) =>
+      MASKED,
+    ],
+    [
+      'by a denormal operand from memory',
+      PE | DE,
+      (asm) => asm.movsd(x86.xmm0, scalar('one')).addsd(x86.xmm0, scalar('denormal')),
+    ],
+    [
+      'by one in a register that held a normal number',
+      PE | DE,
+      (asm) =>
         asm
           .movsd(x86.xmm0, scalar('one'))
           .addsd(x86.xmm0, x86.xmm0)
@@ -123,11 +126,11 @@ describe('a flag of MXCSR is raised', () => {
           .addsd(x86.xmm1, x86.xmm0)
           .movsd(x86.xmm0, scalar('denormal'))
           .addsd(x86.xmm1, x86.xmm0),
-      flags: PE | DE,
-    },
-    {
-      given: 'by a copy of one',
-      body: (asm) =>
+    ],
+    [
+      'by a copy of one',
+      PE | DE,
+      (asm) =>
         asm
           .movsd(x86.xmm0, scalar('denormal'))
           .movsd(x86.xmm1, scalar('one'))
@@ -135,65 +138,65 @@ describe('a flag of MXCSR is raised', () => {
           .movapd(x86.xmm2, x86.xmm1)
           .movapd(x86.xmm2, x86.xmm0)
           .addsd(x86.xmm1, x86.xmm2),
-      flags: PE | DE,
-    },
-    {
-      given: 'by a denormal product that is an operand again',
-      body: (asm) =>
+    ],
+    [
+      'by a denormal product that is an operand again',
+      PE | DE | UE,
+      (asm) =>
         asm
           .movsd(x86.xmm0, scalar('lessTiny'))
           .mulsd(x86.xmm0, scalar('tenth'))
           .movsd(x86.xmm1, scalar('one'))
           .addsd(x86.xmm1, x86.xmm0),
-      flags: PE | DE | UE,
-    },
-    {
-      given: 'by no exact denormal difference',
-      control: MASKED,
-      body: (asm) =>
+    ],
+    [
+      'by no exact denormal difference',
+      0,
+      (asm) =>
         asm
           .movsd(x86.xmm0, scalar('tiny'))
           .divsd(x86.xmm0, scalar('one'))
           .movsd(x86.xmm1, scalar('tiny'))
           .addsd(x86.xmm1, scalar('tiny'))
           .subsd(x86.xmm1, x86.xmm0),
-      flags: 0,
-    },
-    {
-      given: 'by the upper element of a vector',
-      body: (asm) =>
+      MASKED,
+    ],
+    [
+      'by the upper element of a vector',
+      PE | DE,
+      (asm) =>
         asm
           .movapd(x86.xmm0, packed('one'))
           .movhpd(x86.xmm0, scalar('denormal'))
           .movapd(x86.xmm1, packed('three'))
           .mulpd(x86.xmm1, packed('three'))
           .addpd(x86.xmm1, x86.xmm0),
-      flags: PE | DE,
-    },
-    {
-      given: 'by the lowest element where the vector was normal',
-      body: (asm) =>
+    ],
+    [
+      'by the lowest element where the vector was normal',
+      PE | DE,
+      (asm) =>
         asm
           .movapd(x86.xmm0, packed('three'))
           .mulpd(x86.xmm0, packed('three'))
           .movlpd(x86.xmm0, scalar('denormal'))
           .addpd(x86.xmm0, packed('one')),
-      flags: PE | DE,
-    },
-    {
-      given: 'by the upper lane of AVX',
-      body: (asm) =>
+    ],
+    [
+      'by the upper lane of AVX',
+      PE | DE,
+      (asm) =>
         asm
           .vmovapd(x86.ymm0, wide('three'))
           .vmulpd(x86.ymm0, x86.ymm0, wide('three'))
           .vmovapd(x86.ymm1, wide('denormal'))
           .vinsertf128(x86.ymm1, x86.ymm1, packed('one'), 0)
           .vaddpd(x86.ymm2, x86.ymm0, x86.ymm1),
-      flags: PE | DE,
-    },
-    {
-      given: 'by the upper lane above a normal result of SSE',
-      body: (asm) =>
+    ],
+    [
+      'by the upper lane above a normal result of SSE',
+      PE | DE,
+      (asm) =>
         asm
           .vmovapd(x86.ymm0, wide('three'))
           .vmulpd(x86.ymm0, x86.ymm0, wide('three'))
@@ -201,72 +204,58 @@ describe('a flag of MXCSR is raised', () => {
           .movapd(x86.xmm1, packed('three'))
           .mulpd(x86.xmm1, packed('three'))
           .vaddpd(x86.ymm2, x86.ymm0, x86.ymm1),
-      flags: PE | DE,
-    },
-    {
-      given: 'by an infinite result',
-      body: (asm) => asm.movsd(x86.xmm0, scalar('huge')).addsd(x86.xmm0, scalar('huge')),
-      flags: PE | OE,
-    },
-    {
-      given: 'by none that comes of an infinity',
-      control: MASKED,
-      body: (asm) =>
-        asm.movsd(x86.xmm0, scalar('infinity')).addsd(x86.xmm0, scalar('one')).mulsd(x86.xmm0, scalar('three')),
-      flags: 0,
-    },
-    {
-      given: 'by a division by zero',
-      body: (asm) => asm.movsd(x86.xmm0, scalar('three')).divsd(x86.xmm0, scalar('zero')),
-      flags: PE | ZE,
-    },
-    {
-      given: 'by infinity less infinity',
-      body: (asm) => asm.movsd(x86.xmm0, scalar('infinity')).subsd(x86.xmm0, scalar('infinity')),
-      flags: PE | IE,
-    },
-    {
-      given: 'by a signalling NaN',
-      body: (asm) => asm.movsd(x86.xmm0, scalar('one')).addsd(x86.xmm0, scalar('signalling')),
-      flags: PE | IE,
-    },
-    {
-      given: 'by COMISD of a quiet NaN, not by UCOMISD',
-      body: (asm) => asm.movsd(x86.xmm0, scalar('quiet')).ucomisd(x86.xmm0, scalar('one')),
-      flags: PE,
-    },
-    {
-      given: 'by COMISD of a quiet NaN',
-      body: (asm) => asm.movsd(x86.xmm0, scalar('quiet')).comisd(x86.xmm0, scalar('one')),
-      flags: PE | IE,
-    },
-    {
-      given: 'by a conversion that rounds',
-      control: MASKED,
-      body: (asm) => asm.movsd(x86.xmm0, scalar('tenth')).cvtsd2ss(x86.xmm1, x86.xmm0),
-      flags: PE,
-    },
-    {
-      given: 'by FMA whose sum is rounded',
-      control: MASKED,
-      body: (asm) =>
+    ],
+    ['by an infinite result', PE | OE, (asm) => asm.movsd(x86.xmm0, scalar('huge')).addsd(x86.xmm0, scalar('huge'))],
+    [
+      'by none that comes of an infinity',
+      0,
+      (asm) => asm.movsd(x86.xmm0, scalar('infinity')).addsd(x86.xmm0, scalar('one')).mulsd(x86.xmm0, scalar('three')),
+      MASKED,
+    ],
+    ['by a division by zero', PE | ZE, (asm) => asm.movsd(x86.xmm0, scalar('three')).divsd(x86.xmm0, scalar('zero'))],
+    [
+      'by infinity less infinity',
+      PE | IE,
+      (asm) => asm.movsd(x86.xmm0, scalar('infinity')).subsd(x86.xmm0, scalar('infinity')),
+    ],
+    ['by a signalling NaN', PE | IE, (asm) => asm.movsd(x86.xmm0, scalar('one')).addsd(x86.xmm0, scalar('signalling'))],
+    [
+      'by COMISD of a quiet NaN, not by UCOMISD',
+      PE,
+      (asm) => asm.movsd(x86.xmm0, scalar('quiet')).ucomisd(x86.xmm0, scalar('one')),
+    ],
+    [
+      'by COMISD of a quiet NaN',
+      PE | IE,
+      (asm) => asm.movsd(x86.xmm0, scalar('quiet')).comisd(x86.xmm0, scalar('one')),
+    ],
+    [
+      'by a conversion that rounds',
+      PE,
+      (asm) => asm.movsd(x86.xmm0, scalar('tenth')).cvtsd2ss(x86.xmm1, x86.xmm0),
+      MASKED,
+    ],
+    [
+      'by FMA whose sum is rounded',
+      PE,
+      (asm) =>
         asm
           .movsd(x86.xmm0, scalar('three'))
           .movsd(x86.xmm1, scalar('tenth'))
           .vfmadd213sd(x86.xmm0, x86.xmm1, scalar('three')),
-      flags: PE,
-    },
-    {
-      given: 'by no FMA that is exact',
-      control: MASKED,
-      body: (asm) =>
+      MASKED,
+    ],
+    [
+      'by no FMA that is exact',
+      0,
+      (asm) =>
         asm
           .vmovapd(x86.ymm0, wide('three'))
           .vmovapd(x86.ymm1, wide('three'))
           .vfmadd213pd(x86.ymm0, x86.ymm1, wide('one')),
-      flags: 0,
-    },
-  ])('$given', ({ control = SETTLED, body, flags }) => {
+      MASKED,
+    ],
+  ])('%s', (_given, flags, body, control = SETTLED) => {
     expect(flagsOf(control, body)).toBe(flags)
   })
 })
@@ -429,25 +418,16 @@ describe('parts of registers', () => {
 })
 
 describe('x87', () => {
-  test.each<{ given: string; control?: number; body: (asm: Assembler) => void; status: number }>([
-    { given: 'a sum that is exact', body: (asm) => asm.fld(scalar('one')).fadd(scalar('three')), status: 0 },
-    { given: 'a sum that is rounded up', body: (asm) => asm.fld(scalar('tenth')).fadd(scalar('huge')), status: 0x20 },
-    { given: 'a product', body: (asm) => asm.fld(scalar('tenth')).fmul(scalar('tenth')), status: 0x220 },
-    { given: 'a denormal operand', body: (asm) => asm.fld(scalar('denormal')).fadd(scalar('one')), status: 0x22 },
-    { given: 'a signalling NaN', body: (asm) => asm.fld(scalar('signalling')).fadd(scalar('one')), status: 1 },
-    {
-      given: 'a difference of zero',
-      body: (asm) => asm.fld(scalar('three')).fld(scalar('three')).fsubp(x86.st1, x86.st0),
-      status: 0,
-    },
-    { given: 'a register that is empty', body: (asm) => asm.fld(scalar('one')).fadd(x86.st0, x86.st1), status: 0x41 },
-    {
-      given: '53 bits',
-      control: 0x27f,
-      body: (asm) => asm.fld(scalar('tenth')).fmul(scalar('tenth')),
-      status: 0x220,
-    },
-  ])('$given', ({ control = 0x37f, body, status }) => {
+  test.each<Case>([
+    ['a sum that is exact', 0, (asm) => asm.fld(scalar('one')).fadd(scalar('three'))],
+    ['a sum that is rounded up', 0x20, (asm) => asm.fld(scalar('tenth')).fadd(scalar('huge'))],
+    ['a product', 0x220, (asm) => asm.fld(scalar('tenth')).fmul(scalar('tenth'))],
+    ['a denormal operand', 0x22, (asm) => asm.fld(scalar('denormal')).fadd(scalar('one'))],
+    ['a signalling NaN', 1, (asm) => asm.fld(scalar('signalling')).fadd(scalar('one'))],
+    ['a difference of zero', 0, (asm) => asm.fld(scalar('three')).fld(scalar('three')).fsubp(x86.st1, x86.st0)],
+    ['a register that is empty', 0x41, (asm) => asm.fld(scalar('one')).fadd(x86.st0, x86.st1)],
+    ['53 bits', 0x220, (asm) => asm.fld(scalar('tenth')).fmul(scalar('tenth')), 0x27f],
+  ])('%s', (_given, status, body, control = 0x37f) => {
     const [plain] = runBothWays({
       code: (asm) => {
         const loop = asm.label('loop')

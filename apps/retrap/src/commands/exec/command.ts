@@ -244,7 +244,8 @@ const hasApx = async (cpu: string): Promise<boolean> =>
 const openImage = async (path: string, architecture: string): Promise<ExecRoot> =>
   (await import('./image-root.ts')).openImageRoot(path, architecture)
 
-async function openRoot(where: string, program: string | undefined): Promise<ExecRoot> {
+/** Opens the files of a program: `host`, or a folder. @param program - a whole path that the root is to have, too */
+export async function openRoot(where: string, program: string | undefined): Promise<ExecRoot> {
   if (where === 'host') return openHostRoot(program === undefined ? [] : [program])
   return openFolderRoot(where)
 }

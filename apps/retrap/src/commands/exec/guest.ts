@@ -28,6 +28,8 @@ export interface GuestStreams {
   readonly stdout: ByteStreamBackend
   readonly stderr: ByteStreamBackend
   readonly terminal: ByteStreamBackend
+  /** Reports of a cluster's programs. */
+  readonly report: ByteStreamBackend
   /** Hears each line of the port for status. */
   readonly status: (line: string) => void
 }
@@ -40,6 +42,7 @@ export const unused = (status: (line: string) => void): GuestStreams => ({
   stdout: nothing(),
   stderr: nothing(),
   terminal: nothing(),
+  report: nothing(),
   status,
 })
 
@@ -53,7 +56,7 @@ const LAST_WORDS = 400
 const LATE_MS = 10_000
 
 /** Loaded on demand. */
-async function createMachine(options: MachineOptions): Promise<Machine> {
+export async function createMachine(options: MachineOptions): Promise<Machine> {
   if (options.architecture === 'arm64') return (await import('../../machine/arm-machine.ts')).createArm(options)
   await loadInterpreters('x86')
   return createPc(options as PcMachineOptions)
@@ -81,8 +84,7 @@ export class ExecGuest {
     recording?: FailureRecording,
   ): Promise<ExecGuest> {
     const [jobs, signals] = [new SentPort(), new SentPort()]
-    const { stdin, stdout, stderr, terminal } = streams
-    const ports = { terminal, jobs, signals, status: lines(streams.status), stdin, stdout, stderr }
+    const ports = { ...streams, jobs, signals, status: lines(streams.status) }
     const units = new UnitCache(undefined, () => {})
     const options = { ...(await execOptions(kind, { ports, ...outside })), ...more, jit: { keep: units } }
     const machine = await (recording?.record(options) ?? createMachine(options))
@@ -100,10 +102,12 @@ export class ExecGuest {
     const streams = unused((line) => {
       isReady ||= line === EXEC_READY
       // The guest reads the port for jobs, and comes to rest.
-      if (isReady) setTimeout(() => waits.abort(), SETTLE_MS)
+      if (!isReady) return
+      if (kind.clock === undefined) setTimeout(() => waits.abort(), SETTLE_MS)
+      else guest.#machine.domain.timers!.create(() => waits.abort()).armAfter(SETTLE_MS * 1e6)
     })
     const shares = outside.shares.map((one) => ({ ...one, share: new MemoryShare() }))
-    const guest = await this.#make(kind, streams, { ...outside, shares }, images)
+    const guest: ExecGuest = await this.#make(kind, streams, { ...outside, shares }, images)
     try {
       let said = ''
       guest.#machine.serialPorts[0]!.onTransmit(
@@ -125,7 +129,8 @@ export class ExecGuest {
       }
       // oxlint-disable-next-line typescript/no-non-null-assertion -- both boards can
       const snapshot = await guest.#machine.save!()
-      const first = await this.#firstPages(kind, snapshot, outside)
+      // A machine on deterministic time begins with all pages.
+      const first = kind.clock === undefined ? await this.#firstPages(kind, snapshot, outside) : undefined
       const run = { version: 1, arguments: ['exec'], savedAt: new Date().toISOString() } as const
       await writeSnapshotFile(path, run, { ...snapshot, state: { ...snapshot.state, first } }, { compressed: false })
     } finally {
@@ -210,12 +215,12 @@ const NOTHING_TO_DO: Omit<Job, 'entropy'> = {
   preparation: [],
 }
 
-/** A port that hears whole lines. */
-function lines(hear: (line: string) => void): TakenPort {
+/** A port that hears whole lines. @param most - characters of a line; more are dropped in front */
+export function lines(hear: (line: string) => void, most: number = LAST_WORDS): TakenPort {
   let rest = ''
   return new TakenPort((bytes) => {
     const all = (rest + Buffer.from(bytes).toString('latin1')).split('\n')
-    rest = (all.pop() ?? '').slice(-LAST_WORDS)
+    rest = (all.pop() ?? '').slice(-most)
     for (const line of all) hear(line)
     return true
   })

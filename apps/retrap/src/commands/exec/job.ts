@@ -22,7 +22,7 @@ export interface JobFolder {
 }
 
 /** A program to run in a guest. */
-export interface Job {
+export interface JobProgram {
   /** The program's path in the root, and its arguments. */
   readonly program: readonly string[]
   /** The environment, as `NAME=VALUE`. */
@@ -31,6 +31,10 @@ export interface Job {
   readonly gid: number
   /** The folder that the program starts in, without links. */
   readonly workingDirectory: string
+}
+
+/** A program, and the guest that it is to find. */
+export interface Job extends JobProgram {
   readonly mounts: readonly JobMount[]
   /** The user's home folder, if the root lacks it. */
   readonly home: JobFolder | undefined
@@ -80,13 +84,16 @@ function mountCommand({ path, realPath = path, name, readOnly = true, options }:
   return `({ ${entered} || ! echo end link${name} >&7; } 2>/dev/null && mount ${how} .) || { echo end mount${name} >&7; exit; }`
 }
 
-/** The commands that prepare a job in a guest which waits for one, and ask for the time. */
-export function encodeJob(job: Job): string {
-  const { program, env, uid, gid, workingDirectory, mounts, home, terminal } = job
-  const inputs = terminal === undefined ? '<&9 >/out 2>/err' : '>&0 2>&0'
-  const directory = quote(`/new${workingDirectory}`)
-  const others = env.filter((one) => !IS_PLAIN.test(one))
-  const lines = [
+/** The commands that write files which the root lacks. */
+export const encodeFiles = (files: Readonly<Record<string, string>>): string =>
+  Object.entries(files)
+    .map(([path, text]) => `echo -n ${quote(text)} >${quote(`/top/upper${path}`)}\n`)
+    .join('')
+
+/** The commands that give a waiting guest its folders, its name and its random numbers. */
+function prepare(job: Omit<Job, keyof JobProgram | 'terminal'>): readonly string[] {
+  const { mounts, home } = job
+  return [
     `echo ${Buffer.from(job.entropy).toString('base64')} >/dev/random`,
     // On its own the kernel uses new entropy only at its next reseeding, up to a minute later.
     'reseed </dev/random',
@@ -96,7 +103,27 @@ export function encodeJob(job: Job): string {
     // A share inside another one is mounted after the outer one.
     ...mounts.toSorted((a, b) => a.path.length - b.path.length).map(mountCommand),
     ...(home === undefined ? [] : [`(enter ${quote(`/new${home.path}`)} && chown ${home.uid}:${home.gid} .)`]),
-    ...Object.entries(job.files).map(([path, text]) => `echo -n ${quote(text)} >${quote(`/top/upper${path}`)}`),
+    encodeFiles(job.files),
+  ]
+}
+
+/** The commands that become a program, in a shell whose folder is the program's root. */
+function become({ program, env, uid, gid, workingDirectory }: JobProgram, inputs: string): readonly string[] {
+  const others = env.filter((one) => !IS_PLAIN.test(one))
+  return [
+    ...env.filter((one) => IS_PLAIN.test(one)).map((one) => `export ${quote(one)}`),
+    `exec ${others.length === 0 ? '' : `/bin/env ${others.map(quote).join(' ')} `}/bin/nsenter -r. ${quote(
+      `-w.${workingDirectory}`,
+    )} -S ${uid} -G ${gid} ${program.map(quote).join(' ')} ${inputs} 7>&- 9>&-`,
+  ]
+}
+
+/** The commands that prepare a job in a guest which waits for one, and ask for the time. */
+export function encodeJob(job: Job): string {
+  const { workingDirectory, terminal } = job
+  const directory = quote(`/new${workingDirectory}`)
+  const lines = [
+    ...prepare(job),
     ...(terminal === undefined
       ? []
       : [
@@ -106,15 +133,19 @@ export function encodeJob(job: Job): string {
           `stty sane rows ${terminal.rows} cols ${terminal.columns}`,
         ]),
     `[ -d ${directory} ] || { echo end directory >&7; exit; }`,
-    ...env.filter((one) => IS_PLAIN.test(one)).map((one) => `export ${quote(one)}`),
-    `start() { ${ENTER_ROOT}`,
-    `exec ${others.length === 0 ? '' : `/bin/env ${others.map(quote).join(' ')} `}/bin/nsenter -r. ${quote(
-      `-w.${workingDirectory}`,
-    )} -S ${uid} -G ${gid} ${program.map(quote).join(' ')} ${inputs} 7>&- 9>&-; }`,
+    `start() { ${[ENTER_ROOT, ...become(job, terminal === undefined ? '<&9 >/out 2>/err' : '>&0 2>&0')].join('\n')}; }`,
     `echo ${EXEC_TIME} >&7`,
   ]
   return `${lines.join('\n')}\n`
 }
+
+/** The commands that prepare a guest for programs that are started one by one. */
+export const encodeRoom = (job: Omit<Job, keyof JobProgram | 'terminal'>): string =>
+  `${[...prepare(job), ENTER_ROOT].join('\n')}\n`
+
+/** The commands that start a program in a prepared guest, and tell its end by this name. */
+export const encodeProgram = (name: string, program: JobProgram): string =>
+  `( ( ${become(program, '</dev/null >/out 2>/err').join('\n')} ); echo ${quote(`ended ${name}`)} $? >&7 ) &\n`
 
 /**
  * The commands that set the guest's time, once the host is asked for it, and become the program. The guest's clock is never behind the

@@ -22,6 +22,8 @@ export interface ExecKind {
   readonly kernel: string | undefined
   /** The user's devices, as `--device` arguments. */
   readonly devices: readonly string[]
+  /** Default: the host's. */
+  readonly clock?: 'deterministic'
 }
 
 /** The far ends of a machine's devices. */
@@ -119,14 +121,14 @@ export async function readExecImages(kind: ExecKind, tell: (text: string) => voi
 
 /** Returns the options of a kind of machine, without its images. */
 export async function execOptions(
-  { arch, cpu, memoryBytes, cpus, kernel }: ExecKind,
+  { arch, cpu, memoryBytes, cpus, kernel, clock }: ExecKind,
   { ports, shares, network, devices }: ExecEnds,
 ): Promise<MachineOptions> {
   const { models, servers } = (await devices?.(Infinity)) ?? { models: [], servers: [] }
   const numbers = Object.entries(EXEC_PORTS).toSorted(([, a], [, b]) => a - b)
   return {
     architecture: arch,
-    clock: 'real',
+    clock: clock ?? 'real',
     memoryBytes,
     cpus,
     devices: models,

@@ -1,30 +1,29 @@
 /** Runs a program in a guest, as if it ran on the host. */
 import { randomBytes } from 'node:crypto'
-import { realpathSync, statSync } from 'node:fs'
+import { realpathSync } from 'node:fs'
 import { constants } from 'node:os'
-import { resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
 import { MemoryShare } from '@retrap/virtio/p9'
 import type { CreateDevices } from '../../machine/devices/devices.ts'
 import { ENDING_SIGNALS, type EndingSignal } from '../../machine/session/session-host.ts'
-import { buildExecInitramfs, EXEC_TIME, foldersTag, KERNEL_TAG } from '../../guests/linux/exec-initramfs.ts'
+import { EXEC_TIME, foldersTag, KERNEL_TAG } from '../../guests/linux/exec-initramfs.ts'
 import { LocalShare } from '../../machine/share/local-share.ts'
 import { ENDS, ExecError, explain, NOT_MOUNTED } from './errors.ts'
 import type { FailureRecording } from './failure-recording.ts'
 import type { EmptyFolder, SharedFolder } from './given.ts'
 import { ExecGuest, type ExecOutside, type GuestStreams, unused } from './guest.ts'
 import { encodeJob, encodeSignal, encodeSize, encodeStart, type Job, type TerminalSize } from './job.ts'
-import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
+import { dropMachine } from './kept.ts'
+import { foldersShare, keepKind, pathOfKept } from './kept-machine.ts'
 import { lackOf, type RefusedInstruction } from './lacks.ts'
 import { HeldOutput } from './held-output.ts'
 import { GuestFiles } from './lookup.ts'
-import { execCommandLine, type ExecKind, folderName, growCommands, keptKind, runBytes } from './machine.ts'
+import { type ExecKind, folderName, growCommands, keptKind, runBytes } from './machine.ts'
 import { bothWays, SentPort, TakenPort } from './ports.ts'
 import { type Program, readProgram, type WantedProgram } from './program.ts'
 import { openModules } from './module-share.ts'
 import type { ExecRoot } from './root.ts'
-import { type ViewEntry, ViewShare } from './view-share.ts'
 
 /** A program to run in a guest, and how to run it. */
 export interface ExecRequest extends WantedProgram {
@@ -56,8 +55,6 @@ export interface ExecHost {
 
 /** Time for a program to end after it was asked to. */
 const GRACE_MS = 10_000
-/** A boot that takes longer is told. */
-const QUIET_MS = 1000
 const USUAL_SIZE: TerminalSize = { columns: 80, rows: 24 }
 
 /**
@@ -96,21 +93,19 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
       shares: [
         { tag: 'root', share: root.share, readOnly: true },
         { tag: KERNEL_TAG, share: modules.share, readOnly: true },
-        ...[true, false].map((readOnly) => ({ tag: foldersTag(readOnly), share: folders(shares, readOnly), readOnly })),
+        ...[true, false].map((readOnly) => ({
+          tag: foldersTag(readOnly),
+          share: foldersShare(shares, readOnly),
+          readOnly,
+        })),
       ],
       network,
       devices: request.devices,
     }
-    const path = keptPath([
-      request.version,
-      kind,
-      kernelOf(request),
-      execCommandLine(kind),
-      Buffer.from(buildExecInitramfs(new Uint8Array(), [])).toString('latin1'),
-    ])
+    const path = pathOfKept(kind, request.version, request.hasNetwork)
     for (let tries = 0; ; tries++) {
       // oxlint-disable-next-line no-await-in-loop -- a second time where the first machine was damaged
-      await keep(path, kind, ends, host)
+      await keepKind(path, kind, ends, host.stderr)
       const run = new Run(request, program, host, recording, modules.commands)
       try {
         return await run.run(path, { ...kind, memoryBytes: runBytes(request.kind) }, ends)
@@ -126,48 +121,9 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
   }
 }
 
-/** Returns the user's read-only folders, or the writable ones, as one share: a kept machine has one share of each kind. */
-function folders(
-  all: readonly { readonly local: LocalShare; readonly readOnly: boolean }[],
-  readOnly: boolean,
-): ViewShare {
-  const entries = all.flatMap((one, i): (readonly [string, ViewEntry])[] =>
-    one.readOnly === readOnly ? [[folderName(i), { kind: 'node', open: () => one.local.root() }]] : [],
-  )
-  return new ViewShare({ kind: 'directory', entries: new Map(entries) })
-}
-
-/** Makes sure that a machine of a kind is in the cache. */
-async function keep(path: string, kind: ExecKind, ends: ExecOutside, host: ExecHost): Promise<void> {
-  const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
-  await keepMachine(
-    path,
-    async () => {
-      const note = setTimeout(
-        () => tell('a machine is booted, once, and kept for later runs; this takes a while'),
-        QUIET_MS,
-      )
-      try {
-        await ExecGuest.keep(path, kind, ends, tell)
-      } finally {
-        clearTimeout(note)
-      }
-      pruneMachines()
-    },
-    () => tell('another retrap boots the machine; this one waits for it'),
-  )
-}
-
 /** Loaded on demand. */
 const openRecording = async ({ record }: ExecRequest): Promise<FailureRecording | undefined> =>
   record && (await import('./failure-recording.ts')).FailureRecording.open(record.path, record.arguments)
-
-/** Identifies a kernel of the user's, which may change under its name. A network counts, as the kernel may lack the card's driver. */
-function kernelOf({ kind: { kernel }, hasNetwork }: ExecRequest): readonly (string | number | boolean)[] {
-  if (kernel === undefined) return []
-  const state = statSync(kernel, { throwIfNoEntry: false })
-  return [resolve(kernel), state?.size ?? 0, state?.mtimeMs ?? 0, hasNetwork]
-}
 
 /** One run of a program. */
 class Run {

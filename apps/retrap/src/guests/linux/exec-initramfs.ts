@@ -2,7 +2,19 @@ import { writeCpio } from './cpio.ts'
 import { reseed } from './initramfs.ts'
 
 /** The ports of the guest's virtio console, by their numbers; 0 is the terminal. */
-export const EXEC_PORTS = { terminal: 0, jobs: 1, signals: 2, status: 3, stdin: 4, stdout: 5, stderr: 6 } as const
+export const EXEC_PORTS = {
+  terminal: 0,
+  jobs: 1,
+  signals: 2,
+  status: 3,
+  stdin: 4,
+  stdout: 5,
+  stderr: 6,
+  report: 7,
+} as const
+
+/** Where programs of a cluster report, line by line. */
+export const REPORT_PATH = '/dev/retrap/report'
 
 /** The name that the guest's kernel gives a port. The console is its first virtio device. */
 const device = (port: keyof typeof EXEC_PORTS): string => `/dev/vport0p${EXEC_PORTS[port]}`
@@ -60,7 +72,7 @@ mknod -m 600 /dev/loop-control c 10 237
 hostname retrap
 ip link set lo up
 for module in /modules/*.ko; do insmod "$module"; done
-until [ -c ${device('stderr')} ]; do sleep 0.1; done
+until [ -c ${device('report')} ]; do sleep 0.1; done
 # Until its other end is known to be there, a port is at its end.
 sleep 1
 echo -1000 >/proc/self/oom_score_adj
@@ -81,8 +93,11 @@ mount -t overlay -o lowerdir=/lower:${KERNEL_FOLDER},upperdir=/top/upper,workdir
 mount -t proc proc /new/proc
 mount --rbind /sys /new/sys
 mount --rbind /dev /new/dev
-mkfifo -m 666 /in /out /err
-exec 5<>/out 6<>/err 8<>/in
+mkdir /dev/retrap
+mkfifo -m 666 /in /out /err ${REPORT_PATH}
+exec 4<>${REPORT_PATH} 5<>/out 6<>/err 8<>/in
+cat 0<&4 1>${device('report')} 4>&- 5>&- 6>&- 8>&- &
+exec 4>&-
 exec 9</in 7>${device('status')}
 cat 0<${device('stdin')} 1>/in 5>&- 6>&- 7>&- 8>&- 9>&- &
 cat 0</out 1>${device('stdout')} 5>&- 6>&- 7>&- 8>&- 9>&- &

@@ -1,0 +1,132 @@
+/** A machine of a cluster: a Linux guest like those of `retrap exec`, on deterministic time. */
+import {
+  addressOf,
+  Card,
+  type ClusterGuest,
+  conducted,
+  type GuestListener,
+  MOST_LINE,
+  type PlacedMachine,
+  type TimedMachine,
+} from '@retrap/cluster'
+import { type PcSnapshotState, stateWithMemory } from '@retrap/machine'
+import type { Machine, MachineOptions, MachineSnapshotSource } from '../../machine/machine-contract.ts'
+import { openSnapshotFile } from '../../machine/snapshots/snapshot-file.ts'
+import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
+import { createMachine, type ExecOutside, lines, unused } from '../exec/guest.ts'
+import { encodeFiles, encodeProgram, encodeRoom, type JobMount } from '../exec/job.ts'
+import { execOptions, type ExecKind, growCommands, runBytes } from '../exec/machine.ts'
+import { SentPort } from '../exec/ports.ts'
+import type { Program } from '../exec/program.ts'
+
+/** The wall-clock time at which each cluster begins: 2026-01-01, in seconds from 1970. */
+const EPOCH_SECONDS = 1_767_225_600
+
+/** The addresses of a machine, which follow from its number. */
+export const ipv4Of = (number: number): string => `10.83.${(number + 1) >> 8}.${(number + 1) & 0xff}`
+export const ipv6Of = (number: number): string => `fd83::${(number + 1).toString(16)}`
+
+/** The parts of a cluster's machine. */
+export interface ClusterGuestParts {
+  /** The file of the kept machine that it begins as. */
+  readonly path: string
+  readonly kind: ExecKind
+  readonly outside: Omit<ExecOutside, 'network'>
+  /** All machines of the cluster, for their names. */
+  readonly machines: readonly PlacedMachine[]
+  readonly machine: PlacedMachine
+  readonly mounts: readonly JobMount[]
+  /** Reads a program: its path, user and environment. */
+  readonly read: (words: readonly string[]) => Promise<Program>
+  /** Commands that come first, such as those of kernel modules. */
+  readonly commands: readonly string[]
+  /** Of its random numbers. */
+  readonly seed: number
+  /** Nanoseconds since the cluster's begin. */
+  readonly ns: number
+}
+
+/** Makes a guest, at rest at its first instant. @throws errors of a machine that cannot be made */
+export async function makeClusterGuest(
+  parts: ClusterGuestParts,
+  { line, report, ended }: GuestListener,
+): Promise<ClusterGuest> {
+  const { kind, machine, machines, seed } = parts
+  const jobs = new SentPort()
+  const card = new Card()
+  const now = (): number => made.domain.clock.now()
+  const streams = unused((told) => {
+    const [, name, code] = /^ended (.*) (\d+)$/.exec(told) ?? []
+    if (name !== undefined) ended(now(), name, Number(code))
+  })
+  const texts = (hear: (ns: number, text: string) => void) =>
+    lines((bytes) => hear(now(), Buffer.from(bytes, 'latin1').toString()), MOST_LINE)
+  const ports = {
+    ...{ ...streams, jobs, signals: new SentPort(), status: lines(streams.status) },
+    ...{ stdout: texts(line), stderr: texts(line), report: texts(report) },
+  }
+  const units = new UnitCache(undefined, () => {})
+  const { state, pages } = await openSnapshotFile(parts.path, { onLost: () => undefined })
+  const grown = stateWithMemory(state as PcSnapshotState, runBytes(kind)) as object
+  const options: MachineOptions = {
+    ...(await execOptions({ ...kind, memoryBytes: runBytes(kind) }, { ports, ...parts.outside, network: card })),
+    generation: { after: seed >>> 0 },
+    snapshot: { state: grown, pages } as MachineSnapshotSource,
+    jit: { keep: units },
+  }
+  const made = (await createMachine(options)) as Machine & TimedMachine
+  const machineOfCluster = conducted(made, card)
+  const own: Readonly<Record<string, string>> = {
+    '/etc/hosts': hosts(machines),
+    '/etc/hostname': `${machine.name}\n`,
+  }
+  jobs.say(
+    encodeRoom({
+      mounts: parts.mounts,
+      home: undefined,
+      hostname: machine.name,
+      files: own,
+      entropy: Buffer.from(`${seed} ${machine.name}`.padEnd(64)),
+      preparation: [
+        `date -s @${EPOCH_SECONDS + Math.floor(parts.ns / 1e9)} >/dev/null`,
+        ...growCommands(kind),
+        ...parts.commands,
+        ...networkCommands(machine.number),
+      ],
+    }),
+  )
+  return {
+    ...machineOfCluster,
+    async start(name, words) {
+      const program = await parts.read(words)
+      // The root may lack a file of users.
+      const files = Object.entries(program.files).filter(([path]) => !(path in own))
+      jobs.say(encodeFiles(Object.fromEntries(files)) + encodeProgram(name, program))
+    },
+    turnClock: (ns) => jobs.say(`date -s @$(( $(date +%s) + ${Math.round(ns / 1e9)} )) >/dev/null\n`),
+    close() {
+      made.close?.()
+      units.close()
+    },
+  }
+}
+
+/** The names and addresses of all machines, as a file of names. */
+const hosts = (machines: readonly PlacedMachine[]): string =>
+  [
+    '127.0.0.1 localhost',
+    '::1 localhost',
+    ...machines.flatMap(({ name, number }) => [`${ipv4Of(number)} ${name}`, `${ipv6Of(number)} ${name}`]),
+    '',
+  ].join('\n')
+
+const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
+
+/** The commands that bring the network up. */
+const networkCommands = (number: number): readonly string[] => [
+  `ip link set eth0 address ${hex(addressOf(number))}`,
+  'ip link set eth0 up',
+  `ip addr add ${ipv4Of(number)}/16 dev eth0`,
+  // Nobody else can have the address: nothing is to wait for that to be found out.
+  `ip addr add ${ipv6Of(number)}/64 dev eth0 nodad`,
+]

@@ -1,0 +1,50 @@
+/** `retrap cluster`. */
+import type { Command } from 'commander'
+import { ExitCode } from '../../exit-codes.ts'
+import { parseWhole, usage } from '../../options/values.ts'
+import type { ClusterFlags, ClusterOutputs } from './run-cluster.ts'
+
+const HELP = `
+The file is JSON:
+  { "machines": [{ "name": "node", "count": 3, "image": "server.tar", "command": ["server"] }, { "name": "client" }],
+    "workload": { "on": "client", "drivers": [["./load.sh"]], "check": ["./check.sh"] },
+    "faults": { "for": "30s", "partition": { "every": "10s", "for": "3s" }, "crash": { "every": "20s", "for": "1s" } } }
+
+The machines start together, and know each other by their names. "setup" runs on the workload's machine, then "drivers" run while
+faults come, then all is mended, and "check" decides by its exit code. A program says what holds by lines to /dev/retrap/report:
+  always NAME ok|fail JSON    sometimes NAME ok|fail JSON    reachable NAME    quiet SECONDS
+The same file and seed give the same run. Kinds of faults: partition, loss, delay, duplicate, reorder, corrupt, crash, hang, clock.
+
+The exit code is 1 if the cluster has failed.`
+
+/** Adds the command. @param report - is told the exit code */
+export function addCluster(program: Command, outputs: ClusterOutputs, report: (code: number) => void): void {
+  const cluster = program
+    .command('cluster')
+    .description('Run several machines under one clock and one seed, with faults')
+  cluster
+    .command('run')
+    .description('Run a cluster once')
+    .argument('<file>', 'the cluster, as JSON')
+    .option('--seed <number>', 'what random draws follow from', parseSeed, 1)
+    .option('--jsonl', 'print what happens as lines of JSON')
+    .addHelpText('after', HELP)
+    .action(async (file: string, flags: ClusterFlags) => {
+      // Machines and the schema are loaded where they are needed.
+      const { runClusterFile } = await import('./run-cluster.ts')
+      if (!(await runClusterFile(file, flags, outputs))) report(ExitCode.TestFailed)
+    })
+  cluster
+    .command('schema')
+    .description('Print the JSON Schema of the file')
+    .action(async () => {
+      const { clusterSchema } = await import('@retrap/cluster')
+      outputs.stdout.write(`${JSON.stringify(clusterSchema(), undefined, 2)}\n`)
+    })
+}
+
+function parseSeed(text: string): number {
+  const seed = parseWhole(text)
+  if (seed !== undefined && seed < 2 ** 32) return seed
+  throw usage(`--seed ${text}: expected a whole number below 4294967296`)
+}

@@ -1,0 +1,149 @@
+/** Makes the machines of a cluster. */
+import { realpathSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import {
+  ClusterError,
+  type ClusterGuest,
+  type ClusterHost,
+  type GuestListener,
+  type MachineStart,
+  type PlacedMachine,
+} from '@retrap/cluster'
+import { packageVersion } from '../../package-version.ts'
+import { foldersTag, KERNEL_TAG, REPORT_PATH } from '../../guests/linux/exec-initramfs.ts'
+import { LocalShare } from '../../machine/share/local-share.ts'
+import { openRoot } from '../exec/command.ts'
+import { parseSharedFolder } from '../exec/given.ts'
+import { openImageRoot } from '../exec/image-root.ts'
+import { GuestFiles } from '../exec/lookup.ts'
+import { type ExecKind, folderName, keptKind } from '../exec/machine.ts'
+import { type ModuleShare, openModules } from '../exec/module-share.ts'
+import { readProgram } from '../exec/program.ts'
+import type { ExecRoot } from '../exec/root.ts'
+import { foldersShare, keepKind, pathOfKept } from '../exec/kept-machine.ts'
+import { makeClusterGuest } from './cluster-guest.ts'
+
+/** A machine's files, and the kept machine that it begins as. */
+interface Prepared {
+  readonly kind: ExecKind
+  readonly path: string
+  readonly root: ExecRoot
+  readonly modules: ModuleShare
+  readonly folders: readonly {
+    readonly path: string
+    readonly at: string
+    readonly local: LocalShare
+    readonly readOnly: boolean
+  }[]
+  readonly files: GuestFiles
+}
+
+/** The environment that the SDKs of Antithesis look for. */
+const SDK_ENVIRONMENT = `ANTITHESIS_SDK_LOCAL_OUTPUT=${REPORT_PATH}`
+
+/** A host of Linux guests: their files are images, folders or this host's. */
+export class LinuxHost implements ClusterHost {
+  readonly #folder: string
+  readonly #machines: readonly PlacedMachine[]
+  readonly #tell: (text: string) => void
+  readonly #prepared = new Map<number, Promise<Prepared>>()
+
+  /** @param file - the cluster's description: paths are relative to its folder */
+  constructor(file: string, machines: readonly PlacedMachine[], tell: (text: string) => void) {
+    this.#folder = dirname(resolve(file))
+    this.#machines = machines
+    this.#tell = tell
+  }
+
+  async make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
+    const { kind, path, root, modules, folders, files } = await this.#prepare(machine)
+    return makeClusterGuest(
+      {
+        ...{ path, kind, machine, machines: this.#machines, ...start, commands: modules.commands },
+        outside: { shares: sharesOf(root, modules, folders), devices: undefined },
+        mounts: folders.map(({ path: source, at, readOnly }, i) => ({
+          ...{ path: at, readOnly, name: folderName(i) },
+          ...(at === source && { realPath: realpathSync(source) }),
+        })),
+        read: (words) =>
+          readProgram(
+            {
+              ...{ arch: kind.arch, command: words, user: machine.user, workingDirectory: '', hasTerminal: false },
+              env: [SDK_ENVIRONMENT, ...Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)],
+            },
+            { ...root.config, entrypoint: [], command: [], hostname: machine.name },
+            files,
+          ),
+      },
+      listener,
+    )
+  }
+
+  /** Gives the files back. */
+  async close(): Promise<void> {
+    const all = await Promise.allSettled(this.#prepared.values())
+    await Promise.all(
+      all.flatMap((one) =>
+        one.status === 'rejected'
+          ? []
+          : [one.value.root.close(), one.value.modules.close(), ...one.value.folders.map(({ local }) => local.close())],
+      ),
+    )
+  }
+
+  #prepare(machine: PlacedMachine): Promise<Prepared> {
+    const known = this.#prepared.get(machine.number) ?? this.#open(machine)
+    this.#prepared.set(machine.number, known)
+    return known
+  }
+
+  async #open({
+    arch: name,
+    image,
+    root: folder,
+    share,
+    memory,
+    cpus,
+    name: machine,
+  }: PlacedMachine): Promise<Prepared> {
+    const arch = name === 'arm64' ? 'arm64' : 'amd64'
+    const kind = keptKind({
+      ...{ arch, cpu: undefined, debian: arch, memoryBytes: memory, cpus, kernel: undefined, devices: [] },
+      clock: 'deterministic',
+    })
+    const root = await (image === undefined
+      ? openRoot(folder === undefined ? 'host' : resolve(this.#folder, folder), undefined)
+      : openImageRoot(resolve(this.#folder, image), arch))
+    const folders = share.map((text) => {
+      const shared = parseSharedFolder(resolveShare(this.#folder, text))
+      if (!shared.readOnly)
+        throw new ClusterError(
+          'ERR_CLUSTER',
+          `machine ${machine}: share '${text}': a cluster only reads folders of the host`,
+        )
+      return { ...shared, local: new LocalShare(shared.path) }
+    })
+    const modules = await openModules(kind, [], this.#tell)
+    const path = pathOfKept(kind, packageVersion(), true)
+    const outside = { shares: sharesOf(root, modules, folders), network: undefined, devices: undefined }
+    await keepKind(path, kind, outside, { write: (text: string) => (this.#tell(text), true) })
+    const files = new GuestFiles(
+      root.share,
+      folders.map(({ at, local }) => ({ path: at, share: local })),
+    )
+    return { kind, path, root, modules, folders, files }
+  }
+}
+
+/** The shares of a guest, as those of `retrap exec`. */
+const sharesOf = (root: ExecRoot, modules: ModuleShare, folders: Prepared['folders']) => [
+  { tag: 'root', share: root.share, readOnly: true },
+  { tag: KERNEL_TAG, share: modules.share, readOnly: true },
+  ...[true, false].map((readOnly) => ({
+    ...{ tag: foldersTag(readOnly), readOnly },
+    share: foldersShare(folders, readOnly),
+  })),
+]
+
+/** A share whose folder is relative to the description's. */
+const resolveShare = (folder: string, text: string): string => (text.startsWith('/') ? text : `${folder}/${text}`)

@@ -1,0 +1,67 @@
+/** The kept machine of a kind: which file it has, how it is made, and the folders that its runs put at its shares. */
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Writable } from 'node:stream'
+import { buildExecInitramfs } from '../../guests/linux/exec-initramfs.ts'
+import type { LocalShare } from '../../machine/share/local-share.ts'
+import { ExecGuest, type ExecOutside } from './guest.ts'
+import { keepMachine, keptPath, pruneMachines } from './kept.ts'
+import { execCommandLine, type ExecKind, folderName } from './machine.ts'
+import { type ViewEntry, ViewShare } from './view-share.ts'
+
+/** A boot that takes longer is told. */
+const QUIET_MS = 1000
+
+/** Returns the path of a kind's file. @param version - of this retrap */
+export const pathOfKept = (kind: ExecKind, version: string, hasNetwork: boolean): string =>
+  keptPath([
+    version,
+    kind,
+    kernelOf(kind, hasNetwork),
+    execCommandLine(kind),
+    Buffer.from(buildExecInitramfs(new Uint8Array(), [])).toString('latin1'),
+  ])
+
+/** Identifies a kernel of the user's, which may change under its name. A network counts, as the kernel may lack the card's driver. */
+function kernelOf({ kernel }: ExecKind, hasNetwork: boolean): readonly (string | number | boolean)[] {
+  if (kernel === undefined) return []
+  const state = statSync(kernel, { throwIfNoEntry: false })
+  return [resolve(kernel), state?.size ?? 0, state?.mtimeMs ?? 0, hasNetwork]
+}
+
+/** Returns the user's read-only folders, or the writable ones, as one share: a kept machine has one share of each kind. */
+export function foldersShare(
+  all: readonly { readonly local: LocalShare; readonly readOnly: boolean }[],
+  readOnly: boolean,
+): ViewShare {
+  const entries = all.flatMap((one, i): (readonly [string, ViewEntry])[] =>
+    one.readOnly === readOnly ? [[folderName(i), { kind: 'node', open: () => one.local.root() }]] : [],
+  )
+  return new ViewShare({ kind: 'directory', entries: new Map(entries) })
+}
+
+/** Makes sure that a machine of a kind is in the cache. */
+export async function keepKind(
+  path: string,
+  kind: ExecKind,
+  ends: ExecOutside,
+  stderr: Pick<Writable, 'write'>,
+): Promise<void> {
+  const tell = (text: string): void => void stderr.write(`retrap: ${text}\n`)
+  await keepMachine(
+    path,
+    async () => {
+      const note = setTimeout(
+        () => tell('a machine is booted, once, and kept for later runs; this takes a while'),
+        QUIET_MS,
+      )
+      try {
+        await ExecGuest.keep(path, kind, ends, tell)
+      } finally {
+        clearTimeout(note)
+      }
+      pruneMachines()
+    },
+    () => tell('another retrap boots the machine; this one waits for it'),
+  )
+}

@@ -1,0 +1,188 @@
+import type { Card } from './card.ts'
+import { ClusterError } from './errors.ts'
+import type { Delivery, Links } from './links.ts'
+
+/** A machine as its conductor runs it. All instants are of its own clock, in nanoseconds. */
+export interface ConductedMachine {
+  /** Its place in the network. */
+  readonly card: Card
+  /** The present instant. */
+  now(): number
+  /** The next instant at which it does anything: the present one while a processor executes, Infinity if it waits for the outside. */
+  next(): number
+  /** Runs until its clock has come to an instant. @returns why its guest has ended it; undefined: it can go on */
+  runTo(ns: number): Promise<{ readonly reason: string } | undefined>
+}
+
+/** The shortest window, whatever links promise. */
+const LEAST_WINDOW_NS = 50_000
+
+interface Part {
+  readonly machine: ConductedMachine
+  /** The difference of the cluster's time and its clock. */
+  offsetNs: number
+  /** The instant of the cluster at which a machine that stands still goes on; 0 for one that runs. */
+  hangsUntil: number
+}
+
+interface Act {
+  readonly ns: number
+  readonly act: () => Promise<void> | void
+}
+
+/**
+ * Runs machines along one time. A window is as long as the shortest way of a frame: what a machine sends within one arrives in a
+ * later one, so that machines may run through it in any order, or at once. At its end frames go on their way by the instant of
+ * their sending and the number of their machine. Nothing depends on how long the host takes. Windows in which nobody would do
+ * anything are jumped over.
+ */
+export class Conductor {
+  /** The present instant of the cluster, in nanoseconds. */
+  now = 0
+  readonly #links: Links
+  readonly #windowNs: number
+  readonly #parts: (Part | undefined)[]
+  /** Actions with their instants, the first one first. */
+  readonly #acts: Act[] = []
+  /** Called with each frame that arrives; for drawings and captures. */
+  onFrame: ((from: number, sentNs: number, delivery: Delivery) => void) | undefined
+  /** Called at the end of each window, before what is to be done there. */
+  onWindow: (() => Promise<void> | void) | undefined
+  /** Called when a machine's guest has ended it. */
+  onEnd: ((machine: number, reason: string) => void) | undefined
+
+  /** @throws ClusterError `ERR_CLUSTER` for links of which one is too short */
+  constructor(links: Links, machines: number) {
+    this.#links = links
+    this.#parts = Array.from({ length: machines }, () => undefined)
+    this.#windowNs = links.leastNs
+    if (this.#windowNs < LEAST_WINDOW_NS)
+      throw new ClusterError(
+        'ERR_CLUSTER',
+        `network: a frame may arrive after ${this.#windowNs} ns: expected a latency that is at least ${LEAST_WINDOW_NS / 1000} µs above the jitter`,
+      )
+  }
+
+  /** Adds a machine under its number: its clock goes on from now. */
+  add(number: number, machine: ConductedMachine): void {
+    this.#parts[number] = { machine, offsetNs: this.now - machine.now(), hangsUntil: 0 }
+  }
+
+  /** Takes a machine out; frames on their way to it are lost. */
+  remove(number: number): void {
+    this.#parts[number] = undefined
+  }
+
+  /** The instant of a machine's clock that is an instant of the cluster. @throws ClusterError `ERR_MACHINE` where it is out */
+  clockOf(number: number, ns: number = this.now): number {
+    return ns - this.#part(number).offsetNs
+  }
+
+  /** The instant of the cluster at which a machine is. */
+  timeOf(number: number): number {
+    const { machine, offsetNs } = this.#part(number)
+    return machine.now() + offsetNs
+  }
+
+  /** Has a machine stand still for a while: its clock, too. */
+  hang(number: number, ns: number): void {
+    const part = this.#part(number)
+    part.hangsUntil = Math.max(part.hangsUntil, this.now + ns)
+  }
+
+  /** Does something at the end of the window that comes to an instant. Of equal instants the first told is the first done. */
+  at(ns: number, act: () => Promise<void> | void): void {
+    const before = this.#acts.findIndex((one) => one.ns > ns)
+    this.#acts.splice(before < 0 ? this.#acts.length : before, 0, { ns, act })
+  }
+
+  /** Brings a machine's clock to the present instant, for something to happen to it there. */
+  async bring(number: number): Promise<void> {
+    const part = this.#parts[number]
+    if (part !== undefined && !this.#hangs(part)) await this.#run(number, part, this.now)
+  }
+
+  /** Runs to an instant, unless it is to stop before. @param stops - asked after each window */
+  async runTo(ns: number, stops: () => boolean = () => false): Promise<void> {
+    while (this.now < ns && !stops()) {
+      const begin = Math.max(this.now, Math.min(ns, this.#next()))
+      const end = Math.min(ns, begin + this.#windowNs, Math.max(begin, this.#acts[0]?.ns ?? Infinity))
+      // oxlint-disable-next-line no-await-in-loop -- window after window
+      await this.#window(end)
+    }
+  }
+
+  /** The next instant at which anything happens. */
+  #next(): number {
+    let first = this.#acts[0]?.ns ?? Infinity
+    for (const part of this.#parts) {
+      if (part === undefined) continue
+      const { machine, offsetNs, hangsUntil } = part
+      first = Math.min(first, this.#hangs(part) ? hangsUntil : machine.next() + offsetNs)
+    }
+    return first
+  }
+
+  async #window(end: number): Promise<void> {
+    for (const [number, part] of this.#parts.entries()) {
+      if (part === undefined || this.#hangs(part)) continue
+      const { machine, offsetNs } = part
+      // oxlint-disable-next-line no-await-in-loop -- one after another
+      if (machine.next() + offsetNs < end) await this.#run(number, part, end)
+    }
+    this.now = end
+    for (const part of this.#parts) if (part !== undefined) this.#wake(part, end)
+    this.#send()
+    await this.onWindow?.()
+    for (let [first] = this.#acts; first !== undefined && first.ns <= end; [first] = this.#acts) {
+      this.#acts.shift()
+      // oxlint-disable-next-line no-await-in-loop -- in their order
+      await first.act()
+    }
+  }
+
+  async #run(number: number, { machine, offsetNs }: Part, ns: number): Promise<void> {
+    const end = await machine.runTo(ns - offsetNs)
+    if (end === undefined) return
+    this.remove(number)
+    this.onEnd?.(number, end.reason)
+  }
+
+  /** Whether a machine stands still. */
+  #hangs({ hangsUntil }: Part): boolean {
+    return hangsUntil > this.now
+  }
+
+  /** Lets a machine go on that has stood still until now: that time is none of its own. */
+  #wake(part: Part, now: number): void {
+    if (part.hangsUntil === 0 || part.hangsUntil > now) return
+    part.hangsUntil = 0
+    const before = part.offsetNs
+    part.offsetNs = now - part.machine.now()
+    // Frames that have come meanwhile wait for it.
+    part.machine.card.hasten(part.offsetNs - before)
+  }
+
+  /** Sends what machines have sent in the window on its way. */
+  #send(): void {
+    const sent = this.#parts.flatMap((part, from) =>
+      part === undefined
+        ? []
+        : part.machine.card.take().map(({ ns, frame }) => ({ from, ns: ns + part.offsetNs, frame })),
+    )
+    if (sent.length > 1) sent.sort((one, other) => one.ns - other.ns || one.from - other.from)
+    for (const one of sent)
+      for (const delivery of this.#links.send(one)) {
+        const part = this.#parts[delivery.to]
+        if (part === undefined) continue
+        this.onFrame?.(one.from, one.ns, delivery)
+        part.machine.card.deliver(delivery.ns - part.offsetNs, delivery.frame)
+      }
+  }
+
+  #part(number: number): Part {
+    const part = this.#parts[number]
+    if (part === undefined) throw new ClusterError('ERR_MACHINE', `machine ${number} is not there`)
+    return part
+  }
+}

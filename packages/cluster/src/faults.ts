@@ -1,0 +1,131 @@
+import { Draws } from './draws.ts'
+
+/** A kind of fault. */
+export interface FaultKind {
+  /** The kind in a few words, for people. */
+  readonly about: string
+  /** The ways between machines, or one machine. */
+  readonly place: 'ways' | 'machine'
+  /** The meaning of an amount: a part of frames, or a time. Absent: the kind has no amount. */
+  readonly takesAmount?: 'part' | 'time'
+}
+
+/** The kinds of faults. */
+export const FAULT_KINDS: Readonly<Record<FaultName, FaultKind>> = {
+  partition: { about: 'machines do not reach each other', place: 'ways' },
+  loss: { about: 'a part of the frames is lost', place: 'ways', takesAmount: 'part' },
+  delay: { about: 'frames come later', place: 'ways', takesAmount: 'time' },
+  duplicate: { about: 'a part of the frames comes twice', place: 'ways', takesAmount: 'part' },
+  reorder: { about: 'a part of the frames is overtaken by later ones', place: 'ways', takesAmount: 'part' },
+  corrupt: { about: 'a part of the frames has a wrong bit', place: 'ways', takesAmount: 'part' },
+  crash: { about: 'a machine loses its power, and is started again', place: 'machine' },
+  hang: { about: 'a machine stands still', place: 'machine' },
+  clock: { about: "a machine's clock is wrong", place: 'machine', takesAmount: 'time' },
+}
+
+/** The names of the kinds. */
+export type FaultName =
+  | ('partition' | 'loss' | 'delay' | 'duplicate' | 'reorder' | 'corrupt')
+  | ('crash' | 'hang' | 'clock')
+
+/** A fault, as it is drawn or written down. Times are in nanoseconds. */
+export interface Fault {
+  /** The kind of fault. */
+  readonly kind: FaultName
+  /** From the instant at which faults begin. */
+  readonly at: number
+  /** How long it lasts. */
+  readonly for: number
+  /** Of a fault of a machine; of one of the ways: those to and from these machines. */
+  readonly machines?: readonly string[]
+  /** Ways that are cut, each as `from>to`. */
+  readonly cut?: readonly string[]
+  /** A part of the frames, or a time. */
+  readonly amount?: number
+}
+
+/** The shapes of partitions: each returns the ways that are cut. */
+const PARTITIONS: readonly ((names: readonly string[]) => string[])[] = [
+  // Two halves.
+  (names) => between(names.slice(0, names.length >> 1), names.slice(names.length >> 1)),
+  // One alone.
+  ([one, ...others]) => between([one!], others),
+  // A ring: each reaches its neighbours.
+  (names) =>
+    names.flatMap((one, i) =>
+      names
+        .filter((_, k) => ![0, 1, names.length - 1].includes((k - i + names.length) % names.length))
+        .map((other) => `${one}>${other}`),
+    ),
+  // One does not reach the others, and they do reach it.
+  ([one, ...others]) => others.map((other) => `${one}>${other}`),
+]
+
+const between = (some: readonly string[], others: readonly string[]): string[] =>
+  some.flatMap((one) => others.flatMap((other) => [`${one}>${other}`, `${other}>${one}`]))
+
+/** How often a kind of fault comes. */
+export interface FaultRate {
+  /** Nanoseconds between two of them, on average: they come at random. */
+  readonly every: number
+  /** How long one lasts, on average. */
+  readonly for: number
+  /** As that of a fault. */
+  readonly amount?: number | undefined
+}
+
+/** The faults of a run: those that are drawn, and those of a list. */
+export interface FaultWishes {
+  /** Nanoseconds in which faults come. */
+  readonly for: number
+  /** Of the kinds that are drawn. */
+  readonly rates: Readonly<Partial<Record<FaultName, FaultRate>>>
+  /** Faults that come whatever is drawn. */
+  readonly list: readonly Fault[]
+}
+
+/**
+ * Draws the faults of a seed, and adds those of the list. Each kind is drawn from a sequence of its own.
+ *
+ * @param names - the machines that drawn faults may be of
+ * @returns them by their instants
+ */
+export function drawFaults(wishes: FaultWishes, names: readonly string[], seed: number): Fault[] {
+  const drawn = Object.entries(wishes.rates).flatMap(([kind, { every, for: mean, amount }]): Fault[] => {
+    const draws = new Draws(seed, `fault ${kind}`)
+    const found: Fault[] = []
+    for (let at = draws.gap(every); names.length > 0 && at < wishes.for; at += draws.gap(every)) {
+      const lasts = mean * (0.5 + draws.fraction())
+      found.push({
+        kind: kind as FaultName,
+        ...{ at: Math.round(at), for: Math.round(Math.min(lasts, wishes.for - at)) },
+        ...placeOf(kind as FaultName, names, draws),
+        ...(amount !== undefined && { amount }),
+      })
+    }
+    return found
+  })
+  return [...drawn, ...wishes.list].toSorted((one, other) => one.at - other.at)
+}
+
+function placeOf(kind: FaultName, names: readonly string[], draws: Draws): Partial<Fault> {
+  if (kind === 'partition') return { cut: draws.pick(PARTITIONS)(draws.shuffled(names)) }
+  const isOfOne = FAULT_KINDS[kind].place === 'machine' || draws.happens(0.5)
+  return isOfOne ? { machines: [draws.pick(names)] } : {}
+}
+
+/** A fault as a line for people. */
+export function describeFault({ kind, machines, cut, amount, for: lasts }: Fault): string {
+  const { takesAmount } = FAULT_KINDS[kind]
+  const much = amount === undefined ? '' : takesAmount === 'part' ? ` of ${amount * 100} %` : ` of ${timeText(amount)}`
+  const where = cut?.join(' ') ?? machines?.join(' ') ?? 'all ways'
+  return `${kind}${much}, ${where}, for ${timeText(lasts)}`
+}
+
+/** A time for people. */
+export const timeText = (ns: number): string =>
+  ns >= 1e9
+    ? `${Math.round(ns / 1e6) / 1e3} s`
+    : ns >= 1e6
+      ? `${Math.round(ns / 1e3) / 1e3} ms`
+      : `${Math.round(ns / 10) / 100} µs`

@@ -1,0 +1,145 @@
+// The schema of cluster.json, and what it becomes.
+import * as z from 'zod'
+import type { ClusterDescription, PlacedMachine } from './description.ts'
+import { ClusterError } from './errors.ts'
+import { type Fault, FAULT_KINDS, type FaultName, type FaultRate } from './faults.ts'
+
+const TIMES = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, min: 60e9, h: 3600e9 }
+const SIZES = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 }
+const RATES = { '': 1, k: 1e3, m: 1e6, g: 1e9 }
+
+/** A text with a unit, which stands for a number. */
+const withUnit = (pattern: RegExp, units: Readonly<Record<string, number>>, expected: string) =>
+  z.string().transform((text, context) => {
+    const [, number, unit = ''] = pattern.exec(text.trim()) ?? []
+    const factor = units[unit.toLowerCase()]
+    if (number !== undefined && factor !== undefined) return Math.round(Number(number) * factor)
+    context.issues.push({ code: 'custom', message: `'${text}': expected ${expected}`, input: text })
+    return z.NEVER
+  })
+
+const time = withUnit(/^(\d+(?:\.\d+)?) ?(ns|us|µs|ms|s|m|min|h)$/i, TIMES, 'a time such as 500us, 20ms or 10s')
+const size = withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)(?:i?b)?$/i, SIZES, 'a size such as 512M or 1G')
+const rate = withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)bit$/i, RATES, 'bits a second such as 100Mbit or 1Gbit')
+const part = z.number().min(0).max(1)
+const amount = z.union([part, time])
+const program = z.array(z.string()).min(1, 'expected a program and its arguments')
+
+const link = {
+  latency: time.default(500_000),
+  jitter: time.default(100_000),
+  bandwidth: rate.optional(),
+  loss: part.default(0),
+}
+
+const machine = z.strictObject({
+  name: z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, 'expected small letters, digits and dashes, with a letter in front'),
+  count: z.int().min(1).max(64).default(1),
+  arch: z.enum(['x86-64', 'arm64']).default('x86-64'),
+  image: z.string().optional(),
+  root: z.string().optional(),
+  command: z.array(z.string()).default([]),
+  env: z.record(z.string(), z.string()).default({}),
+  user: z.string().default(''),
+  share: z.array(z.string()).default([]),
+  memory: size.default(512 * 2 ** 20),
+  cpus: z.int().min(1).max(8).default(1),
+})
+
+const kinds = Object.keys(FAULT_KINDS)
+const random = z.strictObject({ every: time, for: time, amount: amount.optional() }).optional()
+
+const cluster = z.strictObject({
+  $schema: z.string().optional(),
+  machines: z.array(machine).min(1, 'expected at least one machine'),
+  network: z
+    .strictObject({
+      ...link,
+      links: z.array(z.strictObject({ between: z.tuple([z.string(), z.string()]), ...link })).default([]),
+    })
+    .prefault({}),
+  workload: z
+    .strictObject({
+      on: z.string(),
+      setup: program.optional(),
+      drivers: z.array(program).default([]),
+      check: program.optional(),
+    })
+    .optional(),
+  faults: z
+    .strictObject({
+      for: time.default(30e9),
+      heal: time.default(10e9),
+      list: z
+        .array(
+          z.strictObject({
+            kind: z.enum(kinds),
+            at: time,
+            for: time,
+            machines: z.array(z.string()).optional(),
+            cut: z.array(z.string().regex(/^[^<>]+>[^<>]+$/, "expected 'from>to'")).optional(),
+            amount: amount.optional(),
+          }),
+        )
+        .default([]),
+      ...Object.fromEntries(kinds.map((kind) => [kind, random])),
+    })
+    .prefault({}),
+  limit: time.default(600e9),
+})
+
+const bad = (path: string, why: string): ClusterError => new ClusterError('ERR_CLUSTER', `${path}: ${why}`)
+
+/**
+ * Reads the description of a cluster, such as the contents of `cluster.json`.
+ *
+ * @throws ClusterError `ERR_CLUSTER`, whose sentence names the field
+ */
+export function readCluster(value: unknown): ClusterDescription {
+  const { success, data, error } = cluster.safeParse(value)
+  if (!success) throw unfit(error.issues[0]!)
+  const machines = data.machines.flatMap(({ count, ...one }, i): Omit<PlacedMachine, 'number'>[] => {
+    if (one.image !== undefined && one.root !== undefined)
+      throw bad(`machines[${i}]`, 'it has an image and a root: expected one of them')
+    return count === 1 ? [one] : Array.from({ length: count }, (_, k) => ({ ...one, name: `${one.name}-${k + 1}` }))
+  })
+  const names = machines.map((one) => one.name)
+  const twice = names.find((one, i) => names.indexOf(one) !== i)
+  if (twice !== undefined) throw bad('machines', `two of them have the name ${twice}`)
+  const { for: lasts, heal, list, ...rates } = data.faults
+  const description: ClusterDescription = {
+    ...data,
+    machines: machines.map((one, number) => ({ ...one, number })),
+    faults: {
+      ...{ for: lasts, heal, list: list as readonly Fault[] },
+      rates: Object.fromEntries(Object.entries(rates).filter(([, rate]) => rate !== undefined)) as Partial<
+        Record<FaultName, FaultRate>
+      >,
+    },
+  }
+  requireMachines(description, names)
+  return description
+}
+
+/** @throws ClusterError `ERR_CLUSTER` for the name of a machine that does not exist */
+function requireMachines({ network, workload, faults }: ClusterDescription, names: readonly string[]): void {
+  const require = (path: string, one: string): void => {
+    if (!names.includes(one)) throw bad(path, `there is no machine ${one}: expected one of ${names.join(', ')}`)
+  }
+  for (const [i, { between }] of network.links.entries())
+    for (const one of between) require(`network.links[${i}].between`, one)
+  if (workload !== undefined) require('workload.on', workload.on)
+  for (const [i, { machines = [], cut = [] }] of faults.list.entries()) {
+    for (const one of machines) require(`faults.list[${i}].machines`, one)
+    for (const one of cut.flatMap((way) => way.split('>'))) require(`faults.list[${i}].cut`, one)
+  }
+}
+
+/** The error for the first field that does not fit. */
+function unfit({ path, message }: z.core.$ZodIssue): ClusterError {
+  const place = path.map((one) => (typeof one === 'number' ? `[${one}]` : `.${String(one)}`)).join('')
+  return bad(place.slice(1) || 'the cluster', message)
+}
+
+/** The JSON Schema of a cluster's description, for editors. */
+export const clusterSchema = (): object => z.toJSONSchema(cluster, { io: 'input' })

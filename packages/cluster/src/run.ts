@@ -1,0 +1,327 @@
+import type { ClusterDescription, PlacedMachine } from './description.ts'
+import { Conductor, type ConductedMachine } from './conductor.ts'
+import { Draws } from './draws.ts'
+import { ClusterError } from './errors.ts'
+import { ActiveFaults } from './active-faults.ts'
+import { describeFault, drawFaults, type Fault, timeText } from './faults.ts'
+import { type Link, Links } from './links.ts'
+import { Properties, type Property, readReport } from './reports.ts'
+
+/** Hears a guest, with the instants of its own clock in nanoseconds. */
+export interface GuestListener {
+  /** A line of its programs' output. */
+  line: (ns: number, text: string) => void
+  /** A line of the port for reports. */
+  report: (ns: number, text: string) => void
+  /** A program has ended. */
+  ended: (ns: number, program: string, code: number) => void
+}
+
+/** A machine whose programs are started from outside. */
+export interface ClusterGuest extends ConductedMachine {
+  /** Starts a program, under a name that its end is told with. */
+  start(name: string, words: readonly string[]): Promise<void>
+  /** Sets its clock forward, or back. */
+  turnClock(ns: number): void
+  /** Ends the machine. */
+  close(): void
+}
+
+/** The start of a machine. */
+export interface MachineStart {
+  /** Of its random numbers: 32 bits. */
+  readonly seed: number
+  /** The instant, in nanoseconds since the cluster's begin. */
+  readonly ns: number
+}
+
+/** A maker of a cluster's machines. */
+export interface ClusterHost {
+  /** Makes a machine, at rest. @throws errors of a machine that cannot be made */
+  make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest>
+}
+
+/** Something that has happened in a cluster. */
+export interface ClusterEvent {
+  /** Nanoseconds since its begin. */
+  readonly ns: number
+  /** The sort of event. */
+  readonly kind: 'output' | 'report' | 'ended' | 'fault' | 'machine' | 'phase'
+  /** Name of the machine; undefined: it is of the whole cluster. */
+  readonly machine?: string
+  /** A line for people. */
+  readonly text: string
+}
+
+/** How a run has ended. */
+export interface ClusterResult {
+  /** Why the cluster has failed; undefined: it has not. */
+  readonly failure: string | undefined
+  /** The length of the run in nanoseconds. */
+  readonly ns: number
+  /** The faults that came, or would have come. */
+  readonly faults: readonly Fault[]
+  /** The properties that programs have reported, by name. */
+  readonly properties: readonly Property[]
+}
+
+/** Options of {@link runCluster}. */
+export interface ClusterRunOptions {
+  /** The faults that come; default those that the seed draws. */
+  readonly faults?: readonly Fault[]
+  /** Called with each event, by instants. */
+  readonly onEvent?: (event: ClusterEvent) => void
+  /** Ends the run. */
+  readonly signal?: AbortSignal
+}
+
+/** The name of a machine's own program. */
+const MAIN = 'main'
+
+/**
+ * Runs a cluster: its machines start, its workload gets ready, faults come while drivers run, all is mended, and the check decides.
+ * The same description, seed and faults give the same run.
+ *
+ * @throws ClusterError for a cluster that cannot be made; errors of `host`
+ */
+export async function runCluster(
+  description: ClusterDescription,
+  seed: number,
+  host: ClusterHost,
+  options: ClusterRunOptions = {},
+): Promise<ClusterResult> {
+  const run = new ClusterRun(description, seed, host, options)
+  try {
+    return await run.run()
+  } finally {
+    run.close()
+  }
+}
+
+interface Heard {
+  readonly machine: PlacedMachine
+  readonly ns: number
+  readonly kind: 'output' | 'report' | 'ended'
+  readonly text: string
+  /** Exit code of a program that has ended. */
+  readonly code?: number
+}
+
+class ClusterRun {
+  readonly #description: ClusterDescription
+  readonly #seed: number
+  readonly #host: ClusterHost
+  readonly #options: ClusterRunOptions
+  readonly #conductor: Conductor
+  readonly #links: Links
+  readonly #guests = new Map<number, ClusterGuest>()
+  /** How often each machine was started. */
+  readonly #starts = new Map<number, number>()
+  readonly #properties = new Properties()
+  readonly #active: ActiveFaults
+  /** Lines and ends of programs in this window. */
+  #heard: Heard[] = []
+  /** Exit codes of programs of the workload. */
+  readonly #codes = new Map<string, number>()
+  #failure: string | undefined
+  /** No fault begins before. */
+  #quietUntil = 0
+
+  constructor(description: ClusterDescription, seed: number, host: ClusterHost, options: ClusterRunOptions) {
+    const { machines } = description
+    this.#description = description
+    this.#seed = seed
+    this.#host = host
+    this.#options = options
+    this.#links = new Links(seed, machines.length, (from, to) => linkBetween(description, from, to))
+    this.#conductor = new Conductor(this.#links, machines.length)
+    this.#conductor.onWindow = () => this.#hear()
+    this.#conductor.onEnd = (number, reason) => {
+      this.#drop(number)
+      this.#tell('machine', `ended: ${reason}`, machines[number])
+    }
+    this.#active = new ActiveFaults(
+      this.#links,
+      machines.map(({ name }) => name),
+    )
+  }
+
+  async run(): Promise<ClusterResult> {
+    const { machines, workload, faults } = this.#description
+    const wanted =
+      this.#options.faults ??
+      drawFaults(
+        faults,
+        // A machine that drives the others is part of the test, and not of what is tested.
+        machines.map(({ name }) => name).filter((name) => name !== workload?.on),
+        this.#seed,
+      )
+    for (const machine of machines) {
+      // oxlint-disable-next-line no-await-in-loop -- one after another: the host has few processors
+      await this.#start(machine)
+    }
+    this.#tell('phase', 'all machines run')
+    if (workload?.setup !== undefined) await this.#program('setup', workload.setup)
+    if (!this.#isOver) await this.#withFaults(wanted)
+    if (!this.#isOver && workload?.check !== undefined) {
+      this.#tell('phase', 'check')
+      await this.#program('check', workload.check)
+    }
+    return {
+      failure: this.#failure,
+      ns: this.#conductor.now,
+      faults: wanted,
+      properties: this.#properties.all,
+    }
+  }
+
+  close(): void {
+    for (const guest of this.#guests.values()) guest.close()
+    this.#guests.clear()
+  }
+
+  get #isOver(): boolean {
+    return this.#failure !== undefined || this.#options.signal?.aborted === true
+  }
+
+  /** Runs drivers while faults come, mends all, and waits for the drivers. */
+  async #withFaults(wanted: readonly Fault[]): Promise<void> {
+    const { workload, faults } = this.#description
+    const conductor = this.#conductor
+    const begin = conductor.now
+    const drivers = (workload?.drivers ?? []).map((words, i) => ({ name: `driver ${i + 1}`, words }))
+    for (const { name, words } of drivers) await this.#begin(name, words)
+    this.#tell('phase', 'faults begin')
+    for (const fault of wanted) conductor.at(begin + fault.at, () => this.#fault(fault))
+    await conductor.runTo(begin + faults.for, () => this.#isOver)
+    if (this.#isOver) return
+    this.#tell('phase', 'all is mended')
+    await conductor.runTo(conductor.now + faults.heal, () => this.#isOver)
+    await this.#until(() => drivers.every(({ name }) => this.#codes.has(name)), 'the drivers')
+    for (const { name } of drivers) this.#judge(name)
+  }
+
+  /** Runs a program of the workload to its end. */
+  async #program(name: string, words: readonly string[]): Promise<void> {
+    await this.#begin(name, words)
+    await this.#until(() => this.#codes.has(name), name)
+    this.#judge(name)
+  }
+
+  async #begin(name: string, words: readonly string[]): Promise<void> {
+    const { on } = this.#description.workload!
+    const { number } = this.#description.machines.find((machine) => machine.name === on)!
+    await this.#conductor.bring(number)
+    await this.#guests.get(number)?.start(name, words)
+  }
+
+  async #until(isDone: () => boolean, what: string): Promise<void> {
+    const { limit } = this.#description
+    await this.#conductor.runTo(limit, () => this.#isOver || isDone())
+    if (!this.#isOver && !isDone())
+      this.#failure = `${what} did not end within ${timeText(limit)} of the cluster's time (limit)`
+  }
+
+  /** Fails the run for a program that has failed. */
+  #judge(name: string): void {
+    const code = this.#codes.get(name)
+    if (code !== undefined && code !== 0) this.#failure ??= `${name} ended with ${code}`
+  }
+
+  async #start(machine: PlacedMachine): Promise<void> {
+    const { number, command } = machine
+    const count = this.#starts.get(number) ?? 0
+    this.#starts.set(number, count + 1)
+    const note = (kind: Heard['kind']) => (ns: number, text: string, code?: number) =>
+      void this.#heard.push({ machine, kind, text, ns: this.#timeOf(number, ns), ...(code !== undefined && { code }) })
+    const start = { seed: new Draws(this.#seed, `start ${number} ${count}`).bits(), ns: this.#conductor.now }
+    const listener = { line: note('output'), report: note('report'), ended: note('ended') }
+    const guest = await this.#host.make(machine, start, listener)
+    this.#guests.set(number, guest)
+    this.#conductor.add(number, guest)
+    if (command.length > 0) await guest.start(MAIN, command)
+  }
+
+  #timeOf(number: number, ns: number): number {
+    return ns + this.#conductor.now - this.#conductor.clockOf(number)
+  }
+
+  #drop(number: number): void {
+    this.#guests.get(number)?.close()
+    this.#guests.delete(number)
+    this.#conductor.remove(number)
+  }
+
+  /** A fault begins, unless its time is a quiet one. */
+  async #fault(fault: Fault): Promise<void> {
+    const conductor = this.#conductor
+    if (conductor.now < this.#quietUntil) return
+    this.#tell('fault', describeFault(fault))
+    const numbers = this.#description.machines.filter(({ name }) => fault.machines?.includes(name))
+    const ends: (() => Promise<void> | void)[] = []
+    if (fault.kind === 'hang') for (const { number } of numbers) conductor.hang(number, fault.for)
+    else if (fault.kind === 'crash') {
+      for (const machine of numbers) {
+        if (!this.#guests.has(machine.number)) continue
+        this.#drop(machine.number)
+        ends.push(() => this.#start(machine))
+      }
+    } else if (fault.kind === 'clock') {
+      const amount = fault.amount ?? 0
+      for (const { number } of numbers) {
+        await conductor.bring(number)
+        this.#guests.get(number)?.turnClock(amount)
+        ends.push(() => this.#guests.get(number)?.turnClock(-amount))
+      }
+    } else {
+      this.#active.begin(fault)
+      ends.push(() => this.#active.end(fault))
+    }
+    conductor.at(conductor.now + fault.for, async () => {
+      this.#tell('fault', `${fault.kind} is over`)
+      for (const end of ends) await end()
+    })
+  }
+
+  /** Takes note of what guests have said in the window, by instants. */
+  #hear(): void {
+    const heard = this.#heard.toSorted((one, other) => one.ns - other.ns || one.machine.number - other.machine.number)
+    this.#heard = []
+    for (const { machine, ns, kind, text, code } of heard) {
+      const isMain = kind === 'ended' && text === MAIN
+      this.#options.onEvent?.({
+        ...{ ns, kind, machine: machine.name },
+        text: kind === 'ended' ? `${isMain ? 'its program' : text} ended with ${code}` : text,
+      })
+      if (kind === 'ended' && !isMain) this.#codes.set(text, code!)
+      if (kind === 'report') this.#report(machine, text)
+    }
+  }
+
+  #report(machine: PlacedMachine, line: string): void {
+    const report = readReport(line)
+    if (report === undefined) return
+    if (report.kind === 'quiet') {
+      this.#quietUntil = this.#conductor.now + report.seconds * 1e9
+      this.#active.endAll()
+      return
+    }
+    if (!this.#properties.note(report) || report.kind === 'setup-complete') return
+    const details = report.details === undefined ? '' : `: ${JSON.stringify(report.details)}`
+    this.#failure ??= `${report.kind} ${report.name} failed on ${machine.name}${details}`
+  }
+
+  #tell(kind: ClusterEvent['kind'], text: string, machine?: PlacedMachine): void {
+    this.#options.onEvent?.({ ns: this.#conductor.now, kind, text, ...(machine && { machine: machine.name }) })
+  }
+}
+
+/** The way between two machines: that of the list, or the usual one. */
+function linkBetween({ machines, network }: ClusterDescription, from: number, to: number): Link {
+  const names = [machines[from]!.name, machines[to]!.name]
+  const { latency, jitter, bandwidth, loss } =
+    network.links.find(({ between }) => names.every((name) => between.includes(name))) ?? network
+  if (jitter >= latency)
+    throw new ClusterError('ERR_CLUSTER', `network: the jitter between ${names.join(' and ')} is not below the latency`)
+  return { latencyNs: latency, jitterNs: jitter, bitsPerSecond: bandwidth ?? Infinity, loss }
+}

@@ -1,0 +1,235 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { Conductor } from '../src/conductor.ts'
+import { Draws } from '../src/draws.ts'
+import {
+  addressOf,
+  Card,
+  type CardClock,
+  type ClusterEvent,
+  type ClusterGuest,
+  clusterSchema,
+  drawFaults,
+  type Fault,
+  type GuestListener,
+  readCluster,
+  runCluster,
+} from '../src/index.ts'
+import { type Link, Links, type LinkTrouble } from '../src/links.ts'
+import { readReport } from '../src/reports.ts'
+
+/** A machine that is nothing but timers, on a clock of its own that begins anywhere. */
+class Puppet implements CardClock {
+  readonly card = new Card()
+  readonly #timers: { ns: number; act: () => void }[] = []
+  #now: number
+
+  constructor(start: number) {
+    this.#now = start
+    this.card.attach(this)
+  }
+
+  now = (): number => this.#now
+  next = (): number => Math.min(Infinity, ...this.#timers.map(({ ns }) => ns))
+
+  create(act: () => void) {
+    const timer = { ns: Infinity, act }
+    this.#timers.push(timer)
+    return { armAfter: (ns: number) => void (timer.ns = this.#now + ns) }
+  }
+
+  after(ns: number, act: () => void): void {
+    this.create(act).armAfter(ns)
+  }
+
+  runTo(ns: number): Promise<undefined> {
+    for (let next = this.next(); next <= ns; next = this.next()) {
+      this.#now = Math.max(this.#now, next)
+      const timer = this.#timers.find((one) => one.ns === next)!
+      timer.ns = Infinity
+      timer.act()
+    }
+    this.#now = Math.max(this.#now, ns)
+    return Promise.resolve(undefined)
+  }
+}
+
+const LINK: Link = { latencyNs: 500_000, jitterNs: 200_000, bitsPerSecond: 1e9, loss: 0.05 }
+const TROUBLE: LinkTrouble = { loss: 0.1, duplicate: 0.2, reorder: 0.2, corrupt: 0.1, delayNs: 30_000 }
+
+/** What happens to talkative machines: each sends, and answers what it gets. */
+async function talk(seed: number, steps: readonly number[], shift = 0, hasActs = false): Promise<string[]> {
+  const links = new Links(seed, 3, () => LINK)
+  const conductor = new Conductor(links, 3)
+  const heard: string[] = []
+  links.trouble(0, 1, TROUBLE)
+  if (hasActs) {
+    conductor.at(3_000_000, () => links.cut(0, 2, true))
+    conductor.at(5_000_000, () => links.cut(0, 2, false))
+    conductor.at(6_000_000, () => conductor.hang(1, 2_000_000))
+  }
+  for (const number of [0, 1, 2]) {
+    const draws = new Draws(seed, `machine ${number}`)
+    const start = shift * number
+    const machine = new Puppet(start)
+    const send = (): void => {
+      const frame = new Uint8Array(20 + draws.below(1000))
+      // One of the machines, or all.
+      frame.set(draws.happens(0.2) ? new Uint8Array(6).fill(0xff) : addressOf(draws.below(3)))
+      frame[14] = draws.below(256)
+      machine.card.send(frame)
+    }
+    machine.card.connect({
+      receive: (frame) => {
+        heard.push(`${conductor.timeOf(number)} ${number} ${frame.length} ${frame[14]}`)
+        if (draws.happens(0.4)) send()
+        return true
+      },
+      drained() {},
+      linkChanged() {},
+    })
+    const tick = (): void => {
+      send()
+      if (machine.now() - start < 9e6) machine.after(draws.below(700_000), tick)
+    }
+    machine.after(draws.below(1e6), tick)
+    conductor.add(number, machine)
+  }
+  for (const step of steps) await conductor.runTo(conductor.now + step)
+  await conductor.runTo(2e7)
+  return heard.toSorted()
+}
+
+test('what machines hear follows from the seed, and neither from windows nor from their clocks', async () => {
+  const some = fc.array(fc.integer({ min: 1, max: 900_000 }), { maxLength: 20 })
+  await fc.assert(
+    fc.asyncProperty(fc.nat(), some, fc.nat(1e9), async (seed, steps, shift) => {
+      const heard = await talk(seed, [])
+      expect(heard.length).toBeGreaterThan(10)
+      expect(await talk(seed, steps, shift)).toEqual(heard)
+      expect(await talk(seed, [], shift, true)).toEqual(await talk(seed, [], 0, true))
+    }),
+    { numRuns: 20 },
+  )
+})
+
+test('a frame comes no earlier than its link allows, and a way of its own is drawn by itself', () => {
+  const sends = fc.array(fc.tuple(fc.nat(2), fc.nat(2), fc.nat(1e6)), { maxLength: 60 })
+  fc.assert(
+    fc.property(fc.nat(), sends, (seed, all) => {
+      const [whole, part] = [new Links(seed, 3, () => LINK), new Links(seed, 3, () => LINK)]
+      for (const links of [whole, part]) links.trouble(0, 1, TROUBLE)
+      let ns = 0
+      for (const [from, to, gap] of all) {
+        ns += gap
+        const frame = new Uint8Array(100)
+        frame.set(addressOf(to))
+        const found = whole.send({ from, ns, frame })
+        for (const one of found) expect(one.ns).toBeGreaterThanOrEqual(ns + whole.leastNs)
+        if (from === 0 && to === 1) expect(part.send({ from, ns, frame })).toEqual(found)
+      }
+    }),
+  )
+})
+
+test.each([
+  ['always no-loss ok {"n":1}', { kind: 'always', name: 'no-loss', ok: true, details: { n: 1 } }],
+  ['always x fail not json', { kind: 'always', name: 'x', ok: false, details: 'not json' }],
+  ['always x', undefined],
+  ['reachable here', { kind: 'reachable', name: 'here', ok: true }],
+  ['quiet 1.5', { kind: 'quiet', seconds: 1.5 }],
+  ['{"antithesis_setup":{"status":"complete","details":null}}', { kind: 'setup-complete' }],
+  [
+    '{"antithesis_assert":{"assert_type":"reachability","must_hit":false,"hit":true,"condition":false,"message":"m","id":"i"}}',
+    { kind: 'unreachable', name: 'm', ok: false },
+  ],
+  ['hello', undefined],
+])('report %s', (line, report) => expect(readReport(line)).toEqual(report))
+
+const DESCRIPTION = {
+  machines: [{ name: 'node', count: 2, command: ['serve'] }, { name: 'client' }],
+  workload: { on: 'client', setup: ['setup'], drivers: [['drive']], check: ['check'] },
+  faults: { for: '10s', heal: '1s', partition: { every: '1s', for: '500ms' }, crash: { every: '2s', for: '1s' } },
+}
+
+test.each([
+  [{ machines: [] }, 'machines: expected at least one machine'],
+  [{ machines: [{ name: 'A' }] }, 'machines[0].name: expected small letters'],
+  [{ machines: [{ name: 'a' }, { name: 'a' }] }, 'machines: two of them have the name a'],
+  [{ ...DESCRIPTION, network: { latency: '3' } }, "network.latency: '3': expected a time"],
+  [{ ...DESCRIPTION, workload: { on: 'nobody' } }, 'workload.on: there is no machine nobody'],
+  [
+    { ...DESCRIPTION, faults: { list: [{ kind: 'partition', at: '1s', for: '1s', cut: ['x>node-1'] }] } },
+    'no machine x',
+  ],
+])('a description that does not fit: %j', (value, message) => expect(() => readCluster(value)).toThrow(message))
+
+test('faults are drawn within their time, and the schema knows their kinds', () => {
+  const { faults } = readCluster(DESCRIPTION)
+  const drawn = drawFaults(faults, ['node-1', 'node-2'], 3)
+  expect(drawn.length).toBeGreaterThan(5)
+  for (const { at, for: lasts } of drawn) expect(at + lasts).toBeLessThanOrEqual(faults.for)
+  expect(drawn).not.toEqual(drawFaults(faults, ['node-1', 'node-2'], 4))
+  expect(JSON.stringify(clusterSchema())).toContain('"partition"')
+})
+
+describe('a run', () => {
+  /** Runs a cluster of puppets, whose programs are functions. */
+  async function run(
+    programs: Record<string, (listener: GuestListener, now: () => number) => number>,
+    faults: Fault[],
+  ) {
+    const events: ClusterEvent[] = []
+    const starts: string[] = []
+    const make = (machine: { readonly name: string }, _: unknown, listener: GuestListener): Promise<ClusterGuest> => {
+      const puppet = new Puppet(5)
+      starts.push(machine.name)
+      const guest = Object.assign(puppet, {
+        start: (name: string, [word]: readonly string[]) => {
+          const code = programs[word!]?.(listener, puppet.now)
+          if (code !== undefined) puppet.after(1e6, () => listener.ended(puppet.now(), name, code))
+          return Promise.resolve()
+        },
+        turnClock: () => undefined,
+        close: () => void starts.push(`${machine.name} closed`),
+      })
+      return Promise.resolve(guest)
+    }
+    const onEvent = (event: ClusterEvent): void => void events.push(event)
+    const result = await runCluster(readCluster(DESCRIPTION), 1, { make }, { faults, onEvent })
+    return { ...result, starts, events }
+  }
+
+  const sound = { setup: () => 0, drive: () => 0, check: () => 0 }
+
+  test('starts its machines, those that crash again, and ends well', async () => {
+    const crash: Fault = { kind: 'crash', at: 1e9, for: 1e9, machines: ['node-1'] }
+    const { failure, starts, events } = await run(sound, [crash])
+    expect([failure, starts.slice(0, 5)]).toEqual([
+      undefined,
+      ['node-1', 'node-2', 'client', 'node-1 closed', 'node-1'],
+    ])
+    expect(events.map(({ ns }) => ns)).toEqual(events.map(({ ns }) => ns).toSorted((one, other) => one - other))
+  })
+
+  test('fails by its check, and by a property', async () => {
+    expect((await run({ ...sound, check: () => 3 }, [])).failure).toBe('check ended with 3')
+    const says = (listener: GuestListener, now: () => number): number => {
+      listener.report(now(), 'always held fail {"k":1}')
+      return 0
+    }
+    const { failure, properties } = await run({ ...sound, drive: says }, [])
+    expect(failure).toBe('always held failed on client: {"k":1}')
+    expect(properties).toEqual([{ kind: 'always', name: 'held', passed: 0, failed: 1 }])
+  })
+
+  test('a quiet time has no faults', async () => {
+    const quiet = (listener: GuestListener, now: () => number): number => {
+      listener.report(now(), 'quiet 5')
+      return 0
+    }
+    const at = [1e9, 7e9].map((ns): Fault => ({ kind: 'loss', at: ns, for: 1e8, amount: 1 }))
+    const { events } = await run({ ...sound, drive: quiet }, at)
+    expect(events.filter(({ kind, text }) => kind === 'fault' && text.startsWith('loss of'))).toHaveLength(1)
+  })
+})
