@@ -1,11 +1,11 @@
 // What recording costs: the processor time of a whole process, user and system, all threads, with `--record` and without, for
-// a boot of Debian's kernel, the reads and writes of the devices bench on its virtio disk, and a minute at the prompt in which
-// nothing happens. Both runs have deterministic time. They come in pairs, one after the other, and the median of each counts.
+// a boot of Debian's kernel and some work there, on a PC and on an Arm board, the reads and writes of the devices bench on its virtio
+// disk, and a minute at the prompt in which nothing happens. Both runs have deterministic time. They come in pairs, one after the other, and the median of each counts.
 // Ratios are speed against speed: 1 is a recording that costs nothing, more is better, and the goal is 1 / 1.1.
 //
 // npm run -s bench -- record [--only NAME,...] [--pairs N] [--count SCALE]
 //
-// Names: boot, disk, idle; SCALE multiplies the work of the disk.
+// Names: boot, work, arm-boot, arm-work, disk, idle; SCALE multiplies the work of the disk.
 // @programs: qemu-system-x86_64 gcc as
 import { randomFillSync } from 'node:crypto'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
@@ -23,6 +23,9 @@ const GOAL = 1 / 1.1
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 // As the retrap command runs it: src/main.ts says so to the shell.
 const LINUX = ['--max-semi-space-size=1', MAIN, 'linux', '--deterministic']
+
+/** The work of the travel bench, four times. */
+const WORK = 'for i in 1 2 3 4; do find /sys /proc/sys | md5sum; dd if=/dev/zero of=/x bs=1M count=32; done'
 
 /** A run that is recorded or not. */
 interface Work {
@@ -48,13 +51,21 @@ export async function run(args: readonly string[]): Promise<void> {
   const isWanted = (name: string): boolean => only?.includes(name) ?? true
   const pairs = Number(values.pairs)
   const folder = await mkdtemp(join(tmpdir(), 'retrap-record-'))
-  const command = (name: string, what: string, line: string): Work => ({
+  const command = (name: string, what: string, line: string, ...more: string[]): Work => ({
     name,
     what,
-    args: [...LINUX, '--command', line],
+    args: [...LINUX, ...more, '--command', line],
   })
   try {
-    if (isWanted('boot')) await compare(command('boot', 'a boot of Debian', 'echo hi'), pairs, folder)
+    for (const [board, more] of [
+      ['', []],
+      ['arm-', ['--arch', 'arm64']],
+    ] as const) {
+      const boot = command(`${board}boot`, 'a boot of Debian', 'echo hi', ...more)
+      if (isWanted(boot.name)) await compare(boot, pairs, folder)
+      const work = command(`${board}work`, 'a boot, and work on files', WORK, ...more)
+      if (isWanted(work.name)) await compare(work, pairs, folder)
+    }
     if (isWanted('disk')) {
       const [image, contents] = [join(folder, 'disk'), randomFillSync(new Uint8Array(IMAGE_BYTES))]
       const works = diskWorkloads(Number(values.count), 0)

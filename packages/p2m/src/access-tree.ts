@@ -76,16 +76,24 @@ export class AccessTree {
     return this.#entry.access
   }
 
-  /** @throws P2mError `ERR_NO_MEMORY`; nothing has changed then */
-  set(gfn: number, access: number): void {
+  /** Whether all frames of an aligned run have the same rights, as those of a leaf do. */
+  isUniform(gfn: number, order: number): boolean {
+    this.get(gfn)
+    return !this.used || this.#entry.order >= order || this.#tree().isWhole(gfn, order)
+  }
+
+  /** Gives an aligned run of frames the same rights. @throws P2mError `ERR_NO_MEMORY`; nothing has changed then */
+  set(gfn: number, order: number, access: number): void {
     if (!this.used) {
       const root = this.#memory.frames.tryAllocate(0)
       if (root < 0) throw noTable(this.#memory)
       this.#control.setWord(ControlWord.ACCESS_ROOT, root * PAGE_BYTES)
       this.#control.setWord(ControlWord.ACCESS_TABLES, 1)
     }
-    const ma = this.#tree().path(gfn, 0, this.#memoryPublisher)
-    this.#memory.publishEntry(ma, 0, EPT.leafHi(P2mType.INVALID, 0, access))
+    const ma = this.#tree().path(gfn, order, this.#memoryPublisher)
+    const [lo, hi] = this.#memory.u32.subarray(ma / 4, ma / 4 + 2)
+    this.#memory.publishEntry(ma, EPT.leafLo(-1, P2mType.RAM_RW, 0, order), EPT.leafHi(P2mType.RAM_RW, 0, access))
+    if (EPT.isTable(lo!, hi!, order / 9 + 1)) this.#tree().freeBelow(lo!, hi!, order / 9 + 1)
   }
 
   /** Before the map is destroyed. */

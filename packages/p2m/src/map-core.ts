@@ -152,11 +152,6 @@ export class MapCore implements EntryPublisher {
     return type
   }
 
-  /** Leaves are of 4 KiB alone, because each may have an access of its own. */
-  get byFrame(): boolean {
-    return this.accessTree?.used === true
-  }
-
   kindsOf(type: number): number {
     return this.format.types.kinds[type] ?? 0
   }
@@ -219,18 +214,11 @@ export class MapCore implements EntryPublisher {
   ): void {
     const { format, accessTree } = this
     if (accessTree !== null && mfn !== INVALID_MFN && (accessTree.used || access !== 7)) {
-      if (order > 0) {
-        // The tree keeps access masks frame by frame.
-        for (let i = 0; i < 2 ** order; i++) {
-          this.put(gfn + i, 0, mfn + i, type, access, rule)
-        }
-        return
-      }
-      const isOther = accessTree.get(gfn) !== access
-      accessTree.set(gfn, access)
+      const isOther = accessTree.get(gfn) !== access || !accessTree.isUniform(gfn, order)
+      if (isOther) accessTree.set(gfn, order, access)
       // The leaf of logged RAM does not show whether it may be written, and does not change.
       if (isOther && type === format.types.logged)
-        for (const listener of this.changes) listener(gfn, 1, P2M_WRITE, true)
+        for (const listener of this.changes) listener(gfn, 2 ** order, P2M_WRITE, true)
     }
     const rights = this.rights(type, access, mfn, 2 ** order)
     const lo = format.leafLo(mfn, type, rights, order)

@@ -123,7 +123,8 @@ export function coalesce(core: MapCore, gfn: number, count: number): number {
       const size = 2 ** order
       for (let at = gfn - (gfn % size); at < Math.min(gfn + count, table.limit);) {
         // An access of its own keeps a frame apart.
-        const whole = table.isWhole(at, order) && !(core.byFrame && table.wholeHi !== 0)
+        const whole =
+          table.isWhole(at, order) && (table.wholeHi === 0 || core.accessTree?.isUniform(at, order) !== false)
         if (whole) core.replace(at, order, table.wholeLo, table.wholeHi)
         // Advance to the next run; skip larger ones at once.
         table.lookup(at, entry)
@@ -235,7 +236,7 @@ function changeLeaves(core: MapCore, gfn: number, count: number, edit: (entry: P
         at += size - (at % size)
         continue
       }
-      const order = core.byFrame ? 0 : whole ? entry.order : largestOrder(at, entry.mfn, left)
+      const order = whole ? entry.order : largestOrder(at, entry.mfn, left)
       core.put(at, order, entry.mfn, entry.type, entry.access, OVER_ANYTHING)
       changed += 2 ** order
       at += 2 ** order

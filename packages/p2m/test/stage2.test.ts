@@ -382,9 +382,9 @@ describe('accesses, in a tree of their own', () => {
     p2m.setType(0x210, 1, T.RAM_RO)
     p2m.setType(0x210, 1, T.RAM_RW)
     expect([walk(0x210).write, entryAt(p2m, 0x210).access]).toEqual([false, P2mAccess.RX])
-    // While accesses are told apart, leaves are of 4 KiB.
+    // A leaf has one access, and may be large.
     p2m.populate(0x400, 0x200)
-    expect([walk(0x400).level, p2m.setAccess(0x200, 0x200, P2mAccess.RWX), walk(0x210).write]).toEqual([3, 2, true])
+    expect([walk(0x400).level, p2m.setAccess(0x200, 0x200, P2mAccess.RWX), walk(0x210).write]).toEqual([2, 2, true])
   })
 
   test('with no memory for the tree nothing has changed', () => {

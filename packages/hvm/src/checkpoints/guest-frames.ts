@@ -107,7 +107,7 @@ export function clearFrames(
 /** Words of a frame. */
 export const WORDS: number = PAGE_BYTES / 4
 
-/** @param first - word of a frame's first byte */
+/** Whether a frame is zeros. @param first - word of its first byte */
 export function isZero(u32: Uint32Array, first: number): boolean {
   for (let i = first; i < first + WORDS; i += 8) {
     const some =
@@ -117,7 +117,7 @@ export function isZero(u32: Uint32Array, first: number): boolean {
   return true
 }
 
-/** Whether a frame has these contents; false where that would take long to find out. */
+/** Whether a frame has these contents; false where that would take long to find out. @param first - as of `isZero` */
 export function isSame(u32: Uint32Array, first: number, contents: Uint8Array): boolean {
   if (contents.byteOffset % 4 !== 0) return false
   const words = new Uint32Array(contents.buffer, contents.byteOffset, WORDS)

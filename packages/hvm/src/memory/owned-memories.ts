@@ -2,6 +2,7 @@ import { DeviceError, type MemoryMode } from '@retrap/device'
 import type { MemoryPlacement, PlatformMemory, PlatformMemoryOptions } from '@retrap/device-hosting'
 import { MemoryError, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { P2mAccess, P2mEntry, P2mError, type FrameCounts, type LogDirty, type P2m } from '@retrap/p2m'
+import { isSame, WORDS } from '../checkpoints/guest-frames.ts'
 import type { DirtyLogs } from './dirty-logs.ts'
 
 /** From this size on a memory is aligned so that large leaves can map it. */
@@ -12,13 +13,15 @@ const FRAMES_ALIGN = 2 ** 16
 /** Saved form of one memory that a device model owns. */
 export interface OwnedMemoryState {
   /** Version of this form. */
-  readonly version: 1
+  readonly version: 1 | 2
   /** Name of the device model. */
   readonly device: string
   /** Name among the model's memories. */
   readonly name: string
-  /** Bytes. */
+  /** The memory's pages, without pages at its end that repeat the last word of `contents`. */
   readonly contents: Uint8Array
+  /** Bytes of the memory; absent in version 1: `contents` is all of it. */
+  readonly bytes?: number
 }
 
 /** The parts of a domain that {@link OwnedMemories} works on. */
@@ -147,6 +150,8 @@ class DomainMemory implements PlatformMemory {
   #mode: MemoryMode
   /** A bit a page, while writes are logged. */
   #dirty: Uint32Array | null = null
+  /** Bytes to be saved, while nothing is written: erased flash is found once. 0: unknown, as for RAM, which guests write. */
+  #savedBytes = 0
   #freed = false
 
   constructor(options: OwnedMemoriesOptions, device: string, memory: PlatformMemoryOptions, onFree: () => void) {
@@ -289,6 +294,7 @@ class DomainMemory implements PlatformMemory {
   modified(offset: number, bytes: number): void {
     const { memory, logs } = this.#options
     if (bytes === 0) return
+    this.#savedBytes = 0
     memory.noteWrite(this.location + offset, bytes)
     const first = Math.floor(offset / PAGE_BYTES)
     const end = Math.ceil((offset + bytes) / PAGE_BYTES)
@@ -358,20 +364,38 @@ class DomainMemory implements PlatformMemory {
   }
 
   /** @throws DeviceError `ERR_STATE` */
-  check({ version, contents, name, device }: OwnedMemoryState): void {
-    if (version === 1 && contents instanceof Uint8Array && contents.length === this.#bytes) return
+  check({ version, contents, name, device, bytes }: OwnedMemoryState): void {
+    const { length = 0 } = contents instanceof Uint8Array ? contents : {}
+    const isPages = length > 0 && length <= this.#bytes && length % PAGE_BYTES === 0
+    if (version === 1 ? length === this.#bytes : version === 2 && bytes === this.#bytes && isPages) return
     throw new DeviceError(
       'ERR_STATE',
-      `saved memory ${name} of ${device}: expected version 1 with ${this.#bytes} bytes`,
+      `saved memory ${name} of ${device}: expected version 1 or 2 with ${this.#bytes} bytes`,
     )
   }
 
   save(): OwnedMemoryState {
-    return { version: 1, device: this.#device, name: this.#name, contents: this.view.slice() }
+    const { u32 } = this.#options.memory
+    const first = this.location / 4
+    let last = first + (this.#savedBytes || this.#bytes) / 4 - 1
+    if (this.#savedBytes === 0) while (last > first && u32[last - 1] === u32[last]) last--
+    const contents = this.view.slice(0, Math.ceil((last - first + 1) / WORDS) * PAGE_BYTES)
+    if (this.#type !== this.#options.p2m.types.ram) this.#savedBytes = contents.length
+    return { version: 2, device: this.#device, name: this.#name, contents, bytes: this.#bytes }
   }
 
+  /** Writes the pages that differ: going back in a run finds most flash as it was, and its code stays compiled. */
   restore({ contents }: OwnedMemoryState): void {
-    this.write(0, contents)
+    const { u32 } = this.#options.memory
+    const [first, end] = [this.location / 4, contents.length]
+    const [word] = new Uint32Array(contents.slice(-4).buffer)
+    const isLikeTail = this.#savedBytes === end && u32[first + end / 4 - 1] === word
+    const repeated = new Uint8Array(new Uint32Array(WORDS).fill(word!).buffer)
+    for (let at = 0; at < (isLikeTail ? end : this.#bytes); at += PAGE_BYTES) {
+      const page = at < end ? contents.subarray(at, at + PAGE_BYTES) : repeated
+      if (!isSame(u32, first + at / 4, page)) this.write(at, page)
+    }
+    if (this.#type !== this.#options.p2m.types.ram) this.#savedBytes = end
   }
 
   free(): void {

@@ -1,4 +1,4 @@
-import { LoggedMemory } from '@retrap/hvm'
+import { FIRST_LOGGED_GFN, isZero, LoggedMemory } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { CheckpointDraft, CheckpointStore, EventBody, Instant, RecordedEvent } from '@retrap/recording'
 import { isAtRest } from '../snapshot/snapshot-rules.ts'
@@ -21,11 +21,8 @@ const DEADLINE_MS = 2000
 const MOST_FAILURES = 3
 /** Intervals between two attempts from then on. */
 const INTERVALS_AFTER_FAILURES = 60
-/** Frames below this one are always compared, because devices and patchers keep their machine addresses. */
-export const FIRST_LOGGED_GFN = 0x100
 /** The machine waits for its back ends just now: another attempt may succeed at once. */
 const BUSY = new Error('the machine waits for its back ends')
-const WORDS = PAGE_BYTES / 4
 
 /** The answer of a back end. */
 export interface RecordedAnswer {
@@ -285,7 +282,7 @@ export class CheckpointTaker {
   #add(memory: CheckpointDraft, gfn: number, isCompared: boolean): void {
     const { p2m, memory: machine } = this.#machine.domain
     const ma = p2m.translate(gfn * PAGE_BYTES)
-    const isZeros = ma < 0 || areZeros(machine.u32, ma >>> 2)
+    const isZeros = ma < 0 || isZero(machine.u32, ma >>> 2)
     if (isZeros && isCompared && this.#store.wasZeros(gfn)) return
     memory.add(gfn, machine.u8, isZeros ? -1 : ma, isCompared)
   }
@@ -297,16 +294,6 @@ export class CheckpointTaker {
     this.#written?.close()
     this.#written = null
   }
-}
-
-/** @param first - word of the frame's first byte */
-function areZeros(u32: Uint32Array, first: number): boolean {
-  // Power-on looks at all of memory: few branches.
-  for (let i = first, end = first + WORDS; i < end; i += 8) {
-    const some = u32[i]! | u32[i + 1]! | u32[i + 2]! | u32[i + 3]!
-    if ((some | u32[i + 4]! | u32[i + 5]! | u32[i + 6]! | u32[i + 7]!) !== 0) return false
-  }
-  return true
 }
 
 /** Memory of an answer, about. */

@@ -1,4 +1,4 @@
-import { type FrameSet, guestFrames } from '@retrap/hvm'
+import { type FrameSet, guestFrames, isSame, isZero } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { GatedMachine } from '../machine/machine-gate.ts'
 import type { MachineKind } from '../machine/board.ts'
@@ -87,16 +87,16 @@ export class NearPoints {
   /** Returns the frames written since the checkpoint. Frames unchanged since the last point are the same objects. */
   #framesOf({ domain }: Near['gated'], written: FrameSet): Frames {
     const frames = new Map(this.#frames)
-    const { u8 } = domain.memory
+    const { u8, u32 } = domain.memory
     for (const { gfn, count } of guestFrames(domain))
       for (let at = gfn; at < gfn + count; at++) {
         if (at % BLOCK === 0 && at + BLOCK <= gfn + count && !written.any(at, BLOCK)) at += BLOCK - 1
         else if (written.has(at)) {
           const ma = domain.p2m.translate(at * PAGE_BYTES)
-          const now = ma < 0 ? NOTHING : u8.subarray(ma, ma + PAGE_BYTES)
-          const former = frames.get(at)
-          if (former === undefined || !isSame(former.bytes, now))
-            frames.set(at, { bytes: isSame(NOTHING, now) ? NOTHING : now.slice(), identity: --this.#identity })
+          const isNothing = ma < 0 || isZero(u32, ma >>> 2)
+          const former = frames.get(at)?.bytes
+          if (former === undefined || !(isNothing ? former === NOTHING : isSame(u32, ma >>> 2, former)))
+            frames.set(at, { bytes: isNothing ? NOTHING : u8.slice(ma, ma + PAGE_BYTES), identity: --this.#identity })
         }
       }
     return frames
@@ -117,13 +117,6 @@ export class NearPoints {
 }
 
 const isPoint = (from: StartingPoint | undefined): from is NearPoint => from !== undefined && 'frames' in from
-
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  const words = (bytes: Uint8Array): Int32Array => new Int32Array(bytes.buffer, bytes.byteOffset, PAGE_BYTES / 4)
-  const [some, others] = [words(one), words(other)]
-  for (let i = 0; i < some.length; i++) if (some[i] !== others[i]) return false
-  return true
-}
 
 type Pages = StartingPoint['pages']
 

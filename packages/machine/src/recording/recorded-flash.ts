@@ -29,7 +29,7 @@ const BLOCK_BYTES = 4096
 
 /** Reads what flash memories hold, for a recording. @throws as `loadFlash` */
 export async function flashFacts(list: readonly MachineFlash[] = []): Promise<FlashFacts[]> {
-  const loaded = await loadFlash(list)
+  const loaded = await loadFlash(list, Infinity)
   return list.map(({ medium, readOnly }, i) => ({
     readOnly: readOnly ?? medium.properties.readOnly,
     ...shortened(loaded[i]!),
