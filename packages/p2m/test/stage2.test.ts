@@ -382,7 +382,6 @@ describe('accesses, in a tree of their own', () => {
     p2m.setType(0x210, 1, T.RAM_RO)
     p2m.setType(0x210, 1, T.RAM_RW)
     expect([walk(0x210).write, entryAt(p2m, 0x210).access]).toEqual([false, P2mAccess.RX])
-    // A leaf has one access, and may be large.
     p2m.populate(0x400, 0x200)
     expect([walk(0x400).level, p2m.setAccess(0x200, 0x200, P2mAccess.RWX), walk(0x210).write]).toEqual([2, 2, true])
   })
