@@ -37,7 +37,7 @@ import { systemRegisterSemantics } from './semantics/privileged/segment-register
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { ExtendedInstructions } from './extended/index.ts'
 import type { Semantics } from './semantics/context.ts'
-import { BASE_FEATURES, CPU_FEATURES, EXECUTED, FEATURES, isImplemented } from './model/feature-table.ts'
+import { BASE_FEATURES, CPU_FEATURES, FEATURES, isImplemented } from './model/feature-table.ts'
 import { POISONED_LAYOUT, STATE_LAYOUT, STATUS_EXIT, MODE_32, MODE_64, TLB_SETS_BYTES } from './state/state-layout.ts'
 import { handlers } from './system/handlers.ts'
 import type { Handler } from './system/operands.ts'
@@ -358,7 +358,7 @@ const UNDEFINED_FORM = plainForm('UD2', 0)
 export function unimplementedMnemonics(): readonly string[] {
   const missing = new Set<string>()
   for (const info of codes) {
-    if (!isImplemented(info, EXECUTED) || info.mnemonic.startsWith('UD')) continue
+    if (!isImplemented(info) || info.mnemonic.startsWith('UD')) continue
     for (const variant of variantsOf(info)) {
       const form = formIn(info, variant)
       if (semanticsOf(info, form) === undefined && handlerOf(info) === undefined) missing.add(info.mnemonic)

@@ -6,7 +6,7 @@ import { loadInstructions } from '@retrap/x86-cpu'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { S_CR4 } from '../src/state/state-layout.ts'
 import { soak } from './soak/apx.soak.ts'
-import { APX_CPU, enableApx } from './support/apx-programs.ts'
+import { APX_CPU, APX_STATE } from './support/apx-programs.ts'
 import { STACK, type BareCpu } from './support/bare-cpu.ts'
 import { handler, runBothWays } from './support/both-ways.ts'
 
@@ -42,7 +42,7 @@ function repeat(code: (asm: Assembler) => void, prepare: (pc: BareCpu) => void =
       asm.dec(x86.rbx).jnz(next).hlt()
     },
     prepare: (pc) => {
-      enableApx(pc)
+      pc.enableState(APX_STATE)
       for (const vector of [UD, GP]) counts(pc, vector)
       prepare(pc)
     },
@@ -68,7 +68,7 @@ test('XSETBV gives and takes the registers, which keep their values, and the sam
         .xor(x86.edx, x86.edx)
         .lea(x86.rdi, x86.qword(x86.rip(after)))
       const next = asm.here('next')
-      for (const xcr0 of [7, 7 | (1 << 19)]) asm.mov(x86.eax, xcr0).xsetbv().call(probe)
+      for (const xcr0 of [7, APX_STATE]) asm.mov(x86.eax, xcr0).xsetbv().call(probe)
       asm.dec(x86.rbx).jnz(next).mov(x86.rbp, x86.r16).hlt()
       asm.bind(probe).add(x86.r16, 2).bind(after).ret()
     },

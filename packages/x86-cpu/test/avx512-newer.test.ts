@@ -8,8 +8,7 @@ import { codes, OperandKind } from '@retrap/x86-decoder'
 import fc from 'fast-check'
 import { loadInstructions } from '@retrap/x86-cpu'
 import { beforeAll, expect, test } from 'vitest'
-import { runBothWays } from './support/both-ways.ts'
-import { S_CR4, S_XCR0 } from '../src/state/state-layout.ts'
+import { runBothWays, type Drawn } from './support/both-ways.ts'
 import type { BareCpu } from './support/bare-cpu.ts'
 import * as exact from './support/exact-numbers.ts'
 
@@ -22,17 +21,6 @@ const { BRAIN, HALF, SINGLE } = exact
 
 beforeAll(() => loadInstructions(MODEL))
 
-/** Lets a processor's code use AVX-512. */
-function enableAvx512(pc: BareCpu): void {
-  pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
-  pc.cpu.u32[S_XCR0 >>> 2] = 0xe7
-  pc.cpu.modeChanged()
-}
-
-const split = (bytes: Uint8Array, bits: number): bigint[] =>
-  Array.from({ length: (8 * bytes.length) / bits }, (_, i) =>
-    bytes.subarray((i * bits) / 8, ((i + 1) * bits) / 8).reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n),
-  )
 const join = (elements: readonly bigint[], bits: number): bigint =>
   elements.reduceRight((sum, value) => (sum << BigInt(bits)) | BigInt.asUintN(bits, value), 0n)
 
@@ -53,7 +41,7 @@ const MODES: readonly exact.Rounding[] = ['nearest', 'down', 'up', 'zero']
 const each =
   (from: number, to: number, compute: (a: bigint, b: bigint, old: bigint, given: Given) => bigint): Reference =>
   (given) => {
-    const [a, b, old] = [given.a, given.b, given.old].map((bytes) => split(bytes, from)) as [
+    const [a, b, old] = [given.a, given.b, given.old].map((bytes) => exact.split(bytes, from)) as [
       bigint[],
       bigint[],
       bigint[],
@@ -68,7 +56,7 @@ const population = (value: bigint): bigint => BigInt([...value.toString(2)].filt
 const integers: Record<string, Reference> = {
   VPERMB: ({ a, b }) =>
     join(
-      split(a, 8).map((i) => BigInt(b[Number(i & 63n)]!)),
+      exact.split(a, 8).map((i) => BigInt(b[Number(i & 63n)]!)),
       8,
     ),
   VPERMI2B: ({ old, a, b }) =>
@@ -84,14 +72,14 @@ const integers: Record<string, Reference> = {
   VPMULTISHIFTQB: ({ a, b }) =>
     join(
       [...a].map((by, i) => {
-        const data = split(b, 64)[i >> 3]!
+        const data = exact.split(b, 64)[i >> 3]!
         return ((data << 64n) | data) >> BigInt(by & 63)
       }),
       8,
     ),
   VPSHUFBITQMB: ({ a, b }) =>
     join(
-      [...b].map((at, i) => split(a, 64)[i >> 3]! >> BigInt(at & 63)),
+      [...b].map((at, i) => exact.split(a, 64)[i >> 3]! >> BigInt(at & 63)),
       1,
     ),
 }
@@ -162,22 +150,6 @@ function complex(isConjugate: boolean, isAdded: boolean): Reference {
 numbers['VFMULCPH'] = complex(false, false)
 numbers['VFCMADDCPH'] = complex(true, true)
 
-/** In another format. */
-function converted(
-  from: exact.Format,
-  to: exact.Format,
-  bits: bigint,
-  mode: exact.Rounding,
-  isFlushed = false,
-): bigint {
-  const value = exact.decode(from, bits, isFlushed)
-  const shift = BigInt(to.fraction - from.fraction + 64)
-  if (value.kind === 'nan')
-    return exact.quiet(to, exact.infinityOf(to, value.sign) | ((value.magnitude << shift) >> 64n))
-  if (value.kind === 'infinity') return exact.infinityOf(to, value.sign)
-  return exact.encode(to, { sign: value.sign, top: value.magnitude, exponent: value.exponent }, mode, isFlushed)
-}
-
 /** As an integer: what is none is `bad`, or the nearest that there is. */
 function whole(
   format: exact.Format,
@@ -218,22 +190,24 @@ function nearestHf8(half: bigint, isSaturated: boolean): bigint {
   return nearest > 0x7en ? beyond : (sign << 7n) | nearest
 }
 
-const upperOf = ({ a }: Given, bits: number): bigint[] => split(a, bits)
+const upperOf = ({ a }: Given, bits: number): bigint[] => exact.split(a, bits)
 const conversions: Record<string, Reference> = {
-  VCVTPS2PHX: each(32, 16, (_, b, __, { mode }) => converted(SINGLE, HALF, b, mode)),
+  VCVTPS2PHX: each(32, 16, (_, b, __, { mode }) => exact.converted(SINGLE, HALF, b, mode)),
   VCVTPH2PSX: ({ b }) =>
     join(
-      split(b.subarray(0, 32), 16).map((one) => converted(HALF, SINGLE, one, 'nearest')),
+      exact.split(b.subarray(0, 32), 16).map((one) => exact.converted(HALF, SINGLE, one, 'nearest')),
       32,
     ),
   VCVT2PS2PHX: (given) =>
     join(
-      [...split(given.b, 32), ...upperOf(given, 32)].map((one) => converted(SINGLE, HALF, one, given.mode)),
+      [...exact.split(given.b, 32), ...upperOf(given, 32)].map((one) => exact.converted(SINGLE, HALF, one, given.mode)),
       16,
     ),
   VCVTNE2PS2BF16: (given) =>
     join(
-      [...split(given.b, 32), ...upperOf(given, 32)].map((one) => converted(SINGLE, BRAIN, one, 'nearest', true)),
+      [...exact.split(given.b, 32), ...upperOf(given, 32)].map((one) =>
+        exact.converted(SINGLE, BRAIN, one, 'nearest', true),
+      ),
       16,
     ),
   VCVTW2PH: each(16, 16, (_, b, __, { mode }) => {
@@ -250,7 +224,7 @@ const conversions: Record<string, Reference> = {
   VCVTPH2HF8S: each(16, 8, (_, b) => nearestHf8(b, true)),
   VCVT2PH2HF8: (given) =>
     join(
-      [...split(given.b, 16), ...upperOf(given, 16)].map((one) => nearestHf8(one, false)),
+      [...exact.split(given.b, 16), ...upperOf(given, 16)].map((one) => nearestHf8(one, false)),
       8,
     ),
   VCVTHF82PH: ({ b }) =>
@@ -263,7 +237,7 @@ const conversions: Record<string, Reference> = {
       }),
       16,
     ),
-  VCVTPH2BF8: each(16, 8, (_, b) => converted(HALF, { exponent: 5, fraction: 2 }, b, 'nearest')),
+  VCVTPH2BF8: each(16, 8, (_, b) => exact.converted(HALF, { exponent: 5, fraction: 2 }, b, 'nearest')),
   VDPBF16PS: each(32, 32, (a, b, old) =>
     [16n, 0n].reduce(
       (sum, at) =>
@@ -285,7 +259,6 @@ const vector = fc
       .array(fc.oneof(edges, fc.integer({ min: 0, max: 255 })), { minLength: 64, maxLength: 64 })
       .map((mixed) => (plain[0]! & 1 ? plain : Uint8Array.from(mixed))),
   )
-type Drawn = Record<string, (...operands: unknown[]) => Assembler>
 
 /** An instruction on ZMM0 (or K3), ZMM1 and ZMM2. */
 function draw(asm: Assembler, mnemonic: string, imm: number): void {
@@ -323,7 +296,7 @@ test('what each instruction computes, interpreted and compiled', () => {
           asm.add(x86.rsi, CASE_BYTES).dec(x86.ecx).jnz(next).hlt()
         },
         prepare: (cpu) => {
-          enableAvx512(cpu)
+          cpu.enableState(0xe7)
           for (const [i, { old, a, b, mode }] of cases.entries()) {
             for (const [j, bytes] of [old, a, b].entries()) cpu.load(IN + CASE_BYTES * i + 64 * j, bytes)
             cpu.load(IN + CASE_BYTES * i + 192, [0x80, 0x1f | (MODES.indexOf(mode) << 5)])
@@ -370,7 +343,7 @@ test('VP2INTERSECT writes a pair of masks, VCOMX sets flags for signed condition
       asm.dec(x86.ecx).jnz(next).hlt()
     },
     prepare: (cpu) => {
-      enableAvx512(cpu)
+      cpu.enableState(0xe7)
       const words = [
         ...Array.from({ length: 16 }, (_, i) => i),
         ...Array.from({ length: 16 }, (_, i) => 3 * i + 2),
@@ -432,7 +405,7 @@ test('halves are computed as the singles that they are, where one rounding follo
           asm.add(x86.rsi, 64).dec(x86.ecx).jnz(next).hlt()
         },
         prepare: (cpu) => {
-          enableAvx512(cpu)
+          cpu.enableState(0xe7)
           for (const [i, bytes] of cases.entries()) cpu.load(IN + 64 * i, bytes)
         },
       })

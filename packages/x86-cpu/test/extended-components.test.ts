@@ -48,9 +48,7 @@ const COMPONENTS: readonly (readonly [number, number, number, number, boolean, W
 
 function made(cpu: string, mode: 'long' | 'protected'): BareCpu {
   const pc = new BareCpu({ cpu, mode })
-  pc.cpu.u32[S.S_CR4 >>> 2]! |= 1 << 18
-  pc.cpu.u32[S.S_XCR0 >>> 2] = ALL
-  pc.cpu.modeChanged()
+  pc.enableState(ALL)
   for (const vector of [UD, NM, GP]) {
     pc.load(0x4000 + 16 * vector, [0xf4])
     pc.vector(vector, 0x4000 + 16 * vector)

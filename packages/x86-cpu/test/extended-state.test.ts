@@ -318,9 +318,7 @@ describe('in compiled code', () => {
 describe('what a handler does beside its instruction', () => {
   test('XRSTOR ends the monitoring of a line', () => {
     const pc = new BareCpu({ jit: false })
-    pc.cpu.u32[S.S_CR4 >>> 2]! |= 1 << 18
-    pc.cpu.u32[S.S_XCR0 >>> 2] = 7
-    pc.cpu.modeChanged()
+    pc.enableState(7)
     pc.setRegister('rbx', AREA)
     coreOf(pc).access(AREA, 0, 1 | SLOW_PROBE)
     pc.program((asm) =>
@@ -342,9 +340,7 @@ describe('processors with rules of their own', () => {
   const boot = (cpu: string, mnemonic: string): BareCpu => {
     const pc = new BareCpu({ jit: false, cpu })
     pc.load(CODE, [...instructions[mnemonic]!, 0xf4])
-    pc.cpu.u32[S.S_CR4 >>> 2]! |= 1 << 18
-    pc.cpu.u32[S.S_XCR0 >>> 2] = 7
-    pc.cpu.modeChanged()
+    pc.enableState(7)
     pc.setRegister('rax', 7)
     pc.setRegister('rbx', AREA)
     // Both pages are in the TLB.

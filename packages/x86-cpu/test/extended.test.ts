@@ -6,9 +6,9 @@ import fc from 'fast-check'
 import { MachineMemory } from '@retrap/memory'
 import { cpuModel, loadInstructions, Processor } from '@retrap/x86-cpu'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
-import { S_CR4, S_XCR0 } from '../src/state/state-layout.ts'
 import { BareCpu, CODE, type TestDevice } from './support/bare-cpu.ts'
-import { handler, runBothWays } from './support/both-ways.ts'
+import { handler, runBothWays, type Drawn } from './support/both-ways.ts'
+import { BRAIN, HALF, SINGLE, converted, split } from './support/exact-numbers.ts'
 
 const EVERYTHING = 'everything'
 const IN = 0x6_0000
@@ -29,21 +29,7 @@ test('an engine wants the instructions of its processor loaded', async () => {
 
 beforeAll(() => loadInstructions(EVERYTHING))
 
-function enableAvx(pc: BareCpu): void {
-  pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
-  pc.cpu.u32[S_XCR0 >>> 2] = 7
-  pc.cpu.modeChanged()
-}
-
 type Elements = readonly bigint[]
-
-/** Elements of a vector's bytes. */
-function split(bytes: Uint8Array, bits: number): bigint[] {
-  const size = bits / 8
-  return Array.from({ length: bytes.length / size }, (_, i) =>
-    bytes.subarray(i * size, (i + 1) * size).reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n),
-  )
-}
 
 function join(elements: Elements, bits: number): Uint8Array {
   return Uint8Array.from(
@@ -86,27 +72,8 @@ const multiplyAdd52 =
     )
   }
 
-const single = (bits: number): number => new Float32Array(Uint32Array.of(bits).buffer)[0]!
-const bitsOf = (value: number): bigint => BigInt(new Uint32Array(Float32Array.of(value).buffer)[0]!)
-
-/** Rounded by the distances to the two neighbours, not by an addition. */
-function toBf16(bits: bigint): bigint {
-  const value = single(Number(bits))
-  const sign = bits & 0x8000_0000n
-  if (Number.isNaN(value)) return (bits >> 16n) | 0x40n
-  if (Math.abs(value) < 2 ** -126) return sign >> 16n
-  const low = bits & 0xffffn
-  const up = low > 0x8000n || (low === 0x8000n && ((bits >> 16n) & 1n) === 1n)
-  return (bits >> 16n) + (up ? 1n : 0n)
-}
-
-function fromHalf(half: bigint): bigint {
-  const [exponent, fraction] = [Number((half >> 10n) & 31n), Number(half & 0x3ffn)]
-  const sign = half >> 15n === 1n ? -1 : 1
-  if (exponent === 31)
-    return ((half >> 15n) << 31n) | 0x7f80_0000n | (fraction === 0 ? 0n : 0x40_0000n | (BigInt(fraction) << 13n))
-  return bitsOf(exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25))
-}
+const toBf16 = (bits: bigint): bigint => converted(SINGLE, BRAIN, bits, 'nearest', true)
+const fromHalf = (half: bigint): bigint => converted(HALF, SINGLE, half, 'nearest')
 
 const everySecond =
   (first: 0 | 1, convert: (value: bigint) => bigint): Reference =>
@@ -177,9 +144,6 @@ const vector = fc
     fc.array(edgy, { minLength: 32, maxLength: 32 }).map((edges) => (plain[0]! & 1 ? plain : Uint8Array.from(edges))),
   )
 
-/** Names of what the assembler has, by which a test draws instructions. */
-type Drawn = Record<string, (...operands: unknown[]) => Assembler>
-
 /** Places of an instruction's last operand, and widths. */
 const inMemoryOf = {
   three: [false, true],
@@ -232,7 +196,7 @@ test('all on vectors, both widths, from registers and memory, interpreted and co
           asm.add(x86.rsi, 96).dec(x86.rcx).jnz(next).hlt()
         },
         prepare: (cpu) => {
-          enableAvx(cpu)
+          cpu.enableState(7)
           for (const [i, part] of cases.flat().entries()) cpu.load(IN + 32 * i, part)
         },
       })
@@ -254,7 +218,7 @@ test('all on vectors, both widths, from registers and memory, interpreted and co
 describe('digests and ciphers', () => {
   const pc = (): BareCpu => {
     const made = new BareCpu({ cpu: EVERYTHING })
-    enableAvx(made)
+    made.enableState(7)
     return made
   }
   /** Executes one instruction on YMM0, YMM1 and YMM2. */

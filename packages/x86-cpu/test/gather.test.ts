@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { FLAG_IF, FLAG_RF, S_CR2, S_CR4, S_EFLAGS, S_XCR0, S_XMM } from '../src/state/state-layout.ts'
+import { FLAG_IF, FLAG_RF, S_CR2, S_EFLAGS, S_XMM } from '../src/state/state-layout.ts'
 import { BareCpu, CODE, PAGE_TABLE } from './support/bare-cpu.ts'
 
 /** vpgatherdd ymm0, [rbx + ymm1 * 4], ymm2 */
@@ -24,9 +24,7 @@ const ALL = [-1, -1, -1, -1, -1, -1, -1, -1]
 class VectorCpu extends BareCpu {
   constructor(code: readonly number[]) {
     super()
-    this.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
-    this.cpu.u32[S_XCR0 >>> 2] = 7
-    this.cpu.modeChanged()
+    this.enableState(7)
     this.load(CODE, [...code, HLT])
     // Nothing lies here.
     this.write64(PAGE_TABLE + 8 * (NOTHING >>> 12), 0n)

@@ -158,9 +158,7 @@ describe('a cancelled instruction', () => {
 
   test('has raised no floating-point exception: VCVTPS2PH to a device', () => {
     const pc = new BareCpu()
-    pc.cpu.u32[S.S_CR4 >>> 2]! |= 1 << 18
-    pc.cpu.u32[S.S_XCR0 >>> 2] = 7
-    pc.cpu.modeChanged()
+    pc.enableState(7)
     // vcvtps2ph [rbx], xmm0, 0; one third is not exact.
     pc.load(CODE, [0xc4, 0xe3, 0x79, 0x1d, 0x03, 0x00, 0xf4])
     pc.setRegister('rbx', DEVICE)

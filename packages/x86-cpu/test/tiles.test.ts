@@ -6,16 +6,18 @@ import { loadInstructions } from '@retrap/x86-cpu'
 import { beforeAll, describe, expect, test } from 'vitest'
 import * as S from '../src/state/state-layout.ts'
 import { PAGE_TABLE, type BareCpu } from './support/bare-cpu.ts'
-import { handler, runBothWays } from './support/both-ways.ts'
+import { handler, runBothWays, type Drawn } from './support/both-ways.ts'
+import * as exact from './support/exact-numbers.ts'
 
-const CPU = 'max,+amx_tile,+amx_int8,+amx_bf16,+amx_fp16,+amx_complex,+xfd'
+const CPU = 'max,+amx_tile,+amx_int8,+amx_bf16,+amx_fp16,+amx_complex,+amx_tf32,+amx_fp8,+amx_movrs,+xfd'
+const WIDE_CPU = `${CPU},+avx512f,+amx_avx512,+apx_f`
 const CONFIG = 0x6_8000
 const SEEN = 0x6_9000
 const IN = 0x7_0000
 const OUT = 0x7_8000
 const [UD, NM, GP, PF] = [6, 7, 13, 14]
 
-beforeAll(() => loadInstructions(CPU))
+beforeAll(() => loadInstructions(WIDE_CPU))
 
 /** Rows and bytes of tiles 0 to 7. */
 type Shapes = readonly (readonly [rows: number, bytes: number])[]
@@ -34,9 +36,7 @@ const bytesAt = (pc: BareCpu, at: number, count: number): number[] => [
 ]
 
 function enable(pc: BareCpu, config: Uint8Array): void {
-  pc.cpu.u32[S.S_CR4 >>> 2]! |= 1 << 18
-  pc.cpu.u32[S.S_XCR0 >>> 2] = 0x6_0007
-  pc.cpu.modeChanged()
+  pc.enableState(0xe_00e7)
   pc.load(CONFIG, config)
 }
 
@@ -133,134 +133,124 @@ test('TILELOADD and TILESTORED go on at the row that has faulted', () => {
 })
 
 describe('products', () => {
-  const UNIT = 320n
-  /** A single-precision number in units of 2^−320; a denormal one is a zero. */
-  function exactly(bits: number): bigint {
-    const exponent = (bits >>> 23) & 255
-    if (exponent === 0) return 0n
-    const value = BigInt((bits & 0x7f_ffff) | 0x80_0000) << (UNIT + BigInt(exponent) - 150n)
-    return bits >>> 31 === 0 ? value : -value
-  }
-  /** Rounds to the nearest; results below the normal ones are zeros. */
-  function rounded(value: bigint, isNegativeZero: boolean): number {
-    if (value === 0n) return isNegativeZero ? 0x8000_0000 : 0
-    const sign = value < 0n ? 0x8000_0000 : 0
-    let magnitude = value < 0n ? -value : value
-    const length = BigInt(magnitude.toString(2).length)
-    const low = length - 24n
-    const rest = magnitude & ((1n << low) - 1n)
-    magnitude >>= low
-    if (rest > 1n << (low - 1n) || (rest === 1n << (low - 1n) && (magnitude & 1n) === 1n)) magnitude++
-    const exponent = Number(low - UNIT) + 150 + (magnitude === 1n << 24n ? 1 : 0)
-    if (exponent <= 0) return sign
-    return exponent >= 255 ? sign + 0x7f80_0000 : sign + exponent * 0x80_0000 + Number(magnitude & 0x7f_ffffn)
-  }
-  const multiplyAdd = (sum: number, x: number, y: number): number => {
-    for (const bits of [x, y, sum]) if ((bits & 0x7fff_ffff) > 0x7f80_0000) return (bits | 0x40_0000) >>> 0
-    const kind = (bits: number): number =>
-      (bits & 0x7f80_0000) === 0x7f80_0000 ? 2 : (bits & 0x7f80_0000) === 0 ? 0 : 1
-    const sign = (x ^ y) >>> 31
-    if (kind(x) === 2 || kind(y) === 2) {
-      if (kind(x) * kind(y) === 0 || (kind(sum) === 2 && sum >>> 31 !== sign)) return 0xffc0_0000
-      return (sign * 0x8000_0000 + 0x7f80_0000) >>> 0
-    }
-    if (kind(sum) === 2) return sum
-    return rounded(
-      ((exactly(x) * exactly(y)) >> UNIT) + exactly(sum),
-      kind(x) * kind(y) === 0 && sign === 1 && sum === 0x8000_0000,
-    )
-  }
-  const halfToSingle = (half: number): number => {
-    const [sign, exponent, fraction] = [half >>> 15, (half >>> 10) & 31, half & 0x3ff]
-    const found =
-      exponent === 31
-        ? 0x7f80_0000 + fraction * 0x2000
-        : new Uint32Array(
-            Float32Array.of(exponent === 0 ? fraction / 2 ** 24 : (1 + fraction / 1024) * 2 ** (exponent - 15)).buffer,
-          )[0]!
-    return sign * 0x8000_0000 + found
-  }
-  const signed = (value: number): number => (value << 24) >> 24
   type Bytes = readonly number[]
-  const integer = (a: (v: number) => number, b: (v: number) => number) => (sums: number[], x: Bytes, y: Bytes) => {
-    for (let i = 0; i < 4; i++) sums[0] = (sums[0]! + a(x[i]!) * b(y[i]!)) >>> 0
-  }
+  /** A doubleword of the result, by what it was and by the doublewords that are multiplied. */
+  type Reference = (start: bigint, terms: readonly (readonly [Bytes, Bytes])[]) => bigint
+  const [ONE, FLUSHED] = [0x3f80_0000n, { isFlushed: true }]
+  const plus = (x: bigint, y: bigint): bigint => exact.multiplyAdd(exact.SINGLE, [x, ONE, y], FLUSHED)
+  const wordOf = (bytes: Bytes, at: number): bigint => BigInt(bytes[2 * at]! + 256 * bytes[2 * at + 1]!)
+  const signed = (value: number): number => (value << 24) >> 24
   const plain = (value: number): number => value
+  const integer =
+    (a: (v: number) => number, b: (v: number) => number): Reference =>
+    (start, terms) =>
+      terms.reduce(
+        (sum, [x, y]) => x.reduce((part, one, i) => BigInt.asUintN(32, part + BigInt(a(one) * b(y[i]!))), sum),
+        start,
+      )
   const pairs =
-    (convert: (word: number) => number, order: readonly [number, number], negate = 0) =>
-    (sums: number[], x: Bytes, y: Bytes) => {
-      for (const i of [0, 1]) {
-        const left = order[i]!
-        const word = (from: Bytes, at: number): number => from[2 * at]! + 256 * from[2 * at + 1]!
-        sums[1 + i] = multiplyAdd(sums[1 + i]!, convert(word(x, left) ^ (left === 1 ? negate : 0)), convert(word(y, i)))
-      }
+    (format: exact.Format, order: readonly [number, number], negate = 0n): Reference =>
+    (start, terms) => {
+      const sums = [0, 1].map((i) =>
+        terms.reduce((sum, [x, y]) => {
+          const factors = [wordOf(x, order[i]!) ^ (order[i] === 1 ? negate : 0n), wordOf(y, i)]
+          const [left, right] = factors.map((word) => exact.converted(format, exact.SINGLE, word, 'nearest'))
+          return exact.multiplyAdd(exact.SINGLE, [left!, right!, sum], FLUSHED)
+        }, 0n),
+      )
+      return plus(start, plus(sums[0]!, sums[1]!))
     }
-  test.each([
-    ['tdpbuud', integer(plain, plain)],
-    ['tdpbusd', integer(plain, signed)],
-    ['tdpbsud', integer(signed, plain)],
-    ['tdpbssd', integer(signed, signed)],
-    ['tdpbf16ps', pairs((word) => word * 0x1_0000, [0, 1])],
-    ['tdpfp16ps', pairs(halfToSingle, [0, 1])],
-    ['tcmmimfp16ps', pairs(halfToSingle, [1, 0])],
-    ['tcmmrlfp16ps', pairs(halfToSingle, [0, 1], 0x8000)],
-  ] as const)('%s', (name, term) => {
+  const tensor: Reference = (start, terms) => {
+    const rules = { isFlushed: true, isInputFlushed: false }
+    const factor = (bytes: Bytes): bigint => {
+      const bits = wordOf(bytes, 0) | (wordOf(bytes, 1) << 16n)
+      return (exact.decode(exact.SINGLE, bits).kind === 'nan' ? exact.quiet(exact.SINGLE, bits) : bits) & ~0x1fffn
+    }
+    const sum = terms.reduce((part, [x, y]) => exact.multiplyAdd(exact.SINGLE, [factor(x), factor(y), part], rules), 0n)
+    return exact.multiplyAdd(exact.SINGLE, [start, ONE, sum], rules)
+  }
+  /** BF8 is the upper half of half precision, and HF8 the numbers of another 8 bits of it, 2 ** 8 times as large, and one NaN. */
+  const valueOf = (byte: number, isHf8: boolean): number => {
+    const half = isHf8 ? ((byte & 0x80) << 8) | ((byte & 0x7f) << 7) : byte << 8
+    const bits = exact.converted(exact.HALF, exact.SINGLE, BigInt(half), 'nearest')
+    if (isHf8 && (byte & 0x7f) === 0x7f) return Number.NaN
+    return new Float32Array(Uint32Array.of(Number(bits)).buffer)[0]! * (isHf8 ? 256 : 1)
+  }
+  const eights =
+    (isHf8: boolean, isOtherHf8: boolean): Reference =>
+    (start, terms) => {
+      let [total, special] = [0n, 0]
+      for (const [x, y] of terms)
+        for (const [i, byte] of x.entries()) {
+          const [a, b] = [valueOf(byte, isHf8), valueOf(y[i]!, isOtherHf8)]
+          if (Number.isFinite(a * b)) total += BigInt(a * 2 ** 16) * BigInt(b * 2 ** 16)
+          else special += a * b
+        }
+      const [sign, top] = total < 0n ? [1n, -total] : [0n, total]
+      const sum = exact.encode(exact.SINGLE, { sign, top, exponent: -32 })
+      const isNan = Number.isNaN(special) || exact.decode(exact.SINGLE, start).kind === 'nan'
+      if (isNan) return exact.indefinite(exact.SINGLE)
+      return plus(start, special === 0 ? sum : exact.infinityOf(exact.SINGLE, special < 0 ? 1n : 0n))
+    }
+  const REFERENCES: Readonly<Record<string, Reference>> = {
+    tdpbuud: integer(plain, plain),
+    tdpbusd: integer(plain, signed),
+    tdpbsud: integer(signed, plain),
+    tdpbssd: integer(signed, signed),
+    tdpbf16ps: pairs(exact.BRAIN, [0, 1]),
+    tdpfp16ps: pairs(exact.HALF, [0, 1]),
+    tcmmimfp16ps: pairs(exact.HALF, [1, 0]),
+    tcmmrlfp16ps: pairs(exact.HALF, [0, 1], 0x8000n),
+    tmmultf32ps: tensor,
+    tdpbf8ps: eights(false, false),
+    tdpbhf8ps: eights(false, true),
+    tdphbf8ps: eights(true, false),
+    tdphf8ps: eights(true, true),
+  }
+  test.each([false, true])('beside exact sums; without infinities of bytes: %s', (isFinite) => {
     // Elements of all kinds: any, near one, denormal, infinite, not a number.
     const half = fc.oneof(
       { arbitrary: fc.integer({ min: 0x3c00, max: 0x4200 }), weight: 4 },
       fc.nat(0xffff),
       fc.constantFrom(0, 0x8000, 1, 0x8001, 0x7c00, 0x7f80, 0xff80, 0x7c01, 0x80, 0x8080, 0x3f80, 0xbf80),
     )
-    const tile = fc
-      .uint8Array({ minLength: 0, maxLength: 0 })
-      .chain(() => fc.array(half, { minLength: 512, maxLength: 512 }))
-    const shape = fc.tuple(
-      fc.integer({ min: 1, max: 16 }),
-      fc.integer({ min: 1, max: 16 }),
-      fc.integer({ min: 1, max: 16 }),
-    )
+    const tile = fc.array(half, { minLength: 512, maxLength: 512 })
+    const shape = fc.array(fc.integer({ min: 1, max: 16 }), { minLength: 3, maxLength: 3 })
     fc.assert(
-      fc.property(tile, tile, tile, shape, (to, a, b, [rows, depth, columns]) => {
+      fc.property(tile, tile, tile, shape, (to, a, b, given) => {
+        const [rows, depth, columns] = given as [number, number, number]
         const [pc] = runBothWays({
           cpu: CPU,
           code: (asm) => {
             start(asm).mov(x86.eax, 64).ldtilecfg(config).mov(x86.ecx, 2)
             for (const [i, register] of [x86.tmm5, x86.tmm6, x86.tmm7].entries())
-              asm.tileloadd(register, x86.ptr(x86.rdi, { index: x86.rax, disp: 1024 * i }))
+              asm.tileloaddrst1(register, x86.ptr(x86.rdi, { index: x86.rax, disp: 1024 * i }))
             const next = asm.here('next')
-            asm.tileloadd(x86.tmm5, x86.ptr(x86.rdi, { index: x86.rax }))
-            ;(asm as unknown as Record<string, (...tiles: unknown[]) => Assembler>)[name]!(x86.tmm5, x86.tmm6, x86.tmm7)
-            asm
-              .dec(x86.ecx)
-              .jnz(next)
-              .tilestored(x86.ptr(x86.rbx, { index: x86.rax }), x86.tmm5)
-              .hlt()
+            for (const [i, name] of Object.keys(REFERENCES).entries()) {
+              asm.tileloadd(x86.tmm5, x86.ptr(x86.rdi, { index: x86.rax }))
+              ;(asm as unknown as Drawn)[name]!(x86.tmm5, x86.tmm6, x86.tmm7)
+              asm.tilestored(x86.ptr(x86.rbx, { index: x86.rax, disp: 1024 * i }), x86.tmm5)
+            }
+            asm.dec(x86.ecx).jnz(next).hlt()
           },
           prepare: (cpu) => {
-            enable(
-              cpu,
-              configuration([
-                ...Array<[number, number]>(5).fill([1, 4]),
-                [rows, 4 * columns],
-                [rows, 4 * depth],
-                [depth, 4 * columns],
-              ]),
-            )
-            for (const [i, words] of [to, a, b].entries())
-              cpu.load(IN + 1024 * i, new Uint8Array(Uint16Array.from(words).buffer))
+            const others = Array<[number, number]>(5).fill([1, 4])
+            enable(cpu, configuration([...others, [rows, 4 * columns], [rows, 4 * depth], [depth, 4 * columns]]))
+            // Bytes without this bit are neither infinite nor NaN.
+            const words = [to, a, b].flat().map((word) => (isFinite ? word & 0xfbfb : word))
+            cpu.load(IN, new Uint8Array(Uint16Array.from(words).buffer))
           },
         })
-        const bytes = (i: number, row: number, column: number): Bytes => [
-          ...bytesAt(pc, IN + 1024 * i + 64 * row + 4 * column, 4),
-        ]
-        for (let row = 0; row < rows; row++)
-          for (let column = 0; column < columns; column++) {
-            const sums = [pc.read32(IN + 64 * row + 4 * column), 0, 0]
-            for (let k = 0; k < depth; k++) term(sums, bytes(1, row, k), bytes(2, k, column))
-            const plus = (x: number, y: number): number => multiplyAdd(y, x, 0x3f80_0000)
-            const expected = name.endsWith('d') ? sums[0]! : plus(sums[0]!, plus(sums[1]!, sums[2]!))
-            expect([row, column, pc.read32(OUT + 64 * row + 4 * column)]).toEqual([row, column, expected])
-          }
+        const bytes = (i: number, row: number, column: number): Bytes =>
+          bytesAt(pc, IN + 1024 * i + 64 * row + 4 * column, 4)
+        for (const [i, [name, reference]] of Object.entries(REFERENCES).entries())
+          for (let row = 0; row < rows; row++)
+            for (let column = 0; column < columns; column++) {
+              const terms = Array.from({ length: depth }, (_, k) => [bytes(1, row, k), bytes(2, k, column)] as const)
+              const at = 64 * row + 4 * column
+              const expected = Number(reference(BigInt(pc.read32(IN + at)), terms))
+              expect([name, row, column, pc.read32(OUT + 1024 * i + at)]).toEqual([name, row, column, expected])
+            }
         // Whatever lies beyond the shape is zero.
         const whole = pc.cpu.u8.subarray(S.S_TMM + 5 * 1024, S.S_TMM + 6 * 1024)
         expect(whole.every((byte, at) => byte === 0 || (at >> 6 < rows && (at & 63) < 4 * columns))).toBe(true)
@@ -268,6 +258,61 @@ describe('products', () => {
       { numRuns: 3 },
     )
   })
+})
+
+test('rows of tiles as vectors, converted; a row that a tile lacks is zeros', () => {
+  const { SINGLE, HALF, BRAIN, converted } = exact
+  const half = (word: bigint): bigint => converted(SINGLE, HALF, word, 'nearest')
+  const brain = (word: bigint): bigint => converted(SINGLE, BRAIN, word, 'nearest', true)
+  const REFERENCES: Readonly<Record<string, (word: bigint) => bigint>> = {
+    tilemovrow: (word) => word,
+    tcvtrowd2ps: (word) => {
+      const [sign, top] = word >> 31n === 1n ? [1n, 2n ** 32n - word] : [0n, word]
+      return exact.encode(SINGLE, { sign, top, exponent: 0 })
+    },
+    tcvtrowps2bf16l: brain,
+    tcvtrowps2bf16h: (word) => brain(word) << 16n,
+    tcvtrowps2phl: half,
+    tcvtrowps2phh: (word) => half(word) << 16n,
+  }
+  // Any, and those that half precision has.
+  const number = fc.oneof(fc.nat(0xffff_ffff), fc.integer({ min: 0x3300_0000, max: 0x4790_0000 }))
+  const words = fc.array(number, { minLength: 256, maxLength: 256 })
+  fc.assert(
+    fc.property(words, fc.integer({ min: 1, max: 16 }), fc.nat(255), (given, rows, row) => {
+      const [pc] = runBothWays({
+        cpu: WIDE_CPU,
+        code: (asm) => {
+          start(asm)
+            .mov(x86.eax, 64)
+            .mov(x86.edx, 0xabc_d000 + row)
+            .mov(x86.r16, IN)
+            .mov(x86.ecx, 3)
+            .ldtilecfg(config)
+          asm.tileloaddrs(x86.tmm2, x86.ptr(x86.r16, { index: x86.rax }))
+          const next = asm.here('next')
+          for (const [i, name] of Object.keys(REFERENCES).entries())
+            for (const [j, source] of [x86.edx, row].entries()) {
+              ;(asm as unknown as Drawn)[name]!(x86.zmm17, x86.tmm2, source)
+              asm.vmovups(x86.zmmword(x86.rbx, { disp: 128 * i + 64 * j }), x86.zmm17)
+            }
+          asm.dec(x86.ecx).jnz(next).hlt()
+        },
+        prepare: (cpu) => {
+          const shape = [rows, 52] as const
+          enable(cpu, configuration([shape, shape, shape]))
+          cpu.load(IN, new Uint8Array(Uint32Array.from(given).buffer))
+        },
+      })
+      const chosen = Array.from({ length: 16 }, (_, i) => (row % 16 < rows && i < 13 ? given[16 * (row % 16) + i]! : 0))
+      for (const [i, [name, reference]] of Object.entries(REFERENCES).entries())
+        for (const at of [0, 64]) {
+          const found = chosen.map((_, j) => pc.read32(OUT + 128 * i + at + 4 * j))
+          expect([name, found]).toEqual([name, chosen.map((word) => Number(reference(BigInt(word))))])
+        }
+    }),
+    { numRuns: 5 },
+  )
 })
 
 test('#UD for what is not configured or does not fit, #NM where IA32_XFD disables tiles', () => {
@@ -296,10 +341,12 @@ test('#UD for what is not configured or does not fit, #NM where IA32_XFD disable
     [(asm) => asm.tilezero(x86.tmm3), NM, 1 << 18],
     [(asm) => asm.sttilecfg(x86.zmmword(x86.rbx)), -1, 1 << 18],
     [(asm) => asm.tilerelease(), -1, 1 << 18],
+    [(asm) => asm.tilemovrow(x86.zmm1, x86.tmm3, 0), UD],
+    [(asm) => asm.tcvtrowd2ps(x86.zmm1, x86.tmm0, x86.edx), NM, 1 << 18],
   ]
   for (const [i, [code, vector, xfd = 0, row = 0]] of cases.entries()) {
     const pairs = runBothWays({
-      cpu: CPU,
+      cpu: WIDE_CPU,
       code: (asm) => {
         start(asm).mov(x86.ecx, 3)
         const next = asm.here('next')

@@ -8,6 +8,7 @@ import { evexGathers } from './evex-gather.ts'
 import { evexMoves } from './evex-moves.ts'
 import { contexts, underEvex, type EvexContexts } from './evex-context.ts'
 import { finish, formOf } from './evex-form.ts'
+import { tileRows } from './tile-rows.ts'
 import { wide } from './wide.ts'
 
 /** Instructions with EVEX that are others than those of VEX with their names. */
@@ -26,7 +27,7 @@ function semanticsOf({ mnemonic, operands }: Form): Semantics | undefined {
   return found
 }
 
-const handlers: Readonly<Record<string, Handler>> = evexGathers
+const handlers: Readonly<Record<string, Handler>> = { ...evexGathers, ...tileRows }
 
 /** All of EVEX on vectors, as engines use it. */
 export interface EvexInstructions extends EvexLowering {

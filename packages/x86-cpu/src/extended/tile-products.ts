@@ -6,8 +6,9 @@ import { product, type Tile } from './tiles.ts'
 /**
  * Products of tiles. Single-precision results are rounded to nearest, denormal ones become zeros, and no flags are set.
  *
- * Source: SDM vol. 2C, TDPBSSD and its relatives, TDPBF16PS, TDPFP16PS, TCMMIMFP16PS. The order of NaNs is not said there: here the
- * factors come before the sum.
+ * Source: SDM vol. 2C, TDPBSSD and its relatives, TDPBF16PS, TDPFP16PS, TCMMIMFP16PS; Intel Architecture Instruction Set Extensions
+ * Programming Reference, TMMULTF32PS, TDPBF8PS and its relatives. The order of NaNs is not said there: here the factors come before
+ * the sum.
  */
 
 const WORDS = ROW_BYTES / 4
@@ -59,13 +60,23 @@ function valueOf(bits: number): number {
   return single[0]!
 }
 
-/** x · y + sum, rounded once: a double holds the sum of factors as narrow as these, or all of it that decides the rounding. */
-function multiplyAdd(sum: number, x: number, y: number): number {
-  for (const bits of [x, y, sum]) if (isNan(bits)) return bits | QUIET
-  const exact = valueOf(x) * valueOf(y) + valueOf(sum)
+/** The value of a single-precision number, also of a denormal one. */
+function wholeValueOf(bits: number): number {
+  singleBits[0] = bits
+  return single[0]!
+}
+
+/** The single-precision number that is nearest; a result that would be denormal is a zero. */
+function rounded(exact: number): number {
   if (Number.isNaN(exact)) return INDEFINITE
   single[0] = Math.abs(exact) < LEAST ? (exact < 0 || Object.is(exact, -0) ? -0 : 0) : exact
   return singleBits[0]!
+}
+
+/** x · y + sum, rounded once: a double holds the sum of factors as narrow as these, or all of it that decides the rounding. */
+function multiplyAdd(sum: number, x: number, y: number, value: (bits: number) => number = valueOf): number {
+  for (const bits of [x, y, sum]) if (isNan(bits)) return bits | QUIET
+  return rounded(value(x) * value(y) + value(sum))
 }
 
 const ONE = 0x3f80_0000
@@ -120,6 +131,88 @@ const halves =
     into[3] = fromHalf(right >>> 16)
   }
 
+/** TMMULTF32PS: of each factor 10 bits of the fraction count. Denormal numbers count, too. */
+function tensorFloats(): Handler {
+  const sums = new Uint32Array(WORDS)
+  const narrow = (bits: number): number => (isNan(bits) ? bits | QUIET : bits) & ~0x1fff
+  const add = (sum: number, x: number, y: number): number => multiplyAdd(sum, x, y, wholeValueOf)
+  return product((s, to, a, b) => {
+    for (let row = 0; row < to.rows; row++) {
+      sums.fill(0)
+      eachTerm(s, [to, a, b], row, (n, left, right) => {
+        sums[n] = add(sums[n]!, narrow(left) >>> 0, narrow(right) >>> 0)
+      })
+      for (let n = 0; n < to.bytes >> 2; n++) {
+        const at = to.at + row * ROW_BYTES + 4 * n
+        s.set(at, add(sums[n]!, s.get(at), ONE))
+      }
+    }
+  })
+}
+
+/** A format of 8 bits: the values of all its numbers, in units of its least denormal number. */
+interface Bytes {
+  readonly values: Float64Array
+  readonly unit: number
+}
+
+/** @param hasInfinity - the last exponent is for infinities and NaNs; otherwise NaN is the number with all bits set */
+function bytesOf(fractionBits: number, hasInfinity: boolean): Bytes {
+  const ones = (1 << fractionBits) - 1
+  const last = 0x7f >> fractionBits
+  const values = Float64Array.from({ length: 256 }, (_, byte) => {
+    const [exponent, fraction] = [(byte & 0x7f) >> fractionBits, byte & ones]
+    const magnitude = exponent === 0 ? fraction : (fraction + ones + 1) * 2 ** (exponent - 1)
+    const isSpecial = exponent === last && (hasInfinity || fraction === ones)
+    const value = !isSpecial ? magnitude : hasInfinity && fraction === 0 ? Infinity : Number.NaN
+    return byte > 0x7f ? -value : value
+  })
+  return { values, unit: 2 ** (2 - (1 << (6 - fractionBits)) - fractionBits) }
+}
+/** E5M2 and E4M3. */
+const [BF8, HF8] = [bytesOf(2, true), bytesOf(3, false)]
+
+/** Exact sums are kept in two numbers, in units of this and of 1. */
+const UPPER = 2 ** 26
+
+/**
+ * TDPBF8PS and its relatives: four products of bytes each. The sum of all products is exact; it is rounded to single precision
+ * once, then added to the destination. Every NaN is the indefinite one.
+ */
+function bytes(left: Bytes, right: Bytes): Handler {
+  const [upper, lower, special] = [new Float64Array(WORDS), new Float64Array(WORDS), new Float64Array(WORDS)]
+  const unit = left.unit * right.unit
+  return product((s, to, a, b) => {
+    for (let row = 0; row < to.rows; row++) {
+      for (const part of [upper, lower, special]) part.fill(0)
+      eachTerm(s, [to, a, b], row, (n, x, y) => {
+        for (let shift = 0; shift < 32; shift += 8) {
+          const term = left.values[(x >>> shift) & 0xff]! * right.values[(y >>> shift) & 0xff]!
+          const above = Math.trunc(term / UPPER)
+          if (Number.isFinite(term)) {
+            upper[n]! += above
+            lower[n]! += term - above * UPPER
+          } else special[n]! += term
+        }
+      })
+      for (let n = 0; n < to.bytes >> 2; n++) {
+        const at = to.at + row * ROW_BYTES + 4 * n
+        const sum = special[n] === 0 ? exactSum(upper[n]!, lower[n]!) * unit : special[n]!
+        const old = s.get(at)
+        s.set(at, isNan(old) ? INDEFINITE : plus(old, rounded(sum)))
+      }
+    }
+  })
+}
+
+/** upper · UPPER + lower. Bits that a double has no room for are one bit, which is enough to round to single precision. */
+function exactSum(upper: number, lower: number): number {
+  const carry = Math.floor(lower / UPPER)
+  const [high, low] = [upper + carry, lower - carry * UPPER]
+  if (Math.abs(high) < UPPER) return high * UPPER + low
+  return (2 * high + (low === 0 ? 0 : 1)) * (UPPER / 2)
+}
+
 export const tileProducts: Readonly<Record<string, Handler>> = {
   TDPBUUD: integers(false, false),
   TDPBUSD: integers(false, true),
@@ -129,4 +222,9 @@ export const tileProducts: Readonly<Record<string, Handler>> = {
   TDPFP16PS: floats(halves(false, 0)),
   TCMMIMFP16PS: floats(halves(true, 0)),
   TCMMRLFP16PS: floats(halves(false, 0x8000)),
+  TMMULTF32PS: tensorFloats(),
+  TDPBF8PS: bytes(BF8, BF8),
+  TDPBHF8PS: bytes(BF8, HF8),
+  TDPHBF8PS: bytes(HF8, BF8),
+  TDPHF8PS: bytes(HF8, HF8),
 }

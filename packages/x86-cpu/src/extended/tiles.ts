@@ -24,7 +24,7 @@ const requireTiles: Gate = (s) => {
 }
 
 /** Of instructions that look at tiles; LDTILECFG, STTILECFG and TILERELEASE do not care about IA32_XFD. */
-const requireTileData: Gate = (s) => {
+export const requireTileData: Gate = (s) => {
   requireTiles(s)
   requireFeatures(s, XCR0_TILEDATA)
 }
@@ -51,6 +51,9 @@ export function tileOf(s: System, record: number, i: number, isWhole: boolean): 
 function setStartRow(s: System, row: number): void {
   s.u8[S.S_TILECFG + C_START_ROW] = row
 }
+
+/** Ends an instruction that has read all that it wants of a tile. */
+export const endTile = (s: System): void => setStartRow(s, 0)
 
 /** Ends an instruction that has written `rows` rows of a tile: what lies above them becomes zeros. */
 export function finishTile(s: System, { at, rows }: Tile): number {

@@ -26,6 +26,6 @@ export const addExtendedFeatures = (): void =>
       '*PREFETCHI 14 LM, ' +
       '*APX_F 21 LM XSAVE',
     'd.1.eax': '*XFD 4 XSAVEC MSR',
-    '1e.1.eax': '~AMX_FP8 4 AMX_TILE, ~AMX_TF32 6 AMX_TILE, ~AMX_AVX512 7 AMX_TILE AVX10_2, ~AMX_MOVRS 8 AMX_TILE',
+    '1e.1.eax': '*AMX_FP8 4 AMX_TILE, *AMX_TF32 6 AMX_TILE, *AMX_AVX512 7 AMX_TILE AVX512F, *AMX_MOVRS 8 AMX_TILE',
     '': '*AVX10_2 0 AVX10_1',
   })

@@ -74,8 +74,6 @@ function wordOf(name: string): CpuidWord | undefined {
 export const CPU_FEATURES: readonly CpuFeature[] = []
 /** The same by name. */
 export const FEATURE_BY_NAME: Map<string, CpuFeature> = new Map()
-/** Features of which some instructions are not executed yet. */
-export const PENDING: Set<string> = new Set()
 
 /**
  * Features of x86-decoder that every model has the instructions of, because they are no-operations where the feature is
@@ -85,30 +83,26 @@ const NO_OPERATIONS = ['PAUSE', 'CET_IBT']
 
 /** The features, as x86-decoder names them, whose instructions are implemented. Everything else is #UD. */
 export const FEATURES: Set<string> = new Set(NO_OPERATIONS)
-/** The features whose every instruction is implemented. */
-export const EXECUTED: Set<string> = new Set(NO_OPERATIONS)
 /** The features whose instructions every program has. */
 export const BASE_FEATURES: Set<string> = new Set(NO_OPERATIONS)
 
 /**
  * Adds rows of features by leaf, sub-leaf and register.
  *
- * @param rows - separated by a comma and a space: name, bit, needed features. In front of the name, `*`: the feature is extended;
- *   `~`: it is extended, and not all of its instructions are executed, so that the model `everything` is without it
+ * @param rows - separated by a comma and a space: name, bit, needed features. In front of the name, `*`: the feature is extended
  */
 export function addFeatures(rows: Readonly<Record<string, string>>): void {
   for (const [wordName, text] of Object.entries(rows)) {
     const word = wordOf(wordName)
     for (const row of text.split(', ')) {
       const [marked = '', bit, ...needs] = row.split(' ')
-      const name = marked.replace(/[*~]/, '')
+      const name = marked.replace('*', '')
       const extended = name !== marked
       const feature = { name, cpuid: word && { word, bit: Number(bit) }, needs, amd: AMD_ONLY.has(name), extended }
       ;(CPU_FEATURES as CpuFeature[]).push(feature)
       FEATURE_BY_NAME.set(name, feature)
       FEATURES.add(name)
       if (!extended) BASE_FEATURES.add(name)
-      ;(marked[0] === '~' ? PENDING : EXECUTED).add(name)
     }
   }
 }

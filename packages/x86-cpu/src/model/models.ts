@@ -2,7 +2,7 @@ import { X86CpuError } from '../errors.ts'
 import { implemented, knowModels, max, type CpuModel, type CpuVendor } from './cpu-model.ts'
 import { checkCpuModel } from './model-checks.ts'
 import { addExtendedFeatures } from './extended-features.ts'
-import { CPU_FEATURES, PENDING } from './feature-table.ts'
+import { CPU_FEATURES } from './feature-table.ts'
 
 // The names below are of all features.
 addExtendedFeatures()
@@ -70,7 +70,7 @@ const MODELS = new Map<string, Entry>([
       make: (vendor) => ({
         ...max(vendor),
         name: 'everything',
-        features: implemented(vendor, ({ name }) => PENDING.has(name)),
+        features: implemented(vendor, () => false),
       }),
     },
   ],
@@ -125,35 +125,26 @@ const MODELS = new Map<string, Entry>([
 ])
 
 /**
- * Newer models: signature, bits of guest-physical addresses, features, and the feature that makes the model what it is: before that
- * and AVX512F are executed, the model is not there, and it is without the others that are not.
+ * Newer models: signature, bits of guest-physical addresses, features.
  *
  * Source: SDM vol. 4, table "CPUID Signature Values of DisplayFamily_DisplayModel"; Intel Architecture Instruction Set
  * Extensions Programming Reference; AMD publications 55901, "PPR for AMD Family 19h Model 11h", and 57238, "PPR for AMD Family
  * 1Ah Model 02h".
  */
-const NEWER: readonly (readonly [
-  name: string,
-  signature: number,
-  physicalAddressBits: number,
-  features: string,
-  main: string,
-])[] = [
-  ['skylake-server', 0x0005_0654, 46, SKYLAKE_SERVER, 'AVX512F'],
-  ['icelake-server', 0x0006_06a6, 46, ICELAKE_SERVER, 'AVX512_VBMI2'],
-  ['sapphire-rapids', 0x0008_06f8, 46, SAPPHIRE_RAPIDS, 'AMX_TILE'],
-  ['granite-rapids', 0x000a_06d1, 52, GRANITE_RAPIDS, 'AVX10_1'],
-  ['diamond-rapids', 0x0040_0f10, 52, DIAMOND_RAPIDS, 'APX_F'],
-  ['zen4', 0x00a1_0f11, 52, ZEN4, 'AVX512_VBMI2'],
-  ['zen5', 0x00b0_0f21, 52, ZEN5, 'AVX512_VP2INTERSECT'],
+const NEWER: readonly (readonly [name: string, signature: number, physicalAddressBits: number, features: string])[] = [
+  ['skylake-server', 0x0005_0654, 46, SKYLAKE_SERVER],
+  ['icelake-server', 0x0006_06a6, 46, ICELAKE_SERVER],
+  ['sapphire-rapids', 0x0008_06f8, 46, SAPPHIRE_RAPIDS],
+  ['granite-rapids', 0x000a_06d1, 52, GRANITE_RAPIDS],
+  ['diamond-rapids', 0x0040_0f10, 52, DIAMOND_RAPIDS],
+  ['zen4', 0x00a1_0f11, 52, ZEN4],
+  ['zen5', 0x00b0_0f21, 52, ZEN5],
 ]
 
-for (const [name, signature, physicalAddressBits, names, main] of NEWER) {
-  if (PENDING.has(main) || PENDING.has('AVX512F')) continue
+for (const [name, signature, physicalAddressBits, names] of NEWER) {
   const amd = name.startsWith('zen')
   const make = (vendor: CpuVendor): CpuModel => {
     const features = set(names)
-    for (const pending of PENDING) removeFeature(features, pending)
     for (const one of CPU_FEATURES) if (one.amd && vendor === 'GenuineIntel') features.delete(one.name)
     const brand = `retrap virtual ${name} processor`
     const highestExtendedLeaf = amd ? 0x8000_0021 : 0x8000_0008

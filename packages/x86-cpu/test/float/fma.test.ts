@@ -1,6 +1,6 @@
 import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
-import { S_CR4, S_MXCSR, S_XCR0, S_XMM } from '../../src/state/state-layout.ts'
+import { S_MXCSR, S_XMM } from '../../src/state/state-layout.ts'
 import { ACTIVITY_RUNNING, S_ACTIVITY } from '../../src/state/system-state.ts'
 import { Random } from '../semantics/random.ts'
 import { BareCpu, CODE } from '../support/bare-cpu.ts'
@@ -130,9 +130,7 @@ describe('fused multiply-add rounds once', () => {
   test.each([SINGLE, DOUBLE])('as exact arithmetic does, $bits bits', (format) => {
     const { bits } = format
     const pc = new BareCpu()
-    pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
-    pc.cpu.u32[S_XCR0 >>> 2] = 7
-    pc.cpu.modeChanged()
+    pc.enableState(7)
     pc.load(CODE, [...CODES[bits], 0xf4])
     const random = new Random(slicedSeed(0xf3a))
     const state = new DataView(pc.memory.buffer, pc.cpu.state)

@@ -6,14 +6,15 @@ import * as x86 from '@retrap/x86-assembler'
 import type { Assembler, Operand } from '@retrap/x86-assembler'
 import type { Rng } from '@retrap/tooling/soak'
 import { codes, OperandKind, type CodeInfo, type OperandSpec } from '@retrap/x86-decoder'
-import { EXECUTED, isOffered } from '../../src/model/feature-table.ts'
+import { isOffered } from '../../src/model/feature-table.ts'
 import { CONDITIONS } from '../../src/semantics/move.ts'
-import { S_CR4, S_XCR0 } from '../../src/state/state-layout.ts'
 import type { BareCpu, TestDevice } from './bare-cpu.ts'
 import { STACK } from './bare-cpu.ts'
 import { handler, runBothWays } from './both-ways.ts'
 
 export const APX_CPU = 'everything'
+/** XCR0 with APX. */
+export const APX_STATE = 7 | (1 << 19)
 const DATA = 0x6_8000
 const DEVICE = 0x2_0000
 /** No page is there. */
@@ -60,7 +61,7 @@ const MEMORY: Partial<Record<number, (place: typeof x86.rax, options: x86.Memory
 export function isDrawn(info: CodeInfo): boolean {
   const { encoding, feature, operands, map, mnemonic } = info
   if (operands.some(({ kind }) => kind >= OperandKind.MASK_REG && kind <= OperandKind.TILE_VVVV)) return false
-  if (!isOffered(feature, EXECUTED)) return false
+  if (!isOffered(feature)) return false
   // These take an address from a register, have tests of their own, or are NOP with some operands.
   if (/^(MOVDIR64B|INVPCID|JMPABS|PUSHP|POPP)$/.test(mnemonic) || (mnemonic === 'XCHG' && info.opcodeRegister))
     return false
@@ -246,15 +247,8 @@ function slowDevice(): TestDevice {
   }
 }
 
-/** Lets a processor have APX's registers. */
-export function enableApx(pc: BareCpu): void {
-  pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
-  pc.cpu.u32[S_XCR0 >>> 2] = 7 | (1 << 19)
-  pc.cpu.modeChanged()
-}
-
 function prepare(pc: BareCpu): void {
-  enableApx(pc)
+  pc.enableState(APX_STATE)
   pc.host.devices.set(DEVICE >>> 12, slowDevice())
   for (const vector of [DE, GP, PF])
     handler(pc, vector, (asm) => {

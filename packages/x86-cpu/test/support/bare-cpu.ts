@@ -19,7 +19,7 @@ import {
   X86Engine,
 } from '@retrap/x86-cpu'
 import { REGISTER_NAMES } from '../../src/system/initial-state.ts'
-import { S_DR, S_GPR, S_RIP } from '../../src/state/state-layout.ts'
+import { S_CR4, S_DR, S_GPR, S_RIP, S_XCR0 } from '../../src/state/state-layout.ts'
 import { S_ACTIVITY } from '../../src/state/system-state.ts'
 import { TEST_JIT } from '@retrap/tooling/jit'
 
@@ -277,6 +277,13 @@ export class BareCpu {
   interrupt(vector: number): void {
     this.host.interrupts.push(vector)
     this.cpu.setInterruptPending(true)
+  }
+
+  /** Sets CR4.OSXSAVE, and XCR0. */
+  enableState(xcr0: number): void {
+    this.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
+    this.cpu.u32[S_XCR0 >>> 2] = xcr0
+    this.cpu.modeChanged()
   }
 
   register(name: GeneralRegister): bigint {

@@ -7,6 +7,9 @@ import { BareCpu, CODE, IDT, RAM_BYTES, TSS } from './bare-cpu.ts'
 import type { BareOptions } from './bare-cpu.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 
+/** The instructions of the assembler, for tests that draw names. */
+export type Drawn = Record<string, (...operands: unknown[]) => Assembler>
+
 export interface Program {
   /** Linear address of the code; default {@link CODE}. */
   readonly at?: number

@@ -9,6 +9,12 @@ export const HALF: Format = { exponent: 5, fraction: 10 }
 export const BRAIN: Format = { exponent: 8, fraction: 7 }
 export const SINGLE: Format = { exponent: 8, fraction: 23 }
 
+/** Elements of a vector's bytes. */
+export const split = (bytes: Uint8Array, bits: number): bigint[] =>
+  Array.from({ length: (8 * bytes.length) / bits }, (_, i) =>
+    bytes.subarray((i * bits) / 8, ((i + 1) * bits) / 8).reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n),
+  )
+
 /** ±magnitude · 2 ** exponent, or none. */
 export interface Exact {
   readonly kind: 'number' | 'infinity' | 'nan'
@@ -77,13 +83,31 @@ export function encode(
   return infinityOf(format, sign) - (isInfinite ? 0n : 1n)
 }
 
+/** In another format. */
+export function converted(from: Format, to: Format, bits: bigint, mode: Rounding, isFlushed = false): bigint {
+  const value = decode(from, bits, isFlushed)
+  const shift = BigInt(to.fraction - from.fraction + 64)
+  if (value.kind === 'nan') return quiet(to, infinityOf(to, value.sign) | ((value.magnitude << shift) >> 64n))
+  if (value.kind === 'infinity') return infinityOf(to, value.sign)
+  return encode(to, { sign: value.sign, top: value.magnitude, exponent: value.exponent }, mode, isFlushed)
+}
+
+/** What an operation takes into account. */
+interface Rules {
+  readonly mode?: Rounding
+  readonly isFlushed?: boolean
+  /** Denormal factors and addends are zeros; as a rule where results are flushed. */
+  readonly isInputFlushed?: boolean
+  readonly signs?: readonly bigint[]
+}
+
 /** ±(a · b) ± c, rounded once; of NaNs the first. */
 export function multiplyAdd(
   format: Format,
   bits: readonly [bigint, bigint, bigint],
-  { mode = 'nearest', isFlushed = false, signs = [0n, 0n] }: { mode?: Rounding; isFlushed?: boolean; signs?: bigint[] },
+  { mode = 'nearest', isFlushed = false, isInputFlushed = isFlushed, signs = [0n, 0n] }: Rules,
 ): bigint {
-  const [a, b, c] = bits.map((one) => decode(format, one, isFlushed)) as [Exact, Exact, Exact]
+  const [a, b, c] = bits.map((one) => decode(format, one, isInputFlushed)) as [Exact, Exact, Exact]
   const nan = [a, b, c].findIndex(({ kind }) => kind === 'nan')
   if (nan >= 0) return quiet(format, bits[nan]!)
   const [sign, signC] = [a.sign ^ b.sign ^ signs[0]!, c.sign ^ signs[1]!]
