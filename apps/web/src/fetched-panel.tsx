@@ -1,18 +1,9 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useState } from 'preact/hooks'
 import { sizeOf } from './files.ts'
 
-/** Shows the size of the browser's copies of fetched images, and deletes them. */
-export function FetchedPanel() {
-  const [bytes, setBytes] = useState(0)
+/** What there is to know of the browser's copies of fetched images, and a button that deletes them. Loaded when it is opened. */
+export function FetchedPanel({ look }: { look: () => Promise<number> }) {
   const [note, setNote] = useState('')
-  const look = async (): Promise<number> => {
-    // Loaded together with the code that makes machines.
-    const { fetchedBytes } = await import('@retrap/web')
-    const found = await fetchedBytes()
-    setBytes(found)
-    return found
-  }
-  useEffect(() => void look().catch(() => {}), [])
   const remove = async (): Promise<void> => {
     setNote('')
     try {
@@ -25,9 +16,7 @@ export function FetchedPanel() {
     }
   }
   return (
-    // Another tab may have fetched more since.
-    <details onToggle={() => void look().catch(() => {})}>
-      <summary>What this browser has fetched{bytes === 0 ? '' : ` (${sizeOf(bytes)})`}</summary>
+    <>
       <p class="soft">
         Parts of disks, CDs and snapshots at addresses: the next machine has them at once, and without a network. What a
         machine reads at present stays.
@@ -38,6 +27,6 @@ export function FetchedPanel() {
           {note}
         </span>
       </div>
-    </details>
+    </>
   )
 }

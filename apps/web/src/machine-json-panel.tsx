@@ -1,7 +1,8 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect } from 'preact/hooks'
 import type { BroughtMachine } from './machine-json.ts'
-import type { MachineJsonProps, MachineJsonText } from './machine-json-text.tsx'
+import type { MachineJsonProps } from './machine-json-text.tsx'
 import type { Settings } from './settings.ts'
+import { Unfolding } from './unfolding.tsx'
 
 /**
  * Reads a machine's file.
@@ -26,14 +27,6 @@ export async function bringMachine(
 /** The form's machine as a file for `retrap run machine.json`, loaded on demand. */
 export function MachineJsonPanel(props: MachineJsonProps) {
   const { brought, bring } = props
-  const [isOpen, setOpen] = useState(false)
-  const [loaded, setLoaded] = useState<{ readonly Text: typeof MachineJsonText }>()
-  useEffect(() => {
-    if (brought !== null) setOpen(true)
-  }, [brought])
-  useEffect(() => {
-    if (isOpen) void import('./machine-json-text.tsx').then(({ MachineJsonText: Text }) => setLoaded({ Text }))
-  }, [isOpen])
   // Handles text pasted outside of input fields.
   useEffect(() => {
     const paste = (event: ClipboardEvent): void => {
@@ -45,9 +38,11 @@ export function MachineJsonPanel(props: MachineJsonProps) {
     return () => document.removeEventListener('paste', paste)
   }, [bring])
   return (
-    <details open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>This machine as JSON, for the command line</summary>
-      {loaded && <loaded.Text {...props} />}
-    </details>
+    <Unfolding
+      summary="This machine as JSON, for the command line"
+      load={async () => (await import('./machine-json-text.tsx')).MachineJsonText}
+      content={props}
+      opens={brought}
+    />
   )
 }

@@ -14,7 +14,7 @@ export interface Chosen {
 export type Role = 'kernel' | 'initrd' | 'firmware' | 'vgaBios' | 'disk' | 'cdrom' | 'floppy' | 'recording'
 
 /** The names of the roles, for people. */
-export const ROLE_NAMES: Readonly<Record<Role, string>> = {
+const ROLE_NAMES: Readonly<Record<Role, string>> = {
   kernel: 'Kernel',
   initrd: 'Initial RAM disk',
   firmware: 'Firmware',
@@ -24,6 +24,9 @@ export const ROLE_NAMES: Readonly<Record<Role, string>> = {
   floppy: 'Floppy disk',
   recording: 'Recording',
 }
+
+/** All roles and their names. */
+export const ROLES = Object.entries(ROLE_NAMES) as readonly [Role, string][]
 
 /** The other end of the network card's cable. */
 export type NetworkKind = NetworkOptions['kind']
@@ -112,7 +115,6 @@ const CONSOLES = { pc: 'console=ttyS0', q35: 'console=ttyS0', virt: 'console=tty
 export const commandLineFor = (board: Settings['board'], { board: old, commandLine }: Settings): string =>
   commandLine === CONSOLES[old] ? CONSOLES[board] : commandLine
 
-const ROLES = Object.keys(ROLE_NAMES) as Role[]
 /** Roles that only one image may have. */
 const SINGLE: readonly Role[] = ['kernel', 'initrd', 'firmware', 'vgaBios', 'recording']
 
@@ -272,7 +274,7 @@ export function fromHash(hash: string): Settings {
     relay: given.get('relay') ?? DEFAULTS.relay,
     // A link of somebody else's would have his guest read what the user's guests have written.
     keep: false,
-    images: ROLES.flatMap((role) => imagesOf(given, role)),
+    images: ROLES.flatMap(([role]) => imagesOf(given, role)),
   }
 }
 

@@ -2,32 +2,25 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import {
   type Chosen,
   type ChosenImage,
-  commandLineFor,
   fromHash,
   machineOptions,
   needsFirmware,
-  isRelay,
-  NETWORK_NAMES,
-  type NetworkKind,
   problemOf,
   type Role,
-  ROLE_NAMES,
+  ROLES,
   type Settings,
   type SiteFirmware,
   toHash,
   withImage,
 } from './settings.ts'
-import { FetchedPanel } from './fetched-panel.tsx'
-import { KeptDisks } from './kept-disks.tsx'
 import type { BroughtMachine } from './machine-json.ts'
 import { bringMachine, MachineJsonPanel } from './machine-json-panel.tsx'
-import { RelayAddress } from './relay-address.tsx'
 import { prepareWorker } from './machine-life.ts'
 import { Recordings, Systems, useOffered } from './systems.tsx'
 import picture from './picture.svg'
 import travelled from './travel.svg'
+import { Fetched, KeptDisks, Unfolding } from './unfolding.tsx'
 
-const ROLES = Object.entries(ROLE_NAMES) as [Role, string][]
 /** The guest of this project: a firmware image beside the page. */
 const EMBEDDED: Chosen = {
   title: 'The embedded guest',
@@ -171,15 +164,20 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
                 Keep what the guest writes to disks in this browser. Such a machine has no snapshots.
               </label>
             )}
-            <details>
-              <summary>Options: memory, processors, board, network</summary>
-              <Fields settings={settings} change={change} />
-            </details>
+            <Unfolding
+              summary="Options: memory, processors, board, network"
+              load={async () => (await import('./machine-fields.tsx')).Fields}
+              content={{ settings, change }}
+            />
           </form>
-          <Address add={(image) => change({ images: withImage(settings.images, image) })} />
+          <Unfolding
+            summary="An image at an address"
+            load={async () => (await import('./machine-fields.tsx')).Address}
+            content={{ add: (image) => change({ images: withImage(latest.current.images, image) }) }}
+          />
           <MachineJsonPanel settings={settings} brought={brought} bring={(text) => void bring(text)} />
           <KeptDisks />
-          <FetchedPanel />
+          <Fetched />
         </div>
       </section>
       <p class="soft foot">
@@ -277,163 +275,6 @@ function Images({ settings: { images }, change, add }: ImagesProps) {
           </li>
         ))}
       </ul>
-    </>
-  )
-}
-
-/** Where an image at an address is added. */
-function Address({ add }: { add: (image: ChosenImage) => void }) {
-  const [address, setAddress] = useState('')
-  const [role, setRole] = useState<Role>('disk')
-  return (
-    <details>
-      <summary>An image at an address</summary>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          add({ role, source: address })
-          setAddress('')
-        }}
-      >
-        <div class="fields">
-          <label>
-            Address
-            <input
-              type="url"
-              required
-              value={address}
-              placeholder="https://"
-              onInput={(event) => setAddress(event.currentTarget.value)}
-            />
-          </label>
-          <label>
-            What it is
-            <select value={role} onChange={(event) => setRole(event.currentTarget.value as Role)}>
-              {ROLES.map(([value, name]) => (
-                <option value={value}>{name}</option>
-              ))}
-            </select>
-          </label>
-        </div>
-        <p class="soft">
-          Disks and CDs are read by ranges, as the guest wants them. The server has to allow this page.
-        </p>
-        <button type="submit">Add</button>
-      </form>
-    </details>
-  )
-}
-
-interface FieldsProps {
-  readonly settings: Settings
-  readonly change: (part: Partial<Settings>) => void
-}
-
-const MEMORY = ['64', '128', '256', '512', '1024', '2048', '3072']
-const CPUS = ['1', '2', '4', '8']
-
-/** The sentence about a network. */
-function NetworkNote({ kind }: { kind: NetworkKind }) {
-  const [notes, setNotes] = useState<Readonly<Record<NetworkKind, string>>>()
-  useEffect(() => void import('./network-notes.ts').then(({ NETWORK_NOTES }) => setNotes(NETWORK_NOTES)), [])
-  return notes && <p class="soft">{notes[kind]}</p>
-}
-
-/** The form's fields. */
-function Fields({ settings, change }: FieldsProps) {
-  const choice = <K extends 'memory' | 'cpus' | 'board' | 'vga' | 'network'>(
-    label: string,
-    key: K,
-    values: readonly (readonly [value: string, name: string])[],
-  ) => (
-    <label>
-      {label}
-      <select
-        name={key}
-        value={settings[key]}
-        onChange={(event) => {
-          const part = { [key]: event.currentTarget.value } as Partial<Settings>
-          change({ ...part, ...(part.board !== undefined && { commandLine: commandLineFor(part.board, settings) }) })
-        }}
-      >
-        {values.map(([value, name]) => (
-          <option value={value}>{name}</option>
-        ))}
-      </select>
-    </label>
-  )
-  const withOwn = (values: readonly string[], own: string): readonly string[] =>
-    values.includes(own) ? values : [...values, own]
-  return (
-    <>
-      <div class="fields">
-        {choice(
-          'Memory',
-          'memory',
-          withOwn(MEMORY, settings.memory).map((value) => [value, `${value} MiB`]),
-        )}
-        {choice(
-          'Processors',
-          'cpus',
-          withOwn(CPUS, settings.cpus).map((value) => [value, value]),
-        )}
-        {choice('Board', 'board', [
-          ['pc', 'pc: i440FX'],
-          ['q35', 'q35: PCI Express'],
-          ['virt', 'virt: Arm, 64-bit'],
-        ])}
-        {choice('Graphics card', 'vga', [
-          ['auto', 'if firmware starts it'],
-          ['std', 'yes'],
-          ['none', 'no'],
-        ])}
-        <label>
-          Pointer
-          <select
-            name="tablet"
-            value={settings.tablet ? 'tablet' : 'mouse'}
-            onChange={(event) => change({ tablet: event.currentTarget.value === 'tablet' })}
-          >
-            <option value="mouse">mouse</option>
-            <option value="tablet">USB tablet: where yours is</option>
-          </select>
-        </label>
-        <label>
-          Sound card
-          <select
-            name="sound"
-            value={settings.sound ? 'ac97' : 'none'}
-            onChange={(event) => change({ sound: event.currentTarget.value === 'ac97' })}
-          >
-            <option value="none">no</option>
-            <option value="ac97">AC '97</option>
-          </select>
-        </label>
-        <label>
-          Files of this page
-          <select
-            name="files"
-            value={settings.files ? 'shared' : 'none'}
-            onChange={(event) => change({ files: event.currentTarget.value === 'shared' })}
-          >
-            <option value="none">not shared</option>
-            <option value="shared">shared with the guest (9P)</option>
-          </select>
-        </label>
-        {choice('Network', 'network', [['off', 'no card'], ...Object.entries(NETWORK_NAMES)])}
-        {isRelay(settings.network) && (
-          <RelayAddress kind={settings.network} value={settings.relay} change={(relay) => change({ relay })} />
-        )}
-        <label class="wide">
-          Kernel's command line
-          <input
-            type="text"
-            value={settings.commandLine}
-            onInput={(event) => change({ commandLine: event.currentTarget.value })}
-          />
-        </label>
-      </div>
-      {settings.network !== 'off' && <NetworkNote kind={settings.network} />}
     </>
   )
 }

@@ -53,7 +53,7 @@ describe.skipIf(noBrowser !== undefined)('axe', () => {
     await page.evaluate(AXE)
     const openAll = (): Promise<void> =>
       page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
-    await openAll()
+    await openAll().then(() => page.waitForSelector('select[name=memory]'))
     expect(await violations(page)).toEqual([])
     await page.goto(`${server.origin}/about.html`, { waitUntil: 'load' })
     await page.waitForSelector('.listed')

@@ -709,6 +709,8 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
 
   test('files that are dropped one after the other are all taken, and what was set meanwhile stays', async () => {
     await open()
+    await click('Options: memory, processors, board, network')
+    await page.waitForSelector('select[name=memory]')
     await page.evaluate(() => {
       const drop = (name: string): boolean => {
         const dataTransfer = new DataTransfer()
@@ -760,8 +762,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
           document.querySelector('.drop')!.dispatchEvent(event)
         }
       }, names)
-      const memory = (): Promise<string> => page.$eval('select[name=memory]', (one) => (one as HTMLSelectElement).value)
-      await expect.poll(memory).toBe('64')
+      await expect.poll(() => page.url()).toContain('#memory=64')
       expect(await page.$$eval(`${CHOSEN} .name`, (all) => all.map((one) => one.textContent))).toEqual(['named.img'])
     },
   )

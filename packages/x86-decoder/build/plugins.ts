@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import type { Plugin } from 'rolldown'
 import { makeCommonTable } from '../src/common-table.ts'
 import { readAllRows, TABLES } from '../src/forms.ts'
-import { packTables } from '../src/packed-tables.ts'
+import { packRows, packTables } from '../src/packed-tables.ts'
 import type { Form } from '../src/rows.ts'
 import { commonTable, loadRowCodes, loadTables } from '../src/tables.ts'
 import { extendedRows } from '../src/table/extended.ts'
@@ -25,15 +25,14 @@ const SOURCES = resolve(fileURLToPath(new URL('../src', import.meta.url)))
 
 /** The module that stands for `tables.ts`. */
 function packedModule(decodeTables: DecodeTables, codesOfRows: Int32Array): string {
-  const { common, rowCodes, ...trees } = packTables(decodeTables, makeCommonTable(decodeTables), codesOfRows)
+  const { common, rowCodes, leaves, ...trees } = packTables(decodeTables, makeCommonTable(decodeTables), codesOfRows)
   const unpacking = fileURLToPath(new URL('../src/packed-tables.ts', import.meta.url))
   return [
-    `import { unpackCommonTable, unpackRowCodes, unpackTables } from ${JSON.stringify(unpacking)}`,
-    `export const commonTable = /*#__PURE__*/ unpackCommonTable('${common}')`,
+    `import { unpackCommonTable, unpackLeaves, unpackRowCodes, unpackTables } from ${JSON.stringify(unpacking)}`,
+    `const leaves = /*#__PURE__*/ unpackLeaves('${leaves}')`,
+    `export const commonTable = /*#__PURE__*/ unpackCommonTable('${common}', leaves)`,
     'let tables',
-    'export const loadTables = () => (tables ??= unpackTables({',
-    ...Object.entries(trees).map(([name, text]) => `  ${name}: '${text}',`),
-    '}))',
+    `export const loadTables = () => (tables ??= unpackTables(${JSON.stringify(trees)}, leaves))`,
     'let rowCodes',
     `export const loadRowCodes = () => (rowCodes ??= unpackRowCodes('${rowCodes}'))`,
   ].join('\n')
@@ -50,14 +49,14 @@ function packedWithoutExtended(): string {
 
 /** The module that a build for machines loads when a processor has what the build leaves out: see `left-out.ts`. */
 function leftOutModule(): string {
-  const { common: _, rowCodes, ...trees } = packTables(loadTables(), commonTable, loadRowCodes())
+  const { common: _, rowCodes, leaves, ...trees } = packTables(loadTables(), commonTable, loadRowCodes())
   const use = (names: string, from: string): string => `import { ${names} } from ${JSON.stringify(from)}`
   const source = (name: string): string => resolve(SOURCES, name)
   return [
     use('replaceTables', PACKED),
     use('replaceEvex', NO_EVEX),
     use('finishEvex', source('evex.ts')),
-    use('unpackRowCodes, unpackTables', source('packed-tables.ts')),
+    use('unpackLeaves, unpackRowCodes, unpackTables', source('packed-tables.ts')),
     use('takeTables', source('decode-into.ts')),
     use('replaceRows', source('forms.ts')),
     use('forgetCodes', source('codes.ts')),
@@ -66,9 +65,9 @@ function leftOutModule(): string {
     'export function addLeftOut() {',
     '  if (isThere) return',
     '  isThere = true',
-    `  replaceTables(unpackTables(${JSON.stringify(trees)}), unpackRowCodes('${rowCodes}'))`,
+    `  replaceTables(unpackTables(${JSON.stringify(trees)}, unpackLeaves('${leaves}')), unpackRowCodes('${rowCodes}'))`,
     '  replaceEvex(finishEvex)',
-    `  replaceRows(${JSON.stringify(TABLES.map(narrowed))})`,
+    `  replaceRows(${JSON.stringify(TABLES.map((table) => packRows(narrowed(table))))})`,
     `  readInfoTables(${JSON.stringify(narrowed(accessRows))}, ${JSON.stringify(flowRows)})`,
     '  takeTables()',
     '  forgetCodes()',
@@ -137,7 +136,11 @@ const tableText = (name: string, change: (code: string, file: string) => string)
     resolve(dirname(id)) === resolve(SOURCES, 'table') ? { code: change(code, basename(id)), map: null } : null,
 })
 
-const narrowTables: Plugin = tableText('x86-decoder-narrow-tables', narrowed)
+/** What bundles have in the place of a table for people: rows of opcodes are told by those before. */
+const packed = (table: string, file: string): string =>
+  file === 'info.ts' || file === 'implied.ts' ? table : packRows(table)
+
+const narrowTables: Plugin = tableText('x86-decoder-narrow-tables', (code, file) => packed(narrowed(code), file))
 
 export const plugins: readonly Plugin[] = [
   narrowTables,
@@ -151,7 +154,7 @@ export const plugins: readonly Plugin[] = [
  * out of `codes`: names of operands, and flags.
  */
 export const pluginsForMachines: readonly Plugin[] = [
-  tableText('x86-decoder-offered-tables', (code, file) => withoutUnoffered(narrowed(code), file)),
+  tableText('x86-decoder-offered-tables', (code, file) => packed(withoutUnoffered(narrowed(code), file), file)),
   replaced('./tables.ts', PACKED, packedWithoutExtended),
   replaced('./table/extended.ts', NO_ROWS, () => 'export const extendedRows = []'),
   replaced(

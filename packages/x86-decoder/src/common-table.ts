@@ -49,7 +49,7 @@ function settle(nodes: Int32Array, reference: number, key: number, known: number
 }
 
 /** The entry of a code, or 0 if there is more to it than an entry says. */
-function entryOf(code: number, leaf: number, modrm: number): number {
+export function entryOf(code: number, leaf: number, modrm: number): number {
   const immediate = leaf & trees.LEAF_IMMEDIATE
   if (code <= 0 || (leaf & trees.LEAF_RARE) !== 0 || immediate > Immediate.S32) return 0
   // The plain immediates come in pairs, unsigned and signed.

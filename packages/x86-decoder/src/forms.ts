@@ -2,6 +2,7 @@
  * The forms of the opcode tables, expanded from the rows when they are asked for: any party that wants to know about a few
  * instructions reads a few rows.
  */
+import { unpackRows } from './packed-tables.ts'
 import { type Form, invalidForm, RowReader, SOURCE_CONDITIONS } from './rows.ts'
 import { amdRows } from './table/amd.ts'
 import { avxRows } from './table/avx.ts'
@@ -59,7 +60,7 @@ let tableCount = 0
 
 /** Reads one more table. The first table has the forms of most code. */
 function readTable(): void {
-  for (const line of TABLES[tableCount++]!.split('\n')) if (line !== '') lines.push(line)
+  lines.push(...unpackRows(TABLES[tableCount++]!))
 }
 
 /** Parsed forms by row. */

@@ -4,7 +4,43 @@
  * The text is a list of numbers, as JSON has them: no loop of ours would read them as fast. They are differences to what is
  * near: small, and the same wherever opcodes are alike, which is what gzip then makes short.
  */
+import { COMMON_CODE, COMMON_MODRM, entryOf } from './common-table.ts'
 import { type DecodeTables, nodeWidth } from './tree.ts'
+
+/** The opcode column of a row: prefix and maps, opcode, what follows; and the other columns. */
+const OPCODE_COLUMN = /^((?:[A-Z\d]+\.)?(?:[A-Z\d]\w* )*?)([\dA-F]{2}|[+=])((?:\+r| \/\d| \(\w\w\))? {2}.*)$/
+
+/**
+ * Writes the opcodes of a table's rows by those of the rows before: `=` is the same opcode and `+` the next one, and in front of
+ * them nothing is the same prefix and map. Lines that are no rows stay.
+ */
+export function packRows(table: string): string {
+  let [lastHead, lastOpcode] = ['', -1]
+  const pack = (row: string): string => {
+    const [, head, byte, rest] = OPCODE_COLUMN.exec(row) ?? []
+    if (byte === undefined) return row
+    const opcode = parseInt(byte, 16)
+    const sign = opcode === lastOpcode ? '=' : opcode === lastOpcode + 1 ? '+' : byte
+    const isShort = sign !== byte && (head !== '' || lastHead === '')
+    const packed = isShort ? (head === lastHead ? '' : head) + sign + rest : row
+    ;[lastHead, lastOpcode] = [head!, opcode]
+    return packed
+  }
+  return table.split('\n').map(pack).join('\n')
+}
+
+/** Reads the rows of a table: those that `packRows` wrote, or as people write them. */
+export function unpackRows(table: string): string[] {
+  let [head, opcode] = ['', -1]
+  const rows = table.split('\n').filter((line) => line !== '')
+  return rows.map((row) => {
+    const [, text = '', byte = '', rest = ''] = OPCODE_COLUMN.exec(row)!
+    const isSign = byte === '+' || byte === '='
+    if (!isSign || text !== '') head = text
+    opcode = isSign ? opcode + +(byte === '+') : parseInt(byte, 16)
+    return isSign ? head + opcode.toString(16).padStart(2, '0').toUpperCase() + rest : row
+  })
+}
 
 /** Everything that `tables.ts` has, each as text. */
 export interface PackedTables {
@@ -103,6 +139,42 @@ function unpackNodes(text: string): Int32Array {
   return nodes
 }
 
+// A code of the common table is four times the difference to the last code, and two, and one if a ModRM byte follows: the rest
+// of the entry its leaf tells. Where entries by ModRM are is four times the difference to the last such place, and one.
+
+function packCommonTable(common: Int32Array): string {
+  let code = 0
+  let place = 0
+  return packNumbers(
+    Array.from(common, (entry) => {
+      if (entry === 0) return 0
+      const difference = entry < 0 ? ~entry - place : (entry & COMMON_CODE) - code
+      if (entry < 0) place += difference
+      else code += difference
+      return 4 * difference + (entry < 0 ? 1 : (entry & COMMON_MODRM) === 0 ? 2 : 3)
+    }),
+  )
+}
+
+/** The table of common instructions that `packTables` wrote. */
+export function unpackCommonTable(text: string, leaves: Int32Array): Int32Array {
+  const values = unpackNumbers(text)
+  const common = new Int32Array(values.length)
+  let code = 0
+  let place = 0
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at]!
+    if ((value & 2) !== 0) {
+      code += value >> 2
+      common[at] = entryOf(code, leaves[code]!, value & 1)
+    } else if (value !== 0) common[at] = ~(place += value >> 2)
+  }
+  return common
+}
+
+/** The leaves that `packTables` wrote: the other tables need not be read for these. */
+export const unpackLeaves = (text: string): Int32Array => new Int32Array(unpackNumbers(text))
+
 /** Writes the tables as text. */
 export function packTables(tables: DecodeTables, common: Int32Array, rowCodes: Int32Array): PackedTables {
   return {
@@ -111,28 +183,23 @@ export function packTables(tables: DecodeTables, common: Int32Array, rowCodes: I
     nodes: packNodes(tables.nodes),
     leaves: packNumbers(tables.leaves),
     evexLeaves: packNumbers(tables.evexLeaves),
-    // Two words for each opcode: each is the difference to that of the opcode before.
-    common: packNumbers(common.map((word, at) => word - (common[at - 2] ?? 0))),
+    common: packCommonTable(common),
     rowCodes: packNumbers(rowCodes.map((code, row) => code - (rowCodes[row - 1] ?? 0))),
   }
 }
 
 /** The trees that `packTables` wrote. */
-export function unpackTables(packed: Omit<PackedTables, 'common' | 'rowCodes'>): DecodeTables {
+export function unpackTables(
+  packed: Omit<PackedTables, 'common' | 'rowCodes' | 'leaves'>,
+  leaves: Int32Array,
+): DecodeTables {
   return {
     roots: unpackRoots(packed.roots),
     hasModrm: new Uint8Array(unpackNumbers(packed.hasModrm)),
     nodes: unpackNodes(packed.nodes),
-    leaves: new Int32Array(unpackNumbers(packed.leaves)),
+    leaves,
     evexLeaves: new Int32Array(unpackNumbers(packed.evexLeaves)),
   }
-}
-
-/** The table of common instructions that `packTables` wrote. */
-export function unpackCommonTable(text: string): Int32Array {
-  const words = new Int32Array(unpackNumbers(text))
-  for (let at = 2; at < words.length; at++) words[at] = words[at]! + words[at - 2]!
-  return words
 }
 
 /** The first codes of rows that `packTables` wrote. */

@@ -47,7 +47,8 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
   async function open(): Promise<Page> {
     const page = await browser.newPage()
     await page.goto(site.url, { waitUntil: 'load' })
-    await page.waitForSelector('.drop')
+    await page.locator('::-p-aria(Options: memory, processors, board, network)').click()
+    await page.waitForSelector('select[name=memory]')
     return page
   }
   const choose = async (page: Page, ...paths: readonly string[]): Promise<void> => {
@@ -58,10 +59,8 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
     page.$eval(JSON_AREA, (area) => (area as unknown as { value: string }).value)
   const names = (page: Page): Promise<string> =>
     page.$$eval('[aria-label="Chosen images"] .name', (rows) => rows.map((row) => row.textContent).join(' '))
-  const terminal = async (page: Page): Promise<string> =>
-    (await page.evaluate(
-      "[...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\\n')",
-    )) as string
+  const terminal = (page: Page): Promise<string> =>
+    page.$$eval('.xterm-rows > div', (rows) => rows.map((row) => row.textContent).join('\n'))
 
   test('is in the schema, runs by the command line, and in a page that gets it with its files', async () => {
     const accepts = new Ajv({ allowUnionTypes: true }).compile(await readSchema())

@@ -1,0 +1,157 @@
+import { useState } from 'preact/hooks'
+import { NETWORK_NOTES } from './network-notes.ts'
+import { RelayAddress } from './relay-address.tsx'
+import {
+  type ChosenImage,
+  commandLineFor,
+  isRelay,
+  NETWORK_NAMES,
+  type Role,
+  ROLES,
+  type Settings,
+} from './settings.ts'
+
+/** Where an image at an address is added. */
+export function Address({ add }: { add: (image: ChosenImage) => void }) {
+  const [address, setAddress] = useState('')
+  const [role, setRole] = useState<Role>('disk')
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault()
+        add({ role, source: address })
+        setAddress('')
+      }}
+    >
+      <div class="fields">
+        <label>
+          Address
+          <input
+            type="url"
+            required
+            value={address}
+            placeholder="https://"
+            onInput={(event) => setAddress(event.currentTarget.value)}
+          />
+        </label>
+        <label>
+          What it is
+          <select value={role} onChange={(event) => setRole(event.currentTarget.value as Role)}>
+            {ROLES.map(([value, name]) => (
+              <option value={value}>{name}</option>
+            ))}
+          </select>
+        </label>
+      </div>
+      <p class="soft">Disks and CDs are read by ranges, as the guest wants them. The server has to allow this page.</p>
+      <button type="submit">Add</button>
+    </form>
+  )
+}
+
+interface FieldsProps {
+  readonly settings: Settings
+  readonly change: (part: Partial<Settings>) => void
+}
+
+const MEMORY = ['64', '128', '256', '512', '1024', '2048', '3072']
+const CPUS = ['1', '2', '4', '8']
+
+/** The form's fields. */
+export function Fields({ settings, change }: FieldsProps) {
+  const choice = <K extends 'memory' | 'cpus' | 'board' | 'vga' | 'network'>(
+    label: string,
+    key: K,
+    values: readonly (readonly [value: string, name: string])[],
+  ) => (
+    <label>
+      {label}
+      <select
+        name={key}
+        value={settings[key]}
+        onChange={(event) => {
+          const part = { [key]: event.currentTarget.value } as Partial<Settings>
+          change({ ...part, ...(part.board !== undefined && { commandLine: commandLineFor(part.board, settings) }) })
+        }}
+      >
+        {values.map(([value, name]) => (
+          <option value={value}>{name}</option>
+        ))}
+      </select>
+    </label>
+  )
+  const withOwn = (values: readonly string[], own: string): readonly string[] =>
+    values.includes(own) ? values : [...values, own]
+  return (
+    <>
+      <div class="fields">
+        {choice(
+          'Memory',
+          'memory',
+          withOwn(MEMORY, settings.memory).map((value) => [value, `${value} MiB`]),
+        )}
+        {choice(
+          'Processors',
+          'cpus',
+          withOwn(CPUS, settings.cpus).map((value) => [value, value]),
+        )}
+        {choice('Board', 'board', [
+          ['pc', 'pc: i440FX'],
+          ['q35', 'q35: PCI Express'],
+          ['virt', 'virt: Arm, 64-bit'],
+        ])}
+        {choice('Graphics card', 'vga', [
+          ['auto', 'if firmware starts it'],
+          ['std', 'yes'],
+          ['none', 'no'],
+        ])}
+        <label>
+          Pointer
+          <select
+            name="tablet"
+            value={settings.tablet ? 'tablet' : 'mouse'}
+            onChange={(event) => change({ tablet: event.currentTarget.value === 'tablet' })}
+          >
+            <option value="mouse">mouse</option>
+            <option value="tablet">USB tablet: where yours is</option>
+          </select>
+        </label>
+        <label>
+          Sound card
+          <select
+            name="sound"
+            value={settings.sound ? 'ac97' : 'none'}
+            onChange={(event) => change({ sound: event.currentTarget.value === 'ac97' })}
+          >
+            <option value="none">no</option>
+            <option value="ac97">AC '97</option>
+          </select>
+        </label>
+        <label>
+          Files of this page
+          <select
+            name="files"
+            value={settings.files ? 'shared' : 'none'}
+            onChange={(event) => change({ files: event.currentTarget.value === 'shared' })}
+          >
+            <option value="none">not shared</option>
+            <option value="shared">shared with the guest (9P)</option>
+          </select>
+        </label>
+        {choice('Network', 'network', [['off', 'no card'], ...Object.entries(NETWORK_NAMES)])}
+        {isRelay(settings.network) && (
+          <RelayAddress kind={settings.network} value={settings.relay} change={(relay) => change({ relay })} />
+        )}
+        <label class="wide">
+          Kernel's command line
+          <input
+            type="text"
+            value={settings.commandLine}
+            onInput={(event) => change({ commandLine: event.currentTarget.value })}
+          />
+        </label>
+      </div>
+      {settings.network !== 'off' && <p class="soft">{NETWORK_NOTES[settings.network]}</p>}
+    </>
+  )
+}
