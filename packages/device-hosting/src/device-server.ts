@@ -117,8 +117,12 @@ export class DeviceServer extends DeviceSet implements ReplyTarget {
       case 'quiesce':
         return this.#reply(frame.call, async () => {
           await this.quiesce(frame.deadline)
+          this.#platform.tellHeld('modified')
           return ''
         })
+      case 'announce':
+        this.#platform.announces = frame.on
+        return this.#platform.tellHeld('writing')
       case 'resume':
         return this.resume()
       case 'dmaDone':

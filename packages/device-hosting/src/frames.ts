@@ -61,6 +61,8 @@ export const FRAMES = {
   plug: [17, { call: 'u32', now: 'u64', device: 'text' }],
   /** Takes out what is in a slot: a `called` frame with `out`, or `late` when this many host milliseconds have passed. */
   unplug: [18, { call: 'u32', now: 'u64', bus: 'text', force: 'flag', deadline: 'f64' }],
+  /** Sent before `resume` to models that map guest memory: whether they announce writes by `writing` from now on. */
+  announce: [19, { on: 'flag' }],
 
   // ---- from a device server to the hypervisor ----
 
@@ -92,6 +94,8 @@ export const FRAMES = {
   wantFrames: [48, {}],
   /** A model has written guest frames itself: what has been translated of them is dropped, and they count as written. */
   modified: [49, { gfn: 'f64', count: 'f64' }],
+  /** A model is about to write guest frames itself, and waits for the `dmaDone` frame that replies. */
+  writing: [60, { call: 'u32', gfn: 'f64', count: 'f64' }],
   /**
    * Allocates memory of a model, numbered by the sender. `flags`: 1 ROM, 2 executable, 4 trapped at first, 8 writes to ROM
    * are the model's, 16 saved. The `dmaDone` frame that replies to call numbers other than 0 has, as an f64, where a Worker

@@ -68,7 +68,13 @@ export class HeldPlatform {
         return true
       }
       case 'modified':
-        this.#modified(frame)
+        checkFrames(frame, 'were modified')
+        platform.modifiedMemory?.(frame.gfn, frame.count)
+        return true
+      case 'writing':
+        checkFrames(frame, 'are to be written')
+        platform.writingMemory?.(frame.gfn, frame.count)
+        this.#options.send({ kind: 'dmaDone', call: frame.call, ok: true, bytes: new Uint8Array(0) })
         return true
       case 'powerOff':
         platform.powerOff()
@@ -114,16 +120,15 @@ export class HeldPlatform {
     this.#options.send({ kind: 'dmaDone', call, ok, bytes })
   }
 
-  #modified({ gfn, count }: Extract<Frame, { kind: 'modified' }>): void {
-    if (!(Number.isSafeInteger(gfn) && gfn >= 0 && count >= 1 && gfn + count <= MAX_GFN && Number.isInteger(count))) {
-      throw new IoreqError('ERR_PROTOCOL', `${count} frames from ${gfn} on were modified, which there cannot be`)
-    }
-    this.#platform.modifiedMemory?.(gfn, count)
-  }
-
   /** The server has ended: its timers stop, and its lines are released. */
   close(): void {
     for (const timer of this.#timers.values()) timer.cancel()
     for (const line of this.#lines.values()) line.set(false)
   }
+}
+
+/** @throws IoreqError `ERR_PROTOCOL` for frames that no guest has */
+function checkFrames({ gfn, count }: { readonly gfn: number; readonly count: number }, what: string): void {
+  if (Number.isSafeInteger(gfn) && gfn >= 0 && count >= 1 && gfn + count <= MAX_GFN && Number.isInteger(count)) return
+  throw new IoreqError('ERR_PROTOCOL', `${count} frames from ${gfn} on ${what}, which there cannot be`)
 }

@@ -28,6 +28,15 @@ export interface DeviceLink {
   callSync?(frame: Frame): Extract<Frame, { kind: 'dmaDone' }>
 }
 
+/** Tells of consecutive guest frames. */
+export type TellFrames = (gfn: number, count: number) => void
+
+/** A model's way to guest memory that lies within reach. */
+export interface MappedMemory extends DeviceMemory {
+  /** Calls back with the guest frames that are held for writing; absent: none ever are. */
+  heldForWriting?(each: TellFrames): void
+}
+
 /** Options of a `DeviceServer`. */
 export interface DeviceServerOptions {
   /** Names the server where the hypervisor has not; default `devices`. */
@@ -42,8 +51,9 @@ export interface DeviceServerOptions {
    * the models, and they cannot map.
    *
    * @param modified - to be called for guest frames that the model has written, when its bytes are there
+   * @param writing - to be called for guest frames whose writes are logged, before the model writes them or holds them for it
    */
-  openMemory?(modified: (gfn: number, count: number) => void): DeviceMemory
+  openMemory?(modified: TellFrames, writing: TellFrames): MappedMemory
   /**
    * Shows memory that a model owns, where the machine's memory is shared with this thread: see `openOwnedMemory` of
    * `@retrap/hvm`. Default: models copy by message, and `OwnedMemory.view` is null.
@@ -117,6 +127,11 @@ export class LinkedPlatform implements DevicePlatform {
   readonly #link: DeviceLink
   readonly #options: DeviceServerOptions
   readonly #memories: RemoteMemories
+  /** Memories that models map. */
+  readonly #mapped: MappedMemory[] = []
+  /** Whether the machine waits for announcements of writes. */
+  announces = false
+  readonly #tell: Readonly<Record<'modified' | 'writing', TellFrames>>
   readonly #timers: LinkedTimer[] = []
   readonly #calls = new Map<number, (done: DmaDone) => void>()
   #lines = 0
@@ -142,9 +157,19 @@ export class LinkedPlatform implements DevicePlatform {
       ...(view && { view }),
     })
     if (openMemory !== undefined) {
-      this.openMemory = () => openMemory((gfn, count) => link.send({ kind: 'modified', gfn, count }))
+      this.openMemory = () => {
+        const memory = openMemory(this.#tell.modified, this.#tell.writing)
+        this.#mapped.push(memory)
+        return memory
+      }
     }
     this.dma = this.#dma(callSync)
+    this.#tell = {
+      modified: (gfn, count) => link.send({ kind: 'modified', gfn, count }),
+      writing: (gfn, count) => {
+        if (this.announces) callSync?.({ kind: 'writing', call: this.#nextCall++, gfn, count })
+      },
+    }
   }
 
   // ---- time ----
@@ -234,6 +259,11 @@ export class LinkedPlatform implements DevicePlatform {
   }
 
   // ---- memory ----
+
+  /** Tells of the frames that models hold for writing while they rest: nothing else tells of what they write there. */
+  tellHeld(what: 'modified' | 'writing'): void {
+    for (const memory of this.#mapped) memory.heldForWriting?.(this.#tell[what])
+  }
 
   ownMemory(device: string, options: PlatformMemoryOptions): PlatformMemory {
     return this.#memories.open(device, options)

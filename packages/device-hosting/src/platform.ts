@@ -88,6 +88,10 @@ export interface DevicePlatform {
   readonly sharedMemory?: unknown
   /** A model that reaches guest memory by itself has written frames of it. */
   modifiedMemory?(gfn: number, count: number): void
+  /** Whether somebody wants to be told before models write guest memory, as of a machine with a checkpoint. Default: nobody. */
+  announcesWrites?(): boolean
+  /** A model is about to write guest frames itself, or holds them for writing. */
+  writingMemory?(gfn: number, count: number): void
   /** Opens an interrupt controllers' input. */
   interruptLine(irq: number): InterruptLine
   /** The wire of one function's INTx pin (1–4). Without it, functions have no wire. */

@@ -221,6 +221,8 @@ export class RemoteServer implements IoreqTransport {
   /** Tells the models that the machine goes on. */
   resume(): void {
     this.#unsettled = true
+    const platform = this.#platform
+    if (platform.sharedMemory !== undefined) this.#send({ kind: 'announce', on: platform.announcesWrites?.() === true })
     this.#send({ kind: 'resume', now: this.now() })
   }
 

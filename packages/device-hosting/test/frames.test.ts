@@ -34,11 +34,11 @@ const frame = fc.constantFrom(...Object.entries(FRAMES)).chain(([kind, [, fields
 /** The first byte of each kind's frame. Both sides of a socket may be of different releases with one `FRAME_VERSION`. */
 const CODES: Readonly<Record<Frame['kind'], number>> = {
   ...{ hello: 1, request: 2, buffered: 3, cancel: 4, timer: 5, reset: 6, settle: 7, save: 8, restore: 9, dmaDone: 10 },
-  ...{ detach: 11, invalidate: 12, drop: 13, quiesce: 14, resume: 15, message: 16, plug: 17, unplug: 18 },
+  ...{ detach: 11, invalidate: 12, drop: 13, quiesce: 14, resume: 15, message: 16, plug: 17, unplug: 18, announce: 19 },
   ...{ ready: 32, claim: 33, answer: 34, fault: 35, openLine: 36, openPin: 37, setLine: 38, pulseLine: 39, msi: 40 },
   ...{ armTimer: 41, dmaRead: 42, dmaWrite: 43, powerOff: 44, resetMachine: 45, exit: 46, called: 47, wantFrames: 48 },
   ...{ modified: 49, ownMemory: 50, placeMemory: 51, removePlacement: 52, memoryMode: 53, memoryModified: 54 },
-  ...{ memoryRead: 55, memoryWrite: 56, memoryDirty: 57, memoryLog: 58, freeMemory: 59 },
+  ...{ memoryRead: 55, memoryWrite: 56, memoryDirty: 57, memoryLog: 58, freeMemory: 59, writing: 60 },
 }
 const runs = { numRuns: 2000, seed: 20_261_120 }
 

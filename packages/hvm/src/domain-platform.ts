@@ -46,6 +46,8 @@ export function platformOf(
     ownMemory: (device, options) => domain.ownedMemories.open(device, options),
     ...(memory.shared && { sharedMemory: handles }),
     modifiedMemory: (gfn, count) => domain.dirtyLogs.modified(gfn, count),
+    announcesWrites: () => domain.dirtyLogs.beforeWrites !== null,
+    writingMemory: (gfn, count) => domain.dirtyLogs.beforeWrites?.(gfn, count),
     interruptLine: (irq) => domain.architecture.interruptLine(irq),
     pciInterrupt: (device, pin) => domain.architecture.pciInterrupt(device, pin),
     hasPortZero: () => domain.architecture.hasPortZero ?? false,

@@ -198,14 +198,14 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    * The server must use this domain's `dispatch` and `platform`.
    */
   addServer(server: DomainServer): void {
-    const was = this.writtenElsewhere
     this.#servers.push(server)
     server.remote.onClosed(() => {
       const at = this.#servers.indexOf(server)
       if (at >= 0) this.#servers.splice(at, 1)
     })
-    if (!was && this.writtenElsewhere) {
-      // Other threads write without notice: do now whatever has to precede a write, such as copying and loading.
+    if (this.memory.shared) {
+      // A new server announces no writes before its first rest, and no reads ever: do now whatever has to precede them, such as
+      // copying and loading.
       this.dirtyLogs.beforeWrites?.(0, MOST_FRAMES)
       this.secondLevel.late?.finishNow()
     }
@@ -318,8 +318,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.mappings.keptViews()
   }
 
-  /** Whether other threads write the domain's RAM directly, and report the writes afterwards. */
-  get writtenElsewhere(): boolean {
+  /** Whether other threads reach the domain's RAM directly. They announce their writes where somebody wants that, and report them. */
+  get reachedElsewhere(): boolean {
     return this.memory.shared && this.#servers.length > 0
   }
 

@@ -3,10 +3,9 @@ import { createHash } from 'node:crypto'
 import { P2mType } from '@retrap/p2m'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { checkpointDomain, type DomainCheckpoint, type DomainServer, saveDomain } from '../src/index.ts'
+import { checkpointDomain, type DomainCheckpoint, saveDomain } from '../src/index.ts'
 import { FormerFrames } from '../src/checkpoints/former-frames.ts'
 import type { X86Domain, X86DomainState } from '../src/index.ts'
-import { Guest } from './support/guest.ts'
 import { COUNT, FIRST, fresh, made, PAGE, type Writer, WRITERS } from './support/written-guest.ts'
 
 async function checkpoint(domain: X86Domain): Promise<DomainCheckpoint<X86DomainState>> {
@@ -162,28 +161,6 @@ test('a guest that has other frames than it had does not go back', async () => {
   domain.p2m.setType(0x200, 1, P2mType.RAM_RO)
   await expect(reset(instant)).rejects.toMatchObject({ code: 'ERR_STATE' })
 })
-
-test('RAM that another thread may write from now on is put back as a whole', async () => {
-  const guest = new Guest((asm) => void asm.hlt(), { shared: true })
-  const { domain } = guest
-  domain.p2m.populate(FIRST, COUNT)
-  domain.guestMemory.write(0x30_0000, Uint8Array.of(1))
-  const memory = new FormerFrames(domain)
-  const remote = { onClosed: () => undefined, isRecorded: true, reset: () => undefined, quiesce: () => undefined }
-  domain.addServer({ remote, close: () => undefined } as unknown as DomainServer)
-  for (let times = 0; times < 2; times++) {
-    domain.memory.u8[domain.p2m.translate(0x30_0000)] = 2
-    memory.putBack()
-    expect(domain.memory.u8[domain.p2m.translate(0x30_0000)]).toBe(1)
-  }
-  const rest = await guestRest()
-  await expect(checkpointDomain(domain, rest)).rejects.toMatchObject({ code: 'ERR_STATE', message: /other threads/ })
-})
-
-/** A rest of a domain without device models. */
-async function guestRest(): ReturnType<X86Domain['rest']> {
-  return new Guest((asm) => void asm.hlt()).domain.rest(1000)
-}
 
 test('who may still write a frame that was put back is heard of again', async () => {
   const { guest, dma } = made(() => undefined)

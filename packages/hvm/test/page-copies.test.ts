@@ -166,11 +166,8 @@ test('RAM is copied before another thread may write it', async () => {
   const saving = await beginSaving(domain)
   domain.addServer({ remote: { onClosed: () => undefined }, close: () => undefined } as unknown as DomainServer)
   domain.memory.u8[domain.p2m.translate(0x30_0000)] = 2
-  expect(
-    savedContents(await saving.collect(() => Promise.resolve()))
-      .get(0x300)
-      ?.charCodeAt(0),
-  ).toBe(1)
+  const saved = savedContents(await saving.collect(() => Promise.resolve()))
+  expect(saved.get(0x300)?.charCodeAt(0)).toBe(1)
 })
 
 test('a copy that fails leaves the guest as it was', async () => {

@@ -15,15 +15,10 @@ export class SentMemory {
   /**
    * Begins to log.
    *
-   * @throws MigrationError `ERR_MACHINE` where other threads write the guest's memory; HvmError for memory that cannot be
-   *   saved
+   * @throws HvmError for memory that cannot be saved
    */
   constructor(domain: Domain) {
     this.#domain = domain
-    if (domain.writtenElsewhere) {
-      const what = 'device models in other threads write its memory, and do not say so in advance'
-      throw new MigrationError('ERR_MACHINE', `this machine cannot be moved while it runs: ${what}`)
-    }
     this.written = new LoggedMemory(domain)
     this.frames = this.written.frames
   }

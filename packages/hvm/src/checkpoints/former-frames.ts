@@ -34,8 +34,7 @@ const NO_FRAMES = new Uint32Array(0)
  *
  * Nothing is copied at the instant but ROM, and RAM of its copies (640 KiB to 1 MiB). A frame is copied before the first write to it
  * (`announceWrites`) and its copy is kept; {@link FormerFrames.putBack} writes back the frames that were written since the last
- * time, and no others. Where other threads write RAM, nobody is notified of that in advance: all frames are copied then, and all are
- * written back.
+ * time, and no others.
  */
 export class FormerFrames {
   readonly #domain: Domain
@@ -62,12 +61,10 @@ export class FormerFrames {
   /**
    * Takes the present instant, between two instructions of all vCPUs, while device models rest.
    *
-   * @throws HvmError `ERR_STATE` if other threads write the guest's RAM, or if the map lacks memory for it
+   * @throws HvmError `ERR_STATE` if the map lacks memory for it
    */
   constructor(domain: Domain) {
     this.#domain = domain
-    if (domain.writtenElsewhere)
-      throw new HvmError('ERR_STATE', 'other threads write the guest’s RAM: expected device models of this thread')
     this.#frames = guestFrames(domain)
     this.#runs = runsOf(domain)
     this.#ranges = announcedRanges(this.#runs, CONVENTIONAL_END_GFN).map(({ gfn, count }) => {
@@ -112,7 +109,6 @@ export class FormerFrames {
     // These writes are announced, but the frames are in the list already.
     for (const gfn of this.#written) this.#putFrame(gfn, this.#former.get(gfn)!)
     for (const { gfn, former } of this.#unannounced) this.#putUnannounced(gfn, former, isSameMap)
-    if (this.#domain.writtenElsewhere) return
     if (this.#changed) this.#logAnew()
     for (const { gfn, count, written } of this.#ranges) p2m.writeLogs.watch(gfn, count, written)
     for (const range of this.#ranges) range.written.fill(0)

@@ -9,7 +9,7 @@ import { type DomainState, type SavedDomain, saveDomainState } from './saved-dom
  * Notes the present instant of a domain for a later restore. Each frame of RAM is copied before its first write.
  *
  * @param rest - of the domain
- * @throws as {@link saveDomainState}; HvmError `ERR_STATE` if other threads write RAM
+ * @throws as {@link saveDomainState}
  */
 export async function checkpointDomain<S extends DomainState>(
   domain: SavedDomain<S>,
@@ -40,7 +40,7 @@ export async function forkDomain<S extends DomainState>(
 /**
  * Begins to track writes to a domain's RAM, so that less has to be restored later.
  *
- * @returns null if writes cannot be tracked: other threads write RAM, or the map lacks memory
+ * @returns null if writes cannot be tracked, as the map lacks memory
  */
 export async function noteWrites(domain: Domain): Promise<WrittenFrames | null> {
   const { WrittenFrames } = await import('./written-frames.ts')

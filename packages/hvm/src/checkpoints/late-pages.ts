@@ -166,7 +166,7 @@ export class LatePages {
   /** Fills small leaves and ROM, and makes blocks of all other RAM. */
   #begin(source: GuestPageSource): void {
     const { gfns } = source
-    const mayWait = !this.#domain.writtenElsewhere
+    const mayWait = !this.#domain.reachedElsewhere
     let at = 0
     for (const run of machineRuns(this.#domain)) {
       // Blocks whose frames are shared with other machines are loaded at once, because the frames may be replaced.

@@ -32,8 +32,7 @@ interface CopiedRun extends FrameRun {
  * The contents of a guest's frames as they are at one instant, which the guest does not wait for: a frame is copied before
  * it is written next, and the others when there is time.
  *
- * Writes are announced (`announceWrites`). Frames that leave the guest are copied first. Where other threads write RAM, nobody
- * is notified of that in advance, and all is copied at once.
+ * Writes are announced (`announceWrites`). Frames that leave the guest are copied first.
  */
 export class PageCopies {
   readonly #domain: Domain
@@ -55,7 +54,7 @@ export class PageCopies {
    */
   constructor(domain: Domain, written?: FrameSet) {
     this.#domain = domain
-    this.#written = domain.writtenElsewhere ? undefined : written
+    this.#written = written
     const runs: CopiedRun[] = []
     let count = 0
     for (const run of runsOf(domain)) {
@@ -66,7 +65,7 @@ export class PageCopies {
     this.#state = new Uint8Array(count)
     if (this.#written !== undefined) this.#select(this.#written)
     const before = (gfn: number, frames: number): void => this.#before(gfn, frames)
-    this.#end = domain.writtenElsewhere ? null : announceWrites(domain, announcedRanges(runs), before, before)
+    this.#end = announceWrites(domain, announcedRanges(runs), before, before)
     try {
       for (const run of this.#runs) {
         const now = this.#end === null || run.kind === 'rom' ? run.count : Math.max(0, FIRST_LOGGED_GFN - run.gfn)

@@ -106,7 +106,7 @@ export async function saveDomainState<S extends DomainState>(domain: SavedDomain
  * Begins to copy the present RAM and ROM: each frame is copied before its next write, so that the domain may continue.
  * `collect` of the result returns the copy; `close` abandons it.
  *
- * @param written - copies only these frames, including zero frames; not if other threads write RAM
+ * @param written - copies only these frames, including zero frames
  * @throws HvmError `ERR_STATE` as {@link saveDomainState}; RangeError if the host lacks memory
  */
 export async function beginCopying(domain: Domain, written?: FrameSet): Promise<PageCopies> {

@@ -107,9 +107,8 @@ export class WrittenFrames {
     this.#domain = domain
   }
 
-  /** Begins to track writes. @returns null if they cannot be tracked: other threads write RAM, or the map lacks memory */
+  /** Begins to track writes. @returns null if they cannot be tracked, as the map lacks memory */
   static begin(domain: Domain): WrittenFrames | null {
-    if (domain.writtenElsewhere) return null
     const written = new WrittenFrames(domain)
     try {
       for (const { gfn, count, kind } of guestFrames(domain)) {

@@ -2,8 +2,7 @@ import { guestMapOf, MapCache, type FrameReferences, type FrameUse } from '@retr
 import { MachineMemory, type WasmMemory } from '@retrap/memory'
 import type { DirtyLogs } from './dirty-logs.ts'
 import type { SecondLevelFaults } from './second-level.ts'
-import { FrameCounts, P2m } from '@retrap/p2m'
-import type { DeviceMemory } from '@retrap/device'
+import { FrameCounts, P2m, P2mEntry } from '@retrap/p2m'
 import type { SharedDevicesOptions } from '@retrap/device-hosting'
 import type { KeptByHypervisor } from '../kept-by-hypervisor.ts'
 
@@ -135,13 +134,22 @@ export interface GuestMemoryHandles {
  * @param handles - `platform.sharedMemory` of a domain whose machine memory is shared
  * @throws MemoryError, P2mError if the handles do not refer to a machine's memory and a map
  */
-export function openGuestMemory(
-  handles: GuestMemoryHandles,
-): (modified: (gfn: number, count: number) => void) => DeviceMemory {
+export function openGuestMemory(handles: GuestMemoryHandles): NonNullable<SharedDevicesOptions['openMemory']> {
   const memory = MachineMemory.attach(handles.memory)
   const p2m = P2m.attach(memory, handles.p2m)
   const references = new FrameHolds(FrameCounts.attach(memory, handles.frameCounts))
-  return (modified) => new MapCache({ memory, map: guestMapOf(p2m, modified), references })
+  const entry = new P2mEntry()
+  const isLogged = (gfn: number, count: number): boolean => {
+    for (let at = gfn; at < gfn + count; at += 2 ** entry.order - (at % 2 ** entry.order))
+      if (p2m.lookup(at, entry) === p2m.types.logged) return true
+    return false
+  }
+  return (modified, writing) => {
+    const announced = (gfn: number, count: number): void => {
+      if (isLogged(gfn, count)) writing(gfn, count)
+    }
+    return new MapCache({ memory, map: guestMapOf(p2m, modified, announced), references })
+  }
 }
 
 /**

@@ -12,6 +12,7 @@ const held: WritableGuestMapping[] = []
 const model = defineDevice({
   name: 'mapper',
   synchronous: true,
+  stateless: true,
   ports: { base: 0x300, size: 8 },
   attach: (given) => {
     context = given

@@ -235,8 +235,8 @@ export abstract class Machine<K extends MachineKind> {
    * Notes this instant, for the machine to be put back to it as often as wanted: `checkpoint.reset()`. RAM is copied a frame at a
    * time where the guest writes it, and only what was written is put back, in a fraction of a millisecond.
    *
-   * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, for a device that is too late, for RAM
-   *   that other threads write, and for a machine that is recorded or replayed; `ERR_STATE` for one that has ended
+   * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, for a device that is too late, and
+   *   for a machine that is recorded or replayed; `ERR_STATE` for one that has ended
    */
   async checkpoint(options: CheckpointOptions = {}): Promise<MachineCheckpoint> {
     this.#require('checkpoint')

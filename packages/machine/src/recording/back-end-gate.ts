@@ -103,7 +103,7 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
   start(machine: GatedMachine<K>): void {
     this.machine = machine
     const { domain } = machine
-    if (this.#wantsWritten && !domain.writtenElsewhere) this.sinceZeros = new LoggedMemory(domain)
+    if (this.#wantsWritten) this.sinceZeros = new LoggedMemory(domain)
     this.gate.start(domain)
     this.servers.begin(domain)
   }

@@ -146,7 +146,7 @@ export class CheckpointTaker {
     this.#machine = machine
     this.#gate = gate
     this.#store = store
-    if (machine.domain.writtenElsewhere || intervalMs === Infinity) return
+    if (intervalMs === Infinity) return
     gate.look = () => this.#look()
     // The machine is at a checkpoint: frames written from now on differ from it.
     if (store.last === undefined) this.#wait(0)
@@ -203,7 +203,7 @@ export class CheckpointTaker {
     const looksAtAll = this.#written === null
     const instant = this.#gate.instant()
     const { domain } = this.#machine
-    if (domain.writtenElsewhere || !(isFirst ? domain.devices.isAtRest() : isAtRest(domain))) {
+    if (!(isFirst ? domain.devices.isAtRest() : isAtRest(domain))) {
       // The next look may find it at rest.
       this.#isTaking = false
       return false

@@ -86,14 +86,6 @@ export const REFUSALS: readonly CombinationRule[] = [
     why: "what is outside of its thread cannot be doubled; leave controllerPlacement, sharedMemory and deviceServers out, and use devicePlacement 'inline'",
   },
   {
-    verbs: ['checkpoint', 'migrate'],
-    when: [
-      ['controllers', 'shared'],
-      ['controllers', 'server'],
-    ],
-    why: 'device models in other threads write its memory unannounced; leave controllerPlacement and sharedMemory out',
-  },
-  {
     verbs: ['plug'],
     when: [],
     plugged: ['ide', 'sata', 'floppy', 'scsi', 'usb-disk'],
