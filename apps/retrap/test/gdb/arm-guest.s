@@ -31,6 +31,7 @@ _start:
     cmp x20, #0
     mov x2, #2
     mov x21, #-1
+    ldr x9, =data
 1:  bl function
     subs x19, x19, #1
     b.ne 1b
@@ -42,12 +43,16 @@ undefined:
     .inst 0
     .globl end
 end:
+    .ifdef ENDS
+    mov x0, #0x84000000
+    movk x0, #8
+    hvc #0
+    .endif
     nop
     b end
 
     .globl function
 function:
-    ldr x9, =data
     str x19, [x9]
     ldr w10, [x9, #64]
     add x20, x20, #1
