@@ -23,6 +23,9 @@ const INTEGERS = [
   0, 1, 0xff, 0x80, 0x7f, 0x8000, 0x7fff, 0xffff, 0x8000_0000, 0x7fff_ffff, 0xffff_ffff, 0x0080_0080, 0xff80_7f01,
 ]
 
+/** Of words, and of bytes in pairs. */
+const EDGES = [0x8000, 0x7fff, 0x8001, 0xffff, 0, 1, 0x7f80, 0x80ff, 0x8181]
+
 function single(random: Choice): number {
   switch (random.below(4)) {
     case 0:
@@ -51,7 +54,16 @@ function double(random: Choice): [lo: number, hi: number] {
 }
 
 function vector(random: Choice, view: DataView, at: number): void {
-  const kind = random.below(4)
+  const kind = random.below(6)
+  // Characters of strings that end, bytes and words at the ends of ranges, and a count of a shift.
+  if (kind >= 4) {
+    const isCount = random.chance(1, 4)
+    for (let i = 0; i < 16; i += 2) {
+      const few = isCount ? (i === 0 ? random.below(70) : 0) : random.below(4) | (random.below(4) << 8)
+      view.setUint16(at + i, kind === 4 ? few : random.pick(EDGES), true)
+    }
+    return
+  }
   for (let i = 0; i < 16; i += 8) {
     if (kind === 0) {
       const [lo, hi] = double(random)

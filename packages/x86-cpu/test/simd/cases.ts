@@ -1,6 +1,6 @@
 import { OperandKind, codes, type CodeInfo } from '@retrap/x86-decoder'
 import { sseInteger } from '../../src/semantics/vector/avx.ts'
-import * as host from './host.ts'
+import * as host from './interpreted.ts'
 
 /** Cases for one form: what is encoded, and the states it starts from. */
 
@@ -72,9 +72,6 @@ export class Random {
 
 /** All but RBX, RSP, RBP and R15, which the harness needs. */
 const GENERAL = [0, 1, 2, 6, 7, 8, 9, 10, 11, 12, 13, 14]
-const EDGE_WORDS = [0x8000, 0x8000, 0x7fff, 0x8001, 0xffff, 0, 1]
-const EDGES = [0, 1, 2, 0x7f, 0x80, 0x81, 0xfe, 0xff]
-
 function registerOf(random: Random, kind: number): number {
   if (kind === OperandKind.REG || kind === OperandKind.RM || kind === OperandKind.RM_REG) return random.pick(GENERAL)
   if (kind === OperandKind.MMX_REG || kind === OperandKind.MMX_RM || kind === OperandKind.MMX_RM_REG)
@@ -115,63 +112,12 @@ export function encode(subject: Subject, random: Random, displacement: number): 
   return bytes
 }
 
-/** Fills `length` bytes in one of several manners, so that comparisons meet, sums saturate and strings end. */
-function fill(random: Random, bytes: Uint8Array): void {
-  const manner = random.below(8)
-  if (manner >= 6) {
-    // Least, greatest and other words at the edge, alone or as part of something wider.
-    for (let i = 0; i < bytes.length; i += 2) {
-      const word = manner === 6 || i % 4 === 2 ? random.pick(EDGE_WORDS) : random.pick([0, 0xffff])
-      bytes[i] = word
-      bytes[i + 1] = word >>> 8
-    }
-    return
-  }
-  for (let i = 0; i < bytes.length; i++) {
-    if (manner === 0 || manner === 1) bytes[i] = random.word()
-    else if (manner === 2) bytes[i] = random.pick(EDGES)
-    else if (manner === 3) bytes[i] = random.below(4)
-    else if (manner === 4) bytes[i] = i === 0 ? random.below(70) : 0
-    else bytes[i] = i % 2 === 0 ? random.below(5) : 0
-  }
-}
-
-const RANDOM_BYTES = 16
-
-/** Writes one case. */
-export function writeCase(subject: Subject, random: Random, view: DataView, misaligned: boolean): void {
-  const at = view.byteOffset
-  const part = (offset: number, length: number): Uint8Array => new Uint8Array(view.buffer, at + offset, length)
-  part(0, host.CASE_BYTES).fill(0)
+/** Writes a state by chance. */
+export function writeCase(random: Random, view: DataView): void {
+  for (let at = 0; at < host.CASE_BYTES; at += 4) view.setUint32(at, random.word(), true)
   view.setUint16(host.FX_FCW, 0x37f, true)
   view.setUint16(host.FX_FSW, random.below(8) << 11, true)
-  view.setUint8(host.FX_FTW, random.below(256))
   view.setUint32(host.FX_MXCSR, 0x1f80, true)
-  for (let i = 0; i < 8; i++) fill(random, part(host.FX_ST + 16 * i, 10))
-  for (let i = 0; i < 16; i++) fill(random, part(host.FX_XMM + 16 * i, RANDOM_BYTES))
-  // Some registers alike, for comparisons.
-  for (let i = 0; i < 16; i++) {
-    if (random.below(3) !== 0) continue
-    const copy = part(host.FX_XMM + 16 * i, 16)
-    copy.set(part(host.FX_XMM + 16 * random.below(16), 16))
-    if (random.below(2) === 0) copy[random.below(16)] = random.word()
-  }
-  for (let i = 0; i < 16; i++) {
-    // Lengths of strings: small, small in their low half alone, or anything.
-    const small = BigInt(random.below(48) - 24)
-    const high = BigInt(random.word()) << 32n
-    const value = random.pick([small, high | BigInt.asUintN(32, small), high | BigInt(random.word())])
-    view.setBigInt64(host.CASE_GPR + 8 * i, value, true)
-  }
   // Arithmetic flags only; IF and the fixed bit as they are in a process.
   view.setUint32(host.CASE_FLAGS, (random.word() & 0x8d5) | 0x202, true)
-  for (let i = 0; i < host.CASE_MEMORY_BYTES; i += 16) fill(random, part(host.CASE_MEMORY + i, 16))
-  if (random.below(3) === 0) {
-    const copy = part(host.CASE_MEMORY, host.CASE_MEMORY_BYTES)
-    for (let i = 0; i < 4; i++) copy.set(part(host.FX_XMM + 16 * random.below(16), 16), 16 * i)
-  }
-  const displacement = misaligned ? 1 + random.below(15) + 16 * random.below(2) : 16 * random.below(3)
-  const bytes = encode(subject, random, displacement)
-  view.setUint8(host.CASE_CODE, bytes.length)
-  part(host.CASE_CODE + 1, 15).set(bytes)
 }

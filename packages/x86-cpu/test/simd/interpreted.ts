@@ -7,20 +7,18 @@ import { OP_LEAVE, RECORD_BYTES, R_OP } from '../../src/state/record.ts'
 import * as S from '../../src/state/state-layout.ts'
 import { formKey } from '../../src/state/form.ts'
 import { sseInteger } from '../../src/semantics/vector/avx.ts'
-import {
-  CASE_CODE,
-  CASE_FLAGS,
-  CASE_FXSAVE,
-  CASE_GPR,
-  CASE_MEMORY,
-  CASE_MEMORY_BYTES,
-  FX_FCW,
-  FX_FSW,
-  FX_FTW,
-  FX_MXCSR,
-  FX_ST,
-  FX_XMM,
-} from './host.ts'
+// One instruction with the state before it: an FXSAVE image (SDM vol. 1, "FXSAVE and FXRSTOR Instructions"), and what is behind it.
+export const CASE_BYTES = 768
+const CASE_GPR = 512
+export const CASE_FLAGS = 640
+export const CASE_MEMORY = 704
+const CASE_MEMORY_BYTES = 64
+export const FX_FCW = 0
+export const FX_FSW = 2
+const FX_FTW = 4
+export const FX_MXCSR = 24
+const FX_ST = 32
+const FX_XMM = 160
 
 const RBX = 3
 /** Where things lie in the interpreter's memory. */
@@ -114,8 +112,8 @@ export class Interpreted {
   load(host: DataView): void {
     const { view } = this
     const top = (host.getUint16(FX_FSW, true) >>> 11) & 7
-    view.setUint32(STATE + S.S_FCW, host.getUint16(CASE_FXSAVE + FX_FCW, true), true)
-    view.setUint32(STATE + S.S_FSW, host.getUint16(CASE_FXSAVE + FX_FSW, true) & 0xc7ff, true)
+    view.setUint32(STATE + S.S_FCW, host.getUint16(FX_FCW, true), true)
+    view.setUint32(STATE + S.S_FSW, host.getUint16(FX_FSW, true) & 0xc7ff, true)
     view.setUint32(STATE + S.S_FTOP, top, true)
     view.setUint32(STATE + S.S_FTAG_EMPTY, ~host.getUint8(FX_FTW) & 0xff, true)
     view.setUint32(STATE + S.S_MXCSR, host.getUint32(FX_MXCSR, true), true)
@@ -133,36 +131,5 @@ export class Interpreted {
     view.setBigUint64(STATE + S.S_FLAGS_B, BigInt(flags), true)
     view.setBigUint64(STATE + S.S_FLAGS_RESULT, (flags & S.FLAG_ZF) === 0 ? 1n : 0n, true)
     for (let i = 0; i < CASE_MEMORY_BYTES; i++) view.setUint8(GUEST_PAGE + 0x100 + i, host.getUint8(CASE_MEMORY + i))
-  }
-
-  /** Executes a case in place, as the host does. */
-  run(host: DataView, length: number): number {
-    this.decode(new Uint8Array(host.buffer, host.byteOffset + CASE_CODE + 1, length))
-    this.load(host)
-    const status = this.execute()
-    if (status !== S.STATUS_FAULT) this.store(host)
-    return status
-  }
-
-  /** The state as a case has it. */
-  store(host: DataView): void {
-    const { view } = this
-    const top = view.getUint32(STATE + S.S_FTOP, true)
-    host.setUint16(FX_FSW, view.getUint32(STATE + S.S_FSW, true) | (top << 11), true)
-    host.setUint8(FX_FTW, ~view.getUint32(STATE + S.S_FTAG_EMPTY, true) & 0xff)
-    for (let i = 0; i < 8; i++) {
-      const register = STATE + S.S_FPR + 16 * ((top + i) & 7)
-      for (let j = 0; j < 10; j++) host.setUint8(FX_ST + 16 * i + j, view.getUint8(register + j))
-    }
-    for (let i = 0; i < 16; i++) {
-      for (let j = 0; j < 16; j++) host.setUint8(FX_XMM + 16 * i + j, view.getUint8(STATE + S.S_XMM + 64 * i + j))
-      if (i !== RBX) host.setBigUint64(CASE_GPR + 8 * i, view.getBigUint64(STATE + S.S_GPR + 8 * i, true), true)
-    }
-    if (view.getUint32(STATE + S.S_FLAGS_KIND, true) !== S.FLAGS_EXPLICIT) throw new Error('flags are not explicit')
-    const flags = Number(view.getBigUint64(STATE + S.S_FLAGS_B, true))
-    if (((flags & S.FLAG_ZF) !== 0) !== (view.getBigUint64(STATE + S.S_FLAGS_RESULT, true) === 0n))
-      throw new Error('ZF and result differ')
-    host.setUint32(CASE_FLAGS, (host.getUint32(CASE_FLAGS, true) & ~S.FLAGS_ARITHMETIC) | flags, true)
-    for (let i = 0; i < CASE_MEMORY_BYTES; i++) host.setUint8(CASE_MEMORY + i, view.getUint8(GUEST_PAGE + 0x100 + i))
   }
 }

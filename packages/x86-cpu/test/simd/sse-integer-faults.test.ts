@@ -2,8 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { SLOW_WRITE } from '../../src/state/host.ts'
 import * as S from '../../src/state/state-layout.ts'
 import { Random, encode, subjects, writeCase, type Subject } from './cases.ts'
-import { CASE_BYTES } from './host.ts'
-import { Interpreted, LINEAR_PAGE, MEMORY_ADDRESS, STATE } from './interpreted.ts'
+import { CASE_BYTES, Interpreted, LINEAR_PAGE, MEMORY_ADDRESS, STATE } from './interpreted.ts'
 
 /** What happens to an integer vector instruction that cannot complete: nothing, whatever it was going to do. */
 
@@ -17,7 +16,7 @@ const view = new DataView(new ArrayBuffer(CASE_BYTES))
 
 /** Loads random registers and the instruction; memory operands at RBX. */
 function prepare(subject: Subject, base = MEMORY_ADDRESS): void {
-  writeCase(subject, random, view, false)
+  writeCase(random, view)
   ours.base = base
   ours.decode(Uint8Array.from(encode(subject, random, 0)))
   ours.load(view)
@@ -131,7 +130,7 @@ describe('an instruction that may not be executed raises its exception before it
 
   it('a pending x87 exception is #MF at an MMX instruction and nothing to SSE', () => {
     for (const subject of all) {
-      writeCase(subject, random, view, false)
+      writeCase(random, view)
       view.setUint16(2, FSW_ES | 0x3001, true)
       ours.base = LINEAR_PAGE + 16 * PAGE
       ours.decode(Uint8Array.from(encode(subject, random, 0)))
