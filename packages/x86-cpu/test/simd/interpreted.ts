@@ -11,7 +11,7 @@ import { sseInteger } from '../../src/semantics/vector/avx.ts'
 export const CASE_BYTES = 768
 const CASE_GPR = 512
 export const CASE_FLAGS = 640
-export const CASE_MEMORY = 704
+const CASE_MEMORY = 704
 const CASE_MEMORY_BYTES = 64
 export const FX_FCW = 0
 export const FX_FSW = 2
