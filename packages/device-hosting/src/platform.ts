@@ -1,3 +1,4 @@
+import type { DeviceHostState } from './device-set.ts'
 import type {
   Clock,
   DeviceDma,
@@ -144,6 +145,12 @@ export interface GatedServer {
   putBack(): void
   /** Ends the server. @param error - why it has failed; undefined: it has not, and is taken out */
   end(error: unknown): void
+  /** Has the models come to rest, as of `RemoteServer`. */
+  quiesce(deadlineMs: number): Promise<void>
+  /** Returns the models' state, as of `RemoteServer`. */
+  save(deadlineMs: number): Promise<DeviceHostState>
+  /** Has the models go on. */
+  resume(): void
 }
 
 /**

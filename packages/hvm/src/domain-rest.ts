@@ -13,6 +13,8 @@ export interface DevicesState {
   readonly servers: Readonly<Record<string, DeviceHostState>>
   /** The memories that models own. */
   readonly memories: readonly OwnedMemoryState[]
+  /** Names of servers whose models a replay did without: nobody knows their states. Absent: there were none. */
+  readonly unknown?: readonly string[]
 }
 
 /** The parts of a domain that have device models. */
@@ -92,6 +94,12 @@ export function checkDevices(parties: DeviceParties, state: DevicesState): void 
   if (state.version !== 1) {
     throw new DeviceError('ERR_STATE', `device state of version ${String(state.version)}: expected 1`)
   }
+  const { unknown = [] } = state
+  if (unknown.length > 0)
+    throw new DeviceError(
+      'ERR_STATE',
+      `it was saved in a replay, whose recording has what ${unknown.join(', ')} did, and not its state; save the machine while it is recorded`,
+    )
   const all = parties.servers.map(({ remote }) => remote.name)
   const names = remotesOf(parties).map(({ name }) => name)
   const missing = Object.keys(state.servers).find((name) => !all.includes(name))

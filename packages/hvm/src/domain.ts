@@ -323,7 +323,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.memory.shared && this.#servers.length > 0
   }
 
-  /** Whether what some device models do is recorded, or comes from a recording: those have no state to be saved. */
+  /** Whether what some device models do is recorded, or comes from a recording: a checkpoint of the run has no state of theirs. */
   get hasRecordedModels(): boolean {
     return this.#servers.some(({ remote }) => remote.isRecorded)
   }

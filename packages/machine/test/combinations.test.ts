@@ -69,8 +69,12 @@ const gdb = { kill() {} }
 /** Does something with a machine. */
 async function act(verb: MachineVerb, machine: C.CombinedMachine, made: Made, options: Options): Promise<void> {
   switch (verb) {
-    case 'save':
-      return void (await made.save())
+    case 'save': {
+      const snapshot = await made.save()
+      const { unknown } = snapshot.state.domain.devices
+      const goesOn = make(machine, { ...options, snapshot }).then((on) => on.run({ timeoutMs: 1 }))
+      return void (await (unknown ? expect(goesOn).rejects.toThrow('saved in a replay') : goesOn))
+    }
     case 'restore': {
       // A machine that cannot be saved can go back to what another one has saved.
       const snapshot = await (await make(machine, options)).save()

@@ -402,17 +402,6 @@ describe('a network', () => {
     ])
   })
 
-  test('the link changes when that is delivered', () => {
-    const { cable, card, network } = connected()
-    cable.client.linkChanged(false)
-    expect([network.linkUp, card.links]).toEqual([true, []])
-    gate.deliver()
-    expect([network.linkUp, card.links, card.got]).toEqual([false, [false], []])
-    cable.client.linkChanged(true)
-    gate.deliver()
-    expect([network.linkUp, card.links]).toEqual([true, [false, true]])
-  })
-
   test('1024 of the guest’s frames wait for a network without room, as they were', () => {
     const { cable, network } = connected()
     cable.room = 0

@@ -5,7 +5,7 @@ import { DebugExit } from '@retrap/devices'
 import { startLocalServer } from '@retrap/device-hosting'
 import { al, type Assembler, dword, dx, eax, ebx, imm16, imm32 } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
-import { createPc, type Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
+import { createPc, type Pc, type PcOptions, type PcSnapshot, recordPc, replayPc } from '../src/index.ts'
 import { kept } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
 
@@ -95,6 +95,16 @@ test('a run that is recorded begins with a snapshot of a machine with servers', 
   const recorder = await recordPc(options({ snapshot }), (piece) => void pieces.push(piece.slice()))
   kept(recorder.pc)
   expect([savedAt > 0, restoredAt]).toEqual([true, savedAt])
+  // What its models do is recorded, and they are saved with it: another machine goes on there, as this one does.
+  let saved: PcSnapshot | undefined
+  while (saved === undefined) {
+    expect(await recorder.pc.run({ timeoutMs: 3 })).toMatchObject({ reason: 'timeout' })
+    saved = await recorder.pc.save().catch(() => undefined)
+  }
+  const there = recorder.pc.domain.clock.now()
+  const other = kept(await createPc(options({ snapshot: saved })))
+  expect([restoredAt, await other.run({ timeoutMs: 100_000 })]).toMatchObject([there, { reason: 'debug-exit' }])
+  expect(stateOf(other)[1]).toBe(POLLS)
   expect(await recorder.pc.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
   const end = stateOf(recorder.pc)
   await recorder.end()
@@ -102,6 +112,8 @@ test('a run that is recorded begins with a snapshot of a machine with servers', 
   const file = new Uint8Array(Buffer.concat(pieces))
   const source = { bytes: file.length, read: (at: number, bytes: number) => file.subarray(at, at + bytes) }
   const replay = kept(await replayPc(options(), source))
+  const played = await replay.pc.save()
+  await expect(createPc(options({ snapshot: played }))).rejects.toThrow('it was saved in a replay')
   expect(await replay.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
   expect(stateOf(replay.pc)).toEqual(end)
 })

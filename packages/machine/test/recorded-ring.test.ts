@@ -104,10 +104,3 @@ test('memory stays below it, and what is left is gone through, saved and run aga
   await expect(replay.goto(replay.begin - 1)).rejects.toMatchObject({ code: 'ERR_OPTION' })
   await recorder.end()
 })
-
-test('a ring without checkpoints is refused', async () => {
-  const ring = new RecordingRing(MOST_BYTES)
-  await expect(recordPc(options(), ring.write, { ring, checkpointMs: Infinity })).rejects.toMatchObject({
-    code: 'ERR_OPTION',
-  })
-})

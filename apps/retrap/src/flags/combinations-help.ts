@@ -15,7 +15,6 @@ const WORDS: Partial<Readonly<Record<MachineTrait, string>>> = {
   recorded: '--record',
   replayed: '--replay',
   plain: 'a run that is not recorded',
-  'recorded-models': 'devices whose doings are recorded',
   'deterministic-model': 'a deterministic device of your own',
   'usb-device': 'a USB device of your own',
 }

@@ -140,7 +140,7 @@ function connectMachine<K extends MachineKind>(
       goesOn,
       behind: () => passing?.behind() ?? 0,
       catchesUp: board.catchesUp,
-      isRecorded: gate?.isRecording === true,
+      gate,
     },
     () => board.loadState(options, random, life, () => switches),
   )

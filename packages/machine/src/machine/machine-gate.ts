@@ -1,5 +1,5 @@
 import type { DeviceModel, InputBackend } from '@retrap/device'
-import type { Domain, DomainRest, DomainServer, FrameSet, OutsideInputs } from '@retrap/hvm'
+import type { Domain, DomainRest, DomainServer, DomainState, FrameSet, OutsideInputs } from '@retrap/hvm'
 import type { MachineRestoreOptions } from '../lifecycle/machine-life.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { FormerPages, MachineSnapshotSource } from '../snapshot/snapshots.ts'
@@ -66,6 +66,8 @@ export interface MachineGate<K extends MachineKind> {
   start(machine: GatedMachine<K>): void
   /** All models of the machine are attached; it has not begun, and is not restored yet. */
   attached(): void
+  /** Adds the states of models whose doings are recorded to those of a machine that stands still; of a replay, their names. */
+  saveModels(devices: DomainState['devices'], deadlineMs: number): Promise<DomainState['devices']>
   /** When devices come and go at root ports. */
   readonly plugs: PlugTurns
   /** The machine can be given devices; what the saved machine had beyond its options is plugged in. @param load - loads the way */

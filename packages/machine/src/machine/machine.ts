@@ -206,7 +206,8 @@ export abstract class Machine<K extends MachineKind> {
    *
    * @param options.deadlineMs - host time that devices may take to bring their work to rest; default 10 seconds
    * @throws MachineError `ERR_SNAPSHOT` if a named part cannot be saved, a device does not come to rest in time, or the host
-   * lacks memory for the copy: the machine can run on. A recorded machine with a busy device also fails so: try again.
+   * lacks memory for the copy: the machine can run on. A recorded machine with a busy device also fails so: try again. A replay does
+   * without models whose doings are recorded: no machine goes on from what it saves of them, and is refused.
    * `ERR_STATE` for a machine that has ended
    */
   async save(options: MachineSaveOptions = {}): Promise<MachineSnapshot<K['state']>> {
@@ -287,11 +288,8 @@ export abstract class Machine<K extends MachineKind> {
   }
 
   #require(verb: MachineVerb): void {
-    const { gate, options, board, domain } = this.#machine
-    const traits = traitsOf({ ...options, machine: board.name }, runOf(gate))
-    // A replay need not have the models.
-    if (domain.hasRecordedModels) traits.add('recorded-models')
-    requireSupported(verb, traits)
+    const { gate, options, board } = this.#machine
+    requireSupported(verb, traitsOf({ ...options, machine: board.name }, runOf(gate)))
   }
 
   /** @internal Bytes that the guest has sent by an output of its console since power-on; see `RunHistoryKeeper`. */

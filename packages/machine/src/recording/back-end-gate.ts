@@ -6,7 +6,8 @@ import type {
   InputEvent,
   PacketBackend,
 } from '@retrap/device'
-import { type Domain, type DomainServer, LoggedMemory } from '@retrap/hvm'
+import { type Domain, type DomainServer, type DomainState, LoggedMemory } from '@retrap/hvm'
+import type { DeviceHostState } from '@retrap/device-hosting'
 import type { DeviceImpairment } from '@retrap/ioreq'
 import type { MachineDrive } from '../options/drives.ts'
 import { type ComposedOptions, traitsOf } from '../refusals/traits.ts'
@@ -53,6 +54,14 @@ const INPUT_BYTES = 2 ** 20
 /** The stream of a port in a replay, which is never full. */
 const heard = (gate: InputGate, { stream, inReplays = false }: MachineConsolePort): ByteStreamBackend | null =>
   inReplays ? { send: (bytes) => (gate.isHeard ? void stream.send(bytes) : undefined) } : null
+
+/** The states of two sets of models as those of one. */
+const joined = (some: DeviceHostState, more: DeviceHostState): DeviceHostState => ({
+  ...some,
+  devices: { ...some.devices, ...more.devices },
+  functions: { ...some.functions, ...more.functions },
+  detached: [...some.detached, ...more.detached],
+})
 
 /** Puts an {@link InputGate} between the models of a machine and what is outside. */
 export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<K> {
@@ -202,6 +211,20 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
   #hasRecordedController(drive: MachineDrive): boolean {
     if (drive.interface === 'usb') return this.#isUsbRecorded
     return this.#areControllersRecorded && moves(drive)
+  }
+
+  async saveModels(devices: DomainState['devices'], deadlineMs: number): Promise<DomainState['devices']> {
+    let { local } = devices
+    const servers = { ...devices.servers }
+    const unknown: string[] = []
+    for (const models of this.gate.models) {
+      // oxlint-disable-next-line no-await-in-loop -- few, and each has the deadline for itself
+      const state = await models.saved(deadlineMs)
+      if (state === null) unknown.push(models.name)
+      else if (models.isLocal) local = joined(local, state)
+      else servers[models.name] = state
+    }
+    return { ...devices, local, servers, ...(unknown.length > 0 && { unknown }) }
   }
 
   hasPorts(load: Parameters<MachineGate<K>['hasPorts']>[0]): Promise<void> {

@@ -1,5 +1,12 @@
-import { type Frame, FrameReader, type GatedServer, NO_VCPU, type ServerGate } from '@retrap/device-hosting'
-import type { InputGate } from './input-gate.ts'
+import {
+  type DeviceHostState,
+  type Frame,
+  FrameReader,
+  type GatedServer,
+  NO_VCPU,
+  type ServerGate,
+} from '@retrap/device-hosting'
+import type { GatedModels, InputGate } from './input-gate.ts'
 import { HeldFrames, type PlugFacts, savedFrames } from './held-frames.ts'
 
 /** The facts that are recorded about a server. */
@@ -10,6 +17,8 @@ export interface ServerFacts {
   readonly talksToHost: boolean
   /** The models would answer at once if nothing were recorded. */
   readonly answersAtOnce?: boolean
+  /** The models are the machine's own, which it has in its thread where nothing is recorded. */
+  readonly isLocal?: boolean
   /** Set if the server is plugged in while the machine runs: its models arrive as inputs. Absent: the models exist at power-on. */
   readonly plug?: PlugFacts
 }
@@ -29,8 +38,10 @@ const CALLS: ReadonlySet<Frame['kind']> = new Set([
  *
  * A replay has the same frames at the same instants, and no models.
  */
-export abstract class ModelsGate implements ServerGate {
+export abstract class ModelsGate implements GatedModels, ServerGate {
   readonly postsFreely: boolean
+  readonly name: string
+  readonly isLocal: boolean
   readonly #answersAtOnce: boolean
   protected readonly gate: InputGate
   protected readonly server: GatedServer
@@ -49,12 +60,14 @@ export abstract class ModelsGate implements ServerGate {
   protected isOut = false
 
   constructor(gate: InputGate, server: GatedServer, facts: ServerFacts) {
-    const { name, talksToHost, answersAtOnce = false, plug } = facts
+    const { name, talksToHost, answersAtOnce = false, isLocal = false, plug } = facts
     this.gate = gate
     this.server = server
     this.postsFreely = talksToHost
     this.#answersAtOnce = answersAtOnce
     this.#plug = plug
+    this.name = server.name
+    this.isLocal = isLocal
     this.isStarting = plug === undefined
     this.#isComing = plug !== undefined
     const held = {
@@ -66,6 +79,7 @@ export abstract class ModelsGate implements ServerGate {
       isNeverPutBack: true,
     }
     this.party = gate.party(name, (data) => this.#delivered(data), held, plug?.party)
+    gate.models.add(this)
   }
 
   #delivered(data: Uint8Array): void {
@@ -104,6 +118,7 @@ export abstract class ModelsGate implements ServerGate {
   }
 
   closed(): void {
+    this.gate.models.delete(this)
     if (!this.isPlugged || this.isOut) return
     this.isOut = true
     this.#isComing = false
@@ -144,6 +159,7 @@ export abstract class ModelsGate implements ServerGate {
     }
   }
 
+  abstract saved(deadlineMs: number): Promise<DeviceHostState> | null
   /** The machine has begun to wait. */
   protected abstract begun(): void
   /** Takes the state that this party had saved, after the machine was restored. */

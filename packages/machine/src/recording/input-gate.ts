@@ -1,6 +1,6 @@
 import type { Domain, OutsideInputs } from '@retrap/hvm'
 import type { Instant } from '@retrap/recording'
-import type { DeviceHost } from '@retrap/device-hosting'
+import type { DeviceHost, DeviceHostState } from '@retrap/device-hosting'
 import { laterTurn } from '../lifecycle/host.ts'
 import { type ImpairedDevice, ImpairedDevices } from './impaired-devices.ts'
 import { GuestConsole } from '../machine/machine-gate.ts'
@@ -41,6 +41,16 @@ export const IMPAIR_PARTY = 0xfffd
 export const HOT_PLUG_PARTY = 0xfffc
 
 const ignore = (): void => undefined
+
+/** The models of a server whose doings are recorded, or come from a recording. */
+export interface GatedModels {
+  /** Names the server. */
+  readonly name: string
+  /** The models are the machine's own, which it has in its thread where nothing is recorded. */
+  readonly isLocal: boolean
+  /** Returns their state, while the machine stands still; null: a replay does without them. @throws as `RemoteServer.save` */
+  saved(deadlineMs: number): Promise<DeviceHostState> | null
+}
 
 /** The root ports of a machine, as its gate knows them. */
 export interface GatedPorts {
@@ -99,6 +109,8 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   #impairedBefore: readonly ImpairedDevice[] = []
   /** The root ports of the machine, if devices can come and go. */
   ports: GatedPorts | null = null
+  /** Servers whose models have no state of their own in a checkpoint. */
+  readonly models: Set<GatedModels> = new Set()
   protected readonly parties: Deliver[] = []
   #domain: GatedDomain | undefined
 

@@ -118,6 +118,10 @@ class PlayedServer extends ModelsGate {
     } else this.effect(this.ended(frame))
   }
 
+  saved(): null {
+    return null
+  }
+
   /** All that comes is from the recording. */
   arrived(): boolean {
     return true

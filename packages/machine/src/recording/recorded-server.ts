@@ -1,6 +1,8 @@
 import type { Dma } from '@retrap/device'
-import { decodeFrame, encodeFrame, type Frame, type GatedServer } from '@retrap/device-hosting'
+import { decodeFrame, type DeviceHostState, encodeFrame, type Frame, type GatedServer } from '@retrap/device-hosting'
 import { IoreqError, IOREQ_TYPE_INVALIDATE } from '@retrap/ioreq'
+import { MachineError } from '../errors.ts'
+import { NOT_AT_REST } from '../snapshot/snapshot-rules.ts'
 import { ENDED, ModelsGate, type ServerFacts } from './gated-server.ts'
 import { frameBytes } from './held-frames.ts'
 import type { RecordGate } from './record-gate.ts'
@@ -30,6 +32,9 @@ export class RecordedServer extends ModelsGate {
   #isPosted = false
   /** Instructions after which frames have entered last. */
   #enteredAt = -1
+  /** Calls that are of no run: the models are saved. */
+  readonly #ofSave = new Set<number>()
+  #isSaved = false
   /** The server is to end; `error` says why it has failed. */
   #ending: { readonly error: unknown } | null = null
 
@@ -40,7 +45,32 @@ export class RecordedServer extends ModelsGate {
     this.#memory = memory
   }
 
+  /**
+   * Returns the models' state, while the machine stands still. The run goes on as if nobody had asked.
+   *
+   * @throws MachineError `ERR_SNAPSHOT` for models that have done something that has not entered the machine
+   */
+  async saved(deadlineMs: number): Promise<DeviceHostState> {
+    this.#isSaved = true
+    try {
+      await this.server.quiesce(deadlineMs)
+      const state = await this.server.save(deadlineMs)
+      if (this.#queue.length > 0 || this.isAwaited) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
+      return state
+    } finally {
+      this.#isSaved = false
+      this.server.resume()
+      this.server.putBack()
+    }
+  }
+
+  override sends(frame: Frame): void {
+    if (this.#isSaved && (frame.kind === 'quiesce' || frame.kind === 'save')) this.#ofSave.add(frame.call)
+    else super.sends(frame)
+  }
+
   arrived(frame: Frame): boolean {
+    if (frame.kind === 'called' && this.#ofSave.delete(frame.call)) return true
     if (READS.has(frame.kind) || (this.postsFreely && frame.kind === 'message')) return true
     if (this.isAwaited) {
       this.#note(this.ended(frame))

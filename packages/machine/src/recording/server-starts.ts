@@ -154,7 +154,7 @@ export class ServerStarts {
     models: readonly DeviceModel[],
   ): DomainServer {
     const { name } = given
-    const facts = { ...given, talksToHost: false }
+    const facts = { ...given, talksToHost: false, isLocal: true }
     return this.#start({ dispatch, platform }, facts, { name, realTime: false }, (gated) =>
       startLocalServer({ dispatch, platform: gated }, { name, realTime: false }, (server) => {
         for (const model of models) server.attach(model)

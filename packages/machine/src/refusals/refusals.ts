@@ -64,11 +64,6 @@ export const REFUSALS: readonly CombinationRule[] = [
     why: 'drives: an Arm board has no floppy drives: expected another interface',
   },
   { verbs: RECORDING, when: [['real']], why: "clock: expected 'deterministic'" },
-  {
-    verbs: ['save'],
-    when: [GATED, ['recorded-models']],
-    why: 'what some device models do is in the recording, and not how they are; save a machine that is not recorded',
-  },
   { verbs: ['reverse'], when: [['plain']], why: 'its run is not recorded; record it first' },
   {
     verbs: ['gdb', 'reverse'],

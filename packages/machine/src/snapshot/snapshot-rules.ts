@@ -9,6 +9,10 @@ import { laterTurn } from '../lifecycle/host.ts'
 export const isAtRest = (domain: Pick<Domain, 'clock' | 'devices' | 'isBusy' | 'timers'>): boolean =>
   !domain.isBusy && domain.devices.isAtRest() && domain.timers.nextDeadlineNs > domain.clock.now()
 
+/** Otherwise the recording would be of another run. */
+export const NOT_AT_REST =
+  'a machine that is recorded is saved while its devices are at rest, and one is at work: try again soon'
+
 /** Heads the errors of a machine that is not saved. */
 export const CANNOT_BE_SAVED = 'this machine cannot be saved'
 

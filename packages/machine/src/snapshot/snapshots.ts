@@ -20,6 +20,7 @@ import { savedEarlier, savedInstant, type SavedInstant } from './catch-up.ts'
 import type { CheckpointOptions, Checkpoints, MachineCheckpoint, OwnState } from './checkpoint.ts'
 import {
   isAtRest,
+  NOT_AT_REST,
   CANNOT_BE_SAVED,
   copiedPages,
   finishRestoring,
@@ -31,10 +32,6 @@ import { hostClock } from '../lifecycle/host.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineLife, MachineRestoreOptions, MachineSaveOptions } from '../lifecycle/machine-life.ts'
 import { SAVE_DEADLINE_MS } from '../lifecycle/machine-life.ts'
-
-/** The recording would be of another run. */
-const NOT_AT_REST =
-  'a machine that is recorded is saved while its devices are at rest, and one is at work: try again soon'
 
 /** The saved state of a machine of any board: all but the contents of its RAM, as plain data. */
 export interface MachineState<S extends DomainState = DomainState> {
@@ -83,6 +80,14 @@ export interface BoardState<S extends DomainState, State extends MachineState<S>
   putBackRest(state: Omit<State, 'domain'>): void
 }
 
+/** The gate of a machine that is saved. */
+interface SavedGate {
+  /** The run is being recorded, and not replayed. */
+  readonly isRecording: boolean
+  /** Adds the states of models whose doings are recorded to the state of a machine that stands still. @throws DeviceError */
+  saveModels(devices: DomainState['devices'], deadlineMs: number): Promise<DomainState['devices']>
+}
+
 /** A machine with {@link Snapshots}. */
 export interface SnapshotHost<S extends DomainState, State extends MachineState<S>> {
   readonly life: MachineLife
@@ -98,8 +103,8 @@ export interface SnapshotHost<S extends DomainState, State extends MachineState<
   readonly goesOn: (isNew: boolean, from?: SavedInstant) => void
   /** Seconds of that time that have not passed yet. */
   readonly behind: () => number
-  /** Whether the machine's run is recorded. */
-  readonly isRecorded: boolean
+  /** Of a machine whose run is recorded, or runs again. */
+  readonly gate: SavedGate | undefined
 }
 
 /** Saves a machine, makes it from a snapshot, or restores it to one, one operation after another. */
@@ -165,11 +170,14 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
         const began = hostClock()
         const { domain } = this.#host.board
         await this.settle(deadlineMs)
-        if (this.#host.isRecorded && !isAtRest(domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
+        const { gate } = this.#host
+        if (gate?.isRecording === true && !isAtRest(domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
         const rest = await this.rest(deadlineMs)
         let saved
         try {
-          const whole = this.stateWith(await saveDomainState(domain, rest))
+          const saving = await saveDomainState(domain, rest)
+          const devices = await (gate?.saveModels(saving.devices, deadlineMs) ?? saving.devices)
+          const whole = this.stateWith({ ...saving, devices })
           const known = before && this.#since.get(before)
           const begun = await beginCopying(domain, known?.now())
           if (forRestore === true) await this.#log()
