@@ -53,10 +53,7 @@ export type GicPlace = GicV2Place | GicV3Place
 export interface ArmDomainOptions extends DomainOptions {
   /** Interrupt controller: a GICv3, or a GICv2 for at most 8 vCPUs. */
   readonly gic: GicPlace
-  /**
-   * Ranges in which unclaimed reads return ones and unclaimed writes are ignored, as PCI requires for configuration space
-   * and ports. Elsewhere such an access is an external abort. Default none.
-   */
+  /** Ranges in which unclaimed reads give ones and writes are ignored, as on PCI; elsewhere both abort. Default none. */
   readonly openBus?: readonly AddressRange[]
   /** Arena for decoded instructions; default that of `ArmEngine`. */
   readonly codeCacheBytes?: number

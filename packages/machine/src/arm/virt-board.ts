@@ -167,7 +167,8 @@ export class VirtBoard implements Board<ArmKind> {
   createDomain(common: DomainOptions, _random: RandomSource, original: ArmDomain | undefined): ArmDomain {
     const { gic, jit, codeCacheBytes, cpus = 1, forks } = this.#given
     this.#domain = new ArmDomain({
-      ...{ ...common, engine: original?.engine, gic: gicPlace(gic), openBus: [VIRT.pcie, VIRT.pciePorts] },
+      ...{ ...common, engine: original?.engine, gic: gicPlace(gic) },
+      openBus: [VIRT.pcie, VIRT.pciePorts, VIRT.pcieMemory, VIRT.pcieMemory64],
       ...(jit && { jit: jit === true ? {} : jit }),
       ...(codeCacheBytes !== undefined && { codeCacheBytes }),
     })

@@ -139,10 +139,10 @@ test('configuration space without a function reads as ones', async () => {
 test('ports of PCI devices lie in memory', async () => {
   const ports = { base: 0x1000, size: 8 }
   const device = defineDevice({ name: 'ports', ports, read: async (offset) => 0x20 + offset })
-  // Port 0x1001, and one that nobody has.
-  const program = [movz(4, 0x3eff, 16), movk(4, 0x1000), ...UART]
-  program.push(0x3940_0483, 0x3900_0023, 0x3940_2083, 0x3900_0023) // ldrb w3, [x4, #1]; strb w3, [x1]; ldrb w3, [x4, #8]; …
-  expect(await run({ devices: [device] }, ...program, ...psci(8))).toEqual(['!\u00ff', 'power-off'])
+  // Port 0x1001, one that nobody has, and PCI memory that nobody has. ldrb w3, [x4, #1]; strb w3, [x1]; ldrb w3, [x4, #8]; …
+  const program = [movz(4, 0x3eff, 16), movk(4, 0x1000), ...UART, 0x3940_0483, 0x3900_0023, 0x3940_2083, 0x3900_0023]
+  program.push(movz(4, 0x1000, 16), 0x3940_0083, 0x3900_0023)
+  expect(await run({ devices: [device] }, ...program, ...psci(8))).toEqual(['!\u00ff\u00ff', 'power-off'])
 })
 
 test('a device of the caller is asked, and a machine is stopped by its time', async () => {
