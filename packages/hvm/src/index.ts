@@ -53,5 +53,5 @@ export {
   openOwnedMemory,
   type GuestMemoryHandles,
 } from './memory/model-mappings.ts'
-export type { FrameSet, WrittenFrames, WrittenSince } from './checkpoints/written-frames.ts'
+export { FrameSet, type WrittenFrames, type WrittenSince } from './checkpoints/written-frames.ts'
 export { LoggedMemory } from './checkpoints/logged-memory.ts'

@@ -38,7 +38,7 @@ const moving = migrate(
     domain: source.domain,
     stop: () => run.stop(),
     resume: () => run.resume(),
-    save: () => source.save(),
+    save: (options) => source.save(options),
   },
 )
 

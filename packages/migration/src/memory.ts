@@ -1,6 +1,15 @@
-import { type Domain, type GuestFrames, LoggedMemory } from '@retrap/hvm'
+import { type Domain, FrameSet, type GuestFrames, LoggedMemory } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import { MigrationError } from './errors.ts'
+
+/** A set of some of a guest's frames. */
+export function setOf(frames: readonly GuestFrames[], some: Iterable<number>): FrameSet {
+  const known = frames.map((run) => ({ ...run, bits: new Uint32Array(Math.ceil(run.count / 32)) }))
+  for (const gfn of some)
+    for (const { gfn: first, count, bits } of known)
+      if (gfn >= first && gfn < first + count) bits[(gfn - first) >>> 5]! |= 1 << ((gfn - first) & 31)
+  return new FrameSet(known)
+}
 
 /**
  * A guest's memory during migration: its frames, and which were written since they were last sent.

@@ -1,9 +1,9 @@
-import type { Domain, GuestPages } from '@retrap/hvm'
+import type { Domain, FrameSet, GuestPages } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import { writeSnapshot } from '@retrap/snapshot'
 import { type Channel, FrameStream, within } from './frames.ts'
 import { MigrationError } from './errors.ts'
-import { SentMemory } from './memory.ts'
+import { SentMemory, setOf } from './memory.ts'
 import { encodePages, PAGES_A_FRAME } from './pages.ts'
 
 /** A machine that can be slowed down. */
@@ -67,8 +67,8 @@ export interface MigrationSource {
   stop(): Promise<void>
   /** Has the machine run on after `stop`. */
   resume(): void
-  /** Saves the stopped machine, as `Pc.save` does, after flushing its disks. */
-  save(): Promise<{ readonly state: unknown; readonly pages: GuestPages }>
+  /** Saves the stopped machine, as `Pc.save` does with these options, after flushing its disks. */
+  save(options: { readonly frames: () => FrameSet }): Promise<{ readonly state: unknown; readonly pages: GuestPages }>
   /** Gives up what one side alone may have, as the right to write its disks, right before the hand-over record. */
   release?(): Promise<void>
   /** Takes released rights back before `resume`, if the destination does not have the machine. Rejects if another party has them. */
@@ -252,14 +252,20 @@ class Migration {
   async #handOver(memory: SentMemory, rest: readonly number[], stopped: number): Promise<MigrationReport> {
     try {
       memory.checkFrames()
-      const { state, pages } = await this.#source.save()
-      const last = new Set([...rest, ...memory.written.take(), ...memory.rom()])
-      const { given, zeros } = lastPages(pages, last)
+      const last = new Set(rest)
+      const frames = (): FrameSet => {
+        for (const gfn of [...memory.written.take(), ...memory.rom()]) last.add(gfn)
+        return setOf(memory.frames, last)
+      }
+      const { state, pages } = await this.#source.save({ frames })
+      frames()
+      const there = new Set(pages.gfns)
+      const zeros = Uint32Array.from([...last].filter((gfn) => !there.has(gfn)))
       const pieces: Uint8Array[] = []
       // Uncompressed, because compression would take longer than sending.
-      for (let at = 0; at < given.gfns.length; at += PAGES_A_FRAME) {
-        const some = Array.from(given.gfns.subarray(at, at + PAGES_A_FRAME))
-        const contents = given.bytes.subarray(at * PAGE_BYTES, (at + some.length) * PAGE_BYTES)
+      for (let at = 0; at < pages.gfns.length; at += PAGES_A_FRAME) {
+        const some = Array.from(pages.gfns.subarray(at, at + PAGES_A_FRAME))
+        const contents = pages.bytes.subarray(at * PAGE_BYTES, (at + some.length) * PAGE_BYTES)
         const frame = encodePages(
           some,
           some.map(() => false),
@@ -305,21 +311,4 @@ class Migration {
     const [downtimeMs, totalMs] = [now - stopped, now - this.#begun]
     return { outcome, downtimeMs, totalMs, rounds: this.#rounds, bytes: this.#frames.sent }
   }
-}
-
-/** Splits a snapshot's pages into wanted ones, and pages that have become zero. */
-function lastPages(pages: GuestPages, wanted: ReadonlySet<number>): { given: GuestPages; zeros: Uint32Array } {
-  const found: number[] = []
-  const there = new Set<number>()
-  for (const [i, gfn] of pages.gfns.entries()) {
-    if (!wanted.has(gfn)) continue
-    found.push(i)
-    there.add(gfn)
-  }
-  const bytes = new Uint8Array(found.length * PAGE_BYTES)
-  found.forEach((from, to) =>
-    bytes.set(pages.bytes.subarray(from * PAGE_BYTES, (from + 1) * PAGE_BYTES), to * PAGE_BYTES),
-  )
-  const given = { gfns: Uint32Array.from(found, (i) => pages.gfns[i]!), bytes }
-  return { given, zeros: Uint32Array.from([...wanted].filter((gfn) => !there.has(gfn))) }
 }

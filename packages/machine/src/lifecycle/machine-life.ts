@@ -1,7 +1,7 @@
 import type { DeviceModel } from '@retrap/device'
 import { describeThrown } from '@retrap/device/host'
 import type { DevicePlatform } from '@retrap/device-hosting'
-import type { Domain, DomainRest, DomainServer, GuestPages } from '@retrap/hvm'
+import type { Domain, DomainRest, DomainServer, FrameSet, GuestPages } from '@retrap/hvm'
 import type { DeviceFailure, IoDispatch } from '@retrap/ioreq'
 import { MachineError } from '../errors.ts'
 import { type DescribeCrash, machineExit, type MachineExit } from './machine-exit.ts'
@@ -54,6 +54,8 @@ export interface MachineSaveOptions {
    * since, the new snapshot's pages are those alone, zeros among them, and say so in `onlyWritten`. Default: all are saved.
    */
   readonly since?: GuestPages | undefined
+  /** Called while the machine stands still: the frames of RAM to save, as a migration sent the others before. Default: all. */
+  readonly frames?: (() => FrameSet) | undefined
 }
 
 /** Options of a machine's `restore`. */

@@ -163,6 +163,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     onResumed,
     forRestore,
     since: before,
+    frames,
   }: MachineSaveOptions): Promise<MachineSnapshot<State>> {
     return this.#host.life.inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
@@ -179,7 +180,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
           const devices = await (gate?.saveModels(saving.devices, deadlineMs) ?? saving.devices)
           const whole = this.stateWith({ ...saving, devices })
           const known = before && this.#since.get(before)
-          const begun = await beginCopying(domain, known?.now())
+          const begun = await beginCopying(domain, frames?.() ?? known?.now())
           if (forRestore === true) await this.#log()
           saved = { state: whole, copies: begun, since: this.#written?.note() }
         } catch (error) {

@@ -27,7 +27,7 @@ export async function move(cut: PipeOptions, options: MigrateOptions, writing: W
   const arriving = arrive(far, writing)
   let report: MigrationReport | undefined
   let error: unknown
-  const source = { domain: pc.domain, stop: () => run.stop(), resume: () => run.resume(), save: () => pc.save() }
+  const source = { domain: pc.domain, stop: () => run.stop(), resume: () => run.resume(), save: pc.save.bind(pc) }
   try {
     report = await migrate(near, source, { answerMs: 10_000, ...options })
   } catch (thrown) {

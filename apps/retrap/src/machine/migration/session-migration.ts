@@ -1,4 +1,4 @@
-import { Domain } from '@retrap/hvm'
+import { Domain, type FrameSet } from '@retrap/hvm'
 import { migrate, type MigrateOptions, StoppableRun } from '@retrap/migration'
 import { CliError } from '../../errors.ts'
 import type { Machine } from '../machine-contract.ts'
@@ -52,8 +52,8 @@ export class SessionMigration {
         domain,
         stop: () => this.run.stop(),
         resume: () => this.run.resume(),
-        save: async () => {
-          const { state, pages } = await machine.save!()
+        save: async (options: { readonly frames: () => FrameSet }) => {
+          const { state, pages } = await machine.save!(options)
           await images?.settle()
           return { state: { ...state, writes: images?.saveWrites() }, pages }
         },
