@@ -9,7 +9,7 @@ import { soak } from './soak/evex.soak.ts'
 
 const SEED = Number(process.env['RETRAP_SEED'] ?? Math.floor(Date.now() / 3_600_000))
 
-test('what instructions of AVX-512 do', { timeout: 60_000 }, async () => {
+test('what instructions of AVX-512 do', { timeout: 180_000 }, async () => {
   const { smallest } = await runSoak(soak, { count: 1, seed: SEED, shrinkMs: 0 })
   expect(smallest).toBeUndefined()
 })

@@ -1,7 +1,7 @@
 import type { Region, RegionInstruction } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { FormSource } from '../semantics/form-context.ts'
-import { VECTOR_REGISTERS, vectorOperand } from './vector-plan.ts'
+import { vectorOperand } from './vector-plan.ts'
 
 /**
  * Which vector registers hold operands of later arithmetic: their elements are tested for denormal numbers once, where a
@@ -40,16 +40,16 @@ interface Uses {
   readonly copied: number | undefined
 }
 
-/** For each block, by register: the elements whose values at its beginning later arithmetic may take. */
-export function normalDemand(memory: MachineMemory, region: Region<FormSource>): readonly (readonly NormalSet[])[] {
+/** For each block, by register below `count`: the elements whose values at its beginning later arithmetic may take. */
+export function normalDemand(memory: MachineMemory, region: Region<FormSource>, count: number): NormalSet[][] {
   const { blocks } = region
   const uses = blocks.map(({ instructions }) => instructions.map((insn) => usesOf(memory, insn)).toReversed())
-  const demand: NormalSet[][] = blocks.map(() => new Array<NormalSet>(VECTOR_REGISTERS).fill(0))
+  const demand: NormalSet[][] = blocks.map(() => new Array<NormalSet>(count).fill(0))
   for (let hasChanged = true; hasChanged;) {
     hasChanged = false
     for (let number = blocks.length - 1; number >= 0; number--) {
       const { next, target, computed } = blocks[number]!
-      const live = new Array<NormalSet>(VECTOR_REGISTERS).fill(0)
+      const live = new Array<NormalSet>(count).fill(0)
       for (const follower of [next, target, ...computed]) {
         if (follower !== undefined) for (const [i, set] of demand[follower]!.entries()) live[i]! |= set
       }

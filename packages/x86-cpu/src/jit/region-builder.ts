@@ -18,7 +18,7 @@ import { RECORD_BYTES } from '../state/record.ts'
 import { ORDINARY_64 } from '@retrap/soft-float'
 import { isRoundingSettled } from '../semantics/float-scratch.ts'
 import { constant } from '../semantics/vector/sse-float-packed.ts'
-import { generalOffset, S_MXCSR, S_ZERO } from '../state/state-layout.ts'
+import { generalOffset, S_GPR, S_MXCSR, S_ZERO } from '../state/state-layout.ts'
 import { FoundPlaces, type FoundPlace } from './found-places.ts'
 import { RegisterOrigins, RelativeValue, type Origin } from './relative-value.ts'
 import { readPart, writePart, type VectorRegisters } from './vector-registers.ts'
@@ -312,11 +312,10 @@ export class RegionBuilder extends RegionFunction {
 
 /** Returns the number of the general register whose field of the state has a byte; -1 of other fields. */
 function registerAt(offset: number): number {
-  for (const first of [0, 16]) {
-    const number = (offset - generalOffset(first)) >> 3
-    if (number >= 0 && number < 16) return first + number
-  }
-  return -1
+  const number = (offset - S_GPR) >> 3
+  if (number >= 0 && number < REGISTERS) return number
+  const further = (offset - generalOffset(REGISTERS)) >> 3
+  return further >= 0 && further < REGISTERS ? REGISTERS + further : -1
 }
 
 /** Whether the linear address of an access is known by what it is relative to. */

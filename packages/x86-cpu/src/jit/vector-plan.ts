@@ -10,7 +10,7 @@ export type VectorFormat = 'whole' | 'f64' | 'f32'
 
 /** How a region holds vector registers and masks. */
 export interface VectorPlan {
-  /** By register; undefined for those that stay in the state. The number of lanes is that of the widest use. */
+  /** By register, up to the last that is in locals; undefined for those that stay in the state. The number of lanes is that of the widest use. */
   readonly registers: readonly ({ readonly format: VectorFormat; readonly lanes: number } | undefined)[]
   readonly hasMasks: boolean
 }
@@ -53,8 +53,9 @@ export function planVectors(
       if (format !== undefined) vote[format]++
     }
   }
-  if (!hasMasks && votes.every(({ lanes }) => lanes === 0)) return undefined
-  const registers = votes.map(({ whole, f64, f32, lanes }) => {
+  const count = votes.findLastIndex(({ lanes }) => lanes > 0) + 1
+  if (!hasMasks && count === 0) return undefined
+  const registers = votes.slice(0, count).map(({ whole, f64, f32, lanes }) => {
     if (lanes === 0) return undefined
     const format: VectorFormat = f64 > whole && f64 >= f32 ? 'f64' : f32 > whole ? 'f32' : 'whole'
     return { format, lanes }

@@ -201,7 +201,7 @@ class X86Unit implements UnitSemantics<FormSource> {
     )
     if (mode === MODE_64_APX) f.addRegisters()
     if (plan !== undefined) f.vectors = new VectorRegisters(f, plan)
-    this.#demand = plan === undefined ? [] : normalDemand(memory, region)
+    this.#demand = plan === undefined ? [] : normalDemand(memory, region, plan.registers.length)
     f.harmless.add(library.flags).add(library.checkSegment)
     f.beforeArm = () => this.#flags.beginArm()
     f.afterArm = () => this.#flags.endArm()

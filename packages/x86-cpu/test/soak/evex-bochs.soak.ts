@@ -42,7 +42,7 @@ function draw(among: readonly CodeInfo[], random: evex.Random): readonly [image:
     if (isMemory && /^VFC?M(ADD|UL)C/.test(mnemonic)) continue
     // Halves take no notice of DAZ and FTZ.
     const view = new DataView(image.buffer)
-    if (HALF.test(mnemonic) || /PH2|2PH/.test(mnemonic))
+    if (HALF.test(mnemonic) || /[PS]H2|2[PS]H/.test(mnemonic))
       view.setUint32(evex.MXCSR, (view.getUint32(evex.MXCSR, true) & ~0x8040) | 0x1f80, true)
     return [image, mnemonic]
   }
