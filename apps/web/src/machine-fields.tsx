@@ -1,3 +1,4 @@
+import { CPU_MODELS, cpuModel } from '@retrap/x86-cpu'
 import { useState } from 'preact/hooks'
 import { NETWORK_NOTES } from './network-notes.ts'
 import { RelayAddress } from './relay-address.tsx'
@@ -57,6 +58,49 @@ interface FieldsProps {
 const MEMORY = ['64', '128', '256', '512', '1024', '2048', '3072']
 const CPUS = ['1', '2', '4', '8']
 
+/** What a model is, or why there is no such processor. */
+function aboutCpu(text: string): { readonly problem: string; readonly about: string } {
+  try {
+    const [name] = cpuModel(text === '' ? 'max' : text).name.split(',')
+    return { problem: '', about: `${name}: ${CPU_MODELS.find((one) => one.name === name)!.about}.` }
+  } catch (error) {
+    return { problem: (error as Error).message, about: '' }
+  }
+}
+
+/** The processor of a PC: a model of the list, and changes to it. */
+function CpuField({ settings: { cpu }, change }: FieldsProps) {
+  const { problem, about } = aboutCpu(cpu)
+  return (
+    <>
+      <label class="wide">
+        Processor model, and changes such as core2,-sse4_1
+        <input
+          type="text"
+          name="cpu"
+          list="cpu-models"
+          placeholder="max"
+          spellcheck={false}
+          autocomplete="off"
+          aria-describedby="cpu-about"
+          aria-invalid={problem !== ''}
+          ref={(input) => input?.setCustomValidity(problem)}
+          value={cpu}
+          onInput={(event) => change({ cpu: event.currentTarget.value })}
+        />
+      </label>
+      <datalist id="cpu-models">
+        {CPU_MODELS.map(({ name, about: line }) => (
+          <option value={name} label={line} />
+        ))}
+      </datalist>
+      <p id="cpu-about" class={problem === '' ? 'wide soft' : 'wide wrong'} role="status">
+        {problem || about}
+      </p>
+    </>
+  )
+}
+
 /** The form's fields. */
 export function Fields({ settings, change }: FieldsProps) {
   const choice = <K extends 'memory' | 'cpus' | 'board' | 'vga' | 'network'>(
@@ -71,7 +115,10 @@ export function Fields({ settings, change }: FieldsProps) {
         value={settings[key]}
         onChange={(event) => {
           const part = { [key]: event.currentTarget.value } as Partial<Settings>
-          change({ ...part, ...(part.board !== undefined && { commandLine: commandLineFor(part.board, settings) }) })
+          const { board } = part
+          const commandLine = board !== undefined && { commandLine: commandLineFor(board, settings) }
+          // An Arm board has a processor of its own.
+          change({ ...part, ...commandLine, ...(board === 'virt' && { cpu: '' }) })
         }}
       >
         {values.map(([value, name]) => (
@@ -142,6 +189,7 @@ export function Fields({ settings, change }: FieldsProps) {
         {isRelay(settings.network) && (
           <RelayAddress kind={settings.network} value={settings.relay} change={(relay) => change({ relay })} />
         )}
+        {settings.board !== 'virt' && <CpuField settings={settings} change={change} />}
         <label class="wide">
           Kernel's command line
           <input

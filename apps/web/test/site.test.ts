@@ -749,6 +749,25 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await expect.poll(alert).toBe('')
   })
 
+  test('the processor is a model of a list with changes, and what is wrong with it is said at the field', async () => {
+    await open('#kernel=nowhere&cpu=core2')
+    await page.setViewport({ width: 390, height: 844 })
+    await page.focus('::-p-aria(Options: memory, processors, board, network)')
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('[name=cpu]:valid')
+    const about = (): Promise<string> => page.$eval('#cpu-about', (one) => one.textContent)
+    await expect.poll(about).toMatch(/^core2: Intel Core 2 Duo/)
+    await page.locator('[name=cpu]').fill('core2,-sse4_1,+avx')
+    await expect.poll(about).toMatch(/: avx needs /)
+    const refused = await page.$eval('[name=cpu]:invalid', (one) => (one as HTMLInputElement).validationMessage)
+    expect(refused).toBe(await about())
+    await page.locator('[name=cpu]').fill('core2,-sse4_1')
+    await page.waitForSelector('[name=cpu]:valid')
+    expect(await page.$$eval('#cpu-models option', (all) => all.length)).toBeGreaterThan(10)
+    expect(page.url()).toContain('cpu=core2%2C-sse4_1')
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390)
+  })
+
   test.each([[['machine.json', 'named.img']], [['named.img', 'machine.json']]])(
     'a machine’s file and the image that it names are both taken: %j',
     async (names) => {
