@@ -82,6 +82,16 @@ function avx512(bits: 32 | 64): RegisterFeature {
   }
 }
 
+/** AMX's tiles, each 16 rows of 64 bytes, and their configuration: gdb has no feature of its own for them. */
+const AMX: RegisterFeature = {
+  name: 'dev.retrap.x86.amx',
+  types: '<vector id="tile" type="uint8" count="1024"/>\n<vector id="tilecfg" type="uint8" count="64"/>',
+  registers: [
+    ...many(8, (i) => ({ name: `tmm${i}`, bits: 8192, type: 'tile', group: 'vector' })),
+    { name: 'tilecfg', bits: 512, type: 'tilecfg', group: 'vector' },
+  ],
+}
+
 function features(
   bits: 32 | 64,
   extended: NonNullable<Parameters<typeof x86Registers>[1]>,
@@ -131,6 +141,7 @@ function features(
         ]
       : []),
     { name: 'dev.retrap.x86.system', registers: system(bits) },
+    ...(extended.amx === true && bits === 64 ? [AMX] : []),
   ]
 }
 
@@ -138,12 +149,13 @@ function features(
  * Registers of an x86 processor, in all of its modes: general, segment, x87, SSE, AVX and system registers.
  *
  * @param extended - registers that it has besides: AVX-512's masks and whole vectors; R16 to R31 of APX, which gdb shows from
- *   version 17 on among the others, and before as registers of their own
+ *   version 17 on among the others, and before as registers of their own; AMX's tiles
  */
 export function x86Registers(
   bits: 32 | 64,
-  extended: { readonly avx512?: boolean; readonly apx?: boolean } = {},
+  extended: { readonly avx512?: boolean; readonly apx?: boolean; readonly amx?: boolean } = {},
 ): RegisterSet {
   const all = features(bits, extended)
-  return new RegisterSet(bits === 64 ? 'i386:x86-64' : 'i386', all, bits === 64 ? 'rip' : 'eip', all.length - 1)
+  const general = all.findIndex(({ name }) => name === 'dev.retrap.x86.system')
+  return new RegisterSet(bits === 64 ? 'i386:x86-64' : 'i386', all, bits === 64 ? 'rip' : 'eip', general)
 }

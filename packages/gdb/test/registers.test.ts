@@ -8,6 +8,7 @@ function sizes({ xml }: RegisterSet): Map<string, number> {
     Array.from(xml.matchAll(/<reg name="(\w+)" bitsize="(\d+)"/g), ([, name, bits]) => [name!, Number(bits)]),
   )
 }
+const PLAIN = [...sizes(x86Registers(64))]
 
 const named = (prefix: string, count: number, bits: number, suffix = ''): (readonly [string, number])[] =>
   Array.from({ length: count }, (_, i) => [`${prefix}${i}${suffix}`, bits])
@@ -52,17 +53,17 @@ describe.each([
     programCounter: 'rip',
   },
   {
-    what: 'x86-64 with AVX-512 and APX',
-    set: x86Registers(64, { avx512: true, apx: true }),
+    what: 'x86-64 with AVX-512, APX and AMX',
+    set: x86Registers(64, { avx512: true, apx: true, amx: true }),
     general: [
-      ...[...sizes(x86Registers(64))].slice(0, x86Registers(64).general),
+      ...PLAIN.slice(0, x86Registers(64).general),
       ...named('xmm', 32, 128).slice(16),
       ...named('ymm', 32, 128, 'h').slice(16),
       ...named('k', 8, 64),
       ...named('zmm', 32, 256, 'h'),
       ...named('r', 32, 64).slice(16),
     ],
-    system: [...sizes(x86Registers(64))].slice(x86Registers(64).general),
+    system: [...PLAIN.slice(x86Registers(64).general), ...named('tmm', 8, 8192), ['tilecfg', 512]],
     programCounter: 'rip',
   },
   {

@@ -70,6 +70,7 @@ export function pcGdbMachine(
     registers: x86Registers(options.architecture === 'i386' ? 32 : 64, {
       avx512: processor?.has('AVX512F') === true,
       apx: processor?.has('APX_F') === true,
+      amx: processor?.has('AMX_TILE') === true,
     }),
     monitor: monitorWith(domain, debug, stops, [backtrace(domain, options), ...commands, ...(options.commands ?? [])]),
     exceptionName: vectorName,

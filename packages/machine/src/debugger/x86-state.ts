@@ -103,6 +103,8 @@ const EXTENDED = {
   zmmUpper: ['AVX512F', 512],
   zmm16: ['AVX512F', 1024],
   generalRegisters: ['APX_F', 128],
+  tiles: ['AMX_TILE', 8192],
+  tileConfiguration: ['AMX_TILE', 64],
 } as const
 
 /** A register in bytes `at` and up of a field of extended registers, which a state has where they are not zero. */
@@ -238,7 +240,11 @@ for (let i = 0; i < 16; i++) {
   ACCESSES.set(`zmm${16 + i}h`, extended('zmm16', 64 * i + 32, 32))
   ACCESSES.set(`r${16 + i}`, extended('generalRegisters', 8 * i, 8))
 }
-for (let i = 0; i < 8; i++) ACCESSES.set(`k${i}`, extended('masks', 8 * i, 8))
+for (let i = 0; i < 8; i++) {
+  ACCESSES.set(`k${i}`, extended('masks', 8 * i, 8))
+  ACCESSES.set(`tmm${i}`, extended('tiles', 1024 * i, 1024))
+}
+ACCESSES.set('tilecfg', { read: extended('tileConfiguration', 0, 64).read })
 
 /** The registers of a vCPU that stands still, by the names that gdb has for them. */
 export class X86State {

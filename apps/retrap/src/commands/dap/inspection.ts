@@ -24,6 +24,24 @@ const SCOPES: readonly { readonly name: string; readonly has: (register: Registe
 const isSystem = ({ group }: Register): boolean => group === 'system'
 const isWide = ({ bits, group }: Register): boolean => bits > 64 || group === 'float' || group === 'vector'
 
+/** gdb has the upper parts of vector registers by names of their own: a person looks at the whole. */
+const UPPER_PART = /^[yz]mm\d+h$/
+
+/** A register with the parts above it that there are. */
+function wholeOf({ name, bits }: Register, read: (name: string) => bigint | undefined) {
+  const whole = { name, bits, value: read(name) }
+  if (!name.startsWith('xmm')) return whole
+  for (const width of ['ymm', 'zmm']) {
+    const upper = name.replace('xmm', width)
+    const part = read(`${upper}h`)
+    if (part === undefined || whole.value === undefined) return whole
+    whole.value |= part << BigInt(whole.bits)
+    whole.bits *= 2
+    whole.name = upper
+  }
+  return whole
+}
+
 const hex = (value: bigint): string => `0x${value.toString(16)}`
 
 /** A value that a request asks for. */
@@ -98,9 +116,9 @@ export class Inspection {
     const cpu = this.cpuOf(Math.floor((variablesReference - 1) / SCOPES.length) + 1)
     const scope = SCOPES[(variablesReference - 1) % SCOPES.length]
     const variables = target.registers.registers
-      .filter((register) => scope?.has(register) === true)
-      .map(({ name, bits }): DebugProtocol.Variable => {
-        const value = target.readRegister(cpu, name)
+      .filter((register) => scope?.has(register) === true && !UPPER_PART.test(register.name))
+      .map((register): DebugProtocol.Variable => {
+        const { name, bits, value } = wholeOf(register, (part) => target.readRegister(cpu, part))
         const isPointer = value !== undefined && bits === 64
         const place = isPointer ? this.#names.nameOf(value) : undefined
         const text = value === undefined ? 'not known' : hex(value)
