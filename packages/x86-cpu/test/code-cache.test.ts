@@ -315,42 +315,27 @@ describe('mappings', () => {
 })
 
 describe('the arena', () => {
-  test('fills up in the middle of a run, is emptied, and execution goes on', () => {
-    const pc = new BareCpu({ codeCacheBytes: 96 * 1024 })
-    // Each of 24 pages adds to EAX and jumps to the next.
-    for (let i = 0; i < 24; i++) {
-      pc.program(
-        (asm) => {
-          for (let n = 0; n < 40; n++) asm.add(x86.eax, i)
-          if (i < 23) asm.jmp(0x1_0000 + (i + 1) * 0x1000)
-          else asm.dec(x86.ecx).jnz(0x1_0000).hlt()
-        },
-        0x1_0000 + i * 0x1000,
-      )
-    }
-    pc.program((asm) => asm.mov(x86.ecx, 5).jmp(0x1_0000))
-    expect(pc.run(1_000_000).reason).toBe('hlt')
-    expect(pc.register('rax')).toBe(BigInt(5 * 40 * ((23 * 24) / 2)))
-    expect(pc.engine.codeCache.flushes).toBeGreaterThan(4)
-  })
-
-  test('a page-crossing instruction that finds no room', () => {
-    const pc = new BareCpu({ codeCacheBytes: 80 * 1024 })
-    for (let i = 0; i < 12; i++) {
+  test.each([
+    ['fills up in the middle of a run, is emptied, and execution goes on', 96, 24, 0x1_0000],
+    ['has no room for an instruction that crosses pages', 80, 12, 0x1_0ffd],
+  ])('%s', (_, kilobytes, pages, first) => {
+    const pc = new BareCpu({ codeCacheBytes: kilobytes * 1024 })
+    // Each of the pages adds to EAX and EBX, and jumps to the next.
+    for (let i = 0; i < pages; i++)
       pc.program(
         (asm) => {
           asm.add(x86.eax, 0x0101_0101 * (i + 1))
           for (let n = 0; n < 60; n++) asm.inc(x86.ebx)
-          if (i < 11) asm.jmp(0x1_0ffd + (i + 1) * 0x1000)
-          else asm.dec(x86.ecx).jnz(0x1_0ffd).hlt()
+          if (i < pages - 1) asm.jmp(first + (i + 1) * 0x1000)
+          else asm.dec(x86.ecx).jnz(first).hlt()
         },
-        0x1_0ffd + i * 0x1000,
+        first + i * 0x1000,
       )
-    }
-    pc.program((asm) => asm.mov(x86.ecx, 3).jmp(0x1_0ffd))
+    pc.program((asm) => asm.mov(x86.ecx, 5).jmp(first))
     expect(pc.run(1_000_000).reason).toBe('hlt')
-    expect(pc.register('rax')).toBe(BigInt(Number((BigInt(3 * 78) * 0x0101_0101n) % 0x1_0000_0000n)))
-    expect(pc.register('rbx')).toBe(BigInt(3 * 12 * 60))
+    const sum = (5n * BigInt((pages * (pages + 1)) / 2) * 0x0101_0101n) % 0x1_0000_0000n
+    expect([pc.register('rax'), pc.register('rbx')]).toEqual([sum, BigInt(5 * pages * 60)])
+    expect(pc.engine.codeCache.flushes).toBeGreaterThan(4)
   })
 })
 

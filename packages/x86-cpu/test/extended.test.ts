@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { MachineMemory } from '@retrap/memory'
 import { cpuModel, loadInstructions, Processor } from '@retrap/x86-cpu'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
-import { BareCpu, CODE, type TestDevice } from './support/bare-cpu.ts'
+import { BareCpu, CODE, slowDevice } from './support/bare-cpu.ts'
 import { handler, runBothWays, type Drawn } from './support/both-ways.ts'
 import { BRAIN, HALF, SINGLE, converted, split } from './support/exact-numbers.ts'
 
@@ -467,6 +467,10 @@ describe('stores that compute', () => {
     )
   })
 
+  /** Has #GP go on at the label `after`, and count in R15. */
+  const countGp = (pc: BareCpu, at: (label: string) => number): void =>
+    handler(pc, GP, (asm) => asm.add(x86.rsp, 8).mov(x86.qword(x86.rsp), at('after')).inc(x86.r15).iretq())
+
   test.each([
     ['cmpzxadd', (asm: Assembler) => asm.cmpzxadd(x86.dword(x86.rdi, { disp: 2 }), x86.eax, x86.ecx)],
     ['aadd', (asm: Assembler) => asm.aadd(x86.qword(x86.rdi, { disp: 4 }), x86.rax)],
@@ -483,23 +487,12 @@ describe('stores that compute', () => {
         code(asm)
         asm.bind(asm.label('after')).dec(x86.ebx).jnz(next).hlt()
       },
-      prepare: (pc, at) =>
-        handler(pc, GP, (asm) => asm.add(x86.rsp, 8).mov(x86.qword(x86.rsp), at('after')).inc(x86.r15).iretq()),
+      prepare: countGp,
     }).forEach((pc) => {
       expect(pc.register('r15')).toBe(3n)
       expect(pc.read64(OUT)).toBe(0n)
     })
   })
-
-  /** A device whose every answer is late. */
-  const slow = (): TestDevice => {
-    const asked = new Set<string>()
-    const isReady = (access: string): boolean => asked.delete(access) || (asked.add(access), false)
-    return {
-      read: (offset, size) => (isReady(`r${offset}`) ? BigInt(offset * 0x101 + size) : undefined),
-      write: (offset) => isReady(`w${offset}`),
-    }
-  }
 
   test('MOVDIR64B asks a slow device once for each part, and MOVRS and MOVDIRI move', () => {
     const DEVICE = 0x2_0000
@@ -518,13 +511,13 @@ describe('stores that compute', () => {
           .movdiri(x86.qword(x86.rdi, { disp: 64 }), x86.rax)
         asm.dec(x86.ebx).jnz(next).hlt()
       },
-      prepare: (pc) => void pc.host.devices.set(DEVICE >>> 12, slow()),
+      prepare: (pc) => void pc.host.devices.set(DEVICE >>> 12, slowDevice()),
     })
     for (const pc of pairs) {
       expect(pc.host.seen.filter((access) => access.startsWith('mmio read'))).toHaveLength(24)
-      expect(pc.read64(OUT + 8)).toBe(0x1018n)
+      expect(pc.read64(OUT + 8)).toBe(0x9_e377_9b18n)
       expect(pc.read64(OUT + 64)).toBe(pc.read64(OUT))
-      expect(pc.register('rcx')).toBe(8n)
+      expect(pc.register('rcx')).toBe(0xcdn)
     }
   })
 
@@ -541,6 +534,91 @@ describe('stores that compute', () => {
       prepare: (cpu) => cpu.load(0x9000, [7]),
     })
     expect([pc.read32(0x1_007c), pc.read32(0x40)]).toEqual([1, 7])
+  })
+
+  test('ENQCMD and ENQCMDS: devices take a command, RAM does not; #GP for bits that are to be zeros', () => {
+    const DEVICE = 0x2_0000
+    const given = fc.record({
+      first: fc.constantFrom(0, 1, 0x1_2345, 0x8000_0000, 0x10_0000, 0x4000_0001),
+      pasid: fc.constantFrom(0x8001_2345n, 0x1_2345n),
+      isSupervisor: fc.boolean(),
+      to: fc.constantFrom(DEVICE, DEVICE + 0x40, OUT, DEVICE + 8),
+    })
+    fc.assert(
+      fc.property(given, ({ first, pasid, isSupervisor, to }) => {
+        const pairs = runBothWays({
+          cpu: EVERYTHING,
+          code: (asm) => {
+            asm.mov(x86.ecx, 0xd93).mov(x86.eax, pasid).xor(x86.edx, x86.edx).wrmsr()
+            asm.mov(x86.rdx, to).mov(x86.rsi, IN).mov(x86.ebx, 3)
+            const next = asm.here('next')
+            asm.mov(x86.r8, -1).add(x86.r8, x86.r8)
+            ;(asm as unknown as Drawn)[isSupervisor ? 'enqcmds' : 'enqcmd']!(x86.rdx, x86.zmmword(x86.rsi))
+            asm.pushfq().pop(x86.r9).bind(asm.label('after')).dec(x86.ebx).jnz(next).hlt()
+          },
+          prepare: (pc, at) => {
+            countGp(pc, at)
+            pc.host.devices.set(DEVICE >>> 12, slowDevice())
+            pc.write32(IN, first)
+            pc.write32(IN + 60, 7)
+          },
+        })
+        const isAllowed = isSupervisor ? (first & 0x7ff0_0000) === 0 : first === 0 && pasid >> 31n === 1n
+        const isRefused = to % 64 !== 0 || !isAllowed
+        const isTaken = !isRefused && to !== OUT
+        for (const pc of pairs) {
+          expect(pc.register('r15')).toBe(isRefused ? 3n : 0n)
+          if (!isRefused) expect(pc.register('r9') & 0x8d5n).toBe(isTaken ? 0n : 0x40n)
+          const writes = pc.host.seen.filter((access) => access.startsWith('mmio write'))
+          expect(writes).toHaveLength(isTaken ? 24 : 0)
+          const ends = [isSupervisor ? first : Number(pasid & 0xf_ffffn), 0x7_0000_0000]
+          if (isTaken)
+            expect([writes[0], writes[7]].map((one, i) => one!.endsWith(`=${ends[i]!.toString(16)}`))).toEqual([
+              true,
+              true,
+            ])
+          expect(pc.read64(OUT)).toBe(0n)
+        }
+      }),
+      { numRuns: 8 },
+    )
+  })
+
+  test.each([
+    [0x277, 1, 0x80, '#GP of UWRMSR alone', 1n],
+    [0x277, 1, 0x7f, '#GP', 2n],
+    [0x277, 0, 0x80, '#UD', 0x200n],
+    [0x4000, 1, 0xff, '#GP', 2n],
+    // No processor has this register.
+    [0x3fff, 1, 0xff, '#GP', 2n],
+  ])('URDMSR and UWRMSR of %i with IA32_USER_MSR_CTL %i and bits %i: %s', (index, enabled, bits, _, faults) => {
+    const BITMAP = 0x6_2000
+    const [plain] = runBothWays({
+      cpu: EVERYTHING,
+      code: (asm) => {
+        asm
+          .mov(x86.ecx, 0x1c)
+          .mov(x86.eax, BITMAP + enabled)
+          .xor(x86.edx, x86.edx)
+          .wrmsr()
+        asm.mov(x86.r8d, index).mov(x86.ebx, 3)
+        const next = asm.here('next')
+        asm.urdmsr(x86.r9, x86.r8).uwrmsr(x86.r8, x86.r9).dec(x86.ebx).jnz(next).hlt()
+      },
+      prepare: (pc) => {
+        for (const [vector, counted] of [
+          [GP, 1],
+          [6, 0x100],
+        ] as const)
+          handler(pc, vector, (asm) => {
+            if (vector === GP) asm.add(x86.rsp, 8)
+            asm.add(x86.qword(x86.rsp), 6).add(x86.r15, counted).iretq()
+          })
+        for (const half of [0, 0x800]) pc.load(BITMAP + half + (index >>> 3), [bits])
+      },
+    })
+    expect(plain.register('r15')).toBe(3n * faults)
+    expect(plain.register('r9')).toBe(faults === 1n ? 0x7_0406_0007_0406n : 0n)
   })
 
   test('MOVDIR64B to a page that is not there writes nothing', () => {

@@ -1,11 +1,12 @@
 import { X86CpuError } from '../errors.ts'
-import type { Processor, ProcessorExtension } from '../model/processor.ts'
+import type { MsrField, Processor, ProcessorExtension } from '../model/processor.ts'
 import * as S from '../state/state-layout.ts'
 import {
   COMPONENTS,
   COMPONENT_ALIGNED,
   COMPONENT_XFD,
   VECTOR_STRIDE,
+  disableable,
   transfers,
   vectorCount,
   type RegisterBytes,
@@ -110,6 +111,35 @@ function cpuid(processor: Processor, leaf: number, subleaf: number, into: Uint32
   } else if (leaf === APX && has('APX_F') && subleaf === 0) into[1] = 1
 }
 
+const takesDisableable: MsrField['takes'] = ({ components: all }, lo, hi) => hi === 0 && (lo & ~disableable(all)) === 0
+
+/** PASID, bits 19:0, and whether it is valid, bit 31; bits 11:1 between the page of bitmaps and the bit that enables them. */
+const [PASID_RESERVED, USER_MSR_RESERVED] = [0x7ff0_0000, 0xffe]
+
+/**
+ * Model-specific registers: IA32_USER_MSR_CTL; IA32_XFD and IA32_XFD_ERR, read and written for the components that CPUID leaf DH
+ * says can be disabled; IA32_PASID, which is no component of XSAVES here.
+ */
+const MSRS: ReadonlyMap<number, MsrField & { readonly feature: string }> = new Map([
+  [
+    0x1c,
+    {
+      feature: 'USER_MSR',
+      field: S.S_USER_MSR_CTL,
+      takes: ({ canonicalShift: shift }, lo, hi) =>
+        (lo & USER_MSR_RESERVED) === 0 && (hi << shift) >> shift === (hi | 0),
+    },
+  ],
+  [0x1c4, { feature: 'XFD', field: S.S_XFD, takes: takesDisableable }],
+  [0x1c5, { feature: 'XFD', field: S.S_XFD_ERR, takes: takesDisableable }],
+  [0xd93, { feature: 'ENQCMD', field: S.S_PASID, takes: (_, lo, hi) => hi === 0 && (lo & PASID_RESERVED) === 0 }],
+])
+
+function msr(processor: Processor, index: number): MsrField | undefined {
+  const found = MSRS.get(index)
+  return found !== undefined && processor.has(found.feature) ? found : undefined
+}
+
 /** Registers in `SavedCpu.extended`: the feature that has them; place, bytes of each, distance, number. */
 type SavedRegisters = readonly [
   name: string,
@@ -127,6 +157,8 @@ export const SAVED: readonly SavedRegisters[] = [
   ['tiles', 'AMX_TILE', S.S_TMM, 8192],
   ['generalRegisters', 'APX_F', S.S_EGPR, 128],
   ['xfd', 'XFD', S.S_XFD, 16],
+  ['pasid', 'ENQCMD', S.S_PASID, 8],
+  ['userMsr', 'USER_MSR', S.S_USER_MSR_CTL, 8],
 ]
 
 function save(processor: Processor, s: RegisterBytes): Readonly<Record<string, string>> | undefined {
@@ -161,6 +193,7 @@ export const extension: ProcessorExtension = {
     LEAVES.reduce((highest, [feature, leaf]) => (processor.has(feature) ? Math.max(highest, leaf) : highest), 0),
   components,
   cpuid,
+  msr,
   save,
   restore,
 }

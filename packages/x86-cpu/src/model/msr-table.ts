@@ -38,7 +38,6 @@ const RULES: readonly MsrRule[] = [
   { first: 0x174, last: 0x176, anyOf: ['SEP'] },
   { first: 0x179, last: 0x17a, anyOf: ['MCA'] },
   { first: 0x1a0, last: 0x1a0, anyOf: ['SSE2'], vendor: INTEL },
-  { first: 0x1c4, last: 0x1c5, anyOf: ['XFD'] },
   { first: 0x1d9, last: 0x1d9, anyOf: ['APIC_BASE'] },
   { first: 0x1fc, last: 0x1fc, anyOf: ['SSE4_2'], vendor: INTEL },
   { first: 0x200, last: 0x20f, anyOf: ['MTRR'] },

@@ -50,6 +50,14 @@ const XCR0_BITS: BitsOf = [
   ['APX_F', architecture.XCR0_APX],
 ]
 
+/** A model-specific register that is a field of the state, 8 bytes. */
+export interface MsrField {
+  /** State offset. */
+  readonly field: number
+  /** Whether a value may be written; otherwise that is #GP(0). */
+  takes(processor: Processor, lo: number, hi: number): boolean
+}
+
 /** The facts of processors with extended features. They come with the features' instructions. */
 export interface ProcessorExtension {
   /** Highest basic leaf of CPUID that the features need. */
@@ -58,6 +66,8 @@ export interface ProcessorExtension {
   components(processor: Processor): readonly StateComponent[]
   /** Adds to the feature flags of a CPUID leaf. */
   cpuid(processor: Processor, leaf: number, subleaf: number, into: Uint32Array): void
+  /** Returns a model-specific register of the features, where the processor has them. */
+  msr(processor: Processor, index: number): MsrField | undefined
   /** Returns the registers of the features, by name: `SavedCpu.extended`. */
   save(processor: Processor, s: RegisterBytes): Readonly<Record<string, string>> | undefined
   /** Puts back the result of `save`. @throws X86CpuError `ERR_SAVED_STATE` */

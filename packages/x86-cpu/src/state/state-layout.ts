@@ -250,6 +250,9 @@ export const S_XFD_ERR: number = EXTENDED + 0xd0
 export const S_EVEX_GATE: number = EXTENDED + 0xd8
 export const S_APX_GATE: number = EXTENDED + 0xdc
 export const S_TILE_GATE: number = EXTENDED + 0xe0
+/** IA32_PASID and IA32_USER_MSR_CTL, 8 bytes each. */
+export const S_PASID: number = EXTENDED + 0xe8
+export const S_USER_MSR_CTL: number = EXTENDED + 0xf0
 /** TILECFG, 64 bytes as LDTILECFG reads them. */
 export const S_TILECFG: number = EXTENDED + 0x100
 /** Tiles TMM0 to TMM7, 1 KiB each: 16 rows of 64 bytes. */

@@ -76,6 +76,8 @@ export interface Cpu {
   readonly clocks: CpuClocks
   /** A debugger's ports, device memory and MSRs. */
   readonly places: DebugPlaces
+  /** Where the last access was: the machine address, −1 if there is no RAM. */
+  readonly memoryAccess: { readonly locatedMa: number }
 
   /**
    * One access at a linear address, of at most 64 bytes, data in S_DATA.

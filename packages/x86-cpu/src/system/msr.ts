@@ -18,7 +18,6 @@ import type { Handler } from './operands.ts'
 import * as systemState from '../state/system-state.ts'
 import { setPkrs } from './protection-keys.ts'
 import type { System } from './system.ts'
-import { disableable } from '../state/state-components.ts'
 import { setSegmentBase } from './segments/segment-cache.ts'
 import { readTimeStamp, writeTimeStamp, writeTscAdjust } from './time-stamp.ts'
 
@@ -48,8 +47,6 @@ const IA32_SYSENTER_EIP = 0x176
 export const IA32_MCG_CAP = 0x179
 export const IA32_MCG_STATUS = 0x17a
 export const IA32_MISC_ENABLE = 0x1a0
-const IA32_XFD = 0x1c4
-const IA32_XFD_ERR = 0x1c5
 const IA32_DEBUGCTL = 0x1d9
 const POWER_CTL = 0x1fc
 export const IA32_PAT = 0x277
@@ -97,7 +94,6 @@ const INTERRUPT_PENDING = 0xc001_0055
  * | MSR_FSB_FREQ (Core) | read-only: speed of the front-side bus, 000B for 267 MHz | 000B; writes are #GP(0) |
  * | MSR_BBL_CR_CTL3 (Core) | bit 8 R/W: L2 enabled; read-only: bit 0 L2 there, bit 23 absent | 101H; writes are ignored |
  * | MSR_PLATFORM_INFO | ratios of clocks; bit 31: CPUID can be made to fault | zero; writes are #GP(0) |
- * | IA32_XFD, IA32_XFD_ERR | R/W for the components that CPUID leaf DH says can be disabled | the same |
  * | IA32_DEBUGCTL | R/W for what the processor has: here nothing | zero; else #GP(0) |
  * | IA32_XSS | R/W for the supervisor state that XSAVES manages: here none | zero; else #GP(0) |
  * | IA32_BIOS_SIGN_ID, IA32_BIOS_UPDT_TRIG | written to load and identify a microcode update | writes are ignored |
@@ -154,8 +150,6 @@ const FIELDS: ReadonlyMap<number, number> = new Map([
   [IA32_BIOS_SIGN_ID, systemState.S_BIOS_SIGN_ID],
   [IA32_MCG_STATUS, systemState.S_MCG_STATUS],
   [IA32_MISC_ENABLE, systemState.S_MISC_ENABLE],
-  [IA32_XFD, S.S_XFD],
-  [IA32_XFD_ERR, S.S_XFD_ERR],
   [IA32_DEBUGCTL, S.S_DEBUGCTL],
   [IA32_PAT, S.S_PAT],
   [IA32_MTRR_DEF_TYPE, systemState.S_MTRR_DEF_TYPE],
@@ -177,8 +171,8 @@ const FIELDS: ReadonlyMap<number, number> = new Map([
 const isPerformance = (index: number): boolean => index >= PERFORMANCE && index <= PERFORMANCE_LAST
 
 /** State offset of an MSR that is a plain 64-bit field, or −1. */
-function fieldOf(index: number): number {
-  return FIELDS.get(index) ?? mtrrField(index)
+function fieldOf({ cpu: { processor } }: System, index: number): number {
+  return FIELDS.get(index) ?? processor.extension?.msr(processor, index)?.field ?? mtrrField(index)
 }
 
 function give(s: System, lo: number, hi: number): void {
@@ -189,7 +183,7 @@ function give(s: System, lo: number, hi: number): void {
 /** Reads an MSR into `s.lo` and `s.hi`. @throws #GP(0) for one that does not exist */
 export function readMsr(s: System, index: number): void {
   refuse(s, s.cpu.processor.lacksMsr(index >>> 0))
-  const field = fieldOf(index)
+  const field = fieldOf(s, index)
   if (field >= 0) {
     give(s, s.get(field), s.get(field + 4))
     return
@@ -305,10 +299,6 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
     case IA32_MTRR_DEF_TYPE:
       refuse(s, hi !== 0 || (lo & ~0xcff) !== 0 || !isMtrrType(lo & 0xff))
       break
-    case IA32_XFD:
-    case IA32_XFD_ERR:
-      refuse(s, hi !== 0 || (lo & ~disableable(s.cpu.processor.components)) !== 0)
-      break
     case IA32_MISC_ENABLE:
       refuse(
         s,
@@ -355,8 +345,10 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
       break
     default:
   }
-  const field = fieldOf(index)
+  const field = fieldOf(s, index)
   if (field >= 0) {
+    const { processor } = s.cpu
+    refuse(s, processor.extension?.msr(processor, index)?.takes(processor, lo, hi) === false)
     refuse(s, mtrrField(index) >= 0 && !mtrrHolds(s, index, lo, hi))
     s.set64(field, lo, hi)
     return

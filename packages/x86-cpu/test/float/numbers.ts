@@ -117,3 +117,12 @@ export function extendedBits(random: Random): { readonly significand: bigint; re
   const integer = exponent === 0 ? random.below(8) === 0 : random.below(40) !== 0
   return { significand: (integer ? 1n << 63n : 0n) | fraction, word: (random.below(2) << 15) | exponent }
 }
+
+/** A whole number of 64 bits, of any size. */
+export function integer(random: Random): bigint {
+  const value = random.bits(64) >> BigInt(random.below(64))
+  return BigInt.asUintN(64, random.below(2) === 0 ? -value : value)
+}
+
+export const hex = (bytes: Uint8Array, at: number, length: number): string =>
+  Buffer.from(bytes.slice(at, at + length).reverse()).toString('hex')

@@ -2,7 +2,7 @@ import { SLICE_REPEAT, sliced, slicedCount, slicedSeed } from '@retrap/tooling/s
 import { describe, expect, test } from 'vitest'
 import { sseFloat } from '../../src/semantics/vector/sse-float.ts'
 import { areOtherNaNs } from '../support/nan-choice.ts'
-import { Random, floatBits } from './numbers.ts'
+import { Random, floatBits, hex, integer } from './numbers.ts'
 import * as P from './processor.ts'
 import type { TestForm } from './processor.ts'
 
@@ -61,15 +61,6 @@ function makeCases(form: TestForm, random: Random, unmasked: boolean): Uint8Arra
       view.setUint32(P.C_MEMORY, random.below(4) === 0 ? random.next() : random.below(0x10000), true)
   }
   return cases
-}
-
-function integer(random: Random): bigint {
-  const value = random.bits(64) >> BigInt(random.below(64))
-  return BigInt.asUintN(64, random.below(2) === 0 ? -value : value)
-}
-
-function hex(bytes: Uint8Array, at: number, length: number): string {
-  return Buffer.from(bytes.slice(at, at + length).reverse()).toString('hex')
 }
 
 /** The parts of a case that an instruction may change, in a form that reads well in a failure. */

@@ -1,16 +1,11 @@
 import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { x87 } from '../../src/semantics/index.ts'
-import { Random, extendedBits, floatBits } from './numbers.ts'
+import { Random, extendedBits, floatBits, hex, integer } from './numbers.ts'
 import * as P from './processor.ts'
 
 const CASES = slicedCount(300, 6)
 const PUSHES = /^F(I?LD|BLD|LD.*|XTRACT|SINCOS|PTAN)$/
-
-function integer(random: Random): bigint {
-  const value = random.bits(64) >> BigInt(random.below(64))
-  return BigInt.asUintN(64, random.below(2) === 0 ? -value : value)
-}
 
 /** An exact whole number, or one near the limits of the integer formats, so that conversions are interesting. */
 function wholeNumber(random: Random): { readonly significand: bigint; readonly word: number } {
@@ -72,10 +67,6 @@ function makeCases(form: P.TestForm, random: Random): Uint8Array {
     setMemory(form, view, random)
   }
   return cases
-}
-
-function hex(bytes: Uint8Array, at: number, length: number): string {
-  return Buffer.from(bytes.slice(at, at + length).reverse()).toString('hex')
 }
 
 function outcome(cases: Uint8Array, i: number): Record<string, unknown> {

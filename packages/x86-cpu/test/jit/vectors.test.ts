@@ -1,6 +1,6 @@
 /** Floating point in compiled code: results, and the flags that it leaves in MXCSR and in the x87 status word. */
 import * as x86 from '@retrap/x86-assembler'
-import type { Assembler } from '@retrap/x86-assembler'
+import type { Assembler, Label } from '@retrap/x86-assembler'
 import { runSoak } from '@retrap/tooling/soak'
 import { SLICE_REPEAT, slicedCount, slicedSeed, sliceTests } from '@retrap/tooling/slice'
 import { describe, expect, test as always } from 'vitest'
@@ -64,8 +64,8 @@ function enableAvx(asm: Assembler): void {
   asm.xor(x86.ecx, x86.ecx).xor(x86.edx, x86.edx).mov(x86.eax, 7).xsetbv()
 }
 
-/** Runs a body sixty times, each time with MXCSR as given. @returns MXCSR after the last */
-function flagsOf(control: number, body: (asm: Assembler) => void): number {
+/** Runs a body sixty times, each time with MXCSR as given, which is stored behind the body. */
+function sixty(control: number, body: (asm: Assembler) => void): BareCpu {
   const [plain] = runBothWays({
     code: (asm) => {
       const loop = asm.label('loop')
@@ -82,8 +82,11 @@ function flagsOf(control: number, body: (asm: Assembler) => void): number {
     },
     prepare: prepare(control),
   })
-  return plain.read32(DATA + FLAGS) & 0x3f
+  return plain
 }
+
+const flagsOf = (control: number, body: (asm: Assembler) => void): number =>
+  sixty(control, body).read32(DATA + FLAGS) & 0x3f
 
 /** A row of a table: what is given, the bits that it sets, its code, and the control word. */
 type Case = [given: string, bits: number, body: (asm: Assembler) => void, control?: number]
@@ -261,22 +264,12 @@ describe('a flag of MXCSR is raised', () => {
 })
 
 describe('results', () => {
-  /** Stores of what the body leaves in XMM0. */
-  function resultOf(control: number, body: (asm: Assembler) => void): bigint {
-    const [plain] = runBothWays({
-      code: (asm) => {
-        const loop = asm.label('loop')
-        enableAvx(asm)
-        asm.mov(x86.r14, 60).bind(loop)
-        asm.ldmxcsr(x86.dword(x86.rbx, { disp: CONTROL }))
-        body(asm)
-        asm.movsd(out(0), x86.xmm0)
-        asm.dec(x86.r14).jne(loop).hlt()
-      },
-      prepare: prepare(control),
-    })
-    return plain.read64(DATA + OUT)
-  }
+  /** What the body leaves in XMM0. */
+  const resultOf = (control: number, body: (asm: Assembler) => void): bigint =>
+    sixty(control, (asm) => {
+      body(asm)
+      asm.movsd(out(0), x86.xmm0)
+    }).read64(DATA + OUT)
 
   test('NaNs have the payload of the first operand', () => {
     const body = (asm: Assembler): Assembler =>
@@ -488,46 +481,44 @@ describe('a register that arithmetic takes at the head of a loop', () => {
     },
   ]
 
-  test.each(kinds)('raises DE if it is denormal where the loop is entered: $kind', ({ load, use }) => {
+  /** Loads a number that is denormal in some rounds, and goes on with a loop. */
+  const expectDe = ({ load }: (typeof kinds)[number], rest: (asm: Assembler, inner: Label) => void): void => {
     const flags = flagsOf(SETTLED, (asm) => {
-      const inner = asm.label('inner')
       asm.vmovapd(x86.ymm0, wide('tenth'))
       load(asm, picked(asm, x86.r14d))
+      const inner = asm.label('inner')
+      rest(asm, inner)
+      asm.dec(x86.ecx).jne(inner)
+    })
+    expect(flags & DE).toBe(DE)
+  }
+
+  test.each(kinds)('raises DE if it is denormal where the loop is entered: $kind', (kind) =>
+    expectDe(kind, (asm, inner) => {
       // A jump enters the loop's own unit.
       asm.mov(x86.ecx, 8).jmp(inner).hlt().bind(inner)
-      use(asm)
-      asm.dec(x86.ecx).jne(inner)
-    })
-    expect(flags & DE).toBe(DE)
-  })
+      kind.use(asm)
+    }),
+  )
 
-  test.each(kinds)('raises DE if it has become denormal in a round: $kind', ({ load, use }) => {
-    const flags = flagsOf(SETTLED, (asm) => {
-      const inner = asm.label('inner')
-      asm.vmovapd(x86.ymm0, wide('tenth'))
-      load(asm, picked(asm, x86.r14d))
+  test.each(kinds)('raises DE if it has become denormal in a round: $kind', (kind) =>
+    expectDe(kind, (asm, inner) => {
       asm.mov(x86.ecx, 8).bind(inner)
-      use(asm)
-      load(asm, picked(asm, x86.ecx))
-      asm.dec(x86.ecx).jne(inner)
-    })
-    expect(flags & DE).toBe(DE)
-  })
+      kind.use(asm)
+      kind.load(asm, picked(asm, x86.ecx))
+    }),
+  )
 
-  test.each(kinds)('raises DE if it is denormal on one of two ways that meet: $kind', ({ load, use }) => {
-    const flags = flagsOf(SETTLED, (asm) => {
-      const [inner, other] = [asm.label('inner'), asm.label('other')]
-      asm.vmovapd(x86.ymm0, wide('tenth'))
-      load(asm, picked(asm, x86.r14d))
-      use(asm)
+  test.each(kinds)('raises DE if it is denormal on one of two ways that meet: $kind', (kind) =>
+    expectDe(kind, (asm, inner) => {
+      const other = asm.label('other')
+      kind.use(asm)
       asm.mov(x86.ecx, 8).bind(inner).test(x86.ecx, 2).je(other)
-      load(asm, picked(asm, x86.ecx))
+      kind.load(asm, picked(asm, x86.ecx))
       asm.bind(other)
-      use(asm)
-      asm.dec(x86.ecx).jne(inner)
-    })
-    expect(flags & DE).toBe(DE)
-  })
+      kind.use(asm)
+    }),
+  )
 })
 
 describe('COMISD and UCOMISD', () => {

@@ -3,7 +3,7 @@ import { codes } from '@retrap/x86-decoder'
 import type { Exit } from '../../src/state/execution.ts'
 import { saveVcpu } from '../../src/inspect.ts'
 import { FLAG_TF, SHADOW_MOV_SS, S_CR0, S_CR4, S_EFER, S_EFLAGS, S_SHADOW } from '../../src/state/state-layout.ts'
-import { BareCpu, CODE, IDT, RAM_BYTES, TSS } from '../support/bare-cpu.ts'
+import { BareCpu, CODE, IDT, RAM_BYTES, TSS, slowDevice } from '../support/bare-cpu.ts'
 
 const MODES = ['long', 'protected', 'real'] as const
 const BUDGET = 3000
@@ -64,21 +64,7 @@ export function prepare({ mode, code, registers }: Case, codeCacheBytes: number)
   pc.cpu.u32[S_CR0 >>> 2]! |= 2
   pc.host.controlChanged()
   pc.cpu.modeChanged()
-  // A device that is slow the first time it is asked for anything.
-  const asked = new Set<string>()
-  const device = {
-    read: (offset: number, size: number): bigint | undefined => {
-      const key = `r${offset}/${size}`
-      if (!asked.has(key)) return void asked.add(key)
-      return BigInt.asUintN(8 * size, BigInt(offset) * 0x0102_0304_0506_0708n)
-    },
-    write: (offset: number, size: number): boolean => {
-      const key = `w${offset}/${size}`
-      const known = asked.has(key)
-      asked.add(key)
-      return known
-    },
-  }
+  const device = slowDevice()
   pc.host.devices.set(DEVICE_PAGE, device)
   for (const port of registers) pc.host.ports.set(port & 0xffff, device)
   return pc

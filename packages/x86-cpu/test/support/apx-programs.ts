@@ -8,8 +8,7 @@ import type { Rng } from '@retrap/tooling/soak'
 import { codes, OperandKind, type CodeInfo, type OperandSpec } from '@retrap/x86-decoder'
 import { isOffered } from '../../src/model/feature-table.ts'
 import { CONDITIONS } from '../../src/semantics/move.ts'
-import type { BareCpu, TestDevice } from './bare-cpu.ts'
-import { STACK } from './bare-cpu.ts'
+import { STACK, slowDevice, type BareCpu } from './bare-cpu.ts'
 import { handler, runBothWays } from './both-ways.ts'
 
 export const APX_CPU = 'everything'
@@ -62,9 +61,9 @@ export function isDrawn(info: CodeInfo): boolean {
   const { encoding, feature, operands, map, mnemonic } = info
   if (operands.some(({ kind }) => kind >= OperandKind.MASK_REG && kind <= OperandKind.TILE_VVVV)) return false
   if (!isOffered(feature)) return false
-  // These take an address from a register, have tests of their own, or are NOP with some operands.
-  if (/^(MOVDIR64B|INVPCID|JMPABS|PUSHP|POPP)$/.test(mnemonic) || (mnemonic === 'XCHG' && info.opcodeRegister))
-    return false
+  // These take an address from a register, want an MSR first, have tests of their own, or are NOP with some operands.
+  const isLeftOut = /^(MOVDIR64B|ENQCMDS?|U(RD|WR)MSR|INVPCID|JMPABS|PUSHP|POPP)$/.test(mnemonic)
+  if (isLeftOut || (mnemonic === 'XCHG' && info.opcodeRegister)) return false
   if (encoding === 'evex') return feature.startsWith('APX')
   if (encoding !== 'legacy' || map > 1 || (info.modes & 4) === 0 || !REX2.test(mnemonic)) return false
   return !info.alias && operands.every(({ kind }) => KINDS.has(kind))
@@ -235,16 +234,6 @@ function emit(asm: Assembler, names: Names, start: readonly bigint[], steps: rea
   for (let i = 0; i < VALUES; i++) asm.mov(x86.qword(OUT + 0x20 + 8 * i), gpr(names[i]!, 8) as typeof x86.rax)
   for (let i = 0; i < VALUES; i++) asm.movups(x86.xmmword(OUT + 0x800 + 16 * i), x86.registerOf('xmm', i)!)
   asm.dec(x86.dword(COUNT)).jnz(next).hlt()
-}
-
-/** A device whose every answer is late. */
-function slowDevice(): TestDevice {
-  const asked = new Set<string>()
-  const isReady = (access: string): boolean => asked.delete(access) || (asked.add(access), false)
-  return {
-    read: (offset, size) => (isReady(`r${offset}`) ? BigInt(offset * 0x9e_3779b1 + size) : undefined),
-    write: (offset) => isReady(`w${offset}`),
-  }
 }
 
 function prepare(pc: BareCpu): void {

@@ -48,6 +48,17 @@ export interface TestDevice {
   write(offset: number, size: number, value: bigint): boolean
 }
 
+/** A device whose every answer is late. */
+export function slowDevice(): TestDevice {
+  const asked = new Set<string>()
+  const isReady = (access: string): boolean => asked.delete(access) || (asked.add(access), false)
+  return {
+    read: (offset, size) =>
+      isReady(`r${offset}/${size}`) ? BigInt.asUintN(8 * size, BigInt(offset * 0x9e_3779b1 + size)) : undefined,
+    write: (offset, size) => isReady(`w${offset}/${size}`),
+  }
+}
+
 /** The world around a bare processor: flat RAM, real page walks, and devices where a test puts them. */
 export class BareHost extends FlatHost {
   /** A page of registers that the processor may read by itself. */

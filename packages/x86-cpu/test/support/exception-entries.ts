@@ -1,3 +1,4 @@
+import * as x86 from '@retrap/x86-assembler'
 import type { Assembler, Label } from '@retrap/x86-assembler'
 
 /** Exceptions that push an error code (SDM vol. 3A, table "Protected-Mode Exceptions and Interrupts"). */
@@ -26,4 +27,11 @@ export function exceptionEntries(asm: Assembler, common: Label, endVector: numbe
   asm.push(0).push(endVector)
   asm.bind(common)
   return { handlers, end }
+}
+
+/** Loads selector 10H into the data segments, and the stack pointer. */
+export function loadSegments(asm: Assembler): void {
+  asm.mov(x86.eax, 0x10)
+  for (const segment of [x86.ds, x86.es, x86.fs, x86.gs, x86.ss]) asm.mov(segment, x86.ax)
+  asm.mov(x86.esp, 0x13_0000)
 }

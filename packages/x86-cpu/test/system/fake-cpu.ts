@@ -94,6 +94,7 @@ export class FakeCpu implements Cpu {
   processor: Processor = new Processor(cpuModel('max'))
   readonly clocks: CpuClocks = { tscHz: 1_000_000_000, crystalHz: 1_000_000_000 }
   readonly places: DebugPlaces = new DebugPlaces()
+  readonly memoryAccess = { locatedMa: 0 }
   readonly view: DataView
   readonly bytes: Uint8Array
   /** Page numbers. */

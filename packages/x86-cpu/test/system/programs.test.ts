@@ -141,14 +141,20 @@ describe('32-bit protected mode', () => {
     pc.write64(IDT + 8 * vector, gate(8, address, type))
   }
 
-  test('a CALL to another task and the IRET back, in logged passes', () => {
-    const pc = protectedMachine()
+  /** A task at 5000H. @returns its TSS */
+  const otherTask = (pc: BareCpu): number => {
     const other = TSS + 0x100
     pc.write32(other + 0x20, 0x5000)
     pc.write32(other + 0x24, 2)
     pc.write32(other + 0x38, 0x7_0000)
     for (const [i, selector] of [0x10, 0x08, 0x10, 0x10, 0x10, 0x10].entries())
       pc.write32(other + 0x48 + 4 * i, selector)
+    return other
+  }
+
+  test('a CALL to another task and the IRET back, in logged passes', () => {
+    const pc = protectedMachine()
+    const other = otherTask(pc)
     pc.program((asm) => {
       asm.inc(x86.dword(0x9000)).mov(x86.dword(0x9004), x86.esp)
       // The second time it goes on after its IRET.
@@ -171,12 +177,7 @@ describe('32-bit protected mode', () => {
 
   test('a double fault through a task gate finds a good stack', () => {
     const pc = protectedMachine()
-    const other = TSS + 0x100
-    pc.write32(other + 0x20, 0x5000)
-    pc.write32(other + 0x24, 2)
-    pc.write32(other + 0x38, 0x7_0000)
-    for (const [i, selector] of [0x10, 0x08, 0x10, 0x10, 0x10, 0x10].entries())
-      pc.write32(other + 0x48 + 4 * i, selector)
+    otherTask(pc)
     pc.write64(IDT + 8 * 8, gate(0x30, 0, 0x85))
     pc.program((asm) => asm.pop(x86.eax).mov(x86.ebx, 0xdf).hlt(), 0x5000)
     pc.write64(GDT + 0x38, descriptor(0, 0xfff, 0x0093))

@@ -70,17 +70,14 @@ describe('what VEX-encoded instructions need (SDM vol. 2A, "AVX and AVX2 Excepti
     { name: 'ANDN', code: ANDN },
   ])('$name in real mode is undefined', ({ code }) => {
     const pc = new BareCpu({ mode: 'real' })
-    pc.cpu.u32[S_CR4 >>> 2]! |= CR4_OSXSAVE
-    pc.cpu.u32[S_XCR0 >>> 2] = 7
-    pc.cpu.modeChanged()
+    pc.enableState(7)
     expect(run(pc, code)).toBe(UD)
   })
 
   test('so it is in virtual-8086 mode', () => {
-    const { cpu } = new BareCpu({ mode: 'protected' })
-    cpu.u32[S_CR4 >>> 2]! |= CR4_OSXSAVE
-    cpu.u32[S_XCR0 >>> 2] = 7
-    cpu.modeChanged()
+    const pc = new BareCpu({ mode: 'protected' })
+    const { cpu } = pc
+    pc.enableState(7)
     expect([cpu.u32[S_AVX_GATE >>> 2], cpu.u32[S_VEX_GATE >>> 2]]).toEqual([0, 0])
     cpu.u32[S_EFLAGS >>> 2]! |= FLAG_VM
     cpu.modeChanged()
@@ -92,9 +89,7 @@ describe('what VEX-encoded instructions need (SDM vol. 2A, "AVX and AVX2 Excepti
     { xcr0: 3, vector: UD },
   ])('XSETBV of $xcr0 takes effect at once', ({ xcr0, vector }) => {
     const pc = new BareCpu()
-    pc.cpu.u32[S_CR4 >>> 2]! |= CR4_OSXSAVE
-    pc.cpu.u32[S_XCR0 >>> 2] = 10 - xcr0
-    pc.cpu.modeChanged()
+    pc.enableState(10 - xcr0)
     pc.setRegister('rax', xcr0)
     expect(run(pc, [0x0f, 0x01, 0xd1, ...VADDPS])).toBe(vector)
   })

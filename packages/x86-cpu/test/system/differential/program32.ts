@@ -1,7 +1,7 @@
 import type { Assembler, Label } from '@retrap/x86-assembler'
 import * as x86 from '@retrap/x86-assembler'
 import { descriptor, gate } from '../bench.ts'
-import { exceptionEntries } from '../../support/exception-entries.ts'
+import { exceptionEntries, loadSegments } from '../../support/exception-entries.ts'
 import * as at from './layout.ts'
 
 const V = at.VARIABLES
@@ -79,14 +79,7 @@ export function image32(count: number): Uint8Array {
   asm.jmpf(x86.far(8, reloaded)).bind(reloaded)
 
   asm.bind(next)
-  asm
-    .mov(x86.eax, 0x10)
-    .mov(x86.ds, x86.ax)
-    .mov(x86.es, x86.ax)
-    .mov(x86.fs, x86.ax)
-    .mov(x86.gs, x86.ax)
-    .mov(x86.ss, x86.ax)
-    .mov(x86.esp, 0x13_0000)
+  loadSegments(asm)
   asm.push(2).popfd()
   asm.mov(x86.word(at.LANDING & 0xffff), 0x50cd)
   asm

@@ -3,7 +3,7 @@ import { activateLongMode } from '@retrap/x86-assembler/guest-code'
 import * as x86 from '@retrap/x86-assembler'
 import { EFER_SCE } from '../../../src/state/architecture.ts'
 import { descriptor } from '../bench.ts'
-import { exceptionEntries } from '../../support/exception-entries.ts'
+import { exceptionEntries, loadSegments } from '../../support/exception-entries.ts'
 import * as at from './layout.ts'
 
 /** R15 points to the variables. */
@@ -94,14 +94,7 @@ export function image64(count: number): Uint8Array {
   asm.mov(x86.ebx, idtr).lidt(x86.tbyte(x86.rbx)).mov(x86.ebx, gdtr).lgdt(x86.tbyte(x86.rbx))
 
   asm.bind(next)
-  asm
-    .mov(x86.eax, 0x10)
-    .mov(x86.ds, x86.ax)
-    .mov(x86.es, x86.ax)
-    .mov(x86.fs, x86.ax)
-    .mov(x86.gs, x86.ax)
-    .mov(x86.ss, x86.ax)
-    .mov(x86.esp, 0x13_0000)
+  loadSegments(asm)
   asm.push(2).popfq()
   asm.mov(x86.r15d, at.VARIABLES)
   asm.mov(x86.ebx, at.LANDING & 0xffff).mov(x86.word(x86.rbx), 0x50cd)
