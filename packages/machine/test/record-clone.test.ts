@@ -18,8 +18,8 @@ const options = (): machine.PcOptions => ({
 const LIMIT = { timeoutMs: 100_000 }
 
 /** A machine whose guest has echoed one byte, and stands still. */
-async function booted(more: Partial<machine.PcOptions> = {}): Promise<machine.Pc> {
-  const pc = kept(await machine.createPc({ ...options(), forks: { clones: 4, writtenBytes: 1 << 20 }, ...more }))
+async function booted(more: Partial<machine.PcOptions> = {}, make = machine.createPc): Promise<machine.Pc> {
+  const pc = kept(await make({ ...options(), forks: { clones: 4, writtenBytes: 1 << 20 }, ...more }))
   const stop = new AbortController()
   let count = 0
   pc.serial.onTransmit((bytes) => {
@@ -82,10 +82,6 @@ describe('a recorded clone', () => {
       expect([...Buffer.from(text)]).toEqual(echoed)
       expect(await replayed(file, { snapshot })).toEqual({ text, instructions: recorder.instructions })
     }
-    // The machine itself is where it was.
-    const exit = pc.run(LIMIT)
-    pc.serial.receive(Buffer.from(LAST))
-    expect(await exit).toMatchObject({ reason: 'debug-exit' })
   })
 
   test('without checkpoints has no debugger', async () => {
@@ -97,23 +93,40 @@ describe('a recorded clone', () => {
     })
   })
 
-  test('goes on with the state of a model whose doings are recorded, and is run again without it', async () => {
-    const restored: unknown[] = []
-    let attached = 0
-    const counter = (count: number) =>
-      defineDevice({
-        name: 'counter',
-        read: () => count,
-        attach: () => void attached++,
-        save: () => ({ count }),
-        restore: (state) => void restored.push(state),
+  test.each(['plain', 'recorded'])(
+    'of a %s machine has the state of a recorded model, and is run again without it',
+    async (run) => {
+      const restored: unknown[] = []
+      let attached = 0
+      const counter = (count: number) =>
+        defineDevice({
+          name: 'counter',
+          read: () => count,
+          attach: () => void attached++,
+          save: () => ({ count }),
+          restore: (state) => void restored.push(state),
+        })
+      const model = (count: number): machine.PcForkOptions => ({
+        devices: [new DebugExit({ iobase: EXIT_PORT }), counter(count)],
       })
-    const model = (count: number): machine.PcForkOptions => ({
-      devices: [new DebugExit({ iobase: EXIT_PORT }), counter(count)],
-    })
-    const { file, text, recorder } = await recorded(await booted(model(7)), 'ab', {}, model(0))
-    expect([attached, restored]).toEqual([2, [{ count: 7 }]])
-    expect(await replayed(file, model(1))).toEqual({ text, instructions: recorder.instructions })
-    expect([attached, restored.length]).toEqual([2, 1])
-  })
+      const first: Uint8Array[] = []
+      let source: machine.PcRecorder | undefined
+      const pc = await booted(model(7), async (given) => {
+        if (run === 'plain') return machine.createPc(given)
+        source = await machine.recordPc(given, (piece) => first.push(piece.slice()))
+        return source.pc
+      })
+      const { file, text, recorder } = await recorded(pc, 'ab', {}, model(0))
+      expect([attached, restored]).toEqual([2, [{ count: 7 }]])
+      expect(await replayed(file, model(1))).toEqual({ text, instructions: recorder.instructions })
+      expect([attached, restored.length]).toEqual([2, 1])
+      // The run that it branches off goes on by itself.
+      const exit = pc.run(LIMIT)
+      pc.serial.receive(Buffer.from(LAST))
+      expect(await exit).toMatchObject({ reason: 'debug-exit' })
+      await source?.end()
+      if (source)
+        expect(await replayed(Buffer.concat(first), model(1))).toMatchObject({ instructions: source.instructions })
+    },
+  )
 })

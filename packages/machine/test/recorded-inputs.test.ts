@@ -380,14 +380,7 @@ describe('a network', () => {
     expect(cable.readies).toBe(1)
     card.room = 9
     network.ready()
-    expect([card.got, cable.readies]).toEqual([
-      [
-        [1, 0],
-        [2, 0],
-        [3, 0],
-      ],
-      2,
-    ])
+    expect([card.got.join(' '), cable.readies]).toEqual(['1,0 2,0 3,0', 2])
   })
 
   test('inputs have the form that recordings have', () => {
@@ -482,13 +475,6 @@ describe('a medium', () => {
       expect(into).toEqual(new Uint8Array(512))
     },
   )
-
-  test('another failure is the medium’s', async () => {
-    const drive = medium(image())
-    drive.flush = () => Promise.reject(new Error('odd'))
-    const gated = new GatedMedium(gate, 'drive 0', drive, drive.properties, false)
-    await expect(gated.flush()).rejects.toMatchObject({ code: 'ERR_MEDIUM' })
-  })
 
   test('another disc is in, and an ejection asked for, when that is delivered', () => {
     const drive = medium(image())

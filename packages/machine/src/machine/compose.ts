@@ -104,7 +104,8 @@ function connectMachine<K extends MachineKind>(
   const own = given.devices ?? []
   const wake = (): void => domain.wake()
   const { drives, removable = [] } = withTrays?.(given.drives ?? [], wake) ?? {}
-  let options: K['options'] = { ...given, ...(drives !== undefined && { drives }) }
+  const ungated: K['options'] = { ...given, ...(drives !== undefined && { drives }) }
+  let options = ungated
   const xen = board.connect(random, () => {
     for (const { gpa, bytes } of board.ram) {
       const [gfn, count] = [gpa / PAGE_BYTES, bytes / PAGE_BYTES]
@@ -210,7 +211,7 @@ function connectMachine<K extends MachineKind>(
   if (family !== undefined) life.leavers.push({ leave: () => family.leave(domain, () => board.free?.()) })
 
   return {
-    ...{ board, gate, family, domain, options, failures, life, snapshots, devices, placed, pressPower, xen },
+    ...{ board, gate, family, domain, options, ungated, failures, life, snapshots, devices, placed, pressPower, xen },
     ...{ removableDrives: removable, xenConsole: hvc, serialPorts: lines, screen, keyboard, mouse },
   }
 }

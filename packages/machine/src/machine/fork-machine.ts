@@ -115,7 +115,7 @@ async function begin<K extends MachineKind>(
     const rest = await life.rest(deadlineMs)
     try {
       const { state, memory } = await forkDomain<K['state']['domain']>(domain, rest, written)
-      return { state: snapshots.stateWith(state), memory, media: freezeMedia(options) }
+      return { state: await snapshots.whole(state, deadlineMs), memory, media: freezeMedia(options) }
     } finally {
       rest.end()
     }

@@ -53,6 +53,8 @@ export interface ComposedMachine<K extends MachineKind> extends MachineParts<K> 
   readonly family: ForkFamily | undefined
   /** The options, with the back ends of the models: behind trays, and behind the gate. */
   readonly options: K['options']
+  /** The options with trays, and without a gate: a clone has back ends of its own. */
+  readonly ungated: K['options']
   readonly failures: FirstFailure
   readonly life: MachineLife
   readonly snapshots: LazySnapshots<K>
@@ -250,7 +252,8 @@ export abstract class Machine<K extends MachineKind> {
    * shared, and copied a frame at a time where either of them writes it. Media that the guest may write are as they were for
    * the clone, and keep what it writes in memory. Consoles are the clone's own; its network cards are on no network, unless
    * `options` say otherwise. A guest of Xen has the same domain number in the clone, which is the only guest of its host; ports
-   * and watches of the original's host are not the clone's. The machine needs room for it: the option `forks`.
+   * and watches of the original's host are not the clone's. The machine needs room for it: the option `forks`. A clone of a
+   * recorded machine is a branch of its run: not recorded, or by `recordClone` with a recording of its own that begins here.
    *
    * @throws MachineError `ERR_FORK` for a machine that cannot be forked, saying what to do; `ERR_STATE` for one that has ended
    */
@@ -268,7 +271,7 @@ export abstract class Machine<K extends MachineKind> {
       this.#machine.snapshots.load(),
       this.#hotPlug,
     ])
-    const { board, options, domain, family, life, checkValues, clone } = this.#machine
+    const { board, ungated: options, domain, family, life, checkValues, clone } = this.#machine
     return forkMachine(
       {
         ...{ options, domain, family, board, life, snapshots, check: checkValues },

@@ -75,7 +75,7 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
   readonly #drives: readonly MachineDrive[]
   /** Starters of servers whose models are recorded. */
   readonly servers: ServerStarts
-  /** What comes and goes at root ports. */
+  /** The devices that come and go at root ports. */
   readonly plugs: RecordedPlugs
   /** Settings for delayed accesses, in the order in which they enter the machine. A replay has none. */
   readonly #waits: DeviceImpairment['wait'][] = []

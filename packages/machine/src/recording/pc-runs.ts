@@ -87,7 +87,7 @@ export async function recordPc(
  * With `checkpointMs: Infinity` nothing of its RAM is in the recording: a replay then needs a snapshot of the instant at which
  * it was forked, as `PcOptions.snapshot`. Otherwise the recording begins with a checkpoint that has all of it.
  *
- * @param source - the machine to fork; it must use deterministic time
+ * @param source - the machine to fork; it must use deterministic time. Of one that is recorded itself the clone is a branch
  * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
  * @param changes - options of the clone that differ, as for `pc.fork`
  * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; as `Pc.fork`

@@ -15,7 +15,7 @@ interface PluggedDevice {
   readonly facts: BackEndFacts
 }
 
-/** What happens to a root port at an instant of a run: plain data. */
+/** A device comes to a root port, or is to leave it, at an instant of a run: plain data. */
 interface PlugChange {
   readonly port: string
   /** The port's number among the parties from now on; those of the device's back ends follow. */

@@ -35,7 +35,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
   #ahead: RecordedEvent[] = []
   #at = 0
   readonly #answers = new Map<string, RecordedAnswer[]>()
-  /** What inputs do whose code has been loaded. */
+  /** The effects of inputs whose code has been loaded. */
   readonly #prepared = new WeakMap<RecordedEvent, () => void>()
   /** How many answers were read, and not taken. */
   #answersAhead = 0

@@ -71,14 +71,14 @@ export const REFUSALS: readonly CombinationRule[] = [
     why: 'deterministic models of the caller cannot be in two machines; end the recording, then debug its replay',
   },
   {
-    verbs: ['restore', 'checkpoint', 'fork', 'migrate'],
+    verbs: ['restore', 'checkpoint', 'migrate'],
     when: [GATED],
     why: 'its run is recorded or replayed, and the recording would not be of one run',
   },
   {
     verbs: ['fork'],
-    when: [['shared', 'controllers', 'worker', 'server']],
-    why: "what is outside of its thread cannot be doubled; leave controllerPlacement, sharedMemory and deviceServers out, and use devicePlacement 'inline'",
+    when: [['shared', 'controllers', 'worker', 'server', 'replayed']],
+    why: "threads beside its own and disks of a replay cannot be doubled; leave controllerPlacement, sharedMemory and deviceServers out, use devicePlacement 'inline', or fork the recorded machine",
   },
   {
     verbs: ['plug'],

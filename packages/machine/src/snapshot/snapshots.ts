@@ -147,7 +147,10 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   fork<T>(begin: (written: WrittenFrames | null) => Promise<T>): Promise<T> {
     return this.#host.life.inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
-      return this.#host.life.pause(() => begin(this.#written ?? null))
+      return this.#host.life.pause(async () => {
+        await this.#restIfRecorded(SAVE_DEADLINE_MS)
+        return begin(this.#written ?? null)
+      })
     })
   }
 
@@ -155,6 +158,19 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   stateWith(domain: S): State {
     const state = { ...this.#host.board.save(), domain } as State
     return savedEarlier(state, this.#host.behind())
+  }
+
+  /** Returns the state of a machine at rest as {@link Snapshots.stateWith}, with the models whose doings are recorded. @throws as `rest` */
+  async whole(domain: S, deadlineMs: number): Promise<State> {
+    const devices = await (this.#host.gate?.saveModels(domain.devices, deadlineMs) ?? domain.devices)
+    return this.stateWith({ ...domain, devices })
+  }
+
+  /** @throws MachineError `ERR_SNAPSHOT` for a recorded machine whose devices are at work: they would do something else */
+  async #restIfRecorded(deadlineMs: number): Promise<void> {
+    if (this.#host.gate?.isRecording !== true) return
+    await this.settle(deadlineMs)
+    if (!isAtRest(this.#host.board.domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
   }
 
   /** See `Pc.save`. */
@@ -170,15 +186,11 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
       const { state, copies, since, tookMs } = await this.#host.life.pause(async () => {
         const began = hostClock()
         const { domain } = this.#host.board
-        await this.settle(deadlineMs)
-        const { gate } = this.#host
-        if (gate?.isRecording === true && !isAtRest(domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
+        await this.#restIfRecorded(deadlineMs)
         const rest = await this.rest(deadlineMs)
         let saved
         try {
-          const saving = await saveDomainState(domain, rest)
-          const devices = await (gate?.saveModels(saving.devices, deadlineMs) ?? saving.devices)
-          const whole = this.stateWith({ ...saving, devices })
+          const whole = await this.whole(await saveDomainState(domain, rest), deadlineMs)
           const known = before && this.#since.get(before)
           const begun = await beginCopying(domain, frames?.() ?? known?.now())
           if (forRestore === true) await this.#log()
