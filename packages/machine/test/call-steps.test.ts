@@ -4,8 +4,10 @@ import { decode } from '@retrap/x86-decoder'
 import { SLICE, sliced } from '@retrap/tooling/slice'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { recordArmMachine, replayArmMachine } from '../src/arm/index.ts'
 import { type PcOptions, type ReplayDebugger, recordPc, replayPc } from '../src/index.ts'
 import { unwind } from '../src/lifecycle/unwind.ts'
+import { image, movk, movz } from './support/arm-image.ts'
 import { callGuest, EXIT_PORT, TICK_PORT } from './support/call-guest.ts'
 import { kept } from './support/kept.ts'
 import { Pieces } from './support/pieces.ts'
@@ -58,7 +60,7 @@ async function recorded(jit: boolean, reload: number, popsArgument = true) {
       isFirst = false
     },
   })
-  expect(await recorder.pc.run({ timeoutMs: 10_000 })).toMatchObject({ reason: 'debug-exit' })
+  expect(await recorder.pc.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'debug-exit' })
   await recorder.end()
   expect(executed.length).toBe(recorder.instructions)
   expect(executed.filter((one) => one.isFirst).length).toBeGreaterThan(3)
@@ -66,17 +68,65 @@ async function recorded(jit: boolean, reload: number, popsArgument = true) {
   return { executed, debug: await replay.debugger() }
 }
 
+const isCall = (word: number): boolean => word >>> 26 === 0x25
+const RET = 0xd65f_03c0
+/** A function of an Arm board that calls itself twice, four calls deep, with frame records. */
+const ARM_CALLS = image(
+  // mov sp, x1; bl function
+  ...[movz(0, 4), movz(1, 0x4020, 16), 0x9100_003f, 0x9400_0004, movz(0, 0x8400, 16), movk(0, 8), 0xd400_0002],
+  // The function. stp x29, x30, [sp, #-32]!; mov x29, sp; str x0, [sp, #16]; cbz x0, out; sub x0, x0, #1; bl function
+  ...[0xa9be_7bfd, 0x9100_03fd, 0xf900_0be0, 0xb400_00c0, 0xd100_0400, 0x97ff_fffb],
+  // ldr x0, [sp, #16]; sub x0, x0, #1; bl function; out: ldp x29, x30, [sp], #32; ret
+  ...[0xf940_0be0, 0xd100_0400, 0x97ff_fff8, 0xa8c2_7bfd, RET],
+)
+
+/** The same of an Arm board without interrupts. */
+async function recordedArm() {
+  const file = new Pieces()
+  const how = { memoryBytes: 4 << 20, codeCacheBytes: 1 << 20, clock: 'deterministic', kernel: ARM_CALLS } as const
+  const recorder = await recordArmMachine(how, file.write, { checkpointMs: Infinity })
+  const [vcpu] = kept(recorder.machine).domain.vcpus
+  const executed: Executed[] = []
+  const frames: number[] = [0]
+  const bytes = new Uint8Array(4)
+  let word = 0
+  vcpu!.processor.watch({
+    instruction: () => {
+      if (isCall(word)) frames.push(executed.length - 1)
+      if (word === RET) frames.pop()
+      const address = vcpu!.processor.nextAddress
+      vcpu!.translation.peek(address, bytes)
+      word = new DataView(bytes.buffer).getUint32(0, true)
+      const frame = { depth: frames.length, frame: frames.at(-1)! }
+      executed.push({ address, ...frame, isCall: isCall(word), isFirst: false })
+    },
+  })
+  expect(await recorder.machine.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'power-off' })
+  await recorder.end()
+  expect(executed.length).toBe(recorder.instructions)
+  const replay = kept(await replayArmMachine(how, file.source, { checkpointMs: Infinity }))
+  return { executed, debug: await replay.debugger() }
+}
+
 /** The next instruction of a frame of this depth. */
 const nextAt = (executed: readonly Executed[], from: number, depth: number): number =>
   executed.findIndex((one, number) => number > from && one.depth <= depth)
 
-const arrived = async (debug: ReplayDebugger, way: 'stepOver' | 'reverseStepOver' | 'stepOut' | 'reverseStepOut') => {
+type Way = 'stepOver' | 'reverseStepOver' | 'stepOut' | 'reverseStepOut'
+
+const arrived = async (debug: Pick<ReplayDebugger, Way | 'instructions'>, way: Way) => {
   expect(await debug[way]()).toEqual({ reason: 'step' })
   return debug.instructions
 }
 
-test.each(sliced([true, false], 2))('JIT %s: over calls and out of functions, forwards and back', async (jit) => {
-  const { executed, debug } = await recorded(jit, 15)
+const RUNS = [
+  { of: 'a PC', run: () => recorded(false, 15) },
+  { of: 'a PC, compiled', run: () => recorded(true, 15) },
+  { of: 'an Arm board', run: recordedArm },
+]
+
+test.each(sliced(RUNS, 3))('$of: over calls and out of functions, forwards and back', async ({ run }) => {
+  const { executed, debug } = await run()
   const inFunctions = executed.flatMap(({ depth, isFirst }, number) => (depth > 1 && !isFirst ? [number] : []))
   const calls = inFunctions.filter((number) => executed[number]!.isCall)
   await fc.assert(

@@ -53,26 +53,31 @@ export const sampledArmVcpus = (domain: ArmDomain): SampledVcpu[] =>
  */
 export const armCallersOf = (vcpu: ArmVcpu): bigint[] => returnsOf(vcpu).map(({ address }) => address)
 
-/** Return addresses, and the least stack pointers behind the returns. */
-function returnsOf(vcpu: ArmVcpu): Pick<Place, 'address' | 'stack'>[] {
+/** A return address, the least stack pointer behind the return, and the bytes by which that may be higher. */
+interface Return extends Pick<Place, 'address' | 'stack'> {
+  readonly room: bigint
+}
+
+function returnsOf(vcpu: ArmVcpu): Return[] {
   const { registers } = vcpu.processor
-  const callers: Pick<Place, 'address' | 'stack'>[] = []
+  const callers: Return[] = []
   if ((registers.pstate & PSTATE_NRW) !== 0) return callers
   const record = new Uint8Array(RECORD_BYTES)
   const view = new DataView(record.buffer)
   const direct = withoutSignature(registers.x(LINK))
-  if (callsNear(vcpu, direct, registers.pc)) callers.push({ address: direct, stack: registers.sp })
   let below = registers.sp
   let frame = registers.x(FRAME_POINTER)
+  // The record is stored, and X29 does not lead to it yet.
+  const entry = below + storedBytes(wordBefore(vcpu, registers.pc))
+  if (callsNear(vcpu, direct, registers.pc)) callers.push({ address: direct, stack: entry, room: roomTo(frame, entry) })
   while (callers.length < MOST_CALLERS && frame >= below && frame - below < LARGEST_FRAME && frame % 8n === 0n) {
     if (vcpu.translation.peek(frame, record) < RECORD_BYTES) break
     const back = withoutSignature(view.getBigUint64(8, true))
     if (!isCall(wordBefore(vcpu, back))) break
-    // A function's prologue has stored X30, and the register still holds the same return address.
-    if (below !== registers.sp || back !== callers[0]?.address)
-      callers.push({ address: back, stack: frame + BigInt(RECORD_BYTES) })
+    const stack = frame + BigInt(RECORD_BYTES)
     below = frame + 1n
     frame = view.getBigUint64(0, true)
+    callers.push({ address: back, stack, room: roomTo(frame, stack) })
   }
   return callers
 }
@@ -93,7 +98,7 @@ export const armStepped = (vcpu: ArmVcpu): SteppedCode => ({
   },
   get callers() {
     const here = placeOf(vcpu)
-    return returnsOf(vcpu).map((found) => ({ place: { ...here, ...found }, isInterrupted: false }))
+    return returnsOf(vcpu).map(({ room, ...found }) => ({ place: { ...here, ...found }, room, isInterrupted: false }))
   },
   callsBefore: (address) => {
     const word = wordBefore(vcpu, address)
@@ -155,11 +160,42 @@ const isReturn = (word: number): boolean =>
 const isExceptionReturn = (word: number): boolean =>
   (word & 0xffff_f3ff) >>> 0 === 0xd69f_03e0 || (word & 0xffff_fbff) >>> 0 === 0xd69f_0bff
 
-/** Whether a BL before a return address leads to a place shortly before `target`. */
+/** The stack pointer of a caller is not above its own frame record. */
+const roomTo = (frame: bigint, stack: bigint): bigint =>
+  frame >= stack && frame - stack < LARGEST_FRAME ? frame - stack : BigInt(LARGEST_FRAME)
+
+/** STP or LDP of X29 and X30, by the stack pointer, without the bits of the index mode and the offset. */
+const RECORD_MASK = 0xfe40_7fff
+const STORES_RECORD = 0xa800_7bfd
+const LOADS_RECORD = 0xa840_7bfd
+
+/** Bytes by which STP X29, X30 with a pre-index has lowered the stack pointer; 0 for another instruction. */
+function storedBytes(word: number): bigint {
+  const isPreIndex = (word & RECORD_MASK) >>> 0 === STORES_RECORD && ((word >>> 23) & 3) === 3
+  return isPreIndex ? BigInt(-8 * ((word << 10) >> 25)) : 0n
+}
+
+/** Whether the function from `start` on has X29 lead to a frame record of its own before it executes the code at `pc`. */
+function hasRecord(vcpu: ArmVcpu, start: bigint, pc: bigint): boolean {
+  const bytes = new Uint8Array(Number(pc - start))
+  if (vcpu.translation.peek(start, bytes) < bytes.length) return false
+  let [has, hasBefore] = [false, false]
+  for (const word of new Uint32Array(bytes.buffer)) {
+    // ADD X29, SP, #n
+    if ((word & 0xffc0_03ff) >>> 0 === 0x9100_03fd) has = hasBefore = true
+    else if ((word & RECORD_MASK) >>> 0 === LOADS_RECORD) has = false
+    // Code behind a return is come to from before the epilogue.
+    else if (isReturn(word)) has = hasBefore
+  }
+  return has
+}
+
+/** Whether X30 is the return address of the function at `target`: a BL before it leads to there, or shortly before. */
 function callsNear(vcpu: ArmVcpu, address: bigint, target: bigint): boolean {
   const word = wordBefore(vcpu, address)
   if (!isDirectCall(word)) return false
   const displacement = ((word << 6) >> 6) * INSTRUCTION_BYTES
-  const into = target - (address - BigInt(INSTRUCTION_BYTES) + BigInt(displacement))
-  return into >= 0 && into < LARGEST_FUNCTION
+  const start = address - BigInt(INSTRUCTION_BYTES) + BigInt(displacement)
+  // A function that has called another holds its own address in X30.
+  return start <= target && target - start < LARGEST_FUNCTION && !hasRecord(vcpu, start, target)
 }

@@ -21,6 +21,8 @@ export interface Place {
 /** A place that a function or a handler may return to. */
 export interface Caller {
   readonly place: Place
+  /** Bytes by which the stack pointer may be higher there. */
+  readonly room?: bigint
   /** Whether an interrupt or exception was delivered at that place. */
   readonly isInterrupted: boolean
 }
@@ -115,18 +117,18 @@ export class CallSteps {
 
   /** See `ReplayDebugger.stepOut`. */
   async out(options: MachineRunOptions): Promise<ReplayStop> {
-    const callers = this.#callers().map(({ place, isInterrupted }): Goal =>
-      isInterrupted ? { ...place, above: 1n, isInterrupted: false } : behind(place, place.address),
+    const callers = this.#callers().map(({ place, room, isInterrupted }): Goal =>
+      isInterrupted ? { ...place, above: 1n, isInterrupted: false } : behind(place, place.address, room),
     )
     return this.#to('forwards', callers, options)
   }
 
   /** See `ReplayDebugger.reverseStepOut`. */
   async outBack(options: MachineRunOptions): Promise<ReplayStop> {
-    const goals = this.#callers().flatMap(({ place, isInterrupted }): Goal[] =>
+    const goals = this.#callers().flatMap(({ place, room, isInterrupted }): Goal[] =>
       isInterrupted
         ? [interruptedAt(place)]
-        : this.#code.callsBefore(place.address).map((address) => before(place, address)),
+        : this.#code.callsBefore(place.address).map((address) => before(place, address, room)),
     )
     return this.#to('back', goals, options)
   }
@@ -189,11 +191,16 @@ export class CallSteps {
   }
 }
 
-const behind = (place: Place, address: bigint): Goal => ({
+const behind = (place: Place, address: bigint, room = 0n): Goal => ({
   ...place,
   address,
-  above: MOST_POPPED,
+  above: MOST_POPPED + room,
   isInterrupted: false,
 })
-const before = (place: Place, address: bigint): Goal => ({ ...place, address, above: 1n, isInterrupted: false })
+const before = (place: Place, address: bigint, room = 0n): Goal => ({
+  ...place,
+  address,
+  above: 1n + room,
+  isInterrupted: false,
+})
 const interruptedAt = (place: Place): Goal => ({ ...place, above: 1n, isInterrupted: true })
