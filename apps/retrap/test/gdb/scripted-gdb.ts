@@ -11,7 +11,6 @@ export type DebuggedMachine = (port: number) => readonly [file: string, args: re
 
 /** Host time for one script, unless it says otherwise. */
 export const DEADLINE_MS = 40_000
-const WRITTEN_MS = 5000
 
 const preamble = (deadlineMs: number): readonly string[] => [
   'set pagination off',
@@ -47,6 +46,7 @@ export async function debugScripted(
   const port = await freePort()
   const [file, args] = machine(port)
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const ended = once(child, 'close')
   let said = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes: Buffer) => (said += bytes.toString()))
   const script = join(folder, `script-${port}.gdb`)
@@ -67,9 +67,8 @@ export async function debugScripted(
   const timer = setTimeout(() => gdb.kill('SIGKILL'), deadlineMs)
   const code = await new Promise<number | null>((resolve) => gdb.on('close', resolve))
   clearTimeout(timer)
-  // A machine that is recorded may go on to its end, and writes what its file lacks.
-  if (args.includes('--record'))
-    await Promise.race([once(child, 'close'), sleep(WRITTEN_MS, undefined, { ref: false })])
+  // A machine that is recorded goes on to its end, perhaps before gdb has left, and writes what its file lacks.
+  if (args.includes('--record')) await Promise.race([ended, sleep(deadlineMs, undefined, { ref: false })])
   child.kill('SIGKILL')
   if (code !== 0) throw new Error(`gdb ended with ${code}:\n${output}\n${errors}\nthe machine said:\n${said}`)
   const from = output.indexOf('BEGIN\n') + 6

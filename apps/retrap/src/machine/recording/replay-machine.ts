@@ -111,8 +111,6 @@ export class ReplayMachine implements Machine {
       throw new CliError('ERR_USAGE', 'who-wrote: the replay is on its way, or gdb has it; Ctrl-C ends a way')
     const { addressOf: find, nameOf, whoseCode } = new LinuxNames(() => this)
     const debug = await this.replay.debugger()
-    if (debug === undefined)
-      throw new CliError('ERR_USAGE', 'who-wrote: there is no way back in the run of an Arm board')
     // Go to the instant of the write, to find the task that ran then.
     const thatTask = async (address: bigint, cpu: number, instructions: number): Promise<string | undefined> => {
       await this.replay.goto(instructions)
