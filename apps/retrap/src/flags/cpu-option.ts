@@ -28,7 +28,7 @@ export function cpuHelp(): string {
       missing.length < model.features.size
         ? `all features but ${missing.map((feature) => feature.name.toLowerCase()).join(' ')}`
         : [...model.features].map((feature) => feature.toLowerCase()).join(' ')
-    return `  ${name.padEnd(9)}${about}\n${inLines(features.split(' ')).replaceAll(/^ /gm, '          ')}`
+    return `  ${name.padEnd(8)} ${about}\n${inLines(features.split(' ')).replaceAll(/^ /gm, '          ')}`
   })
   const needs = CPU_FEATURES.filter((feature) => feature.needs.length > 0).map(
     ({ name, needs: needed }) => `${name.toLowerCase()} (${needed.join(' ').toLowerCase()})`,
