@@ -117,7 +117,7 @@ export class DeviceServer extends DeviceSet implements ReplyTarget {
       case 'quiesce':
         return this.#reply(frame.call, async () => {
           await this.quiesce(frame.deadline)
-          this.#platform.tellHeld('modified')
+          this.#platform.atRest()
           return ''
         })
       case 'announce':

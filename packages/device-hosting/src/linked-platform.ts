@@ -260,6 +260,12 @@ export class LinkedPlatform implements DevicePlatform {
 
   // ---- memory ----
 
+  /** Models have come to rest: what they hold counts as written, and what they merely remember is forgotten. */
+  atRest(): void {
+    this.tellHeld('modified')
+    for (const memory of this.#mapped) memory.invalidate()
+  }
+
   /** Tells of the frames that models hold for writing while they rest: nothing else tells of what they write there. */
   tellHeld(what: 'modified' | 'writing'): void {
     for (const memory of this.#mapped) memory.heldForWriting?.(this.#tell[what])

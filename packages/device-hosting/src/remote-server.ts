@@ -139,6 +139,14 @@ export class RemoteServer implements IoreqTransport {
       realTime: options.realTime ?? true,
       now: this.now(),
     })
+    this.#tellWhetherToAnnounce()
+  }
+
+  /** Tells models that map guest memory whether they are to announce their writes, as of a clone. */
+  #tellWhetherToAnnounce(): void {
+    const platform = this.#platform
+    if (platform.sharedMemory === undefined) return
+    this.#send({ kind: 'announce', on: platform.announcesWrites?.() === true })
   }
 
   /** Whether the server has a gate: what its models do is recorded, or comes from a recording, and they are not saved. */
@@ -221,8 +229,7 @@ export class RemoteServer implements IoreqTransport {
   /** Tells the models that the machine goes on. */
   resume(): void {
     this.#unsettled = true
-    const platform = this.#platform
-    if (platform.sharedMemory !== undefined) this.#send({ kind: 'announce', on: platform.announcesWrites?.() === true })
+    this.#tellWhetherToAnnounce()
     this.#send({ kind: 'resume', now: this.now() })
   }
 

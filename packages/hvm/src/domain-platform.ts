@@ -1,6 +1,6 @@
 import type { TimerQueue } from '@retrap/device/host'
 import type { DevicePlatform } from '@retrap/device-hosting'
-import type { FrameCounts, P2m } from '@retrap/p2m'
+import { type FrameCounts, type P2m, P2mEntry } from '@retrap/p2m'
 import type { MachineMemory } from '@retrap/memory'
 import type { Architecture, Paravirtual, VirtualCpu } from './virtual-cpu.ts'
 import type { DomainClock } from './clock.ts'
@@ -8,6 +8,7 @@ import type { DirtyLogs } from './memory/dirty-logs.ts'
 import type { GuestMemory } from './memory/guest-memory.ts'
 import type { ModelMappings, GuestMemoryHandles } from './memory/model-mappings.ts'
 import type { OwnedMemories } from './memory/owned-memories.ts'
+import type { SecondLevelFaults } from './memory/second-level.ts'
 import type { RunState } from './scheduling/run-state.ts'
 
 /** The domain that device models reach. */
@@ -21,6 +22,8 @@ interface ReachedDomain {
   readonly mappings: ModelMappings
   readonly ownedMemories: OwnedMemories
   readonly dirtyLogs: DirtyLogs
+  readonly secondLevel: SecondLevelFaults
+  readonly sharesFrames: boolean
   /** Defined after the models' host. */
   readonly architecture: Architecture<VirtualCpu>
 }
@@ -36,6 +39,7 @@ export function platformOf(
   paravirtual: () => Paravirtual | null,
 ): DevicePlatform {
   const { memory, mappings, timers } = domain
+  const entry = new P2mEntry()
   const handles: GuestMemoryHandles = { memory: memory.memory, p2m: domain.p2m.ma, frameCounts: domain.frameCounts.ma }
   return {
     clock: domain.clock,
@@ -46,8 +50,11 @@ export function platformOf(
     ownMemory: (device, options) => domain.ownedMemories.open(device, options),
     ...(memory.shared && { sharedMemory: handles }),
     modifiedMemory: (gfn, count) => domain.dirtyLogs.modified(gfn, count),
-    announcesWrites: () => domain.dirtyLogs.beforeWrites !== null,
-    writingMemory: (gfn, count) => domain.dirtyLogs.beforeWrites?.(gfn, count),
+    announcesWrites: () => domain.sharesFrames || domain.dirtyLogs.beforeWrites !== null,
+    writingMemory: (gfn, count) => {
+      for (let at = gfn; at < gfn + count; at++) domain.secondLevel.lookup(at, entry)
+      domain.dirtyLogs.beforeWrites?.(gfn, count)
+    },
     interruptLine: (irq) => domain.architecture.interruptLine(irq),
     pciInterrupt: (device, pin) => domain.architecture.pciInterrupt(device, pin),
     hasPortZero: () => domain.architecture.hasPortZero ?? false,

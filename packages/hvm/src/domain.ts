@@ -76,6 +76,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly mappings: ModelMappings
   /** The vCPUs and interrupt controllers. */
   readonly architecture: A
+  /** @internal Whether frames of its RAM may be those of its clones as well. */
+  sharesFrames = false
   readonly #sleeper: Sleeper
   readonly #deviceDeadlineMs: number
   readonly #servers: DomainServer[] = []
@@ -251,7 +253,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   /** Closes the servers of remote models, and the host timer of deadlines. */
   close(): void {
-    for (const server of this.#servers.splice(0)) server.close()
+    // `free` ends servers that reach memory which is about to be others': they come to rest first.
+    if (!(this.memory.shared && this.sharesFrames)) this.#closeServers()
     this.dispatch.requests.close()
   }
 
@@ -358,6 +361,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       () => true,
       () => false,
     )
+    this.#closeServers()
     // A model that is not at rest may still write its memory, which is therefore kept.
     if (isAtRest) {
       this.ownedMemories.free()
@@ -369,6 +373,10 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     this.kept?.free(isAtRest)
     this.p2m.destroy()
     this.architecture.free?.()
+  }
+
+  #closeServers(): void {
+    for (const server of this.#servers.splice(0)) server.close()
   }
 
   /** Power-on state of everything but memory. */

@@ -51,6 +51,7 @@ export class ForkedMemory {
    */
   constructor(domain: Domain, frames: readonly GuestFrames[]) {
     this.frames = frames
+    domain.sharesFrames = true
     domain.mappings.forget()
     try {
       for (const { gfn, count, kind } of frames) if (kind === 'ram') this.#shared.push(domain.p2m.offer(gfn, count))
@@ -68,7 +69,9 @@ export class ForkedMemory {
    *
    * @throws P2mError `ERR_NO_MEMORY`
    */
-  populate({ p2m }: Domain, gfn: number, count: number): void {
+  populate(domain: Domain, gfn: number, count: number): void {
+    const { p2m } = domain
+    domain.sharesFrames = true
     const end = gfn + count
     let at = gfn
     for (const piece of this.#pieces) {

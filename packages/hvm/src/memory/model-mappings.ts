@@ -148,7 +148,17 @@ export function openGuestMemory(handles: GuestMemoryHandles): NonNullable<Shared
     const announced = (gfn: number, count: number): void => {
       if (isLogged(gfn, count)) writing(gfn, count)
     }
-    return new MapCache({ memory, map: guestMapOf(p2m, modified, announced), references })
+    const view: Parameters<typeof guestMapOf>[0] = {
+      format: p2m.format,
+      lookup: (gfn, into) => {
+        const type = p2m.lookup(gfn, into as P2mEntry)
+        if (type !== p2m.types.shared) return type
+        // The machine's thread copies what clones share.
+        writing(gfn, 1)
+        return p2m.lookup(gfn, into as P2mEntry)
+      },
+    }
+    return new MapCache({ memory, map: guestMapOf(view, modified, announced), references })
   }
 }
 

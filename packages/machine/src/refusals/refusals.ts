@@ -77,8 +77,11 @@ export const REFUSALS: readonly CombinationRule[] = [
   },
   {
     verbs: ['fork'],
-    when: [['shared', 'controllers', 'worker', 'server', 'replayed']],
-    why: "threads beside its own and disks of a replay cannot be doubled; leave controllerPlacement, sharedMemory and deviceServers out, use devicePlacement 'inline', or fork the recorded machine",
+    when: [
+      ['shared', 'controllers', 'recorded', 'replayed'],
+      ['shared', 'controllers', 'worker', 'server', 'replayed'],
+    ],
+    why: 'Workers that map its memory, recorded models elsewhere and disks of a replay cannot be doubled; leave controllerPlacement and sharedMemory out, or fork a machine that is not recorded',
   },
   {
     verbs: ['plug'],
