@@ -2,6 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { armImage, POWER_OFF } from '@retrap/tooling/arm-image'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { CpuProfile } from '../src/machine/profile/cpu-profile.ts'
 import type { RunStatistics } from '../src/machine/session/statistics.ts'
@@ -23,16 +24,9 @@ function guest(): Uint8Array {
     0xd2a1_2001, // mov x1, #0x9000000
     0x5280_0d02, // mov w2, #'h'
     0xb900_0022, // str w2, [x1]
-    0xd2b0_8000, // mov x0, #0x84000000
-    0xf280_0100, // movk x0, #8
-    0xd400_0002, // hvc #0
+    ...POWER_OFF,
   ]
-  const words = new Uint32Array(16 + program.length)
-  words[0] = 0x1400_0010
-  words.set([words.length * 4], 4)
-  words[14] = 0x644d_5241
-  words.set(program, 16)
-  return new Uint8Array(words.buffer)
+  return armImage(...program)
 }
 
 let folder = ''

@@ -4,6 +4,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { al, Assembler, dword, dx, eax, ecx, imm16, imm32 } from '@retrap/x86-assembler'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { armImage, POWER_OFF } from '@retrap/tooling/arm-image'
 import { describe, expect, test } from 'vitest'
 import { createImage } from '../src/commands/image/create.ts'
 import { parseMigrationAddress } from '../src/machine/migration/socket-channel.ts'
@@ -45,13 +46,9 @@ function armKernel(): Uint8Array {
     0xb940_1823, // ldr w3, [x1, #0x18]: the flags
     0x3727_ff43, // tbnz w3, #4, again: nothing received
     ...[...'bye\n'].flatMap((letter) => [0x5280_0002 | (letter.charCodeAt(0) << 5), ...put]),
-    ...[0xd2b0_8000, 0xf280_0100, 0xd400_0002], // SYSTEM_OFF of PSCI: mov x0, #0x84000008; hvc #0
+    ...POWER_OFF,
   ]
-  const words = new Uint32Array(16 + program.length)
-  words.set([0x1400_0010, 0, 0, 0, words.length * 4])
-  words[14] = 0x644d_5241
-  words.set(program, 16)
-  return new Uint8Array(words.buffer)
+  return armImage(...program)
 }
 writeFileSync(path('arm'), armKernel())
 const ARM_MACHINE = ['run', '--arch', 'arm64', '--kernel', path('arm'), '--memory', '64M', '--timeout', '50']

@@ -8,6 +8,7 @@ import { buildGuestImage } from '@retrap/embedded-guest'
 import { openRecording } from '@retrap/recording'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { armImage, movz, POWER_OFF } from '@retrap/tooling/arm-image'
 import { expect, test } from 'vitest'
 import { runHere } from './support/in-process.ts'
 import { runRetrap } from './support/processes.ts'
@@ -104,22 +105,14 @@ test(
 
 /** Sends what comes on its serial port, and powers off after a q. */
 function armEcho(): Uint8Array {
-  const movz = (register: number, value: number, shift = 0): number =>
-    0xd280_0000 + (shift << 17) + (value << 5) + register
   const program = [
     // UARTLCR_H, UARTCR: it sends and receives eight bits.
     ...[movz(7, 0x0900, 16), movz(6, 0x60), 0xb900_2ce6, movz(6, 0x301), 0xb900_30e6],
     // ldr w6, [x7, #0x18]; tbnz w6, #4, -4; ldr w6, [x7]; str w6, [x7]; cmp w6, #'q'; b.ne -20
     ...[0xb940_18e6, 0x3727_ffe6, 0xb940_00e6, 0xb900_00e6, 0x7101_c4df, 0x54ff_ff61],
-    // PSCI's SYSTEM_OFF.
-    ...[movz(0, 0x8400, 16), 0xf280_0100, 0xd400_0002],
+    ...POWER_OFF,
   ]
-  const words = new Uint32Array(16 + program.length)
-  // The header of the boot protocol, whose first instruction jumps behind it.
-  words.set([0x1400_0010, 0, 0, 0, words.length * 4])
-  words[14] = 0x644d_5241
-  words.set(program, 16)
-  return new Uint8Array(words.buffer)
+  return armImage(...program)
 }
 
 test('an Arm board is recorded and run again', { timeout: 2 * DEADLINE_MS }, async () => {

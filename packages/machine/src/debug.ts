@@ -5,8 +5,6 @@
  */
 export { parseMemoryPlace } from './debugger/monitor.ts'
 export type { Monitor } from './debugger/monitor.ts'
-export { pcMonitor } from './debugger/pc-monitor.ts'
-export { callStack } from './lifecycle/unwind.ts'
 export { parseGuestTime, placeIn } from './recording/guest-time.ts'
 export { describeDivergence } from './recording/replay-hits.ts'
 export { answerWhoWrote } from './recording/replay-monitor.ts'

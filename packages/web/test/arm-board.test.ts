@@ -1,41 +1,27 @@
 /** An Arm board in a page: loaded when it is wanted, and only then. */
 import { buildGuestImage } from '@retrap/embedded-guest'
+import { armImage, movz, POWER_OFF } from '@retrap/tooling/arm-image'
 import { noBrowser } from '@retrap/tooling/browser'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ArmBoardView } from '../src/index.ts'
+import { ARM_UART, sendArm } from './support/guests.ts'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
 
-/* Instructions of A64. */
-const movz = (register: number, value: number, shift = 0): number =>
-  (0xd280_0000 | ((shift / 16) << 21) | (value << 5) | register) >>> 0
-const movk = (register: number, value: number): number => (0xf280_0000 | (value << 5) | register) >>> 0
-const send = (text: string): number[] => [...text].flatMap((one) => [movz(2, one.charCodeAt(0)), 0x3900_0022]) // strb w2, [x1]
+const send = (text: string): number[] => [...text].flatMap((one) => [movz(2, one.charCodeAt(0)), sendArm(2)])
 
 /** Says `ready` on its UART, sends back the first character that it gets, and powers off by PSCI. */
 const PROGRAM = [
-  ...[movz(1, 0x0900, 16), movz(2, 0x60), 0xb900_2c22], // str w2, [x1, #0x2c]: eight bits
-  ...[movz(2, 0x301), 0xb900_3022], // str w2, [x1, #0x30]: enabled, to send and to receive
-  ...send('ready '),
+  ...[...ARM_UART, ...send('ready ')],
   ...[0xb940_1822, 0x3727_ffe2], // ldr w2, [x1, #0x18]; tbnz w2, #4, .-4: nothing has come
-  ...[0x3940_0023, 0x3900_0023], // ldrb w3, [x1]; strb w3, [x1]
-  ...[movz(0, 0x8400, 16), movk(0, 8), 0xd400_0002], // hvc #0
+  ...[0x3940_0023, sendArm(3)], // ldrb w3, [x1]
+  ...POWER_OFF,
 ]
-
-/** An arm64 Image: the header of the boot protocol, whose first instruction jumps behind it. */
-function image(): Uint8Array {
-  const words = new Uint32Array(16 + PROGRAM.length)
-  words[0] = 0x1400_0010
-  words[4] = words.length * 4
-  words[14] = 0x644d_5241
-  words.set(PROGRAM, 16)
-  return new Uint8Array(words.buffer)
-}
 
 describe.skipIf(noBrowser !== undefined)('an Arm board in a page', () => {
   let pages: Pages
   beforeAll(async () => {
     pages = await Pages.start()
-    pages.files.set('Image', image()).set('guest.bin', buildGuestImage())
+    pages.files.set('Image', armImage(...PROGRAM)).set('guest.bin', buildGuestImage())
   })
   afterAll(() => pages?.close())
 

@@ -7,7 +7,27 @@ import type { FromWorker, SentOptions } from '../src/protocol.ts'
 import { snapshotFile } from '../src/worker/snapshots.ts'
 import { DiskJournal } from '../src/worker/disk-journal.ts'
 import { WorkerMachine } from '../src/worker/worker-machine.ts'
-import { DEVICE_PORT, diskGuest, lineGuest, portGuest, tickingGuest } from './support/guests.ts'
+import {
+  DEVICE_PORT,
+  diskGuest,
+  lineArmGuest,
+  lineGuest,
+  portGuest,
+  tickingArmGuest,
+  tickingGuest,
+} from './support/guests.ts'
+
+/** Boards: the port of the serial line, a spare register, that of the byte that came, and where RAM is. */
+const BOARDS = [
+  {
+    ...{ board: 'pc', ticking: tickingGuest, line: lineGuest, registers: ['r15', 'rbx'], ram: 0x3000n },
+    port: { kind: 'port', address: 0x3f8, count: 1, access: 'write' },
+  },
+  {
+    ...{ board: 'virt', ticking: tickingArmGuest, line: lineArmGuest, registers: ['x15', 'x3'], ram: 0x4040_3000n },
+    port: { kind: 'mmio', address: 0x900_0000, count: 1, access: 'write' },
+  },
+] as const
 
 /** A machine, and what it tells its page. */
 class Told {
@@ -16,8 +36,9 @@ class Told {
 
   static async open(guest: Uint8Array, options: Partial<SentOptions> = {}): Promise<Told> {
     const told = new Told()
-    const images = { firmware: { bytes: guest as Uint8Array<ArrayBuffer> } }
-    const given: SentOptions = { images, drives: null, shared: false, memoryBytes: 16 << 20, ...options }
+    const own = options.board === 'virt' ? 'kernel' : 'firmware'
+    const images = { [own]: { bytes: guest as Uint8Array<ArrayBuffer> }, ...options.images }
+    const given: SentOptions = { drives: null, shared: false, memoryBytes: 16 << 20, ...options, images }
     told.machine = await WorkerMachine.open(given, (message) => {
       if ('event' in message) told.events.push(message)
     })
@@ -42,6 +63,22 @@ class Told {
     return view.vcpus.map(({ address, registers }) => ({ address, registers }))
   }
 
+  /** Types, and returns the bytes that come then. */
+  async says(text: string, bytes: number): Promise<number[]> {
+    const before = this.serial.length
+    this.type(text)
+    await expect.poll(() => this.serial.length).toBe(before + bytes)
+    return this.serial.slice(before)
+  }
+
+  /** As `says`, of a machine that stands still before and after. */
+  async answers(text: string, bytes: number): Promise<number[]> {
+    await this.machine.run()
+    const said = await this.says(text, bytes)
+    await this.machine.pause()
+    return said
+  }
+
   type(text: string): void {
     this.machine.told({ tell: 'serial', bytes: new TextEncoder().encode(text) as Uint8Array<ArrayBuffer> })
   }
@@ -54,14 +91,12 @@ describe.each([
   ['from power-on', true],
   ['from an instant on', false],
 ])('a machine that is recorded %s', (_, atOnce) => {
-  test('goes back, and on again to the same', { timeout: 20_000 }, async () => {
-    told = await Told.open(tickingGuest(), { record: atOnce })
+  test.each(BOARDS)('goes back, and on again to the same: $board', { timeout: 20_000 }, async ({ board, ticking }) => {
+    told = await Told.open(ticking(), { board, record: atOnce })
     await told.machine.run()
-    told.type('a')
-    await expect.poll(() => told.serial.length).toBe(4)
+    await told.says('a', 4)
     if (!atOnce) await told.machine.record()
-    told.type('b')
-    await expect.poll(() => told.serial.length).toBe(8)
+    await told.says('b', 4)
     await told.machine.pause()
     const { now, isLive, begin } = await told.call('position')
     expect(isLive).toBe(true)
@@ -75,8 +110,7 @@ describe.each([
     expect(await told.registers()).toEqual(here)
     // It goes on from where it was.
     await told.machine.run()
-    told.type('c')
-    await expect.poll(() => told.serial.length).toBe(12)
+    await told.says('c', 4)
     // A branch goes on from the past, and is recorded as well.
     await told.machine.pause()
     await told.call('travel', { to: now - 1 })
@@ -86,53 +120,56 @@ describe.each([
     expect(await told.call('position')).toMatchObject({ isLive: true })
     await branching
     expect(await told.registers()).toEqual(branched)
-    await told.machine.run()
-    told.type('d')
-    await expect.poll(() => told.serial.length).toBe(16)
-    await told.machine.pause()
+    await told.answers('d', 4)
     expect(await told.call('travel', { by: 'stepBack' })).toEqual({ reason: 'step' })
   })
 })
 
-test('it tells who printed a text, and who wrote a register, and searches memory', { timeout: 20_000 }, async () => {
-  told = await Told.open(lineGuest(), { record: true })
-  await told.machine.run()
-  told.type('y')
-  await expect.poll(() => told.serial.length).toBe(2)
-  told.type('x')
-  await expect.poll(() => told.serial.length).toBe(4)
-  await told.machine.pause()
-  const here = await told.call('position')
-  const rbx = async (): Promise<number> => Number((await told.machine.inspect()).vcpus[0]!.registers[3]! & 0xffn)
-  // Stops of the user end no search.
-  const port = await told.call('addStop', { kind: 'port', address: 0x3f8, count: 1, access: 'write' })
-  const printed = await told.call('whoWrote', { printed: 'y', line: 'y' })
-  const written = await told.call('whoWrote', { register: 'rbx' })
-  expect([printed, written]).toMatchObject([
-    { by: 'instruction', task: null, calls: [{ name: null, source: null }] },
-    { by: 'instruction', task: null },
-  ])
-  expect(await told.call('whoWrote', { printed: 'z' })).toMatchObject({ by: 'unknown' })
-  expect(await told.call('position')).toEqual(here)
-  await told.call('travel', { to: (printed as { instruction: number }).instruction })
-  expect(await told.call('travel', { by: 'continue' })).toMatchObject({ reason: 'port', value: BigInt(0x79) })
-  await told.call('removeStop', port)
-  await told.call('travel', { to: (written as { instruction: number }).instruction })
-  expect(await rbx()).toBe(0x79)
-  await told.call('travel', { by: 'step' })
-  expect(await rbx()).toBe(0x78)
-  const { address } = written as { address: bigint }
-  const code = await told.call('readMemory', { address, length: 12 })
-  expect(await told.call('findMemory', code)).toContain(Number(address))
-  await expect(told.call('findMemory', new Uint8Array())).rejects.toThrow(/1 to 4096/)
-})
+test.each(BOARDS)(
+  'it tells who printed a text, and who wrote a register: $board',
+  { timeout: 20_000 },
+  async (tested) => {
+    told = await Told.open(tested.line(), { board: tested.board, record: true })
+    await told.machine.run()
+    await told.says('y', 2)
+    await told.says('x', 2)
+    await told.machine.pause()
+    const here = await told.call('position')
+    const rbx = async (): Promise<number> => Number((await told.machine.inspect()).vcpus[0]!.registers[3]! & 0xffn)
+    // Stops of the user end no search.
+    const port = await told.call('addStop', tested.port)
+    const printed = await told.call('whoWrote', { printed: 'y', line: 'y' })
+    const written = await told.call('whoWrote', { register: tested.registers[1] })
+    expect([printed, written]).toMatchObject([
+      {
+        by: 'instruction',
+        task: null,
+        calls: expect.arrayContaining([expect.objectContaining({ name: null, source: null })]),
+      },
+      { by: 'instruction', task: null },
+    ])
+    expect(await told.call('whoWrote', { printed: 'z' })).toMatchObject({ by: 'unknown' })
+    expect(await told.call('position')).toEqual(here)
+    await told.call('travel', { to: (printed as { instruction: number }).instruction })
+    expect(await told.call('travel', { by: 'continue' })).toMatchObject({
+      reason: tested.port.kind,
+      value: BigInt(0x79),
+    })
+    await told.call('removeStop', port)
+    await told.call('travel', { to: (written as { instruction: number }).instruction })
+    expect(await rbx()).toBe(0x79)
+    await told.call('travel', { by: 'step' })
+    expect(await rbx()).toBe(0x78)
+    const { address } = written as { address: bigint }
+    const code = await told.call('readMemory', { address, length: 12 })
+    expect(await told.call('findMemory', code)).toContain(Number(address))
+    await expect(told.call('findMemory', new Uint8Array())).rejects.toThrow(/1 to 4096/)
+  },
+)
 
 test('it stops at ports and MSRs, forwards and backwards', { timeout: 20_000 }, async () => {
   told = await Told.open(tickingGuest(), { record: true })
-  await told.machine.run()
-  told.type('a')
-  await expect.poll(() => told.serial.length).toBe(4)
-  await told.machine.pause()
+  await told.answers('a', 4)
   const { now } = await told.call('position')
   const port = await told.call('addStop', { kind: 'port', address: 0x3f8, count: 1, access: 'write' })
   await told.call('addStop', { kind: 'msr', address: 0x1b, count: 1, access: 'access' })
@@ -165,67 +202,69 @@ test('it stops at ports and MSRs, forwards and backwards', { timeout: 20_000 }, 
   await expect(told.call('addStop', { kind: 'handler', vector: 32 })).rejects.toThrow(/a vector from 0 to 31/)
 })
 
-test('it goes over calls, out of handlers, to requests of devices, and is played', { timeout: 20_000 }, async () => {
-  told = await Told.open(tickingGuest(), { record: true })
-  await told.machine.run()
-  told.type('a')
-  await expect.poll(() => told.serial.length).toBe(4)
-  await told.machine.pause()
-  const { now } = await told.call('position')
-  const request = { reason: 'port', cpu: 0, address: 0x3f8, size: 1, write: true }
-  const write = { kind: 'port', address: 0x3f8, count: 1, access: 'write' } as const
-  const id = await told.call('addStop', write)
-  expect(await told.call('travel', { by: 'reverseContinue' })).toMatchObject(request)
-  await told.call('removeStop', id)
-  const { instruction: asked } = await told.call('position')
-  expect(await told.call('travel', { by: 'request', kind: 'port', direction: 'forwards' })).toMatchObject(request)
-  expect(await told.call('travel', { by: 'request', kind: 'device', direction: 'back' })).toMatchObject(request)
-  await told.call('travel', { by: 'step' })
-  // An instruction that calls nothing is a step in either direction.
-  expect(await told.call('travel', { by: 'reverseStepOver', cpu: 0 })).toEqual({ reason: 'step' })
-  expect(await told.call('position')).toMatchObject({ instruction: asked })
-  expect(await told.call('travel', { by: 'stepOver', cpu: 0 })).toEqual({ reason: 'step' })
-  expect(await told.call('position')).toMatchObject({ instruction: asked + 1 })
-  await expect(told.call('travel', { by: 'stepOver', cpu: 7 })).rejects.toThrow(/there is no vCPU 7/)
-  // A piece of the run is played, up to a stop.
-  await told.call('travel', { to: asked - 1 })
-  expect(await told.call('travel', { by: 'continue', to: asked + 1 })).toEqual({ reason: 'step' })
-  expect(await told.call('position')).toMatchObject({ instruction: asked + 1, isLive: false })
-  await told.call('travel', { to: asked - 1 })
-  await told.call('addStop', write)
-  expect(await told.call('travel', { by: 'continue', to: now })).toMatchObject(request)
-})
+test.each(BOARDS)(
+  'it goes over calls, to requests of devices, and is played: $board',
+  { timeout: 20_000 },
+  async (tested) => {
+    const { board, ticking, port } = tested
+    told = await Told.open(ticking(), { board, record: true })
+    await told.answers('a', 4)
+    const { now } = await told.call('position')
+    const request = { reason: port.kind, cpu: 0, address: port.address, size: 1, write: true }
+    const id = await told.call('addStop', port)
+    expect(await told.call('travel', { by: 'reverseContinue' })).toMatchObject(request)
+    await told.call('removeStop', id)
+    const { instruction: asked } = await told.call('position')
+    expect(await told.call('travel', { by: 'request', kind: port.kind, direction: 'forwards' })).toMatchObject(request)
+    expect(await told.call('travel', { by: 'request', kind: 'device', direction: 'back' })).toMatchObject(request)
+    await told.call('travel', { by: 'step' })
+    // An instruction that calls nothing is a step in either direction.
+    expect(await told.call('travel', { by: 'reverseStepOver', cpu: 0 })).toEqual({ reason: 'step' })
+    expect(await told.call('position')).toMatchObject({ instruction: asked })
+    expect(await told.call('travel', { by: 'stepOver', cpu: 0 })).toEqual({ reason: 'step' })
+    expect(await told.call('position')).toMatchObject({ instruction: asked + 1 })
+    await expect(told.call('travel', { by: 'stepOver', cpu: 7 })).rejects.toThrow(/there is no vCPU 7/)
+    // A piece of the run is played, up to a stop.
+    await told.call('travel', { to: asked - 1 })
+    expect(await told.call('travel', { by: 'continue', to: asked + 1 })).toEqual({ reason: 'step' })
+    expect(await told.call('position')).toMatchObject({ instruction: asked + 1, isLive: false })
+    await told.call('travel', { to: asked - 1 })
+    await told.call('addStop', port)
+    expect(await told.call('travel', { by: 'continue', to: now })).toMatchObject(request)
+  },
+)
 
-test('a change of the past branches, and one without a recording is made at once', { timeout: 20_000 }, async () => {
-  const place = { address: 0x3000n, physical: true }
-  const bytes = Uint8Array.of(1, 2, 3)
-  for (const record of [true, false]) {
-    await told?.machine.pause()
-    told = await Told.open(tickingGuest(), { record })
-    await told.machine.run()
-    told.type('a')
-    await expect.poll(() => told.serial.length).toBe(4)
-    await told.machine.pause()
-    if (record) await told.call('travel', { by: 'stepBack' })
-    await expect(told.machine.change({ ...place, address: 0xffff_f000_0000n, bytes })).rejects.toThrow(/no memory/)
-    await expect(told.machine.change({ register: 'nonsense', value: 1n })).rejects.toThrow(/no register/)
-    if (record) expect(await told.call('position')).toMatchObject({ isLive: false })
-    expect(await told.machine.change({ ...place, bytes })).toBe(record)
-    expect(await told.machine.change({ register: 'r15', value: 0x1234n })).toBe(record)
-    const { vcpus } = await told.machine.inspect()
-    expect(vcpus[0]!.registers[15]).toBe(0x1234n)
-    const said = told.serial.length
-    await told.machine.run()
-    told.type('b')
-    await expect.poll(() => told.serial.length).toBeGreaterThan(said)
-    await told.machine.pause()
-    if (!record) continue
-    expect(await told.call('readMemory', { ...place, length: 3 })).toEqual(bytes)
-    const { begin } = await told.call('position')
-    await told.call('travel', { to: begin })
-    expect(await told.call('readMemory', { ...place, length: 3 })).toEqual(bytes)
-  }
-})
+test.each(BOARDS)(
+  'a change of the past branches, and one without a recording is made at once: $board',
+  { timeout: 20_000 },
+  async (tested) => {
+    const place = { address: tested.ram, physical: true }
+    const bytes = Uint8Array.of(1, 2, 3)
+    for (const record of [true, false]) {
+      await told?.machine.pause()
+      told = await Told.open(tested.ticking(), { board: tested.board, record })
+      await told.answers('a', 4)
+      if (record) await told.call('travel', { by: 'stepBack' })
+      await expect(told.machine.change({ ...place, address: 0xffff_f000_0000n, bytes })).rejects.toThrow(/no memory/)
+      await expect(told.machine.change({ register: 'nonsense', value: 1n })).rejects.toThrow(/no register/)
+      if (record) expect(await told.call('position')).toMatchObject({ isLive: false })
+      expect(await told.machine.change({ ...place, bytes })).toBe(record)
+      expect(await told.machine.change({ register: tested.registers[0], value: 0x1234n })).toBe(record)
+      const { vcpus } = await told.machine.inspect()
+      expect(vcpus[0]!.registers[15]).toBe(0x1234n)
+      const said = told.serial.length
+      await told.machine.run()
+      told.type('b')
+      await expect.poll(() => told.serial.length).toBeGreaterThan(said)
+      await told.machine.pause()
+      if (!record) continue
+      expect(await told.call('readMemory', { ...place, length: 3 })).toEqual(bytes)
+      const { begin } = await told.call('position')
+      await told.call('travel', { to: begin })
+      expect(await told.call('readMemory', { ...place, length: 3 })).toEqual(bytes)
+    }
+  },
+)
 
 test('a branch has the disk as it was', { timeout: 20_000 }, async () => {
   const blob = new Blob([new Uint8Array(1 << 20)])
@@ -233,9 +272,7 @@ test('a branch has the disk as it was', { timeout: 20_000 }, async () => {
   told = await Told.open(diskGuest(), { record: true, drives })
   await told.machine.run()
   const say = async (text: string, answer: string): Promise<void> => {
-    const before = told.serial.length
-    told.type(text)
-    await expect.poll(() => String.fromCharCode(...told.serial.slice(before))).toBe(answer)
+    expect(String.fromCharCode(...(await told.says(text, answer.length)))).toBe(answer)
   }
   await expect.poll(() => told.serial).toHaveLength(1)
   await say('A', '.')
@@ -254,23 +291,17 @@ test('a branch has the disk as it was', { timeout: 20_000 }, async () => {
   await say('0', 'C')
 })
 
-test(
-  'a recording that is saved is opened elsewhere, at the same instant, and goes on',
+test.each(BOARDS)(
+  'a recording that is saved is opened elsewhere, at the same instant, and goes on: $board',
   { timeout: 20_000 },
-  async () => {
-    told = await Told.open(tickingGuest(), { record: true })
-    await told.machine.run()
-    told.type('ab')
-    await expect.poll(() => told.serial.length).toBe(8)
-    await told.machine.pause()
+  async ({ board, ticking }) => {
+    told = await Told.open(ticking(), { board, record: true })
+    await told.answers('ab', 8)
     const file = await told.call('recording')
     const { now, guestMs } = await told.call('position')
     const [here, hash, past] = [await told.registers(), await told.call('stateHash'), await told.call('history')]
     // It is still recorded.
-    await told.machine.run()
-    told.type('c')
-    await expect.poll(() => told.serial.length).toBe(12)
-    await told.machine.pause()
+    await told.answers('c', 4)
     const other = new Told()
     const options: SentOptions = { images: { recording: { blob: file } }, drives: null, shared: false }
     other.machine = await WorkerMachine.open(options, (message) => {
@@ -286,25 +317,16 @@ test(
     await other.call('travel', { by: 'step' })
     expect(await other.call('stateHash')).toBe(hash)
     expect(other.serial).toEqual([])
-    await other.machine.run()
-    other.type('d')
-    await expect.poll(() => other.serial.length).toBe(4)
-    await other.machine.pause()
+    await other.answers('d', 4)
   },
 )
 
-test(
-  'a snapshot of a recorded machine goes on in one that is not, and the other way round',
+test.each(BOARDS)(
+  'a snapshot of a recorded machine goes on in one that is not, and the other way round: $board',
   { timeout: 20_000 },
-  async () => {
-    told = await Told.open(tickingGuest(), { record: true })
-    const ticks = async (machine: Told, text: string): Promise<void> => {
-      const before = machine.serial.length
-      await machine.machine.run()
-      machine.type(text)
-      await expect.poll(() => machine.serial.length).toBe(before + 4)
-      await machine.machine.pause()
-    }
+  async ({ board, ticking }) => {
+    told = await Told.open(ticking(), { board, record: true })
+    const ticks = (machine: Told, text: string): Promise<number[]> => machine.answers(text, 4)
     await ticks(told, 'a')
     const saved = async (machine: Told): Promise<{ bytes: Uint8Array<ArrayBuffer> }> => {
       const blob = await snapshotFile(await machine.machine.save(null), null)
@@ -313,16 +335,14 @@ test(
     const recorded = await saved(told)
     const here = await told.registers()
     // In the memory of an ordinary machine, and in one that is made from it.
-    const plain = await Told.open(tickingGuest())
+    const plain = await Told.open(ticking(), { board })
     await ticks(plain, 'b')
     await plain.machine.restore(recorded)
     expect(await plain.registers()).toEqual(here)
     await ticks(plain, 'c')
     const ordinary = await saved(plain)
     const there = await plain.registers()
-    const made = await Told.open(tickingGuest(), {
-      images: { firmware: { bytes: tickingGuest() as Uint8Array<ArrayBuffer> }, snapshot: recorded },
-    })
+    const made = await Told.open(ticking(), { board, images: { snapshot: recorded } })
     expect(await made.registers()).toEqual(here)
     await ticks(made, 'd')
     // And in the one that is recorded, which goes back in what comes then.
@@ -353,12 +373,7 @@ function attachCounter(machine: WorkerMachine, first: number): { attached: Promi
 test('devices of the page come and go while it is recorded, on the way back too', { timeout: 20_000 }, async () => {
   told = await Told.open(portGuest(), { record: true })
   const { machine } = told
-  const reads = async (): Promise<number> => {
-    const before = told.serial.length
-    told.type('r')
-    await expect.poll(() => told.serial.length).toBe(before + 1)
-    return told.serial.at(-1)!
-  }
+  const reads = async (): Promise<number> => (await told.says('r', 1))[0]!
   await machine.run()
   expect(await reads()).toBe(0xff)
   // Where it stands still, they come when it runs on.
@@ -411,12 +426,7 @@ test('devices of the page come and go while it is recorded, on the way back too'
 test('devices that are slow and dead are so on the way back', { timeout: 20_000 }, async () => {
   told = await Told.open(tickingGuest(), { record: true })
   const { machine } = told
-  const ticks = async (): Promise<number[]> => {
-    const before = told.serial.length
-    told.type('t')
-    await expect.poll(() => told.serial.length).toBe(before + 4)
-    return told.serial.slice(before)
-  }
+  const ticks = (): Promise<number[]> => told.says('t', 4)
   await machine.run()
   await ticks()
   machine.impairDevice('mc146818', { dead: true })

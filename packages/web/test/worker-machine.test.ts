@@ -8,6 +8,7 @@ import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { armImage } from '@retrap/tooling/arm-image'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { movedParts, type SentOptions } from '../src/protocol.ts'
 import { watchHostSleep } from '../src/worker/host-sleep.ts'
@@ -124,17 +125,8 @@ test('a guest whose RAM is still coming goes on while it is to be saved', async 
   await machine.pause()
 })
 
-/** An arm64 Image: the header of the boot protocol, whose first instruction jumps to itself. */
-function loopingArmImage(): Uint8Array<ArrayBuffer> {
-  const words = new Uint32Array(16)
-  words[0] = 0x1400_0000
-  words[4] = words.length * 4
-  words[14] = 0x644d_5241
-  return new Uint8Array(words.buffer)
-}
-
 test('an Arm board is changed at once, and goes on with that', async () => {
-  const images = { kernel: { bytes: loopingArmImage() } }
+  const images = { kernel: { bytes: armImage(0x1400_0000) } }
   const machine = await WorkerMachine.open(
     { board: 'virt', images, drives: null, shared: false, memoryBytes: 16 << 20 },
     () => {},
@@ -157,7 +149,7 @@ test('an Arm board is changed at once, and goes on with that', async () => {
 
 test.each([
   ['pc', { images: { firmware } }],
-  ['virt', { board: 'virt', images: { kernel: { bytes: loopingArmImage() } } }],
+  ['virt', { board: 'virt', images: { kernel: { bytes: armImage(0x1400_0000) } } }],
 ] as const)('a %s saved again compresses no more than what was written since', async (_board, given) => {
   const options: SentOptions = { ...given, drives: null, shared: false, memoryBytes: 16 << 20 }
   const machine = await WorkerMachine.open(options, () => {})

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { sliceTests } from '@retrap/tooling/slice'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { armImage, POWER_OFF } from '@retrap/tooling/arm-image'
 import { describe, expect } from 'vitest'
 import { boundedLog } from '../../src/machine/devices/device-programs.ts'
 import { type HereOptions, runHere } from '../support/in-process.ts'
@@ -164,16 +165,9 @@ function kernel(): Uint8Array {
     0x5308_2042, // ubfx w2, w2, #8, #1
     0x1100_c042, // add w2, w2, #48
     0xb900_0022, // str w2, [x1]
-    0xd2b0_8000, // mov x0, #0x84000000
-    0xf280_0100, // movk x0, #8
-    0xd400_0002, // hvc #0
+    ...POWER_OFF,
   ]
-  const words = new Uint32Array(16 + program.length)
-  words[0] = 0x1400_0010
-  words.set([words.length * 4], 4)
-  words[14] = 0x644d_5241
-  words.set(program, 16)
-  return new Uint8Array(words.buffer)
+  return armImage(...program)
 }
 
 describe('a program whose range is not free is refused, with whose range it is:', () => {

@@ -15,14 +15,12 @@ interface ChangeProps {
   readonly machine: Machine
   readonly isBusy: boolean
   readonly attempt: (action: () => Promise<unknown>) => void
-  /** Said below the form. */
-  readonly note?: string
   /** The user is asked whether the machine is to branch for it. */
   readonly ask: (change: MachineChange) => void
 }
 
 /** A form that changes a register or memory. */
-export function Change({ machine, isBusy, note, attempt, ask }: ChangeProps) {
+export function Change({ machine, isBusy, attempt, ask }: ChangeProps) {
   const [place, setPlace] = useState('')
   const [text, setText] = useState('')
   const read = async (): Promise<void> => ask(await changeOf(machine, place, text))
@@ -53,7 +51,9 @@ export function Change({ machine, isBusy, note, attempt, ask }: ChangeProps) {
           Change …
         </button>
       </form>
-      {note !== undefined && <p class="soft">{note}</p>}
+      <p class="soft">
+        A recording does not know of changes: the machine branches at this instant, and is changed there.
+      </p>
     </section>
   )
 }

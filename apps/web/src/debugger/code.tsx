@@ -1,6 +1,6 @@
-import type { Machine, VcpuView } from '@retrap/web'
+import type { Machine } from '@retrap/web'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
-import { addressText } from '../inspector/disassembly.ts'
+import { addressText, type Vcpu } from '../inspector/disassembly.ts'
 import { rowOf } from './listing.ts'
 import { useNames } from './symbols.tsx'
 import { hex } from './stop-text.ts'
@@ -10,7 +10,7 @@ import { useListing, useRows } from './use-listing.ts'
 interface CodeProps extends Pick<DebuggerView, 'stops'> {
   readonly machine: Machine
   readonly setStops: (stops: DebuggerView['stops']) => void
-  readonly vcpu: VcpuView
+  readonly vcpu: Vcpu
   readonly attempt: (action: () => Promise<unknown>) => void
 }
 

@@ -1,4 +1,5 @@
-import type { Machine, VcpuView } from '@retrap/web'
+import type { Machine } from '@retrap/web'
+import { type CodeMode, isArm, loadDecoder } from '../inspector/disassembly.ts'
 
 /** Bytes of code that are read at once: some hundred instructions. */
 const PAGE_BYTES = 1024
@@ -11,7 +12,7 @@ interface CodeRow {
 
 /** Instructions that follow each other in memory. */
 export interface Listing {
-  readonly mode: VcpuView['mode']
+  readonly mode: CodeMode
   readonly rows: readonly CodeRow[]
   /** Behind the last row. */
   readonly end: bigint
@@ -20,7 +21,7 @@ export interface Listing {
 }
 
 /** A listing that nothing has been read of. */
-export const emptyListing = (address: bigint, mode: VcpuView['mode']): Listing => ({
+export const emptyListing = (address: bigint, mode: CodeMode): Listing => ({
   ...{ mode, rows: [], end: address, isWhole: false },
 })
 
@@ -31,7 +32,7 @@ export const pagesOf = ({ rows, end }: Listing): number =>
 /** Returns the row of an instruction; -1 if none begins at the address. */
 export const rowOf = ({ rows }: Listing, address: bigint): number => rows.findIndex((row) => row.address === address)
 
-/** Most bytes shown before an instruction, and the longest instruction. */
+/** Most bytes shown before an instruction, and the longest instruction of x86. */
 const [BEFORE_BYTES, LONGEST] = [96, 15]
 /** A function that begins no further away is shown from its beginning. */
 const FUNCTION_BYTES = 1024
@@ -40,20 +41,21 @@ const FUNCTION_BYTES = 1024
  * Finds where a listing begins that shows code before an instruction: at its function, where that has a name, or at an instruction from which
  * decoding leads to this one. Most ways through code meet after a few instructions, so that the first rows alone may be others.
  */
-export async function beginBefore(machine: Machine, address: bigint, mode: VcpuView['mode']): Promise<bigint> {
+export async function beginBefore(machine: Machine, address: bigint, mode: CodeMode): Promise<bigint> {
   const [name] = await machine.debugger.names([address]).catch(() => [])
   const inside = BigInt(/\+(0x[\da-f]+)$/.exec(name ?? '')?.[1] ?? 0)
   if (inside > 0n && inside <= FUNCTION_BYTES) return address - inside
-  const { decodeAll } = await import('@retrap/x86-decoder')
-  for (let length = BEFORE_BYTES; length > 0; length -= length > LONGEST ? LONGEST : 1) {
+  const decode = await loadDecoder(mode)
+  const step = (length: number): number => (isArm(mode) ? 4 : length > LONGEST ? LONGEST : 1)
+  for (let length = BEFORE_BYTES; length > 0; length -= step(length)) {
     const from = address - BigInt(length)
     if (from < 0n) continue
     const bytes = await machine.debugger.readMemory({ address: from, length }).catch(() => new Uint8Array())
     if (bytes.length < length) continue
     let at = 0
-    for (const instruction of decodeAll(bytes, { mode, address: from })) {
-      if (instruction.status !== 'decoded') break
-      at += instruction.length
+    for (const line of decode({ bytes, mode, address: from })) {
+      if (line.status !== 'decoded') break
+      at += line.length
     }
     if (at === length) return from
   }
@@ -62,19 +64,19 @@ export async function beginBefore(machine: Machine, address: bigint, mode: VcpuV
 
 /** Reads on, page by page. */
 export async function readOn(machine: Machine, listing: Listing, pages: number): Promise<Listing> {
-  const { decodeAll, formatIntel } = await import('@retrap/x86-decoder')
   const { mode } = listing
+  const decode = await loadDecoder(mode)
   const rows = [...listing.rows]
   let { end, isWhole } = listing
   for (let page = 0; page < pages && !isWhole; page++) {
     // oxlint-disable-next-line no-await-in-loop -- where a page begins is known when the one before is decoded
     const bytes = await machine.debugger.readMemory({ address: end, length: PAGE_BYTES }).catch(() => new Uint8Array())
     isWhole = bytes.length < PAGE_BYTES
-    for (const instruction of decodeAll(bytes, { mode, address: end })) {
+    for (const { status, text, length } of decode({ bytes, mode, address: end })) {
       // The next page begins with that one.
-      if (instruction.status === 'truncated') break
-      rows.push({ address: end, text: formatIntel(instruction, { address: end }) })
-      end = BigInt.asUintN(64, end + BigInt(instruction.status === 'invalid' ? 1 : instruction.length))
+      if (status === 'truncated') break
+      rows.push({ address: end, text })
+      end = BigInt.asUintN(64, end + BigInt(length))
     }
   }
   return { mode, rows, end, isWhole }

@@ -18,8 +18,7 @@ interface MemoryProps {
   readonly machine: Machine
   /** Number of retired instructions: memory is read again when it changes. */
   readonly instruction: number
-  /** Of a recorded machine; null: nobody knows who wrote a byte. */
-  readonly past: Pick<DebuggerView, 'ask' | 'isBusy' | 'stops' | 'change'> | null
+  readonly past: Pick<DebuggerView, 'ask' | 'isBusy' | 'stops' | 'change'>
   /** Shown at first. */
   readonly stackPointer: bigint
   /** The address to show, requested by another panel. */
@@ -27,7 +26,7 @@ interface MemoryProps {
   readonly attempt: (action: () => Promise<unknown>) => void
 }
 
-/** Memory at the debugger's instant, and its last writers, which a recording knows. */
+/** Memory at the debugger's instant, and its last writers. */
 export function Memory({ machine, instruction, past, stackPointer, shown, attempt }: MemoryProps) {
   const [text, setText] = useState('')
   const [start, setStart] = useState<bigint | null>(null)
@@ -56,10 +55,10 @@ export function Memory({ machine, instruction, past, stackPointer, shown, attemp
     return { address, physical: physical || isPhysical }
   }
   const askAt = (place: { address: bigint; physical: boolean }): Promise<void> =>
-    past!.ask(`The byte at ${hex(place.address)}`, place)
+    past.ask(`The byte at ${hex(place.address)}`, place)
   const openMenu = (event: MouseEvent): void => {
     const cell = askedAt(event)
-    if (past === null || cell === undefined) return
+    if (cell === undefined) return
     event.preventDefault()
     const address = BigInt(cell)
     const watch = async (): Promise<void> => {
@@ -103,11 +102,9 @@ export function Memory({ machine, instruction, past, stackPointer, shown, attemp
           Guest-physical
         </label>
         <button type="submit">Show</button>
-        {past !== null && (
-          <button type="button" disabled={past.isBusy} onClick={() => attempt(async () => askAt(await placed()))}>
-            Who wrote this?
-          </button>
-        )}
+        <button type="button" disabled={past.isBusy} onClick={() => attempt(async () => askAt(await placed()))}>
+          Who wrote this?
+        </button>
       </form>
       <div
         class="code bytes"
@@ -122,7 +119,7 @@ export function Memory({ machine, instruction, past, stackPointer, shown, attemp
           <div key={at}>
             <span class="soft">{(from + BigInt(at)).toString(16).padStart(16, '0')}</span>{' '}
             {[...bytes.subarray(at, at + ROW_BYTES)].map((byte, i) => (
-              <span key={i} tabIndex={-1} data-ask={past === null ? undefined : String(from + BigInt(at + i))}>
+              <span key={i} tabIndex={-1} data-ask={String(from + BigInt(at + i))}>
                 {byte.toString(16).padStart(2, '0')}
               </span>
             ))}{' '}

@@ -3,14 +3,14 @@ import { useRef, useState } from 'preact/hooks'
 import '../inspector/inspector.css'
 import './debugger.css'
 import { download, sizeOf } from '../files.ts'
-import { Registers, registersOf } from '../inspector/registers.tsx'
+import { isArm } from '../inspector/disassembly.ts'
+import { Registers, registersOf, stackOf } from '../inspector/registers.tsx'
 import type { PanelProps } from '../tabs.tsx'
 import { Change } from './change.tsx'
 import { Code } from './code.tsx'
 import { Looks } from './looks.tsx'
 import { Memory } from './memory.tsx'
 import { askedAt, Menu, type OpenMenu, walkAsked } from './menu.tsx'
-import { NotRecorded, SHARED } from './not-recorded.tsx'
 import { Search } from './search.tsx'
 import { Sizer } from './sizer.tsx'
 import { Stack } from './stack.tsx'
@@ -19,7 +19,9 @@ import { SymbolsFile } from './symbols.tsx'
 import { Marks } from './time-line.tsx'
 import { useDebugger } from './use-debugger.ts'
 
-const RSP = 4
+/** Warning before a recording begins, and when it is saved. */
+export const SHARED =
+  'A recording holds what is in the guest’s memory, and what it has read from its disks: give it to nobody who may not see that.'
 
 /** The debugger's panel: the state of the machine at the bar's instant, and queries. */
 export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: PanelProps) {
@@ -27,8 +29,7 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
   const [menu, setMenu] = useState<OpenMenu | null>(null)
   const { position, history, vcpus, tasks, isBusy, stops, say, look, shown, goTo, ask, change } = view
   if (position === undefined) return <p class="soft">The machine has not said anything of itself yet.</p>
-  if (position === null)
-    return <NotRecorded machine={machine} isOn={isOn} isShown={isShown} look={look} attempt={attempt} />
+  if (position === null) return <NotRecorded machine={machine} isOn={isOn} look={look} attempt={attempt} />
   const { debugger: debug } = machine
   const vcpu = vcpus[0]
   const setStops = (next: typeof stops): void => change({ stops: next })
@@ -48,7 +49,7 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
       ...{ x: event.clientX, y: event.clientY, title: name },
       items: [
         // The instruction pointer is written by each instruction.
-        ...(name.endsWith('IP') ? [] : [{ name: 'Who wrote this?', action: who }]),
+        ...(/^(.IP|PC)$/.test(name) ? [] : [{ name: 'Who wrote this?', action: who }]),
         { name: 'Show memory there', action: () => change({ shown: { address: value } }) },
       ],
     })
@@ -90,7 +91,7 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
               machine={machine}
               instruction={position.instruction}
               past={view}
-              stackPointer={vcpu.registers[RSP]!}
+              stackPointer={stackOf(vcpu).top}
               shown={shown}
               attempt={attempt}
             />
@@ -98,15 +99,15 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
         </div>
       )}
       <Search machine={machine} view={view} attempt={attempt} />
-      <Stops machine={machine} stops={stops} setStops={setStops} attempt={attempt} />
-      {history !== null && <Marks history={history} isBusy={isBusy} go={(to) => attempt(() => goTo(to))} />}
-      <Change
+      <Stops
         machine={machine}
-        isBusy={isBusy}
-        note="A recording does not know of changes: the machine branches at this instant, and is changed there."
+        isArm={vcpu !== undefined && isArm(vcpu.mode)}
+        stops={stops}
+        setStops={setStops}
         attempt={attempt}
-        ask={(branch) => change({ branch })}
       />
+      {history !== null && <Marks history={history} isBusy={isBusy} go={(to) => attempt(() => goTo(to))} />}
+      <Change machine={machine} isBusy={isBusy} attempt={attempt} ask={(branch) => change({ branch })} />
       <Looks machine={machine} attempt={attempt} />
       <div class="actions">
         <SymbolsFile machine={machine} say={say} attempt={attempt} />
@@ -139,5 +140,41 @@ function Pane({ name, initial, children }: { name: string; initial: number; chil
         size={(pixels) => place.current!.style.setProperty('height', `${pixels}px`)}
       />
     </div>
+  )
+}
+
+interface NotRecordedProps extends Pick<PanelProps, 'machine' | 'isOn' | 'attempt'> {
+  /** Looks at the machine's debugger again. */
+  readonly look: () => Promise<void>
+}
+
+/** The debugger panel of an unrecorded machine: offers a recording. */
+export function NotRecorded({ machine, isOn, attempt, look }: NotRecordedProps) {
+  const [isBeginning, setBeginning] = useState(false)
+  const begin = async (): Promise<void> => {
+    setBeginning(true)
+    try {
+      await machine.debugger.record()
+      await look()
+    } finally {
+      setBeginning(false)
+    }
+  }
+  return (
+    <>
+      <p>
+        When a machine is recorded you can go back in its run, instruction by instruction, and ask who wrote a byte. Its
+        time is then counted from what it executes.
+      </p>
+      <div class="actions">
+        <button class="primary" disabled={!isOn || isBeginning} onClick={() => attempt(begin)}>
+          Record
+        </button>
+        <span class="soft" role="status">
+          {isBeginning ? 'It begins to be recorded …' : isOn ? '' : 'The machine is off: there is nothing to record.'}
+        </span>
+      </div>
+      <p class="soft">{SHARED}</p>
+    </>
   )
 }

@@ -1,25 +1,25 @@
-import type { CallView, Machine, RunPosition, VcpuView } from '@retrap/web'
+import type { CallView, Machine, RunPosition } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
+import type { Vcpu } from '../inspector/disassembly.ts'
+import { stackOf } from '../inspector/registers.tsx'
 import { useNames } from './symbols.tsx'
 import { hex } from './stop-text.ts'
 
 const WORDS = 24
-const RSP = 4
 
 interface StackProps {
   readonly machine: Machine
-  readonly vcpu: VcpuView
+  readonly vcpu: Vcpu
   readonly position: RunPosition
   /** Shows memory. */
   readonly show: (address: bigint) => void
 }
 
 /** The function and its callers, and the words at the stack pointer, with symbols where known. */
-export function Stack({ machine, vcpu: { registers, mode }, position, show }: StackProps) {
+export function Stack({ machine, vcpu, position, show }: StackProps) {
   const [calls, setCalls] = useState<readonly CallView[]>([])
   const [words, setWords] = useState<readonly bigint[]>([])
-  const top = registers[RSP]!
-  const width = mode / 8
+  const { top, wordBytes: width } = stackOf(vcpu)
   useEffect(() => {
     let isOver = false
     const read = async (): Promise<void> => {

@@ -51,16 +51,21 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
 }
 
+/** What an Arm board does not have. */
+const OF_PCS: ReadonlySet<string> = new Set(['port', 'msr'])
+
 interface StopsProps extends Pick<DebuggerView, 'stops'> {
   readonly machine: Machine
+  readonly isArm: boolean
   readonly setStops: (stops: DebuggerView['stops']) => void
   readonly attempt: (action: () => Promise<unknown>) => void
 }
 
 /** The places where the machine stops, forwards and backwards. */
-export function Stops({ machine, stops, setStops, attempt }: StopsProps) {
+export function Stops({ machine, isArm, stops, setStops, attempt }: StopsProps) {
   const [kind, setKind] = useState('breakpoint')
   const [text, setText] = useState('')
+  const kinds = Object.entries(KINDS).filter(([id]) => !isArm || !OF_PCS.has(id))
   const add = async (): Promise<void> => {
     const { read, place, text: named } = KINDS[kind]!
     const address = read === undefined ? await addressOf(machine, text) : read(text)
@@ -83,7 +88,7 @@ export function Stops({ machine, stops, setStops, attempt }: StopsProps) {
         <label>
           Stop
           <select value={kind} onChange={(event) => setKind(event.currentTarget.value)}>
-            {Object.entries(KINDS).map(([id, { name }]) => (
+            {kinds.map(([id, { name }]) => (
               <option key={id} value={id}>
                 {name}
               </option>

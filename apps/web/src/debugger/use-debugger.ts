@@ -8,10 +8,10 @@ import type {
   RunPosition,
   TaskView,
   TravelStop,
-  VcpuView,
   WriterView,
 } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
+import type { Vcpu } from '../inspector/disassembly.ts'
 import { playRun } from './run-axis.ts'
 import { stopText } from './stop-text.ts'
 
@@ -39,7 +39,7 @@ interface Known {
   /** Null: the run is not recorded; undefined: the machine has not said yet. */
   readonly position: RunPosition | null | undefined
   readonly history: RunHistory | null
-  readonly vcpus: readonly VcpuView[]
+  readonly vcpus: readonly Vcpu[]
   /** The tasks of Linux that the vCPUs execute. */
   readonly tasks: readonly (TaskView | null)[]
   /** Where the last way has ended, for people. */
@@ -117,7 +117,7 @@ class DebuggerStore {
       debug.history(),
       isDeep ? this.#machine.inspect().catch(() => null) : null,
     ])
-    const vcpus = view?.architecture === 'x86' ? view.vcpus : this.known.vcpus
+    const vcpus = view?.vcpus ?? this.known.vcpus
     // A kernel's types take a while to read: a machine that runs goes on.
     const isStill = isDeep && this.#machine.state !== 'running'
     const tasks = isStill ? await Promise.all(vcpus.map((_, cpu) => debug.task(cpu).catch(() => null))) : []

@@ -1,5 +1,6 @@
-import type { Machine, VcpuView } from '@retrap/web'
+import type { Machine } from '@retrap/web'
 import { useEffect, useState, useLayoutEffect } from 'preact/hooks'
+import type { Vcpu } from '../inspector/disassembly.ts'
 import { beginBefore, emptyListing, type Listing, pagesOf, readOn, rowOf } from './listing.ts'
 import { elementScroll, observeElementOffset, observeElementRect, Virtualizer } from '@tanstack/virtual-core'
 import type { RefObject } from 'preact'
@@ -50,7 +51,7 @@ interface ListedCode {
 }
 
 /** Lists code as it is looked at. */
-export function useListing(machine: Machine, { address, mode }: VcpuView): ListedCode {
+export function useListing(machine: Machine, { address, mode }: Vcpu): ListedCode {
   const [listing, setListing] = useState<Listing>(() => emptyListing(address, mode))
   const [seen, see] = useState(0)
   useEffect(() => {

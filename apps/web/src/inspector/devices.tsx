@@ -1,7 +1,7 @@
-import type { ArmVcpuView, VcpuView } from '@retrap/web'
 import './inspector.css'
 import { DISKS, type Impairments } from '../impairments.ts'
 import type { PanelProps } from '../tabs.tsx'
+import type { Vcpu } from './disassembly.ts'
 import { LOOKING, useView } from './view.ts'
 
 /** Milliseconds that each access takes longer. */
@@ -49,7 +49,7 @@ export function Wait({
   vcpu: { activity, waitsFor },
 }: {
   number: number
-  vcpu: Pick<VcpuView | ArmVcpuView, 'activity' | 'waitsFor'>
+  vcpu: Pick<Vcpu, 'activity' | 'waitsFor'>
 }) {
   return (
     <p class={waitsFor === null ? 'wait' : 'wait on'}>

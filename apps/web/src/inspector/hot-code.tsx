@@ -1,6 +1,6 @@
 import type { CompiledView, Machine, PcView } from '@retrap/web'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { addressText, type Disassemble } from './disassembly.ts'
+import { addressText, type Decode, disassembled } from './disassembly.ts'
 
 /** Between two looks at the list. */
 const LOOK_MS = 2000
@@ -9,7 +9,7 @@ interface HotCodeProps {
   readonly machine: Machine
   /** The last look: code in which processors are found is hot. */
   readonly view: PcView
-  readonly disassemble: Disassemble | null
+  readonly decode: Decode | null
 }
 
 /** Hot guest code, and the WebAssembly that it was compiled to. */
@@ -39,7 +39,7 @@ function useHeat(view: PcView, units: readonly CompiledView[]): ReadonlyMap<numb
   return heat.current
 }
 
-function Units({ machine, view, disassemble }: HotCodeProps) {
+function Units({ machine, view, decode }: HotCodeProps) {
   const [units, setUnits] = useState<readonly CompiledView[]>([])
   const [chosen, choose] = useState<CompiledView | null>(null)
   const [wat, setWat] = useState('')
@@ -60,8 +60,8 @@ function Units({ machine, view, disassemble }: HotCodeProps) {
     void import('@retrap/wasm-emitter').then(({ moduleText }) => setWat(moduleText(unit.module)))
   }, [unit?.number])
   if (unit === null) return <p class="soft">Nothing has been compiled yet: code is when it has been hot for a while.</p>
-  const guest = unit.instructions.map(
-    ({ address, bytes }) => disassemble?.({ mode: unit.mode, address, bytes }, 1) ?? '',
+  const guest = unit.instructions.map(({ address, bytes }) =>
+    decode === null ? '' : disassembled(decode, { mode: unit.mode, address, bytes }, 1),
   )
   return (
     <>

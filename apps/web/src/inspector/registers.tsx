@@ -1,11 +1,12 @@
-import type { VcpuView } from '@retrap/web'
 import { useEffect, useRef } from 'preact/hooks'
-import { addressText } from './disassembly.ts'
+import { addressBytes, addressText, type Vcpu } from './disassembly.ts'
 
 const NAMES = 'RAX RCX RDX RBX RSP RBP RSI RDI R8 R9 R10 R11 R12 R13 R14 R15'.split(' ')
+const RSP = 4
 
+type Flag = readonly [bit: number, name: string]
 /** The flags of RFLAGS, by bit. Source: Intel SDM vol. 1, "EFLAGS Register". */
-const FLAGS = [
+const FLAGS: readonly Flag[] = [
   [0, 'CF'],
   [2, 'PF'],
   [4, 'AF'],
@@ -15,24 +16,64 @@ const FLAGS = [
   [9, 'IF'],
   [10, 'DF'],
   [11, 'OF'],
-] as const
+]
+/** The fields of PSTATE, by bit. Source: Arm ARM (DDI 0487) C5.2, "SPSR_EL1". */
+const STATUS: readonly Flag[] = [
+  [31, 'N'],
+  [30, 'Z'],
+  [29, 'C'],
+  [28, 'V'],
+  [9, 'D'],
+  [8, 'A'],
+  [7, 'I'],
+  [6, 'F'],
+]
+
+/** A register for people. */
+interface Named {
+  readonly name: string
+  readonly value: bigint
+}
 
 /** The instruction pointer and the general registers, by their names. */
-export function registersOf({
-  mode,
-  registers,
-  ip,
-}: VcpuView): readonly { readonly name: string; readonly value: bigint }[] {
+export function registersOf(vcpu: Vcpu): readonly Named[] {
+  const { mode, registers } = vcpu
+  if (!('ip' in vcpu)) {
+    const named = (name: string, value: bigint): Named => ({ name, value })
+    return [named('PC', vcpu.address), named('SP', vcpu.sp), ...registers.map((value, i) => named(`X${i}`, value))]
+  }
   const isLong = mode === 64
-  const named = (name: string, value: bigint): { name: string; value: bigint } => ({
+  const named = (name: string, value: bigint): Named => ({
     name: isLong ? name : name.replace('R', 'E'),
     value: BigInt.asUintN(isLong ? 64 : 32, value),
   })
-  return [named('RIP', ip), ...registers.slice(0, isLong ? 16 : 8).map((value, i) => named(NAMES[i]!, value))]
+  return [named('RIP', vcpu.ip), ...registers.slice(0, isLong ? 16 : 8).map((value, i) => named(NAMES[i]!, value))]
+}
+
+/** The stack's top, and the bytes of its words. */
+export const stackOf = (vcpu: Vcpu): { readonly top: bigint; readonly wordBytes: 2 | 4 | 8 } => ({
+  top: 'sp' in vcpu ? vcpu.sp : vcpu.registers[RSP]!,
+  wordBytes: addressBytes(vcpu.mode),
+})
+
+/** Control and segment registers, or system registers: each with its text, and what stands beside it. */
+function furtherOf(vcpu: Vcpu): readonly (readonly [name: string, text: string, beside?: string])[] {
+  const hex = (value: bigint): string => value.toString(16)
+  if ('system' in vcpu)
+    return [
+      ...Object.entries(vcpu.system).map(([name, value]) => [name, hex(value)] as const),
+      ['next interrupt', `${vcpu.pendingInterrupt ?? 'none'}`],
+    ]
+  return [
+    ...Object.entries(vcpu.control).map(([name, value]) => [name.toUpperCase(), hex(value)] as const),
+    ...vcpu.segments.map(
+      ({ name, selector, base }) => [name, selector.toString(16).padStart(4, '0'), hex(base)] as const,
+    ),
+  ]
 }
 
 interface RegistersProps {
-  readonly vcpu: VcpuView
+  readonly vcpu: Vcpu
   readonly number: number
   /** Whether registers open menus, which the caller provides. */
   readonly isAsked?: boolean
@@ -40,7 +81,7 @@ interface RegistersProps {
 
 /** All registers; those changed since the last look are marked. */
 export function Registers({ vcpu, number, isAsked = false }: RegistersProps) {
-  const { mode, flags, control, segments } = vcpu
+  const [title, flags, bits] = 'flags' in vcpu ? ['flags', vcpu.flags, FLAGS] : ['PSTATE', vcpu.pstate, STATUS]
   const all = registersOf(vcpu)
   const last = useRef<readonly bigint[]>([])
   const before = last.current
@@ -54,31 +95,25 @@ export function Registers({ vcpu, number, isAsked = false }: RegistersProps) {
           <div key={name} class={before[i] !== undefined && before[i] !== value ? 'changed' : ''}>
             <dt>{name}</dt>
             <dd data-ask={isAsked ? name : undefined} tabIndex={isAsked ? -1 : undefined}>
-              {addressText(value, mode)}
+              {addressText(value, vcpu.mode)}
             </dd>
           </div>
         ))}
       </dl>
       <p>
-        <span class="soft">flags</span> {flags.toString(16).padStart(8, '0')}{' '}
-        {FLAGS.map(([bit, name]) => (
+        <span class="soft">{title}</span> {flags.toString(16).padStart(8, '0')}{' '}
+        {bits.map(([bit, name]) => (
           <span key={name} class={((flags >>> bit) & 1) === 1 ? 'flag set' : 'flag'}>
             {name}
           </span>
         ))}
       </p>
       <dl class="few">
-        {Object.entries(control).map(([name, value]) => (
-          <div key={name}>
-            <dt>{name.toUpperCase()}</dt>
-            <dd>{value.toString(16)}</dd>
-          </div>
-        ))}
-        {segments.map(({ name, selector, base }) => (
+        {furtherOf(vcpu).map(([name, text, beside]) => (
           <div key={name}>
             <dt>{name}</dt>
             <dd>
-              {selector.toString(16).padStart(4, '0')} <span class="soft">{base.toString(16)}</span>
+              {text} <span class="soft">{beside}</span>
             </dd>
           </div>
         ))}

@@ -1,22 +1,26 @@
-import type { Machine, VcpuView } from '@retrap/web'
+import type { Machine } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import { Wait } from './devices.tsx'
 import type { PanelProps } from '../tabs.tsx'
-import type { Disassemble } from './disassembly.ts'
+import { type Decode, disassembled, type Vcpu } from './disassembly.ts'
 import { Registers } from './registers.tsx'
-import { WaitingInstruction } from './waiting-instruction.tsx'
+import { Abort, WaitingInstruction } from './waiting-instruction.tsx'
 
 const MOST_INSTRUCTIONS = 6
 
 interface VcpusProps {
   readonly machine: Machine
-  readonly vcpus: readonly VcpuView[]
-  readonly disassemble: Disassemble | null
+  readonly vcpus: readonly Vcpu[]
+  readonly decode: Decode | null
   readonly attempt: PanelProps['attempt']
 }
 
+/** The width of a vCPU's code, or an Arm processor's instruction set, exception level and security state. */
+const stateOf = (vcpu: Vcpu): string =>
+  'pstate' in vcpu ? `${vcpu.mode.toUpperCase()} at EL${(vcpu.pstate >>> 2) & 3}, Non-secure` : `${vcpu.mode}-bit`
+
 /** The processors: what each executes, or waits for. */
-export function Vcpus({ machine, vcpus, disassemble, attempt }: VcpusProps) {
+export function Vcpus({ machine, vcpus, decode, attempt }: VcpusProps) {
   const [note, setNote] = useState('')
   const step = async (vcpu: number): Promise<void> => {
     const done = await machine.step(vcpu)
@@ -27,10 +31,10 @@ export function Vcpus({ machine, vcpus, disassemble, attempt }: VcpusProps) {
       {vcpus.map((vcpu, i) => (
         <section key={i} aria-label={`vCPU ${i}`}>
           <h3>
-            vCPU {i}: {vcpu.mode}-bit, {vcpu.activity}
+            vCPU {i}: {stateOf(vcpu)}, {vcpu.activity}
           </h3>
           <pre class="code next" role="region" tabIndex={0} aria-label={`Next instructions of vCPU ${i}`}>
-            {disassemble?.(vcpu, MOST_INSTRUCTIONS) ?? ''}
+            {decode === null ? '' : disassembled(decode, vcpu, MOST_INSTRUCTIONS)}
           </pre>
           <Wait number={i} vcpu={vcpu} />
           {vcpus.length > 1 && (
@@ -40,6 +44,7 @@ export function Vcpus({ machine, vcpus, disassemble, attempt }: VcpusProps) {
           )}
           <Registers vcpu={vcpu} number={i} />
           <WaitingInstruction number={i} vcpu={vcpu} />
+          {'abort' in vcpu && vcpu.abort !== null && <Abort abort={vcpu.abort} />}
         </section>
       ))}
       {note !== '' && <p role="status">{note}</p>}

@@ -1,4 +1,5 @@
-import type { WaitView } from '@retrap/web'
+import type { ArmVcpuView, WaitView } from '@retrap/web'
+import { SyndromeFields } from '../tools/syndrome-fields.tsx'
 
 /** The effect of an access, by `AccessOutcome` of `@retrap/replay`. */
 const EFFECTS: Readonly<Record<WaitView['log'][number]['outcome'], string>> = {
@@ -62,6 +63,23 @@ export function WaitingInstruction({
           </tbody>
         </table>
       </div>
+    </details>
+  )
+}
+
+/** The abort for which an instruction waits. */
+export function Abort({ abort }: { abort: NonNullable<ArmVcpuView['abort']> }) {
+  const { register, syndrome, sentence, address, gpa, fields } = abort
+  return (
+    <details>
+      <summary>
+        The abort that it waits for: {register} {syndrome.toString(16)}
+      </summary>
+      <p>
+        {sentence} At virtual address <span class="code">{address.toString(16)}</span>, guest-physical{' '}
+        <span class="code">{gpa?.toString(16) ?? 'not known'}</span>.
+      </p>
+      <SyndromeFields fields={fields} />
     </details>
   )
 }

@@ -1,3 +1,5 @@
+import type { TargetCode } from '@retrap/gdb'
+
 /** Accesses that a watchpoint is for. */
 export type MachineWatchKind = 'write' | 'read' | 'access'
 
@@ -76,6 +78,8 @@ export interface DebuggedCpu {
   readonly stop: CpuStop | undefined
   /** The processor's activity, for people: `halted`. */
   readonly activity: string
+  /** The code that the vCPU executes, and its callers. */
+  readonly code: TargetCode
   /** Resumes the vCPU. */
   resume(how: CpuStart): void
   /** Takes everything back: it has no debugger any more. */

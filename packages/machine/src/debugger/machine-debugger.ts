@@ -1,8 +1,10 @@
+import type { RegisterSet, TargetCode } from '@retrap/gdb'
 import type { ClockState, Domain, VirtualCpu } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import { MachineError } from '../errors.ts'
 import type { HeldMachine } from '../lifecycle/machine-life.ts'
 import type { DebuggedCpu, MachineWatchKind } from './debugged-cpu.ts'
+import type { Monitor, MonitorCommand } from './monitor.ts'
 import { checkPlace, type MachinePlace } from './stop-places.ts'
 import { type MachineStop, type Removable, type StopHandler, StopPoints } from './stop-points.ts'
 
@@ -23,6 +25,10 @@ export interface DebuggedMachine {
   readonly domain: Pick<Domain, 'clock' | 'guestMemory' | 'memory' | 'secondLevel' | 'wake' | 'watchDebug'>
   /** The vCPUs, by number. */
   readonly cpus: readonly DebuggedCpu[]
+  /** The registers that debuggers show. */
+  readonly registers: RegisterSet
+  /** Returns the board's `monitor` commands, and further ones. */
+  readonly monitor: (debug: MachineDebugger, further: readonly MonitorCommand[]) => Monitor
   /** The run is recorded or replayed. Nothing is written then: the recording would not have it. */
   readonly isRecorded?: boolean
   readonly life: {
@@ -57,6 +63,9 @@ export class MachineDebugger {
   readonly #life: DebuggedMachine['life']
   readonly #cpus: readonly DebuggedCpu[]
   readonly #isRecorded: boolean
+  readonly #monitor: DebuggedMachine['monitor']
+  /** The registers that {@link MachineDebugger.register} reads, by gdb's names. */
+  readonly registers: RegisterSet
   readonly #points: StopPoints
   readonly #staying = new Set<number>()
   #stop: MachineStop = { kind: 'pause', cpu: 0 }
@@ -71,12 +80,14 @@ export class MachineDebugger {
   #next: PromiseWithResolvers<MachineStop> | undefined
   #listener: ((stop: MachineStop) => void) | null = null
 
-  private constructor({ domain, life, cpus, isRecorded = false }: DebuggedMachine) {
+  private constructor({ domain, life, cpus, isRecorded = false, registers, monitor }: DebuggedMachine) {
     this.#domain = domain
     this.#life = life
     this.#cpus = cpus
     this.#points = new StopPoints(cpus)
     this.#isRecorded = isRecorded
+    this.registers = registers
+    this.#monitor = monitor
     domain.watchDebug({
       stopped: (vcpu) => this.#vcpuStopped(vcpu),
       holds: (id) => this.#staying.has(id),
@@ -278,7 +289,18 @@ export class MachineDebugger {
     return `CPU ${cpu}, ${this.#vcpu(cpu).activity}`
   }
 
+  /** Returns the commands of gdb's `monitor`, with further ones: one with the name of a command of the machine takes its place. */
+  monitor(further: readonly MonitorCommand[] = []): Monitor {
+    return this.#monitor(this, further)
+  }
+
   // ---------------------------------------------------------------- registers and memory
+
+  /** The code that a vCPU executes: its next instruction, and the return addresses of its callers. */
+  code(cpu = 0): TargetCode {
+    this.#checkCpu(cpu)
+    return this.#vcpu(cpu).code
+  }
 
   /**
    * Reads a register of a stopped machine, by gdb's name for it. Of a PC: `rax`, `rip`, `eflags`, `cs`, `xmm0`, or one of

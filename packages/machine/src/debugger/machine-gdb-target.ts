@@ -1,4 +1,4 @@
-import { type GdbTarget, type RegisterSet, Signal, type TargetCode, type TargetStop } from '@retrap/gdb'
+import { type GdbTarget, type RegisterSet, Signal, type TargetStop } from '@retrap/gdb'
 import type { MachineDebugger } from './machine-debugger.ts'
 import type { MachineStop, Removable } from './stop-points.ts'
 import { type MonitorStops, StopList } from './break-commands.ts'
@@ -31,8 +31,6 @@ export interface GdbMachine {
   exceptionName(exception: number): string
   /** Whether gdb finds a breakpoint's address in the program counter. */
   isAtBreakpoint(cpu: number): boolean
-  /** The code that a vCPU executes. */
-  code(cpu: number): TargetCode
   /** Called when a client attaches or detaches. */
   attached?(isAttached: boolean): void
   /** Whether gdb expects a watchpoint to stop before the access, and steps over it by itself. */
@@ -139,7 +137,7 @@ export function gdbTargetOf(
       length <= MOST_WATCHED &&
       add(`${kind} ${address} ${length}`, () => debug.watch(address, length, kind)),
     removeWatchpoint: (address, length, kind) => remove(`${kind} ${address} ${length}`),
-    code: (cpu) => machine.code(cpu),
+    code: (cpu) => debug.code(cpu),
     monitor: (cpu, command) => monitor.run(cpu, command),
     kill: () => options.kill(),
     detach: (resumes) => {

@@ -1,6 +1,5 @@
 import type { Domain } from '@retrap/hvm'
 import { accountOf, type InstructionAccount } from '@retrap/replay'
-import type { MachineDebugger } from './machine-debugger.ts'
 
 /** One command that gdb hands on with `monitor`. */
 export interface MonitorCommand {
@@ -133,8 +132,15 @@ function describeInstruction({ passes, accesses, replayed, reachedDevices }: Ins
   return text
 }
 
-/** The debugger that catches exceptions. */
-export type Catching = Pick<MachineDebugger, 'caughtFaults' | 'catchFault' | 'catchesShutdown'>
+/** The debugger that catches exceptions, as `MachineDebugger` does. */
+export interface Catching {
+  /** Numbers of exceptions that are caught. */
+  readonly caughtFaults: readonly number[]
+  /** Whether triple faults are. */
+  catchesShutdown: boolean
+  /** Catches an exception, or no longer. */
+  catchFault(number: number, caught: boolean): void
+}
 
 /** `catch` and `uncatch`. */
 export function catchCommands(debug: Catching, names: ExceptionNames): readonly MonitorCommand[] {

@@ -25,7 +25,7 @@ export const VECTOR_NAMES: readonly (string | undefined)[] =
 export const vectorName = (vector: number): string => VECTOR_NAMES[vector] ?? `${vector}`
 
 /** The `monitor` commands of a PC. */
-export function pcMonitor(domain: X86Domain, debug: MachineDebugger, further: readonly MonitorCommand[] = []): Monitor {
+export function pcMonitor(domain: X86Domain, debug: MachineDebugger, further: readonly MonitorCommand[]): Monitor {
   const list = new StopList((place) => debug.stopAt(place), vectorName)
   return monitorWith(domain, debug, { list, catching: debug }, further)
 }

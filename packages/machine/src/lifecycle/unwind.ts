@@ -4,7 +4,6 @@
 import type { X86Vcpu } from '@retrap/hvm'
 import { decode, type DecodedInstruction, type MemoryOperand, type Operand, usedResources } from '@retrap/x86-decoder'
 import { CS, SS } from '@retrap/x86-cpu'
-import { linearAddress } from './crash.ts'
 import { callsNear, followsCall, readWord, wordBytesOf } from './call-stack.ts'
 
 const RSP = 4
@@ -75,9 +74,6 @@ export function unwind(vcpu: X86Vcpu): bigint[] {
   }
   return callers
 }
-
-/** Returns the linear address of the next instruction, and return addresses of its function and callers. */
-export const callStack = (vcpu: X86Vcpu): bigint[] => [linearAddress(vcpu), ...unwind(vcpu)]
 
 class Unwinder {
   readonly #vcpu: X86Vcpu

@@ -4,13 +4,12 @@ import { defineDevice } from '@retrap/device'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
 import * as arm from '../../src/arm/index.ts'
-import { image, movk, movz } from '../support/arm-image.ts'
+import { armImage as image, movz, POWER_OFF } from '@retrap/tooling/arm-image'
 import { kept } from '../support/kept.ts'
 
 const START = BigInt(arm.VIRT.ram.base)
 const ROUNDS = 1000
 const DATA = START + 0x10_0000n
-const POWER_OFF = [movz(0, 0x8400, 16), movk(0, 8), 0xd400_0002]
 
 async function made(
   program: readonly number[],

@@ -1,7 +1,7 @@
 import { OwnTime } from '@retrap/tooling/processor-time'
 import { expect, test } from 'vitest'
 import { createArmMachine } from '../../src/arm/index.ts'
-import { image, movk, movz } from '../support/arm-image.ts'
+import { armImage as image, movk, movz } from '@retrap/tooling/arm-image'
 
 const load = (register: number, value: number): number[] => [
   movz(register, value >>> 16, 16),

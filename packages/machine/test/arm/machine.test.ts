@@ -2,7 +2,7 @@ import { defineDevice } from '@retrap/device'
 import { startDeviceWorker } from '@retrap/device-hosting/node'
 import { describe, expect, test } from 'vitest'
 import { createArmMachine, type ArmMachineOptions, type StartArmBoardServer, VIRT } from '../../src/arm/index.ts'
-import { image, movk, movz } from '../support/arm-image.ts'
+import { armImage as image, movk, movz } from '@retrap/tooling/arm-image'
 
 /** Calls PSCI: 8 powers off, 9 resets. */
 const psci = (number: number): number[] => [movz(0, 0x8400, 16), movk(0, number), 0xd400_0002]

@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { SharedTransport } from '@retrap/device-hosting'
 import { expect, test } from 'vitest'
 import * as arm from '../../src/arm/index.ts'
-import { image, movk, movz } from '../support/arm-image.ts'
+import { armImage as image, movk, movz } from '@retrap/tooling/arm-image'
 import { kept } from '../support/kept.ts'
 import { asynchronous, WRITES } from '../support/random-devices.ts'
 

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { createArmMachine, type ArmMachineOptions, type GuestSample } from '../../src/arm/index.ts'
-import { image, movk, movz } from '../support/arm-image.ts'
+import { armImage as image, movk, movz } from '@retrap/tooling/arm-image'
 
 const ROUNDS = 30_000
 const [STRAIGHT, LOOP_ROUNDS] = [60, 40]

@@ -5,7 +5,7 @@ import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliced } from '@retrap/tooling/slice'
 import { expect, test, vi } from 'vitest'
 import { type ArmMachine, type ArmMachineOptions, type ArmSnapshot, createArmMachine } from '../../src/arm/index.ts'
-import { image, movk, movz } from '../support/arm-image.ts'
+import { armImage as image, movk, movz } from '@retrap/tooling/arm-image'
 import { kept } from '../support/kept.ts'
 import { medium } from '../support/media.ts'
 

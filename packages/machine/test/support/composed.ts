@@ -8,7 +8,7 @@ import { UsbKeyboard } from '@retrap/usb'
 import type { ArmMachineOptions } from '../../src/arm/index.ts'
 import type { PcOptions, MachinePluggable, StartControllerServer, StartDeviceServer } from '../../src/index.ts'
 import { startLocalServer } from '@retrap/device-hosting'
-import { image } from './arm-image.ts'
+import { armImage as image } from '@retrap/tooling/arm-image'
 import type { CombinedDevice, CombinedMachine } from './combinations.ts'
 import { firmwareImage } from './kernels.ts'
 

@@ -1,7 +1,7 @@
 import type { PacketBackend } from '@retrap/device'
 import type { ArmMachineOptions } from '../../src/arm/index.ts'
 import type { PcOptions } from '../../src/index.ts'
-import { image } from './arm-image.ts'
+import { armImage as image } from '@retrap/tooling/arm-image'
 import { firmwareImage } from './kernels.ts'
 import { medium } from './media.ts'
 

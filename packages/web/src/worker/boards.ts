@@ -1,5 +1,5 @@
-import { createPc, Pc, type PcOptions, preparePc } from '@retrap/machine'
-import type { ArmMachine } from '@retrap/machine/arm'
+import { createPc, Pc, type PcOptions, type PcSnapshotSource, preparePc, type ReplayDebugger } from '@retrap/machine'
+import type { ArmMachine, ArmMachineOptions, ArmSnapshotSource } from '@retrap/machine/arm'
 import { WebError } from '../errors.ts'
 import type { AddressView, ArmBoardView, PcView } from '../inspection.ts'
 import type { SentOptions } from '../protocol.ts'
@@ -10,14 +10,21 @@ import type { MachineDrives } from './machine-drives.ts'
 import type { MachineNetwork } from './networks.ts'
 import type { SharedFiles } from './shared-files.ts'
 import type { MachineSound } from './sound.ts'
-import { armSnapshot, type ReadSnapshot } from './read-snapshot.ts'
+import type { ReadSnapshot } from './read-snapshot.ts'
 import type { LoadedImages } from './whole-images.ts'
 
 /** RAM of a machine of which nothing is said. */
 export const DEFAULT_MEMORY_BYTES: number = 128 << 20
 
+/** A machine of any board. */
+export type BoardMachine = Pc | ArmMachine
+/** Its options. */
+export type BoardOptions = PcOptions | ArmMachineOptions
+/** A debugger that goes through its run. */
+export type TravellingDebugger = ReplayDebugger<BoardMachine>
+
 /** Loaded for an Arm board. */
-const loadArm = async (): Promise<typeof ArmBoards> => import('./arm-board.ts')
+export const loadArm = async (): Promise<typeof ArmBoards> => import('./arm-board.ts')
 
 /** The parts of a machine, beside its options. */
 export interface BoardParts extends Pick<PcOptions, 'screen' | 'onDeviceFailure' | 'onSleep'> {
@@ -46,32 +53,28 @@ export async function prepareBoard(
  * Makes a PC, or an Arm board.
  *
  * @param snapshot - the snapshot to resume
- * @param recorded - makes a recorded PC; default not recorded
+ * @param recorded - makes a recorded machine; default not recorded
  * @throws MachineError; LoaderError
  */
 export async function createBoard(
   options: SentOptions,
   parts: BoardParts,
   snapshot: ReadSnapshot | null,
-  recorded?: (options: PcOptions) => Promise<Pc>,
-): Promise<Pc | ArmMachine> {
-  const all = boardOptions(options, parts)
-  if (options.board === 'virt') return (await loadArm()).createArmBoard(all, snapshot)
-  return (recorded ?? createPc)({
-    ...all,
-    ...snapshot?.forPc(recorded !== undefined),
-  })
+  recorded?: (options: BoardOptions) => Promise<BoardMachine>,
+): Promise<BoardMachine> {
+  const all = { ...boardOptions(options, parts), ...snapshot?.onClock(recorded !== undefined) } as PcOptions
+  if (options.board !== 'virt') return (recorded ?? createPc)(all)
+  const { armOptions, createArmMachine } = await loadArm()
+  return (recorded ?? createArmMachine)(armOptions(all))
 }
 
 /** Restores a machine in its own memory. @param atRest - called before it resumes @throws MachineError */
-export function putBackBoard(machine: Pc | ArmMachine, snapshot: ReadSnapshot, atRest: () => void): Promise<void> {
-  if (machine instanceof Pc) return machine.restore(snapshot.forPc(false).snapshot, { atRest })
-  return machine.restore(armSnapshot(snapshot), { atRest })
-}
+export const putBackBoard = (machine: BoardMachine, snapshot: ReadSnapshot, atRest: () => void): Promise<void> =>
+  machine.restore(snapshot.onClock(false).snapshot as PcSnapshotSource & ArmSnapshotSource, { atRest })
 
 /** Inspects a machine without changing it. The inspector is loaded on demand. */
 export async function inspectBoard(
-  machine: Pc | ArmMachine,
+  machine: BoardMachine,
 ): Promise<Omit<PcView, 'requests' | 'devices'> | Omit<ArmBoardView, 'requests' | 'devices'>> {
   if (!(machine instanceof Pc)) return (await loadArm()).inspectArmBoard(machine)
   const { inspectDomain } = await import('./inspect.ts')
@@ -79,14 +82,14 @@ export async function inspectBoard(
 }
 
 /** Follows a linear address to memory. */
-export async function inspectAddressOf(machine: Pc | ArmMachine, address: bigint, cpu: number): Promise<AddressView> {
+export async function inspectAddressOf(machine: BoardMachine, address: bigint, cpu: number): Promise<AddressView> {
   if (!(machine instanceof Pc)) return (await loadArm()).inspectArmAddress(machine, address, cpu)
   const { inspectAddress } = await import('./inspect-address.ts')
   return inspectAddress(machine.domain, address, cpu)
 }
 
 /** The machine as a PC. @throws WebError `ERR_MACHINE` for an Arm board */
-export function requirePc(machine: Pc | ArmMachine): Pc {
+export function requirePc(machine: BoardMachine): Pc {
   if (machine instanceof Pc) return machine
   throw new WebError('ERR_MACHINE', "board 'virt': an Arm board takes no devices of the page")
 }

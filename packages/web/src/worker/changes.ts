@@ -1,6 +1,6 @@
 // Reads and writes a machine's memory and registers for its debugger. Loaded on demand.
-import type { MachineDebugger, Pc } from '@retrap/machine'
-import { ramOf } from '@retrap/symbols'
+import type { MachineDebugger } from '@retrap/machine'
+import { type LinuxMemory, ramOf } from '@retrap/symbols'
 import type { MachineChange, MemoryPlace } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 
@@ -26,9 +26,9 @@ export function readMemory(
 }
 
 /** Searches a machine's RAM. @returns guest-physical addresses, at most {@link MOST_FOUND} @throws WebError `ERR_OPTION` */
-export function findMemory(pc: Pc, bytes: Uint8Array): number[] {
+export function findMemory(machine: LinuxMemory, bytes: Uint8Array): number[] {
   checkLength(bytes.length)
-  const ram = ramOf(pc)
+  const ram = ramOf(machine)
   const found: number[] = []
   for (const stretch of ram.stretches)
     for (let done = 0; done < stretch.bytes && found.length < MOST_FOUND; done += PIECE_BYTES) {

@@ -1,5 +1,4 @@
-import type { Pc } from '@retrap/machine'
-import { type Monitor, pcMonitor } from '@retrap/machine/debug'
+import type { Monitor } from '@retrap/machine/debug'
 import {
   elfFunctions,
   isElfMark,
@@ -15,6 +14,7 @@ import {
 } from '@retrap/symbols'
 import type { CallView, TaskView } from '../debugger.ts'
 import { WebError } from '../errors.ts'
+import type { BoardMachine } from './boards.ts'
 import { reasonOf } from './sources.ts'
 
 /** Number of retired instructions after which RAM is searched again for a kernel's symbol table. */
@@ -39,12 +39,12 @@ export class GuestNames {
   #table: SymbolTable | null = null
   /** Instructions when the kernel's table was looked for. */
   #searched = -SEARCH_INSTRUCTIONS
-  #looked: Pc | null = null
+  #looked: BoardMachine | null = null
   readonly #linux = linuxCommands(() => this.#looked!)
   readonly #tasks = new LinuxNames(() => this.#looked!)
-  #monitor: { readonly of: Pc; readonly monitor: Monitor } | null = null
+  #monitor: { readonly of: BoardMachine; readonly monitor: Monitor } | null = null
 
-  #tableOf(pc: Pc): SymbolTable {
+  #tableOf(pc: BoardMachine): SymbolTable {
     const { instructions } = pc.domain
     if (this.#kernel.length === 0 && Math.abs(instructions - this.#searched) >= SEARCH_INSTRUCTIONS) {
       this.#searched = instructions
@@ -67,18 +67,18 @@ export class GuestNames {
   }
 
   /** Names addresses, as `name+0x12`; null: unknown. */
-  nameAll(pc: Pc, addresses: readonly bigint[]): (string | null)[] {
+  nameAll(pc: BoardMachine, addresses: readonly bigint[]): (string | null)[] {
     const table = this.#tableOf(pc)
     return addresses.map((address) => table.nameOf(address) ?? null)
   }
 
   /** Returns the address of a symbol; null if unknown. */
-  addressOf(pc: Pc, name: string): bigint | null {
+  addressOf(pc: BoardMachine, name: string): bigint | null {
     return this.#tableOf(pc).addressOf(name) ?? null
   }
 
   /** Names code and its callers. A return address is behind its call, which may be the last instruction of a line, or of a function. */
-  calls(pc: Pc, addresses: readonly bigint[]): CallView[] {
+  calls(pc: BoardMachine, addresses: readonly bigint[]): CallView[] {
     const table = this.#tableOf(pc)
     return addresses.map((address, i) => {
       const name = table.nameOf(address) ?? null
@@ -88,14 +88,14 @@ export class GuestNames {
   }
 
   /** Returns symbols with this prefix, at most 100. */
-  find(pc: Pc, start: string): string[] {
+  find(pc: BoardMachine, start: string): string[] {
     return this.#tableOf(pc)
       .find(start)
       .map(({ name }) => name)
   }
 
   /** Returns the Linux task that a processor executes; null if unknown. Names of kernel threads are in brackets, as in ps. */
-  task(pc: Pc, cpu: number): TaskView | null {
+  task(pc: BoardMachine, cpu: number): TaskView | null {
     this.#looked = pc
     const task = this.#tasks.taskOf(cpu)
     return task && { pid: task.pid, name: task.isKernel ? `[${task.name}]` : task.name }
@@ -123,14 +123,13 @@ export class GuestNames {
   }
 
   /** Does a monitor command that only looks at the machine. @returns lines @throws WebError `ERR_OPTION` for another one */
-  async look(pc: Pc, line: string, cpu: number): Promise<string> {
+  async look(pc: BoardMachine, line: string, cpu: number): Promise<string> {
     const [command = ''] = line.trim().split(/\s+/)
     if (!LOOKS.has(command))
       throw new WebError('ERR_OPTION', `look '${command.slice(0, 40)}': expected ${[...LOOKS].join(', ')}`)
     // Knowledge of the kernel goes from one machine of the past to the next.
     this.#looked = pc
-    if (this.#monitor?.of !== pc)
-      this.#monitor = { of: pc, monitor: pcMonitor(pc.domain, await pc.debugger(), this.#linux) }
+    if (this.#monitor?.of !== pc) this.#monitor = { of: pc, monitor: (await pc.debugger()).monitor(this.#linux) }
     return this.#monitor.monitor.run(cpu, line)
   }
 }

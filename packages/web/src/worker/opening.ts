@@ -48,12 +48,9 @@ async function openRecorded(given: SentOptions, source: SentSource, listener: So
     return readWhole('recording', { url }, listener).catch(() => undefined)
   }
   const recording = await openRecordingFile(file, beside)
-  const { memoryBytes, cpus, machine, drives } = recording.options
-  const options: SentOptions = {
-    ...given,
-    memoryBytes,
-    ...({ cpus, board: machine } as Pick<SentOptions, 'board' | 'cpus'>),
-  }
+  const { board } = recording
+  const { memoryBytes, cpus, drives } = recording.options
+  const options: SentOptions = { ...given, board, memoryBytes, ...({ cpus } as Pick<SentOptions, 'cpus'>) }
   await prepareBoard(options)
   const none = { images: {}, network: null, files: null, snapshot: null }
   return { ...none, options, drives: MachineDrives.ofRecording(drives ?? null, listener), recording }

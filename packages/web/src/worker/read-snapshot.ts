@@ -9,8 +9,10 @@ export type NamedMedium = readonly [id: string, medium: BlockImage | null]
 /** A snapshot to go on from: of a PC, or of an Arm board. Its machine looks whether the state is one of its own. */
 export interface ReadSnapshot {
   readonly state: PcSnapshotSource['state'] | ArmSnapshotSource['state']
-  /** Returns options of a PC, which refuses the state of another board. A recorded PC has a clock of its own kind. */
-  readonly forPc: (isRecorded: boolean) => { readonly snapshot: PcSnapshotSource } & Pick<PcOptions, 'generation'>
+  /** Returns options of a machine, which refuses the state of another board. A recorded one has a clock of its own kind. */
+  readonly onClock: (isRecorded: boolean) => {
+    readonly snapshot: Pick<ReadSnapshot, 'pages' | 'state'>
+  } & Pick<PcOptions, 'generation'>
   /** Pages of RAM. The machine closes them; without a machine the caller has to. */
   readonly pages: Extract<PcSnapshotSource['pages'], { contents: unknown }>
   /** Resolves when no more pages will be read: all are loaded, or none can be. */
@@ -21,9 +23,3 @@ export interface ReadSnapshot {
   /** Checks whether it is of these disks. @returns puts back what was written to them. @throws WebError `ERR_SOURCE` */
   checkDisks(media: readonly NamedMedium[]): () => void
 }
-
-/** Returns the snapshot as an Arm board's, which refuses the state of a PC. */
-export const armSnapshot = ({ state, pages }: ReadSnapshot): ArmSnapshotSource => ({
-  state: state as ArmSnapshotSource['state'],
-  pages,
-})

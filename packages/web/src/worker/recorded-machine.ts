@@ -1,13 +1,5 @@
-import {
-  type MachineExit,
-  type Pc,
-  type PcOptions,
-  type ReplayDebugger,
-  type ReplayStop,
-  requireSupported,
-  traitsOf,
-} from '@retrap/machine'
-import { callStack, describeDivergence } from '@retrap/machine/debug'
+import { type MachineExit, type ReplayStop, requireSupported, traitsOf } from '@retrap/machine'
+import { describeDivergence } from '@retrap/machine/debug'
 import type {
   CallView,
   MemoryPlace,
@@ -23,27 +15,28 @@ import type {
 } from '../debugger.ts'
 import { PAGE_BYTES } from '@retrap/memory'
 import { crc32 } from '@retrap/snapshot'
-import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { WebError } from '../errors.ts'
+import type { BoardMachine, BoardOptions, TravellingDebugger } from './boards.ts'
 import { findMemory, readMemory } from './changes.ts'
 import { GuestNames } from './guest-names.ts'
+import type { SentOptions } from '../protocol.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
-import { forPc } from './snapshots.ts'
+import { onClock } from './snapshots.ts'
 import type { TravelledRun } from './travelled-runs.ts'
 import type { FoundWriter } from './writers.ts'
 
 /** @throws MachineError `ERR_OPTION` for a machine whose run cannot be recorded from an instant on */
-export const requireRecordable = (options: PcOptions): void =>
-  requireSupported('record-on', traitsOf({ ...options, clock: 'deterministic' }, 'recorded'))
+export const requireRecordable = (options: BoardOptions, { board }: Pick<SentOptions, 'board'>): void =>
+  requireSupported('record-on', traitsOf({ ...options, clock: 'deterministic', machine: board }, 'recorded'))
 
 /** Takes a snapshot of a running machine, with a copy of its RAM, for a machine that continues from it. @throws MachineError */
-export async function takenNow(pc: Pc, console: Uint8Array): Promise<ReadSnapshot> {
-  const { state, pages } = await pc.save()
+export async function takenNow(machine: BoardMachine, console: Uint8Array): Promise<ReadSnapshot> {
+  const { state, pages } = await machine.save()
   const contents = (index: number): Uint8Array => pages.bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES)
   const taken = { gfns: pages.gfns, contents }
   const arrived = Promise.resolve()
   const checkDisks = (): (() => void) => () => undefined
-  return { state, forPc: forPc(state, taken), pages: taken, arrived, options: {}, console, checkDisks }
+  return { state, onClock: onClock(state, taken), pages: taken, arrived, options: {}, console, checkDisks }
 }
 
 /** Options for running a machine. */
@@ -51,14 +44,14 @@ interface RunOptions {
   readonly signal?: AbortSignal
 }
 
-/** A recorded PC with its debugger, which can go back. */
+/** A recorded machine with its debugger, which can go back. */
 export class RecordedMachine {
   readonly run: TravelledRun
   readonly #onHit: (stop: TravelStop) => void
   readonly #names = new GuestNames()
   readonly #places = new Map<number, { readonly place: StopPlace; set: { remove(): void } }>()
   #lastPlace = 0
-  #debugger: Promise<ReplayDebugger> | undefined
+  #debugger: Promise<TravellingDebugger> | undefined
   #isOver = false
   /** Cancels the debugger's present move; null: none. */
   #way: AbortController | null = null
@@ -71,8 +64,8 @@ export class RecordedMachine {
     if (run.live === null) this.#debugger = run.debugger()
   }
 
-  /** Runs the machine itself on, as `pc.run` does. A stop place ends it as a pause does, after `onHit`. */
-  async goOn(live: Pc, options: RunOptions): Promise<MachineExit> {
+  /** Runs the machine itself on, as its `run` does. A stop place ends it as a pause does, after `onHit`. */
+  async goOn(live: BoardMachine, options: RunOptions): Promise<MachineExit> {
     if (this.#debugger === undefined) return live.run(options)
     const stop = await (await this.#debugger).continue(options)
     if (isExit(stop)) return stop
@@ -81,7 +74,7 @@ export class RecordedMachine {
   }
 
   /** The machine as the debugger sees it: of the past, or the machine itself. */
-  async seen(): Promise<Pc> {
+  async seen(): Promise<BoardMachine> {
     return this.#debugger === undefined ? this.run.live! : (await this.#debugger).pc
   }
 
@@ -91,8 +84,8 @@ export class RecordedMachine {
   }
 
   /** Returns the end of the guest's console output at the instant of a past machine. */
-  consoleOf(pc: Pc): Uint8Array<ArrayBuffer> {
-    return this.run.history.consoleOf(pc)
+  consoleOf(machine: BoardMachine): Uint8Array<ArrayBuffer> {
+    return this.run.history.consoleOf(machine)
   }
 
   /** Returns the recording so far. */
@@ -121,7 +114,7 @@ export class RecordedMachine {
     }
   }
 
-  async #go(debug: ReplayDebugger, way: Travel, signal: AbortSignal): Promise<ReplayStop | { reason: 'now' }> {
+  async #go(debug: TravellingDebugger, way: Travel, signal: AbortSignal): Promise<ReplayStop | { reason: 'now' }> {
     const { now, begin } = this.run
     if ('to' in way) {
       const to = way.to === 'now' ? now : way.to
@@ -180,7 +173,7 @@ export class RecordedMachine {
   }
 
   async #writer(
-    debug: ReplayDebugger,
+    debug: TravellingDebugger,
     place: MemoryPlace | RegisterPlace | PrintedPlace,
     signal: AbortSignal,
   ): Promise<Exclude<WriterView, { readonly by: 'instruction' }> | ({ readonly by: 'instruction' } & FoundWriter)> {
@@ -213,9 +206,11 @@ export class RecordedMachine {
 
   /** See `PageDebugger`. */
   async calls(cpu: number): Promise<CallView[]> {
-    const pc = await this.seen()
-    const vcpu = pc.domain.vcpus[cpu]
-    return vcpu === undefined ? [] : this.#names.calls(pc, callStack(vcpu))
+    const machine = await this.seen()
+    const tool = await machine.debugger()
+    if (!(cpu < tool.cpus)) return []
+    const { address, callers } = tool.code(cpu)
+    return this.#names.calls(machine, [address, ...callers])
   }
 
   async task(cpu: number): Promise<TaskView | null> {
@@ -258,15 +253,20 @@ export class RecordedMachine {
 
   /** See `PageDebugger.stateHash`. */
   async stateHash(): Promise<string> {
-    const { secondLevel, memory, vcpus } = (await this.seen()).domain
+    const machine = await this.seen()
+    const { secondLevel, memory, vcpus } = machine.domain
     // Checksum of each frame below 4 GiB; 0: unknown.
     const sums = new Uint32Array(2 ** 20)
     for (let gfn = 0; gfn < sums.length; gfn++) {
       const at = secondLevel.peek(gfn * PAGE_BYTES)
       if (at >= 0) sums[gfn] = crc32(memory.u8.subarray(at, at + PAGE_BYTES))
     }
-    const registers = JSON.stringify(vcpus.map(({ cpu }) => [cpu.retired, saveVcpuRegisters(cpu)]))
-    const all = await new Blob([registers, sums]).arrayBuffer()
+    const tool = await machine.debugger()
+    const registers = vcpus.map(({ cpu, id }) => [
+      cpu.retired,
+      ...tool.registers.registers.map(({ name }) => tool.register(name, id)),
+    ])
+    const all = await new Blob([registers.join(), sums]).arrayBuffer()
     const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', all))
     return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
   }
@@ -279,11 +279,11 @@ export class RecordedMachine {
     this.run.close()
   }
 
-  #isLive(debug: ReplayDebugger): boolean {
+  #isLive(debug: TravellingDebugger): boolean {
     return this.run.live === null ? debug.instructions === this.run.now : debug.pc === this.run.live
   }
 
-  #travelling(): Promise<ReplayDebugger> {
+  #travelling(): Promise<TravellingDebugger> {
     return (this.#debugger ??= this.run.debugger())
   }
 
@@ -304,7 +304,7 @@ export class RecordedMachine {
 
 /** Goes through a run by a command. @throws MachineError */
 function goBy(
-  debug: ReplayDebugger,
+  debug: TravellingDebugger,
   way: Extract<Travel, { readonly by: string }>,
   signal: AbortSignal,
 ): Promise<ReplayStop> {
@@ -314,7 +314,7 @@ function goBy(
 }
 
 /** Adds a stop. @throws MachineError `ERR_OPTION` for a place that cannot be */
-function placeIn(debug: ReplayDebugger, place: StopPlace): { remove(): void } {
+function placeIn(debug: TravellingDebugger, place: StopPlace): { remove(): void } {
   if (place.kind === 'breakpoint') return debug.breakpoint(place.address)
   return place.kind === 'watch' ? debug.watch(place.address, place.length, place.access) : debug.stopAt(place)
 }

@@ -1,6 +1,7 @@
-import type { MachineExit, Pc, PcOptions, PluggedServer, PlugServer } from '@retrap/machine'
+import type { MachineExit, PluggedServer, PlugServer } from '@retrap/machine'
 import type { DebuggerCall, DebuggerCalls, MachineChange, RunPosition, Travel, TravelStop } from '../debugger.ts'
 import { WebError } from '../errors.ts'
+import type { BoardMachine, BoardOptions } from './boards.ts'
 import type { SentOptions } from '../protocol.ts'
 import type { ImpairableDevices } from './impairments.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
@@ -21,7 +22,7 @@ export interface RecordedLife {
   /** Lets the machine run. @returns settles when it stands still again, or has ended */
   go(): Promise<void>
   /** The debugger has moved: shows the machine at its instant, with the end of its serial output; null: the machine itself. */
-  shows(pc: Pc, console: Uint8Array<ArrayBuffer> | null): void
+  shows(machine: BoardMachine, console: Uint8Array<ArrayBuffer> | null): void
   /** The debugger has moved, or the machine itself has reached a stop. */
   moved(position: RunPosition, stop: TravelStop | null): void
   /** The end of the serial output that is shown. */
@@ -40,10 +41,7 @@ export class Recording {
   /** Callers that wait for the machine itself to stop. */
   #waiting: ((stop: TravelStop) => void)[] = []
 
-  /** @throws WebError `ERR_OPTION` for an Arm board */
   constructor(options: SentOptions, life: RecordedLife) {
-    if (options.board === 'virt')
-      throw new WebError('ERR_OPTION', "record: board 'virt' has no way back yet; expected 'pc' or 'q35'")
     this.#options = options
     this.#life = life
   }
@@ -55,9 +53,9 @@ export class Recording {
    * @param begins - called before the machine is made again
    * @throws MachineError `ERR_OPTION` for a machine whose run cannot be recorded from an instant on
    */
-  async begin(pc: Pc, options: PcOptions, begins: () => void): Promise<void> {
-    requireRecordable(options)
-    const snapshot = await takenNow(pc, this.#life.console())
+  async begin(machine: BoardMachine, options: BoardOptions, begins: () => void): Promise<void> {
+    requireRecordable(options, this.#options)
+    const snapshot = await takenNow(machine, this.#life.console())
     begins()
     await this.#life.become(snapshot)
   }
@@ -83,18 +81,22 @@ export class Recording {
   }
 
   /** Makes a machine, and records it. @throws MachineError */
-  async make(options: PcOptions, page: SentOptions): Promise<Pc> {
+  async make(options: BoardOptions, page: SentOptions): Promise<BoardMachine> {
     return this.#begin(await recordedRun(options, page))
   }
 
   /** Makes the machine of a recording, at its end. @param onRepeated - see `replayedRun` @throws MachineError; RecordingError */
-  async open(options: PcOptions, opened: OpenedRecording, onRepeated: (part: number) => void): Promise<Pc> {
-    const pc = await this.#begin(await replayedRun(options, opened, onRepeated))
+  async open(
+    options: BoardOptions,
+    opened: OpenedRecording,
+    onRepeated: (part: number) => void,
+  ): Promise<BoardMachine> {
+    const machine = await this.#begin(await replayedRun(options, opened, onRepeated))
     await this.#moved(this.#recorded(), { reason: 'now' })
-    return pc
+    return machine
   }
 
-  #begin(run: TravelledRun): Promise<Pc> {
+  #begin(run: TravelledRun): Promise<BoardMachine> {
     this.#machine = new RecordedMachine(run, (stop) => this.#hit(stop))
     return this.#machine.seen()
   }
@@ -120,7 +122,7 @@ export class Recording {
   }
 
   /** Returns the machine that the page shows: of the past, or the machine itself; undefined: off. */
-  async seen(): Promise<Pc | undefined> {
+  async seen(): Promise<BoardMachine | undefined> {
     return this.#machine?.seen()
   }
 

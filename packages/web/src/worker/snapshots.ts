@@ -143,7 +143,7 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
     return {
       state: saved as PageState,
       pages: all,
-      forPc: forPc(saved as PcSnapshotState, all, true),
+      onClock: onClock(saved as PageState, all, true),
       arrived: arrived.promise,
       options: {
         memoryBytes: machine.memoryBytes,
@@ -162,9 +162,9 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
 
 const firstKeys = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, FIRST_KEYS_MS))
 
-/** See `ReadSnapshot.forPc`. @param isSaved - others may resume it, too: a recording stores the generation ID of each */
-export const forPc =
-  (state: PcSnapshotState, pages: ReadSnapshot['pages'], isSaved = false): ReadSnapshot['forPc'] =>
+/** See `ReadSnapshot.onClock`. @param isSaved - others may resume it, too: a recording stores the generation ID of each */
+export const onClock =
+  (state: ReadSnapshot['state'], pages: ReadSnapshot['pages'], isSaved = false): ReadSnapshot['onClock'] =>
   (isRecorded) => ({
     snapshot: { state: stateOnClock(state, isRecorded ? 'deterministic' : 'real', hostSeed()), pages },
     ...(isRecorded && isSaved && { generation: { after: hostSeed() } }),

@@ -5,9 +5,9 @@ import {
   type FoundImage,
   bundleOptions,
   MachineError,
+  type MachineBoard,
   type NamedImage,
   openBundle,
-  type Pc,
   type PcOptions,
   type PcSnapshot,
   type PluggedServer,
@@ -18,9 +18,11 @@ import {
   type RunHistoryKeeper,
   type SavedHistory,
 } from '@retrap/machine'
+import type { ArmMachineOptions } from '@retrap/machine/arm'
 import { RecordingRing } from '@retrap/recording'
 import { readSnapshot } from '@retrap/snapshot'
 import { WebError } from '../errors.ts'
+import { type BoardMachine, type BoardOptions, loadArm } from './boards.ts'
 import type { SentOptions } from '../protocol.ts'
 import { commandLineOf } from './command-line.ts'
 import { DiskJournal } from './disk-journal.ts'
@@ -34,7 +36,7 @@ const MOST_BYTES = 384 << 20
 /** A run that a debugger goes through. */
 export interface TravelledRun {
   /** The machine being recorded; null: the run comes from a file. */
-  readonly live: Pc | null
+  readonly live: BoardMachine | null
   /** The first instruction that can be gone to. */
   readonly begin: number
   /** Instructions where the run ends, or is now. */
@@ -44,7 +46,7 @@ export interface TravelledRun {
   readonly disks: DiskJournal | null
   /** Bytes of the recording in memory. */
   readonly bytes: number
-  debugger(): Promise<ReplayDebugger>
+  debugger(): Promise<ReplayDebugger<BoardMachine>>
   /** See `PcRecorder.plugServer`. @throws WebError `ERR_MACHINE` for a run of a file */
   plug(start: PlugServer): Promise<PluggedServer>
   /** See `PcRecorder.impairDevice`. @throws WebError `ERR_MACHINE` for a run of a file */
@@ -64,6 +66,7 @@ interface About extends BundleNotes {
 /** A recording, with everything needed to replay it. */
 export interface OpenedRecording {
   readonly file: Blob
+  readonly board: MachineBoard
   readonly options: PcOptions
   /** The run's history; undefined in recordings of an earlier release or cut-off ones. */
   readonly history: SavedHistory | undefined
@@ -84,11 +87,11 @@ export async function openRecordingFile(
     return bytes && { bytes, sha256: await sha256(bytes) }
   }
   try {
-    const { options, snapshot, history } = await openBundle(sourceOf(file), find)
+    const { board, options, snapshot, history } = await openBundle(sourceOf(file), find)
     if (options === undefined || options === null)
       throw new Error('it has not what it was made with; record it with --record-bundle, or open it by retrap replay')
     return {
-      file,
+      ...{ file, board },
       options: snapshot === undefined ? options : { ...options, snapshot: await snapshotOf(snapshot) },
       history,
     }
@@ -110,24 +113,24 @@ async function snapshotOf(bytes: Uint8Array): Promise<PcSnapshot> {
 }
 
 /** Returns the options of a machine as plain data; null if impossible, for example with shared files. */
-function bundleOf(options: PcOptions): BundledOptions | null {
+function bundleOf(options: BoardOptions): BundledOptions | null {
   try {
-    return bundleOptions(options)
+    return bundleOptions(options as PcOptions)
   } catch (error) {
     if (error instanceof MachineError) return null
     throw error
   }
 }
 
-/** Makes a PC, and records it. @param mostBytes - that the recording may have, with its checkpoints @throws MachineError */
+/** Makes a machine, and records it. @param mostBytes - that the recording may have, with its checkpoints @throws MachineError */
 export async function recordedRun(
-  options: PcOptions,
+  options: BoardOptions,
   page: SentOptions,
   mostBytes: number = MOST_BYTES,
 ): Promise<TravelledRun> {
   const ring = new RecordingRing(mostBytes)
-  const made: { pc?: Pc } = {}
-  const disks = new DiskJournal(() => made.pc?.domain.instructions ?? 0)
+  const made: { machine?: BoardMachine } = {}
+  const disks = new DiskJournal(() => made.machine?.domain.instructions ?? 0)
   const bundle = bundleOf(options)
   const about: About = {
     version: 1,
@@ -136,21 +139,22 @@ export async function recordedRun(
     bundle: bundle?.options ?? null,
     images: bundle?.images.length ?? 0,
   }
-  const recorder = await recordPc(
-    {
-      ...{ epochSeconds: Math.floor(Date.now() / 1000), entropySeed: hostSeed() },
-      ...options,
-      ...{ drives: options.drives?.map((drive) => disks.of(drive)), clock: 'deterministic' },
-    },
-    ring.write,
-    { ring, keepsPace: true, about, images: bundle?.images ?? [] },
-  )
-  const { pc, history } = recorder
-  made.pc = pc
+  const given = {
+    ...{ epochSeconds: Math.floor(Date.now() / 1000), entropySeed: hostSeed() },
+    ...options,
+    ...{ drives: options.drives?.map((drive) => disks.of(drive)), clock: 'deterministic' },
+  }
+  const how = { ring, keepsPace: true, about, images: bundle?.images ?? [] }
+  const recorder =
+    page.board === 'virt'
+      ? await (await loadArm()).recordArmMachine(given as ArmMachineOptions, ring.write, how)
+      : await recordPc(given as PcOptions, ring.write, how)
+  const { machine, history } = recorder
+  made.machine = machine
   return {
-    ...{ live: pc, history, disks },
+    ...{ live: machine, history, disks },
     get now() {
-      return pc.domain.instructions
+      return machine.domain.instructions
     },
     get begin() {
       return recorder.begin
@@ -174,7 +178,7 @@ export async function recordedRun(
     },
     close: () => {
       recorder.discard()
-      pc.close()
+      machine.close()
     },
   }
 }
@@ -189,12 +193,16 @@ const REPORT_MS = 250
  * @throws MachineError; RecordingError
  */
 export async function replayedRun(
-  options: PcOptions,
+  options: BoardOptions,
   opened: OpenedRecording,
   onRepeated: (part: number) => void = () => undefined,
 ): Promise<TravelledRun> {
   const at = opened.history === undefined ? undefined : 'end'
-  const replay = await replayPc({ ...options, clock: 'deterministic' }, sourceOf(opened.file), { at })
+  const [given, source] = [{ ...options, clock: 'deterministic' }, sourceOf(opened.file)]
+  const replay =
+    opened.board === 'virt'
+      ? await (await loadArm()).replayArmMachine(given as ArmMachineOptions, source, { at })
+      : await replayPc(given as PcOptions, source, { at })
   const timer = setInterval(() => onRepeated(replay.instructions / replay.end), REPORT_MS)
   const history = await replay.history(opened.history).finally(() => clearInterval(timer))
   const begun = await replay.debugger()

@@ -1,7 +1,7 @@
 import type { DeviceFailure } from '@retrap/ioreq'
 import { type KeyboardLayoutName, type Mouse, Screen } from '@retrap/display'
 import type { MachineExit, Pc, PcOptions, PcSnapshot } from '@retrap/machine'
-import type { ArmMachine, ArmSnapshot } from '@retrap/machine/arm'
+import type { ArmSnapshot } from '@retrap/machine/arm'
 import type { DebuggerCall, MachineChange, MemoryPlace, TravelStop } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 import type { AddressView, CompiledView, Impairment, MachineView } from '../inspection.ts'
@@ -17,6 +17,8 @@ import type {
 } from '../protocol.ts'
 import type { AttachedDevices } from './attached-devices.ts'
 import {
+  type BoardMachine,
+  type BoardOptions,
   type BoardParts,
   boardOptions,
   createBoard,
@@ -78,7 +80,7 @@ export class WorkerMachine {
   readonly #codes = new CompiledCodes()
   /** Devices of the page's; null before the first ones. */
   #attached: AttachedDevices | null = null
-  #pc: Pc | ArmMachine | null = null
+  #pc: BoardMachine | null = null
   /** Once the machine is to be recorded. */
   #recording: Recording | null = null
   /** Once somebody has stepped through a machine of this Worker, or changed one. */
@@ -194,9 +196,9 @@ export class WorkerMachine {
   }
 
   /** Shows a machine of the past, or the machine itself again. */
-  #show(pc: Pc, console: Uint8Array<ArrayBuffer> | null): void {
+  #show(machine: BoardMachine, console: Uint8Array<ArrayBuffer> | null): void {
     const before = this.#shown
-    this.#frames.show(console === null ? this.#screen : pc.screen)
+    this.#frames.show(console === null ? this.#screen : machine.screen)
     this.#serial.flush()
     this.#shown = console
     this.#isPastTold = false
@@ -228,7 +230,7 @@ export class WorkerMachine {
     }
   }
 
-  #createBoard(snapshot: ReadSnapshot | null, opened: OpenedRecording | null): Promise<Pc | ArmMachine> {
+  #createBoard(snapshot: ReadSnapshot | null, opened: OpenedRecording | null): Promise<BoardMachine> {
     const parts = this.#boardParts()
     const recording = this.#recording
     const repeated = (part: number): void => {
@@ -237,7 +239,7 @@ export class WorkerMachine {
     }
     const recorded =
       recording &&
-      ((all: PcOptions): Promise<Pc> =>
+      ((all: BoardOptions): Promise<BoardMachine> =>
         opened === null ? recording.make(all, this.#currentOptions()) : recording.open(all, opened, repeated))
     return createBoard(this.#options, parts, snapshot, recorded ?? undefined)
   }
@@ -408,7 +410,7 @@ export class WorkerMachine {
   }
 
   /** @throws WebError `ERR_MACHINE` for a machine that is off */
-  #powered(): Pc | ArmMachine {
+  #powered(): BoardMachine {
     if (this.#pc === null) throw new WebError('ERR_MACHINE', 'the machine is off; run() starts it again')
     return this.#pc
   }
@@ -484,7 +486,7 @@ export class WorkerMachine {
     this.#impairments.set(this.#impairable(this.#powered()), name, impairment)
   }
 
-  #impairable({ domain }: Pc | ArmMachine): ImpairableDevices {
+  #impairable({ domain }: BoardMachine): ImpairableDevices {
     return this.#recording?.impairable(domain.devices) ?? domain.devices
   }
 
@@ -531,7 +533,7 @@ export class WorkerMachine {
         return this.#go()
       },
       stopped: () => (this.#isMeantToRun = false),
-      shows: (pc, console) => this.#show(pc, console),
+      shows: (machine, console) => this.#show(machine, console),
       moved: (position, stop) => this.#send({ event: 'position', position, stop }),
       console: () => this.#shown ?? this.#serial.tail,
       become: (snapshot) => this.#become(snapshot, () => this.#make(snapshot)),
@@ -562,9 +564,13 @@ export class WorkerMachine {
     await this.#replacing(async () => {
       // Somebody may have asked for it twice.
       if (this.#recording !== null) return
-      const pc = this.#x86()
+      const machine = this.#powered()
       this.#attached?.checkNone()
-      await recording.begin(pc, boardOptions(this.#options, this.#boardParts()), () => (this.#recording = recording))
+      await recording.begin(
+        machine,
+        boardOptions(this.#options, this.#boardParts()),
+        () => (this.#recording = recording),
+      )
     })
   }
 

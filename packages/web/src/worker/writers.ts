@@ -1,23 +1,46 @@
 // Searches a recorded run for the writer of a register and the printer of a text: the run is repeated from an instant before. Loaded when
 // somebody asks.
-import type { MachineDebugger, Pc, ReplayDebugger, ReplayStop } from '@retrap/machine'
+import { extract, findA64 } from '@retrap/arm-decoder'
+import type { MachineDebugger, MachinePlace, ReplayStop } from '@retrap/machine'
 import { decode, usedResources } from '@retrap/x86-decoder'
-import { MODE_32, MODE_64 } from '@retrap/x86-cpu'
 import type { PrintedPlace, RegisterPlace, RunMark } from '../debugger.ts'
 import { WebError } from '../errors.ts'
+import type { TravellingDebugger } from './boards.ts'
 
 /** Instructions stepped through at first to find a register's writer, the growth factor, and the limit. */
 const [FIRST_STEPS, MORE, MOST_STEPS] = [64, 8, 1 << 16]
 /** Calls and accesses that are looked at for a text, and bytes of each. */
 const [MOST_PRINTED, MOST_BYTES] = [8192, 4096]
 const LONGEST_INSTRUCTION = 15
-/** Port of COM1's transmitter holding register. */
-const SERIAL_PORT = 0x3f8
-
 /** Instructions before a byte was sent in which its function is searched for, at first and at most. */
 const [FIRST_BEFORE, MOST_BEFORE] = [1 << 12, 1 << 24]
-/** Linux functions that take the characters for a serial port. */
-const PRINTERS = ['uart_write', 'uart_put_char', 'univ8250_console_write']
+/** What of a board leads to who printed a text. */
+interface Printing {
+  /** The serial port's register for characters to send. */
+  readonly sends: MachinePlace
+  /** Linux functions that take the characters for a serial port. */
+  readonly printers: readonly string[]
+  /** Registers of a function's second and third argument. */
+  readonly given: readonly [string, string]
+}
+
+/** By what sends: COM1 of a PC, or the PL011 of an Arm board. */
+const PRINTING: Readonly<Record<'port' | 'mmio', Printing>> = {
+  port: {
+    sends: { kind: 'port', address: 0x3f8, count: 1, access: 'write' },
+    printers: ['uart_write', 'uart_put_char', 'univ8250_console_write'],
+    given: ['rsi', 'rdx'],
+  },
+  mmio: {
+    sends: { kind: 'mmio', address: 0x900_0000, count: 1, access: 'write' },
+    printers: ['uart_write', 'uart_put_char', 'pl011_console_write'],
+    given: ['x1', 'x2'],
+  },
+}
+
+const printingOf = ({ registers }: MachineDebugger): Printing =>
+  PRINTING[registers.programCounter === 'pc' ? 'mmio' : 'port']
+
 /** Lowest value of an argument that counts as a pointer: smaller values are characters. */
 const CHARACTERS = 256n
 
@@ -39,12 +62,11 @@ function partsOf(register: string): ReadonlySet<string> {
 
 /** Finds the instruction that wrote a register last. Leaves the debugger anywhere. @returns null: no recent one wrote it */
 export async function registerWriter(
-  debug: ReplayDebugger,
+  debug: TravellingDebugger,
   begin: number,
   { register, cpu = 0 }: RegisterPlace,
   signal: AbortSignal,
 ): Promise<FoundWriter | null> {
-  const parts = partsOf(register)
   for (let [end, length] = [debug.instructions, FIRST_STEPS]; end > begin && length <= MOST_STEPS; length *= MORE) {
     const from = Math.max(begin, end - length)
     // oxlint-disable-next-line no-await-in-loop -- backwards, piece by piece
@@ -52,19 +74,18 @@ export async function registerWriter(
     let found: FoundWriter | null = null
     while (debug.instructions < end && !signal.aborted) {
       const { instructions: instruction } = debug
-      const vcpu = vcpuOf(debug.pc, cpu)
       const tool = await debug.pc.debugger()
-      const [before, retired] = [tool.register(register, cpu), vcpu.cpu.retired]
-      const address = tool.register('cs_base', cpu) + tool.register('rip', cpu)
+      const retired = retiredOf(debug, cpu)
+      const before = tool.register(register, cpu)
+      const { address, set } = tool.code(cpu)
       const bytes = new Uint8Array(LONGEST_INSTRUCTION)
       const code = bytes.subarray(0, tool.read(address, bytes, cpu))
       await debug.step({ signal })
       if (debug.instructions === instruction) break
-      if (vcpuOf(debug.pc, cpu).cpu.retired === retired) continue
+      if (retiredOf(debug, cpu) === retired) continue
       // The delivery of an interrupt writes a register as well.
       const isOther = (await debug.pc.debugger()).register(register, cpu) !== before
-      if (isOther || writes(code, widthOf(vcpu.cpu.registers.mode), address, parts))
-        found = { instruction, cpu, address }
+      if (isOther || writes({ code, set, address }, register)) found = { instruction, cpu, address }
     }
     if (found !== null || signal.aborted) return found
     end = from
@@ -72,18 +93,40 @@ export async function registerWriter(
   return null
 }
 
-const widthOf = (mode: number): 16 | 32 | 64 => (mode === MODE_64 ? 64 : mode === MODE_32 ? 32 : 16)
-
-function vcpuOf(pc: Pc, cpu: number): Pc['domain']['vcpus'][number] {
-  const vcpu = pc.domain.vcpus[cpu]
-  if (vcpu === undefined) throw new WebError('ERR_OPTION', `vCPU ${cpu}: expected 0 to ${pc.domain.vcpus.length - 1}`)
-  return vcpu
+function retiredOf({ pc: { domain } }: TravellingDebugger, cpu: number): number {
+  const vcpu = domain.vcpus[cpu]
+  if (vcpu === undefined) throw new WebError('ERR_OPTION', `vCPU ${cpu}: expected 0 to ${domain.vcpus.length - 1}`)
+  return vcpu.cpu.retired
 }
 
-function writes(code: Uint8Array, mode: 16 | 32 | 64, address: bigint, parts: ReadonlySet<string>): boolean {
-  const insn = decode(code, { mode, address })
+/** An instruction, as {@link MachineDebugger.code} has it, with its bytes. */
+interface Instruction extends Pick<ReturnType<MachineDebugger['code']>, 'address' | 'set'> {
+  readonly code: Uint8Array
+}
+
+/** Whether an instruction writes a register, with the value that it had too. Of AArch32 code changes of the value say so. */
+function writes({ code, set, address }: Instruction, register: string): boolean {
+  if (set === 'a64')
+    return code.length >= 4 && writesA64(new DataView(code.slice().buffer).getUint32(0, true), register)
+  if (set === 'a32' || set === 'thumb') return false
+  const insn = decode(code, { mode: MODES[set], address })
   if (insn.status !== 'decoded') return false
+  const parts = partsOf(register)
   return usedResources(insn.instruction).registers.some(({ name, access }) => access.includes('w') && parts.has(name))
+}
+
+const MODES = { 'x86-16': 16, 'x86-32': 32, 'x86-64': 64 } as const
+
+function writesA64(word: number, register: string): boolean {
+  const form = findA64(word)
+  if (form === undefined) return false
+  if (/^BLR?/.test(form.mnemonic)) return register === 'x30'
+  // `t` and `u` are registers that are transferred, `d` the destination.
+  const destinations = /^(LD|MRS)/.test(form.mnemonic) ? 'dtu' : 'd'
+  return [...form.operands.matchAll(/<[RWX]([dtu])>/g)].some(([, letter = '']) => {
+    const field = form.fields.get(letter)
+    return destinations.includes(letter) && field !== undefined && register === `x${extract(field, word)}`
+  })
 }
 
 /** The place in a run at which a guest has printed something. */
@@ -110,7 +153,7 @@ function printOf(prints: readonly Print[], printed: string): Print | undefined {
  * @param addressOf - finds the address of a symbol
  */
 export async function printer(
-  debug: ReplayDebugger,
+  debug: TravellingDebugger,
   begin: number,
   { printed, line, later = 0 }: PrintedPlace,
   marks: readonly RunMark[],
@@ -122,15 +165,15 @@ export async function printer(
   const same = lines.filter(({ text }) => (line === undefined ? text.includes(printed) : text === line.trim()))
   const to = same.at(-1 - later)?.instruction ?? here
   const before = lines.flatMap(({ instruction }) => (instruction < to ? [instruction] : []))
-  const port = { kind: 'port', address: SERIAL_PORT, count: 1, access: 'write' } as const
+  const { sends, printers } = printingOf(await debug.pc.debugger())
   let sent: Print | undefined
   // Search from the previous line on; if it is not found, from an earlier one.
   for (let [back, from] = [1, to]; sent === undefined && from > begin && !signal.aborted; back *= 4) {
     from = Math.max(begin, before.at(-back) ?? begin)
     // oxlint-disable-next-line no-await-in-loop -- backwards, piece by piece
-    sent = printOf(await printsOf(debug, from, to, [debug.stopAt(port)], signal), printed)
+    sent = printOf(await printsOf(debug, from, to, [debug.stopAt(sends)], signal), printed)
   }
-  const given = PRINTERS.flatMap((name) => addressOf(name) ?? [])
+  const given = printers.flatMap((name) => addressOf(name) ?? [])
   if (sent === undefined || given.length === 0) return sent ?? null
   for (let length = FIRST_BEFORE; length <= MOST_BEFORE && !signal.aborted; length *= MORE) {
     const from = Math.max(begin, sent.instruction - length)
@@ -141,9 +184,9 @@ export async function printer(
   return sent
 }
 
-/** All that was printed in a piece of a run. @param stops - at functions of {@link PRINTERS}, or at the port; they are removed */
+/** All that was printed in a piece of a run. @param stops - at functions of {@link Printing}, or at the port; they are removed */
 async function printsOf(
-  debug: ReplayDebugger,
+  debug: TravellingDebugger,
   from: number,
   to: number,
   stops: readonly { remove(): void }[],
@@ -159,10 +202,10 @@ async function printsOf(
         const { cpu, address } = stop
         const text = givenText(await debug.pc.debugger(), cpu)
         prints.push({ instruction: instructions, cpu, address, text })
-      } else if (stop.reason === 'port') {
+      } else if (stop.reason === 'port' || stop.reason === 'mmio') {
         const { cpu, value } = stop
         const text = value === undefined ? '' : String.fromCharCode(Number(value & 0xffn))
-        // The instruction that writes the port has retired.
+        // The instruction that sends it has retired.
         prints.push({ instruction: instructions - 1, cpu, address: 0n, text })
       } else break
     }
@@ -174,8 +217,9 @@ async function printsOf(
 
 /** The text that a function is given: its second argument is a buffer and the third its length, or the second is a character. */
 function givenText(tool: MachineDebugger, cpu: number): string {
-  const argument = tool.register('rsi', cpu)
+  const [text, length] = printingOf(tool).given
+  const argument = tool.register(text, cpu)
   if (argument < CHARACTERS) return String.fromCharCode(Number(argument))
-  const bytes = new Uint8Array(Math.min(MOST_BYTES, Number(BigInt.asUintN(32, tool.register('rdx', cpu)))))
+  const bytes = new Uint8Array(Math.min(MOST_BYTES, Number(BigInt.asUintN(32, tool.register(length, cpu)))))
   return decoder.decode(bytes.subarray(0, tool.read(argument, bytes, cpu)))
 }

@@ -1,3 +1,4 @@
+import { armImage, movz } from '@retrap/tooling/arm-image'
 import * as x86 from '@retrap/x86-assembler'
 import {
   type Assembler,
@@ -426,3 +427,34 @@ export function extendedGuest(): Uint8Array {
     asm.org(0x6000).db(1, 2, 3, 4, 5, 6, 7, 8, 1).org(0x6018).dw(4, 4, 4).org(0x6038).db(1, 1, 1).bits(16)
   })
 }
+
+/** STRB to the UART, whose address is in X1. */
+export const sendArm = (register: number): number => 0x3900_0020 | register
+/** Has the UART send and receive eight bits: `str w2, [x1, #0x2c]` and `#0x30`. */
+export const ARM_UART = [movz(1, 0x0900, 16), movz(2, 0x60), 0xb900_2c22, movz(2, 0x301), 0xb900_3022]
+
+/** For each byte on its serial port, which it gets in X3, it calls a function that sends something. */
+function armGuest(...sends: readonly number[]): Uint8Array {
+  // An event each millisecond: movz x2, 0xf4; msr cntkctl_el1, x2. Then wfe; ldr w2, [x1, #0x18]; tbnz w2, #4, .-8: nothing has
+  // come; ldrb w3, [x1]; bl .+8; b .-20; the function; ret
+  const next = [
+    movz(2, 0xf4),
+    0xd518_e102,
+    0xd503_205f,
+    0xb940_1822,
+    0x3727_ffc2,
+    0x3940_0023,
+    0x9400_0002,
+    0x17ff_fffb,
+  ]
+  return armImage(...ARM_UART, ...next, ...sends, 0xd65f_03c0)
+}
+
+/** Sends each byte and three of the counter's. */
+export function tickingArmGuest(): Uint8Array {
+  // mrs x4, cntvct_el0; lsr x4, x4, #8
+  return armGuest(sendArm(3), 0xd53b_e044, sendArm(4), 0xd348_fc84, sendArm(4), 0xd348_fc84, sendArm(4))
+}
+
+/** Sends each byte as a line. */
+export const lineArmGuest = (): Uint8Array => armGuest(sendArm(3), movz(4, 10), sendArm(4))
