@@ -20,11 +20,19 @@ import {
 /** Boards: the port of the serial line, a spare register, that of the byte that came, and where RAM is. */
 const BOARDS = [
   {
-    ...{ board: 'pc', ticking: tickingGuest, line: lineGuest, registers: ['r15', 'rbx'], ram: 0x3000n },
+    board: 'pc',
+    ticking: tickingGuest,
+    line: lineGuest,
+    registers: ['r15', 'rbx'],
+    ram: 0x3000n,
     port: { kind: 'port', address: 0x3f8, count: 1, access: 'write' },
   },
   {
-    ...{ board: 'virt', ticking: tickingArmGuest, line: lineArmGuest, registers: ['x15', 'x3'], ram: 0x4040_3000n },
+    board: 'virt',
+    ticking: tickingArmGuest,
+    line: lineArmGuest,
+    registers: ['x15', 'x3'],
+    ram: 0x4040_3000n,
     port: { kind: 'mmio', address: 0x900_0000, count: 1, access: 'write' },
   },
 ] as const

@@ -1,20 +1,29 @@
 // Arm boards. Loaded on demand.
 import { type ArmDomain, PowerState } from '@retrap/hvm/arm'
 import type { PcOptions } from '@retrap/machine'
-import { type ArmMachine, type ArmMachineOptions, prepareArmMachine } from '@retrap/machine/arm'
+import { type ArmMachine, type ArmMachineOptions, createArmMachine, prepareArmMachine } from '@retrap/machine/arm'
 import { ArmP2mType } from '@retrap/p2m'
 import type { AddressView, ArmBoardView, ArmVcpuView } from '../inspection.ts'
+import type { BoardMachine } from './boards.ts'
 import { CODE_BYTES, mapOf, waitOf } from './inspect.ts'
 import { frameOf } from './inspect-address.ts'
 
-export { createArmMachine, recordArmMachine, replayArmMachine } from '@retrap/machine/arm'
+export { recordArmMachine, replayArmMachine } from '@retrap/machine/arm'
 
 /** Makes the code that Arm boards share, while their images are on their way. */
 export const prepare = (jit: boolean): void => prepareArmMachine({ jit })
 
-/** The options of an Arm board, from those that a page gives to a machine of any board. */
-export const armOptions = (options: PcOptions): ArmMachineOptions =>
-  ({ ...options, jit: options.jit !== undefined && options.jit !== false }) as ArmMachineOptions
+/**
+ * Makes an Arm board with a PC's options.
+ *
+ * @param make - makes a recorded one; default not recorded
+ * @throws MachineError; LoaderError
+ */
+export const createArmBoard = (
+  options: PcOptions,
+  make: (options: ArmMachineOptions) => Promise<BoardMachine> = createArmMachine,
+): Promise<BoardMachine> =>
+  make({ ...options, jit: options.jit !== undefined && options.jit !== false } as ArmMachineOptions)
 
 /** PSTATE: AArch32; its code is Thumb. Source: Arm ARM (DDI 0487) C5.2, "SPSR_EL1". */
 const [PSTATE_NRW, PSTATE_T] = [1 << 4, 1 << 5]

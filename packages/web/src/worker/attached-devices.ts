@@ -1,7 +1,8 @@
 import type { X86Domain } from '@retrap/hvm'
 import { MessageTransport } from '@retrap/device-hosting'
-import type { PluggedServer, PlugServer } from '@retrap/machine'
+import { Pc, type PluggedServer, type PlugServer } from '@retrap/machine'
 import { WebError } from '../errors.ts'
+import type { BoardMachine } from './boards.ts'
 import { reasonOf } from './sources.ts'
 
 /** The devices are made before the page attaches them. */
@@ -12,6 +13,12 @@ interface Attached {
   readonly name: string
   /** Detaches the devices, or cancels a pending attachment. */
   leave(): void
+}
+
+/** The machine as a PC. @throws WebError `ERR_MACHINE` for an Arm board */
+export function requirePc(machine: BoardMachine): Pc {
+  if (machine instanceof Pc) return machine
+  throw new WebError('ERR_MACHINE', "board 'virt': an Arm board takes no devices of the page")
 }
 
 /** Plugs a server into a machine that is not recorded: at once. */

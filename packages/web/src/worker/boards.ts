@@ -1,6 +1,5 @@
 import { createPc, Pc, type PcOptions, type PcSnapshotSource, preparePc, type ReplayDebugger } from '@retrap/machine'
 import type { ArmMachine, ArmMachineOptions, ArmSnapshotSource } from '@retrap/machine/arm'
-import { WebError } from '../errors.ts'
 import type { AddressView, ArmBoardView, PcView } from '../inspection.ts'
 import type { SentOptions } from '../protocol.ts'
 import type * as ArmBoards from './arm-board.ts'
@@ -24,7 +23,7 @@ export type BoardOptions = PcOptions | ArmMachineOptions
 export type TravellingDebugger = ReplayDebugger<BoardMachine>
 
 /** Loaded for an Arm board. */
-export const loadArm = async (): Promise<typeof ArmBoards> => import('./arm-board.ts')
+const loadArm = async (): Promise<typeof ArmBoards> => import('./arm-board.ts')
 
 /** The parts of a machine, beside its options. */
 export interface BoardParts extends Pick<PcOptions, 'screen' | 'onDeviceFailure' | 'onSleep'> {
@@ -64,8 +63,7 @@ export async function createBoard(
 ): Promise<BoardMachine> {
   const all = { ...boardOptions(options, parts), ...snapshot?.onClock(recorded !== undefined) } as PcOptions
   if (options.board !== 'virt') return (recorded ?? createPc)(all)
-  const { armOptions, createArmMachine } = await loadArm()
-  return (recorded ?? createArmMachine)(armOptions(all))
+  return (await loadArm()).createArmBoard(all, recorded)
 }
 
 /** Restores a machine in its own memory. @param atRest - called before it resumes @throws MachineError */
@@ -86,12 +84,6 @@ export async function inspectAddressOf(machine: BoardMachine, address: bigint, c
   if (!(machine instanceof Pc)) return (await loadArm()).inspectArmAddress(machine, address, cpu)
   const { inspectAddress } = await import('./inspect-address.ts')
   return inspectAddress(machine.domain, address, cpu)
-}
-
-/** The machine as a PC. @throws WebError `ERR_MACHINE` for an Arm board */
-export function requirePc(machine: BoardMachine): Pc {
-  if (machine instanceof Pc) return machine
-  throw new WebError('ERR_MACHINE', "board 'virt': an Arm board takes no devices of the page")
 }
 
 /** The options of a PC, without its board's. */

@@ -22,7 +22,8 @@ import type { ArmMachineOptions } from '@retrap/machine/arm'
 import { RecordingRing } from '@retrap/recording'
 import { readSnapshot } from '@retrap/snapshot'
 import { WebError } from '../errors.ts'
-import { type BoardMachine, type BoardOptions, loadArm } from './boards.ts'
+import type * as ArmBoards from './arm-board.ts'
+import type { BoardMachine, BoardOptions } from './boards.ts'
 import type { SentOptions } from '../protocol.ts'
 import { commandLineOf } from './command-line.ts'
 import { DiskJournal } from './disk-journal.ts'
@@ -32,6 +33,9 @@ import { reasonOf } from './sources.ts'
 
 /** Bytes that a recording and its checkpoints have: the oldest past is dropped. */
 const MOST_BYTES = 384 << 20
+
+/** Loaded for an Arm board. */
+const loadArm = async (): Promise<typeof ArmBoards> => import('./arm-board.ts')
 
 /** A run that a debugger goes through. */
 export interface TravelledRun {

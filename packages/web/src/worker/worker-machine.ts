@@ -25,7 +25,6 @@ import {
   inspectAddressOf,
   inspectBoard,
   putBackBoard,
-  requirePc,
 } from './boards.ts'
 import { CompiledCodes } from './compiled-code.ts'
 import { DiskRequests } from './disk-requests.ts'
@@ -415,11 +414,6 @@ export class WorkerMachine {
     return this.#pc
   }
 
-  /** @throws WebError `ERR_MACHINE` for a machine that is off, and for an Arm board */
-  #x86(): Pc {
-    return requirePc(this.#powered())
-  }
-
   /** See `Machine`. */
   powerButton(): Promise<boolean> {
     return this.#powered().powerButton()
@@ -564,13 +558,9 @@ export class WorkerMachine {
     await this.#replacing(async () => {
       // Somebody may have asked for it twice.
       if (this.#recording !== null) return
-      const machine = this.#powered()
+      const pc = this.#powered()
       this.#attached?.checkNone()
-      await recording.begin(
-        machine,
-        boardOptions(this.#options, this.#boardParts()),
-        () => (this.#recording = recording),
-      )
+      await recording.begin(pc, boardOptions(this.#options, this.#boardParts()), () => (this.#recording = recording))
     })
   }
 
@@ -582,9 +572,9 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   async attachDevices(name: string, port: MessagePort): Promise<void> {
-    const { AttachedDevices, plugInto } = await import('./attached-devices.ts')
+    const { AttachedDevices, plugInto, requirePc } = await import('./attached-devices.ts')
     this.#attached ??= new AttachedDevices()
-    const { domain } = this.#x86()
+    const { domain } = requirePc(this.#powered())
     const recording = this.#recording
     await this.#attached.attach((start) => recording?.plug(start) ?? plugInto(domain, start), name, port)
   }
