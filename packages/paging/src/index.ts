@@ -80,4 +80,5 @@ export {
   ArmWalkResult,
   shortFaultStatus,
 } from './arm/walk-result.ts'
+export { type ArmExplanation, type ArmWalkStep, explainArm } from './arm/explain.ts'
 export { walkArm } from './arm/walk.ts'

@@ -1,6 +1,6 @@
 import type { FrameUser, InvalidationAccount } from '@retrap/hvm'
 import type { DescribedAbort } from '@retrap/hvm/arm'
-import type { Explanation } from '@retrap/paging'
+import type { ArmExplanation, Explanation } from '@retrap/paging'
 import type { AccessAccount, InstructionAccount } from '@retrap/replay'
 
 /** The instruction of a vCPU that waits for a device. */
@@ -201,10 +201,10 @@ export interface FrameView {
 /** The way of a linear address to memory. */
 export interface AddressView {
   /**
-   * Each entry of the page walk, and what the vCPU's paging-structure cache has of it; null on an Arm board, and for an address that
-   * is not canonical.
+   * Each entry of the page walk; of a PC what the vCPU's paging-structure cache has of it, too. Null for an address of a PC that is not
+   * canonical.
    */
-  readonly walk: Explanation | null
+  readonly walk: Explanation | ArmExplanation | null
   /** Guest-physical address; null: it is not mapped. */
   readonly gpa: number | null
   /** The page of the guest's map; null: the address is not mapped. */

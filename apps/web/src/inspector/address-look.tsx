@@ -4,6 +4,7 @@ import type { PanelProps } from '../tabs.tsx'
 import { size } from './memory-map.tsx'
 
 type WalkView = NonNullable<AddressView['walk']>
+type CachedTable = Extract<WalkView, { readonly cached: unknown }>['cached'][number]
 
 interface AddressLookProps extends Pick<PanelProps, 'machine' | 'attempt'> {
   /** Instructions that the machine has executed: the address is looked at again when it has executed more. */
@@ -83,14 +84,15 @@ export function AddressLook({ machine, instructions, cpus, attempt }: AddressLoo
 
 function faultOf(walk: WalkView | null): string {
   const outcome = walk?.outcome
-  return outcome?.kind === 'fault'
-    ? `is not mapped: a read faults at level ${outcome.level}, error code ${hex(outcome.pfec)}`
-    : 'is not mapped'
+  if (outcome?.kind !== 'fault') return 'is not mapped'
+  const code = 'pfec' in outcome ? `error code ${hex(outcome.pfec)}` : `status ${hex(outcome.status)}`
+  return `is not mapped: a read faults at level ${outcome.level}, ${code}`
 }
 
 /** The entries of a walk from the top; beside each the table that the vCPU has cached of it. */
-function Walk({ walk: { steps, cached } }: { walk: WalkView }) {
-  const [first] = cached
+function Walk({ walk }: { walk: WalkView }) {
+  const { steps } = walk
+  const cached = 'cached' in walk ? walk.cached : null
   if (steps.length === 0) return <p class="soft">Paging is off.</p>
   return (
     <>
@@ -101,20 +103,20 @@ function Walk({ walk: { steps, cached } }: { walk: WalkView }) {
               <th>Level</th>
               <th>Entry</th>
               <th>Leads to</th>
-              <th>Cached</th>
+              {cached !== null && <th>Cached</th>}
               <th>At</th>
               <th>Value</th>
             </tr>
           </thead>
           <tbody>
-            {steps.map(({ level, name, index, gpa, value, leads, bits }) => (
+            {steps.map(({ level, index, gpa, value, leads, bits, ...step }) => (
               <tr key={level}>
                 <td>{level}</td>
                 <th scope="row">
-                  {name} {index}
+                  {'name' in step ? step.name : 'Descriptor'} {index}
                 </th>
                 <td>{leads}</td>
-                <td>{cachedText(cached.find((one) => one.level === level - 1))}</td>
+                {cached !== null && <td>{cachedText(cached.find((one) => one.level === level - 1))}</td>}
                 <td class="code">{gpa === undefined ? 'register' : hex(gpa)}</td>
                 <td class="code">{value === undefined ? '' : [hex(value), ...bits].join(' ')}</td>
               </tr>
@@ -122,16 +124,22 @@ function Walk({ walk: { steps, cached } }: { walk: WalkView }) {
           </tbody>
         </table>
       </div>
-      <p class="soft">
-        {first === undefined
-          ? 'The paging-structure cache has nothing of this address: a walk reads every level.'
-          : `A walk begins with the cached table of level ${first.level}, at ${hex(first.table)}, and reads no entry above.`}
-      </p>
+      <p class="soft">{beginningOf(walk)}</p>
     </>
   )
 }
 
-function cachedText(table: WalkView['cached'][number] | undefined): string {
+/** Says where a walk begins. */
+function beginningOf(walk: WalkView): string {
+  if ('register' in walk)
+    return `Stage 1 of EL1&0, Non-secure: ${walk.register}, pages of ${size(walk.granuleBytes)}, addresses of ${walk.inputBits} bits.`
+  const [first] = walk.cached
+  return first === undefined
+    ? 'The paging-structure cache has nothing of this address: a walk reads every level.'
+    : `A walk begins with the cached table of level ${first.level}, at ${hex(first.table)}, and reads no entry above.`
+}
+
+function cachedText(table: CachedTable | undefined): string {
   if (table === undefined) return ''
   return table.agrees ? `table ${hex(table.table)}` : `table ${hex(table.table)}: memory has something else now`
 }

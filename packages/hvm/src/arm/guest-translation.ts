@@ -182,6 +182,11 @@ export class ArmGuestTranslation {
     return walkArm(this.#current, this.#peekTables, lo, hi, 0, this.#walk) === ARM_WALK_OK ? this.#walk.ipa : -1
   }
 
+  /** Has `explainArm` of `@retrap/paging` say how a virtual address is translated: programs that explain nothing do not load it. */
+  explainBy<T>(explain: (context: ArmPagingContext, tables: GuestTables, linear: bigint) => T, linear: bigint): T {
+    return explain(this.#current, this.#peekTables, BigInt.asUintN(64, linear))
+  }
+
   /** Intermediate physical address of a virtual one for debuggers; −1 if it is unmapped. */
   peekPhysical(linear: bigint): number {
     const at = BigInt.asUintN(64, linear)

@@ -3,10 +3,9 @@ import { type ArmDomain, PowerState } from '@retrap/hvm/arm'
 import type { PcOptions } from '@retrap/machine'
 import { type ArmMachine, type ArmMachineOptions, createArmMachine, prepareArmMachine } from '@retrap/machine/arm'
 import { ArmP2mType } from '@retrap/p2m'
-import type { AddressView, ArmBoardView, ArmVcpuView } from '../inspection.ts'
+import type { ArmBoardView, ArmVcpuView } from '../inspection.ts'
 import type { BoardMachine } from './boards.ts'
 import { CODE_BYTES, mapOf, waitOf } from './inspect.ts'
-import { frameOf } from './inspect-address.ts'
 
 export { recordArmMachine, replayArmMachine } from '@retrap/machine/arm'
 
@@ -68,12 +67,4 @@ function viewOf(domain: ArmDomain, vcpu: ArmDomain['vcpus'][number]): ArmVcpuVie
     ...waitOf(domain, vcpu.id, vcpu.cpu.log),
     pendingInterrupt: pending === SPURIOUS ? null : pending,
   }
-}
-
-/** Follows a virtual address of an Arm board to memory. */
-export function inspectArmAddress({ domain }: ArmMachine, address: bigint, cpu: number): AddressView {
-  const at = BigInt.asUintN(64, address)
-  const found = domain.vcpus[cpu]?.translation.linearToPhysical(Number(at & 0xffff_ffffn), Number(at >> 32n)) ?? -1
-  const gpa = found < 0 ? null : found
-  return { walk: null, gpa, frame: gpa === null ? null : frameOf(domain, ArmP2mType, gpa) }
 }

@@ -1,6 +1,6 @@
 import { createPc, Pc, type PcOptions, type PcSnapshotSource, preparePc, type ReplayDebugger } from '@retrap/machine'
 import type { ArmMachine, ArmMachineOptions, ArmSnapshotSource } from '@retrap/machine/arm'
-import type { AddressView, ArmBoardView, PcView } from '../inspection.ts'
+import type { ArmBoardView, PcView } from '../inspection.ts'
 import type { SentOptions } from '../protocol.ts'
 import type * as ArmBoards from './arm-board.ts'
 import type { CompiledCodes } from './compiled-code.ts'
@@ -77,13 +77,6 @@ export async function inspectBoard(
   if (!(machine instanceof Pc)) return (await loadArm()).inspectArmBoard(machine)
   const { inspectDomain } = await import('./inspect.ts')
   return inspectDomain(machine.domain)
-}
-
-/** Follows a linear address to memory. */
-export async function inspectAddressOf(machine: BoardMachine, address: bigint, cpu: number): Promise<AddressView> {
-  if (!(machine instanceof Pc)) return (await loadArm()).inspectArmAddress(machine, address, cpu)
-  const { inspectAddress } = await import('./inspect-address.ts')
-  return inspectAddress(machine.domain, address, cpu)
 }
 
 /** The options of a PC, without its board's. */

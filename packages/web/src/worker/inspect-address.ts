@@ -1,20 +1,27 @@
 // Explains an address's translation. Loaded on demand.
 import type { X86Domain } from '@retrap/hvm'
+import { Pc } from '@retrap/machine'
 import { PAGE_BYTES } from '@retrap/memory'
-import { P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mEntry, P2mType } from '@retrap/p2m'
-import { explain } from '@retrap/paging'
+import { P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mEntry, P2mType, ArmP2mType } from '@retrap/p2m'
+import { explain, explainArm } from '@retrap/paging'
 import type { AddressView, FrameView } from '../inspection.ts'
+import type { BoardMachine } from './boards.ts'
 import { typeNames } from './inspect.ts'
 
-/** Follows a linear address of a PC to memory. */
-export function inspectAddress(domain: X86Domain, address: bigint, cpu: number): AddressView {
-  const walk = domain.vcpus[cpu]?.translation.explainBy(explain, address) ?? null
+/** Follows a linear address to memory. */
+export function inspectAddress(machine: BoardMachine, address: bigint, cpu: number): AddressView {
+  const { domain } = machine
+  const walk =
+    machine instanceof Pc
+      ? (machine.domain.vcpus[cpu]?.translation.explainBy(explain, address) ?? null)
+      : (machine.domain.vcpus[cpu]?.translation.explainBy(explainArm, address) ?? null)
   const gpa = walk?.outcome.kind === 'mapped' ? walk.outcome.gpa : null
-  return { walk, gpa, frame: gpa === null ? null : frameOf(domain, P2mType, gpa) }
+  const types = machine instanceof Pc ? P2mType : ArmP2mType
+  return { walk, gpa, frame: gpa === null ? null : frameOf(domain, types, gpa) }
 }
 
 /** The page of the guest's map at a guest-physical address. @param types - numbers of the map's types, by name */
-export function frameOf(
+function frameOf(
   { p2m, secondLevel, mappings }: Pick<X86Domain, 'p2m' | 'secondLevel' | 'mappings'>,
   types: Readonly<Record<string, number>>,
   gpa: number,

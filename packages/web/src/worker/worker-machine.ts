@@ -22,7 +22,6 @@ import {
   type BoardParts,
   boardOptions,
   createBoard,
-  inspectAddressOf,
   inspectBoard,
   putBackBoard,
 } from './boards.ts'
@@ -452,7 +451,8 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   async inspectAddress(address: bigint, cpu: number): Promise<AddressView> {
-    return inspectAddressOf((await this.#recording?.seen()) ?? this.#powered(), address, cpu)
+    const { inspectAddress } = await import('./inspect-address.ts')
+    return inspectAddress((await this.#recording?.seen()) ?? this.#powered(), address, cpu)
   }
 
   /**

@@ -1,6 +1,6 @@
 import type { ArmDomain } from '@retrap/hvm/arm'
 import { ArmP2mType } from '@retrap/p2m'
-import { ARM_WALK_OK, ArmPagingContext, ArmWalkResult, type TableReader, walkArm } from '@retrap/paging'
+import { explainArm } from '@retrap/paging'
 import type { MachineDebugger } from '../../debugger/machine-debugger.ts'
 import { breakCommands, type MonitorStops } from '../../debugger/break-commands.ts'
 import {
@@ -83,7 +83,7 @@ export function armMonitor(
     {
       usage: 'walk ADDRESS',
       help: 'translation tables of a virtual address',
-      run: (cpu, [text]) => describeWalk(domain, debug, cpu, text),
+      run: (cpu, [text]) => describeWalk(domain, cpu, text),
     },
     ...further,
   ])
@@ -113,39 +113,15 @@ function describeAbort({ cpu }: ArmDomain['vcpus'][number]): string {
   return `  ${register} ${hex(syndrome)} at ${hex(address)}, ${where}: ${sentence}\n${lines.join('')}`
 }
 
-function describeWalk(domain: ArmDomain, debug: MachineDebugger, cpu: number, text: string | undefined): string {
+function describeWalk(domain: ArmDomain, cpu: number, text: string | undefined): string {
   const address = parseAddress(text)
   const vcpu = domain.vcpus[cpu]
   if (address === undefined || vcpu === undefined) return 'write walk ADDRESS\n'
-  const context = new ArmPagingContext()
-  context.update(vcpu.processor.trapped.system)
-  let { level } = ((address >> 55n) & 1n) === 0n ? context.lower : context.upper
-  let lines = ''
-  const bytes = new Uint8Array(8)
-  const view = new DataView(bytes.buffer)
-  const tables: TableReader = {
-    read32: () => false,
-    read64: (gpa, into) => {
-      const there = debug.readPhysical(gpa, bytes) === bytes.length
-      into[0] = view.getUint32(0, true)
-      into[1] = view.getUint32(4, true)
-      lines += `level ${level}, ${hex(gpa)}: `
-      lines += there ? `${hex(view.getBigUint64(0, true))} ${kindOf(into[0]!, level)}\n` : 'no memory\n'
-      level++
-      return there
-    },
-    compareExchange32: () => true,
-    compareExchange64: () => true,
-  }
-  const result = new ArmWalkResult()
-  const outcome = walkArm(context, tables, Number(address & 0xffff_ffffn), Number(address >> 32n), 0, result)
-  if (outcome === ARM_WALK_OK) return `${lines}${hex(address)} is guest-physical ${hex(result.ipa)}\n`
-  return `${lines}${hex(address)} is not mapped for a read by EL1\n`
-}
-
-/** Returns the kind of a descriptor (Arm ARM, D8.3, "VMSAv8-64 translation table format descriptors"). */
-function kindOf(descriptor: number, level: number): string {
-  if ((descriptor & 1) === 0 || (level === 3 && (descriptor & 3) !== 3)) return 'invalid'
-  if (level === 3) return 'page'
-  return (descriptor & 3) === 3 ? 'table' : 'block'
+  const { steps, outcome } = vcpu.translation.explainBy(explainArm, address)
+  const lines = steps.map(({ level, gpa, value, leads, bits }) => {
+    const what = value === undefined ? [leads] : [hex(value), ...bits, leads]
+    return `level ${level}, ${hex(gpa)}: ${what.join(' ')}\n`
+  })
+  if (outcome.kind === 'mapped') return `${lines.join('')}${hex(address)} is guest-physical ${hex(outcome.gpa)}\n`
+  return `${lines.join('')}${hex(address)} is not mapped for a read by EL1\n`
 }
