@@ -46,7 +46,7 @@ describe.skipIf(noBrowser !== undefined)('the inspector of a machine in a page',
       const way = {
         ...{ gpa, frame },
         steps: walk?.steps.map(({ level, leads }) => `${level} ${leads}`),
-        cached: walk?.cached.map(({ level, agrees }) => `${level} ${agrees}`),
+        cached: walk !== null && 'cached' in walk && walk.cached.map(({ level, agrees }) => `${level} ${agrees}`),
       }
       const nowhere = await machine.inspectAddress(0x7f00_0000_0000n)
       const instruction = { passes, reachedDevices, fault: nowhere.walk?.outcome.kind, nowhere: nowhere.frame }
