@@ -172,7 +172,7 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
             {tools.Instrument !== undefined && machine !== null ? (
               <tools.Instrument machine={machine} chosen={chosen} state={state} run={life.run} attempt={attempt} />
             ) : (
-              chosen.options.board !== 'virt' && <div class="instrument" />
+              <div class="instrument" />
             )}
             {machine !== null && (
               <Tabs
@@ -226,11 +226,11 @@ type InstrumentParts = typeof instrument
 /** Delays after the first prompt, and after creation, for loading the instrument without delaying the machine's start. */
 const [AFTER_PROMPT_MS, INSTRUMENT_MS] = [200, 1500]
 
-/** The debugger's bar and time line, of a machine that can be recorded. */
+/** The debugger's bar and time line. */
 function useInstrument(machine: Machine | null, { options }: Chosen): Partial<InstrumentParts> & { load: () => void } {
   const [parts, setParts] = useState<InstrumentParts | null>(null)
   const load = (): void => {
-    if (options.board !== 'virt') void import('./debugger/instrument.tsx').then(setParts)
+    void import('./debugger/instrument.tsx').then(setParts)
   }
   useEffect(() => {
     if (machine === null) return undefined
