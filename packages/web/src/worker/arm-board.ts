@@ -1,10 +1,9 @@
 // Arm boards. Loaded on demand.
 import { type ArmDomain, PowerState } from '@retrap/hvm/arm'
-import type { PcOptions } from '@retrap/machine'
+import type { Pc, PcOptions } from '@retrap/machine'
 import { type ArmMachine, type ArmMachineOptions, createArmMachine, prepareArmMachine } from '@retrap/machine/arm'
 import { ArmP2mType } from '@retrap/p2m'
 import type { ArmBoardView, ArmVcpuView } from '../inspection.ts'
-import type { BoardMachine } from './boards.ts'
 import { CODE_BYTES, mapOf, waitOf } from './inspect.ts'
 
 export { recordArmMachine, replayArmMachine } from '@retrap/machine/arm'
@@ -20,8 +19,8 @@ export const prepare = (jit: boolean): void => prepareArmMachine({ jit })
  */
 export const createArmBoard = (
   options: PcOptions,
-  make: (options: ArmMachineOptions) => Promise<BoardMachine> = createArmMachine,
-): Promise<BoardMachine> =>
+  make: (options: ArmMachineOptions) => Promise<Pc | ArmMachine> = createArmMachine,
+): Promise<Pc | ArmMachine> =>
   make({ ...options, jit: options.jit !== undefined && options.jit !== false } as ArmMachineOptions)
 
 /** PSTATE: AArch32; its code is Thumb. Source: Arm ARM (DDI 0487) C5.2, "SPSR_EL1". */

@@ -1,6 +1,6 @@
 import type { DeviceFailure } from '@retrap/ioreq'
 import { type KeyboardLayoutName, type Mouse, Screen } from '@retrap/display'
-import type { MachineExit, Pc, PcOptions, PcSnapshot } from '@retrap/machine'
+import type { MachineExit, PcOptions, PcSnapshot } from '@retrap/machine'
 import type { ArmSnapshot } from '@retrap/machine/arm'
 import type { DebuggerCall, MachineChange, MemoryPlace, TravelStop } from '../debugger.ts'
 import { WebError } from '../errors.ts'
