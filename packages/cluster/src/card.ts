@@ -35,6 +35,7 @@ export class Card implements PacketBackend {
   attach(clock: CardClock): void {
     this.#clock = clock
     this.#timer = clock.create(() => this.#deliver())
+    this.#arm()
   }
 
   /** Returns what was sent since the last call, in order. */
@@ -51,6 +52,14 @@ export class Card implements PacketBackend {
     while (at > 0 && this.#coming[at - 1]!.ns > ns) at--
     this.#coming.splice(at, 0, { ns, frame })
     if (at === 0) this.#arm()
+  }
+
+  /** The place in the network of a machine that goes on from this instant by itself; `attach` names that machine. */
+  copy(): Card {
+    const copy = new Card()
+    copy.#coming.push(...this.#coming)
+    copy.#isFull = this.#isFull
+    return copy
   }
 
   /** Has all frames on their way here come earlier by so much: the machine's clock has stood still. */

@@ -14,8 +14,9 @@ export interface ConductedMachine {
   runTo(ns: number): Promise<{ readonly reason: string } | undefined>
 }
 
-/** The shortest window, whatever links promise. */
+/** The shortest window, whatever links promise, and the longest: what guests say is heard at its end. */
 const LEAST_WINDOW_NS = 50_000
+const MOST_WINDOW_NS = 10_000_000
 
 interface Part {
   readonly machine: ConductedMachine
@@ -55,7 +56,7 @@ export class Conductor {
   constructor(links: Links, machines: number) {
     this.#links = links
     this.#parts = Array.from({ length: machines }, () => undefined)
-    this.#windowNs = links.leastNs
+    this.#windowNs = Math.min(links.leastNs, MOST_WINDOW_NS)
     if (this.#windowNs < LEAST_WINDOW_NS)
       throw new ClusterError(
         'ERR_CLUSTER',
@@ -63,9 +64,9 @@ export class Conductor {
       )
   }
 
-  /** Adds a machine under its number: its clock goes on from now. */
-  add(number: number, machine: ConductedMachine): void {
-    this.#parts[number] = { machine, offsetNs: this.now - machine.now(), hangsUntil: 0 }
+  /** Adds a machine under its number. @param offsetNs - of the cluster's time and its clock; default: the clock goes on from now */
+  add(number: number, machine: ConductedMachine, offsetNs: number = this.now - machine.now()): void {
+    this.#parts[number] = { machine, offsetNs, hangsUntil: 0 }
   }
 
   /** Takes a machine out; frames on their way to it are lost. */
@@ -73,15 +74,9 @@ export class Conductor {
     this.#parts[number] = undefined
   }
 
-  /** The instant of a machine's clock that is an instant of the cluster. @throws ClusterError `ERR_MACHINE` where it is out */
-  clockOf(number: number, ns: number = this.now): number {
-    return ns - this.#part(number).offsetNs
-  }
-
-  /** The instant of the cluster at which a machine is. */
-  timeOf(number: number): number {
-    const { machine, offsetNs } = this.#part(number)
-    return machine.now() + offsetNs
+  /** The difference of the cluster's time and a machine's clock. @throws ClusterError `ERR_MACHINE` where the machine is out */
+  offsetOf(number: number): number {
+    return this.#part(number).offsetNs
   }
 
   /** Has a machine stand still for a while: its clock, too. */

@@ -18,12 +18,14 @@ export {
 export { addressOf } from './links.ts'
 export { MOST_LINE, type Property } from './reports.ts'
 export {
+  type Branch,
+  Cluster,
   type ClusterEvent,
   type ClusterGuest,
   type ClusterHost,
+  type ClusterOptions,
   type ClusterResult,
-  type ClusterRunOptions,
   type GuestListener,
   type MachineStart,
-  runCluster,
-} from './run.ts'
+} from './cluster.ts'
+export { explore, type ExploreOptions, type Finding } from './explore.ts'

@@ -59,6 +59,7 @@ interface Way {
   busyUntil: number
 }
 
+const NO_LINK: Link = { latencyNs: 0, jitterNs: 0, bitsPerSecond: Infinity, loss: 1 }
 const ADDRESS_BYTES = 6
 
 /** The Ethernet address of a machine's card: locally administered, with the prefix that emulators use. */
@@ -70,7 +71,7 @@ export const addressOf = (machine: number): Uint8Array =>
  * depend on those of other ways. No frame comes earlier than its link's latency less the jitter, whatever goes wrong.
  */
 export class Links {
-  readonly #ways: (Way | undefined)[][]
+  #ways: (Way | undefined)[][]
 
   /** @param linkOf - the way from one machine to another */
   constructor(seed: number, machines: number, linkOf: (from: number, to: number) => Link) {
@@ -84,6 +85,20 @@ export class Links {
               ...{ trouble: NO_TROUBLE, isCut: false, busyUntil: 0 },
             },
       ),
+    )
+  }
+
+  /** The same network, at the same instant, by itself. */
+  copy(): Links {
+    const copy = new Links(0, 0, () => NO_LINK)
+    copy.#ways = this.#ways.map((ways) => ways.map((way) => way && { ...way, draws: way.draws.copy() }))
+    return copy
+  }
+
+  /** Draws from other sequences from now on. */
+  reseed(seed: number): void {
+    this.#ways = this.#ways.map((ways, from) =>
+      ways.map((way, to) => way && { ...way, draws: new Draws(seed, `way ${from} ${to}`) }),
     )
   }
 

@@ -94,6 +94,13 @@ export interface Property {
 export class Properties {
   readonly #all = new Map<string, { -readonly [Key in keyof Property]: Property[Key] }>()
 
+  /** The same properties, which go on by themselves. */
+  copy(): Properties {
+    const copy = new Properties()
+    for (const [name, property] of this.#all) copy.#all.set(name, { ...property })
+    return copy
+  }
+
   /** Notes a report. @returns whether the property is broken */
   note(report: Report): boolean {
     if (report.kind === 'setup-complete' || report.kind === 'quiet') return false

@@ -6,14 +6,15 @@ import {
   addressOf,
   Card,
   type CardClock,
+  Cluster,
   type ClusterEvent,
   type ClusterGuest,
   clusterSchema,
   drawFaults,
+  explore,
   type Fault,
   type GuestListener,
   readCluster,
-  runCluster,
 } from '../src/index.ts'
 import { type Link, Links, type LinkTrouble } from '../src/links.ts'
 import { readReport } from '../src/reports.ts'
@@ -81,7 +82,7 @@ async function talk(seed: number, steps: readonly number[], shift = 0, hasActs =
     }
     machine.card.connect({
       receive: (frame) => {
-        heard.push(`${conductor.timeOf(number)} ${number} ${frame.length} ${frame[14]}`)
+        heard.push(`${machine.now() + conductor.offsetOf(number)} ${number} ${frame.length} ${frame[14]}`)
         if (draws.happens(0.4)) send()
         return true
       },
@@ -173,63 +174,96 @@ test('faults are drawn within their time, and the schema knows their kinds', () 
   expect(JSON.stringify(clusterSchema())).toContain('"partition"')
 })
 
-describe('a run', () => {
-  /** Runs a cluster of puppets, whose programs are functions. */
-  async function run(
-    programs: Record<string, (listener: GuestListener, now: () => number) => number>,
-    faults: Fault[],
-  ) {
-    const events: ClusterEvent[] = []
-    const starts: string[] = []
-    const make = (machine: { readonly name: string }, _: unknown, listener: GuestListener): Promise<ClusterGuest> => {
-      const puppet = new Puppet(5)
-      starts.push(machine.name)
-      const guest = Object.assign(puppet, {
-        start: (name: string, [word]: readonly string[]) => {
-          const code = programs[word!]?.(listener, puppet.now)
-          if (code !== undefined) puppet.after(1e6, () => listener.ended(puppet.now(), name, code))
-          return Promise.resolve()
-        },
-        turnClock: () => undefined,
-        close: () => void starts.push(`${machine.name} closed`),
-      })
-      return Promise.resolve(guest)
-    }
-    const onEvent = (event: ClusterEvent): void => void events.push(event)
-    const result = await runCluster(readCluster(DESCRIPTION), 1, { make }, { faults, onEvent })
-    return { ...result, starts, events }
+type Programs = Record<string, (listener: GuestListener, now: () => number) => number | undefined>
+
+/** Makes puppets, whose programs are functions. @param starts - gets the names of machines that start and end */
+class PuppetHost {
+  readonly #programs: Programs
+  readonly starts: string[] = []
+
+  constructor(programs: Programs) {
+    this.#programs = programs
   }
 
-  const sound = { setup: () => 0, drive: () => 0, check: () => 0 }
+  make = ({ name }: { readonly name: string }, _: unknown, listener: GuestListener): Promise<ClusterGuest> => {
+    this.starts.push(name)
+    return Promise.resolve(this.#guest(name, new Puppet(5), listener))
+  }
 
-  test('starts its machines, those that crash again, and ends well', async () => {
-    const crash: Fault = { kind: 'crash', at: 1e9, for: 1e9, machines: ['node-1'] }
+  #guest(machine: string, puppet: Puppet, listener: GuestListener): ClusterGuest {
+    return Object.assign(puppet, {
+      start: (name: string, [word]: readonly string[]) => {
+        const code = this.#programs[word!]?.(listener, puppet.now)
+        if (code !== undefined) puppet.after(1e6, () => listener.ended(puppet.now(), name, code))
+        return Promise.resolve()
+      },
+      turnClock: () => undefined,
+      // At rest a puppet is nothing but its clock.
+      fork: (other: GuestListener) => Promise.resolve(this.#guest(machine, new Puppet(puppet.now()), other)),
+      close: () => void this.starts.push(`${machine} closed`),
+    })
+  }
+}
+
+describe('a run', () => {
+  async function run(programs: Programs, faults: Fault[], forks = false) {
+    const events: ClusterEvent[] = []
+    const host = new PuppetHost(programs)
+    const onEvent = (event: ClusterEvent): void => void events.push(event)
+    const first = await Cluster.start(readCluster(DESCRIPTION), 1, host, { onEvent })
+    const cluster = forks ? await first.fork({ onEvent }) : first
+    const result = await cluster.finish({ number: 0, faults })
+    return { ...result, starts: host.starts, events }
+  }
+
+  const sound: Programs = { setup: () => 0, drive: () => 0, check: () => 0 }
+  const crash: Fault = { kind: 'crash', at: 1e9, for: 1e9, machines: ['node-1'] }
+  const says = (line: string) => (listener: GuestListener, now: () => number) => {
+    listener.report(now(), line)
+    return 0
+  }
+
+  test('starts its machines, those that crash again, and ends well; one that is forked does the same', async () => {
     const { failure, starts, events } = await run(sound, [crash])
-    expect([failure, starts.slice(0, 5)]).toEqual([
-      undefined,
-      ['node-1', 'node-2', 'client', 'node-1 closed', 'node-1'],
-    ])
+    expect([failure, starts]).toEqual([undefined, ['node-1', 'node-2', 'client', 'node-1 closed', 'node-1']])
     expect(events.map(({ ns }) => ns)).toEqual(events.map(({ ns }) => ns).toSorted((one, other) => one - other))
+    expect((await run(sound, [crash], true)).events).toEqual(events)
   })
 
   test('fails by its check, and by a property', async () => {
     expect((await run({ ...sound, check: () => 3 }, [])).failure).toBe('check ended with 3')
-    const says = (listener: GuestListener, now: () => number): number => {
-      listener.report(now(), 'always held fail {"k":1}')
-      return 0
-    }
-    const { failure, properties } = await run({ ...sound, drive: says }, [])
+    const { failure, properties } = await run({ ...sound, drive: says('always held fail {"k":1}') }, [])
     expect(failure).toBe('always held failed on client: {"k":1}')
     expect(properties).toEqual([{ kind: 'always', name: 'held', passed: 0, failed: 1 }])
   })
 
   test('a quiet time has no faults', async () => {
-    const quiet = (listener: GuestListener, now: () => number): number => {
-      listener.report(now(), 'quiet 5')
-      return 0
-    }
     const at = [1e9, 7e9].map((ns): Fault => ({ kind: 'loss', at: ns, for: 1e8, amount: 1 }))
-    const { events } = await run({ ...sound, drive: quiet }, at)
+    const { events } = await run({ ...sound, drive: says('quiet 5') }, at)
     expect(events.filter(({ kind, text }) => kind === 'fault' && text.startsWith('loss of'))).toHaveLength(1)
+  })
+
+  test('what is explored is reduced to the faults that are needed', async () => {
+    // Its machines start with the program `serve`: a second start of node-1 and one of node-2 in one run are too many.
+    let again: string[] = []
+    const host = new PuppetHost(sound)
+    const make = host.make
+    host.make = (machine, start, listener) => {
+      if (host.starts.length >= 3) again.push(machine.name)
+      return make(machine, start, listener)
+    }
+    const check = (): number => {
+      const isBad = ['node-1', 'node-2'].every((name) => again.includes(name))
+      again = []
+      return isBad ? 7 : 0
+    }
+    Object.assign(sound, { check })
+    const { findings, branches } = await explore(readCluster(DESCRIPTION), 1, host, { goesOn: () => true })
+    expect(branches).toBe(findings[0]!.branch)
+    expect(findings[0]!.result.failure).toBe('check ended with 7')
+    expect(findings[0]!.faults.map(({ kind, machines }) => `${kind} ${machines}`).toSorted()).toEqual([
+      'crash node-1',
+      'crash node-2',
+    ])
   })
 })

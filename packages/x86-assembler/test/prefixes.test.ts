@@ -111,62 +111,47 @@ describe('asked for in words', () => {
 `)
   })
 
-  test.each<{ what: string; build: (asm: x86.Assembler) => unknown; code: string; message: string }>([
-    {
-      what: 'BND on a direct far branch',
-      build: (asm) => asm.bnd().hlt(),
-      code: 'ERR_PREFIX',
-      message: 'bnd is for near branches; leave it out before HLT with these operands',
-    },
-    {
-      what: 'NOTRACK on a direct branch',
-      build: (asm) => asm.notrack().jmp(0),
-      code: 'ERR_PREFIX',
-      message: 'notrack is for indirect near branches',
-    },
-    {
-      what: 'XACQUIRE without a lock',
-      build: (asm) => asm.xacquire().add(x86.dword(x86.rbx), 1),
-      code: 'ERR_PREFIX',
-      message: 'xacquire is for locked instructions',
-    },
-    {
-      what: 'a hint on LOOP',
-      build: (asm) => asm.likely().loop(0),
-      code: 'ERR_PREFIX',
-      message: 'taken is for conditional branches',
-    },
-    {
-      what: 'a byte that is no prefix',
-      build: (asm) => asm.prefix(0x90),
-      code: 'ERR_PREFIX',
-      message: '0x90 is no legacy',
-    },
-    {
-      what: 'REX beside AH',
-      build: (asm) => asm.encoding('rex').mov(x86.ah, x86.al),
-      code: 'ERR_OPERAND',
-      message: 'cannot stand beside a REX prefix',
-    },
-    {
-      what: 'REX outside 64-bit mode',
-      build: (asm) => asm.bits(32).encoding('rex').inc(x86.eax),
-      code: 'ERR_NO_FORM',
-      message: '',
-    },
-    {
-      what: 'VEX where there is none',
-      build: (asm) => asm.encoding('vex').addps(x86.xmm1, x86.xmm2),
-      code: 'ERR_NO_FORM',
-      message: 'addps xmm1, xmm2: no such form',
-    },
-    {
-      what: 'more than 15 bytes',
-      build: (asm) => asm.prefix(...Array<number>(15).fill(0x3e)).nop(),
-      code: 'ERR_OPERAND',
-      message: 'longer than 15 bytes',
-    },
-  ])('refused: $what', ({ build, code, message }) => {
+  test.each<readonly [what: string, code: string, message: string, build: (asm: x86.Assembler) => unknown]>([
+    [
+      'BND on a direct far branch',
+      'ERR_PREFIX',
+      'bnd is for near branches; leave it out before HLT with these operands',
+      (asm) => asm.bnd().hlt(),
+    ],
+    [
+      'NOTRACK on a direct branch',
+      'ERR_PREFIX',
+      'notrack is for indirect near branches',
+      (asm) => asm.notrack().jmp(0),
+    ],
+    [
+      'XACQUIRE without a lock',
+      'ERR_PREFIX',
+      'xacquire is for locked instructions',
+      (asm) => asm.xacquire().add(x86.dword(x86.rbx), 1),
+    ],
+    ['a hint on LOOP', 'ERR_PREFIX', 'taken is for conditional branches', (asm) => asm.likely().loop(0)],
+    ['a byte that is no prefix', 'ERR_PREFIX', '0x90 is no legacy', (asm) => asm.prefix(0x90)],
+    [
+      'REX beside AH',
+      'ERR_OPERAND',
+      'cannot stand beside a REX prefix',
+      (asm) => asm.encoding('rex').mov(x86.ah, x86.al),
+    ],
+    ['REX outside 64-bit mode', 'ERR_NO_FORM', '', (asm) => asm.bits(32).encoding('rex').inc(x86.eax)],
+    [
+      'VEX where there is none',
+      'ERR_NO_FORM',
+      'addps xmm1, xmm2: no such form',
+      (asm) => asm.encoding('vex').addps(x86.xmm1, x86.xmm2),
+    ],
+    [
+      'more than 15 bytes',
+      'ERR_OPERAND',
+      'longer than 15 bytes',
+      (asm) => asm.prefix(...Array<number>(15).fill(0x3e)).nop(),
+    ],
+  ])('refused: %s', (_what, code, message, build) => {
     try {
       build(new x86.Assembler())
       expect.unreachable()

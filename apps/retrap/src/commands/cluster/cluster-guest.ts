@@ -10,12 +10,12 @@ import {
   type TimedMachine,
 } from '@retrap/cluster'
 import { type PcSnapshotState, stateWithMemory } from '@retrap/machine'
-import type { Machine, MachineOptions, MachineSnapshotSource } from '../../machine/machine-contract.ts'
+import type { MachineOptions, MachineSnapshotSource } from '../../machine/machine-contract.ts'
 import { openSnapshotFile } from '../../machine/snapshots/snapshot-file.ts'
 import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
 import { createMachine, type ExecOutside, lines, unused } from '../exec/guest.ts'
 import { encodeFiles, encodeProgram, encodeRoom, type JobMount } from '../exec/job.ts'
-import { execOptions, type ExecKind, growCommands, runBytes } from '../exec/machine.ts'
+import { type ExecEnds, execOptions, type ExecKind, growCommands, runBytes } from '../exec/machine.ts'
 import { SentPort } from '../exec/ports.ts'
 import type { Program } from '../exec/program.ts'
 
@@ -44,48 +44,34 @@ export interface ClusterGuestParts {
   readonly seed: number
   /** Nanoseconds since the cluster's begin. */
   readonly ns: number
+  /** The machine is forked. */
+  readonly isForked: boolean
 }
 
+/** Room for the clones of a guest: for one at a time, and for what one writes. */
+const FORKS = { clones: 2, writtenBytes: 512 << 20 }
+
 /** Makes a guest, at rest at its first instant. @throws errors of a machine that cannot be made */
-export async function makeClusterGuest(
-  parts: ClusterGuestParts,
-  { line, report, ended }: GuestListener,
-): Promise<ClusterGuest> {
-  const { kind, machine, machines, seed } = parts
-  const jobs = new SentPort()
-  const card = new Card()
-  const now = (): number => made.domain.clock.now()
-  const streams = unused((told) => {
-    const [, name, code] = /^ended (.*) (\d+)$/.exec(told) ?? []
-    if (name !== undefined) ended(now(), name, Number(code))
-  })
-  const texts = (hear: (ns: number, text: string) => void) =>
-    lines((bytes) => hear(now(), Buffer.from(bytes, 'latin1').toString()), MOST_LINE)
-  const ports = {
-    ...{ ...streams, jobs, signals: new SentPort(), status: lines(streams.status) },
-    ...{ stdout: texts(line), stderr: texts(line), report: texts(report) },
-  }
+export async function makeClusterGuest(parts: ClusterGuestParts, listener: GuestListener): Promise<ClusterGuest> {
+  const { kind, machine, seed } = parts
   const units = new UnitCache(undefined, () => {})
   const { state, pages } = await openSnapshotFile(parts.path, { onLost: () => undefined })
   const grown = stateWithMemory(state as PcSnapshotState, runBytes(kind)) as object
+  const ends = new Ends(new Card(), listener)
   const options: MachineOptions = {
-    ...(await execOptions({ ...kind, memoryBytes: runBytes(kind) }, { ports, ...parts.outside, network: card })),
-    generation: { after: seed >>> 0 },
+    ...(await optionsOf(parts, ends)),
+    generation: { after: seed },
     snapshot: { state: grown, pages } as MachineSnapshotSource,
     jit: { keep: units },
+    ...(parts.isForked && { forks: FORKS }),
   }
-  const made = (await createMachine(options)) as Machine & TimedMachine
-  const machineOfCluster = conducted(made, card)
-  const own: Readonly<Record<string, string>> = {
-    '/etc/hosts': hosts(machines),
-    '/etc/hostname': `${machine.name}\n`,
-  }
-  jobs.say(
+  const guest = guestOf((await createMachine(options)) as unknown as ForkedMachine, parts, ends, () => units.close())
+  ends.jobs.say(
     encodeRoom({
       mounts: parts.mounts,
       home: undefined,
       hostname: machine.name,
-      files: own,
+      files: ownFiles(parts),
       entropy: Buffer.from(`${seed} ${machine.name}`.padEnd(64)),
       preparation: [
         `date -s @${EPOCH_SECONDS + Math.floor(parts.ns / 1e9)} >/dev/null`,
@@ -95,8 +81,47 @@ export async function makeClusterGuest(
       ],
     }),
   )
+  return guest
+}
+
+/** The host's ends of a guest's devices. */
+class Ends {
+  readonly card: Card
+  readonly jobs = new SentPort()
+  /** The clock of the guest that has these. */
+  now: () => number = () => 0
+  readonly ports: ExecEnds['ports']
+
+  constructor(card: Card, { line, report, ended }: GuestListener) {
+    this.card = card
+    const texts = (hear: (ns: number, text: string) => void) =>
+      lines((bytes) => hear(this.now(), Buffer.from(bytes, 'latin1').toString()), MOST_LINE)
+    const status = texts((ns, told) => {
+      const [, name, code] = /^ended (.*) (\d+)$/.exec(told) ?? []
+      if (name !== undefined) ended(ns, name, Number(code))
+    })
+    this.ports = {
+      ...{ ...unused(() => undefined), jobs: this.jobs, signals: new SentPort(), status },
+      ...{ stdout: texts(line), stderr: texts(line), report: texts(report) },
+    }
+  }
+}
+
+const optionsOf = ({ kind, outside }: ClusterGuestParts, { ports, card }: Ends): Promise<MachineOptions> =>
+  execOptions({ ...kind, memoryBytes: runBytes(kind) }, { ports, ...outside, network: card })
+
+/** A machine of either board. */
+interface ForkedMachine extends TimedMachine {
+  fork(options: Pick<MachineOptions, 'virtio' | 'generation'>): Promise<ForkedMachine>
+  close(): void
+}
+
+function guestOf(made: ForkedMachine, parts: ClusterGuestParts, ends: Ends, closeMore: () => void): ClusterGuest {
+  const { card, jobs } = ends
+  const own = ownFiles(parts)
+  ends.now = () => made.domain.clock.now()
   return {
-    ...machineOfCluster,
+    ...conducted(made, card),
     async start(name, words) {
       const program = await parts.read(words)
       // The root may lack a file of users.
@@ -104,12 +129,23 @@ export async function makeClusterGuest(
       jobs.say(encodeFiles(Object.fromEntries(files)) + encodeProgram(name, program))
     },
     turnClock: (ns) => jobs.say(`date -s @$(( $(date +%s) + ${Math.round(ns / 1e9)} )) >/dev/null\n`),
+    async fork(listener) {
+      const others = new Ends(card.copy(), listener)
+      const { virtio } = await optionsOf(parts, others)
+      const clone = await made.fork({ virtio, generation: { after: 'same' } })
+      return guestOf(clone, parts, others, () => undefined)
+    },
     close() {
-      made.close?.()
-      units.close()
+      made.close()
+      closeMore()
     },
   }
 }
+
+const ownFiles = ({ machines, machine }: ClusterGuestParts): Readonly<Record<string, string>> => ({
+  '/etc/hosts': hosts(machines),
+  '/etc/hostname': `${machine.name}\n`,
+})
 
 /** The names and addresses of all machines, as a file of names. */
 const hosts = (machines: readonly PlacedMachine[]): string =>

@@ -1,8 +1,8 @@
 /** `retrap cluster`. */
 import type { Command } from 'commander'
 import { ExitCode } from '../../exit-codes.ts'
-import { parseWhole, usage } from '../../options/values.ts'
-import type { ClusterFlags, ClusterOutputs } from './run-cluster.ts'
+import { parseSeconds, parseWhole, usage } from '../../options/values.ts'
+import type { ClusterFlags, ClusterOutputs, ExploreFlags } from './run-cluster.ts'
 
 const HELP = `
 The file is JSON:
@@ -27,12 +27,25 @@ export function addCluster(program: Command, outputs: ClusterOutputs, report: (c
     .description('Run a cluster once')
     .argument('<file>', 'the cluster, as JSON')
     .option('--seed <number>', 'what random draws follow from', parseSeed, 1)
+    .option('--plan <file>', 'the seed, the branch and the faults that explore has found')
     .option('--jsonl', 'print what happens as lines of JSON')
     .addHelpText('after', HELP)
     .action(async (file: string, flags: ClusterFlags) => {
       // Machines and the schema are loaded where they are needed.
       const { runClusterFile } = await import('./run-cluster.ts')
       if (!(await runClusterFile(file, flags, outputs))) report(ExitCode.TestFailed)
+    })
+  cluster
+    .command('explore')
+    .description('Run a cluster again and again, with other faults, until it fails; then find those that are needed')
+    .argument('<file>', 'the cluster, as JSON')
+    .option('--seed <number>', 'what random draws follow from', parseSeed, 1)
+    .option('--for <seconds>', 'how long to look', parseSeconds('--for'), 600_000)
+    .option('--keep-going', 'look for further failures')
+    .option('--out <file>', 'write the plan of a failure, for run --plan')
+    .action(async (file: string, flags: ExploreFlags) => {
+      const { exploreClusterFile } = await import('./run-cluster.ts')
+      if (!(await exploreClusterFile(file, flags, outputs))) report(ExitCode.TestFailed)
     })
   cluster
     .command('schema')

@@ -45,11 +45,16 @@ const SDK_ENVIRONMENT = `ANTITHESIS_SDK_LOCAL_OUTPUT=${REPORT_PATH}`
 export class LinuxHost implements ClusterHost {
   readonly #folder: string
   readonly #machines: readonly PlacedMachine[]
+  readonly #isForked: boolean
   readonly #tell: (text: string) => void
   readonly #prepared = new Map<number, Promise<Prepared>>()
 
-  /** @param file - the cluster's description: paths are relative to its folder */
-  constructor(file: string, machines: readonly PlacedMachine[], tell: (text: string) => void) {
+  /**
+   * @param file - the cluster's description: paths are relative to its folder
+   * @param isForked - whether machines are forked, for which they need room
+   */
+  constructor(file: string, machines: readonly PlacedMachine[], isForked: boolean, tell: (text: string) => void) {
+    this.#isForked = isForked
     this.#folder = dirname(resolve(file))
     this.#machines = machines
     this.#tell = tell
@@ -60,6 +65,7 @@ export class LinuxHost implements ClusterHost {
     return makeClusterGuest(
       {
         ...{ path, kind, machine, machines: this.#machines, ...start, commands: modules.commands },
+        isForked: this.#isForked,
         outside: { shares: sharesOf(root, modules, folders), devices: undefined },
         mounts: folders.map(({ path: source, at, readOnly }, i) => ({
           ...{ path: at, readOnly, name: folderName(i) },

@@ -1,21 +1,37 @@
 /** Runs the cluster of a file, and prints what happens. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import {
+  Cluster,
   type ClusterDescription,
   ClusterError,
   type ClusterEvent,
   type ClusterResult,
+  describeFault,
+  explore,
+  type Fault,
   readCluster,
-  runCluster,
+  timeText,
 } from '@retrap/cluster'
 import { CliError, troubleWith } from '../../errors.ts'
+import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
 import { LinuxHost } from './host.ts'
 
 /** The values of the options. */
 export interface ClusterFlags {
   readonly seed: number
+  /** A file of `explore`, which has its own seed. */
+  readonly plan?: string
   readonly jsonl?: boolean
+}
+
+/** The values of the options of `explore`. */
+export interface ExploreFlags {
+  readonly seed: number
+  /** Host time in milliseconds. */
+  readonly for: number
+  readonly keepGoing?: boolean
+  readonly out?: string
 }
 
 /** Where lines go. */
@@ -24,58 +40,115 @@ export interface ClusterOutputs {
   readonly stderr: { write(text: string): unknown }
 }
 
+/** A way in which a cluster has failed, as a file. */
+interface Plan {
+  readonly seed: number
+  readonly branch: number
+  readonly failure: string
+  readonly faults: readonly Fault[]
+}
+
 /** Runs a cluster once. @returns whether nothing has failed @throws CliError `ERR_INPUT` */
-export async function runClusterFile(
+export function runClusterFile(
   file: string,
-  { seed, jsonl = false }: ClusterFlags,
+  flags: ClusterFlags,
   { stdout, stderr }: ClusterOutputs,
 ): Promise<boolean> {
-  const description = readDescription(file)
-  const host = new LinuxHost(file, description.machines, (text) => void stderr.write(`retrap: ${text}\n`))
-  const stop = new AbortController()
-  const end = (): void => stop.abort()
-  process.once('SIGINT', end)
-  process.once('SIGTERM', end)
-  try {
+  const plan = flags.plan === undefined ? undefined : (readJson(flags.plan) as Partial<Plan>)
+  const seed = plan?.seed ?? flags.seed
+  return withHost(file, false, stderr, async (description, host, signal) => {
     const begin = performance.now()
     const onEvent = (event: ClusterEvent): void =>
-      void stdout.write(jsonl ? `${JSON.stringify(event)}\n` : textOf(event))
-    const result = await runCluster(description, seed, host, { onEvent, signal: stop.signal })
-    if (jsonl) stdout.write(`${JSON.stringify({ kind: 'result', seed, ...result })}\n`)
-    stderr.write(summary(result, seed, (performance.now() - begin) / 1000))
-    return result.failure === undefined
+      void stdout.write(flags.jsonl === true ? `${JSON.stringify(event)}\n` : textOf(event))
+    const cluster = await Cluster.start(description, seed, host, { onEvent, signal })
+    try {
+      const result = await cluster.finish({ number: plan?.branch ?? 0, faults: plan?.faults })
+      if (flags.jsonl === true) stdout.write(`${JSON.stringify({ kind: 'result', seed, ...result })}\n`)
+      stderr.write(summary(result, seed, performance.now() - begin))
+      return result.failure === undefined
+    } finally {
+      cluster.close()
+    }
+  })
+}
+
+/** Looks for failures of a cluster. @returns whether nothing has failed @throws CliError `ERR_INPUT` */
+export function exploreClusterFile(
+  file: string,
+  { seed, for: lastsMs, keepGoing = false, out }: ExploreFlags,
+  { stdout, stderr }: ClusterOutputs,
+): Promise<boolean> {
+  return withHost(file, true, stderr, async (description, host, signal) => {
+    const begin = performance.now()
+    const { findings, branches } = await explore(description, seed, host, {
+      ...{ signal, keepsGoing: keepGoing, goesOn: () => performance.now() - begin < lastsMs },
+      onBranch: (branch, { failure, faults }) =>
+        void stdout.write(`branch ${branch}: ${faults.length} faults: ${failure ?? 'ok'}\n`),
+      onTry: (faults, { failure }) => void stdout.write(`  with ${faults.length} of its faults: ${failure ?? 'ok'}\n`),
+    })
+    for (const { branch, result, faults } of findings) {
+      const plan: Plan = { seed, branch, failure: result.failure!, faults }
+      stdout.write(`branch ${branch} fails: ${result.failure}\nIt needs:\n`)
+      for (const fault of faults) stdout.write(`- ${timeText(fault.at)}: ${describeFault(fault)}\n`)
+      if (out === undefined) continue
+      const path = findings.length === 1 ? out : `${out}.${branch}`
+      writeFileSync(path, `${JSON.stringify(plan, undefined, 2)}\n`)
+      stdout.write(`The same again: retrap cluster run ${file} --plan ${path}\n`)
+    }
+    stderr.write(`retrap: seed ${seed}: ${branches} branches, ${findings.length} of them failed\n`)
+    return findings.length === 0
+  })
+}
+
+/** Reads a description, and does something with machines for it, until SIGINT or SIGTERM comes. */
+async function withHost<T>(
+  file: string,
+  isForked: boolean,
+  stderr: ClusterOutputs['stderr'],
+  act: (description: ClusterDescription, host: LinuxHost, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const description = readDescription(file)
+  const host = new LinuxHost(file, description.machines, isForked, (text) => void stderr.write(`retrap: ${text}\n`))
+  const stop = new AbortController()
+  const end = (): void => stop.abort()
+  for (const signal of ENDING_SIGNALS) process.once(signal, end)
+  try {
+    return await act(description, host, stop.signal)
   } catch (error) {
     throw error instanceof ClusterError ? new CliError('ERR_INPUT', `${file}: ${error.message}`) : error
   } finally {
-    process.off('SIGINT', end)
-    process.off('SIGTERM', end)
+    for (const signal of ENDING_SIGNALS) process.off(signal, end)
     await host.close()
   }
 }
 
-function readDescription(file: string): ClusterDescription {
-  let text: string
+function readJson(file: string): unknown {
   try {
-    text = readFileSync(file, 'utf8')
+    return JSON.parse(readFileSync(file, 'utf8'))
   } catch (error) {
-    throw new CliError('ERR_INPUT', `${file}: ${troubleWith(error, 'read')}`)
+    throw new CliError(
+      'ERR_INPUT',
+      `${file}: ${error instanceof SyntaxError ? error.message : troubleWith(error, 'read')}`,
+    )
   }
+}
+
+function readDescription(file: string): ClusterDescription {
+  const value = readJson(file)
   try {
-    return readCluster(JSON.parse(text))
+    return readCluster(value)
   } catch (error) {
-    if (error instanceof ClusterError || error instanceof SyntaxError)
-      throw new CliError('ERR_INPUT', `${file}: ${error.message}`)
-    throw error
+    throw error instanceof ClusterError ? new CliError('ERR_INPUT', `${file}: ${error.message}`) : error
   }
 }
 
 const textOf = ({ ns, machine, text }: ClusterEvent): string =>
   `${(ns / 1e9).toFixed(6).padStart(12)} ${machine ?? '-'}: ${text}\n`
 
-function summary({ failure, ns, properties }: ClusterResult, seed: number, seconds: number): string {
+function summary({ failure, ns, properties }: ClusterResult, seed: number, ms: number): string {
   const lines = properties.map(
     ({ kind, name, passed, failed }) => `retrap: ${kind} ${name}: ${passed} times ok, ${failed} times not\n`,
   )
-  const time = `${(ns / 1e9).toFixed(3)} s of the cluster's time in ${seconds.toFixed(1)} s`
+  const time = `${(ns / 1e9).toFixed(3)} s of the cluster's time in ${(ms / 1000).toFixed(1)} s`
   return `${lines.join('')}retrap: seed ${seed}: ${failure ?? 'ok'} (${time})\n`
 }

@@ -23,6 +23,8 @@ export interface ClusterGuest extends ConductedMachine {
   start(name: string, words: readonly string[]): Promise<void>
   /** Sets its clock forward, or back. */
   turnClock(ns: number): void
+  /** Makes a machine that goes on from this instant by itself, with the frames that are on their way to this one. */
+  fork(listener: GuestListener): Promise<ClusterGuest>
   /** Ends the machine. */
   close(): void
 }
@@ -65,38 +67,24 @@ export interface ClusterResult {
   readonly properties: readonly Property[]
 }
 
-/** Options of {@link runCluster}. */
-export interface ClusterRunOptions {
-  /** The faults that come; default those that the seed draws. */
-  readonly faults?: readonly Fault[]
+/** Options of a {@link Cluster}. */
+export interface ClusterOptions {
   /** Called with each event, by instants. */
   readonly onEvent?: (event: ClusterEvent) => void
   /** Ends the run. */
   readonly signal?: AbortSignal
 }
 
+/** One of the ways in which a cluster goes on from the instant at which all is ready. */
+export interface Branch {
+  /** Decides what faults are drawn, and what becomes of each frame from then on; 0 for the usual way. */
+  readonly number: number
+  /** The faults that come; default those that are drawn. */
+  readonly faults?: readonly Fault[] | undefined
+}
+
 /** The name of a machine's own program. */
 const MAIN = 'main'
-
-/**
- * Runs a cluster: its machines start, its workload gets ready, faults come while drivers run, all is mended, and the check decides.
- * The same description, seed and faults give the same run.
- *
- * @throws ClusterError for a cluster that cannot be made; errors of `host`
- */
-export async function runCluster(
-  description: ClusterDescription,
-  seed: number,
-  host: ClusterHost,
-  options: ClusterRunOptions = {},
-): Promise<ClusterResult> {
-  const run = new ClusterRun(description, seed, host, options)
-  try {
-    return await run.run()
-  } finally {
-    run.close()
-  }
-}
 
 interface Heard {
   readonly machine: PlacedMachine
@@ -107,17 +95,21 @@ interface Heard {
   readonly code?: number
 }
 
-class ClusterRun {
+/**
+ * A cluster: its machines start, its workload gets ready, faults come while drivers run, all is mended, and the check decides. The
+ * same description, seed, branch and faults give the same run.
+ */
+export class Cluster {
   readonly #description: ClusterDescription
   readonly #seed: number
   readonly #host: ClusterHost
-  readonly #options: ClusterRunOptions
+  readonly #options: ClusterOptions
   readonly #conductor: Conductor
   readonly #links: Links
   readonly #guests = new Map<number, ClusterGuest>()
   /** How often each machine was started. */
   readonly #starts = new Map<number, number>()
-  readonly #properties = new Properties()
+  readonly #properties: Properties
   readonly #active: ActiveFaults
   /** Lines and ends of programs in this window. */
   #heard: Heard[] = []
@@ -127,14 +119,21 @@ class ClusterRun {
   /** No fault begins before. */
   #quietUntil = 0
 
-  constructor(description: ClusterDescription, seed: number, host: ClusterHost, options: ClusterRunOptions) {
+  private constructor(
+    { description, seed, host }: { description: ClusterDescription; seed: number; host: ClusterHost },
+    options: ClusterOptions,
+    before?: Cluster,
+  ) {
     const { machines } = description
     this.#description = description
     this.#seed = seed
     this.#host = host
     this.#options = options
-    this.#links = new Links(seed, machines.length, (from, to) => linkBetween(description, from, to))
+    const usual = (from: number, to: number): Link => linkBetween(description, from, to)
+    this.#links = before === undefined ? new Links(seed, machines.length, usual) : before.#links.copy()
+    this.#properties = before === undefined ? new Properties() : before.#properties.copy()
     this.#conductor = new Conductor(this.#links, machines.length)
+    if (before !== undefined) this.#conductor.now = before.#conductor.now
     this.#conductor.onWindow = () => this.#hear()
     this.#conductor.onEnd = (number, reason) => {
       this.#drop(number)
@@ -146,38 +145,80 @@ class ClusterRun {
     )
   }
 
-  async run(): Promise<ClusterResult> {
-    const { machines, workload, faults } = this.#description
-    const wanted =
-      this.#options.faults ??
-      drawFaults(
-        faults,
-        // A machine that drives the others is part of the test, and not of what is tested.
-        machines.map(({ name }) => name).filter((name) => name !== workload?.on),
-        this.#seed,
-      )
-    for (const machine of machines) {
-      // oxlint-disable-next-line no-await-in-loop -- one after another: the host has few processors
-      await this.#start(machine)
-    }
-    this.#tell('phase', 'all machines run')
-    if (workload?.setup !== undefined) await this.#program('setup', workload.setup)
-    if (!this.#isOver) await this.#withFaults(wanted)
-    if (!this.#isOver && workload?.check !== undefined) {
-      this.#tell('phase', 'check')
-      await this.#program('check', workload.check)
-    }
-    return {
-      failure: this.#failure,
-      ns: this.#conductor.now,
-      faults: wanted,
-      properties: this.#properties.all,
+  /**
+   * Starts a cluster, and gets its workload ready.
+   *
+   * @throws ClusterError for a cluster that cannot be made; errors of `host`
+   */
+  static async start(
+    description: ClusterDescription,
+    seed: number,
+    host: ClusterHost,
+    options: ClusterOptions = {},
+  ): Promise<Cluster> {
+    const cluster = new Cluster({ description, seed, host }, options)
+    try {
+      for (const machine of description.machines) {
+        // oxlint-disable-next-line no-await-in-loop -- one after another: the host has few processors
+        await cluster.#start(machine)
+      }
+      cluster.#tell('phase', 'all machines run')
+      const setup = description.workload?.setup
+      if (setup !== undefined) await cluster.#program('setup', setup)
+      return cluster
+    } catch (error) {
+      cluster.close()
+      throw error
     }
   }
 
+  /** Makes a cluster that goes on from this instant by itself: one that is ready, and has not gone on. */
+  async fork(options: ClusterOptions = {}): Promise<Cluster> {
+    const [description, seed, host] = [this.#description, this.#seed, this.#host]
+    const fork = new Cluster({ description, seed, host }, options, this)
+    fork.#failure = this.#failure
+    try {
+      for (const [number, guest] of this.#guests) {
+        fork.#starts.set(number, this.#starts.get(number)!)
+        // oxlint-disable-next-line no-await-in-loop -- one after another: the host has few processors
+        const clone = await guest.fork(fork.#listener(description.machines[number]!))
+        fork.#guests.set(number, clone)
+        fork.#conductor.add(number, clone, this.#conductor.offsetOf(number))
+      }
+      return fork
+    } catch (error) {
+      fork.close()
+      throw error
+    }
+  }
+
+  /** Goes on to the end. */
+  async finish({ number, faults = this.#draw(number) }: Branch = { number: 0 }): Promise<ClusterResult> {
+    const check = this.#description.workload?.check
+    this.#links.reseed(this.#seedOf(number))
+    if (!this.#isOver) await this.#withFaults(faults)
+    if (!this.#isOver && check !== undefined) {
+      this.#tell('phase', 'check')
+      await this.#program('check', check)
+    }
+    return { failure: this.#failure, ns: this.#conductor.now, faults, properties: this.#properties.all }
+  }
+
+  /** Ends all machines. */
   close(): void {
     for (const guest of this.#guests.values()) guest.close()
     this.#guests.clear()
+  }
+
+  #seedOf(branch: number): number {
+    return branch === 0 ? this.#seed : new Draws(this.#seed, `branch ${branch}`).bits()
+  }
+
+  #draw(branch: number): Fault[] {
+    const { faults, machines, workload } = this.#description
+    // A machine that drives the others is part of the test, and not of what is tested.
+    const names = machines.map(({ name }) => name).filter((name) => name !== workload?.on)
+    return drawFaults(faults, names, this.#seedOf(branch))
   }
 
   get #isOver(): boolean {
@@ -232,18 +273,20 @@ class ClusterRun {
     const { number, command } = machine
     const count = this.#starts.get(number) ?? 0
     this.#starts.set(number, count + 1)
-    const note = (kind: Heard['kind']) => (ns: number, text: string, code?: number) =>
-      void this.#heard.push({ machine, kind, text, ns: this.#timeOf(number, ns), ...(code !== undefined && { code }) })
     const start = { seed: new Draws(this.#seed, `start ${number} ${count}`).bits(), ns: this.#conductor.now }
-    const listener = { line: note('output'), report: note('report'), ended: note('ended') }
-    const guest = await this.#host.make(machine, start, listener)
+    const guest = await this.#host.make(machine, start, this.#listener(machine))
     this.#guests.set(number, guest)
     this.#conductor.add(number, guest)
     if (command.length > 0) await guest.start(MAIN, command)
   }
 
-  #timeOf(number: number, ns: number): number {
-    return ns + this.#conductor.now - this.#conductor.clockOf(number)
+  #listener(machine: PlacedMachine): GuestListener {
+    const note = (kind: Heard['kind']) => (ns: number, text: string, code?: number) =>
+      void this.#heard.push({
+        ...{ machine, kind, text, ns: ns + this.#conductor.offsetOf(machine.number) },
+        ...(code !== undefined && { code }),
+      })
+    return { line: note('output'), report: note('report'), ended: note('ended') }
   }
 
   #drop(number: number): void {
