@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import { sizeOf } from './files.ts'
 
-/** What there is to know of the browser's copies of fetched images, and a button that deletes them. Loaded when it is opened. */
+/** The browser's copies of fetched images, and a button that deletes them. Loaded when it is opened. */
 export function FetchedPanel({ look }: { look: () => Promise<number> }) {
   const [note, setNote] = useState('')
   const remove = async (): Promise<void> => {

@@ -58,7 +58,7 @@ interface FieldsProps {
 const MEMORY = ['64', '128', '256', '512', '1024', '2048', '3072']
 const CPUS = ['1', '2', '4', '8']
 
-/** What a model is, or why there is no such processor. */
+/** A line about a model, or why there is no such processor. */
 function aboutCpu(text: string): { readonly problem: string; readonly about: string } {
   try {
     const [name] = cpuModel(text === '' ? 'max' : text).name.split(',')

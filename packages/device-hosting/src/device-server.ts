@@ -2,7 +2,8 @@ import { DeviceError, type DeviceModel, type InvalidatedFrames, type Word64 } fr
 import { describeThrown } from '@retrap/device/host'
 import { type DeviceLink, type DeviceServerOptions, LinkedPlatform } from './linked-platform.ts'
 import { IoreqError, type ReplyTarget } from '@retrap/ioreq'
-import { type DeviceHostState, DeviceSet } from './device-set.ts'
+import { DeviceSet } from './device-set.ts'
+import type { DeviceHostState } from './platform.ts'
 import { type Frame, FRAME_VERSION, type FrameRange, NO_VCPU, timeOf } from './frames.ts'
 import { stateFromText, stateToText } from './model-state.ts'
 

@@ -1,4 +1,4 @@
-import { DeviceError, type DeviceModel, type PciFunctionState } from '@retrap/device'
+import { DeviceError, type DeviceModel } from '@retrap/device'
 import { describeThrown, isPromise, PciTree } from '@retrap/device/host'
 import { AttachedModel, type ModelSurroundings } from './attached-model.ts'
 import {
@@ -19,19 +19,7 @@ import { HotPlug, type UnplugOptions } from './hot-plug.ts'
 import { ModelNotices } from './model-notices.ts'
 import { ModelRequests } from './model-requests.ts'
 import { checkTimeLimit, restoreModels, saveModels, withDeadline } from './model-state.ts'
-import type { DevicePlatform } from './platform.ts'
-
-/** The saved form of a set of models: each model's own, by name, and its PCI functions. */
-export interface DeviceHostState {
-  /** Layout of this record. */
-  readonly version: 2
-  /** By the model's name; stateless ones have none. */
-  readonly devices: Readonly<Record<string, unknown>>
-  /** By bus:device.function, where the bus is a root bus's number or a bridge's `busName`. */
-  readonly functions: Readonly<Record<string, PciFunctionState>>
-  /** Models that had been taken out. */
-  readonly detached: readonly string[]
-}
+import type { DeviceHostState, DevicePlatform } from './platform.ts'
 
 /**
  * Holds device models and serves requests with them: in the domain's own process, in a Worker, in another process.

@@ -8,9 +8,9 @@ import {
   type IoRequest,
   type ReplyTarget,
 } from '@retrap/ioreq'
-import { DeviceSet, type DeviceHostState } from './device-set.ts'
+import { DeviceSet } from './device-set.ts'
 import type { FrameRange } from './frames.ts'
-import type { DevicePlatform } from './platform.ts'
+import type { DeviceHostState, DevicePlatform } from './platform.ts'
 
 /** How a {@link DeviceHost} serves. */
 export interface DeviceHostOptions {

@@ -1,5 +1,5 @@
 export { DeviceHost, type DeviceHostOptions } from './in-process.ts'
-export { type DeviceHostState } from './device-set.ts'
+export type { DeviceHostState } from './platform.ts'
 export type { UnplugOptions } from './hot-plug.ts'
 export type { DevicePlatform, MemoryPlacement, PlatformMemory, PlatformMemoryOptions } from './platform.ts'
 export type { GatedServer, ServerGate } from './platform.ts'

@@ -1,4 +1,3 @@
-import type { DeviceHostState } from './device-set.ts'
 import type {
   Clock,
   DeviceDma,
@@ -7,11 +6,24 @@ import type {
   InterruptLine,
   MemoryMode,
   OwnedMemoryOptions,
+  PciFunctionState,
   Timer,
   TimerCallback,
 } from '@retrap/device'
 import type { BufferedRing, IoreqSlot } from '@retrap/ioreq'
 import type { Frame } from './frames.ts'
+
+/** The saved form of a set of models: each model's own, by name, and its PCI functions. */
+export interface DeviceHostState {
+  /** Layout of this record. */
+  readonly version: 2
+  /** By the model's name; stateless ones have none. */
+  readonly devices: Readonly<Record<string, unknown>>
+  /** By bus:device.function, where the bus is a root bus's number or a bridge's `busName`. */
+  readonly functions: Readonly<Record<string, PciFunctionState>>
+  /** Models that had been taken out. */
+  readonly detached: readonly string[]
+}
 
 /** Describes memory of a device model to the machine that holds it. */
 export interface PlatformMemoryOptions extends Omit<OwnedMemoryOptions, 'handler'> {

@@ -1,5 +1,4 @@
-import type { DeviceHostState } from './device-set.ts'
-import type { DevicePlatform, ServerGate } from './platform.ts'
+import type { DeviceHostState, DevicePlatform, ServerGate } from './platform.ts'
 import { HeldPlatform } from './held-platform.ts'
 import { HeldMemories } from './remote-memory.ts'
 import { checkTimeLimit, inTime, stateFromText, stateToText, withDeadline } from './model-state.ts'

@@ -222,7 +222,7 @@ export const STORES = {
 
 const RMW_NAMES = ['add', 'sub', 'and', 'or', 'xor', 'xchg', 'cmpxchg'] as const
 type RmwName = (typeof RMW_NAMES)[number]
-/** What accesses each read-modify-write has, in the order of their opcodes: what is around its name, and log2 of the alignment. */
+/** Accesses of each read-modify-write, in the order of their opcodes: the text around its name, and log2 of the alignment. */
 const RMW_ACCESSES = [
   ['i32.atomic.rmw.', '', 2],
   ['i64.atomic.rmw.', '', 3],

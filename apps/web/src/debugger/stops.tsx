@@ -51,7 +51,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
 }
 
-/** What an Arm board does not have. */
+/** Stops that an Arm board does not have. */
 const OF_PCS: ReadonlySet<string> = new Set(['port', 'msr'])
 
 interface StopsProps extends Pick<DebuggerView, 'stops'> {

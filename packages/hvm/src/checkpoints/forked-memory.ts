@@ -2,16 +2,8 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { P2m, SharedRam } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
 import { type DomainState, goOn, putModelsBack, type SavedDomain } from './saved-domain.ts'
-import {
-  addFrames,
-  FIRST_LOGGED_GFN,
-  type GuestFrames,
-  isSame,
-  isZero,
-  machineRuns,
-  requireSameFrames,
-  WORDS,
-} from './guest-frames.ts'
+import { addFrames, FIRST_LOGGED_GFN, type GuestFrames, machineRuns, requireSameFrames } from './guest-frames.ts'
+import { isSame, isZero, WORDS } from '../memory/frame-contents.ts'
 
 /** Guest frames that one shared p2m table maps. */
 const TABLE_FRAMES = 512

@@ -3,15 +3,8 @@ import { P2mEntry } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
 import { HvmError } from '../errors.ts'
 import { announcedRanges, announceWrites, type FrameRun, type GuestRange, runsOf } from './announced-writes.ts'
-import {
-  checkGuestFrames,
-  FIRST_LOGGED_GFN,
-  type GuestFrames,
-  guestFrames,
-  isSame,
-  isZero,
-  WORDS,
-} from './guest-frames.ts'
+import { checkGuestFrames, FIRST_LOGGED_GFN, type GuestFrames, guestFrames } from './guest-frames.ts'
+import { isSame, isZero, WORDS } from '../memory/frame-contents.ts'
 
 /** RAM whose writes are announced, with a bit for each frame that was written. */
 interface WatchedRange extends GuestRange {

@@ -1,16 +1,8 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { P2mAccess, P2mEntry, P2mError } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
-import {
-  checkGuestFrames,
-  clearFrames,
-  type GuestFrames,
-  isSame,
-  isZero,
-  type MachineRun,
-  machineRuns,
-  WORDS,
-} from './guest-frames.ts'
+import { checkGuestFrames, clearFrames, type GuestFrames, type MachineRun, machineRuns } from './guest-frames.ts'
+import { isSame, isZero, WORDS } from '../memory/frame-contents.ts'
 import { closePages, type GuestPages, type GuestPageSource, sourceOf } from './page-source.ts'
 import type { FrameSet, WrittenFrames } from './written-frames.ts'
 

@@ -1,7 +1,8 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { Domain } from '../domain.ts'
 import { announcedRanges, announceWrites, type FrameRun, runsOf } from './announced-writes.ts'
-import { FIRST_LOGGED_GFN, isZero, WORDS } from './guest-frames.ts'
+import { FIRST_LOGGED_GFN } from './guest-frames.ts'
+import { isZero, WORDS } from '../memory/frame-contents.ts'
 import type { GuestPages } from './page-source.ts'
 import type { FrameSet } from './written-frames.ts'
 

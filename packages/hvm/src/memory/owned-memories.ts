@@ -2,7 +2,7 @@ import { DeviceError, type MemoryMode } from '@retrap/device'
 import type { MemoryPlacement, PlatformMemory, PlatformMemoryOptions } from '@retrap/device-hosting'
 import { MemoryError, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { P2mAccess, P2mEntry, P2mError, type FrameCounts, type LogDirty, type P2m } from '@retrap/p2m'
-import { isSame, WORDS } from '../checkpoints/guest-frames.ts'
+import { isSame, WORDS } from './frame-contents.ts'
 import type { DirtyLogs } from './dirty-logs.ts'
 
 /** From this size on a memory is aligned so that large leaves can map it. */

@@ -17,12 +17,6 @@ export { prepareArmMachine } from './prepare.ts'
 export type { GuestRange } from '../loaders/memory-map.ts'
 export { ArmMachine, createArmMachine, type ArmStatistics } from './machine.ts'
 export type { ArmForkOptions, ArmMachineOptions } from './machine-options.ts'
-export {
-  recordArmMachine,
-  replayArmMachine,
-  type ArmRecorder,
-  type ArmReplay,
-  type RecordArmOptions,
-} from './recording.ts'
+export { recordArmMachine, replayArmMachine, type ArmRecorder, type ArmReplay } from './recording.ts'
 export type { ArmSnapshot, ArmSnapshotSource, ArmSnapshotState } from './snapshot.ts'
 export type * from '../both-boards.ts'

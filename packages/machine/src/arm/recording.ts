@@ -9,9 +9,6 @@ import { ArmMachine } from './machine.ts'
 import type { ArmMachineOptions } from './machine-options.ts'
 import type { ArmKind } from './virt-board.ts'
 
-/** How a run of an Arm board is recorded. */
-export type RecordArmOptions = RecordOptions
-
 /** An Arm board whose run is recorded. */
 export type ArmRecorder = MachineRecorder<ArmMachine>
 
@@ -65,7 +62,7 @@ const VIRT_RUNS: RecordedKind<ArmKind, ArmMachine> = {
 export async function recordArmMachine(
   options: ArmMachineOptions,
   write: (bytes: Uint8Array) => unknown,
-  given: RecordArmOptions = {},
+  given: RecordOptions = {},
 ): Promise<ArmRecorder> {
   return recordMachine(VIRT_RUNS, write, given, async (gateFor) => {
     const gate = await gateFor(options, options.snapshot === undefined)

@@ -1,5 +1,5 @@
 import type { plugXen } from '@retrap/xen'
-import { type DividedKinds, loadDividedKinds } from '../devices/divided-devices.ts'
+import { type DividedKinds, loadDividedKinds } from '../divided-devices.ts'
 import { loadFlash } from '../firmware/flash.ts'
 import type { Smram } from '../firmware/smram.ts'
 import { loadChipset } from '../board/chipsets.ts'

@@ -104,7 +104,8 @@ export async function moveBy<T>(
   arriving.catch(() => undefined)
   // Nothing runs but within `goOn`, and nothing at all between the save and the hand-over.
   const stop = async (): Promise<void> => void (runs = false)
-  const source = { domain: machine.domain, save: () => machine.save(), stop, resume() {} }
+  const save = (options: Parameters<typeof machine.save>[0]) => machine.save(options)
+  const source = { domain: machine.domain, save, stop, resume() {} }
   await migrate(near, source, { downtimeMs })
   return arriving
 }

@@ -1,10 +1,10 @@
 import type { Domain } from '@retrap/hvm'
-import { type MovedControllers, splitControllers } from '../controllers-worker/split.ts'
-import type { startControllers } from '../controllers-worker/start-controllers.ts'
-import type { MachineDevices } from '../machine/board.ts'
-import type { PcOptions } from '../options/pc-options.ts'
-import { loadDeviceKinds, placeDevices } from './device-kinds.ts'
-import type { DeviceSite, PlaceDevices } from './placed-devices.ts'
+import { type MovedControllers, splitControllers } from './controllers-worker/split.ts'
+import type { startControllers } from './controllers-worker/start-controllers.ts'
+import type { MachineDevices } from './machine/board.ts'
+import type { PcOptions } from './options/pc-options.ts'
+import { loadDeviceKinds, placeDevices } from './devices/device-kinds.ts'
+import type { DeviceSite, PlaceDevices } from './devices/placed-devices.ts'
 
 /** The kinds of a machine's devices, which may be in two threads. */
 export interface DividedKinds {
@@ -20,7 +20,7 @@ export async function loadDividedKinds(options: PcOptions): Promise<DividedKinds
   const [here, kinds, starting] = await Promise.all([
     loadDeviceKinds(local),
     moved && loadDeviceKinds(moved),
-    moved && import('../controllers-worker/start-controllers.ts'),
+    moved && import('./controllers-worker/start-controllers.ts'),
   ])
   return { local: here, elsewhere: kinds && starting && { kinds, start: starting.startControllers } }
 }
