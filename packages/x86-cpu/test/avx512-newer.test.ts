@@ -9,7 +9,6 @@ import fc from 'fast-check'
 import { loadInstructions } from '@retrap/x86-cpu'
 import { beforeAll, expect, test } from 'vitest'
 import { runBothWays, type Drawn } from './support/both-ways.ts'
-import type { BareCpu } from './support/bare-cpu.ts'
 import * as exact from './support/exact-numbers.ts'
 
 const MODEL =
