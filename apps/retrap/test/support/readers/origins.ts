@@ -46,7 +46,7 @@ async function inPage(file: string, how: RunOf): Promise<Seen> {
   await first.run({ timeoutMs: how.ms })
   const snapshot = await page.takenNow(first, new Uint8Array())
   first.close()
-  const options = { ...MACHINE, ...snapshot.forPc(true) }
+  const options = { ...MACHINE, ...snapshot.onClock(true) }
   const run = await page.recordedRun(options, { images: {}, drives: null, shared: false, memoryBytes: MEMORY_BYTES })
   const machine = new page.RecordedMachine(run, () => undefined)
   const atEnd = await runOn(run.live!, how, (name) => run.mark(name))

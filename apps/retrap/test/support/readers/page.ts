@@ -20,7 +20,7 @@ export interface PageMachine {
 }
 
 interface Snapshot {
-  forPc(isRecorded: boolean): Pick<PcOptions, 'snapshot'>
+  onClock(isRecorded: boolean): Pick<PcOptions, 'snapshot'>
 }
 
 interface Page {
