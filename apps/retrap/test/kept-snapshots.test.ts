@@ -1,5 +1,6 @@
 /**
- * Snapshots that version 0.2.0 made, of every board with every device, open, and their guests go on as they did then.
+ * Snapshots that version 0.2.0 made, of every board with every device, open, and their guests go on as they did then; those of Arm
+ * boards as they do since PCI memory without a device reads as ones: then it aborted.
  *
  * `RETRAP_KEEP_SNAPSHOTS=1` makes what is missing of them, by the sources as they are: a version that is released gets files of its
  * own, and the earlier ones stay as they are.

@@ -6,7 +6,7 @@ import { sliceNumber } from './slice-number.ts'
  * The time of the test files of a run, but for those that each run has, by the durations that are kept: two workers take half of it.
  * It does not grow with the tests: the more there are, the rarer a long file is.
  */
-const RUN_SECONDS = 420
+const RUN_SECONDS = 340
 
 /** Successive multiples, modulo 1, are spread most evenly, so that successive slices have different files. */
 const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2
