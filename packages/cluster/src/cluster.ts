@@ -83,6 +83,8 @@ export interface Branch {
   readonly faults?: readonly Fault[] | undefined
 }
 
+/** The failure of a run that its signal has ended. */
+const STOPPED = 'it was stopped before its end'
 /** The name of a machine's own program. */
 const MAIN = 'main'
 
@@ -130,7 +132,7 @@ export class Cluster {
     this.#host = host
     this.#options = options
     const usual = (from: number, to: number): Link => linkBetween(description, from, to)
-    this.#links = before === undefined ? new Links(seed, machines.length, usual) : before.#links.copy()
+    this.#links = before === undefined ? new Links(seed, machines.length, usual) : before.#links.copy(seed)
     this.#properties = before === undefined ? new Properties() : before.#properties.copy()
     this.#conductor = new Conductor(this.#links, machines.length)
     if (before !== undefined) this.#conductor.now = before.#conductor.now
@@ -201,6 +203,7 @@ export class Cluster {
       this.#tell('phase', 'check')
       await this.#program('check', check)
     }
+    if (this.#options.signal?.aborted === true) this.#failure ??= STOPPED
     return { failure: this.#failure, ns: this.#conductor.now, faults, properties: this.#properties.all }
   }
 
@@ -253,7 +256,9 @@ export class Cluster {
     const { on } = this.#description.workload!
     const { number } = this.#description.machines.find((machine) => machine.name === on)!
     await this.#conductor.bring(number)
-    await this.#guests.get(number)?.start(name, words)
+    const guest = this.#guests.get(number)
+    if (guest === undefined) this.#failure ??= `${on} has ended before ${name}`
+    await guest?.start(name, words)
   }
 
   async #until(isDone: () => boolean, what: string): Promise<void> {
@@ -301,7 +306,7 @@ export class Cluster {
     if (conductor.now < this.#quietUntil) return
     this.#tell('fault', describeFault(fault))
     const numbers = this.#description.machines.filter(({ name }) => fault.machines?.includes(name))
-    const ends: (() => Promise<void> | void)[] = []
+    const ends: (() => unknown)[] = []
     if (fault.kind === 'hang') for (const { number } of numbers) conductor.hang(number, fault.for)
     else if (fault.kind === 'crash') {
       for (const machine of numbers) {
@@ -313,8 +318,10 @@ export class Cluster {
       const amount = fault.amount ?? 0
       for (const { number } of numbers) {
         await conductor.bring(number)
-        this.#guests.get(number)?.turnClock(amount)
-        ends.push(() => this.#guests.get(number)?.turnClock(-amount))
+        const guest = this.#guests.get(number)
+        guest?.turnClock(amount)
+        // A machine that was started again has the right time.
+        ends.push(() => this.#guests.get(number) === guest && guest?.turnClock(-amount))
       }
     } else {
       this.#active.begin(fault)
@@ -343,7 +350,11 @@ export class Cluster {
 
   #report(machine: PlacedMachine, line: string): void {
     const report = readReport(line)
-    if (report === undefined) return
+    if (report === undefined) {
+      // The SDKs' lines of other kinds are none of ours.
+      if (!line.startsWith('{')) this.#tell('machine', `a report that is not understood: ${line}`, machine)
+      return
+    }
     if (report.kind === 'quiet') {
       this.#quietUntil = this.#conductor.now + report.seconds * 1e9
       this.#active.endAll()

@@ -14,6 +14,41 @@ export interface ConductedMachine {
   runTo(ns: number): Promise<{ readonly reason: string } | undefined>
 }
 
+/** The part of a machine that a conductor needs: of a `Pc` or an `ArmMachine` of `@retrap/machine`, on deterministic time. */
+export interface TimedMachine {
+  /** Its processors, its clock and its timers. */
+  readonly domain: {
+    readonly clock: { now(): number }
+    readonly timers: {
+      readonly nextDeadlineNs: number
+      create(callback: () => void): { armAfter(ns: number): void }
+    }
+    readonly vcpus: readonly { readonly dormant: boolean }[]
+    /** Whether an instruction waits for a device. */
+    readonly isBusy: boolean
+    stop(exit: { readonly reason: 'stopped' }): void
+  }
+  /** Runs until the guest or `domain.stop` ends it. */
+  run(options: object): Promise<{ readonly reason: string }>
+}
+
+/** Makes a machine one of a cluster. @param card - the network of its card, which it was made with */
+export function conducted(machine: TimedMachine, card: Card): ConductedMachine {
+  const { domain } = machine
+  const now = (): number => domain.clock.now()
+  const stop = domain.timers.create(() => domain.stop({ reason: 'stopped' }))
+  card.attach({ now, create: (callback) => domain.timers.create(callback) })
+  return {
+    ...{ card, now },
+    next: () => (domain.isBusy || domain.vcpus.some(({ dormant }) => !dormant) ? now() : domain.timers.nextDeadlineNs),
+    async runTo(ns) {
+      stop.armAfter(Math.max(0, ns - now()))
+      const exit = await machine.run({})
+      return exit.reason === 'stopped' ? undefined : exit
+    },
+  }
+}
+
 /** The shortest window, whatever links promise, and the longest: what guests say is heard at its end. */
 const LEAST_WINDOW_NS = 50_000
 const MOST_WINDOW_NS = 10_000_000
@@ -79,10 +114,10 @@ export class Conductor {
     return this.#part(number).offsetNs
   }
 
-  /** Has a machine stand still for a while: its clock, too. */
+  /** Has a machine stand still for a while, unless it is out: its clock, too. */
   hang(number: number, ns: number): void {
-    const part = this.#part(number)
-    part.hangsUntil = Math.max(part.hangsUntil, this.now + ns)
+    const part = this.#parts[number]
+    if (part !== undefined) part.hangsUntil = Math.max(part.hangsUntil, this.now + ns)
   }
 
   /** Does something at the end of the window that comes to an instant. Of equal instants the first told is the first done. */
@@ -139,8 +174,8 @@ export class Conductor {
   async #run(number: number, { machine, offsetNs }: Part, ns: number): Promise<void> {
     const end = await machine.runTo(ns - offsetNs)
     if (end === undefined) return
-    this.remove(number)
     this.onEnd?.(number, end.reason)
+    this.remove(number)
   }
 
   /** Whether a machine stands still. */

@@ -39,6 +39,7 @@ export async function explore(
 ): Promise<{ readonly findings: readonly Finding[]; readonly branches: number }> {
   const findings: Finding[] = []
   const options = signal === undefined ? {} : { signal }
+  const isStopped = (): boolean => signal?.aborted === true
   const cluster = await Cluster.start(description, seed, host, options)
   const go = async (number: number, faults?: readonly Fault[]): Promise<ClusterResult> => {
     const branch = await cluster.fork(options)
@@ -50,15 +51,17 @@ export async function explore(
   }
   let branches = 0
   try {
-    while (goesOn() && signal?.aborted !== true && (keepsGoing || findings.length === 0)) {
+    while (goesOn() && !isStopped() && (keepsGoing || findings.length === 0)) {
       const number = ++branches
       // oxlint-disable-next-line no-await-in-loop -- one after another: each is a machine's run
       const result = await go(number)
+      if (isStopped()) break
       onBranch?.(number, result)
       if (result.failure === undefined) continue
       const fails = async (faults: readonly Fault[]): Promise<boolean> => {
-        if (signal?.aborted === true) return false
+        if (isStopped()) return false
         const tried = await go(number, faults)
+        if (isStopped()) return false
         onTry?.(faults, tried)
         return kindOf(tried.failure) === kindOf(result.failure)
       }

@@ -1,8 +1,7 @@
 export { Card, type CardClock } from './card.ts'
-export { conducted, type TimedMachine } from './conducted.ts'
-export type { ConductedMachine } from './conductor.ts'
+export { conducted, type ConductedMachine, type TimedMachine } from './conductor.ts'
 export type { ClusterDescription, NetworkDescription, PlacedMachine, WorkloadDescription } from './description.ts'
-export { clusterSchema, readCluster } from './read-description.ts'
+export { clusterSchema, type Plan, readCluster, readPlan } from './read-description.ts'
 export { ClusterError, type ClusterErrorCode } from './errors.ts'
 export {
   describeFault,

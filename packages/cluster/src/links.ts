@@ -52,14 +52,13 @@ export interface SentFrame {
 
 interface Way {
   readonly link: Link
-  readonly draws: Draws
+  draws: Draws
   trouble: LinkTrouble
   isCut: boolean
   /** The instant until which earlier frames occupy it. */
   busyUntil: number
 }
 
-const NO_LINK: Link = { latencyNs: 0, jitterNs: 0, bitsPerSecond: Infinity, loss: 1 }
 const ADDRESS_BYTES = 6
 
 /** The Ethernet address of a machine's card: locally administered, with the prefix that emulators use. */
@@ -71,7 +70,7 @@ export const addressOf = (machine: number): Uint8Array =>
  * depend on those of other ways. No frame comes earlier than its link's latency less the jitter, whatever goes wrong.
  */
 export class Links {
-  #ways: (Way | undefined)[][]
+  readonly #ways: (Way | undefined)[][]
 
   /** @param linkOf - the way from one machine to another */
   constructor(seed: number, machines: number, linkOf: (from: number, to: number) => Link) {
@@ -88,18 +87,19 @@ export class Links {
     )
   }
 
-  /** The same network, at the same instant, by itself. */
-  copy(): Links {
-    const copy = new Links(0, 0, () => NO_LINK)
-    copy.#ways = this.#ways.map((ways) => ways.map((way) => way && { ...way, draws: way.draws.copy() }))
+  /** The same network at the same instant, by itself, whose ways draw from the sequences of a seed. */
+  copy(seed: number): Links {
+    const copy = new Links(seed, this.#ways.length, (from, to) => this.#ways[from]![to]!.link)
+    for (const [from, ways] of this.#ways.entries())
+      for (const [to, way] of ways.entries())
+        if (way !== undefined) copy.#ways[from]![to] = { ...way, draws: copy.#ways[from]![to]!.draws }
     return copy
   }
 
-  /** Draws from other sequences from now on. */
+  /** Draws from the sequences of another seed from now on. */
   reseed(seed: number): void {
-    this.#ways = this.#ways.map((ways, from) =>
-      ways.map((way, to) => way && { ...way, draws: new Draws(seed, `way ${from} ${to}`) }),
-    )
+    for (const [from, ways] of this.#ways.entries())
+      for (const [to, way] of ways.entries()) if (way !== undefined) way.draws = new Draws(seed, `way ${from} ${to}`)
   }
 
   /** The least time between the sending of a frame and its arrival, on any way. */

@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import type { ClusterDescription, PlacedMachine } from './description.ts'
 import { ClusterError } from './errors.ts'
-import { type Fault, FAULT_KINDS, type FaultName, type FaultRate } from './faults.ts'
+import { type Fault, FAULT_KINDS, type FaultName, type FaultRate, timeText } from './faults.ts'
 
 const TIMES = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, min: 60e9, h: 3600e9 }
 const SIZES = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 }
@@ -49,6 +49,24 @@ const machine = z.strictObject({
 const kinds = Object.keys(FAULT_KINDS)
 const random = z.strictObject({ every: time, for: time, amount: amount.optional() }).optional()
 
+/** A fault. @param instant - its times: texts with units, or nanoseconds */
+const faultAt = <T extends z.ZodType<number>>(instant: T) =>
+  z.strictObject({
+    kind: z.enum(kinds),
+    at: instant,
+    for: instant,
+    machines: z.array(z.string()).optional(),
+    cut: z.array(z.string().regex(/^[^<>]+>[^<>]+$/, "expected 'from>to'")).optional(),
+    amount: z.union([z.number().min(0), time]).optional(),
+  })
+
+const plan = z.strictObject({
+  seed: z.int().min(0).max(0xffff_ffff),
+  branch: z.int().min(0),
+  failure: z.string(),
+  faults: z.array(faultAt(z.number().min(0))),
+})
+
 const cluster = z.strictObject({
   $schema: z.string().optional(),
   machines: z.array(machine).min(1, 'expected at least one machine'),
@@ -70,18 +88,7 @@ const cluster = z.strictObject({
     .strictObject({
       for: time.default(30e9),
       heal: time.default(10e9),
-      list: z
-        .array(
-          z.strictObject({
-            kind: z.enum(kinds),
-            at: time,
-            for: time,
-            machines: z.array(z.string()).optional(),
-            cut: z.array(z.string().regex(/^[^<>]+>[^<>]+$/, "expected 'from>to'")).optional(),
-            amount: amount.optional(),
-          }),
-        )
-        .default([]),
+      list: z.array(faultAt(time)).default([]),
       ...Object.fromEntries(kinds.map((kind) => [kind, random])),
     })
     .prefault({}),
@@ -118,21 +125,72 @@ export function readCluster(value: unknown): ClusterDescription {
     },
   }
   requireMachines(description, names)
+  requireFaults('faults.list', list as readonly Fault[], description)
+  for (const [kind, rate] of Object.entries(description.faults.rates))
+    requireAmount(`faults.${kind}`, kind as FaultName, rate.amount)
   return description
 }
 
-/** @throws ClusterError `ERR_CLUSTER` for the name of a machine that does not exist */
-function requireMachines({ network, workload, faults }: ClusterDescription, names: readonly string[]): void {
-  const require = (path: string, one: string): void => {
-    if (!names.includes(one)) throw bad(path, `there is no machine ${one}: expected one of ${names.join(', ')}`)
-  }
+/** A way in which a cluster has failed: the seed, the branch, and the faults that are needed for it. */
+export interface Plan {
+  /** Of the cluster. */
+  readonly seed: number
+  /** See `Branch`. */
+  readonly branch: number
+  /** Why it has failed. */
+  readonly failure: string
+  /** In nanoseconds. */
+  readonly faults: readonly Fault[]
+}
+
+/** Reads a plan for a cluster. @throws ClusterError `ERR_CLUSTER`, whose sentence names the field */
+export function readPlan(value: unknown, description: ClusterDescription): Plan {
+  const { success, data, error } = plan.safeParse(value)
+  if (!success) throw unfit(error.issues[0]!)
+  const read = data as Plan
+  requireFaults('faults', read.faults, description)
+  return read
+}
+
+function requireMachines({ network, workload }: ClusterDescription, names: readonly string[]): void {
   for (const [i, { between }] of network.links.entries())
-    for (const one of between) require(`network.links[${i}].between`, one)
-  if (workload !== undefined) require('workload.on', workload.on)
-  for (const [i, { machines = [], cut = [] }] of faults.list.entries()) {
-    for (const one of machines) require(`faults.list[${i}].machines`, one)
-    for (const one of cut.flatMap((way) => way.split('>'))) require(`faults.list[${i}].cut`, one)
+    for (const one of between) requireMachine(`network.links[${i}].between`, one, names)
+  if (workload !== undefined) requireMachine('workload.on', workload.on, names)
+}
+
+/** @throws ClusterError `ERR_CLUSTER` for the name of a machine that does not exist */
+function requireMachine(path: string, one: string, names: readonly string[]): void {
+  if (!names.includes(one)) throw bad(path, `there is no machine ${one}: expected one of ${names.join(', ')}`)
+}
+
+/** @throws ClusterError `ERR_CLUSTER` for faults that come too late, of machines that do not exist, or without what their kind needs */
+function requireFaults(path: string, list: readonly Fault[], { machines, faults }: ClusterDescription): void {
+  for (const [i, { kind, at, for: lasts, machines: some = [], cut = [], amount: much }] of list.entries()) {
+    const place = `${path}[${i}]`
+    for (const one of [...some, ...cut.flatMap((way) => way.split('>'))])
+      requireMachine(
+        place,
+        one,
+        machines.map(({ name }) => name),
+      )
+    requireAmount(place, kind, much)
+    if (FAULT_KINDS[kind].place === 'machine' && some.length === 0)
+      throw bad(place, `${kind} is of machines: expected some`)
+    if (kind === 'partition' && cut.length === 0) throw bad(place, 'partition: expected the ways that are cut')
+    if (at + lasts > faults.for)
+      throw bad(
+        place,
+        `it ends ${timeText(at + lasts)} after faults begin: expected ${timeText(faults.for)} at most (faults.for)`,
+      )
   }
+}
+
+function requireAmount(path: string, kind: FaultName, much: number | undefined): void {
+  const { takesAmount } = FAULT_KINDS[kind]
+  if (takesAmount === undefined ? much === undefined : much !== undefined && (takesAmount === 'time' || much <= 1))
+    return
+  const expected = takesAmount === undefined ? 'none' : takesAmount === 'part' ? 'a part from 0 to 1' : 'a time'
+  throw bad(`${path}.amount`, `expected ${expected}`)
 }
 
 /** The error for the first field that does not fit. */

@@ -118,9 +118,4 @@ export class Properties {
   get all(): readonly Property[] {
     return [...this.#all.values()].toSorted((one, other) => (one.name < other.name ? -1 : 1))
   }
-
-  /** Properties that should have been come to, and were not. */
-  get missed(): readonly Property[] {
-    return this.all.filter(({ kind, passed }) => (kind === 'sometimes' || kind === 'reachable') && passed === 0)
-  }
 }

@@ -163,6 +163,14 @@ test.each([
     { ...DESCRIPTION, faults: { list: [{ kind: 'partition', at: '1s', for: '1s', cut: ['x>node-1'] }] } },
     'no machine x',
   ],
+  [
+    { ...DESCRIPTION, faults: { list: [{ kind: 'loss', at: '1s', for: '1s' }] } },
+    'faults.list[0].amount: expected a part',
+  ],
+  [
+    { ...DESCRIPTION, faults: { for: '1s', list: [{ kind: 'hang', at: '1s', for: '1s', machines: ['client'] }] } },
+    '1 s at most',
+  ],
 ])('a description that does not fit: %j', (value, message) => expect(() => readCluster(value)).toThrow(message))
 
 test('faults are drawn within their time, and the schema knows their kinds', () => {
@@ -180,6 +188,7 @@ type Programs = Record<string, (listener: GuestListener, now: () => number) => n
 class PuppetHost {
   readonly #programs: Programs
   readonly starts: string[] = []
+  readonly turns: number[] = []
 
   constructor(programs: Programs) {
     this.#programs = programs
@@ -197,7 +206,7 @@ class PuppetHost {
         if (code !== undefined) puppet.after(1e6, () => listener.ended(puppet.now(), name, code))
         return Promise.resolve()
       },
-      turnClock: () => undefined,
+      turnClock: (ns: number) => void this.turns.push(ns),
       // At rest a puppet is nothing but its clock.
       fork: (other: GuestListener) => Promise.resolve(this.#guest(machine, new Puppet(puppet.now()), other)),
       close: () => void this.starts.push(`${machine} closed`),
@@ -213,7 +222,7 @@ describe('a run', () => {
     const first = await Cluster.start(readCluster(DESCRIPTION), 1, host, { onEvent })
     const cluster = forks ? await first.fork({ onEvent }) : first
     const result = await cluster.finish({ number: 0, faults })
-    return { ...result, starts: host.starts, events }
+    return { ...result, starts: host.starts, turns: host.turns, events }
   }
 
   const sound: Programs = { setup: () => 0, drive: () => 0, check: () => 0 }
@@ -228,6 +237,20 @@ describe('a run', () => {
     expect([failure, starts]).toEqual([undefined, ['node-1', 'node-2', 'client', 'node-1 closed', 'node-1']])
     expect(events.map(({ ns }) => ns)).toEqual(events.map(({ ns }) => ns).toSorted((one, other) => one - other))
     expect((await run(sound, [crash], true)).events).toEqual(events)
+  })
+
+  test('goes on where faults meet: a machine that has crashed cannot hang', async () => {
+    const hang: Fault = { kind: 'hang', at: 1.5e9, for: 1e9, machines: ['node-1'] }
+    const clock: Fault = { kind: 'clock', at: 0, for: 3e9, amount: 5e9, machines: ['node-1'] }
+    const { failure, turns } = await run(sound, [clock, crash, hang])
+    // The machine that was started again has the right time.
+    expect([failure, turns]).toEqual([undefined, [5e9]])
+  })
+
+  test('that is stopped has failed', async () => {
+    const signal = AbortSignal.abort()
+    const cluster = await Cluster.start(readCluster(DESCRIPTION), 1, new PuppetHost(sound), { signal })
+    expect((await cluster.finish()).failure).toBe('it was stopped before its end')
   })
 
   test('fails by its check, and by a property', async () => {

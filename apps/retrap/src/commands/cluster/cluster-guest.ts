@@ -163,6 +163,6 @@ const networkCommands = (number: number): readonly string[] => [
   `ip link set eth0 address ${hex(addressOf(number))}`,
   'ip link set eth0 up',
   `ip addr add ${ipv4Of(number)}/16 dev eth0`,
-  // Nobody else can have the address: nothing is to wait for that to be found out.
+  // No other machine has this address: Linux need not look for one before it uses it.
   `ip addr add ${ipv6Of(number)}/64 dev eth0 nodad`,
 ]

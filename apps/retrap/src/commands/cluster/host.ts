@@ -47,7 +47,8 @@ export class LinuxHost implements ClusterHost {
   readonly #machines: readonly PlacedMachine[]
   readonly #isForked: boolean
   readonly #tell: (text: string) => void
-  readonly #prepared = new Map<number, Promise<Prepared>>()
+  /** By what machines have in common: several of a kind have the same files. */
+  readonly #prepared = new Map<string, Promise<Prepared>>()
 
   /**
    * @param file - the cluster's description: paths are relative to its folder
@@ -98,8 +99,10 @@ export class LinuxHost implements ClusterHost {
   }
 
   #prepare(machine: PlacedMachine): Promise<Prepared> {
-    const known = this.#prepared.get(machine.number) ?? this.#open(machine)
-    this.#prepared.set(machine.number, known)
+    const { arch, image, root, share, memory, cpus } = machine
+    const key = JSON.stringify([arch, image, root, share, memory, cpus])
+    const known = this.#prepared.get(key) ?? this.#open(machine)
+    this.#prepared.set(key, known)
     return known
   }
 

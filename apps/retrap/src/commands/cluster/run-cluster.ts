@@ -9,8 +9,9 @@ import {
   type ClusterResult,
   describeFault,
   explore,
-  type Fault,
+  type Plan,
   readCluster,
+  readPlan,
   timeText,
 } from '@retrap/cluster'
 import { CliError, troubleWith } from '../../errors.ts'
@@ -40,23 +41,16 @@ export interface ClusterOutputs {
   readonly stderr: { write(text: string): unknown }
 }
 
-/** A way in which a cluster has failed, as a file. */
-interface Plan {
-  readonly seed: number
-  readonly branch: number
-  readonly failure: string
-  readonly faults: readonly Fault[]
-}
-
 /** Runs a cluster once. @returns whether nothing has failed @throws CliError `ERR_INPUT` */
 export function runClusterFile(
   file: string,
   flags: ClusterFlags,
   { stdout, stderr }: ClusterOutputs,
 ): Promise<boolean> {
-  const plan = flags.plan === undefined ? undefined : (readJson(flags.plan) as Partial<Plan>)
-  const seed = plan?.seed ?? flags.seed
   return withHost(file, false, stderr, async (description, host, signal) => {
+    const path = flags.plan
+    const plan = path === undefined ? undefined : read(path, (value) => readPlan(value, description))
+    const seed = plan?.seed ?? flags.seed
     const begin = performance.now()
     const onEvent = (event: ClusterEvent): void =>
       void stdout.write(flags.jsonl === true ? `${JSON.stringify(event)}\n` : textOf(event))
@@ -92,7 +86,11 @@ export function exploreClusterFile(
       for (const fault of faults) stdout.write(`- ${timeText(fault.at)}: ${describeFault(fault)}\n`)
       if (out === undefined) continue
       const path = findings.length === 1 ? out : `${out}.${branch}`
-      writeFileSync(path, `${JSON.stringify(plan, undefined, 2)}\n`)
+      try {
+        writeFileSync(path, `${JSON.stringify(plan, undefined, 2)}\n`)
+      } catch (error) {
+        throw new CliError('ERR_INPUT', `--out ${path}: ${troubleWith(error, 'write')}`)
+      }
       stdout.write(`The same again: retrap cluster run ${file} --plan ${path}\n`)
     }
     stderr.write(`retrap: seed ${seed}: ${branches} branches, ${findings.length} of them failed\n`)
@@ -107,7 +105,7 @@ async function withHost<T>(
   stderr: ClusterOutputs['stderr'],
   act: (description: ClusterDescription, host: LinuxHost, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const description = readDescription(file)
+  const description = read(file, readCluster)
   const host = new LinuxHost(file, description.machines, isForked, (text) => void stderr.write(`retrap: ${text}\n`))
   const stop = new AbortController()
   const end = (): void => stop.abort()
@@ -122,23 +120,13 @@ async function withHost<T>(
   }
 }
 
-function readJson(file: string): unknown {
+/** Reads a file of JSON. @param as - reads its contents @throws CliError `ERR_INPUT` */
+function read<T>(file: string, as: (value: unknown) => T): T {
   try {
-    return JSON.parse(readFileSync(file, 'utf8'))
+    return as(JSON.parse(readFileSync(file, 'utf8')))
   } catch (error) {
-    throw new CliError(
-      'ERR_INPUT',
-      `${file}: ${error instanceof SyntaxError ? error.message : troubleWith(error, 'read')}`,
-    )
-  }
-}
-
-function readDescription(file: string): ClusterDescription {
-  const value = readJson(file)
-  try {
-    return readCluster(value)
-  } catch (error) {
-    throw error instanceof ClusterError ? new CliError('ERR_INPUT', `${file}: ${error.message}`) : error
+    const isOurs = error instanceof SyntaxError || error instanceof ClusterError
+    throw new CliError('ERR_INPUT', `${file}: ${isOurs ? error.message : troubleWith(error, 'read')}`)
   }
 }
 
