@@ -147,9 +147,12 @@ export async function startRegistry(): Promise<Registry> {
   }
 }
 
-/** Makes a tarball of an installed package; clients drop the first folder of each path, whatever its name is. */
+/**
+ * Makes a tarball of an installed package; clients drop the first folder of each path, whatever its name is. pnpm's store
+ * keeps files of equal bytes once, and npm's client drops the hard links that tar would make of them.
+ */
 function pack(folder: string): Buffer {
-  const args = ['-czf', '-', '--exclude=node_modules', '-C', dirname(folder), basename(folder)]
+  const args = ['-czf', '-', '--hard-dereference', '--exclude=node_modules', '-C', dirname(folder), basename(folder)]
   const result = spawnSync('tar', args, { maxBuffer: 1 << 28 })
   if (result.status !== 0) throw new Error(`tar could not pack ${folder}: ${result.stderr}`)
   return result.stdout
