@@ -15,7 +15,7 @@ import { openSnapshotFile } from '../../machine/snapshots/snapshot-file.ts'
 import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
 import { createMachine, type ExecOutside, lines, unused } from '../exec/guest.ts'
 import { encodeFiles, encodeProgram, encodeRoom, type JobMount } from '../exec/job.ts'
-import { type ExecEnds, execOptions, type ExecKind, growCommands, runBytes } from '../exec/machine.ts'
+import { type ExecEnds, execOptions, type ExecKind, growCommands, keptKind, runBytes } from '../exec/machine.ts'
 import { SentPort } from '../exec/ports.ts'
 import type { Program } from '../exec/program.ts'
 
@@ -108,7 +108,7 @@ class Ends {
 }
 
 const optionsOf = ({ kind, outside }: ClusterGuestParts, { ports, card }: Ends): Promise<MachineOptions> =>
-  execOptions({ ...kind, memoryBytes: runBytes(kind) }, { ports, ...outside, network: card })
+  execOptions({ ...keptKind(kind), memoryBytes: runBytes(kind) }, { ports, ...outside, network: card })
 
 /** A machine of either board. */
 interface ForkedMachine extends TimedMachine {

@@ -23,7 +23,7 @@ import type { ExecRoot } from '../exec/root.ts'
 import { foldersShare, keepKind, pathOfKept } from '../exec/kept-machine.ts'
 import { makeClusterGuest } from './cluster-guest.ts'
 
-/** A machine's files, and the kept machine that it begins as. */
+/** A machine's kind and files, and the kept machine that it begins as. */
 interface Prepared {
   readonly kind: ExecKind
   readonly path: string
@@ -116,10 +116,11 @@ export class LinuxHost implements ClusterHost {
     name: machine,
   }: PlacedMachine): Promise<Prepared> {
     const arch = name === 'arm64' ? 'arm64' : 'amd64'
-    const kind = keptKind({
+    const kind: ExecKind = {
       ...{ arch, cpu: undefined, debian: arch, memoryBytes: memory, cpus, kernel: undefined, devices: [] },
       clock: 'deterministic',
-    })
+    }
+    const kept = keptKind(kind)
     const root = await (image === undefined
       ? openRoot(folder === undefined ? 'host' : resolve(this.#folder, folder), undefined)
       : openImageRoot(resolve(this.#folder, image), arch))
@@ -132,10 +133,10 @@ export class LinuxHost implements ClusterHost {
         )
       return { ...shared, local: new LocalShare(shared.path) }
     })
-    const modules = await openModules(kind, [], this.#tell)
-    const path = pathOfKept(kind, packageVersion(), true)
+    const modules = await openModules(kept, [], this.#tell)
+    const path = pathOfKept(kept, packageVersion(), true)
     const outside = { shares: sharesOf(root, modules, folders), network: undefined, devices: undefined }
-    await keepKind(path, kind, outside, { write: (text: string) => (this.#tell(text), true) })
+    await keepKind(path, kept, outside, { write: (text: string) => (this.#tell(text), true) })
     const files = new GuestFiles(
       root.share,
       folders.map(({ at, local }) => ({ path: at, share: local })),
