@@ -6,6 +6,8 @@ export type ClusterErrorCode =
   | 'ERR_CLUSTER'
   /** A machine did not do what the cluster waits for. */
   | 'ERR_MACHINE'
+  /** The file of a run is damaged, or it is another file. */
+  | 'ERR_RUN'
 
 /** A cluster that cannot be described, made or run. */
 export class ClusterError extends Error {

@@ -29,3 +29,15 @@ export {
   type MachineStart,
 } from './cluster.ts'
 export { explore, type ExploreOptions, type Finding } from './explore.ts'
+export {
+  type ClockStretch,
+  type ClusterRun,
+  clusterTime,
+  type FrameCause,
+  machineTime,
+  type RunFrame,
+  type RunMachine,
+  type RunStart,
+  startAt,
+} from './run.ts'
+export { ClusterRunFile, type RunRecording, type RunSource, writeClusterRun } from './run-file.ts'

@@ -60,11 +60,14 @@ const faultAt = <T extends z.ZodType<number>>(instant: T) =>
     amount: z.union([z.number().min(0), time]).optional(),
   })
 
+/** A fault whose times are in nanoseconds. */
+export const faultSchema: z.ZodType<Fault> = faultAt(z.number().min(0)) as unknown as z.ZodType<Fault>
+
 const plan = z.strictObject({
   seed: z.int().min(0).max(0xffff_ffff),
   branch: z.int().min(0),
   failure: z.string(),
-  faults: z.array(faultAt(z.number().min(0))),
+  faults: z.array(faultSchema),
 })
 
 const cluster = z.strictObject({
@@ -194,10 +197,14 @@ function requireAmount(path: string, kind: FaultName, much: number | undefined):
 }
 
 /** The error for the first field that does not fit. */
-function unfit({ path, message }: z.core.$ZodIssue): ClusterError {
-  const place = path.map((one) => (typeof one === 'number' ? `[${one}]` : `.${String(one)}`)).join('')
-  return bad(place.slice(1) || 'the cluster', message)
-}
+const unfit = (issue: z.core.$ZodIssue): ClusterError => bad(fieldOf(issue) || 'the cluster', issue.message)
+
+/** Names the field of an issue; empty: the whole value. */
+export const fieldOf = ({ path }: z.core.$ZodIssue): string =>
+  path
+    .map((one) => (typeof one === 'number' ? `[${one}]` : `.${String(one)}`))
+    .join('')
+    .slice(1)
 
 /** The JSON Schema of a cluster's description, for editors. */
 export const clusterSchema = (): object => z.toJSONSchema(cluster, { io: 'input' })

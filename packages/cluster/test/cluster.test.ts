@@ -9,12 +9,17 @@ import {
   Cluster,
   type ClusterEvent,
   type ClusterGuest,
+  type ClusterRun,
+  ClusterRunFile,
   clusterSchema,
+  clusterTime,
   drawFaults,
   explore,
   type Fault,
   type GuestListener,
+  machineTime,
   readCluster,
+  writeClusterRun,
 } from '../src/index.ts'
 import { type Link, Links, type LinkTrouble } from '../src/links.ts'
 import { readReport } from '../src/reports.ts'
@@ -153,25 +158,20 @@ const DESCRIPTION = {
   faults: { for: '10s', heal: '1s', partition: { every: '1s', for: '500ms' }, crash: { every: '2s', for: '1s' } },
 }
 
+const SECOND = { at: '1s', for: '1s' }
+
 test.each([
   [{ machines: [] }, 'machines: expected at least one machine'],
   [{ machines: [{ name: 'A' }] }, 'machines[0].name: expected small letters'],
   [{ machines: [{ name: 'a' }, { name: 'a' }] }, 'machines: two of them have the name a'],
-  [{ ...DESCRIPTION, network: { latency: '3' } }, "network.latency: '3': expected a time"],
-  [{ ...DESCRIPTION, workload: { on: 'nobody' } }, 'workload.on: there is no machine nobody'],
-  [
-    { ...DESCRIPTION, faults: { list: [{ kind: 'partition', at: '1s', for: '1s', cut: ['x>node-1'] }] } },
-    'no machine x',
-  ],
-  [
-    { ...DESCRIPTION, faults: { list: [{ kind: 'loss', at: '1s', for: '1s' }] } },
-    'faults.list[0].amount: expected a part',
-  ],
-  [
-    { ...DESCRIPTION, faults: { for: '1s', list: [{ kind: 'hang', at: '1s', for: '1s', machines: ['client'] }] } },
-    '1 s at most',
-  ],
-])('a description that does not fit: %j', (value, message) => expect(() => readCluster(value)).toThrow(message))
+  [{ network: { latency: '3' } }, "network.latency: '3': expected a time"],
+  [{ workload: { on: 'nobody' } }, 'workload.on: there is no machine nobody'],
+  [{ faults: { list: [{ ...SECOND, kind: 'partition', cut: ['x>node-1'] }] } }, 'no machine x'],
+  [{ faults: { list: [{ ...SECOND, kind: 'loss' }] } }, 'faults.list[0].amount: expected a part'],
+  [{ faults: { for: '1s', list: [{ ...SECOND, kind: 'hang', machines: ['client'] }] } }, '1 s at most'],
+])('a description that does not fit: %j', (part, message) =>
+  expect(() => readCluster({ ...DESCRIPTION, ...part })).toThrow(message),
+)
 
 test('faults are drawn within their time, and the schema knows their kinds', () => {
   const { faults } = readCluster(DESCRIPTION)
@@ -180,6 +180,48 @@ test('faults are drawn within their time, and the schema knows their kinds', () 
   for (const { at, for: lasts } of drawn) expect(at + lasts).toBeLessThanOrEqual(faults.for)
   expect(drawn).not.toEqual(drawFaults(faults, ['node-1', 'node-2'], 4))
   expect(JSON.stringify(clusterSchema())).toContain('"partition"')
+})
+
+test('the file of a run has all of it, by parts; a bad one is refused with a sentence', async () => {
+  // A machine that stands still from 30 to 130, and sends before and after.
+  const offsets = [5, 20].map((ns) => ({ ns, offset: ns === 5 ? 10 : 110 }))
+  const starts = [{ ns: 15, until: 400, recording: 'node-1.0', offsets }]
+  const description = readCluster(DESCRIPTION)
+  const run: ClusterRun = {
+    ...{ seed: 7, branch: 2, failure: undefined, ns: 400, description, events: [{ ns: 1, kind: 'phase', text: 'é' }] },
+    faults: [{ kind: 'crash', at: 1, for: 2, machines: ['node-1'] }],
+    machines: description.machines.map(({ name, number }) => ({ name, number, starts: number === 0 ? starts : [] })),
+    frames: [
+      { from: 0, to: 1, sent: 20, arrives: 90, causes: ['duplicate'], bytes: Uint8Array.of(1, 2, 3) },
+      { from: 1, to: 0, sent: 30, causes: ['loss'], bytes: Uint8Array.of(4) },
+    ],
+  }
+  expect([15, 30, 100, 130, 140].map((ns) => machineTime(starts[0]!, ns))).toEqual([5, 20, 20, 20, 30])
+  expect([5, 19, 20, 30].map((ns) => clusterTime(starts[0]!, ns))).toEqual([15, 29, 130, 140])
+  const parts: Uint8Array[] = []
+  const recording = Uint8Array.from({ length: 700 }, (_, i) => i)
+  const pieces = [recording.subarray(0, 600), recording.subarray(600)]
+  await writeClusterRun(run, [{ name: 'node-1.0', bytes: 700, pieces }], (bytes) => parts.push(bytes.slice()))
+  const whole = Uint8Array.from(Buffer.concat(parts))
+  const open = (bytes: Uint8Array) =>
+    ClusterRunFile.open({ bytes: bytes.length, read: (at, count) => bytes.subarray(at, at + count) }, 'run')
+  const file = await open(whole)
+  expect(file.run).toEqual(run)
+  expect(await file.recording('node-1.0').read(690, 100)).toEqual(recording.subarray(690))
+  const changed = (from: string, to: string) =>
+    Uint8Array.from(Buffer.from(Buffer.from(whole).toString('latin1').replace(from, to), 'latin1'))
+  for (const [bytes, why] of [
+    [new Uint8Array(2000).fill(7), "expected the file of a cluster's run"],
+    [new Uint8Array(0), 'it has no run.json'],
+    [whole.subarray(0, -1600), 'cut short'],
+    [changed('"version":1', '"version":9'), 'this release reads version 1'],
+    [changed('"seed":7', '"seed":x'), 'it is not JSON'],
+    [changed('"sent":20', '"sent":[]'), 'frames[0].sent: Invalid input'],
+    [changed('"from":1', '"from":8'), 'frames[1]: there is no machine 8'],
+    [changed('"bytes":1}', '"bytes":2}'), 'its frames have 5 bytes, and 4 are there'],
+    [changed('"node-1.0"', '"node-1.7"'), 'it lacks the recording node-1.7'],
+  ] as const)
+    await expect(open(bytes)).rejects.toThrow(why)
 })
 
 type Programs = Record<string, (listener: GuestListener, now: () => number) => number | undefined>
@@ -247,13 +289,10 @@ describe('a run', () => {
     expect([failure, turns]).toEqual([undefined, [5e9]])
   })
 
-  test('that is stopped has failed', async () => {
-    const signal = AbortSignal.abort()
-    const cluster = await Cluster.start(readCluster(DESCRIPTION), 1, new PuppetHost(sound), { signal })
+  test('fails by a stop, by its check, and by a property', async () => {
+    const options = { signal: AbortSignal.abort() }
+    const cluster = await Cluster.start(readCluster(DESCRIPTION), 1, new PuppetHost(sound), options)
     expect((await cluster.finish()).failure).toBe('it was stopped before its end')
-  })
-
-  test('fails by its check, and by a property', async () => {
     expect((await run({ ...sound, check: () => 3 }, [])).failure).toBe('check ended with 3')
     const { failure, properties } = await run({ ...sound, drive: says('always held fail {"k":1}') }, [])
     expect(failure).toBe('always held failed on client: {"k":1}')
@@ -267,26 +306,17 @@ describe('a run', () => {
   })
 
   test('what is explored is reduced to the faults that are needed', async () => {
-    // Its machines start with the program `serve`: a second start of node-1 and one of node-2 in one run are too many.
-    let again: string[] = []
-    const host = new PuppetHost(sound)
-    const make = host.make
+    // A second start of node-1 and one of node-2 in one run are too many.
+    const again: string[] = []
+    const host = new PuppetHost({ ...sound, check: () => (new Set(again.splice(0)).size === 2 ? 7 : 0) })
+    const { make } = host
     host.make = (machine, start, listener) => {
       if (host.starts.length >= 3) again.push(machine.name)
       return make(machine, start, listener)
     }
-    const check = (): number => {
-      const isBad = ['node-1', 'node-2'].every((name) => again.includes(name))
-      again = []
-      return isBad ? 7 : 0
-    }
-    Object.assign(sound, { check })
     const { findings, branches } = await explore(readCluster(DESCRIPTION), 1, host, { goesOn: () => true })
-    expect(branches).toBe(findings[0]!.branch)
-    expect(findings[0]!.result.failure).toBe('check ended with 7')
-    expect(findings[0]!.faults.map(({ kind, machines }) => `${kind} ${machines}`).toSorted()).toEqual([
-      'crash node-1',
-      'crash node-2',
-    ])
+    const { branch, result, faults } = findings[0]!
+    expect([branches, result.failure]).toEqual([branch, 'check ended with 7'])
+    expect(faults.map(({ machines }) => `crash ${machines}`).toSorted()).toEqual(['crash node-1', 'crash node-2'])
   })
 })

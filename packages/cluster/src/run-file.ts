@@ -1,0 +1,214 @@
+/**
+ * The file of a run: a tar archive of `run.json`, the frames' bytes one behind the other in `frames`, and a recording for each start
+ * of a machine. Source: POSIX.1-2017, pax, "ustar Interchange Format".
+ */
+import { DEFAULT_LIMITS, type ImageFile, OciError, readTar, type TarEntry } from '@retrap/oci'
+import * as z from 'zod'
+import { ClusterError } from './errors.ts'
+import { faultSchema, fieldOf } from './read-description.ts'
+import type { ClusterRun, RunFrame } from './run.ts'
+
+/** A file that is read by parts: on a disk, in memory, or of a page. */
+export interface RunSource {
+  /** Size in bytes. */
+  readonly bytes: number
+  /** Reads a part. @returns fewer bytes at the end */
+  read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
+}
+
+/** A recording on its way into a run's file. */
+export interface RunRecording {
+  /** As a start names it. */
+  readonly name: string
+  /** Size in bytes. */
+  readonly bytes: number
+  /** The contents, in order. */
+  readonly pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+}
+
+const RUN = 'run.json'
+const FRAMES = 'frames'
+const VERSION = 1
+const BLOCK = 512
+
+/** Writes the file of a run. @param recordings - those that its starts name @param write - gets the bytes, in order */
+export async function writeClusterRun(
+  run: ClusterRun,
+  recordings: readonly RunRecording[],
+  write: (bytes: Uint8Array) => unknown,
+): Promise<void> {
+  const frames = run.frames.map(({ bytes, ...frame }) => ({ ...frame, bytes: bytes.length }))
+  const about = new TextEncoder().encode(JSON.stringify({ version: VERSION, ...run, frames }))
+  const total = frames.reduce((sum, { bytes }) => sum + bytes, 0)
+  const entries: RunRecording[] = [
+    { name: RUN, bytes: about.length, pieces: [about] },
+    { name: FRAMES, bytes: total, pieces: run.frames.map(({ bytes }) => bytes) },
+    ...recordings,
+  ]
+  for (const { name, bytes, pieces } of entries) {
+    await write(header(name, bytes))
+    for await (const piece of pieces) await write(piece)
+    await write(new Uint8Array(-bytes & (BLOCK - 1)))
+  }
+  await write(new Uint8Array(2 * BLOCK))
+}
+
+/** The file of a run, open. */
+export class ClusterRunFile {
+  /** The run. */
+  readonly run: ClusterRun
+  readonly #source: RunSource
+  readonly #entries: ReadonlyMap<string, TarEntry>
+
+  private constructor(run: ClusterRun, source: RunSource, entries: ReadonlyMap<string, TarEntry>) {
+    this.run = run
+    this.#source = source
+    this.#entries = entries
+  }
+
+  /**
+   * Opens a file. It reads all but the recordings.
+   *
+   * @param name - for messages
+   * @throws ClusterError `ERR_RUN` for one that is no run's file, is cut short, or does not fit
+   */
+  static async open(source: RunSource, name: string): Promise<ClusterRunFile> {
+    const entries = new Map((await entriesOf(source, name)).map((entry) => [entry.path, entry]))
+    const read = async (path: string): Promise<Uint8Array> => {
+      const entry = entries.get(path)
+      if (entry === undefined) throw bad(`${name}: it has no ${path}; it is not the file of a cluster's run`)
+      return source.read(entry.offset, entry.size)
+    }
+    const about = parsed(await read(RUN), name)
+    const lacks = about.machines
+      .flatMap(({ starts }) => starts)
+      .find(({ recording }) => recording !== undefined && !entries.has(recording))
+    if (lacks !== undefined) throw bad(`${name}: it lacks the recording ${lacks.recording}`)
+    const bytes = await read(FRAMES)
+    let at = 0
+    const frames = about.frames.map((frame): RunFrame => ({ ...frame, bytes: bytes.subarray(at, (at += frame.bytes)) }))
+    if (at !== bytes.length) throw bad(`${name}: its frames have ${at} bytes, and ${bytes.length} are there`)
+    return new ClusterRunFile({ ...about, frames } as unknown as ClusterRun, source, entries)
+  }
+
+  /** The recording of a start, as a file by itself. @throws ClusterError `ERR_RUN` for one that is not there */
+  recording(name: string): RunSource {
+    const entry = this.#entries.get(name)
+    if (entry === undefined) throw bad(`there is no recording ${name}`)
+    return {
+      bytes: entry.size,
+      read: (offset, bytes) =>
+        this.#source.read(entry.offset + offset, Math.max(0, Math.min(bytes, entry.size - offset))),
+    }
+  }
+}
+
+const bad = (why: string): ClusterError => new ClusterError('ERR_RUN', why)
+
+/** Lists what an archive holds. @throws ClusterError `ERR_RUN` */
+async function entriesOf(source: RunSource, name: string): Promise<readonly TarEntry[]> {
+  const file: ImageFile = {
+    ...{ name, size: source.bytes, close: () => Promise.resolve() },
+    async read(offset, into) {
+      const part = await source.read(offset, into.length)
+      into.set(part)
+      return part.length
+    },
+  }
+  try {
+    return await readTar(file, DEFAULT_LIMITS)
+  } catch (error) {
+    throw error instanceof OciError
+      ? new ClusterError('ERR_RUN', `${error.message} (expected the file of a cluster's run)`, { cause: error })
+      : error
+  }
+}
+
+const instant = z.number()
+const index = z.int().min(0)
+const named = z.looseObject({ name: z.string(), number: index })
+
+/** The parts that readers go by; the description was checked when the run began. */
+const schema = z.object({
+  seed: index,
+  branch: index,
+  failure: z.string().optional(),
+  ns: instant,
+  faultsBegin: instant.optional(),
+  description: z.looseObject({
+    machines: z.array(named).min(1),
+    network: z.looseObject({ latency: instant, links: z.array(z.looseObject({})) }),
+    workload: z.looseObject({ on: z.string(), drivers: z.array(z.array(z.string())) }).optional(),
+    faults: z.looseObject({ for: instant, heal: instant }),
+    limit: instant,
+  }),
+  faults: z.array(faultSchema),
+  machines: z.array(
+    z.object({
+      ...{ name: z.string(), number: index },
+      starts: z.array(
+        z.object({
+          ...{ ns: instant, until: instant, recording: z.string().optional() },
+          offsets: z.array(z.object({ ns: instant, offset: instant })).min(1),
+        }),
+      ),
+    }),
+  ),
+  events: z.array(
+    z.object({
+      ns: instant,
+      kind: z.enum(['output', 'report', 'ended', 'fault', 'machine', 'phase']),
+      machine: z.string().optional(),
+      text: z.string(),
+    }),
+  ),
+  frames: z.array(
+    z.object({
+      ...{ from: index, to: index, sent: instant, arrives: instant.optional(), bytes: index },
+      causes: z.array(z.enum(['loss', 'partition', 'off', 'duplicate', 'reorder', 'corrupt'])),
+    }),
+  ),
+})
+
+/** @throws ClusterError `ERR_RUN`, whose sentence names the field */
+function parsed(bytes: Uint8Array, name: string): z.infer<typeof schema> {
+  let value: { readonly version?: unknown } | null
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes))
+  } catch (error) {
+    throw new ClusterError('ERR_RUN', `${name}: ${RUN} is damaged: it is not JSON`, { cause: error })
+  }
+  if (value?.version !== VERSION)
+    throw bad(`${name}: ${RUN} is of version ${String(value?.version)}; this release reads version ${VERSION}`)
+  const { success, data, error } = schema.safeParse(value)
+  if (!success) throw bad(`${name}: ${RUN}: ${fieldOf(error.issues[0]!) || 'the run'}: ${error.issues[0]!.message}`)
+  for (const [i, { number }] of data.machines.entries())
+    if (number !== i) throw bad(`${name}: ${RUN}: machines[${i}].number: it is ${number}, expected ${i}`)
+  for (const [i, { from, to }] of data.frames.entries())
+    if (Math.max(from, to) >= data.machines.length)
+      throw bad(`${name}: ${RUN}: frames[${i}]: there is no machine ${Math.max(from, to)}`)
+  return data
+}
+
+/** The header of an entry. */
+function header(name: string, bytes: number): Uint8Array {
+  const block = new Uint8Array(BLOCK)
+  const text = (at: number, value: string): void => block.set(new TextEncoder().encode(value), at)
+  text(0, name)
+  text(100, '0000644')
+  text(108, '0000000')
+  text(116, '0000000')
+  // Octal digits have room for 8 GiB; a larger number is binary behind a mark (GNU tar manual, "Basic Tar Format").
+  if (bytes < 8 ** 11) text(124, bytes.toString(8).padStart(11, '0'))
+  else {
+    block[124] = 0x80
+    new DataView(block.buffer).setBigUint64(128, BigInt(bytes))
+  }
+  text(136, '00000000000')
+  text(148, ' '.repeat(8))
+  text(156, '0')
+  text(257, 'ustar\x0000')
+  const sum = block.reduce((total, byte) => total + byte, 0)
+  text(148, `${sum.toString(8).padStart(6, '0')}\x00 `)
+  return block
+}

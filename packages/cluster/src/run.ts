@@ -1,0 +1,108 @@
+// A run that was recorded: what happened, when, and where.
+import type { ClusterEvent } from './cluster.ts'
+import type { ClusterDescription } from './description.ts'
+import type { Fault } from './faults.ts'
+
+/** The reason for which a frame did not arrive, or what was done to it on its way. */
+export type FrameCause =
+  /** The frame was lost by chance: of its link, or of a fault. */
+  | 'loss'
+  /** The frame was lost: its way was cut. */
+  | 'partition'
+  /** The frame was lost: the machine that it was for was off. */
+  | 'off'
+  /** The frame is one of two that became of one. */
+  | 'duplicate'
+  /** The frame was held up so that later ones may overtake it. */
+  | 'reorder'
+  /** One of its bits is wrong. */
+  | 'corrupt'
+
+/** A frame on its way from one machine to another: one that is sent to all machines is there once for each. */
+export interface RunFrame {
+  /** Number of the machine that sent it. */
+  readonly from: number
+  /** Number of the machine that it was for. */
+  readonly to: number
+  /** The instant at which it was sent, in the cluster's time. */
+  readonly sent: number
+  /** The instant at which it entered the machine that it was for; absent: it was lost. */
+  readonly arrives?: number | undefined
+  /** The reasons for a frame's loss, or the changes to it. */
+  readonly causes: readonly FrameCause[]
+  /** The frame as it arrived; as it was sent, where it was lost. */
+  readonly bytes: Uint8Array
+}
+
+/** A stretch of a machine's time, up to the next one of the list, in which its clock and the cluster's went together. */
+export interface ClockStretch {
+  /** The first instant, of the machine's own clock. */
+  readonly ns: number
+  /** The cluster's time less the machine's clock. */
+  readonly offset: number
+}
+
+/** The life of a machine from power-on to its end. */
+export interface RunStart {
+  /** The instant of power-on, in the cluster's time. */
+  readonly ns: number
+  /** The instant of its end: of a crash, of the guest's own end, or of the run's. */
+  readonly until: number
+  /** Name of the recording in the run's file; absent: it was not recorded. */
+  readonly recording?: string | undefined
+  /** The machine's clock, by instants: at least one. A machine that stands still and goes on has one more. */
+  readonly offsets: readonly ClockStretch[]
+}
+
+/** A machine of a run. */
+export interface RunMachine {
+  /** As the description calls it. */
+  readonly name: string
+  /** As the description numbers it: that of frames. */
+  readonly number: number
+  /** From the first one on: a machine that crashes is started again. */
+  readonly starts: readonly RunStart[]
+}
+
+/** A run of a cluster: all that happened in it. Instants are nanoseconds since its begin, unless they are of a machine's clock. */
+export interface ClusterRun {
+  /** The number that random draws followed from. */
+  readonly seed: number
+  /** See `Branch`. */
+  readonly branch: number
+  /** The cluster's failure; undefined: it has not failed. */
+  readonly failure: string | undefined
+  /** The length of the run. */
+  readonly ns: number
+  /** The instant from which the instants of `faults` count; undefined: the run did not come to it. */
+  readonly faultsBegin?: number | undefined
+  /** The cluster. */
+  readonly description: ClusterDescription
+  /** The faults that came, or would have come. */
+  readonly faults: readonly Fault[]
+  /** All of them, by their numbers. */
+  readonly machines: readonly RunMachine[]
+  /** By instants. */
+  readonly events: readonly ClusterEvent[]
+  /** By the instants at which they were sent. */
+  readonly frames: readonly RunFrame[]
+}
+
+/** Returns the cluster's time at an instant of a machine's clock. */
+export function clusterTime({ offsets }: Pick<RunStart, 'offsets'>, machineNs: number): number {
+  const stretch = offsets.findLast(({ ns }) => ns <= machineNs) ?? offsets[0]!
+  return machineNs + stretch.offset
+}
+
+/** Returns what a machine's clock shows at an instant of the cluster's time; a clock that stands still stays where it is. */
+export function machineTime({ offsets }: Pick<RunStart, 'offsets'>, clusterNs: number): number {
+  const at = Math.max(
+    0,
+    offsets.findLastIndex(({ ns, offset }) => ns + offset <= clusterNs),
+  )
+  return Math.min(clusterNs - offsets[at]!.offset, offsets[at + 1]?.ns ?? Infinity)
+}
+
+/** Returns the start that a machine is in at an instant of the cluster's time; undefined: it is off. */
+export const startAt = ({ starts }: RunMachine, ns: number): RunStart | undefined =>
+  starts.findLast((start) => start.ns <= ns && ns <= start.until)
