@@ -13,7 +13,7 @@ export type { DomainExit, DomainOptions, DomainServer, Sleeper } from './domain-
 export type { Architecture, CpuExit, FollowedVcpu, Paravirtual, VirtualCpu, VirtualProcessor } from './virtual-cpu.ts'
 export type { AccessViolation } from './memory/second-level.ts'
 export { HvmError } from './errors.ts'
-export { FIRST_LOGGED_GFN, type GuestFrames, guestFrames } from './checkpoints/guest-frames.ts'
+export { FIRST_LOGGED_GFN, FrameSet, type GuestFrames, guestFrames } from './checkpoints/guest-frames.ts'
 export { isSame, isZero } from './memory/frame-contents.ts'
 export { closePages, type GuestPages, type GuestPageSource } from './checkpoints/page-source.ts'
 export { touchedPages, withFirstPages } from './checkpoints/first-pages.ts'
@@ -54,5 +54,5 @@ export {
   openOwnedMemory,
   type GuestMemoryHandles,
 } from './memory/model-mappings.ts'
-export { FrameSet, type WrittenFrames, type WrittenSince } from './checkpoints/written-frames.ts'
+export type { WrittenFrames, WrittenSince } from './checkpoints/written-frames.ts'
 export { LoggedMemory } from './checkpoints/logged-memory.ts'

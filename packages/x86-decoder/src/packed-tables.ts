@@ -5,7 +5,7 @@
  * near: small, and the same wherever opcodes are alike, which is what gzip then makes short.
  */
 import { COMMON_CODE, COMMON_MODRM, entryOf } from './common-table.ts'
-import { type DecodeTables, nodeWidth } from './tree.ts'
+import { type DecodeTables, MAPS, nodeWidth } from './tree.ts'
 
 /** The opcode column of a row: prefix and maps, opcode, what follows; and the other columns. */
 const OPCODE_COLUMN = /^((?:[A-Z\d]+\.)?(?:[A-Z\d]\w* )*?)([\dA-F]{2}|[+=])((?:\+r| \/\d| \(\w\w\))? {2}.*)$/
@@ -44,8 +44,8 @@ export function unpackRows(table: string): string[] {
 
 /** Everything that `tables.ts` has, each as text. */
 export interface PackedTables {
+  /** With `hasModrm`. */
   readonly roots: string
-  readonly hasModrm: string
   readonly nodes: string
   readonly leaves: string
   readonly evexLeaves: string
@@ -57,86 +57,134 @@ const packNumbers = (values: Iterable<number>): string => [...values].join()
 const unpackNumbers = (text: string): number[] => JSON.parse(`[${text}]`) as number[]
 
 // A reference is 0, a code, or the complement of a node's index. In the text a code is odd: twice the difference to the last
-// code, and one. A node is even: twice the difference to a node that is near, with no room for 0. The loops that read them
-// have no calls in them: they run once, before any of it is compiled.
+// code, and one. The loops that read them have no calls in them: they run once, before any of it is compiled.
 
-function packReference(reference: number, code: number, node: number): number {
-  if (reference === 0) return 0
-  if (reference > 0) return 2 * (reference - code) + 1
-  const distance = ~reference - node
-  return distance < 0 ? 2 * distance : 2 * distance + 2
-}
+/** Nodes stand after their children. A child that is the last node without a parent. */
+const LAST_ORPHAN = 2
 
-/** Roots are consecutive, like their nodes. */
-function packRoots(roots: Int32Array): string {
-  let code = 0
-  let node = 0
-  return packNumbers(
-    Array.from(roots, (root) => {
-      const value = packReference(root, code, node)
-      if (root > 0) code = root
-      if (root < 0) node = ~root
-      return value
-    }),
-  )
-}
-
-function unpackRoots(text: string): Int32Array {
-  const values = unpackNumbers(text)
-  const roots = new Int32Array(values.length)
-  let code = 0
-  let node = 0
-  for (let at = 0; at < values.length; at++) {
-    const value = values[at]!
-    if (value === 0) continue
-    if ((value & 1) !== 0) {
-      code += value >> 1
-      roots[at] = code
-    } else {
-      node += value < 0 ? value >> 1 : (value - 2) >> 1
-      roots[at] = ~node
-    }
-  }
-  return roots
-}
-
-/** References are relative to their node, which stands after its children. */
-function packNodes(nodes: Int32Array): string {
+/**
+ * Writes nodes: the place of each, and its references. A child is `LAST_ORPHAN` or twice its distance, which is negative.
+ *
+ * @param roots - nodes of these stay without a parent
+ * @returns the text, and the nodes that are left without a parent
+ */
+function packNodes(nodes: Int32Array, roots: Int32Array): { text: string; orphans: number[] } {
   const values: number[] = []
+  const orphans: number[] = []
+  const rootNodes = new Set(roots)
   let code = 0
   for (let at = 0; at < nodes.length;) {
     const place = nodes[at]!
     const end = at + nodeWidth(place)
+    const adopted = new Set<number>()
+    for (let child = end; child > at; child--) {
+      const reference = nodes[child]!
+      if (reference >= 0 || ~reference !== orphans.at(-1) || rootNodes.has(reference)) continue
+      adopted.add(child)
+      orphans.pop()
+    }
     values.push(place)
     for (let child = at + 1; child <= end; child++) {
       const reference = nodes[child]!
-      values.push(packReference(reference, code, at))
-      if (reference > 0) code = reference
+      if (reference > 0) {
+        values.push(2 * (reference - code) + 1)
+        code = reference
+      } else if (reference === 0) values.push(0)
+      else values.push(adopted.has(child) ? LAST_ORPHAN : 2 * (~reference - at))
     }
+    orphans.push(at)
     at = end + 1
   }
-  return packNumbers(values)
+  return { text: packNumbers(values), orphans }
 }
 
-function unpackNodes(text: string): Int32Array {
+function unpackNodes(text: string): { nodes: Int32Array; orphans: Int32Array } {
   const values = unpackNumbers(text)
   const nodes = new Int32Array(values.length)
+  const orphans = new Int32Array(values.length)
   const widths: number[] = []
+  let count = 0
   let code = 0
-  let node = 0
-  let end = -1
-  for (let at = 0; at < values.length; at++) {
-    const value = values[at]!
-    if (at > end) {
-      nodes[at] = value
-      node = at
-      end = at + (widths[value] ??= nodeWidth(value))
-    } else if ((value & 1) !== 0) {
-      code += value >> 1
-      nodes[at] = code
-    } else if (value !== 0) nodes[at] = ~(node + (value >> 1))
+  for (let at = 0; at < values.length;) {
+    const place = values[at]!
+    const end = at + (widths[place] ??= nodeWidth(place))
+    nodes[at] = place
+    let adopted = 0
+    for (let child = at + 1; child <= end; child++) {
+      const value = values[child]!
+      if ((value & 1) !== 0) {
+        code += value >> 1
+        nodes[child] = code
+      } else if (value < 0) nodes[child] = ~(at + (value >> 1))
+      else adopted += value
+    }
+    for (let child = end; adopted > 0; child--)
+      if (values[child] === LAST_ORPHAN) {
+        adopted -= LAST_ORPHAN
+        nodes[child] = ~orphans[--count]!
+      }
+    orphans[count++] = at
+    at = end + 1
   }
-  return nodes
+  return { nodes, orphans }
+}
+
+/** Roots of a mode, most of which are those of the mode before. */
+const ROOTS_OF_MODE = MAPS * 256
+/** A reference to nothing, where 0 is the reference of the mode before. */
+const NO_ROOT = 2
+
+/**
+ * Writes roots. A node is even: twice the difference to the orphan after the last root's, with no room for 0 and `NO_ROOT`. Each
+ * value is doubled, and 1 is added where `hasModrm` differs from the mode before.
+ */
+function packRoots(roots: Int32Array, hasModrm: Uint8Array, orphans: readonly number[]): string {
+  let code = 0
+  let orphan = 0
+  const pack = (root: number, before: number): number => {
+    const [lastCode, nextOrphan] = [code, orphan]
+    if (root > 0) code = root
+    if (root < 0) orphan = orphans.indexOf(~root) + 1
+    if (root === before) return 0
+    if (root === 0) return NO_ROOT
+    if (root > 0) return 2 * (root - lastCode) + 1
+    const distance = orphan - 1 - nextOrphan
+    return distance < 0 ? 2 * distance : 2 * distance + 4
+  }
+  return packNumbers(
+    Array.from(roots, (root, at) => {
+      const before = at - ROOTS_OF_MODE
+      return 2 * pack(root, roots[before] ?? 0) + (hasModrm[at]! ^ (hasModrm[before] ?? 0))
+    }),
+  )
+}
+
+function unpackRoots(text: string, orphans: Int32Array): Pick<DecodeTables, 'roots' | 'hasModrm'> {
+  const values = unpackNumbers(text)
+  const roots = new Int32Array(values.length)
+  const hasModrm = new Uint8Array(values.length)
+  const places = new Int32Array(values.length)
+  let code = 0
+  let orphan = 0
+  for (let at = 0; at < values.length; at++) {
+    const before = at - ROOTS_OF_MODE
+    const value = values[at]! >> 1
+    hasModrm[at] = (values[at]! & 1) ^ (before < 0 ? 0 : hasModrm[before]!)
+    if ((value & 1) !== 0) {
+      code += value >> 1
+      roots[at] = code
+    } else if (value === 0) {
+      const root = before < 0 ? 0 : roots[before]!
+      roots[at] = root
+      if (root > 0) code = root
+      else if (root < 0) orphan = places[before]! + 1
+    } else if (value !== NO_ROOT) {
+      orphan += value < 0 ? value >> 1 : (value - 4) >> 1
+      roots[at] = ~orphans[orphan++]!
+    }
+    places[at] = orphan - 1
+  }
+  return { roots, hasModrm }
 }
 
 // A code of the common table is four times the difference to the last code, and two, and one if a ModRM byte follows: the rest
@@ -177,10 +225,10 @@ export const unpackLeaves = (text: string): Int32Array => new Int32Array(unpackN
 
 /** Writes the tables as text. */
 export function packTables(tables: DecodeTables, common: Int32Array, rowCodes: Int32Array): PackedTables {
+  const { text: nodes, orphans } = packNodes(tables.nodes, tables.roots)
   return {
-    roots: packRoots(tables.roots),
-    hasModrm: packNumbers(tables.hasModrm),
-    nodes: packNodes(tables.nodes),
+    roots: packRoots(tables.roots, tables.hasModrm, orphans),
+    nodes,
     leaves: packNumbers(tables.leaves),
     evexLeaves: packNumbers(tables.evexLeaves),
     common: packCommonTable(common),
@@ -193,10 +241,10 @@ export function unpackTables(
   packed: Omit<PackedTables, 'common' | 'rowCodes' | 'leaves'>,
   leaves: Int32Array,
 ): DecodeTables {
+  const { nodes, orphans } = unpackNodes(packed.nodes)
   return {
-    roots: unpackRoots(packed.roots),
-    hasModrm: new Uint8Array(unpackNumbers(packed.hasModrm)),
-    nodes: unpackNodes(packed.nodes),
+    ...unpackRoots(packed.roots, orphans),
+    nodes,
     leaves,
     evexLeaves: new Int32Array(unpackNumbers(packed.evexLeaves)),
   }

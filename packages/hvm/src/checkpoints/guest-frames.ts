@@ -10,6 +10,48 @@ export type { GuestFrames } from '../kept-by-hypervisor.ts'
 /** The end of RAM below 1 MiB, of which devices and patchers keep machine addresses: its writes have no log. */
 export const FIRST_LOGGED_GFN = 0x100
 
+/** Consecutive guest frames, with a bit for each: bit `i % 32` of word `i / 32` is frame `gfn + i`. */
+export interface FrameBits {
+  /** The first. */
+  readonly gfn: number
+  /** How many. */
+  readonly count: number
+  /** Bits of all. */
+  readonly bits: Uint32Array
+}
+
+/** A set of guest frames, including those of unknown state. */
+export class FrameSet {
+  readonly #known: readonly FrameBits[]
+
+  constructor(known: readonly FrameBits[]) {
+    this.#known = known
+  }
+
+  /** Whether the set contains a guest frame. */
+  has(frame: number): boolean {
+    return this.any(frame, 1)
+  }
+
+  /** Whether one of consecutive guest frames is. */
+  any(first: number, frames: number): boolean {
+    let known = 0
+    for (let at = 0; at < this.#known.length; at++) {
+      const { gfn, count, bits } = this.#known[at]!
+      const end = Math.min(first + frames, gfn + count) - gfn
+      const from = Math.max(first, gfn) - gfn
+      if (from >= end) continue
+      known += end - from
+      for (let bit = from; bit < end; bit++) {
+        const word = bits[bit >>> 5]!
+        if (word === 0) bit |= 31
+        else if (((word >>> (bit & 31)) & 1) !== 0) return true
+      }
+    }
+    return known < frames
+  }
+}
+
 /** The frames of a leaf. */
 export interface MachineRun extends GuestFrames {
   readonly mfn: number

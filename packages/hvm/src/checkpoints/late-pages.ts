@@ -1,10 +1,17 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { P2mAccess, P2mEntry, P2mError } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
-import { checkGuestFrames, clearFrames, type GuestFrames, type MachineRun, machineRuns } from './guest-frames.ts'
+import {
+  checkGuestFrames,
+  clearFrames,
+  type FrameSet,
+  type GuestFrames,
+  type MachineRun,
+  machineRuns,
+} from './guest-frames.ts'
 import { isSame, isZero, WORDS } from '../memory/frame-contents.ts'
 import { closePages, type GuestPages, type GuestPageSource, sourceOf } from './page-source.ts'
-import type { FrameSet, WrittenFrames } from './written-frames.ts'
+import type { WrittenFrames } from './written-frames.ts'
 
 /** Frames of a block, which is filled at once, unless its source gives a size: a leaf of 2 MiB. */
 const BLOCK_FRAMES = 512

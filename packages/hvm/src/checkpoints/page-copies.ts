@@ -1,10 +1,9 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { Domain } from '../domain.ts'
 import { announcedRanges, announceWrites, type FrameRun, runsOf } from './announced-writes.ts'
-import { FIRST_LOGGED_GFN } from './guest-frames.ts'
+import { FIRST_LOGGED_GFN, type FrameSet } from './guest-frames.ts'
 import { isZero, WORDS } from '../memory/frame-contents.ts'
 import type { GuestPages } from './page-source.ts'
-import type { FrameSet } from './written-frames.ts'
 
 /** Frames compared and copied at once, which takes about a millisecond. */
 const FRAMES_A_TURN = 4096

@@ -1,52 +1,10 @@
 import { type LogDirty, P2mError } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
-import { FIRST_LOGGED_GFN, guestFrames } from './guest-frames.ts'
-
-/** Consecutive guest frames, with a bit for each: bit `i % 32` of word `i / 32` is frame `gfn + i`. */
-export interface FrameBits {
-  /** The first. */
-  readonly gfn: number
-  /** How many. */
-  readonly count: number
-  /** Bits of all. */
-  readonly bits: Uint32Array
-}
+import { FIRST_LOGGED_GFN, type FrameBits, FrameSet, guestFrames } from './guest-frames.ts'
 
 /** A log of consecutive guest frames, with a bit for each. */
 interface LoggedRange extends FrameBits {
   readonly log: LogDirty
-}
-
-/** A set of guest frames, including those of unknown state. */
-export class FrameSet {
-  readonly #known: readonly FrameBits[]
-
-  constructor(known: readonly FrameBits[]) {
-    this.#known = known
-  }
-
-  /** Whether the set contains a guest frame. */
-  has(frame: number): boolean {
-    return this.any(frame, 1)
-  }
-
-  /** Whether one of consecutive guest frames is. */
-  any(first: number, frames: number): boolean {
-    let known = 0
-    for (let at = 0; at < this.#known.length; at++) {
-      const { gfn, count, bits } = this.#known[at]!
-      const end = Math.min(first + frames, gfn + count) - gfn
-      const from = Math.max(first, gfn) - gfn
-      if (from >= end) continue
-      known += end - from
-      for (let bit = from; bit < end; bit++) {
-        const word = bits[bit >>> 5]!
-        if (word === 0) bit |= 31
-        else if (((word >>> (bit & 31)) & 1) !== 0) return true
-      }
-    }
-    return known < frames
-  }
 }
 
 /** The guest frames that have been written since an instant. Made by {@link WrittenFrames.note}. */
