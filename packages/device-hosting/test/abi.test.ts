@@ -11,10 +11,7 @@ function foreign(machine: Machine, options: Partial<ioreq.ServerOptions> = {}) {
   const notices: string[] = []
   const server: ioreq.IoreqServer = machine.dispatch.createServer({
     name: 'foreign',
-    transport: {
-      notify: (vcpu) => void notices.push(`vcpu ${vcpu}`),
-      notifyBuffered: () => void notices.push('ring'),
-    },
+    transport: { notify: (vcpu) => void notices.push(`vcpu ${vcpu}`), notifyBuffered: () => void notices.push('ring') },
     ...options,
   })
   const take = (vcpu = 0): ioreq.IoRequest => {

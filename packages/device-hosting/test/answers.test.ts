@@ -175,13 +175,7 @@ test('a BAR that the machine cannot map stays off, and the guest goes on', () =>
     attach(context) {
       const memory = context.ownMemory({ name: 'vram', bytes: 4096 })
       bar = context.pci
-        .add({
-          device: 1,
-          vendorId: 1,
-          deviceId: 1,
-          classCode: 0,
-          bars: [{ index: 0, kind: 'memory', memory }],
-        })
+        .add({ device: 1, vendorId: 1, deviceId: 1, classCode: 0, bars: [{ index: 0, kind: 'memory', memory }] })
         .bar(0)
     },
   })

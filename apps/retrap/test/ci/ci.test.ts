@@ -294,11 +294,7 @@ describe("GitLab's template", () => {
     expect(rest).toEqual({
       image: 'node:24',
       cache: { key: 'retrap-$RETRAP_VERSION', when: 'always', paths: ['.cache/retrap'] },
-      artifacts: {
-        when: 'always',
-        paths: ['$RETRAP_RESULTS'],
-        reports: { junit: '$RETRAP_RESULTS/junit/*.xml' },
-      },
+      artifacts: { when: 'always', paths: ['$RETRAP_RESULTS'], reports: { junit: '$RETRAP_RESULTS/junit/*.xml' } },
     })
     const names = Object.keys(variables)
     expect([...told, 'XDG_CACHE_HOME']).toEqual(expect.arrayContaining(names))

@@ -128,10 +128,7 @@ test.skipIf(!hasVerilator)(
     const [snapshot, recording] = [join(scratch, 'snapshot'), join(scratch, 'on')]
     const begun = await runRetrap(
       ['run', '--deterministic', '--kernel', asking, ...device, '--save-on-exit', snapshot],
-      {
-        answers: [{ to: '?', type: '\u0001x' }],
-        deadlineMs: DEADLINE_MS,
-      },
+      { answers: [{ to: '?', type: '\u0001x' }], deadlineMs: DEADLINE_MS },
     )
     expect([begun.stdout, begun.code], begun.stderr).toEqual([expect.stringMatching(/^[A-P]{8}\?/), 0])
     const on = await runRetrap(['restore', snapshot, '--record', recording], { input: '!', deadlineMs: DEADLINE_MS })

@@ -47,19 +47,8 @@ interface Ended {
 function run(root: string, environment: Readonly<Record<string, string>>, program: readonly string[]): Promise<Ended> {
   const main = join(repository, 'apps/retrap/src/main.ts')
   const argv = ['/usr/bin/node', '--conditions=retrap-source', main, 'exec', '--', ...program]
-  const entered = [
-    '--user',
-    '--map-root-user',
-    '--mount',
-    '--pid',
-    '--fork',
-    'sh',
-    '-c',
-    ENTER,
-    'enter',
-    root,
-    repository,
-  ]
+  // A user, mounts and processes of its own, where it is root.
+  const entered = ['-Urmpf', 'sh', '-c', ENTER, 'enter', root, repository]
   const env = { PATH: process.env['PATH'], HOME: '/root', ...environment }
   const child = spawn('unshare', [...entered, ...argv], {
     env,

@@ -101,10 +101,7 @@ function drawProcesses(rng: Rng, folder: string): Liars {
     ends.add(pester(transport.remote, wishes))
     return transport
   }
-  return {
-    options: () => ({ deviceServers: [start] }),
-    stop: () => ends.end(),
-  }
+  return { options: () => ({ deviceServers: [start] }), stop: () => ends.end() }
 }
 
 /** A Worker that scribbles over all that it shares with the machine. */
@@ -152,10 +149,7 @@ function drawScribbler(rng: Rng): Liars {
     transport.pump()
     return transport
   }
-  return {
-    options: () => ({ deviceServers: [start] }),
-    stop: () => ends.end(),
-  }
+  return { options: () => ({ deviceServers: [start] }), stop: () => ends.end() }
 }
 
 /** Models of the machine's own process. */

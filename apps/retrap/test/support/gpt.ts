@@ -9,10 +9,7 @@ export interface Partition {
 }
 
 /** Kinds of partition, as GUIDs. */
-const TYPES = {
-  efi: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b',
-  linux: '0fc63daf-8483-4772-8e79-3d69d8477de4',
-} as const
+const TYPES = { efi: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b', linux: '0fc63daf-8483-4772-8e79-3d69d8477de4' } as const
 
 const SECTOR = 512
 const HEADER_BYTES = 92

@@ -21,11 +21,7 @@ const AT_IT_MS = 250
 const DEADLINE_MS = 60_000
 
 /** Ways to ask a run to end, with the exit code of each. */
-const ENDS = {
-  SIGTERM: { code: 143 },
-  'Ctrl-A x': { code: 0 },
-  '--timeout': { code: 124 },
-} as const
+const ENDS = { SIGTERM: { code: 143 }, 'Ctrl-A x': { code: 0 }, '--timeout': { code: 124 } } as const
 type End = keyof typeof ENDS
 
 let folder = ''

@@ -28,9 +28,7 @@ test.runIf(linux !== undefined)(
       // Its time is the host's, as the lease comes by itself.
       const leased = 'until ip addr show eth0 | grep -q "inet 10.0.2.15"; do sleep 0.1; done'
       expect(await exec('arm', `${leased}; uname -m; cat /sys/class/net/eth0/address; wget -qO- ${url}`)).toMatchObject(
-        {
-          stdout: 'aarch64\n52:54:00:ab:cd:ef\nof the host\n',
-        },
+        { stdout: 'aarch64\n52:54:00:ab:cd:ef\nof the host\n' },
       )
       await exec('arm', 'echo served >/tmp/index.html; httpd -p 127.0.0.1:80 -h /tmp')
       const { data } = await call('forward', { machine: 'arm', port: 80, timeoutSeconds: 250 })

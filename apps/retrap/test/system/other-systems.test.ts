@@ -111,10 +111,7 @@ describe.skipIf(!hasApt)('systems other than Linux', () => {
       const kernel = await fetchFile('memtest86+', `boot/memtest86+${variant}.bin`)
       const { code, stdout } = await runRetrap(
         ['run', '--kernel', kernel, '--append', 'console=ttyS0,115200', '--memory', '64M', '--cpu', cpu],
-        {
-          answers: [{ to: '0xffffffff', type: LEAVE }],
-          deadlineMs: DEADLINE_MS,
-        },
+        { answers: [{ to: '0xffffffff', type: LEAVE }], deadlineMs: DEADLINE_MS },
       )
       expect(stdout).toContain('Memtest86+ v')
       expect(stdout).toContain('Errors: 0')

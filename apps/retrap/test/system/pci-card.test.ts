@@ -43,10 +43,7 @@ test.skipIf(!there)(
     const { code, stdout, stderr } = await runRetrap(['run', ...ports, ...KERNEL], {
       answers: [
         { to: '/ # ', type: 'insmod /adder.ko; echo ready-$((6 * 7))\n' },
-        {
-          to: 'ready-42',
-          type: `${command(`device_add ${CARD},bus=rp1,id=card`)}${USE}; echo used-$((6 * 7))\n`,
-        },
+        { to: 'ready-42', type: `${command(`device_add ${CARD},bus=rp1,id=card`)}${USE}; echo used-$((6 * 7))\n` },
         {
           to: 'used-42',
           type: `${command('device_del card')}while [ -e /dev/adder ]; do sleep 0.1; done; echo gone-$((6 * 7))\n`,

@@ -77,9 +77,7 @@ test.skipIf(disk === undefined)(
       // Without compiled code this takes long. That both agree is shown of the embedded guest (../recording.test.ts).
       options(none, !TEST_LONG),
       { bytes: file.length, read: (offset, bytes) => file.subarray(offset, offset + bytes) },
-      {
-        onMachine: (pc) => pc.serial.onTransmit((bytes) => (again += Buffer.from(bytes).toString('latin1'))),
-      },
+      { onMachine: (pc) => pc.serial.onTransmit((bytes) => (again += Buffer.from(bytes).toString('latin1'))) },
     )
     expect(await replay.run({ timeoutMs: DEADLINE_MS })).toMatchObject({ reason: 'power-off' })
     expect(replay.instructions).toBe(replay.end)

@@ -47,10 +47,7 @@ function printing(text: string): CreateMachine {
       ages.push((from.state as unknown as typeof STATE).domain.devices.local.devices.mc146818.wallSeconds)
     }
     let print = (_bytes: Uint8Array): void => {}
-    const snapshot = {
-      state: STATE,
-      pages: { gfns: Uint32Array.of(3, 1030), bytes: new Uint8Array(8192).fill(7) },
-    }
+    const snapshot = { state: STATE, pages: { gfns: Uint32Array.of(3, 1030), bytes: new Uint8Array(8192).fill(7) } }
     return {
       serialPorts: [
         {

@@ -81,11 +81,7 @@ describe.skipIf(noDebian !== undefined)('a network in a page', () => {
       const hub = new Hub()
       const relay = await listenWebSocket(hub, { port: 0, origins: [new URL(site.url).origin] })
       const frames: Uint8Array[] = []
-      hub.port().connect({
-        receive: (frame) => frames.push(new Uint8Array(frame)) > 0,
-        drained() {},
-        linkChanged() {},
-      })
+      hub.port().connect({ receive: (frame) => frames.push(new Uint8Array(frame)) > 0, drained() {}, linkChanged() {} })
       const page = pages[1]
       await plug(page, 'relay', `ws://127.0.0.1:${relay.port}/`)
       await shell(page, 'ping -c 1 -W 1 192.168.7.77', /1 packets transmitted, 0 packets received/)

@@ -295,11 +295,7 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
     session.close()
     await vi.waitUntil(() => server.errors().includes('the machine has left'), { timeout: PATIENCE_MS })
     const third = new Client(await server.connect())
-    expect((await third.open({ session: word(6) }))[0]).toMatchObject({
-      session: word(0),
-      received: 0,
-      flags: 1,
-    })
+    expect((await third.open({ session: word(6) }))[0]).toMatchObject({ session: word(0), received: 0, flags: 1 })
     expect(await third.take('armTimer')).toMatchObject({ timer: 11, device: 1 })
   })
 
