@@ -25,7 +25,7 @@ interface Board {
 const boards: Readonly<Record<string, () => Board>> = {
   ahci: () => {
     const board = new RandomAhci()
-    return part(board, board.ahci, () => board.disk.release())
+    return part(board, board.controller, () => board.disk.release())
   },
   e1000: () => {
     const board = new RandomE1000()
@@ -37,7 +37,7 @@ const boards: Readonly<Record<string, () => Board>> = {
   },
   ide: () => {
     const board = new RandomIde(false)
-    return part(board, board.ide, () => board.disk.release())
+    return part(board, board.controller, () => board.disk.release())
   },
   nvme: () => {
     const board = new RandomNvme()

@@ -16,7 +16,7 @@ const MOST_CALLS = 32 * (0x8000 * 2 + 64)
 export class RandomAhci {
   readonly disk = new TestMedium(300 * 512)
   readonly cd = new TestMedium(60 * 2048)
-  readonly ahci: AhciMachine
+  readonly controller: AhciMachine
   /** The first thing that went wrong. */
   violation: string | undefined
   #calls = 0
@@ -25,9 +25,9 @@ export class RandomAhci {
     const fail = (what: string): void => void (this.violation ??= what)
     const count = (): void => {
       if (++this.#calls > MOST_CALLS) fail('too much work for one access')
-      if ((this.ahci.config[4]! & 4) === 0) fail('memory is used while bus mastering is off')
+      if ((this.controller.config[4]! & 4) === 0) fail('memory is used while bus mastering is off')
     }
-    this.ahci = new AhciMachine(
+    this.controller = new AhciMachine(
       [
         { kind: 'disk', medium: this.disk },
         { kind: 'cdrom', medium: this.cd },
@@ -40,19 +40,19 @@ export class RandomAhci {
         write: (gpa, from) => {
           count()
           // A frame with the signature may come while no command is processed; data and counts may not.
-          const stopped = [0, 1].every((port) => (this.ahci.port(CMD, port) & 1) === 0)
+          const stopped = [0, 1].every((port) => (this.controller.port(CMD, port) & 1) === 0)
           if (stopped && from.length !== 20)
             fail(`${from.length} bytes are written at ${gpa} while all ports are stopped`)
           return dma.write(gpa, from)
         },
       }),
     )
-    for (const port of [0, 1]) this.ahci.start(port)
+    for (const port of [0, 1]) this.controller.start(port)
   }
 
   /** Does one thing that a guest, or its media, may do. @returns what the guest read */
   async act(choose: Choose): Promise<unknown> {
-    const { ahci } = this
+    const ahci = this.controller
     this.#calls = 0
     const port = choose(2)
     switch (choose(16)) {
@@ -115,7 +115,7 @@ export class RandomAhci {
 
   /** What a guest sees without changing anything. */
   observed(): unknown {
-    const { ahci } = this
+    const ahci = this.controller
     return [0, 1].map((port) => [CI, SACT, TFD, IS, CMD].map((register) => ahci.port(register, port)))
   }
 }

@@ -18,7 +18,7 @@ const MOST_CALLS = 2 * 0x8000 + 16
 export class RandomIde {
   readonly disk = new TestMedium(300 * 512)
   readonly cd = new TestMedium(60 * 2048)
-  readonly ide = new IdeMachine([
+  readonly controller = new IdeMachine([
     { kind: 'disk', medium: this.disk },
     { kind: 'cdrom', medium: this.cd },
   ])
@@ -31,7 +31,7 @@ export class RandomIde {
   /** @param watched - whether writes to memory are held against the table */
   constructor(watched: boolean) {
     if (!watched) return
-    const { machine, model } = this.ide
+    const { machine, model } = this.controller
     const context = machine.context()
     const { dma } = context
     const fail = (what: string): void => void (this.violation ??= what)
@@ -54,7 +54,7 @@ export class RandomIde {
           const { first, end } = this.#allowed
           if (gpa < first || gpa + from.length > end || first >> 16 !== (end - 1) >> 16)
             fail(`${from.length} bytes at ${gpa}: the entry allows ${first} to ${end}`)
-          if ((this.ide.readBusMaster(2) & 1) === 0) fail(`bytes are written at ${gpa} while it is stopped`)
+          if ((this.controller.readBusMaster(2) & 1) === 0) fail(`bytes are written at ${gpa} while it is stopped`)
           return dma.write(gpa, from)
         },
       },
@@ -64,7 +64,7 @@ export class RandomIde {
 
   /** Does one thing that a guest, or its media, may do. @returns what the guest read */
   async act(choose: Choose): Promise<unknown> {
-    const { ide } = this
+    const ide = this.controller
     this.#calls = 0
     switch (choose(16)) {
       case 0:
@@ -123,7 +123,7 @@ export class RandomIde {
 
   /** What a guest and the host see without changing anything. */
   observed(): unknown {
-    const { ide } = this
+    const ide = this.controller
     return [ide.alternateStatus, ide.line.level, ide.readBusMaster(0), ide.readBusMaster(2)]
   }
 }
