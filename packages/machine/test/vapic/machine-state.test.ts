@@ -148,14 +148,7 @@ describe.each(roms)('%s', (_name, vapic) => {
     const ready = dword(linear(AT.variables + 0x84))
     const pc = await support.machineWith(
       ({ asm, log }, cpu) => {
-        const site = asm.label()
-        const over = asm.label()
-        asm
-          .jmp(over)
-          .bind(site)
-          .db(...support.WRITE_ECX)
-          .ret()
-          .bind(over)
+        const site = support.writeRoutine(asm)
         if (cpu === 0) {
           asm.mov(ecx, 0x10).call(site).call(site)
           const wait = asm.here()

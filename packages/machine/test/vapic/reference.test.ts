@@ -218,14 +218,7 @@ describe.each(roms)('8. %s', (_name, vapic) => {
         const write = (value: number): void => void asm.mov(ecx, value).call(routine)
         const look = (): void => void asm.mov(al, 0).out(0xe0, al)
         const self = (vector: number): void => void asm.mov(dword(K.APIC + 0x300), 0x4_4000 | vector)
-        const routine = asm.label()
-        const start = asm.label()
-        asm
-          .jmp(start)
-          .bind(routine)
-          .db(...support.WRITE_ECX)
-          .ret()
-          .bind(start)
+        const routine = support.writeRoutine(asm)
         write(0)
         look()
         // Nothing pending.
@@ -401,16 +394,9 @@ describe('13. A malicious announcement', () => {
 
 test('14. A HAL 1.5 GiB above the kernel: the ROM is found there too, and calls from both reach it', async () => {
   const pc = await support.machineWith(({ asm, log }) => {
-    const site = asm.label()
+    const site = support.writeRoutine(asm)
     const hal = asm.label()
-    const over = asm.label()
-    asm
-      .jmp(over)
-      .bind(site)
-      .db(...support.WRITE_ECX)
-      .ret()
-      .bind(over)
-      .mov(esi, 3)
+    asm.mov(esi, 3)
     const loop = asm.here()
     asm.mov(ecx, 0x21).call(site)
     asm.mov(ebx, hal.plus(K.ALIAS - K.KERNEL)).call(ebx)
@@ -444,14 +430,7 @@ describe.each(roms)('a priority that is raised while an interrupt waits: %s', (_
           asm.mov(eax, value)
           log()
         }
-        const routine = asm.label()
-        const start = asm.label()
-        asm
-          .jmp(start)
-          .bind(routine)
-          .db(...support.WRITE_ECX)
-          .ret()
-          .bind(start)
+        const routine = support.writeRoutine(asm)
         write(0)
         write(0)
         asm.mov(dword(K.APIC + 0x300), 0x4_4051)

@@ -1,5 +1,5 @@
 import { defineDevice, type DeviceModel } from '@retrap/device'
-import { dword, eax, esp } from '@retrap/x86-assembler'
+import { type Assembler, dword, eax, esp, type Label } from '@retrap/x86-assembler'
 import { restoreVcpu, saveVcpu, CS } from '@retrap/x86-cpu'
 import type { Pc, PcOptions } from '@retrap/machine'
 import { buildKernel, type Kernel, type KernelOptions, KERNEL, TPR } from './kernel.ts'
@@ -14,6 +14,18 @@ export const WRITE_ECX = [0x89, 0x0d, ...address] as const
 export const WRITE_EAX = [0xa3, ...address] as const
 /** `mov eax, [tpr]`. */
 export const READ_EAX = [0xa1, ...address] as const
+
+/** A routine that writes the register, which code goes around. */
+export function writeRoutine(asm: Assembler): Label {
+  const [routine, over] = [asm.label(), asm.label()]
+  asm
+    .jmp(over)
+    .bind(routine)
+    .db(...WRITE_ECX)
+    .ret()
+    .bind(over)
+  return routine
+}
 
 /** An interrupt's vector into the log. */
 export function logVector({ asm, log }: Kernel): void {

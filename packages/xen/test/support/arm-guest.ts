@@ -5,7 +5,7 @@ import { MachineMemory } from '@retrap/memory'
 import type { ArmUpcalls } from '../../src/arm/upcalls.ts'
 import { plugArmState } from '../../src/arm/paravirtual.ts'
 import type { XenOptions, XenState } from '../../src/xen-state.ts'
-import { TestSleeper } from './guest.ts'
+import { RamOfGuest, TestSleeper } from './guest.ts'
 
 /** Where RAM begins: 4 MiB. */
 export const RAM = 0x4000_0000
@@ -63,7 +63,7 @@ export interface XenArmTestOptions {
 }
 
 /** An Arm domain that makes hypercalls, one at a time, from code of its own; its MMU is off. */
-export class XenArmTestGuest {
+export class XenArmTestGuest extends RamOfGuest {
   readonly domain: ArmDomain
   readonly xen: XenState<ArmUpcalls>
   readonly memory: MachineMemory
@@ -71,6 +71,7 @@ export class XenArmTestGuest {
   readonly #takesEvents = new Set<number>()
 
   constructor(options: XenArmTestOptions = {}) {
+    super()
     const { origin } = options
     this.memory = origin?.guest.memory ?? MachineMemory.create({ bytes: options.memoryBytes ?? 48 << 20 })
     for (let i = 0; i < (options.taken ?? 0); i++) this.memory.frames.allocate(i % 2 === 0 ? 9 : 0)
@@ -149,32 +150,6 @@ export class XenArmTestGuest {
     const { gic } = this.domain.architecture
     gic.systemRegisters!.writeSystemRegister(vcpu, ICC_PMR, 0xff, 0)
     gic.systemRegisters!.writeSystemRegister(vcpu, ICC_IGRPEN1, 1, 0)
-  }
-
-  write(gpa: number, bytes: Uint8Array): void {
-    if (!this.domain.guestMemory.load(gpa, bytes)) throw new Error(`no RAM at ${gpa.toString(16)}`)
-  }
-
-  write32(gpa: number, ...values: readonly number[]): void {
-    this.write(gpa, new Uint8Array(Uint32Array.from(values).buffer))
-  }
-
-  write64(gpa: number, ...values: readonly (number | bigint)[]): void {
-    this.write(gpa, new Uint8Array(BigUint64Array.from(values, BigInt).buffer))
-  }
-
-  read(gpa: number, length: number): Uint8Array {
-    const bytes = new Uint8Array(length)
-    if (!this.domain.guestMemory.read(gpa, bytes)) throw new Error(`no RAM at ${gpa.toString(16)}`)
-    return bytes
-  }
-
-  read32(gpa: number): number {
-    return new DataView(this.read(gpa, 4).buffer).getUint32(0, true)
-  }
-
-  read64(gpa: number): bigint {
-    return new DataView(this.read(gpa, 8).buffer).getBigUint64(0, true)
   }
 }
 

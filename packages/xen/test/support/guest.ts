@@ -65,3 +65,34 @@ export class Guest extends FlatGuest {
     return saveVcpu(this.boot)
   }
 }
+
+/** Guest RAM of a test, by guest-physical addresses. */
+export abstract class RamOfGuest {
+  abstract readonly domain: { readonly guestMemory: Pick<GuestRam, 'read' | 'load'> }
+
+  write(gpa: number, bytes: Uint8Array): void {
+    if (!this.domain.guestMemory.load(gpa, bytes)) throw new Error(`no RAM at ${gpa.toString(16)}`)
+  }
+
+  write32(gpa: number, ...values: readonly number[]): void {
+    this.write(gpa, new Uint8Array(Uint32Array.from(values).buffer))
+  }
+
+  write64(gpa: number, ...values: readonly (number | bigint)[]): void {
+    this.write(gpa, new Uint8Array(BigUint64Array.from(values, BigInt).buffer))
+  }
+
+  read(gpa: number, length: number): Uint8Array {
+    const bytes = new Uint8Array(length)
+    if (!this.domain.guestMemory.read(gpa, bytes)) throw new Error(`no RAM at ${gpa.toString(16)}`)
+    return bytes
+  }
+
+  read32(gpa: number): number {
+    return new DataView(this.read(gpa, 4).buffer).getUint32(0, true)
+  }
+
+  read64(gpa: number): bigint {
+    return new DataView(this.read(gpa, 8).buffer).getBigUint64(0, true)
+  }
+}

@@ -7,7 +7,7 @@ import { TEST_JIT } from '@retrap/tooling/jit'
 import { plugState } from '../../src/paravirtual.ts'
 import type { EventUpcalls } from '../../src/events/upcalls.ts'
 import type { XenOptions, XenState } from '../../src/xen-state.ts'
-import { TestSleeper } from './guest.ts'
+import { RamOfGuest, TestSleeper } from './guest.ts'
 
 /** 64-bit mode; 32-bit protected mode without paging; 32-bit code under a 64-bit kernel's tables; real-address mode. */
 export type CallerMode = '64' | '32' | 'compatibility' | 'real'
@@ -47,7 +47,7 @@ export interface XenTestOptions {
 }
 
 /** A domain that makes hypercalls, one at a time, from code of its own. */
-export class XenTestGuest {
+export class XenTestGuest extends RamOfGuest {
   readonly domain: X86Domain
   readonly xen: XenState<EventUpcalls>
   readonly memory: MachineMemory
@@ -61,6 +61,7 @@ export class XenTestGuest {
   flags: number = 2
 
   constructor(mode: CallerMode = '64', options: XenTestOptions = {}) {
+    super()
     this.mode = mode
     const { origin } = options
     this.memory = origin?.guest.memory ?? MachineMemory.create({ bytes: options.memoryBytes ?? 16 << 20 })
@@ -173,38 +174,10 @@ export class XenTestGuest {
     }
   }
 
-  write(gpa: number, bytes: Uint8Array): void {
-    if (!this.domain.guestMemory.load(gpa, bytes)) throw new Error(`no RAM at ${gpa.toString(16)}`)
-  }
-
-  write32(gpa: number, ...values: readonly number[]): void {
-    const bytes = new DataView(new ArrayBuffer(4 * values.length))
-    for (const [i, value] of values.entries()) bytes.setUint32(4 * i, value, true)
-    this.write(gpa, new Uint8Array(bytes.buffer))
-  }
-
-  write64(gpa: number, ...values: readonly (number | bigint)[]): void {
-    this.write(gpa, new Uint8Array(BigUint64Array.from(values, BigInt).buffer))
-  }
-
   /** Writes integers as wide as the caller's longs. */
   writeLongs(gpa: number, ...values: readonly number[]): void {
     if (this.mode === '64') this.write64(gpa, ...values)
     else this.write32(gpa, ...values)
-  }
-
-  read(gpa: number, length: number): Uint8Array {
-    const bytes = new Uint8Array(length)
-    if (!this.domain.guestMemory.read(gpa, bytes)) throw new Error(`no RAM at ${gpa.toString(16)}`)
-    return bytes
-  }
-
-  read32(gpa: number): number {
-    return new DataView(this.read(gpa, 4).buffer).getUint32(0, true)
-  }
-
-  read64(gpa: number): bigint {
-    return new DataView(this.read(gpa, 8).buffer).getBigUint64(0, true)
   }
 
   /** Zero-ended text. */
