@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
-import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import type { DiskLinux } from './disk-linux.ts'
 import { TO_DEVICES } from './first-process.ts'
@@ -31,6 +33,16 @@ export function makeExt4(path: string, bytes: number, folder: string, offset = 0
   fs.writeFileSync(path, '')
   fs.truncateSync(path, offset + bytes)
   execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', '-d', folder, '-E', `offset=${offset}`, path, `${bytes >> 10}k`])
+}
+
+/** The SHA-256 of a file of an ext4 image, whose file system must be in order. */
+export function sumOf(image: string, file: string): string {
+  execFileSync('e2fsck', ['-fn', image], { stdio: 'pipe' })
+  const out = join(fs.mkdtempSync(join(tmpdir(), 'retrap-read-back-')), 'file')
+  execFileSync('debugfs', ['-R', `dump ${file} ${out}`, image], { stdio: 'pipe' })
+  const sum = createHash('sha256').update(fs.readFileSync(out)).digest('hex')
+  fs.rmSync(dirname(out), { recursive: true })
+  return sum
 }
 
 /** A CD image of a folder. */

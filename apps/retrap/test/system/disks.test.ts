@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +7,7 @@ import { skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect } from 'vitest'
-import { makeExt4, makeGrubDisk, makeIsolinuxCd, makeIso } from '../support/boot-media.ts'
+import { makeExt4, makeGrubDisk, makeIsolinuxCd, makeIso, sumOf } from '../support/boot-media.ts'
 import { diskLinux } from '../support/disk-linux.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap, TEST_JIT } from '../support/processes.ts'
@@ -26,14 +25,6 @@ const linux = lacking.length === 0 ? await diskLinux() : undefined
 const scratch = temporaryFolder('disks')
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
-
-/** A file of an ext4 image, and whether the file system is in order. */
-function readBack(image: string, file: string): Uint8Array {
-  execFileSync('e2fsck', ['-fn', image], { stdio: 'pipe' })
-  const out = join(scratch, 'read-back')
-  execFileSync('debugfs', ['-R', `dump ${file} ${out}`, image], { stdio: 'pipe' })
-  return readFileSync(out)
-}
 
 /** A folder with a text and a file of random bytes. */
 function makeFolder(name: string, note: string, data: Uint8Array): string {
@@ -67,7 +58,7 @@ describe.runIf(linux !== undefined)(`disks and CDs${note}`, () => {
       // From the SMBIOS tables that SeaBIOS has placed.
       expect(stdout).toContain('retrap PC\r\n')
       const told = /([0-9a-f]{64})  \/mnt\/new/.exec(stdout)?.[1]
-      expect(sha256(readBack(`${image}?offset=1048576`, '/new'))).toBe(told)
+      expect(sumOf(`${image}?offset=1048576`, '/new')).toBe(told)
       expect(code).toBe(0)
     },
     DEADLINE_MS,
@@ -142,7 +133,7 @@ describe.runIf(linux !== undefined)(`disks and CDs${note}`, () => {
       expect(sha256(readFileSync(base))).toBe(before)
       expect(await runRetrap(['image', 'check', image], { deadlineMs: DEADLINE_MS })).toMatchObject({ code: 0 })
       expect(await runRetrap(['image', 'commit', image], { deadlineMs: DEADLINE_MS })).toMatchObject({ code: 0 })
-      expect(sha256(readBack(base, '/new'))).toBe(told)
+      expect(sumOf(base, '/new')).toBe(told)
     },
     DEADLINE_MS,
   )
@@ -178,7 +169,7 @@ describe.runIf(linux !== undefined)(`disks and CDs${note}`, () => {
         pc.close()
         await disk.close()
         await disc.close()
-        return { printed, instructions, copy: sha256(readBack(path, '/copy')) }
+        return { printed, instructions, copy: sumOf(path, '/copy') }
       }
       const first = await run(1)
       expect(first.printed).toContain('on the disk\r\non the disc')

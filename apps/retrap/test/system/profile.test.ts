@@ -4,15 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Apt } from '@retrap/debian'
-import { createPc } from '@retrap/machine'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { fetchLinux } from '../../src/guests/linux/debian.ts'
-import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
 import type { CpuProfile } from '../../src/machine/profile/cpu-profile.ts'
 import { linuxNames } from '../../src/machine/profile/guest-names.ts'
 import { GuestProfile } from '../../src/machine/profile/guest-profile.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
-import { runRetrap, TEST_JIT } from '../support/processes.ts'
+import { answerPrompts, kernelShell } from '../support/kernel-shell.ts'
+import { runRetrap } from '../support/processes.ts'
 
 const PROGRAM = fileURLToPath(new URL('programs/three-functions.c', import.meta.url))
 const DEADLINE_MS = 240_000
@@ -120,17 +118,10 @@ describe.skipIf(!built)('a profile of a program in C', () => {
 test.skipIf(!hasApt)(
   "the functions of Debian's kernel have the names that it gives them itself, and processes are told apart",
   async () => {
-    const { kernelPath, busyboxPath } = await fetchLinux('linux-image-cloud-amd64')
-    const kernel = Uint8Array.from(await readFile(kernelPath))
     const profile = new GuestProfile(join(folder, 'linux'), 1)
     const names = new Map<bigint, string[]>()
-    const pc = await createPc({
-      memoryBytes: 256 * 2 ** 20,
-      kernel,
-      initrd: buildInitramfs(await readFile(busyboxPath)),
+    const { pc, kernel } = await kernelShell({
       commandLine: TO_DEVICES,
-      clock: 'deterministic',
-      jit: TEST_JIT,
       sampling: { onSample: profile.onSample, onIdle: profile.onIdle, intervalMs: 0.1 },
     })
     // Each hundredth line of all symbols.
@@ -139,17 +130,9 @@ test.skipIf(!hasApt)(
       "awk 'NR % 100 == 0' /proc/kallsyms; echo all",
       'poweroff -f',
     ]
-    let output = ''
-    let answered = 0
-    pc.serial.onTransmit((bytes) => {
-      output += new TextDecoder().decode(bytes)
-      const prompt = output.indexOf('/ # ', answered)
-      if (prompt < 0) return
-      answered = prompt + 4
-      pc.serial.receive(new TextEncoder().encode(`${commands.shift() ?? ''}\n`))
-    })
+    const told = answerPrompts(pc, commands)
     expect((await pc.run({ timeoutMs: DEADLINE_MS })).reason).toBe('power-off')
-    for (const [, address, name] of output.matchAll(/^([0-9a-f]{16}) [tTwW] (\S+)\r$/gm)) {
+    for (const [, address, name] of told().matchAll(/^([0-9a-f]{16}) [tTwW] (\S+)\r$/gm)) {
       const at = BigInt(`0x${address}`)
       names.set(at, [...(names.get(at) ?? []), name!])
     }

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,7 +5,7 @@ import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
-import { makeExt4, makeGrubEfiDisk, makeIso } from '../support/boot-media.ts'
+import { makeExt4, makeGrubEfiDisk, makeIso, sumOf } from '../support/boot-media.ts'
 import { sataLinux } from '../support/disk-linux.ts'
 import { runRetrap } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
@@ -18,14 +17,6 @@ const OVMF = ['OVMF_CODE_4M.fd', 'OVMF_VARS_4M.fd'].map((name) => `./usr/share/O
 const [ovmf = ''] = (linux && (await debianMembers([{ package: 'ovmf', members: OVMF }]))) ?? []
 const scratch = temporaryFolder('sata')
 const note = skipNote(linux !== undefined, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)
-
-/** The sum of a file of an ext4 image whose file system is in order. */
-function sumOf(image: string, file: string): string {
-  execFileSync('e2fsck', ['-fn', image], { stdio: 'pipe' })
-  const out = join(scratch, 'read-back')
-  execFileSync('debugfs', ['-R', `dump ${file} ${out}`, image], { stdio: 'pipe' })
-  return createHash('sha256').update(readFileSync(out)).digest('hex')
-}
 
 describe.runIf(linux !== undefined)(`a q35 with SATA drives${note}`, () => {
   test(

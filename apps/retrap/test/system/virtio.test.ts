@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +8,7 @@ import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
-import { makeExt4, makeGrubDisk } from '../support/boot-media.ts'
+import { makeExt4, makeGrubDisk, sumOf } from '../support/boot-media.ts'
 import { linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap, TEST_JIT } from '../support/processes.ts'
@@ -50,14 +49,6 @@ const linux = lacking.length === 0 ? await linuxWith(DRIVERS, AUTO) : undefined
 const scratch = temporaryFolder('virtio')
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
-
-/** A file of an ext4 image, after a look whether the file system is in order. */
-function readBack(image: string, file: string): Uint8Array {
-  execFileSync('e2fsck', ['-fn', image], { stdio: 'pipe' })
-  const out = join(scratch, 'read-back')
-  execFileSync('debugfs', ['-R', `dump ${file} ${out}`, image], { stdio: 'pipe' })
-  return readFileSync(out)
-}
 
 /** A disk with ext4 and a file of random bytes. */
 interface Disk {
@@ -137,7 +128,7 @@ describe.runIf(linux !== undefined)(`Linux's virtio drivers${note}`, () => {
     expect(printed).toContain(`${sha256(disk.data)}  /mnt/again`)
     expect(printed).toMatch(/^32\r?\nPING\r?\norg\.test\r?\nDISK-1\r?$/m)
     expect(console).toMatch(/^to the console\r?\n$/)
-    const again = sha256(readBack(path, '/again'))
+    const again = sumOf(path, '/again')
     expect(again).toBe(sha256(disk.data))
     return { printed, instructions, again }
   }
@@ -185,7 +176,7 @@ describe.runIf(linux !== undefined)(`Linux's virtio drivers${note}`, () => {
       expect(stdout).toContain('GRUB starts Linux')
       expect(stdout).toMatch(/^0 +1/m)
       const told = /([0-9a-f]{64})  \/mnt\/new/.exec(stdout)?.[1]
-      expect(sha256(readBack(`${image}?offset=1048576`, '/new'))).toBe(told)
+      expect(sumOf(`${image}?offset=1048576`, '/new')).toBe(told)
       expect(code).toBe(0)
     },
     DEADLINE_MS,
