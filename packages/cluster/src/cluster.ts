@@ -1,5 +1,6 @@
 import type { ClusterDescription, PlacedMachine } from './description.ts'
 import { Conductor, type ConductedMachine } from './conductor.ts'
+import { Disk } from './disk.ts'
 import { Draws } from './draws.ts'
 import { ClusterError } from './errors.ts'
 import { ActiveFaults } from './active-faults.ts'
@@ -23,8 +24,8 @@ export interface ClusterGuest extends ConductedMachine {
   start(name: string, words: readonly string[]): Promise<void>
   /** Sets its clock forward, or back. */
   turnClock(ns: number): void
-  /** Makes a machine that goes on from this instant by itself, with the frames that are on their way to this one. */
-  fork(listener: GuestListener): Promise<ClusterGuest>
+  /** Makes a machine that goes on from this instant by itself, with the frames that are on their way to this one. @param disk - a copy of its disk */
+  fork(listener: GuestListener, disk: Disk | undefined): Promise<ClusterGuest>
   /** Ends the machine. */
   close(): void
 }
@@ -35,6 +36,8 @@ export interface MachineStart {
   readonly seed: number
   /** The instant, in nanoseconds since the cluster's begin. */
   readonly ns: number
+  /** The disk of a machine that has one: blank at the first start, and as the last machine has left it at later ones. */
+  readonly disk: Disk | undefined
 }
 
 /** A maker of a cluster's machines. */
@@ -109,6 +112,8 @@ export class Cluster {
   readonly #conductor: Conductor
   readonly #links: Links
   readonly #guests = new Map<number, ClusterGuest>()
+  /** The disks of machines that have one, whether these run or not. */
+  readonly #disks = new Map<number, Disk>()
   /** How often each machine was started. */
   readonly #starts = new Map<number, number>()
   readonly #properties: Properties
@@ -136,6 +141,12 @@ export class Cluster {
     this.#properties = before === undefined ? new Properties() : before.#properties.copy()
     this.#conductor = new Conductor(this.#links, machines.length)
     if (before !== undefined) this.#conductor.now = before.#conductor.now
+    for (const { number, disk } of machines)
+      if (disk !== undefined) {
+        const own =
+          before === undefined ? new Disk(disk.size, seed, `disk ${number}`) : before.#disks.get(number)!.copy()
+        this.#disks.set(number, own)
+      }
     this.#conductor.onWindow = () => this.#hear()
     this.#conductor.onEnd = (number, reason) => {
       this.#drop(number)
@@ -183,7 +194,7 @@ export class Cluster {
       for (const [number, guest] of this.#guests) {
         fork.#starts.set(number, this.#starts.get(number)!)
         // oxlint-disable-next-line no-await-in-loop -- one after another: the host has few processors
-        const clone = await guest.fork(fork.#listener(description.machines[number]!))
+        const clone = await guest.fork(fork.#listener(description.machines[number]!), fork.#disks.get(number))
         fork.#guests.set(number, clone)
         fork.#conductor.add(number, clone, this.#conductor.offsetOf(number))
       }
@@ -198,6 +209,7 @@ export class Cluster {
   async finish({ number, faults = this.#draw(number) }: Branch = { number: 0 }): Promise<ClusterResult> {
     const check = this.#description.workload?.check
     this.#links.reseed(this.#seedOf(number))
+    for (const disk of this.#disks.values()) disk.reseed(this.#seedOf(number))
     if (!this.#isOver) await this.#withFaults(faults)
     if (!this.#isOver && check !== undefined) {
       this.#tell('phase', 'check')
@@ -278,7 +290,11 @@ export class Cluster {
     const { number, command } = machine
     const count = this.#starts.get(number) ?? 0
     this.#starts.set(number, count + 1)
-    const start = { seed: new Draws(this.#seed, `start ${number} ${count}`).bits(), ns: this.#conductor.now }
+    const start = {
+      seed: new Draws(this.#seed, `start ${number} ${count}`).bits(),
+      ns: this.#conductor.now,
+      disk: this.#disks.get(number),
+    }
     const guest = await this.#host.make(machine, start, this.#listener(machine))
     this.#guests.set(number, guest)
     this.#conductor.add(number, guest)
@@ -295,9 +311,18 @@ export class Cluster {
   }
 
   #drop(number: number): void {
+    this.#disks.get(number)?.reset()
     this.#guests.get(number)?.close()
     this.#guests.delete(number)
     this.#conductor.remove(number)
+  }
+
+  /** The disk of a machine loses its power. */
+  #losePower(machine: PlacedMachine): void {
+    const loss = this.#disks.get(machine.number)?.losePower()
+    if (loss === undefined || loss.writes === 0) return
+    const { writes, lost, torn } = loss
+    this.#tell('fault', `of ${writes} writes that were not flushed, ${lost} are lost and ${torn} torn`, machine)
   }
 
   /** A fault begins, unless its time is a quiet one. */
@@ -308,10 +333,12 @@ export class Cluster {
     const numbers = this.#description.machines.filter(({ name }) => fault.machines?.includes(name))
     const ends: (() => unknown)[] = []
     if (fault.kind === 'hang') for (const { number } of numbers) conductor.hang(number, fault.for)
-    else if (fault.kind === 'crash') {
+    else if (fault.kind === 'crash' || fault.kind === 'power') {
       for (const machine of numbers) {
+        // A machine that is off has lost its power already, and starts when that fault is over.
         if (!this.#guests.has(machine.number)) continue
         this.#drop(machine.number)
+        if (fault.kind === 'power') this.#losePower(machine)
         ends.push(() => this.#start(machine))
       }
     } else if (fault.kind === 'clock') {

@@ -34,6 +34,8 @@ export interface PlacedMachine {
   readonly share: readonly string[]
   /** RAM in bytes. */
   readonly memory: number
+  /** A disk that outlives its machine: its size in bytes, and the path at which programs find its files. */
+  readonly disk?: { readonly size: number; readonly path: string } | undefined
   /** The number of processors. */
   readonly cpus: number
 }

@@ -16,6 +16,13 @@ export class Draws {
     this.#state = hash
   }
 
+  /** The same sequence, which goes on from here by itself. */
+  copy(): Draws {
+    const copy = new Draws(0, '')
+    copy.#state = this.#state
+    return copy
+  }
+
   /** Returns 32 random bits. */
   bits(): number {
     // A Weyl sequence, mixed by the finalizer of MurmurHash3.

@@ -18,7 +18,8 @@ export const FAULT_KINDS: Readonly<Record<FaultName, FaultKind>> = {
   duplicate: { about: 'a part of the frames comes twice', place: 'ways', takesAmount: 'part' },
   reorder: { about: 'a part of the frames is overtaken by later ones', place: 'ways', takesAmount: 'part' },
   corrupt: { about: 'a part of the frames has a wrong bit', place: 'ways', takesAmount: 'part' },
-  crash: { about: 'a machine loses its power, and is started again', place: 'machine' },
+  crash: { about: 'a machine is reset, and starts again; its disk has all that was written', place: 'machine' },
+  power: { about: 'a machine loses its power, and its disk the writes that were not flushed', place: 'machine' },
   hang: { about: 'a machine stands still', place: 'machine' },
   clock: { about: "a machine's clock is wrong", place: 'machine', takesAmount: 'time' },
 }
@@ -26,7 +27,7 @@ export const FAULT_KINDS: Readonly<Record<FaultName, FaultKind>> = {
 /** The names of the kinds. */
 export type FaultName =
   | ('partition' | 'loss' | 'delay' | 'duplicate' | 'reorder' | 'corrupt')
-  | ('crash' | 'hang' | 'clock')
+  | ('crash' | 'power' | 'hang' | 'clock')
 
 /** A fault, as it is drawn or written down. Times are in nanoseconds. */
 export interface Fault {

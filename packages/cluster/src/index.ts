@@ -14,6 +14,7 @@ export {
   type FaultWishes,
   timeText,
 } from './faults.ts'
+export { Disk } from './disk.ts'
 export { type DecodedFrame, decodeFrame, hexLines } from './frame-text.ts'
 export { addressOf } from './links.ts'
 export { MOST_LINE, type Property } from './reports.ts'

@@ -8,6 +8,11 @@ const TIMES = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, min: 60e9, h
 const SIZES = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 }
 const RATES = { '': 1, k: 1e3, m: 1e6, g: 1e9 }
 
+/** Where a disk's files are, unless its machine says otherwise. */
+const DISK_PATH = '/data'
+const LEAST_DISK = 8 * 2 ** 20
+const MOST_DISK = 64 * 2 ** 30
+
 /** A text with a unit, which stands for a number. */
 const withUnit = (pattern: RegExp, units: Readonly<Record<string, number>>, expected: string) =>
   z.string().transform((text, context) => {
@@ -32,6 +37,15 @@ const link = {
   loss: part.default(0),
 }
 
+const diskSize = size.refine((bytes) => bytes >= LEAST_DISK && bytes <= MOST_DISK, 'expected 8M to 64G')
+const disk = z.strictObject({
+  size: diskSize,
+  path: z
+    .string()
+    .regex(/^(\/[^/\0]+)+$/, 'expected an absolute path')
+    .default(DISK_PATH),
+})
+
 const machine = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, 'expected small letters, digits and dashes, with a letter in front'),
   count: z.int().min(1).max(64).default(1),
@@ -43,6 +57,7 @@ const machine = z.strictObject({
   user: z.string().default(''),
   share: z.array(z.string()).default([]),
   memory: size.default(512 * 2 ** 20),
+  disk: z.union([diskSize.transform((bytes) => ({ size: bytes, path: DISK_PATH })), disk]).optional(),
   cpus: z.int().min(1).max(8).default(1),
 })
 

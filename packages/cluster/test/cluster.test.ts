@@ -13,6 +13,7 @@ import {
   ClusterRunFile,
   clusterSchema,
   clusterTime,
+  Disk,
   drawFaults,
   explore,
   type Fault,
@@ -133,6 +134,33 @@ test('a frame comes no earlier than its link allows, and a way of its own is dra
         const found = whole.send({ from, ns, frame })
         for (const one of found) expect(one.ns).toBeGreaterThanOrEqual(ns + whole.leastNs)
         if (from === 0 && to === 1) expect(part.send({ from, ns, frame })).toEqual(found)
+      }
+    }),
+  )
+})
+
+test('a disk that loses its power has what was flushed, and of later writes some sectors', async () => {
+  const write = fc.tuple(fc.nat(40), fc.integer({ min: 1, max: 20 }))
+  const acts = fc.array(fc.oneof({ arbitrary: write, weight: 5 }, fc.constantFrom('flush', 'power', 'copy', 'crash')))
+  await fc.assert(
+    fc.asyncProperty(fc.nat(), acts, async (seed, all) => {
+      let disk = new Disk(1 << 16, seed, 'disk')
+      // The bytes that a sector may have: those that are durable, and those of later writes.
+      let may = Array.from({ length: 128 }, () => [0])
+      for (const [i, act] of all.entries()) {
+        if (act === 'copy') disk = disk.copy()
+        else if (act === 'crash') disk.reset()
+        else if (act === 'power') disk.losePower()
+        else if (act === 'flush') await disk.flush()
+        else await disk.write(act[0] * 512, new Uint8Array(act[1] * 512).fill(i + 1))
+        may = may.map((some, k) => (k >= act[0] && k < +act[0] + +act[1]! ? [...some, i + 1] : some))
+        const found = new Uint8Array(1 << 16)
+        await disk.read(0, found)
+        for (const [k, some] of may.entries()) {
+          if (act !== 'power') expect(found[k * 512]).toBe(some.at(-1))
+          else expect(some).toContain(found[k * 512])
+          if (act === 'power' || act === 'flush') may[k] = [found[k * 512 + 511]!]
+        }
       }
     }),
   )
@@ -268,7 +296,7 @@ describe('a run', () => {
   }
 
   const sound: Programs = { setup: () => 0, drive: () => 0, check: () => 0 }
-  const crash: Fault = { kind: 'crash', at: 1e9, for: 1e9, machines: ['node-1'] }
+  const crash: Fault = { kind: 'power', at: 1e9, for: 1e9, machines: ['node-1'] }
   const says = (line: string) => (listener: GuestListener, now: () => number) => {
     listener.report(now(), line)
     return 0

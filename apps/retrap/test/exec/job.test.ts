@@ -19,21 +19,13 @@ import { readProgram, type WantedProgram } from '../../src/commands/exec/program
 import type { ExecConfig } from '../../src/commands/exec/root.ts'
 
 const JOB: Job = {
-  program: ['/bin/echo', "it's", 'a b'],
-  env: ['A=1'],
-  uid: 7,
-  gid: 8,
-  workingDirectory: '/work dir',
+  ...{ program: ['/bin/echo', "it's", 'a b'], env: ['A=1'], uid: 7, gid: 8, workingDirectory: '/work dir' },
   mounts: [
     { path: '/work dir', realPath: '/work dir', name: 'folder0', readOnly: false },
     { path: '/work dir/inner', name: 'memory0', options: 'mode=1777,size=1m' },
   ],
-  home: { path: '/home/ann', uid: 7, gid: 8 },
-  hostname: 'here',
-  files: { '/etc/passwd': 'root:x:0:0::/:/bin/sh\n' },
-  terminal: undefined,
-  preparation: [],
-  entropy: new Uint8Array(3),
+  ...{ home: { path: '/home/ann', uid: 7, gid: 8 }, hostname: 'here', terminal: undefined, preparation: [] },
+  ...{ files: { '/etc/passwd': 'root:x:0:0::/:/bin/sh\n' }, entropy: new Uint8Array(3) },
 }
 
 describe('a job as the commands of a guest', () => {
@@ -52,12 +44,7 @@ describe('a job as the commands of a guest', () => {
   test.each([
     { given: 'it is mounted', mount: 'true', said: '' },
     { given: 'mount fails', mount: 'false', said: 'end mountfolder0\n' },
-    {
-      given: 'its folder cannot be entered',
-      enter: 'false',
-      mount: 'true',
-      said: 'end linkfolder0\nend mountfolder0\n',
-    },
+    { given: 'no folder to enter', enter: 'false', mount: 'true', said: 'end linkfolder0\nend mountfolder0\n' },
   ])('says how a share is mounted: $given', ({ enter = 'true', mount, said }) => {
     const [command, inner] = encodeJob(JOB)
       .split('\n')
@@ -68,9 +55,8 @@ describe('a job as the commands of a guest', () => {
     expect(execFileSync('sh', ['-c', `${functions}\n${command}`], { encoding: 'utf8' })).toBe(said)
   })
 
-  test('has the guest no earlier than the host: files of a share are not of its future', () => {
-    expect(encodeStart(1_700_000_000.25)).toContain('date -s @1700000001 ')
-  })
+  test('has the guest no earlier than the host: files of a share are not of its future', () =>
+    expect(encodeStart(1_700_000_000.25)).toContain('date -s @1700000001 '))
 
   test('sends signals of a terminal to all, and others to the program', () => {
     expect([encodeSignal('SIGINT'), encodeSignal('SIGTERM')]).toEqual([
@@ -136,40 +122,20 @@ describe('the program of a job', () => {
   root.write('usr/bin/data', 'x')
   root.write('etc/passwd', 'ann:x:5:6::/home/ann:/bin/sh\n')
   root.write('etc/group', 'ops:x:9:\n')
-  const config = {
-    env: ['PATH=/usr/bin', 'A=image'],
-    user: '',
-    workingDirectory: '',
-    entrypoint: [],
-    command: ['tool'],
-  }
-  const wanted: WantedProgram = {
-    arch: 'amd64',
-    command: [],
-    env: [],
-    user: '',
-    workingDirectory: '',
-    hasTerminal: false,
-  }
+  const common = { env: [], user: '', workingDirectory: '' }
+  const config = { ...common, env: ['PATH=/usr/bin', 'A=image'], entrypoint: [], command: ['tool'] }
+  const wanted: WantedProgram = { ...common, arch: 'amd64', command: [], hasTerminal: false }
   const read = async (more: Partial<WantedProgram>, also: Partial<ExecConfig> = {}) => {
-    const top = root.root()
-    const tool = await (await (await top.child('usr')).child('bin')).child('tool')
+    const tool = await (await (await root.root().child('usr')).child('bin')).child('tool')
     await tool.change({ mode: 0o755 })
-    return readProgram(
-      { ...wanted, ...more },
-      { ...config, ...also },
-      new GuestFiles(root, [{ path: '/w/x', share: new MemoryShare() }]),
-    )
+    const files = new GuestFiles(root, [{ path: '/w/x', share: new MemoryShare() }])
+    return readProgram({ ...wanted, ...more }, { ...config, ...also }, files)
   }
 
   test('has what the root says, and what the user says instead', async () => {
     expect(await read({})).toMatchObject({ program: ['tool'], uid: 0, gid: 0, workingDirectory: '/' })
-    const own = await read({
-      command: ['/usr/bin/tool', '-x'],
-      env: ['A=mine'],
-      user: 'ann:ops',
-      workingDirectory: '/w/x',
-    })
+    const program = { command: ['/usr/bin/tool', '-x'], env: ['A=mine'] }
+    const own = await read({ ...program, user: 'ann:ops', workingDirectory: '/w/x' })
     expect(own).toMatchObject({ program: ['/usr/bin/tool', '-x'], uid: 5, gid: 9, workingDirectory: '/w/x' })
     expect(own.env).toEqual(expect.arrayContaining(['A=mine', 'HOME=/home/ann', 'PATH=/usr/bin']))
     expect(own.files).not.toHaveProperty(['/etc/passwd'])

@@ -1,10 +1,11 @@
 /** Disks that we format: read by e2fsprogs, which are not ours. */
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import { writeExt2 } from '../../src/guests/linux/ext2.ts'
+import { makeExt4 } from '../../src/guests/linux/ext4.ts'
 import { lackingPrograms } from '../support/programs.ts'
 
 const lacking = lackingPrograms('e2fsck', 'debugfs')
@@ -27,22 +28,26 @@ describe.skipIf(lacking.length > 0)('a disk that we format', () => {
   for (let i = 0; i < 150; i++) files.set(`one of many files with names that are somewhat long, ${i}`, Buffer.from([i]))
   writeFileSync(image, writeExt2(files, 32 << 20))
 
-  test('has no faults', () => {
-    expect(execFileSync('e2fsck', ['-fn', image], { encoding: 'utf8', stdio: 'pipe' })).toContain('169/1024 files')
-  })
+  const run = (program: string, ...words: string[]): Buffer => execFileSync(program, words, { maxBuffer: 32 << 20 })
 
-  test.each(LENGTHS)('has a file of %i bytes', (bytes) => {
-    const found = execFileSync('debugfs', ['-R', `cat "/file of ${bytes} bytes"`, image], {
-      maxBuffer: 32 << 20,
-      stdio: 'pipe',
-    })
-    expect(found.equals(files.get(`file of ${bytes} bytes`)!)).toBe(true)
-  })
-
-  test('has all files of its root folder', () => {
-    const listed = execFileSync('debugfs', ['-R', 'ls -p /', image], { encoding: 'utf8', stdio: 'pipe' })
-    const names = listed.split('\n').flatMap((line) => line.split('/')[5] ?? [])
+  test('has no faults, and all of its files', () => {
+    expect(String(run('e2fsck', '-fn', image))).toContain('169/1024 files')
+    for (const bytes of LENGTHS) {
+      const name = `file of ${bytes} bytes`
+      expect(run('debugfs', '-R', `cat "/${name}"`, image).equals(files.get(name)!)).toBe(true)
+    }
+    const listed = String(run('debugfs', '-R', 'ls -p /', image)).split('\n')
+    const names = listed.flatMap((line) => line.split('/')[5] ?? [])
     expect(names.toSorted()).toEqual(['.', '..', 'lost+found', ...files.keys()].toSorted())
+  })
+
+  test.each([8, 130, 1500])('of %i MiB with a journal has no faults', async (size) => {
+    const file = openSync(image, 'w')
+    ftruncateSync(file, size << 20)
+    await makeExt4(size << 20, (at, from) => Promise.resolve(void writeSync(file, from, 0, from.length, at)))
+    closeSync(file)
+    expect(String(run('e2fsck', '-fn', image))).toContain('11/')
+    expect(String(run('debugfs', '-R', 'show_super_stats -h', image))).toContain('has_journal')
   })
 })
 

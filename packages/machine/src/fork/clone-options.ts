@@ -38,11 +38,16 @@ function hindranceOf(options: ComposedOptions, changes: CloneChanges): string | 
     return 'a clone needs virtio devices of its own: pass new ones as virtioMmio'
   if (traitsOf(options).has('usb-device') && changes.usb === undefined)
     return 'a clone needs USB devices of its own: pass new ones as usb'
-  const written = (options.drives ?? []).find(({ medium }) => mayWrite(medium))
+  if (changes.drives !== undefined && String(sizesOf(changes.drives)) !== String(sizesOf(options.drives)))
+    return `the clone's drives have other sizes: expected ${sizesOf(options.drives).join(', ')} bytes`
+  const written = (changes.drives ?? options.drives ?? []).find(({ medium }) => mayWrite(medium))
   if (written !== undefined)
     return `the guest may write to the medium of ${(written.medium as RemovableDrive).id}: eject it, or make it read-only`
   return undefined
 }
+
+const sizesOf = (drives: readonly MachineDrive[] = []): readonly number[] =>
+  drives.map(({ medium }) => medium?.properties.bytes ?? 0)
 
 /** Whether a medium that can be exchanged is in, and can be written. */
 const mayWrite = (medium: BlockBackend | null): boolean =>
@@ -62,8 +67,8 @@ export interface CloneMedia {
   close(): void
 }
 
-/** Freezes the media of a machine at this instant, while its devices rest. */
-export function freezeMedia({ drives = [], flash = [] }: ComposedOptions): CloneMedia {
+/** Freezes the media of a machine at this instant, while its devices rest. Media of the clone's own stand for those of the drives. */
+export function freezeMedia({ drives = [], flash = [] }: ComposedOptions, changes: CloneChanges): CloneMedia {
   const layers: BlockImage[] = []
   const layered = (medium: BlockBackend, frozen: BlockBackend): BlockBackend => {
     const layer = new Overlay(frozen, { discards: medium.properties.discards })
@@ -71,7 +76,8 @@ export function freezeMedia({ drives = [], flash = [] }: ComposedOptions): Clone
     return layer
   }
   return {
-    drives: drives.map(({ medium }) => {
+    drives: drives.map(({ medium }, i) => {
+      if (changes.drives !== undefined) return changes.drives[i]!.medium
       if (medium instanceof RemovableDrive) return medium.medium
       return medium instanceof CopyBeforeWrite ? layered(medium, medium.freeze()) : medium
     }),
@@ -121,7 +127,7 @@ export function cloneOptions<Options extends ComposedOptions>(
   media: CloneMedia,
 ): Options {
   const { drives, flash, virtio, networkCards, sound } = options
-  const { deadlineMs: _, ...own } = changes
+  const { deadlineMs: _, drives: __, ...own } = changes
   return {
     ...options,
     snapshot: undefined,

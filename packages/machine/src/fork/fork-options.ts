@@ -7,6 +7,7 @@ export interface PcForkOptions extends MachineForkOptions, Pick<PcOptions, 'spea
 /** All fork options: a missing or unknown name is a type error. */
 const ALL: Readonly<Record<keyof MachineForkOptions, true>> = {
   devices: true,
+  drives: true,
   virtio: true,
   networkCards: true,
   usb: true,

@@ -52,7 +52,7 @@ async function forkInTurn<K extends MachineKind, Clone>(
   await family.settled()
   const checkRoom = (): void => checkRoomFor(source.board.cloneBytes, domain.memory)
   checkRoom()
-  const begun = await source.snapshots.fork((written) => begin(source, changes.deadlineMs, written))
+  const begun = await source.snapshots.fork((written) => begin(source, changes, written))
   const { state, memory, media } = begun
   const closeMedia = (): void => media.close()
   const origin: ForkOrigin<K['domain'], K['state']> = {
@@ -108,14 +108,15 @@ interface BegunFork<K extends MachineKind> {
 /** Not while the machine runs. @param written - logs what the guest writes: sharing is no writing */
 async function begin<K extends MachineKind>(
   { domain, life, options, snapshots }: ForkedMachine<K, unknown>,
-  deadlineMs: number = SAVE_DEADLINE_MS,
+  changes: CloneChanges,
   written: WrittenFrames | null,
 ): Promise<BegunFork<K>> {
+  const { deadlineMs = SAVE_DEADLINE_MS } = changes
   try {
     const rest = await life.rest(deadlineMs)
     try {
       const { state, memory } = await forkDomain<K['state']['domain']>(domain, rest, written)
-      return { state: await snapshots.whole(state, deadlineMs), memory, media: freezeMedia(options) }
+      return { state: await snapshots.whole(state, deadlineMs), memory, media: freezeMedia(options, changes) }
     } finally {
       rest.end()
     }

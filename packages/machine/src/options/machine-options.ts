@@ -140,6 +140,7 @@ export interface MachineOptions {
 export interface MachineForkOptions extends Pick<
   MachineOptions,
   | 'devices'
+  | 'drives'
   | 'virtio'
   | 'networkCards'
   | 'usb'

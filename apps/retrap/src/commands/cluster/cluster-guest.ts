@@ -4,17 +4,19 @@ import {
   Card,
   type ClusterGuest,
   conducted,
+  type Disk,
   type GuestListener,
   MOST_LINE,
   type PlacedMachine,
   type TimedMachine,
 } from '@retrap/cluster'
 import { type PcSnapshotState, stateWithMemory } from '@retrap/machine'
+import { makeExt4 } from '../../guests/linux/ext4.ts'
 import type { MachineOptions, MachineSnapshotSource } from '../../machine/machine-contract.ts'
 import { openSnapshotFile } from '../../machine/snapshots/snapshot-file.ts'
 import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
 import { createMachine, type ExecOutside, lines, unused } from '../exec/guest.ts'
-import { encodeFiles, encodeProgram, encodeRoom, type JobMount } from '../exec/job.ts'
+import { encodeFiles, encodeProgram, encodeRoom, type JobMount, quote } from '../exec/job.ts'
 import { type ExecEnds, execOptions, type ExecKind, growCommands, keptKind, runBytes } from '../exec/machine.ts'
 import { SentPort } from '../exec/ports.ts'
 import type { Program } from '../exec/program.ts'
@@ -44,6 +46,8 @@ export interface ClusterGuestParts {
   readonly seed: number
   /** Nanoseconds since the cluster's begin. */
   readonly ns: number
+  /** The disk of a machine that has one. */
+  readonly disk: Disk | undefined
   /** The machine is forked. */
   readonly isForked: boolean
 }
@@ -53,19 +57,25 @@ const FORKS = { clones: 2, writtenBytes: 512 << 20 }
 
 /** Makes a guest, at rest at its first instant. @throws errors of a machine that cannot be made */
 export async function makeClusterGuest(parts: ClusterGuestParts, listener: GuestListener): Promise<ClusterGuest> {
-  const { kind, machine, seed } = parts
+  const { kind, machine, seed, disk } = parts
+  if (disk?.isBlank === true) {
+    await makeExt4(disk.properties.bytes, (offset, from) => disk.write(offset, from))
+    await disk.flush()
+  }
   const units = new UnitCache(undefined, () => {})
   const { state, pages } = await openSnapshotFile(parts.path, { onLost: () => undefined })
   const grown = stateWithMemory(state as PcSnapshotState, runBytes(kind)) as object
   const ends = new Ends(new Card(), listener)
   const options: MachineOptions = {
-    ...(await optionsOf(parts, ends)),
+    ...(await optionsOf(parts, ends, disk)),
     generation: { after: seed },
     snapshot: { state: grown, pages } as MachineSnapshotSource,
     jit: { keep: units },
     ...(parts.isForked && { forks: FORKS }),
   }
-  const guest = guestOf((await createMachine(options)) as unknown as ForkedMachine, parts, ends, () => units.close())
+  const made = (await createMachine(options)) as unknown as ForkedMachine
+  const guest = guestOf(made, parts, ends, () => units.close())
+  disk?.attach(made.domain.clock)
   ends.jobs.say(
     encodeRoom({
       mounts: parts.mounts,
@@ -78,6 +88,7 @@ export async function makeClusterGuest(parts: ClusterGuestParts, listener: Guest
         ...growCommands(kind),
         ...parts.commands,
         ...networkCommands(machine.number),
+        ...diskCommands(machine),
       ],
     }),
   )
@@ -107,12 +118,16 @@ class Ends {
   }
 }
 
-const optionsOf = ({ kind, outside }: ClusterGuestParts, { ports, card }: Ends): Promise<MachineOptions> =>
-  execOptions({ ...keptKind(kind), memoryBytes: runBytes(kind) }, { ports, ...outside, network: card })
+const optionsOf = (
+  { kind, outside }: ClusterGuestParts,
+  { ports, card }: Ends,
+  disk: Disk | undefined,
+): Promise<MachineOptions> =>
+  execOptions({ ...keptKind(kind), memoryBytes: runBytes(kind) }, { ports, ...outside, network: card, disk })
 
 /** A machine of either board. */
 interface ForkedMachine extends TimedMachine {
-  fork(options: Pick<MachineOptions, 'virtio' | 'generation'>): Promise<ForkedMachine>
+  fork(options: Pick<MachineOptions, 'drives' | 'virtio' | 'generation'>): Promise<ForkedMachine>
   close(): void
 }
 
@@ -129,10 +144,11 @@ function guestOf(made: ForkedMachine, parts: ClusterGuestParts, ends: Ends, clos
       jobs.say(encodeFiles(Object.fromEntries(files)) + encodeProgram(name, program))
     },
     turnClock: (ns) => jobs.say(`date -s @$(( $(date +%s) + ${Math.round(ns / 1e9)} )) >/dev/null\n`),
-    async fork(listener) {
+    async fork(listener, disk) {
       const others = new Ends(card.copy(), listener)
-      const { virtio } = await optionsOf(parts, others)
-      const clone = await made.fork({ virtio, generation: { after: 'same' } })
+      const { virtio, drives } = await optionsOf(parts, others, disk)
+      const clone = await made.fork({ virtio, ...(drives && { drives }), generation: { after: 'same' } })
+      disk?.attach(clone.domain.clock)
       return guestOf(clone, parts, others, () => undefined)
     },
     close() {
@@ -155,6 +171,14 @@ const hosts = (machines: readonly PlacedMachine[]): string =>
     ...machines.flatMap(({ name, number }) => [`${ipv4Of(number)} ${name}`, `${ipv6Of(number)} ${name}`]),
     '',
   ].join('\n')
+
+/** The commands that mount the disk. A machine that cannot read it goes no further: its programs would write to memory. */
+const diskCommands = ({ disk }: PlacedMachine): readonly string[] => {
+  if (disk === undefined) return []
+  const at = quote(`/new${disk.path}`)
+  const ends = '{ echo retrap: the disk cannot be mounted >/err; sleep 1; poweroff -f; }'
+  return [`mkdir -p ${at}; mount -t ext4 /dev/vda ${at} || ${ends}`]
+}
 
 const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
 

@@ -5,6 +5,7 @@ import {
   ClusterError,
   type ClusterGuest,
   type ClusterHost,
+  Disk,
   type GuestListener,
   type MachineStart,
   type PlacedMachine,
@@ -99,8 +100,8 @@ export class LinuxHost implements ClusterHost {
   }
 
   #prepare(machine: PlacedMachine): Promise<Prepared> {
-    const { arch, image, root, share, memory, cpus } = machine
-    const key = JSON.stringify([arch, image, root, share, memory, cpus])
+    const { arch, image, root, share, memory, cpus, disk } = machine
+    const key = JSON.stringify([arch, image, root, share, memory, cpus, disk?.size])
     const known = this.#prepared.get(key) ?? this.#open(machine)
     this.#prepared.set(key, known)
     return known
@@ -113,12 +114,14 @@ export class LinuxHost implements ClusterHost {
     share,
     memory,
     cpus,
+    disk,
     name: machine,
   }: PlacedMachine): Promise<Prepared> {
     const arch = name === 'arm64' ? 'arm64' : 'amd64'
     const kind: ExecKind = {
       ...{ arch, cpu: undefined, debian: arch, memoryBytes: memory, cpus, kernel: undefined, devices: [] },
       clock: 'deterministic',
+      ...(disk !== undefined && { diskBytes: disk.size }),
     }
     const kept = keptKind(kind)
     const root = await (image === undefined
@@ -135,7 +138,10 @@ export class LinuxHost implements ClusterHost {
     })
     const modules = await openModules(kept, [], this.#tell)
     const path = pathOfKept(kept, packageVersion(), true)
-    const outside = { shares: sharesOf(root, modules, folders), network: undefined, devices: undefined }
+    const outside = {
+      ...{ shares: sharesOf(root, modules, folders), network: undefined, devices: undefined },
+      disk: disk && new Disk(disk.size, 0, machine),
+    }
     await keepKind(path, kept, outside, { write: (text: string) => (this.#tell(text), true) })
     const files = new GuestFiles(
       root.share,

@@ -1,7 +1,7 @@
 /** The machine of `retrap exec`: its options, and its boot up to the point where it waits for a job. */
 import type { MachineVirtioDevice } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
-import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
+import type { BlockBackend, ByteStreamBackend, PacketBackend } from '@retrap/device'
 import type { CreateDevices } from '../../machine/devices/devices.ts'
 import { fetchLines } from '../../host/files/fetch-lines.ts'
 import { readBytes } from '../../host/files/files.ts'
@@ -24,6 +24,8 @@ export interface ExecKind {
   readonly devices: readonly string[]
   /** Default: the host's. */
   readonly clock?: 'deterministic'
+  /** Size of a disk, for machines of a cluster; absent: they have none. */
+  readonly diskBytes?: number
 }
 
 /** The far ends of a machine's devices. */
@@ -35,6 +37,8 @@ export interface ExecEnds {
   readonly network: PacketBackend | undefined
   /** Makes the devices of the user's. */
   readonly devices: CreateDevices | undefined
+  /** The medium of a machine with a disk. */
+  readonly disk?: BlockBackend | undefined
 }
 
 /** Returns the name of a user's folder within its share. */
@@ -56,6 +60,7 @@ const CONSOLE_SLOT = 4
 const FIRST_SHARE_SLOT = 5
 
 const DRIVERS = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'virtio_net']
+const DISK_DRIVERS = ['virtio_blk', 'ext4']
 
 /**
  * Parameters of the kernel. A guest that panics resets its machine, which ends the run. The processor predicts nothing, and its indirect branches need no detours.
@@ -106,8 +111,9 @@ export const execCommandLine = ({ arch, kernel }: ExecKind): string =>
 
 /** Reads the kernel and the initrd that a machine boots from. */
 export async function readExecImages(kind: ExecKind, tell: (text: string) => void): Promise<MachineImages> {
-  const { debian, kernel: named } = kind
-  const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(debian, DRIVERS, fetchLines(tell))
+  const { debian, kernel: named, diskBytes } = kind
+  const drivers = [...DRIVERS, ...(diskBytes === undefined ? [] : DISK_DRIVERS)]
+  const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(debian, drivers, fetchLines(tell))
   const [kernel, busybox, ...modules] = await Promise.all(
     [named ?? kernelPath, busyboxPath, ...(named === undefined ? modulePaths : [])].map(readBytes),
   )
@@ -122,7 +128,7 @@ export async function readExecImages(kind: ExecKind, tell: (text: string) => voi
 /** Returns the options of a kind of machine, without its images. */
 export async function execOptions(
   { arch, cpu, memoryBytes, cpus, kernel, clock }: ExecKind,
-  { ports, shares, network, devices }: ExecEnds,
+  { ports, shares, network, devices, disk }: ExecEnds,
 ): Promise<MachineOptions> {
   const { models, servers } = (await devices?.(Infinity)) ?? { models: [], servers: [] }
   const numbers = Object.entries(EXEC_PORTS).toSorted(([, a], [, b]) => a - b)
@@ -150,5 +156,14 @@ export async function execOptions(
       ...shares.map((one, i): MachineVirtioDevice => ({ kind: 'share', slot: FIRST_SHARE_SLOT + i, ...one })),
       { kind: 'net', slot: FIRST_SHARE_SLOT + shares.length, network: network ?? NO_NETWORK },
     ],
+    ...(disk !== undefined && {
+      drives: [
+        {
+          medium: disk,
+          interface: 'virtio',
+          virtio: { slot: FIRST_SHARE_SLOT + shares.length + 1 },
+        },
+      ],
+    }),
   }
 }

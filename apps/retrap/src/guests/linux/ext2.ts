@@ -155,7 +155,7 @@ class Writer {
 }
 
 /** Returns the content of a folder that is its own parent, or whose parent is the root. No entry crosses a block. */
-function folder(own: number, entries: readonly Entry[]): Uint8Array {
+export function folder(own: number, entries: readonly Entry[]): Uint8Array {
   const all: Entry[] = [
     { name: '.', inode: own, type: TYPE_DIRECTORY },
     { name: '..', inode: ROOT, type: TYPE_DIRECTORY },

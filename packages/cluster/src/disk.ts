@@ -1,0 +1,238 @@
+import { type BlockBackend, BlockError, type BlockProperties } from '@retrap/device'
+import { Draws } from './draws.ts'
+
+const SECTOR_BYTES = 512
+const PAGE_BYTES = 4096
+/** The most that one request moves. */
+const MOST_BYTES = 1 << 20
+/** Writes in the cache: with more of them, the disk makes the oldest ones durable by itself. */
+const MOST_CACHED = 16_384
+
+/** The part of writes that a power loss keeps whole, and the part of the others that it tears: both are drawn for each power loss. */
+const KEPT_PARTS = [0, 0.3, 0.7, 0.95]
+const TORN_PARTS = [0, 0.3]
+
+/** A write that no completed flush has followed. */
+interface Unsynced {
+  readonly offset: number
+  readonly bytes: number
+  /** The contents of its pages after the write, from the first page on. They are never changed. */
+  readonly pages: readonly Uint8Array[]
+}
+
+/** A flush that takes effect at an instant of the machine's clock. */
+interface Flush {
+  readonly ns: number
+  /** The number of writes before it, since the disk was made. */
+  readonly writes: number
+}
+
+/** The writes that were not synced when the power went, by what has become of them. */
+export interface PowerLoss {
+  /** All of them. */
+  readonly writes: number
+  /** Those of which nothing is on the disk. */
+  readonly lost: number
+  /** Those of which some sectors are on the disk. */
+  readonly torn: number
+}
+
+/**
+ * The disk of one machine. It outlives the machine, and has a volatile write cache: a write is durable once a flush has followed it.
+ * A power loss keeps some of the other writes, whatever their order, loses some, and tears some at sectors.
+ */
+export class Disk implements BlockBackend {
+  /** Its size and its limits. */
+  readonly properties: BlockProperties
+  readonly #name: string
+  #draws: Draws
+  /** Pages that are durable, by number. Absent ones are zeros. */
+  readonly #durable = new Map<number, Uint8Array>()
+  /** Pages as they are after the unsynced writes. */
+  readonly #cached = new Map<number, Uint8Array>()
+  /** In their order. */
+  #unsynced: Unsynced[] = []
+  /** The number of writes before the first unsynced one. */
+  #synced = 0
+  #flushes: Flush[] = []
+  #clock: { now(): number } = { now: () => 0 }
+
+  /** @param bytes - its size, rounded down to 4 KiB @param name - of its sequence of draws */
+  constructor(bytes: number, seed: number, name: string) {
+    this.#name = name
+    this.#draws = new Draws(seed, name)
+    this.properties = {
+      bytes: bytes - (bytes % PAGE_BYTES),
+      ...{ blockBytes: SECTOR_BYTES, physicalBlockBytes: PAGE_BYTES, maximumBytes: MOST_BYTES },
+      ...{ readOnly: false, discards: false },
+    }
+  }
+
+  /** Whether nothing was ever written. */
+  get isBlank(): boolean {
+    return this.#synced + this.#unsynced.length === 0
+  }
+
+  /** Names the clock of the machine that has the disk from now on. */
+  attach(clock: { now(): number }): void {
+    this.#clock = clock
+  }
+
+  /** The same disk, with its cache, which goes on by itself; `attach` names its machine. */
+  copy(): Disk {
+    const copy = new Disk(this.properties.bytes, 0, this.#name)
+    copy.#draws = this.#draws.copy()
+    for (const [number, page] of this.#durable) copy.#durable.set(number, page)
+    for (const [number, page] of this.#cached) copy.#cached.set(number, page)
+    copy.#unsynced = [...this.#unsynced]
+    copy.#synced = this.#synced
+    copy.#flushes = [...this.#flushes]
+    copy.#clock = this.#clock
+    return copy
+  }
+
+  /** Draws from the sequence of another seed from now on. */
+  reseed(seed: number): void {
+    this.#draws = new Draws(seed, this.#name)
+  }
+
+  /** Its machine is reset: flushes that are under way do not come to their end, and the cache stays. */
+  reset(): void {
+    this.#settle()
+    this.#flushes = []
+  }
+
+  /** The power goes. */
+  losePower(): PowerLoss {
+    this.reset()
+    const draws = this.#draws
+    const [kept, torn] = [draws.pick(KEPT_PARTS), draws.pick(TORN_PARTS)]
+    const loss = { writes: this.#unsynced.length, lost: 0, torn: 0 }
+    for (const write of this.#unsynced) {
+      if (draws.happens(kept)) this.#keep(write, () => true)
+      else if (write.bytes > SECTOR_BYTES && draws.happens(torn)) {
+        loss.torn++
+        const first = draws.below(write.bytes / SECTOR_BYTES)
+        // The transfer was cut off, or the disk has an order of its own.
+        this.#keep(write, draws.happens(0.5) ? (sector) => sector < first : () => draws.happens(0.5))
+      } else loss.lost++
+    }
+    this.#synced += this.#unsynced.length
+    this.#unsynced = []
+    this.#cached.clear()
+    return loss
+  }
+
+  /** Fills `into`. */
+  read(offset: number, into: Uint8Array): Promise<void> {
+    return this.#attempt(offset, into.length, () => {
+      for (const { number, start, at, length } of pieces(offset, into.length)) {
+        const page = this.#page(number)
+        const part = into.subarray(at, at + length)
+        if (page === undefined) part.fill(0)
+        else part.set(page.subarray(start, start + length))
+      }
+    })
+  }
+
+  /** Writes `from`, into the cache. */
+  write(offset: number, from: Uint8Array, request?: { readonly durable?: boolean }): Promise<void> {
+    return this.#attempt(offset, from.length, () => {
+      const pages = pieces(offset, from.length).map(({ number, start, at, length }) => {
+        const page = this.#page(number)?.slice() ?? new Uint8Array(PAGE_BYTES)
+        page.set(from.subarray(at, at + length), start)
+        this.#cached.set(number, page)
+        return page
+      })
+      this.#unsynced.push({ offset, bytes: from.length, pages })
+      if (request?.durable === true) this.#sync(this.#unsynced.length)
+      else if (this.#unsynced.length > MOST_CACHED) this.#sync(1)
+    })
+  }
+
+  /** Makes all writes durable that came before. */
+  flush(): Promise<void> {
+    return this.#attempt(0, 0, () => {
+      this.#flushes.push({ ns: this.#clock.now(), writes: this.#synced + this.#unsynced.length })
+      this.#settle()
+    })
+  }
+
+  /** Does nothing: the disk takes no notice of what is not needed. */
+  discard(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  /** Makes a range read as zeros. */
+  writeZeroes(offset: number, bytes: number, request?: { readonly durable?: boolean }): Promise<void> {
+    return this.write(offset, new Uint8Array(bytes), request)
+  }
+
+  /** Never calls back: the disk keeps its size. */
+  onChange(): () => void {
+    return () => undefined
+  }
+
+  /** @throws BlockError */
+  async #attempt(offset: number, bytes: number, act: () => void): Promise<void> {
+    if (offset + bytes > this.properties.bytes)
+      throw new BlockError('ERR_RANGE', `${bytes} bytes at ${offset} of a disk of ${this.properties.bytes}`)
+    act()
+  }
+
+  #page(number: number): Uint8Array | undefined {
+    return this.#cached.get(number) ?? this.#durable.get(number)
+  }
+
+  /** Makes sectors of a write durable. @param isKept - asked with the number of each one in the write */
+  #keep({ offset, bytes, pages }: Unsynced, isKept: (sector: number) => boolean): void {
+    for (const [i, { number, start, at, length }] of pieces(offset, bytes).entries()) {
+      const page = this.#durable.get(number)?.slice() ?? new Uint8Array(PAGE_BYTES)
+      for (let sector = 0; sector < length; sector += SECTOR_BYTES) {
+        const from = start + sector
+        if (isKept((at + sector) / SECTOR_BYTES)) page.set(pages[i]!.subarray(from, from + SECTOR_BYTES), from)
+      }
+      this.#durable.set(number, page)
+    }
+  }
+
+  /** Has flushes take effect whose instants have come. */
+  #settle(): void {
+    const now = this.#clock.now()
+    const done = this.#flushes.filter(({ ns }) => ns <= now)
+    this.#flushes = this.#flushes.filter(({ ns }) => ns > now)
+    this.#sync(Math.max(0, ...done.map(({ writes }) => writes - this.#synced)))
+  }
+
+  /** Makes the first unsynced writes durable. */
+  #sync(count: number): void {
+    for (const { offset, bytes, pages } of this.#unsynced.splice(0, count))
+      for (const [i, { number }] of pieces(offset, bytes).entries()) {
+        this.#durable.set(number, pages[i]!)
+        // The page of a later write stays in the cache.
+        if (this.#cached.get(number) === pages[i]) this.#cached.delete(number)
+      }
+    this.#synced += count
+  }
+}
+
+/** A part of a range that lies in one page. */
+interface Piece {
+  /** The page. */
+  readonly number: number
+  /** Where it begins in the page, and in the range. */
+  readonly start: number
+  readonly at: number
+  readonly length: number
+}
+
+function pieces(offset: number, bytes: number): Piece[] {
+  const found: Piece[] = []
+  for (let at = 0; at < bytes;) {
+    const start = (offset + at) % PAGE_BYTES
+    const length = Math.min(PAGE_BYTES - start, bytes - at)
+    found.push({ number: Math.floor((offset + at) / PAGE_BYTES), start, at, length })
+    at += length
+  }
+  return found
+}
