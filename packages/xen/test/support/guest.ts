@@ -68,7 +68,9 @@ export class Guest extends FlatGuest {
 
 /** Guest RAM of a test, by guest-physical addresses. */
 export abstract class RamOfGuest {
-  abstract readonly domain: { readonly guestMemory: Pick<GuestRam, 'read' | 'load'> }
+  abstract readonly domain: {
+    readonly guestMemory: Record<'read' | 'load', (gpa: number, bytes: Uint8Array) => boolean>
+  }
 
   write(gpa: number, bytes: Uint8Array): void {
     if (!this.domain.guestMemory.load(gpa, bytes)) throw new Error(`no RAM at ${gpa.toString(16)}`)
