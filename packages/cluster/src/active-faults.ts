@@ -24,12 +24,6 @@ export class ActiveFaults {
     if (this.#all.delete(fault)) this.#apply()
   }
 
-  /** All faults of ways end. */
-  endAll(): void {
-    this.#all.clear()
-    this.#apply()
-  }
-
   #apply(): void {
     for (const [from, one] of this.#names.entries())
       for (const [to, other] of this.#names.entries()) {

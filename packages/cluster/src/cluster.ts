@@ -123,6 +123,8 @@ export class Cluster {
   /** Exit codes of programs of the workload. */
   readonly #codes = new Map<string, number>()
   #failure: string | undefined
+  /** The faults that last at present, and how each is ended. */
+  readonly #lasting = new Map<Fault, () => Promise<void>>()
   /** No fault begins before. */
   #quietUntil = 0
 
@@ -205,8 +207,13 @@ export class Cluster {
     }
   }
 
+  /** The present instant, in nanoseconds since the cluster's begin. */
+  get now(): number {
+    return this.#conductor.now
+  }
+
   /** Goes on to the end. */
-  async finish({ number, faults = this.#draw(number) }: Branch = { number: 0 }): Promise<ClusterResult> {
+  async finish({ number, faults = this.draw(number) }: Branch = { number: 0 }): Promise<ClusterResult> {
     const check = this.#description.workload?.check
     this.#links.reseed(this.#seedOf(number))
     for (const disk of this.#disks.values()) disk.reseed(this.#seedOf(number))
@@ -229,7 +236,8 @@ export class Cluster {
     return branch === 0 ? this.#seed : new Draws(this.#seed, `branch ${branch}`).bits()
   }
 
-  #draw(branch: number): Fault[] {
+  /** The faults that are drawn for a branch, by their instants. */
+  draw(branch: number): readonly Fault[] {
     const { faults, machines, workload } = this.#description
     // A machine that drives the others is part of the test, and not of what is tested.
     const names = machines.map(({ name }) => name).filter((name) => name !== workload?.on)
@@ -354,10 +362,20 @@ export class Cluster {
       this.#active.begin(fault)
       ends.push(() => this.#active.end(fault))
     }
-    conductor.at(conductor.now + fault.for, async () => {
+    this.#lasting.set(fault, async () => {
+      this.#lasting.delete(fault)
       this.#tell('fault', `${fault.kind} is over`)
       for (const end of ends) await end()
     })
+    conductor.at(conductor.now + fault.for, () => this.#lasting.get(fault)?.())
+  }
+
+  /** Ends all faults, and has none begin for a while. */
+  async #quiet(seconds: number): Promise<void> {
+    const conductor = this.#conductor
+    this.#quietUntil = conductor.now + seconds * 1e9
+    for (const { number } of this.#description.machines) conductor.wake(number)
+    for (const end of this.#lasting.values()) await end()
   }
 
   /** Takes note of what guests have said in the window, by instants. */
@@ -383,8 +401,7 @@ export class Cluster {
       return
     }
     if (report.kind === 'quiet') {
-      this.#quietUntil = this.#conductor.now + report.seconds * 1e9
-      this.#active.endAll()
+      this.#conductor.at(this.#conductor.now, () => this.#quiet(report.seconds))
       return
     }
     if (!this.#properties.note(report) || report.kind === 'setup-complete') return

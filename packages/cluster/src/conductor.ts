@@ -120,6 +120,14 @@ export class Conductor {
     if (part !== undefined) part.hangsUntil = Math.max(part.hangsUntil, this.now + ns)
   }
 
+  /** Lets a machine go on that stands still. */
+  wake(number: number): void {
+    const part = this.#parts[number]
+    if (part === undefined || !this.#hangs(part)) return
+    part.hangsUntil = this.now
+    this.#wake(part, this.now)
+  }
+
   /** Does something at the end of the window that comes to an instant. Of equal instants the first told is the first done. */
   at(ns: number, act: () => Promise<void> | void): void {
     const before = this.#acts.findIndex((one) => one.ns > ns)

@@ -1,11 +1,15 @@
 import { Cluster, type ClusterHost, type ClusterOptions, type ClusterResult } from './cluster.ts'
 import type { ClusterDescription } from './description.ts'
+import { Draws } from './draws.ts'
 import type { Fault } from './faults.ts'
+import { Novelty } from './novelty.ts'
 
 /** A branch that has failed. */
 export interface Finding {
-  /** The branch's number. */
+  /** How many branches were gone until then, this one included. */
   readonly branch: number
+  /** The branch that it goes on from: `number` of a `Branch`, without which the same faults do something else. */
+  readonly root: number
   /** How it has ended, with all of its faults. */
   readonly result: ClusterResult
   /** The faults without which it does not fail so. */
@@ -18,15 +22,27 @@ export interface ExploreOptions extends Pick<ClusterOptions, 'signal'> {
   readonly goesOn: () => boolean
   /** Whether to go on after a failure. */
   readonly keepsGoing?: boolean
-  /** Called with each branch that has ended. */
-  readonly onBranch?: (branch: number, result: ClusterResult) => void
+  /** Whether each branch has faults that are drawn afresh, whatever the others have reached. */
+  readonly isBlind?: boolean
+  /** Called with each branch that has ended. @param news - how much it has reached that no branch before it has */
+  readonly onBranch?: (branch: number, result: ClusterResult, news: number) => void
   /** Called with each try to fail with fewer faults. */
   readonly onTry?: (faults: readonly Fault[], result: ClusterResult) => void
 }
 
+/** A branch that has reached something new. */
+interface Start {
+  readonly root: number
+  readonly faults: readonly Fault[]
+  /** The instants of what was new, from the one at which faults begin. */
+  readonly instants: readonly number[]
+}
+
 /**
- * Starts a cluster once, and goes on from the instant at which all is ready in one way after another, each with faults of its own. The
- * faults of a way that fails are reduced to those that are needed.
+ * Starts a cluster once, and goes on from the instant at which all is ready in one way after another. Branches that reach something new
+ * (an assertion, a shape of a line, an edge between two shapes) are gone on from: with the same faults until an instant at which
+ * something was new, or with some of them moved. A branch follows from the seed and from those before it, and not from the host's
+ * time. The faults of a way that fails are reduced to those that are needed.
  *
  * @returns the failures, and how many ways were gone
  * @throws ClusterError for a cluster that cannot be made; errors of `host`
@@ -35,44 +51,94 @@ export async function explore(
   description: ClusterDescription,
   seed: number,
   host: ClusterHost,
-  { goesOn, keepsGoing = false, onBranch, onTry, signal }: ExploreOptions,
+  { goesOn, keepsGoing = false, isBlind = false, onBranch, onTry, signal }: ExploreOptions,
 ): Promise<{ readonly findings: readonly Finding[]; readonly branches: number }> {
   const findings: Finding[] = []
   const options = signal === undefined ? {} : { signal }
   const isStopped = (): boolean => signal?.aborted === true
   const cluster = await Cluster.start(description, seed, host, options)
-  const go = async (number: number, faults?: readonly Fault[]): Promise<ClusterResult> => {
-    const branch = await cluster.fork(options)
+  const begin = cluster.now
+  const go = async (root: number, faults: readonly Fault[], onEvent?: ClusterOptions['onEvent']) => {
+    const branch = await cluster.fork({ ...options, ...(onEvent && { onEvent }) })
     try {
-      return await branch.finish({ number, faults })
+      return await branch.finish({ number: root, faults })
     } finally {
       branch.close()
     }
   }
+  const novelty = new Novelty()
+  const starts: Start[] = []
   let branches = 0
   try {
     while (goesOn() && !isStopped() && (keepsGoing || findings.length === 0)) {
-      const number = ++branches
+      const branch = ++branches
+      const drawn = { root: branch, faults: cluster.draw(branch) }
+      const { root, faults } = isBlind
+        ? drawn
+        : changed(starts, drawn, description.faults, new Draws(seed, `explore ${branch}`))
+      const { hear, news } = novelty.listen()
       // oxlint-disable-next-line no-await-in-loop -- one after another: each is a machine's run
-      const result = await go(number)
+      const result = await go(root, faults, hear)
       if (isStopped()) break
-      onBranch?.(number, result)
+      const instants = news().map((ns) => ns - begin)
+      if (instants.length > 0) starts.push({ root, faults, instants })
+      onBranch?.(branch, result, instants.length)
       if (result.failure === undefined) continue
-      const fails = async (faults: readonly Fault[]): Promise<boolean> => {
+      const tried = new Map<string, boolean>()
+      const fails = async (some: readonly Fault[]): Promise<boolean> => {
+        const key = JSON.stringify(some)
+        const known = tried.get(key)
+        if (known !== undefined || isStopped()) return known ?? false
+        const again = await go(root, some)
         if (isStopped()) return false
-        const tried = await go(number, faults)
-        if (isStopped()) return false
-        onTry?.(faults, tried)
-        return kindOf(tried.failure) === kindOf(result.failure)
+        onTry?.(some, again)
+        const isSame = kindOf(again.failure) === kindOf(result.failure)
+        tried.set(key, isSame)
+        return isSame
       }
+      // Faults that would have come later were none.
+      const came = faults.filter(({ at }) => begin + at <= result.ns)
       // oxlint-disable-next-line no-await-in-loop -- as above
-      findings.push({ branch: number, result, faults: await needed(result.faults, fails) })
+      findings.push({ branch, root, result, faults: await needed(came, fails) })
     }
   } finally {
     cluster.close()
   }
   return { findings, branches }
 }
+
+/** One branch in this many has nothing to do with those before it. */
+const FRESH = 4
+/** Of the branches that have reached something new, this many last ones are preferred. */
+const RECENT = 4
+
+/** Decides on the faults of a branch: they go on from those of one that has reached something new, or are those that were drawn. */
+function changed(
+  starts: readonly Start[],
+  drawn: Omit<Start, 'instants'>,
+  { list, for: within }: ClusterDescription['faults'],
+  draws: Draws,
+): Omit<Start, 'instants'> {
+  if (starts.length === 0 || draws.happens(1 / FRESH)) return drawn
+  const { root, faults, instants } = draws.pick(draws.happens(0.5) ? starts.slice(-RECENT) : starts)
+  if (draws.happens(0.5)) {
+    // All is the same until something was new.
+    const instant = draws.pick(instants)
+    const before = faults.filter(({ at }) => at < instant)
+    return { root, faults: sorted([...before, ...drawn.faults.filter(({ at }) => at >= instant)]) }
+  }
+  const isDrawn = (fault: Fault): boolean => !list.includes(fault)
+  const kept = faults
+    .filter((fault) => isDrawn(fault) && !draws.happens(0.2))
+    .map((fault) =>
+      draws.happens(0.3) ? { ...fault, at: Math.round(draws.fraction() * (within - fault.for)) } : fault,
+    )
+  const others = drawn.faults.filter(isDrawn)
+  const more = others.length === 0 ? [] : [draws.pick(others)]
+  return { root, faults: sorted([...kept, ...more, ...list]) }
+}
+
+const sorted = (faults: readonly Fault[]): Fault[] => faults.toSorted((one, other) => one.at - other.at)
 
 /** The failed property or program, without the details. */
 const kindOf = (failure: string | undefined): string | undefined => failure?.split(':')[0]

@@ -23,6 +23,7 @@ import {
   writeClusterRun,
 } from '../src/index.ts'
 import { type Link, Links, type LinkTrouble } from '../src/links.ts'
+import { Novelty } from '../src/novelty.ts'
 import { readReport } from '../src/reports.ts'
 
 /** A machine that is nothing but timers, on a clock of its own that begins anywhere. */
@@ -153,7 +154,7 @@ test('a disk that loses its power has what was flushed, and of later writes some
         else if (act === 'power') disk.losePower()
         else if (act === 'flush') await disk.flush()
         else await disk.write(act[0] * 512, new Uint8Array(act[1] * 512).fill(i + 1))
-        may = may.map((some, k) => (k >= act[0] && k < +act[0] + +act[1]! ? [...some, i + 1] : some))
+        may = may.map((some, k) => (k >= +act[0]! && k < +act[0] + +act[1]! ? [...some, i + 1] : some))
         const found = new Uint8Array(1 << 16)
         await disk.read(0, found)
         for (const [k, some] of may.entries()) {
@@ -327,10 +328,52 @@ describe('a run', () => {
     expect(properties).toEqual([{ kind: 'always', name: 'held', passed: 0, failed: 1 }])
   })
 
-  test('a quiet time has no faults', async () => {
-    const at = [1e9, 7e9].map((ns): Fault => ({ kind: 'loss', at: ns, for: 1e8, amount: 1 }))
-    const { events } = await run({ ...sound, drive: says('quiet 5') }, at)
-    expect(events.filter(({ kind, text }) => kind === 'fault' && text.startsWith('loss of'))).toHaveLength(1)
+  test('a quiet time has no faults: those under way end, and none begins', async () => {
+    const clock: Fault = { kind: 'clock', at: 1e9, for: 8e9, amount: 5e9, machines: ['client'] }
+    const late: Fault[] = [2.2e9, 9e9].map((at) => ({ kind: 'loss', at, for: 1e9, amount: 1 }))
+    // A machine that starts asks for quiet: at 0 s, and at 2 s.
+    const { events } = await run({ ...sound, serve: says('quiet 0.5') }, [clock, crash, ...late])
+    expect(
+      events.flatMap(({ ns, kind, text }) =>
+        kind === 'fault' ? [`${Math.round(ns / 1e8)} ${text.split(',')[0]}`] : [],
+      ),
+    ).toEqual([
+      '10 clock of 5 s',
+      '10 power',
+      '20 power is over',
+      '20 clock is over',
+      '90 loss of 100 %',
+      '100 loss is over',
+    ])
+  })
+
+  test('branches go on from those that have reached something new, and follow from the seed', async () => {
+    const go = async (isBlind = false) => {
+      const all: Fault[][] = []
+      const host = new PuppetHost({ ...sound, serve: says('always up ok'), check: () => 0 })
+      const onBranch = (_: number, { faults }: { faults: readonly Fault[] }): void => void all.push([...faults])
+      await explore(readCluster(DESCRIPTION), 1, host, { goesOn: () => all.length < 12, isBlind, onBranch })
+      return all
+    }
+    const [all, blind] = [await go(), await go(true)]
+    expect(await go()).toEqual(all)
+    expect(all[0]).toEqual(blind[0])
+    const first = new Set(blind[0]!.map(({ at }) => at))
+    const shared = (faults: Fault[]): number => faults.filter(({ at }) => first.has(at)).length
+    expect(blind.slice(1).every((faults) => shared(faults) === 0)).toBe(true)
+    expect(all.slice(1).some((faults) => shared(faults) > 1 && shared(faults) < faults.length)).toBe(true)
+  })
+
+  test('lines differ by more than numbers', () => {
+    const novelty = new Novelty()
+    const news = (...texts: string[]): number => {
+      const { hear, news: told } = novelty.listen()
+      for (const [ns, text] of texts.entries()) hear({ ns, kind: 'output', machine: 'node-1', text })
+      return told().length
+    }
+    expect(news('term 3', 'leader 0xa3f')).toBe(4)
+    expect(news('term 4', 'leader 0xb', 'term 12')).toBe(1)
+    expect(news('term 9 lost')).toBe(2)
   })
 
   test('what is explored is reduced to the faults that are needed', async () => {

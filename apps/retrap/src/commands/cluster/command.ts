@@ -45,6 +45,7 @@ export function addCluster(program: Command, outputs: ClusterOutputs, report: (c
     .option('--seed <number>', 'what random draws follow from', parseSeed, 1)
     .option('--for <seconds>', 'how long to look', parseSeconds('--for'), 600_000)
     .option('--keep-going', 'look for further failures')
+    .option('--blind', 'do not go on from branches that have reached something new')
     .option('--out <file>', 'write the plan of a failure, for run --plan')
     .action(async (file: string, flags: ExploreFlags) => {
       const { exploreClusterFile } = await import('./run-cluster.ts')

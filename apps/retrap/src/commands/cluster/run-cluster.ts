@@ -32,6 +32,7 @@ export interface ExploreFlags {
   /** Host time in milliseconds. */
   readonly for: number
   readonly keepGoing?: boolean
+  readonly blind?: boolean
   readonly out?: string
 }
 
@@ -69,19 +70,19 @@ export function runClusterFile(
 /** Looks for failures of a cluster. @returns whether nothing has failed @throws CliError `ERR_INPUT` */
 export function exploreClusterFile(
   file: string,
-  { seed, for: lastsMs, keepGoing = false, out }: ExploreFlags,
+  { seed, for: lastsMs, keepGoing = false, blind = false, out }: ExploreFlags,
   { stdout, stderr }: ClusterOutputs,
 ): Promise<boolean> {
   return withHost(file, true, stderr, async (description, host, signal) => {
     const begin = performance.now()
     const { findings, branches } = await explore(description, seed, host, {
-      ...{ signal, keepsGoing: keepGoing, goesOn: () => performance.now() - begin < lastsMs },
-      onBranch: (branch, { failure, faults }) =>
-        void stdout.write(`branch ${branch}: ${faults.length} faults: ${failure ?? 'ok'}\n`),
+      ...{ signal, keepsGoing: keepGoing, isBlind: blind, goesOn: () => performance.now() - begin < lastsMs },
+      onBranch: (branch, { failure, faults }, news) =>
+        void stdout.write(`branch ${branch}: ${faults.length} faults, ${news} new: ${failure ?? 'ok'}\n`),
       onTry: (faults, { failure }) => void stdout.write(`  with ${faults.length} of its faults: ${failure ?? 'ok'}\n`),
     })
-    for (const { branch, result, faults } of findings) {
-      const plan: Plan = { seed, branch, failure: result.failure!, faults }
+    for (const { branch, root, result, faults } of findings) {
+      const plan: Plan = { seed, branch: root, failure: result.failure!, faults }
       stdout.write(`branch ${branch} fails: ${result.failure}\nIt needs:\n`)
       for (const fault of faults) stdout.write(`- ${timeText(fault.at)}: ${describeFault(fault)}\n`)
       if (out === undefined) continue

@@ -1,0 +1,40 @@
+import type { ClusterEvent } from './cluster.ts'
+
+/** The most characters of a shape: longer lines differ in their ends only. */
+const MOST_SHAPE = 200
+
+/** Numbers, and words of hexadecimal digits with a decimal one in them: ids and checksums. */
+const NUMBERS = /0x[0-9a-f]+|\b[0-9a-f]*[0-9][0-9a-f]*\b|[0-9]+/gi
+
+/** The shape of a line: what is left without its numbers. */
+export const shapeOf = (text: string): string => text.slice(0, MOST_SHAPE).replaceAll(NUMBERS, '#')
+
+/** The sorts of events that programs bring about. */
+const HEARD: ReadonlySet<string> = new Set(['output', 'report', 'ended', 'machine'])
+
+/** What branches have reached: shapes of lines, and edges between two that follow each other on a machine. */
+export class Novelty {
+  readonly #known = new Set<string>()
+
+  /** Hears a branch. The returned function says at which instants it has reached something new, and keeps that in mind. */
+  listen(): { readonly hear: (event: ClusterEvent) => void; readonly news: () => readonly number[] } {
+    const first = new Map<string, number>()
+    const last = new Map<string, string>()
+    const note = (what: string, ns: number): void => void (first.has(what) || first.set(what, ns))
+    return {
+      hear: ({ ns, kind, machine = '', text }) => {
+        if (!HEARD.has(kind)) return
+        // Machines of a kind are alike.
+        const shape = `${shapeOf(machine)} ${kind} ${shapeOf(text)}`
+        note(shape, ns)
+        note(`${last.get(machine) ?? ''}\n${shape}`, ns)
+        last.set(machine, shape)
+      },
+      news: () => {
+        const found = [...first].filter(([what]) => !this.#known.has(what))
+        for (const [what] of found) this.#known.add(what)
+        return found.map(([, ns]) => ns)
+      },
+    }
+  }
+}
