@@ -8,7 +8,6 @@ import { buildGuestImage } from '@retrap/embedded-guest'
 import { openRecording } from '@retrap/recording'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
-import { armImage, movz, POWER_OFF } from '@retrap/tooling/arm-image'
 import { expect, test } from 'vitest'
 import { runHere } from './support/in-process.ts'
 import { runRetrap } from './support/processes.ts'
@@ -102,29 +101,6 @@ test(
     ])
   },
 )
-
-/** Sends what comes on its serial port, and powers off after a q. */
-function armEcho(): Uint8Array {
-  const program = [
-    // UARTLCR_H, UARTCR: it sends and receives eight bits.
-    ...[movz(7, 0x0900, 16), movz(6, 0x60), 0xb900_2ce6, movz(6, 0x301), 0xb900_30e6],
-    // ldr w6, [x7, #0x18]; tbnz w6, #4, -4; ldr w6, [x7]; str w6, [x7]; cmp w6, #'q'; b.ne -20
-    ...[0xb940_18e6, 0x3727_ffe6, 0xb940_00e6, 0xb900_00e6, 0x7101_c4df, 0x54ff_ff61],
-    ...POWER_OFF,
-  ]
-  return armImage(...program)
-}
-
-test('an Arm board is recorded and run again', { timeout: 2 * DEADLINE_MS }, async () => {
-  const kernel = path('echo.img')
-  fs.writeFileSync(kernel, armEcho())
-  const args = ['run', '--arch', 'arm64', '--kernel', kernel]
-  const file = path('arm.recording')
-  const first = await runRetrap([...args, '--record', file], { input: 'hello q', deadlineMs: DEADLINE_MS })
-  expect([first.stdout, first.code]).toEqual(['hello q', 0])
-  const again = await runRetrap(['replay', file], { deadlineMs: DEADLINE_MS })
-  expect([again.stdout, again.code]).toEqual(['hello q', 0])
-})
 
 test.runIf(TEST_LONG)(
   'a board in a Worker is recorded, and run again without it',

@@ -130,14 +130,12 @@ const RUN: OptionGroup = [
     {
       flags: '--record-bundle',
       help: 'put kernel, firmware and options into the recording, so that a page opens it; it holds what is in the guest’s memory, too',
-      pcOnly: 'leave it out: recordings of Arm boards do not open in a page',
     },
     {
       flags: '--record-images <where>',
       help: 'with --record-bundle: put images inside, or name them by SHA-256 and path, which a replay checks',
       choices: ['inside', 'named'],
       default: ['inside'],
-      pcOnly: 'leave it out: recordings of Arm boards do not open in a page',
     },
     {
       flags: '--replay <file>',

@@ -2,6 +2,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { buildGuestImage } from '@retrap/embedded-guest'
+import { armEcho } from '@retrap/tooling/arm-image'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
@@ -16,6 +17,8 @@ const plan = join(folder, 'tests.json')
 const failed = join(folder, 'out', 'tests-json', 'echo-lies')
 const firmware = join(folder, 'guest.bin')
 writeFileSync(firmware, buildGuestImage())
+const kernel = join(folder, 'echo.Image')
+writeFileSync(kernel, armEcho())
 const machine = { firmware: 'guest.bin', memory: '16M', nic: 'user' }
 const tests = [{ name: 'echo lies', type: 'echo two', expect: 'three' }]
 writeFileSync(plan, JSON.stringify({ machine, ready: 'retrap> ', tests }))
@@ -28,31 +31,49 @@ const missing = existsSync(join(siteFolder(), 'index.html'))
   : 'the site is not built: npx turbo run build --filter=@retrap/site'
 if (missing !== undefined) console.warn(`SKIPPED: a recording that is opened in a page: ${missing}`)
 
-/** Opens it by the command, and the address, and steps back in it. @param shown - what its terminal shows */
-async function openedBy(command: readonly string[], shown: RegExp): Promise<void> {
+/** Puts a file of the site into the start page, as a visitor does. */
+const PUT = `async (address, isDropped) => {
+  const [dataTransfer, area] = [new DataTransfer(), document.querySelector('.drop')]
+  dataTransfer.items.add(new File([await (await fetch(address)).blob()], 'a.recording'))
+  if (isDropped) return area.dispatchEvent(new DragEvent('drop', { bubbles: true, dataTransfer }))
+  area.querySelector('input').files = dataTransfer.files
+  area.querySelector('input').dispatchEvent(new Event('change', { bubbles: true }))
+}`
+
+/** Opens it, and goes through it. @param shown - what its terminal shows @param isWhole - its images are inside */
+async function openedBy(command: readonly string[], shown: RegExp, isWhole: boolean): Promise<void> {
   const look = async (address: string): Promise<void> => {
     const browser = await launchBrowser()
     try {
       const said: string[] = []
-      const open = async (end: '#open=' | '#recording='): Promise<Page> => {
+      const open = async (end: string): Promise<Page> => {
         const page = await browser.newPage()
         page.on('console', (message) => said.push(message.text()))
-        await page.goto(address.replace('#open=', end), { waitUntil: 'load' })
+        await page.goto(address.replace(/#.*/, end), { waitUntil: 'load' })
         return page
       }
       const press = (page: Page, label: string): Promise<void> =>
         page.locator(`::-p-xpath(//button[normalize-space(.)="${label}" or @aria-label="${label}"])`).click()
       const panelOf = (page: Page) => (): Promise<string> =>
         page.evaluate('document.querySelector(".instrument")?.innerText ?? ""') as Promise<string>
-      const page = await open('#open=')
+      const recording = decodeURIComponent(address.replace(/.*#open=/, ''))
+      const page = await open(`#open=${encodeURIComponent(recording)}`)
       await expect.poll(panelOf(page)).toMatch(/^Now/m)
       await expect.poll(() => terminalText(page)).toMatch(shown)
       await press(page, 'Step back')
       await expect.poll(panelOf(page)).toContain('In the past')
-      // The same file, as an address in the form.
-      const other = await open('#recording=')
-      await press(other, 'Start')
-      await expect.poll(panelOf(other)).toMatch(/^Now/m)
+      await page.locator('::-p-xpath(//*[@role="tab" and normalize-space(.)="Debugger"])').click()
+      await page.waitForSelector('#panel-debugger [aria-label="Instructions"] [aria-current="step"]')
+      await press(page, 'Play from here')
+      await expect.poll(panelOf(page)).toMatch(/^Now/m)
+      // The same file, as an address in the form, and as a file of the visitor's.
+      for (const way of ['address', ...(isWhole ? ['dropped', 'chosen'] : [])]) {
+        const other = await open(way === 'address' ? `#recording=${encodeURIComponent(recording)}` : '')
+        if (way !== 'address') await other.evaluate(`(${PUT})(${JSON.stringify(recording)}, ${way === 'dropped'})`)
+        await press(other, 'Start')
+        await expect.poll(panelOf(other)).toMatch(/^Now/m)
+        await other.close()
+      }
       expect(said).toEqual([])
     } finally {
       await browser.close()
@@ -75,15 +96,20 @@ describe.skipIf(missing !== undefined)('in the page opens', () => {
     const run = await runHere(['test', plan, '--out', join(folder, 'out')], LIMIT)
     const command = `npx retrap web --recording ${failed}`
     expect(run.stdout).toContain(command)
-    await openedBy(command.split(' ').slice(2), /echo two\s+two\s+retrap>/)
+    await openedBy(command.split(' ').slice(2), /echo two\s+two\s+retrap>/, true)
   })
 
-  test('a recording that names its images', SLOW, async () => {
-    const file = join(folder, 'named.recording')
-    const args = ['run', '--firmware', firmware, '--record', file, '--record-bundle', '--record-images', 'named']
+  const [isNamed, off] = [['--firmware', firmware, '--record-images', 'named'], { to: 'retrap> ', type: 'off\n' }]
+  test.each([
+    ['a PC, which names its image', isNamed, { answers: [off] }, /Power off/],
+    ['an Arm board', ['--arch', 'arm64', '--kernel', kernel], { input: 'hello q' }, /hello q/],
+  ] as const)('the recording of %s', SLOW, async (what, args, typed, shown) => {
+    const file = join(folder, `${what}.recording`)
+    const all = ['run', ...args, '--record', file, '--record-bundle']
     // Without checkpoints the page goes through all of the run, and has seen what was printed.
-    await runHere([...args, '--record-checkpoints', 'off'], { ...LIMIT, answers: [{ to: 'retrap> ', type: 'off\n' }] })
-    await openedBy(['web', '--recording', file], /Power off/)
+    const run = await runHere([...all, '--record-checkpoints', 'off'], { ...LIMIT, ...typed })
+    expect((await runHere(['replay', file], LIMIT)).stdout).toBe(run.stdout)
+    await openedBy(['web', '--recording', file], shown, args !== isNamed)
   })
 })
 
