@@ -87,7 +87,7 @@ function isText(head: Uint8Array): boolean {
  * @param head - its beginning
  * @param end - its last 16 bytes
  */
-export function roleOf(head: Uint8Array, end: Uint8Array, bytes: number): Role {
+function roleOf(head: Uint8Array, end: Uint8Array, bytes: number): Role {
   const is = (at: number, ...values: readonly number[]): boolean => values.every((value, i) => head[at + i] === value)
   const text = (at: number, expected: string): boolean => hasText(head, at, expected)
   if (
@@ -99,6 +99,7 @@ export function roleOf(head: Uint8Array, end: Uint8Array, bytes: number): Role {
   )
     return 'kernel'
   if (text(0, '\u0089retrec\n')) return 'recording'
+  if (text(0, 'run.json\0') && text(257, 'ustar')) return 'cluster'
   if (text(0x8001, 'CD001')) return 'cdrom'
   if (text(0, 'QFI\u00fb')) return 'disk'
   if (

@@ -13,6 +13,7 @@ import { SerialPanel } from './serial-panel.tsx'
 import type { Chosen } from './settings.ts'
 import { type Tab, Tabs } from './tabs.tsx'
 import { Icon, Tool } from './toolbar.tsx'
+import { useBack } from './use-back.ts'
 import { useSound } from './use-sound.ts'
 
 const STATE_NAMES: Readonly<Record<PageState, string>> = {
@@ -247,25 +248,6 @@ function withNetwork(chosen: Chosen, network: NetworkOptions): Chosen {
   return { ...chosen, options: { ...chosen.options, network: { ...own, ...network } } }
 }
 
-/** Has the browser's button Back lead to the start page, and ask first. */
-function useBack(ask: () => void): void {
-  const latest = useRef(ask)
-  latest.current = ask
-  useEffect(() => {
-    const stay = (): void => history.pushState({ ...history.state, machine: true }, '')
-    stay()
-    const back = (): void => {
-      stay()
-      latest.current()
-    }
-    addEventListener('popstate', back)
-    return () => {
-      removeEventListener('popstate', back)
-      history.back()
-    }
-  }, [])
-}
-
 function Loading({ life: { progress } }: { life: MachineLife }) {
   const { image, loadedBytes, totalBytes } = progress!
   return (
@@ -368,7 +350,7 @@ function Buttons({ life, isOn, chosen, ask, askToClose }: ButtonsProps) {
         Reset
       </Tool>
       <Tool icon="close" onClick={askToClose}>
-        Close
+        {chosen.back ?? 'Close'}
       </Tool>
     </div>
   )

@@ -4,6 +4,12 @@ import type { DriveOptions, MachineOptions, NetworkOptions } from '@retrap/web'
 export interface Chosen {
   readonly title: string
   readonly options: MachineOptions
+  /** The file of a cluster's run, or its address: it is shown instead of a machine. */
+  readonly cluster?: File | string
+  /** Of a recording: the guest's time at which it opens, in milliseconds; default its end. */
+  readonly guestMs?: number
+  /** The name of the button that closes it. */
+  readonly back?: string
   /** Identifier of the saved machine that it resumes. */
   readonly from?: string | null | undefined
   /** Identifier of an automatically saved machine that resumes. */
@@ -11,7 +17,7 @@ export interface Chosen {
 }
 
 /** The use of an image. */
-export type Role = 'kernel' | 'initrd' | 'firmware' | 'vgaBios' | 'disk' | 'cdrom' | 'floppy' | 'recording'
+export type Role = 'kernel' | 'initrd' | 'firmware' | 'vgaBios' | 'disk' | 'cdrom' | 'floppy' | 'recording' | 'cluster'
 
 /** The names of the roles, for people. */
 const ROLE_NAMES: Readonly<Record<Role, string>> = {
@@ -23,6 +29,7 @@ const ROLE_NAMES: Readonly<Record<Role, string>> = {
   cdrom: 'CD',
   floppy: 'Floppy disk',
   recording: 'Recording',
+  cluster: 'Run of a cluster',
 }
 
 /** All roles and their names. */
@@ -116,7 +123,7 @@ export const commandLineFor = (board: Settings['board'], { board: old, commandLi
   commandLine === CONSOLES[old] ? CONSOLES[board] : commandLine
 
 /** Roles that only one image may have. */
-const SINGLE: readonly Role[] = ['kernel', 'initrd', 'firmware', 'vgaBios', 'recording']
+const SINGLE: readonly Role[] = ['kernel', 'initrd', 'firmware', 'vgaBios', 'recording', 'cluster']
 
 /** Adds an image; it replaces another one of the same role, if the role is unique. */
 export function withImage(images: readonly ChosenImage[], image: ChosenImage): ChosenImage[] {
@@ -133,7 +140,7 @@ export interface SiteFirmware {
 /** Whether only firmware of the site can start the images. */
 export function needsFirmware({ images, board }: Settings): boolean {
   const has = (...roles: readonly Role[]): boolean => images.some(({ role }) => roles.includes(role))
-  return board !== 'virt' && has('disk', 'cdrom', 'floppy') && !has('kernel', 'firmware', 'recording')
+  return board !== 'virt' && has('disk', 'cdrom', 'floppy') && !has('kernel', 'firmware', 'recording', 'cluster')
 }
 
 /**
@@ -144,7 +151,7 @@ export function needsFirmware({ images, board }: Settings): boolean {
 export function problemOf(settings: Settings, own?: SiteFirmware | null): string | null {
   const { images, network, relay, board } = settings
   const has = (role: Role): boolean => images.some((image) => image.role === role)
-  if (has('recording')) return null
+  if (has('recording') || has('cluster')) return null
   if (isRelay(network) && !new RegExp(`^${RELAYS[network].pattern}$`).test(relay))
     return `A relay has an address that begins with ${RELAYS[network].starts}.`
   if (board === 'virt' && (has('firmware') || has('vgaBios')))
@@ -228,16 +235,20 @@ export function machineOptions(settings: Settings, own?: SiteFirmware | null): M
   }
 }
 
-/** The end of an address that opens a recording of this site at once. */
-export const recordingHash = (recording: string): string => `#${new URLSearchParams({ open: recording })}`
+/** The end of an address that opens a recording of this site at once, or the run of a cluster. */
+export const openingHash = ({ options, cluster }: Chosen): string =>
+  `#${new URLSearchParams(cluster === undefined ? { open: options.recording as string } : { lanes: cluster as string })}`
 
-/** The recording of this site that an address opens at once, as `retrap web --recording` has it; null: none. */
+/** The recording or the run of this site that an address opens at once, as `retrap web --recording` has it; null: none. */
 export function openedBy(address: string): Chosen | null {
   const { hash, origin } = new URL(address)
-  const recording = new URLSearchParams(hash.slice(1)).get('open')
-  if (recording === null || new URL(recording, address).origin !== origin) return null
-  const name = recording.replace(/^.*\//, '')
-  return { title: /%(?![\da-f]{2})/i.test(name) ? name : decodeURIComponent(name), options: { recording } }
+  const given = new URLSearchParams(hash.slice(1))
+  const [recording, cluster] = [given.get('open'), given.get('lanes')]
+  const path = cluster ?? recording
+  if (path === null || new URL(path, address).origin !== origin) return null
+  const name = path.replace(/^.*\//, '')
+  const title = /%(?![\da-f]{2})/i.test(name) ? name : decodeURIComponent(name)
+  return { title, ...(cluster === null ? { options: { recording: path } } : { options: {}, cluster }) }
 }
 
 /** Settings as the end of an address that can be shared. Files, and whether disks are kept, are not part of it. */

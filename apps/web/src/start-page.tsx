@@ -141,7 +141,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
           <form
             onSubmit={(event) => {
               event.preventDefault()
-              if (problem === null) start({ title: titleOf(settings), options: machineOptions(settings, own) })
+              if (problem === null) start(chosenOf(settings, own))
             }}
           >
             {settings.images.length > 0 && (
@@ -209,6 +209,15 @@ function titleOf({ images }: Settings): string {
   return first === undefined ? 'A machine' : nameOf(first.source).replace(/^.*\//, '')
 }
 
+function chosenOf(settings: Settings, own: SiteFirmware | null | undefined): Chosen {
+  const cluster = settings.images.find(({ role }) => role === 'cluster')?.source
+  return {
+    title: titleOf(settings),
+    options: machineOptions(settings, own),
+    ...(cluster !== undefined && { cluster }),
+  }
+}
+
 interface ImagesProps {
   readonly settings: Settings
   readonly change: (part: Partial<Settings>) => void
@@ -234,7 +243,10 @@ function Images({ settings: { images }, change, add }: ImagesProps) {
         }}
       >
         <p>
-          <strong>Drop a kernel, a disk, a CD image, firmware, a recording or a machine.json here</strong>, or
+          <strong>
+            Drop a kernel, a disk, a CD image, firmware, a recording, a cluster's run or a machine.json here
+          </strong>
+          , or
         </p>
         <label class="button file">
           choose files

@@ -10,7 +10,7 @@ import {
   savedMachines,
   whenOf,
 } from './saved-machines.ts'
-import { type Chosen, recordingHash } from './settings.ts'
+import { type Chosen, openingHash } from './settings.ts'
 import { prepareArm } from './machine-life.ts'
 import { startedIn, timeStart } from './start-time.ts'
 
@@ -38,7 +38,9 @@ export function useOffered(): readonly OfferedSystem[] | null {
   return offered
 }
 
-const isRecording = ({ options }: OfferedSystem): boolean => options.recording !== undefined
+/** Whether an entry is a recording, or the run of a cluster. */
+const isRecording = ({ options, cluster }: OfferedSystem): boolean =>
+  options.recording !== undefined || cluster !== undefined
 
 /** The site's recordings, with failed runs first. */
 export function Recordings({ offered, start }: Pick<SystemsProps, 'offered' | 'start'>) {
@@ -54,7 +56,7 @@ export function Recordings({ offered, start }: Pick<SystemsProps, 'offered' | 's
           <li key={one.title}>
             <span class="name">
               <a
-                href={recordingHash(one.options.recording as string)}
+                href={openingHash(one)}
                 onClick={(event) => {
                   event.preventDefault()
                   start(one)

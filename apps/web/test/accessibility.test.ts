@@ -1,15 +1,13 @@
 /** What axe finds on each page, in both themes: nothing. */
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
-import type { AxeResults } from 'axe-core'
-import type { Browser, Page } from 'puppeteer-core'
+import type { Browser } from 'puppeteer-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { clusterRun } from './support/cluster-run.ts'
+import { violations } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the site's accessibility: ${noBrowser}`)
-const AXE = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
 
 /** A package of Debian in the site. */
 const FILE = { path: 'firmware/bios-256k.bin', bytes: 262_144, sha256: 'e'.repeat(64) }
@@ -22,14 +20,6 @@ const PACKAGE = {
   ],
 }
 
-/** Rule, and where it is broken. */
-async function violations(page: Page): Promise<string[]> {
-  const { violations: found } = await page.evaluate(
-    () => (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run() as Promise<AxeResults>,
-  )
-  return found.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`))
-}
-
 describe.skipIf(noBrowser !== undefined)('axe', () => {
   let browser: Browser
   let server: PageServer
@@ -37,6 +27,7 @@ describe.skipIf(noBrowser !== undefined)('axe', () => {
   beforeAll(async () => {
     const files: Map<string, Uint8Array | string> = await buildSite()
     files.set('debian/packages.json', JSON.stringify([PACKAGE]))
+    files.set('three.run', await clusterRun(9e9, 8e9))
     server = await servePages(files)
     browser = await launchBrowser()
   })
@@ -50,17 +41,17 @@ describe.skipIf(noBrowser !== undefined)('axe', () => {
     await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }])
     await page.goto(`${server.origin}/#kernel=a&disk=b`, { waitUntil: 'load' })
     await page.waitForSelector('h1')
-    await page.evaluate(AXE)
     const openAll = (): Promise<void> =>
       page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
     await openAll().then(() => page.waitForSelector('select[name=memory]'))
     expect(await violations(page)).toEqual([])
     await page.goto(`${server.origin}/about.html`, { waitUntil: 'load' })
     await page.waitForSelector('.listed')
-    await page.evaluate(AXE)
     expect(await violations(page), 'about').toEqual([])
-    await page.goBack({ waitUntil: 'load' })
-    await page.evaluate(AXE)
+    await page.goto(`${server.origin}/?lanes#lanes=three.run`, { waitUntil: 'load' })
+    await page.locator('.items .line').click()
+    expect(await violations(page), 'lanes').toEqual([])
+    await page.goto(server.origin, { waitUntil: 'load' })
     await page.locator('::-p-aria(Start the embedded guest)').click()
     // The terminal is there before the machine is.
     await page.waitForSelector('[role=tab]')

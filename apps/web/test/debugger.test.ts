@@ -5,7 +5,7 @@ import type { Machine } from '@retrap/web'
 import type { Browser, Page } from 'puppeteer-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { placeOf } from '../src/debugger/addresses.ts'
-import { newPage, replaceText } from './support/page.ts'
+import { dropOn, newPage, replaceText, savedFile } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 import { press, seen, terminalOf, type Visitor, visitorOf } from './support/visitor.ts'
 
@@ -227,16 +227,7 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
       await press(visitorOf(from), 'State hash')
       return seen(text, /State hash: [\da-f]{64}/)
     }
-    const saved = page.evaluate(
-      () =>
-        new Promise<number[]>((resolve) => {
-          const original = URL.createObjectURL.bind(URL)
-          URL.createObjectURL = (file: Blob) => {
-            void file.bytes().then((bytes) => resolve([...bytes]))
-            return original(file)
-          }
-        }),
-    )
+    const saved = savedFile(page)
     await press(visitor, 'Now')
     await seen(bar, /^Now/m)
     const hash = await hashOf(page)
@@ -245,13 +236,7 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     const other = await newPage(browser, said)
     await other.setViewport({ width: 1400, height: 1000 })
     await other.goto(server.origin, { waitUntil: 'load' })
-    await other.evaluate((bytes) => {
-      const transfer = new DataTransfer()
-      transfer.items.add(new File([Uint8Array.from(bytes)], 'mine.recording'))
-      document
-        .querySelector('.drop')!
-        .dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: transfer }))
-    }, file)
+    await dropOn(other, 'mine.recording', file)
     await press(visitorOf(other), 'Start')
     expect(await hashOf(other)).toBe(hash)
     // So is the terminal.

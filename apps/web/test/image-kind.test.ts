@@ -43,6 +43,7 @@ describe('a file by its contents', () => {
     ['a short file that ends in a Multiboot header', fileOf(12, [0, multiboot(0)]), 'kernel'],
     ['a CD', fileOf(0x9000, [0x8001, 'CD001']), 'cdrom'],
     ['a CD, its mark a byte off', fileOf(0x9000, [0x8000, 'CD001']), 'disk'],
+    ['the run of a cluster', fileOf(0x1000, [0, 'run.json\0'], [257, 'ustar']), 'cluster'],
     ['qcow2', fileOf(0x1000, [0, 'QFI\u00fb']), 'disk'],
     ['qcow2 that ends as firmware does', fileOf(0x1_0000, [0, 'QFI\u00fb'], [-16, [0xea]]), 'disk'],
     ['a floppy disk of 1.44 MB', fileOf(1440 * 1024), 'floppy'],

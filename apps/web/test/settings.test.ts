@@ -1,46 +1,6 @@
-/** What files are, and settings in addresses. */
+/** Settings in addresses. */
 import { describe, expect, test } from 'vitest'
-import { roleOf } from '../src/image-kind.ts'
 import * as S from '../src/settings.ts'
-import { greetingDisk } from './support/boot-sector.ts'
-
-const ascii = (text: string): number[] => [...text].map((character) => character.charCodeAt(0))
-const head = (at: number, ...bytes: readonly number[]): Uint8Array => {
-  const all = new Uint8Array(0x8800)
-  all.set(bytes, at)
-  return all
-}
-const none = new Uint8Array(16)
-
-describe('what a file is', () => {
-  test.each([
-    { given: 'a bzImage', bytes: head(0x202, ...ascii('HdrS')), role: 'kernel' },
-    { given: 'an arm64 Image', bytes: head(0x38, ...ascii('ARMd')), role: 'kernel' },
-    { given: 'an arm64 zboot image', bytes: head(0, ...ascii('MZ'), 0, 0, ...ascii('zimg')), role: 'kernel' },
-    { given: 'an ELF', bytes: head(0, 0x7f, ...ascii('ELF')), role: 'kernel' },
-    {
-      given: 'a multiboot header',
-      bytes: head(64, 2, 0xb0, 0xad, 0x1b, 0, 0, 0, 0, 0xfe, 0x4f, 0x52, 0xe4),
-      role: 'kernel',
-    },
-    { given: 'ISO 9660', bytes: head(0x8001, ...ascii('CD001')), role: 'cdrom' },
-    { given: 'qcow2', bytes: head(0, ...ascii('QFI'), 0xfb), role: 'disk' },
-    { given: 'gzip', bytes: head(0, 0x1f, 0x8b), role: 'initrd' },
-    { given: 'cpio', bytes: head(0, ...ascii('070701')), role: 'initrd' },
-    { given: 'an option ROM', bytes: head(0, 0x55, 0xaa), size: 39_936, role: 'vgaBios' },
-    {
-      given: 'firmware',
-      bytes: head(0),
-      end: Uint8Array.of(0xea, 0x5b, 0xe0, 0, 0xf0),
-      size: 1 << 18,
-      role: 'firmware',
-    },
-    { given: 'a boot sector', bytes: greetingDisk('x').subarray(0, 0x8800), role: 'disk' },
-    { given: 'nothing at all', bytes: new Uint8Array(0), size: 0, role: 'disk' },
-  ])('$given → $role', ({ bytes, end = none, size = 10 << 20, role }) => {
-    expect(roleOf(bytes, end, size)).toBe(role)
-  })
-})
 
 describe('settings', () => {
   test('are the end of an address and come back from it, without files', () => {
@@ -193,8 +153,12 @@ describe('settings', () => {
 })
 
 test('an address opens a recording of its own site at once, and of no other', () => {
-  const options = { recording: 'recordings/a b' }
-  expect(S.openedBy('http://here:8064/#open=recordings%2Fa+b')).toEqual({ title: 'a b', options })
+  const chosen = { title: 'a b', options: { recording: 'recordings/a b' } }
+  expect(S.openedBy('http://here:8064/#open=recordings%2Fa+b')).toEqual(chosen)
+  expect(S.openingHash(chosen)).toBe('#open=recordings%2Fa+b')
+  const run = { title: 'x.run', options: {}, cluster: 'x.run' }
+  expect(S.openedBy(`http://here:8064/${S.openingHash(run)}`)).toEqual(run)
+  expect(S.openedBy('http://here:8064/#lanes=https%3A%2F%2Felsewhere%2Fa')).toBe(null)
   expect(S.openedBy('http://here:8064/#open=https%3A%2F%2Felsewhere%2Fa')).toBe(null)
   expect(S.openedBy('http://here:8064/#recording=a')).toBe(null)
 })

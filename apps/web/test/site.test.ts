@@ -11,7 +11,7 @@ import type { Browser, ElementHandle, Page } from 'puppeteer-core'
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
 import { greetingCd, greetingDisk } from './support/boot-sector.ts'
 import { offeredGuest } from './support/offered-guest.ts'
-import { newPage, replaceText, terminalText } from './support/page.ts'
+import { dropOn, newPage, replaceText, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 import { readFont, textOnScreen } from './support/text-screen.ts'
 
@@ -610,14 +610,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     files.set('disc.iso', greetingCd('Hello from a CD. '))
     await open()
     page.on('request', (request) => asked.push(new URL(request.url()).pathname.slice(1)))
-    await page.evaluate(async () => {
-      const bytes = await fetch('disc.iso').then((response) => response.arrayBuffer())
-      const dataTransfer = new DataTransfer()
-      dataTransfer.items.add(new File([bytes], 'disc.iso'))
-      document
-        .querySelector('.drop')!
-        .dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))
-    })
+    await dropOn(page, 'disc.iso', 'disc.iso')
     await expect.poll(() => page.$$eval(`${CHOSEN} select`, (all) => all.map((one) => one.value))).toEqual(['cdrom'])
     const note = (): Promise<string> => page.$eval('form [role=status]', (one) => one.textContent ?? '')
     await expect.poll(note).toBe("This site's BIOS starts it.")
@@ -700,15 +693,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     'a Linux kernel is dropped on the page, and boots until it misses its root',
     async () => {
       await open('#memory=128&commandLine=console%3DttyS0')
-      // A drop as the browser makes one, of a file that the page has fetched.
-      await page.evaluate(async () => {
-        const bytes = await fetch('vmlinuz').then((response) => response.arrayBuffer())
-        const dataTransfer = new DataTransfer()
-        dataTransfer.items.add(new File([bytes], 'vmlinuz'))
-        document
-          .querySelector('.drop')!
-          .dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))
-      })
+      await dropOn(page, 'vmlinuz', 'vmlinuz')
       await expect.poll(() => page.$$eval(`${CHOSEN} select`, ([one]) => one?.value)).toBe('kernel')
       await click('Start')
       await expect.poll(terminal).toMatch(/end Kernel panic - not syncing: VFS: Unable to mount root fs/)
@@ -780,15 +765,9 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     'a machine’s file and the image that it names are both taken: %j',
     async (names) => {
       await open()
-      await page.evaluate((all) => {
-        for (const name of all) {
-          const content = name.endsWith('.json') ? '{"memory": "64M", "drive": "named.img"}' : new Uint8Array(512)
-          const dataTransfer = new DataTransfer()
-          dataTransfer.items.add(new File([content], name))
-          const event = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true })
-          document.querySelector('.drop')!.dispatchEvent(event)
-        }
-      }, names)
+      const machine = new TextEncoder().encode('{"memory": "64M", "drive": "named.img"}')
+      const drop = (name: string) => dropOn(page, name, name.endsWith('.json') ? machine : new Uint8Array(512))
+      await Promise.all(names.map(drop))
       await expect.poll(() => page.url()).toContain('#memory=64')
       expect(await page.$$eval(`${CHOSEN} .name`, (all) => all.map((one) => one.textContent))).toEqual(['named.img'])
     },

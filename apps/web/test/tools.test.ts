@@ -1,14 +1,11 @@
 /** Tools without a machine: bytes into lines and parts, and the page in Chromium, which loads no engine. */
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { servePages } from '@retrap/tooling/page-server'
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import type { AxeResults } from 'axe-core'
 import { describe, expect, test } from 'vitest'
 import { armLines } from '../src/tools/arm-lines.ts'
 import { hexOf, type Line, type Part, readBytes } from '../src/tools/code.ts'
 import { x86Lines } from '../src/tools/x86-lines.ts'
-import { newPage, replaceText } from './support/page.ts'
+import { newPage, replaceText, violations } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 
 /** The parts, and what they consist of. */
@@ -163,12 +160,7 @@ test.skipIf(noBrowser !== undefined)('the page disassembles, reads a syndrome, a
     // Neither a Worker's program nor WebAssembly.
     expect(page.workers()).toEqual([])
     expect(loaded.filter((path) => /worker|wasm|machine/.test(path))).toEqual([])
-    await page.evaluate(readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8'))
-    const violations = await page.evaluate(async () => {
-      const { violations: found } = await (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run()
-      return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
-    })
-    expect(violations).toEqual([])
+    expect(await violations(page)).toEqual([])
     // With an encoding taken apart, too.
     await page.select('select', 'x64')
     await replaceText(page, '.bytes', 'f0 48 0f c1 02')

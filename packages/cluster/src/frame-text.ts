@@ -6,7 +6,7 @@ export interface DecodedFrame {
   readonly text: string
   /** Of TCP and UDP: that of the sender, and that of the receiver. */
   readonly ports?: readonly [number, number]
-  /** What the innermost layer carries. */
+  /** The bytes that the innermost layer carries. */
   readonly payload: Uint8Array
 }
 
@@ -46,13 +46,13 @@ export function decodeFrame(frame: Uint8Array): DecodedFrame {
   return { protocol: 'Ethernet', text, payload }
 }
 
-/** Lines of 16 bytes: where they are, in hexadecimal, and as text. */
-export function hexLines(bytes: Uint8Array): string[] {
-  return Array.from({ length: Math.ceil(bytes.length / 16) }, (_, line) => {
-    const row = [...bytes.subarray(line * 16, line * 16 + 16)]
+/** Lines of this many bytes: where they are, in hexadecimal, and as text. */
+export function hexLines(bytes: Uint8Array, count = 16): string[] {
+  return Array.from({ length: Math.ceil(bytes.length / count) }, (_, line) => {
+    const row = [...bytes.subarray(line * count, (line + 1) * count)]
     const hex = row.map((byte) => byte.toString(16).padStart(2, '0')).join(' ')
     const text = row.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.')).join('')
-    return `${(line * 16).toString(16).padStart(4, '0')}  ${hex.padEnd(47)}  ${text}`
+    return `${(line * count).toString(16).padStart(4, '0')}  ${hex.padEnd(count * 3 - 1)}  ${text}`
   })
 }
 

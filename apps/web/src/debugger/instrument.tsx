@@ -28,6 +28,9 @@ export function Instrument({ machine, chosen, state, run, attempt }: InstrumentP
   const view = useDebugger(machine, false)
   const { position, history, note, answer, isBusy, isPlaying, branch, say, change, go, goTo, play } = view
   const [isBeginning, setBeginning] = useState(false)
+  useEffect(() => {
+    if (chosen.guestMs !== undefined) attempt(() => view.goToTime(chosen.guestMs!))
+  }, [machine])
   const isOn = state === 'running' || state === 'paused'
   const { debugger: debug } = machine
   const begin = async (): Promise<void> => {

@@ -56,6 +56,40 @@ export function axisOf({ samples }: Pick<RunHistory, 'samples'>): RunAxis {
   }
 }
 
+/** Near enough to an instant, in milliseconds. */
+const NEAR_ENOUGH_MS = 0.005
+/** Goes to this many places at most: each takes a moment. */
+const MOST_PLACES = 12
+
+/**
+ * Goes to the last instruction before an instant, or nearly: between two samples the guest may have waited. The search ends where it
+ * is.
+ *
+ * @param goTo - goes to an instruction @returns the guest's time there
+ */
+export async function findInstant(
+  { samples, begin, now }: { readonly samples: readonly RunSample[]; readonly begin: number; readonly now: number },
+  ms: number,
+  goTo: (instruction: number) => Promise<number>,
+): Promise<void> {
+  const after = samples.find(({ guestMs }) => guestMs > ms)
+  const before = samples.findLast(({ guestMs }) => guestMs <= ms)
+  let low = { instruction: before?.instruction ?? begin, guestMs: before?.guestMs ?? 0 }
+  let high = { instruction: after?.instruction ?? now, guestMs: after?.guestMs ?? Infinity }
+  let at = -1
+  for (let i = 0; i < MOST_PLACES && high.instruction - low.instruction > 1; i++) {
+    const part = (ms - low.guestMs) / (high.guestMs - low.guestMs)
+    // Every other time the middle, as time may be anything but even.
+    const guess = Math.round(low.instruction + (high.instruction - low.instruction) * (i % 2 === 0 ? part : 0.5))
+    at = Math.min(high.instruction - 1, Math.max(low.instruction + 1, guess))
+    const guestMs = await goTo(at)
+    if (guestMs > ms) high = { instruction: at, guestMs }
+    else low = { instruction: at, guestMs }
+    if (guestMs <= ms && ms - guestMs < NEAR_ENOUGH_MS) return
+  }
+  if (at !== low.instruction) await goTo(low.instruction)
+}
+
 /** Returns the activity of a lane in each of its columns, from 0 to 1, scaled so that rare events stay visible. */
 export function laneOf(
   samples: readonly RunSample[],

@@ -12,7 +12,7 @@ import type {
 } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import type { Vcpu } from '../inspector/disassembly.ts'
-import { playRun } from './run-axis.ts'
+import { findInstant, playRun } from './run-axis.ts'
 import { stopText } from './stop-text.ts'
 
 /** Between two looks at a machine that runs. */
@@ -56,7 +56,8 @@ interface Known {
 }
 
 /** The state of a machine's debugger, for its bar and its panel. */
-export interface DebuggerView extends Known, Pick<DebuggerStore, 'look' | 'go' | 'goTo' | 'play' | 'ask' | 'change'> {
+export interface DebuggerView
+  extends Known, Pick<DebuggerStore, 'look' | 'go' | 'goTo' | 'goToTime' | 'play' | 'ask' | 'change'> {
   readonly say: (note: string) => void
 }
 
@@ -151,6 +152,18 @@ class DebuggerStore {
     }
   }
 
+  /** Goes to an instant of the guest's time: the last instruction before it. */
+  readonly goToTime = (ms: number): Promise<void> =>
+    this.#during(async () => {
+      const { debugger: debug } = this.#machine
+      const [{ samples }, { begin, now }] = await Promise.all([debug.history(), debug.position()])
+      await findInstant({ samples, begin, now }, ms, async (instruction) => {
+        await debug.goto(instruction)
+        return (await debug.position()).guestMs
+      })
+      return ''
+    })
+
   /** Goes on in the past: to the next stop, or without stops at the guest's own pace; or no longer. */
   readonly play = async (): Promise<void> => {
     const { debugger: debug } = this.#machine
@@ -186,7 +199,7 @@ export function useDebugger(machine: Machine, isDeep: boolean): DebuggerView {
   let store = stores.get(machine)
   if (store === undefined) stores.set(machine, (store = new DebuggerStore(machine)))
   const [, setKnown] = useState(store.known)
-  const { known, look, go, goTo, play, ask, change } = store
+  const { known, look, go, goTo, goToTime, play, ask, change } = store
   useEffect(() => store.watch(() => setKnown(store.known), isDeep), [store, isDeep])
-  return { ...known, look, go, goTo, play, ask, change, say: (note) => change({ note }) }
+  return { ...known, look, go, goTo, goToTime, play, ask, change, say: (note) => change({ note }) }
 }

@@ -14,6 +14,7 @@ import { launchFirefox, noFirefox } from '@retrap/tooling/firefox'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import type { Soak } from '@retrap/tooling/soak'
 import type { Browser, ElementHandle, Page } from 'puppeteer-core'
+import { savedFile } from '../support/page.ts'
 import { press, pressByKeys, seen, terminalOf, visitorOf } from '../support/visitor.ts'
 
 const SITE = process.env['RETRAP_DEBIAN_SITE']
@@ -133,21 +134,9 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
   await click('Pause')
   await click('State hash')
   const hash = await seen(bar, /State hash: [\da-f]{64}/)
-  const saved = page.evaluate(
-    () =>
-      new Promise<string>((resolve) => {
-        const original = URL.createObjectURL.bind(URL)
-        URL.createObjectURL = (file: Blob) => {
-          const reader = new FileReader()
-          reader.addEventListener('load', () => resolve(reader.result as string))
-          reader.readAsDataURL(file)
-          return original(file)
-        }
-      }),
-  )
+  const saved = savedFile(page)
   await click('Save the recording')
-  const [, base64 = ''] = (await saved).split(',')
-  const bytes = Buffer.from(base64, 'base64')
+  const bytes = await saved
   const folder = mkdtempSync(join(tmpdir(), 'retrap-travel-'))
   const path = join(folder, 'mine.recording')
   writeFileSync(path, bytes)

@@ -7,6 +7,7 @@ import { CliError, troubleWith } from '../../errors.ts'
 import type { SessionHost } from '../../machine/session/session-host.ts'
 import { parseWhole, usage } from '../../options/values.ts'
 import { type ListingOutput, printText } from '../../print-lines.ts'
+import type { OfferedSystem } from '../web/debian-system.ts'
 import type { SiteFirmware } from '../web/firmware.ts'
 import type { SitePart } from '../web/packages.ts'
 import type { SiteFile } from '../web/server.ts'
@@ -36,7 +37,7 @@ A server should answer requests for ranges, and not compress machine/: the page 
 `
 
 interface SiteFlags {
-  readonly machine: string
+  readonly machine?: string
   readonly out: string
   readonly ready?: string
   readonly recording?: readonly string[]
@@ -54,12 +55,12 @@ export function addSite(program: Command, host: SiteHost, run: RunCommand): void
     .description(
       'Write a static site that opens a machine at its prompt, and recordings, such as those of failing tests',
     )
-    .requiredOption('--machine <file>', 'the machine.json, as `retrap run` takes it')
+    .option('--machine <file>', 'the machine.json, as `retrap run` takes it; without it the site has recordings alone')
     .requiredOption('--out <folder>', 'write the site there; an earlier site is replaced')
     .option('--ready <text>', 'the end of the boot: a text that the first serial port prints')
     .option(
       '--recording <file>',
-      'a recording that the page can open: a file of --record-bundle, or the folder of a failing test (repeatable)',
+      'a recording that the page can open: a file of --record-bundle, the run of a cluster, or the folder of a failing test (repeatable)',
       (file: string, before: readonly string[] | undefined) => [...(before ?? []), file],
     )
     .option(
@@ -93,42 +94,44 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
   const folder = builtSite()
   // Mistakes are known before anything is booted.
   await checkTarget(out)
-  const machine = await readSiteMachine(path)
+  const machine = path === undefined ? undefined : await readSiteMachine(path)
   const files = new Map<string, SiteFile>([['README.txt', Buffer.from(README)]])
   const recordings: Awaited<ReturnType<typeof addRecording>>[] = []
   for (const { given, title } of recordingsOf(flags)) {
     recordings.push(await addRecording(files, given, { title, refusesNamed: true }))
   }
-  const bios = machine.needsBios ? await biosFor(path, host) : undefined
+  if (machine === undefined && recordings.length === 0)
+    throw usage('a site needs --machine, --recording, or --failures with recordings in it')
+  const bios = machine?.needsBios === true ? await biosFor(path!, host) : undefined
   for (const [name, file] of bios?.files ?? []) files.set(name, file)
-  const title = basename(path).replace(/\.json$/i, '')
   const scratch = await scratchBeside(out)
   try {
-    const prompt = { ready, timeoutSeconds: timeout }
-    const bytes = await addMachine(files, machine, { scratch, prompt, host, run })
-    const systems = [
-      {
-        title,
-        description: 'At its prompt.',
-        bytes,
-        // With recordings the page opens with their list, which includes failed runs.
-        opens: recordings.length === 0,
-        options: pageOptions(machine, SITE_FIRMWARE),
-      },
-      ...recordings.map(({ system }) => system),
-    ]
+    const systems: OfferedSystem[] = recordings.map(({ system }) => system)
+    if (machine !== undefined) {
+      const bytes = await addMachine(files, machine, { scratch, prompt: { ready, timeoutSeconds: timeout }, host, run })
+      // With recordings the page opens with their list, which includes failed runs.
+      const opens = recordings.length === 0
+      const options = pageOptions(machine, SITE_FIRMWARE)
+      systems.unshift({ title: titleOf(path!), description: 'At its prompt.', bytes, opens, options })
+    }
     files.set(SYSTEMS_LIST, systemsList(systems))
     files.set(PACKAGES_LIST, packagesList(bios?.packages ?? []))
     await writeSite(folder, files, out)
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }
+  const has = [
+    ...(recordings.length > 0 ? ['lists its recordings'] : []),
+    ...(path === undefined ? [] : [`${recordings.length > 0 ? 'offers' : 'opens'} ${titleOf(path)} at its prompt`]),
+  ]
   return [
-    `retrap: the site is in ${out}; it ${recordings.length === 0 ? 'opens' : 'lists its recordings, and offers'} ${title} at its prompt\n`,
+    `retrap: the site is in ${out}; it ${has.join(', and ')}\n`,
     ...recordings.map(({ system, hash }) => `retrap: the recording ${system.title} is opened by index.html${hash}\n`),
     ...(await siteSizes(out)).map((line) => `${line}\n`),
   ]
 }
+
+const titleOf = (path: string): string => basename(path).replace(/\.json$/i, '')
 
 /** The recordings that the site gets. A recording in the folder of failures is named after its file of tests and its test. */
 function recordingsOf({ recording = [], failures }: SiteFlags): { readonly given: string; readonly title: string }[] {

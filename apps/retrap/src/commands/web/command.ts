@@ -52,7 +52,7 @@ export function addWeb(program: Command, host: WebHost): void {
     )
     .option(
       '--recording <file>',
-      'open a recording in it, at its end: a file of --record-bundle, or the folder of a failing test',
+      'open a recording in it, at its end: a file of --record-bundle, or the folder of a failing test; or the run of a cluster',
     )
     .option('--no-open', 'do not open a browser')
     .action(async (flags: WebFlags) => {

@@ -23,12 +23,16 @@ export interface OfferedSystem {
   readonly description: string
   /** Size of the snapshot that the system starts from. */
   readonly bytes?: number
+  /** The page opens it at once. */
+  readonly opens?: boolean
   /** The failure of a recorded run, for people. */
   readonly failure?: string | undefined
   /** Time of the recording. */
   readonly savedAt?: string | undefined
   /** Options of `createMachine` of `@retrap/web`; addresses are relative to the page. */
   readonly options: Readonly<Record<string, unknown>>
+  /** Address of the run of a cluster, which is shown instead of a machine. */
+  readonly cluster?: string
 }
 
 /** A system with its files, by their paths below the site. */

@@ -1,9 +1,10 @@
 /** Recordings that a site has. */
 import { basename, resolve } from 'node:path'
+import type { ClusterRun } from '@retrap/cluster'
 import type { BundleNotes } from '@retrap/machine'
 import { CliError } from '../../errors.ts'
 import { recordingIn } from '../../host/files/files.ts'
-import { checkNamedImages, readRecordingNotes } from '../../machine/recording/recorded-file.ts'
+import { checkNamedImages, fileSource, readRecordingNotes } from '../../machine/recording/recorded-file.ts'
 import type { OfferedSystem } from './debian-system.ts'
 import type { SiteFile } from './server.ts'
 
@@ -15,8 +16,28 @@ export interface RecordingOptions {
   readonly refusesNamed?: boolean
 }
 
+/** The file of a cluster's run begins so. */
+const RUN_FILE = 'run.json\0'
+
+/** Reads the run of a cluster. @returns undefined for another file @throws CliError `ERR_INPUT` for a damaged one */
+async function readClusterRun(path: string): Promise<ClusterRun | undefined> {
+  const file = await fileSource(path)
+  try {
+    const begin = await file.read(0, RUN_FILE.length)
+    if (Buffer.from(begin).toString('latin1') !== RUN_FILE) return undefined
+    const { ClusterError, ClusterRunFile } = await import('@retrap/cluster')
+    try {
+      return (await ClusterRunFile.open(file, path)).run
+    } catch (error) {
+      throw error instanceof ClusterError ? new CliError('ERR_INPUT', error.message) : error
+    }
+  } finally {
+    await file.close()
+  }
+}
+
 /**
- * Adds a recording to the files of a site.
+ * Adds a recording, or the run of a cluster, to the files of a site.
  *
  * @param given - the file, or the folder of a failing test
  * @returns the recording's entry in the list of systems, and the end of the address that opens it
@@ -28,6 +49,18 @@ export async function addRecording(
   { title = basename(resolve(given)), refusesNamed = false }: RecordingOptions = {},
 ): Promise<{ readonly system: OfferedSystem; readonly hash: string }> {
   const path = await recordingIn(given)
+  const name = `recordings/${title}`
+  if (files.has(name)) throw new CliError('ERR_INPUT', `${given}: there is another recording '${title}'; rename one`)
+  const address = `recordings/${encodeURIComponent(title)}`
+  const run = await readClusterRun(path)
+  if (run !== undefined) {
+    files.set(name, { path: resolve(path) })
+    const description = 'The run of a cluster: its machines as lanes over one time line.'
+    return {
+      system: { title, description, failure: run.failure, options: {}, cluster: address },
+      hash: `#${new URLSearchParams({ lanes: address })}`,
+    }
+  }
   const { about, failure } = await readRecordingNotes(path)
   const { bundle, named: images = [], savedAt } = (about ?? {}) as Partial<BundleNotes>
   if (typeof bundle !== 'object' || bundle === null)
@@ -45,13 +78,16 @@ export async function addRecording(
   // The page looks for the images beside the recording.
   for (const image of images)
     if (image !== null) files.set(`recordings/${basename(image.name)}`, { path: resolve(image.name) })
-  const name = `recordings/${title}`
-  if (files.has(name)) throw new CliError('ERR_INPUT', `${given}: there is another recording '${title}'; rename one`)
   files.set(name, { path: resolve(path) })
-  const recording = `recordings/${encodeURIComponent(title)}`
   const description = 'A recorded run, which opens at its end. Go back in it from there.'
   return {
-    system: { title, description, failure: failure?.what, savedAt: failure?.at ?? savedAt, options: { recording } },
-    hash: `#${new URLSearchParams({ open: recording })}`,
+    system: {
+      title,
+      description,
+      failure: failure?.what,
+      savedAt: failure?.at ?? savedAt,
+      options: { recording: address },
+    },
+    hash: `#${new URLSearchParams({ open: address })}`,
   }
 }

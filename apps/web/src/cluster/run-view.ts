@@ -1,0 +1,202 @@
+import {
+  type ClusterEvent,
+  type ClusterRun,
+  type DecodedFrame,
+  decodeFrame,
+  describeFault,
+  FAULT_KINDS,
+  type Fault,
+  type RunFrame,
+  type RunMachine,
+} from '@retrap/cluster'
+
+/** How a frame is drawn: lost, with something wrong, or by its protocol. */
+export type FrameLook = 'lost' | 'hurt' | 'tcp' | 'udp' | 'other'
+export const FRAME_LOOKS: readonly FrameLook[] = ['other', 'udp', 'tcp', 'hurt', 'lost']
+
+/** A frame of a run, decoded. */
+export interface ShownFrame extends Omit<RunFrame, 'bytes'>, DecodedFrame {
+  readonly kind: 'frame'
+  readonly look: FrameLook
+  /** A shorter line: the payload's begin, if it is a text. */
+  readonly brief: string
+  /** The line and the payload, in small letters. */
+  readonly searched: string
+}
+
+/** A line of a machine: of its programs, a report, or about itself. */
+export interface ShownLine {
+  readonly kind: 'line'
+  readonly ns: number
+  /** The machine's number. */
+  readonly machine: number
+  readonly of: ClusterEvent['kind']
+  readonly text: string
+  /** Lines of greater weight are shown first where there is no room for all. */
+  readonly weight: number
+}
+
+/** A fault that came, as a stretch of time over some machines. */
+export interface ShownFault {
+  readonly kind: 'fault'
+  readonly fault: Fault
+  readonly from: number
+  readonly to: number
+  readonly text: string
+  /** Numbers of its machines. */
+  readonly machines: readonly number[]
+  readonly isOfWays: boolean
+  /** Faults that overlap are in different rows. */
+  readonly row: number
+}
+
+/** A part of a run that can be looked at. */
+export type Item = ShownFrame | ShownLine | ShownFault
+
+/** The instant of an item. */
+export const instantOf = (item: Item): number =>
+  item.kind === 'frame' ? item.sent : item.kind === 'line' ? item.ns : item.from
+
+/** A stretch of a machine's life. */
+export interface LifeStretch {
+  readonly from: number
+  readonly to: number
+  /** `still`: it hangs. */
+  readonly state: 'on' | 'still'
+}
+
+/** A run, prepared for lanes. */
+export interface RunView {
+  readonly run: ClusterRun
+  /** By the instants at which they were sent. */
+  readonly frames: readonly ShownFrame[]
+  /** The longest way of a frame, in nanoseconds. */
+  readonly longestWay: number
+  /** By machine, and by instants. */
+  readonly lines: readonly (readonly ShownLine[])[]
+  readonly lives: readonly (readonly LifeStretch[])[]
+  readonly faults: readonly ShownFault[]
+  readonly phases: readonly ClusterEvent[]
+}
+
+/** Sequences that set colours of a terminal. */
+// oxlint-disable-next-line no-control-regex -- a control character begins them
+const COLOURS = /\u001b\[[\d;]*[A-Za-z]/g
+/** Of IPv4 or IPv6, before a port. */
+const ADDRESS = /(?:\d+\.\d+\.\d+\.\d+|\[[\da-f:]+\]):/g
+/** Characters of a payload in a line. */
+const MOST_BRIEF = 60
+const TROUBLE = /\b(?:error|fail|fatal|panic|lost|timed? ?out|refused|violat|unreachable|assert)/i
+
+/** Prepares a run. */
+export function viewOf(run: ClusterRun): RunView {
+  const frames = run.frames.map(shownFrame)
+  const lines: ShownLine[][] = run.machines.map(() => [])
+  const numbers = new Map(run.machines.map(({ name, number }) => [name, number]))
+  for (const { ns, kind, machine, text } of run.events) {
+    const number = machine === undefined ? undefined : numbers.get(machine)
+    if (number === undefined) continue
+    const plain = text.replaceAll(COLOURS, '')
+    const weight = kind !== 'output' ? 2 : TROUBLE.test(plain) ? 1 : 0
+    lines[number]!.push({ kind: 'line', ns, machine: number, of: kind, text: plain, weight })
+  }
+  return {
+    ...{ run, frames, lines },
+    longestWay: frames.reduce((most, { sent, arrives = sent }) => Math.max(most, arrives - sent), 0),
+    lives: run.machines.map(lifeOf),
+    faults: faultsOf(run, numbers),
+    phases: run.events.filter(({ kind }) => kind === 'phase'),
+  }
+}
+
+function shownFrame({ bytes, ...frame }: RunFrame): ShownFrame {
+  const decoded = decodeFrame(bytes)
+  const { protocol, text, payload, ports } = decoded
+  const usual = protocol === 'TCP' ? 'tcp' : protocol === 'UDP' ? 'udp' : 'other'
+  const look = frame.arrives === undefined ? 'lost' : frame.causes.length > 0 ? 'hurt' : usual
+  const carried = textOf(payload)
+  const named = ports === undefined ? protocol : `${protocol} :${ports[0]} > :${ports[1]}`
+  const isText = /[\p{L}\p{N}]{2}/u.test(carried.slice(0, MOST_BRIEF))
+  return {
+    ...{ ...frame, ...decoded, kind: 'frame', look },
+    brief: isText ? `${named}: ${carried.slice(0, MOST_BRIEF).replaceAll(/\s+/g, ' ')}` : text.replaceAll(ADDRESS, ':'),
+    searched: `${text} ${carried}`.toLowerCase(),
+  }
+}
+
+/** A payload as text, as far as it is one. */
+export const textOf = (payload: Uint8Array): string =>
+  // oxlint-disable-next-line no-control-regex -- control characters are no text
+  new TextDecoder().decode(payload).replaceAll(/[\0-\u0008\u000b-\u001f\u007f\ufffd]/g, '·')
+
+function lifeOf({ starts }: RunMachine): LifeStretch[] {
+  return starts.flatMap(({ ns, until, offsets }) => {
+    const stretches: LifeStretch[] = []
+    let from = ns
+    for (const [i, { ns: at, offset }] of offsets.entries()) {
+      const before = offsets[i - 1]
+      // A clock that was set forth by more has stood still.
+      if (before === undefined || offset <= before.offset) continue
+      const [stop, go] = [at + before.offset, Math.min(until, at + offset)]
+      stretches.push({ from, to: stop, state: 'on' }, { from: stop, to: go, state: 'still' })
+      from = go
+    }
+    return [...stretches, { from, to: until, state: 'on' as const }].filter(({ from: a, to }) => to > a)
+  })
+}
+
+/** The faults that came: those that a quiet time has kept away are not among the events. */
+function faultsOf(
+  { faults, faultsBegin, ns, events, machines }: ClusterRun,
+  numbers: ReadonlyMap<string, number>,
+): ShownFault[] {
+  if (faultsBegin === undefined) return []
+  const told = new Set(events.filter(({ kind }) => kind === 'fault').map(({ text }) => text))
+  const rows: number[] = []
+  return faults
+    .toSorted((one, other) => one.at - other.at)
+    .flatMap((fault) => {
+      const text = describeFault(fault)
+      const from = faultsBegin + fault.at
+      if (from >= ns || !told.has(text)) return []
+      const to = Math.min(ns, from + fault.for)
+      const free = rows.findIndex((until) => until <= from)
+      const row = free < 0 ? rows.length : free
+      rows[row] = to
+      const names = fault.machines ?? fault.cut?.flatMap((way) => way.split('>')) ?? machines.map(({ name }) => name)
+      const isOfWays = FAULT_KINDS[fault.kind].place === 'ways'
+      const own = [...new Set(names)].flatMap((name) => numbers.get(name) ?? [])
+      return [{ kind: 'fault', fault, from, to, text, machines: own, isOfWays, row }]
+    })
+}
+
+/** The user's filter. */
+export interface Wanted {
+  /** Within lines, frames and payloads; empty: any. */
+  readonly text: string
+  /** Of TCP and UDP; empty: any. */
+  readonly port: string
+  /** Numbers of machines that are not shown. */
+  readonly hidden: ReadonlySet<number>
+}
+
+/** Returns the frames and lines that pass the filter. */
+export function wantedOf(
+  view: RunView,
+  { text, port, hidden }: Wanted,
+): { readonly frames: readonly ShownFrame[]; readonly lines: readonly (readonly ShownLine[])[] } {
+  const sought = text.trim().toLowerCase()
+  const number = port.trim() === '' ? undefined : Number(port)
+  return {
+    frames: view.frames.filter(
+      ({ from, to, ports, searched }) =>
+        !hidden.has(from) &&
+        !hidden.has(to) &&
+        (number === undefined || ports?.includes(number) === true) &&
+        (sought === '' || searched.includes(sought)),
+    ),
+    lines: view.lines.map((all, machine) =>
+      hidden.has(machine) ? [] : sought === '' ? all : all.filter((line) => line.text.toLowerCase().includes(sought)),
+    ),
+  }
+}

@@ -1,0 +1,152 @@
+/** The run of a cluster in the page: lanes, and the way into its machines. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import type { Browser, Page } from 'puppeteer-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { clusterRun } from './support/cluster-run.ts'
+import { dropOn, newPage, replaceText, savedFile } from './support/page.ts'
+import { buildSite } from './support/site.ts'
+import { press, seen, terminalOf, type Visitor, visitorOf } from './support/visitor.ts'
+
+if (noBrowser !== undefined) console.warn(`SKIPPED: the lanes of a cluster: ${noBrowser}`)
+
+describe.skipIf(noBrowser !== undefined)('the lanes of a cluster', () => {
+  let browser: Browser
+  let server: PageServer
+  let page: Page
+  let visitor: Visitor
+  /** Instants of the recording, in seconds: between two lines, and its end. */
+  let [between, end] = [0, 0]
+  const said: string[] = []
+
+  const textOf = (selector: string): Promise<string> =>
+    page.evaluate((one) => document.querySelector<HTMLElement>(one)?.innerText ?? '', selector)
+  const instant = async (): Promise<number> => Number.parseFloat(await textOf('.instrument output'))
+  const count = (selector: string): Promise<number> => page.$$eval(selector, (all) => all.length)
+
+  beforeAll(async () => {
+    const files: Map<string, Uint8Array | string> = await buildSite()
+    server = await servePages(files)
+    browser = await launchBrowser()
+    page = await newPage(browser, said)
+    await page.setViewport({ width: 1400, height: 1000 })
+    visitor = visitorOf(page)
+    await visitor.goto(server.origin)
+    await press(visitor, 'Start the embedded guest')
+    await seen(() => terminalOf(visitor), /retrap> \s*$/)
+    await press(visitor, 'Debugger')
+    await press(visitor, 'Record')
+    await seen(() => textOf('.instrument'), /^Now/m)
+    await press(visitor, 'Type in the terminal')
+    for (const word of ['one', 'two', 'three']) {
+      await visitor.type(`echo ${word}\n`)
+      await seen(() => terminalOf(visitor), new RegExp(`\\n${word}\\s[^]*> \\s*$`))
+      // The bar is drawn from time to time, and has milliseconds.
+      await sleep(1200)
+      ;[between, end] = [end, (await instant()) + 0.001]
+    }
+    const saved = savedFile(page)
+    await press(visitor, 'Save the recording')
+    files.set('three.run', await clusterRun(end * 1e9, between * 1e9, await saved))
+    await page.close()
+    page = await newPage(browser, said)
+    visitor = visitorOf(page)
+    await page.setViewport({ width: 1400, height: 1000 })
+  }, 120_000)
+  afterAll(async () => {
+    await browser?.close()
+    server?.close()
+  })
+
+  test('show what failed, carry what is clicked, and open a machine at its instant', { timeout: 60_000 }, async () => {
+    await visitor.goto(`${server.origin}/#lanes=three.run`)
+    await seen(() => textOf('.outcome'), /^Failed\s+check ended with 1\s+seed 7, branch 2/)
+    await page.waitForSelector('.frame.lost')
+    expect(await page.$$eval('.lanes-box .name', (all) => all.map((one) => one.textContent))).toEqual([
+      'node-1',
+      'node-2',
+      'node-3',
+    ])
+    expect(await page.$$eval('.shade', (all) => all.map((one) => (one as SVGElement).dataset['fault']))).toEqual([
+      'partition',
+      'crash',
+    ])
+    expect(await page.$$eval('.life', (all) => all.map((one) => one.querySelectorAll('rect').length))).toEqual([
+      1, 1, 2,
+    ])
+    // 6001 frames are fewer arrows.
+    const strokes = await page.$$eval(
+      '.frame',
+      (all) =>
+        all
+          .map((one) => one.getAttribute('d'))
+          .join('')
+          .split('L').length,
+    )
+    expect(strokes).toBeGreaterThan(100)
+    expect(strokes).toBeLessThan(2500)
+    await press(visitor, 'node-3')
+    expect(await count('.lanes-box .name')).toBe(2)
+    await press(visitor, 'node-3')
+    await page.type('.filter .text input', 'VOTE of')
+    await page.waitForFunction(() => document.querySelectorAll('.frame').length === 1)
+    const box = (await (await page.$('.lanes-box'))!.boundingBox())!
+    const [x, y] = await page.$eval('.frame', (one) =>
+      one
+        .getAttribute('d')!
+        .match(/-?[\d.]+/g)!
+        .map(Number),
+    )
+    await page.mouse.click(box.x + x!, box.y + y! + 20)
+    await seen(
+      () => textOf('aside'),
+      /node-1 to node-2\s+UDP 10\.83\.0\.1:7 > 10\.83\.0\.2:7, 18 bytes[^]*the vote of term 2/,
+    )
+    expect(await textOf('aside')).toMatch(/0000 {2}74 68 65 20 76 6f 74 65 {2}the vote/)
+    // The second lane, at a line between two that its guest has printed.
+    await replaceText(page, '.filter .text input', 'two leaders')
+    await page.click('.items .line')
+    await page.focus('.lanes-box')
+    for (let i = 0; i < 10; i++) await page.keyboard.press('+')
+    const [at] = await page.$eval('.cursor', (one) =>
+      one
+        .getAttribute('d')!
+        .match(/[\d.]+/g)!
+        .map(Number),
+    )
+    const bar = (await (await page.$('.life[data-machine="node-2"] rect'))!.boundingBox())!
+    await page.mouse.click(box.x + at!, bar.y + 4)
+    await seen(() => textOf('.bench:not([hidden]) h2'), /^node-2 at /)
+    await seen(() => textOf('.instrument'), /^In the past/m)
+    await seen(() => terminalOf(visitor), /\ntwo\s+retrap> (?![^]*\nthree)/)
+    await press(visitor, 'Back to the cluster')
+    expect(await page.$eval('.filter .text input', (one) => (one as HTMLInputElement).value)).toBe('two leaders')
+    expect(said).toEqual([])
+  })
+
+  test('go by keys alone, on a phone, from a file that is dropped', { timeout: 60_000 }, async () => {
+    await page.setViewport({ width: 390, height: 844 })
+    await visitor.goto('about:blank')
+    await visitor.goto(server.origin)
+    await dropOn(page, 'three.run', 'three.run')
+    await press(visitor, 'Start')
+    await page.waitForSelector('.lanes-box')
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390)
+    await page.focus('.lanes-box')
+    const here = (): Promise<string> => textOf('aside .here')
+    const keys = async (
+      ...all: readonly ('End' | 'ArrowDown' | '+' | ',' | 'ArrowLeft' | 'Enter')[]
+    ): Promise<void> => {
+      for (const key of all) await page.keyboard.press(key)
+    }
+    await keys('End', 'ArrowDown', '+', ',')
+    await seen(here, /^node-2 at [\d.]+ s\s*: UDP 10\.83\.0\.2:53 > 10\.83\.0\.3:53/)
+    await keys('ArrowDown', 'Enter')
+    await seen(() => textOf('.bench:not([hidden]) h2'), /^node-3 at /)
+    await seen(() => textOf('.instrument'), /^(Now|In the past)/m)
+    await page.evaluate(() => history.back())
+    await page.waitForSelector('.bench.cluster:not([hidden])')
+    expect(said).toEqual([])
+  })
+})
