@@ -31,48 +31,73 @@ const amount = z.union([part, time])
 const program = z.array(z.string()).min(1, 'expected a program and its arguments')
 
 const link = {
-  latency: time.default(500_000),
-  jitter: time.default(100_000),
-  bandwidth: rate.optional(),
-  loss: part.default(0),
+  latency: time.prefault('500us').describe('Time of a frame on its way.'),
+  jitter: time.prefault('100us').describe('A frame comes earlier or later by up to this.'),
+  bandwidth: rate.optional().describe('Bits a second, such as 100Mbit. Without it a frame takes no time of its own.'),
+  loss: part.default(0).describe('The part of frames that is lost, from 0 to 1.'),
 }
 
 const diskSize = size.refine((bytes) => bytes >= LEAST_DISK && bytes <= MOST_DISK, 'expected 8M to 64G')
 const disk = z.strictObject({
-  size: diskSize,
+  size: diskSize.describe('8M to 64G.'),
   path: z
     .string()
     .regex(/^(\/[^/\0]+)+$/, 'expected an absolute path')
-    .default(DISK_PATH),
+    .default(DISK_PATH)
+    .describe('Where programs find its files.'),
 })
 
 const machine = z.strictObject({
-  name: z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, 'expected small letters, digits and dashes, with a letter in front'),
-  count: z.int().min(1).max(64).default(1),
-  arch: z.enum(['x86-64', 'arm64']).default('x86-64'),
-  image: z.string().optional(),
-  root: z.string().optional(),
-  command: z.array(z.string()).default([]),
-  env: z.record(z.string(), z.string()).default({}),
-  user: z.string().default(''),
-  share: z.array(z.string()).default([]),
-  memory: size.default(512 * 2 ** 20),
-  disk: z.union([diskSize.transform((bytes) => ({ size: bytes, path: DISK_PATH })), disk]).optional(),
-  cpus: z.int().min(1).max(8).default(1),
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,39}$/, 'expected small letters, digits and dashes, with a letter in front')
+    .describe('Other machines find it under this name.'),
+  count: z.int().min(1).max(64).default(1).describe('Makes several machines: NAME-1, NAME-2 and so on.'),
+  arch: z.enum(['x86-64', 'arm64']).default('x86-64').describe('The processors.'),
+  image: z.string().optional().describe("A container's image, as `retrap exec --image` takes it."),
+  root: z.string().optional().describe("A folder that is its root. Without image and root it sees this host's files."),
+  command: z.array(z.string()).default([]).describe('A program that starts with the machine, and its arguments.'),
+  env: z.record(z.string(), z.string()).default({}).describe('Variables of its programs.'),
+  user: z.string().default('').describe("`UID`, `UID:GID`, or names. Empty: the image's user, else root."),
+  share: z.array(z.string()).default([]).describe('Folders of the host that it reads, as `FOLDER` or `FOLDER:PATH`.'),
+  memory: size.prefault('512M').describe('RAM.'),
+  disk: z
+    .union([diskSize.transform((bytes) => ({ size: bytes, path: DISK_PATH })), disk])
+    .optional()
+    .describe('A disk that outlives crashes and power losses: its size (8M to 64G), or its size and path.'),
+  cpus: z.int().min(1).max(8).default(1).describe('The number of processors.'),
 })
 
 const kinds = Object.keys(FAULT_KINDS)
-const random = z.strictObject({ every: time, for: time, amount: amount.optional() }).optional()
+
+/** A kind of faults as a sentence. */
+function tellKind(kind: FaultName): string {
+  const { about, takesAmount } = FAULT_KINDS[kind]
+  const amount = { part: ' `amount`: a part from 0 to 1.', time: ' `amount`: a time.', none: '' }
+  return `${about[0]!.toUpperCase()}${about.slice(1)}.${amount[takesAmount ?? 'none']}`
+}
+
+const random = z.strictObject({
+  every: time.describe('The time between two of them, on average: they come at random.'),
+  for: time.describe('How long a fault lasts, on average.'),
+  amount: amount.optional().describe('A part of the frames from 0 to 1, or a time, for kinds that take one.'),
+})
 
 /** A fault. @param instant - its times: texts with units, or nanoseconds */
 const faultAt = <T extends z.ZodType<number>>(instant: T) =>
   z.strictObject({
-    kind: z.enum(kinds),
-    at: instant,
-    for: instant,
-    machines: z.array(z.string()).optional(),
-    cut: z.array(z.string().regex(/^[^<>]+>[^<>]+$/, "expected 'from>to'")).optional(),
-    amount: z.union([z.number().min(0), time]).optional(),
+    kind: z.enum(kinds).describe('One of the kinds of faults.'),
+    at: instant.describe('The instant at which it begins, from the one at which faults begin.'),
+    for: instant.describe('How long the fault lasts.'),
+    machines: z.array(z.string()).optional().describe('The machines that have it; for ways: those to and from these.'),
+    cut: z
+      .array(z.string().regex(/^[^<>]+>[^<>]+$/, "expected 'from>to'"))
+      .optional()
+      .describe('Of a partition: the ways that are cut, each as `from>to`.'),
+    amount: z
+      .union([z.number().min(0), time])
+      .optional()
+      .describe('As that of a rate.'),
   })
 
 /** A fault whose times are in nanoseconds. */
@@ -86,31 +111,42 @@ const plan = z.strictObject({
 })
 
 const cluster = z.strictObject({
-  $schema: z.string().optional(),
-  machines: z.array(machine).min(1, 'expected at least one machine'),
+  $schema: z.string().optional().describe('The path of what `retrap cluster schema` prints, for editors.'),
+  machines: z.array(machine).min(1, 'expected at least one machine').describe('They start together.'),
   network: z
     .strictObject({
       ...link,
-      links: z.array(z.strictObject({ between: z.tuple([z.string(), z.string()]), ...link })).default([]),
+      links: z
+        .array(
+          z.strictObject({
+            between: z.tuple([z.string(), z.string()]).describe('The names of two machines.'),
+            ...link,
+          }),
+        )
+        .default([])
+        .describe('Ways between two machines that are unlike the others.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('The ways between machines.'),
   workload: z
     .strictObject({
-      on: z.string(),
-      setup: program.optional(),
-      drivers: z.array(program).default([]),
-      check: program.optional(),
+      on: z.string().describe('The machine that these programs run on. Faults that are drawn spare it.'),
+      setup: program.optional().describe('Gets all ready, before any fault.'),
+      drivers: z.array(program).default([]).describe('Run while faults come.'),
+      check: program.optional().describe('Decides by its exit code, after all is mended.'),
     })
-    .optional(),
+    .optional()
+    .describe('The programs that test the others, each with its arguments.'),
   faults: z
     .strictObject({
-      for: time.default(30e9),
-      heal: time.default(10e9),
-      list: z.array(faultAt(time)).default([]),
-      ...Object.fromEntries(kinds.map((kind) => [kind, random])),
+      for: time.prefault('30s').describe('The time in which faults come.'),
+      heal: time.prefault('10s').describe('The time between the last fault and the check.'),
+      list: z.array(faultAt(time)).default([]).describe('Faults that come whatever is drawn.'),
+      ...Object.fromEntries(kinds.map((kind) => [kind, random.optional().describe(tellKind(kind as FaultName))])),
     })
-    .prefault({}),
-  limit: time.default(600e9),
+    .prefault({})
+    .describe('The faults that come. Without a rate of its kind none is drawn.'),
+  limit: time.prefault('10m').describe("The cluster's time in which a run has to end."),
 })
 
 const bad = (path: string, why: string): ClusterError => new ClusterError('ERR_CLUSTER', `${path}: ${why}`)
