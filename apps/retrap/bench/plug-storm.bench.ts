@@ -1,8 +1,9 @@
-// Linux, by `pciehp`, has disks and network cards plugged into root ports and taken out while it writes to them, on q35 and virt. Half
-// are asked for, half are pulled. What a flush has made last is on the medium afterwards, and nothing reaches a medium once its device
-// is out. Time of the machines is deterministic: nobody waits for the five seconds in which Linux lets people change their mind.
+// Linux, by `pciehp` and `acpiphp`, has disks and network cards plugged in and taken out while it writes to them, on all boards. All
+// virtio disks and half of the others are asked for, the rest are pulled. What a flush has made last is on the medium afterwards, and
+// nothing reaches a medium once its device is out. Time of the machines is deterministic: nobody waits for the five seconds in which
+// Linux lets people change their mind.
 //
-// npm run -s bench -- plug-storm [--board q35|virt] [--rounds N] [--seed N] [--print]
+// npm run -s bench -- plug-storm [--board pc|q35|virt] [--rounds N] [--seed N] [--print]
 import { parseArgs } from 'node:util'
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -57,7 +58,8 @@ while true; do
 done
 `
 
-type Board = 'q35' | 'virt'
+const BOARDS = ['pc', 'q35', 'virt'] as const
+type Board = (typeof BOARDS)[number]
 const DRIVERS = ['nvme', 'virtio_pci', 'virtio_blk', 'e1000']
 const OF_DISKS = './lib/modules/*/kernel/drivers/block/*'
 
@@ -67,7 +69,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const options = { board: text, rounds: text, seed: text, print: { type: 'boolean' } } as const
   const { values } = parseArgs({ args: [...args], options })
   const seed = Number(values.seed ?? Date.now() % 1e6)
-  for (const board of ['q35', 'virt'] as const) {
+  for (const board of BOARDS) {
     if (values.board !== undefined && values.board !== board) continue
     const begun = performance.now()
     const rounds = Number(values.rounds ?? 500)
@@ -103,7 +105,7 @@ async function plugStorm(
     ...{ kernel: new Uint8Array(readFileSync(kernelPath)), initrd, rootPorts: PORTS.map((id) => ({ id })) },
     commandLine: `console=${board === 'virt' ? 'ttyAMA0' : 'ttyS0'} quiet cryptomgr.notests rdinit=/auto`,
   }
-  const machine = await (board === 'virt' ? createArmMachine(options) : createPc({ ...options, machine: 'q35' }))
+  const machine = await (board === 'virt' ? createArmMachine(options) : createPc({ ...options, machine: board }))
   let text = ''
   let failure: string | undefined
   const fail = (how: string): void => {
@@ -128,7 +130,8 @@ async function plugStorm(
     const kind = ['virtio', 'nvme', 'card'][below(3)]!
     const disk = new FaultyDisk(BYTES, round)
     disk.faults = { ...CALM, late: 200, lateMs: 20 }
-    const isPulled = below(2) === 0
+    // Linux 6.1 waits for ever in virtblk_remove for what a virtio disk had in flight when it was pulled, and holds all hot plug up.
+    const isPulled = below(2) === 0 && kind !== 'virtio'
     const tag =
       kind === 'card' ? `52:54:00:00:00:${(16 + round).toString(16).slice(-2)}` : `R${String(round).padStart(7, '0')}`
     await disk.write(0, new TextEncoder().encode(tag))

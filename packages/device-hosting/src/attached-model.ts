@@ -94,7 +94,7 @@ export class AttachedModel {
       dma: this.memory,
       clock: platform.clock,
       timer: (callback) => this.#timer(callback),
-      pci: { add: (options) => tree.add(name, options) },
+      pci: { add: (options) => tree.add(name, options), addSlot: (...slot) => tree.addSlot(name, ...slot) },
       requestPowerOff: () => platform.powerOff(),
       requestReset: () => platform.reset(),
       requestExit: (code) => {

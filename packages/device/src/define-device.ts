@@ -128,7 +128,7 @@ export function behindPort(model: DeviceModel, busName: string): DeviceModel {
       if (options.bridge !== undefined) own.add(options.bridge.busName)
       return pci.add(own.has(options.bus) ? options : { ...options, bus: busName, device: 0 })
     }
-    return model.attach({ ...others, pci: { add } })
+    return model.attach({ ...others, pci: { ...pci, add } })
   })
 }
 

@@ -258,4 +258,12 @@ export interface PciFunctionState {
 export interface PciBus {
   /** Adds a function. @throws DeviceError `ERR_EXISTS` where its place is taken, `ERR_NOT_FOUND` for an unknown bus */
   add(options: PciFunctionOptions): PciFunction
+  /**
+   * Makes a place on bus 0 a slot, which is connected. Configuration space says nothing of it: its guest is told of devices by ACPI.
+   *
+   * @param busName - the slot's name, for `PciFunctionOptions.bus`; unique among the models of one server
+   * @param device - the number, 0–31, of what is in the slot, whatever number it asks for
+   * @throws DeviceError `ERR_EXISTS` where its place or its name is taken
+   */
+  addSlot(busName: string, device: number, events: PciSlotEvents): PciSlot
 }

@@ -40,6 +40,32 @@ export const ACPI_PM = {
   s5SleepType: 0,
 } as const
 
+/** Ports of ACPI's hot plug on an i440FX, and their fields; the FADT and the DSDT repeat these. */
+export const ACPI_HOT_PLUG = {
+  /** First port of the general-purpose event block: status at +0, enable behind it. */
+  eventBase: 0xafe0,
+  /** Ports in the event block, half of them for each. */
+  eventBytes: 4,
+  /** The event, by number, that tells of PCI slots. */
+  event: 1,
+  /** First port of the registers, of 32 bits each, with a bit for each slot. */
+  base: 0xae00,
+  /** Slots to which a device has come. A read clears it. */
+  upOffset: 0,
+  /** Slots whose device the guest is to give up. A read clears it. */
+  downOffset: 4,
+  /** Writes give devices up. */
+  ejectOffset: 8,
+  /** Slots whose devices may come and go. */
+  removableOffset: 12,
+  /** The bus that the registers are of. */
+  busOffset: 16,
+  /** Slots whose device was pulled. A read clears it. */
+  pulledOffset: 24,
+  /** Ports of the registers. */
+  bytes: 28,
+} as const
+
 // PM1 status and enable (ACPI 6.5, 4.8.3.1, "PM1 Event Grouping").
 const TMR = 1 << 0
 const BM_STS = 1 << 4

@@ -1,4 +1,4 @@
-export { ACPI_PM, AcpiPm } from './acpi-pm.ts'
+export { ACPI_HOT_PLUG, ACPI_PM, AcpiPm } from './acpi-pm.ts'
 export { DebugConsole } from './debug-console.ts'
 export { DebugExit } from './debug-exit.ts'
 export { Edu } from './edu.ts'

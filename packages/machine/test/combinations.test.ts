@@ -141,8 +141,7 @@ async function tryAll(
   if (isMade)
     for (const verb of ['save', 'checkpoint', 'gdb', 'restore', 'fork'] as const)
       await check(verb, 'plain', () => act(verb, machine, made!, options()))
-  const ports = machine.board === 'pc' ? [] : [...(options().rootPorts ?? []), { id: 'free' }]
-  const withPort = (): Options => ({ ...options(), rootPorts: ports })
+  const withPort = (): Options => ({ ...options(), rootPorts: [...(options().rootPorts ?? []), { id: 'free' }] })
   await check('plug', 'plain', async () => (await make(machine, withPort())).plug(pluggable(plugged, 'free')))
   const recorded = new Recorded()
   const isRecorded = await check('record', 'recorded', async () => {

@@ -40,7 +40,7 @@ test('a device behind a root port is reached by the bus number that the guest gi
 const rng = { kind: 'rng', port: 'rp' } as const
 const ports = [{ id: 'rp' }]
 test.each<[string, Partial<PcOptions>]>([
-  ["a 'pc' has no root ports", { machine: 'pc', rootPorts: ports }],
+  ['PCI device number 32: expected 3 to 31', { machine: 'pc', rootPorts: [{ id: 'rp', slot: 32 }] }],
   ["id 'rp': two root ports have it", { rootPorts: [...ports, ...ports] }],
   ["id '1': expected a letter", { rootPorts: [{ id: '1' }] }],
   ["root port 'rp': there is none of that id", { virtio: [rng] }],

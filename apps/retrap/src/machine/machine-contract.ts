@@ -99,7 +99,7 @@ export interface Machine {
   readonly xenConsole?: MachineSerial
   /** CD and floppy drives, in the order of the options. */
   readonly removableDrives?: readonly MachineRemovableDrive[]
-  /** Plugs a device into a root port while it runs. */
+  /** Plugs a device into a root port while it runs; absent from replays. */
   plug?(device: MachinePluggable): Promise<void>
   /** Asks the guest for the device behind a root port, or takes it. */
   unplug?(port: string, options?: MachineUnplugOptions): Promise<void>

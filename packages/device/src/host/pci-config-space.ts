@@ -42,6 +42,8 @@ export interface PciFunctionHost {
   bridgeChanged?(bridge: PciConfigSpace): void
   /** The slot below the bridge. */
   readonly slot?: FunctionSlot | undefined
+  /** The slot of bus 0 that the function is in. */
+  readonly within?: PciSlot | undefined
 }
 
 /** A slot whose connection is part of its port's saved state. */
@@ -149,10 +151,15 @@ export class PciConfigSpace implements PciFunction {
     return this.#host.slot?.connected ?? true
   }
 
+  /** Whether anything passes to it on a root bus. */
+  get #isIn(): boolean {
+    return this.#host.within?.connected ?? true
+  }
+
   /** Whether configuration cycles reach its bus through every bridge above. */
   get reachable(): boolean {
     const { parent } = this.#host
-    return parent === null || (this.bus !== 0 && parent.#passes(this.bus))
+    return parent === null ? this.#isIn : this.bus !== 0 && parent.#passes(this.bus)
   }
 
   #passes(bus: number): boolean {
@@ -160,7 +167,7 @@ export class PciConfigSpace implements PciFunction {
     const { secondary, subordinate } = this.bridge as PciBridge
     if (secondary === 0 || bus < secondary || bus > subordinate) return false
     const { parent } = this.#host
-    return parent === null || parent.#passes(bus)
+    return parent === null ? this.#isIn : parent.#passes(bus)
   }
 
   #setWritable(): void {
@@ -221,7 +228,8 @@ export class PciConfigSpace implements PciFunction {
   /** See `PciFunction.mayMaster`. */
   get mayMaster(): boolean {
     const { parent } = this.#host
-    return (this.#command() & COMMAND_BUS_MASTER) !== 0 && (parent === null || (parent.#connects && parent.mayMaster))
+    if ((this.#command() & COMMAND_BUS_MASTER) === 0) return false
+    return parent === null ? this.#isIn : parent.#connects && parent.mayMaster
   }
 
   /** Re-reads command register, BARs and windows. */
@@ -240,7 +248,7 @@ export class PciConfigSpace implements PciFunction {
 
   #forwarded(window: WindowKind, base: number, bytes: number): boolean {
     const { parent } = this.#host
-    if (parent === null) return true
+    if (parent === null) return this.#isIn
     if (!parent.#connects || !(parent.bridge as PciBridge).forwards(window, base, bytes)) return false
     return parent.#forwarded(window, base, bytes)
   }

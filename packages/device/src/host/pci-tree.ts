@@ -1,6 +1,6 @@
 import type { Region } from '../access.ts'
 import { DeviceError } from '../errors.ts'
-import type { PciFunctionOptions, PciFunctionState, PciSlotEvents } from '../pci-function.ts'
+import type { PciFunctionOptions, PciFunctionState, PciSlot, PciSlotEvents } from '../pci-function.ts'
 import type { InterruptLine } from '../wires.ts'
 import { PciConfigSpace } from './pci-config-space.ts'
 import type { BarRegion } from './pci-decoders.ts'
@@ -34,6 +34,16 @@ interface Entry {
   readonly busName: string | undefined
   /** The bus below is a slot. */
   readonly slot: TreeSlot | undefined
+  /** The slot of bus 0 that the function is in, or undefined. */
+  readonly within: RootSlot | undefined
+}
+
+/** A slot of bus 0. */
+interface RootSlot {
+  readonly owner: string
+  readonly busName: string
+  readonly device: number
+  readonly slot: TreeSlot
 }
 
 /**
@@ -45,6 +55,8 @@ export class PciTree {
   readonly #host: PciTreeHost
   /** Functions by place, in order of arrival: a bridge before functions below it. */
   readonly #entries = new Map<string, Entry>()
+  /** Slots of bus 0, by name. */
+  readonly #rootSlots = new Map<string, RootSlot>()
   /** Functions that configuration cycles presently reach, by bus·256 + device·8 + function. */
   #byRequester = new Map<number, Entry>()
   /** Nothing is told while several change. */
@@ -63,25 +75,54 @@ export class PciTree {
   add(owner: string, options: PciFunctionOptions): PciConfigSpace {
     const { bus = 0, device, function: number = 0, bridge } = options
     const key = `${bus}:${device}.${number}`
-    if (this.#entries.has(key)) throw new DeviceError('ERR_EXISTS', `${owner}: PCI function ${key} is taken`)
-    const parent = typeof bus === 'number' ? null : this.#bridge(owner, bus)
-    if (bridge !== undefined && this.#find(bridge.busName) !== undefined) {
-      throw new DeviceError('ERR_EXISTS', `${owner}: there is a PCI bus ${bridge.busName} already`)
-    }
+    if (this.#entries.has(key) || (bus === 0 && this.#rootSlotAt(device)))
+      throw new DeviceError('ERR_EXISTS', `${owner}: PCI function ${key} is taken`)
+    const within = typeof bus === 'number' ? undefined : this.#rootSlots.get(bus)
+    const parent = typeof bus === 'number' || within ? null : this.#bridge(owner, bus)
+    if (bridge !== undefined) this.#checkNew(owner, bridge.busName)
     const pin = options.interruptPin ?? 0
     const slot = bridge?.slot && this.#makeSlot(bridge.busName, bridge.slot)
-    const fn = new PciConfigSpace(options, {
+    const placed = within ? { ...options, bus: 0, device: within.device } : options
+    const fn = new PciConfigSpace(placed, {
       mapBar: (bar) => this.#host.mapBar(owner, bar),
-      wire: pin === 0 ? null : this.#wire(parent, device, pin),
+      wire: pin === 0 ? null : this.#wire(parent, placed.device, pin),
       signalMsi: (address, data, requester) => this.#host.signalMsi(address, data, requester),
       hasPortZero: () => this.#host.hasPortZero?.() ?? false,
       parent: parent?.fn ?? null,
       bridgeChanged: (changed) => this.#bridgeChanged(changed),
       slot,
+      within: within?.slot,
     })
-    this.#entries.set(key, { owner, key, fn, parent, busName: bridge?.busName, slot })
+    this.#entries.set(key, { owner, key, fn, parent, busName: bridge?.busName, slot, within })
     this.#renumber()
     return fn
+  }
+
+  /**
+   * Makes a place on bus 0 a slot.
+   *
+   * @param owner - the model's name
+   * @throws DeviceError `ERR_EXISTS`
+   */
+  addSlot(owner: string, busName: string, device: number, events: PciSlotEvents): PciSlot {
+    this.#checkNew(owner, busName)
+    const isTaken = [...this.#entries.keys()].some((key) => key.startsWith(`0:${device}.`))
+    if (isTaken || this.#rootSlotAt(device))
+      throw new DeviceError('ERR_EXISTS', `${owner}: PCI device number ${device} is taken`)
+    const slot = this.#makeSlot(busName, events)
+    slot.connected = true
+    this.#rootSlots.set(busName, { owner, busName, device, slot })
+    return slot
+  }
+
+  #rootSlotAt(device: number): boolean {
+    return [...this.#rootSlots.values()].some((one) => one.device === device)
+  }
+
+  /** @throws DeviceError `ERR_EXISTS` for the name of a bus or slot that is there */
+  #checkNew(owner: string, busName: string): void {
+    if (this.#find(busName) === undefined && !this.#rootSlots.has(busName)) return
+    throw new DeviceError('ERR_EXISTS', `${owner}: there is a PCI bus ${busName} already`)
   }
 
   #makeSlot(busName: string, events: PciSlotEvents): TreeSlot {
@@ -104,8 +145,8 @@ export class PciTree {
   #below(busName: string): Entry[] {
     const found: Entry[] = []
     for (const entry of this.#entries.values()) {
-      for (let { parent } = entry; parent !== null; parent = parent.parent)
-        if (parent.busName === busName) found.push(entry)
+      for (let one: Entry | null = entry; one !== null; one = one.parent)
+        if ((one.parent ?? one.within)?.busName === busName) found.push(entry)
     }
     return found
   }
@@ -117,7 +158,7 @@ export class PciTree {
 
   /** The slot that is the bus of this name, or undefined. */
   slot(busName: string): TreeSlot | undefined {
-    return this.#find(busName)?.slot
+    return (this.#find(busName) ?? this.#rootSlots.get(busName))?.slot
   }
 
   /**
@@ -129,7 +170,8 @@ export class PciTree {
   arrived(owner: string, hot: boolean): boolean {
     const slots = new Set<TreeSlot>()
     for (const entry of this.#entries.values()) {
-      if (entry.owner === owner && entry.parent?.slot !== undefined) slots.add(entry.parent.slot)
+      const slot = (entry.parent ?? entry.within)?.slot
+      if (entry.owner === owner && slot !== undefined) slots.add(slot)
     }
     for (const { events } of slots) events.inserted(hot)
     return slots.size > 0
@@ -215,7 +257,8 @@ export class PciTree {
    * @param claimed - whether the server still answers for the free places, with ones
    */
   remove(owner: string, claimed: boolean): void {
-    for (const [key, entry] of this.#entries) if (entry.owner === owner) this.#entries.delete(key)
+    for (const all of [this.#entries, this.#rootSlots])
+      for (const [key, entry] of all) if (entry.owner === owner) all.delete(key)
     for (const [requester, entry] of this.#byRequester) {
       if (entry.owner === owner) this.#byRequester.delete(requester)
     }

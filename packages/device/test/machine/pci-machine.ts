@@ -95,6 +95,7 @@ export class PciMachine {
           if (wait !== undefined) this.waits.push(wait)
         }),
       pci: {
+        addSlot: unused,
         add: (options: device.PciFunctionOptions) => {
           this.fn = new PciConfigSpace(options, {
             mapBar: ({ handler, bytes }) => {

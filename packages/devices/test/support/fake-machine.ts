@@ -150,7 +150,7 @@ export class FakeMachine {
       },
       clock: this.clock,
       timer: (callback) => this.timers.create((deadlineNs, deadline) => void callback(deadlineNs, deadline)),
-      pci: { add: (options) => this.addFunction(options) },
+      pci: { add: (options) => this.addFunction(options), addSlot: unused },
       requestPowerOff: () => this.requests.push('power-off'),
       requestReset: () => this.requests.push('reset'),
       requestExit: (code) => this.requests.push(`exit ${code}`),

@@ -182,11 +182,17 @@ export function operationRegion(regionName: string, space: number, offset: numbe
   return concat([EXT_OP_PREFIX, EXT_OP_REGION], path(regionName), [space], integer(offset), integer(bytes))
 }
 
-/** `Field (region, ByteAcc, NoLock, Preserve) { NAME, bits … }`. */
-export function byteField(regionName: string, fields: readonly (readonly [name: string, bits: number])[]): Aml {
+type Fields = readonly (readonly [name: string, bits: number])[]
+
+function field(regionName: string, access: number, fields: Fields): Aml {
   const list = fields.map(([fieldName, bits]) => concat(nameSegment(fieldName), packageLength(bits, true)))
-  return sized([EXT_OP_PREFIX, EXT_FIELD], path(regionName), [1], ...list)
+  return sized([EXT_OP_PREFIX, EXT_FIELD], path(regionName), [access], ...list)
 }
+
+/** `Field (region, ByteAcc, NoLock, Preserve) { NAME, bits … }`. */
+export const byteField = (regionName: string, fields: Fields): Aml => field(regionName, 1, fields)
+/** `Field (region, DWordAcc, NoLock, Preserve) { NAME, bits … }`. */
+export const dwordField = (regionName: string, fields: Fields): Aml => field(regionName, 3, fields)
 
 /** `Local0` … `Local7`. */
 export const local = (index: number): Aml => Uint8Array.of(LOCAL0_OP + index)

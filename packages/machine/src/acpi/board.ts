@@ -54,6 +54,8 @@ export interface AcpiBoard {
   readonly pciMemory64?: { readonly start: number; readonly end: number } | undefined
   /** PCI device number on bus 0 of the ISA bridge that holds the PIRQ route registers; absent: INTx reaches only GSIs 16 to 19. */
   readonly isaBridgeDevice?: number | undefined
+  /** PCI device numbers of slots with hot plug by ACPI; absent: no hot plug. */
+  readonly hotPlugSlots?: readonly number[] | undefined
   /** Serial ports by number; the DSDT names each. */
   readonly serialPorts: readonly AcpiSerialPort[]
   /** Whether the board has an 8042-compatible keyboard controller. */

@@ -1,6 +1,6 @@
 import * as aml from './aml.ts'
 import * as resource from './resources.ts'
-import { FIRST_LINK_GSI } from '@retrap/devices'
+import { ACPI_HOT_PLUG, FIRST_LINK_GSI } from '@retrap/devices'
 import { CHIPSETS } from '../machine-type.ts'
 import type { Aml } from './aml.ts'
 import type { AcpiBoard } from './board.ts'
@@ -39,7 +39,53 @@ export function dsdtBody(board: AcpiBoard): Aml {
       ...generation(board.generation),
     ),
     ...(isaBridge === undefined ? [] : [pciLinks(linksOf(board))]),
+    ...(board.hotPlugSlots === undefined ? [] : hotPlug(board.hotPlugSlots)),
   )
+}
+
+/** `Notify` values of PCI's root and slots (ACPI 5.6.6, "Device Object Notifications"). */
+const BUS_CHECK = 0
+const DEVICE_CHECK = 1
+const EJECT_REQUEST = 3
+
+/** Slots of bus 0, and the event that tells the OS of devices that come, are to be given up, or were pulled. */
+function hotPlug(slots: readonly number[]): Aml[] {
+  const { base, bytes } = ACPI_HOT_PLUG
+  const slotOf = (device: number): string => `S${device.toString(16).toUpperCase().padStart(2, '0')}`
+  const told = (bits: Aml, value: number): Aml[] =>
+    slots.map((device) => aml.when(aml.and(bits, aml.integer(2 ** device)), aml.notify(slotOf(device), value)))
+  const devices = slots.map((device) =>
+    aml.device(
+      slotOf(device),
+      aml.name('_ADR', aml.integer(device * 0x1_0000)),
+      aml.name('_SUN', aml.integer(device)),
+      aml.method('_EJ0', 1, false, aml.store(aml.integer(2 ** device), aml.path('HPEJ'))),
+    ),
+  )
+  return [
+    aml.scope(
+      '\\_SB.PCI0',
+      aml.operationRegion('HPRG', aml.RegionSpace.systemIo, base, bytes),
+      // In the order of the registers.
+      aml.dwordField(
+        'HPRG',
+        (['HPUP', 'HPDN', 'HPEJ', 'HPRM', 'HPBU', 'HPIX', 'HPPU'] as const).map((register) => [register, 32]),
+      ),
+      ...devices,
+      aml.method(
+        'HPNT',
+        0,
+        true,
+        // A read clears them.
+        aml.store(aml.path('HPUP'), aml.local(0)),
+        aml.store(aml.path('HPDN'), aml.local(1)),
+        aml.when(aml.path('HPPU'), aml.notify('\\_SB.PCI0', BUS_CHECK)),
+        ...told(aml.local(0), DEVICE_CHECK),
+        ...told(aml.local(1), EJECT_REQUEST),
+      ),
+    ),
+    aml.scope('\\_GPE', aml.method(`_E0${ACPI_HOT_PLUG.event}`, 0, false, aml.path('\\_SB.PCI0.HPNT'))),
+  ]
 }
 
 /** A sleep state's object: values for PM1a's and PM1b's SLP_TYP, and two reserved ones. */
@@ -217,6 +263,12 @@ function isaDevices(board: AcpiBoard): Aml[] {
       resource.ioPorts(0x80, 1),
       resource.ioPorts(0x92, 1),
       ...(smiCommand === undefined ? [] : [resource.ioPorts(smiCommand.port, 1)]),
+      ...(board.hotPlugSlots === undefined
+        ? []
+        : [
+            resource.ioPorts(ACPI_HOT_PLUG.base, ACPI_HOT_PLUG.bytes),
+            resource.ioPorts(ACPI_HOT_PLUG.eventBase, ACPI_HOT_PLUG.eventBytes),
+          ]),
       ...(ecam === undefined ? [] : [resource.memory32Fixed(ecam.base, ecam.buses * ECAM_BUS_BYTES, true)]),
     ]),
   ]

@@ -1,3 +1,4 @@
+import { ACPI_HOT_PLUG } from '@retrap/devices'
 import type { Aml } from './aml.ts'
 import type { AcpiBoard } from './board.ts'
 
@@ -137,6 +138,12 @@ export function fadt(board: AcpiBoard, facsAddress: number, dsdtAddress: number)
   u8(88, 4)
   u8(89, 2)
   u8(91, 4)
+  if (board.hotPlugSlots !== undefined) {
+    const { eventBase, eventBytes } = ACPI_HOT_PLUG
+    u32(80, eventBase)
+    u8(92, eventBytes)
+    io(220, 8 * eventBytes, 1, eventBase)
+  }
   // C2 and C3 latencies beyond their limits mean that these states do not exist.
   u16(96, 0xfff)
   u16(98, 0xfff)

@@ -87,9 +87,15 @@ export async function loadWatch({
 export function placeDevices(kinds: readonly PlaceDevices[], site: DeviceSite): Required<PlacedDevices> {
   try {
     const placed = kinds.map((place) => place(site))
+    const models = placed.flatMap((one) => one.models)
+    const fromHost = new Set(placed.flatMap((one) => one.fromHost ?? []))
+    // The slots of a PC are one model: a device is in the set of models that they are in.
+    const { machine = 'pc', rootPorts = [] } = site.options
+    if (machine === 'pc' && fromHost.has(models[0]!))
+      for (const model of models) if (rootPorts.some(({ id }) => model.name.endsWith(`-${id}`))) fromHost.add(model)
     return {
-      models: placed.flatMap(({ models }) => models),
-      fromHost: placed.flatMap(({ fromHost = [] }) => fromHost),
+      models,
+      fromHost: [...fromHost],
       bootPaths: placed.flatMap(({ bootPaths = [] }) => bootPaths),
       floppies: placed.flatMap(({ floppies = [] }) => floppies),
       settled: () => Promise.all(placed.flatMap(({ settled }) => (settled === undefined ? [] : [settled()]))),

@@ -43,8 +43,8 @@ export class PciSlots {
   readonly #first: number
   readonly #last: number
   readonly #taken = new Set<number>()
-  /** Numbers of root ports, by id. */
-  readonly #ports = new Map<string, number>()
+  /** Root ports by id: their numbers, and whether they are bridges. */
+  readonly #ports = new Map<string, { readonly slot: number; readonly isBridge: boolean }>()
   /** Names of root ports with a device behind them. */
   readonly occupied: Set<string> = new Set()
   /** Root ports that a disk has been plugged into last, and the bytes of its medium. */
@@ -92,15 +92,16 @@ export class PciSlots {
   /**
    * Takes the device number of a root port.
    *
+   * @param isBridge - false: it is a slot of bus 0
    * @throws MachineError `ERR_OPTION` as of `take`, and for an id that is invalid or taken
    */
-  addPort(id: string, wanted?: number): number {
+  addPort(id: string, wanted?: number, isBridge: boolean = true): number {
     if (!/^[A-Za-z][\w.-]*$/.test(id) || this.#ports.has(id)) {
       const why = this.#ports.has(id) ? 'two root ports have it' : 'expected a letter, and letters, digits, _, . and -'
       throw new MachineError('ERR_OPTION', `rootPorts: id '${id}': ${why}`)
     }
     const slot = this.take(id, wanted)
-    this.#ports.set(id, slot)
+    this.#ports.set(id, { slot, isBridge })
     return slot
   }
 
@@ -154,7 +155,10 @@ export class PciSlots {
       throw new MachineError('ERR_OPTION', `${what}: root port '${port}': ${why}`)
     }
     this.occupied.add(port)
-    const bridge = `/pci@i0cf8/pci-bridge@${above.toString(16)}`
-    return { device: 0, bus: port, root: above, label: port, path: (node) => `${bridge}/${node}@0` }
+    const root = above.slot
+    const number = root.toString(16)
+    const path = (node: string): string =>
+      above.isBridge ? `/pci@i0cf8/pci-bridge@${number}/${node}@0` : `/pci@i0cf8/${node}@${number}`
+    return { device: 0, bus: port, root, label: port, path }
   }
 }

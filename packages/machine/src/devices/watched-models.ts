@@ -42,6 +42,7 @@ function watched(model: DeviceModel, domain: { readonly hostHasTurn: boolean }):
     timer: (callback) => guarded(context.timer(callback)),
     signalMsi: (...message) => guarded(context).signalMsi(...message),
     pci: {
+      ...context.pci,
       add(options) {
         const fn = context.pci.add(options)
         const { interrupt, messages } = fn

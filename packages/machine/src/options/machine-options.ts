@@ -47,7 +47,7 @@ export interface MachineOptions {
   readonly drives?: readonly MachineDrive[] | undefined
   /** Virtio devices, each on the PCI bus. */
   readonly virtio?: readonly MachineVirtioDevice[] | undefined
-  /** Root ports of PCI Express; a device on the PCI bus is behind one by `port`. A `pc` has none; that of a `q35` can be plugged in and out. */
+  /** Root ports of PCI Express, and of a `pc` slots of bus 0: a device on the PCI bus is there by `port`, and comes and goes. */
   readonly rootPorts?: readonly MachineRootPort[] | undefined
   /** Sound devices, each on the PCI bus. */
   readonly sound?: readonly MachineSoundDevice[] | undefined

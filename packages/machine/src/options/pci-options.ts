@@ -35,11 +35,11 @@ export interface MachineSoundDevice extends MachinePciPlace {
   readonly audio?: AudioBackend | undefined
 }
 
-/** A root port of PCI Express. */
+/** A root port of PCI Express; of a `pc`, which has none, a slot of bus 0 whose devices come and go by ACPI. */
 export interface MachineRootPort {
-  /** Names the port for the device behind it: a letter, and letters, digits, `_`, `.` and `-`. */
+  /** Names the port for the device behind it, or in it: a letter, and letters, digits, `_`, `.` and `-`. */
   readonly id: string
-  /** PCI device number, 3 to 30; default the lowest free one. */
+  /** PCI device number, 3 to 30, or 31 of a `pc`; default the lowest free one. */
   readonly slot?: number | undefined
   /** Whether devices may be plugged in and out while the machine runs; default true. */
   readonly hotPlug?: boolean | undefined

@@ -119,9 +119,11 @@ export class PcBoard implements Board<PcKind> {
     if (startsDirectly(options)) mapResetVector(domain)
     const apicIds = domain.vcpus.map((vcpu) => vcpu.apic.apicId)
     const isXen = options.hypervisor === 'xen'
+    const hotPlugSlots = this.#hotPlugSlots()
     this.#acpi = {
       ...describeBoard(map, apicIds, this.serialPorts, this.name, hasVga(options), !isXen),
       generation: options.generation && GENERATION,
+      ...(hotPlugSlots.length > 0 && { hotPlugSlots }),
     }
     this.#optionRoms = [...parts.vapicRoms, ...(options.optionRoms ?? [])].map((rom) => ({
       ...rom,
@@ -133,6 +135,23 @@ export class PcBoard implements Board<PcKind> {
     return xen
   }
 
+  /** The device numbers of free choice. */
+  #newSlots(options: PcOptions): PciSlots {
+    const first = options.hypervisor === 'xen' ? XEN_FIRST_FREE_SLOT : FIRST_FREE_SLOT
+    return new PciSlots(first, wantedSlots(options), CHIPSETS[this.name].lastSlot)
+  }
+
+  /** Numbers of the slots with hot plug by ACPI, which the tables are to name before devices are placed. */
+  #hotPlugSlots(): number[] {
+    const { rootPorts = [] } = this.#given
+    if (this.name !== 'pc') return []
+    const slots = this.#newSlots(this.#given)
+    return rootPorts.flatMap(({ id, slot, hotPlug = true }) => {
+      const number = slots.addPort(id, slot, false)
+      return hotPlug ? [number] : []
+    })
+  }
+
   life(): Pick<LifeOptions, 'boot' | 'describe' | 'onSleep'> {
     return {
       boot: this.boot,
@@ -142,11 +161,10 @@ export class PcBoard implements Board<PcKind> {
   }
 
   placeDevices(options: PcOptions, { keyboard, mouse, ...place }: DevicePlace): MachineDevices {
-    const first = options.hypervisor === 'xen' ? XEN_FIRST_FREE_SLOT : FIRST_FREE_SLOT
     // The board's own come first.
     this.#input = { keyboard: keyboard.join(), mouse: mouse.join() }
     const domain = this.#domain
-    this.#slots = new PciSlots(first, wantedSlots(options), CHIPSETS[this.name].lastSlot)
+    this.#slots = this.#newSlots(options)
     const { flash, kinds } = this.#parts
     return placeDividedDevices(domain, kinds, {
       ...{ ...place, keyboard, mouse, options, flash },

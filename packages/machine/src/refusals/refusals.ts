@@ -54,11 +54,6 @@ export const REFUSALS: readonly CombinationRule[] = [
     why: "smm true: expected devicePlacement 'inline', as an SMI comes with its instruction; leave one of them out",
   },
   {
-    verbs: ['make', 'plug'],
-    when: [['root-port'], ['pc']],
-    why: "a 'pc' has no root ports, which devices are plugged into: expected machine 'q35'",
-  },
-  {
     verbs: ['make'],
     when: [['floppy'], ['virt']],
     why: 'drives: an Arm board has no floppy drives: expected another interface',
@@ -125,12 +120,10 @@ export function refusalOf(
   traits: ReadonlySet<MachineTrait>,
   plugged: ReadonlySet<MachineTrait> = NOTHING,
 ): string | undefined {
-  // Devices are plugged into root ports.
-  const has = (trait: MachineTrait): boolean => traits.has(trait) || (verb === 'plug' && trait === 'root-port')
   const rule = REFUSALS.find(
     (one) =>
       one.verbs.includes(verb) &&
-      one.when.every((some) => some.some(has)) &&
+      one.when.every((some) => some.some((trait) => traits.has(trait))) &&
       (one.plugged?.some((trait) => plugged.has(trait)) ?? true),
   )
   return rule && HEADS[verb][1] + rule.why

@@ -54,7 +54,7 @@ export const COMBINED_DEVICES: Readonly<Record<CombinedDevice, CombinedDeviceRow
   rng: row(EVERY, 'rng'),
   console: row(EVERY, 'console'),
   net: row(EVERY, 'net'),
-  'net behind a port': row(WITH_PORTS, 'net', 'root-port'),
+  'net behind a port': row(EVERY, 'net', 'root-port'),
   'virtio-input': row(EVERY, 'virtio-input'),
   share: row(EVERY, 'share'),
   'share behind a port': row(WITH_PORTS, 'share', 'root-port'),
@@ -77,19 +77,8 @@ const NAMES = Object.keys(COMBINED_DEVICES) as CombinedDevice[]
 /** Devices that options of `plug` can name. */
 export const PLUGGED: readonly CombinedDevice[] = [
   ...(['ide', 'sata', 'floppy', 'virtio-disk', 'nvme', 'scsi', 'usb-disk', 'usb-input', 'usb-device'] as const),
-  ...([
-    'rng',
-    'console',
-    'net',
-    'virtio-input',
-    'share',
-    'vsock',
-    'virtio-device',
-    'e1000',
-    'ac97',
-    'scsi-controller',
-  ] as const),
-  ...(['model', 'deterministic-model'] as const),
+  ...(['rng', 'console', 'net', 'virtio-input', 'share', 'vsock', 'virtio-device', 'e1000', 'ac97'] as const),
+  ...(['scsi-controller', 'model', 'deterministic-model'] as const),
 ]
 
 /** Verbs of a machine that is there. */
@@ -197,8 +186,6 @@ export function nearMisses({ verbs, when, plugged = [] }: CombinationRule, cells
   for (const cell of cells) {
     if (!verbs.includes(cell.verb)) continue
     const traits = traitsOfCell(cell)
-    // What is plugged in goes behind a root port.
-    if (cell.verb === 'plug') traits.add('root-port')
     const device = cell.plugged && pluggedTraits(cell.plugged)
     const misses = when.flatMap((some, list) => (some.some((trait) => traits.has(trait)) ? [] : [list]))
     if (plugged.length === 0 || plugged.some((trait) => device?.has(trait))) {

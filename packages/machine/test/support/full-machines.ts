@@ -58,7 +58,9 @@ function common(drives: PcOptions['drives'] = []): Common {
 export const fullPc = (machine: 'pc' | 'q35'): PcOptions => ({
   ...common([{ medium: medium(new Uint8Array(1_474_560)), interface: 'floppy' }]),
   machine,
-  ...(machine === 'q35' ? { smm: true, rootPorts: [{ id: 'port' }] } : { vapic: true }),
+  ...(machine === 'q35'
+    ? { smm: true, rootPorts: [{ id: 'port' }] }
+    : { vapic: true, rootPorts: [{ id: 'port', slot: 31 }] }),
   firmware: firmwareImage((asm) => void asm.hlt()),
   serialPorts: 2,
 })

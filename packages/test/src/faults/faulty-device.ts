@@ -141,6 +141,7 @@ export class FaultyDevice {
         return this.#write(given[0] as number, bytes, method) ?? writes(bytes.length)
       }),
       pci: {
+        ...pci,
         add: ({ bars = [], ...options }) => {
           const fn = pci.add({
             ...options,

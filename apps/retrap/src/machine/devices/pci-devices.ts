@@ -173,7 +173,7 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
     properties: SERIAL_PORT,
   },
   'pcie-root-port': {
-    summary: 'a port of PCI Express with room for one device: its bus=ID; for --machine q35',
+    summary: 'a port of PCI Express with room for one device: its bus=ID; on a pc a slot with hot plug by ACPI',
     properties: {
       id: 'what bus= of the device names',
       ...ADDRESS,

@@ -97,7 +97,7 @@ export class HotDevices {
       throw usage(
         `device_add: '${name}' cannot be added while the machine runs; these can: ${PLUGGABLE.join(', ')}, and modules of your own${didYouMean(name, PLUGGABLE)}`,
       )
-    if (machine.plug === undefined) throw usage('device_add: an Arm board has no hot plug; give --device at the start')
+    if (machine.plug === undefined) throw usage('device_add: a replay has the devices that its recording had')
     const port = this.#freePort(argument)
     const id = argument.properties.get('id')
     if (id !== undefined && [...this.#devices, ...this.#ports].some((device) => device.id === id))
@@ -152,9 +152,7 @@ export class HotDevices {
   #freePort(argument: DeviceArgument): string {
     const usable = this.#ports.filter(({ hotPlug }) => hotPlug !== false).map(({ id }) => id)
     if (usable.length === 0)
-      throw usage(
-        'device_add: the machine has no root port for it; start it with --machine q35 --device pcie-root-port,id=rp1',
-      )
+      throw usage('device_add: the machine has no root port for it; start it with --device pcie-root-port,id=rp1')
     const free = usable.filter((port) => this.#behind(port) === undefined)
     const another =
       free.length > 0
@@ -193,8 +191,7 @@ export class HotDevices {
       throw usage(`device_del: '${id}' is a ${name}, which has devices of its own; it stays while the machine runs`)
     if (this.#isFixed(port))
       throw usage(`device_del: root port '${port}' of '${id}' has hotplug=off; it stays while the machine runs`)
-    if (machine.unplug === undefined)
-      throw usage(`device_del: an Arm board has no hot plug; '${id}' stays while it runs`)
+    if (machine.unplug === undefined) throw usage('device_del: a replay has the devices that its recording had')
     const asked = machine.unplug(port, { force, deadlineMs: Infinity })
     if (!force) tell(`${id}: the guest is asked to give it up\n`)
     const late = `${id}: the guest has not given it up yet; device_del -f ${id} takes it\n`

@@ -134,7 +134,7 @@ export function everyDevice({ arm, options }: Board, disks: readonly Disk[], hos
     networkCards: [{ model: 'e1000', network: silent }],
     usb: { devices: (['keyboard', 'mouse', 'tablet'] as const).map((kind) => ({ kind })) },
     sound: [{ model: 'ac97' }],
-    ...(options.machine !== 'pc' && { rootPorts: options.rootPorts ?? [{ id: 'port' }] }),
+    rootPorts: options.rootPorts ?? [{ id: 'port' }],
     ...(!arm && { serialPorts: 2 }),
   }
 }
