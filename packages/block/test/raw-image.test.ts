@@ -172,20 +172,14 @@ describe('a file of the host', () => {
 describe('a lock of the kernel', () => {
   // QEMU locks bytes from 100 on for permissions that it uses, and from 200 on for those that it denies to others.
   test.each([
-    { kind: 'OFDLCK', access: 'READ', start: 101, end: 101, writer: true },
-    { kind: 'OFDLCK', access: 'READ', start: 100, end: 101, writer: true },
-    { kind: 'OFDLCK', access: 'READ', start: 100, end: 199, writer: true },
-    { kind: 'OFDLCK', access: 'READ', start: 101, end: 103, writer: true },
-    { kind: 'OFDLCK', access: 'READ', start: 100, end: 100, writer: false },
-    { kind: 'OFDLCK', access: 'READ', start: 102, end: 103, writer: false },
-    { kind: 'OFDLCK', access: 'READ', start: 201, end: 201, writer: false },
-    { kind: 'OFDLCK', access: 'READ', start: 99, end: 101, writer: false },
-    { kind: 'OFDLCK', access: 'READ', start: 100, end: 200, writer: false },
-    { kind: 'OFDLCK', access: 'READ', start: 0, end: Infinity, writer: false },
-    { kind: 'POSIX', access: 'READ', start: 101, end: 101, writer: false },
-    { kind: 'FLOCK', access: 'WRITE', start: 0, end: Infinity, writer: true },
-  ])('$kind $access on $start to $end is a writer’s: $writer', ({ writer, ...lock }) => {
-    expect(ofWriter(lock)).toBe(writer)
+    ['OFDLCK READ', true, '101-101 100-101 100-199 101-103'],
+    ['OFDLCK READ', false, '100-100 102-103 201-201 99-101 100-200 0-Infinity'],
+    ['POSIX READ', false, '101-101'],
+    ['FLOCK WRITE', true, '0-Infinity'],
+  ])('%s is a writer’s: %s, on %s', (lock, writer, ranges) => {
+    const [kind, access] = lock.split(' ') as [string, string]
+    for (const [start, end] of ranges.split(' ').map((range) => range.split('-').map(Number) as [number, number]))
+      expect(ofWriter({ kind, access, start, end }), `${start}`).toBe(writer)
   })
 })
 

@@ -4,8 +4,9 @@ import { Disk } from './disk.ts'
 import { Draws } from './draws.ts'
 import { ClusterError } from './errors.ts'
 import { ActiveFaults } from './active-faults.ts'
-import { describeFault, drawFaults, type Fault, timeText } from './faults.ts'
+import { describeFault, drawFaults, type Fault, FAULT_KINDS, timeText } from './faults.ts'
 import { type Link, Links } from './links.ts'
+import { type GuestFault, MachineFaults } from './machine-faults.ts'
 import { Properties, type Property, readReport } from './reports.ts'
 
 /** Hears a guest, with the instants of its own clock in nanoseconds. */
@@ -24,6 +25,8 @@ export interface ClusterGuest extends ConductedMachine {
   start(name: string, words: readonly string[]): Promise<void>
   /** Sets its clock forward, or back. */
   turnClock(ns: number): void
+  /** Begins a fault, or ends it. @param amount - 0: it ends; of `drift`: the part by which the clock is fast */
+  disturb(kind: GuestFault, amount: number): void
   /** Makes a machine that goes on from this instant by itself, with the frames that are on their way to this one. @param disk - a copy of its disk */
   fork(listener: GuestListener, disk: Disk | undefined): Promise<ClusterGuest>
   /** Ends the machine. */
@@ -118,6 +121,7 @@ export class Cluster {
   readonly #starts = new Map<number, number>()
   readonly #properties: Properties
   readonly #active: ActiveFaults
+  readonly #ofMachines: MachineFaults
   /** Lines and ends of programs in this window. */
   #heard: Heard[] = []
   /** Exit codes of programs of the workload. */
@@ -149,6 +153,7 @@ export class Cluster {
           before === undefined ? new Disk(disk.size, seed, `disk ${number}`) : before.#disks.get(number)!.copy()
         this.#disks.set(number, own)
       }
+    this.#ofMachines = new MachineFaults(this.#conductor, this.#guests, this.#disks)
     this.#conductor.onWindow = () => this.#hear()
     this.#conductor.onEnd = (number, reason) => {
       this.#drop(number)
@@ -240,8 +245,10 @@ export class Cluster {
   draw(branch: number): readonly Fault[] {
     const { faults, machines, workload } = this.#description
     // A machine that drives the others is part of the test, and not of what is tested.
-    const names = machines.map(({ name }) => name).filter((name) => name !== workload?.on)
-    return drawFaults(faults, names, this.#seedOf(branch))
+    const tested = machines.filter(({ name }) => name !== workload?.on)
+    const names = (some: readonly PlacedMachine[]): string[] => some.map(({ name }) => name)
+    const withDisks = tested.filter(({ disk }) => disk !== undefined)
+    return drawFaults(faults, names(tested), this.#seedOf(branch), names(withDisks))
   }
 
   get #isOver(): boolean {
@@ -306,6 +313,7 @@ export class Cluster {
     const guest = await this.#host.make(machine, start, this.#listener(machine))
     this.#guests.set(number, guest)
     this.#conductor.add(number, guest)
+    this.#ofMachines.started(number)
     if (command.length > 0) await guest.start(MAIN, command)
   }
 
@@ -338,33 +346,24 @@ export class Cluster {
     const conductor = this.#conductor
     if (conductor.now < this.#quietUntil) return
     this.#tell('fault', describeFault(fault))
-    const numbers = this.#description.machines.filter(({ name }) => fault.machines?.includes(name))
+    const { kind } = fault
     const ends: (() => unknown)[] = []
-    if (fault.kind === 'hang') for (const { number } of numbers) conductor.hang(number, fault.for)
-    else if (fault.kind === 'crash' || fault.kind === 'power') {
-      for (const machine of numbers) {
-        // A machine that is off has lost its power already, and starts when that fault is over.
-        if (!this.#guests.has(machine.number)) continue
-        this.#drop(machine.number)
-        if (fault.kind === 'power') this.#losePower(machine)
-        ends.push(() => this.#start(machine))
-      }
-    } else if (fault.kind === 'clock') {
-      const amount = fault.amount ?? 0
-      for (const { number } of numbers) {
-        await conductor.bring(number)
-        const guest = this.#guests.get(number)
-        guest?.turnClock(amount)
-        // A machine that was started again has the right time.
-        ends.push(() => this.#guests.get(number) === guest && guest?.turnClock(-amount))
-      }
-    } else {
+    if (FAULT_KINDS[kind].place === 'ways') {
       this.#active.begin(fault)
       ends.push(() => this.#active.end(fault))
-    }
+    } else
+      for (const machine of this.#description.machines.filter(({ name }) => fault.machines?.includes(name))) {
+        if (kind !== 'crash' && kind !== 'power') ends.push(await this.#ofMachines.begin(fault, machine.number))
+        // A machine that is off has lost its power already, and starts when that fault is over.
+        else if (this.#guests.has(machine.number)) {
+          this.#drop(machine.number)
+          if (kind === 'power') this.#losePower(machine)
+          ends.push(() => this.#start(machine))
+        }
+      }
     this.#lasting.set(fault, async () => {
       this.#lasting.delete(fault)
-      this.#tell('fault', `${fault.kind} is over`)
+      this.#tell('fault', `${kind} is over`)
       for (const end of ends) await end()
     })
     conductor.at(conductor.now + fault.for, () => this.#lasting.get(fault)?.())

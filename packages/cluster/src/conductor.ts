@@ -1,3 +1,4 @@
+import { Instant, type Word64 } from '@retrap/device'
 import type { Card } from './card.ts'
 import { ClusterError } from './errors.ts'
 import type { Delivery, Links } from './links.ts'
@@ -10,15 +11,20 @@ export interface ConductedMachine {
   now(): number
   /** The next instant at which it does anything: the present one while a processor executes, Infinity if it waits for the outside. */
   next(): number
-  /** Runs until its clock has come to an instant. @returns why its guest has ended it; undefined: it can go on */
-  runTo(ns: number): Promise<{ readonly reason: string } | undefined>
+  /**
+   * Runs until its clock has come to an instant.
+   *
+   * @param fromNs - until then its clock goes on, and it executes nothing; absent: it executes at once
+   * @returns why its guest has ended it; undefined: it can go on
+   */
+  runTo(ns: number, fromNs?: number): Promise<{ readonly reason: string } | undefined>
 }
 
 /** The part of a machine that a conductor needs: of a `Pc` or an `ArmMachine` of `@retrap/machine`, on deterministic time. */
 export interface TimedMachine {
   /** Its processors, its clock and its timers. */
   readonly domain: {
-    readonly clock: { now(): number }
+    readonly clock: { now(): number; read(into: Word64): void; skipTo(instant: Readonly<Word64>): void }
     readonly timers: {
       readonly nextDeadlineNs: number
       create(callback: () => void): { armAfter(ns: number): void }
@@ -41,7 +47,10 @@ export function conducted(machine: TimedMachine, card: Card): ConductedMachine {
   return {
     ...{ card, now },
     next: () => (domain.isBusy || domain.vcpus.some(({ dormant }) => !dormant) ? now() : domain.timers.nextDeadlineNs),
-    async runTo(ns) {
+    async runTo(ns, fromNs = 0) {
+      const instant = new Instant()
+      domain.clock.read(instant)
+      if (fromNs > now()) domain.clock.skipTo(instant.add(fromNs - now()))
       stop.armAfter(Math.max(0, ns - now()))
       const exit = await machine.run({})
       return exit.reason === 'stopped' ? undefined : exit
@@ -59,6 +68,8 @@ interface Part {
   offsetNs: number
   /** The instant of the cluster at which a machine that stands still goes on; 0 for one that runs. */
   hangsUntil: number
+  /** The part of its time in which it executes. */
+  speed: number
 }
 
 interface Act {
@@ -101,7 +112,7 @@ export class Conductor {
 
   /** Adds a machine under its number. @param offsetNs - of the cluster's time and its clock; default: the clock goes on from now */
   add(number: number, machine: ConductedMachine, offsetNs: number = this.now - machine.now()): void {
-    this.#parts[number] = { machine, offsetNs, hangsUntil: 0 }
+    this.#parts[number] = { machine, offsetNs, hangsUntil: 0, speed: 1 }
   }
 
   /** Takes a machine out; frames on their way to it are lost. */
@@ -126,6 +137,12 @@ export class Conductor {
     if (part === undefined || !this.#hangs(part)) return
     part.hangsUntil = this.now
     this.#wake(part, this.now)
+  }
+
+  /** Has a machine execute in a part of its time only, unless it is out. @param speed - from 0 to 1 */
+  slow(number: number, speed: number): void {
+    const part = this.#parts[number]
+    if (part !== undefined) part.speed = speed
   }
 
   /** Does something at the end of the window that comes to an instant. Of equal instants the first told is the first done. */
@@ -179,8 +196,10 @@ export class Conductor {
     }
   }
 
-  async #run(number: number, { machine, offsetNs }: Part, ns: number): Promise<void> {
-    const end = await machine.runTo(ns - offsetNs)
+  async #run(number: number, { machine, offsetNs, speed }: Part, ns: number): Promise<void> {
+    const until = ns - offsetNs
+    const begin = Math.max(machine.now(), Math.min(machine.next(), until))
+    const end = await machine.runTo(until, speed === 1 ? undefined : until - Math.floor((until - begin) * speed))
     if (end === undefined) return
     this.onEnd?.(number, end.reason)
     this.remove(number)

@@ -20,6 +20,18 @@ interface Unsynced {
   readonly pages: readonly Uint8Array[]
 }
 
+/** Trouble of a disk. */
+export interface DiskTrouble {
+  /** The part of requests that fail. */
+  readonly eio: number
+  /** Nanoseconds that a flush takes; 0: the usual time. */
+  readonly flushNs: number
+  /** Flushes are answered, and make nothing durable. */
+  readonly losesFlushes: boolean
+}
+
+const NO_TROUBLE: DiskTrouble = { eio: 0, flushNs: 0, losesFlushes: false }
+
 /** A flush that takes effect at an instant of the machine's clock. */
 interface Flush {
   readonly ns: number
@@ -43,7 +55,11 @@ export interface PowerLoss {
  */
 export class Disk implements BlockBackend {
   /** Its size and its limits. */
-  readonly properties: BlockProperties
+  properties: BlockProperties
+  #trouble = NO_TROUBLE
+  /** The instant of the machine's clock until which it answers no request. */
+  #stillUntilNs = 0
+  readonly #listeners = new Set<() => void>()
   readonly #name: string
   #draws: Draws
   /** Pages that are durable, by number. Absent ones are zeros. */
@@ -88,6 +104,9 @@ export class Disk implements BlockBackend {
     copy.#synced = this.#synced
     copy.#flushes = [...this.#flushes]
     copy.#clock = this.#clock
+    copy.#trouble = this.#trouble
+    copy.#stillUntilNs = this.#stillUntilNs
+    copy.properties = this.properties
     return copy
   }
 
@@ -96,10 +115,34 @@ export class Disk implements BlockBackend {
     this.#draws = new Draws(seed, this.#name)
   }
 
+  /** Sets what goes wrong from now on. */
+  trouble(trouble: DiskTrouble): void {
+    this.#trouble = trouble
+    this.#changed()
+  }
+
+  /** Has the disk answer nothing for a while. @param ns - 0: it answers later requests as usual */
+  stall(ns: number): void {
+    this.#stillUntilNs = ns === 0 ? 0 : Math.max(this.#stillUntilNs, this.#clock.now() + ns)
+    this.#changed()
+  }
+
+  #changed(): void {
+    const { delays: _, ...properties } = this.properties
+    const [{ flushNs }, stillUntilNs] = [this.#trouble, this.#stillUntilNs]
+    const isSlow = flushNs > 0 || stillUntilNs > this.#clock.now()
+    this.properties = { ...properties, ...(isSlow && { delays: { flushNs, stillUntilNs } }) }
+    for (const listener of this.#listeners) listener()
+  }
+
   /** Its machine is reset: flushes that are under way do not come to their end, and the cache stays. */
   reset(): void {
     this.#settle()
     this.#flushes = []
+    this.#listeners.clear()
+    // The next machine has a clock of its own.
+    this.#stillUntilNs = 0
+    this.#changed()
   }
 
   /** The power goes. */
@@ -145,7 +188,7 @@ export class Disk implements BlockBackend {
         return page
       })
       this.#unsynced.push({ offset, bytes: from.length, pages })
-      if (request?.durable === true) this.#sync(this.#unsynced.length)
+      if (request?.durable === true && !this.#trouble.losesFlushes) this.#sync(this.#unsynced.length)
       else if (this.#unsynced.length > MOST_CACHED) this.#sync(1)
     })
   }
@@ -153,7 +196,9 @@ export class Disk implements BlockBackend {
   /** Makes all writes durable that came before. */
   flush(): Promise<void> {
     return this.#attempt(0, 0, () => {
-      this.#flushes.push({ ns: this.#clock.now(), writes: this.#synced + this.#unsynced.length })
+      if (this.#trouble.losesFlushes) return
+      const ns = Math.max(this.#clock.now() + this.#trouble.flushNs, this.#stillUntilNs)
+      this.#flushes.push({ ns, writes: this.#synced + this.#unsynced.length })
       this.#settle()
     })
   }
@@ -168,15 +213,17 @@ export class Disk implements BlockBackend {
     return this.write(offset, new Uint8Array(bytes), request)
   }
 
-  /** Never calls back: the disk keeps its size. */
-  onChange(): () => void {
-    return () => undefined
+  /** Calls back when the disk becomes slow, or is no longer slow. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
   }
 
   /** @throws BlockError */
   async #attempt(offset: number, bytes: number, act: () => void): Promise<void> {
     if (offset + bytes > this.properties.bytes)
       throw new BlockError('ERR_RANGE', `${bytes} bytes at ${offset} of a disk of ${this.properties.bytes}`)
+    if (this.#draws.happens(this.#trouble.eio)) throw new BlockError('ERR_MEDIUM', 'the disk fails')
     act()
   }
 

@@ -4,9 +4,9 @@ import { Draws } from './draws.ts'
 export interface FaultKind {
   /** The kind in a few words, for people. */
   readonly about: string
-  /** The ways between machines, or one machine. */
-  readonly place: 'ways' | 'machine'
-  /** The meaning of an amount: a part of frames, or a time. Absent: the kind has no amount. */
+  /** The ways between machines, one machine, or the disk of one. */
+  readonly place: 'ways' | 'machine' | 'disk'
+  /** The meaning of an amount: a part of something, or a time. Absent: the kind has no amount. */
   readonly takesAmount?: 'part' | 'time'
 }
 
@@ -22,12 +22,21 @@ export const FAULT_KINDS: Readonly<Record<FaultName, FaultKind>> = {
   power: { about: 'a machine loses its power, and its disk the writes that were not flushed', place: 'machine' },
   hang: { about: 'a machine stands still', place: 'machine' },
   clock: { about: "a machine's clock is wrong", place: 'machine', takesAmount: 'time' },
+  drift: { about: "a machine's clock is fast by a part of the time", place: 'machine', takesAmount: 'part' },
+  'slow-cpu': { about: 'a machine executes in a part of its time only', place: 'machine', takesAmount: 'part' },
+  memory: { about: 'a machine lacks memory: the kernel kills a program', place: 'machine' },
+  eio: { about: 'a part of the requests to a disk fail', place: 'disk', takesAmount: 'part' },
+  full: { about: 'a disk is full', place: 'disk' },
+  stall: { about: 'a disk answers nothing', place: 'disk' },
+  'slow-fsync': { about: 'a flush of a disk takes long', place: 'disk', takesAmount: 'time' },
+  'lost-fsync': { about: 'a disk answers flushes, and does not make writes durable', place: 'disk' },
 }
 
 /** The names of the kinds. */
 export type FaultName =
   | ('partition' | 'loss' | 'delay' | 'duplicate' | 'reorder' | 'corrupt')
-  | ('crash' | 'power' | 'hang' | 'clock')
+  | ('crash' | 'power' | 'hang' | 'clock' | 'drift' | 'slow-cpu' | 'memory')
+  | ('eio' | 'full' | 'stall' | 'slow-fsync' | 'lost-fsync')
 
 /** A fault, as it is drawn or written down. Times are in nanoseconds. */
 export interface Fault {
@@ -89,18 +98,25 @@ export interface FaultWishes {
  * Draws the faults of a seed, and adds those of the list. Each kind is drawn from a sequence of its own.
  *
  * @param names - the machines that drawn faults may be of
+ * @param withDisks - those with a disk
  * @returns them by their instants
  */
-export function drawFaults(wishes: FaultWishes, names: readonly string[], seed: number): Fault[] {
+export function drawFaults(
+  wishes: FaultWishes,
+  names: readonly string[],
+  seed: number,
+  withDisks: readonly string[] = [],
+): Fault[] {
   const drawn = Object.entries(wishes.rates).flatMap(([kind, { every, for: mean, amount }]): Fault[] => {
     const draws = new Draws(seed, `fault ${kind}`)
     const found: Fault[] = []
-    for (let at = draws.gap(every); names.length > 0 && at < wishes.for; at += draws.gap(every)) {
+    const some = FAULT_KINDS[kind as FaultName].place === 'disk' ? withDisks : names
+    for (let at = draws.gap(every); some.length > 0 && at < wishes.for; at += draws.gap(every)) {
       const lasts = mean * (0.5 + draws.fraction())
       found.push({
         kind: kind as FaultName,
         ...{ at: Math.round(at), for: Math.round(Math.min(lasts, wishes.for - at)) },
-        ...placeOf(kind as FaultName, names, draws),
+        ...placeOf(kind as FaultName, some, draws),
         ...(amount !== undefined && { amount }),
       })
     }
@@ -111,7 +127,7 @@ export function drawFaults(wishes: FaultWishes, names: readonly string[], seed: 
 
 function placeOf(kind: FaultName, names: readonly string[], draws: Draws): Partial<Fault> {
   if (kind === 'partition') return { cut: draws.pick(PARTITIONS)(draws.shuffled(names)) }
-  const isOfOne = FAULT_KINDS[kind].place === 'machine' || draws.happens(0.5)
+  const isOfOne = FAULT_KINDS[kind].place !== 'ways' || draws.happens(0.5)
   return isOfOne ? { machines: [draws.pick(names)] } : {}
 }
 

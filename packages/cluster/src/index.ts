@@ -17,6 +17,7 @@ export {
 export { Disk } from './disk.ts'
 export { type DecodedFrame, decodeFrame, hexLines } from './frame-text.ts'
 export { addressOf } from './links.ts'
+export type { GuestFault } from './machine-faults.ts'
 export { MOST_LINE, type Property } from './reports.ts'
 export {
   type Branch,

@@ -180,8 +180,11 @@ export function readCluster(value: unknown): ClusterDescription {
   }
   requireMachines(description, names)
   requireFaults('faults.list', list as readonly Fault[], description)
-  for (const [kind, rate] of Object.entries(description.faults.rates))
+  for (const [kind, rate] of Object.entries(description.faults.rates)) {
     requireAmount(`faults.${kind}`, kind as FaultName, rate.amount)
+    if (FAULT_KINDS[kind as FaultName].place === 'disk' && machines.every(({ disk }) => disk === undefined))
+      throw bad(`faults.${kind}`, 'no machine has a disk')
+  }
   return description
 }
 
@@ -228,8 +231,11 @@ function requireFaults(path: string, list: readonly Fault[], { machines, faults 
         machines.map(({ name }) => name),
       )
     requireAmount(place, kind, much)
-    if (FAULT_KINDS[kind].place === 'machine' && some.length === 0)
+    if (FAULT_KINDS[kind].place !== 'ways' && some.length === 0)
       throw bad(place, `${kind} is of machines: expected some`)
+    const bare = machines.find(({ name, disk }) => some.includes(name) && disk === undefined)
+    if (FAULT_KINDS[kind].place === 'disk' && bare !== undefined)
+      throw bad(place, `${kind} is of disks, and ${bare.name} has none`)
     if (kind === 'partition' && cut.length === 0) throw bad(place, 'partition: expected the ways that are cut')
     if (at + lasts > faults.for)
       throw bad(

@@ -153,8 +153,9 @@ test('a disk that loses its power has what was flushed, and of later writes some
         else if (act === 'crash') disk.reset()
         else if (act === 'power') disk.losePower()
         else if (act === 'flush') await disk.flush()
-        else await disk.write(act[0] * 512, new Uint8Array(act[1] * 512).fill(i + 1))
-        may = may.map((some, k) => (k >= +act[0]! && k < +act[0] + +act[1]! ? [...some, i + 1] : some))
+        const [at, count] = typeof act === 'string' ? [0, 0] : act
+        if (count > 0) await disk.write(at * 512, new Uint8Array(count * 512).fill(i + 1))
+        may = may.map((some, k) => (k >= at && k < at + count ? [...some, i + 1] : some))
         const found = new Uint8Array(1 << 16)
         await disk.read(0, found)
         for (const [k, some] of may.entries()) {
@@ -165,6 +166,25 @@ test('a disk that loses its power has what was flushed, and of later writes some
       }
     }),
   )
+})
+
+test.each([
+  [{}, 0, 0],
+  [{ flushNs: 100 }, 99, 20],
+  [{ flushNs: 100 }, 100, 0],
+  [{ losesFlushes: true }, 1000, 20],
+])('of 20 disks with the trouble %j, %i ns after a flush, up to %i lose a write', async (trouble, ns, most) => {
+  const losses = Array.from({ length: 20 }, async (_, seed) => {
+    const disk = new Disk(4096, seed, 'disk')
+    disk.trouble({ eio: 0, flushNs: 0, losesFlushes: false, ...trouble })
+    await disk.write(0, new Uint8Array(512))
+    await disk.flush()
+    disk.attach({ now: () => ns })
+    return disk.losePower().lost
+  })
+  const lost = (await Promise.all(losses)).reduce((sum, one) => sum + one)
+  expect(lost).toBeGreaterThanOrEqual(most / 4)
+  expect(lost).toBeLessThanOrEqual(most)
 })
 
 test.each([
@@ -182,7 +202,7 @@ test.each([
 ])('report %s', (line, report) => expect(readReport(line)).toEqual(report))
 
 const DESCRIPTION = {
-  machines: [{ name: 'node', count: 2, command: ['serve'] }, { name: 'client' }],
+  machines: [{ name: 'node', count: 2, command: ['serve'], disk: '8M' }, { name: 'client' }],
   workload: { on: 'client', setup: ['setup'], drivers: [['drive']], check: ['check'] },
   faults: { for: '10s', heal: '1s', partition: { every: '1s', for: '500ms' }, crash: { every: '2s', for: '1s' } },
 }
@@ -196,6 +216,8 @@ test.each([
   [{ network: { latency: '3' } }, "network.latency: '3': expected a time"],
   [{ workload: { on: 'nobody' } }, 'workload.on: there is no machine nobody'],
   [{ faults: { list: [{ ...SECOND, kind: 'partition', cut: ['x>node-1'] }] } }, 'no machine x'],
+  [{ machines: [{ name: 'client' }], faults: { full: { every: '1s', for: '1s' } } }, 'full: no machine has a disk'],
+  [{ faults: { list: [{ ...SECOND, kind: 'eio', amount: 1, machines: ['client'] }] } }, 'client has none'],
   [{ faults: { list: [{ ...SECOND, kind: 'loss' }] } }, 'faults.list[0].amount: expected a part'],
   [{ faults: { for: '1s', list: [{ ...SECOND, kind: 'hang', machines: ['client'] }] } }, '1 s at most'],
 ])('a description that does not fit: %j', (part, message) =>
@@ -278,6 +300,7 @@ class PuppetHost {
         return Promise.resolve()
       },
       turnClock: (ns: number) => void this.turns.push(ns),
+      disturb: (kind: string, amount: number) => void this.starts.push(`${kind} ${amount}`),
       // At rest a puppet is nothing but its clock.
       fork: (other: GuestListener) => Promise.resolve(this.#guest(machine, new Puppet(puppet.now()), other)),
       close: () => void this.starts.push(`${machine} closed`),
@@ -313,9 +336,11 @@ describe('a run', () => {
   test('goes on where faults meet: a machine that has crashed cannot hang', async () => {
     const hang: Fault = { kind: 'hang', at: 1.5e9, for: 1e9, machines: ['node-1'] }
     const clock: Fault = { kind: 'clock', at: 0, for: 3e9, amount: 5e9, machines: ['node-1'] }
-    const { failure, turns } = await run(sound, [clock, crash, hang])
-    // The machine that was started again has the right time.
+    const full: Fault = { kind: 'full', at: 5e8, for: 2e9, machines: ['node-1'] }
+    const { failure, turns, starts } = await run(sound, [clock, full, crash, hang])
+    // The machine that was started again has the right time, and its disk is full still.
     expect([failure, turns]).toEqual([undefined, [5e9]])
+    expect(starts.slice(3)).toEqual(['full 1', 'node-1 closed', 'node-1', 'full 1', 'full 0'])
   })
 
   test('fails by a stop, by its check, and by a property', async () => {

@@ -278,8 +278,10 @@ export class VirtioCore implements QueueOwner, VirtioHost {
       if (chain === null) break
       const kept = this.#kept.get(chain)
       const answer = kept === undefined ? definition.handle(chain) : Promise.resolve(kept)
-      if (typeof answer === 'object') this.#answers.start({ queue: queue.index, chain, outcome: outcomeOf(answer) })
-      else if (queue.use(chain, chain.writtenBy(answer))) used = true
+      if (typeof answer === 'object') {
+        const request = { queue: queue.index, chain, outcome: outcomeOf(answer) }
+        this.#answers.start(request, definition.latencyNs?.(chain))
+      } else if (queue.use(chain, chain.writtenBy(answer))) used = true
       if (--left > 0) continue
       this.lookAgain()
       break

@@ -14,6 +14,8 @@ export interface VirtioQueueDefinition {
    * once more where the guest had meanwhile taken away the right to reach memory, or where a machine goes on elsewhere.
    */
   handle?(chain: VirtioChain): VirtioAnswer | Promise<VirtioAnswer>
+  /** Virtual time until the answer of `handle`, where that is a promise; undefined: the usual one. */
+  latencyNs?(chain: VirtioChain): number | undefined
   /** Called when the driver has made chains available: the device may take them later. */
   notify?(queue: VirtioQueue): void
 }

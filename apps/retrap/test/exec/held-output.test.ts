@@ -7,14 +7,9 @@ import { HeldOutput } from '../../src/commands/exec/held-output.ts'
 function output() {
   const sent: number[] = []
   let client: ByteStreamClient | undefined
-  const stream = {
-    connect: (given: ByteStreamClient) => void (client = given),
-    send: (bytes: Uint8Array) => {
-      sent.push(...bytes)
-      return false
-    },
-  }
-  return { sent, stream, drain: () => client?.drained() }
+  const connect = (given: ByteStreamClient): void => void (client = given)
+  const send = (bytes: Uint8Array): boolean => (sent.push(...bytes), false)
+  return { sent, stream: { connect, send }, drain: () => client?.drained() }
 }
 
 /** A machine that sends numbers, and says when it is stopped. */
@@ -47,10 +42,7 @@ test('a machine stands still while an output is full, and its last bytes are awa
   expect([sent, said]).toEqual([[1], ['stopped 1']])
   drain()
   await turn()
-  expect([sent, said]).toEqual([
-    [1, 2],
-    ['stopped 1', 'drained', 'stopped 2'],
-  ])
+  expect([...sent, ...said]).toEqual([1, 2, 'stopped 1', 'drained', 'stopped 2'])
   expect(await Promise.race([run, turn()])).toBeUndefined()
   drain()
   expect(await run).toEqual({ reason: 'stopped' })

@@ -1,7 +1,7 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import type { ShareNode } from '@retrap/virtio/p9'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { HOST_PATHS, openHostRoot } from '../../src/commands/exec/host-root.ts'
@@ -12,20 +12,16 @@ let program = ''
 let root: ExecRoot
 
 beforeEach(async () => {
-  scratch = mkdtempSync(join(tmpdir(), 'retrap-root-'))
+  scratch = temporaryFolder('root')
   mkdirSync(join(scratch, 'bin'))
   writeFileSync(join(scratch, 'secret'), 'secret')
-  writeFileSync(join(scratch, 'bin', 'real'), '#!/bin/sh\n')
-  chmodSync(join(scratch, 'bin', 'real'), 0o755)
+  writeFileSync(join(scratch, 'bin', 'real'), '#!/bin/sh\n', { mode: 0o755 })
   program = join(scratch, 'bin', 'program')
   symlinkSync('real', program)
   if (hasProc) root = await openHostRoot([program])
 })
 
-afterEach(async () => {
-  if (hasProc) await root.close()
-  rmSync(scratch, { recursive: true, force: true })
-})
+afterEach(async () => void (hasProc && (await root.close())))
 
 async function find(path: string): Promise<ShareNode> {
   let at = await root.share.root()

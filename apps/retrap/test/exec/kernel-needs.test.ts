@@ -1,16 +1,15 @@
 /** What is said of a kernel of the user's that lacks a driver. */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeEach, expect, test } from 'vitest'
 import { lacksOfKernel, silentKernel } from '../../src/commands/exec/kernel-needs.ts'
 
 let folder = ''
-beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'retrap-needs-'))))
-afterEach(() => rmSync(folder, { recursive: true }))
+beforeEach(() => void (folder = temporaryFolder('needs')))
 
 const ALL = [
   ...'BLK_DEV_INITRD BINFMT_ELF BINFMT_SCRIPT PROC_FS SYSFS DEVTMPFS TMPFS CGROUPS UNIX98_PTYS PCI'.split(' '),
@@ -24,9 +23,9 @@ const embedded = (text: string): Buffer =>
 /** An image of Linux/x86 whose kernel is compressed. */
 function bzImage(payload: Buffer, size = 0): Buffer {
   const head = Buffer.alloc(1024 + 16)
-  head[0x1f1] = 1
-  head.write('HdrS', 0x202)
-  head.writeUInt32LE(16, 0x248)
+    .fill(1, 0x1f1, 0x1f2)
+    .fill('HdrS', 0x202, 0x206)
+    .fill(16, 0x248, 0x249)
   head.writeUInt32LE(payload.length + 4, 0x24c)
   return Buffer.concat([head, payload, Buffer.from(Uint32Array.of(size).buffer)])
 }
@@ -48,9 +47,8 @@ const write = (name: string, content: Uint8Array | string): string => {
 
 async function names(put: (text: string) => string): Promise<void> {
   expect(await lacksOfKernel(put(config()), false)).toBe('')
-  expect(await lacksOfKernel(put(config('9P_FS')), false)).toMatch(
-    /: its configuration lacks CONFIG_9P_FS=y; a module is not enough/,
-  )
+  const lacks = /: its configuration lacks CONFIG_9P_FS=y; a module is not enough/
+  expect(await lacksOfKernel(put(config('9P_FS')), false)).toMatch(lacks)
   expect(await lacksOfKernel(put(config('PCI')), true)).toMatch(/lacks CONFIG_PCI=y, CONFIG_VIRTIO_NET=y;/)
 }
 

@@ -29,6 +29,16 @@ export interface BlockProperties {
   readonly geometry?: DiskGeometry
   /** Serial number of the medium, for models with such a field. */
   readonly serialNumber?: string
+  /** Virtual times of a medium that is slow, for a disk of virtio on deterministic time. Absent: requests take the usual time. */
+  readonly delays?: BlockDelays
+}
+
+/** Virtual times of a medium that is slow, in nanoseconds. */
+export interface BlockDelays {
+  /** The time of a flush; 0: the usual one. */
+  readonly flushNs: number
+  /** The instant of the machine's clock before which no request is answered. */
+  readonly stillUntilNs: number
 }
 
 /** Flags of one disk request. */

@@ -68,7 +68,7 @@ export interface CloneMedia {
 }
 
 /** Freezes the media of a machine at this instant, while its devices rest. Media of the clone's own stand for those of the drives. */
-export function freezeMedia({ drives = [], flash = [] }: ComposedOptions, changes: CloneChanges): CloneMedia {
+export function freezeMedia({ drives = [], flash = [] }: ComposedOptions, changes: CloneChanges = {}): CloneMedia {
   const layers: BlockImage[] = []
   const layered = (medium: BlockBackend, frozen: BlockBackend): BlockBackend => {
     const layer = new Overlay(frozen, { discards: medium.properties.discards })

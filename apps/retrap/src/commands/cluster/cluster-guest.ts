@@ -19,6 +19,7 @@ import { createMachine, type ExecOutside, lines, unused } from '../exec/guest.ts
 import { encodeFiles, encodeProgram, encodeRoom, type JobMount, quote } from '../exec/job.ts'
 import { type ExecEnds, execOptions, type ExecKind, growCommands, keptKind, runBytes } from '../exec/machine.ts'
 import { SentPort } from '../exec/ports.ts'
+import { APART, disturbance, FILLER, TOGETHER } from './guest-faults.ts'
 import type { Program } from '../exec/program.ts'
 
 /** The wall-clock time at which each cluster begins: 2026-01-01, in seconds from 1970. */
@@ -89,6 +90,7 @@ export async function makeClusterGuest(parts: ClusterGuestParts, listener: Guest
         ...parts.commands,
         ...networkCommands(machine.number),
         ...diskCommands(machine),
+        ...APART,
       ],
     }),
   )
@@ -141,8 +143,9 @@ function guestOf(made: ForkedMachine, parts: ClusterGuestParts, ends: Ends, clos
       const program = await parts.read(words)
       // The root may lack a file of users.
       const files = Object.entries(program.files).filter(([path]) => !(path in own))
-      jobs.say(encodeFiles(Object.fromEntries(files)) + encodeProgram(name, program))
+      jobs.say(encodeFiles(Object.fromEntries(files)) + encodeProgram(name, program, TOGETHER))
     },
+    disturb: (kind, amount) => jobs.say(disturbance(kind, amount, parts.machine)),
     turnClock: (ns) => jobs.say(`date -s @$(( $(date +%s) + ${Math.round(ns / 1e9)} )) >/dev/null\n`),
     async fork(listener, disk) {
       const others = new Ends(card.copy(), listener)
@@ -177,7 +180,7 @@ const diskCommands = ({ disk }: PlacedMachine): readonly string[] => {
   if (disk === undefined) return []
   const at = quote(`/new${disk.path}`)
   const ends = '{ echo retrap: the disk cannot be mounted >/err; sleep 1; poweroff -f; }'
-  return [`mkdir -p ${at}; mount -t ext4 /dev/vda ${at} || ${ends}`]
+  return [`mkdir -p ${at}; mount -t ext4 /dev/vda ${at} || ${ends}; rm -f ${at}/${FILLER}`]
 }
 
 const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')

@@ -13,7 +13,10 @@ The file is JSON:
 The machines start together, and know each other by their names. "setup" runs on the workload's machine, then "drivers" run while
 faults come, then all is mended, and "check" decides by its exit code. A program says what holds by lines to /dev/retrap/report:
   always NAME ok|fail JSON    sometimes NAME ok|fail JSON    reachable NAME    quiet SECONDS
-The same file and seed give the same run. Kinds of faults: partition, loss, delay, duplicate, reorder, corrupt, crash, power, hang, clock.
+The same file and seed give the same run. Kinds of faults:
+  of ways: partition, loss, delay, duplicate, reorder, corrupt
+  of machines: crash, power, hang, slow-cpu, memory, clock, drift
+  of disks: eio, full, stall, slow-fsync, lost-fsync
 
 A machine with "disk": "64M" has a disk at /data. A crash leaves the disk as it is; a power loss loses, reorders and tears writes that
 no fsync has followed.

@@ -143,9 +143,9 @@ export function encodeJob(job: Job): string {
 export const encodeRoom = (job: Omit<Job, keyof JobProgram | 'terminal'>): string =>
   `${[...prepare(job), ENTER_ROOT].join('\n')}\n`
 
-/** The commands that start a program in a prepared guest, and tell its end by this name. */
-export const encodeProgram = (name: string, program: JobProgram): string =>
-  `( ( ${become(program, '</dev/null >/out 2>/err').join('\n')} ); echo ${quote(`ended ${name}`)} $? >&7 ) &\n`
+/** The commands that start a program in a prepared guest, and tell its end by this name. @param first - comes before, in its process */
+export const encodeProgram = (name: string, program: JobProgram, first = ':'): string =>
+  `( ( ${[first, ...become(program, '</dev/null >/out 2>/err')].join('\n')} ); echo ${quote(`ended ${name}`)} $? >&7 ) &\n`
 
 /**
  * The commands that set the guest's time, once the host is asked for it, and become the program. The guest's clock is never behind the

@@ -98,6 +98,7 @@ export class VirtioBlock implements VirtioDevice {
     this.queues = Array.from({ length: queues }, () => ({
       size: queueSize,
       handle: (chain: VirtioChain): VirtioAnswer | Promise<VirtioAnswer> => this.#request(chain),
+      latencyNs: (chain: VirtioChain): number | undefined => this.#latencyNs(chain),
     }))
   }
 
@@ -109,7 +110,10 @@ export class VirtioBlock implements VirtioDevice {
   /** Listens for changes of the medium from now on. */
   attach(host: VirtioHost): void {
     this.#host = host
+    let { bytes } = this.#medium.properties
     this.#unwatch = this.#medium.onChange(() => {
+      if (bytes === this.#medium.properties.bytes) return
+      bytes = this.#medium.properties.bytes
       putCapacity(this.config, this.#medium.properties)
       host.configChanged()
     })
@@ -166,6 +170,15 @@ export class VirtioBlock implements VirtioDevice {
       default:
         return ended(chain, UNSUPPORTED)
     }
+  }
+
+  /** The time of a request to a slow medium. */
+  #latencyNs({ readable }: VirtioChain): number | undefined {
+    const { delays } = this.#medium.properties
+    if (delays === undefined || !readable.read(0, this.#header)) return undefined
+    const flushNs = this.#headerView.getUint32(0, true) === FLUSH ? delays.flushNs : 0
+    const stillNs = delays.stillUntilNs - this.#host!.context.clock.now()
+    return Math.max(flushNs, stillNs, 0) || undefined
   }
 
   /** Whether a range is on the medium and consists of whole blocks. */

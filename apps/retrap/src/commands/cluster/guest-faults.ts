@@ -1,0 +1,50 @@
+/** The faults that a guest's shell makes. */
+import type { GuestFault, PlacedMachine } from '@retrap/cluster'
+import { quote } from '../exec/job.ts'
+
+const GROUPS = '/sys/fs/cgroup'
+const PROGRAMS = `${GROUPS}/program`
+
+/** The commands that part the shell from programs: these are killed where memory is lacking, and the shell is not. */
+export const APART: readonly string[] = [
+  'echo -1000 >/proc/self/oom_score_adj',
+  `echo $$ >${GROUPS}/cgroup.procs; echo +memory >${GROUPS}/cgroup.subtree_control`,
+]
+/** The command by which a program goes where others are. */
+export const TOGETHER: string = `echo 0 >${PROGRAMS}/cgroup.procs; echo 0 >/proc/self/oom_score_adj`
+
+/** The file that fills a disk. It has no name while it does. */
+export const FILLER = '.retrap-full'
+
+/** Takes what is free, in ever smaller pieces, and holds it. */
+const fill = (folder: string): string => `(
+  exec 3>${folder}/${FILLER} && rm ${folder}/${FILLER} || exit
+  at=0 part=$(($(stat -f -c '%a * %S' ${folder})))
+  while [ $part -ge 4096 ]; do
+    if fallocate -o $at -l $part /proc/self/fd/3; then at=$((at + part)); else part=$((part / 2)); fi
+  done
+  exec sleep 1000000000
+) 2>/dev/null & filler=$!
+`
+
+/** Takes memory away until the kernel has killed a program. */
+const STARVE = `(
+  cd ${PROGRAMS}
+  before=$(grep '^oom_kill ' memory.events)
+  most=$(cat memory.current)
+  while [ "$before" = "$(grep '^oom_kill ' memory.events)" ] && [ $most -gt 100000 ]; do
+    most=$((most * 3 / 4))
+    echo $most >memory.max
+  done
+) &
+`
+
+/** Ticks of the clock in a second are 100; each has so many microseconds. */
+const TICK_US = 10_000
+
+/** The commands that begin a fault, or end it. @param amount - 0: it ends */
+export function disturbance(kind: GuestFault, amount: number, { disk }: PlacedMachine): string {
+  if (kind === 'drift') return `adjtimex -t ${Math.round(TICK_US * (1 + Math.min(amount, 0.1)))} >/dev/null\n`
+  if (kind === 'memory') return amount > 0 ? STARVE : `echo max >${PROGRAMS}/memory.max\n`
+  return amount > 0 ? fill(quote(`.${disk!.path}`)) : 'kill $filler\n'
+}
