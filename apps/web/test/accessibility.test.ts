@@ -27,7 +27,7 @@ describe.skipIf(noBrowser !== undefined)('axe', () => {
   beforeAll(async () => {
     const files: Map<string, Uint8Array | string> = await buildSite()
     files.set('debian/packages.json', JSON.stringify([PACKAGE]))
-    files.set('three.run', await clusterRun(9e9, 8e9))
+    files.set('three.run', await clusterRun(9e9, 8.99e9))
     server = await servePages(files)
     browser = await launchBrowser()
   })
