@@ -23,7 +23,13 @@ describe.skipIf(noBrowser !== undefined)('the lanes of a cluster', () => {
   const textOf = (selector: string): Promise<string> =>
     page.evaluate((one) => document.querySelector<HTMLElement>(one)?.innerText ?? '', selector)
   const instant = async (): Promise<number> => Number.parseFloat(await textOf('.instrument output'))
-  const count = (selector: string): Promise<number> => page.$$eval(selector, (all) => all.length)
+  const all = (selector: string): Promise<string[]> =>
+    page.$$eval(selector, (found) => found.map((one) => one.textContent))
+  /** The numbers of drawn paths. */
+  const places = async (selector: string): Promise<number[]> => {
+    const paths = await page.$$eval(selector, (found) => found.map((one) => one.getAttribute('d')))
+    return (paths.join(' ').match(/(?<![\d.])-?[\d.]+/g) ?? []).map(Number)
+  }
 
   beforeAll(async () => {
     const files: Map<string, Uint8Array | string> = await buildSite()
@@ -63,58 +69,32 @@ describe.skipIf(noBrowser !== undefined)('the lanes of a cluster', () => {
     await visitor.goto(`${server.origin}/#lanes=three.run`)
     await seen(() => textOf('.outcome'), /^Failed\s+check ended with 1\s+seed 7, branch 2/)
     await page.waitForSelector('.frame.lost')
-    expect(await page.$$eval('.lanes-box .name', (all) => all.map((one) => one.textContent))).toEqual([
-      'node-1',
-      'node-2',
-      'node-3',
-    ])
-    expect(await page.$$eval('.shade', (all) => all.map((one) => (one as SVGElement).dataset['fault']))).toEqual([
-      'partition',
-      'crash',
-    ])
-    expect(await page.$$eval('.life', (all) => all.map((one) => one.querySelectorAll('rect').length))).toEqual([
-      1, 1, 2,
+    expect(await all('.lanes-box .name')).toEqual(['node-1', 'node-2', 'node-3'])
+    const faults = await page.$$eval('.shade', (shades) => shades.map((one) => (one as SVGElement).dataset['fault']))
+    const lives = await page.$$eval('.life', (bars) => bars.map((one) => one.querySelectorAll('rect').length))
+    expect([faults, lives]).toEqual([
+      ['partition', 'crash'],
+      [1, 1, 2],
     ])
     // 6001 frames are fewer arrows.
-    const strokes = await page.$$eval(
-      '.frame',
-      (all) =>
-        all
-          .map((one) => one.getAttribute('d'))
-          .join('')
-          .split('L').length,
-    )
-    expect(strokes).toBeGreaterThan(100)
-    expect(strokes).toBeLessThan(2500)
+    const strokes = (await places('.frame')).length / 4
+    expect([strokes > 100, strokes < 2500]).toEqual([true, true])
     await press(visitor, 'node-3')
-    expect(await count('.lanes-box .name')).toBe(2)
+    expect(await all('.lanes-box .name')).toEqual(['node-1', 'node-2'])
     await press(visitor, 'node-3')
     await page.type('.filter .text input', 'VOTE of')
     await page.waitForFunction(() => document.querySelectorAll('.frame').length === 1)
     const box = (await (await page.$('.lanes-box'))!.boundingBox())!
-    const [x, y] = await page.$eval('.frame', (one) =>
-      one
-        .getAttribute('d')!
-        .match(/-?[\d.]+/g)!
-        .map(Number),
-    )
+    const [x, y] = await places('.frame')
     await page.mouse.click(box.x + x!, box.y + y! + 20)
-    await seen(
-      () => textOf('aside'),
-      /node-1 to node-2\s+UDP 10\.83\.0\.1:7 > 10\.83\.0\.2:7, 18 bytes[^]*the vote of term 2/,
-    )
+    await seen(() => textOf('aside'), /UDP 10\.83\.0\.1:7 > 10\.83\.0\.2:7, 18 bytes[^]*the vote of term 2/)
     expect(await textOf('aside')).toMatch(/0000 {2}74 68 65 20 76 6f 74 65 {2}the vote/)
     // The second lane, at a line between two that its guest has printed.
     await replaceText(page, '.filter .text input', 'two leaders')
     await page.click('.items .line')
     await page.focus('.lanes-box')
     for (let i = 0; i < 10; i++) await page.keyboard.press('+')
-    const [at] = await page.$eval('.cursor', (one) =>
-      one
-        .getAttribute('d')!
-        .match(/[\d.]+/g)!
-        .map(Number),
-    )
+    const [at] = await places('.cursor')
     const bar = (await (await page.$('.life[data-machine="node-2"] rect'))!.boundingBox())!
     await page.mouse.click(box.x + at!, bar.y + 4)
     await seen(() => textOf('.bench:not([hidden]) h2'), /^node-2 at /)
@@ -134,15 +114,9 @@ describe.skipIf(noBrowser !== undefined)('the lanes of a cluster', () => {
     await page.waitForSelector('.lanes-box')
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390)
     await page.focus('.lanes-box')
-    const here = (): Promise<string> => textOf('aside .here')
-    const keys = async (
-      ...all: readonly ('End' | 'ArrowDown' | '+' | ',' | 'ArrowLeft' | 'Enter')[]
-    ): Promise<void> => {
-      for (const key of all) await page.keyboard.press(key)
-    }
-    await keys('End', 'ArrowDown', '+', ',')
-    await seen(here, /^node-2 at [\d.]+ s\s*: UDP 10\.83\.0\.2:53 > 10\.83\.0\.3:53/)
-    await keys('ArrowDown', 'Enter')
+    for (const key of ['End', 'ArrowDown', '+', ','] as const) await page.keyboard.press(key)
+    await seen(() => textOf('aside .here'), /^node-2 at [\d.]+ s\s*: UDP 10\.83\.0\.2:53 > 10\.83\.0\.3:53/)
+    for (const key of ['ArrowDown', 'Enter'] as const) await page.keyboard.press(key)
     await seen(() => textOf('.bench:not([hidden]) h2'), /^node-3 at /)
     await seen(() => textOf('.instrument'), /^(Now|In the past)/m)
     await page.evaluate(() => history.back())

@@ -38,13 +38,10 @@ export async function clusterRun(ns: number, lineAt: number, recording?: Uint8Ar
     ...{ seed: 7, branch: 2, failure: 'check ended with 1', ns, faultsBegin: 0, description, faults, frames },
     machines: description.machines.map(({ name, number }) => ({
       ...{ name, number },
-      starts:
-        number === 2
-          ? [
-              { ...own, ns: 0, until: ns * 0.7 },
-              { ...own, ns: ns * 0.8, until: ns },
-            ]
-          : [{ ...own, ns: 0, until: ns }],
+      starts: [
+        { ...own, ns: 0, until: number === 2 ? ns * 0.7 : ns },
+        ...(number === 2 ? [{ ...own, ns: ns * 0.8, until: ns }] : []),
+      ],
     })),
     events: [
       ...faults.slice(0, 2).map((fault) => ({ ns: fault.at, kind: 'fault' as const, text: describeFault(fault) })),
