@@ -5,7 +5,7 @@ import { DebugExit } from '@retrap/devices'
 import * as R from '@retrap/recording'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect, vi } from 'vitest'
-import { Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
+import { createPc, Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
 import { CheckpointTaker, type LogPosition } from '../src/recording/checkpoints.ts'
 import { describeRun } from '../src/recording/description.ts'
 import { PC_RUNS } from '../src/recording/pc-runs.ts'
@@ -118,6 +118,30 @@ test(
     await expect(replay.goto(replay.end + 1)).rejects.toMatchObject({ code: 'ERR_OPTION' })
   },
 )
+
+test('what comes by timers enters as it does without a recorder, and so again', { timeout: 60_000 }, async () => {
+  const typed = async (pc: Pc, create: (callback: () => void) => { armAfter(ns: number): void }) => {
+    let left = 45
+    const timer = create(() => {
+      pc.serial.receive(left > 0 ? Uint8Array.of(65 + (left % 26)) : Buffer.from(LAST))
+      if (left-- > 0) timer.armAfter(70_000)
+    })
+    timer.armAfter(1000)
+    expect(await kept(pc).run({ timeoutMs: 50_000 })).toMatchObject({ reason: 'debug-exit' })
+    return { ...pollingResult(pc), instructions: pc.domain.instructions }
+  }
+  const plain = await createPc(options(2, true))
+  const result = await typed(plain, (callback) => plain.domain.timers.create(callback))
+  const pieces: Uint8Array[] = []
+  const write = (piece: Uint8Array) => void pieces.push(piece.slice())
+  const recorder = await recordPc(options(2, false), write, { isTimed: true })
+  expect(await typed(recorder.pc, (callback) => recorder.timer(callback))).toEqual(result)
+  await recorder.end()
+  const replay = kept(await replayPc(options(2, true), sourceOf(bytesOf(pieces)), { checkpointMs: 0 }))
+  for (const part of [0.7, 0.3]) await replay.goto(Math.floor(replay.end * part))
+  expect(await replay.run({ timeoutMs: 50_000 })).toMatchObject({ reason: 'debug-exit' })
+  expect({ ...pollingResult(replay.pc), instructions: replay.instructions }).toEqual(result)
+})
 
 test.each([
   ['without', Infinity],

@@ -17,6 +17,7 @@ import type { MachineOptions } from '../options/machine-options.ts'
 import type { MachinePciPlace } from '../options/pci-options.ts'
 import { isRemovable } from '../devices/removable-drive.ts'
 import type { MachineConsolePort, MachineVirtioDevice } from '../options/virtio-device.ts'
+import { TimedNetwork } from './timed-network.ts'
 import { IMPAIR_PARTY, type InputGate } from './input-gate.ts'
 import { GatedMedium } from './gated-medium.ts'
 import { networkOf } from '../back-ends/packets.ts'
@@ -170,7 +171,9 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
       if (controllerPlacement !== undefined && isOnRoot(given))
         return { ...given, network: outside ?? unusedNetwork(networkOf(about)) }
       const name = `network ${card - 1}`
-      return { ...given, network: plugs.behind(given.port, () => gatedPackets(gate, name, outside, about)) }
+      const behind = (): PacketBackend =>
+        gate.isTimed ? new TimedNetwork(gate, name, outside, about) : gatedPackets(gate, name, outside, about)
+      return { ...given, network: plugs.behind(given.port, behind) }
     }
     const console = (given: MachineVirtioDevice & { readonly kind: 'console' }, index: number): MachineVirtioDevice => {
       const ports = given.ports.map((port, i) => ({

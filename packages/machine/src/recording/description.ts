@@ -12,7 +12,7 @@ import type { SteppedCode } from './call-steps.ts'
 import type { MachineGate } from '../machine/machine-gate.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import { type FlashFacts, recordedFlash } from './recorded-flash.ts'
-import type { PacedRun } from './replay-gate.ts'
+import type { PacedRun } from './record-gate.ts'
 
 /** How runs of machines of a kind are recorded, and run again. */
 export interface RecordedKind<K extends MachineKind, M extends Machine<K>> {

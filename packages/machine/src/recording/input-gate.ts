@@ -42,6 +42,9 @@ export const HOT_PLUG_PARTY = 0xfffc
 
 const ignore = (): void => undefined
 
+/** Stands for a party's number in events of a timer from outside: the input is the machine's time, as a 64-bit float of nanoseconds. */
+export const TIMER_PARTY = 0xfffb
+
 /** The models of a server whose doings are recorded, or come from a recording. */
 export interface GatedModels {
   /** Names the server. */
@@ -91,6 +94,8 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   early?: NonNullable<OutsideInputs['early']>
   /** Whether the guest's output is handed over; else it is discarded, as it was handed over before. */
   isHeard: boolean = true
+  /** Whether inputs enter by timers of the machine's time: see `RecordOptions.isTimed`. */
+  isTimed: boolean = false
   /** Asked now and then, between two rounds: it may have the machine pause. */
   look: (() => void) | null = null
   moved: NotedGate['moved'] = null
@@ -148,7 +153,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
    */
   party(name: string, deliver: Deliver, held?: HeldInputs, number: number = this.nextParty): number {
     const taken = this.parties[number] ?? ignore
-    if (!(Number.isInteger(number) && number < HOT_PLUG_PARTY && taken === ignore))
+    if (!(Number.isInteger(number) && number < TIMER_PARTY && taken === ignore))
       throw new RangeError(`party ${number} is there already, or no number`)
     while (this.parties.length < number) this.party('', ignore)
     this.#names[number] = name
@@ -223,6 +228,17 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
 
   /** An input has come from outside. Its bytes are the gate's to keep. */
   abstract post(party: number, data: Input): void
+
+  /**
+   * Offers an input to its model: within a timer from outside at once, else as `post` does.
+   *
+   * @param take - gives it to the model. @returns whether the model has taken it
+   * @returns what `take` returns; true: the gate has kept it
+   */
+  offer(party: number, data: Uint8Array, _take: () => boolean): boolean {
+    this.post(party, data)
+    return true
+  }
 
   /**
    * Takes what a party has noted next in the recording: see `RecordGate.note`.

@@ -2,7 +2,7 @@ import type { Domain, VirtualCpu } from '@retrap/hvm'
 import type { Instant, RecordingEnd, RecordingWriter } from '@retrap/recording'
 import type { LoggedGate, LogPosition } from './checkpoints.ts'
 import { HostPacing } from '../lifecycle/host-pacing.ts'
-import { type GatedDomain, type Input, InputGate, presentNs } from './input-gate.ts'
+import { type GatedDomain, type Input, InputGate, presentNs, TIMER_PARTY } from './input-gate.ts'
 
 /** Instructions between two notes of the processors' registers. */
 const CHECK_INSTRUCTIONS = 5_000_000
@@ -14,6 +14,14 @@ const FLUSH_MS = 1000
 const LOOK_ROUNDS = 64
 /** In place of a party's number: the time at which an input enters that has ended a wait, as a little-endian 64-bit count of ns. */
 export const TIME_PARTY = 0xffff
+
+/** The part of a run's description that the counting of rounds depends on. */
+export interface PacedRun {
+  /** The guest's time was kept to the host's while it waited; absent: it was not. */
+  readonly paced?: boolean
+  /** Inputs entered by timers from outside; absent: between two rounds. */
+  readonly timed?: boolean
+}
 
 /** Records inputs as they enter the machine, and responses as they arrive. */
 export class RecordGate extends InputGate implements LoggedGate {
@@ -30,6 +38,8 @@ export class RecordGate extends InputGate implements LoggedGate {
   #looks = 0
   #flushed = performance.now()
   #pacing: HostPacing | undefined
+  /** A timer from outside has fired: inputs enter at once. */
+  #isEntering = false
 
   /**
    * @param keepsPace - the guest's time does not run ahead of the host's: for a guest that a person types to
@@ -44,12 +54,41 @@ export class RecordGate extends InputGate implements LoggedGate {
 
   override start(domain: GatedDomain): void {
     super.start(domain)
+    if (this.isTimed) this.early = () => 0
     if (!this.#keepsPace) return
     const pacing = (this.#pacing = new HostPacing(domain))
     this.early = (deadline) => pacing.early(deadline)
   }
 
+  /** Makes a timer from outside: see `RunRecorder.timer`. */
+  timer(callback: () => void): { armAfter(ns: number): void } {
+    return this.domain.timers.create(() => {
+      const now = new Float64Array([this.domain.clock.now()])
+      this.#writer.add('input', this.instant(), TIMER_PARTY, new Uint8Array(now.buffer))
+      this.#isEntering = true
+      try {
+        callback()
+      } finally {
+        this.#isEntering = false
+      }
+    })
+  }
+
+  override offer(party: number, data: Uint8Array, take: () => boolean): boolean {
+    if (!this.#isEntering) return super.offer(party, data, take)
+    const isTaken = take()
+    if (isTaken) this.#writer.add('input', this.instant(), party, data)
+    return isTaken
+  }
+
   post(party: number, data: Input): void {
+    if (this.#isEntering) {
+      const bytes = typeof data === 'function' ? data() : data
+      if (bytes === null) return
+      this.#writer.add('input', this.instant(), party, bytes)
+      this.receiver(party)?.(bytes)
+      return
+    }
     this.#queue.push({ party, data })
     this.domain.wake()
   }
@@ -147,6 +186,20 @@ export function noteAll<Cpu extends Pick<VirtualCpu, 'cpu'>>(
 ): Uint8Array {
   const notes = vcpus.map((vcpu) => (vcpu.cpu.busy ? null : { retired: vcpu.cpu.retired, ...registersOf(vcpu) }))
   return new TextEncoder().encode(JSON.stringify(notes))
+}
+
+/** The registers of all processors, as they are noted. */
+export type Notes = readonly (Readonly<Record<string, unknown>> | null)[]
+
+/** Names the first register that differs. */
+export function differenceOf(recorded: Notes, here: Notes): string | undefined {
+  for (const [vcpu, registers] of recorded.entries()) {
+    const now = here[vcpu] ?? null
+    if (registers === null || now === null) continue
+    const name = Object.keys(registers).find((one) => registers[one] !== now[one])
+    if (name !== undefined) return `${name} of vCPU ${vcpu} was ${String(registers[name])}, and is ${String(now[name])}`
+  }
+  return undefined
 }
 
 /** Returns the end of a recording whose machine stands still. */

@@ -98,6 +98,11 @@ export interface RecordOptions {
    */
   readonly checkpointMs?: number | undefined
   /**
+   * Inputs come from callbacks of {@link RunRecorder.timer} alone, and enter the machine there and then: the run is the same as one
+   * that is not recorded, whose inputs come from timers of its domain. Default false: inputs enter between two rounds of its vCPUs.
+   */
+  readonly isTimed?: boolean | undefined
+  /**
    * Keeps the recording in memory, which stays below its bytes with all checkpoints: the oldest past is dropped. `write` is the
    * ring's. Images and the machine's description are besides. Default none: all of it is kept.
    */
@@ -114,6 +119,11 @@ export interface RunRecorder {
   readonly bytes: number
   /** Names this instant. */
   mark(name: string): void
+  /** Makes a timer on the machine's time that a replay fires again, with the inputs that enter in its callback: see `isTimed`. */
+  timer(callback: () => void): {
+    /** Sets the timer for this many nanoseconds from now; Infinity: never. */
+    armAfter(ns: number): void
+  }
   /**
    * Writes what is needed to make a file of the recording so far, with its checkpoints, which goes on meanwhile. To be called when
    * the machine does not run, and its devices are at rest.
@@ -239,7 +249,7 @@ export type GateFor<K extends MachineKind> = (options: K['options'], fromPowerOn
 async function recordRun<K extends MachineKind, M extends Machine<K>>(
   kind: RecordedKind<K, M>,
   write: (bytes: Uint8Array) => unknown,
-  { about, keepsPace = false, images = [], checkpointMs, ring }: RecordOptions,
+  { about, keepsPace = false, isTimed = false, images = [], checkpointMs, ring }: RecordOptions,
   make: (gateFor: GateFor<K>) => Promise<M>,
   history?: RunHistoryKeeper,
 ): Promise<RecordedRun<K, M>> {
@@ -257,10 +267,11 @@ async function recordRun<K extends MachineKind, M extends Machine<K>>(
         'checkpointMs Infinity: a replay without the models that go on from a snapshot begins at a checkpoint; leave it out',
       )
     const described = describeRun(kind, options, about, await flashFacts(options.flash))
-    const description: RunDescription = { ...described, paced: keepsPace }
+    const description: RunDescription = { ...described, paced: keepsPace, ...(isTimed && { timed: true }) }
     const writer = new RecordingWriter(write, description)
     for (const image of images) writer.addImage(image)
     const gate = new RecordGate(writer, keepsPace, () => kind.notes(machine.domain))
+    gate.isTimed = isTimed
     // RAM of a snapshot or of a forked machine comes later, and not by writes.
     const logs = checkpointMs !== Infinity && fromPowerOn
     const backEnds = new BackEndGate<K>(gate, description.backEnds, options, logs)
@@ -309,6 +320,7 @@ async function recordRun<K extends MachineKind, M extends Machine<K>>(
       marks.push({ name, round, instructions })
       history?.mark(name)
     },
+    timer: (callback) => gate.timer(callback),
     async copyEnd(more, added = []) {
       await taker.take()
       const copy = await writer.copy(more)

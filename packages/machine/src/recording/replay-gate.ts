@@ -1,8 +1,8 @@
 import { BlockError } from '@retrap/device'
 import { type EventBody, type Instant, type RecordedEvent, type Recording, RecordingError } from '@retrap/recording'
 import type { CheckpointState, LoggedGate, LogPosition, RecordedAnswer } from './checkpoints.ts'
-import { type AbortLike, HOT_PLUG_PARTY, InputGate } from './input-gate.ts'
-import { TIME_PARTY } from './record-gate.ts'
+import { type AbortLike, type GatedDomain, HOT_PLUG_PARTY, InputGate, TIMER_PARTY } from './input-gate.ts'
+import { differenceOf, type Notes, type PacedRun, TIME_PARTY } from './record-gate.ts'
 
 /** Most events read ahead, about 200 bytes each; a round has far fewer. */
 const MOST_AHEAD = 2 ** 20
@@ -15,12 +15,6 @@ export interface Divergence {
   readonly at: number
   /** The difference. */
   readonly difference: string
-}
-
-/** The part of a run's description that the counting of rounds depends on. */
-export interface PacedRun {
-  /** The guest's time was kept to the host's while it waited; absent: it was not. */
-  readonly paced?: boolean
 }
 
 /** Gives a machine the inputs of a recording, at their instants. */
@@ -57,6 +51,10 @@ export class ReplayGate extends InputGate implements LoggedGate {
   #awaitsFile = false
   /** The file could not be read where a device has asked for something. */
   #failure: { readonly error: unknown } | null = null
+  /** Fires where a timer from outside did. */
+  #timer: { armAfter(ns: number): void } | null = null
+  /** Whether the next event has been read. */
+  #knowsNext = false
   /** Cancel functions of the pending requests. */
   readonly #unanswered: (() => void)[] = []
 
@@ -69,11 +67,22 @@ export class ReplayGate extends InputGate implements LoggedGate {
     this.#recording = recording
     this.#notes = notes
     this.limitTo({ ns: 0, ...recording.end })
-    if ((recording.description as PacedRun | undefined)?.paced === true) this.early = () => 0
+    const { paced, timed } = (recording.description ?? {}) as PacedRun
+    if (paced === true) this.early = () => 0
+    this.isTimed = timed === true
+    // Time goes on as far as the next event: a machine that was put back in a round has not read it.
+    if (this.isTimed) this.early = () => (this.#knowsNext ? 0 : 1)
     if (from !== undefined) this.#begin(from)
   }
 
+  override start(domain: GatedDomain): void {
+    super.start(domain)
+    if (this.isTimed) this.#timer = domain.timers.create(() => this.#fire())
+  }
+
   #begin({ round, piece, ahead, answers }: LogPosition): void {
+    this.#knowsNext = false
+    this.#timer?.armAfter(Infinity)
     this.round = round
     this.#nextPiece = piece
     this.#ahead = [...ahead]
@@ -210,9 +219,14 @@ export class ReplayGate extends InputGate implements LoggedGate {
     const preparing = this.#prepare()
     if (preparing !== null) return preparing
     let inputs = 0
+    this.#knowsNext = true
     for (;;) {
       const event = this.#ahead[this.#at]
-      if (event === undefined || event.round > this.round) return inputs > 0 ? this.delivered() : null
+      const isTimed = isOfTimer(event) && event.round >= this.round
+      if (isTimed || event === undefined || event.round > this.round) {
+        this.#arm(isTimed ? event : undefined)
+        return inputs > 0 ? this.delivered() : null
+      }
       const { instructions } = this.domain
       if (event.round < this.round || event.instructions !== instructions) {
         this.#diverged(
@@ -225,6 +239,33 @@ export class ReplayGate extends InputGate implements LoggedGate {
         inputs++
         this.#deliver(event)
       } else if (!this.#check(event)) return null
+      this.#same = instructions
+    }
+  }
+
+  /** Has the timer fire at the time of an event that is of this round, or later. */
+  #arm(event: RecordedEvent | undefined): void {
+    const left = event === undefined ? Infinity : timeOf(event) - this.domain.clock.now()
+    // An event of a later round at the present time is to wait for its round.
+    const isLater = event !== undefined && event.round > this.round && left <= 0
+    this.#timer?.armAfter(isLater ? Infinity : Math.max(0, left))
+  }
+
+  /** Inputs that have entered by timers in this round enter again. */
+  #fire(): void {
+    for (let event = this.#ahead[this.#at]; isOfTimer(event) && event.round === this.round;) {
+      const { instructions } = this.domain
+      if (event.instructions !== instructions)
+        return this.#diverged(
+          `a timer had fired after ${event.instructions} instructions, and fires after ${instructions}`,
+        )
+      event = this.#ahead[++this.#at]
+      for (
+        ;
+        event?.kind === 'input' && event.round === this.round && !isOfTimer(event);
+        event = this.#ahead[++this.#at]
+      )
+        this.#deliver(event)
       this.#same = instructions
     }
   }
@@ -343,6 +384,12 @@ export class ReplayGate extends InputGate implements LoggedGate {
   }
 }
 
+const isOfTimer = (event: RecordedEvent | undefined): event is RecordedEvent =>
+  event?.kind === 'input' && event.source === TIMER_PARTY
+
+/** The time at which a timer from outside has fired. */
+const timeOf = ({ data }: RecordedEvent): number => new Float64Array(data.slice().buffer)[0]!
+
 function raise(error: unknown): never {
   throw error
 }
@@ -350,16 +397,3 @@ function raise(error: unknown): never {
 const NO_BODY: EventBody = { bytes: 0, runs: [] }
 
 const cancelled = (key: string): BlockError => new BlockError('ERR_CANCELLED', `${key}: cancelled`)
-
-type Notes = readonly (Readonly<Record<string, unknown>> | null)[]
-
-/** Names the first register that differs. */
-function differenceOf(recorded: Notes, here: Notes): string | undefined {
-  for (const [vcpu, registers] of recorded.entries()) {
-    const now = here[vcpu] ?? null
-    if (registers === null || now === null) continue
-    const name = Object.keys(registers).find((one) => registers[one] !== now[one])
-    if (name !== undefined) return `${name} of vCPU ${vcpu} was ${String(registers[name])}, and is ${String(now[name])}`
-  }
-  return undefined
-}
