@@ -1,82 +1,22 @@
 import type { ClusterDescription, PlacedMachine } from './description.ts'
-import { Conductor, type ConductedMachine } from './conductor.ts'
+import { Conductor } from './conductor.ts'
 import { Disk } from './disk.ts'
 import { Draws } from './draws.ts'
-import { ClusterError } from './errors.ts'
 import { ActiveFaults } from './active-faults.ts'
 import { describeFault, drawFaults, type Fault, FAULT_KINDS, timeText } from './faults.ts'
-import { type Link, Links } from './links.ts'
-import { type GuestFault, MachineFaults } from './machine-faults.ts'
-import { Properties, type Property, readReport } from './reports.ts'
-
-/** Hears a guest, with the instants of its own clock in nanoseconds. */
-export interface GuestListener {
-  /** A line of its programs' output. */
-  line: (ns: number, text: string) => void
-  /** A line of the port for reports. */
-  report: (ns: number, text: string) => void
-  /** A program has ended. */
-  ended: (ns: number, program: string, code: number) => void
-}
-
-/** A machine whose programs are started from outside. */
-export interface ClusterGuest extends ConductedMachine {
-  /** Starts a program, under a name that its end is told with. */
-  start(name: string, words: readonly string[]): Promise<void>
-  /** Sets its clock forward, or back. */
-  turnClock(ns: number): void
-  /** Begins a fault, or ends it. @param amount - 0: it ends; of `drift`: the part by which the clock is fast */
-  disturb(kind: GuestFault, amount: number): void
-  /** Makes a machine that goes on from this instant by itself, with the frames that are on their way to this one. @param disk - a copy of its disk */
-  fork(listener: GuestListener, disk: Disk | undefined): Promise<ClusterGuest>
-  /** Ends the machine. */
-  close(): void
-}
-
-/** The start of a machine. */
-export interface MachineStart {
-  /** Of its random numbers: 32 bits. */
-  readonly seed: number
-  /** The instant, in nanoseconds since the cluster's begin. */
-  readonly ns: number
-  /** The disk of a machine that has one: blank at the first start, and as the last machine has left it at later ones. */
-  readonly disk: Disk | undefined
-}
-
-/** A maker of a cluster's machines. */
-export interface ClusterHost {
-  /** Makes a machine, at rest. @throws errors of a machine that cannot be made */
-  make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest>
-}
-
-/** Something that has happened in a cluster. */
-export interface ClusterEvent {
-  /** Nanoseconds since its begin. */
-  readonly ns: number
-  /** The sort of event. */
-  readonly kind: 'output' | 'report' | 'ended' | 'fault' | 'machine' | 'phase'
-  /** Name of the machine; undefined: it is of the whole cluster. */
-  readonly machine?: string
-  /** A line for people. */
-  readonly text: string
-}
-
-/** How a run has ended. */
-export interface ClusterResult {
-  /** Why the cluster has failed; undefined: it has not. */
-  readonly failure: string | undefined
-  /** The length of the run in nanoseconds. */
-  readonly ns: number
-  /** The faults that came, or would have come. */
-  readonly faults: readonly Fault[]
-  /** The properties that programs have reported, by name. */
-  readonly properties: readonly Property[]
-}
+import type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from './host.ts'
+import { type Link, linkBetween, Links } from './links.ts'
+import { MachineFaults } from './machine-faults.ts'
+import type { ClusterEvent, ClusterResult } from './result.ts'
+import type { RunLog } from './run-log.ts'
+import { Properties, readReport } from './reports.ts'
 
 /** Options of a {@link Cluster}. */
 export interface ClusterOptions {
   /** Called with each event, by instants. */
   readonly onEvent?: (event: ClusterEvent) => void
+  /** Takes the run down; a fork's is not taken down. */
+  readonly log?: RunLog
   /** Ends the run. */
   readonly signal?: AbortSignal
 }
@@ -154,6 +94,9 @@ export class Cluster {
         this.#disks.set(number, own)
       }
     this.#ofMachines = new MachineFaults(this.#conductor, this.#guests, this.#disks)
+    const { log } = options
+    this.#conductor.onFrame = log && ((from, ns, delivery) => log.frame(from, ns, delivery))
+    this.#conductor.onWake = log && ((number, ns, offset) => log.goesOn(number, ns, offset))
     this.#conductor.onWindow = () => this.#hear()
     this.#conductor.onEnd = (number, reason) => {
       this.#drop(number)
@@ -262,6 +205,7 @@ export class Cluster {
     const begin = conductor.now
     const drivers = (workload?.drivers ?? []).map((words, i) => ({ name: `driver ${i + 1}`, words }))
     for (const { name, words } of drivers) await this.#begin(name, words)
+    this.#options.log?.faultsBegin(begin)
     this.#tell('phase', 'faults begin')
     for (const fault of wanted) conductor.at(begin + fault.at, () => this.#fault(fault))
     await conductor.runTo(begin + faults.for, () => this.#isOver)
@@ -305,14 +249,17 @@ export class Cluster {
     const { number, command } = machine
     const count = this.#starts.get(number) ?? 0
     this.#starts.set(number, count + 1)
-    const start = {
-      seed: new Draws(this.#seed, `start ${number} ${count}`).bits(),
-      ns: this.#conductor.now,
-      disk: this.#disks.get(number),
+    const { log } = this.#options
+    const { now } = this.#conductor
+    const recording = `${machine.name}.${count}`
+    const start: MachineStart = {
+      ...{ seed: new Draws(this.#seed, `start ${number} ${count}`).bits(), ns: now, disk: this.#disks.get(number) },
+      ...(log !== undefined && { recording }),
     }
     const guest = await this.#host.make(machine, start, this.#listener(machine))
     this.#guests.set(number, guest)
     this.#conductor.add(number, guest)
+    log?.started(number, now, guest.now(), recording)
     this.#ofMachines.started(number)
     if (command.length > 0) await guest.start(MAIN, command)
   }
@@ -330,6 +277,7 @@ export class Cluster {
     this.#disks.get(number)?.reset()
     this.#guests.get(number)?.close()
     this.#guests.delete(number)
+    this.#options.log?.ended(number, this.#conductor.now)
     this.#conductor.remove(number)
   }
 
@@ -383,7 +331,7 @@ export class Cluster {
     this.#heard = []
     for (const { machine, ns, kind, text, code } of heard) {
       const isMain = kind === 'ended' && text === MAIN
-      this.#options.onEvent?.({
+      this.#event({
         ...{ ns, kind, machine: machine.name },
         text: kind === 'ended' ? `${isMain ? 'its program' : text} ended with ${code}` : text,
       })
@@ -409,16 +357,11 @@ export class Cluster {
   }
 
   #tell(kind: ClusterEvent['kind'], text: string, machine?: PlacedMachine): void {
-    this.#options.onEvent?.({ ns: this.#conductor.now, kind, text, ...(machine && { machine: machine.name }) })
+    this.#event({ ns: this.#conductor.now, kind, text, ...(machine && { machine: machine.name }) })
   }
-}
 
-/** The way between two machines: that of the list, or the usual one. */
-function linkBetween({ machines, network }: ClusterDescription, from: number, to: number): Link {
-  const names = [machines[from]!.name, machines[to]!.name]
-  const { latency, jitter, bandwidth, loss } =
-    network.links.find(({ between }) => names.every((name) => between.includes(name))) ?? network
-  if (jitter >= latency)
-    throw new ClusterError('ERR_CLUSTER', `network: the jitter between ${names.join(' and ')} is not below the latency`)
-  return { latencyNs: latency, jitterNs: jitter, bitsPerSecond: bandwidth ?? Infinity, loss }
+  #event(event: ClusterEvent): void {
+    this.#options.onEvent?.(event)
+    this.#options.log?.event(event)
+  }
 }

@@ -38,19 +38,39 @@ export interface TimedMachine {
   run(options: object): Promise<{ readonly reason: string }>
 }
 
+/** What reaches into a machine at instants of its own time: its domain, or the recorder of its run. */
+export interface MachineTime {
+  /** Makes a timer. */
+  timer(callback: () => void): { armAfter(ns: number): void }
+  /** Has the clock go on by so much, while the machine stands still. */
+  skip(ns: number): void
+}
+
+/** The time of a machine that is not recorded. */
+export const timeOf = ({ domain }: Pick<TimedMachine, 'domain'>): MachineTime => ({
+  timer: (callback) => domain.timers.create(callback),
+  skip(ns) {
+    const instant = new Instant()
+    domain.clock.read(instant)
+    domain.clock.skipTo(instant.add(ns))
+  },
+})
+
 /** Makes a machine one of a cluster. @param card - the network of its card, which it was made with */
-export function conducted(machine: TimedMachine, card: Card): ConductedMachine {
+export function conducted(machine: TimedMachine, card: Card, time: MachineTime = timeOf(machine)): ConductedMachine {
   const { domain } = machine
   const now = (): number => domain.clock.now()
-  const stop = domain.timers.create(() => domain.stop({ reason: 'stopped' }))
-  card.attach({ now, create: (callback) => domain.timers.create(callback) })
+  let hasStopped = false
+  const stop = time.timer(() => {
+    hasStopped = true
+    domain.stop({ reason: 'stopped' })
+  })
+  card.attach({ now, create: (callback) => time.timer(callback) })
   return {
     ...{ card, now },
     next: () => (domain.isBusy || domain.vcpus.some(({ dormant }) => !dormant) ? now() : domain.timers.nextDeadlineNs),
     async runTo(ns, fromNs = 0) {
-      const instant = new Instant()
-      domain.clock.read(instant)
-      if (fromNs > now()) domain.clock.skipTo(instant.add(fromNs - now()))
+      if (hasStopped && fromNs > now()) time.skip(fromNs - now())
       stop.armAfter(Math.max(0, ns - now()))
       const exit = await machine.run({})
       return exit.reason === 'stopped' ? undefined : exit
@@ -91,8 +111,10 @@ export class Conductor {
   readonly #parts: (Part | undefined)[]
   /** Actions with their instants, the first one first. */
   readonly #acts: Act[] = []
-  /** Called with each frame that arrives; for drawings and captures. */
+  /** Called with each frame that is sent to a machine, also with those that are lost. */
   onFrame: ((from: number, sentNs: number, delivery: Delivery) => void) | undefined
+  /** Called when a machine goes on that has stood still. @param offsetNs - from now on */
+  onWake: ((machine: number, machineNs: number, offsetNs: number) => void) | undefined
   /** Called at the end of each window, before what is to be done there. */
   onWindow: (() => Promise<void> | void) | undefined
   /** Called when a machine's guest has ended it. */
@@ -136,7 +158,7 @@ export class Conductor {
     const part = this.#parts[number]
     if (part === undefined || !this.#hangs(part)) return
     part.hangsUntil = this.now
-    this.#wake(part, this.now)
+    this.#wake(number, part, this.now)
   }
 
   /** Has a machine execute in a part of its time only, unless it is out. @param speed - from 0 to 1 */
@@ -186,7 +208,7 @@ export class Conductor {
       if (machine.next() + offsetNs < end) await this.#run(number, part, end)
     }
     this.now = end
-    for (const part of this.#parts) if (part !== undefined) this.#wake(part, end)
+    for (const [number, part] of this.#parts.entries()) if (part !== undefined) this.#wake(number, part, end)
     this.#send()
     await this.onWindow?.()
     for (let [first] = this.#acts; first !== undefined && first.ns <= end; [first] = this.#acts) {
@@ -211,13 +233,14 @@ export class Conductor {
   }
 
   /** Lets a machine go on that has stood still until now: that time is none of its own. */
-  #wake(part: Part, now: number): void {
+  #wake(number: number, part: Part, now: number): void {
     if (part.hangsUntil === 0 || part.hangsUntil > now) return
     part.hangsUntil = 0
     const before = part.offsetNs
     part.offsetNs = now - part.machine.now()
     // Frames that have come meanwhile wait for it.
     part.machine.card.hasten(part.offsetNs - before)
+    this.onWake?.(number, part.machine.now(), part.offsetNs)
   }
 
   /** Sends what machines have sent in the window on its way. */
@@ -230,10 +253,9 @@ export class Conductor {
     if (sent.length > 1) sent.sort((one, other) => one.ns - other.ns || one.from - other.from)
     for (const one of sent)
       for (const delivery of this.#links.send(one)) {
-        const part = this.#parts[delivery.to]
-        if (part === undefined) continue
         this.onFrame?.(one.from, one.ns, delivery)
-        part.machine.card.deliver(delivery.ns - part.offsetNs, delivery.frame)
+        const part = this.#parts[delivery.to]
+        if (delivery.ns < Infinity) part?.machine.card.deliver(delivery.ns - part.offsetNs, delivery.frame)
       }
   }
 

@@ -1,4 +1,5 @@
 import { type BlockBackend, BlockError, type BlockProperties } from '@retrap/device'
+import type { MachineTime } from './conductor.ts'
 import { Draws } from './draws.ts'
 
 const SECTOR_BYTES = 512
@@ -72,6 +73,8 @@ export class Disk implements BlockBackend {
   #synced = 0
   #flushes: Flush[] = []
   #clock: { now(): number } = { now: () => 0 }
+  /** Tells the machine of a change, at an instant of its time. */
+  #timer: { armAfter(ns: number): void } | undefined
 
   /** @param bytes - its size, rounded down to 4 KiB @param name - of its sequence of draws */
   constructor(bytes: number, seed: number, name: string) {
@@ -89,9 +92,10 @@ export class Disk implements BlockBackend {
     return this.#synced + this.#unsynced.length === 0
   }
 
-  /** Names the clock of the machine that has the disk from now on. */
-  attach(clock: { now(): number }): void {
+  /** Names the clock of the machine that has the disk from now on, and its timers. */
+  attach(clock: { now(): number }, time?: Pick<MachineTime, 'timer'>): void {
     this.#clock = clock
+    this.#timer = time?.timer(() => this.#tell())
   }
 
   /** The same disk, with its cache, which goes on by itself; `attach` names its machine. */
@@ -128,6 +132,11 @@ export class Disk implements BlockBackend {
   }
 
   #changed(): void {
+    if (this.#timer === undefined) this.#tell()
+    else this.#timer.armAfter(0)
+  }
+
+  #tell(): void {
     const { delays: _, ...properties } = this.properties
     const [{ flushNs }, stillUntilNs] = [this.#trouble, this.#stillUntilNs]
     const isSlow = flushNs > 0 || stillUntilNs > this.#clock.now()
@@ -140,6 +149,7 @@ export class Disk implements BlockBackend {
     this.#settle()
     this.#flushes = []
     this.#listeners.clear()
+    this.#timer = undefined
     // The next machine has a clock of its own.
     this.#stillUntilNs = 0
     this.#changed()

@@ -1,8 +1,10 @@
-import { Cluster, type ClusterHost, type ClusterOptions, type ClusterResult } from './cluster.ts'
+import { Cluster, type ClusterOptions } from './cluster.ts'
 import type { ClusterDescription } from './description.ts'
 import { Draws } from './draws.ts'
 import type { Fault } from './faults.ts'
+import type { ClusterHost } from './host.ts'
 import { Novelty } from './novelty.ts'
+import type { ClusterResult } from './result.ts'
 
 /** A branch that has failed. */
 export interface Finding {

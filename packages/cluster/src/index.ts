@@ -1,5 +1,5 @@
 export { Card, type CardClock } from './card.ts'
-export { conducted, type ConductedMachine, type TimedMachine } from './conductor.ts'
+export { conducted, type ConductedMachine, type MachineTime, type TimedMachine, timeOf } from './conductor.ts'
 export type { ClusterDescription, NetworkDescription, PlacedMachine, WorkloadDescription } from './description.ts'
 export { clusterSchema, type Plan, readCluster, readPlan } from './read-description.ts'
 export { ClusterError, type ClusterErrorCode } from './errors.ts'
@@ -16,30 +16,22 @@ export {
 } from './faults.ts'
 export { Disk } from './disk.ts'
 export { type DecodedFrame, decodeFrame, hexLines } from './frame-text.ts'
-export { addressOf } from './links.ts'
+export { addressOf, type FrameCause } from './links.ts'
 export type { GuestFault } from './machine-faults.ts'
+export type { ClusterEvent, ClusterResult } from './result.ts'
 export { MOST_LINE, type Property } from './reports.ts'
-export {
-  type Branch,
-  Cluster,
-  type ClusterEvent,
-  type ClusterGuest,
-  type ClusterHost,
-  type ClusterOptions,
-  type ClusterResult,
-  type GuestListener,
-  type MachineStart,
-} from './cluster.ts'
+export { type Branch, Cluster, type ClusterOptions } from './cluster.ts'
+export type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from './host.ts'
 export { explore, type ExploreOptions, type Finding } from './explore.ts'
 export {
   type ClockStretch,
   type ClusterRun,
   clusterTime,
-  type FrameCause,
   machineTime,
   type RunFrame,
   type RunMachine,
   type RunStart,
   startAt,
 } from './run.ts'
+export { RunLog } from './run-log.ts'
 export { ClusterRunFile, type RunRecording, type RunSource, writeClusterRun } from './run-file.ts'

@@ -1,4 +1,6 @@
+import type { ClusterDescription } from './description.ts'
 import { Draws } from './draws.ts'
+import { ClusterError } from './errors.ts'
 
 /** A way from one machine to another. */
 export interface Link {
@@ -32,13 +34,30 @@ export const NO_TROUBLE: LinkTrouble = { loss: 0, duplicate: 0, reorder: 0, corr
 /** The most by which a frame that is out of order is late. */
 const REORDER_NS = 5_000_000
 
+/** The reason for which a frame did not arrive, or what was done to it on its way. */
+export type FrameCause =
+  /** The frame was lost by chance: of its link, or of a fault. */
+  | 'loss'
+  /** The frame was lost: its way was cut. */
+  | 'partition'
+  /** The frame was lost: the machine that it was for was off. */
+  | 'off'
+  /** The frame is one of two that became of one. */
+  | 'duplicate'
+  /** The frame was held up so that later ones may overtake it. */
+  | 'reorder'
+  /** One of its bits is wrong. */
+  | 'corrupt'
+
 /** A frame on its way to a machine. */
 export interface Delivery {
   /** Index of the machine. */
   readonly to: number
-  /** The instant of its arrival, in the cluster's time. */
+  /** The instant of its arrival, in the cluster's time; Infinity: it is lost. */
   readonly ns: number
   readonly frame: Uint8Array
+  /** The reasons for its loss, or the changes to it. */
+  readonly causes: readonly FrameCause[]
 }
 
 /** A frame that a machine has sent. */
@@ -122,7 +141,7 @@ export class Links {
     if (way !== undefined) way.isCut = isCut
   }
 
-  /** Sends a frame: to the machine that has its address, or to all where nobody has. @returns what arrives, and when */
+  /** Sends a frame: to the machine that has its address, or to all where nobody has. @returns what becomes of it */
   send({ from, ns, frame }: SentFrame): Delivery[] {
     if (frame.length < ADDRESS_BYTES) return []
     const to = this.#machineOf(frame)
@@ -139,18 +158,24 @@ export class Links {
 
   #pass(from: number, to: number, ns: number, frame: Uint8Array): Delivery[] {
     const way = this.#ways[from]?.[to]
-    if (way === undefined || way.isCut) return []
+    if (way === undefined) return []
+    const lost = (cause: FrameCause): Delivery[] => [{ to, ns: Infinity, frame, causes: [cause] }]
+    if (way.isCut) return lost('partition')
     const { draws, link, trouble } = way
-    if (draws.happens(link.loss) || draws.happens(trouble.loss)) return []
+    if (draws.happens(link.loss) || draws.happens(trouble.loss)) return lost('loss')
     way.busyUntil = Math.max(ns, way.busyUntil) + Math.ceil((frame.length * 8e9) / link.bitsPerSecond)
     const count = draws.happens(trouble.duplicate) ? 2 : 1
     return Array.from({ length: count }, () => {
-      const late = draws.happens(trouble.reorder) ? draws.below(REORDER_NS) : 0
+      const isLate = draws.happens(trouble.reorder)
+      const late = isLate ? draws.below(REORDER_NS) : 0
       const jitter = link.jitterNs === 0 ? 0 : draws.below(2 * link.jitterNs + 1) - link.jitterNs
+      const isCorrupt = draws.happens(trouble.corrupt)
+      const causes = { duplicate: count > 1, reorder: isLate, corrupt: isCorrupt }
       return {
         to,
         ns: way.busyUntil + link.latencyNs + jitter + trouble.delayNs + late,
-        frame: draws.happens(trouble.corrupt) ? withWrongBit(frame, draws) : frame,
+        frame: isCorrupt ? withWrongBit(frame, draws) : frame,
+        causes: (['duplicate', 'reorder', 'corrupt'] as const).filter((cause) => causes[cause]),
       }
     })
   }
@@ -162,4 +187,14 @@ function withWrongBit(frame: Uint8Array, draws: Draws): Uint8Array {
   const start = 2 * ADDRESS_BYTES
   if (wrong.length > start) wrong[start + draws.below(wrong.length - start)]! ^= 1 << draws.below(8)
   return wrong
+}
+
+/** The way between two machines: that of the list, or the usual one. */
+export function linkBetween({ machines, network }: ClusterDescription, from: number, to: number): Link {
+  const names = [machines[from]!.name, machines[to]!.name]
+  const { latency, jitter, bandwidth, loss } =
+    network.links.find(({ between }) => names.every((name) => between.includes(name))) ?? network
+  if (jitter >= latency)
+    throw new ClusterError('ERR_CLUSTER', `network: the jitter between ${names.join(' and ')} is not below the latency`)
+  return { latencyNs: latency, jitterNs: jitter, bitsPerSecond: bandwidth ?? Infinity, loss }
 }

@@ -30,6 +30,8 @@ export class MachineFaults {
   async begin(fault: Fault, number: number): Promise<() => Promise<void> | void> {
     const { kind, amount = 0 } = fault
     if (kind === 'hang') {
+      // Its clock stands still from now on, and not since it had nothing to do.
+      await this.#conductor.bring(number)
       this.#conductor.hang(number, fault.for)
       return () => undefined
     }

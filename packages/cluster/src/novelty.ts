@@ -1,4 +1,4 @@
-import type { ClusterEvent } from './cluster.ts'
+import type { ClusterEvent } from './result.ts'
 
 /** The most characters of a shape: longer lines differ in their ends only. */
 const MOST_SHAPE = 200

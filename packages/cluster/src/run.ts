@@ -1,22 +1,8 @@
 // A run that was recorded: what happened, when, and where.
-import type { ClusterEvent } from './cluster.ts'
 import type { ClusterDescription } from './description.ts'
 import type { Fault } from './faults.ts'
-
-/** The reason for which a frame did not arrive, or what was done to it on its way. */
-export type FrameCause =
-  /** The frame was lost by chance: of its link, or of a fault. */
-  | 'loss'
-  /** The frame was lost: its way was cut. */
-  | 'partition'
-  /** The frame was lost: the machine that it was for was off. */
-  | 'off'
-  /** The frame is one of two that became of one. */
-  | 'duplicate'
-  /** The frame was held up so that later ones may overtake it. */
-  | 'reorder'
-  /** One of its bits is wrong. */
-  | 'corrupt'
+import type { FrameCause } from './links.ts'
+import type { ClusterEvent } from './result.ts'
 
 /** A frame on its way from one machine to another: one that is sent to all machines is there once for each. */
 export interface RunFrame {

@@ -20,6 +20,7 @@ import {
   type GuestListener,
   machineTime,
   readCluster,
+  RunLog,
   writeClusterRun,
 } from '../src/index.ts'
 import { type Link, Links, type LinkTrouble } from '../src/links.ts'
@@ -296,6 +297,7 @@ class PuppetHost {
     return Object.assign(puppet, {
       start: (name: string, [word]: readonly string[]) => {
         const code = this.#programs[word!]?.(listener, puppet.now)
+        if (name === 'main') puppet.card.send(new Uint8Array(60).fill(0xff))
         if (code !== undefined) puppet.after(1e6, () => listener.ended(puppet.now(), name, code))
         return Promise.resolve()
       },
@@ -311,12 +313,14 @@ class PuppetHost {
 describe('a run', () => {
   async function run(programs: Programs, faults: Fault[], forks = false) {
     const events: ClusterEvent[] = []
+    const log = new RunLog()
     const host = new PuppetHost(programs)
     const onEvent = (event: ClusterEvent): void => void events.push(event)
-    const first = await Cluster.start(readCluster(DESCRIPTION), 1, host, { onEvent })
+    const description = readCluster(DESCRIPTION)
+    const first = await Cluster.start(description, 1, host, { onEvent, log })
     const cluster = forks ? await first.fork({ onEvent }) : first
     const result = await cluster.finish({ number: 0, faults })
-    return { ...result, starts: host.starts, turns: host.turns, events }
+    return { ...result, starts: host.starts, turns: host.turns, events, taken: log.run(1, 0, description, result) }
   }
 
   const sound: Programs = { setup: () => 0, drive: () => 0, check: () => 0 }
@@ -341,6 +345,22 @@ describe('a run', () => {
     // The machine that was started again has the right time, and its disk is full still.
     expect([failure, turns]).toEqual([undefined, [5e9]])
     expect(starts.slice(3)).toEqual(['full 1', 'node-1 closed', 'node-1', 'full 1', 'full 0'])
+  })
+
+  test('is taken down: starts, clocks, and what became of frames', async () => {
+    const off: Fault = { kind: 'crash', at: 1e9, for: 3e9, machines: ['node-1'] }
+    const hang: Fault = { kind: 'hang', at: 3e9, for: 2e9, machines: ['node-2'] }
+    const cut: Fault = { kind: 'partition', at: 3e9, for: 2e9, cut: ['node-1>client'] }
+    const { events, taken } = await run(sound, [off, hang, cut])
+    expect(taken.events).toEqual(events)
+    const times = taken.machines.map(({ starts }) => starts.map(({ ns, until }) => [ns, until - taken.faultsBegin!]))
+    const [begin, end] = [taken.faultsBegin!, taken.ns - taken.faultsBegin!]
+    expect(times).toEqual([[[0, 1e9], [begin + 4e9, end]], [[0, end]], [[0, end]]]) // prettier-ignore
+    expect(taken.machines[1]!.starts[0]!.offsets.map(({ offset }) => offset)).toEqual([-5, 2e9 - 5])
+    expect(taken.frames.slice(-2).map(({ to, arrives, causes }) => [to, arrives, causes])).toEqual([
+      [1, begin + 5e9, []],
+      [2, undefined, ['partition']],
+    ])
   })
 
   test('fails by a stop, by its check, and by a property', async () => {

@@ -1,5 +1,6 @@
+import { Instant, type Word64 } from '@retrap/device'
 import type { Domain, VirtualCpu } from '@retrap/hvm'
-import type { Instant, RecordingEnd, RecordingWriter } from '@retrap/recording'
+import type { Instant as RunInstant, RecordingEnd, RecordingWriter } from '@retrap/recording'
 import type { LoggedGate, LogPosition } from './checkpoints.ts'
 import { HostPacing } from '../lifecycle/host-pacing.ts'
 import { type GatedDomain, type Input, InputGate, presentNs, TIMER_PARTY } from './input-gate.ts'
@@ -74,6 +75,18 @@ export class RecordGate extends InputGate implements LoggedGate {
     })
   }
 
+  /** See `RunRecorder.skip`. */
+  skip(ns: number): void {
+    const time = new Instant()
+    this.domain.clock.read(time)
+    this.#skipTo(time.add(ns))
+  }
+
+  #skipTo(time: Readonly<Word64>): void {
+    this.#writer.add('input', this.instant(), TIME_PARTY, new Uint8Array(Uint32Array.of(time.lo, time.hi).buffer))
+    this.domain.clock.skipTo(time)
+  }
+
   override offer(party: number, data: Uint8Array, take: () => boolean): boolean {
     if (!this.#isEntering) return super.offer(party, data, take)
     const isTaken = take()
@@ -125,7 +138,7 @@ export class RecordGate extends InputGate implements LoggedGate {
     return this.domain.vcpus.some(({ dormant }) => !dormant)
   }
 
-  instant(): Instant {
+  instant(): RunInstant {
     return { round: this.round, instructions: this.domain.instructions }
   }
 
@@ -168,10 +181,7 @@ export class RecordGate extends InputGate implements LoggedGate {
       if (bytes === null) continue
       isAny = true
       const time = this.#pacing?.present()
-      if (time !== undefined) {
-        this.#writer.add('input', at, TIME_PARTY, new Uint8Array(Uint32Array.of(time.lo, time.hi).buffer))
-        this.domain.clock.skipTo(time)
-      }
+      if (time !== undefined) this.#skipTo(time)
       this.#writer.add('input', at, party, bytes)
       this.receiver(party)?.(bytes)
     }

@@ -124,6 +124,8 @@ export interface RunRecorder {
     /** Sets the timer for this many nanoseconds from now; Infinity: never. */
     armAfter(ns: number): void
   }
+  /** Has the machine's clock go on by so many nanoseconds, while the machine stands still where a timer of these has stopped it. */
+  skip(ns: number): void
   /**
    * Writes what is needed to make a file of the recording so far, with its checkpoints, which goes on meanwhile. To be called when
    * the machine does not run, and its devices are at rest.
@@ -321,6 +323,7 @@ async function recordRun<K extends MachineKind, M extends Machine<K>>(
       history?.mark(name)
     },
     timer: (callback) => gate.timer(callback),
+    skip: (ns) => gate.skip(ns),
     async copyEnd(more, added = []) {
       await taker.take()
       const copy = await writer.copy(more)

@@ -136,7 +136,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     return { round: this.round, piece: this.#nextPiece, ahead: this.#ahead.slice(this.#at), answers }
   }
 
-  /** Does nothing: a replay ignores inputs from outside. */
+  /** A replay ignores inputs from outside. */
   post(): void {}
 
   async ask(
@@ -149,7 +149,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     this.asking++
     try {
       const { status, body } = await this.#answer(`${party} ${key}`, key, signal)
-      if (status === 0 && into !== undefined) await this.#read(key, body ?? NO_BODY, into)
+      if (status === 0 && into !== undefined) await this.#read(key, body ?? { bytes: 0, runs: [] }, into)
       return status
     } catch (error) {
       if (error instanceof BlockError) throw error
@@ -256,18 +256,22 @@ export class ReplayGate extends InputGate implements LoggedGate {
     for (let event = this.#ahead[this.#at]; isOfTimer(event) && event.round === this.round;) {
       const { instructions } = this.domain
       if (event.instructions !== instructions)
-        return this.#diverged(
-          `a timer had fired after ${event.instructions} instructions, and fires after ${instructions}`,
-        )
+        return this.#diverged(`a timer had fired after ${event.instructions} instructions`)
       event = this.#ahead[++this.#at]
       for (
         ;
         event?.kind === 'input' && event.round === this.round && !isOfTimer(event);
         event = this.#ahead[++this.#at]
       )
-        this.#deliver(event)
+        this.#enter(event)
       this.#same = instructions
     }
+  }
+
+  #enter(event: RecordedEvent): void {
+    // The clock went on when all timers of the time before had fired.
+    if (event.source === TIME_PARTY) queueMicrotask(() => this.#deliver(event))
+    else this.#deliver(event)
   }
 
   /** Loads code that an input of this round needs. */
@@ -393,7 +397,5 @@ const timeOf = ({ data }: RecordedEvent): number => new Float64Array(data.slice(
 function raise(error: unknown): never {
   throw error
 }
-
-const NO_BODY: EventBody = { bytes: 0, runs: [] }
 
 const cancelled = (key: string): BlockError => new BlockError('ERR_CANCELLED', `${key}: cancelled`)

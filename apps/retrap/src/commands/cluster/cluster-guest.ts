@@ -8,7 +8,7 @@ import {
   type GuestListener,
   MOST_LINE,
   type PlacedMachine,
-  type TimedMachine,
+  timeOf,
 } from '@retrap/cluster'
 import { type PcSnapshotState, stateWithMemory } from '@retrap/machine'
 import { makeExt4 } from '../../guests/linux/ext4.ts'
@@ -20,6 +20,7 @@ import { encodeFiles, encodeProgram, encodeRoom, type JobMount, quote } from '..
 import { type ExecEnds, execOptions, type ExecKind, growCommands, keptKind, runBytes } from '../exec/machine.ts'
 import { SentPort } from '../exec/ports.ts'
 import { APART, disturbance, FILLER, TOGETHER } from './guest-faults.ts'
+import type { ForkedMachine, GuestRecording, MadeGuest } from './recordings.ts'
 import type { Program } from '../exec/program.ts'
 
 /** The wall-clock time at which each cluster begins: 2026-01-01, in seconds from 1970. */
@@ -51,6 +52,8 @@ export interface ClusterGuestParts {
   readonly disk: Disk | undefined
   /** The machine is forked. */
   readonly isForked: boolean
+  /** Where the machine is recorded; undefined: it is not. */
+  readonly recording?: GuestRecording | undefined
 }
 
 /** Room for the clones of a guest: for one at a time, and for what one writes. */
@@ -74,10 +77,11 @@ export async function makeClusterGuest(parts: ClusterGuestParts, listener: Guest
     jit: { keep: units },
     ...(parts.isForked && { forks: FORKS }),
   }
-  const made = (await createMachine(options)) as unknown as ForkedMachine
+  const made = await (parts.recording?.record(options) ??
+    createMachine(options).then((one) => plain(one as unknown as ForkedMachine)))
   const guest = guestOf(made, parts, ends, () => units.close())
-  disk?.attach(made.domain.clock)
-  ends.jobs.say(
+  disk?.attach(made.machine.domain.clock, made.time)
+  ends.say(
     encodeRoom({
       mounts: parts.mounts,
       home: undefined,
@@ -100,13 +104,18 @@ export async function makeClusterGuest(parts: ClusterGuestParts, listener: Guest
 /** The host's ends of a guest's devices. */
 class Ends {
   readonly card: Card
-  readonly jobs = new SentPort()
+  readonly #jobs = new SentPort()
+  /** Text for the guest, which enters it by the timer: at an instant of its own time. */
+  #waiting: string
+  #timer: { armAfter(ns: number): void } | undefined
   /** The clock of the guest that has these. */
   now: () => number = () => 0
   readonly ports: ExecEnds['ports']
 
-  constructor(card: Card, { line, report, ended }: GuestListener) {
+  /** @param waiting - text for the guest */
+  constructor(card: Card, { line, report, ended }: GuestListener, waiting = '') {
     this.card = card
+    this.#waiting = waiting
     const texts = (hear: (ns: number, text: string) => void) =>
       lines((bytes) => hear(this.now(), Buffer.from(bytes, 'latin1').toString()), MOST_LINE)
     const status = texts((ns, told) => {
@@ -114,9 +123,31 @@ class Ends {
       if (name !== undefined) ended(ns, name, Number(code))
     })
     this.ports = {
-      ...{ ...unused(() => undefined), jobs: this.jobs, signals: new SentPort(), status },
+      ...{ ...unused(() => undefined), jobs: this.#jobs, signals: new SentPort(), status },
       ...{ stdout: texts(line), stderr: texts(line), report: texts(report) },
     }
+  }
+
+  /** Names the guest that has these. */
+  attach({ machine, time }: MadeGuest): void {
+    this.now = () => machine.domain.clock.now()
+    this.#timer = time.timer(() => {
+      const text = this.#waiting
+      this.#waiting = ''
+      this.#jobs.say(text)
+    })
+    if (this.#waiting !== '') this.#timer.armAfter(0)
+  }
+
+  /** Tells the guest something. */
+  say(text: string): void {
+    this.#waiting += text
+    this.#timer!.armAfter(0)
+  }
+
+  /** The ends of a clone of the guest. */
+  copy(listener: GuestListener): Ends {
+    return new Ends(this.card.copy(), listener, this.#waiting)
   }
 }
 
@@ -127,32 +158,34 @@ const optionsOf = (
 ): Promise<MachineOptions> =>
   execOptions({ ...keptKind(kind), memoryBytes: runBytes(kind) }, { ports, ...outside, network: card, disk })
 
-/** A machine of either board. */
-interface ForkedMachine extends TimedMachine {
-  fork(options: Pick<MachineOptions, 'drives' | 'virtio' | 'generation'>): Promise<ForkedMachine>
-  close(): void
-}
+/** A machine that is not recorded. */
+const plain = (machine: ForkedMachine): MadeGuest => ({
+  machine,
+  time: timeOf(machine),
+  close: () => machine.close(),
+})
 
-function guestOf(made: ForkedMachine, parts: ClusterGuestParts, ends: Ends, closeMore: () => void): ClusterGuest {
-  const { card, jobs } = ends
+function guestOf(made: MadeGuest, parts: ClusterGuestParts, ends: Ends, closeMore: () => void): ClusterGuest {
   const own = ownFiles(parts)
-  ends.now = () => made.domain.clock.now()
+  const conductedOne = conducted(made.machine, ends.card, made.time)
+  ends.attach(made)
   return {
-    ...conducted(made, card),
+    ...conductedOne,
     async start(name, words) {
       const program = await parts.read(words)
       // The root may lack a file of users.
       const files = Object.entries(program.files).filter(([path]) => !(path in own))
-      jobs.say(encodeFiles(Object.fromEntries(files)) + encodeProgram(name, program, TOGETHER))
+      ends.say(encodeFiles(Object.fromEntries(files)) + encodeProgram(name, program, TOGETHER))
     },
-    disturb: (kind, amount) => jobs.say(disturbance(kind, amount, parts.machine)),
-    turnClock: (ns) => jobs.say(`date -s @$(( $(date +%s) + ${Math.round(ns / 1e9)} )) >/dev/null\n`),
+    disturb: (kind, amount) => ends.say(disturbance(kind, amount, parts.machine)),
+    turnClock: (ns) => ends.say(`date -s @$(( $(date +%s) + ${Math.round(ns / 1e9)} )) >/dev/null\n`),
     async fork(listener, disk) {
-      const others = new Ends(card.copy(), listener)
+      const others = ends.copy(listener)
       const { virtio, drives } = await optionsOf(parts, others, disk)
-      const clone = await made.fork({ virtio, ...(drives && { drives }), generation: { after: 'same' } })
-      disk?.attach(clone.domain.clock)
-      return guestOf(clone, parts, others, () => undefined)
+      const clone = await made.machine.fork({ virtio, ...(drives && { drives }), generation: { after: 'same' } })
+      const { time } = plain(clone)
+      disk?.attach(clone.domain.clock, time)
+      return guestOf(plain(clone), parts, others, () => undefined)
     },
     close() {
       made.close()

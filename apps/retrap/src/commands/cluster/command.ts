@@ -34,6 +34,7 @@ export function addCluster(program: Command, outputs: ClusterOutputs, report: (c
     .argument('<file>', 'the cluster, as JSON')
     .option('--seed <number>', 'what random draws follow from', parseSeed, 1)
     .option('--plan <file>', 'the seed, the branch and the faults that explore has found')
+    .option('--record <file>', 'leave the run in a file, for cluster replay')
     .option('--jsonl', 'print what happens as lines of JSON')
     .addHelpText('after', HELP)
     .action(async (file: string, flags: ClusterFlags) => {
@@ -50,6 +51,7 @@ export function addCluster(program: Command, outputs: ClusterOutputs, report: (c
     .option('--keep-going', 'look for further failures')
     .option('--blind', 'do not go on from branches that have reached something new')
     .option('--out <file>', 'write the plan of a failure, for run --plan')
+    .option('--record <file>', 'run the reduced failure once more, and leave it in a file (default: beside --out)')
     .action(async (file: string, flags: ExploreFlags) => {
       const { exploreClusterFile } = await import('./run-cluster.ts')
       if (!(await exploreClusterFile(file, flags, outputs))) report(ExitCode.TestFailed)

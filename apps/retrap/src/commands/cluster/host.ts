@@ -23,6 +23,7 @@ import { readProgram } from '../exec/program.ts'
 import type { ExecRoot } from '../exec/root.ts'
 import { foldersShare, keepKind, pathOfKept } from '../exec/kept-machine.ts'
 import { makeClusterGuest } from './cluster-guest.ts'
+import type { RunRecordings } from './recordings.ts'
 
 /** A machine's kind and files, and the kept machine that it begins as. */
 interface Prepared {
@@ -47,6 +48,8 @@ export class LinuxHost implements ClusterHost {
   readonly #folder: string
   readonly #machines: readonly PlacedMachine[]
   readonly #isForked: boolean
+  /** Gets the recordings of machines whose starts name one. */
+  recordings: RunRecordings | undefined
   readonly #tell: (text: string) => void
   /** By what machines have in common: several of a kind have the same files. */
   readonly #prepared = new Map<string, Promise<Prepared>>()
@@ -67,7 +70,8 @@ export class LinuxHost implements ClusterHost {
     return makeClusterGuest(
       {
         ...{ path, kind, machine, machines: this.#machines, ...start, commands: modules.commands },
-        isForked: this.#isForked,
+        isForked: this.#isForked && start.recording === undefined,
+        recording: start.recording === undefined ? undefined : this.recordings?.of(start.recording),
         outside: { shares: sharesOf(root, modules, folders), devices: undefined },
         mounts: folders.map(({ path: source, at, readOnly }, i) => ({
           ...{ path: at, readOnly, name: folderName(i) },

@@ -2,7 +2,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import {
-  Cluster,
   type ClusterDescription,
   ClusterError,
   type ClusterEvent,
@@ -17,12 +16,15 @@ import {
 import { CliError, troubleWith } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
 import { LinuxHost } from './host.ts'
+import { recordOnce, runOnce } from './once.ts'
 
 /** The values of the options. */
 export interface ClusterFlags {
   readonly seed: number
   /** A file of `explore`, which has its own seed. */
   readonly plan?: string
+  /** The file that the run is recorded in. */
+  readonly record?: string
   readonly jsonl?: boolean
 }
 
@@ -34,6 +36,8 @@ export interface ExploreFlags {
   readonly keepGoing?: boolean
   readonly blind?: boolean
   readonly out?: string
+  /** The file that the reduced failure is recorded in; default one beside `out`. */
+  readonly record?: string
 }
 
 /** Where lines go. */
@@ -49,28 +53,27 @@ export function runClusterFile(
   { stdout, stderr }: ClusterOutputs,
 ): Promise<boolean> {
   return withHost(file, false, stderr, async (description, host, signal) => {
+    const { record } = flags
     const path = flags.plan
     const plan = path === undefined ? undefined : read(path, (value) => readPlan(value, description))
     const seed = plan?.seed ?? flags.seed
     const begin = performance.now()
     const onEvent = (event: ClusterEvent): void =>
       void stdout.write(flags.jsonl === true ? `${JSON.stringify(event)}\n` : textOf(event))
-    const cluster = await Cluster.start(description, seed, host, { onEvent, signal })
-    try {
-      const result = await cluster.finish({ number: plan?.branch ?? 0, faults: plan?.faults })
-      if (flags.jsonl === true) stdout.write(`${JSON.stringify({ kind: 'result', seed, ...result })}\n`)
-      stderr.write(summary(result, seed, performance.now() - begin))
-      return result.failure === undefined
-    } finally {
-      cluster.close()
-    }
+    const run = { description, seed, host, branch: { number: plan?.branch ?? 0, faults: plan?.faults } }
+    const result = await (record === undefined
+      ? runOnce(run, { onEvent, signal })
+      : recordOnce(run, { onEvent, signal }, { path: record, given: ['run', file, '--seed', `${seed}`], stderr }))
+    if (flags.jsonl === true) stdout.write(`${JSON.stringify({ kind: 'result', seed, ...result })}\n`)
+    stderr.write(summary(result, seed, performance.now() - begin))
+    return result.failure === undefined
   })
 }
 
 /** Looks for failures of a cluster. @returns whether nothing has failed @throws CliError `ERR_INPUT` */
 export function exploreClusterFile(
   file: string,
-  { seed, for: lastsMs, keepGoing = false, blind = false, out }: ExploreFlags,
+  { seed, for: lastsMs, keepGoing = false, blind = false, out, record }: ExploreFlags,
   { stdout, stderr }: ClusterOutputs,
 ): Promise<boolean> {
   return withHost(file, true, stderr, async (description, host, signal) => {
@@ -85,14 +88,22 @@ export function exploreClusterFile(
       const plan: Plan = { seed, branch: root, failure: result.failure!, faults }
       stdout.write(`branch ${branch} fails: ${result.failure}\nIt needs:\n`)
       for (const fault of faults) stdout.write(`- ${timeText(fault.at)}: ${describeFault(fault)}\n`)
-      if (out === undefined) continue
-      const path = findings.length === 1 ? out : `${out}.${branch}`
-      try {
-        writeFileSync(path, `${JSON.stringify(plan, undefined, 2)}\n`)
-      } catch (error) {
-        throw new CliError('ERR_INPUT', `--out ${path}: ${troubleWith(error, 'write')}`)
+      const one = (path: string): string => (findings.length === 1 ? path : `${path}.${branch}`)
+      if (out !== undefined) {
+        try {
+          writeFileSync(one(out), `${JSON.stringify(plan, undefined, 2)}\n`)
+        } catch (error) {
+          throw new CliError('ERR_INPUT', `--out ${one(out)}: ${troubleWith(error, 'write')}`)
+        }
+        stdout.write(`The same again: retrap cluster run ${file} --plan ${one(out)}\n`)
       }
-      stdout.write(`The same again: retrap cluster run ${file} --plan ${path}\n`)
+      const path = record ?? out?.replace(/(\.json)?$/, '.run')
+      if (path === undefined || signal.aborted) continue
+      const run = { description, seed, host, branch: { number: root, faults } }
+      const to = { path: one(path), given: ['explore', file, '--seed', `${seed}`], stderr }
+      // oxlint-disable-next-line no-await-in-loop -- one after another: each is a run
+      const { failure } = await recordOnce(run, { signal }, to)
+      if (failure !== result.failure) stderr.write(`retrap: the recorded run ended otherwise: ${failure ?? 'ok'}\n`)
     }
     stderr.write(`retrap: seed ${seed}: ${branches} branches, ${findings.length} of them failed\n`)
     return findings.length === 0

@@ -70,7 +70,7 @@ export function outputsOfExec(
   recorded: readonly string[],
   { stdout, stderr }: { readonly [name in 'stdout' | 'stderr']: PortOutput },
 ): readonly (PortOutput | undefined)[] | undefined {
-  if (recorded[0] !== 'exec') return undefined
+  if (recorded[0] !== 'exec' && recorded[0] !== 'cluster') return undefined
   const outputs: Partial<Record<string, PortOutput>> = { terminal: stdout, stdout, stderr }
   const names = Object.entries(EXEC_PORTS).toSorted(([, a], [, b]) => a - b)
   return names.map(([name]) => outputs[name])

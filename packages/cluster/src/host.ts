@@ -1,0 +1,46 @@
+import type { ConductedMachine } from './conductor.ts'
+import type { PlacedMachine } from './description.ts'
+import type { Disk } from './disk.ts'
+import type { GuestFault } from './machine-faults.ts'
+
+/** Hears a guest, with the instants of its own clock in nanoseconds. */
+export interface GuestListener {
+  /** A line of its programs' output. */
+  line: (ns: number, text: string) => void
+  /** A line of the port for reports. */
+  report: (ns: number, text: string) => void
+  /** A program has ended. */
+  ended: (ns: number, program: string, code: number) => void
+}
+
+/** A machine whose programs are started from outside. */
+export interface ClusterGuest extends ConductedMachine {
+  /** Starts a program, under a name that its end is told with. */
+  start(name: string, words: readonly string[]): Promise<void>
+  /** Sets its clock forward, or back. */
+  turnClock(ns: number): void
+  /** Begins a fault, or ends it. @param amount - 0: it ends; of `drift`: the part by which the clock is fast */
+  disturb(kind: GuestFault, amount: number): void
+  /** Makes a machine that goes on from this instant by itself, with the frames that are on their way to this one. @param disk - a copy of its disk */
+  fork(listener: GuestListener, disk: Disk | undefined): Promise<ClusterGuest>
+  /** Ends the machine. */
+  close(): void
+}
+
+/** The start of a machine. */
+export interface MachineStart {
+  /** Of its random numbers: 32 bits. */
+  readonly seed: number
+  /** The instant, in nanoseconds since the cluster's begin. */
+  readonly ns: number
+  /** The disk of a machine that has one: blank at the first start, and as the last machine has left it at later ones. */
+  readonly disk: Disk | undefined
+  /** Name of its recording: the run is taken down, and the host may record the machine. */
+  readonly recording?: string
+}
+
+/** A maker of a cluster's machines. */
+export interface ClusterHost {
+  /** Makes a machine, at rest. @throws errors of a machine that cannot be made */
+  make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest>
+}
