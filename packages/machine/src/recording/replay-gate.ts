@@ -68,10 +68,9 @@ export class ReplayGate extends InputGate implements LoggedGate {
     this.#notes = notes
     this.limitTo({ ns: 0, ...recording.end })
     const { paced, timed } = (recording.description ?? {}) as PacedRun
-    if (paced === true) this.early = () => 0
     this.isTimed = timed === true
-    // Time goes on as far as the next event: a machine that was put back in a round has not read it.
-    if (this.isTimed) this.early = () => (this.#knowsNext ? 0 : 1)
+    // Time goes on as far as the next timer from outside: a machine that was put back in a round has not read it.
+    if (paced === true || this.isTimed) this.early = () => (this.isTimed && !this.#knowsNext ? 1 : 0)
     if (from !== undefined) this.#begin(from)
   }
 
@@ -269,7 +268,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
   }
 
   #enter(event: RecordedEvent): void {
-    // The clock went on when all timers of the time before had fired.
+    // The clock goes on after all timers of the same time.
     if (event.source === TIME_PARTY) queueMicrotask(() => this.#deliver(event))
     else this.#deliver(event)
   }
