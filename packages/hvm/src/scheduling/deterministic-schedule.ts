@@ -100,6 +100,14 @@ export class DeterministicSchedule {
     return reason === 'pause' || reason === 'sleep'
   }
 
+  /**
+   * The run ends. A device elsewhere stops it while an instruction waits for the answer, or once that has come, as the host
+   * has it: the time of the turn counts either way.
+   */
+  ended(): void {
+    if (this.ends && this.#run.exit?.reason !== 'stopped') this.#account()
+  }
+
   /** Whether a vCPU has had a turn, or waits for one: pending work ends only within a round. */
   get isUnderWay(): boolean {
     return this.#begun || this.#inTurn || this.#next > 0 || this.#moved
@@ -258,8 +266,6 @@ export class DeterministicSchedule {
     // A vCPU that waits for memory yields to the others, which may free some.
     if (stalled) this.#stalled++
     if (stalled || !this.#goesOn(vcpu, exit, alone, budget < left)) this.#end(vcpu, exit.reason)
-    // When the run continues, the guest sees a constant time in the rest of the turn.
-    else if (this.ends && this.#run.exit?.reason !== 'stopped') this.#account()
     // A turn that was stopped early may have taken any time of the host: a hypercall is one instruction of much work, and ends
     // its turn as PAUSE does.
     const { reason } = exit

@@ -101,8 +101,10 @@ export class RunLoop {
       let wait: Promise<unknown> | null
       do wait = schedule.advance()
       while (wait === null && !schedule.waiting && run.exit === null)
-      if (run.exit !== null && (wait === null || schedule.ends)) this.#ended?.resolve(run.exit)
-      else if (wait !== null) wait.then(this.#go, this.#broken)
+      if (run.exit !== null && (wait === null || schedule.ends)) {
+        this.#deterministic?.ended()
+        this.#ended?.resolve(run.exit)
+      } else if (wait !== null) wait.then(this.#go, this.#broken)
     } catch (error) {
       this.#broken(error)
     }
