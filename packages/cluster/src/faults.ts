@@ -127,6 +127,9 @@ export function drawFaults(
 
 function placeOf(kind: FaultName, names: readonly string[], draws: Draws): Partial<Fault> {
   if (kind === 'partition') return { cut: draws.pick(PARTITIONS)(draws.shuffled(names)) }
+  // A rack, or all of them.
+  if (kind === 'power' && names.length > 1 && draws.happens(1 / 3))
+    return { machines: draws.shuffled(names).slice(0, 2 + draws.below(names.length - 1)) }
   const isOfOne = FAULT_KINDS[kind].place !== 'ways' || draws.happens(0.5)
   return isOfOne ? { machines: [draws.pick(names)] } : {}
 }

@@ -12,7 +12,7 @@ export const shapeOf = (text: string): string => text.slice(0, MOST_SHAPE).repla
 /** The sorts of events that programs bring about. */
 const HEARD: ReadonlySet<string> = new Set(['output', 'report', 'ended', 'machine'])
 
-/** What branches have reached: shapes of lines, and edges between two that follow each other on a machine. */
+/** Keeps in mind which shapes of lines, and edges between two that follow each other on a machine, branches have reached. */
 export class Novelty {
   readonly #known = new Set<string>()
 

@@ -80,7 +80,7 @@ function tellKind(kind: FaultName): string {
 const random = z.strictObject({
   every: time.describe('The time between two of them, on average: they come at random.'),
   for: time.describe('How long a fault lasts, on average.'),
-  amount: amount.optional().describe('A part of the frames from 0 to 1, or a time, for kinds that take one.'),
+  amount: amount.optional().describe('A part from 0 to 1, or a time, for kinds that take one.'),
 })
 
 /** A fault. @param instant - its times: texts with units, or nanoseconds */

@@ -23,12 +23,7 @@ const LIMITS: readonly Limits[] = [
   { what: 'e1000: device', make: (device) => new E1000({ network: network as never, device }), ...PCI_DEVICES },
   { what: 'ide: device', make: (device) => new PiixIde({ device }), ...PCI_DEVICES },
   { what: 'nvme: device', make: (device) => new Nvme({ medium, device }), ...PCI_DEVICES },
-  {
-    what: 'nvme: queues',
-    make: (queues) => new Nvme({ medium, device: 1, queues }),
-    good: [1, 64],
-    bad: [0, 65, 1.5],
-  },
+  { what: 'nvme: queues', make: (queues) => new Nvme({ medium, device: 1, queues }), good: [1, 64], bad: [0, 65, 1.5] },
   {
     what: 'nvme: characters of the model',
     make: (count) => new Nvme({ medium, device: 1, model: 'x'.repeat(count) }),

@@ -353,10 +353,7 @@ describe('as a channel', () => {
             fc.uint8Array({ maxLength: 40, size: 'max' }),
             fc.constantFrom('read' as const, 'iir' as const, 'fifo' as const, 'lsr' as const),
           ),
-          {
-            maxLength: 60,
-            size: 'max',
-          },
+          { maxLength: 60, size: 'max' },
         ),
         (steps) => {
           const { uart, machine } = port()

@@ -527,12 +527,7 @@ describe('devices', () => {
             mmio: { base: DEVICE, size: 0x1000 },
             read: () => new Promise<number>((resolve) => (release = resolve)),
           }),
-          defineDevice({
-            name: 'opener',
-            synchronous: true,
-            ports: { base: 0x80, size: 1 },
-            write: () => release(42),
-          }),
+          defineDevice({ name: 'opener', synchronous: true, ports: { base: 0x80, size: 1 }, write: () => release(42) }),
         ],
       },
     )

@@ -109,10 +109,7 @@ describe('hypercalls are not the only way to change the map', () => {
       way: 'a range of frames',
       change: ({ p2m, memory }) => p2m.insertRange(gfn, memory.frames.allocate(), 1, P2mType.RAM_RW),
     },
-    {
-      way: 'another’s frame',
-      change: ({ p2m }) => p2m.insertForeign(gfn, mfnOf(p2m, gfn + 1), P2mType.MAP_FOREIGN),
-    },
+    { way: 'another’s frame', change: ({ p2m }) => p2m.insertForeign(gfn, mfnOf(p2m, gfn + 1), P2mType.MAP_FOREIGN) },
     { way: 'a type without rights to write', change: ({ p2m }) => void p2m.setType(gfn, 1, P2mType.RAM_RO) },
     { way: 'the end of the map', change: ({ p2m }) => p2m.destroy(), raised: 256 },
   ]

@@ -680,11 +680,7 @@ describe('a toolstack', () => {
 describe('4: RAM replaced', () => {
   test.each([
     { by: 'the same frame', change: (p2m: P2m, mfn: number) => p2m.insert(PAGE_A, mfn, 0, P2mType.RAM_RW), notices: 0 },
-    {
-      by: 'another frame',
-      change: (p2m: P2m) => p2m.populate(PAGE_A, 1),
-      notices: 1,
-    },
+    { by: 'another frame', change: (p2m: P2m) => p2m.populate(PAGE_A, 1), notices: 1 },
     {
       by: 'the same frame, read-only',
       change: (p2m: P2m, mfn: number) => p2m.insert(PAGE_A, mfn, 0, P2mType.RAM_RO),

@@ -117,11 +117,7 @@ describe('memory at a fixed address', () => {
       },
       { executable: true, contents: returning(0x11) },
       {
-        ports: {
-          base: PORT,
-          size: 1,
-          write: () => owned.write(0, returning(0x22)),
-        },
+        ports: { base: PORT, size: 1, write: () => owned.write(0, returning(0x22)) },
       },
     )
     expect(await guest.run()).toEqual(DONE)
@@ -240,10 +236,7 @@ describe.each([
     let memory: D.OwnedMemory
     const made = make(
       build,
-      {
-        at: -1,
-        bytes: PAGE,
-      },
+      { at: -1, bytes: PAGE },
       {
         synchronous,
         attach(context) {

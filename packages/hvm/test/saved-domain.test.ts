@@ -44,10 +44,7 @@ test('an Arm vCPU that waits for an event goes on with what it has marked of a d
   const first = made()
   expect(first.runVcpu(first.vcpus[0]!, 1000).reason).toBe('wait')
   const snapshot = await saveDomain(first, 1000)
-  expect(snapshot.state.vcpus[0]).toMatchObject({
-    waitsForEvent: true,
-    monitor: { ipaLo: DEVICE, ipaHi: 0, size: 4 },
-  })
+  expect(snapshot.state.vcpus[0]).toMatchObject({ waitsForEvent: true, monitor: { ipaLo: DEVICE, ipaHi: 0, size: 4 } })
   const second = made()
   await restoreDomain(second, structuredClone(snapshot))
   expect((await saveDomain(second, 1000)).state).toEqual(snapshot.state)

@@ -67,12 +67,7 @@ describe.each(clocks)('an SMI on $time time', ({ clock }) => {
     const guest: Guest = new Guest((asm) => leave(asm.out(0x80, al)), {
       clock: clock(),
       devices: [
-        defineDevice({
-          name: 'chipset',
-          synchronous: true,
-          ports: { base: 0x80, size: 1 },
-          write: () => raise(guest),
-        }),
+        defineDevice({ name: 'chipset', synchronous: true, ports: { base: 0x80, size: 1 }, write: () => raise(guest) }),
       ],
     })
     smiHandler(guest, counts)
@@ -89,9 +84,7 @@ describe.each(clocks)('an SMI on $time time', ({ clock }) => {
             .mov(ebx, dword(COUNT))
             .mov(dword(0x4000), ebx),
         ),
-      {
-        clock: clock(),
-      },
+      { clock: clock() },
     )
     smiHandler(guest, counts)
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 1 })

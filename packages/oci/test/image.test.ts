@@ -61,11 +61,7 @@ describe('layers (OCI image-spec, layer.md)', () => {
       layers: [base, [{ name: 'a/b/c/foo' }, { name: 'a/.wh..wh..opq' }]],
       names: 'a a/b a/b/c a/b/c/foo',
     },
-    {
-      given: 'a whiteout hides a file of a lower layer',
-      layers: [base, [{ name: 'a/b/.wh.c' }]],
-      names: 'a a/b',
-    },
+    { given: 'a whiteout hides a file of a lower layer', layers: [base, [{ name: 'a/b/.wh.c' }]], names: 'a a/b' },
     {
       given: 'a whiteout leaves a file of its own layer',
       layers: [base, [{ name: 'a/b/x' }, { name: 'a/b/.wh.x' }]],

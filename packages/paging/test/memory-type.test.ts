@@ -47,9 +47,7 @@ describe('MTRRs (SDM vol. 3A, "Memory Type Range Registers (MTRRs)")', () => {
     variable: paging.Mtrrs['variable'],
     fixed: readonly bigint[] = [],
     defType = 0xc06n,
-  ): paging.Mtrrs => ({
-    ...{ maxPhysicalBits: 40, defType, fixed, variable },
-  })
+  ): paging.Mtrrs => ({ ...{ maxPhysicalBits: 40, defType, fixed, variable } })
   const GIB = 2 ** 30
 
   test.each([

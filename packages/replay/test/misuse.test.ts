@@ -9,12 +9,7 @@ const made = (): AccessLog => {
   return log
 }
 const saved = made().save()
-const tables = {
-  read32: () => true,
-  read64: () => true,
-  compareExchange32: () => true,
-  compareExchange64: () => true,
-}
+const tables = { read32: () => true, read64: () => true, compareExchange32: () => true, compareExchange64: () => true }
 
 describe('a value of the wrong kind throws a ReplayError', () => {
   test.each<[string, (...args: never[]) => unknown, unknown[]]>([

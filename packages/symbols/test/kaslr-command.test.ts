@@ -12,12 +12,7 @@ function machineWith(bytes: Uint8Array, isTurned = false): LinuxMemory {
   const u8 = new Uint8Array((frames + 1) * 4096)
   for (let i = 0; i < frames; i++)
     u8.set(bytes.subarray(4096 * i, 4096 * (i + 1)), 4096 * (isTurned ? frames - i : 1 + i))
-  const leaves = Array.from({ length: frames }, (_, i) => ({
-    gfn: 0x100 + i,
-    order: 0,
-    mfn: 1 + i,
-    type: RAM,
-  }))
+  const leaves = Array.from({ length: frames }, (_, i) => ({ gfn: 0x100 + i, order: 0, mfn: 1 + i, type: RAM }))
   const p2m = { isRam: (type: number) => type === RAM, leaves: () => leaves }
   const secondLevel = { peek: (gpa: number) => (isTurned ? (0x100 + frames) * 4096 - gpa : gpa - 0xff * 4096) }
   return { memory: { u8 }, domain: { p2m, secondLevel } }

@@ -95,10 +95,7 @@ test(NAME, LIMIT, async () => {
   const found = await replayPc(
     { ...options!, clock: 'deterministic', snapshot: { state, pages } as PcSnapshot },
     source,
-    {
-      at: 'end',
-      onMachine,
-    },
+    { at: 'end', onMachine },
   )
   expect(printed.replaceAll('\r', '')).toBe('two\n1\n> ')
   found.close()

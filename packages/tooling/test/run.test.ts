@@ -10,10 +10,7 @@ import type * as durations from '../src/run/durations.ts'
 
 const SECONDS = { 'a.test.ts': 3, 'b.test.ts': 50, 'c.test.ts': 1, 'd.test.ts': 20, 'e.test.ts': 2 }
 
-vi.mock('../src/run/durations.ts', async (original) => ({
-  ...(await original()),
-  readDurations: () => SECONDS,
-}))
+vi.mock('../src/run/durations.ts', async (original) => ({ ...(await original()), readDurations: () => SECONDS }))
 const { LongestFirst } = await import('../src/run/longest-first.ts')
 
 test('the longest file comes first, and files that share a process come together', async () => {

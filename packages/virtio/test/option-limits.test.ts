@@ -34,11 +34,7 @@ const LIMITS: readonly Limits[] = [
     good: [0, 2, 0xfe],
     bad: [1, 3, 0xff],
   },
-  {
-    what: 'scsi: queueSize',
-    make: (queueSize) => new VirtioScsi({ targets: new Map(), queueSize }),
-    ...QUEUE_SIZES,
-  },
+  { what: 'scsi: queueSize', make: (queueSize) => new VirtioScsi({ targets: new Map(), queueSize }), ...QUEUE_SIZES },
   { what: 'scsi: queues', make: (queues) => new VirtioScsi({ targets: new Map(), queues }), ...QUEUES },
   {
     what: '9p: bytes of the tag',

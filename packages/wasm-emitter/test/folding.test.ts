@@ -144,11 +144,7 @@ describe('code for what is known never appears', () => {
     { expression: 'x ^ 5', build: (v: I64) => v.xor(5n), code: [...low, 'i32.const 5', 'i32.xor'] },
     { expression: 'x << 31', build: (v: I64) => v.shl(31n), code: [...low, 'i32.const 31', 'i32.shl'] },
     { expression: 'x << 65', build: (v: I64) => v.shl(65n), code: [...low, 'i32.const 1', 'i32.shl'] },
-    {
-      expression: 'x << 32',
-      build: (v: I64) => v.shl(32n),
-      code: ['local.get 0', 'i64.const 32', 'i64.shl', ...wide],
-    },
+    { expression: 'x << 32', build: (v: I64) => v.shl(32n), code: ['local.get 0', 'i64.const 32', 'i64.shl', ...wide] },
   ])('nor code for the upper half of $expression, where only the lower half is used', ({ build, code }) => {
     const bytes = moduleOf({ params: ['i64'], result: 'i32' }, (f) => f.return(build(f.param(0, 'i64').get).toI32()))
     expect(instructionsOf(bytes)).toEqual([...code, 'return'])

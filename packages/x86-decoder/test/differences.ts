@@ -106,11 +106,7 @@ export const infoDifferences: readonly (Difference & { readonly what: RegExp })[
     what: /features/,
     why: 'FWAIT is of the processor with x87: CR0.EM and MP decide about it (SDM vol. 2A, WAIT/FWAIT)',
   },
-  {
-    where: /^BNDC[LUN] /,
-    what: /access/,
-    why: 'a register is compared, of memory the address: one code for both',
-  },
+  { where: /^BNDC[LUN] /, what: /access/, why: 'a register is compared, of memory the address: one code for both' },
   { where: /^PADDQ mm/, what: /features/, why: 'PADDQ with MMX registers came with SSE2 (SDM vol. 2B, PADDQ)' },
   {
     where: /^INVE?V?PI?[TD] /,

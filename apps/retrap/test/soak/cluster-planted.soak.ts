@@ -8,7 +8,7 @@ import type { Soak } from '@retrap/tooling/soak'
 import { runRetrap } from '../support/processes.ts'
 
 const EXAMPLES = join(import.meta.dirname, '../../examples/cluster')
-const NAMES = ['tickets', 'wake', 'lock']
+const NAMES = ['tickets', 'wake', 'lock', 'queue', 'raft']
 const [FIND_SECONDS, SOUND_SECONDS, DEADLINE_MS] = [600, 60, 1_800_000]
 const MOST_FAULTS = 3
 

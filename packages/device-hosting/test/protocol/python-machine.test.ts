@@ -117,10 +117,7 @@ describe.runIf(there)(`Python devices of a machine${LACK}`, () => {
   test('a program that listens is reached by a socket', async () => {
     const path = join(folder, 'counter')
     const env = { ...process.env, ...ENV }
-    const child = spawn(PYTHON, [...example('counter'), `unix:${path}`], {
-      env,
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
+    const child = spawn(PYTHON, [...example('counter'), `unix:${path}`], { env, stdio: ['ignore', 'ignore', 'pipe'] })
     children.push(child)
     await new Promise((resolve) => child.stderr.once('data', resolve))
     const { port, devices } = await guestOf(async ({ dispatch, platform }) =>

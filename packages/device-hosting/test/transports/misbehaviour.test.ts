@@ -195,9 +195,7 @@ test('a server that the domain has no room for leaves nothing behind: no timer, 
     {},
     [],
     {},
-    {
-      openMemory: (name) => (opened.push(name), { close: () => {} } as never),
-    },
+    { openMemory: (name) => (opened.push(name), { close: () => {} } as never) },
   )
   const link = { send: () => {}, notify: () => {}, notifyBuffered: () => {}, close: () => {} }
   const make = (): RemoteServer => new RemoteServer(dispatch, platform, link, { name: 'one more', readyMs: 1 })

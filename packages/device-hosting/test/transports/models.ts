@@ -115,12 +115,7 @@ function control(synchronous: boolean): DeviceModel {
     stateless: true,
     synchronous,
     ports: [
-      {
-        base: CONTROL,
-        size: 1,
-        read: () => fired,
-        write: (_offset, _size, value) => act[value]!(),
-      },
+      { base: CONTROL, size: 1, read: () => fired, write: (_offset, _size, value) => act[value]!() },
       {
         base: CONTROL + 4,
         size: 4,
@@ -270,10 +265,7 @@ function pciFunction(synchronous: boolean): DeviceModel {
             index: 0,
             kind: 'memory',
             bytes: 16,
-            handler: {
-              read: (offset) => offset,
-              write: () => fn.interrupt!.set(true),
-            },
+            handler: { read: (offset) => offset, write: () => fn.interrupt!.set(true) },
           },
         ],
       })

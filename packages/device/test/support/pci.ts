@@ -27,10 +27,7 @@ export function tree(more: Partial<PciTreeHost> = {}) {
       regions.push(region)
       return region
     },
-    wire: (device, pin) => ({
-      set: (level) => void (level && lines.push(`${device} pin ${pin}`)),
-      pulse: () => {},
-    }),
+    wire: (device, pin) => ({ set: (level) => void (level && lines.push(`${device} pin ${pin}`)), pulse: () => {} }),
     signalMsi: (address, data, requester) => void messages.push([address, data, requester]),
     changed: () => {},
     ...more,

@@ -66,14 +66,8 @@ export class AhciMachine {
           get mayMaster() {
             return (config[4]! & 4) !== 0
           },
-          interrupt: {
-            set: (level: boolean) => void (this.level = level),
-            pulse: () => {},
-          },
-          messages: {
-            mode: 'none',
-            signal: (vector: number) => this.signals.push(`message ${vector}`),
-          },
+          interrupt: { set: (level: boolean) => void (this.level = level), pulse: () => {} },
+          messages: { mode: 'none', signal: (vector: number) => this.signals.push(`message ${vector}`) },
         }
       },
     }

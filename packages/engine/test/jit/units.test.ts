@@ -20,10 +20,7 @@ const SOURCE = {
 }
 
 function entriesOf(table: Map<number, object>): UnitEntries {
-  return {
-    install: (module, entry) => void table.set(entry, module),
-    uninstall: (entry) => void table.delete(entry),
-  }
+  return { install: (module, entry) => void table.set(entry, module), uninstall: (entry) => void table.delete(entry) }
 }
 
 /** Code of 10 bytes each, with keys from 0, and the table that it is in. */

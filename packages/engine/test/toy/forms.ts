@@ -272,9 +272,7 @@ const FUNCTIONS_ONLY: ReadonlySet<string> = new Set(['count', 'jr'])
 
 const FORMS: readonly ToyForm[] = [
   ...(['nop', 'movi', 'add', 'sub', 'xor', 'addz', 'mul', 'load', 'store', 'jr', 'count', 'adr'] as const).map(
-    (op) => ({
-      op,
-    }),
+    (op) => ({ op }),
   ),
   ...(['bz', 'jmp', 'call'] as const).flatMap((op) =>
     (['forward', 'back', 'far'] as const).map((target) => ({ op, target })),

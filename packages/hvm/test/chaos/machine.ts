@@ -487,11 +487,5 @@ async function bySocket(domain: X86Domain): Promise<Far> {
     else gate.closed = new Promise((resolve) => void (gate.opened = resolve))
   }
   open(false)
-  return {
-    devices,
-    server: remote.server,
-    open,
-    wait: turn,
-    close: () => service.close(),
-  }
+  return { devices, server: remote.server, open, wait: turn, close: () => service.close() }
 }

@@ -30,10 +30,7 @@ export interface JitterPlace {
 /** Offset of the register in memory whose writes nobody waits for. */
 export const JITTER_BUFFERED_MMIO = 8
 
-const PC: JitterPlace = {
-  memory: JITTER_MEMORY,
-  interrupt: (context) => context.signalMsi(0xfee0_0000, JITTER_VECTOR),
-}
+const PC: JitterPlace = { memory: JITTER_MEMORY, interrupt: (context) => context.signalMsi(0xfee0_0000, JITTER_VECTOR) }
 
 export function jitterDevice({ mmio, memory, interrupt }: JitterPlace = PC): DeviceModel {
   let context: DeviceContext
@@ -55,10 +52,7 @@ export function jitterDevice({ mmio, memory, interrupt }: JitterPlace = PC): Dev
     await pause()
     interrupt(context)
   }
-  const buffered = {
-    buffered: true,
-    write: (_offset: number, _size: number, value: number) => act(8, value),
-  } as const
+  const buffered = { buffered: true, write: (_offset: number, _size: number, value: number) => act(8, value) } as const
   return defineDevice({
     name: 'jitter',
     ...(mmio === undefined

@@ -94,12 +94,7 @@ const result = new paging.WalkResult()
 export function randomCase(random: () => number, seen: Map<string, number> = new Map()): string | undefined {
   const pick = <T>(...choices: T[]): T => choices[Math.floor(random() * choices.length)] as T
   const flag = (): boolean => random() >= 0.5
-  const cpu = {
-    maxPhysicalBits: pick(32, 36, 39, 40, 46, 52),
-    pages1G: flag(),
-    pse36: flag(),
-    amd: flag(),
-  }
+  const cpu = { maxPhysicalBits: pick(32, 36, 39, 40, 46, 52), pages1G: flag(), pse36: flag(), amd: flag() }
   const mode = pick(2, 3, 4, 5)
   let cr4 = mode === 2 ? 0 : CR4.PAE
   if (mode === 5) cr4 |= CR4.LA57

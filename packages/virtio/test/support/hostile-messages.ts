@@ -72,11 +72,7 @@ export async function hostileMessages(choose: Choose, steps: number): Promise<st
   share.write('a', 'content')
   share.write('dir/b', 'more')
   const uses: Uses = { nodes: 0, files: 0 }
-  const session = new P9Session(counting(share, uses), choose(4) === 0, {
-    ...LIMITS,
-    fids: 8,
-    held: choose(3),
-  })
+  const session = new P9Session(counting(share, uses), choose(4) === 0, { ...LIMITS, fids: 8, held: choose(3) })
   const version = (): Uint8Array => new MessageWriter().u32(MESSAGE_BYTES).text('9P2000.L').finish(100, 0xffff)
   const answer = async (message: Uint8Array): Promise<Uint8Array> => session.answer(message, () => true)
   await answer(version())

@@ -128,11 +128,7 @@ export class TestMachine {
     this.#codeMa = memory.allocate(CODE_BYTES, 0x1000, 'code')
     this.#systemMa = memory.allocate(SYSTEM_BYTES, 0x1000, 'tables')
     this.#window = Buffer.from(memory.buffer as ArrayBuffer, this.#windowMa, L.WINDOW_BYTES)
-    const engine = new X86Engine(memory, {
-      codeCacheBytes: 16 << 20,
-      jit,
-      poison: true,
-    })
+    const engine = new X86Engine(memory, { codeCacheBytes: 16 << 20, jit, poison: true })
     this.#host = new UserHost(memory, this.#windowMa, this.#codeMa, this.#systemMa)
     this.vcpu = new Vcpu(engine, this.#host, { tscHz: 1e9, crystalHz: 1e9 })
     this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + STATE_BYTES)

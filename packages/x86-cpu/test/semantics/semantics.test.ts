@@ -20,11 +20,7 @@ const ENCODINGS_PER_FORM = slicedCount(20, 4)
 /** 16-bit code of a batch fits 64 KiB. */
 const FORMS_PER_BATCH = 30
 /** Part of the cases that end without a fault; where privileged instructions, bad selectors, and operands that must be aligned are, fewer do. */
-const LEAST_COMPLETED: Readonly<Record<string, number>> = {
-  system: 0.2,
-  segments: 0.3,
-  privileged: 0,
-}
+const LEAST_COMPLETED: Readonly<Record<string, number>> = { system: 0.2, segments: 0.3, privileged: 0 }
 /** Of the cryptography of a host without SHA and GFNI: most forms that are left are legacy ones, whose operands must be aligned. */
 const LEAST_WITHOUT_SHA = 0.6
 /** Sequences of two to four instructions, the first of which sets flags that the last depends on. */

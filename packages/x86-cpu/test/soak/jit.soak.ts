@@ -202,11 +202,7 @@ export const soak: Soak = {
   count: 2000,
   step(rng) {
     const given = drawCase(rng)
-    const jit = {
-      ...EAGER_JIT,
-      watch: given.watch,
-      ...(given.isKept && { keep: new MemoryKeeper() }),
-    }
+    const jit = { ...EAGER_JIT, watch: given.watch, ...(given.isKept && { keep: new MemoryKeeper() }) }
     const [plain, compiled] = [prepare(given, false), prepare(given, jit)]
     const expected: string[] = []
     try {

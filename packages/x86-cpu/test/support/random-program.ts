@@ -107,11 +107,7 @@ export class ProgramBuilder extends RandomCode {
       this.patch(at, size, this.#blocks[block]! + add - (at + size))
     }
     for (const { at, block, add } of this.#absolutes) this.patch(at, 4, start + this.#blocks[block]! + add)
-    return {
-      bytes: Uint8Array.from(bytes),
-      blocks: this.#blocks.map((offset) => start + offset),
-      worlds: this.#worlds,
-    }
+    return { bytes: Uint8Array.from(bytes), blocks: this.#blocks.map((offset) => start + offset), worlds: this.#worlds }
   }
 
   // ---------------------------------------------------------------- instructions

@@ -103,12 +103,7 @@ export function sameMnemonic(insn: Instruction, iced: M.Instruction): boolean {
 }
 
 /** Our mnemonic → iced's, where the two name one instruction differently. A closed list. */
-const MNEMONICS: Readonly<Record<string, string>> = {
-  CALLF: 'CALL',
-  JMPF: 'JMP',
-  FWAIT: 'WAIT',
-  XLATB: 'XLATB',
-}
+const MNEMONICS: Readonly<Record<string, string>> = { CALLF: 'CALL', JMPF: 'JMP', FWAIT: 'WAIT', XLATB: 'XLATB' }
 
 const FLAGS = [
   ['O', M.RflagsBits.OF, 0x800],

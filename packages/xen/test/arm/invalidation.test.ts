@@ -94,11 +94,7 @@ function make({ vcpus, devices, atOnce }: Case, program: readonly number[]) {
   })
   const emulator = new Emulator(guest, atOnce)
   guest.domain.attach(
-    defineDevice({
-      name: 'probe',
-      mmio: { base: PROBE, size: 8 },
-      read: () => emulator.heard.push('read'),
-    }),
+    defineDevice({ name: 'probe', mmio: { base: PROBE, size: 8 }, read: () => emulator.heard.push('read') }),
   )
   guest.program(armGuest.CODE, [...program, ...armGuest.load(9, PROBE), READ_WORD, ...armGuest.FINISH])
   for (let vcpu = 1; vcpu < vcpus; vcpu++) {

@@ -69,10 +69,7 @@ const upperHalf = (): TrapGuest['image'] => {
   return [
     { gpa: UPPER_TABLES, bytes: table({ 0: BigInt(UPPER_TABLES + 0x1000) | 3n }) },
     { gpa: UPPER_TABLES + 0x1000, bytes: table({ 0: BigInt(UPPER_TABLES + 0x2000) | 3n }) },
-    {
-      gpa: UPPER_TABLES + 0x2000,
-      bytes: table({ 0: BigInt(CODE_FRAME) | rights, 1: BigInt(VECTORS_FRAME) | rights }),
-    },
+    { gpa: UPPER_TABLES + 0x2000, bytes: table({ 0: BigInt(CODE_FRAME) | rights, 1: BigInt(VECTORS_FRAME) | rights }) },
   ]
 }
 

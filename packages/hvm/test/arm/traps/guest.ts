@@ -91,12 +91,7 @@ function image(): TrapGuest['image'] {
     ...trapVectors,
     {
       gpa: LEVEL1,
-      bytes: table({
-        0: hole | TABLE,
-        1: BigInt(LEVEL2) | TABLE,
-        2: RIGHTS | BLOCK,
-        3: BigInt(RAM) | RIGHTS | BLOCK,
-      }),
+      bytes: table({ 0: hole | TABLE, 1: BigInt(LEVEL2) | TABLE, 2: RIGHTS | BLOCK, 3: BigInt(RAM) | RIGHTS | BLOCK }),
     },
     {
       gpa: LEVEL2,
