@@ -173,7 +173,7 @@ export function placeLines(
   const ticks = [...new Set(seen.map(({ ns }) => Math.round(xOf(scale, ns))))]
   const taken: (readonly [number, number])[][] = Array.from({ length: rows }, () => [])
   const placed: PlacedLine[] = []
-  for (const line of seen.toSorted((one, other) => other.weight - one.weight || one.ns - other.ns)) {
+  for (const line of seen.toSorted((one, other) => other.weight - one.weight || other.ns - one.ns)) {
     const at = xOf(scale, line.ns)
     const wish = Math.min(MOST_CHARACTERS, line.text.length) * CHARACTER + 10
     const isBefore = at + wish > scale.width && at > scale.width / 2

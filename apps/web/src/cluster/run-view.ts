@@ -86,6 +86,8 @@ const COLOURS = /\u001b\[[\d;]*[A-Za-z]/g
 const ADDRESS = /(?:\d+\.\d+\.\d+\.\d+|\[[\da-f:]+\]):/g
 /** Characters of a payload in a line. */
 const MOST_BRIEF = 60
+/** A report that something holds, or was come to. */
+const PASSED = /^(?:always|sometimes) \S+ ok\b|^reachable /
 const TROUBLE = /\b(?:error|fail|fatal|panic|lost|timed? ?out|refused|violat|unreachable|assert)/i
 
 /** Prepares a run. */
@@ -97,8 +99,7 @@ export function viewOf(run: ClusterRun): RunView {
     const number = machine === undefined ? undefined : numbers.get(machine)
     if (number === undefined) continue
     const plain = text.replaceAll(COLOURS, '')
-    const weight = kind !== 'output' ? 2 : TROUBLE.test(plain) ? 1 : 0
-    lines[number]!.push({ kind: 'line', ns, machine: number, of: kind, text: plain, weight })
+    lines[number]!.push({ kind: 'line', ns, machine: number, of: kind, text: plain, weight: weightOf(kind, plain) })
   }
   return {
     ...{ run, frames, lines },
@@ -107,6 +108,12 @@ export function viewOf(run: ClusterRun): RunView {
     faults: faultsOf(run, numbers),
     phases: run.events.filter(({ kind }) => kind === 'phase'),
   }
+}
+
+function weightOf(kind: ClusterEvent['kind'], text: string): number {
+  if (kind === 'report') return PASSED.test(text) ? 0 : 3
+  if (kind === 'output') return TROUBLE.test(text) ? 2 : 0
+  return 1
 }
 
 function shownFrame({ bytes, ...frame }: RunFrame): ShownFrame {

@@ -19,7 +19,7 @@ export function within(length: number, { from, to }: TimeWindow): TimeWindow {
 
 /** The stretch before the end of a run, from shortly before its last faults. @param since - the begin of the last fault */
 export function firstWindow(length: number, since: number | undefined): TimeWindow {
-  const span = since === undefined ? length : Math.min(Math.max((length - since) * 1.25, 2e9), 20e9)
+  const span = since === undefined ? length : Math.min(Math.max((length - since) * 2, 3e8), 20e9)
   return within(length, { from: length - span, to: length + span * MARGIN })
 }
 
