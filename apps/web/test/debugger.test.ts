@@ -125,7 +125,10 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     await press(visitor, 'Back to the last stop')
     await seen(bar, /Port 0x3f8 is (read|written) by vCPU 0: 0x/)
     await press(visitor, 'Remove: When a port is accessed: 0x3f8')
-    // By keys: the first register is the instruction pointer, the next but one RCX.
+    // By keys: the first register is the instruction pointer, the next but one RCX; vectors unfold.
+    await page.focus('#panel-debugger summary')
+    await page.keyboard.press('Enter')
+    await seen(panel, /\nYMM15\s/)
     await page.focus('#panel-debugger .registers')
     for (const key of ['ArrowDown', 'ArrowDown', 'Enter'] as const) await page.keyboard.press(key)
     await page.waitForSelector('.menu button:focus')
@@ -173,7 +176,7 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     await visitor.type('echo two\n')
     await seen(() => terminalOf(visitor), /\ntwo\s/)
     // Before the last line was printed there is no such line in the terminal, and a branch goes on from there.
-    await page.evaluate(() => (document.querySelector<HTMLDetailsElement>('#panel-debugger details')!.open = true))
+    await page.evaluate(() => (document.querySelector<HTMLDetailsElement>('.debugger > details')!.open = true))
     await press(visitor, 'echo one')
     await seen(bar, /In the past/)
     expect(await terminalOf(visitor)).not.toMatch(/\ntwo\s/)

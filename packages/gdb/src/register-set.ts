@@ -38,6 +38,29 @@ export interface Register {
   readonly group?: string
 }
 
+/** The list of a debugger that a register is in. */
+export type RegisterList = 'general' | 'system' | 'vector'
+
+/** A register for people, who look at a vector register whole: gdb has its upper parts by names of their own. */
+export interface ShownRegister {
+  /** Its list; masks, floating point and tiles are among the vectors. */
+  readonly list: RegisterList
+  /** Name of the whole. */
+  readonly name: string
+  /** Size of the whole. */
+  readonly bits: number
+  /** Undefined: not known. */
+  readonly value: bigint | undefined
+}
+
+const UPPER_PART = /^[yz]mm\d+h$/
+const MASK = /^k\d$/
+
+function listOf({ name, bits, group }: Register): RegisterList {
+  if (group === 'system') return 'system'
+  return bits > 64 || group === 'float' || group === 'vector' || MASK.test(name) ? 'vector' : 'general'
+}
+
 /** A group of registers, with their types. */
 export interface RegisterFeature {
   /** `org.gnu.gdb.…` where gdb knows the feature. */
@@ -97,6 +120,24 @@ export class RegisterSet {
       '</target>',
       '',
     ].join('\n')
+  }
+
+  /** Returns the registers for people. @param list - only those; default all @param read - reads a register of the description */
+  shown(read: (name: string) => bigint | undefined, list?: RegisterList): ShownRegister[] {
+    return this.registers
+      .filter((one) => !UPPER_PART.test(one.name) && (list === undefined || listOf(one) === list))
+      .map((one) => ({ list: listOf(one), ...this.#wholeOf(one, read) }))
+  }
+
+  #wholeOf({ name, bits }: Register, read: (name: string) => bigint | undefined): Omit<ShownRegister, 'list'> {
+    let whole = { name, bits, value: read(name) }
+    for (const width of name.startsWith('xmm') ? ['ymm', 'zmm'] : []) {
+      const upper = name.replace('xmm', width)
+      const part = this.numberOf(`${upper}h`) < 0 ? undefined : read(`${upper}h`)
+      if (part === undefined || whole.value === undefined) return whole
+      whole = { name: upper, bits: 2 * whole.bits, value: whole.value | (part << BigInt(whole.bits)) }
+    }
+    return whole
   }
 
   /** Returns the number of a register; −1 if unknown. */

@@ -121,6 +121,18 @@ export type MachineChange =
   /** By gdb's name, such as `rax`, `rip`, `eflags`, or of Arm `x0`, `pc`. */
   | { readonly register: string; readonly value: bigint; readonly cpu?: number }
 
+/** A register of a vCPU. */
+export interface RegisterView {
+  /** The list that it is in; masks, floating point and tiles are among the vectors. */
+  readonly list: 'general' | 'system' | 'vector'
+  /** By gdb's name; a vector register by that of the whole, such as `zmm3`. */
+  readonly name: string
+  /** Size. */
+  readonly bits: number
+  /** The value. */
+  readonly value: bigint
+}
+
 /** A task of Linux. */
 export interface TaskView {
   /** Process number of the task. */
@@ -184,6 +196,7 @@ export interface DebuggerCalls {
   removeStop(id: number): void
   readMemory(place: MemoryPlace): Uint8Array<ArrayBuffer>
   whoWrote(place: MemoryPlace | RegisterPlace | PrintedPlace): WriterView
+  registers(cpu: number): RegisterView[]
   calls(cpu: number): CallView[]
   task(cpu: number): TaskView | null
   findMemory(bytes: Uint8Array<ArrayBuffer>): number[]
@@ -268,6 +281,8 @@ export interface PageDebugger {
    * A register is searched for in the last 37,000 instructions, a text among those that a serial port of the PC has sent.
    */
   readonly whoWrote: (place: MemoryPlace | RegisterPlace | PrintedPlace) => Promise<WriterView>
+  /** All registers of a vCPU, with those that its model has: opmasks and whole vectors, R16 to R31, tiles. */
+  readonly registers: (cpu?: number) => Promise<readonly RegisterView[]>
   /** The code that a vCPU executes, and its callers, without frame pointers too, as far as the privilege level stays. */
   readonly calls: (cpu?: number) => Promise<readonly CallView[]>
   /** Returns the Linux task that a vCPU executes; null if unknown. */
@@ -335,6 +350,7 @@ export const debuggerBy = (call: Call): PageDebugger => ({
   },
   readMemory: (place) => call('readMemory', place),
   whoWrote: (place) => call('whoWrote', place),
+  registers: (cpu = 0) => call('registers', cpu),
   calls: (cpu = 0) => call('calls', cpu),
   task: (cpu = 0) => call('task', cpu),
   findMemory: (bytes) => call('findMemory', bytes),

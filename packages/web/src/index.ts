@@ -13,6 +13,7 @@ export type {
   PageDebugger,
   PrintedPlace,
   RegisterPlace,
+  RegisterView,
   RunHistory,
   RunMark,
   RunPosition,

@@ -20,19 +20,14 @@ import {
 /** Boards: the port of the serial line, a spare register, that of the byte that came, and where RAM is. */
 const BOARDS = [
   {
-    board: 'pc',
-    ticking: tickingGuest,
-    line: lineGuest,
-    registers: ['r15', 'rbx'],
-    ram: 0x3000n,
+    ...({ board: 'pc', ticking: tickingGuest, line: lineGuest, ram: 0x3000n } as const),
+    ...({ model: { cpu: 'diamond-rapids' }, registers: ['r15', 'rbx'] } as const),
+    further: ['r31', 'k7', 'zmm31', 'tmm7', 'st7', 'efer'],
     port: { kind: 'port', address: 0x3f8, count: 1, access: 'write' },
   },
   {
-    board: 'virt',
-    ticking: tickingArmGuest,
-    line: lineArmGuest,
-    registers: ['x15', 'x3'],
-    ram: 0x4040_3000n,
+    ...({ board: 'virt', ticking: tickingArmGuest, line: lineArmGuest, ram: 0x4040_3000n } as const),
+    ...({ model: {}, registers: ['x15', 'x3'], further: ['v31', 'fpcr', 'TTBR0_EL1'] } as const),
     port: { kind: 'mmio', address: 0x900_0000, count: 1, access: 'write' },
   },
 ] as const
@@ -250,7 +245,7 @@ test.each(BOARDS)(
     const bytes = Uint8Array.of(1, 2, 3)
     for (const record of [true, false]) {
       await told?.machine.pause()
-      told = await Told.open(tested.ticking(), { board: tested.board, record })
+      told = await Told.open(tested.ticking(), { board: tested.board, ...tested.model, record })
       await told.answers('a', 4)
       if (record) await told.call('travel', { by: 'stepBack' })
       await expect(told.machine.change({ ...place, address: 0xffff_f000_0000n, bytes })).rejects.toThrow(/no memory/)
@@ -266,6 +261,8 @@ test.each(BOARDS)(
       await expect.poll(() => told.serial.length).toBeGreaterThan(said)
       await told.machine.pause()
       if (!record) continue
+      const all = new Map((await told.call('registers', 0)).map(({ name, value }) => [name, value]))
+      expect([all.get(tested.registers[0]), tested.further.filter((one) => !all.has(one))]).toEqual([0x1234n, []])
       expect(await told.call('readMemory', { ...place, length: 3 })).toEqual(bytes)
       const { begin } = await told.call('position')
       await told.call('travel', { to: begin })

@@ -10,6 +10,7 @@ import { Change } from './change.tsx'
 import { Code } from './code.tsx'
 import { Looks } from './looks.tsx'
 import { Memory } from './memory.tsx'
+import { MoreRegisters } from './more-registers.tsx'
 import { askedAt, Menu, type OpenMenu, walkAsked } from './menu.tsx'
 import { Search } from './search.tsx'
 import { Sizer } from './sizer.tsx'
@@ -64,17 +65,15 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
           </Pane>
           <Pane name="Registers" initial={230}>
             {vcpus.map((one, i) => (
-              <section
-                key={i}
-                aria-label={`vCPU ${i}`}
-                onContextMenu={(event) => askRegister(event, i)}
-                onKeyDown={(event) => walkAsked(event, 2)}
-              >
-                <h3>
-                  vCPU {i}
-                  {tasks[i] && `: pid ${tasks[i].pid}, ${tasks[i].name}`}
-                </h3>
-                <Registers vcpu={one} number={i} isAsked />
+              <section key={i} aria-label={`vCPU ${i}`}>
+                <div onContextMenu={(event) => askRegister(event, i)} onKeyDown={(event) => walkAsked(event, 2)}>
+                  <h3>
+                    vCPU {i}
+                    {tasks[i] && `: pid ${tasks[i].pid}, ${tasks[i].name}`}
+                  </h3>
+                  <Registers vcpu={one} number={i} isAsked />
+                </div>
+                <MoreRegisters machine={machine} vcpu={one} number={i} />
               </section>
             ))}
           </Pane>

@@ -50,6 +50,13 @@ export function registersOf(vcpu: Vcpu): readonly Named[] {
   return [named('RIP', vcpu.ip), ...registers.slice(0, isLong ? 16 : 8).map((value, i) => named(NAMES[i]!, value))]
 }
 
+/** Flags, and x86's segments, which stand beside the general registers. */
+const BESIDE = 'RIP EIP EFLAGS CS SS DS ES FS GS PC SP CPSR'.split(' ')
+
+/** Whether the list of all vCPUs has a register of gdb's name. */
+export const isListed = (name: string): boolean =>
+  /^x\d+$/.test(name) || [...NAMES, ...BESIDE].includes(name.toUpperCase())
+
 /** The stack's top, and the bytes of its words. */
 export const stackOf = (vcpu: Vcpu): { readonly top: bigint; readonly wordBytes: 2 | 4 | 8 } => ({
   top: 'sp' in vcpu ? vcpu.sp : vcpu.registers[RSP]!,

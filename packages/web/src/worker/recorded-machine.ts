@@ -5,6 +5,7 @@ import type {
   MemoryPlace,
   PrintedPlace,
   RegisterPlace,
+  RegisterView,
   RunHistory,
   RunPosition,
   StopPlace,
@@ -202,6 +203,13 @@ export class RecordedMachine {
         ? 'it was written longer ago than was searched'
         : 'it was printed before the recording begins, or in another way than by the serial port'
     return { by: 'unknown', message }
+  }
+
+  /** See `PageDebugger`. */
+  async registers(cpu: number): Promise<RegisterView[]> {
+    const tool = await (await this.seen()).debugger()
+    const value = (name: string): bigint => tool.register(name, cpu)
+    return tool.registers.shown(value).map((one) => ({ ...one, value: one.value! }))
   }
 
   /** See `PageDebugger`. */

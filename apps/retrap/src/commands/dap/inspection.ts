@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import type { Register } from '@retrap/gdb'
+import type { RegisterList, ShownRegister } from '@retrap/gdb'
 import type { DebugProtocol } from '@vscode/debugprotocol'
 import { CliError } from '../../errors.ts'
 import { listAround } from './disassembly.ts'
@@ -16,31 +16,11 @@ const MOST_TEXT = 1 << 16
 const WATCHED_BYTES = 8
 
 /** Scopes that group the registers by purpose. */
-const SCOPES: readonly { readonly name: string; readonly has: (register: Register) => boolean }[] = [
-  { name: 'Registers', has: (register) => !isSystem(register) && !isWide(register) },
-  { name: 'System registers', has: (register) => isSystem(register) },
-  { name: 'Floating point and vectors', has: (register) => isWide(register) },
+const SCOPES: readonly { readonly name: string; readonly list: RegisterList }[] = [
+  { name: 'Registers', list: 'general' },
+  { name: 'System registers', list: 'system' },
+  { name: 'Floating point and vectors', list: 'vector' },
 ]
-const isSystem = ({ group }: Register): boolean => group === 'system'
-const isWide = ({ bits, group }: Register): boolean => bits > 64 || group === 'float' || group === 'vector'
-
-/** gdb has the upper parts of vector registers by names of their own: a person looks at the whole. */
-const UPPER_PART = /^[yz]mm\d+h$/
-
-/** A register with the parts above it that there are. */
-function wholeOf({ name, bits }: Register, read: (name: string) => bigint | undefined) {
-  const whole = { name, bits, value: read(name) }
-  if (!name.startsWith('xmm')) return whole
-  for (const width of ['ymm', 'zmm']) {
-    const upper = name.replace('xmm', width)
-    const part = read(`${upper}h`)
-    if (part === undefined || whole.value === undefined) return whole
-    whole.value |= part << BigInt(whole.bits)
-    whole.bits *= 2
-    whole.name = upper
-  }
-  return whole
-}
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`
 
@@ -115,10 +95,9 @@ export class Inspection {
     const { target } = this.#machine
     const cpu = this.cpuOf(Math.floor((variablesReference - 1) / SCOPES.length) + 1)
     const scope = SCOPES[(variablesReference - 1) % SCOPES.length]
-    const variables = target.registers.registers
-      .filter((register) => scope?.has(register) === true && !UPPER_PART.test(register.name))
-      .map((register): DebugProtocol.Variable => {
-        const { name, bits, value } = wholeOf(register, (part) => target.readRegister(cpu, part))
+    const variables = target.registers
+      .shown((name) => target.readRegister(cpu, name), scope?.list)
+      .map(({ name, bits, value }: ShownRegister): DebugProtocol.Variable => {
         const isPointer = value !== undefined && bits === 64
         const place = isPointer ? this.#names.nameOf(value) : undefined
         const text = value === undefined ? 'not known' : hex(value)
