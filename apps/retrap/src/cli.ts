@@ -349,7 +349,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   addDeviceCheck(program, host.stdout, report)
   addDeviceSdk(program, host.stdout)
   addTest(program, host, report)
-  addCluster(program, host, report)
+  addCluster(program, host, report, (args) => runCli(args, host))
   addMcp(program, host, packageVersion)
   addDap(program, host, (args, around) => runCli(args, { ...host, ...around } as CliHost))
   addDisasm(program, host.stdout, host.stderr, process.env)

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { ExitCode } from '../../exit-codes.ts'
 import { parseSeconds, parseWhole, usage } from '../../options/values.ts'
+import type { ReplayClusterFlags } from './replay.ts'
 import type { ClusterFlags, ClusterOutputs, ExploreFlags } from './run-cluster.ts'
 
 const HELP = `
@@ -23,8 +24,25 @@ no fsync has followed.
 
 The exit code is 1 if the cluster has failed.`
 
-/** Adds the command. @param report - is told the exit code */
-export function addCluster(program: Command, outputs: ClusterOutputs, report: (code: number) => void): void {
+const REPLAY_HELP = `
+Without --machine all machines run again, one after another, and what they say is compared with the file: a difference is an error.
+With it, times are the cluster's, and the rest is as in retrap replay: on a terminal, Ctrl-A c leads to goto and who-wrote.
+  retrap cluster replay failure.run --machine node-1 --goto 2.5s --gdb 1234
+  retrap cluster replay failure.run --frames --machine node-1
+  retrap cluster replay failure.run --frame 17`
+
+/**
+ * Adds the command.
+ *
+ * @param report - is told the exit code
+ * @param run - runs a command line. @returns its exit code
+ */
+export function addCluster(
+  program: Command,
+  outputs: ClusterOutputs,
+  report: (code: number) => void,
+  run: (args: readonly string[]) => Promise<number>,
+): void {
   const cluster = program
     .command('cluster')
     .description('Run several machines under one clock and one seed, with faults')
@@ -57,6 +75,33 @@ export function addCluster(program: Command, outputs: ClusterOutputs, report: (c
       if (!(await exploreClusterFile(file, flags, outputs))) report(ExitCode.TestFailed)
     })
   cluster
+    .command('replay')
+    .description("Run a recorded cluster's machines again, and print what happened; or go into one of them")
+    .argument('<file>', 'the file that --record has left')
+    .argument('[options...]', "behind --: further options of the machine's replay, such as --jit off")
+    .option('--goto <time>', "stop there, in the cluster's time, such as 2.5s; of a machine also as in retrap replay")
+    .option('--machine <name>', 'go into the run of this machine, as retrap replay does, forwards and backwards')
+    .option(
+      '--start <number>',
+      'of its starts, from 1 (default: that of --goto, else the last)',
+      parseNumber('--start'),
+    )
+    .option('--gdb <port>', 'wait for gdb on this port of 127.0.0.1, which goes both ways; or as run --gdb')
+    .option('--who-wrote <place>', 'say who wrote a place in memory of the machine last')
+    .option('--frames', 'list the frames, of --machine if given')
+    .option(
+      '--frame <number>',
+      'say where a frame came from and where it went, and how to go there',
+      parseNumber('--frame'),
+    )
+    .option('--jsonl', 'print what happened as lines of JSON')
+    .addHelpText('after', REPLAY_HELP)
+    .action(async (file: string, more: readonly string[], flags: ReplayClusterFlags) => {
+      const { replayCluster } = await import('./replay.ts')
+      const code = await replayCluster(file, more, flags, { stdout: outputs.stdout, stderr: outputs.stderr, run })
+      if (code !== ExitCode.PowerOff) report(code)
+    })
+  cluster
     .command('schema')
     .description('Print the JSON Schema of the file')
     .action(async () => {
@@ -64,6 +109,14 @@ export function addCluster(program: Command, outputs: ClusterOutputs, report: (c
       outputs.stdout.write(`${JSON.stringify(clusterSchema(), undefined, 2)}\n`)
     })
 }
+
+const parseNumber =
+  (option: string) =>
+  (text: string): number => {
+    const number = parseWhole(text)
+    if (number !== undefined) return number
+    throw usage(`${option} ${text}: expected a whole number`)
+  }
 
 function parseSeed(text: string): number {
   const seed = parseWhole(text)

@@ -15,6 +15,7 @@ import {
 } from '@retrap/cluster'
 import { CliError, troubleWith } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
+import { eventText } from './event-text.ts'
 import { LinuxHost } from './host.ts'
 import { recordOnce, runOnce } from './once.ts'
 
@@ -59,7 +60,7 @@ export function runClusterFile(
     const seed = plan?.seed ?? flags.seed
     const begin = performance.now()
     const onEvent = (event: ClusterEvent): void =>
-      void stdout.write(flags.jsonl === true ? `${JSON.stringify(event)}\n` : textOf(event))
+      void stdout.write(flags.jsonl === true ? `${JSON.stringify(event)}\n` : eventText(event))
     const run = { description, seed, host, branch: { number: plan?.branch ?? 0, faults: plan?.faults } }
     const result = await (record === undefined
       ? runOnce(run, { onEvent, signal })
@@ -141,9 +142,6 @@ function read<T>(file: string, as: (value: unknown) => T): T {
     throw new CliError('ERR_INPUT', `${file}: ${isOurs ? error.message : troubleWith(error, 'read')}`)
   }
 }
-
-const textOf = ({ ns, machine, text }: ClusterEvent): string =>
-  `${(ns / 1e9).toFixed(6).padStart(12)} ${machine ?? '-'}: ${text}\n`
 
 function summary({ failure, ns, properties }: ClusterResult, seed: number, ms: number): string {
   const lines = properties.map(

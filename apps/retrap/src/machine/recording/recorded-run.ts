@@ -7,12 +7,14 @@ import {
   type PcRecorder,
   recordPc,
   type RecordPcOptions,
+  type RecordingSource,
+  replayPc,
 } from '@retrap/machine'
 import type { ArmRecorder } from '@retrap/machine/arm'
 import { StoppableRun } from '@retrap/migration'
 import { loadArm } from '../arm-machine.ts'
 import { loadInterpreters } from '../interpreters.ts'
-import type { Machine, MachineOptions, MachineRunner, PcMachineOptions } from '../machine-contract.ts'
+import type { Machine, MachineOptions, MachineRunner, PcMachineOptions, ReplayedRun } from '../machine-contract.ts'
 
 /** The recorder of a machine of any board. */
 export type SessionRecorder = Pick<PcRecorder | ArmRecorder, 'gdbTarget'> & { readonly machine: Machine }
@@ -29,6 +31,20 @@ export async function recordRun(
   }
   await loadInterpreters('x86')
   return recordPc(options as PcMachineOptions, write, how)
+}
+
+/** Opens a recording of a machine of any board. @throws as `replayPc` */
+export async function replayRun(
+  options: MachineOptions,
+  source: RecordingSource,
+  how: { readonly onMachine: (machine: Machine) => void },
+): Promise<ReplayedRun> {
+  if (options.architecture === 'arm64') {
+    const { arm, given } = await loadArm(options)
+    return arm.replayArmMachine(given, source, how)
+  }
+  await loadInterpreters('x86')
+  return replayPc(options as PcMachineOptions, source, how)
 }
 
 /** The run of a machine that is recorded, which the session and gdb share: gdb goes back in it. */

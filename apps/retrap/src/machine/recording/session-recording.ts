@@ -1,13 +1,11 @@
 import type { FileHandle } from 'node:fs/promises'
-import { bundleOptions, MachineError, type MachineRun, type PcRecorder, replayPc } from '@retrap/machine'
+import { bundleOptions, MachineError, type MachineRun, type PcRecorder } from '@retrap/machine'
 import { placeIn } from '@retrap/machine/debug'
 import { CliError, troubleWith } from '../../errors.ts'
-import { loadArm } from '../arm-machine.ts'
-import { loadInterpreters } from '../interpreters.ts'
-import type { Machine, MachineOptions, MachineRunner, PcMachineOptions } from '../machine-contract.ts'
+import type { Machine, MachineOptions, MachineRunner } from '../machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
 import { fileSource, type MachineInside, namedImage, opened, openedFile, readAt } from './recorded-file.ts'
-import { RecordedRun, recordRun } from './recorded-run.ts'
+import { RecordedRun, recordRun, replayRun } from './recorded-run.ts'
 import { ReplayMachine } from './replay-machine.ts'
 
 /** How a session records its machine, or replays a recorded one. */
@@ -150,13 +148,7 @@ export class SessionRecording {
       ...(goLive && { goLive: (snapshot) => createMachine({ ...options, snapshot }) }),
     })
     const onMachine = (made: Parameters<typeof machine.connect>[0]): void => machine.connect(made)
-    if (options.architecture === 'arm64') {
-      const { arm, given } = await loadArm(options)
-      machine.replay = await arm.replayArmMachine(given, file, { onMachine })
-    } else {
-      await loadInterpreters('x86')
-      machine.replay = await replayPc(options as PcMachineOptions, file, { onMachine })
-    }
+    machine.replay = await replayRun(options, file, { onMachine })
     this.#active = { replay: machine, file }
     try {
       if (goto !== undefined) goTo(machine, goto, '--goto')

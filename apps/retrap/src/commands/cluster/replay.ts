@@ -1,0 +1,230 @@
+/** `retrap cluster replay`: shows a run again from its file, and its frames; or goes into the run of one machine. */
+import { createWriteStream } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import {
+  ClusterError,
+  type ClusterEvent,
+  ClusterRunFile,
+  decodeFrame,
+  hexLines,
+  machineTime,
+  type RunFrame,
+  type RunMachine,
+  type RunSource,
+  type RunStart,
+  startAt,
+  timeText,
+} from '@retrap/cluster'
+import { parseGuestTime } from '@retrap/machine/debug'
+import { CliError, troubleWith } from '../../errors.ts'
+import { fileSource } from '../../machine/recording/recorded-file.ts'
+import { usage } from '../../options/values.ts'
+import { eventText } from './event-text.ts'
+import { linesOfRecording } from './heard-lines.ts'
+
+/** The values of the options. */
+export interface ReplayClusterFlags {
+  readonly goto?: string
+  readonly machine?: string
+  /** Of the machine's starts, from 1. */
+  readonly start?: number
+  readonly gdb?: string
+  readonly whoWrote?: string
+  readonly frames?: boolean
+  readonly frame?: number
+  readonly jsonl?: boolean
+}
+
+/** What the command has from its surroundings. */
+export interface ReplayClusterHost {
+  readonly stdout: { write(text: string): unknown }
+  readonly stderr: { write(text: string): unknown }
+  /** Runs a command line of retrap's. @returns its exit code */
+  readonly run: (args: readonly string[]) => Promise<number>
+}
+
+/** Bytes of a recording that are copied at once. */
+const PIECE = 1 << 20
+
+/**
+ * Replays the file of a run.
+ *
+ * @param more - further options of the machine's replay
+ * @returns the exit code
+ * @throws CliError `ERR_INPUT` for a bad file, and for a machine that does not do again what it did; `ERR_USAGE`
+ */
+export async function replayCluster(
+  path: string,
+  more: readonly string[],
+  flags: ReplayClusterFlags,
+  host: ReplayClusterHost,
+): Promise<number> {
+  const source = await fileSource(path)
+  const folder = await mkdtemp(join(tmpdir(), 'retrap-cluster-'))
+  try {
+    const file = await ClusterRunFile.open(source, path)
+    const shown = new ShownRun(path, file, folder, host)
+    if (flags.frame !== undefined) shown.frame(flags.frame)
+    else if (flags.frames === true) shown.frames(flags.machine)
+    else if (flags.machine !== undefined) return await shown.enter(flags.machine, more, flags)
+    else await shown.events(flags)
+    return 0
+  } catch (error) {
+    throw error instanceof ClusterError ? new CliError('ERR_INPUT', error.message) : error
+  } finally {
+    await source.close()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+class ShownRun {
+  readonly #path: string
+  readonly #file: ClusterRunFile
+  readonly #folder: string
+  readonly #host: ReplayClusterHost
+
+  /** @param folder - for copies of recordings */
+  constructor(path: string, file: ClusterRunFile, folder: string, host: ReplayClusterHost) {
+    this.#path = path
+    this.#file = file
+    this.#folder = folder
+    this.#host = host
+  }
+
+  /** Prints the events, when the machines have done them again. */
+  async events({ goto, jsonl }: ReplayClusterFlags): Promise<void> {
+    const { run } = this.#file
+    const until = goto === undefined ? Infinity : timeOf(goto)
+    for (const machine of run.machines)
+      for (const [number, start] of machine.starts.entries())
+        // oxlint-disable-next-line no-await-in-loop -- one after another: each is a machine
+        if (start.ns <= until) await this.#compare(machine, number, start, until)
+    for (const event of run.events)
+      if (event.ns <= until) this.#host.stdout.write(jsonl === true ? `${JSON.stringify(event)}\n` : eventText(event))
+    const { failure, seed, ns } = run
+    this.#host.stderr.write(`retrap: seed ${seed}: ${failure ?? 'ok'} (${timeText(ns)} of the cluster's time)\n`)
+  }
+
+  /** @throws CliError `ERR_INPUT` for a machine that does something else */
+  async #compare(machine: RunMachine, number: number, start: RunStart, until: number): Promise<void> {
+    if (start.recording === undefined) return
+    const { name } = machine
+    const next = machine.starts[number + 1]?.ns ?? Infinity
+    const told = this.#file.run.events.filter(
+      ({ ns, kind, machine: of }) =>
+        of === name && (kind === 'output' || kind === 'report') && ns >= start.ns && ns < next && ns <= until,
+    )
+    const heard = await linesOfRecording(await this.#copy(start.recording))
+    const differs = (event: ClusterEvent, i: number): boolean =>
+      heard[i]?.text !== event.text || heard[i].kind !== event.kind || heard[i].ns !== machineTime(start, event.ns)
+    const at = told.findIndex(differs)
+    if (at < 0) return
+    const [there, here] = [told[at]!, heard[at]]
+    const now = here === undefined ? 'nothing' : `'${here.text}' at ${here.ns} ns of its clock`
+    throw new CliError(
+      'ERR_INPUT',
+      `${this.#path}: ${name} did something else: at ${timeText(there.ns)} it had said '${there.text}' (${machineTime(start, there.ns)} ns of its clock), and now comes ${now}`,
+    )
+  }
+
+  /** Goes into the run of one machine. */
+  async enter(name: string, more: readonly string[], flags: ReplayClusterFlags): Promise<number> {
+    const machine = this.#machine(name)
+    const { goto, gdb, whoWrote } = flags
+    const ns = goto === undefined ? undefined : parseGuestTime(goto)?.ns
+    const start = this.#start(machine, flags.start, ns)
+    const copy = await this.#copy(start.recording!)
+    const place = ns === undefined ? goto : `${machineTime(start, ns)}ns`
+    const options = [...(gdb === undefined ? [] : ['--gdb', /^\d+$/.test(gdb) ? `tcp:127.0.0.1:${gdb}` : gdb]), ...more]
+    return this.#host.run([
+      ...['replay', copy],
+      ...(place === undefined ? [] : ['--goto', place]),
+      ...(whoWrote === undefined ? [] : ['--who-wrote', whoWrote]),
+      ...(options.length === 0 ? [] : ['--', ...options]),
+    ])
+  }
+
+  /** Lists frames. @param name - of a machine: those from it and to it */
+  frames(name: string | undefined): void {
+    const { frames } = this.#file.run
+    const number = name === undefined ? undefined : this.#machine(name).number
+    for (const [i, frame] of frames.entries())
+      if (number === undefined || frame.from === number || frame.to === number)
+        this.#host.stdout.write(`${String(i).padStart(6)} ${this.#line(frame)}\n`)
+  }
+
+  /** Says where a frame came from, and how to go there. */
+  frame(number: number): void {
+    const { frames, machines } = this.#file.run
+    const frame = frames[number]
+    if (frame === undefined) throw usage(`--frame ${number}: expected a number below ${frames.length}`)
+    const { from, to, sent, arrives, bytes } = frame
+    const { payload } = decodeFrame(bytes)
+    const lines = [
+      `frame ${number}: ${this.#line(frame)}`,
+      this.#way('sent by', machines[from]!, sent),
+      ...(arrives === undefined ? [] : [this.#way('arrived at', machines[to]!, arrives)]),
+      ...hexLines(payload).map((line) => `  ${line}`),
+    ]
+    this.#host.stdout.write(`${lines.join('\n')}\n`)
+  }
+
+  /** A machine at an instant, and how to go there. */
+  #way(what: string, machine: RunMachine, ns: number): string {
+    const start = startAt(machine, ns)
+    const clock = start === undefined ? '' : `, ${machineTime(start, ns)} ns of its clock`
+    return `${what} ${machine.name} at ${ns} ns${clock}: retrap cluster replay ${this.#path} --machine ${machine.name} --goto ${ns}ns`
+  }
+
+  #line({ from, to, sent, arrives, causes, bytes }: RunFrame): string {
+    const { machines } = this.#file.run
+    const seconds = (ns: number): string => (ns / 1e9).toFixed(6)
+    const end = arrives === undefined ? 'lost' : seconds(arrives)
+    const why = causes.length === 0 ? '' : ` (${causes.join(', ')})`
+    return `${seconds(sent)} ${machines[from]!.name} > ${end} ${machines[to]!.name}${why}: ${decodeFrame(bytes).text}`
+  }
+
+  #machine(name: string): RunMachine {
+    const { machines } = this.#file.run
+    const found = machines.find((one) => one.name === name)
+    if (found !== undefined) return found
+    throw usage(`--machine ${name}: expected one of ${machines.map((one) => one.name).join(', ')}`)
+  }
+
+  /** The start that is asked for, or that an instant is in; else the last one. */
+  #start(machine: RunMachine, number: number | undefined, ns: number | undefined): RunStart {
+    const { name, starts } = machine
+    if (number !== undefined && starts[number - 1] === undefined)
+      throw usage(`--start ${number}: ${name} has ${starts.length} starts`)
+    const start = number === undefined ? (ns === undefined ? starts.at(-1) : startAt(machine, ns)) : starts[number - 1]
+    if (start?.recording !== undefined) return start
+    const when = ns === undefined ? '' : ` at ${timeText(ns)}`
+    const lives = starts.map(({ ns: from, until }) => `${timeText(from)} to ${timeText(until)}`).join(', ')
+    throw usage(`--machine ${name}: there is no recording of it${when}; it ran from ${lives}`)
+  }
+
+  /** Copies a recording. @returns the path */
+  async #copy(name: string): Promise<string> {
+    const path = join(this.#folder, name)
+    try {
+      await pipeline(piecesOf(this.#file.recording(name)), createWriteStream(path))
+    } catch (error) {
+      throw error instanceof ClusterError ? error : new CliError('ERR_INPUT', `${path}: ${troubleWith(error, 'write')}`)
+    }
+    return path
+  }
+}
+
+async function* piecesOf(source: RunSource): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < source.bytes; at += PIECE) yield await source.read(at, PIECE)
+}
+
+/** @throws CliError `ERR_USAGE` */
+function timeOf(text: string): number {
+  const time = parseGuestTime(text)
+  if (time === undefined) throw usage(`--goto ${text}: expected a time of the cluster such as 1500ns or 2.5s`)
+  return time.ns
+}
