@@ -9,7 +9,7 @@ const names = machines.map(({ name }) => name)
 for (const fault of drawFaults(faults, names, 4)) console.log(`${timeText(fault.at)}: ${describeFault(fault)}`)
 
 // Output:
-// 2.241 s: partition, node-3>node-1 node-1>node-3 node-3>node-2 node-2>node-3, for 1.43 s
-// 4.857 s: partition, node-3>node-2 node-2>node-3 node-3>node-1 node-1>node-3, for 2.992 s
-// 8.405 s: partition, node-3>node-2 node-2>node-3 node-3>node-1 node-1>node-3, for 2.727 s
+// 2.241 s: partition, node-2>node-3 node-3>node-2 node-2>node-1 node-1>node-2, for 1.43 s
+// 4.857 s: partition, node-2>node-3 node-2>node-1, for 2.992 s
+// 8.405 s: partition, node-3>node-1 node-3>node-2, for 2.727 s
 // 9.182 s: crash, node-2, for 578.797 ms

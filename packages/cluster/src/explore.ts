@@ -16,6 +16,8 @@ export interface Finding {
   readonly result: ClusterResult
   /** The faults without which it does not fail so. */
   readonly faults: readonly Fault[]
+  /** The failure that comes by these faults: the same property or program, maybe with other details. */
+  readonly failure: string
 }
 
 /** Options of {@link explore}. */
@@ -86,6 +88,7 @@ export async function explore(
       if (instants.length > 0) starts.push({ root, faults, instants })
       onBranch?.(branch, result, instants.length)
       if (result.failure === undefined) continue
+      let failure: string = result.failure
       const tried = new Map<string, boolean>()
       const fails = async (some: readonly Fault[]): Promise<boolean> => {
         const key = JSON.stringify(some)
@@ -96,12 +99,15 @@ export async function explore(
         onTry?.(some, again)
         const isSame = kindOf(again.failure) === kindOf(result.failure)
         tried.set(key, isSame)
+        // Reduction goes on from here.
+        if (isSame) failure = again.failure!
         return isSame
       }
       // Faults that would have come later were none.
       const came = faults.filter(({ at }) => begin + at <= result.ns)
       // oxlint-disable-next-line no-await-in-loop -- as above
-      findings.push({ branch, root, result, faults: await needed(came, fails) })
+      const least = await needed(came, fails)
+      findings.push({ branch, root, result, faults: least, failure })
     }
   } finally {
     cluster.close()

@@ -126,7 +126,12 @@ export function drawFaults(
 }
 
 function placeOf(kind: FaultName, names: readonly string[], draws: Draws): Partial<Fault> {
-  if (kind === 'partition') return { cut: draws.pick(PARTITIONS)(draws.shuffled(names)) }
+  if (kind === 'partition') {
+    const order = draws.shuffled(names)
+    // A ring of three is whole, and one machine has no ways.
+    const cuts = PARTITIONS.map((shape) => shape(order)).filter(({ length }) => length > 0)
+    return { cut: cuts.length === 0 ? [] : draws.pick(cuts) }
+  }
   // A rack, or all of them.
   if (kind === 'power' && names.length > 1 && draws.happens(1 / 3))
     return { machines: draws.shuffled(names).slice(0, 2 + draws.below(names.length - 1)) }

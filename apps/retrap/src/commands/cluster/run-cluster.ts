@@ -85,9 +85,9 @@ export function exploreClusterFile(
         void stdout.write(`branch ${branch}: ${faults.length} faults, ${news} new: ${failure ?? 'ok'}\n`),
       onTry: (faults, { failure }) => void stdout.write(`  with ${faults.length} of its faults: ${failure ?? 'ok'}\n`),
     })
-    for (const { branch, root, result, faults } of findings) {
-      const plan: Plan = { seed, branch: root, failure: result.failure!, faults }
-      stdout.write(`branch ${branch} fails: ${result.failure}\nIt needs:\n`)
+    for (const { branch, root, failure, faults } of findings) {
+      const plan: Plan = { seed, branch: root, failure, faults }
+      stdout.write(`branch ${branch} fails: ${failure}\nIt needs:\n`)
       for (const fault of faults) stdout.write(`- ${timeText(fault.at)}: ${describeFault(fault)}\n`)
       const one = (path: string): string => (findings.length === 1 ? path : `${path}.${branch}`)
       if (out !== undefined) {
@@ -103,8 +103,9 @@ export function exploreClusterFile(
       const run = { description, seed, host, branch: { number: root, faults } }
       const to = { path: one(path), given: ['explore', file, '--seed', `${seed}`], stderr }
       // oxlint-disable-next-line no-await-in-loop -- one after another: each is a run
-      const { failure } = await recordOnce(run, { signal }, to)
-      if (failure !== result.failure) stderr.write(`retrap: the recorded run ended otherwise: ${failure ?? 'ok'}\n`)
+      const recorded = await recordOnce(run, { signal }, to)
+      if (recorded.failure !== failure)
+        stderr.write(`retrap: the recorded run ended otherwise: ${recorded.failure ?? 'ok'}\n`)
     }
     stderr.write(`retrap: seed ${seed}: ${branches} branches, ${findings.length} of them failed\n`)
     return findings.length === 0
