@@ -53,8 +53,20 @@ export interface PackedTables {
   readonly rowCodes: string
 }
 
-const packNumbers = (values: Iterable<number>): string => [...values].join()
-const unpackNumbers = (text: string): number[] => JSON.parse(`[${text}]`) as number[]
+/** A zero between others is left out. */
+const packNumbers = (values: Iterable<number>): string => [...values].join().replaceAll(/(?<=,)0(?=,)/g, '')
+/** The second pass finds what overlaps in the first. */
+const unpackNumbers = (text: string): number[] =>
+  JSON.parse(`[${text.replaceAll(',,', ',0,').replaceAll(',,', ',0,')}]`) as number[]
+
+/** Most values are the one before, or differ from it in a few bits. */
+const packAlike = (values: Int32Array): string => packNumbers(values.map((value, at) => value ^ (values[at - 1] ?? 0)))
+
+function unpackAlike(text: string): Int32Array {
+  const values = new Int32Array(unpackNumbers(text))
+  for (let at = 1; at < values.length; at++) values[at]! ^= values[at - 1]!
+  return values
+}
 
 // A reference is 0, a code, or the complement of a node's index. In the text a code is odd: twice the difference to the last
 // code, and one. The loops that read them have no calls in them: they run once, before any of it is compiled.
@@ -221,7 +233,7 @@ export function unpackCommonTable(text: string, leaves: Int32Array): Int32Array 
 }
 
 /** The leaves that `packTables` wrote: the other tables need not be read for these. */
-export const unpackLeaves = (text: string): Int32Array => new Int32Array(unpackNumbers(text))
+export const unpackLeaves = (text: string): Int32Array => unpackAlike(text)
 
 /** Writes the tables as text. */
 export function packTables(tables: DecodeTables, common: Int32Array, rowCodes: Int32Array): PackedTables {
@@ -229,8 +241,8 @@ export function packTables(tables: DecodeTables, common: Int32Array, rowCodes: I
   return {
     roots: packRoots(tables.roots, tables.hasModrm, orphans),
     nodes,
-    leaves: packNumbers(tables.leaves),
-    evexLeaves: packNumbers(tables.evexLeaves),
+    leaves: packAlike(tables.leaves),
+    evexLeaves: packAlike(tables.evexLeaves),
     common: packCommonTable(common),
     rowCodes: packNumbers(rowCodes.map((code, row) => code - (rowCodes[row - 1] ?? 0))),
   }
@@ -246,7 +258,7 @@ export function unpackTables(
     ...unpackRoots(packed.roots, orphans),
     nodes,
     leaves,
-    evexLeaves: new Int32Array(unpackNumbers(packed.evexLeaves)),
+    evexLeaves: unpackAlike(packed.evexLeaves),
   }
 }
 
