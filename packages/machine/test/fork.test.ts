@@ -291,7 +291,6 @@ test('each has its own disk from then on, and the image is the first machine’s
 
 test.each<[string, Omit<M.PcOptions, 'memoryBytes'>, RegExp]>([
   ['without room', { ...idle(), forks: undefined }, /forks: \{ clones, writtenBytes \}/],
-  ['in shared memory', { ...idle(), sharedMemory: true }, /leave controllerPlacement and sharedMemory/],
   ['with models of the caller', { ...idle(), devices: [new DebugExit()] }, /pass as many new ones as devices/],
 ])('a machine %s says why it cannot be forked', async (_, options, why) => {
   const pc = await made(options)

@@ -73,10 +73,10 @@ export const REFUSALS: readonly CombinationRule[] = [
   {
     verbs: ['fork'],
     when: [
-      ['shared', 'controllers', 'recorded', 'replayed'],
+      ['recorded', 'replayed'],
       ['shared', 'controllers', 'worker', 'server', 'replayed'],
     ],
-    why: 'Workers that map its memory, recorded models elsewhere and disks of a replay cannot be doubled; leave controllerPlacement and sharedMemory out, or fork a machine that is not recorded',
+    why: 'recorded models elsewhere, controllers of a recorded run and disks of a replay cannot be doubled; fork a machine that is not recorded',
   },
   {
     verbs: ['plug'],
