@@ -50,7 +50,9 @@ export interface MachineOptions extends Omit<PcOptions, 'snapshot' | 'jit' | 'de
   readonly deviceServers: readonly StartDeviceServer[]
   readonly clock: 'real' | 'deterministic'
   /** Whether to compile hot code; `onCode` receives all compiled code. */
-  readonly jit?: boolean | { readonly onCode?: (code: DumpedCode) => void; readonly keep?: CodeKeeper }
+  readonly jit?:
+    | boolean
+    | { readonly onCode?: (code: DumpedCode) => void; readonly keep?: CodeKeeper; readonly codeBytes?: number }
   readonly devicePlacement?: 'inline' | 'deferred' | StartPartServer<BoardServerOptions | ArmBoardServerOptions>
   readonly vapic?: boolean
 }

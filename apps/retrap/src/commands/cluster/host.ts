@@ -10,9 +10,12 @@ import {
   type MachineStart,
   type PlacedMachine,
 } from '@retrap/cluster'
+import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
+import { CliError } from '../../errors.ts'
 import { packageVersion } from '../../package-version.ts'
 import { foldersTag, KERNEL_TAG, REPORT_PATH } from '../../guests/linux/exec-initramfs.ts'
 import { LocalShare } from '../../machine/share/local-share.ts'
+import { ExecError } from '../exec/errors.ts'
 import { openRoot } from '../exec/command.ts'
 import { parseSharedFolder } from '../exec/given.ts'
 import { openImageRoot } from '../exec/image-root.ts'
@@ -51,6 +54,8 @@ export class LinuxHost implements ClusterHost {
   /** Gets the recordings of machines whose starts name one. */
   recordings: RunRecordings | undefined
   readonly #tell: (text: string) => void
+  /** Compiled code: what one machine has compiled is there for the others. */
+  readonly #units = new UnitCache(undefined, () => {})
   /** By what machines have in common: several of a kind have the same files. */
   readonly #prepared = new Map<string, Promise<Prepared>>()
 
@@ -66,11 +71,12 @@ export class LinuxHost implements ClusterHost {
   }
 
   async make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
-    const { kind, path, root, modules, folders, files } = await this.#prepare(machine)
+    const { kind, path, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
     return makeClusterGuest(
       {
         ...{ path, kind, machine, machines: this.#machines, ...start, commands: modules.commands },
         isForked: this.#isForked && start.recording === undefined,
+        units: this.#units,
         recording: start.recording === undefined ? undefined : this.recordings?.of(start.recording),
         outside: { shares: sharesOf(root, modules, folders), devices: undefined },
         mounts: folders.map(({ path: source, at, readOnly }, i) => ({
@@ -78,13 +84,16 @@ export class LinuxHost implements ClusterHost {
           ...(at === source && { realPath: realpathSync(source) }),
         })),
         read: (words) =>
-          readProgram(
-            {
-              ...{ arch: kind.arch, command: words, user: machine.user, workingDirectory: '', hasTerminal: false },
-              env: [SDK_ENVIRONMENT, ...Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)],
-            },
-            { ...root.config, entrypoint: [], command: [], hostname: machine.name },
-            files,
+          of(
+            machine.name,
+            readProgram(
+              {
+                ...{ arch: kind.arch, command: words, user: machine.user, workingDirectory: '', hasTerminal: false },
+                env: [SDK_ENVIRONMENT, ...Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)],
+              },
+              { ...root.config, entrypoint: [], command: [], hostname: machine.name },
+              files,
+            ),
           ),
       },
       listener,
@@ -93,6 +102,7 @@ export class LinuxHost implements ClusterHost {
 
   /** Gives the files back. */
   async close(): Promise<void> {
+    this.#units.close()
     const all = await Promise.allSettled(this.#prepared.values())
     await Promise.all(
       all.flatMap((one) =>
@@ -152,6 +162,16 @@ export class LinuxHost implements ClusterHost {
       folders.map(({ at, local }) => ({ path: at, share: local })),
     )
     return { kind, path, root, modules, folders, files }
+  }
+}
+
+/** Does something for a machine, which trouble with files then names. */
+async function of<T>(name: string, done: Promise<T>): Promise<T> {
+  try {
+    return await done
+  } catch (error) {
+    const isOurs = error instanceof ExecError || error instanceof CliError
+    throw isOurs ? new ClusterError('ERR_CLUSTER', `machine ${name}: ${error.message}`, { cause: error }) : error
   }
 }
 
