@@ -66,6 +66,8 @@ export class Cluster {
   #heard: Heard[] = []
   /** Exit codes of programs of the workload. */
   readonly #codes = new Map<string, number>()
+  /** The last line of each machine. */
+  readonly #lastLines: Map<string, string>
   #failure: string | undefined
   /** The faults that last at present, and how each is ended. */
   readonly #lasting = new Map<Fault, () => Promise<void>>()
@@ -97,6 +99,7 @@ export class Cluster {
     const { log } = options
     this.#conductor.onFrame = log && ((from, ns, delivery) => log.frame(from, ns, delivery))
     this.#conductor.onWake = log && ((number, ns, offset) => log.goesOn(number, ns, offset))
+    this.#lastLines = new Map(before === undefined ? [] : before.#lastLines)
     this.#conductor.onWindow = () => this.#hear()
     this.#conductor.onEnd = (number, reason) => {
       this.#drop(number)
@@ -158,6 +161,11 @@ export class Cluster {
   /** The present instant, in nanoseconds since the cluster's begin. */
   get now(): number {
     return this.#conductor.now
+  }
+
+  /** The cause of a failure until now; undefined: there was none. */
+  get failure(): string | undefined {
+    return this.#failure
   }
 
   /** Goes on to the end. */
@@ -235,8 +243,10 @@ export class Cluster {
   async #until(isDone: () => boolean, what: string): Promise<void> {
     const { limit } = this.#description
     await this.#conductor.runTo(limit, () => this.#isOver || isDone())
-    if (!this.#isOver && !isDone())
-      this.#failure = `${what} did not end within ${timeText(limit)} of the cluster's time (limit)`
+    if (this.#isOver || isDone()) return
+    const last = this.#description.machines.map(({ name }) => `${name}: ${this.#lastLines.get(name) ?? '(nothing)'}`)
+    const where = `${what} on ${this.#description.workload?.on}`
+    this.#failure = `${where} did not end within ${timeText(limit)} of the cluster's time (limit): last lines: ${last.join('; ')}`
   }
 
   /** Fails the run for a program that has failed. */
@@ -337,6 +347,7 @@ export class Cluster {
       })
       if (kind === 'ended' && !isMain) this.#codes.set(text, code!)
       if (kind === 'report') this.#report(machine, text)
+      if (kind === 'output') this.#lastLines.set(machine.name, text)
     }
   }
 

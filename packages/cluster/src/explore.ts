@@ -1,6 +1,7 @@
 import { Cluster, type ClusterOptions } from './cluster.ts'
 import type { ClusterDescription } from './description.ts'
 import { Draws } from './draws.ts'
+import { ClusterError } from './errors.ts'
 import type { Fault } from './faults.ts'
 import type { ClusterHost } from './host.ts'
 import { Novelty } from './novelty.ts'
@@ -49,7 +50,7 @@ interface Start {
  * time. The faults of a way that fails are reduced to those that are needed.
  *
  * @returns the failures, and how many ways were gone
- * @throws ClusterError for a cluster that cannot be made; errors of `host`
+ * @throws ClusterError for a cluster that cannot be made, or that fails before there are faults; errors of `host`
  */
 export async function explore(
   description: ClusterDescription,
@@ -61,6 +62,10 @@ export async function explore(
   const options = signal === undefined ? {} : { signal }
   const isStopped = (): boolean => signal?.aborted === true
   const cluster = await Cluster.start(description, seed, host, options)
+  if (cluster.failure !== undefined) {
+    cluster.close()
+    throw new ClusterError('ERR_MACHINE', `it fails before there are faults: ${cluster.failure}`)
+  }
   const begin = cluster.now
   const go = async (root: number, faults: readonly Fault[], onEvent?: ClusterOptions['onEvent']) => {
     const branch = await cluster.fork({ ...options, ...(onEvent && { onEvent }) })

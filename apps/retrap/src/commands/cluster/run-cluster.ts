@@ -120,6 +120,7 @@ async function withHost<T>(
   act: (description: ClusterDescription, host: LinuxHost, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const description = read(file, readCluster)
+  tellMemory(description, isForked, stderr)
   const host = new LinuxHost(file, description.machines, isForked, (text) => void stderr.write(`retrap: ${text}\n`))
   const stop = new AbortController()
   const end = (): void => stop.abort()
@@ -132,6 +133,20 @@ async function withHost<T>(
     for (const signal of ENDING_SIGNALS) process.off(signal, end)
     await host.close()
   }
+}
+
+/** A machine's memory beside its RAM, and what its clone writes. */
+const OWN_BYTES = 256 << 20
+const CLONE_BYTES = 512 << 20
+
+/** Says what memory the machines take where the host may lack it. */
+function tellMemory({ machines }: ClusterDescription, isForked: boolean, stderr: ClusterOutputs['stderr']): void {
+  const each = OWN_BYTES + (isForked ? CLONE_BYTES : 0)
+  const bytes = machines.reduce((sum, { memory }) => sum + memory + each, 0)
+  const free = process.availableMemory()
+  if (bytes <= free) return
+  const [most, left] = [bytes, free].map((one) => `${(one / 2 ** 30).toFixed(1)} GiB`)
+  stderr.write(`retrap: ${machines.length} machines take up to ${most} of memory, and this host has ${left} left\n`)
 }
 
 /** Reads a file of JSON. @param as - reads its contents @throws CliError `ERR_INPUT` */
