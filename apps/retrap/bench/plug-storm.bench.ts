@@ -50,7 +50,8 @@ card() {
 echo READY
 while true; do
   for p in /sys/block/vd* /sys/block/nvme*n1 /sys/class/net/eth*; do
-    l=$(readlink $p) || continue
+    # A pattern that nothing matched stays one.
+    l=$(readlink "$p") || continue
     m=/tmp/on-$(echo $l | tr / .)
     [ -e $m ] && continue
     : > $m

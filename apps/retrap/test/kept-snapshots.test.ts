@@ -23,9 +23,9 @@ const LEAST_INSTRUCTIONS = 20_000
 
 const fileOf = ({ name }: Board): URL => new URL(`${name.replaceAll(/[^\w-]+/g, '-')}.snapshot`, FOLDER)
 
-/** Of the devices of 0.2.0, whose Arm boards had no root ports. */
+/** Of the devices of 0.2.0, where only a q35 had root ports. */
 const makingOf = (board: Board, image: Uint8Array): Making => ({
-  board: board.arm ? { ...board, options: { ...board.options, rootPorts: [] } } : board,
+  board: board.options.machine === 'q35' ? board : { ...board, options: { ...board.options, rootPorts: [] } },
   ...{ image, cpus: 2, placement: 'inline', jit: false, hostModels: true, card: 'none' },
   ...{ keep: undefined, pages: false, forks: false },
 })
