@@ -26,6 +26,7 @@ export const sidebar: DefaultTheme.SidebarItem[] = [
       { text: 'Your own virtio device', link: '/tutorials/virtio' },
       { text: 'A network between tabs', link: '/tutorials/network' },
       { text: 'A slow device', link: '/tutorials/slow-device' },
+      { text: 'A Raft that votes twice', link: '/tutorials/raft' },
     ],
   },
   {
@@ -45,6 +46,7 @@ export const sidebar: DefaultTheme.SidebarItem[] = [
       { text: 'Performance', link: '/guides/performance' },
       { text: 'Embedding', link: '/guides/embedding' },
       { text: 'Many machines', link: '/guides/fleets' },
+      { text: 'Clusters', link: '/guides/cluster' },
       { text: 'Machines for a model', link: '/guides/mcp' },
     ],
   },
@@ -64,6 +66,7 @@ export const sidebar: DefaultTheme.SidebarItem[] = [
     text: 'Facts',
     items: [
       { text: 'What is supported', link: '/support' },
+      { text: 'The file of a cluster', link: '/cluster-file' },
       { text: 'Comparison', link: '/compare' },
       { text: 'Figures', link: '/figures' },
     ],
