@@ -428,8 +428,9 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await expect.poll(panel).toMatch(/[\da-f]{16}\s+(b|ldr) /)
     await page.focus('#panel-debugger .registers')
     // PC, SP, X0 to X3.
-    for (const key of ['ArrowDown', 'ArrowDown', 'ArrowDown', 'ArrowRight', 'Enter', 'Enter'] as const)
+    for (const key of ['ArrowDown', 'ArrowDown', 'ArrowDown', 'ArrowRight', 'Enter'] as const)
       await page.keyboard.press(key)
+    await (await page.waitForSelector('.menu button:focus'))!.press('Enter')
     await expect.poll(bar).toMatch(/X3: the instruction at 0x40[\da-f]+ of vCPU 0 wrote it/)
     await page.type('#panel-debugger section[aria-label="Change"] input', 'x9')
     await page.type('#panel-debugger section[aria-label="Change"] input.code', '5eed')
