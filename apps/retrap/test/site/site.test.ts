@@ -1,6 +1,7 @@
 /** `retrap site`: the folder on a plain server, in a browser; and machines that no page has. */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
+import { readCluster, writeClusterRun } from '@retrap/cluster'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { servePages } from '@retrap/tooling/page-server'
@@ -130,6 +131,30 @@ describe.skipIf(missing !== undefined)('a site', () => {
     const run = await runHere(['site', '--machine', machineFile(more, 'bad.json'), '--out', join(folder, 'bad')], LIMIT)
     expect([run.code, run.stderr]).toEqual([74, expect.stringMatching(message)])
     expect([run.stderr.includes('booting'), fs.existsSync(join(folder, 'bad'))]).toEqual([false, false])
+  })
+
+  test('recordings need no machine: the run of a cluster is listed with its failure, and a damaged one is refused', async () => {
+    const [path, out] = [join(folder, 'three.run'), join(folder, 'runs')]
+    const machines = [{ name: 'one', number: 0, starts: [] }]
+    const run = {
+      ...{ seed: 1, branch: 0, failure: 'check ended with 1', ns: 9, faults: [], events: [], frames: [] },
+      machines,
+    }
+    const pieces: Uint8Array[] = []
+    const description = readCluster({ machines: [{ name: 'one' }] })
+    await writeClusterRun({ ...run, description }, [], (bytes) => pieces.push(bytes))
+    fs.writeFileSync(path, Buffer.concat(pieces))
+    const made = await runHere(['site', '--recording', path, '--out', out], LIMIT)
+    expect([made.code, made.stdout]).toEqual([0, expect.stringMatching(/index\.html#lanes=recordings%2Fthree\.run\n/)])
+    expect(JSON.parse(fs.readFileSync(join(out, 'systems/systems.json'), 'utf8'))).toMatchObject([
+      { title: 'three.run', failure: 'check ended with 1', cluster: 'recordings/three.run' },
+    ])
+    fs.truncateSync(path, 600)
+    for (const [given, why] of [
+      [['--recording', path], /three\.run/],
+      [[], /needs --machine, --recording/],
+    ] as const)
+      expect((await runHere(['site', ...given, '--out', `${out}-bad`], LIMIT)).stderr).toMatch(why)
   })
 
   test('a folder with other files is refused', async () => {
