@@ -45,6 +45,14 @@ export const soak: Soak = {
     const seconds = Math.round((performance.now() - begin) / 1000)
     found.push(`${name}, seed ${seed}: branch ${branch}, ${faults.length} faults, after ${seconds} s`)
     if (faults.length === 0 || faults.length > MOST_FAULTS) return `the plan has ${faults.length} faults: ${bad.stdout}`
+    // The recorded failure is the one that is not recorded, and comes again from its file.
+    const [plain, again] = await Promise.all(
+      [
+        ['run', join(folder, `${name}.json`), '--plan', plan],
+        ['replay', `${plan}.run`],
+      ].map((words) => runRetrap(['cluster', ...words, '--jsonl'], { deadlineMs: DEADLINE_MS })),
+    )
+    if (!again!.stdout || !plain!.stdout.startsWith(again!.stdout)) return `the recording differs: ${again!.stderr}`
     const sound = await explore(`${name}-sound.json`, SOUND_SECONDS)
     if (sound.code !== 0) return `the sound one fails: ${sound.stdout}${sound.stderr}`
   },

@@ -1,4 +1,4 @@
-/** What the programs of a recorded machine say when it is run again. */
+/** A recorded machine is run again, and its programs' lines are heard. */
 import { type ClusterEvent, MOST_LINE } from '@retrap/cluster'
 import { describeDivergence } from '@retrap/machine/debug'
 import { CliError } from '../../errors.ts'

@@ -3,12 +3,17 @@ import {
   type Branch,
   Cluster,
   type ClusterDescription,
+  type ClusterEvent,
   type ClusterOptions,
   type ClusterResult,
   RunLog,
 } from '@retrap/cluster'
 import type { LinuxHost } from './host.ts'
 import { RunRecordings } from './recordings.ts'
+
+/** An event as a line for people. */
+export const eventText = ({ ns, machine, text }: ClusterEvent): string =>
+  `${(ns / 1e9).toFixed(6).padStart(12)} ${machine ?? '-'}: ${text}\n`
 
 /** A cluster, and the way in which it runs. */
 export interface OneRun {

@@ -22,8 +22,8 @@ import { parseGuestTime } from '@retrap/machine/debug'
 import { CliError, troubleWith } from '../../errors.ts'
 import { fileSource } from '../../machine/recording/recorded-file.ts'
 import { usage } from '../../options/values.ts'
-import { eventText } from './event-text.ts'
 import { linesOfRecording } from './heard-lines.ts'
+import { eventText } from './once.ts'
 
 /** The values of the options. */
 export interface ReplayClusterFlags {
@@ -38,7 +38,7 @@ export interface ReplayClusterFlags {
   readonly jsonl?: boolean
 }
 
-/** What the command has from its surroundings. */
+/** The surroundings of the command. */
 export interface ReplayClusterHost {
   readonly stdout: { write(text: string): unknown }
   readonly stderr: { write(text: string): unknown }

@@ -15,9 +15,8 @@ import {
 } from '@retrap/cluster'
 import { CliError, troubleWith } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
-import { eventText } from './event-text.ts'
 import { LinuxHost } from './host.ts'
-import { recordOnce, runOnce } from './once.ts'
+import { eventText, recordOnce, runOnce } from './once.ts'
 
 /** The values of the options. */
 export interface ClusterFlags {
