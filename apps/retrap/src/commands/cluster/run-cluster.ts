@@ -86,7 +86,8 @@ export function exploreClusterFile(
     })
     for (const { branch, root, failure, faults } of findings) {
       const plan: Plan = { seed, branch: root, failure, faults }
-      stdout.write(`branch ${branch} fails: ${failure}\nIt needs:\n`)
+      const what = signal.aborted ? 'Some of these may not be needed, as the search was stopped:' : 'It needs:'
+      stdout.write(`branch ${branch} fails: ${failure}\n${what}\n`)
       for (const fault of faults) stdout.write(`- ${timeText(fault.at)}: ${describeFault(fault)}\n`)
       const one = (path: string): string => (findings.length === 1 ? path : `${path}.${branch}`)
       if (out !== undefined) {
