@@ -69,7 +69,7 @@ export interface Arrow {
 const NEAR = 3
 
 /** Index of the first one from an instant on. */
-export function firstFrom<T>(all: readonly T[], ns: number, of: (one: T) => number): number {
+function firstFrom<T>(all: readonly T[], ns: number, of: (one: T) => number): number {
   let [low, high] = [0, all.length]
   while (low < high) {
     const middle = (low + high) >>> 1
@@ -152,7 +152,7 @@ export function arrowAt(arrows: readonly Arrow[], x: number, y: number, reach: n
 }
 
 /** A line of text, where there is room for it. */
-export interface PlacedLine {
+interface PlacedLine {
   readonly line: ShownLine
   readonly text: string
   readonly x: number

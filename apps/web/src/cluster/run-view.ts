@@ -58,7 +58,7 @@ export const instantOf = (item: Item): number =>
   item.kind === 'frame' ? item.sent : item.kind === 'line' ? item.ns : item.from
 
 /** A stretch of a machine's life. */
-export interface LifeStretch {
+interface LifeStretch {
   readonly from: number
   readonly to: number
   /** `still`: it hangs. */
