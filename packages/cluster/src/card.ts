@@ -45,6 +45,11 @@ export class Card implements PacketBackend {
     return sent
   }
 
+  /** Further frames that the card takes notice of when they are delivered; 0 while it has no room. */
+  get room(): number {
+    return this.#isFull ? 0 : MOST_WAITING - this.#coming.length
+  }
+
   /** Has a frame enter the machine at an instant of its clock, or at once where that has passed. Equal instants keep their order. */
   deliver(ns: number, frame: Uint8Array): void {
     if (this.#coming.length >= MOST_WAITING) return

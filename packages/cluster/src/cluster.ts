@@ -331,7 +331,7 @@ export class Cluster {
   async #quiet(seconds: number): Promise<void> {
     const conductor = this.#conductor
     this.#quietUntil = conductor.now + seconds * 1e9
-    for (const { number } of this.#description.machines) conductor.wake(number)
+    for (const { number } of this.#description.machines) await conductor.wake(number)
     for (const end of this.#lasting.values()) await end()
   }
 

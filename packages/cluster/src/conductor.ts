@@ -3,10 +3,24 @@ import type { Card } from './card.ts'
 import { ClusterError } from './errors.ts'
 import type { Delivery, Links } from './links.ts'
 
+/** The network of a machine's card, as its conductor uses it. Instants are of the machine's clock, in nanoseconds. */
+export interface ConductedCard {
+  /** Further frames that it takes notice of; 0 while the card has no room. */
+  readonly room: number
+  /** Returns what the machine has sent since the last call, in order. */
+  take(): readonly { readonly ns: number; readonly frame: Uint8Array }[]
+  /** Has a frame enter the machine. */
+  deliver(ns: number, frame: Uint8Array): void
+  /** Has all frames on their way here come earlier by so much. */
+  hasten(ns: number): Promise<void> | void
+}
+
 /** A machine as its conductor runs it. All instants are of its own clock, in nanoseconds. */
 export interface ConductedMachine {
   /** Its place in the network. */
-  readonly card: Card
+  readonly card: ConductedCard
+  /** The thread that it runs in: machines of different threads run at once. Absent: that of the conductor. */
+  readonly thread?: object
   /** The present instant. */
   now(): number
   /** The next instant at which it does anything: the present one while a processor executes, Infinity if it waits for the outside. */
@@ -154,11 +168,11 @@ export class Conductor {
   }
 
   /** Lets a machine go on that stands still. */
-  wake(number: number): void {
+  async wake(number: number): Promise<void> {
     const part = this.#parts[number]
     if (part === undefined || !this.#hangs(part)) return
     part.hangsUntil = this.now
-    this.#wake(number, part, this.now)
+    await this.#wake(number, part, this.now)
   }
 
   /** Has a machine execute in a part of its time only, unless it is out. @param speed - from 0 to 1 */
@@ -176,7 +190,7 @@ export class Conductor {
   /** Brings a machine's clock to the present instant, for something to happen to it there. */
   async bring(number: number): Promise<void> {
     const part = this.#parts[number]
-    if (part !== undefined && !this.#hangs(part)) await this.#run(number, part, this.now)
+    if (part !== undefined && !this.#hangs(part)) await this.#runAll([[number]], this.now)
   }
 
   /** Runs to an instant, unless it is to stop before. @param stops - asked after each window */
@@ -201,14 +215,16 @@ export class Conductor {
   }
 
   async #window(end: number): Promise<void> {
+    const busy = new Map<object, number[]>()
     for (const [number, part] of this.#parts.entries()) {
-      if (part === undefined || this.#hangs(part)) continue
-      const { machine, offsetNs } = part
-      // oxlint-disable-next-line no-await-in-loop -- one after another
-      if (machine.next() + offsetNs < end) await this.#run(number, part, end)
+      if (part === undefined || this.#hangs(part) || part.machine.next() + part.offsetNs >= end) continue
+      const { thread = this } = part.machine
+      busy.set(thread, [...(busy.get(thread) ?? []), number])
     }
+    if (busy.size > 0) await this.#runAll([...busy.values()], end)
     this.now = end
-    for (const [number, part] of this.#parts.entries()) if (part !== undefined) this.#wake(number, part, end)
+    // oxlint-disable-next-line no-await-in-loop -- few hang
+    for (const [number, part] of this.#parts.entries()) if (part !== undefined) await this.#wake(number, part, end)
     this.#send()
     await this.onWindow?.()
     for (let [first] = this.#acts; first !== undefined && first.ns <= end; [first] = this.#acts) {
@@ -218,13 +234,27 @@ export class Conductor {
     }
   }
 
-  async #run(number: number, { machine, offsetNs, speed }: Part, ns: number): Promise<void> {
-    const until = ns - offsetNs
-    const begin = Math.max(machine.now(), Math.min(machine.next(), until))
-    const end = await machine.runTo(until, speed === 1 ? undefined : until - Math.floor((until - begin) * speed))
-    if (end === undefined) return
-    this.onEnd?.(number, end.reason)
-    this.remove(number)
+  /** Runs machines: threads at once, and those of a thread one after another. */
+  async #runAll(threads: readonly (readonly number[])[], ns: number): Promise<void> {
+    const ends: (readonly [number: number, reason: string])[] = []
+    const runs = threads.map(async (numbers) => {
+      for (const number of numbers) {
+        const { machine, offsetNs, speed } = this.#part(number)
+        const until = ns - offsetNs
+        const begin = Math.max(machine.now(), Math.min(machine.next(), until))
+        const fromNs = speed === 1 ? undefined : until - Math.floor((until - begin) * speed)
+        // oxlint-disable-next-line no-await-in-loop -- one after another
+        const end = await machine.runTo(until, fromNs)
+        if (end !== undefined) ends.push([number, end.reason])
+      }
+    })
+    // All have come to rest before anything else happens.
+    const failed = (await Promise.allSettled(runs)).find((run) => run.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    for (const [number, reason] of ends.toSorted(([one], [other]) => one - other)) {
+      this.onEnd?.(number, reason)
+      this.remove(number)
+    }
   }
 
   /** Whether a machine stands still. */
@@ -233,13 +263,13 @@ export class Conductor {
   }
 
   /** Lets a machine go on that has stood still until now: that time is none of its own. */
-  #wake(number: number, part: Part, now: number): void {
+  async #wake(number: number, part: Part, now: number): Promise<void> {
     if (part.hangsUntil === 0 || part.hangsUntil > now) return
     part.hangsUntil = 0
     const before = part.offsetNs
     part.offsetNs = now - part.machine.now()
     // Frames that have come meanwhile wait for it.
-    part.machine.card.hasten(part.offsetNs - before)
+    await part.machine.card.hasten(part.offsetNs - before)
     this.onWake?.(number, part.machine.now(), part.offsetNs)
   }
 

@@ -21,6 +21,8 @@ export interface ClusterGuest extends ConductedMachine {
   turnClock(ns: number): void
   /** Begins a fault, or ends it. @param amount - 0: it ends; of `drift`: the part by which the clock is fast */
   disturb(kind: GuestFault, amount: number): void
+  /** Identifies its state, for comparisons: the instructions that it has retired, and a checksum of its RAM. */
+  digest(): Promise<string>
   /** Makes a machine that goes on from this instant by itself, with the frames that are on their way to this one. @param disk - a copy of its disk */
   fork(listener: GuestListener, disk: Disk | undefined): Promise<ClusterGuest>
   /** Ends the machine. */

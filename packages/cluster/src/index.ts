@@ -1,5 +1,12 @@
 export { Card, type CardClock } from './card.ts'
-export { conducted, type ConductedMachine, type MachineTime, type TimedMachine, timeOf } from './conductor.ts'
+export {
+  conducted,
+  type ConductedCard,
+  type ConductedMachine,
+  type MachineTime,
+  type TimedMachine,
+  timeOf,
+} from './conductor.ts'
 export type { ClusterDescription, NetworkDescription, PlacedMachine, WorkloadDescription } from './description.ts'
 export { clusterSchema, type Plan, readCluster, readPlan } from './read-description.ts'
 export { ClusterError, type ClusterErrorCode } from './errors.ts'
@@ -22,6 +29,9 @@ export type { ClusterEvent, ClusterResult } from './result.ts'
 export { MOST_LINE, type Property } from './reports.ts'
 export { type Branch, Cluster, type ClusterOptions } from './cluster.ts'
 export type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from './host.ts'
+export type { ErrorTold, ThreadPort } from './remote/messages.ts'
+export { type GuestThread, RemoteHost } from './remote/remote-host.ts'
+export { serveGuests } from './remote/serve.ts'
 export { explore, type ExploreOptions, type Finding } from './explore.ts'
 export {
   type ClockStretch,

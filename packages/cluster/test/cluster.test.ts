@@ -18,8 +18,12 @@ import {
   explore,
   type Fault,
   type GuestListener,
+  type GuestThread,
   machineTime,
   readCluster,
+  RemoteHost,
+  serveGuests,
+  type ThreadPort,
   RunLog,
   writeClusterRun,
 } from '../src/index.ts'
@@ -306,6 +310,7 @@ class PuppetHost {
         if (code !== undefined) puppet.after(1e6, () => listener.ended(puppet.now(), name, code))
         return Promise.resolve()
       },
+      digest: () => Promise.resolve(`${puppet.now()}`),
       turnClock: (ns: number) => void this.turns.push(ns),
       disturb: (kind: string, amount: number) => void this.starts.push(`${kind} ${amount}`),
       // At rest a puppet is nothing but its clock.
@@ -315,14 +320,29 @@ class PuppetHost {
   }
 }
 
+/** Two threads of this thread: messages between them are copied. */
+function threadsOf(host: PuppetHost): (GuestThread & { end: (why: string) => void })[] {
+  return [1, 2].map((i) => {
+    const hear: ((message: unknown) => void)[] = []
+    const port = (here: number): ThreadPort => ({
+      post: (message) => void setImmediate((copy) => hear[1 - here]!(copy), structuredClone(message)),
+      onMessage: (listener) => void (hear[here] = listener),
+    })
+    serveGuests(port(1), host)
+    let end: (why: string) => void = () => undefined
+    return { ...port(0), name: `Worker ${i}`, onEnd: (listener) => void (end = listener), end: (why) => end(why) }
+  })
+}
+
 describe('a run', () => {
-  async function run(programs: Programs, faults: Fault[], forks = false) {
+  async function run(programs: Programs, faults: Fault[], forks = false, isRemote = false) {
     const events: ClusterEvent[] = []
     const log = new RunLog()
     const host = new PuppetHost(programs)
     const onEvent = (event: ClusterEvent): void => void events.push(event)
     const description = readCluster(DESCRIPTION)
-    const first = await Cluster.start(description, 1, host, { onEvent, log })
+    const maker = isRemote ? new RemoteHost(threadsOf(host)) : host
+    const first = await Cluster.start(description, 1, maker, { onEvent, log })
     const cluster = forks ? await first.fork({ onEvent }) : first
     const result = await cluster.finish({ number: 0, faults })
     return { ...result, starts: host.starts, turns: host.turns, events, taken: log.run(1, 0, description, result) }
@@ -335,11 +355,18 @@ describe('a run', () => {
     return 0
   }
 
-  test('starts its machines, those that crash again, and ends well; one that is forked does the same', async () => {
+  test('starts its machines, those that crash again, and ends well; one that is forked or in threads does the same', async () => {
     const { failure, starts, events } = await run(sound, [crash])
     expect([failure, starts]).toEqual([undefined, ['node-1', 'node-2', 'client', 'node-1 closed', 'node-1']])
     expect(events.map(({ ns }) => ns)).toEqual(events.map(({ ns }) => ns).toSorted((one, other) => one - other))
     expect((await run(sound, [crash], true)).events).toEqual(events)
+    for (const forks of [false, true]) expect((await run(sound, [crash], forks, true)).events).toEqual(events)
+  })
+
+  test('ends with a sentence where a thread ends', async () => {
+    const threads = threadsOf(new PuppetHost({ ...sound, setup: () => (threads[0]!.end('no memory'), undefined) }))
+    const started = Cluster.start(readCluster(DESCRIPTION), 1, new RemoteHost(threads))
+    await expect(started).rejects.toThrow('Worker 1, which runs machines, has ended: no memory')
   })
 
   test('goes on where faults meet: a machine that has crashed cannot hang', async () => {

@@ -1,4 +1,5 @@
 /** A machine of a cluster: a Linux guest like those of `retrap exec`, on deterministic time. */
+import { crc32 } from 'node:zlib'
 import {
   addressOf,
   Card,
@@ -30,8 +31,16 @@ const EPOCH_SECONDS = 1_767_225_600
 export const ipv4Of = (number: number): string => `10.83.${(number + 1) >> 8}.${(number + 1) & 0xff}`
 export const ipv6Of = (number: number): string => `fd83::${(number + 1).toString(16)}`
 
+/** The ways in which machines run, which change nothing for their guests. */
+export interface MachineWays {
+  /** Machines are forked, for which they need room. */
+  readonly isForked: boolean
+  /** Hot code is compiled. */
+  readonly isCompiled: boolean
+}
+
 /** The parts of a cluster's machine. */
-export interface ClusterGuestParts {
+export interface ClusterGuestParts extends MachineWays {
   /** The file of the kept machine that it begins as. */
   readonly path: string
   readonly kind: ExecKind
@@ -52,8 +61,6 @@ export interface ClusterGuestParts {
   readonly ns: number
   /** The disk of a machine that has one. */
   readonly disk: Disk | undefined
-  /** The machine is forked. */
-  readonly isForked: boolean
   /** Where the machine is recorded; undefined: it is not. */
   readonly recording?: GuestRecording | undefined
 }
@@ -83,7 +90,7 @@ export async function makeClusterGuest(parts: ClusterGuestParts, listener: Guest
     generation: { after: seed },
     snapshot: { state: grown, pages } as MachineSnapshotSource,
     codeCacheBytes: DECODED_BYTES,
-    jit: { keep: parts.units, codeBytes: COMPILED_BYTES },
+    jit: parts.isCompiled && { keep: parts.units, codeBytes: COMPILED_BYTES },
     ...(parts.isForked && { forks: FORKS }),
   }
   const made = await (parts.recording?.record(options) ??
@@ -174,10 +181,12 @@ const plain = (machine: ForkedMachine): MadeGuest => ({
   close: () => machine.close(),
 })
 
-function guestOf(made: MadeGuest, parts: ClusterGuestParts, ends: Ends): ClusterGuest {
+/** @param before - the instructions that its original had retired */
+function guestOf(made: MadeGuest, parts: ClusterGuestParts, ends: Ends, before = 0): ClusterGuest {
   const own = ownFiles(parts)
   const conductedOne = conducted(made.machine, ends.card, made.time)
   ends.attach(made)
+  const retired = (): number => before + made.machine.statistics().instructions
   return {
     ...conductedOne,
     async start(name, words) {
@@ -194,12 +203,26 @@ function guestOf(made: MadeGuest, parts: ClusterGuestParts, ends: Ends): Cluster
       const clone = await made.machine.fork({ virtio, ...(drives && { drives }), generation: { after: 'same' } })
       const { time } = plain(clone)
       disk?.attach(clone.domain.clock, time)
-      return guestOf(plain(clone), parts, others)
+      return guestOf(plain(clone), parts, others, retired())
     },
+    digest: () => Promise.resolve(`${retired()} instructions, RAM ${sumOf(made.machine, parts.kind)}`),
     close() {
       made.close()
     },
   }
+}
+
+/** RAM is read in pieces of this size: none lies partly elsewhere. */
+const PIECE_BYTES = 1 << 16
+/** RAM of either board begins below this address. */
+const RAM_BEGIN = 0x4000_0000
+
+function sumOf({ domain }: ForkedMachine, kind: ExecKind): string {
+  const piece = new Uint8Array(PIECE_BYTES)
+  let sum = 0
+  for (let at = 0; at < RAM_BEGIN + runBytes(kind); at += PIECE_BYTES)
+    if (domain.guestMemory.read(at, piece)) sum = crc32(piece, sum)
+  return sum.toString(16)
 }
 
 const ownFiles = ({ machines, machine }: ClusterGuestParts): Readonly<Record<string, string>> => ({

@@ -24,6 +24,8 @@ no fsync has followed.
 
 The exit code is 1 if the cluster has failed.`
 
+const WORKERS = 'threads that machines run in, which change no result (default: one for each processor)'
+
 const REPLAY_HELP = `
 Without --machine all machines run again, one after another, and what they say is compared with the file: a difference is an error.
 With it, times are the cluster's, and the rest is as in retrap replay: on a terminal, Ctrl-A c leads to goto and who-wrote.
@@ -53,6 +55,7 @@ export function addCluster(
     .option('--seed <number>', 'what random draws follow from', parseSeed, 1)
     .option('--plan <file>', 'the seed, the branch and the faults that explore has found')
     .option('--record <file>', 'leave the run in a file, for cluster replay')
+    .option('--workers <number>', WORKERS, parseWorkers)
     .option('--jsonl', 'print what happens as lines of JSON')
     .addHelpText('after', HELP)
     .action(async (file: string, flags: ClusterFlags) => {
@@ -66,6 +69,7 @@ export function addCluster(
     .argument('<file>', 'the cluster, as JSON')
     .option('--seed <number>', 'what random draws follow from', parseSeed, 1)
     .option('--for <seconds>', 'how long to look', parseSeconds('--for'), 600_000)
+    .option('--workers <number>', WORKERS, parseWorkers)
     .option('--keep-going', 'look for further failures')
     .option('--blind', 'do not go on from branches that have reached something new')
     .option('--out <file>', 'write the plan of a failure, for run --plan')
@@ -117,6 +121,12 @@ const parseNumber =
     if (number !== undefined) return number
     throw usage(`${option} ${text}: expected a whole number`)
   }
+
+function parseWorkers(text: string): number {
+  const workers = parseWhole(text)
+  if (workers !== undefined && workers >= 1 && workers <= 64) return workers
+  throw usage(`--workers ${text}: expected a whole number from 1 to 64`)
+}
 
 function parseSeed(text: string): number {
   const seed = parseWhole(text)

@@ -25,7 +25,7 @@ import { type ModuleShare, openModules } from '../exec/module-share.ts'
 import { readProgram } from '../exec/program.ts'
 import type { ExecRoot } from '../exec/root.ts'
 import { foldersShare, keepKind, pathOfKept } from '../exec/kept-machine.ts'
-import { makeClusterGuest } from './cluster-guest.ts'
+import { type MachineWays, makeClusterGuest } from './cluster-guest.ts'
 import type { RunRecordings } from './recordings.ts'
 
 /** A machine's kind and files, and the kept machine that it begins as. */
@@ -46,11 +46,19 @@ interface Prepared {
 /** The environment that the SDKs of Antithesis look for. */
 const SDK_ENVIRONMENT = `ANTITHESIS_SDK_LOCAL_OUTPUT=${REPORT_PATH}`
 
+/** The parts of a host. */
+export interface HostParts {
+  /** The file of the cluster's description. */
+  readonly file: string
+  readonly machines: readonly PlacedMachine[]
+  readonly ways: MachineWays
+}
+
 /** A host of Linux guests: their files are images, folders or this host's. */
 export class LinuxHost implements ClusterHost {
   readonly #folder: string
   readonly #machines: readonly PlacedMachine[]
-  readonly #isForked: boolean
+  readonly #ways: MachineWays
   /** Gets the recordings of machines whose starts name one. */
   recordings: RunRecordings | undefined
   readonly #tell: (text: string) => void
@@ -60,11 +68,10 @@ export class LinuxHost implements ClusterHost {
   readonly #prepared = new Map<string, Promise<Prepared>>()
 
   /**
-   * @param file - the cluster's description: paths are relative to its folder
-   * @param isForked - whether machines are forked, for which they need room
+   * @param parts - whose paths are relative to the folder of the description
    */
-  constructor(file: string, machines: readonly PlacedMachine[], isForked: boolean, tell: (text: string) => void) {
-    this.#isForked = isForked
+  constructor({ file, machines, ways }: HostParts, tell: (text: string) => void) {
+    this.#ways = ways
     this.#folder = dirname(resolve(file))
     this.#machines = machines
     this.#tell = tell
@@ -75,7 +82,8 @@ export class LinuxHost implements ClusterHost {
     return makeClusterGuest(
       {
         ...{ path, kind, machine, machines: this.#machines, ...start, commands: modules.commands },
-        isForked: this.#isForked && start.recording === undefined,
+        ...this.#ways,
+        isForked: this.#ways.isForked && start.recording === undefined,
         units: this.#units,
         recording: start.recording === undefined ? undefined : this.recordings?.of(start.recording),
         outside: { shares: sharesOf(root, modules, folders), devices: undefined },

@@ -17,6 +17,8 @@ import type { SavedRun } from '../../machine/snapshots/snapshot-file.ts'
 
 /** A machine of either board. */
 export interface ForkedMachine extends TimedMachine {
+  readonly domain: TimedMachine['domain'] & { readonly guestMemory: { read(gpa: number, into: Uint8Array): boolean } }
+  statistics(): { readonly instructions: number }
   fork(options: Pick<MachineOptions, 'drives' | 'virtio' | 'generation'>): Promise<ForkedMachine>
   close(): void
 }

@@ -15,8 +15,9 @@ import {
 } from '@retrap/cluster'
 import { CliError, troubleWith } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
-import { LinuxHost } from './host.ts'
+import type { LinuxHost } from './host.ts'
 import { eventText, recordOnce, runOnce } from './once.ts'
+import { hostOf, usualWorkers } from './workers.ts'
 
 /** The values of the options. */
 export interface ClusterFlags {
@@ -26,11 +27,13 @@ export interface ClusterFlags {
   /** The file that the run is recorded in. */
   readonly record?: string
   readonly jsonl?: boolean
+  readonly workers?: number
 }
 
 /** The values of the options of `explore`. */
 export interface ExploreFlags {
   readonly seed: number
+  readonly workers?: number
   /** Host time in milliseconds. */
   readonly for: number
   readonly keepGoing?: boolean
@@ -52,7 +55,7 @@ export function runClusterFile(
   flags: ClusterFlags,
   { stdout, stderr }: ClusterOutputs,
 ): Promise<boolean> {
-  return withHost(file, false, stderr, async (description, host, signal) => {
+  return withHost(file, { isForked: false, workers: flags.workers }, stderr, async (description, host, signal) => {
     const { record } = flags
     const path = flags.plan
     const plan = path === undefined ? undefined : read(path, (value) => readPlan(value, description))
@@ -73,10 +76,10 @@ export function runClusterFile(
 /** Looks for failures of a cluster. @returns whether nothing has failed @throws CliError `ERR_INPUT` */
 export function exploreClusterFile(
   file: string,
-  { seed, for: lastsMs, keepGoing = false, blind = false, out, record }: ExploreFlags,
+  { seed, for: lastsMs, keepGoing = false, blind = false, out, record, workers }: ExploreFlags,
   { stdout, stderr }: ClusterOutputs,
 ): Promise<boolean> {
-  return withHost(file, true, stderr, async (description, host, signal) => {
+  return withHost(file, { isForked: true, workers }, stderr, async (description, host, signal) => {
     const begin = performance.now()
     const { findings, branches } = await explore(description, seed, host, {
       ...{ signal, keepsGoing: keepGoing, isBlind: blind, goesOn: () => performance.now() - begin < lastsMs },
@@ -115,13 +118,15 @@ export function exploreClusterFile(
 /** Reads a description, and does something with machines for it, until SIGINT or SIGTERM comes. */
 async function withHost<T>(
   file: string,
-  isForked: boolean,
+  { isForked, workers }: { readonly isForked: boolean; readonly workers: number | undefined },
   stderr: ClusterOutputs['stderr'],
   act: (description: ClusterDescription, host: LinuxHost, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const description = read(file, readCluster)
   tellMemory(description, isForked, stderr)
-  const host = new LinuxHost(file, description.machines, isForked, (text) => void stderr.write(`retrap: ${text}\n`))
+  const { machines } = description
+  const parts = { file, machines, ways: { isForked, isCompiled: true } }
+  const host = hostOf(parts, workers ?? usualWorkers(machines), (text) => void stderr.write(`retrap: ${text}\n`))
   const stop = new AbortController()
   const end = (): void => stop.abort()
   for (const signal of ENDING_SIGNALS) process.once(signal, end)

@@ -1,0 +1,66 @@
+// The messages between a cluster and the threads that its machines run in.
+import type { MachineStart } from '../host.ts'
+import type { PlacedMachine } from '../description.ts'
+import type { GuestFault } from '../machine-faults.ts'
+
+/** The other end of a thread: a Worker, or a port of one. */
+export interface ThreadPort {
+  /** Sends a message, which is copied. */
+  post(message: unknown): void
+  /** Names the listener that gets the messages. */
+  onMessage(listener: (message: unknown) => void): void
+}
+
+/** The start of a machine that has no disk, and is not recorded. */
+export type StartTold = Omit<MachineStart, 'disk' | 'recording'>
+
+/** A call to a thread. */
+export type Call =
+  | { readonly do: 'make'; readonly machine: PlacedMachine; readonly start: StartTold }
+  | { readonly do: 'fork'; readonly clone: number }
+  | { readonly do: 'deliver'; readonly ns: number; readonly frame: Uint8Array }
+  | { readonly do: 'runTo'; readonly ns: number; readonly fromNs: number | undefined }
+  | { readonly do: 'turnClock' | 'hasten'; readonly ns: number }
+  | { readonly do: 'disturb'; readonly kind: GuestFault; readonly amount: number }
+  | { readonly do: 'start'; readonly name: string; readonly words: readonly string[] }
+  | { readonly do: 'digest' | 'close' }
+
+/** Calls to a guest, in their order. Each request is answered by a {@link Reply}, in the order of the requests. */
+export interface Request {
+  readonly guest: number
+  readonly calls: readonly Call[]
+}
+
+/** The state of a guest after a call. */
+export interface GuestTold {
+  readonly now: number
+  readonly next: number
+  /** Further frames that its card takes notice of; 0 where the card is full. */
+  readonly room: number
+}
+
+/** Something that a guest has said: the name of a listener's method, and what it is called with. */
+export type Said =
+  | readonly ['line' | 'report', ns: number, text: string]
+  | readonly ['ended', ns: number, program: string, code: number]
+
+/** An error that has crossed from one thread to another. */
+export interface ErrorTold {
+  /** The name of its class. */
+  readonly name: string
+  /** The code that programs switch on. */
+  readonly code: string | undefined
+  /** The sentence for people. */
+  readonly message: string
+}
+
+/** The answer to a request. */
+export interface Reply {
+  /** Undefined: the guest is not there any more. */
+  readonly told: GuestTold | undefined
+  readonly said: readonly Said[]
+  readonly sent: readonly { readonly ns: number; readonly frame: Uint8Array }[]
+  /** Of the last call: why the guest has ended its machine, or the digest. */
+  readonly text?: string | undefined
+  readonly error?: ErrorTold
+}

@@ -1,0 +1,76 @@
+import type { ClusterGuest, ClusterHost, GuestListener } from '../host.ts'
+import type { Call, ErrorTold, Reply, Request, Said, ThreadPort } from './messages.ts'
+
+/** Serves guests to a cluster that is in another thread: the program of a Worker. @param host - makes the guests */
+export function serveGuests(port: ThreadPort, host: ClusterHost): void {
+  const server = new GuestServer(host)
+  let queue = Promise.resolve()
+  port.onMessage((message) => {
+    queue = queue.then(async () => port.post(await server.answer(message as Request)))
+  })
+}
+
+/** Notes what a guest says until the next answer. */
+class Heard implements GuestListener {
+  readonly said: Said[] = []
+  readonly line = (ns: number, text: string): void => void this.said.push(['line', ns, text])
+  readonly report = (ns: number, text: string): void => void this.said.push(['report', ns, text])
+  readonly ended = (ns: number, name: string, code: number): void => void this.said.push(['ended', ns, name, code])
+}
+
+class GuestServer {
+  readonly #host: ClusterHost
+  readonly #guests = new Map<number, { readonly guest: ClusterGuest; readonly heard: Heard }>()
+
+  constructor(host: ClusterHost) {
+    this.#host = host
+  }
+
+  async answer({ guest: id, calls }: Request): Promise<Reply> {
+    try {
+      let text: string | undefined
+      let of = id
+      for (const call of calls) {
+        // oxlint-disable-next-line no-await-in-loop -- in their order
+        text = await this.#do(id, call)
+        if (call.do === 'fork') of = call.clone
+      }
+      const served = this.#guests.get(of)
+      if (served === undefined) return { told: undefined, said: [], sent: [], text }
+      const { guest, heard } = served
+      const told = { now: guest.now(), next: guest.next(), room: guest.card.room }
+      return { told, said: heard.said.splice(0), sent: guest.card.take(), text }
+    } catch (error) {
+      return { told: undefined, said: [], sent: [], error: tellError(error) }
+    }
+  }
+
+  async #do(id: number, call: Call): Promise<string | undefined> {
+    const heard = new Heard()
+    if (call.do === 'make') {
+      const guest = await this.#host.make(call.machine, { ...call.start, disk: undefined }, heard)
+      this.#guests.set(id, { guest, heard })
+      return undefined
+    }
+    const guest = this.#guests.get(id)?.guest
+    if (guest === undefined) throw new Error(`guest ${id} is not there`)
+    if (call.do === 'runTo') return (await guest.runTo(call.ns, call.fromNs))?.reason
+    if (call.do === 'digest') return guest.digest()
+    if (call.do === 'deliver') guest.card.deliver(call.ns, call.frame)
+    else if (call.do === 'hasten') await guest.card.hasten(call.ns)
+    else if (call.do === 'turnClock') guest.turnClock(call.ns)
+    else if (call.do === 'disturb') guest.disturb(call.kind, call.amount)
+    else if (call.do === 'start') await guest.start(call.name, call.words)
+    else if (call.do === 'fork') this.#guests.set(call.clone, { guest: await guest.fork(heard, undefined), heard })
+    else {
+      guest.close()
+      this.#guests.delete(id)
+    }
+    return undefined
+  }
+}
+
+function tellError(error: unknown): ErrorTold {
+  const { name, message, code } = (error instanceof Error ? error : new Error(`${error}`)) as Error & { code?: unknown }
+  return { name, message, code: typeof code === 'string' ? code : undefined }
+}
