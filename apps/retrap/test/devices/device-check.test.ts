@@ -56,237 +56,173 @@ test('a server that was written by the document keeps to all of it', async () =>
 })
 
 type Send = (frame: Frame) => void
+/** A server: its fault, the broken rule, and the report of it. */
+type Row = readonly [name: string, quirks: Quirks, rule: Rule, seen: string | RegExp]
+const row = (name: string, rule: Rule, seen: string | RegExp, quirks: Quirks): Row => [name, quirks, rule, seen]
+type Told = readonly [name: string, rule: Rule, seen: string | RegExp, kind: number]
 /** A server that sends something else in place of one kind of frame. */
-const instead = (kind: number, out: (frame: Frame, send: Send) => void): Quirks => ({
-  out: (frame, send) => (frame.kind === kind ? out(frame, send) : send(frame)),
-})
+const instead = (...[name, rule, seen, kind, out]: [...Told, (frame: Frame, send: Send) => void]): Row =>
+  row(name, rule, seen, { out: (frame, send) => (frame.kind === kind ? out(frame, send) : send(frame)) })
+type Where = (frame: Frame) => boolean
 /** A server that has another value in a field. */
 const field = (
-  kind: number,
-  at: number,
-  value: Frame['fields'][number],
-  where: (frame: Frame) => boolean = () => true,
-) => instead(kind, (frame, send) => send(where(frame) ? { kind, fields: frame.fields.with(at, value) } : frame))
+  ...[name, rule, seen, kind, at, value, where = () => true]: [...Told, number, Frame['fields'][number], Where?]
+): Row =>
+  instead(name, rule, seen, kind, (frame, send) =>
+    send(where(frame) ? { kind, fields: frame.fields.with(at, value) } : frame),
+  )
 /** A server that does something else at a frame. */
-const at = (kind: number, take: NonNullable<Quirks['take']>): Quirks => ({
-  take: (frame, next, server) => (frame.kind === kind ? take(frame, next, server) : next(frame)),
-})
+const at = (...[name, rule, seen, kind, take]: [...Told, NonNullable<Quirks['take']>]): Row =>
+  row(name, rule, seen, {
+    take: (frame, next, server) => (frame.kind === kind ? take(frame, next, server) : next(frame)),
+  })
 const first = (id: number) => (frame: Frame) => frame.fields[0] === id
 
 const NONE = new Uint8Array(0)
 let saves = 0
 
-const MUTANTS: readonly (readonly [name: string, quirks: Quirks, rule: Rule, seen: string | RegExp])[] = [
-  ['speaks version 4', field(KIND.welcome, 0, 4), RULES.welcome, 'welcome version 4'],
-  [
-    'has a device before welcome',
-    instead(KIND.welcome, (_, send) => send({ kind: KIND.ready, fields: [] })),
-    RULES.welcome,
-    /seen: +ready/,
-  ],
-  ['says that a new session goes on', field(KIND.welcome, 2, 7), RULES.newSession, 'session 7'],
-  [
-    'drives a line before it is ready',
-    instead(KIND.ready, (frame, send) => {
-      send({ kind: KIND.setLine, fields: [1, 0] })
-      send(frame)
-    }),
-    RULES.before,
-    'setLine line 1, level 0',
-  ],
-  ['names what it declares later', field(KIND.bar, 1, 2, first(1)), RULES.declared, 'function 2 to be declared before'],
-  [
+const MUTANTS: readonly Row[] = [
+  field('speaks version 4', RULES.welcome, 'welcome version 4', KIND.welcome, 0, 4),
+  instead('has a device before welcome', RULES.welcome, /seen: +ready/, KIND.welcome, (_, send) =>
+    send({ kind: KIND.ready, fields: [] }),
+  ),
+  field('says that a new session goes on', RULES.newSession, 'session 7', KIND.welcome, 2, 7),
+  instead('drives a line before it is ready', RULES.before, 'setLine line 1, level 0', KIND.ready, (frame, send) => {
+    send({ kind: KIND.setLine, fields: [1, 0] })
+    send(frame)
+  }),
+  field('names what it declares later', RULES.declared, 'function 2 to be declared before', KIND.bar, 1, 2, first(1)),
+  field(
     'gives two regions one number',
-    field(KIND.range, 0, 3, first(4)),
     RULES.numbers,
     'another number: there is a region 3 already',
-  ],
-  ['has a BAR of 100 bytes', field(KIND.bar, 4, 100, first(1)), RULES.limits, 'bytes: a power of two'],
-  [
-    'has a BAR of 8 bytes',
-    field(KIND.bar, 4, 8, first(1)),
-    RULES.pci,
-    'BAR 0: size 8, expected a power of two from 16',
-  ],
-  ['has a BAR twice', field(KIND.bar, 2, 0, first(2)), RULES.pci, 'BAR 0: expected a free register'],
-  [
-    'declares a line late',
-    instead(KIND.ready, (frame, send) => {
-      send(frame)
-      send({ kind: KIND.line, fields: [9, 1, 6] })
-    }),
-    RULES.later,
-    'line 9, device 1, irq 6',
-  ],
-  [
-    'answers twice',
-    instead(KIND.answer, (frame, send) => {
-      send(frame)
-      send(frame)
-    }),
-    RULES.once,
-    /nothing: call \d+ had been answered/,
-  ],
-  [
+    KIND.range,
+    0,
+    3,
+    first(4),
+  ),
+  field('has a BAR of 100 bytes', RULES.limits, 'bytes: a power of two', KIND.bar, 4, 100, first(1)),
+  field('has a BAR of 8 bytes', RULES.pci, 'BAR 0: size 8, expected a power of two from 16', KIND.bar, 4, 8, first(1)),
+  field('has a BAR twice', RULES.pci, 'BAR 0: expected a free register', KIND.bar, 2, 0, first(2)),
+  instead('declares a line late', RULES.later, 'line 9, device 1, irq 6', KIND.ready, (frame, send) => {
+    send(frame)
+    send({ kind: KIND.line, fields: [9, 1, 6] })
+  }),
+  instead('answers twice', RULES.once, /nothing: call \d+ had been answered/, KIND.answer, (frame, send) => {
+    send(frame)
+    send(frame)
+  }),
+  instead(
     'answers a call that there was not',
-    instead(KIND.answer, (frame, send) => {
-      send(frame)
-      send({ ...frame, fields: [999_999, 0] })
-    }),
     RULES.once,
     'the number of a call that is open',
-  ],
-  [
-    'answers read by done',
-    instead(KIND.answer, ({ fields }, send) => send({ kind: KIND.done, fields: [fields[0]!, '', NONE] })),
-    RULES.right,
-    /answer, as call \d+ is a read/,
-  ],
-  [
-    'answers buffered writes',
-    at(KIND.write, (frame, next, server) => {
-      next(frame)
-      if (frame.numbers[0] === 0n) server.send(KIND.answer, 0, 0)
-    }),
-    RULES.once,
-    'answer call 0',
-  ],
-  ['does not count', { bytes: (bytes) => (bytes.writeUInt16LE(0, 6), bytes) }, RULES.counts, /count of at least \d+/],
-  [
-    'counts too far',
-    { bytes: (bytes) => (bytes.writeUInt16LE((bytes.readUInt16LE(6) + 9) & 0xffff, 6), bytes) },
-    RULES.counts,
-    /a count from \d+ to \d+/,
-  ],
-  [
-    'forgets to fill text up',
-    {
-      bytes: (bytes) =>
-        bytes.readUInt16LE(4) === KIND.device
-          ? (bytes.writeUInt32LE(bytes.length - 3, 0), bytes.subarray(0, -3))
-          : bytes,
+    KIND.answer,
+    (frame, send) => {
+      send(frame)
+      send({ ...frame, fields: [999_999, 0] })
     },
-    RULES.length,
-    'a length that is a multiple of 8',
-  ],
-  [
-    'fills text up with anything',
-    { bytes: (bytes) => (bytes.readUInt16LE(4) === KIND.device ? bytes.fill(0x20, bytes.length - 2) : bytes) },
-    RULES.padding,
-    'zeros behind text and bytes',
-  ],
-  [
-    'leaves a field out',
-    {
-      bytes: (bytes) =>
-        bytes.readUInt16LE(4) === KIND.answer ? (bytes.writeUInt32LE(16, 0), bytes.subarray(0, 16)) : bytes,
-    },
-    RULES.layout,
-    'ends within value',
-  ],
-  [
-    'has a result of reset',
-    at(KIND.reset, (frame, _, server) => server.send(KIND.done, frame.numbers[0]!, '', Buffer.from('x'))),
-    RULES.result,
-    'no result',
-  ],
-  [
-    'cannot be quiet',
-    at(KIND.quiesce, (frame, _, server) => server.send(KIND.done, frame.numbers[0]!, 'not now', NONE)),
-    RULES.errors,
-    'error "not now"',
-  ],
-  ['has a level of 2', field(KIND.setLine, 1, 2), RULES.limits, 'level: 0 or 1'],
-  ['has a vector that there is not', field(KIND.interrupt, 1, 1), RULES.limits, 'vector: at most 0'],
-  ['drives a line that there is not', field(KIND.setLine, 0, 5), RULES.declared, 'line 5 to be declared'],
-  [
+  ),
+  instead('answers read by done', RULES.right, /answer, as call \d+ is a read/, KIND.answer, ({ fields }, send) =>
+    send({ kind: KIND.done, fields: [fields[0]!, '', NONE] }),
+  ),
+  at('answers buffered writes', RULES.once, 'answer call 0', KIND.write, (frame, next, server) => {
+    next(frame)
+    if (frame.numbers[0] === 0n) server.send(KIND.answer, 0, 0)
+  }),
+  row('does not count', RULES.counts, /count of at least \d+/, {
+    bytes: (bytes) => (bytes.writeUInt16LE(0, 6), bytes),
+  }),
+  row('counts too far', RULES.counts, /a count from \d+ to \d+/, {
+    bytes: (bytes) => (bytes.writeUInt16LE((bytes.readUInt16LE(6) + 9) & 0xffff, 6), bytes),
+  }),
+  row('forgets to fill text up', RULES.length, 'a length that is a multiple of 8', {
+    bytes: (bytes) =>
+      bytes.readUInt16LE(4) === KIND.device ? (bytes.writeUInt32LE(bytes.length - 3, 0), bytes.subarray(0, -3)) : bytes,
+  }),
+  row('fills text up with anything', RULES.padding, 'zeros behind text and bytes', {
+    bytes: (bytes) => (bytes.readUInt16LE(4) === KIND.device ? bytes.fill(0x20, bytes.length - 2) : bytes),
+  }),
+  row('leaves a field out', RULES.layout, 'ends within value', {
+    bytes: (bytes) =>
+      bytes.readUInt16LE(4) === KIND.answer ? (bytes.writeUInt32LE(16, 0), bytes.subarray(0, 16)) : bytes,
+  }),
+  at('has a result of reset', RULES.result, 'no result', KIND.reset, (frame, _, server) =>
+    server.send(KIND.done, frame.numbers[0]!, '', Buffer.from('x')),
+  ),
+  at('cannot be quiet', RULES.errors, 'error "not now"', KIND.quiesce, (frame, _, server) =>
+    server.send(KIND.done, frame.numbers[0]!, 'not now', NONE),
+  ),
+  field('has a level of 2', RULES.limits, 'level: 0 or 1', KIND.setLine, 1, 2),
+  field('has a vector that there is not', RULES.limits, 'vector: at most 0', KIND.interrupt, 1, 1),
+  field('drives a line that there is not', RULES.declared, 'line 5 to be declared', KIND.setLine, 0, 5),
+  field(
     'writes beyond its memory',
-    field(KIND.memoryWrite, 2, 4095),
     RULES.transfers,
     'offsets within the 4096 bytes of memory 1',
-  ],
-  [
-    'saves another state each time',
-    at(KIND.save, (frame, _, server) => server.send(KIND.done, frame.numbers[0]!, '', Buffer.from([saves++ & 0xff]))),
-    RULES.saves,
-    'dma-copy saves 1 bytes',
-  ],
-  [
-    'keeps its registers at reset',
-    at(KIND.reset, (frame, _, server) => server.send(KIND.done, frame.numbers[0]!, '', NONE)),
-    RULES.reset,
-    'dma-copy saves 48 bytes',
-  ],
-  [
-    'forgets its state at restore',
-    at(KIND.restore, (frame, _, server) => {
-      server.powerOn(Number(frame.numbers[1]))
-      server.send(KIND.done, frame.numbers[0]!, '', NONE)
-    }),
-    RULES.restore,
-    'saves 48 bytes',
-  ],
-  ['leaves its timers off at restore', withoutTimers(), RULES.timersAgain, /seen: +.*: no timer\n/],
-  [
-    'works while it is quiet',
-    at(KIND.quiesce, (frame, next, server) => {
-      next(frame)
-      server.send(KIND.dmaWrite, 0, 1, 0, Buffer.from('x'))
-    }),
-    RULES.quiet,
-    'dmaWrite call 0',
-  ],
-  [
-    'says that a device has failed',
-    at(KIND.timer, (frame, next, server) => {
-      next(frame)
-      server.transmit({ kind: 46, fields: [2, 'too hot'] })
-    }),
-    RULES.faults,
-    'message "too hot"',
-  ],
-  [
+    KIND.memoryWrite,
+    2,
+    4095,
+  ),
+  at('saves another state each time', RULES.saves, 'dma-copy saves 1 bytes', KIND.save, (frame, _, server) =>
+    server.send(KIND.done, frame.numbers[0]!, '', Buffer.from([saves++ & 0xff])),
+  ),
+  at('keeps its registers at reset', RULES.reset, 'dma-copy saves 48 bytes', KIND.reset, (frame, _, server) =>
+    server.send(KIND.done, frame.numbers[0]!, '', NONE),
+  ),
+  at('forgets its state at restore', RULES.restore, 'saves 48 bytes', KIND.restore, (frame, _, server) => {
+    server.powerOn(Number(frame.numbers[1]))
+    server.send(KIND.done, frame.numbers[0]!, '', NONE)
+  }),
+  row('leaves its timers off at restore', RULES.timersAgain, /seen: +.*: no timer\n/, withoutTimers()),
+  at('works while it is quiet', RULES.quiet, 'dmaWrite call 0', KIND.quiesce, (frame, next, server) => {
+    next(frame)
+    server.send(KIND.dmaWrite, 0, 1, 0, Buffer.from('x'))
+  }),
+  at('says that a device has failed', RULES.faults, 'message "too hot"', KIND.timer, (frame, next, server) => {
+    next(frame)
+    server.transmit({ kind: 46, fields: [2, 'too hot'] })
+  }),
+  at(
     'closes at cancel',
-    at(KIND.cancel, (_, __, server) => void server.stream?.end()),
     RULES.stays,
     'it closed the connection',
-  ],
-  ['never acknowledges', instead(KIND.ack, () => {}), RULES.ack, 'ack, when 64 have come'],
-  ['does not know its session again', { again: () => false }, RULES.goesOn, 'which was open a moment ago'],
-  [
-    'does many things at once only',
-    { chunk: (chunk, next) => (chunk.length < 8 ? undefined : next(chunk)) },
-    RULES.stream,
-    'which came in pieces',
-  ],
-  ['does not answer what was cancelled', cancelling(), RULES.cancel, 'and was cancelled'],
-  [
+    KIND.cancel,
+    (_, __, server) => void server.stream?.end(),
+  ),
+  instead('never acknowledges', RULES.ack, 'ack, when 64 have come', KIND.ack, () => {}),
+  row('does not know its session again', RULES.goesOn, 'which was open a moment ago', { again: () => false }),
+  row('does many things at once only', RULES.stream, 'which came in pieces', {
+    chunk: (chunk, next) => (chunk.length < 8 ? undefined : next(chunk)),
+  }),
+  row('does not answer what was cancelled', RULES.cancel, 'and was cancelled', cancelling()),
+  at(
     'arms a timer for the past again and again',
-    at(KIND.timer, (frame, next, server) => {
+    RULES.past,
+    'a later deadline, after 1000 that had passed',
+    KIND.timer,
+    (frame, next, server) => {
       server.transmit({ kind: KIND.armTimer, fields: [8, 1, 5] })
       if (frame.numbers[1] === 8n) server.send(KIND.done, frame.numbers[0]!, '', NONE)
       else next(frame)
-    }),
-    RULES.past,
-    'a later deadline, after 1000 that had passed',
-  ],
-  ['never answers the timer', at(KIND.timer, () => {}), RULES.inTime, /no answer within 1 s to:\n.*timer call/],
-  [
+    },
+  ),
+  at('never answers the timer', RULES.inTime, /no answer within 1 s to:\n.*timer call/, KIND.timer, () => {}),
+  at(
     'waits for ever where its transfer is refused',
-    at(KIND.dmaDone, (frame, next) => {
-      if (frame.numbers[1] === 1n) next(frame)
-    }),
     RULES.inTime,
     /no answer within 1 s to:\n.*write call/,
-  ],
-  ['is never ready', instead(KIND.ready, () => {}), RULES.ready, 'no ready within 1 s'],
-  [
-    'does not send again what was lost',
-    { again: (server) => ((server.unacked = []), true) },
-    RULES.lostAnswers,
-    '3 of 3 calls had no answer',
-  ],
-  ['hangs at a broken frame', { broken: () => {} }, BROKEN_FRAMES.rules[1]!, 'the connection is open after 1 s'],
+    KIND.dmaDone,
+    (frame, next) => {
+      if (frame.numbers[1] === 1n) next(frame)
+    },
+  ),
+  instead('is never ready', RULES.ready, 'no ready within 1 s', KIND.ready, () => {}),
+  row('does not send again what was lost', RULES.lostAnswers, '3 of 3 calls had no answer', {
+    again: (server) => ((server.unacked = []), true),
+  }),
+  row('hangs at a broken frame', BROKEN_FRAMES.rules[1]!, 'the connection is open after 1 s', {
+    broken: () => {},
+  }),
 ]
 
 /** It arms nothing at `restore`. */
