@@ -52,7 +52,7 @@ export interface TimedMachine {
   run(options: object): Promise<{ readonly reason: string }>
 }
 
-/** What reaches into a machine at instants of its own time: its domain, or the recorder of its run. */
+/** A way into a machine at instants of its own time: that of its domain, or of the recorder of its run. */
 export interface MachineTime {
   /** Makes a timer. */
   timer(callback: () => void): { armAfter(ns: number): void }
