@@ -72,7 +72,7 @@ async function ofEtcd(wants: (name: string) => boolean): Promise<void> {
       console.log(`cluster-fork: ${medianOf(times).toFixed(1)} ms of processor time (goal 50)`)
     })
   if (!wants('explore')) return
-  const host = new LinuxHost(`${EXAMPLES}etcd.json`, description.machines, true, console.error)
+  const host = hostFor(description, true)
   try {
     const times: number[] = []
     let begin = process.cpuUsage()
@@ -99,12 +99,15 @@ async function ofEtcd(wants: (name: string) => boolean): Promise<void> {
 const medianOf = (times: readonly number[]): number =>
   times.toSorted((one, other) => one - other)[times.length >> 1] ?? Number.NaN
 
+const hostFor = ({ machines }: ClusterDescription, isForked: boolean): LinuxHost =>
+  new LinuxHost({ file: `${EXAMPLES}etcd.json`, machines, ways: { isForked, isCompiled: true } }, console.error)
+
 async function withCluster<T>(
   description: ClusterDescription,
   isForked: boolean,
   act: (cluster: Cluster) => Promise<T>,
 ): Promise<T> {
-  const host = new LinuxHost(`${EXAMPLES}etcd.json`, description.machines, isForked, console.error)
+  const host = hostFor(description, isForked)
   const begin = process.cpuUsage()
   const cluster = await Cluster.start(description, SEED, host)
   console.error(`ready after ${secondsSince(begin).toFixed(1)} s`)
