@@ -243,7 +243,7 @@ const hosts = (machines: readonly PlacedMachine[]): string =>
 const diskCommands = ({ disk }: PlacedMachine): readonly string[] => {
   if (disk === undefined) return []
   const at = quote(`/new${disk.path}`)
-  const ends = '{ echo retrap: the disk cannot be mounted >/err; sleep 1; poweroff -f; }'
+  const ends = '{ { echo retrap: the disk cannot be mounted; dmesg | tail -n 2; } >/err; sleep 1; poweroff -f; }'
   return [`mkdir -p ${at}; mount -t ext4 /dev/vda ${at} || ${ends}; rm -f ${at}/${FILLER}`]
 }
 
