@@ -59,10 +59,8 @@ describe('a job as the commands of a guest', () => {
     expect(encodeStart(1_700_000_000.25)).toContain('date -s @1700000001 '))
 
   test('sends signals of a terminal to all, and others to the program', () => {
-    expect([encodeSignal('SIGINT'), encodeSignal('SIGTERM')]).toEqual([
-      'read pid </pid && kill -INT -$pid\n',
-      'read pid </pid && kill -TERM $pid\n',
-    ])
+    const lines = 'read pid </pid && kill -INT -$pid\nread pid </pid && kill -TERM $pid\n'
+    expect(encodeSignal('SIGINT') + encodeSignal('SIGTERM')).toBe(lines)
   })
 })
 
@@ -174,16 +172,12 @@ test('of two that want a machine one makes it, and the other waits', async () =>
   try {
     const path = join(cache, 'retrap', 'exec', 'x.snapshot')
     let [made, waited] = [0, 0]
-    const one = (): Promise<void> =>
-      keepMachine(
-        path,
-        async () => {
-          made++
-          await new Promise((resolve) => setTimeout(resolve, 50))
-          writeFileSync(path, 'x')
-        },
-        () => void waited++,
-      )
+    const make = async (): Promise<void> => {
+      made++
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      writeFileSync(path, 'x')
+    }
+    const one = (): Promise<void> => keepMachine(path, make, () => void waited++)
     await Promise.all([one(), one()])
     expect([made, waited]).toEqual([1, 1])
     // The number of a process that there is not, and ours.
