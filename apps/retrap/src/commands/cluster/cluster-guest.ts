@@ -252,8 +252,9 @@ const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toStrin
 /** The commands that bring the network up. */
 const networkCommands = (number: number): readonly string[] => [
   `ip link set eth0 address ${hex(addressOf(number))}`,
+  // No other machine has its addresses: Linux need not look for one before it uses them. The shell's ip has no `nodad`.
+  'echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad',
   'ip link set eth0 up',
   `ip addr add ${ipv4Of(number)}/16 dev eth0`,
-  // No other machine has this address: Linux need not look for one before it uses it.
-  `ip addr add ${ipv6Of(number)}/64 dev eth0 nodad`,
+  `ip addr add ${ipv6Of(number)}/64 dev eth0`,
 ]
