@@ -81,7 +81,8 @@ function draw(rng: Rng) {
     ...{ every: `${rng.between(200, 700)}ms`, for: `${rng.between(20, 300)}ms` },
     ...(takes !== undefined && { amount: amounts[takes]() }),
   })
-  const kinds = Object.entries(FAULT_KINDS).filter(() => rng.chance(1, 3))
+  const hasDisk = machines.some((machine) => 'disk' in machine)
+  const kinds = Object.entries(FAULT_KINDS).filter(([, { place }]) => (hasDisk || place !== 'disk') && rng.chance(1, 3))
   return {
     machines,
     network: { ...link(), links: rng.chance(1, 3) ? [{ between: ['m0', 'm1'], ...link() }] : [] },
