@@ -195,6 +195,7 @@ export async function whyNoClones(
   options: PcOptions,
   changes: () => PcForkOptions,
 ): Promise<string | undefined> {
+  if ((options.deviceServers ?? []).length > 0) return 'deviceServers: they are of one machine, and a clone has none'
   try {
     const probe = await new ClonedInstant(booted, options, changes).begin()
     probe.end()

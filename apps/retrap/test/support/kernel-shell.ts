@@ -25,8 +25,7 @@ export function answerPrompts(
   onPrompt: (left: number) => void = () => {},
 ): () => string {
   const waiting = [...lines]
-  let output = ''
-  let answered = 0
+  let [output, answered] = ['', 0]
   pc.serial.onTransmit((bytes) => {
     output += new TextDecoder().decode(bytes)
     const prompt = output.indexOf('/ # ', answered)
