@@ -29,13 +29,12 @@ export class MachineFaults {
   /** A fault of a machine begins. @returns ends it */
   async begin(fault: Fault, number: number): Promise<() => Promise<void> | void> {
     const { kind, amount = 0 } = fault
+    // The clock of a machine that hangs stands still from now on, and not since it had nothing to do.
+    await this.#conductor.bring(number)
     if (kind === 'hang') {
-      // Its clock stands still from now on, and not since it had nothing to do.
-      await this.#conductor.bring(number)
       this.#conductor.hang(number, fault.for)
       return () => undefined
     }
-    await this.#conductor.bring(number)
     const guest = this.#guests.get(number)
     if (kind === 'clock') {
       guest?.turnClock(amount)

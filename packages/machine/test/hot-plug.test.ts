@@ -94,7 +94,7 @@ test('a PC is told of devices by ACPI, ejects what it is asked for, and is told 
   await pc.plug(disk)
   expect([config(PORT, 0), config(last, 0), acpi(STATUS)]).toEqual([NVME, 0x1005_1af4, 2])
   expect([acpi(UP), acpi(UP), acpi(DOWN), acpi(STATUS, 2)]).toEqual([8, 0, 0, 0])
-  // Nobody has asked for it.
+  // An ejection that was not asked for has no effect.
   acpi(EJECT, 8)
   const leaving = [pc.unplug('rp'), pc.unplug('rp2')]
   const saved = await pc.domain.saveDevices(1000)

@@ -110,9 +110,9 @@ async function run(value: object, seed: number, way: Way, late: () => number): P
     guests.set(number, guest)
     const [runTo, fork, close] = [guest.runTo.bind(guest), guest.fork.bind(guest), guest.close.bind(guest)]
     return Object.assign(guest, {
-      async runTo(ns: number) {
+      async runTo(...to: Parameters<typeof runTo>) {
         if (late() < way.lateMs) await setTimeout(late())
-        return runTo(ns)
+        return runTo(...to)
       },
       fork: async (...more: Parameters<typeof fork>) => watched(number, await fork(...more)),
       close() {

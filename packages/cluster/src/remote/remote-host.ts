@@ -17,8 +17,9 @@ export interface GuestThread extends ThreadPort {
 export class RemoteHost implements ClusterHost {
   readonly #threads: readonly ThreadClient[]
 
-  /** @param errorOf - makes an error of a thread's once more */
-  constructor(threads: readonly GuestThread[], errorOf: (told: ErrorTold) => Error = clusterErrorOf) {
+  /** @param ownErrorOf - makes an error of the caller's own classes once more; undefined: it is none of them */
+  constructor(threads: readonly GuestThread[], ownErrorOf?: (told: ErrorTold) => Error | undefined) {
+    const errorOf = (told: ErrorTold): Error => ownErrorOf?.(told) ?? errorFrom(told)
     this.#threads = threads.map((thread) => new ThreadClient(thread, errorOf))
   }
 
@@ -30,8 +31,8 @@ export class RemoteHost implements ClusterHost {
   }
 }
 
-/** An error that is none of another package's. */
-function clusterErrorOf({ name, code, message }: ErrorTold): Error {
+/** An error of this package, or of none that has classes of its own. */
+function errorFrom({ name, code, message }: ErrorTold): Error {
   if (name === 'ClusterError') return new ClusterError(code as ClusterErrorCode, message)
   return Object.assign(new Error(message), { name, code })
 }

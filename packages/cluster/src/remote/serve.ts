@@ -46,8 +46,8 @@ class GuestServer {
   }
 
   async #do(id: number, call: Call): Promise<string | undefined> {
-    const heard = new Heard()
     if (call.do === 'make') {
+      const heard = new Heard()
       const guest = await this.#host.make(call.machine, { ...call.start, disk: undefined }, heard)
       this.#guests.set(id, { guest, heard })
       return undefined
@@ -61,8 +61,10 @@ class GuestServer {
     else if (call.do === 'turnClock') guest.turnClock(call.ns)
     else if (call.do === 'disturb') guest.disturb(call.kind, call.amount)
     else if (call.do === 'start') await guest.start(call.name, call.words)
-    else if (call.do === 'fork') this.#guests.set(call.clone, { guest: await guest.fork(heard, undefined), heard })
-    else {
+    else if (call.do === 'fork') {
+      const heard = new Heard()
+      this.#guests.set(call.clone, { guest: await guest.fork(heard, undefined), heard })
+    } else {
       guest.close()
       this.#guests.delete(id)
     }

@@ -184,11 +184,11 @@ const plain = (machine: ForkedMachine): MadeGuest => ({
 /** @param before - the instructions that its original had retired */
 function guestOf(made: MadeGuest, parts: ClusterGuestParts, ends: Ends, before = 0): ClusterGuest {
   const own = ownFiles(parts)
-  const conductedOne = conducted(made.machine, ends.card, made.time)
+  const machine = conducted(made.machine, ends.card, made.time)
   ends.attach(made)
   const retired = (): number => before + made.machine.statistics().instructions
   return {
-    ...conductedOne,
+    ...machine,
     async start(name, words) {
       const program = await parts.read(words)
       // The root may lack a file of users.
@@ -200,15 +200,12 @@ function guestOf(made: MadeGuest, parts: ClusterGuestParts, ends: Ends, before =
     async fork(listener, disk) {
       const others = ends.copy(listener)
       const { virtio, drives } = await optionsOf(parts, others, disk)
-      const clone = await made.machine.fork({ virtio, ...(drives && { drives }), generation: { after: 'same' } })
-      const { time } = plain(clone)
-      disk?.attach(clone.domain.clock, time)
-      return guestOf(plain(clone), parts, others, retired())
+      const clone = plain(await made.machine.fork({ virtio, ...(drives && { drives }), generation: { after: 'same' } }))
+      disk?.attach(clone.machine.domain.clock, clone.time)
+      return guestOf(clone, parts, others, retired())
     },
     digest: () => Promise.resolve(`${retired()} instructions, RAM ${sumOf(made.machine, parts.kind)}`),
-    close() {
-      made.close()
-    },
+    close: () => made.close(),
   }
 }
 

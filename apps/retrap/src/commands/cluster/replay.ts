@@ -24,6 +24,7 @@ import { fileSource } from '../../machine/recording/recorded-file.ts'
 import { usage } from '../../options/values.ts'
 import { linesOfRecording } from './heard-lines.ts'
 import { eventText } from './once.ts'
+import type { ClusterOutputs } from './run-cluster.ts'
 
 /** The values of the options. */
 export interface ReplayClusterFlags {
@@ -39,9 +40,7 @@ export interface ReplayClusterFlags {
 }
 
 /** The surroundings of the command. */
-export interface ReplayClusterHost {
-  readonly stdout: { write(text: string): unknown }
-  readonly stderr: { write(text: string): unknown }
+export interface ReplayClusterHost extends ClusterOutputs {
   /** Runs a command line of retrap's. @returns its exit code */
   readonly run: (args: readonly string[]) => Promise<number>
 }

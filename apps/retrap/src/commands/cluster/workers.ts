@@ -2,8 +2,6 @@
 import { availableParallelism } from 'node:os'
 import { parentPort, Worker } from 'node:worker_threads'
 import {
-  ClusterError,
-  type ClusterErrorCode,
   type ClusterGuest,
   type ErrorTold,
   type GuestListener,
@@ -45,7 +43,7 @@ class WorkersHost extends LinuxHost {
   constructor(parts: HostParts, workers: number, tell: (text: string) => void) {
     super(parts, tell)
     this.#threads = Array.from({ length: workers }, (_, i) => new WorkerThread(`Worker ${i + 1}`, parts, tell))
-    this.#remote = new RemoteHost(this.#threads, errorOf)
+    this.#remote = new RemoteHost(this.#threads, cliErrorOf)
   }
 
   override make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
@@ -58,12 +56,9 @@ class WorkersHost extends LinuxHost {
   }
 }
 
-/** Makes an error of a Worker's once more. */
-function errorOf({ name, code, message }: ErrorTold): Error {
-  if (name === 'CliError') return new CliError(code as CliErrorCode, message)
-  if (name === 'ClusterError') return new ClusterError(code as ClusterErrorCode, message)
-  return Object.assign(new Error(message), { name, code })
-}
+/** Makes an error of the command once more. */
+const cliErrorOf = ({ name, code, message }: ErrorTold): CliError | undefined =>
+  name === 'CliError' ? new CliError(code as CliErrorCode, message) : undefined
 
 class WorkerThread implements GuestThread {
   readonly name: string

@@ -6,7 +6,7 @@ import { buildExecInitramfs } from '../../guests/linux/exec-initramfs.ts'
 import type { LocalShare } from '../../machine/share/local-share.ts'
 import { ExecGuest, type ExecOutside } from './guest.ts'
 import { keepMachine, keptPath, pruneMachines } from './kept.ts'
-import { execCommandLine, type ExecKind, folderName } from './machine.ts'
+import { execCommandLine, execDrivers, type ExecKind, folderName } from './machine.ts'
 import { type ViewEntry, ViewShare } from './view-share.ts'
 
 /** A boot that takes longer is told. */
@@ -19,6 +19,7 @@ export const pathOfKept = (kind: ExecKind, version: string, hasNetwork: boolean)
     kind,
     kernelOf(kind, hasNetwork),
     execCommandLine(kind),
+    execDrivers(kind),
     Buffer.from(buildExecInitramfs(new Uint8Array(), [])).toString('latin1'),
   ])
 

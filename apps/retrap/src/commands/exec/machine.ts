@@ -109,10 +109,14 @@ export function growCommands(kind: ExecKind): readonly string[] {
 export const execCommandLine = ({ arch, kernel }: ExecKind): string =>
   `console=${arch === 'arm64' ? 'ttyAMA0' : 'ttyS0'} ${PARAMETERS}${kernel === undefined ? ' maxcpus=1 memhp_default_state=online' : ''}`
 
+/** The drivers that a machine loads when it boots, unless it has a kernel of the user's. */
+export const execDrivers = ({ diskBytes }: ExecKind): readonly string[] =>
+  diskBytes === undefined ? DRIVERS : [...DRIVERS, ...DISK_DRIVERS]
+
 /** Reads the kernel and the initrd that a machine boots from. */
 export async function readExecImages(kind: ExecKind, tell: (text: string) => void): Promise<MachineImages> {
-  const { debian, kernel: named, diskBytes } = kind
-  const drivers = [...DRIVERS, ...(diskBytes === undefined ? [] : DISK_DRIVERS)]
+  const { debian, kernel: named } = kind
+  const drivers = execDrivers(kind)
   const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(debian, drivers, fetchLines(tell))
   const [kernel, busybox, ...modules] = await Promise.all(
     [named ?? kernelPath, busyboxPath, ...(named === undefined ? modulePaths : [])].map(readBytes),
