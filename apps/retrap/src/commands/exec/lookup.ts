@@ -24,7 +24,7 @@ const DIRECTORY = 0o040_000
 const MOST_LINKS = 40
 /** Most bytes of a file read here. */
 const MOST_BYTES = 1 << 20
-const FOLDER_STAT = ownStat({ kind: 'directory', entries: new Map() }, DIRECTORY | 0o755, 0)
+const FOLDER_STAT = ownStat(0n, DIRECTORY | 0o755, 0)
 
 /** Whether a file is a directory. */
 export const isDirectory = ({ stat }: FoundFile): boolean => (stat.mode & KIND) === DIRECTORY

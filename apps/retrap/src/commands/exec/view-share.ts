@@ -33,56 +33,70 @@ export interface ViewOwner {
 const DIRECTORY = 0o040_000
 const LINK_MODE = 0o120_777
 
+/** The whole that an entry is in. */
+interface View {
+  readonly owner: ViewOwner | undefined
+  /** Numbers of files, as guests see them. */
+  readonly ids: ReadonlyMap<ViewEntry, bigint>
+}
+
 /** A share composed of parts of other shares. Its own directories are read-only. */
 export class ViewShare implements Share {
   readonly #root: ViewEntry
-  readonly #owner: ViewOwner | undefined
+  readonly #view: View
 
   /**
-   * @param root - the directory at the top
+   * @param root - the directory at the top, complete
    * @param owner - the user whose files appear as root's and read-only; undefined: files keep their owners
    */
   constructor(root: ViewEntry, owner?: ViewOwner) {
     this.#root = root
-    this.#owner = owner
+    this.#view = { owner, ids: numbersOf(root) }
   }
 
   /** The directory at the top. */
   root(): Soon<ShareNode> {
-    return nodeOf(this.#root, this.#owner)
+    return nodeOf(this.#root, this.#view)
   }
 }
 
-function nodeOf(entry: ViewEntry, owner: ViewOwner | undefined): Soon<ShareNode> {
-  if (entry.kind === 'directory') return new ViewDirectory(entry, owner)
-  if (entry.kind === 'link') return new ViewLink(entry)
+function nodeOf(entry: ViewEntry, view: View): Soon<ShareNode> {
+  if (entry.kind === 'directory') return new ViewDirectory(entry, view)
+  if (entry.kind === 'link') return new ViewLink(entry, view)
+  const { owner } = view
   return owner === undefined ? entry.open() : after(entry.open(), (node) => new OwnedNode(node, owner))
 }
 
-/** Device numbers of the host are in the upper bits, and none is 0. */
-let lastId = 0n
-const ids = new WeakMap<ViewEntry, bigint>()
+/**
+ * Numbers the entries of a view by their places: a guest sees the same numbers whatever this process has shared before. Files of the
+ * host have its device numbers in the upper bits, and none of those is 0.
+ */
+function numbersOf(root: ViewEntry): ReadonlyMap<ViewEntry, bigint> {
+  const ids = new Map([[root, 1n]])
+  for (const entry of ids.keys())
+    for (const below of entry.kind === 'directory' ? entry.entries.values() : [])
+      if (!ids.has(below)) ids.set(below, BigInt(ids.size + 1))
+  return ids
+}
 
 /** The attributes of an entry of a view itself. */
-export function ownStat(entry: ViewEntry, mode: number, size: number): ShareStat {
-  const id = ids.get(entry) ?? ++lastId
-  ids.set(entry, id)
+export function ownStat(id: bigint, mode: number, size: number): ShareStat {
   const times = { accessedNs: 0n, modifiedNs: 0n, changedNs: 0n }
   return { id, mode, uid: 0, gid: 0, links: 1, size, allocated: 0, ...times }
 }
 
 class ViewDirectory extends ReadOnlyNode {
   readonly #entry: Extract<ViewEntry, { kind: 'directory' }>
-  readonly #owner: ViewOwner | undefined
+  readonly #view: View
 
-  constructor(entry: Extract<ViewEntry, { kind: 'directory' }>, owner: ViewOwner | undefined) {
+  constructor(entry: Extract<ViewEntry, { kind: 'directory' }>, view: View) {
     super()
     this.#entry = entry
-    this.#owner = owner
+    this.#view = view
   }
 
   stat(): ShareStat {
-    return ownStat(this.#entry, DIRECTORY | (this.#entry.mode ?? 0o755), 0)
+    return ownStat(this.#view.ids.get(this.#entry)!, DIRECTORY | (this.#entry.mode ?? 0o755), 0)
   }
 
   override list(): readonly string[] {
@@ -90,7 +104,7 @@ class ViewDirectory extends ReadOnlyNode {
   }
 
   override child(name: string): Soon<ShareNode> {
-    return nodeOf(this.#find(name), this.#owner)
+    return nodeOf(this.#find(name), this.#view)
   }
 
   override readLink(name: string): string {
@@ -108,14 +122,16 @@ class ViewDirectory extends ReadOnlyNode {
 
 class ViewLink extends ReadOnlyNode {
   readonly #entry: Extract<ViewEntry, { kind: 'link' }>
+  readonly #view: View
 
-  constructor(entry: Extract<ViewEntry, { kind: 'link' }>) {
+  constructor(entry: Extract<ViewEntry, { kind: 'link' }>, view: View) {
     super()
     this.#entry = entry
+    this.#view = view
   }
 
   stat(): ShareStat {
-    return ownStat(this.#entry, LINK_MODE, Buffer.byteLength(this.#entry.text))
+    return ownStat(this.#view.ids.get(this.#entry)!, LINK_MODE, Buffer.byteLength(this.#entry.text))
   }
 }
 
