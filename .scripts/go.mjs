@@ -37,7 +37,7 @@ const SDKS = new Map([
   ['dap', '@vscode/debugadapter'],
 ])
 const sdk = SDKS.get(args[0])
-const isWhole = withSite || sdk !== undefined || args.some((text) => text.startsWith('nats://'))
+const isWhole = withSite || sdk !== undefined || args.some((text) => /^(--queue=|nats:|rediss?:|postgres)/.test(text))
 process.exitCode = await main()
 
 async function main() {
@@ -48,7 +48,10 @@ async function main() {
       case 'start':
       case 'retrap':
         await build()
-        return await run(['--max-semi-space-size=1', join(root, 'apps/retrap/dist/main.js'), ...args])
+        return await run(['--max-semi-space-size=1', join(root, 'apps/retrap/dist/main.js'), ...args], {
+          // Of `cluster explore --queue`.
+          env: { RETRAP_FLEET: join(root, 'apps/fleet/src/main.ts') },
+        })
       case 'build':
         await build()
         // From the folder that npm was started in, as all paths.

@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { bisectPlan } from './bisect.ts'
+import { exploreCluster, type ExploreFlags } from './cluster/explore-cluster.ts'
+import { LONGEST_TIMEOUT_SECONDS, MOST_JOBS } from './plan/plan-schema.ts'
 import { PlanError } from './plan/read-plan.ts'
 import { endLine, printable } from './progress.ts'
 import { EmbeddedQueue } from './queue/queue.ts'
@@ -15,6 +17,9 @@ import { isSha256, StoreError } from './store/store.ts'
 import { removeAbandoned, type StoredJobs } from './worker/job-folder.ts'
 
 const USAGE_EXIT = 2
+/** The most machines at the same time. */
+const MOST_MACHINES = 10_000
+const USUAL_CACHE_GIB = 20
 /** A young generation of V8's default size would take 40 MiB for each machine. */
 const NODE_OPTIONS = ['--max-semi-space-size=1', '--import', import.meta.resolve('./worker/end-with-parent.mjs')]
 
@@ -30,6 +35,11 @@ A plan, in YAML:
     - { system: linux, command: uname -a, expect: Linux, repeat: 10 }
 
 Exit code: 0 if every job has met its expectation (bisect: if the first bad one was found), 1 if not, 2 for a mistake in the plan or an option.`
+
+const EXPLORE_HELP = `
+All hosts have the files of the cluster at the same paths. A table on stdout has a line for each seed: it does not depend on hosts,
+their number or their speed. Each failure is a plan in the folder plans of --out; to see it again, anywhere:
+  retrap cluster run cluster.json --plan fleet-results/plans/seed-7-branch-12.json --record failure.run`
 
 interface StoreFlags {
   readonly store?: string
@@ -72,7 +82,7 @@ for (const [name, perform, description] of [
     .description(description)
     .argument('<plan>', 'a YAML file')
     .option('--out <folder>', 'where results and the log of each attempt go', 'fleet-results')
-    .option('--jobs <number>', 'machines at the same time', parseJobs, availableParallelism())
+    .option('--jobs <number>', 'machines at the same time', parseCount(MOST_MACHINES), availableParallelism())
     .addOption(queueOption('workers make the jobs, from a queue on Redis or PostgreSQL; see retrap-fleet worker'))
     .addOption(store())
     .option(
@@ -80,12 +90,44 @@ for (const [name, perform, description] of [
       'with --store: files that were fetched, and folders of running machines',
       defaultCache(),
     )
-    .option('--cache-size <GiB>', 'with --store: files unused for an hour are removed above that', parseGib, 20)
+    .option(
+      '--cache-size <GiB>',
+      'with --store: files unused for an hour are removed above that',
+      parseGib,
+      USUAL_CACHE_GIB,
+    )
     .addHelpText('after', EXAMPLES)
     .action(async (plan: string, flags: RunFlags) => {
       process.exitCode = (await perform(plan, await planRun(flags))) ? 0 : 1
     })
 }
+program
+  .command('explore')
+  .description('Looks for failures of a cluster, as retrap cluster explore does: many seeds, at once.')
+  .argument('<file>', 'the cluster, as JSON')
+  .option('--seed <number>', 'the first seed', parseSeed, 1)
+  .option('--seeds <number>', 'so many seeds', parseCount(MOST_JOBS), 8)
+  .addOption(
+    new Option('--branches <range>', 'of each seed, so many branches, or those from one to another: 21-40')
+      .argParser(parseRange)
+      .default([1, 60], '60'),
+  )
+  .option(
+    '--slice <number>',
+    'branches of a job: each starts the cluster once, and knows its own branches only',
+    parseCount(MOST_JOBS),
+    20,
+  )
+  .option('--keep-going', 'look for further failures after the first of a job')
+  .option('--blind', 'do not go on from branches that have reached something new')
+  .option('--timeout <seconds>', 'host time of a job', parseCount(LONGEST_TIMEOUT_SECONDS), 3600)
+  .option('--out <folder>', 'where plans of failures, results and the log of each attempt go', 'fleet-results')
+  .option('--jobs <number>', 'clusters at the same time', parseCount(MOST_MACHINES), availableParallelism())
+  .addOption(queueOption('workers make the jobs, from a queue on Redis or PostgreSQL; see retrap-fleet worker'))
+  .addHelpText('after', EXPLORE_HELP)
+  .action(async (file: string, flags: RunFlags & ExploreFlags) => {
+    process.exitCode = (await exploreCluster(file, flags, await planRun(flags), process.stdout)) ? 0 : 1
+  })
 program
   .command('worker')
   .description(
@@ -96,11 +138,16 @@ program
       'a queue on Redis, redis://127.0.0.1:6379 or rediss://:PASSWORD@HOST:PORT, or PostgreSQL, postgres://…',
     ).makeOptionMandatory(),
   )
-  .option('--jobs <number>', 'machines at the same time', parseJobs, availableParallelism())
+  .option('--jobs <number>', 'machines at the same time', parseCount(MOST_MACHINES), availableParallelism())
   .option('--logs <folder>', 'where the log of each attempt goes', 'fleet-logs')
   .addOption(store())
   .option('--cache <folder>', 'with --store: files that were fetched, and folders of running machines', defaultCache())
-  .option('--cache-size <GiB>', 'with --store: files unused for an hour are removed above that', parseGib, 20)
+  .option(
+    '--cache-size <GiB>',
+    'with --store: files unused for an hour are removed above that',
+    parseGib,
+    USUAL_CACHE_GIB,
+  )
   .option(
     '--allow-module <sha256>',
     'with --store: a module with devices that may run here (repeatable)',
@@ -126,7 +173,7 @@ try {
   else throw error
 }
 
-async function planRun(flags: RunFlags): Promise<PlanRun> {
+async function planRun(flags: Omit<RunFlags, keyof StoreFlags> & Partial<StoreFlags>): Promise<PlanRun> {
   const { out, jobs, queue } = flags
   // Clients of Redis and PostgreSQL take longer to load than all the rest.
   const shared =
@@ -167,7 +214,7 @@ async function work(flags: WorkerFlags): Promise<void> {
 }
 
 function storedJobs(
-  { store: address, cache, cacheSize }: StoreFlags,
+  { store: address, cache = defaultCache(), cacheSize = USUAL_CACHE_GIB }: Partial<StoreFlags>,
   modules: StoredJobs['modules'],
 ): { readonly stored?: StoredJobs } {
   if (address === undefined) return {}
@@ -194,10 +241,25 @@ function retrapMain(): string {
   return join(dirname(manifest), bin.retrap)
 }
 
-function parseJobs(text: string): number {
-  const count = Number(text)
-  if (Number.isInteger(count) && count >= 1 && count <= 10_000) return count
-  throw new InvalidArgumentError('give a whole number from 1 to 10000')
+function parseCount(most: number): (text: string) => number {
+  return (text) => {
+    const count = Number(text)
+    if (Number.isInteger(count) && count >= 1 && count <= most) return count
+    throw new InvalidArgumentError(`give a whole number from 1 to ${most}`)
+  }
+}
+
+function parseSeed(text: string): number {
+  const seed = Number(text)
+  if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32) return seed
+  throw new InvalidArgumentError('give a whole number below 4294967296')
+}
+
+function parseRange(text: string): readonly [number, number] {
+  const [, from = '1', to] = /^(?:(\d+)-)?(\d+)$/.exec(text) ?? []
+  const range = [Number(from), Number(to)] as const
+  if (range[0] >= 1 && range[1] >= range[0] && range[1] < 2 ** 32) return range
+  throw new InvalidArgumentError('give a number such as 60, or a range such as 21-40')
 }
 
 function parseGib(text: string): number {

@@ -12,19 +12,14 @@ const COMMAND = fileURLToPath(new URL('../src/command.ts', import.meta.url))
 const textOf = (name: string): string => readFileSync(join(FOLDER, name), 'utf8')
 const hasSystemd = hasProgram('systemd-analyze')
 
+type Named = readonly { readonly name: string }[]
+interface Pod {
+  readonly volumes: Named
+  readonly containers: readonly { readonly volumeMounts: Named }[]
+}
 interface Deployment {
   readonly selector: { readonly matchLabels: unknown }
-  readonly template: {
-    readonly metadata: unknown
-    readonly spec: {
-      readonly securityContext: unknown
-      readonly volumes: readonly { readonly name: string }[]
-      readonly containers: readonly {
-        readonly securityContext: unknown
-        readonly volumeMounts: readonly { readonly name: string }[]
-      }[]
-    }
-  }
+  readonly template: { readonly metadata: unknown; readonly spec: Pod }
 }
 
 describe('files for deployment', () => {
@@ -43,11 +38,13 @@ describe('files for deployment', () => {
     const { spec, ...manifest } = parse(textOf('kubernetes.yaml'), { strict: true }) as { spec: Deployment }
     expect(manifest).toMatchObject({ apiVersion: 'apps/v1', kind: 'Deployment' })
     expect(spec.template.metadata).toEqual({ labels: spec.selector.matchLabels })
-    const { containers, volumes, securityContext } = spec.template.spec
-    expect(securityContext).toMatchObject({ runAsNonRoot: true })
-    const [worker] = containers
-    expect(worker?.volumeMounts.map(({ name }) => name)).toEqual(volumes.map(({ name }) => name))
-    expect(worker?.securityContext).toMatchObject({ allowPrivilegeEscalation: false, readOnlyRootFilesystem: true })
+    const securityContext = { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true }
+    expect(spec.template.spec).toMatchObject({
+      securityContext: { runAsNonRoot: true },
+      containers: [{ securityContext }],
+    })
+    const { containers, volumes } = spec.template.spec
+    expect(containers[0]?.volumeMounts.map(({ name }) => name)).toEqual(volumes.map(({ name }) => name))
   })
 
   test.skipIf(!hasProgram('bash'))('bash takes the script for Slurm', () => {

@@ -92,27 +92,16 @@ describe('a machine in a process', () => {
     )
   })
 
-  test('has passed where nothing is expected and it ends with 0', async () => {
-    expect(await run(['--print=x'])).toMatchObject({ outcome: 'passed', exitCode: 0, tail: 'x' })
-    expect(await run(['--exit=86'])).toMatchObject({ outcome: 'ended', detail: 'the machine ended with exit code 86' })
-  })
-
-  test('that ends before it has printed the text says which is missing', async () => {
-    expect(await run(['--print=two one'], { expect: ['one', 'two'] })).toMatchObject({
-      outcome: 'ended',
-      detail: 'the machine ended with exit code 0; it has not printed "two"',
-    })
-  })
-
-  test('its own timeout, and mistakes of the caller', async () => {
-    expect(await run(['--exit=124'], { expect: ['x'] })).toMatchObject({
-      outcome: 'timeout',
-      detail: '60 s are over; it has not printed "x"',
-    })
-    expect(await run(['--exit=2', '--print=no such option\\n'])).toMatchObject({
-      outcome: 'error',
-      detail: 'no such option',
-    })
+  const missing = (text: string) => `; it has not printed "${text}"`
+  test.each([
+    ['--print=x', [], { outcome: 'passed', exitCode: 0, tail: 'x' }],
+    ['--exit=86', [], { outcome: 'ended', detail: 'the machine ended with exit code 86' }],
+    ['--print=two one', ['one', 'two'], { detail: `the machine ended with exit code 0${missing('two')}` }],
+    ['--exit=124', ['x'], { outcome: 'timeout', detail: `60 s are over${missing('x')}` }],
+    ['--exit=2 --print=no_such_option\\n', [], { outcome: 'error', detail: 'no_such_option' }],
+  ])('of %s, where %j is expected, is %j', async (args, texts, end) => {
+    const words = args.startsWith('--exit') ? args.split(' ') : [args]
+    expect(await run(words, { expect: texts })).toMatchObject(end)
   })
 
   test('is ended with the run, and one that hears no SIGTERM as well', async () => {

@@ -7,10 +7,12 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { hasProgram } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { exploreCluster } from '../src/cluster/explore-cluster.ts'
 import type { Job } from '../src/plan/job.ts'
-import type { JobListener } from '../src/queue/queue.ts'
+import { EmbeddedQueue, type JobListener } from '../src/queue/queue.ts'
 import { checkedQueueUrl } from '../src/queue/queue-url.ts'
 import { SharedQueue } from '../src/queue/shared-queue.ts'
+import type { PlanRun } from '../src/run-plan.ts'
 import { freePort, kill, startRedis } from './support/servers.ts'
 
 const available = hasProgram('redis-server')
@@ -18,6 +20,7 @@ if (!available) console.warn('SKIPPED: queues that hosts share need redis-server
 
 const folder = mkdtempSync(join(tmpdir(), 'fleet-'))
 const WORKER = fileURLToPath(new URL('support/worker-process.ts', import.meta.url))
+const FAKE = [process.execPath, fileURLToPath(new URL('support/fake-retrap.mjs', import.meta.url))] as const
 const children = new Set<ChildProcess>()
 let port = 0
 let redis: ChildProcess
@@ -91,6 +94,29 @@ describe.skipIf(!available)('a queue on Redis', () => {
       retries === 1 ? [`${id} 1 ended`, `${id} 2 ended`] : [`${id} 1 passed`],
     )
     expect(told.toSorted()).toEqual(expected.toSorted())
+  })
+
+  test('explores each seed once, though a worker is killed, as one process does', { timeout: 60_000 }, async () => {
+    const tableOf = async (queueOf: PlanRun['queueOf']): Promise<string> => {
+      const printed: string[] = []
+      const flags = { seed: 4, seeds: 3, branches: [1, 10], slice: 5, timeout: 60 } as const
+      const run = { retrap: FAKE, out: join(folder, 'out'), signal: new AbortController().signal, queueOf }
+      const [progress, stdout] = [{ write: () => true }, { write: (text: string) => printed.push(text) }]
+      expect(await exploreCluster('c.json', flags, { ...run, progress }, stdout)).toBe(false)
+      return printed.join('').replaceAll(folder, '')
+    }
+    const one = await tableOf((make) => new EmbeddedQueue(1, make))
+    const bad = (seed: number, branch: number): string =>
+      `branch ${branch}: bad\ufffd (faults: 1; /out/plans/seed-${seed}-branch-${branch}.json)`
+    const rows = [`   4         7  ${bad(4, 4)}; ${bad(4, 8)}`, `   5        10  ${bad(5, 5)}; ${bad(5, 10)}`]
+    expect(one).toBe(`seed  branches  result\n${rows.join('\n')}\n   6         6  ${bad(6, 6)}\n`)
+    const [first] = [worker('seeds'), worker('seeds')]
+    const all = tableOf(() => new SharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'seeds' }))
+    await setTimeout(1000)
+    await kill(first)
+    expect(await all).toBe(one)
+    const plan = readFileSync(join(folder, 'out/plans/seed-5-branch-10.json'), 'utf8')
+    expect(JSON.parse(plan)).toMatchObject({ seed: 5 })
   })
 
   test(

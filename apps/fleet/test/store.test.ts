@@ -98,13 +98,11 @@ describe('what a store gives is checked', () => {
     expect(fs.readdirSync(folder).filter((name) => name.startsWith('none'))).toEqual([])
   })
 
-  test('a server that refuses a key is told with its status', async () => {
-    const store = new S3Store(address, { ...KEYS, AWS_ACCESS_KEY_ID: 'nobody' })
-    await expect(store.put(file('x', 'secret'))).rejects.toThrow(/refuses PUT of [0-9a-f]{64} with status 403/)
-  })
-
-  test('a server that checks signatures refuses those of another key', async () => {
-    const store = new S3Store(address, { ...KEYS, AWS_SECRET_ACCESS_KEY: 'other' })
+  test.each([
+    ['refuses a key is told with its status', { AWS_ACCESS_KEY_ID: 'nobody' }],
+    ['checks signatures refuses those of another key', { AWS_SECRET_ACCESS_KEY: 'other' }],
+  ])('a server that %s', async (_, keys) => {
+    const store = new S3Store(address, { ...KEYS, ...keys })
     await expect(store.put(file('x', 'secret'))).rejects.toThrow(/refuses PUT of [0-9a-f]{64} with status 403/)
   })
 
@@ -169,11 +167,7 @@ describe('the files of a worker', () => {
     const store = new FolderStore(join(folder, 'store'))
     const old = join(folder, 'old')
     fs.mkdirSync(old)
-    for (const [name, minutes] of [
-      ['a', 180],
-      ['b', 90],
-      ['c', 5],
-    ] as const) {
+    for (const [name, minutes] of Object.entries({ a: 180, b: 90, c: 5 })) {
       const path = file(join('old', name), 'x'.repeat(10))
       fs.utimesSync(path, Date.now() / 1000, Date.now() / 1000 - minutes * 60)
     }

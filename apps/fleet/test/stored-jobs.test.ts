@@ -122,14 +122,9 @@ test.each([
 })
 
 test('the files that a machine leaves', () => {
-  const args = [
-    '--record=r',
-    '--audio=wav:a.wav',
-    '--display=terminal',
-    '--display=png:p.png',
-    '--serial=stdio',
-    '--kernel=k',
-  ]
+  const args = '--record=r --audio=wav:a.wav --display=terminal --display=png:p.png --serial=stdio --kernel=k'.split(
+    ' ',
+  )
   expect(outputNames({ args })).toEqual({ names: ['r', 'a.wav', 'p.png'] })
   expect(outputNames({ args: ['--record=/x'] }).mistake).toContain('--record')
 })

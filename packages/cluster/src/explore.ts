@@ -9,7 +9,7 @@ import type { ClusterResult } from './result.ts'
 
 /** A branch that has failed. */
 export interface Finding {
-  /** How many branches were gone until then, this one included. */
+  /** The number of the branch. */
   readonly branch: number
   /** The branch that it goes on from: `number` of a `Branch`, without which the same faults do something else. */
   readonly root: number
@@ -25,6 +25,8 @@ export interface Finding {
 export interface ExploreOptions extends Pick<ClusterOptions, 'signal'> {
   /** Asked before each branch whether there is to be another one; a failure is reduced in any case. */
   readonly goesOn: () => boolean
+  /** The number of the first branch (1). Branches with lower numbers are gone elsewhere, and nothing is known of them here. */
+  readonly first?: number
   /** Whether to go on after a failure. */
   readonly keepsGoing?: boolean
   /** Whether each branch has faults that are drawn afresh, whatever the others have reached. */
@@ -56,7 +58,7 @@ export async function explore(
   description: ClusterDescription,
   seed: number,
   host: ClusterHost,
-  { goesOn, keepsGoing = false, isBlind = false, onBranch, onTry, signal }: ExploreOptions,
+  { goesOn, first = 1, keepsGoing = false, isBlind = false, onBranch, onTry, signal }: ExploreOptions,
 ): Promise<{ readonly findings: readonly Finding[]; readonly branches: number }> {
   const findings: Finding[] = []
   const options = signal === undefined ? {} : { signal }
@@ -80,7 +82,7 @@ export async function explore(
   let branches = 0
   try {
     while (goesOn() && !isStopped() && (keepsGoing || findings.length === 0)) {
-      const branch = ++branches
+      const branch = first + branches++
       const drawn = { root: branch, faults: cluster.draw(branch) }
       const { root, faults } = isBlind
         ? drawn

@@ -1,3 +1,4 @@
+import type { Explored } from './explored.ts'
 import type { Artefact } from '../store/store.ts'
 
 /** How a machine uses a file named in its arguments. */
@@ -28,8 +29,8 @@ export interface Job {
   readonly id: string
   /** Name for people: the machine's, and the values of its matrix. */
   readonly name: string
-  /** The command of `retrap` that makes the machine. */
-  readonly system: 'run' | 'linux' | 'restore' | 'replay'
+  /** The command of `retrap` that makes the machine; `cluster` explores one. */
+  readonly system: 'run' | 'linux' | 'restore' | 'replay' | 'cluster'
   /** Folder that file names begin at. */
   readonly folder: string
   /** Arguments of the command. */
@@ -72,6 +73,8 @@ export interface Attempt {
   readonly tail: string
   /** Files that the machine left in the store: its log, and output files of its options. */
   readonly artefacts?: readonly (Artefact & { readonly name: string })[]
+  /** Findings of a job of a cluster. */
+  readonly explored?: Explored | undefined
 }
 
 /** A job with its attempts. */

@@ -2,14 +2,14 @@ import { z } from 'zod'
 
 /** The most jobs of one plan: a matrix grows quickly. */
 export const MOST_JOBS = 100_000
-const LONGEST_TIMEOUT_SECONDS = 7 * 24 * 3600
+export const LONGEST_TIMEOUT_SECONDS = 7 * 24 * 3600
 
-export const SYSTEMS = ['run', 'linux', 'restore', 'replay'] as const
+export const SYSTEMS = ['run', 'linux', 'restore', 'replay', 'cluster'] as const
 
 /** The forms of keys that are no options of a command, for people. */
 export const FORMS = {
   name: 'a text',
-  system: '"run" (default), "linux" for Debian\'s kernel and shell, "restore" or "replay"',
+  system: '"run" (default), "linux" for Debian\'s kernel and shell, "restore", "replay", or "cluster" to explore one',
   repeat: `a whole number from 1 to ${MOST_JOBS}`,
   timeout: `a number of seconds, above 0 and at most ${LONGEST_TIMEOUT_SECONDS}`,
   retries: 'a whole number from 0 to 100',

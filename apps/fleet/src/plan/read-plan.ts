@@ -192,7 +192,8 @@ function argumentsOf(option: string, value: OptionValue): string[] {
   return [`--${option}=${String(value)}`]
 }
 
-function numbered(job: Omit<Job, 'id'>, index: number): Job {
+/** Gives a job its identity. @param index - its position in the plan, from 0 */
+export function numbered(job: Omit<Job, 'id'>, index: number): Job {
   const digest = createHash('sha256').update(JSON.stringify(job)).digest('hex').slice(0, 12)
   return { id: `${String(index + 1).padStart(5, '0')}-${digest}`, ...job }
 }

@@ -4,12 +4,15 @@ import { join } from 'node:path'
 import { finished } from 'node:stream/promises'
 import { setTimeout } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
+import { findingsText, readExplored } from '../plan/explored.ts'
 import type { Attempt, Job, Outcome } from '../plan/job.ts'
 import type { MakeAttempt } from '../queue/queue.ts'
 
 /** Of the output, as much is kept of an attempt; a guest may print without end. */
 const MOST_LOG_BYTES = 16 << 20
 const TAIL_BYTES = 4 << 10
+/** The most bytes of what has been found in a cluster. */
+const MOST_LINE_BYTES = 1 << 20
 /** `retrap` ends at its own `--timeout`; after this much longer its process is killed. */
 const GRACE_MS = 10_000
 const KILL_MS = 5000
@@ -54,7 +57,8 @@ export async function runMachine(
   const expected = new ExpectedTexts(job.expect)
   const failing = (job.fail ?? []).map((text) => new ExpectedTexts([text]))
   let seen: string | undefined
-  const child = spawn(program, [...before, job.system, ...job.args, `--timeout=${job.timeoutSeconds}`], {
+  const lastLine = job.system === 'cluster' ? new LastLine() : undefined
+  const child = spawn(program, [...before, ...wordsOf(job)], {
     cwd: job.folder,
     // Guests are not trusted, and the queue may listen at the loopback without a password.
     env: { ...process.env, RETRAP_HOST_LOOPBACK: 'off' },
@@ -96,6 +100,7 @@ export async function runMachine(
   }
   child.stdout?.on('data', (bytes: Buffer) => {
     take(bytes)
+    lastLine?.add(bytes)
     if (seen !== undefined || (job.expect.length > 0 && expected.isComplete)) return
     const passes = expected.add(bytes) && job.expect.length > 0
     const before = passes ? bytes.subarray(0, bytes.length - expected.behind) : bytes
@@ -119,9 +124,11 @@ export async function runMachine(
 
   const { exitCode, signalCode } = child
   if (!isEnded && HOSTS_SIGNALS.has(signalCode)) foreign ??= signalCode
+  const explored = lastLine && readExplored(lastLine.text)
   const [outcome, detail] = endOf()
   return {
     ...{ job: job.id, attempt, outcome, detail, exitCode, tail: tail.text },
+    ...(explored && { explored }),
     seconds: (performance.now() - started) / 1000,
   }
 
@@ -135,6 +142,7 @@ export async function runMachine(
     if (isLate || exitCode === TIMEOUT_EXIT) return ['timeout', `${job.timeoutSeconds} s are over${missing()}`]
     if (NOT_THE_GUESTS.has(exitCode)) return ['error', tail.lastLine]
     if (job.expect.length === 0 && exitCode === 0) return ['passed', '']
+    if (explored !== undefined && explored.findings.length > 0) return ['ended', findingsText(explored)]
     const how =
       exitCode === null ? `the machine was ended by ${signalCode}` : `the machine ended with exit code ${exitCode}`
     return ['ended', `${how}${missing()}`]
@@ -206,6 +214,24 @@ export class ExpectedTexts {
     }
     this.behind = all.length
     return true
+  }
+}
+
+/** Returns the command line of a job. A cluster has no time limit of its own. */
+const wordsOf = ({ system, args, timeoutSeconds }: Job): readonly string[] =>
+  system === 'cluster' ? ['cluster', 'explore', ...args, '--jsonl'] : [system, ...args, `--timeout=${timeoutSeconds}`]
+
+/** The last line of an output, as long as its end comes. */
+class LastLine {
+  #bytes: Buffer = Buffer.alloc(0)
+
+  add(bytes: Buffer): void {
+    const all = Buffer.concat([this.#bytes, bytes])
+    this.#bytes = Buffer.from(all.subarray(all.lastIndexOf('\n', -2) + 1).subarray(-MOST_LINE_BYTES))
+  }
+
+  get text(): string {
+    return this.#bytes.toString('utf8')
   }
 }
 

@@ -24,6 +24,17 @@ if (first !== undefined && !existsSync(first)) {
   await new Promise(() => {})
 }
 // So many processes are ended by the host, one after the other.
+// A cluster's branches, of which some fail.
+if (value('branches') !== undefined) {
+  const [from, to] = value('branches').split('-').map(Number)
+  const seed = Number(value('seed'))
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  const bad = [1, 2, 3].map((i) => i * seed).find((branch) => branch >= from && branch <= to)
+  const findings = bad ? [{ branch: bad, plan: { seed, branch: bad, failure: 'bad\u0007', faults: [{ at: 1 }] } }] : []
+  const explored = { kind: 'explored', seed, branches: (bad ?? to) - from + 1, findings }
+  process.stdout.write(`{"kind":"branch"}\n${JSON.stringify(explored)}\n`)
+  process.exit(bad ? 1 : 0)
+}
 const killed = value('killed')
 if (killed !== undefined && readFileSync(killed, 'utf8').length > 0) {
   writeFileSync(killed, readFileSync(killed, 'utf8').slice(1))

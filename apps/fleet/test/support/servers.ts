@@ -23,19 +23,8 @@ export async function freePort(): Promise<number> {
 
 /** Starts a Redis that keeps each command in its file before it answers. */
 export async function startRedis(folder: string, port: number): Promise<QueueServerProcess> {
-  const options = [
-    '--port',
-    port,
-    '--bind',
-    '127.0.0.1',
-    '--dir',
-    folder,
-    '--appendonly',
-    'yes',
-    '--appendfsync',
-    'always',
-  ]
-  const server = spawn('redis-server', options.map(String), { stdio: ['ignore', 'pipe', 'inherit'] })
+  const options = `--port ${port} --bind 127.0.0.1 --appendonly yes --appendfsync always --dir`.split(' ')
+  const server = spawn('redis-server', [...options, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
   for await (const bytes of server.stdout ?? []) if (String(bytes).includes('Ready to accept connections')) break
   server.stdout?.resume()
   return { process: server, url: `redis://127.0.0.1:${port}` }

@@ -15,16 +15,11 @@ const main = program === '' ? fileURLToPath(new URL('fake-retrap.mjs', import.me
 const source = main.endsWith('.ts') ? ['--conditions=retrap-source'] : []
 const retrap = [process.execPath, '--max-semi-space-size=1', ...source, '--import', preload, main] as const
 const store = address === '' ? undefined : openStore(address)
-const files = join(cache, 'files')
-const stored =
-  store === undefined
-    ? undefined
-    : {
-        store,
-        cache: new FileCache(files, store, 2 ** 30),
-        scratch: join(cache, 'machines'),
-        modules: new Set<string>(),
-      }
+const scratch = join(cache, 'machines')
+const stored = store && {
+  ...{ store, scratch, modules: new Set<string>() },
+  cache: new FileCache(join(cache, 'files'), store, 2 ** 30),
+}
 const ended = new AbortController()
 process.once('SIGTERM', () => ended.abort())
 const listener = { started: () => {}, ended: () => {}, trouble: () => {} }

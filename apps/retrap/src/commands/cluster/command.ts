@@ -2,8 +2,10 @@
 import type { Command } from 'commander'
 import { ExitCode } from '../../exit-codes.ts'
 import { parseSeconds, parseWhole, usage } from '../../options/values.ts'
+import type { FleetFlags } from './explore-by-fleet.ts'
 import type { ReplayClusterFlags } from './replay.ts'
-import type { ClusterFlags, ClusterOutputs, ExploreFlags } from './run-cluster.ts'
+import type { Branches, ExploreFlags } from './explore-cluster.ts'
+import type { ClusterFlags, ClusterOutputs } from './run-cluster.ts'
 
 const HELP = `
 The file is JSON:
@@ -25,6 +27,11 @@ no fsync has followed.
 The exit code is 1 if the cluster has failed.`
 
 const WORKERS = 'threads that machines run in, which change no result (default: one for each processor)'
+
+const EXPLORE_HELP = `
+With --branches the result is the same whatever the host's speed. On several hosts, each with the same files at the same paths:
+  retrap-fleet worker --queue rediss://:PASSWORD@queue.example:6379                        on each host
+  retrap cluster explore cluster.json --queue rediss://:PASSWORD@queue.example:6379        waits, and prints one table`
 
 const REPLAY_HELP = `
 Without --machine all machines run again, one after another, and what they say is compared with the file: a difference is an error.
@@ -68,14 +75,29 @@ export function addCluster(
     .description('Run a cluster again and again, with other faults, until it fails; then find those that are needed')
     .argument('<file>', 'the cluster, as JSON')
     .option('--seed <number>', 'what random draws follow from', parseSeed, 1)
-    .option('--for <seconds>', 'how long to look', parseSeconds('--for'), 600_000)
+    .option('--for <seconds>', 'how long to look (default 600, or as long as --branches take)', parseSeconds('--for'))
+    .option('--branches <number>', 'look at so many branches, or at those from one to another: 21-40', parseBranches)
     .option('--workers <number>', WORKERS, parseWorkers)
     .option('--keep-going', 'look for further failures')
     .option('--blind', 'do not go on from branches that have reached something new')
     .option('--out <file>', 'write the plan of a failure, for run --plan')
     .option('--record <file>', 'run the reduced failure once more, and leave it in a file (default: beside --out)')
-    .action(async (file: string, flags: ExploreFlags) => {
-      const { exploreClusterFile } = await import('./run-cluster.ts')
+    .option('--jsonl', 'print branches and failures as lines of JSON')
+    .option(
+      '--queue <url>',
+      'spread seeds and branches over hosts, by retrap-fleet and its queue; --out is a folder then',
+    )
+    .option('--seeds <number>', 'with --queue: so many seeds, from --seed on (default 8)', parseNumber('--seeds'))
+    .addHelpText('after', EXPLORE_HELP)
+    .action(async (file: string, flags: ExploreFlags & FleetFlags) => {
+      if (flags.queue !== undefined) {
+        const { exploreByFleet } = await import('./explore-by-fleet.ts')
+        const code = await exploreByFleet(file, flags)
+        if (code !== ExitCode.PowerOff) report(code)
+        return
+      }
+      if (flags.seeds !== undefined) throw usage('--seeds: expected --queue, too')
+      const { exploreClusterFile } = await import('./explore-cluster.ts')
       if (!(await exploreClusterFile(file, flags, outputs))) report(ExitCode.TestFailed)
     })
   cluster
@@ -121,6 +143,13 @@ const parseNumber =
     if (number !== undefined) return number
     throw usage(`${option} ${text}: expected a whole number`)
   }
+
+function parseBranches(text: string): Branches {
+  const [, from, to] = /^(?:(\d+)-)?(\d+)$/.exec(text) ?? []
+  const [first, last] = [Number(from ?? 1), Number(to)]
+  if (first >= 1 && last >= first && last < 2 ** 32) return { first, count: last - first + 1 }
+  throw usage(`--branches ${text}: expected a number such as 20, or a range such as 21-40`)
+}
 
 function parseWorkers(text: string): number {
   const workers = parseWhole(text)

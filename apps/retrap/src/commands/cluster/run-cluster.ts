@@ -1,17 +1,13 @@
 /** Runs the cluster of a file, and prints what happens. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import {
   type ClusterDescription,
   ClusterError,
   type ClusterEvent,
   type ClusterResult,
-  describeFault,
-  explore,
-  type Plan,
   readCluster,
   readPlan,
-  timeText,
 } from '@retrap/cluster'
 import { CliError, troubleWith } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
@@ -28,19 +24,6 @@ export interface ClusterFlags {
   readonly record?: string
   readonly jsonl?: boolean
   readonly workers?: number
-}
-
-/** The values of the options of `explore`. */
-export interface ExploreFlags {
-  readonly seed: number
-  readonly workers?: number
-  /** Host time in milliseconds. */
-  readonly for: number
-  readonly keepGoing?: boolean
-  readonly blind?: boolean
-  readonly out?: string
-  /** The file that the reduced failure is recorded in; default one beside `out`. */
-  readonly record?: string
 }
 
 /** Where lines go. */
@@ -73,50 +56,8 @@ export function runClusterFile(
   })
 }
 
-/** Looks for failures of a cluster. @returns whether nothing has failed @throws CliError `ERR_INPUT` */
-export function exploreClusterFile(
-  file: string,
-  { seed, for: lastsMs, keepGoing = false, blind = false, out, record, workers }: ExploreFlags,
-  { stdout, stderr }: ClusterOutputs,
-): Promise<boolean> {
-  return withHost(file, { isForked: true, workers }, stderr, async (description, host, signal) => {
-    const begin = performance.now()
-    const { findings, branches } = await explore(description, seed, host, {
-      ...{ signal, keepsGoing: keepGoing, isBlind: blind, goesOn: () => performance.now() - begin < lastsMs },
-      onBranch: (branch, { failure, faults }, news) =>
-        void stdout.write(`branch ${branch}: ${faults.length} faults, ${news} new: ${failure ?? 'ok'}\n`),
-      onTry: (faults, { failure }) => void stdout.write(`  with ${faults.length} of its faults: ${failure ?? 'ok'}\n`),
-    })
-    for (const { branch, root, failure, faults } of findings) {
-      const plan: Plan = { seed, branch: root, failure, faults }
-      const what = signal.aborted ? 'Some of these may not be needed, as the search was stopped:' : 'It needs:'
-      stdout.write(`branch ${branch} fails: ${failure}\n${what}\n`)
-      for (const fault of faults) stdout.write(`- ${timeText(fault.at)}: ${describeFault(fault)}\n`)
-      const one = (path: string): string => (findings.length === 1 ? path : `${path}.${branch}`)
-      if (out !== undefined) {
-        try {
-          writeFileSync(one(out), `${JSON.stringify(plan, undefined, 2)}\n`)
-        } catch (error) {
-          throw new CliError('ERR_INPUT', `--out ${one(out)}: ${troubleWith(error, 'write')}`)
-        }
-        stdout.write(`The same again: retrap cluster run ${file} --plan ${one(out)}\n`)
-      }
-      const path = record ?? out?.replace(/(\.json)?$/, '.run')
-      if (path === undefined || signal.aborted) continue
-      const run = { description, seed, host, branch: { number: root, faults } }
-      const to = { path: one(path), given: ['explore', file, '--seed', `${seed}`], stderr }
-      // oxlint-disable-next-line no-await-in-loop -- one after another: each is a run
-      const recorded = await recordOnce(run, { signal }, to)
-      if (recorded.failure !== failure)
-        stderr.write(`retrap: the recorded run ended otherwise: ${recorded.failure ?? 'ok'}\n`)
-    }
-    stderr.write(`retrap: seed ${seed}: ${branches} branches, ${findings.length} of them failed\n`)
-    return findings.length === 0
-  })
-}
-
 /** Reads a description, and does something with machines for it, until SIGINT or SIGTERM comes. */
-async function withHost<T>(
+export async function withHost<T>(
   file: string,
   { isForked, workers }: { readonly isForked: boolean; readonly workers: number | undefined },
   stderr: ClusterOutputs['stderr'],

@@ -1,0 +1,87 @@
+/** Looks for failures of the cluster of a file, and prints what it finds. */
+import { writeFileSync } from 'node:fs'
+import { performance } from 'node:perf_hooks'
+import { describeFault, explore, type Finding, type Plan, timeText } from '@retrap/cluster'
+import { CliError, troubleWith } from '../../errors.ts'
+import { recordOnce } from './once.ts'
+import { type ClusterOutputs, withHost } from './run-cluster.ts'
+
+/** Branches by their numbers. */
+export interface Branches {
+  readonly first: number
+  readonly count: number
+}
+
+/** The values of the options of `explore`. */
+export interface ExploreFlags {
+  readonly seed: number
+  readonly workers?: number
+  /** Host time in milliseconds; default ten minutes, or with `branches` any. */
+  readonly for?: number
+  readonly branches?: Branches
+  readonly keepGoing?: boolean
+  readonly blind?: boolean
+  readonly out?: string
+  /** The file that the reduced failure is recorded in; default one beside `out`. */
+  readonly record?: string
+  readonly jsonl?: boolean
+}
+
+const USUAL_MS = 600_000
+
+/** Looks for failures of a cluster. @returns whether nothing has failed @throws CliError `ERR_INPUT` */
+export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: ClusterOutputs): Promise<boolean> {
+  const { seed, keepGoing = false, blind = false, out, record, workers, jsonl = false } = flags
+  const { stdout, stderr } = outputs
+  const { first, count } = flags.branches ?? { first: 1, count: Infinity }
+  const lastsMs = flags.for ?? (flags.branches === undefined ? USUAL_MS : Infinity)
+  const tell = (event: { readonly kind: string } & Record<string, unknown>, text: string): void =>
+    void stdout.write(jsonl ? `${JSON.stringify(event)}\n` : text)
+  return withHost(file, { isForked: true, workers }, stderr, async (description, host, signal) => {
+    const begin = performance.now()
+    let gone = 0
+    const { findings, branches } = await explore(description, seed, host, {
+      ...{ signal, first, keepsGoing: keepGoing, isBlind: blind },
+      goesOn: () => gone++ < count && performance.now() - begin < lastsMs,
+      onBranch: (branch, { failure, faults }, news) =>
+        tell(
+          { kind: 'branch', branch, faults: faults.length, news, failure },
+          `branch ${branch}: ${faults.length} faults, ${news} new: ${failure ?? 'ok'}\n`,
+        ),
+      onTry: (faults, { failure }) =>
+        tell(
+          { kind: 'try', faults: faults.length, failure },
+          `  with ${faults.length} of its faults: ${failure ?? 'ok'}\n`,
+        ),
+    })
+    const planOf = ({ root, failure, faults }: Finding): Plan => ({ seed, branch: root, failure, faults })
+    for (const finding of findings) {
+      const { branch, root, failure, faults } = finding
+      const what = signal.aborted ? 'Some of these may not be needed, as the search was stopped:' : 'It needs:'
+      const list = faults.map((fault) => `- ${timeText(fault.at)}: ${describeFault(fault)}\n`)
+      const plan = planOf(finding)
+      tell({ kind: 'finding', branch, plan }, `branch ${branch} fails: ${failure}\n${what}\n${list.join('')}`)
+      const one = (path: string): string => (findings.length === 1 ? path : `${path}.${branch}`)
+      if (out !== undefined) {
+        try {
+          writeFileSync(one(out), `${JSON.stringify(plan, undefined, 2)}\n`)
+        } catch (error) {
+          throw new CliError('ERR_INPUT', `--out ${one(out)}: ${troubleWith(error, 'write')}`)
+        }
+        if (!jsonl) stdout.write(`The same again: retrap cluster run ${file} --plan ${one(out)}\n`)
+      }
+      const path = record ?? out?.replace(/(\.json)?$/, '.run')
+      if (path === undefined || signal.aborted) continue
+      const run = { description, seed, host, branch: { number: root, faults } }
+      const to = { path: one(path), given: ['explore', file, '--seed', `${seed}`], stderr }
+      // oxlint-disable-next-line no-await-in-loop -- one after another: each is a run
+      const recorded = await recordOnce(run, { signal }, to)
+      if (recorded.failure !== failure)
+        stderr.write(`retrap: the recorded run ended otherwise: ${recorded.failure ?? 'ok'}\n`)
+    }
+    const all = findings.map((finding) => ({ branch: finding.branch, plan: planOf(finding) }))
+    tell({ kind: 'explored', seed, branches, findings: all, stopped: signal.aborted }, '')
+    stderr.write(`retrap: seed ${seed}: ${branches} branches, ${findings.length} of them failed\n`)
+    return findings.length === 0
+  })
+}
