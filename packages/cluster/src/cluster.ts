@@ -71,6 +71,8 @@ export class Cluster {
   #failure: string | undefined
   /** The faults that last at present, and how each is ended. */
   readonly #lasting = new Map<Fault, () => Promise<void>>()
+  /** The machines that faults keep off, and those faults. */
+  readonly #off = new Map<number, Set<Fault>>()
   /** No fault begins before. */
   #quietUntil = 0
 
@@ -312,11 +314,18 @@ export class Cluster {
     } else
       for (const machine of this.#description.machines.filter(({ name }) => fault.machines?.includes(name))) {
         if (kind !== 'crash' && kind !== 'power') ends.push(await this.#ofMachines.begin(fault, machine.number))
-        // A machine that is off has lost its power already, and starts when that fault is over.
-        else if (this.#guests.has(machine.number)) {
-          this.#drop(machine.number)
+        // A machine that has ended by itself stays off.
+        else if (this.#guests.has(machine.number) || this.#off.has(machine.number)) {
+          const causes = this.#off.get(machine.number) ?? new Set()
+          this.#off.set(machine.number, causes.add(fault))
+          if (causes.size === 1) this.#drop(machine.number)
+          // A disk whose machine is off has its cache still.
           if (kind === 'power') this.#losePower(machine)
-          ends.push(() => this.#start(machine))
+          ends.push(async () => {
+            causes.delete(fault)
+            if (causes.size > 0 || !this.#off.delete(machine.number)) return
+            await this.#start(machine)
+          })
         }
       }
     this.#lasting.set(fault, async () => {

@@ -378,10 +378,11 @@ describe('a run', () => {
   })
 
   test('is taken down: starts, clocks, and what became of frames', async () => {
-    const off: Fault = { kind: 'crash', at: 1e9, for: 3e9, machines: ['node-1'] }
+    const off: Fault = { kind: 'crash', at: 1e9, for: 2e9, machines: ['node-1'] }
+    const longer: Fault = { kind: 'power', at: 2e9, for: 2e9, machines: ['node-1'] }
     const hang: Fault = { kind: 'hang', at: 3e9, for: 2e9, machines: ['node-2'] }
     const cut: Fault = { kind: 'partition', at: 3e9, for: 2e9, cut: ['node-1>client'] }
-    const { events, taken } = await run(sound, [off, hang, cut])
+    const { events, taken } = await run(sound, [off, longer, hang, cut])
     expect(taken.events).toEqual(events)
     const times = taken.machines.map(({ starts }) => starts.map(({ ns, until }) => [ns, until - taken.faultsBegin!]))
     const [begin, end] = [taken.faultsBegin!, taken.ns - taken.faultsBegin!]
