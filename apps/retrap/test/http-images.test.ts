@@ -100,10 +100,7 @@ describe.runIf(seaBios !== undefined)(`SeaBIOS boots${skipNote(seaBios !== undef
   const images: readonly { what: string; args: (url: string) => string[]; readOnly?: string }[] = [
     { what: 'a raw image of a web server', args: (url) => [`${url}/disk.img`], readOnly: 'disk.img' },
     { what: 'a qcow2 image there, with writes in memory', args: (url) => ['--snapshot', `${url}/disk.qcow2`] },
-    {
-      what: 'one by --drive',
-      args: (url) => ['--drive', `file=${url}/disk.qcow2,format=qcow2,if=virtio,snapshot=on`],
-    },
+    { what: 'one by --drive', args: (url) => ['--drive', `file=${url}/disk.qcow2,format=qcow2,if=virtio,snapshot=on`] },
     { what: 'an image of this host with a URL below it', args: () => [join(folder, 'over.qcow2')] },
     { what: 'one there with a file there below it', args: (url) => [`${url}/over.qcow2`], readOnly: 'over.qcow2' },
     { what: 'one that is to be read only', args: (url) => ['--drive', `file=${url}/disk.img,readonly=on`] },

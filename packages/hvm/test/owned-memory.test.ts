@@ -116,9 +116,7 @@ describe('memory at a fixed address', () => {
         asm.call(ebx).mov(dword(RESULT + 4), eax)
       },
       { executable: true, contents: returning(0x11) },
-      {
-        ports: { base: PORT, size: 1, write: () => owned.write(0, returning(0x22)) },
-      },
+      { ports: { base: PORT, size: 1, write: () => owned.write(0, returning(0x22)) } },
     )
     expect(await guest.run()).toEqual(DONE)
     expect([guest.read32(RESULT), guest.read32(RESULT + 4)]).toEqual([0x11, 0x22])

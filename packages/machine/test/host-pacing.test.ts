@@ -84,10 +84,7 @@ describe("a guest's time", () => {
   afterEach(() => void vi.useRealTimers())
 
   const MS = 1e6
-  const at = (ms: number): { lo: number; hi: number } => ({
-    lo: (ms * MS) >>> 0,
-    hi: Math.floor((ms * MS) / 2 ** 32),
-  })
+  const at = (ms: number): { lo: number; hi: number } => ({ lo: (ms * MS) >>> 0, hi: Math.floor((ms * MS) / 2 ** 32) })
   const guest = () => {
     let time = 0
     const clock = {

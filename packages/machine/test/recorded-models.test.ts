@@ -90,10 +90,7 @@ async function record(more: Partial<PcOptions>, checkpointMs?: number): Promise<
 }
 
 async function replayed(file: Uint8Array, more: Partial<PcOptions> = {}): Promise<PcReplay> {
-  const source = {
-    bytes: file.length,
-    read: (offset: number, bytes: number) => file.subarray(offset, offset + bytes),
-  }
+  const source = { bytes: file.length, read: (offset: number, bytes: number) => file.subarray(offset, offset + bytes) }
   return kept(await replayPc(options(more), source))
 }
 

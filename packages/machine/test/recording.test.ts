@@ -469,10 +469,7 @@ test('a checkpoint that no recorder has written is refused', { timeout: 60_000 }
     (state) => ({ ...state, retired: ['many'] }),
     (state) => ({ ...state, piece: 1e6 }),
     // What keyboards keep is a list; drives have their media.
-    (state) => ({
-      ...state,
-      parties: (state['parties'] as unknown[]).map((kept) => (Array.isArray(kept) ? 7 : kept)),
-    }),
+    (state) => ({ ...state, parties: (state['parties'] as unknown[]).map((kept) => (Array.isArray(kept) ? 7 : kept)) }),
   ]
   for (const change of changes) {
     const source = await otherCheckpoint(file, change)

@@ -45,11 +45,7 @@ const BOARDS: Record<string, () => Promise<ArmMachine | Pc>> = {
     return createPc(more({ ...fullPc('q35'), firmware: undefined, flash }))
   },
   virt: () =>
-    createArmMachine({
-      ...fullArm(),
-      virtioMmio: [new VirtioRng({ random: () => 0xffff_ffff })],
-      vga: 'ramfb',
-    }),
+    createArmMachine({ ...fullArm(), virtioMmio: [new VirtioRng({ random: () => 0xffff_ffff })], vga: 'ramfb' }),
 }
 
 /** Halves of addresses and lengths: 0, ends of pages, and what makes 2^31, 2^32, 2^52 and 2^63 of them. */

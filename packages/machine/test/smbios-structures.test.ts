@@ -146,13 +146,7 @@ describe('memory', () => {
     { gpa: 4 * GIB, bytes: GIB, start: 4 * MIB, end: 5 * MIB - 1, wide: [0, 0] },
     // 32 bits of KiB are 4 TiB.
     { gpa: 4 * TIB - GIB, bytes: GIB - KIB, start: 2 ** 32 - MIB, end: 2 ** 32 - 2, wide: [0, 0] },
-    {
-      gpa: 4 * TIB - GIB,
-      bytes: GIB,
-      start: 0xffff_ffff,
-      end: 0xffff_ffff,
-      wide: [4 * TIB - GIB, 4 * TIB - 1],
-    },
+    { gpa: 4 * TIB - GIB, bytes: GIB, start: 0xffff_ffff, end: 0xffff_ffff, wide: [4 * TIB - GIB, 4 * TIB - 1] },
   ])('at $gpa, $bytes bytes long (7.20)', ({ gpa, bytes, start, end, wide }) => {
     const mapped = of(19, { cpus: 1, ram: [{ gpa, bytes }] })
     expect([mapped.at(4, 4), mapped.at(8, 4)]).toEqual([start, end])

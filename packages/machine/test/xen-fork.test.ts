@@ -220,10 +220,7 @@ test('a recording has checkpoints, and each place is the same by whichever it is
   expect(await run(pc)).toMatchObject({ reason: 'debug-exit' })
   await recorder.end()
   const file = new Uint8Array(Buffer.concat(pieces))
-  const source = {
-    bytes: file.length,
-    read: (offset: number, bytes: number) => file.subarray(offset, offset + bytes),
-  }
+  const source = { bytes: file.length, read: (offset: number, bytes: number) => file.subarray(offset, offset + bytes) }
   expect((await openRecording(source)).checkpoints.length).toBeGreaterThan(2)
   const without = await replayPc(recorded(), source, { checkpointMs: Infinity })
   const atEnd = await replayPc(recorded(), source, { at: 'end' })

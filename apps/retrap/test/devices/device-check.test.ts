@@ -220,9 +220,7 @@ const MUTANTS: readonly Row[] = [
   row('does not send again what was lost', RULES.lostAnswers, '3 of 3 calls had no answer', {
     again: (server) => ((server.unacked = []), true),
   }),
-  row('hangs at a broken frame', BROKEN_FRAMES.rules[1]!, 'the connection is open after 1 s', {
-    broken: () => {},
-  }),
+  row('hangs at a broken frame', BROKEN_FRAMES.rules[1]!, 'the connection is open after 1 s', { broken: () => {} }),
 ]
 
 /** It arms nothing at `restore`. */

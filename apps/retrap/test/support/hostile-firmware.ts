@@ -99,11 +99,7 @@ export function pageTablesChanged(image: Uint8Array, read: (gpa: number, into: U
 export function hostileFirmware(
   rng: Rng,
   machine: HostileMachine,
-): {
-  readonly image: Uint8Array
-  readonly mode: Mode
-  readonly listing: () => string
-} {
+): { readonly image: Uint8Array; readonly mode: Mode; readonly listing: () => string } {
   const mode = rng.pick(MODES)
   const asm = new x86.Assembler({ bits: 16, address: ROM })
   const payload = asm.label('payload')

@@ -242,12 +242,7 @@ const OSC = [
 
 test('of a Q35: PCI Express, eight links, and configuration space that nobody else is given', () => {
   const q35 = lines(
-    buildAcpiTables({
-      ...board,
-      machine: 'q35',
-      isaBridgeDevice: 31,
-      ecam: { base: 0xe000_0000, buses: 64 },
-    }),
+    buildAcpiTables({ ...board, machine: 'q35', isaBridgeDevice: 31, ecam: { base: 0xe000_0000, buses: 64 } }),
   )
   const root = below(q35, 'Device(PCI0)')
   expect(root.slice(0, 2 + OSC.length)).toEqual(['Name(_HID, PNP0A08)', 'Name(_CID, PNP0A03)', ...OSC])

@@ -121,11 +121,7 @@ describe.skipIf(!hasQemu)(
 
 test.skipIf(!hasDtc)(`dtc has no complaint${skipNote(hasDtc, 'there is no dtc')}`, () => {
   for (const board of BOARDS) {
-    const blob = armDeviceTree(board, {
-      ...seeds,
-      commandLine: 'a',
-      initrd: { gpa: 0x4400_0000, bytes: 5 },
-    })
+    const blob = armDeviceTree(board, { ...seeds, commandLine: 'a', initrd: { gpa: 0x4400_0000, bytes: 5 } })
     const { stderr, status } = spawnSync('dtc', ['-I', 'dtb', '-O', 'dtb', '-o', '/dev/null'], { input: blob })
     expect([stderr.toString(), status]).toEqual(['', 0])
   }

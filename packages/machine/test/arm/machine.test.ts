@@ -146,11 +146,7 @@ test('ports of PCI devices lie in memory', async () => {
 })
 
 test('a device of the caller is asked, and a machine is stopped by its time', async () => {
-  const device = defineDevice({
-    name: 'price',
-    mmio: { base: 0x0b00_0000, size: 0x1000 },
-    read: async () => 0x21,
-  })
+  const device = defineDevice({ name: 'price', mmio: { base: 0x0b00_0000, size: 0x1000 }, read: async () => 0x21 })
   const program = [movz(4, 0x0b00, 16), 0xb940_0083, ...UART, 0x3900_0023, 0x1400_0000]
   const options = { devices: [device], clock: 'real' } as const
   const machine = await createArmMachine({ memoryBytes: 4 << 20, kernel: image(...program), ...options })
