@@ -289,7 +289,7 @@ async function typeCheck(
 function umbrella({ exports = {} }: Member['manifest']): string {
   const subpaths = Object.keys(exports).filter(
     // The one that needs vitest, which only its users install; and files.
-    (subpath) => subpath !== './test/vitest' && !subpath.endsWith('.json'),
+    (subpath) => !subpath.endsWith('/vitest') && !subpath.endsWith('.json'),
   )
   const uses = subpaths.map((subpath, i) => {
     const name = subpath.replace('.', 'retrap')

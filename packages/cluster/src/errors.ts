@@ -1,4 +1,4 @@
-import { plainLine } from '@retrap/basics'
+import { plainLine, printable } from '@retrap/basics'
 
 /** The kind of a cluster's error, for programs. */
 export type ClusterErrorCode =
@@ -6,6 +6,8 @@ export type ClusterErrorCode =
   | 'ERR_CLUSTER'
   /** A machine did not do what the cluster waits for. */
   | 'ERR_MACHINE'
+  /** A test of a cluster: the cluster has failed. */
+  | 'ERR_FAILED'
   /** The file of a run is damaged, or it is another file. */
   | 'ERR_RUN'
 
@@ -15,7 +17,8 @@ export class ClusterError extends Error {
   readonly code: ClusterErrorCode
 
   constructor(code: ClusterErrorCode, message: string, options?: { readonly cause?: unknown }) {
-    super(plainLine(message), options)
+    // A failed test has many lines, some of them a guest's.
+    super(code === 'ERR_FAILED' ? printable(message) : plainLine(message), options)
     this.name = 'ClusterError'
     this.code = code
   }

@@ -7,6 +7,7 @@ export {
   type TimedMachine,
   timeOf,
 } from './conductor.ts'
+export type { ClusterInput, FaultInput, LinkInput, MachineInput, RateInput } from './cluster-input.ts'
 export type { ClusterDescription, NetworkDescription, PlacedMachine, WorkloadDescription } from './description.ts'
 export { clusterSchema, type Plan, readCluster, readPlan } from './read-description.ts'
 export { ClusterError, type ClusterErrorCode } from './errors.ts'

@@ -83,19 +83,8 @@ export const BEHIND_PORTS: DebianMembers = {
 }
 
 /** USB's drivers: a controller's, and those of keyboards, pointers and sticks. */
-const USB_DRIVERS = [
-  'xhci_pci',
-  'usbhid',
-  'hid_generic',
-  'evdev',
-  'usb_storage',
-  'sd_mod',
-  'crc32c_generic',
-  'ext4',
-  'vfat',
-  'nls_cp437',
-  'nls_ascii',
-] as const
+const USB_DRIVERS =
+  'xhci_pci usbhid hid_generic evdev usb_storage sd_mod crc32c_generic ext4 vfat nls_cp437 nls_ascii'.split(' ')
 const WITH_USB = {
   ...FULL_KERNEL,
   members: [

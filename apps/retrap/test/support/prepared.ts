@@ -15,21 +15,10 @@ import type { Finished } from './processes.ts'
 const READY = 'waits for a script'
 const LAST_LINE = 'THE END OF THE SCRIPT'
 
-const DRIVERS = [
-  'ata_piix',
-  'sd_mod',
-  'sr_mod',
-  'ext4',
-  'virtio_pci',
-  'virtio_blk',
-  'virtio_rng',
-  'virtio_console',
-  'virtio_net',
-  'virtio_scsi',
-  'nvme',
-  'button',
-  'evdev',
-]
+const DRIVERS =
+  'ata_piix sd_mod sr_mod ext4 virtio_pci virtio_blk virtio_rng virtio_console virtio_net virtio_scsi nvme button evdev'.split(
+    ' ',
+  )
 
 /**
  * The first process: loads drivers, and waits for devices that come later. The script's input is the console too. Nothing

@@ -47,18 +47,9 @@ export const TEST_JIT: boolean = process.env['RETRAP_TEST_JIT'] !== 'off'
 /** `RETRAP_TEST_DEVICES=async` places the boards of machines likewise, as `--devices` does. */
 const TEST_DEVICES = process.env['RETRAP_TEST_DEVICES']
 /** Commands that run no machine, or none of these options. */
-const TOOLS: ReadonlySet<string> = new Set([
-  'device-server',
-  'disasm',
-  'esr',
-  'help',
-  'image',
-  'mcp',
-  'p2m',
-  'walk',
-  '--help',
-  '--version',
-])
+const TOOLS: ReadonlySet<string> = new Set(
+  'device-server disasm esr help image mcp p2m walk --help --version'.split(' '),
+)
 
 /** The command line's arguments, with what the environment of the tests asks for. */
 export function testOptions(args: readonly string[]): readonly string[] {

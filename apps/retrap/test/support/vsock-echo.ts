@@ -60,19 +60,8 @@ export function withVsockEcho(initrd: Uint8Array, compiler: string): Uint8Array 
   const folder = mkdtempSync(join(tmpdir(), 'retrap-vsock-echo-'))
   try {
     const path = join(folder, 'program')
-    const options = [
-      '-O1',
-      '-static',
-      '-nostdlib',
-      '-ffreestanding',
-      '-fno-stack-protector',
-      '-x',
-      'c',
-      '-',
-      '-o',
-      path,
-    ]
-    const compiled = spawnSync(compiler, options, { input: PROGRAM })
+    const options = '-O1 -static -nostdlib -ffreestanding -fno-stack-protector -x c - -o'.split(' ')
+    const compiled = spawnSync(compiler, [...options, path], { input: PROGRAM })
     if (compiled.status !== 0) throw new Error(String(compiled.stderr))
     return Buffer.concat([
       initrd,

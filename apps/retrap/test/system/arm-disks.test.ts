@@ -12,17 +12,7 @@ import { runRetrap } from '../support/processes.ts'
 const DEADLINE_MS = 240_000
 const MIB = 1 << 20
 
-const DRIVERS = [
-  'virtio_pci',
-  'virtio_blk',
-  'nvme',
-  'ahci',
-  'sd_mod',
-  'virtio_scsi',
-  'e1000',
-  'xhci_pci',
-  'usb_storage',
-]
+const DRIVERS = 'virtio_pci virtio_blk nvme ahci sd_mod virtio_scsi e1000 xhci_pci usb_storage'.split(' ')
 /** Reads all disks, and writes to those whose names tell which they are. */
 const AUTO = `${FIRST_PROCESS}/drivers
 until [ -e /dev/sdc ]; do sleep 1; done

@@ -38,20 +38,7 @@ export class QemuVga {
   static async start(): Promise<QemuVga> {
     const folder = mkdtempSync(join(tmpdir(), 'retrap-vga-'))
     const socket = join(folder, 'qmp')
-    const machine = [
-      '-machine',
-      'pc',
-      '-accel',
-      'tcg',
-      '-S',
-      '-nodefaults',
-      '-vga',
-      'std',
-      '-display',
-      'none',
-      '-m',
-      '16',
-    ]
+    const machine = '-machine pc -accel tcg -S -nodefaults -vga std -display none -m 16'.split(' ')
     const monitorArguments = ['-qmp', `unix:${socket},server=on,wait=off`]
     const process = spawn(
       'qemu-system-x86_64',

@@ -1,0 +1,62 @@
+import type { NetworkDescription, PlacedMachine, WorkloadDescription } from './description.ts'
+import type { Fault, FaultName } from './faults.ts'
+
+/** A way between machines, as a `cluster.json` has it: `{ latency: '5ms', bandwidth: '100Mbit', loss: 0.01 }`. */
+export interface LinkInput extends Partial<Pick<NetworkDescription, 'loss'>> {
+  /** Time of a frame on its way (`500us`). */
+  readonly latency?: string
+  /** A frame comes earlier or later by up to this (`100us`). */
+  readonly jitter?: string
+  /** Bits a second. Without it a frame takes no time of its own. */
+  readonly bandwidth?: string
+}
+
+/** A machine, as a `cluster.json` has it. */
+export interface MachineInput extends Partial<
+  Pick<PlacedMachine, 'arch' | 'image' | 'root' | 'command' | 'env' | 'user' | 'share' | 'cpus'>
+> {
+  /** Other machines find it under this name. */
+  readonly name: string
+  /** Makes several machines: `NAME-1`, `NAME-2` and so on. */
+  readonly count?: number
+  /** RAM (`512M`). */
+  readonly memory?: string
+  /** A disk that outlives its machine: its size, or its size and path (`/data`). */
+  readonly disk?: string | { readonly size: string; readonly path?: string }
+}
+
+/** A fault at an instant, as a `cluster.json` has it. */
+export interface FaultInput extends Pick<Fault, 'kind' | 'machines' | 'cut'> {
+  /** From the instant at which faults begin. */
+  readonly at: string
+  /** The length of the fault. */
+  readonly for: string
+  /** A part from 0 to 1, or a time, for kinds that take one. */
+  readonly amount?: number | string
+}
+
+/** A kind of faults that come at random, as a `cluster.json` has it. */
+export interface RateInput extends Pick<FaultInput, 'for' | 'amount'> {
+  /** The time between two of them, on average. */
+  readonly every: string
+}
+
+/** The contents of a `cluster.json`. Times (`20ms`), sizes (`64M`) and rates of bits (`100Mbit`) are texts with a unit. */
+export interface ClusterInput {
+  /** The machines, which start together. */
+  readonly machines: readonly MachineInput[]
+  /** The usual way between machines, and those between two by their names. */
+  readonly network?: LinkInput & {
+    readonly links?: readonly (LinkInput & { readonly between: readonly [string, string] })[]
+  }
+  /** The programs that test the others. */
+  readonly workload?: Partial<WorkloadDescription> & Pick<WorkloadDescription, 'on'>
+  /** The time in which faults come (`30s`), the time between the last one and the check (`10s`), exact faults, and rates by kinds. */
+  readonly faults?: {
+    readonly for?: string
+    readonly heal?: string
+    readonly list?: readonly FaultInput[]
+  } & Partial<Readonly<Record<FaultName, RateInput>>>
+  /** The cluster's time in which a run has to end (`10m`). */
+  readonly limit?: string
+}

@@ -1,0 +1,1 @@
+export { testCluster } from './test-cluster.ts'

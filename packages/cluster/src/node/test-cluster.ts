@@ -1,0 +1,152 @@
+import { spawn } from 'node:child_process'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { dirname, join, resolve } from 'node:path'
+import {
+  ClusterError,
+  type ClusterEvent,
+  type ClusterInput,
+  describeFault,
+  type Plan,
+  readCluster,
+  readPlan,
+  timeText,
+} from '../index.ts'
+
+/** Options of a test of a cluster. */
+export interface ClusterTestOptions {
+  /** The number that random draws follow from (1). */
+  readonly seed?: number | undefined
+  /** The path of a plan that `retrap cluster explore` has left: its seed and its faults. */
+  readonly plan?: string | undefined
+  /** Goes so many branches of the seed, as `retrap cluster explore` does, instead of one way. The cluster starts once. */
+  readonly branches?: number | undefined
+  /** The folder that paths of the cluster and of the plan begin at; default the current one. */
+  readonly folder?: string | undefined
+  /** A folder for the files of a failure, which is emptied; default `temp/retrap/cluster`. */
+  readonly outputFolder?: string | undefined
+  /** The program and arguments that start `retrap`; default those of the package `retrap`, as it is found from `folder`. */
+  readonly retrap?: readonly [program: string, ...args: string[]] | undefined
+  /** Ends the run. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Lines that a failure shows of the run, from its end. */
+const SHOWN_LINES = 20
+
+/**
+ * Runs a cluster of Linux guests under one seed or plan, by the command `retrap`.
+ *
+ * @throws ClusterError `ERR_FAILED` where the cluster has failed: the message has the seed, the faults, the last lines, and the
+ *   commands that show the same run again; `ERR_CLUSTER` for a wrong description; `ERR_MACHINE` for a cluster that cannot run
+ */
+export async function testCluster(cluster: ClusterInput, options: ClusterTestOptions = {}): Promise<void> {
+  const { seed = 1, branches, folder = '.', outputFolder = join('temp', 'retrap', 'cluster'), signal } = options
+  const description = readCluster(cluster)
+  const file = join(outputFolder, 'cluster.json')
+  const planFile = join(outputFolder, 'plan.json')
+  const writePlan = (plan: Plan) => writeFile(planFile, `${JSON.stringify(plan, undefined, 2)}\n`)
+  const given = options.plan && readPlan(JSON.parse(await readFile(resolve(folder, options.plan), 'utf8')), description)
+  await rm(outputFolder, { recursive: true, force: true })
+  await mkdir(outputFolder, { recursive: true })
+  await writeFile(file, `${JSON.stringify(withPaths(cluster, folder), undefined, 2)}\n`)
+  if (given) await writePlan(given)
+  const retrap = options.retrap ?? retrapFrom(folder)
+  const run = (words: readonly string[]): Promise<Ran> => runRetrap([...retrap, 'cluster', ...words, '--jsonl'], signal)
+  const many = ['explore', file, '--seed', `${seed}`, '--branches', `${branches}`]
+  const one = ['run', file, ...(given ? ['--plan', planFile] : ['--seed', `${seed}`])]
+  const { code, lines, stderr } = await run(branches === undefined || given ? one : many)
+  if (code === 0) return rm(outputFolder, { recursive: true, force: true })
+  const failed = code === 1 ? failureOf(lines.at(-1), given || { seed, branch: 0 }) : undefined
+  if (failed === undefined)
+    throw new ClusterError('ERR_MACHINE', `the cluster was not run to its end (exit code ${code}): ${stderr.trim()}`)
+  await writePlan(failed)
+  // A run that is recorded is the same.
+  const recording = join(outputFolder, 'failure.run')
+  const again = await run(['run', file, '--plan', planFile, '--record', recording])
+  throw new ClusterError('ERR_FAILED', messageOf(failed, again.lines, { file, planFile, recording }))
+}
+
+/** A cluster whose paths are of the whole host. */
+const withPaths = (cluster: ClusterInput, folder: string): ClusterInput => ({
+  ...cluster,
+  machines: cluster.machines.map(({ image, root, share, ...machine }) => ({
+    ...machine,
+    ...(image !== undefined && { image: resolve(folder, image) }),
+    ...(root !== undefined && { root: resolve(folder, root) }),
+    ...(share !== undefined && {
+      share: share.map((one) => (one.startsWith('/') ? one : `${resolve(folder)}/${one}`)),
+    }),
+  })),
+})
+
+/** The command of the package `retrap` that a folder's modules get. */
+function retrapFrom(folder: string): readonly [string, ...string[]] {
+  try {
+    const { resolve: find } = createRequire(resolve(folder, 'tests.js'))
+    return [process.execPath, join(dirname(find('retrap/package.json')), 'dist', 'main.js')]
+  } catch (cause) {
+    throw new ClusterError('ERR_MACHINE', `the package retrap is not found from ${resolve(folder)}: install it`, {
+      cause,
+    })
+  }
+}
+
+/** How a command has ended, and the lines of JSON that it has printed. */
+interface Ran {
+  readonly code: number | null
+  readonly lines: readonly ClusterEvent[]
+  readonly stderr: string
+}
+
+function runRetrap([program, ...args]: readonly string[], signal: AbortSignal | undefined): Promise<Ran> {
+  return new Promise((end, fail) => {
+    const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    let [stdout, stderr] = ['', '']
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+    const stop = (): void => void child.kill('SIGINT')
+    signal?.addEventListener('abort', stop)
+    if (signal?.aborted === true) stop()
+    child.once('error', fail)
+    child.once('close', (code) => {
+      signal?.removeEventListener('abort', stop)
+      const lines = stdout.split('\n').filter((line) => line !== '')
+      end({ code, stderr, lines: lines.map((line) => JSON.parse(line) as ClusterEvent) })
+    })
+  })
+}
+
+/** The failure that a command's last line tells, as a plan. */
+function failureOf(line: unknown, { seed, branch }: Pick<Plan, 'seed' | 'branch'>): Plan | undefined {
+  const { findings, failure, faults } = (line ?? {}) as Partial<Plan> & {
+    readonly findings?: readonly { plan: Plan }[]
+  }
+  if (findings !== undefined) return findings[0]?.plan
+  return failure === undefined || faults === undefined ? undefined : { seed, branch, failure, faults }
+}
+
+const word = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`)
+
+function messageOf(
+  { seed, branch, failure, faults }: Plan,
+  events: readonly ClusterEvent[],
+  files: { readonly file: string; readonly planFile: string; readonly recording: string },
+): string {
+  const [file, plan, recording] = [files.file, files.planFile, files.recording].map(word)
+  const told = events.flatMap(({ ns, machine, text }) =>
+    text === undefined ? [] : [`  ${(ns / 1e9).toFixed(6)} ${machine ?? '-'}: ${text}`],
+  )
+  return [
+    failure,
+    `Seed ${seed}, branch ${branch}, and ${faults.length === 0 ? 'no faults' : 'these faults:'}`,
+    ...faults.map((fault) => `- ${timeText(fault.at)}: ${describeFault(fault)}`),
+    'The last lines:',
+    ...told.slice(-SHOWN_LINES),
+    'The same again; keep the plan to have it as a test:',
+    `  npx retrap cluster run ${file} --plan ${plan}`,
+    'What happened, in a page, and in one of the machines:',
+    `  npx retrap web --recording ${recording}`,
+    `  npx retrap cluster replay ${recording} --machine NAME --goto TIME --gdb 1234`,
+  ].join('\n')
+}

@@ -1,0 +1,38 @@
+import { basename, dirname, join } from 'node:path'
+import { test } from 'vitest'
+import type { ClusterInput } from '../index.ts'
+import { type ClusterTestOptions, testCluster } from '../node/test-cluster.ts'
+
+/** Options of tests of a cluster. */
+export interface ClusterTestsOptions extends Omit<ClusterTestOptions, 'seed' | 'plan' | 'signal'> {
+  /** The seeds, each of which is a test (1, unless there are plans). */
+  readonly seeds?: readonly number[]
+  /** Paths of plans that `retrap cluster explore` has left, each of which is a test. */
+  readonly plans?: readonly string[]
+  /** Host time of a test in milliseconds (600,000). */
+  readonly timeoutMs?: number
+}
+
+const LIMIT_MS = 600_000
+
+/**
+ * Makes tests of vitest of a cluster, one for each seed and each plan. The message of a failure has the seed, the faults, the last lines
+ * of the run, and the commands that show the same run again.
+ *
+ * @param name - of the tests: seeds and plans come behind it
+ * @param cluster - as in a `cluster.json`; its paths, and those of plans, begin at the folder of the test's file
+ */
+export function clusterTest(name: string, cluster: ClusterInput, options: ClusterTestsOptions = {}): void {
+  const { plans = [], seeds = plans.length === 0 ? [1] : [], timeoutMs = LIMIT_MS, ...more } = options
+  const add = (what: string, run: Pick<ClusterTestOptions, 'seed' | 'plan'>): void => {
+    const title = `${name}, ${what}`
+    test(title, { timeout: timeoutMs }, ({ task, signal }) => {
+      const { filepath } = task.file
+      const places = [basename(filepath), title].map((one) => one.replaceAll(/[^\p{L}\p{N}]+/gu, '-'))
+      const outputFolder = join(more.outputFolder ?? join('temp', 'retrap'), ...places)
+      return testCluster(cluster, { folder: dirname(filepath), ...more, ...run, outputFolder, signal })
+    })
+  }
+  for (const seed of seeds) add(`seed ${seed}`, { seed })
+  for (const plan of plans) add(plan, { plan })
+}

@@ -1,0 +1,1 @@
+export { clusterTest } from './cluster-test.ts'
