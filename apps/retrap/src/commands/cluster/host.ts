@@ -25,8 +25,8 @@ import { type ModuleShare, openModules } from '../exec/module-share.ts'
 import { readProgram } from '../exec/program.ts'
 import type { ExecRoot } from '../exec/root.ts'
 import { foldersShare, keepKind, pathOfKept } from '../exec/kept-machine.ts'
-import { type MachineWays, makeClusterGuest } from './cluster-guest.ts'
-import type { RunRecordings } from './recordings.ts'
+import { type ClusterGuestParts, type MachineWays, makeClusterGuest, makeOriginal } from './cluster-guest.ts'
+import type { MadeGuest, RunRecordings } from './recordings.ts'
 
 /** A machine's kind and files, and the kept machine that it begins as. */
 interface Prepared {
@@ -66,6 +66,8 @@ export class LinuxHost implements ClusterHost {
   readonly #units = new UnitCache(undefined, () => {})
   /** By what machines have in common: several of a kind have the same files. */
   readonly #prepared = new Map<string, Promise<Prepared>>()
+  /** By numbers of machines: what those that start again are clones of. */
+  readonly #originals = new Map<number, Promise<MadeGuest> | undefined>()
 
   /**
    * @param parts - whose paths are relative to the folder of the description
@@ -79,38 +81,48 @@ export class LinuxHost implements ClusterHost {
 
   async make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
     const { kind, path, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
-    return makeClusterGuest(
-      {
-        ...{ path, kind, machine, machines: this.#machines, ...start, commands: modules.commands },
-        ...this.#ways,
-        isForked: this.#ways.isForked && start.recording === undefined,
-        units: this.#units,
-        recording: start.recording === undefined ? undefined : this.recordings?.of(start.recording),
-        outside: { shares: sharesOf(root, modules, folders), devices: undefined },
-        mounts: folders.map(({ path: source, at, readOnly }, i) => ({
-          ...{ path: at, readOnly, name: folderName(i) },
-          ...(at === source && { realPath: realpathSync(source) }),
-        })),
-        read: (words) =>
-          of(
-            machine.name,
-            readProgram(
-              {
-                ...{ arch: kind.arch, command: words, user: machine.user, workingDirectory: '', hasTerminal: false },
-                env: [SDK_ENVIRONMENT, ...Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)],
-              },
-              { ...root.config, entrypoint: [], command: [], hostname: machine.name },
-              files,
-            ),
+    const isForked = this.#ways.isForked && start.recording === undefined
+    const parts: ClusterGuestParts = {
+      ...{ path, kind, machine, machines: this.#machines, ...start, commands: modules.commands },
+      ...this.#ways,
+      isForked,
+      units: this.#units,
+      recording: start.recording === undefined ? undefined : this.recordings?.of(start.recording),
+      outside: { shares: sharesOf(root, modules, folders), devices: undefined },
+      mounts: folders.map(({ path: source, at, readOnly }, i) => ({
+        ...{ path: at, readOnly, name: folderName(i) },
+        ...(at === source && { realPath: realpathSync(source) }),
+      })),
+      read: (words) =>
+        of(
+          machine.name,
+          readProgram(
+            {
+              ...{ arch: kind.arch, command: words, user: machine.user, workingDirectory: '', hasTerminal: false },
+              env: [SDK_ENVIRONMENT, ...Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)],
+            },
+            { ...root.config, entrypoint: [], command: [], hostname: machine.name },
+            files,
           ),
-      },
-      listener,
-    )
+        ),
+    }
+    return makeClusterGuest({ ...parts, ...(isForked && { original: await this.#original(parts) }) }, listener)
+  }
+
+  /** The machine that a later start of a machine is a clone of; none for the first start, which is forked itself. */
+  async #original(parts: ClusterGuestParts): Promise<MadeGuest | undefined> {
+    const { number } = parts.machine
+    const isFirst = !this.#originals.has(number)
+    if (isFirst) this.#originals.set(number, undefined)
+    else this.#originals.set(number, this.#originals.get(number) ?? makeOriginal(parts))
+    return this.#originals.get(number)
   }
 
   /** Gives the files back. */
   async close(): Promise<void> {
     this.#units.close()
+    for (const original of await Promise.allSettled(this.#originals.values()))
+      if (original.status === 'fulfilled') original.value?.close()
     const all = await Promise.allSettled(this.#prepared.values())
     await Promise.all(
       all.flatMap((one) =>
