@@ -371,9 +371,7 @@ export class Cluster {
       this.#conductor.at(this.#conductor.now, () => this.#quiet(report.seconds))
       return
     }
-    if (!this.#properties.note(report) || report.kind === 'setup-complete') return
-    const details = report.details === undefined ? '' : `: ${JSON.stringify(report.details)}`
-    this.#failure ??= `${report.kind} ${report.name} failed on ${machine.name}${details}`
+    this.#failure ??= this.#properties.note(report, machine.name)
   }
 
   #tell(kind: ClusterEvent['kind'], text: string, machine?: PlacedMachine): void {

@@ -34,8 +34,10 @@ export interface PlacedMachine {
   readonly share: readonly string[]
   /** RAM in bytes. */
   readonly memory: number
-  /** A disk that outlives its machine: its size in bytes, and the path at which programs find its files. */
-  readonly disk?: { readonly size: number; readonly path: string } | undefined
+  /** A disk that outlives its machine: its size in bytes, the path at which programs find its files, and how it is formatted. */
+  readonly disk?: { readonly size: number; readonly path: string; readonly format: 'ext4' | 'none' } | undefined
+  /** Modules of the kernel that are loaded before it starts, beside the usual ones. */
+  readonly modules: readonly string[]
   /** The number of processors. */
   readonly cpus: number
 }

@@ -82,6 +82,8 @@ export interface FaultRate {
   readonly for: number
   /** As that of a fault. */
   readonly amount?: number | undefined
+  /** The machines that it may be of; default all that do not drive the others. */
+  readonly machines?: readonly string[] | undefined
 }
 
 /** The faults of a run: those that are drawn, and those of a list. */
@@ -107,10 +109,10 @@ export function drawFaults(
   seed: number,
   withDisks: readonly string[] = [],
 ): Fault[] {
-  const drawn = Object.entries(wishes.rates).flatMap(([kind, { every, for: mean, amount }]): Fault[] => {
+  const drawn = Object.entries(wishes.rates).flatMap(([kind, { every, for: mean, amount, machines }]): Fault[] => {
     const draws = new Draws(seed, `fault ${kind}`)
     const found: Fault[] = []
-    const some = FAULT_KINDS[kind as FaultName].place === 'disk' ? withDisks : names
+    const some = machines ?? (FAULT_KINDS[kind as FaultName].place === 'disk' ? withDisks : names)
     for (let at = draws.gap(every); some.length > 0 && at < wishes.for; at += draws.gap(every)) {
       const lasts = mean * (0.5 + draws.fraction())
       found.push({

@@ -45,6 +45,10 @@ const disk = z.strictObject({
     .regex(/^(\/[^/\0]+)+$/, 'expected an absolute path')
     .default(DISK_PATH)
     .describe('Where programs find its files.'),
+  format: z
+    .enum(['ext4', 'none'])
+    .default('ext4')
+    .describe('`none`: programs format and mount /dev/vda themselves, before each use.'),
 })
 
 const machine = z.strictObject({
@@ -62,9 +66,13 @@ const machine = z.strictObject({
   share: z.array(z.string()).default([]).describe('Folders of the host that it reads, as `FOLDER` or `FOLDER:PATH`.'),
   memory: size.prefault('512M').describe('RAM.'),
   disk: z
-    .union([diskSize.transform((bytes) => ({ size: bytes, path: DISK_PATH })), disk])
+    .union([diskSize.transform((bytes) => ({ size: bytes, path: DISK_PATH, format: 'ext4' as const })), disk])
     .optional()
     .describe('A disk that outlives crashes and power losses: its size (8M to 64G), or its size and path.'),
+  modules: z
+    .array(z.string().regex(/^[\w-]+$/, 'expected the name of a module'))
+    .default([])
+    .describe("Modules of the kernel that are loaded before it starts, such as a file system's."),
   cpus: z.int().min(1).max(8).default(1).describe('The number of processors.'),
 })
 
@@ -81,6 +89,11 @@ const random = z.strictObject({
   every: time.describe('The time between two of them, on average: they come at random.'),
   for: time.describe('How long a fault lasts, on average.'),
   amount: amount.optional().describe('A part from 0 to 1, or a time, for kinds that take one.'),
+  machines: z
+    .array(z.string())
+    .min(1, 'expected some machines')
+    .optional()
+    .describe('The machines that it may be of. Default: all, but for the one that the workload runs on.'),
 })
 
 /** A fault. @param instant - its times: texts with units, or nanoseconds */
@@ -182,6 +195,7 @@ export function readCluster(value: unknown): ClusterDescription {
   requireFaults('faults.list', list as readonly Fault[], description)
   for (const [kind, rate] of Object.entries(description.faults.rates)) {
     requireAmount(`faults.${kind}`, kind as FaultName, rate.amount)
+    requirePlaces(`faults.${kind}`, kind as FaultName, rate.machines, description)
     if (FAULT_KINDS[kind as FaultName].place === 'disk' && machines.every(({ disk }) => disk === undefined))
       throw bad(`faults.${kind}`, 'no machine has a disk')
   }
@@ -224,24 +238,36 @@ function requireMachine(path: string, one: string, names: readonly string[]): vo
 function requireFaults(path: string, list: readonly Fault[], { machines, faults }: ClusterDescription): void {
   for (const [i, { kind, at, for: lasts, machines: some = [], cut = [], amount: much }] of list.entries()) {
     const place = `${path}[${i}]`
-    for (const one of [...some, ...cut.flatMap((way) => way.split('>'))])
-      requireMachine(
-        place,
-        one,
-        machines.map(({ name }) => name),
-      )
+    const names = machines.map(({ name }) => name)
+    for (const one of cut.flatMap((way) => way.split('>'))) requireMachine(place, one, names)
+    requirePlaces(place, kind, some, { machines })
     requireAmount(place, kind, much)
     if (FAULT_KINDS[kind].place !== 'ways' && some.length === 0)
       throw bad(place, `${kind} is of machines: expected some`)
-    const bare = machines.find(({ name, disk }) => some.includes(name) && disk === undefined)
-    if (FAULT_KINDS[kind].place === 'disk' && bare !== undefined)
-      throw bad(place, `${kind} is of disks, and ${bare.name} has none`)
     if (kind === 'partition' && cut.length === 0) throw bad(place, 'partition: expected the ways that are cut')
     if (at + lasts > faults.for)
       throw bad(
         place,
         `it ends ${timeText(at + lasts)} after faults begin: expected ${timeText(faults.for)} at most (faults.for)`,
       )
+  }
+}
+
+/** @throws ClusterError `ERR_CLUSTER` for a machine that does not exist, or has no disk where the kind is of disks */
+function requirePlaces(
+  path: string,
+  kind: FaultName,
+  some: readonly string[] = [],
+  { machines }: Pick<ClusterDescription, 'machines'>,
+): void {
+  for (const one of some) {
+    requireMachine(
+      path,
+      one,
+      machines.map(({ name }) => name),
+    )
+    const hasDisk = machines.some(({ name, disk }) => name === one && disk !== undefined)
+    if (FAULT_KINDS[kind].place === 'disk' && !hasDisk) throw bad(path, `${kind} is of disks, and ${one} has none`)
   }
 }
 

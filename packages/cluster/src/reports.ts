@@ -1,14 +1,18 @@
+/** A report of a property: it holds always, or is to hold at least once, or is reached. */
+interface PropertyReport {
+  readonly kind: 'always' | 'sometimes' | 'reachable' | 'unreachable'
+  readonly name: string
+  readonly ok: boolean
+  readonly details: unknown
+  /** The program knows of it, and has not come to it. */
+  readonly isDeclared?: true
+}
+
 /** A line of a program's port for reports. */
 export type Report =
-  /** A property: it holds always, or is to hold at least once, or is reached. */
-  | {
-      readonly kind: 'always' | 'sometimes' | 'reachable' | 'unreachable'
-      readonly name: string
-      readonly ok: boolean
-      readonly details: unknown
-      /** The program knows of it, and has not come to it. */
-      readonly isDeclared?: true
-    }
+  | PropertyReport
+  /** A number that a machine has promised to keep, or that is there after a start. */
+  | { readonly kind: 'promised' | 'found'; readonly name: string; readonly count: number }
   /** All is ready for faults. */
   | { readonly kind: 'setup-complete' }
   /** There are to be no faults for a while. */
@@ -18,11 +22,12 @@ export type Report =
 export const MOST_LINE = 65_536
 
 const PLAIN = /^(always|sometimes|reachable|unreachable) +(\S+)(?: +(ok|fail))?(?: +(.*))?$/
+const COUNTED = /^(promised|found) +(\S+) +(\d{1,15})$/
 const QUIET = /^quiet +(\d+(?:\.\d+)?)$/
 
 /**
  * Reads a line of the port: `always NAME ok|fail JSON`, `sometimes NAME ok|fail JSON`, `reachable NAME JSON`, `unreachable NAME JSON`,
- * `setup-complete`, `quiet SECONDS`; or one of the JSON lines that the SDKs of Antithesis write.
+ * `promised NAME NUMBER`, `found NAME NUMBER`, `setup-complete`, `quiet SECONDS`; or one of the JSON lines that the SDKs of Antithesis write.
  *
  * @returns undefined for another line
  */
@@ -32,6 +37,8 @@ export function readReport(line: string): Report | undefined {
   if (text === 'setup-complete') return { kind: 'setup-complete' }
   const [, seconds] = QUIET.exec(text) ?? []
   if (seconds !== undefined) return { kind: 'quiet', seconds: Number(seconds) }
+  const [, what, counted, count] = COUNTED.exec(text) ?? []
+  if (counted !== undefined) return { kind: what as 'promised' | 'found', name: counted, count: Number(count) }
   const [, kind, name, how, details] = PLAIN.exec(text) ?? []
   if (kind === undefined || name === undefined) return undefined
   const needsWord = kind === 'always'
@@ -93,25 +100,46 @@ export interface Property {
 /** The properties of a run. */
 export class Properties {
   readonly #all = new Map<string, { -readonly [Key in keyof Property]: Property[Key] }>()
+  /** The last number that was promised, by machine and name. */
+  readonly #promised = new Map<string, number>()
 
   /** The same properties, which go on by themselves. */
   copy(): Properties {
     const copy = new Properties()
     for (const [name, property] of this.#all) copy.#all.set(name, { ...property })
+    for (const [name, count] of this.#promised) copy.#promised.set(name, count)
     return copy
   }
 
-  /** Notes a report. @returns whether the property is broken */
-  note(report: Report): boolean {
-    if (report.kind === 'setup-complete' || report.kind === 'quiet') return false
+  /**
+   * Notes a report of a machine. A number that is found is to be at least the last one that was promised.
+   *
+   * @returns why a property is broken; undefined: none is
+   */
+  note(report: Report, machine: string): string | undefined {
+    if (report.kind === 'setup-complete' || report.kind === 'quiet') return undefined
+    if (report.kind !== 'promised' && report.kind !== 'found') return this.#note(report, machine)
+    const key = `${machine} ${report.name}`
+    if (report.kind === 'promised') {
+      this.#promised.set(key, report.count)
+      return undefined
+    }
+    const promised = this.#promised.get(key) ?? 0
+    const details = { promised, found: report.count }
+    return this.#note({ kind: 'always', name: report.name, ok: report.count >= promised, details }, machine)
+  }
+
+  #note(report: PropertyReport, machine: string): string | undefined {
     const { kind, name } = report
     const property = this.#all.get(`${kind} ${name}`) ?? { kind, name, passed: 0, failed: 0 }
     this.#all.set(`${kind} ${name}`, property)
-    if (report.isDeclared === true) return false
+    if (report.isDeclared === true) return undefined
     const passes = kind !== 'unreachable' && report.ok
     if (passes) property.passed++
     else property.failed++
-    return !passes && (kind === 'always' || kind === 'unreachable')
+    if (passes || (kind !== 'always' && kind !== 'unreachable')) return undefined
+    const details = report.details === undefined ? '' : `: ${JSON.stringify(report.details)}`
+    return `${kind} ${name} failed on ${machine}${details}`
   }
 
   /** All that were reported, by name. */

@@ -194,6 +194,7 @@ test.each([
   ['always no-loss ok {"n":1}', { kind: 'always', name: 'no-loss', ok: true, details: { n: 1 } }],
   ['always x fail not json', { kind: 'always', name: 'x', ok: false, details: 'not json' }],
   ['always x', undefined],
+  ['found rows 7', { kind: 'found', name: 'rows', count: 7 }],
   ['reachable here', { kind: 'reachable', name: 'here', ok: true }],
   ['quiet 1.5', { kind: 'quiet', seconds: 1.5 }],
   ['{"antithesis_setup":{"status":"complete","details":null}}', { kind: 'setup-complete' }],
@@ -221,6 +222,7 @@ test.each([
   [{ faults: { list: [{ ...SECOND, kind: 'partition', cut: ['x>node-1'] }] } }, 'no machine x'],
   [{ machines: [{ name: 'client' }], faults: { full: { every: '1s', for: '1s' } } }, 'full: no machine has a disk'],
   [{ faults: { list: [{ ...SECOND, kind: 'eio', amount: 1, machines: ['client'] }] } }, 'client has none'],
+  [{ faults: { hang: { every: '1s', for: '1s', machines: ['x'] } } }, 'faults.hang: there is no machine x'],
   [{ faults: { list: [{ ...SECOND, kind: 'loss' }] } }, 'faults.list[0].amount: expected a part'],
   [{ faults: { for: '1s', list: [{ ...SECOND, kind: 'hang', machines: ['client'] }] } }, '1 s at most'],
 ])('a description that does not fit: %j', (part, message) =>
@@ -233,6 +235,8 @@ test('faults are drawn within their time, and the schema knows their kinds', () 
   expect(drawn.length).toBeGreaterThan(5)
   for (const { at, for: lasts } of drawn) expect(at + lasts).toBeLessThanOrEqual(faults.for)
   expect(drawn).not.toEqual(drawFaults(faults, ['node-1', 'node-2'], 4))
+  const power = { every: 1e6, for: 1, machines: ['client'] }
+  expect(drawFaults({ ...faults, rates: { power } }, ['node-1'], 3)[0]!.machines).toEqual(['client'])
   // The reference of the file is made of it.
   const schema = JSON.stringify(clusterSchema(), (name, value: object) => {
     if (name === 'properties') for (const field of Object.values(value)) expect(field).toHaveProperty('description')
@@ -402,6 +406,9 @@ describe('a run', () => {
     const { failure, properties } = await run({ ...sound, drive: says('always held fail {"k":1}') }, [])
     expect(failure).toBe('always held failed on client: {"k":1}')
     expect(properties).toEqual([{ kind: 'always', name: 'held', passed: 0, failed: 1 }])
+    const counts = ['promised n 7', 'found n 7', 'found n 6']
+    const lost = await run({ ...sound, drive: (...to) => (counts.forEach((line) => says(line)(...to)), 0) }, [])
+    expect(lost.failure).toBe('always n failed on client: {"promised":7,"found":6}')
   })
 
   test('a quiet time has no faults: those under way end, and none begins', async () => {

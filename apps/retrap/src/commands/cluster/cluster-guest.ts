@@ -80,7 +80,7 @@ const COMPILED_BYTES = 16 << 20
 /** Makes a guest, at rest at its first instant. @throws errors of a machine that cannot be made */
 export async function makeClusterGuest(parts: ClusterGuestParts, listener: GuestListener): Promise<ClusterGuest> {
   const { machine, seed, disk, kind } = parts
-  if (disk?.isBlank === true) {
+  if (disk?.isBlank === true && machine.disk?.format === 'ext4') {
     await makeExt4(disk.properties.bytes, (offset, from) => disk.write(offset, from))
     await disk.flush()
   }
@@ -264,7 +264,7 @@ const hosts = (machines: readonly PlacedMachine[]): string =>
 
 /** The commands that mount the disk. A machine that cannot read it goes no further: its programs would write to memory. */
 const diskCommands = ({ disk }: PlacedMachine): readonly string[] => {
-  if (disk === undefined) return []
+  if (disk === undefined || disk.format === 'none') return []
   const at = quote(`/new${disk.path}`)
   const ends = '{ { echo retrap: the disk cannot be mounted; dmesg | tail -n 2; } >/err; sleep 1; poweroff -f; }'
   return [`mkdir -p ${at}; mount -t ext4 /dev/vda ${at} || ${ends}; rm -f ${at}/${FILLER}`]

@@ -121,8 +121,8 @@ export class LinuxHost implements ClusterHost {
   /** Gives the files back. */
   async close(): Promise<void> {
     this.#units.close()
-    for (const original of await Promise.allSettled(this.#originals.values()))
-      if (original.status === 'fulfilled') original.value?.close()
+    const originals = [...this.#originals.values()].flatMap((one) => one ?? [])
+    for (const one of await Promise.allSettled(originals)) if (one.status === 'fulfilled') one.value.close()
     const all = await Promise.allSettled(this.#prepared.values())
     await Promise.all(
       all.flatMap((one) =>
@@ -134,8 +134,8 @@ export class LinuxHost implements ClusterHost {
   }
 
   #prepare(machine: PlacedMachine): Promise<Prepared> {
-    const { arch, image, root, share, memory, cpus, disk } = machine
-    const key = JSON.stringify([arch, image, root, share, memory, cpus, disk?.size])
+    const { arch, image, root, share, memory, cpus, disk, modules } = machine
+    const key = JSON.stringify([arch, image, root, share, memory, cpus, disk?.size, modules])
     const known = this.#prepared.get(key) ?? this.#open(machine)
     this.#prepared.set(key, known)
     return known
@@ -149,6 +149,7 @@ export class LinuxHost implements ClusterHost {
     memory,
     cpus,
     disk,
+    modules: drivers,
     name: machine,
   }: PlacedMachine): Promise<Prepared> {
     const arch = name === 'arm64' ? 'arm64' : 'amd64'
@@ -156,6 +157,7 @@ export class LinuxHost implements ClusterHost {
       ...{ arch, cpu: undefined, debian: arch, memoryBytes: memory, cpus, kernel: undefined, devices: [] },
       clock: 'deterministic',
       ...(disk !== undefined && { diskBytes: disk.size }),
+      ...(drivers.length > 0 && { drivers }),
     }
     const kept = keptKind(kind)
     const root = await (image === undefined

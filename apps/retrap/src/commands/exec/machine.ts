@@ -26,6 +26,8 @@ export interface ExecKind {
   readonly clock?: 'deterministic'
   /** Size of a disk, for machines of a cluster; absent: they have none. */
   readonly diskBytes?: number
+  /** Modules that a machine of a cluster loads when it boots, beside the usual ones. */
+  readonly drivers?: readonly string[]
 }
 
 /** The far ends of a machine's devices. */
@@ -110,8 +112,11 @@ export const execCommandLine = ({ arch, kernel }: ExecKind): string =>
   `console=${arch === 'arm64' ? 'ttyAMA0' : 'ttyS0'} ${PARAMETERS}${kernel === undefined ? ' maxcpus=1 memhp_default_state=online' : ''}`
 
 /** The drivers that a machine loads when it boots, unless it has a kernel of the user's. */
-export const execDrivers = ({ diskBytes }: ExecKind): readonly string[] =>
-  diskBytes === undefined ? DRIVERS : [...DRIVERS, ...DISK_DRIVERS]
+export const execDrivers = ({ diskBytes, drivers = [] }: ExecKind): readonly string[] => [
+  ...DRIVERS,
+  ...(diskBytes === undefined ? [] : DISK_DRIVERS),
+  ...drivers,
+]
 
 /** Reads the kernel and the initrd that a machine boots from. */
 export async function readExecImages(kind: ExecKind, tell: (text: string) => void): Promise<MachineImages> {
