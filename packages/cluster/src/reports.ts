@@ -118,7 +118,7 @@ export class Properties {
    */
   note(report: Report, machine: string): string | undefined {
     if (report.kind === 'setup-complete' || report.kind === 'quiet') return undefined
-    if (report.kind !== 'promised' && report.kind !== 'found') return this.#note(report, machine)
+    if (!('count' in report)) return this.#note(report, machine)
     const key = `${machine} ${report.name}`
     if (report.kind === 'promised') {
       this.#promised.set(key, report.count)

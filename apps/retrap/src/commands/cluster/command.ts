@@ -16,6 +16,7 @@ The file is JSON:
 The machines start together, and know each other by their names. "setup" runs on the workload's machine, then "drivers" run while
 faults come, then all is mended, and "check" decides by its exit code. A program says what holds by lines to /dev/retrap/report:
   always NAME ok|fail JSON    sometimes NAME ok|fail JSON    reachable NAME    quiet SECONDS
+  promised NAME NUMBER        found NAME NUMBER, after a start: fewer than were promised end the run
 The same file and seed give the same run. Kinds of faults:
   of ways: partition, loss, delay, duplicate, reorder, corrupt
   of machines: crash, power, hang, slow-cpu, memory, clock, drift
