@@ -525,10 +525,11 @@ test.each([
   if (atOnce === 0) expect((await answer)[4]).toBe(101)
 })
 
-test('texts of links take room, which is given back', async () => {
-  const share = new MemoryShare({ mostBytes: 100 })
+test('texts of links take room, which is given back, at instants of the share', async () => {
+  const share = new MemoryShare({ mostBytes: 100, now: () => 7n })
   const root = share.root()
   await root.makeLink('a', 'x'.repeat(60))
+  expect(await root.stat()).toMatchObject({ accessedNs: 7n, modifiedNs: 7n, changedNs: 7n })
   expect(() => root.makeLink('b', 'x'.repeat(60))).toThrow('ENOSPC')
   await root.remove('a', false)
   await root.makeLink('b', 'x'.repeat(60))

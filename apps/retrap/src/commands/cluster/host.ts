@@ -32,6 +32,8 @@ import type { MadeGuest, RunRecordings } from './recordings.ts'
 interface Prepared {
   readonly kind: ExecKind
   readonly path: string
+  /** Makes the kept machine once more where others have taken its place in the cache since. */
+  readonly keep: () => Promise<void>
   readonly root: ExecRoot
   readonly modules: ModuleShare
   readonly folders: readonly {
@@ -80,7 +82,8 @@ export class LinuxHost implements ClusterHost {
   }
 
   async make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
-    const { kind, path, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
+    const { kind, path, keep, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
+    await keep()
     const isForked = this.#ways.isForked && start.recording === undefined
     const parts: ClusterGuestParts = {
       ...{ path, kind, machine, machines: this.#machines, ...start, commands: modules.commands },
@@ -178,12 +181,13 @@ export class LinuxHost implements ClusterHost {
       ...{ shares: sharesOf(root, modules, folders), network: undefined, devices: undefined },
       disk: disk && new Disk(disk.size, 0, machine),
     }
-    await keepKind(path, kept, outside, { write: (text: string) => (this.#tell(text), true) })
+    const keep = (): Promise<void> =>
+      keepKind(path, kept, outside, { write: (text: string) => (this.#tell(text), true) })
     const files = new GuestFiles(
       root.share,
       folders.map(({ at, local }) => ({ path: at, share: local })),
     )
-    return { kind, path, root, modules, folders, files }
+    return { kind, path, keep, root, modules, folders, files }
   }
 }
 

@@ -106,7 +106,8 @@ export class ExecGuest {
       if (kind.clock === undefined) setTimeout(() => waits.abort(), SETTLE_MS)
       else guest.#machine.domain.timers!.create(() => waits.abort()).armAfter(SETTLE_MS * 1e6)
     })
-    const shares = outside.shares.map((one) => ({ ...one, share: new MemoryShare() }))
+    // The host's time is in no kept machine: what a cluster does follows from its seed alone.
+    const shares = outside.shares.map((one) => ({ ...one, share: new MemoryShare({ now: () => 0n }) }))
     const guest: ExecGuest = await this.#make(kind, streams, { ...outside, shares }, images)
     try {
       let said = ''

@@ -13,6 +13,8 @@ import {
 export interface MemoryShareOptions {
   /** The most that all files may take together; default 64 MiB. */
   readonly mostBytes?: number
+  /** Returns the instant that files get as their times, in nanoseconds since 1970; default the host's. */
+  readonly now?: () => bigint
 }
 
 const KIND = 0o170_000
@@ -52,9 +54,12 @@ export class MemoryShare implements Share {
   #count = 0
   #lastId = 0n
   readonly #root: Inode
+  /** @internal Returns the present instant. */
+  readonly now: () => bigint
 
-  constructor({ mostBytes = 64 << 20 }: MemoryShareOptions = {}) {
+  constructor({ mostBytes = 64 << 20, now = () => BigInt(Date.now()) * 1_000_000n }: MemoryShareOptions = {}) {
     this.#mostBytes = mostBytes
+    this.now = now
     this.#root = this.create(DIRECTORY | 0o755)
   }
 
@@ -92,7 +97,7 @@ export class MemoryShare implements Share {
   /** @internal Makes a node outside of any directory. */
   create(mode: number, text = ''): Inode {
     if (this.#count >= MOST_ENTRIES || this.#used + text.length > this.#mostBytes) throw new ShareError('ENOSPC')
-    const now = BigInt(Date.now()) * 1_000_000n
+    const now = this.now()
     const entries = (mode & KIND) === DIRECTORY ? new Map<string, Inode>() : null
     const times = { accessedNs: now, modifiedNs: now, changedNs: now }
     const fresh = { uid: 0, gid: 0, links: 1, users: 0, bytes: new Uint8Array(0) }
@@ -112,7 +117,13 @@ export class MemoryShare implements Share {
       file.bytes = larger
     } else if (size < file.size) file.bytes.fill(0, size, file.size)
     file.size = size
-    touch(file)
+    this.touch(file)
+  }
+
+  /** @internal A file has changed. */
+  touch(file: Inode): void {
+    file.modifiedNs = this.now()
+    file.changedNs = file.modifiedNs
   }
 
   /** @internal A file has lost a name, or a user. It takes room until it has neither. */
@@ -135,11 +146,6 @@ function entriesOf({ entries }: Inode): Map<string, Inode> {
   return entries
 }
 
-function touch(file: Inode): void {
-  file.modifiedNs = BigInt(Date.now()) * 1_000_000n
-  file.changedNs = file.modifiedNs
-}
-
 class MemoryNode implements ShareNode {
   readonly #share: MemoryShare
   readonly inode: Inode
@@ -157,7 +163,7 @@ class MemoryNode implements ShareNode {
 
   change({ mode, uid, gid, size, accessedNs, modifiedNs }: ShareChanges): void {
     const { inode } = this
-    const time = (given: bigint | 'now'): bigint => (given === 'now' ? BigInt(Date.now()) * 1_000_000n : given)
+    const time = (given: bigint | 'now'): bigint => (given === 'now' ? this.#share.now() : given)
     if (size !== undefined) {
       if ((inode.mode & KIND) !== REGULAR) throw new ShareError('EINVAL')
       this.#share.resize(inode, size)
@@ -191,7 +197,7 @@ class MemoryNode implements ShareNode {
       write(offset, from) {
         if (offset + from.length > inode.size) share.resize(inode, offset + from.length)
         inode.bytes.set(from, offset)
-        touch(inode)
+        share.touch(inode)
         return from.length
       },
       sync() {},
@@ -226,7 +232,7 @@ class MemoryNode implements ShareNode {
     if (this.inode.links === 0) throw new ShareError('ENOENT')
     const inode = make()
     entries.set(name, inode)
-    touch(this.inode)
+    this.#share.touch(this.inode)
     return inode
   }
 
@@ -261,7 +267,7 @@ class MemoryNode implements ShareNode {
     entriesOf(this.inode).delete(name)
     found.links--
     this.#share.lost(found)
-    touch(this.inode)
+    this.#share.touch(this.inode)
   }
 
   rename(name: string, directory: ShareNode, newName: string): void {
@@ -277,8 +283,8 @@ class MemoryNode implements ShareNode {
     }
     entriesOf(this.inode).delete(name)
     entriesOf(directory.inode).set(newName, moved)
-    touch(this.inode)
-    touch(directory.inode)
+    this.#share.touch(this.inode)
+    this.#share.touch(directory.inode)
   }
 
   release(): void {
