@@ -1,6 +1,6 @@
 import type { ClusterDescription, PlacedMachine } from './description.ts'
 import { Conductor } from './conductor.ts'
-import { Disk } from './disk.ts'
+import { type ClusterDisk, Disk } from './disk.ts'
 import { Draws } from './draws.ts'
 import { ActiveFaults } from './active-faults.ts'
 import { describeFault, drawFaults, type Fault, FAULT_KINDS, timeText } from './faults.ts'
@@ -56,7 +56,7 @@ export class Cluster {
   readonly #links: Links
   readonly #guests = new Map<number, ClusterGuest>()
   /** The disks of machines that have one, whether these run or not. */
-  readonly #disks = new Map<number, Disk>()
+  readonly #disks = new Map<number, ClusterDisk>()
   /** How often each machine was started. */
   readonly #starts = new Map<number, number>()
   readonly #properties: Properties
@@ -91,12 +91,13 @@ export class Cluster {
     this.#properties = before === undefined ? new Properties() : before.#properties.copy()
     this.#conductor = new Conductor(this.#links, machines.length)
     if (before !== undefined) this.#conductor.now = before.#conductor.now
-    for (const { number, disk } of machines)
-      if (disk !== undefined) {
-        const own =
-          before === undefined ? new Disk(disk.size, seed, `disk ${number}`) : before.#disks.get(number)!.copy()
-        this.#disks.set(number, own)
-      }
+    for (const machine of machines) {
+      const { number, disk } = machine
+      if (disk === undefined) continue
+      const name = `disk ${number}`
+      const made = (): ClusterDisk => host.makeDisk?.(machine, seed, name) ?? new Disk(disk.size, seed, name)
+      this.#disks.set(number, before === undefined ? made() : before.#disks.get(number)!.copy())
+    }
     this.#ofMachines = new MachineFaults(this.#conductor, this.#guests, this.#disks)
     const { log } = options
     this.#conductor.onFrame = log && ((from, ns, delivery) => log.frame(from, ns, delivery))
@@ -188,6 +189,7 @@ export class Cluster {
   close(): void {
     for (const guest of this.#guests.values()) guest.close()
     this.#guests.clear()
+    for (const disk of this.#disks.values()) disk.close?.()
   }
 
   #seedOf(branch: number): number {
@@ -294,8 +296,8 @@ export class Cluster {
   }
 
   /** The disk of a machine loses its power. */
-  #losePower(machine: PlacedMachine): void {
-    const loss = this.#disks.get(machine.number)?.losePower()
+  async #losePower(machine: PlacedMachine): Promise<void> {
+    const loss = await this.#disks.get(machine.number)?.losePower()
     if (loss === undefined || loss.writes === 0) return
     const { writes, lost, torn } = loss
     this.#tell('fault', `of ${writes} writes that were not flushed, ${lost} are lost and ${torn} torn`, machine)
@@ -320,7 +322,7 @@ export class Cluster {
           this.#off.set(machine.number, causes.add(fault))
           if (causes.size === 1) this.#drop(machine.number)
           // A disk whose machine is off has its cache still.
-          if (kind === 'power') this.#losePower(machine)
+          if (kind === 'power') await this.#losePower(machine)
           ends.push(async () => {
             causes.delete(fault)
             if (causes.size > 0 || !this.#off.delete(machine.number)) return

@@ -50,11 +50,29 @@ export interface PowerLoss {
   readonly torn: number
 }
 
+/** The disk of a machine as its cluster sees it: it may be in another thread. */
+export interface ClusterDisk {
+  /** See `Disk`. */
+  copy(): ClusterDisk
+  /** See `Disk`. */
+  reseed(seed: number): void
+  /** See `Disk`. */
+  trouble(trouble: DiskTrouble): void
+  /** See `Disk`. */
+  stall(ns: number): void
+  /** See `Disk`. */
+  reset(): void
+  /** See `Disk`. */
+  losePower(): PowerLoss | Promise<PowerLoss>
+  /** The cluster has ended. */
+  close?(): void
+}
+
 /**
  * The disk of one machine. It outlives the machine, and has a volatile write cache: a write is durable once a flush has followed it.
  * A power loss keeps some of the other writes, whatever their order, loses some, and tears some at sectors.
  */
-export class Disk implements BlockBackend {
+export class Disk implements BlockBackend, ClusterDisk {
   /** Its size and its limits. */
   properties: BlockProperties
   #trouble = NO_TROUBLE

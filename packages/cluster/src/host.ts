@@ -1,6 +1,6 @@
 import type { ConductedMachine } from './conductor.ts'
 import type { PlacedMachine } from './description.ts'
-import type { Disk } from './disk.ts'
+import type { ClusterDisk } from './disk.ts'
 import type { GuestFault } from './machine-faults.ts'
 
 /** Hears a guest, with the instants of its own clock in nanoseconds. */
@@ -24,7 +24,7 @@ export interface ClusterGuest extends ConductedMachine {
   /** Identifies its state, for comparisons: the instructions that it has retired, and a checksum of its RAM. */
   digest(): Promise<string>
   /** Makes a machine that goes on from this instant by itself, with the frames that are on their way to this one. @param disk - a copy of its disk */
-  fork(listener: GuestListener, disk: Disk | undefined): Promise<ClusterGuest>
+  fork(listener: GuestListener, disk: ClusterDisk | undefined): Promise<ClusterGuest>
   /** Ends the machine. */
   close(): void
 }
@@ -36,13 +36,15 @@ export interface MachineStart {
   /** The instant, in nanoseconds since the cluster's begin. */
   readonly ns: number
   /** The disk of a machine that has one: blank at the first start, and as the last machine has left it at later ones. */
-  readonly disk: Disk | undefined
+  readonly disk: ClusterDisk | undefined
   /** Name of its recording: the run is taken down, and the host may record the machine. */
   readonly recording?: string
 }
 
 /** A maker of a cluster's machines. */
 export interface ClusterHost {
+  /** Makes the disk of a machine, for the starts of that machine. Absent: it is a `Disk`. @param seed, name - of its draws */
+  makeDisk?(machine: PlacedMachine, seed: number, name: string): ClusterDisk
   /** Makes a machine, at rest. @throws errors of a machine that cannot be made */
   make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest>
 }

@@ -1,5 +1,5 @@
 import type { Conductor } from './conductor.ts'
-import type { Disk } from './disk.ts'
+import type { ClusterDisk } from './disk.ts'
 import type { Fault } from './faults.ts'
 
 /** The faults that a guest makes to itself. */
@@ -17,10 +17,10 @@ interface FaultyGuest {
 export class MachineFaults {
   readonly #conductor: Conductor
   readonly #guests: ReadonlyMap<number, FaultyGuest>
-  readonly #disks: ReadonlyMap<number, Disk>
+  readonly #disks: ReadonlyMap<number, ClusterDisk>
   readonly #all = new Set<{ readonly fault: Fault; readonly number: number }>()
 
-  constructor(conductor: Conductor, guests: ReadonlyMap<number, FaultyGuest>, disks: ReadonlyMap<number, Disk>) {
+  constructor(conductor: Conductor, guests: ReadonlyMap<number, FaultyGuest>, disks: ReadonlyMap<number, ClusterDisk>) {
     this.#conductor = conductor
     this.#guests = guests
     this.#disks = disks

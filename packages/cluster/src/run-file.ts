@@ -1,8 +1,9 @@
 /**
- * The file of a run: a tar archive of `run.json`, the frames' bytes one behind the other in `frames`, and a recording for each start
- * of a machine. Source: POSIX.1-2017, pax, "ustar Interchange Format".
+ * The file of a run: a tar archive of `run.json`, the frames' bytes one behind the other in `frames`, blocks of what recordings
+ * contain, and for each start of a machine the list of its recording. Source: POSIX.1-2017, pax, "ustar Interchange Format".
  */
 import { DEFAULT_LIMITS, type ImageFile, OciError, readTar, type TarEntry } from '@retrap/oci'
+import { RecordingError, RecordingPacker, unpackRecording } from '@retrap/recording'
 import * as z from 'zod'
 import { ClusterError } from './errors.ts'
 import { faultSchema, fieldOf } from './read-description.ts'
@@ -20,36 +21,45 @@ export interface RunSource {
 export interface RunRecording {
   /** As a start names it. */
   readonly name: string
-  /** Size in bytes. */
-  readonly bytes: number
-  /** The contents, in order. */
-  readonly pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+  /** Its file. */
+  readonly source: RunSource
 }
 
 const RUN = 'run.json'
 const FRAMES = 'frames'
-const VERSION = 1
+const CONTENTS = 'contents/'
+/** Files of version 1 have whole recordings. */
+const VERSION = 2
 const BLOCK = 512
+/** Bytes of a whole recording that are read at once. */
+const PIECE = 1 << 20
 
-/** Writes the file of a run. @param recordings - those that its starts name @param write - gets the bytes, in order */
+/**
+ * Writes the file of a run. Recordings share what they have in common: each is read to its end before the next one is asked for.
+ *
+ * @param recordings - those that its starts name
+ * @param write - gets the bytes, in order
+ * @throws RecordingError for a file that is no recording
+ */
 export async function writeClusterRun(
   run: ClusterRun,
-  recordings: readonly RunRecording[],
+  recordings: AsyncIterable<RunRecording> | Iterable<RunRecording>,
   write: (bytes: Uint8Array) => unknown,
 ): Promise<void> {
   const frames = run.frames.map(({ bytes, ...frame }) => ({ ...frame, bytes: bytes.length }))
   const about = new TextEncoder().encode(JSON.stringify({ version: VERSION, ...run, frames }))
-  const total = frames.reduce((sum, { bytes }) => sum + bytes, 0)
-  const entries: RunRecording[] = [
-    { name: RUN, bytes: about.length, pieces: [about] },
-    { name: FRAMES, bytes: total, pieces: run.frames.map(({ bytes }) => bytes) },
-    ...recordings,
-  ]
-  for (const { name, bytes, pieces } of entries) {
-    await write(header(name, bytes))
-    for await (const piece of pieces) await write(piece)
-    await write(new Uint8Array(-bytes & (BLOCK - 1)))
+  const put = async (name: string, ...pieces: readonly Uint8Array[]): Promise<void> => {
+    const total = pieces.reduce((sum, { length }) => sum + length, 0)
+    for (const piece of [header(name, total), ...pieces, new Uint8Array(-total & (BLOCK - 1))])
+      // oxlint-disable-next-line no-await-in-loop -- in their order
+      await write(piece)
   }
+  await put(RUN, about)
+  await put(FRAMES, ...run.frames.map(({ bytes }) => bytes))
+  let blocks = 0
+  const packer = new RecordingPacker((block) => put(`${CONTENTS}${blocks++}`, block))
+  for await (const { name, source } of recordings) await put(name, await packer.add(source))
+  await packer.end()
   await write(new Uint8Array(2 * BLOCK))
 }
 
@@ -59,9 +69,12 @@ export class ClusterRunFile {
   readonly run: ClusterRun
   readonly #source: RunSource
   readonly #entries: ReadonlyMap<string, TarEntry>
+  /** Its recordings are files. */
+  readonly #hasWhole: boolean
 
-  private constructor(run: ClusterRun, source: RunSource, entries: ReadonlyMap<string, TarEntry>) {
+  private constructor(run: ClusterRun, source: RunSource, entries: ReadonlyMap<string, TarEntry>, hasWhole: boolean) {
     this.run = run
+    this.#hasWhole = hasWhole
     this.#source = source
     this.#entries = entries
   }
@@ -79,7 +92,7 @@ export class ClusterRunFile {
       if (entry === undefined) throw bad(`${name}: it has no ${path}; it is not the file of a cluster's run`)
       return source.read(entry.offset, entry.size)
     }
-    const about = parsed(await read(RUN), name)
+    const { version, ...about } = parsed(await read(RUN), name)
     const lacks = about.machines
       .flatMap(({ starts }) => starts)
       .find(({ recording }) => recording !== undefined && !entries.has(recording))
@@ -88,18 +101,33 @@ export class ClusterRunFile {
     let at = 0
     const frames = about.frames.map((frame): RunFrame => ({ ...frame, bytes: bytes.subarray(at, (at += frame.bytes)) }))
     if (at !== bytes.length) throw bad(`${name}: its frames have ${at} bytes, and ${bytes.length} are there`)
-    return new ClusterRunFile({ ...about, frames } as unknown as ClusterRun, source, entries)
+    return new ClusterRunFile({ ...about, frames } as unknown as ClusterRun, source, entries, version === 1)
   }
 
-  /** The recording of a start, as a file by itself. @throws ClusterError `ERR_RUN` for one that is not there */
-  recording(name: string): RunSource {
-    const entry = this.#entries.get(name)
-    if (entry === undefined) throw bad(`there is no recording ${name}`)
-    return {
-      bytes: entry.size,
-      read: (offset, bytes) =>
-        this.#source.read(entry.offset + offset, Math.max(0, Math.min(bytes, entry.size - offset))),
+  /** The recording of a start, as a file by itself: its bytes, in order. @throws ClusterError `ERR_RUN` for one that is not there, or damaged */
+  async *recording(name: string): AsyncGenerator<Uint8Array> {
+    if (this.#hasWhole) {
+      const { offset, size } = this.#entry(name)
+      for (let at = 0; at < size; at += PIECE) yield this.#source.read(offset + at, Math.min(PIECE, size - at))
+      return
     }
+    try {
+      yield* unpackRecording(await this.#read(name), (number) => this.#read(`${CONTENTS}${number}`))
+    } catch (error) {
+      throw error instanceof RecordingError ? bad(`recording ${name}: ${error.message}`) : error
+    }
+  }
+
+  async #read(path: string): Promise<Uint8Array> {
+    const { offset, size } = this.#entry(path)
+    return this.#source.read(offset, size)
+  }
+
+  #entry(path: string): TarEntry {
+    const entry = this.#entries.get(path)
+    if (entry === undefined)
+      throw bad(path.startsWith(CONTENTS) ? `there is no ${path}` : `there is no recording ${path}`)
+    return entry
   }
 }
 
@@ -130,6 +158,7 @@ const named = z.looseObject({ name: z.string(), number: index })
 
 /** The parts that readers go by; the description was checked when the run began. */
 const schema = z.object({
+  version: z.int(),
   seed: index,
   branch: index,
   failure: z.string().optional(),
@@ -178,8 +207,8 @@ function parsed(bytes: Uint8Array, name: string): z.infer<typeof schema> {
   } catch (error) {
     throw new ClusterError('ERR_RUN', `${name}: ${RUN} is damaged: it is not JSON`, { cause: error })
   }
-  if (value?.version !== VERSION)
-    throw bad(`${name}: ${RUN} is of version ${String(value?.version)}; this release reads version ${VERSION}`)
+  if (value?.version !== 1 && value?.version !== VERSION)
+    throw bad(`${name}: ${RUN} is of version ${String(value?.version)}; this release reads versions 1 and ${VERSION}`)
   const { success, data, error } = schema.safeParse(value)
   if (!success) throw bad(`${name}: ${RUN}: ${fieldOf(error.issues[0]!) || 'the run'}: ${error.issues[0]!.message}`)
   for (const [i, { number }] of data.machines.entries())

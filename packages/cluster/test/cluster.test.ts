@@ -1,4 +1,6 @@
 import fc from 'fast-check'
+import { buffer } from 'node:stream/consumers'
+import { RecordingWriter } from '@retrap/recording'
 import { describe, expect, test } from 'vitest'
 import { Conductor } from '../src/conductor.ts'
 import { Draws } from '../src/draws.ts'
@@ -245,6 +247,8 @@ test('faults are drawn within their time, and the schema knows their kinds', () 
   expect(schema).toContain('"partition"')
 })
 
+const sourceOf = (all: Uint8Array) => ({ bytes: all.length, read: (at: number, n: number) => all.subarray(at, at + n) })
+
 test('the file of a run has all of it, by parts; a bad one is refused with a sentence', async () => {
   // A machine that stands still from 30 to 130, and sends before and after.
   const offsets = [5, 20].map((ns) => ({ ns, offset: ns === 5 ? 10 : 110 }))
@@ -261,23 +265,25 @@ test('the file of a run has all of it, by parts; a bad one is refused with a sen
   }
   expect([15, 30, 100, 130, 140].map((ns) => machineTime(starts[0]!, ns))).toEqual([5, 20, 20, 20, 30])
   expect([5, 19, 20, 30].map((ns) => clusterTime(starts[0]!, ns))).toEqual([15, 29, 130, 140])
-  const parts: Uint8Array[] = []
-  const recording = Uint8Array.from({ length: 700 }, (_, i) => i)
-  const pieces = [recording.subarray(0, 600), recording.subarray(600)]
-  await writeClusterRun(run, [{ name: 'node-1.0', bytes: 700, pieces }], (bytes) => parts.push(bytes.slice()))
+  const [parts, recorded]: [Uint8Array[], Uint8Array[]] = [[], []]
+  const writer = new RecordingWriter((bytes) => recorded.push(bytes.slice()), { machine: 'node-1' })
+  for (let i = 0; i < 40; i++) writer.add('answer', { round: i, instructions: i }, 0, new Uint8Array(9999).fill(i))
+  await writer.end()
+  const source = sourceOf(Uint8Array.from(Buffer.concat(recorded)))
+  await writeClusterRun(run, [{ name: 'node-1.0', source }], (bytes) => parts.push(bytes.slice()))
   const whole = Uint8Array.from(Buffer.concat(parts))
-  const open = (bytes: Uint8Array) =>
-    ClusterRunFile.open({ bytes: bytes.length, read: (at, count) => bytes.subarray(at, at + count) }, 'run')
+  const open = (bytes: Uint8Array) => ClusterRunFile.open(sourceOf(bytes), 'run')
   const file = await open(whole)
   expect(file.run).toEqual(run)
-  expect(await file.recording('node-1.0').read(690, 100)).toEqual(recording.subarray(690))
+  const take = (one: ClusterRunFile) => buffer(one.recording('node-1.0'))
+  expect((await take(file)).equals(source.read(0, Infinity))).toBe(true)
   const changed = (from: string, to: string) =>
     Uint8Array.from(Buffer.from(Buffer.from(whole).toString('latin1').replace(from, to), 'latin1'))
   for (const [bytes, why] of [
     [new Uint8Array(2000).fill(7), "expected the file of a cluster's run"],
     [new Uint8Array(0), 'it has no run.json'],
     [whole.subarray(0, -1600), 'cut short'],
-    [changed('"version":1', '"version":9'), 'this release reads version 1'],
+    [changed('"version":2', '"version":9'), 'this release reads versions 1 and 2'],
     [changed('"seed":7', '"seed":x'), 'it is not JSON'],
     [changed('"sent":20', '"sent":[]'), 'frames[0].sent: Invalid input'],
     [changed('"from":1', '"from":8'), 'frames[1]: there is no machine 8'],
@@ -285,6 +291,8 @@ test('the file of a run has all of it, by parts; a bad one is refused with a sen
     [changed('"node-1.0"', '"node-1.7"'), 'it lacks the recording node-1.7'],
   ] as const)
     await expect(open(bytes)).rejects.toThrow(why)
+  // A file of the version before has the recording itself: here, what is the list of one.
+  expect((await take(await open(changed('"version":2', '"version":1')))).length).toBeLessThan(2000)
 })
 
 type Programs = Record<string, (listener: GuestListener, now: () => number) => number | undefined>

@@ -4,14 +4,7 @@ import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import {
-  Cluster,
-  type ClusterEvent,
-  type ClusterGuest,
-  type ClusterHost,
-  FAULT_KINDS,
-  readCluster,
-} from '@retrap/cluster'
+import { Cluster, type ClusterEvent, type ClusterGuest, FAULT_KINDS, readCluster } from '@retrap/cluster'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { hostOf } from '../../src/commands/cluster/workers.ts'
 import { fetchKernelModules } from '../../src/guests/linux/debian-drivers.ts'
@@ -103,8 +96,8 @@ function draw(rng: Rng) {
 /** Runs a cluster. @returns what can be seen of it */
 async function run(value: object, seed: number, way: Way, late: () => number): Promise<readonly string[]> {
   const description = readCluster(value)
-  const parts = { file: join(folder, 'cluster.json'), machines: description.machines, ways: way }
-  const host = hostOf(parts, way.workers, () => undefined)
+  const { machines } = description
+  const host = hostOf({ file: join(folder, 'cluster.json'), machines, ways: way }, way.workers, () => undefined)
   const guests = new Map<number, ClusterGuest>()
   const watched = (number: number, guest: ClusterGuest): ClusterGuest => {
     guests.set(number, guest)
@@ -121,13 +114,12 @@ async function run(value: object, seed: number, way: Way, late: () => number): P
       },
     })
   }
-  const make: ClusterHost['make'] = async (machine, ...more) =>
-    watched(machine.number, await host.make(machine, ...more))
-  const events: ClusterEvent[] = []
+  const make = host.make.bind(host)
+  host.make = async (machine, ...more) => watched(machine.number, await make(machine, ...more))
+  const [events, begun]: [ClusterEvent[], Cluster[]] = [[], []]
   const onEvent = (event: ClusterEvent): void => void events.push(event)
-  const begun: Cluster[] = []
   try {
-    let cluster = await Cluster.start(description, seed, { make }, { onEvent })
+    let cluster = await Cluster.start(description, seed, host, { onEvent })
     begun.push(cluster)
     if (way.isForked) begun.push((cluster = await cluster.fork({ onEvent })))
     const { failure, faults, properties } = await cluster.finish()

@@ -52,13 +52,13 @@ export function ClusterPage({ chosen, close, show }: ClusterPageProps) {
     if (start === undefined) throw new Error(`${name} is off at ${secondsText(ns)}: there is nothing to open.`)
     if (start.recording === undefined)
       throw new Error(`${name} was not recorded: the file has its lines and frames alone.`)
-    const recording = file.recording(start.recording)
     // A machine reads its recording as a file of its own.
-    const bytes = (await recording.read(0, recording.bytes)) as Uint8Array<ArrayBuffer>
+    const pieces: Uint8Array<ArrayBuffer>[] = []
+    for await (const piece of file.recording(start.recording)) pieces.push(piece as Uint8Array<ArrayBuffer>)
     setError('')
     setMachine({
       title: `${name} at ${secondsText(ns)}`,
-      options: { recording: new File([bytes], start.recording) },
+      options: { recording: new File(pieces, start.recording) },
       guestMs: machineTime(start, ns) / 1e6,
       back: 'Back to the cluster',
     })

@@ -7,6 +7,7 @@ import {
   type RunFrame,
   writeClusterRun,
 } from '@retrap/cluster'
+import { bytesSource } from '@retrap/snapshot'
 
 /** A datagram of UDP with a text, from one machine to another. */
 function datagram(from: number, to: number, port: number, text: string): Uint8Array {
@@ -49,7 +50,7 @@ export async function clusterRun(ns: number, lineAt: number, recording?: Uint8Ar
     ],
   }
   const parts: Uint8Array[] = []
-  const recordings = recording === undefined ? [] : [{ name: 'past', bytes: recording.length, pieces: [recording] }]
+  const recordings = recording === undefined ? [] : [{ name: 'past', source: bytesSource(recording) }]
   await writeClusterRun(run, recordings, (bytes) => parts.push(bytes.slice()))
   return Buffer.concat(parts)
 }

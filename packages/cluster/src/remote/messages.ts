@@ -1,6 +1,7 @@
 // The messages between a cluster and the threads that its machines run in.
 import type { MachineStart } from '../host.ts'
 import type { PlacedMachine } from '../description.ts'
+import type { DiskTrouble } from '../disk.ts'
 import type { GuestFault } from '../machine-faults.ts'
 
 /** The other end of a thread: a Worker, or a port of one. */
@@ -11,13 +12,23 @@ export interface ThreadPort {
   onMessage(listener: (message: unknown) => void): void
 }
 
-/** The start of a machine that has no disk, and is not recorded. */
-export type StartTold = Omit<MachineStart, 'disk' | 'recording'>
+/** The start of a machine, with the number of its disk. */
+export type StartTold = Omit<MachineStart, 'disk'> & { readonly disk: number | undefined }
+
+/** Something that is done to a disk. */
+export type DiskAct =
+  | { readonly act: 'make'; readonly bytes: number; readonly seed: number; readonly name: string }
+  | { readonly act: 'copy'; readonly to: number }
+  | { readonly act: 'reseed'; readonly seed: number }
+  | { readonly act: 'trouble'; readonly trouble: DiskTrouble }
+  | { readonly act: 'stall'; readonly ns: number }
+  | { readonly act: 'reset' | 'losePower' | 'close' }
 
 /** A call to a thread. */
 export type Call =
   | { readonly do: 'make'; readonly machine: PlacedMachine; readonly start: StartTold }
-  | { readonly do: 'fork'; readonly clone: number }
+  | { readonly do: 'fork'; readonly clone: number; readonly disk: number | undefined }
+  | { readonly do: 'disk'; readonly disk: number; readonly act: DiskAct }
   | { readonly do: 'deliver'; readonly ns: number; readonly frame: Uint8Array }
   | { readonly do: 'runTo'; readonly ns: number; readonly fromNs: number | undefined }
   | { readonly do: 'turnClock' | 'hasten'; readonly ns: number }
@@ -27,7 +38,8 @@ export type Call =
 
 /** Calls to a guest, in their order. Each request is answered by a {@link Reply}, in the order of the requests. */
 export interface Request {
-  readonly guest: number
+  /** Undefined: the calls are of a disk whose machine is off. */
+  readonly guest: number | undefined
   readonly calls: readonly Call[]
 }
 
@@ -60,7 +72,7 @@ export interface Reply {
   readonly told: GuestTold | undefined
   readonly said: readonly Said[]
   readonly sent: readonly { readonly ns: number; readonly frame: Uint8Array }[]
-  /** Of the last call: why the guest has ended its machine, or the digest. */
+  /** Of the last call: why the guest has ended its machine, the digest, or as JSON what a power loss has done. */
   readonly text?: string | undefined
   readonly error?: ErrorTold
 }

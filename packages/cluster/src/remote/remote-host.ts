@@ -1,9 +1,10 @@
 import type { ConductedCard } from '../conductor.ts'
 import type { PlacedMachine } from '../description.ts'
+import type { ClusterDisk, DiskTrouble, PowerLoss } from '../disk.ts'
 import { ClusterError, type ClusterErrorCode } from '../errors.ts'
 import type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from '../host.ts'
 import type { GuestFault } from '../machine-faults.ts'
-import type { Call, ErrorTold, GuestTold, Reply, Request, ThreadPort } from './messages.ts'
+import type { Call, DiskAct, ErrorTold, GuestTold, Reply, Request, ThreadPort } from './messages.ts'
 
 /** A thread that serves guests, as `serveGuests` does. */
 export interface GuestThread extends ThreadPort {
@@ -13,7 +14,7 @@ export interface GuestThread extends ThreadPort {
   onEnd(listener: (why: string) => void): void
 }
 
-/** Makes the machines of a cluster in other threads: those without disks, which are not recorded. Its results are those of a host in this thread. */
+/** Makes the machines of a cluster in other threads, with their disks. Its results are those of a host in this thread. */
 export class RemoteHost implements ClusterHost {
   readonly #threads: readonly ThreadClient[]
 
@@ -24,10 +25,27 @@ export class RemoteHost implements ClusterHost {
   }
 
   /** Makes a machine. A machine that starts again is in the same thread as before. @throws errors of the thread's host */
-  async make(machine: PlacedMachine, { seed, ns }: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
-    const guest = new RemoteGuest(this.#threads[machine.number % this.#threads.length]!, listener)
-    await guest.call({ do: 'make', machine, start: { seed, ns } })
+  async make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
+    const disk = start.disk as RemoteDisk | undefined
+    const guest = new RemoteGuest(this.#threadOf(machine), listener, disk)
+    await guest.call({ do: 'make', machine, start: { ...start, disk: disk?.id } })
     return guest
+  }
+
+  /** Makes the disk of a machine, in its thread. */
+  makeDisk(machine: PlacedMachine, seed: number, name: string): ClusterDisk {
+    const disk = new RemoteDisk(this.#threadOf(machine))
+    disk.do({ act: 'make', bytes: machine.disk!.size, seed, name })
+    return disk
+  }
+
+  /** Waits until threads have done all that they were told: also what nobody has waited for, such as a machine's end. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.settled()))
+  }
+
+  #threadOf({ number }: PlacedMachine): ThreadClient {
+    return this.#threads[number % this.#threads.length]!
   }
 }
 
@@ -42,7 +60,8 @@ class ThreadClient {
   readonly #errorOf: (told: ErrorTold) => Error
   /** Requests without an answer, in their order. */
   readonly #open: { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void }[] = []
-  #guests = 0
+  #count = 0
+  #last: Promise<unknown> = Promise.resolve()
   #ended: Error | undefined
 
   constructor(thread: GuestThread, errorOf: (told: ErrorTold) => Error) {
@@ -55,20 +74,86 @@ class ThreadClient {
     })
   }
 
-  /** Returns a number for a new guest. */
+  /** Returns a number for a new guest, or a new disk. */
   number(): number {
-    return this.#guests++
+    return this.#count++
+  }
+
+  /** Answers come in the order of the requests. */
+  async settled(): Promise<void> {
+    await this.#last.catch(() => undefined)
+  }
+
+  /** Sends a request whose answer nobody needs. A thread that has ended has neither guests nor disks. */
+  tell(request: Request): void {
+    this.ask(request).catch(() => undefined)
   }
 
   /** @throws ClusterError `ERR_MACHINE` for a thread that has ended; errors of the calls */
   async ask(request: Request): Promise<Reply> {
     if (this.#ended !== undefined) throw this.#ended
-    const reply = await new Promise<Reply>((resolve, reject) => {
+    const answer = new Promise<Reply>((resolve, reject) => {
       this.#open.push({ resolve, reject })
       this.#thread.post(request)
     })
+    this.#last = answer
+    const reply = await answer
     if (reply.error !== undefined) throw this.#errorOf(reply.error)
     return reply
+  }
+}
+
+/** A disk in another thread: that of its machine. */
+class RemoteDisk implements ClusterDisk {
+  readonly id: number
+  readonly #thread: ThreadClient
+  /** The machine that has it; undefined: it is off. */
+  guest: RemoteGuest | undefined
+
+  constructor(thread: ThreadClient) {
+    this.#thread = thread
+    this.id = thread.number()
+  }
+
+  copy(): ClusterDisk {
+    const copy = new RemoteDisk(this.#thread)
+    this.do({ act: 'copy', to: copy.id })
+    return copy
+  }
+
+  reseed(seed: number): void {
+    this.do({ act: 'reseed', seed })
+  }
+
+  trouble(trouble: DiskTrouble): void {
+    this.do({ act: 'trouble', trouble }, true)
+  }
+
+  stall(ns: number): void {
+    this.do({ act: 'stall', ns }, true)
+  }
+
+  reset(): void {
+    this.do({ act: 'reset' })
+  }
+
+  async losePower(): Promise<PowerLoss> {
+    const { text } = await this.#thread.ask(this.#request({ act: 'losePower' }))
+    return JSON.parse(text!) as PowerLoss
+  }
+
+  close(): void {
+    this.do({ act: 'close' })
+  }
+
+  /** Does something to the disk, in its turn among the calls to the machine that has it. @param wakes - it tells that machine at once */
+  do(act: DiskAct, wakes = false): void {
+    if (this.guest === undefined) this.#thread.tell(this.#request(act))
+    else this.guest.toDisk({ do: 'disk', disk: this.id, act }, wakes)
+  }
+
+  #request(act: DiskAct): Request {
+    return { guest: undefined, calls: [{ do: 'disk', disk: this.id, act }] }
   }
 }
 
@@ -77,16 +162,19 @@ class RemoteGuest implements ClusterGuest {
   readonly thread: ThreadClient
   readonly #id: number
   readonly #listener: GuestListener
+  readonly #disk: RemoteDisk | undefined
   #told: GuestTold = { now: 0, next: Infinity, room: 0 }
   readonly #calls: Call[] = []
   /** The earliest of the frames that wait with the calls, and how many these are. */
   #coming = { first: Infinity, count: 0 }
   readonly #sent: { readonly ns: number; readonly frame: Uint8Array }[] = []
 
-  constructor(thread: ThreadClient, listener: GuestListener) {
+  constructor(thread: ThreadClient, listener: GuestListener, disk: RemoteDisk | undefined) {
     this.thread = thread
     this.#id = thread.number()
     this.#listener = listener
+    this.#disk = disk
+    if (disk !== undefined) disk.guest = this
   }
 
   readonly card: ConductedCard = {
@@ -131,16 +219,25 @@ class RemoteGuest implements ClusterGuest {
     return (await this.call({ do: 'digest' }))!
   }
 
-  async fork(listener: GuestListener): Promise<RemoteGuest> {
-    const clone = new RemoteGuest(this.thread, listener)
-    const { told } = await this.thread.ask(this.#request({ do: 'fork', clone: clone.#id }))
-    clone.#told = told!
+  async fork(listener: GuestListener, given: ClusterDisk | undefined): Promise<RemoteGuest> {
+    const disk = given as RemoteDisk | undefined
+    // Frames that wait here are in the thread from now on.
+    this.#told = { ...this.#told, next: this.next(), room: Math.max(0, this.#told.room - this.#coming.count) }
+    const clone = new RemoteGuest(this.thread, listener, disk)
+    const reply = await this.thread.ask(this.#request({ do: 'fork', clone: clone.#id, disk: disk?.id }))
+    clone.#told = reply.told!
     return clone
   }
 
   close(): void {
-    // A thread that has ended has no guests.
-    this.thread.ask(this.#request({ do: 'close' })).catch(() => undefined)
+    if (this.#disk?.guest === this) this.#disk.guest = undefined
+    this.thread.tell(this.#request({ do: 'close' }))
+  }
+
+  /** Has something happen to its disk, after what it was told before. */
+  toDisk(call: Call, wakes: boolean): void {
+    if (wakes) this.#tell(call)
+    else this.#calls.push(call)
   }
 
   async call(call: Call): Promise<string | undefined> {

@@ -1,5 +1,6 @@
+import { Disk } from '../disk.ts'
 import type { ClusterGuest, ClusterHost, GuestListener } from '../host.ts'
-import type { Call, ErrorTold, Reply, Request, Said, ThreadPort } from './messages.ts'
+import type { Call, DiskAct, ErrorTold, Reply, Request, Said, ThreadPort } from './messages.ts'
 
 /** Serves guests to a cluster that is in another thread: the program of a Worker. @param host - makes the guests */
 export function serveGuests(port: ThreadPort, host: ClusterHost): void {
@@ -21,6 +22,7 @@ class Heard implements GuestListener {
 class GuestServer {
   readonly #host: ClusterHost
   readonly #guests = new Map<number, { readonly guest: ClusterGuest; readonly heard: Heard }>()
+  readonly #disks = new Map<number, Disk>()
 
   constructor(host: ClusterHost) {
     this.#host = host
@@ -35,7 +37,7 @@ class GuestServer {
         text = await this.#do(id, call)
         if (call.do === 'fork') of = call.clone
       }
-      const served = this.#guests.get(of)
+      const served = of === undefined ? undefined : this.#guests.get(of)
       if (served === undefined) return { told: undefined, said: [], sent: [], text }
       const { guest, heard } = served
       const told = { now: guest.now(), next: guest.next(), room: guest.card.room }
@@ -45,10 +47,12 @@ class GuestServer {
     }
   }
 
-  async #do(id: number, call: Call): Promise<string | undefined> {
+  async #do(id: number | undefined, call: Call): Promise<string | undefined> {
+    if (call.do === 'disk') return this.#toDisk(call.disk, call.act)
+    if (id === undefined) throw new Error(`${call.do}: no guest is named`)
     if (call.do === 'make') {
       const heard = new Heard()
-      const guest = await this.#host.make(call.machine, { ...call.start, disk: undefined }, heard)
+      const guest = await this.#host.make(call.machine, { ...call.start, disk: this.#disk(call.start.disk) }, heard)
       this.#guests.set(id, { guest, heard })
       return undefined
     }
@@ -63,11 +67,29 @@ class GuestServer {
     else if (call.do === 'start') await guest.start(call.name, call.words)
     else if (call.do === 'fork') {
       const heard = new Heard()
-      this.#guests.set(call.clone, { guest: await guest.fork(heard, undefined), heard })
+      this.#guests.set(call.clone, { guest: await guest.fork(heard, this.#disk(call.disk)), heard })
     } else {
       guest.close()
       this.#guests.delete(id)
     }
+    return undefined
+  }
+
+  #disk(id: number | undefined): Disk | undefined {
+    return id === undefined ? undefined : this.#disks.get(id)
+  }
+
+  #toDisk(id: number, act: DiskAct): string | undefined {
+    if (act.act === 'make') this.#disks.set(id, new Disk(act.bytes, act.seed, act.name))
+    const disk = this.#disks.get(id)
+    if (disk === undefined) throw new Error(`disk ${id} is not there`)
+    if (act.act === 'copy') this.#disks.set(act.to, disk.copy())
+    else if (act.act === 'reseed') disk.reseed(act.seed)
+    else if (act.act === 'trouble') disk.trouble(act.trouble)
+    else if (act.act === 'stall') disk.stall(act.ns)
+    else if (act.act === 'reset') disk.reset()
+    else if (act.act === 'losePower') return JSON.stringify(disk.losePower())
+    else if (act.act === 'close') this.#disks.delete(id)
     return undefined
   }
 }

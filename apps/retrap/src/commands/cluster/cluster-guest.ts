@@ -224,7 +224,8 @@ function guestOf(made: MadeGuest, parts: ClusterGuestParts, ends: Ends, before =
     },
     disturb: (kind, amount) => ends.say(disturbance(kind, amount, parts.machine)),
     turnClock: (ns) => ends.say(`date -s @$(( $(date +%s) + ${Math.round(ns / 1e9)} )) >/dev/null\n`),
-    async fork(listener, disk) {
+    async fork(listener, copy) {
+      const disk = copy as Disk | undefined
       const others = ends.copy(listener)
       const clone = await cloneOf(made, { ...parts, disk }, others, 'same')
       disk?.attach(clone.machine.domain.clock, clone.time)

@@ -26,7 +26,7 @@ import { readProgram } from '../exec/program.ts'
 import type { ExecRoot } from '../exec/root.ts'
 import { foldersShare, keepKind, pathOfKept } from '../exec/kept-machine.ts'
 import { type ClusterGuestParts, type MachineWays, makeClusterGuest, makeOriginal } from './cluster-guest.ts'
-import type { MadeGuest, RunRecordings } from './recordings.ts'
+import { MachineRecordings, type MadeGuest, type RecordedHow } from './recordings.ts'
 
 /** A machine's kind and files, and the kept machine that it begins as. */
 interface Prepared {
@@ -56,13 +56,22 @@ export interface HostParts {
   readonly ways: MachineWays
 }
 
-/** A host of Linux guests: their files are images, folders or this host's. */
-export class LinuxHost implements ClusterHost {
+/** A host of Linux guests. */
+export interface GuestsHost extends ClusterHost {
+  /** Records machines whose starts name a recording, until `recorded`. */
+  record(how: RecordedHow): void
+  /** Waits for the recordings of the machines that have ended. @returns why one could not be written; undefined: all were */
+  recorded(): Promise<string | undefined>
+  /** Gives the files back. */
+  close(): Promise<void>
+}
+
+/** A host of Linux guests in this thread: their files are images, folders or this host's. */
+export class LinuxHost implements GuestsHost {
   readonly #folder: string
   readonly #machines: readonly PlacedMachine[]
   readonly #ways: MachineWays
-  /** Gets the recordings of machines whose starts name one. */
-  recordings: RunRecordings | undefined
+  #recordings: MachineRecordings | undefined
   readonly #tell: (text: string) => void
   /** Compiled code: what one machine has compiled is there for the others. */
   readonly #units = new UnitCache(undefined, () => {})
@@ -87,10 +96,12 @@ export class LinuxHost implements ClusterHost {
     const isForked = this.#ways.isForked && start.recording === undefined
     const parts: ClusterGuestParts = {
       ...{ path, kind, machine, machines: this.#machines, ...start, commands: modules.commands },
+      // This host has no disks of another kind.
+      disk: start.disk as Disk | undefined,
       ...this.#ways,
       isForked,
       units: this.#units,
-      recording: start.recording === undefined ? undefined : this.recordings?.of(start.recording),
+      recording: start.recording === undefined ? undefined : this.#recordings?.of(start.recording),
       outside: { shares: sharesOf(root, modules, folders), devices: undefined },
       mounts: folders.map(({ path: source, at, readOnly }, i) => ({
         ...{ path: at, readOnly, name: folderName(i) },
@@ -119,6 +130,16 @@ export class LinuxHost implements ClusterHost {
     if (isFirst) this.#originals.set(number, undefined)
     else this.#originals.set(number, this.#originals.get(number) ?? makeOriginal(parts))
     return this.#originals.get(number)
+  }
+
+  record(how: RecordedHow): void {
+    this.#recordings = new MachineRecordings(how)
+  }
+
+  async recorded(): Promise<string | undefined> {
+    const recordings = this.#recordings
+    this.#recordings = undefined
+    return recordings?.ended()
   }
 
   /** Gives the files back. */

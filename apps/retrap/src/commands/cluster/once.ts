@@ -8,7 +8,7 @@ import {
   type ClusterResult,
   RunLog,
 } from '@retrap/cluster'
-import type { LinuxHost } from './host.ts'
+import type { GuestsHost } from './host.ts'
 import { RunRecordings } from './recordings.ts'
 
 /** An event as a line for people. */
@@ -19,7 +19,7 @@ export const eventText = ({ ns, machine, text }: ClusterEvent): string =>
 export interface OneRun {
   readonly description: ClusterDescription
   readonly seed: number
-  readonly host: LinuxHost
+  readonly host: GuestsHost
   readonly branch: Branch
 }
 
@@ -52,17 +52,15 @@ export async function recordOnce(
   },
 ): Promise<ClusterResult> {
   const { path, given, stderr } = to
-  const recordings = await RunRecordings.open(path, ['cluster', ...given])
-  const log = new RunLog()
   const { host, seed, branch, description } = run
-  host.recordings = recordings
+  const recordings = await RunRecordings.open(path, ['cluster', ...given], host)
+  const log = new RunLog()
   try {
     const result = await runOnce(run, { ...options, log })
     const trouble = await recordings.write(log.run(seed, branch.number, description, result))
     stderr.write(`retrap: ${trouble ?? `the run is recorded in ${path}: retrap cluster replay ${path}`}\n`)
     return result
   } finally {
-    host.recordings = undefined
     await recordings.close()
   }
 }

@@ -1,5 +1,4 @@
 /** The recordings of a cluster's machines, and the file of a run that they become. */
-import { createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
@@ -12,6 +11,7 @@ import {
 import { bundleOptions } from '@retrap/machine'
 import { CliError, troubleWith } from '../../errors.ts'
 import type { MachineOptions } from '../../machine/machine-contract.ts'
+import { fileSource } from '../../machine/recording/recorded-file.ts'
 import { recordRun } from '../../machine/recording/recorded-run.ts'
 import type { SavedRun } from '../../machine/snapshots/snapshot-file.ts'
 
@@ -34,7 +34,6 @@ export interface MadeGuest {
 /** A file that takes bytes until a write fails: the machine goes on, and nothing more is written. */
 class Written {
   readonly #file: FileHandle
-  bytes = 0
   error: unknown
 
   constructor(file: FileHandle) {
@@ -45,7 +44,6 @@ class Written {
     if (this.error !== undefined) return
     try {
       await this.#file.writeFile(bytes)
-      this.bytes += bytes.length
     } catch (error) {
       this.error = error
     }
@@ -65,32 +63,16 @@ export interface GuestRecording {
 /** Time between two checkpoints: a recording has one of its begin, and one of its end. */
 const NEVER_MS = 1e12
 
-/** The recordings of a run's machines, in files beside the run's own until that is written. */
-export class RunRecordings {
-  readonly #path: string
+/** The recordings of machines of one thread, in a folder: each machine has a file. */
+export class MachineRecordings {
+  readonly #folder: string
   readonly #arguments: readonly string[]
-  readonly #all = new Map<string, Written>()
+  readonly #all: Written[] = []
   readonly #ends: Promise<void>[] = []
 
-  private constructor(path: string, given: readonly string[]) {
-    this.#path = path
+  constructor({ folder, given }: RecordedHow) {
+    this.#folder = folder
     this.#arguments = given
-  }
-
-  /** @param given - the command line @throws CliError `ERR_INPUT` for a file that cannot be written */
-  static async open(path: string, given: readonly string[]): Promise<RunRecordings> {
-    const recordings = new RunRecordings(path, given)
-    try {
-      await rm(recordings.#folder, { recursive: true, force: true })
-      await mkdir(recordings.#folder)
-      return recordings
-    } catch (error) {
-      throw new CliError('ERR_INPUT', `--record ${path}: ${troubleWith(error, 'write')}`)
-    }
-  }
-
-  get #folder(): string {
-    return `${this.#path}.parts`
   }
 
   /** The recording of a machine's start. @param name - as the run's file calls it */
@@ -100,7 +82,7 @@ export class RunRecordings {
 
   async #record(name: string, options: MachineOptions): Promise<MadeGuest> {
     const written = new Written(await open(join(this.#folder, name), 'w'))
-    this.#all.set(name, written)
+    this.#all.push(written)
     const { options: bundle, images } = bundleOptions(options)
     const about: SavedRun = {
       ...{ version: 1, arguments: this.#arguments, savedAt: new Date().toISOString() },
@@ -122,21 +104,70 @@ export class RunRecordings {
     return { machine, time: recorder, close: () => void this.#ends.push(end()) }
   }
 
+  /** Waits for the machines that have ended. @returns why the recording of one could not be written; undefined: all were */
+  async ended(): Promise<string | undefined> {
+    await Promise.all(this.#ends)
+    const failed = this.#all.find(({ error }) => error !== undefined)
+    return failed && troubleWith(failed.error, 'write')
+  }
+}
+
+/** The way in which machines are recorded. */
+export interface RecordedHow {
+  /** The folder that gets a file for each start of a machine. */
+  readonly folder: string
+  /** The command line. */
+  readonly given: readonly string[]
+}
+
+/** A host whose machines can be recorded. */
+interface RecordingHost {
+  /** Records machines whose starts name a recording, until `recorded`. */
+  record(how: RecordedHow): void
+  /** Waits for the recordings of the machines that have ended. @returns why one could not be written; undefined: all were */
+  recorded(): Promise<string | undefined>
+}
+
+/** The file of a run, and beside it until that is written a folder of recordings. */
+export class RunRecordings {
+  readonly #path: string
+  readonly #host: RecordingHost
+  #trouble: Promise<string | undefined> | undefined
+
+  private constructor(path: string, host: RecordingHost) {
+    this.#path = path
+    this.#host = host
+  }
+
+  /** Has a host record its machines. @param given - the command line @throws CliError `ERR_INPUT` for a file that cannot be written */
+  static async open(path: string, given: readonly string[], host: RecordingHost): Promise<RunRecordings> {
+    const recordings = new RunRecordings(path, host)
+    const folder = recordings.#folder
+    try {
+      await rm(folder, { recursive: true, force: true })
+      await mkdir(folder)
+    } catch (error) {
+      throw new CliError('ERR_INPUT', `--record ${path}: ${troubleWith(error, 'write')}`)
+    }
+    host.record({ folder, given })
+    return recordings
+  }
+
+  get #folder(): string {
+    return `${this.#path}.parts`
+  }
+
   /** Writes the file of a run whose machines have ended. @returns why it could not be written; undefined: it was */
   async write(run: ClusterRun): Promise<string | undefined> {
-    await Promise.all(this.#ends)
     const partial = `${this.#path}.partial`
+    const told = (why: string): string => `the run could not be recorded in ${this.#path}: ${why}`
+    const trouble = await this.#ended()
+    if (trouble !== undefined) return told(trouble)
     try {
-      const failed = [...this.#all.values()].find(({ error }) => error !== undefined)
-      if (failed !== undefined) throw failed.error
       const file = await open(partial, 'w')
       try {
         const names = run.machines.flatMap(({ starts }) => starts.flatMap(({ recording }) => recording ?? []))
-        await writeClusterRun(
-          run,
-          names.map((name) => this.#moved(name)),
-          (bytes) => file.writeFile(bytes),
-        )
+        await writeClusterRun(run, this.#each(names), (bytes) => file.writeFile(bytes))
       } finally {
         await file.close()
       }
@@ -144,23 +175,34 @@ export class RunRecordings {
       return undefined
     } catch (error) {
       await rm(partial, { force: true })
-      return `the run could not be recorded in ${this.#path}: ${troubleWith(error, 'write')}`
+      return told(troubleWith(error, 'write'))
     }
   }
 
-  /** A recording for the run's file. Its own file is removed once it was read. */
-  #moved(name: string): RunRecording {
-    const path = join(this.#folder, name)
-    const pieces = async function* (): AsyncGenerator<Uint8Array> {
-      yield* createReadStream(path) as AsyncIterable<Uint8Array>
+  /** Recordings for the run's file. A recording's own file is removed once it was read. */
+  async *#each(names: readonly string[]): AsyncGenerator<RunRecording> {
+    for (const name of names) {
+      const path = join(this.#folder, name)
+      // oxlint-disable-next-line no-await-in-loop -- one after another
+      const source = await fileSource(path)
+      try {
+        yield { name, source }
+      } finally {
+        // oxlint-disable-next-line no-await-in-loop -- as above
+        await source.close()
+      }
+      // oxlint-disable-next-line no-await-in-loop -- as above
       await rm(path)
     }
-    return { name, bytes: this.#all.get(name)!.bytes, pieces: pieces() }
+  }
+
+  #ended(): Promise<string | undefined> {
+    return (this.#trouble ??= this.#host.recorded())
   }
 
   /** Removes what is left. */
   async close(): Promise<void> {
-    await Promise.all(this.#ends)
+    await this.#ended().catch(() => undefined)
     await rm(this.#folder, { recursive: true, force: true })
   }
 }

@@ -13,7 +13,6 @@ import {
   machineTime,
   type RunFrame,
   type RunMachine,
-  type RunSource,
   type RunStart,
   startAt,
   timeText,
@@ -44,9 +43,6 @@ export interface ReplayClusterHost extends ClusterOutputs {
   /** Runs a command line of retrap's. @returns its exit code */
   readonly run: (args: readonly string[]) => Promise<number>
 }
-
-/** Bytes of a recording that are copied at once. */
-const PIECE = 1 << 20
 
 /**
  * Replays the file of a run.
@@ -209,16 +205,12 @@ class ShownRun {
   async #copy(name: string): Promise<string> {
     const path = join(this.#folder, name)
     try {
-      await pipeline(piecesOf(this.#file.recording(name)), createWriteStream(path))
+      await pipeline(this.#file.recording(name), createWriteStream(path))
     } catch (error) {
       throw error instanceof ClusterError ? error : new CliError('ERR_INPUT', `${path}: ${troubleWith(error, 'write')}`)
     }
     return path
   }
-}
-
-async function* piecesOf(source: RunSource): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < source.bytes; at += PIECE) yield await source.read(at, PIECE)
 }
 
 /** @throws CliError `ERR_USAGE` */

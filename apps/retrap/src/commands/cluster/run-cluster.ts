@@ -11,7 +11,7 @@ import {
 } from '@retrap/cluster'
 import { CliError, troubleWith } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
-import type { LinuxHost } from './host.ts'
+import type { GuestsHost } from './host.ts'
 import { eventText, recordOnce, runOnce } from './once.ts'
 import { hostOf, usualWorkers } from './workers.ts'
 
@@ -61,7 +61,7 @@ export async function withHost<T>(
   file: string,
   { isForked, workers }: { readonly isForked: boolean; readonly workers: number | undefined },
   stderr: ClusterOutputs['stderr'],
-  act: (description: ClusterDescription, host: LinuxHost, signal: AbortSignal) => Promise<T>,
+  act: (description: ClusterDescription, host: GuestsHost, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const description = read(file, readCluster)
   tellMemory(description, isForked, stderr)

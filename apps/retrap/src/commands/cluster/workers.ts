@@ -1,58 +1,49 @@
 /** Machines of a cluster in Workers: both ends. */
 import { availableParallelism } from 'node:os'
 import { parentPort, Worker } from 'node:worker_threads'
-import {
-  type ClusterGuest,
-  type ErrorTold,
-  type GuestListener,
-  type GuestThread,
-  type MachineStart,
-  type PlacedMachine,
-  RemoteHost,
-  serveGuests,
-} from '@retrap/cluster'
+import { type ErrorTold, type GuestThread, type PlacedMachine, RemoteHost, serveGuests } from '@retrap/cluster'
 import { CliError, type CliErrorCode } from '../../errors.ts'
-import { type HostParts, LinuxHost } from './host.ts'
+import { type GuestsHost, type HostParts, LinuxHost } from './host.ts'
+import type { RecordedHow } from './recordings.ts'
 
-/** A Worker's message that is none of a guest's: a line for the user. */
-interface Told {
-  readonly tell: string
-}
-/** The message that ends a Worker. */
-const END = 'end'
+/** A Worker's message of its own: a line for the user, or why a recording could not be written. */
+type Told = { readonly tell: string } | { readonly recorded: string | undefined }
+/** A message for a Worker itself. */
+type Order = { readonly record: RecordedHow } | { readonly order: 'recorded' | 'end' }
 /** Time for a Worker to give its files back. */
 const END_MS = 5000
 
-/** A machine that may be in a Worker: the cluster has the disks of the others. */
-const mayMove = ({ disk }: PlacedMachine): boolean => disk === undefined
-
 /** The Workers that are used where nobody says how many: one for each processor of the host, and no more than machines. */
 export const usualWorkers = (machines: readonly PlacedMachine[]): number =>
-  Math.max(1, Math.min(availableParallelism(), machines.filter(mayMove).length))
+  Math.max(1, Math.min(availableParallelism(), machines.length))
 
 /** Returns a host whose machines run in Workers; with one of them, in this thread. */
-export function hostOf(parts: HostParts, workers: number, tell: (text: string) => void): LinuxHost {
+export function hostOf(parts: HostParts, workers: number, tell: (text: string) => void): GuestsHost {
   return workers === 1 ? new LinuxHost(parts, tell) : new WorkersHost(parts, workers, tell)
 }
 
-/** A host of machines in Workers, but for those that are recorded or have disks. */
-class WorkersHost extends LinuxHost {
+/** A host of machines in Workers. */
+class WorkersHost extends RemoteHost implements GuestsHost {
   readonly #threads: readonly WorkerThread[]
-  readonly #remote: RemoteHost
 
   constructor(parts: HostParts, workers: number, tell: (text: string) => void) {
-    super(parts, tell)
-    this.#threads = Array.from({ length: workers }, (_, i) => new WorkerThread(`Worker ${i + 1}`, parts, tell))
-    this.#remote = new RemoteHost(this.#threads, cliErrorOf)
+    const threads = Array.from({ length: workers }, (_, i) => new WorkerThread(`Worker ${i + 1}`, parts, tell))
+    super(threads, cliErrorOf)
+    this.#threads = threads
   }
 
-  override make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
-    const isHere = start.recording !== undefined || !mayMove(machine)
-    return isHere ? super.make(machine, start, listener) : this.#remote.make(machine, start, listener)
+  record(how: RecordedHow): void {
+    for (const thread of this.#threads) thread.order({ record: how })
   }
 
-  override async close(): Promise<void> {
-    await Promise.all([super.close(), ...this.#threads.map((thread) => thread.end())])
+  async recorded(): Promise<string | undefined> {
+    await this.settled()
+    const all = await Promise.all(this.#threads.map((thread) => thread.recorded()))
+    return all.find((trouble) => trouble !== undefined)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.end()))
   }
 }
 
@@ -71,7 +62,9 @@ class WorkerThread implements GuestThread {
     const program = import.meta.url.endsWith('.ts') ? '../../cluster-worker.ts' : './cluster-worker.js'
     this.#worker = new Worker(new URL(program, import.meta.url), { name, workerData: parts })
     this.#over = new Promise((resolve) => this.#worker.once('exit', resolve))
-    this.#worker.on('message', (message: Partial<Told>) => message.tell !== undefined && tell(message.tell))
+    this.#worker.on('message', (message: object) => {
+      if ('tell' in message) tell(message.tell as string)
+    })
   }
 
   post(message: unknown): void {
@@ -79,7 +72,7 @@ class WorkerThread implements GuestThread {
   }
 
   onMessage(listener: (message: unknown) => void): void {
-    this.#worker.on('message', (message: Partial<Told>) => message.tell ?? listener(message))
+    this.#worker.on('message', (message: object) => 'tell' in message || 'recorded' in message || listener(message))
   }
 
   onEnd(listener: (why: string) => void): void {
@@ -87,10 +80,23 @@ class WorkerThread implements GuestThread {
     this.#worker.once('exit', (code) => this.#isEnding || listener(`exit code ${code}`))
   }
 
+  order(order: Order): void {
+    this.#worker.postMessage(order)
+  }
+
+  /** @returns why a recording could not be written; undefined: all were */
+  async recorded(): Promise<string | undefined> {
+    const answer = new Promise<string | undefined>((resolve) => {
+      this.#worker.on('message', (message: Told) => 'recorded' in message && resolve(message.recorded))
+    })
+    this.order({ order: 'recorded' })
+    return Promise.race([answer, this.#over.then(() => `${this.name} has ended`)])
+  }
+
   /** Ends the Worker. */
   async end(): Promise<void> {
     this.#isEnding = true
-    this.#worker.postMessage(END)
+    this.order({ order: 'end' })
     const late = setTimeout(() => void this.#worker.terminate(), END_MS)
     await this.#over
     clearTimeout(late)
@@ -100,14 +106,19 @@ class WorkerThread implements GuestThread {
 /** Serves the machines of a Worker, in the Worker. */
 export function serveCluster(parts: HostParts): void {
   const port = parentPort!
-  const host = new LinuxHost(parts, (tell) => port.postMessage({ tell } satisfies Told))
-  port.on('message', (message: unknown) => {
-    if (message === END) void host.close().finally(() => port.close())
-  })
+  const say = (told: Told): void => port.postMessage(told)
+  const host = new LinuxHost(parts, (tell) => say({ tell }))
+  const obey = async (order: Order): Promise<void> => {
+    if ('record' in order) host.record(order.record)
+    else if (order.order === 'recorded') say({ recorded: await host.recorded() })
+    else await host.close().finally(() => port.close())
+  }
+  const isOrder = (message: object): message is Order => 'record' in message || 'order' in message
+  port.on('message', (message: object) => isOrder(message) && void obey(message))
   serveGuests(
     {
       post: (message) => port.postMessage(message),
-      onMessage: (listener) => port.on('message', (message: unknown) => message === END || listener(message)),
+      onMessage: (listener) => port.on('message', (message: object) => isOrder(message) || listener(message)),
     },
     host,
   )
