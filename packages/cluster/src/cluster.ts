@@ -128,6 +128,8 @@ export class Cluster {
     const cluster = new Cluster({ description, seed, host }, options)
     try {
       for (const machine of description.machines) {
+        // A start takes seconds.
+        if (cluster.#isOver) return cluster
         // oxlint-disable-next-line no-await-in-loop -- one after another: the host has few processors
         await cluster.#start(machine)
       }

@@ -90,7 +90,10 @@ export async function explore(
       const { hear, news } = novelty.listen()
       // oxlint-disable-next-line no-await-in-loop -- one after another: each is a machine's run
       const result = await go(root, faults, hear)
-      if (isStopped()) break
+      if (isStopped()) {
+        branches--
+        break
+      }
       const instants = news().map((ns) => ns - begin)
       if (instants.length > 0) starts.push({ root, faults, instants })
       onBranch?.(branch, result, instants.length)

@@ -38,6 +38,7 @@ const REPLAY_HELP = `
 Without --machine all machines run again, one after another, and what they say is compared with the file: a difference is an error.
 With it, times are the cluster's, and the rest is as in retrap replay: on a terminal, Ctrl-A c leads to goto and who-wrote.
   retrap cluster replay failure.run --machine node-1 --goto 2.5s --gdb 1234
+  retrap cluster replay failure.run --machine node-1 --goto 2.5s --who-wrote jiffies
   retrap cluster replay failure.run --frames --machine node-1
   retrap cluster replay failure.run --frame 17`
 

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import { describeFault, explore, type Finding, type Plan, timeText } from '@retrap/cluster'
-import { CliError, troubleWith } from '../../errors.ts'
+import { troubleWith } from '../../errors.ts'
 import { recordOnce } from './once.ts'
 import { type ClusterOutputs, withHost } from './run-cluster.ts'
 
@@ -29,7 +29,7 @@ export interface ExploreFlags {
 
 const USUAL_MS = 600_000
 
-/** Looks for failures of a cluster. @returns whether nothing has failed @throws CliError `ERR_INPUT` */
+/** Looks for failures of a cluster. @returns whether nothing has failed @throws CliError `ERR_INPUT` for a file that is no cluster's */
 export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: ClusterOutputs): Promise<boolean> {
   const { seed, keepGoing = false, blind = false, out, record, workers, jsonl = false } = flags
   const { stdout, stderr } = outputs
@@ -63,12 +63,14 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
       tell({ kind: 'finding', branch, plan }, `branch ${branch} fails: ${failure}\n${what}\n${list.join('')}`)
       const one = (path: string): string => (findings.length === 1 ? path : `${path}.${branch}`)
       if (out !== undefined) {
+        let isWritten = false
         try {
           writeFileSync(one(out), `${JSON.stringify(plan, undefined, 2)}\n`)
+          isWritten = true
         } catch (error) {
-          throw new CliError('ERR_INPUT', `--out ${one(out)}: ${troubleWith(error, 'write')}`)
+          stderr.write(`retrap: --out ${one(out)}: ${troubleWith(error, 'write')}\n`)
         }
-        if (!jsonl) stdout.write(`The same again: retrap cluster run ${file} --plan ${one(out)}\n`)
+        if (!jsonl && isWritten) stdout.write(`The same again: retrap cluster run ${file} --plan ${one(out)}\n`)
       }
       const path = record ?? out?.replace(/(\.json)?$/, '.run')
       if (path === undefined || signal.aborted) continue

@@ -31,26 +31,29 @@ export interface MadeGuest {
   close(): void
 }
 
-/** A file that takes bytes until a write fails: the machine goes on, and nothing more is written. */
+/** A file that takes bytes until it fails: the machine goes on, and nothing more is written. */
 class Written {
-  readonly #file: FileHandle
+  #file: FileHandle | undefined
   error: unknown
 
-  constructor(file: FileHandle) {
-    this.#file = file
+  async open(path: string): Promise<void> {
+    await this.#attempt(async () => (this.#file = await open(path, 'w')))
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    if (this.error !== undefined) return
-    try {
-      await this.#file.writeFile(bytes)
-    } catch (error) {
-      this.error = error
-    }
+    if (this.error === undefined) await this.#attempt(() => this.#file!.writeFile(bytes))
   }
 
-  close(): Promise<void> {
-    return this.#file.close()
+  async close(): Promise<void> {
+    await this.#attempt(() => this.#file?.close())
+  }
+
+  async #attempt(act: () => Promise<unknown> | undefined): Promise<void> {
+    try {
+      await act()
+    } catch (error) {
+      this.error ??= error
+    }
   }
 }
 
@@ -81,8 +84,9 @@ export class MachineRecordings {
   }
 
   async #record(name: string, options: MachineOptions): Promise<MadeGuest> {
-    const written = new Written(await open(join(this.#folder, name), 'w'))
+    const written = new Written()
     this.#all.push(written)
+    await written.open(join(this.#folder, name))
     const { options: bundle, images } = bundleOptions(options)
     const about: SavedRun = {
       ...{ version: 1, arguments: this.#arguments, savedAt: new Date().toISOString() },

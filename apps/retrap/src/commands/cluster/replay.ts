@@ -38,6 +38,9 @@ export interface ReplayClusterFlags {
   readonly jsonl?: boolean
 }
 
+/** Options that go into one machine. */
+const NEED_MACHINE = ['start', 'gdb', 'whoWrote'] as const
+
 /** The surroundings of the command. */
 export interface ReplayClusterHost extends ClusterOutputs {
   /** Runs a command line of retrap's. @returns its exit code */
@@ -57,6 +60,13 @@ export async function replayCluster(
   flags: ReplayClusterFlags,
   host: ReplayClusterHost,
 ): Promise<number> {
+  const lacking = NEED_MACHINE.find((name) => flags[name] !== undefined)
+  if (flags.machine === undefined && (lacking !== undefined || more.length > 0)) {
+    const option = lacking === 'whoWrote' ? 'who-wrote' : lacking
+    throw usage(
+      `${option === undefined ? more.join(' ') : `--${option}`}: expected --machine NAME, too: it is of one machine`,
+    )
+  }
   const source = await fileSource(path)
   const folder = await mkdtemp(join(tmpdir(), 'retrap-cluster-'))
   try {
@@ -112,7 +122,9 @@ class ShownRun {
       ({ ns, kind, machine: of }) =>
         of === name && (kind === 'output' || kind === 'report') && ns >= start.ns && ns < next && ns <= until,
     )
-    const heard = await linesOfRecording(await this.#copy(start.recording))
+    const copy = await this.#copy(start.recording)
+    const heard = await linesOfRecording(copy)
+    await rm(copy)
     const differs = (event: ClusterEvent, i: number): boolean =>
       heard[i]?.text !== event.text || heard[i].kind !== event.kind || heard[i].ns !== machineTime(start, event.ns)
     const at = told.findIndex(differs)
@@ -195,7 +207,8 @@ class ShownRun {
     if (number !== undefined && starts[number - 1] === undefined)
       throw usage(`--start ${number}: ${name} has ${starts.length} starts`)
     const start = number === undefined ? (ns === undefined ? starts.at(-1) : startAt(machine, ns)) : starts[number - 1]
-    if (start?.recording !== undefined) return start
+    const isThere = ns === undefined || number === undefined || (start!.ns <= ns && ns <= start!.until)
+    if (start?.recording !== undefined && isThere) return start
     const when = ns === undefined ? '' : ` at ${timeText(ns)}`
     const lives = starts.map(({ ns: from, until }) => `${timeText(from)} to ${timeText(until)}`).join(', ')
     throw usage(`--machine ${name}: there is no recording of it${when}; it ran from ${lives}`)
