@@ -306,9 +306,15 @@ export class ArmCpu {
     this.#stops.isCut = isCut
   }
 
-  /** The turn may end before the next instruction. */
+  /** A run that {@link ArmCpu.stop} has ended is followed by the rest of its turn: no other processor runs between. */
+  goOn(): void {
+    if (this.#stops.isStopped) this.#stops.isCut = true
+  }
+
+  /** The turn may end before the next instruction. After anything but a cut and a stop it may. */
   get turnMayEnd(): boolean {
-    return this.#turn.mayEnd
+    const { isCut, isStopped } = this.#stops
+    return this.#turn.mayEnd || !(isCut || isStopped)
   }
   set turnMayEnd(mayEnd: boolean) {
     this.#turn.mayEnd = mayEnd
@@ -431,7 +437,7 @@ export class ArmCpu {
     const stops = this.#stops
     this.#space.untag()
     for (;;) {
-      if (system.takeStop()) return BUDGET
+      if (system.takeStop()) return stops.stopped()
       if (system.waits()) return this.#exits.wait()
       const event = system.dueInterrupt
       if (event !== 0 && !stops.holdsInterrupts) {

@@ -55,34 +55,36 @@ describe('the exclusive monitor', () => {
     expect(outcome([LDXR, 0xf900_003f, STXR])).toEqual([0n, WRITTEN])
   })
 
-  test('a new turn begins with none', () => {
-    const m = machine(LDXR, SVC, STXR, SVC)
-    m.cpu.registers.setX(1, DATA)
-    exception(m.cpu)
-    exception(m.cpu)
-    expect(m.cpu.registers.x(2)).toBe(1n)
+  test.each([true, false])('a new turn begins with none; behind a stop, the turn goes on: %s', (goesOn) => {
+    // ldr x4, [x5]: its page is met first, and the host stops the processor
+    const { cpu, host } = machine(LDXR, 0xf940_00a4, STXR, SVC)
+    cpu.registers.setX(1, DATA)
+    cpu.registers.setX(5, 0x5000n)
+    const translate = host.translate.bind(host)
+    host.translate = (...access) => {
+      if (access[0] === 0x5000) cpu.stop()
+      return translate(...access)
+    }
+    expect([cpu.run(1), cpu.turnMayEnd, cpu.retired]).toEqual([{ reason: 'budget' }, false, 2])
+    if (goesOn) cpu.goOn()
+    exception(cpu, 0)
+    expect([cpu.registers.x(2), cpu.retired]).toEqual([goesOn ? 0n : 1n, 4])
   })
 
   test.each([
-    ['of 32 bits', 0x887f_0c20, 0x8822_1423], // ldxp w0, w3, [x1]; stxp w2, w3, w5, [x1]
-    ['of 64 bits', 0xc87f_0c20, 0xc822_1423],
-  ])('pairs %s', (_name, load, store) => {
+    // ldxp w0, w3, [x1]; stxp w2, w3, w5, [x1]
+    ['of 32 bits', 0x887f_0c20, 0x8822_1423, [5, 6, 7, 8, 7, 0, 0, 0, 9, 10, 11, 12, 13, 14, 15, 16]],
+    ['of 64 bits', 0xc87f_0c20, 0xc822_1423, [9, 10, 11, 12, 13, 14, 15, 16, 7, 0, 0, 0, 0, 0, 0, 0]],
+  ])('pairs %s', (_name, load, store, stored) => {
     const m = machine(load, store, SVC)
     const { registers } = m.cpu
     registers.setX(1, DATA)
     registers.setX(5, 7n)
-    m.host.load(
-      Number(DATA),
-      Uint8Array.from({ length: 16 }, (_, i) => i + 1),
-    )
+    m.host.load(Number(DATA), Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16))
     exception(m.cpu)
     expect(registers.x(2)).toBe(0n)
     const bytes = m.cpu.memory.read(m.host.ramAddress(Number(DATA)), 16)
-    expect([...bytes]).toEqual(
-      load === 0x887f_0c20
-        ? [5, 6, 7, 8, 7, 0, 0, 0, 9, 10, 11, 12, 13, 14, 15, 16]
-        : [9, 10, 11, 12, 13, 14, 15, 16, 7, 0, 0, 0, 0, 0, 0, 0],
-    )
+    expect([...bytes]).toEqual(stored)
   })
 
   test('a write to code takes effect, as any other', () => {
@@ -96,8 +98,7 @@ describe('the exclusive monitor', () => {
 })
 
 describe('aborts', () => {
-  const ALIGNMENT = 0x21
-  const READ_ONLY = 0x0f
+  const [ALIGNMENT, READ_ONLY] = [0x21, 0x0f]
 
   test.each([
     ['LDXR', LDXR, 0],

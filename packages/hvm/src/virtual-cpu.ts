@@ -30,6 +30,8 @@ export interface VirtualProcessor {
   step?(): CpuExit
   /** A turn that is used up may end before the next instruction: generated code does not look everywhere. Absent: it may. */
   turnMayEnd?: boolean
+  /** A run that `stop` has ended is to be followed by the rest of its turn, before any other vCPU runs. Absent: it makes no difference. */
+  goOn?(): void
   /** Instructions of the turn beyond the budget of the next `run` or `step`, so that one request to a device is not divided. */
   laterBudget?: number
   /** Continues the instruction in progress. @returns undefined when it has finished, otherwise why it cannot finish */

@@ -57,6 +57,8 @@ export class DebugStops {
   readonly #turn: Turn
   /** The last run has ended within its turn: for the debugger, or since its budget is a part of the turn. */
   isCut = false
+  /** The last run was stopped by its owner, who may go on with the turn. */
+  isStopped = false
 
   constructor(slot: DebugSlot, system: SystemState, turn: Turn) {
     this.slot = slot
@@ -68,6 +70,7 @@ export class DebugStops {
   begin(): boolean {
     const goesOn = this.isCut
     this.isCut = false
+    this.isStopped = false
     return goesOn
   }
 
@@ -80,6 +83,12 @@ export class DebugStops {
   /** The run ends, and the turn goes on with the next. */
   cut(): ArmExit {
     this.isCut = true
+    return BUDGET
+  }
+
+  /** The run ends because its owner asks. */
+  stopped(): ArmExit {
+    this.isStopped = true
     return BUDGET
   }
 

@@ -90,9 +90,12 @@ export class ArmProcessor implements VirtualProcessor {
     this.#finished = instructions - this.#cpu.retired
   }
 
-  /** As of the processor, where its last run was a part of a turn. */
+  goOn(): void {
+    this.#cpu.goOn()
+  }
+
   get turnMayEnd(): boolean {
-    return !this.#cpu.isCut || this.#cpu.turnMayEnd
+    return this.#cpu.turnMayEnd
   }
   set turnMayEnd(mayEnd: boolean) {
     this.#cpu.turnMayEnd = mayEnd

@@ -266,6 +266,7 @@ export class DeterministicSchedule {
     // A vCPU that waits for memory yields to the others, which may free some.
     if (stalled) this.#stalled++
     if (stalled || !this.#goesOn(vcpu, exit, alone, budget < left)) this.#end(vcpu, exit.reason)
+    else vcpu.cpu.goOn?.()
     // A turn that was stopped early may have taken any time of the host: a hypercall is one instruction of much work, and ends
     // its turn as PAUSE does.
     const { reason } = exit
