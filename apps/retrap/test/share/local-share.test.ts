@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
 import type { ShareNode } from '@retrap/virtio/p9'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { stillShare } from '../../src/commands/cluster/still-share.ts'
 import { BackEnds } from '../../src/machine/back-ends/back-ends.ts'
 import { Chardevs } from '../../src/machine/serial/chardevs.ts'
 import { LocalShare } from '../../src/machine/share/local-share.ts'
@@ -240,6 +241,16 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
     expect(fs.readdirSync(outside)).toEqual(['file'])
     expect(fs.existsSync(join(inside, 'dir/file'))).toBe(true)
     expect(isEnough(), JSON.stringify(found)).toBe(true)
+  })
+
+  test('is the same for machines of a cluster whatever was read, and whatever room there is', async () => {
+    for (const name of ['b', 'c', 'a']) fs.writeFileSync(join(inside, name), '')
+    fs.utimesSync(join(inside, 'a'), 5, 9)
+    const still = await stillShare(share).root()
+    const file = await still.child('a')
+    expect(await still.list()).toEqual(['a', 'b', 'c'])
+    expect([(await file.stat()).accessedNs, (await file.room()).freeBlocks]).toEqual([9_000_000_000n, 0])
+    for (const node of [file, still]) node.release()
   })
 
   test('that is not there, or no directory, is refused', () => {

@@ -27,6 +27,7 @@ import type { ExecRoot } from '../exec/root.ts'
 import { foldersShare, keepKind, pathOfKept } from '../exec/kept-machine.ts'
 import { type ClusterGuestParts, type MachineWays, makeClusterGuest, makeOriginal } from './cluster-guest.ts'
 import { MachineRecordings, type MadeGuest, type RecordedHow } from './recordings.ts'
+import { stillShare } from './still-share.ts'
 
 /** A machine's kind and files, and the kept machine that it begins as. */
 interface Prepared {
@@ -224,11 +225,11 @@ async function of<T>(name: string, done: Promise<T>): Promise<T> {
 
 /** The shares of a guest, as those of `retrap exec`. */
 const sharesOf = (root: ExecRoot, modules: ModuleShare, folders: Prepared['folders']) => [
-  { tag: 'root', share: root.share, readOnly: true },
+  { tag: 'root', share: stillShare(root.share), readOnly: true },
   { tag: KERNEL_TAG, share: modules.share, readOnly: true },
   ...[true, false].map((readOnly) => ({
     ...{ tag: foldersTag(readOnly), readOnly },
-    share: foldersShare(folders, readOnly),
+    share: stillShare(foldersShare(folders, readOnly)),
   })),
 ]
 
