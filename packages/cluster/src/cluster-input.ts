@@ -13,7 +13,7 @@ export interface LinkInput extends Partial<Pick<NetworkDescription, 'loss'>> {
 
 /** A machine, as a `cluster.json` has it. */
 export interface MachineInput extends Partial<
-  Pick<PlacedMachine, 'arch' | 'image' | 'root' | 'command' | 'env' | 'user' | 'share' | 'cpus'>
+  Pick<PlacedMachine, 'arch' | 'image' | 'root' | 'machine' | 'command' | 'env' | 'user' | 'share' | 'modules' | 'cpus'>
 > {
   /** Other machines find it under this name. */
   readonly name: string
@@ -21,8 +21,8 @@ export interface MachineInput extends Partial<
   readonly count?: number
   /** RAM (`512M`). */
   readonly memory?: string
-  /** A disk that outlives its machine: its size, or its size and path (`/data`). */
-  readonly disk?: string | { readonly size: string; readonly path?: string }
+  /** A disk that outlives its machine: its size, or its size, path (`/data`) and format (`ext4`). */
+  readonly disk?: string | { readonly size: string; readonly path?: string; readonly format?: 'ext4' | 'none' }
 }
 
 /** A fault at an instant, as a `cluster.json` has it. */
@@ -36,7 +36,7 @@ export interface FaultInput extends Pick<Fault, 'kind' | 'machines' | 'cut'> {
 }
 
 /** A kind of faults that come at random, as a `cluster.json` has it. */
-export interface RateInput extends Pick<FaultInput, 'for' | 'amount'> {
+export interface RateInput extends Pick<FaultInput, 'for' | 'amount' | 'machines'> {
   /** The time between two of them, on average. */
   readonly every: string
 }

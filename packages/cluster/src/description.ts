@@ -24,6 +24,8 @@ export interface PlacedMachine {
   readonly image?: string | undefined
   /** Path of a folder that is its root. Without image and root it sees the host's programs. */
   readonly root?: string | undefined
+  /** Path of a file that `retrap run` takes: the machine is one of its own, and starts its programs itself. */
+  readonly machine?: string | undefined
   /** The program that is started with the machine. */
   readonly command: readonly string[]
   /** Variables of its programs. */

@@ -60,6 +60,10 @@ const machine = z.strictObject({
   arch: z.enum(['x86-64', 'arm64']).default('x86-64').describe('The processors.'),
   image: z.string().optional().describe("A container's image, as `retrap exec --image` takes it."),
   root: z.string().optional().describe("A folder that is its root. Without image and root it sees this host's files."),
+  machine: z
+    .string()
+    .optional()
+    .describe('A machine of its own: a file as `retrap run` takes it. It starts its programs itself.'),
   command: z.array(z.string()).default([]).describe('A program that starts with the machine, and its arguments.'),
   env: z.record(z.string(), z.string()).default({}).describe('Variables of its programs.'),
   user: z.string().default('').describe("`UID`, `UID:GID`, or names. Empty: the image's user, else root."),
@@ -162,6 +166,11 @@ const cluster = z.strictObject({
   limit: time.prefault('10m').describe("The cluster's time in which a run has to end."),
 })
 
+/** Fields that a machine of its own has no use for. */
+const OF_GUESTS = ['image', 'root', 'command', 'env', 'user', 'share', 'modules'] as const
+/** The kinds of faults that programs of ours make in a guest. */
+const OUR_FAULTS: ReadonlySet<string> = new Set(['clock', 'drift', 'memory', 'full'])
+
 const bad = (path: string, why: string): ClusterError => new ClusterError('ERR_CLUSTER', `${path}: ${why}`)
 
 /**
@@ -175,6 +184,9 @@ export function readCluster(value: unknown): ClusterDescription {
   const machines = data.machines.flatMap(({ count, ...one }, i): Omit<PlacedMachine, 'number'>[] => {
     if (one.image !== undefined && one.root !== undefined)
       throw bad(`machines[${i}]`, 'it has an image and a root: expected one of them')
+    const guests = OF_GUESTS.find((key) => one.machine !== undefined && Object.keys(one[key] ?? '').length > 0)
+    if (guests !== undefined)
+      throw bad(`machines[${i}].${guests}`, 'a machine of its own starts its programs itself: leave it out')
     return count === 1 ? [one] : Array.from({ length: count }, (_, k) => ({ ...one, name: `${one.name}-${k + 1}` }))
   })
   const names = machines.map((one) => one.name)
@@ -195,7 +207,9 @@ export function readCluster(value: unknown): ClusterDescription {
   requireFaults('faults.list', list as readonly Fault[], description)
   for (const [kind, rate] of Object.entries(description.faults.rates)) {
     requireAmount(`faults.${kind}`, kind as FaultName, rate.amount)
-    requirePlaces(`faults.${kind}`, kind as FaultName, rate.machines, description)
+    const tested = machines.filter(({ name }) => name !== data.workload?.on)
+    const usual = OUR_FAULTS.has(kind) ? tested.map(({ name }) => name) : []
+    requirePlaces(`faults.${kind}`, kind as FaultName, rate.machines ?? usual, description)
     if (FAULT_KINDS[kind as FaultName].place === 'disk' && machines.every(({ disk }) => disk === undefined))
       throw bad(`faults.${kind}`, 'no machine has a disk')
   }
@@ -223,10 +237,16 @@ export function readPlan(value: unknown, description: ClusterDescription): Plan 
   return read
 }
 
-function requireMachines({ network, workload }: ClusterDescription, names: readonly string[]): void {
+function requireMachines({ machines, network, workload }: ClusterDescription, names: readonly string[]): void {
   for (const [i, { between }] of network.links.entries())
     for (const one of between) requireMachine(`network.links[${i}].between`, one, names)
-  if (workload !== undefined) requireMachine('workload.on', workload.on, names)
+  if (workload === undefined) return
+  requireMachine('workload.on', workload.on, names)
+  if (machines.some(({ name, machine }) => name === workload.on && machine !== undefined))
+    throw bad(
+      'workload.on',
+      `${workload.on} is a machine of its own, in which no programs are started: expected another`,
+    )
 }
 
 /** @throws ClusterError `ERR_CLUSTER` for the name of a machine that does not exist */
@@ -266,6 +286,8 @@ function requirePlaces(
       one,
       machines.map(({ name }) => name),
     )
+    if (OUR_FAULTS.has(kind) && machines.some(({ name, machine }) => name === one && machine !== undefined))
+      throw bad(path, `${one} is a machine of its own, which has no ${kind}: name others in \`machines\``)
     const hasDisk = machines.some(({ name, disk }) => name === one && disk !== undefined)
     if (FAULT_KINDS[kind].place === 'disk' && !hasDisk) throw bad(path, `${kind} is of disks, and ${one} has none`)
   }

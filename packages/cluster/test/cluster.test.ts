@@ -217,6 +217,14 @@ const SECOND = { at: '1s', for: '1s' }
 
 test.each([
   [{ machines: [] }, 'machines: expected at least one machine'],
+  [
+    {
+      machines: [{ name: 'x', machine: 'x.json' }, { name: 'client' }],
+      faults: { drift: { every: '1s', for: '1s', amount: 0.1 } },
+    },
+    'no drift',
+  ],
+  [{ machines: [{ name: 'x', machine: 'x.json', env: { a: 'b' } }] }, 'machines[0].env: a machine of its own'],
   [{ machines: [{ name: 'A' }] }, 'machines[0].name: expected small letters'],
   [{ machines: [{ name: 'a' }, { name: 'a' }] }, 'machines: two of them have the name a'],
   [{ network: { latency: '3' } }, "network.latency: '3': expected a time"],

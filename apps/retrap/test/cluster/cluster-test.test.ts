@@ -1,5 +1,5 @@
 /** Tests of a cluster of two Linux guests, by `clusterTest` and by any runner. */
-import { existsSync, readFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ClusterInput } from '@retrap/cluster'
 import { testCluster } from '@retrap/cluster/node'
@@ -9,12 +9,22 @@ import { sliceTests } from '@retrap/tooling/slice'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
+import { FIRST_PROCESS } from '../support/first-process.ts'
 import { retrapCommand } from '../support/processes.ts'
 
 // Linux is booted.
 const test = sliceTests(8)
 const folder = temporaryFolder('cluster-test')
-const hasLinux = hasProc && (await linuxWith([], '')) !== undefined
+/** A machine of its own counts its boots on its disk, and tells the number to those who ask. */
+const OWN = `${FIRST_PROCESS}/drivers
+ip link set eth0 up; ip addr add 10.83.0.1/16 dev eth0
+n=$(dd if=/dev/vda bs=512 count=1 2>/dev/null | tr -d '\\0'); n=$((n + 1))
+echo $n | dd of=/dev/vda bs=512 conv=sync,fsync 2>/dev/null
+for p in /sys/class/virtio-ports/*; do echo "reachable boot-$n" >/dev/\${p##*/}; done
+while :; do echo $n | nc -l -p 7; done
+`
+const linux = hasProc ? await linuxWith(['virtio_pci', 'virtio_blk', 'virtio_net', 'virtio_console'], OWN) : undefined
+const hasLinux = linux !== undefined
 
 /** A program that trusts the clock of its machine, which reaches the other by its name. */
 const PROGRAM = `getent hosts node >/dev/null || exit 9
@@ -51,6 +61,27 @@ describe.skipIf(!hasLinux)(`a cluster of Linux guests${skipNote(hasLinux, 'no /p
     const plan = join(folder, 'again/plan.json')
     expect(JSON.parse(readFileSync(plan, 'utf8'))).toMatchObject({ seed: 1, failure })
     await expect(testCluster(FAILING, { plan, outputFolder, retrap })).rejects.toThrow(failure)
+  })
+
+  test('a machine of its own starts again with its disk, in each branch', LIMIT, async () => {
+    copyFileSync(linux!.kernelPath, join(folder, 'vmlinuz'))
+    writeFileSync(join(folder, 'initrd.img'), linux!.initrd)
+    writeFileSync(join(folder, 'disk.img'), new Uint8Array(1 << 20))
+    const drive = [{ file: 'disk.img', if: 'virtio', format: 'raw' }]
+    const append = 'console=ttyS0 quiet cryptomgr.notests rdinit=/auto'
+    writeFileSync(join(folder, 'own.json'), JSON.stringify({ kernel: 'vmlinuz', initrd: 'initrd.img', append, drive }))
+    const ask =
+      'sleep 5; read n </dev/tcp/own/7; echo "always first $([ $n = 1 ] && echo ok || echo fail) {\\"n\\":$n}" >/dev/retrap/report'
+    const own: ClusterInput = {
+      machines: [{ name: 'own', machine: 'own.json', memory: '128M', disk: '8M' }, { name: 'client' }],
+      workload: { on: 'client', drivers: [['bash', '-c', ask]] },
+      faults: { for: '4s', heal: '1s', list: [{ kind: 'power', at: '2s', for: '200ms', machines: ['own'] }] },
+    }
+    const failed = testCluster(own, { branches: 1, folder, outputFolder: join(folder, 'own'), retrap })
+    await expect(failed).rejects.toThrow(
+      'always first failed on client: {"n":2}\nSeed 1, branch 1, and these faults:\n- 2 s: power, own',
+    )
+    await expect(failed).rejects.toThrow('own: reachable boot-2')
   })
 
   test('a mistake names its field, and what cannot run is told', LIMIT, async () => {

@@ -70,10 +70,11 @@ export async function testCluster(cluster: ClusterInput, options: ClusterTestOpt
 /** A cluster whose paths are of the whole host. */
 const withPaths = (cluster: ClusterInput, folder: string): ClusterInput => ({
   ...cluster,
-  machines: cluster.machines.map(({ image, root, share, ...machine }) => ({
+  machines: cluster.machines.map(({ image, root, machine: own, share, ...machine }) => ({
     ...machine,
     ...(image !== undefined && { image: resolve(folder, image) }),
     ...(root !== undefined && { root: resolve(folder, root) }),
+    ...(own !== undefined && { machine: resolve(folder, own) }),
     ...(share !== undefined && {
       share: share.map((one) => (one.startsWith('/') ? one : `${resolve(folder)}/${one}`)),
     }),

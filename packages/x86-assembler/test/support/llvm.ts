@@ -5,20 +5,7 @@ import { hasProgram } from '@retrap/tooling/skip'
 const PROGRAM = 'llvm-mc-22'
 
 /** What has to be asked for by name; all else comes with the CPU. */
-const FEATURES = [
-  'avx10.2-512',
-  'avx512er',
-  'avx512pf',
-  'egpr',
-  'push2pop2',
-  'ppx',
-  'ndd',
-  'ccmp',
-  'nf',
-  'cf',
-  'zu',
-  'jmpabs',
-]
+const FEATURES = 'avx10.2-512 avx512er avx512pf egpr push2pop2 ppx ndd ccmp nf cf zu jmpabs'.split(' ')
 
 /** True where it is installed. */
 export function hasLlvm(): boolean {

@@ -25,7 +25,7 @@ import type { ForkedMachine, GuestRecording, MadeGuest } from './recordings.ts'
 import type { Program } from '../exec/program.ts'
 
 /** The wall-clock time at which each cluster begins: 2026-01-01, in seconds from 1970. */
-const EPOCH_SECONDS = 1_767_225_600
+export const EPOCH_SECONDS = 1_767_225_600
 
 /** The addresses of a machine, which follow from its number. */
 export const ipv4Of = (number: number): string => `10.83.${(number + 1) >> 8}.${(number + 1) & 0xff}`
@@ -68,14 +68,14 @@ export interface ClusterGuestParts extends MachineWays {
 }
 
 /** Room for the clones of a guest: for one at a time, and for what one writes. */
-const FORKS = { clones: 2, writtenBytes: 512 << 20 }
+export const FORKS: NonNullable<MachineOptions['forks']> = { clones: 2, writtenBytes: 512 << 20 }
 
 /**
  * Room for decoded instructions, and for compiled code: of a server, a client's language and a kernel at once. Measured with etcd: with a
  * PC's usual room, all was decoded anew twice in six seconds, and code was dropped that was in use.
  */
-const DECODED_BYTES = 128 << 20
-const COMPILED_BYTES = 16 << 20
+export const DECODED_BYTES: number = 128 << 20
+export const COMPILED_BYTES: number = 16 << 20
 
 /** Makes a guest, at rest at its first instant. @throws errors of a machine that cannot be made */
 export async function makeClusterGuest(parts: ClusterGuestParts, listener: GuestListener): Promise<ClusterGuest> {
@@ -202,7 +202,7 @@ const optionsOf = (
   execOptions({ ...keptKind(kind), memoryBytes: runBytes(kind) }, { ports, ...outside, network: card, disk })
 
 /** A machine that is not recorded. */
-const plain = (machine: ForkedMachine): MadeGuest => ({
+export const plain = (machine: ForkedMachine): MadeGuest => ({
   machine,
   time: timeOf(machine),
   close: () => machine.close(),
@@ -231,7 +231,7 @@ function guestOf(made: MadeGuest, parts: ClusterGuestParts, ends: Ends, before =
       disk?.attach(clone.machine.domain.clock, clone.time)
       return guestOf(clone, parts, others, retired())
     },
-    digest: () => Promise.resolve(`${retired()} instructions, RAM ${sumOf(made.machine, parts.kind)}`),
+    digest: () => Promise.resolve(`${retired()} instructions, RAM ${sumOf(made.machine, runBytes(parts.kind))}`),
     close: () => made.close(),
   }
 }
@@ -241,10 +241,11 @@ const PIECE_BYTES = 1 << 16
 /** RAM of either board begins below this address. */
 const RAM_BEGIN = 0x4000_0000
 
-function sumOf({ domain }: ForkedMachine, kind: ExecKind): string {
+/** A checksum of RAM. */
+export function sumOf({ domain }: ForkedMachine, bytes: number): string {
   const piece = new Uint8Array(PIECE_BYTES)
   let sum = 0
-  for (let at = 0; at < RAM_BEGIN + runBytes(kind); at += PIECE_BYTES)
+  for (let at = 0; at < RAM_BEGIN + bytes; at += PIECE_BYTES)
     if (domain.guestMemory.read(at, piece)) sum = crc32(piece, sum)
   return sum.toString(16)
 }

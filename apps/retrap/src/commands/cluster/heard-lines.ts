@@ -3,22 +3,28 @@ import { type ClusterEvent, MOST_LINE } from '@retrap/cluster'
 import { describeDivergence } from '@retrap/machine/debug'
 import { CliError } from '../../errors.ts'
 import { EXEC_PORTS } from '../../guests/linux/exec-initramfs.ts'
-import type { MachineOptions, ReplayedRun } from '../../machine/machine-contract.ts'
+import type { Machine, MachineOptions, ReplayedRun } from '../../machine/machine-contract.ts'
 import { fileSource, machineInside } from '../../machine/recording/recorded-file.ts'
 import { replayRun } from '../../machine/recording/recorded-run.ts'
 import { lines } from '../exec/guest.ts'
+import { ownPorts } from './own-guest.ts'
 
 /** A line of a machine. */
 export interface HeardLine extends Pick<ClusterEvent, 'kind' | 'text'> {
-  /** The instant of the machine's clock. */
+  /** The instant of the machine's clock; NaN: the line came by a serial port, where a byte may wait for others. */
   readonly ns: number
 }
 
 /** The ports whose lines are events. */
 const KINDS: Readonly<Record<string, HeardLine['kind']>> = { stdout: 'output', stderr: 'output', report: 'report' }
 
-/** Runs a recorded machine again. @throws CliError `ERR_INPUT` for a recording that cannot be read, or leads elsewhere */
-export async function linesOfRecording(path: string): Promise<readonly HeardLine[]> {
+/**
+ * Runs a recorded machine again.
+ *
+ * @param isOwn - it is a machine of its own
+ * @throws CliError `ERR_INPUT` for a recording that cannot be read, or leads elsewhere
+ */
+export async function linesOfRecording(path: string, isOwn: boolean): Promise<readonly HeardLine[]> {
   const inside = await machineInside(path)
   if (inside === undefined) throw new CliError('ERR_INPUT', `${path}: the recording has no machine inside`)
   const heard: HeardLine[] = []
@@ -26,8 +32,16 @@ export async function linesOfRecording(path: string): Promise<readonly HeardLine
   const kinds = Object.entries(EXEC_PORTS)
     .toSorted(([, one], [, other]) => one - other)
     .map(([name]) => KINDS[name])
-  const virtio = inside.virtio?.map((device) => {
+  const hears =
+    (kind: HeardLine['kind']) =>
+    (ns: number, text: string): void =>
+      void heard.push({ kind, ns, text })
+  const own = { line: hears('output'), report: hears('report') }
+  const { serial } = ownPorts(() => Number.NaN, own)
+  const { report } = ownPorts(() => clock!.now(), own)
+  const virtio = inside.virtio?.map((device, i, { length }) => {
     if (device.kind !== 'console') return device
+    if (isOwn) return i === length - 1 ? { ...device, ports: [{ ...device.ports[0]!, stream: report }] } : device
     const ports = device.ports.map((port, number) => {
       const kind = kinds[number]
       if (kind === undefined) return { ...port, inReplays: false }
@@ -45,7 +59,11 @@ export async function linesOfRecording(path: string): Promise<readonly HeardLine
   const file = await fileSource(path)
   let replay: ReplayedRun | undefined
   try {
-    replay = await replayRun(options, file, { onMachine: (made) => (clock = made.domain.clock) })
+    const onMachine = ({ domain, serialPorts }: Pick<Machine, 'domain' | 'serialPorts'>): void => {
+      clock = domain.clock
+      if (isOwn) serialPorts[0]?.onTransmit((bytes) => void serial.send(bytes))
+    }
+    replay = await replayRun(options, file, { onMachine })
     const exit = await replay.run({})
     if (exit.reason === 'diverged') throw new CliError('ERR_INPUT', `${path}: ${describeDivergence(exit)}`)
     return heard

@@ -26,6 +26,8 @@ import { readProgram } from '../exec/program.ts'
 import type { ExecRoot } from '../exec/root.ts'
 import { foldersShare, keepKind, pathOfKept } from '../exec/kept-machine.ts'
 import { type ClusterGuestParts, type MachineWays, makeClusterGuest, makeOriginal } from './cluster-guest.ts'
+import type { OpenTestMachine } from '../test/machine.ts'
+import { makeOwnGuest, openOwnMachine } from './own-guest.ts'
 import { MachineRecordings, type MadeGuest, type RecordedHow } from './recordings.ts'
 import { stillShare } from './still-share.ts'
 
@@ -78,6 +80,8 @@ export class LinuxHost implements GuestsHost {
   readonly #units = new UnitCache(undefined, () => {})
   /** By what machines have in common: several of a kind have the same files. */
   readonly #prepared = new Map<string, Promise<Prepared>>()
+  /** The files of machines of their own, one for each start. */
+  readonly #opened: OpenTestMachine[] = []
   /** By numbers of machines: what those that start again are clones of. */
   readonly #originals = new Map<number, Promise<MadeGuest> | undefined>()
 
@@ -92,6 +96,7 @@ export class LinuxHost implements GuestsHost {
   }
 
   async make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
+    if (machine.machine !== undefined) return this.#makeOwn(machine, machine.machine, start, listener)
     const { kind, path, keep, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
     await keep()
     const isForked = this.#ways.isForked && start.recording === undefined
@@ -124,6 +129,16 @@ export class LinuxHost implements GuestsHost {
     return makeClusterGuest({ ...parts, ...(isForked && { original: await this.#original(parts) }) }, listener)
   }
 
+  async #makeOwn(machine: PlacedMachine, file: string, start: MachineStart, listener: GuestListener) {
+    const opened = await of(machine.name, openOwnMachine(resolve(this.#folder, file), machine))
+    this.#opened.push(opened)
+    const recording = start.recording === undefined ? undefined : this.#recordings?.of(start.recording)
+    const isForked = this.#ways.isForked && start.recording === undefined
+    const ways = { ...this.#ways, isForked, units: this.#units }
+    const disk = start.disk as Disk | undefined
+    return makeOwnGuest({ ...start, ...ways, ...{ machine, opened, recording, disk } }, listener)
+  }
+
   /** The machine that a later start of a machine is a clone of; none for the first start, which is forked itself. */
   async #original(parts: ClusterGuestParts): Promise<MadeGuest | undefined> {
     const { number } = parts.machine
@@ -148,6 +163,7 @@ export class LinuxHost implements GuestsHost {
     this.#units.close()
     const originals = [...this.#originals.values()].flatMap((one) => one ?? [])
     for (const one of await Promise.allSettled(originals)) if (one.status === 'fulfilled') one.value.close()
+    await Promise.all(this.#opened.map((one) => one.close()))
     const all = await Promise.allSettled(this.#prepared.values())
     await Promise.all(
       all.flatMap((one) =>

@@ -8,9 +8,9 @@ import {
   type TimedMachine,
   writeClusterRun,
 } from '@retrap/cluster'
-import { bundleOptions } from '@retrap/machine'
+import { bundleOptions, type PcForkOptions } from '@retrap/machine'
 import { CliError, troubleWith } from '../../errors.ts'
-import type { MachineOptions } from '../../machine/machine-contract.ts'
+import type { MachineOptions, MachineSerial } from '../../machine/machine-contract.ts'
 import { fileSource } from '../../machine/recording/recorded-file.ts'
 import { recordRun } from '../../machine/recording/recorded-run.ts'
 import type { SavedRun } from '../../machine/snapshots/snapshot-file.ts'
@@ -19,7 +19,9 @@ import type { SavedRun } from '../../machine/snapshots/snapshot-file.ts'
 export interface ForkedMachine extends TimedMachine {
   readonly domain: TimedMachine['domain'] & { readonly guestMemory: { read(gpa: number, into: Uint8Array): boolean } }
   statistics(): { readonly instructions: number }
-  fork(options: Pick<MachineOptions, 'drives' | 'virtio' | 'generation'>): Promise<ForkedMachine>
+  /** From the first one on. */
+  readonly serialPorts: readonly Pick<MachineSerial, 'onTransmit'>[]
+  fork(options: PcForkOptions): Promise<ForkedMachine>
   close(): void
 }
 

@@ -21,7 +21,7 @@ import { parseGuestTime } from '@retrap/machine/debug'
 import { CliError, troubleWith } from '../../errors.ts'
 import { fileSource } from '../../machine/recording/recorded-file.ts'
 import { usage } from '../../options/values.ts'
-import { linesOfRecording } from './heard-lines.ts'
+import { type HeardLine, linesOfRecording } from './heard-lines.ts'
 import { eventText } from './once.ts'
 import type { ClusterOutputs } from './run-cluster.ts'
 
@@ -122,14 +122,22 @@ class ShownRun {
       ({ ns, kind, machine: of }) =>
         of === name && (kind === 'output' || kind === 'report') && ns >= start.ns && ns < next && ns <= until,
     )
+    const isOwn = this.#file.run.description.machines[machine.number]?.machine !== undefined
     const copy = await this.#copy(start.recording)
-    const heard = await linesOfRecording(copy)
+    const heard = await linesOfRecording(copy, isOwn)
     await rm(copy)
-    const differs = (event: ClusterEvent, i: number): boolean =>
-      heard[i]?.text !== event.text || heard[i].kind !== event.kind || heard[i].ns !== machineTime(start, event.ns)
-    const at = told.findIndex(differs)
-    if (at < 0) return
-    const [there, here] = [told[at]!, heard[at]]
+    // Lines of a serial port are in their own order.
+    const waiting = [...Map.groupBy(heard, ({ ns }) => Number.isNaN(ns)).values()]
+    const isTold = ({ text, kind, ns }: ClusterEvent): boolean => {
+      const isNext = ([first]: readonly HeardLine[]): boolean =>
+        first?.text === text && first.kind === kind && (Number.isNaN(first.ns) || first.ns === machineTime(start, ns))
+      const found = waiting.find(isNext)
+      found?.shift()
+      return found !== undefined
+    }
+    const there = told.find((event) => !isTold(event))
+    if (there === undefined) return
+    const here = waiting.flat()[0]
     const now = here === undefined ? 'nothing' : `'${here.text}' at ${here.ns} ns of its clock`
     throw new CliError(
       'ERR_INPUT',

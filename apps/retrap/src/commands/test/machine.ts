@@ -77,6 +77,8 @@ export function readMachine(
 /** A machine whose files and networks are open. */
 export interface OpenTestMachine {
   readonly options: { readonly pc: PcOptions } | { readonly arm: ArmMachineOptions }
+  /** The same for either board. */
+  readonly machine: MachineOptions
   /** Makes models for the next clone, and cards that take the networks over from the clone before. */
   renew(): Promise<PcForkOptions>
   close(): Promise<void>
@@ -123,6 +125,7 @@ export async function openMachine(
       ...(servers.length > 0 && { deviceServers: servers }),
     }
     return {
+      machine: { ...(options as unknown as MachineOptions), architecture: flags.arch },
       options: isArm
         ? { arm: (await loadArm(options as unknown as MachineOptions)).given }
         : { pc: options as unknown as PcOptions },
