@@ -43,6 +43,22 @@ interface Heard {
   readonly code?: number
 }
 
+const seedOf = (seed: number, branch: number): number =>
+  branch === 0 ? seed : new Draws(seed, `branch ${branch}`).bits()
+
+/** Draws the faults of a branch, by their instants. */
+export function drawBranch(
+  { faults, machines, workload }: ClusterDescription,
+  seed: number,
+  branch: number,
+): readonly Fault[] {
+  // A machine that drives the others is part of the test, and not of what is tested.
+  const tested = machines.filter(({ name }) => name !== workload?.on)
+  const names = (some: readonly PlacedMachine[]): string[] => some.map(({ name }) => name)
+  const withDisks = tested.filter(({ disk }) => disk !== undefined)
+  return drawFaults(faults, names(tested), seedOf(seed, branch), names(withDisks))
+}
+
 /**
  * A cluster: its machines start, its workload gets ready, faults come while drivers run, all is mended, and the check decides. The
  * same description, seed, branch and faults give the same run.
@@ -176,8 +192,8 @@ export class Cluster {
   /** Goes on to the end. */
   async finish({ number, faults = this.draw(number) }: Branch = { number: 0 }): Promise<ClusterResult> {
     const check = this.#description.workload?.check
-    this.#links.reseed(this.#seedOf(number))
-    for (const disk of this.#disks.values()) disk.reseed(this.#seedOf(number))
+    this.#links.reseed(seedOf(this.#seed, number))
+    for (const disk of this.#disks.values()) disk.reseed(seedOf(this.#seed, number))
     if (!this.#isOver) await this.#withFaults(faults)
     if (!this.#isOver && check !== undefined) {
       this.#tell('phase', 'check')
@@ -194,18 +210,9 @@ export class Cluster {
     for (const disk of this.#disks.values()) disk.close?.()
   }
 
-  #seedOf(branch: number): number {
-    return branch === 0 ? this.#seed : new Draws(this.#seed, `branch ${branch}`).bits()
-  }
-
   /** The faults that are drawn for a branch, by their instants. */
   draw(branch: number): readonly Fault[] {
-    const { faults, machines, workload } = this.#description
-    // A machine that drives the others is part of the test, and not of what is tested.
-    const tested = machines.filter(({ name }) => name !== workload?.on)
-    const names = (some: readonly PlacedMachine[]): string[] => some.map(({ name }) => name)
-    const withDisks = tested.filter(({ disk }) => disk !== undefined)
-    return drawFaults(faults, names(tested), this.#seedOf(branch), names(withDisks))
+    return drawBranch(this.#description, this.#seed, branch)
   }
 
   get #isOver(): boolean {

@@ -1,15 +1,15 @@
-import { Cluster, type ClusterOptions } from './cluster.ts'
+import { type ClusterOptions, drawBranch } from './cluster.ts'
 import type { ClusterDescription } from './description.ts'
 import { Draws } from './draws.ts'
-import { ClusterError } from './errors.ts'
 import type { Fault } from './faults.ts'
-import type { ClusterHost } from './host.ts'
+import type { BranchRun, Lane } from './lanes/lane.ts'
+import { LanePool } from './lanes/lane-pool.ts'
 import { Novelty } from './novelty.ts'
 import type { ClusterResult } from './result.ts'
 
 /** A branch that has failed. */
 export interface Finding {
-  /** The number of the branch. */
+  /** How many branches were gone until then, this one included. */
   readonly branch: number
   /** The branch that it goes on from: `number` of a `Branch`, without which the same faults do something else. */
   readonly root: number
@@ -37,90 +37,112 @@ export interface ExploreOptions extends Pick<ClusterOptions, 'signal'> {
   readonly onTry?: (faults: readonly Fault[], result: ClusterResult) => void
 }
 
-/** A branch that has reached something new. */
-interface Start {
+/** The most lanes that are of use: a branch is decided on while as many before it run, or wait for a lane. */
+export const MOST_LANES = 4
+
+/** A branch whose faults are decided. */
+interface Planned {
+  readonly branch: number
   readonly root: number
   readonly faults: readonly Fault[]
+}
+
+/** A branch that has reached something new. */
+interface Start extends Omit<Planned, 'branch'> {
   /** The instants of what was new, from the one at which faults begin. */
   readonly instants: readonly number[]
 }
 
 /**
- * Starts a cluster once, and goes on from the instant at which all is ready in one way after another. Branches that reach something new
- * (an assertion, a shape of a line, an edge between two shapes) are gone on from: with the same faults until an instant at which
- * something was new, or with some of them moved. A branch follows from the seed and from those before it, and not from the host's
- * time. The faults of a way that fails are reduced to those that are needed.
+ * Goes on from the instant at which all is ready in one way after another. Branches that reach something new (an assertion, a
+ * shape of a line, an edge between two shapes) are gone on from: with the same faults until an instant at which something was
+ * new, or with some of them moved. A branch follows from the seed and from those that are {@link MOST_LANES} or more before it, and not from
+ * the host's time, nor from the number of lanes. The faults of a way that fails are reduced to those that are needed.
  *
+ * @param lanes - of this description and seed, at least one; they are closed at the end
  * @returns the failures, and how many ways were gone
- * @throws ClusterError for a cluster that cannot be made, or that fails before there are faults; errors of `host`
+ * @throws errors of a lane
  */
 export async function explore(
   description: ClusterDescription,
   seed: number,
-  host: ClusterHost,
+  lanes: readonly Lane[],
   { goesOn, first = 1, keepsGoing = false, isBlind = false, onBranch, onTry, signal }: ExploreOptions,
 ): Promise<{ readonly findings: readonly Finding[]; readonly branches: number }> {
-  const findings: Finding[] = []
-  const options = signal === undefined ? {} : { signal }
+  const { begin } = lanes[0]!
+  const pool = new LanePool(lanes)
   const isStopped = (): boolean => signal?.aborted === true
-  const cluster = await Cluster.start(description, seed, host, options)
-  if (cluster.failure !== undefined) {
-    cluster.close()
-    throw new ClusterError('ERR_MACHINE', `it fails before there are faults: ${cluster.failure}`)
-  }
-  const begin = cluster.now
-  const go = async (root: number, faults: readonly Fault[], onEvent?: ClusterOptions['onEvent']) => {
-    const branch = await cluster.fork({ ...options, ...(onEvent && { onEvent }) })
-    try {
-      return await branch.finish({ number: root, faults })
-    } finally {
-      branch.close()
-    }
-  }
   const novelty = new Novelty()
   const starts: Start[] = []
+  const planned: Planned[] = []
+  const findings: Finding[] = []
   let branches = 0
+
+  const plan = (branch: number): void => {
+    const drawn = { root: branch, faults: drawBranch(description, seed, branch) }
+    const draws = new Draws(seed, `explore ${branch}`)
+    planned.push({ branch, ...(isBlind ? drawn : changed(starts, drawn, description.faults, draws)) })
+  }
+
+  /** Takes note of a branch, and reduces its faults if it has failed. */
+  const note = async ({ branch, root, faults }: Planned, { result, reached }: BranchRun): Promise<void> => {
+    const instants = novelty.news(reached).map((ns) => ns - begin)
+    if (instants.length > 0) starts.push({ root, faults, instants })
+    onBranch?.(branch, result, instants.length)
+    if (result.failure === undefined) return
+    let failure: string = result.failure
+    const runs = new Map<string, Promise<BranchRun>>()
+    const told = new Set<Promise<BranchRun>>()
+    const attempt = (some: readonly Fault[]): Promise<BranchRun> => {
+      const key = JSON.stringify(some)
+      const run = runs.get(key) ?? pool.run({ number: root, faults: some })
+      runs.set(key, run)
+      return run
+    }
+    const fails = async (some: readonly Fault[], next: readonly Fault[] | undefined): Promise<boolean> => {
+      if (isStopped()) return false
+      const run = attempt(some)
+      // What comes if this one does not fail so is tried meanwhile.
+      if (next !== undefined && pool.idle > 0) void attempt(next)
+      const { result: again } = await run
+      if (isStopped()) return false
+      if (!told.has(run)) onTry?.(some, again)
+      told.add(run)
+      const isSame = kindOf(again.failure) === kindOf(result.failure)
+      // Reduction goes on from here.
+      if (isSame) failure = again.failure!
+      return isSame
+    }
+    // Faults that would have come later were none.
+    const came = faults.filter(({ at }) => begin + at <= result.ns)
+    findings.push({ branch, root, result, faults: await needed(came, fails), failure })
+  }
+
   try {
-    while (goesOn() && !isStopped() && (keepsGoing || findings.length === 0)) {
-      const branch = first + branches++
-      const drawn = { root: branch, faults: cluster.draw(branch) }
-      const { root, faults } = isBlind
-        ? drawn
-        : changed(starts, drawn, description.faults, new Draws(seed, `explore ${branch}`))
-      const { hear, news } = novelty.listen()
-      // oxlint-disable-next-line no-await-in-loop -- one after another: each is a machine's run
-      const result = await go(root, faults, hear)
-      if (isStopped()) {
-        branches--
-        break
+    for (let i = 0; i < MOST_LANES; i++) plan(first + i)
+    const running = new Map<Planned, Promise<BranchRun>>()
+    const ended = new Map<number, readonly [Planned, BranchRun]>()
+    while (keepsGoing || findings.length === 0) {
+      while (pool.idle > 0 && planned.length > 0 && goesOn() && !isStopped()) {
+        const next = planned.shift()!
+        running.set(next, pool.run({ number: next.root, faults: next.faults }))
       }
-      const instants = news().map((ns) => ns - begin)
-      if (instants.length > 0) starts.push({ root, faults, instants })
-      onBranch?.(branch, result, instants.length)
-      if (result.failure === undefined) continue
-      let failure: string = result.failure
-      const tried = new Map<string, boolean>()
-      const fails = async (some: readonly Fault[]): Promise<boolean> => {
-        const key = JSON.stringify(some)
-        const known = tried.get(key)
-        if (known !== undefined || isStopped()) return known ?? false
-        const again = await go(root, some)
-        if (isStopped()) return false
-        onTry?.(some, again)
-        const isSame = kindOf(again.failure) === kindOf(result.failure)
-        tried.set(key, isSame)
-        // Reduction goes on from here.
-        if (isSame) failure = again.failure!
-        return isSame
+      if (running.size === 0 || isStopped()) break
+      const all = [...running].map(async ([one, run]) => [one, await run] as const)
+      // oxlint-disable-next-line no-await-in-loop -- lanes wait for plans, which wait for branches
+      const one = await Promise.race(all)
+      running.delete(one[0])
+      ended.set(one[0].branch, one)
+      for (let head = ended.get(first + branches); head !== undefined; head = ended.get(first + branches)) {
+        if (isStopped() || (findings.length > 0 && !keepsGoing)) break
+        branches++
+        // oxlint-disable-next-line no-await-in-loop -- in their order
+        await note(...head)
+        plan(first + branches - 1 + MOST_LANES)
       }
-      // Faults that would have come later were none.
-      const came = faults.filter(({ at }) => begin + at <= result.ns)
-      // oxlint-disable-next-line no-await-in-loop -- as above
-      const least = await needed(came, fails)
-      findings.push({ branch, root, result, faults: least, failure })
     }
   } finally {
-    cluster.close()
+    for (const lane of lanes) lane.close()
   }
   return { findings, branches }
 }
@@ -133,10 +155,10 @@ const RECENT = 4
 /** Decides on the faults of a branch: they go on from those of one that has reached something new, or are those that were drawn. */
 function changed(
   starts: readonly Start[],
-  drawn: Omit<Start, 'instants'>,
+  drawn: Omit<Planned, 'branch'>,
   { list, for: within }: ClusterDescription['faults'],
   draws: Draws,
-): Omit<Start, 'instants'> {
+): Omit<Planned, 'branch'> {
   if (starts.length === 0 || draws.happens(1 / FRESH)) return drawn
   const { root, faults, instants } = draws.pick(draws.happens(0.5) ? starts.slice(-RECENT) : starts)
   if (draws.happens(0.5)) {
@@ -168,14 +190,16 @@ const kindOf = (failure: string | undefined): string | undefined => failure?.spl
  */
 async function needed(
   all: readonly Fault[],
-  fails: (some: readonly Fault[]) => Promise<boolean>,
+  fails: (some: readonly Fault[], next: readonly Fault[] | undefined) => Promise<boolean>,
 ): Promise<readonly Fault[]> {
   let faults = all
+  const without = (at: number, size: number): readonly Fault[] | undefined =>
+    at < faults.length ? [...faults.slice(0, at), ...faults.slice(at + size)] : undefined
   for (let size = Math.ceil(faults.length / 2); size > 0; size = size === 1 ? 0 : Math.ceil(size / 2)) {
     for (let at = 0; at < faults.length;) {
-      const fewer = [...faults.slice(0, at), ...faults.slice(at + size)]
+      const fewer = without(at, size)!
       // oxlint-disable-next-line no-await-in-loop -- each try depends on those before
-      if (await fails(fewer)) faults = fewer
+      if (await fails(fewer, without(at + size, size))) faults = fewer
       else at += size
     }
   }

@@ -31,9 +31,12 @@ export { MOST_LINE, readReport, type Report, type Property } from './reports.ts'
 export { type Branch, Cluster, type ClusterOptions } from './cluster.ts'
 export type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from './host.ts'
 export type { ErrorTold, ThreadPort } from './remote/messages.ts'
-export { type GuestThread, RemoteHost } from './remote/remote-host.ts'
+export { RemoteHost } from './remote/remote-host.ts'
 export { serveGuests } from './remote/serve.ts'
-export { explore, type ExploreOptions, type Finding } from './explore.ts'
+export type { GuestThread } from './remote/thread-client.ts'
+export { type BranchRun, ClusterLane, type Lane } from './lanes/lane.ts'
+export { RemoteLane, serveLane } from './lanes/remote-lane.ts'
+export { explore, type ExploreOptions, type Finding, MOST_LANES } from './explore.ts'
 export {
   type ClockStretch,
   type ClusterRun,

@@ -12,29 +12,35 @@ export const shapeOf = (text: string): string => text.slice(0, MOST_SHAPE).repla
 /** The sorts of events that programs bring about. */
 const HEARD: ReadonlySet<string> = new Set(['output', 'report', 'ended', 'machine'])
 
-/** Keeps in mind which shapes of lines, and edges between two that follow each other on a machine, branches have reached. */
+/** Hears a branch. `reached` tells which shapes of lines, and edges between two that follow each other on a machine, came first when. */
+export function shapesOf(): {
+  readonly hear: (event: ClusterEvent) => void
+  readonly reached: () => (readonly [what: string, ns: number])[]
+} {
+  const first = new Map<string, number>()
+  const last = new Map<string, string>()
+  const note = (what: string, ns: number): void => void (first.has(what) || first.set(what, ns))
+  return {
+    hear: ({ ns, kind, machine = '', text }) => {
+      if (!HEARD.has(kind)) return
+      // Machines of a kind are alike.
+      const shape = `${shapeOf(machine)} ${kind} ${shapeOf(text)}`
+      note(shape, ns)
+      note(`${last.get(machine) ?? ''}\n${shape}`, ns)
+      last.set(machine, shape)
+    },
+    reached: () => [...first],
+  }
+}
+
+/** Keeps in mind what branches have reached. */
 export class Novelty {
   readonly #known = new Set<string>()
 
-  /** Hears a branch. The returned function says at which instants it has reached something new, and keeps that in mind. */
-  listen(): { readonly hear: (event: ClusterEvent) => void; readonly news: () => readonly number[] } {
-    const first = new Map<string, number>()
-    const last = new Map<string, string>()
-    const note = (what: string, ns: number): void => void (first.has(what) || first.set(what, ns))
-    return {
-      hear: ({ ns, kind, machine = '', text }) => {
-        if (!HEARD.has(kind)) return
-        // Machines of a kind are alike.
-        const shape = `${shapeOf(machine)} ${kind} ${shapeOf(text)}`
-        note(shape, ns)
-        note(`${last.get(machine) ?? ''}\n${shape}`, ns)
-        last.set(machine, shape)
-      },
-      news: () => {
-        const found = [...first].filter(([what]) => !this.#known.has(what))
-        for (const [what] of found) this.#known.add(what)
-        return found.map(([, ns]) => ns)
-      },
-    }
+  /** Takes note of a branch. @returns the instants at which it has reached something new */
+  news(reached: readonly (readonly [what: string, ns: number])[]): number[] {
+    const found = reached.filter(([what]) => !this.#known.has(what))
+    for (const [what] of found) this.#known.add(what)
+    return found.map(([, ns]) => ns)
   }
 }

@@ -12,6 +12,7 @@ import {
   type ClusterEvent,
   type ClusterGuest,
   type ClusterRun,
+  ClusterLane,
   ClusterRunFile,
   clusterSchema,
   clusterTime,
@@ -24,13 +25,15 @@ import {
   machineTime,
   readCluster,
   RemoteHost,
+  RemoteLane,
   serveGuests,
+  serveLane,
   type ThreadPort,
   RunLog,
   writeClusterRun,
 } from '../src/index.ts'
 import { type Link, Links, type LinkTrouble } from '../src/links.ts'
-import { Novelty } from '../src/novelty.ts'
+import { Novelty, shapesOf } from '../src/novelty.ts'
 import { readReport } from '../src/reports.ts'
 
 /** A machine that is nothing but timers, on a clock of its own that begins anywhere. */
@@ -213,6 +216,7 @@ const DESCRIPTION = {
   faults: { for: '10s', heal: '1s', partition: { every: '1s', for: '500ms' }, crash: { every: '2s', for: '1s' } },
 }
 
+const description = readCluster(DESCRIPTION)
 const SECOND = { at: '1s', for: '1s' }
 
 test.each([
@@ -240,7 +244,7 @@ test.each([
 )
 
 test('faults are drawn within their time, and the schema knows their kinds', () => {
-  const { faults } = readCluster(DESCRIPTION)
+  const { faults } = description
   const drawn = drawFaults(faults, ['node-1', 'node-2'], 3)
   expect(drawn.length).toBeGreaterThan(5)
   for (const { at, for: lasts } of drawn) expect(at + lasts).toBeLessThanOrEqual(faults.for)
@@ -261,7 +265,6 @@ test('the file of a run has all of it, by parts; a bad one is refused with a sen
   // A machine that stands still from 30 to 130, and sends before and after.
   const offsets = [5, 20].map((ns) => ({ ns, offset: ns === 5 ? 10 : 110 }))
   const starts = [{ ns: 15, until: 400, recording: 'node-1.0', offsets }]
-  const description = readCluster(DESCRIPTION)
   const run: ClusterRun = {
     ...{ seed: 7, branch: 2, failure: undefined, ns: 400, description, events: [{ ns: 1, kind: 'phase', text: 'é' }] },
     faults: [{ kind: 'crash', at: 1, for: 2, machines: ['node-1'] }],
@@ -339,14 +342,14 @@ class PuppetHost {
 }
 
 /** Two threads of this thread: messages between them are copied. */
-function threadsOf(host: PuppetHost): (GuestThread & { end: (why: string) => void })[] {
+function threadsOf(host: PuppetHost, serve = serveGuests): (GuestThread & { end: (why: string) => void })[] {
   return [1, 2].map((i) => {
     const hear: ((message: unknown) => void)[] = []
     const port = (here: number): ThreadPort => ({
       post: (message) => void setImmediate((copy) => hear[1 - here]!(copy), structuredClone(message)),
       onMessage: (listener) => void (hear[here] = listener),
     })
-    serveGuests(port(1), host)
+    serve(port(1), host)
     let end: (why: string) => void = () => undefined
     return { ...port(0), name: `Worker ${i}`, onEnd: (listener) => void (end = listener), end: (why) => end(why) }
   })
@@ -358,7 +361,6 @@ describe('a run', () => {
     const log = new RunLog()
     const host = new PuppetHost(programs)
     const onEvent = (event: ClusterEvent): void => void events.push(event)
-    const description = readCluster(DESCRIPTION)
     const maker = isRemote ? new RemoteHost(threadsOf(host)) : host
     const first = await Cluster.start(description, 1, maker, { onEvent, log })
     const cluster = forks ? await first.fork({ onEvent }) : first
@@ -383,7 +385,7 @@ describe('a run', () => {
 
   test('ends with a sentence where a thread ends', async () => {
     const threads = threadsOf(new PuppetHost({ ...sound, setup: () => (threads[0]!.end('no memory'), undefined) }))
-    const started = Cluster.start(readCluster(DESCRIPTION), 1, new RemoteHost(threads))
+    const started = Cluster.start(description, 1, new RemoteHost(threads))
     await expect(started).rejects.toThrow('Worker 1, which runs machines, has ended: no memory')
   })
 
@@ -416,7 +418,7 @@ describe('a run', () => {
 
   test('fails by a stop, by its check, and by a property', async () => {
     const options = { signal: AbortSignal.abort() }
-    const cluster = await Cluster.start(readCluster(DESCRIPTION), 1, new PuppetHost(sound), options)
+    const cluster = await Cluster.start(description, 1, new PuppetHost(sound), options)
     expect((await cluster.finish()).failure).toBe('it was stopped before its end')
     expect((await run({ ...sound, check: () => 3 }, [])).failure).toBe('check ended with 3')
     const { failure, properties } = await run({ ...sound, drive: says('always held fail {"k":1}') }, [])
@@ -432,30 +434,26 @@ describe('a run', () => {
     const late: Fault[] = [2.2e9, 9e9].map((at) => ({ kind: 'loss', at, for: 1e9, amount: 1 }))
     // A machine that starts asks for quiet: at 0 s, and at 2 s.
     const { events } = await run({ ...sound, serve: says('quiet 0.5') }, [clock, crash, ...late])
-    expect(
-      events.flatMap(({ ns, kind, text }) =>
-        kind === 'fault' ? [`${Math.round(ns / 1e8)} ${text.split(',')[0]}`] : [],
-      ),
-    ).toEqual([
-      '10 clock of 5 s',
-      '10 power',
-      '20 power is over',
-      '20 clock is over',
-      '90 loss of 100 %',
-      '100 loss is over',
-    ])
+    const told = events.filter(({ kind }) => kind === 'fault')
+    expect(told.map(({ ns, text }) => `${Math.round(ns / 1e8)} ${text.split(',')[0]}`).join('; ')).toBe(
+      '10 clock of 5 s; 10 power; 20 power is over; 20 clock is over; 90 loss of 100 %; 100 loss is over',
+    )
   })
 
   test('branches go on from those that have reached something new, and follow from the seed', async () => {
-    const go = async (isBlind = false, first = 1) => {
+    const go = async (isBlind = false, first = 1, isRemote = false) => {
       const all: Fault[][] = []
-      const host = new PuppetHost({ ...sound, serve: says('always up ok'), check: () => 0 })
+      const host = new PuppetHost({ ...sound, serve: says('always up ok') })
+      const lanes = isRemote
+        ? threadsOf(host, serveLane).map((thread) => RemoteLane.start(description, 1, thread, {}))
+        : [ClusterLane.start(description, 1, host)]
       const onBranch = (_: number, { faults }: { faults: readonly Fault[] }): void => void all.push([...faults])
-      await explore(readCluster(DESCRIPTION), 1, host, { goesOn: () => all.length < 12, first, isBlind, onBranch })
-      return all
+      const options = { goesOn: () => all.length < 12, first, isBlind, onBranch }
+      await explore(description, 1, await Promise.all(lanes), options)
+      return all.slice(0, 12)
     }
     const [all, blind] = [await go(), await go(true)]
-    expect(await go()).toEqual(all)
+    expect(await go(false, 1, true)).toEqual(all)
     expect([all[0], (await go(true, 8))[0]]).toEqual([blind[0], blind[7]])
     const first = new Set(blind[0]!.map(({ at }) => at))
     const shared = (faults: Fault[]): number => faults.filter(({ at }) => first.has(at)).length
@@ -466,9 +464,9 @@ describe('a run', () => {
   test('lines differ by more than numbers', () => {
     const novelty = new Novelty()
     const news = (...texts: string[]): number => {
-      const { hear, news: told } = novelty.listen()
+      const { hear, reached } = shapesOf()
       for (const [ns, text] of texts.entries()) hear({ ns, kind: 'output', machine: 'node-1', text })
-      return told().length
+      return novelty.news(reached()).length
     }
     expect(news('term 3', 'leader 0xa3f')).toBe(4)
     expect(news('term 4', 'leader 0xb', 'term 12')).toBe(1)
@@ -484,7 +482,8 @@ describe('a run', () => {
       if (host.starts.length >= 3) again.push(machine.name)
       return make(machine, start, listener)
     }
-    const { findings, branches } = await explore(readCluster(DESCRIPTION), 1, host, { goesOn: () => true })
+    const lane = await ClusterLane.start(description, 1, host)
+    const { findings, branches } = await explore(description, 1, [lane], { goesOn: () => true })
     const { branch, result, faults } = findings[0]!
     expect([branches, result.failure]).toEqual([branch, 'check ended with 7'])
     expect(faults.map(({ machines }) => `crash ${machines}`).toSorted()).toEqual(['crash node-1', 'crash node-2'])

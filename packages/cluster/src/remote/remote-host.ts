@@ -1,18 +1,10 @@
 import type { ConductedCard } from '../conductor.ts'
 import type { PlacedMachine } from '../description.ts'
 import type { ClusterDisk, DiskTrouble, PowerLoss } from '../disk.ts'
-import { ClusterError, type ClusterErrorCode } from '../errors.ts'
 import type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from '../host.ts'
 import type { GuestFault } from '../machine-faults.ts'
-import type { Call, DiskAct, ErrorTold, GuestTold, Reply, Request, ThreadPort } from './messages.ts'
-
-/** A thread that serves guests, as `serveGuests` does. */
-export interface GuestThread extends ThreadPort {
-  /** The name for people: `Worker 1`. */
-  readonly name: string
-  /** Names the listener that is told why the thread has ended. */
-  onEnd(listener: (why: string) => void): void
-}
+import type { Call, DiskAct, ErrorTold, GuestTold, Reply, Request } from './messages.ts'
+import { type GuestThread, ThreadClient } from './thread-client.ts'
 
 /** Makes the machines of a cluster in other threads, with their disks. Its results are those of a host in this thread. */
 export class RemoteHost implements ClusterHost {
@@ -20,8 +12,7 @@ export class RemoteHost implements ClusterHost {
 
   /** @param ownErrorOf - makes an error of the caller's own classes once more; undefined: it is none of them */
   constructor(threads: readonly GuestThread[], ownErrorOf?: (told: ErrorTold) => Error | undefined) {
-    const errorOf = (told: ErrorTold): Error => ownErrorOf?.(told) ?? errorFrom(told)
-    this.#threads = threads.map((thread) => new ThreadClient(thread, errorOf))
+    this.#threads = threads.map((thread) => new ThreadClient(thread, ownErrorOf))
   }
 
   /** Makes a machine. A machine that starts again is in the same thread as before. @throws errors of the thread's host */
@@ -46,60 +37,6 @@ export class RemoteHost implements ClusterHost {
 
   #threadOf({ number }: PlacedMachine): ThreadClient {
     return this.#threads[number % this.#threads.length]!
-  }
-}
-
-/** An error of this package, or of none that has classes of its own. */
-function errorFrom({ name, code, message }: ErrorTold): Error {
-  if (name === 'ClusterError') return new ClusterError(code as ClusterErrorCode, message)
-  return Object.assign(new Error(message), { name, code })
-}
-
-class ThreadClient {
-  readonly #thread: GuestThread
-  readonly #errorOf: (told: ErrorTold) => Error
-  /** Requests without an answer, in their order. */
-  readonly #open: { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void }[] = []
-  #count = 0
-  #last: Promise<unknown> = Promise.resolve()
-  #ended: Error | undefined
-
-  constructor(thread: GuestThread, errorOf: (told: ErrorTold) => Error) {
-    this.#thread = thread
-    this.#errorOf = errorOf
-    thread.onMessage((message) => this.#open.shift()?.resolve(message as Reply))
-    thread.onEnd((why) => {
-      this.#ended ??= new ClusterError('ERR_MACHINE', `${thread.name}, which runs machines, has ended: ${why}`)
-      for (const { reject } of this.#open.splice(0)) reject(this.#ended)
-    })
-  }
-
-  /** Returns a number for a new guest, or a new disk. */
-  number(): number {
-    return this.#count++
-  }
-
-  /** Answers come in the order of the requests. */
-  async settled(): Promise<void> {
-    await this.#last.catch(() => undefined)
-  }
-
-  /** Sends a request whose answer nobody needs. A thread that has ended has neither guests nor disks. */
-  tell(request: Request): void {
-    this.ask(request).catch(() => undefined)
-  }
-
-  /** @throws ClusterError `ERR_MACHINE` for a thread that has ended; errors of the calls */
-  async ask(request: Request): Promise<Reply> {
-    if (this.#ended !== undefined) throw this.#ended
-    const answer = new Promise<Reply>((resolve, reject) => {
-      this.#open.push({ resolve, reject })
-      this.#thread.post(request)
-    })
-    this.#last = answer
-    const reply = await answer
-    if (reply.error !== undefined) throw this.#errorOf(reply.error)
-    return reply
   }
 }
 
@@ -138,7 +75,7 @@ class RemoteDisk implements ClusterDisk {
   }
 
   async losePower(): Promise<PowerLoss> {
-    const { text } = await this.#thread.ask(this.#request({ act: 'losePower' }))
+    const { text } = await this.#thread.ask<Reply>(this.#request({ act: 'losePower' }))
     return JSON.parse(text!) as PowerLoss
   }
 
@@ -224,7 +161,7 @@ class RemoteGuest implements ClusterGuest {
     // Frames that wait here are in the thread from now on.
     this.#told = { ...this.#told, next: this.next(), room: Math.max(0, this.#told.room - this.#coming.count) }
     const clone = new RemoteGuest(this.thread, listener, disk)
-    const reply = await this.thread.ask(this.#request({ do: 'fork', clone: clone.#id, disk: disk?.id }))
+    const reply = await this.thread.ask<Reply>(this.#request({ do: 'fork', clone: clone.#id, disk: disk?.id }))
     clone.#told = reply.told!
     return clone
   }
@@ -241,7 +178,7 @@ class RemoteGuest implements ClusterGuest {
   }
 
   async call(call: Call): Promise<string | undefined> {
-    const { told, said, sent, text } = await this.thread.ask(this.#request(call))
+    const { told, said, sent, text } = await this.thread.ask<Reply>(this.#request(call))
     this.#told = told!
     this.#sent.push(...sent)
     for (const one of said)

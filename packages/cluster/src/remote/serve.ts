@@ -94,7 +94,8 @@ class GuestServer {
   }
 }
 
-function tellError(error: unknown): ErrorTold {
+/** Tells an error to another thread. */
+export function tellError(error: unknown): ErrorTold {
   const { name, message, code } = (error instanceof Error ? error : new Error(`${error}`)) as Error & { code?: unknown }
   return { name, message, code: typeof code === 'string' ? code : undefined }
 }

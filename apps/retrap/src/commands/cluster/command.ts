@@ -28,6 +28,7 @@ no fsync has followed.
 The exit code is 1 if the cluster has failed.`
 
 const WORKERS = 'threads that machines run in, which change no result (default: one for each processor)'
+const LANES = 'threads that branches run in, up to 4, which change no result (default: one for each processor)'
 
 const EXPLORE_HELP = `
 With --branches the result is the same whatever the host's speed. On several hosts, each with the same files at the same paths:
@@ -79,7 +80,7 @@ export function addCluster(
     .option('--seed <number>', 'what random draws follow from', parseSeed, 1)
     .option('--for <seconds>', 'how long to look (default 600, or as long as --branches take)', parseSeconds('--for'))
     .option('--branches <number>', 'look at so many branches, or at those from one to another: 21-40', parseBranches)
-    .option('--workers <number>', WORKERS, parseWorkers)
+    .option('--workers <number>', LANES, parseWorkers)
     .option('--keep-going', 'look for further failures')
     .option('--blind', 'do not go on from branches that have reached something new')
     .option('--out <file>', 'write the plan of a failure, for run --plan')

@@ -4,7 +4,8 @@ import { performance } from 'node:perf_hooks'
 import { describeFault, explore, type Finding, type Plan, timeText } from '@retrap/cluster'
 import { troubleWith } from '../../errors.ts'
 import { recordOnce } from './once.ts'
-import { type ClusterOutputs, withHost } from './run-cluster.ts'
+import { type ClusterOutputs, lanesWithin, tellMemory, withCluster } from './run-cluster.ts'
+import { hostOf, usualWorkers, withLanes } from './workers.ts'
 
 /** Branches by their numbers. */
 export interface Branches {
@@ -37,23 +38,28 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
   const lastsMs = flags.for ?? (flags.branches === undefined ? USUAL_MS : Infinity)
   const tell = (event: { readonly kind: string } & Record<string, unknown>, text: string): void =>
     void stdout.write(jsonl ? `${JSON.stringify(event)}\n` : text)
-  return withHost(file, { isForked: true, workers }, stderr, async (description, host, signal) => {
+  return withCluster(file, true, stderr, async (cluster) => {
+    const { description, parts, signal } = cluster
+    const lanes = workers ?? lanesWithin(description)
+    tellMemory(description, lanes, cluster.tell)
     const begin = performance.now()
     let gone = 0
-    const { findings, branches } = await explore(description, seed, host, {
-      ...{ signal, first, keepsGoing: keepGoing, isBlind: blind },
-      goesOn: () => gone++ < count && performance.now() - begin < lastsMs,
-      onBranch: (branch, { failure, faults }, news) =>
-        tell(
-          { kind: 'branch', branch, faults: faults.length, news, failure },
-          `branch ${branch}: ${faults.length} faults, ${news} new: ${failure ?? 'ok'}\n`,
-        ),
-      onTry: (faults, { failure }) =>
-        tell(
-          { kind: 'try', faults: faults.length, failure },
-          `  with ${faults.length} of its faults: ${failure ?? 'ok'}\n`,
-        ),
-    })
+    const { findings, branches } = await withLanes({ ...cluster, seed }, lanes, (open) =>
+      explore(description, seed, open, {
+        ...{ signal, first, keepsGoing: keepGoing, isBlind: blind },
+        goesOn: () => gone++ < count && performance.now() - begin < lastsMs,
+        onBranch: (branch, { failure, faults }, news) =>
+          tell(
+            { kind: 'branch', branch, faults: faults.length, news, failure },
+            `branch ${branch}: ${faults.length} faults, ${news} new: ${failure ?? 'ok'}\n`,
+          ),
+        onTry: (faults, { failure }) =>
+          tell(
+            { kind: 'try', faults: faults.length, failure },
+            `  with ${faults.length} of its faults: ${failure ?? 'ok'}\n`,
+          ),
+      }),
+    )
     const planOf = ({ root, failure, faults }: Finding): Plan => ({ seed, branch: root, failure, faults })
     for (const finding of findings) {
       const { branch, root, failure, faults } = finding
@@ -74,12 +80,17 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
       }
       const path = record ?? out?.replace(/(\.json)?$/, '.run')
       if (path === undefined || signal.aborted) continue
+      const host = hostOf(parts, workers ?? usualWorkers(parts.machines), cluster.tell)
       const run = { description, seed, host, branch: { number: root, faults } }
       const to = { path: one(path), given: ['explore', file, '--seed', `${seed}`], stderr }
-      // oxlint-disable-next-line no-await-in-loop -- one after another: each is a run
-      const recorded = await recordOnce(run, { signal }, to)
-      if (recorded.failure !== failure)
-        stderr.write(`retrap: the recorded run ended otherwise: ${recorded.failure ?? 'ok'}\n`)
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- one after another: each is a run
+        const recorded = await recordOnce(run, { signal }, to)
+        if (recorded.failure !== failure)
+          stderr.write(`retrap: the recorded run ended otherwise: ${recorded.failure ?? 'ok'}\n`)
+      } finally {
+        await host.close()
+      }
     }
     const all = findings.map((finding) => ({ branch: finding.branch, plan: planOf(finding) }))
     tell({ kind: 'explored', seed, branches, findings: all, stopped: signal.aborted }, '')

@@ -11,9 +11,9 @@ import {
 } from '@retrap/cluster'
 import { CliError, troubleWith } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
-import type { GuestsHost } from './host.ts'
+import type { HostParts } from './host.ts'
 import { eventText, recordOnce, runOnce } from './once.ts'
-import { hostOf, usualWorkers } from './workers.ts'
+import { hostOf, usualLanes, usualWorkers } from './workers.ts'
 
 /** The values of the options. */
 export interface ClusterFlags {
@@ -38,7 +38,8 @@ export function runClusterFile(
   flags: ClusterFlags,
   { stdout, stderr }: ClusterOutputs,
 ): Promise<boolean> {
-  return withHost(file, { isForked: false, workers: flags.workers }, stderr, async (description, host, signal) => {
+  return withCluster(file, false, stderr, async ({ description, parts, signal, tell }) => {
+    tellMemory(description, 0, tell)
     const { record } = flags
     const path = flags.plan
     const plan = path === undefined ? undefined : read(path, (value) => readPlan(value, description))
@@ -46,38 +47,49 @@ export function runClusterFile(
     const begin = performance.now()
     const onEvent = (event: ClusterEvent): void =>
       void stdout.write(flags.jsonl === true ? `${JSON.stringify(event)}\n` : eventText(event))
+    const host = hostOf(parts, flags.workers ?? usualWorkers(parts.machines), tell)
     const run = { description, seed, host, branch: { number: plan?.branch ?? 0, faults: plan?.faults } }
-    const result = await (record === undefined
-      ? runOnce(run, { onEvent, signal })
-      : recordOnce(run, { onEvent, signal }, { path: record, given: ['run', file, '--seed', `${seed}`], stderr }))
-    if (flags.jsonl === true) stdout.write(`${JSON.stringify({ kind: 'result', seed, ...result })}\n`)
-    stderr.write(summary(result, seed, performance.now() - begin))
-    return result.failure === undefined
+    try {
+      const result = await (record === undefined
+        ? runOnce(run, { onEvent, signal })
+        : recordOnce(run, { onEvent, signal }, { path: record, given: ['run', file, '--seed', `${seed}`], stderr }))
+      if (flags.jsonl === true) stdout.write(`${JSON.stringify({ kind: 'result', seed, ...result })}\n`)
+      stderr.write(summary(result, seed, performance.now() - begin))
+      return result.failure === undefined
+    } finally {
+      await host.close()
+    }
   })
 }
 
-/** Reads a description, and does something with machines for it, until SIGINT or SIGTERM comes. */
-export async function withHost<T>(
+/** A cluster that was read, and what it runs with. */
+interface ReadCluster {
+  readonly description: ClusterDescription
+  readonly parts: HostParts
+  /** Aborted by SIGINT and SIGTERM. */
+  readonly signal: AbortSignal
+  readonly tell: (text: string) => void
+}
+
+/** Reads a description, and does something with it, until SIGINT or SIGTERM comes. */
+export async function withCluster<T>(
   file: string,
-  { isForked, workers }: { readonly isForked: boolean; readonly workers: number | undefined },
+  isForked: boolean,
   stderr: ClusterOutputs['stderr'],
-  act: (description: ClusterDescription, host: GuestsHost, signal: AbortSignal) => Promise<T>,
+  act: (cluster: ReadCluster) => Promise<T>,
 ): Promise<T> {
   const description = read(file, readCluster)
-  tellMemory(description, isForked, stderr)
-  const { machines } = description
-  const parts = { file, machines, ways: { isForked, isCompiled: true } }
-  const host = hostOf(parts, workers ?? usualWorkers(machines), (text) => void stderr.write(`retrap: ${text}\n`))
+  const parts = { file, machines: description.machines, ways: { isForked, isCompiled: true } }
   const stop = new AbortController()
   const end = (): void => stop.abort()
   for (const signal of ENDING_SIGNALS) process.once(signal, end)
   try {
-    return await act(description, host, stop.signal)
+    const tell = (text: string): void => void stderr.write(`retrap: ${text}\n`)
+    return await act({ description, parts, signal: stop.signal, tell })
   } catch (error) {
     throw error instanceof ClusterError ? new CliError('ERR_INPUT', `${file}: ${error.message}`) : error
   } finally {
     for (const signal of ENDING_SIGNALS) process.off(signal, end)
-    await host.close()
   }
 }
 
@@ -85,14 +97,21 @@ export async function withHost<T>(
 const OWN_BYTES = 256 << 20
 const CLONE_BYTES = 512 << 20
 
-/** Says what memory the machines take where the host may lack it. */
-function tellMemory({ machines }: ClusterDescription, isForked: boolean, stderr: ClusterOutputs['stderr']): void {
-  const each = OWN_BYTES + (isForked ? CLONE_BYTES : 0)
-  const bytes = machines.reduce((sum, { memory }) => sum + memory + each, 0)
+const bytesOf = ({ machines }: ClusterDescription, more: number): number =>
+  machines.reduce((sum, { memory }) => sum + memory + OWN_BYTES + more, 0)
+
+/** The lanes that are used where nobody says how many: one for each processor of the host, as far as its memory goes. */
+export const lanesWithin = (description: ClusterDescription): number =>
+  Math.max(1, Math.min(usualLanes(), Math.floor(process.availableMemory() / bytesOf(description, CLONE_BYTES))))
+
+/** Says what memory the machines take where the host may lack it. @param lanes - in which machines are forked; 0: they are not */
+export function tellMemory(description: ClusterDescription, lanes: number, tell: (text: string) => void): void {
+  const bytes = lanes === 0 ? bytesOf(description, 0) : lanes * bytesOf(description, CLONE_BYTES)
   const free = process.availableMemory()
   if (bytes <= free) return
   const [most, left] = [bytes, free].map((one) => `${(one / 2 ** 30).toFixed(1)} GiB`)
-  stderr.write(`retrap: ${machines.length} machines take up to ${most} of memory, and this host has ${left} left\n`)
+  const count = Math.max(1, lanes) * description.machines.length
+  tell(`${count} machines take up to ${most} of memory, and this host has ${left} left`)
 }
 
 /** Reads a file of JSON. @param as - reads its contents @throws CliError `ERR_INPUT` */

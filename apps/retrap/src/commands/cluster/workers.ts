@@ -1,11 +1,28 @@
 /** Machines of a cluster in Workers: both ends. */
 import { availableParallelism } from 'node:os'
 import { parentPort, Worker } from 'node:worker_threads'
-import { type ErrorTold, type GuestThread, type PlacedMachine, RemoteHost, serveGuests } from '@retrap/cluster'
+import {
+  type ClusterDescription,
+  ClusterLane,
+  type ErrorTold,
+  type GuestThread,
+  type Lane,
+  MOST_LANES,
+  type PlacedMachine,
+  RemoteHost,
+  RemoteLane,
+  serveGuests,
+  serveLane,
+} from '@retrap/cluster'
 import { CliError, type CliErrorCode } from '../../errors.ts'
 import { type GuestsHost, type HostParts, LinuxHost } from './host.ts'
 import type { RecordedHow } from './recordings.ts'
 
+/** A Worker's work: machines of a cluster, or all of one, in branch after branch. */
+interface Work {
+  readonly parts: HostParts
+  readonly serves: 'guests' | 'lane'
+}
 /** A Worker's message of its own: a line for the user, or why a recording could not be written. */
 type Told = { readonly tell: string } | { readonly recorded: string | undefined }
 /** A message for a Worker itself. */
@@ -22,12 +39,61 @@ export function hostOf(parts: HostParts, workers: number, tell: (text: string) =
   return workers === 1 ? new LinuxHost(parts, tell) : new WorkersHost(parts, workers, tell)
 }
 
+/** The lanes that are used where nobody says how many: one for each processor of the host. */
+export const usualLanes = (): number => Math.min(availableParallelism(), MOST_LANES)
+
+/** A cluster of which lanes are wanted. */
+export interface LanesOf {
+  readonly description: ClusterDescription
+  readonly seed: number
+  readonly parts: HostParts
+  /** Ends what runs. */
+  readonly signal: AbortSignal
+  readonly tell: (text: string) => void
+}
+
+/**
+ * Starts a cluster in lanes, each of which starts it by itself: with one of them in this thread, else in Workers.
+ *
+ * @throws ClusterError as `ClusterLane.start`
+ */
+export async function withLanes<T>(
+  { description, seed, parts, signal, tell }: LanesOf,
+  count: number,
+  act: (lanes: readonly Lane[]) => Promise<T>,
+): Promise<T> {
+  if (count === 1) {
+    const host = new LinuxHost(parts, tell)
+    const stop = new AbortController()
+    signal.addEventListener('abort', () => stop.abort())
+    try {
+      return await act([await ClusterLane.start(description, seed, host, stop)])
+    } finally {
+      await host.close()
+    }
+  }
+  // All have the same files: the first Worker tells of them.
+  const threads = Array.from(
+    { length: Math.min(count, MOST_LANES) },
+    (_, i) => new WorkerThread(`Worker ${i + 1}`, { parts, serves: 'lane' }, i === 0 ? tell : () => undefined),
+  )
+  const options = { signal, errorOf: cliErrorOf }
+  try {
+    return await act(await Promise.all(threads.map((thread) => RemoteLane.start(description, seed, thread, options))))
+  } finally {
+    await Promise.all(threads.map((thread) => thread.end()))
+  }
+}
+
 /** A host of machines in Workers. */
 class WorkersHost extends RemoteHost implements GuestsHost {
   readonly #threads: readonly WorkerThread[]
 
   constructor(parts: HostParts, workers: number, tell: (text: string) => void) {
-    const threads = Array.from({ length: workers }, (_, i) => new WorkerThread(`Worker ${i + 1}`, parts, tell))
+    const threads = Array.from(
+      { length: workers },
+      (_, i) => new WorkerThread(`Worker ${i + 1}`, { parts, serves: 'guests' }, tell),
+    )
     super(threads, cliErrorOf)
     this.#threads = threads
   }
@@ -57,10 +123,10 @@ class WorkerThread implements GuestThread {
   readonly #over: Promise<unknown>
   #isEnding = false
 
-  constructor(name: string, parts: HostParts, tell: (text: string) => void) {
+  constructor(name: string, work: Work, tell: (text: string) => void) {
     this.name = name
     const program = import.meta.url.endsWith('.ts') ? '../../cluster-worker.ts' : './cluster-worker.js'
-    this.#worker = new Worker(new URL(program, import.meta.url), { name, workerData: parts })
+    this.#worker = new Worker(new URL(program, import.meta.url), { name, workerData: work })
     this.#over = new Promise((resolve) => this.#worker.once('exit', resolve))
     this.#worker.on('message', (message: object) => {
       if ('tell' in message) tell(message.tell as string)
@@ -103,8 +169,8 @@ class WorkerThread implements GuestThread {
   }
 }
 
-/** Serves the machines of a Worker, in the Worker. */
-export function serveCluster(parts: HostParts): void {
+/** Does the work of a Worker, in the Worker. */
+export function serveCluster({ parts, serves }: Work): void {
   const port = parentPort!
   const say = (told: Told): void => port.postMessage(told)
   const host = new LinuxHost(parts, (tell) => say({ tell }))
@@ -115,7 +181,8 @@ export function serveCluster(parts: HostParts): void {
   }
   const isOrder = (message: object): message is Order => 'record' in message || 'order' in message
   port.on('message', (message: object) => isOrder(message) && void obey(message))
-  serveGuests(
+  const serve = serves === 'lane' ? serveLane : serveGuests
+  serve(
     {
       post: (message) => port.postMessage(message),
       onMessage: (listener) => port.on('message', (message: object) => isOrder(message) || listener(message)),

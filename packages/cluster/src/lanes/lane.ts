@@ -1,0 +1,75 @@
+import { type Branch, Cluster } from '../cluster.ts'
+import type { ClusterDescription } from '../description.ts'
+import { ClusterError } from '../errors.ts'
+import type { ClusterHost } from '../host.ts'
+import { shapesOf } from '../novelty.ts'
+import type { ClusterResult } from '../result.ts'
+
+/** A branch that has ended. */
+export interface BranchRun {
+  /** Its end. */
+  readonly result: ClusterResult
+  /** What it has reached, with the instants at which that came first: shapes of lines, and edges between them. */
+  readonly reached: readonly (readonly [what: string, ns: number])[]
+}
+
+/** A place where branches of a cluster run, one after another: this thread, or another one. */
+export interface Lane {
+  /** The instant at which all is ready, from which each branch goes on. */
+  readonly begin: number
+  /** Runs a branch, after those before it. @throws errors of a host */
+  run(branch: Branch): Promise<BranchRun>
+  /** Ends its machines, and the branch that runs. */
+  close(): void
+}
+
+/** A lane in this thread. */
+export class ClusterLane implements Lane {
+  readonly #cluster: Cluster
+  readonly #stop: AbortController
+
+  private constructor(cluster: Cluster, stop: AbortController) {
+    this.#cluster = cluster
+    this.#stop = stop
+  }
+
+  /**
+   * Starts a cluster, and gets its workload ready.
+   *
+   * @throws ClusterError for a cluster that cannot be made, or that fails before there are faults; errors of `host`
+   */
+  static async start(
+    description: ClusterDescription,
+    seed: number,
+    host: ClusterHost,
+    stop: AbortController = new AbortController(),
+  ): Promise<ClusterLane> {
+    const cluster = await Cluster.start(description, seed, host, { signal: stop.signal })
+    if (cluster.failure === undefined) return new ClusterLane(cluster, stop)
+    cluster.close()
+    throw new ClusterError('ERR_MACHINE', `it fails before there are faults: ${cluster.failure}`)
+  }
+
+  /** See {@link Lane.begin}. */
+  get begin(): number {
+    return this.#cluster.now
+  }
+
+  /** See {@link Lane.run}. */
+  async run(branch: Branch): Promise<BranchRun> {
+    const { hear, reached } = shapesOf()
+    const fork = await this.#cluster.fork({ onEvent: hear, signal: this.#stop.signal })
+    try {
+      const result = await fork.finish(branch)
+      return { result, reached: reached() }
+    } finally {
+      fork.close()
+    }
+  }
+
+  /** See {@link Lane.close}. */
+  close(): void {
+    this.#stop.abort()
+    this.#cluster.close()
+  }
+}

@@ -1,0 +1,85 @@
+import type { Branch } from '../cluster.ts'
+import type { ClusterDescription } from '../description.ts'
+import type { ClusterHost } from '../host.ts'
+import type { ErrorTold, ThreadPort } from '../remote/messages.ts'
+import { tellError } from '../remote/serve.ts'
+import { type GuestThread, ThreadClient } from '../remote/thread-client.ts'
+import { type BranchRun, ClusterLane, type Lane } from './lane.ts'
+
+/** A call to the thread of a lane. `start` and `run` are answered, in their order. */
+type LaneCall =
+  | { readonly do: 'start'; readonly description: ClusterDescription; readonly seed: number }
+  | { readonly do: 'run'; readonly branch: Branch }
+  | { readonly do: 'close' }
+
+/** A lane in another thread, which starts the cluster there. Its branches are those of a lane in this thread. */
+export class RemoteLane implements Lane {
+  readonly #client: ThreadClient
+  readonly #stop: () => void
+  /** See {@link Lane.begin}. */
+  readonly begin: number
+
+  private constructor(client: ThreadClient, stop: () => void, begin: number) {
+    this.#client = client
+    this.#stop = stop
+    this.begin = begin
+  }
+
+  /**
+   * Starts a cluster in a thread, and gets its workload ready.
+   *
+   * @param thread - whose other end calls `serveLane`
+   * @param errorOf - see `RemoteHost`
+   * @throws ClusterError as `ClusterLane.start`; errors of the thread's host
+   */
+  static async start(
+    description: ClusterDescription,
+    seed: number,
+    thread: GuestThread,
+    { signal, errorOf }: { readonly signal?: AbortSignal; readonly errorOf?: (told: ErrorTold) => Error | undefined },
+  ): Promise<RemoteLane> {
+    const client = new ThreadClient(thread, errorOf)
+    // It has no answer.
+    const stop = (): void => thread.post({ do: 'close' } satisfies LaneCall)
+    signal?.addEventListener('abort', stop)
+    const { begin } = await client.ask<{ readonly begin: number }>({
+      do: 'start',
+      description,
+      seed,
+    } satisfies LaneCall)
+    return new RemoteLane(client, stop, begin)
+  }
+
+  /** See {@link Lane.run}. */
+  run(branch: Branch): Promise<BranchRun> {
+    return this.#client.ask<BranchRun>({ do: 'run', branch } satisfies LaneCall)
+  }
+
+  /** See {@link Lane.close}. */
+  close(): void {
+    this.#stop()
+  }
+}
+
+/** Serves a lane to an `explore` that is in another thread: the program of a Worker. @param host - makes the machines */
+export function serveLane(port: ThreadPort, host: ClusterHost): void {
+  const stop = new AbortController()
+  let lane: ClusterLane | undefined
+  const answer = async (call: Exclude<LaneCall, { do: 'close' }>): Promise<object> => {
+    if (call.do === 'run') return lane!.run(call.branch)
+    lane = await ClusterLane.start(call.description, call.seed, host, stop)
+    return { begin: lane.begin }
+  }
+  let queue = Promise.resolve()
+  port.onMessage((message) => {
+    const call = message as LaneCall
+    if (call.do === 'close') {
+      // What runs ends by itself, with an answer.
+      stop.abort()
+      queue = queue.then(() => lane?.close())
+    } else
+      queue = queue.then(async () =>
+        port.post(await answer(call).catch((error: unknown) => ({ error: tellError(error) }))),
+      )
+  })
+}
