@@ -17,6 +17,10 @@ for folder in bin sbin lib lib64; do
   ln -s "usr/$folder" "$new/$folder"
 done
 for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$new"; done
+# As an installation does: else each start of Python compiles all that it imports, which is most of what a short client does.
+if [ -e "$new/usr/bin/python3" ]; then
+  PYTHONHOME=$new/usr LD_LIBRARY_PATH=$(echo "$new"/usr/lib/*-linux-gnu) "$new/usr/bin/python3" -m compileall -q -s "$new" -p / "$new"/usr/lib/python3* >&2
+fi
 for folder in dev proc sys tmp root run; do mkdir -p "$new/$folder"; done
 ln -sf dash "$new/usr/bin/sh"
 [ -e "$new/etc/passwd" ] || printf 'root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$new/etc/passwd"
