@@ -213,7 +213,7 @@ function guestOf(made: MadeGuest, parts: ClusterGuestParts, ends: Ends, before =
   const own = ownFiles(parts)
   const machine = conducted(made.machine, ends.card, made.time)
   ends.attach(made)
-  const retired = (): number => before + made.machine.statistics().instructions
+  const retired = (): number => before + made.machine.domain.instructions
   return {
     ...machine,
     async start(name, words) {

@@ -181,7 +181,7 @@ function guestOf(
   const { name, memory } = parts.machine
   ends.attach(made)
   disk?.attach(made.machine.domain.clock, made.time)
-  const retired = (): number => before + made.machine.statistics().instructions
+  const retired = (): number => before + made.machine.domain.instructions
   return {
     ...conducted(made.machine, ends.card, made.time),
     start: () => Promise.reject(new ClusterError('ERR_MACHINE', `${name} starts its programs itself`)),

@@ -17,8 +17,11 @@ import type { SavedRun } from '../../machine/snapshots/snapshot-file.ts'
 
 /** A machine of either board. */
 export interface ForkedMachine extends TimedMachine {
-  readonly domain: TimedMachine['domain'] & { readonly guestMemory: { read(gpa: number, into: Uint8Array): boolean } }
-  statistics(): { readonly instructions: number }
+  readonly domain: TimedMachine['domain'] & {
+    readonly guestMemory: { read(gpa: number, into: Uint8Array): boolean }
+    /** The sum of all vCPUs. */
+    readonly instructions: number
+  }
   /** From the first one on. */
   readonly serialPorts: readonly Pick<MachineSerial, 'onTransmit'>[]
   fork(options: PcForkOptions): Promise<ForkedMachine>
