@@ -13,12 +13,16 @@ if [ ! -e /data/is-made ]; then
   as $bin/initdb -D $files -U postgres --locale=C.UTF-8 --data-checksums --wal-segsize=1 -A trust --no-sync >/dev/null || exit 1
   touch /data/is-made
 fi
+rm -f $files/postmaster.pid
 as $bin/postgres -D $files -k /tmp -c listen_addresses= -c "$1" -c jit=off -c shared_buffers=4MB -c max_connections=5 \
-  -c log_min_messages=panic -c log_checkpoints=off 3>&- &
+  -c recovery_init_sync_method=syncfs -c log_min_messages=panic -c log_checkpoints=off 3>&- &
 server=$!
-until $bin/pg_isready -q -h /tmp; do
-  kill -0 $server || { say always server-starts fail; exit 1; }
+# Its last line is the server's state. A program that asks would take longer than the server needs to start.
+state=
+until [ "$state" = ready ]; do
   sleep 0.02
+  kill -0 $server || { say always server-starts fail; exit 1; }
+  while read -r line; do state=$line; done 2>/dev/null <$files/postmaster.pid
 done
 if [ ! -e /data/is-ready ]; then
   sql -c 'create extension amcheck; create table t(n int primary key, text text); checkpoint' && sync && touch /data/is-ready && sync
@@ -34,7 +38,6 @@ esac
 say "found rows $last"
 while :; do
   last=$((last + 1))
-  echo "insert into t values ($last, repeat('$last ', 99));"
-  echo "\\echo promised rows $last"
+  printf '%s\n' "insert into t values ($last, repeat('$last ', 99));" "\\echo promised rows $last"
   [ $((last % 20)) != 0 ] || echo 'checkpoint;'
 done | sql -f - >&3
