@@ -111,27 +111,12 @@ describe('requests (VIRTIO 1.2, §5.2.6)', () => {
     expect(block.driver.status & NEEDS_RESET).toBe(0)
   })
 
-  test('a range of more sectors than is said is refused', async () => {
-    const disk = new TestDisk(512)
-    disk.given = { bytes: 2 ** 40 }
-    const block = new BlockDriver({}, [FLUSH_FEATURE], disk)
-    expect((await block.request(11, 0, range(0, 0x80_0000))).status).toBe(1)
-    expect((await block.request(11, 0, range(0, 0x7f_ffff))).status).toBe(0)
-  })
-
   test('discard and zeros', async () => {
     const block = new BlockDriver()
     const two = Uint8Array.of(...range(2, 3), ...range(8, 1))
     expect(await block.request(11, 0, two)).toEqual({ status: 0, written: 1 })
     expect(await block.request(13, 0, range(4, 2, 1))).toEqual({ status: 0, written: 1 })
     expect(block.disk.log).toEqual(['discard 1024+1536', 'discard 4096+512', 'zeroes 2048+1024'])
-  })
-
-  test('a discard with the flag of a barrier is a discard', async () => {
-    const block = new BlockDriver()
-    block.disk.given = { discards: false }
-    expect((await block.request(0x8000_000b, 0, range(0, 1))).status).toBe(2)
-    expect(block.disk.log).toEqual([])
   })
 
   test('the serial number', async () => {
@@ -148,15 +133,6 @@ describe('requests (VIRTIO 1.2, §5.2.6)', () => {
     expect(await block.request(4, 0, 0)).toEqual({ status: 1, written: 1 })
   })
 
-  test('a read-only disk', async () => {
-    const disk = new TestDisk(64 * 512)
-    disk.given = { readOnly: true }
-    const block = new BlockDriver({}, [5], disk)
-    expect((await block.request(1, 0, new Uint8Array(512))).status).toBe(1)
-    expect((await block.request(13, 0, range(0, 1))).status).toBe(2)
-    expect(disk.log).toEqual([])
-  })
-
   test('a chain without a header or a status needs a reset', () => {
     for (const piece of [
       { gpa: HEADER, length: 15, write: false },
@@ -171,21 +147,21 @@ describe('requests (VIRTIO 1.2, §5.2.6)', () => {
     }
   })
 
-  test('a medium is asked for no more than it takes at a time', async () => {
-    const block = new BlockDriver()
-    block.disk.given = { maximumBytes: 1100 }
-    expect((await block.request(0, 0, 2560)).written).toBe(2561)
-    expect(block.disk.log).toEqual(['read 0+1024', 'read 1024+1024', 'read 2048+512'])
-  })
-
-  test('a disk of blocks of 4 KiB takes no less', async () => {
+  const one = new Uint8Array(512)
+  const most = [range(0, 0x80_0000), range(0, 0x7f_ffff)]
+  // Types, sectors and data of requests, and their status.
+  test.each([
+    ['of 1 TiB', [9], { bytes: 2 ** 40 }, [[11, 0, most[0]!, 1], [11, 0, most[1]!, 0]], ['discard 0+4294966784']], // prettier-ignore
+    ['that discards nothing, even with the flag of a barrier', [9], { discards: false }, [[0x8000_000b, 0, range(0, 1), 2]], []], // prettier-ignore
+    ['that is read-only', [5], { readOnly: true }, [[1, 0, one, 1], [13, 0, range(0, 1), 2]], []], // prettier-ignore
+    ['that takes so much at a time', [], { maximumBytes: 1100 }, [[0, 0, 2560, 0]], ['read 0+1024', 'read 1024+1024', 'read 2048+512']], // prettier-ignore
+    ['of blocks of 4 KiB', [6], { blockBytes: 4096 }, [[0, 1, 4096, 1], [0, 8, 512, 1], [0, 8, 4096, 0]], ['read 4096+4096']], // prettier-ignore
+  ] as const)('a disk %s', async (_, features, given, requests, log) => {
     const disk = new TestDisk(64 * 512)
-    disk.given = { blockBytes: 4096 }
-    const block = new BlockDriver({}, [6], disk)
-    expect((await block.request(0, 1, 4096)).status).toBe(1)
-    expect((await block.request(0, 8, 512)).status).toBe(1)
-    expect((await block.request(0, 8, 4096)).status).toBe(0)
-    expect(block.driver.config(20, 4)).toBe(4096)
+    disk.given = given
+    const block = new BlockDriver({}, [...features], disk)
+    for (const [type, at, data, status] of requests) expect((await block.request(type, at, data)).status).toBe(status)
+    expect([disk.log, block.driver.config(20, 4)]).toEqual([log, disk.properties.blockBytes])
   })
 })
 
