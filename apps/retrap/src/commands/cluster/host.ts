@@ -219,8 +219,7 @@ export class LinuxHost implements GuestsHost {
       ...{ shares: sharesOf(root, modules, folders), network: undefined, devices: undefined },
       disk: disk && new Disk(disk.size, 0, machine),
     }
-    const keep = (): Promise<void> =>
-      keepKind(path, kept, outside, { write: (text: string) => (this.#tell(text), true) })
+    const keep = (): Promise<void> => keepKind(path, kept, outside, this.#tell)
     const files = new GuestFiles(
       root.share,
       folders.map(({ at, local }) => ({ path: at, share: local })),

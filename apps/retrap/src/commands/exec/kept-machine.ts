@@ -1,7 +1,6 @@
 /** The kept machine of a kind: which file it has, how it is made, and the folders that its runs put at its shares. */
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { Writable } from 'node:stream'
 import { buildExecInitramfs } from '../../guests/linux/exec-initramfs.ts'
 import type { LocalShare } from '../../machine/share/local-share.ts'
 import { ExecGuest, type ExecOutside } from './guest.ts'
@@ -46,9 +45,8 @@ export async function keepKind(
   path: string,
   kind: ExecKind,
   ends: ExecOutside,
-  stderr: Pick<Writable, 'write'>,
+  tell: (text: string) => void,
 ): Promise<void> {
-  const tell = (text: string): void => void stderr.write(`retrap: ${text}\n`)
   await keepMachine(
     path,
     async () => {

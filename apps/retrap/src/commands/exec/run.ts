@@ -105,7 +105,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
     const path = pathOfKept(kind, request.version, request.hasNetwork)
     for (let tries = 0; ; tries++) {
       // oxlint-disable-next-line no-await-in-loop -- a second time where the first machine was damaged
-      await keepKind(path, kind, ends, host.stderr)
+      await keepKind(path, kind, ends, (text) => void host.stderr.write(`retrap: ${text}\n`))
       const run = new Run(request, program, host, recording, modules.commands)
       try {
         return await run.run(path, { ...kind, memoryBytes: runBytes(request.kind) }, ends)
