@@ -78,7 +78,11 @@ export function addCluster(
     .description('Run a cluster again and again, with other faults, until it fails; then find those that are needed')
     .argument('<file>', 'the cluster, as JSON')
     .option('--seed <number>', 'what random draws follow from', parseSeed, 1)
-    .option('--for <seconds>', 'how long to look (default 600, or as long as --branches take)', parseSeconds('--for'))
+    .option(
+      '--for <seconds>',
+      'how long to look, once all is ready (default 600, or as long as --branches take)',
+      parseSeconds('--for'),
+    )
     .option('--branches <number>', 'look at so many branches, or at those from one to another: 21-40', parseBranches)
     .option('--workers <number>', LANES, parseWorkers)
     .option('--keep-going', 'look for further failures')
