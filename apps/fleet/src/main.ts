@@ -8,3 +8,5 @@ import { join } from 'node:path'
 if ((process.env['NODE_COMPILE_CACHE'] ?? '') === '')
   enableCompileCache(join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'retrap', 'compiled'))
 await import('./command.ts')
+// A client of a queue whose server was never there goes on asking for it.
+process.exit()
