@@ -47,6 +47,8 @@ export interface TimedMachine {
     /** Whether an instruction waits for a device. */
     readonly isBusy: boolean
     stop(exit: { readonly reason: 'stopped' }): void
+    /** Waits for the answers of the host that are due. */
+    settleModels(): Promise<void>
   }
   /** Runs until the guest or `domain.stop` ends it. */
   run(options: object): Promise<{ readonly reason: string }>
@@ -87,6 +89,8 @@ export function conducted(machine: TimedMachine, card: Card, time: MachineTime =
       if (hasStopped && fromNs > now()) time.skip(fromNs - now())
       stop.armAfter(Math.max(0, ns - now()))
       const exit = await machine.run({})
+      // An answer that was due at this instant may have a processor go on: `next` is not to depend on how late the host is.
+      if (exit.reason === 'stopped') await domain.settleModels()
       return exit.reason === 'stopped' ? undefined : exit
     },
   }
