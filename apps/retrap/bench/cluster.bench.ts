@@ -1,12 +1,12 @@
 // A cluster of three Linux guests in one process: what it costs while nobody has anything to do, how fast its time passes while all of
-// them are busy, what a fork of it takes, and how many ways `explore` goes in a minute: 10 s of three members of etcd, with faults, in
-// two lanes. Processor time of the process counts, all of its threads', so that other programs of the host do not; for `explore` the
-// time that passes stands beside it. Usage: cluster.bench.ts [idle|busy|fork|explore]
+// them are busy, what two Workers gain, what a fork of it takes, and how many ways `explore` goes in a minute: 10 s of three members of
+// etcd, with faults, in two lanes. Processor time of the process counts, all of its threads', so that other programs of the host do not;
+// for `explore` the time that passes stands beside it. Usage: cluster.bench.ts [idle|busy|workers|fork|explore]
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { Cluster, type ClusterDescription, explore, readCluster } from '@retrap/cluster'
-import { type HostParts, LinuxHost } from '../src/commands/cluster/host.ts'
-import { withLanes } from '../src/commands/cluster/workers.ts'
+import type { HostParts } from '../src/commands/cluster/host.ts'
+import { hostOf, withLanes } from '../src/commands/cluster/workers.ts'
 
 const EXAMPLES = fileURLToPath(new URL('../examples/cluster/real/', import.meta.url))
 const ETCD_ROOT = '/tmp/retrap-roots/etcd'
@@ -14,6 +14,7 @@ const SEED = 1
 /** A machine that has just started still has work of its own. */
 const SETTLE = ['sleep', '10']
 const IDLE_SECONDS = 120
+const BUSY = ['sh', '-c', 'while :; do :; done']
 const BUSY_SECONDS = 3
 const FORKS = 5
 const BRANCHES = 6
@@ -23,28 +24,48 @@ const LANES = 2
 export async function run(wanted: readonly string[]): Promise<void> {
   const wants = (name: string): boolean => wanted.length === 0 || wanted.includes(name)
   if (wants('idle')) {
-    const seconds = await secondsOf([], IDLE_SECONDS)
+    const { all: seconds } = await secondsOf([], IDLE_SECONDS)
     console.log(`cluster-idle: ${((100 * seconds) / IDLE_SECONDS).toFixed(2)} % of a processor, at real speed (goal 3)`)
   }
   if (wants('busy')) {
-    const seconds = await secondsOf(['sh', '-c', 'while :; do :; done'], BUSY_SECONDS)
+    const { all: seconds } = await secondsOf(BUSY, BUSY_SECONDS)
     console.log(`cluster-busy: ${(BUSY_SECONDS / seconds).toFixed(2)} s of three busy machines in a second`)
   }
+  if (wants('workers'))
+    for (const machines of [2, 3, 4]) {
+      // A machine stays in its Worker: of three that are equally busy, one Worker has two in each window.
+      const most = Math.ceil(machines / WORKERS) / machines
+      const one = await secondsOf(BUSY, BUSY_SECONDS, machines)
+      const { all, thread } = await secondsOf(BUSY, BUSY_SECONDS, machines, WORKERS)
+      const times = one.all / (thread + (all - thread) * most)
+      console.log(
+        `cluster-workers: with ${machines} busy machines two Workers are ${times.toFixed(2)} × one, by the processor time of the cluster's thread and the fuller Worker (${(1 / most).toFixed(1)} at most; goal 1.7)`,
+      )
+    }
   if (wants('fork') || wants('explore')) await ofEtcd(wants)
 }
 
-/** Processor seconds that so many seconds of three machines take. */
-async function secondsOf(command: readonly string[], seconds: number): Promise<number> {
+const WORKERS = 2
+
+/** Processor seconds that so many seconds of machines take: of the process, and of this thread. */
+async function secondsOf(
+  command: readonly string[],
+  seconds: number,
+  count = 3,
+  workers = 1,
+): Promise<{ readonly all: number; readonly thread: number }> {
   const description = readCluster({
-    machines: [{ name: 'node', count: 3, command }],
+    machines: [{ name: 'node', count, command }],
     workload: { on: 'node-1', setup: SETTLE },
     faults: { for: `${seconds}s`, heal: '0s' },
   })
-  return withCluster(description, false, async (cluster) => {
-    const begin = process.cpuUsage()
+  const act = async (cluster: Cluster) => {
+    const [begin, threadBegin] = [process.cpuUsage(), process.threadCpuUsage()]
     await cluster.finish()
-    return secondsSince(begin)
-  })
+    const { user, system } = process.threadCpuUsage(threadBegin)
+    return { all: secondsSince(begin), thread: (user + system) / 1e6 }
+  }
+  return withCluster(description, false, act, workers)
 }
 
 async function ofEtcd(wants: (name: string) => boolean): Promise<void> {
@@ -111,8 +132,9 @@ async function withCluster<T>(
   description: ClusterDescription,
   isForked: boolean,
   act: (cluster: Cluster) => Promise<T>,
+  workers = 1,
 ): Promise<T> {
-  const host = new LinuxHost(partsFor(description, isForked), console.error)
+  const host = hostOf(partsFor(description, isForked), workers, console.error)
   const begin = process.cpuUsage()
   const cluster = await Cluster.start(description, SEED, host)
   console.error(`ready after ${secondsSince(begin).toFixed(1)} s`)

@@ -19,8 +19,8 @@ export interface ConductedCard {
 export interface ConductedMachine {
   /** Its place in the network. */
   readonly card: ConductedCard
-  /** The thread that it runs in: machines of different threads run at once. Absent: that of the conductor. */
-  readonly thread?: object
+  /** It runs in another thread, which does one thing after another that its machines are told. */
+  readonly isElsewhere?: boolean
   /** The present instant. */
   now(): number
   /** The next instant at which it does anything: the present one while a processor executes, Infinity if it waits for the outside. */
@@ -194,7 +194,7 @@ export class Conductor {
   /** Brings a machine's clock to the present instant, for something to happen to it there. */
   async bring(number: number): Promise<void> {
     const part = this.#parts[number]
-    if (part !== undefined && !this.#hangs(part)) await this.#runAll([[number]], this.now)
+    if (part !== undefined && !this.#hangs(part)) await this.#runAll([number], this.now)
   }
 
   /** Runs to an instant, unless it is to stop before. @param stops - asked after each window */
@@ -219,13 +219,10 @@ export class Conductor {
   }
 
   async #window(end: number): Promise<void> {
-    const busy = new Map<object, number[]>()
-    for (const [number, part] of this.#parts.entries()) {
-      if (part === undefined || this.#hangs(part) || part.machine.next() + part.offsetNs >= end) continue
-      const { thread = this } = part.machine
-      busy.set(thread, [...(busy.get(thread) ?? []), number])
-    }
-    if (busy.size > 0) await this.#runAll([...busy.values()], end)
+    const busy: number[] = []
+    for (const [number, part] of this.#parts.entries())
+      if (part !== undefined && !this.#hangs(part) && part.machine.next() + part.offsetNs < end) busy.push(number)
+    if (busy.length > 0) await this.#runAll(busy, end)
     this.now = end
     // oxlint-disable-next-line no-await-in-loop -- few hang
     for (const [number, part] of this.#parts.entries()) if (part !== undefined) await this.#wake(number, part, end)
@@ -238,20 +235,24 @@ export class Conductor {
     }
   }
 
-  /** Runs machines: threads at once, and those of a thread one after another. */
-  async #runAll(threads: readonly (readonly number[])[], ns: number): Promise<void> {
+  /** Runs machines: those of other threads at once, and those of this one after another. */
+  async #runAll(numbers: readonly number[], ns: number): Promise<void> {
     const ends: (readonly [number: number, reason: string])[] = []
-    const runs = threads.map(async (numbers) => {
-      for (const number of numbers) {
-        const { machine, offsetNs, speed } = this.#part(number)
-        const until = ns - offsetNs
-        const begin = Math.max(machine.now(), Math.min(machine.next(), until))
-        const fromNs = speed === 1 ? undefined : until - Math.floor((until - begin) * speed)
-        // oxlint-disable-next-line no-await-in-loop -- one after another
-        const end = await machine.runTo(until, fromNs)
-        if (end !== undefined) ends.push([number, end.reason])
-      }
-    })
+    const run = async (number: number): Promise<void> => {
+      const { machine, offsetNs, speed } = this.#part(number)
+      const until = ns - offsetNs
+      const begin = Math.max(machine.now(), Math.min(machine.next(), until))
+      const fromNs = speed === 1 ? undefined : until - Math.floor((until - begin) * speed)
+      const end = await machine.runTo(until, fromNs)
+      if (end !== undefined) ends.push([number, end.reason])
+    }
+    const isElsewhere = (number: number): boolean => this.#part(number).machine.isElsewhere === true
+    const runs = numbers.filter(isElsewhere).map(run)
+    const here = async (): Promise<void> => {
+      // oxlint-disable-next-line no-await-in-loop -- one after another
+      for (const number of numbers) if (!isElsewhere(number)) await run(number)
+    }
+    runs.push(here())
     // All have come to rest before anything else happens.
     const failed = (await Promise.allSettled(runs)).find((run) => run.status === 'rejected')
     if (failed !== undefined) throw failed.reason

@@ -40,7 +40,7 @@ export class RemoteLane implements Lane {
   ): Promise<RemoteLane> {
     const client = new ThreadClient(thread, errorOf)
     // It has no answer.
-    const stop = (): void => thread.post({ do: 'close' } satisfies LaneCall)
+    const stop = (): void => thread.post([{ do: 'close' } satisfies LaneCall])
     signal?.addEventListener('abort', stop)
     const { begin } = await client.ask<{ readonly begin: number }>({
       do: 'start',
@@ -71,15 +71,17 @@ export function serveLane(port: ThreadPort, host: ClusterHost): void {
     return { begin: lane.begin }
   }
   let queue = Promise.resolve()
-  port.onMessage((message) => {
-    const call = message as LaneCall
+  const hear = (call: LaneCall): void => {
     if (call.do === 'close') {
       // What runs ends by itself, with an answer.
       stop.abort()
       queue = queue.then(() => lane?.close())
     } else
       queue = queue.then(async () =>
-        port.post(await answer(call).catch((error: unknown) => ({ error: tellError(error) }))),
+        port.post([await answer(call).catch((error: unknown) => ({ error: tellError(error) }))]),
       )
+  }
+  port.onMessage((message) => {
+    for (const call of message as readonly LaneCall[]) hear(call)
   })
 }

@@ -36,7 +36,10 @@ export type Call =
   | { readonly do: 'start'; readonly name: string; readonly words: readonly string[] }
   | { readonly do: 'digest' | 'close' }
 
-/** Calls to a guest, in their order. Each request is answered by a {@link Reply}, in the order of the requests. */
+/**
+ * Calls to a guest, in their order. A message has several requests: what is asked at one time is sent at once. It is answered by a
+ * message of as many {@link Reply}s.
+ */
 export interface Request {
   /** Undefined: the calls are of a disk whose machine is off. */
   readonly guest: number | undefined

@@ -96,7 +96,8 @@ class RemoteDisk implements ClusterDisk {
 
 /** A guest in another thread. Its state is that after the last answer; calls without an answer wait for the next one. */
 class RemoteGuest implements ClusterGuest {
-  readonly thread: ThreadClient
+  readonly isElsewhere = true
+  readonly #thread: ThreadClient
   readonly #id: number
   readonly #listener: GuestListener
   readonly #disk: RemoteDisk | undefined
@@ -107,7 +108,7 @@ class RemoteGuest implements ClusterGuest {
   readonly #sent: { readonly ns: number; readonly frame: Uint8Array }[] = []
 
   constructor(thread: ThreadClient, listener: GuestListener, disk: RemoteDisk | undefined) {
-    this.thread = thread
+    this.#thread = thread
     this.#id = thread.number()
     this.#listener = listener
     this.#disk = disk
@@ -160,15 +161,15 @@ class RemoteGuest implements ClusterGuest {
     const disk = given as RemoteDisk | undefined
     // Frames that wait here are in the thread from now on.
     this.#told = { ...this.#told, next: this.next(), room: Math.max(0, this.#told.room - this.#coming.count) }
-    const clone = new RemoteGuest(this.thread, listener, disk)
-    const reply = await this.thread.ask<Reply>(this.#request({ do: 'fork', clone: clone.#id, disk: disk?.id }))
+    const clone = new RemoteGuest(this.#thread, listener, disk)
+    const reply = await this.#thread.ask<Reply>(this.#request({ do: 'fork', clone: clone.#id, disk: disk?.id }))
     clone.#told = reply.told!
     return clone
   }
 
   close(): void {
     if (this.#disk?.guest === this) this.#disk.guest = undefined
-    this.thread.tell(this.#request({ do: 'close' }))
+    this.#thread.tell(this.#request({ do: 'close' }))
   }
 
   /** Has something happen to its disk, after what it was told before. */
@@ -178,7 +179,7 @@ class RemoteGuest implements ClusterGuest {
   }
 
   async call(call: Call): Promise<string | undefined> {
-    const { told, said, sent, text } = await this.thread.ask<Reply>(this.#request(call))
+    const { told, said, sent, text } = await this.#thread.ask<Reply>(this.#request(call))
     this.#told = told!
     this.#sent.push(...sent)
     for (const one of said)

@@ -7,7 +7,12 @@ export function serveGuests(port: ThreadPort, host: ClusterHost): void {
   const server = new GuestServer(host)
   let queue = Promise.resolve()
   port.onMessage((message) => {
-    queue = queue.then(async () => port.post(await server.answer(message as Request)))
+    queue = queue.then(async () => {
+      const replies: Reply[] = []
+      // oxlint-disable-next-line no-await-in-loop -- in their order
+      for (const request of message as readonly Request[]) replies.push(await server.answer(request))
+      port.post(replies)
+    })
   })
 }
 

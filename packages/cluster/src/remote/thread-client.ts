@@ -13,12 +13,14 @@ interface Answer {
   readonly error?: ErrorTold
 }
 
-/** Asks a thread, which answers in the order of the questions. */
+/** Asks a thread, which answers in the order of the questions. A message has several questions, or several answers. */
 export class ThreadClient {
   readonly #thread: GuestThread
   readonly #errorOf: (told: ErrorTold) => Error
   /** Requests without an answer, in their order. */
   readonly #open: { readonly resolve: (answer: Answer) => void; readonly reject: (error: Error) => void }[] = []
+  /** Requests that are not sent yet. */
+  readonly #asked: object[] = []
   #count = 0
   #last: Promise<unknown> = Promise.resolve()
   #ended: Error | undefined
@@ -27,7 +29,9 @@ export class ThreadClient {
   constructor(thread: GuestThread, ownErrorOf?: (told: ErrorTold) => Error | undefined) {
     this.#thread = thread
     this.#errorOf = (told) => ownErrorOf?.(told) ?? errorFrom(told)
-    thread.onMessage((message) => this.#open.shift()?.resolve(message as Answer))
+    thread.onMessage((message) => {
+      for (const answer of message as readonly Answer[]) this.#open.shift()?.resolve(answer)
+    })
     thread.onEnd((why) => {
       this.#ended ??= new ClusterError('ERR_MACHINE', `${thread.name}, which runs machines, has ended: ${why}`)
       for (const { reject } of this.#open.splice(0)) reject(this.#ended)
@@ -54,7 +58,8 @@ export class ThreadClient {
     if (this.#ended !== undefined) throw this.#ended
     const promise = new Promise<Answer>((resolve, reject) => {
       this.#open.push({ resolve, reject })
-      this.#thread.post(request)
+      // What is asked before the next turn of promises is one message.
+      if (this.#asked.push(request) === 1) queueMicrotask(() => this.#thread.post(this.#asked.splice(0)))
     })
     this.#last = promise
     const answer = await promise
