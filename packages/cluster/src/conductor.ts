@@ -19,7 +19,7 @@ export interface ConductedCard {
 export interface ConductedMachine {
   /** Its place in the network. */
   readonly card: ConductedCard
-  /** It runs in another thread, which does one thing after another that its machines are told. */
+  /** The machine runs in another thread, which does one thing after another that machines are told. */
   readonly isElsewhere?: boolean
   /** The present instant. */
   now(): number

@@ -208,7 +208,8 @@ export function readCluster(value: unknown): ClusterDescription {
   for (const [kind, rate] of Object.entries(description.faults.rates)) {
     requireAmount(`faults.${kind}`, kind as FaultName, rate.amount)
     const tested = machines.filter(({ name }) => name !== data.workload?.on)
-    const usual = OUR_FAULTS.has(kind) ? tested.map(({ name }) => name) : []
+    const drawn = FAULT_KINDS[kind as FaultName].place === 'disk' ? tested.filter(({ disk }) => disk) : tested
+    const usual = OUR_FAULTS.has(kind) ? drawn.map(({ name }) => name) : []
     requirePlaces(`faults.${kind}`, kind as FaultName, rate.machines ?? usual, description)
     if (FAULT_KINDS[kind as FaultName].place === 'disk' && machines.every(({ disk }) => disk === undefined))
       throw bad(`faults.${kind}`, 'no machine has a disk')

@@ -58,7 +58,7 @@ export class ThreadClient {
     if (this.#ended !== undefined) throw this.#ended
     const promise = new Promise<Answer>((resolve, reject) => {
       this.#open.push({ resolve, reject })
-      // What is asked before the next turn of promises is one message.
+      // Requests of one turn of promises are one message.
       if (this.#asked.push(request) === 1) queueMicrotask(() => this.#thread.post(this.#asked.splice(0)))
     })
     this.#last = promise
