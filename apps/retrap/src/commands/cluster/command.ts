@@ -25,6 +25,9 @@ The same file and seed give the same run. Kinds of faults:
 A machine with "disk": "64M" has a disk at /data. A crash leaves the disk as it is; a power loss loses, reorders and tears writes that
 no fsync has followed.
 
+A machine of its own is { "name": "db", "machine": "db.json", "disk": "1G" }: a file as "retrap run" takes it, whose image is put onto
+the disk. It starts its programs itself, and reports by lines of its first serial port.
+
 The exit code is 1 if the cluster has failed.`
 
 const WORKERS = 'threads that machines run in, which change no result (default: one for each processor)'
