@@ -1,34 +1,15 @@
 /** What is asked of apt, and what is made of its answers. */
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { find } from '../src/cache.ts'
 import { Apt, type AptOptions, keep } from '../src/index.ts'
-
-let root = ''
-beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'retrap-apt-'))
-  await mkdir(join(root, 'bin'))
-  vi.stubEnv('PATH', `${join(root, 'bin')}:${process.env['PATH']}`)
-})
-afterEach(async () => {
-  vi.unstubAllEnvs()
-  await rm(root, { recursive: true })
-})
-
-/** Puts a program of this name first on PATH, which notes its arguments. */
-async function fake(name: string, script: string): Promise<void> {
-  const file = join(root, 'bin', name)
-  const version = 'case "$*" in *--version*) exit 0;; esac'
-  await writeFile(file, `#!/bin/sh\n${version}\nprintf '%s\\n' "$*" >> "$0.calls"\n${script}\n`)
-  await chmod(file, 0o755)
-}
+import { fake, root } from './support/fake-programs.ts'
 
 const callsOf = async (name: string): Promise<string[]> =>
-  (await readFile(join(root, 'bin', `${name}.calls`), 'utf8')).trimEnd().split('\n')
+  (await readFile(join(root(), 'bin', `${name}.calls`), 'utf8')).trimEnd().split('\n')
 
-const directory = (): string => join(root, 'apt')
+const directory = (): string => join(root(), 'apt')
 const open = (options: Partial<AptOptions> = {}): Promise<Apt> => Apt.open({ directory: directory(), ...options })
 
 const MAIN = `Types: deb
@@ -132,21 +113,21 @@ printf "%s\\n" "Reading..." "'http://m/p/one_1_amd64.deb' one_1_amd64.deb 100 SH
 })
 
 test('a folder of the cache is found while its files are as they were recorded', async () => {
-  expect(await find(root, 'a')).toBeUndefined()
+  expect(await find(root(), 'a')).toBeUndefined()
   const make = async (folder: string, scratch: string): Promise<number> => {
     expect(await readdir(scratch)).toEqual([])
     await mkdir(folder)
     await writeFile(join(folder, 'file'), 'content')
     return 5
   }
-  const { folder, data } = await keep({ root, name: 'a', make })
-  expect([data, await find(root, 'a')]).toEqual([5, folder])
+  const { folder, data } = await keep({ root: root(), name: 'a', make })
+  expect([data, await find(root(), 'a')]).toEqual([5, folder])
   const manifest = join(folder, 'manifest.json')
   const text = await readFile(manifest, 'utf8')
   await writeFile(manifest, text.replace('"format": 1', '"format": 2'))
-  expect(await find(root, 'a')).toBeUndefined()
+  expect(await find(root(), 'a')).toBeUndefined()
   await writeFile(manifest, text)
-  expect(await find(root, 'a')).toBe(folder)
+  expect(await find(root(), 'a')).toBe(folder)
   await writeFile(join(folder, 'file'), 'c0ntent')
-  expect(await find(root, 'a')).toBeUndefined()
+  expect(await find(root(), 'a')).toBeUndefined()
 })

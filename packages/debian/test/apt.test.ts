@@ -1,26 +1,8 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { Apt } from '../src/index.ts'
-
-let root = ''
-beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'retrap-apt-'))
-})
-afterEach(async () => {
-  vi.unstubAllEnvs()
-  await rm(root, { recursive: true })
-})
-
-/** Puts a program of this name first on PATH. */
-async function fake(name: string, script: string): Promise<void> {
-  const bin = join(root, 'bin')
-  await mkdir(bin, { recursive: true })
-  await writeFile(join(bin, name), `#!/bin/sh\ncase "$*" in *--version*) exit 0;; esac\n${script}\n`)
-  await chmod(join(bin, name), 0o755)
-  vi.stubEnv('PATH', `${bin}:${process.env['PATH']}`)
-}
+import { fake, root } from './support/fake-programs.ts'
 
 describe('apt', () => {
   beforeEach(async () => {
@@ -33,7 +15,7 @@ describe('apt', () => {
   ])('that %s makes no progress and is ended', async (_how, script) => {
     await fake('apt-get', script)
     const started = performance.now()
-    await expect(Apt.open({ directory: join(root, 'apt'), archive: 'host', stallMs: 1000 })).rejects.toThrow(
+    await expect(Apt.open({ directory: join(root(), 'apt'), archive: 'host', stallMs: 1000 })).rejects.toThrow(
       'apt could not get package lists from Debian: it made no progress for 1 s',
     )
     expect(performance.now() - started).toBeLessThan(20_000)
@@ -44,9 +26,9 @@ describe('apt', () => {
     ['reports that it went on', 'echo dlstatus:1:$i:x >&3', ''],
     ['writes to both outputs', 'echo x; echo y >&2', ''],
   ])('that %s now and then may go on', async (_how, progress) => {
-    const step = progress.replace('"$0.file"', join(root, 'apt', 'file'))
+    const step = progress.replace('"$0.file"', join(root(), 'apt', 'file'))
     await fake('apt-get', `for i in 1 2 3 4 5 6; do sleep 0.5; ${step}; done`)
-    await Apt.open({ directory: join(root, 'apt'), archive: 'host', stallMs: 2000 })
+    await Apt.open({ directory: join(root(), 'apt'), archive: 'host', stallMs: 2000 })
   })
 
   test('that finds the disk full says so', async () => {
@@ -54,16 +36,16 @@ describe('apt', () => {
       'apt-get',
       'echo "E: Failed to fetch x  Write error - write (28: No space left on device)" >&2; exit 100',
     )
-    await expect(Apt.open({ directory: join(root, 'apt') })).rejects.toThrow('no space is left on the disk')
+    await expect(Apt.open({ directory: join(root(), 'apt') })).rejects.toThrow('no space is left on the disk')
   })
 
   test('downloads packages into a folder of its own', async () => {
     await fake('apt-get', 'pwd > "$0.where"; case "$*" in *download*) : > one_1_amd64.deb;; esac')
-    const directory = join(root, 'apt')
+    const directory = join(root(), 'apt')
     const apt = await Apt.open({ directory, archive: 'host' })
     expect(await apt.download(['one'])).toBe(join(directory, 'packages'))
     expect(await readdir(join(directory, 'packages'))).toEqual(['one_1_amd64.deb'])
-    expect((await readFile(join(root, 'bin/apt-get.where'), 'utf8')).trim()).toBe(join(directory, 'packages'))
+    expect((await readFile(join(root(), 'bin/apt-get.where'), 'utf8')).trim()).toBe(join(directory, 'packages'))
   })
 
   test('tells how far it is, of package lists and of packages', async () => {
@@ -71,7 +53,7 @@ describe('apt', () => {
     await fake('apt-get', reports.map((line) => `echo ${line} >&3`).join('; '))
     const seen: [number, string][] = []
     const onProgress = (fraction: number, what: string): void => void seen.push([fraction, what])
-    const apt = await Apt.open({ directory: join(root, 'apt'), archive: 'host' }, onProgress)
+    const apt = await Apt.open({ directory: join(root(), 'apt'), archive: 'host' }, onProgress)
     await apt.download(['one', 'two'], onProgress)
     expect(seen).toEqual([
       [0.125, 'package lists'],
@@ -83,7 +65,7 @@ describe('apt', () => {
 
   test('is missing on a host without', async () => {
     vi.stubEnv('PATH', '/nonexistent')
-    await expect(Apt.open({ directory: join(root, 'apt') })).rejects.toMatchObject({ code: 'ERR_NO_APT' })
-    expect(await readdir(root)).toEqual(['bin'])
+    await expect(Apt.open({ directory: join(root(), 'apt') })).rejects.toMatchObject({ code: 'ERR_NO_APT' })
+    expect(await readdir(root())).toEqual(['bin'])
   })
 })

@@ -1,23 +1,19 @@
 /** Packages that are given to others, with the sources that they were built from: by an apt of the test's. */
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { beforeEach, expect, test, vi } from 'vitest'
 import { type DistributedPackage, fetchDistributed, findDistributed } from '../src/index.ts'
+import { fake, root } from './support/fake-programs.ts'
 import { writeDeb } from './support/made-archive.ts'
 
-let root = ''
 beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'retrap-distributed-'))
-  await mkdir(join(root, 'bin'))
-  await mkdir(join(root, 'archive'))
-  vi.stubEnv('PATH', `${join(root, 'bin')}:${process.env['PATH']}`)
+  await mkdir(join(root(), 'archive'))
   vi.stubEnv('RETRAP_DEBIAN_APT', '1')
   await fake('apt-cache', 'echo "Package: asked"; echo "Depends: linux-image-6 (= 1)"')
   // Sources are named as Debian's pool does; those of another version are not there.
   await fake(
     'apt-get',
-    `archive=${join(root, 'archive')}
+    `archive=${join(root(), 'archive')}
 case "$*" in
 *--print-uris*) for last; do :; done; cat "$archive/$last.uris" 2>/dev/null || exit 100;;
 *\\ source\\ *) for last; do :; done; for file in $(cut -d' ' -f2 "$archive/$last.uris"); do echo "$file" > "$file"; done;;
@@ -25,21 +21,9 @@ case "$*" in
 esac`,
   )
 })
-afterEach(async () => {
-  vi.unstubAllEnvs()
-  await rm(root, { recursive: true })
-})
-
-/** Puts a program of this name first on PATH, which notes its arguments. */
-async function fake(name: string, script: string): Promise<void> {
-  const file = join(root, 'bin', name)
-  const version = 'case "$*" in *--version*) exit 0;; esac'
-  await writeFile(file, `#!/bin/sh\n${version}\nprintf '%s\\n' "$*" >> "$0.calls"\n${script}\n`)
-  await chmod(file, 0o755)
-}
 
 const calls = async (): Promise<number> => {
-  const text = await readFile(join(root, 'bin/apt-get.calls'), 'utf8').catch(() => '')
+  const text = await readFile(join(root(), 'bin/apt-get.calls'), 'utf8').catch(() => '')
   return text.split('\n').length - 1
 }
 
@@ -47,7 +31,7 @@ const calls = async (): Promise<number> => {
 async function pack(name: string, control: string, files: readonly string[] = []): Promise<void> {
   const paths = [...files, `usr/share/doc/${name}/copyright`]
   await writeDeb(
-    join(root, 'archive', `${name}_1_arm64.deb`),
+    join(root(), 'archive', `${name}_1_arm64.deb`),
     `Package: ${name}\nArchitecture: arm64\n${control}`,
     Object.fromEntries(paths.map((path) => [path, `${path} of ${name}`])),
   )
@@ -57,7 +41,7 @@ async function pack(name: string, control: string, files: readonly string[] = []
 async function packSource(name: string, version: string): Promise<void> {
   const files = [`${name}_${version.replace(/^\d+:/, '')}.dsc`, `${name}_1.orig.tar.xz`]
   const lines = files.map((file) => `'http://m/pool/x/${file}' ${file} 10 SHA256:00\n`)
-  await writeFile(join(root, 'archive', `${name}=${version}.uris`), lines.join(''))
+  await writeFile(join(root(), 'archive', `${name}=${version}.uris`), lines.join(''))
 }
 
 const BUSYBOX = { package: 'busybox-static:arm64', members: ['./bin/busybox'], linked: ['libc6'] }
@@ -66,7 +50,7 @@ const summary = ({ name, version, architecture, sources }: DistributedPackage): 
   sources: sources.map((one) => `${one.name} ${one.version}: ${one.files.map((file) => basename(file)).join(' ')}`),
 })
 const fetchOne = async (withSources: boolean): Promise<DistributedPackage> => {
-  const [one] = await fetchDistributed([BUSYBOX], { root: join(root, 'cache'), withSources })
+  const [one] = await fetchDistributed([BUSYBOX], { root: join(root(), 'cache'), withSources })
   return one!
 }
 
@@ -90,7 +74,7 @@ test('a package has its copyright files, and the sources of exactly its version 
     'usr/share/doc/libc6/copyright of libc6',
   ])
   expect(await readFile(join(plain.folder, 'bin/busybox'), 'utf8')).toBe('bin/busybox of busybox-static')
-  expect(await findDistributed([BUSYBOX], { root: join(root, 'cache'), withSources: true })).toBeUndefined()
+  expect(await findDistributed([BUSYBOX], { root: join(root(), 'cache'), withSources: true })).toBeUndefined()
 
   const whole = await fetchOne(true)
   expect(summary(whole)).toMatchObject({
@@ -101,7 +85,7 @@ test('a package has its copyright files, and the sources of exactly its version 
     ],
   })
   expect(await readFile(whole.sources[0]!.files[0]!, 'utf8')).toBe('busybox_1.35-4.dsc\n')
-  expect(await readFile(join(root, 'bin/apt-get.calls'), 'utf8')).toContain(
+  expect(await readFile(join(root(), 'bin/apt-get.calls'), 'utf8')).toContain(
     'source --only-source --download-only busybox=1:1.35-4',
   )
   // From now on apt is not asked.
@@ -128,7 +112,7 @@ test('sources that the archive does not have are an error', async () => {
   await pack('libc6', 'Version: 2\n')
   await expect(fetchOne(true)).rejects.toMatchObject({ code: 'ERR_FETCH' })
   // A list without a description of the package.
-  await writeFile(join(root, 'archive/busybox-static=1.uris'), "'http://m/x' x.tar.xz 1 SHA256:0\n")
+  await writeFile(join(root(), 'archive/busybox-static=1.uris'), "'http://m/x' x.tar.xz 1 SHA256:0\n")
   await expect(fetchOne(true)).rejects.toThrow('apt has no source package busybox-static of version 1')
 })
 
@@ -136,7 +120,7 @@ test('a kernel is the package that its name stands for', async () => {
   await pack('linux-image-6-unsigned', 'Version: 6.1-1\nSource: linux\n', ['boot/vmlinuz-6'])
   await packSource('linux', '6.1-1')
   const kernel = { package: 'linux-image-arm64:arm64', members: ['./boot/*'], dependency: 'linux-image-' }
-  const options = { root: join(root, 'cache'), withSources: true }
+  const options = { root: join(root(), 'cache'), withSources: true }
   const [one] = await fetchDistributed([{ ...kernel, suffix: '-unsigned' }], options)
   expect(summary(one!)).toMatchObject({
     is: 'linux-image-6-unsigned 6.1-1 arm64',

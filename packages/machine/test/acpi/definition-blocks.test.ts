@@ -4,29 +4,10 @@ import { describe, expect, test } from 'vitest'
 import { type AcpiBoard, buildAcpiTables } from '../../src/acpi/index.ts'
 import * as aml from '../../src/acpi/aml.ts'
 import { buildArmAcpiTables } from '../../src/arm/index.ts'
+import { board as usual } from '../support/acpi-board.ts'
 import { readAml } from '../support/read-aml.ts'
 
-const board: AcpiBoard = {
-  apicIds: [0, 2],
-  localApicAddress: 0xfee0_0000,
-  ioapic: { id: 4, address: 0xfec0_0000 },
-  pmBase: 0x600,
-  sciIrq: 9,
-  smiCommand: { port: 0xb2, enable: 0xf1, disable: 0xf0 },
-  s3SleepType: 1,
-  s5SleepType: 5,
-  reset: { port: 0xcf9, value: 6 },
-  centuryIndex: 0x32,
-  hpet: { address: 0xfed0_0000, capabilities: 0x8086_a201, minimumTick: 100 },
-  pciMemory: { start: 0xc000_0000, end: 0xfebf_ffff },
-  pciMemory64: { start: 0x80_0000_0000, end: 0xff_ffff_ffff },
-  isaBridgeDevice: 1,
-  serialPorts: [
-    { iobase: 0x3f8, irq: 4 },
-    { iobase: 0x2f8, irq: 3 },
-  ],
-  keyboardController: true,
-}
+const board: AcpiBoard = { ...usual, apicIds: [0, 2], s3SleepType: 1, s5SleepType: 5 }
 
 /** The lines of a board's DSDT. */
 function lines({ image, addresses, rsdpAddress }: ReturnType<typeof buildAcpiTables>): string[] {
