@@ -19,7 +19,7 @@ export interface Lane {
   readonly begin: number
   /** Runs a branch, after those before it. @throws errors of a host */
   run(branch: Branch): Promise<BranchRun>
-  /** Ends its machines, and the branch that runs. */
+  /** Ends the branch that runs, and its machines: those of another thread end with the thread. */
   close(): void
 }
 

@@ -72,11 +72,9 @@ export function serveLane(port: ThreadPort, host: ClusterHost): void {
   }
   let queue = Promise.resolve()
   const hear = (call: LaneCall): void => {
-    if (call.do === 'close') {
-      // What runs ends by itself, with an answer.
-      stop.abort()
-      queue = queue.then(() => lane?.close())
-    } else
+    // What runs ends by itself, with an answer. Machines end with the thread: to free their memory one by one takes seconds.
+    if (call.do === 'close') stop.abort()
+    else
       queue = queue.then(async () =>
         port.post([await answer(call).catch((error: unknown) => ({ error: tellError(error) }))]),
       )
