@@ -32,10 +32,10 @@ export const soak: Soak = {
     if (spawnSync('cc', words).status !== 0) throw new Error(`cc ${words.join(' ')} failed`)
   },
   async step(rng, index) {
-    const [name, ...unsafe] = CASES[index % CASES.length]!
+    const [name, from, to] = CASES[index % CASES.length]!
     const [isSafe, file] = [index < CASES.length, join(folder, `${name}-${index}.json`)]
     const text = fs.readFileSync(join(EXAMPLES, `${name}.json`), 'utf8')
-    fs.writeFileSync(file, isSafe ? text : text.replace(...unsafe))
+    fs.writeFileSync(file, isSafe ? text : text.replace(from, to))
     const words = ['cluster', 'explore', file, '--seed', `${rng.u32()}`, ...BRANCHES]
     const { code, stdout, stderr } = await runRetrap(words, { deadlineMs: 36_000_000 })
     // One fault of each branch is a slow disk.
@@ -43,7 +43,7 @@ export const soak: Soak = {
       (sum, [, one]) => sum + Number(one) - 1,
       0,
     )
-    totals[`${name} ${isSafe ? '' : unsafe[1]}`] = `${losses} losses of power: ${stderr.split('\n').at(-2)}`
+    totals[`${name} ${isSafe ? '' : to}`] = `${losses} losses of power: ${stderr.split('\n').at(-2)}`
     if (code !== (isSafe ? 0 : 1)) return `${words.join(' ')}: ${stdout}${stderr}`
   },
   teardown: () => fs.rmSync(folder, { recursive: true, force: true }),
