@@ -1,7 +1,7 @@
 /** Makes the machines of a cluster. */
 import { realpathSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { setFlagsFromString } from 'node:v8'
+import v8 from 'node:v8'
 import {
   ClusterError,
   type ClusterGuest,
@@ -237,7 +237,7 @@ export class LinuxHost implements GuestsHost {
  */
 function optimizeSooner(): void {
   try {
-    setFlagsFromString('--wasm-tiering-budget=1000000')
+    v8.setFlagsFromString('--wasm-tiering-budget=1000000')
   } catch {
     // Engines other than V8 have a way of their own.
   }
