@@ -375,7 +375,12 @@ export class Cluster {
     const report = readReport(line)
     if (report === undefined) {
       // The SDKs' lines of other kinds are none of ours.
-      if (!line.startsWith('{')) this.#tell('machine', `a report that is not understood: ${line}`, machine)
+      if (!line.startsWith('{'))
+        this.#tell(
+          'machine',
+          `a report that is not understood: ${line} (always NAME ok|fail, sometimes NAME, reachable NAME, …)`,
+          machine,
+        )
       return
     }
     if (report.kind === 'quiet') {

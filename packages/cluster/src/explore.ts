@@ -102,7 +102,7 @@ export async function explore(
     const fails = async (some: readonly Fault[], next: readonly Fault[] | undefined): Promise<boolean> => {
       if (isStopped()) return false
       const run = attempt(some)
-      // What comes if this one does not fail so is tried meanwhile.
+      // An idle lane tries the list that follows if this one does not fail so.
       if (next !== undefined && pool.idle > 0) void attempt(next)
       const { result: again } = await run
       if (isStopped()) return false

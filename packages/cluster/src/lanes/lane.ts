@@ -9,7 +9,7 @@ import type { ClusterResult } from '../result.ts'
 export interface BranchRun {
   /** Its end. */
   readonly result: ClusterResult
-  /** What it has reached, with the instants at which that came first: shapes of lines, and edges between them. */
+  /** Shapes of lines that it has reached, and edges between them, each with the instant at which it came first. */
   readonly reached: readonly (readonly [what: string, ns: number])[]
 }
 

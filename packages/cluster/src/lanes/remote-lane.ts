@@ -39,7 +39,7 @@ export class RemoteLane implements Lane {
     { signal, errorOf }: { readonly signal?: AbortSignal; readonly errorOf?: (told: ErrorTold) => Error | undefined },
   ): Promise<RemoteLane> {
     const client = new ThreadClient(thread, errorOf)
-    // It has no answer.
+    // This call has no answer.
     const stop = (): void => thread.post([{ do: 'close' } satisfies LaneCall])
     signal?.addEventListener('abort', stop)
     const { begin } = await client.ask<{ readonly begin: number }>({
@@ -72,7 +72,7 @@ export function serveLane(port: ThreadPort, host: ClusterHost): void {
   }
   let queue = Promise.resolve()
   const hear = (call: LaneCall): void => {
-    // What runs ends by itself, with an answer. Machines end with the thread: to free their memory one by one takes seconds.
+    // A branch that runs ends by itself, with an answer. Machines end with the thread: to free their memory one by one takes seconds.
     if (call.do === 'close') stop.abort()
     else
       queue = queue.then(async () =>

@@ -45,15 +45,18 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
     // The time begins when all is ready: on a busy host it was over before the first branch.
     let begin: number | undefined
     let gone = 0
+    let told = 0
     const { findings, branches } = await withLanes({ ...cluster, seed }, lanes, (open) =>
       explore(description, seed, open, {
         ...{ signal, first, keepsGoing: keepGoing, isBlind: blind },
         goesOn: () => gone++ < count && performance.now() - (begin ??= performance.now()) < lastsMs,
-        onBranch: (branch, { failure, faults }, news) =>
+        onBranch(branch, { failure, faults, properties }, news) {
+          told += properties.length
           tell(
             { kind: 'branch', branch, faults: faults.length, news, failure },
             `branch ${branch}: ${faults.length} faults, ${news} new: ${failure ?? 'ok'}\n`,
-          ),
+          )
+        },
         onTry: (faults, { failure }) =>
           tell(
             { kind: 'try', faults: faults.length, failure },
@@ -96,6 +99,10 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
     const all = findings.map((finding) => ({ branch: finding.branch, plan: planOf(finding) }))
     tell({ kind: 'explored', seed, branches, findings: all, stopped: signal.aborted }, '')
     stderr.write(`retrap: seed ${seed}: ${branches} branches, ${findings.length} of them failed\n`)
+    if (told === 0 && branches > 0 && description.workload?.check === undefined)
+      stderr.write(
+        'retrap: no program has told a property; retrap cluster run prints reports that are not understood\n',
+      )
     return findings.length === 0
   })
 }

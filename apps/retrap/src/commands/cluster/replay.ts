@@ -67,6 +67,9 @@ export async function replayCluster(
       `${option === undefined ? more.join(' ') : `--${option}`}: expected --machine NAME, too: it is of one machine`,
     )
   }
+  const printsFrames = flags.frames === true || flags.frame !== undefined
+  if (flags.jsonl === true && (printsFrames || flags.machine !== undefined))
+    throw usage('--jsonl: events are printed so, without --machine, --frames and --frame')
   const source = await fileSource(path)
   const folder = await mkdtemp(join(tmpdir(), 'retrap-cluster-'))
   try {
@@ -110,7 +113,10 @@ class ShownRun {
     for (const event of run.events)
       if (event.ns <= until) this.#host.stdout.write(jsonl === true ? `${JSON.stringify(event)}\n` : eventText(event))
     const { failure, seed, ns } = run
-    this.#host.stderr.write(`retrap: seed ${seed}: ${failure ?? 'ok'} (${timeText(ns)} of the cluster's time)\n`)
+    const end = until < ns ? `the same until ${timeText(until)}` : (failure ?? 'ok')
+    this.#host.stderr.write(
+      `retrap: seed ${seed}, as it was recorded: ${end} (${timeText(ns)} of the cluster's time)\n`,
+    )
   }
 
   /** @throws CliError `ERR_INPUT` for a machine that does something else */

@@ -49,10 +49,11 @@ export function runClusterFile(
       void stdout.write(flags.jsonl === true ? `${JSON.stringify(event)}\n` : eventText(event))
     const host = hostOf(parts, flags.workers ?? usualWorkers(parts.machines), tell)
     const run = { description, seed, host, branch: { number: plan?.branch ?? 0, faults: plan?.faults } }
+    const given = ['run', file, ...(path === undefined ? ['--seed', `${seed}`] : ['--plan', path])]
     try {
       const result = await (record === undefined
         ? runOnce(run, { onEvent, signal })
-        : recordOnce(run, { onEvent, signal }, { path: record, given: ['run', file, '--seed', `${seed}`], stderr }))
+        : recordOnce(run, { onEvent, signal }, { path: record, given, stderr }))
       if (flags.jsonl === true) stdout.write(`${JSON.stringify({ kind: 'result', seed, ...result })}\n`)
       stderr.write(summary(result, seed, performance.now() - begin))
       return result.failure === undefined

@@ -61,6 +61,8 @@ export class SessionGdb implements SessionDebugger {
   #target: GdbTarget | undefined
   #session: GdbSession | undefined
   #socket: Socket | undefined
+  /** How to attach, until it has been said. */
+  #invitation = ''
   /** The first machine waits for gdb. */
   #waits: boolean
 
@@ -70,7 +72,7 @@ export class SessionGdb implements SessionDebugger {
     this.#server = createServer((socket) => this.#connected(socket))
   }
 
-  /** Listens, and says how to attach. @param kill - gdb's user has said `kill` @throws CliError `ERR_INPUT` */
+  /** Listens. How to attach is said when there is a machine. @param kill - gdb's user has said `kill` @throws CliError `ERR_INPUT` */
   async open(say: SessionOutput, kill: () => void): Promise<void> {
     this.#say = say
     this.#kill = kill
@@ -81,7 +83,7 @@ export class SessionGdb implements SessionDebugger {
     })
     const place = `${host.includes(':') ? `[${host}]` : host}:${(this.#server.address() as AddressInfo).port}`
     const what = wait ? 'the machine waits for gdb' : 'gdb can attach'
-    say.write(`retrap: ${what}: gdb -ex 'target remote ${place}'\n`)
+    this.#invitation = `retrap: ${what}: gdb -ex 'target remote ${place}'\n`
   }
 
   /** Attaches gdb to a machine that has not run yet. @throws CliError `ERR_USAGE` for a machine without a debugger */
@@ -101,6 +103,9 @@ export class SessionGdb implements SessionDebugger {
     const target = await runner.gdbTarget?.(options)
     if (target === undefined) throw usage('--gdb: this machine has no debugger')
     this.#target = target
+    // A replay has got to its place only now: gdb does not wait for long.
+    this.#say?.write(this.#invitation)
+    this.#invitation = ''
     if (this.#session !== undefined) this.#session.retarget(target)
     else {
       if (this.#waits) target.stop()

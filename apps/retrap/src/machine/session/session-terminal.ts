@@ -17,6 +17,8 @@ export interface TerminalSettings {
   readonly input: InputPolicy
   /** Where monitors are: with `stdio` Ctrl-A c goes to one on the terminal, and back. */
   readonly monitor?: readonly { readonly kind: string }[]
+  /** With a recording to replay a terminal takes commands, whichever consoles the machine has. */
+  readonly recording?: { readonly replay?: string | undefined } | undefined
 }
 
 /** The requests of the keys behind Ctrl-A, and the guest's output when it is lost. */
@@ -99,7 +101,12 @@ export class SessionTerminal {
 
   /** Starts to read typed input, if the machine uses any. @returns a function that stops reading */
   open(): () => void {
-    return this.isConsole || this.#screen !== undefined ? openInput(this.#host, this.#input) : () => {}
+    const isUsed = this.isConsole || this.#screen !== undefined || this.#takesCommands
+    return isUsed ? openInput(this.#host, this.#input) : () => {}
+  }
+
+  get #takesCommands(): boolean {
+    return this.#settings.recording?.replay !== undefined && this.#host.stdin.isTTY === true
   }
 
   /** Connects the terminal with another machine's console. */
@@ -111,7 +118,9 @@ export class SessionTerminal {
 
   #consoleOf(machine: Machine): MachineSerial | undefined {
     if (this.#settings.console === 'xen') return machine.xenConsole
-    return machine.serialPorts[this.#settings.serial.findIndex(({ kind }) => kind === 'stdio')]
+    const port = machine.serialPorts[this.#settings.serial.findIndex(({ kind }) => kind === 'stdio')]
+    // A replay takes Ctrl-C from any of its ports.
+    return port ?? (this.#takesCommands ? machine.xenConsole : undefined)
   }
 
   /** The terminal as a chardev's far end. */
