@@ -132,7 +132,7 @@ export class LinuxHost implements GuestsHost {
   }
 
   async #makeOwn(machine: PlacedMachine, file: string, start: MachineStart, listener: GuestListener) {
-    const opened = await of(machine.name, openOwnMachine(resolve(this.#folder, file), machine))
+    const opened = await of(machine.name, openOwnMachine(resolve(this.#folder, file), machine, this.#tell))
     this.#opened.push(opened)
     const recording = start.recording === undefined ? undefined : this.#recordings?.of(start.recording)
     const isForked = this.#ways.isForked && start.recording === undefined

@@ -32,8 +32,12 @@ const OF_CLUSTER: Readonly<Record<string, string>> = {
   ...{ nic: 'its network is that of the cluster', netdev: 'its network is that of the cluster' },
 }
 
-/** Opens the files of a machine. @throws CliError `ERR_INPUT`, ClusterError `ERR_CLUSTER` that names the machine */
-export async function openOwnMachine(path: string, machine: PlacedMachine): Promise<OpenTestMachine> {
+/** Opens the files of a machine. @param tell - is told a notice @throws CliError `ERR_INPUT`, ClusterError `ERR_CLUSTER` that names the machine */
+export async function openOwnMachine(
+  path: string,
+  machine: PlacedMachine,
+  tell: (text: string) => void,
+): Promise<OpenTestMachine> {
   const { name, arch, cpus, memory, disk } = machine
   const wrong = (why: string): ClusterError => new ClusterError('ERR_CLUSTER', `machine ${name}: ${why}`)
   const described = contentsOf(path)
@@ -41,7 +45,8 @@ export async function openOwnMachine(path: string, machine: PlacedMachine): Prom
   if (other !== undefined) throw wrong(`${path}: ${other}: ${OF_CLUSTER[other]}; leave it out`)
   const own = { arch: arch === 'arm64' ? 'arm64' : 'amd64', cpus, memory: `${Math.ceil(memory / 2 ** 20)}M` }
   const opened = await openMachine(readMachine(path, '', { ...described, ...own }), {
-    ...{ stderr: process.stderr, isReplay: false },
+    stderr: { write: (line) => tell(String(line).replaceAll(/^retrap: |\n$/g, '')), on: () => undefined },
+    isReplay: false,
   })
   const { drives = [] } = opened.machine
   const bytes = drives[0]?.medium?.properties.bytes ?? 0
