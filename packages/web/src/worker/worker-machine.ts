@@ -49,6 +49,8 @@ type Send = (message: FromWorker, transfer?: Transferable[]) => void
 
 /** 60 frames a second. */
 const FRAME_MS = 16
+/** Instants at which a branch is tried before a machine counts as one whose devices are never at rest. */
+const MOST_TRIES = 40
 
 /** The answer to keys that nobody takes. */
 const PAST =
@@ -536,7 +538,20 @@ export class WorkerMachine {
 
   /** See `PageDebugger`: the machine goes on from where the debugger is. */
   async branch(change?: MachineChange): Promise<void> {
-    await this.#recorder().branch(change)
+    for (let tries = 1; ; tries++) {
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- one try after another
+        await this.#recorder().branch(change)
+        break
+      } catch (error) {
+        // A timer that is due fires when the machine goes on for a moment.
+        const isAtWork = (error as { readonly code?: unknown }).code === 'ERR_SNAPSHOT'
+        if (!isAtWork || !this.#isMeantToRun || tries === MOST_TRIES) throw error
+        void this.#go()
+        // oxlint-disable-next-line no-await-in-loop -- as above
+        await new Promise((resolve) => setTimeout(resolve, tries))
+      }
+    }
     if (this.#isMeantToRun && change === undefined) void this.#go()
     else this.#tellState('paused')
   }
