@@ -155,7 +155,7 @@ describe.skipIf(missing.length > 0)(
       expect(text).toContain('$1 = 1\n')
       expect(text).toContain('$2 = 0x200\n')
       expect(text).toContain('(CPU 0, executes)')
-      expect(told).toMatch(/level 1, 0x[\da-f]+: 0x40000705 block\n0x40080000 is guest-physical 0x40080000\n/)
+      expect(told).toMatch(/level 1, 0x[\da-f]+: 0x40000705 AF block\n0x40080000 is guest-physical 0x40080000\n/)
       expect(told).toContain('CPU 0: IRQ and FIQ masked, no interrupt waits')
     })
   },

@@ -131,7 +131,10 @@ export class RunLoop {
       const waiting = this.#domain.vcpus.filter(({ cpu }) => cpu.busy)
       if (waiting.length > 0) return waiting.map(({ id }) => id)
     }
-    return this.finish(deadlineMs, true)
+    const waiting = await this.finish(deadlineMs, true)
+    // The last instruction of a guest that has ended its machine may have been finished here.
+    this.#deterministic?.ended()
+    return waiting
   }
 
   readonly #broken = (error: unknown): void => this.#ended?.reject(error)
