@@ -63,8 +63,6 @@ export interface ClusterGuestParts extends MachineWays {
   readonly disk: Disk | undefined
   /** Where the machine is recorded; undefined: it is not. */
   readonly recording?: GuestRecording | undefined
-  /** A machine of {@link makeOriginal}, which this one is a clone of. */
-  readonly original?: MadeGuest | undefined
 }
 
 /** Room for the clones of a guest: for one at a time, and for what one writes. */
@@ -85,7 +83,7 @@ export async function makeClusterGuest(parts: ClusterGuestParts, listener: Guest
     await disk.flush()
   }
   const ends = new Ends(new Card(), listener)
-  const made = await (parts.original === undefined ? makeMachine(parts, ends) : cloneOf(parts.original, parts, ends))
+  const made = await makeMachine(parts, ends)
   const guest = guestOf(made, parts, ends)
   disk?.attach(made.machine.domain.clock, made.time)
   ends.say(
@@ -108,24 +106,13 @@ export async function makeClusterGuest(parts: ClusterGuestParts, listener: Guest
   return guest
 }
 
-/** Makes a machine that is never run: guests that begin later begin as its clones, which takes less time, and differ in nothing. */
-export async function makeOriginal(parts: ClusterGuestParts): Promise<MadeGuest> {
-  const none = (): void => undefined
-  const listener: GuestListener = { line: none, report: none, ended: none }
-  return makeMachine({ ...parts, disk: parts.disk?.copy() }, new Ends(new Card(), listener), 'same')
-}
-
-async function makeMachine(
-  parts: ClusterGuestParts,
-  ends: Ends,
-  after: number | 'same' = parts.seed,
-): Promise<MadeGuest> {
-  const { kind, disk, recording } = parts
+async function makeMachine(parts: ClusterGuestParts, ends: Ends): Promise<MadeGuest> {
+  const { kind, disk, recording, seed } = parts
   const { state, pages } = await openSnapshotFile(parts.path, { onLost: () => undefined })
   const grown = stateWithMemory(state as PcSnapshotState, runBytes(kind)) as object
   const options: MachineOptions = {
     ...(await optionsOf(parts, ends, disk)),
-    generation: { after },
+    generation: { after: seed },
     snapshot: { state: grown, pages } as MachineSnapshotSource,
     codeCacheBytes: DECODED_BYTES,
     jit: parts.isCompiled && { keep: parts.units, codeBytes: COMPILED_BYTES },
@@ -134,14 +121,9 @@ async function makeMachine(
   return recording?.record(options) ?? plain((await createMachine(options)) as unknown as ForkedMachine)
 }
 
-async function cloneOf(
-  { machine }: MadeGuest,
-  parts: ClusterGuestParts,
-  ends: Ends,
-  after: number | 'same' = parts.seed,
-): Promise<MadeGuest> {
+async function cloneOf({ machine }: MadeGuest, parts: ClusterGuestParts, ends: Ends): Promise<MadeGuest> {
   const { virtio, drives } = await optionsOf(parts, ends, parts.disk)
-  return plain(await machine.fork({ virtio, ...(drives && { drives }), generation: { after } }))
+  return plain(await machine.fork({ virtio, ...(drives && { drives }), generation: { after: 'same' } }))
 }
 
 /** The host's ends of a guest's devices. */
@@ -227,7 +209,7 @@ function guestOf(made: MadeGuest, parts: ClusterGuestParts, ends: Ends, before =
     async fork(listener, copy) {
       const disk = copy as Disk | undefined
       const others = ends.copy(listener)
-      const clone = await cloneOf(made, { ...parts, disk }, others, 'same')
+      const clone = await cloneOf(made, { ...parts, disk }, others)
       disk?.attach(clone.machine.domain.clock, clone.time)
       return guestOf(clone, parts, others, retired())
     },

@@ -26,10 +26,10 @@ import { type ModuleShare, openModules } from '../exec/module-share.ts'
 import { readProgram } from '../exec/program.ts'
 import type { ExecRoot } from '../exec/root.ts'
 import { foldersShare, keepKind, pathOfKept } from '../exec/kept-machine.ts'
-import { type ClusterGuestParts, type MachineWays, makeClusterGuest, makeOriginal } from './cluster-guest.ts'
+import { type ClusterGuestParts, type MachineWays, makeClusterGuest } from './cluster-guest.ts'
 import type { OpenTestMachine } from '../test/machine.ts'
 import { makeOwnGuest, openOwnMachine } from './own-guest.ts'
-import { MachineRecordings, type MadeGuest, type RecordedHow } from './recordings.ts'
+import { MachineRecordings, type RecordedHow } from './recordings.ts'
 import { stillShare } from './still-share.ts'
 
 /** A machine's kind and files, and the kept machine that it begins as. */
@@ -83,8 +83,6 @@ export class LinuxHost implements GuestsHost {
   readonly #prepared = new Map<string, Promise<Prepared>>()
   /** The files of machines of their own, one for each start. */
   readonly #opened: OpenTestMachine[] = []
-  /** By numbers of machines: what those that start again are clones of. */
-  readonly #originals = new Map<number, Promise<MadeGuest> | undefined>()
 
   /**
    * @param parts - whose paths are relative to the folder of the description
@@ -128,7 +126,7 @@ export class LinuxHost implements GuestsHost {
           ),
         ),
     }
-    return makeClusterGuest({ ...parts, ...(isForked && { original: await this.#original(parts) }) }, listener)
+    return makeClusterGuest(parts, listener)
   }
 
   async #makeOwn(machine: PlacedMachine, file: string, start: MachineStart, listener: GuestListener) {
@@ -139,15 +137,6 @@ export class LinuxHost implements GuestsHost {
     const ways = { ...this.#ways, isForked, units: this.#units }
     const disk = start.disk as Disk | undefined
     return makeOwnGuest({ ...start, ...ways, ...{ machine, opened, recording, disk } }, listener)
-  }
-
-  /** The machine that a later start of a machine is a clone of; none for the first start, which is forked itself. */
-  async #original(parts: ClusterGuestParts): Promise<MadeGuest | undefined> {
-    const { number } = parts.machine
-    const isFirst = !this.#originals.has(number)
-    if (isFirst) this.#originals.set(number, undefined)
-    else this.#originals.set(number, this.#originals.get(number) ?? makeOriginal(parts))
-    return this.#originals.get(number)
   }
 
   record(how: RecordedHow): void {
@@ -163,8 +152,6 @@ export class LinuxHost implements GuestsHost {
   /** Gives the files back. */
   async close(): Promise<void> {
     this.#units.close()
-    const originals = [...this.#originals.values()].flatMap((one) => one ?? [])
-    for (const one of await Promise.allSettled(originals)) if (one.status === 'fulfilled') one.value.close()
     await Promise.all(this.#opened.map((one) => one.close()))
     const all = await Promise.allSettled(this.#prepared.values())
     await Promise.all(
