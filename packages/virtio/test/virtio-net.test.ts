@@ -455,6 +455,17 @@ test('a card is at rest while no packet waits: for the network, or for buffers t
   expect(one.model.isAtRest()).toBe(false)
 })
 
+test('a card that was saved while the network waits for buffers calls it when they come, and not before', async () => {
+  const [one, two] = [new NetDriver(), new NetDriver()]
+  expect(one.network.client!.receive(frameTo(NETWORK_MAC, 100))).toBe(false)
+  await one.model.quiesce(1000)
+  two.model.restore(structuredClone(one.model.save()))
+  two.model.resume()
+  expect(two.network.readies).toBe(0)
+  two.give(2000)
+  expect(two.network.readies).toBe(1)
+})
+
 test('a card that goes on where the cable is pulled tells its driver, once', async () => {
   const one = new NetDriver()
   await one.model.quiesce(1000)

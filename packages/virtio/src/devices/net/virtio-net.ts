@@ -43,6 +43,8 @@ export interface VirtioNetOptions {
 /** Saved state of the card itself. */
 interface VirtioNetState {
   readonly filter: unknown
+  /** The network waits for buffers. */
+  readonly starved?: true
 }
 
 /** The next microtask. */
@@ -310,9 +312,12 @@ export class VirtioNet implements VirtioDevice {
 
   /** Whether no packet waits for the network, and none for the driver although buffers are available. */
   isAtRest(): boolean {
-    const isEmpty = (queue: number): boolean => this.#host?.queues[queue]!.isEmpty !== false
     const isWaiting = this.#starved || this.#joiner.holds
-    return this.#sending === null && isEmpty(TRANSMIT) && (!isWaiting || isEmpty(RECEIVE))
+    return this.#sending === null && this.#isEmpty(TRANSMIT) && (!isWaiting || this.#isEmpty(RECEIVE))
+  }
+
+  #isEmpty(queue: number): boolean {
+    return this.#host?.queues[queue]!.isEmpty !== false
   }
 
   /** Resumes with frames that the network has kept. */
@@ -321,17 +326,20 @@ export class VirtioNet implements VirtioDevice {
     this.#showLink(this.#network.linkUp)
     // The link may differ: the network is another machine's now, or its cable was pulled meanwhile.
     if (this.config[STATUS] !== before) this.#host?.configChanged()
-    this.#refilled()
+    // Without buffers, nothing comes of another look.
+    if (!this.#isEmpty(RECEIVE)) this.#refilled()
   }
 
   /** Returns the filters. Chains that the card holds are part of their queues. */
   save(): unknown {
-    return { filter: this.#filter.save() } satisfies VirtioNetState
+    return { filter: this.#filter.save(), ...(this.#starved && { starved: true }) } satisfies VirtioNetState
   }
 
   /** Restores the state that `save` returned. */
   restore(state: unknown): void {
-    this.#filter.restore((state as VirtioNetState).filter)
+    const { filter, starved } = state as VirtioNetState
+    this.#filter.restore(filter)
+    this.#starved = starved === true
     this.#spare = []
     this.#joiner.clear()
     this.#sending = null
