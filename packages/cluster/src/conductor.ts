@@ -72,11 +72,21 @@ export const timeOf = ({ domain }: Pick<TimedMachine, 'domain'>): MachineTime =>
   },
 })
 
-/** Makes a machine one of a cluster. @param card - the network of its card, which it was made with */
-export function conducted(machine: TimedMachine, card: Card, time: MachineTime = timeOf(machine)): ConductedMachine {
+/**
+ * Makes a machine one of a cluster.
+ *
+ * @param card - the network of its card, which it was made with
+ * @param hasRun - it is the clone of one that has run: its clock may go on before it executes
+ */
+export function conducted(
+  machine: TimedMachine,
+  card: Card,
+  time: MachineTime = timeOf(machine),
+  hasRun = false,
+): ConductedMachine {
   const { domain } = machine
   const now = (): number => domain.clock.now()
-  let hasStopped = false
+  let hasStopped = hasRun
   const stop = time.timer(() => {
     hasStopped = true
     domain.stop({ reason: 'stopped' })

@@ -193,7 +193,7 @@ export const plain = (machine: ForkedMachine): MadeGuest => ({
 /** @param before - the instructions that its original had retired */
 function guestOf(made: MadeGuest, parts: ClusterGuestParts, ends: Ends, before = 0): ClusterGuest {
   const own = ownFiles(parts)
-  const machine = conducted(made.machine, ends.card, made.time)
+  const machine = conducted(made.machine, ends.card, made.time, before > 0)
   ends.attach(made)
   const retired = (): number => before + made.machine.domain.instructions
   return {

@@ -188,7 +188,7 @@ function guestOf(
   disk?.attach(made.machine.domain.clock, made.time)
   const retired = (): number => before + made.machine.domain.instructions
   return {
-    ...conducted(made.machine, ends.card, made.time),
+    ...conducted(made.machine, ends.card, made.time, before > 0),
     start: () => Promise.reject(new ClusterError('ERR_MACHINE', `${name} starts its programs itself`)),
     // Faults that programs of ours make are refused for such a machine.
     disturb: () => undefined,
