@@ -85,15 +85,17 @@ describe('breakpoints', () => {
     expect(state(cpu)).toBe('c6000022 at +8')
   })
 
-  // 1 an address in the context of breakpoint 4, 2 a context
+  // Of breakpoint 0: 1 an address in a linked context, 2 a context; of another one: 2 a context, 3 one for links.
   test.each([
-    ['an address in its context', 1n, 7n, 'c2000022 at +8'],
-    ['an address in another context', 1n, 8n, '56000000 at +16'],
-    ['a context', 2n, BigInt(CODE + 8), 'c2000022 at +0'],
-  ])('of %s', (_name, kind, context, expected) => {
-    const cpu = breakpoint(atEl0(...program), MDE, AT_BOTH | (kind << 20n) | (4n << 16n))
-    cpu.registers.set('dbgbvr4_el1', 7n)
-    cpu.registers.set('dbgbcr4_el1', AT_BOTH | (3n << 20n))
+    ['an address in its context', 1n, 4, 3n, 7n, 'c2000022 at +8'],
+    ['an address in another context', 1n, 4, 3n, 8n, '56000000 at +16'],
+    ['an address in the context of one that knows none', 1n, 3, 3n, 7n, '56000000 at +16'],
+    ['a context', 1n, 4, 2n, 7n, 'c2000022 at +0'],
+    ['a context that it does not know', 2n, 4, 3n, BigInt(CODE + 8), '56000000 at +16'],
+  ])('of %s', (_name, kind, number, otherKind, context, expected) => {
+    const cpu = breakpoint(atEl0(...program), MDE, AT_BOTH | (kind << 20n) | (BigInt(number) << 16n))
+    cpu.registers.set(`dbgbvr${number}_el1`, 7n)
+    cpu.registers.set(`dbgbcr${number}_el1`, AT_BOTH | (otherKind << 20n))
     cpu.registers.set('contextidr_el1', context)
     expect(vectorOf(cpu)).toBe('+400')
     expect(state(cpu)).toBe(expected)

@@ -4,7 +4,7 @@ import { BREAKPOINT, softwareStep } from '../state/syndrome.ts'
 import { isDebugEnabled } from './watchpoints.ts'
 import type { Exceptions } from './exceptions.ts'
 import { placeOf, S_CONTEXTIDR_EL1, S_MDSCR_EL1 } from '../state/places.ts'
-import { BREAKPOINTS } from './register-table.ts'
+import { BREAKPOINTS, CONTEXT_BREAKPOINTS } from './register-table.ts'
 import type { SystemState } from '../state/system-state.ts'
 
 /** MDSCR_EL1: software step; breakpoints and watchpoints. */
@@ -25,6 +25,9 @@ const KIND_CONTEXT = 2
 const KIND_LINKED_CONTEXT = 3
 /** Bit position of the linked breakpoint's number. */
 const LINK_SHIFT = 16
+
+/** The last ones know contexts (ID_AA64DFR0_EL1.CTX_CMPs); of others a context is reserved: they are as if disabled. */
+const FIRST_OF_CONTEXTS = BREAKPOINTS - CONTEXT_BREAKPOINTS
 
 /** Bits of S_STEPPED: an instruction was stepped over; it was a load-exclusive. */
 const STEPPED = 1
@@ -94,19 +97,20 @@ export class Debug {
     for (const [i, place] of CONTROLS.entries()) {
       const control = s.word(place)
       const isEnabled = (control & BREAKPOINT_ENABLED) !== 0 && (control & atLevel) !== 0
-      if (isEnabled && this.#matches(control, VALUES[i]!)) return true
+      if (isEnabled && this.#matches(i, control)) return true
     }
     return false
   }
 
-  #matches(control: number, value: number): boolean {
+  #matches(number: number, control: number): boolean {
+    const value = VALUES[number]!
     switch ((control >>> KIND_SHIFT) & 15) {
       case KIND_ADDRESS:
         return this.#isAt(control, value)
       case KIND_LINKED_ADDRESS:
         return this.#isAt(control, value) && this.#isInContext((control >>> LINK_SHIFT) & 15)
       case KIND_CONTEXT:
-        return this.#state.word(value) === this.#state.word(S_CONTEXTIDR_EL1)
+        return number >= FIRST_OF_CONTEXTS && this.#state.word(value) === this.#state.word(S_CONTEXTIDR_EL1)
       default:
         return false
     }
@@ -127,7 +131,7 @@ export class Debug {
   #isInContext(number: number): boolean {
     const s = this.#state
     const place = CONTROLS[number]
-    if (place === undefined) return false
+    if (place === undefined || number < FIRST_OF_CONTEXTS) return false
     const control = s.word(place)
     if ((control & BREAKPOINT_ENABLED) === 0 || ((control >>> KIND_SHIFT) & 15) !== KIND_LINKED_CONTEXT) return false
     return s.word(VALUES[number]!) === s.word(S_CONTEXTIDR_EL1)

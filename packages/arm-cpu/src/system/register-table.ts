@@ -155,8 +155,9 @@ const IDS32: readonly string[] = [
   'mvfr0 mvfr1 mvfr2 reserved id_pfr2 id_dfr1 id_mmfr5',
 ]
 
-/** Numbers of breakpoints and watchpoints: `ID_AA64DFR0_EL1` says so too. */
+/** Numbers of breakpoints, of those that know contexts, and of watchpoints: `ID_AA64DFR0_EL1` says so too. */
 export const BREAKPOINTS = 6
+export const CONTEXT_BREAKPOINTS = 2
 const WATCHPOINTS = 4
 
 /** A system register as MSR and MRS see it. */

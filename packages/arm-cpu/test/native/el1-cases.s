@@ -115,6 +115,9 @@ note:
     msr vbar_el1, x20
     msr tpidr_el1, xzr
     msr mdscr_el1, xzr
+    // QEMU 7.2 has no breakpoints on contexts.
+    msr dbgbcr4_el1, xzr
+    msr dbgbcr5_el1, xzr
     bl map
     msr ttbr1_el1, xzr
     msr par_el1, xzr
