@@ -92,7 +92,7 @@ describe('breakpoints', () => {
     ['an address in the context of one that knows none', 1n, 3, 3n, 7n, '56000000 at +16'],
     ['a context', 1n, 4, 2n, 7n, 'c2000022 at +0'],
     ['a context that it does not know', 2n, 4, 3n, BigInt(CODE + 8), '56000000 at +16'],
-  ])('of %s', (_name, kind, number, otherKind, context, expected) => {
+  ] as const)('of %s', (_name, kind, number, otherKind, context, expected) => {
     const cpu = breakpoint(atEl0(...program), MDE, AT_BOTH | (kind << 20n) | (BigInt(number) << 16n))
     cpu.registers.set(`dbgbvr${number}_el1`, 7n)
     cpu.registers.set(`dbgbcr${number}_el1`, AT_BOTH | (otherKind << 20n))
