@@ -79,7 +79,7 @@ export class LateAnswers<Request, Answer> {
   constructor(context: Pick<DeviceContext, 'clock' | 'timer'>, options: LateAnswersOptions<Request, Answer>) {
     this.#options = options
     this.#clock = context.clock
-    this.#timer = context.timer((_, deadline) => this.#expired(deadline))
+    this.#timer = context.timer(() => this.#expired())
   }
 
   /** Number of unanswered requests. */
@@ -186,8 +186,11 @@ export class LateAnswers<Request, Answer> {
     else this.#timer.armAfter(0, next.deadline)
   }
 
-  #expired(now: Readonly<Word64>): void | Promise<void> {
+  /** All that is due by now: a timer of a model elsewhere would not fire again for what is past before processors go on. */
+  #expired(): void | Promise<void> {
     const waits: Promise<void>[] = []
+    const now = new Instant()
+    this.#clock.read(now)
     for (const late of this.#open) {
       if (late.due) continue
       if (late.deadline.since(now) > 0) break

@@ -79,6 +79,17 @@ describe('late answers', () => {
     expect(rig.waits).toEqual([])
   })
 
+  test('take effect in one look at the timers, where several are due: a model elsewhere has no other before the guest goes on', async () => {
+    const rig = new Rig()
+    rig.late.start('a')
+    rig.late.start('b')
+    await rig.host('a')
+    await rig.host('b')
+    rig.now.set(Instant.from(25_000))
+    expect(rig.timers.expire()).toBe(1)
+    expect(rig.answers).toEqual(['a=ok@25000', 'b=ok@25000'])
+  })
+
   test('have the machine wait for a host that is later', async () => {
     const rig = new Rig()
     rig.late.start('a')

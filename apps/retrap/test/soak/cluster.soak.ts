@@ -1,10 +1,10 @@
 // Clusters drawn at random, each run twice: as it is, and in another way that is to change nothing: hot code interpreted, forked before
-// faults begin, in two Workers, on a host that is late. Events, instructions and RAM of all machines are equal.
+// faults begin, recorded, in two Workers, on a host that is late. Events, instructions and RAM of all machines are equal.
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { Cluster, type ClusterEvent, type ClusterGuest, FAULT_KINDS, readCluster } from '@retrap/cluster'
+import { Cluster, type ClusterEvent, type ClusterGuest, FAULT_KINDS, readCluster, RunLog } from '@retrap/cluster'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { hostOf } from '../../src/commands/cluster/workers.ts'
 import { fetchKernelModules } from '../../src/guests/linux/debian-drivers.ts'
@@ -13,12 +13,13 @@ import { fetchKernelModules } from '../../src/guests/linux/debian-drivers.ts'
 interface Way {
   readonly isCompiled: boolean
   readonly isForked: boolean
+  readonly isRecorded: boolean
   readonly workers: number
   /** The host is late by up to so many milliseconds, now and then. */
   readonly lateMs: number
 }
 
-const PLAIN: Way = { isCompiled: true, isForked: false, workers: 1, lateMs: 0 }
+const PLAIN: Way = { isCompiled: true, isForked: false, isRecorded: false, workers: 1, lateMs: 0 }
 
 /** Programs that serve on ports 7000 and 80, until the machine ends. */
 const SERVERS = [
@@ -114,12 +115,17 @@ async function run(value: object, seed: number, way: Way, late: () => number): P
       },
     })
   }
+  const parts = fs.mkdtempSync(join(folder, 'parts-'))
+  if (way.isRecorded) host.record({ folder: parts, given: [] })
   const make = host.make.bind(host)
   host.make = async (machine, ...more) => watched(machine.number, await make(machine, ...more))
   const [events, begun]: [ClusterEvent[], Cluster[]] = [[], []]
   const onEvent = (event: ClusterEvent): void => void events.push(event)
   try {
-    let cluster = await Cluster.start(description, seed, host, { onEvent })
+    let cluster = await Cluster.start(description, seed, host, {
+      onEvent,
+      ...(way.isRecorded && { log: new RunLog() }),
+    })
     begun.push(cluster)
     if (way.isForked) begun.push((cluster = await cluster.fork({ onEvent })))
     const { failure, faults, properties } = await cluster.finish()
@@ -133,7 +139,9 @@ async function run(value: object, seed: number, way: Way, late: () => number): P
     ]
   } finally {
     for (const cluster of begun.toReversed()) cluster.close()
+    await host.recorded()
     await host.close()
+    fs.rmSync(parts, { recursive: true })
   }
 }
 
@@ -155,7 +163,7 @@ export const soak: Soak = {
     const value = draw(rng)
     const seed = rng.u32()
     const [isCompiled, isForked, workers] = [rng.chance(2, 3), rng.chance(), rng.between(1, 2)]
-    const way: Way = { isCompiled, isForked, workers, lateMs: rng.pick([0, 3]) }
+    const way = { isCompiled, isForked, isRecorded: !isForked && rng.chance(), workers, lateMs: rng.pick([0, 3]) }
     rng.note('cluster', () => JSON.stringify({ seed, way, ...value }))
     let state = seed | 1
     const late = (): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0) >>> 26
