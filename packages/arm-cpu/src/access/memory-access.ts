@@ -148,10 +148,9 @@ export class MemoryAccess {
 
   /** Moves bytes between memory and the state. */
   #move(ma: number, data: number, bytes: number, write: boolean): void {
-    const { u8 } = this.#memory
-    if (!write) u8.copyWithin(data, ma, ma + bytes)
+    if (!write) this.#memory.copyOnce(ma, data, bytes)
     else {
-      u8.copyWithin(ma, data, data + bytes)
+      this.#memory.copyOnce(data, ma, bytes)
       this.#memory.noteWrite(ma, bytes)
     }
   }

@@ -282,10 +282,10 @@ export class SystemState {
 
   // ---------------------------------------------------------------- what comes from outside
 
-  /** Sets or clears `EVENT_*`. */
+  /** Sets or clears `EVENT_*`, of which other threads may change others. */
   setEvent(event: number, level: boolean): void {
-    const events = this.word(S.S_EVENTS)
-    this.setWord(S.S_EVENTS, level ? events | event : events & ~event)
+    if (level) Atomics.or(this.u32, S.S_EVENTS >>> 2, event)
+    else Atomics.and(this.u32, S.S_EVENTS >>> 2, ~event)
     if (level && this.isUrgent) this.setWord(S.S_ATTENTION, ATTENTION_ASKED)
   }
 
@@ -317,16 +317,18 @@ export class SystemState {
 
   /** Clears the event register. @returns whether it was set */
   takeEvent(): boolean {
-    const events = this.word(S.S_EVENTS)
-    this.setWord(S.S_EVENTS, events & ~S.EVENT_REGISTER)
-    return (events & S.EVENT_REGISTER) !== 0
+    return this.#takes(S.EVENT_REGISTER)
   }
 
   /** The owner wants the run to end: once. */
   takeStop(): boolean {
-    const events = this.word(S.S_EVENTS)
-    if ((events & S.EVENT_STOP) === 0) return false
-    this.setWord(S.S_EVENTS, events & ~S.EVENT_STOP)
+    return this.#takes(S.EVENT_STOP)
+  }
+
+  /** Clears an event. @returns whether it was set */
+  #takes(event: number): boolean {
+    if ((this.word(S.S_EVENTS) & event) === 0) return false
+    Atomics.and(this.u32, S.S_EVENTS >>> 2, ~event)
     return true
   }
 
@@ -335,9 +337,13 @@ export class SystemState {
     return (this.word(S.S_EVENTS) & S.EVENT_STOP) !== 0 || this.dueInterrupt !== 0
   }
 
-  /** Makes generated code check for attention only when something can be done. */
+  /**
+   * Makes generated code check for attention only when something can be done. In this order: another thread asks for attention
+   * after its event is there.
+   */
   settleAttention(): void {
-    this.setWord(S.S_ATTENTION, this.isUrgent ? ATTENTION_ASKED : 0)
+    Atomics.store(this.u32, S.S_ATTENTION >>> 2, 0)
+    if (this.isUrgent) this.setWord(S.S_ATTENTION, ATTENTION_ASKED)
   }
 
   /** Whether exceptions of EL0 go to the host: HCR_EL2.TGE. */

@@ -113,7 +113,10 @@ export class LoggedAccess {
       }
       const ma = this.#host.ramAddress(gpa)
       // An address that is no writable RAM any more ignores the store.
-      if (ma >= 0) this.#plain.store(ma, bytes, offset, size)
+      if (ma < 0) return
+      const { data } = this.#plain
+      for (let i = 0; i < size; i++) data[i] = bytes[offset + i]!
+      this.#plain.store(ma, 0, size)
     })
   }
 
@@ -135,30 +138,30 @@ function wordAt(bytes: Uint8Array, at: number, size: number): number {
   return word >>> 0
 }
 
-/** Copies between machine memory and S_DATA, where the data of an access lies. */
+/** Copies between machine memory and S_DATA, where the data of an access lies; 8 aligned bytes at once. */
 export class PlainMemory {
   readonly #memory: MachineMemory
+  /** Machine address of S_DATA. */
+  readonly #ma: number
   /** S_DATA as bytes. */
   readonly data: Uint8Array
 
   /** @param state - machine address of the state */
   constructor(memory: MachineMemory, state: number) {
     this.#memory = memory
-    this.data = new Uint8Array(memory.buffer, state + S_DATA, 64)
+    this.#ma = state + S_DATA
+    this.data = new Uint8Array(memory.buffer, this.#ma, 64)
   }
 
   /** Reads RAM into S_DATA, from byte `at` on. */
   load(ma: number, at: number, size: number): void {
-    const { u8 } = this.#memory
-    const { data } = this
-    for (let i = 0; i < size; i++) data[at + i] = u8[ma + i]!
+    this.#memory.copyOnce(ma, this.#ma + at, size)
   }
 
-  /** Writes bytes to RAM; what has been decoded of them is dropped. */
-  store(ma: number, bytes: Uint8Array, at: number, size: number): void {
-    const { u8, codeBits } = this.#memory
-    for (let i = 0; i < size; i++) u8[ma + i] = bytes[at + i]!
-    if (codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma, size)
+  /** Writes bytes of S_DATA to RAM; what has been decoded of them is dropped. */
+  store(ma: number, at: number, size: number): void {
+    this.#memory.copyOnce(this.#ma + at, ma, size)
+    if (this.#memory.codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma, size)
   }
 }
 

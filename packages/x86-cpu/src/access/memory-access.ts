@@ -64,7 +64,7 @@ export class MemoryAccess {
       this.#u32[S.S_MADE_AGAIN >>> 2] = 0
       const size = flags & 0xff
       if ((flags & host.SLOW_PROBE) !== 0) return S.STATUS_DONE
-      if ((flags & host.SLOW_WRITE) !== 0) this.#plain.store(ma, this.#plain.data, 0, size)
+      if ((flags & host.SLOW_WRITE) !== 0) this.#plain.store(ma, 0, size)
       else this.#plain.load(ma, 0, size)
       return S.STATUS_DONE
     }
@@ -107,7 +107,7 @@ export class MemoryAccess {
     const ma = page < 0 ? this.#findBeside(lo | 0, hi | 0, flags) : page + (lo & (PAGE_BYTES - 1))
     if (ma === 0) return this.#missed(lo, hi, flags)
     if ((flags & host.SLOW_PROBE) !== 0) return S.STATUS_DONE
-    if (write) this.#plain.store(ma, this.#plain.data, 0, size)
+    if (write) this.#plain.store(ma, 0, size)
     else this.#plain.load(ma, 0, size)
     return S.STATUS_DONE
   }
@@ -226,7 +226,7 @@ export class MemoryAccess {
     const write = (flags & host.SLOW_WRITE) !== 0
     if (t.ma >= 0 && (!write || t.writable)) {
       if ((flags & host.SLOW_PROBE) !== 0) return S.STATUS_DONE
-      if (write) this.#plain.store(t.ma, this.#plain.data, at, size)
+      if (write) this.#plain.store(t.ma, at, size)
       else this.#plain.load(t.ma, at, size)
       return S.STATUS_DONE
     }

@@ -5,6 +5,8 @@ import type { Form, FormOperand, OperandKind as FormKind, Repeat } from '../stat
 /** Mnemonics whose behaviour depends on 64-bit mode beyond their operand size. */
 const LONG_SENSITIVE = /^(PUSH(FQ)?P?|POP(FQ)?P?|CALL|RET|JMP|LEAVE|J[A-Z]+|LOOP.*|LAHF|SAHF)$/
 const LOOPS = /^LOOP/
+/** Mnemonics that change memory at once without a prefix (SDM vol. 3A, 10.1.2.1; CMPccXADD and RAO-INT say so of themselves). */
+const ALWAYS_LOCKED = /^(?:XCHG|CMP[A-Z]+XADD|A(?:ADD|AND|OR|XOR))$/
 /** Mnemonics whose handlers compute an address by themselves. */
 const ADDRESSING = /^(LOOP|MASKMOV|MONITOR$)/
 
@@ -18,6 +20,8 @@ export interface Variant {
   readonly inPage: 'no' | 'back' | 'forward'
   /** EVEX.NF. */
   readonly noFlags: boolean
+  /** The LOCK prefix. */
+  readonly lock: boolean
 }
 
 /** Whether an operation reads or writes string operands: MOVSD and CMPSD are two instructions each. */
@@ -160,7 +164,7 @@ export function formOf(info: CodeInfo, variant: Variant): Form {
     operands,
     long: sensitive && variant.long,
     vex: info.encoding === 'vex',
-    lock: false,
+    lock: variant.memory && (variant.lock || ALWAYS_LOCKED.test(info.mnemonic)),
     repeat: string ? variant.repeat : 'none',
     addressSize: string || ADDRESSING.test(info.mnemonic) ? variant.addressSize : 0,
     noFlags: variant.noFlags && info.noFlags === 'possible',
@@ -184,7 +188,11 @@ export function* variantsOf(info: CodeInfo): Generator<Variant> {
         for (const inPage of relative ? (['no', 'back', 'forward'] as const) : (['no'] as const)) {
           for (const noFlags of info.noFlags === 'possible' ? [false, true] : [false])
             for (const memory of [true, false])
-              if (memory ? canBeMemory : canBeRegister) yield { memory, long, addressSize, repeat, inPage, noFlags }
+              for (const lock of memory && info.lockable && !ALWAYS_LOCKED.test(info.mnemonic)
+                ? [false, true]
+                : [false])
+                if (memory ? canBeMemory : canBeRegister)
+                  yield { memory, long, addressSize, repeat, inPage, noFlags, lock }
         }
       }
     }

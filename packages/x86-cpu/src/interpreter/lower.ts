@@ -1,5 +1,13 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { PREFIX_REP, PREFIX_REPNE, PREFIX_REPNE_LAST, REGISTER_RIP, SEGMENT_FS, codeInfo } from '@retrap/x86-decoder'
+import {
+  codeInfo,
+  PREFIX_LOCK,
+  PREFIX_REP,
+  PREFIX_REPNE,
+  PREFIX_REPNE_LAST,
+  REGISTER_RIP,
+  SEGMENT_FS,
+} from '@retrap/x86-decoder'
 import type { CodeInfo, Instruction } from '@retrap/x86-decoder'
 import { formOf } from './code-forms.ts'
 import type { Variant } from './code-forms.ts'
@@ -166,10 +174,13 @@ export class Lowering {
     const variant =
       (insn.addressSize >> 5) + (memory ? 3 : 0) + (long ? 6 : 0) + (inPage === 'no' ? 0 : inPage === 'back' ? 12 : 24)
     const { noFlags } = insn
+    const lock = (insn.prefixes & PREFIX_LOCK) !== 0 && info.lockable
     let key = repeat === 'none' ? variant : variant + VARIANTS * REPEATS.indexOf(repeat)
+    // What has either is no string instruction.
     if (noFlags) key += VARIANTS * REPEATS.length
+    else if (lock) key += VARIANTS
     const addressSize = insn.addressSize >> 3
-    return (forms[key] ??= this.#newForm(info, { memory, long, addressSize, repeat, inPage, noFlags }))
+    return (forms[key] ??= this.#newForm(info, { memory, long, addressSize, repeat, inPage, noFlags, lock }))
   }
 
   #newForm(info: CodeInfo, variant: Variant): LoweredForm {

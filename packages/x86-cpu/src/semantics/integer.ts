@@ -1,4 +1,4 @@
-import { I64, select, type I32, type I64Like, type FunctionBuilder } from '@retrap/wasm-emitter'
+import { I64, select, type FunctionBuilder, type I32, type I64Like, type Label, type Local } from '@retrap/wasm-emitter'
 import { type FloatModule, multiplyHigh } from '@retrap/soft-float'
 import { ADDRESS_32, ADDRESS_CHECKED, R_BASE, R_DISP, R_INDEX, R_SCALE, R_SEGMENT } from '../state/record.ts'
 import { SEG_BYTES, SEG_FLAT, SEG_RIGHTS, S_SEGMENTS } from '../state/state-layout.ts'
@@ -38,6 +38,38 @@ export function storeOp(size: number): 'i64.store' | 'i64.store8' | 'i64.store16
     default:
       throw new RangeError(`no integer store of ${size} bytes`)
   }
+}
+
+/** The atomic load and the compare-exchange of an aligned integer, by its size: they zero-extend. */
+const ATOMICS = {
+  1: ['i64.atomic.load8_u', 'i64.atomic.rmw8.cmpxchg_u'],
+  2: ['i64.atomic.load16_u', 'i64.atomic.rmw16.cmpxchg_u'],
+  4: ['i64.atomic.load32_u', 'i64.atomic.rmw32.cmpxchg_u'],
+  8: ['i64.atomic.load', 'i64.atomic.rmw.cmpxchg'],
+} as const
+
+/** Reads an aligned integer at once, zero-extended. */
+export function loadAtomically(f: FunctionBuilder, at: I32, size: number): I64 {
+  return f.loadExpression(ATOMICS[size as keyof typeof ATOMICS][0], at)
+}
+
+/**
+ * Writes an aligned integer if it still is what it was, at once. Otherwise another thread has come between: control goes to `again`.
+ *
+ * @param old - what it was, zero-extended; in `again`, what it is
+ */
+export function exchangeAtomically(
+  f: FunctionBuilder,
+  at: I32,
+  size: number,
+  old: Local<'i64'>,
+  value: I64,
+  again: Label,
+): void {
+  const found = f.atomic(ATOMICS[size as keyof typeof ATOMICS][1], at, [old.get, zeroExtend(value, size)])
+  const isOther = f.let(found.ne(old.get))
+  f.set(old, found)
+  f.brIf(isOther, again)
 }
 
 /** Sign-extends from `size` bytes. */

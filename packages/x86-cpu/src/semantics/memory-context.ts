@@ -19,7 +19,7 @@ import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
 import { R_ADDRESS } from '../state/record.ts'
 import * as S from '../state/state-layout.ts'
 import { VECTOR_GP } from '../state/vectors.ts'
-import { flatOffset, isFlat32, loadOp, storeOp } from './integer.ts'
+import { exchangeAtomically, flatOffset, isFlat32, loadAtomically, loadOp, signExtend, storeOp } from './integer.ts'
 import { FLOAT_RULES } from './float-scratch.ts'
 import type { Form } from '../state/form.ts'
 import { type Library, sharedFunction } from './library.ts'
@@ -189,6 +189,10 @@ export abstract class MemoryContext {
   /** {@link modify} for a linear address. */
   modifyMemory(ea: I64, size: number, compute: (old: I64) => I64): void {
     const f = this.f
+    if (this.form.lock) {
+      this.#modifyLocked(ea, size, compute)
+      return
+    }
     const at = f.local('i32')
     const old = f.local('i64')
     const { host, distance } = this.probe(ea, S.TLB_WRITE_OFFSET, size, SLOW_MODIFY)
@@ -213,6 +217,49 @@ export abstract class MemoryContext {
         this.slow(ea, size | SLOW_WRITE)
       },
     )
+  }
+
+  /** {@link modifyMemory} in one atomic operation, unless the operand is a device's, or not aligned. */
+  #modifyLocked(ea: I64, size: number, compute: (old: I64) => I64): void {
+    const f = this.f
+    const at = f.local('i32')
+    const old = f.local('i64')
+    const find = (): void => {
+      const { host, distance } = this.probe(ea, S.TLB_WRITE_OFFSET, size, SLOW_MODIFY)
+      const isFound = distance.ltU(0x1001 - size)
+      const isAligned =
+        size === 1
+          ? isFound
+          : isFound.and(
+              ea
+                .toI32()
+                .and(size - 1)
+                .eqz(),
+            )
+      f.if(isAligned, () => {
+        f.set(at, host.add(distance.toI32()))
+        f.set(old, loadAtomically(f, at.get, size))
+      })
+    }
+    f.set(at, I32.of(0))
+    find()
+    f.if(at.get.eqz(), () => {
+      this.slow(ea, size | SLOW_MODIFY)
+      f.set(old, f.loadExpression(loadOp(size, false), this.state, S.S_DATA))
+      // The TLB may have the page now.
+      find()
+    })
+    f.loop((again) => {
+      const value = this.let(compute(signExtend(old.get, size)))
+      f.if(
+        at.get,
+        () => exchangeAtomically(f, at.get, size, old, value, again),
+        () => {
+          f.store('i64.store', this.state, value, S.S_DATA)
+          this.slow(ea, size | SLOW_WRITE)
+        },
+      )
+    })
   }
 
   /** Checks that the byte at memory operand `i` can be read, without reading it. */

@@ -2,7 +2,10 @@ import { ATTENTION_ASKED } from '@retrap/engine'
 import * as S from '../state/state-layout.ts'
 import * as systemState from '../state/system-state.ts'
 
-/** The signals to a running processor: its pins, and its owner's wish that it come back. Kept in the state area. */
+/**
+ * The signals to a running processor: its pins, and its owner's wish that it come back. Kept in the state area, where other
+ * threads may raise them: first the event, then the attention; the processor takes them back in the other order.
+ */
 export class OutsideEvents {
   readonly #u32: Uint32Array
   /** A debugger holds interrupts off: of all kinds but INIT. */
@@ -15,12 +18,12 @@ export class OutsideEvents {
 
   /** `EVENT_*`: it waits, and generated code is to come back for it. */
   raise(event: number): void {
-    this.#u32[S.S_EVENTS >>> 2]! |= event
-    this.#u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
+    Atomics.or(this.#u32, S.S_EVENTS >>> 2, event)
+    Atomics.store(this.#u32, S.S_ATTENTION >>> 2, ATTENTION_ASKED)
   }
 
   clear(events: number): void {
-    this.#u32[S.S_EVENTS >>> 2]! &= ~events
+    Atomics.and(this.#u32, S.S_EVENTS >>> 2, ~events)
   }
 
   /** A start-up IPI, for a processor that waits for one or is about to; lost in system-management mode. */
@@ -94,6 +97,7 @@ export class OutsideEvents {
 
   /** Attention is asked for only where something can be done about it. */
   settleAttention(): void {
-    this.#u32[S.S_ATTENTION >>> 2] = this.urgent ? ATTENTION_ASKED : 0
+    Atomics.store(this.#u32, S.S_ATTENTION >>> 2, 0)
+    if (this.urgent) this.#u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
 }

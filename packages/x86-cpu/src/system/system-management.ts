@@ -135,7 +135,7 @@ function putState(s: System, at: number, bytes: 4 | 8, state: number): void {
 /** The state that the handler begins with (SDM vol. 3C, table "Processor Register Initialization in SMM"). */
 function start(s: System, base: number): void {
   s.set(systemState.S_SMM, systemState.SMM_INSIDE)
-  s.set(S.S_EVENTS, s.get(S.S_EVENTS) & ~S.EVENT_SMI)
+  Atomics.and(s.u32, S.S_EVENTS >>> 2, ~S.EVENT_SMI)
   s.cpu.setRflags(architecture.FLAG_FIXED)
   s.set64(S.S_RIP, HANDLER, 0)
   s.set64(

@@ -182,6 +182,8 @@ export interface BareOptions {
   readonly poison?: boolean
   /** What a machine is free to choose is another: addresses of memory, numbers of handlers. Default false. */
   readonly isOther?: boolean
+  /** Other threads may have its memory. Default false. */
+  readonly shared?: boolean
   /** Another processor, whose memory and engine this one shares; it decides on the other options. */
   readonly beside?: BareCpu
 }
@@ -201,7 +203,7 @@ export class BareCpu {
   constructor(options: BareOptions = {}) {
     const { beside } = options
     this.mode = beside?.mode ?? options.mode ?? 'long'
-    this.memory = beside?.memory ?? MachineMemory.create({ bytes: 16 << 20 })
+    this.memory = beside?.memory ?? MachineMemory.create({ bytes: 16 << 20, shared: options.shared ?? false })
     if (options.isOther === true) this.memory.allocate(0x3_5000, 0x1000, 'another part')
     this.engine =
       beside?.engine ??
