@@ -219,6 +219,11 @@ export class ArmCpu {
     this.#tlb.flush(true)
   }
 
+  /** The contents of a machine frame without code are in another one, which may be written, by machine addresses. */
+  frameMoved(from: number, to: number): void {
+    this.#tlb.moveFrame(from, to)
+  }
+
   /** Drops translations for writing of the first `count` of some machine frames: the next writes are to be noticed. */
   watchWrites(frames: Uint32Array, count: number): void {
     this.#tlb.dropWritableFrames(frames, count)

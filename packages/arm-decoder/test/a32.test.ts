@@ -17,6 +17,12 @@ const SETS: readonly (readonly [WideSet, () => readonly Form[]])[] = [
 /** A word of T32 is no pair of T16. */
 const isOf = (set: WideSet, word: number): boolean => set === 'a32' || word >= 0xe800_0000
 
+/** Compares the words of a set among others. */
+const expectRight = (set: WideSet, all: readonly number[]): void => {
+  const list = all.filter((word) => isOf(set, word))
+  expect(wrongA32(set, list), SLICE_REPEAT).toEqual([])
+}
+
 /** Parts of the encoding spaces that random words seldom meet, by the manual's bits: a row that is lost is still asked for. */
 const SPACES: Readonly<Record<WideSet, readonly (readonly [what: string, value: number, mask: number])[]>> = {
   a32: [
@@ -80,13 +86,7 @@ describe.skipIf(!hasDisassemblers)(
           return form.mask >>> 28 === 0 && (index & 1) === 0 ? ((word & 0xfff_ffff) | 0xe000_0000) >>> 0 : word
         }),
       )
-      expect(
-        wrongA32(
-          set,
-          list.filter((word) => isOf(set, word)),
-        ),
-        SLICE_REPEAT,
-      ).toEqual([])
+      expectRight(set, list)
     })
 
     // Fields of ones and zeros have names of their own: stack pointer and PC, ends of ranges.
@@ -105,13 +105,7 @@ describe.skipIf(!hasDisassemblers)(
           return word >>> 0
         }),
       )
-      expect(
-        wrongA32(
-          set,
-          list.filter((word) => isOf(set, word)),
-        ),
-        SLICE_REPEAT,
-      ).toEqual([])
+      expectRight(set, list)
     })
 
     test.each(['a32', 't32'] as const)('spaces of %s that random words seldom meet', (set) => {
@@ -119,13 +113,7 @@ describe.skipIf(!hasDisassemblers)(
         const next = words(slicedSeed(value ^ mask))
         return Array.from({ length: WORDS_IN_SPACE }, () => ((next() & ~mask) | value) >>> 0)
       })
-      expect(
-        wrongA32(
-          set,
-          list.filter((word) => isOf(set, word)),
-        ),
-        SLICE_REPEAT,
-      ).toEqual([])
+      expectRight(set, list)
     })
 
     test.each(['a32', 't32'] as const)('any word of %s', (set) => {

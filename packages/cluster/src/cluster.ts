@@ -152,6 +152,7 @@ export class Cluster {
       cluster.#tell('phase', 'all machines run')
       const setup = description.workload?.setup
       if (setup !== undefined) await cluster.#program('setup', setup)
+      cluster.#conductor.fork()
       return cluster
     } catch (error) {
       cluster.close()
@@ -164,6 +165,7 @@ export class Cluster {
     const [description, seed, host] = [this.#description, this.#seed, this.#host]
     const fork = new Cluster({ description, seed, host }, options, this)
     fork.#failure = this.#failure
+    this.#conductor.fork()
     try {
       for (const [number, guest] of this.#guests) {
         fork.#starts.set(number, this.#starts.get(number)!)

@@ -28,7 +28,7 @@ export interface ConductedMachine {
   /**
    * Runs until its clock has come to an instant.
    *
-   * @param fromNs - until then its clock goes on, and it executes nothing; absent: it executes at once
+   * @param fromNs - until then its clock goes on, and it executes nothing, and begins as a clone would; absent: it executes at once
    * @returns why its guest has ended it; undefined: it can go on
    */
   runTo(ns: number, fromNs?: number): Promise<{ readonly reason: string } | undefined>
@@ -43,7 +43,7 @@ export interface TimedMachine {
       readonly nextDeadlineNs: number
       create(callback: () => void): { armAfter(ns: number): void }
     }
-    readonly vcpus: readonly { readonly dormant: boolean }[]
+    readonly vcpus: readonly { readonly dormant: boolean; mapChanged(): void }[]
     /** Whether an instruction waits for a device. */
     readonly isBusy: boolean
     stop(exit: { readonly reason: 'stopped' }): void
@@ -58,7 +58,7 @@ export interface TimedMachine {
 export interface MachineTime {
   /** Makes a timer. */
   timer(callback: () => void): { armAfter(ns: number): void }
-  /** Has the clock go on by so much, while the machine stands still. */
+  /** Has the clock go on by so much, while the machine stands still; processors have no translations then, as those of a clone. */
   skip(ns: number): void
 }
 
@@ -69,6 +69,7 @@ export const timeOf = ({ domain }: Pick<TimedMachine, 'domain'>): MachineTime =>
     const instant = new Instant()
     domain.clock.read(instant)
     domain.clock.skipTo(instant.add(ns))
+    for (const vcpu of domain.vcpus) vcpu.mapChanged()
   },
 })
 
@@ -95,8 +96,8 @@ export function conducted(
   return {
     ...{ card, now },
     next: () => (domain.isBusy || domain.vcpus.some(({ dormant }) => !dormant) ? now() : domain.timers.nextDeadlineNs),
-    async runTo(ns, fromNs = 0) {
-      if (hasStopped && fromNs > now()) time.skip(fromNs - now())
+    async runTo(ns, fromNs = -1) {
+      if (hasStopped && fromNs >= now()) time.skip(fromNs - now())
       stop.armAfter(Math.max(0, ns - now()))
       const exit = await machine.run({})
       // An answer that was due at this instant may have a processor go on: `next` is not to depend on how late the host is.
@@ -118,6 +119,8 @@ interface Part {
   hangsUntil: number
   /** The part of its time in which it executes. */
   speed: number
+  /** Clones were made of it, or may be made: it goes on as they do. */
+  isForked: boolean
 }
 
 interface Act {
@@ -162,7 +165,7 @@ export class Conductor {
 
   /** Adds a machine under its number. @param offsetNs - of the cluster's time and its clock; default: the clock goes on from now */
   add(number: number, machine: ConductedMachine, offsetNs: number = this.now - machine.now()): void {
-    this.#parts[number] = { machine, offsetNs, hangsUntil: 0, speed: 1 }
+    this.#parts[number] = { machine, offsetNs, hangsUntil: 0, speed: 1, isForked: false }
   }
 
   /** Takes a machine out; frames on their way to it are lost. */
@@ -173,6 +176,11 @@ export class Conductor {
   /** The difference of the cluster's time and a machine's clock. @throws ClusterError `ERR_MACHINE` where the machine is out */
   offsetOf(number: number): number {
     return this.#part(number).offsetNs
+  }
+
+  /** All machines may be forked at this instant: they go on as their clones do. */
+  fork(): void {
+    for (const part of this.#parts) if (part !== undefined) part.isForked = true
   }
 
   /** Has a machine stand still for a while, unless it is out: its clock, too. */
@@ -249,10 +257,12 @@ export class Conductor {
   async #runAll(numbers: readonly number[], ns: number): Promise<void> {
     const ends: (readonly [number: number, reason: string])[] = []
     const run = async (number: number): Promise<void> => {
-      const { machine, offsetNs, speed } = this.#part(number)
+      const part = this.#part(number)
+      const { machine, offsetNs, speed, isForked } = part
       const until = ns - offsetNs
       const begin = Math.max(machine.now(), Math.min(machine.next(), until))
-      const fromNs = speed === 1 ? undefined : until - Math.floor((until - begin) * speed)
+      const fromNs = speed < 1 ? until - Math.floor((until - begin) * speed) : isForked ? machine.now() : undefined
+      part.isForked = false
       const end = await machine.runTo(until, fromNs)
       if (end !== undefined) ends.push([number, end.reason])
     }

@@ -439,6 +439,34 @@ export class Tlb {
   }
 
   /**
+   * The contents of a frame are in another one, which may be written; nobody writes the old one. Read entries lead there, in all
+   * address spaces, as if they had always done: a dropped one would have the guest's tables walked again, which a guest sees by
+   * accessed bits. Neither frame has write entries, or decoded code.
+   *
+   * @param from - machine address of the old frame
+   * @param to - of the new one
+   */
+  moveFrame(from: number, to: number): void {
+    const u32 = this.#u32
+    u32[this.#changes]!++
+    for (const { entries, count } of [this.#globals, this.#locals]) {
+      for (let i = 0; i < count; i++) {
+        const entry = entries[i]!
+        const word = entry >>> 2
+        if (u32[word + 2] === from && this.#isRead(entry, u32[word + 3]!)) u32[word + 2] = to
+      }
+    }
+    for (const { words, length } of this.#parked.spaces) {
+      for (let at = 0; at < length; at += PARKED_WORDS)
+        if (words[at + 3] === from && this.#isRead(words[at]!, words[at + 4]!)) words[at + 3] = to
+    }
+  }
+
+  #isRead(entry: number, flags: number): boolean {
+    return (flags & L.FLAG_VALID) !== 0 && this.#tableOf(entry) === L.TLB_READ
+  }
+
+  /**
    * Drops all write entries of a frame, in all address spaces: its writes must be seen from now on.
    *
    * @param frameMa - machine address of the frame

@@ -371,7 +371,7 @@ describe('the TLB', () => {
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('forget' as const), pcid: fc.nat({ max: 3 }) }) },
       {
         weight: 1,
-        arbitrary: fc.record({ kind: fc.constant('drop' as const), host: fc.integer({ min: 1, max: 200 }) }),
+        arbitrary: fc.record({ kind: fc.constantFrom('drop', 'move'), host: fc.integer({ min: 1, max: 200 }) }),
       },
     )
     fc.assert(
@@ -423,6 +423,9 @@ describe('the TLB', () => {
               tlb.dropParked(a.pcid)
               for (const [key, e] of model) if (!e.global && e.pcid === a.pcid) model.delete(key)
             }
+          } else if (a.kind === 'move') {
+            tlb.moveFrame(a.host << 12, 0x100_0000)
+            for (const e of model.values()) if (e.table === TLB_READ && e.host === a.host << 12) e.host = 0x100_0000
           } else {
             const hosts = [a.host, (a.host + 7) % 200, (a.host * 3) % 200].slice(0, 1 + (a.host & 3))
             if (hosts.length === 1) tlb.dropWritable(a.host << 12)
@@ -447,6 +450,15 @@ describe('the TLB', () => {
       }),
       { numRuns: slicedCount(200, 3) },
     )
+  })
+
+  test('a frame that moves takes its read entries along, those of other address spaces too', () => {
+    const tlb = emptyTlb()
+    for (const lo of [0x1000, 0x2000]) tlb.fill(TLB_USER, TLB_READ, lo, 0, 0x9000, ofPage(lo === 0x2000, 0x1000))
+    tlb.exchange(0, 1)
+    tlb.moveFrame(0x9000, 0xa000)
+    tlb.exchange(1, 0)
+    expect([0x1000, 0x2000].map((lo) => lookUp(tlb, TLB_USER, TLB_READ, lo, 0))).toEqual([0xa000, 0xa000])
   })
 
   test('keys that lose rights take the data of their pages along, not the code', () => {

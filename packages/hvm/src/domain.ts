@@ -174,9 +174,12 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       options.sleeper,
     )
     this.dirtyLogs.attach(vcpus)
-    this.p2m.onChange((gfn, count, lost, kept) => {
+    this.p2m.onChange((gfn, count, lost, kept, from) => {
       // A frame that may be written now is not in a TLB for writes yet.
-      if (lost !== 0 || !kept) for (const vcpu of vcpus) vcpu.mapChanged()
+      if (from >= 0 && this.memory.codeBits[from] === 0) {
+        const to = this.p2m.translate(gfn * PAGE_BYTES)
+        for (const vcpu of vcpus) vcpu.frameMoved(from * PAGE_BYTES, to)
+      } else if (lost !== 0 || !kept) for (const vcpu of vcpus) vcpu.mapChanged()
       if (this.secondLevel.changed(gfn, count)) this.wake()
     })
   }

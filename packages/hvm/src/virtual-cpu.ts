@@ -68,6 +68,8 @@ export interface VirtualCpu {
   turnEnded(): void
   /** Drops cached translations after a change of the guest's map. */
   mapChanged(): void
+  /** The contents of a machine frame without code have moved to another one, by machine addresses: translations go there. */
+  frameMoved(from: number, to: number): void
   /** Forgets its translations for writing the first `count` of some machine frames: the next writes are to be noticed. */
   watchWrites(frames: Uint32Array, count: number): void
   /** Drops the request in flight: its response will be discarded. */

@@ -1,13 +1,12 @@
 /** MWAIT in a domain: every writer that is not the waiting vCPU itself ends the wait, and waiting takes no host time. */
 import { defineDevice, type DeviceContext, type DeviceDma, type Timer } from '@retrap/device'
-import { startDeviceWorker } from '@retrap/device-hosting/node'
 import type { SharedTransport } from '@retrap/device-hosting'
 import { P2mEntry } from '@retrap/p2m'
 import { type Assembler, al, ax, dword, dx, eax, ecx, edx } from '@retrap/x86-assembler'
 import { STATUS_DONE } from '@retrap/x86-cpu'
 import { afterEach, describe, expect, test } from 'vitest'
 import { DeterministicClock, type X86Vcpu } from '../src/index.ts'
-import { EXIT_PORT, Guest, PROTECTED, STACK, realClock } from './support/guest.ts'
+import { EXIT_PORT, Guest, PROTECTED, STACK, realClock, startMapper } from './support/guest.ts'
 
 const LINE = 0x6_0040
 const PAGE = LINE >>> 12
@@ -177,15 +176,7 @@ test('MWAIT ends with a write of a model in a Worker that maps the memory itself
     { shared: true, clock: realClock() },
   )
   const { domain } = guest
-  transport = startDeviceWorker(domain.dispatch, domain.platform, {
-    name: 'mapper',
-    modules: [],
-    program: new URL('support/mapping-worker.ts', import.meta.url),
-    data: domain.platform.sharedMemory,
-    realTime: false,
-  })
-  domain.addServer(transport)
-  await transport.remote.ready
+  transport = await startMapper(guest)
   const run = guest.run()
   while (domain.exits['mwait'] === undefined) await new Promise((resolve) => void setTimeout(resolve, 2))
   // It lets go of the page, which counts as written.

@@ -1,5 +1,4 @@
 /** A device model in a Worker that maps the guest's memory itself, without the vCPUs' thread. */
-import { startDeviceWorker } from '@retrap/device-hosting/node'
 import type { SharedTransport } from '@retrap/device-hosting'
 import { P2mEntry } from '@retrap/p2m'
 import { type Assembler, al, ax, byte, dx, eax } from '@retrap/x86-assembler'
@@ -7,7 +6,7 @@ import { STATUS_DONE } from '@retrap/x86-cpu'
 import { afterEach, expect, test } from 'vitest'
 import { FormerFrames } from '../src/checkpoints/former-frames.ts'
 import type { X86Domain, X86Vcpu } from '../src/index.ts'
-import { EXIT_PORT, Guest } from './support/guest.ts'
+import { EXIT_PORT, Guest, startMapper } from './support/guest.ts'
 
 const PAGE = 0x60
 const MARK = 0x5000
@@ -22,16 +21,7 @@ const map = (asm: Assembler, page = PAGE): Assembler => asm.mov(dx, 0x300).mov(a
 
 async function guestWithWorker(build: (asm: Assembler) => void): Promise<Guest> {
   const guest = new Guest(build, { shared: true })
-  const { domain } = guest
-  transport = startDeviceWorker(domain.dispatch, domain.platform, {
-    name: 'mapper',
-    modules: [],
-    program: new URL('support/mapping-worker.ts', import.meta.url),
-    data: domain.platform.sharedMemory,
-    realTime: false,
-  })
-  domain.addServer(transport)
-  await transport.remote.ready
+  transport = await startMapper(guest)
   return guest
 }
 

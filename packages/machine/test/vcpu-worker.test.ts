@@ -5,9 +5,9 @@ import { ACPI_PM } from '@retrap/devices'
 import type { SharedDeviceMemory } from '@retrap/device-hosting'
 import { startDeviceWorker } from '@retrap/device-hosting/node'
 import { al, ax, dx, eax, ecx, edx, imm16, imm8, type Assembler } from '@retrap/x86-assembler'
-import { TEST_JIT } from '@retrap/tooling/jit'
 import { expect, test } from 'vitest'
-import { createPc, serveBoard, type BoardDescription, type StartBoardServer } from '../src/index.ts'
+import { serveBoard, type BoardDescription, type StartBoardServer } from '../src/index.ts'
+import { type Outcome, outcomeOf } from './support/board-outcome.ts'
 import { multibootKernel } from './support/kernels.ts'
 
 const DEADLINE_MS = 60_000
@@ -25,14 +25,6 @@ function guest(asm: Assembler): void {
     .hlt()
 }
 
-interface Outcome {
-  readonly reason: string
-  readonly text: string
-  readonly instructions: number
-  /** How often a vCPU has come back to wait for a device. */
-  readonly blocked: number
-}
-
 async function onMainThread(kernel: Uint8Array, patienceMs: number): Promise<Outcome> {
   const inWorker: StartBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) =>
     startDeviceWorker(dispatch, platform, {
@@ -44,20 +36,7 @@ async function onMainThread(kernel: Uint8Array, patienceMs: number): Promise<Out
       program: new URL('./support/board-worker.ts', import.meta.url),
       data: board,
     })
-  const pc = await createPc({
-    jit: TEST_JIT,
-    memoryBytes: 4 << 20,
-    codeCacheBytes: 4 << 20,
-    kernel,
-    clock: 'deterministic',
-    devicePlacement: inWorker,
-  })
-  let text = ''
-  pc.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
-  const { reason } = await pc.run({ timeoutMs: 100_000 })
-  const { instructions, exits } = pc.statistics()
-  pc.close()
-  return { reason, text, instructions, blocked: exits['blocked'] ?? 0 }
+  return outcomeOf(kernel, inWorker)
 }
 
 /** The whole machine is in a Worker, and the board's models here. */

@@ -112,19 +112,6 @@ describe.each([{ shared: false }, { shared: true }])('machine memory, shared: $s
   })
 })
 
-test('a copy has the bytes of its source, at all sizes and alignments', () => {
-  const memory = MachineMemory.create({ bytes: 4 * MIB })
-  for (let i = 0; i < 32; i++) memory.u8[0x20_0000 + i] = i + 1
-  for (const size of [1, 2, 3, 4, 8, 16])
-    for (let from = 0; from < 9; from++)
-      for (let to = 0; to < 9; to++) {
-        memory.u8.fill(0, 0x20_0100, 0x20_0120)
-        memory.copyOnce(0x20_0000 + from, 0x20_0100 + to, size)
-        const expected = [...new Uint8Array(to), ...Array.from({ length: size }, (_, i) => from + i + 1)]
-        expect([...memory.u8.subarray(0x20_0100, 0x20_0101 + to + size)]).toEqual([...expected, 0])
-      }
-})
-
 test('an entry that another thread changes and changes back is never read half and half', async () => {
   const memory = MachineMemory.create({ bytes: 4 * MIB, shared: true })
   const ma = 0x20_0008

@@ -25,8 +25,9 @@ import {
  *
  * @param lost - `P2M_` bits of rights that some of the frames have lost
  * @param kept - whether the same machine frames stay mapped: cached translations remain valid, except for `lost`
+ * @param from - the machine frame with the same contents that a single one was mapped to, which may be written now; -1: there is none
  */
-export type ChangeListener = (gfn: number, count: number, lost: number, kept: boolean) => void
+export type ChangeListener = (gfn: number, count: number, lost: number, kept: boolean, from: number) => void
 
 /** Kinds that must not be replaced: special mappings have unmap functions of their own. */
 export const OVER_NOTHING_SPECIAL: number = KIND_FOREIGN | KIND_DEVICE
@@ -37,11 +38,15 @@ export interface PutRule {
   readonly special: number
   /** The frames' references are the map's already. */
   readonly handedOver: boolean
+  /** The frame is a copy of the one that it replaces; default false. */
+  readonly isCopy?: boolean
 }
 /** The map takes references; nothing special is replaced. */
 export const TAKE_REFERENCES: PutRule = { special: OVER_NOTHING_SPECIAL, handedOver: false }
 /** The caller hands its references over; nothing special is replaced. */
 export const HANDED_OVER: PutRule = { special: OVER_NOTHING_SPECIAL, handedOver: true }
+/** As {@link HANDED_OVER}, for a copy. */
+export const COPIED: PutRule = { ...HANDED_OVER, isCopy: true }
 /** Replaces any entry, and takes references; the caller has checked the old entries. */
 export const OVER_ANYTHING: PutRule = { special: 0, handedOver: false }
 
@@ -218,11 +223,11 @@ export class MapCore implements EntryPublisher {
       if (isOther) accessTree.set(gfn, order, access)
       // The leaf of logged RAM does not show whether it may be written, and does not change.
       if (isOther && type === format.types.logged)
-        for (const listener of this.changes) listener(gfn, 2 ** order, P2M_WRITE, true)
+        for (const listener of this.changes) listener(gfn, 2 ** order, P2M_WRITE, true, -1)
     }
     const rights = this.rights(type, access, mfn, 2 ** order)
     const lo = format.leafLo(mfn, type, rights, order)
-    this.replace(gfn, order, lo, format.leafHi(type, rights, access), rule.special, rule.handedOver)
+    this.replace(gfn, order, lo, format.leafHi(type, rights, access), rule.special, rule.handedOver, rule.isCopy)
   }
 
   /**
@@ -238,6 +243,7 @@ export class MapCore implements EntryPublisher {
     hi: number,
     special: number = OVER_NOTHING_SPECIAL,
     handedOver: boolean = false,
+    isCopy: boolean = false,
   ): void {
     const { format, table } = this
     const size = 2 ** order
@@ -274,7 +280,7 @@ export class MapCore implements EntryPublisher {
     this.publish(ma, lo, hi)
     this.control.raiseChanges()
     // TLBs first: any party that is notified of a release may give the frame to somebody else.
-    for (const listener of this.changes) listener(gfn, size, lost, sameFrame)
+    for (const listener of this.changes) listener(gfn, size, lost, sameFrame, isCopy ? oldLo >>> 12 : -1)
     const kept = own && (this.kindsOf(type) & KIND_REACHABLE) !== 0 ? mfn - gfn : NaN
     leave(this, oldLo, oldHi, level, gfn, kept, sameFrame)
     if (format.isTable(oldLo, oldHi, level)) table.freeBelow(oldLo, oldHi, level)
@@ -355,7 +361,7 @@ export class MapCore implements EntryPublisher {
     for (const { gfn, order, lo, hi } of removals) {
       const level = order / 9 + 1
       const lost = this.changes.length === 0 ? 0 : table.rightsBelow(lo, hi, level, P2M_WRITE)
-      for (const listener of this.changes) listener(gfn, 2 ** order, lost, false)
+      for (const listener of this.changes) listener(gfn, 2 ** order, lost, false, -1)
       leave(this, lo, hi, level, gfn, NaN, false)
       if (this.format.isTable(lo, hi, level)) table.freeBelow(lo, hi, level)
     }

@@ -1,7 +1,7 @@
 import { FRAME_MONITORED, PAGE_BYTES } from '@retrap/memory'
 import { checkFrames, largestOrder } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
-import { HANDED_OVER, type MapCore, OVER_ANYTHING } from './map-core.ts'
+import { COPIED, type MapCore, OVER_ANYTHING } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
 import { checkReplaceable } from './range-changes.ts'
 import { insertSealed, seal, SharedRam, type SharedRun, type SharedTable } from './shared-tables.ts'
@@ -72,7 +72,7 @@ export function unshare(core: MapCore, gfn: number): void {
     }
     const frame = core.takeFrame()
     core.memory.u8.copyWithin(frame * PAGE_BYTES, mfn * PAGE_BYTES, (mfn + 1) * PAGE_BYTES)
-    core.put(gfn, 0, frame, ram, access, HANDED_OVER)
+    core.put(gfn, 0, frame, ram, access, COPIED)
   })
 }
 
@@ -242,7 +242,7 @@ function fillLeaves(core: MapCore, { gfn, mfn, count }: SharedRun): boolean {
   const counted = (hi | format.counted) >>> 0
   for (let i = 0; i < count; i++) memory.publishEntry(ma + 8 * i, (lo + i * PAGE_BYTES) >>> 0, counted)
   control.raiseChanges()
-  for (const listener of core.changes) listener(gfn, count, 0, false)
+  for (const listener of core.changes) listener(gfn, count, 0, false, -1)
   return true
 }
 

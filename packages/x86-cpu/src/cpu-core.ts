@@ -221,6 +221,16 @@ export class CpuCore implements Cpu {
   /** Drops all translations: the host's map has changed. A monitored line is monitored where it is now. */
   mapChanged(): void {
     this.pointsChanged()
+    this.#monitorMoves()
+  }
+
+  /** See `Tlb.moveFrame`. */
+  frameMoved(from: number, to: number): void {
+    this.tlb.moveFrame(from, to)
+    this.#monitorMoves()
+  }
+
+  #monitorMoves(): void {
     const gpa = this.#monitor.address
     if (gpa >= 0) this.#monitor.moved(this.host.peekAddress?.(gpa) ?? -1)
   }

@@ -183,6 +183,12 @@ export class Vcpu {
     this.u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
 
+  /** The contents of a machine frame without code are in another one, which may be written, by machine addresses. */
+  frameMoved(from: number, to: number): void {
+    this.core.frameMoved(from, to)
+    this.u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
+  }
+
   /**
    * The next write to each of some machine frames is to come to the host: drops the translations for writing them. Code
    * keeps none from before a call of the host, so that the next access finds it so.

@@ -33,24 +33,19 @@ function fill64(asm: x86.Assembler): x86.Assembler {
 
 const hexOf = (pc: BareCpu, offset: number): bigint => pc.read64(area(offset))
 
+/** Registers are in an order of theirs, from a place downwards. */
+function expectRegisters(pc: BareCpu, first: number, names: string): void {
+  for (const [i, name] of names.split(' ').entries())
+    expect(hexOf(pc, first - 8 * i), name).toBe(pc.register(name as Parameters<BareCpu['register']>[0]))
+}
+
 describe('Intel 64', () => {
   test('every documented field is at its place', () => {
     const pc = machine({})
     const at = pc.program((asm) => smi(fill64(asm)).bind(asm.label('after')).hlt())
     expect(pc.run().reason).toBe('hlt')
-    const general = {
-      rdi: 0xff94,
-      rsi: 0xff8c,
-      rbp: 0xff84,
-      rsp: 0xff7c,
-      rbx: 0xff74,
-      rdx: 0xff6c,
-      rcx: 0xff64,
-      rax: 0xff5c,
-    }
-    for (const [name, offset] of Object.entries({ ...general, r8: 0xff54, r15: 0xff1c })) {
-      expect(hexOf(pc, offset), name).toBe(pc.register(name as keyof typeof general))
-    }
+    expectRegisters(pc, 0xff94, 'rdi rsi rbp rsp rbx rdx rcx rax')
+    expect([hexOf(pc, 0xff54), hexOf(pc, 0xff1c)]).toEqual([pc.register('r8'), pc.register('r15')])
     expect(hexOf(pc, 0xfff8)).toBe(pc.cpu.read64(S_CR0))
     expect(hexOf(pc, 0xfff0)).toBe(pc.cpu.read64(S_CR3))
     expect(hexOf(pc, 0xfe40)).toBe(pc.cpu.read64(S_CR4))
@@ -101,19 +96,8 @@ describe('AMD64', () => {
     const pc = machine({ cpu: 'max,vendor=amd' })
     const at = pc.program((asm) => smi(fill64(asm)).bind(asm.label('after')).hlt())
     expect(pc.run().reason).toBe('hlt')
-    const general = {
-      rax: 0xfff8,
-      rcx: 0xfff0,
-      rdx: 0xffe8,
-      rbx: 0xffe0,
-      rsp: 0xffd8,
-      rbp: 0xffd0,
-      rsi: 0xffc8,
-      rdi: 0xffc0,
-    }
-    for (const [name, offset] of Object.entries({ ...general, r8: 0xffb8, r15: 0xff80 })) {
-      expect(hexOf(pc, offset), name).toBe(pc.register(name as keyof typeof general))
-    }
+    expectRegisters(pc, 0xfff8, 'rax rcx rdx rbx rsp rbp rsi rdi')
+    expect([hexOf(pc, 0xffb8), hexOf(pc, 0xff80)]).toEqual([pc.register('r8'), pc.register('r15')])
     expect(hexOf(pc, 0xff78)).toBe(BigInt(at('after')))
     expect([hexOf(pc, 0xff70), hexOf(pc, 0xff68), hexOf(pc, 0xff60)]).toEqual([2n, 0xffff_0ff0n, 0x400n])
     expect([hexOf(pc, 0xff58), hexOf(pc, 0xff50), hexOf(pc, 0xff48)]).toEqual(

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { createPc, type MachineDrive } from '@retrap/machine'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { writeCpio } from '../../src/guests/linux/cpio.ts'
+import { FIRST_PROCESS } from '../support/first-process.ts'
 import { FULL_KERNEL, linuxWith, SATA_DRIVERS, usbLinux, type DiskLinux } from '../support/disk-linux.ts'
 import { CALM, FaultyDisk, type Faults } from '../support/faulty-disk.ts'
 import { TEST_JIT } from '../support/processes.ts'
@@ -22,12 +23,7 @@ const OPERATIONS = [60, 12] as const
  * The first process of `rdinit=/auto disk=NAME`: makes what is in `/ops1` to `/ops3`. `w NUMBER SLOT BLOCKS` writes lines of
  * the number, `r` reads what was written there last, `c` waits until the host has ended the faults.
  */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t devtmpfs devtmpfs /dev
-/drivers
+const AUTO = `${FIRST_PROCESS}/drivers
 n=0
 while [ ! -b /dev/$disk -a $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done
 job() {

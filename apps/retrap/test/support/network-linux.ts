@@ -48,13 +48,7 @@ ${useNetwork(5000)}`
  * The first process of `rdinit=/auto http=PORT sink=PORT`: asks another program's network for an address, and moves data both
  * ways and by a connection from outside.
  */
-const CABLE = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mount -t tmpfs tmpfs /tmp
+const CABLE = `${FIRST_PROCESS}mount -t tmpfs tmpfs /tmp
 /drivers
 cat > /dhcp <<'EOF'
 #!/bin/sh

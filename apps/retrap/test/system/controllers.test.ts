@@ -6,7 +6,7 @@ import { skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
-import { TO_DEVICES } from '../support/first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { openHost, sha256 } from '../support/network-host.ts'
 import { runRetrap } from '../support/processes.ts'
 
@@ -25,13 +25,7 @@ echo DONE
 poweroff -f
 `
 
-const BEGIN = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mount -t tmpfs tmpfs /tmp
+const BEGIN = `${FIRST_PROCESS}mount -t tmpfs tmpfs /tmp
 /drivers
 `
 

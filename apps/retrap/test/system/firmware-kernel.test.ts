@@ -8,19 +8,14 @@ import { al, Assembler, dword, dx, ebx, esi, imm16 } from '@retrap/x86-assembler
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
-import { TO_DEVICES } from '../support/first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const test = sliceTests(5)
 const DEADLINE_MS = 120_000
 
 /** Prints the command line, and what firmware has left behind; powers off. */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-echo "started with: $(cat /proc/cmdline)"
+const AUTO = `${FIRST_PROCESS}echo "started with: $(cat /proc/cmdline)"
 test -d /sys/firmware/efi && echo 'by UEFI'
 cat /sys/class/dmi/id/product_name
 poweroff -f

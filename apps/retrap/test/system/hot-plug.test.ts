@@ -4,19 +4,13 @@ import { createPc, type Pc } from '@retrap/machine'
 import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
 import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
-import { TO_DEVICES } from '../support/first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { TEST_JIT } from '../support/processes.ts'
 
 const DEADLINE_MS = 240_000
 
 /** The first process: waits for disks to come and to go, and reads them. */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-dmesg -n 7
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
+const AUTO = `${FIRST_PROCESS}dmesg -n 7
 /drivers
 come() {
   echo "WAIT $1"

@@ -6,6 +6,7 @@ import { skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { writeCpio } from '../../src/guests/linux/cpio.ts'
 import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
+import { FIRST_PROCESS } from '../support/first-process.ts'
 import { type Answer, converse } from '../support/answers.ts'
 import { addModule, moduleFiles } from '../../src/guests/linux/kernel-modules.ts'
 import { TEST_JIT } from '../support/processes.ts'
@@ -13,12 +14,7 @@ import { TEST_JIT } from '../support/processes.ts'
 const DEADLINE_MS = 240_000
 
 /** The first process: tells what input devices there are, then what is typed on the first console, and what the mouse does. */
-const INIT = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t devtmpfs devtmpfs /dev
-for m in $(cat /modules/order); do insmod /modules/$m.ko || echo "no $m"; done
+const INIT = `${FIRST_PROCESS}for m in $(cat /modules/order); do insmod /modules/$m.ko || echo "no $m"; done
 while ! grep -q Mouse /proc/bus/input/devices; do sleep 0.1; done
 cat /proc/bus/input/devices
 dmesg | grep -i -E 'i8042|atkbd|psmouse|serio'

@@ -5,6 +5,7 @@ import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
+import { FIRST_PROCESS } from '../support/first-process.ts'
 import { shareLinux } from '../support/disk-linux.ts'
 import { runRetrap } from '../support/processes.ts'
 
@@ -12,12 +13,7 @@ const DEADLINE_MS = 600_000
 const APPEND = 'console=ttyS0 cryptomgr.notests rdinit=/auto'
 
 /** The first process: what a user would do, one line of its output each. */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t devtmpfs devtmpfs /dev
-mkdir -p /ro
+const AUTO = `${FIRST_PROCESS}mkdir -p /ro
 /drivers
 mount -t 9p -o trans=virtio,version=9p2000.L work /mnt || echo NO MOUNT
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 fixed /ro || echo NO MOUNT

@@ -51,30 +51,15 @@ next:
     isb
     eret
 
-    .macro vector offset
-    .balign 128
-    mov x20, #\offset
-    b note
-    .endm
-
     .balign 2048
 vectors:
-    vector 0x000
-    vector 0x080
-    vector 0x100
-    vector 0x180
-    vector 0x200
-    vector 0x280
-    vector 0x300
-    vector 0x380
-    vector 0x400
-    vector 0x480
-    vector 0x500
-    vector 0x580
-    vector 0x600
-    vector 0x680
-    vector 0x700
-    vector 0x780
+    .irp hundreds, 0, 1, 2, 3, 4, 5, 6, 7
+    .irp low, 00, 80
+    .balign 128
+    mov x20, #0x\hundreds\low
+    b note
+    .endr
+    .endr
     .balign 128
 
 note:

@@ -159,7 +159,7 @@ function wideLoadFor(word: number): number {
 /** Halfwords of a T32 instruction as memory has them. */
 const swapped = (word: number): number => ((word << 16) | (word >>> 16)) >>> 0
 
-export const NOP16 = 0xbf00
+const NOP16 = 0xbf00
 /** Not to be in an IT block. */
 const ALONE = new Set(['crc', 'store-exclusive'])
 /** Names of those of Advanced SIMD. */
@@ -254,7 +254,7 @@ function placeBase(row: Row, word: number, state: DataView, random: Random): voi
 }
 
 /** RAM at the addresses that cases use: their code, and the harness's data. */
-export class Windows extends FlatHost {
+class Windows extends FlatHost {
   readonly #data: number
 
   constructor(memory: MachineMemory, codeBytes: number) {
@@ -268,14 +268,14 @@ export class Windows extends FlatHost {
 }
 
 /** SVC #0 of A32, and of Thumb. */
-export const END = 0xef00_0000
-export const END16 = 0xdf00
+const END = 0xef00_0000
+const END16 = 0xdf00
 /** The exit of a case that has come to its end. */
-export const ENDED = '46000000 at 16'
-export const ENDED16 = '44000000 at 14'
+const ENDED = '46000000 at 16'
+const ENDED16 = '44000000 at 14'
 
 /** Runs cases under QEMU. @throws Error that names the instruction that QEMU has died of */
-export function runCases(cases: readonly Case[]): ReturnType<typeof runNative> {
+function runCases(cases: readonly Case[]): ReturnType<typeof runNative> {
   try {
     return runNative(ARM, cases)
   } catch (error) {
@@ -286,16 +286,27 @@ export function runCases(cases: readonly Case[]): ReturnType<typeof runNative> {
   }
 }
 
-/** Compares `count` cases of each row. */
-export function compareA32(
+/** Notes values that differ. */
+type Compare = (name: string, ours: bigint, theirs: bigint) => void
+
+/**
+ * Compares cases of all rows.
+ *
+ * @param make - makes one of the `count` cases of a row; undefined: it has none
+ * @param begin - sets registers but R0 to R14
+ * @param end - compares those
+ */
+export function compareCases(
   rows: readonly Row[],
   count: number,
-  random: Random,
+  make: (row: Row, number: number) => Case | undefined,
+  begin: (registers: ArmCpu['registers'], before: DataView) => void,
+  end: (registers: ArmCpu['registers'], after: Buffer, compare: Compare) => void,
 ): { cases: number; differences: Difference[] } {
   const cases: Case[] = []
   for (const row of rows) {
     for (let i = 0; i < count; i++) {
-      const made = caseOf(row, random, cases.length)
+      const made = make(row, cases.length)
       if (made !== undefined) cases.push(made)
     }
   }
@@ -314,27 +325,40 @@ export function compareA32(
     host.load(WINDOW_START, window)
     const before = new DataView(state.buffer)
     for (let i = 0; i < 15; i++) registers.setX(i, BigInt(before.getUint32(4 * i, true)))
-    registers.nzcv = before.getUint32(CPSR, true)
-    registers.pstate = PSTATE_NRW | before.getUint32(CPSR, true)
+    begin(registers, before)
     registers.pc = BigInt(start)
     const exit = cpu.run(100)
     if (exit.reason === 'error') throw exit.error
-    const end =
+    const how =
       exit.reason === 'exception' ? `${exit.syndrome.toString(16)} at ${Number(registers.pc) - start}` : exit.reason
-    const found = end === (thumb ? ENDED16 : ENDED) ? [] : [`ended by ${end}`]
-    const after = theirs[index]!
-    for (let i = 0; i < 15; i++) {
-      const their = after.state.readUInt32LE(4 * i)
-      if (registers.x(i) !== BigInt(their))
-        found.push(`r${i}: ${registers.x(i).toString(16)}, not ${their.toString(16)}`)
+    const found = how === (thumb ? ENDED16 : ENDED) ? [] : [`ended by ${how}`]
+    const compare: Compare = (name, our, their) => {
+      if (our !== their) found.push(`${name}: ${our.toString(16)}, not ${their.toString(16)}`)
     }
-    const status = (after.state.readUInt32LE(CPSR) & STATUS) >>> 0
-    const ourStatus = ((registers.nzcv | registers.pstate) & STATUS) >>> 0
-    if (ourStatus !== status) found.push(`flags: ${ourStatus.toString(16)}, not ${status.toString(16)}`)
+    const after = theirs[index]!
+    for (let i = 0; i < 15; i++) compare(`r${i}`, registers.x(i), BigInt(after.state.readUInt32LE(4 * i)))
+    end(registers, after.state, compare)
     const ours = memory.read(host.ramAddress(WINDOW_START), WINDOW)
     const at = ours.findIndex((byte, place) => byte !== after.window[place])
     if (at >= 0) found.push(`memory at ${at}: ${ours[at]}, not ${after.window[at]}`)
     if (found.length > 0) differences.push({ text, word: (code[0] >>> 0).toString(16), what: found.join('; ') })
   }
   return { cases: cases.length, differences }
+}
+
+/** Compares `count` cases of each row. */
+export function compareA32(rows: readonly Row[], count: number, random: Random): ReturnType<typeof compareCases> {
+  return compareCases(
+    rows,
+    count,
+    (row, number) => caseOf(row, random, number),
+    (registers, before) => {
+      registers.nzcv = before.getUint32(CPSR, true)
+      registers.pstate = PSTATE_NRW | before.getUint32(CPSR, true)
+    },
+    (registers, after, compare) => {
+      const ours = ((registers.nzcv | registers.pstate) & STATUS) >>> 0
+      compare('flags', BigInt(ours), BigInt((after.readUInt32LE(CPSR) & STATUS) >>> 0))
+    },
+  )
 }

@@ -1,22 +1,16 @@
 /** Random instructions of VFP and Advanced SIMD of A32 and T32 on random state, here and under qemu-arm. */
 import { a32Forms, decodeLoadStoreA32, extract, findA32, formatA32, LoadStore } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
-import { MachineMemory } from '@retrap/memory'
 import { ARM, WINDOW } from '@retrap/tooling/arm-native'
 import { a32SemanticsOf } from '../../src/semantics/aarch32/forms.ts'
-import { ArmCpu, ArmEngine } from '../../src/index.ts'
 import { PSTATE_NRW, PSTATE_T } from '../../src/state/pstate.ts'
-import { END, END16, ENDED, ENDED16, isVectorRow, NOP16, runCases, thumbCode, Windows } from './compare-a32.ts'
+import { compareCases, isVectorRow, thumbCode } from './compare-a32.ts'
 import type { Case } from './compare-a32.ts'
-import type { Difference, Random } from './compare-instructions.ts'
+import type { Random } from './compare-instructions.ts'
 import { controlOf, SHORT_VECTORS } from './deviations.ts'
 import { floatValue, statusValue } from './float-values.ts'
 
-/** Where the harness has the code of the first case, each with this many bytes and an instruction of its own before. */
-const CODE = 0x2000_0000
-const CODE_STRIDE = 24
 const DATA = 0x1000_0000
-const WINDOW_START = DATA + 4096 - WINDOW / 2
 const CPSR = 60
 const D = 64
 const FPSCR = D + 256
@@ -101,7 +95,7 @@ function caseOf(row: Row, random: Random, thumb: boolean): Case | undefined {
   const window = new Uint8Array(WINDOW)
   for (let i = 0; i < WINDOW; i++) window[i] = random()
   if (isAccess(row)) placeBase(row, word, view, random)
-  const text = formatA32(word) ?? '?'
+  const text = `${formatA32(word) ?? '?'} (fpscr ${(control >>> 0).toString(16)})`
   if (!thumb) return { thumb, code: [word, NOP], state, window, text }
   view.setUint32(CPSR, (view.getUint32(CPSR, true) | PSTATE_T) >>> 0, true)
   return { thumb, code: thumbCode(row, wideOf(word), random), state, window, text }
@@ -116,64 +110,28 @@ export function compareVfp(
   count: number,
   random: Random,
   thumb = false,
-): { cases: number; differences: Difference[] } {
-  const cases: Case[] = []
-  for (const row of rows) {
-    for (let i = 0; i < count; i++) {
-      const made = caseOf(row, random, thumb)
-      if (made !== undefined) cases.push(made)
-    }
-  }
-  const theirs = runCases(cases)
-  const memory = MachineMemory.create({ bytes: 64 << 20 })
-  const host = new Windows(memory, (cases.length * CODE_STRIDE + 0x1fff) & ~0xfff)
-  const cpu = new ArmCpu(new ArmEngine(memory, { poison: true }), host)
-  const { registers } = cpu
-  registers.pstate = PSTATE_NRW
-  const differences: Difference[] = []
-  for (const [index, { code, state, window, text }] of cases.entries()) {
-    const start = CODE + index * CODE_STRIDE
-    // B .+4 leads to the code, so that it is counted.
-    const words = thumb ? [NOP16 * 0x1_0001, ...code, END16] : [0xeaff_ffff, ...code, END]
-    host.load(start, new Uint8Array(Uint32Array.from(words).buffer))
-    host.load(WINDOW_START, window)
-    const before = new DataView(state.buffer)
-    for (let i = 0; i < 15; i++) registers.setX(i, BigInt(before.getUint32(4 * i, true)))
-    for (let i = 0; i < 16; i++) {
-      registers.setV(i, before.getBigUint64(D + 16 * i, true) | (before.getBigUint64(D + 16 * i + 8, true) << 64n))
-    }
-    registers.pstate = thumb ? PSTATE_NRW | PSTATE_T : PSTATE_NRW
-    registers.nzcv = before.getUint32(CPSR, true)
-    registers.fpcr = before.getUint32(FPSCR, true) & FPCR_BITS
-    registers.fpsr = (before.getUint32(FPSCR, true) & FPSR_BITS) >>> 0
-    registers.pc = BigInt(start)
-    const exit = cpu.run(100)
-    if (exit.reason === 'error') throw exit.error
-    const end =
-      exit.reason === 'exception' ? `${exit.syndrome.toString(16)} at ${Number(registers.pc) - start}` : exit.reason
-    const found = end === (thumb ? ENDED16 : ENDED) ? [] : [`ended by ${end}`]
-    const after = theirs[index]!
-    const compare = (name: string, ours: bigint, their: bigint): void => {
-      if (ours !== their) found.push(`${name}: ${ours.toString(16)}, not ${their.toString(16)}`)
-    }
-    for (let i = 0; i < 15; i++) compare(`r${i}`, registers.x(i), BigInt(after.state.readUInt32LE(4 * i)))
-    for (let i = 0; i < 32; i++) {
-      const our = BigInt.asUintN(64, registers.v(i >> 1) >> BigInt(64 * (i & 1)))
-      compare(`d${i}`, our, after.state.readBigUInt64LE(D + 8 * i))
-    }
-    compare('flags', BigInt(registers.nzcv), BigInt((after.state.readUInt32LE(CPSR) & 0xf000_0000) >>> 0))
-    compare(
-      'fpscr',
-      BigInt((registers.fpcr | registers.fpsr) >>> 0),
-      BigInt((after.state.readUInt32LE(FPSCR) & ~SHORT_VECTORS) >>> 0),
-    )
-    const ours = memory.read(host.ramAddress(WINDOW_START), WINDOW)
-    const at = ours.findIndex((byte, place) => byte !== after.window[place])
-    if (at >= 0) found.push(`memory at ${at}: ${ours[at]}, not ${after.window[at]}`)
-    if (found.length > 0) {
-      const fpscr = before.getUint32(FPSCR, true).toString(16)
-      differences.push({ text: `${text} (fpscr ${fpscr})`, word: (code[0] >>> 0).toString(16), what: found.join('; ') })
-    }
-  }
-  return { cases: cases.length, differences }
+): ReturnType<typeof compareCases> {
+  return compareCases(
+    rows,
+    count,
+    (row) => caseOf(row, random, thumb),
+    (registers, before) => {
+      for (let i = 0; i < 16; i++) {
+        registers.setV(i, before.getBigUint64(D + 16 * i, true) | (before.getBigUint64(D + 16 * i + 8, true) << 64n))
+      }
+      registers.pstate = thumb ? PSTATE_NRW | PSTATE_T : PSTATE_NRW
+      registers.nzcv = before.getUint32(CPSR, true)
+      registers.fpcr = before.getUint32(FPSCR, true) & FPCR_BITS
+      registers.fpsr = (before.getUint32(FPSCR, true) & FPSR_BITS) >>> 0
+    },
+    (registers, after, compare) => {
+      for (let i = 0; i < 32; i++) {
+        const our = BigInt.asUintN(64, registers.v(i >> 1) >> BigInt(64 * (i & 1)))
+        compare(`d${i}`, our, after.readBigUInt64LE(D + 8 * i))
+      }
+      compare('flags', BigInt(registers.nzcv), BigInt((after.readUInt32LE(CPSR) & 0xf000_0000) >>> 0))
+      const fpscr = (registers.fpcr | registers.fpsr) >>> 0
+      compare('fpscr', BigInt(fpscr), BigInt((after.readUInt32LE(FPSCR) & ~SHORT_VECTORS) >>> 0))
+    },
+  )
 }

@@ -251,6 +251,10 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.processor.flushTlb()
   }
 
+  frameMoved(from: number, to: number): void {
+    this.processor.frameMoved(from, to)
+  }
+
   /** Drops its write translations of some machine frames. */
   watchWrites(frames: Uint32Array, count: number): void {
     this.processor.watchWrites(frames, count)

@@ -414,6 +414,10 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.cpu.mapChanged()
   }
 
+  frameMoved(from: number, to: number): void {
+    this.cpu.frameMoved(from, to)
+  }
+
   /** Enables address line 20, or holds it low. */
   setA20(works: boolean): void {
     this.#a20Masked = !works

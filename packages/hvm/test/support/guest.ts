@@ -1,3 +1,5 @@
+import type { SharedTransport } from '@retrap/device-hosting'
+import { startDeviceWorker } from '@retrap/device-hosting/node'
 import { defineDevice, type DeviceModel } from '@retrap/device'
 import type { DeviceFailure, FailurePolicy } from '@retrap/ioreq'
 import {
@@ -103,4 +105,18 @@ export class Guest extends FlatGuest {
 
 export function realClock(): DomainClock {
   return new RealClock(() => performance.now() * 1e6)
+}
+
+/** Adds a server whose model maps guest memory, in a Worker. */
+export async function startMapper({ domain }: Guest): Promise<SharedTransport> {
+  const transport = startDeviceWorker(domain.dispatch, domain.platform, {
+    name: 'mapper',
+    modules: [],
+    program: new URL('mapping-worker.ts', import.meta.url),
+    data: domain.platform.sharedMemory,
+    realTime: false,
+  })
+  domain.addServer(transport)
+  await transport.remote.ready
+  return transport
 }

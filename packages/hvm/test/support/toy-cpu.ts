@@ -161,6 +161,7 @@ export class ToyVcpu implements VirtualCpu {
 
   // It translates afresh with each access.
   mapChanged(): void {}
+  frameMoved(): void {}
 
   watchWrites(): void {}
 

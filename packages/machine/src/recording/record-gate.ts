@@ -13,7 +13,10 @@ const MOST_WAITING_BYTES = 32 * 2 ** 20
 const FLUSH_MS = 1000
 /** Rounds between two looks at the host's clock. */
 const LOOK_ROUNDS = 64
-/** In place of a party's number: the time at which an input enters that has ended a wait, as a little-endian 64-bit count of ns. */
+/**
+ * In place of a party's number: the time at which an input enters that has ended a wait, as a little-endian 64-bit count of ns. With
+ * a further word 1 processors lose their translations then.
+ */
 export const TIME_PARTY = 0xffff
 
 /** The part of a run's description that the counting of rounds depends on. */
@@ -79,12 +82,15 @@ export class RecordGate extends InputGate implements LoggedGate {
   skip(ns: number): void {
     const time = new Instant()
     this.domain.clock.read(time)
-    this.#skipTo(time.add(ns))
+    this.#skipTo(time.add(ns), true)
   }
 
-  #skipTo(time: Readonly<Word64>): void {
-    this.#writer.add('input', this.instant(), TIME_PARTY, new Uint8Array(Uint32Array.of(time.lo, time.hi).buffer))
+  #skipTo(time: Readonly<Word64>, forgets: boolean): void {
+    const { lo, hi } = time
+    const words = forgets ? Uint32Array.of(lo, hi, 1) : Uint32Array.of(lo, hi)
+    this.#writer.add('input', this.instant(), TIME_PARTY, new Uint8Array(words.buffer))
     this.domain.clock.skipTo(time)
+    if (forgets) for (const vcpu of this.domain.vcpus) vcpu.mapChanged()
   }
 
   override offer(party: number, data: Uint8Array, take: () => boolean): boolean {
@@ -181,7 +187,7 @@ export class RecordGate extends InputGate implements LoggedGate {
       if (bytes === null) continue
       isAny = true
       const time = this.#pacing?.present()
-      if (time !== undefined) this.#skipTo(time)
+      if (time !== undefined) this.#skipTo(time, false)
       this.#writer.add('input', at, party, bytes)
       this.receiver(party)?.(bytes)
     }

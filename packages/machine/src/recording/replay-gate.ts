@@ -326,6 +326,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
   /** An input has ended a wait for the host. */
   #skipTo(time: DataView): void {
     this.domain.clock.skipTo({ lo: time.getUint32(0, true), hi: time.getUint32(4, true) })
+    if (time.byteLength > 8) for (const vcpu of this.domain.vcpus) vcpu.mapChanged()
   }
 
   /** Takes what the file has, which need not be of the form that a recorder writes. @throws RecordingError `ERR_DAMAGED` */

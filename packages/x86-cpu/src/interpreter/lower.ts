@@ -176,7 +176,7 @@ export class Lowering {
     const { noFlags } = insn
     const lock = (insn.prefixes & PREFIX_LOCK) !== 0 && info.lockable
     let key = repeat === 'none' ? variant : variant + VARIANTS * REPEATS.indexOf(repeat)
-    // What has either is no string instruction.
+    // No string instruction has either.
     if (noFlags) key += VARIANTS * REPEATS.length
     else if (lock) key += VARIANTS
     const addressSize = insn.addressSize >> 3

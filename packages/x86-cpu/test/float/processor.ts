@@ -269,3 +269,10 @@ export class Processor {
       cases.set(bytes.subarray(STATE + S.S_XMM + 64 * i, STATE + S.S_XMM + 64 * i + 16), at + FX_XMM + 16 * i)
   }
 }
+
+/** The fields in which two outcomes differ, for people. */
+export const differencesOf = (is: Record<string, unknown>, should: Record<string, unknown>): string =>
+  Object.keys(is)
+    .filter((key) => is[key] !== should[key])
+    .map((key) => `${key} is ${String(is[key])}, should be ${String(should[key])}`)
+    .join('; ')

@@ -91,11 +91,8 @@ function describeFailure(
   should: Record<string, unknown>,
 ): string {
   const was = outcome(before, i)
-  const differences = Object.keys(is)
-    .filter((key) => is[key] !== should[key])
-    .map((key) => `${key} is ${String(is[key])}, should be ${String(should[key])}`)
   const source = hex(before, i * P.CASE_BYTES + P.C_MEMORY, 16)
-  return `${hex(before, i * P.CASE_BYTES, 8)} mxcsr ${String(was['mxcsr'])} xmm0 ${String(was['xmm0'])} xmm1 ${String(was['xmm1'])} mem ${source}: ${differences.join('; ')}`
+  return `${hex(before, i * P.CASE_BYTES, 8)} mxcsr ${String(was['mxcsr'])} xmm0 ${String(was['xmm0'])} xmm1 ${String(was['xmm1'])} mem ${source}: ${P.differencesOf(is, should)}`
 }
 
 const processor = P.hostMissing === undefined ? new P.Processor(sseFloat) : undefined

@@ -93,11 +93,8 @@ function describeFailure(
   should: Record<string, unknown>,
 ): string {
   const was = outcome(before, i)
-  const differences = Object.keys(is)
-    .filter((key) => is[key] !== should[key])
-    .map((key) => `${key} is ${String(is[key])}, should be ${String(should[key])}`)
   const inputs = ['fcw', 'fsw', 'tags', 'st0', 'st1', 'memory'].map((key) => `${key} ${String(was[key])}`).join(' ')
-  return `${hex(before, i * P.CASE_BYTES, 4)} ${inputs}: ${differences.join('; ')}`
+  return `${hex(before, i * P.CASE_BYTES, 4)} ${inputs}: ${P.differencesOf(is, should)}`
 }
 
 const processor = P.hostMissing === undefined ? new P.Processor(x87) : undefined

@@ -83,6 +83,14 @@ function fillData(pc: BareCpu): void {
   pc.fill64(FIRST_PAGE << 12, (SPECIAL_PAGE + 1) << 12, (at) => BigInt(at) * 0x1_2345_6789n)
 }
 
+/** The end of a handler of page faults, which has pushed RAX. */
+const mapAndReturn = (asm: Assembler, page: number): Assembler =>
+  asm
+    .mov(x86.qword(PAGE_TABLE + 8 * page), (page << 12) | 7)
+    .pop(x86.rax)
+    .add(x86.rsp, 8)
+    .iretq()
+
 /** Accesses of units that leave where they miss the TLB, and of units that make such an access by a call in place. */
 const WAYS = Object.entries(ACCESSES).flatMap(([name, access]) => [
   { name, way: 'leaving', access, jit: { ...EAGER_JIT, misses: 1024 } },
@@ -102,11 +110,7 @@ describe.each(WAYS)('$name in a loop, $way', ({ access, jit }) => {
           asm.push(x86.rax)
           for (let i = 0; i < 6; i++)
             asm.mov(x86.rax, x86.qword(x86.rsp, { disp: 8 * (i + 1) })).mov(x86.qword(0x9100 + 8 * i), x86.rax)
-          asm
-            .mov(x86.qword(PAGE_TABLE + 8 * SPECIAL_PAGE), (SPECIAL_PAGE << 12) | 7)
-            .pop(x86.rax)
-            .add(x86.rsp, 8)
-            .iretq()
+          mapAndReturn(asm, SPECIAL_PAGE)
         })
       },
     })
@@ -233,11 +237,7 @@ describe.each(UNALIGNED)('$name in two pages, $way', ({ access, jit }) => {
             .push(x86.rax)
             .mov(x86.rax, x86.qword((SECOND_PAGE << 12) - 8))
             .add(x86.qword(0x9100), x86.rax)
-          asm
-            .mov(x86.qword(PAGE_TABLE + 8 * SECOND_PAGE), (SECOND_PAGE << 12) | 7)
-            .pop(x86.rax)
-            .add(x86.rsp, 8)
-            .iretq()
+          mapAndReturn(asm, SECOND_PAGE)
         })
       },
     })
