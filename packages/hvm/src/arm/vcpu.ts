@@ -251,6 +251,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.processor.flushTlb()
   }
 
+  /** Has translations of a machine frame without code lead to its copy, by machine addresses. */
   frameMoved(from: number, to: number): void {
     this.processor.frameMoved(from, to)
   }

@@ -414,6 +414,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.cpu.mapChanged()
   }
 
+  /** Has translations of a machine frame without code lead to its copy, by machine addresses. */
   frameMoved(from: number, to: number): void {
     this.cpu.frameMoved(from, to)
   }
