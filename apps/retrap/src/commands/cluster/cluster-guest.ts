@@ -16,7 +16,7 @@ import { makeExt4 } from '../../guests/linux/ext4.ts'
 import type { MachineOptions, MachineSnapshotSource } from '../../machine/machine-contract.ts'
 import { openSnapshotFile } from '../../machine/snapshots/snapshot-file.ts'
 import type { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
-import { createMachine, type ExecOutside, lines, unused } from '../exec/guest.ts'
+import { createMachine, type ExecOutside, LinePort, unused } from '../exec/guest.ts'
 import { encodeFiles, encodeProgram, encodeRoom, type JobMount, quote } from '../exec/job.ts'
 import { type ExecEnds, execOptions, type ExecKind, growCommands, keptKind, runBytes } from '../exec/machine.ts'
 import { SentPort } from '../exec/ports.ts'
@@ -135,6 +135,7 @@ class Ends {
   #timer: { armAfter(ns: number): void } | undefined
   /** The clock of the guest that has these. */
   now: () => number = () => 0
+  readonly #lines: Readonly<Record<'status' | 'stdout' | 'stderr' | 'report', LinePort>>
   readonly ports: ExecEnds['ports']
 
   /** @param waiting - text for the guest */
@@ -142,15 +143,13 @@ class Ends {
     this.card = card
     this.#waiting = waiting
     const texts = (hear: (ns: number, text: string) => void) =>
-      lines((bytes) => hear(this.now(), Buffer.from(bytes, 'latin1').toString()), MOST_LINE)
+      new LinePort((bytes) => hear(this.now(), Buffer.from(bytes, 'latin1').toString()), MOST_LINE)
     const status = texts((ns, told) => {
       const [, name, code] = /^ended (.*) (\d+)$/.exec(told) ?? []
       if (name !== undefined) ended(ns, name, Number(code))
     })
-    this.ports = {
-      ...{ ...unused(() => undefined), jobs: this.#jobs, signals: new SentPort(), status },
-      ...{ stdout: texts(line), stderr: texts(line), report: texts(report) },
-    }
+    this.#lines = { status, stdout: texts(line), stderr: texts(line), report: texts(report) }
+    this.ports = { ...unused(() => undefined), jobs: this.#jobs, signals: new SentPort(), ...this.#lines }
   }
 
   /** Names the guest that has these. */
@@ -172,8 +171,15 @@ class Ends {
 
   /** The ends of a clone of the guest. */
   copy(listener: GuestListener): Ends {
-    return new Ends(this.card.copy(), listener, this.#waiting)
+    const copy = new Ends(this.card.copy(), listener, this.#waiting)
+    copyBegun(this.#lines, copy.#lines)
+    return copy
   }
+}
+
+/** Lines that have begun go on in a clone. */
+export function copyBegun<T extends Readonly<Record<string, LinePort>>>(from: T, to: T): void {
+  for (const [name, port] of Object.entries(from)) to[name]!.begun = port.begun
 }
 
 const optionsOf = (

@@ -6,7 +6,7 @@ import { EXEC_PORTS } from '../../guests/linux/exec-initramfs.ts'
 import type { Machine, MachineOptions, ReplayedRun } from '../../machine/machine-contract.ts'
 import { fileSource, machineInside } from '../../machine/recording/recorded-file.ts'
 import { replayRun } from '../../machine/recording/recorded-run.ts'
-import { lines } from '../exec/guest.ts'
+import { LinePort } from '../exec/guest.ts'
 import { ownPorts } from './own-guest.ts'
 
 /** A line of a machine. */
@@ -47,7 +47,7 @@ export async function linesOfRecording(path: string, isOwn: boolean): Promise<re
       if (kind === undefined) return { ...port, inReplays: false }
       const hear = (line: string): void =>
         void heard.push({ kind, ns: clock!.now(), text: Buffer.from(line, 'latin1').toString() })
-      return { ...port, stream: lines(hear, MOST_LINE), inReplays: true }
+      return { ...port, stream: new LinePort(hear, MOST_LINE), inReplays: true }
     })
     return { ...device, ports }
   })

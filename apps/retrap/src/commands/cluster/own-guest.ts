@@ -17,10 +17,18 @@ import type { MachineVirtioDevice } from '@retrap/machine'
 import { CliError, troubleWith } from '../../errors.ts'
 import type { MachineOptions } from '../../machine/machine-contract.ts'
 import type { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
-import { createMachine, lines } from '../exec/guest.ts'
-import type { TakenPort } from '../exec/ports.ts'
+import { createMachine, LinePort } from '../exec/guest.ts'
 import { openMachine, type OpenTestMachine, readMachine } from '../test/machine.ts'
-import { COMPILED_BYTES, DECODED_BYTES, EPOCH_SECONDS, FORKS, type MachineWays, plain, sumOf } from './cluster-guest.ts'
+import {
+  COMPILED_BYTES,
+  copyBegun,
+  DECODED_BYTES,
+  EPOCH_SECONDS,
+  FORKS,
+  type MachineWays,
+  plain,
+  sumOf,
+} from './cluster-guest.ts'
 import type { ForkedMachine, GuestRecording, MadeGuest } from './recordings.ts'
 
 /** Name of the port for reports: `/dev/virtio-ports/retrap.report` of Linux. */
@@ -129,12 +137,12 @@ async function copyImage(medium: BlockBackend, disk: Disk): Promise<void> {
 export function ownPorts(
   now: () => number,
   { line, report }: Pick<GuestListener, 'line' | 'report'>,
-): { readonly serial: TakenPort; readonly report: TakenPort } {
+): { readonly serial: LinePort; readonly report: LinePort } {
   const textOf = (bytes: string): string => Buffer.from(bytes, 'latin1').toString().replace(/\r$/, '')
   const print = (text: string): void => (readReport(text) === undefined ? line : report)(now(), text)
   return {
-    serial: lines((bytes) => print(textOf(bytes)), MOST_LINE),
-    report: lines((bytes) => report(now(), textOf(bytes)), MOST_LINE),
+    serial: new LinePort((bytes) => print(textOf(bytes)), MOST_LINE),
+    report: new LinePort((bytes) => report(now(), textOf(bytes)), MOST_LINE),
   }
 }
 
@@ -196,6 +204,7 @@ function guestOf(
     async fork(listener, given) {
       const copy = given as Disk | undefined
       const others = new OwnEnds(ends.card.copy(), listener)
+      copyBegun(ends.ports, others.ports)
       const fresh = await parts.opened.renew()
       const devices = devicesOf(parts, others, copy, fresh.virtio)
       const clone = await made.machine.fork({ ...fresh, ...devices, generation: { after: 'same' } })

@@ -84,7 +84,7 @@ export class ExecGuest {
     recording?: FailureRecording,
   ): Promise<ExecGuest> {
     const [jobs, signals] = [new SentPort(), new SentPort()]
-    const ports = { ...streams, jobs, signals, status: lines(streams.status) }
+    const ports = { ...streams, jobs, signals, status: new LinePort(streams.status) }
     const units = new UnitCache(undefined, () => {})
     const options = { ...(await execOptions(kind, { ports, ...outside })), ...more, jit: { keep: units } }
     const machine = await (recording?.record(options) ?? createMachine(options))
@@ -216,13 +216,24 @@ const NOTHING_TO_DO: Omit<Job, 'entropy'> = {
   preparation: [],
 }
 
-/** A port that hears whole lines. @param most - characters of a line; more are dropped in front */
-export function lines(hear: (line: string) => void, most: number = LAST_WORDS): TakenPort {
-  let rest = ''
-  return new TakenPort((bytes) => {
-    const all = (rest + Buffer.from(bytes).toString('latin1')).split('\n')
-    rest = (all.pop() ?? '').slice(-most)
-    for (const line of all) hear(line)
+/** A port that hears whole lines. */
+export class LinePort extends TakenPort {
+  readonly #hear: (line: string) => void
+  readonly #most: number
+  /** The line that has begun. */
+  begun = ''
+
+  /** @param most - characters of a line; more are dropped in front */
+  constructor(hear: (line: string) => void, most: number = LAST_WORDS) {
+    super(() => true)
+    this.#hear = hear
+    this.#most = most
+  }
+
+  override send(bytes: Uint8Array): boolean {
+    const all = (this.begun + Buffer.from(bytes).toString('latin1')).split('\n')
+    this.begun = (all.pop() ?? '').slice(-this.#most)
+    for (const line of all) this.#hear(line)
     return true
-  })
+  }
 }
