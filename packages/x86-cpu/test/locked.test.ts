@@ -5,7 +5,7 @@ import { EAGER_JIT } from '@retrap/tooling/jit'
 import { afterEach, expect, test } from 'vitest'
 import { BareCpu } from './support/bare-cpu.ts'
 
-const ROUNDS = 100_000
+const ROUNDS = 10_000
 const DATA = 0x4000
 /** Offset of the words by which the other thread is told to stop, and tells how often it has added, and that it has ended. */
 const WORDS = 0x200
@@ -41,8 +41,8 @@ test.each([
   pc.program((asm) => {
     const round = asm.mov(a.ecx, ROUNDS).here()
     for (const [operand, value, compared, sum] of OPERANDS) {
-      // Five of them add 1, others nothing.
-      asm.lock().add(operand, 1).lock().inc(operand).lock().sub(operand, -1).mov(value, 1).lock().xadd(operand, value)
+      // Five of them add 1, others nothing; two miss the TLB.
+      asm.invlpg(operand).lock().add(operand, 1).lock().inc(operand).lock().sub(operand, -1)
       asm
         .lock()
         .or(operand, 0)
@@ -54,10 +54,10 @@ test.each([
         .dec(operand)
         .lock()
         .adc(operand, 1)
-      const again = asm.mov(compared, operand).here()
+      const again = asm.mov(value, 1).lock().xadd(operand, value).mov(compared, operand).here()
       asm.mov(value, compared).inc(value).lock().cmpxchg(operand, value).jne(again)
       // What is there moves to a register.
-      asm.xor(value, value).xchg(operand, value).add(sum, value)
+      asm.invlpg(operand).xor(value, value).xchg(operand, value).add(sum, value)
     }
     asm.dec(a.ecx).jne(round).hlt()
   })
