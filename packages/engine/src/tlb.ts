@@ -451,19 +451,12 @@ export class Tlb {
     u32[this.#changes]!++
     for (const { entries, count } of [this.#globals, this.#locals]) {
       for (let i = 0; i < count; i++) {
-        const entry = entries[i]!
-        const word = entry >>> 2
-        if (u32[word + 2] === from && this.#isRead(entry, u32[word + 3]!)) u32[word + 2] = to
+        const target = (entries[i]! >>> 2) + 2
+        if (u32[target] === from) u32[target] = to
       }
     }
-    for (const { words, length } of this.#parked.spaces) {
-      for (let at = 0; at < length; at += PARKED_WORDS)
-        if (words[at + 3] === from && this.#isRead(words[at]!, words[at + 4]!)) words[at + 3] = to
-    }
-  }
-
-  #isRead(entry: number, flags: number): boolean {
-    return (flags & L.FLAG_VALID) !== 0 && this.#tableOf(entry) === L.TLB_READ
+    for (const { words, length } of this.#parked.spaces)
+      for (let at = 3; at < length; at += PARKED_WORDS) if (words[at] === from) words[at] = to
   }
 
   /**

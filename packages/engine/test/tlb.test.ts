@@ -424,8 +424,9 @@ describe('the TLB', () => {
               for (const [key, e] of model) if (!e.global && e.pcid === a.pcid) model.delete(key)
             }
           } else if (a.kind === 'move') {
+            tlb.dropWritable(a.host << 12)
             tlb.moveFrame(a.host << 12, 0x100_0000)
-            for (const e of model.values()) if (e.table === TLB_READ && e.host === a.host << 12) e.host = 0x100_0000
+            for (const e of model.values()) if (e.host === a.host << 12) e.host = 0x100_0000
           } else {
             const hosts = [a.host, (a.host + 7) % 200, (a.host * 3) % 200].slice(0, 1 + (a.host & 3))
             if (hosts.length === 1) tlb.dropWritable(a.host << 12)

@@ -98,7 +98,7 @@ export function checkDevices(parties: DeviceParties, state: DevicesState): void 
   if (unknown.length > 0)
     throw new DeviceError(
       'ERR_STATE',
-      `it was saved in a replay, whose recording has what ${unknown.join(', ')} did, and not its state; save the machine while it is recorded`,
+      `it was saved in a replay, which has no state of ${unknown.join(', ')}; save the machine while it is recorded`,
     )
   const all = parties.servers.map(({ remote }) => remote.name)
   const names = remotesOf(parties).map(({ name }) => name)

@@ -176,10 +176,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     this.dirtyLogs.attach(vcpus)
     this.p2m.onChange((gfn, count, lost, kept, from) => {
       // A frame that may be written now is not in a TLB for writes yet.
-      if (from >= 0 && this.memory.codeBits[from] === 0) {
-        const to = this.p2m.translate(gfn * PAGE_BYTES)
-        for (const vcpu of vcpus) vcpu.frameMoved(from * PAGE_BYTES, to)
-      } else if (lost !== 0 || !kept) for (const vcpu of vcpus) vcpu.mapChanged()
+      if (lost !== 0 || !kept) {
+        // Code that was decoded in a frame is not that of its copy.
+        const moved = this.memory.codeBits[from] === 0 ? from * PAGE_BYTES : undefined
+        for (const vcpu of vcpus) vcpu.mapChanged(moved, this.p2m.translate(gfn * PAGE_BYTES))
+      }
       if (this.secondLevel.changed(gfn, count)) this.wake()
     })
   }

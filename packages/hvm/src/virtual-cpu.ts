@@ -66,10 +66,13 @@ export interface VirtualCpu {
   readonly dormant: boolean
   /** Called when the vCPU's turn has ended, and no other vCPU executes. */
   turnEnded(): void
-  /** Drops cached translations after a change of the guest's map. */
-  mapChanged(): void
-  /** The contents of a machine frame without code have moved to another one, by machine addresses: translations go there. */
-  frameMoved(from: number, to: number): void
+  /**
+   * Drops cached translations after a change of the guest's map.
+   *
+   * @param from - machine address of a frame without code whose contents alone are elsewhere now: translations go there
+   * @param to - machine address of that frame, which may be written
+   */
+  mapChanged(from?: number, to?: number): void
   /** Forgets its translations for writing the first `count` of some machine frames: the next writes are to be noticed. */
   watchWrites(frames: Uint32Array, count: number): void
   /** Drops the request in flight: its response will be discarded. */

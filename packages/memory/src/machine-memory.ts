@@ -341,15 +341,11 @@ export class MachineMemory {
    */
   copyOnce(from: number, to: number, bytes: number): void {
     const { u8, u16, u32 } = this
-    const misaligned = from | to
-    if (bytes === 4 && (misaligned & 3) === 0) u32[to >>> 2] = u32[from >>> 2]!
-    else if (bytes === 8 && (misaligned & 7) === 0) {
-      if (this.shared) this.#atomics.store(to, this.#atomics.load(from), this.#atomics.high())
-      else {
-        u32[to >>> 2] = u32[from >>> 2]!
-        u32[(to >>> 2) + 1] = u32[(from >>> 2) + 1]!
-      }
-    } else if (bytes === 2 && (misaligned & 1) === 0) u16[to >>> 1] = u16[from >>> 1]!
+    const isAligned = ((from | to) & (bytes - 1)) === 0
+    if (isAligned && bytes === 4) u32[to >>> 2] = u32[from >>> 2]!
+    else if (isAligned && bytes === 2) u16[to >>> 1] = u16[from >>> 1]!
+    else if (isAligned && bytes === 8 && this.shared)
+      this.#atomics.store(to, this.#atomics.load(from), this.#atomics.high())
     else for (let i = 0; i < bytes; i++) u8[to + i] = u8[from + i]!
   }
 

@@ -173,7 +173,7 @@ describe('what a machine has decides how tests begin', () => {
       const fork = model(deterministic)
       const booted = await BootedMachine.pc({ ...options, pc: () => ({ ...pc, ...fork() }), fork })
       if (deterministic) expect(booted.notRecorded).toBeUndefined()
-      else expect(booted.notRecorded).toMatch(/models that go on from a snapshot begins at a checkpoint/)
+      else expect(booted.notRecorded).toMatch(/models of a snapshot begins at a checkpoint/)
       for (const first of deterministic ? ['1', '1'] : ['1', '2'])
         await booted.run(async (machine) => {
           machine.type('d')

@@ -218,19 +218,14 @@ export class CpuCore implements Cpu {
     this.#spaces.flush(true)
   }
 
-  /** Drops all translations: the host's map has changed. A monitored line is monitored where it is now. */
-  mapChanged(): void {
-    this.pointsChanged()
-    this.#monitorMoves()
-  }
-
-  /** See `Tlb.moveFrame`. */
-  frameMoved(from: number, to: number): void {
-    this.tlb.moveFrame(from, to)
-    this.#monitorMoves()
-  }
-
-  #monitorMoves(): void {
+  /**
+   * Drops all translations: the host's map has changed. A monitored line is monitored where it is now.
+   *
+   * @param from - of a frame whose contents alone are elsewhere now: see `Tlb.moveFrame`
+   */
+  mapChanged(from: number | undefined, to: number): void {
+    if (from === undefined) this.pointsChanged()
+    else this.tlb.moveFrame(from, to)
     const gpa = this.#monitor.address
     if (gpa >= 0) this.#monitor.moved(this.host.peekAddress?.(gpa) ?? -1)
   }

@@ -177,15 +177,12 @@ export class Vcpu {
   /**
    * The host's map of guest-physical addresses has changed: drops all translations. The next instruction is looked up and
    * finds the new map, also where a device makes the change while it answers an access.
+   *
+   * @param from - machine address of a frame without code whose contents alone are elsewhere now: translations go there
+   * @param to - machine address of that frame, which may be written
    */
-  mapChanged(): void {
-    this.core.mapChanged()
-    this.u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
-  }
-
-  /** The contents of a machine frame without code are in another one, which may be written, by machine addresses. */
-  frameMoved(from: number, to: number): void {
-    this.core.frameMoved(from, to)
+  mapChanged(from?: number, to = 0): void {
+    this.core.mapChanged(from, to)
     this.u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
 

@@ -5,7 +5,7 @@ import { EAGER_JIT } from '@retrap/tooling/jit'
 import { afterEach, expect, test } from 'vitest'
 import { BareCpu } from './support/bare-cpu.ts'
 
-const ROUNDS = 10_000
+const ROUNDS = 20_000
 const DATA = 0x4000
 /** Offset of the words by which the other thread is told to stop, and tells how often it has added, and that it has ended. */
 const WORDS = 0x200

@@ -247,13 +247,9 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
   turnEnded(): void {}
 
   /** Drops cached translations after a change of the guest's map. */
-  mapChanged(): void {
-    this.processor.flushTlb()
-  }
-
-  /** Has translations of a machine frame without code lead to its copy, by machine addresses. */
-  frameMoved(from: number, to: number): void {
-    this.processor.frameMoved(from, to)
+  mapChanged(from?: number, to = 0): void {
+    if (from === undefined) this.processor.flushTlb()
+    else this.processor.frameMoved(from, to)
   }
 
   /** Drops its write translations of some machine frames. */

@@ -410,13 +410,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   }
 
   /** Drops cached translations after a change of the guest's map. */
-  mapChanged(): void {
-    this.cpu.mapChanged()
-  }
-
-  /** Has translations of a machine frame without code lead to its copy, by machine addresses. */
-  frameMoved(from: number, to: number): void {
-    this.cpu.frameMoved(from, to)
+  mapChanged(from?: number, to?: number): void {
+    this.cpu.mapChanged(from, to)
   }
 
   /** Enables address line 20, or holds it low. */

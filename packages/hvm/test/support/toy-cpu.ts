@@ -161,7 +161,6 @@ export class ToyVcpu implements VirtualCpu {
 
   // It translates afresh with each access.
   mapChanged(): void {}
-  frameMoved(): void {}
 
   watchWrites(): void {}
 

@@ -42,8 +42,8 @@ export function linearAddress({ cpu: { registers } }: X86Vcpu): bigint {
 /** Describes why a vCPU stops before an x87 instruction. */
 export function standstill(vcpu: number): string {
   return (
-    `vCPU ${vcpu} stands still: an x87 exception is pending, CR0.NE is clear, and interrupts are off, so that interrupt 13 ` +
-    '(FERR#) cannot end the wait. FNINIT masks x87 exceptions'
+    `vCPU ${vcpu} stands still: an x87 exception is pending, CR0.NE is clear, and interrupt 13 (FERR#) is off. ` +
+    'FNINIT masks x87 exceptions'
   )
 }
 

@@ -266,7 +266,7 @@ async function recordRun<K extends MachineKind, M extends Machine<K>>(
     if (!fromPowerOn && checkpointMs === Infinity && traits.has('recorded-models'))
       throw new MachineError(
         'ERR_OPTION',
-        'checkpointMs Infinity: a replay without the models that go on from a snapshot begins at a checkpoint; leave it out',
+        'checkpointMs Infinity: a replay without the models of a snapshot begins at a checkpoint; leave it out',
       )
     const described = describeRun(kind, options, about, await flashFacts(options.flash))
     const description: RunDescription = { ...described, paced: keepsPace, ...(isTimed && { timed: true }) }

@@ -6,7 +6,7 @@ import type { Form, FormOperand, OperandKind as FormKind, Repeat } from '../stat
 const LONG_SENSITIVE = /^(PUSH(FQ)?P?|POP(FQ)?P?|CALL|RET|JMP|LEAVE|J[A-Z]+|LOOP.*|LAHF|SAHF)$/
 const LOOPS = /^LOOP/
 /** Mnemonics that change memory at once without a prefix (SDM vol. 3A, 10.1.2.1; CMPccXADD and RAO-INT say so of themselves). */
-const ALWAYS_LOCKED = /^(?:XCHG|CMP[A-Z]+XADD|A(?:ADD|AND|OR|XOR))$/
+const ALWAYS_LOCKED = /^XCHG|.XADD$|^A(ADD|AND|OR|XOR)$/
 /** Mnemonics whose handlers compute an address by themselves. */
 const ADDRESSING = /^(LOOP|MASKMOV|MONITOR$)/
 
@@ -188,9 +188,7 @@ export function* variantsOf(info: CodeInfo): Generator<Variant> {
         for (const inPage of relative ? (['no', 'back', 'forward'] as const) : (['no'] as const)) {
           for (const noFlags of info.noFlags === 'possible' ? [false, true] : [false])
             for (const memory of [true, false])
-              for (const lock of memory && info.lockable && !ALWAYS_LOCKED.test(info.mnemonic)
-                ? [false, true]
-                : [false])
+              for (const lock of memory && info.lockable ? [false, true] : [false])
                 if (memory ? canBeMemory : canBeRegister)
                   yield { memory, long, addressSize, repeat, inPage, noFlags, lock }
         }

@@ -174,7 +174,7 @@ export class Lowering {
     const variant =
       (insn.addressSize >> 5) + (memory ? 3 : 0) + (long ? 6 : 0) + (inPage === 'no' ? 0 : inPage === 'back' ? 12 : 24)
     const { noFlags } = insn
-    const lock = (insn.prefixes & PREFIX_LOCK) !== 0 && info.lockable
+    const lock = (insn.prefixes & PREFIX_LOCK) !== 0
     let key = repeat === 'none' ? variant : variant + VARIANTS * REPEATS.indexOf(repeat)
     // No string instruction has either.
     if (noFlags) key += VARIANTS * REPEATS.length

@@ -3,7 +3,7 @@ import { I32, I64, type LoadOp, type PrefixType, type StoreOp, type V128, type V
 import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
 import type { FormSource } from '../semantics/form-context.ts'
 import { Context } from '../semantics/context.ts'
-import { exchangeAtomically, loadAtomically, loadOp, signExtend, storeOp } from '../semantics/integer.ts'
+import { exchangeInteger, loadOp, storeOp } from '../semantics/integer.ts'
 import type { Library } from '../semantics/library.ts'
 import type { TlbEntry } from '../semantics/memory-context.ts'
 import { STATUS_FAULT, TLB_WRITE_OFFSET } from '../state/state-layout.ts'
@@ -54,24 +54,17 @@ export abstract class RegionMemory extends Context {
     }
     const host = this.let(this.#find(ea, TLB_WRITE_OFFSET, size, SLOW_MODIFY))
     if (this.form.lock) {
-      this.#modifyLocked(host, size, compute)
+      const { f } = this
+      // The interpreter has an operand that is not aligned.
+      if (size > 1) f.if(host.and(size - 1), () => this.exits.miss())
+      const old = f.local('i64')
+      f.set(old, f.loadExpression(loadOp(size, false), host))
+      exchangeInteger(f, old, host, size, compute)
       return
     }
     const old = this.f.load(loadOp(size, true), host)
     const value = this.let(compute(size < 8 ? old.knownExtended(true) : old))
     this.f.store(storeOp(size), host, value, 0)
-  }
-
-  /** The interpreter has an operand that is not aligned. */
-  #modifyLocked(host: I32, size: number, compute: (old: I64) => I64): void {
-    const { f } = this
-    if (size > 1) f.if(host.and(size - 1), () => this.exits.miss())
-    const old = f.local('i64')
-    f.set(old, loadAtomically(f, host, size))
-    f.loop((again) => {
-      const value = this.let(compute(signExtend(old.get, size)))
-      exchangeAtomically(f, host, size, old, value, again)
-    })
   }
 
   override probeRead(i: number): void {

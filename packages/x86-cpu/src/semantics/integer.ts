@@ -1,4 +1,4 @@
-import { I64, select, type FunctionBuilder, type I32, type I64Like, type Label, type Local } from '@retrap/wasm-emitter'
+import { I64, select, type FunctionBuilder, type I32, type I64Like, type Local } from '@retrap/wasm-emitter'
 import { type FloatModule, multiplyHigh } from '@retrap/soft-float'
 import { ADDRESS_32, ADDRESS_CHECKED, R_BASE, R_DISP, R_INDEX, R_SCALE, R_SEGMENT } from '../state/record.ts'
 import { SEG_BYTES, SEG_FLAT, SEG_RIGHTS, S_SEGMENTS } from '../state/state-layout.ts'
@@ -40,36 +40,35 @@ export function storeOp(size: number): 'i64.store' | 'i64.store8' | 'i64.store16
   }
 }
 
-/** The atomic load and the compare-exchange of an aligned integer, by its size: they zero-extend. */
-const ATOMICS = {
-  1: ['i64.atomic.load8_u', 'i64.atomic.rmw8.cmpxchg_u'],
-  2: ['i64.atomic.load16_u', 'i64.atomic.rmw16.cmpxchg_u'],
-  4: ['i64.atomic.load32_u', 'i64.atomic.rmw32.cmpxchg_u'],
-  8: ['i64.atomic.load', 'i64.atomic.rmw.cmpxchg'],
-} as const
-
-/** Reads an aligned integer at once, zero-extended. */
-export function loadAtomically(f: FunctionBuilder, at: I32, size: number): I64 {
-  return f.loadExpression(ATOMICS[size as keyof typeof ATOMICS][0], at)
-}
-
 /**
- * Writes an aligned integer if it still is what it was, at once. Otherwise another thread has come between: control goes to `again`.
+ * Changes an aligned integer, at once. Where another thread has come between its load and its exchange it is computed anew.
  *
- * @param old - what it was, zero-extended; in `again`, what it is
+ * @param old - what it was, zero-extended
+ * @param at - machine address; 0: it is elsewhere, and `store` stores it
+ * @param compute - what it is to be, from what it was, sign-extended
  */
-export function exchangeAtomically(
+export function exchangeInteger(
   f: FunctionBuilder,
+  old: Local<'i64'>,
   at: I32,
   size: number,
-  old: Local<'i64'>,
-  value: I64,
-  again: Label,
+  compute: (old: I64) => I64,
+  store?: (value: I64) => void,
 ): void {
-  const found = f.atomic(ATOMICS[size as keyof typeof ATOMICS][1], at, [old.get, zeroExtend(value, size)])
-  const isOther = f.let(found.ne(old.get))
-  f.set(old, found)
-  f.brIf(isOther, again)
+  f.loop((again) => {
+    const value = f.let(compute(signExtend(old.get, size)))
+    const exchange = (): void => {
+      const op = (
+        size === 8 ? 'i64.atomic.rmw.cmpxchg' : `i64.atomic.rmw${8 * size}.cmpxchg_u`
+      ) as 'i64.atomic.rmw.cmpxchg'
+      const found = f.atomic(op, at, [old.get, zeroExtend(value, size)])
+      const isOther = f.let(found.ne(old.get))
+      f.set(old, found)
+      f.brIf(isOther, again)
+    }
+    if (store === undefined) exchange()
+    else f.if(at, exchange, () => store(value))
+  })
 }
 
 /** Sign-extends from `size` bytes. */

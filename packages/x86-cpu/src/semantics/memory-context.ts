@@ -19,7 +19,7 @@ import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
 import { R_ADDRESS } from '../state/record.ts'
 import * as S from '../state/state-layout.ts'
 import { VECTOR_GP } from '../state/vectors.ts'
-import { exchangeAtomically, flatOffset, isFlat32, loadAtomically, loadOp, signExtend, storeOp } from './integer.ts'
+import { exchangeInteger, flatOffset, isFlat32, loadOp, storeOp } from './integer.ts'
 import { FLOAT_RULES } from './float-scratch.ts'
 import type { Form } from '../state/form.ts'
 import { type Library, sharedFunction } from './library.ts'
@@ -186,80 +186,51 @@ export abstract class MemoryContext {
     )
   }
 
-  /** {@link modify} for a linear address. */
+  /** {@link modify} for a linear address; in one atomic operation if it is locked, unless the operand is a device's or not aligned. */
   modifyMemory(ea: I64, size: number, compute: (old: I64) => I64): void {
     const f = this.f
-    if (this.form.lock) {
-      this.#modifyLocked(ea, size, compute)
-      return
-    }
+    const { lock } = this.form
     const at = f.local('i32')
     const old = f.local('i64')
-    const { host, distance } = this.probe(ea, S.TLB_WRITE_OFFSET, size, SLOW_MODIFY)
-    f.if(
-      distance.ltU(0x1001 - size),
-      () => {
-        f.set(at, host.add(distance.toI32()))
-        f.set(old, f.loadExpression(loadOp(size, true), at.get, 0))
-      },
-      () => {
-        f.set(at, I32.of(0))
-        this.slow(ea, size | SLOW_MODIFY)
-        f.set(old, f.loadExpression(loadOp(size, true), this.state, S.S_DATA))
-      },
-    )
-    const value = this.let(compute(old.get))
-    f.if(
-      at.get,
-      () => f.store(storeOp(size), at.get, value, 0),
-      () => {
-        f.store('i64.store', this.state, value, S.S_DATA)
-        this.slow(ea, size | SLOW_WRITE)
-      },
-    )
-  }
-
-  /** {@link modifyMemory} in one atomic operation, unless the operand is a device's, or not aligned. */
-  #modifyLocked(ea: I64, size: number, compute: (old: I64) => I64): void {
-    const f = this.f
-    const at = f.local('i32')
-    const old = f.local('i64')
-    const find = (): void => {
+    const find = (miss: () => void): void => {
       const { host, distance } = this.probe(ea, S.TLB_WRITE_OFFSET, size, SLOW_MODIFY)
       const isFound = distance.ltU(0x1001 - size)
-      const isAligned =
-        size === 1
-          ? isFound
-          : isFound.and(
+      const isPlain =
+        lock && size > 1
+          ? isFound.and(
               ea
                 .toI32()
                 .and(size - 1)
                 .eqz(),
             )
-      f.if(isAligned, () => {
+          : isFound
+      const hit = (): void => {
         f.set(at, host.add(distance.toI32()))
-        f.set(old, loadAtomically(f, at.get, size))
-      })
+        f.set(old, f.loadExpression(loadOp(size, !lock), at.get, 0))
+      }
+      f.if(isPlain, hit, miss)
     }
-    f.set(at, I32.of(0))
-    find()
-    f.if(at.get.eqz(), () => {
+    find(() => {
+      f.set(at, I32.of(0))
       this.slow(ea, size | SLOW_MODIFY)
-      f.set(old, f.loadExpression(loadOp(size, false), this.state, S.S_DATA))
+      f.set(old, f.loadExpression(loadOp(size, !lock), this.state, S.S_DATA))
       // The TLB may have the page now.
-      find()
+      if (lock) find(() => undefined)
     })
-    f.loop((again) => {
-      const value = this.let(compute(signExtend(old.get, size)))
-      f.if(
-        at.get,
-        () => exchangeAtomically(f, at.get, size, old, value, again),
-        () => {
-          f.store('i64.store', this.state, value, S.S_DATA)
-          this.slow(ea, size | SLOW_WRITE)
-        },
-      )
-    })
+    const store = (value: I64): void => {
+      f.store('i64.store', this.state, value, S.S_DATA)
+      this.slow(ea, size | SLOW_WRITE)
+    }
+    if (lock) {
+      exchangeInteger(f, old, at.get, size, compute, store)
+      return
+    }
+    const value = this.let(compute(old.get))
+    f.if(
+      at.get,
+      () => f.store(storeOp(size), at.get, value, 0),
+      () => store(value),
+    )
   }
 
   /** Checks that the byte at memory operand `i` can be read, without reading it. */

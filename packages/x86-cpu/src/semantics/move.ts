@@ -232,7 +232,7 @@ export const move: SemanticsTable = {
   LFENCE: nothing,
   SFENCE: nothing,
   // A fence is dearer: an atomic operation on a word of the processor's own orders as much (SDM vol. 3A, 10.2.2).
-  MFENCE: { emit: (c) => void c.f.atomic('i32.atomic.rmw.or', c.state, [I32.of(0)], S.S_SCRATCH) },
+  MFENCE: { emit: (c) => void c.f.atomic('i32.atomic.rmw.or', c.state, [I32.of(0)]) },
   // Caches are coherent with everything here; only the access rights of the line are checked.
   CLFLUSH: { direct: true, emit: (c) => c.probeRead(0) },
   CLFLUSHOPT: { direct: true, emit: (c) => c.probeRead(0) },

@@ -19,7 +19,7 @@ export class OutsideEvents {
   /** `EVENT_*`: it waits, and generated code is to come back for it. */
   raise(event: number): void {
     Atomics.or(this.#u32, S.S_EVENTS >>> 2, event)
-    Atomics.store(this.#u32, S.S_ATTENTION >>> 2, ATTENTION_ASKED)
+    this.#u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
 
   clear(events: number): void {
