@@ -239,7 +239,7 @@ function checkCursor({ width, height, hotX, hotY, pixels }: CursorImage): void {
   if (fits && pixels.length === 4 * width * height) return
   throw new DeviceError(
     'ERR_INVALID',
-    `a cursor of ${width}×${height} at ${hotX}, ${hotY} with ${pixels.length} bytes: expected sides from 1 to ${LARGEST_CURSOR}, a place within it, and 4 bytes a pixel`,
+    `a cursor of ${width}×${height} at ${hotX}, ${hotY} with ${pixels.length} bytes: expected sides from 1 to ${LARGEST_CURSOR}, a place inside, 4 bytes a pixel`,
   )
 }
 

@@ -344,8 +344,7 @@ export class MachineMemory {
     const isAligned = ((from | to) & (bytes - 1)) === 0
     if (isAligned && bytes === 4) u32[to >>> 2] = u32[from >>> 2]!
     else if (isAligned && bytes === 2) u16[to >>> 1] = u16[from >>> 1]!
-    else if (isAligned && bytes === 8 && this.shared)
-      this.#atomics.store(to, this.#atomics.load(from), this.#atomics.high())
+    else if (isAligned && bytes === 8) this.#atomics.store(to, this.#atomics.load(from), this.#atomics.high())
     else for (let i = 0; i < bytes; i++) u8[to + i] = u8[from + i]!
   }
 

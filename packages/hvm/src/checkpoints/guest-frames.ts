@@ -185,5 +185,5 @@ function differenceOf(here: readonly GuestFrames[], saved: readonly GuestFrames[
   const text = (run: GuestFrames | undefined): string =>
     run === undefined ? 'none' : `${run.count} of ${run.kind} from 0x${run.gfn.toString(16)}`
   const index = at < 0 ? here.length : at
-  return `the saved guest has other memory than this one: frames ${text(saved[index])}, expected ${text(here[index])}`
+  return `the saved guest has other memory: frames ${text(saved[index])}, expected ${text(here[index])}`
 }

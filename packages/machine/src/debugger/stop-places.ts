@@ -48,7 +48,7 @@ export function checkPlace(place: MachinePlace, { kinds, exceptions }: PlaceRule
   if (!kinds.includes(place.kind))
     throw new MachineError(
       'ERR_OPTION',
-      `a stop at a ${NAMES[place.kind]}: expected a PC, as an Arm board has ${kinds.map((kind) => NAMES[kind]).join(' and ')} alone`,
+      `a stop at a ${NAMES[place.kind]}: an Arm board has ${kinds.map((kind) => NAMES[kind]).join(' and ')} alone`,
     )
   const { kind, address, count = 1 } = place
   const end = ENDS[kind]

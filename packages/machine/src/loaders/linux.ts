@@ -331,7 +331,7 @@ function placeInitrd(
     'ERR_NO_ROOM',
     'initrd size',
     `${bytes} bytes`,
-    `at most ${room} bytes between the kernel's end at ${hex(kernelEnd)} and ${hex(top)} (end of RAM or initrd_addr_max); give the machine more memory`,
+    `at most ${room} bytes from the kernel's end at ${hex(kernelEnd)} to ${hex(top)}; give the machine more memory`,
   )
 }
 

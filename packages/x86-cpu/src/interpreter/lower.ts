@@ -175,10 +175,8 @@ export class Lowering {
       (insn.addressSize >> 5) + (memory ? 3 : 0) + (long ? 6 : 0) + (inPage === 'no' ? 0 : inPage === 'back' ? 12 : 24)
     const { noFlags } = insn
     const lock = (insn.prefixes & PREFIX_LOCK) !== 0
-    let key = repeat === 'none' ? variant : variant + VARIANTS * REPEATS.indexOf(repeat)
-    // No string instruction has either.
-    if (noFlags) key += VARIANTS * REPEATS.length
-    else if (lock) key += VARIANTS
+    // No string instruction has one of the first two.
+    const key = variant + VARIANTS * (noFlags ? REPEATS.length : lock ? 1 : REPEATS.indexOf(repeat))
     const addressSize = insn.addressSize >> 3
     return (forms[key] ??= this.#newForm(info, { memory, long, addressSize, repeat, inPage, noFlags, lock }))
   }
