@@ -9,6 +9,7 @@ import {
   Card,
   type CardClock,
   Cluster,
+  conducted,
   type ClusterEvent,
   type ClusterGuest,
   type ClusterRun,
@@ -29,6 +30,7 @@ import {
   serveGuests,
   serveLane,
   type ThreadPort,
+  type TimedMachine,
   RunLog,
   writeClusterRun,
 } from '../src/index.ts'
@@ -117,6 +119,22 @@ async function talk(seed: number, steps: readonly number[], shift = 0, hasActs =
   await conductor.runTo(2e7)
   return heard.toSorted()
 }
+
+test('a machine that may be forked drops its translations once: its clone has none', async () => {
+  const puppet = new Puppet(0)
+  let dropped = 0
+  const clock = { now: puppet.now, read: () => undefined, skipTo: () => undefined }
+  const vcpus = [{ dormant: false, mapChanged: () => void dropped++ }]
+  const domain = { clock, vcpus, timers: puppet, stop: () => undefined, settleModels: () => Promise.resolve() }
+  const run = (): Promise<object> => puppet.runTo(puppet.next()).then(() => ({ reason: 'stopped' }))
+  const conductor = new Conductor(new Links(1, 2, () => LINK), 2)
+  conductor.add(0, conducted({ domain, run } as unknown as TimedMachine, new Card()))
+  await conductor.runTo(2e6)
+  expect(dropped).toBe(0)
+  conductor.fork()
+  await conductor.runTo(8e6)
+  expect(dropped).toBe(1)
+})
 
 test('what machines hear follows from the seed, and neither from windows nor from their clocks', async () => {
   const some = fc.array(fc.integer({ min: 1, max: 900_000 }), { maxLength: 20 })

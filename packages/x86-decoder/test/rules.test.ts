@@ -3,15 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { DECODE_AMD, decode, decodeInto, formatIntel, Instruction, INVALID, REASON_LOCK } from '../src/index.ts'
 import { bytesOf } from './support/bytes.ts'
 
-interface Rule {
-  mode: 16 | 32 | 64
-  bytes: Uint8Array
-  result: string
-  length: number
-  name: string
-}
+const shown = (decoded: ReturnType<typeof decode>): string =>
+  decoded.status === 'decoded' ? formatIntel(decoded) : decoded.status
 
-const rules: Rule[] = readFileSync(new URL('rules.txt', import.meta.url), 'utf8')
+const rules = readFileSync(new URL('rules.txt', import.meta.url), 'utf8')
   .split('\n')
   .filter((line) => line !== '' && !line.startsWith('#'))
   .map((line) => {
@@ -28,8 +23,7 @@ const rules: Rule[] = readFileSync(new URL('rules.txt', import.meta.url), 'utf8'
 describe('instruction format (SDM vol. 2A, chapter 2)', () => {
   test.each(rules)('$name', ({ mode, bytes, result, length }) => {
     const decoded = decode(bytes, { mode, address: 0x1000n })
-    const text = decoded.status === 'decoded' ? formatIntel(decoded) : decoded.status
-    expect([text, decoded.length]).toEqual([result, length])
+    expect([shown(decoded), decoded.length]).toEqual([result, length])
   })
 })
 
@@ -47,19 +41,14 @@ describe('AMD processors', () => {
     { mode: 64, bytes: 'f0 44 0f 20 c0', intel: 'invalid', amd: 'invalid' },
     { mode: 32, bytes: 'f0 0f 20 d0', intel: 'invalid', amd: 'invalid' },
   ] as const)('$bytes in $mode-bit mode is $amd, on Intel $intel', ({ mode, bytes, intel, amd }) => {
-    const text = (vendor: 'intel' | 'amd'): string => {
-      const decoded = decode(bytesOf(bytes), { mode, vendor, address: 0x1000n })
-      return decoded.status === 'decoded' ? formatIntel(decoded) : decoded.status
-    }
+    const text = (vendor: 'intel' | 'amd'): string => shown(decode(bytesOf(bytes), { mode, vendor, address: 0x1000n }))
     expect([text('intel'), text('amd')]).toEqual([intel, amd])
   })
 
   test('a 16-bit near return is one in the operand size too', () => {
     const insn = new Instruction()
-    decodeInto(bytesOf('66 c3'), 0, 2, 64 | DECODE_AMD, insn)
-    expect(insn.operandSize).toBe(16)
-    decodeInto(bytesOf('66 c3'), 0, 2, 64, insn)
-    expect(insn.operandSize).toBe(64)
+    const sizeOf = (flags: number): number => (decodeInto(bytesOf('66 c3'), 0, 2, flags, insn), insn.operandSize)
+    expect([sizeOf(64 | DECODE_AMD), sizeOf(64)]).toEqual([16, 64])
   })
 })
 
@@ -83,10 +72,8 @@ describe('the reason of an invalid instruction', () => {
 })
 
 describe('a processor that lacks a feature', () => {
-  const text = (bytes: string, mode: 16 | 32 | 64, features?: ReadonlySet<string>): string => {
-    const decoded = decode(bytesOf(bytes), { mode, ...(features === undefined ? {} : { features }) })
-    return decoded.status === 'decoded' ? formatIntel(decoded) : decoded.status
-  }
+  const text = (bytes: string, mode: 16 | 32 | 64, features?: ReadonlySet<string>): string =>
+    shown(decode(bytesOf(bytes), { mode, ...(features && { features }) }))
   test.each([
     { mode: 64, bytes: 'f3 0f bc c1', all: 'tzcnt eax, ecx', none: 'bsf eax, ecx' },
     { mode: 64, bytes: '66 f3 0f bd c1', all: 'lzcnt ax, cx', none: 'bsr ax, cx' },

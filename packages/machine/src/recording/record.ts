@@ -124,7 +124,10 @@ export interface RunRecorder {
     /** Sets the timer for this many nanoseconds from now; Infinity: never. */
     armAfter(ns: number): void
   }
-  /** Has the machine's clock go on by so many nanoseconds, while the machine stands still where a timer of these has stopped it. */
+  /**
+   * Has the machine's clock go on by so many nanoseconds, while the machine stands still where a timer of these has stopped it. Its
+   * processors have no translations then, as those of a clone.
+   */
   skip(ns: number): void
   /**
    * Writes what is needed to make a file of the recording so far, with its checkpoints, which goes on meanwhile. To be called when
