@@ -72,7 +72,9 @@ export type {
   DecodedInstruction,
   InstructionExits,
   InstructionFlow,
+  RecordMemory,
   UnitDescription,
+  UnitEmitter,
   UnitSemantics,
 } from './jit/instruction-set.ts'
 export { type ExitReason } from './jit/exit-reasons.ts'

@@ -308,10 +308,12 @@ export class X86Engine {
 
   #jit(code: InterpreterCode<FormSource>, countersAt: number, options: JitOptions): Jit<FormSource> {
     const { memory, codeCache: cache } = this
-    const instructionSet = new X86Compiled(memory, code, this.systemForms, {
+    const instructionSet = new X86Compiled(memory, this.systemForms, {
       model: this.processor.model,
       layout: this.poison ? POISONED_LAYOUT : STATE_LAYOUT,
       evexContext: extended?.evex.contexts.region,
+      sharedEntries: code.sharedEntries,
+      shared: memory.shared,
     })
     return new Jit({ memory, cache, code, countersAt, instructionSet }, engineOptions(options))
   }

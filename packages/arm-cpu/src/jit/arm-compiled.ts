@@ -6,9 +6,11 @@ import type {
   I32Callee,
   InstructionExits,
   InstructionFlow,
+  RecordMemory,
   RegionInstruction,
   StateLayout,
   UnitDescription,
+  UnitEmitter,
   UnitSemantics,
 } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
@@ -40,27 +42,41 @@ const FLOWS: ReadonlyMap<string, Flow> = new Map<string, Flow>([
 /** Bytes of a form's function from which units call it: mostly operations on many elements. */
 const LARGE = 400
 
-/** A64 for the engine's compiler of hot code. */
-export class ArmCompiled implements CompiledInstructionSet<FormSource> {
-  readonly name = 'arm64'
-  /** All processors have one configuration. */
-  readonly configuration = ''
+/** A64's part of emission. Units assume nothing of the state. */
+export class ArmEmitter implements UnitEmitter<FormSource> {
   readonly layout: StateLayout
-  readonly #memory: MachineMemory
+  readonly assumedBytes = 0
   readonly #entries: ReadonlyMap<string, number>
 
   /**
    * @param entries - functions that instructions share: their entries of the interpreter's table
    * @param layout - of the processor's state
    */
-  constructor(memory: MachineMemory, entries: ReadonlyMap<string, number>, layout: StateLayout) {
+  constructor(entries: ReadonlyMap<string, number>, layout: StateLayout) {
     this.layout = layout
-    this.#memory = memory
     this.#entries = entries
   }
 
   isWide(): boolean {
     return true
+  }
+
+  beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): UnitSemantics<FormSource> {
+    return new ArmUnit(module, this.#entries, unit)
+  }
+}
+
+/** A64 for the engine's compiler of hot code. */
+export class ArmCompiled extends ArmEmitter implements CompiledInstructionSet<FormSource> {
+  readonly name = 'arm64'
+  /** All processors have one configuration. */
+  readonly configuration = ''
+  readonly #memory: MachineMemory
+
+  /** The other parameters are those of {@link ArmEmitter}. */
+  constructor(memory: MachineMemory, entries: ReadonlyMap<string, number>, layout: StateLayout) {
+    super(entries, layout)
+    this.#memory = memory
   }
 
   flowOf({ form: { form, semantics }, record }: DecodedInstruction<FormSource>): InstructionFlow {
@@ -83,10 +99,6 @@ export class ArmCompiled implements CompiledInstructionSet<FormSource> {
     // Thumb's offsets are byte offsets plus 1.
     return fn === HOST_EXECUTED && (this.#memory.u16[(record + R_OFFSET) >>> 1]! & 1) === 0
   }
-
-  beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): UnitSemantics<FormSource> {
-    return new ArmUnit(module, this.#memory, this.#entries, unit)
-  }
 }
 
 const FIELDS: readonly number[] = [R_D, R_N, R_M, R_A]
@@ -99,7 +111,7 @@ class ArmUnit implements UnitSemantics<FormSource> {
   readonly #access: I32Callee
   readonly #library: UnitLibrary
   readonly #probe: I32Callee
-  readonly #memory: MachineMemory
+  readonly #memory: RecordMemory
   readonly #state: I32
   readonly #tlb: I32
   readonly #registers: UnitRegisters
@@ -111,9 +123,8 @@ class ArmUnit implements UnitSemantics<FormSource> {
    */
   constructor(
     module: ModuleBuilder,
-    memory: MachineMemory,
     entries: ReadonlyMap<string, number>,
-    { region }: UnitDescription<FormSource>,
+    { region, memory }: UnitDescription<FormSource>,
   ) {
     const signature = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
     this.#access = module.importFunction('cpu', 'access', signature)

@@ -1,17 +1,16 @@
-import { RECORD_BYTES, RegionFunction } from '@retrap/engine'
-import type { MachineMemory } from '@retrap/memory'
+import { RECORD_BYTES, type RecordMemory, RegionFunction } from '@retrap/engine'
 import { I32, I64 } from '@retrap/wasm-emitter'
 import type { I32Like, Label, LoadOp, PrefixType, ValueOf, ValueType } from '@retrap/wasm-emitter'
 
 /** A unit's function, in which the fields of the current instruction's record are constants. */
 export class RecordFunction extends RegionFunction {
-  #memory: MachineMemory | undefined
+  #memory: RecordMemory | undefined
   #record = 0
   /** Arms, blocks and loops of the current instruction that are open. */
   #arms = 0
 
   /** Sets the record whose fields are constants from now on. */
-  setRecord(memory: MachineMemory, record: number): void {
+  setRecord(memory: RecordMemory, record: number): void {
     this.#memory = memory
     this.#record = record
   }
@@ -66,7 +65,7 @@ export class RecordFunction extends RegionFunction {
   }
 }
 
-function constant({ u8, u16, u32, u64 }: MachineMemory, op: LoadOp, at: number): I32 | I64 {
+function constant({ u8, u16, u32, u64 }: RecordMemory, op: LoadOp, at: number): I32 | I64 {
   switch (op) {
     case 'i64.load':
       return I64.of(BigInt.asIntN(64, u64[at >>> 3]!))

@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import type { RecordMemory } from '@retrap/engine'
 import { I64 } from '@retrap/wasm-emitter'
 import type { I32, Local } from '@retrap/wasm-emitter'
 import { S_SINK, S_X, S_ZERO } from '../state/state-layout.ts'
@@ -15,14 +15,14 @@ const SINK: number = (S_SINK - S_X) >>> 3
 export class UnitRegisters {
   readonly flags: UnitFlags
   readonly #f: RecordFunction
-  readonly #memory: MachineMemory
+  readonly #memory: RecordMemory
   readonly #state: I32
   readonly #locals: readonly Local<'i64'>[]
   readonly #used = new Set<number>()
   readonly #written = new Set<number>()
   #usesFlags = false
 
-  constructor(f: RecordFunction, memory: MachineMemory, state: I32) {
+  constructor(f: RecordFunction, memory: RecordMemory, state: I32) {
     this.#f = f
     this.#memory = memory
     this.#state = state

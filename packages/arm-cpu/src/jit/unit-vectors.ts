@@ -1,5 +1,4 @@
-import type { RegionInstruction } from '@retrap/engine'
-import type { MachineMemory } from '@retrap/memory'
+import type { RecordMemory, RegionInstruction } from '@retrap/engine'
 import {
   extractLane,
   replaceLane,
@@ -21,7 +20,7 @@ const FIELDS: readonly number[] = [R_D, R_N, R_M, R_A]
 /** The vector registers that the instructions of a unit name, in locals; the others stay in the state. */
 export class UnitVectors {
   readonly #f: FunctionBuilder
-  readonly #memory: MachineMemory
+  readonly #memory: RecordMemory
   readonly #state: I32
   /** Locals by register; undefined for registers in the state. */
   readonly #locals: readonly (Local<'v128'> | undefined)[]
@@ -31,7 +30,7 @@ export class UnitVectors {
   /** @param instructions - all of the unit: A64, as nothing else is compiled */
   constructor(
     f: FunctionBuilder,
-    memory: MachineMemory,
+    memory: RecordMemory,
     state: I32,
     instructions: Iterable<RegionInstruction<FormSource>>,
   ) {

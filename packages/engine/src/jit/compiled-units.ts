@@ -1,10 +1,14 @@
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import type { CodeCache } from '../code-cache.ts'
 import type { CodePage } from '../code-page.ts'
+import type { InterpreterCode } from '../interpreter.ts'
 import { R_LENGTH, R_WRITTEN } from '../record.ts'
-import { CodeNotes, compiledInstructions, type CompiledCode } from './code-marks.ts'
+import { compiledInstructions, type CompiledCode } from './code-marks.ts'
+import { jobOf } from './compile-job.ts'
 import type { ComputedTargets } from './computed-targets.ts'
 import { codeKey, type CodeSource, type UnitCode, isAsAssumed } from './unit-code.ts'
+import type { MemorySites } from './memory-sites.ts'
+import type { CompiledInstructionSet } from './instruction-set.ts'
 import type { JitStatistics } from './jit-statistics.ts'
 import type { FoundCode } from './region-discovery.ts'
 import type { UnitCompiler } from './unit-compiler.ts'
@@ -25,10 +29,14 @@ export interface CompiledUnitsParts<Form> {
   readonly memory: MachineMemory
   readonly cache: CodeCache
   readonly compiler: UnitCompiler<Form>
+  /** The interpreter, whose functions units call. */
+  readonly code: InterpreterCode<Form>
+  /** The instruction set of the code. */
+  readonly instructionSet: CompiledInstructionSet<Form>
+  /** The facts about accesses to memory. */
+  readonly sites: MemorySites
   readonly targets: ComputedTargets
   readonly statistics: JitStatistics
-  /** First entry of the function tables after the interpreter's own. */
-  readonly firstEntry: number
   /** Bytes of kept modules. */
   readonly codeBytes: number
   readonly onCode: ((code: CompiledCode) => void) | undefined
@@ -55,7 +63,7 @@ export class CompiledUnits<Form> {
     this.#parts = parts
     this.#units = new Units(parts.memory)
     this.live = this.#units.byRecord
-    this.codes = new UnitCodes(parts.firstEntry + LEAVE_ENTRIES)
+    this.codes = new UnitCodes(parts.code.tableEntries + LEAVE_ENTRIES)
     this.#kept = parts.store && new KeptCodes(parts.store)
   }
 
@@ -161,9 +169,9 @@ export class CompiledUnits<Form> {
     const { mode } = page
     const instructions = found.copyInstructions(memory, cache)
     if (instructions === undefined) return undefined
-    const notes = onCode === undefined ? undefined : new CodeNotes()
-    const request = { instructions, state: runner.state, leaveEntry: this.#leaveEntry(mode), notes }
-    const { module, codeEnd, codeBytes, source } = compiler.compile(found, request)
+    const given = { leaveEntry: this.#leaveEntry(mode), isNoted: onCode !== undefined, instructions }
+    const job = jobOf(found, this.#parts, runner.state, given)
+    const { module, source, marks } = compiler.compile(job)
     const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
     const stored = this.#kept?.add(source, module, worse?.stored)
     const code = this.codes.add(compiled, module.length, source, stored)
@@ -177,16 +185,16 @@ export class CompiledUnits<Form> {
       module,
       mode,
       instructions: compiledInstructions(instructions, address),
-      marks: notes!.marks(codeEnd, codeBytes, instructions.at),
+      marks,
     })
     return code
   }
 
   /** Returns the entry of a mode's function through which units leave: equal in all runs, because kept code names it. */
   #leaveEntry(mode: number): number {
-    const { compiler, firstEntry } = this.#parts
-    const isWide = compiler.instructionSet.isWide(mode)
-    const entry = firstEntry + (isWide ? 1 : 0)
+    const { compiler, code: interpreter, instructionSet } = this.#parts
+    const isWide = instructionSet.isWide(mode)
+    const entry = interpreter.tableEntries + (isWide ? 1 : 0)
     if (!this.#leaveEntries.has(entry)) {
       const module = compiler.compileLeave(isWide)
       this.codes.addLasting(new WebAssembly.Module(module as Uint8Array<ArrayBuffer>), entry)
@@ -229,12 +237,12 @@ export class CompiledUnits<Form> {
 
   /** Learns of a unit's instructions the facts that were known when the code was compiled. */
   #learn(code: UnitCode, { firsts, owns }: UnitPlacement): void {
-    const { targets, compiler } = this.#parts
+    const { targets, sites } = this.#parts
     const { recordPositions, branches, actions } = code
     for (const { at, targets: known } of branches) targets.adopt(owns[recordPositions.indexOf(at)]!, known)
     for (const [at, action] of actions) {
       const record = firsts[recordPositions.indexOf(at)]
-      if (record !== undefined) compiler.sites.adopt(record, action)
+      if (record !== undefined) sites.adopt(record, action)
     }
     this.#count()
   }

@@ -1,4 +1,5 @@
 import type { I32, I64, ModuleBuilder } from '@retrap/wasm-emitter'
+import type { MachineMemory } from '@retrap/memory'
 import type { StateLayout } from '../loop-state.ts'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionFunction } from './position-switch.ts'
@@ -27,19 +28,31 @@ export interface DecodedInstruction<Form> {
   readonly state: number
 }
 
+/** An instruction set's part of emission, which needs nothing of the machine whose code it is. */
+export interface UnitEmitter<Form> {
+  /** Fields of the processor's state. */
+  readonly layout: StateLayout
+  /** Bytes from the beginning of the state, with all fields that units may assume. */
+  readonly assumedBytes: number
+  /** Returns whether linear addresses have 64 bits in a mode; else they wrap around at 32. */
+  isWide(mode: number): boolean
+  /**
+   * Begins a unit: imports functions called by its instructions, and declares its own function.
+   *
+   * @param module - module with imported memory and table
+   */
+  beginUnit(module: ModuleBuilder, unit: UnitDescription<Form>): UnitSemantics<Form>
+}
+
 /**
  * An instruction set, as the compiler of hot code needs it: the control flow of decoded instructions, and their semantics
  * over operands that are known.
  */
-export interface CompiledInstructionSet<Form> {
+export interface CompiledInstructionSet<Form> extends UnitEmitter<Form> {
   /** Name for `CodeKeeper.open`. */
   readonly name: string
   /** The properties of the processor that decoding and compiling depend on, such as its model. */
   readonly configuration: string
-  /** Fields of the processor's state. */
-  readonly layout: StateLayout
-  /** Returns whether linear addresses have 64 bits in a mode; else they wrap around at 32. */
-  isWide(mode: number): boolean
   /** Returns the way in which an instruction passes control. */
   flowOf(insn: DecodedInstruction<Form>): InstructionFlow
   /**
@@ -55,13 +68,10 @@ export interface CompiledInstructionSet<Form> {
    * @param fn - its number
    */
   isHostCalled(fn: number, record: number): boolean
-  /**
-   * Begins a unit: imports functions called by its instructions, and declares its own function.
-   *
-   * @param module - module with imported memory and table
-   */
-  beginUnit(module: ModuleBuilder, unit: UnitDescription<Form>): UnitSemantics<Form>
 }
+
+/** Memory with the records and the state of a unit, which nobody writes meanwhile. */
+export type RecordMemory = Pick<MachineMemory, 'u8' | 'u16' | 'u32' | 'u64'>
 
 /** A unit to be generated. */
 export interface UnitDescription<Form> {
@@ -69,7 +79,9 @@ export interface UnitDescription<Form> {
   readonly region: Region<Form>
   /** Mode of that code. */
   readonly mode: number
-  /** Machine address of the state of the processor that the region was found by: its fields may be assumed. */
+  /** Holds the state and the records, at addresses of its own. */
+  readonly memory: RecordMemory
+  /** Where the state lies in it of the processor that the region was found by: its fields may be assumed. */
   readonly state: number
 }
 

@@ -62,7 +62,7 @@ export interface JitParts<Form> {
 /** Compiles hot code, for all processors that share a code cache. */
 export class Jit<Form> {
   readonly #parts: JitParts<Form>
-  readonly #compiler: UnitCompiler<Form>
+  readonly #sites: MemorySites
   readonly #options: Required<Omit<JitOptions, 'keep' | 'onCode' | 'watch'>> & JitOptions
   /** Branches to a place for which it is watched; 0: it is compiled at once. */
   readonly #watch: number
@@ -93,17 +93,19 @@ export class Jit<Form> {
     this.#options = { ...DEFAULTS, threshold: POLICY.threshold, ...options }
     this.#watch = this.#options.watch ?? Math.floor(this.#options.threshold / WATCH_FRACTION)
     this.#targets = new ComputedTargets(memory, countersAt)
-    const sites = new MemorySites(this.#options.misses)
-    this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt, sites, this.#targets)
+    this.#sites = new MemorySites(this.#options.misses)
+    const compiler = new UnitCompiler(instructionSet, { countersAt, shared: memory.shared })
     this.#discovery = new RegionDiscovery(memory, code, instructionSet, this.#targets)
     this.#credit = new CompileCredit({ ...POLICY, threshold: this.#options.threshold }, processorTime())
     this.#units = new CompiledUnits({
       memory,
       cache: parts.cache,
-      compiler: this.#compiler,
+      compiler,
+      code,
+      instructionSet,
+      sites: this.#sites,
       targets: this.#targets,
       statistics: this.#statistics,
-      firstEntry: code.tableEntries,
       codeBytes: this.#options.codeBytes,
       onCode: this.#options.onCode,
       store: options.keep?.open(instructionSet.name, configurationOf(parts)),
@@ -142,7 +144,7 @@ export class Jit<Form> {
     const first = this.#parts.countersAt >>> 2
     const { u32 } = this.#memory
     u32.fill(this.#interval, first, first + H.HOT_COUNTERS)
-    for (const at of [H.MISSES_AT, H.MISSES_PER_COUNT_AT]) u32[first + (at >>> 2)] = this.#compiler.sites.missesPerCount
+    for (const at of [H.MISSES_AT, H.MISSES_PER_COUNT_AT]) u32[first + (at >>> 2)] = this.#sites.missesPerCount
   }
 
   /** Adds the table of an interpreter, which may execute the units that there are already. */
@@ -302,7 +304,7 @@ export class Jit<Form> {
     this.#backOff.frames.clear()
     this.#targets.known.clear()
     this.#credit.refusals.clear()
-    this.#compiler.sites.clear()
+    this.#sites.clear()
     this.#early.clear()
     this.#watched.clear()
     this.#covered.clear()
@@ -343,7 +345,7 @@ export class Jit<Form> {
 
   /** A unit was left just now by an instruction that has missed the TLB. */
   #slow(record: number, runner: UnitRunner): void {
-    const { sites } = this.#compiler
+    const sites = this.#sites
     if (!sites.count(this.#memory.u32[(runner.state + this.#layout.record) >>> 2]!)) return
     const unit = this.#units.live.get(record >>> 0)
     const start = unit && this.#startOf(unit, runner)

@@ -4,129 +4,36 @@ import type { CodeCache } from '../code-cache.ts'
 import type { CodePage } from '../code-page.ts'
 import type { InterpreterCode } from '../interpreter.ts'
 import * as R from '../record.ts'
+import { CodeList, MOST_INSTRUCTIONS, NO_TARGET } from './code-list.ts'
 import { type ComputedTargets, NONE } from './computed-targets.ts'
 import type { CompiledInstructionSet, InstructionFlow } from './instruction-set.ts'
-import { fallsThrough, type Flow, isStraight, type RegionPage } from './region.ts'
+import { fallsThrough, type RegionPage } from './region.ts'
 import type { CodeInstructions } from './unit-code.ts'
 
-/** Instructions of a region at most: V8 optimises larger functions late. */
-const MOST_INSTRUCTIONS = 200
-/** {@link FoundCode.target} of an instruction without one: positions are far smaller. */
-export const NO_TARGET = -0x8000_0000
-/** Entries of the table of positions: a power of two, several times the number of instructions. */
-const POSITIONS = 1024
-
-/** Calls of a region that a return is assumed to come from, whether it has been seen to or not. */
-const MOST_RETURNS = 6
 /** Code pages of a region at most, below 16: exits of a unit have four bits for a page's number. */
 const MOST_PAGES = 8
 const LEAVES: InstructionFlow = { flow: 'leave' }
 const HOSTS: InstructionFlow = { flow: 'host' }
 
-/**
- * Instructions that belong to a place, by number, the place's own first: they are in lists that the next search writes anew.
- * Positions are in bytes from the beginning of the page that the place is in.
- */
-export class FoundCode<Form> {
-  count = 0
-  /** Position of the first byte of each. */
-  readonly at: Int32Array = new Int32Array(MOST_INSTRUCTIONS)
-  /** Position of the next instruction. */
-  readonly next: Int32Array = new Int32Array(MOST_INSTRUCTIONS)
-  /** Position that it jumps to, if that is known; else {@link NO_TARGET}. */
-  readonly target: Int32Array = new Int32Array(MOST_INSTRUCTIONS)
+/** A page that instructions were found in. */
+export interface FoundPage extends RegionPage {
+  /** The page. */
+  readonly page: CodePage
+}
+
+/** The instructions that were found at a place, the place's own first: they are in lists that the next search writes anew. */
+export class FoundCode<Form> extends CodeList<Form> {
   /** Machine address of each instruction's record. */
   readonly record: Uint32Array = new Uint32Array(MOST_INSTRUCTIONS)
   /** Slot table of the second page of an instruction in two pages, or 0. */
   readonly crosses: Uint32Array = new Uint32Array(MOST_INSTRUCTIONS)
-  /** Number of the page with the instruction's first byte. */
-  readonly page: Uint8Array = new Uint8Array(MOST_INSTRUCTIONS)
-  /** How each instruction passes control. */
-  readonly flow: Flow[] = []
-  /** The form that generated code executes; undefined where the interpreter or the host executes the instruction. */
-  readonly form: (Form | undefined)[] = []
-  /** Positions of computed branches' targets. */
-  readonly computed: (readonly number[])[] = []
   /** The pages that were found, the place's own first. */
-  readonly pages: RegionPage[] = []
-  /** Hash table from positions to numbers of instructions, plus one; 0: empty. */
-  readonly #numbers = new Uint16Array(POSITIONS)
+  readonly pages: FoundPage[] = []
 
   /** Forgets all instructions. */
-  clear(): void {
-    this.count = 0
+  override clear(): void {
+    super.clear()
     this.pages.length = 0
-    this.#numbers.fill(0)
-  }
-
-  #entry(at: number): number {
-    const numbers = this.#numbers
-    let i = (Math.imul(at, 0x9e37_79b1) >>> 22) & (POSITIONS - 1)
-    while (numbers[i] !== 0 && this.at[numbers[i]! - 1] !== at) i = (i + 1) & (POSITIONS - 1)
-    return i
-  }
-
-  /** Returns the number of the instruction at a position; -1: none. */
-  numberAt(at: number): number {
-    return this.#numbers[this.#entry(at)]! - 1
-  }
-
-  /** The instruction of the next number is at a position. */
-  enter(at: number): void {
-    this.#numbers[this.#entry(at)] = this.count + 1
-    this.at[this.count++] = at
-  }
-
-  /** Returns the numbers of instructions in the order of their positions. */
-  inOrder(): Uint8Array {
-    const { at, count } = this
-    // Positions have 26 bits: a double has room for the number beside one.
-    const keys = new Float64Array(count)
-    for (let i = 0; i < count; i++) keys[i] = at[i]! * 256 + i
-    keys.sort()
-    const order = new Uint8Array(count)
-    for (let n = 0; n < count; n++) order[n] = keys[n]! & 255
-    return order
-  }
-
-  /** Calls a function with the numbers of instructions that blocks begin with, the place's own first; some come several times. */
-  eachStart(start: (number: number) => void): void {
-    start(0)
-    const known = (at: number): void => {
-      const number = at === NO_TARGET ? -1 : this.numberAt(at)
-      if (number >= 0) start(number)
-    }
-    for (let i = 0; i < this.count; i++) {
-      const flow = this.flow[i]!
-      if (isStraight(flow)) continue
-      for (const at of this.computed[i]!) known(at)
-      known(this.target[i]!)
-      if (flow === 'branch' || flow === 'call') known(this.next[i]!)
-    }
-  }
-
-  /** Returns return addresses of calls with targets in the region, as far as they are in the region, too; limited in number. */
-  returnSites(): number[] {
-    const sites: number[] = []
-    for (let i = 0; i < this.count && sites.length < MOST_RETURNS; i++) {
-      if (this.flow[i] !== 'call' || this.target[i] === NO_TARGET) continue
-      const next = this.numberAt(this.next[i]!)
-      if (next >= 0 && this.numberAt(this.target[i]!) >= 0) sites.push(next)
-    }
-    return sites
-  }
-
-  /** Returns the instructions that a computed address is compared with. @param returnSites - see {@link FoundCode.returnSites} */
-  comparedTargets(i: number, returnSites: readonly number[]): readonly number[] {
-    const flow = this.flow[i]!
-    if (flow !== 'return' && flow !== 'indirect') return NONE
-    const all = new Set<number>()
-    for (const at of this.computed[i]!) {
-      const number = this.numberAt(at)
-      if (number >= 0) all.add(number)
-    }
-    if (flow === 'return') for (const number of returnSites) all.add(number)
-    return all.size === 0 ? NONE : [...all]
   }
 
   /**
@@ -184,7 +91,7 @@ export class RegionDiscovery<Form> {
   readonly #found = new FoundCode<Form>()
   /** Distances of looked-up pages, with the result for each. */
   readonly #deltas: number[] = []
-  readonly #pages: (RegionPage | undefined)[] = []
+  readonly #pages: (FoundPage | undefined)[] = []
   /** Positions that control goes to, whose instructions are to be found. */
   readonly #work: number[] = []
 
@@ -204,7 +111,7 @@ export class RegionDiscovery<Form> {
     this.#targets = targets
   }
 
-  #page(at: number, source: RegionSource): RegionPage | undefined {
+  #page(at: number, source: RegionSource): FoundPage | undefined {
     const delta = at - (at & (PAGE_BYTES - 1))
     const known = this.#deltas.indexOf(delta)
     if (known >= 0) return this.#pages[known]
@@ -295,7 +202,7 @@ export class RegionDiscovery<Form> {
   }
 
   /** Returns positions that a branch to a computed address has often led to. */
-  #computedTargets(i: number, record: number, { delta }: RegionPage): readonly number[] {
+  #computedTargets(i: number, record: number, { delta }: FoundPage): readonly number[] {
     const flow = this.#found.flow[i]!
     if (flow !== 'return' && flow !== 'indirect') return NONE
     const offsets = this.#targets.of(record)

@@ -6,7 +6,7 @@ import type { ExitReason } from './exit-reasons.ts'
 import type { InstructionExits, UnitSemantics } from './instruction-set.ts'
 import type { MissAction } from './memory-sites.ts'
 import { switchPosition } from './position-switch.ts'
-import { fallsThrough, firstRecord, type Region, type RegionBlock, type RegionInstruction } from './region.ts'
+import { fallsThrough, type Region, type RegionBlock, type RegionInstruction } from './region.ts'
 import { UnitCalls } from './unit-calls.ts'
 import { UnitExits } from './unit-exits.ts'
 import { UNIT_ENTERED } from './unit.ts'
@@ -180,11 +180,11 @@ export class RegionTranslator<Form> {
   #emitInstruction(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number): void {
     const { f, state, layout } = this.#frame
     if (layout.poisoned !== undefined) poison(f, state, layout.poisoned)
-    if (insn.crosses !== 0) this.#exits.ifSecondPageIsElsewhere(insn)
+    if (insn.crosses) this.#exits.ifSecondPageIsElsewhere(insn)
     if (insn.flow === 'host') this.#calls.host(insn)
     else if (insn.flow === 'far') this.#calls.far(insn)
     else if (insn.flow === 'repeat') this.#calls.repeat(insn)
-    else if (this.#parts.isCalled(insn)) this.#calls.form(insn)
+    else if (insn.isCalled) this.#calls.form(insn)
     else this.#emitInPlace(insn, this.#exitsOf(insn, block, number))
   }
 
@@ -259,8 +259,7 @@ class TranslatedExits<Form> implements InstructionExits {
     insn: RegionInstruction<Form>,
     take: (target: I64 | undefined) => void,
   ) {
-    const action = frame.parts.sites.actionOf(firstRecord(insn))
-    this.onMiss = action === 'call' && insn.flow !== 'next' ? 'leave' : action
+    this.onMiss = insn.onMiss === 'call' && insn.flow !== 'next' ? 'leave' : insn.onMiss
     this.#frame = frame
     this.#exits = exits
     this.#insn = insn

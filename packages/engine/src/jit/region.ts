@@ -1,6 +1,5 @@
 import type { FlowGraph } from '../flow-graph.ts'
-import type { CodePage } from '../code-page.ts'
-import { RECORD_BYTES } from '../record.ts'
+import type { MissAction } from './memory-sites.ts'
 
 /** The way in which an instruction passes control. */
 export type Flow =
@@ -29,7 +28,7 @@ export type Flow =
 export interface RegionInstruction<Form> {
   /** Position of the instruction's first byte. */
   readonly at: number
-  /** Machine address of its record. */
+  /** Where its record lies in `UnitDescription.memory`. */
   readonly record: number
   /** The page of its first byte. */
   readonly page: RegionPage
@@ -41,8 +40,12 @@ export interface RegionInstruction<Form> {
   readonly next: number
   /** Position of its target, if known. */
   readonly target: number | undefined
-  /** Slot table of the second page of an instruction in two pages, or 0. */
-  readonly crosses: number
+  /** Whether it lies in two pages. */
+  readonly crosses: boolean
+  /** Whether its form is called rather than generated in place. */
+  readonly isCalled: boolean
+  /** The action where its page is not in the TLB. */
+  readonly onMiss: MissAction
 }
 
 /** Returns whether control may fall through to the next instruction. */
@@ -55,17 +58,10 @@ export function isStraight(flow: Flow): boolean {
   return flow === 'next' || flow === 'host' || flow === 'repeat'
 }
 
-/** Returns the record that the interpreter begins an instruction with. */
-export function firstRecord({ crosses, record }: RegionInstruction<unknown>): number {
-  return crosses === 0 ? record : record - RECORD_BYTES
-}
-
-/** A code page of a region. */
+/** A page of a region's code. */
 export interface RegionPage {
   /** Position of the page's first byte. */
   readonly delta: number
-  /** The page. */
-  readonly page: CodePage
 }
 
 /** A straight run of instructions, entered at the first and left at the last one. */

@@ -90,7 +90,7 @@ export class UnitCalls<Form> {
     const { f, state, layout, parts, semantics, tlb } = this.#frame
     f.store('i64.store', state, this.#frame.linear(insn.page.delta), layout.pageBase)
     semantics.spill(insn)
-    const entry = I32.of(parts.entryOf(insn))
+    const entry = I32.of(parts.memory.u16[(insn.record + R_FUNCTION) >>> 1]!)
     const record = this.#frame.recordOf(insn)
     const status = f.let(f.callIndirect(FORM_SIGNATURE, parts.callType, entry, state, record, tlb) as I32)
     semantics.reload(insn)

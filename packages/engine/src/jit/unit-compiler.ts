@@ -1,99 +1,102 @@
 import { ModuleBuilder } from '@retrap/wasm-emitter'
-import type { MachineMemory } from '@retrap/memory'
 import { FORM_SIGNATURE } from '../status.ts'
-import { importMachineMemory, type InterpreterCode } from '../interpreter.ts'
-import { OP_BITS, R_FUNCTION, R_OP, RECORD_BYTES } from '../record.ts'
-import type { CompiledInstructionSet, UnitDescription } from './instruction-set.ts'
-import type { MemorySites, MissAction } from './memory-sites.ts'
-import { type FoundCode, NO_TARGET } from './region-discovery.ts'
+import { HOT_COUNTER_BYTES } from '../hot-counters.ts'
+import { importMachineMemory } from '../interpreter.ts'
+import { RECORD_BYTES } from '../record.ts'
+import { CodeList, MOST_INSTRUCTIONS, NO_TARGET } from './code-list.ts'
+import { type CodeMark, CodeNotes } from './code-marks.ts'
+import type { CompileJob } from './compile-job.ts'
+import type { RecordMemory, UnitDescription, UnitEmitter } from './instruction-set.ts'
+import type { MissAction } from './memory-sites.ts'
 import { RegionTranslator } from './region-translator.ts'
-import { type RegionInstruction, fallsThrough, isStraight, type Region, type RegionBlock } from './region.ts'
-import type { CodeNotes } from './code-marks.ts'
-import type { ComputedTargets } from './computed-targets.ts'
-import { type CodeBranch, type CodeInstructions, codeKey, type CodeSource } from './unit-code.ts'
+import {
+  type RegionInstruction,
+  fallsThrough,
+  isStraight,
+  type Region,
+  type RegionBlock,
+  type RegionPage,
+} from './region.ts'
+import { type CodeBranch, codeKey, type CodeSource } from './unit-code.ts'
 import { UnitFrame } from './unit-frame.ts'
 import { LEAVE_SIGNATURE, leaveModule } from './unit-leave.ts'
 import { flowGraph } from '../flow-graph.ts'
 
+/** The machine that code is compiled for. */
+export interface CompilerTarget {
+  /** Machine address of the counters of hot code. */
+  readonly countersAt: number
+  /** Machine memory is shared between threads. */
+  readonly shared: boolean
+}
+
 /** Compiled code: a module in the binary format, and its description. */
-interface EmittedUnit {
+export interface EmittedUnit {
   readonly module: Uint8Array
-  /** Position in the module where the code ends of which notes were taken, and bytes of that code. */
-  readonly codeEnd: number
-  readonly codeBytes: number
+  /** Where the code of each instruction begins, if the job wanted to know. */
+  readonly marks: readonly CodeMark[]
   readonly source: CodeSource
 }
 
-/** The parameters of {@link UnitCompiler.compile} beside the instructions. */
-interface UnitRequest {
-  /** Copy of the instructions' bytes, by which the code is described. */
-  readonly instructions: CodeInstructions
-  /** Machine address of the state whose fields may be assumed. */
-  readonly state: number
-  /** Entry of the function of {@link UnitCompiler.compileLeave}. */
-  readonly leaveEntry: number
-  /** Receives the start of each instruction's code; undefined: not wanted. */
-  readonly notes: CodeNotes | undefined
-}
+/** Where a job's state and records lie in the compiler's own memory, unless counters do: no constant address is then a record's. */
+const AREA_AT = 1 << 20
+/** Alignment of the state and of records. */
+const ALIGN = 64
+const aligned = (at: number): number => (at + ALIGN - 1) & -ALIGN
 
 /** Compiles code to modules of one function. */
 export class UnitCompiler<Form> {
-  readonly #memory: MachineMemory
-  readonly #code: InterpreterCode<Form>
-  /** The instruction set of the code. */
-  readonly instructionSet: CompiledInstructionSet<Form>
-  readonly #countersAt: number
-  /** The facts about accesses to memory. */
-  readonly sites: MemorySites
-  readonly #targets: ComputedTargets
+  readonly #emitter: UnitEmitter<Form>
+  readonly #target: CompilerTarget
+  readonly #list = new CodeList<Form>()
+  readonly #memory: RecordMemory
+  readonly #stateAt: number
+  readonly #recordsAt: number
 
-  /**
-   * @param countersAt - machine address of the counters of hot code
-   * @param sites - actions of units on accesses that miss the TLB
-   * @param targets - frequent targets of computed branches
-   */
-  constructor(
-    memory: MachineMemory,
-    code: InterpreterCode<Form>,
-    instructionSet: CompiledInstructionSet<Form>,
-    countersAt: number,
-    sites: MemorySites,
-    targets: ComputedTargets,
-  ) {
-    this.#memory = memory
-    this.#code = code
-    this.instructionSet = instructionSet
-    this.#countersAt = countersAt
-    this.sites = sites
-    this.#targets = targets
+  /** @param emitter - of the instruction set of the code */
+  constructor(emitter: UnitEmitter<Form>, target: CompilerTarget) {
+    this.#emitter = emitter
+    this.#target = target
+    this.#stateAt = target.countersAt < AREA_AT ? aligned(AREA_AT + HOT_COUNTER_BYTES) : ALIGN
+    this.#recordsAt = aligned(this.#stateAt + emitter.assumedBytes)
+    const buffer = new ArrayBuffer(this.#recordsAt + MOST_INSTRUCTIONS * RECORD_BYTES)
+    this.#memory = {
+      u8: new Uint8Array(buffer),
+      u16: new Uint16Array(buffer),
+      u32: new Uint32Array(buffer),
+      u64: new BigUint64Array(buffer),
+    }
   }
 
   /** Makes the module of the function by which units are left. */
   compileLeave(isWide: boolean): Uint8Array {
-    const { layout } = this.instructionSet
-    return leaveModule({ layout, countersAt: this.#countersAt, shared: this.#memory.shared, isWide })
+    return leaveModule({ layout: this.#emitter.layout, ...this.#target, isWide })
   }
 
   /** Compiles code. */
-  compile(found: FoundCode<Form>, { instructions, state, leaveEntry, notes }: UnitRequest): EmittedUnit {
-    const { mode } = found.pages[0]!.page
-    const unit: UnitDescription<Form> = { region: regionOf(found), mode, state }
+  compile(job: CompileJob<Form>): EmittedUnit {
+    const list = this.#list
+    const { shared, countersAt } = this.#target
+    const { mode, leaveEntry, instructions } = job
+    list.copy(job)
+    this.#memory.u8.set(job.state, this.#stateAt)
+    this.#memory.u8.set(job.records, this.#recordsAt)
+    const region = regionOf(list, job, this.#recordsAt)
+    const unit: UnitDescription<Form> = { region, mode, state: this.#stateAt, memory: this.#memory }
+    const notes = job.isNoted ? new CodeNotes() : undefined
     const module = new ModuleBuilder()
-    importMachineMemory(module, this.#memory.shared)
+    importMachineMemory(module, shared)
     module.importTable('cpu', 'table')
     const system = module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
     const callType = module.typeIndex(FORM_SIGNATURE)
-    const frame = new UnitFrame(this.instructionSet.beginUnit(module, unit), {
+    const frame = new UnitFrame(this.#emitter.beginUnit(module, unit), {
       ...unit,
-      instructionSet: this.instructionSet,
-      countersAt: this.#countersAt,
+      emitter: this.#emitter,
+      countersAt,
       callType,
       leaveType: module.typeIndex(LEAVE_SIGNATURE),
       leaveEntry,
       system,
-      entryOf: (insn) => this.#entryOf(insn),
-      sites: this.sites,
-      isCalled: ({ form, record }) => this.#isCalled(form!, record),
       notes,
     })
     const codeBytes = new RegionTranslator(frame).build()
@@ -102,25 +105,15 @@ export class UnitCompiler<Form> {
     return {
       module: built,
       // The end of the function is no part of its builder's code.
-      codeEnd: module.endOf(frame.f) - 1,
-      codeBytes,
-      source: sourceOf(found, instructions, needs, this.#targets, this.sites),
+      marks: notes?.marks(module.endOf(frame.f) - 1, codeBytes, instructions.at) ?? [],
+      source: sourceOf(list, job, needs),
     }
-  }
-
-  #entryOf({ record }: RegionInstruction<Form>): number {
-    return this.#memory.u16[(record + R_FUNCTION) >>> 1]!
-  }
-
-  #isCalled(form: Form, record: number): boolean {
-    const { u16 } = this.#memory
-    const bytes = this.#code.functionBytes(u16[(record + R_OP) >>> 1]! & OP_BITS, u16[(record + R_FUNCTION) >>> 1]!)
-    return bytes > 0 && this.instructionSet.isCalled(form, bytes)
   }
 }
 
 /** Makes a region of the code that belongs to a place. */
-function regionOf<Form>(found: FoundCode<Form>): Region<Form> {
+function regionOf<Form>(found: CodeList<Form>, job: CompileJob<Form>, recordsAt: number): Region<Form> {
+  const pages = job.deltas.map((delta): RegionPage => ({ delta }))
   // Blocks by the numbers of the instructions that they begin with.
   const numbers = new Map<number, number>()
   found.eachStart((start) => {
@@ -133,7 +126,7 @@ function regionOf<Form>(found: FoundCode<Form>): Region<Form> {
     let last = start
     for (let i = start; ;) {
       last = i
-      instructions.push(instructionOf(found, i))
+      instructions.push(instructionOf(found, job, i, pages, recordsAt))
       i = found.numberAt(found.next[i]!)
       if (!isStraight(found.flow[last]!) || i < 0 || numbers.has(i)) break
     }
@@ -153,57 +146,59 @@ function regionOf<Form>(found: FoundCode<Form>): Region<Form> {
       return successors
     }),
   )
-  return { blocks, graph, pages: [...found.pages], instructionCount: found.count }
+  return { blocks, graph, pages, instructionCount: found.count }
 }
 
-function instructionOf<Form>(found: FoundCode<Form>, i: number): RegionInstruction<Form> {
-  const target = found.target[i]!
+function instructionOf<Form>(
+  { at, next, target, page, flow, form }: CodeList<Form>,
+  { crosses, called, actions }: CompileJob<Form>,
+  i: number,
+  pages: readonly RegionPage[],
+  recordsAt: number,
+): RegionInstruction<Form> {
   return {
-    at: found.at[i]!,
-    record: found.record[i]!,
-    page: found.pages[found.page[i]!]!,
-    flow: found.flow[i]!,
-    form: found.form[i],
-    next: found.next[i]!,
-    target: target === NO_TARGET ? undefined : target,
-    crosses: found.crosses[i]!,
+    at: at[i]!,
+    record: recordsAt + i * RECORD_BYTES,
+    page: pages[page[i]!]!,
+    flow: flow[i]!,
+    form: form[i],
+    next: next[i]!,
+    target: target[i] === NO_TARGET ? undefined : target[i]!,
+    crosses: crosses[i] !== 0,
+    isCalled: called[i] !== 0,
+    onMiss: actions[i]!,
   }
 }
 
-/** Describes compiled code. @param instructions - copied before the compilation */
+/** Describes compiled code. */
 function sourceOf<Form>(
-  found: FoundCode<Form>,
-  instructions: CodeInstructions,
+  found: CodeList<Form>,
+  { mode, deltas, instructions, actions: all }: CompileJob<Form>,
   { recordPositions, assumptions }: Pick<CodeSource, 'recordPositions' | 'assumptions'>,
-  targets: ComputedTargets,
-  sites: MemorySites,
 ): CodeSource {
-  const { pages } = found
-  const first = pages[0]!.page
   let actions: Map<number, MissAction> | undefined
-  for (let i = 0; i < found.count; i++) {
-    const action = sites.actionOf(found.record[i]! - (found.crosses[i] === 0 ? 0 : RECORD_BYTES))
+  for (const [i, action] of all.entries())
     if (action !== 'count') (actions ??= new Map<number, MissAction>()).set(found.at[i]!, action)
-  }
   // Code that control does not reach, and instructions that functions execute, have no exit that notes their targets.
   let branches: CodeBranch[] | undefined
   for (const at of recordPositions) {
     const i = found.numberAt(at)
     const flow = found.flow[i]!
     if (flow !== 'indirect' && flow !== 'return') continue
-    const { delta } = pages[found.page[i]!]!
+    const delta = deltas[found.page[i]!]!
     branches ??= []
-    branches.push({ at, delta, isReturn: flow === 'return', targets: targets.of(found.record[i]!) })
+    const targets = found.computed[i]!.map((position) => position - delta)
+    branches.push({ at, delta, isReturn: flow === 'return', targets })
   }
   const offset = found.at[0]!
   const { from, bytes } = instructions
   const number = instructions.at.indexOf(offset)
   return {
-    key: codeKey(first.mode, offset, bytes, from[number]!, from[number + 1]!),
-    mode: first.mode,
+    key: codeKey(mode, offset, bytes, from[number]!, from[number + 1]!),
+    mode,
     offset,
     assumptions,
-    deltas: pages.map(({ delta }) => delta),
+    deltas,
     instructions,
     recordPositions,
     branches: branches ?? NO_BRANCHES,

@@ -3,8 +3,7 @@ import type { I32Callee } from '../status.ts'
 import { RECORD_BYTES, R_WORDS } from '../record.ts'
 import type { StateLayout } from '../loop-state.ts'
 import type { CodeNotes } from './code-marks.ts'
-import type { CompiledInstructionSet, UnitDescription, UnitSemantics } from './instruction-set.ts'
-import type { MemorySites } from './memory-sites.ts'
+import type { UnitDescription, UnitEmitter, UnitSemantics } from './instruction-set.ts'
 import type { RegionFunction } from './position-switch.ts'
 import type { Region, RegionInstruction, RegionPage } from './region.ts'
 
@@ -20,7 +19,7 @@ export const PAGE_WORDS = 2
 
 /** The parts that a unit is generated with. */
 export interface UnitParts<Form> extends UnitDescription<Form> {
-  readonly instructionSet: CompiledInstructionSet<Form>
+  readonly emitter: UnitEmitter<Form>
   /** Machine address of the engine's counters of hot code. */
   readonly countersAt: number
   /** Executes an instruction by a host function: `DispatchImports.system`. */
@@ -30,12 +29,6 @@ export interface UnitParts<Form> extends UnitDescription<Form> {
   /** Index of the type of the function by which units are left, and its entry in the table. */
   readonly leaveType: number
   readonly leaveEntry: number
-  /** Returns the entry of a form's function in the table, or the number of a host function. */
-  entryOf(insn: RegionInstruction<Form>): number
-  /** The action where the page of an instruction is not in the TLB. */
-  readonly sites: MemorySites
-  /** Returns whether a form is called rather than generated in place. */
-  isCalled(insn: RegionInstruction<Form>): boolean
   /** Receives the start of each instruction's code; undefined: not wanted. */
   readonly notes: CodeNotes | undefined
 }
@@ -79,11 +72,11 @@ export class UnitFrame<Form> {
     this.#words = f.local('i32')
     this.budget = f.local('i32')
     this.base = f.local('i64')
-    this.#isWide = parts.instructionSet.isWide(parts.mode)
+    this.#isWide = parts.emitter.isWide(parts.mode)
   }
 
   get layout(): StateLayout {
-    return this.parts.instructionSet.layout
+    return this.parts.emitter.layout
   }
 
   get region(): Region<Form> {
@@ -131,7 +124,7 @@ export class UnitFrame<Form> {
 
   /** Returns a reference to the record that the interpreter begins an instruction with. */
   firstRecordRef(insn: RegionInstruction<Form>): RecordRef {
-    return this.#ref(insn, insn.crosses === 0 ? 0 : -1)
+    return this.#ref(insn, insn.crosses ? -1 : 0)
   }
 
   /** Returns a reference to the record after an instruction's. */

@@ -3,7 +3,7 @@ import type { MachineMemory } from '@retrap/memory'
 import type { CodeCache } from '../code-cache.ts'
 import type { CodePage, UnitPart } from '../code-page.ts'
 import { OP_CROSS, OP_UNIT, RECORD_BYTES, R_LINK, R_OP } from '../record.ts'
-import type { RegionPage } from './region.ts'
+import type { FoundPage } from './region-discovery.ts'
 import type { CodeInstructions, CodeSource } from './unit-code.ts'
 
 /** Records that decoding one more place may take. */
@@ -11,7 +11,7 @@ const ROOM = 64
 
 /** A place at which compiled code is executed. */
 export interface UnitPlacement {
-  readonly pages: readonly RegionPage[]
+  readonly pages: readonly FoundPage[]
   /** The bytes that the code was made from, the page of the place first. */
   readonly parts: readonly UnitPart[]
   /** The words that the code loads: of each page the machine address of its slot table and its distance, then records. */
@@ -34,7 +34,7 @@ export function placeCode(
   code: CodeSource,
   pageAt: (delta: number) => CodePage | undefined,
 ): UnitPlacement | undefined {
-  const found = new Map<number, RegionPage>()
+  const found = new Map<number, FoundPage>()
   for (const delta of code.deltas) {
     const page = pageAt(delta)
     if (page === undefined) return undefined

@@ -13,7 +13,7 @@ const ALL = (1 << REGISTERS) - 1
 
 /** A unit's function, in which the fields of the current instruction's record are constants. */
 class ToyFunction extends RegionFunction {
-  memory: MachineMemory | undefined
+  memory: engine.RecordMemory | undefined
   record = 0
 
   override loadExpression<K extends LoadOp>(op: K, address: I32Like, offset = 0): ValueOf[PrefixType<K>] {
@@ -52,12 +52,7 @@ class ToyUnit implements engine.UnitSemantics<ToyForm> {
   #used = 0
   #written = 0
 
-  constructor(
-    module: ModuleBuilder,
-    memory: MachineMemory,
-    layout: engine.StateLayout,
-    { state }: engine.UnitDescription<ToyForm>,
-  ) {
+  constructor(module: ModuleBuilder, layout: engine.StateLayout, { state, memory }: engine.UnitDescription<ToyForm>) {
     const signature = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
     this.access = module.importFunction('cpu', 'access', signature)
     this.probe = module.importFunction('cpu', 'probe', signature)
@@ -225,6 +220,7 @@ export class ToyCompiled implements engine.CompiledInstructionSet<ToyForm> {
   readonly name = 'toy'
   readonly configuration: string
   readonly layout: engine.StateLayout
+  readonly assumedBytes = S_BASE + 8
   readonly #memory: MachineMemory
   readonly #called: ReadonlySet<Operation>
   readonly #onEmission: (isOver: boolean) => void
@@ -273,7 +269,7 @@ export class ToyCompiled implements engine.CompiledInstructionSet<ToyForm> {
 
   beginUnit(module: ModuleBuilder, unit: engine.UnitDescription<ToyForm>): engine.UnitSemantics<ToyForm> {
     this.#onEmission(false)
-    const semantics = new ToyUnit(module, this.#memory, this.layout, unit)
+    const semantics = new ToyUnit(module, this.layout, unit)
     const assumptions = semantics.assumptions()
     semantics.assumptions = () => {
       this.#onEmission(true)

@@ -1,7 +1,6 @@
-import type { RegionFunction, StateAssumption } from '@retrap/engine'
+import type { RecordMemory, RegionFunction, StateAssumption } from '@retrap/engine'
 import { I32, I64 } from '@retrap/wasm-emitter'
 import type { LoadOp, Value } from '@retrap/wasm-emitter'
-import type { MachineMemory } from '@retrap/memory'
 import * as S from '../state/state-layout.ts'
 import type { KnownState } from './region-builder.ts'
 
@@ -29,9 +28,12 @@ const ASSUMED: ReadonlySet<number> = new Set([
   ...[S.ES, S.CS, S.SS, S.DS].map((segment) => S.S_SEGMENTS + S.SEG_BYTES * segment + S.SEG_RIGHTS),
 ])
 
+/** Bytes of the beginning of the state that has all of them. */
+export const ASSUMED_BYTES: number = Math.max(...ASSUMED) + 8
+
 /** A unit's knowledge of the state: constants, and fields that it assumes to be as they were when it was compiled. */
 export class StateKnowledge implements KnownState {
-  readonly #memory: MachineMemory
+  readonly #memory: RecordMemory
   readonly #state: number
   readonly #mode: number
   readonly #assumptions = new Map<number, Assumption>()
@@ -39,7 +41,7 @@ export class StateKnowledge implements KnownState {
   pageBase: () => I64 = () => I64.of(0)
 
   /** @param state - machine address of the state whose fields are assumed */
-  constructor(memory: MachineMemory, state: number, mode: number) {
+  constructor(memory: RecordMemory, state: number, mode: number) {
     this.#memory = memory
     this.#state = state
     this.#mode = mode === S.MODE_64_APX ? S.MODE_64 : mode === S.MODE_16_EDGE ? S.MODE_16 : mode
@@ -114,7 +116,7 @@ function bitsOf(op: LoadOp): { readonly bits: number; readonly isSigned: boolean
   return { bits: Number(narrow || width), isSigned: unsigned === undefined }
 }
 
-function readMemory({ u8 }: MachineMemory, op: LoadOp, at: number): bigint {
+function readMemory({ u8 }: RecordMemory, op: LoadOp, at: number): bigint {
   const { bits, isSigned } = bitsOf(op)
   let value = 0n
   for (let i = bits >>> 3; i-- > 0;) value = (value << 8n) | BigInt(u8[at + i]!)

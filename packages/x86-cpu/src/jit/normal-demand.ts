@@ -1,5 +1,4 @@
-import type { Region, RegionInstruction } from '@retrap/engine'
-import type { MachineMemory } from '@retrap/memory'
+import type { RecordMemory, Region, RegionInstruction } from '@retrap/engine'
 import type { FormSource } from '../semantics/form-context.ts'
 import { vectorOperand } from './vector-plan.ts'
 
@@ -41,7 +40,7 @@ interface Uses {
 }
 
 /** For each block, by register below `count`: the elements whose values at its beginning later arithmetic may take. */
-export function normalDemand(memory: MachineMemory, region: Region<FormSource>, count: number): NormalSet[][] {
+export function normalDemand(memory: RecordMemory, region: Region<FormSource>, count: number): NormalSet[][] {
   const { blocks } = region
   const uses = blocks.map(({ instructions }) => instructions.map((insn) => usesOf(memory, insn)).toReversed())
   const demand: NormalSet[][] = blocks.map(() => new Array<NormalSet>(count).fill(0))
@@ -72,7 +71,7 @@ function passBackwards(live: NormalSet[], { tested, written, copied }: Uses): vo
   for (const [register, set] of tested) live[register]! |= set
 }
 
-function usesOf(memory: MachineMemory, { form: source, record }: RegionInstruction<FormSource>): Uses {
+function usesOf(memory: RecordMemory, { form: source, record }: RegionInstruction<FormSource>): Uses {
   if (source === undefined) return { tested: [], written: undefined, copied: undefined }
   const { form } = source
   const { mnemonic, operands } = form

@@ -1,12 +1,11 @@
-import type { InterpreterCode, TableCallee } from '@retrap/engine'
+import type { TableCallee } from '@retrap/engine'
 import type { FunctionBuilder, ModuleBuilder, ValueType } from '@retrap/wasm-emitter'
-import type { FormSource } from '../semantics/form-context.ts'
 import type { Library } from '../semantics/library.ts'
 
 /** Imports what semantics call, from the interpreter's module. */
 export function importLibrary(
   module: ModuleBuilder,
-  { sharedEntries }: InterpreterCode<FormSource>,
+  sharedEntries: ReadonlyMap<string, number>,
   { vectorBytes, isPrivate }: Pick<Library, 'vectorBytes' | 'isPrivate'>,
 ): Library {
   const flags = module.importFunction('cpu', 'flags', {

@@ -1,5 +1,4 @@
-import type { RegionInstruction } from '@retrap/engine'
-import type { MachineMemory } from '@retrap/memory'
+import type { RecordMemory, RegionInstruction } from '@retrap/engine'
 import type { FormSource } from '../semantics/form-context.ts'
 import { R_IMM, R_REG0, R_REG1, R_REG2 } from '../state/record.ts'
 import type { Form } from '../state/form.ts'
@@ -34,7 +33,7 @@ const CONVERSION = /^V?CVTS([DS])2S([DS])$/
  * @param vectorBytes - of a register, all of which VEX writes
  */
 export function planVectors(
-  memory: MachineMemory,
+  memory: RecordMemory,
   instructions: Iterable<RegionInstruction<FormSource>>,
   vectorBytes: number,
 ): VectorPlan | undefined {
@@ -64,12 +63,7 @@ export function planVectors(
 }
 
 /** The number of the vector register that is operand `i` of an instruction; undefined of other operands. */
-export function vectorOperand(
-  memory: MachineMemory,
-  record: number,
-  { operands }: Form,
-  i: number,
-): number | undefined {
+export function vectorOperand(memory: RecordMemory, record: number, { operands }: Form, i: number): number | undefined {
   if (operands[i]!.kind !== 'xmm') return undefined
   const register = (memory.u16[(record + FIELDS[i]!) >>> 1]! - S_XMM) / REGISTER_BYTES
   return Number.isInteger(register) && register >= 0 && register < VECTOR_REGISTERS ? register : undefined

@@ -5,11 +5,12 @@ import type {
   Flow,
   InstructionExits,
   InstructionFlow,
-  InterpreterCode,
+  RecordMemory,
   RegionInstruction,
   StateAssumption,
   StateLayout,
   UnitDescription,
+  UnitEmitter,
   UnitSemantics,
 } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
@@ -20,7 +21,7 @@ import { CS, DS, ES, MODE_64, MODE_64_APX, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEG
 import type { SystemForm } from '../interpreter/handler-path.ts'
 import { vectorBytesOf, type CpuModel } from '../model/cpu-model.ts'
 import type { Library } from '../semantics/library.ts'
-import { StateKnowledge } from './known-state.ts'
+import { ASSUMED_BYTES, StateKnowledge } from './known-state.ts'
 import { normalDemand, type NormalSet } from './normal-demand.ts'
 import { type KnownPath, RegionBuilder } from './region-builder.ts'
 import { RegionContext } from './region-context.ts'
@@ -40,48 +41,57 @@ const CONTROL = /^(J[A-Z]+|LOOP|LOOPE|LOOPNE|CALL|RET)$/
 const CALLED_HANDLERS =
   /^(MOV|PUSH|POP|CLTS|INVLPG|INVPCID|RDTSCP?|CPUID|(RD|WR)MSR|RDRAND|RDSEED|XGETBV|IN|OUT|VER[RW]|F?X(SAVE|RSTOR)[A-Z]*(64)?)$/
 
-/** The processor that code is compiled for. */
-interface ProcessorKind {
+/** The processor that code is compiled for, and its machine. */
+interface EmittedFor {
   readonly model: CpuModel
   readonly layout: StateLayout
   /** Generates forms with EVEX; absent, there are none. */
   readonly evexContext?: typeof RegionContext | undefined
+  /** The interpreter's functions that units call: see `InterpreterCode.sharedEntries`. */
+  readonly sharedEntries: ReadonlyMap<string, number>
+  /** Machine memory is shared between threads. */
+  readonly shared: boolean
 }
 
-/** x86, as the engine compiles hot code of it. */
-export class X86Compiled implements CompiledInstructionSet<FormSource> {
-  readonly name = 'x86'
-  readonly configuration: string
+/** x86's part of emission. */
+export class X86Emitter implements UnitEmitter<FormSource> {
   readonly layout: StateLayout
-  readonly #memory: MachineMemory
-  readonly #code: InterpreterCode<FormSource>
+  readonly assumedBytes: number = ASSUMED_BYTES
   readonly #vectorBytes: number
-  readonly #evexContext: typeof RegionContext
-  readonly #handlers: readonly SystemForm[]
+  readonly #for: EmittedFor
 
-  /**
-   * @param code - the interpreter, whose functions units call
-   * @param handlers - what its host functions execute, by number
-   * @param kind - the processor's model, the layout of its state, and the class that generates forms with EVEX
-   */
-  constructor(
-    memory: MachineMemory,
-    code: InterpreterCode<FormSource>,
-    handlers: readonly SystemForm[],
-    { model, layout, evexContext = RegionContext }: ProcessorKind,
-  ) {
-    this.layout = layout
-    this.#evexContext = evexContext
-    const { name: _name, brand: _brand, features, ...others } = model
-    this.configuration = JSON.stringify({ ...others, features: [...features].toSorted() })
-    this.#memory = memory
-    this.#vectorBytes = vectorBytesOf(model)
-    this.#code = code
-    this.#handlers = handlers
+  constructor(emittedFor: EmittedFor) {
+    this.layout = emittedFor.layout
+    this.#vectorBytes = vectorBytesOf(emittedFor.model)
+    this.#for = emittedFor
   }
 
   isWide(mode: number): boolean {
     return (mode & MODE_64) !== 0
+  }
+
+  beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): UnitSemantics<FormSource> {
+    const { sharedEntries, shared, evexContext = RegionContext } = this.#for
+    const library = importLibrary(module, sharedEntries, { vectorBytes: this.#vectorBytes, isPrivate: !shared })
+    const f = module.function('unit', FORM_SIGNATURE, { export: true, builder: RegionBuilder })
+    return new X86Unit(f as unknown as RegionBuilder, { library, evexContext }, unit)
+  }
+}
+
+/** x86, as the engine compiles hot code of it. */
+export class X86Compiled extends X86Emitter implements CompiledInstructionSet<FormSource> {
+  readonly name = 'x86'
+  readonly configuration: string
+  readonly #memory: MachineMemory
+  readonly #handlers: readonly SystemForm[]
+
+  /** @param handlers - what the interpreter's host functions execute, by number */
+  constructor(memory: MachineMemory, handlers: readonly SystemForm[], emittedFor: EmittedFor) {
+    super(emittedFor)
+    const { name: _name, brand: _brand, features, ...others } = emittedFor.model
+    this.configuration = JSON.stringify({ ...others, features: [...features].toSorted() })
+    this.#memory = memory
+    this.#handlers = handlers
   }
 
   flowOf(insn: DecodedInstruction<FormSource>): InstructionFlow {
@@ -108,13 +118,6 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
     // Units may assume the rights of these two.
     const isAssumed = [ES, DS].some((segment) => register === S_SEGMENTS + SEG_BYTES * segment)
     return !isAssumed && CALLED_HANDLERS.test(this.#handlers[fn]!.form.mnemonic)
-  }
-
-  beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): UnitSemantics<FormSource> {
-    const memory = { vectorBytes: this.#vectorBytes, isPrivate: !this.#memory.shared }
-    const library = importLibrary(module, this.#code, memory)
-    const f = module.function('unit', FORM_SIGNATURE, { export: true, builder: RegionBuilder })
-    return new X86Unit(f as unknown as RegionBuilder, this.#memory, { library, evexContext: this.#evexContext }, unit)
   }
 }
 
@@ -160,7 +163,7 @@ interface UnitParts {
 /** x86's part of a unit: registers and flags in locals, and what is known of the state. */
 class X86Unit implements UnitSemantics<FormSource> {
   readonly f: RegionBuilder
-  readonly #memory: MachineMemory
+  readonly #memory: RecordMemory
   readonly #library: Library
   readonly #evexContext: typeof RegionContext
   readonly #state: I32
@@ -179,13 +182,8 @@ class X86Unit implements UnitSemantics<FormSource> {
   readonly #openLoops = new Set<number>()
 
   /** @param f - the unit's function, still empty */
-  constructor(
-    f: RegionBuilder,
-    memory: MachineMemory,
-    { library, evexContext }: UnitParts,
-    unit: UnitDescription<FormSource>,
-  ) {
-    const { region, mode, state } = unit
+  constructor(f: RegionBuilder, { library, evexContext }: UnitParts, unit: UnitDescription<FormSource>) {
+    const { region, mode, state, memory } = unit
     this.f = f
     this.#memory = memory
     this.#library = library
@@ -321,7 +319,7 @@ class X86Unit implements UnitSemantics<FormSource> {
 }
 
 /** Whether the function that executes an instruction may read or write flags. */
-function usesFlags({ u16 }: MachineMemory, record: number, flow: Flow, form: FormSource | undefined): boolean {
+function usesFlags({ u16 }: RecordMemory, record: number, flow: Flow, form: FormSource | undefined): boolean {
   if (flow === 'host' || flow === 'far') return true
   if (flow === 'repeat') return form!.semantics.conditionalFlags === true
   return (u16[(record + R_OP) >>> 1]! & OP_BITS) === OP_CALL_SPILLED
