@@ -1,5 +1,5 @@
 import { EngineError } from './errors.ts'
-import { FRAME_DECODED, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory, type Neighbour } from '@retrap/memory'
 import { CodeKiller } from './code-killer.ts'
 import { CodePage, type UnitPart, WrittenFrames } from './code-page.ts'
 import { RETURNS_BYTES } from './loop-state.ts'
@@ -43,6 +43,8 @@ export class CodeCache {
   readonly #end: number
   #next: number
   readonly #pages = new Map<number, CodePage>()
+  /** By frame: this cache is one of its owners in `codeBits`. */
+  readonly #held: Uint8Array
   /** The last frame looked up, and its pages: a guest that stores next to code repeats such stores. */
   #lastFrame = -1
   #lastPages: CodePage[] = []
@@ -53,6 +55,8 @@ export class CodeCache {
   readonly #crossing: Uint8Array
   readonly #killer: CodeKiller
   readonly #writes = new WrittenFrames()
+  /** This thread, where others execute code of the memory with caches of their own. */
+  neighbour: Neighbour | undefined = undefined
   /** Called with each decoded instruction at a place from which it may be executed. */
   onDecoded: ((page: CodePage, offset: number, record: number) => void) | undefined = undefined
   /** Count of instructions decoded. */
@@ -78,6 +82,7 @@ export class CodeCache {
     }
     this.#memory = memory
     this.#upperHalf = memory.u8.subarray(HALF)
+    this.#held = new Uint8Array(memory.frameCount)
     this.#decoder = decoder
     this.#crossing = new Uint8Array(2 * decoder.longestBytes)
     this.#killer = new CodeKiller(memory, decoder.longestBytes, decoder.tag)
@@ -114,12 +119,23 @@ export class CodeCache {
       this.#lastFrame = -1
       this.#pagesBySlots.set(page.slots, page)
     }
-    const { codeBits } = this.#memory
-    if ((codeBits[frame]! & FRAME_DECODED) === 0) {
-      codeBits[frame]! |= FRAME_DECODED
-      for (const client of this.#clients.keys()) client.dropWritable(frame * PAGE_BYTES)
-    }
+    if (this.#held[frame] === 0) this.#hold(frame)
     return page
+  }
+
+  /** Has all writes to a frame be seen from now on: before the first of its bytes is decoded. */
+  #hold(frame: number): void {
+    this.#held[frame] = 1
+    for (const client of this.#clients.keys()) client.dropWritable(frame * PAGE_BYTES)
+    if (this.neighbour === undefined) this.#memory.frameBits.addOwner(frame)
+    else this.neighbour.hold(frame)
+  }
+
+  #release(frame: number): void {
+    if (this.#held[frame] === 0) return
+    this.#held[frame] = 0
+    if (this.neighbour === undefined) this.#memory.frameBits.removeOwner(frame)
+    else this.neighbour.release(frame)
   }
 
   #key(frame: number, mode: number): number {
@@ -216,7 +232,7 @@ export class CodeCache {
 
   /** Drops everything. */
   flush(): void {
-    for (const page of this.#pages.values()) this.#memory.codeBits[page.frame]! &= ~FRAME_DECODED
+    for (const page of this.#pages.values()) this.#release(page.frame)
     this.#pages.clear()
     this.#lastFrame = -1
     this.#pagesBySlots.clear()
@@ -232,7 +248,7 @@ export class CodeCache {
 
   /** Bytes of a frame with code have been written. */
   #written(frame: number, first: number, last: number): void {
-    if ((this.#memory.codeBits[frame]! & FRAME_DECODED) === 0) return
+    if (this.#held[frame] === 0) return
     let isKilled = false
     for (const page of this.#pagesOf(frame))
       if (page.holds(first, last) && this.#killer.killBytes(page, first, last)) isKilled = true
@@ -254,11 +270,15 @@ export class CodeCache {
 
   /** Kills the records of a frame in all modes: its bytes have changed. */
   invalidateFrame(frame: number): void {
-    const { codeBits } = this.#memory
     this.invalidations++
     for (const page of this.#pagesOf(frame)) this.#killer.killPage(page)
     // Execute tables may go on pointing to the slot tables, which are empty: the next fetch marks the frame again.
-    codeBits[frame]! &= ~FRAME_DECODED
+    this.#release(frame)
+  }
+
+  /** Kills all records: any bytes may have changed. Unlike after {@link CodeCache.flush}, what points to them finds them dead. */
+  invalidateAll(): void {
+    for (const { frame } of this.#pages.values()) if (this.#held[frame] !== 0) this.invalidateFrame(frame)
   }
 
   /**

@@ -1,4 +1,4 @@
-import { PAGE_SHIFT } from '@retrap/memory'
+import { PAGE_SHIFT, type Neighbour } from '@retrap/memory'
 
 /** No TLB, and more than one, has had write entries of a frame. */
 const NOBODY = 0
@@ -22,6 +22,8 @@ export class FrameWriters {
   readonly #frameCount: number
   /** By number, from 1. */
   readonly #writers: (FrameWriter | undefined)[] = [undefined]
+  /** This thread, where others execute code of the memory with TLBs of their own. */
+  neighbour: Neighbour | undefined = undefined
   /** Free numbers of removed TLBs. */
   readonly #free: number[] = []
 
@@ -51,6 +53,11 @@ export class FrameWriters {
     if (this.#writerOf.length === 0) this.#writerOf = new Uint16Array(this.#frameCount)
     const before = this.#writerOf[frame]!
     if (before !== number) this.#writerOf[frame] = before === NOBODY ? number : SEVERAL
+  }
+
+  /** A TLB will look whether a frame may have write entries, and then make one. */
+  announce(frame: number): void {
+    this.neighbour?.noteWriter(frame)
   }
 
   /** Drops all write entries of a frame: its writes must be seen from now on. @param frameMa - machine address of the frame */

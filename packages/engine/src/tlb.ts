@@ -54,6 +54,7 @@ export class Tlb {
   /** How often write entries were dropped, by frame. */
   writableDrops = 0
   readonly #u32: Uint32Array
+  readonly #codeBits: Uint8Array
   /** Machine address of the sets that hold entries; 0 as long as they have no place. */
   #base = 0
   /** Machine address of the miss set. */
@@ -83,6 +84,7 @@ export class Tlb {
    */
   constructor(memory: MachineMemory, at: number | TlbParts, modes: number, ignored = 0) {
     this.#u32 = memory.u32
+    this.#codeBits = memory.codeBits
     this.#pageBits = ~ignored
     this.missSet = modes
     const isWhole = typeof at === 'number'
@@ -150,6 +152,15 @@ export class Tlb {
     if (table === L.TLB_WRITE) this.#writable.note(entry, target)
     else if (table === L.TLB_EXECUTE) this.#views.note(entry)
     this.#write(entry, lo & ~0xfff, hi, target, L.pageFlags(page))
+  }
+
+  /** Returns whether a page may have a write entry now: its writes need not be seen. @param target - as {@link Tlb.fill} */
+  mayWrite(target: number): boolean {
+    const frame = target >>> PAGE_SHIFT
+    if (this.#codeBits[frame] !== 0) return false
+    // Another thread that wants to see them has its bit there, or finds this TLB among those that it asks.
+    this.#writable.announce(frame)
+    return this.#codeBits[frame] === 0
   }
 
   #write(entry: number, lo: number, hi: number, target: number, flags: number): void {

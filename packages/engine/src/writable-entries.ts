@@ -50,6 +50,11 @@ export class WritableEntries {
     this.#number = entries.writers?.add(this) ?? 0
   }
 
+  /** A write entry may be made, unless the frame has bits in `codeBits`. */
+  announce(frame: number): void {
+    this.#entries.writers?.announce(frame)
+  }
+
   /** A write entry is made. @param target - machine address of its page */
   note(entry: number, target: number): void {
     const frame = target >>> PAGE_SHIFT

@@ -1,4 +1,4 @@
-import { FRAME_DECODED, MachineMemory, PAGE_BYTES } from '@retrap/memory'
+import { FRAME_DECODED, FRAME_OWNER, MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
 import { CodeCache, MINIMUM_ARENA_BYTES } from '../src/code-cache.ts'
 import { EngineError } from '../src/errors.ts'
@@ -215,11 +215,12 @@ test('a frame whose records are dropped is not marked as code any more; its othe
   const frame = memory.allocate(PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
   const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
   const others = 0xff & ~FRAME_DECODED
+  const all = others | FRAME_OWNER
   memory.codeBits[frame]! |= others
   cache.record(cache.page(frame, 0), 6)
-  expect(memory.codeBits[frame]).toBe(0xff)
+  expect(memory.codeBits[frame]).toBe(all)
   cache.invalidateFrame(frame)
   expect(memory.codeBits[frame]).toBe(others)
   expect(cache.record(cache.page(frame, 0), 6)).not.toBe(0)
-  expect(memory.codeBits[frame]).toBe(0xff)
+  expect(memory.codeBits[frame]).toBe(all)
 })

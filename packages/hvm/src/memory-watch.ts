@@ -102,8 +102,8 @@ export class MemoryWatch {
     const { memory, vcpus } = this.#domain
     const frames = Uint32Array.from(this.#ranges, ({ ma }) => Math.floor(ma / PAGE_BYTES))
     for (const frame of frames) {
-      if (isWatched) memory.codeBits[frame]! |= FRAME_WATCHED
-      else memory.codeBits[frame]! &= ~FRAME_WATCHED
+      if (isWatched) memory.frameBits.set(frame, FRAME_WATCHED)
+      else memory.frameBits.clear(frame, FRAME_WATCHED)
     }
     if (isWatched) for (const vcpu of vcpus) vcpu.watchWrites(frames, frames.length)
   }

@@ -10,6 +10,7 @@ export {
   FIXED_MA,
   FRAME_DECODED,
   FRAME_MONITORED,
+  FRAME_OWNER,
   FRAME_WATCHED,
   MAX_GUEST_RAM_BYTES,
   ORDER_1G,
@@ -20,4 +21,6 @@ export {
 } from './layout.ts'
 export type { WasmMemory } from './header.ts'
 export { MachineMemory, type Region } from './machine-memory.ts'
+export type { Neighbour } from './neighbours/neighbour.ts'
+export { Neighbours } from './neighbours/neighbours.ts'
 export { machineBytesFor } from './sizes.ts'

@@ -23,8 +23,10 @@ export const MAX_MACHINE_BYTES = 0x1_0000_0000
  */
 export const MAX_GUEST_RAM_BYTES = 0xe000_0000
 
-/** Bit of `MachineMemory.codeBits`: a vCPU holds decoded code of the frame. */
-export const FRAME_DECODED = 1
+/** Bits of `MachineMemory.codeBits` that count the code caches which hold decoded code of the frame. */
+export const FRAME_DECODED = 0xf8
+/** One of them. */
+export const FRAME_OWNER = 8
 /** Bit of `MachineMemory.codeBits`: a vCPU monitors a line of the frame, as MONITOR and MWAIT of x86 do. */
 export const FRAME_MONITORED = 2
 /** Bit of `MachineMemory.codeBits`: a debugger is told of all writes to the frame. */

@@ -1,6 +1,7 @@
 import { describeArgument } from '@retrap/basics'
 import { atomics64, type Atomics64 } from './atomics64.ts'
 import { hex, MemoryError } from './errors.ts'
+import { FrameBits } from './frame-bits.ts'
 import { FrameAllocator } from './frames.ts'
 import { checkHeader, createMemory, type MachineMemoryOptions, type WasmMemory } from './header.ts'
 import { H_CODE_BITS_MA, H_GENERATION_MA, HEADER_WORD, MAX_MACHINE_BYTES, PAGE_BYTES } from './layout.ts'
@@ -10,6 +11,12 @@ import { H_CODE_BITS_MA, H_GENERATION_MA, HEADER_WORD, MAX_MACHINE_BYTES, PAGE_B
  * that were. The part that has set a bit clears it.
  */
 export type CodeWriteListener = (frame: number, first: number, last: number) => void
+
+/** Tells other threads of writes to frames with code. */
+export interface CodeWriteTeller {
+  /** Tells of bytes of a frame, and waits for nobody. @param last - inclusive */
+  tell(frame: number, first: number, last: number): void
+}
 
 /** A region that {@link MachineMemory.allocate} handed out. */
 export interface Region {
@@ -64,11 +71,16 @@ export class MachineMemory {
   readonly codeBits: Uint8Array
   /** MA of `generation[0]`, for generated code. */
   readonly generationMa: number
+  /** Changes `codeBits`. */
+  readonly frameBits: FrameBits
   /** MA of `codeBits[0]`, for generated code. */
   readonly codeBitsMa: number
 
   /** Frames for guest RAM and tables. */
   readonly frames: FrameAllocator
+
+  /** Is told, after the listeners, of what they are told; undefined where no other thread executes code of this memory. */
+  neighbours: CodeWriteTeller | undefined = undefined
 
   readonly #view: DataView
   readonly #atomics: Atomics64
@@ -113,6 +125,7 @@ export class MachineMemory {
     this.codeBitsMa = this.u32[HEADER_WORD + H_CODE_BITS_MA]!
     this.generation = new Uint32Array(buffer, this.generationMa, this.frameCount)
     this.codeBits = new Uint8Array(buffer, this.codeBitsMa, this.frameCount)
+    this.frameBits = new FrameBits(this.codeBits, this.shared)
     this.#view = new DataView(buffer)
     this.#atomics = atomics64(memory, this.shared)
     this.frames = new FrameAllocator(this.u8, this.u32, this.i32, (ma, length) => this.noteWrite(ma, length))
@@ -197,8 +210,22 @@ export class MachineMemory {
       const start = frame * PAGE_BYTES
       const from = Math.max(ma - start, 0)
       const to = Math.min(end - start, PAGE_BYTES - 1)
-      for (const listener of this.#listeners) listener(frame, from, to)
+      this.hearWrite(frame, from, to)
+      this.neighbours?.tell(frame, from, to)
     }
+  }
+
+  /** Has the listeners of this view hear of a write to a frame with bits in `codeBits`. @param last - inclusive */
+  hearWrite(frame: number, first: number, last: number): void {
+    for (const listener of this.#listeners) listener(frame, first, last)
+  }
+
+  /**
+   * To be called by a CPU's slow path *after* its bytes are in memory, which lie in one frame: those of a frame with bits in
+   * `codeBits` are noted.
+   */
+  noteStore(ma: number, length: number): void {
+    if (this.frameBits.isHeld(ma >>> 12)) this.noteWrite(ma, length)
   }
 
   /**

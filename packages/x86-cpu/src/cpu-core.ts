@@ -105,7 +105,7 @@ export class CpuCore implements Cpu {
     this.logged = logged
     this.device = device
     const { places } = this
-    const parts = { memory, tlb, mode, translation, plain, logged, device, breakpoints, places, u32 }
+    const parts = { tlb, mode, translation, plain, logged, device, breakpoints, places, u32 }
     this.memoryAccess = new MemoryAccess(parts)
     this.#breakpoints = breakpoints
     this.#repeated = new RepeatedAccess(host, log, translation, breakpoints, places, u32)

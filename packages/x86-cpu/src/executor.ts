@@ -119,6 +119,7 @@ export class Executor {
     this.#passes.count = 0
     this.paused = false
     for (;;) {
+      this.#outside.neighbour?.drain()
       if (this.#pass.active) {
         if (this.#outside.init) this.cancel()
         else {

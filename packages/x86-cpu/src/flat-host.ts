@@ -1,5 +1,5 @@
 import { TWO_32 } from '@retrap/basics'
-import { type MachineMemory, PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_WRITE, MAP_USER, PagingContext, PagingStructureCache, WALK_OK, WalkResult, walk } from '@retrap/paging'
 import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
@@ -192,7 +192,7 @@ export class FlatHost implements CpuHost {
 export function flatTables(memory: MachineMemory, at: (gpa: number) => number): TableReader {
   // Tables may be executed: what has been decoded of them is dropped.
   const changed = (ma: number): true => {
-    if (memory.codeBits[ma >>> PAGE_SHIFT] !== 0) memory.noteWrite(ma, 1)
+    memory.noteStore(ma, 1)
     return true
   }
   return {

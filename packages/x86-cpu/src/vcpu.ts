@@ -6,7 +6,7 @@ import {
   type Turn,
   type UnitRunner,
 } from '@retrap/engine'
-import type { MachineMemory } from '@retrap/memory'
+import type { MachineMemory, Neighbour, Neighbours } from '@retrap/memory'
 import type { AccessLog } from '@retrap/replay'
 import { CpuCore } from './cpu-core.ts'
 import { CpuRegisters } from './state/cpu-registers.ts'
@@ -75,6 +75,7 @@ export class Vcpu {
   readonly #numericError: NumericError
   readonly #executor: Executor
   readonly #fetch: InstructionFetch
+  #neighbour: Neighbour | undefined
 
   constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
     const core = new CpuCore(engine, host, clocks)
@@ -165,6 +166,30 @@ export class Vcpu {
    */
   get cost(): number {
     return this.#turn.cost
+  }
+
+  // ---------------------------------------------------------------- other threads
+
+  /**
+   * Other threads execute code of the memory at the same time, each with an engine of its own. To be called before the vCPU
+   * first executes; its engine has no other vCPU.
+   *
+   * @param number - of this thread among them, from 0
+   * @throws MemoryError `ERR_RANGE`
+   */
+  join(neighbours: Neighbours, number: number): Neighbour {
+    const { codeCache, frameWriters } = this.engine
+    const neighbour = neighbours.join(number, this.state + S.S_ATTENTION, ATTENTION_ASKED, {
+      dropWritable: (frameMa) => this.core.tlb.dropWritable(frameMa),
+      dropTranslations: () => this.mapChanged(),
+      codeWritten: (frame, first, last) => this.memory.hearWrite(frame, first, last),
+      allCodeWritten: () => codeCache.invalidateAll(),
+    })
+    codeCache.neighbour = neighbour
+    frameWriters.neighbour = neighbour
+    this.#outside.neighbour = neighbour
+    this.#neighbour = neighbour
+    return neighbour
   }
 
   // ---------------------------------------------------------------- changes from outside
@@ -327,11 +352,12 @@ export class Vcpu {
   run(budget: number, mostCalls: number = Infinity): Exit {
     this.u32[S.S_BULK_SHIFT >>> 2] = mostCalls === Infinity ? 0 : QUICK_BULK_SHIFT
     const { jit } = this.engine
-    if (jit === undefined) return this.#executor.run(budget, mostCalls)
     const { retired } = this.#turn
-    jit.beginTurn()
+    this.#neighbour?.enter()
+    jit?.beginTurn()
     const exit = this.#executor.run(budget, mostCalls)
-    jit.endTurn(this.#turn.retired - retired)
+    jit?.endTurn(this.#turn.retired - retired)
+    this.#neighbour?.leave()
     return exit
   }
 
@@ -341,7 +367,10 @@ export class Vcpu {
    * @returns `budget` when it has ended
    */
   step(): Exit {
-    return this.#executor.step()
+    this.#neighbour?.enter()
+    const exit = this.#executor.step()
+    this.#neighbour?.leave()
+    return exit
   }
 
   /**
@@ -416,7 +445,10 @@ export class Vcpu {
    * @returns undefined when nothing is in the middle any more; else why not: `blocked`, `error`
    */
   settle(): Exit | undefined {
-    return this.#executor.settle()
+    this.#neighbour?.enter()
+    const exit = this.#executor.settle()
+    this.#neighbour?.leave()
+    return exit
   }
 
   /** Forgets an instruction or a delivery that is in the middle: set-context, INIT, reset. */
@@ -434,6 +466,8 @@ export class Vcpu {
   /** Import of generated code: executes a TypeScript handler. */
   #system(handlers: HandlerPath, fn: number, record: number): number {
     if (++this.counts.systemCalls >= this.#executor.callLimit) this.u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
+    // Before serialising instructions, among others: a jump within the page is no check.
+    if (this.u32[S.S_ATTENTION >>> 2] !== 0) this.#neighbour?.drain()
     try {
       return handlers.run(this.engine.handlerOf(fn), record)
     } catch (error) {

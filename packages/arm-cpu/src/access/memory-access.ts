@@ -208,7 +208,7 @@ export class MemoryAccess {
     if (set === this.#tlb.missSet) return
     const page = (ma & ~(PAGE_BYTES - 1)) >>> 0
     if (!write) this.#tlb.fill(set, TLB_READ, lo, hi, page, this.#first)
-    else if (writable && this.#memory.codeBits[page >>> 12] === 0) {
+    else if (writable && this.#tlb.mayWrite(page)) {
       this.#tlb.fill(set, TLB_WRITE, lo, hi, page, this.#first)
     }
   }

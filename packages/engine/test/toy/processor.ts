@@ -348,7 +348,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     const set = { global: false, pageBytes: PAGE_BYTES, key: 0 }
     if (!this.#scratch.cacheable) return
     if (!write) this.#tlb.fill(0, engine.TLB_READ, lo, hi, frame, set)
-    else if (this.#memory.codeBits[frame >>> 12] === 0) this.#tlb.fill(0, engine.TLB_WRITE, lo, hi, frame, set)
+    else if (this.#tlb.mayWrite(frame)) this.#tlb.fill(0, engine.TLB_WRITE, lo, hi, frame, set)
   }
 
   /** The import `probe` of units: looks for the page of an access, which is not made. */

@@ -103,7 +103,7 @@ export class GuestTables implements TableReader {
 
   /** Drops decoded instructions of a written table, which a guest may also execute. */
   #changed(ma: number): true {
-    if (this.#memory.codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma, 1)
+    this.#memory.noteStore(ma, 1)
     return true
   }
 }

@@ -33,7 +33,7 @@ export class MonitoredLines {
     monitor.next = first
     this.#monitors.set(frame, monitor)
     if (first !== undefined) return
-    this.#memory.codeBits[frame]! |= FRAME_MONITORED
+    this.#memory.frameBits.set(frame, FRAME_MONITORED)
     this.#writers.drop(frame * PAGE_BYTES)
   }
 
@@ -50,7 +50,7 @@ export class MonitoredLines {
     } else if (next !== undefined) this.#monitors.set(frame, next)
     else {
       this.#monitors.delete(frame)
-      this.#memory.codeBits[frame]! &= ~FRAME_MONITORED
+      this.#memory.frameBits.clear(frame, FRAME_MONITORED)
     }
   }
 

@@ -161,7 +161,7 @@ export class PlainMemory {
   /** Writes bytes of S_DATA to RAM; what has been decoded of them is dropped. */
   store(ma: number, at: number, size: number): void {
     this.#memory.copyOnce(this.#ma + at, ma, size)
-    if (this.#memory.codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma, size)
+    this.#memory.noteStore(ma, size)
   }
 }
 

@@ -1,5 +1,5 @@
 import type { StoreWatch, Tlb, DebugPlaces } from '@retrap/engine'
-import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_WRITE } from '@retrap/paging'
 import type { AccessMode } from './access-mode.ts'
 import * as host from '../state/host.ts'
@@ -15,7 +15,6 @@ import { VECTOR_AC, VECTOR_GP, VECTOR_SS } from '../state/vectors.ts'
 
 /** The parts of one vCPU that {@link MemoryAccess} works with. */
 export interface MemoryAccessParts {
-  readonly memory: MachineMemory
   readonly tlb: Tlb
   readonly mode: AccessMode
   readonly translation: LinearTranslation
@@ -33,7 +32,6 @@ export interface MemoryAccessParts {
  * decoded code, and everything in a logged pass.
  */
 export class MemoryAccess {
-  readonly #memory: MachineMemory
   readonly #tlb: Tlb
   readonly #mode: AccessMode
   readonly #translation: LinearTranslation
@@ -78,7 +76,6 @@ export class MemoryAccess {
   stores: StoreWatch | null = null
 
   constructor(parts: MemoryAccessParts) {
-    this.#memory = parts.memory
     this.#tlb = parts.tlb
     this.#mode = parts.mode
     this.#translation = parts.translation
@@ -251,7 +248,7 @@ export class MemoryAccess {
     const page = t.ma & ~0xfff
     if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, S.TLB_READ, lo, hi, page >>> 0, t)
     else if (!t.writable) return
-    else if (this.#memory.codeBits[page >>> 12] === 0) this.#tlb.fill(set, S.TLB_WRITE_OFFSET, lo, hi, page >>> 0, t)
+    else if (this.#tlb.mayWrite(page)) this.#tlb.fill(set, S.TLB_WRITE_OFFSET, lo, hi, page >>> 0, t)
     else if ((flags & host.SLOW_IMPLICIT) === 0 && !this.#breakpoints.enabled) this.#beside.remember(lo, hi, page)
   }
 }

@@ -1,4 +1,5 @@
 import { ATTENTION_ASKED } from '@retrap/engine'
+import type { Neighbour } from '@retrap/memory'
 import * as S from '../state/state-layout.ts'
 import * as systemState from '../state/system-state.ts'
 
@@ -10,6 +11,8 @@ export class OutsideEvents {
   readonly #u32: Uint32Array
   /** A debugger holds interrupts off: of all kinds but INIT. */
   held = false
+  /** This thread, where others execute code of the memory, too: their requests ask for attention as events do. */
+  neighbour: Neighbour | undefined = undefined
 
   /** @param u32 - the state area */
   constructor(u32: Uint32Array) {
@@ -88,8 +91,9 @@ export class OutsideEvents {
     return (this.#u32[S.S_EVENTS >>> 2]! & S.EVENT_INTERRUPT) !== 0 && (this.#u32[S.S_EFLAGS >>> 2]! & S.FLAG_IF) !== 0
   }
 
-  /** An event waits that comes before the next instruction. */
+  /** An event waits that comes before the next instruction, or a neighbour's request. */
   get urgent(): boolean {
+    if (this.neighbour?.isAsked === true) return true
     const events = this.#u32[S.S_EVENTS >>> 2]!
     if (events === 0) return false
     return (events & S.EVENT_STOP) !== 0 || this.interrupt || this.nmi || this.smi || this.init

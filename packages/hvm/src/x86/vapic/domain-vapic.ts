@@ -6,7 +6,7 @@ import type { X86Vcpu } from '../vcpu.ts'
 import { DomainVapicHost } from './vapic-host.ts'
 import { VcpuVapic, type VcpuVapicState } from './vcpu-vapic.ts'
 import type { TaskPriorityRecord } from '@retrap/irqchip'
-import { type MachineMemory, PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import type { DirtyLogs } from '../../memory/dirty-logs.ts'
 
 const IN_SERVICE = 1
@@ -55,12 +55,12 @@ export class GuestRecord implements TaskPriorityRecord {
 
   #store(offset: number, value: number): void {
     const ma = this.#address()
-    const { u8, codeBits } = this.#memory
+    const { u8 } = this.#memory
     if (ma < 0 || u8[ma + offset] === value) return
     // Mark first, so that a log can copy the frame's contents before the write.
     this.#logs.mark(Math.floor(this.#gpa / PAGE_BYTES), 1)
     u8[ma + offset] = value
-    if (codeBits[ma >>> PAGE_SHIFT] !== 0) this.#memory.noteWrite(ma + offset, 1)
+    this.#memory.noteStore(ma + offset, 1)
   }
 }
 

@@ -1,0 +1,47 @@
+import { FRAME_OWNER } from './layout.ts'
+
+/**
+ * Changes `MachineMemory.codeBits`, which several threads may do at a time: each changes what is its own, and in one piece.
+ */
+export class FrameBits {
+  readonly #bits: Uint8Array
+  readonly #shared: boolean
+
+  /** @param bits - by frame */
+  constructor(bits: Uint8Array, shared: boolean) {
+    this.#bits = bits
+    this.#shared = shared
+  }
+
+  /** Sets `FRAME_MONITORED` or `FRAME_WATCHED`. */
+  set(frame: number, bits: number): void {
+    if (this.#shared) Atomics.or(this.#bits, frame, bits)
+    else this.#bits[frame]! |= bits
+  }
+
+  /** Clears `FRAME_MONITORED` or `FRAME_WATCHED`. */
+  clear(frame: number, bits: number): void {
+    if (this.#shared) Atomics.and(this.#bits, frame, ~bits)
+    else this.#bits[frame]! &= ~bits
+  }
+
+  /** A code cache holds the frame from now on. 31 may do so at a time. */
+  addOwner(frame: number): void {
+    if (this.#shared) Atomics.add(this.#bits, frame, FRAME_OWNER)
+    else this.#bits[frame]! += FRAME_OWNER
+  }
+
+  /** A code cache that has held the frame does so no more. */
+  removeOwner(frame: number): void {
+    if (this.#shared) Atomics.sub(this.#bits, frame, FRAME_OWNER)
+    else this.#bits[frame]! -= FRAME_OWNER
+  }
+
+  /**
+   * Whether a frame has bits, for who has just stored to it. Other threads see the store before this look: the look is an atomic
+   * change that changes nothing.
+   */
+  isHeld(frame: number): boolean {
+    return (this.#shared ? Atomics.or(this.#bits, frame, 0) : this.#bits[frame]) !== 0
+  }
+}
