@@ -5,6 +5,8 @@ import {
   Interpreters,
   type CompiledCode as EngineCode,
   type JitOptions as EngineOptions,
+  type NamedEmitter,
+  type UnitEmitter,
   packKinds,
   tlbBytes,
   usePacked,
@@ -12,7 +14,7 @@ import {
 import type { MachineMemory } from '@retrap/memory'
 import type { FormSource } from './semantics/semantics.ts'
 import { generateArmInterpreter, allForms } from './interpreter/interpreter.ts'
-import { ArmCompiled } from './jit/arm-compiled.ts'
+import { ArmCompiled, ArmEmitter, type EmitterKind } from './jit/arm-compiled.ts'
 import { ArmRecordDecoder } from './interpreter/record-decoder.ts'
 import { TLB_SETS } from './state/access-rights.ts'
 import { MODE_A32, POISONED_LAYOUT, STATE_LAYOUT, S_TLB_SETS } from './state/state-layout.ts'
@@ -125,6 +127,17 @@ export function formOfKey(key: string): FormSource {
     byKey = found
   }
   return byKey.get(key) as FormSource
+}
+
+/**
+ * Makes the emitter of a thread that compiles for machines of other threads: one of `CompileServer`'s openers.
+ *
+ * @param kind - as a machine has posted it
+ */
+export async function openArmEmitter(kind: object): Promise<NamedEmitter<unknown>> {
+  const { entries, isPoisoned } = kind as EmitterKind
+  const emitter = new ArmEmitter(entries, isPoisoned ? POISONED_LAYOUT : STATE_LAYOUT)
+  return Object.assign(emitter as UnitEmitter<unknown>, { formOf: formOfKey })
 }
 
 /**

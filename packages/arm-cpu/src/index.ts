@@ -10,6 +10,7 @@ export { ArmCpuError } from './errors.ts'
 export {
   ArmEngine,
   CODE_CACHE_BYTES,
+  openArmEmitter,
   prepareArmEngine,
   type ArmEngineOptions,
   type CompiledCode,

@@ -67,6 +67,8 @@ export {
 export { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD, type JitCounts, type JitOptions } from './jit/jit-options.ts'
 export type { StateAssumption } from './jit/unit-code.ts'
 export type { CompiledCode, CompiledInstruction, CodeMark } from './jit/code-marks.ts'
+export type { CompileHelper, HelperAnswer, HelperMessage, HelperPort } from './jit/compile-helper.ts'
+export { CompileServer, type NamedEmitter, type OpenEmitter } from './jit/compile-server.ts'
 export type {
   CompiledInstructionSet,
   DecodedInstruction,

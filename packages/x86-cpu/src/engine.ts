@@ -9,6 +9,8 @@ import {
   type JitCounts,
   type CompiledCode as EngineCode,
   type JitOptions as EngineOptions,
+  type NamedEmitter,
+  type UnitEmitter,
   TLB_SET_BYTES,
   clearTlbSet,
   packKinds,
@@ -22,7 +24,7 @@ import { generateX86Interpreter } from './interpreter/interpreter.ts'
 import { SharedInterpreter } from './interpreter/shared-interpreter.ts'
 import type { FormSource } from './semantics/form-context.ts'
 import { formOf, isStringForm, variantsOf, type Variant } from './interpreter/code-forms.ts'
-import { X86Compiled } from './jit/x86-compiled.ts'
+import { type EmitterKind, X86Compiled, X86Emitter } from './jit/x86-compiled.ts'
 import { MonitoredLines } from './access/line-monitor.ts'
 import { Lowering } from './interpreter/lower.ts'
 import { HOST_OF_FORM, OP_SYSTEM } from './state/record.ts'
@@ -122,7 +124,7 @@ function isDirect(semantics: Semantics, form: Form): boolean {
 function sourceOf(info: CodeInfo, variant: Variant): FormSource | undefined {
   const form = formIn(info, variant)
   const semantics = semanticsOf(info, form)
-  return semantics && { form, semantics, accessFlags: isDirect(semantics, form) ? SLOW_DIRECT : 0 }
+  return semantics && { form, semantics, accessFlags: isDirect(semantics, form) ? SLOW_DIRECT : 0, code: info.code }
 }
 
 function* sources(features: ReadonlySet<string>): Generator<FormSource> {
@@ -391,6 +393,27 @@ function codesByForm(): ReadonlyMap<string, number> {
 /** The form of a code that has a key. */
 export const formOfCode = (key: string, code: number): FormSource =>
   sourcesOf(codeInfo(code)).find((one) => formKey(one.form) === key) as FormSource
+
+/**
+ * Makes the emitter of a thread that compiles for machines of other threads: one of `CompileServer`'s openers.
+ *
+ * @param kind - as a machine has posted it
+ */
+export async function openX86Emitter(kind: object): Promise<NamedEmitter<unknown>> {
+  const { model, isPoisoned, ...others } = kind as EmitterKind
+  await loadInstructions(model)
+  const emitter = new X86Emitter({
+    ...others,
+    model,
+    layout: isPoisoned ? POISONED_LAYOUT : STATE_LAYOUT,
+    evexContext: extended?.evex.contexts.region,
+  })
+  const formOf = (name: string): FormSource => {
+    const [code = '', ...key] = name.split(' ')
+    return formOfCode(key.join(' '), Number(code))
+  }
+  return Object.assign(emitter as UnitEmitter<unknown>, { formOf })
+}
 
 /**
  * Generates the interpreters of machines that compile hot code, with private and with shared memory, for

@@ -32,6 +32,7 @@ export { CpuRegisters } from './state/cpu-registers.ts'
 export {
   CODE_CACHE_BYTES,
   loadInstructions,
+  openX86Emitter,
   prepareX86Engine,
   X86Engine,
   type X86EngineOptions,

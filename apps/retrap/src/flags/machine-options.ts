@@ -16,6 +16,7 @@ import type { DriveArgument } from '../machine/drives/drives.ts'
 import type { GdbOption } from '../machine/gdb/session-gdb.ts'
 import { identityOf, type IdentityFlags } from './identity-options.ts'
 import { withOptionRoms } from './images.ts'
+import { compileHelper } from '../machine/compile-helper.ts'
 import { jitDump } from '../machine/jit-dump.ts'
 import type { MigrationAddress } from '../machine/migration/socket-channel.ts'
 import { devicesBehindPorts } from '../machine/monitor/hot-devices.ts'
@@ -45,7 +46,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly cpus: number
   readonly machine: string
   readonly reboot?: boolean
-  readonly jit?: 'on' | 'off'
+  readonly jit?: 'on' | 'inline' | 'off'
   readonly jitDump?: string
   readonly unitCache?: string
   readonly profile?: string
@@ -188,7 +189,7 @@ async function profileOf({ profile, symbols = [], cpus }: MachineFlags): Promise
 /** Returns the session's cache of compiled code. */
 function unitCacheOf({ jit, jitDump, unitCache }: MachineFlags, host: DeviceHost): UnitCache | undefined {
   // Code that comes from there is not compiled, and would be missing from a dump.
-  if (jit !== 'on' || jitDump !== undefined || unitCache === 'off') return undefined
+  if (jit === undefined || jit === 'off' || jitDump !== undefined || unitCache === 'off') return undefined
   if (unitCache === '') throw usage('--unit-cache needs a folder, or off')
   return new UnitCache(unitCache, (message) => void host.stderr.write(`retrap: ${message}\n`))
 }
@@ -198,9 +199,16 @@ function jitSettings(
   keep: UnitCache | undefined,
   host: DeviceHost,
 ): Pick<SessionSettings['machine'], 'jit'> {
-  if (flags.jitDump === undefined) return flags.jit === 'on' ? { jit: keep === undefined ? true : { keep } } : {}
-  if (flags.jit !== 'on') throw usage('--jit-dump needs --jit on')
-  return { jit: { onCode: jitDump(flags.jitDump, (message) => void host.stderr.write(`retrap: ${message}\n`)) } }
+  const { jit, jitDump: folder } = flags
+  if (folder === undefined) {
+    if (jit !== 'on' && jit !== 'inline') return {}
+    // Of a run that can be made again, nothing depends on when the host has compiled.
+    const isAgain = flags.deterministic === true || flags.record !== undefined || flags.replay !== undefined
+    const helper = jit === 'inline' || isAgain ? undefined : compileHelper()
+    return { jit: { ...(keep && { keep }), ...(helper && { helper }) } }
+  }
+  if (jit !== 'on') throw usage('--jit-dump needs --jit on')
+  return { jit: { onCode: jitDump(folder, (message) => void host.stderr.write(`retrap: ${message}\n`)) } }
 }
 
 /** Options that name networks, directories and streams. */

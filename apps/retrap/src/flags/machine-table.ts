@@ -45,7 +45,12 @@ const BOARD: readonly OptionRow[] = [
     choices: ['none', 'xen'],
     default: ['none'],
   },
-  { flags: '--jit <switch>', help: 'compile hot guest code to WebAssembly', choices: ['on', 'off'], default: ['on'] },
+  {
+    flags: '--jit <switch>',
+    help: 'compile hot guest code to WebAssembly; inline: on the thread that executes it',
+    choices: ['on', 'inline', 'off'],
+    default: ['on'],
+  },
   {
     flags: '--unit-cache <where>',
     help: 'folder where compiled code is kept for later runs, or off; default: units in the cache folder',

@@ -33,8 +33,8 @@ export async function loadArm(
 /** Returns the compiler's settings, which print the guest's instructions if a listener wants them. */
 async function jitOf(jit: MachineOptions['jit']): Promise<NonNullable<ArmMachineOptions['jit']>> {
   if (typeof jit !== 'object') return jit === true
-  const { keep, onCode } = jit
-  if (onCode === undefined) return { ...(keep && { keep }) }
+  const { keep, helper, onCode } = jit
+  if (onCode === undefined) return { ...(keep && { keep }), ...(helper && { helper }) }
   const { formatA32, formatA64, formatThumb } = await import('@retrap/arm-decoder')
   const disassemble = (aarch32: boolean, bytes: Uint8Array, address: bigint): string | undefined => {
     const halves = Array.from({ length: bytes.length >> 1 }, (_, i) => bytes[2 * i]! | (bytes[2 * i + 1]! << 8))

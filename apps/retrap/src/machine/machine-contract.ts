@@ -22,6 +22,7 @@ import type {
   StartDeviceServer,
   StartPartServer,
 } from '@retrap/machine'
+import type { CompileHelper } from '@retrap/engine'
 import type { CodeKeeper } from '@retrap/x86-cpu'
 import type { ArmBoardServerOptions, ArmMachineOptions, ArmSnapshot, ArmSnapshotSource } from '@retrap/machine/arm'
 import type { P2m, P2mStatistics } from '@retrap/p2m'
@@ -52,7 +53,12 @@ export interface MachineOptions extends Omit<PcOptions, 'snapshot' | 'jit' | 'de
   /** Whether to compile hot code; `onCode` receives all compiled code. */
   readonly jit?:
     | boolean
-    | { readonly onCode?: (code: DumpedCode) => void; readonly keep?: CodeKeeper; readonly codeBytes?: number }
+    | {
+        readonly onCode?: (code: DumpedCode) => void
+        readonly keep?: CodeKeeper
+        readonly codeBytes?: number
+        readonly helper?: CompileHelper
+      }
   readonly devicePlacement?: 'inline' | 'deferred' | StartPartServer<BoardServerOptions | ArmBoardServerOptions>
   readonly vapic?: boolean
 }

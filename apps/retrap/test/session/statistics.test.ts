@@ -5,7 +5,7 @@ const JIT = {
   units: 3,
   live: 2,
   liveBytes: 1024,
-  revived: 4,
+  ...{ revived: 4, helped: 1 },
   loaded: 6,
   keptBytes: 5000,
   evictions: 1,
@@ -54,7 +54,7 @@ test('compiled code has lines, and errors of its compiler another one', () => {
   const text = formatStatistics(statistics({ jit: JIT }))
   expect(text).toContain(
     [
-      'JIT           3 units of 40 instructions (30 distinct), 2 KiB, compiled in 2 ms; 2 live, 1 KiB; 4 revived, 6 from the cache, 5 KiB kept; 1 given up for room\n',
+      'JIT           3 units of 40 instructions (30 distinct), 2 KiB, compiled in 2 ms, and 1 of them by another thread; 2 live, 1 KiB; 4 revived, 6 from the cache, 5 KiB kept; 1 given up for room\n',
       'JIT waits     median 0.4 ms, longest 0.7 ms, from hot to installed\n',
       'executed      1,000,000 instructions compiled (81.0 %), 234,567 interpreted\n',
       'time          compiled code 1.23 s, interpreter 0.57 s, compiler 0.00 s\n',

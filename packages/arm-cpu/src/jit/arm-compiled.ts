@@ -42,6 +42,12 @@ const FLOWS: ReadonlyMap<string, Flow> = new Map<string, Flow>([
 /** Bytes of a form's function from which units call it: mostly operations on many elements. */
 const LARGE = 400
 
+/** The data that another thread makes an {@link ArmEmitter} from. */
+export interface EmitterKind {
+  readonly entries: ReadonlyMap<string, number>
+  readonly isPoisoned: boolean
+}
+
 /** A64's part of emission. Units assume nothing of the state. */
 export class ArmEmitter implements UnitEmitter<FormSource> {
   readonly layout: StateLayout
@@ -71,11 +77,14 @@ export class ArmCompiled extends ArmEmitter implements CompiledInstructionSet<Fo
   readonly name = 'arm64'
   /** All processors have one configuration. */
   readonly configuration = ''
+  readonly emitterKind: EmitterKind
+  readonly nameOf = ({ form }: FormSource): string => form.key
   readonly #memory: MachineMemory
 
   /** The other parameters are those of {@link ArmEmitter}. */
   constructor(memory: MachineMemory, entries: ReadonlyMap<string, number>, layout: StateLayout) {
     super(entries, layout)
+    this.emitterKind = { entries, isPoisoned: layout.poisoned !== undefined }
     this.#memory = memory
   }
 

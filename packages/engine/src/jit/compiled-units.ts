@@ -4,14 +4,15 @@ import type { CodePage } from '../code-page.ts'
 import type { InterpreterCode } from '../interpreter.ts'
 import { R_LENGTH, R_WRITTEN } from '../record.ts'
 import { compiledInstructions, type CompiledCode } from './code-marks.ts'
-import { jobOf } from './compile-job.ts'
+import { type CompileHelper, type HelpedUnit, RemoteCompiler } from './compile-helper.ts'
+import { type CompileJob, jobOf } from './compile-job.ts'
 import type { ComputedTargets } from './computed-targets.ts'
 import { codeKey, type CodeSource, type UnitCode, isAsAssumed } from './unit-code.ts'
 import type { MemorySites } from './memory-sites.ts'
 import type { CompiledInstructionSet } from './instruction-set.ts'
 import type { JitStatistics } from './jit-statistics.ts'
 import type { FoundCode } from './region-discovery.ts'
-import type { UnitCompiler } from './unit-compiler.ts'
+import type { CompilerTarget, UnitCompiler } from './unit-compiler.ts'
 import { type CodeStore, KeptCodes, unitModule } from './kept/kept-codes.ts'
 import { UnitCodes } from './unit-codes.ts'
 import { placeCode, type UnitPlacement } from './unit-placement.ts'
@@ -40,10 +41,28 @@ export interface CompiledUnitsParts<Form> {
   /** Bytes of kept modules. */
   readonly codeBytes: number
   readonly onCode: ((code: CompiledCode) => void) | undefined
+  /** Another thread that compiles. */
+  readonly helper: CompileHelper | undefined
+  readonly target: CompilerTarget
+  /** Called when another thread has compiled a place, or better code of a unit. @param record - of the place, or the unit */
+  onReady(record: number): void
+  /** Called with the milliseconds that another thread has taken for a place. */
+  onHelped(milliseconds: number): void
   /** Store of compiled code between runs. */
   readonly store: CodeStore | undefined
   /** Finds the code page that is executed at a distance from the page of a place. */
   pageAt(place: Place, delta: number, runner: UnitRunner): CodePage | undefined
+}
+
+/** A job, and what is noted with its code. */
+interface PlacedJob<Form> {
+  readonly job: CompileJob<Form>
+  /** Linear address of the first page. */
+  readonly address: bigint
+  /** Of the pages. */
+  readonly frames: readonly number[]
+  /** Identity in the store of the code that the new code replaces. */
+  readonly worse: number | undefined
 }
 
 /** The units, and the code that they execute. */
@@ -57,6 +76,13 @@ export class CompiledUnits<Form> {
   /** Entries of existing functions through which units leave. */
   readonly #leaveEntries = new Set<number>()
   readonly #kept: KeptCodes | undefined
+  readonly #remote: RemoteCompiler<Form> | undefined
+  /** Records of places, and of units, that another thread compiles. */
+  readonly #compiling = new Set<number>()
+  /** Records of places whose code another thread has compiled, until they execute it. */
+  readonly #awaited = new Set<number>()
+  /** As {@link CompiledUnits.makeRoom} was told last. */
+  #time = 0
 
   /** Makes an empty set. */
   constructor(parts: CompiledUnitsParts<Form>) {
@@ -65,6 +91,8 @@ export class CompiledUnits<Form> {
     this.live = this.#units.byRecord
     this.codes = new UnitCodes(parts.code.tableEntries + LEAVE_ENTRIES)
     this.#kept = parts.store && new KeptCodes(parts.store)
+    const { helper, instructionSet, target } = parts
+    this.#remote = helper && new RemoteCompiler(helper, instructionSet, target, () => this.#compiling.clear())
   }
 
   /**
@@ -104,7 +132,7 @@ export class CompiledUnits<Form> {
     for (const code of this.codes.of(key).toReversed()) {
       const unit = this.#begins(code, place, runner) ? this.#install(code, place, record, runner) : 0
       if (unit === 0) continue
-      this.#parts.statistics.own.revived++
+      if (!this.#awaited.delete(record)) this.#parts.statistics.own.revived++
       return unit
     }
     return this.#kept?.store.has(key) === true && this.makeRoom(time)
@@ -139,54 +167,120 @@ export class CompiledUnits<Form> {
     return 0
   }
 
-  /** Compiles a place. @returns the record of its unit; 0 where decoded instructions have no room, or the code has changed */
+  /**
+   * Compiles a place.
+   *
+   * @returns the record of its unit; 0 where decoded instructions have no room, or the code has changed, or another thread compiles it
+   */
   compile(found: FoundCode<Form>, place: Place, record: number, runner: UnitRunner): number {
-    const code = this.#newCode(found, place, runner)
-    return code === undefined ? 0 : this.#install(code, place, record, runner)
+    const job = this.#jobOf(found, place, runner)
+    if (job === undefined) return 0
+    if (!this.hasHelper) return this.#install(this.#compileHere(job), place, record, runner)
+    this.#compileThere(job, record, () => this.#awaited.add(record))
+    return 0
   }
 
   /** Makes a unit execute better code: another place's, or else new code. */
   improve(unit: LiveUnit, place: Place, runner: UnitRunner, find: () => FoundCode<Form> | undefined): void {
-    const known = this.codes.latest(unit.code)
-    const isFor = isAsAssumed(this.#parts.memory, known.assumptions, runner.state)
-    if (known !== unit.code && isFor && this.#change(unit, known, place, runner)) return
+    if (this.adopt(unit, place, runner)) return
     const found = find()
-    if (found === undefined) return
     const old = unit.code
-    const code = this.#newCode(found, place, runner, old)
-    if (code !== undefined && this.#change(unit, code, place, runner)) this.codes.replace(old, code)
+    const job = found && this.#jobOf(found, place, runner, old)
+    if (job === undefined) return
+    if (this.hasHelper) {
+      this.#compileThere(job, unit.record, (code) => {
+        if (old.better === undefined) this.codes.replace(old, code)
+      })
+      return
+    }
+    const code = this.#compileHere(job)
+    if (this.#change(unit, code, place, runner)) this.codes.replace(old, code)
     this.#count()
   }
 
+  /** Whether another thread compiles a place, or better code of a unit. @param record - of the place, or the unit */
+  isAwaited(record: number): boolean {
+    return this.#compiling.has(record)
+  }
+
+  /** Makes a unit execute better code that there is. @returns false if there is none for the place */
+  adopt(unit: LiveUnit, place: Place, runner: UnitRunner): boolean {
+    const known = this.codes.latest(unit.code)
+    if (known === unit.code) return false
+    return isAsAssumed(this.#parts.memory, known.assumptions, runner.state) && this.#change(unit, known, place, runner)
+  }
+
+  /** Whether another thread compiles. */
+  get hasHelper(): boolean {
+    return this.#remote?.isThere === true
+  }
+
+  /** Takes the code that another thread has compiled by now. */
+  look(): void {
+    this.#remote?.look()
+  }
+
+  /** Whether another thread has too much to do to compile a further place. */
+  get isBusy(): boolean {
+    return this.#remote?.isBusy === true
+  }
+
   /** @param worse - code that the new code replaces @returns undefined if the bytes have changed since they were decoded */
-  #newCode(
+  #jobOf(
     found: FoundCode<Form>,
     { lo, hi, page }: Place,
     runner: UnitRunner,
     worse?: UnitCode,
-  ): UnitCode | undefined {
-    const { compiler, memory, cache, statistics, onCode } = this.#parts
-    const { mode } = page
+  ): PlacedJob<Form> | undefined {
+    const { memory, cache, onCode } = this.#parts
     const instructions = found.copyInstructions(memory, cache)
     if (instructions === undefined) return undefined
-    const given = { leaveEntry: this.#leaveEntry(mode), isNoted: onCode !== undefined, instructions }
-    const job = jobOf(found, this.#parts, runner.state, given)
-    const { module, source, marks } = compiler.compile(job)
-    const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
-    const stored = this.#kept?.add(source, module, worse?.stored)
+    const given = { leaveEntry: this.#leaveEntry(page.mode), isNoted: onCode !== undefined, instructions }
+    return {
+      job: jobOf(found, this.#parts, runner.state, given),
+      address: (BigInt(hi) << 32n) | BigInt(lo),
+      frames: found.pages.map((each) => each.page.frame),
+      worse: worse?.stored,
+    }
+  }
+
+  #compileHere(placed: PlacedJob<Form>): UnitCode {
+    const unit = this.#parts.compiler.compile(placed.job)
+    return this.#add(placed, { ...unit, compiled: new WebAssembly.Module(unit.module as Uint8Array<ArrayBuffer>) })
+  }
+
+  /** @param done - called with the code once it is there, unless records were dropped meanwhile */
+  #compileThere(placed: PlacedJob<Form>, record: number, done: (code: UnitCode) => void): void {
+    const { statistics, cache } = this.#parts
+    const { flushes } = cache
+    this.#compiling.add(record)
+    this.#remote!.compile(placed.job, ({ unit, milliseconds }) => {
+      const isThere = cache.flushes === flushes
+      if (isThere) this.#compiling.delete(record)
+      this.#parts.onHelped(milliseconds)
+      if (typeof unit === 'string') return statistics.noteFailure(unit)
+      if (!this.makeRoom(this.#time)) return
+      try {
+        const code = this.#add(placed, unit)
+        statistics.own.helped++
+        if (!isThere) return
+        done(code)
+        this.#parts.onReady(record)
+      } catch (error) {
+        statistics.noteFailure(String(error))
+      }
+    })
+  }
+
+  #add({ job, address, frames, worse }: PlacedJob<Form>, { compiled, module, source, marks }: HelpedUnit): UnitCode {
+    const { statistics, onCode } = this.#parts
+    const stored = this.#kept?.add(source, module, worse)
     const code = this.codes.add(compiled, module.length, source, stored)
     statistics.own.units++
-    for (let i = 0; i < found.count; i++) {
-      statistics.noteInstruction(found.pages[found.page[i]!]!.page.frame, found.at[i]! & (PAGE_BYTES - 1))
-    }
+    for (const [i, at] of job.at.entries()) statistics.noteInstruction(frames[job.page[i]!]!, at & (PAGE_BYTES - 1))
     statistics.own.bytes += module.length
-    const address = (BigInt(hi) << 32n) | BigInt(lo)
-    onCode?.({
-      module,
-      mode,
-      instructions: compiledInstructions(instructions, address),
-      marks,
-    })
+    const instructions = compiledInstructions(source.instructions, address)
+    onCode?.({ module, mode: source.mode, instructions, marks })
     return code
   }
 
@@ -266,6 +360,8 @@ export class CompiledUnits<Form> {
   /** Removes all units, because their records are gone. Their code is kept. */
   clear(): void {
     this.#release(this.#units.clear())
+    this.#compiling.clear()
+    this.#awaited.clear()
   }
 
   #release(units: readonly LiveUnit[]): void {
@@ -276,6 +372,7 @@ export class CompiledUnits<Form> {
   /** Drops unused code, then cold units, until there is room. @returns false if all are in use */
   makeRoom(time: number): boolean {
     const { codeBytes, cache, statistics } = this.#parts
+    this.#time = time
     // Age units even while there is room, so that idle ones are known when room runs out.
     this.#units.age(time)
     while (this.codes.bytes >= codeBytes || this.codes.isFull()) {

@@ -53,6 +53,10 @@ export interface CompiledInstructionSet<Form> extends UnitEmitter<Form> {
   readonly name: string
   /** The properties of the processor that decoding and compiling depend on, such as its model. */
   readonly configuration: string
+  /** The data that another thread makes its emitter from: it can be posted. */
+  readonly emitterKind: object
+  /** Returns a name by which the other thread finds a form. */
+  readonly nameOf: (form: Form) => string
   /** Returns the way in which an instruction passes control. */
   flowOf(insn: DecodedInstruction<Form>): InstructionFlow
   /**

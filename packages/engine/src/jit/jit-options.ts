@@ -1,4 +1,5 @@
 import type { CompiledCode } from './code-marks.ts'
+import type { CompileHelper } from './compile-helper.ts'
 import type { CodeKeeper } from './kept/kept-codes.ts'
 import type { ExitReason } from './exit-reasons.ts'
 
@@ -40,6 +41,11 @@ export interface JitOptions {
   readonly misses?: number
   /** Where compiled code is kept for later runs, which then do not compile it; default: nowhere. */
   readonly keep?: CodeKeeper
+  /**
+   * A thread that compiles, while the interpreter goes on with the code; default: none, code is compiled by the thread that
+   * executes it. Units then begin at times that depend on the host, of which the guest sees nothing.
+   */
+  readonly helper?: CompileHelper
   /** Called with each compiled code; if the function throws, the code stays interpreted. */
   readonly onCode?: (code: CompiledCode) => void
 }
@@ -51,6 +57,8 @@ export interface JitOptions {
 export interface JitCounts {
   /** Number of compiled units, counting recompilations. */
   readonly units: number
+  /** Number of these that {@link JitOptions.helper} has compiled. */
+  readonly helped: number
   /** Units in use, as far as is known: those whose code has been written are noticed later. */
   readonly live: number
   /** Bytes of the modules of the units in use. */
@@ -69,7 +77,7 @@ export interface JitCounts {
   readonly distinct: number
   /** Bytes of the WebAssembly modules of all units that were compiled. */
   readonly bytes: number
-  /** Milliseconds that compiling took. */
+  /** Milliseconds that compiling took, without what {@link JitOptions.helper} did. */
   readonly milliseconds: number
   /** Milliseconds of the longest wait of a processor for compiled code: it waits from hot to installed. */
   readonly longestMilliseconds: number

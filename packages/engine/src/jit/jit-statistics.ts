@@ -53,6 +53,7 @@ export class JitStatistics {
   /** Counts of the compiler. */
   readonly own: OwnCounts = {
     units: 0,
+    helped: 0,
     live: 0,
     liveBytes: 0,
     revived: 0,
@@ -79,6 +80,12 @@ export class JitStatistics {
     this.own.milliseconds += milliseconds
     this.own.longestMilliseconds = Math.max(this.own.longestMilliseconds, milliseconds)
     if (isInstalled) this.#waits[this.#waitCount++ % WAITS] = milliseconds
+  }
+
+  /** Notes an error of the compiler, or of the host's WebAssembly. */
+  noteFailure(error: string): void {
+    this.own.failures++
+    this.own.firstFailure ??= error
   }
 
   /** Notes a compiled instruction. @param offset - offset of its first byte in its frame */

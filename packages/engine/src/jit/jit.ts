@@ -63,7 +63,7 @@ export interface JitParts<Form> {
 export class Jit<Form> {
   readonly #parts: JitParts<Form>
   readonly #sites: MemorySites
-  readonly #options: Required<Omit<JitOptions, 'keep' | 'onCode' | 'watch'>> & JitOptions
+  readonly #options: Required<Omit<JitOptions, 'helper' | 'keep' | 'onCode' | 'watch'>> & JitOptions
   /** Branches to a place for which it is watched; 0: it is compiled at once. */
   readonly #watch: number
   readonly #missThreshold: number
@@ -94,7 +94,8 @@ export class Jit<Form> {
     this.#watch = this.#options.watch ?? Math.floor(this.#options.threshold / WATCH_FRACTION)
     this.#targets = new ComputedTargets(memory, countersAt)
     this.#sites = new MemorySites(this.#options.misses)
-    const compiler = new UnitCompiler(instructionSet, { countersAt, shared: memory.shared })
+    const target = { countersAt, shared: memory.shared }
+    const compiler = new UnitCompiler(instructionSet, target)
     this.#discovery = new RegionDiscovery(memory, code, instructionSet, this.#targets)
     this.#credit = new CompileCredit({ ...POLICY, threshold: this.#options.threshold }, processorTime())
     this.#units = new CompiledUnits({
@@ -108,6 +109,10 @@ export class Jit<Form> {
       statistics: this.#statistics,
       codeBytes: this.#options.codeBytes,
       onCode: this.#options.onCode,
+      helper: this.#options.helper,
+      target,
+      onReady: (record) => this.#ready(record),
+      onHelped: (milliseconds) => (this.#spent += milliseconds),
       store: options.keep?.open(instructionSet.name, configurationOf(parts)),
       pageAt: ({ lo, hi, page }, delta, runner) =>
         delta === 0 ? page : this.#pageAt(lo + delta, hi, page.mode, runner),
@@ -124,6 +129,7 @@ export class Jit<Form> {
 
   /** A processor begins a turn, and nothing but it executes until {@link Jit.endTurn}: for the times of compiled code and of the interpreter. */
   beginTurn(): void {
+    this.#units.look()
     this.#statistics.beginTurn()
   }
 
@@ -164,7 +170,8 @@ export class Jit<Form> {
    */
   hot(record: number, runner: UnitRunner): number {
     const start = now()
-    const before = processorTime()
+    // Another thread says what it takes; the rest is too little to ask the host for it.
+    const before = this.#units.hasHelper ? 0 : processorTime()
     const { units } = this.#statistics.own
     let next = record
     try {
@@ -174,10 +181,9 @@ export class Jit<Form> {
       else next = this.#reached(record, runner)
     } catch (error) {
       // A mistake of the compiler, or a host without memory for more code: the interpreter executes the place.
-      this.#statistics.own.failures++
-      this.#statistics.own.firstFailure ??= String(error)
+      this.#statistics.noteFailure(String(error))
     }
-    this.#spent += processorTime() - before
+    if (!this.#units.hasHelper) this.#spent += processorTime() - before
     this.#statistics.noteWait(now() - start, this.#statistics.own.units !== units)
     return next
   }
@@ -246,7 +252,7 @@ export class Jit<Form> {
       this.#watchBranches(known)
       return known
     }
-    if (isArmed) return record
+    if (isArmed || this.#units.isAwaited(record) || this.#units.isBusy) return record
     const isWatched = this.#watched.delete(record)
     if (!isWatched && !this.#isDue(record, page.frame)) return record
     // If all compiled code is in use, a new unit must not replace an old one: some may become idle soon.
@@ -328,6 +334,16 @@ export class Jit<Form> {
     return this.#parts.cache.pageOfSlots(runner.executeSlots(lo >>> 0, (hi + carry) >>> 0))
   }
 
+  /** Another thread has compiled a place, or better code of a unit: has the next branch there look for it. */
+  #ready(record: number): void {
+    const { u32 } = this.#memory
+    const unit = this.#units.live.get(record)
+    if (unit === undefined) {
+      this.#early.add(record)
+      u32[this.#counterOf(record)] = 1
+    } else for (const branch of unit.branches.keys()) u32[this.#counterOf(branch)] = 1
+  }
+
   // ---------------------------------------------------------------- a unit is to be better
 
   /** The computed branch by which a unit was left just now has often led out of it: compiles that anew with the places. */
@@ -337,7 +353,7 @@ export class Jit<Form> {
     u32[this.#counterOf(branch)] = LATER
     const unit = this.#units.live.get(record >>> 0)
     const start = unit && this.#startOf(unit, runner)
-    if (start === undefined) return
+    if (start === undefined || this.#units.isAwaited(unit!.record)) return
     this.#targets.learn(unit!, start)
     // Another unit with the same branch may have learnt its targets already.
     if (this.#targets.count(unit!) > targetCount(unit!)) this.#improve(unit!, start, runner)
@@ -346,12 +362,15 @@ export class Jit<Form> {
   /** A unit was left just now by an instruction that has missed the TLB. */
   #slow(record: number, runner: UnitRunner): void {
     const sites = this.#sites
-    if (!sites.count(this.#memory.u32[(runner.state + this.#layout.record) >>> 2]!)) return
     const unit = this.#units.live.get(record >>> 0)
-    const start = unit && this.#startOf(unit, runner)
-    if (start === undefined) return
-    sites.change(unit!.records)
-    this.#improve(unit!, start, runner)
+    if (unit === undefined || this.#units.isAwaited(unit.record)) return
+    const isOften = sites.count(this.#memory.u32[(runner.state + this.#layout.record) >>> 2]!)
+    if (!isOften && unit.code.better === undefined) return
+    const start = this.#startOf(unit, runner)
+    const place = start && this.#placeOf(unit, start, runner)
+    if (place === undefined || this.#units.adopt(unit, place, runner) || !isOften) return
+    sites.change(unit.records)
+    this.#improve(unit, start!, runner)
   }
 
   /** Returns the linear address of the first page of a unit that was just left; undefined if unknown. */

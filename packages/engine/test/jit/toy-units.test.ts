@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { CompiledCode } from '../../src/index.ts'
 import { assemble, type Line } from '../toy/assemble.ts'
 import { SYSTEM, encode, type Source } from '../toy/encoding.ts'
+import { toyHelper } from '../toy/helper.ts'
 import { EAGER, page, run, type RunOptions } from '../toy/run.ts'
 
 const HALT: Line = { op: 'sys', value: SYSTEM.halt }
@@ -324,6 +325,22 @@ describe('a page that the TLB has lost', () => {
   })
 })
 
+describe('a helper', () => {
+  const lines = [set(7, 1), ...[1, 2, 3].flatMap((n) => [set(0, 900), `${n}`, set(n, 5), ...loopEnd(0, `${n}`)]), HALT]
+
+  test.each([
+    ['answers at once', 1, Infinity, { units: 3, helped: 3, live: 3 }],
+    ['answers late', 5, Infinity, { units: 3, helped: 3, live: 3 }],
+    ['dies at the second job, and code is compiled here', 5, 1, { units: 3, helped: 1 }],
+  ])('%s', (_, late, jobs, counts) => {
+    const helper = toyHelper(false, late, jobs)
+    const { jit } = run(lines, { budget: 100, jit: { ...EAGER, threshold: 400, watch: 0, helper } })
+    expect(jit!.counts).toMatchObject({ ...counts, revived: 0 })
+    // Later rounds are for the unit, without another 400.
+    expect(jit!.counts.executed).toBeGreaterThan(3 * 300 * 4)
+  })
+})
+
 describe('code that is written', () => {
   /** Every 16th round of a loop writes the immediate of a MOVI in it. */
   const lines: Line[] = [
@@ -342,6 +359,7 @@ describe('code that is written', () => {
   test.each<[string, RunOptions]>([
     ['by the interpreter', {}],
     ['by a function of a form', { hot: new Set(), jit: { ...EAGER, called: ['store'] } }],
+    ['before a helper has compiled it', { budget: 100, jit: { ...EAGER, helper: toyHelper(false, 3) } }],
   ])('takes effect in the unit that writes it, %s', (_, options) => {
     expect(run(lines, options).jit!.counts.units).toBeGreaterThan(0)
   })

@@ -5,6 +5,7 @@ import { seedsUntil, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { JitCounts } from '../../src/index.ts'
 import { INLINABLE } from '../toy/forms.ts'
+import { toyHelper } from '../toy/helper.ts'
 import { ToyProcessor, type ToyOptions } from '../toy/processor.ts'
 import { loopMachines, machines } from '../toy/programs.ts'
 import { Reference } from '../toy/reference.ts'
@@ -31,8 +32,15 @@ const budgets = fc.array(fc.oneof(fc.integer({ min: 1, max: 12 }), fc.integer({ 
   maxLength: 12,
 })
 
-const FORMS: readonly { readonly how: string; readonly options: ToyOptions; readonly isKept?: boolean }[] = [
+const FORMS: readonly {
+  readonly how: string
+  readonly options: ToyOptions
+  readonly isKept?: boolean
+  readonly late?: number
+}[] = [
   { how: 'in place', options: { hot: ALL, jit: EAGER } },
+  { how: 'by another thread', options: { hot: ALL, jit: EAGER }, late: 1 },
+  { how: 'by a slow one', options: { hot: NONE, jit: { ...EAGER, misses: 1 } }, late: 3 },
   { how: 'once, and kept', options: { hot: ALL, jit: EAGER }, isKept: true },
   { how: 'in place, of forms that are functions', options: { hot: NONE, jit: EAGER } },
   {
@@ -50,7 +58,7 @@ describe.each([
 ])('a random program, $form program counter', ({ relocated }) => {
   test.each(FORMS)(
     'compiled $how: every turn ends where the reference ends it',
-    ({ options, isKept = false }) => {
+    ({ options, isKept = false, late }) => {
       let units = 0
       let loaded = 0
       const programs = fc.property(
@@ -72,7 +80,8 @@ describe.each([
             expect(counts.firstFailure).toBeUndefined()
             return counts
           }
-          if (!isKept) return void (units += play(undefined).units)
+          const helper = late === undefined ? undefined : toyHelper(relocated, late)
+          if (!isKept) return void (units += play(helper && { ...options.jit, helper }).units)
           const jit = { ...options.jit, keep: new MemoryKeeper() }
           units += play(jit).units
           loaded += play(jit).loaded

@@ -221,6 +221,8 @@ export class ToyCompiled implements engine.CompiledInstructionSet<ToyForm> {
   readonly configuration: string
   readonly layout: engine.StateLayout
   readonly assumedBytes = S_BASE + 8
+  readonly emitterKind = {}
+  readonly nameOf = (form: ToyForm): string => JSON.stringify(form)
   readonly #memory: MachineMemory
   readonly #called: ReadonlySet<Operation>
   readonly #onEmission: (isOver: boolean) => void

@@ -178,6 +178,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
 
   run(budget: number): void {
     const turn = this.#turn
+    this.jit?.beginTurn()
     turn.begin(budget)
     for (;;) {
       if (turn.mayEnd && this.#u32[S.S_ATTENTION >>> 2] !== 0) {

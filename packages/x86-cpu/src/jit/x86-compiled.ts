@@ -18,6 +18,7 @@ import type { I32, ModuleBuilder } from '@retrap/wasm-emitter'
 import type { FormSource } from '../semantics/form-context.ts'
 import { R_IMM, R_OP, R_REG0 } from '../state/record.ts'
 import { CS, DS, ES, MODE_64, MODE_64_APX, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS } from '../state/state-layout.ts'
+import { formKey } from '../state/form.ts'
 import type { SystemForm } from '../interpreter/handler-path.ts'
 import { vectorBytesOf, type CpuModel } from '../model/cpu-model.ts'
 import type { Library } from '../semantics/library.ts'
@@ -42,7 +43,7 @@ const CALLED_HANDLERS =
   /^(MOV|PUSH|POP|CLTS|INVLPG|INVPCID|RDTSCP?|CPUID|(RD|WR)MSR|RDRAND|RDSEED|XGETBV|IN|OUT|VER[RW]|F?X(SAVE|RSTOR)[A-Z]*(64)?)$/
 
 /** The processor that code is compiled for, and its machine. */
-interface EmittedFor {
+export interface EmittedFor {
   readonly model: CpuModel
   readonly layout: StateLayout
   /** Generates forms with EVEX; absent, there are none. */
@@ -51,6 +52,11 @@ interface EmittedFor {
   readonly sharedEntries: ReadonlyMap<string, number>
   /** Machine memory is shared between threads. */
   readonly shared: boolean
+}
+
+/** The data that another thread makes an {@link X86Emitter} from. */
+export interface EmitterKind extends Pick<EmittedFor, 'model' | 'sharedEntries' | 'shared'> {
+  readonly isPoisoned: boolean
 }
 
 /** x86's part of emission. */
@@ -82,6 +88,8 @@ export class X86Emitter implements UnitEmitter<FormSource> {
 export class X86Compiled extends X86Emitter implements CompiledInstructionSet<FormSource> {
   readonly name = 'x86'
   readonly configuration: string
+  readonly emitterKind: EmitterKind
+  readonly nameOf = ({ form, code }: FormSource): string => `${code} ${formKey(form)}`
   readonly #memory: MachineMemory
   readonly #handlers: readonly SystemForm[]
 
@@ -89,6 +97,8 @@ export class X86Compiled extends X86Emitter implements CompiledInstructionSet<Fo
   constructor(memory: MachineMemory, handlers: readonly SystemForm[], emittedFor: EmittedFor) {
     super(emittedFor)
     const { name: _name, brand: _brand, features, ...others } = emittedFor.model
+    const { model, layout, sharedEntries, shared } = emittedFor
+    this.emitterKind = { model, sharedEntries, shared, isPoisoned: layout.poisoned !== undefined }
     this.configuration = JSON.stringify({ ...others, features: [...features].toSorted() })
     this.#memory = memory
     this.#handlers = handlers

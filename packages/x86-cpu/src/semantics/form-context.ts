@@ -12,6 +12,8 @@ export interface FormSource {
   readonly semantics: Semantics
   /** Flags of every memory access (SLOW_DIRECT). */
   readonly accessFlags: number
+  /** The code that the form is of; absent where it is of no code, and is not compiled. */
+  readonly code?: number
 }
 
 /** State offset of the base of CS. */

@@ -7,6 +7,7 @@ import { MemoryShare } from '@retrap/virtio/p9'
 import { CliError } from '../../errors.ts'
 import type { FailureRecording } from './failure-recording.ts'
 import { EXEC_READY } from '../../guests/linux/exec-initramfs.ts'
+import { compileHelper } from '../../machine/compile-helper.ts'
 import { loadInterpreters } from '../../machine/interpreters.ts'
 import type {
   Machine,
@@ -86,7 +87,10 @@ export class ExecGuest {
     const [jobs, signals] = [new SentPort(), new SentPort()]
     const ports = { ...streams, jobs, signals, status: new LinePort(streams.status) }
     const units = new UnitCache(undefined, () => {})
-    const options = { ...(await execOptions(kind, { ports, ...outside })), ...more, jit: { keep: units } }
+    // A run that can be made again compiles on its own thread.
+    const helper = kind.clock === undefined && recording === undefined ? compileHelper() : undefined
+    const jit = { keep: units, ...(helper && { helper }) }
+    const options = { ...(await execOptions(kind, { ports, ...outside })), ...more, jit }
     const machine = await (recording?.record(options) ?? createMachine(options))
     return new ExecGuest(machine, units, jobs, signals)
   }

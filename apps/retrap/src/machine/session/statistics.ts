@@ -123,7 +123,8 @@ export function formatStatistics(statistics: RunStatistics): string {
 
 function formatJit(counts: JitCounts | undefined, retired: number): [string, string][] {
   if (counts === undefined) return []
-  const { units, live, liveBytes, revived, loaded, keptBytes, evictions, instructions, distinct, bytes } = counts
+  const { units, helped, live, liveBytes, revived, loaded, keptBytes, evictions, instructions, distinct, bytes } =
+    counts
   const { failures, firstFailure } = counts
   const { milliseconds, longestMilliseconds, medianMilliseconds, executed, exits } = counts
   const { compiledMilliseconds, interpretedMilliseconds } = counts
@@ -135,7 +136,7 @@ function formatJit(counts: JitCounts | undefined, retired: number): [string, str
   return [
     [
       'JIT',
-      `${group(units)} units of ${group(instructions)} instructions (${group(distinct)} distinct), ${size(bytes)}, compiled in ${milliseconds.toFixed(0)} ms; ${group(live)} live, ${size(liveBytes)}; ${group(revived)} revived, ${group(loaded)} from the cache, ${size(keptBytes)} kept; ${group(evictions)} given up for room`,
+      `${group(units)} units of ${group(instructions)} instructions (${group(distinct)} distinct), ${size(bytes)}, compiled in ${milliseconds.toFixed(0)} ms, and ${group(helped)} of them by another thread; ${group(live)} live, ${size(liveBytes)}; ${group(revived)} revived, ${group(loaded)} from the cache, ${size(keptBytes)} kept; ${group(evictions)} given up for room`,
     ],
     [
       'JIT waits',

@@ -1,0 +1,131 @@
+import type { CodeMark } from './code-marks.ts'
+import type { CompileJob } from './compile-job.ts'
+import type { CompiledInstructionSet } from './instruction-set.ts'
+import type { CodeSource } from './unit-code.ts'
+import type { CompilerTarget } from './unit-compiler.ts'
+
+/** A thread that compiles: what is posted is copied to the other side, and `WebAssembly.Module`s are shared with it. */
+export interface CompileHelper {
+  /**
+   * Opens a connection; the first of them may start the thread.
+   *
+   * @param hear - called with what the other side posts, never while a processor executes
+   * @param failed - called when the thread has ended: nothing is heard any more
+   */
+  connect(hear: (answer: HelperAnswer) => void, failed: () => void): HelperPort
+}
+
+/** A connection to a {@link CompileHelper}. */
+export interface HelperPort {
+  /** Posts to the other side, where a {@link CompileServer} receives it. */
+  post(message: HelperMessage): void
+  /** Hears what has come by now, where the host can look: called before a turn, whose thread may not turn to its messages for long. */
+  look?(): void
+}
+
+/** The code that a connection compiles. */
+export interface HelperKind {
+  /** Name of the instruction set. */
+  readonly name: string
+  readonly target: CompilerTarget
+  /** The data that the instruction set's emitter is made from on the other side. */
+  readonly emitter: object
+}
+
+/** A message to a helper: the first one says what it compiles. */
+export type HelperMessage = HelperKind | { readonly number: number; readonly job: CompileJob<string> }
+
+/** Code that a helper has compiled. */
+export interface HelpedUnit {
+  /** The `WebAssembly.Module`, and its bytes. */
+  readonly compiled: object
+  readonly module: Uint8Array
+  readonly marks: readonly CodeMark[]
+  readonly source: CodeSource
+}
+
+/** The answer to a job. */
+export interface HelperAnswer {
+  /** Number of the job. */
+  readonly number: number
+  /** Processor time that the job took, in milliseconds. */
+  readonly milliseconds: number
+  /** The code, or why there is none. */
+  readonly unit: HelpedUnit | string
+}
+
+/** Most jobs without an answer: later ones would find their code cold. */
+const MOST_JOBS = 8
+
+/** Has units compiled by a {@link CompileHelper}, as long as it lives. */
+export class RemoteCompiler<Form> {
+  readonly #helper: CompileHelper
+  readonly #kind: HelperKind
+  readonly #instructionSet: CompiledInstructionSet<Form>
+  #port: HelperPort | undefined
+  #hasFailed = false
+  #count = 0
+  readonly #waiting = new Map<number, (answer: HelperAnswer) => void>()
+  readonly #lost: () => void
+
+  /** @param lost - called when all jobs are lost, and the helper with them */
+  constructor(
+    helper: CompileHelper,
+    instructionSet: CompiledInstructionSet<Form>,
+    target: CompilerTarget,
+    lost: () => void,
+  ) {
+    this.#helper = helper
+    this.#instructionSet = instructionSet
+    this.#kind = { name: instructionSet.name, target, emitter: instructionSet.emitterKind }
+    this.#lost = lost
+  }
+
+  /** Whether jobs are compiled, now or later. */
+  get isThere(): boolean {
+    return !this.#hasFailed
+  }
+
+  /** Whether there is too much to do for another job. */
+  get isBusy(): boolean {
+    return this.#waiting.size >= MOST_JOBS
+  }
+
+  /** Hears what has come by now. */
+  look(): void {
+    if (this.#waiting.size > 0) this.#port!.look?.()
+  }
+
+  /** @param done - gets the answer before a later turn, or in a later call of {@link RemoteCompiler.look}; never, if the helper fails */
+  compile(job: CompileJob<Form>, done: (answer: HelperAnswer) => void): void {
+    const number = this.#count++
+    const { nameOf } = this.#instructionSet
+    const form = job.form.map((each) => each && nameOf(each))
+    try {
+      if (this.#port === undefined) {
+        this.#port = this.#helper.connect(
+          (answer) => this.#hear(answer),
+          () => this.#fail(),
+        )
+        this.#port.post(this.#kind)
+      }
+      this.#waiting.set(number, done)
+      this.#port.post({ number, job: { ...job, form } })
+    } catch {
+      // The host refuses a further thread.
+      this.#fail()
+    }
+  }
+
+  #hear(answer: HelperAnswer): void {
+    const done = this.#waiting.get(answer.number)
+    this.#waiting.delete(answer.number)
+    done?.(answer)
+  }
+
+  #fail(): void {
+    this.#hasFailed = true
+    this.#waiting.clear()
+    this.#lost()
+  }
+}

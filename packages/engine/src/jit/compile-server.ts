@@ -1,0 +1,96 @@
+import type { HelperAnswer, HelperKind, HelperMessage } from './compile-helper.ts'
+import type { UnitEmitter } from './instruction-set.ts'
+import { processorTime } from './jit-statistics.ts'
+import { type CompilerTarget, UnitCompiler } from './unit-compiler.ts'
+
+/** An emitter of a thread that compiles, which knows forms by the names that `CompiledInstructionSet.nameOf` gives them. */
+export interface NamedEmitter<Form> extends UnitEmitter<Form> {
+  /** Returns the form of a name. */
+  formOf(name: string): Form
+}
+
+/** Makes an emitter of what an instruction set says of its own: `CompiledInstructionSet.emitterKind`. */
+export type OpenEmitter = (kind: object) => Promise<NamedEmitter<unknown>>
+
+/** Compiles what a machine of another thread posts. */
+export class CompileServer {
+  readonly #openers: Readonly<Record<string, OpenEmitter>>
+  readonly #answer: (answer: HelperAnswer) => void
+  #opened: Promise<JobCompiler> | undefined
+
+  /**
+   * @param openers - by the names of the instruction sets
+   * @param answer - posts to the machine
+   */
+  constructor(openers: Readonly<Record<string, OpenEmitter>>, answer: (answer: HelperAnswer) => void) {
+    this.#openers = openers
+    this.#answer = answer
+  }
+
+  /** Receives what the machine has posted. */
+  receive(message: HelperMessage): void {
+    if (!('job' in message)) this.#opened = this.#open(message)
+    else void this.#opened?.then((compiler) => this.#answer(compiler.answer(message)))
+  }
+
+  async #open({ name, emitter, target }: HelperKind): Promise<JobCompiler> {
+    return new JobCompiler(await this.#openers[name]!(emitter), target)
+  }
+}
+
+/** Compiles the jobs of one machine. */
+export class JobCompiler {
+  readonly #emitter: NamedEmitter<unknown>
+  readonly #compiler: UnitCompiler<unknown>
+  readonly #forms = new Map<string, unknown>()
+  readonly #stubs: Readonly<Record<string, unknown>>
+
+  constructor(emitter: NamedEmitter<unknown>, target: CompilerTarget) {
+    this.#emitter = emitter
+    this.#compiler = new UnitCompiler(emitter, target)
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: target.shared })
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 })
+    const stub = (): never => {
+      throw new TypeError('a unit of no machine')
+    }
+    this.#stubs = new Proxy({ memory, table } as Record<string, unknown>, {
+      get: (all, name) => all[name as string] ?? stub,
+    })
+  }
+
+  /** Does a job. */
+  answer({ number, job }: Exclude<HelperMessage, HelperKind>): HelperAnswer {
+    const began = processorTime()
+    const form = job.form.map((name) => name && this.#formOf(name))
+    let unit: HelperAnswer['unit']
+    try {
+      const { module, marks, source } = this.#compiler.compile({ ...job, form })
+      const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
+      this.#warm(compiled)
+      unit = { compiled, module, marks, source }
+    } catch (error) {
+      unit = String(error)
+    }
+    return { number, milliseconds: processorTime() - began, unit }
+  }
+
+  #formOf(name: string): unknown {
+    let form = this.#forms.get(name)
+    if (form === undefined) this.#forms.set(name, (form = this.#emitter.formOf(name)))
+    return form
+  }
+
+  /**
+   * Has the host make machine code of a unit, which it does at the first call, and shares between threads. The unit's first
+   * load, from its record, is outside of memory here.
+   */
+  #warm(compiled: WebAssembly.Module): void {
+    const { exports } = new WebAssembly.Instance(compiled, { cpu: this.#stubs as never })
+    const outside = -0x1_0000
+    try {
+      ;(exports['unit'] as (...parameters: number[]) => unknown)(outside, outside, outside)
+    } catch {
+      // The trap is expected.
+    }
+  }
+}
