@@ -1,6 +1,7 @@
-import { PAGE_BYTES } from '@retrap/memory'
+import { MachineMemory, type Neighbour, PAGE_BYTES } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
 import { FrameWriters } from '../src/frame-writers.ts'
+import { Tlb } from '../src/tlb.ts'
 
 const FRAMES = 64
 const FRAME = 5
@@ -68,4 +69,16 @@ describe('which TLBs are asked to drop write entries of a frame', () => {
     writers.drop(FRAME * PAGE_BYTES)
     expect([drops, asked.length]).toEqual([[FRAME * PAGE_BYTES], 0x1_0000])
   })
+})
+
+test('a TLB that is about to have write entries is noted before the last look whether it may', () => {
+  const memory = MachineMemory.create({ bytes: 1 << 20 })
+  const writers = new FrameWriters(memory.frameCount)
+  const tlb = new Tlb(memory, { changes: memory.allocate(16, 16, 'changes'), missSet: 0, writers }, 1)
+  const noted: number[] = []
+  // Another thread decodes the second one's code at this instant.
+  const noteWriter = (frame: number): void => void (noted.push(frame) === 2 && memory.frameBits.addOwner(frame))
+  writers.neighbour = { noteWriter } as unknown as Neighbour
+  expect([FRAME, FRAME + 1, FRAME + 1].map((frame) => tlb.mayWrite(frame * PAGE_BYTES))).toEqual([true, false, false])
+  expect(noted).toEqual([FRAME, FRAME + 1])
 })

@@ -76,6 +76,7 @@ export class Vcpu {
   readonly #executor: Executor
   readonly #fetch: InstructionFetch
   #neighbour: Neighbour | undefined
+  #neighbours: Neighbours | undefined
 
   constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
     const core = new CpuCore(engine, host, clocks)
@@ -136,6 +137,10 @@ export class Vcpu {
 
   /** Ends the vCPU: other vCPUs of its engine go on, and its part of machine memory is free. It must not be used any more. */
   close(): void {
+    if (this.#neighbour !== undefined) {
+      this.engine.codeCache.flush()
+      this.#neighbours?.part(this.#neighbour)
+    }
     this.core.close()
   }
 
@@ -189,6 +194,7 @@ export class Vcpu {
     frameWriters.neighbour = neighbour
     this.#outside.neighbour = neighbour
     this.#neighbour = neighbour
+    this.#neighbours = neighbours
     return neighbour
   }
 
@@ -353,11 +359,11 @@ export class Vcpu {
     this.u32[S.S_BULK_SHIFT >>> 2] = mostCalls === Infinity ? 0 : QUICK_BULK_SHIFT
     const { jit } = this.engine
     const { retired } = this.#turn
-    this.#neighbour?.enter()
     jit?.beginTurn()
+    this.#neighbour?.enter()
     const exit = this.#executor.run(budget, mostCalls)
-    jit?.endTurn(this.#turn.retired - retired)
     this.#neighbour?.leave()
+    jit?.endTurn(this.#turn.retired - retired)
     return exit
   }
 

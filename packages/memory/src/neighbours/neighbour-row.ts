@@ -2,7 +2,7 @@ import type { MachineMemory } from '../machine-memory.ts'
 import { RequestRing, ringWords } from './request-ring.ts'
 
 // Words of a thread's row.
-/** Whether it may execute. */
+/** The thread executes, or does not. */
 const STATE = 0
 /** Not zero: a request waits. */
 const ASKED = 1

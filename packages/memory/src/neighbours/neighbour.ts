@@ -7,7 +7,7 @@ import type { RequestTable } from './request-table.ts'
 /** Looks for an answer before a thread sleeps: about a microsecond. */
 const SPINS = 20
 
-/** What a thread does for the others. */
+/** The work of a thread for the others. */
 export interface NeighbourDuties {
   /** Drops all write entries of a frame. @param frameMa - its machine address */
   dropWritable(frameMa: number): void
@@ -54,7 +54,7 @@ export class Neighbour {
   /** The thread does not execute until {@link Neighbour.enter}: nobody waits for it any more. */
   leave(): void {
     this.#row.isExecuting = false
-    // Who waits learns it by the answer.
+    // Waiting threads get their answers.
     this.drain()
   }
 

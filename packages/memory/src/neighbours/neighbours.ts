@@ -21,16 +21,19 @@ export class Neighbours {
    * @throws MemoryError `ERR_NO_MEMORY`
    */
   static allocate(memory: MachineMemory): Neighbours {
-    const neighbours = new Neighbours(memory, memory.allocate(tableBytes(memory), 64, 'requests between vCPUs'))
-    memory.neighbours = neighbours
-    return neighbours
+    return new Neighbours(memory, memory.allocate(tableBytes(memory), 64, 'requests between vCPUs'))
   }
 
-  /** @param at - machine address of a table that {@link Neighbours.allocate} has made */
+  /**
+   * On another thread, which tells of its writes from now on: one that runs a vCPU, or device models.
+   *
+   * @param at - machine address of a table that {@link Neighbours.allocate} has made
+   */
   constructor(memory: MachineMemory, at: number) {
     this.at = at
     this.#memory = memory
     this.#table = new RequestTable(memory, at)
+    memory.neighbours = this
   }
 
   /**
@@ -49,6 +52,12 @@ export class Neighbours {
     const neighbour = new Neighbour(this.#table, this.#memory.frameBits, number, duties)
     this.#memory.neighbours = neighbour
     return neighbour
+  }
+
+  /** This thread executes no more code of the memory, and holds none. */
+  part(neighbour: Neighbour): void {
+    neighbour.leave()
+    this.#memory.neighbours = this
   }
 
   /** Tells the owners of a frame's code of bytes that the domain's thread has written. */

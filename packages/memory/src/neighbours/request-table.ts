@@ -15,7 +15,7 @@ const TABLE_WORDS = 16
 export const tableBytes = ({ frameCount }: MachineMemory): number =>
   4 * (TABLE_WORDS + MOST_NEIGHBOURS * ROW_WORDS + 2 * frameCount)
 
-/** What the threads that execute code of one machine memory know of each other, in machine memory. */
+/** The table of `Neighbours`, in machine memory: a row for each thread, and the frames that each of them has. */
 export class RequestTable {
   /** By number. */
   readonly rows: readonly NeighbourRow[]
