@@ -223,6 +223,11 @@ export class ApicTimerUnit {
     this.#timer.cancel()
   }
 
+  /** Drops the machine's timer: another view of the registers has one. */
+  pause(): void {
+    this.#timer.cancel()
+  }
+
   /** Arms the machine's timer from the registers. */
   resume(): void {
     if (this.#due()) this.#timer.armAfter(0, this.#at)

@@ -64,10 +64,15 @@ export interface InterruptFabricState {
   readonly arbitrationTurn: number
 }
 
+/** Where the state of a vCPU's local APIC begins, in that of all controllers. */
+export function localApicOffset(cpu: number): number {
+  return I8259_STATE_BYTES + IOAPIC_STATE_BYTES + cpu * LOCAL_APIC_STATE_BYTES
+}
+
 /** Counts the bytes of machine memory that the state of all controllers takes. */
 export function interruptFabricBytes(cpus: number): number {
   checkInteger('cpus', cpus, 1, 255)
-  return I8259_STATE_BYTES + IOAPIC_STATE_BYTES + cpus * LOCAL_APIC_STATE_BYTES
+  return localApicOffset(cpus)
 }
 
 /**

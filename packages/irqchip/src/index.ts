@@ -4,6 +4,8 @@ export {
   type InterruptFabricOptions,
   type InterruptFabricState,
 } from './fabric.ts'
+export { attachLocalApic, type AttachedApicOptions } from './attached-apic.ts'
+export type { IoApicPort } from './apic-bus.ts'
 export { LocalApic } from './local-apic.ts'
 export type { TaskPriorityRecord } from './local-apic-options.ts'
 export { IOAPIC_ADDRESS, IoApic, type SendMessage } from './ioapic.ts'

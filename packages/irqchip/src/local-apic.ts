@@ -91,6 +91,7 @@ export class LocalApic {
   readonly #baseReservedHi: number
   /** The guest's copy of its task priority. */
   #record: TaskPriorityRecord | null = null
+  #elsewhere: boolean
 
   /** @throws IrqchipError `ERR_INVALID` for an option of the wrong type or out of range */
   constructor(options: LocalApicOptions) {
@@ -111,7 +112,24 @@ export class LocalApic {
     this.#baseReservedLo = BASE_RESERVED | ((options.x2apic ?? true) ? 0 : apicRegisters.APIC_BASE_EXTD)
     this.#baseReservedHi = ~((1 << ((options.physicalBits ?? 40) - 32)) - 1)
     this.#timer = new ApicTimerUnit(words, options, () => this.#deliverLvt(apicRegisters.W.LVT_TIMER))
-    this.reset()
+    this.#elsewhere = options.attached ?? false
+    if (!this.#elsewhere) this.reset()
+  }
+
+  /**
+   * Whether the vCPU executes in another thread, which has a view of this APIC: here then messages and pins arrive, and what
+   * follows from them is computed there, where the timer runs as well.
+   */
+  get elsewhere(): boolean {
+    return this.#elsewhere
+  }
+  set elsewhere(elsewhere: boolean) {
+    this.#elsewhere = elsewhere
+    if (elsewhere) this.#timer.pause()
+    else {
+      this.#touch()
+      this.#timer.resume()
+    }
   }
 
   // ---------------------------------------------------------------- reset
@@ -428,7 +446,7 @@ export class LocalApic {
   #notePriority(inService: number): number {
     const task = this.#taskPriority
     const priority = inService < 0 || task >>> 4 >= inService >>> 4 ? task : inService & 0xf0
-    this.#words[apicRegisters.W.PPR] = priority
+    if (!this.#elsewhere) this.#words[apicRegisters.W.PPR] = priority
     return priority
   }
 
@@ -460,7 +478,7 @@ export class LocalApic {
   #error(bit: number): void {
     const lvt = this.#words[apicRegisters.W.LVT_ERROR]!
     const vector = lvt & 0xff
-    this.#words[apicRegisters.W.ERRORS]! |= bit
+    Atomics.or(this.#words, apicRegisters.W.ERRORS, bit)
     if ((lvt & apicRegisters.LVT_MASKED) !== 0) return
     // The error's own interrupt may be an error as well, and then goes no further.
     if (vector < apicRegisters.FIRST_LEGAL_VECTOR)
@@ -549,6 +567,10 @@ export class LocalApic {
 
   /** An input of the events has changed: tells the vCPU if that makes a difference to it. */
   #changed(): void {
+    if (this.#elsewhere) {
+      this.#latch(RECHECK)
+      return
+    }
     const before = this.#words[apicRegisters.W.EVENTS]! & DELIVERABLE
     if ((this.#look() & DELIVERABLE) !== before) this.#bus.wake(this.cpu)
   }
