@@ -22,7 +22,7 @@ export function threadTimes(pid: number): ReadonlyMap<string, number> {
 }
 
 /** The name and the processor time, in seconds, in the text of /proc/PID/task/TID/stat. */
-export function timeOf(text: string): { readonly name: string; readonly seconds: number } {
+function timeOf(text: string): { readonly name: string; readonly seconds: number } {
   // The second field, a name in parentheses, may contain anything; user and system time are fields 14 and 15 (proc(5)).
   const [, name = '', rest = ''] = /^\d+ \((.*)\) (.*)/s.exec(text) ?? []
   const fields = rest.split(' ')
