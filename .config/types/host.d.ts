@@ -43,6 +43,8 @@ interface Performance {
 }
 declare const performance: Performance
 
+declare const crypto: { getRandomValues<T extends Uint32Array>(array: T): T }
+
 declare function queueMicrotask(callback: () => void): void
 declare function setTimeout(callback: () => void, milliseconds?: number): unknown
 declare function clearTimeout(timer: unknown): void

@@ -172,6 +172,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       { ...parts, vcpus, servers: this.#servers, memoryChanges: this.#memoryChanges, deviceDeadlineMs },
       this.#run,
       options.sleeper,
+      this.architecture.threads,
     )
     this.dirtyLogs.attach(vcpus)
     this.p2m.onChange((gfn, count, lost, kept, from) => {
@@ -245,6 +246,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   /** Reports each vCPU's turn to `watch` from now on; null ends this. */
   watchTurns(watch: TurnWatch | null): void {
     this.#loop.turns.watch = watch
+    this.wake()
   }
 
   /**
@@ -253,6 +255,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    */
   watchDebug(watch: DebugWatch | null): void {
     this.#loop.turns.debug = watch
+    this.wake()
   }
 
   /** Closes the servers of remote models, and the host timer of deadlines. */
@@ -260,6 +263,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     // `free` ends servers that reach memory which is about to be others': they come to rest first.
     if (!(this.memory.shared && this.sharesFrames)) this.#closeServers()
     this.dispatch.requests.close()
+    this.architecture.threads?.close()
   }
 
   /** Makes an access as vCPU 0 would, before the guest runs: one that firmware would have made. */
@@ -391,6 +395,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   #resetParts(): void {
     this.#loop.reset()
+    this.architecture.threads?.forget()
     // Cancel requests first, so that a model's handler is notified before the model's reset.
     for (const vcpu of this.vcpus) vcpu.cancelRequest()
     this.dispatch.reset()

@@ -107,6 +107,22 @@ export interface FollowedVcpu extends VirtualCpu {
   }
 }
 
+/** Threads of a domain's vCPUs, as far as the rest of the domain has to do with them. */
+export interface VcpuHome {
+  /** Some vCPU is in its thread, or on its way. */
+  readonly isAway: boolean
+  /** Whether a vCPU is away. */
+  has(vcpu: number): boolean
+  /** Serves the calls of the threads. @returns how many there were */
+  serve(): number
+  /** Asks all vCPUs to come home, between two instructions. */
+  callHome(): void
+  /** Ends the threads of vCPUs that are away, because these are about to be reset. */
+  forget(): void
+  /** Ends all threads. */
+  close(): void
+}
+
 /** A domain's vCPUs and interrupt controllers: its part that depends on the instruction set. */
 export interface Architecture<V extends VirtualCpu = VirtualCpu> {
   /** vCPUs by number, as many as in the domain's options. */
@@ -117,6 +133,8 @@ export interface Architecture<V extends VirtualCpu = VirtualCpu> {
   pciInterrupt(device: number, pin: number): InterruptLine
   /** PCI functions may have port 0: the processors have no ports of their own. Default: they may not. */
   readonly hasPortZero?: boolean
+  /** Threads of the vCPUs; absent: they take turns on the domain's. */
+  readonly threads?: VcpuHome | undefined
   /** Delivers a device's message. */
   signalMsi(address: number, data: number, requester: number): void
   /** Frees the vCPU's machine memory, if possible; the vCPU is not used any more. */

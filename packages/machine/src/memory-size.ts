@@ -1,5 +1,6 @@
 import { MIB } from '@retrap/basics'
 import { SMRAM_BYTES } from './machine-type.ts'
+import { THREAD_BYTES } from '@retrap/hvm'
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
 import { flashRoom } from './firmware/flash.ts'
 import { networkRomBytes } from './options/network-card.ts'
@@ -13,6 +14,11 @@ const VCPU_OVERHEAD = 3584 * 1024
 const CLONE_OVERHEAD = 1.5 * MIB
 /** Sixteen bytes for each frame of 4 KiB: its generation, its users, and its place in the allocator and the p2m. */
 const FRAME_RECORD_SHARE = 256
+/** Eight bytes more for each frame: which threads write it, and which hold its code. */
+const THREAD_RECORD_SHARE = 512
+
+/** Whether vCPUs execute in threads of their own. */
+const isThreaded = ({ smp = 'turns' }: PcOptions): boolean => smp !== 'turns'
 
 /**
  * Bytes of the machine memory of a PC: guest RAM, and what lies beside it.
@@ -26,7 +32,8 @@ export function machineMemoryBytes(options: PcOptions, flash: readonly Uint8Arra
     FIXED_OVERHEAD +
     (options.codeCacheBytes ?? CODE_CACHE_BYTES) +
     besideRam(options, flashRoom(flash)) +
-    memoryBytes / FRAME_RECORD_SHARE
+    memoryBytes / FRAME_RECORD_SHARE +
+    (isThreaded(options) ? memoryBytes / THREAD_RECORD_SHARE : 0)
   if (forks === undefined) return bytes
   const clones = forks.clones * cloneBytes(options) + (forks.clones + 1) * roundToLargePage(forks.writtenBytes)
   return bytes + clones + clones / FRAME_RECORD_SHARE
@@ -42,7 +49,7 @@ export function cloneBytes(options: PcOptions): number {
 /** @param flash - bytes for the flash memories */
 function besideRam(options: PcOptions, flash: number): number {
   return (
-    (options.cpus ?? 1) * VCPU_OVERHEAD +
+    (options.cpus ?? 1) * (VCPU_OVERHEAD + (isThreaded(options) ? THREAD_BYTES : 0)) +
     (options.firmware?.length ?? 0) +
     flash +
     vgaBytes(options) +

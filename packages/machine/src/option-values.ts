@@ -176,6 +176,10 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     expected: "'inline', 'deferred' or a function that starts a server",
     accepts: (value) => value === 'inline' || value === 'deferred' || typeof value === 'function',
   },
+  smp: {
+    expected: "'turns', or vcpuThreads(…) of @retrap/hvm/threads",
+    accepts: (value) => value === 'turns' || typeof value === 'function',
+  },
   controllerPlacement: callback,
   deviceMemoryBytes: wholeFrom(0, 2 ** 32),
   deviceServers: arrayOf('functions that start a server', (value) => typeof value === 'function'),

@@ -295,6 +295,17 @@ export class Vcpu {
     this.#outside.raise(S.EVENT_STOP)
   }
 
+  /** How another thread does what {@link Vcpu.stop} does: by `events` |= `stop`, then `attention` = `asked`, at machine addresses. */
+  get stopWords(): {
+    readonly events: number
+    readonly stop: number
+    readonly attention: number
+    readonly asked: number
+  } {
+    const { state } = this
+    return { events: state + S.S_EVENTS, stop: S.EVENT_STOP, attention: state + S.S_ATTENTION, asked: ATTENTION_ASKED }
+  }
+
   /** PAUSE: the owner may want to run another vCPU. */
   notePause(): void {
     this.#executor.paused = true
@@ -509,6 +520,9 @@ export class Vcpu {
   /** How far the guest's time-stamp counter is ahead of the host's, modulo 2^64. */
   get tscOffset(): bigint {
     return this.read64(S.S_TSC_OFFSET)
+  }
+  set tscOffset(offset: bigint) {
+    this.u64[S.S_TSC_OFFSET >>> 3] = offset
   }
 
   /**

@@ -11,6 +11,7 @@ const WORDS: Partial<Readonly<Record<MachineTrait, string>>> = {
   controllers: '--controllers worker',
   server: '--device-server or a device in a process',
   shared: 'a device in a Worker',
+  threads: '--smp threads',
   deterministic: '--deterministic',
   recorded: '--record',
   replayed: '--replay',

@@ -31,6 +31,7 @@ import type { SessionSettings } from '../machine/session/session-settings.ts'
 import { listVsock, type VsockFlags } from '../machine/network/vsock-option.ts'
 import { listShares, type ShareFlags } from '../machine/share/share-options.ts'
 import { listSound, type SoundFlags } from '../machine/devices/sound.ts'
+import { smpOf } from '../machine/vcpu-workers.ts'
 import { UnitCache } from '../machine/unit-cache/unit-cache.ts'
 import { traceOf, type TraceFlags } from '../machine/trace/trace-option.ts'
 import { usage, type DeviceArgument } from '../options/values.ts'
@@ -44,6 +45,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly memory: number
   readonly cpu?: string
   readonly cpus: number
+  readonly smp?: 'threads' | 'turns'
   readonly machine: string
   readonly reboot?: boolean
   readonly jit?: 'on' | 'inline' | 'off'
@@ -105,6 +107,7 @@ export async function settingsFor(
       // Larger guests, with the most vCPUs or with forks, need the room below 4 GiB.
       ...(flags.memory <= 2 ** 31 && { codeCacheBytes: CODE_CACHE_BYTES }),
       cpus: flags.cpus,
+      ...smpOf(flags),
       ...(await identityOf(flags)),
       generation: {},
       ...(board === 'q35' && { machine: board }),

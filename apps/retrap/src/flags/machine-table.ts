@@ -34,6 +34,12 @@ const BOARD: readonly OptionRow[] = [
   },
   { flags: '--cpus <count>', help: 'virtual CPUs', ...CPU_COUNT, default: [1] },
   {
+    flags: '--smp <how>',
+    help: 'how several virtual CPUs execute: each in a thread of its own, or in turns (default: threads, on x86 hosts with several processors and in real time)',
+    choices: ['threads', 'turns'],
+    pcOnly: 'leave it out: they take turns',
+  },
+  {
     flags: '--machine <name>',
     help: 'board: pc (i440FX, PIIX3), or q35 (ICH9, PCI Express); with smm=on it has system-management mode; virt for arm64, with gic-version=2 for an interrupt controller of at most 8 CPUs',
     choices: ['pc', 'q35', 'pc,smm=on', 'q35,smm=on', 'pc,smm=off', 'q35,smm=off', ...ARM_BOARDS],

@@ -7,11 +7,14 @@ import { TABLE_WAIT, type SecondLevelFaults } from './second-level.ts'
 /** The part of a map that leads to tables. */
 export type TableMap = Pick<P2m, 'translate' | 'translateWrite'>
 
+/** Handles accesses to tables that the map does not lead to. */
+type TableFaults = Pick<SecondLevelFaults, 'fault' | 'tableWrite'>
+
 /** The guest's page tables, read through the p2m. */
 export class GuestTables implements TableReader {
   readonly #memory: MachineMemory
   readonly #p2m: TableMap
-  readonly #faults: SecondLevelFaults | null
+  readonly #faults: TableFaults | null
   readonly #vcpu: number
   /** A table that a debugger watches is written in a logged pass: a walk outside of one waits for that. */
   defersWatched = false
@@ -22,7 +25,7 @@ export class GuestTables implements TableReader {
    * @param faults - called for tables without memory; default such a table is absent
    * @param vcpu - who walks
    */
-  constructor(memory: MachineMemory, p2m: TableMap, faults: SecondLevelFaults | null = null, vcpu: number = 0) {
+  constructor(memory: MachineMemory, p2m: TableMap, faults: TableFaults | null = null, vcpu: number = 0) {
     this.#memory = memory
     this.#p2m = p2m
     this.#faults = faults

@@ -14,6 +14,10 @@ export interface MemoryChange<T> {
 export interface VcpuRun {
   /** The vCPU that is in the middle of executing: between two instructions none is, nor while all wait for devices. */
   readonly current: Pick<VirtualCpu, 'cpu'> | null
+  /** vCPUs execute in threads of their own. */
+  readonly elsewhere?: boolean
+  /** Makes the run loop look. */
+  wake?(): void
 }
 
 /**
@@ -34,11 +38,17 @@ export class MemoryChanges {
 
   /** Makes a change as soon as no vCPU executes, perhaps at once. An error of the change rejects the promise. */
   request<T>(change: (p2m: P2m) => T): Promise<MemoryChange<T>> {
-    if (this.#run.current === null) return promised(() => this.#make(change))
+    if (this.#run.current === null && this.#run.elsewhere !== true) return promised(() => this.#make(change))
     return new Promise((resolve) => {
       this.#waiting.push(() => resolve(promised(() => this.#make(change))))
+      if (this.#run.elsewhere === true) this.#run.wake?.()
       this.#run.current?.cpu.stop()
     })
+  }
+
+  /** A change waits for the vCPUs to stop. */
+  get isWaiting(): boolean {
+    return this.#waiting.length > 0
   }
 
   /** Called when a vCPU has stopped executing: makes the waiting changes. */

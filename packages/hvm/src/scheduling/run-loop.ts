@@ -1,11 +1,12 @@
 import { LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
 import type { DomainExit, Sleeper } from '../domain-options.ts'
-import type { CpuExit } from '../virtual-cpu.ts'
+import type { CpuExit, VcpuHome } from '../virtual-cpu.ts'
 import { DeterministicSchedule, type RoundState } from './deterministic-schedule.ts'
 import { HostPace } from './host-pace.ts'
 import { HostSchedule } from './host-schedule.ts'
 import type { RunState, ScheduledDomain } from './run-state.ts'
 import { TurnRunner } from './turn-runner.ts'
+import type { VcpusElsewhere } from './vcpus-elsewhere.ts'
 
 /** Host time that devices have to answer outstanding requests when a device stops the machine. */
 const STOP_DEADLINE_MS = 1000
@@ -17,28 +18,35 @@ const ENDS_AT_A_DEVICE: ReadonlySet<DomainExit['reason']> = new Set(['power-off'
 
 const BLOCKED: CpuExit = { reason: 'blocked' }
 
+/** A schedule of real time: vCPUs take turns, or have threads. */
+type RealSchedule = ReturnType<VcpusElsewhere['schedule']>
+
 /** Runs a domain by its schedule, and waits when the schedule says so. */
 export class RunLoop {
   readonly #domain: ScheduledDomain
   readonly #run: RunState
+  readonly #threads: VcpuHome | undefined
   readonly #pace: HostPace
   /** Executes the vCPUs. */
   readonly turns: TurnRunner
-  readonly #host: HostSchedule | null
+  readonly #host: RealSchedule | null
   readonly #deterministic: DeterministicSchedule | null
   /** Determines the turns in which vCPUs execute. */
-  readonly schedule: HostSchedule | DeterministicSchedule
+  readonly schedule: RealSchedule | DeterministicSchedule
   #ended: PromiseWithResolvers<DomainExit> | null = null
 
-  constructor(domain: ScheduledDomain, run: RunState, sleeper: Sleeper) {
+  constructor(domain: ScheduledDomain, run: RunState, sleeper: Sleeper, threads: VcpuHome | undefined) {
     this.#domain = domain
     this.#run = run
+    this.#threads = threads
     this.#pace = new HostPace(domain.vcpus, sleeper)
     this.turns = new TurnRunner(domain, run)
     const { deterministic } = domain.clock
     const loop = { go: this.#go, fail: this.#broken }
     this.#deterministic = deterministic ? new DeterministicSchedule(domain, run, this.turns, this.#pace) : null
-    this.#host = deterministic ? null : new HostSchedule(domain, run, this.turns, this.#pace, loop)
+    const host = deterministic ? null : new HostSchedule(domain, run, this.turns, this.#pace, loop)
+    const isThreaded = host !== null && threads !== undefined
+    this.#host = isThreaded ? (threads as VcpusElsewhere).schedule(domain, run, this.turns, this.#pace, host) : host
     this.schedule = (this.#deterministic ?? this.#host)!
   }
 
@@ -153,7 +161,13 @@ export class RunLoop {
     for (;;) {
       for (const server of servers) server.pump?.()
       const waiting: number[] = []
+      this.#threads?.callHome()
+      this.#threads?.serve()
       for (const vcpu of vcpus) {
+        if (this.#threads?.has(vcpu.id) === true) {
+          waiting.push(vcpu.id)
+          continue
+        }
         const exit = invalidations.waits(vcpu.id) ? BLOCKED : turns.settle(vcpu)
         if (exit?.reason === 'blocked') {
           waiting.push(vcpu.id)

@@ -17,7 +17,7 @@ export interface ScheduledDomain {
   readonly invalidations: Pick<Invalidations, 'flagged' | 'resume' | 'waits'>
   readonly secondLevel: Pick<SecondLevelFaults, 'waits'>
   /** Made when a vCPU has stopped executing: every vCPU is between two instructions, or waits for a device. */
-  readonly memoryChanges: Pick<MemoryChanges, 'stopped'>
+  readonly memoryChanges: Pick<MemoryChanges, 'isWaiting' | 'stopped'>
   readonly servers: readonly DomainServer[]
   /** Local models, whose handlers and timers may have pending work. */
   readonly devices: Pick<DeviceHost, 'settle' | 'failUnsettled'>
@@ -37,6 +37,8 @@ export class RunState {
   running = false
   /** The executing vCPU. */
   current: VirtualCpu | null = null
+  /** vCPUs execute in threads of their own. */
+  elsewhere = false
   /** Whether the executing vCPU was stopped for a remote model, and not by the end of its turn. */
   interrupted = false
   /** See `Domain.hostHasTurn`. */

@@ -5,11 +5,18 @@ import type { CpuClocks, CpuModel, JitOptions, SavedCpu } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
 import type { DomainState, SavedArchitecture } from '../checkpoints/saved-domain.ts'
+import type { VcpusElsewhere } from '../scheduling/vcpus-elsewhere.ts'
+import type { MakeVcpuThreads } from './threads/vcpu-threads.ts'
 import type { SystemManagementMemory, X86Paravirtual, X86Surroundings } from './surroundings.ts'
 import { X86Vcpu } from './vcpu.ts'
 
 /** The TSC and the local APIC timers count nanoseconds. */
 export const TSC_HZ = 1_000_000_000
+
+/** Arena for decoded instructions of a vCPU in a thread of its own: it executes a part of what the guest does. */
+const THREAD_CODE_CACHE_BYTES: number = 32 << 20
+/** Machine memory that a vCPU in a thread of its own takes beside what each vCPU takes. */
+export const THREAD_BYTES: number = THREAD_CODE_CACHE_BYTES + (4 << 20)
 
 /** IA32_APIC_BASE: the local APIC is on. */
 const APIC_BASE_EN = 1 << 11
@@ -33,6 +40,8 @@ export interface X86DomainOptions extends DomainOptions {
   readonly jit?: boolean | JitOptions | undefined
   /** The processor that its vCPUs are: a model, or a text for `cpuModel` of `@retrap/x86-cpu`. Default `max`. */
   readonly cpu?: CpuModel | string
+  /** Makes threads of the vCPUs: then they execute at the same time while two of them are up. Default: they take turns. */
+  readonly threads?: MakeVcpuThreads | undefined
   /** A vCPU stands still before an x87 instruction: CR0.NE is clear, and interrupts, which alone would end that, are off. */
   readonly onStandstill?: (vcpu: number) => void
 }
@@ -83,6 +92,8 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
   romWrite: RomWrite = () => undefined
   /** Reset together with the interrupt controllers: the TPR patcher, if present. */
   vapic: { reset(): void } | null = null
+  /** Threads of the vCPUs; absent: they take turns. */
+  readonly threads: VcpusElsewhere | undefined
   readonly #interruptState: number
   readonly #ferr: InterruptLine
   readonly #onStandstill: X86DomainOptions['onStandstill']
@@ -135,6 +146,14 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
     this.#ferr = this.interrupts.line(FERR_IRQ)
     this.#mapInterruptControllers()
     this.#withoutApics()
+    const { jit = false, cpu = 'max' } = options
+    this.threads = options.threads?.(domain, vcpus, this.interrupts, {
+      cpu,
+      jit: typeof jit === 'object' ? { ...(jit.threshold !== undefined && { threshold: jit.threshold }) } : jit,
+      codeCacheBytes: THREAD_CODE_CACHE_BYTES,
+      tscHz: TSC_HZ,
+      interrupts: this.#interruptState,
+    })
   }
 
   /** Switches the local APICs off permanently where the model has none: the i8259 pair then interrupts the processor. */

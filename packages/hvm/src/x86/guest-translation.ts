@@ -17,12 +17,15 @@ import {
   walk,
 } from '@retrap/paging'
 import type { PagingCpu } from '@retrap/paging'
-import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
+import type { MachineMemory } from '@retrap/memory'
+import { type P2m, P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
 import { STATUS_RESTART, STATUS_DONE, STATUS_FAULT, STATUS_RETRY, LoggedTables, type AccessLog } from '@retrap/replay'
 import { KEY_USER } from '@retrap/x86-cpu'
 import type { CpuRegisters, Translation } from '@retrap/x86-cpu'
-import type { Domain } from '../domain.ts'
+import type { GuestMemory } from '../memory/guest-memory.ts'
 import { GuestTables, linearPieces } from '../memory/guest-tables.ts'
+import type { Invalidations } from '../memory/invalidation.ts'
+import type { SecondLevelFaults } from '../memory/second-level.ts'
 import type { SystemManagementMemory } from './surroundings.ts'
 
 /** MAP_GLOBAL of `@retrap/paging`'s results. */
@@ -65,13 +68,29 @@ class PcTables extends GuestTables {
   }
 }
 
+/** The parts of a domain that its translations go through, or another thread's view of them. */
+export interface TranslatedDomain {
+  /** Machine memory. */
+  readonly memory: MachineMemory
+  /** The guest's map. */
+  readonly p2m: Pick<P2m, 'translate' | 'translateExecute' | 'translateLogged' | 'translateWrite'>
+  /** Handles accesses that the map does not allow. */
+  readonly secondLevel: Pick<SecondLevelFaults, 'fault' | 'peek' | 'resolvedWrite' | 'tableWrite'>
+  /** Whether a vCPU is to send a notice before it goes on. */
+  readonly invalidations: Pick<Invalidations, 'flagged'>
+  /** For a debugger's writes. */
+  readonly guestMemory: Pick<GuestMemory, 'load'>
+  /** A vCPU waits for its own notice. */
+  wake(): void
+}
+
 /** Translates a vCPU's linear addresses: walks the guest's tables, then its second-level map. */
 export class GuestTranslation {
   /** @internal Walks, and table entries that they read. */
   readonly counts: { walks: number; tableReads: number }
   readonly #vcpu: number
-  readonly #domain: Domain
-  readonly #apic: LocalApic
+  readonly #domain: TranslatedDomain
+  readonly #apic: Pick<LocalApic, 'decodes'>
   readonly #paging: PagingContext
   readonly #walk = new WalkResult()
   /** @internal Cached table entries. */
@@ -93,9 +112,9 @@ export class GuestTranslation {
    */
   constructor(
     vcpu: number,
-    domain: Domain,
+    domain: TranslatedDomain,
     processor: PagingCpu,
-    apic: LocalApic,
+    apic: Pick<LocalApic, 'decodes'>,
     log: AccessLog,
     counts: { walks: number; tableReads: number },
   ) {

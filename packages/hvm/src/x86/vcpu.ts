@@ -46,6 +46,16 @@ import {
 import type { SystemManagementMemory, TprWatch, X86Surroundings } from './surroundings.ts'
 import { VcpuRequest } from './vcpu-request.ts'
 
+/** A vCPU in a thread of its own, as this one tells it what happens. */
+export interface VcpuElsewhere extends Pick<Vcpu, 'smi'> {
+  /** Its local APIC has something. */
+  look(): void
+  /** Calls the vCPU here, between two instructions. */
+  comeHome(): void
+  /** The next writes to some machine frames are to be noticed. */
+  watchWrites(frames: Uint32Array, count: number): void
+}
+
 /**
  * One x86 vCPU of a domain: the processor, its local APIC, and its access to memory and devices.
  */
@@ -65,6 +75,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   readonly #entry = new P2mEntry()
   /** Whether address line 20 is held low, outside system-management mode. */
   #a20Masked = false
+  /** Where it executes while that is not here; null: here. */
+  elsewhere: VcpuElsewhere | null = null
   /** Receives accesses to the task priority register, if the domain has a TPR patcher. */
   vapic: TprWatch | null = null
   /** Counts for statistics. */
@@ -367,6 +379,10 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Hands the local APIC's events over to the processor; to be called when they may have changed. */
   updateEvents(): void {
+    if (this.elsewhere !== null) {
+      this.elsewhere.look()
+      return
+    }
     const { apic, cpu } = this
     const { paravirtual } = this.#world
     paravirtual?.eventsChanged(this.id)
@@ -393,13 +409,18 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Asserts SMI#, as a chipset does. */
   smi(): void {
-    this.cpu.smi()
+    ;(this.elsewhere ?? this.cpu).smi()
     this.#domain.wake()
   }
 
   /** Takes an INIT that has waited for RSM. */
   systemManagementLeft(): void {
     this.updateEvents()
+  }
+
+  /** Whether it may execute in a thread of its own: nothing but memory, devices and interrupts is in its world. */
+  get mayLeave(): boolean {
+    return !this.#a20Masked && this.vapic === null && this.#world.paravirtual === null && this.cpu.watching === null
   }
 
   /** Power-on. */
@@ -411,6 +432,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Drops cached translations after a change of the guest's map. */
   mapChanged(from?: number, to?: number): void {
+    this.elsewhere?.comeHome()
     this.cpu.mapChanged(from, to)
   }
 
@@ -423,7 +445,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Drops its write translations of some machine frames. */
   watchWrites(frames: Uint32Array, count: number): void {
-    this.cpu.watchWrites(frames, count)
+    if (this.elsewhere === null) this.cpu.watchWrites(frames, count)
+    else this.elsewhere.watchWrites(frames, count)
   }
 
   /** The vCPU has come back from a turn: the TPR patcher is notified of its accesses. */

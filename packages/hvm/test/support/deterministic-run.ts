@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import { Instant, type DeviceModel } from '@retrap/device'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/device-hosting/node'
 import { al, dword, eax, ebx, ecx, edx, imm8, type Assembler } from '@retrap/x86-assembler'
-import { restoreVcpu } from '@retrap/x86-cpu'
 import * as hvm from '../../src/index.ts'
 import { WrittenFrames } from '../../src/checkpoints/written-frames.ts'
 import { CODE, EXIT_PORT, Guest, PROTECTED, STACK } from './guest.ts'
@@ -113,9 +112,7 @@ function load({ guest }: Run, vcpus: number): void {
   for (let id = 1; id < vcpus; id++) {
     const at = CODE + 0x1000 * id
     guest.program(at, 32, (asm) => program(asm, id))
-    const { cpu } = guest.domain.vcpus[id] as hvm.X86Vcpu
-    cpu.load({ ...PROTECTED, registers: { ...PROTECTED.registers, rip: at, rsp: STACK - 0x1000 * id } })
-    restoreVcpu(cpu, { ...guest.state(id), pending: guest.state(0).pending })
+    guest.start(id, { ...PROTECTED, registers: { ...PROTECTED.registers, rip: at, rsp: STACK - 0x1000 * id } })
   }
 }
 

@@ -16,9 +16,17 @@ import {
 } from '@retrap/x86-assembler/guest-code/flat-guest'
 import { MachineMemory } from '@retrap/memory'
 import type { Assembler } from '@retrap/x86-assembler'
-import { saveVcpu, type SavedCpu } from '@retrap/x86-cpu'
+import { type InitialCpuState, restoreVcpu, saveVcpu, type SavedCpu } from '@retrap/x86-cpu'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import { DeterministicClock, X86Domain, RealClock, type DomainClock, type DomainExit } from '../../src/index.ts'
+import {
+  DeterministicClock,
+  type DomainClock,
+  type DomainExit,
+  type MakeVcpuThreads,
+  RealClock,
+  THREAD_BYTES,
+  X86Domain,
+} from '../../src/index.ts'
 
 export { CODE, EXIT_PORT, GDT, IDT, PROTECTED, STACK, TestSleeper }
 
@@ -31,6 +39,8 @@ export interface GuestOptions {
   /** Workers can reach its memory. */
   readonly shared?: boolean
   readonly checkMappings?: boolean
+  /** Its vCPUs execute in threads. */
+  readonly threads?: MakeVcpuThreads
 }
 
 /** A domain of 1 MiB with a program of its own. */
@@ -45,8 +55,8 @@ export class Guest extends FlatGuest {
   constructor(build: (asm: Assembler) => void, options: GuestOptions = {}) {
     super()
     this.memory = MachineMemory.create({
-      bytes: (8 << 20) + (options.vcpus ?? 1) * (3584 << 10),
-      shared: options.shared ?? false,
+      bytes: (8 << 20) + (options.vcpus ?? 1) * ((3584 << 10) + (options.threads === undefined ? 0 : THREAD_BYTES)),
+      shared: options.shared ?? options.threads !== undefined,
     })
     let seed = 1
     this.domain = new X86Domain({
@@ -58,6 +68,7 @@ export class Guest extends FlatGuest {
       codeCacheBytes: 1 << 20,
       jit: TEST_JIT,
       checkMappings: options.checkMappings ?? false,
+      threads: options.threads,
       onFailure: (failure) => void this.failures.push(failure),
       ...(options.policy !== undefined && { policy: options.policy }),
       ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
@@ -92,6 +103,13 @@ export class Guest extends FlatGuest {
 
   protected ram(): GuestRam {
     return this.domain.guestMemory
+  }
+
+  /** Has a further vCPU begin: without a start-up IPI. */
+  start(id: number, state: InitialCpuState): void {
+    const { cpu } = this.domain.vcpus[id] as X86Domain['vcpus'][number]
+    cpu.load(state)
+    restoreVcpu(cpu, { ...this.state(id), pending: this.state(0).pending })
   }
 
   run(): Promise<DomainExit> {

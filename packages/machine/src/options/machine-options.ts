@@ -175,8 +175,9 @@ export interface MachineGeneration {
 export const isShared = ({
   sharedMemory,
   controllerPlacement,
-}: Pick<MachineOptions, 'controllerPlacement' | 'sharedMemory'>): boolean =>
-  sharedMemory === true || controllerPlacement !== undefined
+  smp = 'turns',
+}: Pick<MachineOptions, 'controllerPlacement' | 'sharedMemory'> & { readonly smp?: unknown }): boolean =>
+  sharedMemory === true || controllerPlacement !== undefined || smp !== 'turns'
 
 /** The identifier of a machine that goes on from an earlier instant. */
 export const generationAfter = ({

@@ -1,4 +1,5 @@
 import type { AudioBackend } from '@retrap/device'
+import type { MakeVcpuThreads } from '@retrap/hvm'
 import { modelOf, type CpuModel, type JitOptions } from '@retrap/x86-cpu'
 import type { StartBoardServer } from '../board/start.ts'
 import type { MachineFlash } from '../firmware/flash.ts'
@@ -17,6 +18,11 @@ export interface PcOptions extends MachineOptions {
   readonly smm?: boolean | undefined
   /** vCPUs, 1–128; default 1. */
   readonly cpus?: number | undefined
+  /**
+   * How several vCPUs execute: `turns` (default), all on this thread, or each in a thread of its own, at the same time on
+   * the host's cores, from when the guest has started a second one: `vcpuThreads` of `@retrap/hvm/threads`.
+   */
+  readonly smp?: 'turns' | MakeVcpuThreads | undefined
   /**
    * A Linux bzImage, a PVH ELF or a multiboot image. It starts by itself, or from `firmware` or `flash` where they are
    * given: a BIOS needs the option ROM for it among `optionRoms`, by the name that `kernelRom` says.
@@ -71,9 +77,15 @@ export interface PcOptions extends MachineOptions {
   readonly cpu?: CpuModel | string | undefined
 }
 
-/** The processor: with system-management mode its state save area is the one that firmware for QEMU knows. */
-export function processorOf({ cpu = 'max', smm }: PcOptions): CpuModel | string {
-  return smm === true ? { ...modelOf(cpu), saveArea: 'amd' } : cpu
+/**
+ * The processor: with system-management mode its state save area is the one that firmware for QEMU knows. In threads there is no
+ * MONITOR, whose line others would write unseen.
+ */
+export function processorOf({ cpu = 'max', smm, smp = 'turns' }: PcOptions): CpuModel | string {
+  const model = smm === true ? { ...modelOf(cpu), saveArea: 'amd' as const } : cpu
+  if (smp === 'turns') return model
+  const { features, ...rest } = modelOf(model)
+  return { ...rest, features: new Set([...features].filter((name) => name !== 'MONITOR')) }
 }
 
 /** The kernel with its initrd, modules and command line, if the options have one. */

@@ -93,12 +93,13 @@ export class PcBoard implements Board<PcKind> {
 
   createDomain(common: DomainOptions, { next }: RandomSource, original: X86Domain | undefined): X86Domain {
     const { codeCacheBytes = CODE_CACHE_BYTES, profile = false, jit, hypervisor, checkMappings = false } = this.#given
-    const { cpus = 1, forks } = this.#given
+    const { cpus = 1, forks, smp = 'turns' } = this.#given
     let isWarned = false
     this.#domain = new X86Domain({
       ...{ ...common, engine: original?.engine, random: next, codeCacheBytes, profile, jit, checkMappings },
       ioApicPins: hypervisor === 'xen' ? XEN_IOAPIC_PINS : undefined,
       cpu: processorOf(this.#given),
+      threads: smp === 'turns' ? undefined : smp,
       onStandstill: (vcpu) => {
         if (!isWarned) this.#given.onWarning?.(standstill(vcpu))
         isWarned = true

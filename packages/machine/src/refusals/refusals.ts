@@ -24,12 +24,13 @@ export type DeviceTrait =
 
 /**
  * A property of a machine that rules look at. Where models are: `inline`, `deferred` or `worker` of the board's, `controllers`
- * in a Worker, `server` for models of the caller's elsewhere, which may write the guest's memory where that is `shared`.
+ * in a Worker, `server` for models of the caller's elsewhere, which may write the guest's memory where that is `shared`. `threads`:
+ * vCPUs have threads of their own.
  * `recorded-models` are those whose doings are in a recording.
  */
 export type MachineTrait =
   | (MachineBoard | MachineRun | DeviceTrait | 'xen' | 'smm' | 'real' | 'deterministic')
-  | ('inline' | 'deferred' | 'worker' | 'controllers' | 'server' | 'shared' | 'recorded-models')
+  | ('inline' | 'deferred' | 'worker' | 'controllers' | 'server' | 'shared' | 'recorded-models' | 'threads')
 
 /** A refusal. */
 export interface CombinationRule {
@@ -55,10 +56,20 @@ export const REFUSALS: readonly CombinationRule[] = [
   },
   {
     verbs: ['make'],
+    when: [['threads'], ['deterministic', 'xen', 'virt']],
+    why: 'smp: vCPUs in threads are for a PC in real time without Xen; let them take turns',
+  },
+  {
+    verbs: ['make'],
     when: [['floppy'], ['virt']],
     why: 'drives: an Arm board has no floppy drives: expected another interface',
   },
   { verbs: RECORDING, when: [['real']], why: "clock: expected 'deterministic'" },
+  {
+    verbs: ['fork'],
+    when: [['threads']],
+    why: 'its vCPUs have threads of their own; fork a machine whose vCPUs take turns',
+  },
   { verbs: ['reverse'], when: [['plain']], why: 'its run is not recorded; record it first' },
   {
     verbs: ['gdb', 'reverse'],

@@ -23,6 +23,7 @@ export function traitsOf(options: ComposedOptions, run: MachineRun = 'plain'): S
   if (options.smm === true) traits.add('smm')
   if (options.controllerPlacement !== undefined) traits.add('controllers')
   if (options.sharedMemory === true) traits.add('shared')
+  if ((options.smp ?? 'turns') !== 'turns') traits.add('threads')
   if ((options.deviceServers ?? []).length > 0) traits.add('server')
   for (const device of devicesOf(options, machine)) traits.add(device)
   noteRecordedModels(traits)

@@ -1,0 +1,59 @@
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import { type StartVcpu, vcpuThreads, type VcpuWorker } from '@retrap/hvm/threads'
+import type { PcOptions } from '@retrap/machine'
+import { usage } from '../options/values.ts'
+
+/** Starts a Worker for a vCPU. */
+const startVcpuWorker: StartVcpu = (vcpu): VcpuWorker => {
+  const isSource = import.meta.url.endsWith('.ts')
+  const worker = new Worker(new URL(isSource ? '../vcpu-worker.ts' : './vcpu-worker.js', import.meta.url), {
+    name: `vCPU ${vcpu}`,
+    stdin: false,
+    ...(isSource && { execArgv: ['--conditions=retrap-source'] }),
+  })
+  return {
+    postMessage: (message) => worker.postMessage(message),
+    listen: (onMessage, onEnd) => {
+      worker.on('message', onMessage)
+      worker.on('error', onEnd)
+      worker.on('exit', () => onEnd(new Error('it has ended')))
+    },
+    terminate: () => void worker.terminate(),
+  }
+}
+
+/** The options of a machine that decide how several vCPUs execute. */
+export interface SmpFlags {
+  readonly smp?: 'threads' | 'turns'
+  readonly cpus: number
+  readonly arch?: string
+  readonly hypervisor?: string
+  readonly deterministic?: boolean
+  readonly record?: string
+  readonly replay?: string
+  readonly vapic?: boolean
+}
+
+/**
+ * How several vCPUs of a machine execute: in threads, unless the user wants turns, the machine is one that is refused threads, or
+ * the host has a single processor. Memory of an x86 guest is ordered as on an x86 host, and on no other.
+ *
+ * @throws CliError `ERR_USAGE` for threads on another host
+ */
+export function smpOf(flags: SmpFlags): Pick<PcOptions, 'smp'> {
+  const isOrdered = process.arch === 'x64'
+  if (flags.smp === 'threads') {
+    if (!isOrdered) throw usage(`--smp threads: this ${process.arch} host orders memory otherwise than x86; take turns`)
+    return { smp: vcpuThreads(startVcpuWorker) }
+  }
+  const { cpus, arch = 'amd64', hypervisor = 'none', deterministic, record, replay, vapic } = flags
+  const isPlain = deterministic !== true && record === undefined && replay === undefined && vapic !== true
+  const isFit = isOrdered && arch === 'amd64' && hypervisor === 'none' && isPlain && cpus <= MOST_THREADS
+  return flags.smp !== 'turns' && isFit && cpus > 1 && availableParallelism() > 1
+    ? { smp: vcpuThreads(startVcpuWorker) }
+    : {}
+}
+
+/** vCPUs that may have threads of their own. */
+const MOST_THREADS = 31

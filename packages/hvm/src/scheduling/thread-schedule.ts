@@ -1,0 +1,120 @@
+import type { ThreadScheduleParts, VcpusElsewhere } from './vcpus-elsewhere.ts'
+import type { HostPace } from './host-pace.ts'
+import type { HostSchedule } from './host-schedule.ts'
+import type { RunState, ScheduledDomain } from './run-state.ts'
+import type { TurnRunner } from './turn-runner.ts'
+
+/** Calls that are served before the event loop has its turn. */
+const MOST_CALLS = 64
+
+/** Host time for which a domain that is to stop waits for vCPUs whose devices do not answer. */
+const HOMECOMING_MS = 1000
+
+/**
+ * The schedule of vCPUs that have threads of their own: here, on the domain's thread, device models and timers. Whatever wants
+ * to see vCPUs stand still has them come home first, where they take turns as without threads.
+ */
+export class ThreadSchedule {
+  readonly #domain: ScheduledDomain
+  readonly #run: RunState
+  readonly #turns: TurnRunner
+  readonly #pace: HostPace
+  readonly #host: HostSchedule
+  readonly #vcpus: VcpusElsewhere
+  /** When a domain that is to stop waits no longer. */
+  #until = Infinity
+
+  constructor(...[domain, run, turns, pace, host, vcpus]: [...ThreadScheduleParts, VcpusElsewhere]) {
+    this.#domain = domain
+    this.#run = run
+    this.#turns = turns
+    this.#pace = pace
+    this.#host = host
+    this.#vcpus = vcpus
+  }
+
+  /** See `HostSchedule.waiting`. */
+  get waiting(): boolean {
+    return this.#host.waiting
+  }
+
+  /** Whether the run ends now. */
+  get ends(): boolean {
+    return this.#run.exit !== null && (!this.#vcpus.isAway || performance.now() > this.#until)
+  }
+
+  /** A run begins. */
+  begin(): void {
+    this.#until = Infinity
+    this.#host.begin()
+  }
+
+  /** See `HostSchedule.endsAtPause`. */
+  endsAtPause(): boolean {
+    return this.#host.endsAtPause()
+  }
+
+  /** See `HostSchedule.answered`. */
+  answered(mayRun: boolean): void {
+    if (this.#vcpus.isAway) this.#run.wake()
+    else this.#host.answered(mayRun)
+  }
+
+  /** Whether something wants the vCPUs here. */
+  get #isHomeWanted(): boolean {
+    const { memoryChanges } = this.#domain
+    const { asleep, debug, watch } = this.#turns
+    return (
+      this.#run.exit !== null ||
+      this.#vcpus.areWanted ||
+      memoryChanges.isWaiting ||
+      asleep ||
+      debug !== null ||
+      watch !== null
+    )
+  }
+
+  /** Does what there is to do. @returns a promise to wait for, or null */
+  advance(): Promise<unknown> | null {
+    const vcpus = this.#vcpus
+    if (!vcpus.isAway) {
+      if (this.#isHomeWanted || !vcpus.mayLeave()) return this.#host.advance()
+      this.#run.elsewhere = true
+      return vcpus.leave()
+    }
+    const run = this.#run
+    run.woken = false
+    const { servers, clock, timers } = this.#domain
+    for (let i = 0; i < servers.length; i++) servers[i]!.pump?.()
+    if (clock.now() >= timers.nextDeadlineNs) timers.expire()
+    let served = 0
+    for (let calls = vcpus.serve(); calls > 0 && served < MOST_CALLS; calls = vcpus.serve()) served += calls
+    this.#fail()
+    if (this.#isHomeWanted) {
+      if (run.exit !== null) this.#until = Math.min(this.#until, performance.now() + HOMECOMING_MS)
+      vcpus.callHome()
+    }
+    if (!vcpus.isAway) {
+      vcpus.areWanted = false
+      run.elsewhere = false
+      this.#domain.memoryChanges.stopped()
+      this.#host.begin()
+      return this.#pace.sleep(0)
+    }
+    return this.#pace.sleep(run.woken || served >= MOST_CALLS ? 0 : this.#msToDeadline())
+  }
+
+  #fail(): void {
+    const failure = this.#vcpus.takeFailure()
+    if (failure === null) return
+    const { vcpu, reason, error } = failure
+    if (reason === 'shutdown') this.#run.stop({ reason: 'vcpu-shutdown', vcpu })
+    else this.#run.stop({ reason: 'internal-error', vcpu, error })
+  }
+
+  #msToDeadline(): number {
+    const { clock, timers } = this.#domain
+    const deadline = Math.min(timers.nextDeadlineNs, clock.now() + (this.#until - performance.now()) * 1e6)
+    return deadline === Infinity ? Infinity : Math.max(0, (deadline - clock.now()) / 1e6)
+  }
+}

@@ -1,0 +1,247 @@
+import { TWO_32 } from '@retrap/basics'
+import type { MachineMemory } from '@retrap/memory'
+
+// The words of a mailbox. One call at a time is under way: the vCPU's thread writes the call's words, then CALL; the domain's
+// thread writes the answer, then CALL.
+const CALL = 0
+const OPERATION = 1
+const ARGUMENTS = 2
+const STATUS = 16
+const RESULTS = 17
+const MAIL = 24
+/** Changes with every answer and every piece of mail: what a waiting thread sleeps on. */
+const RING = 27
+/** Words of the vCPU's state by which its processor is made to come back, as numbers of words, and what is put there. */
+const EVENTS_AT = 28
+const STOP = 29
+const ATTENTION_AT = 30
+const ASKED = 31
+/** Instructions retired: a double. */
+const RETIRED = 32
+const WORDS = 48
+
+/** How a processor is made to come back: machine addresses of two words of its state, and what is put there. */
+export interface StopWords {
+  /** Takes `stop` beside what it has. */
+  readonly events: number
+  readonly stop: number
+  /** Becomes `asked` afterwards. */
+  readonly attention: number
+  readonly asked: number
+}
+
+/** Bytes of a {@link Mailbox} in machine memory. */
+export const MAILBOX_BYTES: number = 4 * WORDS
+
+/** States of a call. */
+const NONE = 0
+const MADE = 1
+const ANSWERED = 2
+const CANCELLED = 3
+
+/** Mail for the thread of a vCPU: the local APIC has an event, or the vCPU is to come home, between two instructions. */
+export const MAIL_LOOK = 1
+export const MAIL_HOME = 2
+
+/** Rounds of a look at an answer before its thread sleeps: about a microsecond. */
+const SPINS = 100
+
+/** Host time that a thread sleeps at most, in milliseconds: a lost wake-up costs no more. */
+const LONGEST_SLEEP_MS = 1000
+
+/**
+ * Connects the thread of a vCPU with its domain's: calls of the one, and mail of the other. The words are in machine memory, and
+ * each side has a view.
+ */
+export class Mailbox {
+  readonly #i32: Int32Array
+  readonly #f64: Float64Array
+  /** All of machine memory. */
+  readonly #memory: Int32Array
+  /** Word that all mailboxes of a domain ring the domain's thread by. */
+  readonly #bell: number
+  /** Told where an instruction waits for an answer: others need not wait for the thread meanwhile. */
+  onWait: { leave(): void; enter(): void } | null = null
+
+  /**
+   * @param ma - machine address of {@link MAILBOX_BYTES}, a multiple of 8
+   * @param bell - machine address of the domain's bell: a word
+   */
+  constructor(memory: MachineMemory, ma: number, bell: number) {
+    this.#memory = memory.i32
+    this.#i32 = memory.i32.subarray(ma >>> 2, (ma >>> 2) + WORDS)
+    this.#f64 = new Float64Array(memory.buffer, ma + 4 * RETIRED, 1)
+    this.#bell = bell >>> 2
+  }
+
+  /** Instructions retired, as far as the vCPU's thread has told. */
+  get retired(): number {
+    return this.#f64[0]!
+  }
+  set retired(instructions: number) {
+    this.#f64[0] = instructions
+  }
+
+  // ---------------------------------------------------------------- the vCPU's thread
+
+  /** Tells how the processor is made to come back. */
+  place({ events, stop, attention, asked }: StopWords): void {
+    const i32 = this.#i32
+    i32[STOP] = stop
+    i32[ATTENTION_AT] = attention >>> 2
+    i32[ASKED] = asked
+    Atomics.store(i32, EVENTS_AT, events >>> 2)
+  }
+
+  /** Sets an argument of the next call. */
+  argument(index: number, value: number): void {
+    this.#i32[ARGUMENTS + index] = value
+  }
+
+  /** Sets an argument of up to 2^53, which takes two places. */
+  wideArgument(index: number, value: number): void {
+    this.#i32[ARGUMENTS + index] = value
+    this.#i32[ARGUMENTS + index + 1] = Math.floor(value / TWO_32)
+  }
+
+  /**
+   * Makes a call with the arguments that were set.
+   *
+   * @param most - milliseconds of host time to wait for the answer; default until it is there
+   * @returns whether the answer is there
+   */
+  call(operation: number, most: number = Infinity): boolean {
+    const i32 = this.#i32
+    i32[OPERATION] = operation
+    Atomics.store(i32, CALL, MADE)
+    this.#ringBell()
+    for (let i = 0; i < SPINS; i++) if (Atomics.load(i32, CALL) === ANSWERED) return true
+    this.onWait?.leave()
+    const isAnswered = this.#await(most)
+    this.onWait?.enter()
+    return isAnswered
+  }
+
+  #ringBell(): void {
+    Atomics.add(this.#memory, this.#bell, 1)
+    Atomics.notify(this.#memory, this.#bell)
+  }
+
+  #await(most: number): boolean {
+    const i32 = this.#i32
+    const until = performance.now() + most
+    for (;;) {
+      const seen = Atomics.load(i32, RING)
+      if (Atomics.load(i32, CALL) === ANSWERED) return true
+      const left = until - performance.now()
+      if (left <= 0) return false
+      Atomics.wait(i32, RING, seen, Math.min(left, LONGEST_SLEEP_MS))
+    }
+  }
+
+  /** The call under way has been answered. */
+  get isAnswered(): boolean {
+    return Atomics.load(this.#i32, CALL) === ANSWERED
+  }
+
+  /** A call is under way, or its answer has not been taken. */
+  get isCalling(): boolean {
+    return Atomics.load(this.#i32, CALL) !== NONE
+  }
+
+  /** The call is over: its answer has been taken. */
+  endCall(): void {
+    Atomics.store(this.#i32, CALL, NONE)
+  }
+
+  /** Nobody wants the answer to the call under way, if there is one: waits until the domain's thread knows that. */
+  cancelCall(): void {
+    if (!this.isCalling) return
+    if (Atomics.compareExchange(this.#i32, CALL, MADE, CANCELLED) === MADE) this.#ringBell()
+    this.#await(Infinity)
+    this.endCall()
+  }
+
+  /** The status in the answer. */
+  get status(): number {
+    return this.#i32[STATUS]!
+  }
+
+  /** A word of the answer. */
+  result(index: number): number {
+    return this.#i32[RESULTS + index]! >>> 0
+  }
+
+  /** Argument for {@link Mailbox.sleep}, to be read before the condition that the thread waits for. */
+  get ring(): number {
+    return Atomics.load(this.#i32, RING)
+  }
+
+  /** Sleeps until there is mail or an answer. @param seen - {@link Mailbox.ring} */
+  sleep(seen: number, ms: number = LONGEST_SLEEP_MS): void {
+    Atomics.wait(this.#i32, RING, seen, Math.min(ms, LONGEST_SLEEP_MS))
+  }
+
+  /** Takes the mail: a set of `MAIL_*`. */
+  takeMail(): number {
+    return Atomics.exchange(this.#i32, MAIL, 0)
+  }
+
+  // ---------------------------------------------------------------- the domain's thread
+
+  /** The operation that is called for; −1: none. */
+  get operation(): number {
+    return Atomics.load(this.#i32, CALL) === MADE ? this.#i32[OPERATION]! : -1
+  }
+
+  /** The vCPU does not want the answer any more. */
+  get isCancelled(): boolean {
+    return Atomics.load(this.#i32, CALL) === CANCELLED
+  }
+
+  /** An argument of the call, unsigned. */
+  argumentOf(index: number): number {
+    return this.#i32[ARGUMENTS + index]! >>> 0
+  }
+
+  /** An argument of up to 2^53. */
+  wideArgumentOf(index: number): number {
+    return this.argumentOf(index) + this.argumentOf(index + 1) * TWO_32
+  }
+
+  /** Sets a word of the answer. */
+  setResult(index: number, value: number): void {
+    this.#i32[RESULTS + index] = value
+  }
+
+  /** Answers the call. */
+  answer(status: number): void {
+    this.#i32[STATUS] = status
+    Atomics.store(this.#i32, CALL, ANSWERED)
+    this.#wake()
+  }
+
+  // ---------------------------------------------------------------- any thread
+
+  /** Posts a set of `MAIL_*`, and interrupts what the vCPU does. */
+  post(mail: number): void {
+    Atomics.or(this.#i32, MAIL, mail)
+    this.#interrupt()
+  }
+
+  #interrupt(): void {
+    // First what there is, then what makes the vCPU look.
+    const i32 = this.#i32
+    const events = Atomics.load(i32, EVENTS_AT)
+    if (events !== 0) {
+      Atomics.or(this.#memory, events, i32[STOP]!)
+      Atomics.store(this.#memory, i32[ATTENTION_AT]!, i32[ASKED]!)
+    }
+    this.#wake()
+  }
+
+  #wake(): void {
+    Atomics.add(this.#i32, RING, 1)
+    Atomics.notify(this.#i32, RING)
+  }
+}

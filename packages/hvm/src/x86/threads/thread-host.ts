@@ -1,0 +1,368 @@
+import type { MachineMemory } from '@retrap/memory'
+import {
+  EVENT_EXTINT,
+  EVENT_INIT,
+  EVENT_INTERRUPT,
+  EVENT_NMI,
+  EVENT_SIPI,
+  EVENT_SMI,
+  type IoApicPort,
+  type LocalApic,
+  MSR_APIC_BASE,
+} from '@retrap/irqchip'
+import type { P2m } from '@retrap/p2m'
+import { type AccessLog, STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED } from '@retrap/replay'
+import type { CpuHost, DeviceAnswer, RegisterPage, RepeatRequest, Translation, Vcpu, Words } from '@retrap/x86-cpu'
+import { GuestTranslation } from '../guest-translation.ts'
+import { describeApicPage, readApicMsr, readApicPage, writeApicMsr, writeApicPage } from '../local-apic.ts'
+import type { Mailbox } from './mailbox.ts'
+import * as O from './operations.ts'
+import type { ThreadClock } from './thread-clock.ts'
+
+/** Milliseconds of host time for which an instruction waits for an answer in its place; afterwards its vCPU is blocked. */
+const INLINE_MS = 1
+
+/** PAUSE instructions after which a spinning guest sleeps, and for how long. */
+const SPINS = 512
+const SPIN_SLEEP_MS = 0.05
+
+/**
+ * The world around a vCPU that executes in a thread of its own: RAM, walks and time are here, and what else there is it asks its
+ * domain's thread for.
+ */
+export class ThreadHost implements CpuHost, IoApicPort {
+  readonly #mailbox: Mailbox
+  readonly #clock: ThreadClock
+  readonly #p2m: P2m
+  readonly #random = new Uint32Array(2)
+  #vcpu!: Vcpu
+  #translation!: GuestTranslation
+  readonly #memory: MachineMemory
+  readonly #id: number
+  #apic!: LocalApic
+  readonly #counts = { apicAccesses: 0, taskPriorityAccesses: 0 }
+  /** The answer to a device's access that its instruction has not taken yet: until then the mailbox is for others. */
+  readonly #answer: DeviceAnswer & { status: number } = { status: STATUS_RETRY, lo: 0, hi: 0, count: 0 }
+  #pauses = 0
+  /** An SMI waits, which is for the domain's thread. */
+  wantsHome = false
+
+  constructor(id: number, memory: MachineMemory, p2m: P2m, mailbox: Mailbox, clock: ThreadClock) {
+    this.#id = id
+    this.#memory = memory
+    this.#mailbox = mailbox
+    this.#clock = clock
+    this.#p2m = p2m
+  }
+
+  /** Connects the processor, and its view of its local APIC. */
+  attach(vcpu: Vcpu, apic: LocalApic): void {
+    this.#vcpu = vcpu
+    this.#apic = apic
+    const { paging } = vcpu.processor
+    const p2m = this.#p2m
+    const domain = {
+      memory: this.#memory,
+      p2m: {
+        translate: (gpa: number) => p2m.translate(gpa),
+        translateExecute: (gpa: number) => p2m.translateExecute(gpa),
+        translateWrite: (gpa: number) => p2m.translateWrite(gpa),
+        // The first write to logged RAM is a fault of the second level: the log is the domain's thread's.
+        translateLogged: () => -1,
+      },
+      secondLevel: {
+        peek: (gpa: number) => p2m.translate(gpa),
+        fault: (_vcpu: number, gpa: number, wanted: number) => {
+          this.#wide(0, gpa)
+          this.#mailbox.argument(2, wanted)
+          return this.#ask(O.SECOND_LEVEL_FAULT)
+        },
+        resolvedWrite: (gpa: number) => this.#address(O.RESOLVED_WRITE, gpa),
+        tableWrite: (gpa: number) => {
+          const ma = p2m.translateWrite(gpa)
+          return ma >= 0 ? ma : this.#address(O.TABLE_WRITE, gpa)
+        },
+      },
+      invalidations: { flagged: () => false },
+      guestMemory: { load: () => false },
+      wake: () => undefined,
+    }
+    this.#translation = new GuestTranslation(this.#id, domain, paging, apic, vcpu.log, { walks: 0, tableReads: 0 })
+  }
+
+  #wide(index: number, value: number): void {
+    this.#mailbox.wideArgument(index, value)
+  }
+
+  /** Makes a call whose answer the instruction waits for. @returns its status */
+  #call(operation: number): number {
+    const mailbox = this.#mailbox
+    if (!mailbox.call(operation, INLINE_MS)) return STATUS_RETRY
+    mailbox.endCall()
+    return mailbox.status
+  }
+
+  /** Makes a call that has an answer at once. */
+  #ask(operation: number): number {
+    const mailbox = this.#mailbox
+    mailbox.call(operation)
+    mailbox.endCall()
+    return mailbox.status
+  }
+
+  #address(operation: number, gpa: number): number {
+    this.#wide(0, gpa)
+    const status = this.#ask(operation)
+    return status === STATUS_DONE ? this.#mailbox.result(0) : -this.#mailbox.result(1)
+  }
+
+  // ---------------------------------------------------------------- memory
+
+  translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
+    return this.#translation.translate(lo, hi, access, into, log)
+  }
+
+  translatePhysical(gpa: number, access: number, into: Translation, log: AccessLog | null): number {
+    return this.#translation.locate(gpa, access, into, log)
+  }
+
+  ramAddress(gpa: number): number {
+    if (this.#apic.decodes(gpa)) return -1
+    const ma = this.#p2m.translateWrite(gpa)
+    return ma >= 0 ? ma : this.#address(O.RAM_ADDRESS, gpa)
+  }
+
+  peekAddress(gpa: number): number {
+    return this.#p2m.translate(gpa)
+  }
+
+  controlChanged(): void {
+    this.#translation.configure(this.#vcpu.registers)
+  }
+
+  invalidate(scope: number, pcid: number): void {
+    this.#translation.cache.invalidate(scope, pcid)
+  }
+
+  physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
+    if (this.#apic.decodes(gpa)) return readApicPage(this.#apic, this.#counts, gpa, size, into)
+    this.#wide(0, gpa)
+    this.#mailbox.argument(2, size)
+    this.#mailbox.argument(3, logged ? 1 : 0)
+    return this.#result(O.READ, into)
+  }
+
+  registerPage(gpa: number, into: RegisterPage): boolean {
+    return describeApicPage(this.#apic, gpa, into)
+  }
+
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
+    if (this.#apic.decodes(gpa)) return writeApicPage(this.#apic, this.#counts, gpa, size, lo)
+    const mailbox = this.#mailbox
+    this.#wide(0, gpa)
+    mailbox.argument(2, size)
+    mailbox.argument(3, logged ? 1 : 0)
+    mailbox.argument(4, lo)
+    mailbox.argument(5, hi)
+    return this.#call(O.WRITE)
+  }
+
+  romWrite(gpa: number, size: number, lo: number, hi: number): void {
+    const mailbox = this.#mailbox
+    this.#wide(0, gpa)
+    mailbox.argument(2, size)
+    mailbox.argument(4, lo)
+    mailbox.argument(5, hi)
+    this.#ask(O.ROM_WRITE)
+  }
+
+  // ---------------------------------------------------------------- devices
+
+  /** Every access to a device is one of a logged pass: its answer may take its time. */
+  answersAtOnce(): boolean {
+    return false
+  }
+
+  portRead(port: number, size: number, into: Words): number {
+    this.#mailbox.argument(0, port)
+    this.#mailbox.argument(1, size)
+    return this.#result(O.PORT_READ, into)
+  }
+
+  portWrite(port: number, size: number, value: number): number {
+    this.#mailbox.argument(0, port)
+    this.#mailbox.argument(1, size)
+    this.#mailbox.argument(2, value)
+    return this.#call(O.PORT_WRITE)
+  }
+
+  repeat(request: RepeatRequest): number {
+    const mailbox = this.#mailbox
+    const isFill = request.gpa < 0
+    mailbox.argument(0, (request.port ? 1 : 0) | (request.write ? 2 : 0) | (request.down ? 4 : 0) | (isFill ? 8 : 0))
+    this.#wide(1, request.address)
+    mailbox.argument(3, request.size)
+    mailbox.argument(4, request.count)
+    this.#wide(5, isFill ? 0 : request.gpa)
+    mailbox.argument(7, request.lo)
+    mailbox.argument(8, request.hi)
+    const status = this.#call(O.REPEAT)
+    if (status === STATUS_RETRY) return status
+    request.count = mailbox.result(2)
+    request.lo = mailbox.result(0)
+    request.hi = mailbox.result(1)
+    return status
+  }
+
+  answer(into: DeviceAnswer): number {
+    const { status, lo, hi, count } = this.#answer
+    if (status === STATUS_RETRY) return status
+    into.lo = lo
+    into.hi = hi
+    into.count = count
+    this.#answer.status = STATUS_RETRY
+    return status
+  }
+
+  /** Takes the answer that an access waits for out of the mailbox. @returns false if it is not there yet */
+  takeAnswer(): boolean {
+    const mailbox = this.#mailbox
+    if (!mailbox.isCalling) return true
+    if (!mailbox.isAnswered) return false
+    const answer = this.#answer
+    answer.status = mailbox.status
+    answer.lo = mailbox.result(0)
+    answer.hi = mailbox.result(1)
+    answer.count = mailbox.result(2)
+    mailbox.endCall()
+    return true
+  }
+
+  #result(operation: number, into: Words): number {
+    const status = this.#call(operation)
+    into.lo = this.#mailbox.result(0)
+    into.hi = this.#mailbox.result(1)
+    return status
+  }
+
+  cancelled(): void {
+    this.#mailbox.cancelCall()
+    this.#answer.status = STATUS_RETRY
+  }
+
+  // ---------------------------------------------------------------- registers
+
+  readMsr(index: number, into: Words): number {
+    const known = readApicMsr(this.#apic, index, into)
+    if (known !== STATUS_UNHANDLED) return known
+    this.#mailbox.argument(0, index)
+    const status = this.#ask(O.READ_MSR)
+    into.lo = this.#mailbox.result(0)
+    into.hi = this.#mailbox.result(1)
+    return status
+  }
+
+  writeMsr(index: number, lo: number, hi: number): number {
+    const known = writeApicMsr(this.#apic, index, lo, hi)
+    if (index === MSR_APIC_BASE && known === STATUS_DONE) this.#vcpu.flushTlb(true)
+    if (known !== STATUS_UNHANDLED) return known
+    const mailbox = this.#mailbox
+    mailbox.argument(0, index)
+    mailbox.argument(1, lo)
+    mailbox.argument(2, hi)
+    return this.#ask(O.WRITE_MSR)
+  }
+
+  cpuid(leaf: number, subleaf: number, into: Uint32Array): void {
+    const mailbox = this.#mailbox
+    mailbox.argument(0, leaf)
+    mailbox.argument(1, subleaf)
+    for (let i = 0; i < 4; i++) mailbox.argument(2 + i, into[i]!)
+    this.#ask(O.CPUID)
+    for (let i = 0; i < 4; i++) into[i] = mailbox.result(i)
+  }
+
+  hypercall(): number {
+    return this.#ask(O.HYPERCALL)
+  }
+
+  timestamp(into: Words): void {
+    this.#clock.read(into)
+  }
+
+  timeStampMoved(): void {
+    this.#apic.tscChanged()
+  }
+
+  random(into: Words): void {
+    crypto.getRandomValues(this.#random)
+    into.lo = this.#random[0]!
+    into.hi = this.#random[1]!
+  }
+
+  readTaskPriority(): number {
+    return this.#apic.cr8
+  }
+
+  writeTaskPriority(value: number): void {
+    this.#apic.cr8 = value
+    this.updateEvents()
+  }
+
+  acknowledgeInterrupt(): number {
+    const vector = this.#apic.hasInterrupt() ? this.#apic.acknowledge() : -1
+    this.updateEvents()
+    return vector
+  }
+
+  /** Hands the local APIC's events over to the processor. */
+  updateEvents(): void {
+    const apic = this.#apic
+    const cpu = this.#vcpu
+    const events = apic.events()
+    if ((events & EVENT_INIT) !== 0 && apic.takeInit()) cpu.init()
+    if ((events & EVENT_SIPI) !== 0) {
+      const vector = apic.takeSipi()
+      if (vector >= 0) cpu.startup(vector)
+    }
+    if ((events & EVENT_SMI) !== 0) this.wantsHome = true
+    if ((events & EVENT_NMI) !== 0 && apic.takeNmi()) cpu.nmi()
+    cpu.setInterruptPending((events & (EVENT_INTERRUPT | EVENT_EXTINT)) !== 0)
+  }
+
+  // ---------------------------------------------------------------- interrupt controllers of the domain's thread
+
+  /** The i8259's vector. */
+  acknowledgePic(): number {
+    this.#ask(O.ACKNOWLEDGE_PIC)
+    return this.#mailbox.result(0)
+  }
+
+  /** A level-triggered interrupt has ended, for the I/O APIC. */
+  eoi(vector: number): void {
+    this.#mailbox.argument(0, vector)
+    this.#ask(O.END_OF_INTERRUPT)
+  }
+
+  /** The I/O APIC is to try again what no local APIC took. */
+  retry(): void {
+    this.#ask(O.RETRY_INTERRUPTS)
+  }
+
+  numericError(): void {
+    this.#ask(O.NUMERIC_ERROR)
+  }
+
+  /**
+   * A guest that spins waits for another vCPU, which may be waiting for this thread's processor: it gets that for a moment. Mail
+   * ends the sleep.
+   */
+  pause(): void {
+    if (++this.#pauses < SPINS) return
+    this.#pauses = 0
+    const mailbox = this.#mailbox
+    mailbox.onWait?.leave()
+    mailbox.sleep(mailbox.ring, SPIN_SLEEP_MS)
+    mailbox.onWait?.enter()
+  }
+}

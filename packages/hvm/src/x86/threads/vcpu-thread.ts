@@ -1,0 +1,205 @@
+import { attachLocalApic, type AttachedApicOptions, type LocalApic } from '@retrap/irqchip'
+import { MachineMemory, Neighbours, type WasmMemory } from '@retrap/memory'
+import { P2m } from '@retrap/p2m'
+import {
+  type CpuModel,
+  type Exit,
+  loadInstructions,
+  restoreVcpu,
+  saveVcpu,
+  type SavedCpu,
+  Vcpu,
+  X86Engine,
+} from '@retrap/x86-cpu'
+import { MAIL_HOME, MAIL_LOOK, Mailbox } from './mailbox.ts'
+import { ThreadTimer } from './thread-timer.ts'
+import { ThreadClock } from './thread-clock.ts'
+import { ThreadHost } from './thread-host.ts'
+
+/** Host time between two looks at the timer, in nanoseconds. */
+const TURN_NS = 200_000
+const FEWEST = 2000
+const MOST = 4_000_000
+/** Instructions of a run that generated code cannot execute. */
+const MOST_CALLS = 100_000
+
+/** First message to the thread of a vCPU. */
+export interface ThreadStart {
+  readonly id: number
+  /** Shared machine memory. */
+  readonly memory: WasmMemory
+  /** Machine addresses: `P2m.ma`, the domain's bell, and the time last told. */
+  readonly p2m: number
+  readonly bell: number
+  /** `Neighbours.at`: the threads' requests to each other. */
+  readonly neighbours: number
+  /** State of the interrupt controllers, mailboxes of all vCPUs. */
+  readonly interrupts: number
+  readonly mailboxes: readonly number[]
+  readonly told: number
+  readonly cpu: CpuModel | string
+  readonly jit: boolean | { readonly threshold?: number }
+  readonly codeCacheBytes: number
+  readonly tscHz: number
+}
+
+/** A vCPU goes to its thread, or comes home from it. */
+export interface TravellingVcpu {
+  readonly saved: SavedCpu
+  readonly retired: number
+}
+
+/** A vCPU that goes to its thread. */
+export interface LeavingVcpu extends TravellingVcpu {
+  /** The domain's time, in nanoseconds, when `ThreadClock.shared` was `at`. */
+  readonly ns: number
+  readonly at: number
+}
+
+/** Why a vCPU has come home: it was asked to, or `exit`. */
+export interface ComingVcpu extends TravellingVcpu {
+  readonly exit?: { readonly reason: string; readonly message?: string }
+}
+
+/** The port of a Worker, on either side. */
+export interface ThreadPort<Sent, Received> {
+  postMessage(message: Sent): void
+  onMessage(listener: (message: Received) => void): void
+}
+
+/** The thread's side of a vCPU: executes it from when it arrives until it is to go home. */
+export class VcpuThread {
+  readonly #mailbox: Mailbox
+  readonly #clock: ThreadClock
+  readonly #host: ThreadHost
+  readonly #vcpu: Vcpu
+  readonly #apic: LocalApic
+  readonly #timer: ThreadTimer
+  /** Instructions of a turn. */
+  #turn = FEWEST
+
+  /** The processor's instructions are loaded: see `loadInstructions`. */
+  constructor(start: ThreadStart) {
+    const memory = MachineMemory.attach(start.memory)
+    const { id, cpu, jit, codeCacheBytes, tscHz, mailboxes } = start
+    const engine = new X86Engine(memory, { cpu, jit, codeCacheBytes })
+    const boxes = mailboxes.map((ma) => new Mailbox(memory, ma, start.bell))
+    const mailbox = boxes[id]!
+    const clock = new ThreadClock(memory.i32, start.told)
+    const timer = new ThreadTimer(clock)
+    const host = new ThreadHost(id, memory, P2m.attach(memory, start.p2m), mailbox, clock)
+    const vcpu = new Vcpu(engine, host, { tscHz, crystalHz: tscHz })
+    const { processor } = engine
+    const apics: AttachedApicOptions = {
+      cpus: boxes.length,
+      cpu: id,
+      clock: { read: (into) => clock.read(into), timer: (callback) => timer.create(callback) },
+      timerHz: tscHz,
+      tscHz,
+      tscToNs: (lo, hi, into) => {
+        clock.read(into)
+        vcpu.tscDeadline(lo, hi, into)
+      },
+      physicalBits: processor.paging.maxPhysicalBits,
+      x2apic: processor.has('X2APIC'),
+      state: { buffer: memory.buffer, byteOffset: start.interrupts },
+      wake: (to) => {
+        if (to === id) host.updateEvents()
+        else boxes[to]!.post(MAIL_LOOK)
+      },
+      ioApic: host,
+      acknowledgePic: () => host.acknowledgePic(),
+    }
+    const apic = attachLocalApic(apics)
+    host.attach(vcpu, apic)
+    const neighbour = vcpu.join(new Neighbours(memory, start.neighbours), id)
+    mailbox.onWait = neighbour
+    vcpu.takeMemory()
+    mailbox.place(vcpu.stopWords)
+    this.#mailbox = mailbox
+    this.#clock = clock
+    this.#timer = timer
+    this.#host = host
+    this.#vcpu = vcpu
+    this.#apic = apic
+  }
+
+  /** Executes a vCPU. @returns it, between two instructions */
+  run({ saved, retired, ns, at }: LeavingVcpu): ComingVcpu {
+    const vcpu = this.#vcpu
+    this.#clock.set(ns, at)
+    restoreVcpu(vcpu, saved)
+    vcpu.retired = retired
+    this.#apic.elsewhere = false
+    this.#host.updateEvents()
+    const exit = this.#execute()
+    this.#apic.elsewhere = true
+    return { saved: saveVcpu(vcpu), retired: vcpu.retired, ...(exit && { exit }) }
+  }
+
+  #execute(): ComingVcpu['exit'] {
+    const mailbox = this.#mailbox
+    const vcpu = this.#vcpu
+    const host = this.#host
+    const timer = this.#timer
+    host.wantsHome = false
+    let isAskedHome = false
+    for (;;) {
+      const { ring } = mailbox
+      const mail = mailbox.takeMail()
+      if ((mail & MAIL_HOME) !== 0) isAskedHome = true
+      if (mail !== 0) host.updateEvents()
+      const ns = timer.expire()
+      const isHomeward = isAskedHome || host.wantsHome
+      if (isHomeward && !vcpu.busy) return isAskedHome ? undefined : { reason: 'home' }
+      if (vcpu.busy && !host.takeAnswer()) {
+        mailbox.sleep(ring, ns / 1e6)
+        continue
+      }
+      if (!isHomeward && vcpu.dormant) {
+        mailbox.sleep(ring, ns / 1e6)
+        continue
+      }
+      const exit: Exit | undefined = isHomeward ? vcpu.settle() : this.#run(ns)
+      mailbox.retired = vcpu.retired
+      if (exit === undefined) continue
+      const { reason } = exit
+      if (reason === 'shutdown' || reason === 'debug') return { reason }
+      if (reason === 'error') return { reason, message: String((exit as { error?: unknown }).error) }
+    }
+  }
+
+  /** Executes for a turn, which is shorter where the timer is due soon. */
+  #run(ns: number): Exit {
+    const vcpu = this.#vcpu
+    const budget = ns < TURN_NS ? Math.max(FEWEST, Math.floor((this.#turn * ns) / TURN_NS)) : this.#turn
+    const { cost } = vcpu
+    const before = performance.now()
+    const exit = vcpu.run(budget, MOST_CALLS)
+    const took = (performance.now() - before) * 1e6
+    if (exit.reason === 'budget' && vcpu.cost - cost >= budget) {
+      const wanted = (budget * TURN_NS) / Math.max(took, 1)
+      // A turn that was cut short by the host says little.
+      this.#turn = Math.min(MOST, Math.max(FEWEST, this.#turn / 2, Math.min(wanted, 2 * this.#turn)))
+    }
+    return exit
+  }
+}
+
+/** Makes this thread that of a vCPU, which the other side of `port` starts: a `ThreadStart`, then vCPUs that arrive. */
+export function serveVcpu(
+  port: ThreadPort<ComingVcpu | 'ready' | { readonly failed: string }, ThreadStart | LeavingVcpu>,
+): void {
+  let thread: VcpuThread | undefined
+  port.onMessage((message) => {
+    if ('memory' in message) {
+      void loadInstructions(message.cpu).then(
+        () => {
+          thread = new VcpuThread(message)
+          port.postMessage('ready')
+        },
+        (error: unknown) => port.postMessage({ failed: String(error) }),
+      )
+    } else port.postMessage(thread!.run(message))
+  })
+}

@@ -1,0 +1,436 @@
+import type { InterruptFabric } from '@retrap/irqchip'
+import { type MachineMemory, Neighbours } from '@retrap/memory'
+import { STATUS_DONE, STATUS_FAULT, STATUS_RETRY } from '@retrap/replay'
+import { type CpuModel, type RepeatRequest, restoreVcpu, saveVcpu, type Words } from '@retrap/x86-cpu'
+import type { Domain } from '../../domain.ts'
+import { ThreadSchedule } from '../../scheduling/thread-schedule.ts'
+import type { ThreadScheduleParts, VcpusElsewhere } from '../../scheduling/vcpus-elsewhere.ts'
+import type { X86Vcpu } from '../vcpu.ts'
+import { MAIL_HOME, MAIL_LOOK, Mailbox, MAILBOX_BYTES } from './mailbox.ts'
+import * as O from './operations.ts'
+import { MOST_SKEW_NS, ThreadClock } from './thread-clock.ts'
+import { LoggedWrites } from './logged-writes.ts'
+import type { ComingVcpu, LeavingVcpu, ThreadStart } from './vcpu-thread.ts'
+
+/** A message from a vCPU's thread. */
+export type ThreadMessage = ComingVcpu | 'ready' | { readonly failed: string }
+
+/** A thread for a vCPU, which executes `serveVcpu`. */
+export interface VcpuWorker {
+  /** Sends a message to the thread. */
+  postMessage(message: ThreadStart | LeavingVcpu): void
+  /** Takes what the thread says, and that it has ended. */
+  listen(onMessage: (message: ThreadMessage) => void, onEnd: (error: unknown) => void): void
+  /** Ends the thread. */
+  terminate(): void
+}
+
+/** Starts a thread for a vCPU, such as a Worker whose program calls `serveVcpu`. */
+export type StartVcpu = (vcpu: number) => VcpuWorker
+
+/**
+ * Makes several vCPUs of a PC execute at the same time, each in a thread of its own: for `smp` of `createPc`.
+ *
+ * @param start - starts a thread
+ */
+export function vcpuThreads(start: StartVcpu): MakeVcpuThreads {
+  return (domain, vcpus, interrupts, options) => new VcpuThreads(domain, vcpus, interrupts, { ...options, start })
+}
+
+/** How vCPUs get threads. */
+interface ThreadOptions extends VcpuThreadOptions {
+  readonly start: StartVcpu
+}
+
+/** The parts of a domain that its threads have, too. */
+export interface VcpuThreadOptions {
+  readonly cpu: CpuModel | string
+  readonly jit: boolean | { readonly threshold?: number }
+  readonly codeCacheBytes: number
+  readonly tscHz: number
+  /** Machine address of the state of the interrupt controllers. */
+  readonly interrupts: number
+}
+
+/** Makes the threads of a domain's vCPUs. */
+export type MakeVcpuThreads = (
+  domain: Domain,
+  vcpus: readonly X86Vcpu[],
+  interrupts: InterruptFabric,
+  options: VcpuThreadOptions,
+) => VcpusElsewhere
+
+const BELL_BYTES = 64
+const TOLD = 32
+
+/** The threads of a domain's vCPUs. */
+export class VcpuThreads implements VcpusElsewhere {
+  readonly #domain: Domain
+  readonly #all: readonly VcpuPlace[]
+  readonly #i32: Int32Array
+  readonly #bell: number
+  areWanted = false
+  #failure: ReturnType<VcpusElsewhere['takeFailure']> = null
+  #started: Promise<unknown> | null = null
+  #isListening = false
+  readonly #options: ThreadOptions
+  readonly #told: number
+  /** The threads' requests to each other. */
+  readonly neighbours: Neighbours
+  /** The logs of RAM that the threads write. */
+  readonly logged: LoggedWrites
+
+  constructor(domain: Domain, vcpus: readonly X86Vcpu[], interrupts: InterruptFabric, options: ThreadOptions) {
+    const { memory } = domain
+    this.#domain = domain
+    this.#options = options
+    this.#i32 = memory.i32
+    this.#bell = memory.allocate(BELL_BYTES, 64, 'bell of vCPUs in threads')
+    this.#told = this.#bell + TOLD
+    const neighbours = Neighbours.allocate(memory)
+    this.neighbours = neighbours
+    this.logged = new LoggedWrites(domain.p2m, neighbours, () => domain.wake())
+    this.#all = vcpus.map((vcpu) => new VcpuPlace(memory, vcpu, this.#bell, this, interrupts))
+  }
+
+  get isAway(): boolean {
+    return this.#all.some(({ isAway }) => isAway)
+  }
+
+  mayLeave(): boolean {
+    let awake = 0
+    for (const { vcpu } of this.#all) {
+      const { cpu } = vcpu
+      if (cpu.busy || cpu.inSystemManagement || this.#domain.invalidations.flagged(vcpu.id) || !vcpu.mayLeave)
+        return false
+      if (!cpu.waitsForStartup) awake++
+    }
+    return awake > 1
+  }
+
+  async leave(): Promise<void> {
+    this.#started ??= Promise.all(this.#all.map((place) => this.#start(place)))
+    await this.#started
+    this.areWanted = false
+    // Something may have happened meanwhile.
+    if (!this.mayLeave()) return
+    this.#listen()
+    // This thread gets no notice of what the others write from now on.
+    this.#all[0]!.vcpu.cpu.engine.codeCache.flush()
+    const time = { at: ThreadClock.shared, ns: this.#domain.clock.now() }
+    for (const place of this.#all) place.leave(time)
+  }
+
+  #start(place: VcpuPlace): Promise<void> {
+    const { cpu, jit, codeCacheBytes, tscHz, interrupts, start } = this.#options
+    const { memory, p2m } = this.#domain
+    return place.start(start(place.vcpu.id), {
+      ...{ id: place.vcpu.id, memory: memory.memory, p2m: p2m.ma, bell: this.#bell, told: this.#told },
+      neighbours: this.neighbours.at,
+      ...{ interrupts, mailboxes: this.#all.map(({ ma }) => ma), cpu, jit, codeCacheBytes, tscHz },
+    })
+  }
+
+  /** Rings of the bell wake the domain. */
+  #listen(): void {
+    if (this.#isListening) return
+    const wait = (): void => {
+      const { async, value } = Atomics.waitAsync(this.#i32, this.#bell >>> 2, this.#seen)
+      if (async) void value.then(rung)
+      else rung()
+    }
+    const rung = (): void => {
+      this.#seen = Atomics.load(this.#i32, this.#bell >>> 2)
+      this.#domain.wake()
+      if (this.isAway) wait()
+      else this.#isListening = false
+    }
+    this.#isListening = true
+    this.#seen = Atomics.load(this.#i32, this.#bell >>> 2)
+    wait()
+  }
+  #seen = 0
+
+  serve(): number {
+    let count = 0
+    this.logged.settle()
+    for (const place of this.#all) if (place.serve(this.#domain)) count++
+    return count
+  }
+
+  callHome(): void {
+    for (const place of this.#all) place.callHome()
+  }
+
+  has(vcpu: number): boolean {
+    return this.#all[vcpu]?.isAway === true
+  }
+
+  forget(): void {
+    if (!this.isAway) return
+    for (const place of this.#all) place.close()
+    this.#started = null
+  }
+
+  /** A vCPU has come home, or its thread is no more. */
+  came(vcpu: number, exit: ComingVcpu['exit']): void {
+    if (!this.isAway) this.#keepTime()
+    if (exit?.reason === 'home') this.areWanted = true
+    else if (exit !== undefined) this.#failure ??= { vcpu, reason: exit.reason, error: exit.message }
+    this.#domain.wake()
+  }
+
+  /** Nobody is told an earlier time here than in a thread. */
+  #keepTime(): void {
+    const { clock } = this.#domain
+    const behind = (Atomics.load(this.#i32, this.#told >>> 2) - Math.floor(clock.now())) | 0
+    if (behind > 0 && behind < MOST_SKEW_NS) clock.hold(-behind)
+  }
+
+  schedule(...parts: ThreadScheduleParts): ThreadSchedule {
+    return new ThreadSchedule(...parts, this)
+  }
+
+  takeFailure(): ReturnType<VcpusElsewhere['takeFailure']> {
+    const failure = this.#failure
+    this.#failure = null
+    return failure
+  }
+
+  close(): void {
+    for (const place of this.#all) place.close()
+  }
+}
+
+/** Where a vCPU is: at home, or in its thread. */
+class VcpuPlace {
+  readonly vcpu: X86Vcpu
+  readonly ma: number
+  readonly #mailbox: Mailbox
+  readonly #threads: VcpuThreads
+  #worker: VcpuWorker | null = null
+  isAway = false
+  #isCalledHome = false
+  /** SMI# was asserted while it was away. */
+  #smi = false
+  /** Its call waits for a device. */
+  #waits = false
+  readonly #words: Words & { count: number } = { lo: 0, hi: 0, count: 0 }
+  readonly #registers = new Uint32Array(4)
+
+  readonly #interrupts: InterruptFabric
+
+  constructor(memory: MachineMemory, vcpu: X86Vcpu, bell: number, threads: VcpuThreads, interrupts: InterruptFabric) {
+    this.#interrupts = interrupts
+    this.vcpu = vcpu
+    this.#threads = threads
+    this.ma = memory.allocate(MAILBOX_BYTES, 64, 'mailbox of a vCPU')
+    this.#mailbox = new Mailbox(memory, this.ma, bell)
+  }
+
+  start(worker: VcpuWorker, how: ThreadStart): Promise<void> {
+    this.#worker = worker
+    return new Promise((resolve, reject) => {
+      worker.listen(
+        (message) => {
+          if (message === 'ready') resolve()
+          else if ('failed' in message) reject(new Error(message.failed))
+          else this.#comeHome(message)
+        },
+        (error) => {
+          reject(error as Error)
+          if (!this.isAway) return
+          this.isAway = false
+          this.#threads.came(this.vcpu.id, {
+            reason: 'error',
+            message: `the thread of vCPU ${this.vcpu.id} has ended: ${String(error)}`,
+          })
+        },
+      )
+      worker.postMessage(how)
+    })
+  }
+
+  leave(time: Pick<LeavingVcpu, 'at' | 'ns'>): void {
+    if (this.isAway) return
+    const { vcpu } = this
+    this.isAway = true
+    this.#isCalledHome = false
+    this.#waits = false
+    const mailbox = this.#mailbox
+    mailbox.endCall()
+    mailbox.takeMail()
+    const saved = saveVcpu(vcpu.cpu)
+    vcpu.elsewhere = {
+      look: () => mailbox.post(MAIL_LOOK),
+      // System-management mode is for the domain's thread.
+      smi: () => {
+        this.#smi = true
+        this.#threads.areWanted = true
+      },
+      comeHome: () => {
+        this.#threads.areWanted = true
+      },
+      watchWrites: (frames, count) => this.#threads.logged.watch(frames, count),
+    }
+    vcpu.apic.elsewhere = true
+    this.#worker!.postMessage({ saved, retired: vcpu.cpu.retired, ...time })
+  }
+
+  callHome(): void {
+    if (!this.isAway || this.#isCalledHome) return
+    this.#isCalledHome = true
+    this.#mailbox.post(MAIL_HOME)
+  }
+
+  #comeHome({ saved, retired, exit }: ComingVcpu): void {
+    const { vcpu } = this
+    const { cpu } = vcpu
+    vcpu.elsewhere = null
+    this.isAway = false
+    restoreVcpu(cpu, saved)
+    cpu.retired = retired
+    vcpu.apic.elsewhere = false
+    if (this.#smi) cpu.smi()
+    this.#smi = false
+    vcpu.updateEvents()
+    this.#threads.came(vcpu.id, exit)
+  }
+
+  /** Serves a call, or takes the answer that it waits for. @returns whether there was one */
+  serve(domain: Domain): boolean {
+    if (!this.isAway) return false
+    const mailbox = this.#mailbox
+    const { vcpu } = this
+    vcpu.cpu.retired = mailbox.retired
+    const words = this.#words
+    if (mailbox.isCancelled) {
+      this.#waits = false
+      vcpu.cancelRequest()
+      mailbox.answer(STATUS_DONE)
+      return true
+    }
+    if (this.#waits) {
+      const status = vcpu.answer(words)
+      if (status === STATUS_RETRY) return false
+      this.#waits = false
+      this.#answer(status)
+      return true
+    }
+    const { operation } = mailbox
+    if (operation < 0) return false
+    words.count = 0
+    const status = this.#perform(operation, domain)
+    if (status === STATUS_RETRY && operation <= O.REPEAT) this.#waits = true
+    else this.#answer(status)
+    return true
+  }
+
+  #answer(status: number): void {
+    const mailbox = this.#mailbox
+    const { lo, hi, count } = this.#words
+    mailbox.setResult(0, lo)
+    mailbox.setResult(1, hi)
+    mailbox.setResult(2, count)
+    mailbox.answer(status)
+  }
+
+  #perform(operation: number, domain: Domain): number {
+    const mailbox = this.#mailbox
+    const { vcpu } = this
+    const words = this.#words
+    const a = (index: number): number => mailbox.argumentOf(index)
+    switch (operation) {
+      case O.READ:
+        return vcpu.physicalRead(mailbox.wideArgumentOf(0), a(2), words, a(3) !== 0)
+      case O.WRITE:
+        return vcpu.physicalWrite(mailbox.wideArgumentOf(0), a(2), a(4), a(5), a(3) !== 0)
+      case O.PORT_READ:
+        return vcpu.portRead(a(0), a(1), words, true)
+      case O.PORT_WRITE:
+        return vcpu.portWrite(a(0), a(1), a(2), true)
+      case O.REPEAT:
+        return this.#repeat()
+      case O.ROM_WRITE:
+        vcpu.romWrite(mailbox.wideArgumentOf(0), a(2), a(4), a(5))
+        return STATUS_DONE
+      case O.RAM_ADDRESS:
+        return this.#written(vcpu.ramAddress(mailbox.wideArgumentOf(0)))
+      case O.SECOND_LEVEL_FAULT:
+        return domain.secondLevel.fault(vcpu.id, mailbox.wideArgumentOf(0), a(2))
+      case O.RESOLVED_WRITE:
+        return this.#written(domain.secondLevel.resolvedWrite(mailbox.wideArgumentOf(0)))
+      case O.TABLE_WRITE:
+        return this.#written(domain.secondLevel.tableWrite(mailbox.wideArgumentOf(0), vcpu.id))
+      case O.READ_MSR:
+        return vcpu.readMsr(a(0), words)
+      case O.WRITE_MSR:
+        return vcpu.writeMsr(a(0), a(1), a(2))
+      case O.CPUID:
+        for (let i = 0; i < 4; i++) this.#registers[i] = a(2 + i)
+        vcpu.cpuid(a(0), a(1), this.#registers)
+        ;[words.lo, words.hi, words.count] = [this.#registers[0]!, this.#registers[1]!, this.#registers[2]!]
+        mailbox.setResult(3, this.#registers[3]!)
+        return STATUS_DONE
+      case O.ACKNOWLEDGE_PIC:
+        words.lo = this.#interrupts.i8259.acknowledge()
+        return STATUS_DONE
+      case O.END_OF_INTERRUPT:
+        this.#interrupts.ioApic.eoi(a(0))
+        return STATUS_DONE
+      case O.RETRY_INTERRUPTS:
+        this.#interrupts.ioApic.retry()
+        return STATUS_DONE
+      case O.NUMERIC_ERROR:
+        vcpu.numericError()
+        return STATUS_DONE
+      default:
+        return vcpu.hypercall()
+    }
+  }
+
+  /** An address in the answer, of RAM that the thread is going to write. */
+  #written(ma: number): number {
+    this.#threads.logged.note(this.#mailbox.wideArgumentOf(0), ma)
+    return this.#address(ma)
+  }
+
+  /** An address in the answer: a negative one takes another place. */
+  #address(ma: number): number {
+    this.#words.lo = ma
+    this.#words.hi = -ma
+    return ma < 0 ? STATUS_FAULT : STATUS_DONE
+  }
+
+  #repeat(): number {
+    const mailbox = this.#mailbox
+    const a = (index: number): number => mailbox.argumentOf(index)
+    const how = a(0)
+    const request: RepeatRequest = {
+      port: (how & 1) !== 0,
+      write: (how & 2) !== 0,
+      down: (how & 4) !== 0,
+      address: mailbox.wideArgumentOf(1),
+      size: a(3),
+      count: a(4),
+      gpa: (how & 8) !== 0 ? -1 : mailbox.wideArgumentOf(5),
+      lo: a(7),
+      hi: a(8),
+    }
+    const status = this.vcpu.repeat(request)
+    this.#words.lo = request.lo
+    this.#words.hi = request.hi
+    this.#words.count = request.count
+    return status
+  }
+
+  /** Ends the thread. */
+  close(): void {
+    this.isAway = false
+    this.vcpu.elsewhere = null
+    this.vcpu.apic.elsewhere = false
+    this.#worker?.terminate()
+    this.#worker = null
+    this.#threads.neighbours.lost(this.vcpu.id)
+  }
+}

@@ -1,0 +1,135 @@
+/** vCPUs that execute in threads of their own. */
+import { Worker } from 'node:worker_threads'
+import { defineDevice } from '@retrap/device'
+import * as a from '@retrap/x86-assembler'
+import { afterEach, expect, test } from 'vitest'
+import { vcpuThreads } from '../src/threads.ts'
+import { CODE, EXIT_PORT, Guest, PROTECTED, realClock, STACK } from './support/guest.ts'
+
+const APIC = 0xfee0_0000
+const IPI_VECTOR = 0x40
+const TIMER_VECTOR = 0x41
+const [IPI_HANDLER, TIMER_HANDLER] = [0x4000, 0x4100]
+const [ADDED, ANSWERS, IPIS, TIMERS, BACK, AT_WORK, TOLD] = [0, 1, 2, 3, 4, 5, 6].map(
+  (n) => 0x5000 + 0x40 * n,
+) as number[]
+const PORT = 0x300
+const ROUNDS = 60
+
+const workers: Worker[] = []
+afterEach(async () => void (await Promise.all(workers.splice(0).map((worker) => worker.terminate()))))
+
+/** Adds, asks a device that takes its time, interrupts the next vCPU, and compares the time with what another has seen. */
+function program(asm: a.Assembler, id: number, vcpus: number): void {
+  asm.mov(a.dword(APIC + 0xf0), 0x1ff).mov(a.dword(APIC + 0x3e0), 0xb)
+  asm.mov(a.dword(APIC + 0x320), 0x2_0000 | TIMER_VECTOR).mov(a.dword(APIC + 0x380), 2_000_000)
+  asm.sti().rdtsc().mov(a.dword(TOLD!), a.eax).mov(a.ebx, ROUNDS)
+  const round = asm.here()
+  asm.mov(a.dx, PORT).in(a.eax, a.dx).lock().add(a.dword(ANSWERS!), a.eax)
+  asm.mov(a.dword(APIC + 0x310), ((id + 1) % vcpus) << 24).mov(a.dword(APIC + 0x300), IPI_VECTOR)
+  asm.mov(a.ecx, 20_000)
+  const add = asm.here()
+  asm.lock().inc(a.dword(ADDED!)).dec(a.ecx).jnz(add)
+  const fine = asm.label('fine')
+  asm
+    .mov(a.esi, a.dword(TOLD!))
+    .rdtsc()
+    .mov(a.ecx, a.eax)
+    .sub(a.ecx, a.esi)
+    .jns(fine)
+    .lock()
+    .inc(a.dword(BACK!))
+    .bind(fine)
+  asm.mov(a.dword(TOLD!), a.eax).dec(a.ebx).jnz(round)
+  asm.lock().dec(a.dword(AT_WORK!))
+  if (id === 0) {
+    const wait = asm.here()
+    asm.pause().cmp(a.dword(AT_WORK!), a.imm8(0)).jnz(wait)
+    asm.cli().mov(a.al, 0).out(EXIT_PORT, a.al)
+  }
+  const halt = asm.here()
+  asm.hlt().jmp(halt)
+}
+
+function make(vcpus: number): Guest {
+  const device = defineDevice({
+    name: 'slow',
+    stateless: true,
+    ports: { base: PORT, size: 4 },
+    read: () => new Promise((resolve) => void setImmediate(() => resolve(1))),
+  })
+  const guest = new Guest((asm) => program(asm, 0, vcpus), {
+    vcpus,
+    clock: realClock(),
+    devices: [device],
+    threads: vcpuThreads(() => {
+      const worker = new Worker(new URL('support/vcpu-worker.ts', import.meta.url), {
+        execArgv: ['--conditions=retrap-source'],
+      })
+      workers.push(worker)
+      return {
+        postMessage: (message) => worker.postMessage(message),
+        listen: (onMessage, onEnd) => void worker.on('message', onMessage).on('exit', () => onEnd('it was ended')),
+        terminate: () => void worker.terminate(),
+      }
+    }),
+  })
+  for (const [vector, at, word] of [
+    [IPI_VECTOR, IPI_HANDLER, IPIS],
+    [TIMER_VECTOR, TIMER_HANDLER, TIMERS],
+  ] as const) {
+    guest.program(at, 32, (asm) =>
+      asm
+        .lock()
+        .inc(a.dword(word!))
+        .mov(a.dword(APIC + 0xb0), 0)
+        .iretd(),
+    )
+    guest.vector(vector, at)
+  }
+  guest.write64(AT_WORK!, BigInt(vcpus))
+  for (let id = 1; id < vcpus; id++) {
+    const at = CODE + 0x1000 * id
+    guest.program(at, 32, (asm) => program(asm, id, vcpus))
+    guest.start(id, { ...PROTECTED, registers: { ...PROTECTED.registers, rip: at, rsp: STACK - 0x1000 * id } })
+  }
+  return guest
+}
+
+test.each([
+  ['without a break', false],
+  ['called home again and again', true],
+])('nothing is lost between three vCPUs, %s', { timeout: 60_000 }, async (_name, isStopped) => {
+  const guest = make(3)
+  const { domain } = guest
+  let stops = 0
+  const timer = isStopped ? setInterval(() => domain.stop({ reason: 'pause' }), 7) : undefined
+  let changes = 0
+  let exit = await guest.run()
+  for (; exit.reason === 'pause'; exit = await guest.run()) {
+    stops++
+    if (stops % 3 !== 0) continue
+    void domain.changeMemory((p2m) => p2m.populate(0x200 + stops, 1)).then(() => changes++)
+  }
+  clearInterval(timer)
+  expect(exit).toEqual({ reason: 'debug-exit', code: 0 })
+  expect(domain.architecture.threads?.isAway).toBe(false)
+  expect([ADDED, ANSWERS, BACK].map((at) => guest.read32(at!))).toEqual([3 * 20_000 * ROUNDS, 3 * ROUNDS, 0])
+  // Two that come while the first one is being handled are one.
+  expect(guest.read32(IPIS!)).toBeGreaterThan(0)
+  expect(guest.read32(IPIS!)).toBeLessThanOrEqual(3 * ROUNDS)
+  expect(guest.read32(TIMERS!)).toBeGreaterThan(0)
+  if (isStopped) expect([stops > 3, changes > 0]).toEqual([true, true])
+  domain.close()
+})
+
+test('a thread that dies ends its domain with a sentence', { timeout: 60_000 }, async () => {
+  const guest = make(2)
+  const run = guest.run()
+  while (guest.domain.architecture.threads?.isAway !== true) await new Promise((resolve) => void setTimeout(resolve, 5))
+  await workers[1]!.terminate()
+  const exit = await run
+  expect(exit).toMatchObject({ reason: 'internal-error', vcpu: 1 })
+  expect(String((exit as { error?: unknown }).error)).toBe('the thread of vCPU 1 has ended: it was ended')
+  guest.domain.close()
+})
