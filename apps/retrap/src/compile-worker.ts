@@ -9,6 +9,6 @@ const OPENERS: Readonly<Record<string, OpenEmitter>> = {
 
 // The program of the Worker that compiles for the machines of this process: each posts a port.
 parentPort!.on('message', (port: MessagePort) => {
-  const server = new CompileServer(OPENERS, (answer) => port.postMessage(answer))
+  const server = new CompileServer(OPENERS, (answer) => port.postMessage(answer), true)
   port.on('message', (message: HelperMessage) => server.receive(message))
 })

@@ -30,7 +30,8 @@ const idle = setTimeout(() => {
 const send = (message: FromWorker, transfer: Transferable[] = []): void => self.postMessage(message, { transfer })
 
 self.addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
-  if ('tell' in data && data.tell === 'prepareArm') void prepareArm()
+  if ('tell' in data && data.tell === 'compile') void compile(data.port)
+  else if ('tell' in data && data.tell === 'prepareArm') void prepareArm()
   else if ('tell' in data) machine?.told(data)
   else void answer(data)
 })
@@ -45,6 +46,13 @@ async function answer({ id, call, given }: Extract<ToWorker, { call: string }>):
   } catch (error) {
     send({ answer: id, error: describe(error) })
   }
+}
+
+/** Compiles for the machine of another Worker. */
+async function compile(port: MessagePort): Promise<void> {
+  clearTimeout(idle)
+  const { serveCompiler } = await import('./worker/compiler.ts')
+  serveCompiler(port)
 }
 
 async function prepareArm(): Promise<void> {

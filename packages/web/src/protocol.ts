@@ -114,8 +114,10 @@ export type ToWorker =
   | { readonly tell: 'pointer'; readonly events: readonly PointerChange[] }
   | { readonly tell: 'diskDelay'; readonly ms: number }
   | { readonly tell: 'diskFailure'; readonly on: boolean }
-  /** The page wants frames, or no more. */
   | { readonly tell: 'prepareArm' }
+  /** The Worker compiles for the machine of another one. */
+  | { readonly tell: 'compile'; readonly port: MessagePort }
+  /** The page wants frames, or no more. */
   | { readonly tell: 'watch'; readonly on: boolean }
   /** The page has drawn a frame, and takes the next one. */
   | { readonly tell: 'drawn' }

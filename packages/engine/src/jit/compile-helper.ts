@@ -101,16 +101,20 @@ export class RemoteCompiler<Form> {
     const number = this.#count++
     const { nameOf } = this.#instructionSet
     const form = job.form.map((each) => each && nameOf(each))
+    this.#waiting.set(number, done)
+    this.connect()
+    if (!this.#hasFailed) this.#port!.post({ number, job: { ...job, form } })
+  }
+
+  /** Has the thread begin to start, unless it has: there will be a job. */
+  connect(): void {
+    if (this.#port !== undefined || this.#hasFailed) return
     try {
-      if (this.#port === undefined) {
-        this.#port = this.#helper.connect(
-          (answer) => this.#hear(answer),
-          () => this.#fail(),
-        )
-        this.#port.post(this.#kind)
-      }
-      this.#waiting.set(number, done)
-      this.#port.post({ number, job: { ...job, form } })
+      this.#port = this.#helper.connect(
+        (answer) => this.#hear(answer),
+        () => this.#fail(),
+      )
+      this.#port.post(this.#kind)
     } catch {
       // The host refuses a further thread.
       this.#fail()

@@ -16,15 +16,23 @@ export type OpenEmitter = (kind: object) => Promise<NamedEmitter<unknown>>
 export class CompileServer {
   readonly #openers: Readonly<Record<string, OpenEmitter>>
   readonly #answer: (answer: HelperAnswer) => void
+  readonly #isFirstCaller: boolean
   #opened: Promise<JobCompiler> | undefined
 
   /**
    * @param openers - by the names of the instruction sets
    * @param answer - posts to the machine
+   * @param isFirstCaller - units are called here first, for an access outside of memory: not for pages, since some hosts of theirs end
+   *   by it. Hosts make machine code at the first call, and share it between threads
    */
-  constructor(openers: Readonly<Record<string, OpenEmitter>>, answer: (answer: HelperAnswer) => void) {
+  constructor(
+    openers: Readonly<Record<string, OpenEmitter>>,
+    answer: (answer: HelperAnswer) => void,
+    isFirstCaller = false,
+  ) {
     this.#openers = openers
     this.#answer = answer
+    this.#isFirstCaller = isFirstCaller
   }
 
   /** Receives what the machine has posted. */
@@ -34,7 +42,7 @@ export class CompileServer {
   }
 
   async #open({ name, emitter, target }: HelperKind): Promise<JobCompiler> {
-    return new JobCompiler(await this.#openers[name]!(emitter), target)
+    return new JobCompiler(await this.#openers[name]!(emitter), target, this.#isFirstCaller)
   }
 }
 
@@ -43,9 +51,11 @@ export class JobCompiler {
   readonly #emitter: NamedEmitter<unknown>
   readonly #compiler: UnitCompiler<unknown>
   readonly #forms = new Map<string, unknown>()
+  readonly #isFirstCaller: boolean
   readonly #stubs: Readonly<Record<string, unknown>>
 
-  constructor(emitter: NamedEmitter<unknown>, target: CompilerTarget) {
+  constructor(emitter: NamedEmitter<unknown>, target: CompilerTarget, isFirstCaller = false) {
+    this.#isFirstCaller = isFirstCaller
     this.#emitter = emitter
     this.#compiler = new UnitCompiler(emitter, target)
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: target.shared })
@@ -66,7 +76,7 @@ export class JobCompiler {
     try {
       const { module, marks, source } = this.#compiler.compile({ ...job, form })
       const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
-      this.#warm(compiled)
+      if (this.#isFirstCaller) this.#call(compiled)
       unit = { compiled, module, marks, source }
     } catch (error) {
       unit = String(error)
@@ -80,11 +90,8 @@ export class JobCompiler {
     return form
   }
 
-  /**
-   * Has the host make machine code of a unit, which it does at the first call, and shares between threads. The unit's first
-   * load, from its record, is outside of memory here.
-   */
-  #warm(compiled: WebAssembly.Module): void {
+  /** Calls a unit. Its first load, from its record, is outside of memory here. */
+  #call(compiled: WebAssembly.Module): void {
     const { exports } = new WebAssembly.Instance(compiled, { cpu: this.#stubs as never })
     const outside = -0x1_0000
     try {

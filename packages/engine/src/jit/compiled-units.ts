@@ -210,6 +210,11 @@ export class CompiledUnits<Form> {
     return isAsAssumed(this.#parts.memory, known.assumptions, runner.state) && this.#change(unit, known, place, runner)
   }
 
+  /** A place will be compiled soon. */
+  prepare(): void {
+    this.#remote?.connect()
+  }
+
   /** Whether another thread compiles. */
   get hasHelper(): boolean {
     return this.#remote?.isThere === true

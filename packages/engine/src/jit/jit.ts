@@ -261,6 +261,7 @@ export class Jit<Form> {
     if (found === undefined || found.count < this.#options.fewestInstructions) return NOTHING
     if (!isWatched && this.#watch > 0) {
       this.#watchBlocks(found)
+      this.#units.prepare()
       this.#watched.add(record)
       return record
     }

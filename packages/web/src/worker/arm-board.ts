@@ -6,7 +6,7 @@ import { ArmP2mType } from '@retrap/p2m'
 import type { ArmBoardView, ArmVcpuView } from '../inspection.ts'
 import { CODE_BYTES, mapOf, waitOf } from './inspect.ts'
 
-export { recordArmMachine, replayArmMachine } from '@retrap/machine/arm'
+export { openArmEmitter, recordArmMachine, replayArmMachine } from '@retrap/machine/arm'
 
 /** Makes the code that Arm boards share, while their images are on their way. */
 export const prepare = (jit: boolean): void => prepareArmMachine({ jit })
@@ -20,8 +20,13 @@ export const prepare = (jit: boolean): void => prepareArmMachine({ jit })
 export const createArmBoard = (
   options: PcOptions,
   make: (options: ArmMachineOptions) => Promise<Pc | ArmMachine> = createArmMachine,
-): Promise<Pc | ArmMachine> =>
-  make({ ...options, jit: options.jit !== undefined && options.jit !== false } as ArmMachineOptions)
+): Promise<Pc | ArmMachine> => make({ ...options, jit: jitOf(options.jit) } as ArmMachineOptions)
+
+/** The compiler's options, without the listener, which gets a PC's code. */
+function jitOf(jit: PcOptions['jit']): ArmMachineOptions['jit'] {
+  if (typeof jit !== 'object' || jit.helper === undefined) return jit !== undefined && jit !== false
+  return { helper: jit.helper }
+}
 
 /** PSTATE: AArch32; its code is Thumb. Source: Arm ARM (DDI 0487) C5.2, "SPSR_EL1". */
 const [PSTATE_NRW, PSTATE_T] = [1 << 4, 1 << 5]

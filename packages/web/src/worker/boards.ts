@@ -3,6 +3,7 @@ import type { ArmMachine, ArmMachineOptions, ArmSnapshotSource } from '@retrap/m
 import type { ArmBoardView, PcView } from '../inspection.ts'
 import type { SentOptions } from '../protocol.ts'
 import type * as ArmBoards from './arm-board.ts'
+import { compileHelper } from './compile-helper.ts'
 import type { CompiledCodes } from './compiled-code.ts'
 import type { GuestInput } from './guest-input.ts'
 import type { MachineDrives } from './machine-drives.ts'
@@ -61,7 +62,11 @@ export async function createBoard(
   snapshot: ReadSnapshot | null,
   recorded?: (options: BoardOptions) => Promise<BoardMachine>,
 ): Promise<BoardMachine> {
-  const all = { ...boardOptions(options, parts), ...snapshot?.onClock(recorded !== undefined) } as PcOptions
+  const given = boardOptions(options, parts)
+  // A run that can be made again compiles in its own thread.
+  const helper = recorded === undefined ? compileHelper() : undefined
+  const jit = typeof given.jit === 'object' && helper !== undefined ? { ...given.jit, helper } : given.jit
+  const all = { ...given, jit, ...snapshot?.onClock(recorded !== undefined) } as PcOptions
   if (options.board !== 'virt') return (recorded ?? createPc)(all)
   return (await loadArm()).createArmBoard(all, recorded)
 }
