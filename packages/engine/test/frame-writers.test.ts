@@ -22,29 +22,15 @@ function family(count: number): {
 }
 
 describe('which TLBs are asked to drop write entries of a frame', () => {
-  test('none, where none has had one', () => {
+  test.each([
+    ['none, where none has had one', FRAME + 1, [1], []],
+    ['the one that has had them, and once', FRAME, [1, 1], [1]],
+    ['all, where several have had them', FRAME, [0, 2, 0], [0, 1, 2]],
+  ])('%s', (_, frame, noted, expected) => {
     const { writers, numbers, asked } = family(3)
-    writers.drop(FRAME * PAGE_BYTES)
-    writers.note(numbers[1]!, FRAME + 1)
-    writers.drop(FRAME * PAGE_BYTES)
-    expect(asked).toEqual([])
-  })
-
-  test('the one that has had them, and once', () => {
-    const { writers, numbers, asked } = family(3)
-    writers.note(numbers[1]!, FRAME)
-    writers.note(numbers[1]!, FRAME)
-    writers.drop(FRAME * PAGE_BYTES + 0x40)
-    writers.drop(FRAME * PAGE_BYTES)
-    expect(asked).toEqual([`1:${FRAME + 0x40 / PAGE_BYTES}`])
-  })
-
-  test('all, where several have had them', () => {
-    const { writers, numbers, asked } = family(3)
-    for (const i of [0, 2]) writers.note(numbers[i]!, FRAME)
-    writers.note(numbers[0]!, FRAME)
-    writers.drop(FRAME * PAGE_BYTES)
-    expect(asked).toEqual([0, 1, 2].map((i) => `${i}:${FRAME}`))
+    for (const i of noted) writers.note(numbers[i]!, frame)
+    for (const offset of [0x40, 0]) writers.drop(FRAME * PAGE_BYTES + offset)
+    expect(asked).toEqual(expected.map((i) => `${i}:${FRAME + 0x40 / PAGE_BYTES}`))
   })
 
   test('the next one with the number of a TLB that was removed, for its frames too', () => {

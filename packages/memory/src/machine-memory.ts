@@ -215,7 +215,7 @@ export class MachineMemory {
     }
   }
 
-  /** Has the listeners of this view are notified of a write to a frame with bits in `codeBits`. @param last - inclusive */
+  /** Notifies the listeners of this view of a write to a frame with bits in `codeBits`. @param last - inclusive */
   hearWrite(frame: number, first: number, last: number): void {
     for (const listener of this.#listeners) listener(frame, first, last)
   }

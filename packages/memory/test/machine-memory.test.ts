@@ -146,9 +146,13 @@ test('an entry that another thread changes and changes back is never read half a
 })
 
 describe('writes by others than the CPU', () => {
-  test('each touched frame gets a new generation, and no other', () => {
+  test('each touched frame gets a new generation, and no other, and listeners hear of its bytes', () => {
     const memory = MachineMemory.create({ bytes: 4 * MIB })
+    const heard: number[][] = []
+    memory.onCodeWrite((...range) => heard.push(range))
+    memory.codeBits.fill(1, 0x200, 0x203)
     memory.noteWrite(0x20_0fff, 0x1002)
+    expect(heard.flat()).toEqual([0x200, 0xfff, 0xfff, 0x201, 0, 0xfff, 0x202, 0, 0])
     expect([...memory.generation.subarray(0x1ff, 0x204)]).toEqual([0, 1, 1, 1, 0])
     memory.noteWrite(0x20_0000, 0)
     expect(memory.generation[0x200]).toBe(1)
@@ -171,21 +175,6 @@ describe('writes by others than the CPU', () => {
     expect(heard).toEqual([0x201])
   })
 
-  test('listeners hear which bytes of each frame were written', () => {
-    const memory = MachineMemory.create({ bytes: 4 * MIB })
-    const heard: number[][] = []
-    memory.onCodeWrite((...range) => heard.push(range))
-    memory.codeBits.fill(1, 0x200, 0x203)
-    memory.noteWrite(0x20_0010, 4)
-    memory.noteWrite(0x20_0fff, 0x1002)
-    expect(heard).toEqual([
-      [0x200, 0x10, 0x13],
-      [0x200, 0xfff, 0xfff],
-      [0x201, 0, 0xfff],
-      [0x202, 0, 0],
-    ])
-  })
-
   test('generated code finds generations and code bits at their machine addresses', () => {
     const memory = MachineMemory.create({ bytes: 4 * MIB })
     memory.noteWrite(0x20_0000, 1)
@@ -198,38 +187,28 @@ describe('writes by others than the CPU', () => {
 describe('regions', () => {
   test('are aligned, zeroed, disjoint, outside frame zero, and listed with their purpose', () => {
     const memory = MachineMemory.create({ bytes: 8 * MIB })
-    const asked = [
-      [1, 1],
-      [8, 8],
-      [100, 64],
-      [4096, 4096],
-      [60_000, 8],
-      [10_000, 0x8000],
-      [0x1_0000, 0x1_0000],
-      [300_000, 0x2_0000],
-      [16, 16],
-      [5, 0x20_0000],
-    ] as const
-    const regions = asked.map(([bytes, align]) => ({ ma: memory.allocate(bytes, align, `of ${bytes}`), bytes, align }))
+    const asked = [1, 8, 100, 4096, 60_000, 10_000, 0x1_0000, 300_000, 16, 5]
+    const aligns = [1, 8, 64, 4096, 8, 0x8000, 0x1_0000, 0x2_0000, 16, 0x20_0000]
+    const regions = asked.map((bytes, i) => {
+      const align = aligns[i]!
+      return { ma: memory.allocate(bytes, align, `of ${bytes}`), bytes, align }
+    })
     for (const { ma, bytes, align } of regions) {
       expect(ma).toBeGreaterThanOrEqual(4096)
       expect(ma % align).toBe(0)
       expect(memory.read(ma, bytes).every((byte) => byte === 0)).toBe(true)
       memory.fill(ma, bytes, 0xff)
     }
-    expect(memory.regions.map((region) => region.purpose)).toEqual(asked.map(([bytes]) => `of ${bytes}`))
+    expect(memory.regions.map((region) => region.purpose)).toEqual(asked.map((bytes) => `of ${bytes}`))
   })
 
   test.each([
     { given: 'more than there is', action: (m: MachineMemory) => m.allocate(8 * MIB, 8, 'x'), code: 'ERR_NO_MEMORY' },
     { given: 'no bytes', action: (m: MachineMemory) => m.allocate(0, 8, 'x'), code: 'ERR_RANGE' },
     { given: 'an odd alignment', action: (m: MachineMemory) => m.allocate(8, 24, 'x'), code: 'ERR_ALIGN' },
-    { given: 'a read past the end', action: (m: MachineMemory) => m.read(4 * MIB - 1, 2), code: 'ERR_RANGE' },
-    { given: 'a negative address', action: (m: MachineMemory) => m.readU32(-1), code: 'ERR_RANGE' },
     { given: 'NaN for an address', action: (m: MachineMemory) => m.readU8(Number.NaN), code: 'ERR_RANGE' },
     { given: 'a misaligned entry', action: (m: MachineMemory) => m.publishEntry(4, 0, 0), code: 'ERR_ALIGN' },
     { given: 'a misaligned word', action: (m: MachineMemory) => m.compareExchange32(6, 0, 0), code: 'ERR_ALIGN' },
-    { given: 'an entry past the end', action: (m: MachineMemory) => m.publishEntry(4 * MIB, 0, 0), code: 'ERR_RANGE' },
   ])('$given → $code', ({ action, code }) => {
     expect(codeOf(() => action(MachineMemory.create({ bytes: 4 * MIB })))).toBe(code)
   })

@@ -2,10 +2,11 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { afterEach, expect, test, vi } from 'vitest'
 import { FRAME_OWNER, MachineMemory, type Neighbour, Neighbours } from '../src/index.ts'
+import { RequestRing, ringWords } from '../src/neighbours/request-ring.ts'
 
 const FRAME = 0x300
 const ASKED = 0x7fff_ffff
-const ROUNDS = 200_000
+const ROUNDS = 1_000_000
 const POSTS = 10_000
 
 interface Member {
@@ -218,6 +219,7 @@ test('no request and no owner is lost where several threads make them at a time'
         frameBits.removeOwner(${FRAME})
         frameBits.clear(${FRAME}, workerData.number)
       }
+      Atomics.add(i32, words + 3, 1)
       for (let i = 0; i < ${POSTS}; i++) {
         memory.neighbours.tell(${FRAME}, i & 0xfff, workerData.number)
         if (i % 100 === 0) Atomics.wait(i32, words + 2, 0, 0.1)
@@ -228,6 +230,10 @@ test('no request and no owner is lost where several threads make them at a time'
   )
   const ended = Promise.all(makers.map((one) => once(one, 'message')))
   await waitFor(domain, words, 2)
+  while (Atomics.load(domain.i32, words + 3) < 2) {
+    domain.frameBits.addOwner(FRAME)
+    domain.frameBits.removeOwner(FRAME)
+  }
   /** By thread, after a round of this one: the number of its next request, and the round of the last one. */
   const next = [0, 0, 0]
   const seen = [0, 0, 0]
@@ -253,4 +259,20 @@ test('no request and no owner is lost where several threads make them at a time'
   for (const number of [1, 2]) isNext(number, POSTS, round)
   expect([wrong, domain.codeBits[FRAME]]).toEqual([0, FRAME_OWNER])
   await ended
+})
+
+test('a request whose place is passed by, as it was not written in time, takes another one', () => {
+  const memory = MachineMemory.create({ bytes: 1 << 20, shared: true })
+  const ring = new RequestRing(memory, memory.allocate(4 * ringWords(4), 8, 'ring') >>> 2, 4)
+  const exchange = vi.spyOn(memory, 'compareExchangeEntry')
+  for (let i = 1; i < 20; i++) {
+    exchange.mockImplementationOnce((...entry) => {
+      expect(ring.look()).toBe(false)
+      return memory.compareExchangeEntry(...entry)
+    })
+    const ticket = ring.post(i, -i)
+    expect([ring.isServed(ticket), ring.look(), [...ring.words]]).toEqual([false, true, [i, -i >>> 0]])
+    ring.served()
+    expect([ring.isServed(ticket), ring.look(), ring.lost]).toEqual([true, false, undefined])
+  }
 })

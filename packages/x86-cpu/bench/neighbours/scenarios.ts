@@ -6,22 +6,35 @@ import { MAPPED, NeighbourMachine, PAGES, type NeighbourOptions } from './thread
 /** Words: what the writer has made public, and the reader has seen of it; how often that has looked, and found what is wrong. */
 const [VERSION, SEEN, ROUNDS, WRONG, STOP] = [0x20_0000, 0x20_0040, 0x20_0080, 0x20_00c0, 0x20_0100] as const
 const WRITER = 0x1_8000
-/** A function whose result is in the instruction; and one whose instruction lies in two pages. */
+/** Functions whose result is in the instruction; and one whose instruction lies in two pages. */
 const FUNCTION = 0x9003
+const OTHER = 0x9043
 const CROSSING = 0xafff
 const FRAMES = [0x22_0000, 0x23_0000] as const
 /** A linear page, mapped by the first entry of the table. */
 const LINEAR = 0x40_0000
 const TABLE = PAGES + 0x1000
 
+/** A thread's function, and the word that makes its version public. */
+interface Side {
+  readonly address: number
+  readonly version: number
+}
+const SIDES: readonly Side[] = [
+  { address: FUNCTION, version: VERSION },
+  { address: OTHER, version: SEEN },
+]
+
 interface Scenario {
   /** The reader: EDI has the version, and EAX is to be that or a later one. */
-  readonly look: (asm: a.Assembler) => void
+  readonly look?: (asm: a.Assembler) => void
   /** Makes version ESI, before that becomes public. */
   readonly change?: (asm: a.Assembler, patched: number) => void
   /** The same by the domain's thread. */
   readonly changeOutside?: (machine: NeighbourMachine, version: number) => Promise<void> | void
   readonly afterwards?: (asm: a.Assembler) => void
+  /** Instead of all that: both threads do this, and a version is what the other one makes. */
+  readonly mutual?: (asm: a.Assembler, own: Side, other: Side) => void
   readonly prepare?: (machine: NeighbourMachine) => void
 }
 
@@ -42,9 +55,18 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'code behind MOV to CR0': inline((asm) => void asm.mov(a.eax, a.cr0).xor(a.eax, 2).mov(a.cr0, a.eax)),
   'code behind IRET': inline((asm) => {
     const next = asm.label()
-    asm.mov(a.esp, 0x7_ff00).pushfd().push(a.cs).call(next).bind(next).add(a.dword(a.esp), 5).iretd()
+    asm.pushfd().push(a.cs).call(next).bind(next).add(a.dword(a.esp), 5).iretd()
   }),
   'code that is called': { look: call(FUNCTION), change: (asm) => void asm.mov(a.dword(FUNCTION + 1), a.esi) },
+  'code that each changes for the other, in one page': {
+    mutual: (asm, own, other) => {
+      asm
+        .inc(a.esi)
+        .mov(a.dword(other.address + 1), a.esi)
+        .mov(a.dword(other.version), a.esi)
+      call(own.address)(asm.mov(a.edi, a.dword(own.version)))
+    },
+  },
   'code in two pages': {
     look: call(CROSSING),
     change: (asm) => void asm.mov(a.dword(CROSSING + 1), a.esi).mov(a.dword(0xa800), a.esi),
@@ -113,29 +135,44 @@ export interface Outcome {
 
 /** Runs a scenario until the reader has looked so often, at as many versions, or for so long, but at a hundred versions. */
 export async function runScenario(
-  { look, change, changeOutside, afterwards, prepare }: Scenario,
+  { look, change, changeOutside, afterwards, prepare, mutual }: Scenario,
   { rounds, ms }: { readonly rounds: number; readonly ms: number },
   options: NeighbourOptions,
 ): Promise<Outcome> {
   const machine = new NeighbourMachine()
   prepare?.(machine)
-  for (const at of [FUNCTION, CROSSING]) machine.program(at, (asm) => void asm.mov(a.eax, 0).ret())
-  const patched = machine.program(CODE, (asm) => {
-    const [again, fine] = [asm.here(), asm.label()]
-    asm.mov(a.edi, a.dword(VERSION))
-    look(asm)
-    asm.cmp(a.eax, a.edi).jae(fine).inc(a.dword(WRONG)).bind(fine)
-    asm.inc(a.dword(ROUNDS)).cmp(a.dword(STOP), 0).je(again).hlt()
-  })
-  machine.program(WRITER, (asm) => {
-    const [again, wait] = [asm.xor(a.esi, a.esi).here(), asm.label()]
-    asm.inc(a.esi)
-    change?.(asm, patched)
-    asm.mov(a.dword(VERSION), a.esi)
-    afterwards?.(asm)
-    asm.mov(a.ecx, 20).bind(wait).dec(a.ecx).jne(wait).cmp(a.dword(STOP), 0).je(again).hlt()
-  })
-  const ends = machine.start(change === undefined ? [CODE] : [CODE, WRITER], options)
+  for (const at of [FUNCTION, OTHER, CROSSING]) machine.program(at, (asm) => void asm.mov(a.eax, 0).ret())
+  const reader = (at: number, body: (asm: a.Assembler) => void): number =>
+    machine.program(at, (asm) => {
+      // A stack of its own, but for readers that do the same.
+      const [again, fine] = [
+        asm
+          .mov(a.esp, at + 0x6_0800)
+          .xor(a.esi, a.esi)
+          .here(),
+        asm.label(),
+      ]
+      body(asm)
+      asm.cmp(a.eax, a.edi).jae(fine).lock().inc(a.dword(WRONG)).bind(fine)
+      asm.lock().inc(a.dword(ROUNDS)).cmp(a.dword(STOP), 0).je(again).hlt()
+    })
+  const patched = reader(CODE, (asm) =>
+    mutual === undefined ? look?.(asm.mov(a.edi, a.dword(VERSION))) : mutual(asm, SIDES[0]!, SIDES[1]!),
+  )
+  if (mutual !== undefined) reader(WRITER, (asm) => mutual(asm, SIDES[1]!, SIDES[0]!))
+  else if (change !== undefined) {
+    machine.program(WRITER, (asm) => {
+      const [again, wait] = [asm.xor(a.esi, a.esi).here(), asm.label()]
+      asm.inc(a.esi)
+      change(asm, patched)
+      asm.mov(a.dword(VERSION), a.esi)
+      afterwards?.(asm)
+      asm.mov(a.ecx, 20).bind(wait).dec(a.ecx).jne(wait).cmp(a.dword(STOP), 0).je(again).hlt()
+    })
+  }
+  const readers = Array.from({ length: options.readers ?? 1 }, () => CODE)
+  const entries = changeOutside === undefined ? [...(mutual === undefined ? readers : [CODE]), WRITER] : readers
+  const ends = machine.start(entries, options)
   let isOver = false
   ends.catch(() => (isOver = true))
   const sleep = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2))
@@ -143,7 +180,9 @@ export async function runScenario(
   const begun = performance.now()
   for (let version = 1; !isOver; version++) {
     const done = Math.min(machine.read(ROUNDS), machine.read(VERSION))
-    if (done >= rounds || (done >= 100 && performance.now() > begun + ms)) break
+    const late = performance.now() - begun - ms
+    if (done >= rounds || (done >= 100 && late > 0)) break
+    if (late > 20_000) throw new Error(`only ${done} of ${rounds} rounds`)
     await changeOutside?.(machine, version)
     if (changeOutside !== undefined) machine.write(VERSION, version)
     if (changeOutside === undefined || version % 512 === 0) await sleep()

@@ -16,6 +16,8 @@ export const endNeighbours = (): Promise<unknown> => Promise.all(pool.splice(0).
 /** How vCPUs are made. */
 export interface NeighbourOptions {
   readonly jit?: boolean
+  /** How many threads look. Default 1. */
+  readonly readers?: number
   /** Of Node for the threads. */
   readonly execArgv?: readonly string[]
   /** Instructions after which all decoded code is dropped; 0: never. */
@@ -36,8 +38,8 @@ export const MAPPED = 0x21_0000
 /** Where page tables are, if there are any. */
 export const PAGES = 0x30_0000
 
-/** Executes flat 32-bit code until it halts. */
-function execute({ memory: wasm, table, ramMa, map, number, rip, jit = false, forgets = 0 }: Task): string {
+/** Makes a vCPU that is about to execute flat 32-bit code. */
+export function makeNeighbour({ memory: wasm, table, ramMa, map, number, rip, jit = false }: Task): Vcpu {
   const memory = MachineMemory.attach(wasm)
   const engine = new X86Engine(memory, { jit: jit && EAGER_JIT, codeCacheBytes: 1 << 20 })
   let pauses = 0
@@ -57,6 +59,14 @@ function execute({ memory: wasm, table, ramMa, map, number, rip, jit = false, fo
   const isPaged = memory.u32[(ramMa + PAGES) >>> 2] !== 0
   cpu.load({ ...initialState('protected'), ...(isPaged && { cr0: 0x8000_0011, cr3: PAGES, cr4: 0x610 }) })
   cpu.registers.rip = BigInt(rip)
+  return cpu
+}
+
+/** Executes until it halts. */
+function execute(task: Task): string {
+  const { map, forgets = 0 } = task
+  const cpu = makeNeighbour(task)
+  const { memory, engine } = cpu
   for (;;) {
     const exit = cpu.run(forgets || 1e6)
     // Another thread may have the processor.
@@ -99,17 +109,20 @@ export class NeighbourMachine {
     Atomics.store(this.memory.i32, (this.ramMa + gpa) >>> 2, value)
   }
 
+  task(number: number, rip: number, options: NeighbourOptions): Task {
+    const { ramMa, map } = this
+    const memory = this.memory.memory as WebAssembly.Memory
+    return { memory, table: this.neighbours.at, ramMa, map, number, rip, ...options }
+  }
+
   /** Starts a thread for each entry point. */
   start(entries: readonly number[], options: NeighbourOptions): Promise<string[]> {
-    const { ramMa, map } = this
     const ends = entries.map((rip, number) => {
       const worker = (pool[number] ??= new Worker(new URL(import.meta.url), {
         workerData: NEIGHBOUR,
         execArgv: [...(options.execArgv ?? [])],
       }))
-      const memory = this.memory.memory as WebAssembly.Memory
-      const task: Task = { memory, table: this.neighbours.at, ramMa, map, number, rip, ...options }
-      worker.postMessage(task)
+      worker.postMessage(this.task(number, rip, options))
       const { promise, resolve, reject } = Promise.withResolvers<string>()
       worker.removeAllListeners().once('message', resolve).once('error', reject)
       return promise

@@ -14,7 +14,8 @@ export const soak: Soak = {
   count: 100,
   async step(rng) {
     const name = rng.pick(Object.keys(SCENARIOS))
-    const options = { jit: rng.chance(), forgets: rng.pick([0, 0, 500, 20_000]) }
+    const readers = name.startsWith('code') ? rng.between(1, 3) : 1
+    const options = { jit: rng.chance(), forgets: rng.pick([0, 0, 500, 20_000]), readers }
     rng.note('scenario', () => `${name} ${JSON.stringify(options)}`)
     const outcome = await runScenario(SCENARIOS[name]!, { rounds: 20_000, ms: 4000 }, options)
     rounds += outcome.rounds

@@ -82,7 +82,7 @@ function interruptReturn(c: Context): void {
   const { size } = c.form
   requireMode(c, size)
   const before = field(c, S.S_EFLAGS).and(~(LOADED_FLAGS | architecture.FLAG_FIXED))
-  // A serialising instruction: the handler's way looks at what other threads ask for.
+  // IRET serialises: its handler serves the requests of other threads.
   leaveIf(c, field(c, S.S_CPL).or(before).or(hasBreakpoints(c)).or(field(c, S.S_ATTENTION)))
   const value = readFrame(c, size)
   const target = value(0)
