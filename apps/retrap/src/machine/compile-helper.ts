@@ -34,7 +34,11 @@ const helper: CompileHelper = {
   },
 }
 
-/** Returns what compiles for machines of this process; undefined where their thread has the host's only processor. */
-export function compileHelper(): CompileHelper | undefined {
-  return availableParallelism() > 1 ? helper : undefined
+/**
+ * Returns what compiles for machines of this process; undefined where their thread has the host's only processor.
+ *
+ * @param placesBefore - see {@link CompileHelper.placesBefore}
+ */
+export function compileHelper(placesBefore = 0): CompileHelper | undefined {
+  return availableParallelism() > 1 ? { ...helper, placesBefore } : undefined
 }

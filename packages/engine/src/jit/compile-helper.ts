@@ -6,6 +6,8 @@ import type { CompilerTarget } from './unit-compiler.ts'
 
 /** A thread that compiles: what is posted is copied to the other side, and `WebAssembly.Module`s are shared with it. */
 export interface CompileHelper {
+  /** Places that a machine compiles by itself first, since a short run is not worth another thread; default 0. */
+  readonly placesBefore?: number
   /**
    * Opens a connection; the first of them may start the thread.
    *
@@ -64,6 +66,8 @@ export class RemoteCompiler<Form> {
   readonly #instructionSet: CompiledInstructionSet<Form>
   #port: HelperPort | undefined
   #hasFailed = false
+  /** Places to be compiled here first. */
+  #before: number
   #count = 0
   readonly #waiting = new Map<number, (answer: HelperAnswer) => void>()
   readonly #lost: () => void
@@ -76,6 +80,7 @@ export class RemoteCompiler<Form> {
     lost: () => void,
   ) {
     this.#helper = helper
+    this.#before = helper.placesBefore ?? 0
     this.#instructionSet = instructionSet
     this.#kind = { name: instructionSet.name, target, emitter: instructionSet.emitterKind }
     this.#lost = lost
@@ -83,7 +88,12 @@ export class RemoteCompiler<Form> {
 
   /** Whether jobs are compiled, now or later. */
   get isThere(): boolean {
-    return !this.#hasFailed
+    return !this.#hasFailed && this.#before === 0
+  }
+
+  /** A place has been compiled here. */
+  skip(): void {
+    if (this.#before > 0) this.#before--
   }
 
   /** Whether there is too much to do for another job. */
@@ -108,7 +118,7 @@ export class RemoteCompiler<Form> {
 
   /** Has the thread begin to start, unless it has: there will be a job. */
   connect(): void {
-    if (this.#port !== undefined || this.#hasFailed) return
+    if (this.#port !== undefined || !this.isThere) return
     try {
       this.#port = this.#helper.connect(
         (answer) => this.#hear(answer),

@@ -251,6 +251,7 @@ export class CompiledUnits<Form> {
 
   #compileHere(placed: PlacedJob<Form>): UnitCode {
     const unit = this.#parts.compiler.compile(placed.job)
+    this.#remote?.skip()
     return this.#add(placed, { ...unit, compiled: new WebAssembly.Module(unit.module as Uint8Array<ArrayBuffer>) })
   }
 

@@ -171,7 +171,8 @@ export class Jit<Form> {
   hot(record: number, runner: UnitRunner): number {
     const start = now()
     // Another thread says what it takes; the rest is too little to ask the host for it.
-    const before = this.#units.hasHelper ? 0 : processorTime()
+    const { hasHelper } = this.#units
+    const before = hasHelper ? 0 : processorTime()
     const { units } = this.#statistics.own
     let next = record
     try {
@@ -183,7 +184,7 @@ export class Jit<Form> {
       // A mistake of the compiler, or a host without memory for more code: the interpreter executes the place.
       this.#statistics.noteFailure(String(error))
     }
-    if (!this.#units.hasHelper) this.#spent += processorTime() - before
+    if (!hasHelper) this.#spent += processorTime() - before
     this.#statistics.noteWait(now() - start, this.#statistics.own.units !== units)
     return next
   }

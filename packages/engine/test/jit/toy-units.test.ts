@@ -331,9 +331,10 @@ describe('a helper', () => {
   test.each([
     ['answers at once', 1, Infinity, { units: 3, helped: 3, live: 3 }],
     ['answers late', 5, Infinity, { units: 3, helped: 3, live: 3 }],
+    ['has work from the third place on', 1, Infinity, { units: 3, helped: 1, live: 3 }, 2],
     ['dies at the second job, and code is compiled here', 5, 1, { units: 3, helped: 1 }],
-  ])('%s', (_, late, jobs, counts) => {
-    const helper = toyHelper(false, late, jobs)
+  ])('%s', (_, late, jobs, counts, placesBefore = 0) => {
+    const helper = { ...toyHelper(false, late, jobs), placesBefore }
     const { jit } = run(lines, { budget: 100, jit: { ...EAGER, threshold: 400, watch: 0, helper } })
     expect(jit!.counts).toMatchObject({ ...counts, revived: 0 })
     // Later rounds are for the unit, without another 400.

@@ -1,23 +1,23 @@
 import { MachineMemory } from '@retrap/memory'
-import type { CompileHelper, HelperAnswer, HelperKind } from '../../src/jit/compile-helper.ts'
+import type { CompileHelper, HelperAnswer, HelperKind, HelperMessage } from '../../src/jit/compile-helper.ts'
 import { JobCompiler } from '../../src/jit/compile-server.ts'
 import { ToyCompiled } from './compiled.ts'
 import type { ToyForm } from './decoder.ts'
 import { RELOCATED, WIDE } from './state.ts'
 
 /** A helper of this thread: it has copies of what is posted, and answers when it is looked for an answer some times. @param jobs - after which it dies */
-export function toyHelper(relocated: boolean, late = 1, jobs = Infinity): CompileHelper & { posted: number } {
-  const helper = {
-    posted: 0,
+export function toyHelper(relocated: boolean, late = 1, jobs = Infinity): CompileHelper {
+  let posted = 0
+  return {
     connect: (hear: (answer: HelperAnswer) => void, failed: () => void) => {
       let compiler: JobCompiler | undefined
       const answers: { readonly at: number; readonly answer: HelperAnswer }[] = []
       let looks = 0
       return {
-        post(message: Parameters<ReturnType<CompileHelper['connect']>['post']>[0]): void {
+        post(message: HelperMessage): void {
           const copy = structuredClone(message)
           if ('job' in copy) {
-            if (++helper.posted > jobs) failed()
+            if (++posted > jobs) failed()
             answers.push({ at: looks + late, answer: compiler!.answer(copy) })
           } else compiler = new JobCompiler(emitterOf(relocated), (copy as HelperKind).target)
         },
@@ -28,7 +28,6 @@ export function toyHelper(relocated: boolean, late = 1, jobs = Infinity): Compil
       }
     },
   }
-  return helper
 }
 
 const emitterOf = (relocated: boolean): ConstructorParameters<typeof JobCompiler>[0] =>

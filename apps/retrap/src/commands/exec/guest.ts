@@ -23,6 +23,9 @@ import { type ExecEnds, type ExecKind, execOptions, readExecImages } from './mac
 import { encodeJob, encodeStart, type Job } from './job.ts'
 import { SentPort, TakenPort } from './ports.ts'
 
+/** Places that are compiled before a Worker is worth its start, a tenth of a second of processor time: `ls` has one, Python's start ten. */
+const SHORT_RUN = 4
+
 /** The far ends of a guest's streams. */
 export interface GuestStreams {
   readonly stdin: SentPort
@@ -88,7 +91,7 @@ export class ExecGuest {
     const ports = { ...streams, jobs, signals, status: new LinePort(streams.status) }
     const units = new UnitCache(undefined, () => {})
     // A run that can be made again compiles on its own thread.
-    const helper = kind.clock === undefined && recording === undefined ? compileHelper() : undefined
+    const helper = kind.clock === undefined && recording === undefined ? compileHelper(SHORT_RUN) : undefined
     const jit = { keep: units, ...(helper && { helper }) }
     const options = { ...(await execOptions(kind, { ports, ...outside })), ...more, jit }
     const machine = await (recording?.record(options) ?? createMachine(options))
