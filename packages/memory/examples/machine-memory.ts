@@ -8,9 +8,9 @@ const frame = memory.frames.allocate()
 memory.write(frame * 4096, Uint8Array.of(0x0f, 0x0b)) // UD2
 
 // The code of that frame has been decoded: writes that are not the CPU's own must be heard of.
-memory.codeBits[frame] = 1
+memory.frameBits.addOwner(frame)
 memory.onCodeWrite((written) => {
-  memory.codeBits[written] = 0
+  memory.frameBits.removeOwner(written)
   console.log(`code in the guest's frame was overwritten: ${written === frame}`)
 })
 memory.writeU16(frame * 4096, 0x9090)

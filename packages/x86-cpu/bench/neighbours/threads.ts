@@ -18,7 +18,7 @@ export interface NeighbourOptions {
   readonly jit?: boolean
   /** How many threads look. Default 1. */
   readonly readers?: number
-  /** Of Node for the threads. */
+  /** Of Node for the threads; default as for this one. */
   readonly execArgv?: readonly string[]
   /** Instructions after which all decoded code is dropped; 0: never. */
   readonly forgets?: number
@@ -120,7 +120,7 @@ export class NeighbourMachine {
     const ends = entries.map((rip, number) => {
       const worker = (pool[number] ??= new Worker(new URL(import.meta.url), {
         workerData: NEIGHBOUR,
-        execArgv: [...(options.execArgv ?? [])],
+        execArgv: [...(options.execArgv ?? process.execArgv)],
       }))
       worker.postMessage(this.task(number, rip, options))
       const { promise, resolve, reject } = Promise.withResolvers<string>()

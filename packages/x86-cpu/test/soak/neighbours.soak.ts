@@ -6,7 +6,7 @@ import type { Soak } from '@retrap/tooling/soak'
 import { runScenario, SCENARIOS } from '../../bench/neighbours/scenarios.ts'
 import { endNeighbours } from '../../bench/neighbours/threads.ts'
 
-let rounds = 0
+let [versions, rounds] = [0, 0]
 
 /** See the file's comment. */
 export const soak: Soak = {
@@ -18,9 +18,9 @@ export const soak: Soak = {
     const options = { jit: rng.chance(), forgets: rng.pick([0, 0, 500, 20_000]), readers }
     rng.note('scenario', () => `${name} ${JSON.stringify(options)}`)
     const outcome = await runScenario(SCENARIOS[name]!, { rounds: 20_000, ms: 4000 }, options)
-    rounds += outcome.rounds
+    ;[versions, rounds] = [versions + outcome.versions, rounds + outcome.rounds]
     if (outcome.wrong !== 0) return `${outcome.wrong} of ${outcome.rounds} looks saw an older version`
   },
   teardown: async () => void (await endNeighbours()),
-  summary: () => `${rounds} looks`,
+  summary: () => `${versions} changes, ${rounds} looks`,
 }
