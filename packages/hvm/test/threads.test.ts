@@ -10,7 +10,7 @@ const APIC = 0xfee0_0000
 const IPI_VECTOR = 0x40
 const TIMER_VECTOR = 0x41
 const [IPI_HANDLER, TIMER_HANDLER] = [0x4000, 0x4100]
-const [ADDED, ANSWERS, IPIS, TIMERS, BACK, AT_WORK, TOLD] = [0, 1, 2, 3, 4, 5, 6].map(
+const [ADDED, ANSWERS, IPIS, TIMERS, BACK, AT_WORK, TOLD, GO] = [0, 1, 2, 3, 4, 5, 6, 7].map(
   (n) => 0x5000 + 0x40 * n,
 ) as number[]
 const PORT = 0x300
@@ -23,7 +23,8 @@ afterEach(async () => void (await Promise.all(workers.splice(0).map((worker) => 
 function program(asm: a.Assembler, id: number, vcpus: number): void {
   asm.mov(a.dword(APIC + 0xf0), 0x1ff).mov(a.dword(APIC + 0x3e0), 0xb)
   asm.mov(a.dword(APIC + 0x320), 0x2_0000 | TIMER_VECTOR).mov(a.dword(APIC + 0x380), 2_000_000)
-  asm.sti().rdtsc().mov(a.dword(TOLD!), a.eax).mov(a.ebx, ROUNDS)
+  const stands = asm.sti().here()
+  asm.pause().cmp(a.dword(GO!), a.imm8(0)).jz(stands).rdtsc().mov(a.dword(TOLD!), a.eax).mov(a.ebx, ROUNDS)
   const round = asm.here()
   asm.mov(a.dx, PORT).in(a.eax, a.dx).lock().add(a.dword(ANSWERS!), a.eax)
   asm.mov(a.dword(APIC + 0x310), ((id + 1) % vcpus) << 24).mov(a.dword(APIC + 0x300), IPI_VECTOR)
@@ -96,6 +97,14 @@ function make(vcpus: number): Guest {
   return guest
 }
 
+/** Runs a guest, whose program begins when its vCPUs are in their threads. */
+async function begin(guest: Guest): Promise<{ readonly run: ReturnType<Guest['run']> }> {
+  const run = guest.run()
+  while (guest.domain.architecture.threads?.isAway !== true) await new Promise((resolve) => void setTimeout(resolve, 5))
+  guest.write64(GO!, 1n)
+  return { run }
+}
+
 test.each([
   ['without a break', false],
   ['called home again and again', true],
@@ -103,9 +112,10 @@ test.each([
   const guest = make(3)
   const { domain } = guest
   let stops = 0
+  const { run } = await begin(guest)
   const timer = isStopped ? setInterval(() => domain.stop({ reason: 'pause' }), 7) : undefined
   let changes = 0
-  let exit = await guest.run()
+  let exit = await run
   for (; exit.reason === 'pause'; exit = await guest.run()) {
     stops++
     if (stops % 3 !== 0) continue
@@ -125,8 +135,7 @@ test.each([
 
 test('a thread that dies ends its domain with a sentence', { timeout: 60_000 }, async () => {
   const guest = make(2)
-  const run = guest.run()
-  while (guest.domain.architecture.threads?.isAway !== true) await new Promise((resolve) => void setTimeout(resolve, 5))
+  const { run } = await begin(guest)
   await workers[1]!.terminate()
   const exit = await run
   expect(exit).toMatchObject({ reason: 'internal-error', vcpu: 1 })

@@ -322,6 +322,16 @@ export class Vcpu {
     return this.u32[systemState.S_ACTIVITY >>> 2] === systemState.ACTIVITY_WAIT_FOR_SIPI
   }
 
+  /** Whether MWAIT waits for a write. */
+  get waitsForWrite(): boolean {
+    return this.u32[systemState.S_ACTIVITY >>> 2] === systemState.ACTIVITY_MWAIT
+  }
+
+  /** Ends the wait of MWAIT, which may end without a write (SDM vol. 2B, "MWAIT"): where other threads write unseen. */
+  endWait(): void {
+    this.core.endMonitor()
+  }
+
   /** `run` would come back at once: HLT, MWAIT or the wait for a start-up IPI goes on, and nothing has happened since. */
   get dormant(): boolean {
     const activity = this.u32[systemState.S_ACTIVITY >>> 2]

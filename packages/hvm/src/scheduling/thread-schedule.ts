@@ -80,7 +80,7 @@ export class ThreadSchedule {
     if (!vcpus.isAway) {
       if (this.#isHomeWanted || !vcpus.mayLeave()) return this.#host.advance()
       this.#run.elsewhere = true
-      return vcpus.leave()
+      vcpus.leave()
     }
     const run = this.#run
     run.woken = false

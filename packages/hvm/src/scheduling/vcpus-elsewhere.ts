@@ -17,10 +17,10 @@ export type ThreadScheduleParts = readonly [
 export interface VcpusElsewhere extends VcpuHome {
   /** Something has happened that wants all of them here, such as a change of the guest's map. */
   areWanted: boolean
-  /** Whether they can go to their threads now, and it is worth it. */
+  /** Whether they can go to their threads now, and it is worth it. Starts the threads if they are all that is missing. */
   mayLeave(): boolean
   /** Sends them to their threads. */
-  leave(): Promise<void>
+  leave(): void
   /** Why the domain cannot go on: a vCPU has come home with it, or its thread has failed; null: it goes on. */
   takeFailure(): { readonly vcpu: number; readonly reason: string; readonly error?: unknown } | null
   /** Makes the schedule of a domain's run. */

@@ -78,12 +78,12 @@ export interface PcOptions extends MachineOptions {
 }
 
 /**
- * The processor: with system-management mode its state save area is the one that firmware for QEMU knows. In threads there is no
- * MONITOR, whose line others would write unseen.
+ * The processor: with system-management mode its state save area is the one that firmware for QEMU knows. In threads a new machine
+ * has no MONITOR, whose line others would write unseen.
  */
-export function processorOf({ cpu = 'max', smm, smp = 'turns' }: PcOptions): CpuModel | string {
+export function processorOf({ cpu = 'max', smm, smp = 'turns', snapshot }: PcOptions): CpuModel | string {
   const model = smm === true ? { ...modelOf(cpu), saveArea: 'amd' as const } : cpu
-  if (smp === 'turns') return model
+  if (smp === 'turns' || snapshot !== undefined) return model
   const { features, ...rest } = modelOf(model)
   return { ...rest, features: new Set([...features].filter((name) => name !== 'MONITOR')) }
 }

@@ -84,13 +84,18 @@ export class Mailbox {
 
   // ---------------------------------------------------------------- the vCPU's thread
 
-  /** Tells how the processor is made to come back. */
-  place({ events, stop, attention, asked }: StopWords): void {
+  /** The vCPU has arrived: how its processor is made to come back. */
+  arrive({ events, stop, attention, asked }: StopWords): void {
     const i32 = this.#i32
     i32[STOP] = stop
     i32[ATTENTION_AT] = attention >>> 2
     i32[ASKED] = asked
     Atomics.store(i32, EVENTS_AT, events >>> 2)
+  }
+
+  /** The vCPU goes home: mail rings the bell of the domain's thread. */
+  leave(): void {
+    Atomics.store(this.#i32, EVENTS_AT, 0)
   }
 
   /** Sets an argument of the next call. */
@@ -237,6 +242,8 @@ export class Mailbox {
       Atomics.or(this.#memory, events, i32[STOP]!)
       Atomics.store(this.#memory, i32[ATTENTION_AT]!, i32[ASKED]!)
     }
+    // The vCPU is on the domain's thread.
+    else this.#ringBell()
     this.#wake()
   }
 

@@ -20,6 +20,8 @@ import { ThreadHost } from './thread-host.ts'
 const TURN_NS = 200_000
 const FEWEST = 2000
 const MOST = 4_000_000
+/** Host time after which MWAIT looks at its line again, in milliseconds: other threads write it unseen. */
+const POLL_MS = 1
 /** Instructions of a run that generated code cannot execute. */
 const MOST_CALLS = 100_000
 
@@ -115,7 +117,6 @@ export class VcpuThread {
     const neighbour = vcpu.join(new Neighbours(memory, start.neighbours), id)
     mailbox.onWait = neighbour
     vcpu.takeMemory()
-    mailbox.place(vcpu.stopWords)
     this.#mailbox = mailbox
     this.#clock = clock
     this.#timer = timer
@@ -131,8 +132,10 @@ export class VcpuThread {
     restoreVcpu(vcpu, saved)
     vcpu.retired = retired
     this.#apic.elsewhere = false
+    this.#mailbox.arrive(vcpu.stopWords)
     this.#host.updateEvents()
     const exit = this.#execute()
+    this.#mailbox.leave()
     this.#apic.elsewhere = true
     return { saved: saveVcpu(vcpu), retired: vcpu.retired, ...(exit && { exit }) }
   }
@@ -157,7 +160,9 @@ export class VcpuThread {
         continue
       }
       if (!isHomeward && vcpu.dormant) {
-        mailbox.sleep(ring, ns / 1e6)
+        const isPolled = vcpu.waitsForWrite
+        mailbox.sleep(ring, isPolled ? Math.min(ns / 1e6, POLL_MS) : ns / 1e6)
+        if (isPolled) vcpu.endWait()
         continue
       }
       const exit: Exit | undefined = isHomeward ? vcpu.settle() : this.#run(ns)

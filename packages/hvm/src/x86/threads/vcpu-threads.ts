@@ -71,7 +71,6 @@ export class VcpuThreads implements VcpusElsewhere {
   readonly #bell: number
   areWanted = false
   #failure: ReturnType<VcpusElsewhere['takeFailure']> = null
-  #started: Promise<unknown> | null = null
   #isListening = false
   readonly #options: ThreadOptions
   readonly #told: number
@@ -99,32 +98,42 @@ export class VcpuThreads implements VcpusElsewhere {
 
   mayLeave(): boolean {
     let awake = 0
-    for (const { vcpu } of this.#all) {
+    let isReady = true
+    for (const place of this.#all) {
+      const { vcpu } = place
       const { cpu } = vcpu
       if (cpu.busy || cpu.inSystemManagement || this.#domain.invalidations.flagged(vcpu.id) || !vcpu.mayLeave)
         return false
       if (!cpu.waitsForStartup) awake++
     }
-    return awake > 1
+    if (awake < 2) return false
+    for (const place of this.#all) if (!place.vcpu.cpu.waitsForStartup && !this.#isReady(place)) isReady = false
+    return isReady
   }
 
-  async leave(): Promise<void> {
-    this.#started ??= Promise.all(this.#all.map((place) => this.#start(place)))
-    await this.#started
+  leave(): void {
     this.areWanted = false
-    // Something may have happened meanwhile.
-    if (!this.mayLeave()) return
     this.#listen()
     // This thread gets no notice of what the others write from now on.
     this.#all[0]!.vcpu.cpu.engine.codeCache.flush()
-    const time = { at: ThreadClock.shared, ns: this.#domain.clock.now() }
-    for (const place of this.#all) place.leave(time)
+    const time = this.#time()
+    for (const place of this.#all) if (!place.vcpu.cpu.waitsForStartup) place.leave(time)
   }
 
-  #start(place: VcpuPlace): Promise<void> {
+  #time(): Pick<LeavingVcpu, 'at' | 'ns'> {
+    return { at: ThreadClock.shared, ns: this.#domain.clock.now() }
+  }
+
+  /** Whether a vCPU has a thread; starts one if need be. */
+  #isReady(place: VcpuPlace): boolean {
+    if (!place.isStarted) this.#start(place)
+    return place.isReady
+  }
+
+  #start(place: VcpuPlace): void {
     const { cpu, jit, codeCacheBytes, tscHz, interrupts, start } = this.#options
     const { memory, p2m } = this.#domain
-    return place.start(start(place.vcpu.id), {
+    place.start(start(place.vcpu.id), {
       ...{ id: place.vcpu.id, memory: memory.memory, p2m: p2m.ma, bell: this.#bell, told: this.#told },
       neighbours: this.neighbours.at,
       ...{ interrupts, mailboxes: this.#all.map(({ ma }) => ma), cpu, jit, codeCacheBytes, tscHz },
@@ -154,8 +163,19 @@ export class VcpuThreads implements VcpusElsewhere {
   serve(): number {
     let count = 0
     this.logged.settle()
-    for (const place of this.#all) if (place.serve(this.#domain)) count++
+    for (const place of this.#all) {
+      if (place.isAway ? place.serve(this.#domain) : this.#follows(place)) count++
+    }
     return count
+  }
+
+  /** Lets a vCPU go after the others if it has been started by one of them. @returns whether it has gone */
+  #follows(place: VcpuPlace): boolean {
+    if (!this.isAway || this.areWanted) return false
+    place.readMail()
+    if (place.vcpu.cpu.waitsForStartup || !this.#isReady(place)) return false
+    place.leave(this.#time())
+    return true
   }
 
   callHome(): void {
@@ -169,12 +189,20 @@ export class VcpuThreads implements VcpusElsewhere {
   forget(): void {
     if (!this.isAway) return
     for (const place of this.#all) place.close()
-    this.#started = null
+  }
+
+  /** A thread can take its vCPU. */
+  wake(): void {
+    this.#domain.wake()
   }
 
   /** A vCPU has come home, or its thread is no more. */
   came(vcpu: number, exit: ComingVcpu['exit']): void {
-    if (!this.isAway) this.#keepTime()
+    if (!this.isAway) {
+      this.#keepTime()
+      // Threads that were still away have sent to vCPUs that were here already.
+      for (const place of this.#all) place.readMail()
+    }
     if (exit?.reason === 'home') this.areWanted = true
     else if (exit !== undefined) this.#failure ??= { vcpu, reason: exit.reason, error: exit.message }
     this.#domain.wake()
@@ -209,6 +237,8 @@ class VcpuPlace {
   readonly #mailbox: Mailbox
   readonly #threads: VcpuThreads
   #worker: VcpuWorker | null = null
+  /** Its thread can take it. */
+  isReady = false
   isAway = false
   #isCalledHome = false
   /** SMI# was asserted while it was away. */
@@ -228,27 +258,32 @@ class VcpuPlace {
     this.#mailbox = new Mailbox(memory, this.ma, bell)
   }
 
-  start(worker: VcpuWorker, how: ThreadStart): Promise<void> {
+  /** Whether it has a thread, which may be starting. */
+  get isStarted(): boolean {
+    return this.#worker !== null
+  }
+
+  start(worker: VcpuWorker, how: ThreadStart): void {
     this.#worker = worker
-    return new Promise((resolve, reject) => {
-      worker.listen(
-        (message) => {
-          if (message === 'ready') resolve()
-          else if ('failed' in message) reject(new Error(message.failed))
-          else this.#comeHome(message)
-        },
-        (error) => {
-          reject(error as Error)
-          if (!this.isAway) return
-          this.isAway = false
-          this.#threads.came(this.vcpu.id, {
-            reason: 'error',
-            message: `the thread of vCPU ${this.vcpu.id} has ended: ${String(error)}`,
-          })
-        },
-      )
-      worker.postMessage(how)
-    })
+    const end = (what: string): void => {
+      if (this.#worker !== worker) return
+      this.#worker = null
+      this.isReady = false
+      this.isAway = false
+      this.vcpu.elsewhere = null
+      this.#threads.came(this.vcpu.id, { reason: 'error', message: `the thread of vCPU ${this.vcpu.id} ${what}` })
+    }
+    worker.listen(
+      (message) => {
+        if (message === 'ready') {
+          this.isReady = true
+          this.#threads.wake()
+        } else if ('failed' in message) end(`cannot start: ${message.failed}`)
+        else this.#comeHome(message)
+      },
+      (error) => end(`has ended: ${String(error)}`),
+    )
+    worker.postMessage(how)
   }
 
   leave(time: Pick<LeavingVcpu, 'at' | 'ns'>): void {
@@ -275,6 +310,11 @@ class VcpuPlace {
     }
     vcpu.apic.elsewhere = true
     this.#worker!.postMessage({ saved, retired: vcpu.cpu.retired, ...time })
+  }
+
+  /** Another vCPU has sent it something: a start-up IPI, while it waits for one here. */
+  readMail(): void {
+    if (this.#mailbox.takeMail() !== 0) this.vcpu.updateEvents()
   }
 
   callHome(): void {
@@ -426,11 +466,13 @@ class VcpuPlace {
 
   /** Ends the thread. */
   close(): void {
+    const worker = this.#worker
+    this.#worker = null
+    this.isReady = false
     this.isAway = false
     this.vcpu.elsewhere = null
     this.vcpu.apic.elsewhere = false
-    this.#worker?.terminate()
-    this.#worker = null
+    worker?.terminate()
     this.#threads.neighbours.lost(this.vcpu.id)
   }
 }
