@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
+import { THREAD_BYTES } from '@retrap/hvm'
 import { type StartVcpu, vcpuThreads, type VcpuWorker } from '@retrap/hvm/threads'
 import type { PcOptions } from '@retrap/machine'
 import { usage } from '../options/values.ts'
@@ -27,6 +28,7 @@ const startVcpuWorker: StartVcpu = (vcpu): VcpuWorker => {
 export interface SmpFlags {
   readonly smp?: 'threads' | 'turns'
   readonly cpus: number
+  readonly memory: number
   readonly arch?: string
   readonly hypervisor?: string
   readonly deterministic?: boolean
@@ -47,13 +49,21 @@ export function smpOf(flags: SmpFlags): Pick<PcOptions, 'smp'> {
     if (!isOrdered) throw usage(`--smp threads: this ${process.arch} host orders memory otherwise than x86; take turns`)
     return { smp: vcpuThreads(startVcpuWorker) }
   }
-  const { cpus, arch = 'amd64', hypervisor = 'none', deterministic, record, replay, vapic } = flags
+  const { cpus, memory, arch = 'amd64', hypervisor = 'none', deterministic, record, replay, vapic } = flags
   const isPlain = deterministic !== true && record === undefined && replay === undefined && vapic !== true
-  const isFit = isOrdered && arch === 'amd64' && hypervisor === 'none' && isPlain && cpus <= MOST_THREADS
+  const isFit =
+    isOrdered &&
+    arch === 'amd64' &&
+    hypervisor === 'none' &&
+    isPlain &&
+    cpus <= MOST_THREADS &&
+    memory + cpus * THREAD_BYTES < MOST_BYTES
   return flags.smp !== 'turns' && isFit && cpus > 1 && availableParallelism() > 1
     ? { smp: vcpuThreads(startVcpuWorker) }
     : {}
 }
 
+/** RAM and threads for which there is surely room in machine memory. */
+const MOST_BYTES = 3.4 * 2 ** 30
 /** vCPUs that may have threads of their own. */
 const MOST_THREADS = 31

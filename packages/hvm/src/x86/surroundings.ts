@@ -9,6 +9,8 @@ export interface X86Surroundings {
   readonly domain: Domain
   /** vCPUs of the domain. */
   readonly cpus: number
+  /** Threads of the vCPUs; absent: they take turns. */
+  readonly threads?: object | undefined
   /** The hypervisor's own interface that the guest sees; null for none. */
   readonly paravirtual: X86Paravirtual | null
   /** Memory visible to vCPUs only in system-management mode; null: none. */

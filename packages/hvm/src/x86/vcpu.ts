@@ -46,6 +46,9 @@ import {
 import type { SystemManagementMemory, TprWatch, X86Surroundings } from './surroundings.ts'
 import { VcpuRequest } from './vcpu-request.ts'
 
+/** CPUID leaf 1, ECX: MONITOR and MWAIT. */
+const CPUID_MONITOR = 1 << 3
+
 /** A vCPU in a thread of its own, as this one tells it what happens. */
 export interface VcpuElsewhere extends Pick<Vcpu, 'smi'> {
   /** Its local APIC has something. */
@@ -288,6 +291,10 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   cpuid(leaf: number, subleaf: number, into: Uint32Array): void {
     if (this.#world.paravirtual?.cpuid(this.id, leaf, subleaf, into) === true) return
     describeTopology(this.cpu.processor, this.apic, this.#world.cpus, leaf, subleaf, into)
+    // The line of MONITOR would be written unseen by other threads.
+    if (this.#world.threads === undefined) return
+    if (leaf === 1) into[2]! &= ~CPUID_MONITOR
+    else if (leaf === 5) into.fill(0)
   }
 
   /** Makes a hypercall: VMCALL or VMMCALL. */

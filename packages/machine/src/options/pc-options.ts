@@ -77,15 +77,9 @@ export interface PcOptions extends MachineOptions {
   readonly cpu?: CpuModel | string | undefined
 }
 
-/**
- * The processor: with system-management mode its state save area is the one that firmware for QEMU knows. In threads a new machine
- * has no MONITOR, whose line others would write unseen.
- */
-export function processorOf({ cpu = 'max', smm, smp = 'turns', snapshot }: PcOptions): CpuModel | string {
-  const model = smm === true ? { ...modelOf(cpu), saveArea: 'amd' as const } : cpu
-  if (smp === 'turns' || snapshot !== undefined) return model
-  const { features, ...rest } = modelOf(model)
-  return { ...rest, features: new Set([...features].filter((name) => name !== 'MONITOR')) }
+/** The processor: with system-management mode its state save area is the one that firmware for QEMU knows. */
+export function processorOf({ cpu = 'max', smm }: PcOptions): CpuModel | string {
+  return smm === true ? { ...modelOf(cpu), saveArea: 'amd' } : cpu
 }
 
 /** The kernel with its initrd, modules and command line, if the options have one. */

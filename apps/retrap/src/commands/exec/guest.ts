@@ -8,6 +8,7 @@ import { CliError } from '../../errors.ts'
 import type { FailureRecording } from './failure-recording.ts'
 import { EXEC_READY } from '../../guests/linux/exec-initramfs.ts'
 import { compileHelper } from '../../machine/compile-helper.ts'
+import { smpOf } from '../../machine/vcpu-workers.ts'
 import { loadInterpreters } from '../../machine/interpreters.ts'
 import type {
   Machine,
@@ -169,7 +170,7 @@ export class ExecGuest {
     return touched.touched()
   }
 
-  /** Resumes a machine that waits for a job. @param recording - records it @throws CliError, MachineError for a damaged file */
+  /** Resumes a machine that waits for a job. @param recording - records it @param cpus - of those that the job has @throws CliError, MachineError for a damaged file */
   static async restore(
     path: string,
     kind: ExecKind,
@@ -177,6 +178,7 @@ export class ExecGuest {
     outside: ExecOutside,
     onLost: (message: string) => void,
     recording?: FailureRecording,
+    cpus = 1,
   ): Promise<ExecGuest> {
     const { state, pages } = await openSnapshotFile(path, { onLost })
     const { first, ...machine } = state as typeof state & { readonly first: GuestPages }
@@ -185,12 +187,16 @@ export class ExecGuest {
     const near = recording === undefined ? withFirstPages(pages as GuestPageSource, first, begun) : pages
     const grown = stateWithMemory(machine as PcSnapshotState, kind.memoryBytes)
     const snapshot = { state: grown as object, pages: near } as MachineSnapshotSource
-    return this.#make(kind, streams, outside, { snapshot }, recording)
+    const isPlain = kind.clock === undefined && recording === undefined
+    const smp = isPlain ? smpOf({ arch: kind.arch, cpus, memory: kind.memoryBytes }) : {}
+    return this.#make(kind, streams, outside, { snapshot, ...smp }, recording)
   }
 
   /** Has `hear` called with each instruction of a program that raises #UD. */
   onRefused(hear: (refused: RefusedInstruction) => void): void {
-    if (this.#machine instanceof Pc) watchRefused(this.#machine, hear)
+    // A vCPU that is watched has no thread.
+    if (this.#machine instanceof Pc && this.#machine.domain.architecture.threads === undefined)
+      watchRefused(this.#machine, hear)
   }
 
   /** Runs the machine until a signal or the guest ends it. */

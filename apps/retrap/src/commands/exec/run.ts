@@ -197,6 +197,7 @@ class Run {
         this.#over.abort()
       },
       this.#recording,
+      this.#request.kind.cpus,
     )
     guest.onRefused((refused) => (this.#refused = refused))
     const undo = this.#listen(guest)
