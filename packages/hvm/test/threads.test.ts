@@ -1,4 +1,3 @@
-/** vCPUs that execute in threads of their own. */
 import { Worker } from 'node:worker_threads'
 import { defineDevice } from '@retrap/device'
 import * as a from '@retrap/x86-assembler'

@@ -12,7 +12,7 @@ const helper: CompileHelper = {
     port1.addEventListener('message', ({ data }: MessageEvent<HelperAnswer>) => hear(data))
     port1.start()
     worker.addEventListener('error', (event) => {
-      // Machines compile by themselves then: nobody needs to hear of it.
+      // Machines compile by themselves then: nobody needs a notice.
       event.preventDefault()
       failed()
     })
