@@ -40,7 +40,13 @@ export class ThreadHost implements CpuHost, IoApicPort {
   readonly #memory: MachineMemory
   readonly #id: number
   #apic!: LocalApic
-  readonly #counts = { apicAccesses: 0, taskPriorityAccesses: 0 }
+  /** Counts for statistics. */
+  readonly counts: Record<'apicAccesses' | 'taskPriorityAccesses' | 'walks' | 'tableReads', number> = {
+    apicAccesses: 0,
+    taskPriorityAccesses: 0,
+    walks: 0,
+    tableReads: 0,
+  }
   /** The answer to a device's access that its instruction has not taken yet: until then the mailbox is for others. */
   readonly #answer: DeviceAnswer & { status: number } = { status: STATUS_RETRY, lo: 0, hi: 0, count: 0 }
   #pauses = 0
@@ -87,7 +93,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
       guestMemory: { load: () => false },
       wake: () => undefined,
     }
-    this.#translation = new GuestTranslation(this.#id, domain, paging, apic, vcpu.log, { walks: 0, tableReads: 0 })
+    this.#translation = new GuestTranslation(this.#id, domain, paging, apic, vcpu.log, this.counts)
   }
 
   #wide(index: number, value: number): void {
@@ -145,7 +151,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
   }
 
   physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
-    if (this.#apic.decodes(gpa)) return readApicPage(this.#apic, this.#counts, gpa, size, into)
+    if (this.#apic.decodes(gpa)) return readApicPage(this.#apic, this.counts, gpa, size, into)
     this.#wide(0, gpa)
     this.#mailbox.argument(2, size)
     this.#mailbox.argument(3, logged ? 1 : 0)
@@ -157,7 +163,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
   }
 
   physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
-    if (this.#apic.decodes(gpa)) return writeApicPage(this.#apic, this.#counts, gpa, size, lo)
+    if (this.#apic.decodes(gpa)) return writeApicPage(this.#apic, this.counts, gpa, size, lo)
     const mailbox = this.#mailbox
     this.#wide(0, gpa)
     mailbox.argument(2, size)

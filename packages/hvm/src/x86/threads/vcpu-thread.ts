@@ -58,8 +58,16 @@ export interface LeavingVcpu extends TravellingVcpu {
   readonly at: number
 }
 
+/** Counts of a vCPU in its thread, by name: of the processor, and of accesses to its local APIC and walks. */
+export interface ThreadCounts {
+  readonly cpu: Readonly<Record<string, number>>
+  readonly others: Readonly<Record<string, number>>
+}
+
 /** Why a vCPU has come home: it was asked to, or `exit`. */
 export interface ComingVcpu extends TravellingVcpu {
+  /** Since it arrived. */
+  readonly counts: ThreadCounts
   readonly exit?: { readonly reason: string; readonly message?: string }
 }
 
@@ -137,7 +145,9 @@ export class VcpuThread {
     const exit = this.#execute()
     this.#mailbox.leave()
     this.#apic.elsewhere = true
-    return { saved: saveVcpu(vcpu), retired: vcpu.retired, ...(exit && { exit }) }
+    const counts = { cpu: { ...vcpu.counts }, others: { ...this.#host.counts } }
+    for (const count of [vcpu.counts, this.#host.counts]) clear(count)
+    return { saved: saveVcpu(vcpu), retired: vcpu.retired, counts, ...(exit && { exit }) }
   }
 
   #execute(): ComingVcpu['exit'] {
@@ -189,6 +199,10 @@ export class VcpuThread {
     }
     return exit
   }
+}
+
+function clear(counts: object): void {
+  for (const name of Object.keys(counts)) Object.assign(counts, { [name]: 0 })
 }
 
 /** Makes this thread that of a vCPU, which the other side of `port` starts: a `ThreadStart`, then vCPUs that arrive. */

@@ -323,13 +323,15 @@ class VcpuPlace {
     this.#mailbox.post(MAIL_HOME)
   }
 
-  #comeHome({ saved, retired, exit }: ComingVcpu): void {
+  #comeHome({ saved, retired, counts, exit }: ComingVcpu): void {
     const { vcpu } = this
     const { cpu } = vcpu
     vcpu.elsewhere = null
     this.isAway = false
     restoreVcpu(cpu, saved)
     cpu.retired = retired
+    add(cpu.counts, counts.cpu)
+    add(vcpu.counts, counts.others)
     vcpu.apic.elsewhere = false
     if (this.#smi) cpu.smi()
     this.#smi = false
@@ -475,4 +477,9 @@ class VcpuPlace {
     worker?.terminate()
     this.#threads.neighbours.lost(this.vcpu.id)
   }
+}
+
+function add(to: object, more: Readonly<Record<string, number>>): void {
+  const counts = to as Record<string, number>
+  for (const [name, count] of Object.entries(more)) counts[name] = (counts[name] ?? 0) + count
 }
