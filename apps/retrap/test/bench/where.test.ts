@@ -1,10 +1,7 @@
-// What the bench `where` makes of what profilers print.
 import { describe, expect, test } from 'vitest'
 import { classOf } from '../../bench/where/classes.ts'
 import { type Frame, perfSamples, type Sample } from '../../bench/where/samples.ts'
-import { sourceNames } from '../../bench/where/sources.ts'
 
-/** Sources as the tests name them: the path of the URL. */
 const fileOf = (url: string): string => url.replace('file:///', '')
 
 const READER = {
@@ -98,10 +95,4 @@ describe('a sample belongs to the class of', () => {
     const { title, frames, isMain } = row
     expect(classOf({ thread: 't', isMain, time: 0, seconds: 1, frames })).toBe(title)
   })
-})
-
-test('a place in a module without a source map has the name of the module', () => {
-  const name = sourceNames()
-  expect(name('node:fs', 1, 1)).toBe('node:fs')
-  expect(name(import.meta.url, 3, 1)).toBe('apps/retrap/test/bench/where.test.ts')
 })

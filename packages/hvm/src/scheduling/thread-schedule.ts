@@ -9,6 +9,10 @@ const MOST_CALLS = 64
 
 /** Host time for which a domain that is to stop waits for vCPUs whose devices do not answer. */
 const HOMECOMING_MS = 1000
+/** Host time between two looks at vCPUs that are late. */
+const LOOK_AGAIN_MS = 20
+/** Host time for which it waits for any vCPU: a busy host takes long. */
+const LONGEST_HOMECOMING_MS = 30_000
 
 /**
  * The schedule of vCPUs that have threads of their own: here, on the domain's thread, device models and timers. Whatever wants
@@ -40,7 +44,9 @@ export class ThreadSchedule {
 
   /** Whether the run ends now. */
   get ends(): boolean {
-    return this.#run.exit !== null && (!this.#vcpus.isAway || performance.now() > this.#until)
+    if (this.#run.exit === null) return false
+    const late = performance.now() - this.#until
+    return !this.#vcpus.isAway || late > (this.#vcpus.wait ? 0 : LONGEST_HOMECOMING_MS - HOMECOMING_MS)
   }
 
   /** A run begins. */
@@ -114,7 +120,9 @@ export class ThreadSchedule {
 
   #msToDeadline(): number {
     const { clock, timers } = this.#domain
-    const deadline = Math.min(timers.nextDeadlineNs, clock.now() + (this.#until - performance.now()) * 1e6)
-    return deadline === Infinity ? Infinity : Math.max(0, (deadline - clock.now()) / 1e6)
+    const left = this.#until - performance.now()
+    const deadline = timers.nextDeadlineNs
+    const ms = deadline === Infinity ? Infinity : Math.max(0, (deadline - clock.now()) / 1e6)
+    return Math.min(ms, left > 0 ? left : LOOK_AGAIN_MS)
   }
 }

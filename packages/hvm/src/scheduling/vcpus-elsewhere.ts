@@ -19,6 +19,8 @@ export interface VcpusElsewhere extends VcpuHome {
   areWanted: boolean
   /** Whether they can go to their threads now, and it is worth it. Starts the threads if they are all that is missing. */
   mayLeave(): boolean
+  /** Whether all that are away wait for devices: the others come home by themselves. */
+  readonly wait: boolean
   /** Sends them to their threads. */
   leave(): void
   /** Why the domain cannot go on: a vCPU has come home with it, or its thread has failed; null: it goes on. */

@@ -96,6 +96,10 @@ export class VcpuThreads implements VcpusElsewhere {
     return this.#all.some(({ isAway }) => isAway)
   }
 
+  get wait(): boolean {
+    return this.#all.every(({ isAway, waits }) => !isAway || waits)
+  }
+
   mayLeave(): boolean {
     let awake = 0
     let isReady = true
@@ -244,7 +248,7 @@ class VcpuPlace {
   /** SMI# was asserted while it was away. */
   #smi = false
   /** Its call waits for a device. */
-  #waits = false
+  waits = false
   readonly #words: Words & { count: number } = { lo: 0, hi: 0, count: 0 }
   readonly #registers = new Uint32Array(4)
 
@@ -291,7 +295,7 @@ class VcpuPlace {
     const { vcpu } = this
     this.isAway = true
     this.#isCalledHome = false
-    this.#waits = false
+    this.waits = false
     const mailbox = this.#mailbox
     mailbox.endCall()
     mailbox.takeMail()
@@ -347,15 +351,15 @@ class VcpuPlace {
     vcpu.cpu.retired = mailbox.retired
     const words = this.#words
     if (mailbox.isCancelled) {
-      this.#waits = false
+      this.waits = false
       vcpu.cancelRequest()
       mailbox.answer(STATUS_DONE)
       return true
     }
-    if (this.#waits) {
+    if (this.waits) {
       const status = vcpu.answer(words)
       if (status === STATUS_RETRY) return false
-      this.#waits = false
+      this.waits = false
       this.#answer(status)
       return true
     }
@@ -363,7 +367,7 @@ class VcpuPlace {
     if (operation < 0) return false
     words.count = 0
     const status = this.#perform(operation, domain)
-    if (status === STATUS_RETRY && operation <= O.REPEAT) this.#waits = true
+    if (status === STATUS_RETRY && operation <= O.REPEAT) this.waits = true
     else this.#answer(status)
     return true
   }
