@@ -44,6 +44,8 @@ export interface HelpedUnit {
   readonly module: Uint8Array
   readonly marks: readonly CodeMark[]
   readonly source: CodeSource
+  /** The module of the function by which it is left, where it has not been posted yet. */
+  readonly leave?: object | undefined
 }
 
 /** The answer to a job. */
@@ -66,6 +68,7 @@ export class RemoteCompiler<Form> {
   readonly #instructionSet: CompiledInstructionSet<Form>
   #port: HelperPort | undefined
   #hasFailed = false
+  #isWanted = false
   /** Places to be compiled here first. */
   #before: number
   #count = 0
@@ -103,6 +106,7 @@ export class RemoteCompiler<Form> {
 
   /** Hears what has come by now. */
   look(): void {
+    if (this.#isWanted) this.#connect()
     if (this.#waiting.size > 0) this.#port!.look?.()
   }
 
@@ -112,12 +116,17 @@ export class RemoteCompiler<Form> {
     const { nameOf } = this.#instructionSet
     const form = job.form.map((each) => each && nameOf(each))
     this.#waiting.set(number, done)
-    this.connect()
+    this.#connect()
     if (!this.#hasFailed) this.#port!.post({ number, job: { ...job, form } })
   }
 
-  /** Has the thread begin to start, unless it has: there will be a job. */
-  connect(): void {
+  /** There will be a job: the thread begins to start at the next {@link RemoteCompiler.look}, a stop of its own. */
+  prepare(): void {
+    this.#isWanted = this.#port === undefined && this.isThere
+  }
+
+  #connect(): void {
+    this.#isWanted = false
     if (this.#port !== undefined || !this.isThere) return
     try {
       this.#port = this.#helper.connect(

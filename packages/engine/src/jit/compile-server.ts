@@ -51,6 +51,8 @@ export class JobCompiler {
   readonly #emitter: NamedEmitter<unknown>
   readonly #compiler: UnitCompiler<unknown>
   readonly #forms = new Map<string, unknown>()
+  /** Widths of addresses whose function by which units are left has been posted. */
+  readonly #left = new Set<boolean>()
   readonly #isFirstCaller: boolean
   readonly #stubs: Readonly<Record<string, unknown>>
 
@@ -77,11 +79,18 @@ export class JobCompiler {
       const { module, marks, source } = this.#compiler.compile({ ...job, form })
       const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
       if (this.#isFirstCaller) this.#call(compiled)
-      unit = { compiled, module, marks, source }
+      unit = { compiled, module, marks, source, leave: this.#leave(job.mode) }
     } catch (error) {
       unit = String(error)
     }
     return { number, milliseconds: processorTime() - began, unit }
+  }
+
+  #leave(mode: number): object | undefined {
+    const isWide = this.#emitter.isWide(mode)
+    if (this.#left.has(isWide)) return undefined
+    this.#left.add(isWide)
+    return this.#compiler.compileLeave(isWide)
   }
 
   #formOf(name: string): unknown {

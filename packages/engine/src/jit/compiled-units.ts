@@ -150,7 +150,7 @@ export class CompiledUnits<Form> {
     const isThere = (id: number): boolean => this.codes.of(key).some(({ stored }) => stored === id)
     for (const { id, source, module } of kept.load(key, isThere)) {
       if (!this.#begins(source, place, runner) || this.#place(source, place, runner) === undefined) continue
-      this.#leaveEntry(source.mode)
+      this.#installLeave(source.mode)
       let code: UnitCode
       try {
         code = this.codes.add(unitModule(module), module.length, source, id)
@@ -212,7 +212,7 @@ export class CompiledUnits<Form> {
 
   /** A place will be compiled soon. */
   prepare(): void {
-    this.#remote?.connect()
+    this.#remote?.prepare()
   }
 
   /** Whether another thread compiles. */
@@ -278,8 +278,10 @@ export class CompiledUnits<Form> {
     })
   }
 
-  #add({ job, address, frames, worse }: PlacedJob<Form>, { compiled, module, source, marks }: HelpedUnit): UnitCode {
+  #add({ job, address, frames, worse }: PlacedJob<Form>, unit: HelpedUnit): UnitCode {
     const { statistics, onCode } = this.#parts
+    const { compiled, module, source, marks } = unit
+    this.#installLeave(source.mode, unit.leave)
     const stored = this.#kept?.add(source, module, worse)
     const code = this.codes.add(compiled, module.length, source, stored)
     statistics.own.units++
@@ -292,15 +294,18 @@ export class CompiledUnits<Form> {
 
   /** Returns the entry of a mode's function through which units leave: equal in all runs, because kept code names it. */
   #leaveEntry(mode: number): number {
-    const { compiler, code: interpreter, instructionSet } = this.#parts
-    const isWide = instructionSet.isWide(mode)
-    const entry = interpreter.tableEntries + (isWide ? 1 : 0)
-    if (!this.#leaveEntries.has(entry)) {
-      const module = compiler.compileLeave(isWide)
-      this.codes.addLasting(new WebAssembly.Module(module as Uint8Array<ArrayBuffer>), entry)
-      this.#leaveEntries.add(entry)
-    }
-    return entry
+    const { code, instructionSet } = this.#parts
+    return code.tableEntries + (instructionSet.isWide(mode) ? 1 : 0)
+  }
+
+  /** Installs the function at {@link CompiledUnits.#leaveEntry}, unless it is there. @param made - its module, made elsewhere */
+  #installLeave(mode: number, made?: object): void {
+    const { compiler, instructionSet } = this.#parts
+    const entry = this.#leaveEntry(mode)
+    if (this.#leaveEntries.has(entry)) return
+    const module = made ?? compiler.compileLeave(instructionSet.isWide(mode))
+    this.codes.addLasting(module, entry)
+    this.#leaveEntries.add(entry)
   }
 
   #place(code: CodeSource, place: Place, runner: UnitRunner): UnitPlacement | undefined {

@@ -69,8 +69,9 @@ export class UnitCompiler<Form> {
   }
 
   /** Makes the module of the function by which units are left. */
-  compileLeave(isWide: boolean): Uint8Array {
-    return leaveModule({ layout: this.#emitter.layout, ...this.#target, isWide })
+  compileLeave(isWide: boolean): WebAssembly.Module {
+    const module = leaveModule({ layout: this.#emitter.layout, ...this.#target, isWide })
+    return new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
   }
 
   /** Compiles code. */
