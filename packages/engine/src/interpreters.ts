@@ -25,6 +25,7 @@ export interface CompiledInterpreter<Form> {
 export class Interpreters<Form> {
   readonly #generate: (options: InterpreterOptions) => InterpreterCode<Form>
   readonly #compiled = new Map<string, CompiledInterpreter<Form>>()
+  readonly #given = new Map<string, InterpreterCode<Form>>()
 
   /** @param generate - generates one; called once for each kind of machines */
   constructor(generate: (options: InterpreterOptions) => InterpreterCode<Form>) {
@@ -32,16 +33,19 @@ export class Interpreters<Form> {
   }
 
   /**
-   * Returns the interpreter of the machines of a kind.
-   *
-   * @param given - used if no interpreter exists yet; absent: generate one
+   * Has an interpreter that was generated elsewhere used for the machines of a kind, unless there is one already: it is compiled for
+   * the first of them.
    */
-  of(options: InterpreterOptions, given?: InterpreterCode<Form>): CompiledInterpreter<Form> {
-    const { shared, profileAt, hotAt, poison } = options
-    const key = `${shared ? 'shared' : 'plain'} ${profileAt ?? ''} ${hotAt ?? ''} ${poison === true ? 'poison' : ''}`
+  give(options: InterpreterOptions, code: InterpreterCode<Form>): void {
+    this.#given.set(keyOf(options), code)
+  }
+
+  /** Returns the interpreter of the machines of a kind. */
+  of(options: InterpreterOptions): CompiledInterpreter<Form> {
+    const key = keyOf(options)
     let known = this.#compiled.get(key)
     if (known === undefined) {
-      const code = given ?? this.#generate(options)
+      const code = this.#given.get(key) ?? this.#generate(options)
       known = { code, module: new WebAssembly.Module(code.bytes as Uint8Array<ArrayBuffer>) }
       this.#compiled.set(key, known)
     }
@@ -58,3 +62,6 @@ export class Interpreters<Form> {
     this.of({ shared, hotAt: jit ? FIXED_MA : undefined })
   }
 }
+
+const keyOf = ({ shared, profileAt, hotAt, poison }: InterpreterOptions): string =>
+  `${shared ? 'shared' : 'plain'} ${profileAt ?? ''} ${hotAt ?? ''} ${poison === true ? 'poison' : ''}`

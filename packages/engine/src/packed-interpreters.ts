@@ -1,6 +1,7 @@
 import { concatenate } from '@retrap/basics'
 import { EngineError } from './errors.ts'
 import { OP_FIRST_FORM } from './record.ts'
+import { HOT_COUNTER_BYTES } from './hot-counters.ts'
 import { FIXED_MA } from '@retrap/memory'
 import type { FormCode, InterpreterCode } from './interpreter.ts'
 import type { Interpreters } from './interpreters.ts'
@@ -151,9 +152,17 @@ function descriptionOf(packed: Uint8Array): Packed {
  * Packs the interpreters of machines that compile hot code, with private and with shared memory, for {@link usePacked}.
  *
  * @param noteOf - as in {@link packInterpreters}
+ * @param threads - vCPUs that execute in threads at the same time, each with counters of its own in shared memory
  */
-export function packKinds<Form>(interpreters: Interpreters<Form>, noteOf: (key: string) => number): Uint8Array {
-  const kinds = [false, true].map((shared) => ({ shared, hotAt: FIXED_MA }))
+export function packKinds<Form>(
+  interpreters: Interpreters<Form>,
+  noteOf: (key: string) => number,
+  threads = 1,
+): Uint8Array {
+  const kinds = [
+    { shared: false, hotAt: FIXED_MA },
+    ...Array.from({ length: threads }, (_, n) => ({ shared: true, hotAt: FIXED_MA + n * HOT_COUNTER_BYTES })),
+  ]
   return packInterpreters(
     kinds.map((kind) => ({ ...kind, code: interpreters.of(kind).code })),
     noteOf,
@@ -171,5 +180,5 @@ export function usePacked<Form>(
   packed: Uint8Array,
   formOf: (key: string, note: number) => Form,
 ): void {
-  for (const { shared, hotAt, code } of unpackInterpreters(packed, formOf)) interpreters.of({ shared, hotAt }, code)
+  for (const { shared, hotAt, code } of unpackInterpreters(packed, formOf)) interpreters.give({ shared, hotAt }, code)
 }

@@ -124,7 +124,7 @@ export class FrameAllocator {
     this.#lock()
     try {
       const start = Math.ceil(this.#u32[L.HEADER_WORD + L.H_FIXED_USED]! / align) * align
-      if (start + bytes <= L.FIXED_BYTES && align <= L.PAGE_BYTES) {
+      if (start + bytes <= L.fixedBytes(this.#u32[L.HEADER_WORD + L.H_FRAMES]!) && align <= L.PAGE_BYTES) {
         this.#u32[L.HEADER_WORD + L.H_FIXED_USED] = start + bytes
         return L.FIXED_MA + start
       }

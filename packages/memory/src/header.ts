@@ -82,7 +82,7 @@ function isBuffer(value: unknown): value is ArrayBuffer | SharedArrayBuffer {
 function format(u32: Uint32Array, frames: number): void {
   const endian = new Uint8Array(Uint32Array.of(1).buffer)
   if (endian[0] !== 1) throw new MemoryError('ERR_HOST', 'machine memory needs a little-endian host')
-  const generation = L.FIXED_MA + L.FIXED_BYTES
+  const generation = L.FIXED_MA + L.fixedBytes(frames)
   const codeBits = generation + frames * 4
   const bitmap = codeBits + frames
   const used = Math.ceil((bitmap + frames / 8) / L.PAGE_BYTES)

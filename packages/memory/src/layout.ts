@@ -63,6 +63,11 @@ export const FIXED_MA: number = 2 * PAGE_BYTES
 /** Size of that area: room for the counters of hot code, which a generated interpreter has as constants. */
 export const FIXED_BYTES: number = 17 * PAGE_BYTES
 
+/** Frames of a machine that has an area for four such regions: for the engines of vCPUs in threads. */
+const LARGE_FRAMES = 4096
+/** Bytes of the area for regions with addresses of their own, in a machine of so many frames. */
+export const fixedBytes = (frames: number): number => (frames < LARGE_FRAMES ? 1 : 4) * FIXED_BYTES
+
 // Header words, as indices into `u32` relative to HEADER_MA / 4.
 export const H_MAGIC = 0
 export const H_VERSION = 1

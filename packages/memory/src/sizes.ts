@@ -1,6 +1,6 @@
 import { describeArgument } from '@retrap/basics'
 import { MemoryError } from './errors.ts'
-import { FIXED_BYTES, PAGE_BYTES, MAX_GUEST_RAM_BYTES, MAX_MACHINE_BYTES } from './layout.ts'
+import { fixedBytes, PAGE_BYTES, MAX_GUEST_RAM_BYTES, MAX_MACHINE_BYTES } from './layout.ts'
 
 /**
  * Bytes of machine memory for a guest with this much RAM: the RAM, room to align it to 2 MiB, and the hypervisor's own.
@@ -21,7 +21,7 @@ export function machineBytesFor(guestRamBytes: number, hypervisorBytes: number =
 
 function bookkeepingBytes(bytes: number): number {
   const frames = Math.ceil(bytes / PAGE_BYTES)
-  return frames * 5 + Math.ceil(frames / 8) + 4 * PAGE_BYTES + FIXED_BYTES
+  return frames * 5 + Math.ceil(frames / 8) + 4 * PAGE_BYTES + fixedBytes(frames)
 }
 
 /** The error for more than one WebAssembly memory can hold. */

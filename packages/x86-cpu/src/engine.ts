@@ -200,6 +200,11 @@ export interface X86EngineOptions {
   readonly jit?: boolean | JitOptions
   /** Count how often each form runs: for choosing the hot ones. Slower. */
   readonly profile?: boolean
+  /**
+   * With `jit`: machine address of its counters of hot code, as {@link allocateCounters} returned it, or that of another engine which
+   * does not execute at the same time. Default its own.
+   */
+  readonly countersAt?: number | undefined
   /** Overwrite what is no guest's state before each instruction, so that tests find instructions that read what others left. */
   readonly poison?: boolean
 }
@@ -209,6 +214,14 @@ export interface X86EngineOptions {
  * uses 37 MiB of it until its first process, and a full arena loses all compiled code too.
  */
 export const CODE_CACHE_BYTES: number = 64 << 20
+
+/** vCPUs in threads for which {@link packInterpreters} has interpreters: the others generate theirs. */
+const PACKED_THREADS = 4
+
+/** Sets memory aside for an engine's counters of hot code: at places that are equal in all machines, for the first few. */
+export function allocateCounters(memory: MachineMemory): number {
+  return memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code')
+}
 
 /**
  * The parts that the vCPUs of one machine share: generated code and decoded instructions.
@@ -222,6 +235,8 @@ export class X86Engine {
   readonly processor: Processor
   /** Decoded instructions. */
   readonly codeCache: CodeCache
+  /** Machine address of its counters of hot code; undefined where none is compiled. */
+  readonly countersAt: number | undefined
   /** @internal Machine address of the TLB set that holds no entry. */
   readonly missSet: number
   /** @internal Knows which vCPUs may have write entries of a frame. */
@@ -252,7 +267,8 @@ export class X86Engine {
     this.poison = poison
     this.processor = new Processor(modelOf(cpu))
     const profileAt = options.profile === true ? memory.allocate(PROFILE_BYTES, 8, 'execution counts') : undefined
-    const hotAt = jit !== false ? memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code') : undefined
+    const hotAt = jit === false ? undefined : (options.countersAt ?? allocateCounters(memory))
+    this.countersAt = hotAt
     const isWide = isExtended(this.processor.model)
     if (isWide && extended === undefined)
       throw new X86CpuError('ERR_CPU_MODEL', `${this.processor.model.name}: call loadInstructions of this model first`)
@@ -417,11 +433,11 @@ export async function openX86Emitter(kind: object): Promise<NamedEmitter<unknown
 
 /**
  * Generates the interpreters of machines that compile hot code, with private and with shared memory, for
- * {@link useInterpreters}. Compress the result: 2.4 MB become 115 KB by Brotli.
+ * {@link useInterpreters}. Compress the result: 6 MB become a fiftieth by Brotli.
  */
 export function packInterpreters(): Uint8Array {
   const codeOf = codesByForm()
-  return packKinds(interpreters, (key) => codeOf.get(key)!)
+  return packKinds(interpreters, (key) => codeOf.get(key)!, PACKED_THREADS)
 }
 
 /**

@@ -36,6 +36,7 @@ export {
 export { DebugControl, type DebugStop } from './debug-control.ts'
 export { CpuRegisters } from './state/cpu-registers.ts'
 export {
+  allocateCounters,
   CODE_CACHE_BYTES,
   loadInstructions,
   openX86Emitter,

@@ -43,6 +43,8 @@ export interface ThreadStart {
   readonly jit: boolean | { readonly threshold?: number }
   readonly codeCacheBytes: number
   readonly tscHz: number
+  /** Machine address of its counters of hot code. */
+  readonly countersAt: number | undefined
 }
 
 /** A vCPU goes to its thread, or comes home from it. */
@@ -92,7 +94,7 @@ export class VcpuThread {
   constructor(start: ThreadStart) {
     const memory = MachineMemory.attach(start.memory)
     const { id, cpu, jit, codeCacheBytes, tscHz, mailboxes } = start
-    const engine = new X86Engine(memory, { cpu, jit, codeCacheBytes })
+    const engine = new X86Engine(memory, { cpu, jit, codeCacheBytes, countersAt: start.countersAt })
     const boxes = mailboxes.map((ma) => new Mailbox(memory, ma, start.bell))
     const mailbox = boxes[id]!
     const clock = new ThreadClock(memory.i32, start.told)

@@ -1,7 +1,7 @@
 import type { InterruptFabric } from '@retrap/irqchip'
 import { type MachineMemory, Neighbours } from '@retrap/memory'
 import { STATUS_DONE, STATUS_FAULT, STATUS_RETRY } from '@retrap/replay'
-import { type CpuModel, type RepeatRequest, restoreVcpu, saveVcpu, type Words } from '@retrap/x86-cpu'
+import { allocateCounters, type CpuModel, type RepeatRequest, restoreVcpu, saveVcpu, type Words } from '@retrap/x86-cpu'
 import type { Domain } from '../../domain.ts'
 import { ThreadSchedule } from '../../scheduling/thread-schedule.ts'
 import type { ThreadScheduleParts, VcpusElsewhere } from '../../scheduling/vcpus-elsewhere.ts'
@@ -74,6 +74,7 @@ export class VcpuThreads implements VcpusElsewhere {
   #isListening = false
   readonly #options: ThreadOptions
   readonly #told: number
+  readonly #counters: readonly (number | undefined)[]
   /** The threads' requests to each other. */
   readonly neighbours: Neighbours
   /** The logs of RAM that the threads write. */
@@ -89,6 +90,11 @@ export class VcpuThreads implements VcpusElsewhere {
     const neighbours = Neighbours.allocate(memory)
     this.neighbours = neighbours
     this.logged = new LoggedWrites(domain.p2m, neighbours, () => domain.wake())
+    // The domain's engine does not execute while a thread does.
+    const { countersAt } = vcpus[0]!.cpu.engine
+    this.#counters = vcpus.map(({ id }) =>
+      id === 0 || countersAt === undefined ? countersAt : allocateCounters(memory),
+    )
     this.#all = vcpus.map((vcpu) => new VcpuPlace(memory, vcpu, this.#bell, this, interrupts))
   }
 
@@ -139,7 +145,7 @@ export class VcpuThreads implements VcpusElsewhere {
     const { memory, p2m } = this.#domain
     place.start(start(place.vcpu.id), {
       ...{ id: place.vcpu.id, memory: memory.memory, p2m: p2m.ma, bell: this.#bell, told: this.#told },
-      neighbours: this.neighbours.at,
+      ...{ neighbours: this.neighbours.at, countersAt: this.#counters[place.vcpu.id] },
       ...{ interrupts, mailboxes: this.#all.map(({ ma }) => ma), cpu, jit, codeCacheBytes, tscHz },
     })
   }
