@@ -189,7 +189,7 @@ export class CompiledUnits<Form> {
     if (job === undefined) return
     if (this.hasHelper) {
       this.#compileThere(job, unit.record, (code) => {
-        if (old.better === undefined) this.codes.replace(old, code)
+        this.codes.replace(old, code)
       })
       return
     }

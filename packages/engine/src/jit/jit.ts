@@ -336,14 +336,14 @@ export class Jit<Form> {
     return this.#parts.cache.pageOfSlots(runner.executeSlots(lo >>> 0, (hi + carry) >>> 0))
   }
 
-  /** Another thread has compiled a place, or better code of a unit: has the next branch there look for it. */
+  /** Another thread has compiled a place, or better code of a unit, which its branches look for after as many misses as before. */
   #ready(record: number): void {
     const { u32 } = this.#memory
     const unit = this.#units.live.get(record)
     if (unit === undefined) {
       this.#early.add(record)
       u32[this.#counterOf(record)] = 1
-    } else for (const branch of unit.branches.keys()) u32[this.#counterOf(branch)] = 1
+    } else this.#watchBranches(unit.record)
   }
 
   // ---------------------------------------------------------------- a unit is to be better
