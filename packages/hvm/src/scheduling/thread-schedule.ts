@@ -84,6 +84,7 @@ export class ThreadSchedule {
   advance(): Promise<unknown> | null {
     const vcpus = this.#vcpus
     if (!vcpus.isAway) {
+      if (this.#run.elsewhere) this.#arrived()
       if (this.#isHomeWanted || !vcpus.mayLeave()) return this.#host.advance()
       this.#run.elsewhere = true
       vcpus.leave()
@@ -100,14 +101,16 @@ export class ThreadSchedule {
       if (run.exit !== null) this.#until = Math.min(this.#until, performance.now() + HOMECOMING_MS)
       vcpus.callHome()
     }
-    if (!vcpus.isAway) {
-      vcpus.areWanted = false
-      run.elsewhere = false
-      this.#domain.memoryChanges.stopped()
-      this.#host.begin()
-      return this.#pace.sleep(0)
-    }
     return this.#pace.sleep(run.woken || served >= MOST_CALLS ? 0 : this.#msToDeadline())
+  }
+
+  /** All vCPUs are home. */
+  #arrived(): void {
+    this.#vcpus.areWanted = false
+    this.#run.elsewhere = false
+    this.#fail()
+    this.#domain.memoryChanges.stopped()
+    this.#host.begin()
   }
 
   #fail(): void {
