@@ -149,7 +149,7 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['-m'], code: 2, says: 'write --memory 512M; retrap qemu takes' },
     { args: ['-m', 'much'], code: 2, says: 'write --memory 512M; retrap qemu takes' },
     { args: ['-smp', '4'], code: 2, says: 'there is no -smp; write --cpus 4; retrap qemu takes' },
-    { args: ['--smp=8,cores=4', '-m', '1'], code: 2, says: 'there is no --smp; write --cpus 8; retrap qemu takes' },
+    { args: ['--smp=8,cores=4', '-m', '1'], code: 2, says: 'write --cpus 8; retrap qemu takes' },
     { args: ['-smp', 'cores=4,cpus=6,maxcpus=8'], code: 2, says: 'write --cpus 6; retrap qemu takes' },
     { args: ['-smp', 'sockets=2,cores=3,maxcpus=6'], code: 2, says: 'write --cpus 6; retrap qemu takes' },
     { args: ['-smp', 'all'], code: 2, says: 'write --cpus 2; retrap qemu takes' },

@@ -208,7 +208,9 @@ function jitSettings(
     // Of a run that can be made again, nothing depends on when the host has compiled.
     const isAgain = flags.deterministic === true || flags.record !== undefined || flags.replay !== undefined
     const helper = jit === 'inline' || isAgain ? undefined : compileHelper()
-    return { jit: { ...(keep && { keep }), ...(helper && { helper }) } }
+    return {
+      jit: keep === undefined && helper === undefined ? true : { ...(keep && { keep }), ...(helper && { helper }) },
+    }
   }
   if (jit !== 'on') throw usage('--jit-dump needs --jit on')
   return { jit: { onCode: jitDump(folder, (message) => void host.stderr.write(`retrap: ${message}\n`)) } }

@@ -19,6 +19,7 @@ import { CPU_COUNT, MEMORY_SIZE, parseMemory, secondsOf, secondsOrOff } from '..
 import { SERIAL_OPTIONS } from '../machine/serial/serial-options.ts'
 import { SHARE_OPTIONS } from '../machine/share/share-options.ts'
 import { TRACE_OPTIONS } from '../machine/trace/trace-option.ts'
+import { parseSmp } from '../machine/vcpu-workers.ts'
 
 const ARCH: OptionGroup = [
   'Machine:',
@@ -35,8 +36,8 @@ const BOARD: readonly OptionRow[] = [
   { flags: '--cpus <count>', help: 'virtual CPUs', ...CPU_COUNT, default: [1] },
   {
     flags: '--smp <how>',
-    help: 'how several virtual CPUs execute: each in a thread of its own, or in turns (default: threads, on x86 hosts with several processors and in real time)',
-    choices: ['threads', 'turns'],
+    help: 'how several virtual CPUs execute: threads, one each, or turns (default: threads, on x86 hosts with several processors and in real time)',
+    parse: parseSmp,
     pcOnly: 'leave it out: they take turns',
   },
   {

@@ -24,6 +24,13 @@ const startVcpuWorker: StartVcpu = (vcpu): VcpuWorker => {
   }
 }
 
+/** Reads the value of `--smp`. @throws CliError `ERR_USAGE`, for a number as well, which QEMU's option of that name has */
+export function parseSmp(text: string): 'threads' | 'turns' {
+  if (text === 'threads' || text === 'turns') return text
+  const count = /\d+/.exec(text)?.[0] ?? '2'
+  throw usage(`--smp ${text}: expected threads or turns; for a number write --cpus ${count}; retrap qemu takes QEMU's`)
+}
+
 /** The options of a machine that decide how several vCPUs execute. */
 export interface SmpFlags {
   readonly smp?: 'threads' | 'turns'

@@ -35,7 +35,7 @@ test.each([
     what: 'options by their names, with files beside it',
     file: { $schema: 'x', memory: '256M', cpus: 2, machine: 'q35', kernel: 'kernel', append: 'quiet', jit: true },
     args: [],
-    options: { memoryBytes: 256 << 20, cpus: 2, machine: 'q35', kernel, commandLine: 'quiet', jit: true },
+    options: { memoryBytes: 256 << 20, cpus: 2, machine: 'q35', kernel, commandLine: 'quiet', jit: {} },
   },
   {
     what: 'options that the command line overrides',
