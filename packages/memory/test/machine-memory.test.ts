@@ -32,8 +32,8 @@ describe.each([{ shared: false }, { shared: true }])('machine memory, shared: $s
     (pages) => {
       const memory = create(pages * 0x1_0000)
       const { frames, frameCount } = memory
-      // Behind the null frame, the header and 17 frames of fixed area: a word, a byte and a bit of each frame.
-      const used = 19 + Math.ceil((frameCount * (4 + 1 + 1 / 8)) / 4096)
+      // Behind the null frame, the header and 17 or 68 frames of fixed area: a word, a byte and a bit of each frame.
+      const used = (frameCount < 4096 ? 19 : 70) + Math.ceil((frameCount * (4 + 1 + 1 / 8)) / 4096)
       expect(frames.freeFrames).toBe(frameCount - used)
       expect(Array.from({ length: frameCount }, (_, mfn) => mfn).filter((mfn) => !frames.isAllocated(mfn))[0]).toBe(
         used,

@@ -60,12 +60,10 @@ const turn = javascript('packages/x86-cpu/src/vcpu.ts')
 const kernel: Frame = { kind: 'kernel', name: 'clear_page' }
 
 describe('a sample belongs to the class of', () => {
-  /** Functions of files of packages. */
   const ts = (...files: readonly string[]): readonly Frame[] => files.map((file) => javascript(`packages/${file}`))
   const rows: readonly (readonly [title: string, frames: readonly Frame[], isMain?: boolean])[] = [
     ['interpreter: its main function', [run, turn]],
     ['interpreter: its main function', [kernel, run, turn]],
-    // Node executes a module's functions within those that load it.
     ['interpreter: its main function', [run, turn, ...native('SourceTextModule::Evaluate', 'ModuleWrap::Evaluate')]],
     ['interpreter: its other functions', [wasm('slowAddress'), wasm('DIV.4'), run, turn]],
     ['units', [wasm('unit'), run, turn]],

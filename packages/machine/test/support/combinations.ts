@@ -2,11 +2,8 @@ import { type CombinationRule, refusalOf } from '../../src/refusals/refusals.ts'
 import type { DeviceTrait, MachineBoard, MachineRun, MachineTrait, MachineVerb } from '../../src/refusals/refusals.ts'
 import { noteRecordedModels } from '../../src/refusals/traits.ts'
 
-/** Where device models are: those of the board and its devices, or those of the caller's in a Worker, in a process, on another host. */
-export type ModelPlacement = 'inline' | 'deferred' | 'worker' | 'controllers' | 'model-worker' | 'process' | 'remote'
-
-/** The traits of each place. */
-const PLACEMENTS: Readonly<Record<ModelPlacement, readonly MachineTrait[]>> = {
+/** The traits of each place of models: of the board's, or the caller's in a Worker, in a process, on another host; or of vCPUs. */
+const PLACEMENTS = {
   inline: ['inline'],
   deferred: ['deferred'],
   worker: ['worker'],
@@ -14,7 +11,9 @@ const PLACEMENTS: Readonly<Record<ModelPlacement, readonly MachineTrait[]>> = {
   'model-worker': ['inline', 'server', 'shared'],
   process: ['inline', 'server'],
   remote: ['inline', 'server'],
-}
+  threads: ['inline', 'threads'],
+} as const satisfies Readonly<Record<string, readonly MachineTrait[]>>
+type ModelPlacement = keyof typeof PLACEMENTS
 
 const EVERY: readonly MachineBoard[] = ['pc', 'q35', 'virt']
 const WITH_PORTS: readonly MachineBoard[] = ['q35', 'virt']

@@ -2,6 +2,7 @@
 import { MemoryStorage, RawImage } from '@retrap/block'
 import type { DeviceModel, PacketBackend } from '@retrap/device'
 import { startDeviceWorker } from '@retrap/device-hosting/node'
+import { vcpuThreads } from '@retrap/hvm/threads'
 import { VirtioRng } from '@retrap/virtio'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { UsbKeyboard } from '@retrap/usb'
@@ -114,6 +115,8 @@ function placed({ placement, board }: CombinedMachine): Partial<ComposedOptions>
           guest: (platform as { readonly sharedMemory?: unknown }).sharedMemory,
         })),
       }
+    case 'threads':
+      return { smp: vcpuThreads(() => undefined as never) }
     case 'model-worker':
       return { deviceServers: [worker], sharedMemory: true }
     default:
