@@ -34,7 +34,7 @@ const BUDGETS: readonly Budget[] = [
   { name: 'scsi', imports: 'performScsi, ScsiDisk', from: '@retrap/scsi', limit: 4_000 },
   { name: 'user-network', imports: 'UserNetwork', from: '@retrap/network', limit: 14_400 },
   { name: 'cpu', imports: 'Vcpu, X86Engine', from: '@retrap/x86-cpu', limit: 234_000 },
-  { name: 'pc', imports: 'createPc', from: '@retrap/machine', limit: 409_000 },
+  { name: 'pc', imports: 'createPc', from: '@retrap/machine', limit: 411_000 },
   { name: 'pc-with-all-devices', imports: 'createPc', from: '@retrap/machine', limit: 643_000, whole: true },
 ]
 
