@@ -92,7 +92,7 @@ describe('an instruction that meets devices is replayed exactly', () => {
     if (TEST_JIT === false) return
     const compiled = unitCount() - units
     console.log(`${name}: ${cases} cases, ${compiled} units compiled`)
-    if (!INTERPRETED.has(name)) expect(compiled / cases).toBeGreaterThan(TEST_LONG ? 0.8 : 0.4)
+    if (!INTERPRETED.has(name) && cases > 8) expect(compiled / cases).toBeGreaterThan(TEST_LONG ? 0.8 : 0.4)
   })
 
   /** 32-bit rows that change no tables run with two-level paging as well. */
