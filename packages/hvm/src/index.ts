@@ -24,7 +24,13 @@ export type { InvalidationAccount } from './memory/invalidation-account.ts'
 export { MemoryChanges } from './memory/memory-change.ts'
 export type { VcpuRun } from './memory/memory-change.ts'
 export { interruptSource, X86Domain } from './x86/domain.ts'
-export { THREAD_BYTES, type X86Architecture, type X86DomainOptions, type X86DomainState } from './x86/architecture.ts'
+export {
+  MOST_THREADS,
+  THREAD_BYTES,
+  type X86Architecture,
+  type X86DomainOptions,
+  type X86DomainState,
+} from './x86/architecture.ts'
 export type { MakeVcpuThreads } from './x86/threads/vcpu-threads.ts'
 export type { SystemManagementMemory, X86Paravirtual } from './x86/surroundings.ts'
 export { X86Vcpu } from './x86/vcpu.ts'

@@ -107,6 +107,7 @@ describe('what a PC cannot be', () => {
     { what: 'no CPU', options: { cpus: 0 }, error: MachineError, message: /0 CPUs: expected 1–128/ },
     { what: 'a thousand CPUs', options: { cpus: 1000 }, error: MachineError, message: /1000 CPUs: expected 1–128/ },
     { what: 'half a CPU', options: { cpus: 1.5 }, error: MachineError, message: /expected 1–128/ },
+    { what: '32 threads', options: { cpus: 32, smp: () => null! }, error: MachineError, message: /1–31 in threads/ },
     {
       what: 'nothing to run',
       options: { kernel: undefined },

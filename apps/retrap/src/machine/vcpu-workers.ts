@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import { THREAD_BYTES } from '@retrap/hvm'
+import { MOST_THREADS, THREAD_BYTES } from '@retrap/hvm'
 import { type StartVcpu, vcpuThreads, type VcpuWorker } from '@retrap/hvm/threads'
 import type { PcOptions } from '@retrap/machine'
 import { usage } from '../options/values.ts'
@@ -72,5 +72,3 @@ export function smpOf(flags: SmpFlags): Pick<PcOptions, 'smp'> {
 
 /** RAM and threads for which there is surely room in machine memory. */
 const MOST_BYTES = 3.4 * 2 ** 30
-/** vCPUs that may have threads of their own. */
-const MOST_THREADS = 31

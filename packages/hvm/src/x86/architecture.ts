@@ -1,5 +1,6 @@
 import type { InterruptLine, Word64 } from '@retrap/device'
 import { APIC_BASE_ADDRESS, InterruptFabric, interruptFabricBytes, type InterruptFabricState } from '@retrap/irqchip'
+import { MOST_NEIGHBOURS } from '@retrap/memory'
 import { inspectVcpu, restoreVcpu, saveVcpu, X86Engine } from '@retrap/x86-cpu'
 import type { CpuClocks, CpuModel, JitOptions, SavedCpu } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
@@ -15,6 +16,8 @@ export const TSC_HZ = 1_000_000_000
 
 /** Arena for decoded instructions of a vCPU in a thread of its own: it executes a part of what the guest does. */
 const THREAD_CODE_CACHE_BYTES: number = 32 << 20
+/** vCPUs that may have threads. */
+export const MOST_THREADS: number = MOST_NEIGHBOURS
 /** Machine memory that a vCPU in a thread of its own takes beside what each vCPU takes. */
 export const THREAD_BYTES: number = THREAD_CODE_CACHE_BYTES + (4 << 20)
 

@@ -1,5 +1,5 @@
 import type { GdbTarget } from '@retrap/gdb'
-import type { DomainVapic } from '@retrap/hvm'
+import { type DomainVapic, MOST_THREADS } from '@retrap/hvm'
 import type { PcGdbOptions } from '../debugger/gdb-target.ts'
 import { MachineError } from '../errors.ts'
 import { measurePc, type PcStatistics } from '../lifecycle/statistics.ts'
@@ -87,8 +87,9 @@ function checkPcOptions(options: PcOptions, run: MachineRun): void {
   if (!object(options)) throw new MachineError('ERR_OPTION', `options ${show(options)}: expected an object`)
   checkOptionValues(options)
   const cpus = options.cpus ?? 1
-  if (!Number.isInteger(cpus) || cpus < 1 || cpus > 128) {
-    throw new MachineError('ERR_CPUS', `${show(cpus)} CPUs: expected 1–128`)
+  const most = (options.smp ?? 'turns') === 'turns' ? 128 : MOST_THREADS
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > most) {
+    throw new MachineError('ERR_CPUS', `${show(cpus)} CPUs: expected 1–${most}${most < 128 ? ' in threads' : ''}`)
   }
   const firmware = options.firmware !== undefined || (options.flash?.length ?? 0) > 0
   if (options.kernel === undefined && !firmware && options.snapshot === undefined) {

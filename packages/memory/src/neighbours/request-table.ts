@@ -2,7 +2,7 @@ import type { MachineMemory } from '../machine-memory.ts'
 import { NeighbourRow, ROW_WORDS } from './neighbour-row.ts'
 
 /** Most threads that execute code of one machine memory: `codeBits` counts as far. */
-export const MOST_NEIGHBOURS = 31
+export const MOST_NEIGHBOURS: number = 31
 
 // Words of the table.
 /** How often all translations were to be dropped. */

@@ -159,7 +159,7 @@ export class Mailbox {
     Atomics.store(this.#i32, CALL, NONE)
   }
 
-  /** Nobody wants the answer to the call under way, if there is one: waits until the domain's thread knows that. */
+  /** Cancels the call under way, if there is one: waits until the domain's thread has dropped it. */
   cancelCall(): void {
     if (!this.isCalling) return
     if (Atomics.compareExchange(this.#i32, CALL, MADE, CANCELLED) === MADE) this.#ringBell()

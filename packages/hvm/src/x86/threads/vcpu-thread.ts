@@ -20,7 +20,7 @@ import { ThreadHost } from './thread-host.ts'
 const TURN_NS = 200_000
 const FEWEST = 2000
 const MOST = 4_000_000
-/** Host time after which MWAIT looks at its line again, in milliseconds: other threads write it unseen. */
+/** Milliseconds of host time after which a look is taken at what comes without mail: the line of MWAIT, and a frame that is paged out. */
 const POLL_MS = 1
 /** Instructions of a run that generated code cannot execute. */
 const MOST_CALLS = 100_000
@@ -181,6 +181,8 @@ export class VcpuThread {
       mailbox.retired = vcpu.retired
       if (exit === undefined) continue
       const { reason } = exit
+      // The call under way is waited for above; the frame that a pager is to bring is asked for again.
+      if (reason === 'blocked' && !mailbox.isCalling) mailbox.sleep(ring, POLL_MS)
       if (reason === 'shutdown' || reason === 'debug') return { reason }
       if (reason === 'error') return { reason, message: String((exit as { error?: unknown }).error) }
     }
@@ -197,7 +199,7 @@ export class VcpuThread {
     if (exit.reason === 'budget' && vcpu.cost - cost >= budget) {
       const wanted = (budget * TURN_NS) / Math.max(took, 1)
       // A turn that was cut short by the host says little.
-      this.#turn = Math.min(MOST, Math.max(FEWEST, this.#turn / 2, Math.min(wanted, 2 * this.#turn)))
+      this.#turn = Math.floor(Math.min(MOST, Math.max(FEWEST, this.#turn / 2, Math.min(wanted, 2 * this.#turn))))
     }
     return exit
   }

@@ -201,6 +201,12 @@ export class VcpuThreads implements VcpusElsewhere {
     for (const place of this.#all) place.close()
   }
 
+  /** Has all vCPUs come home. */
+  want(): void {
+    this.areWanted = true
+    this.#domain.wake()
+  }
+
   /** A thread can take its vCPU. */
   wake(): void {
     this.#domain.wake()
@@ -218,7 +224,7 @@ export class VcpuThreads implements VcpusElsewhere {
     this.#domain.wake()
   }
 
-  /** Nobody is told an earlier time here than in a thread. */
+  /** Moves the domain's clock on to the latest time that a thread has told. */
   #keepTime(): void {
     const { clock } = this.#domain
     const behind = (Atomics.load(this.#i32, this.#told >>> 2) - Math.floor(clock.now())) | 0
@@ -277,10 +283,7 @@ class VcpuPlace {
     this.#worker = worker
     const end = (what: string): void => {
       if (this.#worker !== worker) return
-      this.#worker = null
-      this.isReady = false
-      this.isAway = false
-      this.vcpu.elsewhere = null
+      this.close()
       this.#threads.came(this.vcpu.id, { reason: 'error', message: `the thread of vCPU ${this.vcpu.id} ${what}` })
     }
     worker.listen(
@@ -311,11 +314,9 @@ class VcpuPlace {
       // System-management mode is for the domain's thread.
       smi: () => {
         this.#smi = true
-        this.#threads.areWanted = true
+        this.#threads.want()
       },
-      comeHome: () => {
-        this.#threads.areWanted = true
-      },
+      comeHome: () => this.#threads.want(),
       watchWrites: (frames, count) => this.#threads.logged.watch(frames, count),
     }
     vcpu.apic.elsewhere = true
