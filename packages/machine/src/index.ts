@@ -15,7 +15,7 @@ export type {
   MachineTrait,
   MachineVerb,
 } from './refusals/refusals.ts'
-export { traitsOf } from './refusals/traits.ts'
+export { getsThreads, traitsOf } from './refusals/traits.ts'
 export type { ComposedOptions } from './refusals/traits.ts'
 export type { PcForkOptions } from './fork/fork-options.ts'
 export { MachineError } from './errors.ts'

@@ -15,6 +15,7 @@ const CHOICES = {
   board: ['pc', 'q35', 'virt'],
   vga: ['std', 'none'],
   hypervisor: ['none', 'xen'],
+  smp: ['threads', 'turns'],
   transport: ['auto', 'shared', 'messages'],
 } as const
 /** Boolean options with default true. */

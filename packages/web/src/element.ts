@@ -84,7 +84,7 @@ class RetrapMachineElement extends Base implements MachineElement {
         },
       })
       this.#machine = machine
-      note.textContent = ''
+      note.textContent = machine.turns ?? ''
       machine.on('resize', ({ width }) => canvas.toggleAttribute('data-on', width > 0))
       machine.on('warning', (message) => (note.textContent = message))
       machine.on(
@@ -120,7 +120,7 @@ function add<K extends keyof HTMLElementTagNameMap>(
  * `disk`, `cdrom` and `floppy` are addresses; `memory` is a size such as `512M`; `disk-interface` and `cdrom-interface`, and `keep`
  * for what is written to the disk; `network` is the kind, beside `network-name`, `network-url`, `network-card` and `mac-address`;
  * `tablet` and `record` are there or not; `jit` and `keep-fetched` are `off` or not there; `cpus`, `cpu`, `board`, `command-line`, `vga`, `layout`,
- * `hypervisor` and `transport` are as the options are. `autostart` runs it at once; `start()` and `pause()` do later. Events:
+ * `smp`, `hypervisor` and `transport` are as the options are. `autostart` runs it at once; `start()` and `pause()` do later. Events:
  * `ready`, and `error` with the message as its `detail`.
  */
 export function defineMachineElement(name = 'retrap-machine'): void {

@@ -3,7 +3,14 @@ import { DisplayError } from '@retrap/display'
 import { LoaderError, MachineError, preparePc } from '@retrap/machine'
 import type { DebuggerCall } from './debugger.ts'
 import { WebError } from './errors.ts'
-import { type Calls, type FromWorker, movedParts, type SentError, type ToWorker } from './protocol.ts'
+import {
+  type Calls,
+  type FromWorker,
+  movedParts,
+  type OpenedMachine,
+  type SentError,
+  type ToWorker,
+} from './protocol.ts'
 import { prepareBoard } from './worker/boards.ts'
 import { watchHostSleep } from './worker/host-sleep.ts'
 import { loadSnapshots } from './worker/opening.ts'
@@ -31,6 +38,7 @@ const send = (message: FromWorker, transfer: Transferable[] = []): void => self.
 
 self.addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
   if ('tell' in data && data.tell === 'compile') void compile(data.port)
+  else if ('tell' in data && data.tell === 'execute') void execute(data.port)
   else if ('tell' in data && data.tell === 'prepareArm') void prepareArm()
   else if ('tell' in data) machine?.told(data)
   else void answer(data)
@@ -55,6 +63,20 @@ async function compile(port: MessagePort): Promise<void> {
   serveCompiler(port)
 }
 
+/** Executes a vCPU of another Worker's machine, which is told the name of a lock. */
+async function execute(port: MessagePort): Promise<void> {
+  clearTimeout(idle)
+  const { serveVcpu } = await import('@retrap/hvm/threads')
+  serveVcpu({
+    postMessage: (message) => port.postMessage(message),
+    onMessage(listener) {
+      port.addEventListener('message', ({ data }) => listener(data))
+      port.start()
+    },
+  })
+  self.postMessage(await holdLock())
+}
+
 async function prepareArm(): Promise<void> {
   try {
     await prepareBoard({ board: 'virt' }, () => !isAsked)
@@ -69,7 +91,7 @@ async function perform(call: keyof Calls, given: Parameters<Calls[keyof Calls]>)
     isAsked = true
     machine = await WorkerMachine.open((given as Parameters<Calls['open']>)[0], send)
     watchHostSleep((ms) => void machine?.slept(ms))
-    return holdLock()
+    return { lock: await holdLock(), turns: machine.turns } satisfies OpenedMachine
   }
   if (call === 'pack') {
     clearTimeout(idle)

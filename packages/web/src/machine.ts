@@ -20,9 +20,9 @@ const sharesMemory = (): boolean => crossOriginIsolated && typeof SharedArrayBuf
 
 /** The advice for a page that is not cross-origin isolated. */
 const NOT_ISOLATED =
-  'retrap: this page is not cross-origin isolated, so it has no shared memory: pixels are copied on their way to the page, and ' +
-  "the guest's clock is coarser (0.1 ms). The headers Cross-Origin-Opener-Policy: same-origin and " +
-  'Cross-Origin-Embedder-Policy: require-corp give both.'
+  'retrap: this page is not cross-origin isolated, so it has no shared memory: pixels are copied on their way to the page, ' +
+  "several vCPUs take turns, and the guest's clock is coarser (0.1 ms). The headers Cross-Origin-Opener-Policy: same-origin and " +
+  'Cross-Origin-Embedder-Policy: require-corp give all of it.'
 
 const LONGEST_DELAY_MS = 60_000
 
@@ -62,6 +62,7 @@ export class Machine {
   })
   readonly #packer = new Packer()
   #console: Uint8Array | null = null
+  #turns: string | null = null
   readonly #printed = new PrintedBytes((bytes) => this.#link.tell({ tell: 'printed', bytes }))
   #ended: { promise: Promise<MachineExit>; resolve(exit: MachineExit): void; reject(error: unknown): void } | null =
     null
@@ -97,7 +98,9 @@ export class Machine {
     const giveUp = (): void => machine.dispose()
     signal?.addEventListener('abort', giveUp)
     try {
-      machine.#link.watch(await machine.#link.call('open', sent))
+      const { lock, turns } = await machine.#link.call('open', sent)
+      machine.#turns = turns
+      machine.#link.watch(lock)
       const kept = options.drives?.flatMap(({ keep }) => keep ?? []) ?? []
       if (kept.length > 0) machine.#attach(answerForDisks(kept))
       return machine
@@ -128,6 +131,11 @@ export class Machine {
   /** The serial output that a machine resumed from a snapshot had printed; null once it has printed more. */
   get console(): Uint8Array | null {
     return this.#console
+  }
+
+  /** Why several vCPUs take turns, as a sentence, where they would have threads in another page or browser; otherwise null. */
+  get turns(): string | null {
+    return this.#turns
   }
 
   /** Which pointer the guest drives, as it was when the page's pointer last moved. */

@@ -75,8 +75,14 @@ export type NetworkOptions = {
 export interface MachineOptions {
   /** Guest RAM in bytes, whole pages; default 128 MiB. */
   readonly memoryBytes?: number
-  /** vCPUs, 1 to 128, which take turns in one Worker; default 1. */
+  /** vCPUs, 1 to 128; default 1. */
   readonly cpus?: number
+  /**
+   * How several vCPUs execute: `threads`, each in a Worker of its own, at the same time; or `turns`, all in one. Default `threads`
+   * for up to 31 vCPUs of a PC without Xen that is not recorded, in a cross-origin isolated page, where the browser has
+   * `Atomics.waitAsync` and the computer is known to order memory as x86 does. `Machine.turns` says why they take turns.
+   */
+  readonly smp?: 'threads' | 'turns'
   /** The processor, such as `max` (default) or `core2,-sse4_1`. */
   readonly cpu?: string
   /**

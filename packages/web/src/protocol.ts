@@ -74,10 +74,18 @@ export interface SavedSnapshot extends Snapshot {
   readonly frames: readonly SnapshotFrames[]
 }
 
+/** The answer about a new machine. */
+export interface OpenedMachine {
+  /** The name of a lock held during the Worker's lifetime; null without locks. */
+  readonly lock: string | null
+  /** See `Machine.turns`. */
+  readonly turns: string | null
+}
+
 /** Requests of the page that have an answer. */
 export interface Calls extends FileCalls, DebuggerCalls {
-  /** Makes the machine. @returns the name of a lock held during the Worker's lifetime; null without locks */
-  open(options: SentOptions): string | null
+  /** Makes the machine. */
+  open(options: SentOptions): OpenedMachine
   run(): void
   pause(): void
   reset(): void
@@ -115,8 +123,8 @@ export type ToWorker =
   | { readonly tell: 'diskDelay'; readonly ms: number }
   | { readonly tell: 'diskFailure'; readonly on: boolean }
   | { readonly tell: 'prepareArm' }
-  /** The Worker compiles for the machine of another one. */
-  | { readonly tell: 'compile'; readonly port: MessagePort }
+  /** The Worker compiles for the machine of another one, or executes a vCPU of it. */
+  | { readonly tell: 'compile' | 'execute'; readonly port: MessagePort }
   /** The page wants frames, or no more. */
   | { readonly tell: 'watch'; readonly on: boolean }
   /** The page has drawn a frame, and takes the next one. */

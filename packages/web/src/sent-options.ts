@@ -19,7 +19,7 @@ export function sentSource(name: string, source: Source): SentSource {
 
 /** Options sent unchanged. */
 const PLAIN = [
-  ...(['memoryBytes', 'cpus', 'cpu', 'board', 'commandLine', 'vga'] as const),
+  ...(['memoryBytes', 'cpus', 'smp', 'cpu', 'board', 'commandLine', 'vga'] as const),
   ...(['tablet', 'layout', 'hypervisor', 'sound', 'files', 'jit', 'keepFetched', 'record'] as const),
 ] satisfies (keyof SentOptions)[]
 
@@ -33,6 +33,9 @@ export function sentOptions(options: MachineOptions, shared: boolean): SentOptio
     snapshot: options.snapshot,
     recording: options.recording,
   }
+  const { smp } = options
+  if (smp !== undefined && smp !== 'threads' && smp !== 'turns')
+    throw new WebError('ERR_OPTION', `smp '${String(smp)}': expected 'threads' or 'turns'`)
   for (const name of options.board === 'virt' ? (['firmware', 'vgaBios'] as const) : [])
     if (images[name] !== undefined)
       throw new WebError('ERR_OPTION', `${name}: board 'virt' starts a kernel, without it`)

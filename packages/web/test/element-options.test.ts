@@ -15,6 +15,7 @@ test('there is an attribute for each option that is no function', () => {
   const all: Required<Omit<MachineOptions, Scripted>> = {
     memoryBytes: 512 << 20,
     cpus: 2,
+    smp: 'turns',
     cpu: 'core2,-sse4_1',
     board: 'q35',
     kernel: 'vmlinuz',
@@ -58,6 +59,7 @@ test('there is an attribute for each option that is no function', () => {
     ...{ network: 'tabs', 'network-name': 'lab', 'network-card': 'e1000', 'mac-address': '52:54:00:00:00:01' },
     ...{
       layout: 'de',
+      smp: 'turns',
       hypervisor: 'xen',
       snapshot: 'a.snapshot',
       recording: 'a.recording',

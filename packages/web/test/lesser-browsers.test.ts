@@ -13,7 +13,7 @@ test('a page that is isolated, in a browser without SharedArrayBuffer, asks its 
     worker.terminate = () => {}
     worker.postMessage = ({ id, given }: { id: number; given: unknown[] }) => {
       asked.push(given[0])
-      worker.dispatchEvent(new MessageEvent('message', { data: { answer: id, value: null } }))
+      worker.dispatchEvent(new MessageEvent('message', { data: { answer: id, value: { lock: null, turns: null } } }))
     }
     return worker
   }

@@ -5,6 +5,7 @@ import type { MachineExit } from '@retrap/machine'
 import type { PageServer } from '@retrap/tooling/page-server'
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
 import type { Machine } from '../src/index.ts'
+import { pairGuest } from './support/guests.ts'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
 
 const test = sliceTests(4)
@@ -18,13 +19,18 @@ describe.skipIf(noBrowser !== undefined)('a machine in a page', () => {
 
   beforeAll(async () => {
     pages = await Pages.start()
+    pages.files.set('pair.bin', pairGuest())
     isolated = await pages.serve({ headers: { 'content-security-policy': POLICY } })
     plain = await pages.serve({ isolated: false })
   })
   afterAll(() => pages?.close())
   afterEach(() => pages.closePages())
 
-  for (const kind of ['isolated', 'not isolated'] as const)
+  const NOT_ISOLATED = 'The processors take turns: this page is not cross-origin isolated.'
+  for (const [kind, pair, turns] of [
+    ['isolated', /^n?t.*x$/, null],
+    ['not isolated', /^nx$/, NOT_ISOLATED],
+  ] as const)
     test(`boots the embedded guest, and talks to it, in a page that is ${kind}`, async () => {
       const said: string[] = []
       const page = await pages.open(kind === 'isolated' ? isolated : plain, said)
@@ -47,9 +53,17 @@ describe.skipIf(noBrowser !== undefined)('a machine in a page', () => {
         const exit = await ended
         const exitAgain = await again
         machine.dispose()
-        return { isolated: crossOriginIsolated, text, states, paused, same, exit, exitAgain }
+        const two = await createMachine({ firmware: '/pair.bin', memoryBytes: 16 << 20, cpus: 2 })
+        const hear = listen(two)
+        void two.run().catch(() => {})
+        const first = await hear(crossOriginIsolated ? 't' : 'n')
+        two.write('x')
+        const pair = first + (await hear('x'))
+        return { isolated: crossOriginIsolated, text, states, paused, same, exit, exitAgain, pair, turns: two.turns }
       })
       expect(got).toMatchObject({
+        pair: expect.stringMatching(pair) as string,
+        turns,
         isolated: kind === 'isolated',
         text: expect.stringContaining('a 64-bit guest') as string,
         states: ['running', 'paused', 'running', 'off'],

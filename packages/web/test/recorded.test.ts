@@ -2,11 +2,10 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { serveMessages } from '@retrap/device-hosting'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { DebuggerCall, DebuggerCalls } from '../src/debugger.ts'
-import type { FromWorker, SentOptions } from '../src/protocol.ts'
+import type { SentOptions } from '../src/protocol.ts'
 import { snapshotFile } from '../src/worker/snapshots.ts'
 import { DiskJournal } from '../src/worker/disk-journal.ts'
-import { WorkerMachine } from '../src/worker/worker-machine.ts'
+import type { WorkerMachine } from '../src/worker/worker-machine.ts'
 import {
   DEVICE_PORT,
   diskGuest,
@@ -16,6 +15,7 @@ import {
   tickingArmGuest,
   tickingGuest,
 } from './support/guests.ts'
+import { Told } from './support/told.ts'
 
 /** Boards: the port of the serial line, a spare register, that of the byte that came, and where RAM is. */
 const BOARDS = [
@@ -31,61 +31,6 @@ const BOARDS = [
     port: { kind: 'mmio', address: 0x900_0000, count: 1, access: 'write' },
   },
 ] as const
-
-/** A machine, and what it tells its page. */
-class Told {
-  readonly events: Extract<FromWorker, { event: string }>[] = []
-  machine!: WorkerMachine
-
-  static async open(guest: Uint8Array, options: Partial<SentOptions> = {}): Promise<Told> {
-    const told = new Told()
-    const own = options.board === 'virt' ? 'kernel' : 'firmware'
-    const images = { [own]: { bytes: guest as Uint8Array<ArrayBuffer> }, ...options.images }
-    const given: SentOptions = { drives: null, shared: false, memoryBytes: 16 << 20, ...options, images }
-    told.machine = await WorkerMachine.open(given, (message) => {
-      if ('event' in message) told.events.push(message)
-    })
-    return told
-  }
-
-  call<K extends DebuggerCall>(call: K, ...given: Parameters<DebuggerCalls[K]>): Promise<ReturnType<DebuggerCalls[K]>> {
-    return this.machine.debug(call, given) as Promise<ReturnType<DebuggerCalls[K]>>
-  }
-
-  get serial(): number[] {
-    return this.events.flatMap((event) => (event.event === 'serial' ? [...event.bytes] : []))
-  }
-
-  /** The bytes that the terminal was given in place of its own. */
-  get shown(): number[] {
-    return [...(this.events.findLast((event) => event.event === 'console')?.bytes ?? [])]
-  }
-
-  async registers(): Promise<unknown> {
-    const view = await this.machine.inspect()
-    return view.vcpus.map(({ address, registers }) => ({ address, registers }))
-  }
-
-  /** Types, and returns the bytes that come then. */
-  async says(text: string, bytes: number): Promise<number[]> {
-    const before = this.serial.length
-    this.type(text)
-    await expect.poll(() => this.serial.length).toBe(before + bytes)
-    return this.serial.slice(before)
-  }
-
-  /** As `says`, of a machine that stands still before and after. */
-  async answers(text: string, bytes: number): Promise<number[]> {
-    await this.machine.run()
-    const said = await this.says(text, bytes)
-    await this.machine.pause()
-    return said
-  }
-
-  type(text: string): void {
-    this.machine.told({ tell: 'serial', bytes: new TextEncoder().encode(text) as Uint8Array<ArrayBuffer> })
-  }
-}
 
 let told: Told
 afterEach(() => told.machine.pause())
@@ -307,11 +252,7 @@ test.each(BOARDS)(
     const [here, hash, past] = [await told.registers(), await told.call('stateHash'), await told.call('history')]
     // It is still recorded.
     await told.answers('c', 4)
-    const other = new Told()
-    const options: SentOptions = { images: { recording: { blob: file } }, drives: null, shared: false }
-    other.machine = await WorkerMachine.open(options, (message) => {
-      if ('event' in message) other.events.push(message)
-    })
+    const other = await Told.open(null, { images: { recording: { blob: file } } })
     expect(await other.call('position')).toEqual({ instruction: now, now, begin: 0, guestMs, isLive: true })
     expect(await other.registers()).toEqual(here)
     expect(await other.call('stateHash')).toBe(hash)

@@ -29,31 +29,33 @@ function hand(pointer: 'relative' | 'absolute') {
   return { fingers, down: act('down'), move: act('move'), up: act('up'), cancel: act('cancel') }
 }
 
-test('a tap is a click where it is', () => {
-  const { down, move, up } = hand('absolute')
+test.each([
+  ['a tap is a click where it is', 'absolute', [[53, 22]], ['to 0.5,0.2 by 0,0', 'left down', 'left up']],
+  [
+    'a finger that moves holds the button of an absolute pointer',
+    'absolute',
+    [
+      [70, 20],
+      [70, 30],
+    ],
+    ['to 0.5,0.2 by 0,0', 'left down', 'to 0.7,0.2 by 20,0', 'to 0.7,0.3 by 0,10', 'left up'],
+  ],
+  [
+    'and moves a relative one, as a touch pad does',
+    'relative',
+    [
+      [55, 20],
+      [70, 20],
+    ],
+    ['to 0.7,0.2 by 20,0'],
+  ],
+] as [string, 'absolute' | 'relative', [number, number][], string[]][])('%s', (_, pointer, way, expected) => {
+  const { down, move, up } = hand(pointer)
   down(50, 20)
-  move(53, 22)
-  up(53, 22)
-  expect(sent).toEqual(['to 0.5,0.2 by 0,0', 'left down', 'left up'])
-})
-
-test('a finger that moves holds the button of an absolute pointer', () => {
-  const { down, move, up } = hand('absolute')
-  down(50, 20)
-  move(70, 20)
-  move(70, 30)
-  up(70, 30)
+  for (const [x, y] of way) move(x, y)
+  up(...way.at(-1)!)
   vi.advanceTimersByTime(1000)
-  expect(sent).toEqual(['to 0.5,0.2 by 0,0', 'left down', 'to 0.7,0.2 by 20,0', 'to 0.7,0.3 by 0,10', 'left up'])
-})
-
-test('and moves a relative one, as a touch pad does', () => {
-  const { down, move, up } = hand('relative')
-  down(50, 20)
-  move(55, 20)
-  move(70, 20)
-  up(70, 20)
-  expect(sent).toEqual(['to 0.7,0.2 by 20,0'])
+  expect(sent).toEqual(expected)
 })
 
 test('a long press is the right button, and no tap afterwards', () => {

@@ -15,6 +15,7 @@ import { watchHostSleep } from '../src/worker/host-sleep.ts'
 import { snapshotFile } from '../src/worker/snapshots.ts'
 import { WorkerMachine } from '../src/worker/worker-machine.ts'
 import { diskGuest, tickingGuest, endingGuest, loopingGuest } from './support/guests.ts'
+import { Told } from './support/told.ts'
 
 const firmware = { bytes: new Uint8Array(buildGuestImage()) }
 
@@ -57,8 +58,7 @@ test.runIf(seabios !== undefined)(
 )
 
 test('a machine is saved without being compressed: that is another Worker’s, as the guest would stand still for it', async () => {
-  const options: SentOptions = { images: { firmware }, drives: null, shared: false, memoryBytes: 16 << 20 }
-  const machine = await WorkerMachine.open(options, () => {})
+  const { machine } = await Told.open(buildGuestImage())
   vi.stubGlobal('CompressionStream', undefined)
   try {
     const snapshot = await machine.save(null)
@@ -71,22 +71,17 @@ test('a machine is saved without being compressed: that is another Worker’s, a
 })
 
 test('a machine that cannot go on recorded has ended, and one that is not recorded has no branches', async () => {
-  const exits: unknown[] = []
-  const options: SentOptions = { images: { firmware }, drives: null, shared: false, memoryBytes: 16 << 20 }
-  const machine = await WorkerMachine.open(options, (message) => {
-    if ('event' in message && message.event === 'exit') exits.push(message.exit)
-  })
+  const { machine, events } = await Told.open(buildGuestImage())
   await expect(machine.branch()).rejects.toThrow('the machine is not recorded; machine.debugger.record() begins to')
   const failing = vi.spyOn(Pc, 'create').mockRejectedValueOnce(new Error('no room'))
   await expect(machine.record()).rejects.toThrow('no room')
   failing.mockRestore()
-  expect(exits).toEqual([{ reason: 'internal-error', detail: { message: 'no room' } }])
+  expect(events.at(-1)).toEqual({ event: 'exit', exit: { reason: 'internal-error', detail: { message: 'no room' } } })
   expect(() => machine.statistics()).toThrow('the machine is off')
 })
 
 test('a machine that is asked twice to be recorded is made anew once', async () => {
-  const options: SentOptions = { images: { firmware }, drives: null, shared: false, memoryBytes: 16 << 20 }
-  const machine = await WorkerMachine.open(options, () => {})
+  const { machine } = await Told.open(buildGuestImage())
   const making = vi.spyOn(Pc, 'create')
   await Promise.all([machine.record(), machine.record()])
   expect(making).toHaveBeenCalledTimes(1)
@@ -94,10 +89,8 @@ test('a machine that is asked twice to be recorded is made anew once', async () 
 })
 
 test('a guest whose RAM is still coming goes on while it is to be saved', async () => {
-  const images = { firmware: { bytes: new Uint8Array(tickingGuest()) } }
-  const options: SentOptions = { images, drives: null, shared: false, memoryBytes: 16 << 20 }
-  const first = await WorkerMachine.open(options, () => {})
-  const saved = await first.save(null)
+  const first = await Told.open(tickingGuest())
+  const saved = await first.machine.save(null)
   const { state, pages } = saved
   // All else comes later than the first pages, and the guest touches nothing of a frame at 8 MiB.
   const none = { gfns: new Uint32Array(), bytes: new Uint8Array() }
@@ -110,27 +103,21 @@ test('a guest whose RAM is still coming goes on while it is to be saved', async 
     ),
   }
   const file = await snapshotFile({ ...saved, pages: more, state: { ...(state as object), first: none } }, null)
-  const said: number[] = []
-  const snapshot = { bytes: new Uint8Array(await file.arrayBuffer()) }
-  const machine = await WorkerMachine.open({ ...options, images: { ...images, snapshot } }, (message) => {
-    if ('event' in message && message.event === 'serial') said.push(...message.bytes)
+  const told = await Told.open(tickingGuest(), {
+    images: { snapshot: { bytes: new Uint8Array(await file.arrayBuffer()) } },
   })
+  const { machine } = told
   await machine.run()
   let isSaved = false
   const saving = machine.save(null).then(() => (isSaved = true))
-  machine.told({ tell: 'serial', bytes: new Uint8Array([0x61]) })
-  await expect.poll(() => said.length).toBe(4)
+  await told.says('a', 4)
   expect(isSaved).toBe(false)
   await saving
   await machine.pause()
 })
 
 test('an Arm board is changed at once, and goes on with that', async () => {
-  const images = { kernel: { bytes: armImage(0x1400_0000) } }
-  const machine = await WorkerMachine.open(
-    { board: 'virt', images, drives: null, shared: false, memoryBytes: 16 << 20 },
-    () => {},
-  )
+  const { machine } = await Told.open(armImage(0x1400_0000), { board: 'virt' })
   const look = async (): Promise<ArmBoardView['vcpus'][number]> =>
     ((await machine.inspect()) as unknown as ArmBoardView).vcpus[0]!
   await machine.run()
@@ -210,101 +197,72 @@ test.each([
 
 test('a write that is under way when the machine goes back is not on its disk then', async () => {
   const disk = new Uint8Array(1 << 20).fill(0x41)
-  const drives = [{ id: 'disk0', source: { bytes: disk } }]
-  const options: SentOptions = {
-    images: { firmware: { bytes: new Uint8Array(diskGuest()) } },
-    drives,
-    shared: false,
-    memoryBytes: 16 << 20,
-  }
-  let said = ''
-  const machine = await WorkerMachine.open(options, (message) => {
-    if ('event' in message && message.event === 'serial') said += new TextDecoder().decode(message.bytes)
-  })
-  const type = (text: string): void => machine.told({ tell: 'serial', bytes: new TextEncoder().encode(text) })
+  const told = await Told.open(diskGuest(), { drives: [{ id: 'disk0', source: { bytes: disk } }] })
+  const { machine } = told
   await machine.run()
-  await expect.poll(() => said).toBe('r')
-  const bytes = new Uint8Array(await (await snapshotFile(await machine.save(null), null)).arrayBuffer())
+  await expect.poll(() => told.serial).toEqual([...Buffer.from('r')])
+  const bytes = await told.snapshot()
   machine.told({ tell: 'diskDelay', ms: 4000 })
   // The rest of what it lies in is read first.
-  type('b')
+  told.type('b')
   await expect.poll(async () => (await machine.inspect()).requests.length).toBeGreaterThan(0)
   machine.told({ tell: 'diskDelay', ms: 0 })
   // The guest waits for it in a loop: others have their turns sooner without.
   await machine.pause()
   await machine.restore({ bytes })
   await machine.run()
-  said = ''
-  type('2')
-  await expect.poll(() => said).toBe('A')
+  expect(await told.says('2', 1)).toEqual([...Buffer.from('A')])
   await machine.pause()
 })
 
 describe('a single step', () => {
-  const open = async (image: Uint8Array): Promise<[machine: WorkerMachine, events: string[]]> => {
-    const events: string[] = []
-    const options: SentOptions = {
-      images: { firmware: { bytes: new Uint8Array(image) } },
-      drives: null,
-      shared: false,
-      memoryBytes: 16 << 20,
-    }
-    const machine = await WorkerMachine.open(options, (message) => {
-      if ('event' in message && message.event === 'state') events.push(message.state)
-    })
-    return [machine, events]
-  }
-
   test('settles, and is one instruction, however many are asked for at once', async () => {
-    const [machine, events] = await open(loopingGuest())
+    const told = await Told.open(loopingGuest())
+    const { machine } = told
     // A first one, of a machine that was never run.
     expect(await machine.step(0)).toBe(true)
     const { instructions } = machine.statistics()
     expect(await Promise.all([machine.step(0), machine.step(0), machine.step(0)])).toEqual([true, true, true])
     expect(machine.statistics().instructions - instructions).toBe(3)
-    expect(events.at(-1)).toBe('paused')
+    expect(told.state).toBe('paused')
     await expect(machine.step(1)).rejects.toThrow('vCPU 1: expected 0 to 0')
-    expect(events.at(-1)).toBe('paused')
+    expect(told.state).toBe('paused')
   })
 
   test('is followed by what was asked for meanwhile: a run, a pause, a reset', async () => {
-    const [machine, events] = await open(loopingGuest())
+    const told = await Told.open(loopingGuest())
+    const { machine } = told
     const [first] = await Promise.all([machine.step(0), machine.run()])
     expect(first).toBe(true)
-    await expect.poll(() => events.at(-1)).toBe('running')
+    await expect.poll(() => told.state).toBe('running')
     const [second] = await Promise.all([machine.step(0), machine.pause()])
     expect(second).toBe(true)
-    expect(events.at(-1)).toBe('paused')
+    expect(told.state).toBe('paused')
     const third = machine.step(0)
     await machine.reset()
     expect(typeof (await third)).toBe('boolean')
-    await expect.poll(() => events.at(-1)).toBe('running')
+    await expect.poll(() => told.state).toBe('running')
     await machine.pause()
   })
 
   test('of a machine that ends by it, and of one that is off', async () => {
-    const [machine, events] = await open(endingGuest())
-    for (let i = 0; i < 64 && events.at(-1) !== 'off'; i++) await machine.step(0).catch(() => {})
-    expect(events.at(-1)).toBe('off')
+    const told = await Told.open(endingGuest())
+    const { machine } = told
+    for (let i = 0; i < 64 && told.state !== 'off'; i++) await machine.step(0).catch(() => {})
+    expect(told.state).toBe('off')
     await expect(machine.step(0)).rejects.toThrow('the machine is off')
   })
 })
 
 test('a machine that is off goes back to a snapshot, and is paused there', async () => {
-  const events: string[] = []
-  const images = { firmware: { bytes: new Uint8Array(endingGuest()) } }
-  const machine = await WorkerMachine.open(
-    { images, drives: null, shared: false, memoryBytes: 16 << 20 },
-    (message) => {
-      if ('event' in message && message.event === 'state') events.push(message.state)
-    },
-  )
-  const bytes = new Uint8Array(await (await snapshotFile(await machine.save(null), null)).arrayBuffer())
+  const told = await Told.open(endingGuest())
+  const { machine } = told
+  const bytes = await told.snapshot()
   for (const _ of [1, 2]) {
     await machine.run()
-    await expect.poll(() => events.at(-1)).toBe('off')
+    await expect.poll(() => told.state).toBe('off')
     await machine.restore({ bytes })
-    expect(events.at(-1)).toBe('paused')
+    expect(told.state).toBe('paused')
     expect(machine.statistics().instructions).toBe(0)
   }
 })
@@ -317,19 +275,11 @@ describe('a computer that has slept for two hours', () => {
   test.each([true, false])(
     'has the guest at the time of day, without a storm of ticks (its clock went on: %s)',
     async (goesOn) => {
-      const said: number[] = []
-      const machine = await WorkerMachine.open(
-        { images: { firmware: { bytes: new Uint8Array(tickingGuest()) } }, drives: null, shared: false },
-        (message) => {
-          if ('event' in message && message.event === 'serial') said.push(...message.bytes)
-        },
-      )
+      const told = await Told.open(tickingGuest())
+      const { machine } = told
       await machine.run()
       const ask = async (): Promise<{ ticks: number; minutes: number }> => {
-        said.length = 0
-        machine.told({ tell: 'serial', bytes: new Uint8Array([0x61]) })
-        await expect.poll(() => said.length).toBe(4)
-        const [low, high, hour, minute] = said as [number, number, number, number]
+        const [low, high, hour, minute] = (await told.says('a', 4)) as [number, number, number, number]
         const decimal = (bcd: number): number => (bcd >> 4) * 10 + (bcd & 15)
         return { ticks: low | (high << 8), minutes: decimal(hour) * 60 + decimal(minute) }
       }

@@ -1,8 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import { MOST_THREADS, THREAD_BYTES } from '@retrap/hvm'
 import { type StartVcpu, vcpuThreads, type VcpuWorker } from '@retrap/hvm/threads'
-import type { PcOptions } from '@retrap/machine'
+import { getsThreads, type PcOptions } from '@retrap/machine'
 import { usage } from '../options/values.ts'
 
 /** Starts a Worker for a vCPU. */
@@ -57,18 +56,12 @@ export function smpOf(flags: SmpFlags): Pick<PcOptions, 'smp'> {
     return { smp: vcpuThreads(startVcpuWorker) }
   }
   const { cpus, memory, arch = 'amd64', hypervisor = 'none', deterministic, record, replay, vapic } = flags
-  const isPlain = deterministic !== true && record === undefined && replay === undefined && vapic !== true
-  const isFit =
-    isOrdered &&
-    arch === 'amd64' &&
-    hypervisor === 'none' &&
-    isPlain &&
-    cpus <= MOST_THREADS &&
-    memory + cpus * THREAD_BYTES < MOST_BYTES
-  return flags.smp !== 'turns' && isFit && cpus > 1 && availableParallelism() > 1
-    ? { smp: vcpuThreads(startVcpuWorker) }
-    : {}
+  const isRepeated = deterministic === true || record !== undefined || replay !== undefined
+  const machine = {
+    ...{ cpus, memoryBytes: memory, hypervisor: hypervisor as PcOptions['hypervisor'], vapic },
+    machine: arch === 'amd64' ? 'pc' : 'virt',
+    clock: isRepeated ? 'deterministic' : 'real',
+  } as const
+  const isFit = flags.smp !== 'turns' && isOrdered && getsThreads(machine, availableParallelism())
+  return isFit ? { smp: vcpuThreads(startVcpuWorker) } : {}
 }
-
-/** RAM and threads for which there is surely room in machine memory. */
-const MOST_BYTES = 3.4 * 2 ** 30

@@ -1,8 +1,9 @@
+import { MOST_THREADS, THREAD_BYTES } from '@retrap/hvm'
 import type { MachineDrive } from '../options/drives.ts'
 import type { MachineVirtioDevice } from '../options/virtio-device.ts'
 import { usbControllers } from '../options/pci-options.ts'
 import type { PcOptions } from '../options/pc-options.ts'
-import type { DeviceTrait, MachineRun, MachineTrait } from './refusals.ts'
+import { type DeviceTrait, type MachineRun, type MachineTrait, refusalOf } from './refusals.ts'
 
 /** The options of a machine of any board that its traits follow from. */
 export interface ComposedOptions extends Partial<Omit<PcOptions, 'devicePlacement' | 'jit' | 'snapshot' | 'machine'>> {
@@ -28,6 +29,27 @@ export function traitsOf(options: ComposedOptions, run: MachineRun = 'plain'): S
   for (const device of devicesOf(options, machine)) traits.add(device)
   noteRecordedModels(traits)
   return traits
+}
+
+/** RAM and threads for which there is surely room in machine memory. */
+const MOST_BYTES = 3.4 * 2 ** 30
+
+/**
+ * Whether vCPUs get threads of their own where nobody has said how they execute: several vCPUs, of a machine that is not refused
+ * threads.
+ *
+ * @param processors - of the host
+ */
+export function getsThreads(options: ComposedOptions, processors: number): boolean {
+  const { cpus = 1, memoryBytes = 0, vapic = false } = options
+  return (
+    cpus > 1 &&
+    cpus <= MOST_THREADS &&
+    processors > 1 &&
+    vapic === false &&
+    memoryBytes + cpus * THREAD_BYTES < MOST_BYTES &&
+    refusalOf('make', traitsOf(options).add('threads')) === undefined
+  )
 }
 
 /** Adds the trait of a machine with models whose doings a recording has. */

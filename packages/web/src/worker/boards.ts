@@ -37,6 +37,8 @@ export interface BoardParts extends Pick<PcOptions, 'screen' | 'onDeviceFailure'
   readonly sound: MachineSound
   readonly files: SharedFiles | null
   readonly onCode: CompiledCodes['onCode']
+  /** Told why several vCPUs take turns. */
+  readonly onTurns: (why: string) => void
 }
 
 /** Generates what machines of a kind share. @param isWanted - asked before it begins, after the board was loaded */
@@ -67,6 +69,12 @@ export async function createBoard(
   const helper = recorded === undefined ? compileHelper() : undefined
   const jit = typeof given.jit === 'object' && helper !== undefined ? { ...given.jit, helper } : given.jit
   const all = { ...given, jit, ...snapshot?.onClock(recorded !== undefined) } as PcOptions
+  if (options.smp === 'threads' || (options.smp === undefined && (given.cpus ?? 1) > 1)) {
+    const { vcpusOf } = await import('./vcpus.ts')
+    const { turns, ...smp } = await vcpusOf(options, given, recorded !== undefined)
+    if (turns !== undefined) parts.onTurns(turns)
+    Object.assign(all, smp)
+  }
   if (options.board !== 'virt') return (recorded ?? createPc)(all)
   return (await loadArm()).createArmBoard(all, recorded)
 }
@@ -74,6 +82,10 @@ export async function createBoard(
 /** Restores a machine in its own memory. @param atRest - called before it resumes @throws MachineError */
 export const putBackBoard = (machine: BoardMachine, snapshot: ReadSnapshot, atRest: () => void): Promise<void> =>
   machine.restore(snapshot.onClock(false).snapshot as PcSnapshotSource & ArmSnapshotSource, { atRest })
+
+/** Whether vCPUs of a machine are in threads of their own now. */
+export const areVcpusAway = (machine: BoardMachine): boolean =>
+  machine instanceof Pc && machine.domain.architecture.threads?.isAway === true
 
 /** Inspects a machine without changing it. The inspector is loaded on demand. */
 export async function inspectBoard(

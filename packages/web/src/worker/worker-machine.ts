@@ -17,6 +17,7 @@ import type {
 } from '../protocol.ts'
 import type { AttachedDevices } from './attached-devices.ts'
 import {
+  areVcpusAway,
   type BoardMachine,
   type BoardOptions,
   type BoardParts,
@@ -105,6 +106,9 @@ export class WorkerMachine {
   #shown: Uint8Array | null = null
   /** The work between two turns of the machine. */
   readonly #errands: (() => Promise<void>)[] = []
+
+  /** See `Machine.turns`. */
+  turns: string | null = null
 
   private constructor(
     { options, images, drives, network, files, recording }: OpenedParts,
@@ -225,6 +229,7 @@ export class WorkerMachine {
       files: this.#files,
       screen: this.#screen,
       onCode: this.#codes.onCode,
+      onTurns: (why) => (this.turns = why),
       onDeviceFailure: (failure: DeviceFailure) => this.#deviceFailed(failure),
       onSleep: (asleep: boolean) => this.#tellState(asleep ? 'asleep' : 'running'),
     }
@@ -442,19 +447,24 @@ export class WorkerMachine {
   }
 
   /** See `Machine`. */
-  async inspect(): Promise<MachineView> {
-    const machine = (await this.#recording?.seen()) ?? this.#powered()
-    return {
+  inspect(): Promise<MachineView> {
+    return this.#look(async (machine) => ({
       ...(await inspectBoard(machine)),
       requests: this.#listener.requests.list(),
       devices: this.#impairments.list(machine.domain.devices),
-    }
+    }))
+  }
+
+  /** Looks at the machine that is shown. vCPUs in threads stand still for that. */
+  async #look<T>(look: (machine: BoardMachine) => Promise<T>): Promise<T> {
+    const machine = (await this.#recording?.seen()) ?? this.#powered()
+    return areVcpusAway(machine) ? this.#between(() => look(this.#powered())) : look(machine)
   }
 
   /** See `Machine`. */
   async inspectAddress(address: bigint, cpu: number): Promise<AddressView> {
     const { inspectAddress } = await import('./inspect-address.ts')
-    return inspectAddress((await this.#recording?.seen()) ?? this.#powered(), address, cpu)
+    return this.#look(async (machine) => inspectAddress(machine, address, cpu))
   }
 
   /**
@@ -508,7 +518,7 @@ export class WorkerMachine {
   async debug(call: DebuggerCall, given: readonly unknown[]): Promise<unknown> {
     // Nothing of that needs a recording.
     if (this.#recording === null && call === 'readMemory')
-      return (await this.#loadStepper()).readMemory(given[0] as MemoryPlace)
+      return this.#look(async () => (await this.#loadStepper()).readMemory(given[0] as MemoryPlace))
     return this.#recorder().debug(call, given)
   }
 

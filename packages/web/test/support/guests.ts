@@ -127,6 +127,40 @@ export function loopingGuest(): Uint8Array {
   })
 }
 
+/**
+ * Two processors hand a word to and fro. Says `t` once most of a hundred times take no time, as they execute at the same time,
+ * and `n` once they do; sends back what it is sent.
+ */
+export function pairGuest(): Uint8Array {
+  const [HANDED, SAID] = [0x1000, 0x1040]
+  return firmwareImage((asm) => {
+    const [other, same] = [asm.label(), asm.label()]
+    asm.xor(bx, bx).mov(ds, bx).mov(ecx, 0x1b).rdmsr().test(ah, 1).jz(other)
+    // x2APIC: INIT, and start-up at F000:0000, to all others. Source: Intel SDM, volume 3, 12.12.
+    asm.mov(ah, 0xed).wrmsr().mov(ecx, 0x830).xor(edx, edx)
+    for (const command of [0xc_4500, 0xc_46f0]) asm.mov(eax, command).wrmsr()
+    const round = asm.here()
+    const hand = asm.mov(cx, imm16(100)).xor(bp, bp).here()
+    // BX counts down to 0, and BP the times that it does not get there.
+    const wait = asm.mov(bx, imm16(500)).mov(byte(HANDED), 1).here()
+    asm.cmp(bx, imm16(1)).adc(bx, -1).cmp(byte(HANDED), 0).jne(wait)
+    asm.cmp(bx, imm16(1)).sbb(bp, -1).dec(cx).jnz(hand)
+    asm
+      .cmp(bp, imm16(50))
+      .sbb(ax, ax)
+      .and(al, 0x6e ^ 0x74)
+      .xor(al, 0x74)
+    asm.cmp(al, byte(SAID)).je(same).mov(byte(SAID), al).mov(dx, imm16(COM1)).out(dx, al)
+    asm
+      .bind(same)
+      .mov(dx, imm16(COM1 + 5))
+      .in(al, dx)
+    asm.test(al, 1).jz(round).mov(dx, imm16(COM1)).in(al, dx).out(dx, al).jmp(round)
+    const next = asm.bind(other).here()
+    asm.cmp(byte(HANDED), 1).jne(next).mov(byte(HANDED), 0).jmp(next)
+  })
+}
+
 /** Powers its machine off at once. */
 export function endingGuest(): Uint8Array {
   // PM1 control: SLP_EN, and type 0, which is S5.
