@@ -1,20 +1,5 @@
 // MONITOR and MWAIT: SDM vol. 2B, "MONITOR", "MWAIT"; vol. 3A, "MONITOR/MWAIT Instruction".
-import {
-  type Assembler,
-  al,
-  cr3,
-  dword,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  qword,
-  rax,
-  rbx,
-  rcx,
-  rsp,
-} from '@retrap/x86-assembler'
+import { type Assembler, cr3, dword, eax, ebx, ecx, edi, edx, qword, rax, rbx, rcx, rsp } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import {
   DebugControl,
@@ -28,7 +13,7 @@ import { FLAG_IF, S_EFLAGS } from '../src/state/state-layout.ts'
 import { ACTIVITY_MWAIT, ACTIVITY_RUNNING } from '../src/state/system-state.ts'
 import { BareCpu, BareHost, CODE, PAGE_TABLE, RAM_BYTES, STACK, initialState } from './support/bare-cpu.ts'
 
-const LINE = 0x9040
+const [LINE, INSIDE]: readonly [number, number] = [0x9040, 0x9060]
 const PAGE = LINE & ~0xfff
 const IRQ = 0x40
 const HANDLER = 0x4000
@@ -70,14 +55,7 @@ describe('a store ends the wait', () => {
     { what: 'the last byte of the line', build: (asm: Assembler) => asm.mov(qword(LINE + 63), rax).hlt() },
     { what: 'a locked operation', build: (asm: Assembler) => asm.lock().or(dword(LINE), 8).hlt() },
     { what: 'an exchange', build: (asm: Assembler) => asm.xchg(qword(LINE + 8), rbx).hlt() },
-    {
-      what: 'a push',
-      build: (asm: Assembler) =>
-        asm
-          .mov(rsp, LINE + 0x20)
-          .push(rax)
-          .hlt(),
-    },
+    { what: 'a push', build: (asm: Assembler) => asm.mov(rsp, INSIDE).push(rax).hlt() },
     { what: 'a string', build: (asm: Assembler) => asm.mov(edi, PAGE).mov(ecx, 0x40).rep().stosd().hlt() },
     { what: 'FXSAVE', build: (asm: Assembler) => asm.fxsave(qword(PAGE)).hlt() },
   ])('of another processor: $what', ({ build }) => {
@@ -113,7 +91,7 @@ describe('a store ends the wait', () => {
   ])('but not one to $what', ({ at }) => {
     const { pc } = waiting()
     pc.load(at, [1])
-    const other = second(pc, (asm) => asm.mov(al, 1).hlt())
+    const other = second(pc, (asm) => asm.mov(eax, 1).hlt())
     other.run(1000)
     expect(pc.cpu.dormant).toBe(true)
     expect(pc.run().reason).toBe('mwait')
@@ -124,7 +102,7 @@ describe('a store ends the wait', () => {
   test('between MONITOR and MWAIT: MWAIT does not wait', () => {
     const pc = new BareCpu()
     pc.host.ports.set(0x80, { read: () => 0n, write: () => (pc.load(LINE, [1]), true) })
-    pc.program((asm) => asm.mov(eax, LINE).monitor().out(0x80, al).mwait().inc(ebx).hlt())
+    pc.program((asm) => asm.mov(eax, LINE).monitor().out(0x80, eax).mwait().inc(ebx).hlt())
     expect(pc.run().reason).toBe('hlt')
     expect(pc.register('rbx')).toBe(1n)
   })
@@ -224,7 +202,7 @@ describe('events end the wait', () => {
     pc.program((asm) => asm.mov(rcx, qword(rsp)).iretq(), HANDLER)
     pc.host.ports.set(0x80, { read: () => 0n, write: () => (pc.interrupt(IRQ), true) })
     const at = pc.program((asm) =>
-      asm.mov(eax, LINE).monitor().out(0x80, al).sti().mwait().bind(asm.label('after')).inc(ebx).hlt(),
+      asm.mov(eax, LINE).monitor().out(0x80, eax).sti().mwait().bind(asm.label('after')).inc(ebx).hlt(),
     )
     expect(pc.run().reason).toBe('hlt')
     expect(pc.register('rcx')).toBe(BigInt(at('after')))
