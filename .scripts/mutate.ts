@@ -18,7 +18,8 @@
 //
 // Tests that npm test takes in turn are all taken, with as many cases as there (RETRAP_EVERY_TEST).
 //
-// No file is written: vitest reads the change from RETRAP_MUTATION (packages/tooling/src/vitest.ts).
+// No file is written: vitest reads the change from RETRAP_MUTATION (packages/tooling/src/vitest.ts), and so do threads and programs
+// that Node loads from sources (mutation-hook.ts).
 import { spawn } from 'node:child_process'
 import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -36,6 +37,7 @@ const GOLDEN = /\btext\.test\.ts$/
 
 /** The configuration that makes the changes: some packages have one of their own. */
 const CONFIG = join(root, 'packages/tooling/vitest.config.ts')
+const HOOK = pathToFileURL(join(root, '.scripts/mutation-hook.ts')).href
 /** Test files run in groups by how long they take: nearly all changes are noticed by one of the first group. */
 const QUICK_MS = 2000
 const GROUPS_MS = [QUICK_MS, 10_000, Infinity]
@@ -209,7 +211,10 @@ function runVitest(
       [vitest, ...files, '--run', '--bail=1', '--root', folder, '--config', CONFIG],
       {
         cwd: folder,
-        env: { ...process.env, ...(change !== undefined && { RETRAP_MUTATION: JSON.stringify(change) }) },
+        env: {
+          ...process.env,
+          ...(change !== undefined && { RETRAP_MUTATION: JSON.stringify(change), NODE_OPTIONS: `--import=${HOOK}` }),
+        },
         stdio: 'ignore',
         // A group of its own: a change may hold a worker in a loop, and the worker outlives vitest then.
         detached: process.platform !== 'win32',

@@ -40,7 +40,14 @@ export class CpuCore implements Cpu {
   readonly u32: Uint32Array
   readonly i32: Int32Array
   readonly u64: BigUint64Array
-  readonly counts: ExecutionCounts = { systemCalls: 0, faults: 0, interrupts: 0, loggedPasses: 0, steps: 0 }
+  readonly counts: ExecutionCounts = {
+    systemCalls: 0,
+    faults: 0,
+    interrupts: 0,
+    loggedPasses: 0,
+    steps: 0,
+    exclusive: 0,
+  }
   /** The events of its execution for a tracer; none where there is no tracer. */
   readonly watched: WatchedExecution = new WatchedExecution()
   /** The log of the current instruction. */
@@ -105,7 +112,7 @@ export class CpuCore implements Cpu {
     this.logged = logged
     this.device = device
     const { places } = this
-    const parts = { tlb, mode, translation, plain, logged, device, breakpoints, places, u32 }
+    const parts = { tlb, mode, translation, plain, logged, device, breakpoints, places, u32, counts: this.counts }
     this.memoryAccess = new MemoryAccess(parts)
     this.#breakpoints = breakpoints
     this.#repeated = new RepeatedAccess(host, log, translation, breakpoints, places, u32)
@@ -115,6 +122,7 @@ export class CpuCore implements Cpu {
     u32[S.S_POINTER_RULES >>> 2] =
       (savesErrorPointers ? 0 : S.POINTERS_SAVED_PENDING) | (restoresErrorPointers ? 0 : S.POINTERS_RESTORED_PENDING)
     u32[S_SMBASE >>> 2] = SMBASE_RESET
+    u32[S.S_PAIR_LOCK >>> 2] = state + S.S_OWN_PAIR_LOCK
     this.i32[S.S_FAULT_VECTOR >>> 2] = -1
     engine.codeCache.addClient(tlb, state + S.S_RETURNS)
   }

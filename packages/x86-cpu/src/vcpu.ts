@@ -193,6 +193,8 @@ export class Vcpu {
     codeCache.neighbour = neighbour
     frameWriters.neighbour = neighbour
     this.#outside.neighbour = neighbour
+    this.core.memoryAccess.neighbour = neighbour
+    this.u32[S.S_PAIR_LOCK >>> 2] = neighbours.lock
     this.#neighbour = neighbour
     this.#neighbours = neighbours
     return neighbour

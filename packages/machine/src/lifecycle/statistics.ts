@@ -27,6 +27,8 @@ export interface PcStatistics {
   readonly interrupts: number
   /** Exceptions delivered. */
   readonly exceptions: number
+  /** Locked instructions for which vCPUs in other threads have stood still. */
+  readonly exclusiveInstructions: number
   /** Accesses to I/O ports. */
   readonly portAccesses: number
   /** Accesses to device memory. */
@@ -66,6 +68,7 @@ export function measurePc({ domain, memory, vapic }: Measured): PcStatistics {
     systemInstructions: sum((v) => v.cpu.counts.systemCalls),
     interrupts: sum((v) => v.cpu.counts.interrupts),
     exceptions: sum((v) => v.cpu.counts.faults),
+    exclusiveInstructions: sum((v) => v.cpu.counts.exclusive),
     portAccesses: sum((v) => v.counts.portAccesses),
     mmioAccesses: sum((v) => v.counts.mmioAccesses),
     apicAccesses: sum((v) => v.counts.apicAccesses),

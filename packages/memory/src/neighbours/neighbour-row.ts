@@ -17,6 +17,8 @@ const ROW_HEADER_WORDS = 16
 
 const QUIET = 0
 const EXECUTING = 1
+/** Waits while another one executes alone; serves requests that others wait for. */
+const STANDING = 2
 
 const DROPS = 64
 const WRITES = 256
@@ -46,11 +48,20 @@ export class NeighbourRow {
     this.#i32[this.#at + DROPPED] = epoch
   }
 
+  /** Whether others wait for its answers. */
   get isExecuting(): boolean {
-    return Atomics.load(this.#i32, this.#at + STATE) === EXECUTING
+    return Atomics.load(this.#i32, this.#at + STATE) !== QUIET
   }
   set isExecuting(executing: boolean) {
     Atomics.store(this.#i32, this.#at + STATE, executing ? EXECUTING : QUIET)
+  }
+
+  /** Whether it waits while another one executes alone. */
+  get stands(): boolean {
+    return Atomics.load(this.#i32, this.#at + STATE) === STANDING
+  }
+  set stands(stands: boolean) {
+    Atomics.store(this.#i32, this.#at + STATE, stands ? STANDING : EXECUTING)
   }
 
   /** Has the thread look at its requests before it executes much more. */

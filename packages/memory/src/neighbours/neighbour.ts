@@ -33,6 +33,7 @@ export class Neighbour {
   readonly #bit: number
   readonly #row: NeighbourRow
   readonly #duties: NeighbourDuties
+  #isAlone = false
 
   constructor(table: RequestTable, bits: FrameBits, number: number, duties: NeighbourDuties) {
     this.#table = table
@@ -48,14 +49,17 @@ export class Neighbour {
   /** The thread executes from now on: the others wait for its answers. It serves all requests first. */
   enter(): void {
     this.#row.isExecuting = true
+    if (this.#table.exclusive >= 0) this.#stand()
     this.drain()
   }
 
   /** The thread does not execute until {@link Neighbour.enter}: nobody waits for it any more. */
   leave(): void {
+    this.endExclusive()
     this.#row.isExecuting = false
     // Waiting threads get their answers.
-    this.drain()
+    this.#serve()
+    this.#ringExclusive()
   }
 
   /** Whether a request waits. */
@@ -63,8 +67,15 @@ export class Neighbour {
     return this.#row.isAsked
   }
 
-  /** Serves all requests: between two instructions, never while code is decoded or compiled. */
+  /** Serves all requests: between two instructions, never while code is decoded or compiled. Waits while another executes alone. */
   drain(): void {
+    if (this.#isAlone) this.endExclusive()
+    if (!this.#row.isAsked) return
+    this.#serve()
+    if (this.#table.exclusive >= 0) this.#stand()
+  }
+
+  #serve(): void {
     const row = this.#row
     if (!row.isAsked) return
     row.clearAsked()
@@ -108,6 +119,48 @@ export class Neighbour {
     return true
   }
 
+  // ---------------------------------------------------------------- one alone
+
+  /**
+   * Waits until no other thread executes, from within an instruction. Others go on after {@link Neighbour.endExclusive}, which
+   * `drain` and `leave` do, too.
+   *
+   * @returns false if it was so already
+   */
+  beginExclusive(): boolean {
+    if (this.#isAlone) return false
+    while (!this.#table.takeExclusive(this.#number)) this.#stand()
+    this.#isAlone = true
+    const others = this.#table.rows.filter((row) => row !== this.#row && row.isExecuting && !row.stands)
+    for (const row of others) row.ask()
+    for (const row of others) this.#until(() => row.stands || !row.isExecuting)
+    return true
+  }
+
+  /** The others execute again. */
+  endExclusive(): void {
+    if (!this.#isAlone) return
+    this.#isAlone = false
+    this.#table.endExclusive(this.#number)
+  }
+
+  /** Waits while another thread executes alone. */
+  #stand(): void {
+    const row = this.#row
+    // First that it executes, then the look: one of the two sees the other.
+    do {
+      row.stands = true
+      this.#ringExclusive()
+      this.#until(() => this.#table.exclusive < 0)
+      row.stands = false
+    } while (this.#table.exclusive >= 0)
+  }
+
+  #ringExclusive(): void {
+    const { exclusive } = this.#table
+    if (exclusive >= 0) this.#table.rows[exclusive]!.ring()
+  }
+
   // ---------------------------------------------------------------- frames
 
   /** The thread is about to get a write entry of a frame. It looks at `codeBits` afterwards. */
@@ -137,9 +190,14 @@ export class Neighbour {
 
   /** Waits until another thread has served a request, or does not execute. The own drops are served meanwhile: it may wait for them. */
   #await(row: NeighbourRow, ticket: RequestTicket): void {
+    this.#until(() => row.drops.isServed(ticket) || !row.isExecuting)
+  }
+
+  /** Waits for something that others ring for. The own drops are served meanwhile. */
+  #until(isSo: () => boolean): void {
     for (let spins = 0; ; spins++) {
       const { bell } = this.#row
-      if (row.drops.isServed(ticket) || !row.isExecuting) return
+      if (isSo()) return
       if (!this.#serveDrops() && spins > SPINS) this.#row.wait(bell)
     }
   }

@@ -87,10 +87,16 @@ export class Neighbours {
     return this.#table.acknowledgedWord
   }
 
+  /** Machine address of a word that is 0 at first, of all threads: a lock. */
+  get lock(): number {
+    return this.#table.lock
+  }
+
   /** A thread has ended without a word: nobody waits for it any more. */
   lost(number: number): void {
     const row = this.#table.rows[number]
     if (row !== undefined) row.isExecuting = false
+    this.#table.endExclusive(number)
     this.#table.acknowledge()
   }
 }

@@ -9,6 +9,10 @@ export const MOST_NEIGHBOURS: number = 31
 const EPOCH = 0
 /** Changes, and is notified, when a thread has dropped its translations, or executes no more. */
 const ACKNOWLEDGED = 1
+/** Number of the thread that executes alone, plus 1; 0: none does. */
+const EXCLUSIVE = 2
+/** The lock of pairs of words. */
+const LOCK = 3
 const TABLE_WORDS = 16
 
 /** Bytes of the table of a machine memory. */
@@ -49,6 +53,27 @@ export class RequestTable {
       row.writes.post(frame, first | (last << 16))
       row.ask()
     })
+  }
+
+  /** The thread that executes alone; −1: none. */
+  get exclusive(): number {
+    return Atomics.load(this.#i32, this.#at + EXCLUSIVE) - 1
+  }
+
+  /** A thread is to execute alone. @returns false if another one does */
+  takeExclusive(number: number): boolean {
+    return Atomics.compareExchange(this.#i32, this.#at + EXCLUSIVE, 0, number + 1) === 0
+  }
+
+  /** A thread executes alone no more, if it did. */
+  endExclusive(number: number): void {
+    if (Atomics.compareExchange(this.#i32, this.#at + EXCLUSIVE, number + 1, 0) !== number + 1) return
+    for (const row of this.rows) if (row.stands) row.ring()
+  }
+
+  /** Machine address of a word that all of them have. */
+  get lock(): number {
+    return 4 * (this.#at + LOCK)
   }
 
   /** The newest epoch. */

@@ -36,7 +36,23 @@ interface Scenario {
   /** Instead of all that: both threads do this, and a version is what the other one makes. */
   readonly mutual?: (asm: a.Assembler, own: Side, other: Side) => void
   readonly prepare?: (machine: NeighbourMachine) => void
+  readonly options?: NeighbourOptions
+  /** At the end: what is wrong. */
+  readonly check?: (machine: NeighbourMachine) => number
 }
+
+/** Each thread adds 1 to one operand, and to a word of its own. */
+const adds = (operand: number, add: (asm: a.Assembler, operand: number, isFirst: boolean) => void): Scenario => ({
+  mutual: (asm, own) => {
+    add(asm, operand, own.version === VERSION)
+    asm.inc(a.dword(own.version)).mov(a.eax, 1).mov(a.edi, 1)
+  },
+  check: (machine) => {
+    const sum = machine.read(VERSION) + machine.read(SEEN)
+    return ((machine.memory.readU32(machine.ramMa + operand) - sum) & 0xff_ffff) === 0 ? 0 : 1
+  },
+})
+const lockedAdd = (asm: a.Assembler, operand: number): void => void asm.lock().inc(a.dword(operand))
 
 /** Calls a function behind a serialising instruction. */
 const call = (address: number) => (asm: a.Assembler) =>
@@ -122,6 +138,45 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
 }
 
+/** The first one adds to the last three bytes of an operand across 8 bytes. */
+const overlapping = (asm: a.Assembler, operand: number, isFirst: boolean): void => {
+  if (isFirst) asm.lock().add(a.dword(operand - 1), 0x100)
+  else asm.lock().inc(a.dword(operand))
+}
+const pairs = (asm: a.Assembler, operand: number): void => {
+  const again = asm.mov(a.eax, a.dword(operand)).xor(a.edx, a.edx).here()
+  asm.mov(a.ebx, a.eax).mov(a.ecx, a.edx).inc(a.ebx).lock().cmpxchg8b(a.qword(operand)).jne(again)
+}
+const widePairs = (asm: a.Assembler, operand: number): void => {
+  const again = asm
+    .mov(a.rax, a.qword(operand))
+    .mov(a.rdx, a.qword(operand + 8))
+    .here()
+  asm.mov(a.rbx, a.rax).mov(a.rcx, a.rdx).inc(a.ebx).inc(a.rcx).lock().cmpxchg16b(a.xmmword(operand)).jne(again)
+}
+const inLongMode = (machine: NeighbourMachine): void => {
+  machine.bits = 64
+  machine.memory.writeU32(machine.ramMa + PAGES, TABLE | 7)
+  machine.memory.writeU32(machine.ramMa + TABLE, (TABLE + 0x1000) | 7)
+  for (const half of [0, 1]) machine.memory.writeU32(machine.ramMa + TABLE + 0x1000 + 8 * half, (half << 21) | 0x87)
+}
+Object.assign(SCENARIOS, {
+  'locked additions across 8 bytes': adds(0x22_0007, lockedAdd),
+  'locked additions across a line': adds(0x22_003e, lockedAdd),
+  'locked additions across pages': adds(0x22_0fff, lockedAdd),
+  'locked additions within 8 bytes': adds(0x22_0001, lockedAdd),
+  'locked additions across 8 bytes and within': adds(0x22_0008, overlapping),
+  'locked additions across 8 bytes and within, of threads that come and go': {
+    ...adds(0x22_0008, overlapping),
+    options: { turn: 3 },
+  },
+  'locked additions beside code': adds(CODE + 0x800, lockedAdd),
+  'CMPXCHG8B across a line': adds(0x22_003c, pairs),
+  // One operand has its page to itself, the other has code beside it.
+  CMPXCHG16B: { ...adds(0x1_0000, widePairs), prepare: inLongMode },
+  'CMPXCHG16B beside code': { ...adds(CODE + 0x800, widePairs), prepare: inLongMode },
+})
+
 /** What a scenario has come to. */
 export interface Outcome {
   /** How each thread has ended. */
@@ -136,7 +191,7 @@ export interface Outcome {
 
 /** Runs a scenario until the reader has looked so often, at as many versions, or for so long, but at a hundred versions. */
 export async function runScenario(
-  { look, change, changeOutside, afterwards, prepare, mutual }: Scenario,
+  { look, change, changeOutside, afterwards, prepare, mutual, check, options: own }: Scenario,
   { rounds, ms }: { readonly rounds: number; readonly ms: number },
   options: NeighbourOptions,
 ): Promise<Outcome> {
@@ -173,16 +228,18 @@ export async function runScenario(
   }
   const readers = Array.from({ length: options.readers ?? 1 }, () => CODE)
   const entries = changeOutside === undefined ? [...(mutual === undefined ? readers : [CODE]), WRITER] : readers
-  const ends = machine.start(entries, options)
+  const ends = machine.start(entries, { ...options, ...own })
   let isOver = false
   ends.catch(() => (isOver = true))
   const sleep = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2))
   while (machine.read(ROUNDS) < 2 && !isOver) await sleep()
   const begun = performance.now()
+  // An addition takes a few nanoseconds.
+  const most = check === undefined ? rounds : 50 * rounds
   for (let version = 1; !isOver; version++) {
     const done = Math.min(machine.read(ROUNDS), machine.read(VERSION))
     const late = performance.now() - begun - ms
-    if (done >= rounds || (done >= 100 && late > 0)) break
+    if (done >= most || (done >= 100 && late > 0)) break
     if (late > 20_000) throw new Error(`only ${done} of ${rounds} rounds`)
     await changeOutside?.(machine, version)
     if (changeOutside !== undefined) machine.write(VERSION, version)
@@ -190,5 +247,11 @@ export async function runScenario(
   }
   machine.write(STOP, 1)
   const [versions, looked, end] = [machine.read(VERSION), machine.read(ROUNDS), performance.now()]
-  return { ends: await ends, versions, rounds: looked, ms: end - begun, wrong: machine.read(WRONG) }
+  return {
+    ends: await ends,
+    versions,
+    rounds: looked,
+    ms: end - begun,
+    wrong: machine.read(WRONG) + (check?.(machine) ?? 0),
+  }
 }

@@ -20,6 +20,8 @@ export interface NeighbourOptions {
   readonly readers?: number
   /** Of Node for the threads; default as for this one. */
   readonly execArgv?: readonly string[]
+  /** Instructions after which it stops, and goes on. */
+  readonly turn?: number
   /** Instructions after which all decoded code is dropped; 0: never. */
   readonly forgets?: number
 }
@@ -31,6 +33,7 @@ interface Task extends NeighbourOptions {
   readonly map: number
   readonly number: number
   readonly rip: number
+  readonly bits: 32 | 64
 }
 
 /** Guest-physical page that is another one: that which the host's map, a word, says. */
@@ -38,8 +41,8 @@ export const MAPPED = 0x21_0000
 /** Where page tables are, if there are any. */
 export const PAGES = 0x30_0000
 
-/** Makes a vCPU that is about to execute flat 32-bit code. */
-export function makeNeighbour({ memory: wasm, table, ramMa, map, number, rip, jit = false }: Task): Vcpu {
+/** Makes a vCPU that is about to execute flat code. */
+export function makeNeighbour({ memory: wasm, table, ramMa, map, number, rip, bits, jit = false }: Task): Vcpu {
   const memory = MachineMemory.attach(wasm)
   const engine = new X86Engine(memory, { jit: jit && EAGER_JIT, codeCacheBytes: 1 << 20 })
   let pauses = 0
@@ -57,18 +60,19 @@ export function makeNeighbour({ memory: wasm, table, ramMa, map, number, rip, ji
   cpu.join(new Neighbours(memory, table), number)
   cpu.reset(false)
   const isPaged = memory.u32[(ramMa + PAGES) >>> 2] !== 0
-  cpu.load({ ...initialState('protected'), ...(isPaged && { cr0: 0x8000_0011, cr3: PAGES, cr4: 0x610 }) })
+  if (bits === 64) cpu.load(initialState('long'))
+  else cpu.load({ ...initialState('protected'), ...(isPaged && { cr0: 0x8000_0011, cr3: PAGES, cr4: 0x610 }) })
   cpu.registers.rip = BigInt(rip)
   return cpu
 }
 
 /** Executes until it halts. */
 function execute(task: Task): string {
-  const { map, forgets = 0 } = task
+  const { map, forgets = 0, turn = 1e6 } = task
   const cpu = makeNeighbour(task)
   const { memory, engine } = cpu
   for (;;) {
-    const exit = cpu.run(forgets || 1e6)
+    const exit = cpu.run(forgets || turn)
     // Another thread may have the processor.
     if (exit.reason === 'pause') Atomics.wait(memory.i32, map >>> 2, memory.i32[map >>> 2]!, 0.05)
     else if (exit.reason === 'error') throw exit.error
@@ -84,6 +88,8 @@ export class NeighbourMachine {
   readonly memory: MachineMemory = MachineMemory.create({ bytes: 64 << 20, shared: true })
   readonly neighbours: Neighbours = Neighbours.allocate(this.memory)
   readonly ramMa: number = this.memory.allocate(RAM_BYTES, 0x1000, 'RAM')
+  /** Of code. */
+  bits: 32 | 64 = 32
   /** Machine address of the host's map. */
   readonly map: number = this.memory.allocate(64, 64, 'map')
 
@@ -92,9 +98,9 @@ export class NeighbourMachine {
     this.memory.writeBigU64(this.ramMa + GDT + 8, 0x00cf_9b00_0000_ffffn)
   }
 
-  /** Puts code of 32 bits somewhere. @returns where its label `patched` is */
+  /** Puts code somewhere. @returns where its label `patched` is */
   program(address: number, build: (asm: Assembler) => void): number {
-    const asm = new Assembler({ bits: 32, address })
+    const asm = new Assembler({ bits: this.bits, address })
     build(asm)
     const { bytes, symbols } = asm.assemble()
     this.memory.write(this.ramMa + address, bytes)
@@ -110,9 +116,9 @@ export class NeighbourMachine {
   }
 
   task(number: number, rip: number, options: NeighbourOptions): Task {
-    const { ramMa, map } = this
+    const { ramMa, map, bits } = this
     const memory = this.memory.memory as WebAssembly.Memory
-    return { memory, table: this.neighbours.at, ramMa, map, number, rip, ...options }
+    return { memory, table: this.neighbours.at, ramMa, map, number, rip, bits, ...options }
   }
 
   /** Starts a thread for each entry point. */

@@ -1,5 +1,5 @@
 import type { StoreWatch, Tlb, DebugPlaces } from '@retrap/engine'
-import { PAGE_BYTES } from '@retrap/memory'
+import { type Neighbour, PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_WRITE } from '@retrap/paging'
 import type { AccessMode } from './access-mode.ts'
 import * as host from '../state/host.ts'
@@ -25,6 +25,7 @@ export interface MemoryAccessParts {
   readonly places: DebugPlaces
   /** The state area. */
   readonly u32: Uint32Array
+  readonly counts: { exclusive: number }
 }
 
 /**
@@ -58,7 +59,10 @@ export class MemoryAccess {
     const device = this.#device
     if (!device.isAgain(lo, hi, flags)) {
       const ma = this.#findBeside(lo, hi, flags)
-      if (ma === 0) return this.access(lo >>> 0, hi >>> 0, flags)
+      if (ma === 0 || ((flags & host.SLOW_LOCKED) !== 0 && this.neighbour !== undefined))
+        return (flags & host.SLOW_LOCKED) === 0
+          ? this.access(lo >>> 0, hi >>> 0, flags)
+          : this.#lockedAccess(lo >>> 0, hi >>> 0, flags)
       this.#u32[S.S_MADE_AGAIN >>> 2] = 0
       const size = flags & 0xff
       if ((flags & host.SLOW_PROBE) !== 0) return S.STATUS_DONE
@@ -74,6 +78,12 @@ export class MemoryAccess {
   nonCanonical = false
   /** Called for stores to some of machine memory; null: nothing observes it. */
   stores: StoreWatch | null = null
+  /** This thread, where others execute at the same time. */
+  neighbour: Neighbour | undefined = undefined
+  /** How often a locked instruction has had them all wait. */
+  readonly #counts: { exclusive: number }
+  /** The next piece of RAM is read while no other thread executes. */
+  #excludes = false
 
   constructor(parts: MemoryAccessParts) {
     this.#tlb = parts.tlb
@@ -85,7 +95,37 @@ export class MemoryAccess {
     this.#breakpoints = parts.breakpoints
     this.#places = parts.places
     this.#u32 = parts.u32
+    this.#counts = parts.counts
     this.#beside = new PagesBesideCode(parts.tlb, parts.u32)
+  }
+
+  /** {@link access}, and what a locked instruction needs: see {@link host.SLOW_LOCKED}. */
+  #lockedAccess(lo: number, hi: number, flags: number): number {
+    const { neighbour } = this
+    if (neighbour === undefined) return this.access(lo, hi, flags)
+    if ((flags & host.SLOW_WRITE) !== 0) {
+      const status = this.access(lo, hi, flags)
+      // A logged pass holds its write until it has ended.
+      if (this.#u32[S.S_LOGGED >>> 2] !== 1) neighbour.endExclusive()
+      return status
+    }
+    const isLogged = this.#u32[S.S_LOGGED >>> 2] === 1
+    if (!isLogged) {
+      const status = this.access(lo, hi, flags)
+      if (status !== S.STATUS_DONE || this.#isFound(lo, hi, flags & 0xff)) return status
+    }
+    this.#excludes = true
+    const status = this.access(lo, hi, flags)
+    this.#excludes = false
+    // Generated code exchanges the operand after all.
+    if (!isLogged && this.#isFound(lo, hi, flags & 0xff)) neighbour.endExclusive()
+    return status
+  }
+
+  /** Whether generated code finds an operand, to exchange it in one operation. */
+  #isFound(lo: number, hi: number, size: number): boolean {
+    const set = this.#mode.fillSet
+    return size <= 8 && (lo & (size - 1)) === 0 && set >= 0 && this.#tlb.lookup(set, S.TLB_WRITE_OFFSET, lo, hi) >= 0
   }
 
   /** {@link access} for callers that have not looked into the TLB yet. */
@@ -219,6 +259,10 @@ export class MemoryAccess {
 
   /** One piece within a page; `at` is its offset in S_DATA. */
   #perform(t: Translation, at: number, size: number, flags: number): number {
+    if (this.#excludes && t.ma >= 0) {
+      if (this.neighbour!.beginExclusive()) this.#counts.exclusive++
+      this.#excludes = false
+    }
     if (this.#u32[S.S_LOGGED >>> 2] === 1) return this.#logged.perform(t, at, size, flags)
     const write = (flags & host.SLOW_WRITE) !== 0
     if (t.ma >= 0 && (!write || t.writable)) {

@@ -1,12 +1,21 @@
 import type { Tlb } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
-import { SLOW_DIRECT, SLOW_MODIFY, SLOW_PARTS_SHIFT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../state/host.ts'
+import {
+  SLOW_DIRECT,
+  SLOW_LOCKED,
+  SLOW_MODIFY,
+  SLOW_PARTS_SHIFT,
+  SLOW_PROBE,
+  SLOW_STACK,
+  SLOW_WRITE,
+} from '../state/host.ts'
 import { S_TLB } from '../state/state-layout.ts'
 
 /** Pages that are remembered; a power of two. */
 const PAGES = 8
 /** Bits of an access that is made as the one before: a store or the probe for one, or the load of an instruction that stores. */
-const PLAIN = 0xff | SLOW_WRITE | SLOW_MODIFY | SLOW_STACK | SLOW_DIRECT | SLOW_PROBE | (7 << SLOW_PARTS_SHIFT)
+const PLAIN =
+  0xff | SLOW_WRITE | SLOW_MODIFY | SLOW_STACK | SLOW_DIRECT | SLOW_PROBE | SLOW_LOCKED | (7 << SLOW_PARTS_SHIFT)
 const STORES = SLOW_WRITE | SLOW_MODIFY
 
 /**

@@ -3,7 +3,15 @@ import { I32, I64, type LoadOp, type PrefixType, type StoreOp, type V128, type V
 import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
 import type { FormSource } from '../semantics/form-context.ts'
 import { Context } from '../semantics/context.ts'
-import { exchangeInteger, loadOp, storeOp } from '../semantics/integer.ts'
+import {
+  changePair,
+  type ChangePair,
+  exchangeInteger,
+  loadOp,
+  lockPairs,
+  storeOp,
+  unlockPairs,
+} from '../semantics/integer.ts'
 import type { Library } from '../semantics/library.ts'
 import type { TlbEntry } from '../semantics/memory-context.ts'
 import { STATUS_FAULT, TLB_WRITE_OFFSET } from '../state/state-layout.ts'
@@ -65,6 +73,17 @@ export abstract class RegionMemory extends Context {
     const old = this.f.load(loadOp(size, true), host)
     const value = this.let(compute(size < 8 ? old.knownExtended(true) : old))
     this.f.store(storeOp(size), host, value, 0)
+  }
+
+  override modifyPair(ea: I64, compute: ChangePair): void {
+    if (this.#isCalled) {
+      super.modifyPair(ea, compute)
+      return
+    }
+    const host = this.let(this.#find(ea, TLB_WRITE_OFFSET, 16, SLOW_MODIFY))
+    this.f.if(lockPairs(this.f, this.state).eqz(), () => this.exits.miss())
+    changePair(this.f, host, compute)
+    unlockPairs(this.f, this.state)
   }
 
   override probeRead(i: number): void {

@@ -1,9 +1,12 @@
-import { I64, select, type FunctionBuilder, type I32, type I64Like, type Local } from '@retrap/wasm-emitter'
+import { I64, select, type FunctionBuilder, I32, type I64Like, type Local } from '@retrap/wasm-emitter'
 import { type FloatModule, multiplyHigh } from '@retrap/soft-float'
 import { ADDRESS_32, ADDRESS_CHECKED, R_BASE, R_DISP, R_INDEX, R_SCALE, R_SEGMENT } from '../state/record.ts'
-import { SEG_BYTES, SEG_FLAT, SEG_RIGHTS, S_SEGMENTS } from '../state/state-layout.ts'
+import { SEG_BYTES, SEG_FLAT, SEG_RIGHTS, S_PAIR_LOCK, S_SEGMENTS } from '../state/state-layout.ts'
 
 /** Integers of 1, 2, 4 and 8 bytes, held as 64-bit values. */
+
+/** Tries to get the lock of pairs, which is held for a few nanoseconds: about a microsecond. */
+const PAIR_TRIES = 100
 
 /** The integer load of a size. */
 export function loadOp(
@@ -69,6 +72,31 @@ export function exchangeInteger(
     if (store === undefined) exchange()
     else f.if(at, exchange, () => store(value))
   })
+}
+
+/** What the halves of 16 bytes are to be, from what they were. */
+export type ChangePair = (low: I64, high: I64) => readonly [low: I64, high: I64]
+
+export function changePair(f: FunctionBuilder, place: I32, compute: ChangePair): void {
+  const pair = compute(f.load('i64.load', place), f.load('i64.load', place, 8)).map((half) => f.let(half))
+  pair.forEach((half, i) => f.store('i64.store', place, half, 8 * i))
+}
+
+/** Takes the lock of pairs. @returns 0 where another thread keeps it for long: that does not execute just now */
+export function lockPairs(f: FunctionBuilder, state: I32): I32 {
+  const lock = f.load('i32.load', state, S_PAIR_LOCK)
+  const [isTaken, tries] = [f.local('i32'), f.local('i32')]
+  f.set(tries, I32.of(PAIR_TRIES))
+  f.loop((again) => {
+    f.set(isTaken, f.atomic('i32.atomic.rmw.cmpxchg', lock, [I32.of(0), I32.of(1)]).eqz())
+    f.set(tries, tries.get.sub(1))
+    f.brIf(isTaken.get.eqz().and(tries.get.ne(0)), again)
+  })
+  return isTaken.get
+}
+
+export function unlockPairs(f: FunctionBuilder, state: I32): void {
+  f.store('i32.atomic.store', f.load('i32.load', state, S_PAIR_LOCK), I32.of(0), 0)
 }
 
 /** Sign-extends from `size` bytes. */

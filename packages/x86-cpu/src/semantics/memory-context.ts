@@ -15,11 +15,21 @@ import {
   type ValueType,
 } from '@retrap/wasm-emitter'
 import type { FloatRules, SharedFunction } from '@retrap/soft-float'
-import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
+import { SLOW_LOCKED, SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
 import { R_ADDRESS } from '../state/record.ts'
 import * as S from '../state/state-layout.ts'
 import { VECTOR_GP } from '../state/vectors.ts'
-import { exchangeInteger, flatOffset, isFlat32, loadOp, storeOp } from './integer.ts'
+import {
+  changePair,
+  type ChangePair,
+  exchangeInteger,
+  flatOffset,
+  isFlat32,
+  loadOp,
+  lockPairs,
+  storeOp,
+  unlockPairs,
+} from './integer.ts'
 import { FLOAT_RULES } from './float-scratch.ts'
 import type { Form } from '../state/form.ts'
 import { type Library, sharedFunction } from './library.ts'
@@ -186,10 +196,14 @@ export abstract class MemoryContext {
     )
   }
 
-  /** {@link modify} for a linear address; in one atomic operation if it is locked, unless the operand is a device's or not aligned. */
+  /**
+   * {@link modify} for a linear address; if it is locked, in one atomic operation where the operand is found and aligned, and else
+   * while no other thread executes.
+   */
   modifyMemory(ea: I64, size: number, compute: (old: I64) => I64): void {
     const f = this.f
     const { lock } = this.form
+    const locked = lock ? SLOW_LOCKED : 0
     const at = f.local('i32')
     const old = f.local('i64')
     const find = (miss: () => void): void => {
@@ -212,14 +226,14 @@ export abstract class MemoryContext {
     }
     find(() => {
       f.set(at, I32.of(0))
-      this.slow(ea, size | SLOW_MODIFY)
+      this.slow(ea, size | SLOW_MODIFY | locked)
       f.set(old, f.loadExpression(loadOp(size, !lock), this.state, S.S_DATA))
       // The TLB may have the page now.
       if (lock) find(() => undefined)
     })
     const store = (value: I64): void => {
       f.store('i64.store', this.state, value, S.S_DATA)
-      this.slow(ea, size | SLOW_WRITE)
+      this.slow(ea, size | SLOW_WRITE | locked)
     }
     if (lock) {
       exchangeInteger(f, old, at.get, size, compute, store)
@@ -230,6 +244,28 @@ export abstract class MemoryContext {
       at.get,
       () => f.store(storeOp(size), at.get, value, 0),
       () => store(value),
+    )
+  }
+
+  /** Changes 16 aligned bytes. Threads take turns by a lock; where the bytes are not found, no other executes. */
+  modifyPair(ea: I64, compute: ChangePair): void {
+    const { f, state } = this
+    const [place, isLocked] = [f.local('i32'), f.local('i32')]
+    const { host, distance } = this.probe(ea, S.TLB_WRITE_OFFSET, 16, SLOW_MODIFY)
+    f.set(isLocked, I32.of(0))
+    f.if(distance.ltU(0x1001 - 16), () => {
+      f.set(place, host.add(distance.toI32()))
+      f.set(isLocked, lockPairs(f, state))
+    })
+    f.if(isLocked.get.eqz(), () => {
+      this.slow(ea, 16 | SLOW_MODIFY | SLOW_LOCKED)
+      f.set(place, state.add(S.S_DATA))
+    })
+    changePair(f, place.get, compute)
+    f.if(
+      isLocked.get,
+      () => unlockPairs(f, state),
+      () => this.slow(ea, 16 | SLOW_WRITE | SLOW_LOCKED),
     )
   }
 

@@ -108,13 +108,12 @@ function compareExchangePair(c: Context, half: 4 | 8): void {
   const oldLow = f.local('i64')
   const oldHigh = f.local('i64')
   if (wide) {
-    // 16-byte alignment: both halves lie in one page; the first is only read once the write is known to succeed.
-    c.probeWrite(ea, 16)
-    f.set(oldLow, c.loadMemory('i64.load', ea, 8))
-    f.set(oldHigh, c.loadMemory('i64.load', c.let(ea.add(8)), 8))
-    f.set(equal, oldLow.get.eq(low).and(oldHigh.get.eq(high)))
-    c.storeMemory('i64.store', ea, 8, choose(equal.get, c.gprU(RBX, 8), oldLow.get))
-    c.storeMemory('i64.store', c.let(ea.add(8)), 8, choose(equal.get, c.gprU(RCX, 8), oldHigh.get))
+    c.modifyPair(ea, (lowHalf, highHalf) => {
+      f.set(oldLow, lowHalf)
+      f.set(oldHigh, highHalf)
+      f.set(equal, lowHalf.eq(low).and(highHalf.eq(high)))
+      return [choose(equal.get, c.gprU(RBX, 8), lowHalf), choose(equal.get, c.gprU(RCX, 8), highHalf)]
+    })
   } else {
     c.modifyMemory(ea, 8, (old) => {
       const expected = c.let(high.shl(32).or(low))

@@ -54,6 +54,8 @@ export interface ExecutionCounts {
   loggedPasses: number
   /** Instructions executed one by one. */
   steps: number
+  /** Locked instructions for which all other threads have waited. */
+  exclusive: number
 }
 
 /** An event that a processor delivers: what its handler is entered for. */

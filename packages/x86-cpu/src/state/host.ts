@@ -205,6 +205,11 @@ export const SLOW_IMPLICIT = 0x1000
 /** Only check the translation: nothing is read or written. */
 export const SLOW_PROBE = 0x2000
 /**
+ * Of a locked instruction, with SLOW_MODIFY and with SLOW_WRITE: what is between the two is done while no other thread executes. Not
+ * where generated code finds the operand afterwards, and exchanges it at once.
+ */
+export const SLOW_LOCKED = 0x4000
+/**
  * Several pushes (with SLOW_WRITE) or pops in one access. Bits 18:16 hold the logarithm of the size of each, which is at
  * least 2. A device receives them one by one, in the processor's order: pushes from the highest address down.
  */

@@ -227,6 +227,9 @@ export const STATE_BYTES = 0x1000
 export const S_TLB_CHANGES: number = STATE_BYTES + 0
 /** Machine address of the TLB's sets, one for each access mode but `TLB_MISS`. 32 bits. */
 export const S_TLB_BASE: number = STATE_BYTES + 4
+/** Machine address of the lock that CMPXCHG16B takes; and one for a processor that has it for itself. 32 bits each. */
+export const S_PAIR_LOCK: number = STATE_BYTES + 8
+export const S_OWN_PAIR_LOCK: number = STATE_BYTES + 12
 const RETURNS_BYTES: typeof engine.RETURNS_BYTES = 264
 /** The ring of return addresses. */
 export const S_RETURNS: number = STATE_BYTES + 16

@@ -103,6 +103,7 @@ export function formatStatistics(statistics: RunStatistics): string {
     ['TLB misses', group(statistics.tlbMisses)],
     ...formatJit(statistics.counts['jit'] as JitCounts | undefined, statistics.instructions),
     ['exits', byCount(exits)],
+    ...formatExclusive(Number(statistics.counts['exclusiveInstructions'] ?? 0)),
     [
       'memory',
       `${mib(memory.residentBytes)} resident (at most ${mib(memory.peakResidentBytes)}), guest RAM ${mib(memory.guestBytes)}`,
@@ -119,6 +120,12 @@ export function formatStatistics(statistics: RunStatistics): string {
   }
   if (statistics.resets > 0) rows.push(['resets', `${statistics.resets}; counts are since the last`])
   return rows.map(([name, value]) => `${name.padEnd(14)}${value}\n`).join('')
+}
+
+function formatExclusive(instructions: number): [string, string][] {
+  return instructions === 0
+    ? []
+    : [['exclusive', `${group(instructions)} locked instructions that all vCPUs waited for`]]
 }
 
 function formatJit(counts: JitCounts | undefined, retired: number): [string, string][] {
