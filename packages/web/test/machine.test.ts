@@ -58,7 +58,10 @@ describe.skipIf(noBrowser !== undefined)('a machine in a page', () => {
         void two.run().catch(() => {})
         const first = await hear(crossOriginIsolated ? 't' : 'n')
         two.write('x')
-        const pair = first + (await hear('x'))
+        const said = first + (await hear('x'))
+        const began = performance.now()
+        await two.pause()
+        const pair = said + (performance.now() - began < 20_000 ? '' : ' stops slowly')
         return { isolated: crossOriginIsolated, text, states, paused, same, exit, exitAgain, pair, turns: two.turns }
       })
       expect(got).toMatchObject({

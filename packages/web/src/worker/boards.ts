@@ -69,7 +69,9 @@ export async function createBoard(
   const helper = recorded === undefined ? compileHelper() : undefined
   const jit = typeof given.jit === 'object' && helper !== undefined ? { ...given.jit, helper } : given.jit
   const all = { ...given, jit, ...snapshot?.onClock(recorded !== undefined) } as PcOptions
-  if (options.smp === 'threads' || (options.smp === undefined && (given.cpus ?? 1) > 1)) {
+  // A machine that is recorded from an instant on takes turns from there on.
+  const isRecordedLater = recorded !== undefined && options.record !== true && parts.recorded === null
+  if (!isRecordedLater && (options.smp === 'threads' || (options.smp === undefined && (given.cpus ?? 1) > 1))) {
     const { vcpusOf } = await import('./vcpus.ts')
     const { turns, ...smp } = await vcpusOf(options, given, recorded !== undefined)
     if (turns !== undefined) parts.onTurns(turns)

@@ -189,6 +189,8 @@ export class VcpuThreads implements VcpusElsewhere {
   }
 
   callHome(): void {
+    // Those that come first do not follow those that are still away.
+    this.areWanted = true
     for (const place of this.#all) place.callHome()
   }
 
