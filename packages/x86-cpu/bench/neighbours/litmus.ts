@@ -30,11 +30,16 @@ interface Litmus {
   readonly isWeak: (round: Round) => boolean
   /** A processor may do it all the same, and is seen to. */
   readonly isAllowed?: boolean
+  /** Every instruction stops the other threads: a twentieth of the rounds has to do. */
+  readonly isSlow?: boolean
 }
 
 const x = a.dword(a.esi)
 const y = a.dword(a.esi, { disp: 64 })
 type Word = typeof x
+/** Words that lie in two pieces of 8 bytes. */
+const splitX = a.dword(a.esi, { disp: 6 })
+const splitY = a.dword(a.esi, { disp: 70 })
 const store =
   (word: Word, value: number): Part =>
   (asm) =>
@@ -47,7 +52,10 @@ const add =
   (word: Word, value: number): Part =>
   (asm) =>
     void asm.lock().add(word, value)
-const xadd: Part = (asm) => void asm.mov(a.eax, 1).lock().xadd(x, a.eax)
+const xadd =
+  (word: Word): Part =>
+  (asm) =>
+    void asm.mov(a.eax, 1).lock().xadd(word, a.eax)
 const eax =
   (word: Word): Part =>
   (asm) =>
@@ -146,7 +154,16 @@ export const LITMUS: Readonly<Record<string, Litmus>> = {
     reads: { 1: 2 },
     isWeak: ({ r: [low, high] }) => low !== high,
   },
-  xadd: { ...storeBuffer(store), sides: [[xadd], [xadd]] },
+  xadd: { ...storeBuffer(store), sides: [[xadd(x)], [xadd(x)]] },
+  'xadd, split': { ...storeBuffer(store), sides: [[xadd(splitX)], [xadd(splitX)]], isSlow: true },
+  'SB+lock, split': {
+    ...storeBuffer(store),
+    sides: [
+      [add(splitX, 1), eax(splitY)],
+      [add(splitY, 1), eax(splitX)],
+    ],
+    isSlow: true,
+  },
 }
 
 /** The words of a round lie that far from those of the next; a batch of rounds is counted before the next one. */
@@ -188,10 +205,7 @@ function count(asm: a.Assembler, reads: NonNullable<Litmus['reads']>): void {
       asm.shl(a.eax, 2).or(a.eax, a.dword(a.edi, { disp: results(Number(thread)) + 4 * i }))
   }
   asm.shl(a.eax, 2).inc(a.dword(a.eax, { disp: HISTOGRAM }))
-  asm
-    .mov(x, 0)
-    .mov(a.dword(a.esi, { disp: 4 }), 0)
-    .mov(y, 0)
+  for (const disp of [0, 4, 64, 68]) asm.mov(a.dword(a.esi, { disp }), 0)
   asm.add(a.esi, STRIDE).add(a.edi, 8).cmp(a.esi, END).jne(next)
 }
 
@@ -231,7 +245,7 @@ function build(asm: a.Assembler, { sides, reads = {} }: Litmus, me: number): voi
 /** Runs so many rounds. @returns how many, how many of them were weak, and how many outcomes there were */
 async function runLitmus(test: Litmus, rounds: number, jit: boolean): Promise<readonly [number, number, number]> {
   const machine = new NeighbourMachine()
-  machine.write(BATCHES, Math.ceil(rounds / SLOTS))
+  machine.write(BATCHES, Math.ceil(rounds / (test.isSlow === true ? 20 : 1) / SLOTS))
   const entries = test.sides.map((_, me) => CODE + 0x1000 * me)
   for (const [me, entry] of entries.entries()) machine.program(entry, (asm) => build(asm, test, me))
   // Flags of V8 are the whole process's.
