@@ -123,7 +123,7 @@ export function useMachine(chosen: Chosen): MachineLife {
       // A recording is looked at first.
       if (chosen.options.recording === undefined) run(made)
       else setState(made.state)
-      say(whole)
+      say([whole, made.turns ?? ''].join(' ').trim())
     }
     begin().catch((error: unknown) => {
       if (signal.aborted) return

@@ -189,7 +189,7 @@ export class VcpuThreads implements VcpusElsewhere {
   }
 
   callHome(): void {
-    // Those that come first do not follow those that are still away.
+    // A vCPU that comes first does not follow the ones that are still away.
     this.areWanted = true
     for (const place of this.#all) place.callHome()
   }
