@@ -94,6 +94,7 @@ export class ArmCpu {
     this.state = state
     this.#u32 = memory.u32.subarray(state >>> 2)
     this.#u64 = memory.u64.subarray(state >>> 3)
+    this.#u32[S.S_COUNTERS >>> 2] = engine.countersAt
     const tlb = new Tlb(memory, state + S.S_TLB_SETS, TLB_SETS, TLB_TAG)
     this.#tlb = tlb
     const translation = new Translation(memory, tlb, host, state, engine)

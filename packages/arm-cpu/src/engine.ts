@@ -76,6 +76,8 @@ export class ArmEngine {
   readonly codeCache: CodeCache
   /** Compiles hot code, with statistics; undefined if everything is interpreted. */
   readonly jit: Pick<Jit<unknown>, 'addTable' | 'beginTurn' | 'counts' | 'endTurn' | 'hot' | 'removeTable'> | undefined
+  /** @internal Machine address of the counters of hot code; 0: there are none. */
+  readonly countersAt: number
   /** @internal The interpreter: a `WebAssembly.Module`, a name that not every TypeScript setting knows. */
   readonly module: object
 
@@ -89,7 +91,8 @@ export class ArmEngine {
   ) {
     const countersAt =
       jit === undefined ? undefined : memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code')
-    const { code, module } = interpreters.of({ shared: memory.shared, hotAt: countersAt, poison })
+    this.countersAt = countersAt ?? 0
+    const { code, module } = interpreters.of({ shared: memory.shared, hot: jit !== undefined, poison })
     this.memory = memory
     this.module = module
     const cache = new CodeCache(memory, new ArmRecordDecoder(memory, code.codes), codeCacheBytes)

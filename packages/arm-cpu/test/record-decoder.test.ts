@@ -7,7 +7,7 @@ import { ArmRecordDecoder } from '../src/interpreter/record-decoder.ts'
 import { MODE_NO_FP } from '../src/state/state-layout.ts'
 
 const memory = MachineMemory.create({ bytes: 1 << 20 })
-const { codes } = generateArmInterpreter({ shared: false, hotAt: undefined })
+const { codes } = generateArmInterpreter({ shared: false })
 
 /** The record of an instruction, and whether it ends a run. */
 function recordOf(decoder: ArmRecordDecoder, word: number, mode: number, offset: number): string {

@@ -6,12 +6,12 @@ import * as R from './record.ts'
 import * as U from './status.ts'
 import { TLB_EXECUTE } from './tlb-layout.ts'
 
-/** Machine addresses of the dispatch loop's counters; absent ones are not counted. */
+/** Things that the dispatch loop counts; absent ones are not counted. */
 export interface DispatchCounters {
-  /** 64-bit counters of executions, one for each case, then one for each table entry. */
+  /** Machine address of 64-bit counters of executions, one for each case, then one for each table entry. */
   readonly profileAt?: number | undefined
-  /** {@link HOT_COUNTER_BYTES}: {@link HOT_COUNTERS} counters of how often branches reach records, for a compiler of hot code. */
-  readonly hotAt?: number | undefined
+  /** How often branches reach records, for a compiler of hot code: in {@link HOT_COUNTERS} counters, see {@link StateLayout.counters}. */
+  readonly hot?: boolean
 }
 
 /**
@@ -49,7 +49,7 @@ export class DispatchLoop {
     this.#callType = callType
     this.#profileAt = counters.profileAt
     this.#state = new LoopState(f, layout)
-    this.#branches = new LoopBranches(this.#state, imports, counters.hotAt)
+    this.#branches = new LoopBranches(this.#state, imports, counters.hot === true)
   }
 
   /** The loop's locals. */

@@ -1,4 +1,3 @@
-import { FIXED_MA } from '@retrap/memory'
 import type { DispatchCounters } from './dispatch-loop.ts'
 import type { InterpreterCode } from './interpreter.ts'
 
@@ -19,8 +18,7 @@ export interface CompiledInterpreter<Form> {
 }
 
 /**
- * The interpreters of an instruction set, by the machines that they are for: all machines of a kind in a process have one. The
- * counters lie at one place in all of them: see `MachineMemory.allocateFixed`.
+ * The interpreters of an instruction set, by the machines that they are for: all machines of a kind in a process have one.
  */
 export class Interpreters<Form> {
   readonly #generate: (options: InterpreterOptions) => InterpreterCode<Form>
@@ -59,9 +57,9 @@ export class Interpreters<Form> {
    * @param jit - for machines that compile hot code
    */
   prepare(shared: boolean, jit: boolean): void {
-    this.of({ shared, hotAt: jit ? FIXED_MA : undefined })
+    this.of({ shared, hot: jit })
   }
 }
 
-const keyOf = ({ shared, profileAt, hotAt, poison }: InterpreterOptions): string =>
-  `${shared ? 'shared' : 'plain'} ${profileAt ?? ''} ${hotAt ?? ''} ${poison === true ? 'poison' : ''}`
+const keyOf = ({ shared, profileAt, hot, poison }: InterpreterOptions): string =>
+  `${shared ? 'shared' : 'plain'} ${profileAt ?? ''} ${hot === true ? 'counted' : ''} ${poison === true ? 'poison' : ''}`

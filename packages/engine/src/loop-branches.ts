@@ -47,13 +47,16 @@ export interface DispatchLabels {
 export class LoopBranches {
   readonly #state: LoopState
   readonly #imports: DispatchImports
-  readonly #hotAt: number | undefined
+  readonly #isCounted: boolean
 
-  /** @param hotAt - machine address of the counters of hot code; absent, nothing is counted */
-  constructor(state: LoopState, imports: DispatchImports, hotAt: number | undefined) {
+  constructor(state: LoopState, imports: DispatchImports, isCounted: boolean) {
     this.#state = state
     this.#imports = imports
-    this.#hotAt = hotAt
+    this.#isCounted = isCounted
+  }
+
+  get #counters(): I32 {
+    return this.#state.word(this.#state.layout.counters)
   }
 
   /**
@@ -63,9 +66,9 @@ export class LoopBranches {
    * @param whenHot - emits the code for a target that has become hot; gets the record to execute, and must branch
    */
   #count(record: I32, whenHot: (next: I32) => void): void {
-    if (this.#hotAt === undefined) return
+    if (!this.#isCounted) return
     const { f } = this.#state
-    const counter = f.let(record.shrU(H.HOT_COUNTER_SHIFT).and(H.HOT_COUNTER_MASK).add(this.#hotAt))
+    const counter = f.let(record.shrU(H.HOT_COUNTER_SHIFT).and(H.HOT_COUNTER_MASK).add(this.#counters))
     const count = f.let(f.loadExpression('i32.load', counter).sub(1))
     f.store('i32.store', counter, count)
     f.if(count.eqz(), () => whenHot(f.call(this.#imports.hot, record)))
@@ -90,30 +93,31 @@ export class LoopBranches {
 
   /** Emits a count of the exits of units on misses of the TLB, one in many of which is looked at. */
   countMiss(): void {
-    if (this.#hotAt === undefined) return
+    if (!this.#isCounted) return
     const { f } = this.#state
-    const counter = I32.of(this.#hotAt + H.MISSES_AT)
-    const count = f.let(f.loadExpression('i32.load', counter).sub(1))
-    f.store('i32.store', counter, count)
+    const counters = f.let(this.#counters)
+    const count = f.let(f.loadExpression('i32.load', counters, H.MISSES_AT).sub(1))
+    f.store('i32.store', counters, count, H.MISSES_AT)
     f.if(count.leS(0), () => {
-      f.store('i32.store', counter, f.loadExpression('i32.load', I32.of(this.#hotAt! + H.MISSES_PER_COUNT_AT)))
-      f.call(this.#imports.hot, f.loadExpression('i32.load', I32.of(this.#hotAt! + H.LEFT_UNIT_AT)).or(H.HOT_SLOW))
+      f.store('i32.store', counters, f.loadExpression('i32.load', counters, H.MISSES_PER_COUNT_AT), H.MISSES_AT)
+      f.call(this.#imports.hot, f.loadExpression('i32.load', counters, H.LEFT_UNIT_AT).or(H.HOT_SLOW))
     })
   }
 
   /** Emits a count of instructions that compiled code has executed. */
   countCompiled(instructions: I32): void {
-    if (this.#hotAt === undefined) return
+    if (!this.#isCounted) return
     const { f } = this.#state
-    const counter = I32.of(this.#hotAt + H.UNIT_INSTRUCTIONS_AT)
-    f.store('i64.store', counter, f.loadExpression('i64.load', counter).add(instructions.toI64U()))
+    const counters = f.let(this.#counters)
+    const compiled = f.loadExpression('i64.load', counters, H.UNIT_INSTRUCTIONS_AT)
+    f.store('i64.store', counters, compiled.add(instructions.toI64U()), H.UNIT_INSTRUCTIONS_AT)
   }
 
   /** Emits: a computed branch has often led out of the unit that was left last. */
   noteMissedBranch(): void {
-    if (this.#hotAt === undefined) return
+    if (!this.#isCounted) return
     const { f } = this.#state
-    f.call(this.#imports.hot, f.loadExpression('i32.load', I32.of(this.#hotAt + H.LEFT_UNIT_AT)).or(H.HOT_MISSED))
+    f.call(this.#imports.hot, f.loadExpression('i32.load', this.#counters, H.LEFT_UNIT_AT).or(H.HOT_MISSED))
   }
 
   /** Emits a taken branch within the page, through the record's link if it has one. */
@@ -144,7 +148,7 @@ export class LoopBranches {
    * new unit may begin there. Falls through if that record is not an instruction, as after a single step.
    */
   countNext(next: Label): void {
-    if (this.#hotAt === undefined) return
+    if (!this.#isCounted) return
     const { f } = this.#state
     const l = this.#state.locals
     const op = f.loadExpression('i32.load16_u', l.record.get, R_OP + RECORD_BYTES)

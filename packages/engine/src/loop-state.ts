@@ -39,6 +39,8 @@ export interface StateLayout {
   readonly alone: number
   /** Machine address of the TLB set of the current access mode. */
   readonly tlb: number
+  /** Machine address of the processor's counters of hot code, {@link HOT_COUNTER_BYTES}, where they are counted. */
+  readonly counters: number
   /** Linear address that a unit is left for, 64 bits. */
   readonly unitTarget: number
   /** Why `fetch` found no record: a `STATUS_*`. */

@@ -1,13 +1,11 @@
 import { concatenate } from '@retrap/basics'
 import { EngineError } from './errors.ts'
 import { OP_FIRST_FORM } from './record.ts'
-import { HOT_COUNTER_BYTES } from './hot-counters.ts'
-import { FIXED_MA } from '@retrap/memory'
 import type { FormCode, InterpreterCode } from './interpreter.ts'
 import type { Interpreters } from './interpreters.ts'
 
 /** Layout version of {@link packInterpreters}' result. */
-const VERSION = 1
+const VERSION = 2
 /** Bytes of the length that precedes the description. */
 const LENGTH_BYTES = 4
 
@@ -23,7 +21,6 @@ interface Packed {
   /** The modules, which follow in this order. */
   readonly interpreters: readonly {
     readonly shared: boolean
-    readonly hotAt: number
     readonly mainBytes: number
     readonly length: number
   }[]
@@ -33,8 +30,6 @@ interface Packed {
 export interface MachineInterpreter<Form> {
   /** Machine memory is shared between threads. */
   readonly shared: boolean
-  /** Address of the counters of hot code. */
-  readonly hotAt: number
   /** The interpreter. */
   readonly code: InterpreterCode<Form>
 }
@@ -57,7 +52,6 @@ export function packInterpreters<Form>(
     tableEntries: code.tableEntries,
     interpreters: kinds.map((kind) => ({
       shared: kind.shared,
-      hotAt: kind.hotAt,
       mainBytes: kind.code.mainBytes,
       length: kind.code.bytes.length,
     })),
@@ -125,10 +119,10 @@ export function unpackInterpreters<Form>(
 ): MachineInterpreter<Form>[] {
   const description = descriptionOf(packed)
   let at = packed.length - description.interpreters.reduce((sum, { length }) => sum + length, 0)
-  return description.interpreters.map(({ shared, hotAt, mainBytes, length }) => {
+  return description.interpreters.map(({ shared, mainBytes, length }) => {
     const bytes = packed.subarray(at, at + length)
     at += length
-    return { shared, hotAt, code: new PackedCode(description, mainBytes, bytes, formOf) }
+    return { shared, code: new PackedCode(description, mainBytes, bytes, formOf) }
   })
 }
 
@@ -152,19 +146,10 @@ function descriptionOf(packed: Uint8Array): Packed {
  * Packs the interpreters of machines that compile hot code, with private and with shared memory, for {@link usePacked}.
  *
  * @param noteOf - as in {@link packInterpreters}
- * @param threads - vCPUs that execute in threads at the same time, each with counters of its own in shared memory
  */
-export function packKinds<Form>(
-  interpreters: Interpreters<Form>,
-  noteOf: (key: string) => number,
-  threads = 1,
-): Uint8Array {
-  const kinds = [
-    { shared: false, hotAt: FIXED_MA },
-    ...Array.from({ length: threads }, (_, n) => ({ shared: true, hotAt: FIXED_MA + n * HOT_COUNTER_BYTES })),
-  ]
+export function packKinds<Form>(interpreters: Interpreters<Form>, noteOf: (key: string) => number): Uint8Array {
   return packInterpreters(
-    kinds.map((kind) => ({ ...kind, code: interpreters.of(kind).code })),
+    [false, true].map((shared) => ({ shared, code: interpreters.of({ shared, hot: true }).code })),
     noteOf,
   )
 }
@@ -180,5 +165,5 @@ export function usePacked<Form>(
   packed: Uint8Array,
   formOf: (key: string, note: number) => Form,
 ): void {
-  for (const { shared, hotAt, code } of unpackInterpreters(packed, formOf)) interpreters.give({ shared, hotAt }, code)
+  for (const { shared, code } of unpackInterpreters(packed, formOf)) interpreters.give({ shared, hot: true }, code)
 }

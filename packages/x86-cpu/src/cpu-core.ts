@@ -122,6 +122,7 @@ export class CpuCore implements Cpu {
     u32[S.S_POINTER_RULES >>> 2] =
       (savesErrorPointers ? 0 : S.POINTERS_SAVED_PENDING) | (restoresErrorPointers ? 0 : S.POINTERS_RESTORED_PENDING)
     u32[S_SMBASE >>> 2] = SMBASE_RESET
+    u32[S.S_COUNTERS >>> 2] = engine.countersAt ?? 0
     u32[S.S_PAIR_LOCK >>> 2] = state + S.S_OWN_PAIR_LOCK
     this.i32[S.S_FAULT_VECTOR >>> 2] = -1
     engine.codeCache.addClient(tlb, state + S.S_RETURNS)

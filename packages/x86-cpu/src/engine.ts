@@ -215,9 +215,6 @@ export interface X86EngineOptions {
  */
 export const CODE_CACHE_BYTES: number = 64 << 20
 
-/** vCPUs in threads for which {@link packInterpreters} has interpreters: the others generate theirs. */
-const PACKED_THREADS = 4
-
 /** Sets memory aside for an engine's counters of hot code: at places that are equal in all machines, for the first few. */
 export function allocateCounters(memory: MachineMemory): number {
   return memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code')
@@ -276,7 +273,7 @@ export class X86Engine {
     const { module, code } = interpretersFor(this.processor.model).of({
       shared: memory.shared,
       profileAt,
-      hotAt,
+      hot: hotAt !== undefined,
       poison,
     })
     this.executionCounts = profileAt === undefined ? undefined : () => countsOf(memory, profileAt, code)
@@ -437,7 +434,7 @@ export async function openX86Emitter(kind: object): Promise<NamedEmitter<unknown
  */
 export function packInterpreters(): Uint8Array {
   const codeOf = codesByForm()
-  return packKinds(interpreters, (key) => codeOf.get(key)!, PACKED_THREADS)
+  return packKinds(interpreters, (key) => codeOf.get(key)!)
 }
 
 /**

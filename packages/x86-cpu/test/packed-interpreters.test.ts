@@ -1,6 +1,6 @@
-import { unpackInterpreters } from '@retrap/engine'
-import { FIXED_MA } from '@retrap/memory'
+import { Interpreters, unpackInterpreters, usePacked } from '@retrap/engine'
 import { describe, expect, test } from 'vitest'
+import type { FormSource } from '../src/semantics/form-context.ts'
 import { interpreters, formOfCode, packInterpreters, useInterpreters } from '../src/engine.ts'
 
 const packed = packInterpreters()
@@ -17,7 +17,7 @@ function changed(text: string, by: string): Uint8Array {
 describe('interpreters generated ahead', () => {
   test.each([false, true])('are those that a machine generates; shared memory: %s', (shared) => {
     const { code } = unpacked.find((one) => one.shared === shared)!
-    const { code: expected } = interpreters.of({ shared, hotAt: FIXED_MA })
+    const { code: expected } = interpreters.of({ shared, hot: true })
     expect(Buffer.from(code.bytes).equals(expected.bytes)).toBe(true)
     expect(code.codes).toEqual(expected.codes)
     expect(code.sharedEntries).toEqual(expected.sharedEntries)
@@ -41,13 +41,12 @@ describe('interpreters generated ahead', () => {
   })
 
   test('are taken by the first machine of their kind, and not by later ones', () => {
-    // No machine of this process has its counters there.
-    const elsewhere = FIXED_MA + 8
-    useInterpreters(changed(`"hotAt":${FIXED_MA}`, `"hotAt":${elsewhere}`))
-    const first = interpreters.of({ shared: false, hotAt: elsewhere })
+    const unused = new Interpreters<FormSource>(() => expect.fail('generated'))
+    usePacked(unused, packed, formOfCode)
+    const first = unused.of({ shared: false, hot: true })
     expect(Buffer.from(first.code.bytes).equals(unpacked[0]!.code.bytes)).toBe(true)
-    useInterpreters(changed(`"hotAt":${FIXED_MA}`, `"hotAt":${elsewhere}`))
-    expect(interpreters.of({ shared: false, hotAt: elsewhere })).toBe(first)
+    usePacked(unused, packed, formOfCode)
+    expect(unused.of({ shared: false, hot: true })).toBe(first)
   })
 
   test.each([
@@ -55,7 +54,7 @@ describe('interpreters generated ahead', () => {
     ['a part', packed.subarray(0, packed.length - 1)],
     ['other bytes', new Uint8Array(4096).fill(0x7b)],
     ['a length beyond the end', Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0x7b, 0x7d)],
-    ['another version', changed('"version":1', '"version":0')],
+    ['another version', changed('"version":2', '"version":0')],
   ])('%s is refused', (_, bytes) => {
     expect(() => useInterpreters(bytes)).toThrow(expect.objectContaining({ code: 'ERR_PACKED_INTERPRETERS' }))
   })

@@ -39,6 +39,8 @@ export const S_FPCR = 360
 export const S_FPSR = 364
 /** Exception that an instruction has raised: ESR_ELx with its class, IL and ISS; 0: none. 32 bits. */
 export const S_FAULT_SYNDROME = 368
+/** Machine address of the counters of hot code, if there are any. 32 bits. */
+export const S_COUNTERS = 372
 /** FAR_ELx of that exception. 64 bits. */
 export const S_FAULT_ADDRESS = 376
 /** The exclusive monitor: 0, the bytes that are marked, or {@link EXCLUSIVE_ELSEWHERE}. 32 bits. */
@@ -176,6 +178,7 @@ export const STATE_LAYOUT: StateLayout = {
   attention: S_ATTENTION,
   alone: S_ALONE,
   tlb: S_TLB,
+  counters: S_COUNTERS,
   unitTarget: S_UNIT_TARGET,
   fetchStatus: S_FETCH_STATUS,
   returns: S_RETURNS,

@@ -17,9 +17,9 @@ interface Compiled {
 
 const compiled = new Map<string, Compiled>()
 
-/** Generates the toy's interpreter. @param hotAt - machine address of the counters of hot code, if it is compiled */
-function toyInterpreter(hot: ReadonlySet<string>, relocated: boolean, hotAt: number | undefined): Compiled {
-  const key = [relocated, hotAt, ...hot].join()
+/** Generates the toy's interpreter. @param isCounted - hot code is compiled */
+function toyInterpreter(hot: ReadonlySet<string>, relocated: boolean, isCounted: boolean): Compiled {
+  const key = [relocated, isCounted, ...hot].join()
   let known = compiled.get(key)
   if (known === undefined) {
     const module = new ModuleBuilder()
@@ -27,7 +27,9 @@ function toyInterpreter(hot: ReadonlySet<string>, relocated: boolean, hotAt: num
     const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
     const imports = engine.importDispatch(module)
     const layout = relocated ? S.RELOCATED : S.WIDE
-    const code = engine.generateInterpreter(module, imports, layout, new ToyForms(hot, access, layout), { hotAt })
+    const code = engine.generateInterpreter(module, imports, layout, new ToyForms(hot, access, layout), {
+      hot: isCounted,
+    })
     known = { code, module: new WebAssembly.Module(Uint8Array.from(code.bytes)) }
     compiled.set(key, known)
   }
@@ -112,13 +114,14 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
       return at
     })
     this.#pages = [...machine.pages]
-    const { code, module } = toyInterpreter(hot, relocated, hotAt)
+    const { code, module } = toyInterpreter(hot, relocated, hotAt !== undefined)
     const layout = relocated ? S.RELOCATED : S.WIDE
     this.cache = new engine.CodeCache(memory, new ToyDecoder(memory, code.codes), arenaBytes)
     this.#tlb = new engine.Tlb(memory, this.#state + S.S_TLB_SETS, 1)
     this.cache.addClient(this.#tlb)
     this.#fetch = new engine.CodeFetch(memory, this.#state, layout, this.cache, this.#tlb, this)
     this.#turn = new engine.Turn(memory.i32.subarray(this.#state >>> 2), layout)
+    this.#u32[S.S_COUNTERS >>> 2] = hotAt ?? 0
     this.#u32[S.S_TLB >>> 2] = this.#tlb.setAddress(0)
     this.#u64[S.S_BASE >>> 3] = baseOf(relocated)
     this.#u64[S.S_MASK >>> 3] = 0xffff_ffffn

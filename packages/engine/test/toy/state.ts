@@ -22,6 +22,7 @@ export const S_RESULT = 144
 export const S_DATA = 152
 export const S_ENTRY = 160
 export const S_PINNED = S_ENTRY + RECORD_BYTES
+export const S_COUNTERS = 252
 export const S_TLB_SETS = 256
 
 const COMMON = {
@@ -36,6 +37,7 @@ const COMMON = {
   attention: S_ATTENTION,
   alone: S_ALONE,
   tlb: S_TLB,
+  counters: S_COUNTERS,
   unitTarget: S_DATA,
   fetchStatus: S_FETCH_STATUS,
 }

@@ -74,7 +74,7 @@ export function exchangeInteger(
   })
 }
 
-/** What the halves of 16 bytes are to be, from what they were. */
+/** Makes the new halves of 16 bytes from the old ones. */
 export type ChangePair = (low: I64, high: I64) => readonly [low: I64, high: I64]
 
 export function changePair(f: FunctionBuilder, place: I32, compute: ChangePair): void {

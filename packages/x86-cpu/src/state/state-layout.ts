@@ -233,8 +233,10 @@ export const S_OWN_PAIR_LOCK: number = STATE_BYTES + 12
 const RETURNS_BYTES: typeof engine.RETURNS_BYTES = 264
 /** The ring of return addresses. */
 export const S_RETURNS: number = STATE_BYTES + 16
+/** Machine address of the counters of hot code, if there are any. 32 bits. */
+export const S_COUNTERS: number = S_RETURNS + RETURNS_BYTES
 /** Registers of extended features, which no other part of the state lies among. */
-const EXTENDED: number = (S_RETURNS + RETURNS_BYTES + 63) & ~63
+const EXTENDED: number = (S_COUNTERS + 4 + 63) & ~63
 /** APX's general registers R16 to R31, 8 bytes each. */
 export const S_EGPR: number = EXTENDED
 /** State offset of a general register. */
@@ -386,6 +388,7 @@ export const STATE_LAYOUT: engine.StateLayout = {
   attention: S_ATTENTION,
   alone: S_LOGGED,
   tlb: S_TLB,
+  counters: S_COUNTERS,
   unitTarget: S_EA,
   fetchStatus: S_FETCH_STATUS,
   returns: S_RETURNS,
