@@ -1,6 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { I32 } from '@retrap/wasm-emitter'
-import type { I64, Label } from '@retrap/wasm-emitter'
+import type { I32, I64, Label } from '@retrap/wasm-emitter'
 import * as H from './hot-counters.ts'
 import { type LoopState, RETURN_BYTES, RETURN_MASK, RETURN_TOP } from './loop-state.ts'
 import { OP_CALL, OP_DEAD, OP_NEXT, RECORD_BYTES, R_LINK, R_LINK_SLOTS, R_OFFSET, R_OP } from './record.ts'
