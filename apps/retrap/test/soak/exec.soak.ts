@@ -31,20 +31,22 @@ int main(int argc, char **argv) { return argc != 3 || printf("%d\\n", atoi(argv[
 `
 const HASH =
   'import hashlib,sys;h=hashlib.sha256()\nfor i in range(200):h.update(bytes([i])*5000)\nprint(h.hexdigest())'
+const FAILURE = 'import sys; print("out"); sys.exit("a test has failed")'
+const POOL = 'import multiprocessing as m\nwith m.Pool(4) as p: print(p.map(hash, range(9999)))'
+const SUMS = { 'a.c': SUM, 'b.c': SUM, 'c.c': SUM, 'd.c': SUM }
 const script = (text: string): Row['argv'] => ['/bin/sh', '-c', text]
 
 const ROWS: readonly Row[] = [
   { name: 'true', argv: ['/bin/true'] },
   { name: 'false', argv: ['/bin/false'] },
   { name: 'python3', argv: ['/usr/bin/python3', '-c', HASH] },
-  {
-    name: 'python3 that fails',
-    argv: ['/usr/bin/python3', '-c', 'import sys; print("out"); sys.exit("a test has failed")'],
-  },
+  { name: 'python3 that fails', argv: ['/usr/bin/python3', '-c', FAILURE] },
+  { name: 'python3 in processes', argv: ['/usr/bin/python3', '-c', POOL] },
   { name: 'python3 -m unittest', argv: ['/usr/bin/python3', 't.py'], files: { 't.py': unittest() } },
   { name: 'perl', argv: ['/usr/bin/perl', '-e', 'print join(",", map { $_ ** 3 } 1..20), "\\n"; exit 7'] },
   { name: 'gcc', argv: ['/usr/bin/gcc', '-O2', '-o', 'sum', 'sum.c'], files: { 'sum.c': SUM } },
   { name: 'make check', argv: ['/usr/bin/make', 'check'], files: { Makefile: MAKEFILE, 'sum.c': SUM } },
+  { name: 'make -j4', argv: ['/usr/bin/make', '-j4', 'a', 'b', 'c', 'd'], files: SUMS },
   { name: 'node', argv: ['/usr/bin/node', '-e', 'console.log([3,1,2].sort(), process.platform); process.exit(3)'] },
   {
     name: 'sqlite3',
@@ -123,8 +125,7 @@ function onHost({ argv, input = '' }: Row): Finished {
   return { code, stdout: stdout ?? '', stderr: stderr ?? '' }
 }
 
-async function compare(row: Row, more: readonly string[]): Promise<string | undefined> {
-  const isHost = more.length === 0
+async function compare(row: Row, isHost: boolean, more: readonly string[]): Promise<string | undefined> {
   prepare(row)
   const host = onHost(row)
   const files = written(isHost)
@@ -162,10 +163,10 @@ export const soak: Soak = {
   async step(rng, index) {
     const row = here[index % here.length]!
     const isArm = Math.floor(index / here.length) % 2 === 1
-    rng.note('program', row.name)
-    rng.note('architecture', isArm ? 'arm64' : "the host's")
+    const more = isArm ? ['--arch', 'arm64', '--root', armRoot!] : ['--cpus', `${rng.between(1, 4)}`]
+    rng.note('program', `${row.name}, ${more.join(' ')}`)
     if (isArm && armRoot === undefined) return undefined
-    return compare(row, isArm ? ['--arch', 'arm64', '--root', armRoot!] : [])
+    return compare(row, !isArm, more)
   },
   teardown() {
     for (const path of [folder, armRoot]) if (path !== undefined) fs.rmSync(path, { recursive: true, force: true })
