@@ -49,7 +49,9 @@ export class HeardStretches {
   /** The output of a stretch was handed over. */
   add(from: Instant, to: Instant): void {
     const joined: [Instant, Instant][] = []
-    for (const [begin, end] of [...this.#stretches, [from, to] as const].toSorted(([a], [b]) => +isEarlier(b, a) - +isEarlier(a, b))) {
+    for (const [begin, end] of [...this.#stretches, [from, to] as const].toSorted(
+      ([a], [b]) => +isEarlier(b, a) - +isEarlier(a, b),
+    )) {
       const last = joined.at(-1)
       if (last === undefined || isEarlier(last[1], begin)) joined.push([begin, end])
       else if (isEarlier(last[1], end)) last[1] = end
