@@ -75,6 +75,8 @@ describe.skipIf(noBrowser !== undefined)('a machine in a page', () => {
         exit: { reason: 'power-off' },
         exitAgain: { reason: 'power-off' },
       })
+      // The machine's own and its compiler, or those of two vCPUs as well.
+      expect(page.workers().length > 2).toBe(kind === 'isolated')
       expect(said.filter((line) => !line.startsWith('retrap: this page is not cross-origin isolated'))).toEqual([])
       expect(said.length).toBe(kind === 'isolated' ? 0 : 1)
     })

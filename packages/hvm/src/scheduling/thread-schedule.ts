@@ -85,6 +85,8 @@ export class ThreadSchedule {
     const vcpus = this.#vcpus
     if (!vcpus.isAway) {
       if (this.#run.elsewhere) this.#arrived()
+      // A thread may end, or not start, while no vCPU is away.
+      this.#fail()
       if (this.#isHomeWanted || !vcpus.mayLeave()) return this.#host.advance()
       this.#run.elsewhere = true
       vcpus.leave()
@@ -108,7 +110,6 @@ export class ThreadSchedule {
   #arrived(): void {
     this.#vcpus.areWanted = false
     this.#run.elsewhere = false
-    this.#fail()
     this.#domain.memoryChanges.stopped()
     this.#host.begin()
   }

@@ -216,13 +216,12 @@ export function serveVcpu(
   let thread: VcpuThread | undefined
   port.onMessage((message) => {
     if ('memory' in message) {
-      void loadInstructions(message.cpu).then(
-        () => {
+      loadInstructions(message.cpu)
+        .then(() => {
           thread = new VcpuThread(message)
           port.postMessage('ready')
-        },
-        (error: unknown) => port.postMessage({ failed: String(error) }),
-      )
+        })
+        .catch((error: unknown) => port.postMessage({ failed: String(error) }))
     } else port.postMessage(thread!.run(message))
   })
 }
