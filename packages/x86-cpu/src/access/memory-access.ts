@@ -58,11 +58,11 @@ export class MemoryAccess {
   readonly generatedAccess = (lo: number, hi: number, flags: number): number => {
     const device = this.#device
     if (!device.isAgain(lo, hi, flags)) {
+      const { neighbour } = this
+      if (neighbour !== undefined && (flags & host.SLOW_LOCKED) !== 0)
+        return this.#lockedAccess(neighbour, lo >>> 0, hi >>> 0, flags)
       const ma = this.#findBeside(lo, hi, flags)
-      if (ma === 0 || ((flags & host.SLOW_LOCKED) !== 0 && this.neighbour !== undefined))
-        return (flags & host.SLOW_LOCKED) === 0
-          ? this.access(lo >>> 0, hi >>> 0, flags)
-          : this.#lockedAccess(lo >>> 0, hi >>> 0, flags)
+      if (ma === 0) return this.access(lo >>> 0, hi >>> 0, flags)
       this.#u32[S.S_MADE_AGAIN >>> 2] = 0
       const size = flags & 0xff
       if ((flags & host.SLOW_PROBE) !== 0) return S.STATUS_DONE
@@ -100,9 +100,7 @@ export class MemoryAccess {
   }
 
   /** {@link access}, and what a locked instruction needs: see {@link host.SLOW_LOCKED}. */
-  #lockedAccess(lo: number, hi: number, flags: number): number {
-    const { neighbour } = this
-    if (neighbour === undefined) return this.access(lo, hi, flags)
+  #lockedAccess(neighbour: Neighbour, lo: number, hi: number, flags: number): number {
     if ((flags & host.SLOW_WRITE) !== 0) {
       const status = this.access(lo, hi, flags)
       // A logged pass holds its write until it has ended.
