@@ -507,10 +507,18 @@ export class Vcpu {
 
   // ---------------------------------------------------------------- reset
 
-  /** Power-on. @param bootstrap - executes from the reset vector; others wait for a start-up IPI */
-  reset(bootstrap: boolean): void {
-    this.cancel()
+  /** Whether INIT starts it at the reset vector, as {@link Vcpu.reset} does; another one waits for a start-up IPI. Default true. */
+  get bootstrap(): boolean {
+    return this.#executor.bootstrap
+  }
+  set bootstrap(bootstrap: boolean) {
     this.#executor.bootstrap = bootstrap
+  }
+
+  /** Power-on. @param bootstrap - see {@link Vcpu.bootstrap} */
+  reset(bootstrap: boolean = this.bootstrap): void {
+    this.cancel()
+    this.bootstrap = bootstrap
     this.u32[S.S_EVENTS >>> 2] = 0
     resetState(this.system, RESET_POWER_ON, bootstrap)
   }

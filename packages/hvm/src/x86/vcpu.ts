@@ -102,6 +102,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.#dispatch = domain.dispatch
     this.apic = apic
     this.cpu = new Vcpu(engine, this, clocks)
+    this.cpu.bootstrap = id === 0
     this.#request = new VcpuRequest(id, domain.dispatch)
     this.translation = new GuestTranslation(id, domain, engine.processor.paging, apic, this.cpu.log, this.counts)
   }
@@ -432,7 +433,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Power-on. */
   reset(): void {
-    this.cpu.reset(this.id === 0)
+    this.cpu.reset()
     // Models were reset before; a line asserted since then causes no new notice.
     this.updateEvents()
   }

@@ -71,30 +71,31 @@ async function makeMedia(shared: string): Promise<Media> {
   }
 }
 
-export const DISK_ROWS: readonly BootRow[] = ROWS.map(({ machine, firmware, bus }) => ({
-  name: `Debian: ${machine}, ${firmware}, ${bus}`,
+/** One to four, in threads. */
+const cpusOf = (row: number): string => String(1 + (row % 4))
+
+export const DISK_ROWS: readonly BootRow[] = ROWS.map(({ machine, firmware, bus }, index) => ({
+  name: `Debian: ${machine}, ${firmware}, ${bus}, ${cpusOf(index)} vCPUs`,
   async run(scratch, shared) {
     const { root, code, variables, loaders } = await (media ??= makeMedia(shared))
     const [disk, vars] = [join(scratch, 'disk.img'), join(scratch, 'vars.fd')]
     copyFileSync(root, disk, constants.COPYFILE_FICLONE)
     copyFileSync(variables, vars)
     const flash = firmware === 'OVMF' ? ['--firmware', code, '--firmware-vars', vars] : []
-    const { code: ended, stdout } = await runRetrap(
-      ['run', '--machine', machine, '--memory', '1G', ...flash, ...drives(bus, [loaders[firmware], disk])],
-      {
-        answers: [
-          { to: 'login: ', type: 'root\n' },
-          { to: 'Password: ', type: 'retrap\n' },
-          {
-            to: '# ',
-            type: 'echo $(uname -s) $((6 * 7)) > /root/written; systemctl is-system-running --wait; echo state-$((6 * 7))\n',
-          },
-          { to: 'state-42', type: 'systemctl --failed --no-pager; echo button-$((6 * 7))\n' },
-          { to: 'button-42', type: POWER_BUTTON },
-        ],
-        deadlineMs: DEADLINE_MS,
-      },
-    )
+    const options = ['--machine', machine, '--memory', '1G', '--cpus', cpusOf(index), ...flash]
+    const { code: ended, stdout } = await runRetrap(['run', ...options, ...drives(bus, [loaders[firmware], disk])], {
+      answers: [
+        { to: 'login: ', type: 'root\n' },
+        { to: 'Password: ', type: 'retrap\n' },
+        {
+          to: '# ',
+          type: 'echo $(uname -s) $((6 * 7)) > /root/written; systemctl is-system-running --wait; echo state-$((6 * 7))\n',
+        },
+        { to: 'state-42', type: 'systemctl --failed --no-pager; echo button-$((6 * 7))\n' },
+        { to: 'button-42', type: POWER_BUTTON },
+      ],
+      deadlineMs: DEADLINE_MS,
+    })
     if (ended !== 0) return `it ended with ${ended}:\n${stdout.slice(-3000)}`
     if (!stdout.includes('GRUB starts Linux')) return `GRUB said nothing:\n${stdout.slice(0, 2000)}`
     execFileSync('e2fsck', ['-fn', disk], { stdio: 'pipe' })

@@ -101,6 +101,7 @@ export class VcpuThread {
     const timer = new ThreadTimer(clock)
     const host = new ThreadHost(id, memory, P2m.attach(memory, start.p2m), mailbox, clock)
     const vcpu = new Vcpu(engine, host, { tscHz, crystalHz: tscHz })
+    vcpu.bootstrap = id === 0
     const { processor } = engine
     const apics: AttachedApicOptions = {
       cpus: boxes.length,
