@@ -1,4 +1,5 @@
 import {
+  ATTENTION_ASKED,
   linearAddress,
   STATUS_CONTINUE,
   STATUS_DONE,
@@ -11,7 +12,7 @@ import {
   Tlb,
   Turn,
 } from '@retrap/engine'
-import type { MachineMemory } from '@retrap/memory'
+import type { MachineMemory, Neighbour, Neighbours } from '@retrap/memory'
 import { TLB_SETS } from './state/access-rights.ts'
 import { BranchTypes } from './system/branch-types.ts'
 import { ArmCodeSpace } from './access/code-space.ts'
@@ -79,6 +80,9 @@ export class ArmCpu {
   readonly counts = { interrupts: 0, faults: 0 }
   readonly #watched = new WatchedExecution()
   readonly #sampling: Sampling
+  readonly #translation: Translation
+  #neighbour: Neighbour | undefined
+  #neighbours: Neighbours | undefined
   /** The run ends behind one instruction. */
   #isStep = false
 
@@ -95,9 +99,11 @@ export class ArmCpu {
     this.#u32 = memory.u32.subarray(state >>> 2)
     this.#u64 = memory.u64.subarray(state >>> 3)
     this.#u32[S.S_COUNTERS >>> 2] = engine.countersAt
-    const tlb = new Tlb(memory, state + S.S_TLB_SETS, TLB_SETS, TLB_TAG)
+    this.#u32[S.S_PAIR_LOCK >>> 2] = state + S.S_OWN_PAIR_LOCK
+    const tlb = new Tlb(memory, state + S.S_TLB_SETS, TLB_SETS, TLB_TAG, engine.frameWriters)
     this.#tlb = tlb
     const translation = new Translation(memory, tlb, host, state, engine)
+    this.#translation = translation
     codeCache.addClient(tlb, state + S.S_RETURNS)
     const system = new SystemState(this.#u32, translation, tlb)
     this.#system = system
@@ -120,9 +126,37 @@ export class ArmCpu {
 
   /** Closes the processor, and frees its part of machine memory: others of the engine continue. It is unusable afterwards. */
   close(): void {
+    if (this.#neighbour !== undefined) {
+      this.engine.codeCache.flush()
+      this.#neighbours?.part(this.#neighbour)
+    }
     this.engine.codeCache.removeClient(this.#tlb)
+    this.#tlb.close()
     this.#code.close()
     this.memory.free(this.state)
+  }
+
+  /**
+   * Other threads execute code of the memory at the same time, each with an engine of its own. To be called before the processor
+   * first executes; its engine has no other one. TLBI for other processors is done when DSB has executed.
+   *
+   * @param number - of this thread among them, from 0
+   * @throws MemoryError `ERR_RANGE`
+   */
+  join(neighbours: Neighbours, number: number): Neighbour {
+    const { codeCache, frameWriters } = this.engine
+    const neighbour = neighbours.join(number, this.state + S.S_ATTENTION, ATTENTION_ASKED, {
+      dropWritable: (frameMa) => this.#tlb.dropWritable(frameMa),
+      dropTranslations: () => this.flushTlb(),
+      codeWritten: (frame, first, last) => this.memory.hearWrite(frame, first, last),
+      allCodeWritten: () => codeCache.invalidateAll(),
+    })
+    for (const part of [codeCache, frameWriters, this.#system, this.#translation]) part.neighbour = neighbour
+    this.#u32[S.S_PAIR_LOCK >>> 2] = neighbours.lock
+    this.#u32[S.S_JOINED >>> 2] = 0xffff_ffff
+    this.#neighbour = neighbour
+    this.#neighbours = neighbours
+    return neighbour
   }
 
   /** Instructions retired since the processor was made. */
@@ -328,10 +362,13 @@ export class ArmCpu {
 
   /** The host may throw where TypeScript fetches an instruction. */
   #runGuarded(budget: number): ArmExit {
+    this.#neighbour?.enter()
     try {
       return this.#run(budget)
     } catch (error) {
       return { reason: 'error', error }
+    } finally {
+      this.#neighbour?.leave()
     }
   }
 
@@ -443,6 +480,7 @@ export class ArmCpu {
     const stops = this.#stops
     this.#space.untag()
     for (;;) {
+      this.#neighbour?.drain()
       if (system.takeStop()) return stops.stopped()
       if (system.waits()) return this.#exits.wait()
       const event = system.dueInterrupt

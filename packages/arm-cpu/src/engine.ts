@@ -4,6 +4,7 @@ import {
   Jit,
   Interpreters,
   type CompiledCode as EngineCode,
+  FrameWriters,
   type JitOptions as EngineOptions,
   type NamedEmitter,
   type UnitEmitter,
@@ -66,12 +67,16 @@ export interface ArmEngineOptions {
   readonly jit?: JitOptions
   /** Whether to overwrite scratch state before each instruction, so that tests detect reads of another instruction's leftovers. */
   readonly poison?: boolean
+  /** Machine address of the counters of hot code, in a thread whose memory another one has made. Default: they get a place. */
+  readonly countersAt?: number | undefined
 }
 
 /** The parts that the processors of a machine share: the interpreter, decoded instructions, and compiled code. */
 export class ArmEngine {
   /** Machine memory. */
   readonly memory: MachineMemory
+  /** @internal The TLBs that may have write entries of a frame. */
+  readonly frameWriters: FrameWriters
   /** Decoded instructions. */
   readonly codeCache: CodeCache
   /** Compiles hot code, with statistics; undefined if everything is interpreted. */
@@ -87,10 +92,13 @@ export class ArmEngine {
    */
   constructor(
     memory: MachineMemory,
-    { codeCacheBytes = CODE_CACHE_BYTES, jit, poison = false }: ArmEngineOptions = {},
+    { codeCacheBytes = CODE_CACHE_BYTES, jit, poison = false, ...options }: ArmEngineOptions = {},
   ) {
     const countersAt =
-      jit === undefined ? undefined : memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code')
+      jit === undefined
+        ? undefined
+        : (options.countersAt ?? memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code'))
+    this.frameWriters = new FrameWriters(memory.frameCount)
     this.countersAt = countersAt ?? 0
     const { code, module } = interpreters.of({ shared: memory.shared, hot: jit !== undefined, poison })
     this.memory = memory

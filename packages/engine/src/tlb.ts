@@ -81,8 +81,9 @@ export class Tlb {
    * @param modes - access modes: sets that hold entries
    * @param ignored - bits of the high word of a linear address that name no page, such as a tag: entries that differ in
    *   them alone are dropped together
+   * @param writers - of a TLB that has its place
    */
-  constructor(memory: MachineMemory, at: number | TlbParts, modes: number, ignored = 0) {
+  constructor(memory: MachineMemory, at: number | TlbParts, modes: number, ignored = 0, writers?: FrameWriters) {
     this.#u32 = memory.u32
     this.#codeBits = memory.codeBits
     this.#pageBits = ~ignored
@@ -100,7 +101,7 @@ export class Tlb {
       parked: this.#parked,
       isWrite: (entry) => this.#tableOf(entry) === L.TLB_WRITE,
       invalidate: (entry) => this.#invalidate(entry),
-      ...(!isWhole && { writers: at.writers }),
+      writers: isWhole ? writers : at.writers,
     })
     if (!isWhole) return
     clearTlbSet(memory, this.#missAt)

@@ -1,6 +1,6 @@
 import { isWideThumb } from '@retrap/arm-decoder'
 import { STATUS_DONE, STATUS_FAULT, type Tlb } from '@retrap/engine'
-import { PAGE_BYTES, PAGE_SHIFT, type MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, PAGE_SHIFT, type MachineMemory, type Neighbour } from '@retrap/memory'
 import * as A from '../state/access-rights.ts'
 import { type Rights } from '../state/access-rights.ts'
 import {
@@ -71,6 +71,8 @@ export class Translation {
   #space = 0
   readonly #walked = newTranslation()
   readonly #all: readonly Translation[]
+  /** This thread, where others execute code of the memory. */
+  neighbour: Neighbour | undefined = undefined
 
   /**
    * @param state - machine address of the processor's state
@@ -172,7 +174,17 @@ export class Translation {
    */
   invalidate(encoding: number, lo: number, hi: number): void {
     if (((encoding >>> 3) & TLBI_LOCAL) === TLBI_LOCAL) this.#invalidateOwn(encoding, lo, hi)
-    else for (const each of this.#all) each.#invalidateOwn(encoding, lo, hi)
+    else {
+      for (const each of this.#all) each.#invalidateOwn(encoding, lo, hi)
+      if (this.neighbour !== undefined) this.#u32[S.S_SHOOTDOWN >>> 2] = 1
+    }
+  }
+
+  /** DSB: what TLBI was to drop is dropped in other threads, too, whatever it was. */
+  completeInvalidations(): void {
+    if (this.#u32[S.S_SHOOTDOWN >>> 2] === 0) return
+    this.#u32[S.S_SHOOTDOWN >>> 2] = 0
+    this.neighbour?.dropOthers()
   }
 
   #invalidateOwn(encoding: number, lo: number, hi: number): void {

@@ -1,9 +1,10 @@
 import type { Form as Row } from '@retrap/arm-decoder'
-import { select, type AtomicRmwOp, type I32, type I64 } from '@retrap/wasm-emitter'
+import { I32, type I64, select, type AtomicRmwOp } from '@retrap/wasm-emitter'
 import type { ArmContext } from './context.ts'
 import { ATOMIC_LOADS, maskOf, signedElement, type ElementSize, valueOf, type ArmForm } from '../state/form.ts'
 import type { Semantics } from './semantics.ts'
 import { R_A, R_M, R_MORE } from '../state/record.ts'
+import { S_PAIR_LOCK } from '../state/state-layout.ts'
 import { alignedKind, baseOf } from './operands.ts'
 
 /** Atomic operations of the Large System Extensions, on memory in place. Other processors see each as one access. */
@@ -92,7 +93,29 @@ const R_COMPARED = R_MORE
 const R_OLD: number = R_MORE + 2
 const R_NEW: number = R_MORE + 4
 
-/** WebAssembly has no 16-byte atomic access: the pair is atomic only among processors of one thread. */
+/** Looks for the lock of pairs before TypeScript waits: about a microsecond. */
+const PAIR_TRIES = 100
+
+/**
+ * Changes 16 bytes with the lock of pairs, as WebAssembly has no atomic access to them: no other thread's change of a pair comes
+ * in between. Before it nothing may have changed.
+ */
+export function withPairLock(c: ArmContext, change: () => void): void {
+  const { f, state } = c
+  const lock = f.load('i32.load', state, S_PAIR_LOCK)
+  const [isTaken, tries] = [f.local('i32'), f.local('i32')]
+  f.set(tries, I32.of(PAIR_TRIES))
+  f.loop((again) => {
+    f.set(isTaken, f.atomic('i32.atomic.rmw.cmpxchg', lock, [I32.of(0), I32.of(1)]).eqz())
+    f.set(tries, tries.get.sub(1))
+    f.brIf(isTaken.get.eqz().and(tries.get.ne(0)), again)
+  })
+  // Whoever has it does not execute just now.
+  f.if(isTaken.get.eqz(), () => c.useHandler())
+  change()
+  f.store('i32.atomic.store', lock, I32.of(0), 0)
+}
+
 const compareAndSwapPair: Semantics = {
   selectors: '',
   usesStack: true,
@@ -107,14 +130,16 @@ const compareAndSwapPair: Semantics = {
         c.write(R_OLD, old.shrU(32), false)
         return
       }
-      const old = [f.load('i64.load', host), f.load('i64.load', host, 8)] as const
-      const isEqual = old[0].eq(c.m(true)).and(old[1].eq(c.read(R_COMPARED, true)))
-      f.if(isEqual, () => {
-        f.store('i64.store', host, c.d(true))
-        f.store('i64.store', host, c.read(R_NEW, true), 8)
+      withPairLock(c, () => {
+        const old = [f.load('i64.load', host), f.load('i64.load', host, 8)] as const
+        const isEqual = old[0].eq(c.m(true)).and(old[1].eq(c.read(R_COMPARED, true)))
+        f.if(isEqual, () => {
+          f.store('i64.store', host, c.d(true))
+          f.store('i64.store', host, c.read(R_NEW, true), 8)
+        })
+        c.write(R_A, old[0], true)
+        c.write(R_OLD, old[1], true)
       })
-      c.write(R_A, old[0], true)
-      c.write(R_OLD, old[1], true)
     })
   },
 }

@@ -3,7 +3,16 @@ import { I32, V128 } from '@retrap/wasm-emitter'
 import { ACCESS_BLOCK, ACCESS_CACHE, ACCESS_ELEMENT_SHIFT } from '../state/access-rights.ts'
 import type { ArmContext } from './context.ts'
 import type { Semantics } from './semantics.ts'
-import { S_BARRIER, S_TRAPS, TRAP_COHERENCY, TRAP_UNIFICATION, TRAP_ZERO } from '../state/state-layout.ts'
+import {
+  S_ATTENTION,
+  S_BARRIER,
+  S_JOINED,
+  S_SHOOTDOWN,
+  S_TRAPS,
+  TRAP_COHERENCY,
+  TRAP_UNIFICATION,
+  TRAP_ZERO,
+} from '../state/state-layout.ts'
 
 /** Instructions about caches and order: without a cache, most have no effect. */
 
@@ -40,10 +49,23 @@ const maintenance: Semantics = {
 /** Whether EL0 may execute a system instruction: its op1 is 3. */
 const isUnprivileged = (row: Row): boolean => ((row.value >>> 16) & 7) === 3
 
-/** A WebAssembly atomic access orders all other accesses of its thread. */
+/** A WebAssembly atomic access orders all other accesses of its thread. DSB waits, too, until others have dropped translations. */
 const barrier: Semantics = {
   selectors: '',
-  emit: (c) => void c.f.atomic('i32.atomic.rmw.or', c.state, [I32.of(0)], S_BARRIER),
+  emit(c, { row }) {
+    if (row.mnemonic === 'DSB') c.f.if(c.f.loadExpression('i32.load', c.state, S_SHOOTDOWN), () => c.useHandler())
+    c.f.atomic('i32.atomic.rmw.or', c.state, [I32.of(0)], S_BARRIER)
+  },
+}
+
+/** Code that another thread has written is new behind ISB, though no branch comes before it. */
+const synchronisation: Semantics = {
+  selectors: '',
+  emit(c) {
+    const { f, state } = c
+    const isAsked = f.loadExpression('i32.load', state, S_ATTENTION).and(f.loadExpression('i32.load', state, S_JOINED))
+    f.if(isAsked, () => c.useHandler())
+  },
 }
 
 /** The family's semantics of a row. */
@@ -55,7 +77,7 @@ export function blocks(row: Row): Semantics | undefined {
     case 'cache':
       return isUnprivileged(row) ? maintenance : undefined
     case 'barrier':
-      return mnemonic === 'DMB' || mnemonic === 'DSB' ? barrier : nothing
+      return mnemonic === 'DMB' || mnemonic === 'DSB' ? barrier : mnemonic === 'ISB' ? synchronisation : nothing
     case 'prefetch':
       return nothing
     default:

@@ -6,7 +6,7 @@ import { ATOMIC_LOADS, type ElementSize } from '../state/form.ts'
 import type { Semantics } from './semantics.ts'
 import { R_A, R_D, R_M } from '../state/record.ts'
 import { S_EXCLUSIVE_ADDRESS, S_EXCLUSIVE_BYTES, S_EXCLUSIVE_VALUE } from '../state/state-layout.ts'
-import { compareExchange } from './atomics.ts'
+import { compareExchange, withPairLock } from './atomics.ts'
 import { alignedKind, baseOf } from './operands.ts'
 
 /**
@@ -58,14 +58,16 @@ function exchange(c: ArmContext, host: I32, size: ElementSize, count: number): I
     const both = c.d(false).or(second.shl(32))
     return compareExchange(c, host, 8, expected(0), both).eq(expected(0))
   }
-  // WebAssembly has no atomic access of 16 bytes: this one is indivisible only among processors of one thread.
-  const [low, high] = [f.loadExpression('i64.load', host), f.loadExpression('i64.load', host, 8)]
-  const isSame = c.let(low.eq(expected(0)).and(high.eq(expected(1))))
-  f.if(isSame, () => {
-    f.store('i64.store', host, first)
-    f.store('i64.store', host, second, 8)
+  const isDone = f.local('i32')
+  withPairLock(c, () => {
+    const [low, high] = [f.loadExpression('i64.load', host), f.loadExpression('i64.load', host, 8)]
+    f.set(isDone, low.eq(expected(0)).and(high.eq(expected(1))))
+    f.if(isDone.get, () => {
+      f.store('i64.store', host, first)
+      f.store('i64.store', host, second, 8)
+    })
   })
-  return isSame
+  return isDone.get
 }
 
 /** Stores `R_D` and `R_A` if the bytes are marked and unchanged; `R_M` gets the failure flag. */

@@ -151,10 +151,11 @@ export class FlatHost implements ArmHost {
   /**
    * @param start - address of the first byte of RAM: a multiple of 4096 below 2^32
    * @param bytes - of RAM, a multiple of 4096, not 0
+   * @param ramMa - machine address of RAM that is there already, as a processor beside others has it; new RAM where it is left out
    * @throws ArmCpuError `ERR_RAM` if these are invalid
    * @throws MemoryError if machine memory is full
    */
-  constructor(memory: MachineMemory, start: number, bytes: number) {
+  constructor(memory: MachineMemory, start: number, bytes: number, ramMa?: number) {
     const fits = (value: number): boolean => Number.isInteger(value) && value >= 0 && value % PAGE_BYTES === 0
     if (!fits(start) || !fits(bytes) || bytes === 0 || start + bytes > 2 ** 32) {
       throw new ArmCpuError('ERR_RAM', `RAM of ${bytes} bytes at ${start}: expected whole pages below 2^32`)
@@ -162,7 +163,7 @@ export class FlatHost implements ArmHost {
     this.memory = memory
     this.start = start
     this.bytes = bytes
-    this.#ma = memory.allocate(bytes, PAGE_BYTES, 'RAM')
+    this.#ma = ramMa ?? memory.allocate(bytes, PAGE_BYTES, 'RAM')
   }
 
   /** Machine address of an address of RAM; −1 outside. */

@@ -81,6 +81,8 @@ export const S_EXCLUSIVE_VALUE = 480
 export const S_KEYS = 496
 /** The result of the last authentication of LDRAA and LDRAB, and the pointer before, 64 bits each; then the key, 32 bits. */
 export const S_AUTHENTICATED = 608
+/** Not 0: TLBI has been executed for other threads, which the next DSB waits for. 32 bits. */
+export const S_SHOOTDOWN = 628
 /**
  * The state of PSTATE.BTYPE in generated code: the rest of the budget after the last BR or BLR, and the type that it has set, 0
  * for none. It is PSTATE's for as long as that much is left. 32 bits each.
@@ -135,6 +137,11 @@ export const SIGNATURES = 16384
 export const SIGNATURE_BYTES = 64
 /** The ring of return addresses: `RETURNS_BYTES` of the engine, in whole lines of 64 bytes. */
 export const S_RETURNS: number = S_SIGNATURES + SIGNATURES * SIGNATURE_BYTES
+/** All ones where other threads execute code of the memory; else 0. 32 bits. */
+export const S_JOINED: number = S_RETURNS + 308
+/** Machine address of the lock of 16-byte pairs: of {@link S_OWN_PAIR_LOCK}, or that of all threads. 32 bits each. */
+export const S_PAIR_LOCK: number = S_RETURNS + 312
+export const S_OWN_PAIR_LOCK: number = S_RETURNS + 316
 /** Bytes before the sets of the TLB. */
 export const S_TLB_SETS: number = S_RETURNS + 320
 

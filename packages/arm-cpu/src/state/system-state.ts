@@ -1,5 +1,6 @@
 import { ATTENTION_ASKED } from '@retrap/engine'
 import type { Tlb } from '@retrap/engine'
+import type { Neighbour } from '@retrap/memory'
 import { LEVEL_PAN, LEVEL_UAO, STRICT, WATCHED } from './access-rights.ts'
 import {
   bitsOfIt,
@@ -30,6 +31,8 @@ export interface SystemTranslation {
   guardedWordAt(lo: number, hi: number): number
   /** TLBI: by its encoding, with the register's value. */
   invalidate(encoding: number, lo: number, hi: number): void
+  /** DSB. */
+  completeInvalidations(): void
   /** AT: by its encoding; writes PAR_EL1. @returns a status */
   translateAddress(encoding: number, lo: number, hi: number): number
   /** DC IVAC of an address. @returns a status */
@@ -54,6 +57,8 @@ export class SystemState {
   readonly u32: Uint32Array
   /** The rights of accesses, or the mode of code, may have changed since this was last cleared. */
   hasMoved = false
+  /** This thread, where others execute code of the memory: their requests ask for attention as events do. */
+  neighbour: Neighbour | undefined = undefined
   readonly translation: SystemTranslation
   /** SVC is not taken by generated code: a debugger is to be told of it. */
   #catchesCalls = false
@@ -334,7 +339,8 @@ export class SystemState {
 
   /** Something waits that comes before the next instruction. */
   get isUrgent(): boolean {
-    return (this.word(S.S_EVENTS) & S.EVENT_STOP) !== 0 || this.dueInterrupt !== 0
+    if ((this.word(S.S_EVENTS) & S.EVENT_STOP) !== 0 || this.dueInterrupt !== 0) return true
+    return this.neighbour?.isAsked === true
   }
 
   /**

@@ -6,7 +6,7 @@ import { branchTypeOf, BTYPE_CALL, BTYPE_GUARDED_JUMP, BTYPE_JUMP } from './bran
 import * as P from '../state/pstate.ts'
 import { HOST_FP, R_WORD } from '../state/record.ts'
 import { hasFeature } from './id-registers.ts'
-import { S_BRANCH, S_PC, S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state/state-layout.ts'
+import { S_BRANCH, S_PAIR_LOCK, S_PC, S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state/state-layout.ts'
 import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC64, systemTrap, UNDEFINED } from '../state/syndrome.ts'
 import { HCR_HCD, HCR_TPCP, HCR_TPU, HCR_TSC, HCR_TSW, HCR_TTLB, SCTLR_DZE, SCTLR_UCI } from '../state/controls.ts'
 import type { Exceptions } from './exceptions.ts'
@@ -118,6 +118,14 @@ export class SystemInstructions {
         return this.#setField((fieldOf(row, 'o', word) << 3) | fieldOf(row, 'w', word), fieldOf(row, 'y', word))
       case 'hint':
         return this.#waits.execute((fieldOf(row, 'y', word) << 3) | fieldOf(row, 'w', word))
+      case 'barrier':
+        this.#state.translation.completeInvalidations()
+        return STATUS_DONE
+      case 'store-exclusive':
+      case 'compare-and-swap':
+        // Another thread has the lock of pairs: the instruction is executed again.
+        this.#awaitPairLock()
+        return STATUS_JUMP
       case 'zero':
       case 'system':
       case 'cache':
@@ -125,6 +133,11 @@ export class SystemInstructions {
       default:
         return this.#exceptions.raise(UNDEFINED)
     }
+  }
+
+  #awaitPairLock(): void {
+    const { i32 } = this.#memory
+    Atomics.wait(i32, this.#state.word(S_PAIR_LOCK) >>> 2, 1, 1)
   }
 
   /** An instruction has retired that may have changed the rights of accesses, or what interrupts are admitted. */

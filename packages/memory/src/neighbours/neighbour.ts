@@ -96,6 +96,25 @@ export class Neighbour {
     this.#duties.dropTranslations()
     row.dropped = epoch
     this.#table.acknowledge()
+    for (const other of this.#table.rows) if (other.isExecuting) other.ring()
+  }
+
+  /**
+   * Has all other threads drop their translations: when this returns, none executes with older ones. Serves all requests
+   * meanwhile, as others may wait for this thread.
+   */
+  dropOthers(): void {
+    const row = this.#row
+    const epoch = this.#table.nextEpoch()
+    // The own ones are as they should be, unless another thread has asked as well.
+    if (((epoch - row.dropped) | 0) === 1) row.dropped = epoch
+    for (const other of this.#table.rows) {
+      if (other === row) continue
+      this.#until(
+        () => !other.isExecuting || ((other.dropped - epoch) | 0) >= 0,
+        () => this.drain(),
+      )
+    }
   }
 
   /** @returns whether there were any */
@@ -193,12 +212,12 @@ export class Neighbour {
     this.#until(() => row.drops.isServed(ticket) || !row.isExecuting)
   }
 
-  /** Waits for something that others ring for. The own drops are served meanwhile. */
-  #until(isSo: () => boolean): void {
+  /** Waits for something that others ring for. The own drops are served meanwhile, or what `serve` serves. */
+  #until(isSo: () => boolean, serve: () => boolean | void = () => this.#serveDrops()): void {
     for (let spins = 0; ; spins++) {
       const { bell } = this.#row
       if (isSo()) return
-      if (!this.#serveDrops() && spins > SPINS) this.#row.wait(bell)
+      if (serve() !== true && spins > SPINS) this.#row.wait(bell)
     }
   }
 
