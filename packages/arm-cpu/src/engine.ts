@@ -67,7 +67,7 @@ export interface ArmEngineOptions {
   readonly jit?: JitOptions
   /** Whether to overwrite scratch state before each instruction, so that tests detect reads of another instruction's leftovers. */
   readonly poison?: boolean
-  /** Machine address of the counters of hot code, in a thread whose memory another one has made. Default: they get a place. */
+  /** With `jit`: machine address of its counters of hot code, `HOT_COUNTER_BYTES` of `@retrap/engine`. Default: they get a place. */
   readonly countersAt?: number | undefined
 }
 

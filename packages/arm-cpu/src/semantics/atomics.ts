@@ -110,7 +110,7 @@ export function withPairLock(c: ArmContext, change: () => void): void {
     f.set(tries, tries.get.sub(1))
     f.brIf(isTaken.get.eqz().and(tries.get.ne(0)), again)
   })
-  // Whoever has it does not execute just now.
+  // The thread that has it does not execute just now.
   f.if(isTaken.get.eqz(), () => c.useHandler())
   change()
   f.store('i32.atomic.store', lock, I32.of(0), 0)

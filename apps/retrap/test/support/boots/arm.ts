@@ -1,16 +1,13 @@
 // Debian for arm64, started by UEFI firmware and GRUB from a disk of each kind, and its installer from a CD.
-import { execFileSync } from 'node:child_process'
 import { constants, copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ARM_ROOT_AT, armFirmware, makeArmDisk, makeArmInstallerDisc } from '../arm-disk.ts'
 import { makeDebianRoot, rootLinux } from '../debian-root.ts'
 import { runRetrap } from '../processes.ts'
 import { readPng } from '../screens.ts'
-import { type BootRow, DEADLINE_MS } from './row.ts'
+import { bootDebian, type BootRow, DEADLINE_MS } from './row.ts'
 
 const ROOT_BYTES = 512 << 20
-/** Ctrl-A p. */
-const POWER_BUTTON = '\u0001p'
 const NO_APT = 'there is no apt to fetch Debian with'
 
 /** How the disk is reached. */
@@ -50,35 +47,10 @@ const DISK_ROWS = Object.entries(BUSES).map(([bus, drive]): BootRow => ({
     const copy = join(scratch, 'disk.img')
     copyFileSync(original, copy, constants.COPYFILE_FICLONE)
     const drives = drive.map((text) => text.replace('DISK', copy))
-    const { code, stdout } = await runRetrap(
-      // Time passes with instructions: on a busy host the units of systemd would wait in vain for devices.
-      // Linux has no other random numbers then than those of a device.
-      [
-        ...['run', '--arch', 'arm64', '--memory', '1G', '--deterministic', '--device', 'virtio-rng-pci'],
-        ...[...firmware, ...drives],
-      ],
-      {
-        answers: [
-          { to: 'login: ', type: 'root\n' },
-          { to: 'Password: ', type: 'retrap\n' },
-          {
-            to: '# ',
-            type: 'echo $(uname -m) $((6 * 7)) > /root/written; systemctl is-system-running --wait; echo state-$((6 * 7))\n',
-          },
-          { to: 'state-42', type: 'systemctl --failed --no-pager; echo button-$((6 * 7))\n' },
-          { to: 'button-42', type: POWER_BUTTON },
-        ],
-        deadlineMs: DEADLINE_MS,
-      },
-    )
-    if (code !== 0) return `it ended with ${code}:\n${stdout.slice(-3000)}`
-    if (!stdout.includes('GRUB starts Linux')) return `GRUB said nothing:\n${stdout.slice(0, 2000)}`
-    const root = `${copy}?offset=${ARM_ROOT_AT}`
-    execFileSync('e2fsck', ['-fn', root], { stdio: 'pipe' })
-    const out = join(scratch, 'written')
-    execFileSync('debugfs', ['-R', `dump /root/written ${out}`, root], { stdio: 'pipe' })
-    const written = readFileSync(out, 'utf8')
-    if (written !== 'aarch64 42\n') return `the file holds '${written}'`
+    // Time passes with instructions: on a busy host the units of systemd would wait in vain for devices.
+    // Linux has no other random numbers then than those of a device.
+    const options = ['--arch', 'arm64', '--deterministic', '--device', 'virtio-rng-pci', ...firmware, ...drives]
+    return bootDebian(options, { root: `${copy}?offset=${ARM_ROOT_AT}`, scratch, name: 'aarch64' })
   },
 }))
 

@@ -1,9 +1,10 @@
 // Processors that execute at the same time, each in a Worker with an engine of its own, over the RAM of one machine memory.
 import { parentPort, Worker, workerData } from 'node:worker_threads'
+import { HOT_COUNTER_BYTES } from '@retrap/engine'
 import { MachineMemory, Neighbours } from '@retrap/memory'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 import { ArmCpu, ArmEngine, type ArmTranslation, FlatHost } from '../../src/index.ts'
-import { CODE } from './machine.ts'
+import { CODE } from '../../test/support/machine.ts'
 
 const NEIGHBOUR = 'executes Arm processors'
 const BEGINS = 'begins'
@@ -44,7 +45,7 @@ function execute({ memory: wasm, table, ramMa, number, jit, turn }: Task): strin
   const memory = MachineMemory.attach(wasm)
   const engine = new ArmEngine(memory, {
     codeCacheBytes: 1 << 20,
-    ...(jit && { jit: EAGER_JIT, countersAt: memory.allocate(1 << 16, 64, 'counters') }),
+    ...(jit && { jit: EAGER_JIT, countersAt: memory.allocate(HOT_COUNTER_BYTES, 64, 'counters') }),
   })
   const cpu = new ArmCpu(engine, new MappedHost(memory, ramMa))
   cpu.join(new Neighbours(memory, table), number)
@@ -71,7 +72,7 @@ export const endNeighbours = (): Promise<unknown> => Promise.all(pool.splice(0).
 export async function together(
   programs: readonly (readonly number[])[],
   { jit, ms, turn = 1e6 }: { readonly jit: boolean; readonly ms: number; readonly turn?: number },
-): Promise<{ readonly ends: readonly string[]; read(gpa: number): number }> {
+): Promise<{ readonly ends: readonly string[]; readonly read: (gpa: number) => number }> {
   const memory = MachineMemory.create({ bytes: 64 << 20, shared: true })
   const { at: table } = Neighbours.allocate(memory)
   const ramMa = memory.allocate(RAM_BYTES, 0x1000, 'RAM')
