@@ -116,11 +116,12 @@ export class EventDelivery {
   /** Takes what waits outside. @returns an exit where it ends the run */
   take(): Exit | undefined {
     const u32 = this.#u32
-    const events = u32[S.S_EVENTS >>> 2]!
+    let events = u32[S.S_EVENTS >>> 2]!
     if (events === 0) return undefined
     if ((events & S.EVENT_STOP) !== 0) {
       this.#outside.clear(S.EVENT_STOP)
-      return EXIT_BUDGET
+      if (this.#core.host.called?.() !== true) return EXIT_BUDGET
+      events = u32[S.S_EVENTS >>> 2]!
     }
     if ((events & S.EVENT_SIPI) !== 0) {
       this.#outside.clear(S.EVENT_SIPI)

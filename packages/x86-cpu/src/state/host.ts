@@ -181,6 +181,8 @@ export interface CpuHost {
   monitorTriggered?(): void
   /** RSM has left system-management mode: INIT is no longer held off. */
   systemManagementLeft?(): void
+  /** `Vcpu.stop` has been called, or another thread has. @returns whether the run goes on: the host has done what there was to do */
+  called?(): boolean
   /** PAUSE: what looks like a spin loop. */
   pause(): void
   /**

@@ -15,7 +15,7 @@ import { type AccessLog, STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED } from '@re
 import type { CpuHost, DeviceAnswer, RegisterPage, RepeatRequest, Translation, Vcpu, Words } from '@retrap/x86-cpu'
 import { GuestTranslation } from '../guest-translation.ts'
 import { describeApicPage, readApicMsr, readApicPage, writeApicMsr, writeApicPage } from '../local-apic.ts'
-import type { Mailbox } from './mailbox.ts'
+import { MAIL_HOME, type Mailbox } from './mailbox.ts'
 import * as O from './operations.ts'
 import type { ThreadClock } from './thread-clock.ts'
 
@@ -50,7 +50,8 @@ export class ThreadHost implements CpuHost, IoApicPort {
   /** The answer to a device's access that its instruction has not taken yet: until then the mailbox is for others. */
   readonly #answer: DeviceAnswer & { status: number } = { status: STATUS_RETRY, lo: 0, hi: 0, count: 0 }
   #pauses = 0
-  /** An SMI waits, which is for the domain's thread. */
+  /** It is to go home: it was asked to, or an SMI waits, which is for the domain's thread. */
+  isAskedHome = false
   wantsHome = false
 
   constructor(id: number, memory: MachineMemory, p2m: P2m, mailbox: Mailbox, clock: ThreadClock) {
@@ -357,6 +358,19 @@ export class ThreadHost implements CpuHost, IoApicPort {
 
   numericError(): void {
     this.#ask(O.NUMERIC_ERROR)
+  }
+
+  /** Takes the mail. */
+  readMail(): void {
+    const mail = this.#mailbox.takeMail()
+    if ((mail & MAIL_HOME) !== 0) this.isAskedHome = true
+    if (mail !== 0) this.updateEvents()
+  }
+
+  /** An interrupt of another vCPU does not end the run. */
+  called(): boolean {
+    this.readMail()
+    return !this.isAskedHome && !this.wantsHome
   }
 
   /**

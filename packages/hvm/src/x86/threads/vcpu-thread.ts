@@ -11,7 +11,7 @@ import {
   Vcpu,
   X86Engine,
 } from '@retrap/x86-cpu'
-import { MAIL_HOME, MAIL_LOOK, Mailbox } from './mailbox.ts'
+import { MAIL_LOOK, Mailbox } from './mailbox.ts'
 import { ThreadTimer } from './thread-timer.ts'
 import { ThreadClock } from './thread-clock.ts'
 import { ThreadHost } from './thread-host.ts'
@@ -158,15 +158,14 @@ export class VcpuThread {
     const vcpu = this.#vcpu
     const host = this.#host
     const timer = this.#timer
+    host.isAskedHome = false
     host.wantsHome = false
-    let isAskedHome = false
     for (;;) {
       const { ring } = mailbox
-      const mail = mailbox.takeMail()
-      if ((mail & MAIL_HOME) !== 0) isAskedHome = true
-      if (mail !== 0) host.updateEvents()
+      host.readMail()
       const ns = timer.expire()
-      const isHomeward = isAskedHome || host.wantsHome
+      const { isAskedHome, wantsHome } = host
+      const isHomeward = isAskedHome || wantsHome
       if (isHomeward && !vcpu.busy) return isAskedHome ? undefined : { reason: 'home' }
       if (vcpu.busy && !host.takeAnswer()) {
         mailbox.sleep(ring, ns / 1e6)
