@@ -50,7 +50,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
   /** The answer to a device's access that its instruction has not taken yet: until then the mailbox is for others. */
   readonly #answer: DeviceAnswer & { status: number } = { status: STATUS_RETRY, lo: 0, hi: 0, count: 0 }
   #pauses = 0
-  /** It is to go home: it was asked to, or an SMI waits, which is for the domain's thread. */
+  /** The vCPU is to go home: somebody has asked, or an SMI waits, which is for the domain's thread. */
   isAskedHome = false
   wantsHome = false
 
