@@ -92,12 +92,10 @@ export class ArmEngine {
    */
   constructor(
     memory: MachineMemory,
-    { codeCacheBytes = CODE_CACHE_BYTES, jit, poison = false, ...options }: ArmEngineOptions = {},
+    { codeCacheBytes = CODE_CACHE_BYTES, jit, poison = false, countersAt: place }: ArmEngineOptions = {},
   ) {
     const countersAt =
-      jit === undefined
-        ? undefined
-        : (options.countersAt ?? memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code'))
+      jit === undefined ? undefined : (place ?? memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code'))
     this.frameWriters = new FrameWriters(memory.frameCount)
     this.countersAt = countersAt ?? 0
     const { code, module } = interpreters.of({ shared: memory.shared, hot: jit !== undefined, poison })

@@ -119,12 +119,13 @@ export class SystemInstructions {
       case 'hint':
         return this.#waits.execute((fieldOf(row, 'y', word) << 3) | fieldOf(row, 'w', word))
       case 'barrier':
+        // DSB. Behind ISB, too, requests of other threads are served before the next instruction.
         this.#state.translation.completeInvalidations()
         return STATUS_DONE
       case 'store-exclusive':
       case 'compare-and-swap':
         // Another thread has the lock of pairs: the instruction is executed again.
-        this.#awaitPairLock()
+        Atomics.wait(this.#memory.i32, this.#state.word(S_PAIR_LOCK) >>> 2, 1, 1)
         return STATUS_JUMP
       case 'zero':
       case 'system':
@@ -133,11 +134,6 @@ export class SystemInstructions {
       default:
         return this.#exceptions.raise(UNDEFINED)
     }
-  }
-
-  #awaitPairLock(): void {
-    const { i32 } = this.#memory
-    Atomics.wait(i32, this.#state.word(S_PAIR_LOCK) >>> 2, 1, 1)
   }
 
   /** An instruction has retired that may have changed the rights of accesses, or what interrupts are admitted. */

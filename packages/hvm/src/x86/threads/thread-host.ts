@@ -50,8 +50,9 @@ export class ThreadHost implements CpuHost, IoApicPort {
   /** The answer to a device's access that its instruction has not taken yet: until then the mailbox is for others. */
   readonly #answer: DeviceAnswer & { status: number } = { status: STATUS_RETRY, lo: 0, hi: 0, count: 0 }
   #pauses = 0
-  /** The vCPU is to go home: somebody has asked, or an SMI waits, which is for the domain's thread. */
+  /** Somebody has asked the vCPU to go home. */
   isAskedHome = false
+  /** An SMI waits, which is for the domain's thread. */
   wantsHome = false
 
   constructor(id: number, memory: MachineMemory, p2m: P2m, mailbox: Mailbox, clock: ThreadClock) {
