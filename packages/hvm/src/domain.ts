@@ -76,6 +76,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly mappings: ModelMappings
   /** The vCPUs and interrupt controllers. */
   readonly architecture: A
+  /** @internal The vCPU whose thread has called, while its call is performed; −1: none. */
+  callingVcpu = -1
   /** @internal Whether frames of its RAM may be those of its clones as well. */
   sharesFrames = false
   readonly #sleeper: Sleeper
@@ -311,9 +313,9 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.#run.hostHasTurn
   }
 
-  /** The number of the vCPU whose instruction is being executed in this thread, −1 for none. */
+  /** The number of the vCPU whose instruction is being executed, here or in a thread that has called; −1 for none. */
   get executingVcpu(): number {
-    return this.#run.current?.id ?? -1
+    return this.#run.current?.id ?? this.callingVcpu
   }
 
   /** As {@link Domain.changeMemory}, but resolves as soon as the change is made, with a ticket to wait by. */

@@ -9,10 +9,11 @@ const APIC = 0xfee0_0000
 const IPI_VECTOR = 0x40
 const TIMER_VECTOR = 0x41
 const [IPI_HANDLER, TIMER_HANDLER] = [0x4000, 0x4100]
-const [ADDED, ANSWERS, IPIS, TIMERS, BACK, AT_WORK, TOLD, GO] = [0, 1, 2, 3, 4, 5, 6, 7].map(
+const [ADDED, ANSWERS, IPIS, TIMERS, BACK, AT_WORK, TOLD, GO, SMIS] = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(
   (n) => 0x5000 + 0x40 * n,
 ) as number[]
 const PORT = 0x300
+const SMI_PORT = 0x310
 const ROUNDS = 60
 
 const workers: Worker[] = []
@@ -55,14 +56,14 @@ function program(asm: a.Assembler, id: number, vcpus: number): void {
   asm.hlt().jmp(halt)
 }
 
-function make(vcpus: number): Guest {
+function make(vcpus: number, build = program): Guest {
   const device = defineDevice({
     name: 'slow',
     stateless: true,
     ports: { base: PORT, size: 4 },
     read: () => new Promise((resolve) => void setImmediate(() => resolve(1))),
   })
-  const guest = new Guest((asm) => program(asm, 0, vcpus), {
+  const guest = new Guest((asm) => build(asm, 0, vcpus), {
     vcpus,
     clock: realClock(),
     devices: [device],
@@ -94,7 +95,7 @@ function make(vcpus: number): Guest {
   guest.write64(AT_WORK!, BigInt(vcpus))
   for (let id = 1; id < vcpus; id++) {
     const at = CODE + 0x1000 * id
-    guest.program(at, 32, (asm) => program(asm, id, vcpus))
+    guest.program(at, 32, (asm) => build(asm, id, vcpus))
     guest.start(id, { ...PROTECTED, registers: { ...PROTECTED.registers, rip: at, rsp: STACK - 0x1000 * id } })
   }
   return guest
@@ -137,6 +138,59 @@ test.each([
   const waits = domain.vcpus.slice(1).map(({ cpu }) => cpu.waitsForStartup || (cpu.registers.cr0 & 1) !== 0)
   expect(waits).toEqual([true, true])
   if (isStopped) expect([stops > 3, ...seen]).toEqual([true, 'changed', 'away again'])
+  domain.close()
+})
+
+test('an SMI comes right after the instruction of a thread that causes it', { timeout: 60_000 }, async () => {
+  const rounds = 20
+  const guest = make(2, (asm, id) => {
+    const seen = SMIS! + 4 * id
+    asm.mov(a.dword(APIC + 0xf0), 0x1ff)
+    const stands = asm.here()
+    asm.pause().cmp(a.dword(GO!), a.imm8(0)).jz(stands).mov(a.ebx, rounds)
+    // The handler has counted before the next instruction, and nothing else has.
+    const round = asm.here()
+    const fine = asm.label('fine')
+    asm
+      .mov(a.eax, a.dword(seen))
+      .inc(a.eax)
+      .mov(a.dx, SMI_PORT + id)
+      .out(a.dx, a.al)
+    asm.cmp(a.eax, a.dword(seen)).jz(fine).lock().inc(a.dword(BACK!)).bind(fine)
+    asm.mov(a.ecx, 2000)
+    const loop = asm.here()
+    asm.dec(a.ecx).jnz(loop).dec(a.ebx).jnz(round).lock().dec(a.dword(AT_WORK!))
+    const wait = asm.here()
+    asm.pause().cmp(a.dword(AT_WORK!), a.imm8(0)).jnz(wait)
+    if (id === 0) asm.mov(a.al, 0).out(EXIT_PORT, a.al)
+    asm.jmp(wait)
+  })
+  const { domain, memory } = guest
+  const frame = memory.frames.allocate(0)
+  domain.systemManagementMemory = {
+    machineAddress: (gpa) => (gpa >>> 12 === 0x38 ? (frame << 12) + (gpa & 0xfff) : -1),
+  }
+  domain.attach(
+    defineDevice({
+      name: 'chipset',
+      stateless: true,
+      synchronous: true,
+      ports: { base: SMI_PORT, size: 2 },
+      write: () => void domain.vcpus[domain.executingVcpu]?.smi(),
+    }),
+  )
+  // The save area's I/O state names the port, and the port its vCPU.
+  const handler = new a.Assembler({ bits: 16, address: 0x8000 })
+  handler.mov(a.bx, a.cs).mov(a.ds, a.bx).mov(a.bx, a.word(0xffa6)).sub(a.bx, SMI_PORT).shl(a.bx, 2)
+  handler
+    .xor(a.cx, a.cx)
+    .mov(a.ds, a.cx)
+    .inc(a.word(a.bx, { disp: SMIS! }))
+    .rsm()
+  memory.write(frame << 12, handler.assemble().bytes)
+  const { run } = await begin(guest)
+  expect(await run).toEqual({ reason: 'debug-exit', code: 0 })
+  expect([BACK!, SMIS!, SMIS! + 4].map((at) => guest.read32(at))).toEqual([0, rounds, rounds])
   domain.close()
 })
 

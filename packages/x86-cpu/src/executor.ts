@@ -142,6 +142,7 @@ export class Executor {
       }
       if (u32[S.S_EVENTS >>> 2] !== 0) {
         if (this.#delivery.isSmiDue) {
+          if (this.#core.host.smiIsDue?.() === true) return execution.EXIT_BUDGET
           this.#delivery.latchSmi()
           const exit = this.#delivery.deliver()
           if (exit !== undefined) return exit

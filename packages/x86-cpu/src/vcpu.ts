@@ -270,6 +270,11 @@ export class Vcpu {
     return this.u32[systemState.S_SMM >>> 2] !== systemState.SMM_OUTSIDE
   }
 
+  /** Whether an SMI is pending: a processor in system-management mode, or one that waits for a start-up IPI, takes it later. */
+  get smiPending(): boolean {
+    return (this.u32[S.S_EVENTS >>> 2]! & S.EVENT_SMI) !== 0
+  }
+
   /**
    * Has an event delivered before the next instruction, as a hypervisor injects it: an exception, or with `external` an
    * interrupt that no controller has been asked for, whatever RFLAGS.IF says.
@@ -297,15 +302,25 @@ export class Vcpu {
     this.#outside.raise(S.EVENT_STOP)
   }
 
-  /** How another thread does what {@link Vcpu.stop} does: by `events` |= `stop`, then `attention` = `asked`, at machine addresses. */
+  /**
+   * How another thread does what {@link Vcpu.stop} does: by `events` |= `stop`, then `attention` = `asked`, at machine addresses.
+   * With `smi` in place of `stop` it does what {@link Vcpu.smi} does.
+   */
   get stopWords(): {
     readonly events: number
     readonly stop: number
     readonly attention: number
     readonly asked: number
+    readonly smi: number
   } {
     const { state } = this
-    return { events: state + S.S_EVENTS, stop: S.EVENT_STOP, attention: state + S.S_ATTENTION, asked: ATTENTION_ASKED }
+    return {
+      events: state + S.S_EVENTS,
+      stop: S.EVENT_STOP,
+      smi: S.EVENT_SMI,
+      attention: state + S.S_ATTENTION,
+      asked: ATTENTION_ASKED,
+    }
   }
 
   /** PAUSE: the owner may want to run another vCPU. */

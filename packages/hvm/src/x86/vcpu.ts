@@ -428,7 +428,10 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Whether it may execute in a thread of its own: nothing but memory, devices and interrupts is in its world. */
   get mayLeave(): boolean {
-    return !this.#a20Masked && this.vapic === null && this.#world.paravirtual === null && this.cpu.watching === null
+    const { cpu } = this
+    // System-management mode is for the domain's thread. An SMI waits for a start-up IPI with its vCPU.
+    if (cpu.inSystemManagement || (cpu.smiPending && !cpu.waitsForStartup)) return false
+    return !this.#a20Masked && this.vapic === null && this.#world.paravirtual === null && cpu.watching === null
   }
 
   /** Power-on. */

@@ -179,6 +179,11 @@ export interface CpuHost {
   numericError?(): void
   /** A vCPU that waited in MWAIT can go on: the line that it monitors has been written, or its translation may have changed. */
   monitorTriggered?(): void
+  /**
+   * An SMI comes before the next instruction. @returns true: the run ends before its delivery, as the host executes
+   * system-management mode elsewhere
+   */
+  smiIsDue?(): boolean
   /** RSM has left system-management mode: INIT is no longer held off. */
   systemManagementLeft?(): void
   /** `Vcpu.stop` has been called, or another thread has. @returns whether the run goes on: the host has done what there was to do */

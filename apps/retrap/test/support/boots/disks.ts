@@ -10,13 +10,31 @@ const ROOT_BYTES = 512 << 20
 
 type Bus = 'built-in' | 'virtio' | 'scsi' | 'nvme' | 'usb'
 type Firmware = 'SeaBIOS' | 'OVMF'
-const rows = (machine: 'pc' | 'q35', firmware: Firmware, ...buses: readonly Bus[]) =>
+type Processors = 'threads' | 'turns'
+interface Row {
+  /** Of `--machine`. */
+  readonly machine: string
+  readonly firmware: Firmware
+  readonly bus: Bus
+  readonly smp?: Processors
+}
+const rows = (machine: string, firmware: Firmware, ...buses: readonly Bus[]): readonly Row[] =>
   buses.map((bus) => ({ machine, firmware, bus }))
+/** With system-management mode, which vCPUs enter together, and in turns without. */
+const together: readonly Row[] = (['threads', 'turns'] as const).flatMap((smp) =>
+  [
+    ...['pc,smm=on', 'q35,smm=on', 'pc,smm=off', 'q35,smm=off'].flatMap((machine) =>
+      rows(machine, 'SeaBIOS', 'built-in'),
+    ),
+    ...rows('q35,smm=on', 'OVMF', 'built-in'),
+  ].map((row) => ({ ...row, smp })),
+)
 const ROWS = [
   ...rows('pc', 'SeaBIOS', 'built-in', 'virtio', 'scsi', 'nvme', 'usb'),
   ...rows('pc', 'OVMF', 'built-in'),
   ...rows('q35', 'SeaBIOS', 'built-in'),
   ...rows('q35', 'OVMF', 'built-in', 'virtio', 'scsi', 'nvme'),
+  ...together,
 ]
 
 /** Options that give a machine two disks. */
@@ -37,6 +55,8 @@ function drives(bus: Bus, disks: readonly string[]): readonly string[] {
 interface Media {
   readonly root: string
   readonly code: string
+  /** The firmware that is to be in system-management mode to write its variables. */
+  readonly secureCode: string
   readonly variables: string
   readonly loaders: Readonly<Record<Firmware, string>>
 }
@@ -47,7 +67,10 @@ async function makeMedia(shared: string): Promise<Media> {
   const linux = await rootLinux()
   const folder = join(shared, 'root')
   mkdirSync(folder)
-  const [ovmf] = (await debianMembers([{ package: 'ovmf', members: ['./usr/share/OVMF/OVMF_*_4M.fd'] }])) ?? []
+  const [ovmf] =
+    (await debianMembers([
+      { package: 'ovmf', members: ['./usr/share/OVMF/OVMF_*_4M.fd', './usr/share/OVMF/OVMF_CODE_4M.secboot.fd'] },
+    ])) ?? []
   if (linux === undefined || ovmf === undefined || !(await makeDebianRoot(folder)))
     throw new Error('there is no apt to fetch Debian with')
   const root = join(shared, 'root.img')
@@ -57,21 +80,32 @@ async function makeMedia(shared: string): Promise<Media> {
   return {
     root,
     code: join(ovmf, 'usr/share/OVMF/OVMF_CODE_4M.fd'),
+    secureCode: join(ovmf, 'usr/share/OVMF/OVMF_CODE_4M.secboot.fd'),
     variables: join(ovmf, 'usr/share/OVMF/OVMF_VARS_4M.fd'),
     loaders: { SeaBIOS: bios ?? '', OVMF: efi ?? '' },
   }
 }
 
-export const DISK_ROWS: readonly BootRow[] = ROWS.map(({ machine, firmware, bus }, index) => ({
-  name: `Debian: ${machine}, ${firmware}, ${bus}, ${1 + (index % 4)} vCPUs`,
-  async run(scratch, shared) {
-    const { root, code, variables, loaders } = await (media ??= makeMedia(shared))
-    const [disk, vars] = [join(scratch, 'disk.img'), join(scratch, 'vars.fd')]
-    copyFileSync(root, disk, constants.COPYFILE_FICLONE)
-    copyFileSync(variables, vars)
-    const flash = firmware === 'OVMF' ? ['--firmware', code, '--firmware-vars', vars] : []
-    const disks = drives(bus, [loaders[firmware], disk])
-    const options = ['--machine', machine, '--cpus', `${1 + (index % 4)}`, ...flash, ...disks]
-    return bootDebian(options, { root: disk, scratch, name: 'Linux' })
-  },
-}))
+/** The firmware, and a flash for its variables; with system-management mode only that writes the flash. */
+function flash(managed: boolean, { code, secureCode }: Media, vars: string): readonly string[] {
+  if (!managed) return ['--firmware', code, '--firmware-vars', vars]
+  return ['--drive', `if=pflash,readonly=on,file=${secureCode}`, '--drive', `if=pflash,unit=1,secure=on,file=${vars}`]
+}
+
+export const DISK_ROWS: readonly BootRow[] = ROWS.map(({ machine, firmware, bus, smp }, index) => {
+  const cpus = smp === undefined ? 1 + (index % 4) : 4
+  return {
+    name: `Debian: ${machine}, ${firmware}, ${bus}, ${cpus} vCPUs${smp === undefined ? '' : ` in ${smp}`}`,
+    async run(scratch, shared) {
+      const made = await (media ??= makeMedia(shared))
+      const [disk, vars] = [join(scratch, 'disk.img'), join(scratch, 'vars.fd')]
+      copyFileSync(made.root, disk, constants.COPYFILE_FICLONE)
+      copyFileSync(made.variables, vars)
+      const firmwares = firmware === 'OVMF' ? flash(machine.endsWith('smm=on'), made, vars) : []
+      const processors = ['--cpus', `${cpus}`, ...(smp === undefined ? [] : ['--smp', smp])]
+      const disks = drives(bus, [made.loaders[firmware], disk])
+      const options = ['--machine', machine, ...processors, ...firmwares, ...disks]
+      return bootDebian(options, { root: disk, scratch, name: 'Linux' })
+    },
+  }
+})

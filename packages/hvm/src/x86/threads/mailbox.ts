@@ -18,6 +18,8 @@ const ATTENTION_AT = 30
 const ASKED = 31
 /** Instructions retired: a double. */
 const RETIRED = 32
+/** The processor's SMI, in the word of EVENTS_AT. */
+const SMI = 34
 const WORDS = 48
 
 /** How a processor is made to come back: machine addresses of two words of its state, and what is put there. */
@@ -28,6 +30,8 @@ export interface StopWords {
   /** Becomes `asked` afterwards. */
   readonly attention: number
   readonly asked: number
+  /** Bit of `events`: an SMI is pending. */
+  readonly smi: number
 }
 
 /** Bytes of a {@link Mailbox} in machine memory. */
@@ -85,8 +89,9 @@ export class Mailbox {
   // ---------------------------------------------------------------- the vCPU's thread
 
   /** The vCPU has arrived: how its processor is made to come back. */
-  arrive({ events, stop, attention, asked }: StopWords): void {
+  arrive({ events, stop, attention, asked, smi }: StopWords): void {
     const i32 = this.#i32
+    i32[SMI] = smi
     i32[STOP] = stop
     i32[ATTENTION_AT] = attention >>> 2
     i32[ASKED] = asked
@@ -231,15 +236,20 @@ export class Mailbox {
   /** Posts a set of `MAIL_*`, and interrupts what the vCPU does. */
   post(mail: number): void {
     Atomics.or(this.#i32, MAIL, mail)
-    this.#interrupt()
+    this.#interrupt(this.#i32[STOP]!)
   }
 
-  #interrupt(): void {
-    // First what there is, then what makes the vCPU look.
+  /** Raises SMI of the processor, if it is in its thread: an SMI by an instruction comes right after that instruction. */
+  raiseSmi(): void {
+    this.#interrupt(this.#i32[SMI]!)
+  }
+
+  #interrupt(by: number): void {
+    // First the event, then the attention, by which the vCPU looks for events.
     const i32 = this.#i32
     const events = Atomics.load(i32, EVENTS_AT)
     if (events !== 0) {
-      Atomics.or(this.#memory, events, i32[STOP]!)
+      Atomics.or(this.#memory, events, by)
       Atomics.store(this.#memory, i32[ATTENTION_AT]!, i32[ASKED]!)
     }
     // The vCPU is on the domain's thread.

@@ -333,7 +333,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
       const vector = apic.takeSipi()
       if (vector >= 0) cpu.startup(vector)
     }
-    if ((events & EVENT_SMI) !== 0) this.wantsHome = true
+    if ((events & EVENT_SMI) !== 0 && apic.takeSmi()) cpu.smi()
     if ((events & EVENT_NMI) !== 0 && apic.takeNmi()) cpu.nmi()
     cpu.setInterruptPending((events & (EVENT_INTERRUPT | EVENT_EXTINT)) !== 0)
   }
@@ -359,6 +359,12 @@ export class ThreadHost implements CpuHost, IoApicPort {
 
   numericError(): void {
     this.#ask(O.NUMERIC_ERROR)
+  }
+
+  /** System-management mode is for the domain's thread, where SMRAM is seen. */
+  smiIsDue(): boolean {
+    this.wantsHome = true
+    return true
   }
 
   /** Takes the mail. */

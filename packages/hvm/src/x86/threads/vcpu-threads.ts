@@ -112,8 +112,7 @@ export class VcpuThreads implements VcpusElsewhere {
     for (const place of this.#all) {
       const { vcpu } = place
       const { cpu } = vcpu
-      if (cpu.busy || cpu.inSystemManagement || this.#domain.invalidations.flagged(vcpu.id) || !vcpu.mayLeave)
-        return false
+      if (cpu.busy || this.#domain.invalidations.flagged(vcpu.id) || !vcpu.mayLeave) return false
       if (!cpu.waitsForStartup) awake++
     }
     if (awake < 2) return false
@@ -313,9 +312,9 @@ class VcpuPlace {
     const saved = saveVcpu(vcpu.cpu)
     vcpu.elsewhere = {
       look: () => mailbox.post(MAIL_LOOK),
-      // System-management mode is for the domain's thread.
       smi: () => {
         this.#smi = true
+        mailbox.raiseSmi()
         this.#threads.want()
       },
       comeHome: () => this.#threads.want(),
@@ -375,7 +374,9 @@ class VcpuPlace {
     const { operation } = mailbox
     if (operation < 0) return false
     words.count = 0
+    domain.callingVcpu = vcpu.id
     const status = this.#perform(operation, domain)
+    domain.callingVcpu = -1
     if (status === STATUS_RETRY && operation <= O.REPEAT) this.waits = true
     else this.#answer(status)
     return true
