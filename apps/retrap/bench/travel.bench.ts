@@ -4,6 +4,8 @@
 // then the memory of the process with the machine, its past and the recording. At last, the processor time of the Arm board's steps
 // and jumps beside that of the PC's: at most 1.3 times as much. What recording itself costs is in the record bench.
 //
+// Before all that: what breakpoints cost that lie in the page of a hot loop. `--jumps 0` ends after that.
+//
 // npm run -s bench -- travel [--seed N] [--board pc|virt] [--jumps N]
 import { readFile } from 'node:fs/promises'
 import { loadavg } from 'node:os'
@@ -13,6 +15,7 @@ import { type ArmMachine, recordArmMachine } from '@retrap/machine/arm'
 import { numbers } from '@retrap/tooling/random'
 import { fetchLinux } from '../src/guests/linux/debian.ts'
 import { buildInitramfs } from '../src/guests/linux/initramfs.ts'
+import { measureBreakpoints } from './breakpoints.ts'
 
 const MEMORY_BYTES = 512 * 2 ** 20
 const PROMPT = '/ # '
@@ -47,6 +50,8 @@ export async function run(args: readonly string[]): Promise<void> {
   })
   const seed = Number(values.seed ?? Date.now() % 1e6)
   const jumps = Number(values.jumps)
+  await measureBreakpoints()
+  if (jumps === 0) return
   const pc = values.board === 'virt' ? undefined : await travel('pc', seed, jumps)
   const virt = values.board === 'pc' ? undefined : await travel('virt', seed, jumps)
   if (virt !== undefined && pc !== undefined) compare(virt, pc)

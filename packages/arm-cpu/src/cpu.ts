@@ -115,7 +115,7 @@ export class ArmCpu {
     this.#stops = new DebugStops(slot, system, this.#turn)
     this.#branches = new BranchTypes(memory, state, system, this.#exceptions)
     this.#exits = new StateExits(memory, state, system, translation)
-    this.#space = new ArmCodeSpace(this.#u32, translation, tlb, slot)
+    this.#space = new ArmCodeSpace(this.#u32, translation, slot)
     this.registers = makeRegisters(memory, state, system)
     this.trapped = new ProcessorState(id, memory, state, system)
     const accesses = new MemoryAccess(memory, tlb, translation, state, new Watchpoints(system), slot)

@@ -34,8 +34,7 @@ export type ArmDebugResume = DebugResume
  * Breakpoints, watchpoints and steps of one processor, by virtual address: for debuggers. Guest memory stays as it is, and so
  * do the guest's own debug registers. Tags of addresses are left out.
  *
- * Instructions of a page with a breakpoint are executed one at a time, and accesses of a page with watched data are looked at
- * one by one. `ArmCpu.run` returns with `debug`, and {@link ArmDebugControl.stop} says why.
+ * Accesses of a page with watched data are looked at one by one, and compiled code ends at a breakpoint. `ArmCpu.run` returns with `debug`, and {@link ArmDebugControl.stop} says why.
  */
 export class ArmDebugControl extends PointControl {
   readonly #cpu: ArmCpu
@@ -49,7 +48,10 @@ export class ArmDebugControl extends PointControl {
     const hooks = new Hooks(cpu, system)
     super({
       points: hooks.points,
-      changed: () => cpu.flushTlb(),
+      changed: () => {
+        cpu.engine.codeCache.breakpointsChanged()
+        cpu.flushTlb()
+      },
       mistake: (message) => new ArmCpuError('ERR_DEBUG', message),
     })
     this.#cpu = cpu
@@ -101,6 +103,7 @@ export class ArmDebugControl extends PointControl {
   detach(): void {
     this.#hooks.clear()
     this.#slot.hooks = null
+    this.#cpu.engine.codeCache.breakpointsChanged()
     this.#cpu.flushTlb()
   }
 }

@@ -1,7 +1,7 @@
 import { EngineError } from './errors.ts'
 import { PAGE_BYTES, type MachineMemory, type Neighbour } from '@retrap/memory'
 import { CodeKiller } from './code-killer.ts'
-import { CodePage, type UnitPart, WrittenFrames } from './code-page.ts'
+import { CodePage, type Traps, type UnitPart, WrittenFrames } from './code-page.ts'
 import { RETURNS_BYTES } from './loop-state.ts'
 import * as R from './record.ts'
 import { type RecordDecoder } from './record.ts'
@@ -49,6 +49,9 @@ export class CodeCache {
   #lastFrame = -1
   #lastPages: CodePage[] = []
   readonly #pagesBySlots = new Map<number, CodePage>()
+  /** Breakpoints, by frame and mode. */
+  readonly #traps = new Map<number, Traps>()
+  #breakpoints = 0
   /** Processors, each with the address of its ring of return addresses. */
   readonly #clients = new Map<CodeCacheClient, number | undefined>()
   /** The bytes of an instruction in two pages, side by side. */
@@ -113,6 +116,7 @@ export class CodeCache {
     if (page === undefined) {
       if (this.#next + SLOT_BYTES > this.#end) this.flush()
       page = new CodePage(frame, mode, this.#next)
+      page.traps = this.#traps.get(key)
       this.#memory.u32.fill(0, page.slots >>> 2, (page.slots + SLOT_BYTES) >>> 2)
       this.#next += SLOT_BYTES
       this.#pages.set(key, page)
@@ -140,6 +144,33 @@ export class CodeCache {
 
   #key(frame: number, mode: number): number {
     return frame * this.#decoder.modes + mode
+  }
+
+  /** Breakpoints have changed: a page whose instructions are fetched has them told anew. Processors flush their TLBs. */
+  breakpointsChanged(): void {
+    this.#breakpoints++
+  }
+
+  /**
+   * Has instructions of a page be executed alone from now on: they get no slots, so that control that comes to one looks it up.
+   *
+   * @param offsets - of the breakpoints; those that another processor has told stay, unless breakpoints have changed since
+   */
+  trap(page: CodePage, offsets: ReadonlySet<number> | undefined): void {
+    const { traps } = page
+    const kept = traps?.version === this.#breakpoints ? [...traps.records.keys()] : []
+    const tag = this.#decoder.tag ?? 0
+    const wanted = new Set([...kept, ...[...(offsets ?? [])].flatMap((offset) => [offset, offset | tag])])
+    if (wanted.size === (traps?.records.size ?? 0) && [...wanted].every((offset) => traps?.records.has(offset))) {
+      if (traps !== undefined) traps.version = this.#breakpoints
+      return
+    }
+    this.#killer.killPage(page)
+    const key = this.#key(page.frame, page.mode)
+    const records = new Map([...wanted].map((offset) => [offset, 0]))
+    page.traps = wanted.size === 0 ? undefined : { version: this.#breakpoints, records }
+    if (page.traps === undefined) this.#traps.delete(key)
+    else this.#traps.set(key, page.traps)
   }
 
   /** Returns the code page that a slot table belongs to. */
@@ -238,6 +269,7 @@ export class CodeCache {
     this.#pagesBySlots.clear()
     this.#writes.frames.clear()
     this.#killer.units.clear()
+    for (const { records } of this.#traps.values()) for (const offset of records.keys()) records.set(offset, 0)
     this.#next = this.#start
     this.flushes++
     for (const [client, returns] of this.#clients) {
@@ -287,7 +319,7 @@ export class CodeCache {
    * @returns its machine address; 0 if the instruction crosses into the next page: then {@link CodeCache.crossing}
    */
   record(page: CodePage, offset: number): number {
-    const known = this.#memory.u32[(page.slots >>> 2) + offset]!
+    const known = this.#memory.u32[(page.slots >>> 2) + offset]! || (page.traps?.records.get(offset) ?? 0)
     return known !== 0 ? known : this.#decodeRun(page, offset)
   }
 
@@ -311,13 +343,14 @@ export class CodeCache {
     let at = first
     let offset = start
     let marked = start
+    const isTrap = page.traps?.records.has(start) === true
     for (let n = 0; n < RUN_LIMIT && offset < PAGE_BYTES; n++) {
-      if (u32[slots + offset] !== 0) break
+      if (u32[slots + offset] !== 0 || (n > 0 && (isTrap || page.traps?.records.has(offset) === true))) break
       const length = decoder.decode(bytes, frame + offset, frame + PAGE_BYTES, page.mode, at, offset)
       if (length === 0) break
-      u32[slots + offset] = at
+      this.#enter(page, offset, at)
       this.decoded++
-      this.onDecoded?.(page, offset, at)
+      if (!isTrap) this.onDecoded?.(page, offset, at)
       at += R.RECORD_BYTES
       marked = offset + decoder.extentBytes
       offset += length
@@ -343,7 +376,7 @@ export class CodeCache {
    */
   crossing(page: CodePage, offset: number, second: CodePage): number {
     this.page(second.frame, second.mode)
-    const { u8, u32, i32 } = this.#memory
+    const { u8, i32 } = this.#memory
     const { longestBytes, tag = 0 } = this.#decoder
     const begin = offset & ~tag
     const head = PAGE_BYTES - begin
@@ -360,11 +393,16 @@ export class CodeCache {
     this.#next = first + 3 * R.RECORD_BYTES
     page.mark(offset, PAGE_BYTES)
     second.mark(0, longestBytes)
-    const slot = page.slots + 4 * offset
-    second.crossings.add({ record: first, slot })
-    u32[slot >>> 2] = first
+    second.crossings.add({ record: first, slot: page.slots + 4 * offset })
+    this.#enter(page, offset, first)
     this.decoded++
     return first
+  }
+
+  /** Has control find a record. */
+  #enter({ slots, traps }: CodePage, offset: number, record: number): void {
+    if (traps?.records.has(offset) === true) traps.records.set(offset, record)
+    else this.#memory.u32[(slots >>> 2) + offset] = record
   }
 
   /** Returns whether an {@link OP_CROSS} record was made from this second page. */
@@ -376,8 +414,7 @@ export class CodeCache {
 
   /** Kills an {@link OP_CROSS} record whose second page was replaced, and clears its slot. */
   dropCrossing(page: CodePage, record: number): void {
-    const { u16, u32 } = this.#memory
-    u32[(page.slots >>> 2) + u16[(record + R.R_OFFSET) >>> 1]!] = 0
+    this.#enter(page, this.#memory.u16[(record + R.R_OFFSET) >>> 1]!, 0)
     this.#killer.killCrossing(record)
   }
 

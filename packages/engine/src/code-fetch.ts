@@ -40,6 +40,8 @@ export interface CodeSpace<Into extends CodeTranslation> {
    * @returns STATUS_DONE; STATUS_STEP if the bytes must be checked one by one
    */
   checkSecondPage(lo: number, hi: number): number
+  /** Returns the offsets of the breakpoints in the page of a linear address, if it has any: such instructions are executed alone. */
+  breakpoints?(lo: number, hi: number): ReadonlySet<number> | undefined
   /** Returns the mode that the page of a linear address decodes in now; absent: the processor's, {@link StateLayout.mode}. */
   modeAt?(lo: number): number
   /** Makes an object for {@link CodeSpace.translate} to fill in. */
@@ -114,7 +116,7 @@ export class CodeFetch<Into extends CodeTranslation> {
    */
   fetch(lo: number, hi: number): number {
     try {
-      const record = this.#locate(lo, hi, this.#space.executeSet)
+      const record = this.#locate(lo, hi, this.#space.executeSet, false)
       if (record === 0) this.leaveAt(lo, hi)
       return record
     } catch (error) {
@@ -127,7 +129,7 @@ export class CodeFetch<Into extends CodeTranslation> {
 
   /** Finds the record at a linear address, to execute it alone: as {@link CodeFetch.fetch}, but the TLB gets no entry of its page. */
   fetchOne(lo: number, hi: number): number {
-    return this.#locate(lo, hi, this.#tlb.missSet)
+    return this.#locate(lo, hi, this.#tlb.missSet, true)
   }
 
   /** Makes the dispatch loop report a linear address as the program counter. */
@@ -166,8 +168,16 @@ export class CodeFetch<Into extends CodeTranslation> {
     return 0
   }
 
+  /** As {@link CodeFetch.#pageOf}, with the breakpoints of the linear page. */
+  #trapped(lo: number, hi: number, t: Into): CodePage {
+    const page = this.#pageOf(lo, t)
+    const offsets = this.#space.breakpoints?.(lo, hi)
+    if (offsets !== undefined || page.traps !== undefined) this.#cache.trap(page, offsets)
+    return page
+  }
+
   /** @param set - TLB set that gets an entry of the page */
-  #locate(lo: number, hi: number, set: number): number {
+  #locate(lo: number, hi: number, set: number, alone: boolean): number {
     const u32 = this.#u32
     const cache = this.#cache
     const space = this.#space
@@ -177,12 +187,13 @@ export class CodeFetch<Into extends CodeTranslation> {
     const translated = space.translate(lo, hi, t)
     if (translated !== STATUS_DONE) return this.#end(translated)
     if (t.ma < 0) return this.#end(STATUS_STEP)
-    const page = this.#pageOf(lo, t)
+    const page = this.#trapped(lo, hi, t)
     u32[this.#pageBase] = lo & ~(PAGE_BYTES - 1)
     u32[this.#pageBase + 1] = hi
     u32[this.#slots] = page.slots
     this.#fillExecute(set, lo, hi, page, t)
     const offset = lo & (PAGE_BYTES - 1)
+    if (!alone && page.traps?.records.has(offset) === true) return this.#end(STATUS_STEP)
     let record = cache.record(page, offset)
     if (record !== 0) {
       const { flushes } = cache
@@ -216,7 +227,7 @@ export class CodeFetch<Into extends CodeTranslation> {
       this.#end(status === STATUS_DONE ? STATUS_STEP : status)
       return undefined
     }
-    const page = this.#pageOf(next, t)
+    const page = this.#trapped(next, nextHi, t)
     this.#fillExecute(space.secondPageSet, next, nextHi, page, t)
     return page
   }

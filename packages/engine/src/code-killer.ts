@@ -49,6 +49,7 @@ export class CodeKiller {
       this.#killSlot(page, slots + offset)
       found = true
     }
+    this.#killTraps(page)
     if (first >= this.#longest || page.crossings.size === 0) return found
     for (const crossing of page.crossings) this.#killCrossing(page, crossing)
     return true
@@ -61,6 +62,7 @@ export class CodeKiller {
     for (let offset = 0; offset < PAGE_BYTES; offset++) {
       if (this.#u32[slots + offset] !== 0) this.#killSlot(page, slots + offset)
     }
+    this.#killTraps(page)
     for (const crossing of page.crossings) this.#killCrossing(page, crossing)
     page.clearMarks()
   }
@@ -107,9 +109,20 @@ export class CodeKiller {
   #killSlot(page: CodePage, slot: number): void {
     const unit = this.units.get(this.#u32[slot]!)
     if (unit !== undefined) this.killUnit(unit, page.frame)
-    const record = this.#u32[slot]!
+    this.#killRecord(this.#u32[slot]!)
+    this.#u32[slot] = 0
+  }
+
+  #killTraps({ traps }: CodePage): void {
+    if (traps === undefined) return
+    for (const [offset, record] of traps.records) {
+      if (record !== 0) this.#killRecord(record)
+      traps.records.set(offset, 0)
+    }
+  }
+
+  #killRecord(record: number): void {
     if (this.#u16[(record + R_OP) >>> 1] === OP_CROSS) this.killCrossing(record)
     else this.#u16[(record + R_OP) >>> 1]! |= OP_DEAD
-    this.#u32[slot] = 0
   }
 }

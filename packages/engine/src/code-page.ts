@@ -30,6 +30,14 @@ export interface CrossingRecords {
   readonly slot: number
 }
 
+/** Instructions of a page that are executed alone, for a debugger. */
+export interface Traps {
+  /** Of the breakpoints: see `CodeCache.breakpointsChanged`. */
+  version: number
+  /** Machine addresses of their records, by offset; 0 where it is not decoded. No slot points to one. */
+  readonly records: Map<number, number>
+}
+
 /** The decoded instructions of one frame in one mode. */
 export class CodePage {
   /** Machine frame. */
@@ -42,6 +50,8 @@ export class CodePage {
   readonly units: Set<CodeUnit> = new Set<CodeUnit>()
   /** Records of instructions that end on this page. */
   readonly crossings: Set<CrossingRecords> = new Set<CrossingRecords>()
+  /** Instructions with breakpoints. */
+  traps: Traps | undefined = undefined
   /** Bit mask of 64 lines with decoded bytes: lines 0 to 31. */
   #linesLow = 0
   /** Lines 32 to 63. */

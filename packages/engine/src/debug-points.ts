@@ -17,6 +17,7 @@ interface Watch {
 
 const PAGE_BITS = 12n
 const ALL_BITS = 64
+const offsetOf = (address: bigint): number => Number(address & 0xfffn)
 
 /** Whether an access of this kind counts. */
 const counts = (kind: WatchKind, write: boolean): boolean => kind === 'access' || (kind === 'write') === write
@@ -27,8 +28,8 @@ export const linearAddress = (lo: number, hi: number): bigint => (BigInt(hi >>> 
 /** A debugger's breakpoints and watchpoints for one processor, by linear address. */
 export class DebugPoints {
   readonly #breakpoints = new Set<bigint>()
-  /** Number of breakpoints, by page. */
-  readonly #pages = new Map<bigint, number>()
+  /** Offsets of breakpoints, by page. */
+  readonly #pages = new Map<bigint, Set<number>>()
   #watched: Watch[] = []
   #access: WatchedAccess | null = null
 
@@ -48,7 +49,8 @@ export class DebugPoints {
     if (this.#breakpoints.has(address)) return
     this.#breakpoints.add(address)
     const page = address >> PAGE_BITS
-    this.#pages.set(page, (this.#pages.get(page) ?? 0) + 1)
+    const offsets = this.#pages.get(page) ?? new Set<number>()
+    this.#pages.set(page, offsets.add(offsetOf(address)))
   }
 
   /** Removes a breakpoint. @returns whether it existed */
@@ -56,20 +58,20 @@ export class DebugPoints {
     const address = BigInt.asUintN(ALL_BITS, given)
     if (!this.#breakpoints.delete(address)) return false
     const page = address >> PAGE_BITS
-    const left = this.#pages.get(page)! - 1
-    if (left > 0) this.#pages.set(page, left)
-    else this.#pages.delete(page)
+    const offsets = this.#pages.get(page)!
+    offsets.delete(offsetOf(address))
+    if (offsets.size === 0) this.#pages.delete(page)
     return true
   }
 
-  /** Whether the 4 KiB page of a linear address has breakpoints. */
-  breaksInPage(lo: number, hi: number): boolean {
-    return this.#pages.size > 0 && this.#pages.has(linearAddress(lo, hi) >> PAGE_BITS)
+  /** Returns the offsets of the breakpoints in the 4 KiB page of a linear address; undefined: it has none. */
+  breakpointsIn(lo: number, hi: number): ReadonlySet<number> | undefined {
+    return this.#pages.size === 0 ? undefined : this.#pages.get(linearAddress(lo, hi) >> PAGE_BITS)
   }
 
   /** Whether a breakpoint is set at a linear address. */
   breaksAt(lo: number, hi: number): boolean {
-    return this.breaksInPage(lo, hi) && this.#breakpoints.has(linearAddress(lo, hi))
+    return this.breaks && this.#breakpoints.has(linearAddress(lo, hi))
   }
 
   /** Watches bytes. @param length - at least 1 */

@@ -57,6 +57,30 @@ describe('the arena of a code cache', () => {
     expect(cache.flushes).toBeGreaterThan(50)
   })
 
+  test('that is flushed before a run keeps breakpoints: the run ends before one, which has no slot', () => {
+    const memory = MachineMemory.create({ bytes: 1 << 20 })
+    const frame = memory.allocate(PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
+    const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
+    let page = cache.page(frame, 0)
+    cache.trap(page, new Set([4]))
+    for (let offset = 100; cache.flushes === 0; offset += 64) cache.record(cache.page(frame, 0), offset)
+    page = cache.page(frame, 0)
+    cache.record(page, 0)
+    const trapped = cache.record(page, 4)
+    expect([0, 2, 4, 6].map((offset) => memory.u32[(page.slots >>> 2) + offset] !== 0)).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ])
+    expect([trapped, cache.record(page, 4)]).toEqual([trapped, trapped])
+    cache.breakpointsChanged()
+    cache.trap(page, undefined)
+    expect(memory.u16[(trapped + R_OP) >>> 1]! & OP_DEAD).toBe(OP_DEAD)
+    cache.record(page, 0)
+    expect(memory.u32[(page.slots >>> 2) + 6]).not.toBe(0)
+  })
+
   test('is flushed before a run of instructions that may not fit', () => {
     const memory = MachineMemory.create({ bytes: 1 << 20 })
     const code = memory.allocate(FRAMES * PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES

@@ -30,8 +30,8 @@ export type DebugStop =
  * Breakpoints, watchpoints and steps of one vCPU, by linear address: for debuggers. Guest memory stays as it is, so do the
  * guest's own debug registers. Elements of a string instruction that a device takes as one request count together for watchpoints.
  *
- * Instructions of a page with a breakpoint are executed one at a time, and accesses of a page with a watchpoint are looked
- * at one by one. Nothing else is slower. `Vcpu.run` returns with `debug`, and {@link DebugControl.stop} says why.
+ * Accesses of a page with a watchpoint are looked at one by one, and compiled code ends at a breakpoint. Nothing else is
+ * slower. `Vcpu.run` returns with `debug`, and {@link DebugControl.stop} says why.
  */
 export class DebugControl extends PointControl {
   readonly #vcpu: Vcpu
@@ -43,7 +43,10 @@ export class DebugControl extends PointControl {
     const hooks = new Hooks(vcpu)
     super({
       points: hooks.points,
-      changed: () => vcpu.core.pointsChanged(),
+      changed: () => {
+        vcpu.engine.codeCache.breakpointsChanged()
+        vcpu.core.pointsChanged()
+      },
       mistake: (message) => new X86CpuError('ERR_DEBUG', message),
     })
     this.#vcpu = vcpu
@@ -95,12 +98,13 @@ export class DebugControl extends PointControl {
 
   /** Takes everything back: the vCPU has no debugger any more. A fault that waits is delivered. */
   detach(): void {
-    const { core } = this.#vcpu
+    const { core, engine } = this.#vcpu
     this.#hooks.resume({})
     this.#hooks.clear()
     core.places.clear()
     // A fault that is held is not lost: its instruction raises it again.
     core.debug.hooks = null
+    engine.codeCache.breakpointsChanged()
     core.pointsChanged()
   }
 }
@@ -142,9 +146,9 @@ class Hooks implements DebugHooks {
   }
 
   stopsAt(lo: number, hi: number, cost: number): boolean {
-    if (this.stepping || !this.points.breaksInPage(lo, hi)) return false
+    if (this.stepping || !this.points.breaksAt(lo, hi)) return false
     if (this.#passes && cost === this.#from) return false
-    return this.points.breaksAt(lo, hi) && this.#stops({ kind: 'breakpoint', address: linearAddress(lo, hi) })
+    return this.#stops({ kind: 'breakpoint', address: linearAddress(lo, hi) })
   }
 
   stopsBetween(cost: number): boolean {

@@ -1,11 +1,12 @@
 // A debugger's breakpoints, watchpoints and steps, which the guest cannot see.
 import * as x86 from '@retrap/x86-assembler'
 import { EAGER_JIT, TEST_JIT } from '@retrap/tooling/jit'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { DebugControl, type DebugResume, type DebugStop, X86CpuError } from '../src/index.ts'
 import type { CpuHost } from '../src/state/host.ts'
 import { FLAG_IF, STATUS_DONE, STATUS_RESTART, S_EFLAGS } from '../src/state/state-layout.ts'
-import { BareCpu, type BareOptions, CODE } from './support/bare-cpu.ts'
+import { BareCpu, type BareOptions, CODE, PAGE_TABLE } from './support/bare-cpu.ts'
 
 const HANDLER = 0x4000
 const DATA = 0xa000
@@ -39,6 +40,29 @@ function counting(asm: x86.Assembler, times: number): void {
   asm.dec(x86.ecx).jnz(next).bind(asm.label('end')).hlt()
   for (let i = 0; i < 0x1000; i++) asm.nop()
   asm.bind(far).add(x86.rbx, x86.rax).bind(asm.label('ret')).ret()
+}
+
+/** Where the code of low memory is, too. */
+const ALIAS = 0x10_0000
+
+/** Operations of several lengths. */
+const OPERATIONS: readonly ((asm: x86.Assembler) => unknown)[] = [
+  (asm) => asm.inc(x86.rax),
+  (asm) => asm.nop(),
+  (asm) => asm.add(x86.rbx, x86.rax),
+  (asm) => asm.mov(x86.r10, 0x1234_5678_9abc_def0n),
+  (asm) => asm.mov(x86.qword(DATA), x86.rbx),
+  (asm) => asm.lea(x86.rdx, x86.qword(x86.rdx, { disp: 0x1234_5678 })),
+]
+
+/** A loop that calls a function, and the same function at its other place. */
+function repeating(asm: x86.Assembler, start: number, times: number): void {
+  const next = asm.mov(x86.ecx, times).here()
+  asm
+    .call(start)
+    .mov(x86.rsi, start + ALIAS)
+    .call(x86.rsi)
+  asm.dec(x86.ecx).jnz(next).hlt()
 }
 
 describe.each([
@@ -83,6 +107,69 @@ describe.each([
     expect(pc.register('rax')).toBe(50n)
   })
 
+  test('stops where a processor that is stepped comes to a breakpoint, whichever are set meanwhile', () => {
+    const length = OPERATIONS.length
+    const body = fc.array(fc.nat(length - 1), { minLength: 8, maxLength: 30 })
+    const toggles = fc.array(fc.array(fc.tuple(fc.nat(29), fc.boolean()), { maxLength: 3 }), {
+      minLength: 8,
+      maxLength: 12,
+    })
+    fc.assert(
+      fc.property(
+        body,
+        fc.integer({ min: 0, max: 80 }),
+        toggles,
+        fc.boolean(),
+        fc.boolean(),
+        (operations, before, rounds, isHot, isSmall) => {
+          const start = 0x9000 - before
+          const [pc, stepped] = [jit, false as const].map((how) => {
+            const cpu = new BareCpu({ jit: how, codeCacheBytes: isSmall ? 64 << 10 : 1 << 20 })
+            // The body's two pages are at another place, too.
+            for (const page of [8, 9])
+              cpu.write64(PAGE_TABLE + 8 * ((ALIAS >>> 12) + page), cpu.read64(PAGE_TABLE + 8 * page))
+            cpu.program((asm) => repeating(asm, start, 60))
+            return cpu
+          }) as [BareCpu, BareCpu]
+          const places: number[] = []
+          for (const cpu of [pc, stepped])
+            cpu.program((asm) => {
+              places.length = 0
+              for (const operation of operations) {
+                places.push(start + asm.assemble().bytes.length)
+                OPERATIONS[operation]!(asm)
+              }
+              asm.ret()
+            }, start)
+          pc.rip = stepped.rip = CODE
+          if (isHot) for (const cpu of [pc, stepped]) cpu.turn(600)
+          while (stepped.cpu.retired < pc.cpu.retired) stepped.cpu.step()
+          const debug = new DebugControl(pc.cpu)
+          const set = new Set<number>()
+          for (const changes of [...rounds, 'none']) {
+            if (changes === 'none') for (const at of set) debug.removeBreakpoint(BigInt(at))
+            if (changes === 'none') set.clear()
+            else
+              for (const [n, isAlias] of changes as [number, boolean][]) {
+                const at = places[n % places.length]! + (isAlias ? ALIAS : 0)
+                if (set.delete(at)) debug.removeBreakpoint(BigInt(at))
+                else debug.addBreakpoint(BigInt(set.add(at) && at))
+              }
+            do stepped.cpu.step()
+            while (!set.has(stepped.rip) && !stepped.cpu.halted)
+            debug.resume({ passBreakpoint: true })
+            let end = pc.turn(1000)
+            for (; end.reason === 'budget'; end = pc.turn(1000));
+            expect([end.reason, pc.rip]).toEqual([stepped.cpu.halted ? 'hlt' : 'debug', stepped.rip])
+            expect(pc.register('rbx')).toBe(stepped.register('rbx'))
+            if (stepped.cpu.halted) break
+          }
+        },
+      ),
+      { numRuns: 12 },
+    )
+  })
+
   test('leaves nothing behind when the debugger has gone', () => {
     const { pc, at, debug, go } = debugged((asm) => counting(asm, 300), jit)
     debug.addBreakpoint(BigInt(at('ret')))
@@ -119,15 +206,13 @@ test('a processor that is debugged executes what it would alone, and takes its t
 
 test('a breakpoint stays where its code is written again', () => {
   const { pc, at, debug, go } = debugged((asm) => {
-    asm.nop().bind(asm.label('here')).inc(x86.rax).bind(asm.label('after')).hlt()
+    asm.nop().bind(asm.label('here')).inc(x86.rax).jmp(CODE)
   })
-  debug.addBreakpoint(BigInt(at('here')))
-  expect(go()).toMatchObject({ kind: 'breakpoint' })
-  pc.program((asm) => asm.nop().dec(x86.rax).hlt())
-  pc.rip = CODE
-  expect(go()).toMatchObject({ kind: 'breakpoint', address: BigInt(at('here')) })
-  expect(go({ passBreakpoint: true })).toBe('hlt')
-  expect(pc.register('rax')).toBe(2n ** 64n - 1n)
+  const stop = { kind: 'breakpoint', address: BigInt(at('here')) }
+  debug.addBreakpoint(stop.address)
+  expect([go(), go({ passBreakpoint: true }), pc.register('rax')]).toEqual([stop, stop, 1n])
+  pc.program((asm) => asm.nop().dec(x86.rax).jmp(CODE))
+  expect([go(), go({ passBreakpoint: true }), pc.register('rax')]).toEqual([stop, stop, 0n])
 })
 
 test('a breakpoint at a repeated instruction stops before its first iteration alone', () => {

@@ -1,4 +1,4 @@
-import { STATUS_DONE, STATUS_STEP, type CodeSpace, type Tlb } from '@retrap/engine'
+import { STATUS_DONE, STATUS_STEP, type CodeSpace } from '@retrap/engine'
 import type { DebugSlot } from './debug-stops.ts'
 import { newTranslation, type ArmTranslation } from '../state/host.ts'
 import { KEY_GUARDED } from '../system/branch-types.ts'
@@ -11,16 +11,14 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   readonly #u32: Uint32Array
   readonly #translation: Translation
   readonly #reached = newTranslation()
-  readonly #tlb: Pick<Tlb, 'missSet'>
   readonly #debug: DebugSlot
   /** One instruction is looked up, to be executed alone. */
   alone = false
 
   /** @param u32 - the state area */
-  constructor(u32: Uint32Array, translation: Translation, tlb: Pick<Tlb, 'missSet'>, debug: DebugSlot) {
+  constructor(u32: Uint32Array, translation: Translation, debug: DebugSlot) {
     this.#u32 = u32
     this.#translation = translation
-    this.#tlb = tlb
     this.#debug = debug
   }
 
@@ -29,8 +27,11 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   }
 
   get secondPageSet(): number {
-    // The page may have a breakpoint.
-    return this.#debug.hooks?.points.breaks === true ? this.#tlb.missSet : this.#translation.executeSet
+    return this.#translation.executeSet
+  }
+
+  breakpoints(lo: number, hi: number): ReadonlySet<number> | undefined {
+    return this.#debug.hooks?.points.breakpointsIn(lo, hi)
   }
 
   /**
@@ -53,13 +54,6 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   }
 
   check(lo: number, hi: number): number {
-    const aligned = this.#checkAlignment(lo, hi)
-    if (aligned !== STATUS_DONE || this.alone) return aligned
-    // Generated code calls this for each instruction on a page that is not in the TLB.
-    return this.#debug.hooks?.points.breaksInPage(lo, hi) === true ? STATUS_STEP : aligned
-  }
-
-  #checkAlignment(lo: number, hi: number): number {
     // Thumb's have bit 0 set.
     const isThumb = (lo & 1) !== 0 && (this.#u32[S.S_MODE >>> 2]! & S.MODE_A32) !== 0
     return (lo & 3) === 0 || isThumb ? STATUS_DONE : this.#translation.raise(lo, hi, PC_ALIGNMENT_FAULT)
@@ -89,7 +83,7 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   /** Finds the instruction at the program counter. @returns as `translate` */
   reach(): number {
     const [lo, hi] = [this.#u32[S.S_PC >>> 2]!, this.#u32[(S.S_PC >>> 2) + 1]!]
-    const status = this.#checkAlignment(lo, hi)
+    const status = this.check(lo, hi)
     return status === STATUS_DONE ? this.#translate(lo, hi, this.#reached) : status
   }
 

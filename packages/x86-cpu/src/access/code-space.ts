@@ -42,24 +42,17 @@ export class X86CodeSpace implements CodeSpace<Translation> {
     return newTranslation()
   }
 
-  /**
-   * The miss set, so that each fetch is checked, outside 64-bit mode, where the page may cross the limit of CS, and while
-   * breakpoints are set, one of which may lie in the page.
-   */
+  /** The miss set outside 64-bit mode, where the page may cross the limit of CS: each fetch is checked. */
   get secondPageSet(): number {
-    if (this.#debug.hooks?.points.breaks === true) return S.TLB_MISS
     return this.#u32[S.S_MODE >>> 2] === S.MODE_64 ? this.#mode.executeSet : S.TLB_MISS
   }
 
-  check(lo: number, hi: number): number {
-    const checked = this.#checkPlace(lo, hi)
-    if (checked !== S.STATUS_DONE || this.alone) return checked
-    // Generated code that cannot find the page in the TLB comes here for each of its instructions.
-    return this.#debug.hooks?.points.breaksInPage(lo, hi) === true ? S.STATUS_STEP : checked
+  breakpoints(lo: number, hi: number): ReadonlySet<number> | undefined {
+    return this.#debug.hooks?.points.breakpointsIn(lo, hi)
   }
 
   /** Canonical addresses, and the limit of CS. */
-  #checkPlace(lo: number, hi: number): number {
+  check(lo: number, hi: number): number {
     const u32 = this.#u32
     if (u32[S.S_MODE >>> 2] === S.MODE_64) {
       const unused = (u32[S.S_CR4 >>> 2]! & CR4_LA57) === 0 ? 16 : 7
