@@ -289,6 +289,8 @@ test('a relay lets programs into a hub, and pages of the origins that were named
     )
   })
   expect(await Promise.all(states)).toEqual(['open', 'refused'])
+  const rebound = new Client(url, { headers: { host: `evil.test:${relay.port}` } })
+  expect(await new Promise((resolve) => void rebound.on('error', ({ message }) => resolve(message)))).toMatch(/\b421$/)
   await expect(listenWebSocket(hub, { port: relay.port })).rejects.toThrow(N.NetworkError)
   relay.close()
   await until(() => !network.linkUp)

@@ -69,6 +69,20 @@ test('files have their types, isolate their page, and have a strict policy; noth
   await expect(fetch(site.url)).rejects.toThrow()
 })
 
+test('a page that has its own name lead here reads nothing; names that were given do', async () => {
+  const site = await serveSite(folder, 0, new Map(), ['box.example'])
+  const { port } = new URL(site.url)
+  const statusFor = (host: string): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      request({ port, headers: { host: `${host}:${port}` } }, (response) => resolve(response.resume().statusCode))
+        .on('error', reject)
+        .end()
+    })
+  const hosts = ['127.0.0.1', 'localhost', '[::1]', 'Box.example', 'evil.test']
+  expect(await Promise.all(hosts.map(statusFor))).toEqual([200, 200, 200, 200, 421])
+  site.close()
+})
+
 test('files beside the folder are served, and parts of files are, as a snapshot is read', async () => {
   const list = new TextEncoder().encode('[]')
   const site = await serveSite(folder, 0, new Map([['systems/systems.json', list]]))

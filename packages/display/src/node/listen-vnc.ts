@@ -1,6 +1,7 @@
-import type { Server as HttpServer } from 'node:http'
+import type { IncomingMessage, Server as HttpServer } from 'node:http'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import type { WebSocket, WebSocketServer } from 'ws'
+import { namesServer } from '@retrap/basics'
 import { DisplayError } from '../errors.ts'
 import type { VncServer } from '../vnc/server.ts'
 import type { VncTransport } from '../vnc/update-sender.ts'
@@ -115,7 +116,13 @@ async function listenWeb(server: VncServer, host: string, port: number): Promise
     server: http,
     maxPayload: LARGEST_MESSAGE,
     perMessageDeflate: false,
-    verifyClient: ({ origin }: { origin: string }) => server.hasPassword || isOwnOrigin(origin),
+    verifyClient: (
+      { origin, req }: { origin: string; req: IncomingMessage },
+      done: (may: boolean, code?: number) => void,
+    ) => {
+      if (!namesServer(req.headers.host, [host.toLowerCase()])) done(false, 421)
+      else done(server.hasPassword || isOwnOrigin(origin))
+    },
   })
   // `listening` reports errors of the port.
   sockets.on('error', () => {})

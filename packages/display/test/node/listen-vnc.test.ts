@@ -141,8 +141,9 @@ describe('TCP', () => {
 })
 
 describe('WebSockets', () => {
-  const open = async (origin?: string): Promise<string> => {
-    const socket = new WebSocket(`ws://127.0.0.1:${listener!.webSocketPort}/`, origin === undefined ? {} : { origin })
+  const open = async (origin?: string, headers = {}): Promise<string> => {
+    const given = origin === undefined ? { headers } : { origin }
+    const socket = new WebSocket(`ws://127.0.0.1:${listener!.webSocketPort}/`, given)
     try {
       return await new Promise((resolve) => {
         socket.on('message', (data: Buffer) => resolve(data.toString('latin1')))
@@ -203,6 +204,8 @@ describe('WebSockets', () => {
     await listen({ webSocketPort: 0 })
     expect(await open('http://localhost:8080')).toBe('RFB 003.008\n')
     expect(await open('https://example.org')).toContain('401')
+    // A page whose own name leads here.
+    expect(await open(undefined, { host: 'evil.test:5700' })).toContain('421')
     await listener!.close()
     await listen({ webSocketPort: 0 }, { password: 'secret' })
     expect(await open('https://example.org')).toBe('RFB 003.008\n')

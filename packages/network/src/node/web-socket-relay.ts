@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net'
+import { namesServer } from '@retrap/basics'
 import { type FrameSocket, type Hub, NetworkError, WebSocketNetwork } from '../index.ts'
 import type { OpenSocket } from '../sockets.ts'
 
@@ -19,6 +20,12 @@ export interface WebSocketRelayOptions {
   readonly origins?: readonly string[] | undefined
 }
 
+/** A request for a connection, by a program or a page. */
+interface Asker {
+  readonly origin: string | undefined
+  readonly req: { readonly headers: { readonly host?: string | undefined } }
+}
+
 /** Lets emulators in web pages into a hub: each message of a WebSocket is a frame. @throws NetworkError `ERR_LISTEN` */
 export async function listenWebSocket(hub: Hub, options: WebSocketRelayOptions): Promise<OpenSocket> {
   const { host = '127.0.0.1', port, origins = [] } = options
@@ -29,8 +36,10 @@ export async function listenWebSocket(hub: Hub, options: WebSocketRelayOptions):
     port,
     maxPayload: MOST_BYTES,
     perMessageDeflate: false,
-    verifyClient: ({ origin }: { readonly origin: string | undefined }) =>
-      server.clients.size < MOST_CONNECTIONS && (origin === undefined || origins.includes(origin)),
+    verifyClient: ({ origin, req }: Asker, done: (may: boolean, code?: number) => void) => {
+      if (!namesServer(req.headers.host, [host.toLowerCase()])) done(false, 421)
+      else done(server.clients.size < MOST_CONNECTIONS && (origin === undefined || origins.includes(origin)))
+    },
   })
   await new Promise<void>((resolve, reject) => {
     server.once('listening', resolve)

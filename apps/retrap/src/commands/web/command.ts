@@ -34,6 +34,7 @@ interface WebFlags {
   readonly debian?: boolean
   readonly out?: string
   readonly recording?: string
+  readonly allowHost?: readonly string[]
 }
 
 /** The parts of the process that the command uses. */
@@ -54,9 +55,15 @@ export function addWeb(program: Command, host: WebHost): void {
       '--recording <file>',
       'open a recording in it, at its end: a file of --record-bundle, or the folder of a failing test; or the run of a cluster',
     )
+    .option(
+      '--allow-host <name...>',
+      'answer to these names, too, as behind a proxy; without it to addresses and localhost alone',
+    )
     .option('--no-open', 'do not open a browser')
     .action(async (flags: WebFlags) => {
-      const { port, out, recording } = flags
+      const { port, out, recording, allowHost } = flags
+      if (out !== undefined && allowHost !== undefined)
+        throw usage('--allow-host belongs to a site that is served; --out writes one')
       if (out !== undefined && port !== undefined)
         throw usage('--port belongs to a site that is served; --out writes one')
       if (out !== undefined && recording !== undefined)
@@ -68,13 +75,22 @@ export function addWeb(program: Command, host: WebHost): void {
 }
 
 /** Serves the site until the process is asked to end. */
-async function serve(folder: string, { port, open, debian, recording }: WebFlags, host: WebHost): Promise<void> {
+async function serve(
+  folder: string,
+  { port, open, debian, recording, allowHost = [] }: WebFlags,
+  host: WebHost,
+): Promise<void> {
   const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
   // A port that is taken is known before anything is fetched, or booted.
   const files = new Map<string, SiteFile>()
   const { addRecording } = await import('./recordings.ts')
   const hash = recording === undefined ? '' : (await addRecording(files, recording)).hash
-  const server = await start(folder, port, files)
+  const server = await start(
+    folder,
+    port,
+    files,
+    allowHost.map((name) => name.toLowerCase()),
+  )
   const url = `${server.url}${hash}`
   try {
     const packages: ListedPackage[] = []
@@ -150,13 +166,18 @@ async function addDebian(
   return packages
 }
 
-async function start(folder: string, port: number | undefined, more: MoreFiles): Promise<SiteServer> {
+async function start(
+  folder: string,
+  port: number | undefined,
+  more: MoreFiles,
+  names: readonly string[],
+): Promise<SiteServer> {
   // node:http, which no other command needs, takes longer to load than most of the program.
   const { serveSite } = await import('./server.ts')
   try {
-    return await serveSite(folder, port ?? USUAL_PORT, more)
+    return await serveSite(folder, port ?? USUAL_PORT, more, names)
   } catch (error) {
-    if (port === undefined) return serveSite(folder, 0, more)
+    if (port === undefined) return serveSite(folder, 0, more, names)
     throw new CliError('ERR_INPUT', `--port ${port}: ${error instanceof Error ? error.message : error}`)
   }
 }

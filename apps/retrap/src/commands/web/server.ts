@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import send from 'send'
+import { namesServer, plainLine } from '@retrap/basics'
 import { CliError } from '../../errors.ts'
 
 /**
@@ -61,12 +62,24 @@ export type MoreFiles = ReadonlyMap<string, SiteFile>
  *
  * @param port - 0: any free port
  * @param more - replace the folder's files of the same names
+ * @param names - of this server, in lower case, beside addresses and localhost
  * @throws errors of `listen`, with its `code`
  */
-export async function serveSite(folder: string, port: number, more: MoreFiles = new Map()): Promise<SiteServer> {
+export async function serveSite(
+  folder: string,
+  port: number,
+  more: MoreFiles = new Map(),
+  names: readonly string[] = [],
+): Promise<SiteServer> {
   const headers = { ...HEADERS, 'content-security-policy': await policyOf(join(folder, 'index.html')) }
   const server = createServer((request, response) => {
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+    if (!namesServer(request.headers.host, names)) {
+      response
+        .writeHead(421)
+        .end(`this server is not ${plainLine(request.headers.host ?? '', 200)}; --allow-host names it\n`)
+      return
+    }
     const { pathname } = URL.parse(request.url ?? '/', 'http://localhost') ?? { pathname: '' }
     void answer(request, response, { folder, pathname, more: more.get(decoded(pathname.slice(1))) })
   })
