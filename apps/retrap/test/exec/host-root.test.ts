@@ -1,5 +1,7 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { choices } from '@retrap/tooling/random'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import type { ShareNode } from '@retrap/virtio/p9'
@@ -57,6 +59,55 @@ describe.skipIf(!hasProc)(`the host as a root${skipNote(hasProc, 'shares need /p
     await root.close()
     root = await openHostRoot([program])
     expect(await (await find('/var/tmp')).stat()).toEqual(stat)
+  })
+
+  test('has of further folders what other users reach, but for what is hidden', async () => {
+    const folder = join(scratch, 'whole')
+    mkdirSync(folder)
+    const draw = choices(0x0e7c)
+    // A tree of random rights, with links into it from outside.
+    const paths: string[] = []
+    const grow = (at: string, depth: number): void => {
+      for (let i = 0; i < 6; i++) {
+        const path = join(at, `n${i}`)
+        if (depth > 0 && draw.chance(1, 2)) {
+          mkdirSync(path)
+          grow(path, depth - 1)
+        } else writeFileSync(path, path)
+        paths.push(path)
+      }
+      for (const path of paths.filter((one) => dirname(one) === at))
+        chmodSync(path, draw.pick([0o755, 0o750, 0o711, 0o644, 0o600]))
+    }
+    grow(folder, 3)
+    const secret = join(folder, 'n6')
+    writeFileSync(secret, 'secret')
+    symlinkSync(secret, join(folder, 'n7'))
+    symlinkSync(join(folder, 'n0'), join(folder, 'n8'))
+    chmodSync(folder, 0o755)
+    for (let at = scratch; at !== '/'; at = dirname(at)) chmodSync(at, statSync(at).mode | 0o111)
+    await root.close()
+    root = await openHostRoot([], { folders: [folder], hidden: new Set([secret]) })
+    const seen = await Promise.all(
+      paths.map((path) =>
+        find(path).then(
+          async (node) => ((await node.stat()).mode & 0o170_000) !== 0o040_000 && path,
+          () => false,
+        ),
+      ),
+    )
+    if (process.getuid?.() === 0) {
+      const script = 'for path; do [ -f "$path" ] && [ -r "$path" ] && echo "$path"; done; true'
+      const reached = execFileSync('sh', ['-c', script, 'sh', ...paths], { encoding: 'utf8', uid: 65_534, gid: 65_534 })
+      expect(seen.filter((path) => path !== false)).toEqual(reached.split('\n').filter((path) => path !== ''))
+    }
+    const names = await (await find(folder)).list()
+    expect(names).toEqual(expect.arrayContaining(['n7', 'n8']))
+    expect(names).not.toContain('n6')
+    await expect(find(secret)).rejects.toMatchObject({ code: 'ENOENT' })
+    expect([...root.missed!]).toEqual([])
+    await expect(find(join(scratch, 'other'))).rejects.toMatchObject({ code: 'ENOENT' })
+    expect([...root.missed!]).toEqual([join(scratch, 'other')])
   })
 
   test('shows files of the user as those of root, and has none of them changed', async () => {

@@ -191,7 +191,7 @@ export class LinuxHost implements GuestsHost {
     }
     const kept = keptKind(kind)
     const root = await (image === undefined
-      ? openRoot(folder === undefined ? 'host' : resolve(this.#folder, folder), undefined)
+      ? openRoot(folder === undefined ? 'host' : resolve(this.#folder, folder))
       : openImageRoot(resolve(this.#folder, image), arch))
     const folders = share.map((text) => {
       const shared = parseSharedFolder(resolveShare(this.#folder, text))

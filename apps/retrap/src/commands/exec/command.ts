@@ -18,6 +18,7 @@ import {
   type SharedFolder,
 } from './given.ts'
 import { HOST_PATHS, openFolderRoot, openHostRoot } from './host-root.ts'
+import { isWithin, type ShownHost, shownHost } from './visible-folder.ts'
 import { USUAL_PATH } from './program.ts'
 import type { ExecRoot } from './root.ts'
 import { type ExecHost, type ExecRequest, runExec } from './run.ts'
@@ -51,6 +52,7 @@ export interface ExecFlags {
   readonly network?: boolean
   readonly recordOnFailure?: string
   readonly explain?: boolean
+  readonly hide?: readonly string[]
 }
 
 /** Exit code for retrap's own errors. */
@@ -59,8 +61,8 @@ const MOST_SHARES = 16
 
 const HELP = `
 The machine is booted once, without KVM or rights of any kind, and kept in the cache folder; each run begins from there. The program
-sees the host's programs and libraries, its users, host names and time zone (--explain lists them), empty folders such as /tmp,
-/var and /home, and the folders of --share. It may write anywhere below /: into memory, which is gone when it ends (--root-rw asks
+sees the host's programs and libraries, and /etc, /opt and the folders of PATH but for files that other users cannot reach (--explain
+lists them, --hide takes some out), empty folders such as /tmp, /var and /home, and the folders of --share. It may write anywhere below /: into memory, which is gone when it ends (--root-rw asks
 for no more than that). Only what it writes to a share with :rw stays. Input, output and signals are the program's.
 
 Lines of docker run: -e, --env-file, -u, -w, -m, -t, --entrypoint and --tmpfs have their meaning there, and -v SRC:DST[:ro] is a
@@ -127,6 +129,7 @@ export function addExec(
       each(parseSharedFolder),
     )
     .addOption(also('-v, --volume <folder:path>').argParser(each(parseVolume)))
+    .option('--hide <path>', 'a file or folder of the host that the program does not see (repeatable)', asIs)
     .option(
       '--tmpfs <path[:options]>',
       'an empty folder in memory, such as /scratch or /scratch:size=64m,noexec (repeatable)',
@@ -192,8 +195,12 @@ async function act(
   if (flags.name !== undefined) host.stderr.write(`retrap: --name ${flags.name}: a run has no name; it is left out\n`)
   const words = [...(entrypoint ? [entrypoint] : []), ...command]
   const [name = ''] = words
-  const named = image === undefined && where === 'host' ? programOfHost(name, process.env['PATH'] ?? '') : undefined
-  const opened = image === undefined ? await openRoot(where, named) : await openImage(image, arch)
+  const path = process.env['PATH'] ?? ''
+  const shown = image === undefined && where === 'host' ? shownHost(path, flags.hide ?? []) : undefined
+  if (shown === undefined && flags.hide !== undefined)
+    throw usage('--hide belongs to the files of this host; leave out --image and --root')
+  const named = shown && programOfHost(name, path, shown)
+  const opened = image === undefined ? await openRoot(where, named, shown) : await openImage(image, arch)
   const root =
     entrypoint === undefined ? opened : { ...opened, config: { ...opened.config, entrypoint: [], command: [] } }
   try {
@@ -244,16 +251,22 @@ const hasApx = async (cpu: string): Promise<boolean> =>
 const openImage = async (path: string, architecture: string): Promise<ExecRoot> =>
   (await import('./image-root.ts')).openImageRoot(path, architecture)
 
-/** Opens the files of a program: `host`, or a folder. @param program - a whole path that the root is to have, too */
-export async function openRoot(where: string, program: string | undefined): Promise<ExecRoot> {
-  if (where === 'host') return openHostRoot(program === undefined ? [] : [program])
+/**
+ * Opens the files of a program: `host`, or a folder.
+ *
+ * @param program - a whole path that the root is to have, too
+ * @param shown - what is seen of the host beside programs and libraries
+ */
+export async function openRoot(where: string, program?: string, shown?: ShownHost): Promise<ExecRoot> {
+  if (where === 'host') return openHostRoot(program === undefined ? [] : [program], shown)
   return openFolderRoot(where)
 }
 
 /** The whole path of a program of the host that lies outside of the folders that guests see; undefined for others. */
-export function programOfHost(name: string, path: string): string | undefined {
+export function programOfHost(name: string, path: string, { folders }: ShownHost): string | undefined {
   const isFile = (file: string): boolean => statSync(file, { throwIfNoEntry: false })?.isFile() === true
-  const isSeen = (file: string): boolean => HOST_PATHS.some((seen) => realpathSync(file).startsWith(`${seen}/`))
+  const isSeen = (file: string): boolean =>
+    [...HOST_PATHS, ...folders].some((seen) => isWithin(realpathSync(file), seen))
   if (name.includes('/')) return isFile(name) && !isSeen(name) ? resolve(name) : undefined
   if (name === '' || USUAL_PATH.split(':').some((folder) => isFile(join(folder, name)))) return undefined
   const found = path
@@ -269,6 +282,7 @@ function explain(root: ExecRoot, shares: readonly SharedFolder[], flags: ExecFla
   return [
     'The program can read:',
     ...root.explanation.map((line) => `  ${line}`),
+    ...(flags.hide ?? []).map((path) => `  but not ${path} (--hide)`),
     ...(kernel === undefined ? [`  /lib/modules: the modules of Debian's kernel, which modprobe loads`] : []),
     ...modules.map((path) => `  /usr/lib/modules/retrap: ${path} (--module, which is loaded first)`),
     ...shares.map(

@@ -4,6 +4,7 @@ import { basename, dirname, resolve } from 'node:path'
 import { LocalShare } from '../../machine/share/local-share.ts'
 import type { ExecRoot } from './root.ts'
 import { type ViewEntry, type ViewOwner, ViewShare } from './view-share.ts'
+import { isWithin, type ShownHost, VisibleNode } from './visible-folder.ts'
 
 /** Files and folders of the host that a program of `retrap exec` can read where nothing else is asked for. */
 export const HOST_PATHS: readonly string[] = [
@@ -44,6 +45,10 @@ function standIns(): readonly (readonly [string, ViewEntry])[] {
   ]
 }
 
+const OWN_ETC = "; resolv.conf, hostname and machine-id are the guest's own"
+/** Of each guest. Source: machine-id(5). */
+const MACHINE_ID = '72657472617000000000000000000001'
+
 /** The configuration of a root that does not describe its program. */
 const PLAIN: ExecRoot['config'] = { env: [], user: '', workingDirectory: '', entrypoint: [], command: [] }
 /** Configuration of a root that is the host's, whose `/etc/hosts` has the host's name. */
@@ -57,8 +62,9 @@ const hostConfig = (): ExecRoot['config'] => ({
  * Opens the host as a root: {@link HOST_PATHS}, and nothing else of it.
  *
  * @param files - further files of the host, each at its own path, for example the program
+ * @param shown - what is seen besides
  */
-export async function openHostRoot(files: readonly string[] = []): Promise<ExecRoot> {
+export async function openHostRoot(files: readonly string[] = [], shown?: ShownHost): Promise<ExecRoot> {
   const entries = new Map<string, ViewEntry>()
   const shares = new Map<string, LocalShare>()
   const explanation: string[] = []
@@ -67,17 +73,31 @@ export async function openHostRoot(files: readonly string[] = []): Promise<ExecR
     shares.set(path, share)
     return share
   }
+  const hidden = shown?.hidden ?? new Set<string>()
+  const isHidden = (path: string): boolean => [...hidden].some((hide) => isWithin(realpathSync(path), hide))
+  const part = (path: string, othersOnly: boolean): ViewEntry => {
+    const share = folder(path)
+    return { kind: 'node', open: () => new VisibleNode(share.root(), realpathSync(path), hidden, othersOnly) }
+  }
+  for (const path of shown?.folders ?? [])
+    if (!isHidden(path) && !HOST_PATHS.some((seen) => isWithin(realpathSync(path), seen)))
+      if (put(entries, path, part(path, true)))
+        explanation.push(`${path}, but for files that other users cannot reach${path === '/etc' ? OWN_ETC : ''}`)
   for (const [path, entry] of standIns()) put(entries, path, entry)
   for (const path of [...HOST_PATHS, ...files]) {
     const stat = statOf(path)
-    if (stat === undefined) continue
+    if (stat === undefined || isHidden(path)) continue
     const isLink = stat.isSymbolicLink() && HOST_PATHS.includes(path)
-    if (put(entries, path, isLink ? { kind: 'link', text: readlinkSync(path) } : entryOf(path, stat, folder)))
+    const isPart = stat.isDirectory() && [...hidden].some((hide) => isWithin(hide, path))
+    const whole = (): ViewEntry => (isPart ? part(path, false) : entryOf(path, stat, folder))
+    if (put(entries, path, isLink ? { kind: 'link', text: readlinkSync(path) } : whole()))
       explanation.push(`${path}${isLink ? ` -> ${readlinkSync(path)}` : ''}`)
   }
+  const share = new ViewShare({ kind: 'directory', entries }, hostUser())
   return {
-    share: new ViewShare({ kind: 'directory', entries }, hostUser()),
-    config: hostConfig(),
+    share,
+    missed: share.missed,
+    config: { ...hostConfig(), files: shown === undefined ? {} : { '/etc/machine-id': `${MACHINE_ID}\n` } },
     explanation,
     async close() {
       await Promise.all([...shares.values()].map((share) => share.close()))

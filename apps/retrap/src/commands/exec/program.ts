@@ -71,7 +71,7 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
   const found = await findProgram(name, env.get('PATH') ?? '', folder.path, files)
   await checkProgram(name, found, wanted.arch, files)
   const lacking: Record<string, string> = {}
-  for (const [file, text] of Object.entries(usualFiles(hostname)))
+  for (const [file, text] of Object.entries({ ...usualFiles(hostname), ...config.files }))
     if ((await files.find(file)) === undefined) lacking[file] = text
   return {
     program: words,

@@ -16,6 +16,8 @@ export interface ExecConfig {
   readonly hostname?: string
   /** Folders searched for programs before the usual ones, as far as they exist. */
   readonly searchPath?: string
+  /** Files that the root lacks, beside those that every root gets, by their paths. */
+  readonly files?: Readonly<Record<string, string>>
 }
 
 /** The files that a program of `retrap exec` sees as `/`, under an overlay for its writes. */
@@ -26,6 +28,8 @@ export interface ExecRoot {
   readonly config: ExecConfig
   /** Lines for `--explain`: which files of the host the guest can read. */
   readonly explanation: readonly string[]
+  /** Paths that a program has looked for, and the root's own folders lack: see {@link ViewShare.missed}. */
+  readonly missed?: Set<string>
   /** Gives the files back. */
   close(): Promise<void>
 }

@@ -1,8 +1,10 @@
 /** Runs a program in a guest, as if it ran on the host. */
 import { randomBytes } from 'node:crypto'
-import { realpathSync } from 'node:fs'
+import { existsSync, realpathSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
+import { dirname } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
+import { plainLine } from '@retrap/basics'
 import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
 import { MemoryShare } from '@retrap/virtio/p9'
 import type { CreateDevices } from '../../machine/devices/devices.ts'
@@ -24,6 +26,7 @@ import { bothWays, SentPort, TakenPort } from './ports.ts'
 import { type Program, readProgram, type WantedProgram } from './program.ts'
 import { openModules } from './module-share.ts'
 import type { ExecRoot } from './root.ts'
+import { isWithin } from './visible-folder.ts'
 
 /** A program to run in a guest, and how to run it. */
 export interface ExecRequest extends WantedProgram {
@@ -106,7 +109,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
     for (let tries = 0; ; tries++) {
       // oxlint-disable-next-line no-await-in-loop -- a second time where the first machine was damaged
       await keepKind(path, kind, ends, (text) => void host.stderr.write(`retrap: ${text}\n`))
-      const run = new Run(request, program, host, recording, modules.commands)
+      const run = new Run(request, program, host, recording, modules.commands, root.missed ?? new Set())
       try {
         return await run.run(path, { ...kind, memoryBytes: runBytes(request.kind) }, ends)
       } catch (error) {
@@ -152,6 +155,8 @@ class Run {
 
   /** Come before the program. */
   readonly #commands: readonly string[]
+  /** Paths that the program has looked for in vain. */
+  readonly #missed: Set<string>
 
   constructor(
     request: ExecRequest,
@@ -159,7 +164,9 @@ class Run {
     host: ExecHost,
     recording: FailureRecording | undefined,
     commands: readonly string[],
+    missed: Set<string>,
   ) {
+    this.#missed = missed
     this.#recording = recording
     this.#request = request
     this.#program = program
@@ -205,6 +212,7 @@ class Run {
     try {
       guest.jobs.say(encodeJob(this.#job()))
       this.hasBegun = true
+      this.#missed.clear()
       if (hasTerminal) stdin.setRawMode?.(true)
       input.readFrom(stdin, hasTerminal)
       const { signal } = this.#over
@@ -292,6 +300,18 @@ class Run {
     return this.#flush(errors)
   }
 
+  /** Names what a program that fails has looked for last, where the host has it and the guest has not. */
+  #tellMissed(name: string): void {
+    const { home, workingDirectory } = this.#program
+    const own = [home?.path ?? '/root', workingDirectory, ...this.#job().mounts.map(({ path }) => path)]
+    const isOwn = (path: string): boolean => GUEST_FOLDERS.test(path) || own.some((mine) => isWithin(mine, path))
+    const path = [...this.#missed].findLast((missed) => !isOwn(missed) && existsSync(missed))
+    if (path === undefined) return
+    const folder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? path : dirname(path)
+    const found = `${plainLine(path)}, which this host has and the guest has not`
+    this.#host.stderr.write(`retrap: ${name} looked for ${found}; --share ${plainLine(folder)} gives it\n`)
+  }
+
   #flush(errors: { send(bytes: Uint8Array): boolean }): boolean {
     const held = this.#held ?? Buffer.alloc(0)
     this.#held = undefined
@@ -327,6 +347,7 @@ class Run {
       const lack = await lackOf(this.#refused, this.#request.kind.cpu)
       if (lack !== undefined) this.#host.stderr.write(`retrap: ${name}: ${lack}\n`)
     }
+    if (code > 0) this.#tellMissed(name)
     if (this.#answer !== undefined) return code
     if (this.#lost !== undefined) throw new ExecError(125, this.#lost)
     if (this.#isUnread) return 128 + constants.signals.SIGPIPE
@@ -341,6 +362,8 @@ const memoryName = (number: number): string => `memory${number}`
 
 /** The exit code of a program that SIGILL has ended. */
 const ILLEGAL = 128 + constants.signals.SIGILL
+/** Folders that a guest has of its own. */
+const GUEST_FOLDERS = /^\/(?:proc|sys|dev|run|tmp|root)(?:\/|$)/
 const CANNOT = "nsenter: can't execute '"
 const MOST_HELD = 8192
 

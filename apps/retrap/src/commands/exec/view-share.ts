@@ -38,12 +38,15 @@ interface View {
   readonly owner: ViewOwner | undefined
   /** Numbers of files, as guests see them. */
   readonly ids: ReadonlyMap<ViewEntry, bigint>
+  readonly missed: Set<string>
 }
 
 /** A share composed of parts of other shares. Its own directories are read-only. */
 export class ViewShare implements Share {
   readonly #root: ViewEntry
   readonly #view: View
+  /** Paths that were looked for in directories of the view itself, and are not there; a bounded number. */
+  readonly missed: Set<string> = new Set()
 
   /**
    * @param root - the directory at the top, complete
@@ -51,17 +54,21 @@ export class ViewShare implements Share {
    */
   constructor(root: ViewEntry, owner?: ViewOwner) {
     this.#root = root
-    this.#view = { owner, ids: numbersOf(root) }
+    this.#view = { owner, ids: numbersOf(root), missed: this.missed }
   }
 
   /** The directory at the top. */
   root(): Soon<ShareNode> {
-    return nodeOf(this.#root, this.#view)
+    return nodeOf(this.#root, this.#view, '')
   }
 }
 
-function nodeOf(entry: ViewEntry, view: View): Soon<ShareNode> {
-  if (entry.kind === 'directory') return new ViewDirectory(entry, view)
+/** Most paths that are noted. */
+const MOST_MISSED = 1000
+
+/** @param path - of the entry; empty at the top */
+function nodeOf(entry: ViewEntry, view: View, path: string): Soon<ShareNode> {
+  if (entry.kind === 'directory') return new ViewDirectory(entry, view, path)
   if (entry.kind === 'link') return new ViewLink(entry, view)
   const { owner } = view
   return owner === undefined ? entry.open() : after(entry.open(), (node) => new OwnedNode(node, owner))
@@ -88,11 +95,13 @@ export function ownStat(id: bigint, mode: number, size: number): ShareStat {
 class ViewDirectory extends ReadOnlyNode {
   readonly #entry: Extract<ViewEntry, { kind: 'directory' }>
   readonly #view: View
+  readonly #path: string
 
-  constructor(entry: Extract<ViewEntry, { kind: 'directory' }>, view: View) {
+  constructor(entry: Extract<ViewEntry, { kind: 'directory' }>, view: View, path: string) {
     super()
     this.#entry = entry
     this.#view = view
+    this.#path = path
   }
 
   stat(): ShareStat {
@@ -104,7 +113,7 @@ class ViewDirectory extends ReadOnlyNode {
   }
 
   override child(name: string): Soon<ShareNode> {
-    return nodeOf(this.#find(name), this.#view)
+    return nodeOf(this.#find(name), this.#view, `${this.#path}/${name}`)
   }
 
   override readLink(name: string): string {
@@ -115,8 +124,10 @@ class ViewDirectory extends ReadOnlyNode {
 
   #find(name: string): ViewEntry {
     const entry = this.#entry.entries.get(name)
-    if (entry === undefined) throw new ShareError('ENOENT')
-    return entry
+    if (entry !== undefined) return entry
+    const { missed } = this.#view
+    if (missed.size < MOST_MISSED) missed.add(`${this.#path}/${name}`)
+    throw new ShareError('ENOENT')
   }
 }
 

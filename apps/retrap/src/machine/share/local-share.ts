@@ -98,7 +98,7 @@ export class LocalShare implements Share {
   }
 
   /** Opens the directory at the top; unlike in other shares, at once. */
-  root(): ShareNode & { child(name: string): ShareNode } {
+  root(): LocalNode {
     return new LocalNode(
       this.#use,
       this.#use.open(`/proc/self/fd/${this.#use.check(this.#root)}`, O_PATH | O_DIRECTORY),
@@ -119,7 +119,8 @@ export class LocalShare implements Share {
   }
 }
 
-class LocalNode implements ShareNode {
+/** A file or directory of a {@link LocalShare}. */
+export class LocalNode implements ShareNode {
   /** Descriptor of this file or directory. */
   readonly #fd: number
   readonly #use: Use
