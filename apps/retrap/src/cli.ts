@@ -35,7 +35,7 @@ import { runSession } from './machine/session/session.ts'
 import type { SessionSettings } from './machine/session/session-settings.ts'
 import type { MachineImages } from './machine/machine-contract.ts'
 import { combinationsHelp } from './flags/combinations-help.ts'
-import { usage } from './options/values.ts'
+import { didYouMean, usage } from './options/values.ts'
 import { connectDrives } from './machine/devices/disk-devices.ts'
 import { addQemu } from './commands/qemu/command.ts'
 import { addSite } from './commands/site/command.ts'
@@ -194,6 +194,12 @@ interface Saved extends Omit<RecordingSettings, 'arguments'> {
   }
 }
 
+/** Names the commands, and one that a wrong name may stand for. */
+function noCommand(unknown: string, { commands }: Program): string {
+  const names = commands.map((command) => command.name())
+  return `there is no command '${unknown}'${didYouMean(unknown, names) || ';'} there are ${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
+}
+
 type ReplayFlags = Pick<RecordingSettings, 'goto' | 'goLive' | 'whoWrote'>
 
 function createProgram(host: CliHost, finish: Finish, report: (code: number) => void, goOn: GoOn): Program {
@@ -211,10 +217,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .allowExcessArguments()
     .action(async (flags: MachineFlags) => {
       const [unknown] = program.args
-      if (unknown !== undefined)
-        throw usage(
-          `there is no command '${unknown}'; there are run, linux, exec, qemu, restore, replay, migrate, web, site, image, device-server, device-check, device-sdk, disasm, walk, esr, p2m, test, mcp and dap`,
-        )
+      if (unknown !== undefined) throw usage(noCommand(unknown, program))
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
       await finish(await settingsFor(withCardDevice(flags), images, input, host))

@@ -228,11 +228,12 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['--machine', 'q36'], code: 2, says: "virt,gic-version=3; did you mean 'q35'?\n" },
     { args: ['--machine', 'q35,smn=on'], code: 2, says: "did you mean 'q35,smm=on'?\n" },
     { args: ['--stats', 'xml'], code: 2, says: 'Allowed choices are json, text' },
+    { args: ['linx'], code: 2, says: "did you mean 'linux'? there are run, linux," },
     { args: ['--frobnicate'], code: 2, says: "unknown option '--frobnicate'" },
     {
       args: ['stroll'],
       code: 2,
-      says: 'there are run, linux, exec, qemu, restore, replay, migrate, web, site, image, device-server, device-check, device-sdk, disasm, walk, esr, p2m, test, mcp and dap',
+      says: "there is no command 'stroll'; there are run, linux, qemu, exec, web, site, restore, replay, migrate, image, device-server, device-check, device-sdk, test, cluster, mcp, dap, disasm, walk, esr and p2m",
     },
     { args: ['linux', '--installer', 'riscv64'], code: 2, says: 'Allowed choices are amd64, arm64, i386' },
     { args: ['linux', '--package', 'vim'], code: 2, says: 'try linux-image-cloud-amd64' },

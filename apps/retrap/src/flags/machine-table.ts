@@ -99,9 +99,9 @@ const DEVICES: OptionGroup = [
       default: ['crash'],
     },
     {
-      flags: '--device-deadline <seconds>',
+      flags: '--device-deadline <time>',
       help: 'a device that answers later than this has failed, or off (default: off; 30 with --deterministic)',
-      ...secondsOrOff('--device-deadline', '5 or 0.5'),
+      ...secondsOrOff('--device-deadline'),
     },
   ],
 ]
@@ -117,7 +117,7 @@ const RUN: OptionGroup = [
   'The run:',
   [
     {
-      flags: '--timeout <seconds>',
+      flags: '--timeout <time>',
       help: 'end after this time, with exit code 124; a machine that has arrived (--incoming) has it anew',
       ...secondsOf('--timeout'),
     },

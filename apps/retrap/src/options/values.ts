@@ -1,4 +1,4 @@
-import { KIB } from '@retrap/basics'
+import { KIB, nanosecondsOf } from '@retrap/basics'
 import { CliError } from '../errors.ts'
 import type { OptionRow } from './option-table.ts'
 
@@ -83,7 +83,7 @@ export const secondsOf = (option: string, examples?: string): Pick<OptionRow, 'p
   schema: {
     anyOf: [
       { type: 'number', exclusiveMinimum: 0 },
-      { type: 'string', pattern: '^ *(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d+)? *$' },
+      { type: 'string', pattern: '^ *(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d+|(ns|[uµ]s|ms|s|m|min|h))? *$' },
     ],
   },
 })
@@ -97,13 +97,22 @@ export const secondsOrOff = (option: string, examples?: string): Pick<OptionRow,
   }
 }
 
-/** A parser for an option's seconds; it returns milliseconds. */
-export function parseSeconds(option: string, examples = '30 or 0.5'): (text: string) => number {
+/**
+ * A parser for an option's time: seconds, or a number with its unit. It returns milliseconds.
+ *
+ * @param least - in seconds; with `most` the bounds
+ */
+export function parseSeconds(
+  option: string,
+  examples = '30, 500ms or 10m',
+  least: number = 0,
+  most: number = Infinity,
+): (text: string) => number {
   return (text) => {
-    const seconds = text.trim() === '' ? Number.NaN : Number(text)
-    if (!Number.isFinite(seconds) || seconds <= 0) {
-      throw usage(`${option} '${text}' is not a time; give seconds, such as ${examples}`)
-    }
+    const seconds = (nanosecondsOf(text) ?? (text.trim() === '' ? Number.NaN : Number(text) * 1e9)) / 1e9
+    if (!Number.isFinite(seconds) || seconds <= 0)
+      throw usage(`${option} '${text}' is not a time; give seconds or a unit, such as ${examples}`)
+    if (seconds < least || seconds > most) throw usage(`${option} ${text}: expected ${least} to ${most} seconds`)
     return seconds * 1000
   }
 }

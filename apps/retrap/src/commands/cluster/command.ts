@@ -82,7 +82,7 @@ export function addCluster(
     .argument('<file>', 'the cluster, as JSON')
     .option('--seed <number>', 'what random draws follow from', parseSeed, 1)
     .option(
-      '--for <seconds>',
+      '--for <time>',
       'how long to look, once all is ready (default 600, or as long as --branches take)',
       parseSeconds('--for'),
     )

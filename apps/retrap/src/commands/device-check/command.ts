@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { parseProgram } from '../../machine/devices/device-programs.ts'
 import { ExitCode } from '../../exit-codes.ts'
-import { usage } from '../../options/values.ts'
+import { parseSeconds } from '../../options/values.ts'
 import { type ListingOutput, Printer } from '../../print-lines.ts'
 
 interface DeviceCheckFlags {
@@ -41,7 +41,7 @@ export function addDeviceCheck(program: Command, output: ListingOutput, report: 
     .description('Tell what is wrong with a device server in any language, by the sentences of PROTOCOL.md')
     .argument('<address>', 'exec:COMMAND, unix:PATH or tcp:HOST:PORT')
     .option('--no-writes', 'only read from regions: writes may do harm')
-    .option('--timeout <seconds>', 'how long a call may take', parseTimeout, 5)
+    .option('--timeout <time>', 'how long a call may take', parseTimeout, 5)
     .option('--trace', 'print every frame')
     .addHelpText('after', HELP)
     .action(async (text: string, { writes, timeout, trace }: DeviceCheckFlags) => {
@@ -57,7 +57,5 @@ export function addDeviceCheck(program: Command, output: ListingOutput, report: 
 }
 
 function parseTimeout(text: string): number {
-  const seconds = Number(text)
-  if (!(seconds >= 0.05 && seconds <= 3600)) throw usage(`--timeout ${text}: expected seconds, from 0.05 to 3600`)
-  return seconds
+  return parseSeconds('--timeout', '5 or 500ms', 0.05, 3600)(text) / 1000
 }

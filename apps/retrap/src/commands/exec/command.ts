@@ -141,7 +141,7 @@ export function addExec(
     .addOption(also('-i, --interactive'))
     .addOption(also('--rm'))
     .addOption(also('--name <name>'))
-    .option('--timeout <seconds>', 'end the program after so long', parseSeconds('--timeout'))
+    .option('--timeout <time>', 'end the program after so long', parseSeconds('--timeout'))
     .option('--network', 'the program reaches the network of this host')
     .option('--record-on-failure <file>', 'where the program fails, leave a recording of the run, for retrap replay')
     .option('--explain', 'list what the program could read, and run nothing')

@@ -1,4 +1,5 @@
 /** Runs a program in a guest, as if it ran on the host. */
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, realpathSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
@@ -213,11 +214,13 @@ class Run {
       guest.jobs.say(encodeJob(this.#job()))
       this.hasBegun = true
       this.#missed.clear()
-      if (hasTerminal) stdin.setRawMode?.(true)
+      if (hasTerminal) setRaw(stdin)
       input.readFrom(stdin, hasTerminal)
       const { signal } = this.#over
       const exit = await (held?.run(guest, signal, timeoutMs, () => this.#answer !== undefined) ??
         guest.run(signal, timeoutMs))
+      // What is said from here on has the terminal's own line ends.
+      if (hasTerminal) stdin.setRawMode?.(false)
       code = await this.#code(exit.reason)
       return code
     } finally {
@@ -362,6 +365,12 @@ const memoryName = (number: number): string => `memory${number}`
 
 /** The exit code of a program that SIGILL has ended. */
 const ILLEGAL = 128 + constants.signals.SIGILL
+/** Raw mode, in which Node goes on ending lines with CR and LF: the guest's terminal has done so, where its program wants that. */
+function setRaw(stdin: ExecHost['stdin']): void {
+  stdin.setRawMode?.(true)
+  spawnSync('stty', ['-onlcr'], { stdio: ['inherit', 'ignore', 'ignore'] })
+}
+
 /** Folders that a guest has of its own. */
 const GUEST_FOLDERS = /^\/(?:proc|sys|dev|run|tmp|root)(?:\/|$)/
 const CANNOT = "nsenter: can't execute '"

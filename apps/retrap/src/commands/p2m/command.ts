@@ -75,7 +75,7 @@ export function addP2m(program: Command, host: MapHost): void {
     .option('--append <text>', "the kernel's command line")
     .option('--firmware <file>', 'load a firmware image')
     .option('--debian', "load Debian's kernel, as linux does")
-    .option('--after <seconds>', 'run the machine for so long first', parseSeconds('--after'))
+    .option('--after <time>', 'run the machine for so long first', parseSeconds('--after'))
     .option('--leaves', 'a line for every leaf')
     .option('--start <address>', 'from this guest-physical address on', parseAddress('--start'))
     .option('--stop <address>', 'before this address', parseAddress('--stop'))

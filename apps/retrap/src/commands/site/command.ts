@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Command } from 'commander'
 import { CliError, troubleWith } from '../../errors.ts'
 import type { SessionHost } from '../../machine/session/session-host.ts'
-import { parseWhole, usage } from '../../options/values.ts'
+import { parseSeconds, usage } from '../../options/values.ts'
 import { type ListingOutput, printText } from '../../print-lines.ts'
 import type { OfferedSystem } from '../web/debian-system.ts'
 import type { SiteFirmware } from '../web/firmware.ts'
@@ -67,7 +67,7 @@ export function addSite(program: Command, host: SiteHost, run: RunCommand): void
       '--failures <folder>',
       'the recordings of all failing tests in it, if there are any: the folder of `retrap test --out`',
     )
-    .option('--timeout <seconds>', 'give up when it has not come to its prompt by then', parseTimeout, 300)
+    .option('--timeout <time>', 'give up when it has not come to its prompt by then', parseTimeout, 300)
     .addHelpText('after', HELP)
     .action(async (flags: SiteFlags) => {
       const lines = await makeSite(flags, host, run)
@@ -76,9 +76,7 @@ export function addSite(program: Command, host: SiteHost, run: RunCommand): void
 }
 
 function parseTimeout(text: string): number {
-  const seconds = parseWhole(text)
-  if (seconds !== undefined && seconds >= 1 && seconds <= 86_400) return seconds
-  throw usage(`--timeout ${text}: expected 1 to 86400 seconds`)
+  return parseSeconds('--timeout', '300 or 5m', 1, 86_400)(text) / 1000
 }
 
 /** Makes the site. @returns lines for the user */

@@ -62,6 +62,8 @@ export class ReplayMachine implements Machine {
   }
 
   #listenTo(machine: Pick<Machine, 'serialPorts' | 'xenConsole'>): void {
+    // A question is answered, and nothing else is said.
+    if (this.#view.whoWrote !== undefined) return
     for (const [port, line] of linesOf(machine).entries()) line.onTransmit((bytes) => this.#listeners[port]?.(bytes))
   }
 

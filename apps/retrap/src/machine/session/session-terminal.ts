@@ -1,5 +1,6 @@
 import type { TerminalDisplay } from '../display/terminal-display.ts'
 import type { SessionHost } from './session-host.ts'
+import { WHERE_IS_THE_CURSOR } from '../../guests/linux/initramfs.ts'
 import type { Machine, MachineSerial } from '../machine-contract.ts'
 import { SerialInput, type InputPolicy } from './serial-input.ts'
 import type { FarEnd } from '../serial/far-end.ts'
@@ -50,6 +51,8 @@ export class SessionTerminal {
   /** Passes typed input to the chardev that uses the terminal. */
   #toChardev: ((bytes: Uint8Array) => boolean) | undefined
   #console: MachineSerial | undefined
+  /** The beginning of what may be a question, which is not shown yet. */
+  #begun = ''
 
   /** @param screen - the guest's picture, if the terminal shows it: then the guest's keyboard gets the typed input */
   constructor(
@@ -136,9 +139,22 @@ export class SessionTerminal {
 
   /** Shows the guest's output. */
   print(bytes: Uint8Array): void {
-    this.#host.stdout.write(bytes)
+    this.#host.stdout.write(this.#asksNobody ? this.#withoutQuestions(bytes) : bytes)
     this.#input.transmitted(bytes)
     if (this.#settings.input.kind === 'script') this.#panic.transmitted(bytes)
+  }
+
+  /** No terminal answers the guest's: a script types, or the guest runs in the past. */
+  get #asksNobody(): boolean {
+    return this.#settings.input.kind === 'script' || this.#settings.recording?.replay !== undefined
+  }
+
+  /** Takes out questions of a shell for the place of the cursor, which may come in pieces. */
+  #withoutQuestions(bytes: Uint8Array): Uint8Array {
+    const text = (this.#begun + Buffer.from(bytes).toString('latin1')).replaceAll(WHERE_IS_THE_CURSOR, '')
+    const [begun = ''] = /\u001b(?:\[6?)?$/.exec(text) ?? []
+    this.#begun = begun
+    return Buffer.from(text.slice(0, text.length - begun.length), 'latin1')
   }
 
   /** Shows a progress message, unless it would interrupt the guest's output. */
@@ -158,6 +174,8 @@ export class SessionTerminal {
 
   /** Ends the terminal's timers. */
   stop(): void {
+    this.#host.stdout.write(Buffer.from(this.#begun, 'latin1'))
+    this.#begun = ''
     this.#input.feeder?.stop()
     this.#panic.stop()
   }
