@@ -1,11 +1,13 @@
-// npm run -s soak -- NAME [--count N] [--seed S] [--from I]
+// npm run -s soak -- NAME [--count N | --for TIME] [--seed S] [--from I]
 //
 // Runs `test/soak/NAME.soak.ts` of whichever package has it; packages/tooling/src/soak.ts says what such a file exports.
 // Progress is on stderr. Each violation is printed on stdout when it is found. The last line on stdout is `NAME: N steps,
 // V violations`, also after SIGTERM, SIGINT or SIGHUP. The exit code is 1 if V > 0, else 128 and the number of the signal.
+// With --for (500ms, 90s, 10m, 1h) steps are begun until that time is over; the line above the last names what was not reached.
 import { constants } from 'node:os'
 import { parseArgs } from 'node:util'
-import { runSoak, type Soak, type Violation } from '../packages/tooling/src/soak.ts'
+import { time } from '../packages/cluster/src/read-description.ts'
+import { runSoak, type Soak, unreached, type Violation } from '../packages/tooling/src/soak.ts'
 import { programsOf, provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { choose, programs } from './workspace.ts'
 
@@ -14,7 +16,7 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 async function main(): Promise<number> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { count: { type: 'string' }, seed: { type: 'string' }, from: { type: 'string' } },
+    options: { count: { type: 'string' }, for: { type: 'string' }, seed: { type: 'string' }, from: { type: 'string' } },
   })
   const number = (option: 'count' | 'seed' | 'from', least: number): number | undefined => {
     const text = values[option]
@@ -24,16 +26,22 @@ async function main(): Promise<number> {
       throw new Error(`--${option} takes a whole number from ${least}, not ${text}`)
     return value
   }
+  const forMs = values.for === undefined ? undefined : milliseconds(values.for)
+  if (forMs !== undefined && values.count !== undefined) throw new Error('give --for or --count, not both')
   const file = choose('soak', programs('test/soak/*.soak.ts', '.soak.ts'), positionals[0])
   await provideDebianPrograms({ programs: programsOf(file) })
   const { soak } = (await import(file)) as { soak: Soak }
   // A seed that is not given is drawn, and printed with a failure.
   const seed = number('seed', 0) ?? Math.floor(Math.random() * 2 ** 32)
   const count = number('count', 1) ?? soak.count ?? 1000
+  const from = number('from', 0) ?? 0
+  const begun = performance.now()
   const terminal = process.stderr.isTTY
   let said = 0
   const progress = (done: number, violations: number): void => {
-    const line = `${soak.name}: ${done} of ${count} steps, ${violations} violations`
+    const seconds = Math.round((performance.now() - begun) / 1000)
+    const steps = forMs === undefined ? `${done} of ${count} steps` : `${done} steps in ${seconds} s of ${values.for}`
+    const line = `${soak.name}: ${steps}, ${violations} violations`
     if (terminal) process.stderr.write(`\r\x1b[K${line}`)
     else if (performance.now() - said > 30_000) {
       said = performance.now()
@@ -59,8 +67,9 @@ async function main(): Promise<number> {
   }
   const result = await runSoak(soak, {
     count,
+    ...(forMs !== undefined && { forMs }),
     seed,
-    from: number('from', 0) ?? 0,
+    from,
     progress,
     found: (violation) => print('violation', violation),
     signal: stop.signal,
@@ -68,10 +77,18 @@ async function main(): Promise<number> {
   if (terminal) process.stderr.write('\r\x1b[K')
   if (result.smallest !== undefined) print('smallest failing case', result.smallest)
   if (soak.summary !== undefined) console.log(soak.summary())
+  if (forMs !== undefined) console.log(`not reached: ${unreached(soak, from + result.steps).join(', ') || 'nothing'}`)
   if (stoppedBy !== undefined) console.log(`stopped by ${stoppedBy}`)
   console.log(`${soak.name}: ${result.steps} steps, ${result.violations} violations`)
   if (result.violations > 0) return 1
   return stoppedBy === undefined ? 0 : 128 + constants.signals[stoppedBy]
+}
+
+/** @param text - a time as a cluster's file has it */
+function milliseconds(text: string): number {
+  const { data, error } = time.safeParse(text)
+  if (data === undefined || data === 0) throw new Error(`--for ${error?.issues[0]!.message ?? 'takes a time above 0'}`)
+  return data / 1e6
 }
 
 try {

@@ -23,7 +23,9 @@ const withUnit = (pattern: RegExp, units: Readonly<Record<string, number>>, expe
     return z.NEVER
   })
 
-const time = withUnit(/^(\d+(?:\.\d+)?) ?(ns|us|µs|ms|s|m|min|h)$/i, TIMES, 'a time such as 500us, 20ms or 10s')
+const TIME = /^(\d+(?:\.\d+)?) ?(ns|us|µs|ms|s|m|min|h)$/i
+/** A time with its unit, in nanoseconds. */
+export const time: z.ZodType<number, string> = withUnit(TIME, TIMES, 'a time such as 500us, 20ms or 10s')
 const size = withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)(?:i?b)?$/i, SIZES, 'a size such as 512M or 1G')
 const rate = withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)bit$/i, RATES, 'bits a second such as 100Mbit or 1Gbit')
 const part = z.number().min(0).max(1)

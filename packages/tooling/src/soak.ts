@@ -54,11 +54,15 @@ export interface Soak {
   teardown?(): Promise<void> | void
   /** Returns a summary of the steps, printed before the last line. */
   summary?(): string
+  /** Returns the names of the kinds of cases that a step can draw and none has drawn yet. */
+  unreached?(): readonly string[]
 }
 
 /** Options of a soak. */
 export interface SoakOptions {
   readonly count?: number
+  /** Milliseconds in which steps are begun, however many they are; `count` is then ignored. */
+  readonly forMs?: number
   readonly seed?: number
   /** Index of the first step. */
   readonly from?: number
@@ -166,7 +170,8 @@ class Choices implements Rng {
 
 /** Runs `soak` and returns its result. Also for tests, with a small count. */
 export async function runSoak(soak: Soak, options: SoakOptions = {}): Promise<SoakResult> {
-  const { count = soak.count ?? 1000, seed = 1, from = 0, shrinkMs = 20_000, progress, found, signal } = options
+  const { seed = 1, from = 0, forMs, shrinkMs = 20_000, progress, found, signal } = options
+  const count = forMs === undefined ? (options.count ?? soak.count ?? 1000) : Infinity
   let violations = 0
   let steps = 0
   let smallest: Violation | undefined
@@ -174,8 +179,10 @@ export async function runSoak(soak: Soak, options: SoakOptions = {}): Promise<So
   const stop = new Stop(signal)
   const time = { left: shrinkMs }
   await soak.setup?.()
+  const begun = performance.now()
   try {
     for (let index = from; index < from + count; index++) {
+      if (forMs !== undefined && performance.now() - begun >= forMs) break
       const choices = new Choices({ seed, index })
       const message = await stop.orStopped(attempt(soak, choices, index))
       if (message === STOPPED) break
@@ -204,6 +211,12 @@ export async function runSoak(soak: Soak, options: SoakOptions = {}): Promise<So
     await (stop.isStopped ? Promise.race([teardown, setTimeout(TEARDOWN_MS)]) : teardown)
   }
   return { steps, violations, smallest }
+}
+
+/** Returns what a run did not reach that has ended before step `end`: kinds of cases, or else steps of the usual ones. */
+export function unreached(soak: Soak, end: number): readonly string[] {
+  const { count = 1000 } = soak
+  return soak.unreached?.() ?? (end < count ? [`steps ${end} to ${count - 1} of its usual ${count}`] : [])
 }
 
 const STOPPED = Symbol('the soak is stopped')

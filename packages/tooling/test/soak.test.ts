@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest'
-import { type Rng, runSoak, type Soak } from '../src/soak.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { type Rng, runSoak, type Soak, unreached } from '../src/soak.ts'
 
 /** Fails if some word above a million stands in a list of more than four. */
 const lists: Soak = {
@@ -108,6 +108,27 @@ describe('a soak', () => {
     }
     await runSoak(soak, { count: 2, from: 5 })
     expect(seen).toEqual(['setup', 'step 5', 'step 6', 'teardown'])
+  })
+})
+
+describe('a soak with a time', () => {
+  test('begins steps until the time is over, however many a count would allow', async () => {
+    let now = 1e6
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now)
+    try {
+      const soak: Soak = { name: 'slow', count: 2, setup: () => void (now += 1000), step: () => void (now += 10) }
+      expect(await runSoak(soak, { forMs: 35, count: 1 })).toMatchObject({ steps: 4 })
+      expect(await runSoak(soak, { forMs: 40, from: 7 })).toMatchObject({ steps: 4 })
+    } finally {
+      clock.mockRestore()
+    }
+  })
+
+  test('names the kinds of cases, or else the steps, that it did not reach', () => {
+    const ten: Soak = { name: 'ten', count: 10, step: () => {} }
+    const ended = [3, 9, 10, 12].map((end) => unreached(ten, end))
+    expect(ended).toEqual([['steps 3 to 9 of its usual 10'], ['steps 9 to 9 of its usual 10'], [], []])
+    expect(unreached({ ...ten, unreached: () => ['c'] }, 12)).toEqual(['c'])
   })
 })
 

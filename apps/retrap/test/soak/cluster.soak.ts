@@ -132,6 +132,7 @@ async function run(value: object, seed: number, way: Way, late: () => number): P
     const ordered = [...guests].toSorted(([one], [other]) => one - other)
     const digests = ordered.map(async ([number, guest]) => `m${number}: ${await guest.digest()}`)
     count('faults', faults.length)
+    for (const { kind } of faults) count(kind, 1)
     return [
       ...events.map(({ ns, kind, machine = '-', text }) => `${ns} ${machine} ${kind} ${text}`),
       `${failure} ${JSON.stringify(properties)}`,
@@ -174,5 +175,6 @@ export const soak: Soak = {
     if (at >= 0) return `line ${at} of ${first.length}: ${first[at]}\nand then ${second[at]}`
   },
   teardown: () => fs.rmSync(folder, { recursive: true, force: true }),
+  unreached: () => [...Object.keys(FAULT_KINDS), ...Object.keys(PLAIN)].filter((what) => !(totals[what]! > 0)),
   summary: () => JSON.stringify(totals),
 }

@@ -10,7 +10,7 @@ import type { Soak } from '@retrap/tooling/soak'
 import { COMPOSED } from '../support/compose/boards.ts'
 import { closeCards } from '../support/compose/cards.ts'
 import { Subject } from '../support/compose/machines.ts'
-import { hasState, STATES } from '../support/compose/states.ts'
+import { hasState, type State, STATES } from '../support/compose/states.ts'
 import { disturbed, drawCase, recordedAndReplayed } from '../support/compose/case.ts'
 
 /** Of so many cases the first has its machine in a drawn state, and the last is recorded, and run again. */
@@ -25,6 +25,9 @@ export function composed(name: string, count: number, kindOf: (round: number) =>
   /** Cases of each board, and of each state on a family of boards: how many could be compared. */
   const compared = new Map<string, number>()
   let stale = 0
+  const family = ({ name }: { readonly name: string }): string => name.replace(/,.*/, '')
+  const statesOf = ({ arm, options }: (typeof COMPOSED)[number]): readonly State[] =>
+    STATES.filter((each) => hasState(each, arm, options.hypervisor === 'xen'))
   const compare = (what: string): void => void compared.set(what, (compared.get(what) ?? 0) + 1)
   return {
     name,
@@ -33,7 +36,7 @@ export function composed(name: string, count: number, kindOf: (round: number) =>
       const board = COMPOSED[index % COMPOSED.length]!
       const kind = kindOf(Math.floor(index / COMPOSED.length))
       const isRecorded = kind === 'recorded'
-      const states = STATES.filter((each) => hasState(each, board.arm, board.options.hypervisor === 'xen'))
+      const states = statesOf(board)
       const state = typeof kind === 'number' ? states[kind % states.length] : undefined
       const one = await drawCase(rng, board, isRecorded ? 'recorded' : 'plain', state)
       rng.note('kind', isRecorded ? 'recorded, and run again' : `disturbed, ${state ?? 'in no state of its own'}`)
@@ -42,12 +45,19 @@ export function composed(name: string, count: number, kindOf: (round: number) =>
       if (outcome.kind === 'stale') stale++
       else {
         compare(board.name)
-        if (state !== undefined) compare(`${board.name.replace(/,.*/, '')} ${state}`)
+        if (state !== undefined) compare(`${family(board)} ${state}`)
         if (one.making.card === 'program') compare('with a program')
       }
       return undefined
     },
     teardown: closeCards,
+    unreached: () => {
+      const all = COMPOSED.flatMap((board) => [
+        board.name,
+        ...statesOf(board).map((state) => `${family(board)} ${state}`),
+      ])
+      return [...new Set([...all, 'with a program'])].filter((what) => !compared.has(what))
+    },
     summary: () =>
       `${[...compared].map(([what, times]) => `${what}: ${times}`).join(', ')}; not compared, as their page tables change: ${stale}; an instruction waited for a device in ${Subject.waited} machines`,
   }

@@ -15,7 +15,7 @@ import { hostileArm } from '../support/hostile-arm.ts'
 import { hostileFirmware } from '../support/hostile-firmware.ts'
 import { PLUGGED } from '../support/compose/acts.ts'
 import { Disk } from '../support/compose/boards.ts'
-import { BOARDS, type HostileMachine, hostileMachine } from '../support/hostile-machines.ts'
+import { BOARDS, DEVICES, type HostileMachine, hostileMachine } from '../support/hostile-machines.ts'
 import { HostileRuns, type HostileRun } from '../support/hostile-runs.ts'
 
 const GUEST_SECONDS = [0.05, 0.1, 0.2] as const
@@ -81,7 +81,8 @@ function hotPlug(rng: Rng, { devices }: HostileMachine) {
     try {
       if (what in PLUGGED) await machine.plug?.(PLUGGED[what]!(port, new Disk()))
       else await machine.unplug?.(port, { force: what === 'take out', deadlineMs: MOST_PLUG_MS })
-      if (machine.plug !== undefined) seen.set(what, (seen.get(what) ?? 0) + 1)
+      const change = what in PLUGGED ? `plug ${what}` : what
+      if (machine.plug !== undefined) seen.set(change, (seen.get(change) ?? 0) + 1)
     } catch (error) {
       if (!(error instanceof MachineError)) wrong ??= `${what} ${port}: ${String((error as Error).stack)}`
     }
@@ -122,6 +123,11 @@ export const soak: Soak = {
   },
   async teardown() {
     await runs?.close()
+  },
+  unreached: () => {
+    const names = [...BOARDS, ...DEVICES].map(({ name }) => name)
+    const changes = [...Object.keys(PLUGGED).map((what) => `plug ${what}`), 'unplug', 'take out']
+    return [...names, ...changes].filter((what) => !seen.has(what))
   },
   summary: () => [...seen].map(([name, count]) => `${name}: ${count}`).join(', '),
 }
