@@ -122,8 +122,7 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
       }
       const incoming = settings.incoming && (await arrives(settings.incoming, settings.timeoutMs, host.stderr))
       if (incoming === null) return report(ExitCode.Timeout)
-      const takeOver = async (claim: (writes: unknown) => Promise<void>): Promise<void> => incoming?.takeOver(claim)
-      const arrived = incoming && { restore: async () => incoming.snapshot, takeOver }
+      const arrived = incoming && { restore: async () => incoming.snapshot, takeOver: incoming.takeOver }
       // Workers of a fleet set this variable; and the user of a machine from elsewhere has not chosen which networks
       // its guest may reach.
       const closesLoopback = process.env['RETRAP_HOST_LOOPBACK'] === 'off' || snapshot?.closesLoopback === true
@@ -157,13 +156,18 @@ async function arrives(
   })
 }
 
-/** Changes the settings for a saved machine that goes on: nothing is typed for its user. */
+/**
+ * Changes the settings for a saved machine that goes on: nothing is typed for its user, and whether it is paused is in the file. A
+ * file of an older version does not tell.
+ */
 const goesOn = (
-  { input }: SessionSettings,
-  { path, verify, setsClock }: NonNullable<Saved['snapshot']>,
-): Pick<SessionSettings, 'restore' | 'setsClock' | 'input'> => ({
+  { input, paused = false }: SessionSettings,
+  { path, verify, setsClock, wasPaused, isToPause }: NonNullable<Saved['snapshot']>,
+): Pick<SessionSettings, 'restore' | 'setsClock' | 'paused' | 'wasPaused' | 'input'> => ({
   restore: (tell, onLost) => openSnapshotFile(path, { onProgress: slowProgress(tell), verify, onLost }),
   setsClock,
+  paused: wasPaused === undefined ? paused : isToPause,
+  wasPaused: wasPaused === true,
   input: input.kind === 'script' ? input : { kind: 'pass' },
 })
 
@@ -190,6 +194,9 @@ interface Saved extends Omit<RecordingSettings, 'arguments'> {
     readonly path: string
     readonly verify: boolean
     readonly setsClock: boolean
+    readonly wasPaused: boolean | undefined
+    /** Whether `--paused` was given for this run, and not for that before. */
+    readonly isToPause: boolean
     readonly closesLoopback: boolean
   }
 }
@@ -312,12 +319,15 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       // The command opens the files, folders and networks that its command line names.
       const was = plainLine(`${saved.savedAt}, with: retrap ${saved.arguments.join(' ')}`)
       host.stderr.write(`retrap: going on, as it was ${was}\n`)
+      if (saved.isPaused === true) host.stderr.write('retrap: it was paused then, and is until cont of the monitor\n')
       const code = await goOn([...saved.arguments, ...more], {
         snapshot: {
           path: file,
           verify: flags.verify ?? isForeign,
           closesLoopback: isForeign && flags.hostLoopback !== true,
           setsClock: flags.setClock === true,
+          wasPaused: saved.isPaused,
+          isToPause: more.includes('--paused'),
         },
       })
       if (code !== ExitCode.PowerOff) report(code)

@@ -1,13 +1,15 @@
 /** Machines that move from one process to another: `--incoming`, `--control`, `retrap migrate`. */
-import { statSync, writeFileSync } from 'node:fs'
+import { existsSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { al, Assembler, dword, dx, eax, ecx, imm16, imm32 } from '@retrap/x86-assembler'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { armImage, POWER_OFF } from '@retrap/tooling/arm-image'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { createImage } from '../src/commands/image/create.ts'
+import { sendCommand } from '../src/machine/migration/control.ts'
 import { parseMigrationAddress } from '../src/machine/migration/socket-channel.ts'
+import { runHere } from './support/in-process.ts'
 import { runRetrap, type Finished } from './support/processes.ts'
 
 const folder = temporaryFolder('migration')
@@ -132,6 +134,53 @@ test('an Arm board by TCP, with a secret that both sides know', { timeout: DEADL
   await new Promise((resolve) => server.close(resolve))
   const { destination } = await move(`tcp:127.0.0.1:${port},secret=${path('secret')}`, await overlay(), ARM_MACHINE)
   expect(destination.stdout).toMatch(/^\.+bye\n$/)
+})
+
+/** A run in this process, with --control. A guest that is let go on ends when it has printed. */
+async function controlled(name: string, args: readonly string[], answers = [{ to: '..', type: 'x' }]) {
+  const [control, seen] = [path(name), { printed: '' }]
+  const ended = runHere([...args, '--control', control], {
+    ...{ answers, deadlineMs: DEADLINE_MS },
+    onOutput: (text) => void (seen.printed = text),
+  })
+  await Promise.race([ended, vi.waitUntil(() => existsSync(control), DEADLINE_MS)])
+  return { control, ended, seen, say: (line: string) => sendCommand(control, line) }
+}
+
+describe.each([
+  ['a PC', MACHINE],
+  ['an Arm board', ARM_MACHINE],
+])('%s that its user has paused', (board, machine) => {
+  const file = path(`${board}.snapshot`)
+  const expectPaused = async ({ seen, say, ended }: Awaited<ReturnType<typeof controlled>>): Promise<void> => {
+    expect(await say('info status')).toBe('VM status: paused\n')
+    expect(seen.printed).toBe('')
+    expect(await say('cont')).toBe('')
+    expect(await ended).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\.+bye\n$/) })
+  }
+
+  test('stays paused where it is moved, and where it is restored, until cont', { timeout: DEADLINE_MS }, async () => {
+    // Its command line says --paused, and its user has let it go on, and has stopped it again.
+    const source = await controlled(`${board}-source`, [...machine, '--paused'], [])
+    expect(await source.say('cont')).toBe('')
+    await vi.waitUntil(() => source.seen.printed.length > 2, DEADLINE_MS)
+    await source.say(`savevm "${file}.runs"`)
+    await source.say('stop')
+    const there = `unix:${path(`${board}-there`)}`
+    const arriving = controlled(`${board}-destination`, [...machine, '--incoming', there])
+    await vi.waitUntil(() => existsSync(there.slice(5)), DEADLINE_MS)
+    expect(await source.say(`migrate "${there}"`)).toContain('moved to')
+    const destination = await arriving
+    await destination.say(`savevm "${file}"`)
+    await expectPaused(destination)
+    await expectPaused(await controlled(`${board}-restored`, ['restore', file]))
+    const runs = await controlled(`${board}-runs`, ['restore', `${file}.runs`])
+    expect(await runs.ended).toMatchObject({ code: 0, stdout: expect.stringContaining('bye') })
+    const held = await controlled(`${board}-held`, ['restore', `${file}.runs`, '--paused'])
+    expect(await held.say('info status')).toBe('VM status: paused (prelaunch)\n')
+    await held.say('quit')
+    expect(await held.ended).toMatchObject({ code: 0, stdout: '' })
+  })
 })
 
 test('a command for a run that is not there says so', { timeout: DEADLINE_MS }, async () => {

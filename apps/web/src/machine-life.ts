@@ -120,8 +120,8 @@ export function useMachine(chosen: Chosen): MachineLife {
         if (detail !== undefined) warn(detail.message)
       })
       setMachine(made)
-      // A recording is looked at first.
-      if (chosen.options.recording === undefined) run(made)
+      // A recording is looked at first, and a machine that was saved while it was paused stays so.
+      if (made.state !== 'paused') run(made)
       else setState(made.state)
       say([whole, made.turns ?? ''].join(' ').trim())
     }

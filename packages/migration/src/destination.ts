@@ -3,7 +3,7 @@ import { bytesSource, readSnapshot, SnapshotError } from '@retrap/snapshot'
 import { type Channel, FrameStream } from './frames.ts'
 import { MigrationError } from './errors.ts'
 import { ArrivingPages } from './pages.ts'
-import { PROTOCOL } from './source.ts'
+import { PAUSED, PROTOCOL } from './source.ts'
 
 /** Options for receiving a machine. */
 export interface ReceiveOptions {
@@ -18,14 +18,15 @@ export interface ArrivedMachine {
   /**
    * Tells the source that a machine has been made of it, and takes it over.
    *
-   * When this resolves, the machine is this side's, and is to be run. When it rejects, it is the source's: the machine that
-   * was made never runs, and is closed.
+   * When this resolves, the machine is this side's, and is to be run, unless `isPaused`: its user has paused it, and it is to
+   * stand still until its user lets it go on. When this rejects, the machine is the source's: the machine that was made never
+   * runs, and is closed.
    *
    * @param claim - takes exclusive rights, such as to write the disks, which the source has released. If it rejects, it
    * must hold none of them, and the source gets the reason
    * @throws MigrationError `ERR_CUT`, `ERR_REFUSED`, `ERR_PROTOCOL`; what `claim` throws
    */
-  takeOver(claim?: () => Promise<void>): Promise<void>
+  takeOver(claim?: () => Promise<void>): Promise<{ readonly isPaused: boolean }>
   /** Refuses the machine, with a reason for the source, where the guest resumes. */
   refuse(why: string): Promise<void>
 }
@@ -94,11 +95,13 @@ async function wholeSnapshot(file: Uint8Array, pages: ArrivingPages): Promise<Ar
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-async function takeOver(frames: FrameStream, claim?: () => Promise<void>): Promise<void> {
+async function takeOver(frames: FrameStream, claim?: () => Promise<void>): Promise<{ readonly isPaused: boolean }> {
+  let isPaused: boolean
   try {
     await frames.send('REDY')
     // The hand-over frame is complete, or has not arrived.
-    await frames.receive('HAND')
+    const { payload } = await frames.receive('HAND')
+    isPaused = payload[0] === PAUSED[0]
   } catch (error) {
     frames.close()
     throw error
@@ -113,6 +116,7 @@ async function takeOver(frames: FrameStream, claim?: () => Promise<void>): Promi
   // The machine is this side's now, whether the source is notified of it or not.
   await frames.send('RUNS').catch(() => undefined)
   frames.close()
+  return { isPaused }
 }
 
 async function refuse(frames: FrameStream, why: string): Promise<void> {

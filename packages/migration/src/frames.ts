@@ -23,7 +23,7 @@ export type FrameType =
   | 'STAT'
   /** Destination: its machine is whole and waits. */
   | 'REDY'
-  /** Source: the hand-over record. From here on the machine is the destination's. */
+  /** Source: the hand-over record, and whether the user has paused the machine. From here on the machine is the destination's. */
   | 'HAND'
   /** Destination: the guest runs here. */
   | 'RUNS'

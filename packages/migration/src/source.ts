@@ -71,6 +71,8 @@ export interface MigrationSource {
   save(options: { readonly frames: () => FrameSet }): Promise<{ readonly state: unknown; readonly pages: GuestPages }>
   /** Gives up what one side alone may have, as the right to write its disks, right before the hand-over record. */
   release?(): Promise<void>
+  /** Whether the machine's user has paused it: it is handed over so, and stands still there, too. Asked at the last moment. */
+  isPaused?(): boolean
   /** Takes released rights back before `resume`, if the destination does not have the machine. Rejects if another party has them. */
   reclaim?(): Promise<void>
 }
@@ -122,6 +124,8 @@ export interface MigrationReport {
   readonly bytes: number
 }
 
+/** Content of the hand-over record of a machine that its user has paused; that of any other is empty. */
+export const PAUSED: Uint8Array = Uint8Array.of(1)
 const NO_PAGES: GuestPages = { gfns: new Uint32Array(), bytes: new Uint8Array() }
 /** Bytes in a millisecond, as long as nothing else is known. */
 const USUAL_PACE = 100_000
@@ -283,7 +287,7 @@ class Migration {
       return this.#takeBack(error, stopped)
     }
     try {
-      await this.#frames.send('HAND')
+      await this.#frames.send('HAND', ...(this.#source.isPaused?.() === true ? [PAUSED] : []))
       await this.#answer('word that the guest runs', 'RUNS')
       return this.#report('moved', stopped)
     } catch (error) {

@@ -267,6 +267,18 @@ describe('a destination', () => {
     pc.close()
   })
 
+  test.each([false, true])('gets a machine as its user has left it at the last moment, paused: %s', async (last) => {
+    const pc = await writingPc({})
+    const [near, far] = pipe()
+    let isPaused = !last
+    const save = (): ReturnType<typeof pc.save> => ((isPaused = last), pc.save())
+    const source = { domain: pc.domain, stop: async () => {}, resume: () => {}, save, isPaused: () => isPaused }
+    const moving = migrate(near, source, ONCE)
+    expect(await (await receiveMigration(far)).takeOver()).toEqual({ isPaused: last })
+    await moving
+    pc.close()
+  })
+
   test.each([
     ['no frame', new Uint8Array(64)],
     ['another frame', frame('HAND')],

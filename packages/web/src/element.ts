@@ -30,8 +30,8 @@ const Base = (globalThis.HTMLElement ?? Object) as typeof HTMLElement
 class RetrapMachineElement extends Base implements MachineElement {
   #machine: Machine | null = null
   #giveUp: AbortController | null = null
-  /** Whether the machine is to run once it is made. */
-  #runs = false
+  /** Whether the machine is to run once it is made; null: as it is made. */
+  #runs: boolean | null = null
 
   /** The machine; null before its creation. */
   get machine(): Machine | null {
@@ -53,7 +53,7 @@ class RetrapMachineElement extends Base implements MachineElement {
   /** The element is in a page. */
   connectedCallback(): void {
     this.#giveUp = new AbortController()
-    this.#runs = this.hasAttribute('autostart')
+    this.#runs = null
     void this.#start(this.#giveUp.signal)
   }
 
@@ -94,7 +94,8 @@ class RetrapMachineElement extends Base implements MachineElement {
       machine.attachCanvas(canvas)
       machine.attachTerminal(new PlainTerminal(serial))
       this.dispatchEvent(new CustomEvent('ready', { detail: machine }))
-      if (this.#runs) this.start()
+      // A machine that was saved while it was paused stands still until its user lets it go on.
+      if (this.#runs ?? (this.hasAttribute('autostart') && machine.state !== 'paused')) this.start()
     } catch (error) {
       if (signal.aborted) return
       note.textContent = error instanceof Error ? error.message : String(error)
@@ -120,7 +121,7 @@ function add<K extends keyof HTMLElementTagNameMap>(
  * `disk`, `cdrom` and `floppy` are addresses; `memory` is a size such as `512M`; `disk-interface` and `cdrom-interface`, and `keep`
  * for what is written to the disk; `network` is the kind, beside `network-name`, `network-url`, `network-card` and `mac-address`;
  * `tablet` and `record` are there or not; `jit` and `keep-fetched` are `off` or not there; `cpus`, `cpu`, `board`, `command-line`, `vga`, `layout`,
- * `smp`, `hypervisor` and `transport` are as the options are. `autostart` runs it at once; `start()` and `pause()` do later. Events:
+ * `smp`, `hypervisor` and `transport` are as the options are. `autostart` runs it at once, but for a machine that was saved while it was paused; `start()` and `pause()` do later. Events:
  * `ready`, and `error` with the message as its `detail`.
  */
 export function defineMachineElement(name = 'retrap-machine'): void {

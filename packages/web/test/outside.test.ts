@@ -258,6 +258,19 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
       page.evaluate(() => document.querySelector<MachineElement>('retrap-machine')!.machine?.state)
     await page.evaluate(() => document.querySelector<MachineElement>('retrap-machine')!.pause())
     await expect.poll(state).toBe('paused')
+    const bytes = await page.evaluate(async () => {
+      const file = await document.querySelector<MachineElement>('retrap-machine')!.machine!.save()
+      return [...new Uint8Array(await file.arrayBuffer())]
+    })
+    await page.evaluate(() => document.querySelector<MachineElement>('retrap-machine')!.start())
+    await expect.poll(state).toBe('running')
+    // What was saved while it was paused is not started by itself.
+    pages.files.set('paused.snapshot', Uint8Array.from(bytes))
+    await page.evaluate(() => {
+      document.body.innerHTML =
+        '<retrap-machine firmware="guest.bin" memory="16M" snapshot="paused.snapshot" autostart></retrap-machine>'
+    })
+    await expect.poll(state).toBe('paused')
     await page.evaluate(() => document.querySelector<MachineElement>('retrap-machine')!.start())
     await expect.poll(state).toBe('running')
     await page.evaluate(() => document.querySelector('retrap-machine')!.remove())

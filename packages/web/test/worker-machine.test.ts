@@ -57,6 +57,21 @@ test.runIf(seabios !== undefined)(
   },
 )
 
+test.each([false, true])('a machine goes on as it was saved, paused or not: %s', async (isPaused) => {
+  const told = await Told.open(buildGuestImage())
+  await told.machine.run()
+  if (isPaused) await told.machine.pause()
+  const file = await told.snapshot()
+  await told.machine.pause()
+  const again = await Told.open(buildGuestImage(), { images: { snapshot: { bytes: file } } })
+  expect(again.state).toBe(isPaused ? 'paused' : undefined)
+  for (const bytes of [file, await again.snapshot()])
+    expect(await readSnapshotDescription(bytesSource(bytes))).toMatchObject({ isPaused })
+  await again.machine.run()
+  await expect.poll(() => again.state).toBe('running')
+  await again.machine.pause()
+})
+
 test('a machine is saved without being compressed: that is another Worker’s, as the guest would stand still for it', async () => {
   const { machine } = await Told.open(buildGuestImage())
   vi.stubGlobal('CompressionStream', undefined)

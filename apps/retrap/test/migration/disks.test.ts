@@ -70,7 +70,12 @@ interface MoveOptions {
 
 async function move(path: string, { snapshot = false, there = snapshot, onClaim }: MoveOptions = {}): Promise<Moved> {
   const source = await side(path, { snapshot })
-  const migration = new SessionMigration({ check: () => {}, images: () => source.drives, gone: () => {} })
+  const migration = new SessionMigration({
+    check: () => {},
+    images: () => source.drives,
+    isPaused: () => false,
+    gone: () => {},
+  })
   const running = migration.run.run(source.pc, {}, { reason: 'stopped' })
   await written(source, 8)
   const address = { kind: 'unix', path: `${path}.socket` } as const

@@ -2,9 +2,9 @@
  * Guests that misuse every device of their board at once, on deterministic time, with input at random instants. What a guest
  * must not notice (it is saved, goes on elsewhere, goes back, is cloned, is recorded) happens to it at random instants: output,
  * instructions, RAM and state are those of the run that nothing disturbs, interpreted or compiled. In every third case the
- * machine is in a drawn state when that happens: it has not run, is stopped, waits for a device, runs, is held by a debugger, sleeps,
- * or has ended. What cannot be done to it then is refused. `compose-states` has such cases alone. They need python3: in some,
- * a device is a program.
+ * machine is in a drawn state when that happens: it has not run, is stopped, waits for a device, runs, is held by a debugger, is paused
+ * by its user, sleeps, or has ended. What cannot be done to it then is refused. `compose-states` has such cases alone. They need
+ * python3: in some, a device is a program.
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { COMPOSED } from '../support/compose/boards.ts'

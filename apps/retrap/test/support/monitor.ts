@@ -33,6 +33,7 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
   const migration = new SessionMigration({
     check: (machine) => snapshots.check(machine),
     images: () => backEnds.images,
+    isPaused: () => false,
     gone: (message) => void told.push(message),
   })
   const make = async (): Promise<Pc> => {

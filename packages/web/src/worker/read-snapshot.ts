@@ -20,6 +20,8 @@ export interface ReadSnapshot {
   /** The options of the saved machine, as far as it says. */
   readonly options: SavedOptions
   readonly console: Uint8Array | null
+  /** Whether the user had paused the machine. */
+  readonly isPaused?: boolean
   /** Checks whether it is of these disks. @returns puts back what was written to them. @throws WebError `ERR_SOURCE` */
   checkDisks(media: readonly NamedMedium[]): () => void
 }

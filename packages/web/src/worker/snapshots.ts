@@ -23,11 +23,13 @@ interface PageParts {
 
 type PageState = (PcSnapshotState | ArmSnapshotState) & PageParts
 
-/** The description in a snapshot. The first three are those of the command line's. */
+/** The description in a snapshot. The first four are those of the command line's. */
 interface Description {
   readonly version: 1
   readonly arguments: readonly string[]
   readonly savedAt: string
+  /** Whether the user had paused the machine. Absent: it ran. */
+  readonly isPaused?: boolean
   /** Options of the page's machine. */
   readonly page?: SavedOptions
   /** Drives whose writes are in the snapshot. */
@@ -118,7 +120,7 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
   try {
     opened = await openSnapshotSource(source, listener)
     const { description, state, pages, ready, close } = opened
-    const { page } = (description ?? {}) as Partial<Description>
+    const { page, isPaused } = (description ?? {}) as Partial<Description>
     const saved = state as PageState | null
     const { machine, writes, console, first } = (saved ?? {}) as Partial<PageState>
     if (typeof machine !== 'object' || machine === null) throw new Error('it is of no machine that a page has')
@@ -152,6 +154,7 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
         ...savedOptions(page ?? {}),
       },
       console: console instanceof Uint8Array ? console : null,
+      isPaused: isPaused === true,
       checkDisks: (media) => checkDisks(media, writes ?? {}),
     }
   } catch (error) {
@@ -231,12 +234,14 @@ export function wholeSnapshot(
   { state, pages }: PcSnapshot | ArmSnapshot,
   writes: Readonly<Record<string, OverlayState>>,
   console: Uint8Array,
+  isPaused: boolean,
 ): Omit<SavedSnapshot, 'instant'> {
   const written = Object.keys(writes)
   const description: Description = {
     version: 1,
     arguments: commandLineOf(options),
     savedAt: new Date().toISOString(),
+    isPaused,
     page: savedOptions(options),
     ...(written.length > 0 && { writes: written }),
   }

@@ -147,7 +147,7 @@ export class WorkerMachine {
     const machine = new WorkerMachine(parts, listener, send)
     if (options.record === true || parts.recording !== null) machine.#recording = await machine.#newRecording()
     await machine.#make(parts.snapshot, parts.recording)
-    if (parts.recording !== null) machine.#tellState('paused')
+    if (parts.recording !== null || parts.snapshot?.isPaused === true) machine.#tellState('paused')
     return machine
   }
 
@@ -279,6 +279,7 @@ export class WorkerMachine {
       checkKept(this.#options)
       const resumed = Promise.withResolvers<void>()
       const before = this.#saved?.instant === since ? this.#saved?.pages : undefined
+      const isPaused = this.#told !== 'off' && !this.#isMeantToRun
       const saving = pc.save({ onResumed: () => resumed.resolve(), forRestore: true, since: before })
       await Promise.race([resumed.promise, saving])
       // Devices have nothing under way: disks are as they were at that instant.
@@ -287,7 +288,7 @@ export class WorkerMachine {
       const named = (snapshot: PcSnapshot | ArmSnapshot): SavedSnapshot => {
         const instant = ++this.#instants
         this.#saved = { instant, pages: snapshot.pages }
-        return { ...wholeSnapshot(this.#currentOptions(), snapshot, writes, tail), instant }
+        return { ...wholeSnapshot(this.#currentOptions(), snapshot, writes, tail, isPaused), instant }
       }
       // The guest does not wait for its end.
       return { whole: saving.then(named) }

@@ -44,7 +44,7 @@ export class ControlSocket {
 }
 
 /** Sends a command to a run with `--control`. @returns the monitor's answer @throws CliError `ERR_INPUT` */
-async function sendCommand(path: string, line: string): Promise<string> {
+export async function sendCommand(path: string, line: string): Promise<string> {
   const socket = createConnection({ path, allowHalfOpen: true })
   try {
     await once(socket, 'connect')

@@ -12,6 +12,8 @@ export interface MigrationHooks {
   check(machine: Pick<Machine, 'save'>): void
   /** Disks. */
   images(): Pick<OpenDrives, 'settle' | 'saveWrites' | 'release' | 'claim'> | undefined
+  /** Whether the user has paused the machine. */
+  isPaused(): boolean
   /** The machine runs on another host: the session ends. */
   gone(message: string): void
 }
@@ -59,6 +61,7 @@ export class SessionMigration {
         },
         release: async () => images?.release(),
         reclaim: async () => images?.claim(),
+        isPaused: () => this.#hooks.isPaused(),
       }
       const report = await migrate(channel, source, options)
       this.#isUnknown = report.outcome === 'unknown'

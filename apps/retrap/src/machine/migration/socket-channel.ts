@@ -230,12 +230,12 @@ interface Incoming {
   /** The composition of the machine. */
   readonly snapshot: PcSnapshot
   /**
-   * Takes the machine over, which has been made: from then on it runs here.
+   * Takes the machine over, which has been made: from then on it runs here, unless its user has paused it.
    *
    * @param claim - takes the disks, which the source has given up; `writes` is what its drives have kept in memory
    * @throws MigrationError; whatever `claim` throws
    */
-  takeOver(claim: (writes: unknown) => Promise<void>): Promise<void>
+  readonly takeOver: (claim: (writes: unknown) => Promise<void>) => Promise<{ readonly isPaused: boolean }>
   /** Tells the source, unless the machine has been taken over, that it is not. */
   drop(): Promise<void>
 }
@@ -256,10 +256,9 @@ export async function receiveIncoming(
   return {
     // The machine validates the state later.
     snapshot: { state, pages } as PcSnapshot,
-    async takeOver(claim) {
+    takeOver(claim) {
       isSettled = true
-      await arrived.takeOver(() => claim(writes))
-      stderr.write('retrap: the machine has arrived, and runs here\n')
+      return arrived.takeOver(() => claim(writes))
     },
     async drop() {
       if (!isSettled) await arrived.refuse('no machine could be made of it')

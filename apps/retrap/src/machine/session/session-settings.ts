@@ -37,7 +37,7 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   /** Address at which to wait for a migrated machine. */
   readonly incoming?: MigrationAddress
   /** Takes over the arrived machine before it runs: `claim` opens its disks, with the writes that drives keep in memory. */
-  readonly takeOver?: (claim: (writes: unknown) => Promise<void>) => Promise<void>
+  readonly takeOver?: (claim: (writes: unknown) => Promise<void>) => Promise<{ readonly isPaused: boolean }>
   /** The Unix socket that takes commands. */
   readonly control?: string
   /** Where gdb attaches. */
@@ -55,6 +55,8 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
    * ends the run.
    */
   readonly restore?: (tell: (text: string) => void, onLost: (message: string) => void) => Promise<MachineSnapshotSource>
+  /** Whether the user had paused the machine when it was saved: it stands still until `cont`. */
+  readonly wasPaused?: boolean
   /** Whether the restored guest has to set its clock. */
   readonly setsClock?: boolean
   /** A guest that resets its machine ends the run. */

@@ -121,6 +121,7 @@ class Session {
       settings.drives ?? [],
       (text) => this.#terminal.answer(`retrap: ${text}\n`),
       () => this.#backEnds?.images,
+      () => this.#control.status !== 'running',
     )
     const isTyped = host.stdin.isTTY === true
     const tell = (text: string): void => {
@@ -129,6 +130,7 @@ class Session {
     }
     this.#control = new RunControl(settings.paused === true)
     this.#control.interrupt = () => this.#pause.abort()
+    if (settings.wasPaused === true) this.#control.hold()
     if (settings.events !== undefined) settings.events.tell = (...event) => this.#control.tell(...event)
     this.#recording = new SessionRecording(settings.recording ?? { arguments: [] }, isTyped, tell, this.#leave)
     this.#migration = new SessionMigration({
@@ -137,6 +139,7 @@ class Session {
         this.#snapshots.check(machine, true)
       },
       images: () => this.#backEnds?.images,
+      isPaused: () => this.#control.status !== 'running',
       gone: (message) => this.#end({ code: ExitCode.PowerOff, message }, false),
     })
     this.#terminal = new SessionTerminal(settings, host, this.#display?.terminal, {
@@ -297,7 +300,7 @@ class Session {
     const { noReboot, profile } = this.#settings
     const host = this.#host
     let made = isOpen ? await this.#make() : null
-    if (made !== null) await this.#settings.takeOver?.(async (writes) => this.#backEnds?.images.claim(writes ?? []))
+    if (made !== null) await this.#takeOver()
     if (made !== null) this.#closing.push(this.#terminal.open())
     if (made !== null) this.#host.begun?.()
     let resets = 0
@@ -336,6 +339,16 @@ class Session {
     if (this.#machine !== undefined) this.#unseen = await this.#display?.finish()
     if (this.#unseen !== undefined) host.stderr.write(`retrap: ${this.#unseen}\n`)
     return this.#report(exit, resets)
+  }
+
+  /** Takes over a machine that has arrived from another process. */
+  async #takeOver(): Promise<void> {
+    const claim = async (writes: unknown): Promise<void> => this.#backEnds?.images.claim(writes ?? [])
+    const arrived = await this.#settings.takeOver?.(claim)
+    if (arrived === undefined) return
+    if (arrived.isPaused) this.#control.hold()
+    const how = this.#control.status === 'running' ? 'runs' : 'is paused'
+    this.#host.stderr.write(`retrap: the machine has arrived, and ${how} here\n`)
   }
 
   async #saveOnExit(machine: Machine, { reason }: MachineExit): Promise<void> {

@@ -36,19 +36,23 @@ export class SessionSnapshots {
   readonly #drives: readonly Pick<DriveArgument, 'id' | 'path' | 'snapshot'>[]
   readonly #tell: (text: string) => void
   readonly #images: () => SavedImages | undefined
+  readonly #isPaused: () => boolean
   #changedBy: string | undefined
 
   /**
    * @param tell - receives messages about slow steps
    * @param images - images of `drives`; default none
+   * @param isPaused - whether the user has paused the machine; default it runs
    */
   constructor(
     settings: SnapshotSettings,
     drives: readonly DriveArgument[],
     tell: (text: string) => void,
     images: () => SavedImages | undefined = () => undefined,
+    isPaused: () => boolean = () => false,
   ) {
     this.#images = images
+    this.#isPaused = isPaused
     this.#settings = settings
     this.#drives = drives
     this.#tell = tell
@@ -117,12 +121,13 @@ export class SessionSnapshots {
         pauseMs = ms
         disks = lookAtDisks(paths)
       }
+      const isPaused = this.#isPaused()
       const snapshot = await machine.save!({ onResumed })
       if (hasStopped) {
         await this.#images()?.settle()
         disks = lookAtDisks(paths)
       }
-      const bytes = await writeSnapshotFile(path, { ...run, disks }, snapshot)
+      const bytes = await writeSnapshotFile(path, { ...run, disks, isPaused }, snapshot)
       const mebibytes = (bytes / 2 ** 20).toFixed(1)
       return `saved to ${path}: ${mebibytes} MiB; the guest stood still for ${Math.ceil(pauseMs)} ms`
     } finally {

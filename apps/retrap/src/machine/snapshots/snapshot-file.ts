@@ -19,6 +19,8 @@ export interface SavedRun {
   readonly arguments: readonly string[]
   /** Time of saving, in ISO 8601. */
   readonly savedAt: string
+  /** Whether the user had paused the machine. Absent: the command line decides. */
+  readonly isPaused?: boolean
   /** Digest of the host that saved the run, from {@link hostDigest}. Absent: unknown. */
   readonly host?: string
   /** Files of the machine's disks. */
@@ -120,6 +122,8 @@ export async function readSavedRun(path: string): Promise<SavedRun> {
   const run = (await explaining(path, () => describe(path))) as Partial<SavedRun> | null
   if (run?.version !== 1 || !Array.isArray(run.arguments) || !run.arguments.every((one) => typeof one === 'string'))
     throw new CliError('ERR_INPUT', `${path}: this snapshot is of no run of retrap; its program reads it`)
+  if (run.isPaused !== undefined && typeof run.isPaused !== 'boolean')
+    throw new CliError('ERR_INPUT', `${path}: whether its machine was paused is nothing that retrap writes`)
   if (run.disks !== undefined && !areSavedDisks(run.disks))
     throw new CliError('ERR_INPUT', `${path}: what it says of its disks is nothing that retrap writes`)
   if (Array.isArray(run.writes) && run.writes.length > 0) {

@@ -85,27 +85,27 @@ type Moved = Parameters<typeof migrate>[1]
  *
  * @param goOn - takes the machine a little on, whenever a piece of its memory is sent before the stop
  * @param make - makes the machine at the destination
+ * @returns that machine, and whether its user has paused it
  * @throws what `stop` and `save` of a machine that has ended throw
  */
 export async function moveBy<T>(
-  machine: Pick<Moved, 'domain' | 'save'>,
+  machine: Pick<Moved, 'domain' | 'save' | 'isPaused'>,
   downtimeMs: number,
   goOn: () => Promise<void>,
   make: (snapshot: PcSnapshot) => Promise<T>,
-): Promise<T> {
+): Promise<{ readonly moved: T; readonly isPaused: boolean }> {
   let runs = true
   const [near, far] = connection(async () => (runs ? goOn() : undefined))
   const arriving = (async () => {
     const arrived = await receiveMigration(far)
-    const machine = await make(arrived.snapshot as PcSnapshot)
-    await arrived.takeOver()
-    return machine
+    const moved = await make(arrived.snapshot as PcSnapshot)
+    return { moved, ...(await arrived.takeOver()) }
   })()
   arriving.catch(() => undefined)
   // Nothing runs but within `goOn`, and nothing at all between the save and the hand-over.
   const stop = async (): Promise<void> => void (runs = false)
   const save = (options: Parameters<typeof machine.save>[0]) => machine.save(options)
-  const source = { domain: machine.domain, save, stop, resume() {} }
+  const source = { domain: machine.domain, save, stop, resume() {}, isPaused: () => machine.isPaused?.() === true }
   await migrate(near, source, { downtimeMs })
   return arriving
 }

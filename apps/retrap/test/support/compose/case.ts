@@ -25,6 +25,8 @@ export interface Case {
   readonly stops: readonly number[]
 }
 
+/** Verbs by which a machine goes on elsewhere. */
+const HANDED_OVER: ReadonlySet<MachineVerb> = new Set(['restore', 'migrate', 'fork'])
 /** Some take long to start. */
 const CARDS: readonly CardPlace[] = [
   ...Array.from({ length: 10 }, () => 'none' as const),
@@ -274,7 +276,10 @@ function drawDisturbance(rng: Rng, at: number, making: Drawn, state: State = 'st
     },
   ]
   const runs = state === 'running' || state === 'debugged'
-  const fits = ({ whileRunning }: Disturbance): boolean => (runs ? whileRunning !== undefined : whileRunning !== 'only')
+  const fits = ({ verb, whileRunning }: Disturbance): boolean => {
+    if (state === 'paused') return HANDED_OVER.has(verb)
+    return runs ? whileRunning !== undefined : whileRunning !== 'only'
+  }
   const mayBe = all.filter((one) => fits(one) && refusedTo(one.verb, making) === undefined)
   // A board with a thread of its own may have none of these.
   if (mayBe.length === 0) return drawDisturbance(rng, at, making)

@@ -1,5 +1,8 @@
 // The machines of a case, made, watched and compared.
 import { createHash } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { behindPort, type DeviceModel } from '@retrap/device'
 import type { Keyboard, Mouse } from '@retrap/display'
 import { type DomainState, saveDomain, type SavedDomain } from '@retrap/hvm'
@@ -8,6 +11,8 @@ import { type ArmReplay, createArmMachine, recordArmMachine, replayArmMachine } 
 import { MigrationError } from '@retrap/migration'
 import type { MemoryKeeper } from '@retrap/tooling/kept-code'
 import { startBoardWorker, startControllerWorker } from '../../../src/machine/devices/device-modules.ts'
+import { SessionSnapshots } from '../../../src/machine/snapshots/session-snapshots.ts'
+import { openSnapshotFile, readSavedRun } from '../../../src/machine/snapshots/snapshot-file.ts'
 import { pageTablesChanged } from '../hostile-firmware.ts'
 import { debugBy, moveBy, PLUGGED, PORT } from './acts.ts'
 import { type Board, copyOf, type Disk, everyDevice, newDisks } from './boards.ts'
@@ -128,6 +133,8 @@ export class Subject {
   #plugged: string | undefined
   /** How its guest has ended it; undefined: it can go on. */
   exit: machines.MachineExit | undefined
+  /** Whether its user has paused it: it does not run. */
+  isPaused = false
 
   private constructor(machine: Composed, making: Making, disks: readonly Disk[], before?: Subject, stops?: Stops) {
     this.machine = machine
@@ -167,7 +174,7 @@ export class Subject {
 
   /** Runs up to an instant, unless its guest ends it before. @param stop - stops it earlier */
   async runUntil(ns: number, stop?: AbortSignal): Promise<void> {
-    if (this.exit !== undefined || ns <= this.#reached) return
+    if (this.exit !== undefined || this.isPaused || ns <= this.#reached) return
     const instant = this.#stops?.from(ns) ?? stopAt(this.machine, ns)
     const signal = stop === undefined ? instant : AbortSignal.any([instant, stop])
     const exit = await this.machine.run({ signal, timeoutMs: TIMEOUT_MS })
@@ -219,9 +226,31 @@ export class Subject {
   /** Another machine goes on from here, with the same disks; a clone's are out of reach. */
   async movedOn(): Promise<Subject> {
     if (this.#disks.length === 0) return this
+    if (this.isPaused) return this.#restored()
     const snapshot = structuredClone(await this.machine.save())
     this.machine.close()
     return this.#elsewhere(snapshot)
+  }
+
+  /** Another machine goes on from a file, as of `savevm` and `retrap restore`. */
+  async #restored(): Promise<Subject> {
+    const path = join(tmpdir(), `compose-${process.pid}-${performance.now()}.snapshot`)
+    const snapshots = new SessionSnapshots(
+      { arguments: [] },
+      [],
+      () => {},
+      undefined,
+      () => this.isPaused,
+    )
+    try {
+      await snapshots.save(this.#pc, path)
+      this.machine.close()
+      const there = await this.#elsewhere((await openSnapshotFile(path)) as never)
+      there.isPaused = (await readSavedRun(path)).isPaused === true
+      return there
+    } finally {
+      rmSync(path, { force: true })
+    }
   }
 
   async #elsewhere(snapshot: machines.PcSnapshot): Promise<Subject> {
@@ -246,6 +275,7 @@ export class Subject {
       const machine = await this.machine.fork(card === 'here' ? cardAt(card, board.arm) : {})
       const clone = new Subject(machine, this.#making, [], this)
       clone.#printed = printed
+      clone.isPaused = this.isPaused
       return clone
     } catch (error) {
       if (this.#plugged !== undefined && String(error).includes(REFUSED_AFTER_PLUG)) return this
@@ -264,8 +294,11 @@ export class Subject {
     if (this.#disks.length === 0) return this
     const goOn = (): Promise<void> => this.runUntil(Math.min(until, this.now + step))
     try {
-      const moved = await moveBy(this.#pc, downtimeMs, goOn, (snapshot) => this.#elsewhere(structuredClone(snapshot)))
+      const source = { domain: this.#pc.domain, save: this.#pc.save.bind(this.#pc), isPaused: () => this.isPaused }
+      const make = (snapshot: machines.PcSnapshot): Promise<Subject> => this.#elsewhere(structuredClone(snapshot))
+      const { moved, isPaused } = await moveBy(source, downtimeMs, goOn, make)
       this.machine.close()
+      moved.isPaused = isPaused
       return moved
     } catch (error) {
       const isGivenUp = error instanceof MigrationError && error.code === 'ERR_DOWNTIME'

@@ -6,8 +6,11 @@ import type { MachineVerb } from '@retrap/machine'
 import type { Rng } from '@retrap/tooling/soak'
 import type { Subject } from './machines.ts'
 
-/** `waiting`: stopped, with an instruction that waits for a device, if one does. The guest has ended a machine that is `ended`. */
-export const STATES = ['not run', 'stopped', 'waiting', 'running', 'debugged', 'asleep', 'ended'] as const
+/**
+ * `waiting`: stopped, with an instruction that waits for a device, if one does. The guest has ended a machine that is `ended`; the user
+ * has paused one that is `paused`, and what goes on from it stands still until its user lets it go on.
+ */
+export const STATES = ['not run', 'stopped', 'waiting', 'running', 'debugged', 'paused', 'asleep', 'ended'] as const
 /** One of {@link STATES}. */
 export type State = (typeof STATES)[number]
 
@@ -80,6 +83,18 @@ export function inState(rng: Rng, state: State, one: Disturbance): Disturbance {
       disturb: async (subject, next) => {
         await subject.runUntilWaiting(count, next)
         return subject.exit === undefined ? one.disturb(subject, next) : [subject]
+      },
+    }
+  if (state === 'paused')
+    return {
+      ...named,
+      disturb: async (subject, next) => {
+        subject.isPaused = true
+        const all = await one.disturb(subject, next)
+        if (all.some(({ isPaused }) => !isPaused))
+          throw new Error(`${name}: a machine runs, though its user has paused it`)
+        for (const each of all) each.isPaused = false
+        return all
       },
     }
   if (state === 'running' || state === 'debugged')
