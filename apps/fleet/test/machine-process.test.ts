@@ -104,6 +104,16 @@ describe('a machine in a process', () => {
     expect(await run(words, { expect: texts })).toMatchObject(end)
   })
 
+  test.each([
+    ['', 'error'],
+    ['{"seed":1,"branches":2,"findings":[]', 'error'],
+    ['{"seed":1,"branches":2,"findings":[]}', 'passed'],
+  ])('that explores a cluster, and says %j of it, has an outcome: %s', async (told, outcome) => {
+    const retrap = [process.execPath, '-e', `console.log(${JSON.stringify(told)})`] as const
+    const end = await runMachine({ retrap, logs: folder }, jobOf([], { system: 'cluster' }), 1, going)
+    expect(end).toMatchObject({ outcome })
+  })
+
   test('is ended with the run, and one that hears no SIGTERM as well', async () => {
     const ended = new AbortController()
     const end = run(['--stay', '--deaf'], {}, ended.signal)

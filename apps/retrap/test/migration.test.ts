@@ -91,27 +91,37 @@ async function overlay(): Promise<string> {
   return top
 }
 
-test('a machine that does not come is waited for until --timeout', { timeout: DEADLINE_MS }, async () => {
-  const silent: Socket[] = []
-  const ends = await Promise.all(
-    ['nobody', 'silent'].map((name) =>
-      runRetrap([...MACHINE, '--timeout', '2', '--incoming', `unix:${path(name)}`], {
-        deadlineMs: DEADLINE_MS,
-        onError: (text) => {
-          if (name === 'silent' && text.includes('waiting') && silent.length === 0)
-            silent.push(connect(path(name)).on('error', () => {}))
-        },
-      }),
-    ),
-  )
-  for (const [i, { code, stderr }] of ends.entries()) {
-    expect(code).toBe(124)
-    expect(stderr).toBe(
-      `retrap: waiting for a machine at ${path(['nobody', 'silent'][i]!)}\nretrap: ended by --timeout after 2 s\n`,
+test(
+  'a machine that does not come is waited for until --timeout, or until its source goes',
+  { timeout: DEADLINE_MS },
+  async () => {
+    const silent: Socket[] = []
+    const [gone, ...ends] = await Promise.all(
+      ['gone', 'nobody', 'silent'].map((name) =>
+        runRetrap([...MACHINE, '--timeout', '2', '--incoming', `unix:${path(name)}`], {
+          deadlineMs: DEADLINE_MS,
+          onError: (text) => {
+            if (name === 'gone' && text.includes('waiting'))
+              connect(path(name))
+                .on('error', () => {})
+                .end('RTM')
+            if (name === 'silent' && text.includes('waiting') && silent.length === 0)
+              silent.push(connect(path(name)).on('error', () => {}))
+          },
+        }),
+      ),
     )
-  }
-  expect(silent).toHaveLength(1)
-})
+    expect([gone!.code, gone!.stdout]).toEqual([74, ''])
+    expect(gone!.stderr).toContain('retrap: the other side has gone, and the connection with it\n')
+    for (const [i, { code, stderr }] of ends.entries()) {
+      expect(code).toBe(124)
+      expect(stderr).toBe(
+        `retrap: waiting for a machine at ${path(['nobody', 'silent'][i]!)}\nretrap: ended by --timeout after 2 s\n`,
+      )
+    }
+    expect(silent).toHaveLength(1)
+  },
+)
 
 test('a machine goes on in another process, by a Unix socket', { timeout: DEADLINE_MS }, async () => {
   const { source, destination, migrate } = await move(`unix:${path('there')}`, raw)
@@ -180,6 +190,44 @@ describe.each([
     expect(await held.say('info status')).toBe('VM status: paused (prelaunch)\n')
     await held.say('quit')
     expect(await held.ended).toMatchObject({ code: 0, stdout: '' })
+  })
+})
+
+describe('no answer is an error', () => {
+  test('an answer of a run that has ended within it, after each of its bytes', async () => {
+    const [at, answer] = [path('ends'), 'moved to there\nor not\n\u0004']
+    let bytes = 0
+    const answers = (socket: Socket) => socket.resume().on('end', () => socket.end(answer.slice(0, bytes)))
+    const server = createServer({ allowHalfOpen: true }, answers).listen(at)
+    for (; bytes < answer.length; bytes++) {
+      const message = `${at}: the run ended before it answered: 'stop' may be done, or not`
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await expect(sendCommand(at, 'stop')).rejects.toMatchObject({ code: 'ERR_INPUT', message })
+    }
+    expect(await sendCommand(at, 'stop')).toBe(answer.slice(0, -1))
+    server.close()
+  })
+
+  test.each([
+    ['is killed', (pid: number) => process.kill(pid, 'SIGKILL'), /: the run ended before it answered: 'migrate/],
+    ['is left', () => sendCommand(path('moving'), 'quit'), /^retrap: the run has ended before the command was done\n$/],
+    ['loses its destination', (_: number, socket: Socket) => socket.end(), /^retrap: the other side has gone/],
+  ])('a run that %s while its machine is moved', { timeout: DEADLINE_MS }, async (_how, act, expected) => {
+    const [control, there] = [path('moving'), path('moving-there')]
+    const begun = Promise.withResolvers<number>()
+    let printed = ''
+    const onOutput = (text: string, pid: number): void => ((printed = text), begun.resolve(pid))
+    const ended = runRetrap([...MACHINE, '--control', control], { onOutput, deadlineMs: DEADLINE_MS })
+    const pid = await begun.promise
+    const server = createServer((socket) => void socket.on('error', () => {}).once('data', () => act(pid, socket)))
+    server.listen(there)
+    expect(await sendCommand(control, `migrate unix:${there}`).catch(String)).toMatch(expected)
+    server.close()
+    if (!expected.source.includes('other side')) return void (await ended)
+    const before = printed.length
+    await vi.waitUntil(() => printed.length > before, DEADLINE_MS)
+    await sendCommand(control, 'quit')
+    expect(await ended).toMatchObject({ code: 0 })
   })
 })
 

@@ -2,9 +2,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { placeIn } from '@retrap/machine/debug'
 import { multibootHeader } from '@retrap/tooling/images'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { exploreByFleet } from '../src/commands/cluster/explore-by-fleet.ts'
 import { CliError, explainError, withoutPasswords } from '../src/errors.ts'
 import { Properties, didYouMean, parseAddress, parseDevice, parseModule, parseWhole } from '../src/options/values.ts'
 import { type ImageFlags, readImages } from '../src/flags/images.ts'
@@ -331,4 +333,13 @@ describe('listings', () => {
     await expect(printText(['a', 'b'], new Reader(1, full))).rejects.toThrow('cannot write the output: no space')
     await expect(printText(['a', 'b'], new Reader(1, new Error('odd')))).rejects.toThrow('odd')
   })
+})
+
+test('a search by a fleet that is killed is an error', async () => {
+  const program = join(temporaryFolder('fleet'), 'fleet.mjs')
+  writeFileSync(program, 'process.kill(process.pid, 9)')
+  vi.stubEnv('RETRAP_FLEET', program)
+  const message = '--queue: retrap-fleet was ended by SIGKILL: what it has found is not known'
+  await expect(exploreByFleet('a.json', { seed: 1 } as never)).rejects.toMatchObject({ code: 'ERR_INPUT', message })
+  vi.unstubAllEnvs()
 })

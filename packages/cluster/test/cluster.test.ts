@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { buffer } from 'node:stream/consumers'
 import { RecordingWriter } from '@retrap/recording'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import { Conductor } from '../src/conductor.ts'
 import { Draws } from '../src/draws.ts'
@@ -12,6 +13,7 @@ import {
   conducted,
   type ClusterEvent,
   type ClusterGuest,
+  type ClusterInput,
   type ClusterRun,
   ClusterLane,
   ClusterRunFile,
@@ -36,6 +38,7 @@ import {
 } from '../src/index.ts'
 import { type Link, Links, type LinkTrouble } from '../src/links.ts'
 import { Novelty, shapesOf } from '../src/novelty.ts'
+import { testCluster } from '../src/node/test-cluster.ts'
 import { readReport } from '../src/reports.ts'
 
 /** A machine that is nothing but timers, on a clock of its own that begins anywhere. */
@@ -372,6 +375,22 @@ function threadsOf(host: PuppetHost, serve = serveGuests): (GuestThread & { end:
   })
 }
 
+describe('a test of a cluster by a command', () => {
+  const TOLD = '{"kind":"output","text":"x"}\n{"kind":"result","seed":1}\n'
+  const cuts = [0, 9, 29, TOLD.length - 1, TOLD.length]
+
+  test.each(cuts.flatMap((bytes) => ['exit()', 'kill(process.pid, 9)'].map((end) => ({ bytes, end }))))(
+    'that ends after $bytes bytes of its answer, by $end, passes if that is all',
+    async ({ bytes, end }) => {
+      const program = `process.stdout.write(${JSON.stringify(TOLD.slice(0, bytes))}, () => process.${end})`
+      const retrap = [process.execPath, '-e', program] as const
+      const run = testCluster(DESCRIPTION as ClusterInput, { outputFolder: temporaryFolder('no-answer'), retrap })
+      if (bytes === TOLD.length && end === 'exit()') await run
+      else await expect(run).rejects.toMatchObject({ code: 'ERR_MACHINE' })
+    },
+  )
+})
+
 describe('a run', () => {
   async function run(programs: Programs, faults: Fault[], forks = false, isRemote = false) {
     const events: ClusterEvent[] = []
@@ -400,10 +419,17 @@ describe('a run', () => {
     for (const forks of [false, true]) expect((await run(sound, [crash], forks, true)).events).toEqual(events)
   })
 
-  test('ends with a sentence where a thread ends', async () => {
-    const threads = threadsOf(new PuppetHost({ ...sound, setup: () => (threads[0]!.end('no memory'), undefined) }))
-    const started = Cluster.start(description, 1, new RemoteHost(threads))
-    await expect(started).rejects.toThrow('Worker 1, which runs machines, has ended: no memory')
+  test('ends with a sentence where a thread ends, whatever it was asked last', async () => {
+    for (let asked = 0, left = -1; left < 0; asked++) {
+      const [one, other] = threadsOf(new PuppetHost(sound))
+      left = asked
+      const first = { ...one!, post: (it: unknown) => (left-- > 0 ? one!.post(it) : one!.end('no memory')) }
+      const run = Cluster.start(description, 1, new RemoteHost([first, other!])).then((cluster) => cluster.finish())
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const why = await run.then(() => undefined, String)
+      const expected = 'ClusterError: Worker 1, which runs machines, has ended: no memory'
+      expect([asked, why]).toEqual([asked, left < 0 ? expected : undefined])
+    }
   })
 
   test('goes on where faults meet: a machine that has crashed cannot hang', async () => {

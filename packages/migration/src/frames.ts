@@ -162,7 +162,7 @@ const damaged = (what: string): MigrationError =>
 
 function cut(cause: unknown): MigrationError {
   const why = cause instanceof Error ? `: ${cause.message}` : ''
-  return new MigrationError('ERR_CUT', `the connection has ended${why}`, { cause })
+  return new MigrationError('ERR_CUT', `the other side has gone, and the connection with it${why}`, { cause })
 }
 
 /** Waits for something, but not for ever. @throws MigrationError `ERR_CUT` when the time has passed */

@@ -141,6 +141,8 @@ export async function runMachine(
     if (foreign !== null) throw new MachineLostError(`the host has ended the machine by ${foreign}`)
     if (isLate || exitCode === TIMEOUT_EXIT) return ['timeout', `${job.timeoutSeconds} s are over${missing()}`]
     if (NOT_THE_GUESTS.has(exitCode)) return ['error', tail.lastLine]
+    if (lastLine !== undefined && explored === undefined && exitCode === 0)
+      return ['error', 'it ended before it said what it has explored']
     if (job.expect.length === 0 && exitCode === 0) return ['passed', '']
     if (explored !== undefined && explored.findings.length > 0) return ['ended', findingsText(explored)]
     const how =

@@ -70,12 +70,8 @@ interface MoveOptions {
 
 async function move(path: string, { snapshot = false, there = snapshot, onClaim }: MoveOptions = {}): Promise<Moved> {
   const source = await side(path, { snapshot })
-  const migration = new SessionMigration({
-    check: () => {},
-    images: () => source.drives,
-    isPaused: () => false,
-    gone: () => {},
-  })
+  const hooks = { over: new Promise<never>(() => {}), isPaused: () => false, gone: () => {} }
+  const migration = new SessionMigration({ check: () => {}, images: () => source.drives, ...hooks })
   const running = migration.run.run(source.pc, {}, { reason: 'stopped' })
   await written(source, 8)
   const address = { kind: 'unix', path: `${path}.socket` } as const

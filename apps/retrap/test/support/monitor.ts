@@ -33,7 +33,7 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
   const migration = new SessionMigration({
     check: (machine) => snapshots.check(machine),
     images: () => backEnds.images,
-    isPaused: () => false,
+    ...{ over: new Promise(() => {}), isPaused: () => false },
     gone: (message) => void told.push(message),
   })
   const make = async (): Promise<Pc> => {
@@ -56,6 +56,7 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
       snapshots,
       recording,
       migration,
+      over: new Promise(() => {}),
       tell: (text) => told.push(text),
       // Commands about a run are tested with a session.
       ...({} as Pick<MonitorSite, 'control' | 'leave' | 'power'>),

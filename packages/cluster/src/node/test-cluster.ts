@@ -55,11 +55,14 @@ export async function testCluster(cluster: ClusterInput, options: ClusterTestOpt
   const run = (words: readonly string[]): Promise<Ran> => runRetrap([...retrap, 'cluster', ...words, '--jsonl'], signal)
   const many = ['explore', file, '--seed', `${seed}`, '--branches', `${branches}`]
   const one = ['run', file, ...(given ? ['--plan', planFile] : ['--seed', `${seed}`])]
-  const { code, lines, stderr } = await run(branches === undefined || given ? one : many)
-  if (code === 0) return rm(outputFolder, { recursive: true, force: true })
-  const failed = code === 1 ? failureOf(lines.at(-1), given || { seed, branch: 0 }) : undefined
+  const { how, lines, stderr } = await run(branches === undefined || given ? one : many)
+  const last = lines.at(-1) as { readonly kind?: string } | undefined
+  // A command that has not told its result has not come to its end.
+  const isTold = last?.kind === 'result' || last?.kind === 'explored'
+  if (isTold && how === 'exit code 0') return rm(outputFolder, { recursive: true, force: true })
+  const failed = isTold && how === 'exit code 1' ? failureOf(last, given || { seed, branch: 0 }) : undefined
   if (failed === undefined)
-    throw new ClusterError('ERR_MACHINE', `the cluster was not run to its end (exit code ${code}): ${stderr.trim()}`)
+    throw new ClusterError('ERR_MACHINE', `the cluster was not run to its end (${how}): ${stderr.trim()}`)
   await writePlan(failed)
   // A run that is recorded is the same.
   const recording = join(outputFolder, 'failure.run')
@@ -93,9 +96,10 @@ function retrapFrom(folder: string): readonly [string, ...string[]] {
   }
 }
 
-/** How a command has ended, and the lines of JSON that it has printed. */
+/** How a command has ended, and the lines of JSON that it has printed: whole ones, as it may have been killed in one. */
 interface Ran {
-  readonly code: number | null
+  /** `exit code 0`, or the signal. */
+  readonly how: string
   readonly lines: readonly ClusterEvent[]
   readonly stderr: string
 }
@@ -110,10 +114,11 @@ function runRetrap([program, ...args]: readonly string[], signal: AbortSignal | 
     signal?.addEventListener('abort', stop)
     if (signal?.aborted === true) stop()
     child.once('error', fail)
-    child.once('close', (code) => {
+    child.once('close', (code, by) => {
       signal?.removeEventListener('abort', stop)
-      const lines = stdout.split('\n').filter((line) => line !== '')
-      end({ code, stderr, lines: lines.map((line) => JSON.parse(line) as ClusterEvent) })
+      const lines = stdout.split('\n').slice(0, -1)
+      const how = code === null ? `ended by ${by}` : `exit code ${code}`
+      end({ how, stderr, lines: lines.map((line) => JSON.parse(line) as ClusterEvent) })
     })
   })
 }

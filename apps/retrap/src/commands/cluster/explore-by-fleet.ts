@@ -37,9 +37,11 @@ export async function exploreByFleet(file: string, flags: ExploreFlags & FleetFl
   const pass = (signal: NodeJS.Signals): void => void (signal === 'SIGTERM' && child.kill(signal))
   for (const signal of ENDING_SIGNALS) process.on(signal, pass)
   try {
-    const [code] = (await once(child, 'exit')) as [number | null]
-    return code ?? 1
+    const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals]
+    if (code !== null) return code
+    throw new CliError('ERR_INPUT', `--queue: retrap-fleet was ended by ${signal}: what it has found is not known`)
   } catch (error) {
+    if (error instanceof CliError) throw error
     throw new CliError(
       'ERR_INPUT',
       `--queue: retrap-fleet cannot be started (${troubleWith(error)}): it is in the repository of retrap, as \`npm run -s fleet -- explore ${file}\``,

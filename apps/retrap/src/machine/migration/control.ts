@@ -10,8 +10,10 @@ import { usage } from '../../options/values.ts'
 
 /** Longer lines are no commands. */
 const LONGEST_LINE = 4096
+/** Ends an answer (EOT of ASCII): one without it is of a run that has ended meanwhile. No output of the monitor contains it. */
+const END = '\u0004'
 
-/** Accepts one command per connection: a line, answered with the monitor's output. */
+/** Accepts one command per connection: a line, answered with the monitor's output and EOT. */
 export class ControlSocket {
   readonly #server: Server
   readonly #path: string
@@ -31,7 +33,7 @@ export class ControlSocket {
         line += piece
         if (line.length > LONGEST_LINE) socket.destroy()
       })
-      socket.on('end', () => void command(line.trim()).then((answer) => socket.end(answer)))
+      socket.on('end', () => void command(line.trim()).then((answer) => socket.end(`${answer}${END}`)))
     })
     await listen(server, { path })
     return new ControlSocket(path, server)
@@ -46,13 +48,14 @@ export class ControlSocket {
 /** Sends a command to a run with `--control`. @returns the monitor's answer @throws CliError `ERR_INPUT` */
 export async function sendCommand(path: string, line: string): Promise<string> {
   const socket = createConnection({ path, allowHalfOpen: true })
-  try {
-    await once(socket, 'connect')
-    socket.end(`${line}\n`)
-    return await text(socket)
-  } catch (error) {
+  await once(socket, 'connect').catch((error: unknown) => {
     throw new CliError('ERR_INPUT', `${path}: no run with --control answers there: ${troubleWith(error)}`)
-  }
+  })
+  socket.end(`${line}\n`)
+  // A connection that breaks has not brought the end of an answer.
+  const answer = await text(socket).catch(() => '')
+  if (answer.endsWith(END)) return answer.slice(0, -END.length)
+  throw new CliError('ERR_INPUT', `${path}: the run ended before it answered: '${line}' may be done, or not`)
 }
 
 const HELP = `

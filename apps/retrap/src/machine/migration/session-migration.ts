@@ -12,6 +12,8 @@ export interface MigrationHooks {
   check(machine: Pick<Machine, 'save'>): void
   /** Disks. */
   images(): Pick<OpenDrives, 'settle' | 'saveWrites' | 'release' | 'claim'> | undefined
+  /** Rejects when the session ends: a migration that is under way does not go on. */
+  readonly over: Promise<never>
   /** Whether the user has paused the machine. */
   isPaused(): boolean
   /** The machine runs on another host: the session ends. */
@@ -49,6 +51,7 @@ export class SessionMigration {
     this.#target = target
     try {
       const channel = await connectTo(target)
+      this.#hooks.over.catch(() => channel.close())
       const images = this.#hooks.images()
       const source = {
         domain,

@@ -20,6 +20,8 @@ export interface MonitorSite extends RunSite {
   readonly snapshots: Pick<SessionSnapshots, 'changed' | 'save' | 'saveNow'>
   readonly recording: Pick<SessionRecording, 'goto' | 'mark' | 'marks' | 'when' | 'whoWrote'>
   readonly migration: Pick<SessionMigration, 'decide' | 'migrate'>
+  /** Rejects when the run ends: a command that is under way gets no further. */
+  readonly over: Promise<never>
   /** Says something before the command has ended, in whole lines. */
   readonly tell: (text: string) => void
 }
@@ -171,7 +173,7 @@ export async function runCommand(line: string, site: MonitorSite): Promise<strin
       const names = Object.keys(COMMANDS).filter((one) => one !== '?')
       throw usage(`there is no command '${name}'; there are ${names.join(', ')}${didYouMean(name, names)}`)
     }
-    const told = await COMMANDS[name]!(given, site)
+    const told = await Promise.race([COMMANDS[name]!(given, site), site.over])
     if (CHANGES.has(name)) site.snapshots.changed(name)
     return told
   } catch (error) {

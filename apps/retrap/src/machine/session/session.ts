@@ -65,6 +65,8 @@ class Session {
   readonly #stopwatch = new Stopwatch()
   /** The session is to end, whatever the machine does. */
   readonly #stop = new AbortController()
+  /** Rejects when the session ends, after a turn in which commands that end it are answered. */
+  readonly #over = Promise.withResolvers<never>()
   /** The user has ended the run: output that waits for its reader waits no longer. */
   readonly #lastCall = new AbortController()
   readonly #closing: (() => void)[] = []
@@ -107,6 +109,8 @@ class Session {
   constructor(settings: SessionSettings, host: SessionHost) {
     this.#settings = settings
     this.#host = host
+    this.#over.promise.catch(() => {})
+    this.#stop.signal.addEventListener('abort', () => void this.#isOver())
     const { display } = settings
     if (display !== undefined) {
       this.#display = new SessionDisplay(display, host.stdout, (message) =>
@@ -139,6 +143,7 @@ class Session {
         this.#snapshots.check(machine, true)
       },
       images: () => this.#backEnds?.images,
+      over: this.#over.promise,
       isPaused: () => this.#control.status !== 'running',
       gone: (message) => this.#end({ code: ExitCode.PowerOff, message }, false),
     })
@@ -155,6 +160,11 @@ class Session {
   /** Gives readers a moment for the remaining output. */
   #callLast(): void {
     setTimeout(() => this.#lastCall.abort(), LAST_CALL_MS).unref()
+  }
+
+  async #isOver(): Promise<void> {
+    await setImmediate()
+    this.#over.reject(new CliError('ERR_INPUT', 'the run has ended before the command was done'))
   }
 
   /** @param hurry - output does not wait for its readers for longer than a moment */
@@ -198,6 +208,7 @@ class Session {
     return {
       ...{ machine: this.#running, backEnds: this.#backEnds!, devices: this.#devices!, control: this.#control },
       ...{ snapshots: this.#snapshots, recording: this.#recording, migration: this.#migration, leave: this.#leave },
+      over: this.#over.promise,
       tell: (text) => this.#terminal.answer(text),
       power: () => this.#pressPowerButton(),
       facts: { memoryBytes, cpus, uuid: smbios?.uuid, isArm: this.#settings.machine.architecture === 'arm64' },
@@ -562,6 +573,9 @@ class Session {
     }
     await this.#display?.close()
     await this.#debugger?.close()
+    await this.#isOver()
+    // The answers go out first.
+    await setImmediate()
     for (const close of this.#closing.toReversed()) close()
     await this.#chardevs.close()
     await this.#wires.close()
