@@ -219,7 +219,7 @@ describe('no answer is an error', () => {
     const onOutput = (text: string, pid: number): void => ((printed = text), begun.resolve(pid))
     const ended = runRetrap([...MACHINE, '--control', control], { onOutput, deadlineMs: DEADLINE_MS })
     const pid = await begun.promise
-    const server = createServer((socket) => void socket.on('error', () => {}).once('data', () => act(pid, socket)))
+    const server = createServer((socket) => void socket.on('error', () => {}).once('data', () => void act(pid, socket)))
     server.listen(there)
     expect(await sendCommand(control, `migrate unix:${there}`).catch(String)).toMatch(expected)
     server.close()

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Pc } from '@retrap/machine'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { parseDrive } from '../../src/machine/drives/drives.ts'
 import { connectDrives } from '../../src/machine/devices/disk-devices.ts'
 import { parseNetdev } from '../../src/machine/network/netdevs.ts'
@@ -64,6 +64,21 @@ test('a disk is opened, plugged in, in the machine after a reset as well, and it
   expect(await run('info block')).toBe('There is no CD or floppy drive, and no disk with an id.\n')
   expect(models(await make()).filter((name) => /nvme|blk/.test(name))).toEqual([])
   expect(told).toEqual([])
+})
+
+test('a node of blockdev-add stays open when its device goes, until blockdev-del', async () => {
+  const { pc, qmp, run, backEnds } = await machine()
+  const node = { 'node-name': 'n1' }
+  await qmp('blockdev-add', { ...node, driver: 'raw', file: { driver: 'file', filename: file('disk.img') } }, pc)
+  for (const id of ['first', 'second']) {
+    await qmp('device_add', { driver: 'virtio-blk-pci', bus: 'rp1', drive: 'n1', id }, pc)
+    await expect(qmp('blockdev-del', node, pc)).rejects.toThrow("has drive 'n1'; device_del of it comes first")
+    const flush = vi.spyOn(backEnds.images.drives.at(-1)!.medium!, 'flush').mockClear()
+    expect([await run(`device_del -f ${id}`), flush.mock.calls.length]).toEqual([`${id}: out\n`, 1])
+    expect(await run('info block')).toContain(`n1: ${file('disk.img')} (disk, of no device yet)\n`)
+  }
+  await qmp('blockdev-del', node, pc)
+  expect(await run('info block')).not.toContain('n1')
 })
 
 test('a guest is asked for a device, and one whose machine ends has given it up', async () => {

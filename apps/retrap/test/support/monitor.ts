@@ -5,6 +5,7 @@ import { SessionRecording } from '../../src/machine/recording/session-recording.
 import { SessionSnapshots } from '../../src/machine/snapshots/session-snapshots.ts'
 import { SessionMigration } from '../../src/machine/migration/session-migration.ts'
 import { runCommand, type MonitorSite } from '../../src/machine/monitor/commands.ts'
+import { QMP_COMMANDS, type QmpArguments, type QmpSite } from '../../src/machine/monitor/qmp-commands.ts'
 import { devicesBehindPorts, HotDevices } from '../../src/machine/monitor/hot-devices.ts'
 import { rootPorts } from '../../src/machine/devices/pci-devices.ts'
 import { Chardevs } from '../../src/machine/serial/chardevs.ts'
@@ -48,18 +49,14 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
     machines.push(pc)
     return pc
   }
-  const run = (line: string, machine: MonitorSite['machine']): Promise<string> =>
-    runCommand(line, {
-      machine,
-      backEnds,
-      devices: hot,
-      snapshots,
-      recording,
-      migration,
-      over: new Promise(() => {}),
-      tell: (text) => told.push(text),
-      // Commands about a run are tested with a session.
-      ...({} as Pick<MonitorSite, 'control' | 'leave' | 'power'>),
-    })
-  return { backEnds, make, run, told }
+  const site = (machine: MonitorSite['machine']): MonitorSite => ({
+    ...{ machine, backEnds, devices: hot, snapshots, recording, migration, over: new Promise(() => {}) },
+    tell: (text) => told.push(text),
+    // Commands about a run are tested with a session.
+    ...({} as Pick<MonitorSite, 'control' | 'leave' | 'power'>),
+  })
+  const run = (line: string, machine: MonitorSite['machine']): Promise<string> => runCommand(line, site(machine))
+  const qmp = async (name: string, given: QmpArguments, machine: MonitorSite['machine']): Promise<unknown> =>
+    QMP_COMMANDS[name]!(given, site(machine) as QmpSite)
+  return { backEnds, make, run, qmp, told }
 }

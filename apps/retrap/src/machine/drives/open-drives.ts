@@ -21,6 +21,8 @@ interface HeldDrive {
   exchanged: Promise<void>
   /** The drive was opened while a machine runs, and no device has it yet. */
   spare: boolean
+  /** Whether it stays open when its device goes. */
+  stays?: boolean
 }
 
 /** A drive with a name, for the user to see. */
@@ -143,6 +145,11 @@ export class OpenDrives {
     return found.opened
   }
 
+  /** Has a disk stay open when its device goes, until {@link OpenDrives.remove}. */
+  keep(id: string): void {
+    for (const drive of this.#drives) if (drive.argument.id === id) drive.stays = true
+  }
+
   /** Takes a disk back from a device that could not be plugged in. */
   disuse(drive: MachineDrive): void {
     const found = this.#drives.find(({ opened }) => opened === drive)
@@ -154,21 +161,26 @@ export class OpenDrives {
     const at = this.#drives.findIndex(({ argument, spare }) => spare && argument.id === id)
     if (at < 0) {
       const isUsed = this.named.some((drive) => drive.id === id)
-      throw usage(isUsed ? `a device has drive '${id}'; device_del of it closes both` : `there is no drive '${id}'`)
+      const stays = this.#drives.some((drive) => drive.argument.id === id && drive.stays)
+      const what = `device_del of it ${stays ? 'comes first' : 'closes both'}`
+      throw usage(isUsed ? `a device has drive '${id}'; ${what}` : `there is no drive '${id}'`)
     }
     const [{ opened }] = this.#drives.splice(at, 1) as [HeldDrive]
     await this.#closeFile(opened.medium)
   }
 
-  /** Closes the disk of a device that was behind a root port. @throws CliError `ERR_INPUT` */
+  /** Closes the disk of a device that was behind a root port, unless it stays. @throws CliError `ERR_INPUT`; BlockError */
   async removeBehind(port: string): Promise<void> {
     // A spare disk may still name the port of the device that it once was for.
     const at = this.#drives.findIndex(
       ({ opened: { virtio, nvme }, spare }) => !spare && (virtio ?? nvme)?.port === port,
     )
     if (at < 0) return
-    const [{ opened }] = this.#drives.splice(at, 1) as [HeldDrive]
-    await this.#closeFile(opened.medium)
+    const drive = this.#drives[at]!
+    drive.spare = drive.stays === true
+    if (drive.spare) return drive.opened.medium?.flush()
+    this.#drives.splice(at, 1)
+    await this.#closeFile(drive.opened.medium)
   }
 
   /**

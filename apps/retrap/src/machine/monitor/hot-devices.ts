@@ -207,10 +207,8 @@ export class HotDevices {
       clearTimeout(timer)
     }
     // Another command may have removed the device meanwhile.
-    if (this.#devices.delete(device)) {
-      await this.#backEnds.removeBehind(port)
-      this.onRemoved(id)
-    }
+    // It is gone, whether its disk has taken its last writes or not.
+    if (this.#devices.delete(device)) await this.#backEnds.removeBehind(port).finally(() => this.onRemoved(id))
     return `${id}: out${over}\n`
   }
 }

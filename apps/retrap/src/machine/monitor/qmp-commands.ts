@@ -159,7 +159,7 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   },
   netdev_add: (given, site) => monitor(`netdev_add ${quoted(pairs(given, 'type'))}`, site),
   netdev_del: (given, site) => monitor(`netdev_del ${quoted(text(given, 'id'))}`, site),
-  'blockdev-add': (given, site) => {
+  'blockdev-add': async (given, site) => {
     const node = new Pairs(JSON.stringify(given))
     const file = node.get('file.filename') ?? node.get('filename')
     if (file === undefined) throw usage("Parameter 'file.filename' is missing: the file is in the same command here")
@@ -167,7 +167,13 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
     const readonly = node.get('read-only') === 'on' ? ',readonly=on' : ''
     const path = file.replaceAll(',', ',,')
     const name = node.get('node-name') ?? ''
-    return monitor(`drive_add ${quoted(`if=none,id=${name},file=${path},format=${format}${readonly}`)}`, site)
+    const added = await monitor(
+      `drive_add ${quoted(`if=none,id=${name},file=${path},format=${format}${readonly}`)}`,
+      site,
+    )
+    // A node stays until blockdev-del; device_del closes what drive_add has opened with its device, as QEMU does.
+    site.backEnds.images.keep(name)
+    return added
   },
   'blockdev-del': (given, site) => monitor(`drive_del ${quoted(text(given, 'node-name'))}`, site),
   eject: (given, site) => {
