@@ -37,6 +37,8 @@ export abstract class DeviceSet implements LocalModels {
   readonly #surroundings: ModelSurroundings
   readonly #attached = new Map<string, AttachedModel>()
   readonly #hotPlug: HotPlug
+  /** Told of a slot whose device leaves it, whoever wants that, before it is out. */
+  onLeaving: (busName: string) => void = () => {}
 
   /** @param platform - what models reach through their contexts */
   constructor(platform: DevicePlatform) {
@@ -78,6 +80,7 @@ export abstract class DeviceSet implements LocalModels {
       requests: this.#requests,
       attached: this.#attached,
       failed,
+      leaves: (busName) => this.onLeaving(busName),
     })
   }
 

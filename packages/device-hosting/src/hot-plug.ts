@@ -21,6 +21,8 @@ export interface HotPlugParts {
   /** By name. */
   readonly attached: Map<string, AttachedModel>
   readonly failed: ReportFailure
+  /** Told of a slot before its device is out. */
+  readonly leaves: (busName: string) => void
 }
 
 /** The wait for what a model has in flight. */
@@ -105,7 +107,8 @@ export class HotPlug {
   }
 
   #out(busName: string, slot: TreeSlot): void {
-    const { tree, attached } = this.#parts
+    const { tree, attached, leaves } = this.#parts
+    leaves(busName)
     for (const owner of tree.ownersBelow(busName)) {
       attached.get(owner)?.remove()
       attached.delete(owner)

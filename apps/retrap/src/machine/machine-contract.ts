@@ -97,7 +97,7 @@ export interface Machine {
     /** Where a guest-physical address is in machine memory; below 0: nowhere. */
     readonly secondLevel: { peek(gpa: number): number }
     /** The models of this process, with their PCI functions. */
-    readonly devices?: { readonly functions: PciSource }
+    readonly devices?: { readonly functions: PciSource; onLeaving?(port: string): void }
     /** Returns writes of devices to memory that they had released, if such writes are monitored. */
     keptViews?(): readonly { readonly device: string; readonly gpa: number; readonly length: number }[]
   }

@@ -81,6 +81,15 @@ test('a node of blockdev-add stays open when its device goes, until blockdev-del
   expect(await run('info block')).not.toContain('n1')
 })
 
+test('what a guest ejects by itself is told as what it was asked for, and its disk closed', async () => {
+  const { pc, run, hot } = await machine()
+  hot.onRemoved = vi.fn<(id: string) => void>()
+  pc.domain.devices.functions.slot('rp2')!.release()
+  await expect.poll(() => hot.onRemoved).toHaveBeenCalledExactlyOnceWith('colddev')
+  expect(await run('info block')).toBe('There is no CD or floppy drive, and no disk with an id.\n')
+  expect(await run('device_del colddev')).toContain("there is no device 'colddev'")
+})
+
 test('a guest is asked for a device, and one whose machine ends has given it up', async () => {
   const { pc, run, told, backEnds } = await machine()
   // The guest of this machine does not run, and does not answer.

@@ -47,6 +47,7 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
       devices: behindPorts,
     } as PcOptions)
     machines.push(pc)
+    hot.follow(pc)
     return pc
   }
   const site = (machine: MonitorSite['machine']): MonitorSite => ({
@@ -58,5 +59,5 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
   const run = (line: string, machine: MonitorSite['machine']): Promise<string> => runCommand(line, site(machine))
   const qmp = async (name: string, given: QmpArguments, machine: MonitorSite['machine']): Promise<unknown> =>
     QMP_COMMANDS[name]!(given, site(machine) as QmpSite)
-  return { backEnds, make, run, qmp, told }
+  return { backEnds, make, run, qmp, told, hot }
 }

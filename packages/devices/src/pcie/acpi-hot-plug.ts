@@ -28,8 +28,8 @@ const ENABLE = ACPI_HOT_PLUG.eventBytes / 2
 
 /**
  * Slots of bus 0 with hot plug by ACPI, as QEMU's i440FX has them. A device that comes is there at once, and the guest is told; one
- * that the user wants back leaves when the guest ejects it. Without such a request it stays. Beyond QEMU's registers one tells of
- * devices that were pulled, for the guest to look at the bus again.
+ * leaves when the guest ejects it, asked or not. Beyond QEMU's registers one tells of devices that were pulled, for the guest to
+ * look at the bus again.
  *
  * Source: QEMU, docs/specs/acpi_pci_hotplug.rst; ACPI Specification 6.5, 4.8.4.1, "General-Purpose Event Register Blocks".
  */
@@ -151,11 +151,11 @@ export class AcpiHotPlug extends Stateful implements DeviceModel {
     if (offset === ACPI_HOT_PLUG.ejectOffset && this.#r.bus === 0) this.#eject(value)
   }
 
-  /** Lets devices go which the guest has been asked for. */
+  /** Lets devices go. */
   #eject(slots: number): void {
-    for (const [{ device }, slot] of this.#slots) {
+    for (const [{ device, hotPlug = true }, slot] of this.#slots) {
       const bit = bitOf(device)
-      if ((slots & this.#r.requested & bit) === 0 || !slot.occupied) continue
+      if (!hotPlug || (slots & bit) === 0 || !slot.occupied) continue
       this.#ejected |= bit
       slot.release()
     }

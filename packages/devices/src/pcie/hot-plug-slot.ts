@@ -70,7 +70,8 @@ export interface HotPlugSlotState {
  *
  * A device that comes is announced by presence and by the attention button, which Linux waits for, once the power indicator is
  * out. A removal that the user asks for is announced by the button alone. The device leaves when the guest has taken its power
- * and put the power indicator out. Without such a request it stays.
+ * and put the power indicator out: also without such a request, as QEMU's does, once the guest has given it power. Linux takes
+ * the power of a device that was pulled when another one is there already.
  *
  * Source: PCI Express Base Specification 3.0, §6.7, "PCI Express Hot-Plug Support", and §7.8.9 to §7.8.11.
  */
@@ -87,6 +88,10 @@ export class HotPlugSlot implements PciSlotEvents {
   /** The guest's last value of slot control. */
   #control = 0
   #requested = false
+  /** The guest has given power to the device that is there, with the indicator on. */
+  #isKnown = false
+  /** The guest gives up the device that is there. */
+  #ejected = false
   /** A device has come for which the button is still to be pressed. */
   #unannounced = false
   /** Resolves when the unpowered device has no work in flight. */
@@ -125,10 +130,12 @@ export class HotPlugSlot implements PciSlotEvents {
     this.#completion.cancel()
     this.#announcement.cancel()
     this.#requested = false
+    this.#ejected = false
     this.#unannounced = false
     this.#ending = null
     this.#interrupts = false
     const hasPower = occupied && !leaves
+    this.#isKnown = hasPower
     const control = ATTENTION_OFF | (hasPower ? POWER_INDICATOR_ON : POWER_INDICATOR_OFF | POWER_OFF)
     this.#control = this.#hotPlugs ? control : 0
     this.#registers.setUint16(SLOT_CONTROL, this.#control, true)
@@ -177,6 +184,8 @@ export class HotPlugSlot implements PciSlotEvents {
 
   removed(): void {
     this.#requested = false
+    this.#isKnown = false
+    this.#ejected = false
     this.#unannounced = false
     this.#setLink(false)
     this.#status = (this.#status & ~PRESENT) | PRESENCE_CHANGED
@@ -216,7 +225,11 @@ export class HotPlugSlot implements PciSlotEvents {
   /** Any write to slot control is a command (§6.7.3.2, "Command Completed Events"). */
   #command(): void {
     const wasOff = this.#isOff
+    const wasPermitted = this.#isPermitted
     this.#control = this.#registers.getUint16(SLOT_CONTROL, true)
+    if (this.#isPermitted && !wasPermitted) this.#ejected = this.#isKnown
+    this.#isKnown ||= this.#isOn && this.#slot.occupied
+    this.#ejected &&= this.#isPermitted
     if (!this.#isOff) this.#unannounced = false
     if (this.#unannounced && this.#isPermitted) this.#announcement.armAfter(ANNOUNCE_NS)
     if (this.#isOff && !wasOff && this.#slot.occupied) {
@@ -244,7 +257,11 @@ export class HotPlugSlot implements PciSlotEvents {
   /** Lets a device go whose power the guest has taken: with its indicator off, removal is permitted (§6.7.1.1.2). */
   #giveUp(): void {
     const permitted = this.#ending === null && this.#isPermitted
-    if (permitted && this.#requested && this.#slot.occupied) this.#slot.release()
+    if (permitted && (this.#requested || this.#ejected) && this.#slot.occupied) this.#slot.release()
+  }
+
+  get #isOn(): boolean {
+    return !this.#isOff && (this.#control & POWER_INDICATOR) === POWER_INDICATOR_ON
   }
 
   /** Whether a device may come and go: without power, and with the indicator out. */
@@ -299,7 +316,9 @@ export class HotPlugSlot implements PciSlotEvents {
     this.#unannounced = unannounced
     this.#ending = null
     this.#requested = requested
+    this.#ejected = false
     this.#control = this.#registers.getUint16(SLOT_CONTROL, true)
+    this.#isKnown = this.#isOn && this.#slot.occupied
     this.#interrupts = this.#isPending
   }
 }

@@ -175,6 +175,20 @@ describe('a card that goes', () => {
     expect(machine.takeStatus()).toBe(PRESENT | COMMAND | LINK)
   })
 
+  test('stays where it takes the place of one that was pulled, whose power the guest takes later', async () => {
+    const machine = machineWithCard()
+    void machine.tree.slot('slot')!.disconnect()
+    machine.remove()
+    machine.insert(true)
+    machine.setRegister(SLOT_CONTROL, INDICATOR_OFF | OFF)
+    await machine.pass()
+    expect(machine.log).not.toContain('release slot')
+    machine.setRegister(SLOT_CONTROL, INDICATOR_ON)
+    machine.setRegister(SLOT_CONTROL, INDICATOR_OFF | OFF)
+    await machine.pass()
+    expect(machine.log).toContain('release slot')
+  })
+
   test('the button is not pressed again while the guest waits for that', () => {
     const machine = machineWithCard()
     request(machine)

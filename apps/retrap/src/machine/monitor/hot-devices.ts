@@ -13,10 +13,12 @@ export interface PortDevice {
   readonly name: string
   readonly port: string
   readonly id?: string
+  /** Settles when it is out, and its disk closed; absent: it is there. */
+  gone?: Promise<void>
 }
 
 /** Machines that devices are plugged into. */
-type HotMachine = Pick<Machine, 'plug' | 'unplug'> & { readonly domain: Pick<Machine['domain'], 'clock'> }
+type HotMachine = Pick<Machine, 'plug' | 'unplug'> & { readonly domain: Pick<Machine['domain'], 'clock' | 'devices'> }
 
 /** Devices that `device_add` makes. */
 export const PLUGGABLE: readonly string[] = [
@@ -144,6 +146,25 @@ export class HotDevices {
     return `${id}: in ${port}; the guest is told\n`
   }
 
+  /** Follows the devices of a machine: its guest may give one up that nobody has asked it for. */
+  follow({ domain: { devices } }: HotMachine): void {
+    if (devices === undefined) return
+    devices.onLeaving = (port) => {
+      const device = this.#behind(port)
+      if (device === undefined) return
+      this.#gone(device).catch(({ message }: Error) => this.#stderr.write(`retrap: ${message}\n`))
+    }
+  }
+
+  /** A device is out of its port: closes its disk. @throws CliError `ERR_INPUT` where the last writes are not in its file */
+  #gone(device: PortDevice): Promise<void> {
+    const { id, port } = device
+    this.#devices.delete(device)
+    // The event is sent whether the disk has taken its last writes or not.
+    device.gone ??= this.#backEnds.removeBehind(port).finally(() => id !== undefined && this.onRemoved(id))
+    return device.gone
+  }
+
   #isFixed(port: string): boolean {
     return this.#ports.some(({ id, hotPlug }) => id === port && hotPlug === false)
   }
@@ -207,8 +228,7 @@ export class HotDevices {
       clearTimeout(timer)
     }
     // Another command may have removed the device meanwhile.
-    // It is gone, whether its disk has taken its last writes or not.
-    if (this.#devices.delete(device)) await this.#backEnds.removeBehind(port).finally(() => this.onRemoved(id))
+    await this.#gone(device)
     return `${id}: out${over}\n`
   }
 }

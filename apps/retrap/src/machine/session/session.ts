@@ -244,8 +244,10 @@ class Session {
     this.#backEnds = await BackEnds.open({ ...this.#settings, isReplay, isIncoming }, this.#chardevs)
     const { machine, portDevices = [] } = this.#settings
     this.#devices = new HotDevices(machine.rootPorts ?? [], portDevices, this.#backEnds, stderr)
-    this.#devices.onRemoved = (device) =>
+    this.#devices.onRemoved = (device) => {
+      this.#snapshots.changed(`the removal of ${device}`)
       this.#control.tell('DEVICE_DELETED', { device, path: `/machine/peripheral/${device}` })
+    }
     for (const note of this.#backEnds.images.notes) stderr.write(`retrap: ${note}\n`)
     this.#closing.push(
       this.#host.onSignal((signal) => void this.#signalled(signal)),
@@ -507,6 +509,7 @@ class Session {
   #connect(machine: Machine): void {
     const print = (bytes: Uint8Array): void => this.#terminal.print(bytes)
     this.#wires.connect(machine, print)
+    this.#devices?.follow(machine)
     machine.xenConsole?.onTransmit(this.#terminal.isConsole ? print : (bytes) => this.#wires.ends[0]?.write(bytes))
     this.#terminal.connect(machine)
   }
