@@ -6,7 +6,7 @@
 // With --for (500ms, 90s, 10m, 1h) steps are begun until that time is over; the line above the last names what was not reached.
 import { constants } from 'node:os'
 import { parseArgs } from 'node:util'
-import { time } from '../packages/cluster/src/read-description.ts'
+import { nanosecondsOf } from '../packages/basics/src/index.ts'
 import { runSoak, type Soak, unreached, type Violation } from '../packages/tooling/src/soak.ts'
 import { programsOf, provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { choose, programs } from './workspace.ts'
@@ -84,11 +84,10 @@ async function main(): Promise<number> {
   return stoppedBy === undefined ? 0 : 128 + constants.signals[stoppedBy]
 }
 
-/** @param text - a time as a cluster's file has it */
 function milliseconds(text: string): number {
-  const { data, error } = time.safeParse(text)
-  if (data === undefined || data === 0) throw new Error(`--for ${error?.issues[0]!.message ?? 'takes a time above 0'}`)
-  return data / 1e6
+  const nanoseconds = nanosecondsOf(text) ?? 0
+  if (nanoseconds === 0) throw new Error(`--for '${text}': expected a time above 0, such as 90s or 10m`)
+  return nanoseconds / 1e6
 }
 
 try {

@@ -1,10 +1,10 @@
 // The schema of cluster.json, and what it becomes.
+import { nanosecondsOf } from '@retrap/basics'
 import * as z from 'zod'
 import type { ClusterDescription, PlacedMachine } from './description.ts'
 import { ClusterError } from './errors.ts'
 import { type Fault, FAULT_KINDS, type FaultName, type FaultRate, timeText } from './faults.ts'
 
-const TIMES = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, min: 60e9, h: 3600e9 }
 const SIZES = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 }
 const RATES = { '': 1, k: 1e3, m: 1e6, g: 1e9 }
 
@@ -13,21 +13,22 @@ const DISK_PATH = '/data'
 const LEAST_DISK = 8 * 2 ** 20
 const MOST_DISK = 64 * 2 ** 30
 
-/** A text with a unit, which stands for a number. */
-const withUnit = (pattern: RegExp, units: Readonly<Record<string, number>>, expected: string) =>
+/** A text that stands for a number. */
+const standingFor = (valueOf: (text: string) => number | undefined, expected: string) =>
   z.string().transform((text, context) => {
-    const [, number, unit = ''] = pattern.exec(text.trim()) ?? []
-    const factor = units[unit.toLowerCase()]
-    if (number !== undefined && factor !== undefined) return Math.round(Number(number) * factor)
+    const value = valueOf(text)
+    if (value !== undefined) return Math.round(value)
     context.issues.push({ code: 'custom', message: `'${text}': expected ${expected}`, input: text })
     return z.NEVER
   })
+const withUnit = (pattern: RegExp, units: Readonly<Record<string, number>>) => (text: string) => {
+  const [, number, unit = ''] = pattern.exec(text.trim()) ?? []
+  return number === undefined ? undefined : Number(number) * units[unit.toLowerCase()]!
+}
 
-const TIME = /^(\d+(?:\.\d+)?) ?(ns|us|µs|ms|s|m|min|h)$/i
-/** A time with its unit, in nanoseconds. */
-export const time: z.ZodType<number, string> = withUnit(TIME, TIMES, 'a time such as 500us, 20ms or 10s')
-const size = withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)(?:i?b)?$/i, SIZES, 'a size such as 512M or 1G')
-const rate = withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)bit$/i, RATES, 'bits a second such as 100Mbit or 1Gbit')
+const time = standingFor(nanosecondsOf, 'a time such as 500us, 20ms or 10s')
+const size = standingFor(withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)(?:i?b)?$/i, SIZES), 'a size such as 512M or 1G')
+const rate = standingFor(withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)bit$/i, RATES), 'bits a second such as 100Mbit or 1Gbit')
 const part = z.number().min(0).max(1)
 const amount = z.union([part, time])
 const program = z.array(z.string()).min(1, 'expected a program and its arguments')
