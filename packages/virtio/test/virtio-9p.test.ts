@@ -204,6 +204,22 @@ describe('a mounted share', () => {
     expect(await p9.read(1, 0, 1)).toBe(EBADF)
   })
 
+  test('appends to the end that a file has by now, wherever the driver takes it to be', async () => {
+    const p9 = await start()
+    p9.share.write('log', 'one')
+    for (const fid of [1, 2]) {
+      await p9.walk(ROOT, fid, 'log')
+      await p9.open(fid, 0o2001)
+    }
+    await p9.write(1, 3, ' two')
+    await p9.write(2, 3, ' three')
+    await p9.walk(ROOT, 3)
+    await p9.create(3, 'new', 0o2002)
+    await p9.write(3, 0, 'a')
+    await p9.write(3, 0, 'b')
+    expect(['log', 'new'].map((name) => Buffer.from(p9.share.read(name)!).toString())).toEqual(['one two three', 'ab'])
+  })
+
   test('makes files, directories and links, and lists them', async () => {
     const p9 = await start()
     await p9.reads(72, (w) => w.u32(ROOT).text('dir').u32(0o755).u32(0))

@@ -104,6 +104,18 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
     for (const node of [dir, file, made.node]) node.release()
   })
 
+  test('appends where the host has the end of the file, whoever has moved it', async () => {
+    const made = await root.create('log', { ...NEW, append: true })
+    const other = await made.node.open({ ...ACCESS, append: true })
+    for (const file of [made.file, other, made.file]) {
+      await file.write(0, Buffer.from('guest '))
+      fs.appendFileSync(join(inside, 'log'), 'host ')
+    }
+    expect(fs.readFileSync(join(inside, 'log'), 'utf8')).toBe('guest host '.repeat(3))
+    for (const file of [made.file, other]) await file.close()
+    made.node.release()
+  })
+
   test("new files and directories have the mode that the guest gives, whatever the host's mask is", async () => {
     const modeOf = (name: string): number => fs.lstatSync(join(inside, name)).mode & 0o7777
     const made = await root.create('file', { ...NEW, mode: 0o666 })

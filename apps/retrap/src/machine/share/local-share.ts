@@ -60,8 +60,20 @@ class Use {
 
 /** Linux, `uapi/asm-generic/fcntl.h`: the file itself, neither read nor written. Node's constants lack it. */
 const O_PATH = 0o10_000_000
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_IFMT, S_IFREG } =
-  fs.constants
+const {
+  O_APPEND,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
+  S_IFMT,
+  S_IFREG,
+} = fs.constants
 /** A guest's programs get no rights of a user of the host: the bits of set-user-ID and set-group-ID stay out. */
 const MODE_BITS = 0o1777
 
@@ -185,10 +197,10 @@ export class LocalNode implements ShareNode {
     return { blockBytes: bsize, blocks, freeBlocks: bavail, files, freeFiles: ffree }
   }
 
-  open({ read: reads, write: writes, truncate: empties }: ShareAccess): ShareFile {
+  open(access: ShareAccess): ShareFile {
     // The descriptor's file is known: a device or a pipe would do more than be opened.
     if ((Number(statOf(this.#use.check(this.#fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
-    return fileOf(this.#use, this.#use.open(this.#self, accessMode(reads, writes) | (empties ? O_TRUNC : 0)))
+    return fileOf(this.#use, this.#use.open(this.#self, accessMode(access) | (access.truncate ? O_TRUNC : 0)))
   }
 
   readLink(name: string): string {
@@ -204,9 +216,9 @@ export class LocalNode implements ShareNode {
   }
 
   create(name: string, access: Parameters<ShareNode['create']>[1]): { node: ShareNode; file: ShareFile } {
-    const { read: reads, write: writes, truncate: empties, exclusive, mode } = access
+    const { truncate: empties, exclusive, mode } = access
     // O_NONBLOCK: opening an existing pipe must not block.
-    const flags = accessMode(reads, writes) | O_CREAT | O_NOFOLLOW | O_NONBLOCK | (exclusive ? O_EXCL : 0)
+    const flags = accessMode(access) | O_CREAT | O_NOFOLLOW | O_NONBLOCK | (exclusive ? O_EXCL : 0)
     const { fd, isNew } = this.#openOrCreate(this.#entry(name), flags, mode & MODE_BITS)
     const file = fileOf(this.#use, fd)
     try {
@@ -282,7 +294,9 @@ const statOf = (fd: number): fs.BigIntStats => fs.fstatSync(fd, { bigint: true }
 const hasCode = (error: unknown, code: string): boolean =>
   error instanceof Error && 'code' in error && error.code === code
 
-const accessMode = (reads: boolean, writes: boolean): number => (writes ? (reads ? O_RDWR : O_WRONLY) : O_RDONLY)
+/** Linux appends where the descriptor says so, whatever offset a write gives. */
+const accessMode = ({ read: reads, write: writes, append = false }: ShareAccess): number =>
+  (writes ? (reads ? O_RDWR : O_WRONLY) : O_RDONLY) | (append ? O_APPEND : 0)
 
 const fileOf = (use: Use, fd: number): ShareFile => ({
   read: (offset, into) => fs.readSync(use.check(fd), into, 0, into.length, offset),

@@ -179,13 +179,13 @@ class MemoryNode implements ShareNode {
     return this.#share.room()
   }
 
-  open({ truncate }: ShareAccess): ShareFile {
+  open({ truncate, append = false }: ShareAccess): ShareFile {
     if ((this.inode.mode & KIND) !== REGULAR) throw new ShareError('EINVAL')
     if (truncate) this.#share.resize(this.inode, 0)
-    return this.#file()
+    return this.#file(append)
   }
 
-  #file(): ShareFile {
+  #file(append: boolean): ShareFile {
     const { inode } = this
     const share = this.#share
     return {
@@ -194,7 +194,8 @@ class MemoryNode implements ShareNode {
         into.set(part)
         return part.length
       },
-      write(offset, from) {
+      write(given, from) {
+        const offset = append ? inode.size : given
         if (offset + from.length > inode.size) share.resize(inode, offset + from.length)
         inode.bytes.set(from, offset)
         share.touch(inode)

@@ -43,6 +43,7 @@ const WRITE_ONLY = 1
 const READ_WRITE = 2
 const EXCLUSIVE = 0o200
 const TRUNCATE = 0o1000
+const APPEND = 0o2000
 const REMOVE_DIRECTORY = 0x200
 
 /* Valid bits of Tsetattr. */
@@ -74,6 +75,7 @@ function accessOf(flags: number): ShareAccess {
     read: mode !== WRITE_ONLY,
     write: mode === WRITE_ONLY || mode === READ_WRITE,
     truncate: (flags & TRUNCATE) !== 0,
+    append: (flags & APPEND) !== 0,
   }
 }
 

@@ -70,6 +70,8 @@ export interface ShareAccess {
   readonly write: boolean
   /** The file becomes empty. */
   readonly truncate: boolean
+  /** Each write goes to the end of the file, wherever others have put it meanwhile. Default false. */
+  readonly append?: boolean
 }
 
 /** Attributes to set; absent ones stay unchanged. */
@@ -106,7 +108,7 @@ export interface ShareRoom {
 export interface ShareFile {
   /** Reads from an offset. @returns number of bytes read */
   read(offset: number, into: Uint8Array): Soon<number>
-  /** Writes at an offset. @returns how many bytes were written */
+  /** Writes at an offset, or at the file's end if it was opened to append. @returns how many bytes were written */
   write(offset: number, from: Uint8Array): Soon<number>
   /** Makes written data durable. */
   sync(): Soon<void>
