@@ -88,7 +88,7 @@ mkdir -m 700 /top/upper/root
 mount -t 9p -o ${MOUNT_9P},cache=loose,ro root /lower
 mount -t 9p -o ${MOUNT_9P},cache=loose,ro ${KERNEL_TAG} ${KERNEL_FOLDER}
 mount -t 9p -o ${MOUNT_9P},cache=loose,ro ro /ro
-mount -t 9p -o ${MOUNT_9P},cache=none,rw rw /rw
+mount -t 9p -o ${MOUNT_9P},cache=mmap,locktimeout=1,rw rw /rw
 mount -t overlay -o lowerdir=/lower:${KERNEL_FOLDER},upperdir=/top/upper,workdir=/top/work,redirect_dir=on overlay /new
 mount -t proc proc /new/proc
 mount --rbind /sys /new/sys
