@@ -13,6 +13,7 @@ export {
   ShareError,
   type ShareFile,
   type ShareNode,
+  type ShareOwner,
   type ShareRoom,
   type ShareStat,
   type Soon,

@@ -108,7 +108,7 @@ class Driver {
   async mount(): Promise<this> {
     const version = await this.reads(100, (w) => w.u32(MESSAGE_BYTES).text('9P2000.L'))
     expect([version.u32(), version.text()]).toEqual([MESSAGE_BYTES, '9P2000.L'])
-    await this.reads(104, (w) => w.u32(ROOT).u32(0xffff_ffff).text('root').text('').u32(0))
+    await this.reads(104, (w) => w.u32(ROOT).u32(0xffff_ffff).text('root').text('').u32(0xffff_ffff))
     return this
   }
 
@@ -344,6 +344,54 @@ describe('a mounted share', () => {
     expect([got.u64(), got.u64(), got.u64(), got.u64()]).toEqual([0n, 0n, 0n, 0n])
     const room = await p9.reads(8, (w) => w.u32(1))
     expect([room.u32(), room.u32(), room.u64()]).toEqual([0x0102_1997, 4096, 16384n])
+  })
+
+  test('tells times before 1970, and takes them', async () => {
+    const p9 = await start()
+    p9.share.write('file', '')
+    await p9.walk(ROOT, 1, 'file')
+    // A second and a half before.
+    const second = (w: MessageWriter): unknown => w.u64(-2n).u64(500_000_000n)
+    await p9.reads(26, (w) => second(w.u32(1).u32(0x120).u32(0).u32(0).u32(0).u64(0).u64(0).u64(0)))
+    const got = await p9.reads(24, (w) => w.u32(1).u64(0x7ff))
+    got.bytes(8 + 13 + 3 * 4 + 5 * 8 + 16)
+    expect([BigInt.asIntN(64, got.u64()), got.u64()]).toEqual([-2n, 500_000_000n])
+    const file = await p9.share.root().child('file')
+    expect((await file.stat()).modifiedNs).toBe(-1_500_000_000n)
+  })
+
+  test('what a user makes is that of the user, and of the group of the request', async () => {
+    const p9 = await start()
+    await p9.reads(104, (w) => w.u32(50).u32(0xffff_ffff).text('').text('').u32(1000))
+    const owners = async (): Promise<readonly unknown[]> => {
+      const root = p9.share.root()
+      const nodes = await Promise.all((await root.list()).map(async (name) => root.child(name)))
+      return Promise.all(
+        nodes
+          .map(async (node) => node.stat())
+          .map(async (stat) => [(await stat).uid, (await stat).gid, (await stat).mode]),
+      )
+    }
+    await p9.walk(50, 51)
+    await p9.reads(14, (w) => w.u32(51).text('file').u32(1).u32(0o4755).u32(7))
+    await p9.reads(72, (w) => w.u32(50).text('dir').u32(0o2755).u32(8))
+    await p9.reads(16, (w) => w.u32(50).text('link').text('x').u32(9))
+    await p9.reads(18, (w) => w.u32(50).text('node').u32(0o100640).u32(0).u32(0).u32(10))
+    expect(await p9.ask(18, (w) => w.u32(50).text('pipe').u32(0o10640).u32(0).u32(0).u32(10))).toBe(UNKNOWN)
+    // A user who is not known leaves it to the share, here root.
+    await p9.reads(72, (w) => w.u32(ROOT).text('other').u32(0o755).u32(0))
+    expect(await owners()).toEqual([
+      [1000, 7, 0o104755],
+      [1000, 8, 0o42755],
+      [1000, 9, 0o120777],
+      [1000, 10, 0o100640],
+      [0, 0, 0o40755],
+    ])
+    await p9.model.quiesce(1000)
+    p9.model.restore(structuredClone(p9.model.save()))
+    p9.model.resume()
+    await p9.reads(72, (w) => w.u32(50).text('new').u32(0o755).u32(11))
+    expect((await owners()).at(-1)).toEqual([1000, 11, 0o40755])
   })
 
   test('sets those attributes alone that a request names, whichever they are', async () => {

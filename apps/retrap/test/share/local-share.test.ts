@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
 import type { ShareNode } from '@retrap/virtio/p9'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { stillShare } from '../../src/commands/cluster/still-share.ts'
 import { BackEnds } from '../../src/machine/back-ends/back-ends.ts'
 import { Chardevs } from '../../src/machine/serial/chardevs.ts'
@@ -93,7 +93,7 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
     await made.node.change({ size: 4, mode: 0o6755, modifiedNs: 5_000_000_000n })
     expect(fs.readFileSync(join(inside, 'moved'), 'utf8')).toBe('from')
     expect([fs.statSync(join(inside, 'moved')).mtimeMs, fs.lstatSync(join(inside, 'moved')).mode & 0o7777]).toEqual([
-      5000, 0o755,
+      5000, 0o6755,
     ])
     await root.addName('again', root, 'moved')
     await root.remove('moved', false)
@@ -130,6 +130,14 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
     const dir = await root.child('dir')
     await dir.makeDirectory('below', 0o777)
     expect(modeOf('dir/below')).toBe(0o2777)
+    // The time of the last change is now, and the rest is as it was.
+    await dir.change({ mode: 0o7711 })
+    const before = (await dir.stat()).changedNs
+    await vi.waitFor(async () => {
+      await dir.change({})
+      expect((await dir.stat()).changedNs).toBeGreaterThan(before)
+    })
+    expect(modeOf('dir')).toBe(0o7711)
     for (const { node, file } of [made, again]) {
       await file.close()
       node.release()

@@ -7,6 +7,7 @@ import {
   ShareError,
   type ShareFile,
   type ShareNode,
+  type ShareOwner,
   type ShareRoom,
   type ShareStat,
 } from '@retrap/virtio/p9'
@@ -71,11 +72,14 @@ const {
   O_RDWR,
   O_TRUNC,
   O_WRONLY,
+  S_IFDIR,
   S_IFMT,
   S_IFREG,
 } = fs.constants
-/** A guest's programs get no rights of a user of the host: the bits of set-user-ID and set-group-ID stay out. */
-const MODE_BITS = 0o1777
+/** Permissions with the bits of set-user-ID, set-group-ID and the sticky bit. */
+const MODE_BITS = 0o7777
+const SET_IDS = 0o6000
+const SET_GROUP_ID = 0o2000
 
 const FOLDER_TROUBLES: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such folder to share',
@@ -171,21 +175,20 @@ export class LocalNode implements ShareNode {
     }
   }
 
-  change({ mode, uid, gid, size, accessedNs, modifiedNs }: ShareChanges): void {
+  change(changes: ShareChanges): void {
+    const { mode, uid, gid, size, accessedNs, modifiedNs } = changes
     const stat = statOf(this.#use.check(this.#fd))
     if (size !== undefined) {
       if ((Number(stat.mode) & S_IFMT) !== S_IFREG) throw new ShareError('EINVAL')
       fs.truncateSync(this.#self, size)
     }
-    if (mode !== undefined) fs.chmodSync(this.#self, mode & MODE_BITS)
-    if (uid !== undefined || gid !== undefined) {
-      // Files belong to the party that runs the machine: a request for another owner has no effect, as with QEMU's security_model=none.
-      try {
-        fs.chownSync(this.#self, uid ?? Number(stat.uid), gid ?? Number(stat.gid))
-      } catch (error) {
-        if (!hasCode(error, 'EPERM')) throw error
-      }
-    }
+    // Without any change, the time of the last one is set: by the owner that the file has.
+    const isNone = Object.keys(changes).length === 0
+    if (uid !== undefined || gid !== undefined || isNone)
+      giveOwner(changes, (...owner) => fs.chownSync(this.#self, ...owner))
+    // Linux takes the bits of set-user-ID and set-group-ID from a file that is given an owner.
+    const isBare = isNone && (Number(stat.mode) & SET_IDS) !== 0
+    if (mode !== undefined || isBare) fs.chmodSync(this.#self, (mode ?? Number(stat.mode)) & MODE_BITS)
     if (accessedNs === undefined && modifiedNs === undefined) return
     const seconds = (given: bigint | 'now' | undefined, otherwise: bigint): number =>
       given === 'now' ? Date.now() / 1000 : Number(given ?? otherwise) / 1e9
@@ -222,7 +225,7 @@ export class LocalNode implements ShareNode {
     const { fd, isNew } = this.#openOrCreate(this.#entry(name), flags, mode & MODE_BITS)
     const file = fileOf(this.#use, fd)
     try {
-      if (isNew) this.#giveMode(fd, mode)
+      if (isNew) this.#give(fd, mode, access)
       if ((Number(statOf(fd).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
       if (empties) fs.truncateSync(`/proc/self/fd/${fd}`, 0)
       const node = this.#use.open(`/proc/self/fd/${fd}`, O_PATH)
@@ -242,31 +245,40 @@ export class LocalNode implements ShareNode {
     }
   }
 
-  /** Gives a new file the guest's mode: the guest's kernel has applied its program's mask, and the host's is not to apply too. */
-  #giveMode(fd: number, mode: number): void {
-    const now = Number(statOf(fd).mode)
-    if ((now & MODE_BITS) === (mode & MODE_BITS)) return
+  /**
+   * Gives a new file the guest's owner and mode: the guest's kernel has applied its program's mask, and the host's is not to
+   * apply too.
+   */
+  #give(fd: number, mode: number, owner: ShareOwner): void {
+    const path = `/proc/self/fd/${fd}`
+    const stat = statOf(fd)
+    const now = Number(stat.mode)
+    const isOther = !isOf(owner, stat)
+    if (isOther) giveOwner(owner, (...ids) => fs.chownSync(path, ...ids))
     // A directory may have its parent's set-group-ID bit.
-    const given = (now & ~S_IFMT & ~MODE_BITS) | (mode & MODE_BITS)
+    const given = (mode & MODE_BITS) | ((now & S_IFMT) === S_IFDIR ? now & SET_GROUP_ID : 0)
+    if ((now & MODE_BITS) === given && !isOther) return
     try {
-      fs.chmodSync(`/proc/self/fd/${fd}`, given)
+      fs.chmodSync(path, given)
     } catch {
       // A file system without modes (FAT) refuses: the new file keeps its default mode.
     }
   }
 
-  makeDirectory(name: string, mode: number): void {
+  makeDirectory(name: string, mode: number, owner: ShareOwner = {}): void {
     fs.mkdirSync(this.#entry(name), mode & MODE_BITS)
     const fd = this.#use.open(this.#entry(name), O_PATH | O_NOFOLLOW | O_DIRECTORY)
     try {
-      this.#giveMode(fd, mode)
+      this.#give(fd, mode, owner)
     } finally {
       this.#use.close(fd)
     }
   }
 
-  makeLink(name: string, text: string): void {
-    return fs.symlinkSync(text, this.#entry(name))
+  makeLink(name: string, text: string, owner: ShareOwner = {}): void {
+    const path = this.#entry(name)
+    fs.symlinkSync(text, path)
+    giveOwner(owner, (...ids) => fs.lchownSync(path, ...ids))
   }
 
   addName(name: string, directory: ShareNode, otherName: string): void {
@@ -286,6 +298,19 @@ export class LocalNode implements ShareNode {
 
   release(): void {
     this.#use.close(this.#fd)
+  }
+}
+
+const isOf = ({ uid, gid }: ShareOwner, stat: fs.BigIntStats): boolean =>
+  (uid === undefined || BigInt(uid) === stat.uid) && (gid === undefined || BigInt(gid) === stat.gid)
+
+/** Files belong to the party that runs the machine, unless it may give them away: as with QEMU's security_model=none. */
+function giveOwner({ uid = -1, gid = -1 }: ShareOwner, give: (uid: number, gid: number) => void): void {
+  try {
+    give(uid, gid)
+  } catch (error) {
+    // EINVAL: the host's user namespace lacks the user.
+    if (!hasCode(error, 'EPERM') && !hasCode(error, 'EINVAL')) throw error
   }
 }
 

@@ -22,6 +22,8 @@ export const LIMITS: Readonly<Record<'fids' | 'open' | 'held' | 'listed', number
   listed: 1 << 19,
 }
 const MOST_NAME = 255
+/** `P9_NONUNAME`. Source: Linux, `net/9p/9p.h`. */
+export const NO_USER = 0xffff_ffff
 const NO_ENTRY = errorNumber(new ShareError('ENOENT'))
 
 /** A path in the share, as a name within its directory's place. All fids with the same path share a place. */
@@ -49,6 +51,8 @@ export interface Entered {
 /** The files that a driver calls by a number. */
 export interface Fid {
   place: Place
+  /** The user who has attached to the share; `NO_USER`: unknown. */
+  readonly uid: number
   /** The open file, if the fid is open. */
   file: ShareFile | null
   /** How the file was opened; null: not yet. */
@@ -60,6 +64,7 @@ export interface Fid {
 /** Saved form of a {@link Fid}. */
 export interface SavedFid {
   readonly fid: number
+  readonly uid: number
   readonly path: readonly string[]
   readonly access: ShareAccess | null
   readonly names: readonly string[] | null
@@ -97,8 +102,8 @@ export class Fids {
     if (this.#fids.size >= this.#limits.fids) throw new ShareError('ENFILE', 'there are too many fids')
   }
 
-  set(number: number, place: Place): Fid {
-    const fid = { place, file: null, access: null, names: null }
+  set(number: number, place: Place, uid: number): Fid {
+    const fid = { place, uid, file: null, access: null, names: null }
     this.#fids.set(number, fid)
     return fid
   }
@@ -262,13 +267,19 @@ export class Fids {
   }
 
   save(): readonly SavedFid[] {
-    return [...this.#fids].map(([fid, { place, access, names }]) => ({ fid, path: pathOf(place), access, names }))
+    return [...this.#fids].map(([fid, { place, uid, access, names }]) => ({
+      fid,
+      uid,
+      path: pathOf(place),
+      access,
+      names,
+    }))
   }
 
   /** Restores the fids that `save` returned, and opens files again. A driver learns of missing files when it uses them. */
   *restore(saved: readonly SavedFid[]): Steps<void> {
     yield* this.clear()
-    for (const { fid: number, path, access, names } of saved) {
+    for (const { fid: number, uid = NO_USER, path, access, names } of saved) {
       try {
         let place = this.#place(null, '', null)
         for (const name of path) {
@@ -276,7 +287,7 @@ export class Fids {
           place = this.#place(directory, name, null)
           this.release(directory)
         }
-        const fid = this.set(number, place)
+        const fid = this.set(number, place, uid)
         fid.access = access
         if (names !== null) this.list(fid, names)
         else if (access !== null) yield* this.open(fid, { ...access, truncate: false })

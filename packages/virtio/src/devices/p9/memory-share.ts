@@ -5,6 +5,7 @@ import {
   ShareError,
   type ShareFile,
   type ShareNode,
+  type ShareOwner,
   type ShareRoom,
   type ShareStat,
 } from './share.ts'
@@ -21,6 +22,9 @@ const KIND = 0o170_000
 const DIRECTORY = 0o040_000
 const REGULAR = 0o100_000
 const LINK = 0o120_000
+const SET_USER_ID = 0o4000
+const SET_GROUP_ID = 0o2000
+const GROUP_EXECUTES = 0o10
 const BLOCK = 4096
 const MOST_ENTRIES = 100_000
 
@@ -95,12 +99,12 @@ export class MemoryShare implements Share {
   }
 
   /** @internal Makes a node outside of any directory. */
-  create(mode: number, text = ''): Inode {
+  create(mode: number, { uid = 0, gid = 0 }: ShareOwner = {}, text = ''): Inode {
     if (this.#count >= MOST_ENTRIES || this.#used + text.length > this.#mostBytes) throw new ShareError('ENOSPC')
     const now = this.now()
     const entries = (mode & KIND) === DIRECTORY ? new Map<string, Inode>() : null
     const times = { accessedNs: now, modifiedNs: now, changedNs: now }
-    const fresh = { uid: 0, gid: 0, links: 1, users: 0, bytes: new Uint8Array(0) }
+    const fresh = { uid, gid, links: 1, users: 0, bytes: new Uint8Array(0) }
     this.#count++
     this.#used += text.length
     return { id: ++this.#lastId, mode, size: text.length, entries, text, ...fresh, ...times }
@@ -168,11 +172,19 @@ class MemoryNode implements ShareNode {
       if ((inode.mode & KIND) !== REGULAR) throw new ShareError('EINVAL')
       this.#share.resize(inode, size)
     }
-    if (mode !== undefined) inode.mode = (inode.mode & KIND) | mode
+    const { mode: before } = inode
     if (uid !== undefined) inode.uid = uid
     if (gid !== undefined) inode.gid = gid
+    // As Linux has it, a file with another owner loses these bits; without the group's right to execute, set-group-ID is no such bit.
+    if ((uid ?? gid) !== undefined && (before & KIND) === REGULAR)
+      inode.mode &= (before & GROUP_EXECUTES) === 0 ? ~SET_USER_ID : ~(SET_USER_ID | SET_GROUP_ID)
+    if (mode !== undefined) {
+      if ((before & KIND) === LINK) throw new ShareError('ENOTSUP')
+      inode.mode = (before & KIND) | mode
+    }
     if (accessedNs !== undefined) inode.accessedNs = time(accessedNs)
     if (modifiedNs !== undefined) inode.modifiedNs = time(modifiedNs)
+    inode.changedNs = this.#share.now()
   }
 
   room(): ShareRoom {
@@ -180,7 +192,8 @@ class MemoryNode implements ShareNode {
   }
 
   open({ truncate, append = false }: ShareAccess): ShareFile {
-    if ((this.inode.mode & KIND) !== REGULAR) throw new ShareError('EINVAL')
+    const kind = this.inode.mode & KIND
+    if (kind !== REGULAR) throw new ShareError(kind === DIRECTORY ? 'EISDIR' : 'ELOOP')
     if (truncate) this.#share.resize(this.inode, 0)
     return this.#file(append)
   }
@@ -195,6 +208,7 @@ class MemoryNode implements ShareNode {
         return part.length
       },
       write(given, from) {
+        if (from.length === 0) return 0
         const offset = append ? inode.size : given
         if (offset + from.length > inode.size) share.resize(inode, offset + from.length)
         inode.bytes.set(from, offset)
@@ -240,25 +254,29 @@ class MemoryNode implements ShareNode {
   create(name: string, access: Parameters<ShareNode['create']>[1]): { node: ShareNode; file: ShareFile } {
     const found = entriesOf(this.inode).get(name)
     if (found !== undefined && access.exclusive) throw new ShareError('EEXIST')
-    const inode = found ?? this.#add(name, () => this.#share.create(REGULAR | access.mode))
+    const inode = found ?? this.#add(name, () => this.#share.create(REGULAR | access.mode, access))
     const node = new MemoryNode(this.#share, inode)
     return { node, file: node.open(access) }
   }
 
-  makeDirectory(name: string, mode: number): void {
-    this.#add(name, () => this.#share.create(DIRECTORY | mode))
+  makeDirectory(name: string, mode: number, owner?: ShareOwner): void {
+    const inherited = this.inode.mode & SET_GROUP_ID
+    this.#add(name, () => this.#share.create(DIRECTORY | mode | inherited, owner))
   }
 
-  makeLink(name: string, text: string): void {
-    this.#add(name, () => this.#share.create(LINK | 0o777, text))
+  makeLink(name: string, text: string, owner?: ShareOwner): void {
+    this.#add(name, () => this.#share.create(LINK | 0o777, owner, text))
   }
 
   addName(name: string, directory: ShareNode, otherName: string): void {
     if (!(directory instanceof MemoryNode)) throw new ShareError('EXDEV')
     const found = directory.#entry(otherName)
-    if (found.entries !== null) throw new ShareError('EPERM')
-    this.#add(name, () => found)
+    this.#add(name, () => {
+      if (found.entries !== null) throw new ShareError('EPERM')
+      return found
+    })
     found.links++
+    found.changedNs = this.#share.now()
   }
 
   remove(name: string, directory: boolean): void {
@@ -267,6 +285,7 @@ class MemoryNode implements ShareNode {
     if (found.entries !== null && found.entries.size > 0) throw new ShareError('ENOTEMPTY')
     entriesOf(this.inode).delete(name)
     found.links--
+    found.changedNs = this.#share.now()
     this.#share.lost(found)
     this.#share.touch(this.inode)
   }
@@ -279,11 +298,13 @@ class MemoryNode implements ShareNode {
     if (moved.entries !== null && holds(moved, directory.inode)) throw new ShareError('EINVAL')
     if (directory.inode.links === 0) throw new ShareError('ENOENT')
     if (target !== undefined) {
+      if (target.entries !== null && holds(target, this.inode)) throw new ShareError('ENOTEMPTY')
       if (target.entries !== null && moved.entries === null) throw new ShareError('EISDIR')
       directory.remove(newName, moved.entries !== null)
     }
     entriesOf(this.inode).delete(name)
     entriesOf(directory.inode).set(newName, moved)
+    moved.changedNs = this.#share.now()
     this.#share.touch(this.inode)
     this.#share.touch(directory.inode)
   }

@@ -1,10 +1,12 @@
-import { checkName, type Fid, type Fids, type Place } from './fids.ts'
+import { checkName, type Fid, type Fids, NO_USER, type Place } from './fids.ts'
 import { HEAD, type MessageReader, type MessageWriter, textBytes } from './messages.ts'
 import {
+  after,
   type ShareAccess,
   type ShareChanges,
   ShareError,
   type ShareNode,
+  type ShareOwner,
   type ShareStat,
   type Soon,
   soon,
@@ -85,8 +87,13 @@ const fitting = ({ messageBytes }: P9Connection, count: number): number => Math.
 function* attach(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const number = reader.u32()
   session.fids.check(number)
+  // A fid for authentication, and the names of the user and the tree.
+  reader.u32()
+  reader.text()
+  reader.text()
+  const uid = reader.u32()
   const { place, stat } = yield* session.fids.root()
-  session.fids.set(number, place)
+  session.fids.set(number, place, uid)
   qid(writer, stat)
 }
 
@@ -119,7 +126,7 @@ function* walk(session: P9Connection, reader: MessageReader, writer: MessageWrit
   if (from === to) {
     fids.release(fid.place)
     fid.place = place
-  } else fids.set(to, place)
+  } else fids.set(to, place, fid.uid)
   writer.u16(found.length)
   for (const stat of found) qid(writer, stat)
 }
@@ -148,6 +155,7 @@ function* create(session: P9Connection, reader: MessageReader, writer: MessageWr
   const fid = fids.get(number)
   const name = reader.text()
   const [flags, mode] = [reader.u32(), reader.u32()]
+  const owner = ownerOf(fid, reader)
   checkName(name)
   if (fid.access !== null) throw new ShareError('EBUSY', 'the fid is open')
   const access = accessOf(flags)
@@ -155,7 +163,7 @@ function* create(session: P9Connection, reader: MessageReader, writer: MessageWr
   fids.checkOpen()
   const directory = fid.place
   const node = yield* fids.node(directory)
-  const made = yield* soon(node.create(name, { ...access, exclusive, mode: mode & PERMISSIONS }))
+  const made = yield* soon(node.create(name, { ...access, ...owner, exclusive, mode: mode & PERMISSIONS }))
   try {
     const { place, stat } = yield* fids.enter(made.node, directory, name)
     fid.place = place
@@ -169,15 +177,21 @@ function* create(session: P9Connection, reader: MessageReader, writer: MessageWr
   }
 }
 
+/** The owner of a file that a user makes: a request ends with its group, which is that of a directory with the bit set-group-ID. */
+const ownerOf = ({ uid }: Fid, reader: MessageReader): ShareOwner => ({
+  ...(uid !== NO_USER && { uid }),
+  gid: reader.u32(),
+})
+
 /** Makes an entry in a directory, and answers with its identity. */
 function* make(
   session: P9Connection,
-  { number, name }: { readonly number: number; readonly name: string },
+  { fid, name }: { readonly fid: Fid; readonly name: string },
   writer: MessageWriter,
   act: (node: ShareNode) => Soon<void>,
 ): Steps<void> {
   checkName(name)
-  const { place } = session.fids.get(number)
+  const { place } = fid
   yield* soon(act(yield* session.fids.node(place)))
   const made = yield* session.fids.step(place, name)
   session.fids.release(made.place)
@@ -242,6 +256,9 @@ function* statOf(session: P9Connection, { place }: Fid, name: string): Steps<Sha
   }
 }
 
+/** Those of a time before 1970 count upwards, too. */
+const nanosecondsOf = (time: bigint): bigint => ((time % NANOSECONDS) + NANOSECONDS) % NANOSECONDS
+
 function* getAttributes(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const stat = yield* soon((yield* session.fids.nodeOf(reader.u32())).stat())
   qid(writer.u64(BASIC_FIELDS), stat)
@@ -254,7 +271,7 @@ function* getAttributes(session: P9Connection, reader: MessageReader, writer: Me
     .u64(stat.size)
   writer.u64(4096).u64(Math.ceil(stat.allocated / 512))
   for (const time of [stat.accessedNs, stat.modifiedNs, stat.changedNs, 0n])
-    writer.u64(time / NANOSECONDS).u64(time % NANOSECONDS)
+    writer.u64((time - nanosecondsOf(time)) / NANOSECONDS).u64(nanosecondsOf(time))
   // Generation and version of the data: neither is known.
   writer.u64(0).u64(0)
 }
@@ -263,7 +280,7 @@ function* setAttributes(session: P9Connection, reader: MessageReader): Steps<voi
   const node = yield* session.fids.nodeOf(reader.u32())
   const valid = reader.u32()
   const [mode, uid, gid, size] = [reader.u32(), reader.u32(), reader.u32(), reader.u64()]
-  const time = (): bigint => reader.u64() * NANOSECONDS + reader.u64()
+  const time = (): bigint => BigInt.asIntN(64, reader.u64()) * NANOSECONDS + reader.u64()
   const [accessed, modified] = [time(), time()]
   const changes: ShareChanges = {
     ...((valid & SET_MODE) !== 0 && { mode: mode & PERMISSIONS }),
@@ -365,15 +382,33 @@ function* readLink(session: P9Connection, reader: MessageReader, writer: Message
 }
 
 function* makeLink(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
-  const entry = { number: reader.u32(), name: reader.text() }
+  const entry = { fid: session.fids.get(reader.u32()), name: reader.text() }
   const text = reader.text()
-  yield* make(session, entry, writer, (node) => node.makeLink(entry.name, text))
+  const owner = ownerOf(entry.fid, reader)
+  yield* make(session, entry, writer, (node) => node.makeLink(entry.name, text, owner))
 }
 
 function* makeDirectory(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
-  const entry = { number: reader.u32(), name: reader.text() }
+  const entry = { fid: session.fids.get(reader.u32()), name: reader.text() }
   const mode = reader.u32() & PERMISSIONS
-  yield* make(session, entry, writer, (node) => node.makeDirectory(entry.name, mode))
+  const owner = ownerOf(entry.fid, reader)
+  yield* make(session, entry, writer, (node) => node.makeDirectory(entry.name, mode, owner))
+}
+
+/** Linux's mknod(2) makes a file, too. A host makes no pipes and devices for a guest. */
+function* makeNode(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
+  const entry = { fid: session.fids.get(reader.u32()), name: reader.text() }
+  const mode = reader.u32()
+  if ((mode & KIND) !== REGULAR) throw new ShareError('EOPNOTSUPP')
+  reader.u64()
+  const how = { read: false, write: true, truncate: false, exclusive: true, mode: mode & PERMISSIONS }
+  const owner = ownerOf(entry.fid, reader)
+  yield* make(session, entry, writer, (node) =>
+    after(node.create(entry.name, { ...how, ...owner }), (made) => {
+      made.node.release()
+      return made.file.close()
+    }),
+  )
 }
 
 /** Requests by number, without Tversion and Tflush. Source: diod, "9P2000.L Protocol"; Plan 9, section 5. */
@@ -382,6 +417,7 @@ export const OPERATIONS: Readonly<Partial<Record<number, Operation>>> = {
   12: { perform: open },
   14: { perform: create, writes: true },
   16: { perform: makeLink, writes: true },
+  18: { perform: makeNode, writes: true },
   20: { perform: renameFid, writes: true },
   22: { perform: readLink },
   24: { perform: getAttributes },

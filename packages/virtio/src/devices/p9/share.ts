@@ -74,14 +74,18 @@ export interface ShareAccess {
   readonly append?: boolean
 }
 
-/** Attributes to set; absent ones stay unchanged. */
-export interface ShareChanges {
-  /** Permissions. */
-  readonly mode?: number
-  /** Owner. */
+/** The owner of a file to be made; absent: the share's choice. */
+export interface ShareOwner {
+  /** User. */
   readonly uid?: number
   /** Group. */
   readonly gid?: number
+}
+
+/** Attributes to set; absent ones stay unchanged. The last change of attributes is now, even without any. */
+export interface ShareChanges extends ShareOwner {
+  /** Permissions, with the bits of set-user-ID, set-group-ID and the sticky bit. They hold once the owner is set. */
+  readonly mode?: number
   /** Bytes. */
   readonly size?: number
   /** Last access; `now`: the host's time. */
@@ -140,12 +144,12 @@ export interface ShareNode {
   /** Makes a file, or opens an existing one unless `exclusive`. */
   create(
     name: string,
-    access: ShareAccess & { readonly exclusive: boolean; readonly mode: number },
+    access: ShareAccess & ShareOwner & { readonly exclusive: boolean; readonly mode: number },
   ): Soon<{ readonly node: ShareNode; readonly file: ShareFile }>
   /** Makes a directory. */
-  makeDirectory(name: string, mode: number): Soon<void>
+  makeDirectory(name: string, mode: number, owner?: ShareOwner): Soon<void>
   /** Makes a symbolic link; its text may be anything. */
-  makeLink(name: string, text: string): Soon<void>
+  makeLink(name: string, text: string, owner?: ShareOwner): Soon<void>
   /** Adds a hard link in this directory to an entry of a directory of the same share. */
   addName(name: string, directory: ShareNode, otherName: string): Soon<void>
   /** Takes an entry of a directory away. */
@@ -187,6 +191,7 @@ const ERRORS = {
   ELOOP: 40,
   EPROTO: 71,
   EOPNOTSUPP: 95,
+  ENOTSUP: 95,
   ESTALE: 116,
   EDQUOT: 122,
 } as const
