@@ -7,6 +7,8 @@ export { MemoryShare } from './devices/p9/memory-share.ts'
 export { ReadOnlyNode } from './devices/p9/read-only-node.ts'
 export {
   after,
+  bytesOfName,
+  nameOfBytes,
   type Share,
   type ShareAccess,
   type ShareChanges,

@@ -1,6 +1,8 @@
 import * as fs from 'node:fs'
 import { promisify } from 'node:util'
 import {
+  bytesOfName,
+  nameOfBytes,
   type Share,
   type ShareAccess,
   type ShareChanges,
@@ -30,7 +32,7 @@ class Use {
     return fd
   }
 
-  open(path: string, flags: number, mode?: number): number {
+  open(path: fs.PathLike, flags: number, mode?: number): number {
     const fd = fs.openSync(path, flags, mode)
     this.#open.add(fd)
     return fd
@@ -152,10 +154,10 @@ export class LocalNode implements ShareNode {
   }
 
   /** An entry, as a path. */
-  #entry(name: string): string {
+  #entry(name: string): fs.PathLike {
     // The server checks names, too; here the share's boundary depends on the check.
     if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) throw new ShareError('EINVAL')
-    return `${this.#self}/${name}`
+    return pathOf(`${this.#self}/${name}`)
   }
 
   stat(): ShareStat {
@@ -207,7 +209,7 @@ export class LocalNode implements ShareNode {
   }
 
   readLink(name: string): string {
-    return fs.readlinkSync(this.#entry(name))
+    return nameOfBytes(fs.readlinkSync(this.#entry(name), { encoding: 'buffer' }))
   }
 
   child(name: string): LocalNode {
@@ -215,7 +217,7 @@ export class LocalNode implements ShareNode {
   }
 
   list(): readonly string[] {
-    return fs.readdirSync(this.#self)
+    return fs.readdirSync(this.#self, { encoding: 'buffer' }).map(nameOfBytes)
   }
 
   create(name: string, access: Parameters<ShareNode['create']>[1]): { node: ShareNode; file: ShareFile } {
@@ -236,7 +238,7 @@ export class LocalNode implements ShareNode {
     }
   }
 
-  #openOrCreate(path: string, flags: number, mode: number): { readonly fd: number; readonly isNew: boolean } {
+  #openOrCreate(path: fs.PathLike, flags: number, mode: number): { readonly fd: number; readonly isNew: boolean } {
     try {
       return { fd: this.#use.open(path, flags | O_EXCL, mode), isNew: true }
     } catch (error) {
@@ -277,7 +279,7 @@ export class LocalNode implements ShareNode {
 
   makeLink(name: string, text: string, owner: ShareOwner = {}): void {
     const path = this.#entry(name)
-    fs.symlinkSync(text, path)
+    fs.symlinkSync(pathOf(text), path)
     giveOwner(owner, (...ids) => fs.lchownSync(path, ...ids))
   }
 
@@ -313,6 +315,9 @@ function giveOwner({ uid = -1, gid = -1 }: ShareOwner, give: (uid: number, gid: 
     if (!hasCode(error, 'EPERM') && !hasCode(error, 'EINVAL')) throw error
   }
 }
+
+/** Node encodes a string as UTF-8. */
+const pathOf = (path: string): fs.PathLike => (path.isWellFormed() ? path : Buffer.from(bytesOfName(path)))
 
 const statOf = (fd: number): fs.BigIntStats => fs.fstatSync(fd, { bigint: true })
 

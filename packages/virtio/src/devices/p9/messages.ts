@@ -1,11 +1,7 @@
-import { ShareError } from './share.ts'
+import { bytesOfName, nameOfBytes, ShareError } from './share.ts'
 
 /** Bytes of a message's head: size, type, tag. */
 export const HEAD = 7
-
-/** Names stay distinct, because no byte is dropped, and invalid UTF-8 is refused. */
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-const encoder = new TextEncoder()
 
 /** Reads the fields of a message, little-endian. A message that is too short is an error of its sender's. */
 export class MessageReader {
@@ -53,14 +49,8 @@ export class MessageReader {
     return this.#bytes.subarray(at, at + length)
   }
 
-  /** @throws ShareError `EINVAL` for invalid UTF-8 */
   text(): string {
-    const bytes = this.bytes(this.u16())
-    try {
-      return decoder.decode(bytes)
-    } catch {
-      throw new ShareError('EINVAL', 'a name is no UTF-8')
-    }
+    return nameOfBytes(this.bytes(this.u16()))
   }
 }
 
@@ -112,7 +102,7 @@ export class MessageWriter {
   }
 
   text(value: string): this {
-    const bytes = encoder.encode(value).subarray(0, 0xffff)
+    const bytes = bytesOfName(value).subarray(0, 0xffff)
     return this.u16(bytes.length).bytes(bytes)
   }
 
@@ -137,4 +127,4 @@ export class MessageWriter {
 }
 
 /** The length of a name in a message. */
-export const textBytes = (value: string): number => encoder.encode(value).length
+export const textBytes = (value: string): number => bytesOfName(value).length

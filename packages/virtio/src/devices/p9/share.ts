@@ -160,6 +160,41 @@ export interface ShareNode {
   release(): void
 }
 
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const encoder = new TextEncoder()
+
+function utf8Of(bytes: Uint8Array): string | undefined {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * The name with these bytes, for a {@link ShareNode}. Bytes that are no UTF-8 are single surrogates, `U+DC00` and the byte, so that
+ * names stay distinct.
+ */
+export function nameOfBytes(bytes: Uint8Array): string {
+  const whole = utf8Of(bytes)
+  if (whole !== undefined) return whole
+  let name = ''
+  for (let rest = bytes; rest.length > 0;) {
+    const head = rest
+    const length = [1, 2, 3, 4].find((one) => utf8Of(head.subarray(0, one)) !== undefined)
+    name += length === undefined ? String.fromCharCode(0xdc00 | head[0]!) : decoder.decode(head.subarray(0, length))
+    rest = head.subarray(length ?? 1)
+  }
+  return name
+}
+
+/** The bytes of a name: the reverse of {@link nameOfBytes}. */
+export function bytesOfName(name: string): Uint8Array<ArrayBuffer> {
+  if (name.isWellFormed()) return encoder.encode(name)
+  const parts = [...name].map((one) => (one.isWellFormed() ? [...encoder.encode(one)] : [one.charCodeAt(0) & 0xff]))
+  return Uint8Array.from(parts.flat())
+}
+
 /** The files for a guest: a directory of the host, or files in memory. */
 export interface Share {
   /** The directory at the top. */
