@@ -242,6 +242,64 @@ describe('a mounted share', () => {
     expect(await p9.names(5, 30)).toEqual(['.', '..', 'file', 'link', 'other'])
   })
 
+  test.each([
+    { locks: [[1, 1, 0, 5, 7]], unlocks: [[1, 2, 0, 5, 7]], how: 'by its range' },
+    {
+      locks: [
+        [1, 1, 0, 5, 7],
+        [1, 0, 8, 1, 7],
+      ],
+      unlocks: [[1, 2, 0, 0, 7]],
+      how: 'with the whole file, as close(2) does',
+    },
+    {
+      locks: [
+        [1, 1, 0, 0, 7],
+        [2, 0, 0, 0, 8],
+      ],
+      unlocks: [
+        [1, 2, 0, 0, 7],
+        [2, 2, 0, 0, 8],
+      ],
+      how: 'by two processes',
+    },
+    { locks: [[1, 1, 0, 0, 7]], unlocks: [], how: 'by closing the file' },
+  ])("a file with locks is the machine's until the last is unlocked, $how", async ({ locks, unlocks }) => {
+    const p9 = await start()
+    const calls: string[] = []
+    let isFree = false
+    const opens = vi.spyOn(Object.getPrototypeOf(p9.share.root()) as ShareNode, 'open')
+    const file = { read: () => 0, write: () => 0, sync() {}, close() {} }
+    opens.mockReturnValue({
+      ...file,
+      lock: () => (calls.push('lock'), isFree),
+      unlock: () => void calls.push('unlock'),
+    })
+    p9.share.write('file', '')
+    for (const fid of [1, 2]) {
+      await p9.walk(ROOT, fid, 'file')
+      await p9.open(fid, 2)
+    }
+    const lock = async ([fid, type, start, length, process]: readonly number[]): Promise<number> =>
+      (await p9.reads(52, (w) => w.u32(fid!).u8(type!).u32(0).u64(start!).u64(length!).u32(process!).text('vm'))).u8()
+    // Another machine has the file: BLOCKED.
+    expect([await lock(locks[0]!), calls]).toEqual([1, ['lock']])
+    isFree = true
+    for (const one of locks) expect(await lock(one)).toBe(0)
+    for (const one of unlocks) {
+      // That of another process, and of a range that has no lock.
+      await lock([1, 2, 0, 0, 99])
+      await lock([1, 2, 1, 1, 7])
+      expect(calls).toEqual(['lock', 'lock'])
+      await lock(one)
+    }
+    expect(calls.slice(2)).toEqual(unlocks.length > 0 ? ['unlock'] : [])
+    await p9.clunk(2)
+    await p9.clunk(1)
+    expect(calls).toEqual(['lock', 'lock', 'unlock'])
+    opens.mockRestore()
+  })
+
   test('keeps a file that has lost its name while it is open', async () => {
     const p9 = await start()
     await p9.walk(ROOT, 1)

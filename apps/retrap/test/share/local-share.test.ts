@@ -167,6 +167,23 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
     for (const node of [now, again]) node.release()
   })
 
+  test('one machine at a time has a file for its locks, and loses it when it ends', async () => {
+    fs.writeFileSync(join(inside, 'file'), '')
+    fs.linkSync(join(inside, 'file'), join(inside, 'link'))
+    const other = new LocalShare(inside)
+    const [first, again] = await Promise.all(
+      ['file', 'link'].map(async (name) => (await root.child(name)).open(ACCESS)),
+    )
+    const theirs = await (await other.root().child('file')).open(ACCESS)
+    expect([await first!.lock!(), await again!.lock!(), await theirs.lock!()]).toEqual([true, true, false])
+    first!.unlock!()
+    expect(await theirs.lock!()).toBe(false)
+    await share.renew()
+    expect(await theirs.lock!()).toBe(true)
+    await other.close()
+    root = share.root()
+  })
+
   test('a machine after a reset begins with nothing open', async () => {
     const backEnds = await BackEnds.open(
       { virtio: [{ kind: 'share', tag: 'work', path: inside, readOnly: false }] },

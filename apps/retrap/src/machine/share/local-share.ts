@@ -1,4 +1,5 @@
 import * as fs from 'node:fs'
+import { createServer, type Server } from 'node:net'
 import { promisify } from 'node:util'
 import {
   bytesOfName,
@@ -24,6 +25,7 @@ import { CliError, troubleWith } from '../../errors.ts'
 class Use {
   readonly #open = new Set<number>()
   readonly #running = new Set<Promise<unknown>>()
+  readonly #locked = new Map<string, { readonly claim: Server; count: number }>()
   #over = false
 
   /** @returns the descriptor @throws ShareError `ESTALE`: the machine has ended, and the number may be another file's by now */
@@ -53,11 +55,37 @@ class Use {
     }
   }
 
+  /**
+   * Takes a file for locks of this machine, from all processes of the host. Node has no call for a lock: a socket in Linux's abstract
+   * namespace has its name until it is closed, or its process ends (unix(7)).
+   */
+  async lock(fd: number): Promise<boolean> {
+    const key = keyOf(this.check(fd))
+    const held = this.#locked.get(key)
+    if (held !== undefined) return ++held.count > 0
+    const claim = createServer((peer) => peer.destroy()).unref()
+    const isFree = await new Promise<boolean>((resolve) => {
+      claim.once('error', (error) => resolve(!hasCode(error, 'EADDRINUSE')))
+      claim.listen(`\0retrap-lock-${key}`, () => resolve(true))
+    })
+    if (isFree) this.#locked.set(key, { claim, count: 1 })
+    return isFree
+  }
+
+  unlock(fd: number): void {
+    const key = keyOf(this.check(fd))
+    const held = this.#locked.get(key)
+    if (held === undefined || --held.count > 0) return
+    held.claim.close()
+    this.#locked.delete(key)
+  }
+
   /** Waits for pending requests, starts no new ones, and closes all open files. */
   async end(): Promise<void> {
     this.#over = true
     await Promise.allSettled(this.#running)
     for (const fd of [...this.#open]) this.close(fd)
+    for (const { claim } of this.#locked.values()) claim.close()
   }
 }
 
@@ -319,6 +347,12 @@ function giveOwner({ uid = -1, gid = -1 }: ShareOwner, give: (uid: number, gid: 
 /** Node encodes a string as UTF-8. */
 const pathOf = (path: string): fs.PathLike => (path.isWellFormed() ? path : Buffer.from(bytesOfName(path)))
 
+/** Names a file among those of the host. */
+function keyOf(fd: number): string {
+  const { dev, ino } = statOf(fd)
+  return `${dev}-${ino}`
+}
+
 const statOf = (fd: number): fs.BigIntStats => fs.fstatSync(fd, { bigint: true })
 
 const hasCode = (error: unknown, code: string): boolean =>
@@ -332,5 +366,7 @@ const fileOf = (use: Use, fd: number): ShareFile => ({
   read: (offset, into) => fs.readSync(use.check(fd), into, 0, into.length, offset),
   write: (offset, from) => fs.writeSync(use.check(fd), from, 0, from.length, offset),
   sync: () => use.sync(fd),
+  lock: () => use.lock(fd),
+  unlock: () => use.unlock(fd),
   close: () => use.close(fd),
 })

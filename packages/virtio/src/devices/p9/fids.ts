@@ -22,6 +22,8 @@ export const LIMITS: Readonly<Record<'fids' | 'open' | 'held' | 'listed', number
   listed: 1 << 19,
 }
 const MOST_NAME = 255
+/** Start and length of a range that is a whole file. */
+const WHOLE = '0 0'
 /** `P9_NONUNAME`. Source: Linux, `net/9p/9p.h`. */
 export const NO_USER = 0xffff_ffff
 const NO_ENTRY = errorNumber(new ShareError('ENOENT'))
@@ -40,6 +42,8 @@ export interface Place {
   uses: number
   /** Number of fids that have the file open. Its node is held, because the file may lose its name meanwhile. */
   files: number
+  /** Locks of the guest's programs, as process and range. */
+  readonly locks: Set<string>
 }
 
 /** A place with its file's attributes at the time of the lookup. */
@@ -126,6 +130,27 @@ export class Fids {
     this.#held.delete(fid.place)
   }
 
+  /**
+   * Locks a range of an open file for a process, or unlocks it. The guest's kernel has its own locks, and asks once it grants them itself:
+   * here locks of other machines count, and of those one at a time has a file.
+   *
+   * @returns false where another machine has the file
+   */
+  *lock({ place, file }: Fid, process: number, range: string, isHeld: boolean): Steps<boolean> {
+    if (file?.lock === undefined) return true
+    const before = place.locks.size
+    const name = `${process} ${range}`
+    if (isHeld) {
+      if (before === 0 && !(yield* soon(file.lock()))) return false
+      place.locks.add(name)
+      return true
+    }
+    for (const one of place.locks)
+      if (range === WHOLE ? one.startsWith(`${process} `) : one === name) place.locks.delete(one)
+    if (before > 0 && place.locks.size === 0) file.unlock?.()
+    return true
+  }
+
   /** Keeps the names of an open directory. @throws ShareError if all open directories together have too many names */
   list(fid: Fid, names: readonly string[]): void {
     const others = this.#listed - (fid.names?.length ?? 0)
@@ -179,7 +204,16 @@ export class Fids {
     if (this.#places >= this.#limits.fids) throw new ShareError('ENFILE', 'there are too many files in use')
     this.#places++
     if (parent !== null) parent.uses++
-    const place = { number: ++this.#lastNumber, node: null, parent, name, id, uses: 1, files: 0 }
+    const place = {
+      number: ++this.#lastNumber,
+      node: null,
+      parent,
+      name,
+      id,
+      uses: 1,
+      files: 0,
+      locks: new Set<string>(),
+    }
     this.#named.set(keyOf(parent, name), place)
     return place
   }
@@ -249,7 +283,11 @@ export class Fids {
     this.#listed -= names?.length ?? 0
     if (file !== null) {
       this.#open--
-      if (--place.files === 0) this.#held.add(place)
+      if (--place.files === 0) {
+        this.#held.add(place)
+        if (place.locks.size > 0) file.unlock?.()
+        place.locks.clear()
+      }
     }
     this.release(place)
     if (file !== null) yield* soon(file.close())

@@ -47,6 +47,7 @@ const EXCLUSIVE = 0o200
 const TRUNCATE = 0o1000
 const APPEND = 0o2000
 const REMOVE_DIRECTORY = 0x200
+const UNLOCKED = 2
 
 /* Valid bits of Tsetattr. */
 const SET_MODE = 1
@@ -358,16 +359,20 @@ function* link(session: P9Connection, reader: MessageReader): Steps<void> {
   yield* soon(node.addName(name, yield* session.fids.node(place.parent), place.name))
 }
 
-/** Locks are the driver's own: no other machine has the share. */
-const granted = (_session: P9Connection, _reader: MessageReader, writer: MessageWriter): void => {
-  writer.u8(0)
+function* lock(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
+  const fid = session.fids.get(reader.u32())
+  const type = reader.u8()
+  reader.u32()
+  const range = `${reader.u64()} ${reader.u64()}`
+  const [GRANTED, BLOCKED] = [0, 1]
+  const isGranted = session.readOnly || (yield* session.fids.lock(fid, reader.u32(), range, type !== UNLOCKED))
+  writer.u8(isGranted ? GRANTED : BLOCKED)
 }
 
 function getLock(_session: P9Connection, reader: MessageReader, writer: MessageWriter): void {
   reader.u32()
   reader.u8()
   const [start, length, process] = [reader.u64(), reader.u64(), reader.u32()]
-  const UNLOCKED = 2
   writer.u8(UNLOCKED).u64(start).u64(length).u32(process).text(reader.text())
 }
 
@@ -424,7 +429,7 @@ export const OPERATIONS: Readonly<Partial<Record<number, Operation>>> = {
   26: { perform: setAttributes, writes: true },
   40: { perform: readDirectory },
   50: { perform: sync },
-  52: { perform: granted },
+  52: { perform: lock },
   54: { perform: getLock },
   70: { perform: link, writes: true },
   72: { perform: makeDirectory, writes: true },

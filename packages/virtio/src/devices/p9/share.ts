@@ -116,6 +116,14 @@ export interface ShareFile {
   write(offset: number, from: Uint8Array): Soon<number>
   /** Makes written data durable. */
   sync(): Soon<void>
+  /**
+   * Takes the file, so that only this machine's programs have locks on it, until `unlock`. Absent: no other machine has the share.
+   *
+   * @returns false where another machine has the file
+   */
+  lock?(): Soon<boolean>
+  /** Gives the file back to other machines. */
+  unlock?(): void
   /** Ends its use. */
   close(): Soon<void>
 }
