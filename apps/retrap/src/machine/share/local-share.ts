@@ -91,21 +91,8 @@ class Use {
 
 /** Linux, `uapi/asm-generic/fcntl.h`: the file itself, neither read nor written. Node's constants lack it. */
 const O_PATH = 0o10_000_000
-const {
-  O_APPEND,
-  O_CREAT,
-  O_DIRECTORY,
-  O_EXCL,
-  O_NOFOLLOW,
-  O_NONBLOCK,
-  O_RDONLY,
-  O_RDWR,
-  O_TRUNC,
-  O_WRONLY,
-  S_IFDIR,
-  S_IFMT,
-  S_IFREG,
-} = fs.constants
+const { O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } =
+  fs.constants
 /** Permissions with the bits of set-user-ID, set-group-ID and the sticky bit. */
 const MODE_BITS = 0o7777
 const SET_IDS = 0o6000
@@ -209,7 +196,7 @@ export class LocalNode implements ShareNode {
     const { mode, uid, gid, size, accessedNs, modifiedNs } = changes
     const stat = statOf(this.#use.check(this.#fd))
     if (size !== undefined) {
-      if ((Number(stat.mode) & S_IFMT) !== S_IFREG) throw new ShareError('EINVAL')
+      if (!stat.isFile()) throw new ShareError('EINVAL')
       fs.truncateSync(this.#self, size)
     }
     // Without any change, the time of the last one is set: by the owner that the file has.
@@ -232,7 +219,7 @@ export class LocalNode implements ShareNode {
 
   open(access: ShareAccess): ShareFile {
     // The descriptor's file is known: a device or a pipe would do more than be opened.
-    if ((Number(statOf(this.#use.check(this.#fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
+    if (!statOf(this.#use.check(this.#fd)).isFile()) throw new ShareError('EACCES')
     return fileOf(this.#use, this.#use.open(this.#self, accessMode(access) | (access.truncate ? O_TRUNC : 0)))
   }
 
@@ -256,7 +243,7 @@ export class LocalNode implements ShareNode {
     const file = fileOf(this.#use, fd)
     try {
       if (isNew) this.#give(fd, mode, access)
-      if ((Number(statOf(fd).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
+      if (!statOf(fd).isFile()) throw new ShareError('EACCES')
       if (empties) fs.truncateSync(`/proc/self/fd/${fd}`, 0)
       const node = this.#use.open(`/proc/self/fd/${fd}`, O_PATH)
       return { node: new LocalNode(this.#use, node), file }
@@ -281,13 +268,12 @@ export class LocalNode implements ShareNode {
    */
   #give(fd: number, mode: number, owner: ShareOwner): void {
     const path = `/proc/self/fd/${fd}`
+    giveOwner(owner, (...ids) => fs.chownSync(path, ...ids))
     const stat = statOf(fd)
-    const now = Number(stat.mode)
-    const isOther = !isOf(owner, stat)
-    if (isOther) giveOwner(owner, (...ids) => fs.chownSync(path, ...ids))
+    const now = Number(stat.mode) & MODE_BITS
     // A directory may have its parent's set-group-ID bit.
-    const given = (mode & MODE_BITS) | ((now & S_IFMT) === S_IFDIR ? now & SET_GROUP_ID : 0)
-    if ((now & MODE_BITS) === given && !isOther) return
+    const given = (mode & MODE_BITS) | (stat.isDirectory() ? now & SET_GROUP_ID : 0)
+    if (now === given) return
     try {
       fs.chmodSync(path, given)
     } catch {
@@ -330,9 +316,6 @@ export class LocalNode implements ShareNode {
     this.#use.close(this.#fd)
   }
 }
-
-const isOf = ({ uid, gid }: ShareOwner, stat: fs.BigIntStats): boolean =>
-  (uid === undefined || BigInt(uid) === stat.uid) && (gid === undefined || BigInt(gid) === stat.gid)
 
 /** Files belong to the party that runs the machine, unless it may give them away: as with QEMU's security_model=none. */
 function giveOwner({ uid = -1, gid = -1 }: ShareOwner, give: (uid: number, gid: number) => void): void {

@@ -131,8 +131,8 @@ export class Fids {
   }
 
   /**
-   * Locks a range of an open file for a process, or unlocks it. The guest's kernel has its own locks, and asks once it grants them itself:
-   * here locks of other machines count, and of those one at a time has a file.
+   * Locks a range of an open file for a process, or unlocks it. The guest's kernel asks for what it has granted itself: here other machines
+   * count, and of those one at a time has a file.
    *
    * @returns false where another machine has the file
    */
@@ -204,16 +204,8 @@ export class Fids {
     if (this.#places >= this.#limits.fids) throw new ShareError('ENFILE', 'there are too many files in use')
     this.#places++
     if (parent !== null) parent.uses++
-    const place = {
-      number: ++this.#lastNumber,
-      node: null,
-      parent,
-      name,
-      id,
-      uses: 1,
-      files: 0,
-      locks: new Set<string>(),
-    }
+    const uses = { uses: 1, files: 0, locks: new Set<string>() }
+    const place = { number: ++this.#lastNumber, node: null, parent, name, id, ...uses }
     this.#named.set(keyOf(parent, name), place)
     return place
   }
