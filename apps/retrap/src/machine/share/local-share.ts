@@ -206,7 +206,9 @@ export class LocalNode implements ShareNode {
     // Linux takes the bits of set-user-ID and set-group-ID from a file that is given an owner.
     const isBare = isNone && (Number(stat.mode) & SET_IDS) !== 0
     if (mode !== undefined || isBare) fs.chmodSync(this.#self, (mode ?? Number(stat.mode)) & MODE_BITS)
-    if (accessedNs === undefined && modifiedNs === undefined) return
+    // A new size is a change of now by itself, and Node sets no time without the other.
+    const isSet = modifiedNs !== undefined && !(size !== undefined && modifiedNs === 'now')
+    if (accessedNs === undefined && !isSet) return
     const seconds = (given: bigint | 'now' | undefined, otherwise: bigint): number =>
       given === 'now' ? Date.now() / 1000 : Number(given ?? otherwise) / 1e9
     fs.utimesSync(this.#self, seconds(accessedNs, stat.atimeNs), seconds(modifiedNs, stat.mtimeNs))

@@ -130,6 +130,11 @@ export class MemoryShare implements Share {
     file.changedNs = file.modifiedNs
   }
 
+  /** @internal A file has been read: the first read after a change counts, as with Linux's `relatime`. */
+  accessed(file: Inode): void {
+    if (file.accessedNs <= file.modifiedNs || file.accessedNs <= file.changedNs) file.accessedNs = this.now()
+  }
+
   /** @internal A file has lost a name, or a user. It takes room until it has neither. */
   lost(file: Inode): void {
     if (file.links > 0 || file.users > 0) return
@@ -205,6 +210,7 @@ class MemoryNode implements ShareNode {
       read(offset, into) {
         const part = inode.bytes.subarray(Math.min(offset, inode.size), Math.min(offset + into.length, inode.size))
         into.set(part)
+        share.accessed(inode)
         return part.length
       },
       write(given, from) {
@@ -237,6 +243,7 @@ class MemoryNode implements ShareNode {
   }
 
   list(): readonly string[] {
+    this.#share.accessed(this.inode)
     return [...entriesOf(this.inode).keys()]
   }
 
