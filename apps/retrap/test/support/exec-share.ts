@@ -14,6 +14,7 @@ import { type ExecKind, folderName, keptKind } from '../../src/commands/exec/mac
 import { openModules } from '../../src/commands/exec/module-share.ts'
 import { TakenPort } from '../../src/commands/exec/ports.ts'
 import { ViewShare } from '../../src/commands/exec/view-share.ts'
+import { packageVersion } from '../../src/package-version.ts'
 import { EXEC_TIME, foldersTag, KERNEL_TAG } from '../../src/guests/linux/exec-initramfs.ts'
 import { LocalShare } from '../../src/machine/share/local-share.ts'
 import { EXEC_DEADLINE_MS } from './exec.ts'
@@ -52,7 +53,7 @@ export async function execOn(
     { tag: foldersTag(false), share: new ViewShare({ kind: 'directory', entries }), readOnly: false },
   ]
   const outside = { shares, network: undefined, devices: undefined }
-  const kept = pathOfKept(KIND, 'test', false)
+  const kept = pathOfKept(KIND, packageVersion(), false)
   await keepKind(kept, KIND, outside, () => {})
   const over = new AbortController()
   let printed = ''
