@@ -242,61 +242,39 @@ describe('a mounted share', () => {
     expect(await p9.names(5, 30)).toEqual(['.', '..', 'file', 'link', 'other'])
   })
 
-  test.each([
-    { locks: [[1, 1, 0, 5, 7]], unlocks: [[1, 2, 0, 5, 7]], how: 'by its range' },
-    {
-      locks: [
-        [1, 1, 0, 5, 7],
-        [1, 0, 8, 1, 7],
-      ],
-      unlocks: [[1, 2, 0, 0, 7]],
-      how: 'with the whole file, as close(2) does',
-    },
-    {
-      locks: [
-        [1, 1, 0, 0, 7],
-        [2, 0, 0, 0, 8],
-      ],
-      unlocks: [
-        [1, 2, 0, 0, 7],
-        [2, 2, 0, 0, 8],
-      ],
-      how: 'by two processes',
-    },
-    { locks: [[1, 1, 0, 0, 7]], unlocks: [], how: 'by closing the file' },
-  ])("a file with locks is the machine's until the last is unlocked, $how", async ({ locks, unlocks }) => {
+  test("a file with locks is the machine's until the last is unlocked, or the file is closed", async () => {
     const p9 = await start()
-    const calls: string[] = []
-    let isFree = false
-    const opens = vi.spyOn(Object.getPrototypeOf(p9.share.root()) as ShareNode, 'open')
     const file = { read: () => 0, write: () => 0, sync() {}, close() {} }
-    opens.mockReturnValue({
-      ...file,
-      lock: () => (calls.push('lock'), isFree),
-      unlock: () => void calls.push('unlock'),
-    })
+    const [lock, unlock] = [vi.fn(() => true), vi.fn()]
+    const opens = vi.spyOn(Object.getPrototypeOf(p9.share.root()) as ShareNode, 'open')
+    opens.mockReturnValue({ ...file, lock, unlock })
     p9.share.write('file', '')
     for (const fid of [1, 2]) {
       await p9.walk(ROOT, fid, 'file')
       await p9.open(fid, 2)
     }
-    const lock = async ([fid, type, start, length, process]: readonly number[]): Promise<number> =>
-      (await p9.reads(52, (w) => w.u32(fid!).u8(type!).u32(0).u64(start!).u64(length!).u32(process!).text('vm'))).u8()
-    // Another machine has the file: BLOCKED.
-    expect([await lock(locks[0]!), calls]).toEqual([1, ['lock']])
-    isFree = true
-    for (const one of locks) expect(await lock(one)).toBe(0)
-    for (const one of unlocks) {
-      // That of another process, and of a range that has no lock.
-      await lock([1, 2, 0, 0, 99])
-      await lock([1, 2, 1, 1, 7])
-      expect(calls).toEqual(['lock', 'lock'])
-      await lock(one)
+    // Another machine has it at first. Fid, type (read, write, unlock), start, length, process.
+    lock.mockReturnValueOnce(false)
+    const [blocked, granted] = [1, 0]
+    for (const [[fid, type, start, length, process], answer, calls] of [
+      [[1, 1, 0, 5, 7], blocked, [1, 0]],
+      [[1, 1, 0, 5, 7], granted, [2, 0]],
+      [[2, 0, 8, 1, 8], granted, [2, 0]],
+      // Of another process, and of another range.
+      [[1, 2, 0, 0, 9], granted, [2, 0]],
+      [[1, 2, 1, 1, 7], granted, [2, 0]],
+      [[1, 2, 0, 5, 7], granted, [2, 0]],
+      // The whole file, as a process has it that closes it.
+      [[2, 2, 0, 0, 8], granted, [2, 1]],
+      [[2, 1, 0, 0, 8], granted, [3, 1]],
+    ] as const) {
+      const told = await p9.reads(52, (w) => w.u32(fid).u8(type).u32(0).u64(start).u64(length).u32(process).text('vm'))
+      expect([told.u8(), [lock, unlock].map((one) => one.mock.calls.length)]).toEqual([answer, calls])
     }
-    expect(calls.slice(2)).toEqual(unlocks.length > 0 ? ['unlock'] : [])
     await p9.clunk(2)
+    expect(unlock).toHaveBeenCalledTimes(1)
     await p9.clunk(1)
-    expect(calls).toEqual(['lock', 'lock', 'unlock'])
+    expect(unlock).toHaveBeenCalledTimes(2)
     opens.mockRestore()
   })
 
@@ -433,12 +411,8 @@ describe('a mounted share', () => {
     await p9.reads(104, (w) => w.u32(50).u32(0xffff_ffff).text('').text('').u32(1000))
     const owners = async (): Promise<readonly unknown[]> => {
       const root = p9.share.root()
-      const nodes = await Promise.all((await root.list()).map(async (name) => root.child(name)))
-      return Promise.all(
-        nodes
-          .map(async (node) => node.stat())
-          .map(async (stat) => [(await stat).uid, (await stat).gid, (await stat).mode]),
-      )
+      const stats = (await root.list()).map(async (name) => (await root.child(name)).stat())
+      return (await Promise.all(stats)).map(({ uid, gid, mode }) => [uid, gid, mode])
     }
     await p9.walk(50, 51)
     await p9.reads(14, (w) => w.u32(51).text('file').u32(1).u32(0o4755).u32(7))

@@ -33,7 +33,7 @@ reset; [setxattr,getxattr,removexattr] file; listxattr file; mkfifo new; mknod 2
 DRAWN = r'''
 {,@1,@2} open {a,b} {file,other,folder/x,folder/y,link} {RDONLY,RDWR,RDWR|CREAT,RDWR|CREAT|EXCL,RDWR|TRUNC,WRONLY|APPEND|CREAT,RDWR|APPEND}
 {,@1,@2} {close a,fstat a,write a AB,write b CDE,write b f,pread a 9 0,pread b 9 2,ftruncate a 4,lseek a 0 1,lseek b 2 0}
-{,@1,@2} {mmap m a 4,mmap m b 4,munmap m,get m,store m 1 mm}
+{,@1,@2} {open c mapped RDWR,mmap m c 9,munmap m,get m,store m 1 mm,pwrite c xy 2,pread c 9 0}
 {,@1,@2} lockf {a,b} {SH,EX,UN}
 {,@1,@2} {rename,link} {file,other,folder/x,folder,full} {file,other,folder/x,folder/y,full,link}
 {,@1,@2} {unlink,rmdir,mkdir,create,lstat,list,readlink,truncate 2,chmod 2711,chmod 640,chown 5 6,symlink other} {file,other,folder/x,folder/y,folder,full,link,.}
@@ -62,7 +62,7 @@ def reset():
     close_all(), os.umask(0o22)
     for one in os.listdir('.'):
         if one not in ('pipe', 'socket', 'old'): shutil.rmtree(one) if os.path.isdir(one) and not os.path.islink(one) else os.unlink(one)
-    os.mkdir('folder'), os.mkdir('full'), put('file', b'content'), put('other', b'another'), put('full/inner', b'')
+    os.mkdir('folder'), os.mkdir('full'), put('file', b'content'), put('other', b'another'), put('full/inner', b''), put('mapped', b'never cut')
     for text, link in ('file', 'link'), ('nowhere', 'dangling'), ('round', 'round'): os.symlink(text, link)
 
 def processes(count, act):

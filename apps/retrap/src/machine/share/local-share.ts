@@ -73,7 +73,8 @@ class Use {
   }
 
   unlock(fd: number): void {
-    const key = keyOf(this.check(fd))
+    if (this.#over) return
+    const key = keyOf(fd)
     const held = this.#locked.get(key)
     if (held === undefined || --held.count > 0) return
     held.claim.close()
