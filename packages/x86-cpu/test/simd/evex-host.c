@@ -1,6 +1,6 @@
 /*
  * Executes single instructions with EVEX on the processor this runs on. Reads cases of 2,560 bytes from standard input and
- * writes each back as the instruction left it, after a fault too. Layout, as evex-host.ts has it:
+ * writes each back as the instruction left it, after a fault too. Layout, as evex-cases.ts has it:
  *
  *   0     ZMM0 ... ZMM31            2048  K0 ... K7           2112  RAX ... R15 (RBX, RSP, RBP, R15: not loaded)
  *   2240  MXCSR, 4 bytes            2244  signal number       2248  RFLAGS
@@ -8,6 +8,7 @@
  *   2304  256 bytes of memory: RBX points behind the last of them, where a page begins that cannot be accessed
  */
 #define _GNU_SOURCE
+#include <cpuid.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -50,21 +51,33 @@ __asm__(".globl run_case\n"
 static sigjmp_buf fault;
 static uint8_t state[SIZE] __attribute__((aligned(64)));
 
+/* State components of XSAVE. Processors differ in where their area has them: CPUID leaf 0DH says it. */
+enum { AVX = 2, OPMASK = 5, ZMM_HI256 = 6, HI16_ZMM = 7 };
+static unsigned offsets[HI16_ZMM + 1];
+
+/* A component whose bit of XSTATE_BV is clear is in its initial state, zeros, whatever the area has there. */
+static const uint8_t *component(const uint8_t *area, int number) {
+  static const uint8_t initial[1024];
+  return (area[512] >> number & 1) != 0 ? area + offsets[number] : initial;
+}
+
 static void on_signal(int number, siginfo_t *info, void *context) {
   (void)info;
   const uint8_t *area = (const uint8_t *)((ucontext_t *)context)->uc_mcontext.fpregs;
   for (int i = 0; i < 16; i++) {
     memcpy(state + 64 * i, area + 160 + 16 * i, 16);
-    memcpy(state + 64 * i + 16, area + 576 + 16 * i, 16);
-    memcpy(state + 64 * i + 32, area + 1152 + 32 * i, 32);
+    memcpy(state + 64 * i + 16, component(area, AVX) + 16 * i, 16);
+    memcpy(state + 64 * i + 32, component(area, ZMM_HI256) + 32 * i, 32);
   }
-  memcpy(state + 1024, area + 1664, 1024);
-  memcpy(state + 2048, area + 1088, 64);
+  memcpy(state + 1024, component(area, HI16_ZMM), 1024);
+  memcpy(state + 2048, component(area, OPMASK), 64);
   memcpy(state + 2240, area + 24, 4);
   siglongjmp(fault, number);
 }
 
 int main(void) {
+  for (unsigned i = AVX, eax, ecx, edx; i <= HI16_ZMM; i++)
+    if (!__get_cpuid_count(0xd, i, &eax, &offsets[i], &ecx, &edx)) return 1;
   uint8_t *code = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   uint8_t *memory = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (code == MAP_FAILED || memory == MAP_FAILED || mprotect(memory + 4096, 4096, PROT_NONE) != 0) return 1;
