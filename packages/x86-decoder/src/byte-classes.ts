@@ -55,7 +55,7 @@ function makeByteClasses(): Uint8Array {
 /** By map, bit n: the row of opcodes n0 to nF is not there. INC to Jcc, strings, I/O; WRMSR's row, near Jcc. */
 const LACKS = [0x4490, 0x0108] as const
 
-/** JMPABS excludes these classes. */
+/** JMPABS excludes these classes; REX2.W has to be 0, and its other bits are ignored ("JMPABS"). */
 const JMPABS_LACKS =
   kinds.PREFIX_LOCK | kinds.PREFIX_REP | kinds.PREFIX_REPNE | kinds.PREFIX_OPERAND_SIZE | kinds.PREFIX_ADDRESS_SIZE
 
@@ -66,7 +66,7 @@ const JMPABS_LACKS =
  * @param payload - W is bit 3
  */
 export function rex2Map(map: number, opcode: number, payload: number, prefixes: number): number {
-  if (map === 0 && opcode === 0xa1) return (prefixes & JMPABS_LACKS) === 0 ? MAP_REX2 : -1
+  if (map === 0 && opcode === 0xa1) return (prefixes & JMPABS_LACKS) === 0 && (payload & 8) === 0 ? MAP_REX2 : -1
   const row = opcode >> 4
   if ((((map === 0 ? LACKS[0] : LACKS[1]) >> row) & 1) !== 0) return -1
   if (map !== 0) return map

@@ -18,6 +18,8 @@ import { LEAF_DISTINCT, LEAF_VSIB } from './tree.ts'
  * @returns a reason to refuse the instruction, or 0
  */
 export function finishEvex(insn: Instruction, leaf: number, form: number, mode: number): number {
+  // EVEX.U is APX's X4 with memory. With registers it has to be 1, in map 4 too (APX specification, "Extended EVEX Prefix").
+  if (insn.mod === 3 && (insn.evex & (32 << 8)) !== 0) return K.REASON_EVEX
   if ((form & E.EVEX_PROMOTED) !== 0) return finishPromoted(insn, leaf, form, mode)
   const payload = insn.evex & 0xff
   const registers = insn.evex >> 8
@@ -60,8 +62,6 @@ export function finishEvex(insn: Instruction, leaf: number, form: number, mode: 
   // As with VEX, the top bit is ignored outside 64-bit mode if the field names a register.
   if (insn.mode !== 64) insn.vvvv &= 7
   if (isRegister) {
-    // APX's X4 is a reserved bit with memory operands.
-    if ((registers & 32) !== 0) return K.REASON_EVEX
     if ((form & E.EVEX_TILE_RM) !== 0 && (insn.rm > 7 || (registers & 2) !== 0)) return K.REASON_REGISTER
     if ((form & E.EVEX_VECTOR_RM) !== 0) insn.rm = (insn.rm & 15) | ((registers & 2) << 3)
   } else if (insn.dispSize === 1) {

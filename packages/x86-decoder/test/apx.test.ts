@@ -75,6 +75,9 @@ describe('REX2 (APX specification, "REX2 Prefix")', () => {
     { bytes: 'd5 18 50', expected: 'pushp r16' },
     { bytes: 'd5 08 58', expected: 'popp rax' },
     { bytes: 'd5 00 a1 88 77 66 55 44 33 22 11', expected: 'jmpabs 0x1122334455667788' },
+    // REX2.M0 and REX2.W are 0, the other bits are ignored.
+    { bytes: 'd5 77 a1 88 77 66 55 44 33 22 11', expected: 'jmpabs 0x1122334455667788' },
+    { bytes: 'd5 08 a1 88 77 66 55 44 33 22 11', expected: 'no such instruction in this mode' },
     { bytes: '66 d5 00 a1 88 77 66 55 44 33 22 11', expected: 'no such instruction in this mode' },
     { bytes: '48 d5 00 01 c1', expected: 'a prefix before VEX that must not be there' },
     { bytes: 'd5 80 ae 20', expected: 'no such instruction in this mode' },
@@ -97,6 +100,12 @@ describe('EVEX (APX specification, "Extended EVEX Prefix")', () => {
     { bytes: '62 f9 7d 48 6f 00', expected: 'vmovdqa32 zmm0, zmmword ptr [r16]' },
     { bytes: '62 f9 79 48 6f 04 00', expected: 'vmovdqa32 zmm0, zmmword ptr [r16+r16*1]' },
     { bytes: '62 f1 7c 08 90 01', expected: '{evex} kmovw k0, word ptr [rcx]' },
+    // EVEX.U is X4 with memory, and has to be 1 with registers, in each map.
+    { bytes: '62 f4 70 18 01 01', expected: 'add ecx, dword ptr [rcx], eax' },
+    { bytes: '62 f4 70 18 01 04 01', expected: 'add ecx, dword ptr [rcx+r16*1], eax' },
+    { bytes: '62 f4 70 18 01 c1', expected: 'no such mask, broadcast or rounding here' },
+    { bytes: '62 f4 10 04 38 c1', expected: 'no such mask, broadcast or rounding here' },
+    { bytes: '62 f1 70 48 58 c1', expected: 'no such mask, broadcast or rounding here' },
   ])('$bytes is $expected', ({ bytes, expected }) => expect(text(bytes)).toBe(expected))
 
   test('without APX none of it exists', () => {
