@@ -317,7 +317,7 @@ test('what each instruction computes, interpreted and compiled', () => {
 })
 
 test('VP2INTERSECT writes a pair of masks, VCOMX sets flags for signed conditions, VMINMAX knows NaNs', () => {
-  const quiet = 0x7fc0_0001
+  const quiet = 0xffc0_0001
   const [pc] = runBothWays({
     cpu: MODEL,
     code: (asm) => {
@@ -334,7 +334,7 @@ test('VP2INTERSECT writes a pair of masks, VCOMX sets flags for signed condition
           .pop(x86.rax)
           .and(x86.eax, 0x8d5)
           .mov(x86.dword(x86.rdi, { disp: 16 + 4 * i }), x86.eax)
-      for (const [i, imm] of [4, 5, 0x14, 0x15, 0x0b].entries())
+      for (const [i, imm] of [4, 5, 0x14, 0x15, 0x0b, 0x10].entries())
         asm
           .vmovdqu32(x86.xmm3, x86.xmmword(x86.rsi, { disp: 144 }))
           .vminmaxps(x86.xmm3, x86.xmm3, x86.xmmword(x86.rsi, { disp: 160 }), imm)
@@ -353,18 +353,20 @@ test('VP2INTERSECT writes a pair of masks, VCOMX sets flags for signed condition
       cpu.load(IN, new Uint8Array(Uint32Array.from(words).buffer))
     },
   })
-  const words = new Uint32Array(pc.memory.u8.slice(pc.host.ramMa + OUT, pc.host.ramMa + OUT + 112).buffer)
+  const words = new Uint32Array(pc.memory.u8.slice(pc.host.ramMa + OUT, pc.host.ramMa + OUT + 128).buffer)
   // 2, 5, 8, 11 and 14 are in both.
   expect([words[0], words[2]]).toEqual([0b0100_1001_0010_0100, 0b1_1111])
   // 1 is less than 2, equal to 1, greater than 1/2, and in no order with a NaN: OF, SF, ZF, PF and CF.
   expect([...words.subarray(4, 8)]).toEqual([0x801, 0x8c0, 0, 0x885])
-  expect([...words.subarray(8, 28)]).toEqual(
+  expect([...words.subarray(8, 32)]).toEqual(
     [
       [0xc000_0000, 0x8000_0000, quiet, 0xc000_0000],
       [0x3f80_0000, 0, quiet, 0x4000_0000],
       [0xc000_0000, 0x8000_0000, 0x4000_0000, 0xc000_0000],
       [0x3f80_0000, 0, 0x4000_0000, 0x4000_0000],
       [0x4000_0000, 0, quiet, 0x4000_0000],
+      // The sign of the first operand, unless that is a NaN.
+      [0x4000_0000, 0x8000_0000, 0x4000_0000, 0xc000_0000],
     ].flat(),
   )
 })

@@ -17,6 +17,7 @@ import {
   toIntegral,
   unpackInteger,
   DEFAULT_NAN,
+  FC_FTZ,
   FC_ROUNDING_SHIFT,
   type Slot,
 } from '@retrap/soft-float'
@@ -94,8 +95,9 @@ function reduce(o: Operation): I64 {
   const [b, r] = [slot(o, 1), slot(o, 'R')]
   const word = environment(o)
   const own = word.and(~(3 << FC_ROUNDING_SHIFT)).or(control.and(3).shl(FC_ROUNDING_SHIFT))
-  // An underflow that is not masked is none of this instruction's either.
-  f.store('i32.store', state, select(control.and(4), word, own).or(FE_UNDERFLOW), F_CONTROL)
+  // An underflow that is not masked is none of this instruction's either. FTZ has no effect then (SDM vol. 1, 10.2.3.3).
+  const kept = select(word.and(FE_UNDERFLOW), I32.of(-1), I32.of(~FC_FTZ))
+  f.store('i32.store', state, select(control.and(4), word, own).and(kept).or(FE_UNDERFLOW), F_CONTROL)
   f.if(
     r.class.ltU(CLASS_INFINITY),
     () => {

@@ -231,7 +231,9 @@ function flagComparisons(): SemanticsTable {
 
 /**
  * VMINMAX: minimum and maximum of IEEE 754-2019, or of magnitudes, by the immediate's bits 1:0; bit 4: of a number and a NaN
- * the number; bits 3:2 are for the sign.
+ * the number; bits 3:2 are for the sign. A first operand that is a NaN gives no sign: the number keeps its own.
+ *
+ * Source: Intel "Advanced Vector Extensions 10.2 Architecture Specification", VMINMAXPS, "Operation".
  */
 function minMax(o: Operation): I64 {
   const { c, f, state, control, format } = o
@@ -259,7 +261,7 @@ function minMax(o: Operation): I64 {
   const chosen = f.let(select(relation.eq(UNORDERED), select(isOne, select(isNanA, y, x), ofNans), number))
   const way = f.let(control.shrU(2).and(3))
   const signed = chosen.and(sign - 1n).or(select(way.eqz(), x.and(sign), select(way.eq(3), I64.of(sign), I64.of(0))))
-  const isKept = way.eq(1).or(relation.eq(UNORDERED).and(isOne.eqz()))
+  const isKept = way.eq(1).or(relation.eq(UNORDERED).and(isOne.eqz())).or(way.eqz().and(isNanA))
   return select(isKept, chosen, signed)
 }
 
