@@ -86,6 +86,11 @@ export interface CodeInfo {
   readonly vexL: -1 | 0 | 1 | 2
   /** EVEX.aaa and EVEX.z: no mask; merging only; zeroing too (not in memory); a mask that is not k0 must be named. */
   readonly masking: 'none' | 'merge' | 'zero' | 'required'
+  /**
+   * Whether parts of a memory operand that the mask leaves out are not accessed, and cannot fault: so it is with all masks but
+   * those of instructions whose exception type in the manual ends with NF.
+   */
+  readonly faultSuppression: boolean
   /** EVEX.b with memory: bytes of the element that is repeated; 0 = not possible. */
   readonly broadcast: 0 | 2 | 4 | 8
   /** EVEX.b with registers: static rounding, or suppression of exceptions alone. */

@@ -75,14 +75,30 @@ function elisionOf({ mnemonic, map, opcode, attributes, vex, evex }: Form): Code
 
 type EvexInfo = Pick<
   CodeInfo,
-  'masking' | 'broadcast' | 'rounding' | 'disp8Scale' | 'hasVex' | 'evexNd' | 'noFlags' | 'condition'
+  | 'masking'
+  | 'faultSuppression'
+  | 'broadcast'
+  | 'rounding'
+  | 'disp8Scale'
+  | 'hasVex'
+  | 'evexNd'
+  | 'noFlags'
+  | 'condition'
 >
 
 function evexInfo({ attributes, evex, map, condition }: Form, code: number): EvexInfo {
   const bits = loadTables().evexLeaves[code]!
   const broadcast = (bits & EVEX_BROADCAST) >> EVEX_BROADCAST_SHIFT
+  const masking = attributes.has('kz')
+    ? 'zero'
+    : attributes.has('kx')
+      ? 'required'
+      : attributes.has('k')
+        ? 'merge'
+        : 'none'
   return {
-    masking: attributes.has('kz') ? 'zero' : attributes.has('kx') ? 'required' : attributes.has('k') ? 'merge' : 'none',
+    masking,
+    faultSuppression: masking !== 'none' && !attributes.has('whole'),
     broadcast: broadcast === 0 ? 0 : ((1 << broadcast) as 2 | 4 | 8),
     rounding: attributes.has('er') ? 'rounding' : attributes.has('sae') ? 'sae' : 'none',
     disp8Scale: 1 << (bits & EVEX_SCALE),

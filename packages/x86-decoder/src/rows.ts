@@ -29,7 +29,9 @@
  * registers must differ; and the CPUID feature in capitals (`A/B`: of the 32- and the 64-bit form, or of the 128- and the
  * 256-bit form; `A+B` both; AVX512VL comes by itself where an EVEX row has several lengths).
  *
- * `norex2`: not after REX2. EVEX only: `nd`, `nf`, `nf1`, `scc`, `norsp`: see `table/apx.ts`; `k` takes a mask register, `kz` also zeroing (of a register), `kx` needs one that is not k0; `bw`, `bd`, `bq` broadcast of an
+ * `norex2`: not after REX2. EVEX only: `nd`, `nf`, `nf1`, `scc`, `norsp`: see `table/apx.ts`; `k` takes a mask register, `kz` also
+ * zeroing (of a register), `kx` needs one that is not k0; `whole` all of a memory operand is accessed, whatever the mask (SDM vol.
+ * 2A, "Exception Classifications of EVEX-Encoded Instructions": the types that end with NF); `bw`, `bd`, `bq` broadcast of an
  * element of 2, 4, 8 bytes from memory; `er` static rounding of registers, `sae` exceptions suppressed; `n1` to `n8` scale of
  * an 8-bit displacement in bytes where it is not the memory operand's size; `vex` VEX has the instruction too.
  */

@@ -223,11 +223,12 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
 
     /** Numbers that are not computed become 1, of which nothing raises an exception. */
     #computed(i: number, lanes: readonly V128[]): readonly V128[] {
-      const { isFloat, isScalar, elementBytes } = this.#evex
+      const { elements, isFloat, isPaired, isScalar, elementBytes } = this.#evex
       const one = ONES[elementBytes[i]!]
       if (!isFloat || isScalar || this.mask === undefined || one === undefined) return lanes
+      const mask = isPaired && i === 1 ? this.let(this.mask.shrU(elements / 2)) : this.mask
       return lanes.map((lane, at) =>
-        this.let(numeric('v128.bitselect', lane, one, this.#laneMask(this.mask!, at, elementBytes[i]!))),
+        this.let(numeric('v128.bitselect', lane, one, this.#laneMask(mask, at, elementBytes[i]!))),
       )
     }
 
@@ -311,7 +312,8 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
       if (!this.#isPart) whole()
       else {
         const some = (build: () => void): void => {
-          if (isSuppressing && this.mask !== undefined) f.if(this.maskBits().ne(0), build, () => give([V128.of([])]))
+          if (isSuppressing && this.mask !== undefined)
+            f.if(this.#memoryBits(size).ne(0), build, () => give([V128.of([])]))
           else build()
         }
         f.if(
@@ -348,25 +350,38 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
       return this.let(numeric(bytes === 4 ? 'i32x4.splat' : 'i16x8.splat', value.toI32()))
     }
 
+    /** Whether each element of memory is for several of the results. */
+    get #isRepeated(): boolean {
+      return this.form.mnemonic.includes('BROADCAST')
+    }
+
+    /** Bytes of the elements of the memory operand. */
+    get #memoryBytes(): number {
+      return this.#evex.elementBytes[this.#isRepeated ? 0 : this.form.operands.findIndex(({ kind }) => kind === 'mem')]!
+    }
+
+    /** The elements of the memory operand that are for results under the mask. */
+    #memoryBits(size: number): I64 {
+      const count = size / this.#memoryBytes
+      let bits = this.let(this.maskBits())
+      if (this.#isRepeated)
+        for (let upper = this.#evex.elements / 2; upper >= count; upper /= 2) bits = this.let(bits.or(bits.shrU(upper)))
+      return this.let(bitsBelow(count, bits))
+    }
+
     /** Reads the elements under the mask: at once where the TLB knows all of the operand. */
     #readElements(ea: I64, size: number, take: (at: I32, offset: number) => void): void {
       const { f } = this
       const { host, distance } = this.#look(ea, S.TLB_READ)
-      const { elements, elementBytes } = this.#evex
-      // A repeated element is read if the mask has one of its copies.
-      const isRepeated = this.form.mnemonic.includes('BROADCAST')
-      const bytes = elementBytes[isRepeated ? 0 : this.form.operands.findIndex(({ kind }) => kind === 'mem')]!
-      const count = isRepeated ? size / bytes : elements
       f.if(
         distance.ltU(0x1001 - size),
         () => take(this.let(host.add(distance.toI32())), 0),
         () =>
           this.beyondTlb(() => {
-            let bits = this.let(this.maskBits())
-            for (let upper = elements / 2; upper >= count; upper /= 2) bits = this.let(bits.or(bits.shrU(upper)))
-            bits = this.let(bitsBelow(count, bits))
+            const bits = this.#memoryBits(size)
+            const bytes = this.#memoryBytes
             f.if(
-              bits.eq(bitsBelow(count)),
+              bits.eq(bitsBelow(size / bytes)),
               () => {
                 this.slow(ea, size | this.accessFlags)
                 take(f.param(0, 'i32').get, S.S_DATA)

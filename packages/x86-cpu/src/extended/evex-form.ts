@@ -51,26 +51,23 @@ function elementBytesOf(mnemonic: string): number {
 /** Permutations and blends of numbers, whose names begin like those of integers. */
 const FLOATS = /^VPERM.*P[SD]$|^VP.*2P[SDH]$/
 
-/** Operations that access all of their memory operand, whatever the mask says. */
-const NOT_SUPPRESSING =
-  /^VP(ACK|ALIGNR|CONFLICT|ERM|MADDUBSW|MADDWD|MULTISHIFT|SADBW|SHUF|UNPCK)|^V(ALIGN|DBPSADBW|EXTRACT|INSERT|MOVDDUP|MOVS[LH]DUP|SHUF|UNPCK|GF2P8AFFINE)/
-/** Shifts by a count in a vector. */
-const SHIFT = /^VPS(LL|RL|RA)[WDQ]$/
-
 function evexOf(info: CodeInfo, variant: Variant): EvexForm {
   const { mnemonic, masking, operands, broadcast, rounding, vexL } = info
   const covered = operands[operands[0]!.kind === OperandKind.MASK_REG ? 1 : 0]!
   const bytes = masking === 'none' ? 0 : elementBytesOf(mnemonic)
   const isScalar = bytes !== 0 && vexL === -1
   const elements = bytes === 0 ? 0 : isScalar ? 1 : covered.memorySize / bytes
-  const elementBytes = operands.map(({ memorySize }) => (isScalar ? bytes : Math.floor(memorySize / elements)))
-  const isCounted = SHIFT.test(mnemonic) && operands[2]!.kind !== OperandKind.IMM8
-  const isSuppressing = bytes !== 0 && variant.memory && !isCounted && !NOT_SUPPRESSING.test(mnemonic)
+  // Two sources of one size as the result, with elements twice as wide, have half of the elements each.
+  const isPaired = broadcast > 0 && broadcast === 2 * bytes && operands[1]!.memorySize === covered.memorySize
+  const elementBytes = operands.map(({ memorySize }, i) =>
+    isScalar ? bytes : isPaired && i > 0 ? broadcast : Math.floor(memorySize / elements),
+  )
+  const isSuppressing = bytes !== 0 && variant.memory && info.faultSuppression
   const repeated = variant.memory ? broadcast : 0
   const isFloat = rounding !== 'none'
   const isRounding = isFloat && !variant.memory
   const key = ` evex${bytes}/${elements}/${repeated}${isSuppressing ? 's' : ''}${isFloat ? 'f' : ''}`
-  return { elements, elementBytes, isScalar, isFloat, isSuppressing, broadcast: repeated, isRounding, key }
+  return { elements, elementBytes, isScalar, isPaired, isFloat, isSuppressing, broadcast: repeated, isRounding, key }
 }
 
 /** Returns the form of a code with EVEX on vectors; undefined of others. */

@@ -51,6 +51,8 @@ export interface EvexForm {
   readonly elements: number
   /** Bytes of those elements in each operand. */
   readonly elementBytes: readonly number[]
+  /** Operand 2 has the elements that the lower half of the results is computed of, operand 1 those of the upper half. */
+  readonly isPaired: boolean
   /** Only the lowest element is computed; the others come from the first source. */
   readonly isScalar: boolean
   /** Elements that the mask leaves out must raise no exceptions of floating point. */

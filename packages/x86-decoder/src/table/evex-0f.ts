@@ -19,19 +19,19 @@ EVEX.F2 0F 11       VMOVSD              Mq,Vdq            AVX512F w1 k vex
 EVEX.NP 0F 12       VMOVHLPS            Vdq,Hdq,Udq       AVX512F w0 l0 vex
 EVEX.NP 0F 12       VMOVLPS             Vdq,Hdq,Mq        AVX512F w0 l0 vex
 EVEX.66 0F 12       VMOVLPD             Vdq,Hdq,Mq        AVX512F w1 l0 vex
-EVEX.F3 0F 12       VMOVSLDUP           Vx,Wx             AVX512F w0 kz vex
-EVEX.F2 0F 12       VMOVDDUP            Vdq,Wq            AVX512F+AVX512VL w1 l0 kz vex
-EVEX.F2 0F 12       VMOVDDUP            Vx,Wx             AVX512F w1 l12 kz vex
+EVEX.F3 0F 12       VMOVSLDUP           Vx,Wx             AVX512F w0 kz whole vex
+EVEX.F2 0F 12       VMOVDDUP            Vdq,Wq            AVX512F+AVX512VL w1 l0 kz whole vex
+EVEX.F2 0F 12       VMOVDDUP            Vx,Wx             AVX512F w1 l12 kz whole vex
 EVEX.NP 0F 13       VMOVLPS             Mq,Vdq            AVX512F w0 l0 vex
 EVEX.66 0F 13       VMOVLPD             Mq,Vdq            AVX512F w1 l0 vex
-EVEX.NP 0F 14       VUNPCKLPS           Vx,Hx,Wx          AVX512F w0 kz bd vex
-EVEX.66 0F 14       VUNPCKLPD           Vx,Hx,Wx          AVX512F w1 kz bq vex
-EVEX.NP 0F 15       VUNPCKHPS           Vx,Hx,Wx          AVX512F w0 kz bd vex
-EVEX.66 0F 15       VUNPCKHPD           Vx,Hx,Wx          AVX512F w1 kz bq vex
+EVEX.NP 0F 14       VUNPCKLPS           Vx,Hx,Wx          AVX512F w0 kz whole bd vex
+EVEX.66 0F 14       VUNPCKLPD           Vx,Hx,Wx          AVX512F w1 kz whole bq vex
+EVEX.NP 0F 15       VUNPCKHPS           Vx,Hx,Wx          AVX512F w0 kz whole bd vex
+EVEX.66 0F 15       VUNPCKHPD           Vx,Hx,Wx          AVX512F w1 kz whole bq vex
 EVEX.NP 0F 16       VMOVLHPS            Vdq,Hdq,Udq       AVX512F w0 l0 vex
 EVEX.NP 0F 16       VMOVHPS             Vdq,Hdq,Mq        AVX512F w0 l0 vex
 EVEX.66 0F 16       VMOVHPD             Vdq,Hdq,Mq        AVX512F w1 l0 vex
-EVEX.F3 0F 16       VMOVSHDUP           Vx,Wx             AVX512F w0 kz vex
+EVEX.F3 0F 16       VMOVSHDUP           Vx,Wx             AVX512F w0 kz whole vex
 EVEX.NP 0F 17       VMOVHPS             Mq,Vdq            AVX512F w0 l0 vex
 EVEX.66 0F 17       VMOVHPD             Mq,Vdq            AVX512F w1 l0 vex
 EVEX.NP 0F 28       VMOVAPS             Vx,Wx             AVX512F w0 kz vex
@@ -94,20 +94,20 @@ EVEX.NP 0F 5F       VMAXPS              Vx,Hx,Wx          AVX512F w0 kz bd sae v
 EVEX.66 0F 5F       VMAXPD              Vx,Hx,Wx          AVX512F w1 kz bq sae vex
 EVEX.F3 0F 5F       VMAXSS              Vdq,Hdq,Wd        AVX512F w0 kz sae vex
 EVEX.F2 0F 5F       VMAXSD              Vdq,Hdq,Wq        AVX512F w1 kz sae vex
-EVEX.66 0F 60       VPUNPCKLBW          Vx,Hx,Wx          AVX512BW kz vex
-EVEX.66 0F 61       VPUNPCKLWD          Vx,Hx,Wx          AVX512BW kz vex
-EVEX.66 0F 62       VPUNPCKLDQ          Vx,Hx,Wx          AVX512F w0 kz bd vex
-EVEX.66 0F 63       VPACKSSWB           Vx,Hx,Wx          AVX512BW kz vex
+EVEX.66 0F 60       VPUNPCKLBW          Vx,Hx,Wx          AVX512BW kz whole vex
+EVEX.66 0F 61       VPUNPCKLWD          Vx,Hx,Wx          AVX512BW kz whole vex
+EVEX.66 0F 62       VPUNPCKLDQ          Vx,Hx,Wx          AVX512F w0 kz whole bd vex
+EVEX.66 0F 63       VPACKSSWB           Vx,Hx,Wx          AVX512BW kz whole vex
 EVEX.66 0F 64       VPCMPGTB            kG,Hx,Wx          AVX512BW k
 EVEX.66 0F 65       VPCMPGTW            kG,Hx,Wx          AVX512BW k
 EVEX.66 0F 66       VPCMPGTD            kG,Hx,Wx          AVX512F w0 k bd
-EVEX.66 0F 67       VPACKUSWB           Vx,Hx,Wx          AVX512BW kz vex
-EVEX.66 0F 68       VPUNPCKHBW          Vx,Hx,Wx          AVX512BW kz vex
-EVEX.66 0F 69       VPUNPCKHWD          Vx,Hx,Wx          AVX512BW kz vex
-EVEX.66 0F 6A       VPUNPCKHDQ          Vx,Hx,Wx          AVX512F w0 kz bd vex
-EVEX.66 0F 6B       VPACKSSDW           Vx,Hx,Wx          AVX512BW w0 kz bd vex
-EVEX.66 0F 6C       VPUNPCKLQDQ         Vx,Hx,Wx          AVX512F w1 kz bq vex
-EVEX.66 0F 6D       VPUNPCKHQDQ         Vx,Hx,Wx          AVX512F w1 kz bq vex
+EVEX.66 0F 67       VPACKUSWB           Vx,Hx,Wx          AVX512BW kz whole vex
+EVEX.66 0F 68       VPUNPCKHBW          Vx,Hx,Wx          AVX512BW kz whole vex
+EVEX.66 0F 69       VPUNPCKHWD          Vx,Hx,Wx          AVX512BW kz whole vex
+EVEX.66 0F 6A       VPUNPCKHDQ          Vx,Hx,Wx          AVX512F w0 kz whole bd vex
+EVEX.66 0F 6B       VPACKSSDW           Vx,Hx,Wx          AVX512BW w0 kz whole bd vex
+EVEX.66 0F 6C       VPUNPCKLQDQ         Vx,Hx,Wx          AVX512F w1 kz whole bq vex
+EVEX.66 0F 6D       VPUNPCKHQDQ         Vx,Hx,Wx          AVX512F w1 kz whole bq vex
 EVEX.66 0F 6E       VMOVD/VMOVQ         Vdq,Ey            AVX512F l0 vex
 EVEX.66 0F 6F       VMOVDQA32           Vx,Wx             AVX512F w0 kz
 EVEX.66 0F 6F       VMOVDQA64           Vx,Wx             AVX512F w1 kz
@@ -115,9 +115,9 @@ EVEX.F3 0F 6F       VMOVDQU32           Vx,Wx             AVX512F w0 kz
 EVEX.F3 0F 6F       VMOVDQU64           Vx,Wx             AVX512F w1 kz
 EVEX.F2 0F 6F       VMOVDQU8            Vx,Wx             AVX512BW w0 kz
 EVEX.F2 0F 6F       VMOVDQU16           Vx,Wx             AVX512BW w1 kz
-EVEX.66 0F 70       VPSHUFD             Vx,Wx,Ib          AVX512F w0 kz bd vex
-EVEX.F3 0F 70       VPSHUFHW            Vx,Wx,Ib          AVX512BW kz vex
-EVEX.F2 0F 70       VPSHUFLW            Vx,Wx,Ib          AVX512BW kz vex
+EVEX.66 0F 70       VPSHUFD             Vx,Wx,Ib          AVX512F w0 kz whole bd vex
+EVEX.F3 0F 70       VPSHUFHW            Vx,Wx,Ib          AVX512BW kz whole vex
+EVEX.F2 0F 70       VPSHUFLW            Vx,Wx,Ib          AVX512BW kz whole vex
 EVEX.66 0F 71 /2    VPSRLW              Hx,Wx,Ib          AVX512BW kz vex
 EVEX.66 0F 71 /4    VPSRAW              Hx,Wx,Ib          AVX512BW kz vex
 EVEX.66 0F 71 /6    VPSLLW              Hx,Wx,Ib          AVX512BW kz vex
@@ -172,11 +172,11 @@ EVEX.F3 0F C2       VCMPSS              kG,Hdq,Wd,Ib      AVX512F w0 k sae
 EVEX.F2 0F C2       VCMPSD              kG,Hdq,Wq,Ib      AVX512F w1 k sae
 EVEX.66 0F C4       VPINSRW             Vdq,Hdq,Ry/Mw,Ib  AVX512BW l0 vex
 EVEX.66 0F C5       VPEXTRW             Gy,Udq,Ib         AVX512BW l0 vex
-EVEX.NP 0F C6       VSHUFPS             Vx,Hx,Wx,Ib       AVX512F w0 kz bd vex
-EVEX.66 0F C6       VSHUFPD             Vx,Hx,Wx,Ib       AVX512F w1 kz bq vex
-EVEX.66 0F D1       VPSRLW              Vx,Hx,Wdq         AVX512BW kz vex
-EVEX.66 0F D2       VPSRLD              Vx,Hx,Wdq         AVX512F w0 kz vex
-EVEX.66 0F D3       VPSRLQ              Vx,Hx,Wdq         AVX512F w1 kz vex
+EVEX.NP 0F C6       VSHUFPS             Vx,Hx,Wx,Ib       AVX512F w0 kz whole bd vex
+EVEX.66 0F C6       VSHUFPD             Vx,Hx,Wx,Ib       AVX512F w1 kz whole bq vex
+EVEX.66 0F D1       VPSRLW              Vx,Hx,Wdq         AVX512BW kz whole vex
+EVEX.66 0F D2       VPSRLD              Vx,Hx,Wdq         AVX512F w0 kz whole vex
+EVEX.66 0F D3       VPSRLQ              Vx,Hx,Wdq         AVX512F w1 kz whole vex
 EVEX.66 0F D4       VPADDQ              Vx,Hx,Wx          AVX512F w1 kz bq vex
 EVEX.66 0F D5       VPMULLW             Vx,Hx,Wx          AVX512BW kz vex
 EVEX.66 0F D6       VMOVQ               Wq,Vdq            AVX512F w1 l0 vex
@@ -191,9 +191,9 @@ EVEX.66 0F DE       VPMAXUB             Vx,Hx,Wx          AVX512BW kz vex
 EVEX.66 0F DF       VPANDND             Vx,Hx,Wx          AVX512F w0 kz bd
 EVEX.66 0F DF       VPANDNQ             Vx,Hx,Wx          AVX512F w1 kz bq
 EVEX.66 0F E0       VPAVGB              Vx,Hx,Wx          AVX512BW kz vex
-EVEX.66 0F E1       VPSRAW              Vx,Hx,Wdq         AVX512BW kz vex
-EVEX.66 0F E2       VPSRAD              Vx,Hx,Wdq         AVX512F w0 kz vex
-EVEX.66 0F E2       VPSRAQ              Vx,Hx,Wdq         AVX512F w1 kz
+EVEX.66 0F E1       VPSRAW              Vx,Hx,Wdq         AVX512BW kz whole vex
+EVEX.66 0F E2       VPSRAD              Vx,Hx,Wdq         AVX512F w0 kz whole vex
+EVEX.66 0F E2       VPSRAQ              Vx,Hx,Wdq         AVX512F w1 kz whole
 EVEX.66 0F E3       VPAVGW              Vx,Hx,Wx          AVX512BW kz vex
 EVEX.66 0F E4       VPMULHUW            Vx,Hx,Wx          AVX512BW kz vex
 EVEX.66 0F E5       VPMULHW             Vx,Hx,Wx          AVX512BW kz vex
@@ -212,11 +212,11 @@ EVEX.66 0F ED       VPADDSW             Vx,Hx,Wx          AVX512BW kz vex
 EVEX.66 0F EE       VPMAXSW             Vx,Hx,Wx          AVX512BW kz vex
 EVEX.66 0F EF       VPXORD              Vx,Hx,Wx          AVX512F w0 kz bd
 EVEX.66 0F EF       VPXORQ              Vx,Hx,Wx          AVX512F w1 kz bq
-EVEX.66 0F F1       VPSLLW              Vx,Hx,Wdq         AVX512BW kz vex
-EVEX.66 0F F2       VPSLLD              Vx,Hx,Wdq         AVX512F w0 kz vex
-EVEX.66 0F F3       VPSLLQ              Vx,Hx,Wdq         AVX512F w1 kz vex
+EVEX.66 0F F1       VPSLLW              Vx,Hx,Wdq         AVX512BW kz whole vex
+EVEX.66 0F F2       VPSLLD              Vx,Hx,Wdq         AVX512F w0 kz whole vex
+EVEX.66 0F F3       VPSLLQ              Vx,Hx,Wdq         AVX512F w1 kz whole vex
 EVEX.66 0F F4       VPMULUDQ            Vx,Hx,Wx          AVX512F w1 kz bq vex
-EVEX.66 0F F5       VPMADDWD            Vx,Hx,Wx          AVX512BW kz vex
+EVEX.66 0F F5       VPMADDWD            Vx,Hx,Wx          AVX512BW kz whole vex
 EVEX.66 0F F6       VPSADBW             Vx,Hx,Wx          AVX512BW vex
 EVEX.66 0F F8       VPSUBB              Vx,Hx,Wx          AVX512BW kz vex
 EVEX.66 0F F9       VPSUBW              Vx,Hx,Wx          AVX512BW kz vex

@@ -4,11 +4,11 @@
  * Source: Intel SDM vol. 2A to 2C, each instruction's page; vol. 2A, "Intel AVX-512 Encoding".
  */
 export const evex0f38Rows: string = `
-EVEX.66 0F 38 00    VPSHUFB             Vx,Hx,Wx          AVX512BW kz vex
-EVEX.66 0F 38 04    VPMADDUBSW          Vx,Hx,Wx          AVX512BW kz vex
+EVEX.66 0F 38 00    VPSHUFB             Vx,Hx,Wx          AVX512BW kz whole vex
+EVEX.66 0F 38 04    VPMADDUBSW          Vx,Hx,Wx          AVX512BW kz whole vex
 EVEX.66 0F 38 0B    VPMULHRSW           Vx,Hx,Wx          AVX512BW kz vex
-EVEX.66 0F 38 0C    VPERMILPS           Vx,Hx,Wx          AVX512F w0 kz bd vex
-EVEX.66 0F 38 0D    VPERMILPD           Vx,Hx,Wx          AVX512F w1 kz bq vex
+EVEX.66 0F 38 0C    VPERMILPS           Vx,Hx,Wx          AVX512F w0 kz whole bd vex
+EVEX.66 0F 38 0D    VPERMILPD           Vx,Hx,Wx          AVX512F w1 kz whole bq vex
 EVEX.66 0F 38 10    VPSRLVW             Vx,Hx,Wx          AVX512BW w1 kz
 EVEX.F3 0F 38 10    VPMOVUSWB           Whx,Vx            AVX512BW w0 kz
 EVEX.66 0F 38 11    VPSRAVW             Vx,Hx,Wx          AVX512BW w1 kz
@@ -23,8 +23,8 @@ EVEX.F3 0F 38 14    VPMOVUSQW           Wqx,Vx            AVX512F w0 kz
 EVEX.66 0F 38 15    VPROLVD             Vx,Hx,Wx          AVX512F w0 kz bd
 EVEX.66 0F 38 15    VPROLVQ             Vx,Hx,Wx          AVX512F w1 kz bq
 EVEX.F3 0F 38 15    VPMOVUSQD           Whx,Vx            AVX512F w0 kz
-EVEX.66 0F 38 16    VPERMPS             Vx,Hx,Wx          AVX512F w0 l12 kz bd vex
-EVEX.66 0F 38 16    VPERMPD             Vx,Hx,Wx          AVX512F w1 l12 kz bq
+EVEX.66 0F 38 16    VPERMPS             Vx,Hx,Wx          AVX512F w0 l12 kz whole bd vex
+EVEX.66 0F 38 16    VPERMPD             Vx,Hx,Wx          AVX512F w1 l12 kz whole bq
 EVEX.66 0F 38 18    VBROADCASTSS        Vx,Wd             AVX512F w0 kz vex
 EVEX.66 0F 38 19    VBROADCASTF32X2     Vx,Wq             AVX512DQ w0 l12 kz
 EVEX.66 0F 38 19    VBROADCASTSD        Vx,Wq             AVX512F w1 l12 kz vex
@@ -64,7 +64,7 @@ EVEX.F3 0F 38 29    VPMOVB2M            kG,Ux             AVX512BW w0
 EVEX.F3 0F 38 29    VPMOVW2M            kG,Ux             AVX512BW w1
 EVEX.66 0F 38 2A    VMOVNTDQA           Vx,Mx             AVX512F w0 vex
 EVEX.F3 0F 38 2A    VPBROADCASTMB2Q     Vx,kR             AVX512CD w1
-EVEX.66 0F 38 2B    VPACKUSDW           Vx,Hx,Wx          AVX512BW w0 kz bd vex
+EVEX.66 0F 38 2B    VPACKUSDW           Vx,Hx,Wx          AVX512BW w0 kz whole bd vex
 EVEX.66 0F 38 2C    VSCALEFPS           Vx,Hx,Wx          AVX512F w0 kz bd er
 EVEX.66 0F 38 2C    VSCALEFPD           Vx,Hx,Wx          AVX512F w1 kz bq er
 EVEX.66 0F 38 2D    VSCALEFSS           Vdq,Hdq,Wd        AVX512F w0 kz er
@@ -81,8 +81,8 @@ EVEX.66 0F 38 34    VPMOVZXWQ           Vx,Wqx            AVX512F kz vex
 EVEX.F3 0F 38 34    VPMOVQW             Wqx,Vx            AVX512F w0 kz
 EVEX.66 0F 38 35    VPMOVZXDQ           Vx,Whx            AVX512F w0 kz vex
 EVEX.F3 0F 38 35    VPMOVQD             Whx,Vx            AVX512F w0 kz
-EVEX.66 0F 38 36    VPERMD              Vx,Hx,Wx          AVX512F w0 l12 kz bd vex
-EVEX.66 0F 38 36    VPERMQ              Vx,Hx,Wx          AVX512F w1 l12 kz bq
+EVEX.66 0F 38 36    VPERMD              Vx,Hx,Wx          AVX512F w0 l12 kz whole bd vex
+EVEX.66 0F 38 36    VPERMQ              Vx,Hx,Wx          AVX512F w1 l12 kz whole bq
 EVEX.66 0F 38 37    VPCMPGTQ            kG,Hx,Wx          AVX512F w1 k bq
 EVEX.66 0F 38 38    VPMINSB             Vx,Hx,Wx          AVX512BW kz vex
 EVEX.F3 0F 38 38    VPMOVM2D            Vx,kR             AVX512DQ w0
@@ -158,28 +158,28 @@ EVEX.66 0F 38 71    VPSHLDVD            Vx,Hx,Wx          AVX512_VBMI2 w0 kz bd
 EVEX.66 0F 38 71    VPSHLDVQ            Vx,Hx,Wx          AVX512_VBMI2 w1 kz bq
 EVEX.66 0F 38 72    VPSHRDVW            Vx,Hx,Wx          AVX512_VBMI2 w1 kz
 EVEX.F3 0F 38 72    VCVTNEPS2BF16       Vhx,Wx            AVX512F+AVX512_BF16 w0 kz bd
-EVEX.F2 0F 38 72    VCVTNE2PS2BF16      Vx,Hx,Wx          AVX512F+AVX512_BF16 w0 kz bd
+EVEX.F2 0F 38 72    VCVTNE2PS2BF16      Vx,Hx,Wx          AVX512F+AVX512_BF16 w0 kz whole bd
 EVEX.66 0F 38 73    VPSHRDVD            Vx,Hx,Wx          AVX512_VBMI2 w0 kz bd
 EVEX.66 0F 38 73    VPSHRDVQ            Vx,Hx,Wx          AVX512_VBMI2 w1 kz bq
-EVEX.66 0F 38 75    VPERMI2B            Vx,Hx,Wx          AVX512_VBMI w0 kz
-EVEX.66 0F 38 75    VPERMI2W            Vx,Hx,Wx          AVX512BW w1 kz
-EVEX.66 0F 38 76    VPERMI2D            Vx,Hx,Wx          AVX512F w0 kz bd
-EVEX.66 0F 38 76    VPERMI2Q            Vx,Hx,Wx          AVX512F w1 kz bq
-EVEX.66 0F 38 77    VPERMI2PS           Vx,Hx,Wx          AVX512F w0 kz bd
-EVEX.66 0F 38 77    VPERMI2PD           Vx,Hx,Wx          AVX512F w1 kz bq
+EVEX.66 0F 38 75    VPERMI2B            Vx,Hx,Wx          AVX512_VBMI w0 kz whole
+EVEX.66 0F 38 75    VPERMI2W            Vx,Hx,Wx          AVX512BW w1 kz whole
+EVEX.66 0F 38 76    VPERMI2D            Vx,Hx,Wx          AVX512F w0 kz whole bd
+EVEX.66 0F 38 76    VPERMI2Q            Vx,Hx,Wx          AVX512F w1 kz whole bq
+EVEX.66 0F 38 77    VPERMI2PS           Vx,Hx,Wx          AVX512F w0 kz whole bd
+EVEX.66 0F 38 77    VPERMI2PD           Vx,Hx,Wx          AVX512F w1 kz whole bq
 EVEX.66 0F 38 78    VPBROADCASTB        Vx,Wb             AVX512BW w0 kz vex
 EVEX.66 0F 38 79    VPBROADCASTW        Vx,Ww             AVX512BW w0 kz vex
 EVEX.66 0F 38 7A    VPBROADCASTB        Vx,Rd             AVX512BW w0 kz
 EVEX.66 0F 38 7B    VPBROADCASTW        Vx,Rd             AVX512BW w0 kz
 EVEX.66 0F 38 7C    VPBROADCASTQ        Vx,Rq             AVX512F w1 kz o64
 EVEX.66 0F 38 7C    VPBROADCASTD        Vx,Rd             AVX512F kz
-EVEX.66 0F 38 7D    VPERMT2B            Vx,Hx,Wx          AVX512_VBMI w0 kz
-EVEX.66 0F 38 7D    VPERMT2W            Vx,Hx,Wx          AVX512BW w1 kz
-EVEX.66 0F 38 7E    VPERMT2D            Vx,Hx,Wx          AVX512F w0 kz bd
-EVEX.66 0F 38 7E    VPERMT2Q            Vx,Hx,Wx          AVX512F w1 kz bq
-EVEX.66 0F 38 7F    VPERMT2PS           Vx,Hx,Wx          AVX512F w0 kz bd
-EVEX.66 0F 38 7F    VPERMT2PD           Vx,Hx,Wx          AVX512F w1 kz bq
-EVEX.66 0F 38 83    VPMULTISHIFTQB      Vx,Hx,Wx          AVX512_VBMI w1 kz bq
+EVEX.66 0F 38 7D    VPERMT2B            Vx,Hx,Wx          AVX512_VBMI w0 kz whole
+EVEX.66 0F 38 7D    VPERMT2W            Vx,Hx,Wx          AVX512BW w1 kz whole
+EVEX.66 0F 38 7E    VPERMT2D            Vx,Hx,Wx          AVX512F w0 kz whole bd
+EVEX.66 0F 38 7E    VPERMT2Q            Vx,Hx,Wx          AVX512F w1 kz whole bq
+EVEX.66 0F 38 7F    VPERMT2PS           Vx,Hx,Wx          AVX512F w0 kz whole bd
+EVEX.66 0F 38 7F    VPERMT2PD           Vx,Hx,Wx          AVX512F w1 kz whole bq
+EVEX.66 0F 38 83    VPMULTISHIFTQB      Vx,Hx,Wx          AVX512_VBMI w1 kz whole bq
 EVEX.66 0F 38 88    VEXPANDPS           Vx,Wx             AVX512F w0 kz n4
 EVEX.66 0F 38 88    VEXPANDPD           Vx,Wx             AVX512F w1 kz n8
 EVEX.66 0F 38 89    VPEXPANDD           Vx,Wx             AVX512F w0 kz n4
@@ -188,8 +188,8 @@ EVEX.66 0F 38 8A    VCOMPRESSPS         Wx,Vx             AVX512F w0 kz n4
 EVEX.66 0F 38 8A    VCOMPRESSPD         Wx,Vx             AVX512F w1 kz n8
 EVEX.66 0F 38 8B    VPCOMPRESSD         Wx,Vx             AVX512F w0 kz n4
 EVEX.66 0F 38 8B    VPCOMPRESSQ         Wx,Vx             AVX512F w1 kz n8
-EVEX.66 0F 38 8D    VPERMB              Vx,Hx,Wx          AVX512_VBMI w0 kz
-EVEX.66 0F 38 8D    VPERMW              Vx,Hx,Wx          AVX512BW w1 kz
+EVEX.66 0F 38 8D    VPERMB              Vx,Hx,Wx          AVX512_VBMI w0 kz whole
+EVEX.66 0F 38 8D    VPERMW              Vx,Hx,Wx          AVX512BW w1 kz whole
 EVEX.66 0F 38 8F    VPSHUFBITQMB        kG,Hx,Wx          AVX512_BITALG w0 k
 EVEX.66 0F 38 90    VPGATHERDD          Vx,vVd            AVX512F w0 kx distinct
 EVEX.66 0F 38 90    VPGATHERDQ          Vx,vUq            AVX512F w1 kx distinct
@@ -273,8 +273,8 @@ EVEX.66 0F 38 BE    VFNMSUB231PS        Vx,Hx,Wx          AVX512F w0 kz bd er ve
 EVEX.66 0F 38 BE    VFNMSUB231PD        Vx,Hx,Wx          AVX512F w1 kz bq er vex
 EVEX.66 0F 38 BF    VFNMSUB231SS        Vdq,Hdq,Wd        AVX512F w0 kz er vex
 EVEX.66 0F 38 BF    VFNMSUB231SD        Vdq,Hdq,Wq        AVX512F w1 kz er vex
-EVEX.66 0F 38 C4    VPCONFLICTD         Vx,Wx             AVX512CD w0 kz bd
-EVEX.66 0F 38 C4    VPCONFLICTQ         Vx,Wx             AVX512CD w1 kz bq
+EVEX.66 0F 38 C4    VPCONFLICTD         Vx,Wx             AVX512CD w0 kz whole bd
+EVEX.66 0F 38 C4    VPCONFLICTQ         Vx,Wx             AVX512CD w1 kz whole bq
 EVEX.66 0F 38 C6 /1  VGATHERPF0DPS       vzd               AVX512PF w0 l2 kx
 EVEX.66 0F 38 C6 /1  VGATHERPF0DPD       vyq               AVX512PF w1 l2 kx
 EVEX.66 0F 38 C6 /2  VGATHERPF1DPS       vzd               AVX512PF w0 l2 kx

@@ -26,9 +26,9 @@ EVEX.NP 0F 38 6D    TCVTROWPS2PHH       Voq,tR,Bd         AMX_AVX512 w0 l2 o64 r
 EVEX.66 0F 38 6D    TCVTROWPS2PHL       Voq,tR,Bd         AMX_AVX512 w0 l2 o64 reg
 EVEX.F3 0F 38 6D    TCVTROWPS2BF16L     Voq,tR,Bd         AMX_AVX512 w0 l2 o64 reg
 EVEX.F2 0F 38 6D    TCVTROWPS2BF16H     Voq,tR,Bd         AMX_AVX512 w0 l2 o64 reg
-EVEX.NP 0F 38 74    VCVTBIASPH2BF8      Vhx,Hx,Wx         AVX10_2 w0 kz bw
-EVEX.F3 0F 38 74    VCVTPH2BF8          Vhx,Wx            AVX10_2 w0 kz bw
-EVEX.F2 0F 38 74    VCVT2PH2BF8         Vx,Hx,Wx          AVX10_2 w0 kz bw
+EVEX.NP 0F 38 74    VCVTBIASPH2BF8      Vhx,Hx,Wx         AVX10_2 w0 kz whole bw
+EVEX.F3 0F 38 74    VCVTPH2BF8          Vhx,Wx            AVX10_2 w0 kz whole bw
+EVEX.F2 0F 38 74    VCVT2PH2BF8         Vx,Hx,Wx          AVX10_2 w0 kz whole bw
 EVEX.NP 0F 38 D2    VPDPWUUD            Vx,Hx,Wx          AVX10_2 w0 kz bd vex
 EVEX.66 0F 38 D2    VPDPWUSD            Vx,Hx,Wx          AVX10_2 w0 kz bd vex
 EVEX.F3 0F 38 D2    VPDPWSUD            Vx,Hx,Wx          AVX10_2 w0 kz bd vex
@@ -43,7 +43,7 @@ EVEX.F3 0F 3A 07    TCVTROWD2PS         Voq,tR,Ib         AMX_AVX512 w0 l2 o64 r
 EVEX.F2 0F 3A 07    TCVTROWPS2BF16H     Voq,tR,Ib         AMX_AVX512 w0 l2 o64 reg
 EVEX.F2 0F 3A 08    VRNDSCALEBF16       Vx,Wx,Ib          AVX10_2 w0 kz bw
 EVEX.F2 0F 3A 26    VGETMANTBF16        Vx,Wx,Ib          AVX10_2 w0 kz bw
-EVEX.F3 0F 3A 42    VMPSADBW            Vx,Hx,Wx,Ib       AVX10_2 w0 kz
+EVEX.F3 0F 3A 42    VMPSADBW            Vx,Hx,Wx,Ib       AVX10_2 w0 kz whole
 EVEX.NP 0F 3A 52    VMINMAXPH           Vx,Hx,Wx,Ib       AVX10_2 w0 kz bw sae
 EVEX.66 0F 3A 52    VMINMAXPS           Vx,Hx,Wx,Ib       AVX10_2 w0 kz bd sae
 EVEX.66 0F 3A 52    VMINMAXPD           Vx,Hx,Wx,Ib       AVX10_2 w1 kz bq sae
@@ -56,12 +56,12 @@ EVEX.F2 0F 3A 66    VFPCLASSBF16        kG,Wx,Ib          AVX10_2 w0 k bw
 EVEX.F2 0F 3A 77    TCVTROWPS2PHL       Voq,tR,Ib         AMX_AVX512 w0 l2 o64 reg
 EVEX.F3 0F 3A 77    TCVTROWPS2BF16L     Voq,tR,Ib         AMX_AVX512 w0 l2 o64 reg
 EVEX.F2 0F 3A C2    VCMPBF16            kG,Hx,Wx,Ib       AVX10_2 w0 k bw
-EVEX.NP M5 18       VCVTBIASPH2HF8      Vhx,Hx,Wx         AVX10_2 w0 kz bw
-EVEX.F3 M5 18       VCVTPH2HF8          Vhx,Wx            AVX10_2 w0 kz bw
-EVEX.F2 M5 18       VCVT2PH2HF8         Vx,Hx,Wx          AVX10_2 w0 kz bw
-EVEX.NP M5 1B       VCVTBIASPH2HF8S     Vhx,Hx,Wx         AVX10_2 w0 kz bw
-EVEX.F3 M5 1B       VCVTPH2HF8S         Vhx,Wx            AVX10_2 w0 kz bw
-EVEX.F2 M5 1B       VCVT2PH2HF8S        Vx,Hx,Wx          AVX10_2 w0 kz bw
+EVEX.NP M5 18       VCVTBIASPH2HF8      Vhx,Hx,Wx         AVX10_2 w0 kz whole bw
+EVEX.F3 M5 18       VCVTPH2HF8          Vhx,Wx            AVX10_2 w0 kz whole bw
+EVEX.F2 M5 18       VCVT2PH2HF8         Vx,Hx,Wx          AVX10_2 w0 kz whole bw
+EVEX.NP M5 1B       VCVTBIASPH2HF8S     Vhx,Hx,Wx         AVX10_2 w0 kz whole bw
+EVEX.F3 M5 1B       VCVTPH2HF8S         Vhx,Wx            AVX10_2 w0 kz whole bw
+EVEX.F2 M5 1B       VCVT2PH2HF8S        Vx,Hx,Wx          AVX10_2 w0 kz whole bw
 EVEX.F2 M5 1E       VCVTHF82PH          Vx,Whx            AVX10_2 w0 kz
 EVEX.F3 M5 2E       VUCOMXSH            Vdq,Ww            AVX10_2 w0 sae
 EVEX.66 M5 2F       VCOMISBF16          Vdq,Ww            AVX10_2 w0
@@ -102,9 +102,9 @@ EVEX.F3 M5 6F       VMOVRSD             Vx,Mx             AVX10_2+MOVRS w0 kz o6
 EVEX.F3 M5 6F       VMOVRSQ             Vx,Mx             AVX10_2+MOVRS w1 kz o64
 EVEX.F2 M5 6F       VMOVRSB             Vx,Mx             AVX10_2+MOVRS w0 kz o64
 EVEX.F2 M5 6F       VMOVRSW             Vx,Mx             AVX10_2+MOVRS w1 kz o64
-EVEX.NP M5 74       VCVTBIASPH2BF8S     Vhx,Hx,Wx         AVX10_2 w0 kz bw
-EVEX.F3 M5 74       VCVTPH2BF8S         Vhx,Wx            AVX10_2 w0 kz bw
-EVEX.F2 M5 74       VCVT2PH2BF8S        Vx,Hx,Wx          AVX10_2 w0 kz bw
+EVEX.NP M5 74       VCVTBIASPH2BF8S     Vhx,Hx,Wx         AVX10_2 w0 kz whole bw
+EVEX.F3 M5 74       VCVTPH2BF8S         Vhx,Wx            AVX10_2 w0 kz whole bw
+EVEX.F2 M5 74       VCVT2PH2BF8S        Vx,Hx,Wx          AVX10_2 w0 kz whole bw
 EVEX.F3 M5 7E       VMOVW               Ww,Vdq            AVX10_2 w0 l0
 EVEX.NP M6 2C       VSCALEFBF16         Vx,Hx,Wx          AVX10_2 w0 kz bw
 EVEX.NP M6 42       VGETEXPBF16         Vx,Wx             AVX10_2 w0 kz bw
