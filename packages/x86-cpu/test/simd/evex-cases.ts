@@ -182,19 +182,19 @@ function randomCase(bytes: readonly number[], random: Random, isIndexed: boolean
   }
   for (let i = 0; i < 16; i++)
     view.setBigUint64(GENERAL + 8 * i, BigInt(random(2 ** 32)) | (BigInt(random(2 ** 32)) << 32n), true)
-  // Exceptions masked, in the most part; rounding, DAZ and FTZ by chance; often an inexact result has been reported.
-  const masks = random(8) === 0 ? random(64) << 7 : 0x1f80
+  // Exceptions masked, in the most part, or all but one; rounding, DAZ and FTZ by chance; often an inexact result has been reported.
+  const masks = [0x1f80 & ~(0x80 << random(6)), random(64) << 7][random(8)] ?? 0x1f80
   view.setUint32(
     MXCSR,
     masks |
       (random(2) << 13) |
       (random(2) << 14) |
       (random(4) === 0 ? 0x40 : 0) |
-      (random(4) === 0 ? 0x8000 : 0) |
+      (random(3) === 0 ? 0x8000 : 0) |
       (random(2) << 5),
     true,
   )
-  if (random(2) === 0) view.setUint32(MXCSR, 0x1fa0, true)
+  if (random(4) === 0) view.setUint32(MXCSR, 0x1fa0, true)
   view.setBigUint64(FLAGS, 2n, true)
   image[CODE_AT] = bytes.length
   image.set(bytes, CODE_AT + 1)
@@ -354,10 +354,14 @@ const ARITHMETIC = 0x8d5
 export function differences(expected: Uint8Array, found: Uint8Array): string[] {
   const [a, b] = [expected, found].map((image) => new DataView(image.buffer, image.byteOffset)) as [DataView, DataView]
   const out: string[] = []
-  // Here VCVTPS2PH has raised nothing where its store faults.
-  const isConverted = a.getUint32(SIGNAL, true) !== 0 && expected[CODE_AT + 5] === 0x1d
+  // VCVTPS2PH whose store faults has raised nothing here. An exception of numbers may come before the fault, or after it: the order
+  // of faults within one class is the processor's (SDM vol. 3A, "Priority Among Concurrent Events").
+  const isConverted =
+    a.getUint32(SIGNAL, true) !== 0 && expected[CODE_AT + 5] === 0x1d && (expected[CODE_AT + 2]! & 7) === 3
+  const isEither = isConverted && a.getUint32(SIGNAL, true) === SIGNALS[14] && b.getUint32(SIGNAL, true) === SIGNALS[19]
   for (let at = 0; at < CASE_BYTES; at += 4) {
     const kept = at === FLAGS ? ARITHMETIC : at === FLAGS + 4 || (at === MXCSR && isConverted) ? 0 : -1
+    if (at === SIGNAL && isEither) continue
     if (((a.getUint32(at, true) ^ b.getUint32(at, true)) & kept) === 0) continue
     const name =
       at < MASKS
