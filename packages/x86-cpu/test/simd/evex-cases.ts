@@ -59,7 +59,7 @@ export function caseOf(among: readonly CodeInfo[], random: Random): Uint8Array {
 }
 
 /** Encodes an instruction with registers, mask, broadcast and rounding by chance. @param isMemory - its operand is at RBX and below */
-function encode(info: CodeInfo, random: Random, isMemory: boolean): number[] {
+export function encode(info: CodeInfo, random: Random, isMemory: boolean): number[] {
   const { operands, masking, broadcast, rounding } = info
   const kinds = operands.map(({ kind }) => kind)
   const has = (...some: readonly number[]): boolean => kinds.some((kind) => some.includes(kind))
@@ -144,7 +144,7 @@ const SPECIAL_UPPER = [
 const SPECIAL_LOWER = [0, 0, 0, 0, 0, 0, 5, 3, 7, 9, 0, 0xffff_ffff, 0, 0, 0xffff_ffff, 0]
 
 /** A state by chance: vectors of plain bits, of numbers near 1, and of special numbers. */
-function randomCase(bytes: readonly number[], random: Random, isIndexed: boolean): Uint8Array {
+export function randomCase(bytes: readonly number[], random: Random, isIndexed: boolean): Uint8Array {
   const image = new Uint8Array(CASE_BYTES)
   const view = new DataView(image.buffer)
   const fill = (from: number, length: number): void => {
@@ -248,6 +248,8 @@ export class OurProcessor {
   readonly #pc: BareCpu
   readonly #view: DataView
   #isGoingOn: boolean | undefined
+  /** RBX, and the end of the memory of cases. */
+  #end = END
 
   /** @param jit - compiles hot code; default: nothing is compiled */
   constructor(cpu: string, jit: JitOptions | false = false) {
@@ -274,6 +276,13 @@ export class OurProcessor {
     }
   }
 
+  /** Puts the end of the memory of later cases elsewhere, and has the page at `END` be there. The TLB is empty then. */
+  place(end: number, isNextThere: boolean): void {
+    this.#end = end
+    this.#pc.write64(PAGE_TABLE + 8 * (END >>> 12), isNextThere ? BigInt(END | 7) : 0n)
+    this.#pc.cpu.flushTlb(true)
+  }
+
   get jitCounts(): unknown {
     return this.#pc.engine.jitCounts
   }
@@ -290,13 +299,23 @@ export class OurProcessor {
    * instruction is in each 16 bytes, and handlers of its faults go on behind them.
    */
   runLoop(images: readonly Uint8Array[], states: readonly Uint8Array[]): readonly Uint8Array[] {
+    this.loadLoop(images)
+    return states.map((state) => this.again(state, ROUNDS))
+  }
+
+  /** Loads the loop of {@link runLoop}. */
+  loadLoop(images: readonly Uint8Array[]): void {
     this.#handle(true)
     const slot = (...bytes: number[]): number[] => [...bytes, ...Array<number>(16 - bytes.length).fill(0x90)]
     const body = images.flatMap((image) => slot(...instructionOf(image), 0x9f))
     const back = -body.length - 9
-    const end = slot(0x41, 0xff, 0xcf, 0x0f, 0x85, back, back >> 8, -1, -1, HLT)
-    this.#pc.load(CODE, [...slot(0x41, 0xbf, ROUNDS, 0, 0, 0), ...body, ...end])
-    return states.map((state) => this.#execute(state))
+    this.#pc.load(CODE, [...body, ...slot(0x41, 0xff, 0xcf, 0x0f, 0x85, back, back >> 8, -1, -1, HLT)])
+  }
+
+  /** Executes the code that was loaded last, from a state. */
+  again(image: Uint8Array, rounds = 1): Uint8Array {
+    this.#view.setBigUint64(S_GPR + 8 * 15, BigInt(rounds), true)
+    return this.#execute(image)
   }
 
   #execute(image: Uint8Array): Uint8Array {
@@ -305,11 +324,11 @@ export class OurProcessor {
     const from = new DataView(image.buffer, image.byteOffset)
     for (let at = 0; at < MASKS; at += 8) view.setBigUint64(S_XMM + at, from.getBigUint64(at, true), true)
     for (let at = 0; at < 64; at += 8) view.setBigUint64(S_OPMASK + at, from.getBigUint64(MASKS + at, true), true)
-    for (let at = 0; at < 128; at += 8) view.setBigUint64(S_GPR + at, from.getBigUint64(GENERAL + at, true), true)
-    view.setBigUint64(S_GPR + 8 * RBX, BigInt(END), true)
+    for (let at = 0; at < 120; at += 8) view.setBigUint64(S_GPR + at, from.getBigUint64(GENERAL + at, true), true)
+    view.setBigUint64(S_GPR + 8 * RBX, BigInt(this.#end), true)
     view.setBigUint64(S_GPR + 8 * 4, 0x8_0000n, true)
     view.setUint32(S_MXCSR, from.getUint32(MXCSR, true), true)
-    pc.load(END - MEMORY_BYTES, image.subarray(MEMORY, MEMORY + MEMORY_BYTES))
+    pc.load(this.#end - MEMORY_BYTES, image.subarray(MEMORY, MEMORY + MEMORY_BYTES))
     pc.rip = CODE
     pc.cpu.u32[S_ACTIVITY >>> 2] = 0
     pc.cpu.setRflags(2)
@@ -327,7 +346,7 @@ export class OurProcessor {
       for (let i = 0; i < 16; i++)
         if (!KEPT.includes(i)) to.setBigUint64(GENERAL + 8 * i, view.getBigUint64(S_GPR + 8 * i, true), true)
     const { ramMa } = pc.host
-    out.set(pc.memory.u8.subarray(ramMa + END - MEMORY_BYTES, ramMa + END), MEMORY)
+    out.set(pc.memory.u8.subarray(ramMa + this.#end - MEMORY_BYTES, ramMa + this.#end), MEMORY)
     to.setBigUint64(FLAGS, vector < 0 ? BigInt(pc.cpu.materialiseFlags()) : 2n, true)
     return out
   }
