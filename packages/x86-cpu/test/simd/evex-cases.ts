@@ -243,6 +243,11 @@ export const codeOf = (image: Uint8Array): string =>
     .map((byte) => byte.toString(16).padStart(2, '0'))
     .join(' ')
 
+function ended(outcome: Uint8Array | string): Uint8Array {
+  if (typeof outcome === 'string') throw new Error(`ended with ${outcome}`)
+  return outcome
+}
+
 /** Our processor. */
 export class OurProcessor {
   readonly #pc: BareCpu
@@ -291,16 +296,24 @@ export class OurProcessor {
   run(image: Uint8Array): Uint8Array {
     this.#handle(false)
     this.#pc.load(CODE, [...instructionOf(image), HLT])
-    return this.#execute(image)
+    return ended(this.#execute(image))
   }
 
   /**
    * Executes the instructions of cases several times in a loop, which has their flags in RAX, from each of some states. An
-   * instruction is in each 16 bytes, and handlers of its faults go on behind them.
+   * instruction is in each 16 bytes, and handlers of its faults go on behind them. A state from which the loop does not end is the
+   * last: a scatter has changed the code.
    */
   runLoop(images: readonly Uint8Array[], states: readonly Uint8Array[]): readonly Uint8Array[] {
     this.loadLoop(images)
-    return states.map((state) => this.again(state, ROUNDS))
+    const outcomes: Uint8Array[] = []
+    for (const state of states) {
+      this.#setRounds(ROUNDS)
+      const outcome = this.#execute(state)
+      if (typeof outcome === 'string') break
+      outcomes.push(outcome)
+    }
+    return outcomes
   }
 
   /** Loads the loop of {@link runLoop}. */
@@ -314,11 +327,16 @@ export class OurProcessor {
 
   /** Executes the code that was loaded last, from a state. */
   again(image: Uint8Array, rounds = 1): Uint8Array {
-    this.#view.setBigUint64(S_GPR + 8 * 15, BigInt(rounds), true)
-    return this.#execute(image)
+    this.#setRounds(rounds)
+    return ended(this.#execute(image))
   }
 
-  #execute(image: Uint8Array): Uint8Array {
+  #setRounds(rounds: number): void {
+    this.#view.setBigUint64(S_GPR + 8 * 15, BigInt(rounds), true)
+  }
+
+  /** Executes what is loaded up to HLT, or returns why it has ended before. */
+  #execute(image: Uint8Array): Uint8Array | string {
     const pc = this.#pc
     const view = this.#view
     const from = new DataView(image.buffer, image.byteOffset)
@@ -333,7 +351,7 @@ export class OurProcessor {
     pc.cpu.u32[S_ACTIVITY >>> 2] = 0
     pc.cpu.setRflags(2)
     const exit = pc.run()
-    if (exit.reason !== 'hlt') throw new Error(`ended with ${exit.reason}`)
+    if (exit.reason !== 'hlt') return exit.reason
     const { rip } = pc
     const out = Uint8Array.from(image)
     const to = new DataView(out.buffer)

@@ -282,8 +282,11 @@ export const soak: Soak = {
       const difference = compare(pairOf(info, random), random)
       if (difference !== undefined) return difference
     }
-    return undefined
+    const { failures } = compiled.jitCounts as { failures: number }
+    return failures > 0 ? `${failures} not compiled` : undefined
   },
-  summary: () =>
-    `${codes.length} forms, ${outcomes} outcomes, ${faults} of them faults; compiled: ${JSON.stringify(compiled.jitCounts)}`,
+  summary() {
+    const { executed, units } = compiled.jitCounts as Record<string, number>
+    return `${codes.length} forms, ${outcomes} outcomes, ${faults} of them faults; ${executed} instructions in ${units} units`
+  },
 }
