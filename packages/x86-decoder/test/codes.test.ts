@@ -24,15 +24,10 @@ describe('the table of codes', () => {
   test.each([
     { type: 'E4', form: 'VPSHUFBITQMB k, zmm, zmm/m512', expected: true },
     { type: 'E4NF', form: 'VCVTNE2PS2BF16 zmm, zmm, zmm/m512', expected: false },
-    { type: 'E4', form: 'VCVTNEPS2BF16 ymm, zmm/m512', expected: true },
     { type: 'E2', form: 'VCVT2PS2PHX zmm, zmm, zmm/m512', expected: true },
     { type: 'E4NF', form: 'VCVTPH2BF8 ymm, zmm/m512', expected: false },
-    { type: 'E2', form: 'VCVTHF82PH zmm, ymm/m256', expected: true },
     { type: 'E4NF', form: 'VMPSADBW zmm, zmm, zmm/m512, imm8', expected: false },
     { type: 'E4NF', form: 'VPSLLD zmm, zmm, xmm/m128', expected: false },
-    { type: 'E4', form: 'VPSLLD zmm, zmm/m512, imm8', expected: true },
-    { type: 'E6NF', form: 'VEXTRACTF32X4 xmm/m128, zmm, imm8', expected: false },
-    { type: 'E6', form: 'VPMOVQB xmm/m64, zmm', expected: true },
   ])('$form is of type $type', ({ form, expected }) =>
     expect(
       find(form).flatMap(({ encoding, faultSuppression }) => (encoding === 'evex' ? [faultSuppression] : [])),

@@ -55,22 +55,16 @@ static uint8_t state[SIZE] __attribute__((aligned(64)));
 enum { AVX = 2, OPMASK = 5, ZMM_HI256 = 6, HI16_ZMM = 7 };
 static unsigned offsets[HI16_ZMM + 1];
 
-/* A component whose bit of XSTATE_BV is clear is in its initial state, zeros, whatever the area has there. */
-static const uint8_t *component(const uint8_t *area, int number) {
-  static const uint8_t initial[1024];
-  return (area[512] >> number & 1) != 0 ? area + offsets[number] : initial;
-}
-
 static void on_signal(int number, siginfo_t *info, void *context) {
   (void)info;
   const uint8_t *area = (const uint8_t *)((ucontext_t *)context)->uc_mcontext.fpregs;
   for (int i = 0; i < 16; i++) {
     memcpy(state + 64 * i, area + 160 + 16 * i, 16);
-    memcpy(state + 64 * i + 16, component(area, AVX) + 16 * i, 16);
-    memcpy(state + 64 * i + 32, component(area, ZMM_HI256) + 32 * i, 32);
+    memcpy(state + 64 * i + 16, area + offsets[AVX] + 16 * i, 16);
+    memcpy(state + 64 * i + 32, area + offsets[ZMM_HI256] + 32 * i, 32);
   }
-  memcpy(state + 1024, component(area, HI16_ZMM), 1024);
-  memcpy(state + 2048, component(area, OPMASK), 64);
+  memcpy(state + 1024, area + offsets[HI16_ZMM], 1024);
+  memcpy(state + 2048, area + offsets[OPMASK], 64);
   memcpy(state + 2240, area + 24, 4);
   siglongjmp(fault, number);
 }
