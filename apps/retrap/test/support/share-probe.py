@@ -28,13 +28,13 @@ reset; open a file RDWR; mmap m a 7; set m 0 AB; msync m; pread a 9 0; pwrite a 
 reset; open a {file,folder,pipe} {RDONLY,RDWR}|NONBLOCK; mmap m a 7 {SHARED,PRIVATE} {READ,READ|WRITE}; set m 0 x; get m; lstat file; munmap m; read a 3
 reset; script file; run ./file; chmod 644 file; run ./file; busy other; stat other
 reset; types .; inodes .; mknod 100640 plain; lstat plain; connect socket; open a pipe RDWR|NONBLOCK; write a through; read a 9; open b file WRONLY|SYNC; write b x; fsync b; many 300; renameat2 file other 1
-reset; [setxattr,getxattr,removexattr] file; listxattr file; mkfifo new; mknod 20666 null; bind bound; open a . TMPFILE|RDWR; renameat2 folder full 2; open b file RDWR; flock b EX; @1 open b file RDWR; @1 lockf b SH; open e file RDWR; flock e EX; fallocate b; punch b; pwrite b far 5000000000; pread b 9 5000000000; few b; ftruncate b 7; pwrite b x 100000; lseek b 5000 3; lseek b 0 4; mmap m b 7; set m 0 X; pread b 3 0; utime 1.5 -1.5 other; open c other WRONLY|APPEND; setfl c 0; pwrite c Y 1; open d other RDONLY; read d 9
+reset; [setxattr,getxattr,removexattr] file; listxattr file; mkfifo new; mknod 20666 null; bind bound; open a . TMPFILE|RDWR; renameat2 folder full 2; open b file RDWR; flock b EX; @1 open b file RDWR; @1 lockf b SH; open e file RDWR; flock e EX; link other twin; open f other RDWR; lockf f EX; @1 open g twin RDWR; @1 lockf g SH; fallocate b; punch b; pwrite b far 5000000000; pread b 9 5000000000; few b; ftruncate b 7; pwrite b x 100000; lseek b 5000 3; lseek b 0 4; mmap m b 7; set m 0 X; pread b 3 0; utime 1.5 -1.5 other; open c other WRONLY|APPEND; setfl c 0; pwrite c Y 1; open d other RDONLY; read d 9
 '''
 DRAWN = r'''
 {,@1,@2} open {a,b} {file,other,folder/x,folder/y,link} {RDONLY,RDWR,RDWR|CREAT,RDWR|CREAT|EXCL,RDWR|TRUNC,WRONLY|APPEND|CREAT,RDWR|APPEND}
 {,@1,@2} {close a,fstat a,write a AB,write b CDE,write b f,pread a 9 0,pread b 9 2,ftruncate a 4,lseek a 0 1,lseek b 2 0}
 {,@1,@2} {open c mapped RDWR,mmap m c 9,munmap m,get m,store m 1 mm,pwrite c xy 2,pread c 9 0}
-{,@1,@2} lockf {a,b} {SH,EX,UN}
+{,@1,@2} lockf c {SH,EX,UN}
 {,@1,@2} {rename,link} {file,other,folder/x,folder,full} {file,other,folder/x,folder/y,full,link}
 {,@1,@2} {unlink,rmdir,mkdir,create,lstat,list,readlink,truncate 2,chmod 2711,chmod 640,chown 5 6,symlink other} {file,other,folder/x,folder/y,folder,full,link,.}
 '''
