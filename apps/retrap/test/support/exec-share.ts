@@ -19,6 +19,8 @@ import { EXEC_TIME, foldersTag, KERNEL_TAG } from '../../src/guests/linux/exec-i
 import { LocalShare } from '../../src/machine/share/local-share.ts'
 import { EXEC_DEADLINE_MS } from './exec.ts'
 
+/** The same in the guest, whatever PATH is. */
+export const PYTHON = '/usr/bin/python3'
 const PROBE = fileURLToPath(new URL('share-probe.py', import.meta.url))
 const KIND: ExecKind = keptKind({
   ...{
@@ -90,7 +92,7 @@ const isAccepted = (answer: string, place: ProbePlace): boolean =>
   ROWS.some(({ row, line }) => line === answer && (!row.includes(' alone') || row.includes(place)))
 
 function probe(folder: string, args: readonly (string | number)[]): string {
-  const { stdout, stderr, status } = spawnSync('python3', [PROBE, folder, ...args.map(String)], { encoding: 'utf8' })
+  const { stdout, stderr, status } = spawnSync(PYTHON, [PROBE, folder, ...args.map(String)], { encoding: 'utf8' })
   if (status !== 0) throw new Error(stderr)
   return stdout
 }
@@ -109,7 +111,7 @@ export async function compareCalls(place: ProbePlace, args: readonly (string | n
     if (place === 'folder') for (const folder of [host!, shared!]) probe(folder, ['prepare'])
     for (const folder of [host!, shared!]) chmodSync(folder, 0o755)
     const path = place === 'root' ? '/srv/calls' : '/mnt'
-    const script = `mkdir -p ${path}; exec python3 ${PROBE} ${path} ${args.join(' ')} 2>&1`
+    const script = `mkdir -p ${path}; exec ${PYTHON} ${PROBE} ${path} ${args.join(' ')} 2>&1`
     const share = place === 'folder' ? local : new MemoryShare()
     const ours = probe(host!, args).split('\n')
     const theirs = (await execOn(share, '/mnt', ['/bin/sh', '-c', script])).split('\n')

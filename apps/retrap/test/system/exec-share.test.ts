@@ -1,11 +1,12 @@
+import { existsSync } from 'node:fs'
 import { hasProc, hasProgram, skipNote } from '@retrap/tooling/skip'
 import { SLICE, SLICE_REPEAT, sliced } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { EXEC_DEADLINE_MS } from '../support/exec.ts'
-import { compareCalls, PROBE_PLACES } from '../support/exec-share.ts'
+import { compareCalls, PROBE_PLACES, PYTHON } from '../support/exec-share.ts'
 
 const isX86 = hasProc && process.arch === 'x64' && process.getuid?.() === 0
-const isHere = isX86 && ['apt-get', 'python3'].every(hasProgram)
+const isHere = isX86 && hasProgram('apt-get') && existsSync(PYTHON)
 const note = skipNote(isHere, 'it runs python3 of an x86-64 Linux host with apt, as root, who gives files away')
 
 // A part of the calls, which `npm run -s soak -- exec-share` makes all, with drawn ones.
