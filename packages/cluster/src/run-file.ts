@@ -1,7 +1,9 @@
 /**
  * The file of a run: a tar archive of `run.json`, the frames' bytes one behind the other in `frames`, blocks of what recordings
- * contain, and for each start of a machine the list of its recording. Source: POSIX.1-2017, pax, "ustar Interchange Format".
+ * contain, and for each start of a machine the list of its recording. Source: POSIX.1-2017, pax, "ustar Interchange Format". Bytes of a
+ * header that POSIX leaves free have the CRC-32 of the entry's contents.
  */
+import { concatenate, crc32 } from '@retrap/basics'
 import { DEFAULT_LIMITS, type ImageFile, OciError, readTar, type TarEntry } from '@retrap/oci'
 import { RecordingError, RecordingPacker, unpackRecording } from '@retrap/recording'
 import * as z from 'zod'
@@ -28,9 +30,13 @@ export interface RunRecording {
 const RUN = 'run.json'
 const FRAMES = 'frames'
 const CONTENTS = 'contents/'
-/** Files of version 1 have whole recordings. */
-const VERSION = 2
+/** Files of version 1 have whole recordings; those before version 3 have no checksums. */
+const VERSION = 3
 const BLOCK = 512
+/** Place of the checksum in a header: 8 digits. */
+const CHECKSUM_AT = 500
+/** Zeros behind the last entry. */
+const END_BYTES = 2 * BLOCK
 /** Bytes of a whole recording that are read at once. */
 const PIECE = 1 << 20
 
@@ -48,19 +54,14 @@ export async function writeClusterRun(
 ): Promise<void> {
   const frames = run.frames.map(({ bytes, ...frame }) => ({ ...frame, bytes: bytes.length }))
   const about = new TextEncoder().encode(JSON.stringify({ version: VERSION, ...run, frames }))
-  const put = async (name: string, ...pieces: readonly Uint8Array[]): Promise<void> => {
-    const total = pieces.reduce((sum, { length }) => sum + length, 0)
-    for (const piece of [header(name, total), ...pieces, new Uint8Array(-total & (BLOCK - 1))])
-      // oxlint-disable-next-line no-await-in-loop -- in their order
-      await write(piece)
-  }
+  const put = async (name: string, contents: Uint8Array): Promise<void> => void (await write(entryOf(name, contents)))
   await put(RUN, about)
-  await put(FRAMES, ...run.frames.map(({ bytes }) => bytes))
+  await put(FRAMES, concatenate(run.frames.map(({ bytes }) => bytes)))
   let blocks = 0
   const packer = new RecordingPacker((block) => put(`${CONTENTS}${blocks++}`, block))
   for await (const { name, source } of recordings) await put(name, await packer.add(source))
   await packer.end()
-  await write(new Uint8Array(2 * BLOCK))
+  await write(new Uint8Array(END_BYTES))
 }
 
 /** The file of a run, open. */
@@ -69,30 +70,30 @@ export class ClusterRunFile {
   readonly run: ClusterRun
   readonly #source: RunSource
   readonly #entries: ReadonlyMap<string, TarEntry>
-  /** Its recordings are files. */
-  readonly #hasWhole: boolean
+  readonly #version: number
 
-  private constructor(run: ClusterRun, source: RunSource, entries: ReadonlyMap<string, TarEntry>, hasWhole: boolean) {
+  private constructor(run: ClusterRun, source: RunSource, entries: ReadonlyMap<string, TarEntry>, version: number) {
     this.run = run
-    this.#hasWhole = hasWhole
+    this.#version = version
     this.#source = source
     this.#entries = entries
   }
 
   /**
-   * Opens a file. It reads all but the recordings.
+   * Opens a file. It reads all but the recordings, whose checksums are looked at when they are read.
    *
    * @param name - for messages
-   * @throws ClusterError `ERR_RUN` for one that is no run's file, is cut short, or does not fit
+   * @throws ClusterError `ERR_RUN` for one that is no run's file, is cut short, is damaged, or does not fit
    */
   static async open(source: RunSource, name: string): Promise<ClusterRunFile> {
     const entries = new Map((await entriesOf(source, name)).map((entry) => [entry.path, entry]))
     const read = async (path: string): Promise<Uint8Array> => {
       const entry = entries.get(path)
       if (entry === undefined) throw bad(`${name}: it has no ${path}; it is not the file of a cluster's run`)
-      return source.read(entry.offset, entry.size)
+      return readEntry(source, entry)
     }
     const { version, ...about } = parsed(await read(RUN), name)
+    if (version >= 3) await checkEnd(source, entries, name)
     const lacks = about.machines
       .flatMap(({ starts }) => starts)
       .find(({ recording }) => recording !== undefined && !entries.has(recording))
@@ -101,12 +102,13 @@ export class ClusterRunFile {
     let at = 0
     const frames = about.frames.map((frame): RunFrame => ({ ...frame, bytes: bytes.subarray(at, (at += frame.bytes)) }))
     if (at !== bytes.length) throw bad(`${name}: its frames have ${at} bytes, and ${bytes.length} are there`)
-    return new ClusterRunFile({ ...about, frames } as unknown as ClusterRun, source, entries, version === 1)
+    return new ClusterRunFile({ ...about, frames } as unknown as ClusterRun, source, entries, version)
   }
 
   /** The recording of a start, as a file by itself: its bytes, in order. @throws ClusterError `ERR_RUN` for one that is not there, or damaged */
   async *recording(name: string): AsyncGenerator<Uint8Array> {
-    if (this.#hasWhole) {
+    // The recording is an entry of any size.
+    if (this.#version === 1) {
       const { offset, size } = this.#entry(name)
       for (let at = 0; at < size; at += PIECE) yield this.#source.read(offset + at, Math.min(PIECE, size - at))
       return
@@ -119,8 +121,7 @@ export class ClusterRunFile {
   }
 
   async #read(path: string): Promise<Uint8Array> {
-    const { offset, size } = this.#entry(path)
-    return this.#source.read(offset, size)
+    return readEntry(this.#source, this.#entry(path))
   }
 
   #entry(path: string): TarEntry {
@@ -132,6 +133,25 @@ export class ClusterRunFile {
 }
 
 const bad = (why: string): ClusterError => new ClusterError('ERR_RUN', why)
+
+/** Reads an entry. @throws ClusterError `ERR_RUN` for one with a checksum, of which a byte was changed */
+async function readEntry(source: RunSource, { path, offset, size }: TarEntry): Promise<Uint8Array> {
+  const bytes = await source.read(offset - BLOCK, BLOCK + filling(size) + size)
+  const contents = bytes.subarray(BLOCK, BLOCK + size)
+  const isChecked = bytes.subarray(CHECKSUM_AT, BLOCK).some((byte) => byte !== 0)
+  if (isChecked && crc32(bytes) !== crc32(entryOf(path, contents)))
+    throw bad(`the run is damaged: ${path} is not what was written`)
+  return contents
+}
+
+/** @throws ClusterError `ERR_RUN` */
+async function checkEnd(source: RunSource, entries: ReadonlyMap<string, TarEntry>, name: string): Promise<void> {
+  const { offset, size } = [...entries.values()].at(-1)!
+  const at = offset + size + filling(size)
+  const end = await source.read(at, source.bytes - at)
+  if (end.length < END_BYTES) throw bad(`${name}: it is cut short: it ends at byte ${source.bytes}`)
+  if (end.length > END_BYTES || end.some((byte) => byte !== 0)) throw bad(`${name}: the run is damaged at its end`)
+}
 
 /** Lists what an archive holds. @throws ClusterError `ERR_RUN` */
 async function entriesOf(source: RunSource, name: string): Promise<readonly TarEntry[]> {
@@ -207,8 +227,8 @@ function parsed(bytes: Uint8Array, name: string): z.infer<typeof schema> {
   } catch (error) {
     throw new ClusterError('ERR_RUN', `${name}: ${RUN} is damaged: it is not JSON`, { cause: error })
   }
-  if (value?.version !== 1 && value?.version !== VERSION)
-    throw bad(`${name}: ${RUN} is of version ${String(value?.version)}; this release reads versions 1 and ${VERSION}`)
+  if (![1, 2, VERSION].includes(value?.version as number))
+    throw bad(`${name}: ${RUN} is of version ${String(value?.version)}; this release reads versions 1 to ${VERSION}`)
   const { success, data, error } = schema.safeParse(value)
   if (!success) throw bad(`${name}: ${RUN}: ${fieldOf(error.issues[0]!) || 'the run'}: ${error.issues[0]!.message}`)
   for (const [i, { number }] of data.machines.entries())
@@ -219,9 +239,15 @@ function parsed(bytes: Uint8Array, name: string): z.infer<typeof schema> {
   return data
 }
 
-/** The header of an entry. */
-function header(name: string, bytes: number): Uint8Array {
-  const block = new Uint8Array(BLOCK)
+/** Zeros behind the contents of an entry. */
+const filling = (bytes: number): number => -bytes & (BLOCK - 1)
+
+/** An entry: its header, and its contents. */
+function entryOf(name: string, contents: Uint8Array): Uint8Array {
+  const bytes = contents.length
+  const entry = new Uint8Array(BLOCK + bytes + filling(bytes))
+  entry.set(contents, BLOCK)
+  const block = entry.subarray(0, BLOCK)
   const text = (at: number, value: string): void => block.set(new TextEncoder().encode(value), at)
   text(0, name)
   text(100, '0000644')
@@ -237,7 +263,8 @@ function header(name: string, bytes: number): Uint8Array {
   text(148, ' '.repeat(8))
   text(156, '0')
   text(257, 'ustar\x0000')
+  text(CHECKSUM_AT, crc32(contents).toString(16).padStart(8, '0'))
   const sum = block.reduce((total, byte) => total + byte, 0)
   text(148, `${sum.toString(8).padStart(6, '0')}\x00 `)
-  return block
+  return entry
 }

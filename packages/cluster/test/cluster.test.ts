@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { buffer } from 'node:stream/consumers'
 import { RecordingWriter } from '@retrap/recording'
+import { TEST_LONG } from '@retrap/tooling/long'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import { Conductor } from '../src/conductor.ts'
@@ -10,6 +11,7 @@ import {
   Card,
   type CardClock,
   Cluster,
+  ClusterError,
   conducted,
   type ClusterEvent,
   type ClusterGuest,
@@ -308,13 +310,25 @@ test('the file of a run has all of it, by parts; a bad one is refused with a sen
   expect(file.run).toEqual(run)
   const take = (one: ClusterRunFile) => buffer(one.recording('node-1.0'))
   expect((await take(file)).equals(source.read(0, Infinity))).toBe(true)
+  // A release before had zeros in place of a checksum, which the sum of a header is less by.
+  const old = Buffer.from(whole)
+  const octal = (at: number): number => Number.parseInt(old.toString('latin1', at, at + 11), 8)
+  for (let at = 0; old[at] !== 0; at += 512 + 512 * Math.ceil(octal(at + 124) / 512)) {
+    const sum = octal(at + 148) - old.subarray(at + 500, at + 512).reduce((one, other) => one + other)
+    old.fill(0, at + 500, at + 512).write(sum.toString(8).padStart(6, '0'), at + 148)
+  }
   const changed = (from: string, to: string) =>
-    Uint8Array.from(Buffer.from(Buffer.from(whole).toString('latin1').replace(from, to), 'latin1'))
+    Uint8Array.from(
+      Buffer.from(old.toString('latin1').replace('"version":3', '"version":2').replace(from, to), 'latin1'),
+    )
+  expect((await take(await open(changed('', '')))).equals(source.read(0, Infinity))).toBe(true)
   for (const [bytes, why] of [
     [new Uint8Array(2000).fill(7), "expected the file of a cluster's run"],
     [new Uint8Array(0), 'it has no run.json'],
     [whole.subarray(0, -1600), 'cut short'],
-    [changed('"version":2', '"version":9'), 'this release reads versions 1 and 2'],
+    [whole.subarray(0, -1), `cut short: it ends at byte ${whole.length - 1}`],
+    [Buffer.concat([whole, new Uint8Array(1)]), 'damaged at its end'],
+    [changed('"version":2', '"version":9'), 'this release reads versions 1 to 3'],
     [changed('"seed":7', '"seed":x'), 'it is not JSON'],
     [changed('"sent":20', '"sent":[]'), 'frames[0].sent: Invalid input'],
     [changed('"from":1', '"from":8'), 'frames[1]: there is no machine 8'],
@@ -322,8 +336,19 @@ test('the file of a run has all of it, by parts; a bad one is refused with a sen
     [changed('"node-1.0"', '"node-1.7"'), 'it lacks the recording node-1.7'],
   ] as const)
     await expect(open(bytes)).rejects.toThrow(why)
-  // A file of the version before has the recording itself: here, what is the list of one.
+  // A file of version 1 has the recording itself: here, what is the list of one.
   expect((await take(await open(changed('"version":2', '"version":1')))).length).toBeLessThan(2000)
+  // Each byte is looked at when the whole is read.
+  const trusted: number[] = []
+  for (let at = 0; at < whole.length; at += TEST_LONG ? 1 : 3) {
+    const bytes = whole.slice()
+    bytes[at]! ^= 1 << (at % 8)
+    const error: unknown = await open(bytes)
+      .then(take)
+      .catch((thrown: unknown) => thrown)
+    if (!(error instanceof ClusterError && error.code === 'ERR_RUN')) trusted.push(at)
+  }
+  expect(trusted).toEqual([])
 })
 
 type Programs = Record<string, (listener: GuestListener, now: () => number) => number | undefined>
