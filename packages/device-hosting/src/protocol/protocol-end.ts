@@ -21,7 +21,7 @@ export interface ProtocolEndOptions {
   readonly bounds?: TransferBounds
   /** Chooses a PCI device number for a device that leaves it to the machine. Default: counts up from 16. */
   place?(device: string): number
-  /** Takes a line of the server's for the machine's user. */
+  /** Takes a line of the server's for the machine's user: 1 MB in a second at most. Lines beyond are dropped, and a line says how many. */
   onLog?(text: string): void
 }
 
@@ -43,6 +43,10 @@ const MOST_EARLY = 1024
 const HELLO_MS = 5000
 const READY_MS = 30_000
 const READ_MS = 50
+/** Characters of log lines that are passed on within a second; a short line counts as its line's end and the program's name, too. */
+const MOST_LOGGED = 1e6
+const LINE_CHARACTERS = 64
+const SECOND_MS = 1000
 const ALL: TransferBounds = { first: 0, last: Number.MAX_SAFE_INTEGER }
 
 /**
@@ -64,6 +68,10 @@ export class ProtocolEnd {
   /** Frames behind `ready` that came before the devices were attached; null: they are. */
   #early: ServerFrame[] | null = []
   #moving = 0
+  /** End of the second that log lines are counted in, their characters, and the lines that were dropped. */
+  #logUntil = 0
+  #logged = 0
+  #dropped = 0
   #readyTimer: unknown
   #helloTimer: unknown
 
@@ -153,6 +161,7 @@ export class ProtocolEnd {
   }
 
   #stopTimers(): void {
+    this.#tellDropped()
     clearTimeout(this.#readyTimer)
     clearTimeout(this.#helloTimer)
   }
@@ -164,7 +173,7 @@ export class ProtocolEnd {
   }
 
   #take(frame: ServerFrame): void {
-    if (frame.kind === 'log') return this.#options.onLog?.(frame.text)
+    if (frame.kind === 'log') return this.#log(frame.text)
     if (frame.kind === 'ready') {
       if (this.#isReady) throw new IoreqError('ERR_PROTOCOL', 'it is ready a second time')
       this.#isReady = true
@@ -181,6 +190,24 @@ export class ProtocolEnd {
     // The bytes of a frame are a view of what came over the connection, which is nobody else's.
     else if (this.#early.push(frame) > MOST_EARLY)
       throw new IoreqError('ERR_PROTOCOL', `it sent more than ${MOST_EARLY} frames before it was asked anything`)
+  }
+
+  #log(text: string): void {
+    const now = performance.now()
+    if (now >= this.#logUntil) {
+      this.#tellDropped()
+      this.#logUntil = now + SECOND_MS
+      this.#logged = 0
+    }
+    this.#logged += text.length + LINE_CHARACTERS
+    if (this.#logged > MOST_LOGGED) this.#dropped++
+    else this.#options.onLog?.(text)
+  }
+
+  #tellDropped(): void {
+    if (this.#dropped > 0)
+      this.#options.onLog?.(`${this.#dropped} lines more were dropped: it logs more than 1 MB in a second`)
+    this.#dropped = 0
   }
 
   /** A device cannot go on: the others do. With the last one the server has failed. */

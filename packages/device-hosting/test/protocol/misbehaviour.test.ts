@@ -102,6 +102,21 @@ describe('a server that sends as fast as it can', () => {
   })
 })
 
+test('a server that logs without end is heard for 1 MB in a second, and the other lines are counted', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  const server = new FakeServer(makeMachine({ policy: 'detach' }))
+  server.welcome()
+  const line = 'x'.repeat(936)
+  for (let second = 0; second < 3; second++) {
+    for (let i = 0; i < 4000; i++) server.send({ kind: 'log', text: line })
+    vi.advanceTimersByTime(1000)
+  }
+  server.devices.end.close('the end')
+  const counts = server.logs.filter((text) => text !== line)
+  expect(server.logs).toHaveLength(3003)
+  expect(counts).toEqual(Array(3).fill('3000 lines more were dropped: it logs more than 1 MB in a second'))
+})
+
 test('a server that takes no answers has its frames wait, in bounded memory, and is told of', async () => {
   const { far, failures, told, dispatch, request } = await serve()
   const LENGTH = 1 << 16
