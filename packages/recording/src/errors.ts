@@ -22,3 +22,7 @@ export class RecordingError extends Error {
     this.code = code
   }
 }
+
+/** @param bytes - of the file @param lacks - what is missing */
+export const cutAt = (bytes: number, lacks = 'the rest is missing'): RecordingError =>
+  new RecordingError('ERR_DAMAGED', `the recording is cut: it ends at byte ${bytes}, and ${lacks}`)

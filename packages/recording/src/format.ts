@@ -1,5 +1,5 @@
 import { crc32 } from '@retrap/snapshot'
-import { RecordingError } from './errors.ts'
+import { cutAt, RecordingError } from './errors.ts'
 
 /** A file begins with it: a name, and bytes that show a transfer as text. */
 const MAGIC = Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x65, 0x63, 0x0a)
@@ -47,8 +47,9 @@ export function encodeHeader(): Uint8Array {
 
 /** @throws RecordingError `ERR_NOT_A_RECORDING`, `ERR_VERSION`, `ERR_DAMAGED` */
 export function checkHeader(header: Uint8Array): void {
-  if (header.length < HEADER_BYTES || MAGIC.some((byte, i) => header[i] !== byte))
+  if (header.length === 0 || header.subarray(0, MAGIC.length).some((byte, i) => MAGIC[i] !== byte))
     throw new RecordingError('ERR_NOT_A_RECORDING', 'this is no recording: it does not begin as one')
+  if (header.length < HEADER_BYTES) throw cutAt(header.length)
   const view = new DataView(header.buffer, header.byteOffset, HEADER_BYTES)
   const version = view.getUint32(8, true)
   if (version !== FORMAT_VERSION)

@@ -1,5 +1,5 @@
 import { decodeState, PAGE_BYTES, type SnapshotSource } from '@retrap/snapshot'
-import { RecordingError } from './errors.ts'
+import { cutAt, RecordingError } from './errors.ts'
 import { decodeEvents, type EventBody, type RecordedEvent } from './events.ts'
 import { FileBlocks } from './file-blocks.ts'
 import { checkHeader, HEADER_BYTES, type Instant, type SectionName } from './format.ts'
@@ -75,6 +75,7 @@ export class Recording {
   /** Reads an image, by its number in order of addition. @throws RecordingError `ERR_STATE` for an unknown number, `ERR_DAMAGED` */
   image(number: number): Promise<Uint8Array> {
     const entry = this.#images[number]
+    if (entry === undefined && this.isCut) throw cutAt(this.#file.bytes, "the machine's files are missing")
     if (entry === undefined) throw new RecordingError('ERR_STATE', `there is no image ${number}`)
     return this.#file.read(entry)
   }

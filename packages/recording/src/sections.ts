@@ -1,6 +1,6 @@
 import { crc32, type SnapshotSource } from '@retrap/snapshot'
 import { BLOCK_BYTES, Codec } from './codec.ts'
-import { RecordingError } from './errors.ts'
+import { cutAt, RecordingError } from './errors.ts'
 import { decodeHead, FOOTER_BYTES, HEADER_BYTES, SECTION_BYTES, type SectionHead, type SectionName } from './format.ts'
 import { type IndexEntry, isIndex, type RecordingIndex } from './recording-index.ts'
 
@@ -39,6 +39,7 @@ export class Sections {
 
   async #stored({ name, offset }: IndexEntry): Promise<{ readonly bytes: number; readonly data: Uint8Array }> {
     const head = await this.#head(offset)
+    if (offset + SECTION_BYTES + (head?.stored ?? 0) > this.bytes) throw cutAt(this.bytes)
     if (head?.name !== name) throw damagedAt(offset)
     const data = await this.#source.read(offset + SECTION_BYTES, head.stored)
     if (data.length < head.stored || crc32(data) !== head.checksum) throw damagedAt(offset)

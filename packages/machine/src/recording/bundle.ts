@@ -111,6 +111,8 @@ export async function historyOf(recording: Recording): Promise<SavedHistory | un
   const { images = 0, named = [], hasSnapshot = false } = about ?? {}
   const inside = Array.isArray(named) ? images - named.filter((image) => image !== null).length : images
   const number = inside + Number(hasSnapshot)
+  // A file that was cut behind the images has no history, and is replayed as far as it goes.
+  if (recording.isCut && number > recording.images) await recording.image(number - 1)
   if (!(number < recording.images)) return undefined
   try {
     return JSON.parse(new TextDecoder().decode(await recording.image(number))) as SavedHistory

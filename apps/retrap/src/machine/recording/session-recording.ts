@@ -1,4 +1,4 @@
-import type { FileHandle } from 'node:fs/promises'
+import { type FileHandle, rm } from 'node:fs/promises'
 import { bundleOptions, MachineError, type MachineRun, type PcRecorder } from '@retrap/machine'
 import { placeIn } from '@retrap/machine/debug'
 import { CliError, troubleWith } from '../../errors.ts'
@@ -96,7 +96,6 @@ export class SessionRecording {
   }
 
   async #record(options: MachineOptions, path: string): Promise<Machine> {
-    const file = await opened(path, 'w')
     const bundle = this.#settings.isBundled === true ? bundleOptions(options) : undefined
     const named = this.#settings.namesImages === true ? bundle?.images.map(namedImage) : undefined
     const inside = bundle?.images.filter((_, number) => (named?.[number] ?? null) === null)
@@ -107,6 +106,7 @@ export class SessionRecording {
       ...(bundle !== undefined && { bundle: bundle.options, images: bundle.images.length }),
       ...(named !== undefined && { named }),
     }
+    const file = await opened(path, 'w')
     const write = async (bytes: Uint8Array): Promise<void> => {
       try {
         // A plain write may take only a part.
@@ -118,7 +118,12 @@ export class SessionRecording {
     // Guests wait for people, and for the other end of a network, by their own time.
     const keepsPace = this.#settings.keepsPace ?? (this.#interactive || hasNetwork(options))
     const how = { about, keepsPace, ...(this.#settings.keepsCheckpoints === false && { checkpointMs: Infinity }) }
-    const recorder = await recordRun(options, write, { ...how, images: inside })
+    const recorder = await recordRun(options, write, { ...how, images: inside }).catch(async (error: unknown) => {
+      // Nothing was recorded. A path that is no file, such as a pipe or a device, stays.
+      if ((await file.stat()).isFile()) await rm(path, { force: true })
+      await file.close()
+      throw error
+    })
     // Written parts are read again where gdb goes back.
     let reader: Promise<FileHandle> | undefined
     const read = async (from: number, bytes: number): Promise<Uint8Array> =>
