@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { plainLine } from '@retrap/basics'
 import type { Job, JobResult } from './plan/job.ts'
 import { PlanError } from './plan/read-plan.ts'
 import { Results } from './results/results.ts'
@@ -36,7 +37,8 @@ export async function bisectPlan(path: string, run: PlanRun): Promise<boolean> {
     const failed = new Set(all.filter(({ passed }) => !passed).map(({ job }) => job))
     return indices.map((i) => !(candidates[i] ?? []).some((job) => failed.has(job)))
   }
-  const say = (text: string): void => void run.progress.write(`${text}\n`)
+  const say = (...lines: readonly string[]): void =>
+    void run.progress.write(lines.map((line) => `${plainLine(line)}\n`).join(''))
   const nameOf = (i: number): string => candidates[i]?.[0].name ?? ''
   const found = await firstBad(candidates.length, areGood, run.signal)
   const results = new Results(ran.map(({ job }) => job))
@@ -45,7 +47,7 @@ export async function bisectPlan(path: string, run: PlanRun): Promise<boolean> {
   if (found === 'stopped') say('stopped')
   else if (found === 'no difference')
     say(`nothing to find: the first machine has to pass and the last one to fail; see ${resolve(run.out)}`)
-  else say(`first bad: ${nameOf(found)}\nlast good: ${nameOf(found - 1)}`)
+  else say(`first bad: ${nameOf(found)}`, `last good: ${nameOf(found - 1)}`)
   return typeof found === 'number'
 }
 

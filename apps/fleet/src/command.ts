@@ -2,12 +2,13 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { availableParallelism, homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { plainLine } from '@retrap/basics'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { bisectPlan } from './bisect.ts'
 import { exploreCluster, type ExploreFlags } from './cluster/explore-cluster.ts'
 import { LONGEST_TIMEOUT_SECONDS, MOST_JOBS } from './plan/plan-schema.ts'
 import { PlanError } from './plan/read-plan.ts'
-import { endLine, printable } from './progress.ts'
+import { endLine } from './progress.ts'
 import { EmbeddedQueue } from './queue/queue.ts'
 import { checkedQueueUrl, QueueUrlError } from './queue/queue-url.ts'
 import { makerOf, type PlanRun, runPlan } from './run-plan.ts'
@@ -167,7 +168,8 @@ try {
   await program.parseAsync()
 } catch (error) {
   if (error instanceof PlanError || error instanceof QueueUrlError || error instanceof StoreError || isTrouble(error)) {
-    console.error(`retrap-fleet: ${error.message}`)
+    // Each mistake of a plan is a line.
+    console.error(`retrap-fleet: ${error instanceof PlanError ? error.message : plainLine(error.message)}`)
     process.exitCode = USAGE_EXIT
   } else if (isCommanderError(error)) process.exitCode = error.exitCode === 0 ? 0 : USAGE_EXIT
   else throw error
@@ -203,9 +205,9 @@ async function work(flags: WorkerFlags): Promise<void> {
     {
       ...{ url: queue, concurrency: jobs },
       listener: {
-        started: ({ name }) => say(`started ${printable(name)}`),
+        started: ({ name }) => say(`started ${plainLine(name)}`),
         ended: (job, { outcome, seconds, detail }) => say(`${outcome} ${endLine(job, seconds, detail)}`),
-        trouble: (message) => say(`the queue cannot be used, and is asked again: ${printable(message)}`),
+        trouble: (message) => say(`the queue cannot be used, and is asked again: ${plainLine(message)}`),
       },
     },
     makerOf({ retrap, logs }, stored),

@@ -1,3 +1,4 @@
+import { plainLine } from '@retrap/basics'
 import type { Attempt, Job } from './plan/job.ts'
 import type { JobListener } from './queue/queue.ts'
 
@@ -63,7 +64,7 @@ export class Progress implements JobListener {
 
   /** Shows a line for people. */
   note(text: string): void {
-    this.#show(`${printable(text)}\n`)
+    this.#show(`${plainLine(text)}\n`)
   }
 
   finish(): void {
@@ -100,7 +101,7 @@ export class Progress implements JobListener {
     const longest = [...this.#running].sort(([, a], [, b]) => a - b)
     const lines = longest
       .slice(0, rows)
-      .map(([job, since]) => `  ${duration(now - since).padStart(8)}  ${printable(job.name)}`)
+      .map(([job, since]) => `  ${duration(now - since).padStart(8)}  ${plainLine(job.name)}`)
     if (longest.length > rows) lines.push(`            and ${longest.length - rows} more`)
     return [this.#counts(), ...lines].map((line) => (line.length > width ? `${line.slice(0, width - 1)}…` : line))
   }
@@ -108,13 +109,7 @@ export class Progress implements JobListener {
 
 /** Returns a line with the name of a job and the result of its attempt. */
 export function endLine({ name }: Job, seconds: number, detail: string): string {
-  return printable(`${name} (${seconds.toFixed(1)} s)${detail === '' ? '' : `: ${detail}`}`)
-}
-
-/** Replaces control characters (C0, DEL, C1) of a text, which may come from a guest. */
-export function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- those that a terminal acts on
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
+  return plainLine(`${name} (${seconds.toFixed(1)} s)${detail === '' ? '' : `: ${detail}`}`)
 }
 
 function duration(milliseconds: number): string {

@@ -43,7 +43,7 @@ describe('progress', () => {
     vi.advanceTimersByTime(500)
     expect(screenOf(written)).toEqual([
       'ok     one (1.3 s)',
-      'again  two (1.3 s): it said \ufffd]0;x\ufffd\ufffd2J',
+      'again  two (1.3 s): it said \\x1b]0;x\\x07\\u009b2J',
       'FAILED two (1.3 s): late',
       '2 of 5 ended, 1 failed, 2 running; 00:…',
       '     00:02  three',

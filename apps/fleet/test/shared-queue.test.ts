@@ -107,7 +107,7 @@ describe.skipIf(!available)('a queue on Redis', () => {
     }
     const one = await tableOf((make) => new EmbeddedQueue(1, make))
     const bad = (seed: number, branch: number): string =>
-      `branch ${branch}: bad\ufffd (faults: 1; /out/plans/seed-${seed}-branch-${branch}.json)`
+      `branch ${branch}: bad\\x07 (faults: 1; /out/plans/seed-${seed}-branch-${branch}.json)`
     const rows = [`   4         7  ${bad(4, 4)}; ${bad(4, 8)}`, `   5        10  ${bad(5, 5)}; ${bad(5, 10)}`]
     expect(one).toBe(`seed  branches  result\n${rows.join('\n')}\n   6         6  ${bad(6, 6)}\n`)
     const [first] = [worker('seeds'), worker('seeds')]

@@ -19,7 +19,7 @@ import { imagesOf } from './flags/machine-file/machine-file.ts'
 import { machineSchema } from './flags/machine-file/schema.ts'
 import { addP2m, type MapImageFlags } from './commands/p2m/command.ts'
 import { packageVersion } from './package-version.ts'
-import type { ListingOutput } from './print-lines.ts'
+import { type ListingOutput, plainOutput } from './print-lines.ts'
 import type { InputPolicy } from './machine/session/serial-input.ts'
 import type { SessionHost, SessionOutput } from './machine/session/session-host.ts'
 import { addImage } from './commands/image/command.ts'
@@ -362,7 +362,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   addDeviceCheck(program, host.stdout, report)
   addDeviceSdk(program, host.stdout)
   addTest(program, host, report)
-  addCluster(program, host, report, (args) => runCli(args, host))
+  addCluster(program, { stdout: plainOutput(host.stdout), stderr: host.stderr }, report, (args) => runCli(args, host))
   addMcp(program, host, packageVersion)
   addDap(program, host, (args, around) => runCli(args, { ...host, ...around } as CliHost))
   addDisasm(program, host.stdout, host.stderr, process.env)

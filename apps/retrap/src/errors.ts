@@ -13,8 +13,8 @@ export class CliError extends Error {
   readonly code: CliErrorCode
 
   constructor(code: CliErrorCode, message: string) {
-    // A command line may have several mistakes, one a line; each quotes the typed text.
-    super(code === 'ERR_USAGE' ? printable(message) : plainLine(message))
+    // A command line may have several mistakes, each an indented line that quotes the typed text.
+    super(code === 'ERR_USAGE' ? printable(message.replaceAll(/\r?\n(?! {2})/g, ' ')) : plainLine(message))
     this.name = 'CliError'
     this.code = code
   }

@@ -1,4 +1,4 @@
-import { printable } from '@retrap/basics'
+import { plainLine, printable } from '@retrap/basics'
 import { CliError } from './errors.ts'
 
 /** The output of a listing: a stream of Node's, as far as used here. */
@@ -9,9 +9,24 @@ export interface ListingOutput {
   once(event: 'drain', listener: () => void): unknown
 }
 
-/** Escapes control characters for a terminal, and keeps line ends. */
-const plain = <T>(data: T): T | string =>
-  typeof data === 'string' ? data.split('\r\n').map(printable).join('\r\n') : data
+const MESSAGE = /^([\r\n]*)(retrap: [^]*?)([\r\n]*)$/
+
+/**
+ * Makes a text of ours plain, whatever it quotes: control characters are escaped. A text that begins with `retrap: ` is one line, and no
+ * line within another text begins so: that would look like a message of ours.
+ */
+export function plainText(text: string): string {
+  const [, before, message, after] = MESSAGE.exec(text) ?? []
+  if (message !== undefined) return `${before}${plainLine(message, Infinity)}${after}`
+  const lines = text.split('\r\n').map(printable).join('\r\n')
+  return lines.replaceAll(/(?<=[\r\n])retrap:/g, ' retrap:')
+}
+
+/** {@link plainText}; bytes, which are a guest's, stay. */
+const plain = <T>(data: T): T | string => (typeof data === 'string' ? plainText(data) : data)
+
+/** A line of a listing, whatever it quotes. */
+export const plainListed = (line: string): string => `${plainLine(line, Infinity)}\n`
 
 /** An output whose texts, which are ours, give a terminal no orders, whatever they quote. Bytes, which are a guest's, stay. */
 export function plainOutput<T extends { write(data: string | Uint8Array, ...more: never[]): unknown }>(output: T): T {
@@ -35,7 +50,7 @@ export function printLines(lines: Iterable<string>, output: ListingOutput): Prom
 function* joinLines(lines: Iterable<string>): Generator<string, void> {
   let chunk = ''
   for (const line of lines) {
-    chunk += `${line}\n`
+    chunk += plainListed(line)
     if (chunk.length < CHUNK_LENGTH) continue
     yield chunk
     chunk = ''
@@ -78,8 +93,7 @@ export class Printer {
   /** Prints a piece. @returns undefined if the output takes more at once, otherwise a promise for that moment; never rejects */
   print(piece: string | Uint8Array): Promise<void> | undefined {
     if (piece.length === 0 || this.#failure !== undefined) return this.#taken
-    if (this.#output.write(this.#output.isTTY === true ? plain(piece) : piece) === false)
-      this.#taken ??= this.#drained()
+    if (this.#output.write(plain(piece)) === false) this.#taken ??= this.#drained()
     return this.#taken
   }
 

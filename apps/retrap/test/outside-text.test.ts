@@ -31,8 +31,8 @@ test('the messages of errors are made of plain text', () => {
 })
 
 test('no other function cleans text', () => {
-  // Of packages without dependencies, and of a report in XML.
-  const known = ['apps/fleet/src/progress.ts', 'apps/fleet/src/results/junit.ts', 'packages/migration/src/frames.ts']
+  // Of a report in XML, and of a package without dependencies.
+  const known = ['apps/fleet/src/results/junit.ts', 'packages/migration/src/frames.ts']
   const cleaners = pathsWith(/replace(?:All)?\(\s*\/[^\n]*(?:\\[pP]\{C|\\u0000-|\\x00-|\^\\x20-)/)
   expect(cleaners.toSorted()).toEqual(known)
 })
@@ -40,18 +40,27 @@ test('no other function cleans text', () => {
 test('nothing but the program itself knows where stderr is', () => {
   const known = [
     ...['apps/fleet/src/command.ts', 'apps/retrap/src/main.ts'],
-    // Listings, whose errors `explainError` has cleaned, and the words of a bar that shows progress; a sentence of ours.
+    // Listings, whose errors `explainError` has cleaned; a sentence of ours.
     ...['commands/disasm/command.ts', 'commands/disasm/main.ts', 'commands/image/command.ts'].map(
       (path) => `apps/retrap/src/${path}`,
     ),
-    ...['apps/retrap/src/host/files/fetch-progress.ts', 'apps/retrap/src/machine/session/session-host.ts'],
+    'apps/retrap/src/machine/session/session-host.ts',
   ]
   const direct = pathsWith(
     /\bconsole\.(?:log|error|warn|info)\(|process\.stderr|\bstderr\b[^=\n]*\} = process\b/,
   ).filter((path) => path.startsWith('apps/retrap/'))
   const guarded = new Set(pathsWith(/plainOutput\(process\.stderr\)/))
   expect(direct.filter((path) => !guarded.has(path) && !known.includes(path))).toEqual([])
-  expect(guarded.size).toBe(2)
+  expect(guarded.size).toBe(3)
+})
+
+test('texts on stdout go through one place: printText, or an output of plainOutput', () => {
+  // A cluster's commands and exec have such an output; the others write a guest's bytes, and frames of a protocol.
+  const known =
+    /commands\/(?:cluster\/|exec\/command|mcp\/server)|machine\/(?:devices\/devices|session\/session-terminal)/
+  const direct = pathsWith(/stdout\.write\(/).filter((path) => path.startsWith('apps/retrap/'))
+  expect(direct.filter((path) => !known.test(path))).toEqual([])
+  expect(pathsWith(/plainOutput\((?:host|process)\.stdout\)/)).toHaveLength(2)
 })
 
 const HOSTILE = `\u001b[2J\u009b31m${'x'.repeat(1 << 20)}\r\nretrap: fine\rretrap\u202e`
@@ -65,6 +74,9 @@ test('an error is one line, and text on stderr and on a terminal gives no orders
   const bytes = Buffer.from(HOSTILE.slice(-20))
   plainOutput(output).write(bytes)
   plainOutput(output).write('\r\na\rb\u001b[m\n')
-  await printLines(['c\u001b[m'], output)
-  expect(written).toEqual([bytes, '\r\na\\x0db\\x1b[m\n', 'c\\x1b[m\n'])
+  plainOutput(output).write('\r\nretrap: a\nretrap: b\r\n')
+  plainOutput(output).write('a\nretrap: b\n')
+  await printLines(['c\u001b[m\nd'], output)
+  const messages = ['\r\nretrap: a retrap: b\r\n', 'a\n retrap: b\n']
+  expect(written).toEqual([bytes, '\r\na\\x0db\\x1b[m\n', ...messages, 'c\\x1b[m d\n'])
 })

@@ -60,6 +60,17 @@ test(
     const whole = await runRetrap(['replay', cut], { deadlineMs: DEADLINE_MS })
     expect(first.stdout.startsWith(whole.stdout)).toBe(true)
     expect(whole.code).toBe(0)
+    for (const length of [3, 300, 3000]) {
+      fs.writeFileSync(cut, bytes.subarray(0, length))
+      const { code, stderr } = await runHere(['replay', cut], { deadlineMs: DEADLINE_MS })
+      const lacks = length < 3000 ? 'the rest is missing' : "the machine's files are missing"
+      expect([code, stderr]).toEqual([74, expect.stringContaining(`it ends at byte ${length}, and ${lacks}\n`)])
+    }
+    for (const more of [['--record-bundle'], []]) {
+      const refused = ['--record', path('refused'), '--device', 'exec:./no-such', ...more]
+      expect((await runHere(refused, { deadlineMs: DEADLINE_MS })).code).toBe(2)
+    }
+    expect(fs.existsSync(path('refused'))).toBe(false)
   },
   6 * DEADLINE_MS,
 )

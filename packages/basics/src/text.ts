@@ -8,13 +8,22 @@ const UNPRINTABLE = /[^\P{Cc}\n\t]|[\p{Cf}\p{Cs}\u2028\u2029\ufffe\uffff]/gu
 const LINE_ENDS = /\r?\n|\t/g
 const MOST = 2000
 
-/** Returns a text without control characters, which would reach a terminal: each as `\\xNN`; lines and tabs stay. */
+/**
+ * Returns a text without control characters, which would reach a terminal: those of C0 as `\xNN`, others as `\uNNNN`; lines and tabs
+ * stay. JSON, which has no C0 in it, stays JSON with the same values.
+ */
 export function printable(text: string): string {
-  return text.replace(UNPRINTABLE, (character) => {
-    const code = character.codePointAt(0)!.toString(16)
-    return code.length > 2 ? `\\u{${code}}` : `\\x${code.padStart(2, '0')}`
-  })
+  return text.replace(UNPRINTABLE, (character) =>
+    character < ' '
+      ? `\\x${hexOf(character, 2)}`
+      : character
+          .split('')
+          .map((unit) => `\\u${hexOf(unit, 4)}`)
+          .join(''),
+  )
 }
+
+const hexOf = (unit: string, digits: number): string => unit.charCodeAt(0).toString(16).padStart(digits, '0')
 
 /**
  * Makes an external text printable as a part of one line, like {@link printable}.

@@ -1,3 +1,4 @@
+import { plainLine } from '@retrap/basics'
 import { printable } from './printed-text.ts'
 
 /** Files that a failing test has left behind. */
@@ -58,7 +59,7 @@ export function describeFailure(
           files.notBundled === undefined
             ? `Its run is recorded. In a page, at the failure, and back from there:\n  npx retrap web --recording ${shellQuoted(files.folder)}`
             : `Its run is recorded. A page does not open it: ${files.notBundled}.`,
-          `For gdb:\n  ${command}`,
+          `For gdb:\n  ${plainLine(command)}`,
         ]),
   ].join('\n')
 }

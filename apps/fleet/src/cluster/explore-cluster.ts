@@ -1,9 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
+import { plainLine } from '@retrap/basics'
 import type { Job, JobResult } from '../plan/job.ts'
 import { MOST_JOBS } from '../plan/plan-schema.ts'
 import { numbered, PlanError } from '../plan/read-plan.ts'
-import { printable } from '../progress.ts'
 import { JobRunner, type PlanRun } from '../run-plan.ts'
 
 /** The seeds and branches of an exploration. */
@@ -94,14 +94,14 @@ function rowOf(seed: number, jobs: readonly JobResult[], plans: string): readonl
       const path = join(plans, `seed-${seed}-branch-${branch}.json`)
       mkdirSync(plans, { recursive: true })
       writeFileSync(path, `${JSON.stringify(plan, undefined, 2)}\n`)
-      return `branch ${branch}: ${printable(plan.failure)} (faults: ${plan.faults.length}; ${path})`
+      return `branch ${branch}: ${plainLine(plan.failure)} (faults: ${plan.faults.length}; ${path})`
     })
   const lost = jobs.filter(({ passed, attempts }) => {
     const attempt = attempts.at(-1)
     return !passed && !(attempt?.outcome === 'ended' && attempt.explored !== undefined)
   })
   const missing = lost.map(
-    ({ job, attempts }) => `${job.name}: ${printable(attempts.at(-1)?.detail ?? 'it was not run')}`,
+    ({ job, attempts }) => `${job.name}: ${plainLine(attempts.at(-1)?.detail ?? 'it was not run')}`,
   )
   const told = [...found, ...missing]
   const branches = explored.reduce((sum, one) => sum + one.branches, 0)

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
+import { plainLine } from '@retrap/basics'
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml'
 import type { z } from 'zod'
 import type { Job } from './job.ts'
@@ -26,7 +27,7 @@ export class PlanError extends Error {
   override readonly name = 'PlanError'
 
   constructor(file: string, mistakes: readonly (Place & { readonly text: string })[]) {
-    const told = mistakes.map(({ line, column, text }) => `${file}:${line}:${column}: ${text}`)
+    const told = mistakes.map(({ line, column, text }) => plainLine(`${file}:${line}:${column}: ${text}`))
     super([...new Set(told)].join('\n'))
   }
 }

@@ -4,7 +4,7 @@ import { ExitCode } from '../exit-codes.ts'
 import { explainError, withoutPasswords } from '../errors.ts'
 import { replacementOf } from './qemu/translate.ts'
 import { didYouMean } from '../options/values.ts'
-import { type ListingOutput, printText } from '../print-lines.ts'
+import { type ListingOutput, plainText, printText } from '../print-lines.ts'
 
 /** The output streams of a program, as far as used here. */
 interface Outputs {
@@ -25,7 +25,7 @@ export class Program extends Command {
     super('retrap')
     this.configureOutput({
       writeOut: (text) => this.asked.push(text),
-      writeErr: (text) => outputs.stderr.write(text),
+      writeErr: (text) => outputs.stderr.write(plainText(text)),
       outputError: (text, write) => write(withoutPasswords(describeMistake(text, this))),
     }).exitOverride()
   }
@@ -57,7 +57,9 @@ export async function runProgram(program: Program, args: readonly string[], outp
     if (error instanceof CommanderError) return ExitCode.Usage
     const known = explainError(error)
     if (known === undefined) throw error
-    outputs.stderr.write(`retrap: ${known.message}\n`)
+    const [first, ...more] = known.message.split('\n')
+    outputs.stderr.write(`retrap: ${first}\n`)
+    for (const line of more) outputs.stderr.write(`  ${line.trimStart()}\n`)
     return known.code
   }
 }

@@ -106,7 +106,7 @@ describe('a program that fails ends the machine with one sentence:', () => {
       expect(lines.filter((line) => line.startsWith('retrap:'))).toHaveLength(1)
       expect(lines.join('')).not.toMatch(/[\p{Cc}\p{Cf}]/u)
       expect(lines.find((line) => line.startsWith('raw-device.mjs: '))).toBe(
-        'raw-device.mjs: log\\x1b[2J\\x9b31m retrap: fine\\u{202e}',
+        'raw-device.mjs: log\\x1b[2J\\u009b31m retrap: fine\\u202e',
       )
       expect(stderr.length).toBeLessThan(20_000)
     },

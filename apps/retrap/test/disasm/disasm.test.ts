@@ -139,12 +139,6 @@ main:
     expect(coloured.stdout.replaceAll(/\u001B\[[\d;]*m/g, '')).toBe(plain.stdout)
   })
 
-  test('gives no orders to the terminal', async () => {
-    const { stdout } = await disasm(elfFile(64, [0xc3], [{ ...symbols[1]!, name: 'a\u001B[2Jb' }]))
-    expect(stdout).toContain(String.raw`a\x1b[2Jb:`)
-    expect(stdout).not.toContain('\u001B')
-  })
-
   test.skipIf(!hasProgram('objdump'))('has the lines that objdump has', async () => {
     const host = new FakeHost(async () => ({ reason: 'power-off' }))
     expect(await runCli(['disasm', '/bin/true'], host)).toBe(0)

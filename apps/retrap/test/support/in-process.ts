@@ -9,6 +9,7 @@ import { type CliHost, runCli } from '../../src/cli.ts'
 import { createMachine } from '../../src/machine-main.ts'
 import { packedInterpreters } from '../../src/machine/interpreters.ts'
 import type { EndingSignal } from '../../src/machine/session/session-host.ts'
+import { plainOutput } from '../../src/print-lines.ts'
 import type { Machine, MachineOptions } from '../../src/machine/machine-contract.ts'
 import { besideBundle, type Finished, testOptions } from './processes.ts'
 
@@ -99,7 +100,7 @@ export async function runHere(args: readonly string[], options: HereOptions): Pr
     embeddedGuest: buildGuestImage,
     stdin,
     stdout,
-    stderr,
+    stderr: plainOutput(stderr),
     onSignal(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)

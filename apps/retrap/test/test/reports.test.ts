@@ -24,7 +24,7 @@ test('TAP 14: names are escaped, and what is known of a test is a block of YAML'
     '  message: |',
     "    expected '<\\x00>'",
     '    The guest has printed:',
-    '    \tx\\u{fffe}',
+    '    \tx\\ufffe',
     '  ...',
   ])
 })
@@ -37,7 +37,7 @@ test('JUnit: counts, times, and text that XML can hold', () => {
     <testcase classname="tests.json" name="e\\x1bf" time="0.020">
       <failure message="expected '&lt;\\x00&gt;'">expected '&lt;\\x00&gt;'
 The guest has printed:
-\tx\\u{fffe}</failure>
+\tx\\ufffe</failure>
     </testcase>
   </testsuite>
 </testsuites>

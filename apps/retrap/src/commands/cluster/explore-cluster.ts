@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import { describeFault, explore, type Finding, type Plan, timeText } from '@retrap/cluster'
 import { troubleWith } from '../../errors.ts'
+import { plainListed } from '../../print-lines.ts'
 import { recordOnce } from './once.ts'
 import { type ClusterOutputs, lanesWithin, tellMemory, withCluster } from './run-cluster.ts'
 import { hostOf, usualWorkers, withLanes } from './workers.ts'
@@ -36,8 +37,8 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
   const { stdout, stderr } = outputs
   const { first, count } = flags.branches ?? { first: 1, count: Infinity }
   const lastsMs = flags.for ?? (flags.branches === undefined ? USUAL_MS : Infinity)
-  const tell = (event: { readonly kind: string } & Record<string, unknown>, text: string): void =>
-    void stdout.write(jsonl ? `${JSON.stringify(event)}\n` : text)
+  const tell = (event: { readonly kind: string } & Record<string, unknown>, ...lines: readonly string[]): void =>
+    void stdout.write(jsonl ? `${JSON.stringify(event)}\n` : lines.map(plainListed).join(''))
   return withCluster(file, true, stderr, async (cluster) => {
     const { description, parts, signal } = cluster
     const lanes = workers ?? lanesWithin(description)
@@ -54,13 +55,13 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
           told += properties.length
           tell(
             { kind: 'branch', branch, faults: faults.length, news, failure },
-            `branch ${branch}: ${faults.length} faults, ${news} new: ${failure ?? 'ok'}\n`,
+            `branch ${branch}: ${faults.length} faults, ${news} new: ${failure ?? 'ok'}`,
           )
         },
         onTry: (faults, { failure }) =>
           tell(
             { kind: 'try', faults: faults.length, failure },
-            `  with ${faults.length} of its faults: ${failure ?? 'ok'}\n`,
+            `  with ${faults.length} of its faults: ${failure ?? 'ok'}`,
           ),
       }),
     )
@@ -68,9 +69,9 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
     for (const finding of findings) {
       const { branch, root, failure, faults } = finding
       const what = signal.aborted ? 'Some of these may not be needed, as the search was stopped:' : 'It needs:'
-      const list = faults.map((fault) => `- ${timeText(fault.at)}: ${describeFault(fault)}\n`)
+      const list = faults.map((fault) => `- ${timeText(fault.at)}: ${describeFault(fault)}`)
       const plan = planOf(finding)
-      tell({ kind: 'finding', branch, plan }, `branch ${branch} fails: ${failure}\n${what}\n${list.join('')}`)
+      tell({ kind: 'finding', branch, plan }, `branch ${branch} fails: ${failure}`, what, ...list)
       const one = (path: string): string => (findings.length === 1 ? path : `${path}.${branch}`)
       if (out !== undefined) {
         let isWritten = false
@@ -97,7 +98,7 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
       }
     }
     const all = findings.map((finding) => ({ branch: finding.branch, plan: planOf(finding) }))
-    tell({ kind: 'explored', seed, branches, findings: all, stopped: signal.aborted }, '')
+    tell({ kind: 'explored', seed, branches, findings: all, stopped: signal.aborted })
     stderr.write(`retrap: seed ${seed}: ${branches} branches, ${findings.length} of them failed\n`)
     if (told === 0 && branches > 0 && description.workload?.check === undefined)
       stderr.write(

@@ -8,12 +8,13 @@ import {
   type ClusterResult,
   RunLog,
 } from '@retrap/cluster'
+import { plainListed } from '../../print-lines.ts'
 import type { GuestsHost } from './host.ts'
 import { RunRecordings } from './recordings.ts'
 
 /** An event as a line for people. */
 export const eventText = ({ ns, machine, text }: ClusterEvent): string =>
-  `${(ns / 1e9).toFixed(6).padStart(12)} ${machine ?? '-'}: ${text}\n`
+  plainListed(`${(ns / 1e9).toFixed(6).padStart(12)} ${machine ?? '-'}: ${text}`)
 
 /** A cluster, and the way in which it runs. */
 export interface OneRun {

@@ -21,6 +21,7 @@ import { parseGuestTime } from '@retrap/machine/debug'
 import { CliError, troubleWith } from '../../errors.ts'
 import { fileSource } from '../../machine/recording/recorded-file.ts'
 import { usage } from '../../options/values.ts'
+import { plainListed } from '../../print-lines.ts'
 import { type HeardLine, linesOfRecording } from './heard-lines.ts'
 import { eventText } from './once.ts'
 import type { ClusterOutputs } from './run-cluster.ts'
@@ -174,7 +175,7 @@ class ShownRun {
     const number = name === undefined ? undefined : this.#machine(name).number
     for (const [i, frame] of frames.entries())
       if (number === undefined || frame.from === number || frame.to === number)
-        this.#host.stdout.write(`${String(i).padStart(6)} ${this.#line(frame)}\n`)
+        this.#host.stdout.write(plainListed(`${String(i).padStart(6)} ${this.#line(frame)}`))
   }
 
   /** Says where a frame came from, and how to go there. */
@@ -190,7 +191,7 @@ class ShownRun {
       ...(arrives === undefined ? [] : [this.#way('arrived at', machines[to]!, arrives)]),
       ...hexLines(payload).map((line) => `  ${line}`),
     ]
-    this.#host.stdout.write(`${lines.join('\n')}\n`)
+    this.#host.stdout.write(lines.map(plainListed).join(''))
   }
 
   /** A machine at an instant, and how to go there. */

@@ -55,7 +55,7 @@ export function runClusterFile(
         ? runOnce(run, { onEvent, signal })
         : recordOnce(run, { onEvent, signal }, { path: record, given, stderr }))
       if (flags.jsonl === true) stdout.write(`${JSON.stringify({ kind: 'result', seed, ...result })}\n`)
-      stderr.write(summary(result, seed, performance.now() - begin))
+      for (const line of summary(result, seed, performance.now() - begin)) tell(line)
       return result.failure === undefined
     } finally {
       await host.close()
@@ -125,10 +125,10 @@ function read<T>(file: string, as: (value: unknown) => T): T {
   }
 }
 
-function summary({ failure, ns, properties }: ClusterResult, seed: number, ms: number): string {
+function summary({ failure, ns, properties }: ClusterResult, seed: number, ms: number): string[] {
   const lines = properties.map(
-    ({ kind, name, passed, failed }) => `retrap: ${kind} ${name}: ${passed} times ok, ${failed} times not\n`,
+    ({ kind, name, passed, failed }) => `${kind} ${name}: ${passed} times ok, ${failed} times not`,
   )
   const time = `${(ns / 1e9).toFixed(3)} s of the cluster's time in ${(ms / 1000).toFixed(1)} s`
-  return `${lines.join('')}retrap: seed ${seed}: ${failure ?? 'ok'} (${time})\n`
+  return [...lines, `seed ${seed}: ${failure ?? 'ok'} (${time})`]
 }

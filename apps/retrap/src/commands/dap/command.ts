@@ -2,6 +2,7 @@
 import type { Readable, Writable } from 'node:stream'
 import { type Command } from 'commander'
 import type { SessionHost, SessionInput, SessionOutput } from '../../machine/session/session-host.ts'
+import { plainOutput } from '../../print-lines.ts'
 import type { MachineDebug } from './machine-debug.ts'
 
 const HELP = `
@@ -78,7 +79,7 @@ async function runWith(
     return await run(args, {
       stdin: NO_INPUT,
       stdout: output('stdout'),
-      stderr: output('console'),
+      stderr: plainOutput(output('console')),
       debugger: machine,
     })
   } finally {

@@ -2,7 +2,7 @@
 import { concatenate, isElf } from '@retrap/basics'
 import { CliError } from '../../errors.ts'
 import { readInput } from '../../host/files/files.ts'
-import { type ListingOutput, printText } from '../../print-lines.ts'
+import { type ListingOutput, plainListed, printText } from '../../print-lines.ts'
 import { usage } from '../../options/values.ts'
 import type { listArmSection } from './arm-listing.ts'
 import { readElf } from '../../machine/programs/elf.ts'
@@ -137,7 +137,7 @@ function* listing(
   const { architecture } = program
   const mode = flags.mode === undefined ? program.mode : (Number(flags.mode) as Mode)
   const format = program.format === 'raw' ? 'plain code' : program.format
-  yield `${path}: ${format}, ${architecture === 'x86' ? `${mode}-bit` : architecture}\n`
+  yield plainListed(`${path}: ${format}, ${architecture === 'x86' ? `${mode}-bit` : architecture}`)
   const plain = new PlainLines(mode, flags.syntax)
   let before = 0
   let symbols: SymbolTable | undefined
@@ -150,9 +150,12 @@ function* listing(
       onProgress: (bytes) => progress?.report(start + bytes),
     }
     yield '\n'
-    yield* listArm === undefined || architecture === 'x86'
-      ? listSection(section, options, plain, symbols)
-      : listArm(section, options, architecture, symbols)
+    const pieces =
+      listArm === undefined || architecture === 'x86'
+        ? listSection(section, options, plain, symbols)
+        : listArm(section, options, architecture, symbols)
+    // Colours are orders for a terminal. The names of the file were cleaned when they were read.
+    for (const piece of pieces) yield typeof piece === 'string' ? Buffer.from(piece) : piece
     before += section.bytes.length
   }
 }

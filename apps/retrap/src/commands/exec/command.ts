@@ -5,6 +5,7 @@ import { type Command, CommanderError, Option } from 'commander'
 import { Program } from '../command-line.ts'
 import { explainError } from '../../errors.ts'
 import { packageVersion } from '../../package-version.ts'
+import { plainListed } from '../../print-lines.ts'
 import { parseCpus, parseMemory, parseSeconds, usage } from '../../options/values.ts'
 import { ExecError } from './errors.ts'
 import {
@@ -291,6 +292,7 @@ function explain(root: ExecRoot, shares: readonly SharedFolder[], flags: ExecFla
     ),
     `It is ${image !== undefined ? 'the image, and' : where === 'host' ? 'this host, and' : `the folder ${where}, and`} nothing else of the host is there.`,
     network ? 'It reaches the network of this host (--network).' : 'It reaches no network.',
-    '',
-  ].join('\n')
+  ]
+    .map(plainListed)
+    .join('')
 }

@@ -5,8 +5,8 @@ import { runExecCommand } from './command.ts'
 
 /** Runs `retrap exec`, and ends this process even if handles remain open. */
 export async function main(args: readonly string[]): Promise<number> {
-  const { stdin, stdout } = process
-  const stderr = plainOutput(process.stderr)
+  const { stdin } = process
+  const [stdout, stderr] = [plainOutput(process.stdout), plainOutput(process.stderr)]
   const code = await runExecCommand(args, {
     stdin,
     stdout,

@@ -116,7 +116,8 @@ function showProgress({ progress, quiet }: { progress?: boolean; quiet?: boolean
   let last = ''
   return (fraction) => {
     const text = `    (${(fraction * 100).toFixed(2)}/100%)\r`
-    if (text !== last) void print(fraction === 1 ? text.replace('\r', '\n') : text)
+    // The next text is written over this one: an order for the terminal.
+    if (text !== last) void print(Buffer.from(fraction === 1 ? text.replace('\r', '\n') : text))
     last = text
   }
 }

@@ -3,6 +3,7 @@ import { type Qcow2Info, type Qcow2Snapshot, readQcow2Info } from '@retrap/block
 import { isUrl, type ImageFormat, openStorage, resolveBacking, shownName } from '@retrap/block/node'
 import { formatSize, sourceOptions, type Print } from '../../machine/drives/formats.ts'
 import { chainOf } from '../../machine/drives/layers.ts'
+import { plainListed } from '../../print-lines.ts'
 
 export interface InfoFlags {
   readonly format?: ImageFormat
@@ -95,7 +96,7 @@ function asText({ path, format, bytes, fileBytes, qcow2 }: Described): string {
     `virtual size: ${formatSize(bytes)} (${bytes} bytes)`,
     `disk size: ${fileBytes === null ? 'unavailable' : formatSize(fileBytes)}`,
   ]
-  if (qcow2 === null) return `${lines.join('\n')}\n`
+  if (qcow2 === null) return lines.map(plainListed).join('')
   lines.push(`cluster_size: ${qcow2.clusterBytes}`)
   if (qcow2.isDirty) lines.push('cleanly shut down: no')
   if (qcow2.backing !== null) {
@@ -118,5 +119,5 @@ function asText({ path, format, bytes, fileBytes, qcow2 }: Described): string {
     `    corrupt: ${qcow2.isCorrupt}`,
     '    extended l2: false',
   )
-  return `${lines.join('\n')}\n`
+  return lines.map(plainListed).join('')
 }

@@ -1,6 +1,7 @@
 import { type ImageFormat, shownName } from '@retrap/block/node'
 import { closeLayers, extentsOf, type LayerExtent, openLayers } from '../../machine/drives/layers.ts'
 import type { Print } from '../../machine/drives/formats.ts'
+import { plainListed } from '../../print-lines.ts'
 
 export interface MapFlags {
   readonly format?: ImageFormat
@@ -25,7 +26,7 @@ export async function map(path: string, flags: MapFlags, print: Print): Promise<
     for await (const { start, bytes, depth, kind, fileOffset } of merged(extentsOf(layers))) {
       if (kind !== 'data' || fileOffset === undefined) continue
       const columns = [start, bytes, fileOffset].map((value) => hex(value).padEnd(16))
-      await print(`${columns.join('')}${shownName(layers[depth]!.path)}\n`)
+      await print(plainListed(`${columns.join('')}${shownName(layers[depth]!.path)}`))
     }
   } finally {
     await closeLayers(layers)

@@ -1,5 +1,6 @@
 import { progress } from '@clack/prompts'
 import type { OnProgress } from '@retrap/debian'
+import { plainOutput } from '../../print-lines.ts'
 import { fetchLines } from './fetch-lines.ts'
 
 /** Shows the progress of a fetch; call `stop` when the fetch ends or fails. */
@@ -44,6 +45,6 @@ function progressBar(): FetchProgress {
 }
 
 const progressLines = (): FetchProgress => ({
-  onProgress: fetchLines((text) => void process.stderr.write(`retrap: ${text}\n`)),
+  onProgress: fetchLines((text) => void plainOutput(process.stderr).write(`retrap: ${text}\n`)),
   stop() {},
 })

@@ -6,7 +6,7 @@ import { isNamedQcow2 } from './image-file.ts'
 import { didYouMean, splitPairs, usage } from '../../options/values.ts'
 
 /** Prints a text. @returns a promise where the output is behind, to be waited for by commands that print much */
-export type Print = (text: string) => Promise<void> | undefined
+export type Print = (text: string | Uint8Array) => Promise<void> | undefined
 
 /** Called as a copy goes on, with a fraction from 0 to 1. */
 export type OnProgress = (fraction: number) => void

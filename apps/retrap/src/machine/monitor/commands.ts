@@ -3,6 +3,7 @@ import { shownName } from '@retrap/block/node'
 import { parseDrive } from '../drives/drives.ts'
 import { explainError, CliError } from '../../errors.ts'
 import { didYouMean, parseDevice, usage } from '../../options/values.ts'
+import { plainText } from '../../print-lines.ts'
 import { readNetdev } from '../network/netdevs.ts'
 import { asCommand, type HotDevices } from './hot-devices.ts'
 import { describePci } from './pci-listing.ts'
@@ -175,9 +176,9 @@ export async function runCommand(line: string, site: MonitorSite): Promise<strin
     }
     const told = await Promise.race([COMMANDS[name]!(given, site), site.over])
     if (CHANGES.has(name)) site.snapshots.changed(name)
-    return told
+    return plainText(told)
   } catch (error) {
-    return `retrap: ${explainError(error)?.message ?? describeThrown(error)}\n`
+    return plainText(`retrap: ${explainError(error)?.message ?? describeThrown(error)}\n`)
   }
 }
 

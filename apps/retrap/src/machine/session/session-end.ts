@@ -63,7 +63,7 @@ export function linesOfEnd(exit: MachineExit, ending: Ending | undefined, text: 
   const lines: string[] = []
   if (ending?.message !== undefined) lines.push(`retrap: ${ending.message}\n`)
   const title = CRASHES[exit.reason]
-  if (title !== undefined) lines.push(formatCrash(title, exit.detail, text.disassemble))
+  if (title !== undefined) lines.push(...linesOfCrash(title, exit.detail, text.disassemble))
   const requested = exit.reason === 'debug-exit' ? (exit.code ?? 0) : 0
   if (requested !== 0 && requested % 2 === 0) lines.push(deviceExitLine(requested, ending?.code ?? exitCodeOf(exit)))
   if (exit.reason === 'timeout') lines.push(timeoutLine(text.timeoutMs ?? 0))
@@ -80,7 +80,7 @@ const COLUMNS = 4
  *
  * @returns lines that end with a line feed
  */
-function formatCrash(title: string, detail: CrashDetail | undefined, disassemble: Disassemble): string {
+function linesOfCrash(title: string, detail: CrashDetail | undefined, disassemble: Disassemble): string[] {
   const where = detail?.vcpu === undefined ? '' : ` on vCPU ${detail.vcpu}`
   const lines = [`retrap: ${title}${where}${detail === undefined ? '' : `: ${printable(detail.message)}`}`]
 
@@ -97,5 +97,5 @@ function formatCrash(title: string, detail: CrashDetail | undefined, disassemble
     lines.push(`  ${address}  ${none ? 'no memory here' : disassemble(instruction)}`)
     if (!none) lines.push(`  ${' '.repeat(16)}  ${bytes}`)
   }
-  return `${lines.join('\n')}\n`
+  return lines.map((line) => `${line}\n`)
 }
