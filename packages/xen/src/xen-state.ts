@@ -265,6 +265,8 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
     this.pirqs.reset()
     this.grants.reset()
     this.memory.release()
+    // The frame is RAM's again, which firmware or a loader writes.
+    this.memory.displace(this.sharedInfoFrame)
     this.parameters.reset()
     this.watchdogs.reset()
     this.blocked.reset()

@@ -67,7 +67,8 @@ export class Pl031 extends Stateful implements DeviceModel {
         restore: (seconds?: number | null): void => void (this.#savedAt = seconds ?? null),
       },
     },
-    { lasting: ['baseSeconds'] },
+    // The counter and its match register are fed by the battery.
+    { lasting: ['baseSeconds', 'mr', 'lr'] },
   )
   /** The host's wall clock when the state was saved. */
   #savedAt: number | null = null
@@ -196,11 +197,12 @@ export class Pl031 extends Stateful implements DeviceModel {
     this.#armAlarm()
   }
 
-  /** Resets the registers to power-on state. The time continues. */
+  /** Resets the interrupt's registers. The time continues, and its match register stays. */
   override reset(): void {
     super.reset()
     this.#update()
-    this.#armAlarm()
+    // The alarm of this second has been noticed.
+    this.#armNext()
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for one that does not fit. */

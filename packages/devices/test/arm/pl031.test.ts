@@ -123,7 +123,7 @@ describe('alarm (DDI 0224, "RTCMR", "RTCIMSC")', () => {
   })
 })
 
-test('a saved state goes on in another, after a reset the counter runs on', () => {
+test('a saved state goes on in another, after a reset the counter runs on to the alarm', () => {
   const { clock, machine } = board()
   machine.advance(1.5 * SECOND)
   machine.store(LR, 500)
@@ -140,7 +140,12 @@ test('a saved state goes on in another, after a reset the counter runs on', () =
   }
   expect(JSON.stringify(other.clock.save())).toBe(JSON.stringify(clock.save()))
   clock.reset()
-  expect([machine.line(34).level, machine.load(DR), machine.load(MR), machine.load(IMSC)]).toEqual([false, 503, 0, 0])
+  const seen = (): unknown => [machine.line(34).level, ...[DR, MR, IMSC, RIS].map((register) => machine.load(register))]
+  expect(seen()).toEqual([false, 503, 503, 0, 0])
+  machine.store(MR, 505)
+  clock.reset()
+  machine.advance(2 * SECOND)
+  expect(seen()).toEqual([false, 505, 505, 0, 1])
 })
 
 test.each([
