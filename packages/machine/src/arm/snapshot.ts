@@ -20,6 +20,8 @@ export interface ArmSnapshotMachine {
   readonly clock: 'real' | 'deterministic'
   /** Sizes of the media that were in its drives, in bytes, in the order of the options; 0: none was in. */
   readonly media: readonly number[]
+  /** Sizes of the media of disks that were plugged in, and are there; absent: there are none. */
+  readonly plugged?: readonly number[] | undefined
 }
 
 /** All of an Arm machine but the contents of its RAM: plain data. */
@@ -53,16 +55,26 @@ function machineOf(options: SavedOptions): ArmSnapshotMachine {
   }
 }
 
-/** The part of an Arm machine's state that is not its domain's. @param options - with the media that are in the drives now */
+/**
+ * The part of an Arm machine's state that is not its domain's.
+ *
+ * @param options - with the media that are in the drives now
+ * @param plugged - returns the sizes of the media of disks that were plugged in
+ */
 export function armState(
   domain: ArmDomain,
   options: SavedOptions,
   random: RandomSource,
   inputs: () => InputSwitches,
+  plugged: () => readonly number[],
 ): BoardState<ArmDomainState, ArmSnapshotState> {
+  const machine = (): ArmSnapshotMachine => {
+    const bytes = plugged()
+    return { ...machineOf(options), ...(bytes.length > 0 && { plugged: bytes }) }
+  }
   return {
     domain,
-    save: () => ({ version: 1, machine: machineOf(options), random: random.save(), inputs: saveInputs(inputs()) }),
+    save: () => ({ version: 1, machine: machine(), random: random.save(), inputs: saveInputs(inputs()) }),
     putBackMap: (state) => restoreInputs(inputs(), state.inputs),
     putBackRest: (state) => random.restore(state.random),
   }

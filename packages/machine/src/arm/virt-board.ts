@@ -73,16 +73,17 @@ function placeArmDevices(
   kinds: DividedKinds,
   given: ArmMachineOptions,
   place: DevicePlace,
-): MachineDevices {
+): { readonly devices: MachineDevices; readonly slots: PciSlots } {
   const options = pciOptions(given)
   const transports = { ...VIRT.virtio, irq: gsiOfSpi(VIRT.virtio.spi), taken: given.virtioMmio?.length ?? 0 }
   const slots = new PciSlots(FIRST_FREE_SLOT, wantedSlots(options), LAST_FREE_SLOT, transports)
-  return placeDividedDevices(domain, kinds, {
+  const devices = placeDividedDevices(domain, kinds, {
     ...{ ...place, options, slots, sata: SATA, flash: [] },
     generation: { address: VIRT.generation.base, irq: gsiOfSpi(VIRT.generation.spi) },
     ...(hasVga(options) && { vga: { device: slots.take('vga', VGA_SLOT) } }),
     inSystemManagement: () => false,
   })
+  return { devices, slots }
 }
 
 /** The types of Arm machines. */
@@ -141,6 +142,7 @@ export class VirtBoard implements Board<ArmKind> {
   readonly #parts: VirtParts
   readonly #board: ArmBoard
   #domain!: ArmDomain
+  #slots!: PciSlots
 
   /** @throws MachineError `ERR_CPUS`, `ERR_MEMORY_SIZE` */
   constructor(given: ArmMachineOptions, parts: VirtParts) {
@@ -194,7 +196,8 @@ export class VirtBoard implements Board<ArmKind> {
 
   placeDevices(options: ArmMachineOptions, place: DevicePlace): MachineDevices {
     const { flash, kinds } = this.#parts
-    const devices = placeArmDevices(this.#domain, kinds, options, place)
+    const { devices, slots } = placeArmDevices(this.#domain, kinds, options, place)
+    this.#slots = slots
     const transports = createArmTransports(options.virtioMmio)
     return {
       ...devices,
@@ -228,7 +231,8 @@ export class VirtBoard implements Board<ArmKind> {
     inputs: () => InputSwitches,
   ): Promise<BoardState<ArmDomainState, ArmSnapshotState>> {
     const { armState } = await import('./snapshot.ts')
-    return armState(this.#domain, options, random, inputs)
+    const [domain, slots] = [this.#domain, this.#slots]
+    return armState(domain, options, random, inputs, () => slots.pluggedBytes(domain.devices))
   }
 
   async attachDebugger(life: MachineLife, isRecorded: boolean): Promise<MachineDebugger> {

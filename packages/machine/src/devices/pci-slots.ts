@@ -54,6 +54,11 @@ export class PciSlots {
   readonly #transports: Transports | undefined
   readonly #takenTransports = new Set<number>()
 
+  /** Bytes of the media of disks that were plugged in, and are there. */
+  pluggedBytes(devices: { isOccupied(port: string): boolean }): number[] {
+    return [...this.plugged].flatMap(([port, bytes]) => (devices.isOccupied(port) ? bytes : []))
+  }
+
   /**
    * @param first - the lowest slot that is not the board's
    * @param wanted - numbers reserved for later requests
