@@ -32,6 +32,9 @@ import { RunState } from './scheduling/run-state.ts'
 import type { RoundState } from './scheduling/deterministic-schedule.ts'
 
 /** Exits after which it can be run on. */
+/** An exit after which a domain cannot be run on. */
+type EndOfDomain = Exclude<DomainExit, { readonly reason: 'stopped' | 'pause' | 'sleep' | 'wake' }>
+
 const GOES_ON: ReadonlySet<DomainExit['reason']> = new Set(['stopped', 'pause', 'sleep', 'wake'])
 
 /** More than any guest has. */
@@ -515,10 +518,15 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.#loop.turns.hasExecuted || this.instructions > 0
   }
 
-  /** Whether its guest has ended it, or a device model that failed: `run` returns that exit at once. */
-  get hasEnded(): boolean {
+  /** Why its guest has ended it, or a device model that failed: `run` returns that exit at once. Null: it can be run on. */
+  get exit(): EndOfDomain | null {
     const { exit } = this.#run
-    return exit !== null && !GOES_ON.has(exit.reason)
+    return exit === null || GOES_ON.has(exit.reason) ? null : (exit as EndOfDomain)
+  }
+
+  /** Whether its guest has ended it, or a device model that failed. */
+  get hasEnded(): boolean {
+    return this.exit !== null
   }
 
   /** Whether a vCPU's instruction is in progress, waiting for a response. */

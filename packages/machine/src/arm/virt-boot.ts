@@ -1,8 +1,10 @@
 import type { ArmDomain } from '@retrap/hvm/arm'
+import { noKernel } from '../errors.ts'
 import type { MachineBoot } from '../machine/board.ts'
 import { type ArmChosen, armDeviceTree } from './device-tree.ts'
 import { type ArmBoard, VIRT } from './layout.ts'
 import { loadArmKernel } from './load-kernel.ts'
+import type { ResetImages } from '../lifecycle/machine-life.ts'
 import type { ArmMachineOptions } from './machine-options.ts'
 
 /** 32-bit words of the seed that the kernel's generator gets. */
@@ -29,11 +31,12 @@ export class VirtBoot implements MachineBoot {
     return this.#deviceTree
   }
 
-  async start(goesOn: boolean): Promise<void> {
+  async start(goesOn: boolean, given: ResetImages = {}): Promise<void> {
     const domain = this.#domain
     if (goesOn) return domain.reset()
-    const { kernel, initrd, unzstd, commandLine } = this.#options
+    const { kernel, initrd, unzstd, commandLine } = { ...this.#options, ...given }
     const { guestMemory } = domain
+    if (kernel === undefined && this.#board.flash !== true) throw noKernel()
     if (kernel === undefined || this.#board.flash === true) {
       // Firmware finds the tree at the beginning of RAM, and starts with the flash's first byte.
       guestMemory.load(VIRT.ram.base, this.#describe({}))

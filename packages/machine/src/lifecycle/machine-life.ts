@@ -4,8 +4,9 @@ import type { DevicePlatform } from '@retrap/device-hosting'
 import type { Domain, DomainRest, DomainServer, FrameSet, GuestPages } from '@retrap/hvm'
 import type { DeviceFailure, IoDispatch } from '@retrap/ioreq'
 import { MachineError } from '../errors.ts'
+import type { BootModule } from '../loaders/index.ts'
 import { type DescribeCrash, machineExit, type MachineExit } from './machine-exit.ts'
-import { Sleep, type SleepingDomain, type SleepParts } from './sleep.ts'
+import { type FinalExit, Sleep, type SleepingDomain, type SleepParts } from './sleep.ts'
 
 /** The activity of a machine. */
 export type MachineActivity = 'running' | 'asleep' | 'stopped'
@@ -16,6 +17,16 @@ export type StartDeviceServer = (
   platform: DevicePlatform,
   realTime: boolean,
 ) => DomainServer | Promise<DomainServer>
+
+/** The kernel that a machine without firmware starts after a reset, where its options have none any more. */
+export interface ResetImages {
+  /** As in the options. */
+  readonly kernel?: Uint8Array | undefined
+  /** As in the options. */
+  readonly initrd?: Uint8Array | undefined
+  /** Of a PC. */
+  readonly modules?: readonly BootModule[] | undefined
+}
 
 /** The part of an `AbortSignal` that is used. */
 export interface StopSignal {
@@ -69,23 +80,15 @@ export interface MachineRestoreOptions {
   readonly atRest?: (() => void) | undefined
 }
 
+/** Host time for the answers to instructions that are under way at a reset from outside. */
+const RESET_DEADLINE_MS = 1000
 /** A disk may take seconds. */
 export const SAVE_DEADLINE_MS = 10_000
 
 /** A domain as {@link MachineLife} sees it, of any processor. */
 type LivingDomain = Pick<
   Domain,
-  | 'addServer'
-  | 'asleep'
-  | 'clock'
-  | 'close'
-  | 'devices'
-  | 'dispatch'
-  | 'hasEnded'
-  | 'platform'
-  | 'rest'
-  | 'settle'
-  | 'stop'
+  'addServer' | 'asleep' | 'clock' | 'close' | 'devices' | 'dispatch' | 'exit' | 'platform' | 'rest' | 'settle' | 'stop'
 >
 
 /** The parts of a {@link MachineLife}. */
@@ -94,6 +97,10 @@ export interface LifeOptions extends Pick<SleepParts, 'boot' | 'onSleep' | 'slee
   readonly models: readonly DeviceModel[]
   /** Describes a crash of a vCPU. */
   readonly describe: DescribeCrash
+  /** See `MachineOptions.onReset`. */
+  readonly onReset?: (() => ResetImages | void | Promise<ResetImages | void>) | undefined
+  /** See `PcOptions.tripleFault`. */
+  readonly tripleFault?: 'end' | 'reset' | undefined
 }
 
 // The bits of a machine's state; none: it is stopped, and can be run.
@@ -153,11 +160,19 @@ export class MachineLife {
   readonly sleep: Sleep
   /** Serializes the operations that save or replace the machine's state. */
   readonly inTurn: OneByOne = new OneByOne()
+  /**
+   * Resets the domain, and starts its firmware or kernel again. RAM stays, and what a battery or a medium keeps: without power
+   * a machine is made anew.
+   *
+   * @param images - in the place of the options'
+   */
+  startAgain: (images: ResetImages) => Promise<void> = async () => undefined
   readonly #domain: LivingDomain
-  readonly #describe: DescribeCrash
-  readonly #onSleep: LifeOptions['onSleep']
+  readonly #options: Omit<LifeOptions, 'boot' | 'models'>
   /** Resolve when the servers in other threads or processes have their models. */
   readonly ready: Promise<void>[] = []
+  /** Servers that have ended. */
+  readonly #gone: StartDeviceServer[] = []
   /** Parts with buffered output, which they flush one after another when a run ends. */
   readonly outlets: { flush(hasEnded: boolean): unknown }[]
   /** Parts that are notified, one after another, that the machine no longer uses its back ends. */
@@ -171,14 +186,14 @@ export class MachineLife {
   #hold: PromiseWithResolvers<void> | undefined
   /** Resolves when the current run has to end. */
   #stopping = Promise.withResolvers<void>()
+  #isStopping = false
   #pausing: Promise<void> | undefined
 
-  constructor(domain: LivingDomain & SleepingDomain, { models, describe, ...sleep }: LifeOptions) {
+  constructor(domain: LivingDomain & SleepingDomain, { models, boot, ...options }: LifeOptions) {
     this.#domain = domain
-    this.#describe = describe
-    this.#onSleep = sleep.onSleep
+    this.#options = options
     this.outlets = models.filter(isBuffered)
-    this.sleep = new Sleep(domain, { ...sleep, life: this })
+    this.sleep = new Sleep(domain, { ...options, boot, life: this })
   }
 
   /** The machine's activity. */
@@ -204,8 +219,14 @@ export class MachineLife {
       const server = await start(dispatch, platform, !clock.deterministic)
       this.#domain.addServer(server)
       this.ready.push(server.remote.ready)
+      server.remote.onClosed(() => this.#gone.push(start))
     }
     await Promise.all(this.ready)
+  }
+
+  /** Starts the servers again that have ended, for a machine that goes on without the models which fail. */
+  async startGoneServers(): Promise<void> {
+    await this.startServers(this.#gone.splice(0))
   }
 
   /** Runs until the guest or the caller ends it. @throws MachineError `ERR_STATE` if it runs already */
@@ -214,6 +235,7 @@ export class MachineLife {
     this.#state |= RUN
     let timedOut = false
     this.#stopping = Promise.withResolvers<void>()
+    this.#isStopping = false
     const stop = (): void => this.stop()
     const timer =
       timeoutMs === undefined
@@ -227,10 +249,17 @@ export class MachineLife {
     try {
       await this.#pausing
       await this.#whileHeld()
-      const exit = await this.sleep.run()
+      let exit = await this.sleep.run()
+      while (this.#goesOnAfter(exit)) {
+        await this.#startAgain()
+        // A guest that resets its machine again and again leaves the host its turns.
+        await this.#options.sleeper.sleep(0)
+        await this.paused()
+        exit = await this.sleep.run()
+      }
       if (exit.reason !== 'stopped') this.#end()
       for (const part of this.outlets) await part.flush(exit.reason !== 'stopped')
-      return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : machineExit(exit, this.#describe)
+      return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : this.#exitOf(exit)
     } finally {
       if (timer !== undefined) clearTimeout(timer)
       signal?.removeEventListener('abort', stop)
@@ -241,8 +270,39 @@ export class MachineLife {
     }
   }
 
+  #exitOf(exit: FinalExit): MachineExit {
+    const { tripleFault, describe } = this.#options
+    return exit.reason === 'vcpu-shutdown' && tripleFault === 'reset'
+      ? { reason: 'reset' }
+      : machineExit(exit, describe)
+  }
+
+  /** Whether the guest has reset the machine, which starts again in place. */
+  #goesOnAfter(exit: FinalExit): boolean {
+    return this.#options.onReset !== undefined && this.#exitOf(exit).reason === 'reset'
+  }
+
+  async #startAgain(): Promise<void> {
+    const wasAsleep = this.#domain.asleep
+    await this.startAgain((await this.#options.onReset?.()) ?? {})
+    if (wasAsleep) this.#options.onSleep?.(false)
+    // The reset was the reason to end: a stop that came after it was not noted.
+    if (this.#isStopping) this.#domain.stop({ reason: 'stopped' })
+  }
+
+  /** Resets the machine, which starts again in place; one that its guest has ended can be run again. @throws as `restart` */
+  reset(images: ResetImages): Promise<void> {
+    return this.restart(async (accepted) => {
+      // Instructions end first, as where the guest resets the machine; one that waits for too long is cancelled.
+      await this.#domain.settle(RESET_DEADLINE_MS).catch(() => undefined)
+      accepted()
+      await this.startAgain(images)
+    })
+  }
+
   /** Has the run that is under way end, or the next one, kept still by a debugger or not. */
   stop(): void {
+    this.#isStopping = true
     this.#domain.stop({ reason: 'stopped' })
     this.#stopping.resolve()
   }
@@ -285,21 +345,23 @@ export class MachineLife {
         }
         throw error
       }
-      if (this.#domain.asleep !== wasAsleep) this.#onSleep?.(this.#domain.asleep)
+      if (this.#domain.asleep !== wasAsleep) this.#options.onSleep?.(this.#domain.asleep)
       if (!this.#has(CLOSED)) this.#state &= ~OVER
     })
   }
 
   /**
    * Brings the machine between two instructions, while no vCPU executes. A machine that was stopped in the middle of an
-   * instruction finishes it, as if nothing had stopped the machine. By that instruction its guest may sleep, or end it.
+   * instruction finishes it, as if nothing had stopped the machine. By that instruction its guest may sleep, reset or end it.
    *
    * @throws MachineError `ERR_STATE` if settling has ended the machine; whatever `Domain.settle` throws
    */
   async settle(deadlineMs: number): Promise<void> {
     await this.#domain.settle(deadlineMs)
     this.sleep.settled()
-    if (!this.#domain.hasEnded) return
+    const { exit } = this.#domain
+    if (exit === null) return
+    if (this.#goesOnAfter(exit)) return this.#startAgain()
     this.#end()
     throw new MachineError('ERR_STATE', 'the machine has ended')
   }

@@ -8,7 +8,7 @@ import type { MachineDebugger } from '../debugger/machine-debugger.ts'
 import type { InputSwitches } from '../input/input-switch.ts'
 import type { DeviceSite, PlacedDevices } from '../devices/placed-devices.ts'
 import type { RandomSource } from '../lifecycle/host.ts'
-import type { LifeOptions, MachineLife } from '../lifecycle/machine-life.ts'
+import type { LifeOptions, MachineLife, ResetImages } from '../lifecycle/machine-life.ts'
 import type { MachineForkOptions, MachineOptions } from '../options/machine-options.ts'
 import type { BoardState, MachineState } from '../snapshot/snapshots.ts'
 
@@ -43,10 +43,15 @@ export type CommonHooks = Pick<BoardHooks, 'transmit' | 'taken' | 'ramfb'>
 
 /** Brings a machine to its first instruction. */
 export interface MachineBoot {
-  /** Sets devices to the state that firmware would leave; only for machines without firmware. */
-  setDevices?(): Promise<void>
-  /** Loads firmware or kernel, and sets the vCPUs' entry. @param goesOn - a snapshot or a fork sets the vCPUs */
-  start(goesOn: boolean): Promise<void>
+  /** Sets devices to the state that firmware would leave; only for machines without firmware. @param images - as for `start` */
+  setDevices?(images?: ResetImages): Promise<void>
+  /**
+   * Loads firmware or kernel, and sets the vCPUs' entry: at power-on, and after each reset.
+   *
+   * @param goesOn - a snapshot or a fork sets RAM and vCPUs
+   * @param images - replace those of the options
+   */
+  start(goesOn: boolean, images?: ResetImages): Promise<void>
 }
 
 /** The part of one machine that its board gives. `composeMachine` calls the methods, each once, in this order. */
@@ -74,7 +79,7 @@ export interface Board<K extends MachineKind> {
   /** Makes the parts before devices. @param populate - populates RAM, after Xen has taken its frames. @returns the guest's Xen */
   connect(random: RandomSource, populate: () => void): XenGuest | undefined
   /** Returns the board's part of the machine's life. */
-  life(): Pick<LifeOptions, 'boot' | 'describe' | 'onSleep'>
+  life(): Pick<LifeOptions, 'boot' | 'describe' | 'onSleep' | 'tripleFault'>
   /** Makes the devices; they are not attached yet, since the board comes first. @throws MachineError `ERR_OPTION` */
   placeDevices(options: K['options'], place: DevicePlace): MachineDevices
   /** Makes the board's models part of the domain. */

@@ -1,7 +1,8 @@
 import type { DeviceModel, InputBackend } from '@retrap/device'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
-import { DeterministicClock, RealClock } from '@retrap/hvm'
+import { DeterministicClock, type Domain, RealClock } from '@retrap/hvm'
 import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
+import { P2mEntry } from '@retrap/p2m'
 import { SerialLine } from '../board/serial-port.ts'
 import type { withTrays } from '../devices/removable-drive.ts'
 import type { watchModels } from '../devices/watched-models.ts'
@@ -118,7 +119,7 @@ function connectMachine<K extends MachineKind>(
   let passing: PassingTime | undefined
   const { onSleep, ...living } = board.life()
   const life = new MachineLife(domain, {
-    ...{ ...living, sleeper, models: own },
+    ...{ ...living, sleeper, models: own, onReset: given.onReset },
     onSleep: (asleep) => {
       // A guest that wakes reads the real-time clock, which shows the host's time from now on.
       if (asleep) passing?.end()
@@ -188,6 +189,18 @@ function connectMachine<K extends MachineKind>(
     taken: (port, count) => lines[port]?.taken(count),
     ramfb: devices.onRamfb,
   })
+  life.startAgain = async (images) => {
+    // The standby supply fails as well: what S3 keeps is kept no longer.
+    if (domain.asleep) placed.wake?.()
+    domain.reset()
+    domain.asleep = false
+    life.sleep.isWoken = false
+    populateHoles(domain, board.ram)
+    // A recording has no place for servers that are started on the way.
+    if (gate === undefined) await life.startGoneServers()
+    await board.boot.setDevices?.(images)
+    await board.boot.start(false, images)
+  }
   const press = (): boolean | Promise<boolean> => placed.pressPowerButton()
   const pressPower = gate?.button(press) ?? press
   life.ready.push(...devices.ready, placed.ready)
@@ -213,5 +226,23 @@ function connectMachine<K extends MachineKind>(
   return {
     ...{ board, gate, family, domain, options, ungated, failures, life, snapshots, devices, placed, pressPower, xen },
     ...{ removableDrives: removable, xenConsole: hvc, serialPorts: lines, screen, keyboard, mouse },
+  }
+}
+
+/** Populates the frames of RAM that the guest has given up, such as by a balloon: at a reset it has all of its RAM again. */
+function populateHoles(
+  { p2m }: Pick<Domain, 'p2m'>,
+  ram: readonly { readonly gpa: number; readonly bytes: number }[],
+): void {
+  const { hole, nothing } = p2m.types
+  const entry = new P2mEntry()
+  for (const { gpa, bytes } of ram) {
+    const end = (gpa + bytes) / PAGE_BYTES
+    for (let gfn = gpa / PAGE_BYTES; gfn < end;) {
+      const type = p2m.lookup(gfn, entry)
+      const count = Math.min(end - gfn, 2 ** entry.order - (gfn % 2 ** entry.order))
+      if (type === hole || type === nothing) p2m.populate(gfn, count)
+      gfn += count
+    }
   }
 }

@@ -17,6 +17,7 @@ import type {
   MachineRestoreOptions,
   MachineRunOptions,
   MachineSaveOptions,
+  ResetImages,
 } from '../lifecycle/machine-life.ts'
 import type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
 import type { MachineSnapshot, MachineSnapshotSource, SnapshotHost, Snapshots } from '../snapshot/snapshots.ts'
@@ -131,6 +132,21 @@ export abstract class Machine<K extends MachineKind> {
     snapshots.loaded?.close()
     if (family !== undefined) life.stop()
     life.close()
+  }
+
+  /**
+   * Resets the machine in place, as its reset button does: a running one goes on with its firmware or kernel, and one that its
+   * guest has ended can be run again. RAM stays, and what a battery or a medium keeps; a machine that is made anew has none of it.
+   *
+   * @param images - in the place of the options': a machine that goes on from a snapshot has no kernel
+   * @throws MachineError `ERR_STATE` for a machine that is recorded, replayed, or was closed; `ERR_OPTION` where there is no
+   *   kernel; what the loading of a kernel throws
+   */
+  async reset(images: ResetImages = {}): Promise<void> {
+    const { gate, life } = this.#machine
+    if (gate !== undefined)
+      throw new MachineError('ERR_STATE', 'a machine whose run is recorded or replayed is reset by its guest alone')
+    await life.inTurn.do(() => life.reset(images))
   }
 
   /** Whether the machine runs, sleeps in S3 until its alarm, the power button or a key wakes it, or is stopped. */

@@ -52,7 +52,10 @@ async function make<K extends MachineKind, B extends Board<K>, M extends Machine
   const goesOn = snapshot !== undefined || origin !== undefined
   const { firmware, flash = [] }: ComposedOptions = all
   const isDirect = firmware === undefined && flash.length === 0
-  const { family, options } = await forkFamily<K>(goesOn && isDirect ? { ...all, kernel: undefined } : all, origin)
+  const { family, options } = await forkFamily<K>(
+    snapshot !== undefined && isDirect ? { ...all, kernel: undefined } : all,
+    origin,
+  )
   const [board, watch, trays] = await Promise.all([
     maker.load(options),
     loadWatch(options),
@@ -68,8 +71,7 @@ async function make<K extends MachineKind, B extends Board<K>, M extends Machine
   const { life, snapshots } = composed
   try {
     await life.startServers(composed.options.deviceServers ?? [])
-    // Devices of a clone keep the original's state.
-    if (origin === undefined) await board.boot.setDevices?.()
+    if (!goesOn) await board.boot.setDevices?.()
   } catch (error) {
     machine.close()
     throw composed.failures.notStarted(error)

@@ -5,7 +5,7 @@ import type { DeviceFailure, FailurePolicy, IoTraceRecord } from '@retrap/ioreq'
 import type { StartControllerServer, StartPartServer } from '../board/start.ts'
 import type { MachineFlash } from '../firmware/flash.ts'
 import type { MachineSmbios } from '../firmware/smbios.ts'
-import type { StartDeviceServer } from '../lifecycle/machine-life.ts'
+import type { ResetImages, StartDeviceServer } from '../lifecycle/machine-life.ts'
 import type { SamplingOptions } from '../lifecycle/sampling.ts'
 import type { MachineBootOptions, MachineDrive } from './drives.ts'
 import type { MachineForks } from './fork-room.ts'
@@ -117,6 +117,13 @@ export interface MachineOptions {
   readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
   /** Called for every access to a device; slow. */
   readonly trace?: ((record: IoTraceRecord) => void) | undefined
+  /**
+   * Called when the guest has reset the machine, which starts again in place, within its `run`: RAM stays, and what a battery or a
+   * medium keeps; firmware or the kernel is loaded again. Default: `run` ends with `reset`, and `reset` starts the machine again.
+   *
+   * @returns images in the place of the options'
+   */
+  readonly onReset?: (() => ResetImages | void | Promise<ResetImages | void>) | undefined
   /** `real` (default) follows the host's clock; `deterministic` derives time from what the guest executes. */
   readonly clock?: 'real' | 'deterministic' | undefined
   /** On deterministic time a guest that waits for a timer waits as long for the host: see `HostPacing`. Default false. */

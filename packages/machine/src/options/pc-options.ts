@@ -60,6 +60,8 @@ export interface PcOptions extends MachineOptions {
   readonly serialPorts?: number | undefined
   /** Place where the board's models run; see {@link MachineOptions}. In a thread of their own `serveBoard` runs them. */
   readonly devicePlacement?: 'inline' | 'deferred' | StartBoardServer | undefined
+  /** What a triple fault does: it ends the machine (default), with the registers, or resets it, as on a PC. */
+  readonly tripleFault?: 'end' | 'reset' | undefined
   /** Told that the guest sleeps (S3), and that it has been woken. */
   readonly onSleep?: ((asleep: boolean) => void) | undefined
   /** Called once where the guest can only wait for ever, with a sentence that says why. */

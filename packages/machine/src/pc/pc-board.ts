@@ -153,9 +153,10 @@ export class PcBoard implements Board<PcKind> {
     })
   }
 
-  life(): Pick<LifeOptions, 'boot' | 'describe' | 'onSleep'> {
+  life(): Pick<LifeOptions, 'boot' | 'describe' | 'onSleep' | 'tripleFault'> {
     return {
       boot: this.boot,
+      tripleFault: this.#given.tripleFault,
       onSleep: this.#given.onSleep,
       describe: (vcpu, message) => describeCrash(this.#domain, vcpu, message),
     }
@@ -178,7 +179,7 @@ export class PcBoard implements Board<PcKind> {
     const [domain, map, acpi, optionRoms] = [this.#domain, this.#map, this.#acpi, this.#optionRoms]
     const images = kernelImages(options)
     const kernel = images && this.#parts.kernelForFirmware?.(images, map)
-    for (const { gpa, bytes } of kernel?.loaded ?? []) domain.guestMemory.load(gpa, bytes)
+    this.boot.pieces = kernel?.loaded ?? []
     const { Smram: Memory } = this.#parts
     this.#smram = Memory && new Memory(domain, map.lowRamBytes)
     const description = boardOf(options, { map, acpi, epochSeconds: epochOf(options), optionRoms, devices, kernel })
@@ -199,8 +200,7 @@ export class PcBoard implements Board<PcKind> {
   ): Promise<BoardState<X86DomainState, PcSnapshotState>> {
     const { pcState } = await import('./pc-state.ts')
     const [domain, boot, vapic, smram] = [this.#domain, this.boot, this.vapic, this.#smram]
-    const plugged = (): number[] =>
-      [...this.#slots.plugged].flatMap(([port, bytes]) => (domain.devices.isOccupied(port) ? bytes : []))
+    const plugged = (): number[] => this.#slots.pluggedBytes(domain.devices)
     return pcState({ domain, options, random, boot, vapic, smram, sleep, plugged, inputs })
   }
 

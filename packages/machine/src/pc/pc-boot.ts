@@ -7,12 +7,15 @@ import {
   belowOneMib,
   loadFirmware,
   resetState,
+  type FirmwareKernel,
   type InitialState,
   type PcMemoryMap,
   PCI_HOLE_BASE,
 } from '../loaders/index.ts'
 import type { OptionRom } from '../firmware/option-roms.ts'
+import type { ResetImages } from '../lifecycle/machine-life.ts'
 import { kernelImages, type PcOptions, startsDirectly } from '../options/pc-options.ts'
+import { noKernel } from '../errors.ts'
 import { writeModelSpecificRegister, type Vcpu } from '@retrap/x86-cpu'
 
 const IA32_MTRR_PHYSBASE0 = 0x200
@@ -87,6 +90,8 @@ export class PcBoot {
   readonly #options: PcOptions
   readonly #machine: BootedMachine
   readonly #direct: boolean
+  /** Pieces of a kernel that firmware starts, which are in RAM before. */
+  pieces: FirmwareKernel['loaded'] = []
   #area: FirmwareArea | undefined
 
   constructor(domain: X86Domain, options: PcOptions, machine: BootedMachine) {
@@ -102,22 +107,25 @@ export class PcBoot {
   }
 
   /** Loads the kernel or firmware, and sets the processors' registers for it. */
-  async start(): Promise<void> {
+  async start(goesOn: boolean, given: ResetImages = {}): Promise<void> {
     const domain = this.#domain
     const { map, acpi, optionRoms, flash } = this.#machine
     // SeaBIOS and its like read the reset value of EDX as the CPUID signature.
     const { signature } = domain.engine.processor.model
     let state: InitialState = resetState(signature)
     const shadowed = flashBelowOneMib(flash)
-    if (shadowed !== undefined) this.#area = new FirmwareArea(domain, shadowed, [belowOneMib(shadowed.length)])
+    if (shadowed !== undefined) this.#area ??= new FirmwareArea(domain, shadowed, [belowOneMib(shadowed.length)])
     const { firmware, memoryBytes, smbios } = this.#options
-    if (firmware !== undefined) {
+    // The image may have been given up since.
+    if (firmware !== undefined && this.#area === undefined) {
       const loaded = loadFirmware(firmware, signature)
       this.#area = new FirmwareArea(domain, firmware, loaded.regions)
       state = loaded.state
     }
-    const images = kernelImages(this.#options)
-    if (images !== undefined && this.#direct) {
+    if (!goesOn) for (const { gpa, bytes } of this.pieces) domain.guestMemory.load(gpa, bytes)
+    const images = kernelImages({ ...this.#options, ...given })
+    if (this.#direct && !goesOn) {
+      if (images === undefined) throw noKernel()
       // The module brings an assembler along.
       const { loadDirectly } = await import('../firmware/direct-boot.ts')
       state = await loadDirectly(domain, { map, memoryBytes, board: acpi, optionRoms, images, smbios })
@@ -130,10 +138,10 @@ export class PcBoot {
   }
 
   /** Sets devices to the state that firmware would leave; only for machines without firmware. */
-  async setDevices(): Promise<void> {
+  async setDevices(given: ResetImages = {}): Promise<void> {
     if (!this.#direct) return
     const { acpi } = this.#machine
-    const { kernel, hypervisor } = this.#options
+    const { kernel, hypervisor } = { ...this.#options, ...given }
     await setDevices(this.#domain, acpi, hypervisor === 'xen')
     if (kernel === undefined) return
     // Loaded by now, for kernels alone.

@@ -55,6 +55,7 @@ function recordedMachine(options: PcOptions): object {
   return {
     ...machineOf(options),
     cpu: JSON.stringify(processorOf(options)),
+    ...(options.tripleFault === 'reset' && { tripleFault: 'reset' }),
     ...powerOnFacts(options),
     images: [flash.length, ...images.map((bytes) => (bytes === undefined ? 0 : crc32(bytes)))],
   }

@@ -19,6 +19,7 @@ import type { ReplayDebugger } from './replay-debugger.ts'
 import { droppedBefore, NEVER, type ReplayExit } from './replay-hits.ts'
 import { type RecordingSource, type ReplayOptions, RunReplay } from './run-replay.ts'
 import { type GuestTime, instantOf, type ReplayPlace, type TimedReplay } from './guest-time.ts'
+import type { ResetImages } from '../lifecycle/machine-life.ts'
 import { NearPoints } from './near-points.ts'
 import { ReplayGate } from './replay-gate.ts'
 import { type Goal, ReplayWay } from './replay-way.ts'
@@ -196,8 +197,10 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   /** @throws MachineError `ERR_STATE` if the replay was closed, meanwhile too */
   async #build(from?: StartingPoint): Promise<Rebuilt<K, M>> {
     if (this.#isClosed) throw wasClosed()
-    const [kind, given] = [this.#kind, this.#options]
-    const { backEnds } = this.#recording.description as RunDescription
+    const { backEnds, goesOverResets } = this.#recording.description as RunDescription
+    const { kernel, initrd, modules }: ResetImages = this.#options
+    const onReset = goesOverResets === true ? (): ResetImages => ({ kernel, initrd, modules }) : undefined
+    const [kind, given] = [this.#kind, { ...this.#options, onReset }]
     const gate: ReplayGate = new ReplayGate(this.#recording, () => kind.notes(machine.domain), from?.position)
     if (from !== undefined) gate.willRestore(from.parties, from.impaired)
     const inputs = new BackEndGate<K>(gate, backEnds, given)

@@ -32,6 +32,16 @@ export function medium(bytes: Uint8Array, before?: () => Promise<void>): BlockBa
   }
 }
 
+/** A medium of these bytes, which is written too. */
+export function writable(bytes: Uint8Array, blockBytes = 512): BlockBackend {
+  const { properties, ...reading } = medium(bytes)
+  return {
+    ...reading,
+    properties: { ...properties, blockBytes, readOnly: false },
+    write: async (offset, from) => bytes.set(from, offset),
+  }
+}
+
 /** A boot sector that sends a letter to the serial port and switches the machine off. */
 export function bootSector(letter: string): Uint8Array {
   const asm = new Assembler({ bits: 16, address: 0x7c00 })
