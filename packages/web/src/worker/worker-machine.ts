@@ -373,8 +373,9 @@ export class WorkerMachine {
         }
         if (this.#anew !== null || this.#pc === null) {
           await this.#route.during(() => {
+            const [pc, isReset] = [this.#pc, this.#anew !== null && this.#recording === null]
             this.#releaseAnew()
-            return this.#make(null)
+            return pc !== null && isReset ? this.#reset(pc) : this.#make(null)
           })
           // The machine may have been paused, or reset, meanwhile.
           continue
@@ -395,6 +396,12 @@ export class WorkerMachine {
       // Requests that arrived during the end get an error: the machine is off.
       if (this.#errands.length > 0) this.#life = this.#live()
     }
+  }
+
+  /** RAM and the clock stay: the machine is reset in place. */
+  async #reset(pc: BoardMachine): Promise<void> {
+    this.#images = await readOtherImages(this.#options, this.#images, this.#listener)
+    await pc.reset(this.#images)
   }
 
   #releaseAnew(): void {
