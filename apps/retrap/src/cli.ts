@@ -77,10 +77,10 @@ const PROGRESS_MS = 1000
 const RESTORE_HELP = `
 Disks, firmware and sockets are opened again by the names that they were given: relative ones from this folder. A disk holds
 what the guest had written when it was saved; one that has been written since is refused, unless with --force, by its size, its
-time and its first 4 KiB. A copy of it needs its time: cp -p. The guest's clock goes on from the time at which it was saved, as
-after a pause, since nothing but a sleep makes a running kernel look at the clock of its machine: --set-clock asks for one, which a
-Debian with systemd answers (elsewhere hwclock --hctosys in the guest sets it). The command line in the file is run
-as it is: do not restore files of people whom you would not let choose your options. What is typed goes to the guest as it is.`
+time and its first 4 KiB. A copy of it needs its time: cp -p. The time since then passes for the guest too, up to 7 days, so that
+its clock is right. For a longer time --set-clock asks it to sleep and wakes it, upon which it reads the clock of its machine; a
+Debian with systemd does (elsewhere hwclock --hctosys in the guest sets it). With --deterministic its clock goes on from when it was
+saved. The command line in the file is run as it is: do not restore files of people whom you would not let choose your options. What is typed goes to the guest as it is.`
 
 const REPLAY_HELP = `
 Nothing is read from disks and networks, and nothing is written to them: what came from them is in the recording. One with its

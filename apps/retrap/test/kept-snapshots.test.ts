@@ -26,7 +26,7 @@ const fileOf = ({ name }: Board): URL => new URL(`${name.replaceAll(/[^\w-]+/g, 
 /** Of the devices of 0.2.0, where only a q35 had root ports. */
 const makingOf = (board: Board, image: Uint8Array): Making => ({
   board: board.options.machine === 'q35' ? board : { ...board, options: { ...board.options, rootPorts: [] } },
-  ...{ image, cpus: 2, placement: 'inline', jit: false, hostModels: true, card: 'none' },
+  ...{ image, cpus: 2, placement: 'inline', jit: false, hostModels: true, card: 'none', restarts: false },
   ...{ keep: undefined, pages: false, forks: false },
 })
 

@@ -48,6 +48,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly smp?: 'threads' | 'turns'
   readonly machine: string
   readonly reboot?: boolean
+  readonly tripleFault?: 'end' | 'reset'
   readonly jit?: 'on' | 'inline' | 'off'
   readonly jitDump?: string
   readonly unitCache?: string
@@ -117,6 +118,7 @@ export async function settingsFor(
       ...(flags.cpu !== undefined && { cpu: flags.cpu }),
       ...jitSettings(flags, unitCache, host),
       ...(profile !== undefined && { sampling: profile }),
+      ...(flags.tripleFault === 'reset' && { tripleFault: flags.tripleFault }),
       clock: flags.deterministic === true ? 'deterministic' : 'real',
       ...(flags.hypervisor === 'xen' && { hypervisor: flags.hypervisor }),
       ...(flags.devices === 'async' && { devicePlacement: 'deferred' as const }),

@@ -122,6 +122,13 @@ const RUN: OptionGroup = [
       ...secondsOf('--timeout'),
     },
     { flags: '--no-reboot', help: 'end when the guest resets its machine, with exit code 0' },
+    {
+      flags: '--triple-fault <what>',
+      help: 'what a triple fault does: end the run with the registers, or reset the machine, as on a PC',
+      choices: ['end', 'reset'],
+      default: ['end'],
+      pcOnly: 'an Arm processor has no triple faults',
+    },
     { flags: '--deterministic', help: 'derive time from instructions, so that runs agree' },
     {
       flags: '--pace <switch>',

@@ -111,6 +111,8 @@ export interface Machine {
   plug?(device: MachinePluggable): Promise<void>
   /** Asks the guest for the device behind a root port, or takes it. */
   unplug?(port: string, options?: MachineUnplugOptions): Promise<void>
+  /** Resets the machine in place; absent from replays. */
+  reset?(images: MachineImages): Promise<void>
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
   statistics(): MachineStatistics
   /** Saves the whole machine between two instructions. A machine that runs goes on. */

@@ -111,16 +111,16 @@ describe('QMP', () => {
     ])
   })
 
-  test('a reset makes the machine anew, also while it stands still', async () => {
+  test('a reset starts the machine again, also while it stands still', async () => {
     const { host, ended, place } = start('--qmp', `unix:${join(folder, 'qmp')}`, '--pidfile', join(folder, 'pid'))
     const { ask, events } = await client(await place('QMP'))
     expect(readFileSync(join(folder, 'pid'), 'utf8')).toBe(`${process.pid}\n`)
     await ask('qmp_capabilities')
     for (const before of ['query-status', 'stop']) {
       await ask(before)
-      const count = host.created.length
+      const count = host.resets
       await ask('system_reset')
-      while (host.created.length === count) await new Promise((resolve) => setTimeout(resolve, 5))
+      while (host.resets === count) await new Promise((resolve) => setTimeout(resolve, 5))
     }
     expect(await ask('query-status')).toMatchObject({ status: 'paused' })
     await ask('system_powerdown')

@@ -59,7 +59,7 @@ export function composed(name: string, count: number, kindOf: (round: number) =>
       return [...new Set([...all, 'with a program'])].filter((what) => !compared.has(what))
     },
     summary: () =>
-      `${[...compared].map(([what, times]) => `${what}: ${times}`).join(', ')}; not compared, as their page tables change: ${stale}; an instruction waited for a device in ${Subject.waited} machines`,
+      `${[...compared].map(([what, times]) => `${what}: ${times}`).join(', ')}; not compared, as their page tables change: ${stale}; ${Subject.resets} resets by guests; an instruction waited for a device in ${Subject.waited} machines`,
   }
 }
 

@@ -16,7 +16,7 @@ export interface FakeGuest {
   readonly typed: (until: (all: string) => boolean) => Promise<string>
 }
 
-/** The guest's program; each machine that is created runs it once more, with its number. */
+/** The guest's program; each machine that is created, and each reset, runs it once more, with its number. */
 export type FakeProgram = (guest: FakeGuest, boot: number) => Promise<MachineExit>
 
 class FakeStdin extends EventEmitter {
@@ -53,7 +53,10 @@ export class FakeHost implements SessionHost {
   /** What was typed on Xen's console. */
   typedXen = ''
   signal: ((signal: EndingSignal) => void) | undefined
+  /** How often the machine was reset from outside. */
+  resets = 0
   readonly #program: FakeProgram
+  #boots = 0
 
   constructor(program: FakeProgram) {
     this.#program = program
@@ -93,7 +96,7 @@ export class FakeHost implements SessionHost {
   }
 
   readonly createMachine = async (options: MachineOptions): Promise<Machine> => {
-    const boot = this.created.push(options)
+    this.created.push(options)
     let transmit: (bytes: Uint8Array) => void = () => {}
     let transmitXen = transmit
     let typed = ''
@@ -152,14 +155,24 @@ export class FakeHost implements SessionHost {
         this.pressed++
         return this.answersPowerButton ? this.heedsPowerButton : new Promise<boolean>(() => {})
       },
+      reset: async () => void this.resets++,
       run: async ({ signal, timeoutMs }) => {
         this.timeouts.push(timeoutMs)
         const { promise: stopped, resolve } = Promise.withResolvers<MachineExit>()
         signal?.addEventListener('abort', () => resolve({ reason: 'stopped' }))
         const timer = timeoutMs === undefined ? undefined : setTimeout(() => resolve({ reason: 'timeout' }), timeoutMs)
-        const exit = await Promise.race([this.#program(guest, boot), stopped])
-        clearTimeout(timer)
-        return exit
+        for (;;) {
+          // oxlint-disable-next-line no-await-in-loop -- one boot after the other
+          const exit = await Promise.race([this.#program(guest, ++this.#boots), stopped])
+          const goesOn = exit.reason === 'reset' && options.onReset !== undefined
+          if (!goesOn) clearTimeout(timer)
+          if (!goesOn) return exit
+          // oxlint-disable-next-line no-await-in-loop -- as above
+          await options.onReset()
+          // oxlint-disable-next-line no-await-in-loop -- as above
+          await new Promise((resolve) => setImmediate(resolve))
+          if (signal?.aborted === true) return stopped
+        }
       },
       statistics: () => ({
         instructions: 123_456,

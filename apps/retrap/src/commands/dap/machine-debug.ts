@@ -66,6 +66,10 @@ export class MachineDebug implements SessionDebugger {
     this.#events.adopted()
   }
 
+  restarted(): void {
+    this.#events.adopted()
+  }
+
   async close(): Promise<void> {
     this.#hasEnded = true
     this.#stopped?.reject(new CliError('ERR_USAGE', 'the machine has ended'))

@@ -45,6 +45,8 @@ export interface SessionDebugger {
   open(say: SessionOutput, kill: () => void): Promise<void>
   /** Attaches to a machine that has not run yet. @throws CliError `ERR_USAGE` for a machine without a debugger */
   adopt(machine: Machine, runner: MachineRunner): Promise<void>
+  /** The machine is reset in place: what was found in its memory is there no longer. */
+  restarted?(): void
   /** The session is over. */
   close(): Promise<void>
 }

@@ -10,7 +10,7 @@ import { ExitCode } from '../../exit-codes.ts'
 import { CliError, explainError, troubleWith } from '../../errors.ts'
 import { SessionGdb } from '../gdb/session-gdb.ts'
 import type { EndingSignal, SessionDebugger, SessionHost } from './session-host.ts'
-import type { Machine, MachineOptions } from '../machine-contract.ts'
+import type { Machine, MachineImages, MachineOptions } from '../machine-contract.ts'
 import { runCommand } from '../monitor/commands.ts'
 import { HotDevices } from '../monitor/hot-devices.ts'
 import { MonitorSocket } from '../monitor/monitor-sockets.ts'
@@ -88,12 +88,12 @@ class Session {
   readonly #control: RunControl
   /** Ends the run, as a user who leaves. */
   readonly #leave = (): void => this.#end({ code: ExitCode.PowerOff }, false)
-  /** Whether the machine was restored from a snapshot. */
-  #restored = false
   /** The machine could not be saved. */
   #unsaved = false
-  /** Devices of the first machine. */
+  /** The devices that the user's modules and programs make. */
   #loaded: MachineDevices | undefined
+  /** How often the machine was reset. */
+  #resets = 0
   #machine: Machine | undefined
   /** The traits of the machine, by which combinations are refused. */
   #traits: ReadonlySet<MachineTrait> = new Set()
@@ -308,42 +308,25 @@ class Session {
     exit(ExitCode.Timeout)
   }
 
-  /** Runs machines until one ends permanently. @param isOpen - the back ends are open already @returns the exit code */
+  /** Runs the machine, over its resets, until it ends. @param isOpen - the back ends are open already @returns the exit code */
   async run(isOpen: boolean): Promise<number> {
     const { noReboot, profile } = this.#settings
     const host = this.#host
-    let made = isOpen ? await this.#make() : null
+    const made = isOpen ? await this.#make() : null
     if (made !== null) await this.#takeOver()
     if (made !== null) this.#closing.push(this.#terminal.open())
     if (made !== null) this.#host.begun?.()
-    let resets = 0
-    let exit: MachineExit
-    for (;;) {
-      if (made === null) {
-        exit = { reason: this.#stop.signal.aborted ? 'stopped' : 'timeout' }
-        break
-      }
-      // oxlint-disable-next-line no-await-in-loop -- one machine after the other
+    let exit: MachineExit = { reason: this.#stop.signal.aborted ? 'stopped' : 'timeout' }
+    if (made !== null) {
       exit = await this.#runMachine(made.machine)
       await this.#resolveProfile(made.machine)
       flushDevices(made.models)
       this.#reportKeptViews(made.machine)
       if (exit.reason !== 'reset' && !this.#migration.isGone) await this.#saveOnExit(made.machine, exit)
-      if (exit.reason !== 'reset') break
-      const isAsked = exit === ASKED_RESET
-      this.#control.tell('RESET', { guest: !isAsked, reason: isAsked ? 'host-qmp-system-reset' : 'guest-reset' })
-      if (noReboot === true || this.#recording.isActive) {
-        host.stderr.write(
-          `retrap: the guest has reset the machine${this.#recording.isActive ? '' : ' (--no-reboot)'}\n`,
-        )
-        break
+      if (exit.reason === 'reset') {
+        this.#tellReset(exit !== ASKED_RESET)
+        host.stderr.write(`retrap: the guest has reset the machine${noReboot === true ? ' (--no-reboot)' : ''}\n`)
       }
-      // After a reset a new PC starts. Memory would survive a reset, but the loaded images in it would not.
-      resets++
-      // A guest that does nothing else leaves no room for keys and timers otherwise.
-      await setImmediate()
-      made.machine.close?.()
-      made = await this.#make()
     }
     const isGuests = exit.reason !== 'stopped' && exit.reason !== 'timeout'
     this.#control.tell('SHUTDOWN', { guest: isGuests, reason: isGuests ? 'guest-shutdown' : 'host-qmp-quit' })
@@ -351,7 +334,19 @@ class Session {
     await this.#recording.close()
     if (this.#machine !== undefined) this.#unseen = await this.#display?.finish()
     if (this.#unseen !== undefined) host.stderr.write(`retrap: ${this.#unseen}\n`)
-    return this.#report(exit, resets)
+    return this.#report(exit)
+  }
+
+  #tellReset(isGuest: boolean): void {
+    this.#control.tell('RESET', { guest: isGuest, reason: isGuest ? 'guest-reset' : 'host-qmp-system-reset' })
+  }
+
+  /** The machine is reset in place. @returns its images: it has given up those that it was made with */
+  #wasReset(isGuest: boolean): Promise<MachineImages> {
+    this.#resets++
+    this.#tellReset(isGuest)
+    this.#debugger?.restarted?.()
+    return this.#settings.images()
   }
 
   /** Takes over a machine that has arrived from another process. */
@@ -421,10 +416,8 @@ class Session {
   async #create(): Promise<Made> {
     const settings = this.#settings
     const tell = (text: string): void => this.#terminal.status(text)
-    const snapshot = this.#restored ? undefined : await settings.restore?.(tell, (message) => this.#lose(message))
-    this.#restored = true
+    const snapshot = await settings.restore?.(tell, (message) => this.#lose(message))
     const loaded = this.#loaded ?? (await settings.devices(this.#millisecondsLeft()))
-    this.#loaded = undefined
     const { behindPorts = [], ...backEnds } = (await this.#backEnds?.forMachine(this.#millisecondsLeft())) ?? {}
     const models = [...loaded.models, ...behindPorts]
     const serialPorts = Math.max(1, settings.serial.length)
@@ -443,6 +436,7 @@ class Session {
       ...(mouse !== undefined && { mouse }),
       devices: models,
       deviceServers: loaded.servers,
+      ...(settings.noReboot !== true && { onReset: () => this.#wasReset(true) }),
       onSleep: (asleep) => {
         this.#control.tell(asleep ? 'SUSPEND' : 'WAKEUP')
         if (this.#clock?.slept(asleep) !== true) this.#host.stderr.write(asleep ? ASLEEP : AWAKE)
@@ -484,7 +478,13 @@ class Session {
       const over = left === Infinity ? [] : [AbortSignal.timeout(Math.ceil(left))]
       await this.#control.released(AbortSignal.any([this.#stop.signal, ...over]))
       if (this.#stop.signal.aborted) return { reason: 'stopped' }
-      if (this.#control.takesReset()) return ASKED_RESET
+      if (this.#control.takesReset()) {
+        if (this.#settings.noReboot === true || machine.reset === undefined || this.#recording.isActive)
+          return ASKED_RESET
+        await machine.reset(await this.#wasReset(false))
+        // A machine that is held stays so.
+        continue
+      }
       if (over.some(({ aborted }) => aborted)) return { reason: 'timeout' }
       const exit: MachineExit = await this.#migration.run.run(
         this.#recording.runnerOf(machine),
@@ -533,7 +533,7 @@ class Session {
   }
 
   /** Prints why the run has ended, unless obvious, on stderr. @returns the exit code */
-  #report(ended: MachineExit, resets: number): number {
+  #report(ended: MachineExit): number {
     const { stderr, disassemble } = this.#host
     const { timeoutMs, stats, machine } = this.#settings
     // A machine reports an unreadable file as its own error.
@@ -545,7 +545,14 @@ class Session {
     if (stats !== undefined && this.#machine !== undefined) {
       const stopwatch = this.#stopwatch
       const guestBytes = machine.memoryBytes
-      const statistics = measure({ machine: this.#machine, stopwatch, exit, exitCode, guestBytes, resets })
+      const statistics = measure({
+        machine: this.#machine,
+        stopwatch,
+        exit,
+        exitCode,
+        guestBytes,
+        resets: this.#resets,
+      })
       stderr.write(stats === 'json' ? `${JSON.stringify(statistics)}\n` : formatStatistics(statistics))
     }
     return exitCode

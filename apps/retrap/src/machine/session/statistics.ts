@@ -35,7 +35,7 @@ export interface RunStatistics {
   }
   /** The map of guest frames at the end. */
   readonly p2m: P2mStatistics
-  /** Number of resets by the guest; the other counters restart at each reset. */
+  /** Number of resets; the other counters go on over them. */
   readonly resets: number
 }
 
@@ -118,7 +118,7 @@ export function formatStatistics(statistics: RunStatistics): string {
         : `${group(helperCalls)} helper calls`
     rows.push(['TPR', `${group(traps)} traps, ${group(patchedSites)} patched sites, ${calls}, ${group(polls)} polls`])
   }
-  if (statistics.resets > 0) rows.push(['resets', `${statistics.resets}; counts are since the last`])
+  if (statistics.resets > 0) rows.push(['resets', `${statistics.resets}`])
   return rows.map(([name, value]) => `${name.padEnd(14)}${value}\n`).join('')
 }
 

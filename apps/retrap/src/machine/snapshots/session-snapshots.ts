@@ -194,7 +194,7 @@ export class GuestClock {
     this.#tell(
       problem === undefined
         ? 'the guest has slept for a moment, and has the time now'
-        : `${problem}: its clock stays as late as it is; hwclock --hctosys there sets it`,
+        : `${problem}: its clock catches up by itself, by 7 days at most; hwclock --hctosys there sets it`,
     )
   }
 }

@@ -95,6 +95,7 @@ async function viewOf(board: Board): Promise<ReturnType<typeof guestView>> {
     hostModels: true,
     card: 'here',
     keep: undefined,
+    restarts: false,
     pages: false,
     forks: false,
   })
@@ -113,6 +114,7 @@ function drawAct(rng: Rng, at: number, making: Drawn, run: MachineRun): Act {
   const force = rng.chance()
   const all: readonly (Act & { readonly verb?: MachineVerb })[] = [
     drawInput(rng, at),
+    { at, verb: 'restore', name: 'reset', act: (subject) => subject.reset() },
     { at, verb: 'plug', name: `plug ${name}`, act: (subject) => subject.plug(name) },
     { at, verb: 'plug', name: force ? 'take out' : 'unplug', act: (subject) => subject.unplug(force) },
     { at, verb: 'gdb', name: `gdb: ${packets.join(' ')}`, act: (subject) => subject.debugged(packets) },
@@ -300,6 +302,7 @@ export async function drawCase(rng: Rng, board: Board, run: 'plain' | 'recorded'
     hostModels: rng.chance(),
     card: rng.pick(state === undefined ? CARDS : SHORT_CARDS),
     keep,
+    restarts: rng.chance(),
   }
   const inline = { ...wanted, placement: 'inline' as const }
   const plain = { ...inline, hostModels: false, card: 'none' as const }
@@ -321,7 +324,7 @@ export async function drawCase(rng: Rng, board: Board, run: 'plain' | 'recorded'
   const disturbances = times.map((at, i) => drawDisturbance(rng, at, machine, i === 0 ? state : undefined))
   rng.note(
     'machine',
-    `${board.name}, ${cpus} vCPUs${machine.placement === 'inline' ? '' : `, ${machine.placement}`}${jit ? ', compiled' : ''}${keep ? ', code is kept' : ''}, card ${machine.card}, to ${endNs} ns`,
+    `${board.name}, ${cpus} vCPUs${machine.placement === 'inline' ? '' : `, ${machine.placement}`}${jit ? ', compiled' : ''}${keep ? ', code is kept' : ''}${machine.restarts ? ', starts again' : ''}, card ${machine.card}, to ${endNs} ns`,
   )
   rng.note('acts', acts.map(({ at, name }) => `${at}: ${name}`).join('; ') || 'none')
   rng.note('disturbances', disturbances.map(({ at, name }) => `${at}: ${name}`).join('; '))

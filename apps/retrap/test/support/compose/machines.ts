@@ -31,6 +31,7 @@ export interface Composed extends Pick<machines.Pc, 'debugger' | 'gdbTarget'> {
   readonly keyboard: Keyboard
   readonly mouse: Mouse
   run(options: machines.MachineRunOptions): Promise<machines.MachineExit>
+  reset(images: machines.ResetImages): Promise<void>
   powerButton(): Promise<boolean>
   save(options?: machines.MachineSaveOptions): Promise<machines.PcSnapshot>
   restore(snapshot: machines.PcSnapshot, options?: machines.MachineRestoreOptions): Promise<void>
@@ -54,6 +55,8 @@ export interface Making {
   /** It has devices whose doings are the host's. */
   readonly hostModels: boolean
   readonly card: CardPlace
+  /** It starts again where its guest resets it, by a triple fault too. */
+  readonly restarts: boolean
   /** A PC's guest has page tables. */
   readonly pages: boolean
   /** Its memory has room for clones: frames are counted, and given back one by one. */
@@ -127,6 +130,8 @@ export class Subject {
   #reached = 0
   /** Machines that were stopped where an instruction waits for a device. */
   static waited = 0
+  /** Resets of all machines by their guests. */
+  static resets = 0
   /** The disk that may be plugged in, of a clone, too. */
   readonly #spare: Disk
   /** The device that was plugged in last. */
@@ -191,6 +196,11 @@ export class Subject {
     await this.runUntil(ns, stop.signal)
     domain.watchTurns(null)
     if (domain.isBusy) Subject.waited++
+  }
+
+  /** Presses the reset button. */
+  async reset(): Promise<void> {
+    if (this.exit === undefined) await this.machine.reset(imagesOf(this.#making))
   }
 
   /** Ends the machine, as a device of its guest's does. */
@@ -539,16 +549,26 @@ export function refusedTo(
 }
 
 /** The options of a machine, but for what it starts. */
+/** A machine that goes on from a snapshot has no kernel, which it starts after a reset. */
+const imagesOf = ({ board, image }: Pick<Making, 'board'> & { readonly image?: Uint8Array }): machines.ResetImages =>
+  board.arm && image !== undefined ? { kernel: image } : {}
+
 function optionsOf(
-  { board, cpus, placement, jit, hostModels, card, keep }: Omit<Making, 'image' | 'pages' | 'forks'>,
+  making: Omit<Making, 'image' | 'pages' | 'forks'> & { readonly image?: Uint8Array },
   disks: readonly Disk[],
   plugged?: string,
   stops?: Stops,
 ) {
+  const { board, cpus, placement, jit, hostModels, card, keep, restarts } = making
+  const onReset = (): machines.ResetImages => {
+    Subject.resets++
+    return imagesOf(making)
+  }
   const { devices = [], ...cards } = cardAt(card, board.arm)
   return withPlugged(plugged, disks, {
     ...{ memoryBytes: 4 * MIB, codeCacheBytes: 2 * MIB, cpus, clock: 'deterministic' as const },
     ...board.options,
+    ...(restarts && { onReset, tripleFault: 'reset' as const }),
     ...everyDevice(board, disks, hostModels),
     ...cards,
     devices: [...devices, ...(stops ? [stops.model] : [])],
