@@ -14,7 +14,7 @@ test.skipIf(!isHere).each([...PROBE_PLACES.slice(0, 1), ...sliced(PROBE_PLACES.s
   `file system calls in a share answer as in a folder of the host: %s${note}`,
   { timeout: EXEC_DEADLINE_MS },
   async (place) => {
-    const parts = place === 'folder' ? 24 : 48
+    const parts = place === 'folder' ? 36 : 72
     expect(await compareCalls(place, [parts, SLICE % parts]), SLICE_REPEAT).toEqual([])
   },
 )
