@@ -157,7 +157,7 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
     await syncing
     expect([others.length, held() <= before]).toEqual([50, true])
     const now = share.root()
-    const again = await now.child('file')
+    const again = now.child('file')
     // Its numbers may be other files' by now.
     await file.close()
     for (const node of [old, ...others]) node.release()
@@ -174,7 +174,7 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
     const [first, again] = await Promise.all(
       ['file', 'link'].map(async (name) => (await root.child(name)).open(ACCESS)),
     )
-    const theirs = await (await other.root().child('file')).open(ACCESS)
+    const theirs = other.root().child('file').open(ACCESS)
     expect([await first!.lock!(), await again!.lock!(), await theirs.lock!()]).toEqual([true, true, false])
     first!.unlock!()
     expect(await theirs.lock!()).toBe(false)

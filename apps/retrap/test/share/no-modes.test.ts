@@ -22,11 +22,11 @@ test.skipIf(!hasProc)(
     try {
       const share = new LocalShare(folder)
       const root = share.root()
-      const { node, file } = await root.create('file', {
+      const { node, file } = root.create('file', {
         ...{ read: true, write: true, truncate: false },
         ...{ exclusive: true, mode: 0o666 },
       })
-      await root.makeDirectory('dir', 0o777)
+      root.makeDirectory('dir', 0o777)
       expect(['file', 'dir'].map((name) => lstatSync(join(folder, name)).mode & 0o777)).toEqual([0o600, 0o700])
       await file.close()
       node.release()
