@@ -37,7 +37,7 @@ export abstract class DeviceSet implements LocalModels {
   readonly #surroundings: ModelSurroundings
   readonly #attached = new Map<string, AttachedModel>()
   readonly #hotPlug: HotPlug
-  /** Told of a slot whose device leaves it, whoever wants that, before it is out. */
+  /** Called with a slot before its device leaves it, by a command or by the guest. */
   onLeaving: (busName: string) => void = () => {}
 
   /** @param platform - what models reach through their contexts */

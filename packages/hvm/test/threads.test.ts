@@ -176,7 +176,7 @@ test('an SMI comes right after the instruction of a thread that causes it', { ti
       stateless: true,
       synchronous: true,
       ports: { base: SMI_PORT, size: 2 },
-      write: () => void domain.vcpus[domain.executingVcpu]?.smi(),
+      write: () => domain.vcpus[domain.executingVcpu]?.smi(),
     }),
   )
   // The save area's I/O state names the port, and the port its vCPU.

@@ -60,7 +60,7 @@ export interface PcOptions extends MachineOptions {
   readonly serialPorts?: number | undefined
   /** Place where the board's models run; see {@link MachineOptions}. In a thread of their own `serveBoard` runs them. */
   readonly devicePlacement?: 'inline' | 'deferred' | StartBoardServer | undefined
-  /** What a triple fault does: it ends the machine (default), with the registers, or resets it, as on a PC. */
+  /** Effect of a triple fault: the machine ends with its registers (default), or is reset, as a PC is. */
   readonly tripleFault?: 'end' | 'reset' | undefined
   /** Told that the guest sleeps (S3), and that it has been woken. */
   readonly onSleep?: ((asleep: boolean) => void) | undefined

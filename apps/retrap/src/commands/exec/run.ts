@@ -156,7 +156,7 @@ class Run {
 
   /** Come before the program. */
   readonly #commands: readonly string[]
-  /** Paths that the program has looked for in vain. */
+  /** Paths that the program has looked for, and that the guest lacks. */
   readonly #missed: Set<string>
 
   constructor(
@@ -219,7 +219,7 @@ class Run {
       const { signal } = this.#over
       const exit = await (held?.run(guest, signal, timeoutMs, () => this.#answer !== undefined) ??
         guest.run(signal, timeoutMs))
-      // What is said from here on has the terminal's own line ends.
+      // Messages from here on have the terminal's own line ends.
       if (hasTerminal) stdin.setRawMode?.(false)
       code = await this.#code(exit.reason)
       return code

@@ -152,7 +152,8 @@ export class SessionTerminal {
   /** Takes out questions of a shell for the place of the cursor, which may come in pieces. */
   #withoutQuestions(bytes: Uint8Array): Uint8Array {
     const text = (this.#begun + Buffer.from(bytes).toString('latin1')).replaceAll(WHERE_IS_THE_CURSOR, '')
-    const [begun = ''] = /\u001b(?:\[6?)?$/.exec(text) ?? []
+    const begun =
+      [3, 2, 1].map((length) => WHERE_IS_THE_CURSOR.slice(0, length)).find((part) => text.endsWith(part)) ?? ''
     this.#begun = begun
     return Buffer.from(text.slice(0, text.length - begun.length), 'latin1')
   }
