@@ -1,6 +1,9 @@
 import { splitPairs } from './values.ts'
 
-/** A list of QEMU's, `kind,key=value,…` or an object of JSON: a key alone is on, and keys may come again. Notes what is read. */
+/**
+ * A list of QEMU's, `kind,key=value,…` or an object of JSON, with its keys in any order: a key alone is on, with `no` before it
+ * off, and keys may come again. Notes what is read.
+ */
 export class Pairs {
   readonly all: (readonly [key: string, value: string])[]
   /** The first word stands alone, as a kind does. */
@@ -8,22 +11,18 @@ export class Pairs {
   readonly #read = new Set<string>()
   readonly #dropped: string[] = []
 
-  /** @param kind - the JSON key whose value may come first, without the key */
+  /** @param kind - the key whose value may come first, without the key */
   constructor(text: string, kind = 'driver') {
-    if (text.startsWith('{')) {
-      const flat = new Map(flatten(JSON.parse(text)))
-      const first = flat.get(kind)
-      flat.delete(kind)
-      this.#isKind = first !== undefined
-      this.all = [...(first === undefined ? [] : [[first, 'on'] as const]), ...flat]
-      return
-    }
-    const words = splitPairs(text).filter((word) => word !== '')
-    this.#isKind = words[0]?.includes('=') === false
-    this.all = words.map((word) => {
-      const at = word.indexOf('=')
-      return at < 0 ? [word, 'on'] : [word.slice(0, at), word.slice(at + 1)]
-    })
+    const pairs = text.startsWith('{') ? [...flatten(JSON.parse(text))] : pairsOf(text, kind)
+    const at = pairs.findLastIndex(([key]) => key === kind)
+    this.#isKind = at >= 0
+    this.all = [...(at < 0 ? [] : [[pairs[at]![1], 'on'] as const]), ...pairs.filter((_, i) => i !== at)]
+  }
+
+  /** The pairs, which does not count as reading them. @param kind - the key for the kind; default: without it */
+  pairs(kind?: string): readonly (readonly [key: string, value: string])[] {
+    if (!this.#isKind) return this.all
+    return [...(kind === undefined ? [] : [[kind, this.all[0]![0]] as const]), ...this.all.slice(1)]
   }
 
   /** The first word, if it is not a key with a value. */
@@ -36,15 +35,20 @@ export class Pairs {
 
   get(key: string): string | undefined {
     this.#read.add(key)
-    return this.all.find(([name]) => name === key)?.[1]
+    return this.peek(key)
+  }
+
+  /** Returns a value, which does not count as reading it. */
+  peek(key: string): string | undefined {
+    return this.pairs().find(([name]) => name === key)?.[1]
   }
 
   has(key: string): boolean {
     return this.get(key) !== undefined
   }
 
-  set(key: string, value: string): void {
-    this.#read.add(key)
+  set(key: string, value: string, isRead = true): void {
+    if (isRead) this.#read.add(key)
     const at = this.all.findIndex(([name]) => name === key)
     this.all.splice(at < 0 ? this.all.length : at, at < 0 ? 0 : 1, [key, value])
   }
@@ -79,9 +83,22 @@ export class Pairs {
 
   /** The words that nobody has read. */
   get unread(): readonly string[] {
-    return [...this.#dropped, ...this.all.filter(([key]) => !this.#read.has(key)).map(wordOf)]
+    const kind = this.#isKind && !this.#read.has(this.all[0]![0]) ? [this.all[0]![0]] : []
+    const others = this.pairs().filter(([key]) => !this.#read.has(key))
+    return [...kind, ...this.#dropped, ...others.map(wordOf)]
   }
 }
+
+/** The words of a list, of which the first may be the value of `kind` alone. */
+export const pairsOf = (text: string, kind: string): readonly (readonly [key: string, value: string])[] =>
+  splitPairs(text)
+    .filter((word) => word !== '')
+    .map((word, i) => {
+      const at = word.indexOf('=')
+      if (at >= 0) return [word.slice(0, at), word.slice(at + 1)]
+      if (i === 0) return [kind, word]
+      return /^no[a-z]/.test(word) ? [word.slice(2), 'off'] : [word, 'on']
+    })
 
 const wordOf = ([key, value]: readonly [string, string]): string => `${key}=${value}`
 

@@ -42,8 +42,11 @@ export function addQemu(
           return [error.message]
         }
       })
-      const all = [...new Set([...complaints, ...refused])]
-      if (all.length > 0) throw usage(`this line cannot be run:\n  ${all.join('\n  ')}`)
+      const all = [...new Set([...complaints, ...refused])].join('\n  ')
+      // The list of all devices follows the first unknown one alone.
+      const [list = ''] = /; there are .*, and modules of your own/.exec(all) ?? []
+      const [first = '', ...others] = list === '' ? [all] : all.split(list)
+      if (all !== '') throw usage(`this line cannot be run:\n  ${first}${list}${others.join('')}`)
       const args = ['run', ...options.flatMap((words) => words.filter((word) => word !== undefined))]
       host.stderr.write(`retrap: retrap ${args.map(quoted).join(' ')}\n`)
       for (const note of notes) host.stderr.write(`retrap: ${note}\n`)

@@ -1,6 +1,6 @@
 import type { DeviceLine } from '../../machine/devices/qemu-devices.ts'
 import { Pairs } from '../../options/pairs.ts'
-import { placeOf } from './words.ts'
+import { firstKey, mistakesIn } from './lists.ts'
 
 /** The parts of a QEMU command line as they are parsed: their translation, and the words that were not read. */
 export class LineParts implements DeviceLine {
@@ -18,6 +18,8 @@ export class LineParts implements DeviceLine {
   /** Devices, created at the end, when everything that they refer to is known. */
   protected readonly devices: Pairs[] = []
   protected readonly chardevs: Map<string, Pairs> = new Map()
+  /** Chardevs whose stream another option has. */
+  protected readonly taken: Set<string> = new Set()
   protected readonly serialTargets: string[] = []
   protected readonly globalWords: {
     readonly words: string
@@ -25,6 +27,8 @@ export class LineParts implements DeviceLine {
     readonly pair: readonly [string, string]
   }[] = []
   protected readonly used: Set<object> = new Set()
+  /** The words of `-action`. */
+  protected actions: Pairs | undefined
   /** Options as lists of words; a word that nothing reads is left out, and a note says so. */
   protected readonly lists: (readonly [option: string, pairs: Pairs, why: string])[] = []
   /** Options of which the last mention counts, or which another part of the line requires. */
@@ -42,9 +46,10 @@ export class LineParts implements DeviceLine {
     this.notes.push(`left out: ${what} (${why})`)
   }
 
-  /** Reads a list of an option. @param why - the reason for words that nothing reads */
-  protected list(option: string, value: string, why = 'it has no meaning here', kind?: string): Pairs {
-    const pairs = new Pairs(value, kind)
+  /** Reads a list of an option, and checks its words. @param why - the reason for words that nothing reads */
+  protected list(option: string, value: string, why = 'it has no meaning here', keys: string = option): Pairs {
+    const pairs = new Pairs(value, firstKey(keys))
+    this.complaints.push(...mistakesIn(keys, pairs))
     this.lists.push([option, pairs, why])
     return pairs
   }
@@ -52,64 +57,85 @@ export class LineParts implements DeviceLine {
   takeChardev(id: string): string {
     const pairs = this.chardevs.get(id)
     if (pairs === undefined) return id
-    this.chardevs.delete(id)
     const [path, host, port] = ['path', 'host', 'port'].map((key) => pairs.get(key))
-    for (const key of ['id', 'server', 'wait']) pairs.get(key)
-    if (pairs.kind === 'socket' && path === undefined) return `tcp:${host ?? ''}:${port}`
-    return path === undefined ? pairs.kind : `${pairs.kind === 'socket' ? 'unix' : pairs.kind}:${path}`
+    const isSocket = pairs.kind === 'socket'
+    const address = isSocket ? (path === undefined ? `tcp:${host ?? ''}:${port}` : `unix:${path}`) : pairs.kind
+    const target = isSocket || path === undefined ? address : `${pairs.kind}:${path}`
+    if (isSocket && !this.taken.has(id)) this.#noteSocket(`-chardev ${id}`, pairs)
+    if (!this.taken.has(id)) this.notes.push(`-chardev ${pairs.text}: its stream is ${target}`)
+    this.taken.add(id)
+    return target
   }
 
   serial(value: string): void {
-    const [target, notes] = placeOf(this.streamOf(value))
-    for (const note of notes) this.notes.push(`-serial ${value}: ${note}`)
-    this.serialTargets.push(target)
+    this.serialTargets.push(this.placeOf('serial', value))
   }
 
-  /** Returns the stream of a chardev, also of one shared with a monitor. */
-  protected streamOf(value: string): string {
-    if (value.startsWith('mon:')) this.last['mux'] = 'on'
-    return value
-      .replace(/^chardev:(.*)$/, (_, id: string) => {
-        if (this.chardevs.get(id)?.get('mux') === 'on') this.last['mux'] = value
-        const stream = this.takeChardev(id)
-        return /^(tcp|unix):/.test(stream) ? `${stream},server=on,wait=off` : stream
-      })
-      .replace(/^mon:/, '')
+  /** Returns the target of a monitor's or port's stream, also of a chardev or of a stream shared with a monitor; or `none`. */
+  protected placeOf(option: string, given: string): string {
+    const value = given.replace(/^mon:/, '')
+    if (value !== given) {
+      this.last['mux'] = 'on'
+      this.notes.push(`-${option} ${given}: Ctrl-A c goes to the monitor`)
+    }
+    const [, id] = /^chardev:(.*)$/.exec(value) ?? []
+    if (id !== undefined) {
+      if (!this.chardevs.has(id)) this.complaints.push(`-${option} ${given}: there is no -chardev with id=${id}`)
+      if (this.chardevs.get(id)?.peek('mux') === 'on') this.last['mux'] = value
+      return this.takeChardev(id)
+    }
+    if (/^(null|vc(:\d+C?x\d+C?)?|\/dev\/null)$/.test(value)) {
+      this.notes.push(`-${option} ${given}: it is connected to nothing`)
+      return 'none'
+    }
+    const [, kind, rest = ''] = /^(tcp|telnet|unix):(.*)$/.exec(value) ?? []
+    if (kind === undefined) return value
+    const pairs = this.list(option, rest, 'every socket listens, and nothing waits for its client')
+    if (kind === 'telnet') this.notes.push(`-${option} ${given}: the socket has the bytes alone, without telnet's`)
+    this.#noteSocket(`-${option} ${given}`, pairs)
+    return `${kind === 'unix' ? kind : 'tcp'}:${pairs.kind.replace(/^:/, '')}`
+  }
+
+  /** Notes that a socket is another one than the words ask for. */
+  #noteSocket(what: string, pairs: Pairs): void {
+    if (pairs.peek('server') !== 'on' || pairs.peek('wait') !== 'off')
+      this.notes.push(`${what}: it listens there, and the machine waits for no program`)
   }
 
   needsQ35(): void {
     this.last['machine'] ??= 'q35'
   }
 
-  placeDrive(id: string | undefined, media: string): void {
+  placeDrive(device: Pairs, media: string): void {
+    const id = device.get('drive')
     const drive = this.drives.find((one) => one.get('id') === id) ?? this.openNode(id)
     drive?.set('if', 'ide')
     drive?.set('media', media)
+    for (const key of ['bootindex', 'serial']) if (device.has(key)) drive?.set(key, device.get(key)!)
   }
 
   globals(driver: string): readonly (readonly [key: string, value: string])[] {
     const found = this.globalWords.filter((one) => one.driver === driver)
-    for (const one of found) this.used.add(one)
+    for (const one of found) {
+      if (!this.used.has(one)) this.notes.push(`-global ${one.words}: ${driver} has it here`)
+      this.used.add(one)
+    }
     return found.map(({ pair }) => pair)
   }
 
   action(event: 'watchdog' | 'panic'): string | undefined {
-    return this.last[`action ${event}`]
+    return this.actions?.get(event)
   }
 
   /** Makes a drive of a node of `-blockdev`. */
   protected openNode(id: string | undefined): Pairs | undefined {
     const node = this.nodes.get(id ?? '')
     if (node === undefined) return undefined
-    const below = this.nodes.get(node.get('file') ?? '') ?? node
-    const kind = node.kind || (node.get('driver') ?? '')
+    const below = this.nodes.get(node.peek('file') ?? '') ?? node
+    const { kind } = node
     const file = below.get('filename') ?? node.get('file.filename')
+    for (const one of [node, below]) this.used.add(one)
     node.get('node-name')
-    for (const one of new Set([node, below])) {
-      for (const key of ['driver', 'file.driver', 'node-name']) one.get(key)
-      if (one !== node) this.used.add(one)
-    }
-    this.used.add(node)
     if (file === undefined || !/^(raw|qcow2|file|host_device)$/.test(kind))
       this.complaints.push(`-blockdev ${id}: write driver=raw or qcow2 with a file`)
     const drive = new Pairs('')
@@ -117,7 +143,7 @@ export class LineParts implements DeviceLine {
     drive.set('id', id!)
     drive.set('file', file ?? '')
     drive.set('format', kind === 'qcow2' ? kind : 'raw')
-    if ([node, below].some((one) => one.get('read-only') === 'on')) drive.set('readonly', 'on')
+    if ([node, below].some((one) => one.peek('read-only') === 'on')) drive.set('readonly', 'on')
     this.drives.push(drive)
     return drive
   }

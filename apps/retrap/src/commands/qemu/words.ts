@@ -1,6 +1,6 @@
 /** Words of QEMU's command line that need no other word to be understood. */
 import { CPU_MODELS, cpuModel } from '@retrap/x86-cpu'
-import { Pairs } from '../../options/pairs.ts'
+import type { Pairs } from '../../options/pairs.ts'
 
 const names = (text: string): ReadonlySet<string> => new Set(text.split(' '))
 
@@ -10,40 +10,61 @@ export const SWITCHES: ReadonlySet<string> = names(
 )
 /** Options that only have two dashes here. */
 export const SAME: ReadonlySet<string> = names(
-  'kernel initrd append hda hdb hdc hdd cdrom fda fdb snapshot no-reboot fsdev option-rom pidfile daemonize',
+  'kernel initrd append hda hdb hdc hdd cdrom fda fdb snapshot no-reboot option-rom pidfile daemonize',
 )
 /** Options that change nothing of the machine, beside those that `REPLACEMENTS` says to leave out. */
 export const LEFT_OUT: Readonly<Record<string, string>> = {
   parallel: 'there is no parallel port',
   'full-screen': 'there are no windows',
-  sdl: 'there are no windows',
   'show-cursor': 'there are no windows',
   'no-fd-bootchk': 'SeaBIOS checks no signature of a floppy',
   msg: 'messages have no time of day',
   balloon: 'the guest has its memory',
   overcommit: 'memory is what the process has',
+  numa: 'all CPUs and memory are in one node',
+  trace: "the events are QEMU's own; --trace has others",
 }
+/** Options of which the last mention counts. */
+export const LAST_COUNTS: ReadonlySet<string> = names(
+  'kernel initrd append bios cpu D k gdb vga display vnc d uuid pidfile debugcon',
+)
+/** Options whose mentions are one list. */
+export const MERGED: ReadonlySet<string> = names('machine m smp boot name rtc icount action overcommit msg')
+/** Other names of options. */
+export const ALIASES: Readonly<Record<string, (value: string) => readonly [option: string, value: string]>> = {
+  M: (value) => ['machine', value],
+  s: () => ['gdb', 'tcp::1234'],
+  curses: () => ['display', 'curses'],
+  sdl: () => ['display', 'sdl'],
+  'watchdog-action': (value) => ['action', `watchdog=${value}`],
+  'qmp-pretty': (value) => ['qmp', value],
+}
+/** QEMU's log items, of which `int` and `in_asm` are here. */
+export const LOG_ITEM: RegExp =
+  /^(all|none|out_asm|in_asm|op|op_opt|op_ind|op_plugin|int|exec|cpu|fpu|vpu|mmu|pcall|cpu_reset|unimp|guest_errors|page|nochain|plugin|strace|tid|invalid_mem|trace:.+)$/
 
 /** Options of ours that only `retrap run` has. */
 export const RUN_ONLY: RegExp = /^--(kernel|initrd|append|firmware|drive|hd\w|cdrom|fd\w|snapshot|boot)$/
 
-const USUAL_MEMORY = '512M'
-const USUAL_CPUS = 2
+/** What a usage message shows in place of a value that is wrong. */
+export const EXAMPLES: Readonly<Record<string, string>> = { m: '512', smp: '2' }
 export const FIRST_VNC_PORT: number = 5900
 
-/** QEMU's users write MiB without a unit: `512`, `2G`. */
-export function memoryOf(value: string): string {
-  const [, digits, unit = 'M'] = /^(\d+)([kmgt])?i?b?$/i.exec(value) ?? []
-  return digits === undefined ? USUAL_MEMORY : `${digits}${unit.toUpperCase()}`
-}
-
-/** The CPUs of `4`, `cpus=4,cores=2` or the product of the topology: `sockets=2,cores=2`. */
-export function cpusOf(given: Pairs): number {
-  const topology = ['sockets', 'dies', 'clusters', 'cores', 'threads']
-  const count = given.get('cpus') ?? (/^\d+$/.test(given.kind) ? given.kind : undefined)
-  const isKnown = count !== undefined || topology.some((key) => given.has(key))
-  const all = Number(count ?? topology.reduce((product, key) => product * Number(given.get(key) ?? 1), 1))
-  return Number.isSafeInteger(all) && all > 0 && isKnown ? all : USUAL_CPUS
+/**
+ * The CPUs of `4`, `cpus=4,cores=2` or the product of the topology: `sockets=2,cores=2`. A level that is not given is what is left of
+ * `maxcpus`. Source: QEMU, "Invocation", `-smp`.
+ *
+ * @returns undefined for a topology that does not have `maxcpus`, or fewer of them than CPUs
+ */
+export function cpusOf(given: Pairs): number | undefined {
+  const { cpus, maxcpus, ...levels } = Object.fromEntries(
+    given.pairs('cpus').map(([key, value]) => [key, Number(value)]),
+  ) as { readonly [key: string]: number; readonly cpus?: number; readonly maxcpus?: number }
+  const product = Object.values(levels).reduce((all, one) => all * one, 1)
+  const most = maxcpus ?? cpus ?? product
+  const isOpen = ['sockets', 'cores', 'threads'].some((level) => levels[level] === undefined)
+  const isWhole = product > 0 && (isOpen ? most % product === 0 : most === product)
+  return isWhole && (cpus ?? most) <= most ? (cpus ?? most) : undefined
 }
 
 /** Returns our processor for `-cpu`: the model or `max`, with supported changes; and the unsupported ones. */
@@ -59,17 +80,4 @@ export function cpuOf(value: string): readonly [cpu: string, others: readonly st
       others.push(change)
     }
   return [cpu, others]
-}
-
-/** Parses the target of a monitor or serial port, `tcp:HOST:PORT,server,nowait`. Also returns notes on differences. */
-export function placeOf(value: string): readonly [target: string, notes: readonly string[]] {
-  const [, kind, rest = ''] = /^(tcp|telnet|websocket|unix):(.*)$/.exec(value) ?? []
-  if (kind === undefined) return [/^(vc|null|none)/.test(value) ? 'none' : value, []]
-  const pairs = new Pairs(rest.replace(/,server\b(?!=)/, ',server=on').replace(/,nowait\b/, ',wait=off'))
-  const [[place] = ['']] = pairs.all
-  const notes = [
-    ...(pairs.get('server') === 'on' ? [] : ['it listens there, and connects to nothing']),
-    ...(pairs.get('wait') === 'off' ? [] : ['the machine waits for no program there']),
-  ]
-  return [`${kind === 'unix' ? kind : 'tcp'}:${place.replace(/^:/, '')}`, notes]
 }

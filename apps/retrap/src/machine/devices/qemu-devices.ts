@@ -15,7 +15,7 @@ export interface DeviceLine {
   /** Records that the machine needs a q35's features. */
   needsQ35(): void
   /** Places a drive of `if=none` on the board itself. */
-  placeDrive(id: string | undefined, media: string): void
+  placeDrive(device: Pairs, media: string): void
   /** The properties that `-global` gives a device of QEMU's. */
   globals(driver: string): readonly (readonly [key: string, value: string])[]
   /** The host's action where a watchdog's time is over, or the guest has panicked. */
@@ -41,6 +41,13 @@ const LEFT_OUT: readonly (readonly [RegExp, string])[] = [
   [/^isa-vga$/, 'the graphics card is on the PCI bus'],
   [/^pcie?-.*bridge|^pxb|^x3130|^ioh3420/, 'devices are on the root bus'],
 ]
+/** QEMU's devices that other options make. */
+const OF_BOARD: readonly (readonly [RegExp, string])[] = [
+  [/^(ich9-)?ahci$/, 'the controller of --machine q35'],
+  [/^ide-(hd|cd|drive)$/, 'a drive of the board, not of if=none'],
+  [/^(isa|pci)-serial/, '--serial'],
+  [/^vhost-vsock/, '--vsock'],
+]
 const VERSION_2 =
   'virtio-mmio devices have version 2 here, as with -global virtio-mmio.force-legacy=false; where the guest has only a driver for version 1, write virtio-…-pci for virtio-…-device'
 /** Properties about the host's implementation, or that always have the requested value here. */
@@ -59,12 +66,15 @@ export function translateDevice(pairs: Pairs, into: DeviceLine): void {
   const why = LEFT_OUT.find(([pattern]) => pattern.test(given))?.[1]
   if (why !== undefined) return void into.notes.push(`left out: -device ${pairs.text} (${why})`)
   for (const [key, value] of into.globals(given)) if (!pairs.has(key)) pairs.set(key, value)
-  if (/^(ich9-)?ahci$/.test(given)) return into.needsQ35()
+  const ours = OF_BOARD.find(([pattern]) => pattern.test(given))?.[1]
+  if (ours !== undefined) {
+    into.notes.push(`-device ${pairs.text}: it is ${ours}`)
+    if (given.endsWith('ahci')) return into.needsQ35()
+    if (given.startsWith('ide')) return into.placeDrive(pairs, given === 'ide-cd' ? 'cdrom' : 'disk')
+    if (given.startsWith('vhost')) return into.add('--vsock', `cid=${pairs.get('guest-cid')},uds=vsock.sock`)
+    return into.serial(`chardev:${pairs.get('chardev')}`)
+  }
   pairs.without(LEFT_OUT_PROPERTIES)
-  if (/^ide-(hd|cd|drive)$/.test(given))
-    return into.placeDrive(pairs.get('drive'), given === 'ide-cd' ? 'cdrom' : 'disk')
-  if (/^(isa|pci)-serial/.test(given)) return into.serial(`chardev:${pairs.get('chardev')}`)
-  if (given.startsWith('vhost-vsock')) return into.add('--vsock', `cid=${pairs.get('guest-cid')},uds=vsock.sock`)
   const [, onBus] = /^virtio-(\w+)-device$/.exec(given) ?? []
   const kind = onBus === undefined ? deviceHere(given) : into.isArm ? given : `virtio-${onBus}-pci`
   const stands = onBus !== undefined || /^(e1000|VGA|AC97|qemu-xhci)$/.test(kind)
