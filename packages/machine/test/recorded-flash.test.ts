@@ -80,9 +80,16 @@ test('a flash of an Arm board is recorded without its erased end', async () => {
   expect(facts).toEqual({ readOnly: true, contents: '/w==', bytes: 64 << 20 })
 })
 
+test.each([1, 4095, 4096, 4097])('firmware of %i bytes for an Arm board comes back as it was', async (length) => {
+  const flash = [{ medium: medium(Uint8Array.from({ length }, (_, i) => i)) }]
+  const facts = await flashFacts(flash)
+  expect(await flashFacts(recordedFlash(flash, facts))).toEqual(facts)
+})
+
 test('what a file has in the place of flash memories may be anything', () => {
   const flash = [{ medium: medium(new Uint8Array(BYTES)) }]
   const shapes: unknown[] = [[null], [{}], [{ readOnly: true, contents: '%' }], [{ contents: 5 }], 'x', [[]], undefined]
+  shapes.push([{ readOnly: true, contents: '/w==' }])
   for (const facts of shapes) {
     expect(() => recordedFlash(flash, facts as [])).toThrow(expect.objectContaining({ code: 'ERR_DAMAGED' }))
   }

@@ -1,11 +1,14 @@
 import type { Pc, PcForkOptions, PcOptions } from '@retrap/machine'
-import { type ArmMachine, type ArmMachineOptions, createArmMachine } from '@retrap/machine/arm'
+import { type ArmForkOptions, type ArmMachine, type ArmMachineOptions, createArmMachine } from '@retrap/machine/arm'
 import { TestError } from './errors.ts'
 import {
   type BegunMachine,
+  bootedOptions,
+  type ChangesOf,
   ClonedInstant,
   createBooted,
   type Instant,
+  type OptionsOf,
   requireNoWrites,
   ResetInstant,
   whyNoClones,
@@ -28,6 +31,8 @@ export interface BootOptionsOfAll<Machine extends Pc | ArmMachine> {
   readonly bootTimeoutMs?: number | undefined
   /** Host time that each wait of a test may take, in milliseconds; default 60,000. */
   readonly timeoutMs?: number | undefined
+  /** Whether runs are recorded: each test then has a clone; otherwise one machine is restored before each test. Default true, if possible. */
+  readonly record?: boolean | undefined
 }
 
 /** Options for booting a PC for tests. */
@@ -39,14 +44,14 @@ export interface PcBootedOptions extends BootOptionsOfAll<Pc> {
   readonly pc: PcOptions | (() => PcOptions | Promise<PcOptions>)
   /** Makes options that differ for each test's machine, such as new device models. */
   readonly fork?: (() => PcForkOptions) | undefined
-  /** Whether runs are recorded: each test then has a clone; otherwise one machine is restored before each test. Default true, if possible. */
-  readonly record?: boolean | undefined
 }
 
-/** How an Arm board is booted for tests. One machine is put back before each test. */
+/** How an Arm board is booted for tests. */
 export interface ArmBootedOptions extends BootOptionsOfAll<ArmMachine> {
-  /** The machine's options, or a function that makes them. By default it has deterministic time, and compiles hot code. */
+  /** The machine's options, or a function that makes them. The defaults are those of {@link PcBootedOptions.pc}. */
   readonly arm: ArmMachineOptions | (() => ArmMachineOptions | Promise<ArmMachineOptions>)
+  /** Makes options that differ for each test's machine, such as new device models. */
+  readonly fork?: (() => ArmForkOptions) | undefined
 }
 
 /** Host time that the boot may take, in milliseconds, unless options say otherwise. */
@@ -73,26 +78,28 @@ export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
    */
   static async pc(options: PcBootedOptions): Promise<BootedMachine> {
     const given = typeof options.pc === 'function' ? await options.pc() : options.pc
-    const changes = options.fork ?? (() => ({}))
-    const wantsClones = options.record !== false
-    const booted = await createBooted(given, wantsClones)
-    return closingOnError(booted, async () => {
-      const waits = await bootedTo(booted, options)
-      const why = wantsClones ? await whyNoClones(booted, given, changes) : 'the option record is false'
-      if (why === undefined) return new BootedMachine(booted, new ClonedInstant(booted, given, changes), waits)
-      requireNoWrites(given, why)
-      return new BootedMachine(booted, await ResetInstant.at(booted, why), waits)
-    })
+    const booted = await createBooted(given, options.record !== false)
+    return BootedMachine.#bootedTo(booted, given, options.fork ?? (() => ({})), options)
   }
 
   /** Boots an Arm board. @throws as {@link BootedMachine.pc} */
   static async arm(options: ArmBootedOptions): Promise<BootedMachine<ArmMachine>> {
     const given = typeof options.arm === 'function' ? await options.arm() : options.arm
-    const why = 'a run of an Arm board is recorded from power-on only'
-    requireNoWrites(given, why)
-    const booted = await createArmMachine({ jit: true, clock: 'deterministic', ...given })
+    const booted = await createArmMachine(bootedOptions(given, options.record !== false))
+    return BootedMachine.#bootedTo(booted, given, options.fork ?? (() => ({})), options)
+  }
+
+  static #bootedTo<Machine extends Pc | ArmMachine>(
+    booted: Machine,
+    given: OptionsOf<Machine>,
+    changes: () => ChangesOf<Machine>,
+    options: BootOptionsOfAll<Machine>,
+  ): Promise<BootedMachine<Machine>> {
     return closingOnError(booted, async () => {
       const waits = await bootedTo(booted, options)
+      const why = options.record === false ? 'the option record is false' : await whyNoClones(booted, given, changes)
+      if (why === undefined) return new BootedMachine(booted, new ClonedInstant(booted, given, changes), waits)
+      requireNoWrites(given, why)
       return new BootedMachine(booted, await ResetInstant.at(booted, why), waits)
     })
   }

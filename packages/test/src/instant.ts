@@ -12,7 +12,7 @@ import {
   recordClone,
   recordPc,
 } from '@retrap/machine'
-import type { ArmMachine } from '@retrap/machine/arm'
+import { type ArmForkOptions, ArmMachine, type ArmMachineOptions, recordArmClone } from '@retrap/machine/arm'
 import { writeSnapshot } from '@retrap/snapshot'
 import { TestError } from './errors.ts'
 
@@ -47,28 +47,33 @@ export interface Instant<Machine> {
   begin(): Promise<BegunMachine<Machine>>
 }
 
+/** The options of a machine of either board, and those of a clone of its. */
+export type OptionsOf<Machine> = Machine extends Pc ? PcOptions : ArmMachineOptions
+export type ChangesOf<Machine> = Machine extends Pc ? PcForkOptions : ArmForkOptions
+
 /** Gives each test a clone of its own, whose run is recorded. */
-export class ClonedInstant implements Instant<Pc> {
+export class ClonedInstant<Machine extends Pc | ArmMachine = Pc> implements Instant<Machine> {
   readonly notRecorded = undefined
-  readonly #booted: Pc
-  readonly #options: PcOptions
-  readonly #changes: () => PcForkOptions
+  readonly #booted: Machine
+  readonly #options: OptionsOf<Machine>
+  readonly #changes: () => ChangesOf<Machine>
 
   /**
    * @param booted - machine that stays at the instant
    * @param options - of that machine; with `keepsPace`, clones' time does not run ahead of the host's
    * @param changes - makes the options that differ for each clone
    */
-  constructor(booted: Pc, options: PcOptions, changes: () => PcForkOptions) {
+  constructor(booted: Machine, options: OptionsOf<Machine>, changes: () => ChangesOf<Machine>) {
     this.#booted = booted
     this.#options = options
     this.#changes = changes
   }
 
-  async begin(): Promise<BegunMachine<Pc>> {
+  async begin(): Promise<BegunMachine<Machine>> {
     const pieces: Uint8Array[] = []
     const write = (bytes: Uint8Array): void => void pieces.push(bytes)
     const changes = this.#changes()
+    const booted: Pc | ArmMachine = this.#booted
     const { bundle, notBundled } = bundleOf({ ...this.#options, ...changes })
     const about: BundleNotes = {
       version: 1,
@@ -78,15 +83,18 @@ export class ClonedInstant implements Instant<Pc> {
     }
     // RAM is in the snapshot, which only a failure's file gets.
     const how = { checkpointMs: Infinity, keepsPace: this.#options.keepsPace === true, about }
-    const recorder = await recordClone(this.#booted, write, how, changes)
+    const recorder =
+      booted instanceof ArmMachine
+        ? await recordArmClone(booted, write, how, changes)
+        : await recordClone(booted, write, how, changes)
     return {
-      machine: recorder.pc,
+      machine: recorder.machine as Machine,
       recording: async (failure) => {
         if (failure !== undefined) recorder.history.fail(failure)
         await recorder.end([...(bundle?.images ?? []), await this.#snapshot()])
         return { bytes: concatenate(pieces), notBundled }
       },
-      end: () => recorder.pc.close(),
+      end: () => recorder.machine.close(),
     }
   }
 
@@ -100,7 +108,7 @@ export class ClonedInstant implements Instant<Pc> {
 }
 
 /** Options of machines whose tests begin at power-on, unless they say otherwise; of replays too. */
-export const POWERED: Pick<PcOptions, 'jit' | 'clock' | 'devicePolicy'> = {
+export const POWERED: { readonly jit: true; readonly clock: 'deterministic'; readonly devicePolicy: 'detach' } = {
   jit: true,
   clock: 'deterministic',
   devicePolicy: 'detach',
@@ -134,7 +142,10 @@ export class PoweredInstant implements Instant<Pc> {
 }
 
 /** The options of a machine as plain data, or why they cannot be. */
-function bundleOf(options: PcOptions): { readonly bundle?: BundledOptions; readonly notBundled?: string } {
+function bundleOf(options: PcOptions | ArmMachineOptions): {
+  readonly bundle?: BundledOptions
+  readonly notBundled?: string
+} {
   try {
     return { bundle: bundleOptions(options) }
   } catch (error) {
@@ -183,17 +194,27 @@ export class ResetInstant<Machine extends Pc | ArmMachine> implements Instant<Ma
 const MOST_WRITTEN_BYTES = 64 << 20
 const CLONES = 4
 
-/** Makes the PC that tests begin with. @throws as `createPc` */
-export function createBooted(options: PcOptions, wantsClones: boolean): Promise<Pc> {
-  const forks = { clones: CLONES, writtenBytes: Math.min(options.memoryBytes, MOST_WRITTEN_BYTES) }
-  return createPc({ jit: true, clock: 'deterministic', ...(wantsClones && { forks }), ...options })
-}
+/** Options of the machine that tests begin with. */
+export const bootedOptions = <Options extends PcOptions | ArmMachineOptions>(
+  options: Options,
+  wantsClones: boolean,
+): Options => ({
+  ...{ jit: true, clock: 'deterministic' },
+  ...(wantsClones && {
+    forks: { clones: CLONES, writtenBytes: Math.min(options.memoryBytes, MOST_WRITTEN_BYTES) },
+  }),
+  ...options,
+})
 
-/** Returns why tests cannot have recorded clones of a PC; undefined if they can. */
-export async function whyNoClones(
-  booted: Pc,
-  options: PcOptions,
-  changes: () => PcForkOptions,
+/** Makes the PC that tests begin with. @throws as `createPc` */
+export const createBooted = (options: PcOptions, wantsClones: boolean): Promise<Pc> =>
+  createPc(bootedOptions(options, wantsClones))
+
+/** Returns why tests cannot have recorded clones of a machine; undefined if they can. */
+export async function whyNoClones<Machine extends Pc | ArmMachine>(
+  booted: Machine,
+  options: OptionsOf<Machine>,
+  changes: () => ChangesOf<Machine>,
 ): Promise<string | undefined> {
   if ((options.deviceServers ?? []).length > 0) return 'deviceServers: they are of one machine, and a clone has none'
   try {

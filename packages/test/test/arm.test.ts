@@ -1,8 +1,10 @@
-/** An Arm board that is booted once: the same machine is put back before each test. */
+/** An Arm board that is booted once: each test has a clone, whose run is recorded, or the same machine is put back. */
 import { armImage } from '@retrap/tooling/arm-image'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { ArmMachine } from '@retrap/machine/arm'
+import { expect, test } from 'vitest'
 import { defineDevice } from '@retrap/device'
+import { openBundle } from '@retrap/machine'
+import { type ArmForkOptions, type ArmMachine, type ArmSnapshot, replayArmMachine } from '@retrap/machine/arm'
+import { readSnapshot } from '@retrap/snapshot'
 import { BootedMachine, FaultStage } from '../src/index.ts'
 
 /** A Linux Image that prints `>`, sends back what is typed, and says behind each character how many there were. */
@@ -27,28 +29,54 @@ function countingImage(): Uint8Array {
   )
 }
 
-/** Its device is wrong by one bit: it says `0`. */
-const stage = new FaultStage([{ device: 'one', act: 'read', nth: 1, kind: 'wrong', bits: 1 }])
+const board = { memoryBytes: 4 << 20, kernel: countingImage() }
 const one = defineDevice({
-  ...{ name: 'one', stateless: true, mmio: { base: 0x0c00_0000, size: 0x1000 } },
+  ...{ name: 'one', stateless: true, deterministic: true, mmio: { base: 0x0c00_0000, size: 0x1000 } },
   read: () => 0x31,
 })
+const fork = (): ArmForkOptions => ({ devices: [one] })
 
-let booted: BootedMachine<ArmMachine>
-beforeAll(async () => {
-  const arm = { memoryBytes: 4 << 20, kernel: countingImage(), devices: [stage.wrap(one)] }
-  booted = await BootedMachine.arm({ arm, ready: '>' })
+/** Boots it with a device that is wrong by one bit at the boot: it says `0`. */
+async function booted(record: boolean): Promise<BootedMachine<ArmMachine>> {
+  const stage = new FaultStage([{ device: 'one', act: 'read', nth: 1, kind: 'wrong', bits: 1 }])
+  const arm = { ...board, devices: [stage.wrap(one)] }
+  const machine = await BootedMachine.arm({ arm, fork, record, ready: '>' })
   expect(stage.happened).toHaveLength(1)
-})
-afterAll(() => booted.close())
+  return machine
+}
 
-test('begins each test at one instant', async () => {
-  expect(booted.notRecorded).toMatch(/from power-on only/)
-  for (const typed of ['ab', 'c'])
-    await booted.run(async (machine) => {
-      machine.type(typed)
-      const last = `${typed.at(-1)}${typed.length}`
-      expect(await machine.until(last)).toBe(typed === 'ab' ? 'a1b2' : 'c1')
-      expect(await machine.screenshot()).toBeUndefined()
-    })
+test.each([true, false])('begins each test at one instant, and runs again what is recorded: %s', async (record) => {
+  const machine = await booted(record)
+  expect(machine.notRecorded).toBe(record ? undefined : 'the option record is false')
+  for (const [typed, printed] of [
+    ['ab', 'a1b2'],
+    ['c', 'c1'],
+  ] as const) {
+    const { test: begun, begun: run } = await machine.begin()
+    begun.type(typed)
+    expect(await begun.until(printed.slice(-2))).toBe(printed)
+    expect(await begun.screenshot()).toBeUndefined()
+    await begun.over()
+    const recorded = await run.recording('it failed')
+    if (record) expect(await replayed(recorded!.bytes)).toEqual([printed, begun.machine.domain.instructions])
+    run.end()
+  }
+  machine.close()
 })
+
+/** Runs a recording again, by the file alone. @returns what is printed, and how many instructions there are */
+async function replayed(bytes: Uint8Array): Promise<readonly [printed: string, instructions: number]> {
+  const sourceOf = (all: Uint8Array) => ({
+    bytes: all.length,
+    read: (at: number, length: number) => all.subarray(at, at + length),
+  })
+  const file = (await openBundle(sourceOf(bytes))).snapshot!
+  const snapshot = (await readSnapshot(sourceOf(file))) as object as ArmSnapshot
+  let printed = ''
+  const again = await replayArmMachine({ ...board, ...fork(), clock: 'deterministic', snapshot }, sourceOf(bytes), {
+    onMachine: ({ serial }) => serial.onTransmit((sent) => (printed += Buffer.from(sent).toString())),
+  })
+  expect(await again.run()).toMatchObject({ reason: 'end-of-recording' })
+  again.close()
+  return [printed, again.instructions]
+}

@@ -174,6 +174,21 @@ test('an Arm board starts a kernel of a file, runs, is forked and put back', SLO
   expect((await server.call('run', { machine: 'twin', seconds: 0.1 })).isError).toBe(false)
   expect((await server.call('reset', { machine: 'arm' })).text).toMatch(/\narm runs in the background$/)
   expect(await refusal('exec', { machine: 'twin', command: 'x', timeoutSeconds: 0.2 })).toContain('/dev/vport0p1')
+  await server.call('stop', { machine: 'twin' })
+  // A recorded one from power-on, and a recorded fork.
+  expect((await server.call('boot', { ...given, name: 'past', record: true })).text).toMatch(/\npast stands still$/)
+  expect((await server.call('fork', { machine: 'arm', name: 'branch', record: true })).text).toMatch(
+    /\nbranch stands still$/,
+  )
+  for (const machine of ['past', 'branch']) {
+    await server.call('run', { machine, seconds: 0.1 })
+    const now = /at instruction (\d+)/.exec((await server.call('go_to', { machine })).text)?.[1]
+    await server.call('go_to', { machine, instruction: Number(now) - 2 })
+    const shown = await server.call('registers', { machine })
+    expect([shown.data['pc'], shown.text]).toEqual([data['pc'], expect.stringContaining('its past at instruction')])
+    const image = { machine, address: data['pc'], physical: true }
+    expect((await server.call('who_wrote', image)).data).toMatchObject({ by: 'nobody' })
+  }
 })
 
 test('a recorded guest is shown at any instruction, and says who wrote an address', SLOW, async () => {
@@ -261,7 +276,6 @@ test.each([
   ["a card's program", 'boot', { system: 'embedded', nic: 'user,romfile=/etc/passwd,restrict=on' }, /romfile/],
   ['a cable', 'boot', { system: 'embedded', nic: 'socket,listen=127.0.0.1:0' }, /^ERR_ARGUMENT/],
   ["a board that is no PC for a PC's guest", 'boot', { system: 'embedded', board: 'virt' }, /^ERR_ARGUMENT/],
-  ['a recorded Arm board', 'boot', { system: 'files', kernel: 'guest.bin', board: 'virt', record: true }, /Arm board/],
   [
     'an Arm board with nothing that starts it',
     'boot',

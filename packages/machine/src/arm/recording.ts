@@ -6,7 +6,7 @@ import { noteAll } from '../recording/record-gate.ts'
 import { MachineReplay } from '../recording/replay.ts'
 import type { RecordingSource, ReplayOptions, RunReplay } from '../recording/run-replay.ts'
 import { ArmMachine } from './machine.ts'
-import type { ArmMachineOptions } from './machine-options.ts'
+import type { ArmForkOptions, ArmMachineOptions } from './machine-options.ts'
 import type { ArmKind } from './virt-board.ts'
 
 /** An Arm board whose run is recorded. */
@@ -68,6 +68,23 @@ export async function recordArmMachine(
     const gate = await gateFor(options, options.snapshot === undefined)
     return ArmMachine.create(options, gate)
   })
+}
+
+/**
+ * Makes a clone, as `machine.fork` does, whose run is recorded from its first instruction on: as `recordClone` does for a PC.
+ *
+ * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
+ * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; as `ArmMachine.fork`
+ */
+export async function recordArmClone(
+  source: ArmMachine,
+  write: (bytes: Uint8Array) => unknown,
+  given: RecordOptions = {},
+  changes: ArmForkOptions = {},
+): Promise<ArmRecorder> {
+  return recordMachine(VIRT_RUNS, write, given, (gateFor) =>
+    source.forkBehind(changes, (options) => gateFor(options, false)),
+  )
 }
 
 /**

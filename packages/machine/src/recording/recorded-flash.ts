@@ -24,7 +24,7 @@ const PIECE = 0x6000
 const MOST_READ_BYTES = 1 << 20
 /** Bytes of the largest flash memory: one of an Arm board's. */
 const MOST_BYTES = 64 << 20
-/** The unit of flash memories. */
+/** The unit of a PC's flash memories. */
 const BLOCK_BYTES = 4096
 
 /** Reads what flash memories hold, for a recording. @throws as `loadFlash` */
@@ -57,7 +57,9 @@ export function recordedFlash(list: readonly MachineFlash[], facts: readonly Fla
         throw new TypeError(`${length} bytes`)
       const bytes = new Uint8Array(length ?? kept.length).fill(kept.at(-1) ?? 0)
       bytes.set(kept)
-      if (typeof readOnly !== 'boolean' || bytes.length === 0 || bytes.length % BLOCK_BYTES !== 0)
+      // The firmware of an Arm board may have any size: the erased rest of its flash is behind it.
+      const isWhole = bytes.length % BLOCK_BYTES === 0 || bytes.length === flash.medium.properties.bytes
+      if (typeof readOnly !== 'boolean' || bytes.length === 0 || !isWhole)
         throw new TypeError(`flash ${i}: ${bytes.length} bytes`)
       return { ...flash, readOnly, medium: keptMedium(bytes, readOnly) }
     })

@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { linuxCommands } from '@retrap/symbols'
-import { openBundle, type PcOptions, type PcSnapshot, type RecordingSource, replayPc } from '@retrap/machine'
+import { openBundle, type PcSnapshot, type RecordingSource, replayPc } from '@retrap/machine'
+import { type ArmSnapshot, replayArmMachine } from '@retrap/machine/arm'
 import { readSnapshot } from '@retrap/snapshot'
+import type { ArmBootedOptions } from '../booted-machine.ts'
 import { type PcBootedOptions, TestError } from '../index.ts'
 import { POWERED } from '../instant.ts'
 import { FILES } from './failure-files.ts'
@@ -76,7 +78,7 @@ interface ReplayFailureOptions {
  */
 export async function replayFailure(
   folder: string,
-  options: Pick<PcBootedOptions, 'pc' | 'fork'>,
+  options: Pick<PcBootedOptions, 'pc' | 'fork'> | Pick<ArmBootedOptions, 'arm' | 'fork'>,
   { port = 0, onListening }: ReplayFailureOptions,
 ): Promise<void> {
   const path = join(folder, FILES.recording)
@@ -85,15 +87,16 @@ export async function replayFailure(
       'ERR_REPLAY',
       `${folder} has no ${FILES.recording}: expected the folder of a failing test whose run is recorded`,
     )
-  const given: PcOptions = typeof options.pc === 'function' ? await options.pc() : options.pc
   const recording = await openedFile(path)
   try {
     const snapshot = await instantOf(recording.source, path)
-    const all: PcOptions = {
-      ...(snapshot === undefined ? POWERED : { jit: true, clock: 'deterministic' }),
-      ...{ ...given, ...options.fork?.(), ...(snapshot && { snapshot }) },
-    }
-    const replay = await replayPc(all, recording.source, { at: 'end' })
+    const began = snapshot === undefined ? POWERED : { jit: true, clock: 'deterministic' as const }
+    const changes = { ...options.fork?.(), ...(snapshot && { snapshot }) }
+    const how = { at: 'end' } as const
+    const replay =
+      'arm' in options
+        ? await replayArmMachine({ ...began, ...(await made(options.arm)), ...changes }, recording.source, how)
+        : await replayPc({ ...began, ...(await made(options.pc)), ...changes }, recording.source, how)
     try {
       const killed = Promise.withResolvers<void>()
       const commands = linuxCommands(() => replay.pc)
@@ -107,14 +110,20 @@ export async function replayFailure(
   }
 }
 
+const made = async <Options>(given: Options | (() => Options | Promise<Options>)): Promise<Options> =>
+  typeof given === 'function' ? (given as () => Options | Promise<Options>)() : given
+
+/** A snapshot of the board that the options are of; a recording of the other board is refused when it is opened. */
+type Instant = PcSnapshot & ArmSnapshot
+
 /** The instant at which a test began; undefined: power-on. @throws TestError `ERR_REPLAY` for a recording of another program; as `openBundle`, `readSnapshot` */
-async function instantOf(source: RecordingSource, path: string): Promise<PcSnapshot | undefined> {
+async function instantOf(source: RecordingSource, path: string): Promise<Instant | undefined> {
   const { snapshot: bytes, options } = await openBundle(source)
   if (bytes === undefined && options !== undefined) return undefined
   if (bytes === undefined) throw new TestError('ERR_REPLAY', `${path} is no recording of a failing test`)
   const read = (offset: number, length: number): Uint8Array => bytes.subarray(offset, offset + length)
   const { state, pages } = await readSnapshot({ bytes: bytes.length, read })
-  return { state, pages } as PcSnapshot
+  return { state, pages } as Instant
 }
 
 async function openedFile(path: string): Promise<{ readonly source: RecordingSource; readonly file: FileHandle }> {

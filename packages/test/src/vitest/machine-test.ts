@@ -48,15 +48,19 @@ export function machineTest(options: MachineTestOptions): TestAPI<{ machine: Tes
   )
 }
 
-/** Makes a test for an Arm board, without recordings. */
+/** Makes a test for an Arm board, as {@link machineTest} does for a PC. */
 export function armTest(options: ArmTestOptions): TestAPI<{ machine: TestMachine<ArmMachine> }> {
-  return extended<ArmMachine>(options, () => BootedMachine.arm(options))
+  return extended<ArmMachine>(
+    options,
+    () => BootedMachine.arm(options),
+    (folder) => replay(folder, options),
+  )
 }
 
 function extended<Machine extends Pc | ArmMachine>(
   { bootTimeoutMs = BOOT_MS, outputFolder = join('temp', 'retrap') }: MachineTestOptions | ArmTestOptions,
   boot: () => Promise<BootedMachine<Machine>>,
-  open?: (folder: string) => Promise<void>,
+  open: (folder: string) => Promise<void>,
 ): TestAPI<{ machine: TestMachine<Machine> }> {
   const replayed = process.env[REPLAY]
   let booting: Promise<BootedMachine<Machine>> | undefined
@@ -70,7 +74,7 @@ function extended<Machine extends Pc | ArmMachine>(
   })
   return base.extend<{ machine: TestMachine<Machine> }>({
     machine: async ({ task, skip }, use) => {
-      if (replayed !== undefined && open !== undefined) {
+      if (replayed !== undefined) {
         await open(replayed)
         skip('its recording was shown to gdb')
       }
@@ -123,7 +127,7 @@ function commandFor(task: RunnerTestCase, folder: string): string {
   return `${REPLAY}=${shellQuoted(folder)} npx vitest run ${shellQuoted(file)} -t ${shellQuoted(pattern)} --testTimeout=0`
 }
 
-async function replay(folder: string, options: PcBootedOptions): Promise<void> {
+async function replay(folder: string, options: PcBootedOptions | ArmBootedOptions): Promise<void> {
   const port = Number(process.env[PORT] ?? 0)
   await replayFailure(folder, options, {
     port,

@@ -1,12 +1,10 @@
 import { z } from 'zod'
-import { gicOf } from '../../flags/arm-options.ts'
 import { type BootSources, prepareBoot, PROMPTS } from './boot.ts'
 import { BOOT_ARGUMENTS } from './boot-arguments.ts'
 import { lastOf } from './console-log.ts'
 import { closedText } from './forwards.ts'
 import { type Machines, mebibytes } from './machines.ts'
 import { machineArgument, text, type Tool, tool } from './tool.ts'
-import { ToolError } from './tool-error.ts'
 import type { ToolMachine } from './tool-machine.ts'
 
 /** Parts of the server that tools of machines use. */
@@ -47,11 +45,6 @@ export function machineTools({ machines, timeout, ...sources }: MachineToolParts
         timeoutSeconds: timeout,
       },
       async ({ name, record = false, until, timeoutSeconds: _seconds, ...request }, call) => {
-        if (record && gicOf(String(request.board)) !== undefined)
-          throw new ToolError(
-            'ERR_ARGUMENT',
-            'record: the past of an Arm board is not shown; boot without it, or run retrap run --arch arm64 --record and retrap replay',
-          )
         const machine = await machines.boot(name, await prepareBoot(request, sources), record)
         const prompt = until ?? PROMPTS[request.system]
         if (prompt !== undefined)

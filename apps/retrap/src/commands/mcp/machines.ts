@@ -1,6 +1,4 @@
-import { type Pc, type PcRecorder, recordClone, recordPc } from '@retrap/machine'
-import { loadInterpreters } from '../../machine/interpreters.ts'
-import { type MadeBoard, makeBoard, newGeneration, pcBoard } from './boards.ts'
+import { type MadeBoard, makeBoard, recordBoard, type RecordedBoard, type WriteRecording } from './boards.ts'
 import type { Bootable } from './boot.ts'
 import type { Call } from './call.ts'
 import type { ToolNetwork } from './networks.ts'
@@ -62,10 +60,9 @@ export class Machines {
     const disks = new SharedDisks(bootable.close)
     try {
       return await this.#add(name, { system, kind: board.kind, memoryBytes, hostBytes }, async (facts) => {
-        if (isRecorded && board.kind === 'pc') {
-          await loadInterpreters('x86')
+        if (isRecorded) {
           const keepsPace = network !== undefined
-          return this.#recorded(facts, disks, (write) => recordPc(board.options, write, { keepsPace }), network)
+          return this.#recorded(facts, disks, (write) => recordBoard(board, write, { keepsPace }), network)
         }
         const forks = { clones: MOST_FORKS, writtenBytes: Math.min(FORK_BYTES, memoryBytes) }
         return this.#plain(facts, await makeBoard(board, forks), disks, network)
@@ -81,14 +78,10 @@ export class Machines {
   fork(call: Call, source: ToolMachine, name: string | undefined, isRecorded: boolean): Promise<ToolMachine> {
     const { system, kind, memoryBytes, name: parent } = source.facts
     const hostBytes = isRecorded ? memoryBytes * RECORDED_TIMES : Math.min(FORK_BYTES, memoryBytes)
-    if (isRecorded && kind === 'virt')
-      throw new ToolError('ERR_ARGUMENT', 'record: the past of an Arm board is not shown; fork without it')
     return this.#add(name, { system, kind, memoryBytes, hostBytes, parent }, (facts) =>
       source.fork(call, async (made) => {
         const fork = isRecorded
-          ? await this.#recorded(facts, source.disks, (write) =>
-              recordClone(made.machine as Pc, write, {}, newGeneration()),
-            )
+          ? await this.#recorded(facts, source.disks, (write) => made.record(write))
           : this.#plain(facts, await made.fork(call.leftMs), source.disks)
         source.disks?.retain()
         return fork
@@ -103,11 +96,11 @@ export class Machines {
   async #recorded(
     facts: MachineFacts,
     disks: SharedDisks | undefined,
-    record: (write: (bytes: Uint8Array) => Promise<void>) => Promise<PcRecorder>,
+    record: (write: WriteRecording) => Promise<RecordedBoard>,
     network?: ToolNetwork,
   ): Promise<ToolMachine> {
     const recorded = await RecordedRun.begin(record)
-    return new ToolMachine(facts, pcBoard(recorded.pc), { ...this.#partsWith(disks, network), recorded })
+    return new ToolMachine(facts, recorded.board, { ...this.#partsWith(disks, network), recorded })
   }
 
   #partsWith(disks: SharedDisks | undefined, network: ToolNetwork | undefined): MachineParts {

@@ -1,26 +1,30 @@
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Pc, PcRecorder, ReplayDebugger } from '@retrap/machine'
+import type { Pc, ReplayDebugger } from '@retrap/machine'
+import type { ArmMachine } from '@retrap/machine/arm'
+import type { RecordedBoard, WriteRecording } from './boards.ts'
 import { ToolError } from './tool-error.ts'
 
 /** Most bytes of a recording, which contains all data that a guest reads from its disks. */
 const MOST_BYTES = 2 ** 31
 
+/** A debugger of a machine of either board that goes back. */
+export type PastDebugger = ReplayDebugger<Pc> | ReplayDebugger<ArmMachine>
+
 /** A machine's run, recorded into a file of its own that goes with the machine. */
 export class RecordedRun {
-  readonly #recorder: PcRecorder
+  /** The machine. */
+  readonly board: RecordedBoard
   readonly #file: RecordingFile
 
-  private constructor(recorder: PcRecorder, file: RecordingFile) {
-    this.#recorder = recorder
+  private constructor(board: RecordedBoard, file: RecordingFile) {
+    this.board = board
     this.#file = file
   }
 
   /** @param record - makes the machine */
-  static async begin(
-    record: (write: (bytes: Uint8Array) => Promise<void>) => Promise<PcRecorder>,
-  ): Promise<RecordedRun> {
+  static async begin(record: (write: WriteRecording) => Promise<RecordedBoard>): Promise<RecordedRun> {
     const file = await RecordingFile.create()
     try {
       return new RecordedRun(await record((bytes) => file.write(bytes)), file)
@@ -30,19 +34,15 @@ export class RecordedRun {
     }
   }
 
-  get pc(): Pc {
-    return this.#recorder.pc
-  }
-
   /** Returns a debugger of the run so far. */
-  debugger(): Promise<ReplayDebugger> {
-    return this.#recorder.debugger({ read: (at, bytes) => this.#file.read(at, bytes) })
+  debugger(): Promise<PastDebugger> {
+    return this.board.recorder.debugger({ read: (at, bytes) => this.#file.read(at, bytes) })
   }
 
   /** Ends the recording. The machine does not run any more. */
   async end(): Promise<void> {
     // The file is removed: what could not be written is not needed.
-    await this.#recorder.end().catch(() => {})
+    await this.board.recorder.end().catch(() => {})
     await this.#file.close()
   }
 }

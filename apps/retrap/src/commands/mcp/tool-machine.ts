@@ -1,11 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  HostPacing,
-  type MachineCheckpoint,
-  type MachineDebugger,
-  type MachineExit,
-  type ReplayDebugger,
-} from '@retrap/machine'
+import { HostPacing, type MachineCheckpoint, type MachineDebugger, type MachineExit } from '@retrap/machine'
 import type { Keyboard } from '@retrap/display'
 import type { ExecResult } from '@retrap/guest'
 import { AgentLink } from './agent-link.ts'
@@ -15,7 +9,7 @@ import type { Call } from './call.ts'
 import { ConsoleLog } from './console-log.ts'
 import { Forwards } from './forwards.ts'
 import type { ToolNetwork } from './networks.ts'
-import type { RecordedRun } from './recorded-run.ts'
+import type { PastDebugger, RecordedRun } from './recorded-run.ts'
 import { ToolError } from './tool-error.ts'
 
 /** Facts about a machine that do not change. */
@@ -84,7 +78,7 @@ export class ToolMachine {
   /** Disks of the machine and of its forks. */
   readonly disks: SharedDisks | undefined
   /** Debugger while calls look at the recorded past; undefined: calls act on the machine's present. */
-  #travel: ReplayDebugger | undefined
+  #travel: PastDebugger | undefined
   #checkpoint: MachineCheckpoint | undefined
   /** Guest time from which calls see the machine; 0: from the beginning. */
   readonly #fromNs: number
@@ -344,15 +338,10 @@ export class ToolMachine {
   }
 
   /** Goes through the recorded run. */
-  async travel<T>(call: Call, action: (debug: ReplayDebugger) => Promise<T>): Promise<T> {
+  async travel<T>(call: Call, action: (debug: PastDebugger) => Promise<T>): Promise<T> {
     const recorded = this.#recorded
-    if (recorded === undefined) {
-      const why =
-        this.facts.kind === 'virt'
-          ? 'is an Arm board, whose past is not shown: there are checkpoint and reset'
-          : 'is not recorded: boot or fork with record: true'
-      throw new ToolError('ERR_STATE', `${this.facts.name} ${why}`)
-    }
+    if (recorded === undefined)
+      throw new ToolError('ERR_STATE', `${this.facts.name} is not recorded: boot or fork with record: true`)
     return this.#inTurn(call, async () => action((this.#travel ??= await recorded.debugger())))
   }
 

@@ -2,15 +2,7 @@ import { writeFile, mkdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Pc, PcForkOptions } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
-import {
-  BootedMachine,
-  describeFailure,
-  folderName,
-  type PcBootedOptions,
-  shellQuoted,
-  type TestMachine,
-  TestError,
-} from '@retrap/test'
+import { BootedMachine, describeFailure, folderName, shellQuoted, type TestMachine, TestError } from '@retrap/test'
 import { replayFailure, writeFailure } from '@retrap/test/node'
 import { CliError, troubleWith } from '../../errors.ts'
 import { loadInterpreters } from '../../machine/interpreters.ts'
@@ -53,7 +45,6 @@ export async function runTests(file: string, flags: TestFlags, { stdout, stderr 
   try {
     const { options } = machine
     if (flags.gdb !== undefined) {
-      if ('arm' in options) throw usage('--gdb: a run of an Arm board is not recorded in tests')
       await showToGdb(flags.gdb, options, flags.gdbPort, stderr)
       return true
     }
@@ -141,11 +132,11 @@ async function bootMachine(
   const both = { prompt, lineEnd: enter, bootTimeoutMs }
   const { options } = machine
   try {
+    // A trial clone shows whether clones are possible.
     const booted =
       'arm' in options
-        ? await BootedMachine.arm({ ...options, ...both, ready: bring })
-        : // A trial clone shows whether clones are possible.
-          await BootedMachine.pc({ ...options, ...both, fork: () => own, ready: (test) => bring(test).then(renew) })
+        ? await BootedMachine.arm({ ...options, ...both, fork: () => own, ready: (test) => bring(test).then(renew) })
+        : await BootedMachine.pc({ ...options, ...both, fork: () => own, ready: (test) => bring(test).then(renew) })
     return { booted, renew }
   } catch (error) {
     if (!isTestError(error)) throw error
@@ -221,7 +212,7 @@ async function writeReport(path: string, text: string): Promise<void> {
 /** Opens the recording of a failing test. */
 async function showToGdb(
   folder: string,
-  options: Pick<PcBootedOptions, 'pc'>,
+  options: OpenTestMachine['options'],
   port: number | undefined,
   stderr: { write(text: string): unknown },
 ): Promise<void> {
