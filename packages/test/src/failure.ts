@@ -57,7 +57,7 @@ export function describeFailure(
       ? [`Its run is not recorded: ${notRecorded ?? 'it has ended before'}`]
       : [
           files.notBundled === undefined
-            ? `Its run is recorded. In a page, at the failure, and back from there:\n  npx retrap web --recording ${shellQuoted(files.folder)}`
+            ? `Its run is recorded. In a page, at the failure, and back from there:\n  retrap web --recording ${shellQuoted(files.folder)}`
             : `Its run is recorded. A page does not open it: ${files.notBundled}.`,
           `For gdb:\n  ${plainLine(command)}`,
         ]),

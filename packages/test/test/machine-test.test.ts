@@ -67,7 +67,7 @@ test(NAME, LIMIT, async () => {
       '>',
       `Its screen: ${join(folder, 'screen.png')}`,
       'Its run is recorded. In a page, at the failure, and back from there:',
-      `  npx retrap web --recording ${folder}`,
+      `  retrap web --recording ${folder}`,
       'For gdb:',
       `  RETRAP_REPLAY=${folder} npx vitest run test/support/failing/failing.ts -t '^fails \\(it'\\''s meant to\\)$' --testTimeout=0`,
     ].join('\n'),

@@ -194,7 +194,7 @@ test.each([
   const ended = recorded(
     `cat ${shared}/file; read a; echo $a $(nproc); wc -l; head -c 8 /dev/urandom | od; echo told >&2; cat /proc/uptime; kill -SEGV $$`,
   )
-  const line = `retrap: the run is recorded in ${file}: retrap replay ${file}, or npx retrap web --recording ${file}\n`
+  const line = `retrap: the run is recorded in ${file}: retrap replay ${file}, or retrap web --recording ${file}\n`
   expect(ended).toMatchObject({ code: 139, stderr: `told\n${line}` })
   expect(ended.stdout).toMatch(/^(of the host\n){20000}typed 2\n9999\n0000000 [^]*\n$/)
   expect(readdirSync(folder)).toEqual(['run.rec'])

@@ -94,9 +94,9 @@ async function openedBy(command: readonly string[], shown: RegExp, isWhole: bool
 describe.skipIf(missing !== undefined)('in the page opens', () => {
   test('the recording of a failing test, by the command that the failure prints', SLOW, async () => {
     const run = await runHere(['test', plan, '--out', join(folder, 'out')], LIMIT)
-    const command = `npx retrap web --recording ${failed}`
+    const command = `retrap web --recording ${failed}`
     expect(run.stdout).toContain(command)
-    await openedBy(command.split(' ').slice(2), /echo two\s+two\s+retrap>/, true)
+    await openedBy(command.split(' ').slice(1), /echo two\s+two\s+retrap>/, true)
   })
 
   const [isNamed, off] = [['--firmware', firmware, '--record-images', 'named'], { to: 'retrap> ', type: 'off\n' }]

@@ -150,9 +150,9 @@ function messageOf(
     'The last lines:',
     ...told.slice(-SHOWN_LINES),
     'The same again; keep the plan to have it as a test:',
-    `  npx retrap cluster run ${file} --plan ${plan}`,
+    `  retrap cluster run ${file} --plan ${plan}`,
     'What happened, in a page, and in one of the machines:',
-    `  npx retrap web --recording ${recording}`,
-    `  npx retrap cluster replay ${recording} --machine NAME --goto TIME --gdb 1234`,
+    `  retrap web --recording ${recording}`,
+    `  retrap cluster replay ${recording} --machine NAME --goto TIME --gdb 1234`,
   ].join('\n')
 }

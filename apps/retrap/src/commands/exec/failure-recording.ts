@@ -86,7 +86,7 @@ export class FailureRecording {
       await recorder?.end()
       if (this.#error !== undefined) throw this.#error
       await rename(this.#partial, this.#path)
-      return `the run is recorded in ${this.#path}: retrap replay ${this.#path}, or npx retrap web --recording ${this.#path}`
+      return `the run is recorded in ${this.#path}: retrap replay ${this.#path}, or retrap web --recording ${this.#path}`
     } catch (error) {
       return `the recording ${this.#path} could not be written: ${troubleWith(error, 'write')}`
     }

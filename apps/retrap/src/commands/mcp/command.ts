@@ -8,7 +8,9 @@ import { parseSeconds, parseWhole, usage } from '../../options/values.ts'
 const HELP = `
 A program that speaks the Model Context Protocol starts it, and calls its tools over the standard input and output:
 
-  claude mcp add retrap -- npx retrap mcp --folder ~/images
+  claude mcp add retrap -- retrap mcp --folder ~/images
+
+From a clone of the repository the command is: npm --prefix CLONE run -s retrap -- mcp --folder ~/images
 
 It boots Debian, its own small guest, or kernels, firmware and disks of the named folders; runs commands in guests, types, presses
 keys, looks at screens, forks machines, resets them, forwards ports of 127.0.0.1 to them, goes through recorded runs, and says who
