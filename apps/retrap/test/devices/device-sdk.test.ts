@@ -69,3 +69,14 @@ for (const [language, needed] of Object.entries(NEEDED)) {
     },
   )
 }
+
+test.skipIf(lackingPrograms('python3').length > 0)('the device of README.md keeps to the document', async () => {
+  const readme = readFileSync(new URL('../../../../README.md', import.meta.url), 'utf8')
+  const to = join(folder, 'dice')
+  copyDeviceSdk('python', to, false)
+  writeFileSync(join(to, 'dice.py'), /^```python\n(.*?)^```$/ms.exec(readme)![1]!)
+  const told: string[] = []
+  const [command, parts] = [`cd "${to}" && exec python3 dice.py`, PARTS.filter((part) => part !== BROKEN_FRAMES)]
+  await checkDevice({ address: { command }, parts, print: (line) => told.push(line) })
+  expect(told.filter((line) => line.startsWith('FAIL'))).toEqual([])
+})
