@@ -7,13 +7,13 @@
 // what they leave behind after a failure is undone.
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, isAbsolute, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { execaSync } from 'execa'
 import { checkChangelogs, notes } from './changesets.ts'
 import { checkManifests } from './manifests.ts'
-import { checkTarballs, tarballOf } from './package/tarballs.ts'
-import { checkReadmes } from './release/readme.ts'
+import { checkTarballs, packInto, tarballOf } from './package/tarballs.ts'
+import { checkReadmes, switchToRegistry } from './release/readme.ts'
 import { rehearse } from './release/rehearsal.ts'
 import { billOfMaterials } from './release/sbom.ts'
 import { git, stageCheckout } from './release/stage.ts'
@@ -24,6 +24,9 @@ const USAGE = `usage: npm run release -- --dry-run     says what would be publis
        npm run release -- version       new versions and CHANGELOGs from the notes in .changeset; commit them
        npm run release -- publish       publishes what the registry lacks; --registry URL for another than npm's
        npm run -s release -- sbom       prints what retrap brings to its users, as CycloneDX; --registry as above
+       npm run -s release -- pack FOLDER [PACKAGE…]
+                                        builds these packages, or all, and packs them and all of ours that they need into
+                                        FOLDER; prints the line that installs them
        npm run release -- readmes       lists what READMEs lack that a reader on npm needs`
 
 const BUILD = ['run', 'build', '--output-logs=errors-only', '--ui=stream']
@@ -55,6 +58,8 @@ async function main(): Promise<number> {
       return 0
     case 'sbom':
       return printBill(values.registry)
+    case 'pack':
+      return pack(positionals[1], positionals.slice(2))
     case 'readmes':
       return print(checkReadmes(members()))
     default:
@@ -79,6 +84,7 @@ function version(): void {
   try {
     tool('changeset', ['version'])
     nameVersion()
+    switchToRegistry()
     stopAt(checkChangelogs(members()))
   } catch (error) {
     git(root, 'checkout', '--quiet', '--', '.')
@@ -89,6 +95,27 @@ function version(): void {
     const old = before.get(manifest.name)
     if (old !== manifest.version) console.log(`${manifest.name} ${old} → ${manifest.version}`)
   }
+}
+
+/** Packs packages for projects outside the checkout. npm finds those that they need among the others that it installs. */
+function pack(folder: string | undefined, names: readonly string[]): number {
+  if (folder === undefined) throw new ReleaseError('pack: expected a folder for the tarballs, such as vendor')
+  const all = published()
+  const needed = new Set(names.length > 0 ? names : all.map(({ manifest }) => manifest.name))
+  // A package comes after all that it depends on.
+  for (const { manifest } of all.toReversed())
+    if (needed.has(manifest.name)) for (const name of Object.keys(manifest.dependencies ?? {})) needed.add(name)
+  const chosen = all.filter(({ manifest }) => needed.has(manifest.name))
+  const unknown = names.filter((name) => !all.some(({ manifest }) => manifest.name === name))
+  if (unknown.length > 0)
+    throw new ReleaseError(`pack: there is no package ${unknown.join(', ')}; they have names such as @retrap/machine`)
+  tool('turbo', [...BUILD, ...chosen.map(({ manifest }) => `--filter=${manifest.name}`)])
+  const failure = packInto(resolve(folder), chosen)
+  if (failure !== undefined) throw new ReleaseError(failure)
+  // npm takes `vendor/a.tgz` for a repository on GitHub.
+  const shown = isAbsolute(folder) ? folder : `./${folder}`
+  console.log(`npm install ${chosen.map(({ manifest }) => `${shown}/${basename(tarballOf(manifest))}`).join(' ')}`)
+  return 0
 }
 
 /** The bill of materials of the version that this checkout has, as a registry has it. */

@@ -24,19 +24,24 @@ export async function checkTarballs(selected: readonly Member[]): Promise<string
   const published = selected.filter(({ manifest }) => manifest.private !== true)
   if (published.length === 0) return []
   rmSync(join(root, TARBALLS), { recursive: true, force: true })
-  mkdirSync(join(root, TARBALLS), { recursive: true })
-  const filters = published.map(({ manifest }) => `--filter=${manifest.name}`)
-  // Their prepack script is what runs this.
-  const pack = ['-r', ...filters, 'pack', '--ignore-scripts', '--pack-destination', join(root, TARBALLS)]
-  const npx = ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'pnpm', ...pack]
-  const { message } = execaSync('npx', npx, { cwd: root, reject: false })
-  if (message !== undefined) return [message]
+  const failure = packInto(join(root, TARBALLS), published)
+  if (failure !== undefined) return [failure]
   const problems: string[] = []
   for (const member of published) {
     const found = [...checkModules(member), ...(await checkTarball(member))]
     problems.push(...found.map((problem) => `${member.path}: ${problem}`))
   }
   return problems
+}
+
+/** Packs built packages into a folder. Returns why that has failed, if it has. */
+export function packInto(folder: string, packages: readonly Member[]): string | undefined {
+  mkdirSync(folder, { recursive: true })
+  const filters = packages.map(({ manifest }) => `--filter=${manifest.name}`)
+  // Their prepack script would build them once more.
+  const pack = ['-r', ...filters, 'pack', '--ignore-scripts', '--pack-destination', folder]
+  const npx = ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'pnpm', ...pack]
+  return execaSync('npx', npx, { cwd: root, reject: false }).message
 }
 
 /** One module per entry point, and what several of them share. */

@@ -1,7 +1,7 @@
 // What the README of a package tells its reader to install and to run first.
-import { readFileSync } from 'node:fs'
+import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Member } from '../workspace.ts'
+import { type Member, root } from '../workspace.ts'
 
 const MARK = '// Output:\n'
 
@@ -15,9 +15,44 @@ export interface FirstSteps {
   readonly output: string | undefined
 }
 
+/** Words for the time before the first release, and in the second comment those for the time after it. */
+const WORDS = /<!-- checkout -->[^]*?<!-- registry: ?([^]*?) ?-->/g
+/** The lines that install packages from a clone of the repository, with a comment for people. */
+const FROM_CHECKOUT =
+  /^(?:#.*\n)?npm --prefix \.\.\/retrap run -s release -- pack vendor (.+)\nnpm install (--save-dev )?\.\/vendor\/\*\.tgz/gm
+/** What only works with a registry that has the packages. */
+const FROM_REGISTRY = /\bnpm (?:i|install|add) (?:-\S+ )*@?retrap\b|\bnpx retrap\b/
+
+/** Returns what a README or page says when the packages are on npm's registry. It names one way, and a release switches all. */
+export function onRegistry(text: string): string {
+  return text.replaceAll(WORDS, '$1').replaceAll(FROM_CHECKOUT, 'npm install $2$1')
+}
+
+/** The texts that say how packages are installed, by their paths from the root. */
+function textsOf(): Map<string, string> {
+  const files = globSync(['README.md', '{apps,packages}/*/README.md', 'apps/docs/pages/**/*.md'], { cwd: root })
+  return new Map(files.sort().map((file) => [file, readFileSync(join(root, file), 'utf8')]))
+}
+
+/** Has all READMEs and pages say that the packages are on npm's registry. */
+export function switchToRegistry(): void {
+  for (const [file, text] of textsOf()) writeFileSync(join(root, file), onRegistry(text))
+}
+
+/** Returns one line per place that tells its reader to ask npm's registry, while others say that it has nothing. */
+export function checkOneWay(texts: ReadonlyMap<string, string>): string[] {
+  const isReleased = [...texts.values()].every((text) => onRegistry(text) === text)
+  return [...texts].flatMap(([file, text]) => {
+    const lines = isReleased ? [] : text.replaceAll(WORDS, '').split('\n')
+    return lines
+      .filter((line) => FROM_REGISTRY.test(line))
+      .map((line) => `${file}: npm's registry does not have it yet: ${line.trim().slice(0, 100)}`)
+  })
+}
+
 /** Reads the first `npm install` line and the first TypeScript program of a README. */
 export function firstSteps({ folder }: Member): FirstSteps {
-  const text = readFileSync(join(folder, 'README.md'), 'utf8')
+  const text = onRegistry(readFileSync(join(folder, 'README.md'), 'utf8'))
   const blocks = [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language = '', code = '']) => ({
     language,
     code,
@@ -71,7 +106,7 @@ const OUR_RUNNER = /\bnpx vitest\b/
 /** Returns one line per thing that the README of a published library lacks, or should not have. */
 export function checkReadme(member: Member): string[] {
   const { folder, path, manifest } = member
-  const text = readFileSync(join(folder, 'README.md'), 'utf8')
+  const text = onRegistry(readFileSync(join(folder, 'README.md'), 'utf8'))
   const { install, program, output } = firstSteps(member)
   const problems: string[] = []
   if (install === undefined) problems.push('its first block is not "npm install …"')
@@ -95,4 +130,5 @@ export function checkReadmes(all: readonly Member[]): string[] {
   return all
     .filter(({ path, manifest }) => path.startsWith('packages/') && manifest.private !== true)
     .flatMap(checkReadme)
+    .concat(checkOneWay(textsOf()))
 }

@@ -48,6 +48,7 @@ export const sidebar: DefaultTheme.SidebarItem[] = [
       { text: 'Many machines', link: '/guides/fleets' },
       { text: 'Clusters', link: '/guides/cluster' },
       { text: 'Machines for a model', link: '/guides/mcp' },
+      { text: 'Packages from a clone', link: '/guides/checkout' },
     ],
   },
   {

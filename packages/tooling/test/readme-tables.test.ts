@@ -1,5 +1,5 @@
-/** What the gate holds READMEs to: names, options and exits of the API report. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+/** What the gate holds READMEs to: names, options and exits of the API report; one way to install. */
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
@@ -85,4 +85,24 @@ test('a README that says what is returned names each reason', () => {
     'packages/x/README.md: says nothing of the exit `io-wait`',
   ])
   expect(problemsOf('`run` says why: `halt`.')).toEqual([])
+})
+
+const INSTALL = new URL('../../../.scripts/release/readme.ts', import.meta.url)
+const { checkOneWay, onRegistry } = (await import(INSTALL.href)) as {
+  readonly checkOneWay: (texts: ReadonlyMap<string, string>) => string[]
+  readonly onRegistry: (text: string) => string
+}
+
+test('a release switches every text from the clone to the registry, and none mixes them before', () => {
+  const pack = '# a\nnpm --prefix ../retrap run -s release -- pack vendor @retrap/x y\n'
+  const clone = `${pack}npm install --save-dev ./vendor/*.tgz z\n<!-- checkout -->now<!-- registry: later -->`
+  const later = 'npm install --save-dev @retrap/x y z'
+  expect(onRegistry(clone)).toBe(`${later}\nlater`)
+  const told = (...texts: string[]) => checkOneWay(new Map(texts.map((text, i) => [`${i}`, text])))
+  expect([told(later), told(clone)]).toEqual([[], []])
+  expect(told(clone, later)).toEqual([`1: npm's registry does not have it yet: ${later}`])
+  const cwd = new URL('../../', INSTALL)
+  const files = globSync(['*.md', '*/*/README.md', 'apps/docs/pages/**/*.md'], { cwd, exclude: ['**/checkout.md'] })
+  for (const file of files)
+    expect(onRegistry(readFileSync(new URL(file, cwd), 'utf8')), file).not.toMatch(/registry yet|pack vendor|<!-- chec/)
 })
