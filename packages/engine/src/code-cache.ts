@@ -49,9 +49,8 @@ export class CodeCache {
   #lastFrame = -1
   #lastPages: CodePage[] = []
   readonly #pagesBySlots = new Map<number, CodePage>()
-  /** Breakpoints, by frame and mode. */
+  /** Instructions with breakpoints, by frame and mode. */
   readonly #traps = new Map<number, Traps>()
-  #breakpoints = 0
   /** Processors, each with the address of its ring of return addresses. */
   readonly #clients = new Map<CodeCacheClient, number | undefined>()
   /** The bytes of an instruction in two pages, side by side. */
@@ -146,31 +145,32 @@ export class CodeCache {
     return frame * this.#decoder.modes + mode
   }
 
-  /** Breakpoints have changed: a page whose instructions are fetched has them told anew. Processors flush their TLBs. */
+  /** Breakpoints have changed: each page is told of them when its instructions are fetched. Processors flush their TLBs. */
   breakpointsChanged(): void {
-    this.#breakpoints++
+    for (const key of this.#traps.keys()) {
+      const page = this.#pages.get(key)
+      if (page === undefined) continue
+      this.#killer.killPage(page)
+      page.traps = undefined
+    }
+    this.#traps.clear()
   }
 
   /**
-   * Has instructions of a page be executed alone from now on: they get no slots, so that control that comes to one looks it up.
+   * Has instructions of a page be executed alone until breakpoints change: they get no slots, so that control that comes to one
+   * looks it up.
    *
-   * @param offsets - of the breakpoints; those that another processor has told stay, unless breakpoints have changed since
+   * @param offsets - of the breakpoints
    */
-  trap(page: CodePage, offsets: ReadonlySet<number> | undefined): void {
-    const { traps } = page
-    const kept = traps?.version === this.#breakpoints ? [...traps.records.keys()] : []
-    const tag = this.#decoder.tag ?? 0
-    const wanted = new Set([...kept, ...[...(offsets ?? [])].flatMap((offset) => [offset, offset | tag])])
-    if (wanted.size === (traps?.records.size ?? 0) && [...wanted].every((offset) => traps?.records.has(offset))) {
-      if (traps !== undefined) traps.version = this.#breakpoints
-      return
-    }
+  trap(page: CodePage, offsets: ReadonlySet<number>): void {
+    const traps = page.traps ?? new Map<number, number>()
+    const before = traps.size
+    for (const offset of offsets)
+      for (const at of [offset, offset | (this.#decoder.tag ?? 0)]) if (!traps.has(at)) traps.set(at, 0)
+    if (traps.size === before) return
     this.#killer.killPage(page)
-    const key = this.#key(page.frame, page.mode)
-    const records = new Map([...wanted].map((offset) => [offset, 0]))
-    page.traps = wanted.size === 0 ? undefined : { version: this.#breakpoints, records }
-    if (page.traps === undefined) this.#traps.delete(key)
-    else this.#traps.set(key, page.traps)
+    page.traps = traps
+    this.#traps.set(this.#key(page.frame, page.mode), traps)
   }
 
   /** Returns the code page that a slot table belongs to. */
@@ -269,7 +269,7 @@ export class CodeCache {
     this.#pagesBySlots.clear()
     this.#writes.frames.clear()
     this.#killer.units.clear()
-    for (const { records } of this.#traps.values()) for (const offset of records.keys()) records.set(offset, 0)
+    for (const traps of this.#traps.values()) for (const offset of traps.keys()) traps.set(offset, 0)
     this.#next = this.#start
     this.flushes++
     for (const [client, returns] of this.#clients) {
@@ -319,7 +319,7 @@ export class CodeCache {
    * @returns its machine address; 0 if the instruction crosses into the next page: then {@link CodeCache.crossing}
    */
   record(page: CodePage, offset: number): number {
-    const known = this.#memory.u32[(page.slots >>> 2) + offset]! || (page.traps?.records.get(offset) ?? 0)
+    const known = this.#memory.u32[(page.slots >>> 2) + offset]! || (page.traps?.get(offset) ?? 0)
     return known !== 0 ? known : this.#decodeRun(page, offset)
   }
 
@@ -343,9 +343,9 @@ export class CodeCache {
     let at = first
     let offset = start
     let marked = start
-    const isTrap = page.traps?.records.has(start) === true
+    const isTrap = page.traps?.has(start) === true
     for (let n = 0; n < RUN_LIMIT && offset < PAGE_BYTES; n++) {
-      if (u32[slots + offset] !== 0 || (n > 0 && (isTrap || page.traps?.records.has(offset) === true))) break
+      if (u32[slots + offset] !== 0 || (n > 0 && (isTrap || page.traps?.has(offset) === true))) break
       const length = decoder.decode(bytes, frame + offset, frame + PAGE_BYTES, page.mode, at, offset)
       if (length === 0) break
       this.#enter(page, offset, at)
@@ -401,7 +401,7 @@ export class CodeCache {
 
   /** Has control find a record. */
   #enter({ slots, traps }: CodePage, offset: number, record: number): void {
-    if (traps?.records.has(offset) === true) traps.records.set(offset, record)
+    if (traps?.has(offset) === true) traps.set(offset, record)
     else this.#memory.u32[(slots >>> 2) + offset] = record
   }
 

@@ -172,7 +172,7 @@ export class CodeFetch<Into extends CodeTranslation> {
   #trapped(lo: number, hi: number, t: Into): CodePage {
     const page = this.#pageOf(lo, t)
     const offsets = this.#space.breakpoints?.(lo, hi)
-    if (offsets !== undefined || page.traps !== undefined) this.#cache.trap(page, offsets)
+    if (offsets !== undefined) this.#cache.trap(page, offsets)
     return page
   }
 
@@ -193,7 +193,7 @@ export class CodeFetch<Into extends CodeTranslation> {
     u32[this.#slots] = page.slots
     this.#fillExecute(set, lo, hi, page, t)
     const offset = lo & (PAGE_BYTES - 1)
-    if (!alone && page.traps?.records.has(offset) === true) return this.#end(STATUS_STEP)
+    if (!alone && page.traps?.has(offset) === true) return this.#end(STATUS_STEP)
     let record = cache.record(page, offset)
     if (record !== 0) {
       const { flushes } = cache

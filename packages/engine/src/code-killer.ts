@@ -115,9 +115,9 @@ export class CodeKiller {
 
   #killTraps({ traps }: CodePage): void {
     if (traps === undefined) return
-    for (const [offset, record] of traps.records) {
+    for (const [offset, record] of traps) {
       if (record !== 0) this.#killRecord(record)
-      traps.records.set(offset, 0)
+      traps.set(offset, 0)
     }
   }
 

@@ -30,13 +30,11 @@ export interface CrossingRecords {
   readonly slot: number
 }
 
-/** Instructions of a page that are executed alone, for a debugger. */
-export interface Traps {
-  /** Of the breakpoints: see `CodeCache.breakpointsChanged`. */
-  version: number
-  /** Machine addresses of their records, by offset; 0 where it is not decoded. No slot points to one. */
-  readonly records: Map<number, number>
-}
+/**
+ * Instructions of a page that are executed alone, for a debugger: machine addresses of their records, by offset; 0 where one is
+ * not decoded. No slot points to one.
+ */
+export type Traps = Map<number, number>
 
 /** The decoded instructions of one frame in one mode. */
 export class CodePage {

@@ -75,7 +75,6 @@ describe('the arena of a code cache', () => {
     ])
     expect([trapped, cache.record(page, 4)]).toEqual([trapped, trapped])
     cache.breakpointsChanged()
-    cache.trap(page, undefined)
     expect(memory.u16[(trapped + R_OP) >>> 1]! & OP_DEAD).toBe(OP_DEAD)
     cache.record(page, 0)
     expect(memory.u32[(page.slots >>> 2) + 6]).not.toBe(0)

@@ -82,7 +82,7 @@ function isThere(
 ): boolean {
   for (let i = 0; i < at.length; i++) {
     let page = pageOf(at[i]!)
-    if (page.traps?.records.has(at[i]! & (PAGE_BYTES - 1)) === true) return false
+    if (page.traps?.has(at[i]! & (PAGE_BYTES - 1)) === true) return false
     for (let n = from[i]!; n < from[i + 1]!; n++) {
       const position = at[i]! + n - from[i]!
       const offset = position & (PAGE_BYTES - 1)
