@@ -49,8 +49,6 @@ export class CodeCache {
   #lastFrame = -1
   #lastPages: CodePage[] = []
   readonly #pagesBySlots = new Map<number, CodePage>()
-  /** Instructions with breakpoints, by frame and mode. */
-  readonly #traps = new Map<number, Traps>()
   /** Processors, each with the address of its ring of return addresses. */
   readonly #clients = new Map<CodeCacheClient, number | undefined>()
   /** The bytes of an instruction in two pages, side by side. */
@@ -115,7 +113,6 @@ export class CodeCache {
     if (page === undefined) {
       if (this.#next + SLOT_BYTES > this.#end) this.flush()
       page = new CodePage(frame, mode, this.#next)
-      page.traps = this.#traps.get(key)
       this.#memory.u32.fill(0, page.slots >>> 2, (page.slots + SLOT_BYTES) >>> 2)
       this.#next += SLOT_BYTES
       this.#pages.set(key, page)
@@ -147,13 +144,11 @@ export class CodeCache {
 
   /** Breakpoints have changed: each page is told of them when its instructions are fetched. Processors flush their TLBs. */
   breakpointsChanged(): void {
-    for (const key of this.#traps.keys()) {
-      const page = this.#pages.get(key)
-      if (page === undefined) continue
+    for (const page of this.#pages.values()) {
+      if (page.traps === undefined) continue
       this.#killer.killPage(page)
       page.traps = undefined
     }
-    this.#traps.clear()
   }
 
   /**
@@ -162,15 +157,14 @@ export class CodeCache {
    *
    * @param offsets - of the breakpoints
    */
-  trap(page: CodePage, offsets: ReadonlySet<number>): void {
-    const traps = page.traps ?? new Map<number, number>()
+  trap(page: CodePage, offsets: Iterable<number>): void {
+    const traps: Traps = page.traps ?? new Map()
     const before = traps.size
     for (const offset of offsets)
       for (const at of [offset, offset | (this.#decoder.tag ?? 0)]) if (!traps.has(at)) traps.set(at, 0)
     if (traps.size === before) return
     this.#killer.killPage(page)
     page.traps = traps
-    this.#traps.set(this.#key(page.frame, page.mode), traps)
   }
 
   /** Returns the code page that a slot table belongs to. */
@@ -269,7 +263,6 @@ export class CodeCache {
     this.#pagesBySlots.clear()
     this.#writes.frames.clear()
     this.#killer.units.clear()
-    for (const traps of this.#traps.values()) for (const offset of traps.keys()) traps.set(offset, 0)
     this.#next = this.#start
     this.flushes++
     for (const [client, returns] of this.#clients) {
@@ -333,6 +326,7 @@ export class CodeCache {
     this.#reserve(RUN_LIMIT + 1)
     // A flush has dropped the requested page. Its frame may hold no code any more, while TLB entries for execution still lead to it.
     const page = this.page(given.frame, given.mode)
+    if (page !== given) this.trap(page, given.traps?.keys() ?? [])
     const { u32 } = this.#memory
     const decoder = this.#decoder
     const upper = page.frame * PAGE_BYTES >= HALF

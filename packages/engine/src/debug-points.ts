@@ -17,6 +17,7 @@ interface Watch {
 
 const PAGE_BITS = 12n
 const ALL_BITS = 64
+const pageOf = (address: bigint): bigint => BigInt.asUintN(ALL_BITS, address) >> PAGE_BITS
 const offsetOf = (address: bigint): number => Number(address & 0xfffn)
 
 /** Whether an access of this kind counts. */
@@ -27,7 +28,6 @@ export const linearAddress = (lo: number, hi: number): bigint => (BigInt(hi >>> 
 
 /** A debugger's breakpoints and watchpoints for one processor, by linear address. */
 export class DebugPoints {
-  readonly #breakpoints = new Set<bigint>()
   /** Offsets of breakpoints, by page. */
   readonly #pages = new Map<bigint, Set<number>>()
   #watched: Watch[] = []
@@ -35,7 +35,7 @@ export class DebugPoints {
 
   /** There are breakpoints. */
   get breaks(): boolean {
-    return this.#breakpoints.size > 0
+    return this.#pages.size > 0
   }
 
   /** Some data is watched. */
@@ -45,21 +45,16 @@ export class DebugPoints {
 
   /** Adds a breakpoint. */
   addBreakpoint(given: bigint): void {
-    const address = BigInt.asUintN(ALL_BITS, given)
-    if (this.#breakpoints.has(address)) return
-    this.#breakpoints.add(address)
-    const page = address >> PAGE_BITS
+    const page = pageOf(given)
     const offsets = this.#pages.get(page) ?? new Set<number>()
-    this.#pages.set(page, offsets.add(offsetOf(address)))
+    this.#pages.set(page, offsets.add(offsetOf(given)))
   }
 
   /** Removes a breakpoint. @returns whether it existed */
   removeBreakpoint(given: bigint): boolean {
-    const address = BigInt.asUintN(ALL_BITS, given)
-    if (!this.#breakpoints.delete(address)) return false
-    const page = address >> PAGE_BITS
-    const offsets = this.#pages.get(page)!
-    offsets.delete(offsetOf(address))
+    const page = pageOf(given)
+    const offsets = this.#pages.get(page)
+    if (offsets?.delete(offsetOf(given)) !== true) return false
     if (offsets.size === 0) this.#pages.delete(page)
     return true
   }
@@ -71,7 +66,7 @@ export class DebugPoints {
 
   /** Whether a breakpoint is set at a linear address. */
   breaksAt(lo: number, hi: number): boolean {
-    return this.breaks && this.#breakpoints.has(linearAddress(lo, hi))
+    return this.breakpointsIn(lo, hi)?.has(lo & 0xfff) === true
   }
 
   /** Watches bytes. @param length - at least 1 */
@@ -128,7 +123,6 @@ export class DebugPoints {
 
   /** Removes all breakpoints and watchpoints. */
   clear(): void {
-    this.#breakpoints.clear()
     this.#pages.clear()
     this.#watched = []
     this.#access = null

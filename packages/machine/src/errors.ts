@@ -24,10 +24,3 @@ export class MachineError extends Error {
     this.code = code
   }
 }
-
-/** The error for the reset of a machine that has nothing to start. */
-export const noKernel = (): MachineError =>
-  new MachineError(
-    'ERR_OPTION',
-    'a reset: a machine that goes on from a snapshot has no kernel; give it to reset, or return it from onReset',
-  )

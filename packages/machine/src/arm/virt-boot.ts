@@ -1,5 +1,5 @@
 import type { ArmDomain } from '@retrap/hvm/arm'
-import { noKernel } from '../errors.ts'
+import { noKernel } from '../lifecycle/no-kernel.ts'
 import type { MachineBoot } from '../machine/board.ts'
 import { type ArmChosen, armDeviceTree } from './device-tree.ts'
 import { type ArmBoard, VIRT } from './layout.ts'

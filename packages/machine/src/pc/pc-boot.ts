@@ -15,7 +15,7 @@ import {
 import type { OptionRom } from '../firmware/option-roms.ts'
 import type { ResetImages } from '../lifecycle/machine-life.ts'
 import { kernelImages, type PcOptions, startsDirectly } from '../options/pc-options.ts'
-import { noKernel } from '../errors.ts'
+import { noKernel } from '../lifecycle/no-kernel.ts'
 import { writeModelSpecificRegister, type Vcpu } from '@retrap/x86-cpu'
 
 const IA32_MTRR_PHYSBASE0 = 0x200
