@@ -69,6 +69,7 @@ const SHORT_CARDS: readonly CardPlace[] = [
 const PAGED: ReadonlySet<string> = new Set(['32-bit paging', 'PAE', '64-bit'])
 /** Handlers of breakpoints take the host's time. */
 const MOST_DEBUGGED_NS = 20_000
+const RESET = 'reset button'
 const KEYS = ['KeyA', 'ShiftLeft', 'Enter', 'F1'] as const
 
 /** Machines of each board were looked at for where their devices are. */
@@ -114,7 +115,7 @@ function drawAct(rng: Rng, at: number, making: Drawn, run: MachineRun): Act {
   const force = rng.chance()
   const all: readonly (Act & { readonly verb?: MachineVerb })[] = [
     drawInput(rng, at),
-    { at, verb: 'restore', name: 'reset', act: (subject) => subject.reset() },
+    { at, verb: 'restore', name: RESET, act: (subject) => subject.reset() },
     { at, verb: 'plug', name: `plug ${name}`, act: (subject) => subject.plug(name) },
     { at, verb: 'plug', name: force ? 'take out' : 'unplug', act: (subject) => subject.unplug(force) },
     { at, verb: 'gdb', name: `gdb: ${packets.join(' ')}`, act: (subject) => subject.debugged(packets) },
@@ -315,7 +316,9 @@ export async function drawCase(rng: Rng, board: Board, run: 'plain' | 'recorded'
   const endNs = (state === undefined && rng.chance(1, 20) ? LATE_END : rng.pick(ends)) + rng.below(1000)
   const instants = (count: number): number[] =>
     Array.from({ length: count }, () => rng.below(endNs)).sort((a, b) => a - b)
-  const acts = instants(rng.below(4)).map((at) => drawAct(rng, at, machine, run))
+  // After a reset nothing tells whether the page tables had changed before.
+  const mayBeReset = ({ name }: Act): boolean => !pages || name !== RESET
+  const acts = instants(rng.below(4)).flatMap((at) => [drawAct(rng, at, machine, run)].filter(mayBeReset))
   const times = instants(rng.between(1, state === undefined ? 4 : 2))
   // Most guests ask devices at first, and may wait for ever later.
   if (state === 'not run' || (state === 'waiting' && rng.chance(3, 4))) times[0] = 0
@@ -330,7 +333,11 @@ export async function drawCase(rng: Rng, board: Board, run: 'plain' | 'recorded'
   rng.note('disturbances', disturbances.map(({ at, name }) => `${at}: ${name}`).join('; '))
   rng.note('listing', () => guest.listing().slice(0, 4000))
   return {
-    making: { ...machine, image: guest.image, pages, forks: disturbances.some(({ verb }) => verb === 'fork') },
+    making: {
+      ...machine,
+      restarts: machine.restarts && !pages,
+      ...{ image: guest.image, pages, forks: disturbances.some(({ verb }) => verb === 'fork') },
+    },
     acts,
     disturbances,
     endNs,
