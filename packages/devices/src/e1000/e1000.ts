@@ -336,7 +336,8 @@ export class E1000 extends Stateful implements DeviceModel {
 
   /** Loses packets in flight, and returns to the state at power-on. */
   override reset(): void {
-    this.#eeprom.powerOn()
+    // Its words outlive a reset.
+    this.#eeprom.reset()
     this.#phy.reset()
     this.#phy.linkUp = this.#network.linkUp
     this.#negotiated.cancel()

@@ -72,7 +72,6 @@ function contents(address: ArrayLike<number>): Uint16Array {
 
 /** A 93C46 EEPROM in its 16-bit organisation. */
 export class Eeprom extends Stateful {
-  readonly #initial: Uint16Array
   readonly #words = new Uint16Array(WORDS)
   readonly #shift = { ...IDLE }
   readonly #r = this.keeps(
@@ -82,8 +81,7 @@ export class Eeprom extends Stateful {
 
   constructor(address: ArrayLike<number>) {
     super()
-    this.#initial = contents(address)
-    this.#words.set(this.#initial)
+    this.#words.set(contents(address))
   }
 
   /** The MAC address in the EEPROM. */
@@ -164,11 +162,5 @@ export class Eeprom extends Stateful {
 
   #put(from: number, to: number, value: number): void {
     if (this.#r.writable) this.#words.fill(value, from, to)
-  }
-
-  /** The state at power-on, with the contents that it was made with. */
-  powerOn(): void {
-    this.#words.set(this.#initial)
-    this.reset()
   }
 }
