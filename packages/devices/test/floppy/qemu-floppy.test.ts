@@ -181,7 +181,7 @@ function stepOf(below: (bound: number) => number, cylinder: number): Step {
 describe.runIf(available)(`a floppy controller and QEMU's${note}`, () => {
   test(`give the same status and results, move the same bytes, and leave the same disk (${SLICE_REPEAT})`, async () => {
     const medium = new TestMedium(BYTES)
-    const qemu = new QemuFloppy(medium.bytes)
+    const qemu = await QemuFloppy.start(medium.bytes)
     try {
       const card = new FloppyMachine([medium])
       const both = [ours(card), qemu] as const
