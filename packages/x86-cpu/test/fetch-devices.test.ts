@@ -1,6 +1,6 @@
 /** Instructions whose bytes are in devices, one that answers at once and one that takes its time. */
 import { expect, test } from 'vitest'
-import { BareCpu, CODE } from './support/bare-cpu.ts'
+import { BareCpu, CODE, slowDevice } from './support/bare-cpu.ts'
 
 const QUICK = 0x2_0000
 const SLOW = 0x2_1000
@@ -17,19 +17,11 @@ test('an instruction that begins in a device that answers at once, and ends in o
     },
     write: () => true,
   })
-  let asked = -1
-  pc.host.devices.set(SLOW >>> 12, {
-    read: (offset) => {
-      if (asked !== offset) {
-        asked = offset
-        return undefined
-      }
-      asked = -1
-      reads.push(`slow ${offset.toString(16)}`)
-      return BigInt(code[offset + 2] as number)
-    },
-    write: () => true,
+  const slow = slowDevice((offset) => {
+    reads.push(`slow ${offset.toString(16)}`)
+    return BigInt(code[offset + 2] as number)
   })
+  pc.host.devices.set(SLOW >>> 12, slow)
   // jmp rax
   pc.load(CODE, [0xff, 0xe0])
   pc.setRegister('rax', QUICK + 0xffe)

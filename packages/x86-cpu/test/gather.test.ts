@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { FLAG_IF, FLAG_RF, S_CR2, S_EFLAGS, S_XMM } from '../src/state/state-layout.ts'
-import { BareCpu, CODE, PAGE_TABLE } from './support/bare-cpu.ts'
+import { BareCpu, CODE, PAGE_TABLE, slowDevice } from './support/bare-cpu.ts'
 
 /** vpgatherdd ymm0, [rbx + ymm1 * 4], ymm2 */
 const VPGATHERDD = [0xc4, 0xe2, 0x6d, 0x90, 0x04, 0x8b]
@@ -62,18 +62,8 @@ class VectorCpu extends BareCpu {
 
   /** A page whose doublewords are their addresses, each read answered at its second asking. */
   slowDevice(gfn: number): void {
-    let asked = -1
-    this.host.devices.set(gfn, {
-      read: (offset) => {
-        if (asked !== offset) {
-          asked = offset
-          return undefined
-        }
-        asked = -1
-        return BigInt(gfn * 0x1000 + offset)
-      },
-      write: () => true,
-    })
+    const late = slowDevice((offset) => BigInt(gfn * 0x1000 + offset))
+    this.host.devices.set(gfn, { ...late, write: () => true })
   }
 
   /** Runs until something other than a device that takes its time ends it. @returns how often it was blocked */

@@ -48,13 +48,14 @@ export interface TestDevice {
   write(offset: number, size: number, value: bigint): boolean
 }
 
-/** A device whose every answer is late. */
-export function slowDevice(): TestDevice {
+/** A device whose every answer is late. @param read - what it has */
+export function slowDevice(
+  read = (offset: number, size: number): bigint => BigInt.asUintN(8 * size, BigInt(offset * 0x9e_3779b1 + size)),
+): TestDevice {
   const asked = new Set<string>()
   const isReady = (access: string): boolean => asked.delete(access) || (asked.add(access), false)
   return {
-    read: (offset, size) =>
-      isReady(`r${offset}/${size}`) ? BigInt.asUintN(8 * size, BigInt(offset * 0x9e_3779b1 + size)) : undefined,
+    read: (offset, size) => (isReady(`r${offset}/${size}`) ? read(offset, size) : undefined),
     write: (offset, size) => isReady(`w${offset}/${size}`),
   }
 }
