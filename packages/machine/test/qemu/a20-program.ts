@@ -1,5 +1,6 @@
 import * as x86 from '@retrap/x86-assembler'
 import { leave, show } from '../support/boot-disk.ts'
+import { protectedMode } from './smm-context.ts'
 
 /** A step of the program: its name, and how many bytes it shows. */
 export type Step = readonly [name: string, bytes: number]
@@ -147,32 +148,6 @@ function state(asm: x86.Assembler, step: AddStep, name: string): void {
   asm.db(0xe4, 0x92, 0xe6, code, 0xb0, 0xd0, 0xe6, 0x64, 0xe4, 0x60, 0xe6, code, 0x1f)
   step(`${name}: INT 15h 2402h (AL, AH) and 2403h (BL), port 92h`, 4)
   step(`${name}: ${OUTPUT_PORT}`, 1)
-}
-
-const CODE = 8
-const DATA = 16
-
-function protectedMode(asm: x86.Assembler): void {
-  const [gdt, gdtr, flat, over] = [asm.label(), asm.label(), asm.label(), asm.label()]
-  asm
-    .jmp(over)
-    .align(8)
-    .bind(gdt)
-    .dq(0n, 0xcf_9b00_0000_ffffn, 0xcf_9300_0000_ffffn)
-    .bind(gdtr)
-    .dw(23)
-    .dd(gdt)
-    .bind(over)
-  asm
-    .mov(x86.ax, 0)
-    .mov(x86.ds, x86.ax)
-    .lgdt(x86.fword(gdtr))
-    .mov(x86.eax, x86.cr0)
-    .or(x86.eax, 1)
-    .mov(x86.cr0, x86.eax)
-  asm.jmpf(x86.far(CODE, flat)).bits(32).bind(flat).mov(x86.eax, x86.imm32(DATA))
-  for (const segment of [x86.ds, x86.es, x86.ss]) asm.mov(segment, x86.ax)
-  asm.mov(x86.esp, x86.imm32(0x7000))
 }
 
 const look32 = (asm: x86.Assembler, address: number): void => void show(asm.mov(x86.al, x86.byte(address)))
