@@ -19,15 +19,7 @@ test.each([
     queues: [{ handle: () => promise }],
     quiesce: () => void calls++,
   }
-  const model = new VirtioPci(device, { device: 3 })
-  const machine = new VirtioMachine(model)
-  const driver = new PciDriver(machine)
-  expect(driver.negotiate([32])).toBe(true)
-  driver.setQueue(0, PLACE)
-  driver.start()
-  const ring = new SplitDriver(machine.view, PLACE)
-  ring.add([{ gpa: 0x1_0000, length: 8, write: true }], 1)
-  ring.publish()
+  const { model, driver } = started(device)
   driver.notify(0)
   const quiet = model.quiesce(1)
   await turn()
@@ -94,7 +86,7 @@ function goneOn(device: VirtioDevice, saved: unknown, { ram, now, fn }: VirtioMa
   return { machine, driver: new PciDriver(machine) }
 }
 
-/** A device of one queue whose driver has started it. */
+/** A device of one queue whose driver has started it, and published a chain. */
 function started(device: VirtioDevice) {
   const model = new VirtioPci(device, { device: 3 })
   const machine = new VirtioMachine(model)
@@ -102,15 +94,16 @@ function started(device: VirtioDevice) {
   expect(driver.negotiate([32])).toBe(true)
   driver.setQueue(0, PLACE)
   driver.start()
-  return { model, machine, driver, ring: new SplitDriver(machine.view, PLACE) }
+  const ring = new SplitDriver(machine.view, PLACE)
+  ring.add([{ gpa: 0x1_0000, length: 8, write: true }], 1)
+  ring.publish()
+  return { model, machine, driver }
 }
 
 test('a chain that the driver has not notified of is not looked at when its machine was saved', async () => {
   let calls = 0
   const device: VirtioDevice = { name: 'counts', type: 4, queues: [{ handle: () => calls++ }] }
-  const { model, machine, driver, ring } = started(device)
-  ring.add([{ gpa: 0x1_0000, length: 8, write: true }], 1)
-  ring.publish()
+  const { model, machine, driver } = started(device)
   await model.quiesce(1)
   const saved = model.save()
   model.resume()
@@ -124,9 +117,7 @@ test('a chain that the driver has not notified of is not looked at when its mach
 test('a notice that comes while the device stands still is served afterwards, also elsewhere', async () => {
   let calls = 0
   const device: VirtioDevice = { name: 'counts', type: 4, queues: [{ handle: () => calls++ }] }
-  const { model, machine, driver, ring } = started(device)
-  ring.add([{ gpa: 0x1_0000, length: 8, write: true }], 1)
-  ring.publish()
+  const { model, machine, driver } = started(device)
   await model.quiesce(1)
   driver.notify(0)
   const saved = model.save()
@@ -142,9 +133,7 @@ test('an answer that the host has comes at its instant, where the machine was sa
     type: 4,
     queues: [{ handle: async (chain) => () => (chain.writable.write(2, Uint8Array.of(1, 2, 3)) ? 5 : 0) }],
   }
-  const { model, machine, driver, ring } = started(device)
-  ring.add([{ gpa: 0x1_0000, length: 8, write: true }], 1)
-  ring.publish()
+  const { model, machine, driver } = started(device)
   driver.notify(0)
   machine.advance(5000)
   await model.quiesce(1)
@@ -166,9 +155,7 @@ test('a request that was made before its machine was saved is not made again whe
     type: 4,
     queues: [{ handle: async (chain) => (calls++, () => (chain.writable.write(0, Uint8Array.of(7)) ? 1 : 0)) }],
   }
-  const { model, machine, driver, ring } = started(device)
-  ring.add([{ gpa: 0x1_0000, length: 8, write: true }], 1)
-  ring.publish()
+  const { model, machine, driver } = started(device)
   driver.notify(0)
   await model.quiesce(1)
   const other = goneOn(device, model.save(), machine).machine

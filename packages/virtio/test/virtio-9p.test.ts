@@ -23,7 +23,6 @@ const EBADF = 9
 const EEXIST = 17
 const EINVAL = 22
 const EROFS = 30
-const ENOTEMPTY = 39
 const ENFILE = 23
 const ELOOP = 40
 const EPROTO = 71
@@ -278,17 +277,6 @@ describe('a mounted share', () => {
     opens.mockRestore()
   })
 
-  test('keeps a file that has lost its name while it is open', async () => {
-    const p9 = await start()
-    await p9.walk(ROOT, 1)
-    await p9.create(1, 'file')
-    await p9.write(1, 0, 'still here')
-    await p9.reads(76, (w) => w.u32(ROOT).text('file').u32(0))
-    expect(await p9.walk(ROOT, 2, 'file')).toBe(ENOENT)
-    expect(await p9.read(1, 0, 100)).toBe('still here')
-    await p9.reads(50, (w) => w.u32(1).u32(0))
-  })
-
   test('a renamed file has its new name for all who use it', async () => {
     const p9 = await start()
     p9.share.write('from/file', 'content')
@@ -364,19 +352,10 @@ describe('a mounted share', () => {
     const p9 = await start()
     p9.share.write('file', 'twelve bytes')
     await p9.walk(ROOT, 1, 'file')
-    const fields = (w: MessageWriter): unknown =>
-      w
-        .u32(1)
-        .u32(1 | 8 | 0x20 | 0x100)
-        .u32(0o600)
-        .u32(0)
-        .u32(0)
-        .u64(6)
-        .u64(0)
-        .u64(0)
-        .u64(1000)
-        .u64(5)
-    await p9.reads(26, fields)
+    // Mode, size, and a time of modification: a second and a half before 1970.
+    const numbers = (w: MessageWriter): MessageWriter => w.u32(1).u32(0x129).u32(0o600).u32(0).u32(0).u64(6)
+    await p9.reads(26, (w) => numbers(w).u64(0).u64(0).u64(-2n).u64(500_000_000n))
+    expect((await (await p9.share.root().child('file')).stat()).modifiedNs).toBe(-1_500_000_000n)
     const got = await p9.reads(24, (w) => w.u32(1).u64(0x7ff))
     expect(got.u64()).toBe(0x7ffn)
     got.bytes(13)
@@ -384,26 +363,12 @@ describe('a mounted share', () => {
     // st_blksize, st_blocks of 512 bytes, the time of access.
     expect([got.u64(), got.u64()]).toEqual([4096n, 1n])
     got.bytes(16)
-    expect([got.u64(), got.u64()]).toEqual([1000n, 5n])
+    expect([got.u64(), got.u64()]).toEqual([BigInt.asUintN(64, -2n), 500_000_000n])
     // The time of creation, the generation and the version of the data are not known (diod, "9P2000.L": they are reserved).
     got.bytes(16)
     expect([got.u64(), got.u64(), got.u64(), got.u64()]).toEqual([0n, 0n, 0n, 0n])
     const room = await p9.reads(8, (w) => w.u32(1))
     expect([room.u32(), room.u32(), room.u64()]).toEqual([0x0102_1997, 4096, 16384n])
-  })
-
-  test('tells times before 1970, and takes them', async () => {
-    const p9 = await start()
-    p9.share.write('file', '')
-    await p9.walk(ROOT, 1, 'file')
-    // A second and a half before.
-    const second = (w: MessageWriter): unknown => w.u64(-2n).u64(500_000_000n)
-    await p9.reads(26, (w) => second(w.u32(1).u32(0x120).u32(0).u32(0).u32(0).u64(0).u64(0).u64(0)))
-    const got = await p9.reads(24, (w) => w.u32(1).u64(0x7ff))
-    got.bytes(8 + 13 + 3 * 4 + 5 * 8 + 16)
-    expect([BigInt.asIntN(64, got.u64()), got.u64()]).toEqual([-2n, 500_000_000n])
-    const file = await p9.share.root().child('file')
-    expect((await file.stat()).modifiedNs).toBe(-1_500_000_000n)
   })
 
   test('what a user makes is that of the user, and of the group of the request', async () => {
@@ -468,11 +433,6 @@ describe('a mounted share', () => {
     { why: 'an empty name', act: (p9: Driver) => p9.walk(ROOT, 1, ''), error: EINVAL },
     { why: 'a file named ..', act: (p9: Driver) => p9.create(ROOT, '..'), error: EINVAL },
     { why: 'what is there, exclusively', act: (p9: Driver) => p9.create(ROOT, 'file', 0o300), error: EEXIST },
-    {
-      why: 'removal of a full directory',
-      act: (p9: Driver) => p9.ask(76, (w) => w.u32(ROOT).text('dir').u32(0x200)),
-      error: ENOTEMPTY,
-    },
     { why: 'a fid that is taken', act: (p9: Driver) => p9.walk(ROOT, ROOT + 0, 'nowhere'), error: ENOENT },
     { why: 'a fid that is not there', act: (p9: Driver) => p9.open(99), error: EBADF },
     { why: 'an unknown request', act: (p9: Driver) => p9.ask(98, () => {}), error: UNKNOWN },
