@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { optionsOfBundle, replayPc } from '@retrap/machine'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { openRecording } from '@retrap/recording'
@@ -129,17 +128,4 @@ test.runIf(TEST_LONG)(
     const again = await runRetrap(['replay', file], { deadlineMs: DEADLINE_MS })
     expect([again.stdout, again.code]).toEqual([first.stdout, 0])
   },
-)
-
-test.each<[string, () => string, string]>([
-  ['none at all', () => path('missing'), 'no such file'],
-  ['something else', () => fileURLToPath(import.meta.url), 'this is no recording'],
-])(
-  'replay of %s says so',
-  async (_what, file, message) => {
-    const { code, stderr } = await runRetrap(['replay', file()], { deadlineMs: DEADLINE_MS })
-    expect(stderr).toContain(message)
-    expect(code).toBe(74)
-  },
-  DEADLINE_MS,
 )

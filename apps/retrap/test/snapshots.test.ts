@@ -118,13 +118,16 @@ test('a run that the guest ends leaves no file', async () => {
 
 const DEADLINE_MS = 60_000
 
-test.each<[string, () => string, string]>([
-  ['none at all', () => path('missing'), 'no such file'],
-  ['something else', () => fileURLToPath(import.meta.url), 'this is no snapshot file'],
+const MODULE = fileURLToPath(import.meta.url)
+test.each<[string, string, () => string, string]>([
+  ['restore', 'none at all', () => path('missing'), 'no such file'],
+  ['restore', 'something else', () => MODULE, 'this is no snapshot file'],
+  ['replay', 'none at all', () => path('missing'), 'no such file'],
+  ['replay', 'something else', () => MODULE, 'this is no recording'],
 ])(
-  'restore of %s says so',
-  async (_what, file, message) => {
-    const { code, stderr } = await runRetrap(['restore', file()], { deadlineMs: DEADLINE_MS })
+  '%s of %s says so',
+  async (command, _what, file, message) => {
+    const { code, stderr } = await runRetrap([command, file()], { deadlineMs: DEADLINE_MS })
     expect(stderr).toContain(message)
     expect(code).toBe(74)
   },

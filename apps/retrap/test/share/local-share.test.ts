@@ -75,35 +75,6 @@ function orNull<T>(act: () => T): T | null {
 }
 
 describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is no /proc')}`, () => {
-  test('is read and written, and has what the host has', async () => {
-    fs.mkdirSync(join(inside, 'dir'))
-    fs.writeFileSync(join(inside, 'dir/file'), 'from the host')
-    const dir = await root.child('dir')
-    const file = await dir.child('file')
-    expect(await contentOf(file)).toBe('from the host')
-    expect((await file.stat()).size).toBe(13)
-    const made = await dir.create('new', NEW)
-    expect(await made.file.write(0, Buffer.from('from the guest'))).toBe(14)
-    await made.file.sync()
-    await made.file.close()
-    await dir.rename('new', root, 'moved')
-    expect(fs.readFileSync(join(inside, 'moved'), 'utf8')).toBe('from the guest')
-    // The node is the file, whatever its name is.
-    expect(await contentOf(made.node)).toBe('from the guest')
-    await made.node.change({ size: 4, mode: 0o6755, modifiedNs: 5_000_000_000n })
-    expect(fs.readFileSync(join(inside, 'moved'), 'utf8')).toBe('from')
-    expect([fs.statSync(join(inside, 'moved')).mtimeMs, fs.lstatSync(join(inside, 'moved')).mode & 0o7777]).toEqual([
-      5000, 0o6755,
-    ])
-    await root.addName('again', root, 'moved')
-    await root.remove('moved', false)
-    await root.makeDirectory('empty', 0o755)
-    await root.remove('empty', true)
-    expect(await root.list()).toEqual(['again', 'dir'])
-    expect(() => root.remove('dir', true)).toThrow(expect.objectContaining({ code: 'ENOTEMPTY' }))
-    for (const node of [dir, file, made.node]) node.release()
-  })
-
   test('appends where the host has the end of the file, whoever has moved it', async () => {
     const made = await root.create('log', { ...NEW, append: true })
     const other = await made.node.open({ ...ACCESS, append: true })
