@@ -1,12 +1,11 @@
 /** A machine that goes back to a checkpoint of its own, as often as wanted. */
 import { defineDevice } from '@retrap/device'
-import { DebugExit } from '@retrap/devices'
 import { saveDomain } from '@retrap/hvm'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliced } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { createPc, type MachineCheckpoint, type Pc, type PcOptions, recordPc } from '../src/index.ts'
-import { CLOCKED, clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { CLOCKED, clocked, clockLog } from './support/clock-guest.ts'
 import { kept, someTurns } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { linesOf } from './support/whole-state.ts'
@@ -18,12 +17,7 @@ async function made(options: Omit<PcOptions, 'memoryBytes'>, memoryBytes = 4 << 
 test.each(sliced(CLOCKED, 3))(
   '$machine with devices $devicePlacement is at its checkpoint what a new machine is there',
   async (given) => {
-    const options = (): Omit<PcOptions, 'memoryBytes'> => ({
-      ...given,
-      clock: 'deterministic',
-      devices: [new DebugExit({ iobase: EXIT_PORT })],
-    })
-    const pc = await made({ ...options(), firmware: clockFirmware('periodic') })
+    const pc = await made(clocked(given))
     const first = await pc.checkpoint()
     const begin = pc.run({ timeoutMs: 300_000 })
     await someTurns(Math.random() * 40)
@@ -33,7 +27,7 @@ test.each(sliced(CLOCKED, 3))(
     await checkpoint.reset()
     const before = linesOf(await saveDomain(pc.domain, 1000))
     const snapshot = await pc.save()
-    const fresh = await made({ ...options(), firmware: clockFirmware('periodic'), snapshot })
+    const fresh = await made({ ...clocked(given), snapshot })
     expect(linesOf(await saveDomain(fresh.domain, 1000))).toEqual(before)
     await fresh.run({ timeoutMs: 300_000 })
     const expected = clockLog(fresh, 0n)

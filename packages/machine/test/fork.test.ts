@@ -8,7 +8,7 @@ import { sliced } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { cloneOptions, freezeMedia, withFreezableMedia } from '../src/fork/clone-options.ts'
 import * as M from '../src/index.ts'
-import { CLOCKED, clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { CLOCKED, clocked, clockFirmware, clockLog, clockRun, EXIT_PORT } from './support/clock-guest.ts'
 import { fullPc } from './support/full-machines.ts'
 import { kept, someTurns } from './support/kept.ts'
 import { firmwareImage, multibootKernel } from './support/kernels.ts'
@@ -27,18 +27,11 @@ test.each(sliced(CLOCKED, 3))(
   '$machine with devices $devicePlacement: clones and theirs go on as the machine does',
   async (given) => {
     const exit = (): M.PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
-    const options = (): Omit<M.PcOptions, 'memoryBytes'> => ({
-      ...given,
-      firmware: clockFirmware('periodic'),
-      clock: 'deterministic',
-      ...exit(),
-    })
-    const undisturbed = await made(options())
-    await undisturbed.run({ timeoutMs: 60_000 })
-    const expected = clockLog(undisturbed, 0n)
+    const undisturbed = await made(clocked(given))
+    const expected = await clockRun(undisturbed)
     const end = linesOf(await saved(undisturbed))
 
-    const all = [await made(options())]
+    const all = [await made(clocked(given))]
     const runs = [all[0]!.run({ timeoutMs: 60_000 })]
     for (let i = 0; i < 5; i++) {
       await someTurns()

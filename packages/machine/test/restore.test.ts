@@ -1,12 +1,11 @@
 /** A machine that is put back to an instant of its own. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { DebugExit } from '@retrap/devices'
 import { PAGE_BYTES } from '@retrap/memory'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { numbers } from '@retrap/tooling/random'
 import { expect, test } from 'vitest'
 import { createPc, type Pc, type PcOptions, type PcSnapshot } from '../src/index.ts'
-import { CLOCKED, clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { CLOCKED, clocked, clockLog, clockRun } from './support/clock-guest.ts'
 import { fullPc } from './support/full-machines.ts'
 import { kept, someTurns } from './support/kept.ts'
 import { firmwareImage, multibootKernel } from './support/kernels.ts'
@@ -19,19 +18,10 @@ async function made(options: Omit<PcOptions, 'memoryBytes'>, memoryBytes = 4 << 
 test.each(CLOCKED)(
   '$machine with devices $devicePlacement: going back changes nothing that comes later',
   async (given) => {
-    const options = (): Omit<PcOptions, 'memoryBytes'> => ({
-      ...given,
-      firmware: clockFirmware('periodic'),
-      clock: 'deterministic',
-      devices: [new DebugExit({ iobase: EXIT_PORT })],
-    })
-    const undisturbed = await made(options())
-    await undisturbed.run({ timeoutMs: 60_000 })
-    const expected = clockLog(undisturbed, 0n)
-    for (const entry of expected) expect(entry[0]).not.toBe(0)
+    const expected = await clockRun(await made(clocked(given)))
 
     const begun = async (most: number) => {
-      const pc = await made(options())
+      const pc = await made(clocked(given))
       const running = pc.run({ timeoutMs: 60_000 })
       await someTurns(Math.random() * most)
       return { pc, running, snapshot: await pc.save({ forRestore: true }).catch(() => undefined) }

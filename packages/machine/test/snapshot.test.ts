@@ -2,12 +2,11 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { defineDevice, type DeviceContext } from '@retrap/device'
-import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { expect, test } from 'vitest'
 import { createPc, type Pc, type PcOptions, type PcSnapshot } from '../src/index.ts'
 import type { Smram } from '../src/firmware/smram.ts'
-import { CLOCKED, clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { CLOCKED, clocked, clockFirmware, clockLog, clockRun } from './support/clock-guest.ts'
 import { kept, someTurns } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
@@ -19,18 +18,9 @@ async function made(options: Omit<PcOptions, 'memoryBytes'>): Promise<Pc> {
 test.each(CLOCKED)(
   '$machine with devices $devicePlacement: every clock goes on as if nothing had been saved',
   async (given) => {
-    const options = (): Omit<PcOptions, 'memoryBytes'> => ({
-      ...given,
-      firmware: clockFirmware('periodic'),
-      clock: 'deterministic',
-      devices: [new DebugExit({ iobase: EXIT_PORT })],
-    })
-    const undisturbed = await made(options())
-    await undisturbed.run({ timeoutMs: 60_000 })
-    const expected = clockLog(undisturbed, 0n)
-    for (const entry of expected) expect(entry[0]).not.toBe(0)
+    const expected = await clockRun(await made(clocked(given)))
 
-    let pc = await made(options())
+    let pc = await made(clocked(given))
     for (let move = 0; ; move++) {
       const running = pc.run({ timeoutMs: 60_000 })
       await someTurns()
@@ -39,7 +29,7 @@ test.each(CLOCKED)(
         expect(await running).toMatchObject({ reason: 'debug-exit' })
         break
       }
-      pc = await made({ ...options(), snapshot: structuredClone(snapshot) })
+      pc = await made({ ...clocked(given), snapshot: structuredClone(snapshot) })
     }
     expect(clockLog(pc, 0n)).toEqual(expected)
   },

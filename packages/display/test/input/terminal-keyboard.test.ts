@@ -1,31 +1,13 @@
 import { execFileSync } from 'node:child_process'
 import fc from 'fast-check'
-import type { InputClient, InputEvent } from '@retrap/device'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { Keyboard, type KeyboardLayoutName, TerminalKeyboard } from '../../src/index.ts'
+import { type KeyboardLayoutName, TerminalKeyboard } from '../../src/index.ts'
 import { keyUsage, type KeyName } from '../../src/input/keys.ts'
+import { TestKeyboard } from '../support/test-keyboard.ts'
 
-/** A terminal, and the model of the guest's keyboard, which notes keys by usage: `+` down, `-` up. */
-class Terminal implements InputClient {
-  readonly keyboard: Keyboard
-  readonly keys: TerminalKeyboard
-  noted = ''
-  room = Infinity
-
-  constructor(layout: KeyboardLayoutName = 'us') {
-    this.keyboard = new Keyboard({ layout })
-    this.keyboard.connect(this)
-    this.keys = new TerminalKeyboard(this.keyboard)
-  }
-
-  input(events: readonly InputEvent[]): number {
-    const taken = Math.min(events.length, this.room)
-    this.room -= taken
-    for (const event of events.slice(0, taken)) {
-      if (event.kind === 'key') this.noted += `${event.down ? '+' : '-'}${event.usage.toString(16)} `
-    }
-    return taken
-  }
+/** A terminal, and the model of the guest's keyboard. */
+class Terminal extends TestKeyboard {
+  readonly keys = new TerminalKeyboard(this.keyboard)
 
   send(text: string): boolean {
     return this.keys.receive(new TextEncoder().encode(text))

@@ -1,6 +1,8 @@
 import { endFirmware, enterFlat, FIRMWARE_BASE, FLAT_CODE } from '@retrap/x86-assembler/guest-code'
 import { al, Assembler, dword, dx, eax, ecx, edi, edx, fword, imm32 } from '@retrap/x86-assembler'
-import type { Pc } from '../../src/index.ts'
+import { DebugExit } from '@retrap/devices'
+import { expect } from 'vitest'
+import type { Pc, PcOptions } from '../../src/index.ts'
 
 /** A write of 0 ends the guest: `DebugExit` belongs there. */
 export const EXIT_PORT = 0x501
@@ -125,6 +127,22 @@ export function clockLog(pc: Pc, start: bigint): ClockEntry[] {
     const words = Array.from({ length: ENTRY / 4 }, (_each, word) => view.getUint32(at + 4 * word, true))
     return [words[0]!, view.getBigUint64(at + 4, true) - start, ...words.slice(3)]
   })
+}
+
+/** Options of a machine of {@link CLOCKED}, on deterministic time. */
+export const clocked = (given: (typeof CLOCKED)[number]): Omit<PcOptions, 'memoryBytes'> => ({
+  ...given,
+  firmware: clockFirmware('periodic'),
+  clock: 'deterministic',
+  devices: [new DebugExit({ iobase: EXIT_PORT })],
+})
+
+/** Runs a machine to its end. @returns what its guest has noted */
+export async function clockRun(pc: Pc): Promise<ClockEntry[]> {
+  await pc.run({ timeoutMs: 60_000 })
+  const entries = clockLog(pc, 0n)
+  for (const entry of entries) expect(entry[0]).not.toBe(0)
+  return entries
 }
 
 /** Boards on which tests run this guest: the placement of their devices differs. */
