@@ -191,18 +191,6 @@ describe('a mounted share', () => {
     ])
   })
 
-  test('reads what the host has, and the host what the guest writes', async () => {
-    const p9 = await start()
-    p9.share.write('a/b/file', 'from the host')
-    expect(await p9.walk(ROOT, 1, 'a', 'b', 'file')).not.toBeTypeOf('number')
-    await p9.open(1, 2)
-    expect(await p9.read(1, 5, 100)).toBe('the host')
-    await p9.write(1, 9, 'guest, and more')
-    expect(Buffer.from(p9.share.read('a/b/file')!).toString()).toBe('from the guest, and more')
-    expect(await p9.clunk(1)).not.toBeTypeOf('number')
-    expect(await p9.read(1, 0, 1)).toBe(EBADF)
-  })
-
   test('appends to the end that a file has by now, wherever the driver takes it to be', async () => {
     const p9 = await start()
     p9.share.write('log', 'one')
