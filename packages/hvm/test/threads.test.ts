@@ -32,15 +32,8 @@ function program(asm: a.Assembler, id: number, vcpus: number): void {
   const add = asm.here()
   asm.lock().inc(a.dword(ADDED!)).dec(a.ecx).jnz(add)
   const fine = asm.label('fine')
-  asm
-    .mov(a.esi, a.dword(TOLD!))
-    .rdtsc()
-    .mov(a.ecx, a.eax)
-    .sub(a.ecx, a.esi)
-    .jns(fine)
-    .lock()
-    .inc(a.dword(BACK!))
-    .bind(fine)
+  asm.mov(a.esi, a.dword(TOLD!)).rdtsc().mov(a.ecx, a.eax).sub(a.ecx, a.esi).jns(fine)
+  asm.lock().inc(a.dword(BACK!)).bind(fine)
   asm.mov(a.dword(TOLD!), a.eax).dec(a.ebx).jnz(round)
   asm.lock().dec(a.dword(AT_WORK!))
   if (id === 0) {
@@ -151,11 +144,8 @@ test('an SMI comes right after the instruction of a thread that causes it', { ti
     // The handler has counted before the next instruction, and nothing else has.
     const round = asm.here()
     const fine = asm.label('fine')
-    asm
-      .mov(a.eax, a.dword(seen))
-      .inc(a.eax)
-      .mov(a.dx, SMI_PORT + id)
-      .out(a.dx, a.al)
+    asm.mov(a.eax, a.dword(seen)).inc(a.eax)
+    asm.mov(a.dx, SMI_PORT + id).out(a.dx, a.al)
     asm.cmp(a.eax, a.dword(seen)).jz(fine).lock().inc(a.dword(BACK!)).bind(fine)
     asm.mov(a.ecx, 2000)
     const loop = asm.here()
@@ -182,11 +172,8 @@ test('an SMI comes right after the instruction of a thread that causes it', { ti
   // The save area's I/O state names the port, and the port its vCPU.
   const handler = new a.Assembler({ bits: 16, address: 0x8000 })
   handler.mov(a.bx, a.cs).mov(a.ds, a.bx).mov(a.bx, a.word(0xffa6)).sub(a.bx, SMI_PORT).shl(a.bx, 2)
-  handler
-    .xor(a.cx, a.cx)
-    .mov(a.ds, a.cx)
-    .inc(a.word(a.bx, { disp: SMIS! }))
-    .rsm()
+  handler.xor(a.cx, a.cx).mov(a.ds, a.cx)
+  handler.inc(a.word(a.bx, { disp: SMIS! })).rsm()
   memory.write(frame << 12, handler.assemble().bytes)
   const { run } = await begin(guest)
   expect(await run).toEqual({ reason: 'debug-exit', code: 0 })

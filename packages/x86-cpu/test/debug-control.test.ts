@@ -58,10 +58,8 @@ const OPERATIONS: readonly ((asm: x86.Assembler) => unknown)[] = [
 /** A loop that calls a function, and the same function at its other place. */
 function repeating(asm: x86.Assembler, start: number, times: number): void {
   const next = asm.mov(x86.ecx, times).here()
-  asm
-    .call(start)
-    .mov(x86.rsi, start + ALIAS)
-    .call(x86.rsi)
+  asm.call(start).mov(x86.rsi, start + ALIAS)
+  asm.call(x86.rsi)
   asm.dec(x86.ecx).jnz(next).hlt()
 }
 
@@ -399,13 +397,8 @@ describe('watchpoints', () => {
 
 describe('faults', () => {
   const faulting = (asm: x86.Assembler): void => {
-    asm
-      .mov(x86.rax, 0x7fff_0000n)
-      .mov(x86.cx, 1)
-      .bind(asm.label('fault'))
-      .mov(x86.qword(x86.rax), x86.rcx)
-      .bind(asm.label('end'))
-      .hlt()
+    asm.mov(x86.rax, 0x7fff_0000n).mov(x86.cx, 1).bind(asm.label('fault')).mov(x86.qword(x86.rax), x86.rcx)
+    asm.bind(asm.label('end')).hlt()
   }
 
   test('a caught one stops before it is delivered, and is delivered then', () => {

@@ -225,10 +225,8 @@ describe('digests and ciphers', () => {
   const execute = (cpu: BareCpu, code: (asm: Assembler) => void, ...vectors: readonly Uint8Array[]): Uint8Array => {
     for (const [i, bytes] of vectors.entries()) cpu.load(IN + 32 * i, bytes)
     cpu.program((asm) => {
-      asm
-        .mov(x86.rsi, IN)
-        .vmovdqu(x86.ymm0, x86.ymmword(x86.rsi))
-        .vmovdqu(x86.ymm1, x86.ymmword(x86.rsi, { disp: 32 }))
+      asm.mov(x86.rsi, IN).vmovdqu(x86.ymm0, x86.ymmword(x86.rsi))
+      asm.vmovdqu(x86.ymm1, x86.ymmword(x86.rsi, { disp: 32 }))
       code(asm.vmovdqu(x86.ymm2, x86.ymmword(x86.rsi, { disp: 64 })))
       asm.vmovdqu(x86.ymmword(x86.rsi, { disp: 96 }), x86.ymm0).hlt()
     })
@@ -393,18 +391,13 @@ describe('stores that compute', () => {
                   .mov(x86.qword(x86.rdi), x86.r8)
               load()
               drawn[`cmp${name}xadd`]!(memory, compared, addend)
-              asm
-                .pushfq()
-                .pop(x86.rax)
-                .mov(x86.qword(x86.rdi, { disp: 8 }), x86.r9)
-                .mov(x86.qword(x86.rdi, { disp: 16 }), x86.rax)
-                .add(x86.rdi, 24)
+              asm.pushfq().pop(x86.rax)
+              asm.mov(x86.qword(x86.rdi, { disp: 8 }), x86.r9).mov(x86.qword(x86.rdi, { disp: 16 }), x86.rax)
+              asm.add(x86.rdi, 24)
               load()
               drawn['cmp']!(old, compared)
-              asm
-                .pushfq()
-                .pop(x86.rax)
-                .mov(x86.qword(x86.rdi, { disp: 16 }), x86.rax)
+              asm.pushfq().pop(x86.rax)
+              asm.mov(x86.qword(x86.rdi, { disp: 16 }), x86.rax)
               drawn[`j${name}`]!(isMet)
               ;(asm as unknown as Drawn)['xor']!(addend, addend)
               asm.bind(isMet)
@@ -442,12 +435,8 @@ describe('stores that compute', () => {
                 for (const at of [0, 8, 16, 24]) asm.mov(x86.r8, x).mov(x86.qword(x86.rdi, { disp: at }), x86.r8)
                 asm.mov(x86.r9, y).cmp(x86.r9, x86.r8).pushfq()
                 drawn[`a${name}`]!(memory, register)
-                asm
-                  .pushfq()
-                  .pop(x86.rax)
-                  .pop(x86.rdx)
-                  .sub(x86.rax, x86.rdx)
-                  .mov(x86.qword(x86.rdi, { disp: 32 }), x86.rax)
+                asm.pushfq().pop(x86.rax).pop(x86.rdx).sub(x86.rax, x86.rdx)
+                asm.mov(x86.qword(x86.rdi, { disp: 32 }), x86.rax)
                 drawn[name]!(
                   register === x86.r9 ? x86.qword(x86.rdi, { disp: 8 }) : x86.dword(x86.rdi, { disp: 24 }),
                   register,
@@ -501,14 +490,10 @@ describe('stores that compute', () => {
       code: (asm) => {
         asm.mov(x86.rdi, OUT).mov(x86.rsi, DEVICE).mov(x86.ebx, 3)
         const next = asm.here('next')
-        asm
-          .movdir64b(x86.rdi, x86.zmmword(x86.rsi, { disp: 8 }))
-          .lea(x86.rdx, x86.qword(x86.rsi, { disp: 0x40 }))
-          .movdir64b(x86.rdx, x86.zmmword(x86.rdi))
-        asm
-          .movrs(x86.rax, x86.qword(x86.rdi))
-          .movrs(x86.cl, x86.byte(x86.rdi, { disp: 1 }))
-          .movdiri(x86.qword(x86.rdi, { disp: 64 }), x86.rax)
+        asm.movdir64b(x86.rdi, x86.zmmword(x86.rsi, { disp: 8 }))
+        asm.lea(x86.rdx, x86.qword(x86.rsi, { disp: 0x40 })).movdir64b(x86.rdx, x86.zmmword(x86.rdi))
+        asm.movrs(x86.rax, x86.qword(x86.rdi)).movrs(x86.cl, x86.byte(x86.rdi, { disp: 1 }))
+        asm.movdiri(x86.qword(x86.rdi, { disp: 64 }), x86.rax)
         asm.dec(x86.ebx).jnz(next).hlt()
       },
       prepare: (pc) => void pc.host.devices.set(DEVICE >>> 12, slowDevice()),
@@ -596,11 +581,8 @@ describe('stores that compute', () => {
     const [plain] = runBothWays({
       cpu: EVERYTHING,
       code: (asm) => {
-        asm
-          .mov(x86.ecx, 0x1c)
-          .mov(x86.eax, BITMAP + enabled)
-          .xor(x86.edx, x86.edx)
-          .wrmsr()
+        asm.mov(x86.ecx, 0x1c).mov(x86.eax, BITMAP + enabled)
+        asm.xor(x86.edx, x86.edx).wrmsr()
         asm.mov(x86.r8d, index).mov(x86.ebx, 3)
         const next = asm.here('next')
         asm.urdmsr(x86.r9, x86.r8).uwrmsr(x86.r8, x86.r9).dec(x86.ebx).jnz(next).hlt()

@@ -20,6 +20,8 @@ const DATA = 0x6_0000
 const NOTHING = 0x7_0000
 
 const ALL = [-1, -1, -1, -1, -1, -1, -1, -1]
+/** Elements that count from a number. */
+const from = (first: number): number[] => ALL.map((_, i) => first + i)
 
 class VectorCpu extends BareCpu {
   constructor(code: readonly number[]) {
@@ -42,14 +44,9 @@ class VectorCpu extends BareCpu {
 
   /** The eight elements lie at these addresses. */
   gatherFrom(addresses: readonly number[], mask: readonly number[] = ALL): void {
-    this.setVector(
-      0,
-      [0, 1, 2, 3, 4, 5, 6, 7].map((i) => 100 + i),
-    )
-    this.setVector(
-      1,
-      addresses.map((address) => (address - DATA) / 4),
-    )
+    this.setVector(0, from(100))
+    const indices = addresses.map((address) => (address - DATA) / 4)
+    this.setVector(1, indices)
     this.setVector(2, mask)
     this.setRegister('rbx', DATA)
   }
@@ -191,10 +188,7 @@ describe('masked moves (SDM vol. 2C, "VMASKMOV")', () => {
   test('a store that faults has stored nothing', () => {
     const pc = new VectorCpu(VMASKMOVPS_STORE)
     const at = NOTHING - 12
-    pc.setVector(
-      0,
-      ALL.map((_, i) => 10 + i),
-    )
+    pc.setVector(0, from(10))
     pc.setVector(2, [-1, 0, -1, 0, -1, 0, 0, 0])
     pc.setRegister('rbx', at)
     let before: number[] = []
@@ -212,10 +206,7 @@ describe('masked moves (SDM vol. 2C, "VMASKMOV")', () => {
   test('a device sees an access for each element', () => {
     const pc = new VectorCpu([...VMASKMOVPS_STORE, ...VMASKMOVPS_LOAD])
     pc.slowDevice(DEVICE >>> 12)
-    pc.setVector(
-      0,
-      ALL.map((_, i) => 16 + i),
-    )
+    pc.setVector(0, from(16))
     pc.setVector(2, [-1, -1, 0, 0, 0, 0, 0, -1])
     pc.setRegister('rbx', DEVICE)
     pc.finish()
