@@ -1,4 +1,5 @@
-import { linearAddress, type WatchKind } from './debug-points.ts'
+import type { WatchKind } from './debug-points.ts'
+import { linearAddress } from './tlb-layout.ts'
 
 /** Places besides linear addresses that an instruction reaches: I/O ports, device memory by guest-physical address, and MSRs. */
 export type PlaceKind = 'port' | 'mmio' | 'msr'

@@ -1,3 +1,5 @@
+import { linearAddress } from './tlb-layout.ts'
+
 /** Accesses that a watchpoint is for. */
 export type WatchKind = 'write' | 'read' | 'access'
 
@@ -22,9 +24,6 @@ const offsetOf = (address: bigint): number => Number(address & 0xfffn)
 
 /** Whether an access of this kind counts. */
 const counts = (kind: WatchKind, write: boolean): boolean => kind === 'access' || (kind === 'write') === write
-
-/** A linear address of two words. */
-export const linearAddress = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
 
 /** A debugger's breakpoints and watchpoints for one processor, by linear address. */
 export class DebugPoints {

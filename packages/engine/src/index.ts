@@ -9,7 +9,7 @@ export { CodeFetch, type CodeSpace, type CodeTranslation } from './code-fetch.ts
 export { CodePage } from './code-page.ts'
 export { type DebugResume, PointControl, type PointStop } from './debug-control.ts'
 export { type DebugPlace, DebugPlaces, type DeliveredException, type PlaceAccess } from './debug-places.ts'
-export { DebugPoints, linearAddress, type StoreWatch, type WatchedAccess, type WatchKind } from './debug-points.ts'
+export { DebugPoints, type StoreWatch, type WatchedAccess, type WatchKind } from './debug-points.ts'
 export { DispatchLoop } from './dispatch-loop.ts'
 export type { DispatchLabels } from './loop-branches.ts'
 export { ATTENTION_ASKED, RETURNS_BYTES, type ScratchAreas, type StateLayout } from './loop-state.ts'
@@ -99,5 +99,6 @@ export {
   TLB_SET_BYTES,
   TLB_WRITE,
   tlbBytes,
+  linearAddress,
 } from './tlb-layout.ts'
 export { Sampling, Turn } from './turn.ts'

@@ -84,3 +84,6 @@ export function pageFlags({ global, pageBytes, key }: TlbPage): number {
 export function hasKey(flags: number, keys: number): boolean {
   return ((keys >>> ((flags & FLAG_KEY) >>> TLB_KEY_SHIFT)) & 1) !== 0
 }
+
+/** Returns a linear address of two words. */
+export const linearAddress = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)

@@ -12,7 +12,7 @@ import { hostClock, HostSleeper, laterTurn, randomOf } from '../lifecycle/host.t
 import { pacingOf } from '../lifecycle/host-pacing.ts'
 import { FirstFailure, MachineLife } from '../lifecycle/machine-life.ts'
 import { generationAfter } from '../options/machine-options.ts'
-import { catchUp, type PassingTime, type SavedInstant } from '../snapshot/catch-up.ts'
+import type { LetTimePass, PassingTime, SavedInstant } from '../snapshot/catch-up.ts'
 import type { Board, InputGroup, MachineKind } from './board.ts'
 import { type ComposedMachine, LazySnapshots } from './machine.ts'
 import type { MachineGate } from './machine-gate.ts'
@@ -127,7 +127,7 @@ function connectMachine<K extends MachineKind>(
     },
   })
   // A recorded machine continues its log unless a restore changes where the run begins.
-  const goesOn = (isNew: boolean, from?: SavedInstant): void => {
+  const goesOn = (isNew: boolean, catchUp: LetTimePass, from?: SavedInstant): void => {
     passing?.end()
     passing = undefined
     if (isNew || gate === undefined) devices.goesOn(random)

@@ -106,6 +106,9 @@ export interface PassingTime {
   end(): void
 }
 
+/** {@link catchUp}. */
+export type LetTimePass = typeof catchUp
+
 /**
  * Lets time pass for a guest that resumes later than it was saved, as if its host had paused, so that any guest's clock is
  * right. A pause of a minute makes the guest reseed its random numbers, if the VM Generation ID did not.

@@ -16,7 +16,7 @@ import {
   type WrittenFrames,
   type WrittenSince,
 } from '@retrap/hvm'
-import { savedEarlier, savedInstant, type SavedInstant } from './catch-up.ts'
+import { catchUp, type LetTimePass, savedEarlier, savedInstant, type SavedInstant } from './catch-up.ts'
 import type { CheckpointOptions, Checkpoints, MachineCheckpoint, OwnState } from './checkpoint.ts'
 import {
   isAtRest,
@@ -98,9 +98,10 @@ export interface SnapshotHost<S extends DomainState, State extends MachineState<
    * Tells devices that the machine goes on from an earlier instant, before it does.
    *
    * @param isNew - whether the machine was just made
+   * @param catchUp - lets the time pass; a machine that was never saved does not load it
    * @param from - the instant from which time is to pass for its guest; default none is
    */
-  readonly goesOn: (isNew: boolean, from?: SavedInstant) => void
+  readonly goesOn: (isNew: boolean, catchUp: LetTimePass, from?: SavedInstant) => void
   /** Seconds of that time that have not passed yet. */
   readonly behind: () => number
   /** Of a machine whose run is recorded, or runs again. */
@@ -130,7 +131,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   async begin({ state, pages }: MachineSnapshotSource<State>): Promise<void> {
     const saved = this.#instantOf(state)
     await this.#putBack({ state: saved.state, pages })
-    this.#host.goesOn(true, saved.from)
+    this.#host.goesOn(true, catchUp, saved.from)
   }
 
   #instantOf(state: State): ReturnType<typeof savedInstant<State>> {
@@ -140,7 +141,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   /** Restores a machine that was just made in a forked machine's memory. @throws as `begin` */
   async beginFork(state: State, memory: ForkedMemory): Promise<void> {
     await this.#putBackState(state, (mapped) => memory.restoreDomain(this.#host.board.domain, state.domain, mapped))
-    this.#host.goesOn(true)
+    this.#host.goesOn(true, catchUp)
   }
 
   /** Forks the machine while it is paused. @param begin - gets the log of frames written since an instant, if one exists */
@@ -252,7 +253,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
         if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       },
       ownState: () => this.#ownState(),
-      goesOn: () => this.#host.goesOn(false),
+      goesOn: () => this.#host.goesOn(false, catchUp),
     })
     return this.#checkpoints.take(options)
   }
@@ -307,7 +308,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
             },
           },
         )
-        this.#host.goesOn(false, from)
+        this.#host.goesOn(false, catchUp, from)
       }, atRest),
     )
     return done.catch((error: unknown) => {
