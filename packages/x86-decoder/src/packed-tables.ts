@@ -10,9 +10,12 @@ import { type DecodeTables, MAPS, nodeWidth } from './tree.ts'
 /** The opcode column of a row: prefix and maps, opcode, what follows; and the other columns. */
 const OPCODE_COLUMN = /^((?:[A-Z\d]+\.)?(?:[A-Z\d]\w* )*?)([\dA-F]{2}|[+=])((?:\+r| \/\d| \(\w\w\))? {2}.*)$/
 
+/** Between the columns of a packed table. */
+const NEXT_COLUMN = '\t'
+
 /**
- * Writes the opcodes of a table's rows by those of the rows before: `=` is the same opcode and `+` the next one, and in front of
- * them nothing is the same prefix and map. Lines that are no rows stay.
+ * Writes the rows of a table column by column, which gzip makes short. Opcodes are told by those of the rows before: `=` is the
+ * same opcode and `+` the next one, and in front of them nothing is the same prefix and map. Lines around the rows stay.
  */
 export function packRows(table: string): string {
   let [lastHead, lastOpcode] = ['', -1]
@@ -26,14 +29,36 @@ export function packRows(table: string): string {
     ;[lastHead, lastOpcode] = [head!, opcode]
     return packed
   }
-  return table.split('\n').map(pack).join('\n')
+  const lines = table.split('\n')
+  const isRow = (line: string): boolean => OPCODE_COLUMN.test(line)
+  const [first, last] = [lines.findIndex(isRow), lines.findLastIndex(isRow)]
+  if (first < 0) return table
+  const rows = lines.slice(first, last + 1).filter((line) => line !== '')
+  const cells = rows.map((row) => pack(row).split(/ {2,}/))
+  const width = Math.max(...cells.map(({ length }) => length))
+  const columns = Array.from({ length: width }, (_, column) => cells.map((row) => row[column] ?? '').join('\n'))
+  return [...lines.slice(0, first), columns.join(NEXT_COLUMN), ...lines.slice(last + 1)].join('\n')
+}
+
+/** The rows of a packed table, or of one as people write it. */
+function rowsOf(table: string): string[] {
+  if (!table.includes(NEXT_COLUMN)) return table.split('\n').filter((line) => line !== '')
+  const columns = table
+    .trim()
+    .split(NEXT_COLUMN)
+    .map((column) => column.split('\n'))
+  return columns[0]!.map((_, row) =>
+    columns
+      .map((column) => column[row]!)
+      .filter((cell) => cell !== '')
+      .join('  '),
+  )
 }
 
 /** Reads the rows of a table: those that `packRows` wrote, or as people write them. */
 export function unpackRows(table: string): string[] {
   let [head, opcode] = ['', -1]
-  const rows = table.split('\n').filter((line) => line !== '')
-  return rows.map((row) => {
+  return rowsOf(table).map((row) => {
     const [, text = '', byte = '', rest = ''] = OPCODE_COLUMN.exec(row)!
     const isSign = byte === '+' || byte === '='
     if (!isSign || text !== '') head = text
