@@ -6,11 +6,9 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import { defineDevice, type Word64 } from '@retrap/device'
-import { TestSleeper } from '@retrap/x86-assembler/guest-code/flat-guest'
-import { MachineMemory } from '@retrap/memory'
 import type { Rng } from '@retrap/tooling/soak'
-import { DeterministicClock } from '../../src/index.ts'
-import { ArmDomain, PowerState, type ArmVcpu } from '../../src/arm/index.ts'
+import { type ArmDomain, PowerState, type ArmVcpu } from '../../src/arm/index.ts'
+import { bareDomain } from '../support/arm-guest.ts'
 import { MAIR, RAM, TCR, TTBR0, words } from './forms/layout.ts'
 
 const LEVEL2 = RAM + 0x1000
@@ -85,14 +83,7 @@ export class FetchRace {
   #act: () => void = () => {}
 
   constructor() {
-    const domain = new ArmDomain({
-      memory: MachineMemory.create({ bytes: 32 << 20 }),
-      vcpus: 2,
-      clock: new DeterministicClock(),
-      sleeper: new TestSleeper(),
-      codeCacheBytes: 2 << 20,
-      gic: { distributor: 0x0800_0000, redistributors: 0x080a_0000 },
-    })
+    const domain = bareDomain({ vcpus: 2 })
     this.#domain = domain
     domain.p2m.populate(RAM / 4096, 16)
     this.#attach(DEVICES[0], false)

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { MachineMemory } from '@retrap/memory'
-import { ArmDomain, type GicPlace } from '../../src/arm/index.ts'
+import { TestSleeper } from '@retrap/x86-assembler/guest-code/flat-guest'
+import { ArmDomain, type ArmDomainOptions, type GicPlace } from '../../src/arm/index.ts'
 import { type DomainClock, DeterministicClock } from '../../src/index.ts'
 
 /** Where the RAM of the guests begins. */
@@ -36,6 +37,18 @@ export function put(domain: ArmDomain, offset: number, program: readonly number[
   domain.guestMemory.write(RAM + offset, new Uint8Array(Uint32Array.from(program).buffer))
 }
 
+/** A domain with a GICv3 alone, and no RAM. @param more - takes the place of what it has */
+export const bareDomain = (more: Partial<ArmDomainOptions> = {}): ArmDomain =>
+  new ArmDomain({
+    memory: MachineMemory.create({ bytes: 32 << 20 }),
+    vcpus: 1,
+    clock: new DeterministicClock(),
+    sleeper: new TestSleeper(),
+    codeCacheBytes: 2 << 20,
+    gic: { distributor: 0x0800_0000, redistributors: 0x080a_0000 },
+    ...more,
+  })
+
 /** A domain with 4 MiB of RAM, whose first vCPU begins with a program at the beginning of that. */
 export function domainWith(
   program: readonly number[],
@@ -43,14 +56,8 @@ export function domainWith(
   clock: DomainClock = new DeterministicClock(),
   gic: GicPlace = { distributor: 0x0800_0000, its: ITS, redistributors: 0x080a_0000 },
 ): ArmDomain {
-  const domain = new ArmDomain({
-    memory: MachineMemory.create({ bytes: 32 << 20 }),
-    vcpus,
-    clock,
-    sleeper: { sleep: (ms) => setTimeout(Math.min(ms, 5)), wake: () => {} },
-    codeCacheBytes: 2 << 20,
-    gic,
-  })
+  const sleeper = { sleep: (ms: number) => setTimeout(Math.min(ms, 5)), wake: () => {} }
+  const domain = bareDomain({ vcpus, clock, sleeper, gic })
   domain.p2m.populate(RAM / 4096, 1024)
   put(domain, 0, program)
   domain.reset()

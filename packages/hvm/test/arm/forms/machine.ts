@@ -2,11 +2,9 @@
 import { setImmediate } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { defineDevice, type Word64 } from '@retrap/device'
-import { TestSleeper } from '@retrap/x86-assembler/guest-code/flat-guest'
-import { MachineMemory } from '@retrap/memory'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import { DeterministicClock } from '../../../src/index.ts'
-import { ArmDomain } from '../../../src/arm/index.ts'
+import type { ArmDomain } from '../../../src/arm/index.ts'
+import { bareDomain } from '../../support/arm-guest.ts'
 import { AROUND, type FormCase } from './cases.ts'
 import * as L from './layout.ts'
 import { guestImage } from './layout.ts'
@@ -53,15 +51,7 @@ export class FormMachine {
 
   /** @param hasDevice - without it there is RAM in its place */
   constructor(hasDevice: boolean) {
-    const domain = new ArmDomain({
-      memory: MachineMemory.create({ bytes: 32 << 20 }),
-      vcpus: 1,
-      clock: new DeterministicClock(),
-      sleeper: new TestSleeper(),
-      codeCacheBytes: 2 << 20,
-      ...(TEST_JIT !== false && { jit: TEST_JIT }),
-      gic: { distributor: 0x0800_0000, redistributors: 0x080a_0000 },
-    })
+    const domain = bareDomain(TEST_JIT === false ? {} : { jit: TEST_JIT })
     this.#domain = domain
     domain.p2m.populate(L.RAM / 4096, L.RAM_PAGES)
     if (!hasDevice) domain.p2m.populate(L.DEVICE / 4096, L.DEVICE_PAGES)

@@ -1,11 +1,9 @@
 /** Has cases executed below QEMU's EL2 and in a domain, and compares what each trapped with. */
 import { fileURLToPath } from 'node:url'
-import { MachineMemory } from '@retrap/memory'
-import { TestSleeper } from '@retrap/x86-assembler/guest-code/flat-guest'
 import { P2mEntry, type P2m } from '@retrap/p2m'
 import { assemblePayload, PAYLOAD, runPayload } from '@retrap/tooling/arm-payload'
-import { DeterministicClock } from '../../../src/index.ts'
-import { ArmDomain } from '../../../src/arm/index.ts'
+import type { ArmDomain } from '../../../src/arm/index.ts'
+import { bareDomain } from '../../support/arm-guest.ts'
 import { CODE_GPA, MAIR, RAM, words } from '../forms/layout.ts'
 import type { TrapCase } from './cases.ts'
 import type { Trap } from './trap.ts'
@@ -88,14 +86,7 @@ export class TrapDomain {
 
   constructor(guest: TrapGuest = trapGuest()) {
     this.#guest = guest
-    const domain = new ArmDomain({
-      memory: MachineMemory.create({ bytes: 32 << 20 }),
-      vcpus: 1,
-      clock: new DeterministicClock(),
-      sleeper: new TestSleeper(),
-      codeCacheBytes: 2 << 20,
-      gic: { distributor: 0x0800_0000, redistributors: 0x080a_0000 },
-    })
+    const domain = bareDomain()
     this.#domain = domain
     guest.map(domain.p2m)
     domain.secondLevel.onAccessViolation = () => {}
