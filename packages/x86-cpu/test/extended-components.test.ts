@@ -10,8 +10,8 @@ import { Processor } from '../src/model/processor.ts'
 import { RESET_INIT, resetState } from '../src/system/reset.ts'
 import { S_ACTIVITY } from '../src/state/system-state.ts'
 import { cpuidLeaf } from '../src/system/cpuid.ts'
-import type { System } from '../src/system/system.ts'
 import { BareCpu, CODE, STACK } from './support/bare-cpu.ts'
+import { systemOf } from './support/handlers.ts'
 
 const INTEL = 'max,+avx512f,+amx_tile,+xfd,+apx_f'
 const AMD = 'max,vendor=amd,+avx512f'
@@ -68,7 +68,6 @@ function execute(pc: BareCpu, code: readonly number[]): number {
   return pc.rip === CODE + code.length + 1 ? -1 : (pc.rip - 0x4001) / 16
 }
 
-const systemOf = ({ cpu }: BareCpu): System => (cpu as unknown as { readonly system: System }).system
 const word = (pc: BareCpu, at: number): number => pc.cpu.u32[at >>> 2]!
 
 const XSETBV = [0x0f, 0x01, 0xd1]

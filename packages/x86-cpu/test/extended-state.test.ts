@@ -1,17 +1,14 @@
 /** XSAVE, XRSTOR and their relatives in generated code: compared with their handlers, and in compiled code. */
 import { ecx, edi, eax, edx, qword, rax, rbx, rdi, rsi, xmm1, xmm9, xmmword, ymm2, ymm3 } from '@retrap/x86-assembler'
-import { codes } from '@retrap/x86-decoder'
 import fc from 'fast-check'
 import { seedsUntil, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { SLOW_PROBE, SLOW_WRITE } from '../src/state/host.ts'
-import { formOf, variantsOf } from '../src/interpreter/code-forms.ts'
 import type { CpuCore } from '../src/cpu-core.ts'
-import type { Form } from '../src/state/form.ts'
 import * as S from '../src/state/state-layout.ts'
 import { handlers } from '../src/system/handlers.ts'
-import { Abandon, type System } from '../src/system/system.ts'
 import { BareCpu, CODE, PAGE_TABLE, RAM_BYTES, initialState } from './support/bare-cpu.ts'
+import { formNamed, systemOf, unlessFault } from './support/handlers.ts'
 import { runBothWays } from './support/both-ways.ts'
 
 const SEED = slicedSeed(20_261_125)
@@ -103,7 +100,6 @@ const given: fc.Arbitrary<Given> = fc.record({
 })
 
 const coreOf = ({ cpu }: BareCpu): CpuCore => (cpu as unknown as { readonly core: CpuCore }).core
-const systemOf = ({ cpu }: BareCpu): System => (cpu as unknown as { readonly system: System }).system
 
 /** Makes a state area's bytes out of few. */
 function fill(into: Uint8Array, from: Uint8Array): void {
@@ -193,14 +189,6 @@ function prepare(pc: BareCpu, mode: 'long' | 'protected', mnemonic: string, stat
 
 const FAULT_VECTOR = 0x370 >>> 2
 
-function formNamed(mnemonic: string): Form {
-  for (const info of codes) {
-    if (info.mnemonic !== mnemonic) continue
-    for (const variant of variantsOf(info)) return formOf(info, variant)
-  }
-  throw new Error(`no form ${mnemonic}`)
-}
-
 /** What the instructions may change, and what they leave alone. */
 function outcome(pc: BareCpu): object {
   const { u8, u32, u64 } = pc.cpu
@@ -221,13 +209,10 @@ function outcome(pc: BareCpu): object {
 function byHandler(pc: BareCpu, mnemonic: string): object | undefined {
   const system = systemOf(pc)
   system.set64(S.S_EA, pc.cpu.u32[(S.S_GPR >>> 2) + 6]!, 0)
-  try {
+  return unlessFault(() => {
     expect(handlers[mnemonic]!(system, 0, formNamed(mnemonic))).toBe(S.STATUS_DONE)
     return outcome(pc)
-  } catch (error) {
-    if (!(error instanceof Abandon)) throw error
-    return undefined
-  }
+  })
 }
 
 const machines = [

@@ -1,18 +1,14 @@
 import { ecx, edi, edx, gs, qword, r10, r11, r8, r9, rax, rbx, rcx, rdx, rsp } from '@retrap/x86-assembler'
-import { codes } from '@retrap/x86-decoder'
 import fc from 'fast-check'
 import { seedsUntil, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import type { CpuCore } from '../src/cpu-core.ts'
-import { formOf, variantsOf } from '../src/interpreter/code-forms.ts'
 import { R_LENGTH, R_REG0 } from '../src/state/record.ts'
-import type { Form } from '../src/state/form.ts'
 import * as S from '../src/state/state-layout.ts'
 import { handlers } from '../src/system/handlers.ts'
-import { Abandon } from '../src/system/system.ts'
-import type { System } from '../src/system/system.ts'
 import { setNullSegment, setSegment } from '../src/system/segments/segment-cache.ts'
 import { BareCpu, CODE, PAGE_TABLE, initialState } from './support/bare-cpu.ts'
+import { formNamed, systemOf, unlessFault } from './support/handlers.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 
 const SEED = slicedSeed(20_261_121)
@@ -35,8 +31,6 @@ const instructions: Readonly<Record<string, readonly number[]>> = {
   WRGSBASE: [0xf3, 0x48, 0x0f, 0xae, 0xdb],
 }
 
-/** A processor as its instructions see it. */
-const systemOf = ({ cpu }: BareCpu): System => (cpu as unknown as { readonly system: System }).system
 const coreOf = ({ cpu }: BareCpu): CpuCore => (cpu as unknown as { readonly core: CpuCore }).core
 
 /** A state that instructions begin with. */
@@ -171,14 +165,6 @@ function recordOf(pc: BareCpu, length: number): number {
   return record
 }
 
-function formNamed(mnemonic: string): Form {
-  for (const info of codes) {
-    if (info.mnemonic !== mnemonic || info.operands.some(({ size }) => size === 4)) continue
-    for (const variant of variantsOf(info)) return formOf(info, variant)
-  }
-  throw new Error(`no form ${mnemonic}`)
-}
-
 /** What the instructions may change. */
 function outcome(pc: BareCpu, jumps: boolean): object {
   const { u32, u64, state } = pc.cpu
@@ -202,14 +188,12 @@ function outcome(pc: BareCpu, jumps: boolean): object {
 
 /** The instruction by its handler. @returns undefined if it faults */
 function byHandler(pc: BareCpu, mnemonic: string): object | undefined {
-  try {
-    const status = handlers[mnemonic]!(systemOf(pc), recordOf(pc, instructions[mnemonic]!.length), formNamed(mnemonic))
+  const form = formNamed(mnemonic, ({ operands }) => operands.every(({ size }) => size !== 4))
+  return unlessFault(() => {
+    const status = handlers[mnemonic]!(systemOf(pc), recordOf(pc, instructions[mnemonic]!.length), form)
     expect([S.STATUS_DONE, S.STATUS_JUMP]).toContain(status)
     return outcome(pc, status === S.STATUS_JUMP && mnemonic.startsWith('SYS'))
-  } catch (error) {
-    if (!(error instanceof Abandon)) throw error
-    return undefined
-  }
+  })
 }
 
 /** Each with Intel's rules, and what has a case of its own for AMD's. */

@@ -11,9 +11,9 @@ import { SLOW_IMPLICIT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../src/state/
 import type { MemoryAccess } from '../src/access/memory-access.ts'
 import { CR0_AM } from '../src/state/architecture.ts'
 import { setSegment } from '../src/system/segments/segment-cache.ts'
-import type { System } from '../src/system/system.ts'
 import { S_NMI_BLOCKED } from '../src/state/system-state.ts'
 import { BareCpu, CODE, GDT, IDT, PAGE_TABLE, TSS, initialState } from './support/bare-cpu.ts'
+import { systemOf } from './support/handlers.ts'
 
 const SEED = slicedSeed(20_261_121)
 const RUNS = slicedCount(600, 10)
@@ -36,8 +36,6 @@ const STACKS = [
   [STACK - 0x1_0000, 0x1_2000],
 ] as const
 const REAL_HANDLER = 0x8e00
-
-const systemOf = ({ cpu }: BareCpu): System => (cpu as unknown as { readonly system: System }).system
 
 const accessOf = ({ cpu }: BareCpu): MemoryAccess =>
   (cpu as unknown as { readonly core: { readonly memoryAccess: MemoryAccess } }).core.memoryAccess

@@ -6,9 +6,8 @@ import { expect, test } from 'vitest'
 import { plainForm } from '../src/state/form.ts'
 import * as S from '../src/state/state-layout.ts'
 import { handlers } from '../src/system/handlers.ts'
-import { Abandon } from '../src/system/system.ts'
-import type { System } from '../src/system/system.ts'
 import { BareCpu, CODE, initialState } from './support/bare-cpu.ts'
+import { systemOf, unlessFault } from './support/handlers.ts'
 import { runBothWays } from './support/both-ways.ts'
 
 const SEED = slicedSeed(20_261_126)
@@ -56,14 +55,10 @@ const outcome = (pc: BareCpu): object => [...pc.cpu.registers.general]
 
 /** The instruction by its handler. @returns undefined if it faults */
 function byHandler(pc: BareCpu, mnemonic: string): object | undefined {
-  const { system } = pc.cpu as unknown as { readonly system: System }
-  try {
-    expect(handlers[mnemonic]!(system, 0, plainForm(mnemonic, 0))).toBe(S.STATUS_DONE)
+  return unlessFault(() => {
+    expect(handlers[mnemonic]!(systemOf(pc), 0, plainForm(mnemonic, 0))).toBe(S.STATUS_DONE)
     return outcome(pc)
-  } catch (error) {
-    if (!(error instanceof Abandon)) throw error
-    return undefined
-  }
+  })
 }
 
 test.each([

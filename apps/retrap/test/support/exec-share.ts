@@ -23,15 +23,13 @@ import { EXEC_DEADLINE_MS } from './exec.ts'
 export const PYTHON = '/usr/bin/python3'
 const PROBE = fileURLToPath(new URL('share-probe.py', import.meta.url))
 const KIND: ExecKind = keptKind({
-  ...{
-    arch: 'amd64',
-    debian: 'amd64',
-    cpu: undefined,
-    memoryBytes: 512 << 20,
-    cpus: 1,
-    kernel: undefined,
-    devices: [],
-  },
+  arch: 'amd64',
+  debian: 'amd64',
+  cpu: undefined,
+  memoryBytes: 512 << 20,
+  cpus: 1,
+  kernel: undefined,
+  devices: [],
 })
 
 /**

@@ -1,7 +1,7 @@
 # File system calls and their answers, a line for each, for a comparison of a folder with a share of it:
 #   python3 share-probe.py FOLDER EVERY FIRST      the lines of CALLS, with each EVERY-th choice of {braces} from the FIRST
 #   python3 share-probe.py FOLDER draw SEED COUNT  COUNT calls of three processes, drawn from DRAWN
-# #   python3 share-probe.py FOLDER prepare          makes `pipe`, `socket` and `old`, which no guest makes
+#   python3 share-probe.py FOLDER prepare          makes `pipe`, `socket` and `old`, which no guest makes
 # A call with [brackets] is made with each choice. `@1 call` is one of another
 # process, `as 77 call` one of user and group 77, `at d call` one in an open folder, and `times file call` says what it moves of a file's times.
 import ctypes, errno, fcntl, itertools, mmap, os, random, re, shutil, socket, stat, struct, subprocess, sys, time
