@@ -8,7 +8,7 @@ import type { BareCpu } from './bare-cpu.ts'
 export const systemOf = ({ cpu }: BareCpu): System => (cpu as unknown as { readonly system: System }).system
 
 /** The first form of an instruction. @param fits - chooses among its codes */
-export function formNamed(mnemonic: string, fits = (_: CodeInfo): boolean => true): Form {
+export function formNamed(mnemonic: string, fits: (info: CodeInfo) => boolean = () => true): Form {
   for (const info of codes) {
     if (info.mnemonic !== mnemonic || !fits(info)) continue
     for (const variant of variantsOf(info)) return formOf(info, variant)
