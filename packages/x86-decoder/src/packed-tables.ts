@@ -15,7 +15,7 @@ const NEXT_COLUMN = '\t'
 
 /**
  * Writes the rows of a table column by column, which gzip makes short. Opcodes are told by those of the rows before: `=` is the
- * same opcode and `+` the next one, and in front of them nothing is the same prefix and map. Lines around the rows stay.
+ * same opcode and `+` the next one, and in front of them nothing is the same prefix and map.
  */
 export function packRows(table: string): string {
   let [lastHead, lastOpcode] = ['', -1]
@@ -29,24 +29,17 @@ export function packRows(table: string): string {
     ;[lastHead, lastOpcode] = [head!, opcode]
     return packed
   }
-  const lines = table.split('\n')
-  const isRow = (line: string): boolean => OPCODE_COLUMN.test(line)
-  const [first, last] = [lines.findIndex(isRow), lines.findLastIndex(isRow)]
-  if (first < 0) return table
-  const rows = lines.slice(first, last + 1).filter((line) => line !== '')
+  const rows = table.split('\n').filter((line) => line !== '')
   const cells = rows.map((row) => pack(row).split(/ {2,}/))
   const width = Math.max(...cells.map(({ length }) => length))
   const columns = Array.from({ length: width }, (_, column) => cells.map((row) => row[column] ?? '').join('\n'))
-  return [...lines.slice(0, first), columns.join(NEXT_COLUMN), ...lines.slice(last + 1)].join('\n')
+  return columns.join(NEXT_COLUMN)
 }
 
 /** The rows of a packed table, or of one as people write it. */
 function rowsOf(table: string): string[] {
   if (!table.includes(NEXT_COLUMN)) return table.split('\n').filter((line) => line !== '')
-  const columns = table
-    .trim()
-    .split(NEXT_COLUMN)
-    .map((column) => column.split('\n'))
+  const columns = table.split(NEXT_COLUMN).map((column) => column.split('\n'))
   return columns[0]!.map((_, row) =>
     columns
       .map((column) => column[row]!)

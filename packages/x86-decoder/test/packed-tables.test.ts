@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { packTables, unpackCommonTable, unpackLeaves, unpackRowCodes, unpackTables } from '../src/packed-tables.ts'
+import {
+  packRows,
+  packTables,
+  unpackCommonTable,
+  unpackLeaves,
+  unpackRowCodes,
+  unpackRows,
+  unpackTables,
+} from '../src/packed-tables.ts'
+import { TABLES } from '../src/forms.ts'
 import { commonTable, loadRowCodes, loadTables } from '../src/tables.ts'
 
 describe('tables as text', () => {
@@ -15,4 +24,11 @@ describe('tables as text', () => {
   test('a JavaScript string holds it as it is', () => {
     for (const text of Object.values(packed)) expect(text).toMatch(/^[-0-9a-f,]+$/)
   })
+})
+
+test('the rows of a packed table are those that people write, with two spaces between columns', () => {
+  for (const table of TABLES) {
+    const narrow = table.replaceAll(/ {3,}/g, '  ')
+    expect(unpackRows(packRows(narrow))).toEqual(unpackRows(narrow))
+  }
 })
