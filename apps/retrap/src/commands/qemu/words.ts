@@ -46,7 +46,7 @@ export const LOG_ITEM: RegExp =
 /** Options of ours that only `retrap run` has. */
 export const RUN_ONLY: RegExp = /^--(kernel|initrd|append|firmware|drive|hd\w|cdrom|fd\w|snapshot|boot)$/
 
-/** What a usage message shows in place of a value that is wrong. */
+/** A usage message shows this in place of a wrong value. */
 export const EXAMPLES: Readonly<Record<string, string>> = { m: '512', smp: '2' }
 export const FIRST_VNC_PORT: number = 5900
 
