@@ -365,8 +365,10 @@ export class Translation extends LineParts {
       const board = pc === 'q35' ? 'q35' : 'pc'
       this.add('--machine', smm === 'auto' ? board : `${board},smm=${pairs.get('smm')}`)
     }
-    if (pairs.kind !== '' && !this.has('--machine', new RegExp(`^${pairs.kind}(,|$)`)))
-      this.leave(`-machine ${name}`, 'the board is of no version')
+    const isNamed = this.options.some(
+      ([option, text = '']) => option === '--machine' && text.split(',')[0] === pairs.kind,
+    )
+    if (pairs.kind !== '' && !isNamed) this.leave(`-machine ${name}`, 'the board is of no version')
     if ('cpu' in this.last) this.#cpu(this.last['cpu']!)
     const dump = pairs.get('dumpdtb')
     if (dump !== undefined) this.add('--dumpdtb', dump)
