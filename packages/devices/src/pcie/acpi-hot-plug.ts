@@ -57,6 +57,8 @@ export class AcpiHotPlug extends Stateful implements DeviceModel {
   )
   /** Slots whose device the guest has just given up. */
   #ejected = 0
+  /** From `quiesce` to `resume`. */
+  #rests = false
   #line: InterruptLine | null = null
 
   constructor(slots: readonly AcpiSlotOptions[]) {
@@ -161,9 +163,22 @@ export class AcpiHotPlug extends Stateful implements DeviceModel {
     }
   }
 
-  /** Registers as at power-on. A device that the guest was asked for leaves, since that guest is gone. */
+  /** Nothing is in flight. */
+  quiesce(): void {
+    this.#rests = true
+  }
+
+  /** The machine goes on. */
+  resume(): void {
+    this.#rests = false
+  }
+
+  /**
+   * Registers as at power-on. A device that the guest was asked for leaves, since that guest is gone; but one at rest is put back
+   * to a state that has the device.
+   */
   override reset(): void {
-    this.#eject(this.#r.requested)
+    if (!this.#rests) this.#eject(this.#r.requested)
     super.reset()
   }
 }

@@ -92,6 +92,8 @@ export class HotPlugSlot implements PciSlotEvents {
   #isKnown = false
   /** The guest gives up the device that is there. */
   #ejected = false
+  /** From `quiesce` to `resume`. */
+  #rests = false
   /** A device has come for which the button is still to be pressed. */
   #unannounced = false
   /** Resolves when the unpowered device has no work in flight. */
@@ -125,8 +127,8 @@ export class HotPlugSlot implements PciSlotEvents {
   /** State at power-on: a device has power. */
   reset(): void {
     const { occupied } = this.#slot
-    // The guest that was asked for the device is gone: the device leaves.
-    const leaves = this.#requested && occupied
+    // The guest that was asked for the device is gone: the device leaves. One at rest is put back to a state that has it.
+    const leaves = this.#requested && occupied && !this.#rests
     this.#completion.cancel()
     this.#announcement.cancel()
     this.#requested = false
@@ -290,6 +292,7 @@ export class HotPlugSlot implements PciSlotEvents {
 
   /** Completes the command in progress. */
   async quiesce(): Promise<void> {
+    this.#rests = true
     await this.#ending
     this.#ended()
   }
@@ -301,6 +304,7 @@ export class HotPlugSlot implements PciSlotEvents {
 
   /** Releases a removed device, and reports a new one. */
   resume(): void {
+    this.#rests = false
     this.#giveUp()
     if (this.#unannounced && this.#isPermitted) this.#announcement.armAfter(ANNOUNCE_NS)
   }
