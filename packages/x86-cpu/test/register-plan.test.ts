@@ -1,12 +1,4 @@
-import {
-  DECODED,
-  Instruction,
-  OperandKind,
-  codeInfo,
-  decodeInto,
-  operandIsMemory,
-  operandRegister,
-} from '@retrap/x86-decoder'
+import * as decoder from '@retrap/x86-decoder'
 import { REGISTER_HIGH_BYTE } from '@retrap/x86-decoder'
 import type { OperandSpec } from '@retrap/x86-decoder'
 import { describe, expect, test } from 'vitest'
@@ -32,12 +24,12 @@ function general(register: number): number {
 }
 
 /** The offset by what the decoder says of the operand. */
-function expected(insn: Instruction, spec: OperandSpec, i: number): number {
-  if (spec.kind === OperandKind.VSIB) return S.S_XMM + 64 * insn.index
-  if (operandIsMemory(insn, i)) return 0
-  const name = Object.entries(OperandKind).find(([, kind]) => kind === spec.kind)![0]
+function expected(insn: decoder.Instruction, spec: OperandSpec, i: number): number {
+  if (spec.kind === decoder.OperandKind.VSIB) return S.S_XMM + 64 * insn.index
+  if (decoder.operandIsMemory(insn, i)) return 0
+  const name = Object.entries(decoder.OperandKind).find(([, kind]) => kind === spec.kind)![0]
   const place = CLASSES.find(([pattern]) => pattern.test(name))?.[1]
-  return place === undefined ? 0 : place(operandRegister(insn, i))
+  return place === undefined ? 0 : place(decoder.operandRegister(insn, i))
 }
 
 /** What the bytes begin with, in turn. */
@@ -46,7 +38,7 @@ const PREFIXES: readonly (readonly number[])[] = [[], [0x0f], [0x4d, 0x0f], [0xc
 describe('the register that an operand names', () => {
   test.each([16, 32, 64])('of random bytes in %i bits is the one that the decoder names', (bits) => {
     const bytes = new Uint8Array(15)
-    const insn = new Instruction()
+    const insn = new decoder.Instruction()
     const kinds = new Set<number>()
     let seed = 21 + bits
     const differing: string[] = []
@@ -57,15 +49,15 @@ describe('the register that an operand names', () => {
       }
       // Most kinds of registers are in the maps behind 0F and VEX, and some numbers of them need a REX prefix.
       bytes.set(PREFIXES[round % PREFIXES.length]!)
-      if (decodeInto(bytes, 0, bytes.length, bits, insn) !== DECODED) continue
-      for (const [i, spec] of codeInfo(insn.code).operands.entries()) {
+      if (decoder.decodeInto(bytes, 0, bytes.length, bits, insn) !== decoder.DECODED) continue
+      for (const [i, spec] of decoder.codeInfo(insn.code).operands.entries()) {
         kinds.add(spec.kind)
         const offset = registerOffset(insn, registerPlan(spec))
         if (offset !== expected(insn, spec, i)) differing.push(`${Buffer.from(bytes).toString('hex')} operand ${i}`)
       }
     }
     expect(differing).toEqual([])
-    const { REG, RM, SEGMENT_REG, MMX_RM, XMM_RM, XMM_VVVV, FIXED_REG } = OperandKind
+    const { REG, RM, SEGMENT_REG, MMX_RM, XMM_RM, XMM_VVVV, FIXED_REG } = decoder.OperandKind
     for (const kind of [REG, RM, SEGMENT_REG, MMX_RM, XMM_RM, XMM_VVVV, FIXED_REG]) expect(kinds).toContain(kind)
   })
 })

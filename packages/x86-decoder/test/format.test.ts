@@ -1,18 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import {
-  decode,
-  type DecodedInstruction,
-  decodeAll,
-  type FormatOptions,
-  formatAtt,
-  formatIntel,
-  formatNasm,
-  joinTokens,
-  type Token,
-  tokensAtt,
-  tokensIntel,
-  tokensNasm,
-} from '../src/index.ts'
+import * as decoder from '../src/index.ts'
 import { bytesOf } from './support/bytes.ts'
 import { randomInstructions } from './support/reassemble.ts'
 
@@ -54,13 +41,13 @@ c5 fd 5a 00 | vcvtpd2ps xmm0, ymmword ptr [rax] | vcvtpd2psy (%rax), %xmm0 | vcv
 06 | (bad) | (bad) | (bad)
     `),
   )('%s', (hex = '', ...texts) => {
-    const decoded = decode(bytesOf(hex))
-    expect([formatIntel(decoded), formatAtt(decoded), formatNasm(decoded)]).toEqual(texts)
+    const decoded = decoder.decode(bytesOf(hex))
+    expect([decoder.formatIntel(decoded), decoder.formatAtt(decoded), decoder.formatNasm(decoded)]).toEqual(texts)
   })
 })
 
 describe('options', () => {
-  const add = decode(bytesOf('f0 48 01 84 8b ab 00 00 00'))
+  const add = decoder.decode(bytesOf('f0 48 01 84 8b ab 00 00 00'))
   test.each(
     rowsOf(`
 {"hex": "suffix"} | lock add qword ptr [rbx+rcx*4+0abh], rax | lock add %rax, 0xab(%rbx,%rcx,4) | lock add qword [rbx+rcx*4+0abh], rax
@@ -71,14 +58,19 @@ describe('options', () => {
 {"mnemonicWidth": 12} | lock add    qword ptr [rbx+rcx*4+0xab], rax | lock add    %rax, 0xab(%rbx,%rcx,4) | lock add    qword [rbx+rcx*4+0xab], rax
     `),
   )('%s', (given = '', ...texts) => {
-    const options = JSON.parse(given) as FormatOptions
-    expect([formatIntel, formatAtt, formatNasm].map((format) => format(add, options))).toEqual(texts)
+    const options = JSON.parse(given) as decoder.FormatOptions
+    expect([decoder.formatIntel, decoder.formatAtt, decoder.formatNasm].map((format) => format(add, options))).toEqual(
+      texts,
+    )
   })
 
   test('a resolver names branch targets and operands, in the case that it gives', () => {
     const symbols = (address: bigint): string => `Name_${address.toString(16)}`
-    const texts = [...decodeAll(bytesOf('e8 fb ff ff ff 8b 05 01 00 00 00'), { address: 0x1000n })].map((decoded) =>
-      [formatIntel, formatAtt, formatNasm].map((format) => format(decoded, { symbols, upperCase: true })),
+    const texts = [...decoder.decodeAll(bytesOf('e8 fb ff ff ff 8b 05 01 00 00 00'), { address: 0x1000n })].map(
+      (decoded) =>
+        [decoder.formatIntel, decoder.formatAtt, decoder.formatNasm].map((format) =>
+          format(decoded, { symbols, upperCase: true }),
+        ),
     )
     expect(texts).toEqual([
       ['CALL Name_1000', 'CALL Name_1000', 'CALL Name_1000'],
@@ -88,33 +80,34 @@ describe('options', () => {
 })
 
 describe('tokens', () => {
-  const kinds = (tokens: readonly Token[]): string => tokens.map(({ kind, text }) => `${kind}:${text}`).join(' | ')
+  const kinds = (tokens: readonly decoder.Token[]): string =>
+    tokens.map(({ kind, text }) => `${kind}:${text}`).join(' | ')
 
   test('say what each piece is', () => {
-    const decoded = decode(bytesOf('f0 83 40 10 ff'))
-    expect(kinds(tokensIntel(decoded))).toBe(
+    const decoded = decoder.decode(bytesOf('f0 83 40 10 ff'))
+    expect(kinds(decoder.tokensIntel(decoded))).toBe(
       'prefix:lock | space:  | mnemonic:add | space:  | keyword:dword | space:  | keyword:ptr | space:  | punctuation:[ | ' +
         'register:rax | punctuation:+ | number:0x10 | punctuation:] | punctuation:, | space:  | punctuation:- | number:0x1',
     )
-    expect(kinds(tokensAtt(decode(bytesOf('eb fe'))))).toBe('mnemonic:jmp | space:  | address:0x0')
-    expect(kinds(tokensNasm(decode(bytesOf('eb fe')), { symbols: () => 'start' }))).toBe(
+    expect(kinds(decoder.tokensAtt(decoder.decode(bytesOf('eb fe'))))).toBe('mnemonic:jmp | space:  | address:0x0')
+    expect(kinds(decoder.tokensNasm(decoder.decode(bytesOf('eb fe')), { symbols: () => 'start' }))).toBe(
       'mnemonic:jmp | space:  | keyword:short | space:  | symbol:start',
     )
   })
 
   test.each([16, 32, 64] as const)('are the text, piece by piece, in %i-bit mode', (mode) => {
     const pairs: readonly [
-      (target: DecodedInstruction, options?: FormatOptions) => string,
-      (target: DecodedInstruction, options?: FormatOptions) => readonly Token[],
+      (target: decoder.DecodedInstruction, options?: decoder.FormatOptions) => string,
+      (target: decoder.DecodedInstruction, options?: decoder.FormatOptions) => readonly decoder.Token[],
     ][] = [
-      [formatIntel, tokensIntel],
-      [formatAtt, tokensAtt],
-      [formatNasm, tokensNasm],
+      [decoder.formatIntel, decoder.tokensIntel],
+      [decoder.formatAtt, decoder.tokensAtt],
+      [decoder.formatNasm, decoder.tokensNasm],
     ]
     for (const decoded of randomInstructions(mode, 1, 20_000)) {
       for (const [format, tokens] of pairs) {
         const pieces = tokens(decoded)
-        expect(joinTokens(pieces)).toBe(format(decoded))
+        expect(decoder.joinTokens(pieces)).toBe(format(decoded))
         expect(pieces.every(({ kind, text }) => text !== '' && (kind === 'space') === /^ +$/.test(text))).toBe(true)
         expect(pieces.filter(({ kind }) => kind === 'mnemonic')).toHaveLength(1)
         expect(format(decoded)).not.toMatch(/undefined|NaN|\s$/)

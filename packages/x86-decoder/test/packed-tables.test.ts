@@ -1,24 +1,16 @@
 import { describe, expect, test } from 'vitest'
-import {
-  packRows,
-  packTables,
-  unpackCommonTable,
-  unpackLeaves,
-  unpackRowCodes,
-  unpackRows,
-  unpackTables,
-} from '../src/packed-tables.ts'
+import * as packing from '../src/packed-tables.ts'
 import { TABLES } from '../src/forms.ts'
 import { commonTable, loadRowCodes, loadTables } from '../src/tables.ts'
 
 describe('tables as text', () => {
   const tables = loadTables()
-  const packed = packTables(tables, commonTable, loadRowCodes())
+  const packed = packing.packTables(tables, commonTable, loadRowCodes())
 
   test('are the same when they are read again', () => {
-    expect(unpackTables(packed, unpackLeaves(packed.leaves))).toEqual(tables)
-    expect(unpackCommonTable(packed.common, tables.leaves)).toEqual(commonTable)
-    expect(unpackRowCodes(packed.rowCodes)).toEqual(loadRowCodes())
+    expect(packing.unpackTables(packed, packing.unpackLeaves(packed.leaves))).toEqual(tables)
+    expect(packing.unpackCommonTable(packed.common, tables.leaves)).toEqual(commonTable)
+    expect(packing.unpackRowCodes(packed.rowCodes)).toEqual(loadRowCodes())
   })
 
   test('a JavaScript string holds it as it is', () => {
@@ -29,6 +21,6 @@ describe('tables as text', () => {
 test('the rows of a packed table are those that people write, with two spaces between columns', () => {
   for (const table of TABLES) {
     const narrow = table.replaceAll(/ {3,}/g, '  ')
-    expect(unpackRows(packRows(narrow))).toEqual(unpackRows(narrow))
+    expect(packing.unpackRows(packing.packRows(narrow))).toEqual(packing.unpackRows(narrow))
   }
 })

@@ -3,27 +3,13 @@ import { sseFloat } from '../../src/semantics/vector/sse-float.ts'
 import { x87 } from '../../src/semantics/index.ts'
 import * as S from '../../src/state/state-layout.ts'
 import { Random, extendedBits, floatBits } from './numbers.ts'
-import {
-  CASE_BYTES,
-  C_CODE,
-  C_MEMORY,
-  C_RFLAGS,
-  FX_FCW,
-  FX_FSW,
-  FX_FTW,
-  FX_MXCSR,
-  FX_ST,
-  FX_XMM,
-  Processor,
-  formsOf,
-  type TestForm,
-} from './processor.ts'
+import * as P from './processor.ts'
 
 /** design.md, "The instruction contract": an instruction that does not retire has changed nothing. */
 
-const processors = { sse: new Processor(sseFloat), x87: new Processor(x87) }
-const sseForms = formsOf(sseFloat, () => true).map((form) => ({ ...form, unit: 'sse' as const }))
-const x87Forms = formsOf(x87, () => true).map((form) => ({ ...form, unit: 'x87' as const }))
+const processors = { sse: new P.Processor(sseFloat), x87: new P.Processor(x87) }
+const sseForms = P.formsOf(sseFloat, () => true).map((form) => ({ ...form, unit: 'sse' as const }))
+const x87Forms = P.formsOf(x87, () => true).map((form) => ({ ...form, unit: 'x87' as const }))
 const forms = [...sseForms, ...x87Forms]
 
 const VECTOR_UD = 6
@@ -33,23 +19,23 @@ const VECTOR_MF = 16
 const VECTOR_XM = 19
 const FAULT = 0x100
 
-function prepared(form: TestForm): Uint8Array {
+function prepared(form: P.TestForm): Uint8Array {
   const random = new Random(form.info.code + 1)
-  const cases = new Uint8Array(CASE_BYTES)
+  const cases = new Uint8Array(P.CASE_BYTES)
   const view = new DataView(cases.buffer)
-  cases.set(form.bytes, C_CODE)
-  for (let i = 0; i < 32; i++) view.setBigUint64(FX_XMM + 8 * i, floatBits(random, 64), true)
-  for (let i = 0; i < 8; i++) view.setBigUint64(C_MEMORY + 8 * i, floatBits(random, 64), true)
+  cases.set(form.bytes, P.C_CODE)
+  for (let i = 0; i < 32; i++) view.setBigUint64(P.FX_XMM + 8 * i, floatBits(random, 64), true)
+  for (let i = 0; i < 8; i++) view.setBigUint64(P.C_MEMORY + 8 * i, floatBits(random, 64), true)
   for (let i = 0; i < 8; i++) {
     const { significand, word } = extendedBits(random)
-    view.setBigUint64(FX_ST + 16 * i, significand, true)
-    view.setUint16(FX_ST + 16 * i + 8, word, true)
+    view.setBigUint64(P.FX_ST + 16 * i, significand, true)
+    view.setUint16(P.FX_ST + 16 * i + 8, word, true)
   }
-  view.setUint16(FX_FCW, 0x37f, true)
-  view.setUint16(FX_FSW, 3 << 11, true)
-  view.setUint8(FX_FTW, 0xff)
-  view.setUint32(FX_MXCSR, 0x1f80, true)
-  if (form.info.mnemonic === 'LDMXCSR') view.setUint32(C_MEMORY, 0x1f80, true)
+  view.setUint16(P.FX_FCW, 0x37f, true)
+  view.setUint16(P.FX_FSW, 3 << 11, true)
+  view.setUint8(P.FX_FTW, 0xff)
+  view.setUint32(P.FX_MXCSR, 0x1f80, true)
+  if (form.info.mnemonic === 'LDMXCSR') view.setUint32(P.C_MEMORY, 0x1f80, true)
   return cases
 }
 
@@ -86,7 +72,7 @@ describe('a memory access that is not answered yet leaves no trace', () => {
       const attempt = before.slice()
       expect(processor.execute(attempt, 0)).toBe(S.STATUS_RETRY)
       expect(snapshot(processor.state)).toBe(initial)
-      expect(attempt.subarray(C_MEMORY, C_MEMORY + 64)).toEqual(before.subarray(C_MEMORY, C_MEMORY + 64))
+      expect(attempt.subarray(P.C_MEMORY, P.C_MEMORY + 64)).toEqual(before.subarray(P.C_MEMORY, P.C_MEMORY + 64))
     }
     processor.refused = -1
   })
@@ -113,7 +99,7 @@ describe('the gates of CR0 and CR4 come before anything else', () => {
   ])('FWAIT with CR0.MP $mp and TS $ts (SDM vol. 2, WAIT/FWAIT)', ({ mp, ts, status }) => {
     const [form] = x87Forms.filter(({ info }) => info.mnemonic === 'FWAIT')
     const cr0 = (state: DataView): void => state.setUint32(S.S_CR0, mp | ts, true)
-    expect(processors.x87.execute(prepared(form as TestForm), 0, cr0)).toBe(status)
+    expect(processors.x87.execute(prepared(form as P.TestForm), 0, cr0)).toBe(status)
   })
 
   test.each(sseForms.filter(({ form }) => form.operands.some((o) => o.kind === 'mmx')))(
@@ -144,28 +130,28 @@ describe('an unmasked SIMD exception (SDM vol. 1, "SIMD Floating-Point Exception
     { cr4: 0x600, vector: VECTOR_XM },
     { cr4: 0x200, vector: VECTOR_UD },
   ])('with CR4 $cr4 is vector $vector', ({ cr4, vector }) => {
-    const [form] = formsOf(sseFloat, (mnemonic) => mnemonic === 'DIVSD')
-    const cases = prepared(form as TestForm)
+    const [form] = P.formsOf(sseFloat, (mnemonic) => mnemonic === 'DIVSD')
+    const cases = prepared(form as P.TestForm)
     const view = new DataView(cases.buffer)
     // 1 / 0, nothing masked.
-    view.setBigUint64(FX_XMM, 0x3ff0_0000_0000_0000n, true)
-    view.setBigUint64(C_MEMORY, 0n, true)
-    view.setUint32(FX_MXCSR, 0, true)
+    view.setBigUint64(P.FX_XMM, 0x3ff0_0000_0000_0000n, true)
+    view.setBigUint64(P.C_MEMORY, 0n, true)
+    view.setUint32(P.FX_MXCSR, 0, true)
     const status = processors.sse.execute(cases, 0, (state) => state.setUint32(S.S_CR4, cr4, true))
     expect(status).toBe(FAULT + vector)
     expect(processors.sse.state.getUint32(S.S_MXCSR, true)).toBe(4)
-    expect(view.getBigUint64(FX_XMM, true)).toBe(0x3ff0_0000_0000_0000n)
+    expect(view.getBigUint64(P.FX_XMM, true)).toBe(0x3ff0_0000_0000_0000n)
   })
 })
 
 describe('an unmasked x87 exception', () => {
   /** ST(0) is a signalling NaN, and invalid operations are not masked. */
-  function invalid(form: TestForm): Uint8Array {
+  function invalid(form: P.TestForm): Uint8Array {
     const cases = prepared(form)
     const view = new DataView(cases.buffer)
-    view.setUint16(FX_FCW, 0x37e, true)
-    view.setBigUint64(FX_ST, 0xa000_0000_0000_0000n, true)
-    view.setUint16(FX_ST + 8, 0x7fff, true)
+    view.setUint16(P.FX_FCW, 0x37e, true)
+    view.setBigUint64(P.FX_ST, 0xa000_0000_0000_0000n, true)
+    view.setUint16(P.FX_ST + 8, 0x7fff, true)
     return cases
   }
 
@@ -177,10 +163,10 @@ describe('an unmasked x87 exception', () => {
     ]) {
       const cases = invalid(form)
       const view = new DataView(cases.buffer)
-      view.setUint32(C_RFLAGS, before, true)
+      view.setUint32(P.C_RFLAGS, before, true)
       expect(processors.x87.execute(cases, 0)).toBe(S.STATUS_LEAVE)
-      expect(view.getUint32(C_RFLAGS, true)).toBe(after)
-      expect(view.getUint16(FX_FSW, true)).toBe(0x8081 | (3 << 11))
+      expect(view.getUint32(P.C_RFLAGS, true)).toBe(after)
+      expect(view.getUint16(P.FX_FSW, true)).toBe(0x8081 | (3 << 11))
     }
   })
 
@@ -199,7 +185,7 @@ describe('an unmasked x87 exception', () => {
       processor.refused = -1
       expect(processor.execute(cases, 0)).toBe(S.STATUS_LEAVE)
       expect(processor.state.getUint32(S.S_FSW, true)).toBe(0x8081)
-      expect(cases.subarray(C_MEMORY, C_MEMORY + 64)).toEqual(before.subarray(C_MEMORY, C_MEMORY + 64))
+      expect(cases.subarray(P.C_MEMORY, P.C_MEMORY + 64)).toEqual(before.subarray(P.C_MEMORY, P.C_MEMORY + 64))
     },
   )
 })
@@ -212,9 +198,9 @@ describe('the pointers to the last x87 instruction (SDM vol. 1, "x87 FPU Instruc
     { name: 'FSTP m80', code: [0xdb, 0x3e], fop: 0x33e, memory: true },
     { name: 'FILD m32, displacement', code: [0xdb, 0x46, 0x00], fop: 0x346, memory: true },
   ])('$name', ({ code, fop, memory }) => {
-    const cases = prepared(x87Forms[0] as TestForm)
-    cases.fill(0x90, C_CODE, C_CODE + 16)
-    cases.set(code, C_CODE)
+    const cases = prepared(x87Forms[0] as P.TestForm)
+    cases.fill(0x90, P.C_CODE, P.C_CODE + 16)
+    cases.set(code, P.C_CODE)
     const { state } = processors.x87
     processors.x87.execute(cases, 0, () => {
       state.setBigUint64(S.S_PAGE_BASE, 0xffff_8000_0040_1000n, true)

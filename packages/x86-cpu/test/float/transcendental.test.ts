@@ -2,23 +2,11 @@ import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { x87 } from '../../src/semantics/index.ts'
 import { Random } from './numbers.ts'
-import {
-  CASE_BYTES,
-  C_CODE,
-  FX_FCW,
-  FX_FSW,
-  FX_FTW,
-  FX_MXCSR,
-  FX_ST,
-  hostMissing,
-  hostNote,
-  Processor,
-  runOnHost,
-} from './processor.ts'
+import * as P from './processor.ts'
 import { UNITY, angle, cosine, exponential, fixedOf, logarithm, product, sine, tangent, unitOf } from './reference.ts'
 
 const CASES = slicedCount(400, 5)
-const processor = new Processor(x87)
+const processor = new P.Processor(x87)
 
 interface Row {
   readonly name: string
@@ -101,23 +89,23 @@ const DENORMAL = [1n, 3n, 0x1234_5678_9abc_def0n, (1n << 62n) - 1n]
 const [UE, PE] = [0x10, 0x20]
 
 test.each(WHOLE)(
-  `a denormal product with a whole logarithm underflows: %s${hostNote}`,
+  `a denormal product with a whole logarithm underflows: %s${P.hostNote}`,
   (_name, code, word, significand) => {
-    const cases = new Uint8Array(DENORMAL.length * CASE_BYTES)
+    const cases = new Uint8Array(DENORMAL.length * P.CASE_BYTES)
     for (const [i, number] of DENORMAL.entries()) {
-      const at = i * CASE_BYTES
+      const at = i * P.CASE_BYTES
       const view = new DataView(cases.buffer, at)
-      cases.set(code, at + C_CODE)
-      view.setUint16(FX_FCW, 0x37f, true)
-      view.setUint8(FX_FTW, 0x7f)
-      view.setUint32(FX_MXCSR, 0x1f80, true)
-      view.setBigUint64(FX_ST, significand, true)
-      view.setUint16(FX_ST + 8, word, true)
-      view.setBigUint64(FX_ST + 16, number, true)
+      cases.set(code, at + P.C_CODE)
+      view.setUint16(P.FX_FCW, 0x37f, true)
+      view.setUint8(P.FX_FTW, 0x7f)
+      view.setUint32(P.FX_MXCSR, 0x1f80, true)
+      view.setBigUint64(P.FX_ST, significand, true)
+      view.setUint16(P.FX_ST + 8, word, true)
+      view.setBigUint64(P.FX_ST + 16, number, true)
     }
-    const flags = (all: Uint8Array): number[] => DENORMAL.map((_, i) => all[i * CASE_BYTES + FX_FSW]! & (UE | PE))
-    const host = hostMissing === undefined ? flags(runOnHost(cases)) : DENORMAL.map(() => UE | PE)
-    for (const i of DENORMAL.keys()) processor.execute(cases, i * CASE_BYTES)
+    const flags = (all: Uint8Array): number[] => DENORMAL.map((_, i) => all[i * P.CASE_BYTES + P.FX_FSW]! & (UE | PE))
+    const host = P.hostMissing === undefined ? flags(P.runOnHost(cases)) : DENORMAL.map(() => UE | PE)
+    for (const i of DENORMAL.keys()) processor.execute(cases, i * P.CASE_BYTES)
     expect(flags(cases)).toEqual(DENORMAL.map(() => UE | PE))
     expect(host).toEqual(flags(cases))
   },
@@ -128,26 +116,26 @@ describe('x87 transcendental instructions against exact arithmetic (SDM vol. 1, 
     const random = new Random(slicedSeed(0x7a11))
     let largest = 0
     for (let i = 0; i < CASES; i++) {
-      const cases = new Uint8Array(CASE_BYTES)
+      const cases = new Uint8Array(P.CASE_BYTES)
       const view = new DataView(cases.buffer)
-      cases.set(code, C_CODE)
+      cases.set(code, P.C_CODE)
       const rounding = i % 4
-      view.setUint16(FX_FCW, 0x37f | (rounding << 10), true)
-      view.setUint16(FX_FSW, 0, true)
-      view.setUint8(FX_FTW, 0x7f)
-      view.setUint32(FX_MXCSR, 0x1f80, true)
+      view.setUint16(P.FX_FCW, 0x37f | (rounding << 10), true)
+      view.setUint16(P.FX_FSW, 0, true)
+      view.setUint8(P.FX_FTW, 0x7f)
+      view.setUint32(P.FX_MXCSR, 0x1f80, true)
       const inputs = [operand(random, range, positive ?? false), operand(random, other ?? [0, 0], false)].map(
         (value, j) => {
-          view.setBigUint64(FX_ST + 16 * j, value.significand, true)
-          view.setUint16(FX_ST + 16 * j + 8, value.word, true)
+          view.setBigUint64(P.FX_ST + 16 * j, value.significand, true)
+          view.setUint16(P.FX_ST + 16 * j + 8, value.word, true)
           return fixedOf(value.significand, value.word)
         },
       )
       processor.execute(cases, 0)
       const results = exact(inputs[0] as bigint, inputs[1] as bigint)
       for (const [j, should] of results.entries()) {
-        const significand = view.getBigUint64(FX_ST + 16 * j, true)
-        const word = view.getUint16(FX_ST + 16 * j + 8, true)
+        const significand = view.getBigUint64(P.FX_ST + 16 * j, true)
+        const word = view.getUint16(P.FX_ST + 16 * j + 8, true)
         if (should === 0n) {
           expect(significand).toBe(0n)
           continue

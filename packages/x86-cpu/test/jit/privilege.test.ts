@@ -1,22 +1,5 @@
 /** Changes of privilege in compiled code: what follows uses the translations of its own privilege level. */
-import {
-  cr4,
-  dword,
-  eax,
-  ebx,
-  ecx,
-  edx,
-  esi,
-  ptr,
-  qword,
-  r11d,
-  rax,
-  rbx,
-  rcx,
-  rdx,
-  rsi,
-  rsp,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import type { Assembler, Label } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { PAGE_TABLE } from '../support/bare-cpu.ts'
@@ -32,9 +15,9 @@ const [USER_CODE, USER_DATA] = [0x1b, 0x23]
 
 /** Ways to a user's code. */
 const WAYS: Readonly<Record<string, (asm: Assembler, user: Label) => void>> = {
-  SYSRET: (asm, user) => asm.lea(rcx, ptr(user)).mov(r11d, FLAGS).sysretq(),
+  SYSRET: (asm, user) => asm.lea(x86.rcx, x86.ptr(user)).mov(x86.r11d, FLAGS).sysretq(),
   IRET: (asm, user) =>
-    asm.push(USER_DATA).push(USER_STACK).push(FLAGS).push(USER_CODE).lea(rax, ptr(user)).push(rax).iretq(),
+    asm.push(USER_DATA).push(USER_STACK).push(FLAGS).push(USER_CODE).lea(x86.rax, x86.ptr(user)).push(x86.rax).iretq(),
 }
 
 describe.each(Object.entries(WAYS))('after %s', (_, leave) => {
@@ -44,12 +27,17 @@ describe.each(Object.entries(WAYS))('after %s', (_, leave) => {
       code: (asm) => {
         const [kernel, user, end] = [asm.label('kernel'), asm.label('user'), asm.label('end')]
         // SYSRET takes its selectors from STAR.
-        asm.mov(ecx, 0xc000_0080).rdmsr().or(eax, 1).wrmsr()
-        asm.mov(ecx, 0xc000_0081).mov(edx, 0x0b_0008).mov(eax, 0).wrmsr()
-        asm.mov(ebx, ROUNDS).mov(esi, SECRET).bind(kernel).mov(rsp, KERNEL_STACK)
-        asm.mov(rdx, qword(rsi)).add(rdx, rdx).dec(ebx).je(end)
+        asm.mov(x86.ecx, 0xc000_0080).rdmsr().or(x86.eax, 1).wrmsr()
+        asm.mov(x86.ecx, 0xc000_0081).mov(x86.edx, 0x0b_0008).mov(x86.eax, 0).wrmsr()
+        asm.mov(x86.ebx, ROUNDS).mov(x86.esi, SECRET).bind(kernel).mov(x86.rsp, KERNEL_STACK)
+        asm.mov(x86.rdx, x86.qword(x86.rsi)).add(x86.rdx, x86.rdx).dec(x86.ebx).je(end)
         leave(asm, user)
-        asm.bind(user).mov(rdx, qword(rsp)).mov(rax, qword(rsi)).add(rbx, rax).jmp(kernel)
+        asm
+          .bind(user)
+          .mov(x86.rdx, x86.qword(x86.rsp))
+          .mov(x86.rax, x86.qword(x86.rsi))
+          .add(x86.rbx, x86.rax)
+          .jmp(kernel)
         asm.bind(end).hlt()
       },
       prepare: (pc, at) => {
@@ -57,9 +45,9 @@ describe.each(Object.entries(WAYS))('after %s', (_, leave) => {
         pc.write64(PAGE_TABLE + 8 * (SECRET >>> 12), BigInt(SECRET | 3))
         handler(pc, PAGE_FAULT, (asm) =>
           asm
-            .inc(dword(0x9100))
-            .mov(rax, BigInt(at('kernel')))
-            .jmp(rax),
+            .inc(x86.dword(0x9100))
+            .mov(x86.rax, BigInt(at('kernel')))
+            .jmp(x86.rax),
         )
       },
     })
@@ -73,11 +61,18 @@ test('after CLAC the supervisor cannot read a user’s page that it has just rea
   const [plain] = runBothWays({
     code: (asm) => {
       const [kernel, inner, end] = [asm.label('kernel'), asm.label('inner'), asm.label('end')]
-      asm.mov(rax, cr4).or(eax, CR4_SMAP).mov(cr4, rax)
-      asm.mov(ebx, ROUNDS).mov(esi, USER_PAGE).bind(kernel).mov(rsp, KERNEL_STACK).dec(ebx).je(end)
+      asm.mov(x86.rax, x86.cr4).or(x86.eax, CR4_SMAP).mov(x86.cr4, x86.rax)
+      asm.mov(x86.ebx, ROUNDS).mov(x86.esi, USER_PAGE).bind(kernel).mov(x86.rsp, KERNEL_STACK).dec(x86.ebx).je(end)
       // A unit begins at the inner loop too, where the page may be read.
-      asm.stac().mov(ecx, 5).bind(inner).mov(rdx, qword(rsi)).add(rdx, rdx).dec(ecx).jne(inner)
-      asm.clac().mov(rax, qword(rsi)).add(rbx, rax).jmp(kernel)
+      asm
+        .stac()
+        .mov(x86.ecx, 5)
+        .bind(inner)
+        .mov(x86.rdx, x86.qword(x86.rsi))
+        .add(x86.rdx, x86.rdx)
+        .dec(x86.ecx)
+        .jne(inner)
+      asm.clac().mov(x86.rax, x86.qword(x86.rsi)).add(x86.rbx, x86.rax).jmp(kernel)
       asm.bind(end).hlt()
     },
     prepare: (pc, at) => {
@@ -87,9 +82,9 @@ test('after CLAC the supervisor cannot read a user’s page that it has just rea
       pc.write64(0x30_2008, BigInt(0x20_0000 | LARGE_PAGE))
       handler(pc, PAGE_FAULT, (asm) =>
         asm
-          .inc(dword(0x9100))
-          .mov(rax, BigInt(at('kernel')))
-          .jmp(rax),
+          .inc(x86.dword(0x9100))
+          .mov(x86.rax, BigInt(at('kernel')))
+          .jmp(x86.rax),
       )
     },
   })

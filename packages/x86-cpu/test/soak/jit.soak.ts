@@ -7,26 +7,13 @@ import { BareCpu, CODE, RAM_BYTES } from '../support/bare-cpu.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 import { DEVICE_PAGE, DEVICE_PORT, ProgramBuilder, REQUESTING } from '../support/random-program.ts'
 import type { RandomProgram } from '../support/random-program.ts'
-import {
-  DATA,
-  DATA_BASE,
-  DATA_BYTES,
-  INTERRUPT,
-  LOW_DATA,
-  OTHER_CODE_FRAME,
-  SECOND_CODE_PAGE,
-  TARGET,
-  WAY,
-  WORLDS,
-  buildWorlds,
-  gates,
-} from '../support/worlds.ts'
+import * as W from '../support/worlds.ts'
 import type { World } from '../support/worlds.ts'
 
 const TURNS = 40
 const LONGEST_TURN = 3000
 /** Modes that a program has one or several of. */
-const MODES = Object.keys(WORLDS) as World[]
+const MODES = Object.keys(W.WORLDS) as World[]
 /** Where a program begins in its page: some begin near its end. */
 const STARTS = [0, 0, 0x800, 0xe00, 0xf80]
 
@@ -59,7 +46,7 @@ function drawCase(rng: Rng): Case {
   const worlds = Array.from({ length: rng.pick([1, 1, 2, 3]) }, () => rng.pick(MODES))
   const start = CODE + rng.pick(STARTS)
   const system = rng.chance(1, 2)
-  const builder = new ProgramBuilder(rng, { start, gates: gates(), worlds, blocks: 4 + rng.below(40), system })
+  const builder = new ProgramBuilder(rng, { start, gates: W.gates(), worlds, blocks: 4 + rng.below(40), system })
   const program = builder.build()
   rng.note('blocks', () => program.blocks.map((at, i) => `${program.worlds[i]} ${at.toString(16)}`).join(', '))
   rng.note('code', () => Buffer.from(program.bytes).toString('hex'))
@@ -86,8 +73,8 @@ function drawEvent(rng: Rng, { bytes, blocks }: RandomProgram): Event | undefine
   const cpu = rng.below(2)
   if (how < 15) return { cpu, kind: 'interrupt' }
   if (how < 17) return { cpu, kind: 'nmi' }
-  if (how < 18) return { cpu, kind: 'map', frame: rng.pick([DATA >>> 12, (DATA >>> 12) + 1, SECOND_CODE_PAGE]) }
-  const at = rng.chance(1, 2) ? blocks[0]! + rng.below(bytes.length) : DATA + rng.below(DATA_BYTES)
+  if (how < 18) return { cpu, kind: 'map', frame: rng.pick([W.DATA >>> 12, (W.DATA >>> 12) + 1, W.SECOND_CODE_PAGE]) }
+  const at = rng.chance(1, 2) ? blocks[0]! + rng.below(bytes.length) : W.DATA + rng.below(W.DATA_BYTES)
   return { cpu, kind: 'dma', at, byte: rng.below(256) }
 }
 
@@ -104,32 +91,32 @@ function prepare(
 ): readonly BareCpu[] {
   const first = new BareCpu({ jit, codeCacheBytes: 1 << 20, isOther })
   const all = isPair ? [first, new BareCpu({ beside: first })] : [first]
-  for (const pc of all) buildWorlds(pc)
-  const { up, down } = gates()
+  for (const pc of all) W.buildWorlds(pc)
+  const { up, down } = W.gates()
   const start = program.blocks[0]!
   first.load(start, program.bytes)
   // The other frame of the second page of code has nearly the same.
-  const second = SECOND_CODE_PAGE * 0x1000
-  const other = OTHER_CODE_FRAME * 0x1000 - second
+  const second = W.SECOND_CODE_PAGE * 0x1000
+  const other = W.OTHER_CODE_FRAME * 0x1000 - second
   for (let at = second; at < second + 0x1000; at++) {
     const i = at - start
     if (i < program.bytes.length) first.load(at + other, [program.bytes[i]!])
   }
-  for (const [i, byte] of changes) if ((start + i) >>> 12 === SECOND_CODE_PAGE) first.load(start + i + other, [byte])
-  first.write64(TARGET, BigInt(start))
-  first.write64(WAY, BigInt(down[program.worlds[0]!]))
+  for (const [i, byte] of changes) if ((start + i) >>> 12 === W.SECOND_CODE_PAGE) first.load(start + i + other, [byte])
+  first.write64(W.TARGET, BigInt(start))
+  first.write64(W.WAY, BigInt(down[program.worlds[0]!]))
   let asked = 0
   const isLate = (): boolean => asked++ % (delay + 1) !== delay
   for (const [n, pc] of all.entries()) {
-    pc.setRegister('rbx', DATA_BASE)
+    pc.setRegister('rbx', W.DATA_BASE)
     for (const [i, name] of (['rax', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp'] as const).entries()) {
-      pc.setRegister(name, DATA + 0x100 * i + 7 + n)
+      pc.setRegister(name, W.DATA + 0x100 * i + 7 + n)
     }
     pc.rip = up.long
     const device = {
       read(offset: number) {
         if (isLate()) return undefined
-        if (offset === REQUESTING && asked % interruptInterval === 0) pc.interrupt(INTERRUPT)
+        if (offset === REQUESTING && asked % interruptInterval === 0) pc.interrupt(W.INTERRUPT)
         return BigInt(asked * 0x1_0001 + offset)
       },
       write: () => !isLate(),
@@ -153,7 +140,7 @@ function happen(all: readonly BareCpu[], event: Event): void {
   const pc = all[event.cpu % all.length]!
   switch (event.kind) {
     case 'interrupt':
-      pc.interrupt(INTERRUPT)
+      pc.interrupt(W.INTERRUPT)
       break
     case 'nmi':
       pc.cpu.nmi()
@@ -184,7 +171,7 @@ function describe(pc: BareCpu, exit: Exit, whole: boolean): unknown {
   const { retired, cost } = pc.cpu
   const memory = whole
     ? [hash(pc, 0, RAM_BYTES)]
-    : [hash(pc, DATA, DATA_BYTES), hash(pc, LOW_DATA, DATA_BYTES), hash(pc, CODE, 0x3000)]
+    : [hash(pc, W.DATA, W.DATA_BYTES), hash(pc, W.LOW_DATA, W.DATA_BYTES), hash(pc, CODE, 0x3000)]
   return { exit: exit.reason, retired, cost, memory, seen: pc.host.seen.length, cpu: saveVcpu(pc.cpu) }
 }
 

@@ -1,21 +1,7 @@
 import type { Rng } from '@retrap/tooling/soak'
 import { PAGE_TABLE } from './bare-cpu.ts'
 import { PREFIX_ADDRESS, PREFIX_OPERAND, RandomCode } from './random-code.ts'
-import {
-  ALIAS,
-  DATA,
-  DATA_BASE,
-  FAST_CALLS,
-  FIRST_ROOT,
-  OTHER_CODE_FRAME,
-  OTHER_DATA_FRAME,
-  SECOND_CODE_PAGE,
-  SECOND_ROOT,
-  SELECTORS,
-  TARGET,
-  WAY,
-  WORLDS,
-} from './worlds.ts'
+import * as W from './worlds.ts'
 import type { Gates, World } from './worlds.ts'
 
 /** Guest frame of a device, and its port. */
@@ -209,7 +195,7 @@ export class ProgramBuilder extends RandomCode {
     const how = rng.below(14)
     if (how < 2) this.#toggleControl()
     else if (how < 3) {
-      this.load(0, rng.pick([FIRST_ROOT, SECOND_ROOT]))
+      this.load(0, rng.pick([W.FIRST_ROOT, W.SECOND_ROOT]))
       bytes.push(0x0f, 0x22, 0xd8)
     } else if (how < 4) {
       // EFER.SCE or NXE.
@@ -220,7 +206,7 @@ export class ProgramBuilder extends RandomCode {
     } else if (how < 5) this.#remap()
     else if (how < 6) {
       const segment = rng.pick([3, 0, 4, 5])
-      this.load(0, rng.pick([SELECTORS.data, SELECTORS.moved, SELECTORS.data16, SELECTORS.readOnly, 0]))
+      this.load(0, rng.pick([W.SELECTORS.data, W.SELECTORS.moved, W.SELECTORS.data16, W.SELECTORS.readOnly, 0]))
       bytes.push(0x8e, 0xc0 | (segment << 3))
     } else if (how < 7) {
       // RFLAGS: TF, IF, AC, DF or ID.
@@ -248,8 +234,8 @@ export class ProgramBuilder extends RandomCode {
     if (this.isLong) {
       const isUser = this.world.startsWith('user')
       // MOV RAX, RSP; PUSH SS, RAX; PUSHFQ; PUSH CS, RIP; IRETQ.
-      bytes.push(0x48, 0x89, 0xe0, 0x6a, isUser ? SELECTORS.userData : SELECTORS.data, 0x50, 0x9c)
-      bytes.push(0x6a, isUser ? SELECTORS.userCode64 : SELECTORS.code64, 0x68)
+      bytes.push(0x48, 0x89, 0xe0, 0x6a, isUser ? W.SELECTORS.userData : W.SELECTORS.data, 0x50, 0x9c)
+      bytes.push(0x6a, isUser ? W.SELECTORS.userCode64 : W.SELECTORS.code64, 0x68)
       this.emit32(this.#after(6))
       bytes.push(0x48, 0xcf)
       return
@@ -283,7 +269,7 @@ export class ProgramBuilder extends RandomCode {
     }
     // IA32_SYSENTER_CS.
     this.load(1, 0x174)
-    this.load(0, isLong ? FAST_CALLS.long : FAST_CALLS.legacy)
+    this.load(0, isLong ? W.FAST_CALLS.long : W.FAST_CALLS.legacy)
     bytes.push(0x31, 0xd2, 0x0f, 0x30)
     const wide = isLong ? [0x48] : []
     // MOV ECX, ESP; MOV EDX, to; SYSEXIT; and at last MOV ESP, ECX.
@@ -294,7 +280,7 @@ export class ProgramBuilder extends RandomCode {
     bytes.push(...wide, 0x89, 0xcc)
     if (isLong) return
     // What an IRET to level 3 has taken away.
-    this.load(0, SELECTORS.data)
+    this.load(0, W.SELECTORS.data)
     bytes.push(0x8e, 0xd8, 0x8e, 0xc0)
   }
 
@@ -323,10 +309,10 @@ export class ProgramBuilder extends RandomCode {
   /** Another entry of a page table, and INVLPG. */
   #remap(): void {
     const rng = this.rng
-    const page = rng.pick([DATA >>> 12, (DATA >>> 12) + 1, SECOND_CODE_PAGE, ALIAS >>> 12])
-    const own = page >= ALIAS >>> 12 ? page - (ALIAS >>> 12) + 1 : page
-    const frame = rng.pick([own, page === SECOND_CODE_PAGE ? OTHER_CODE_FRAME : OTHER_DATA_FRAME])
-    const table = rng.chance(1, 3) ? SECOND_ROOT + 0x3000 : PAGE_TABLE
+    const page = rng.pick([W.DATA >>> 12, (W.DATA >>> 12) + 1, W.SECOND_CODE_PAGE, W.ALIAS >>> 12])
+    const own = page >= W.ALIAS >>> 12 ? page - (W.ALIAS >>> 12) + 1 : page
+    const frame = rng.pick([own, page === W.SECOND_CODE_PAGE ? W.OTHER_CODE_FRAME : W.OTHER_DATA_FRAME])
+    const table = rng.chance(1, 3) ? W.SECOND_ROOT + 0x3000 : PAGE_TABLE
     this.store(table + 8 * page, (frame << 12) | rng.pick([7, 7, 7, 5, 3, 0]))
     if (rng.chance(1, 4)) this.store(table + 8 * page + 4, rng.pick([0, 0x8000_0000 | 0]))
     if (this.bits === 16) this.bytes.push(PREFIX_ADDRESS)
@@ -338,7 +324,7 @@ export class ProgramBuilder extends RandomCode {
   #breakpoint(): void {
     const rng = this.rng
     const isCode = rng.chance(1, 2)
-    this.load(0, isCode ? this.#choices.start + rng.below(0x200) : DATA_BASE + 8 * rng.below(10))
+    this.load(0, isCode ? this.#choices.start + rng.below(0x200) : W.DATA_BASE + 8 * rng.below(10))
     this.bytes.push(0x0f, 0x23, 0xc0)
     this.load(0, 0x400 | rng.pick([0, 1, 3]) | (isCode ? 0 : rng.pick([0xd_0000, 0xf_0000, 0x1_0000])))
     this.bytes.push(0x0f, 0x23, 0xf8)
@@ -373,14 +359,14 @@ export class ProgramBuilder extends RandomCode {
       this.world === 'real' || this.world === 'virtual8086'
         ? 0
         : this.world.startsWith('user')
-          ? SELECTORS.userData
-          : SELECTORS.data,
+          ? W.SELECTORS.userData
+          : W.SELECTORS.data,
     )
     this.bytes.push(0x8e, 0xd8)
-    this.store(TARGET, 0)
-    const add = this.#mayAlias(world) && this.rng.chance(1, 6) ? ALIAS - 0x1000 : 0
+    this.store(W.TARGET, 0)
+    const add = this.#mayAlias(world) && this.rng.chance(1, 6) ? W.ALIAS - 0x1000 : 0
     this.#absolutes.push({ at: this.bytes.length - 4, block, add })
-    this.store(WAY, gates.down[world])
+    this.store(W.WAY, gates.down[world])
     const size = this.bits === 16 ? 2 : 4
     this.bytes.push(0xe9)
     this.bytes.push(...Array.from({ length: size }, () => 0))
@@ -389,7 +375,7 @@ export class ProgramBuilder extends RandomCode {
   }
 
   #mayAlias(world: World): boolean {
-    return WORLDS[world] !== 16 && world !== 'protected32' && world !== 'pae32'
+    return W.WORLDS[world] !== 16 && world !== 'protected32' && world !== 'pae32'
   }
 
   #end(): void {
@@ -419,7 +405,7 @@ export class ProgramBuilder extends RandomCode {
       if (this.#choices.worlds.length > 1) this.#change(rng.below(this.#worlds.length))
     } else if (how < 21 && this.#mayAlias(this.world)) {
       // The same code, by another linear address.
-      this.#branch([0xe9], block, ALIAS - 0x1000)
+      this.#branch([0xe9], block, W.ALIAS - 0x1000)
     }
   }
 }
