@@ -24,6 +24,10 @@ type Piece = (asm: x86.Assembler) => void
 
 const device = (offset: number): number => DEVICE + offset
 
+/** Sets the registers of a repeated string instruction. */
+const string = (asm: x86.Assembler, from: number, to: number, count: number): x86.Assembler =>
+  asm.mov(x86.esi, from).mov(x86.edi, to).mov(x86.ecx, count)
+
 const PIECES: Readonly<Record<string, Piece>> = {
   work: (asm) => asm.inc(x86.rbx).add(x86.r8, x86.rbx).xor(x86.rax, x86.rbx).nop(),
   forward: (asm) => {
@@ -62,54 +66,34 @@ const PIECES: Readonly<Record<string, Piece>> = {
   fault: (asm) => asm.ud2(),
   'page fault': (asm) => asm.mov(x86.ax, x86.word(0x7f_0000)),
   'move string': (asm) =>
-    asm
-      .mov(x86.esi, RAM)
-      .mov(x86.edi, RAM + 0x1ff0)
-      .mov(x86.ecx, 77)
+    string(asm, RAM, RAM + 0x1ff0, 77)
       .rep()
       .movsb(),
   'move far': (asm) =>
-    asm
-      .mov(x86.esi, RAM)
-      .mov(x86.edi, RAM + 0x800)
-      .mov(x86.ecx, 700)
+    string(asm, RAM, RAM + 0x800, 700)
       .rep()
       .movsq(),
   'store string': (asm) =>
-    asm
-      .mov(x86.edi, RAM + 0xff0)
-      .mov(x86.ecx, 1300)
+    string(asm, RAM, RAM + 0xff0, 1300)
       .rep()
       .stosd(),
   'scan string': (asm) =>
-    asm
-      .mov(x86.edi, RAM + 0x3000)
-      .mov(x86.al, 1)
-      .mov(x86.ecx, 300)
+    string(asm.mov(x86.al, 1), RAM, RAM + 0x3000, 300)
       .repne()
       .scasb(),
   'compare strings': (asm) =>
-    asm
-      .mov(x86.esi, RAM + 0x3000)
-      .mov(x86.edi, RAM + 0x3100)
-      .mov(x86.ecx, 90)
+    string(asm, RAM + 0x3000, RAM + 0x3100, 90)
       .repe()
       .cmpsb(),
-  'string to device': (asm) => asm.mov(x86.esi, RAM).mov(x86.edi, device(64)).mov(x86.ecx, 20).rep().movsb(),
-  'string from device': (asm) => asm.mov(x86.esi, device(64)).mov(x86.edi, RAM).mov(x86.ecx, 20).rep().movsw(),
-  'fill device': (asm) => asm.mov(x86.edi, device(128)).mov(x86.ecx, 33).rep().stosb(),
+  'string to device': (asm) => string(asm, RAM, device(64), 20).rep().movsb(),
+  'string from device': (asm) => string(asm, device(64), RAM, 20).rep().movsw(),
+  'fill device': (asm) => string(asm, RAM, device(128), 33).rep().stosb(),
   'ins string': (asm) =>
-    asm
-      .mov(x86.edx, PORT)
-      .mov(x86.edi, RAM + 0x200)
-      .mov(x86.ecx, 25)
+    string(asm.mov(x86.edx, PORT), RAM, RAM + 0x200, 25)
       .rep()
       .insb(),
   'outs string': (asm) =>
-    asm
-      .mov(x86.edx, PORT)
-      .mov(x86.esi, RAM + 0x200)
-      .mov(x86.ecx, 25)
+    string(asm.mov(x86.edx, PORT), RAM + 0x200, RAM, 25)
       .rep()
       .outsb(),
   system: (asm) => asm.pushfq().popfq().cpuid(),

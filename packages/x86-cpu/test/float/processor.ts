@@ -270,8 +270,11 @@ export class Processor {
   }
 }
 
+/** What a case has left, by names. */
+export type Outcome = Record<string, unknown>
+
 /** The fields in which two outcomes differ, for people. */
-export const differencesOf = (is: Record<string, unknown>, should: Record<string, unknown>): string =>
+export const differencesOf = (is: Outcome, should: Outcome): string =>
   Object.keys(is)
     .filter((key) => is[key] !== should[key])
     .map((key) => `${key} is ${String(is[key])}, should be ${String(should[key])}`)

@@ -64,7 +64,7 @@ function makeCases(form: TestForm, random: Random, unmasked: boolean): Uint8Arra
 }
 
 /** The parts of a case that an instruction may change, in a form that reads well in a failure. */
-function outcome(cases: Uint8Array, i: number): Record<string, unknown> {
+function outcome(cases: Uint8Array, i: number): P.Outcome {
   const at = i * P.CASE_BYTES
   const view = new DataView(cases.buffer, cases.byteOffset + at, P.CASE_BYTES)
   const trap = view.getUint32(P.C_TRAP, true)
@@ -84,12 +84,7 @@ function outcome(cases: Uint8Array, i: number): Record<string, unknown> {
 }
 
 /** One line: what went in, and what differs. */
-function describeFailure(
-  before: Uint8Array,
-  i: number,
-  is: Record<string, unknown>,
-  should: Record<string, unknown>,
-): string {
+function describeFailure(before: Uint8Array, i: number, is: P.Outcome, should: P.Outcome): string {
   const was = outcome(before, i)
   const source = hex(before, i * P.CASE_BYTES + P.C_MEMORY, 16)
   return `${hex(before, i * P.CASE_BYTES, 8)} mxcsr ${String(was['mxcsr'])} xmm0 ${String(was['xmm0'])} xmm1 ${String(was['xmm1'])} mem ${source}: ${P.differencesOf(is, should)}`

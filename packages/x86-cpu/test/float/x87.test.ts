@@ -69,11 +69,11 @@ function makeCases(form: P.TestForm, random: Random): Uint8Array {
   return cases
 }
 
-function outcome(cases: Uint8Array, i: number): Record<string, unknown> {
+function outcome(cases: Uint8Array, i: number): P.Outcome {
   const at = i * P.CASE_BYTES
   const view = new DataView(cases.buffer, cases.byteOffset + at, P.CASE_BYTES)
   const trap = view.getUint32(P.C_TRAP, true)
-  const result: Record<string, unknown> = {
+  const result: P.Outcome = {
     trap: trap === P.NO_TRAP ? 'none' : trap,
     fcw: view.getUint16(P.FX_FCW, true).toString(16),
     fsw: view.getUint16(P.FX_FSW, true).toString(16),
@@ -86,12 +86,7 @@ function outcome(cases: Uint8Array, i: number): Record<string, unknown> {
   return result
 }
 
-function describeFailure(
-  before: Uint8Array,
-  i: number,
-  is: Record<string, unknown>,
-  should: Record<string, unknown>,
-): string {
+function describeFailure(before: Uint8Array, i: number, is: P.Outcome, should: P.Outcome): string {
   const was = outcome(before, i)
   const inputs = ['fcw', 'fsw', 'tags', 'st0', 'st1', 'memory'].map((key) => `${key} ${String(was[key])}`).join(' ')
   return `${hex(before, i * P.CASE_BYTES, 4)} ${inputs}: ${P.differencesOf(is, should)}`
@@ -121,8 +116,8 @@ function position(text: string): bigint {
   return (word & 0x8000) === 0 ? magnitude : -magnitude
 }
 
-function agree(form: P.TestForm, is: Record<string, unknown>, should: Record<string, unknown>): boolean {
-  const status = (outcomes: Record<string, unknown>): number => Number.parseInt(String(outcomes['fsw']), 16)
+function agree(form: P.TestForm, is: P.Outcome, should: P.Outcome): boolean {
+  const status = (outcomes: P.Outcome): number => Number.parseInt(String(outcomes['fsw']), 16)
   let ignored = 0
   if (COMPARISON.test(form.info.mnemonic)) {
     // After an unmasked exception there is no result; FCOMI clears C1.
@@ -131,7 +126,7 @@ function agree(form: P.TestForm, is: Record<string, unknown>, should: Record<str
     if (form.info.mnemonic.includes('COMI')) ignored |= C1
     if (stopped && is['flags'] !== should['flags']) {
       // OF, SF and AF are cleared all the same.
-      const cleared = (outcomes: Record<string, unknown>): number => Number(outcomes['flags']) & 0x890
+      const cleared = (outcomes: P.Outcome): number => Number(outcomes['flags']) & 0x890
       return agree(form, { ...is, flags: cleared(is) }, { ...should, flags: cleared(should) })
     }
   } else if (!P.isAmd && form.info.mnemonic !== 'FXAM') ignored |= CONDITIONS | C1

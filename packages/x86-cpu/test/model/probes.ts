@@ -10,7 +10,6 @@ import {
   cr4,
   ds,
   dword,
-  dx,
   eax,
   ebp,
   ebx,
@@ -32,9 +31,9 @@ import {
   tbyte,
 } from '@retrap/x86-assembler'
 import { EFER_NXE } from '../../src/state/architecture.ts'
-import { exceptionEntries } from '../support/exception-entries.ts'
+import { exceptionEntries, exceptionGates, sendResults } from '../support/exception-entries.ts'
 import { descriptor } from '../system/bench.ts'
-import { EXIT_PORT, LOAD, RESULT_PORT } from '../system/differential/layout.ts'
+import { LOAD } from '../system/differential/layout.ts'
 
 const GDT = 0x12_0000
 const IDT = 0x12_1000
@@ -149,7 +148,7 @@ export function probeImage(setup: ProbeSetup, probes: readonly Probe[]): Uint8Ar
   }
   asm.bind(landing).int(END_VECTOR)
 
-  const { handlers, end } = exceptionEntries(asm, common, END_VECTOR)
+  const entries = exceptionEntries(asm, common, END_VECTOR)
   asm.mov(edi, dword(V_RECORD)).add(dword(V_RECORD), RECORD_BYTES)
   const r = (offset: number) => dword(edi, { disp: offset })
   asm.mov(r(16), eax).mov(r(20), ecx)
@@ -166,8 +165,8 @@ export function probeImage(setup: ProbeSetup, probes: readonly Probe[]): Uint8Ar
   asm.mov(ebx, dword(V_NEXT))
   if (long) asm.jmp(rbx)
   else asm.jmp(ebx)
-  asm.bind(done).mov(esi, RECORDS).mov(ecx, dword(V_RECORD)).sub(ecx, esi).mov(edx, RESULT_PORT).cld().rep().outsb()
-  asm.mov(edx, EXIT_PORT).mov(al, 0x10).out(dx, al).cli().hlt()
+  asm.bind(done)
+  sendResults(asm, RECORDS, dword(V_RECORD))
 
   asm.org(GDT)
   const code = long ? 0xa09b : 0xc09b
@@ -181,17 +180,7 @@ export function probeImage(setup: ProbeSetup, probes: readonly Probe[]): Uint8Ar
     .dq(descriptor(0, 0xffff_ffff, 0xc09b))
     .dq(0n)
   asm.org(IDT)
-  for (let vector = 0; vector <= END_VECTOR; vector++) {
-    const handler = vector === END_VECTOR ? end : handlers[vector]
-    if (handler === undefined) asm.dq(0n)
-    else
-      asm
-        .dw(handler.bits(0, 16))
-        .dw(8)
-        .dw(vector === END_VECTOR ? 0xee00 : 0x8e00)
-        .dw(handler.bits(16, 16))
-    if (long) asm.dq(0n)
-  }
+  exceptionGates(asm, entries, long)
   asm.org(TSS).dd(0, STACK - 0x4000, long ? 0 : 0x10)
   asm.org(TSS + 0x66).dw(0x68)
   asm.org(VARIABLES).dd(RECORDS, 0)

@@ -4,9 +4,9 @@
  */
 import { activateLongMode } from '@retrap/x86-assembler/guest-code'
 import * as x86 from '@retrap/x86-assembler'
-import { exceptionEntries } from '../support/exception-entries.ts'
+import { exceptionEntries, exceptionGates, sendResults } from '../support/exception-entries.ts'
 import { descriptor } from '../system/bench.ts'
-import { EXIT_PORT, LOAD, RESULT_PORT } from '../system/differential/layout.ts'
+import { LOAD } from '../system/differential/layout.ts'
 
 /** Paging modes by their number of levels. */
 export type Levels = 2 | 3 | 4 | 5
@@ -152,15 +152,8 @@ export function image(levels: Levels, cases: readonly PagingCase[]): Uint8Array 
   setControl(x86.cr4)
   const go = asm.label()
   asm.mov(x86.esi, x86.dword(V_CASE)).cmp(x86.esi, x86.dword(V_END)).jb(go)
-  asm
-    .mov(x86.esi, RECORDS)
-    .mov(x86.ecx, x86.dword(V_RECORD))
-    .sub(x86.ecx, x86.esi)
-    .mov(x86.edx, RESULT_PORT)
-    .cld()
-    .rep()
-    .outsb()
-  asm.mov(x86.edx, EXIT_PORT).mov(x86.al, 0x10).out(x86.dx, x86.al).cli().hlt().jmp(next)
+  sendResults(asm, RECORDS, x86.dword(V_RECORD))
+  asm.jmp(next)
   asm.bind(go).add(x86.dword(V_CASE), CASE_BYTES)
   const c = (offset: number) => x86.dword(x86.esi, { disp: offset })
   for (let level = 1; level <= levels; level++) {
@@ -232,7 +225,7 @@ export function image(levels: Levels, cases: readonly PagingCase[]): Uint8Array 
     })
   stubs(0)
 
-  const { handlers, end } = exceptionEntries(asm, common, END_VECTOR)
+  const entries = exceptionEntries(asm, common, END_VECTOR)
   if (long) asm.pop(x86.rbx).pop(x86.rcx).mov(x86.rax, x86.cr2)
   else asm.pop(x86.ebx).pop(x86.ecx).mov(x86.eax, x86.cr2)
   const r = (offset: number) => x86.dword(x86.edi, { disp: offset })
@@ -256,18 +249,7 @@ export function image(levels: Levels, cases: readonly PagingCase[]): Uint8Array 
   const ldt = (linear & ~0xfffn) | BigInt(TARGET_DESCRIPTOR & 0xfff)
   asm.dq(descriptor(Number(ldt & 0xffff_ffffn), 7, 0x82)).dq(ldt >> 32n)
   asm.org(IDT)
-  for (let vector = 0; vector <= END_VECTOR; vector++) {
-    const handler = vector === END_VECTOR ? end : handlers[vector]
-    if (handler === undefined) asm.dq(0n)
-    else {
-      asm
-        .dw(handler.bits(0, 16))
-        .dw(8)
-        .dw(vector === END_VECTOR ? 0xee00 : 0x8e00)
-        .dw(handler.bits(16, 16))
-    }
-    if (long) asm.dq(0n)
-  }
+  exceptionGates(asm, entries, long)
   asm.org(TSS).dd(0, STACK - 0x4000, long ? 0 : 0x10)
   asm.org(TSS + 0x66).dw(0x68)
   asm.org(VARIABLES).dd(CASES, RECORDS, CASES + cases.length * CASE_BYTES)

@@ -72,6 +72,8 @@ export const RECORD_FIELDS = [
   'ldtr',
   'tr',
 ] as const
+/** What the stack holds when an operation has ended, from its top on. What the processor has pushed begins with `error`. */
+export const FRAME = ['gs', 'fs', 'es', 'ds', 'ss', 'cx', 'ax', 'vector', 'error', 'ip', 'cs', 'flags'] as const
 export const RECORD_BYTES: number = 4 * RECORD_FIELDS.length
 export type Record = { readonly [field in (typeof RECORD_FIELDS)[number]]: number }
 

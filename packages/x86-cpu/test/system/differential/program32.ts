@@ -1,7 +1,7 @@
 import type { Assembler, Label } from '@retrap/x86-assembler'
 import * as x86 from '@retrap/x86-assembler'
-import { descriptor, gate } from '../bench.ts'
-import { exceptionEntries, loadSegments } from '../../support/exception-entries.ts'
+import { descriptor } from '../bench.ts'
+import { exceptionEntries, exceptionGates, loadSegments, sendResults } from '../../support/exception-entries.ts'
 import * as at from './layout.ts'
 
 const V = at.VARIABLES
@@ -108,7 +108,7 @@ export function image32(count: number): Uint8Array {
     asm.int(at.END_VECTOR)
     return place
   })
-  const { handlers, end } = exceptionEntries(asm, common, at.END_VECTOR)
+  const entries = exceptionEntries(asm, common, at.END_VECTOR)
   recordFrame(asm)
   asm.jmp(next)
   asm.bind(fault)
@@ -124,17 +124,7 @@ export function image32(count: number): Uint8Array {
   }
   asm.dq(descriptor(at.TSS, 0x67, 0x89)).dq(descriptor(at.FAULT_TSS, 0x67, 0x89))
   asm.org(at.IDT)
-  for (let vector = 0; vector <= at.END_VECTOR; vector++) {
-    const handler = vector === at.END_VECTOR ? end : handlers[vector]
-    if (vector === 8) asm.dq(gate(0x30, 0, 0x85))
-    else if (handler === undefined) asm.dq(0n)
-    else
-      asm
-        .dw(handler.bits(0, 16))
-        .dw(8)
-        .dw(vector === at.END_VECTOR ? 0xee00 : 0x8e00)
-        .dw(handler.bits(16, 16))
-  }
+  exceptionGates(asm, entries, false, { task: 0x30 })
   asm.org(at.TSS).dd(0, 0x13_8000, 0x10)
   asm.org(at.TSS + 0x66).dw(0x68)
   asm.org(at.FAULT_TSS + 0x20).dd(fault, 2, 0, 0, 0, 0, 0x16_0000, 0, 0, 0, 0x10, 8, 0x10, 0x10, 0x10, 0x10, 0)
@@ -151,15 +141,8 @@ function setUpCase(asm: Assembler, next: Label): void {
     .mov(x86.esi, x86.dword(V + at.V_CASE))
     .cmp(x86.esi, x86.dword(V + at.V_END))
     .jb(go)
-  asm
-    .mov(x86.esi, at.RECORDS)
-    .mov(x86.ecx, x86.dword(V + at.V_RECORD))
-    .sub(x86.ecx, x86.esi)
-    .mov(x86.edx, at.RESULT_PORT)
-    .cld()
-    .rep()
-    .outsb()
-  asm.mov(x86.edx, at.EXIT_PORT).mov(x86.al, 0x10).out(x86.dx, x86.al).cli().hlt().jmp(next)
+  sendResults(asm, at.RECORDS, x86.dword(V + at.V_RECORD))
+  asm.jmp(next)
   asm
     .bind(go)
     .add(x86.dword(V + at.V_CASE), at.CASE_BYTES)
@@ -232,27 +215,14 @@ function recordFrame(asm: Assembler): void {
   asm.mov(x86.eax, 0x10).mov(x86.ds, x86.ax).mov(x86.es, x86.ax)
   asm.mov(x86.edi, x86.dword(V + at.V_RECORD)).add(x86.dword(V + at.V_RECORD), at.RECORD_BYTES)
   const stack = (slot: number) => x86.dword(x86.esp, { disp: 4 * slot })
-  // From the top: GS FS ES DS SS ECX EAX, vector, error, EIP, CS, EFLAGS, ESP, SS.
+  // ESP and SS are behind that, where the level has changed.
   const put = (field: (typeof at.RECORD_FIELDS)[number], slot: number): void => {
     asm.mov(x86.eax, stack(slot)).mov(x86.dword(x86.edi, { disp: 4 * at.RECORD_FIELDS.indexOf(field) }), x86.eax)
   }
-  put('vector', 7)
-  put('error', 8)
-  put('ip', 9)
-  put('cs', 10)
-  put('flags', 11)
-  put('ds', 3)
-  put('es', 2)
-  put('fs', 1)
-  put('gs', 0)
-  put('ax', 6)
-  put('cx', 5)
-  const outer = asm.label()
+  for (const [slot, field] of at.FRAME.entries()) put(field, slot)
   const done = asm.label()
-  asm.test(stack(10), 3).jnz(outer)
   asm.lea(x86.eax, stack(12)).mov(x86.dword(x86.edi, { disp: 20 }), x86.eax)
-  put('ss', 4)
-  asm.jmp(done).bind(outer)
+  asm.test(stack(10), 3).jz(done)
   put('sp', 12)
   put('ss', 13)
   asm.bind(done)

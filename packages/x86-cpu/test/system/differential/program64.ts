@@ -3,7 +3,7 @@ import { activateLongMode } from '@retrap/x86-assembler/guest-code'
 import * as x86 from '@retrap/x86-assembler'
 import { EFER_SCE } from '../../../src/state/architecture.ts'
 import { descriptor } from '../bench.ts'
-import { exceptionEntries, loadSegments } from '../../support/exception-entries.ts'
+import { exceptionEntries, exceptionGates, loadSegments, sendResults } from '../../support/exception-entries.ts'
 import * as at from './layout.ts'
 
 /** R15 points to the variables. */
@@ -125,7 +125,7 @@ export function image64(count: number): Uint8Array {
     asm.int(at.END_VECTOR)
     return place
   })
-  const { handlers, end } = exceptionEntries(asm, common, at.END_VECTOR)
+  const entries = exceptionEntries(asm, common, at.END_VECTOR)
   recordFrame(asm)
   asm.jmp(next)
   asm.align(4).bind(table)
@@ -138,15 +138,7 @@ export function image64(count: number): Uint8Array {
   }
   asm.dq(descriptor(at.TSS, 0x67, 0x89)).dq(0n)
   asm.org(at.IDT)
-  for (let vector = 0; vector <= at.END_VECTOR; vector++) {
-    const handler = vector === at.END_VECTOR ? end : handlers[vector]
-    if (handler === undefined) asm.dq(0n).dq(0n)
-    else {
-      // Double faults have a stack of their own.
-      const type = vector === at.END_VECTOR ? 0xee00 : vector === 8 ? 0x8e01 : 0x8e00
-      asm.dw(handler.bits(0, 16)).dw(8).dw(type).dw(handler.bits(16, 16)).dq(0n)
-    }
-  }
+  exceptionGates(asm, entries, true, { stack: 1 })
   asm.org(at.TSS).dd(0, 0x13_8000, 0)
   asm.org(at.TSS + 0x24).dd(0x16_2000, 0, 0x16_4008, 0)
   asm.org(at.TSS + 0x66).dw(0x68)
@@ -165,15 +157,8 @@ function setUpCase(asm: Assembler, next: Label): void {
   const go = asm.label()
   const c = (offset: number) => x86.dword(x86.rsi, { disp: offset })
   asm.mov(x86.esi, v(at.V_CASE)).cmp(x86.esi, v(at.V_END)).jb(go)
-  asm
-    .mov(x86.esi, at.RECORDS)
-    .mov(x86.ecx, v(at.V_RECORD))
-    .sub(x86.ecx, x86.esi)
-    .mov(x86.edx, at.RESULT_PORT)
-    .cld()
-    .rep()
-    .outsb()
-  asm.mov(x86.edx, at.EXIT_PORT).mov(x86.al, 0x10).out(x86.dx, x86.al).cli().hlt().jmp(next)
+  sendResults(asm, at.RECORDS, v(at.V_RECORD))
+  asm.jmp(next)
   asm.bind(go).add(v(at.V_CASE), at.CASE_BYTES).cld()
   asm
     .mov(x86.rbx, x86.rsi)
@@ -209,26 +194,14 @@ function recordFrame(asm: Assembler): void {
   for (const segment of [x86.ss, x86.ds, x86.es, x86.fs, x86.gs]) asm.mov(x86.eax, segment).push(x86.rax)
   asm.mov(x86.eax, 0x10).mov(x86.ds, x86.ax).mov(x86.es, x86.ax).mov(x86.r15d, at.VARIABLES)
   asm.mov(x86.edi, v(at.V_RECORD)).add(v(at.V_RECORD), at.RECORD_BYTES)
-  // From the top: GS FS ES DS SS RCX RAX, vector, error, RIP, CS, RFLAGS, RSP, SS.
-  const slots = {
-    vector: 7,
-    error: 8,
-    ip: 9,
-    cs: 10,
-    flags: 11,
-    sp: 12,
-    ss: 13,
-    ds: 3,
-    es: 2,
-    fs: 1,
-    gs: 0,
-    ax: 6,
-    cx: 5,
-  }
-  for (const [field, slot] of Object.entries(slots)) {
-    const index = (at.RECORD_FIELDS as readonly string[]).indexOf(field)
+  // RSP and SS are behind that.
+  const put = (field: (typeof at.RECORD_FIELDS)[number], slot: number): void => {
+    const index = at.RECORD_FIELDS.indexOf(field)
     asm.mov(x86.eax, x86.dword(x86.rsp, { disp: 8 * slot })).mov(x86.dword(x86.rdi, { disp: 4 * index }), x86.eax)
   }
+  for (const [slot, field] of at.FRAME.entries()) put(field, slot)
+  put('sp', 12)
+  put('ss', 13)
   asm.mov(x86.ebx, at.GDT + at.SLOT_SELECTOR)
   for (let i = 0; i < 4; i++) {
     asm.mov(x86.al, x86.byte(x86.rbx, { disp: 8 * i + 5 })).mov(x86.byte(x86.rdi, { disp: 52 + i }), x86.al)
