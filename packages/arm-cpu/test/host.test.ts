@@ -8,16 +8,15 @@ const LDR = 0xf940_0020 // ldr x0, [x1]
 const STR = 0xf900_0020 // str x0, [x1]
 const jit = { threshold: 1, fewestInstructions: 1 }
 
-/** What the host of a processor says of {@link DATA}. */
-type Answer = (into: ArmTranslation) => void
+/** What the host of a processor says of {@link DATA}; false where it has no translation. */
+type Answer = (into: ArmTranslation, access: number) => unknown
 
 class OddHost extends FlatHost {
   answer: Answer | undefined
 
   override translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean {
     const found = super.translate(lo, hi, access, into)
-    if (lo >>> 12 === DATA >>> 12) this.answer?.(into)
-    return found
+    return lo >>> 12 === DATA >>> 12 && this.answer?.(into, access) === false ? false : found
   }
 }
 
@@ -36,22 +35,15 @@ const isNowhere: Answer = (into) => (into.ma = -1)
 
 test('an atomic access needs the rights of stage 1 to write before stage 2 is asked for the read', () => {
   const LDADD = 0xf820_0020 // ldadd x0, x0, [x1]
-  class Stages extends OddHost {
-    override translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean {
-      if (lo >>> 12 !== DATA >>> 12) return super.translate(lo, hi, access, into)
-      into.ma = -1
-      into.tableWalk = false
-      into.stage2 = (access & TRANSLATE_WRITE) === 0
-      // Of stage 2 a translation fault, of stage 1 a permission fault.
-      into.faultStatus = into.stage2 ? 0x7 : 0xf
-      return false
-    }
+  const { cpu, host } = machine(false, LDADD, SVC)
+  host.answer = (into, access) => {
+    into.ma = -1
+    into.tableWalk = false
+    into.stage2 = (access & TRANSLATE_WRITE) === 0
+    // Of stage 2 a translation fault, of stage 1 a permission fault.
+    into.faultStatus = into.stage2 ? 0x7 : 0xf
+    return false
   }
-  const memory = MachineMemory.create({ bytes: 32 << 20 })
-  const host = new Stages(memory, 0, 0x1_0000)
-  const cpu = new ArmCpu(new ArmEngine(memory), host)
-  host.load(CODE, new Uint8Array(Uint32Array.of(LDADD, SVC).buffer))
-  cpu.registers.pc = BigInt(CODE)
   cpu.registers.setX(1, BigInt(DATA))
   expect(cpu.run(100)).toEqual({ reason: 'exception', syndrome: 0x9200_004f, address: BigInt(DATA) })
 })
@@ -61,21 +53,14 @@ test.each([
   ['that begins on the page before', DATA - 2, true],
 ])('an abort of stage 2 of an access %s', (_name, at, beyond) => {
   const LDR_W3 = 0xb940_0023 // ldr w3, [x1]
-  class Without extends OddHost {
-    override translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean {
-      if (lo >>> 12 !== DATA >>> 12) return super.translate(lo, hi, access, into)
-      into.stage2 = true
-      into.tableWalk = false
-      into.ipa = 0
-      into.faultStatus = 7
-      return false
-    }
+  const { cpu, host } = machine(false, LDR_W3, SVC)
+  host.answer = (into) => {
+    into.stage2 = true
+    into.tableWalk = false
+    into.ipa = 0
+    into.faultStatus = 7
+    return false
   }
-  const memory = MachineMemory.create({ bytes: 32 << 20 })
-  const host = new Without(memory, 0, 0x1_0000)
-  const cpu = new ArmCpu(new ArmEngine(memory), host)
-  host.load(CODE, new Uint8Array(Uint32Array.of(LDR_W3, SVC).buffer))
-  cpu.registers.pc = BigInt(CODE)
   cpu.registers.setX(1, BigInt(at))
   expect(cpu.run(100)).toEqual({ reason: 'exception', syndrome: 0x9383_0007, address: BigInt(DATA), hpfar: 0n, beyond })
 })

@@ -5,9 +5,9 @@ import { MachineMemory } from '@retrap/memory'
 import { ARM, runNative, WINDOW, type NativeCase } from '@retrap/tooling/arm-native'
 import { a32SemanticsOf } from '../../src/semantics/aarch32/forms.ts'
 import { thumbPlanOf } from '../../src/interpreter/aarch32/thumb-plan.ts'
-import { ArmCpu, ArmEngine, FlatHost } from '../../src/index.ts'
+import { ArmCpu, ArmEngine } from '../../src/index.ts'
 import { PSTATE_NRW, PSTATE_T } from '../../src/state/pstate.ts'
-import type { Difference, Random } from './compare-instructions.ts'
+import { Windows, type Difference, type Random } from './compare-instructions.ts'
 
 /** Where the harness has the code of the first case, each with this many bytes and an instruction of its own before. */
 const CODE = 0x2000_0000
@@ -253,20 +253,6 @@ function placeBase(row: Row, word: number, state: DataView, random: Random): voi
   if (rn !== PC) state.setUint32(4 * rn, base >>> 0, true)
 }
 
-/** RAM at the addresses that cases use: their code, and the harness's data. */
-class Windows extends FlatHost {
-  readonly #data: number
-
-  constructor(memory: MachineMemory, codeBytes: number) {
-    super(memory, CODE, codeBytes)
-    this.#data = memory.allocate(0x4000, 4096, 'data')
-  }
-
-  override ramAddress(address: number): number {
-    return address >= DATA && address < DATA + 0x4000 ? this.#data + address - DATA : super.ramAddress(address)
-  }
-}
-
 /** SVC #0 of A32, and of Thumb. */
 const END = 0xef00_0000
 const END16 = 0xdf00
@@ -312,7 +298,7 @@ export function compareCases(
   }
   const theirs = runCases(cases)
   const memory = MachineMemory.create({ bytes: 64 << 20 })
-  const host = new Windows(memory, (cases.length * CODE_STRIDE + 0x1fff) & ~0xfff)
+  const host = new Windows(memory, CODE, (cases.length * CODE_STRIDE + 0x1fff) & ~0xfff)
   const cpu = new ArmCpu(new ArmEngine(memory, { poison: true }), host)
   const { registers } = cpu
   registers.pstate = PSTATE_NRW

@@ -194,7 +194,7 @@ export class Ours {
   constructor(cases: readonly NativeCase[], compiles: boolean) {
     this.#times = compiles ? 3 : 1
     const memory = MachineMemory.create({ bytes: 64 << 20 })
-    const host = new Windows(memory, (cases.length * strideOf(cases[0]!) + 0x1fff) & ~0xfff)
+    const host = new Windows(memory, CODE, (cases.length * strideOf(cases[0]!) + 0x1fff) & ~0xfff)
     this.#host = host
     this.#cpu = new ArmCpu(
       new ArmEngine(memory, { poison: true, ...(compiles && { jit: { threshold: 1, fewestInstructions: 1 } }) }),
@@ -255,11 +255,11 @@ export class Ours {
 }
 
 /** RAM at the addresses that cases use: their code, and the harness's data. */
-class Windows extends FlatHost {
+export class Windows extends FlatHost {
   readonly #data: number
 
-  constructor(memory: MachineMemory, codeBytes: number) {
-    super(memory, CODE, codeBytes)
+  constructor(memory: MachineMemory, code: number, codeBytes: number) {
+    super(memory, code, codeBytes)
     this.#data = memory.allocate(0x4000, 4096, 'data')
   }
 
