@@ -27,6 +27,13 @@ class PairDecoder implements RecordDecoder {
   }
 }
 
+/** A cache of the smallest size, and the first of some frames for code. */
+function emptyCache(frames: number): { memory: MachineMemory; frame: number; cache: CodeCache } {
+  const memory = MachineMemory.create({ bytes: 1 << 20 })
+  const frame = memory.allocate(frames * PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
+  return { memory, frame, cache: new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES) }
+}
+
 describe('the arena of a code cache', () => {
   test.each([0, -1, Number.NaN, 4096, MINIMUM_ARENA_BYTES - 1])('of %d bytes is refused', (bytes) => {
     const memory = MachineMemory.create({ bytes: 1 << 20 })
@@ -36,9 +43,7 @@ describe('the arena of a code cache', () => {
   })
 
   test('of the smallest size holds what it hands out, and nothing beyond it is written', () => {
-    const memory = MachineMemory.create({ bytes: 1 << 20 })
-    const code = memory.allocate(FRAMES * PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
-    const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
+    const { memory, frame: code, cache } = emptyCache(FRAMES)
     const beyond = memory.allocate(64 << 10, 64, 'beyond the arena')
     memory.fill(beyond, 64 << 10, 0x5a)
     for (let i = 0; i < 200; i++) {
@@ -58,9 +63,7 @@ describe('the arena of a code cache', () => {
   })
 
   test('that is flushed before a run keeps breakpoints: the run ends before one, which has no slot', () => {
-    const memory = MachineMemory.create({ bytes: 1 << 20 })
-    const frame = memory.allocate(PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
-    const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
+    const { memory, frame, cache } = emptyCache(1)
     let page = cache.page(frame, 0)
     cache.trap(page, new Set([4]))
     for (let offset = 100; cache.flushes === 0; offset += 64) cache.record(cache.page(frame, 0), offset)
@@ -81,9 +84,7 @@ describe('the arena of a code cache', () => {
   })
 
   test('is flushed before a run of instructions that may not fit', () => {
-    const memory = MachineMemory.create({ bytes: 1 << 20 })
-    const code = memory.allocate(FRAMES * PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
-    const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
+    const { memory, frame: code, cache } = emptyCache(FRAMES)
     const beyond = memory.allocate(64 << 10, 64, 'beyond the arena')
     memory.fill(beyond, 64 << 10, 0x5a)
     // Instructions at even places, then at odd ones: only as long runs of one page as there can be.
@@ -96,9 +97,7 @@ describe('the arena of a code cache', () => {
 
 describe('a unit', () => {
   function withUnit(): { memory: MachineMemory; cache: CodeCache; frame: number; record: number; unit: number } {
-    const memory = MachineMemory.create({ bytes: 1 << 20 })
-    const frame = memory.allocate(2 * PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
-    const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
+    const { memory, frame, cache } = emptyCache(2)
     const page = cache.page(frame, 0)
     const record = cache.record(page, 6)
     return { memory, cache, frame, record, unit: cache.addUnit([{ page, ranges: [6, 8] }], 6, record, 1) }
@@ -148,9 +147,7 @@ describe('a write to a frame with code', () => {
     isDead: (record: number) => boolean
     unit: number
   } {
-    const memory = MachineMemory.create({ bytes: 1 << 20 })
-    const frame = memory.allocate(2 * PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
-    const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
+    const { memory, frame, cache } = emptyCache(2)
     const page = cache.page(frame, 0)
     cache.record(page, 0)
     return {
@@ -234,9 +231,7 @@ describe('a write to a frame with code', () => {
 })
 
 test('a frame whose records are dropped is not marked as code any more; its other marks stay', () => {
-  const memory = MachineMemory.create({ bytes: 1 << 20 })
-  const frame = memory.allocate(PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
-  const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
+  const { memory, frame, cache } = emptyCache(1)
   const others = 0xff & ~FRAME_DECODED
   const all = others | FRAME_OWNER
   memory.codeBits[frame]! |= others

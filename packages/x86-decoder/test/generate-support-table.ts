@@ -107,13 +107,7 @@ export function supportTable(): string {
       sum += counts.get(feature) ?? 0
       counts.delete(feature)
     }
-    const list =
-      features === ''
-        ? ''
-        : features
-            .split(' ')
-            .map((feature) => `\`${feature}\``)
-            .join(' ')
+    const list = features.replaceAll(/\S+/g, '`$&`')
     return `| ${name} | ${list} | ${sum} | ${since} |`
   })
   if (counts.size > 0) throw new Error(`no group has ${[...counts.keys()].join(', ')}`)
