@@ -98,25 +98,11 @@ const REFERENCES: readonly (readonly [
   kind: 'three' | 'xmm' | 'sha' | 'load' | 'narrow' | 'broadcast',
   Reference?,
 ])[] = [
-  ...(['uu', 'su', 'ss'] as const).flatMap((signs) =>
-    [false, true].map(
-      (saturated) =>
-        [
-          `vpdpb${signs}d${saturated ? 's' : ''}`,
-          'three',
-          dots(8, signs[0] === 's', signs[1] === 's', saturated),
-        ] as const,
-    ),
-  ),
-  ...(['uu', 'us', 'su'] as const).flatMap((signs) =>
-    [false, true].map(
-      (saturated) =>
-        [
-          `vpdpw${signs}d${saturated ? 's' : ''}`,
-          'three',
-          dots(16, signs[0] === 's', signs[1] === 's', saturated),
-        ] as const,
-    ),
+  ...['buu', 'bsu', 'bss', 'wuu', 'wus', 'wsu'].flatMap((kind) =>
+    ['', 's'].map((end) => {
+      const reference = dots(kind[0] === 'b' ? 8 : 16, kind[1] === 's', kind[2] === 's', end === 's')
+      return [`vpdp${kind}d${end}`, 'three', reference] as const
+    }),
   ),
   ['vpmadd52luq', 'three', multiplyAdd52(0n)],
   ['vpmadd52huq', 'three', multiplyAdd52(52n)],
