@@ -9,6 +9,8 @@ import { RESET_POWER_ON, resetState } from '../../src/system/reset.ts'
 import { System } from '../../src/system/system.ts'
 
 export const MEMORY_BYTES = 0x10_0000
+const done = (): number => S.STATUS_DONE
+
 /** A host that answers from plain fields. */
 export class FakeHost implements CpuHost {
   ports = new Map<number, number>()
@@ -24,21 +26,11 @@ export class FakeHost implements CpuHost {
   ramAddress(): number {
     return -1
   }
-  physicalRead(): number {
-    return S.STATUS_DONE
-  }
-  physicalWrite(): number {
-    return S.STATUS_DONE
-  }
-  portRead(): number {
-    return S.STATUS_DONE
-  }
-  portWrite(): number {
-    return S.STATUS_DONE
-  }
-  answer(): number {
-    return S.STATUS_DONE
-  }
+  physicalRead: () => number = done
+  physicalWrite: () => number = done
+  portRead: () => number = done
+  portWrite: () => number = done
+  answer: () => number = done
   pause(): void {}
   readMsr(index: number, into: Words): number {
     const value = this.msrs.get(index)
