@@ -124,54 +124,46 @@ test.each<[string, string, () => string, string]>([
   ['restore', 'something else', () => MODULE, 'this is no snapshot file'],
   ['replay', 'none at all', () => path('missing'), 'no such file'],
   ['replay', 'something else', () => MODULE, 'this is no recording'],
-])(
-  '%s of %s says so',
-  async (command, _what, file, message) => {
-    const { code, stderr } = await runRetrap([command, file()], { deadlineMs: DEADLINE_MS })
-    expect(stderr).toContain(message)
-    expect(code).toBe(74)
-  },
-  DEADLINE_MS,
-)
+])('%s of %s says so', { timeout: DEADLINE_MS }, async (command, _what, file, message) => {
+  const { code, stderr } = await runRetrap([command, file()], { deadlineMs: DEADLINE_MS })
+  expect(stderr).toContain(message)
+  expect(code).toBe(74)
+})
 
-test(
-  'the embedded guest goes on at its prompt, in another process',
-  async () => {
-    const file = path('guest.snapshot')
-    const first = await runRetrap(['--save-on-exit', file, '--timeout', '50'], {
-      answers: [
-        { to: 'retrap> ', type: 'echo one two\n' },
-        { to: 'retrap> ', type: '\u0001x' },
-      ],
-      deadlineMs: DEADLINE_MS,
-    })
-    expect(first.stderr).toMatch(/saved to .*guest\.snapshot: [\d.]+ MiB; the guest stood still for \d+ ms/)
-    expect(first.code).toBe(0)
-    const second = await runRetrap(['restore', file, '--timeout', '50'], {
-      input: 'echo three\noff\n',
-      deadlineMs: DEADLINE_MS,
-    })
-    expect(second.stderr).toMatch(
-      /^retrap: going on, as it was 20\S+, with: retrap [^\n]*\n(retrap: \d+ % of its memory has been read\r?\n)*$/,
-    )
-    expect(second.stdout).toMatch(/^three\r?$/m)
-    expect(second.stdout).not.toContain('from the reset vector')
-    expect(second.code).toBe(0)
-    // Before the index and the end, which are short, are pages.
-    const damaged = fs.readFileSync(file)
-    damaged[damaged.length - 300]! ^= 1
-    fs.writeFileSync(file, damaged)
-    const third = await runHere(['restore', file, '--timeout', '50'], { input: 'off\n', deadlineMs: DEADLINE_MS })
-    const where = /guest\.snapshot: the snapshot is damaged in section PAGE, at byte \d+\n$/
-    expect([third.code, third.stderr]).toEqual([74, expect.stringMatching(where)])
-    expect(third.stderr).not.toContain('internal error')
-    await expect(openSnapshotFile(file, { verify: true })).rejects.toMatchObject({
-      code: 'ERR_INPUT',
-      message: expect.stringMatching(/section PAGE, at byte \d+$/),
-    })
-  },
-  2 * DEADLINE_MS,
-)
+test('the embedded guest goes on at its prompt, in another process', { timeout: 2 * DEADLINE_MS }, async () => {
+  const file = path('guest.snapshot')
+  const first = await runRetrap(['--save-on-exit', file, '--timeout', '50'], {
+    answers: [
+      { to: 'retrap> ', type: 'echo one two\n' },
+      { to: 'retrap> ', type: '\u0001x' },
+    ],
+    deadlineMs: DEADLINE_MS,
+  })
+  expect(first.stderr).toMatch(/saved to .*guest\.snapshot: [\d.]+ MiB; the guest stood still for \d+ ms/)
+  expect(first.code).toBe(0)
+  const second = await runRetrap(['restore', file, '--timeout', '50'], {
+    input: 'echo three\noff\n',
+    deadlineMs: DEADLINE_MS,
+  })
+  expect(second.stderr).toMatch(
+    /^retrap: going on, as it was 20\S+, with: retrap [^\n]*\n(retrap: \d+ % of its memory has been read\r?\n)*$/,
+  )
+  expect(second.stdout).toMatch(/^three\r?$/m)
+  expect(second.stdout).not.toContain('from the reset vector')
+  expect(second.code).toBe(0)
+  // Before the index and the end, which are short, are pages.
+  const damaged = fs.readFileSync(file)
+  damaged[damaged.length - 300]! ^= 1
+  fs.writeFileSync(file, damaged)
+  const third = await runHere(['restore', file, '--timeout', '50'], { input: 'off\n', deadlineMs: DEADLINE_MS })
+  const where = /guest\.snapshot: the snapshot is damaged in section PAGE, at byte \d+\n$/
+  expect([third.code, third.stderr]).toEqual([74, expect.stringMatching(where)])
+  expect(third.stderr).not.toContain('internal error')
+  await expect(openSnapshotFile(file, { verify: true })).rejects.toMatchObject({
+    code: 'ERR_INPUT',
+    message: expect.stringMatching(/section PAGE, at byte \d+$/),
+  })
+})
 
 /** Fills 300 pages, each with another word, and reads the last one for ever. */
 function pagesKernel(): Uint8Array {

@@ -29,37 +29,33 @@ describe.skipIf(!hasApt)("Debian's arm64 kernel", () => {
         [2, 'inline', 'off'],
       ],
     ),
-  )(
-    'boots to a shell with %d CPUs, devices %s, the JIT %s',
-    async (cpus, devices, jit) => {
-      const commands = [
-        'uname -a; cat /proc/cpuinfo /proc/interrupts',
-        'sha256sum /bin/busybox',
-        'i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); done; echo counted $i',
-        'awk "BEGIN { print 1 / 3, 22 / 7 }"',
-        'echo $(nproc) CPUs',
-        'poweroff -f',
-      ]
-      const args = ['linux', '--arch', 'arm64', '--cpus', `${cpus}`, '--devices', devices, '--jit', jit]
-      const { code, stdout, stderr } = await runRetrap(args, {
-        input: commands.map((command) => `${command}\n`).join(''),
-        deadlineMs: DEADLINE_MS,
-      })
-      expect(stderr).toBe('')
-      expect(stdout).toMatch(/^Linux retrap 6\.1\.\S*-arm64 .* aarch64 GNU\/Linux/m)
-      expect(stdout.match(/^processor\s*: \d+\r$/gm)).toHaveLength(cpus)
-      expect(stdout).toMatch(/^Features\s*: .*\basimd\b.*\batomics\b/m)
-      expect(stdout).toMatch(/GICv3 +27 Level +arch_timer/)
-      expect(stdout).toContain(`${busyboxSum}  /bin/busybox`)
-      expect(stdout).toMatch(/^counted 1000\r$/m)
-      expect(stdout).toMatch(/^0\.333333 3\.14286\r$/m)
-      expect(stdout).toContain(`${cpus} CPUs`)
-      expect(stdout).toContain('reboot: Power down')
-      expect(stdout).not.toMatch(/BUG:|WARNING:|Oops|Call trace|soft lockup|rcu.*stall|panic/)
-      expect(code).toBe(0)
-    },
-    DEADLINE_MS,
-  )
+  )('boots to a shell with %d CPUs, devices %s, the JIT %s', { timeout: DEADLINE_MS }, async (cpus, devices, jit) => {
+    const commands = [
+      'uname -a; cat /proc/cpuinfo /proc/interrupts',
+      'sha256sum /bin/busybox',
+      'i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); done; echo counted $i',
+      'awk "BEGIN { print 1 / 3, 22 / 7 }"',
+      'echo $(nproc) CPUs',
+      'poweroff -f',
+    ]
+    const args = ['linux', '--arch', 'arm64', '--cpus', `${cpus}`, '--devices', devices, '--jit', jit]
+    const { code, stdout, stderr } = await runRetrap(args, {
+      input: commands.map((command) => `${command}\n`).join(''),
+      deadlineMs: DEADLINE_MS,
+    })
+    expect(stderr).toBe('')
+    expect(stdout).toMatch(/^Linux retrap 6\.1\.\S*-arm64 .* aarch64 GNU\/Linux/m)
+    expect(stdout.match(/^processor\s*: \d+\r$/gm)).toHaveLength(cpus)
+    expect(stdout).toMatch(/^Features\s*: .*\basimd\b.*\batomics\b/m)
+    expect(stdout).toMatch(/GICv3 +27 Level +arch_timer/)
+    expect(stdout).toContain(`${busyboxSum}  /bin/busybox`)
+    expect(stdout).toMatch(/^counted 1000\r$/m)
+    expect(stdout).toMatch(/^0\.333333 3\.14286\r$/m)
+    expect(stdout).toContain(`${cpus} CPUs`)
+    expect(stdout).toContain('reboot: Power down')
+    expect(stdout).not.toMatch(/BUG:|WARNING:|Oops|Call trace|soft lockup|rcu.*stall|panic/)
+    expect(code).toBe(0)
+  })
 })
 
 test('what only a PC has is refused', async () => {

@@ -98,22 +98,18 @@ describe('a guest', () => {
 const hasApt = await Apt.isAvailable()
 
 describe('an image that cannot be started', () => {
-  test.skipIf(!hasApt)(
-    'is reported by what is wrong with it, for a real kernel too',
-    async () => {
-      const { kernelPath } = await fetchLinux('linux-image-cloud-amd64')
-      const cut = join(folder, 'cut')
-      await writeFile(cut, (await readFile(kernelPath)).subarray(0, 100_000))
-      const big = join(folder, 'big')
-      await writeFile(big, new Uint8Array(128 << 20))
-      const truncated = await runHere(['run', '--kernel', cut], { deadlineMs: 100_000 })
-      expect(truncated).toMatchObject({ code: 74, stderr: expect.stringMatching(/^retrap: [^\n]+\n$/) })
-      const options = ['--kernel', kernelPath, '--initrd', big, '--memory', '128M']
-      const tooBig = await runHere(['run', ...options], { deadlineMs: 100_000 })
-      expect(tooBig).toMatchObject({ code: 74, stderr: expect.stringMatching(/^retrap: [^\n]*initrd[^\n]*\n$/) })
-    },
-    60_000,
-  )
+  test.skipIf(!hasApt)('is reported by what is wrong with it, for a real kernel too', { timeout: 60_000 }, async () => {
+    const { kernelPath } = await fetchLinux('linux-image-cloud-amd64')
+    const cut = join(folder, 'cut')
+    await writeFile(cut, (await readFile(kernelPath)).subarray(0, 100_000))
+    const big = join(folder, 'big')
+    await writeFile(big, new Uint8Array(128 << 20))
+    const truncated = await runHere(['run', '--kernel', cut], { deadlineMs: 100_000 })
+    expect(truncated).toMatchObject({ code: 74, stderr: expect.stringMatching(/^retrap: [^\n]+\n$/) })
+    const options = ['--kernel', kernelPath, '--initrd', big, '--memory', '128M']
+    const tooBig = await runHere(['run', ...options], { deadlineMs: 100_000 })
+    expect(tooBig).toMatchObject({ code: 74, stderr: expect.stringMatching(/^retrap: [^\n]*initrd[^\n]*\n$/) })
+  })
 
   test.each([
     { what: 'an empty kernel', size: 0, option: '--kernel' },

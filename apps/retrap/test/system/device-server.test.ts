@@ -107,28 +107,20 @@ test(
   DEADLINE_MS,
 )
 
-test(
-  'a machine whose certificate is not trusted is told so',
-  async () => {
-    const { code, stderr } = await run(machineOther, 'other')
-    expect([code, stderr]).toEqual([2, expect.stringContaining('refused: your certificate is not trusted')])
-  },
-  DEADLINE_MS,
-)
+test('a machine whose certificate is not trusted is told so', { timeout: DEADLINE_MS }, async () => {
+  const { code, stderr } = await run(machineOther, 'other')
+  expect([code, stderr]).toEqual([2, expect.stringContaining('refused: your certificate is not trusted')])
+})
 
-test(
-  'certificates are read again at SIGHUP',
-  async () => {
-    keysOf('devices', devicesRenewed)
-    server.kill('SIGHUP')
-    while (!said.includes('the certificates have changed')) await new Promise((resolve) => setTimeout(resolve, 10))
-    const shown = connectTls({ port: Number(port), host: '127.0.0.1', ca: authority, ...machine })
-    await once(shown, 'secureConnect')
-    expect(shown.getPeerX509Certificate()?.toString().trim()).toBe(devicesRenewed.cert.trim())
-    shown.destroy()
-  },
-  DEADLINE_MS,
-)
+test('certificates are read again at SIGHUP', { timeout: DEADLINE_MS }, async () => {
+  keysOf('devices', devicesRenewed)
+  server.kill('SIGHUP')
+  while (!said.includes('the certificates have changed')) await new Promise((resolve) => setTimeout(resolve, 10))
+  const shown = connectTls({ port: Number(port), host: '127.0.0.1', ca: authority, ...machine })
+  await once(shown, 'secureConnect')
+  expect(shown.getPeerX509Certificate()?.toString().trim()).toBe(devicesRenewed.cert.trim())
+  shown.destroy()
+})
 
 test.each([
   ['tcp://h:1', /is no address; give tls:/],

@@ -64,25 +64,21 @@ describe.runIf(linux !== undefined)(`disks and CDs${note}`, () => {
     DEADLINE_MS,
   )
 
-  test(
-    'SeaBIOS and ISOLINUX start Linux from a CD',
-    async () => {
-      const image = (await makeIsolinuxCd(mkdtempSync(join(scratch, 'cd-')), linux!))!
-      const { code, stdout } = await runRetrap(['run', '--cdrom', image, ...INLINE], {
-        answers: [
-          { to: '/ # ', type: '/drivers; mount -o ro /dev/sr0 /mnt; cat /mnt/note.txt; sha256sum /mnt/vmlinuz\n' },
-          { to: '  /mnt/vmlinuz', type: 'poweroff -f\n' },
-        ],
-        deadlineMs: DEADLINE_MS,
-      })
-      expect(stdout).toContain('Booting from DVD/CD')
-      expect(stdout).toContain('ISOLINUX')
-      expect(stdout).toContain('on the disc')
-      expect(/([0-9a-f]{64})  \/mnt\/vmlinuz/.exec(stdout)?.[1]).toBe(sha256(readFileSync(linux!.kernelPath)))
-      expect(code).toBe(0)
-    },
-    DEADLINE_MS,
-  )
+  test('SeaBIOS and ISOLINUX start Linux from a CD', { timeout: DEADLINE_MS }, async () => {
+    const image = (await makeIsolinuxCd(mkdtempSync(join(scratch, 'cd-')), linux!))!
+    const { code, stdout } = await runRetrap(['run', '--cdrom', image, ...INLINE], {
+      answers: [
+        { to: '/ # ', type: '/drivers; mount -o ro /dev/sr0 /mnt; cat /mnt/note.txt; sha256sum /mnt/vmlinuz\n' },
+        { to: '  /mnt/vmlinuz', type: 'poweroff -f\n' },
+      ],
+      deadlineMs: DEADLINE_MS,
+    })
+    expect(stdout).toContain('Booting from DVD/CD')
+    expect(stdout).toContain('ISOLINUX')
+    expect(stdout).toContain('on the disc')
+    expect(/([0-9a-f]{64})  \/mnt\/vmlinuz/.exec(stdout)?.[1]).toBe(sha256(readFileSync(linux!.kernelPath)))
+    expect(code).toBe(0)
+  })
 
   test(
     'a kernel that is given finds its drives; devices answer in later turns, and the disk stays as it is',

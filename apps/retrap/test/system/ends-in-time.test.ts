@@ -98,20 +98,16 @@ describe.skipIf(process.platform !== 'linux')(
       tried.flatMap((kernel) =>
         (['Ctrl-A x', '--timeout'] as const).map((end) => [end, title(kernel), kernel] as const),
       ),
-    )(
-      'at %s: %s',
-      async (end, _title, kernel) => {
-        // On a busy host the command may take longer to start than a short time to run.
-        for (let timeoutMs = 1500; ; timeoutMs *= 4) {
-          const { code, began, ms, stderr } = await endOf(kernel, end, timeoutMs)
-          expect(code, stderr).toBe(ENDS[end].code)
-          if (end === '--timeout' && (!began || Number.isNaN(ms)) && timeoutMs < 20_000) continue
-          expect(began, stderr).toBe(true)
-          expect(ms).toBeLessThan(LIMIT_MS)
-          return
-        }
-      },
-      2 * DEADLINE_MS,
-    )
+    )('at %s: %s', { timeout: 2 * DEADLINE_MS }, async (end, _title, kernel) => {
+      // On a busy host the command may take longer to start than a short time to run.
+      for (let timeoutMs = 1500; ; timeoutMs *= 4) {
+        const { code, began, ms, stderr } = await endOf(kernel, end, timeoutMs)
+        expect(code, stderr).toBe(ENDS[end].code)
+        if (end === '--timeout' && (!began || Number.isNaN(ms)) && timeoutMs < 20_000) continue
+        expect(began, stderr).toBe(true)
+        expect(ms).toBeLessThan(LIMIT_MS)
+        return
+      }
+    })
   },
 )

@@ -78,67 +78,47 @@ describe.runIf(there)(`a kernel together with firmware${skipNote(there, 'cannot 
     return runRetrap(['run', ...images, ...append, '--no-reboot', ...firmware], { deadlineMs: DEADLINE_MS })
   }
 
-  test(
-    'SeaBIOS starts Linux by the option ROM, before the disk',
-    async () => {
-      const disk = file('disk', new Uint8Array(1 << 20))
-      const { code, stdout, stderr } = await run('--firmware', bios, disk)
-      // The first run says that it fetches the option ROM.
-      expect(stderr).not.toContain('error')
-      expect(stdout).toContain('SeaBIOS')
-      expect(stdout).toContain('Booting from ROM')
-      expect(stdout).toContain('told=by-fw_cfg\r\nretrap PC')
-      expect(code).toBe(0)
-    },
-    DEADLINE_MS,
-  )
-  test(
-    'SeaBIOS starts multiboot and PVH kernels, with what belongs to them',
-    async () => {
-      const start = (kernel: Uint8Array, ...more: readonly string[]): ReturnType<typeof runRetrap> => {
-        const firmware = ['--firmware', bios, '--device', 'isa-debug-exit']
-        return runRetrap(['run', '--kernel', file('kernel', kernel), ...firmware, ...more], { deadlineMs: DEADLINE_MS })
-      }
-      const module = `${file('module', Uint8Array.of(1, 2, 3))} text of a module`
-      const multiboot = await start(multibootKernel(), '--module', module)
-      expect(multiboot.stdout).toContain('text of a module')
-      expect(multiboot.code).toBe(33)
-      const pvh = await start(pvhKernel(), '--append', 'line of a PVH kernel')
-      expect(pvh.stdout).toContain('line of a PVH kernel')
-      expect(pvh.code).toBe(33)
-    },
-    DEADLINE_MS,
-  )
-  test(
-    'qboot starts Linux',
-    async () => {
-      const { code, stdout, stderr } = await run('--firmware', join(data, 'usr/share/qemu/qboot.rom'))
-      expect(stderr).toBe('')
-      expect(stdout).toContain('told=by-fw_cfg')
-      expect(code).toBe(0)
-    },
-    DEADLINE_MS,
-  )
-  test(
-    "microvm's firmware, a SeaBIOS, starts Linux",
-    async () => {
-      const { code, stdout } = await run('--firmware', join(seabios, 'usr/share/seabios/bios-microvm.bin'))
-      expect(stdout).toContain('Booting from ROM')
-      expect(stdout).toContain('told=by-fw_cfg')
-      expect(code).toBe(0)
-    },
-    DEADLINE_MS,
-  )
-  test(
-    'OVMF starts Linux on a q35',
-    async () => {
-      const vars = file('vars', readFileSync(join(ovmf, 'usr/share/OVMF/OVMF_VARS_4M.fd')))
-      const code4M = join(ovmf, 'usr/share/OVMF/OVMF_CODE_4M.fd')
-      const { code, stdout, stderr } = await run('--machine', 'q35', '--firmware', code4M, '--firmware-vars', vars)
-      expect(stderr).toBe('')
-      expect(stdout).toContain('told=by-fw_cfg\r\nby UEFI')
-      expect(code).toBe(0)
-    },
-    DEADLINE_MS,
-  )
+  test('SeaBIOS starts Linux by the option ROM, before the disk', { timeout: DEADLINE_MS }, async () => {
+    const disk = file('disk', new Uint8Array(1 << 20))
+    const { code, stdout, stderr } = await run('--firmware', bios, disk)
+    // The first run says that it fetches the option ROM.
+    expect(stderr).not.toContain('error')
+    expect(stdout).toContain('SeaBIOS')
+    expect(stdout).toContain('Booting from ROM')
+    expect(stdout).toContain('told=by-fw_cfg\r\nretrap PC')
+    expect(code).toBe(0)
+  })
+  test('SeaBIOS starts multiboot and PVH kernels, with what belongs to them', { timeout: DEADLINE_MS }, async () => {
+    const start = (kernel: Uint8Array, ...more: readonly string[]): ReturnType<typeof runRetrap> => {
+      const firmware = ['--firmware', bios, '--device', 'isa-debug-exit']
+      return runRetrap(['run', '--kernel', file('kernel', kernel), ...firmware, ...more], { deadlineMs: DEADLINE_MS })
+    }
+    const module = `${file('module', Uint8Array.of(1, 2, 3))} text of a module`
+    const multiboot = await start(multibootKernel(), '--module', module)
+    expect(multiboot.stdout).toContain('text of a module')
+    expect(multiboot.code).toBe(33)
+    const pvh = await start(pvhKernel(), '--append', 'line of a PVH kernel')
+    expect(pvh.stdout).toContain('line of a PVH kernel')
+    expect(pvh.code).toBe(33)
+  })
+  test('qboot starts Linux', { timeout: DEADLINE_MS }, async () => {
+    const { code, stdout, stderr } = await run('--firmware', join(data, 'usr/share/qemu/qboot.rom'))
+    expect(stderr).toBe('')
+    expect(stdout).toContain('told=by-fw_cfg')
+    expect(code).toBe(0)
+  })
+  test("microvm's firmware, a SeaBIOS, starts Linux", { timeout: DEADLINE_MS }, async () => {
+    const { code, stdout } = await run('--firmware', join(seabios, 'usr/share/seabios/bios-microvm.bin'))
+    expect(stdout).toContain('Booting from ROM')
+    expect(stdout).toContain('told=by-fw_cfg')
+    expect(code).toBe(0)
+  })
+  test('OVMF starts Linux on a q35', { timeout: DEADLINE_MS }, async () => {
+    const vars = file('vars', readFileSync(join(ovmf, 'usr/share/OVMF/OVMF_VARS_4M.fd')))
+    const code4M = join(ovmf, 'usr/share/OVMF/OVMF_CODE_4M.fd')
+    const { code, stdout, stderr } = await run('--machine', 'q35', '--firmware', code4M, '--firmware-vars', vars)
+    expect(stderr).toBe('')
+    expect(stdout).toContain('told=by-fw_cfg\r\nby UEFI')
+    expect(code).toBe(0)
+  })
 })

@@ -40,61 +40,57 @@ const folders = await debianMembers([
 ])
 
 describe.runIf(folders !== undefined)(`keyboard and mouse${skipNote(folders !== undefined, 'cannot fetch it')}`, () => {
-  test(
-    'Linux finds both, reads what is typed, and follows the mouse',
-    async () => {
-      const [kernel = '', busybox = ''] = folders!
-      const files = moduleFiles(kernel)
-      const order: string[] = []
-      for (const name of DRIVERS) addModule(name, files, order)
-      const extra = writeCpio([
-        { kind: 'directory', path: 'modules' },
-        { kind: 'file', path: 'modules/order', data: new TextEncoder().encode(order.join('\n')) },
-        { kind: 'file', path: 'auto', mode: 0o755, data: new TextEncoder().encode(INIT) },
-        ...order.map((name) => ({
-          kind: 'file' as const,
-          path: `modules/${name}.ko`,
-          data: new Uint8Array(readFileSync(files.get(name)!)),
-        })),
-      ])
-      const base = buildInitramfs(new Uint8Array(readFileSync(join(busybox, 'bin/busybox'))))
-      const pc = await createPc({
-        memoryBytes: 256 << 20,
-        kernel: new Uint8Array(readFileSync(globSync(join(kernel, 'boot/vmlinuz-*'))[0]!)),
-        initrd: Buffer.concat([base, extra]),
-        commandLine: 'console=ttyS0 cryptomgr.notests rdinit=/auto',
-        jit: TEST_JIT,
-      })
-      const answers: readonly Answer[] = [
-        ['TYPE\r\n', () => void pc.keyboard.type('Hello, {World}! ~|\\ 42\n')],
-        [
-          'MOVE\r\n',
-          () => {
-            void pc.keyboard.press('CapsLock')
-            void pc.mouse.move(5, 3)
-          },
-        ],
-        // One after the other: the driver joins reports that nobody has read.
-        [' 28 05 fd\r\n', () => void pc.mouse.down('left')],
-        [' 09 00 00\r\n', () => void pc.mouse.up('left')],
-        [' 08 00 00\r\n', () => void pc.mouse.move(-7, 0)],
-      ]
-      const conversation = converse(pc, answers)
-      const exit = await pc.run({ timeoutMs: DEADLINE_MS - 20_000 })
-      pc.close()
-      const { text, given } = conversation
-      expect([exit.reason, given], text).toEqual(['power-off', answers.length])
-      expect(text).toContain('Name="AT Translated Set 2 keyboard"')
-      expect(text).toContain('Name="ImExPS/2 Generic Explorer Mouse"')
-      expect(text).not.toMatch(/i8042.*(fail|error|timeout|No PS.2)|Spurious|Unknown key|lost sync/i)
-      expect(text).toContain('typed: Hello, {World}! ~|\\ 42\r\n')
-      const reports = /MOVE\r\n([^]*)DONE/
-        .exec(text)?.[1]
-        ?.trim()
-        .split(/\s*\r\n\s*/)
-      expect(reports).toEqual(['28 05 fd', '09 00 00', '08 00 00', '18 f9 00'])
-      expect(pc.keyboard.leds).toEqual({ numLock: false, capsLock: true, scrollLock: false })
-    },
-    DEADLINE_MS,
-  )
+  test('Linux finds both, reads what is typed, and follows the mouse', { timeout: DEADLINE_MS }, async () => {
+    const [kernel = '', busybox = ''] = folders!
+    const files = moduleFiles(kernel)
+    const order: string[] = []
+    for (const name of DRIVERS) addModule(name, files, order)
+    const extra = writeCpio([
+      { kind: 'directory', path: 'modules' },
+      { kind: 'file', path: 'modules/order', data: new TextEncoder().encode(order.join('\n')) },
+      { kind: 'file', path: 'auto', mode: 0o755, data: new TextEncoder().encode(INIT) },
+      ...order.map((name) => ({
+        kind: 'file' as const,
+        path: `modules/${name}.ko`,
+        data: new Uint8Array(readFileSync(files.get(name)!)),
+      })),
+    ])
+    const base = buildInitramfs(new Uint8Array(readFileSync(join(busybox, 'bin/busybox'))))
+    const pc = await createPc({
+      memoryBytes: 256 << 20,
+      kernel: new Uint8Array(readFileSync(globSync(join(kernel, 'boot/vmlinuz-*'))[0]!)),
+      initrd: Buffer.concat([base, extra]),
+      commandLine: 'console=ttyS0 cryptomgr.notests rdinit=/auto',
+      jit: TEST_JIT,
+    })
+    const answers: readonly Answer[] = [
+      ['TYPE\r\n', () => void pc.keyboard.type('Hello, {World}! ~|\\ 42\n')],
+      [
+        'MOVE\r\n',
+        () => {
+          void pc.keyboard.press('CapsLock')
+          void pc.mouse.move(5, 3)
+        },
+      ],
+      // One after the other: the driver joins reports that nobody has read.
+      [' 28 05 fd\r\n', () => void pc.mouse.down('left')],
+      [' 09 00 00\r\n', () => void pc.mouse.up('left')],
+      [' 08 00 00\r\n', () => void pc.mouse.move(-7, 0)],
+    ]
+    const conversation = converse(pc, answers)
+    const exit = await pc.run({ timeoutMs: DEADLINE_MS - 20_000 })
+    pc.close()
+    const { text, given } = conversation
+    expect([exit.reason, given], text).toEqual(['power-off', answers.length])
+    expect(text).toContain('Name="AT Translated Set 2 keyboard"')
+    expect(text).toContain('Name="ImExPS/2 Generic Explorer Mouse"')
+    expect(text).not.toMatch(/i8042.*(fail|error|timeout|No PS.2)|Spurious|Unknown key|lost sync/i)
+    expect(text).toContain('typed: Hello, {World}! ~|\\ 42\r\n')
+    const reports = /MOVE\r\n([^]*)DONE/
+      .exec(text)?.[1]
+      ?.trim()
+      .split(/\s*\r\n\s*/)
+    expect(reports).toEqual(['28 05 fd', '09 00 00', '08 00 00', '18 f9 00'])
+    expect(pc.keyboard.leds).toEqual({ numLock: false, capsLock: true, scrollLock: false })
+  })
 })

@@ -55,42 +55,38 @@ describe.runIf(linux !== undefined)(`discs and floppies that are exchanged${note
     return ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', TO_DEVICES, '--devices', 'inline']
   }
 
-  test(
-    'Linux sees those that are in: IDE, SCSI, USB, floppy',
-    async () => {
-      const kinds = ['ide', 'scsi', 'usb'] as const
-      const [first, second] = ['one', 'two'].map((text) => kinds.map((kind) => disc(`${kind} ${text}`)))
-      const media = [
-        ...['--drive', `file=${first![0]},media=cdrom,id=ide`],
-        ...['--drive', `file=${first![1]},if=none,media=cdrom,id=scsi`, '--device', 'scsi-cd,drive=scsi'],
-        ...['--drive', `file=${first![2]},if=none,media=cdrom,id=usb`],
-        ...['--device', 'qemu-xhci', '--device', 'usb-storage,drive=usb'],
-        ...['--fda', floppy('floppy one')],
-      ]
-      const exchange = kinds.map((kind, i) => change(kind, second![i]!)).join('')
-      const { code, stdout, stderr } = await runRetrap(['run', ...kernel(), ...media], {
-        answers: [
-          { to: '/ # ', type: '/drivers; while ! [ -b /dev/sr2 ]; do sleep 0.1; done; echo ready-$((6 * 7))\n' },
-          { to: 'ready-42', type: TELL },
-          { to: 'told-42', type: `${exchange}${change('floppy0', floppy('floppy two'))}sleep 2\n${TELL}` },
-          { to: 'told-42', type: `${command('info block')}${command('eject ide')}sleep 1; head -c 1 /dev/sr0\n` },
-          { to: 'medium', type: 'dmesg | grep -iE "i/o [e]rror|device .* not [f]ound"; poweroff -f\n' },
-        ],
-        deadlineMs: DEADLINE_MS,
-      })
-      const notes = (text: string): readonly string[] =>
-        [...text.matchAll(/^note: (.*?)\r?$/gm)].map(([, found]) => found!).toSorted()
-      const [, before = '', after = ''] = stdout.split(/(?<=\n)(?:ready|told)-42/)
-      expect(notes(before)).toEqual(['floppy one', 'ide one', 'scsi one', 'usb one'])
-      expect(notes(after)).toEqual(['floppy two', 'ide two', 'scsi two', 'usb two'])
-      for (const [i, kind] of kinds.entries()) expect(stderr).toContain(`${kind}: ${second![i]} (CD drive)`)
-      expect(stderr).toContain('ide: empty\r\n')
-      expect(stdout).toMatch(/sr0.*no medium found/i)
-      expect(stdout).not.toMatch(/i\/o error|device .* not found/i)
-      expect(code).toBe(0)
-    },
-    DEADLINE_MS,
-  )
+  test('Linux sees those that are in: IDE, SCSI, USB, floppy', { timeout: DEADLINE_MS }, async () => {
+    const kinds = ['ide', 'scsi', 'usb'] as const
+    const [first, second] = ['one', 'two'].map((text) => kinds.map((kind) => disc(`${kind} ${text}`)))
+    const media = [
+      ...['--drive', `file=${first![0]},media=cdrom,id=ide`],
+      ...['--drive', `file=${first![1]},if=none,media=cdrom,id=scsi`, '--device', 'scsi-cd,drive=scsi'],
+      ...['--drive', `file=${first![2]},if=none,media=cdrom,id=usb`],
+      ...['--device', 'qemu-xhci', '--device', 'usb-storage,drive=usb'],
+      ...['--fda', floppy('floppy one')],
+    ]
+    const exchange = kinds.map((kind, i) => change(kind, second![i]!)).join('')
+    const { code, stdout, stderr } = await runRetrap(['run', ...kernel(), ...media], {
+      answers: [
+        { to: '/ # ', type: '/drivers; while ! [ -b /dev/sr2 ]; do sleep 0.1; done; echo ready-$((6 * 7))\n' },
+        { to: 'ready-42', type: TELL },
+        { to: 'told-42', type: `${exchange}${change('floppy0', floppy('floppy two'))}sleep 2\n${TELL}` },
+        { to: 'told-42', type: `${command('info block')}${command('eject ide')}sleep 1; head -c 1 /dev/sr0\n` },
+        { to: 'medium', type: 'dmesg | grep -iE "i/o [e]rror|device .* not [f]ound"; poweroff -f\n' },
+      ],
+      deadlineMs: DEADLINE_MS,
+    })
+    const notes = (text: string): readonly string[] =>
+      [...text.matchAll(/^note: (.*?)\r?$/gm)].map(([, found]) => found!).toSorted()
+    const [, before = '', after = ''] = stdout.split(/(?<=\n)(?:ready|told)-42/)
+    expect(notes(before)).toEqual(['floppy one', 'ide one', 'scsi one', 'usb one'])
+    expect(notes(after)).toEqual(['floppy two', 'ide two', 'scsi two', 'usb two'])
+    for (const [i, kind] of kinds.entries()) expect(stderr).toContain(`${kind}: ${second![i]} (CD drive)`)
+    expect(stderr).toContain('ide: empty\r\n')
+    expect(stdout).toMatch(/sr0.*no medium found/i)
+    expect(stdout).not.toMatch(/i\/o error|device .* not found/i)
+    expect(code).toBe(0)
+  })
 
   test(
     'a disc that is mounted stays unless it is forced, and the tray of the guest is that of the drive: SATA',

@@ -68,56 +68,48 @@ describe.skipIf(!hasApt)('systems other than Linux', () => {
     DEADLINE_MS,
   )
 
-  test(
-    'Xen starts Linux as a paravirtual guest',
-    async () => {
-      const packed = await fetchFile('xen-hypervisor-4.17-amd64', 'boot/xen-4.17-amd64.gz')
-      const xen = `${packed}.elf`
-      await writeFile(xen, gunzipSync(await readFile(packed)))
-      const { kernelPath } = await fetchLinux('linux-image-cloud-amd64')
-      const append = 'com1=115200,8n1 console=com1 noreboot'
-      const args = [
-        'run',
-        '--kernel',
-        xen,
-        '--append',
-        append,
-        '--module',
-        `${kernelPath} console=hvc0`,
-        '--cpus',
-        '2',
-        '--memory',
-        '1G',
-      ]
-      const { code, stdout } = await runRetrap(args, {
-        answers: [{ to: 'about to get started...', type: LEAVE }],
-        deadlineMs: DEADLINE_MS,
-      })
-      expect(stdout).toContain('Bootloader: retrap')
-      expect(stdout).toContain('Brought up 2 CPUs')
-      expect(stdout).toContain('Dom0 kernel: 64-bit')
-      expect(stdout).not.toMatch(/Panic on CPU|Xen WARN|Xen BUG/)
-      expect(code).toBe(0)
-    },
-    DEADLINE_MS,
-  )
+  test('Xen starts Linux as a paravirtual guest', { timeout: DEADLINE_MS }, async () => {
+    const packed = await fetchFile('xen-hypervisor-4.17-amd64', 'boot/xen-4.17-amd64.gz')
+    const xen = `${packed}.elf`
+    await writeFile(xen, gunzipSync(await readFile(packed)))
+    const { kernelPath } = await fetchLinux('linux-image-cloud-amd64')
+    const append = 'com1=115200,8n1 console=com1 noreboot'
+    const args = [
+      'run',
+      '--kernel',
+      xen,
+      '--append',
+      append,
+      '--module',
+      `${kernelPath} console=hvc0`,
+      '--cpus',
+      '2',
+      '--memory',
+      '1G',
+    ]
+    const { code, stdout } = await runRetrap(args, {
+      answers: [{ to: 'about to get started...', type: LEAVE }],
+      deadlineMs: DEADLINE_MS,
+    })
+    expect(stdout).toContain('Bootloader: retrap')
+    expect(stdout).toContain('Brought up 2 CPUs')
+    expect(stdout).toContain('Dom0 kernel: 64-bit')
+    expect(stdout).not.toMatch(/Panic on CPU|Xen WARN|Xen BUG/)
+    expect(code).toBe(0)
+  })
 
   test.each([
     ['x64', 'max'],
     ['ia32', 'pentium'],
-  ])(
-    'memtest86+ (%s) runs its first test without errors on %s',
-    async (variant, cpu) => {
-      const kernel = await fetchFile('memtest86+', `boot/memtest86+${variant}.bin`)
-      const { code, stdout } = await runRetrap(
-        ['run', '--kernel', kernel, '--append', 'console=ttyS0,115200', '--memory', '64M', '--cpu', cpu],
-        { answers: [{ to: '0xffffffff', type: LEAVE }], deadlineMs: DEADLINE_MS },
-      )
-      expect(stdout).toContain('Memtest86+ v')
-      expect(stdout).toContain('Errors: 0')
-      expect(stdout).not.toContain('FAIL')
-      expect(code).toBe(0)
-    },
-    DEADLINE_MS,
-  )
+  ])('memtest86+ (%s) runs its first test without errors on %s', { timeout: DEADLINE_MS }, async (variant, cpu) => {
+    const kernel = await fetchFile('memtest86+', `boot/memtest86+${variant}.bin`)
+    const { code, stdout } = await runRetrap(
+      ['run', '--kernel', kernel, '--append', 'console=ttyS0,115200', '--memory', '64M', '--cpu', cpu],
+      { answers: [{ to: '0xffffffff', type: LEAVE }], deadlineMs: DEADLINE_MS },
+    )
+    expect(stdout).toContain('Memtest86+ v')
+    expect(stdout).toContain('Errors: 0')
+    expect(stdout).not.toContain('FAIL')
+    expect(code).toBe(0)
+  })
 })

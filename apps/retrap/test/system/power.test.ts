@@ -29,26 +29,22 @@ describe.runIf(there)(`Linux powers off by the button${skipNote(there, 'there is
   test.each([
     ['that SIGTERM presses, on a q35 whose board is in a Worker', ['--machine', 'q35', '--devices', 'worker'], false],
     ['that Ctrl-A p presses', [], true],
-  ])(
-    '%s',
-    async (_what, more, key) => {
-      const initrd = join(scratch, 'initrd')
-      writeFileSync(initrd, linux!.initrd)
-      const images = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', `${TO_DEVICES} rdinit=/auto`]
-      let pressed = false
-      const { code, stdout, stderr } = await runRetrap(['run', ...images, '--no-reboot', ...more], {
-        answers: key ? [{ to: 'waits for the button', type: '\u0001p' }] : [],
-        onOutput: (output, pid) => {
-          if (key || pressed || !output.includes('waits for the button')) return
-          pressed = true
-          process.kill(pid, 'SIGTERM')
-        },
-        deadlineMs: DEADLINE_MS,
-      })
-      expect(stdout).toContain('the button was pressed')
-      expect(stderr).toContain(key ? '' : 'SIGTERM presses the power button')
-      expect(code).toBe(0)
-    },
-    DEADLINE_MS,
-  )
+  ])('%s', { timeout: DEADLINE_MS }, async (_what, more, key) => {
+    const initrd = join(scratch, 'initrd')
+    writeFileSync(initrd, linux!.initrd)
+    const images = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', `${TO_DEVICES} rdinit=/auto`]
+    let pressed = false
+    const { code, stdout, stderr } = await runRetrap(['run', ...images, '--no-reboot', ...more], {
+      answers: key ? [{ to: 'waits for the button', type: '\u0001p' }] : [],
+      onOutput: (output, pid) => {
+        if (key || pressed || !output.includes('waits for the button')) return
+        pressed = true
+        process.kill(pid, 'SIGTERM')
+      },
+      deadlineMs: DEADLINE_MS,
+    })
+    expect(stdout).toContain('the button was pressed')
+    expect(stderr).toContain(key ? '' : 'SIGTERM presses the power button')
+    expect(code).toBe(0)
+  })
 })

@@ -53,17 +53,13 @@ const between = (text: string): string => /BEGIN\r\n([^]*)END\r\n/.exec(text)?.[
 describe.runIf(linux !== undefined)(
   `QEMU's small devices${skipNote(linux !== undefined, `it needs ${lacking.join(', ') || 'apt'}`)}`,
   () => {
-    test(
-      'Linux sees and uses them as in QEMU, and its watchdog resets it',
-      async () => {
-        writeFileSync(initrd, linux!.initrd)
-        const here = await runRetrap(['qemu', 'qemu-system-x86_64', ...line()], { deadlineMs: DEADLINE_MS })
-        const there = spawnSync('qemu-system-x86_64', line(), { encoding: 'utf8', timeout: DEADLINE_MS })
-        expect(between(here.stdout)).toBe(between(there.stdout))
-        expect(between(here.stdout)).toMatch(/^0x010000ED\r\n[^]*i6300ESB timer[^]*world\r\nds=nocloud\r\n5f3e9a2c-/)
-        expect([here.code, here.stderr]).toEqual([0, expect.stringContaining("the watchdog's time is over: reset")])
-      },
-      2 * DEADLINE_MS,
-    )
+    test('Linux sees and uses them as in QEMU, and its watchdog resets it', { timeout: 2 * DEADLINE_MS }, async () => {
+      writeFileSync(initrd, linux!.initrd)
+      const here = await runRetrap(['qemu', 'qemu-system-x86_64', ...line()], { deadlineMs: DEADLINE_MS })
+      const there = spawnSync('qemu-system-x86_64', line(), { encoding: 'utf8', timeout: DEADLINE_MS })
+      expect(between(here.stdout)).toBe(between(there.stdout))
+      expect(between(here.stdout)).toMatch(/^0x010000ED\r\n[^]*i6300ESB timer[^]*world\r\nds=nocloud\r\n5f3e9a2c-/)
+      expect([here.code, here.stderr]).toEqual([0, expect.stringContaining("the watchdog's time is over: reset")])
+    })
   },
 )

@@ -40,56 +40,48 @@ const linux = await shareLinux(AUTO)
 const scratch = temporaryFolder('9p')
 
 describe.runIf(linux !== undefined)(`9P${skipNote(linux !== undefined, 'there is no apt')}`, () => {
-  test(
-    'Linux mounts two directories of the host and works in them',
-    async () => {
-      const [work, fixed] = [join(scratch, 'work'), join(scratch, 'fixed')]
-      for (const folder of [work, fixed, join(work, 'many'), join(scratch, 'outside')]) fs.mkdirSync(folder)
-      fs.writeFileSync(join(work, 'note.txt'), 'written by the host\n')
-      fs.writeFileSync(join(fixed, 'note'), 'it stays\n')
-      fs.writeFileSync(join(scratch, 'outside/secret'), 'SECRET\n')
-      fs.symlinkSync(join(scratch, 'outside/secret'), join(work, 'secret-link'))
-      fs.symlinkSync(join(scratch, 'outside'), join(work, 'secret-dir'))
-      for (let i = 0; i < 2000; i++) fs.writeFileSync(join(work, `many/file-${i}`), '')
-      const initrd = join(scratch, 'initrd')
-      fs.writeFileSync(initrd, linux!.initrd)
-      const shares = ['--share', `work=${work}`, '--virtfs', `local,path=${fixed},mount_tag=fixed,readonly=on`]
-      const kernel = ['--kernel', linux!.kernelPath, '--initrd', initrd]
-      const { code, stdout } = await runRetrap(['run', ...kernel, '--append', APPEND, ...shares, '--no-reboot'], {
-        deadlineMs: DEADLINE_MS,
-      })
-      const lines = stdout.split(/\r?\n/)
-      expect(stdout).toContain('UNMOUNTED')
-      expect(stdout).not.toMatch(/NO MOUNT|SECRET|9p.*(?:error|fail)/i)
-      for (const line of ['written by the host', '2000', 'read-only', 'it stays']) expect(lines).toContain(line)
-      const told = /([0-9a-f]{64}) {2}large/.exec(stdout)?.[1]
-      expect(
-        createHash('sha256')
-          .update(fs.readFileSync(join(work, 'large')))
-          .digest('hex'),
-      ).toBe(told)
-      expect(fs.readFileSync(join(work, 'deep/er/moved'), 'utf8')).toBe('from the guest\n')
-      expect(fs.readlinkSync(join(work, 'link'))).toBe('/etc/passwd')
-      expect(fs.readdirSync(fixed)).toEqual(['note'])
-      expect(code).toBe(0)
-    },
-    DEADLINE_MS,
-  )
+  test('Linux mounts two directories of the host and works in them', { timeout: DEADLINE_MS }, async () => {
+    const [work, fixed] = [join(scratch, 'work'), join(scratch, 'fixed')]
+    for (const folder of [work, fixed, join(work, 'many'), join(scratch, 'outside')]) fs.mkdirSync(folder)
+    fs.writeFileSync(join(work, 'note.txt'), 'written by the host\n')
+    fs.writeFileSync(join(fixed, 'note'), 'it stays\n')
+    fs.writeFileSync(join(scratch, 'outside/secret'), 'SECRET\n')
+    fs.symlinkSync(join(scratch, 'outside/secret'), join(work, 'secret-link'))
+    fs.symlinkSync(join(scratch, 'outside'), join(work, 'secret-dir'))
+    for (let i = 0; i < 2000; i++) fs.writeFileSync(join(work, `many/file-${i}`), '')
+    const initrd = join(scratch, 'initrd')
+    fs.writeFileSync(initrd, linux!.initrd)
+    const shares = ['--share', `work=${work}`, '--virtfs', `local,path=${fixed},mount_tag=fixed,readonly=on`]
+    const kernel = ['--kernel', linux!.kernelPath, '--initrd', initrd]
+    const { code, stdout } = await runRetrap(['run', ...kernel, '--append', APPEND, ...shares, '--no-reboot'], {
+      deadlineMs: DEADLINE_MS,
+    })
+    const lines = stdout.split(/\r?\n/)
+    expect(stdout).toContain('UNMOUNTED')
+    expect(stdout).not.toMatch(/NO MOUNT|SECRET|9p.*(?:error|fail)/i)
+    for (const line of ['written by the host', '2000', 'read-only', 'it stays']) expect(lines).toContain(line)
+    const told = /([0-9a-f]{64}) {2}large/.exec(stdout)?.[1]
+    expect(
+      createHash('sha256')
+        .update(fs.readFileSync(join(work, 'large')))
+        .digest('hex'),
+    ).toBe(told)
+    expect(fs.readFileSync(join(work, 'deep/er/moved'), 'utf8')).toBe('from the guest\n')
+    expect(fs.readlinkSync(join(work, 'link'))).toBe('/etc/passwd')
+    expect(fs.readdirSync(fixed)).toEqual(['note'])
+    expect(code).toBe(0)
+  })
 
-  test(
-    'retrap linux has the driver of folders where one is shared',
-    async () => {
-      const folder = join(scratch, 'linux')
-      fs.mkdirSync(folder)
-      fs.writeFileSync(join(folder, 'note.txt'), 'written by the host\n')
-      const mount = 'mount -t 9p -o trans=virtio,version=9p2000.L work /mnt && cat /mnt/note.txt'
-      const { code, stdout } = await runRetrap(['linux', '--share', `work=${folder}`, '--command', mount], {
-        deadlineMs: DEADLINE_MS,
-      })
-      expect([/\r?\nwritten by the host\r?\n/.test(stdout), code]).toEqual([true, 0])
-    },
-    DEADLINE_MS,
-  )
+  test('retrap linux has the driver of folders where one is shared', { timeout: DEADLINE_MS }, async () => {
+    const folder = join(scratch, 'linux')
+    fs.mkdirSync(folder)
+    fs.writeFileSync(join(folder, 'note.txt'), 'written by the host\n')
+    const mount = 'mount -t 9p -o trans=virtio,version=9p2000.L work /mnt && cat /mnt/note.txt'
+    const { code, stdout } = await runRetrap(['linux', '--share', `work=${folder}`, '--command', mount], {
+      deadlineMs: DEADLINE_MS,
+    })
+    expect([/\r?\nwritten by the host\r?\n/.test(stdout), code]).toEqual([true, 0])
+  })
 
   test.runIf(TEST_LONG)(
     'what Linux finds in them is recorded, and the run is the same again when they are empty',

@@ -65,30 +65,26 @@ describe.runIf(there)(`Linux sleeps in S3, wakes, and goes on${skipNote(there, '
       ],
       [['by its alarm, without firmware', IDE, 20, ['--deterministic', '--cpus', '2']]],
     ),
-  )(
-    '%s',
-    async (_what, drive, alarm, more) => {
-      const [initrd, disk] = ['initrd', 'disk.img'].map((name) => join(scratch, name)) as [string, string]
-      writeFileSync(initrd, linux!.initrd)
-      writeFileSync(disk, new Uint8Array(DISK_BYTES))
-      const append = `${TO_DEVICES} rdinit=/auto alarm=${alarm}`
-      const images = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', append]
-      const drives = ['--drive', `file=${disk},format=raw,${drive}`]
-      let pressed = false
-      const { code, stdout, stderr } = await runRetrap(['run', ...images, ...drives, '--no-reboot', ...more], {
-        onError: (output, pid) => {
-          if (alarm > 0 || pressed || !output.includes('the guest sleeps')) return
-          pressed = true
-          process.kill(pid, 'SIGTERM')
-        },
-        deadlineMs: DEADLINE_MS,
-      })
-      expect(stdout).toMatch(/kept in RAM\s+kept on disk\s+written after sleep/)
-      expect(stderr).toMatch(/the guest sleeps;[^]*the guest wakes/)
-      if (alarm > 0) expect(Number(/slept for (\d+) s/.exec(stdout)?.[1])).toBeGreaterThanOrEqual(alarm)
-      expect(stdout).toContain(`${more.includes('--cpus') ? 2 : 1} processors`)
-      expect(code).toBe(0)
-    },
-    DEADLINE_MS,
-  )
+  )('%s', { timeout: DEADLINE_MS }, async (_what, drive, alarm, more) => {
+    const [initrd, disk] = ['initrd', 'disk.img'].map((name) => join(scratch, name)) as [string, string]
+    writeFileSync(initrd, linux!.initrd)
+    writeFileSync(disk, new Uint8Array(DISK_BYTES))
+    const append = `${TO_DEVICES} rdinit=/auto alarm=${alarm}`
+    const images = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', append]
+    const drives = ['--drive', `file=${disk},format=raw,${drive}`]
+    let pressed = false
+    const { code, stdout, stderr } = await runRetrap(['run', ...images, ...drives, '--no-reboot', ...more], {
+      onError: (output, pid) => {
+        if (alarm > 0 || pressed || !output.includes('the guest sleeps')) return
+        pressed = true
+        process.kill(pid, 'SIGTERM')
+      },
+      deadlineMs: DEADLINE_MS,
+    })
+    expect(stdout).toMatch(/kept in RAM\s+kept on disk\s+written after sleep/)
+    expect(stderr).toMatch(/the guest sleeps;[^]*the guest wakes/)
+    if (alarm > 0) expect(Number(/slept for (\d+) s/.exec(stdout)?.[1])).toBeGreaterThanOrEqual(alarm)
+    expect(stdout).toContain(`${more.includes('--cpus') ? 2 : 1} processors`)
+    expect(code).toBe(0)
+  })
 })

@@ -58,23 +58,19 @@ test.each(['inline', 'worker', 'process'])(
   DEADLINE_MS,
 )
 
-test(
-  'a module whose top level loops holds up neither --timeout nor SIGTERM',
-  async () => {
-    const loops = join(folder, 'loops.mjs')
-    writeFileSync(loops, "process.stderr.write('here')\nfor (;;);\n")
-    const timed = runRetrap(['--device', loops, '--timeout', '0.5'], { input: '', deadlineMs: DEADLINE_MS })
-    const killed = spawn(process.execPath, retrapCommand(['--device', loops]), { stdio: ['ignore', 'ignore', 'pipe'] })
-    killed.stderr.once('data', () => killed.kill('SIGTERM'))
-    const [code, signal] = (await once(killed, 'exit')) as [number | null, string | null]
-    expect([code, signal]).toEqual([null, 'SIGTERM'])
-    expect(await timed).toMatchObject({
-      code: 124,
-      stderr: expect.stringContaining('ended by --timeout after 0.5 s') as string,
-    })
-  },
-  DEADLINE_MS,
-)
+test('a module whose top level loops holds up neither --timeout nor SIGTERM', { timeout: DEADLINE_MS }, async () => {
+  const loops = join(folder, 'loops.mjs')
+  writeFileSync(loops, "process.stderr.write('here')\nfor (;;);\n")
+  const timed = runRetrap(['--device', loops, '--timeout', '0.5'], { input: '', deadlineMs: DEADLINE_MS })
+  const killed = spawn(process.execPath, retrapCommand(['--device', loops]), { stdio: ['ignore', 'ignore', 'pipe'] })
+  killed.stderr.once('data', () => killed.kill('SIGTERM'))
+  const [code, signal] = (await once(killed, 'exit')) as [number | null, string | null]
+  expect([code, signal]).toEqual([null, 'SIGTERM'])
+  expect(await timed).toMatchObject({
+    code: 124,
+    stderr: expect.stringContaining('ended by --timeout after 0.5 s') as string,
+  })
+})
 
 const mine = (members: string): string => `
 import { defineDevice } from '@retrap/device'
@@ -111,20 +107,16 @@ describe('a module fails alike in this process, a Worker and another process: it
       // One that is elsewhere is a device of its server, which has the module's name.
       (server: string) => new RegExp(`^retrap: the device failed: mine${server} \\(mmio read .*\\): no luck\n$`),
     ],
-  ])(
-    '%s',
-    async (what, text, code, line) => {
-      const ends = ['inline', 'worker', 'process'].map((transport) =>
-        runRetrap(startedWith(what.replaceAll(' ', '-'), text, transport), { input: READS, deadlineMs: DEADLINE_MS }),
-      )
-      for (const [i, end] of (await Promise.all(ends)).entries())
-        expect(end).toMatchObject({
-          code,
-          stderr: expect.stringMatching(line(i === 0 ? '' : ' of /\\S+\\.mjs')) as string,
-        })
-    },
-    DEADLINE_MS,
-  )
+  ])('%s', { timeout: DEADLINE_MS }, async (what, text, code, line) => {
+    const ends = ['inline', 'worker', 'process'].map((transport) =>
+      runRetrap(startedWith(what.replaceAll(' ', '-'), text, transport), { input: READS, deadlineMs: DEADLINE_MS }),
+    )
+    for (const [i, end] of (await Promise.all(ends)).entries())
+      expect(end).toMatchObject({
+        code,
+        stderr: expect.stringMatching(line(i === 0 ? '' : ' of /\\S+\\.mjs')) as string,
+      })
+  })
 })
 
 describe('a model in this process that never returns', () => {

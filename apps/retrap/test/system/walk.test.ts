@@ -99,44 +99,40 @@ describe.skipIf(!hasQemu || !hasApt)("retrap walk on QEMU's dump of a running Li
   test.each([
     { cpu: 'max', levels: 5 },
     { cpu: 'max,la57=off', levels: 4 },
-  ])(
-    'lists the mappings that QEMU lists, with $levels levels',
-    async ({ cpu, levels }) => {
-      const { dump, tlb, memory } = await dumpLinux(folder, cpu, levels)
-      const { code, stdout, stderr } = await runRetrap(['walk', dump, '--all'], { deadlineMs: DEADLINE_MS })
-      expect([code, stderr]).toEqual([0, ''])
-      expect(stdout).toContain(`: ELF core, ${levels}-level paging, tables at 0x`)
-      const pages = ours(stdout)
+  ])('lists the mappings that QEMU lists, with $levels levels', { timeout: DEADLINE_MS }, async ({ cpu, levels }) => {
+    const { dump, tlb, memory } = await dumpLinux(folder, cpu, levels)
+    const { code, stdout, stderr } = await runRetrap(['walk', dump, '--all'], { deadlineMs: DEADLINE_MS })
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toContain(`: ELF core, ${levels}-level paging, tables at 0x`)
+    const pages = ours(stdout)
 
-      // QEMU: "linear: guest-physical XGPDACTUW", of the leaf alone.
-      const theirs = [...tlb.matchAll(/^([0-9a-f]{16}): ([0-9a-f]{16}) ([X-])([G-])([P-])....([U-])([W-])\r?$/gm)]
-      expect(theirs.length).toBeGreaterThan(5000)
-      const keys = theirs.map(
-        ([, linear = '', gpa = '', , global, large]) =>
-          `${linear} ${BigInt(`0x${gpa}`).toString(16)} ${large === 'P'}${global === 'G' ? ' G' : ''}`,
-      )
-      expect([...pages.keys()].toSorted()).toEqual(keys.toSorted())
-      theirs.forEach(([text, , , noExecute, , , user, writable], i) => {
-        const rights = pages.get(keys[i] ?? '') ?? ''
-        // What a leaf denies nobody has; what it allows, a level above may deny.
-        if (noExecute === 'X') expect(rights[3], text).toBe('-')
-        if (user === '-') expect(rights[0], text).toBe('s')
-        if (writable === '-') expect(rights[2], text).toBe('-')
-      })
+    // QEMU: "linear: guest-physical XGPDACTUW", of the leaf alone.
+    const theirs = [...tlb.matchAll(/^([0-9a-f]{16}): ([0-9a-f]{16}) ([X-])([G-])([P-])....([U-])([W-])\r?$/gm)]
+    expect(theirs.length).toBeGreaterThan(5000)
+    const keys = theirs.map(
+      ([, linear = '', gpa = '', , global, large]) =>
+        `${linear} ${BigInt(`0x${gpa}`).toString(16)} ${large === 'P'}${global === 'G' ? ' G' : ''}`,
+    )
+    expect([...pages.keys()].toSorted()).toEqual(keys.toSorted())
+    theirs.forEach(([text, , , noExecute, , , user, writable], i) => {
+      const rights = pages.get(keys[i] ?? '') ?? ''
+      // What a leaf denies nobody has; what it allows, a level above may deny.
+      if (noExecute === 'X') expect(rights[3], text).toBe('-')
+      if (user === '-') expect(rights[0], text).toBe('s')
+      if (writable === '-') expect(rights[2], text).toBe('-')
+    })
 
-      // "start-end size urw", of all levels together.
-      if (levels !== 4) return
-      const combined = [...memory.matchAll(/^([0-9a-f]{16})-([0-9a-f]{16}) [0-9a-f]{16} ([u-])r([w-])\r?$/gm)]
-      expect(combined.length).toBeGreaterThan(50)
-      let checked = 0
-      for (const [key, rights] of pages) {
-        const linear = key.slice(0, 16)
-        const range = combined.find(([, start = '', end = '']) => start <= linear && linear < end)
-        expect(`${range?.[3] === 'u' ? 'u' : 's'}r${range?.[4]}`, key).toBe(rights.slice(0, 3))
-        checked++
-      }
-      expect(checked).toBe(keys.length)
-    },
-    DEADLINE_MS,
-  )
+    // "start-end size urw", of all levels together.
+    if (levels !== 4) return
+    const combined = [...memory.matchAll(/^([0-9a-f]{16})-([0-9a-f]{16}) [0-9a-f]{16} ([u-])r([w-])\r?$/gm)]
+    expect(combined.length).toBeGreaterThan(50)
+    let checked = 0
+    for (const [key, rights] of pages) {
+      const linear = key.slice(0, 16)
+      const range = combined.find(([, start = '', end = '']) => start <= linear && linear < end)
+      expect(`${range?.[3] === 'u' ? 'u' : 's'}r${range?.[4]}`, key).toBe(rights.slice(0, 3))
+      checked++
+    }
+    expect(checked).toBe(keys.length)
+  })
 })
