@@ -14,14 +14,6 @@ export interface Picture {
   readonly rgb: Uint8Array
 }
 
-/** A rectangle of the screen that differs from run to run, in pixels. */
-export interface Mask {
-  readonly x: number
-  readonly y: number
-  readonly width: number
-  readonly height: number
-}
-
 const QEMU = 'qemu-system-x86_64'
 const POLL_MS = 1000
 
@@ -49,31 +41,23 @@ export function readPng(bytes: Buffer): Picture {
 }
 
 /** The share of pixels that two pictures have in common, from 0 to 1; 0 for pictures of different sizes. */
-export function likeness(a: Picture, b: Picture, masks: readonly Mask[] = []): number {
+function likeness(a: Picture, b: Picture): number {
   if (a.width !== b.width || a.height !== b.height) return 0
-  let [same, all] = [0, 0]
-  for (let y = 0; y < a.height; y++) {
-    for (let x = 0; x < a.width; x++) {
-      if (masks.some((mask) => x >= mask.x && x < mask.x + mask.width && y >= mask.y && y < mask.y + mask.height))
-        continue
-      const at = 3 * (y * a.width + x)
-      all++
-      if (a.rgb[at] === b.rgb[at] && a.rgb[at + 1] === b.rgb[at + 1] && a.rgb[at + 2] === b.rgb[at + 2]) same++
-    }
-  }
-  return same / all
+  let same = 0
+  for (let at = 0; at < a.rgb.length; at += 3)
+    if (a.rgb[at] === b.rgb[at] && a.rgb[at + 1] === b.rgb[at + 1] && a.rgb[at + 2] === b.rgb[at + 2]) same++
+  return (3 * same) / a.rgb.length
 }
 
 /** Whether a picture has more than one colour. */
 const isDrawn = ({ rgb }: Picture): boolean => rgb.some((value, i) => i >= 3 && value !== rgb[i % 3])
 
-/** How long a picture of QEMU's must stay as it is, and what of it may change meanwhile. */
-export interface Settled {
+/** How long a picture of QEMU's must stay as it is. */
+interface Settled {
   /** After this a picture counts, ms. */
   readonly leastMs: number
   readonly settleMs: number
   readonly deadlineMs: number
-  readonly masks: readonly Mask[]
   /** Its width in the end: loaders and kernels draw in other modes before. */
   readonly width: number
 }
@@ -84,7 +68,7 @@ export interface Settled {
  * @throws Error where it does not within its time
  */
 export async function qemuScreen(scratch: string, args: readonly string[], settled: Settled): Promise<Picture> {
-  const { leastMs, settleMs, deadlineMs, masks, width } = settled
+  const { leastMs, settleMs, deadlineMs, width } = settled
   const [socketPath, file] = [join(scratch, 'qmp'), join(scratch, 'qemu.ppm')]
   rmSync(file, { force: true })
   const qemu = spawn(
@@ -117,7 +101,7 @@ export async function qemuScreen(scratch: string, args: readonly string[], settl
       const picture = existsSync(file) ? readPpm(readFileSync(file)) : null
       command({ execute: 'screendump', arguments: { filename: file } })
       if (picture === null) continue
-      if (last === null || likeness(last, picture, masks) < 0.9995) since = now
+      if (last === null || likeness(last, picture) < 0.9995) since = now
       last = picture
       if (now - start >= leastMs && now - since >= settleMs && picture.width === width && isDrawn(picture))
         return picture
@@ -156,7 +140,7 @@ export async function retrapScreen(
   scratch: string,
   args: readonly string[],
   expected: Picture,
-  options: { readonly least: number; readonly deadlineMs: number; readonly masks: readonly Mask[] },
+  options: { readonly least: number; readonly deadlineMs: number },
 ): Promise<Match> {
   const file = join(scratch, 'screen.png')
   rmSync(file, { force: true })
@@ -169,7 +153,7 @@ export async function retrapScreen(
     for (;;) {
       await sleep(POLL_MS)
       const seconds = (performance.now() - start) / 1000
-      if (existsSync(file)) best = Math.max(best, likeness(expected, readPng(readFileSync(file)), options.masks))
+      if (existsSync(file)) best = Math.max(best, likeness(expected, readPng(readFileSync(file))))
       if (best >= options.least || seconds * 1000 > options.deadlineMs || child.exitCode !== null)
         return { likeness: best, seconds }
     }

@@ -1,10 +1,10 @@
-// Screens of boot loaders and installers: the picture must be that of QEMU's machine, but for what a row masks.
+// Screens of boot loaders and installers: the picture must be that of QEMU's machine.
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { ipxeDisc, makeBootFolder, makeGrubDisc, makeInstallerDisc, makeMemtestDisc } from '../installer-media.ts'
 import { runRetrap } from '../processes.ts'
-import { type Mask, qemuScreen, retrapScreen } from '../screens.ts'
+import { qemuScreen, retrapScreen } from '../screens.ts'
 import { type BootRow, DEADLINE_MS } from './row.ts'
 
 /** The share of pixels that must agree. */
@@ -19,26 +19,21 @@ interface Screen {
   readonly leastMs: number
   readonly settleMs: number
   readonly width: number
-  readonly masks?: readonly Mask[]
 }
 
 const disc = (path: string) => ({ qemu: ['-cdrom', path], retrap: ['--cdrom', path] })
+const installer = (kind: 'text' | 'gtk', start: 'menu' | 'installer', leastMs: number, settleMs: number): Screen => ({
+  name:
+    start === 'menu' ? `ISOLINUX, menu of the ${kind} installer` : `Debian installer, ${kind}, choice of a language`,
+  media: async (scratch) => disc(await makeInstallerDisc(scratch, kind, start)),
+  leastMs,
+  settleMs,
+  width: start === 'menu' ? 640 : 1280,
+})
 
 const SCREENS: readonly Screen[] = [
-  {
-    name: 'ISOLINUX, menu of the text installer',
-    media: async (scratch) => disc(await makeInstallerDisc(scratch, 'text', 'menu')),
-    leastMs: 4000,
-    settleMs: 3000,
-    width: 640,
-  },
-  {
-    name: 'ISOLINUX, menu of the GTK installer',
-    media: async (scratch) => disc(await makeInstallerDisc(scratch, 'gtk', 'menu')),
-    leastMs: 4000,
-    settleMs: 3000,
-    width: 640,
-  },
+  installer('text', 'menu', 4000, 3000),
+  installer('gtk', 'menu', 4000, 3000),
   {
     name: 'GRUB, menu in a graphics mode',
     media: async (scratch) => disc(await makeGrubDisc(scratch)),
@@ -60,23 +55,11 @@ const SCREENS: readonly Screen[] = [
     settleMs: 5000,
     width: 640,
   },
-  {
-    name: 'Debian installer, text, choice of a language',
-    media: async (scratch) => disc(await makeInstallerDisc(scratch, 'text', 'installer')),
-    leastMs: 40_000,
-    settleMs: 15_000,
-    width: 1280,
-  },
-  {
-    name: 'Debian installer, GTK, choice of a language',
-    media: async (scratch) => disc(await makeInstallerDisc(scratch, 'gtk', 'installer')),
-    leastMs: 60_000,
-    settleMs: 25_000,
-    width: 1280,
-  },
+  installer('text', 'installer', 40_000, 15_000),
+  installer('gtk', 'installer', 60_000, 25_000),
 ]
 
-const compared = SCREENS.map(({ name, media, leastMs, settleMs, width, masks = [] }): BootRow => ({
+const compared = SCREENS.map(({ name, media, leastMs, settleMs, width }): BootRow => ({
   name,
   async run(scratch) {
     const { qemu, retrap } = await media(scratch)
@@ -84,13 +67,11 @@ const compared = SCREENS.map(({ name, media, leastMs, settleMs, width, masks = [
       leastMs,
       settleMs,
       deadlineMs: DEADLINE_MS,
-      masks,
       width,
     })
     const match = await retrapScreen(scratch, ['run', '--memory', '1G', ...retrap], expected, {
       least: LEAST,
       deadlineMs: DEADLINE_MS,
-      masks,
     })
     if (match.likeness < LEAST) return `${(100 * match.likeness).toFixed(2)} % of the pixels are QEMU's`
   },
