@@ -148,6 +148,7 @@ describe('a program that fails ends the machine with one sentence:', () => {
 const [HELLO, READ_FRAME, TIMER, SAVE, RESTORE, QUIESCE] = [2, 3, 6, 10, 11, 12]
 const silent = (kind: number, how = 'answers'): string => raw(how, `SILENT=${kind} `)
 const saved = join(folder, 'saved')
+const SAVES = ['--device-deadline', '0.5', '--save-on-exit', saved]
 const LEAVES = { answers: [{ to: 'retrap> ', type: '\u0001x' }] }
 
 /** An arm64 Image: reads the device, prints the byte and whether SPI 40, interrupt 72, is pending at the distributor, and powers off. */
@@ -198,22 +199,8 @@ describe('a program that never answers one kind of frame has a sentence within t
     ['hello', silent(HELLO), [], {}, 2, /not ready within 5 s: it has not answered hello/],
     ['read', silent(READ_FRAME), ['--device-deadline', '0.5'], { input: READS }, 70, /no answer within 500 ms/],
     ['timer', silent(TIMER, 'arms'), ['--deterministic', '--device-deadline', '0.5'], {}, 70, /not settled within 500/],
-    [
-      'save',
-      silent(SAVE),
-      ['--save-on-exit', saved, '--device-deadline', '0.5'],
-      LEAVES,
-      74,
-      /save took longer than 500/,
-    ],
-    [
-      'quiesce',
-      silent(QUIESCE),
-      ['--save-on-exit', saved, '--device-deadline', '0.5'],
-      LEAVES,
-      74,
-      /quiesce took longer/,
-    ],
+    ['save', silent(SAVE), SAVES, LEAVES, 74, /save took longer than 500/],
+    ['quiesce', silent(QUIESCE), SAVES, LEAVES, 74, /quiesce took longer/],
   ])('%s', { timeout: DEADLINE_MS }, async (_kind, device, args, options, code, said) => {
     const end = await runHere(['--device', device, ...args], { deadlineMs: DEADLINE_MS, ...options })
     expect(end).toMatchObject({ code, stderr: expect.stringMatching(said) as string })
@@ -221,8 +208,9 @@ describe('a program that never answers one kind of frame has a sentence within t
 
   test('restore', { timeout: DEADLINE_MS }, async () => {
     const device = silent(RESTORE)
-    const args = ['--device', device, '--device-deadline', '0.5', '--save-on-exit', saved]
-    expect(await runHere(args, { ...LEAVES, deadlineMs: DEADLINE_MS })).toMatchObject({ code: 0 })
+    expect(await runHere(['--device', device, ...SAVES], { ...LEAVES, deadlineMs: DEADLINE_MS })).toMatchObject({
+      code: 0,
+    })
     const end = await runHere(['restore', saved], { deadlineMs: DEADLINE_MS })
     expect(end).toMatchObject({ code: 2, stderr: expect.stringMatching(/restore took longer than 500 ms/) as string })
   })
