@@ -38,62 +38,30 @@ export const CLOUD = {
   members: ['./boot/*', './lib/modules/*'],
   dependency: 'linux-image-',
 }
-/** Debian's full kernel, of which only drivers of disks and file systems are kept. */
-export const FULL_KERNEL: DebianMembers = {
-  package: 'linux-image-amd64',
-  members: [
-    './boot/vmlinuz-*',
-    ...[
-      'block/*',
-      'drivers/ata/*',
-      'drivers/scsi/*',
-      'drivers/cdrom/*',
-      'fs/ext4/*',
-      'fs/jbd2/*',
-      'fs/isofs/*',
-      'fs/mbcache.ko',
-    ].map((path) => `./lib/modules/*/kernel/${path}`),
-    ...['crypto/*', 'lib/*'].map((path) => `./lib/modules/*/kernel/${path}`),
-  ],
+/** Debian's full kernel, of which only some of its modules are kept. @param paths - of these */
+export const debianKernel = (paths: readonly string[], packageName = 'linux-image-amd64'): DebianMembers => ({
+  package: packageName,
+  members: ['./boot/vmlinuz-*', ...paths.map((path) => `./lib/modules/*/kernel/${path}`)],
   dependency: 'linux-image-',
-}
+})
+const ATA = ['block/*', 'drivers/ata/*', 'drivers/scsi/*', 'drivers/cdrom/*']
+const DISKS = [...ATA, 'fs/ext4/*', 'fs/jbd2/*', 'fs/isofs/*', 'fs/mbcache.ko', 'crypto/*', 'lib/*']
+/** Debian's full kernel with drivers of disks and file systems. */
+export const FULL_KERNEL = debianKernel(DISKS)
 
+const E1000 = 'drivers/net/ethernet/intel/e1000/*'
 /** Debian's full kernel with drivers of network cards, floppies and sound. */
-export const ADAPTERS: DebianMembers = {
-  package: 'linux-image-amd64',
-  members: [
-    './boot/vmlinuz-*',
-    ...['drivers/net/ethernet/intel/e1000/*', 'net/packet/*', 'drivers/block/floppy.ko', 'sound/*'].map(
-      (path) => `./lib/modules/*/kernel/${path}`,
-    ),
-  ],
-  dependency: 'linux-image-',
-}
+export const ADAPTERS = debianKernel([E1000, 'net/packet/*', 'drivers/block/floppy.ko', 'sound/*'])
 
+const OF_PORTS = [E1000, 'drivers/nvme/*', 'drivers/virtio/*', 'drivers/char/*', 'drivers/usb/*']
 /** Debian's full kernel with drivers of one device of each kind that may be behind a root port. */
-export const BEHIND_PORTS: DebianMembers = {
-  ...FULL_KERNEL,
-  members: [
-    ...FULL_KERNEL.members,
-    ...['drivers/net/ethernet/intel/e1000/*', 'drivers/nvme/*', 'drivers/virtio/*', 'drivers/char/*'].map(
-      (path) => `./lib/modules/*/kernel/${path}`,
-    ),
-    './lib/modules/*/kernel/drivers/usb/*',
-  ],
-}
+export const BEHIND_PORTS = debianKernel([...DISKS, ...OF_PORTS])
 
 /** USB's drivers: a controller's, and those of keyboards, pointers and sticks. */
 const USB_DRIVERS =
   'xhci_pci usbhid hid_generic evdev usb_storage sd_mod crc32c_generic ext4 vfat nls_cp437 nls_ascii'.split(' ')
-const WITH_USB = {
-  ...FULL_KERNEL,
-  members: [
-    ...FULL_KERNEL.members,
-    ...['drivers/usb/*', 'drivers/hid/*', 'drivers/input/*', 'fs/fat/*', 'fs/nls/*'].map(
-      (path) => `./lib/modules/*/kernel/${path}`,
-    ),
-  ],
-}
+const USB_PATHS = ['drivers/usb/*', 'drivers/hid/*', 'drivers/input/*', 'fs/fat/*', 'fs/nls/*']
+const WITH_USB = debianKernel([...DISKS, ...USB_PATHS])
 
 /** Debian's full kernel with the driver of the PC speaker. @returns undefined where there is no apt */
 export function speakerLinux(auto: string): Promise<DiskLinux | undefined> {
@@ -111,16 +79,7 @@ export function sataLinux(): Promise<DiskLinux | undefined> {
 }
 
 /** The cloud kernel has no 9P. */
-const WITH_9P: DebianMembers = {
-  package: 'linux-image-amd64',
-  members: [
-    './boot/vmlinuz-*',
-    ...['drivers/virtio/*', 'net/9p/*', 'fs/9p/*', 'fs/netfs/*', 'fs/fscache/*'].map(
-      (path) => `./lib/modules/*/kernel/${path}`,
-    ),
-  ],
-  dependency: 'linux-image-',
-}
+const WITH_9P = debianKernel(['drivers/virtio/*', 'net/9p/*', 'fs/9p/*', 'fs/netfs/*', 'fs/fscache/*'])
 
 /** Debian's full kernel with 9P. @returns undefined where there is no apt */
 export function shareLinux(auto: string): Promise<DiskLinux | undefined> {
@@ -128,18 +87,13 @@ export function shareLinux(auto: string): Promise<DiskLinux | undefined> {
 }
 
 /** Debian's kernel for arm64, which has drivers of PCI disks and network cards as modules. */
-const ARM_KERNEL: DebianMembers = {
-  package: 'linux-image-arm64:arm64',
-  members: [
-    './boot/vmlinuz-*',
-    ...[
-      ...['drivers/ata/*', 'drivers/scsi/*', 'drivers/nvme/*', 'drivers/virtio/*', 'drivers/block/*', 'drivers/usb/*'],
-      ...['drivers/net/ethernet/intel/e1000/*', 'crypto/*', 'lib/*', 'block/*', 'arch/*'],
-      'drivers/char/virtio_console.ko',
-    ].map((path) => `./lib/modules/*/kernel/${path}`),
+const ARM_KERNEL = debianKernel(
+  [
+    ...['drivers/ata/*', 'drivers/scsi/*', 'drivers/nvme/*', 'drivers/virtio/*', 'drivers/block/*', 'drivers/usb/*'],
+    ...[E1000, 'crypto/*', 'lib/*', 'block/*', 'arch/*', 'drivers/char/virtio_console.ko'],
   ],
-  dependency: 'linux-image-',
-}
+  'linux-image-arm64:arm64',
+)
 
 /** Debian's kernel for arm64, with drivers and a first process of the caller's. @returns undefined where there is no apt */
 export function armLinux(drivers: readonly string[], auto: string): Promise<DiskLinux | undefined> {

@@ -1,20 +1,16 @@
-import { globSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { createPc } from '@retrap/machine'
-import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
-import { writeCpio } from '../../src/guests/linux/cpio.ts'
-import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { type Answer, converse } from '../support/answers.ts'
-import { addModule, moduleFiles } from '../../src/guests/linux/kernel-modules.ts'
+import { debianKernel, linuxWith } from '../support/disk-linux.ts'
 import { TEST_JIT } from '../support/processes.ts'
 
 const DEADLINE_MS = 240_000
 
 /** The first process: tells what input devices there are, then what is typed on the first console, and what the mouse does. */
-const INIT = `${FIRST_PROCESS}for m in $(cat /modules/order); do insmod /modules/$m.ko || echo "no $m"; done
+const INIT = `${FIRST_PROCESS}/drivers
 while ! grep -q Mouse /proc/bus/input/devices; do sleep 0.1; done
 cat /proc/bus/input/devices
 dmesg | grep -i -E 'i8042|atkbd|psmouse|serio'
@@ -30,36 +26,14 @@ poweroff -f
 
 const DRIVERS = ['i8042', 'atkbd', 'psmouse', 'mousedev', 'evdev'] as const
 
-const folders = await debianMembers([
-  {
-    package: 'linux-image-amd64',
-    members: ['./boot/vmlinuz-*', './lib/modules/*/kernel/drivers/input/*'],
-    dependency: 'linux-image-',
-  },
-  { package: 'busybox-static', members: ['./bin/busybox'] },
-])
+const linux = await linuxWith(DRIVERS, INIT, debianKernel(['drivers/input/*']))
 
-describe.runIf(folders !== undefined)(`keyboard and mouse${skipNote(folders !== undefined, 'cannot fetch it')}`, () => {
+describe.runIf(linux !== undefined)(`keyboard and mouse${skipNote(linux !== undefined, 'cannot fetch it')}`, () => {
   test('Linux finds both, reads what is typed, and follows the mouse', { timeout: DEADLINE_MS }, async () => {
-    const [kernel = '', busybox = ''] = folders!
-    const files = moduleFiles(kernel)
-    const order: string[] = []
-    for (const name of DRIVERS) addModule(name, files, order)
-    const extra = writeCpio([
-      { kind: 'directory', path: 'modules' },
-      { kind: 'file', path: 'modules/order', data: new TextEncoder().encode(order.join('\n')) },
-      { kind: 'file', path: 'auto', mode: 0o755, data: new TextEncoder().encode(INIT) },
-      ...order.map((name) => ({
-        kind: 'file' as const,
-        path: `modules/${name}.ko`,
-        data: new Uint8Array(readFileSync(files.get(name)!)),
-      })),
-    ])
-    const base = buildInitramfs(new Uint8Array(readFileSync(join(busybox, 'bin/busybox'))))
     const pc = await createPc({
       memoryBytes: 256 << 20,
-      kernel: new Uint8Array(readFileSync(globSync(join(kernel, 'boot/vmlinuz-*'))[0]!)),
-      initrd: Buffer.concat([base, extra]),
+      kernel: new Uint8Array(readFileSync(linux!.kernelPath)),
+      initrd: linux!.initrd,
       commandLine: 'console=ttyS0 cryptomgr.notests rdinit=/auto',
       jit: TEST_JIT,
     })

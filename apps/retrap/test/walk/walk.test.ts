@@ -224,53 +224,27 @@ describe('what cannot be done is said in one line', () => {
     {
       what: 'a core file of another machine',
       file: elfCore(64, [{ gpa: 0, bytes }], [], 243),
-      args: ['0'],
-      code: 74,
       says: 'it is not of an x86 or Arm machine',
     },
-    {
-      what: 'a core file without memory',
-      file: elfCore(64, []),
-      args: ['0'],
-      code: 74,
-      says: 'it has no memory in it',
-    },
-    {
-      what: 'a core file that is cut off',
-      file: core.subarray(0, 70),
-      args: ['0'],
-      code: 74,
-      says: 'its program headers are cut off',
-    },
-    {
-      what: 'a core file whose memory is cut off',
-      file: core.subarray(0, -1),
-      args: ['0'],
-      code: 74,
-      says: 'of a file of',
-    },
+    { what: 'a core file without memory', file: elfCore(64, []), says: 'it has no memory in it' },
+    { what: 'a core file that is cut off', file: core.subarray(0, 70), says: 'its program headers are cut off' },
+    { what: 'a core file whose memory is cut off', file: core.subarray(0, -1), says: 'of a file of' },
     {
       what: 'a core file whose memory lies beyond what a file can have',
       file: withFarMemory(core),
-      args: ['0'],
-      code: 74,
       says: 'of a file of',
     },
     {
       what: 'a LiME file that is cut off',
       file: limeFile([{ gpa: 0, bytes }]).subarray(0, 99),
-      args: ['0'],
-      code: 74,
       says: 'is not in the file as a whole',
     },
     {
       what: 'LiME with something else in it',
       file: Uint8Array.from([...limeFile([{ gpa: 0, bytes: bytes.subarray(0, 8) }]), 1]),
-      args: ['0'],
-      code: 74,
       says: 'no LiME header of version 1 at offset 40',
     },
-  ])('$what', async ({ file, args, code, says }) => {
+  ])('$what', async ({ file, args = ['0'], code = 74, says }) => {
     const done = await walk(file, ...args)
     expect(done.code).toBe(code)
     expect(done.stderr).toContain(says)
