@@ -1,9 +1,7 @@
 /** Structures of arguments that end where RAM ends, and those that go on behind it. */
 import { describe, expect, test } from 'vitest'
+import { E, SELF } from './support/headers.ts'
 import { RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
-
-const EFAULT = -14
-const SELF = 0x7ff0
 
 /** Public header of the structure, its command, and its bytes for 64-bit and for 32-bit callers. */
 interface Argument {
@@ -61,7 +59,7 @@ describe.each(['64', '32'] as const)('a structure at the end of RAM, %s caller',
       const pointer = RAM_BYTES - size + behind
       guest.write(RAM_BYTES - 64, new Uint8Array(64))
       words.slice(0, Math.max(0, size - behind) / 4).forEach((word, i) => guest.write32(pointer + 4 * i, word))
-      results[behind] = (await guest.call(hypercall, command, pointer, ...more)) === EFAULT
+      results[behind] = (await guest.call(hypercall, command, pointer, ...more)) === E.FAULT
       expected[behind] = behind > 0
     }
     expect(results).toEqual(expected)

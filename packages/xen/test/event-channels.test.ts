@@ -3,28 +3,14 @@ import { Instant } from '@retrap/device'
 import { P2mType } from '@retrap/p2m'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
+import { E, EVENT_OP as OP, SELF } from './support/headers.ts'
 import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
 
 const test = sliceTests(3)
 
+const ETIME = -62
 const EVENT_CHANNEL_OP = 32
 const VCPU_OP = 24
-const OP = {
-  bindInterdomain: 0,
-  bindVirq: 1,
-  bindPirq: 2,
-  close: 3,
-  send: 4,
-  status: 5,
-  allocUnbound: 6,
-  bindIpi: 7,
-  bindVcpu: 8,
-  unmask: 9,
-  reset: 10,
-  setPriority: 13,
-} as const
-const E = { PERM: -1, NOENT: -2, SRCH: -3, FAULT: -14, EXIST: -17, INVAL: -22, NOSPC: -28, NOSYS: -38, TIME: -62 }
-const SELF = 0x7ff0
 const MEMORY_OP = 12
 /** The store's and the console's. */
 const FIRST_FREE = 3
@@ -402,7 +388,7 @@ describe.each(LAYOUTS)('vcpu_op of $mode-bit guests (public/vcpu.h)', ({ mode, p
     guest.domain.timers.expire()
     expect(guest.bit(pending, port)).toBe(true)
     guest.write32(guest.page + pending, 0)
-    expect(await set(at - 1, 1)).toBe(E.TIME)
+    expect(await set(at - 1, 1)).toBe(ETIME)
     expect(await set(at + 1e9, 1)).toBe(0)
     expect(await guest.call(VCPU_OP, VCPUOP.stopSingleShot, 0, 0)).toBe(0)
     clock.skipTo(Instant.from(at + 2e9))

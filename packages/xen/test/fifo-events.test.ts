@@ -2,29 +2,15 @@
 import { P2mType } from '@retrap/p2m'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
+import { E, EVENT_OP as OP, SELF } from './support/headers.ts'
 import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
 
 const test = sliceTests(3)
 
+const EOPNOTSUPP = -95
 const EVENT_CHANNEL_OP = 32
 const SCHED_OP = 29
 const MEMORY_OP = 12
-const OP = {
-  bindInterdomain: 0,
-  bindVirq: 1,
-  close: 3,
-  send: 4,
-  allocUnbound: 6,
-  bindIpi: 7,
-  bindVcpu: 8,
-  unmask: 9,
-  reset: 10,
-  initControl: 11,
-  expandArray: 12,
-  setPriority: 13,
-} as const
-const E = { NOENT: -2, FAULT: -14, INVAL: -22, NOSPC: -28, NOSYS: -38, OPNOTSUPP: -95 }
-const SELF = 0x7ff0
 /** The store's and the console's ports come first. */
 const FIRST_FREE = 3
 
@@ -138,7 +124,7 @@ describe.each<CallerMode>(['64', '32'])('FIFO event channels of a %s-bit guest',
   test('a guest has the 2-level kind until it gives a control block', async () => {
     const guest = new FifoGuest(mode)
     const port = await guest.ipi()
-    expect(await guest.expand(WORDS)).toBe(E.OPNOTSUPP)
+    expect(await guest.expand(WORDS)).toBe(EOPNOTSUPP)
     expect(await guest.op(OP.setPriority, port, 3)).toBe(E.NOSYS)
     expect(await guest.initControl(0)).toBe(0)
     expect(guest.read32(ARGUMENTS + 16) & 0xff).toBe(17)
@@ -161,7 +147,7 @@ describe.each<CallerMode>(['64', '32'])('FIFO event channels of a %s-bit guest',
     guest.domain.p2m.setType(0x120, 1, P2mType.RAM_RO)
     expect(await guest.initControl(vcpu, gfn, offset)).toBe(result)
     // After an error it is as if it had not been called.
-    expect(await guest.expand(WORDS)).toBe(result === 0 ? 0 : E.OPNOTSUPP)
+    expect(await guest.expand(WORDS)).toBe(result === 0 ? 0 : EOPNOTSUPP)
   })
 
   test('a vCPU has one control block; what cannot be read is -EFAULT', async () => {
@@ -409,7 +395,7 @@ describe.each<CallerMode>(['64', '32'])('FIFO event channels of a %s-bit guest',
     await guest.send(port)
     expect(await guest.op(OP.reset, SELF)).toBe(0)
     expect(counts()).toEqual([1, 1])
-    expect(await guest.expand(WORDS)).toBe(E.OPNOTSUPP)
+    expect(await guest.expand(WORDS)).toBe(EOPNOTSUPP)
     const again = await guest.ipi()
     await guest.send(again)
     const page = SHARED_INFO_GFN * 0x1000

@@ -2,11 +2,10 @@ import { numbers } from '@retrap/tooling/random'
 import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { RandomCaller } from './support/random-hypercalls.ts'
-import type { CallerMode } from './support/xen-guest.ts'
+import { MODES } from './support/xen-guest.ts'
 
 const SEED = slicedSeed(517)
 const CALLS = slicedCount(2000, 5)
-const MODES: readonly CallerMode[] = ['64', '32', 'compatibility']
 
 describe.each(MODES)(`${CALLS} random hypercalls of a %s caller, seed ${SEED}`, (mode) => {
   test('nothing throws, nothing hangs, no frame is lost', async () => {

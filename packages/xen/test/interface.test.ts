@@ -2,16 +2,13 @@ import { P2mType } from '@retrap/p2m'
 import { al, eax, ebx, ecx, edi, edx, esi, imm32, qword, dword, rax } from '@retrap/x86-assembler'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
+import { E } from './support/headers.ts'
 import { ARGUMENTS, type CallerMode, XenTestGuest } from './support/xen-guest.ts'
 
 const test = sliceTests(3)
 
 const MODES: readonly CallerMode[] = ['64', '32', 'compatibility', 'real']
 const XEN_VERSION = 17
-const EPERM = -1
-const EFAULT = -14
-const EINVAL = -22
-const ENOSYS = -38
 const XENVER = { version: 0, extraversion: 1, compileInfo: 2, capabilities: 3, changeset: 4, platform: 5, features: 6 }
 
 test('the page of the store is where its parameter says, and the console has another', async () => {
@@ -131,19 +128,19 @@ describe('who may call', () => {
     expect(await new XenTestGuest(mode).call(XEN_VERSION, XENVER.version)).toBe(0x4_0011)
   })
 
-  test.each(['64', '32', 'compatibility'] as const)('%s code in ring 3 gets -EPERM', async (mode) => {
+  test.each(['64', '32', 'compatibility'] as const)('%s code in ring 3 gets -E.PERM', async (mode) => {
     const guest = new XenTestGuest(mode)
     guest.ring = 3
     for (const page of [0x1_0000, 0x1_7000]) guest.map(page, page, 7)
-    expect(await guest.call(XEN_VERSION, XENVER.version)).toBe(EPERM)
+    expect(await guest.call(XEN_VERSION, XENVER.version)).toBe(E.PERM)
   })
 
   test.each([0, 1, 11, 39, 42, 63, 64, 1000, 0xffff_ffff, 0x8000_0011])('number %i is nobody’s', async (number) => {
-    for (const mode of MODES) expect(await new XenTestGuest(mode).call(number)).toBe(ENOSYS)
+    for (const mode of MODES) expect(await new XenTestGuest(mode).call(number)).toBe(E.NOSYS)
   })
 
   test('64-bit code calls with all of RAX', async () => {
-    expect(await new XenTestGuest('64').call((1n << 32n) | 17n)).toBe(ENOSYS)
+    expect(await new XenTestGuest('64').call((1n << 32n) | 17n)).toBe(E.NOSYS)
   })
 })
 
@@ -168,13 +165,13 @@ describe('xen_version', () => {
     // Writable page tables, translated, callback vector, safe clock, virtual nodes, not direct mapped.
     expect([0, 4, 8].map((i) => guest.read32(at + i))).toEqual([0, 0x1_2305, 9])
     guest.write32(at, 1)
-    expect(await ask(XENVER.features)).toBe(EINVAL)
+    expect(await ask(XENVER.features)).toBe(E.INVAL)
     expect(await guest.call(XEN_VERSION, 7, 0)).toBe(0x1000)
     expect(await ask(9)).toBe(0)
     expect(guest.readText(at, 1024)).toBe('<denied>')
-    expect(await ask(10)).toBe(EPERM)
-    expect(await ask(11)).toBe(ENOSYS)
-    expect(await ask(0xffff_ffff)).toBe(ENOSYS)
+    expect(await ask(10)).toBe(E.PERM)
+    expect(await ask(11)).toBe(E.NOSYS)
+    expect(await ask(0xffff_ffff)).toBe(E.NOSYS)
   })
 
   test('the handle is the one that the domain was made with', async () => {
@@ -204,11 +201,11 @@ describe('copies to and from the guest', () => {
     { given: 'the last byte of all', pointer: 0xffff_ffff_ffff_ffffn },
     { given: 'a hole', pointer: 0x1000_0000 },
     { given: 'the local APIC', pointer: 0xfee0_0000 },
-  ])('$given is -EFAULT', async ({ pointer }) => {
+  ])('$given is -E.FAULT', async ({ pointer }) => {
     const guest = new XenTestGuest()
     guest.write64(0x2_1018, BigInt(0x2_4000 | 7))
     guest.write64(0x2_4000 + 8 * 503, 0xfee0_0087n)
-    expect(await features(guest, pointer)).toBe(EFAULT)
+    expect(await features(guest, pointer)).toBe(E.FAULT)
     expect(guest.domain.vcpus[0]?.counts.apicAccesses).toBe(0)
     expect(guest.domain.vcpus[0]?.counts.mmioAccesses).toBe(0)
   })
@@ -217,15 +214,15 @@ describe('copies to and from the guest', () => {
     const guest = new XenTestGuest()
     guest.map(ARGUMENTS, ARGUMENTS, 1)
     guest.write32(ARGUMENTS, 1)
-    expect(await features(guest, ARGUMENTS)).toBe(EINVAL)
+    expect(await features(guest, ARGUMENTS)).toBe(E.INVAL)
     guest.write32(ARGUMENTS, 0)
-    expect(await features(guest, ARGUMENTS)).toBe(EFAULT)
+    expect(await features(guest, ARGUMENTS)).toBe(E.FAULT)
   })
 
   test('with SMAP a user’s page needs RFLAGS.AC', async () => {
     const guest = new XenTestGuest()
     guest.map(ARGUMENTS, ARGUMENTS, 7)
-    expect(await guest.call(XEN_VERSION, XENVER.features, ARGUMENTS)).toBe(EFAULT)
+    expect(await guest.call(XEN_VERSION, XENVER.features, ARGUMENTS)).toBe(E.FAULT)
     guest.flags = 2 | (1 << 18)
     expect(await guest.call(XEN_VERSION, XENVER.features, ARGUMENTS)).toBe(0)
   })

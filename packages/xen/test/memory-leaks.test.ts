@@ -2,10 +2,10 @@ import { numbers } from '@retrap/tooling/random'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
+import { SELF } from './support/headers.ts'
 import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
 
 const MEMORY_OP = 12
-const SELF = 0x7ff0
 const OP = { increase: 0, decrease: 1, populate: 6, add: 7, exchange: 11, remove: 15, batch: 23 }
 const SEED = slicedSeed(20_261_120)
 const STEPS = slicedCount(10_000, 5)

@@ -2,20 +2,13 @@ import { P2mEntry, P2mType } from '@retrap/p2m'
 import type { X86Paravirtual } from '@retrap/hvm'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
-import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
+import { E, SELF } from './support/headers.ts'
+import { ARGUMENTS, MODES, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
 
 const test = sliceTests(3)
 
-const MODES: readonly CallerMode[] = ['64', '32', 'compatibility']
 const MEMORY_OP = 12
-const SELF = 0x7ff0
 const OP = { increase: 0, decrease: 1, populate: 6, add: 7, map: 9, exchange: 11, remove: 15, batch: 23 }
-const EPERM = -1
-const ENOENT = -2
-const ESRCH = -3
-const EFAULT = -14
-const EINVAL = -22
-const ENOSYS = -38
 const RAM_FRAMES = RAM_BYTES / 0x1000
 /** RAM that nothing uses, and room for more. */
 const SPARE = 0x200
@@ -318,7 +311,7 @@ describe('continuations', () => {
     expect([SPARE, SPARE + 1].map((gfn) => isRam(guest, gfn))).toEqual([true, false])
     expect(await reserve(guest, OP.decrease | (2 << 6), [SPARE])).toBe(2)
     guest.write32(ARGUMENTS, SELF)
-    expect(await guest.call(MEMORY_OP, 3 | (1 << 6), ARGUMENTS)).toBe(EINVAL)
+    expect(await guest.call(MEMORY_OP, 3 | (1 << 6), ARGUMENTS)).toBe(E.INVAL)
   })
 })
 
@@ -372,7 +365,7 @@ describe.each(MODES)('exchange, %s caller', (mode) => {
   test('ends at the first chunk that cannot be exchanged, which is left as it is', async () => {
     const guest = new XenTestGuest(mode)
     const bad = await exchange(guest, [SPARE, ROOM, SPARE + 1], 0, [ROOM + 1, ROOM + 2, ROOM + 3], 0)
-    expect(bad).toEqual({ result: EINVAL, exchanged: 1 })
+    expect(bad).toEqual({ result: E.INVAL, exchanged: 1 })
     expect([SPARE, SPARE + 1, ROOM + 1, ROOM + 2].map((gfn) => isRam(guest, gfn))).toEqual([false, true, true, false])
     // The rest, with a better second one.
     expect(await exchange(guest, [0, SPARE + 1], 0, [0, ROOM + 2], 0, 1)).toEqual({ result: 0, exchanged: 2 })
@@ -380,10 +373,10 @@ describe.each(MODES)('exchange, %s caller', (mode) => {
   })
 
   test.each([
-    { given: 'a frame twice', from: [SPARE, SPARE], to: [ROOM], order: 1, result: EINVAL },
-    { given: 'sizes that differ', from: [SPARE], to: [ROOM], order: 1, result: EINVAL },
-    { given: 'order 10', from: [SPARE], to: [ROOM], order: 10, result: EPERM },
-    { given: 'more done than there is', from: [SPARE], to: [ROOM], order: 0, done: 2, result: EINVAL },
+    { given: 'a frame twice', from: [SPARE, SPARE], to: [ROOM], order: 1, result: E.INVAL },
+    { given: 'sizes that differ', from: [SPARE], to: [ROOM], order: 1, result: E.INVAL },
+    { given: 'order 10', from: [SPARE], to: [ROOM], order: 10, result: E.PERM },
+    { given: 'more done than there is', from: [SPARE], to: [ROOM], order: 0, done: 2, result: E.INVAL },
     { given: 'nothing left', from: [SPARE], to: [ROOM], order: 0, done: 1, result: 0 },
   ])('$given', async ({ from, to, order, done, result }) => {
     const guest = new XenTestGuest(mode)
@@ -434,30 +427,30 @@ describe.each(MODES)('the physical map, %s caller', (mode) => {
   })
 
   test.each([
-    { given: 'a hole', space: 2, index: ROOM, gfn: ROOM + 1, is: EINVAL },
-    { given: 'a place that no address has', space: 2, index: SPARE, gfn: 2 ** 28, is: EINVAL },
-    { given: 'a frame that no address has', space: 2, index: 2 ** 28, gfn: ROOM, is: EINVAL },
+    { given: 'a hole', space: 2, index: ROOM, gfn: ROOM + 1, is: E.INVAL },
+    { given: 'a place that no address has', space: 2, index: SPARE, gfn: 2 ** 28, is: E.INVAL },
+    { given: 'a frame that no address has', space: 2, index: 2 ** 28, gfn: ROOM, is: E.INVAL },
     { given: 'a frame to where it is', space: 2, index: SPARE, gfn: SPARE, is: 0 },
-    { given: 'no such page of Xen’s', space: 0, index: 1, gfn: ROOM, is: EINVAL },
-    { given: 'no such space', space: 9, index: 0, gfn: ROOM, is: EINVAL },
-    { given: 'another’s frame, one at a time', space: 4, index: 0, gfn: ROOM, is: ENOSYS },
+    { given: 'no such page of Xen’s', space: 0, index: 1, gfn: ROOM, is: E.INVAL },
+    { given: 'no such space', space: 9, index: 0, gfn: ROOM, is: E.INVAL },
+    { given: 'another’s frame, one at a time', space: 4, index: 0, gfn: ROOM, is: E.NOSYS },
     { given: 'a device', space: 5, index: 0, gfn: ROOM, is: -13 },
-    { given: 'another domain', space: 2, index: SPARE, gfn: ROOM, domid: 3, is: ESRCH },
-    { given: 'the toolstack', space: 2, index: SPARE, gfn: ROOM, domid: 0, is: EPERM },
+    { given: 'another domain', space: 2, index: SPARE, gfn: ROOM, domid: 3, is: E.SRCH },
+    { given: 'the toolstack', space: 2, index: SPARE, gfn: ROOM, domid: 0, is: E.PERM },
     {
       given: 'a range that wraps',
       space: 3,
       index: 0xffff_fff0,
       gfn: 0xffff_fff0,
       size: 0x20,
-      is: mode === '64' ? EINVAL : -75,
+      is: mode === '64' ? E.INVAL : -75,
     },
     // Of 32-bit callers: the last frame number is 2^32 - 1, and none of these has RAM.
     ...[
-      { index: 0xffff_ffef, gfn: ROOM, is: EINVAL },
-      { index: 0xffff_fff0, gfn: ROOM, is: mode === '64' ? EINVAL : -75 },
-      { index: 0x1_0000, gfn: 0xffff_ffef, is: EINVAL },
-      { index: 0x1_0000, gfn: 0xffff_fff0, is: mode === '64' ? EINVAL : -75 },
+      { index: 0xffff_ffef, gfn: ROOM, is: E.INVAL },
+      { index: 0xffff_fff0, gfn: ROOM, is: mode === '64' ? E.INVAL : -75 },
+      { index: 0x1_0000, gfn: 0xffff_ffef, is: E.INVAL },
+      { index: 0x1_0000, gfn: 0xffff_fff0, is: mode === '64' ? E.INVAL : -75 },
     ].map((each) => ({ ...each, given: `16 frames, ${each.index} to ${each.gfn}`, space: 3, size: 0x10 })),
   ])('$given', async ({ space, index, gfn, is, domid, size }) => {
     const guest = new XenTestGuest(mode)
@@ -481,15 +474,15 @@ describe.each(MODES)('the physical map, %s caller', (mode) => {
       [ROOM + 5, ROOM + 6],
       [SPARE + 1, ROOM + 1],
     ])
-    expect(moved).toEqual({ result: 0, errors: [0, EINVAL, 0] })
+    expect(moved).toEqual({ result: 0, errors: [0, E.INVAL, 0] })
     expect(isRam(guest, ROOM) && isRam(guest, ROOM + 1)).toBe(true)
     expect(await batch(3, [])).toEqual({ result: -95, errors: [] })
     const foreign = async (domid: number) => (await batch(4, [[0, ROOM + 9]], domid)).errors[0]
     expect([await foreign(SELF), await foreign(1), await foreign(0), await foreign(7)]).toEqual([
-      EINVAL,
-      EINVAL,
-      EPERM,
-      ESRCH,
+      E.INVAL,
+      E.INVAL,
+      E.PERM,
+      E.SRCH,
     ])
   })
 
@@ -500,9 +493,9 @@ describe.each(MODES)('the physical map, %s caller', (mode) => {
     expect(isRam(guest, SPARE)).toBe(false)
     expect(guest.spareFrames).toBe(free + 1)
     expect(await current(guest)).toBe(RAM_FRAMES - 1)
-    expect(await remove(guest, SPARE)).toBe(ENOENT)
-    expect(await remove(guest, 0x7fff_ffff)).toBe(ENOENT)
-    expect(await remove(guest, SPARE + 1, 9)).toBe(ESRCH)
+    expect(await remove(guest, SPARE)).toBe(E.NOENT)
+    expect(await remove(guest, 0x7fff_ffff)).toBe(E.NOENT)
+    expect(await remove(guest, SPARE + 1, 9)).toBe(E.SRCH)
   })
 
   test('a page of Xen’s is at one place at a time, and is no RAM of the guest’s', async () => {
@@ -518,7 +511,7 @@ describe.each(MODES)('the physical map, %s caller', (mode) => {
     expect(await add(guest, 0, 0, ROOM)).toBe(0)
     expect([SPARE, ROOM].map((gfn) => isRam(guest, gfn))).toEqual([false, true])
     // It is no frame to move, and none to be had by giving it back.
-    expect(await add(guest, 2, ROOM, ROOM + 1)).toBe(EINVAL)
+    expect(await add(guest, 2, ROOM, ROOM + 1)).toBe(E.INVAL)
     expect(await reserve(guest, OP.decrease, [ROOM])).toBe(1)
     expect(guest.memory.frames.isAllocated(page / 0x1000)).toBe(true)
     expect(await current(guest)).toBe(RAM_FRAMES - 1)
@@ -541,8 +534,12 @@ describe.each(MODES)('questions, %s caller', (mode) => {
     expect(await ask(guest, 4)).toBe(2000)
     // The rings of store and console, below 4 GiB.
     expect(await ask(guest, 14)).toBe(0xfefff)
-    expect([await ask(guest, 3, 1), await ask(guest, 3, 0), await ask(guest, 3, 9)]).toEqual([RAM_FRAMES, EPERM, ESRCH])
-    expect(await guest.call(MEMORY_OP, 3, 0x7000_0000)).toBe(EFAULT)
+    expect([await ask(guest, 3, 1), await ask(guest, 3, 0), await ask(guest, 3, 9)]).toEqual([
+      RAM_FRAMES,
+      E.PERM,
+      E.SRCH,
+    ])
+    expect(await guest.call(MEMORY_OP, 3, 0x7000_0000)).toBe(E.FAULT)
     guest.domain.p2m.populate(0x800_0123, 1)
     expect(await ask(guest, 14)).toBe(0x800_0123)
   })
@@ -567,7 +564,7 @@ describe.each(MODES)('questions, %s caller', (mode) => {
     guest.write32(LIST + 20, 77)
     expect(await read(1)).toBe(0)
     expect([guest.read32(ARGUMENTS), guest.read32(LIST + 20)]).toEqual([1, 77])
-    expect(await read(3, 0x7000_0000)).toBe(EFAULT)
+    expect(await read(3, 0x7000_0000)).toBe(E.FAULT)
     // The guest's own, which has an entry of another type.
     guest.write32(LIST + 16, 5)
     guest.write32(ARGUMENTS, SELF)
@@ -578,24 +575,24 @@ describe.each(MODES)('questions, %s caller', (mode) => {
     guest.write32(LIST + 16, 0)
     expect(await read(8)).toBe(0)
     expect([guest.read32(ARGUMENTS), guest.read32(LIST + 16)]).toEqual([1, 5])
-    expect(await new XenTestGuest(mode).call(MEMORY_OP, OP.map, ARGUMENTS)).toBe(ENOSYS)
+    expect(await new XenTestGuest(mode).call(MEMORY_OP, OP.map, ARGUMENTS)).toBe(E.NOSYS)
   })
 
   test.each([
-    { op: 5, is: ENOSYS },
-    { op: 8, is: ENOSYS },
-    { op: 10, is: EPERM },
-    { op: 12, is: ENOSYS },
-    { op: 16, is: EPERM },
-    { op: 17, is: EPERM },
+    { op: 5, is: E.NOSYS },
+    { op: 8, is: E.NOSYS },
+    { op: 10, is: E.PERM },
+    { op: 12, is: E.NOSYS },
+    { op: 16, is: E.PERM },
+    { op: 17, is: E.PERM },
     { op: 18, is: 0 },
     { op: 19, is: 0 },
-    { op: 20, is: ENOSYS },
-    { op: 24, is: EPERM },
-    { op: 25, is: ENOSYS },
+    { op: 20, is: E.NOSYS },
+    { op: 24, is: E.PERM },
+    { op: 25, is: E.NOSYS },
     { op: 26, is: -95 },
     { op: 27, is: 0 },
-    { op: 63, is: ENOSYS },
+    { op: 63, is: E.NOSYS },
   ])('memory_op $op is $is', async ({ op, is }) => {
     expect(await ask(new XenTestGuest(mode), op, op === 27 ? 1 : SELF)).toBe(is)
   })

@@ -2,9 +2,9 @@
 import type { X86Vcpu } from '@retrap/hvm'
 import { Assembler, eax, ecx, edx } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
+import { SELF } from './support/headers.ts'
 import { ARGUMENTS, XenTestGuest } from './support/xen-guest.ts'
 
-const SELF = 0x7ff0
 const GRANT_TABLE_OP = 20
 const GRANT_COPY = 5
 const MEMORY_OP = 12

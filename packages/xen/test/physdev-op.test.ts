@@ -1,20 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { ARGUMENTS, type CallerMode, XenTestGuest } from './support/xen-guest.ts'
+import { E, SELF } from './support/headers.ts'
+import { ARGUMENTS, type CallerMode, MODES, XenTestGuest } from './support/xen-guest.ts'
 
-const MODES: readonly CallerMode[] = ['64', '32', 'compatibility']
 const PHYSDEV_OP = 33
 const EVENT_CHANNEL_OP = 32
 const OP = { status: 5, eoi: 12, map: 13, unmap: 14, free: 23, setupGsi: 21 }
-const SELF = 0x7ff0
 const GSI = 1
 const MSI = 0
-const EPERM = -1
-const ESRCH = -3
-const EFAULT = -14
-const EEXIST = -17
-const EINVAL = -22
-const ENOSPC = -28
-const ENOSYS = -38
 
 const make = (mode: CallerMode, pirqs = true): XenTestGuest => new XenTestGuest(mode, { xen: { pirqs } })
 const signed = (value: number): number => value | 0
@@ -59,8 +51,8 @@ function take(guest: XenTestGuest, port: number): boolean {
 describe.each(MODES)('physdev_op, %s caller', (mode) => {
   test('without XENFEAT_hvm_pirqs there is none of it', async () => {
     const guest = make(mode, false)
-    for (const op of Object.values(OP)) expect(await one(guest, op, 0)).toBe(ENOSYS)
-    expect(await bind(guest, 20)).toBe(EINVAL)
+    for (const op of Object.values(OP)) expect(await one(guest, op, 0)).toBe(E.NOSYS)
+    expect(await bind(guest, 20)).toBe(E.INVAL)
     guest.write32(ARGUMENTS, 0)
     await guest.call(17, 6, ARGUMENTS)
     expect(guest.read32(ARGUMENTS + 4) & (1 << 10)).toBe(0)
@@ -75,20 +67,20 @@ describe.each(MODES)('physdev_op, %s caller', (mode) => {
     // A number or an input that is connected already stays so.
     expect([await map(guest, 5, 9), await map(guest, 16, 40)]).toEqual([9, 40])
     expect([await one(guest, OP.status, 9), guest.read32(ARGUMENTS + 4)]).toEqual([0, 1])
-    expect([await one(guest, OP.status, 40), await one(guest, OP.status, 300)]).toEqual([EINVAL, EINVAL])
+    expect([await one(guest, OP.status, 40), await one(guest, OP.status, 300)]).toEqual([E.INVAL, E.INVAL])
     expect([await free(guest), await free(guest), await free(guest, GSI)]).toEqual([255, 254, 18])
     expect([await unmap(guest, 16), await unmap(guest, 255), await free(guest, GSI)]).toEqual([0, 0, 16])
     expect([await unmap(guest, 9999), await unmap(guest, -1)]).toEqual([0, 0])
   })
 
   test.each([
-    { given: 'an input that there is none of', gsi: 24, is: EINVAL },
-    { given: 'a negative one', gsi: -1, is: EINVAL },
-    { given: 'a number that there is none of', gsi: 16, pirq: 256, is: EINVAL },
-    { given: 'messages', gsi: 16, type: MSI, is: EINVAL },
-    { given: 'its own domain, by number', gsi: 16, domid: 1, is: EPERM },
-    { given: 'the toolstack', gsi: 16, domid: 0, is: EPERM },
-    { given: 'another domain', gsi: 16, domid: 9, is: ESRCH },
+    { given: 'an input that there is none of', gsi: 24, is: E.INVAL },
+    { given: 'a negative one', gsi: -1, is: E.INVAL },
+    { given: 'a number that there is none of', gsi: 16, pirq: 256, is: E.INVAL },
+    { given: 'messages', gsi: 16, type: MSI, is: E.INVAL },
+    { given: 'its own domain, by number', gsi: 16, domid: 1, is: E.PERM },
+    { given: 'the toolstack', gsi: 16, domid: 0, is: E.PERM },
+    { given: 'another domain', gsi: 16, domid: 9, is: E.SRCH },
   ])('map_pirq of $given', async ({ gsi, pirq = -1, domid = SELF, type = GSI, is }) => {
     expect(await map(make(mode), gsi, pirq, domid, type)).toBe(is)
   })
@@ -96,16 +88,16 @@ describe.each(MODES)('physdev_op, %s caller', (mode) => {
   test('bad pointers, and what is not for guests', async () => {
     const guest = make(mode)
     for (const op of [OP.status, OP.eoi, OP.map, OP.unmap, OP.free]) {
-      expect(await guest.call(PHYSDEV_OP, op, 0x7000_0000)).toBe(EFAULT)
+      expect(await guest.call(PHYSDEV_OP, op, 0x7000_0000)).toBe(E.FAULT)
     }
-    expect([await one(guest, OP.setupGsi, 0), await one(guest, OP.eoi, 256)]).toEqual([ENOSYS, EINVAL])
-    expect([await bind(guest, 256), await unmap(guest, 16, 0)]).toEqual([EINVAL, EPERM])
+    expect([await one(guest, OP.setupGsi, 0), await one(guest, OP.eoi, 256)]).toEqual([E.NOSYS, E.INVAL])
+    expect([await bind(guest, 256), await unmap(guest, 16, 0)]).toEqual([E.INVAL, E.PERM])
   })
 
   test('no number is left', async () => {
     const guest = make(mode)
     for (let i = 255; i >= 24; i--) guest.xen.pirqs.reserve(MSI)
-    expect(await free(guest)).toBe(ENOSPC)
+    expect(await free(guest)).toBe(E.NOSPC)
     expect(await free(guest, GSI)).toBe(16)
   })
 
@@ -131,7 +123,7 @@ describe.each(MODES)('physdev_op, %s caller', (mode) => {
     guest.domain.vcpus[0]?.apic.write(0xf0, 0x1ff)
 
     const port = await bind(guest, pirq)
-    expect(await bind(guest, pirq)).toBe(EEXIST)
+    expect(await bind(guest, pirq)).toBe(E.EXIST)
     expect(take(guest, port)).toBe(false)
     line.set(true)
     expect([take(guest, port), remoteIrr()]).toEqual([true, false])

@@ -1,9 +1,9 @@
 import { Instant } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import type { XenSavedState } from '../src/saved-state.ts'
+import { SELF } from './support/headers.ts'
 import { ARGUMENTS, XenTestGuest } from './support/xen-guest.ts'
 
-const SELF = 0x7ff0
 const TABLE = 0x300
 const GRANTED = 0x200
 const PLACE = 0x1000

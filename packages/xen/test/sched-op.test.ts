@@ -1,21 +1,15 @@
 import { al, eax, ebx, ecx, edi, esi, imm32, dword } from '@retrap/x86-assembler'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
-import { ARGUMENTS, type CallerMode, XenTestGuest } from './support/xen-guest.ts'
+import { E } from './support/headers.ts'
+import { ARGUMENTS, MODES, XenTestGuest } from './support/xen-guest.ts'
 
 const test = sliceTests(3)
 
-const MODES: readonly CallerMode[] = ['64', '32', 'compatibility']
 const SCHED_OP = 29
 const CONSOLE_IO = 18
 const MULTICALL = 13
 const OP = { yield: 0, block: 1, shutdown: 2, poll: 3, remote: 4, code: 5, watchdog: 6, pin: 7 }
-const EPERM = -1
-const ESRCH = -3
-const EFAULT = -14
-const EINVAL = -22
-const ENOSPC = -28
-const ENOSYS = -38
 const SECOND = 1e9
 
 describe.each(MODES)('sched_op, %s caller', (mode) => {
@@ -55,12 +49,12 @@ describe.each(MODES)('sched_op, %s caller', (mode) => {
       return guest.call(SCHED_OP, OP.watchdog, ARGUMENTS)
     }
     expect([await watchdog(1, 5), await watchdog(0, 10), await watchdog(0, 20), await watchdog(0, 30)]).toEqual([
-      EINVAL,
+      E.INVAL,
       1,
       2,
-      ENOSPC,
+      E.NOSPC,
     ])
-    expect([await watchdog(1, 0), await watchdog(1, 5), await watchdog(3, 5)]).toEqual([0, EINVAL, EINVAL])
+    expect([await watchdog(1, 0), await watchdog(1, 5), await watchdog(3, 5)]).toEqual([0, E.INVAL, E.INVAL])
     // The second one bites.
     guest.program((asm) => asm.bind(asm.label()).sti().hlt().hlt())
     const before = guest.domain.clock.now()
@@ -70,14 +64,14 @@ describe.each(MODES)('sched_op, %s caller', (mode) => {
   })
 
   test.each([
-    { what: 'shutdown of a bad pointer', op: OP.shutdown, argument: 0x7000_0000, is: EFAULT },
-    { what: 'poll of a bad pointer', op: OP.poll, argument: 0x7000_0000, is: EFAULT },
-    { what: 'watchdog of a bad pointer', op: OP.watchdog, argument: 0x7000_0000, is: EFAULT },
-    { what: 'shutting down another', op: OP.remote, domid: 9, is: ESRCH },
-    { what: 'shutting down the toolstack', op: OP.remote, domid: 0, is: EPERM },
-    { what: 'shutting itself down from afar', op: OP.remote, domid: 1, is: EPERM },
-    { what: 'pinning', op: OP.pin, is: EPERM },
-    { what: 'nothing', op: 8, is: ENOSYS },
+    { what: 'shutdown of a bad pointer', op: OP.shutdown, argument: 0x7000_0000, is: E.FAULT },
+    { what: 'poll of a bad pointer', op: OP.poll, argument: 0x7000_0000, is: E.FAULT },
+    { what: 'watchdog of a bad pointer', op: OP.watchdog, argument: 0x7000_0000, is: E.FAULT },
+    { what: 'shutting down another', op: OP.remote, domid: 9, is: E.SRCH },
+    { what: 'shutting down the toolstack', op: OP.remote, domid: 0, is: E.PERM },
+    { what: 'shutting itself down from afar', op: OP.remote, domid: 1, is: E.PERM },
+    { what: 'pinning', op: OP.pin, is: E.PERM },
+    { what: 'nothing', op: 8, is: E.NOSYS },
   ])('$what', async ({ op, is, argument = ARGUMENTS, domid = 0 }) => {
     const guest = new XenTestGuest(mode)
     guest.write32(ARGUMENTS, domid, 0)
@@ -96,9 +90,9 @@ describe.each(MODES)('sched_op, %s caller', (mode) => {
     expect(await poll(0, 5 * SECOND)).toBe(0)
     expect(guest.domain.clock.now()).toBeGreaterThanOrEqual(5 * SECOND)
     expect(guest.domain.clock.now()).toBeLessThan(5.1 * SECOND)
-    expect(await poll(129, 0)).toBe(EINVAL)
+    expect(await poll(129, 0)).toBe(E.INVAL)
     guest.write32(ARGUMENTS + 0x100, 5000)
-    expect(await poll(1, 0)).toBe(EINVAL)
+    expect(await poll(1, 0)).toBe(E.INVAL)
   })
 
   test('poll ends when one of the event channels is pending, though it is masked', async () => {
@@ -156,12 +150,12 @@ describe.each(MODES)('console_io, %s caller', (mode) => {
 
   test('a list that ends where nothing is', async () => {
     const guest = new XenTestGuest(mode, { xen: { console: () => undefined } })
-    expect(await guest.call(CONSOLE_IO, 0, 0xffff_ffff, 0x3f_0000)).toBe(EFAULT)
-    expect(await guest.call(CONSOLE_IO, 1, 1, TEXT)).toBe(EPERM)
+    expect(await guest.call(CONSOLE_IO, 0, 0xffff_ffff, 0x3f_0000)).toBe(E.FAULT)
+    expect(await guest.call(CONSOLE_IO, 1, 1, TEXT)).toBe(E.PERM)
   })
 
   test('without a listener it is not for guests', async () => {
-    expect(await new XenTestGuest(mode).call(CONSOLE_IO, 0, 1, TEXT)).toBe(EPERM)
+    expect(await new XenTestGuest(mode).call(CONSOLE_IO, 0, 1, TEXT)).toBe(E.PERM)
   })
 })
 
@@ -180,9 +174,9 @@ describe.each(MODES)('multicall, %s caller', (mode) => {
     entry(guest, 3, MULTICALL, LIST, 1)
     entry(guest, 4, 17, 0)
     expect(await guest.call(MULTICALL, LIST, 4)).toBe(0)
-    expect([0, 1, 2, 3, 4].map((i) => result(guest, i))).toEqual([0x4_0011, ENOSYS, EFAULT, EINVAL, 0x7777])
-    expect(await guest.call(MULTICALL, 0x7000_0000, 1)).toBe(EFAULT)
-    expect(await guest.call(MULTICALL, 0x3f_ffc0, 0xffff_ffff)).toBe(EFAULT)
+    expect([0, 1, 2, 3, 4].map((i) => result(guest, i))).toEqual([0x4_0011, E.NOSYS, E.FAULT, E.INVAL, 0x7777])
+    expect(await guest.call(MULTICALL, 0x7000_0000, 1)).toBe(E.FAULT)
+    expect(await guest.call(MULTICALL, 0x3f_ffc0, 0xffff_ffff)).toBe(E.FAULT)
   })
 
   test('long lists are cut into parts', async () => {

@@ -11,6 +11,7 @@ import { RamOfGuest, TestSleeper } from './guest.ts'
 
 /** 64-bit mode; 32-bit protected mode without paging; 32-bit code under a 64-bit kernel's tables; real-address mode. */
 export type CallerMode = '64' | '32' | 'compatibility' | 'real'
+export const MODES: readonly CallerMode[] = ['64', '32', 'compatibility']
 
 /** The code that makes the call, its stack, and room for arguments that nothing else uses. */
 const CODE = 0x1_0000
