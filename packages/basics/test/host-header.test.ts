@@ -1,26 +1,12 @@
 import { expect, test } from 'vitest'
 import { namesServer } from '../src/index.ts'
 
-test.each([
-  ['127.0.0.1:8064', true],
-  ['192.168.1.7', true],
-  ['[::1]:80', true],
-  ['[fe80::1]', true],
-  ['localhost:8064', true],
-  ['LOCALHOST', true],
-  ['retrap.localhost.', true],
-  ['box.example:8064', true],
-  ['Box.Example', true],
-  ['evil.test', false],
-  ['box.example.evil.test', false],
-  ['localhost.evil.test', false],
-  ['127.0.0.1.evil.test', false],
-  ['evil.test@localhost', false],
-  ['evil.test#localhost', false],
-  ['[::1].evil.test', false],
-  ['1234', false],
-  ['', false],
-  [undefined, false],
-])('a request for %j names this machine or box.example: %s', (host, names) => {
-  expect(namesServer(host, ['box.example'])).toBe(names)
+const OURS = `127.0.0.1:8064 192.168.1.7 [::1]:80 [fe80::1] localhost:8064 LOCALHOST retrap.localhost.
+  box.example:8064 Box.Example`.split(/\s+/)
+const OTHERS = `evil.test box.example.evil.test localhost.evil.test 127.0.0.1.evil.test evil.test@localhost
+  evil.test#localhost [::1].evil.test 1234`.split(/\s+/)
+
+test('a request names this machine, or box.example, or another', () => {
+  expect(OURS.filter((host) => !namesServer(host, ['box.example']))).toEqual([])
+  expect([...OTHERS, '', undefined].filter((host) => namesServer(host, ['box.example']))).toEqual([])
 })

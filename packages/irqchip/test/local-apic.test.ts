@@ -363,19 +363,11 @@ describe('local interrupt pins', () => {
 })
 
 describe('timer (SDM vol. 3A, "APIC Timer"), at 1 GHz', () => {
-  test.each([
-    { code: 0x0, divide: 2 },
-    { code: 0x1, divide: 4 },
-    { code: 0x2, divide: 8 },
-    { code: 0x3, divide: 16 },
-    { code: 0x8, divide: 32 },
-    { code: 0x9, divide: 64 },
-    { code: 0xa, divide: 128 },
-    { code: 0xb, divide: 1 },
-  ])('divide configuration $code divides by $divide', ({ code, divide }) => {
+  const DIVIDES = { 0: 2, 1: 4, 2: 8, 3: 16, 8: 32, 9: 64, 10: 128, 11: 1 }
+  test.each(Object.entries(DIVIDES))('divide configuration %s divides by %i', (code, divide) => {
     const { apic, advance } = makeFabric()
     apic.write(index.APIC_LVT_TIMER, 0x30)
-    apic.write(index.APIC_TDCR, code)
+    apic.write(index.APIC_TDCR, Number(code))
     apic.write(index.APIC_TMICT, 100)
     advance(10 * divide)
     expect(apic.read(index.APIC_TMCCT)).toBe(90)

@@ -4,39 +4,23 @@ import { P2mType } from '@retrap/p2m'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
 import { E, EVENT_OP as OP, SELF } from './support/headers.ts'
+import { EVENT_CHANNEL_OP, FIRST_FREE, SharedPageGuest } from './support/shared-page-guest.ts'
 import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
 
 const test = sliceTests(3)
 
 const ETIME = -62
-const EVENT_CHANNEL_OP = 32
 const VCPU_OP = 24
 const MEMORY_OP = 12
-/** The store's and the console's. */
-const FIRST_FREE = 3
-const SHARED_INFO_GFN = 0x300
 
-/** A guest with the shared page mapped, as `add_to_physmap` does, and 2-level event channels. */
-class EventGuest extends XenTestGuest {
-  readonly page: number = SHARED_INFO_GFN * 0x1000
-
+/** A guest with 2-level event channels. */
+class EventGuest extends SharedPageGuest {
   constructor(mode: CallerMode, vcpus = 1) {
-    super(mode, { vcpus, memoryBytes: (16 + 4 * vcpus) << 20 })
-    const { domain } = this
-    const old = domain.p2m.translate(this.page) / 0x1000
-    domain.p2m.remove(SHARED_INFO_GFN, old)
-    domain.p2m.insert(SHARED_INFO_GFN, this.xen.events.info.mfn, 0, 0)
-    this.xen.events.info.latch(mode === '64')
+    super(mode, vcpus, (16 + 4 * vcpus) << 20)
   }
 
   get events() {
     return this.xen.events
-  }
-
-  /** An operation whose argument is a structure of words. @returns the result */
-  async op(command: number, ...words: readonly number[]): Promise<number> {
-    this.write32(ARGUMENTS, ...words)
-    return this.call(EVENT_CHANNEL_OP, command, ARGUMENTS)
   }
 
   /** One that gives a port, in the word with that index. */

@@ -3,16 +3,14 @@ import { P2mType } from '@retrap/p2m'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
 import { E, EVENT_OP as OP, SELF } from './support/headers.ts'
-import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
+import { EVENT_CHANNEL_OP, FIRST_FREE, SHARED_INFO_GFN, SharedPageGuest } from './support/shared-page-guest.ts'
+import { ARGUMENTS, type CallerMode, RAM_BYTES } from './support/xen-guest.ts'
 
 const test = sliceTests(3)
 
 const EOPNOTSUPP = -95
-const EVENT_CHANNEL_OP = 32
 const SCHED_OP = 29
 const MEMORY_OP = 12
-/** The store's and the console's ports come first. */
-const FIRST_FREE = 3
 
 const PENDING = 0x8000_0000
 const MASKED = 0x4000_0000
@@ -23,23 +21,9 @@ const WORDS_PER_PAGE = 1024
 /** Guest frames: control blocks of all vCPUs, 256 bytes each, and event words. */
 const BLOCKS = 0x100
 const WORDS = 0x110
-const SHARED_INFO_GFN = 0x300
 
-class FifoGuest extends XenTestGuest {
+class FifoGuest extends SharedPageGuest {
   readonly #heads = new Map<number, number>()
-
-  constructor(mode: CallerMode, vcpus = 1) {
-    super(mode, { vcpus, memoryBytes: (16 + vcpus) << 20 })
-    const { p2m } = this.domain
-    p2m.remove(SHARED_INFO_GFN, p2m.translate(SHARED_INFO_GFN * 0x1000) / 0x1000)
-    this.xen.memory.place(this.xen.events.info.mfn, SHARED_INFO_GFN)
-    this.xen.events.info.latch(mode === '64')
-  }
-
-  async op(command: number, ...words: readonly number[]): Promise<number> {
-    this.write32(ARGUMENTS, ...words)
-    return this.call(EVENT_CHANNEL_OP, command, ARGUMENTS)
-  }
 
   /** struct evtchn_init_control: frame, offset, vCPU; link bits. */
   async initControl(vcpu: number, gfn: number = BLOCKS, offset: number = 256 * vcpu): Promise<number> {

@@ -1,5 +1,6 @@
-import { endFirmware, enterFlat, FIRMWARE_BASE, FLAT_CODE } from '@retrap/x86-assembler/guest-code'
+import { enterFlat, FIRMWARE_BASE } from '@retrap/x86-assembler/guest-code'
 import { al, Assembler, dword, dx, eax, ebx, ecx, edi, edx, esp, fword } from '@retrap/x86-assembler'
+import { endWithTable } from './interrupt-table.ts'
 
 export const EXIT_PORT = 0x501
 /** Receives each tick's low byte. */
@@ -54,15 +55,5 @@ export function callGuest(depth: number, reload: number, popsArgument = true): U
   asm.rol(ebx, 5).xor(ebx, ecx).dec(ecx).jnz(again).ret()
   asm.org(HANDLER).push(eax).push(ecx).push(edx).inc(dword(TICKS)).mov(al, 0x20).out(0x20, al)
   asm.mov(dx, TICK_PORT).out(dx, al).call(helper).pop(edx).pop(ecx).pop(eax).iretd()
-  asm.org(IDT)
-  for (let vector = 0; vector <= PIT_VECTOR; vector++) {
-    const address = vector === PIT_VECTOR ? BigInt(HANDLER) : 0n
-    asm.dq((address & 0xffffn) | (BigInt(FLAT_CODE) << 16n) | (0x8e00n << 32n) | ((address >> 16n) << 48n))
-  }
-  asm
-    .org(IDT + 0x800)
-    .dw(0x7ff)
-    .dd(IDT)
-  endFirmware(asm)
-  return asm.assemble().bytes
+  return endWithTable(asm, IDT, new Map([[PIT_VECTOR, HANDLER]]))
 }

@@ -1,8 +1,9 @@
-import { endFirmware, enterFlat, FIRMWARE_BASE, FLAT_CODE } from '@retrap/x86-assembler/guest-code'
+import { enterFlat, FIRMWARE_BASE } from '@retrap/x86-assembler/guest-code'
 import { al, Assembler, dword, dx, eax, ecx, edi, edx, fword, imm32 } from '@retrap/x86-assembler'
 import { DebugExit } from '@retrap/devices'
 import { expect } from 'vitest'
 import type { Pc, PcOptions } from '../../src/index.ts'
+import { endWithTable } from './interrupt-table.ts'
 
 /** A write of 0 ends the guest: `DebugExit` belongs there. */
 export const EXIT_PORT = 0x501
@@ -104,14 +105,7 @@ export function clockFirmware(mode: ClockMode): Uint8Array {
     asm.org(address)
     handler(asm, vector, mode)
   }
-  asm.org(IDT)
-  for (let vector = 0; vector <= APIC_VECTOR; vector++) {
-    const address = BigInt(handlers.get(vector) ?? 0)
-    asm.dq((address & 0xffffn) | (BigInt(FLAT_CODE) << 16n) | (0x8e00n << 32n) | ((address >> 16n) << 48n))
-  }
-  asm.org(IDTR).dw(0x7ff).dd(IDT)
-  endFirmware(asm)
-  return asm.assemble().bytes
+  return endWithTable(asm, IDT, handlers)
 }
 
 /** An interrupt: its vector, the TSC since `start`, and what the other clocks showed. */

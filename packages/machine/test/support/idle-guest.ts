@@ -1,5 +1,6 @@
-import { endFirmware, enterFlat, FIRMWARE_BASE, FLAT_CODE } from '@retrap/x86-assembler/guest-code'
+import { enterFlat, FIRMWARE_BASE } from '@retrap/x86-assembler/guest-code'
 import { al, Assembler, byte, dword, dx, eax, ebx, ecx, edx, fword, imm32 } from '@retrap/x86-assembler'
+import { endWithTable } from './interrupt-table.ts'
 
 export const EXIT_PORT = 0x501
 /** The guest writes the number of each tick to it. */
@@ -53,19 +54,9 @@ export function idleFirmware(reload: number): Uint8Array {
   asm.org(KEY_HANDLER).mov(dx, 0x3f8).in(al, dx).xor(byte(HASH), al).cmp(al, LAST).jnz(goesOn)
   asm.mov(dx, EXIT_PORT).mov(al, 0).out(dx, al)
   asm.bind(goesOn).mov(al, 0x20).out(0x20, al).iretd()
-  asm.org(IDT)
   const handlers = new Map([
     [PIT_VECTOR, TICK_HANDLER],
     [SERIAL_VECTOR, KEY_HANDLER],
   ])
-  for (let vector = 0; vector <= SERIAL_VECTOR; vector++) {
-    const address = BigInt(handlers.get(vector) ?? 0)
-    asm.dq((address & 0xffffn) | (BigInt(FLAT_CODE) << 16n) | (0x8e00n << 32n) | ((address >> 16n) << 48n))
-  }
-  asm
-    .org(IDT + 0x800)
-    .dw(0x7ff)
-    .dd(IDT)
-  endFirmware(asm)
-  return asm.assemble().bytes
+  return endWithTable(asm, IDT, handlers)
 }
