@@ -30,7 +30,7 @@ import { EAGER_JIT, TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
 import { LoaderError, MachineError, createPc, preparePc } from '../src/index.ts'
 import type { MachineExit, Pc, PcOptions } from '../src/index.ts'
-import { BASE, firmwareImage, multibootKernel, pvhKernel } from './support/kernels.ts'
+import { BASE, firmwareImage, multibootKernel, powerOff, pvhKernel } from './support/kernels.ts'
 
 const MIB = 1 << 20
 const COM1 = 0x3f8
@@ -53,18 +53,6 @@ function print(asm: Assembler, text: string): void {
   setUpSerial(asm)
   asm.mov(esi, message).mov(edx, COM1).bind(loop).lodsb().test(al, al).jz(done).out(dx, al).jmp(loop)
   asm.bind(message).asciz(text).bind(done)
-}
-
-/** Soft-off through the PM1a control register, as the DSDT's \_S5 says. */
-function powerOff(asm: Assembler): void {
-  const loop = asm.label()
-  asm
-    .mov(edx, PM1A_CONTROL)
-    .mov(eax, 0x2000 | (ACPI_PM.s5SleepType << 10))
-    .out(dx, ax)
-    .bind(loop)
-    .hlt()
-    .jmp(loop)
 }
 
 interface Outcome {

@@ -1,13 +1,12 @@
-import { ACPI_PM } from '@retrap/devices'
 import { defineDevice } from '@retrap/device'
 import { IOREQ_TYPE_INVALIDATE, type IoTraceRecord } from '@retrap/ioreq'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/device-hosting/node'
-import { al, ax, dword, dx, eax, ebx, ecx, edx, esi, imm16, imm32, imm8, type Assembler } from '@retrap/x86-assembler'
+import { al, dword, dx, eax, ebx, ecx, edx, esi, imm16, imm32, imm8, type Assembler } from '@retrap/x86-assembler'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliceTests, sliced } from '@retrap/tooling/slice'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createPc, MachineError, type Pc, type PcOptions, type StartBoardServer } from '../src/index.ts'
-import { multibootKernel } from './support/kernels.ts'
+import { multibootKernel, powerOff } from './support/kernels.ts'
 
 const DEADLINE_MS = 60_000
 const SMALL = { memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, jit: TEST_JIT } as const
@@ -43,11 +42,7 @@ function guest(asm: Assembler): void {
     .jz(wait)
   asm.mov(edx, COM1).in(al, dx).out(dx, al)
   asm.mov(eax, dword(DEVICE + 4)).out(dx, al)
-  asm
-    .mov(dx, imm16(ACPI_PM.base + 4))
-    .mov(eax, 0x2000 | (ACPI_PM.s5SleepType << 10))
-    .out(dx, ax)
-    .hlt()
+  powerOff(asm)
 }
 
 /** Reads bytes, prints the two low bytes of their sum, and powers off by ACPI. */
@@ -58,11 +53,7 @@ function reader(asm: Assembler, count: number): void {
   const wait = asm.here()
   asm.in(al, dx).test(al, 1).jz(wait).mov(edx, COM1).in(al, dx).add(ebx, eax).dec(ecx).jnz(next)
   asm.mov(eax, ebx).out(dx, al).shr(eax, 8).out(dx, al)
-  asm
-    .mov(dx, imm16(ACPI_PM.base + 4))
-    .mov(eax, 0x2000 | (ACPI_PM.s5SleepType << 10))
-    .out(dx, ax)
-    .hlt()
+  powerOff(asm)
 }
 
 /** Lights Num Lock, turns the mouse on, sends the codes of both to the first serial port, and powers off after so many. */
@@ -88,11 +79,7 @@ function listener(asm: Assembler, count: number): void {
   const next = asm.here()
   waitFor()
   asm.in(al, imm8(0x60)).mov(edx, COM1).out(dx, al).dec(ecx).jnz(next)
-  asm
-    .mov(dx, imm16(ACPI_PM.base + 4))
-    .mov(eax, 0x2000 | (ACPI_PM.s5SleepType << 10))
-    .out(dx, ax)
-    .hlt()
+  powerOff(asm)
 }
 
 /** Waits until the host bridge of a Q35 is in configuration space, moves that, waits again, and powers off by ACPI. */
@@ -107,11 +94,7 @@ function configurator(asm: Assembler): void {
   out(0xcf8, 0x8000_0060)
   out(0xcfc, 0xe000_0001)
   waitAt(0xe000_0000)
-  asm
-    .mov(dx, imm16(ACPI_PM.base + 4))
-    .mov(eax, 0x2000 | (ACPI_PM.s5SleepType << 10))
-    .out(dx, ax)
-    .hlt()
+  powerOff(asm)
 }
 
 /** A board's Worker takes long to start: a run has some of what is asked of it. */
@@ -201,11 +184,7 @@ test.each(sliced(DISTANT, 2))(
     const kernel = multibootKernel((asm) => {
       const loop = asm.label()
       asm.mov(ecx, 300).bind(loop).in(al, imm8(0x40)).mov(edx, COM1).out(dx, al).dec(ecx).jnz(loop)
-      asm
-        .mov(dx, imm16(ACPI_PM.base + 4))
-        .mov(eax, 0x2000 | (ACPI_PM.s5SleepType << 10))
-        .out(dx, ax)
-        .hlt()
+      powerOff(asm)
     })
     const run = async () => {
       const pc = await createPc({ ...SMALL, kernel, devicePlacement, clock: 'deterministic' })

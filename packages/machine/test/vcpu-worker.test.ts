@@ -1,14 +1,13 @@
 /** The same machine with its vCPUs on the main thread, which awaits its devices, and in a Worker, which blocks for them. */
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import { ACPI_PM } from '@retrap/devices'
 import type { SharedDeviceMemory } from '@retrap/device-hosting'
 import { startDeviceWorker } from '@retrap/device-hosting/node'
-import { al, ax, dx, eax, ecx, edx, imm16, imm8, type Assembler } from '@retrap/x86-assembler'
+import { al, dx, ecx, edx, imm8, type Assembler } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
 import { serveBoard, type BoardDescription, type StartBoardServer } from '../src/index.ts'
 import { type Outcome, outcomeOf } from './support/board-outcome.ts'
-import { multibootKernel } from './support/kernels.ts'
+import { multibootKernel, powerOff } from './support/kernels.ts'
 
 const DEADLINE_MS = 60_000
 const COM1 = 0x3f8
@@ -18,11 +17,7 @@ const READS = 100
 function guest(asm: Assembler): void {
   const loop = asm.label()
   asm.mov(ecx, READS).bind(loop).in(al, imm8(0x40)).mov(edx, COM1).out(dx, al).dec(ecx).jnz(loop)
-  asm
-    .mov(dx, imm16(ACPI_PM.base + 4))
-    .mov(eax, 0x2000 | (ACPI_PM.s5SleepType << 10))
-    .out(dx, ax)
-    .hlt()
+  powerOff(asm)
 }
 
 async function onMainThread(kernel: Uint8Array, patienceMs: number): Promise<Outcome> {

@@ -18,16 +18,9 @@ const ANSWER_BYTES = 0x2_0000
 const MESSAGE_BYTES = 0x1_0000
 const ROOT = 0
 
-const ENOENT = 2
-const EBADF = 9
-const EEXIST = 17
-const EINVAL = 22
-const EROFS = 30
-const ENFILE = 23
-const ELOOP = 40
-const EPROTO = 71
+/** Errors, as the protocol has them: Linux's numbers. */
+const E = { NOENT: 2, BADF: 9, EXIST: 17, INVAL: 22, NFILE: 23, ROFS: 30, LOOP: 40, PROTO: 71, STALE: 116 }
 const UNKNOWN = 95
-const ESTALE = 116
 
 /** A driver that mounts a share, and sends one request at a time. */
 class Driver {
@@ -180,7 +173,7 @@ describe('a mounted share', () => {
     driver.loseRight = true
     const made = await driver.ask(72, (w) => w.u32(ROOT).text('once').u32(0o755).u32(0))
     expect(typeof made).toBe('object')
-    expect(await driver.ask(72, (w) => w.u32(ROOT).text('once').u32(0o755).u32(0))).toBe(EEXIST)
+    expect(await driver.ask(72, (w) => w.u32(ROOT).text('once').u32(0o755).u32(0))).toBe(E.EXIST)
   })
 
   test('has its tag in the configuration', () => {
@@ -218,9 +211,9 @@ describe('a mounted share', () => {
     await p9.walk(2, 3, 'link')
     expect((await p9.reads(22, (w) => w.u32(3))).text()).toBe('/etc/passwd')
     // A link is never followed, neither opened nor walked through.
-    expect(await p9.open(3)).toBe(ELOOP)
+    expect(await p9.open(3)).toBe(E.LOOP)
     expect(await p9.walk(2, 4, 'link', 'x')).not.toBeTypeOf('number')
-    expect(await p9.clunk(4)).toBe(EBADF)
+    expect(await p9.clunk(4)).toBe(E.BADF)
     await p9.reads(70, (w) => w.u32(2).u32(1).text('other'))
     await p9.walk(2, 5)
     await p9.open(5)
@@ -322,7 +315,7 @@ describe('a mounted share', () => {
       await p9.walk(ROOT, fid)
       opened.push(await p9.open(fid))
     }
-    expect(opened.map((answer) => answer === ENFILE)).toEqual([...Array.from({ length: 10 }, () => false), true, true])
+    expect(opened.map((answer) => answer === E.NFILE)).toEqual([...Array.from({ length: 10 }, () => false), true, true])
     await p9.clunk(1)
     expect(await p9.open(11)).not.toBeTypeOf('number')
   })
@@ -417,21 +410,21 @@ describe('a mounted share', () => {
   })
 
   test.each([
-    { why: 'a name that is a path', act: (p9: Driver) => p9.walk(ROOT, 1, 'a/b'), error: EINVAL },
-    { why: 'an empty name', act: (p9: Driver) => p9.walk(ROOT, 1, ''), error: EINVAL },
-    { why: 'a file named ..', act: (p9: Driver) => p9.create(ROOT, '..'), error: EINVAL },
-    { why: 'what is there, exclusively', act: (p9: Driver) => p9.create(ROOT, 'file', 0o300), error: EEXIST },
-    { why: 'a fid that is taken', act: (p9: Driver) => p9.walk(ROOT, ROOT + 0, 'nowhere'), error: ENOENT },
-    { why: 'a fid that is not there', act: (p9: Driver) => p9.open(99), error: EBADF },
+    { why: 'a name that is a path', act: (p9: Driver) => p9.walk(ROOT, 1, 'a/b'), error: E.INVAL },
+    { why: 'an empty name', act: (p9: Driver) => p9.walk(ROOT, 1, ''), error: E.INVAL },
+    { why: 'a file named ..', act: (p9: Driver) => p9.create(ROOT, '..'), error: E.INVAL },
+    { why: 'what is there, exclusively', act: (p9: Driver) => p9.create(ROOT, 'file', 0o300), error: E.EXIST },
+    { why: 'a fid that is taken', act: (p9: Driver) => p9.walk(ROOT, ROOT + 0, 'nowhere'), error: E.NOENT },
+    { why: 'a fid that is not there', act: (p9: Driver) => p9.open(99), error: E.BADF },
     { why: 'an unknown request', act: (p9: Driver) => p9.ask(98, () => {}), error: UNKNOWN },
-    { why: 'a message that ends early', act: (p9: Driver) => p9.ask(12, (w) => w.u32(ROOT)), error: EPROTO },
+    { why: 'a message that ends early', act: (p9: Driver) => p9.ask(12, (w) => w.u32(ROOT)), error: E.PROTO },
     {
       why: 'a directory moved into itself',
       act: async (p9: Driver) => {
         await p9.walk(ROOT, 1, 'dir')
         return p9.ask(74, (w) => w.u32(ROOT).text('dir').u32(1).text('in'))
       },
-      error: EINVAL,
+      error: E.INVAL,
     },
   ])('$why is refused', async ({ act, error }) => {
     const p9 = await start()
@@ -444,11 +437,11 @@ describe('a mounted share', () => {
     const p9 = await start(true)
     p9.share.write('file', 'as it is')
     await p9.walk(ROOT, 1, 'file')
-    expect(await p9.open(1, 1)).toBe(EROFS)
-    expect(await p9.open(1, 0o1000)).toBe(EROFS)
-    expect(await p9.create(ROOT, 'new')).toBe(EROFS)
-    expect(await p9.ask(122, (w) => w.u32(1))).toBe(EROFS)
-    expect(await p9.ask(76, (w) => w.u32(ROOT).text('file').u32(0))).toBe(EROFS)
+    expect(await p9.open(1, 1)).toBe(E.ROFS)
+    expect(await p9.open(1, 0o1000)).toBe(E.ROFS)
+    expect(await p9.create(ROOT, 'new')).toBe(E.ROFS)
+    expect(await p9.ask(122, (w) => w.u32(1))).toBe(E.ROFS)
+    expect(await p9.ask(76, (w) => w.u32(ROOT).text('file').u32(0))).toBe(E.ROFS)
     expect(Buffer.from(p9.share.read('file')!).toString()).toBe('as it is')
   })
 
@@ -463,9 +456,9 @@ describe('a mounted share', () => {
       const walked = await p9.walk(ROOT, fid, 'file')
       made.push(typeof walked === 'number' ? walked : await p9.open(fid))
     }
-    expect(made.map((answer) => answer === ENFILE)).toEqual([...Array.from({ length: most }, () => false), true])
+    expect(made.map((answer) => answer === E.NFILE)).toEqual([...Array.from({ length: most }, () => false), true])
     await p9.clunk(1)
-    expect(await p9.open(most + 1)).toSatisfy((answer) => typeof answer !== 'number' || answer === EBADF)
+    expect(await p9.open(most + 1)).toSatisfy((answer) => typeof answer !== 'number' || answer === E.BADF)
   })
 
   test('holds few files, however many fids there are, and finds others where they are', async () => {
@@ -490,7 +483,7 @@ describe('a mounted share', () => {
     p9.share.write('dir/4', 'another file')
     const found: boolean[] = []
     for (let i = 1; i < 20; i++) {
-      found.push((await stat(i)) !== ESTALE)
+      found.push((await stat(i)) !== E.STALE)
     }
     expect(found).toEqual(Array.from({ length: 19 }, (_, i) => i !== 2 && i !== 3))
     expect(await p9.read(1, 0, 9)).toBe('1')

@@ -1,4 +1,5 @@
-import { Assembler } from '@retrap/x86-assembler'
+import { ACPI_PM } from '@retrap/devices'
+import { Assembler, ax, dx, eax, edx } from '@retrap/x86-assembler'
 import { elfImage, join, multibootHeader, note, words } from '@retrap/tooling/images'
 
 /** Where test kernels are linked to. */
@@ -40,4 +41,16 @@ export function firmwareImage(build: (asm: Assembler) => void): Uint8Array {
   asm.org(0xfff0).jmp(start)
   asm.org(0xffff).db(0)
   return asm.assemble().bytes
+}
+
+/** Soft-off through the PM1a control register, as the DSDT's \_S5 says. */
+export function powerOff(asm: Assembler): void {
+  const loop = asm.label()
+  asm
+    .mov(edx, ACPI_PM.base + 4)
+    .mov(eax, 0x2000 | (ACPI_PM.s5SleepType << 10))
+    .out(dx, ax)
+    .bind(loop)
+    .hlt()
+    .jmp(loop)
 }
