@@ -1,28 +1,18 @@
 import type { BlockBackend } from '@retrap/device'
-import { startDeviceWorker } from '@retrap/device-hosting/node'
 import { ah, al, type Assembler, ax, dx, ecx, edx, imm8 } from '@retrap/x86-assembler'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { setTimeout } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { createPc, type Pc, type StartControllerServer } from '../src/index.ts'
+import { createPc, type Pc } from '../src/index.ts'
 import { kept } from './support/kept.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { TestDisc } from './support/test-disc.ts'
+import { controllersInWorker } from './support/workers.ts'
 
 const IDE = 0x1f0
 const COM1 = 0x3f8
 const [LBA, READ_SECTORS, DRQ] = [5, 0x20, 0x08]
 const [KEYBOARD, RESET] = [0x64, 0xfe]
-
-const inWorker: StartControllerServer = (dispatch, platform, { name, realTime, controllers, onMessage }) =>
-  startDeviceWorker(dispatch, platform, {
-    name,
-    realTime,
-    onMessage,
-    modules: [],
-    program: new URL('./support/controllers-worker.ts', import.meta.url),
-    data: { controllers, guest: platform.sharedMemory },
-  })
 
 /** Begins to read a sector by PIO. */
 function begin(asm: Assembler): Assembler {
@@ -67,7 +57,7 @@ function disk(lateMs = 0): BlockBackend & { reads: number } {
 
 test.each([
   { where: 'in this thread', to: undefined },
-  { where: 'in a Worker', to: inWorker },
+  { where: 'in a Worker', to: controllersInWorker },
 ])('controllers $where are saved in the middle of a sector, and others go on with it', async ({ to }) => {
   const media = Array.from({ length: 3 }, disk)
   const make = async (guest: (asm: Assembler) => void): Promise<Pc> => {
@@ -110,7 +100,7 @@ test.each([
 test('a machine on deterministic time waits for controllers in a Worker, however late its disk is', async () => {
   const run = async (lateMs: number): Promise<unknown> => {
     const kernel = multibootKernel((asm) => move(begin(asm), 256))
-    const placed = { drives: [{ medium: disk(lateMs) }], controllerPlacement: inWorker }
+    const placed = { drives: [{ medium: disk(lateMs) }], controllerPlacement: controllersInWorker }
     const pc = await createPc({
       memoryBytes: 4 << 20,
       codeCacheBytes: 4 << 20,

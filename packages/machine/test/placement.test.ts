@@ -7,22 +7,13 @@ import { sliceTests, sliced } from '@retrap/tooling/slice'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createPc, MachineError, type Pc, type PcOptions, type StartBoardServer } from '../src/index.ts'
 import { multibootKernel, powerOff } from './support/kernels.ts'
+import { boardInWorker } from './support/workers.ts'
 
 const DEADLINE_MS = 60_000
 const SMALL = { memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, jit: TEST_JIT } as const
 const COM1 = 0x3f8
 const DEVICE = 0xfed9_0000
 const MODULE = new URL('./support/device-module.ts', import.meta.url).href
-
-const inWorker: StartBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) =>
-  startDeviceWorker(dispatch, platform, {
-    name,
-    realTime,
-    onMessage,
-    modules: [],
-    program: new URL('./support/board-worker.ts', import.meta.url),
-    data: board,
-  })
 
 /** Prints, reads a key, echoes it, asks the device, and powers off by ACPI. */
 function guest(asm: Assembler): void {
@@ -103,7 +94,7 @@ const workerTest = sliceTests(4)
 describe.each<{ how: string; options: Partial<PcOptions> }>([
   { how: 'inline', options: {} },
   { how: 'deferred', options: { devicePlacement: 'deferred' } },
-  { how: 'in a Worker', options: { devicePlacement: inWorker } },
+  { how: 'in a Worker', options: { devicePlacement: boardInWorker } },
 ])('a board $how', { timeout: DEADLINE_MS }, ({ how, options }) => {
   const boardTest = how === 'in a Worker' ? workerTest : test
   let pc: Pc
@@ -174,7 +165,7 @@ describe.each<{ how: string; options: Partial<PcOptions> }>([
 
 const DISTANT: readonly { how: string; devicePlacement: NonNullable<PcOptions['devicePlacement']> }[] = [
   { how: 'deferred', devicePlacement: 'deferred' },
-  { how: 'in a Worker', devicePlacement: inWorker },
+  { how: 'in a Worker', devicePlacement: boardInWorker },
 ]
 
 test.each(sliced(DISTANT, 2))(
@@ -258,7 +249,7 @@ test(
 test('a machine whose device cannot be attached ends the Worker of its board', async () => {
   let isClosed = false
   const devicePlacement: StartBoardServer = (...given) => {
-    const server = inWorker(...given)
+    const server = boardInWorker(...given)
     server.remote.onClosed(() => (isClosed = true))
     return server
   }

@@ -24,6 +24,7 @@ import { firmwareImage, multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
 import { LAST, pollingKernel, pollingResult } from './support/polling-guest.ts'
 import { asynchronous, COUNT, DEVICE, synchronous, WRITES } from './support/random-devices.ts'
+import { boardInWorker, controllersInWorker } from './support/workers.ts'
 
 const EXIT_PORT = 0x501
 const COM1 = 0x3f8
@@ -93,26 +94,6 @@ async function replayed(file: Uint8Array, more: Partial<PcOptions> = {}): Promis
   const source = { bytes: file.length, read: (offset: number, bytes: number) => file.subarray(offset, offset + bytes) }
   return kept(await replayPc(options(more), source))
 }
-
-const boardInWorker: StartBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) =>
-  startDeviceWorker(dispatch, platform, {
-    name,
-    realTime,
-    onMessage,
-    modules: [],
-    program: new URL('./support/board-worker.ts', import.meta.url),
-    data: board,
-  })
-
-const controllersInWorker: StartControllerServer = (dispatch, platform, { name, realTime, controllers, onMessage }) =>
-  startDeviceWorker(dispatch, platform, {
-    name,
-    realTime,
-    onMessage,
-    modules: [],
-    program: new URL('./support/controllers-worker.ts', import.meta.url),
-    data: { controllers, guest: platform.sharedMemory },
-  })
 
 /** As a Worker is, but for the thread: one takes long to start. */
 const boardElsewhere: StartBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) => {
