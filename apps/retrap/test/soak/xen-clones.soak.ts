@@ -4,11 +4,9 @@ import { readFileSync } from 'node:fs'
 import { connectGuest, type Guest } from '@retrap/guest'
 import { createPc, type Pc } from '@retrap/machine'
 import type { Soak } from '@retrap/tooling/soak'
-import { type DiskLinux, FULL_KERNEL, linuxWith } from '../support/disk-linux.ts'
-import { FIRST_PROCESS, TO_DEVICES, WRITE_AGENT } from '../support/first-process.ts'
+import { agentLinux, type DiskLinux } from '../support/disk-linux.ts'
+import { TO_DEVICES } from '../support/first-process.ts'
 
-const AUTO = `${FIRST_PROCESS}${WRITE_AGENT}sh /agent /dev/ttyS1
-`
 const DEADLINE_MS = 600_000
 const PATIENT = { connectTimeoutMs: DEADLINE_MS, answerTimeoutMs: DEADLINE_MS }
 const MEMORY_MIB = 256
@@ -66,8 +64,7 @@ export const soak: Soak = {
   name: 'xen-clones',
   count: 1,
   async setup() {
-    linux = await linuxWith([], AUTO, FULL_KERNEL)
-    if (linux === undefined) throw new Error('there is no apt')
+    linux = await agentLinux()
   },
   async step(rng) {
     const pcs: Pc[] = []

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { debianMembers, type DebianMembers } from '@retrap/tooling/debian'
 import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
 import { writeCpio } from '../../src/guests/linux/cpio.ts'
-import { FIRST_PROCESS } from './first-process.ts'
+import { FIRST_PROCESS, WRITE_AGENT } from './first-process.ts'
 import { addModule, moduleFiles } from '../../src/guests/linux/kernel-modules.ts'
 
 /** Drivers of the PIIX, of disks and CDs, and the CD's file system; ext4 is part of the kernel. */
@@ -103,6 +103,13 @@ export function armLinux(drivers: readonly string[], auto: string): Promise<Disk
 /** @returns undefined where there is no apt to fetch Debian's packages with */
 export function diskLinux(): Promise<DiskLinux | undefined> {
   return linuxWith(DRIVERS, AUTO)
+}
+
+/** Debian's full kernel, whose first process is the agent, on the second serial port. */
+export async function agentLinux(): Promise<DiskLinux> {
+  const linux = await linuxWith([], `${FIRST_PROCESS}${WRITE_AGENT}sh /agent /dev/ttyS1\n`, FULL_KERNEL)
+  if (linux === undefined) throw new Error('there is no apt')
+  return linux
 }
 
 /**

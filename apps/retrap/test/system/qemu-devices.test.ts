@@ -5,20 +5,13 @@ import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
-import { linuxWith } from '../support/disk-linux.ts'
+import { debianKernel, linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
 
 const DEADLINE_MS = 240_000
-const KERNEL = {
-  package: 'linux-image-amd64',
-  members: [
-    'boot/vmlinuz-*',
-    ...['drivers/watchdog/*', 'drivers/firmware/*'].map((path) => `lib/modules/*/kernel/${path}`),
-  ].map((path) => `./${path}`),
-  dependency: 'linux-image-',
-}
+const KERNEL = debianKernel(['drivers/watchdog/*', 'drivers/firmware/*'])
 const AUTO = `${FIRST_PROCESS}/drivers
 mount -t tmpfs tmpfs /tmp
 echo BEGIN
