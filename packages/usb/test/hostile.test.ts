@@ -24,25 +24,21 @@ function full(): XhciDriver {
 const events = ({ machine }: XhciDriver): number =>
   Array.from({ length: 32 }, (_, i) => machine.view.getUint32(EVENTS + 16 * i + 12, true) & 1).reduce((a, b) => a + b)
 
-test('a guest that writes anything anywhere neither makes it throw nor keeps it busy', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.infiniteStream(fc.nat()), async (numbers) => {
-      const choose = (bound: number): number => (numbers.next().value as number) % bound
-      expect(await hostileCase(choose, 150)).toBe(null)
-    }),
-    { numRuns: 60 },
-  )
-}, 60_000)
-
-test('a controller that was saved and restored elsewhere goes on as the first one does', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.infiniteStream(fc.nat()), async (numbers) => {
-      const choose = (bound: number): number => (numbers.next().value as number) % bound
-      expect(await sameUsb(choose, 30)).toBe(null)
-    }),
-    { numRuns: 40 },
-  )
-}, 60_000)
+test.each([
+  ['a guest that writes anything anywhere neither makes it throw nor keeps it busy', hostileCase, 150, 60],
+  ['a controller that was saved and restored elsewhere goes on as the first one does', sameUsb, 30, 40],
+] as const)(
+  '%s',
+  async (_what, run, steps, numRuns) => {
+    await fc.assert(
+      fc.asyncProperty(fc.infiniteStream(fc.nat()), async (numbers) => {
+        expect(await run((bound) => (numbers.next().value as number) % bound, steps)).toBe(null)
+      }),
+      { numRuns },
+    )
+  },
+  60_000,
+)
 
 test.each([
   {
