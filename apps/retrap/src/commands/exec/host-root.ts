@@ -4,7 +4,7 @@ import { basename, dirname, resolve } from 'node:path'
 import { LocalShare } from '../../machine/share/local-share.ts'
 import type { ExecRoot } from './root.ts'
 import { type ViewEntry, type ViewOwner, ViewShare } from './view-share.ts'
-import { isWithin, type ShownHost, VisibleNode } from './visible-folder.ts'
+import { isWithin, realPath, type ShownHost, VisibleNode } from './visible-folder.ts'
 
 /** Files and folders of the host that a program of `retrap exec` can read where nothing else is asked for. */
 export const HOST_PATHS: readonly string[] = [
@@ -74,13 +74,13 @@ export async function openHostRoot(files: readonly string[] = [], shown?: ShownH
     return share
   }
   const hidden = shown?.hidden ?? new Set<string>()
-  const isHidden = (path: string): boolean => [...hidden].some((hide) => isWithin(realpathSync(path), hide))
+  const isHidden = (path: string): boolean => [...hidden].some((hide) => isWithin(realPath(path), hide))
   const part = (path: string, othersOnly: boolean): ViewEntry => {
     const share = folder(path)
-    return { kind: 'node', open: () => new VisibleNode(share.root(), realpathSync(path), hidden, othersOnly) }
+    return { kind: 'node', open: () => new VisibleNode(share.root(), realPath(path), hidden, othersOnly) }
   }
   for (const path of shown?.folders ?? [])
-    if (!isHidden(path) && !HOST_PATHS.some((seen) => isWithin(realpathSync(path), seen)))
+    if (!isHidden(path) && !HOST_PATHS.some((seen) => isWithin(realPath(path), seen)))
       if (put(entries, path, part(path, true)))
         explanation.push(`${path}, but for files that other users cannot reach${path === '/etc' ? OWN_ETC : ''}`)
   for (const [path, entry] of standIns()) put(entries, path, entry)

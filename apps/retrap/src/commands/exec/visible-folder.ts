@@ -55,7 +55,7 @@ const isLink = (path: string): boolean => lstatSync(path, { throwIfNoEntry: fals
 export const isWithin = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`)
 
 /** The path of an existing file without links; another path as it is. */
-function realPath(path: string): string {
+export function realPath(path: string): string {
   try {
     return realpathSync(path)
   } catch {
