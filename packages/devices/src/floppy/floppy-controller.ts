@@ -71,7 +71,7 @@ export class FloppyController extends Stateful implements DeviceModel {
       return medium === undefined ? null : new FloppyDrive(medium)
     })
     this.#dma = dma
-    this.keeps({
+    const state = {
       version: 1,
       registers: {
         save: () => copyOf(this.#registers),
@@ -80,7 +80,8 @@ export class FloppyController extends Stateful implements DeviceModel {
       drives: () => this.#drives,
       deadlines: () => this.#timers,
       requests: () => this.#sectors.requests,
-    })
+    }
+    this.keeps(state, { settled: () => this.#drive() })
   }
 
   /** Claims the ports, the interrupt line and the DMA channel. */

@@ -244,7 +244,6 @@ export class RandomFloppy {
     two.card.machine.exact.set(card.machine.exact)
     two.card.dma.restore(structuredClone(card.dma.save()))
     two.card.model.restore(structuredClone(card.model.save()))
-    two.card.machine.line(6).holders.splice(0, 1, card.irq)
     for (const one of [this, two]) {
       one.#paused = false
       one.#calls = 0

@@ -67,6 +67,8 @@ export interface Making {
 
 const MIB = 1 << 20
 const TIMEOUT_MS = 120_000
+/** Inputs of the I/O APIC; 2 is the cascade's. */
+const INPUTS = Array.from({ length: 24 }, (_, irq) => irq).filter((irq) => irq !== 2)
 const REFUSED_AFTER_PLUG = `root port '${PORT}' has another device than its options say`
 /** A unit is compiled as soon as it can be. */
 const EAGER = { threshold: 50, watch: 0 }
@@ -391,7 +393,10 @@ async function linesOf({ domain }: Composed, saved?: machines.PcSnapshot): Promi
   const { state, pages } =
     saved === undefined ? await saveDomain(domain, 10_000) : { state: saved.state.domain, pages: saved.pages }
   const frames = [...pages.gfns].map((gfn, i) => `${gfn}: ${digest(pages.bytes.subarray(4096 * i, 4096 * (i + 1)))}`)
-  return [...textOf(state).split('\n'), ...frames]
+  // No state has the levels that models drive; the controllers' are in theirs.
+  const wires = 'interrupts' in domain ? (domain as machines.Pc['domain']).interrupts : undefined
+  const asserted = INPUTS.filter((irq) => wires?.asserted(irq))
+  return [...textOf(state).split('\n'), ...frames, `asserted: ${asserted.join(' ')}`]
 }
 
 /** The time, instructions, vCPUs and RAM of a machine that is stopped somewhere: nothing of it goes on for this look. */
