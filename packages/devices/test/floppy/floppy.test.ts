@@ -31,6 +31,9 @@ describe('floppy controller (290166)', () => {
     expect(card.irq).toBe(false)
     card.machine.out(0x3f2, 0x0c)
     expect(card.irq).toBe(true)
+    const restored = new FloppyMachine([null])
+    restored.model.restore(card.model.save())
+    expect(restored.irq).toBe(true)
   })
 
   test('it says that it is an 82077AA, and what is no command', () => {
