@@ -2,8 +2,8 @@
 // Code is changed as fast as the writer can, tables and the map when the reader has seen what was before.
 //
 //     npm run -s bench -- neighbours [MS]
-import { runScenario, SCENARIOS } from './neighbours/scenarios.ts'
-import { endNeighbours } from './neighbours/threads.ts'
+import { runScenario, SCENARIOS } from '../test/support/neighbours/scenarios.ts'
+import { endNeighbours } from '../test/support/neighbours/threads.ts'
 
 export async function run([ms = '3000']: string[]): Promise<void> {
   for (const [name, scenario] of Object.entries(SCENARIOS)) {

@@ -1,8 +1,8 @@
 /** Several vCPUs that execute at the same time, each in a Worker with translations and code of its own. */
 import * as a from '@retrap/x86-assembler'
 import { afterAll, expect, test } from 'vitest'
-import { runScenario, SCENARIOS } from '../bench/neighbours/scenarios.ts'
-import { endNeighbours, makeNeighbour, NeighbourMachine } from '../bench/neighbours/threads.ts'
+import { runScenario, SCENARIOS } from './support/neighbours/scenarios.ts'
+import { endNeighbours, makeNeighbour, NeighbourMachine } from './support/neighbours/threads.ts'
 import { saveVcpu } from '../src/index.ts'
 import { CODE } from './support/bare-cpu.ts'
 

@@ -1,6 +1,6 @@
 /** Litmus tests of vCPUs in threads, 10,000,000 rounds of each: a step is one way to execute them, by one version of Node. */
 import type { Soak } from '@retrap/tooling/soak'
-import { LITMUS_ROWS, runLitmusRow } from '../../bench/neighbours/litmus.ts'
+import { LITMUS_ROWS, runLitmusRow } from '../support/neighbours/litmus.ts'
 
 const seen: string[] = []
 

@@ -3,8 +3,8 @@
  * `bench/neighbours`, in which the reader looks 20,000 times at as many versions, or for four seconds.
  */
 import type { Soak } from '@retrap/tooling/soak'
-import { runScenario, SCENARIOS } from '../../bench/neighbours/scenarios.ts'
-import { endNeighbours } from '../../bench/neighbours/threads.ts'
+import { runScenario, SCENARIOS } from '../support/neighbours/scenarios.ts'
+import { endNeighbours } from '../support/neighbours/threads.ts'
 
 let [versions, rounds] = [0, 0]
 

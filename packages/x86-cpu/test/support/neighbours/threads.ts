@@ -4,7 +4,7 @@ import { MachineMemory, Neighbours } from '@retrap/memory'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 import { Assembler } from '@retrap/x86-assembler'
 import { FlatHost, Vcpu, X86Engine } from '@retrap/x86-cpu'
-import { GDT, RAM_BYTES, initialState } from '../../test/support/bare-cpu.ts'
+import { GDT, RAM_BYTES, initialState } from '../bare-cpu.ts'
 
 const NEIGHBOUR = 'executes vCPUs'
 /** They run one vCPU after another: their interpreters are generated once. */

@@ -1,6 +1,6 @@
 // What vCPUs do to each other at the same time: programs that count what should not be.
 import * as a from '@retrap/x86-assembler'
-import { CODE } from '../../test/support/bare-cpu.ts'
+import { CODE } from '../bare-cpu.ts'
 import { MAPPED, NeighbourMachine, PAGES, type NeighbourOptions } from './threads.ts'
 
 /** Words: what the writer has made public, and the reader has seen of it; how often that has looked, and found what is wrong. */

@@ -1,13 +1,13 @@
 // Litmus tests: short programs of vCPUs in threads, and what no round of them may come to in the order of memory that x86 has. Each runs
 // in a process of its own, with flags that say which compiler of V8 makes code of the units:
 //
-//     node --conditions=retrap-source [--liftoff-only | --no-liftoff] bench/neighbours/litmus.ts ROUNDS interpreted|compiled NAME…
+//     node --conditions=retrap-source [--liftoff-only | --no-liftoff] test/support/neighbours/litmus.ts ROUNDS interpreted|compiled NAME…
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { provideNpmProgram } from '@retrap/tooling/npm-program'
 import * as a from '@retrap/x86-assembler'
-import { CODE } from '../../test/support/bare-cpu.ts'
+import { CODE } from '../bare-cpu.ts'
 import { endNeighbours, NeighbourMachine } from './threads.ts'
 
 /** A part of a thread's program. */

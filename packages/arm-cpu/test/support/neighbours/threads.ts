@@ -3,8 +3,8 @@ import { parentPort, Worker, workerData } from 'node:worker_threads'
 import { HOT_COUNTER_BYTES } from '@retrap/engine'
 import { MachineMemory, Neighbours } from '@retrap/memory'
 import { EAGER_JIT } from '@retrap/tooling/jit'
-import { ArmCpu, ArmEngine, type ArmTranslation, FlatHost } from '../../src/index.ts'
-import { CODE } from '../../test/support/machine.ts'
+import { ArmCpu, ArmEngine, type ArmTranslation, FlatHost } from '../../../src/index.ts'
+import { CODE } from '../machine.ts'
 
 const NEIGHBOUR = 'executes Arm processors'
 const BEGINS = 'begins'
@@ -68,10 +68,18 @@ const pool: Worker[] = []
 /** Ends all threads. */
 export const endNeighbours = (): Promise<unknown> => Promise.all(pool.splice(0).map((worker) => worker.terminate()))
 
+/** How two threads run. A busy host may take several times `ms` until `isEnough`, and gets 20 s at most. */
+interface Together {
+  readonly jit: boolean
+  readonly ms: number
+  readonly turn?: number
+  readonly isEnough: (rounds: number, others: number) => boolean
+}
+
 /** Runs a program in each of two threads, which end when the word at STOP is set. @returns reads a word afterwards */
 export async function together(
   programs: readonly (readonly number[])[],
-  { jit, ms, turn = 1e6 }: { readonly jit: boolean; readonly ms: number; readonly turn?: number },
+  { jit, ms, turn = 1e6, isEnough }: Together,
 ): Promise<{ readonly ends: readonly string[]; readonly read: (gpa: number) => number }> {
   const memory = MachineMemory.create({ bytes: 64 << 20, shared: true })
   const { at: table } = Neighbours.allocate(memory)
@@ -79,7 +87,13 @@ export async function together(
   const wasm = memory.memory as WebAssembly.Memory
   memory.writeU32(ramMa + TABLE, 0x3_0000)
   let waiting = programs.length
-  const stop = (): void => void Atomics.store(memory.i32, (ramMa + STOP) >>> 2, 1)
+  const read = (gpa: number): number => memory.readU32(ramMa + gpa)
+  const latest = performance.now() + 20_000
+  const stop = (): void => {
+    const isOver = isEnough(read(ROUNDS), read(OTHER_ROUNDS)) || performance.now() > latest
+    if (isOver) Atomics.store(memory.i32, (ramMa + STOP) >>> 2, 1)
+    else setTimeout(stop, ms)
+  }
   const ends = programs.map((words, number) => {
     const bytes = new Uint8Array(Uint32Array.from(words, (word) => word >>> 0).buffer)
     memory.write(ramMa + (number === 0 ? CODE : SECOND), bytes)
@@ -96,7 +110,7 @@ export async function together(
     worker.postMessage({ memory: wasm, table, ramMa, number, jit, turn } satisfies Task)
     return promise
   })
-  return { ends: await Promise.all(ends), read: (gpa) => memory.readU32(ramMa + gpa) }
+  return { ends: await Promise.all(ends), read }
 }
 
 if (workerData === NEIGHBOUR) parentPort!.on('message', (task: Task) => parentPort!.postMessage(execute(task)))
