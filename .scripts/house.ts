@@ -1,8 +1,9 @@
 // How many rooms a reader of the sources walks through: `node .scripts/house.ts` prints a table, `--list` also what it counted,
 // `--json` the figures alone. PLACE (`packages/ioreq`) limits it to paths that begin so.
 //
-// .config/house-budget.json has the lines that there may be, of sources and of tests, and those that open issues name for themselves. The
-// gate refuses more, far fewer, and rooms that import each other. `--write` lowers the budget to what there is; nothing raises it.
+// .config/house-budget.json has the lines that there may be, of sources, tests and benches, and those that open issues name for
+// themselves; an issue that has ended leaves the file. The gate refuses more, far fewer, and rooms that import each other.
+// `--write` lowers the budget to what there is; nothing raises it.
 //
 // What is counted:
 // - A source is a `.ts` or `.tsx` file of `src`, at any depth, of a package or an app. A file whose first line begins with
@@ -53,7 +54,7 @@ interface File {
   readonly text: string
 }
 
-function files(folder: 'src' | 'test', place: string): File[] {
+function files(folder: 'src' | 'test' | 'bench', place: string): File[] {
   return globSync(`{packages,apps}/*/${folder}/**/*.{ts,tsx}`, { cwd: root })
     .map((path) => path.replaceAll('\\', '/'))
     .filter((path) => path.startsWith(place))
@@ -65,8 +66,8 @@ function sourcesBelow(place: string): Source[] {
   return files('src', place).flatMap(({ path, text }) => countSource(path, text) ?? [])
 }
 
-function testLines(place: string): number {
-  return files('test', place).reduce((sum, { text }) => sum + (countLines(text) ?? 0), 0)
+function linesBelow(folder: 'test' | 'bench', place: string): number {
+  return files(folder, place).reduce((sum, { text }) => sum + (countLines(text) ?? 0), 0)
 }
 
 /** The sources that a package publishes. */
@@ -82,7 +83,7 @@ function exportCount(member: Member, sources: ReadonlyMap<string, Source>): numb
   return entriesOf(member).reduce((sum, entry) => sum + exportsOf(entry, sources).size, 0)
 }
 
-/** Lines of sources and of tests, in all languages. */
+/** Lines of sources and of tests, in all languages, and of TypeScript in benches. */
 function linesOf(sources: readonly Source[]): Lines {
   const others = globSync('{packages,apps}/**/*.{c,h,py,v,sv,rs,css,sh}', {
     cwd: root,
@@ -95,7 +96,8 @@ function linesOf(sources: readonly Source[]): Lines {
     others.reduce((sum, one) => sum + (one.isTest === isTest ? one.lines : 0), 0)
   return {
     src: sources.reduce((sum, source) => sum + source.lines, other(false)),
-    tests: testLines('') + other(true),
+    tests: linesBelow('test', '') + other(true),
+    bench: linesBelow('bench', ''),
   }
 }
 
@@ -175,7 +177,8 @@ function print(place: string, options: { readonly list?: boolean; readonly json?
     packages: owners.filter(({ path }) => path.startsWith('packages/')).length,
     'exports of packages': exportCounts.reduce((sum, { count }) => sum + count, 0),
     ...figuresOf(sources),
-    'lines of tests and their support': testLines(place),
+    'lines of tests and their support': linesBelow('test', place),
+    'lines of benches': linesBelow('bench', place),
     ...Object.fromEntries(Object.entries(walks).map(([name, steps]) => [`files: ${name}`, filesOf(steps).size])),
     ...Object.fromEntries(Object.entries(outcomes).map(([name, values]) => [`outcomes ${name}`, values.length])),
   }

@@ -129,9 +129,9 @@ test('an entry of a walk or an outcome names a file, and what that has', () => {
 })
 
 describe('a budget', () => {
-  const budget: Budget = { src: 1000, tests: 500, issues: { 7: { src: 100, tests: 0 } } }
+  const budget: Budget = { src: 1000, tests: 500, bench: 50, issues: { 7: { src: 100, tests: 0 } } }
   const problemsOf = (lines: Partial<Lines>, earlier: readonly Budget[] = [], of = budget): string[] =>
-    budgetProblems(of, { src: 1000, tests: 500, ...lines }, earlier).map((line) => line.split(':')[0]!)
+    budgetProblems(of, { src: 1000, tests: 500, bench: 50, ...lines }, earlier).map((line) => line.split(':')[0]!)
 
   test('allows what it says with the lines of open issues, and a little less', () => {
     for (const lines of [{}, { src: 1100 }, { src: 800, tests: 300 }]) expect(problemsOf(lines)).toEqual([])
@@ -140,12 +140,15 @@ describe('a budget', () => {
   test.each<readonly [Partial<Lines>, string]>([
     [{ src: 1101 }, '1101 lines of src, and there may be 1100'],
     [{ tests: 501 }, '501 lines of tests, and there may be 500'],
+    [{ bench: 51 }, '51 lines of bench, and there may be 50'],
     [{ src: 799 }, '799 lines of src, and there may be 1100'],
   ])('refuses %o', (lines, problem) => expect(problemsOf(lines)).toEqual([problem]))
 
   test('rises by the lines of issues that have ended alone', () => {
     const former = (src: number, ended: number): Budget => ({
-      ...{ src, tests: 500 },
+      src,
+      tests: 500,
+      bench: 50,
       issues: { 6: { src: ended, tests: 0 }, 7: { src: 100, tests: 0 } },
     })
     expect(problemsOf({}, [former(1000, 0), former(700, 300)])).toEqual([])
@@ -156,6 +159,6 @@ describe('a budget', () => {
   })
 
   test('is written lower alone', () => {
-    expect(lowered(budget, { src: 900, tests: 600 })).toEqual({ ...budget, src: 900 })
+    expect(lowered(budget, { src: 900, tests: 600, bench: 50 })).toEqual({ ...budget, src: 900 })
   })
 })
