@@ -40,7 +40,15 @@ function rulesOf(figures: Figures): Place['rule'][] {
 }
 
 function figuresOf(all: readonly Place[]): Figures {
-  const figures: Figures = { openings: 0, pronouns: 0, vague: 0, figures: 0, longSentences: 0 }
+  const figures: Figures = {
+    openings: 0,
+    pronouns: 0,
+    vague: 0,
+    clauses: 0,
+    deictics: 0,
+    figures: 0,
+    longSentences: 0,
+  }
   for (const { rule } of all) figures[rule]++
   return figures
 }

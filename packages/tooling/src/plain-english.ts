@@ -4,6 +4,8 @@
 // - openings: a sentence that begins with what, who, whoever, whose, one that, one whose, or of these.
 // - pronouns: a comment whose first word is it, they, them, this, that, these or those, without a noun after it.
 // - vague: a comment that begins with its or their, or whose first verb or question is about "it" or "them" ("Ends it").
+// - clauses: a clause with "what" in place of a noun ("what is under way", "by what was found").
+// - deictics: "those that", "the next two", and "there" at a clause's end: words whose noun a reader has to look for elsewhere.
 // - figures: a figure of speech of {@link FIGURES}.
 // In texts of READMEs, without tables, code, headings and lists of links:
 // - longSentences: a sentence with more than 30 words.
@@ -11,7 +13,7 @@
 
 /** A place that breaks a rule. */
 export interface Place {
-  readonly rule: 'openings' | 'pronouns' | 'vague' | 'figures' | 'longSentences'
+  readonly rule: 'openings' | 'pronouns' | 'vague' | 'clauses' | 'deictics' | 'figures' | 'longSentences'
   /** The line on which the comment or the paragraph begins. */
   readonly line: number
   /** The sentence; for `figures` the words. */
@@ -32,6 +34,10 @@ const PRONOUN =
   /^(?:It|They|Them)\b|^(?:This|That|These|Those) (?:is|are|was|were|has|have|does|do|can|may|will|that|which|who|whose)\b/
 const VAGUE =
   /^(?:Its|Their)\b|^[A-Z][a-z]+s (?:it|them)\b|^(?:How|Where|When|Whether|Why)(?: (?:often|long|much|many))? (?:it|they)\b/
+
+const CLAUSE = /(?<!^)\bwhat\b(?! (?:a|an|the) \w+ (?:is|looks) like)/
+const DEICTIC =
+  /\b[Tt]hose (?:that|of|which|who|whose|it|in|with|without|behind|from|at|for|on)\b|\bthe (?:others?|next|first|second|last|other) (?:two|three|one|ones)?(?=[.,;:])|\bthere(?=[.,;:])/
 
 /** Figures of speech that comments and READMEs have had, each with the words that say it plainly. */
 export const FIGURES: readonly (readonly [figure: RegExp, instead: string])[] = [
@@ -65,6 +71,9 @@ export function ofSource(source: string): Place[] {
       .map((sentence) => ({ rule: 'openings', line, text: sentence }))
     if (PRONOUN.test(first)) found.push({ rule: 'pronouns', line, text: first })
     if (VAGUE.test(first)) found.push({ rule: 'vague', line, text: first })
+    const [clause, deictic] = [sentences.find((one) => CLAUSE.test(one)), sentences.find((one) => DEICTIC.test(one))]
+    if (clause !== undefined) found.push({ rule: 'clauses', line, text: clause })
+    if (deictic !== undefined) found.push({ rule: 'deictics', line, text: deictic })
     return [...found, ...figuresOf(line, text)]
   })
 }

@@ -39,6 +39,9 @@ describe('a comment', () => {
     ['begins with its', '/** Its name. */', ['vague']],
     ['acts on it', '/** Ends it. */', ['vague']],
     ['asks about it', '/** How often it waits. */', ['vague']],
+    ['has a clause for a noun', '// Ends the pass by what was found.', ['clauses']],
+    ['has a noun elsewhere', '// The lines of those that wait.', ['deictics']],
+    ['has a place elsewhere', '// A queue has no commands there.', ['deictics']],
     ['has a figure of speech', '// The write leads nowhere.', ['figures']],
     ['has two', '// A guest that dies asks in vain.', ['figures', 'figures']],
   ])('that %s is found', (_, source, rules) => {
@@ -50,6 +53,7 @@ describe('a comment', () => {
     ['// This queue has a limit.'],
     ['/** Ends the queue, which frees its memory. */'],
     ['// There is none.'],
+    ['// Says what a guest is like, and what the queue looks like.'],
     ['// Codes that are good for good measure.'],
     ["const text = 'What of it dies in vain'"],
   ])('such as %s is left alone', (source) => {
