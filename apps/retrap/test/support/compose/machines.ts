@@ -277,16 +277,17 @@ export class Subject {
     const { domain } = this.machine
     // The machine may go on before its clone is there.
     const rest = domain.rest.bind(domain)
-    let printed = ''
+    let [printed, reached] = ['', this.#reached]
     domain.rest = async (deadlineMs) => {
       const resting = await rest(deadlineMs)
-      printed = this.#printed
+      ;[printed, reached] = [this.#printed, this.#reached]
       return resting
     }
     try {
       const machine = await this.machine.fork(card === 'here' ? cardAt(card, board.arm) : {})
       const clone = new Subject(machine, this.#making, [], this)
       clone.#printed = printed
+      clone.#reached = reached
       clone.isPaused = this.isPaused
       return clone
     } catch (error) {
