@@ -80,7 +80,7 @@ export class Objects {
     return this.#declarations.devices
   }
 
-  /** Looks at the numbers in a frame. */
+  /** Returns the rule that a number in a frame breaks: no object has it, or a second one would; undefined: none. */
   troubleWith(frame: ProtocolFrame): NumberTrouble | undefined {
     const numbers = frame as unknown as Readonly<Record<string, number>>
     const named = NAMES[frame.kind]
