@@ -123,7 +123,7 @@ interface GoesProps extends Pick<InstrumentProps, 'attempt'> {
   readonly instruction: number
 }
 
-/** Leads to before the instruction of an answer, which stays. */
+/** A button that moves the run to just before the instruction of an answer; the answer stays on the screen. */
 function Goes({ view: { isBusy, answer, goTo, change }, instruction, attempt }: GoesProps) {
   return (
     <button
