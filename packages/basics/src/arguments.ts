@@ -24,7 +24,7 @@ export function hasMethods(value: unknown, ...names: readonly string[]): boolean
   return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function')
 }
 
-/** Checks that throw a package's own error; the message names the argument, its value and what was expected. */
+/** Checks that throw a package's own error; the message names the argument, its value and the expected values. */
 export class ArgumentChecks {
   readonly #error: (message: string) => Error
 

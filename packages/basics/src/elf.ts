@@ -1,5 +1,5 @@
 /**
- * The headers of ELF files of both classes, which are little-endian. Each reader decides what it trusts, and which errors it throws.
+ * The headers of ELF files of both classes, which are little-endian. Each reader has checks and errors of its own.
  *
  * Source: System V ABI, chapter 4, "Object Files", and chapter 5, "Program Loading and Dynamic Linking".
  */

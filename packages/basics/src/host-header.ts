@@ -6,8 +6,8 @@ const LOCAL = /^(?:.+\.)?localhost\.?$/
 /**
  * Returns whether a request to a server of this machine names it: by an address, by `localhost`, or by one of `names`.
  *
- * A page of another site can have its own name lead to this machine (DNS rebinding). The browser then lets the page read what the
- * server answers, since page and server have one origin. Such a request has that name in its `Host` field; its status is 421.
+ * A page of another site can have its own name lead to this machine (DNS rebinding). The browser then lets the page read the
+ * server's answers, since page and server have one origin. Such a request has that name in its `Host` field; its status is 421.
  *
  * @param host - the `Host` field
  * @param names - further names, in lower case

@@ -9,7 +9,7 @@ const LINE_ENDS = /\r?\n|\t/g
 const MOST = 2000
 
 /**
- * Returns a text without control characters, which would reach a terminal: those of C0 as `\xNN`, others as `\uNNNN`; lines and tabs
+ * Escapes the control characters of a text, which a terminal would execute: C0 as `\xNN`, others as `\uNNNN`; tabs and line feeds
  * stay. JSON, which has no C0 in it, stays JSON with the same values.
  */
 export function printable(text: string): string {
