@@ -15,8 +15,8 @@ interface Layer {
 }
 
 /**
- * A filter in front of an image that can be frozen: what is written later goes to the image as before, and old contents
- * that somebody may still want to see are copied to memory first, 64 KiB at a time. Without frozen instants it copies
+ * A filter in front of an image that can be frozen: later writes go to the image as before, and old contents that a
+ * reader of a frozen instant may need are copied to memory first, 64 KiB at a time. Without frozen instants it copies
  * nothing.
  */
 export class CopyBeforeWrite implements BlockBackend {

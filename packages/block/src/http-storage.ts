@@ -76,8 +76,8 @@ const option = (name: string, value: number, least: number): number => {
 }
 
 /**
- * Reads a file on a web server by ranges, and keeps what it has read up to a limit. It cannot be written: put an `Overlay` or
- * a qcow2 image over it.
+ * Reads a file on a web server by ranges, and caches the chunks read, up to a limit. It cannot be written: put an `Overlay`
+ * or a qcow2 image over it.
  *
  * Source: RFC 9110, section 14, "Range Requests".
  */

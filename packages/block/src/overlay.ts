@@ -26,8 +26,8 @@ export interface OverlayOptions {
 const CLUSTER_BYTES = 64 << 10
 
 /**
- * A copy-on-write overlay in memory: the image below is only read, and what is written is kept until the overlay goes.
- * It takes the host 64 KiB of memory for each such range that the guest writes to, unless it makes all of it zeros.
+ * A copy-on-write overlay in memory: the image below is only read, and writes are kept until the overlay is dropped. It
+ * takes the host 64 KiB of memory for each such range that the guest writes to, unless it makes all of it zeros.
  */
 export class Overlay implements BlockImage {
   readonly #base: BlockBackend
@@ -84,7 +84,7 @@ export class Overlay implements BlockImage {
     for (const index of zeroes) if (!this.#clusters.has(index)) this.#zeroes.add(index)
   }
 
-  /** Checks what {@link Overlay.restore} takes, and changes nothing. @throws ImageError `ERR_FORMAT` as `restore` does */
+  /** Checks an argument of {@link Overlay.restore}, and changes nothing. @throws ImageError `ERR_FORMAT` as `restore` does */
   checkState({ version, diskBytes, clusters, bytes, zeroes }: OverlayState): void {
     const size = this.#base.properties.bytes
     if (diskBytes !== size)

@@ -7,15 +7,15 @@ export interface HttpFileState {
 }
 
 /**
- * Keeps chunks of one file of a web server for longer than an `HttpStorage` is there. All of it is done at once, and nothing
- * of it throws: a store that fails keeps less.
+ * Keeps chunks of one file of a web server for longer than an `HttpStorage` exists. All calls are synchronous and none
+ * throws: a store that fails keeps less.
  */
 export interface RangeStore {
   /** Bytes of a chunk; the file's last one may be shorter. */
   readonly chunkBytes: number
   /** The state that the kept chunks belong to; null: none. */
   readonly kept: HttpFileState | null
-  /** Starts to keep chunks of this state, and drops those of another state. @returns false if nothing can be kept */
+  /** Starts to keep chunks of this state, and drops chunks of another state. @returns false if nothing can be kept */
   use(state: HttpFileState): boolean
   /** Returns a chunk by number; null if missing or damaged. */
   read(index: number): Uint8Array | null

@@ -24,7 +24,7 @@ export interface OpenImageOptions extends RawImageOptions, Pick<FileStorageOptio
    * or ignore it, so that clusters that the image lacks read as zeros.
    */
   readonly backing?: 'open' | 'refuse' | 'ignore'
-  /** A web server may redirect requests for the file to itself only, as for the files below an image there. Default false. */
+  /** Refuse redirects to another site, for this file and for the web images below it. Default false. */
   readonly sameOrigin?: boolean
 }
 
@@ -176,8 +176,8 @@ const OTHERS: readonly (readonly [name: string, at: number, signature: string])[
 ]
 
 /**
- * Says by its content which format a file has. A guest decides what a raw disk begins with: trust the answer only for a file
- * that no guest has written as raw.
+ * Tells a file's format by its content. A guest chooses the first bytes of a raw disk: trust the answer only for a file that
+ * no guest has written as raw.
  *
  * @returns also `vmdk`, `vhdx` and `vdi`, which cannot be opened
  * @throws ImageError `ERR_OPEN`; `ERR_BACKING` for a redirect that `sameOrigin` refuses

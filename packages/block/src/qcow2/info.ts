@@ -26,7 +26,7 @@ export interface Qcow2Info {
   readonly snapshots: readonly Qcow2Snapshot[]
 }
 
-/** Reads what the header of a qcow2 image says. @throws ImageError `ERR_FORMAT`, `ERR_UNSUPPORTED`; BlockError */
+/** Reads the header and the snapshot table of a qcow2 image. @throws ImageError `ERR_FORMAT`, `ERR_UNSUPPORTED`; BlockError */
 export async function readQcow2Info(storage: BlockStorage): Promise<Qcow2Info> {
   const header = await readHeader(storage)
   const snapshots = header.snapshotCount === 0 ? [] : await readSnapshots(storage, header)

@@ -33,8 +33,8 @@ const MOST_RELEASES = 65_536
 const NO_FIELDS = { host: -1, isOwn: false, hi: 0, lo: 0 } as const
 
 /**
- * The tables of an open image. Changes are made in memory; {@link Metadata.commit} writes them in an order in which every
- * state of the file is whole: counts and new tables first, then what refers to them, then the counts of what is free.
+ * The tables of an open image. Changes are made in memory; {@link Metadata.commit} writes them in an order in which the
+ * file is always consistent: refcounts and new tables first, then references to them, then refcounts of freed clusters.
  */
 export class Metadata {
   readonly header: Qcow2Header
@@ -104,7 +104,7 @@ export class Metadata {
     return this.#mutex.run(() => this.#commit())
   }
 
-  /** Says what lies at an offset of the disk, and how far it goes, up to `most` bytes. @throws BlockError `ERR_MEDIUM` */
+  /** Returns the extent that holds an offset of the disk, of `most` bytes at most. @throws BlockError `ERR_MEDIUM` */
   async extent(offset: number, most: number): Promise<Extent> {
     const { clusterBytes } = this.header
     const index = Math.floor(offset / clusterBytes)
@@ -153,7 +153,7 @@ export class Metadata {
     return at < this.#l1.length ? offsetOf(this.#l1View.getUint32(at), this.#l1View.getUint32(at + 4)) : 0
   }
 
-  /** Whether a cluster of the file holds a table. Data is not written there, whatever an entry says. */
+  /** Whether a cluster of the file holds a table. Data is not written to such a cluster, even if an L2 entry points to it. */
   isTable(offset: number): boolean {
     return this.isReserved(offset) || this.refcounts.holds(offset) || this.#l2.tables.has(offset)
   }

@@ -36,7 +36,7 @@ export async function openMetadata(
     isReserved: (offset) => metadata.isReserved(offset),
   })
   const metadata: Metadata = new Metadata(storage, header, place, refcounts, l2Bytes)
-  // We do not keep what autoclear bits stand for up to date, such as bitmaps.
+  // Autoclear bits mark data such as bitmaps, which we do not keep up to date.
   if (header.hasAutoclear) await storage.write(HEADER_AUTOCLEAR, new Uint8Array(8))
   if (header.isDirty) {
     await repairCounts(storage, header, metadata, 'all')

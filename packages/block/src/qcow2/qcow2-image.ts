@@ -20,7 +20,7 @@ export interface Qcow2Options {
   readonly snapshot?: string
   /** Memory for tables; default 8 MiB. Four tables always fit. */
   readonly cacheBytes?: number
-  /** Compression methods; default those of Compression Streams. */
+  /** Compression methods; default: the methods of Compression Streams. */
   readonly codec?: Codec
   /** Unit without read-modify-write below it, for guests that ask; default 512. */
   readonly physicalBlockBytes?: number
@@ -46,8 +46,8 @@ const BLOCK_BYTES = 512
 const MAXIMUM_BYTES = 1 << 20
 
 /**
- * A qcow2 image, version 2 or 3. Requests may overlap. A kill at any moment leaves an image that is whole and holds what the
- * last flush promised; it may hold clusters that are not used.
+ * A qcow2 image, version 2 or 3. Requests may overlap. A kill at any moment leaves an image that is consistent and holds all
+ * data of the last flush; it may hold unused clusters.
  *
  * Source: QEMU, docs/interop/qcow2.txt.
  */

@@ -11,7 +11,7 @@ export interface Allocation {
   /** Offset of the first one in the file. */
   readonly offset: number
   readonly count: number
-  /** Whether the storage was never written there, so that it reads as zeros. */
+  /** Whether the storage was never written at this range, so that it reads as zeros. */
   readonly isUntouched: boolean
 }
 

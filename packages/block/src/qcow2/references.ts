@@ -80,7 +80,7 @@ export async function countReferences(
 ): Promise<References> {
   const references = new References()
   const count = (offset: number, bytes: number, times = 1): void => {
-    // The last cluster of a file may be there in part. Bytes behind it were never written: a repair would count up to there.
+    // The last cluster of a file may be cut short. Bytes behind it were never written: a repair would count up to their end.
     if (offset + bytes - storage.bytes >= header.clusterBytes) {
       findings.corruption(`${bytes} bytes at ${offset} are behind the end of the file`)
       return
