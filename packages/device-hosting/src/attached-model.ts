@@ -44,14 +44,14 @@ interface MemoryClaim {
   readonly options: RegionOptions
 }
 
-/** A device model that is part of a machine, with all that it has taken there: ranges, timers, memory. */
+/** A device model that is part of a machine, with its ranges, timers and memory. */
 export class AttachedModel {
   readonly model: DeviceModel
   /** The model has been taken out. */
   detached = false
   /** Way to guest memory. */
   readonly memory: ModelMemory
-  /** Called when it has forgotten what it was told to, one for each time that it was told. */
+  /** Called when the model has dropped mappings as asked; one callback for each request. */
   readonly forgetting: Set<() => void> = new Set()
   readonly #surroundings: ModelSurroundings
   readonly #timers: Timer[] = []
@@ -67,7 +67,7 @@ export class AttachedModel {
     this.#surroundings = surroundings
   }
 
-  /** Returns what the model reaches the machine through. */
+  /** Returns the model's access to the machine. */
   context(): DeviceContext {
     const { platform, tree } = this.#surroundings
     const { name } = this.model

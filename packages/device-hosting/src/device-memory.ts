@@ -100,7 +100,7 @@ export class ModelMemory implements DeviceDma {
 
   // ---- for the party that serves the model ----
 
-  /** Forgets frames; what has to end before that is done is in `toEnd` and in flight. */
+  /** Drops mappings of frames; mappings and DMA that must end first are in `toEnd` and in flight. */
   drop(frames: readonly InvalidatedFrames[] | null): void {
     const memory = this.#memory
     if (memory === null) return
@@ -171,7 +171,7 @@ export class Countdown {
     mappings.onDone(() => this.#ended())
   }
 
-  /** Something that has begun. @returns what is to be called when it has ended; more than once does nothing */
+  /** Begins a piece of work. @returns the function that ends it, once */
   begin(): () => void {
     this.#open++
     let over = false

@@ -44,13 +44,13 @@ export class DeviceServer extends DeviceSet implements ReplyTarget {
     this.#offered.set(device, make)
   }
 
-  /** Says that all models are there: the guest finds them from now on. */
+  /** Reports that all models are attached: the guest finds them from now on. */
   ready(): void {
     this.#link.send({ kind: 'wantFrames' })
     this.#link.send({ kind: 'ready', name: this.#options.name ?? 'devices' })
   }
 
-  /** @internal Adds models, and says that they are there, or why not. */
+  /** @internal Adds models, and reports that they are attached, or the error. */
   async attachAll(add: (server: DeviceServer) => void | Promise<void>): Promise<void> {
     try {
       await add(this)
@@ -70,7 +70,7 @@ export class DeviceServer extends DeviceSet implements ReplyTarget {
     this.failed('', what, error)
   }
 
-  // ---- what the hypervisor sends ----
+  // ---- messages of the hypervisor ----
 
   /** Learns the machine's time. It runs on from the first look at it, or from `yieldTime`. */
   setTime(now: Readonly<Word64>): void {

@@ -87,8 +87,8 @@ export abstract class DeviceSet implements LocalModels {
   // ---- for the way to the hypervisor ----
 
   /**
-   * Tells what the models claim of a type (`XEN_DMOP_IO_RANGE_*`) after each change: all ranges, lowest priority first, and those
-   * whose writes are buffered. The range of a PCI function is bus·256 + device·8 + function.
+   * Reports the models' claims of a type (`XEN_DMOP_IO_RANGE_*`) after each change: all ranges, lowest priority first, and the
+   * ranges whose writes are buffered. The range of a PCI function is bus·256 + device·8 + function.
    */
   protected abstract claim(type: number, ranges: readonly FrameRange[], buffered: readonly FrameRange[]): void
   /** A model has failed outside of a request, in a timer for instance. */
@@ -107,8 +107,9 @@ export abstract class DeviceSet implements LocalModels {
   /**
    * Makes a model part of the machine.
    *
-   * @throws DeviceError `ERR_INVALID` for what is no model, `ERR_EXISTS` if the name is taken or a range overlaps
-   *   another's, `ERR_DEVICE` if its `attach` throws anything else or returns a promise; the model then claims nothing
+   * @throws DeviceError `ERR_INVALID` for a value that is not a model, `ERR_EXISTS` if the name is taken or a range
+   * overlaps another's, `ERR_DEVICE` if its `attach` throws anything else or returns a promise; the model then claims
+   * nothing
    */
   attach(model: DeviceModel): void {
     this.#attach(model, false)
@@ -124,7 +125,7 @@ export abstract class DeviceSet implements LocalModels {
   }
 
   /**
-   * Takes out what is in a slot, when the guest has given it up.
+   * Takes the device out of a slot, when the guest has released it.
    *
    * @param busName - the slot's
    * @returns whether it is out: false when the deadline has passed. The request stays with the guest then
@@ -194,9 +195,9 @@ export abstract class DeviceSet implements LocalModels {
   }
 
   /**
-   * Has the guest's accesses to a model wait, or go nowhere, from the next one on: what a slow or a dead device does to its
-   * guest. The interrupt lines of a dead model are low. Configuration space, memory that the guest reaches as RAM, and the rest
-   * of what the model does by itself are as ever.
+   * Delays the guest's accesses to a model, or drops them, from the next one on, as a slow or a broken device would. The
+   * interrupt lines of a broken model are low. Configuration space, memory that the guest reaches as RAM, and the model's own
+   * actions are not changed.
    *
    * @param impairment - null: no more
    * @returns false where there is no such model
@@ -221,7 +222,8 @@ export abstract class DeviceSet implements LocalModels {
   }
 
   /**
-   * Lets models finish what no vCPU waits for: buffered writes, and promises that their timers' callbacks returned.
+   * Lets models finish work that no vCPU waits for: buffered writes, and promises that their timers' callbacks
+   * returned.
    *
    * @returns settles with them; null: there are none
    */
@@ -230,7 +232,7 @@ export abstract class DeviceSet implements LocalModels {
   }
 
   /**
-   * Reports the models that `settle` waits for as failed; the policy decides what follows.
+   * Reports the models that `settle` waits for as failed; the policy decides the consequence.
    *
    * @param error - the cause of the failure
    */
@@ -238,19 +240,22 @@ export abstract class DeviceSet implements LocalModels {
     this.#notices.failUnsettled(error)
   }
 
-  // ---- what the models have mapped ----
+  // ---- mappings of the models ----
 
   /** @internal The next INVALIDATE request of a vCPU is about these frames only; null: about all. */
   announce(vcpu: number, { frames }: Pick<InvalidationNotice, 'frames'>): void {
     this.#notices.announced.set(vcpu, frames)
   }
 
-  /** @internal Has all models drop what they have mapped; `done` when nothing is held, and what was in flight has ended. */
+  /**
+   * @internal Has all models drop their mappings; `done` when no mapping is held, and all work in flight has
+   * ended.
+   */
   dropMappings(done: () => void): void {
     this.#notices.dropMappings(null, done)
   }
 
-  /** @internal A model that still holds a mapping which has been asked for back, or has not forgotten what it was told to. */
+  /** @internal A model that still holds a mapping which was asked for back, or has not ended its `invalidate`. */
   holder(): string | undefined {
     return this.#notices.holder
   }
@@ -335,7 +340,7 @@ export abstract class DeviceSet implements LocalModels {
   /**
    * Divides a saved state.
    *
-   * @returns what it has of these models, and what it has of others; null: nothing
+   * @returns the parts of these models, and of other models; null: none
    * @throws DeviceError `ERR_STATE` for another version
    */
   divide(state: DeviceHostState): { readonly own: DeviceHostState; readonly others: DeviceHostState | null } {
@@ -354,8 +359,8 @@ export abstract class DeviceSet implements LocalModels {
   /**
    * Checks whether a saved state is of these models, and changes nothing.
    *
-   * @throws DeviceError `ERR_STATE` for another version, `ERR_NOT_FOUND` where the state names a model that is not there, or
-   *   has none of a model that is
+   * @throws DeviceError `ERR_STATE` for another version, `ERR_NOT_FOUND` where the state names a model that does not exist,
+   * or lacks one that does
    */
   check(state: DeviceHostState): void {
     checkVersion(state)
@@ -370,8 +375,9 @@ export abstract class DeviceSet implements LocalModels {
    * Restores every model and function.
    *
    * @param deadlineMs - host time that each model may take; default any
-   * @throws DeviceError `ERR_STATE` for another version or what a model refuses, `ERR_NOT_FOUND` where the state names a
-   *   model or function that is not there, or has none of a model that is; `ERR_DEVICE` for a model that fails or is late
+   * @throws DeviceError `ERR_STATE` for another version or a state that a model refuses, `ERR_NOT_FOUND` where the state
+   * names a model or function that does not exist, or lacks one that does; `ERR_DEVICE` for a model that fails or is
+   * late
    */
   async restore(state: DeviceHostState, deadlineMs: number = Infinity): Promise<void> {
     checkVersion(state)

@@ -14,8 +14,8 @@ const LEAST_RESTS = 8
 const MOST_RESTS = 4096
 
 /**
- * A shared word that is rung: what an event channel is in Xen. It counts, so that a ring between looking and waiting is
- * not lost: look at the value, look for work, wait for the value to change.
+ * A shared word by which one thread wakes another, as by an event channel of Xen. It counts rings, so that none is
+ * lost: read the value, look for work, then wait until the value has changed.
  */
 export class Doorbell {
   /** To be handed to another thread, which makes a doorbell of its own over it. */

@@ -194,7 +194,7 @@ export class FrameReader {
   /**
    * Takes the next bytes, which stay as they are, and hands over the frames that they complete.
    *
-   * @throws IoreqError `ERR_PROTOCOL` for what is no frame
+   * @throws IoreqError `ERR_PROTOCOL` for bytes that are not a frame
    */
   push(chunk: Uint8Array): void {
     this.#cutter.cut(chunk, (bytes) => this.#onFrame(decodeFrame(bytes.subarray(LENGTH_BYTES))))

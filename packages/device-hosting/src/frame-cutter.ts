@@ -23,10 +23,10 @@ export class FrameCutter {
   }
 
   /**
-   * Takes the next bytes, and hands over the frames that they complete. Those of a frame that is not whole are kept.
+   * Takes the next bytes, and hands over the frames that they complete. Bytes of an incomplete frame are kept.
    *
-   * @param onBytes - a frame, as a view of what was taken. Where it returns true, all that follows is kept. It may bring further
-   *   bytes itself, whose frames follow in order
+   * @param onBytes - a frame, as a view of the bytes taken. Where it returns true, all that follows is kept. It may bring
+   * further bytes itself, whose frames follow in order
    * @returns whether frames may be left, for the next call, which may bring no bytes
    */
   cut(chunk: Uint8Array, onBytes: (bytes: Uint8Array) => unknown): boolean {

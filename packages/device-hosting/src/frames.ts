@@ -6,8 +6,8 @@ export const MAX_DMA_BYTES: number = 1 << 16
 
 /*
  * The frames between a hypervisor and a device server in another thread, process or machine, beside the request pages that they
- * may share. A frame is a u32 length of what follows, a kind (u8), and the fields of that kind in order, little-endian. `now` is
- * always the machine's clock when the frame was sent: nanoseconds, 64 bits.
+ * may share. A frame is a u32 length of its remainder, a kind (u8), and the fields of that kind in order, little-endian. `now`
+ * is always the machine's clock when the frame was sent: nanoseconds, 64 bits.
  */
 
 /** Range of addresses, or of guest frames, both ends inclusive. */
@@ -59,7 +59,7 @@ export const FRAMES = {
   resume: [15, { now: 'u64' }],
   /** Has a device that the server can make be plugged in; a `called` frame follows. */
   plug: [17, { call: 'u32', now: 'u64', device: 'text' }],
-  /** Takes out what is in a slot: a `called` frame with `out`, or `late` when this many host milliseconds have passed. */
+  /** Takes the device out of a slot: a `called` frame with `out`, or `late` when this many host milliseconds have passed. */
   unplug: [18, { call: 'u32', now: 'u64', bus: 'text', force: 'flag', deadline: 'f64' }],
   /** Sent before `resume` to models that map guest memory: whether they announce writes by `writing` from now on. */
   announce: [19, { on: 'flag' }],
@@ -92,7 +92,7 @@ export const FRAMES = {
   called: [47, { call: 'u32', error: 'text', result: 'text' }],
   /** Asks for an `invalidate` frame before each INVALIDATE request. */
   wantFrames: [48, {}],
-  /** A model has written guest frames itself: what has been translated of them is dropped, and they count as written. */
+  /** A model has written guest frames itself: translations of their code are dropped, and they count as written. */
   modified: [49, { gfn: 'f64', count: 'f64' }],
   /** A model is about to write guest frames itself, and waits for the `dmaDone` frame that replies. */
   writing: [60, { call: 'u32', gfn: 'f64', count: 'f64' }],
@@ -130,7 +130,7 @@ export type Frame = {
 export const FRAME_VERSION = 5
 /** `vcpu` of a `fault` outside of any request. */
 export const NO_VCPU = 0xffff_ffff
-/** The longest frame: what is longer is refused before it is read. DMA is cut into pieces. */
+/** The longest frame: a longer one is refused before it is read. DMA is cut into pieces. */
 export const MAX_FRAME_BYTES: number = 1 << 20
 
 /** Reads a clock for a frame. */

@@ -16,7 +16,7 @@ export interface HeldPlatformOptions {
   send(frame: Frame): void
   /** Something is about to be sent whose effects nobody waits for. */
   busy(): void
-  /** Puts what is still to come over what was read; see `ServerGate.overlay`. */
+  /** Puts data of writes still to come over data that was read; see `ServerGate.overlay`. */
   overlay(gpa: number, bytes: Uint8Array): void
 }
 
@@ -36,7 +36,7 @@ export class HeldPlatform {
    * Takes a frame about the machine.
    *
    * @returns false for any other frame
-   * @throws IoreqError `ERR_PROTOCOL` for what a device server may not send
+   * @throws IoreqError `ERR_PROTOCOL` for a frame that a device server may not send
    */
   take(frame: Frame): boolean {
     const platform = this.#platform

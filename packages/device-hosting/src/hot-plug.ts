@@ -25,7 +25,7 @@ export interface HotPlugParts {
   readonly leaves: (busName: string) => void
 }
 
-/** The wait for what a model has in flight. */
+/** The wait for a model's work in flight. */
 interface Rest {
   /** The model was reset since. */
   again: boolean
@@ -41,7 +41,7 @@ export class HotPlug {
   readonly #leaving = new Map<string, Promise<void>>()
   /** Ends the waits for an empty slot, when nobody is to wait any more. */
   readonly #waits = new Set<() => void>()
-  /** By model: those that were reset, and have work in flight. A guest may reset them any number of times. */
+  /** Models that were reset and have work in flight. A guest may reset them any number of times. */
   readonly #resting = new Map<string, Rest>()
 
   constructor(parts: HotPlugParts) {
@@ -49,7 +49,7 @@ export class HotPlug {
   }
 
   /**
-   * Takes out what is in a slot.
+   * Takes the device out of a slot.
    *
    * @param busName - the port's
    * @returns whether it is out: false when the deadline has passed. The request stays with the guest then
@@ -82,7 +82,7 @@ export class HotPlug {
     for (const giveUp of this.#waits) giveUp()
   }
 
-  /** Takes out what the guest has let go: at once if it has nothing in flight since its power went. */
+  /** Takes out a device that the guest has released: at once if it has had nothing in flight since its power was removed. */
   release(busName: string): void {
     const { tree } = this.#parts
     const slot = tree.slot(busName)
@@ -135,7 +135,7 @@ export class HotPlug {
     if (found === undefined || found.detached) return Promise.resolve()
     requests.endAccessesTo(owner)
     try {
-      // At once: what it has in flight is dropped from here on.
+      // At once: its work in flight is dropped from here on.
       const reset = found.model.reset?.()
       if (isPromise(reset)) notices.begun(reset, owner, 'reset')
     } catch (error) {
@@ -162,7 +162,7 @@ export class HotPlug {
     const { model } = found
     while (rest.again) {
       rest.again = false
-      // oxlint-disable-next-line no-await-in-loop -- once more for what was reset meanwhile
+      // oxlint-disable-next-line no-await-in-loop -- once more for a reset meanwhile
       await this.#tell(model, 'reset', () => model.quiesce?.(Infinity))
       // oxlint-disable-next-line no-await-in-loop -- as above
       await new Promise<void>((resolve) => this.#parts.notices.dropMappingsOf(found, resolve))

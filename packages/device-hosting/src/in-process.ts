@@ -26,8 +26,8 @@ export interface DeviceHostOptions {
 /**
  * The ioreq server of the models that live in this process.
  *
- * Accesses bypass the request page: `IoDispatch` calls the handlers of synchronous models, and those of any other model as
- * well, whose answer comes when the model's promise does. Notices go through the page, as does everything where models are
+ * Accesses bypass the request page: `IoDispatch` calls the handlers of synchronous models, and of any other model as well,
+ * whose answer comes when the model's promise settles. Notices go through the page, as does everything where models are
  * deferred.
  */
 export class DeviceHost extends DeviceSet implements IoreqTransport, ReplyTarget {

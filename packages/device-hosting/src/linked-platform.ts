@@ -260,13 +260,13 @@ export class LinkedPlatform implements DevicePlatform {
 
   // ---- memory ----
 
-  /** Models have come to rest: what they hold counts as written, and what they merely remember is forgotten. */
+  /** Models are at rest: the frames that they hold count as written, and mappings that they only cache are dropped. */
   atRest(): void {
     this.tellHeld('modified')
     for (const memory of this.#mapped) memory.invalidate()
   }
 
-  /** Tells of the frames that models hold for writing while they rest: nothing else tells of what they write there. */
+  /** Reports the frames that models hold for writing while they rest: no other report tells of writes to them. */
   tellHeld(what: 'modified' | 'writing'): void {
     for (const memory of this.#mapped) memory.heldForWriting?.(this.#tell[what])
   }

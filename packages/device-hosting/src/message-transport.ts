@@ -37,7 +37,7 @@ export class MessageTransport {
  * `dma.readAsync` and `dma.writeAsync`.
  *
  * @param attach - adds the models
- * @returns the server, once its models are there; one whose `attach` has thrown has said so to the hypervisor
+ * @returns the server, with its models attached; where `attach` has thrown, the hypervisor has been sent the error
  */
 export async function serveMessages(
   port: FramePort,

@@ -7,7 +7,7 @@ export interface NoticedModel {
   readonly model: DeviceModel
   readonly detached: boolean
   readonly memory: ModelMemory
-  /** Called when it has forgotten what it was told to, one for each time that it was told. */
+  /** Called when the model has dropped mappings as asked; one callback for each request. */
   readonly forgetting: Set<() => void>
 }
 
@@ -20,13 +20,13 @@ interface Begun {
 /** Reports a model that failed outside of a request. */
 export type ReportFailure = (device: string, what: string, error: unknown) => void
 
-/** Has models drop what they have mapped of guest memory, and waits for it. */
+/** Has models drop their mappings of guest memory, and waits for it. */
 export class ModelNotices {
   readonly #models: () => Iterable<NoticedModel>
   readonly #failed: ReportFailure
   /** For requests whose data is a pointer. */
   readonly #dma: ModelMemory
-  /** By vCPU, what its next INVALIDATE request is about, where that has been said; null: about all frames. */
+  /** Frames of each vCPU's next INVALIDATE request, where they were announced; null: all frames. */
   readonly announced: Map<number, readonly InvalidatedFrames[] | null> = new Map()
   /** Buffered writes that have been begun and not ended. */
   readonly #buffered = new Map<Promise<void>, Begun>()
@@ -39,7 +39,7 @@ export class ModelNotices {
     this.#failed = failed
   }
 
-  /** Takes what was announced; all where nothing was. */
+  /** Takes the announced frames of a vCPU's next INVALIDATE request; null: all frames. */
   takeAnnounced(vcpu: number): readonly InvalidatedFrames[] | null {
     const frames = this.announced.get(vcpu) ?? null
     this.announced.delete(vcpu)
@@ -85,17 +85,17 @@ export class ModelNotices {
   }
 
   /**
-   * Has all models drop what they have mapped of guest frames.
+   * Has all models drop their mappings of guest frames.
    *
    * @param frames - null: all
-   * @param done - called when no mapping of them is held, and what was in flight, buffered writes included, has ended
+   * @param done - called when no mapping of them is held, and all work in flight, buffered writes included, has ended
    */
   dropMappings(frames: readonly InvalidatedFrames[] | null, done: () => void): void {
     const open = new Countdown(done)
     for (const write of this.#buffered.keys()) open.promise(write)
     drop(this.#dma, frames, open)
     for (const each of this.#models()) {
-      // Forgotten before the model is told: what it maps from then on is what is there now.
+      // Dropped before the model is told: its later mappings are of the new frames.
       drop(each.memory, frames, open)
       if (!each.detached) this.#tell(each, frames, open)
     }
@@ -111,7 +111,7 @@ export class ModelNotices {
     open.start()
   }
 
-  /** Tells a model what to forget. It has until its promise is settled, or until it is taken out. */
+  /** Tells a model which frames to forget. It has until its promise is settled, or until it is taken out. */
   #tell({ model, forgetting }: NoticedModel, frames: readonly InvalidatedFrames[] | null, open: Countdown): void {
     const failed = (error: unknown): void => this.#failed(model.name, 'invalidate', error)
     try {
@@ -129,7 +129,7 @@ export class ModelNotices {
     }
   }
 
-  /** A model that still holds a mapping which has been asked for back, or has not forgotten what it was told to. */
+  /** A model that still holds a mapping which has been asked for back, or has not ended its own `invalidate`. */
   get holder(): string | undefined {
     for (const { model, memory, forgetting } of this.#models()) {
       if (memory.holds || forgetting.size > 0) return model.name

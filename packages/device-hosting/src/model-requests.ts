@@ -95,7 +95,7 @@ class Service implements OneCall {
     return this.access !== null && this.#region?.device === device
   }
 
-  /** Ends the service: what the promise of an access still says goes nowhere. */
+  /** Ends the service: a later result of an access's promise is dropped. */
   giveUp(): void {
     this.access = null
   }
@@ -171,7 +171,7 @@ export class ModelRequests implements Requests {
     this.#table = options.table
   }
 
-  /** Begins a vCPU's next request. @returns what serves it */
+  /** Begins a vCPU's next request. @returns the service that answers it */
   begin(vcpu: number, replies: ReplyTarget): Service {
     let service = this.services[vcpu]
     if (service === undefined || service.access !== null) {
@@ -325,11 +325,11 @@ export class ModelRequests implements Requests {
     if (service?.access === access) service.reject(device, error)
   }
 
-  /** Answers what waits for a model that is reset or gone, with ones: its late responses are dropped. */
+  /** Answers requests that wait for a reset or removed model, with ones: its late responses are dropped. */
   endAccessesTo(device: string): void {
     for (const [vcpu, service] of this.services.entries()) {
       if (service?.waitsFor(device) !== true) continue
-      // Its late response finds a service without an access in progress.
+      // A late response finds a service without an access in progress.
       this.services[vcpu] = undefined
       service.access?.cancel()
       service.answer(0xffff_ffff, 0, false)

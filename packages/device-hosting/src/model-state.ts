@@ -29,7 +29,7 @@ export function checkTimeLimit(deadlineMs: number): void {
 /**
  * Waits for a step that is under way, and no longer than allowed. A deadline that no timer of the host can hold never passes.
  *
- * @throws DeviceError `ERR_DEVICE`, naming the device or server and the step; what the step throws
+ * @throws DeviceError `ERR_DEVICE`, naming the device or server and the step; the step's own error
  */
 export async function inTime<T>(device: string, what: string, deadlineMs: number, step: Promise<T>): Promise<T> {
   let timer: unknown
@@ -134,7 +134,7 @@ export function stateToText(state: unknown): string {
   )
 }
 
-/** Reads what {@link stateToText} has written. */
+/** Reads the text of {@link stateToText}. */
 export function stateFromText(text: string): unknown {
   return JSON.parse(text, (_key, value: unknown) => {
     const digits = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[BYTES] : undefined

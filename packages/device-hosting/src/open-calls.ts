@@ -30,7 +30,7 @@ export class OpenCalls {
    *
    * @param frame - makes the frame of a call of this number
    * @returns settles with the result that the server replies
-   * @throws IoreqError `ERR_DEVICE` with what the server replies instead; `ERR_NOT_FOUND` where it is gone
+   * @throws IoreqError `ERR_DEVICE` with the server's own error; `ERR_NOT_FOUND` for a server that has ended
    */
   make(frame: (call: number) => Frame): Promise<string> {
     if (this.#ended) return Promise.reject(this.#gone())

@@ -12,7 +12,7 @@ import type { DevicePlatform, MemoryPlacement, PlatformMemory } from './platform
 
 const MAX_BYTES = 2 ** 31
 
-/** Memory of one model: checks what the model hands over, and passes it on to the machine. */
+/** Memory of one model: checks the model's arguments, and passes them on to the machine. */
 export class ModelOwnedMemory implements OwnedMemory {
   readonly name: string
   readonly bytes: number

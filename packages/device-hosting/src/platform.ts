@@ -40,7 +40,7 @@ export interface MemoryPlacement {
 /**
  * Memory of a device model, on the machine's side. Arguments have been checked.
  *
- * Where the asynchronous forms are there, the bytes are out of reach: `view` is null and the synchronous ones throw.
+ * With asynchronous forms the bytes are in another process: `view` is null and synchronous forms throw.
  */
 export interface PlatformMemory {
   /** The bytes, where they are within reach. */
@@ -80,7 +80,7 @@ export interface DevicePlatform {
   /** Guest RAM. Without the asynchronous forms, they are the others at once. */
   readonly dma: Dma & Partial<DeviceDma>
   /**
-   * Gives a device model its own way to guest RAM, which knows what the model has mapped. Without it, models copy by `dma`
+   * Gives a device model its own access to guest RAM, which records the model's mappings. Without it, models copy by `dma`
    * and cannot map.
    *
    * @param device - whose it is: a model's name, or a server's
@@ -153,7 +153,7 @@ export interface GatedServer {
   reply(call: number, ok: boolean): void
   /** Whether something was sent that the machine has yet to wait for. */
   readonly unsettled: boolean
-  /** The machine was put back: it does not wait for what was sent meanwhile, as levels of wires are. */
+  /** The machine was restored: it does not wait for reactions to frames sent meanwhile, such as levels of wires. */
   putBack(): void
   /** Ends the server. @param error - why it has failed; undefined: it has not, and is taken out */
   end(error: unknown): void
@@ -166,8 +166,8 @@ export interface GatedServer {
 }
 
 /**
- * Stands between models elsewhere and a machine that is recorded: what they do by themselves takes effect when the gate says
- * so. See `DevicePlatform.gate`.
+ * Stands between models elsewhere and a machine that is recorded: the models' own actions take effect when the gate says so.
+ * See `DevicePlatform.gate`.
  */
 export interface ServerGate {
   /** Messages of the machine's side are no requests of the guest's: nothing waits for the models' reaction. */
@@ -186,7 +186,7 @@ export interface ServerGate {
   answered(vcpu: number): void
   /** Whether a vCPU waits for models that answer at once where nothing is recorded: such a wait takes no time. */
   waitsForNothing(vcpu: number): boolean
-  /** Puts what the models have written to guest memory, and what is still to come there, over what was read. */
+  /** Puts the models' writes to guest memory, made and still to come, over data that was read. */
   overlay(gpa: number, bytes: Uint8Array): void
   /**
    * The server has failed. Absent: it ends at once.

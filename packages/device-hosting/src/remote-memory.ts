@@ -156,7 +156,7 @@ class RemoteMemory implements PlatformMemory {
 
   async #writeAsync(offset: number, from: Uint8Array): Promise<void> {
     this.post(offset, from)
-    // Its reply says that the bytes are there.
+    // The reply of this read says that the bytes have been written.
     await this.#link.call(this.#readFrame(offset, 0))
   }
 
@@ -216,7 +216,8 @@ export class HeldMemories {
    * Takes a frame about memory.
    *
    * @returns false for any other frame
-   * @throws IoreqError `ERR_PROTOCOL` for what a device server may not send; DeviceError where the machine has no room
+   * @throws IoreqError `ERR_PROTOCOL` for a frame that a device server may not send; DeviceError where the machine has
+   * no room
    */
   take(frame: Frame): boolean {
     switch (frame.kind) {

@@ -17,7 +17,7 @@ import { type Frame, FRAME_VERSION, type FrameRange, NO_VCPU, timeOf } from './f
 import type { UnplugOptions } from './hot-plug.ts'
 import { OpenCalls } from './open-calls.ts'
 
-/** A way to a device server: what differs between a Worker, a socket and any other. */
+/** A connection to a device server: the parts that differ between a Worker, a socket and any other. */
 export interface ServerLink {
   /** Where the server's request page and ring are; default the domain's memory. */
   readonly page?: PageLocation
@@ -52,13 +52,13 @@ export interface RemoteServerOptions {
   readonly mayOverlap?: boolean
   /** Takes messages of the models to the machine's maker. */
   onMessage?(bytes: Uint8Array): void
-  /** The server has ended, for whatever reason: what runs its models can be stopped. */
+  /** The server has ended, for any reason: the Worker or process of its models can be stopped. */
   onClosed?(): void
 }
 
 /**
  * The hypervisor's end of a server whose models live elsewhere: it makes claims, drives lines, arms timers and moves
- * memory for them. Whatever comes over the link is checked; what is not right fails the server, never the process.
+ * memory for them. All frames from the link are checked; an invalid one fails the server, never the process.
  */
 export class RemoteServer implements IoreqTransport {
   /** The server in the domain. */
@@ -77,7 +77,7 @@ export class RemoteServer implements IoreqTransport {
   readonly #closeListeners: (() => void)[] = []
   /** The models' way to guest memory, on this side. */
   readonly #memory: DeviceMemory | null
-  /** Says when what they do by themselves takes effect; null: when it comes. */
+  /** Says when the models' own actions take effect; null: when their frames come. */
   readonly #gate: ServerGate | null
   /** Interrupt lines, timers and DMA. */
   readonly #held: HeldPlatform
@@ -148,7 +148,7 @@ export class RemoteServer implements IoreqTransport {
     this.#send({ kind: 'announce', on: platform.announcesWrites?.() === true })
   }
 
-  /** Whether the server has a gate: what its models do is recorded, or comes from a recording, and they are not saved. */
+  /** Whether the server has a gate: its models' actions are recorded, or come from a recording, and they are not saved. */
   get isRecorded(): boolean {
     return this.#gate !== null
   }
@@ -169,7 +169,7 @@ export class RemoteServer implements IoreqTransport {
     this.#link.send(frame)
   }
 
-  // ---- what the hypervisor asks ----
+  // ---- calls of the hypervisor ----
 
   /** Sends bytes to the models' end, to `DeviceServerOptions.onMessage`. */
   post(bytes: Uint8Array): void {
@@ -255,7 +255,7 @@ export class RemoteServer implements IoreqTransport {
   }
 
   /**
-   * Takes out what is in a slot of the server's, when the guest has given it up.
+   * Takes the device out of a slot of the server's, when the guest has released it.
    *
    * @param busName - the slot's
    * @returns whether it is out: false when the deadline has passed. The request stays with the guest then
@@ -363,7 +363,7 @@ export class RemoteServer implements IoreqTransport {
     else this.#dispatch.requests.serverGone(this.server, error)
   }
 
-  // ---- what the models ask ----
+  // ---- calls of the models ----
 
   /** @internal An answer has been found in a slot. */
   receive(vcpu: number): void {

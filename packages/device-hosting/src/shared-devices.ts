@@ -26,7 +26,7 @@ const IDLE_SLICES = 3
 const BUSY_MS = 8
 /** Turns of the microtask queue after a message: as many as promises follow one another in a model. */
 const MESSAGE_TURNS = 16
-/** How often it looks whether that time has come. */
+/** Rounds of the loop between two looks whether that time has come. */
 const ROUNDS_A_LOOK = 16
 
 /**

@@ -1,5 +1,5 @@
 /*
- * Words of the header, in front of the data. The counters run modulo 2^32; what lies between them has been written and
+ * Words of the header, in front of the data. The counters run modulo 2^32; the bytes between them have been written and
  * not read. Each is stored by one side only, after the bytes that it stands for.
  */
 const WRITTEN = 0
@@ -40,7 +40,7 @@ export class SharedStream {
   #put(bytes: Uint8Array): number {
     const written = Atomics.load(this.#words, WRITTEN)
     const used = (written - Atomics.load(this.#words, READ)) >>> 0
-    // The other side may have scribbled: never write over what it has not read.
+    // The other side may have corrupted the counters: never write over bytes that it has not read.
     const count = Math.min(bytes.length, Math.max(0, this.#capacity - used))
     const at = written & (this.#capacity - 1)
     const first = Math.min(count, this.#capacity - at)

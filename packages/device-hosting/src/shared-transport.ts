@@ -90,8 +90,8 @@ export class SharedTransport {
     let left = this.#patienceMs
     for (let waits = 0; ; waits++) {
       const seen = this.doorbell.value
-      // The state first: what the server has sent before its answer is there then. A model may need memory before it can
-      // answer.
+      // The state first: frames that the server sent before its answer have arrived then. A model may need memory before
+      // it can answer.
       const { state } = slot
       this.#receive()
       if (this.#closed) return
@@ -153,7 +153,7 @@ export class SharedTransport {
     return rung
   }
 
-  /** Handles what the server has, as it comes, while the event loop runs; until the server is closed. */
+  /** Handles the server's frames and answers as they come, while the event loop runs; until the server is closed. */
   async watch(): Promise<void> {
     while (!this.#closed) {
       const seen = this.doorbell.value

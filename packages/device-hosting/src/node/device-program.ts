@@ -16,7 +16,7 @@ export interface DeviceProgramOptions extends ProtocolDevicesOptions {
   /** The command for a shell: a program and its arguments. */
   readonly command: string
   /**
-   * Takes what the program writes to its standard output (1) and error (2): no bytes are its end. No more is read of it before a
+   * Takes the program's standard output (1) and error (2): no bytes are the end of the stream. No more is read of it before a
    * promise has settled.
    */
   onOutput?(bytes: Uint8Array, fd: 1 | 2): void | Promise<void>
@@ -202,7 +202,7 @@ export interface DeviceModelOptions
  * Starts a device program, or connects to it, for a machine that plugs its one device in: a model like others, which takes its
  * program with it when it leaves the machine.
  *
- * @throws IoreqError `ERR_DEVICE` for a program that is not there, is not ready in time, or has not just one device
+ * @throws IoreqError `ERR_DEVICE` for a program that does not exist, is not ready in time, or does not have exactly one device
  */
 export async function openDeviceModel(place: DeviceProgramPlace, options: DeviceModelOptions): Promise<DeviceModel> {
   const { clock, name } = options

@@ -29,7 +29,7 @@ export interface ListenOptions {
 
 /** The server's end of a session. */
 export interface Conversation {
-  /** Its frames. */
+  /** The frames of the session. */
   readonly link: ServerLink
   /** Goes on over a new connection. */
   connect(frames: FrameSocket, opening: Opening): void
@@ -90,7 +90,7 @@ export class FrameListener {
   /**
    * Starts to listen. TCP without a host is the loopback interface.
    *
-   * @param create - makes this end of a new session; what it throws refuses the session
+   * @param create - makes this end of a new session; an error that it throws refuses the session
    */
   static async listen(
     options: ListenOptions,

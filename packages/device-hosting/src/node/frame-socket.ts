@@ -28,7 +28,7 @@ export class FrameSocket implements ProtocolStream {
   /** Looks since the last byte. */
   #silent = 0
   #paused = false
-  /** Takes bytes; what it throws ends the connection. */
+  /** Takes bytes; an error that it throws ends the connection. */
   onBytes: ((bytes: Uint8Array) => unknown) | null = null
   /** The connection is over; an error tells of bytes that were no frames. */
   onEnd: ((error: Error | null) => void) | null = null
@@ -116,7 +116,7 @@ export interface Opening {
   readonly rest: Uint8Array
 }
 
-/** Waits for the first frames of a machine. @param onOpen - what it throws ends the connection */
+/** Waits for the first frames of a machine. @param onOpen - an error that it throws ends the connection */
 export function awaitOpening(frames: FrameSocket, onOpen: (opening: Opening) => void): void {
   const reader = new ProtocolReader(MAX_OPENING_BYTES)
   let introduction: Opening['introduction'] = null

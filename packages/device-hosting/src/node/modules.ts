@@ -90,7 +90,10 @@ async function within(deadlineMs: number, url: string): Promise<unknown> {
 /** How much later than its deadline a top level is interrupted: one that only waits is late before that. */
 const INTERRUPT_MS = 100
 
-/** The interrupter's program: it has V8 unwind what the main thread executes. Timers and signals come up then. */
+/**
+ * The interrupter's program: it has V8 unwind the main thread, so that timers and signals come up. Timers and signals
+ * come up then.
+ */
 const INTERRUPTER = `
   const { Session } = require('node:inspector')
   const { workerData } = require('node:worker_threads')
@@ -116,8 +119,8 @@ function interruptAfter(ms: number): () => void {
 }
 
 /**
- * Attaches the models of modules to a server, and offers what they export as `pluggable`: functions that make devices to
- * be plugged in while the machine runs, by name.
+ * Attaches the models of modules to a server, and offers their exports of `pluggable`: functions that make devices to be
+ * plugged in while the machine runs, by name.
  */
 export async function attachModules(server: DeviceServer, urls: readonly string[]): Promise<void> {
   for (const model of await importModels(urls)) server.attach(model)

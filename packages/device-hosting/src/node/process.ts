@@ -16,7 +16,7 @@ import { SharedTransport, type SharedTransportOptions } from '../shared-transpor
 export interface DeviceProcessOptions extends Pick<SharedTransportOptions, 'name' | 'realTime' | 'mayOverlap'> {
   /** Modules whose exported device models the process runs: URLs, as `import` takes them. */
   readonly modules: readonly string[]
-  /** Takes what the models send to the machine's maker. */
+  /** Takes the messages of the models to the machine's maker. */
   onMessage?(bytes: Uint8Array): void
 }
 
@@ -78,7 +78,7 @@ export async function startDeviceProcess(
   return first.promise
 }
 
-/** The options of {@link startDeviceWorker} beside those of a `SharedTransport`. */
+/** The options of {@link startDeviceWorker} beside the options of a `SharedTransport`. */
 export interface DeviceWorkerOptions extends SharedTransportOptions {
   /** Modules whose exported device models the Worker runs: URLs, as `import` takes them. */
   readonly modules: readonly string[]

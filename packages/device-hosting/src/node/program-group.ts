@@ -44,7 +44,7 @@ export interface ProgramEnd {
   readonly signal: NodeJS.Signals | null
 }
 
-/** A program that a shell runs in a process group of its own, and all that it starts there. */
+/** A program that a shell runs in a process group of its own, and all processes that it starts in the group. */
 export class ProgramGroup {
   /** This process's end of the socket; null: the program cannot be started. */
   readonly socket: Duplex | null
@@ -110,7 +110,7 @@ export class ProgramGroup {
     }, GRACE_MS)
   }
 
-  /** The program has ended: what it has started ends as well. */
+  /** The program has ended: the processes that it started end as well. */
   #over(): void {
     clearTimeout(this.#timer)
     if (!running.delete(this)) return

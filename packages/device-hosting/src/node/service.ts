@@ -12,7 +12,7 @@ import { programOf, sourceFlags } from './programs.ts'
 import { fromModelFrame, toModelFrame } from './socket-transport.ts'
 import { identityOf } from './watched-tls.ts'
 
-/** The options of a {@link DeviceService}. The token is what hypervisors must know. */
+/** The options of a {@link DeviceService}. The token is the secret that hypervisors must know. */
 export interface DeviceServiceOptions extends ListenOptions {
   /** How long the models of a machine are kept without a connection, in milliseconds. Default 30,000 with TLS, else 5000. */
   readonly reconnectMs?: number
@@ -75,7 +75,7 @@ class ServedMachine {
     this.link.receive(rest)
   }
 
-  /** Takes no frames until `resume`: the machine is held back by what it has not had acknowledged. */
+  /** Takes no frames until `resume`: the machine waits for their acknowledgement. */
   pause(): void {
     this.#isPaused = true
     this.#frames?.pause()
@@ -207,7 +207,7 @@ export class DeviceService {
  * Serves device models in this thread.
  *
  * @param attach - adds the models of one machine to its server; each machine must get models of its own
- * @throws IoreqError `ERR_INVALID` for a TLS identity that cannot be used; what listening at the address throws
+ * @throws IoreqError `ERR_INVALID` for a TLS identity that cannot be used; errors of listening at the address
  */
 export function serveDevices(
   options: DeviceServiceOptions,
@@ -224,7 +224,7 @@ export function serveDevices(
  * Serves the device models that modules export, in a Worker for each machine.
  *
  * @param modules - URLs, as `import` takes them
- * @throws IoreqError `ERR_INVALID` for a TLS identity that cannot be used; what listening at the address throws
+ * @throws IoreqError `ERR_INVALID` for a TLS identity that cannot be used; errors of listening at the address
  */
 export function serveDeviceModules(options: DeviceServiceOptions, modules: readonly string[]): Promise<DeviceService> {
   return DeviceService.listen(options, (machine) => new WorkerModels(machine, modules))

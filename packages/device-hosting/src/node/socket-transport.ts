@@ -57,12 +57,12 @@ export class SocketTransport {
     return this.#link.isConnected
   }
 
-  /** False: the other process lags behind what is posted to it. Wait for `drained`. */
+  /** False: the other process has not taken all posted bytes. Wait for `drained`. */
   get writable(): boolean {
     return this.#link.writable
   }
 
-  /** Settles when the other process has taken what was posted. */
+  /** Settles when the other process has taken all posted bytes. */
   drained(): Promise<void> {
     return this.#link.drained()
   }
@@ -77,7 +77,7 @@ export class SocketTransport {
     this.#framed.receive(fromModelFrame(frame))
   }
 
-  /** Sends what has stayed in the ring when the other process has taken what was sent. */
+  /** Sends the rest of the ring when the other process has taken all sent bytes. */
   #drain(): void {
     // Of a session that has ended nothing drains.
     if (this.#draining || this.#link.isOver) return

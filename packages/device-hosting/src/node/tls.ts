@@ -20,7 +20,7 @@ export interface TlsIdentity {
   readonly cert: string
   /** The private key of the certificate. */
   readonly key: string
-  /** The authorities that the other end's certificate must come from. Those of the operating system do not count. */
+  /** The authorities that the other end's certificate must come from. The operating system's authorities do not count. */
   readonly ca: string
   /**
    * Revocation lists, one for each authority between a certificate of the other end and `ca`, that one included. Default: no
@@ -34,7 +34,7 @@ export interface TlsIdentity {
   readonly peers?: readonly string[]
 }
 
-/** Files of a `TlsIdentity`; see there. */
+/** Files of a `TlsIdentity`. */
 export interface TlsFiles {
   /** Path of the certificate. */
   readonly cert: string
@@ -51,7 +51,7 @@ export interface TlsFiles {
 /**
  * Reads the files of an identity.
  *
- * @throws IoreqError `ERR_NOT_FOUND` for a file that cannot be read, `ERR_INVALID` for what is no certificate or no key to it
+ * @throws IoreqError `ERR_NOT_FOUND` for a file that cannot be read, `ERR_INVALID` for a bad certificate or a wrong key
  */
 export async function readTlsFiles({ cert, key, ca, crl, peers }: TlsFiles): Promise<TlsIdentity> {
   const paths = [cert, key, ca, ...(crl === undefined ? [] : [crl])]

@@ -16,12 +16,12 @@ type Listener = (now: TlsIdentity, before: TlsIdentity) => void
 const EVERY_MS = 10_000
 
 /**
- * A `TlsIdentity` in files that are replaced while it is in use, as before a certificate expires. They are read as a whole
- * and compared by what is in them, so that links and files that are moved into place will do. A certificate without its new key
- * is not used: the next look finds both.
+ * A `TlsIdentity` in files that are replaced while it is in use, as before a certificate expires. They are read as a whole and
+ * compared by content, so that links and files that are moved into place will do. A certificate without its new key is not
+ * used: the next look finds both.
  *
- * New connections have what the files say. Those that exist go on; when authorities or revocation lists change, the end that
- * listens cuts them, and they are made again within `reconnectMs`, by those who are still trusted.
+ * New connections use the files' present content. Open connections continue; when authorities or revocation lists change, the
+ * end that listens cuts them, and peers that are still trusted connect again within `reconnectMs`.
  */
 export class WatchedTlsFiles {
   readonly #files: TlsFiles
@@ -43,7 +43,7 @@ export class WatchedTlsFiles {
   /**
    * Reads the files, and looks at them from then on. The process ends although it looks.
    *
-   * @throws IoreqError `ERR_NOT_FOUND` for a file that cannot be read, `ERR_INVALID` for what cannot be used
+   * @throws IoreqError `ERR_NOT_FOUND` for a file that cannot be read, `ERR_INVALID` for a bad identity
    */
   static async open(files: TlsFiles, options: TlsWatchOptions = {}): Promise<WatchedTlsFiles> {
     return new WatchedTlsFiles(files, options, await readTlsFiles(files))
@@ -58,14 +58,14 @@ export class WatchedTlsFiles {
    * Reads the files at once.
    *
    * @returns whether they have changed
-   * @throws IoreqError as `open`; what was in use stays in use
+   * @throws IoreqError as `open`; the identity in use stays
    */
   reload(): Promise<boolean> {
     this.#reading ??= this.#read().finally(() => void (this.#reading = null))
     return this.#reading
   }
 
-  /** Looks no more; what is in use stays in use. */
+  /** Ends the looks at the files; the identity in use stays. */
   close(): void {
     clearInterval(this.#timer)
     this.#listeners.clear()

@@ -91,9 +91,9 @@ export function stampSeen(bytes: Uint8Array, seen: number): void {
   bytes[7] = (seen >>> 8) & 0xff
 }
 
-/** A frame, and what its header says. */
+/** A frame, and the fields of its header. */
 export interface DecodedFrame {
-  /** The frame. Its `bytes` are a view of what was decoded. */
+  /** The frame. The `bytes` of the frame are a view of the decoded bytes. */
   readonly frame: ProtocolFrame
   /** The low 16 bits of the count of frames that the sender has got. */
   readonly seen: number
@@ -164,8 +164,8 @@ export class ProtocolReader extends FrameCutter {
   /**
    * Takes the next bytes, and hands over the frames that they complete, as `cut` does.
    *
-   * @param onFrame - the `bytes` of a frame are views of what was taken
-   * @throws IoreqError `ERR_PROTOCOL` for what is no frame
+   * @param onFrame - the `bytes` of a frame are views of the bytes taken
+   * @throws IoreqError `ERR_PROTOCOL` for bytes that are not a frame
    */
   push(chunk: Uint8Array, onFrame: (decoded: DecodedFrame) => unknown): boolean {
     return this.cut(chunk, (bytes) => onFrame(decodeProtocolFrame(bytes)))

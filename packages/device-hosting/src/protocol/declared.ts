@@ -89,7 +89,7 @@ export class Declarations {
    * Takes a frame that declares something.
    *
    * @returns false for any other frame
-   * @throws IoreqError `ERR_PROTOCOL` for what cannot be
+   * @throws IoreqError `ERR_PROTOCOL` for an invalid declaration
    */
   take(frame: ServerFrame): boolean {
     switch (frame.kind) {

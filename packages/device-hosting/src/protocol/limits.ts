@@ -1,4 +1,4 @@
-/** Limits of the fields of a server's frames, beyond those of their types. */
+/** Limits of the fields of a server's frames, beyond the limits of their types. */
 import { IoreqError } from '@retrap/ioreq'
 import { type FrameKind, MAX_TRANSFER_BYTES, type ProtocolFrame } from './frame-table.ts'
 

@@ -16,7 +16,7 @@ export interface ProtocolStream {
   readonly backlog: number
   /** Sends bytes after all before. */
   write(bytes: Uint8Array): void
-  /** Ends the connection; what has been written still goes out. */
+  /** Ends the connection; bytes already written are still sent. */
   close(): void
   /** Whether all that has come is to wait; asked after each frame. Absent: no. */
   holds?(): boolean
@@ -30,7 +30,7 @@ export interface LinkOptions<Taken extends ProtocolFrame = ProtocolFrame> {
   onFailed(error: IoreqError): void
 }
 
-/** Frames, and their bytes, that may come before they are acknowledged; fewer than half of what 16 bits count. */
+/** Frames, and their bytes, that may come before they are acknowledged; fewer than half the range of the 16-bit count. */
 const ACK_FRAMES = 64
 const ACK_BYTES = 1 << 16
 /** Bytes that the other end may leave waiting. */
@@ -248,7 +248,7 @@ export abstract class FrameLink<Taken extends ProtocolFrame = ProtocolFrame> {
     if (!this.#isOver) this.end(why, new IoreqError('ERR_DEVICE', 'it has ended'))
   }
 
-  /** @param _error - says why to what waits in a derived class */
+  /** @param _error - @param _error - a derived class rejects its waiting calls with it */
   protected end(why: string, _error: IoreqError): void {
     this.#isOver = true
     this.#stream?.write(encodeProtocolFrame({ kind: 'bye', why: why.slice(0, MOST_REASON) }, this.#received))

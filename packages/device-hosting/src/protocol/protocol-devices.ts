@@ -11,7 +11,7 @@ export interface ProtocolDevicesOptions extends RemoteServerOptions, ProtocolEnd
   /** Names the server in sentences about its failure. Default: its name. */
   readonly describedAs?: string
   /**
-   * Returns what stands in the machine in place of a device, such as a stage that makes it late.
+   * Returns the model that the machine uses in place of a device's, such as a stage that delays it.
    *
    * @param model - the device
    * @param remove - takes it out, as a surprise: its registers and functions read as ones
@@ -21,8 +21,8 @@ export interface ProtocolDevicesOptions extends RemoteServerOptions, ProtocolEnd
 
 /**
  * The machine's end of a device server that speaks the device protocol (`PROTOCOL.md`): a program in any language. Its devices
- * are models of this process, which keep configuration space, split accesses and hold interrupt lines, and ask the program
- * for what only it knows.
+ * are models of this process, which keep configuration space, split accesses and hold interrupt lines, and ask the program for
+ * register values, saved states and work of its own.
  */
 export class ProtocolDevices {
   /** The hypervisor's end of the server. */

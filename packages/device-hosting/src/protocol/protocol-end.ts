@@ -99,7 +99,7 @@ export class ProtocolEnd {
     return model
   }
 
-  /** The models are part of the machine: they hear what the server has sent since it was ready. */
+  /** The models are attached: they get the frames that the server has sent since it was ready. */
   attached(): void {
     const early = this.#early ?? []
     this.#early = null
@@ -130,7 +130,7 @@ export class ProtocolEnd {
     return this.#session.resumable
   }
 
-  /** Whether the server is ready, and its devices are not attached yet: what it sends would have to be kept. */
+  /** Whether the server is ready, and its devices are not attached yet: frames that it sends would have to be kept. */
   get isAttaching(): boolean {
     return this.#isReady && this.#early !== null
   }
@@ -187,7 +187,7 @@ export class ProtocolEnd {
       throw new IoreqError('ERR_PROTOCOL', `it sent a ${frame.kind} frame before it was ready`)
     }
     if (this.#early === null) this.#act(frame)
-    // The bytes of a frame are a view of what came over the connection, which is nobody else's.
+    // The bytes of a frame are a view of the received bytes, which no other frame shares.
     else if (this.#early.push(frame) > MOST_EARLY)
       throw new IoreqError('ERR_PROTOCOL', `it sent more than ${MOST_EARLY} frames before it was asked anything`)
   }
@@ -263,7 +263,7 @@ export class ProtocolEnd {
     move: () => Promise<void> | undefined,
   ): void {
     const bytes = 'length' in frame ? frame.length : frame.bytes.length
-    // The room for the bytes is made there.
+    // `move` allocates the room for the bytes.
     const moved = move()
     if (moved !== undefined) {
       this.#moving += bytes

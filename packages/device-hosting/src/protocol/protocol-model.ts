@@ -37,7 +37,7 @@ export interface TransferBounds {
 /** A PCI function of the device, as it is attached. */
 interface AttachedFunction {
   readonly pci: PciFunction
-  /** Vectors whose cause is there. */
+  /** Vectors whose interrupt cause is present. */
   readonly causes: Set<number>
 }
 
@@ -73,7 +73,7 @@ export class ProtocolModel implements DeviceModel {
     this.#bounds = bounds
   }
 
-  // ---- what the machine asks ----
+  // ---- calls of the machine ----
 
   attach(context: DeviceContext): void {
     this.#context = context
@@ -199,7 +199,7 @@ export class ProtocolModel implements DeviceModel {
     )
     if (this.stateless) return { version: 1, bytes: NOTHING, causes }
     const bytes = await this.#call({ kind: 'save', device: this.#device.id })
-    // A view of what came over the connection.
+    // The bytes are a view of the connection's buffer.
     return { version: 1, bytes: Uint8Array.from(bytes), causes }
   }
 
@@ -213,9 +213,9 @@ export class ProtocolModel implements DeviceModel {
     if (!this.stateless) await this.#call({ kind: 'restore', device: this.#device.id, state: bytes, now: this.#now() })
   }
 
-  // ---- what the device asks ----
+  // ---- calls of the device ----
 
-  /** Drives what the cause of an interrupt leads to. */
+  /** Drives the interrupt line or sends the message for a cause that the device has set or cleared. */
   interrupt({ function: id, vector, level }: ProtocolFrame<'interrupt'>): void {
     const found = this.#functions.get(id)
     // A device that is out reaches nothing.

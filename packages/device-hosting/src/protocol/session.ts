@@ -2,7 +2,7 @@ import { IoreqError } from '@retrap/ioreq'
 import { MachineLink } from './link.ts'
 import type { FrameKind, FrameWord, MachineFrame, ProtocolFrame, ServerFrame } from './frame-table.ts'
 
-/** Calls that fail their device where they fail; of the others, what has asked for them fails. */
+/** Calls whose failure fails their device; the failure of any other call is reported to the caller alone. */
 const FAILING: ReadonlySet<FrameKind> = new Set(['read', 'write', 'timer', 'reset'] as const)
 
 interface Call {

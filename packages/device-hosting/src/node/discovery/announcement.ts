@@ -21,7 +21,7 @@ export interface NatsClient {
     subject: string,
     options: { callback(error: Error | null, message: { readonly data: Uint8Array }): void },
   ): { unsubscribe(): void }
-  /** Settles when the server has what was sent. */
+  /** Settles when the server has received all that was sent. */
   flush(): Promise<void>
   /** Whether the connection was closed permanently. */
   isClosed(): boolean
@@ -45,7 +45,7 @@ export interface DeviceAnnouncement {
   readonly leaseMs: number
 }
 
-/** The version of what servers and machines say to each other. */
+/** The version of the messages between servers and machines. */
 const PROTOCOL = 1
 /** Bytes of the longest announcement. */
 export const MAX_ANNOUNCEMENT_BYTES = 2048
@@ -81,7 +81,7 @@ export function encodeAnnouncement(announcement: DeviceAnnouncement): Uint8Array
 /**
  * Reads an announcement, which anyone may have written.
  *
- * @returns null for what is none, or is of another version
+ * @returns null for invalid bytes, or for another version
  */
 export function decodeAnnouncement(bytes: Uint8Array): DeviceAnnouncement | null {
   if (bytes.length > MAX_ANNOUNCEMENT_BYTES) return null

@@ -29,8 +29,8 @@ const ANSWER_EVERY_MS = 50
 const LAST_MS = 1000
 
 /**
- * Announces a service of devices over NATS, until it is closed. NATS learns what an announcement says, and nothing of devices or
- * guests. A connection to NATS that is lost and made again goes on with announcements.
+ * Announces a service of devices over NATS, until it is closed. NATS learns the content of an announcement, and nothing of
+ * devices or guests. A connection to NATS that is lost and made again goes on with announcements.
  *
  * @throws IoreqError `ERR_INVALID` for a name, host or lease that will not do, and for a service without TLS
  */
@@ -88,7 +88,7 @@ export class DeviceAnnouncer {
     if (this.#nats.isClosed()) return
     this.#questions.unsubscribe()
     this.#announce(0)
-    // Without a connection it does not get there, and the lease ends by itself.
+    // Without a connection the message is not delivered, and the lease ends by itself.
     const sent = this.#nats.flush().catch(() => {})
     await Promise.race([sent, new Promise((resolve) => setTimeout(resolve, LAST_MS).unref())])
   }
