@@ -25,7 +25,7 @@ export interface DeviceRange extends RegionOptions, DeviceHandlers {
   readonly size: number
 }
 
-/** Describes a device model for {@link defineDevice}. Members without a comment are those of `DeviceModel`. */
+/** Describes a device model for {@link defineDevice}. Members without a comment are as in `DeviceModel`. */
 export interface DeviceDefinition extends DeviceHandlers {
   /** Names the device; unique within a machine. */
   readonly name: string

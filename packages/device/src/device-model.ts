@@ -41,8 +41,8 @@ export interface DeviceContext {
   /** The machine's virtual time. */
   readonly clock: Clock
   /**
-   * Makes a timer that calls `callback` with the deadline that passed. It starts unarmed. A promise that `callback` returns is
-   * part of what the deadline leads to: on deterministic time the machine waits for it, and a rejection fails the model.
+   * Makes a timer that calls `callback` with the deadline that passed. It starts unarmed. Where `callback` returns a promise,
+   * the machine waits for it on deterministic time, and a rejection fails the model.
    *
    * @param callback - see {@link TimerCallback}
    */

@@ -12,7 +12,7 @@ import { plainLine as plain, printable } from '@retrap/basics'
  * | `ERR_NO_SPACE` | all ranges are taken |
  * | `ERR_DEVICE` | a device model broke its contract |
  * | `ERR_OPTION` | an option that a model was made with is out of range |
- * | `ERR_STATE` | `restore` was given what `save` of the same model never returned |
+ * | `ERR_STATE` | `restore` was given a state that `save` of the same model cannot return |
  * | `ERR_DETACHED` | the model is not part of a machine |
  */
 export type DeviceErrorCode =

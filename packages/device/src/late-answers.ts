@@ -19,7 +19,7 @@ export interface LateAnswersOptions<Request, Answer> {
   /** Takes the answer, in virtual time. It may start further requests, and cancel. */
   answer(request: Request, answer: Answer): void
   /**
-   * Whether the guest may be answered now; `proceed` gives what was held back. Default: always.
+   * Whether the guest may be answered now; `proceed` delivers the answers held back. Default: always.
    *
    * A PCI function passes its bus master bit: `PciFunction.mayMaster`.
    */
@@ -186,7 +186,7 @@ export class LateAnswers<Request, Answer> {
     else this.#timer.armAfter(0, next.deadline)
   }
 
-  /** All that is due by now: a timer of a model elsewhere would not fire again for what is past before processors go on. */
+  /** Ends all requests due by now, as a model in another process gets no second timer event before processors go on. */
   #expired(): void | Promise<void> {
     const waits: Promise<void>[] = []
     const now = new Instant()
@@ -289,7 +289,7 @@ export class LateAnswers<Request, Answer> {
     }))
   }
 
-  /** Cancels present requests, and restores those of a saved state; requests without a response are made again. */
+  /** Cancels present requests, and restores saved ones; requests without a response are made again. */
   restore(requests: readonly LateRequest<Request, Answer>[]): void {
     this.cancel()
     for (const { request, answer, deadline, due = false } of requests)

@@ -216,7 +216,7 @@ export interface PciFunction {
   readonly requester: number
   /** The 256 (or 4096) bytes of configuration space, little-endian. The device may change any of them; call `update` after changing command bits or BARs. */
   readonly config: Uint8Array
-  /** Whether the function may access memory: by its bus master bit, and those of the bridges above. */
+  /** Whether the function may access memory: the bus master bits of the function and of the bridges above it are set. */
   readonly mayMaster: boolean
   /** The slot below a bridge, or null. */
   readonly slot: PciSlot | null
@@ -262,7 +262,7 @@ export interface PciBus {
    * Makes a place on bus 0 a slot, which is connected. Configuration space says nothing of it: its guest is told of devices by ACPI.
    *
    * @param busName - the slot's name, for `PciFunctionOptions.bus`; unique among the models of one server
-   * @param device - the number, 0–31, of what is in the slot, whatever number it asks for
+   * @param device - the device number, 0–31, of the function in the slot; the number that the function asks for is ignored
    * @throws DeviceError `ERR_EXISTS` where its place or its name is taken
    */
   addSlot(busName: string, device: number, events: PciSlotEvents): PciSlot

@@ -78,8 +78,7 @@ export function restoreDeadline(timer: Timer | null, deadline: Readonly<Word64> 
  *
  * @param path - names the state in the answer
  * @param exact - lists have the same lengths, versions are the same, numbers are finite, and null does not stand for another
- *   value. Else a field that is null on either side may be anything on the other, and what a list holds is like its first
- *   element in `own`
+ * value. Otherwise null on one side matches anything on the other, and each element of a list is like the first one in `own`
  * @returns the path and kind of the first difference; undefined: none
  */
 export function shapeFault(path: string, given: unknown, own: unknown, exact = false): string | undefined {

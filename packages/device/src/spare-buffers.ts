@@ -3,7 +3,7 @@ const MOST_SPARE = 4 << 20
 const SMALLEST_LOG = 9
 
 /**
- * Lends buffers for the data of requests, and keeps those that are given back.
+ * Lends buffers for the data of requests, and reuses returned buffers.
  *
  * A new buffer of some size costs more than the data that it is for: the host clears it, maps its pages, and collects it.
  */
@@ -22,8 +22,8 @@ export class SpareBuffers {
   }
 
   /**
-   * Takes a buffer back. The caller has no other view of it, and nor has the medium. A buffer of
-   * another size than those that `take` lends is dropped.
+   * Takes a buffer back. The caller has no other view of it, and nor has the medium. A buffer whose size `take` never
+   * lends is dropped.
    */
   give(buffer: Uint8Array): void {
     const whole = new Uint8Array(buffer.buffer)

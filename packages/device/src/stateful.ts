@@ -11,7 +11,7 @@ export interface StatePart {
   restore(state: never): void
   /** Returns to the power-on state. Absent: a reset leaves the part as it is. */
   reset?(): void
-  /** Returns what in a saved state is invalid, by path; undefined: valid. Nothing is changed. */
+  /** Returns the invalid part of a saved state, by path; undefined: valid. Nothing is changed. */
   stateFault?(state: unknown): string | undefined
 }
 
@@ -51,8 +51,8 @@ interface Field {
 }
 
 /**
- * A part of a machine whose state is what one record says: names of fields, in the order in which they are saved, with their
- * values at power-on. `save`, `restore` and `reset` follow from it. The model works with the record that `keeps` returns.
+ * A part of a machine whose state is one record: names of fields, in the order in which they are saved, with their values at
+ * power-on. `save`, `restore` and `reset` follow from it. The model works with the record that `keeps` returns.
  *
  * | a field is | it is saved as | a saved one must be |
  * |---|---|---|
@@ -155,7 +155,10 @@ export abstract class Stateful implements StatePart {
   }
 }
 
-/** Returns a part that saves the values of registers as a list, in the order of their names. Those that it lacks are as at power-on. */
+/**
+ * Returns a part that saves the values of registers as a list, in the order of their names. Registers without a saved value are
+ * reset.
+ */
 export function listed(registers: { [name: string]: number }): StatePart {
   const powerOn = { ...registers }
   return {

@@ -53,7 +53,7 @@ export interface BlockRequest {
  * A disk or other block medium, as a device model uses it.
  *
  * Offsets and lengths are in bytes and multiples of `blockBytes`. Requests may run at the same time and complete in any
- * order; a model that needs an order awaits. A medium that cannot do what was asked rejects with a
+ * order; a model that needs an order awaits. A request that the medium cannot carry out rejects with a
  * {@link BlockError}. The guest never sees its text, only what the model makes of its code.
  */
 export interface BlockBackend {

@@ -53,7 +53,7 @@ export interface FunctionSlot extends PciSlot {
 }
 
 /**
- * The configuration space of one function, with what its registers decode.
+ * The configuration space of one function, with its decoders (BARs, ROM, bridge windows).
  *
  * Source: PCI Local Bus Specification 3.0, ch. 6, "Configuration Space"; PCI-to-PCI Bridge Architecture Specification
  * 1.2, ch. 3, for type 1 headers.

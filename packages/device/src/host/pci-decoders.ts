@@ -186,8 +186,8 @@ export class PciDecoders {
       const base = this.#baseOf(decoder)
       const on =
         this.#decodes(decoder, command) &&
-        // Base 0 is what an unconfigured BAR holds and all ones is a BAR being sized; neither is decoded. Where nothing
-        // but PCI has ports, firmware gives out port 0 too.
+        // An unconfigured BAR holds base 0, and a BAR being sized all ones; neither is decoded. Where nothing but PCI
+        // has ports, firmware gives out port 0 too.
         (base !== 0 || (decoder.kind === 'io' && this.#parts.hasPortZero())) &&
         base + bytes < limitOf(decoder) &&
         this.#parts.forwarded(decoder.window, base, bytes)

@@ -285,7 +285,7 @@ export class PciTree {
   /**
    * Restores every function, bridges first.
    *
-   * @throws DeviceError `ERR_NOT_FOUND` for a function that is not there; nothing has been restored then
+   * @throws DeviceError `ERR_NOT_FOUND` for a function that does not exist; nothing has been restored then
    */
   restore(states: Readonly<Record<string, PciFunctionState>>): void {
     for (const key of Object.keys(states)) {

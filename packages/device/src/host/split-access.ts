@@ -120,7 +120,7 @@ export class SplitAccess<Range extends PlacedRange = PlacedRange> implements Wor
     this.#covered = 0
   }
 
-  /** Makes the present call, to a model that answers at once; throws what the model throws, or DeviceError `ERR_DEVICE`. */
+  /** Makes the present call, to a synchronous model; throws the model's own error, or DeviceError `ERR_DEVICE`. */
   call(read: boolean): void {
     const { handler } = this.range!
     const offset = this.#offset
