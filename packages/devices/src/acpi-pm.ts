@@ -251,7 +251,7 @@ export class AcpiPm extends Stateful implements DeviceModel {
     if (this.isAsleep) this.pressPowerButton()
   }
 
-  /** Whether the machine sleeps, or is about to: resets leave what the standby supply feeds. */
+  /** Whether the machine sleeps, or is about to: resets leave the registers that the standby supply powers. */
   get isAsleep(): boolean {
     return this.#r.sleep !== undefined
   }

@@ -5,9 +5,9 @@ const BATCH_DELAY_NS = 1_000_000
 const BATCH_BYTES = 1024
 
 /**
- * Collects a guest's output bytes, so that the host is called once for many: a millisecond after the first one, or when a batch
- * is full. If the host flushes earlier, the batch still ends at its original time: on deterministic time this instant is an
- * event that must not depend on the flush.
+ * Collects a guest's output bytes, so that the host is called once for many: a millisecond after the first byte, or when a
+ * batch is full. If the host flushes earlier, the batch still ends at its original time: on deterministic time this instant is
+ * an event that must not depend on the flush.
  */
 export class ByteBatch extends Stateful {
   readonly #sink: (bytes: Uint8Array) => void
@@ -18,7 +18,7 @@ export class ByteBatch extends Stateful {
   readonly #r = this.keeps(
     {
       endsAt: () => this.#timer,
-      /** Bytes of the batch, including those that the host has already. */
+      /** Bytes of the batch, including bytes that the host has already. */
       bytes: 0,
       /** Bytes that the guest has sent since power-on; an earlier release has not counted them. */
       sent: 0,

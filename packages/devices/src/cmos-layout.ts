@@ -13,7 +13,7 @@ export interface CmosConfiguration {
 }
 
 const BASE_MEMORY_KIB = 640
-/** Indices of fields, as PC firmware has kept them since the AT; those from 0x34 are QEMU's and Xen's. */
+/** Indices of fields, as PC firmware has kept them since the AT; fields from 0x34 are of QEMU and Xen. */
 const CMOS = {
   floppies: 0x10,
   equipment: 0x14,

@@ -56,7 +56,7 @@ export class DebugConsole implements DeviceModel {
     this.#batch.flush()
   }
 
-  /** Hands over what would be lost with the machine, and ends the batch, of which nothing is saved. */
+  /** Hands over bytes that would be lost with the machine, and ends the batch, of which nothing is saved. */
   quiesce(): void {
     this.#batch.end()
   }

@@ -52,7 +52,7 @@ export interface EduOptions {
  * | offset | register |
  * |---|---|
  * | 00 | identity 010000EDh, read-only |
- * | 04 | liveness: reads the complement of what was written |
+ * | 04 | liveness: reads the complement of the value written |
  * | 08 | factorial: a write computes, which status bit 0 shows |
  * | 20 | status: bit 0 computing; bit 7, of the driver: interrupt 1h at the end |
  * | 24, 60, 64 | interrupt status; raise (set bits); acknowledge (clear bits) |

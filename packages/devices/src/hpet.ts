@@ -37,7 +37,7 @@ const LEG_RT_CAP = 1 << 15
 const VENDOR_ID = 0x8086
 const FEMTOSECONDS_PER_NS = 1_000_000
 
-/** Lines of comparators 0 and 1 with legacy replacement: those of the 8254 and of the RTC. */
+/** Lines of comparators 0 and 1 with legacy replacement: the lines of the 8254 and of the RTC. */
 const LEGACY_LINES = [0, 8] as const
 
 const ENABLE_CNF = 1 << 0
@@ -144,7 +144,7 @@ export class Hpet extends Stateful implements DeviceModel {
     this.#nowHi = (this.#r.counterHi + Math.floor(sum / TWO_32)) >>> 0
   }
 
-  /** Fixes the count at its value for `tick`, and continues from there. */
+  /** Fixes the count at its value for `tick`, and counts on from this value. */
   #rebase(tick: number): void {
     this.#readCounter(tick)
     this.#r.counterLo = this.#nowLo

@@ -45,8 +45,8 @@ export interface I6300EsbOptions {
 }
 
 /**
- * The watchdog of Intel's 6300ESB (8086:25AB): two stages of 20 bits. At the end of the first one the driver may get an
- * interrupt; at the end of the second one the guest is reset, or what its host decides.
+ * The watchdog of Intel's 6300ESB (8086:25AB): two stages of 20 bits. At the end of stage 1 the driver may get an
+ * interrupt; at the end of stage 2 the guest is reset, or the host's own action is taken.
  *
  * Source: Intel 6300ESB I/O Controller Hub Datasheet, chapter 16, "Watchdog Timer (WDT)".
  */

@@ -72,7 +72,7 @@ const OUTPUT_AUX_IRQ = 0x20
 /** The byte that the controller puts in the buffer when a device does not take a byte. */
 const DEVICE_TIMEOUT = 0xfe
 
-/** A byte on a device's cable: from 30 to 50 µs a half of the clock, eleven bits; the middle of what the interface allows. */
+/** A byte on a device's cable: eleven bits of two half clocks, 30 to 50 µs each; the middle of the interface's range. */
 const BYTE_NS = 880_000
 const RAM_BYTES = 32
 const NO_COMMAND = -1

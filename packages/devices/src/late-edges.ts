@@ -16,7 +16,7 @@ const LIMIT_EDGES = 1000
  */
 export class LateEdges extends Stateful {
   readonly #ticksPerSecond: number
-  /** Number of pending edges, and the earliest tick of the next one. */
+  /** Number of pending edges, and the earliest tick at which an edge may be given. */
   readonly #r = this.keeps({ owed: 0, notBefore: 0 })
 
   /** @param ticksPerSecond - rate of the ticks that `take` counts in */

@@ -59,8 +59,8 @@ export interface Mc146818Options extends CmosConfiguration {
   /** Wall-clock time at power-on in seconds from 1970-01-01, in the zone that the clock keeps (UTC, usually). */
   readonly epochSeconds: number
   /**
-   * The host's wall clock, in seconds. A restored clock moves on by what has passed on it since the clock was saved;
-   * default: it goes on from the time that it showed.
+   * The host's wall clock, in seconds. A restored clock moves on by the time that has passed on the wall clock since it
+   * was saved; default: it goes on from the time that it showed.
    */
   readonly wallClock?: () => number
   /** ISA line; default 8. */
@@ -240,7 +240,7 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
     this.#r.hiddenUntil = null
   }
 
-  /** Sets the clock going from the time registers; the second begins this many nanoseconds after the base, which moves there. */
+  /** Sets the clock going from the time registers; the base moves on by `ns`, to the begin of their second. */
   #thaw(ns: number): void {
     this.#r.baseSeconds = this.#time.read()
     this.#base.add(ns)
@@ -391,9 +391,9 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
 
   /**
    * Shows the time as if the clock had not been restored later than it was saved, until the machine sleeps, or for a minute. A
-   * system that wakes moves its own time on by what has passed on this clock while it slept: so it moves on by the absence.
-   * There may be little to hide, or nothing: what is shown then is the host's time all the same. A clock that follows no host
-   * hides nothing.
+   * system that wakes from sleep adds the time that has passed on this clock to its own: so it catches up with the absence.
+   * There may be little to hide, or nothing: the clock still follows the host's time. A clock that follows no host hides
+   * nothing.
    */
   hideAbsence(): void {
     if (this.#r.reference === null || this.#r.hiddenUntil !== null || !this.#running()) return
@@ -405,8 +405,8 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
   }
 
   /**
-   * Takes all of the absence in. The clock showed whole seconds of the host's when the machine was powered on, and systems that
-   * wake read whole seconds: seconds begin in the middle of the host's, so that what is read is half a second wrong at most.
+   * Adds the whole absence. The clock showed whole seconds of the host's when the machine was powered on, and systems that wake
+   * read whole seconds: seconds begin in the middle of the host's, so that the time read is half a second wrong at most.
    */
   #showAbsence(): void {
     const wall = this.#options.wallClock?.() ?? 0
@@ -432,7 +432,7 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
     this.#update()
   }
 
-  /** Moves on by what has passed on the host's wall clock since then; an alarm in between is noticed. */
+  /** Adds the time that has passed on the host's wall clock since then; an alarm in between is noticed. */
   #catchUp(savedAt: number | null): void {
     const now = this.#options.wallClock?.()
     if (now === undefined || savedAt === null || !this.#running()) return

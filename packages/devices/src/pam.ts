@@ -7,7 +7,7 @@ const FIRST_SEGMENT = 0xc_0000
 const BIOS_BASE = 0xf_0000
 const BIOS_BYTES = 0x1_0000
 
-/** How a range below 1 MiB is backed: by RAM, or by what lies on the bus (ROM). */
+/** How a range below 1 MiB is backed: by RAM, or by the bus (ROM). */
 export interface ShadowRange {
   /** Guest-physical address of the first byte. */
   readonly gpa: number

@@ -24,7 +24,7 @@ interface Test {
   readonly counts: boolean
 }
 
-/** The three tests of memory (0 to 2), followed by those of ports. */
+/** The three tests of memory (0 to 2), followed by the tests of ports. */
 const TESTS: readonly Test[] = ['mmio', 'portio'].flatMap((kind, bar) =>
   METHODS.map((method, i) => {
     const number = bar * METHODS.length + i
@@ -45,9 +45,9 @@ export interface PciTestDeviceOptions {
 
 /**
  * QEMU's `pci-testdev` (1B36:0005): memory (BAR 0) and ports (BAR 1) whose writes it counts, for programs that measure or
- * test accesses. A byte written to offset 0 chooses one of three tests of that BAR; what lies there then says which byte to
- * write where, how many have come, and the test's name. Tests 1 and 2 are about QEMU's ioeventfd, whose writes it does not
- * count.
+ * test accesses. A byte written to offset 0 chooses one of three tests of that BAR; the bytes from there then hold the
+ * offset and value to write, the count of writes so far, and the test's name. Tests 1 and 2 are about QEMU's ioeventfd,
+ * whose writes it does not count.
  *
  * Source: QEMU, docs/specs/pci-testdev.rst; identity, sizes, offsets and data as QEMU 7.2 shows them to a guest.
  */

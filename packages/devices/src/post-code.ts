@@ -7,9 +7,8 @@ import {
 } from '@retrap/device'
 
 /**
- * Port 0x80: a firmware's progress codes, and the access that kernels make to
- * wait for about a microsecond. Reads give what was written last, because on a
- * PC the port is a spare DMA page register.
+ * Port 0x80: a firmware's progress codes, and the access that kernels make to wait for about a microsecond. Reads give
+ * the last value written, because on a PC the port is a spare DMA page register.
  */
 export class PostCodePort extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */

@@ -6,7 +6,7 @@ import {
   type SynchronousRangeHandler,
 } from '@retrap/device'
 
-/** Ports and values that reset a PC. The FADT's reset register repeats the first two. */
+/** Ports and values that reset a PC. The FADT's reset register repeats `port` and `value`. */
 export const RESET_CONTROL = {
   /** Reset control register of the ISA bridge. */
   port: 0xcf9,

@@ -11,7 +11,7 @@ import { checkDeviceNumber } from './pci-device-number.ts'
 /* Fixed ports (Xen's docs/misc/hvm-emulated-unplug.txt): offsets from 0x10. */
 const FIXED_PORTS = 0x10
 const FIXED_PORT_COUNT = 16
-/** Read as 16 bits: the magic number. Written as 16 bits: what to unplug; as 32 bits: the drivers' build. */
+/** Read as 16 bits: the magic number. Written as 16 bits: the set of devices to unplug; as 32 bits: the drivers' build. */
 const UNPLUG = 0
 /** Read as 8 bits: version of the protocol. Written as 8 bits: a log's character; as 16 bits: the drivers' product. */
 const VERSION = 2
@@ -52,10 +52,10 @@ export interface XenPlatformOptions {
 }
 
 /**
- * Xen's platform device (5853:0001): what a hardware guest's drivers look for. It gives them an interrupt pin for event
- * channels, addresses that nobody else uses, the ports of the unplug protocol, and a log.
+ * Xen's platform device (5853:0001), which drivers of a hardware guest look for. It gives them an interrupt pin for
+ * event channels, addresses that nobody else uses, the ports of the unplug protocol, and a log.
  *
- * Source: Xen's docs/misc/hvm-emulated-unplug.txt; identity and BARs as those of QEMU's `xen-platform`.
+ * Source: Xen's docs/misc/hvm-emulated-unplug.txt; identity and BARs as in QEMU's `xen-platform`.
  */
 export class XenPlatform extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
@@ -90,7 +90,7 @@ export class XenPlatform extends Stateful implements DeviceModel {
         else if (offset === IO_LOG) this.#log(value)
       },
     }
-    // Handles accesses until the guest has mapped frames there.
+    // Handles accesses until the guest has mapped frames in the BAR.
     const memory: SynchronousRangeHandler = { read: (): number => 0, write: (): void => {} }
     context.mapPorts(FIXED_PORTS, FIXED_PORT_COUNT, fixed)
     this.#pci = context.pci.add({

@@ -30,7 +30,7 @@ const BUFFER_ENABLE = 0x10
 const ENTRY_BYTES = 8
 const INTERRUPT_ON_END = 0x8000_0000
 const SECOND_NS = 1e9
-/** Samples are moved at least so often: a driver that looks at the position has them moved up to there. */
+/** Interval at which samples are moved at most. A driver that reads the position has samples moved up to the present. */
 const SLICE_NS = 10e6
 /** Samples at a time. */
 const PIECE = 4096

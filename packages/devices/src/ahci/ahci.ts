@@ -63,7 +63,7 @@ const VERSION = 0x0001_0301
 export class Ahci implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'ahci'
-  /** Handlers answer at once: what takes time is the medium's, and the guest sees a command that is not done. */
+  /** Handlers answer at once: only the medium takes time, and the guest sees an unfinished command. */
   readonly synchronous: boolean = true
   readonly #device: number
   readonly #function: number
@@ -185,7 +185,7 @@ export class Ahci implements DeviceModel {
     this.#update()
   }
 
-  /** Waits for what the media are busy with. Nothing is answered to the guest until `resume`. */
+  /** Waits for requests that the media are executing. Nothing is answered to the guest until `resume`. */
   async quiesce(): Promise<void> {
     await Promise.all(this.#ports.map((port) => port.commands.pause()))
   }

@@ -27,7 +27,7 @@ const PORT_MULTIPLIER = 0x0f
 
 /**
  * The commands of a port. Queued commands are given to the medium together. All others are executed one at a time, and so is
- * a queued one that has failed, or that is not as drivers make them: the drive then finds out what to tell the host.
+ * a queued one that has failed, or that is not as drivers make them: the drive then finds the error to report to the host.
  *
  * Source: Serial ATA AHCI 1.3.1, chapters 4.2.2, 4.2.3 and 5.3.
  */

@@ -69,7 +69,7 @@ export class CommandSlots extends Stateful {
     { recent: ['alone', 'failed'] },
   )
 
-  /** @param begun - null: the drive has no queue */
+  /** @param begun - the queued commands given to the medium; null: the drive has no queue */
   constructor(registers: PortRegisters, begun: Begun | null) {
     super()
     this.#registers = registers
@@ -85,7 +85,7 @@ export class CommandSlots extends Stateful {
     return this.#r.failed
   }
 
-  /** Returns the next slot after the last one, queued commands first; −1: none can begin now. */
+  /** Returns the slot to execute after the present one, queued commands first; −1: none can begin now. */
   next(): number {
     this.#acceptQueued()
     const begun = this.#begun?.count ?? 0

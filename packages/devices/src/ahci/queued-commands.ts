@@ -13,7 +13,7 @@ const ERROR_LOG = 0x10
 const LOG_BYTES = 512
 
 /**
- * Converts the registers of a queued command to those of the plain command for the same sectors.
+ * Converts the registers of a queued command to the registers of the plain command for the same sectors.
  *
  * @returns the plain command's opcode; null for a command that is not queued
  *

@@ -35,8 +35,8 @@ export interface Pl031Options {
   /** Wall-clock time at power-on in seconds from 1970-01-01, UTC. */
   readonly epochSeconds: number
   /**
-   * The host's wall clock, in seconds. A restored clock moves on by what has passed on it since the clock was saved;
-   * default: it goes on from the time that it showed.
+   * The host's wall clock, in seconds. A restored clock moves on by the time that has passed on the wall clock since it
+   * was saved; default: it goes on from the time that it showed.
    */
   readonly wallClock?: () => number
 }

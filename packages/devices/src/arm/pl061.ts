@@ -44,8 +44,8 @@ export interface Pl061Options {
 /**
  * PL061 GPIO of eight lines, and the buttons that are connected to them.
  *
- * There is no hardware control: the bits of GPIOAFSEL are kept. Interrupts are those of inputs; a line that the guest drives
- * causes none.
+ * There is no hardware control: the bits of GPIOAFSEL are kept. Inputs cause interrupts; a line that the guest drives causes
+ * none.
  *
  * Source: Arm DDI 0190B, "PrimeCell General Purpose Input/Output (PL061) Technical Reference Manual".
  */

@@ -14,7 +14,7 @@ export interface Transfer {
 export interface Moving {
   /** The sector that the buffer begins with. */
   readonly lba: number
-  /** Number of sectors still to move, including those in the buffer. */
+  /** Number of sectors still to move, including sectors in the buffer. */
   readonly left: number
   /** Sectors in the buffer. */
   readonly inBuffer: number
@@ -22,7 +22,7 @@ export interface Moving {
   readonly good: number
   /** Sectors that it is asked for: fewer after an error, to find the sector that it is at. */
   readonly asked: number
-  /** Whether the sector after the good ones is unreadable: the command ends there. */
+  /** Whether the sector after the good ones is unreadable: the command ends before it. */
   readonly bad: boolean
   /** Bytes of the buffer that the host has moved. */
   readonly at: number
@@ -35,7 +35,7 @@ const row = (direction: Transfer['direction'], by: Transfer['by'], kind: '28' | 
   durable: kind === '48 FUA',
 })
 
-/** Commands that move sectors, by opcode (ATA8-ACS, "Command codes"; those without retries are of ATA-3). */
+/** Commands that move sectors, by opcode (ATA8-ACS, "Command codes"; commands without retries are of ATA-3). */
 export const TRANSFERS: ReadonlyMap<number, Transfer> = new Map([
   [0x20, row('in', 'sector')],
   [0x21, row('in', 'sector')],

@@ -2,11 +2,10 @@ import type { BlockBackend, BlockErrorCode } from '@retrap/device'
 import type { Taskfile } from './taskfile.ts'
 
 /**
- * The next need of a drive of its transport: a register layer such as that of a PIIX. A command is a row of steps, and the
- * drive is asked for the next one when the last one is done.
+ * The next need of a drive of its transport: a register layer such as that of a PIIX. A command is a row of steps; when a
+ * step is done, the drive is asked for the next step.
  *
- * | kind | what the transport does | then calls |
- * |---|---|---|
+ * | kind | the transport's action | then calls | |---|---|---|
  * | `idle` | the command has ended: tells the host, with an interrupt where `interrupt` says so | |
  * | `read`, `write`, `flush` | asks the medium, and is busy | `answered` |
  * | `pio-in`, `pio-out` | lets the host move bytes by the data register; `interrupt`: tells it before | `moved` |
@@ -39,7 +38,7 @@ export const step = (kind: DriveStep['kind'], given: Partial<DriveStep>): DriveS
 export const BUFFER_BYTES = 0x1_0000
 
 /**
- * A drive as commands see it, without the registers of a controller: those of a PIIX today, an AHCI port's frames later.
+ * A drive as commands see it, without the registers of a controller, which are a PIIX channel's or an AHCI port's.
  *
  * Sources: ATA8-ACS (T13/1699-D); ATA/ATAPI-7 (T13/1532D) for the protocols.
  */

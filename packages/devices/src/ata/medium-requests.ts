@@ -82,7 +82,7 @@ export class MediumRequests {
     return { ...(answer !== undefined && { result: answer }), deadline }
   }
 
-  /** Takes what `save` returned, of a drive whose step is `step`. Requests that the host had not answered are asked again. */
+  /** Restores a state of `save`, of a drive whose step is `step`. Requests that the host had not answered are asked again. */
   restore(state: MediumRequestsState | null, drive: AtaDrive | null, step: DriveStep): void {
     this.cancel()
     if (state === null || drive === null) return

@@ -21,7 +21,7 @@ export const DEVICE_1 = 0x10
 export type TaskfileState = { readonly [Key in Exclude<keyof Taskfile, 'save' | 'restore' | 'setSignature'>]: number }
 
 /**
- * The registers through which a drive is told what to do and says what became of it. A register that takes 48-bit
+ * The registers through which a drive is given commands and reports their results. A register that takes 48-bit
  * addresses keeps its previous content, which is the upper byte.
  *
  * Source: ATA/ATAPI-7 volume 2 (T13/1532D), "Parallel interface register definitions".

@@ -174,7 +174,7 @@ export class E1000 extends Stateful implements DeviceModel {
     write: (offset, _size, value) => this.#write(offset, value),
   }
 
-  /** Two registers: an offset, and the register there. Source: §13.3.2, "I/O-Mapped Internal Register". */
+  /** Two registers: an offset, and the data of the register at it. Source: §13.3.2, "I/O-Mapped Internal Register". */
   readonly #ioWindow: SynchronousRangeHandler = {
     read: (offset) => {
       if (offset === 0) return this.#r.ioAddress
@@ -336,7 +336,7 @@ export class E1000 extends Stateful implements DeviceModel {
 
   /** Loses packets in flight, and returns to the state at power-on. */
   override reset(): void {
-    // Its words outlive a reset.
+    // The words of the EEPROM outlive a reset.
     this.#eeprom.reset()
     this.#phy.reset()
     this.#phy.linkUp = this.#network.linkUp

@@ -67,7 +67,7 @@ export class OutgoingPacket {
     this.#index = index
   }
 
-  /** The present frame; null after the last one. `next` advances. */
+  /** The present frame; null after the last frame. `next` advances. */
   get frame(): Uint8Array | null {
     this.#frame ??= this.#make()
     return this.#frame

@@ -76,7 +76,7 @@ export interface CfiFlashOptions {
  * side, as its Arm board. It is memory that the guest reads and executes until a write makes it a device of commands; Read
  * Array makes it memory again.
  *
- * Programming clears bits and erasing sets those of a block, at once. The medium follows in order; where it falls far
+ * Programming clears bits and erasing sets the bits of a block, at once. The medium follows in order; where it falls far
  * behind, a guest's write waits for it. After a medium has failed, every change ends with the voltage error.
  *
  * Bit 7 of the status is clear from Clear Status until a program or erase has ended, which the data sheet does not have:

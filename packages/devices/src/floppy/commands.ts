@@ -23,7 +23,7 @@ export type FloppyCommand =
   | 'lock'
   | 'invalid'
 
-/** A row of the table: the bits that are compared, their values, bytes behind the first one, and the command. */
+/** A row of the table: the compared bits, their values, the count of bytes after the opcode, and the command. */
 type Row = readonly [mask: number, value: number, parameters: number, command: FloppyCommand]
 
 const ROWS: readonly Row[] = [

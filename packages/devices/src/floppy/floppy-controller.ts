@@ -46,7 +46,7 @@ const hasNone = ({ tray, properties }: BlockBackend): boolean => tray !== undefi
 export class FloppyController extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'floppy'
-  /** Handlers answer at once: what takes time is the drive's, and the guest sees a busy controller. */
+  /** Handlers answer at once: only the drive takes time, and the guest sees a busy controller. */
   readonly synchronous: boolean = true
   readonly #drives: readonly (FloppyDrive | null)[]
   readonly #dma: DmaChannel
@@ -344,7 +344,7 @@ export class FloppyController extends Stateful implements DeviceModel {
     this.#drive()
   }
 
-  /** Waits for what the media are busy with. Nothing is answered to the guest until `resume`. */
+  /** Waits for requests that the media are executing. Nothing is answered to the guest until `resume`. */
   async quiesce(): Promise<void> {
     await this.#sectors.requests.pause()
   }

@@ -42,7 +42,7 @@ const PAGES = [7, 3, 1, 2, 15, 11, 9, 10]
 /** Registers 0x81 to 0x8F; 0x80 is the port of progress codes. */
 const PAGE_PORTS = 15
 
-// Offsets of a controller's registers, after those of its channels.
+// Offsets of a controller's registers, after the registers of its channels.
 const COMMAND = 8
 const REQUEST = 9
 const MASK = 10

@@ -39,7 +39,7 @@ export class BusMaster extends Stateful {
     address: 0,
     /** Bytes left of the present entry. */
     left: 0,
-    /** The present entry is the last one. */
+    /** Whether the present entry ends the table. */
     last: false,
   })
   readonly #entries = new Uint8Array(MOST_ENTRIES * ENTRY_BYTES)

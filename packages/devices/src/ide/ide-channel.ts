@@ -74,8 +74,8 @@ export interface IdeChannelParts {
 /**
  * One cable with two drives: command block, control block, interrupt and bus master.
  *
- * Both drives see what is written; the selected one answers. An absent drive reads as zeros, and so does a channel with
- * none. While a drive is busy or has data for the host, only a software reset and DEVICE RESET reach it.
+ * Both drives see writes; the selected one answers. An absent drive reads as zeros, and so does a channel with none.
+ * While a drive is busy or has data for the host, only a software reset and DEVICE RESET reach it.
  *
  * Source: ATA/ATAPI-7 volume 2 (T13/1532D), "Parallel interface register definitions" and "Transport protocols".
  */

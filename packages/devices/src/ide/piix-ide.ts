@@ -49,7 +49,7 @@ const DECODED = 0x8000_8000
 export class PiixIde implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'ide'
-  /** Handlers answer at once: what takes time is the medium's, and the guest sees a busy drive. */
+  /** Handlers answer at once: only the medium takes time, and the guest sees a busy drive. */
   readonly synchronous: boolean = true
   readonly #device: number
   readonly #drives: readonly (AtaDrive | null)[]
@@ -121,7 +121,7 @@ export class PiixIde implements DeviceModel {
     for (const channel of this.#channels) channel.powerOn()
   }
 
-  /** Waits for what the media are busy with. Nothing is answered to the guest until `resume`. */
+  /** Waits for requests that the media are executing. Nothing is answered to the guest until `resume`. */
   async quiesce(): Promise<void> {
     await Promise.all(this.#channels.map((channel) => channel.requests.late.pause()))
   }

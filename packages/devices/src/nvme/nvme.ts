@@ -386,7 +386,7 @@ export class Nvme extends Stateful implements DeviceModel {
     this.#counters.restore([])
   }
 
-  /** Waits for what the medium is busy with. Nothing is answered to the guest until `resume`. */
+  /** Waits for requests that the medium is executing. Nothing is answered to the guest until `resume`. */
   async quiesce(): Promise<void> {
     this.#isPaused = true
     await this.#requests.pause()

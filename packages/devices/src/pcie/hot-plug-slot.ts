@@ -60,7 +60,7 @@ const ANNOUNCE_NS = 1e9
 export interface HotPlugSlotState {
   /** The guest has been asked for the device. */
   readonly requested: boolean
-  /** The guest has not been told by the button of the device that is there. */
+  /** The button has not announced the present device to the guest. */
   readonly unannounced: boolean
 }
 
@@ -88,9 +88,9 @@ export class HotPlugSlot implements PciSlotEvents {
   /** The guest's last value of slot control. */
   #control = 0
   #requested = false
-  /** The guest has given power to the device that is there, with the indicator on. */
+  /** The guest has given power to the present device, with the indicator on. */
   #isKnown = false
-  /** The guest gives up the device that is there. */
+  /** The guest gives up the present device. */
   #ejected = false
   /** From `quiesce` to `resume`. */
   #rests = false

@@ -57,7 +57,7 @@ export interface PcieRootPortState {
   readonly slot: {
     /** The guest has been asked for the device in it. */
     readonly requested: boolean
-    /** The guest has not been told by the attention button of the device that is there. */
+    /** The attention button has not announced the present device to the guest. */
     readonly unannounced: boolean
   }
 }
@@ -139,8 +139,8 @@ export class PcieRootPort implements DeviceModel {
   }
 
   /**
-   * Has the port pass on what devices below it do on the bus. The specification begins with 0 (§7.5.1.1), for firmware to
-   * set it; SeaBIOS sets the bit of the device alone, as QEMU passes everything on.
+   * Has the port forward bus accesses of the devices below it. The specification begins with 0 (§7.5.1.1), for firmware
+   * to set it; SeaBIOS sets the bit of the device alone, as QEMU passes everything on.
    */
   #passOn(pci: PciFunction): void {
     pci.config[COMMAND]! |= COMMAND_BUS_MASTER

@@ -105,7 +105,7 @@ export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
     return this.#r.enabled && !this.#r.remote && !this.#r.wrap && !this.#r.testing
   }
 
-  /** Reports in stream mode what has changed, unless the last report was just now or is not read yet. */
+  /** Reports in stream mode the motion since the last report, unless that was just now or is not read yet. */
   #sample(): void {
     if (!this.#streams() || !this.#motion.changed || this.#timer?.deadlineNs !== Infinity) return
     if (this.#r.queue.length > 0) return

@@ -149,7 +149,7 @@ export const SET_3_DEFAULTS: Uint8Array = (() => {
 })()
 
 /**
- * The controller's translation of codes of set 2 below 0x80: those of set 1.
+ * The controller's translation of codes of set 2 below 0x80 to codes of set 1.
  *
  * Source: Microsoft, "Keyboard Scan Code Specification" 1.3a, "8042 translation"; IBM PC AT Technical Reference, keyboard
  * controller.

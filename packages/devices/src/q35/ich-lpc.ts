@@ -52,8 +52,8 @@ export interface IchLpcOptions {
 
 /**
  * LPC bridge of an ICH9 at 00:1f.0: identity, the routing of PCI interrupts, and the places of the power-management block
- * and of the chipset configuration registers, of which the interrupt routes are there. The wires of slots are QEMU's: pin p
- * of device d below 25 is link E + (d + p − 1) mod 4.
+ * and of the chipset configuration registers, of which the interrupt routes are implemented. The wires of slots are QEMU's:
+ * pin p of device d below 25 is link E + (d + p − 1) mod 4.
  *
  * A machine gives `interruptInput` to its device host as the wire of each function's pin, and `onPmBase` to its model of
  * the power-management block.

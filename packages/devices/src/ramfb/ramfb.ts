@@ -32,7 +32,7 @@ export class Ramfb extends Stateful implements DeviceModel {
   #context: DeviceContext | null = null
   #configuration: Uint8Array = new Uint8Array(0)
   #picture: RamPicture | null = null
-  /** The picture that the display shows, and room for the next one; whole words. */
+  /** The picture that the display shows, and room for the picture after it; whole words. */
   #shown: Uint32Array = new Uint32Array(0)
   #next: Uint32Array = new Uint32Array(0)
   /** The display has not yet heard of the mode, or has forgotten it. */
@@ -141,7 +141,7 @@ export class Ramfb extends Stateful implements DeviceModel {
   }
 }
 
-/** Size of what the guest writes: an address of 64 bits and five words, with the highest byte first. */
+/** Size of the guest's configuration: an address of 64 bits and five words, with the highest byte first. */
 export const RAMFB_BYTES: number = 28
 
 const LARGEST_SIDE = 16_384
@@ -169,7 +169,7 @@ const FORMATS: Readonly<Record<string, readonly [format: PixelFormat, pixelBytes
 interface RamPicture {
   /** Guest-physical address of the first row. */
   readonly gpa: number
-  /** From the first byte of the first row to the last of the last one. */
+  /** Bytes from the begin of the first row to the end of the last row. */
   readonly bytes: number
   /** Bytes of a row's pixels. */
   readonly rowBytes: number

@@ -3,7 +3,7 @@ import type { VgaRegisters } from './registers.ts'
 /** Position of the beam: bits of input status 1. */
 const NOT_DISPLAYING = 0x01
 const VERTICAL_RETRACE = 0x08
-/** Dot clocks that bits 3:2 of the miscellaneous output register choose; the others are external, and not there. */
+/** Dot clocks by bits 3:2 of the miscellaneous output register; 2 and 3 are external clocks, which are absent. */
 const DOT_NS = [1000 / 25.175, 1000 / 28.322]
 
 /** Number of displayed lines, at least 1. */
@@ -51,7 +51,7 @@ export function inputStatus(registers: VgaRegisters, ns: number): number {
   const lines = totalLines(registers)
   const at = ns % (lines * line)
   const row = Math.floor(at / line)
-  // A retrace programmed beyond the last line begins there, so that software that waits for it continues.
+  // A retrace programmed beyond the last line begins in this line, so that software that waits for it continues.
   const start = Math.min(crtc[0x10]! | ((crtc[7]! & 0x04) << 6) | ((crtc[7]! & 0x80) << 2), lines - 1)
   const length = (crtc[0x11]! - start) & 15 || 16
   const character = (at - row * line) / (line / (crtc[0]! + 5))

@@ -64,7 +64,7 @@ export class Planes {
     this.#touched = new Uint32Array(Math.ceil(memory.length / 2 ** (GRANULE_SHIFT + 5)))
   }
 
-  /** Takes what accesses depend on out of the registers. @param bank - bank of a linear mode; −1: a mode of VGA's own */
+  /** Takes the parameters of accesses out of the registers. @param bank - bank of a linear mode; −1: a mode of VGA's own */
   configure(registers: VgaRegisters, bank: number): void {
     const { sequencer, graphics, misc } = registers
     const linear = bank >= 0

@@ -82,7 +82,7 @@ export class VgaRegisters extends Stateful {
       case 0x3c1:
         return this.attribute[this.attributeIndex & 0x1f] ?? 0
       case 0x3c2:
-        // A monitor is there.
+        // A monitor is connected.
         return 0x10
       case 0x3c4:
         return this.#r.sequencerIndex

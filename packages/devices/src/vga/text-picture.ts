@@ -41,7 +41,7 @@ export interface BlinkPhase {
 }
 
 /**
- * Draws the text modes of a VGA: character by character, those that have changed.
+ * Draws the text modes of a VGA: only characters that have changed.
  *
  * Source: IBM Personal System/2 Hardware Interface Technical Reference, "Video Subsystem", "Alphanumeric Modes".
  */
