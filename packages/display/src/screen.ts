@@ -212,7 +212,7 @@ export class Screen implements DisplayBackend {
         this.#client?.update()
         this.#deliver()
       } finally {
-        // A watcher may have been the last one, or have begun anew.
+        // A watcher may have ended the last watch, or have begun a new one.
         if (this.#timer === null && this.visible) this.#schedule()
       }
     }, this.#due - now)

@@ -27,8 +27,8 @@ interface Cell {
 /**
  * A {@link Screen} on a terminal: text as text, graphics as blocks of half a character, in 24-bit colour.
  *
- * Each call returns what brings the terminal from the picture before to the present one. Sources: ECMA-48, "CUP", "SGR";
- * ITU-T T.416, "Selection of colours".
+ * Each call returns the escape sequences that change the terminal from the picture before to the present one. Sources:
+ * ECMA-48, "CUP", "SGR"; ITU-T T.416, "Selection of colours".
  */
 export class TerminalPicture {
   readonly #screen: Screen

@@ -1,7 +1,7 @@
 import { DisplayError } from '../errors.ts'
 import { type KeyName, keyUsage } from './keys.ts'
 
-/** Names a keyboard layout: what is printed on the keys, which a guest must be set to as well. */
+/** Names a keyboard layout: the legends printed on the keys. The guest must be set to the same layout. */
 export type KeyboardLayoutName = 'us' | 'gb' | 'de' | 'fr'
 
 /** A key stroke of a character, with the keys held meanwhile. */
@@ -15,7 +15,7 @@ export interface KeyStroke {
 }
 
 /**
- * Four rows of keys as four strings: the characters alone, with Shift, and with AltGr. A blank: the key has none there.
+ * Four rows of keys as four strings: the characters alone, with Shift, and with AltGr. A blank: no character.
  *
  * The rows begin at the keys Backquote, KeyQ, KeyA and IntlBackslash.
  */

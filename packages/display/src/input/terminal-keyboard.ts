@@ -14,7 +14,7 @@ interface KeyChange {
   readonly down: boolean
 }
 
-/** A guest that takes nothing keeps no more than these events, and what one call of `receive` brings. */
+/** Most events that wait for the guest; the keys of one call of `receive` may exceed it. */
 const MOST_WAITING = 1024
 const ESCAPE_MS = 50
 /** No key's sequence has more characters. */
@@ -23,7 +23,7 @@ const SHIFT = keyUsage('ShiftLeft')
 const ALT_GR = keyUsage('AltRight')
 
 /**
- * A terminal's keys as those of a {@link Keyboard}: what a terminal in raw mode sends is pressed and released on it.
+ * Presses and releases the keys of a {@link Keyboard} for the bytes that a terminal in raw mode sends.
  *
  * Characters are typed as the keyboard's layout has them, with Control and Alt where the terminal says so; sequences of
  * arrows, function keys and the keypad become these keys. Characters that the layout does not have are passed over.

@@ -51,7 +51,7 @@ export class ClientInput {
 
   /** @param relative - the event tells movements */
   pointer(mask: number, x: number, y: number, width: number, height: number, relative: boolean): void {
-    // A dropped event becomes part of the next one: places and buttons are compared with the last event sent.
+    // A dropped event becomes part of the event after it: positions and buttons are compared with the last event sent.
     if (this.#mouse.waiting > MOST_WAITING) return
     if (relative) this.#move(x - NO_MOVEMENT, y - NO_MOVEMENT)
     else this.#moveTo(Math.min(x, width - 1), Math.min(y, height - 1), width, height)

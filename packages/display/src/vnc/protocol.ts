@@ -1,7 +1,7 @@
 /*
  * Numbers of the RFB protocol.
  *
- * Source: RFC 6143, "The Remote Framebuffer Protocol"; the community's rfbproto for what has no RFC: Tight, extended desktop size,
+ * Source: RFC 6143, "The Remote Framebuffer Protocol"; the community's rfbproto for its extensions: Tight, extended desktop size,
  * QEMU's extended key event and pointer motion change.
  */
 export const VERSION = 'RFB 003.008\n'

@@ -37,7 +37,7 @@ export class UpdateSender {
   readonly #mouse: Mouse
   readonly #transport: VncTransport
   readonly #createCompressor: (() => Compressor) | undefined
-  /** Compressors in use: ZRLE's, and those of Tight by number. */
+  /** Compressors in use: ZRLE's, and Tight's by stream number. */
   readonly #compressors = new Map<number | 'zrle', Compressor>()
   readonly #fail: () => void
   readonly #damage = new Damage()
@@ -78,7 +78,7 @@ export class UpdateSender {
     this.#fail = fail
   }
 
-  /** Takes the screen's size as the first one. */
+  /** Takes the screen's present size as the client's first size. */
   begin(): { readonly width: number; readonly height: number } {
     if (this.#screen.width > 0) {
       this.width = this.#screen.width
