@@ -38,7 +38,7 @@ export interface MachineInterpreter<Form> {
  * Packs interpreters of an instruction set, which differ in nothing but the machines that they are for, so that they need
  * not be generated again. Compress the result: of megabytes a twentieth is left.
  *
- * @param noteOf - a number for a form's key, by which its form is found again
+ * @param noteOf - returns a number for a form's key, which `formOf` of {@link unpackInterpreters} gets as `note`
  */
 export function packInterpreters<Form>(
   kinds: readonly MachineInterpreter<Form>[],
@@ -110,7 +110,7 @@ class PackedCode<Form> implements InterpreterCode<Form> {
 /**
  * Unpacks interpreters.
  *
- * @param formOf - returns the form with a key, and its note; called once for each needed form
+ * @param formOf - makes the form packed under `key`, from its number of `noteOf`; called once for each needed form
  * @throws EngineError `ERR_PACKED_INTERPRETERS` for data of another version of {@link packInterpreters}
  */
 export function unpackInterpreters<Form>(

@@ -28,7 +28,7 @@ export class TierTimes {
   #compiledCount = 0
   #interpretedCount = 0
   #time = 0
-  /** Sums of products, each divided by the turn's instructions: long turns vary more. */
+  /** The normal equations: sums of products, each divided by the turn's instructions, as long turns vary more. */
   #cc = 0
   #ci = 0
   #ii = 0
