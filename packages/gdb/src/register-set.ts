@@ -43,7 +43,7 @@ export type RegisterList = 'general' | 'system' | 'vector'
 
 /** A register for people, who look at a vector register whole: gdb has its upper parts by names of their own. */
 export interface ShownRegister {
-  /** Its list; masks, floating point and tiles are among the vectors. */
+  /** The list that shows the register; masks, floating point and tiles are among the vectors. */
   readonly list: RegisterList
   /** Name of the whole. */
   readonly name: string

@@ -70,9 +70,7 @@ export class GdbSession {
     if (!this.#over) this.#reader.push(bytes)
   }
 
-  /**
-   * Switches to another machine, as after a reset, and sets the client's breakpoints there. It runs if the last one did.
-   */
+  /** Switches to another machine, as after a reset, and sets the client's breakpoints in it. It runs if the machine before ran. */
   retarget(target: GdbTarget): void {
     this.#state.target.onStop(null)
     this.#state.target = target
