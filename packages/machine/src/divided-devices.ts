@@ -51,7 +51,7 @@ export function placeDividedDevices(
   }
 }
 
-/** Splits the options into controllers for another thread and those of this thread. */
+/** Splits the options into the controllers of another thread and the devices of this thread. */
 function divide(options: PcOptions): { readonly moved?: MovedControllers; readonly local: PcOptions } {
   return options.controllerPlacement === undefined ? { local: options } : splitControllers(options)
 }

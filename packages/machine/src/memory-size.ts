@@ -21,7 +21,7 @@ const THREAD_RECORD_SHARE = 512
 const isThreaded = ({ smp = 'turns' }: PcOptions): boolean => smp !== 'turns'
 
 /**
- * Bytes of the machine memory of a PC: guest RAM, and what lies beside it.
+ * Bytes of the machine memory of a PC: guest RAM, and memory of the hypervisor beside it.
  *
  * @param flash - contents of the flash memories
  */

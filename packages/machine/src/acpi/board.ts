@@ -30,7 +30,7 @@ export interface AcpiBoard {
   readonly localApicAddress: number
   /** The I/O APIC that serves GSIs from 0. */
   readonly ioapic: { readonly id: number; readonly address: number }
-  /** First port of the power-management block; see `ACPI_PM` in `@retrap/devices` for what lies where. */
+  /** First port of the power-management block, whose registers `ACPI_PM` in `@retrap/devices` lists. */
   readonly pmBase: number
   /** ISA line and GSI of the System Control Interrupt. */
   readonly sciIrq: number

@@ -257,7 +257,7 @@ function isaDevices(board: AcpiBoard): Aml[] {
       aml.name('_STA', aml.integer(0x0b)),
       aml.name('_CRS', resource.resourceTemplate(resource.ioPorts(FW_CFG_PORT, FW_CFG_PORTS))),
     ),
-    // Motherboard resources: ports no driver owns, so that nothing else is placed there.
+    // Motherboard resources: ports no driver owns, so that the guest places nothing else at them.
     device('MBRD', 'PNP0C02', [
       resource.ioPorts(board.pmBase, 0x10),
       resource.ioPorts(0x80, 1),

@@ -145,7 +145,7 @@ const allocate = (file: string, alignment: number, zone: number): Uint8Array =>
     ],
   )
 
-/** Adds the address that the tables have got to a field. */
+/** ADD_POINTER: firmware adds the address at which it loaded the tables to a pointer in `file`. */
 const addPointer = (file: string, offset: number, size: number): Uint8Array =>
   command(
     ADD_POINTER,

@@ -2,10 +2,7 @@ import { ACPI_HOT_PLUG } from '@retrap/devices'
 import type { Aml } from './aml.ts'
 import type { AcpiBoard } from './board.ts'
 
-/**
- * The fixed-form tables. Field offsets are those of ACPI Specification 6.5,
- * section 5.2, "ACPI System Description Tables".
- */
+/** The fixed-form tables. Field offsets are of ACPI Specification 6.5, section 5.2, "ACPI System Description Tables". */
 
 export const TABLE_HEADER_BYTES = 36
 export const FACS_BYTES = 64

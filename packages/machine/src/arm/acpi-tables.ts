@@ -2,9 +2,8 @@ import { table } from '../acpi/tables.ts'
 import { affinityOf, type ArmBoard, gsiOfPpi, gsiOfSpi, hasIts, VIRT } from './layout.ts'
 
 /**
- * The fixed-form tables of an Arm board. Field offsets are those of ACPI
- * Specification 6.5, section 5.2, "ACPI System Description Tables", and of
- * the documents that it names.
+ * The fixed-form tables of an Arm board. Field offsets are of ACPI Specification 6.5, section 5.2, "ACPI System
+ * Description Tables", and of the documents that it names.
  */
 
 const FADT_BYTES = 276

@@ -190,7 +190,7 @@ function hasRecord(vcpu: ArmVcpu, start: bigint, pc: bigint): boolean {
   return has
 }
 
-/** Whether X30 is the return address of the function at `target`: a BL before it leads to there, or shortly before. */
+/** Whether X30 is the return address of the function at `target`: the BL before X30 leads to it, or shortly before it. */
 function callsNear(vcpu: ArmVcpu, address: bigint, target: bigint): boolean {
   const word = wordBefore(vcpu, address)
   if (!isDirectCall(word)) return false

@@ -18,7 +18,7 @@ const ENTRY_POINT_BYTES = 0x18
 const CHECKSUM = 0x05
 
 /**
- * SMBIOS structures of the Arm board, with the 64-bit entry point: RAM lies above what the other can name.
+ * SMBIOS structures of the Arm board, with the 64-bit entry point: RAM may lie above 4 GiB.
  *
  * Source: DMTF DSP0134, "System Management BIOS (SMBIOS) Reference Specification" 3.0, 5.2.2, "SMBIOS 3.0 (64-bit) Entry Point".
  */
@@ -36,7 +36,7 @@ export function armSmbios({ cpus, memoryBytes }: ArmBoard, identity?: MachineSmb
 
 /**
  * The ACPI tables of the board, with absolute addresses: RSDP, XSDT, FADT, DSDT, MADT, PPTT, GTDT, SPCR, DBG2, MCFG and, with an
- * ITS, IORT. There is no RSDT: addresses of 64 bits are what Arm's firmware uses.
+ * ITS, IORT. There is no RSDT: Arm's firmware uses addresses of 64 bits.
  *
  * @param base - GPA of the image, a multiple of 64
  * @throws MachineError `ERR_CPUS`, `ERR_MEMORY_SIZE`

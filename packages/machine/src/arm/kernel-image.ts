@@ -19,7 +19,7 @@ export const ARM_KERNELS: string = `${AN_IMAGE} and may be compressed, or an ELF
 export const IMAGE_ALIGNMENT = 0x20_0000
 
 // The header of a compressed EFI image (a kernel built with Linux' CONFIG_EFI_ZBOOT): behind `MZ` a magic number of its own,
-// then where the payload lies, and the name of what compressed it.
+// then the payload's offset and size, and the name of the compression.
 const ZBOOT_MAGIC = 0x04
 const ZBOOT_MAGIC_VALUE = 0x676d_697a
 const ZBOOT_PAYLOAD_OFFSET = 0x08

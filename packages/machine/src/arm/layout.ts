@@ -50,7 +50,7 @@ export interface ArmLayout {
   readonly pciePorts: ArmPlace
   /** Window for memory of PCI devices, above 4 GiB. */
   readonly pcieMemory64: ArmPlace
-  /** The place of a Xen guest's grant table; initially nothing is mapped there. */
+  /** The place of a Xen guest's grant table; initially unmapped. */
   readonly xenGrantTable: ArmPlace
   /** Pages of Xen's own: the rings of the store and of the console. */
   readonly xenPages: ArmPlace

@@ -66,7 +66,7 @@ export interface LoadedArmKernel {
  *
  * The kernel lies at the beginning of RAM, the tree in the 2 MiB behind it, and the initrd behind that.
  *
- * @throws LoaderError naming the field that cannot be booted, or what has no room
+ * @throws LoaderError naming the field that cannot be booted, or the image that has no room
  *
  * Source: Linux, Documentation/arch/arm64/booting.rst.
  */

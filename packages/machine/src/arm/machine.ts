@@ -16,7 +16,7 @@ import type { P2mStatistics } from '@retrap/p2m'
 /**
  * Assembles the Arm board `virt`: memory, vCPUs, GIC, timers, devices, device tree and kernel.
  *
- * @throws MachineError, LoaderError, MemoryError or DeviceError with the value and what was expected
+ * @throws MachineError, LoaderError, MemoryError or DeviceError with the value and the expected values
  */
 export async function createArmMachine(options: ArmMachineOptions): Promise<ArmMachine> {
   return ArmMachine.create(options)

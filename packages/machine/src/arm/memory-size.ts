@@ -25,7 +25,7 @@ interface CountedOptions extends Pick<PcOptions, 'virtio' | 'networkCards' | 'fl
   readonly forks?: MachineForks | undefined
 }
 
-/** Bytes of the machine memory of an Arm board: guest RAM, and what lies beside it. */
+/** Bytes of the machine memory of an Arm board: guest RAM, and memory of the hypervisor beside it. */
 export function armMemoryBytes(options: CountedOptions): number {
   const { memoryBytes, codeCacheBytes = CODE_CACHE_BYTES, forks } = options
   const bytes =

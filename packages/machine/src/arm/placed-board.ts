@@ -16,7 +16,7 @@ import { type ArmBoardModels, createArmBoardModels } from './models.ts'
 export interface ArmBoardDescription extends ArmBoard {
   /** Wall-clock time at power-on, seconds from 1970. */
   readonly epochSeconds: number
-  /** Its wall clock is the host's: a machine that is restored later shows a later time. */
+  /** Whether the wall clock is the host's: a machine that is restored later shows a later time. */
   readonly followsHost: boolean
   /** The settings for firmware. */
   readonly firmware: Omit<ArmFirmwareSettings, 'files'>

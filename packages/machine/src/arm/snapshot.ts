@@ -4,7 +4,7 @@ import type { RandomSource } from '../lifecycle/host.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { BoardState, MachineSnapshot, MachineSnapshotSource, MachineState } from '../snapshot/snapshots.ts'
 
-/** The options of an Arm machine that a snapshot belongs to. Those of its devices show in the devices' states. */
+/** The options of an Arm machine that a snapshot belongs to. The devices' options show in the devices' states. */
 export interface ArmSnapshotMachine {
   /** The board. */
   readonly machine: 'virt'
@@ -20,7 +20,7 @@ export interface ArmSnapshotMachine {
   readonly clock: 'real' | 'deterministic'
   /** Sizes of the media that were in its drives, in bytes, in the order of the options; 0: none was in. */
   readonly media: readonly number[]
-  /** Sizes of the media of disks that were plugged in, and are there; absent: there are none. */
+  /** Sizes of the media of disks that were plugged in and are still present; absent: there are none. */
   readonly plugged?: readonly number[] | undefined
 }
 
@@ -28,7 +28,7 @@ export interface ArmSnapshotMachine {
 export interface ArmSnapshotState extends MachineState<ArmDomainState> {
   /** The machine's options that a restored machine must share. */
   readonly machine: ArmSnapshotMachine
-  /** The sequence of a deterministic machine's random numbers: the last one; null for the host's. */
+  /** The state of a deterministic machine's random numbers: the last number; null for the host's. */
   readonly random: number | null
   /** The keyboards and mice that the guest uses. Absent from states of earlier releases. */
   readonly inputs?: UsedInputs | undefined

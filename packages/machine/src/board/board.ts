@@ -32,7 +32,7 @@ export interface BoardDescription {
   readonly cpus: number
   /** Wall-clock time at power-on, seconds from 1970. */
   readonly epochSeconds: number
-  /** Its wall clock is the host's: a machine that is restored later shows a later time. */
+  /** Whether the wall clock is the host's: a machine that is restored later shows a later time. */
   readonly followsHost: boolean
   /** The content of fw_cfg. */
   readonly configuration: FirmwareConfiguration

@@ -11,8 +11,8 @@ export const SERIAL_PORTS: readonly { readonly iobase: number; readonly irq: num
 /** A serial line of the machine, or a console like one, from outside. */
 export interface SerialPort {
   /**
-   * Bytes that the guest has sent since power-on: those that a listener was given, and up to a millisecond of others. Undefined for
-   * a console, and for a port of a board in another thread.
+   * Bytes that the guest has sent since power-on: the bytes that a listener was given, and up to a millisecond of others. Undefined
+   * for a console, and for a port of a board in another thread.
    */
   readonly sent?: number | undefined
   /** Names the listener that gets all that the guest sends. */

@@ -46,9 +46,9 @@ export class StopList {
 
 /** The stops that `monitor` sets. */
 export interface MonitorStops {
-  /** Those of `break`. */
+  /** The stops of `break`. */
   readonly list: StopList
-  /** Those of `catch`. */
+  /** The stops of `catch`. */
   readonly catching: Catching
 }
 

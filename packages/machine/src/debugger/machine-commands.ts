@@ -28,8 +28,8 @@ export function machineCommands(domain: Domain, types: Readonly<Record<string, n
 }
 
 /**
- * Says what the guest's map has at a guest-physical address, which device models know or hold it, and which changes of the
- * map are outstanding.
+ * Describes a guest-physical address: its entry in the guest's map, the device models that know or hold it, and the
+ * outstanding changes of the map.
  *
  * @param types - names and numbers of the types of frames
  * @param address - address from the command; undefined: none given

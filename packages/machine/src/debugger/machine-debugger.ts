@@ -226,10 +226,7 @@ export class MachineDebugger {
 
   // ---------------------------------------------------------------- where it stops
 
-  /**
-   * Stops before the instruction at a linear address, whichever vCPU comes there. Guest memory stays as it is: code may be
-   * written anew.
-   */
+  /** Stops before the instruction at a linear address, on any vCPU. Guest memory stays as it is: code may be written anew. */
   breakpoint(address: bigint, handler?: StopHandler): Removable {
     return this.#points.breakpoint(address, handler)
   }
@@ -245,7 +242,7 @@ export class MachineDebugger {
 
   /**
    * Whether watchpoints of an Arm machine stop before the instruction that accesses, which is executed when the machine goes
-   * on; not at first. Those of a PC never do.
+   * on; not at first. Watchpoints of a PC never stop before it.
    */
   get watchesBefore(): boolean {
     return this.#cpus[0]!.watchesBefore === true

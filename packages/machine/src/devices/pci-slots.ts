@@ -54,7 +54,7 @@ export class PciSlots {
   readonly #transports: Transports | undefined
   readonly #takenTransports = new Set<number>()
 
-  /** Bytes of the media of disks that were plugged in, and are there. */
+  /** Bytes of the media of disks that were plugged in and are still present. */
   pluggedBytes(devices: { isOccupied(port: string): boolean }): number[] {
     return [...this.plugged].flatMap(([port, bytes]) => (devices.isOccupied(port) ? bytes : []))
   }

@@ -39,8 +39,8 @@ export interface MachineRemovableDrive {
   /** The guest has locked the tray. */
   readonly isLocked: boolean
   /**
-   * Puts a medium in, in the place of the one that is there, and closes the tray. Requests that the guest has made of the
-   * one before fail: nothing is answered from two media. Exchanges of a drive wait for each other.
+   * Puts a medium in, in the place of the present one, and closes the tray. Requests that the guest has made of the old medium fail:
+   * nothing is answered from two media. Exchanges of a drive wait for each other.
    *
    * @returns the previous medium, once no request uses it any more
    * @throws MachineError `ERR_LOCKED` where the guest has locked the tray, which is notified of it; `ERR_OPTION` for a medium that the drive cannot take

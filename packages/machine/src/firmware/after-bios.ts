@@ -74,7 +74,7 @@ async function writePorts(domain: X86Domain, board: AcpiBoard, mask: number): Pr
 /**
  * Performs firmware's work when a machine wakes from S3, up to the jump to the OS.
  *
- * @returns the first processor's registers there; null: the OS has left no address
+ * @returns the first processor's registers at the jump; null: the OS has left no address
  *
  * Source: ACPI Specification 6.5, 5.2.10, "Firmware ACPI Control Structure", and 16.3.2, "BIOS Initialization of Memory".
  */

@@ -102,7 +102,7 @@ export class FirmwareArea {
   }
 
   /**
-   * Makes whole pages writable RAM whatever the PAM registers say, instead of those before: what a TPR patcher needs of
+   * Makes whole pages writable RAM whatever the PAM registers say, instead of the pages before: a TPR patcher writes to
    * an option ROM that firmware has shadowed and locked.
    *
    * @param bytes - 0: none

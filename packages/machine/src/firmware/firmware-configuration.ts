@@ -40,8 +40,8 @@ const E820_RAM = 1
 const SLEEP_STATE = 0x80
 
 /**
- * The fw_cfg device by which SeaBIOS and its kin learn what board they are
- * on: RAM, processors, ACPI tables to place, and the console.
+ * The fw_cfg device by which SeaBIOS and other firmware learn the board's parameters: RAM, processors, ACPI tables to
+ * place, and the console.
  *
  * @param more - files of the chipset's
  *

@@ -57,11 +57,11 @@ export function checkOptionRom({ name, bytes }: OptionRom): Uint8Array {
 }
 
 /**
- * Does with option ROMs what a BIOS does: each is copied to the next free 2 KiB boundary from 0xC0000 to 0xDFFFF, and its
+ * Initialises option ROMs as a BIOS does: each is copied to the next free 2 KiB boundary from 0xC0000 to 0xDFFFF, and its
  * entry called in real mode by the first processor. For machines without a BIOS; afterwards the processor is as the last
  * ROM has left it.
  *
- * @returns guest-physical addresses of the remaining ROMs, without those that set their size to 0
+ * @returns guest-physical addresses of the remaining ROMs, without ROMs that set their size to 0
  * @throws LoaderError for an invalid ROM, or for lack of room
  * @throws MachineError `ERR_OPTION_ROM` for a ROM that does not return
  */

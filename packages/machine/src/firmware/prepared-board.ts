@@ -20,7 +20,7 @@ const BAR_IO = 1
 const BAR_TYPE = 6
 const BAR_64 = 4
 const IO_BASE = 0xc000
-/** ISA lines of the interrupt links as in SeaBIOS: links A and B share a line, C and D the next one, and so on. */
+/** ISA lines of the interrupt links as in SeaBIOS: links A and B share line 10, C and D line 11, and so on. */
 const LINK_LINES = [10, 10, 11, 11] as const
 /** Routing registers of links A to D, and of E to H on chipsets with eight links. */
 const ROUTES = [0x60, 0x68] as const
@@ -29,7 +29,7 @@ const LEVELS = 0x4d1
 const LEVELS_10_11 = 0x0c
 
 /**
- * Gives the PCI functions of bus 0 addresses and interrupt lines, and lets them decode; those behind bridges get none.
+ * Gives the PCI functions of bus 0, but none behind bridges, addresses and interrupt lines, and lets them decode.
  *
  * Source: PCI Local Bus Specification 3.0, 6.1 and 6.2.5, "Base Addresses".
  */

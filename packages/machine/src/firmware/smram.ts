@@ -83,7 +83,7 @@ export class Smram implements SystemManagementMemory {
     return inTseg >= 0 && gpa < this.#lowRamEnd ? this.#at(this.#tseg, inTseg) : -1
   }
 
-  /** Saves what the map of guest memory does not show; the settings are the chipset's. */
+  /** Saves the memory that the map of guest memory does not show; the chipset saves the settings. */
   save(): SmramState {
     const pages = this.#tseg.length
     return {

@@ -67,7 +67,7 @@ export interface CloneMedia {
   close(): void
 }
 
-/** Freezes the media of a machine at this instant, while its devices rest. Media of the clone's own stand for those of the drives. */
+/** Freezes the media of a machine at this instant, while its devices rest. A clone's own media replace its drives'. */
 export function freezeMedia({ drives = [], flash = [] }: ComposedOptions, changes: CloneChanges = {}): CloneMedia {
   const layers: BlockImage[] = []
   const layered = (medium: BlockBackend, frozen: BlockBackend): BlockBackend => {

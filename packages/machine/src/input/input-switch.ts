@@ -8,7 +8,7 @@ interface Member {
   client: InputClient | null
   pointer: PointerKind
   leds: Leds | null
-  /** Of a model outside of a recording: its place in the switch there. */
+  /** For a model outside of a recording: its member of the switch outside. */
   readonly outside?: InputBackend | undefined
 }
 
@@ -23,7 +23,9 @@ interface InputEffects {
 }
 
 /**
- * Lets several models share a keyboard or a mouse: the board's own, and those that are plugged in.
+ * Lets several models share a keyboard or a mouse: the board's own, and models that are plugged in. Events go to the
+ * model that the guest has begun to use last, and otherwise to the board's. Keys that are down when that changes are
+ * released at the old model.
  *
  * Events go to the model that the guest has begun to use last, and otherwise to the board's. Keys that are down when that
  * changes go up at the old one.

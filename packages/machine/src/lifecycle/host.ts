@@ -178,7 +178,7 @@ function fixedRandom(first: number): RandomSource {
     next,
     save: () => x,
     restore: (last) => {
-      // A generator whose state is 0 would stay there.
+      // A generator whose state is 0 would keep the state 0.
       if (last !== null && last !== 0) x = last | 0
     },
   }

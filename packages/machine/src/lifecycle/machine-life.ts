@@ -56,13 +56,14 @@ export interface MachineSaveOptions {
    */
   readonly onResumed?: ((pauseMs: number) => void) | undefined
   /**
-   * A PC is going to be put back to this instant, or a later save is to name it in `since`: what its guest writes from now on
-   * is noted, so that no more than that is brought back, or saved. Default false: it is noted after the first `restore`.
+   * Logs the guest's later writes, so that a `restore` to this instant, or a save that names it in `since`, copies only
+   * written frames. Default false: writes are logged after the first `restore`. Default false: it is noted after the first
+   * `restore`.
    */
   readonly forRestore?: boolean | undefined
   /**
-   * The pages of an earlier snapshot of this machine, of a save with `forRestore`. Where the machine knows what was written
-   * since, the new snapshot's pages are those alone, zeros among them, and say so in `onlyWritten`. Default: all are saved.
+   * The pages of an earlier snapshot of this machine, of a save with `forRestore`. Where the machine has a log of later
+   * writes, the new snapshot has the written pages alone, zeros among them, and sets `onlyWritten`. Default: all are saved.
    */
   readonly since?: GuestPages | undefined
   /** Called while the machine stands still: the frames of RAM to save, as a migration sent the others before. Default: all. */
@@ -161,8 +162,8 @@ export class MachineLife {
   /** Serializes the operations that save or replace the machine's state. */
   readonly inTurn: OneByOne = new OneByOne()
   /**
-   * Resets the domain, and starts its firmware or kernel again. RAM stays, and what a battery or a medium keeps: without power
-   * a machine is made anew.
+   * Resets the domain, and starts its firmware or kernel again. RAM and the contents of batteries and media stay; to lose them
+   * as without power, make a new machine.
    *
    * @param images - in the place of the options'
    */
@@ -300,7 +301,7 @@ export class MachineLife {
     })
   }
 
-  /** Has the run that is under way end, or the next one, kept still by a debugger or not. */
+  /** Ends the present run, or the next one, kept still by a debugger or not. */
   stop(): void {
     this.#isStopping = true
     this.#domain.stop({ reason: 'stopped' })
@@ -366,7 +367,7 @@ export class MachineLife {
     throw new MachineError('ERR_STATE', 'the machine has ended')
   }
 
-  /** Settles the machine, and brings its devices to rest. @throws as {@link MachineLife.settle}; what `Domain.rest` throws */
+  /** Settles the machine, and brings its devices to rest. @throws as {@link MachineLife.settle} and `Domain.rest` */
   async rest(deadlineMs: number): Promise<DomainRest> {
     await this.settle(deadlineMs)
     return this.#domain.rest(deadlineMs)
@@ -416,7 +417,7 @@ export class MachineLife {
     }
   }
 
-  /** Does what waits for a pause, and waits while the machine is kept still. */
+  /** Runs actions that wait for a pause, and waits while the machine is kept still. */
   async paused(): Promise<void> {
     await this.#donePauses()
     await this.#whileHeld()
@@ -435,7 +436,7 @@ export class MachineLife {
     this.#pausing = undefined
   }
 
-  /** Ends what runs beside the machine: threads and processes of device models. */
+  /** Ends the threads and processes of device models. */
   close(): void {
     const runs = this.#has(RUN)
     this.#end()
@@ -451,7 +452,7 @@ export class MachineLife {
     for (const part of this.leavers) part.leave()
   }
 
-  /** The machine does not run again: ends what waits for an answer of its guest. */
+  /** The machine does not run again: ends waits for an answer of its guest. */
   #end(): void {
     this.#state |= OVER
     this.#domain.devices.giveUpUnplugs()

@@ -24,8 +24,8 @@ export interface GuestSample {
 /** Memory of the guest as a vCPU sees it. */
 export interface SampledMemory {
   /**
-   * Reads memory at a linear address, whatever the guest's own rights there; nothing changes, and no device is asked. Called
-   * while a sample is told.
+   * Reads memory at a linear address, whatever the guest's own rights to it; nothing changes, and no device is asked. Called
+   * while a sample is reported.
    *
    * @returns how many bytes were read, up to the first byte without mapped memory
    */
@@ -70,7 +70,7 @@ interface Account {
  * Takes samples of a domain's vCPUs.
  *
  * A sample is due when a vCPU has executed for the interval, and taken a random number of instructions later. It stands
- * for the time that has passed since the last one. Time that no vCPU executes is idle.
+ * for the time that has passed since the sample before. Time that no vCPU executes is idle.
  */
 export class Sampler {
   readonly #clock: Domain['clock']

@@ -14,10 +14,7 @@ const ASLEEP_DEADLINE_MS = 1000
 
 /** The parts of a machine that sleep concerns. */
 export interface SleepParts {
-  /**
-   * Does what firmware does first when the machine wakes. False: the guest has left no place to go on. Absent: the machine has
-   * no sleep.
-   */
+  /** Runs firmware's part of a wake from S3. False: the guest has left no waking vector. Absent: the machine has no sleep. */
   readonly boot?: { resume(): Promise<boolean> } | undefined
   /** Runs the actions of a pause while no vCPU executes. */
   readonly life: { paused(): Promise<void> }

@@ -16,7 +16,7 @@ const LONGEST_INSTRUCTION = 15
 const LARGEST_FUNCTION = 1 << 16
 /** Stack that is searched for the caller of a function that does not return. */
 const SEARCHED_BYTES = 1 << 14
-/** Registers that a function need not keep: RAX, RCX, RDX, RSI, RDI, R8 to R11; in code of 32 bits the first three. */
+/** Registers that a function need not keep: RAX, RCX, RDX, RSI, RDI, R8 to R11; in code of 32 bits EAX, ECX, EDX. */
 const LOST = { 4: [0, 1, 2], 8: [0, 1, 2, 6, 7, 8, 9, 10, 11] } as const
 const RPL = 3n
 

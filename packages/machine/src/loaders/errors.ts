@@ -3,10 +3,10 @@ import { plainLine } from '@retrap/basics'
 /**
  * Codes of {@link LoaderError}.
  *
- * - `ERR_FORMAT`: the image is none of the formats that are known
- * - `ERR_TRUNCATED`: the image ends before what its header describes
+ * - `ERR_FORMAT`: the image has no known format
+ * - `ERR_TRUNCATED`: the image ends before the end that its header describes
  * - `ERR_FIELD`: a header field has a value that cannot be booted
- * - `ERR_NO_ROOM`: guest RAM cannot hold what has to be loaded
+ * - `ERR_NO_ROOM`: guest RAM is too small for the images
  * - `ERR_COMMAND_LINE`: the command line is longer than the kernel takes, or holds a NUL
  * - `ERR_MEMORY_SIZE`: the machine's memory size cannot be laid out
  */
@@ -24,7 +24,7 @@ export class LoaderError extends Error {
   override readonly name: string = 'LoaderError'
   /** Stable code to switch on. */
   readonly code: LoaderErrorCode
-  /** Field of the image's header, by its name in the boot protocol, or what else was looked at. */
+  /** Field of the image's header, by its name in the boot protocol, or another name of the checked value. */
   readonly field: string
   /** The value, as shown in the message. */
   readonly value: string

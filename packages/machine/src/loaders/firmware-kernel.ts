@@ -39,7 +39,7 @@ const ELF_HEADER_BYTES = 8192
 const COMMAND_LINE_LIMIT = 4095
 
 /**
- * Makes of a kernel what firmware finds in fw_cfg.
+ * Makes the items of fw_cfg from which firmware boots a kernel.
  *
  * @throws LoaderError naming the image that cannot be booted
  */

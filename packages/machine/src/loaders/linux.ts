@@ -86,7 +86,7 @@ const DEFAULT_SETUP_SECTS = 4
 const PARAGRAPH_BYTES = 16
 const OLDEST_VERSION = 0x206
 
-// Where the loader keeps its own structures: below 640 KiB, away from the BIOS data and from what kernels use first.
+// The loader's own structures: below 640 KiB, away from the BIOS data area and from addresses that kernels use first.
 const GDT = 0x8000
 const STACK_TOP = 0x8000
 const PAGE_TABLES = 0x9000
@@ -294,7 +294,7 @@ export function parseHeader(kernel: Uint8Array): SetupHeader {
     realModeOnly: view.getUint32(CODE32_START, true) === 0,
     entry64: (xloadflags & XLF_KERNEL_64) !== 0,
     preferredAddress: version >= 0x20a ? Number(view.getBigUint64(PREF_ADDRESS, true)) : ONE_MIB,
-    // Older kernels do not say; three times the image is what loaders have always left them.
+    // Older kernels do not say; loaders have always left them three times the image.
     initSize: Math.max(initSize === 0 ? 3 * payloadBytes : initSize, payloadBytes),
     cmdlineSize: view.getUint32(CMDLINE_SIZE, true),
     initrdAddressMax: view.getUint32(INITRD_ADDR_MAX, true),

@@ -52,9 +52,8 @@ export const PCI_HOLE_BASE = 0xc000_0000
 export const PCI_HOLE_LAST = 0xfebf_ffff
 
 /**
- * Lays out a PC's RAM: 640 KiB, a hole for VGA, RAM from 768 KiB to at
- * most 3 GiB, the rest from 4 GiB up. The area from 0xE0000 to 1 MiB is RAM that an
- * OS is told to leave alone: tables live there.
+ * Lays out a PC's RAM: 640 KiB, a hole for VGA, RAM from 768 KiB to at most 3 GiB, the rest from 4 GiB up. The area
+ * from 0xE0000 to 1 MiB is RAM that the memory map reserves: it holds tables.
  *
  * @param memoryBytes - whole pages, at least 1 MiB
  * @param lowRamLimit - most RAM below 4 GiB; default 3 GiB

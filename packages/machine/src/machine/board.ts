@@ -49,7 +49,7 @@ export interface MachineBoot {
    * Loads firmware or kernel, and sets the vCPUs' entry: at power-on, and after each reset.
    *
    * @param goesOn - a snapshot or a fork sets RAM and vCPUs
-   * @param images - replace those of the options
+   * @param images - replace the options' images
    */
   start(goesOn: boolean, images?: ResetImages): Promise<void>
 }

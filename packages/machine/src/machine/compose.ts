@@ -38,7 +38,7 @@ export interface Surroundings<K extends MachineKind> {
 /**
  * Makes the parts of a machine in the order of their dependencies, and connects them. On an error all threads end.
  *
- * @throws MachineError, MemoryError or DeviceError with the value and what was expected
+ * @throws MachineError, MemoryError or DeviceError with the value and the expected values
  */
 export function composeMachine<K extends MachineKind>(
   board: Board<K>,
@@ -190,7 +190,7 @@ function connectMachine<K extends MachineKind>(
     ramfb: devices.onRamfb,
   })
   life.startAgain = async (images) => {
-    // The standby supply fails as well: what S3 keeps is kept no longer.
+    // The standby supply fails as well: the state that S3 keeps is lost.
     if (domain.asleep) placed.wake?.()
     domain.reset()
     domain.asleep = false
@@ -204,7 +204,7 @@ function connectMachine<K extends MachineKind>(
   const press = (): boolean | Promise<boolean> => placed.pressPowerButton()
   const pressPower = gate?.button(press) ?? press
   life.ready.push(...devices.ready, placed.ready)
-  // In this thread wherever the board is: media are objects of the caller's.
+  // These models run in this thread even where the board has a Worker: their media are the caller's objects.
   const models = [...devices.models, ...own]
   const runsAgain = (model: DeviceModel): boolean =>
     own.includes(model) ? model.deterministic === true : !devices.fromHost.includes(model)

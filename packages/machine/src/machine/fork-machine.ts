@@ -26,7 +26,7 @@ export interface ForkedMachine<K extends MachineKind, Clone> {
   create(options: K['options'], origin: ForkOrigin<K['domain'], K['state']>): Promise<Clone>
 }
 
-/** See `Machine.fork`. @throws also MachineError `ERR_OPTION` for what is no option */
+/** @throws also MachineError `ERR_OPTION` for an unknown option @throws also MachineError `ERR_OPTION` for what is no option */
 export async function forkMachine<K extends MachineKind, Clone>(
   source: ForkedMachine<K, Clone>,
   changes: CloneChanges,
@@ -82,8 +82,8 @@ async function forkInTurn<K extends MachineKind, Clone>(
 
 /**
  * Has a clone the time of the machine that it was forked from, for which the milliseconds of the fork have passed too. So timers
- * that a guest sets for certain ticks are due at the same instants in all of a family, and machines that are idle wake one
- * after another: what they execute is then in the caches of the host's processor, and costs half.
+ * that a guest sets for certain ticks are due at the same instants in all of a family, and machines that are idle wake one after
+ * another: their code is then in the caches of the host's processor, and costs half.
  */
 function followClock({ clock }: Pick<Domain, 'clock'>, { clock: original }: Pick<Domain, 'clock'>): void {
   if (clock instanceof RealClock && original instanceof RealClock) clock.follow(original)
@@ -105,7 +105,7 @@ interface BegunFork<K extends MachineKind> {
   readonly media: CloneMedia
 }
 
-/** Not while the machine runs. @param written - logs what the guest writes: sharing is no writing */
+/** Must not be called while the machine runs. @param written - logs the guest's writes: sharing is no writing */
 async function begin<K extends MachineKind>(
   { domain, life, options, snapshots }: ForkedMachine<K, unknown>,
   changes: CloneChanges,

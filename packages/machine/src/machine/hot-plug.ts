@@ -54,7 +54,7 @@ export interface MachineUnplugOptions {
 
 /** Decides when a device comes or goes. */
 export interface PlugTurns {
-  /** @param enter - plugs in what options name @throws what `enter` throws */
+  /** @param enter - plugs in the options' device @throws as `enter` */
   plug(port: string, options: PcOptions, enter: (options: PcOptions) => void): Promise<void>
   /** @param unplug - asks the guest for a device @returns whether it is out */
   unplug(port: string, force: boolean, unplug: () => Promise<boolean>): Promise<boolean>
@@ -105,7 +105,7 @@ export class HotPlug {
     this.#domain.wake()
   }
 
-  /** Loads what a device of such options needs. @returns plugs one in, at once */
+  /** Loads the modules for a device of such options. @returns plugs one in, at once */
   async prepared(port: string, given: PcOptions): Promise<(options: PcOptions) => void> {
     checkOptionValues(given)
     const [kinds, watch] = await Promise.all([loadDeviceKinds(given), loadWatch({ ...this.#site.options, ...given })])

@@ -30,13 +30,13 @@ export interface GatedSnapshots<K extends MachineKind> {
   rest(deadlineMs: number): Promise<DomainRest>
   /** Saves the machine at rest, but for the contents of its RAM, which are the state's until the rest ends. @throws as `rest` */
   saveState(rest: DomainRest): Promise<K['state']>
-  /** Puts the machine back, as `Pc.restore` does. @param before - what is known of the snapshot's pages */
+  /** Puts the machine back, as `Pc.restore` does. @param before - known facts about the snapshot's pages */
   restore(
     snapshot: MachineSnapshotSource<K['state']>,
     options: MachineRestoreOptions,
     before?: FormerPages,
   ): Promise<void>
-  /** Begins to note what is written since the snapshot that the machine was made from. The machine has not run. */
+  /** Begins to log writes since the snapshot that the machine was made from. The machine has not run. */
   noteSince(pages: FormerPages['pages']): Promise<void>
   /** Returns frames that may have been written since the machine was made from a snapshot, or restored to it; undefined: unknown. */
   writtenSince(pages: FormerPages['pages']): FrameSet | undefined
@@ -66,11 +66,11 @@ export interface MachineGate<K extends MachineKind> {
   start(machine: GatedMachine<K>): void
   /** All models of the machine are attached; it has not begun, and is not restored yet. */
   attached(): void
-  /** Adds the states of models whose doings are recorded to those of a machine that stands still; of a replay, their names. */
+  /** Adds the states of recorded models to a stopped machine's; in a replay, their names. */
   saveModels(devices: DomainState['devices'], deadlineMs: number): Promise<DomainState['devices']>
   /** When devices come and go at root ports. */
   readonly plugs: PlugTurns
-  /** The machine can be given devices; what the saved machine had beyond its options is plugged in. @param load - loads the way */
+  /** Sets the root ports, and plugs in devices that the saved machine had beyond its options. @param load - loads the way */
   hasPorts(load: () => Promise<HotPlug>): Promise<void>
   /** Puts itself before all back ends of the options. */
   options<Options extends Partial<MachineOptions>>(options: Options): Options

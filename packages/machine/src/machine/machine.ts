@@ -79,7 +79,7 @@ export interface ComposedMachine<K extends MachineKind> extends MachineParts<K> 
   ) => Promise<object>
 }
 
-/** A machine of any board: a `Pc`, or an `ArmMachine`. `REFUSALS` says what a board cannot do. */
+/** A machine of any board: a `Pc`, or an `ArmMachine`. `REFUSALS` lists the calls that a board does not support. */
 export abstract class Machine<K extends MachineKind> {
   /** The machine's inside: vCPUs, memory map, devices. */
   readonly domain: K['domain']
@@ -124,8 +124,8 @@ export abstract class Machine<K extends MachineKind> {
   }
 
   /**
-   * Ends what runs beside the machine: threads and processes of device models. A machine that can be forked, and a clone, is
-   * stopped, and gives its memory back.
+   * Ends the threads and processes of device models. A machine that can be forked, and a clone, is stopped, and gives its
+   * memory back.
    */
   close(): void {
     const { snapshots, family, life } = this.#machine
@@ -136,11 +136,11 @@ export abstract class Machine<K extends MachineKind> {
 
   /**
    * Resets the machine in place, as its reset button does: a running one goes on with its firmware or kernel, and one that its
-   * guest has ended can be run again. RAM stays, and what a battery or a medium keeps; a machine that is made anew has none of it.
+   * guest has ended can be run again. RAM and the contents of batteries and media stay; a new machine has none of them.
    *
    * @param images - in the place of the options': a machine that goes on from a snapshot has no kernel
    * @throws MachineError `ERR_STATE` for a machine that is recorded, replayed, or was closed; `ERR_OPTION` where there is no
-   *   kernel; what the loading of a kernel throws
+   * kernel; errors of loading a kernel
    */
   async reset(images: ResetImages = {}): Promise<void> {
     const { gate, life } = this.#machine
@@ -191,9 +191,9 @@ export abstract class Machine<K extends MachineKind> {
   }
 
   /**
-   * Plugs a device into a root port while the machine runs: `pc.plug({ drive: { …, nvme: { port: 'rp1' } } })`. The guest
-   * is told, and brings it up in its own time. While the run is recorded it comes when the machine runs on, and the recording has
-   * it; a replay plugs what its recording has, and this does nothing there.
+   * Plugs a device into a root port while the machine runs: `pc.plug({ drive: { …, nvme: { port: 'rp1' } } })`. The guest is
+   * told, and brings it up in its own time. While the run is recorded it comes when the machine runs on, and the recording has
+   * it; a replay plugs the devices of its recording, and ignores this call.
    *
    * @throws MachineError `ERR_OPTION` for a device without a free port, one that cannot be made, or a board without hot plug
    */
@@ -223,10 +223,9 @@ export abstract class Machine<K extends MachineKind> {
    * the snapshot.
    *
    * @param options.deadlineMs - host time that devices may take to bring their work to rest; default 10 seconds
-   * @throws MachineError `ERR_SNAPSHOT` if a named part cannot be saved, a device does not come to rest in time, or the host
-   * lacks memory for the copy: the machine can run on. A recorded machine with a busy device also fails so: try again. A replay does
-   * without models whose doings are recorded: no machine goes on from what it saves of them, and is refused.
-   * `ERR_STATE` for a machine that has ended
+   * @throws MachineError `ERR_SNAPSHOT` if a named part cannot be saved, a device does not come to rest in time, or the host lacks
+   * memory for the copy: the machine can run on. A recorded machine with a busy device also fails so: try again. A replay does
+   * without recorded models: a snapshot that it saves has no state of them, and is refused. `ERR_STATE` for a machine that has ended
    */
   async save(options: MachineSaveOptions = {}): Promise<MachineSnapshot<K['state']>> {
     this.#require('save')
@@ -236,10 +235,10 @@ export abstract class Machine<K extends MachineKind> {
 
   /**
    * Puts the machine back to the instant of a snapshot, in its own memory: of its own, or of any machine with the same options. A
-   * running machine goes on from there; one that its guest has ended can be run again. Requests that its devices have in flight
-   * end, and nothing of them is seen. Media are as they are now: to go back with disks that were written since, bring those back
-   * too, in `atRest`. Only what was written since `save` with `forRestore`, or since the last `restore`, is brought back, and of
-   * that what is used first comes first.
+   * running machine continues from the instant; one that its guest has ended can be run again. Requests that its devices have in
+   * flight end, and nothing of them is seen. Media are as they are now: to go back with disks that were written since, bring
+   * those back too, in `atRest`. Only frames written since `save` with `forRestore`, or since the last `restore`, are restored,
+   * the frames that are used first before others.
    *
    * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another machine, and for a device that is too late: the machine is
    *   as it was. Where a device refuses its state later, the machine is closed. `ERR_STATE` for a machine that was closed
@@ -252,10 +251,10 @@ export abstract class Machine<K extends MachineKind> {
 
   /**
    * Notes this instant, for the machine to be put back to it as often as wanted: `checkpoint.reset()`. RAM is copied a frame at a
-   * time where the guest writes it, and only what was written is put back, in a fraction of a millisecond.
+   * time where the guest writes it, and only written frames are restored, in a fraction of a millisecond.
    *
-   * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, for a device that is too late, and
-   *   for a machine that is recorded or replayed; `ERR_STATE` for one that has ended
+   * @throws MachineError `ERR_SNAPSHOT` for a machine with a part that cannot be saved, by name, for a device that is too late,
+   * and for a machine that is recorded or replayed; `ERR_STATE` for one that has ended
    */
   async checkpoint(options: CheckpointOptions = {}): Promise<MachineCheckpoint> {
     this.#require('checkpoint')
@@ -265,13 +264,14 @@ export abstract class Machine<K extends MachineKind> {
 
   /**
    * Makes a clone: a machine in the same machine memory that goes on from this instant, as this one does, by itself. RAM is
-   * shared, and copied a frame at a time where either of them writes it. Media that the guest may write are as they were for
-   * the clone, and keep what it writes in memory. Consoles are the clone's own; its network cards are on no network, unless
-   * `options` say otherwise. A guest of Xen has the same domain number in the clone, which is the only guest of its host; ports
-   * and watches of the original's host are not the clone's. The machine needs room for it: the option `forks`. A clone of a
-   * recorded machine is a branch of its run: not recorded, or by `recordClone` with a recording of its own that begins here.
+   * shared, and copied a frame at a time where either of them writes it. Media that the guest may write have their present
+   * contents in the clone, which keeps its writes in memory. Consoles are the clone's own; its network cards are on no network,
+   * unless `options` say otherwise. A guest of Xen has the same domain number in the clone, which is the only guest of its
+   * host; ports and watches of the original's host are not the clone's. The machine needs room for it: the option `forks`. A
+   * clone of a recorded machine is a branch of its run: not recorded, or by `recordClone` with a recording of its own that
+   * begins here.
    *
-   * @throws MachineError `ERR_FORK` for a machine that cannot be forked, saying what to do; `ERR_STATE` for one that has ended
+   * @throws MachineError `ERR_FORK` for a machine that cannot be forked, with a remedy; `ERR_STATE` for one that has ended
    */
   fork(options: K['forkOptions'] = {}): Promise<this> {
     return this.forkBehind(options)

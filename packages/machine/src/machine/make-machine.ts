@@ -22,7 +22,7 @@ export interface MachineMaker<K extends MachineKind, B extends Board<K>, M exten
  *
  * @param gate - stands between the machine and its back ends
  * @param origin - of a clone
- * @throws MachineError, LoaderError, MemoryError or DeviceError, naming the value and what was expected
+ * @throws MachineError, LoaderError, MemoryError or DeviceError, naming the value and the expected values
  */
 export async function makeMachine<K extends MachineKind, B extends Board<K>, M extends Machine<K>>(
   maker: MachineMaker<K, B, M>,

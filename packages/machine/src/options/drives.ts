@@ -55,8 +55,8 @@ export interface MachineBootOptions {
   /** Whether firmware waits for Escape and offers its menu. Default false. */
   readonly menu?: boolean | undefined
   /**
-   * Whether SeaBIOS writes what is shown by its video BIOS to the first serial port too, for users without a screen. A boot loader
-   * that writes to both by itself, as GRUB may, is there twice then. Default true; without a VGA the text goes there alone.
+   * Whether SeaBIOS writes its video BIOS's output to the first serial port too, for users without a screen. A boot loader that
+   * writes to both by itself, as GRUB may, is there twice then. Default true; without a VGA the text goes there alone.
    */
   readonly mirrorsScreen?: boolean | undefined
 }
@@ -83,7 +83,7 @@ export function drivesOf(
 }
 
 /**
- * Paths of firmware's `bootorder` file: devices with a number, then those of each letter's kind, drives of IDE first.
+ * Paths of firmware's `bootorder` file: devices with a number, then devices by letters, drives of IDE first.
  *
  * Source: SeaBIOS, docs/Runtime_config.md, "bootorder".
  *

@@ -53,7 +53,7 @@ export interface MachineOptions {
   readonly sound?: readonly MachineSoundDevice[] | undefined
   /** Network cards that are not virtio devices, each on the PCI bus. */
   readonly networkCards?: readonly MachineNetworkCard[] | undefined
-  /** USB controllers (xHCI) with their devices; drives with `interface: 'usb'` are at the first one. */
+  /** USB controllers (xHCI) with their devices; drives with `interface: 'usb'` are at the first controller. */
   readonly usb?: MachineUsb | readonly MachineUsb[] | undefined
   /**
    * Files that the guest reads by fw_cfg, by name (at most 55 ASCII characters), such as `opt/org.example/config`: Ignition and
@@ -94,12 +94,12 @@ export interface MachineOptions {
   /**
    * Where controllers of disks (IDE, SATA, virtio, NVMe, SCSI) and network cards run: in this thread (default), or in one of
    * their own, which this starts, with `serveControllers` in it. Media and networks stay here. The machine's memory is shared
-   * then. Those behind root ports stay in this thread.
+   * then. Controllers behind root ports stay in this thread.
    */
   readonly controllerPlacement?: StartControllerServer | undefined
   /**
-   * Puts the machine into shared memory, so that device models in Workers can map the guest's: what
-   * `platform.sharedMemory` has is for `openGuestMemory` of `@retrap/hvm`.
+   * Puts the machine into shared memory, so that device models in Workers can map the guest's: `openGuestMemory` of
+   * `@retrap/hvm` takes `platform.sharedMemory`.
    */
   readonly sharedMemory?: boolean | undefined
   /** Room for memory that device models own, such as a frame buffer, in bytes; default 0, which leaves about 4 MiB. */
@@ -118,13 +118,13 @@ export interface MachineOptions {
   /** Called for every access to a device; slow. */
   readonly trace?: ((record: IoTraceRecord) => void) | undefined
   /**
-   * Called when the guest has reset the machine, which starts again in place, within its `run`: RAM stays, and what a battery or a
-   * medium keeps; firmware or the kernel is loaded again. Default: `run` ends with `reset`, and `reset` starts the machine again.
+   * Called when the guest has reset the machine, which starts again in place, within its `run`: RAM, batteries and media stay;
+   * firmware or the kernel is loaded again. Default: `run` ends with `reset`, and `reset` starts the machine again.
    *
    * @returns images in the place of the options'
    */
   readonly onReset?: (() => ResetImages | void | Promise<ResetImages | void>) | undefined
-  /** `real` (default) follows the host's clock; `deterministic` derives time from what the guest executes. */
+  /** `real` (default) follows the host's clock; `deterministic` derives time from the guest's instructions and events. */
   readonly clock?: 'real' | 'deterministic' | undefined
   /** On deterministic time a guest that waits for a timer waits as long for the host: see `HostPacing`. Default false. */
   readonly keepsPace?: boolean | undefined
@@ -134,7 +134,7 @@ export interface MachineOptions {
   readonly entropySeed?: number | undefined
   /**
    * Bytes of the arena for decoded instructions, 64 KiB or more; default 64 MiB for a PC, 16 MiB for an Arm board. When it is
-   * full everything in it is dropped, and compiled code too; the host has what has been used.
+   * full everything in it is dropped, and compiled code too; the host allocates used pages only.
    */
   readonly codeCacheBytes?: number | undefined
   /** Options of the sampling profiler; default no samples. */

@@ -43,8 +43,8 @@ export interface PcOptions extends MachineOptions {
   readonly speaker?: AudioBackend | undefined
   /**
    * The graphics card: `std`, which QEMU has by that name; `ramfb`, a picture in guest RAM, where firmware says by fw_cfg
-   * (OVMF can); or `none`. Default `std` where firmware boots from `drives`, as
-   * boot loaders have menus there; otherwise `none`: a kernel would move its console to it.
+   * (OVMF can); or `none`. Default `std` where firmware boots from `drives`, as boot loaders have menus on it; otherwise
+   * `none`: a kernel would move its console to it.
    */
   readonly vga?: 'std' | 'ramfb' | 'none' | undefined
   /** Video BIOS of the graphics card, such as SeaVGABIOS; without it only guests with a driver for the card show a picture. */

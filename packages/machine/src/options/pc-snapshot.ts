@@ -4,7 +4,7 @@ import type { FirmwareAreaState } from '../firmware/firmware-area.ts'
 import type { SmramState } from '../firmware/smram.ts'
 import type { MachineSnapshot, MachineSnapshotSource, MachineState } from '../snapshot/snapshots.ts'
 
-/** The options of a PC that a snapshot belongs to. Those of its devices show in the devices' states. */
+/** The options of a PC that a snapshot belongs to. The devices' options show in the devices' states. */
 export interface PcSnapshotMachine {
   /** Guest RAM. */
   readonly memoryBytes: number
@@ -28,7 +28,7 @@ export interface PcSnapshotMachine {
 export interface PcSnapshotState extends MachineState<X86DomainState> {
   /** The machine's options that a restored machine must share. */
   readonly machine: PcSnapshotMachine
-  /** The sequence of a deterministic machine's random numbers: the last one; null for the host's. */
+  /** The state of a deterministic machine's random numbers: the last number; null for the host's. */
   readonly random: number | null
   /** ROM and RAM below 1 MiB; null for a machine without firmware. */
   readonly firmwareArea: FirmwareAreaState | null

@@ -54,8 +54,8 @@ export interface MachineVirtioPlace extends MachinePciPlace {
   /** Whether queues may be packed rings. Default false. */
   readonly packed?: boolean | undefined
   /**
-   * Whether the device is at one of an Arm board's transports in memory (virtio-mmio) and not on the PCI bus, or its number
-   * there, 0 to 31; true: the highest free one, as QEMU's board does. Default false.
+   * Whether the device is at one of an Arm board's transports in memory (virtio-mmio) and not on the PCI bus, or the
+   * transport's number, 0 to 31; true: the highest free one, as QEMU's board does. Default false.
    */
   readonly mmio?: boolean | number | undefined
   /** Number of MSI-X vectors, 0 for none; default one more than the number of queues. */

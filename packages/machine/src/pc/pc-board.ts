@@ -216,8 +216,8 @@ export class PcBoard implements Board<PcKind> {
 }
 
 /**
- * Generates what all PCs of a process share, such as the interpreter: the first {@link createPc} does it otherwise, and takes
- * a fifth of a second or more for it. For programs that have the time before their user has chosen a machine.
+ * Generates parts that all PCs of a process share, such as the interpreter: the first {@link createPc} does it otherwise, and
+ * takes a fifth of a second or more for it. For programs that have the time before their user has chosen a machine.
  *
  * @param options - the options of the machines to come
  */

@@ -21,7 +21,7 @@ export interface SnapshotParts {
   /** Memory of system-management mode, if the machine has any. */
   readonly smram: Smram | undefined
   readonly sleep: Sleep
-  /** Sizes of the media of disks that were plugged in, and are there. */
+  /** Sizes of the media of disks that were plugged in and are still present. */
   readonly plugged: () => readonly number[]
   /** Where input goes. */
   readonly inputs: () => InputSwitches

@@ -17,7 +17,7 @@ import { traitsOf } from '../refusals/traits.ts'
 /**
  * Assembles a PC: memory, vCPUs, interrupt controllers, board devices, ACPI tables, and its kernel or firmware.
  *
- * @throws MachineError, LoaderError, MemoryError or DeviceError, naming the value and what was expected
+ * @throws MachineError, LoaderError, MemoryError or DeviceError, naming the value and the expected values
  */
 export async function createPc(options: PcOptions): Promise<Pc> {
   return Pc.create(options)
@@ -66,7 +66,7 @@ export class Pc extends Machine<PcKind> {
     return listens
   }
 
-  /** Shows the machine to gdb. @returns what a `GdbSession` of `@retrap/gdb` takes */
+  /** Shows the machine to gdb. @returns the target that a `GdbSession` of `@retrap/gdb` takes */
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
     const { machineGdbTarget, pcGdbMachine } = await import('../debugger/gdb-target.ts')
     return machineGdbTarget(pcGdbMachine, this.domain, await this.debugger(), options)
@@ -81,7 +81,7 @@ export class Pc extends Machine<PcKind> {
 /**
  * Checks values that a type checker would have checked, and whether such a machine exists.
  *
- * @throws MachineError `ERR_OPTION`, `ERR_CPUS` or `ERR_NOTHING_TO_RUN` with the option, its value and what was expected
+ * @throws MachineError `ERR_OPTION`, `ERR_CPUS`, `ERR_NOTHING_TO_RUN` with the option, its value and the expected ones
  */
 function checkPcOptions(options: PcOptions, run: MachineRun): void {
   if (!object(options)) throw new MachineError('ERR_OPTION', `options ${show(options)}: expected an object`)

@@ -31,8 +31,8 @@ type ClockedState = MachineState & { readonly random: number | null }
  * Returns the state of a machine converted to another clock, such as a recorded machine's. Guest time continues without a gap. A state
  * that already uses this clock is returned unchanged; so is invalid data, which the machine refuses later.
  *
- * @param seed - begins the random numbers of a machine on deterministic time, as `PcOptions.entropySeed`; those of a machine on the
- *   real clock are the host's
+ * @param seed - begins the random numbers of a machine on deterministic time, as `PcOptions.entropySeed`; a machine on the real clock
+ * has the host's
  * @throws MachineError `ERR_OPTION` for another clock, and for a seed that is not of 32 bits
  */
 export function stateOnClock<S extends ClockedState>(

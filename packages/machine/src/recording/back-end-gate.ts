@@ -56,7 +56,7 @@ const INPUT_BYTES = 2 ** 20
 const heard = (gate: InputGate, { stream, inReplays = false }: MachineConsolePort): ByteStreamBackend | null =>
   inReplays ? { send: (bytes) => (gate.isHeard ? void stream.send(bytes) : undefined) } : null
 
-/** The states of two sets of models as those of one. */
+/** Joins the states of two sets of models. */
 const joined = (some: DeviceHostState, more: DeviceHostState): DeviceHostState => ({
   ...some,
   devices: { ...some.devices, ...more.devices },
@@ -64,7 +64,7 @@ const joined = (some: DeviceHostState, more: DeviceHostState): DeviceHostState =
   detached: [...some.detached, ...more.detached],
 })
 
-/** Puts an {@link InputGate} between the models of a machine and what is outside. */
+/** Puts an {@link InputGate} between the models of a machine and its back ends. */
 export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<K> {
   readonly gate: InputGate
   /** The machine, set after its creation. */
@@ -153,7 +153,7 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
     }
   }
 
-  /** @param isShown - whether consoles are for people: those of the machine's options are */
+  /** @param isShown - whether consoles are for people, as the consoles of the machine's options are */
   #behindGate<Options extends Partial<MachineOptions>>(
     options: Options,
     facts: BackEndFacts,

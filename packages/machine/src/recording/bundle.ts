@@ -30,7 +30,7 @@ export interface BundleNotes {
   readonly version: 1
   /** Options as plain data, of `bundleOptions`; null: they cannot be. */
   readonly bundle: object | null
-  /** Number of images that the options refer to: the first in the file, except those of `named`. */
+  /** Number of images that the options refer to: the first in the file, without the images of `named`. */
   readonly images: number
   /** Images outside the bundle, by number; null: the bundle holds this image. Absent: the bundle holds all. */
   readonly named?: readonly (NamedImage | null)[]

@@ -50,8 +50,8 @@ const has = (value: object, ...methods: readonly string[]): boolean =>
   methods.every((name) => typeof (value as Record<string, unknown>)[name] === 'function')
 
 /**
- * Returns the options of a machine of any board as plain data, with which its recording is replayed anywhere. Its disks, networks and folders are left out:
- * a recording has what came from them.
+ * Returns the options of a machine of any board as plain data, with which its recording is replayed anywhere. Its disks, networks and
+ * folders are left out: a recording has their data.
  *
  * @throws MachineError `ERR_OPTION` for a machine with models of the caller, vsocks or placed devices, which only their program makes
  */

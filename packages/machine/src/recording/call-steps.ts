@@ -21,7 +21,7 @@ export interface Place {
 /** A place that a function or a handler may return to. */
 export interface Caller {
   readonly place: Place
-  /** Bytes by which the stack pointer may be higher there. */
+  /** Bytes by which the stack pointer may be higher after the return. */
   readonly room?: bigint
   /** Whether an interrupt or exception was delivered at that place. */
   readonly isInterrupted: boolean
@@ -29,7 +29,7 @@ export interface Caller {
 
 /** The code that a vCPU is in, which steps over calls read. */
 export interface SteppedCode {
-  /** Where it is. */
+  /** The address of the next instruction. */
   readonly place: Place
   /** Bytes of the next instruction if it is a call, or else comes back to behind it; 0 for another one. */
   readonly callBytes: number
@@ -47,7 +47,7 @@ export interface SteppedCode {
 interface Goal extends Place {
   /** The stack pointer may be above by less than this. */
   readonly above: bigint
-  /** An interrupt or exception is delivered there, backwards; else the instruction is next. */
+  /** An interrupt or exception is delivered at the place, backwards; else the instruction is next. */
   readonly isInterrupted: boolean
 }
 

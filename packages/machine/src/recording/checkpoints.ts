@@ -128,11 +128,11 @@ export class CheckpointTaker {
   #sinceZeros: LoggedMemory | null
   #isTaking = false
   #failures = 0
-  /** All pages of the current checkpoint were compared with those of the last one. */
+  /** All pages of the current checkpoint were compared with the checkpoint before. */
   #isCompared = false
   /** Host time of the earliest next checkpoint. */
   #soonest = 0
-  /** Host time of the next one, if this many instructions were executed by then. */
+  /** Host time of the next checkpoint, if this many instructions were executed by then. */
   #due = 0
   #least = 0
   /** Instruction at which the next checkpoint is due at the latest. */
@@ -278,7 +278,7 @@ export class CheckpointTaker {
     return (at) => !written.has(at) && ram.some(({ gfn, count }) => at >= gfn && at < gfn + count)
   }
 
-  /** Adds a frame. @param isCompared - leaves the frame out if its contents are those of the previous checkpoint */
+  /** Adds a frame. @param isCompared - leaves the frame out if the previous checkpoint has the same contents */
   #add(memory: CheckpointDraft, gfn: number, isCompared: boolean): void {
     const { p2m, memory: machine } = this.#machine.domain
     const ma = p2m.translate(gfn * PAGE_BYTES)

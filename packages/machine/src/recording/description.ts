@@ -51,7 +51,7 @@ export interface BackEndFacts {
   readonly servers?: number
 }
 
-/** The facts about the back ends that options name. @param flash - what its flash memories hold */
+/** The facts about the back ends that options name. @param flash - contents of its flash memories */
 export function backEndFacts(options: ComposedOptions, flash: readonly FlashFacts[]): BackEndFacts {
   const { drives = [], virtio = [], networkCards = [], devices = [], deviceServers = [] } = options
   const cards = [...virtio.filter((device) => device.kind === 'net'), ...networkCards]
@@ -83,7 +83,7 @@ function nameOfLocals(options: ComposedOptions): string | null {
 export interface RunDescription extends PacedRun {
   /** Version of this shape. */
   readonly version: 1
-  /** The machine that the recording is of: what a replay must be made with again. */
+  /** The recorded machine's options: a replay must be made with the same ones. */
   readonly machine: object
   /** The facts about the run's back ends. */
   readonly backEnds: BackEndFacts

@@ -8,7 +8,7 @@ const EJECT_REQUESTED = new Uint8Array()
 /**
  * A medium whose answers are recorded, or come from the recording. The virtual instant of an answer follows from that of
  * the request (see `LateAnswers` of `@retrap/device`); recorded are the bytes that were read and the failures. A replay
- * needs no image: what the guest writes is dropped, and what it reads is in the recording.
+ * needs no image: the guest's writes are dropped, and the data of its reads is in the recording.
  */
 export class GatedMedium extends FarMedium {
   readonly #gate: InputGate

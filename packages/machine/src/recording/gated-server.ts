@@ -32,9 +32,9 @@ const CALLS: ReadonlySet<Frame['kind']> = new Set([
 ])
 
 /**
- * The gate of a server whose models are recorded at the contract: all that they do is a frame or an answer. The machine waits for
- * an answer, and stands still meanwhile; what the models do then takes effect at that instant. Their own actions are inputs,
- * which enter with all others.
+ * The gate of a server whose models are recorded at the contract: each of their actions is a frame or an answer. The machine
+ * stands still while it waits for an answer; actions of the models meanwhile take effect at that instant. Their later actions are
+ * inputs, which enter with all others.
  *
  * A replay has the same frames at the same instants, and no models.
  */
@@ -127,7 +127,10 @@ export abstract class ModelsGate implements GatedModels, ServerGate {
     this.gate.leaves(this.party)
   }
 
-  /** Takes note of what the machine waits for no more. @returns the frame as it is recorded, without numbers of this run's calls */
+  /**
+   * Ends the wait that a frame of the server completes. @returns the frame as it is recorded, without numbers of this run's
+   * calls
+   */
   protected ended(frame: Frame): Frame {
     switch (frame.kind) {
       case 'ready':

@@ -37,7 +37,7 @@ export class GatedStream extends FarStream {
       },
       (count) => {
         this.#outstanding -= count
-        // A timed stream has had all of its bytes taken, and is still giving the last ones.
+        // A timed stream has had all of its bytes taken, while it still gives the newest ones to the model.
         if (!gate.isTimed) stream?.ready?.()
       },
     )

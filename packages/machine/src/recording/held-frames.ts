@@ -96,7 +96,7 @@ export const savedFrames = (held: HeldFrames, plug: PlugFacts | undefined): read
 export const plugsOf = (parties: readonly unknown[]): PlugFacts[] =>
   (parties as readonly (Partial<PluggedFrames> | null)[]).flatMap((party) => party?.plug ?? [])
 
-/** Returns the saved frames for before a restore, or those for after it. */
+/** Returns the saved frames to send before a restore, or after it. */
 export function framesOf(saved: unknown, areFirst: boolean): Frame[] {
   const frames = Array.isArray(saved) ? (saved as readonly Uint8Array[]) : (saved as PluggedFrames).frames
   return frames.map(decodeFrame).filter(({ kind }) => AT_FIRST.has(kind) === areFirst)

@@ -57,7 +57,7 @@ export interface GatedModels {
 
 /** The root ports of a machine, as its gate knows them. */
 export interface GatedPorts {
-  /** Loads what an input of {@link HOT_PLUG_PARTY} needs. @returns has it happen, at once */
+  /** Loads the code and images of an input of {@link HOT_PLUG_PARTY}. @returns makes the change, at once */
   prepared(data: Uint8Array): Promise<() => void>
   /** Parties of devices that have left since leave too. */
   look(): void
@@ -119,7 +119,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   protected readonly parties: Deliver[] = []
   #domain: GatedDomain | undefined
 
-  /** Whether back ends are there, and are asked. */
+  /** Whether back ends exist, and are asked. */
   abstract readonly hasOutside: boolean
 
   /** The machine. @throws before it is made */
@@ -197,7 +197,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
     return fit && saved.every((state, number) => state === null || this.#held[number] !== undefined)
   }
 
-  /** Names what parties of the machine that is made next, or is put back, have kept. @param impaired - devices that are slow or dead */
+  /** Sets saved states of parties, for the machine made next or put back. @param impaired - devices that are slow or dead */
   willRestore(saved: readonly unknown[], impaired: readonly ImpairedDevice[] = []): void {
     this.#saved = saved
     this.#impairedBefore = impaired
@@ -241,7 +241,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   }
 
   /**
-   * Takes what a party has noted next in the recording: see `RecordGate.note`.
+   * Takes the data of a party's next note in the recording: see `RecordGate.note`.
    *
    * @throws BlockError if the replay ends or leaves the recorded run
    */
@@ -252,7 +252,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
    *
    * @param key - identifies the request: two requests with one key may share an answer
    * @param into - gets the data read, with a response of 0
-   * @param ask - asks the back end. @returns the answer: 0, or a byte that says what failed
+   * @param ask - asks the back end. @returns the answer: 0, or a byte with the kind of failure
    */
   abstract ask(
     party: number,

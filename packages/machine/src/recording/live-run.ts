@@ -97,7 +97,7 @@ export class LiveRun<K extends MachineKind, M extends Machine<K>> implements Tra
     if (this.instructions >= this.now) this.#isLive = true
   }
 
-  /** Goes to an instruction of the recorded run; beyond the present, the machine runs there. */
+  /** Goes to an instruction of the recorded run; beyond the present, the machine runs up to it. */
   async goto(place: ReplayPlace, options: MachineRunOptions = {}): Promise<ReplayExit> {
     this.#check()
     if (typeof place !== 'number')

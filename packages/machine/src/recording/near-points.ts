@@ -48,7 +48,7 @@ export class NearPoints {
   #frames: Frames = new Map()
   #identity = 0
 
-  /** The machine is at a checkpoint, or at a point; undefined: at power-on. */
+  /** The replay starts at a checkpoint or near point, from which later points count written frames; undefined: at power-on. */
   begin(from: StartingPoint | undefined): void {
     this.#from = from
     this.#frames = isPoint(from) ? from.frames : new Map()

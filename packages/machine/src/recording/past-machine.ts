@@ -75,7 +75,7 @@ async function isPutBack<K extends MachineKind>(
     gate.restored(from)
     return true
   } catch {
-    // A device is busy, or has ended; what is wrong with the recording shows again.
+    // A device is busy, or has ended; an error of the recording shows again.
     return false
   }
 }

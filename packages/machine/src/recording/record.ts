@@ -115,7 +115,7 @@ export interface RunRecorder {
   readonly instructions: number
   /** The first instruction that a replay can reach: 0, or a later one after the beginning was dropped. */
   readonly begin: number
-  /** Bytes of its checkpoints in memory, and of the log that a ring keeps there. */
+  /** Bytes of its checkpoints in memory, and of a ring's log in memory. */
   readonly bytes: number
   /** Names this instant. */
   mark(name: string): void
@@ -126,23 +126,23 @@ export interface RunRecorder {
   }
   /**
    * Has the machine's clock go on by so many nanoseconds, while the machine stands still where a timer of these has stopped it. Its
-   * processors have no translations then, as those of a clone.
+   * processors have no translations then, as in a clone.
    */
   skip(ns: number): void
   /**
-   * Writes what is needed to make a file of the recording so far, with its checkpoints, which goes on meanwhile. To be called when
-   * the machine does not run, and its devices are at rest.
+   * Writes the end of a file of the recording so far, with its checkpoints; the recording goes on meanwhile. To be called when the
+   * machine does not run, and its devices are at rest.
    *
    * @param write - appends bytes to those written so far, piece by piece, in order
-   * @param images - added to those that the file has, in front of the run's history
+   * @param images - added to the images of the file, in front of the run's history
    * @throws what writing threw
    */
   copyEnd(write: (bytes: Uint8Array) => unknown, images?: readonly Uint8Array[]): Promise<void>
   /**
-   * Ends the recording; to be called when the machine does not run. A recording that was not ended can be read up to what
-   * was written last.
+   * Ends the recording; to be called when the machine does not run. A recording that was not ended can be read up to the
+   * last bytes written.
    *
-   * @param images - added to those that the file has, in front of the run's history
+   * @param images - added to the images of the file, in front of the run's history
    * @throws what writing threw
    */
   end(images?: readonly Uint8Array[]): Promise<void>
@@ -157,8 +157,8 @@ export interface MachineRecorder<M extends TravelledMachine> extends RunRecorder
   /** The run's history so far, which is part of its file. */
   readonly history: RunHistoryKeeper
   /**
-   * A debugger that goes back through what was recorded so far, and on again. It runs the machine: while it is used, do not call
-   * the machine's `run`. Going back makes a second machine with as much memory. Change no register and no memory: the recording
+   * A debugger that goes back through the recording so far, and on again. It runs the machine: while it is used, do not call the
+   * machine's `run`. Going back makes a second machine with as much memory. Change no register and no memory: the recording
    * would be of another run. It is over when the recording ends.
    *
    * @throws MachineError `ERR_OPTION` for a machine with deterministic models of the caller
@@ -249,7 +249,7 @@ export type GateFor<K extends MachineKind> = (options: K['options'], fromPowerOn
  * Begins to record.
  *
  * @param make - makes the machine, behind the gate that it asks for
- * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; what `make` throws
+ * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; errors of `make`
  */
 async function recordRun<K extends MachineKind, M extends Machine<K>>(
   kind: RecordedKind<K, M>,

@@ -27,7 +27,7 @@ const MOST_BYTES = 64 << 20
 /** The unit of a PC's flash memories. */
 const BLOCK_BYTES = 4096
 
-/** Reads what flash memories hold, for a recording. @throws as `loadFlash` */
+/** Reads the contents of flash memories, for a recording. @throws as `loadFlash` */
 export async function flashFacts(list: readonly MachineFlash[] = []): Promise<FlashFacts[]> {
   const loaded = await loadFlash(list, Infinity)
   return list.map(({ medium, readOnly }, i) => ({

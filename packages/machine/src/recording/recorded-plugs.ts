@@ -18,7 +18,7 @@ interface PluggedDevice {
 /** A device comes to a root port, or is to leave it, at an instant of a run: plain data. */
 interface PlugChange {
   readonly port: string
-  /** The port's number among the parties from now on; those of the device's back ends follow. */
+  /** The port's number among the parties from now on; the numbers of the device's back ends follow. */
   readonly party: number
   /** The device that comes; absent: the device that is there is to leave. */
   readonly device?: PluggedDevice | undefined
@@ -43,13 +43,13 @@ interface Changed {
   had: boolean
 }
 
-/** Plugs in what options name. */
+/** Plugs in the options' device. */
 type Enter = (options: PcOptions) => void
 
 /** Puts the gate before the back ends of a device. */
 type Wrap = (options: PcOptions, facts: BackEndFacts) => PcOptions
 
-/** Plugs and unplugs of a machine's root ports as inputs: recorded with what was plugged, and done again by a replay. */
+/** Plugs and unplugs of a machine's root ports as inputs: recorded with the device, and made again by a replay. */
 export class RecordedPlugs {
   readonly #gate: InputGate
   readonly #wrap: Wrap
@@ -95,9 +95,9 @@ export class RecordedPlugs {
   }
 
   /**
-   * Plugs a device in when the machine runs on; in a replay it has no effect, as what is typed there has none.
+   * Plugs a device in when the machine runs on; in a replay it has no effect, like other input of the user.
    *
-   * @param enter - plugs in what options name
+   * @param enter - plugs in the options' device
    * @throws what `enter` throws
    */
   async plug(port: string, options: PcOptions, enter: Enter): Promise<void> {
@@ -115,7 +115,7 @@ export class RecordedPlugs {
   async unplug(port: string, force: boolean, unplug: () => Promise<boolean>): Promise<boolean> {
     if (!this.#gate.hasOutside) return true
     const { out } = await this.#post(() => {
-      // An error if nothing is there: the run is as if nobody had asked.
+      // An error if the port is empty: the run is as without the call.
       if (!this.#devices.isOccupied(port)) return { out: unplug() }
       const change = { port, party: this.#gate.nextParty, force }
       this.#changes(port, this.#party(change))
@@ -139,7 +139,7 @@ export class RecordedPlugs {
     })
   }
 
-  /** Loads what a recorded change needs. @returns has it happen */
+  /** Loads the code and images of a recorded change. @returns makes the change */
   async #prepared(change: PlugChange): Promise<() => void> {
     const { port, device, force = false } = change
     if (device === undefined)

@@ -76,7 +76,7 @@ export function attachReplayDebugger<M extends TravelledMachine>(
 /**
  * Goes through a recorded run in both directions. Made by `replay.debugger()`.
  *
- * Breakpoints and watchpoints stay when going back makes another machine; registers and memory are those of the debugger of
+ * Breakpoints and watchpoints stay when going back makes another machine; registers and memory are read by the debugger of
  * {@link ReplayDebugger.pc}.
  */
 export class ReplayDebugger<M extends TravelledMachine = Pc> {
@@ -110,7 +110,7 @@ export class ReplayDebugger<M extends TravelledMachine = Pc> {
     return this.#machine.instructions
   }
 
-  /** Stops before the instruction at a linear address, whichever vCPU comes there. */
+  /** Stops before the instruction at a linear address, on any vCPU. */
   breakpoint(address: bigint): Removable {
     return this.#add({ set: (debug, handler) => debug.breakpoint(address, handler) })
   }
@@ -286,7 +286,7 @@ export class ReplayDebugger<M extends TravelledMachine = Pc> {
    * Goes on over a call, INT n or SYSCALL: to behind it, in the same frame, past the handlers of interrupts. Another instruction is
    * a step, to which an interrupt that comes before it does not count. The way may be long: `signal` ends it, and so does a stop.
    *
-   * The frame is the same where the stack pointer is, up to what the function takes off the stack as it returns.
+   * The frame is the same where the stack pointer is, up to the bytes of arguments that the function pops as it returns.
    *
    * @returns `step` after the instruction or call
    * @throws MachineError `ERR_OPTION` for a vCPU that does not exist; as `pc.run`
@@ -315,7 +315,7 @@ export class ReplayDebugger<M extends TravelledMachine = Pc> {
     return this.#calls(cpu).outBack(options)
   }
 
-  /** Goes on to the next request to a device, or back to the last one, as to a stop of {@link ReplayDebugger.stopAt}. */
+  /** Goes to the next or previous request to a device, as to a stop of {@link ReplayDebugger.stopAt}. */
   toRequest(kind: DeviceRequest, direction: Direction, options: MachineRunOptions = {}): Promise<ReplayStop> {
     const places = EVERYWHERE[kind].filter((place) => this.#seen.places.kinds.some((one) => one === place.kind))
     if (places.length === 0) checkPlace(EVERYWHERE[kind][0]!, this.#seen.places)
@@ -330,7 +330,7 @@ export class ReplayDebugger<M extends TravelledMachine = Pc> {
     )
   }
 
-  /** Runs to the next stop, or back to the last one, with further stops. */
+  /** Runs to the next stop, or back to the previous stop, with further stops. */
   async #until(direction: Direction, stops: readonly Stopper[], options: MachineRunOptions): Promise<ReplayStop> {
     const added = stops.map((stopper) => this.#add(stopper))
     try {

@@ -329,7 +329,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     if (time.byteLength > 8) for (const vcpu of this.domain.vcpus) vcpu.mapChanged()
   }
 
-  /** Takes what the file has, which need not be of the form that a recorder writes. @throws RecordingError `ERR_DAMAGED` */
+  /** Decodes an entry of the file, which may be malformed. @throws RecordingError `ERR_DAMAGED` */
   #take<T>(what: string, take: () => T): T {
     try {
       return take()

@@ -58,7 +58,9 @@ export interface Hit {
   readonly before: number
 }
 
-/** Adds a hit to those of one place; a hit of a later place starts a new list. An instruction's first access of a kind counts, as forwards. */
+/**
+ * Adds a hit to its place's list; a later place starts a new list. An instruction's first access of a kind counts, as forwards.
+ */
 export function withHit(hits: Hit[], hit: Hit): Hit[] {
   if (hits[0]?.before !== hit.before) return [hit]
   const { kind, cpu } = hit.told

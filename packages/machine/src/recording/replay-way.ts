@@ -13,7 +13,7 @@ export interface Goal extends Instant {
   readonly ns: number
 }
 
-/** The current machine and its gate. */
+/** The machine that replays at present, and the gate through which it gets recorded events. */
 interface There {
   readonly machine: Pick<Machine<MachineKind>, 'run'>
   readonly gate: ReplayGate
@@ -49,7 +49,7 @@ export class ReplayWay {
     this.#firstAt = undefined
   }
 
-  /** Runs on to an instant, in parts: what was heard before is not heard again. */
+  /** Runs on to an instant, in parts: output shown before is not shown again. */
   async goOn(there: There, goal: Goal, options: TravelOptions): Promise<ReplayExit> {
     const { gate } = there
     try {

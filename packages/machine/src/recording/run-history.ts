@@ -220,7 +220,7 @@ export class RunHistoryKeeper {
     return concatenate(shown).slice(-CONSOLE_BYTES)
   }
 
-  /** Notes a failure of the run. @param what - what has failed, and why, for people */
+  /** Notes a failure of the run. @param what - the failed part and the reason, for people */
   fail(what: string): void {
     this.#failure = { what: what.slice(0, MOST_FAILURE), at: new Date().toISOString() }
   }

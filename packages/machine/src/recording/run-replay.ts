@@ -66,7 +66,7 @@ export abstract class RunReplay<M extends TravelledMachine> {
   readonly begin: number
   /** Number of the recording's last instruction. */
   readonly end: number
-  /** The guest's time there, in nanoseconds; undefined for a recording that was cut, and for one of an earlier release. */
+  /** The guest's time at the end, in nanoseconds; undefined for a recording that was cut, and for one of an earlier release. */
   readonly endNs: number | undefined
   /** Instants with names. */
   readonly marks: readonly RecordingMark[]
@@ -106,17 +106,17 @@ export abstract class RunReplay<M extends TravelledMachine> {
   abstract run(options?: MachineRunOptions): Promise<ReplayExit>
 
   /**
-   * Goes to where the vCPUs have retired this many instructions, forwards or backwards: to the first instant there, and for
-   * `end` to that of the recording's end.
+   * Goes to the first instant at which the vCPUs have retired this many instructions, forwards or backwards; for `end` to the
+   * recording's end.
    *
-   * The guest's output is handed over once, by a run that goes on from where the replay is. On a way back there is none, and
-   * what a checkpoint leaves out comes when the replay goes on over it.
+   * The guest's output is handed over once, by a run that goes on from where the replay is. A run backwards hands over none;
+   * output skipped by a jump to a checkpoint comes when the replay runs over it.
    *
    * For a time it goes to the beginning of the turn of vCPUs that the time is in: up to 10 µs before it, and more where all vCPUs
    * waited. For one behind the end it goes to the last turn, and says `end-of-recording`.
    *
    * @returns `arrived`, or the reason for stopping elsewhere
-   * @throws MachineError `ERR_OPTION` for what is not in the recording; as `run` of the machine
+   * @throws MachineError `ERR_OPTION` for a place outside of the recording; as `run` of the machine
    */
   abstract goto(place: ReplayPlace, options?: MachineRunOptions): Promise<ReplayExit>
 

@@ -2,7 +2,7 @@ import type { PacketBackend, PacketClient } from '@retrap/device'
 import { type NetworkFacts, networkOf } from '../back-ends/packets.ts'
 import type { InputGate } from './input-gate.ts'
 
-/** A network whose frames enter by timers from outside. It keeps those that the card has no room for, which is no state of the machine's. */
+/** A network whose frames enter by timers from outside. It keeps frames beyond the card's room, outside the machine's state. */
 export class TimedNetwork implements PacketBackend {
   readonly linkUp: boolean
   readonly maximumBytes: number

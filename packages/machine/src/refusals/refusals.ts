@@ -23,10 +23,9 @@ export type DeviceTrait =
   | ('model' | 'deterministic-model')
 
 /**
- * A property of a machine that rules look at. Where models are: `inline`, `deferred` or `worker` of the board's, `controllers`
- * in a Worker, `server` for models of the caller's elsewhere, which may write the guest's memory where that is `shared`. `threads`:
- * vCPUs have threads of their own.
- * `recorded-models` are those whose doings are in a recording.
+ * A property of a machine that rules look at. Where models are: `inline`, `deferred` or `worker` of the board's, `controllers` in a
+ * Worker, `server` for models of the caller's elsewhere, which may write the guest's memory where that is `shared`. `threads`:
+ * vCPUs have threads of their own. `recorded-models` are models whose actions are in a recording.
  */
 export type MachineTrait =
   | (MachineBoard | MachineRun | DeviceTrait | 'xen' | 'smm' | 'real' | 'deterministic')
@@ -40,7 +39,7 @@ export interface CombinationRule {
   readonly when: readonly (readonly MachineTrait[])[]
   /** Traits of the plugged device, of which one applies; `when` lists traits of the machine. */
   readonly plugged?: readonly DeviceTrait[]
-  /** The reason, and what to do instead. */
+  /** The reason, and a remedy. */
   readonly why: string
 }
 
@@ -140,7 +139,7 @@ export function refusalOf(
   return rule && HEADS[verb][1] + rule.why
 }
 
-/** Refuses what the table refuses, as {@link refusalOf}. @throws MachineError `ERR_OPTION`, `ERR_SNAPSHOT` or `ERR_FORK` */
+/** Throws for the first refusal of {@link refusalOf}. @throws MachineError `ERR_OPTION`, `ERR_SNAPSHOT` or `ERR_FORK` */
 export function requireSupported(
   verb: MachineVerb,
   traits: ReadonlySet<MachineTrait>,

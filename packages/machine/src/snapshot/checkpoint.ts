@@ -14,9 +14,9 @@ export interface MachineCheckpoint {
   /** Guest frames (4 KiB) that the next `reset` writes back: those written since the instant, or since the last `reset`. */
   readonly writtenFrames: number
   /**
-   * Puts the machine back to the instant. A running machine goes on from there; one that its guest has ended can be run again.
-   * Requests that its devices have in flight end, and nothing of them is seen. Media stay as they are: `atRest` is the time to
-   * bring them back.
+   * Puts the machine back to the instant. A running machine continues from the instant; one that its guest has ended can be
+   * run again. Requests that its devices have in flight end, and nothing of them is seen. Media stay as they are: `atRest` is
+   * the time to bring them back.
    *
    * @throws MachineError `ERR_SNAPSHOT` for a device that is too late, for other devices or media than at the instant: the
    *   machine is as it was. Where a device refuses its state later, the machine is closed. `ERR_STATE` for a machine or a

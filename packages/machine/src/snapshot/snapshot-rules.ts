@@ -16,7 +16,7 @@ export const NOT_AT_REST =
 /** Heads the errors of a machine that is not saved. */
 export const CANNOT_BE_SAVED = 'this machine cannot be saved'
 
-/** Says what an error of the parts means for the machine. An error without a code is a defect of ours, and stays as it is. */
+/** Throws an error of a part as the machine's error. An error without a code is a defect of ours, and stays as it is. */
 export function refuse(what: string, error: unknown, code: 'ERR_FORK' | 'ERR_SNAPSHOT' = 'ERR_SNAPSHOT'): never {
   if (!(error instanceof Error && 'code' in error) || error instanceof MachineError) throw error
   throw new MachineError(code, `${what}: ${error.message}`, { cause: error })

@@ -282,7 +282,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     return this.#since.get(pages)?.now()
   }
 
-  /** See `Pc.restore`. @param before - what is known of the snapshot's pages */
+  /** See `Pc.restore`. @param before - known facts about the snapshot's pages */
   restore(
     snapshot: MachineSnapshotSource<State>,
     { deadlineMs = SAVE_DEADLINE_MS, atRest }: MachineRestoreOptions = {},
