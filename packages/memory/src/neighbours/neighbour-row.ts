@@ -96,7 +96,7 @@ export class NeighbourRow {
     Atomics.notify(this.#i32, this.#at + BELL)
   }
 
-  /** A value that {@link NeighbourRow.wait} takes, from before the look for what is waited for. */
+  /** Counts rings. Read it before the condition, then hand it to `wait`: no ring in between is lost. */
   get bell(): number {
     return Atomics.load(this.#i32, this.#at + BELL)
   }
