@@ -10,8 +10,8 @@ const ARP_TARGET = 32
 const ARP_END = 42
 
 /**
- * The same network for a card whose address another card has as well, as those of two machines that go on from one snapshot: the
- * network knows the card by another address. Ethernet headers and ARP are translated; IPv6's neighbour discovery is not.
+ * Translates the address of a card that shares it with another card, as two machines restored from one snapshot do: the network
+ * knows the card by another address. Ethernet headers and ARP are translated; IPv6's neighbour discovery is not.
  *
  * @param network - has no card yet
  * @param card - the card's address, six bytes

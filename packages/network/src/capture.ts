@@ -17,7 +17,7 @@ export interface CaptureOptions {
 }
 
 /**
- * Puts a listener between a card and its network, which writes what passes as a capture that tcpdump and Wireshark read.
+ * Puts a listener between a card and its network, which writes the frames as a capture that tcpdump and Wireshark read.
  *
  * @param network - network that gets the frames
  * @param write - takes the file's bytes, piece by piece, and may keep them

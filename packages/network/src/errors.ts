@@ -6,7 +6,7 @@ import { plainLine } from '@retrap/device/host'
  * | code | meaning |
  * |---|---|
  * | `ERR_OPTION` | an option is invalid |
- * | `ERR_LISTEN` | the host does not let us listen there: the port is taken, or needs privileges |
+ * | `ERR_LISTEN` | the host does not let us listen on the port: it is taken, or needs privileges |
  * | `ERR_OPEN` | a file or an address of the host cannot be opened |
  * | `ERR_CONNECTED` | a network was given to a second card |
  */

@@ -22,8 +22,8 @@ export interface FramePipe {
 }
 
 /**
- * Frames over a stream of bytes, each behind its length in 32 bits, in network order: what QEMU's `-netdev stream` and
- * `-netdev socket` and passt speak. Without a connection the cable is pulled.
+ * Frames over a stream of bytes, each behind its length in 32 bits, in network order: the protocol of QEMU's `-netdev
+ * stream` and `-netdev socket` and of passt. Without a connection the cable is pulled.
  *
  * Source: QEMU, "System Emulation, Invocation", `-netdev stream`; passt(1), `--socket`.
  */

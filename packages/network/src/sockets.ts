@@ -12,8 +12,8 @@ export interface SocketAddress {
  * | reason | meaning |
  * |---|---|
  * | `finished` | both streams have ended |
- * | `refused` | nobody listens there |
- * | `unreachable` | there is no way there, or no answer came |
+ * | `refused` | nothing listens on the port |
+ * | `unreachable` | there is no route, or no answer came |
  * | `reset` | the other end, or the host, has broken it off |
  */
 export type TcpSocketEnd = 'finished' | 'refused' | 'unreachable' | 'reset'
@@ -83,7 +83,7 @@ export interface Sockets {
   /** Returns the IPv4 addresses of a name; null for an unknown name. Rejects if the host cannot find out. */
   lookup(name: string): Promise<readonly string[] | null>
   /**
-   * Asks a name server of the host's; the message and the answer are those of DNS. Absent: only addresses are known.
+   * Asks a name server of the host's; the message and the answer are DNS messages. Absent: only addresses are known.
    *
    * @param overTcp - asks by TCP, where a long answer is not cut
    */

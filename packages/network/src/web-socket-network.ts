@@ -36,8 +36,8 @@ export interface WebSocketNetworkOptions {
 }
 
 /**
- * Frames over a WebSocket, each a binary message: what relays for emulators in pages speak. Without a connection the cable
- * is pulled.
+ * Frames over a WebSocket, each a binary message: the protocol of relays for emulators in pages. Without a connection the
+ * cable is pulled.
  */
 export class WebSocketNetwork implements PacketBackend {
   /** A frame with a VLAN tag. */

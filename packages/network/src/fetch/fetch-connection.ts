@@ -8,7 +8,7 @@ const MOST_HELD_BYTES = 64 << 20
 export interface FetchRequest {
   /** The guest's method. */
   readonly method: string
-  /** Those of the guest's that need no leave of the server before. */
+  /** The guest's header fields that need no CORS permission of the server. */
   readonly headers: [name: string, value: string][]
   /** The body; absent: none. */
   readonly body?: Uint8Array<ArrayBuffer>

@@ -86,7 +86,7 @@ function originOf(
   return `${scheme}://${end}${at}`
 }
 
-/** Nobody listens there. */
+/** Answers as a host on which nothing listens on the port. */
 function refuse(client: TcpSocketClient): TcpSocket {
   queueMicrotask(() => client.closed('refused'))
   return { write: () => true, end() {}, abort() {}, pause() {}, resume() {} }

@@ -10,7 +10,7 @@ const LIFETIME_MS = 60_000
 interface Partial {
   readonly startedMs: number
   readonly fragments: Ipv4Packet[]
-  /** Length of the whole payload; null until the last fragment is there. */
+  /** Length of the whole payload; null until the last fragment has arrived. */
   totalBytes: number | null
 }
 

@@ -30,7 +30,7 @@ export interface CaptureFile {
 }
 
 /**
- * Writes what passes between a card and its network to a file. An earlier capture is written anew, as by tcpdump and by
+ * Writes the frames between a card and its network to a file. An earlier capture is written anew, as by tcpdump and by
  * QEMU; any other file is left as it is, for its name may be a mistake, and so is a file behind a symbolic link.
  *
  * @throws NetworkError `ERR_OPEN`, `ERR_OPTION`

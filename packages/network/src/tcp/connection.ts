@@ -310,7 +310,7 @@ export class TcpConnection {
   }
 
   /**
-   * Acknowledges what is expected, to a segment that fits nowhere. Source: RFC 5961 §3 to §5.
+   * Acknowledges the expected sequence number, to a segment outside the window. Source: RFC 5961 §3 to §5.
    *
    * @param isEmpty - whether the segment has no data; a sender of data would wait for an acknowledgment
    */

@@ -22,13 +22,13 @@ export interface HostForward {
 export interface GuestForward {
   /** An address of the network, such as 10.0.2.100. */
   readonly address: string
-  /** Port there. */
+  /** Port of the destination. */
   readonly port: number
   /** Takes a connection, as `Sockets.connectTcp` does. */
   connect(client: TcpSocketClient): TcpSocket
 }
 
-/** Options of {@link UserNetwork}. Names and defaults are those of QEMU's `-netdev user`. */
+/** Options of {@link UserNetwork}. Names and defaults are as in QEMU's `-netdev user`. */
 export interface UserNetworkOptions {
   /** The host's network: `nodeSockets()` of `@retrap/network/node`, or one of yours. */
   readonly sockets: Sockets

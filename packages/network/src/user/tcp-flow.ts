@@ -14,7 +14,7 @@ export interface GuestRequest {
 
 /** The part of its gateway that a flow needs. */
 export interface FlowOwner {
-  /** The host's connection is there: makes the guest's. */
+  /** The host's connection is established: makes the guest's. */
   openGuest(flow: TcpFlow): TcpConnection
   /** The host's connection could not be made. */
   hostFailed(flow: TcpFlow, end: TcpSocketEnd): void

@@ -9,7 +9,7 @@ import { TcpConnection } from '../tcp/connection.ts'
 import type { Link } from './link.ts'
 import { type FlowOwner, TcpFlow } from './tcp-flow.ts'
 
-/** Most simultaneous connections, including those in TIME-WAIT. */
+/** Bytes of buffers of all connections, beyond the first 32 KiB of each direction of each connection. */
 const MOST_FLOWS = 1024
 /** Beyond the first 32 KiB of each direction of each connection. */
 const BUFFER_BYTES = 64 << 20

@@ -101,7 +101,7 @@ export class UserNetwork implements PacketBackend {
     const network = new UserNetwork(options, userAddresses(options))
     try {
       for (const forward of options.hostForwards ?? []) {
-        // oxlint-disable-next-line no-await-in-loop -- in order: what is open is closed where one fails
+        // in order: listeners that are open are closed where one fails
         network.#listeners.push(await network.#forward(forward))
       }
     } catch (error) {
@@ -138,7 +138,7 @@ export class UserNetwork implements PacketBackend {
     this.#queue.ready()
   }
 
-  /** Breaks all connections off, and closes what is open on the host. */
+  /** Breaks all connections off, and closes the host's sockets. */
   close(): void {
     this.#closed = true
     this.#tcp.close()
@@ -240,7 +240,7 @@ export class UserNetwork implements PacketBackend {
       return { kind: 'service', connect: (client) => new DnsStream(this.#dns, client, soon) }
     }
     if (address === gateway && this.#hostLoopback) return { kind: 'host', to: { address: '127.0.0.1', port } }
-    // This network, the host's own addresses of 127.0.0.0/8, and those that stand for no host.
+    // This network, the loopback network 127.0.0.0/8, and 0.0.0.0/8, which name no host of the outside.
     const isNowhere = isWithin(address, subnet) || address >>> 24 === 127 || address >>> 24 === 0
     return isNowhere || port === 0 ? { kind: 'refused' } : { kind: 'host', to: { address: formatIpv4(address), port } }
   }

@@ -70,7 +70,7 @@ export class WispSockets implements Sockets {
     return this.listenTcp()
   }
 
-  /** Opens a socket. Datagrams are lost while the relay is not there. */
+  /** Opens a socket. Datagrams are lost while there is no connection to the relay. */
   openUdp(receive: UdpReceiver): UdpSocket {
     /** Streams by peer, in the order of use. */
     const streams = new Map<string, { readonly id: number; readonly connection: WispConnection }>()
