@@ -5,7 +5,7 @@ import type { MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
 import { KIND_FOREIGN } from './types.ts'
 
-/** See `P2m.insertForeign`. */
+/** Maps a frame of another domain's, as `P2m.insertForeign`. */
 export function insertForeign(core: MapCore, gfn: number, mfn: number, type: number): void {
   core.checkRange(gfn, 1)
   if ((core.kindsOf(type) & KIND_FOREIGN) === 0) {
@@ -15,7 +15,7 @@ export function insertForeign(core: MapCore, gfn: number, mfn: number, type: num
   core.change(() => core.put(gfn, 0, mfn, type))
 }
 
-/** See `P2m.removeForeign`. */
+/** Removes a frame of another domain's, as `P2m.removeForeign`. */
 export function removeForeign(core: MapCore, gfn: number): number {
   return core.change(() => {
     const entry = new P2mEntry()
