@@ -57,7 +57,7 @@ export class FaultyDevice {
     this.#remove = remove
   }
 
-  /** Returns the model as it stands in the machine. */
+  /** Wraps a model: the machine uses the result, which injects the planned faults. */
   wrap(model: DeviceModel): DeviceModel {
     const wrapped = intercepted(model, (method, given, name) => {
       if (name === 'attach') return method(this.#context(given[0] as DeviceContext))
