@@ -36,7 +36,7 @@ const LINK_FEATURES = [48, 49, 50]
 const SELF_POWERED = 1
 const NOTHING = new Uint8Array(0)
 
-/** A device together with what all devices do. Source: USB 2.0, §9.4, "Standard Device Requests"; USB 3.2, §9.4. */
+/** A device with its standard requests. Source: USB 2.0, §9.4, "Standard Device Requests"; USB 3.2, §9.4. */
 export class AttachedDevice extends Stateful {
   readonly device: UsbDevice
   readonly speed: UsbSpeed

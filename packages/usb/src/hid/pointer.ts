@@ -41,7 +41,7 @@ const BUTTONS = [
 /** Turns of the wheel to the side: "AC Pan" of the Consumer page. */
 const PAN = [0x05, 0x0c, 0x0a, 0x38, 0x02, 0x95, 0x01, 0x81, 0x06, 0xc0, 0xc0]
 
-/** Its first three bytes are the boot protocol's. Source: HID 1.11, appendix B.2, "Protocol 2 (Mouse)". */
+/** The first three bytes of a report are the boot protocol's. Source: HID 1.11, appendix B.2, "Protocol 2 (Mouse)". */
 const MOUSE_REPORT = Uint8Array.of(
   ...BUTTONS,
   ...[0x05, 0x01, 0x09, 0x30, 0x09, 0x31, 0x09, 0x38, 0x15, 0x81, 0x25, 0x7f, 0x75, 0x08, 0x95, 0x03, 0x81, 0x06],

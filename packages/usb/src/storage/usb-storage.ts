@@ -366,7 +366,7 @@ export class UsbStorage extends Stateful implements UsbDevice {
     this.#wakeBoth()
   }
 
-  /** Returns to the state at power-on; what is asked of the medium is forgotten. */
+  /** Returns to the state at power-on; requests to the medium are cancelled. */
   override reset(): void {
     this.#requests.cancel()
     super.reset()

@@ -19,7 +19,7 @@ export interface RootHubHost {
 }
 
 /**
- * Sockets, each of which is a USB 3 port and a USB 2 port; what is plugged in decides which it uses.
+ * Sockets, each of which is a USB 3 port and a USB 2 port; the speed of the attached device decides which it uses.
  *
  * The USB 3 ports come first, as in QEMU: firmware takes the number of a boot device's socket for that of its port.
  */

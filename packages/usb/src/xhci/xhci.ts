@@ -368,7 +368,7 @@ export class Xhci implements DeviceModel {
     this.#extended.reset()
   }
 
-  /** Waits for what devices are busy with. Nothing reaches the guest until `resume`. */
+  /** Waits for requests that devices are executing. Nothing reaches the guest until `resume`. */
   async quiesce(): Promise<void> {
     this.#paused = true
     await this.#hub.quiesce()
