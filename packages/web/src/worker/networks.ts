@@ -137,8 +137,9 @@ function closingAlso<T extends Network>(network: T, before: () => void): T {
 class MissingRelay {
   readonly #url: string
   readonly #listener: Warn
-  /** The page has heard of it; or the cable is plugged in elsewhere, and this connection is not missed. */
+  /** The page was warned of the missing relay. */
   #isTold = false
+  /** The card is on another network now: failures are not reported. */
   #isForgotten = false
 
   constructor(url: string, listener: Warn) {
