@@ -12,7 +12,7 @@ export interface ExploreFlags {
   readonly seed: number
   /** The number of seeds. */
   readonly seeds: number
-  /** The first branch of each seed, and the last one. */
+  /** The first and the last branch of each seed. */
   readonly branches: readonly [first: number, last: number]
   /** The most branches of a job. */
   readonly slice: number

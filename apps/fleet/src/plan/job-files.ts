@@ -16,7 +16,7 @@ const OUTPUTS: ReadonlyMap<string, string> = new Map([
 ])
 const OPTION = /^--([a-z0-9-]+)=/
 
-/** The files that a job's arguments name, but for those that `retrap` writes. */
+/** The files that a job's arguments name, without outputs of `retrap`. */
 export function inputNames({ args }: Pick<Job, 'args'>): FileName[] {
   const written = args.includes('--snapshot') ? 'read' : 'write'
   return args.flatMap((text, arg) => {

@@ -38,7 +38,7 @@ const ASK_SHARE = 20
 const STOP_MS = 2000
 /** Pause before a request to an unreachable server is repeated. */
 const AGAIN_MS = 500
-/** Connections to a PostgreSQL beside those of machines: for events, for waiting, and for commands. */
+/** Connections to a PostgreSQL beside the machines' own: for events, for waiting, and for commands. */
 const RUN_CONNECTIONS = 6
 /** Results that nobody has collected are dropped after a week. */
 const KEPT_SECONDS = 7 * 24 * 3600

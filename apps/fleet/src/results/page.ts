@@ -15,7 +15,7 @@ code { overflow-wrap: anywhere; font-size: 85%; }
 `
 
 /**
- * Results as one page of HTML for people: those that failed first, with the last lines of each and a link to its log.
+ * Results as one page of HTML for people: failed jobs first, with the last lines of each and a link to its log.
  *
  * @param seconds - total host time
  * @param hasLog - whether the folder of logs has a file: without a store, other hosts keep their logs

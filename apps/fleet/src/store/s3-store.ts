@@ -97,7 +97,7 @@ export class S3Store implements ArtefactStore {
     }
   }
 
-  /** Asks for what has to be done. @throws StoreError if it is not */
+  /** Makes a request that must succeed. @throws StoreError for any status but 200 */
   async #accepted(method: string, sha256: string, query: string, body?: Blob, bodySha256?: string): Promise<Response> {
     const answer = await this.#ask(method, sha256, query, body, bodySha256)
     if (answer.status !== 200) throw this.#refusal(method, sha256, answer.status)

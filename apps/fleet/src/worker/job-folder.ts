@@ -21,7 +21,7 @@ export interface StoredJobs {
 }
 
 /**
- * Runs a machine in a separate folder: its files come from the store, and its outputs and log go there.
+ * Runs a machine in a separate folder: its files come from the store, and its outputs and log go to the store.
  *
  * @returns the attempt; an `error` if a file is absent, damaged or not allowed, or cannot be stored
  * @throws MachineLostError as `runMachine` does

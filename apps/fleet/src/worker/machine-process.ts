@@ -11,7 +11,7 @@ import type { MakeAttempt } from '../queue/queue.ts'
 /** Of the output, as much is kept of an attempt; a guest may print without end. */
 const MOST_LOG_BYTES = 16 << 20
 const TAIL_BYTES = 4 << 10
-/** The most bytes of what has been found in a cluster. */
+/** The most bytes of a line about a finding in a cluster. */
 const MOST_LINE_BYTES = 1 << 20
 /** `retrap` ends at its own `--timeout`; after this much longer its process is killed. */
 const GRACE_MS = 10_000
