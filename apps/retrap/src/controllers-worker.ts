@@ -8,6 +8,6 @@ const { memory, data } = workerData as {
   readonly memory: SharedDeviceMemory
   readonly data: { readonly controllers: ControllerDescription; readonly guest?: GuestMemoryHandles }
 }
-// Imported dynamically: a bundler would otherwise merge the module into this program, and run it there.
+// Imported dynamically: a bundler would otherwise merge the module into this program, and run it twice.
 const { serveControllers } = await import('@retrap/machine')
 await serveControllers(memory, data.controllers, guestMemoryOptions(data.guest))

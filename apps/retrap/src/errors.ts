@@ -8,7 +8,7 @@ import { ExitCode } from './exit-codes.ts'
  */
 export type CliErrorCode = 'ERR_USAGE' | 'ERR_INPUT' | 'ERR_FETCH'
 
-/** A user's error, reported in one line without a stack trace. The message says what to do. */
+/** A user's error, reported in one line without a stack trace. The message names a remedy. */
 export class CliError extends Error {
   readonly code: CliErrorCode
 

@@ -81,7 +81,7 @@ export async function namingKernel({ kernel }: ImageFlags, run: Promise<void>): 
   }
 }
 
-/** Returns the default graphics card: a card if firmware shows its output there. */
+/** Returns the default graphics card: a card if firmware shows its output on it. */
 export function usualVga(flags: ImageFlags, drives: readonly DriveArgument[]): 'std' | 'ramfb' | 'none' {
   // UEFI firmware for Arm has no driver of the standard VGA.
   if (flags.arch === 'arm64') return hasFirmware(flags, drives) ? 'ramfb' : 'none'
@@ -102,10 +102,10 @@ export function networkBootOf(flags: ImageFlags, drives: readonly DriveArgument[
 }
 
 /**
- * Reads what the options name. A disk is started by SeaBIOS, where nothing else is to start. A flash is not read here.
+ * Reads the files that the options name. A disk is started by SeaBIOS, where nothing else is to start. A flash is not read here.
  *
- * A multiboot kernel expects the name of each file before its text, as GRUB Legacy and QEMU put it there: kernels skip the first
- * word. Linux and PVH kernels get the text alone. One on a machine with a graphics card expects a BIOS behind it: it gets SeaBIOS.
+ * A multiboot kernel expects the name of each file before its text, as GRUB Legacy and QEMU write it: kernels skip the first word.
+ * Linux and PVH kernels get the text alone. One on a machine with a graphics card expects a BIOS behind it: it gets SeaBIOS.
  *
  * @param tell - gets a sentence about automatic choices
  */

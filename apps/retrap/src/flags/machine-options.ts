@@ -37,7 +37,10 @@ import { traceOf, type TraceFlags } from '../machine/trace/trace-option.ts'
 import { usage, type DeviceArgument } from '../options/values.ts'
 import { listConsoles } from '../machine/serial/console-devices.ts'
 
-/** Bytes for decoded instructions; the host has what was used. Measured: gcc fills the default of 64 MiB, and all compiled code is lost too. */
+/**
+ * Bytes for decoded instructions; the host allocates used ones. Measured: gcc fills the default of 64 MiB, and all compiled code is lost
+ * too.
+ */
 const CODE_CACHE_BYTES = 128 << 20
 
 /** Options that every machine takes. */

@@ -26,7 +26,7 @@ export class RunControl {
   #wantsReset = false
   /** Ends a wait for `release`. */
   #woken: (() => void) | undefined
-  /** Interrupts the run, which asks then what to do. */
+  /** Interrupts the run, which then asks for a command. */
   interrupt: () => void = () => {}
 
   /** @param paused - the first machine waits for `release` */

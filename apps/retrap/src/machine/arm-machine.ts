@@ -10,7 +10,7 @@ import { usage } from '../options/values.ts'
 /** Firmware, a kernel and a whole system's programs, decoded: with less of it a boot of Debian takes an eighth longer. */
 export const CODE_CACHE_BYTES: number = 64 << 20
 
-/** The part of `@retrap/machine/arm` for options. @throws CliError `ERR_USAGE` for what only a PC has */
+/** The part of `@retrap/machine/arm` for options. @throws CliError `ERR_USAGE` for options that only a PC has */
 export async function loadArm(
   options: MachineOptions,
 ): Promise<{ readonly arm: typeof Arm; readonly given: ArmMachineOptions }> {
@@ -56,7 +56,7 @@ async function jitOf(jit: MachineOptions['jit']): Promise<NonNullable<ArmMachine
 /** The text of an instruction that the architecture does not have. */
 const UNALLOCATED = 'udf'
 
-/** Makes an Arm machine. @throws CliError `ERR_USAGE` for what only a PC has */
+/** Makes an Arm machine. @throws CliError `ERR_USAGE` for options that only a PC has */
 export async function createArm(options: MachineOptions): Promise<Machine> {
   const { arm, given } = await loadArm(options)
   return arm.createArmMachine(given)

@@ -35,7 +35,7 @@ const helper: CompileHelper = {
 }
 
 /**
- * Returns what compiles for machines of this process; undefined where their thread has the host's only processor.
+ * Returns the compile helper for machines of this process; undefined where their thread has the host's only processor.
  *
  * @param placesBefore - see {@link CompileHelper.placesBefore}
  */

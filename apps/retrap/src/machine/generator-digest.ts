@@ -9,7 +9,7 @@ const MODULE = /(?<!\.d)\.[jt]s$/
 const known = new Map<string, Uint8Array>()
 
 /**
- * Digests all modules that generate an interpreter and compile code: those of its package and its dependencies.
+ * Digests all modules that generate an interpreter and compile code: modules of its package and its dependencies.
  *
  * @param cpu - the name of the package
  */

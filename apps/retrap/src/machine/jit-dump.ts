@@ -1,4 +1,4 @@
-/** `--jit-dump`: what the JIT has made of which guest code, a file for each unit. */
+/** `--jit-dump`: the guest code and the compiled code of each unit, in a file for each. */
 import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { moduleText } from '@retrap/wasm-emitter'

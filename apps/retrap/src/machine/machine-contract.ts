@@ -138,7 +138,7 @@ export interface Machine {
 export type MachineRunner = Pick<Machine, 'run' | 'gdbTarget'>
 
 export interface MachineSerial {
-  /** Names who gets what the guest sends. The bytes are the listener's to keep. */
+  /** Names the listener that gets the guest's output. The bytes are the listener's to keep. */
   onTransmit(listener: (bytes: Uint8Array) => void): void
   /** Queues bytes for the guest. @returns false if so many wait that the sender should pause until `onDrain` */
   receive(bytes: Uint8Array): boolean

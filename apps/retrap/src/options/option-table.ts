@@ -48,7 +48,7 @@ export interface OptionRow {
   readonly shape?: Shape
   /** The value in a machine file that is no text. */
   readonly schema?: Schema
-  /** An Arm board does not have the option: what to do instead. */
+  /** An Arm board does not have the option: a remedy. */
   readonly pcOnly?: string
 }
 

@@ -2,7 +2,7 @@ import { splitPairs } from './values.ts'
 
 /**
  * A list of QEMU's, `kind,key=value,…` or an object of JSON, with its keys in any order: a key alone is on, with `no` before it
- * off, and keys may come again. Notes what is read.
+ * off, and keys may come again. Notes the keys that were read.
  */
 export class Pairs {
   readonly all: (readonly [key: string, value: string])[]

@@ -28,7 +28,7 @@ const MAX_CPUS = 128
 /**
  * Reads an amount of guest memory in bytes. `512M`, `1G`, `512MiB`; a bare number counts MiB, as in QEMU.
  *
- * @throws CliError `ERR_USAGE` for what is no size, or a size that no machine can have
+ * @throws CliError `ERR_USAGE` for a text that is no size, or a size that no machine can have
  */
 export function parseMemory(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(b?|[kmgt](?:i?b)?)$/i.exec(text.trim())
@@ -194,7 +194,7 @@ export function parseAddress(option: string, kind = 'an address', example = '0x4
   }
 }
 
-/** Edits that turn one text into another: characters put in, taken out, replaced, or swapped with the next one. */
+/** Edits that turn one text into another: characters put in, taken out, replaced, or two neighbours swapped. */
 function distance(a: string, b: string): number {
   let [last, before] = [[] as number[], Array.from({ length: b.length + 1 }, (_, i) => i)]
   for (let i = 1; i <= a.length; i++) {

@@ -20,7 +20,7 @@ export interface Place {
   readonly line?: number
 }
 
-/** The breakpoints of all kinds. A request of the client replaces those of its kind. */
+/** The breakpoints of all kinds. A request of the client replaces the breakpoints of its kind. */
 export class Breakpoints {
   readonly #machine: MachineDebug
   readonly #sets = new Map<string, readonly Wanted[]>()

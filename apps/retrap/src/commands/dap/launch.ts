@@ -38,7 +38,7 @@ const ARGUMENTS: Readonly<
   stopOnEntry: { is: (value) => typeof value === 'boolean', kind: 'true or false' },
 }
 
-/** Checks what a client has sent. @throws CliError `ERR_USAGE` */
+/** Checks a client's arguments. @throws CliError `ERR_USAGE` */
 export function launchArguments(given: object): LaunchArguments {
   for (const [name, { is, kind }] of Object.entries(ARGUMENTS)) {
     const value: unknown = (given as Record<string, unknown>)[name]

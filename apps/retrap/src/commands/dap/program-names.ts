@@ -18,13 +18,13 @@ import { CliError, troubleWith } from '../../errors.ts'
 /** The first byte of Linux's code has this name. */
 const FIRST = '_stext'
 
-/** Symbols of code and data: a file's, and those that Linux keeps in guest memory. */
+/** Symbols of code and data: a file's, and symbols that Linux keeps in guest memory. */
 export class ProgramNames {
   readonly #file: SymbolTable | undefined
   readonly #lines: LineTable | undefined
   readonly #folder: string | undefined
   #linux: SymbolTable | undefined
-  /** Offset from addresses in the file to those in memory. */
+  /** Offset from addresses in the file to addresses in memory. */
   #moved = 0n
 
   private constructor(file: SymbolTable | undefined, lines: LineTable | undefined, folder: string | undefined) {

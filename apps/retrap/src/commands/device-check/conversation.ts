@@ -182,7 +182,7 @@ export class Conversation {
     this.report.fail(rule, { seen: frameText(bytes), expected, ...(sentence !== undefined && { sentence }) })
   }
 
-  // ---- what comes ----
+  // ---- received frames ----
 
   #take(frame: ServerFrame, bytes: Uint8Array, seen: number | undefined): void {
     if (this.over !== null) return
@@ -351,7 +351,7 @@ export class Conversation {
     return wordOf(this.now)
   }
 
-  // ---- what goes out ----
+  // ---- sent frames ----
 
   /** Makes a call. @returns null without a response, which the report then mentions */
   call(fields: CallFields, onCall?: (call: number) => void): Promise<Answer | null> {

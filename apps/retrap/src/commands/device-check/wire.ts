@@ -206,7 +206,7 @@ export class Wire {
     this.#held = []
   }
 
-  /** Sends the first bytes of what waits, and then the connection breaks. */
+  /** Sends the first bytes of the held frames, and then the connection breaks. */
   tear(count: number): void {
     const bytes = Buffer.concat(this.#held ?? [])
     this.#held = null

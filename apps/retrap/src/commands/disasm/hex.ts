@@ -63,7 +63,7 @@ export class AddressColumn {
     out.writeOffset((this.#inFirstPage + at) & PAGE_MASK)
   }
 
-  /** Returns the leading digits of an offset's address, without the last three. */
+  /** Returns the leading digits of an offset's address, without its last three digits. */
   #pageText(at: number): string {
     const page = (this.#inFirstPage + at) >>> PAGE_SHIFT
     if (page !== this.#page) {

@@ -23,7 +23,7 @@ const OPTIONS = {
 } as const
 type OptionArgument = keyof typeof OPTIONS
 
-/** The request of the tool `boot`, without what is about the run. */
+/** The request of the tool `boot`, without arguments of the run. */
 export interface BootRequest extends Readonly<Partial<Record<OptionArgument, string | number | undefined>>> {
   readonly system: 'debian' | 'embedded' | 'files'
   readonly disks?: readonly string[] | undefined

@@ -57,7 +57,7 @@ interface System {
   readonly close: () => Promise<void>
 }
 
-/** Opens the images and the network of a machine. @throws ToolError, CliError, ImageError for what cannot be used */
+/** Opens the images and the network of a machine. @throws ToolError, CliError, ImageError for invalid arguments or files */
 export async function prepareBoot(request: BootRequest, sources: BootSources): Promise<Bootable> {
   const { system, nic } = request
   const unused = (['kernel', 'initrd', 'firmware', 'disks', 'cdrom'] as const).find(

@@ -41,7 +41,7 @@ export class RecordedRun {
 
   /** Ends the recording. The machine does not run any more. */
   async end(): Promise<void> {
-    // The file is removed: what could not be written is not needed.
+    // The file is removed: bytes that could not be written are not needed.
     await this.board.recorder.end().catch(() => {})
     await this.#file.close()
   }

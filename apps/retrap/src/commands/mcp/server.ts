@@ -166,7 +166,7 @@ function withRunState(result: CallToolResult, machines: Machines, name: unknown)
   }
 }
 
-/** Returns an error as a tool's result, so that the calling model reads what to do. */
+/** Returns an error as a tool's result, so that the calling model reads the remedy. */
 function failure(error: unknown, tell: (line: string) => void): CallToolResult {
   if (error instanceof ToolError) return failed(`${error.code}: ${error.message}${error.printed}`)
   const known = explainError(error)

@@ -52,7 +52,7 @@ export class SharedDisks {
     return this
   }
 
-  /** Removes a machine from the users of the files, and closes the files after the last one. */
+  /** Removes a machine from the users of the files, and closes the files when no user is left. */
   async release(): Promise<void> {
     if (--this.#users === 0) await this.#close()
   }
@@ -87,7 +87,7 @@ export class ToolMachine {
   readonly #background: Background
   /** Ports of the host that lead to its guest. */
   readonly forwards: Forwards
-  /** Timer that ends what `resume` has begun. */
+  /** Timer that ends the run that `resume` has begun. */
   #resumed: NodeJS.Timeout | undefined
   #exit: MachineExit | undefined
   /** Settles when all calls before have ended. */

@@ -57,7 +57,7 @@ export class Translation extends LineParts {
     }
   }
 
-  /** Translates what all mentions of an option say. */
+  /** Translates the merged keys of all mentions of an option. */
   #mergedText(name: string): string {
     return [...(this.#merged.get(name) ?? [])].map(([key, text]) => `${key}=${text.replaceAll(',', ',,')}`).join(',')
   }

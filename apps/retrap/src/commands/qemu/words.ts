@@ -12,7 +12,7 @@ export const SWITCHES: ReadonlySet<string> = names(
 export const SAME: ReadonlySet<string> = names(
   'kernel initrd append hda hdb hdc hdd cdrom fda fdb snapshot no-reboot option-rom pidfile daemonize',
 )
-/** Options that change nothing of the machine, beside those that `REPLACEMENTS` says to leave out. */
+/** Options that change nothing of the machine, beside options that `REPLACEMENTS` says to leave out. */
 export const LEFT_OUT: Readonly<Record<string, string>> = {
   parallel: 'there is no parallel port',
   'full-screen': 'there are no windows',
@@ -51,8 +51,8 @@ export const EXAMPLES: Readonly<Record<string, string>> = { m: '512', smp: '2' }
 export const FIRST_VNC_PORT: number = 5900
 
 /**
- * The CPUs of `4`, `cpus=4,cores=2` or the product of the topology: `sockets=2,cores=2`. A level that is not given is what is left of
- * `maxcpus`. Source: QEMU, "Invocation", `-smp`.
+ * The CPUs of `4`, `cpus=4,cores=2` or the product of the topology: `sockets=2,cores=2`. A level that is not given is `maxcpus`
+ * divided by the other levels. Source: QEMU, "Invocation", `-smp`.
  *
  * @returns undefined for a topology that does not have `maxcpus`, or fewer of them than CPUs
  */

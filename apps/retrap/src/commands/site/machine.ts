@@ -159,7 +159,7 @@ function namedIn(path: string, command: Command): readonly string[] {
 
 type Wrong = (place: string, why: string) => CliError
 
-/** Looks at the devices. @throws CliError for those that no page has */
+/** Looks at the devices. @throws CliError for devices that no page has */
 function checkDevices({ device = [] }: Flags, wrong: Wrong): { readonly tablet: boolean; readonly sound: boolean } {
   for (const { name, properties } of device) {
     if (!DEVICES.includes(name))

@@ -267,7 +267,7 @@ export async function takeStep(
   pictures.set(screenshot, picture)
 }
 
-/** Writes pictures into the folder of their test. @throws what the host's file system throws */
+/** Writes pictures into the folder of their test. @throws errors of the host's file system */
 export async function writePictures(folder: string, pictures: ReadonlyMap<string, Uint8Array>): Promise<void> {
   await mkdir(folder, { recursive: true })
   for (const [name, bytes] of pictures) await writeFile(join(folder, name), bytes)

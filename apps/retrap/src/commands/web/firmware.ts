@@ -20,7 +20,7 @@ const FILES = { firmware: 'bios-256k.bin', vgaBios: 'vgabios-stdvga.bin' }
 const NAMES = Object.values(FILES)
 const WANTED = [{ package: 'seabios', members: NAMES.map((name) => `./${FOLDER}/${name}`) }, LICENCE_TEXTS]
 
-/** Paths of the files below the site: any other BIOS may be put there. */
+/** Paths of the files below the site: any other BIOS may be put at them. */
 const PATHS = NAMES.map((name) => `firmware/${name}`)
 
 /** Advice where the site has no firmware. */

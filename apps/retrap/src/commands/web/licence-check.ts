@@ -9,8 +9,8 @@ import { type ListedFile, type ListedPackage, type ListedSource, PACKAGES_LIST }
 const FROM_DEBIAN = ['firmware', 'systems']
 
 /**
- * Checks that a site that is given to others has what licences require: each file of Debian's is listed, with a copyright file,
- * the texts of its licences, and the complete sources of exactly its version.
+ * Checks that a site that is given to others meets the licences: each file of Debian's is listed, with a copyright file, the
+ * texts of its licences, and the complete sources of exactly its version.
  *
  * Source: GPL version 2, section 3a, and version 3, section 6d, "Conveying Non-Source Forms"; LGPL version 3, section 4.
  *

@@ -136,7 +136,7 @@ class MachineFile {
     return parseArg === undefined ? text : this.#placed(place, () => parseArg.call(option, text, before as never))
   }
 
-  /** Puts the place in front of what a parser of options has to say. */
+  /** Puts the place in front of the message of a parser of options. */
   #placed<T>(place: string, parse: () => T): T {
     try {
       return parse()

@@ -37,7 +37,7 @@ export type FullKernel = LinuxArchitecture | 'apx'
 
 /** The kernel for processors with APX, whose registers Linux keeps from 6.16 on. */
 const APX_KERNEL = 'linux-image-6.18.15+deb13-amd64'
-/** Its modules, without drivers of devices that no guest has: they would be four times as many bytes. */
+/** The kernel's modules, without drivers of devices that no guest has: they would be four times as many bytes. */
 const APX_MODULES = [
   ...['arch', 'block', 'crypto', 'fs', 'lib', 'mm', 'net', 'virt'],
   ...['ata', 'block', 'char', 'md', 'virtio'].map((name) => `drivers/${name}`),

@@ -145,8 +145,8 @@ const OWN_PATH = '/proc/self/exe'
 const BUSYBOX = '/retrap-box'
 
 /**
- * A busybox that has only programs of its own below the initial RAM disk: in the program's root, a name such as `cat` is that of
- * a file there, and not of a part of busybox.
+ * A busybox that has only programs of its own below the initial RAM disk: in the program's root, a name such as `cat` is a file
+ * of the root, and not a part of busybox.
  */
 function bound(busybox: Uint8Array): Uint8Array {
   const bytes = Buffer.from(busybox)

@@ -49,7 +49,7 @@ const JOURNALS = [
  * bytes. Every user may write to its root folder.
  *
  * @param bytes - of the disk: 8 MiB or more
- * @param write - writes to the disk; what is not written stays zeros
+ * @param write - writes to the disk; all other bytes stay zeros
  */
 export async function makeExt4(
   bytes: number,

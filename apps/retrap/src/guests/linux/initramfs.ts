@@ -7,8 +7,8 @@ export const SHELL_PROMPT: RegExp = /\/\S* # $/
 export const WHERE_IS_THE_CURSOR = '\u001b[6n'
 
 /**
- * The first process. It makes what programs expect to find, then offers a shell on the console
- * until the user leaves it, and powers the machine off.
+ * The first process. It makes the folders and files that programs expect, then offers a shell on the console until the
+ * user leaves it, and powers the machine off.
  *
  * `setsid cttyhack` gives the shell a controlling terminal, and with it job control and Ctrl-C.
  */
@@ -152,8 +152,8 @@ export function withAgent(initrd: Uint8Array, script: string): Uint8Array {
 
 /**
  * A driver for VM Generation ID as a program, by `e_machine` in the header of an ELF file. Kernels without a driver need one, such
- * as Debian's for clouds, and those of Arm boards before Linux 6.10. The program looks at the identifier ten times a second. A new
- * identifier is the entropy with which the program has the kernel seed its random numbers anew.
+ * as Debian's for clouds, and kernels of Arm boards before Linux 6.10. The program looks at the identifier ten times a second. A
+ * new identifier is the entropy with which the program has the kernel seed its random numbers anew.
  *
  * The sources are in `test/linux/programs/`, as a test asserts.
  *
@@ -167,8 +167,8 @@ const WATCHES: Readonly<Record<number, string>> = {
 }
 
 /**
- * A program that has the kernel seed its random numbers anew at once, with what was written to /dev/random before. That file is
- * the program's input. Its sources are as above.
+ * A program that has the kernel seed its random numbers anew at once, with earlier writes to /dev/random. That file is the
+ * program's input. Its sources are as above.
  */
 const RESEEDS: Readonly<Record<number, string>> = {
   62: 'f0VMRgIBAQAAAAAAAAAAAAIAPgABAAAAeABAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAEAAOAABAAAAAAAAAAEAAAAFAAAAAAAAAAAAAAAAAEAAAAAAAAAAQAAAAAAAjwAAAAAAAACPAAAAAAAAAAAQAAAAAAAAuBAAAAAx/74HUgAADwWJx7g8AAAADwU=',

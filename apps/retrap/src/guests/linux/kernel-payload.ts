@@ -32,7 +32,7 @@ export async function kernelPayload({ buffer, byteOffset, length }: Uint8Array):
     // Node before 22.15 has no zstd.
     const { zstdDecompressSync }: Partial<typeof zlib> = zlib
     if (payload[0] === 0x28 && payload[1] === 0xb5) return zstdDecompressSync?.(payload)
-    // The kernel's own size stands behind what is compressed.
+    // The kernel's own size stands behind the compressed data.
     const size = isBzImage ? image.readUInt32LE(end) : Infinity
     if (size < MOST_BYTES && XZ_OF_CODE.equals(payload.subarray(0, XZ_OF_CODE.length)))
       return await codeOfXz(payload, size)

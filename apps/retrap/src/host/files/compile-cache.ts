@@ -4,8 +4,8 @@ import { cacheDirectory } from '@retrap/debian'
 import { makeFolder } from './files.ts'
 
 /**
- * Has Node keep what it compiles of this program, in `compiled` of the cache folder: later starts take less time. Node's own
- * folder for it would be one that all users of the host share. `NODE_COMPILE_CACHE` names another folder, and
+ * Has Node keep its compiled code of this program, in `compiled` of the cache folder: later starts take less time. Node's
+ * own folder for it would be one that all users of the host share. `NODE_COMPILE_CACHE` names another folder, and
  * `NODE_DISABLE_COMPILE_CACHE=1` has nothing kept.
  */
 export function keepCompiled(): void {

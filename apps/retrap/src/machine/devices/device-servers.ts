@@ -121,7 +121,7 @@ function readToken(path: string): string {
   }
 }
 
-/** Connects each machine to a server of devices. @param tell - takes what is to be known meanwhile */
+/** Connects each machine to a server of devices. @param tell - takes messages for the user meanwhile */
 export function startRemoteDevices(
   address: DeviceServerAddress | NamedDevices,
   tell: (text: string) => void,

@@ -4,7 +4,7 @@ import type * as Nats from '@nats-io/transport-node'
 import { CliError, troubleWith } from '../../errors.ts'
 import { usage } from '../../options/values.ts'
 
-/** The address of a NATS server, the name to asked for there, and how this end proves itself. */
+/** The address of a NATS server, the name to ask it for, and this end's credentials. */
 export interface NatsAddress {
   readonly host: string
   readonly port: number
@@ -21,7 +21,7 @@ export interface NatsAddress {
 const USUAL_PORT = 4222
 const FORM = 'nats://HOST:4222/NAME'
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1'])
-/** Keys of an address, besides those of the requested name. */
+/** Keys of an address, besides keys of the requested name. */
 export const NATS_KEYS = ['nats-ca', 'nats-creds', 'nats-login'] as const
 
 /**

@@ -247,14 +247,14 @@ export function placeOf(argument: DeviceArgument): MachinePciPlace {
   return { ...(behind && { port: bus }), ...(slot !== undefined && { slot }) }
 }
 
-/** Translates QEMU's names of virtio-mmio devices, `virtio-blk-device` and so on, to those of PCI with another place. */
+/** Translates QEMU's names of virtio-mmio devices, `virtio-blk-device` and so on, to PCI devices' names with another place. */
 export function inWordsOfPci(argument: DeviceArgument): DeviceArgument {
   const [, kind] = /^virtio-(.+)-device$/.exec(argument.name) ?? []
   if (kind === undefined || !Object.hasOwn(PCI_KINDS, `virtio-${kind}-pci`)) return argument
   return { name: `virtio-${kind}-pci`, properties: new Map([...argument.properties, ['mmio', 'on']]) }
 }
 
-/** The transport that `bus=virtio-mmio-bus.N` names, or the next one. @throws CliError `ERR_USAGE` */
+/** The transport that `bus=virtio-mmio-bus.N` names, or the next free one. @throws CliError `ERR_USAGE` */
 function transportOf({ name, properties }: DeviceArgument): MachineVirtioPlace {
   const bus = properties.get('bus')
   const number = bus === undefined ? undefined : Number(/^virtio-mmio-bus\.(\d+)$/.exec(bus)?.[1] ?? Number.NaN)

@@ -48,8 +48,8 @@ export function parseAudio(text: string): string {
 }
 
 /**
- * A file of what the guest plays, from the first sound on and without pauses in between. It has the rate and channels of
- * that sound; what is played differently later is converted.
+ * A file of the guest's sound, from the first sound on and without pauses in between. It has the rate and channels of
+ * that sound; later sound with others is converted.
  */
 export class WavFile implements AudioBackend {
   readonly path: string

@@ -36,7 +36,7 @@ export class SessionDisplay {
     this.terminal = target.kind === 'terminal' ? new TerminalDisplay(this.screen, output, target.layout) : undefined
   }
 
-  /** Begins to show the picture; what a person needs to know is written to `say`. @throws CliError */
+  /** Begins to show the picture; notes for the user are written to `say`. @throws CliError */
   async open(say: SessionOutput): Promise<void> {
     const { target, screenshot } = this.#settings
     if (target.kind === 'png') await checkTarget('--display', target.path)
@@ -87,7 +87,7 @@ export class SessionDisplay {
   }
 
   /**
-   * Takes the last pictures, while the last machine is still there.
+   * Takes the last pictures, before the last machine is closed.
    *
    * @returns the reason if a picture could not be taken
    */
@@ -97,7 +97,7 @@ export class SessionDisplay {
     clearTimeout(this.#timer)
     await this.#writing
     this.screen.refresh()
-    // A write may have begun to wait for the next one.
+    // A write may have begun to wait for another frame.
     this.#leave()
     try {
       if (target.kind === 'png' && watched && this.screen.width > 0) await this.#writeFile('--display', target.path)

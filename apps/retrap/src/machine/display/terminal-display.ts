@@ -55,7 +55,7 @@ export class TerminalDisplay {
     return room
   }
 
-  /** Presses what asks a PC to start again. */
+  /** Presses the keys that restart a PC. */
   restart(): void {
     void this.keyboard.press('ControlLeft', 'AltLeft', 'Delete')
   }

@@ -18,7 +18,7 @@ const VNC_PORT = 5900
 const LOOPBACK = '127.0.0.1'
 const PROPERTIES = ['password', 'websocket', 'layout']
 
-/** Reads what follows `vnc=`: `HOST:PORT,password=…,websocket=PORT,layout=NAME`. @throws CliError `ERR_USAGE` */
+/** Reads the text behind `vnc=`: `HOST:PORT,password=…,websocket=PORT,layout=NAME`. @throws CliError `ERR_USAGE` */
 export function parseVnc(text: string): VncTarget {
   const [address = '', ...pairs] = splitPairs(text)
   const [, host = LOOPBACK, digits] = /^(?:(.*):)?(\d+)$/.exec(address) ?? []

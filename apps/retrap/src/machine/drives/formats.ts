@@ -125,7 +125,7 @@ export function parseOptions(text: string | undefined, format: ImageFormat): Cre
   return options
 }
 
-/** Waits for what reads or writes an image file. @throws CliError `ERR_INPUT`, with the file's name, where the host's file fails */
+/** Waits for work on an image file. @throws CliError `ERR_INPUT`, with the file's name, where the host's file fails */
 export async function naming<T>(path: string, work: Promise<T>): Promise<T> {
   try {
     return await work

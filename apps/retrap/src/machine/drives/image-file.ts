@@ -55,7 +55,7 @@ export async function examineImage(path: string): Promise<ImageFile> {
 }
 
 /**
- * Removes the kernel from the named images. A second kernel stays there, to be refused as a disk.
+ * Removes the kernel from the named images. A second kernel stays in the list, to be refused as a disk.
  *
  * @param given - the kernel that an option names
  */

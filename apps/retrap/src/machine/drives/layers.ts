@@ -95,7 +95,7 @@ export async function openLayers(
     for (const file of await chainOf(path, format)) {
       const snapshot = internalSnapshot !== undefined && layers.length === 0 ? { internalSnapshot } : {}
       const options = { readOnly: true, backing: 'ignore', sameOrigin: file.sameOrigin, ...snapshot } as const
-      // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
+      // oxlint-disable-next-line no-await-in-loop -- layers that are open are closed where one fails
       const qcow2 = file.format === 'qcow2' ? await openQcow2(file.path, options) : null
       layers.push({ path: file.path, qcow2, image: qcow2 ?? (await openImage(file.path, options)) })
     }

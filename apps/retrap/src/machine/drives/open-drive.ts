@@ -13,7 +13,7 @@ export interface OpenFile {
   readonly identity: string
   /** The files below the image, which it reads. */
   readonly below: readonly string[]
-  /** Paths of the file and its backing files, without those on web servers. */
+  /** Paths of the file and its backing files, without files on web servers. */
   readonly paths: readonly string[]
   readonly writes: boolean
   /** The user has not asked for that, and may expect to write. */

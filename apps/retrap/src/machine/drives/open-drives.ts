@@ -21,7 +21,7 @@ interface HeldDrive {
   exchanged: Promise<void>
   /** The drive was opened while a machine runs, and no device has it yet. */
   spare: boolean
-  /** Whether it stays open when its device goes. */
+  /** Whether the image stays open when its device is removed. */
   stays?: boolean
 }
 
@@ -104,7 +104,7 @@ export class OpenDrives {
     const flash: MachineFlash[] = []
     try {
       for (const drive of list) {
-        // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
+        // oxlint-disable-next-line no-await-in-loop -- drives that are open are closed where one fails
         const opened = await openDrive(drive, files, lock)
         if (drive.flash === undefined) drives.push(held(drive, opened, false))
         else flash[drive.flash] = { medium: noting(files.at(-1)!), ...(drive.secure === true && { secure: true }) }
@@ -186,7 +186,7 @@ export class OpenDrives {
   /**
    * Puts another image in a drive of the machine that runs, and closes the one before. Exchanges of a drive wait for each other.
    *
-   * @param at - index of the drive among those with removable media
+   * @param at - index of the drive among the drives with removable media
    * @throws CliError `ERR_INPUT`; ImageError; MachineError `ERR_LOCKED`
    */
   change(
@@ -259,12 +259,12 @@ export class OpenDrives {
     await Promise.all(this.#files.map(({ image }) => image.idle()))
   }
 
-  /** Writes what images hold back. @throws BlockError */
+  /** Flushes all images. @throws BlockError */
   async flush(): Promise<void> {
     await Promise.all(this.#files.map(({ image }) => image.flush()))
   }
 
-  /** Flushes the images, also parts that a flush leaves for the next one: nothing is written until the next request. No request is under way. */
+  /** Flushes the images, also parts that a flush leaves for a second one: nothing is written until the next request. No request is under way. */
   async settle(): Promise<void> {
     await Promise.all(
       this.#files.map(async ({ image }) => (image.settle === undefined ? image.flush() : image.settle())),

@@ -232,8 +232,8 @@ interface Incoming {
   /**
    * Takes the machine over, which has been made: from then on it runs here, unless its user has paused it.
    *
-   * @param claim - takes the disks, which the source has given up; `writes` is what its drives have kept in memory
-   * @throws MigrationError; whatever `claim` throws
+   * @param claim - takes the disks, which the source has given up; `writes`: writes that its drives kept in memory
+   * @throws MigrationError; errors of `claim`
    */
   readonly takeOver: (claim: (writes: unknown) => Promise<void>) => Promise<{ readonly isPaused: boolean }>
   /** Tells the source, unless the machine has been taken over, that it is not. */

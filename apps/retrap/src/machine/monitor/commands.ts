@@ -161,7 +161,7 @@ function only(form: string, given: readonly string[]): string {
 }
 
 /**
- * Executes a command typed after Ctrl-A c. The commands are those of QEMU's monitor.
+ * Executes a command typed after Ctrl-A c. The commands are as in QEMU's monitor.
  *
  * @returns the text for the user, in whole lines
  */

@@ -13,7 +13,7 @@ export interface PortDevice {
   readonly name: string
   readonly port: string
   readonly id?: string
-  /** Settles when it is out, and its disk closed; absent: it is there. */
+  /** Settles when the device is out, and its disk closed; absent: the device is present. */
   gone?: Promise<void>
 }
 
@@ -48,7 +48,7 @@ export class HotDevices {
   readonly #ports: readonly MachineRootPort[]
   readonly #devices: Set<PortDevice>
   readonly #backEnds: Pick<BackEnds, 'add' | 'removeBehind'>
-  /** Gets what device programs write to stderr. */
+  /** Gets the stderr of device programs. */
   readonly #stderr: ProgramOutput
   /** Told of a device that the guest has given up. */
   onRemoved: (id: string) => void = () => {}
@@ -233,7 +233,7 @@ export class HotDevices {
   }
 }
 
-/** Reads what an option and a command have in common. @throws CliError in the words of commands */
+/** Reads the text that an option and a command have in common. @throws CliError in the words of commands */
 export function asCommand<T>(read: () => T): T {
   try {
     return read()

@@ -91,7 +91,7 @@ function describeBars(read: (register: number, size: number) => number, count: n
   return lines
 }
 
-/** `query-pci` of QMP: functions by bus, without those behind bridges. */
+/** `query-pci` of QMP: functions by bus, without functions behind bridges. */
 export function listPci(source: PciSource, nameOf: (model: string) => string): object[] {
   const buses = new Map<number, object[]>()
   for (let bdf = 0; bdf < FUNCTIONS; bdf++) {

@@ -171,7 +171,7 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
       `drive_add ${quoted(`if=none,id=${name},file=${path},format=${format}${readonly}`)}`,
       site,
     )
-    // A node stays until blockdev-del; device_del closes what drive_add has opened with its device, as QEMU does.
+    // A node stays until blockdev-del; as in QEMU, device_del closes an image of drive_add with its device.
     site.backEnds.images.keep(name)
     return added
   },

@@ -91,7 +91,7 @@ function readNic(text: string, id: string): { readonly network: NetdevArgument; 
         : `there are virtio-net-pci and e1000${didYouMean(model, ['virtio-net-pci', 'e1000'])}`
     throw usage(`--nic: model=${model} is unknown; ${instead}`)
   }
-  // The text is split again: what a value has of commas is doubled again.
+  // The text is split again: commas in a value are doubled again.
   const rest = parts.filter((part) => !isCards(part)).map((part) => part.replaceAll(',', ',,'))
   const network = readNetdev('--nic', rest.join(','), id)
   return {

@@ -62,11 +62,11 @@ export class CpuProfileBuilder {
     return id
   }
 
-  /** Adds time that a node had. @param ns - the nanoseconds that follow those of the sample before */
+  /** Adds time that a node had. @param ns - nanoseconds since the end of the sample before */
   add(id: number, ns: number): void {
     this.#nodes[id - 1]!.hitCount++
     this.#samples.push(id)
-    // A reader takes a sample to last until the next one.
+    // A reader takes a sample to last until its successor.
     const begin = Math.round(this.#ns / 1000)
     this.#deltas.push(begin - this.#last)
     this.#last = begin

@@ -62,7 +62,7 @@ export const linuxNames = (machine: LinuxMemory): Names[] =>
     linuxSymbols(machine).filter(({ isCode }) => isCode),
   )
 
-/** Returns the function at an address, and the file that names it; undefined if no file has a function there. */
+/** Returns the function at an address, and the file that names it; undefined if no file names the address. */
 export function functionAt(
   names: readonly Names[],
   address: bigint,

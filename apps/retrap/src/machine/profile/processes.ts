@@ -218,7 +218,7 @@ export class Processes {
   #setName(known: Known, name: string, stackEnd: Mark): void {
     known.name = name
     known.stackEnd = stackEnd
-    // A process that forks leaves what is read only to be mapped anew.
+    // A forked child maps a page only when it touches it: it shares the programs found in its parent.
     const key = `${stackEnd.at} ${stackEnd.bytes.join()}`
     const family = this.#families.get(key)
     if (family === undefined) this.#families.set(key, known.programs)

@@ -65,7 +65,7 @@ export class SymbolFile implements ProgramNames {
       : isSameLayout(this.layout, layout)
   }
 
-  /** Returns code of a program at its link address; undefined if the file has none there. */
+  /** Returns code of a program at its link address; undefined if the file has no code at it. */
   fixedCode(address: bigint, count: number): Uint8Array | undefined {
     return this.layout.isFixed ? this.#read(address, count) : undefined
   }

@@ -1,5 +1,5 @@
 /**
- * Names of what an ELF file takes from shared libraries: the slots that the dynamic linker fills in, and the stubs of the
+ * Names of an ELF file's imports from shared libraries: the slots that the dynamic linker fills in, and the stubs of the
  * procedure linkage table that jump through them. Source: System V ABI, "Procedure Linkage Table".
  */
 import type { ElfSection, NamedPlace } from '@retrap/symbols'

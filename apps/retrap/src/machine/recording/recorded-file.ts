@@ -82,7 +82,7 @@ export async function checkNamedImages(path: string, { named = [] }: Pick<SavedR
   }
 }
 
-/** Reads the notes that a recording's program has left in it, and what its run has failed with. @throws CliError `ERR_INPUT` that names the file */
+/** Reads the notes that a recording's program has left in it, and its run's failure. @throws CliError `ERR_INPUT` that names the file */
 export async function readRecordingNotes(
   path: string,
 ): Promise<{ readonly about: unknown; readonly failure: RunFailure | undefined }> {

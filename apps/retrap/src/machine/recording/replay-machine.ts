@@ -18,7 +18,7 @@ export interface ReplayView {
   readonly leave: () => void
   /** Whether the replay waits for a command at its stops. */
   readonly waits: boolean
-  /** A memory address and optionally a length: the replay reports the last write there, and then ends. */
+  /** A memory address and optionally a length: the replay reports the last write to it, and then ends. */
   readonly whoWrote?: string | undefined
   /** Makes the machine that continues where the replay has stopped. */
   readonly goLive?: (snapshot: MachineSnapshot) => Promise<Machine>
@@ -28,7 +28,7 @@ export interface ReplayView {
 export class ReplayMachine implements Machine {
   replay!: ReplayedRun
   readonly #view: ReplayView
-  /** By port: who gets what the guest sends. The last is Xen's console. */
+  /** By port: listeners for the guest's output. The last is Xen's console. */
   readonly #listeners: ((bytes: Uint8Array) => void)[] = []
   /** The place to go to; undefined: none requested. */
   #target: ReplayPlace | undefined

@@ -28,7 +28,7 @@ export class Chardevs {
   ): Promise<void> {
     for (const { id, target } of chardevs) {
       const name = `chardev ${id}`
-      // oxlint-disable-next-line no-await-in-loop -- in order, so that what they say is
+      // oxlint-disable-next-line no-await-in-loop -- in order, so that their messages are
       const end = target.kind === 'stdio' ? terminal : await openReported(target, name, say, failed)
       this.#ends.set(id, end)
       // Bytes that arrive before the machine exists wait in the stream.
@@ -42,7 +42,7 @@ export class Chardevs {
     return [...this.#ends.values()]
   }
 
-  /** The stream of an id, for a device of a new machine; what an earlier machine has not taken is lost. */
+  /** The stream of an id, for a device of a new machine; bytes that an earlier machine has not taken are lost. */
   plug(id: string): ByteStreamBackend {
     const first = this.#streams.get(id)!
     if (!first.isConnected) return first

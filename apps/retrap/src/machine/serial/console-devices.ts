@@ -17,7 +17,7 @@ interface ReadPort {
 /**
  * Returns the controllers of `--device virtio-serial-pci`, each with its ports.
  *
- * @throws CliError `ERR_USAGE` for a port without controller or stream, and for those without a port
+ * @throws CliError `ERR_USAGE` for a port without controller or stream, and for a controller or stream without a port
  */
 export function listConsoles({
   chardev = [],

@@ -15,8 +15,8 @@ const CONTROL_SEQUENCE = /\u001b\[[0-9;?]*[A-Za-z]/g
 const TAIL_LENGTH = 4096
 
 /**
- * Types into a shell on a serial line. A line is sent when the shell has shown that it waits for one: a serial line
- * has no flow control that a shell keeps to, and what arrives before there is a shell is lost.
+ * Types into a shell on a serial line. A line is sent when the shell has shown that it waits for one: a serial line has
+ * no flow control that a shell keeps to, and bytes that arrive before the shell has started are lost.
  */
 export class PromptFeeder {
   readonly #prompt: RegExp

@@ -45,7 +45,7 @@ export interface SessionDebugger {
   open(say: SessionOutput, kill: () => void): Promise<void>
   /** Attaches to a machine that has not run yet. @throws CliError `ERR_USAGE` for a machine without a debugger */
   adopt(machine: Machine, runner: MachineRunner): Promise<void>
-  /** The machine is reset in place: what was found in its memory is there no longer. */
+  /** The machine is reset in place: objects found in its memory no longer exist. */
   restarted?(): void
   /** The session is over. */
   close(): Promise<void>
@@ -68,7 +68,7 @@ export interface SessionHost {
   onStuck(listener: (ms: number, exit: (code: number) => void) => void): () => void
   /** Runs a command line in a separate process. @returns the exit code, 0 once its machine exists */
   daemonize?(args: readonly string[], stderr: SessionOutput): Promise<number>
-  /** Told that the run's first machine is there. */
+  /** Called when the run's first machine exists. */
   begun?(): void
   /** Ends the process as soon as its exit code is known, although output waits for its reader, or a device model is late. */
   abandon(): void

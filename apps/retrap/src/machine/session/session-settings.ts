@@ -51,8 +51,8 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   /** Whether the run is recorded, or is a recorded one. */
   readonly recording?: RecordingSettings
   /**
-   * Reads what the machine goes on from; default it is powered on. `onLost` is told why a part of that cannot be read, which
-   * ends the run.
+   * Reads the snapshot that the machine goes on from; default it is powered on. `onLost` is told why a part of that cannot
+   * be read, which ends the run.
    */
   readonly restore?: (tell: (text: string) => void, onLost: (message: string) => void) => Promise<MachineSnapshotSource>
   /** Whether the user had paused the machine when it was saved: it stands still until `cont`. */

@@ -51,7 +51,7 @@ export class SessionTerminal {
   /** Passes typed input to the chardev that uses the terminal. */
   #toChardev: ((bytes: Uint8Array) => boolean) | undefined
   #console: MachineSerial | undefined
-  /** The beginning of what may be a question, which is not shown yet. */
+  /** The beginning of a possible question, which is not shown yet. */
   #begun = ''
 
   /** @param screen - the guest's picture, if the terminal shows it: then the guest's keyboard gets the typed input */

@@ -277,7 +277,7 @@ class Session {
     const monitors = [...monitor.map((at) => [at, false] as const), ...qmp.map((at) => [at, true] as const)]
     for (const [target, isQmp] of monitors) {
       if (target.kind === 'stdio') continue
-      // oxlint-disable-next-line no-await-in-loop -- in order, so that what they say is
+      // oxlint-disable-next-line no-await-in-loop -- in order, so that their messages are
       const socket = await MonitorSocket.open(target, isQmp, () => this.#site(), stderr)
       this.#closing.push(() => socket.close())
     }
@@ -297,7 +297,7 @@ class Session {
     this.#end({ code: ExitCode.InternalError, message }, false)
   }
 
-  /** A user's device model does not return: `--timeout` ends the process, without what follows a run. */
+  /** A user's device model does not return: `--timeout` ends the process, without the actions after a run. */
   #stuck(ms: number, exit: (code: number) => void): void {
     const { timeoutMs = Infinity } = this.#settings
     const past = this.#stopwatch.wallSeconds() * 1000 - timeoutMs
@@ -341,7 +341,7 @@ class Session {
     this.#control.tell('RESET', { guest: isGuest, reason: isGuest ? 'guest-reset' : 'host-qmp-system-reset' })
   }
 
-  /** The machine is reset in place. @returns its images: it has given up those that it was made with */
+  /** The machine is reset in place. @returns its images: it has given up the images that it was made with */
   #wasReset(isGuest: boolean): Promise<MachineImages> {
     this.#resets++
     this.#tellReset(isGuest)

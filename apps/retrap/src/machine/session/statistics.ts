@@ -20,7 +20,7 @@ export interface RunStatistics {
   readonly exits: Readonly<Record<string, number>>
   /** The machine's other counters. */
   readonly counts: Readonly<Record<string, unknown>>
-  /** Accesses to the task priority register; what follows `traps` is there with a TPR patcher only. */
+  /** Accesses to the task priority register; fields after `traps` exist with a TPR patcher only. */
   readonly taskPriority: {
     readonly traps: number
     readonly patchedSites?: number

@@ -333,7 +333,7 @@ function giveOwner({ uid = -1, gid = -1 }: ShareOwner, give: (uid: number, gid: 
 /** Node encodes a string as UTF-8. */
 const pathOf = (path: string): fs.PathLike => (path.isWellFormed() ? path : Buffer.from(bytesOfName(path)))
 
-/** Names a file among those of the host. */
+/** Names a file uniquely on the host. */
 function keyOf(fd: number): string {
   const { dev, ino } = statOf(fd)
   return `${dev}-${ino}`

@@ -17,7 +17,7 @@ export interface SavedDisk {
 const HEAD_BYTES = 4096
 const SECOND = 1_000_000_000n
 
-/** Looks at the files of disks, without a turn of the event loop. Those that cannot be read any more are left out. */
+/** Looks at the files of disks, without a turn of the event loop. Disks that cannot be read any more are left out. */
 export function lookAtDisks(paths: readonly string[]): SavedDisk[] {
   return paths.flatMap((path) => {
     try {

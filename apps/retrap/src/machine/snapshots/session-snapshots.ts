@@ -114,7 +114,7 @@ export class SessionSnapshots {
     try {
       let disks: readonly SavedDisk[] = []
       // Writes that are held back until the run ends would come after the time that the file has. A qcow2 image counts clusters
-      // that one flush has freed at the next one.
+      // that one flush has freed at another one.
       await this.#images()?.flush()
       await this.#images()?.flush()
       const onResumed = (ms: number): void => {

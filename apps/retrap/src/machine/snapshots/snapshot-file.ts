@@ -15,7 +15,7 @@ import { areSavedDisks, type SavedDisk } from './saved-disks.ts'
 export interface SavedRun {
   /** Version of this shape. */
   readonly version: 1
-  /** The command line, without the program's name and without what belongs to that run alone. */
+  /** The command line, without the program's name and without options of that run alone. */
   readonly arguments: readonly string[]
   /** Time of saving, in ISO 8601. */
   readonly savedAt: string
@@ -25,7 +25,7 @@ export interface SavedRun {
   readonly host?: string
   /** Files of the machine's disks. */
   readonly disks?: readonly SavedDisk[]
-  /** Drives of which a page has put what the guest had written into the snapshot. */
+  /** Drives whose guest's writes a page has put into the snapshot. */
   readonly writes?: readonly string[]
   /** In a recording: the machine's options as `bundleOptions` has them, and the number of images that it holds for them. */
   readonly bundle?: object

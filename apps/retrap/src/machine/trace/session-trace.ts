@@ -1,4 +1,4 @@
-/** `--trace`: what the guest does, as lines, in Chrome's format, or as a Value Change Dump. */
+/** `--trace`: the guest's execution, as lines, in Chrome's format, or as a Value Change Dump. */
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { Domain } from '@retrap/hvm'
 import type { IoTraceRecord } from '@retrap/ioreq'

@@ -99,7 +99,7 @@ const BROKEN: readonly Broken[] = [
 /** Servers that hang are waited for so often. */
 const MOST_WAITS = 3
 
-/** Waits until a server has closed the connection, and until its program has ended. @returns what went wrong; undefined: nothing */
+/** Waits until a server has closed the connection, and until its program has ended. @returns the failure; undefined: none */
 async function endOf(link: Link, timeoutMs: number): Promise<string | undefined> {
   const late = Symbol('late')
   const timeout = setTimeout(timeoutMs, late, { ref: false })
