@@ -5,7 +5,7 @@ const HEAD_BYTES = 0x8800
 const MULTIBOOT_BYTES = 8192
 const MOST_FIRMWARE_BYTES = 8 << 20
 
-/** Sizes of floppy disks, 5¼″ and 3½″. Source: ECMA-99, ECMA-100, ECMA-125 and what PCs made of them. */
+/** Sizes of floppy disks, 5¼″ and 3½″. Source: ECMA-99, ECMA-100, ECMA-125 and PCs' own formats. */
 const FLOPPY_KIB = [160, 180, 320, 360, 720, 1200, 1440, 2880]
 
 /** Files that a machine has no use for, by how they begin. Sources: PDF 32000-1, 7.5.2; PKWARE APPNOTE, 4.3; POSIX, pax, "ustar". */
@@ -79,7 +79,7 @@ function isText(head: Uint8Array): boolean {
 }
 
 /**
- * Guesses what a file is for.
+ * Guesses the purpose of a file.
  *
  * Source: Linux, Documentation/arch/x86/boot.rst, "HdrS", and Documentation/arch/arm64/booting.rst; System V ABI, ELF header; Multiboot Specification, 3.1.1; ECMA-119,
  * 8.1.2, "Standard Identifier"; RFC 1952 and RFC 8878 for compressed files, cpio(5).

@@ -23,7 +23,7 @@ async function apply(machine: Machine, name: string, impairment: Required<Impair
   machine.setDisksFail(impairment.dead)
 }
 
-/** Keeps what was done to the devices of a machine, whichever panel is open. */
+/** Keeps the impairments of a machine's devices, whichever panel is open. */
 export function useImpairments(
   machine: Machine | null,
   attempt: (action: () => Promise<unknown>) => void,

@@ -157,7 +157,7 @@ export function fromMachineJson(text: string, files: readonly File[]): ReadMachi
     sound: devices.some(({ name }) => name === SOUND_CARD),
     // The command line shares folders of the host, and no page has those.
     files: false,
-    // A file of somebody else's would have his guest read what the user's guests have written.
+    // A file of somebody else's would have his guest read the writes of the user's guests.
     keep: false,
     images,
   }

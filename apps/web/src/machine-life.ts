@@ -48,7 +48,7 @@ export type PageState = MachineState | 'loading' | 'failed'
 /** The trouble, until its cause is gone, or the user has read it. */
 interface Alert {
   readonly text: string
-  /** `action`: of the user's, gone with the next one; `guest`: gone when the machine runs anew. */
+  /** `action`: of the user's, removed by the action after it; `guest`: removed when the machine runs anew. */
   readonly cause: 'action' | 'guest'
 }
 

@@ -283,7 +283,7 @@ export function fromHash(hash: string): Settings {
     files: given.get('files') === 'yes',
     network: Object.hasOwn(NETWORK_NAMES, network) ? (network as NetworkKind) : DEFAULTS.network,
     relay: given.get('relay') ?? DEFAULTS.relay,
-    // A link of somebody else's would have his guest read what the user's guests have written.
+    // A link of somebody else's would have his guest read the writes of the user's guests.
     keep: false,
     images: ROLES.flatMap(([role]) => imagesOf(given, role)),
   }

@@ -5,7 +5,7 @@ HTMLSpanElement.prototype.setAttribute = function (name, value) {
 }
 
 /**
- * Does something that makes style elements, without them: what is written into them, then or later, goes into style sheets that
+ * Runs an action that makes style elements, without them: styles written into them, then or later, go into style sheets that
  * the document adopts. The page's policy allows no style elements, and xterm.js makes some.
  *
  * @returns drops the sheets

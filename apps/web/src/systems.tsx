@@ -91,7 +91,7 @@ interface SystemsProps {
   readonly embedded: Chosen
 }
 
-/** Systems that start by one click: those of the site's server, our own, and machines of the user's. */
+/** Systems that start by one click: the site server's, our own, and machines of the user's. */
 export function Systems({ start, offered, failed, embedded }: SystemsProps) {
   const systems = offered?.filter((one) => !isRecording(one))
   /** Not if the address asks for another machine. */

@@ -5,10 +5,10 @@ import { sizeOf } from './files.ts'
 
 interface UnfoldingProps<Content> {
   readonly summary: string
-  /** Loads what is shown once it is opened. */
+  /** Loads the content once it is opened. */
   readonly load: () => Promise<ComponentType<Content>>
   readonly content: Content
-  /** Opens it, whenever it changes to a value that is no null. */
+  /** Opens the content, whenever it changes to a value that is no null. */
   readonly opens?: unknown
   readonly opened?: () => void
 }

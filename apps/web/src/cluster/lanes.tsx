@@ -77,7 +77,7 @@ export function Lanes(props: LanesProps) {
     if (fault !== undefined) return choose([fault], { machine: cursor.machine, ns: fault.from })
     const lane = laneAt(y)
     const arrow = arrowAt(arrows, x, y, reach)
-    // On its bar a machine is opened, whatever begins or ends there.
+    // On its bar a machine is opened, even where an arrow begins or ends.
     const isOnBar = lane !== undefined && Math.abs(y - lane.bar) <= HALF_BAR
     if (arrow !== undefined && !isOnBar)
       return choose(arrow.frames, { machine: arrow.frames[0]!.from, ns: arrow.frames[0]!.sent })
@@ -194,7 +194,7 @@ interface ShadeProps {
   readonly isChosen: boolean
 }
 
-/** A fault: a label above the lanes, and a shade over those of its machines. */
+/** A fault: a label above the lanes, and a shade over its machines' lanes. */
 function Shade({ fault, lanes, scale, isChosen }: ShadeProps) {
   const left = Math.max(-10, xOf(scale, fault.from))
   const right = Math.min(scale.width + 10, xOf(scale, fault.to))
@@ -291,7 +291,7 @@ function Lines({ lane: { bar, line: base, rows }, scale, lines, chosen }: LinesP
   )
 }
 
-/** Arrows of one look: those that stand for many frames are thicker. */
+/** Arrows of one look: arrows that stand for many frames are thicker. */
 function Arrows({ look, arrows }: { look: Arrow['look']; arrows: readonly Arrow[] }) {
   const own = arrows.filter((arrow) => arrow.look === look)
   const isCrowded = arrows.length > 1200
@@ -310,7 +310,7 @@ interface Zoomed {
   readonly look: (seen: TimeWindow) => void
 }
 
-/** The wheel zooms, a drag moves, two fingers do both, and what is neither is a click. */
+/** The wheel zooms, a drag moves, two fingers do both, and any other press is a click. */
 function usePointer(
   box: { readonly current: HTMLDivElement | null },
   zoom: Zoomed,

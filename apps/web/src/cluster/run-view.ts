@@ -152,7 +152,7 @@ function lifeOf({ starts }: RunMachine): LifeStretch[] {
   })
 }
 
-/** The faults that came: those that a quiet time has kept away are not among the events. */
+/** The faults that came: faults that a quiet time has kept away are not among the events. */
 function faultsOf(
   { faults, faultsBegin, ns, events, machines }: ClusterRun,
   numbers: ReadonlyMap<string, number>,

@@ -30,7 +30,7 @@ export function zoomed(length: number, { from, to }: TimeWindow, factor: number,
   return within(length, { from: about - part * span, to: about + (1 - part) * span })
 }
 
-/** Moves by a part of what is seen. */
+/** Moves by a part of the visible window. */
 export const moved = (length: number, { from, to }: TimeWindow, part: number): TimeWindow =>
   within(length, { from: from + (to - from) * part, to: to + (to - from) * part })
 

@@ -2,7 +2,7 @@ import type { Machine } from '@retrap/web'
 
 const DIGITS = /^[\da-f]{1,16}$/i
 
-/** Reads an address that somebody has typed: a symbol, with an offset perhaps, or hexadecimal digits. @throws Error with what is expected */
+/** Reads a typed address: a symbol, with an offset perhaps, or hexadecimal digits. @throws Error with the expected form */
 export async function addressOf(machine: Machine, text: string): Promise<bigint> {
   const [, name = '', offset] = /^([^+]+?)(?:\+(?:0x)?([\da-f]{1,16}))?$/i.exec(text.trim()) ?? []
   const digits = name.replace(/^0x/i, '').replaceAll('_', '')
@@ -23,7 +23,7 @@ export async function placeOf(machine: Machine, text: string): Promise<{ address
   return { address: await addressOf(machine, before), physical: before !== text }
 }
 
-/** Reads the vector of an exception: a decimal number, or hexadecimal digits behind 0x. @throws Error with what is expected */
+/** Reads the vector of an exception: a decimal number, or hexadecimal digits behind 0x. @throws Error with the expected form */
 export function vectorOf(text: string): bigint {
   const number = text.trim()
   if (/^(\d{1,2}|0x[\da-f]{1,2})$/i.test(number)) return BigInt(number)

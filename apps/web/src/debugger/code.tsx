@@ -18,7 +18,7 @@ interface CodeProps extends Pick<DebuggerView, 'stops'> {
 const isInside = ({ range }: ReturnType<typeof useRows>, row: number): boolean =>
   range !== null && row > range.startIndex && row < range.endIndex
 
-/** The code around the next instruction: a button before each instruction has the machine stop there. */
+/** The code around the next instruction: a button before each instruction has the machine stop at it. */
 export function Code({ machine, vcpu, stops, setStops, attempt }: CodeProps) {
   const place = useRef<HTMLDivElement>(null)
   const { listing, see } = useListing(machine, vcpu)

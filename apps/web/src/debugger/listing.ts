@@ -16,7 +16,7 @@ export interface Listing {
   readonly rows: readonly CodeRow[]
   /** Behind the last row. */
   readonly end: bigint
-  /** Memory ends there. */
+  /** Whether memory ends behind the last row. */
   readonly isWhole: boolean
 }
 

@@ -5,7 +5,10 @@ import type { DebuggerView } from './use-debugger.ts'
 /** Bytes of a value, of which the lowest come first. */
 const VALUE_BYTES = { 1: 2, 2: 4, 4: 8, 8: 16 } as const
 
-/** Reads what is searched for: digits behind 0x are a value, as long as its digits; all else is a text. @throws Error for a value that is too long */
+/**
+ * Reads a searched value or text: digits behind 0x are a value of their length; all else is a text. @throws Error for a value that is too
+ * long
+ */
 function bytesOf(text: string): Uint8Array<ArrayBuffer> {
   const [, digits] = /^0x([\da-f]+)$/i.exec(text.trim()) ?? []
   if (digits === undefined) return new TextEncoder().encode(text) as Uint8Array<ArrayBuffer>

@@ -33,7 +33,7 @@ export const addressBytes = (mode: CodeMode): 2 | 4 | 8 => (mode === 64 || mode 
 export const addressText = (address: bigint, mode: CodeMode): string =>
   address.toString(16).padStart(addressBytes(mode) === 8 ? 16 : 8, '0')
 
-/** Loads what takes code of a mode's architecture apart: it is large. */
+/** Loads the disassembler for a mode's architecture, which is large. */
 export async function loadDecoder(first: CodeMode): Promise<Decode> {
   if (isArm(first)) {
     const { armLines } = await import('../tools/arm-lines.ts')

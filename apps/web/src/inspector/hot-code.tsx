@@ -23,7 +23,7 @@ export function HotCode(props: HotCodeProps) {
   )
 }
 
-/** Weight of an old sample at the next one. */
+/** Weight of an old sample when a new one is added. */
 const COOLING = 0.98
 
 /** Heat of each unit: how often processors were found in it, of late. */

@@ -63,7 +63,7 @@ export const stackOf = (vcpu: Vcpu): { readonly top: bigint; readonly wordBytes:
   wordBytes: addressBytes(vcpu.mode),
 })
 
-/** Control and segment registers, or system registers: each with its text, and what stands beside it. */
+/** Control and segment registers, or system registers: each with its text, and a note beside it. */
 function furtherOf(vcpu: Vcpu): readonly (readonly [name: string, text: string, beside?: string])[] {
   const hex = (value: bigint): string => value.toString(16)
   if ('system' in vcpu)

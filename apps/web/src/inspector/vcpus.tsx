@@ -19,7 +19,7 @@ interface VcpusProps {
 const stateOf = (vcpu: Vcpu): string =>
   'pstate' in vcpu ? `${vcpu.mode.toUpperCase()} at EL${(vcpu.pstate >>> 2) & 3}, Non-secure` : `${vcpu.mode}-bit`
 
-/** The processors: what each executes, or waits for. */
+/** The processors: the code that each executes, or the event that it waits for. */
 export function Vcpus({ machine, vcpus, decode, attempt }: VcpusProps) {
   const [note, setNote] = useState('')
   const step = async (vcpu: number): Promise<void> => {

@@ -36,7 +36,7 @@ export function compile(code: string): string {
 const SERVER = 'playground'
 /**
  * Reports of this much time, above which the devices are taken out: the page would have no time for anything else. On a slow
- * host a page that does nothing else takes a tenth of what it takes elsewhere.
+ * host a page that does nothing else handles a tenth of a fast host's reports.
  */
 const MOST_REPORTS = 10_000
 const REPORTS_MS = 10_000

@@ -13,7 +13,7 @@ export function x86Lines(bytes: Uint8Array, mode: 16 | 32 | 64, address: bigint,
 }
 
 /**
- * The bytes by what they are for.
+ * Divides the bytes by their purpose.
  *
  * Source: Intel SDM, vol. 2, 2.1, "Instruction Format for Protected Mode, Real-address Mode, and Virtual-8086 Mode".
  */
