@@ -2,7 +2,7 @@
  * Memory copy and set: the instructions that come in three parts and are their own progress.
  *
  * Each step moves at most 8 bytes and leaves the registers as an interrupt in the middle would, so that the instruction
- * goes on from there. The first part only brings the registers into the form of the other two.
+ * can continue from them. The first part only brings the registers into the form of the other two.
  *
  * Source: Arm ARM (DDI 0487), "Memory Copy and Memory Set instructions".
  */
@@ -120,7 +120,7 @@ export function copyStep(vcpu: ArmVcpu, insn: LoadStore, into: CopyStep): void {
 export function copyRange(vcpu: ArmVcpu, insn: LoadStore, into: CopyStep): void {
   read(vcpu, insn)
   const { optionB, backward, left } = progress(vcpu)
-  // Registers are at the start, but: option A forward, at the end; option B backward, behind what is left.
+  // Registers hold the range's start; but option A forward: its end; option B backward: the end of the bytes left.
   const offset = optionB ? (backward ? -left : 0n) : backward ? 0n : -left
   const to = value(target) + offset
   const from = isFill(insn) ? to : value(source) + offset

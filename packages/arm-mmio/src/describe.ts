@@ -3,7 +3,7 @@ import { requireSyndrome } from './checks.ts'
 import { type AbortSyndrome, decodeAbortSyndrome, ESR_ISV, faultName, type SyndromeFormat } from './syndrome.ts'
 
 /**
- * Exception classes by number. Those that only one of the two registers has are marked.
+ * Exception classes by number. Classes that only one of the two registers has are marked.
  *
  * Source: Arm ARM (DDI 0487), "ESR_EL2", field EC; part G, "HSR", field EC.
  */

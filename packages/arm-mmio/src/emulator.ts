@@ -64,8 +64,8 @@ export interface SavedAbort {
 /**
  * Finishes the aborts of one vCPU, one at a time.
  *
- * Between STATUS_RETRY and the end, the vCPU's registers are as they were at the trap: nothing but the log and what devices
- * have done has changed. `cancel` forgets the instruction, `save` and `restore` carry it elsewhere.
+ * Between STATUS_RETRY and the end, the vCPU's registers are as they were at the trap: only the log and the devices' states
+ * have changed. `cancel` forgets the instruction, `save` and `restore` carry it elsewhere.
  */
 export class ArmEmulator {
   /** The accesses of the present instruction. */
@@ -340,7 +340,7 @@ export class ArmEmulator {
 
   /** A pass that did not get to its end. */
   #stopped(step: AccessStatus, lo: number, hi: number, write: boolean): AccessStatus {
-    // An address that another access holds, before the first one: nothing has happened, and the guest may take its interrupts.
+    // The first access's address is held by another access: nothing has happened, and the guest may take its interrupts.
     if (step === STATUS_RETRY && (this.log.pending >= 0 || this.#deviceAsked())) return step
     if (step === STATUS_RETRY || step === STATUS_RESTART) return this.#retry()
     this.#end(true)

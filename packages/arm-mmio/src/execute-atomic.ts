@@ -103,7 +103,7 @@ export function compareAndSwap(pass: ExecutionPass, insn: LoadStore, abort: ArmA
   return STATUS_DONE
 }
 
-/** Reads what is to be replaced, and keeps everyone else from the address until the instruction ends. */
+/** Reads the old value, and keeps all other accesses from the address until the instruction ends. */
 function readHeld(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const { lo, hi } = pass.address
   const { elementSize, elements } = insn

@@ -2,7 +2,7 @@
  * Fetches the instruction that aborted, as the guest would.
  *
  * Between the trap and the fetch another vCPU may have remapped the page or changed the code. So the address is translated as an
- * instruction fetch at the guest's exception level, and again when it has been read; what is found must explain the abort
+ * instruction fetch at the guest's exception level, and again after the read; the instruction must explain the abort
  * (`explain.ts`), or nothing happens and the guest executes it again. The log has the fetched bytes, so later passes decode the
  * same instruction.
  */

@@ -102,7 +102,7 @@ export class DeviceOrder {
     return Atomics.load(this.#words, LOCKS + vcpu * MONITOR_WORDS) !== 0
   }
 
-  /** Returns what a vCPU's monitor has marked, for a snapshot; null: nothing. No access is under way. */
+  /** Returns the marked range of a vCPU's monitor, for a snapshot; null: none. No access is under way. */
   saveMonitor(vcpu: number): DeviceMonitor | null {
     const at = LOCKS + vcpu * MONITOR_WORDS
     const size = Atomics.load(this.#words, at)

@@ -83,7 +83,7 @@ export type FaultKind =
   | 'alignment'
   | 'other'
 
-/** Returns the kind of fault of a status code. External: also parity errors, and those of walks. */
+/** Returns the kind of fault of a status code. External: also parity errors, and external aborts of walks. */
 export function faultKind(status: number): FaultKind {
   if (status === 0x29) return 'address-size'
   if (status === 0x2b) return 'translation'

@@ -16,8 +16,8 @@ export type Region = (typeof Region)[keyof typeof Region]
 /** The world around a vCPU. IPAs are a low and a high word, data is bytes in memory order. */
 export interface ArmWorld {
   /**
-   * Returns the kind of memory that an access would find now. A device may answer the writes of what is read as RAM, as a flash
-   * does.
+   * Returns the kind of memory that an access would find now. A device may answer writes to a range that is read as RAM, as a
+   * flash does.
    */
   region(ipaLo: number, ipaHi: number, write: boolean): Region
   /** Reads `size` bytes of RAM at an intermediate physical address. */
@@ -27,8 +27,8 @@ export interface ArmWorld {
   /** Stage-1 tables. */
   readonly tables: TableReader
   /**
-   * Asks a device for the access that `log` has at `index`: kind, address, size, and a write's data are there; a read's
-   * data is put there with `setData` or `setBytes`.
+   * Asks a device for the access that `log` has at `index`, with its kind, address and size, and a write's data; `setData`
+   * or `setBytes` takes a read's data.
    *
    * @returns STATUS_DONE; STATUS_RETRY: the device will answer later, then call `answer` and `resume`; STATUS_UNHANDLED: an
    *   external abort
