@@ -19,7 +19,7 @@ export interface AptOptions {
   /** An empty folder that apt may fill; the caller removes it. */
   readonly directory: string
   /**
-   * `debian-12` is the release that guests are booted from. `host` is what the host's apt is configured for, whose
+   * `debian-12` is the release that guests are booted from. `host` is the configuration of the host's own apt: its
    * programs run on the host; the other options about sources have no effect then.
    */
   readonly archive?: 'debian-12' | 'host'
@@ -62,7 +62,7 @@ export class Apt {
     this.#stallMs = options.stallMs ?? STALL_MS
     const settings: Record<string, string> = {
       'Dir::State': join(directory, 'state'),
-      // Empty. With the host's, apt would leave out of a closure what the host has installed.
+      // Empty. With the host's, apt would leave packages that the host has installed out of a closure.
       'Dir::State::status': join(directory, 'status'),
       'Dir::Cache': join(directory, 'cache'),
       // Run as root, apt would drop to a user that may not write to our folder.

@@ -30,7 +30,7 @@ export interface ArchiveOptions extends Pick<
 }
 
 /**
- * Runs `work` with what fetches packages: the pinned ones without apt, apt where `RETRAP_DEBIAN_APT` is set. Where a pinned version
+ * Runs `work` with a source of packages: the pinned ones without apt, apt where `RETRAP_DEBIAN_APT` is set. Where a pinned version
  * is gone, `work` runs again with the versions that the archive has now.
  *
  * @throws DebianError `ERR_NETWORK`, `ERR_GONE`, `ERR_FETCH`; `ERR_NO_APT`
@@ -49,7 +49,7 @@ export async function withPackages<T>(
   }
 }
 
-/** Debian 12's packages by their names and SHA-256, without apt. Those that are not pinned are looked up in the signed lists. */
+/** Debian 12's packages by their names and SHA-256, without apt. Other packages are looked up in the signed lists. */
 export class Archive implements PackageSource {
   readonly #options: ArchiveOptions
   readonly #folder: string

@@ -30,7 +30,7 @@ export interface KeepOptions<T> {
   readonly refresh?: boolean
   /** Takes a file whose size and time are the recorded ones as unchanged: for folders too large to be read each time. */
   readonly trustTimes?: boolean
-  /** Fills `folder`; `scratch` is a second folder, which is removed. Returns what to record, as JSON. */
+  /** Fills `folder`; `scratch` is a second folder, which is removed. Returns the value to record, as JSON. */
   make(folder: string, scratch: string): Promise<T>
 }
 

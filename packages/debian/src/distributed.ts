@@ -192,7 +192,7 @@ export interface ControlFields {
   readonly name: string
   readonly version: string
   readonly architecture: string
-  /** The source package of the package first, then those whose code is a part of the files. */
+  /** The source package of the package first, then source packages whose code is a part of the files. */
   readonly builtFrom: readonly SourceVersion[]
 }
 

@@ -100,7 +100,7 @@ export async function resolveName(
 export const qualified = ({ bare, architecture }: PackageName): string =>
   architecture === undefined ? bare : `${bare}:${architecture}`
 
-/** The name of a package's archive among those that were downloaded: NAME_VERSION_ARCHITECTURE.deb. */
+/** The name of a package's archive among downloaded ones: NAME_VERSION_ARCHITECTURE.deb. */
 export function archiveOf(archives: readonly string[], { bare, architecture = 'amd64' }: PackageName): string {
   const archive = archives.find(
     (file) => file.startsWith(`${bare}_`) && (file.endsWith(`_${architecture}.deb`) || file.endsWith('_all.deb')),
