@@ -24,7 +24,7 @@ import {
 import { code, type Guest } from './guest.ts'
 import { MMIO, PORT } from './memory-map.ts'
 
-/** Indices into CMOS RAM: the clock's registers, and what a PC's firmware finds about memory and processors. */
+/** Indices into CMOS RAM: the clock's registers, and fields in which a PC's firmware finds memory and processors. */
 export const CMOS = {
   seconds: 0x00,
   minutes: 0x02,
@@ -193,7 +193,7 @@ function emitPresence(guest: Guest): void {
   })
 }
 
-/** Counts every counter over 10 ms of the PIT, and prints what that makes in a second. */
+/** Counts every counter over 10 ms of the PIT, and prints the rate per second. */
 function emitMeasure(guest: Guest): void {
   const { asm } = guest
   const before = guest.variable('clocks.before', 8 * COUNTERS.length)

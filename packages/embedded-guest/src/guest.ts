@@ -3,7 +3,7 @@ import type { Gp64, Label } from '@retrap/x86-assembler'
 import { ROM, VARIABLES } from './memory-map.ts'
 
 /**
- * The program under construction: an assembler, and what all of the guest's parts share.
+ * The program under construction: an assembler, and texts, variables and routines that all of the guest's parts share.
  *
  * Routines follow one convention: arguments in RDI, RSI, RDX; result in RAX; they may change RAX, RCX, RDX, RSI, RDI
  * and R8 to R11, and keep the rest. The direction flag is clear.
@@ -93,7 +93,7 @@ export class Guest {
     asm.jmp(top)
   }
 
-  /** The whole image, with what is not used filled with the byte of an erased flash chip. */
+  /** The whole image; unused bytes are as in an erased flash chip. */
   image(): Uint8Array {
     return this.asm.assemble().flatten({ base: ROM.base, size: ROM.bytes, fill: 0xff })
   }

@@ -36,8 +36,8 @@ const BANNER = '\nretrap: a 64-bit guest, from the reset vector\n\n'
  * Assembles the embedded guest: a 64 KiB firmware image, to be mapped so that it ends at 4 GiB and, a second time, at
  * 1 MiB.
  *
- * From reset in real mode it goes to 64-bit mode, prints on COM1 (115200 baud, 8N1) what it finds, and offers a prompt
- * there. The command `off`, and Ctrl-D (0x04) on an empty line, power the machine off through ACPI's PM1 control
+ * From reset in real mode it goes to 64-bit mode, prints its findings on COM1 (115200 baud, 8N1), and offers a prompt
+ * on it. The command `off`, and Ctrl-D (0x04) on an empty line, power the machine off through ACPI's PM1 control
  * register. It uses RAM below 512 KiB only.
  */
 export function buildGuestImage(): Uint8Array {

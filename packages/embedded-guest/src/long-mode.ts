@@ -44,7 +44,7 @@ export function emitLongMode(guest: Guest, entry: Label, next: Label): void {
     .mov(cr4, eax)
   asm.mov(eax, PAGE_TABLES.pml4).mov(cr3, eax)
   asm.mov(ecx, MSR_EFER).rdmsr().or(eax, EFER_LME).wrmsr()
-  // Paging on with EFER.LME set is what activates long mode; until the far jump it is compatibility mode.
+  // Setting CR0.PG with EFER.LME set activates long mode; until the far jump it is compatibility mode.
   asm
     .mov(eax, cr0)
     .and(eax, ~CR0_EM)

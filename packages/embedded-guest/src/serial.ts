@@ -40,9 +40,9 @@ export function emitSerial(guest: Guest): void {
     writePort(MODEM_CONTROL, MODEM_DTR_RTS_OUT2)
   })
 
-  // Waits for a byte and returns it. Received bytes stay in the port until they are wanted, so that a sender that heeds
-  // flow control loses none. The FIFOs stay off for the same reason: turning them on drops what has been typed ahead. The processor sleeps meanwhile; interrupts are off between the look and the sleep, and STI
-  // lets one instruction pass before it takes effect, so no wake-up is lost.
+  // Waits for a byte and returns it. Received bytes stay in the port until they are wanted, so that a sender that heeds flow control loses
+  // none. The FIFOs stay off for the same reason: turning them on drops bytes that were typed ahead. The processor sleeps meanwhile;
+  // interrupts are off between the look and the sleep, and STI lets one instruction pass before it takes effect, so no wake-up is lost.
   guest.define('getByte', [], () => {
     const ready = asm.label()
     guest.forever(() => {
