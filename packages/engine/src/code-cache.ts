@@ -8,7 +8,7 @@ import { type RecordDecoder } from './record.ts'
 
 /** Decoders count in 31 bits, and count past the end of a page that ends at 2 GiB. */
 const HALF = 0x7fff_f000
-/** A slot for each byte offset: the machine address of the record that starts there, or 0. */
+/** A slot for each byte offset: the machine address of the record that starts at this offset, or 0. */
 const SLOT_BYTES = PAGE_BYTES * 4
 /** Instructions decoded at once. Most instructions after a branch are never executed. */
 const RUN_LIMIT = 32
@@ -301,7 +301,7 @@ export class CodeCache {
     this.#release(frame)
   }
 
-  /** Kills all records: any bytes may have changed. Unlike after {@link CodeCache.flush}, what points to them finds them dead. */
+  /** Kills all records: any bytes may have changed. References stay valid, unlike after {@link CodeCache.flush}. */
   invalidateAll(): void {
     for (const { frame } of this.#pages.values()) if (this.#held[frame] !== 0) this.invalidateFrame(frame)
   }

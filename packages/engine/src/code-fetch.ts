@@ -108,7 +108,7 @@ export class CodeFetch<Into extends CodeTranslation> {
   }
 
   /**
-   * Finds the record at a linear address, to continue there.
+   * Finds the record at a linear address, to continue at it.
    *
    * @param lo - low word, unsigned
    * @param hi - high word, unsigned
@@ -139,7 +139,7 @@ export class CodeFetch<Into extends CodeTranslation> {
     this.#memory.u16[(this.#state + this.#entry + R_OFFSET) >>> 1] = lo & (PAGE_BYTES - 1)
   }
 
-  /** Returns 1 if the page-crossing instruction after an `OP_CROSS` record is still the one mapped there, else 0. */
+  /** Returns 1 if the page-crossing instruction after an `OP_CROSS` record is still mapped at its address, else 0. */
   cross(record: number): number {
     const { u16 } = this.#memory
     const lo = (this.#u32[this.#pageBase]! + u16[(record + R_OFFSET) >>> 1]!) >>> 0

@@ -26,7 +26,7 @@ const MOST_WATCHED = 1 << 20
 
 /** The processor of a {@link PointControl}. */
 export interface PointOwner {
-  /** Its points. */
+  /** The processor's breakpoints and watchpoints. */
   readonly points: DebugPoints
   /** Called when points have changed: the processor's knowledge of its pages is invalid. */
   changed(): void

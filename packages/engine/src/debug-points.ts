@@ -136,11 +136,11 @@ export class DebugPoints {
  * and stacks are told likewise. Stores to page tables are the host's.
  */
 export interface StoreWatch {
-  /** Whether `size` bytes at a machine address touch what is watched. */
+  /** Whether `size` bytes at a machine address touch a watched range. */
   matches(ma: number, size: number): boolean
   /**
-   * The present instruction or delivery stores there, if it completes; it may be told several times. The processor's count of
-   * retired instructions does not have it yet, and `nextAddress` is its address.
+   * The present instruction or delivery stores to a watched range, if it completes; it may be told several times. The
+   * processor's count of retired instructions does not have it yet, and `nextAddress` is its address.
    */
   met(): void
 }

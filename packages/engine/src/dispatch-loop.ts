@@ -18,8 +18,8 @@ export interface DispatchCounters {
  * The dispatch loop: emits the body of a function `run(state, record) → status`, a Wasm `loop` over one `br_table`.
  *
  * With `record` zero, `run` begins at the state's program counter, else at that record. When it returns, the program
- * counter is at the current instruction where the status says that nothing has changed, else at the next one; budget and
- * record are in the state.
+ * counter is at the current instruction where the status says that nothing has changed, else at the instruction after it;
+ * budget and record are in the state.
  *
  * The budget counts instructions. Backward branches and branches to other pages check it, and the attention field with it;
  * a forward branch within the page does not, so that every way of executing a program can end a turn at the same place.

@@ -17,10 +17,10 @@ interface ExecuteView {
 }
 
 /**
- * The execute entries of the views that are not the current one, and where those of the current one are.
+ * The execute entries of all views but the current one, and the addresses of the current one's.
  *
- * A view is what a page's code decodes to, and which pages may be executed: on x86 the mode with base and limit of CS.
- * Firmware changes between two of them at each call of its 32-bit code.
+ * A view is the decoding of pages' code, and the set of pages that may be executed: on x86 the mode with base and limit
+ * of CS. Firmware changes between two of them at each call of its 32-bit code.
  */
 export class ExecuteViews {
   readonly #views: readonly ExecuteView[]

@@ -34,7 +34,7 @@ const UNIT_EXIT_REASONS = 16
 /** Bytes of all counters. */
 export const HOT_COUNTER_BYTES: number = UNIT_EXITS_AT + UNIT_EXIT_BYTES * UNIT_EXIT_REASONS
 
-/** Set in what `hot` is called with: the record is that of a unit, and a computed branch, whose record is in the state, has often led out of it. */
+/** Set in the argument of `hot`: the record is a unit's, and a computed branch, whose record is in the state, has often led out of the unit. */
 export const HOT_MISSED = 1
-/** Set in what `hot` is called with: the record is that of a unit, which has missed the TLB at the record in the state. */
+/** Set in the argument of `hot`: the record is a unit's, which has missed the TLB at the record in the state. */
 export const HOT_SLOW = 2

@@ -33,8 +33,8 @@ export interface InterpreterCode<Form = unknown> {
 }
 
 /**
- * The work that a form's function is around its call: none; what compiled code holds of the state, such as flags, has to be in
- * memory; or that, and a look at where control goes, for a function that may end with {@link STATUS_JUMP} or
+ * The work that a form's function is around its call: none; state that compiled code holds in locals, such as flags, has to be
+ * in memory; or that, and a check of the next address, for a function that may end with {@link STATUS_JUMP} or
  * {@link STATUS_HANDLER} or uses the budget.
  */
 export type FormCall = 'plain' | 'spilled' | 'control'

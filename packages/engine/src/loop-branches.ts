@@ -144,7 +144,7 @@ export class LoopBranches {
 
   /**
    * Emits: continues with the next record and counts it, after an instruction that units leave to the interpreter: a
-   * new unit may begin there. Falls through if that record is not an instruction, as after a single step.
+   * new unit may begin at this record. Falls through if that record is not an instruction, as after a single step.
    */
   countNext(next: Label): void {
     if (!this.#isCounted) return
@@ -244,7 +244,7 @@ export class LoopBranches {
       f.if(f.loadExpression('i32.load', at, returns + 4).eq(slots), () => {
         const found = f.local('i32')
         f.set(found, f.loadExpression('i32.load', at, returns))
-        // The record after a call's is one of the same page, or of the next one; a record of a page is that of its offset.
+        // The record after a call's is in the same page or the one after it; its offset tells which one it is.
         const offset = f.loadExpression('i32.load16_u', found.get, R_OFFSET)
         const isTarget = offset.eq(l.target.get.toI32().and(PAGE_BYTES - 1))
         f.if(isTarget.and(this.#isDead(found.get).eqz()), () => {
@@ -264,7 +264,7 @@ export class LoopBranches {
     return this.#state.f.loadExpression('i32.load16_u', record, R_OP).geU(OP_DEAD)
   }
 
-  /** Emits what follows where the execute TLB has the page of an address. @param then - gets its slot table and its address */
+  /** Emits code for an address whose page is in the execute TLB. @param then - gets its slot table and its address */
   #ifExecutable(linear: I64, then: (slots: I32, page: I64) => void): void {
     const { f } = this.#state
     const entry = this.executeEntry(linear)

@@ -95,10 +95,10 @@ export interface DispatchLocals {
 /**
  * Values of the dispatch loop: its locals, and fields of the processor's state.
  *
- * Two locals live from one instruction to the next, record and budget, and neither across a call. V8 would store all others
- * that do in its frame at each of their definitions, to have them after calls that are rare, and would have too few registers
- * for what an instruction needs: they are fields that are loaded where they are used. Measured, with the lazy flags in fields
- * too: 4 to 5 % of the time of a boot, of gcc and of dpkg, and 2 % of perl's.
+ * Two locals live from one instruction to the next, record and budget, and neither across a call. V8 would store all other
+ * such locals in its frame at each of their definitions, to have them after calls that are rare, and would have too few
+ * registers for an instruction's own values: they are fields that are loaded where they are used. Measured, with the lazy
+ * flags in fields too: 4 to 5 % of the time of a boot, of gcc and of dpkg, and 2 % of perl's.
  */
 export class LoopState {
   /** The function that the loop is emitted into. */

@@ -40,7 +40,7 @@ export const OP_NEXT = 1
 export const OP_DEAD = 0x8000
 /**
  * Bit of the {@link R_OP} of a record that is not known to be executed: its execution takes the bit away. Set by a compiler of hot code,
- * which leaves out what is cold.
+ * which leaves out cold records.
  */
 export const OP_COLD = 0x4000
 /**
@@ -84,7 +84,7 @@ export interface RecordDecoder {
   readonly tag?: number
   /** Bytes of the longest instruction. */
   readonly longestBytes: number
-  /** Control never reaches the instruction after the last one: a jump, a return, or bytes that are no instruction. */
+  /** Control never reaches the bytes after the last instruction: a jump, a return, or bytes that are no instruction. */
   readonly endsRun: boolean
   /** Whether the last record is a direct branch to another page, with {@link R_LINK} and `R_LINK_SLOTS`. */
   readonly isFarBranch?: boolean

@@ -14,7 +14,7 @@ export type I32Callee = Callee & { readonly signature: { readonly result: 'i32' 
 
 /** The instruction has retired and has set the program counter; mode and privilege level may have changed too. */
 export const STATUS_JUMP = 4
-/** The instruction has retired, and the interpreter must return to its caller before the next one. */
+/** The instruction has retired, and the interpreter must return to its caller before another one. */
 export const STATUS_EXIT = 5
 /** A repeated instruction made progress and is not finished: the program counter stays on it. */
 export const STATUS_CONTINUE = 6

@@ -24,7 +24,7 @@ export const TLB_KEY_SHIFT = 8
 /** Bytes of a table. */
 export const TLB_TABLE_BYTES: number = TLB_ENTRIES * TLB_ENTRY_BYTES
 
-/** Bytes of the count of changes, and of what fills it up to an entry. */
+/** Bytes of the count of changes, with padding to the size of an entry. */
 const CHANGES_BYTES = 16
 
 /**

@@ -40,11 +40,11 @@ function clearSet(u32: Uint32Array, at: number): void {
 /**
  * A software TLB in machine memory, for generated code and TypeScript.
  *
- * It has a set for each access mode: what selects an access's permissions beside the guest's tables, such as the privilege
- * level. A set has three direct-mapped tables (read, write, execute) of 16384 entries of 16 bytes: 64-bit tag (linear
- * address of the page), 32-bit machine address of the page (read, write) or of the code page's slot table (execute), and
- * a word of flags, of which generated code reads the key at most. Generated code subtracts the tag from an address and compares the
- * distance with the page size. An invalid tag lies in a page with other index bits, so that the distance is always larger.
+ * It has a set for each access mode: all that selects an access's permissions beside the guest's tables, such as the privilege
+ * level. A set has three direct-mapped tables (read, write, execute) of 16384 entries of 16 bytes: 64-bit tag (linear address of
+ * the page), 32-bit machine address of the page (read, write) or of the code page's slot table (execute), and a word of flags, of
+ * which generated code reads the key at most. Generated code subtracts the tag from an address and compares the distance with the
+ * page size. An invalid tag lies in a page with other index bits, so that the distance is always larger.
  *
  * One more set, the miss set, never holds an entry: with it every access takes the slow path.
  */
@@ -159,7 +159,7 @@ export class Tlb {
   mayWrite(target: number): boolean {
     const frame = target >>> PAGE_SHIFT
     if (this.#codeBits[frame] !== 0) return false
-    // Another thread that wants to see them has its bit there, or finds this TLB among those that it asks.
+    // A thread that watches writes has set its bit of the frame, or finds this TLB in its list.
     this.#writable.announce(frame)
     return this.#codeBits[frame] === 0
   }
@@ -190,11 +190,11 @@ export class Tlb {
   /**
    * Drops entries of the current address space.
    *
-   * @param all - also global entries, and those of all other address spaces
+   * @param all - also global entries, and entries of all other address spaces
    */
   flush(all: boolean): void {
     this.#u32[this.#changes]!++
-    // A change of the guest's memory map flushes the TLB of every vCPU, also of those that sleep.
+    // A change of the guest's memory map flushes the TLB of every vCPU, also of halted vCPUs.
     if (!this.#filled) return
     this.#dropLocals(undefined)
     if (!all) return
@@ -248,8 +248,8 @@ export class Tlb {
   /**
    * Changes the address space and keeps the entries of the old one.
    *
-   * The entries of `from` are put aside; those of `to` come back, if they were put aside before. Global entries stay.
-   * Eight address spaces are kept, each with the entries that were made last.
+   * The entries of `from` are put aside; the entries of `to` come back, if they were put aside before. Global entries
+   * stay. Eight address spaces are kept, each with the entries that were made last.
    *
    * @param from - number (x86: PCID, Arm: ASID) of the address space that was current
    * @param to - number of the new address space
@@ -392,10 +392,11 @@ export class Tlb {
   }
 
   /**
-   * Changes the view: what the code of pages decodes to, and which of them may be executed.
+   * Changes the view: the decoding of pages' code, and the executable pages.
    *
-   * The execute entries of `from` are put aside; those of `to` come back, if they were put aside before and no entry was
-   * dropped since. A view whose number stands for another one from now on is forgotten with {@link Tlb.dropView} first.
+   * The execute entries of `from` are put aside; the entries of `to` come back, if they were put aside before and no
+   * entry was dropped since. A view whose number stands for another one from now on is forgotten with
+   * {@link Tlb.dropView} first.
    *
    * @param from - the current view, 0 to {@link EXECUTE_VIEWS} − 1
    * @param to - the new one
@@ -451,9 +452,9 @@ export class Tlb {
   }
 
   /**
-   * The contents of a frame are in another one, which may be written; nobody writes the old one. Read entries lead there, in all
-   * address spaces, as if they had always done: a dropped one would have the guest's tables walked again, which a guest sees by
-   * accessed bits. Neither frame has write entries, or decoded code.
+   * The contents of a frame are in another one, which may be written; nobody writes the old one. Read entries get the new
+   * frame's address, in all address spaces, as if they had always had it: a dropped one would have the guest's tables walked
+   * again, which a guest sees by accessed bits. Neither frame has write entries, or decoded code.
    *
    * @param from - machine address of the old frame
    * @param to - of the new one

@@ -59,9 +59,7 @@ export class Turn {
     this.#iterations = layout.iterations >>> 2
   }
 
-  /**
-   * Cost of all execution so far, in instructions: an iteration of a repeated one costs 1 or what its processor sets, an event 64.
-   */
+  /** Cost of all execution so far, in instructions: an iteration of a repeated one costs 1 or its processor's own figure, an event 64. */
   get cost(): number {
     return this.retired + this.#extra
   }
@@ -139,7 +137,7 @@ export class Turn {
 
   /**
    * Decides whether the turn may end after an instruction that ended with a status. It may not where the instruction leads
-   * further on in the same page: generated code makes no check there.
+   * further on in the same page: generated code makes no check at such a branch.
    */
   arrive(status: number): void {
     const lo = this.#linearLo()

@@ -18,9 +18,9 @@ export interface CompilePolicy {
 /**
  * Says when a hot place is compiled: early while compiling takes little of the time, at the threshold in any case.
  *
- * Most of what a short program executes is reached less often than the threshold, and a low threshold has a long boot
- * compile what is over before it has paid. A share of the time bounds what can be lost; and as a place asks again after
- * as many branches, those that are reached most often get most of it.
+ * A short program reaches most of its code less often than the threshold, and with a low threshold a long boot compiles
+ * code that is over before it has paid. A share of the time bounds the loss; and as a place asks again after as many
+ * branches, the places that are reached most often get most of it.
  */
 export class CompileCredit {
   readonly #threshold: number

@@ -4,14 +4,14 @@ import type { CompiledInstructionSet } from './instruction-set.ts'
 import type { CodeSource } from './unit-code.ts'
 import type { CompilerTarget } from './unit-compiler.ts'
 
-/** A thread that compiles: what is posted is copied to the other side, and `WebAssembly.Module`s are shared with it. */
+/** A thread that compiles: messages are copied to the other side, and `WebAssembly.Module`s are shared with it. */
 export interface CompileHelper {
   /** Places that a machine compiles by itself first, since a short run is not worth another thread; default 0. */
   readonly placesBefore?: number
   /**
    * Opens a connection; the first of them may start the thread.
    *
-   * @param hear - called with what the other side posts, never while a processor executes
+   * @param hear - called with each answer of the other side, never while a processor executes
    * @param failed - called when the thread has ended: nothing is heard any more
    */
   connect(hear: (answer: HelperAnswer) => void, failed: () => void): HelperPort
@@ -21,7 +21,7 @@ export interface CompileHelper {
 export interface HelperPort {
   /** Posts to the other side, where a {@link CompileServer} receives it. */
   post(message: HelperMessage): void
-  /** Hears what has come by now, where the host can look: called before a turn, whose thread may not turn to its messages for long. */
+  /** Delivers answers that have arrived, where the host can look: called before a turn, which may delay messages for long. */
   look?(): void
 }
 
@@ -34,7 +34,7 @@ export interface HelperKind {
   readonly emitter: object
 }
 
-/** A message to a helper: the first one says what it compiles. */
+/** A message to a helper: the first one describes the code to compile. */
 export type HelperMessage = HelperKind | { readonly number: number; readonly job: CompileJob<string> }
 
 /** Code that a helper has compiled. */
@@ -104,7 +104,7 @@ export class RemoteCompiler<Form> {
     return this.#waiting.size >= MOST_JOBS
   }
 
-  /** Hears what has come by now. */
+  /** Delivers answers that have arrived. */
   look(): void {
     if (this.#isWanted) this.#connect()
     if (this.#waiting.size > 0) this.#port!.look?.()

@@ -8,15 +8,15 @@ import type { FoundCode } from './region-discovery.ts'
 import type { CodeInstructions } from './unit-code.ts'
 
 /**
- * Code to be compiled, as data of its own: what the guest or a processor writes meanwhile changes nothing of it, and another
- * thread can compile it. The lists are by instruction.
+ * Code to be compiled, as data of its own: later writes of the guest or a processor do not change it, and another thread can
+ * compile it. The lists are by instruction.
  */
 export interface CompileJob<Form> extends CodeLists<Form> {
   /** Mode of the code. */
   readonly mode: number
   /** Entry of the function by which units of the mode are left. */
   readonly leaveEntry: number
-  /** Whether it is wanted where the code of each instruction begins. */
+  /** Whether the offset of each instruction's code is wanted. */
   readonly isNoted: boolean
   /** Positions of the pages, the place's own first. */
   readonly deltas: readonly number[]

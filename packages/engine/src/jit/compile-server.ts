@@ -9,10 +9,10 @@ export interface NamedEmitter<Form> extends UnitEmitter<Form> {
   formOf(name: string): Form
 }
 
-/** Makes an emitter of what an instruction set says of its own: `CompiledInstructionSet.emitterKind`. */
+/** Makes an emitter from an instruction set's own data: `CompiledInstructionSet.emitterKind`. */
 export type OpenEmitter = (kind: object) => Promise<NamedEmitter<unknown>>
 
-/** Compiles what a machine of another thread posts. */
+/** Compiles the jobs that a machine of another thread posts. */
 export class CompileServer {
   readonly #openers: Readonly<Record<string, OpenEmitter>>
   readonly #answer: (answer: HelperAnswer) => void
@@ -35,7 +35,7 @@ export class CompileServer {
     this.#isFirstCaller = isFirstCaller
   }
 
-  /** Receives what the machine has posted. */
+  /** Receives a message of the machine's. */
   receive(message: HelperMessage): void {
     if (!('job' in message)) this.#opened = this.#open(message)
     else void this.#opened?.then((compiler) => this.#answer(compiler.answer(message)))

@@ -54,7 +54,7 @@ export interface CompiledUnitsParts<Form> {
   pageAt(place: Place, delta: number, runner: UnitRunner): CodePage | undefined
 }
 
-/** A job, and what is noted with its code. */
+/** A job, and facts that are noted with its code. */
 interface PlacedJob<Form> {
   readonly job: CompileJob<Form>
   /** Linear address of the first page. */
@@ -255,7 +255,7 @@ export class CompiledUnits<Form> {
     return this.#add(placed, { ...unit, compiled: new WebAssembly.Module(unit.module as Uint8Array<ArrayBuffer>) })
   }
 
-  /** @param done - called with the code once it is there, unless records were dropped meanwhile */
+  /** @param done - called with the code once it is compiled, unless records were dropped meanwhile */
   #compileThere(placed: PlacedJob<Form>, record: number, done: (code: UnitCode) => void): void {
     const { statistics, cache } = this.#parts
     const { flushes } = cache
@@ -298,7 +298,7 @@ export class CompiledUnits<Form> {
     return code.tableEntries + (instructionSet.isWide(mode) ? 1 : 0)
   }
 
-  /** Installs the function at {@link CompiledUnits.#leaveEntry}, unless it is there. @param made - its module, made elsewhere */
+  /** Installs the function at {@link CompiledUnits.#leaveEntry}, unless it exists. @param made - its module, made elsewhere */
   #installLeave(mode: number, made?: object): void {
     const { compiler, instructionSet } = this.#parts
     const entry = this.#leaveEntry(mode)

@@ -152,7 +152,7 @@ export interface InstructionExits {
   fail(status: I32): void
   /** Leaves as {@link InstructionExits.interpret} does if the unit has been given up. */
   leaveIfGivenUp(): void
-  /** The instruction has retired; the interpreter executes the next one. */
+  /** The instruction has retired; the interpreter executes its successor. */
   retire(): void
   /** The instruction has retired; control goes to the target of its branch. */
   branch(): void

@@ -59,7 +59,7 @@ export interface JitCounts {
   readonly units: number
   /** Number of these that {@link JitOptions.helper} has compiled. */
   readonly helped: number
-  /** Units in use, as far as is known: those whose code has been written are noticed later. */
+  /** Units in use, as far as is known: units whose code has been overwritten are noticed later. */
   readonly live: number
   /** Bytes of the modules of the units in use. */
   readonly liveBytes: number
@@ -77,7 +77,7 @@ export interface JitCounts {
   readonly distinct: number
   /** Bytes of the WebAssembly modules of all units that were compiled. */
   readonly bytes: number
-  /** Milliseconds that compiling took, without what {@link JitOptions.helper} did. */
+  /** Milliseconds that compiling took, without the work of {@link JitOptions.helper}. */
   readonly milliseconds: number
   /** Milliseconds of the longest wait of a processor for compiled code: it waits from hot to installed. */
   readonly longestMilliseconds: number
@@ -86,8 +86,8 @@ export interface JitCounts {
   /** Guest instructions that compiled code has executed. */
   readonly executed: number
   /**
-   * Milliseconds of turns that were spent in compiled code: turns are timed as a whole, and what an instruction takes in it
-   * and in the interpreter is found from how they differ. Devices count with the code that uses them.
+   * Milliseconds of turns that were spent in compiled code: turns are timed as a whole, and the time of an instruction in
+   * compiled code and in the interpreter is found from how turns differ. Devices count with the code that uses them.
    */
   readonly compiledMilliseconds: number
   /** Milliseconds of interpreted execution. */

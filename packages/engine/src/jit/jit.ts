@@ -164,13 +164,13 @@ export class Jit<Form> {
   }
 
   /**
-   * Compiles what begins at a record that control has often come to: the import `hot` of the dispatch loop.
+   * Compiles the code at a record that control has often come to: the import `hot` of the dispatch loop.
    *
    * @returns the record to continue with: a unit's, or the given one
    */
   hot(record: number, runner: UnitRunner): number {
     const start = now()
-    // Another thread says what it takes; the rest is too little to ask the host for it.
+    // Another thread reports its own time; the rest is too little to ask the host for it.
     const { hasHelper } = this.#units
     const before = hasHelper ? 0 : processorTime()
     const { units } = this.#statistics.own
@@ -279,7 +279,7 @@ export class Jit<Form> {
     return this.#credit.grants(record, mayBeEarly, processorTime(), this.#spent) && !this.#backOff.isToWait(frame)
   }
 
-  /** Marks all blocks but the first as cold, except those that units execute. */
+  /** Marks all blocks but the first as cold, except blocks that units execute. */
   #watchBlocks(found: FoundCode<Form>): void {
     const { u16 } = this.#memory
     found.eachStart((i) => {
@@ -298,7 +298,7 @@ export class Jit<Form> {
     }
   }
 
-  /** All records are gone after a flush of the code cache, those of units too. */
+  /** All records are gone after a flush of the code cache, units' records too. */
   #followFlush(): void {
     const { flushes } = this.#parts.cache
     if (this.#flushes === flushes) return
@@ -389,7 +389,7 @@ export class Jit<Form> {
   }
 
   /**
-   * Returns the place at which a unit is entered; undefined if its page is no longer executed there.
+   * Returns the place at which a unit is entered; undefined if its page is no longer executed at this address.
    *
    * @param start - linear address of the first page of its code
    */

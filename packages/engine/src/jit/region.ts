@@ -40,7 +40,7 @@ export interface RegionInstruction<Form> {
   readonly next: number
   /** Position of its target, if known. */
   readonly target: number | undefined
-  /** Whether it lies in two pages. */
+  /** Whether the instruction lies in two pages. */
   readonly crosses: boolean
   /** Whether its form is called rather than generated in place. */
   readonly isCalled: boolean
@@ -64,7 +64,7 @@ export interface RegionPage {
   readonly delta: number
 }
 
-/** A straight run of instructions, entered at the first and left at the last one. */
+/** A straight run of instructions: entered at the first, left after the last. */
 export interface RegionBlock<Form> {
   /** One or more. */
   readonly instructions: readonly RegionInstruction<Form>[]

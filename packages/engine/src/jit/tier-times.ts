@@ -13,7 +13,7 @@ const COMPILED = 5e-7
  * How much time compiled code has taken, and how much the interpreter.
  *
  * A clock is read where a turn begins and ends, never on the way between the tiers. The time of an instruction of each is found
- * by least squares: turns differ in how many of their instructions are compiled. Devices, and what else an instruction does
+ * by least squares: turns differ in how many of their instructions are compiled. Devices, and other work of an instruction
  * outside generated code, count where the instruction was.
  */
 export class TierTimes {

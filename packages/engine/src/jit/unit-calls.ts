@@ -67,7 +67,7 @@ export class UnitCalls<Form> {
     f.store('i64.store', state, this.#frame.linear(page.delta), layout.pageBase)
     f.store('i32.store', state, this.#frame.slotsOf(page), layout.slots)
     f.store('i32.store', state, record, layout.record)
-    // As the dispatch loop has it there, the current instruction is charged for.
+    // As in the dispatch loop, the current instruction is charged for.
     const charged = pending + 1
     f.store('i32.store', state, budget.get.sub(charged), layout.budget)
     semantics.spill(insn)

@@ -38,7 +38,7 @@ export interface CodeSource {
   readonly offset: number
   /** The code's assumptions about the state; if one fails, the code leaves at once. */
   readonly assumptions: readonly StateAssumption[]
-  /** Distances of the code's pages from the first one, in order. */
+  /** Distances of the code's pages from the first page, in order. */
   readonly deltas: readonly RegionPage['delta'][]
   readonly instructions: CodeInstructions
   /** Positions of the instructions whose records are words of the unit, after the slot tables of its pages. */

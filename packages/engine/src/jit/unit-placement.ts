@@ -74,7 +74,7 @@ function rangesIn({ instructions }: CodeSource, delta: number): readonly number[
   return ranges
 }
 
-/** Whether the bytes at a place are those of compiled code, without breakpoints among its instructions. */
+/** Whether the bytes at a place are the compiled code's, without breakpoints among its instructions. */
 function isThere(
   { u8 }: MachineMemory,
   pageOf: (at: number) => CodePage,

@@ -33,7 +33,7 @@ export interface LiveUnit {
   idle: number
   /** Branches to computed addresses, by record. */
   branches: ReadonlyMap<number, ComputedBranch>
-  /** Distances of the unit's pages from the first one, by slot table. */
+  /** Distances of the unit's pages from the first page, by slot table. */
   deltas: ReadonlyMap<number, number>
   /** Records of instructions at which the unit may leave to the interpreter. */
   records: readonly number[]

@@ -219,7 +219,7 @@ function fromLengths(lengths: Int32Array, size: number): Uint32Array | undefined
   return from.at(-1) === size ? from : undefined
 }
 
-/** Whether numbers are valid distances of pages from the first one. */
+/** Whether numbers are valid distances of pages from the first page. */
 function arePages(deltas: readonly number[]): boolean {
   return deltas[0] === 0 && deltas.every((delta) => delta % PAGE_BYTES === 0) && new Set(deltas).size === deltas.length
 }
