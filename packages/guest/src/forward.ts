@@ -103,7 +103,7 @@ async function joined(socket: Socket, connect: () => Promise<GuestConnection>): 
       for await (const bytes of socket.iterator({ destroyOnReturn: false })) await connection.write(bytes)
       connection.end()
     } catch {
-      // The peer has broken its connection off, perhaps before the guest's was there, or the guest takes no more.
+      // The peer has broken its connection off, perhaps before the guest's was open, or the guest takes no more.
       socket.destroy()
       connection.abort()
     }

@@ -103,7 +103,7 @@ export class Guest {
 
   /**
    * Starts a command in a shell of its own, with streams: write its input and read its outputs while it runs. At most 32 run
-   * at a time, besides those of `exec`; further calls wait.
+   * at a time, besides commands of `exec`; further calls wait.
    *
    * @throws GuestError `ERR_GUEST_OPTION` for an agent of an older version; otherwise as `exec`
    */

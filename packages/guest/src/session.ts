@@ -107,7 +107,7 @@ export class Session {
     this.#watch(pending)
   }
 
-  /** Has the next request begin with a new session: nobody knows what the agent is doing. */
+  /** Begins a new session with the next request, as the state of the agent is unknown. */
   lose(): void {
     this.#isSynchronous = false
   }
@@ -138,7 +138,7 @@ export class Session {
   }
 
   /**
-   * Sends a request after those of earlier callers.
+   * Sends a request after the requests of earlier callers.
    *
    * @param name - of the session that it belongs to
    * @param limit - of the caller

@@ -198,7 +198,7 @@ export class GuestStreams implements ProcessOwner {
   async #round(): Promise<boolean> {
     const running = [...this.#running]
     const name = this.#name
-    // oxlint-disable-next-line no-await-in-loop -- input first: somebody may wait for what comes of it
+    // oxlint-disable-next-line no-await-in-loop -- input first: a caller may wait for the command's reaction to it
     for (const [place, process] of running) await this.#feed(name, place, process)
     const { words } = await this.#session.request(name, ['look', ...running.map(([place]) => String(place))])
     const looks = looksOf(words, running)
