@@ -20,7 +20,7 @@ export class GuestFrame {
 
 /** A guest's map, as far as the cache looks at it. {@link guestMapOf} makes one of a `P2m`. */
 export interface GuestMap {
-  /** Says what a guest frame is now, in `into`. Must not throw for any frame number from 0 to 2 ** 40. */
+  /** Looks up the present memory type of a guest frame, into `into`. Must not throw for any frame number from 0 to 2 ** 40. */
   lookup(gfn: number, into: GuestFrame): void
   /** Told that a device model has written RAM: log-dirty tracking. Not called for writes to ROM, which are discarded. */
   dirtied?(gfn: number, count: number): void

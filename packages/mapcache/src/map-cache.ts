@@ -69,8 +69,8 @@ export interface FrameUse {
  *
  * One thread uses one cache; each thread with device models has its own, over the same machine memory.
  *
- * After `invalidate` has returned, no mapping made later reaches what was there before; when the invalidation is done,
- * no earlier one does either. A hit between the removal of RAM and the notice may return the old frame: it is alive, and
+ * After `invalidate` has returned, no mapping made later reaches the old frames; when the invalidation is done, no
+ * earlier one does either. A hit between the removal of RAM and the notice may return the old frame: it is alive, and
  * that mapping is waited for like any other.
  */
 export class MapCache {
@@ -126,7 +126,7 @@ export class MapCache {
   /**
    * Holds guest memory for reading.
    *
-   * @param gpa - guest-physical address; what no guest has is a hole
+   * @param gpa - guest-physical address; addresses without memory are a hole
    * @param length - in bytes; may be 0
    * @throws MapCacheError `ERR_RANGE` for a negative address or length, `ERR_CLOSED`, `ERR_UNOWNED`
    */

@@ -19,7 +19,7 @@ export interface Segment {
   readonly offset: number
   /** Size in bytes. */
   readonly length: number
-  /** Its bytes while the mapping is held; null for `mmio` and `hole`. */
+  /** The segment's bytes while the mapping is held; null for `mmio` and `hole`. */
   readonly bytes: ReadonlyBytes | null
 }
 
