@@ -7,7 +7,7 @@ import { WASM_PAGE_BYTES } from './layout.ts'
 export interface Atomics64 {
   /** Stores `hi:lo` atomically. */
   store(ma: number, lo: number, hi: number): void
-  /** Reads 64 bits in one piece: the low word, as an i32; `high` has the other one, until the next `load`. */
+  /** Reads 64 bits in one piece: returns the low word, as an i32; `high` returns the high word, until the next `load`. */
   load(ma: number): number
   /** See `load`. */
   high(): number

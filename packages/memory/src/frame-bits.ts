@@ -1,8 +1,6 @@
 import { FRAME_OWNER } from './layout.ts'
 
-/**
- * Changes `MachineMemory.codeBits`, which several threads may do at a time: each changes what is its own, and in one piece.
- */
+/** Changes `MachineMemory.codeBits`, which several threads may do at a time: each changes its own bits, atomically. */
 export class FrameBits {
   readonly #bits: Uint8Array
   readonly #shared: boolean

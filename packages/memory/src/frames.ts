@@ -7,11 +7,11 @@ const ARENA_BYTES = 0x1_0000
 
 /**
  * Hands out machine frames: 4 KiB frames from the bottom, 2 MiB and 1 GiB runs from the top, so that small tables do
- * not break up what guest RAM wants whole.
+ * not break up large runs, which guest RAM wants.
  *
- * Its state is a bitmap and a few header words in machine memory, under a lock there, so that every thread with a view
- * of the memory may use it. A free frame is always zero: frames are scrubbed when freed, because their next owner may
- * be another guest.
+ * A bitmap and a few header words in machine memory hold the state, under a lock in the same memory, so that every
+ * thread with a view of the memory may use it. A free frame is always zero: frames are scrubbed when freed, because
+ * their next owner may be another guest.
  */
 export class FrameAllocator {
   readonly #u8: Uint8Array

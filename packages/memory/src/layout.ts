@@ -1,6 +1,6 @@
 /**
  * Counts the bytes of the smallest page of a guest and of the smallest machine frame. Code that runs for each access or
- * table walk writes 0xfff instead: V8 folds constants of the module that it compiles, and loads those of others.
+ * table walk writes 0xfff instead: V8 folds constants of the module that it compiles, and loads other modules'.
  */
 export const PAGE_BYTES = 4096
 
@@ -18,8 +18,8 @@ export const ORDER_1G = 18
 export const MAX_MACHINE_BYTES = 0x1_0000_0000
 
 /**
- * The most guest RAM a machine can have: what remains of 4 GiB once the hypervisor's own structures (generations,
- * p2m tables, replay logs, devices' frame buffers) have room.
+ * The most guest RAM a machine can have: the remainder of 4 GiB once the hypervisor's own structures (generations, p2m
+ * tables, replay logs, devices' frame buffers) have room.
  */
 export const MAX_GUEST_RAM_BYTES = 0xe000_0000
 

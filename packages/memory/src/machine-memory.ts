@@ -79,7 +79,7 @@ export class MachineMemory {
   /** Frames for guest RAM and tables. */
   readonly frames: FrameAllocator
 
-  /** Is told, after the listeners, of what they are told; undefined where no other thread executes code of this memory. */
+  /** Is told, after the listeners, of the same writes; undefined where no other thread executes code of this memory. */
   neighbours: CodeWriteTeller | undefined = undefined
 
   readonly #view: DataView
@@ -192,9 +192,9 @@ export class MachineMemory {
   }
 
   /**
-   * To be called by every writer that is not a CPU's own store (DMA, loaders, patching, toolstack), *after* its bytes
-   * are in memory: the touched frames' generations change, so that decoded records and translated code of them are dropped,
-   * and those that hold code are reported to the listeners.
+   * To be called by every writer that is not a CPU's own store (DMA, loaders, patching, toolstack), *after* its bytes are
+   * in memory: the touched frames' generations change, so that decoded records and translated code of them are dropped, and
+   * frames that hold code are reported to the listeners.
    *
    * The range must lie in machine memory.
    */
@@ -221,8 +221,8 @@ export class MachineMemory {
   }
 
   /**
-   * To be called by a CPU's slow path *after* its bytes are in memory, which lie in one frame: those of a frame with bits in
-   * `codeBits` are noted.
+   * To be called by a CPU's slow path *after* its bytes are in memory, which lie in one frame: writes to a frame with bits
+   * in `codeBits` are noted.
    */
   noteStore(ma: number, length: number): void {
     if (this.frameBits.isHeld(ma >>> 12)) this.noteWrite(ma, length)
@@ -341,8 +341,8 @@ export class MachineMemory {
   }
 
   /**
-   * Reads a 64-bit table entry that another thread may be changing, never half of the old and half of the new. Two
-   * words, one of them read again, are not enough for that: what is written between may be undone before the second look.
+   * Reads a 64-bit table entry that another thread may be changing, never half of the old and half of the new. Two words,
+   * one of them read again, are not enough for that: a write in between may be undone before the second look.
    *
    * `into[0]` becomes the low word, `into[1]` the high one. `ma` is a multiple of 8 within machine memory (hot: not
    * checked).
@@ -399,7 +399,7 @@ export class MachineMemory {
     return Atomics.compareExchange(this.i32, ma / 4, expect | 0, value | 0) === (expect | 0)
   }
 
-  /** Makes zeros of a range. The host has no memory for what nobody has touched: zeros are not written. */
+  /** Makes zeros of a range. The host has no memory for untouched pages: zeros are not written over them. */
   #clear(ma: number, bytes: number): void {
     const { u8, u32 } = this
     const end = ma + bytes

@@ -8,7 +8,7 @@ const STATE = 0
 const ASKED = 1
 /** Changes, and is notified, when a request comes that another thread waits for, or one of its own was served. */
 const BELL = 2
-/** Index of the word that makes its code come back, and what is stored there. */
+/** Index of the word that makes the thread leave its code, and the value to store in it. */
 const ATTENTION = 3
 const ATTENTION_VALUE = 4
 /** The epoch for which it has dropped its translations. */
@@ -56,7 +56,7 @@ export class NeighbourRow {
     Atomics.store(this.#i32, this.#at + STATE, executing ? EXECUTING : QUIET)
   }
 
-  /** Whether it waits while another one executes alone. */
+  /** Whether the thread waits while another one executes alone. */
   get stands(): boolean {
     return Atomics.load(this.#i32, this.#at + STATE) === STANDING
   }

@@ -212,7 +212,7 @@ export class Neighbour {
     this.#until(() => row.drops.isServed(ticket) || !row.isExecuting)
   }
 
-  /** Waits for something that others ring for. The own drops are served meanwhile, or what `serve` serves. */
+  /** Waits for a condition; threads that change it ring. Meanwhile calls `serve`; default: drops translations as asked. */
   #until(isSo: () => boolean, serve: () => boolean | void = () => this.#serveDrops()): void {
     for (let spins = 0; ; spins++) {
       const { bell } = this.#row

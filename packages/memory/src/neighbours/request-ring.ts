@@ -44,7 +44,7 @@ export class RequestRing {
 
   // ---------------------------------------------------------------- other threads
 
-  /** Makes a request. @returns what {@link RequestRing.isServed} takes */
+  /** Makes a request. @returns the ticket that {@link RequestRing.isServed} takes */
   post(first: number, second: number): RequestTicket {
     const i32 = this.#i32
     for (;;) {
