@@ -24,7 +24,7 @@ export interface ArrivedMachine {
    *
    * @param claim - takes exclusive rights, such as to write the disks, which the source has released. If it rejects, it
    * must hold none of them, and the source gets the reason
-   * @throws MigrationError `ERR_CUT`, `ERR_REFUSED`, `ERR_PROTOCOL`; what `claim` throws
+   * @throws MigrationError `ERR_CUT`, `ERR_REFUSED`, `ERR_PROTOCOL`; errors of `claim`
    */
   takeOver(claim?: () => Promise<void>): Promise<{ readonly isPaused: boolean }>
   /** Refuses the machine, with a reason for the source, where the guest resumes. */
@@ -68,7 +68,7 @@ async function receiveSnapshot(frames: FrameStream, { accept }: ReceiveOptions):
   }
 }
 
-/** @returns the guest's frames @throws MigrationError; what `accept` throws */
+/** @returns the guest's frames @throws MigrationError; errors of `accept` */
 function checkHello(payload: Uint8Array, accept: ReceiveOptions['accept']): readonly GuestFrames[] {
   let hello: { readonly protocol?: unknown; readonly frames?: unknown; readonly description?: unknown } | null
   try {

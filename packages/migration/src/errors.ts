@@ -11,7 +11,7 @@ export type MigrationErrorCode =
   /** The machine cannot be moved. */
   | 'ERR_MACHINE'
 
-/** A failed migration: if the source reports it, the guest continues there. */
+/** A failed migration: if the source reports it, the guest continues at the source. */
 export class MigrationError extends Error {
   /** Says why. */
   readonly code: MigrationErrorCode

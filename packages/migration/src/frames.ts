@@ -13,7 +13,7 @@ export interface Channel {
 
 /** The kind of a frame. Each begins with four letters, the number of bytes that follow, and checksums of these and of the rest. */
 export type FrameType =
-  /** Source: the protocol's version, as JSON with what is said of the machine. */
+  /** Source: the protocol's version, as JSON with the machine's description. */
   | 'HELO'
   /** Destination: it accepts the machine. */
   | 'TAKE'
@@ -154,7 +154,7 @@ export class FrameStream {
 }
 
 /** A text of the other side for people to read: without control characters. */
-// oxlint-disable-next-line no-control-regex -- these are what is meant
+// oxlint-disable-next-line no-control-regex -- control characters are meant
 const text = (given: string): string => given.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, ' ')
 
 const damaged = (what: string): MigrationError =>

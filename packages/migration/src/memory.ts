@@ -48,7 +48,7 @@ export class SentMemory {
     return this.frames.flatMap(({ gfn, count }) => Array.from({ length: count }, (_, i) => gfn + i))
   }
 
-  /** Returns frames of ROM, which no log covers although firmware shadows itself there. */
+  /** Returns frames of ROM, which no log covers although firmware shadows itself into them. */
   rom(): number[] {
     return this.frames
       .filter(({ kind }) => kind === 'rom')

@@ -23,7 +23,7 @@ export function encodePages(gfns: readonly number[], zeros: readonly boolean[], 
 export class ArrivingPages {
   /** Runs of guest frames, with the places of their contents. */
   readonly #runs: readonly { readonly gfn: number; readonly count: number; readonly first: number }[]
-  /** All frames side by side; the host has memory for what was written alone. */
+  /** All frames side by side; the host has memory for written ones alone. */
   readonly #bytes: Uint8Array
   /** Flags of nonzero frames. */
   readonly #filled: Uint8Array

@@ -69,9 +69,9 @@ export interface MigrationSource {
   resume(): void
   /** Saves the stopped machine, as `Pc.save` does with these options, after flushing its disks. */
   save(options: { readonly frames: () => FrameSet }): Promise<{ readonly state: unknown; readonly pages: GuestPages }>
-  /** Gives up what one side alone may have, as the right to write its disks, right before the hand-over record. */
+  /** Gives up rights that one side alone may have, as the right to write its disks, right before the hand-over record. */
   release?(): Promise<void>
-  /** Whether the machine's user has paused it: it is handed over so, and stands still there, too. Asked at the last moment. */
+  /** Whether the machine's user has paused it: the destination gets it paused, too. Asked at the last moment. */
   isPaused?(): boolean
   /** Takes released rights back before `resume`, if the destination does not have the machine. Rejects if another party has them. */
   reclaim?(): Promise<void>
@@ -108,8 +108,8 @@ export interface MigrationRound {
 /** The end of a migration. */
 export interface MigrationReport {
   /**
-   * `moved`: the guest runs at the destination, and never again here. `unknown`: the connection has ended after the
-   * hand-over record was begun, or `reclaim` has failed. The guest may run there, and is stopped here until somebody decides.
+   * `moved`: the guest runs at the destination, and never again here. `unknown`: the connection has ended after the hand-over
+   * record was begun, or `reclaim` has failed. The guest may run at the destination, and is stopped here.
    */
   readonly outcome: 'moved' | 'unknown'
   /** The error that has made the outcome unknown. */
@@ -139,7 +139,7 @@ const MOST_THROTTLE = 0.9
 /**
  * Moves a machine to the other end of a channel, while it runs.
  *
- * Its memory is sent, then what it has written meanwhile, again and again, until the rest can be sent within the limit on
+ * Its memory is sent, then frames written meanwhile, again and again, until the rest can be sent within the limit on
  * downtime. Then it stops; state and rest are sent; when the destination is ready, the hand-over record makes the machine
  * the destination's. Whatever fails before that record: the machine runs on here. The channel is closed in the end.
  *
