@@ -10,7 +10,7 @@ export interface ImageLimits {
   readonly ratio: number
   /** Files, directories, links and whiteouts in all layers together; default a million. */
   readonly entries: number
-  /** Bytes of the paths in all layers together, and of those that links lead to; default 128 MiB. */
+  /** Bytes of the paths in all layers together, and of the targets of links; default 128 MiB. */
   readonly nameBytes: number
 }
 

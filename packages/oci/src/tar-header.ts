@@ -4,7 +4,7 @@
  */
 import { OciError } from './errors.ts'
 
-/** Bytes of a header, and what contents are filled up to. */
+/** Bytes of a header; contents are padded to a multiple of it. */
 export const BLOCK = 512
 
 /** Places and lengths of a header's fields. */

@@ -25,7 +25,7 @@ export async function checkFile(file: ImageFile, { algorithm, hex }: Digest): Pr
 /**
  * Unpacks a layer to a new file. Both digests are checked on the way.
  *
- * @throws OciError `ERR_DIGEST`, `ERR_LIMIT`, `ERR_DAMAGED`, `ERR_UNSUPPORTED`; and what `node:fs` throws
+ * @throws OciError `ERR_DIGEST`, `ERR_LIMIT`, `ERR_DAMAGED`, `ERR_UNSUPPORTED`; errors of `node:fs`
  */
 export async function unpackLayer(
   layer: ImageLayer,
