@@ -9,7 +9,7 @@ import { P2mError } from './errors.ts'
 /**
  * Accesses that a monitor leaves a frame, whatever its type is: the second mask on rights.
  *
- * The numbers are those of `xenmem_access_t` (xen/include/public/memory.h).
+ * The numbers are as in `xenmem_access_t` (xen/include/public/memory.h).
  */
 export const P2mAccess = {
   N: 0,
@@ -76,7 +76,7 @@ export class AccessTree {
     return this.#entry.access
   }
 
-  /** Whether all frames of an aligned run have the same rights, as those of a leaf do. */
+  /** Whether all frames of an aligned run have the same rights, as a leaf's frames have. */
   isUniform(gfn: number, order: number): boolean {
     this.get(gfn)
     return !this.used || this.#entry.order >= order || this.#tree().isWhole(gfn, order)

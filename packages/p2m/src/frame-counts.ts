@@ -57,7 +57,7 @@ export class FrameCounts {
   readonly #counts: Uint32Array
   /** Number of holders of each shared table, by MFN. */
   readonly #holders: Uint16Array
-  /** MA of the counts: what {@link FrameCounts.attach} takes. */
+  /** MA of the counts, for {@link FrameCounts.attach}. */
   readonly ma: number
 
   /**

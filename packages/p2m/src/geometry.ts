@@ -16,8 +16,8 @@ export interface Stage2Options {
   /** The tag of this guest's TLB entries: 16 bits; default 0. */
   readonly vmid?: number
   /**
-   * Flushes what TLBs have of a VMID, on all CPUs, and returns when that is done. Called between the invalid and the new
-   * value of a changed entry, and before removed frames are reused. Default: no TLBs exist.
+   * Flushes the entries of a VMID from all TLBs, on all CPUs, and returns when that is done. Called between the invalid
+   * and the new value of a changed entry, and before removed frames are reused. Default: no TLBs exist.
    */
   readonly flushTlb?: (vmid: number) => void
 }

@@ -61,7 +61,7 @@ export function leave(
     const flags = (u32[table + i * 2 + 1]! & mask) >>> 0
     let count = 1
     if (format.isLeaf(first, flags, level - 1)) {
-      // Leaves of consecutive frames go together; those without a frame go alone.
+      // Leaves of consecutive frames go together; leaves without a frame go alone.
       const step = first >>> 12 === 0 ? NaN : size * PAGE_BYTES
       for (let word = table + (i + 1) * 2; i + count < ENTRIES; word += 2, count++)
         if (u32[word] !== first + count * step || (u32[word + 1]! & mask) >>> 0 !== flags) break

@@ -55,7 +55,7 @@ export class LogDirty {
     try {
       this.#retype(gfn, count, p2m.types.ram, p2m.types.logged)
     } catch (error) {
-      // Leaves at the edges that could not be broken up have not changed; what lies between goes back whole.
+      // Leaves at the edges that could not be broken up have not changed; the frames between go back whole.
       this.#retype(gfn, count, p2m.types.logged, p2m.types.ram)
       throw error
     }

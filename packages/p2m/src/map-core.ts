@@ -304,7 +304,7 @@ export class MapCore implements EntryPublisher {
     return mfn
   }
 
-  /** Gives back what {@link MapCore.takeFrame} has returned. */
+  /** Gives back a frame of {@link MapCore.takeFrame}. */
   giveFrame(mfn: number): void {
     if (this.counts === null) this.memory.frames.free(mfn)
     else this.counts.drop(mfn, 1)

@@ -23,7 +23,7 @@ export interface MemoryPaging {
    * Takes a frame out of everybody's reach; its contents stay until `evict`, at `P2m.lookup`'s machine frame. Device
    * models are told as of any release.
    *
-   * @throws P2mError `ERR_TYPE` for what cannot be paged out, `ERR_RANGE`, `ERR_NO_MEMORY`
+   * @throws P2mError `ERR_TYPE` for a frame that cannot be paged out, `ERR_RANGE`, `ERR_NO_MEMORY`
    */
   nominate(gfn: number): void
   /**
@@ -47,7 +47,7 @@ export interface MemoryPaging {
    */
   prepare(gfn: number, contents: Uint8Array): void
   /**
-   * Makes it ordinary RAM again. Waiting vCPUs try again then.
+   * Makes a paged-in frame ordinary RAM again. Waiting vCPUs try again then.
    *
    * @throws P2mError `ERR_TYPE`; `ERR_STATE` if it has no contents yet
    */

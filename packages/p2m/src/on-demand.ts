@@ -50,7 +50,7 @@ export interface PopulateOnDemand {
   populate(gfn: number): 'done' | 'wait' | 'none'
   /**
    * Takes frames of zeros that the guest alone holds out of the map, as whole leaves or frame by frame, to be populated on
-   * demand again. They are in the cache as soon as device models that were told have let go of them; those that have been
+   * demand again. They are in the cache as soon as device models that were told have let go of them; frames that have been
    * written until then go back.
    *
    * @returns the frames taken

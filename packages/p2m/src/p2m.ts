@@ -37,12 +37,12 @@ import { WriteLogs } from './write-logs.ts'
  * thread can walk it at any time. Any thread with a view can change it: writers exclude each other, and readers never
  * wait. A listener cannot change the map that tells it of a change.
  *
- * Every change goes through `MapCore.replace`: there, and nowhere else, RAM leaves the map.
+ * Every change goes through `MapCore.replace`: RAM leaves the map in this function alone.
  */
 export class P2m {
   /** The machine memory with the mapped frames. */
   readonly memory: MachineMemory
-  /** MA of the top table: what hardware would be given. */
+  /** MA of the top table, which a processor's EPTP or VTTBR would hold. */
   readonly root: number
   /** MA of the state that views share, for {@link P2m.attach}. */
   readonly ma: number
@@ -152,10 +152,10 @@ export class P2m {
   }
 
   /**
-   * Registers what is to be done when a frame of RAM goes away: device models' map caches, dirty bitmaps, frames' owners.
+   * Registers a listener for frames of RAM that leave the map: device models' map caches, dirty bitmaps, frames' owners.
    * It is called once for each leaf, or part of one, after the map has changed and the change listeners have returned, and
-   * before the map drops its reference: who takes one then keeps the frame from being used again. It must not
-   * throw: frames that somebody has not heard of are never given back.
+   * before the map drops its reference: a listener that takes a reference then keeps the frame from being used again. It
+   * must not throw: the frames of a listener that was not called are never given back.
    *
    * @returns a function that removes the listener
    */
@@ -169,8 +169,8 @@ export class P2m {
   }
 
   /**
-   * Registers what is to be done when translations change: TLBs of the domain's vCPUs are flushed. Replaced tables are
-   * freed when all listeners have returned; walks of other threads that are in the middle of one begin again.
+   * Registers a listener for changed translations: TLBs of the domain's vCPUs are flushed. Replaced tables are freed
+   * when all listeners have returned; walks of other threads that are in the middle of one begin again.
    *
    * @returns a function that removes the listener
    */
@@ -274,8 +274,8 @@ export class P2m {
   }
 
   /**
-   * Makes holes of `count` frames, if they are mapped to what the caller thinks: to `mfn` and the frames after it or, for
-   * {@link INVALID_MFN}, to no frame at all.
+   * Makes holes of `count` frames, if they have the caller's mapping: `mfn` and the frames after it or, for
+   * {@link INVALID_MFN}, no frame at all.
    *
    * @throws P2mError `ERR_MISMATCH`, `ERR_FOREIGN`, `ERR_RANGE`, `ERR_NO_MEMORY`; nothing has changed then
    */
@@ -365,8 +365,8 @@ export class P2m {
    * Lets two frames of equal contents be one, that neither guest writes (RAM_SHARED); this one's own is released.
    *
    * @param from - this map or another one with the same reference counts
-   * @throws P2mError `ERR_TYPE` for what cannot be shared, `ERR_BUSY` while somebody else holds a frame of either,
-   * `ERR_MISMATCH` for other contents; only the other frame may have become RAM_SHARED then
+   * @throws P2mError `ERR_TYPE` for a frame that cannot be shared, `ERR_BUSY` while somebody else holds a frame of
+   * either, `ERR_MISMATCH` for other contents; only the other frame may have become RAM_SHARED then
    */
   share(gfn: number, from: P2m, fromGfn: number): void {
     const mfn = beginShare(from.#core, fromGfn)
@@ -433,7 +433,7 @@ export class P2m {
   /**
    * Notes that RAM has been written, or is about to be: who logs its writes is told. RAM_LOGDIRTY that nobody logs becomes
    * RAM_RW; where there is no memory for a table, the whole of a larger leaf. To be called for writes of device models;
-   * for those of vCPUs there is {@link P2m.translateLogged}.
+   * vCPUs' writes use {@link P2m.translateLogged}.
    */
   dirtied(gfn: number, count: number = 1): void {
     this.writeLogs.mark(gfn, count)
@@ -502,7 +502,7 @@ export class P2m {
   }
 
   /**
-   * Removes everything, reporting what is released, and gives the tables' frames back. Then it maps nothing, and cannot be
+   * Removes everything, reporting released frames, and gives the tables' frames back. Then it maps nothing, and cannot be
    * changed. Frames of tables that other maps have too are not reported: nobody must hold them for this one.
    *
    * @throws P2mError `ERR_FOREIGN` while frames of others are mapped

@@ -270,7 +270,7 @@ export class RadixTable {
     return ma >= 0 && (this.#hi & this.format.sealed) !== 0 ? this.#lo >>> 12 : -1
   }
 
-  /** MA of the entry of a level on the way to a frame, valid or not; −1 if no table leads there. */
+  /** MA of the entry of a level on the way to a frame, valid or not; −1 without a table of this level. */
   entryOf(gfn: number, target: number): number {
     return this.#descend(gfn, target) === target ? this.#word * 4 : -1
   }
@@ -284,9 +284,9 @@ export class RadixTable {
   // ---- changes ----
 
   /**
-   * MA of the entry for a run, with tables made and larger leaves broken up on the way; what is mapped stays the same.
-   * All frames for tables are taken before the first is used: a leaf is broken up all the way, or stays whole. A leaf table
-   * that maps share becomes this one's own.
+   * MA of the entry for a run, with tables made and larger leaves broken up on the way; mappings stay the same. All frames
+   * for tables are taken before the first is used: a leaf is broken up all the way, or stays whole. A leaf table that maps
+   * share becomes this one's own.
    *
    * @param publish - publishes a table in place of an entry with the same mappings
    * @throws P2mError `ERR_NO_MEMORY`; nothing has changed then
@@ -383,7 +383,7 @@ export class RadixTable {
     return -1
   }
 
-  /** All rights that leaves below an entry give. @param logged - those of logged RAM besides, which may be written once it is marked */
+  /** All rights that leaves below an entry give. @param logged - further rights of logged RAM, once it is marked */
   rightsBelow(lo: number, hi: number, level: number, logged: number): number {
     const { format } = this
     if (format.isLeaf(lo, hi, level))

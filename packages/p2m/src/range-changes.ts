@@ -217,7 +217,7 @@ function lookUp(core: MapCore, gfn: number): P2mEntry {
 }
 
 /**
- * Changes type and access of leaves, and splits those that are only partly in a range.
+ * Changes type and access of leaves, and splits leaves that are only partly in a range.
  *
  * @param edit - changes an entry; false if it stays unchanged
  * @returns number of changed frames

@@ -42,7 +42,7 @@ export interface P2mState {
 
 /** The composition of a map; see `P2m.statistics`. */
 export interface P2mStatistics {
-  /** The format of the tables, which says what types mean. */
+  /** The format of the tables, which gives types their meaning. */
   readonly format: 'ept' | 'lpae'
   /** Machine memory of the tables. */
   readonly tableBytes: number

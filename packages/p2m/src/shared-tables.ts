@@ -50,7 +50,7 @@ export class SharedRam {
     this.#counts = counts
   }
 
-  /** Releases the frames: those that no map uses are freed. */
+  /** Releases the frames: a frame that no map uses is freed. */
   close(): void {
     if (!this.#isOpen) return
     this.#isOpen = false

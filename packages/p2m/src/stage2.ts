@@ -29,9 +29,9 @@ export interface Stage2 {
    */
   invalidate(): void
   /**
-   * Handles a translation fault of stage 2, in the first place: where something is mapped, its valid bits are put back,
-   * those of neighbours below the same table are taken instead, and the access is to be tried again. A walk that came
-   * between the invalid and the new entry of a change faults as well, and finds here, after the writer, what it missed.
+   * Handles a translation fault of stage 2, in the first place: where a frame is mapped, its entry's valid bits are put
+   * back, its neighbours' in the table are taken instead, and the access is to be tried again. A walk that came between
+   * the invalid and the new entry of a change faults as well, and finds the new entry here, after the writer.
    *
    * @returns false if nothing is mapped: the access is a device's, or an abort for the guest
    */

@@ -1,7 +1,7 @@
 /**
  * Types of guest frames of x86 guests. They stand in leaves' bits 57:52.
  *
- * The numbers are those of Xen's p2m types. The types that a toolstack may set are `hvmmem_type_t` of
+ * The numbers are Xen's p2m types. The types that a toolstack may set are `hvmmem_type_t` of
  * xen/include/public/hvm/hvm_op.h.
  */
 export const P2mType = {
@@ -45,7 +45,7 @@ export type P2mType = (typeof P2mType)[keyof typeof P2mType]
 /**
  * Types of guest frames of Arm guests. They stand in leaves' bits 58:55; a frame that no leaf covers is INVALID.
  *
- * The numbers up to 11 are those of Xen's p2m types.
+ * The numbers up to 11 are Xen's p2m types.
  */
 export const ArmP2mType = {
   /** Nothing, or a device model's. */
@@ -112,7 +112,7 @@ export interface CommonTypes {
   readonly logged: number
   /** RAM whose frame has other users with equal contents: the first write makes a copy. */
   readonly shared: number
-  /** A device model answers: the type of what no leaf covers. */
+  /** A device model answers: the type of frames that no leaf covers. */
   readonly hole: number
   /** Nothing, and no device either. Of an Arm guest a hole. */
   readonly nothing: number

@@ -32,7 +32,7 @@ export interface WriteClaim {
   /**
    * Makes RAM of frames that are left from a claim that has ended, a part at a time.
    *
-   * @param from - the guest frame to begin with: 0, then what the last call has returned
+   * @param from - the guest frame to begin with: 0, then the result of the call before
    * @param most - frames to look at
    * @returns the frame to continue at, or −1 at the end; while a server holds the claim the sweep does nothing
    */

@@ -67,8 +67,8 @@ export class WriteLogs {
   }
 
   /**
-   * Registers what is to be done when the next writes to some frames are to be noticed, although they have been written
-   * before: TLBs of the domain's vCPUs drop their translations for writing. No leaf changes.
+   * Registers a listener for frames whose next writes are to be noticed, although they have been written before: TLBs
+   * of the domain's vCPUs drop their translations for writing. No leaf changes.
    *
    * @returns a function that removes the listener
    */
