@@ -23,7 +23,7 @@ export interface WalkStep {
   readonly bits: readonly string[]
 }
 
-/** A table of the paging-structure cache, beside what memory has. */
+/** A table of the paging-structure cache, beside the table in memory. */
 export interface CachedStep extends CachedTable {
   /** The entry that points to the table, by its name in the manual. */
   readonly name: WalkStep['name']
@@ -60,7 +60,7 @@ const BITS: readonly (readonly [bit: number, name: string])[] = [
 /**
  * Every entry that a translation comes by, for debuggers and people. Sets no A or D bits.
  *
- * The entries and the outcome are those of the tables in memory, from the top.
+ * The entries and the outcome are of the tables in memory, from the top.
  *
  * @param linear - 64 bits, canonical; the upper half is ignored outside long mode
  * @param cache - cache of the vCPU, which is not changed; default none

@@ -51,9 +51,9 @@ export interface CachedTable {
 
 /**
  * A paging-structure cache: where a walk can begin below the top. It holds upper-level entries that were present, had no
- * reserved bits set and had A set, with the rights of all levels above; never leaves, so that nothing in it is global.
- * One per vCPU; {@link walk} uses and fills it. Like a processor's it is not coherent with memory: any party that executes the
- * guest's instructions tells it what they {@link PagingStructureCache.invalidate}.
+ * reserved bits set and had A set, with the rights of all levels above; never leaves, so that nothing in it is global. One per
+ * vCPU; {@link walk} uses and fills it. Like a processor's it is not coherent with memory: any party that executes the guest's
+ * instructions reports their invalidations by {@link PagingStructureCache.invalidate}.
  *
  * Each PCID has an address-space number, which is part of its entries; taking a new one drops them all at once.
  *
@@ -141,8 +141,8 @@ export class PagingStructureCache {
   }
 
   /**
-   * Drops what an instruction or an event invalidates. INVLPG may drop all entries of its PCID, and every `ADDRESS`
-   * here does so.
+   * Drops the entries that an instruction or an event invalidates. INVLPG may drop all entries of its PCID, and every
+   * `ADDRESS` here does so.
    *
    * @param scope - an `Invalidate` number
    * @param pcid - 0 to 4095; for `ADDRESS` and `PCID`
@@ -175,7 +175,7 @@ export class PagingStructureCache {
   }
 }
 
-/** The linear address's bits above what a table of a level translates, from bit 52 down. */
+/** The linear address's bits above the bits that a table of a level translates, from bit 52 down. */
 function keyOf(lo: number, hi: number, level: number): number {
   if (level === 1) return ((lo >>> 21) | (hi << 11)) >>> 0
   if (level === 2) return ((lo >>> 30) | (hi << 2)) >>> 0

@@ -99,7 +99,7 @@ export interface LinearRange {
 
 /**
  * Every present mapping, in order of linear address, rights aside; malformed entries are left out. Sets no A or D bits.
- * Each table is read when the iteration gets there.
+ * Each table is read when the iteration reaches it.
  *
  * @param range - restricts the result to mappings that overlap this range; the first may begin before it
  * @throws PagingError `ERR_ADDRESS` for an end that is no linear address

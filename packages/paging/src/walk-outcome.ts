@@ -31,9 +31,9 @@ export function shadowStack(context: PagingContext, above: number, leafLo: numbe
 /**
  * Sets the A bits of a walk that succeeded, and D of its leaf for a write, from the leaf up.
  *
- * The exchanges compare with what the walk read: an entry that was cleared or moved meanwhile must not be used, nor
- * get its bits back. When one is lost the walk starts again; bits already set are those of entries it did use, which is
- * what processors do too.
+ * The exchanges compare with the values that the walk read: an entry that was cleared or moved meanwhile must not be
+ * used, nor get its bits back. When one is lost the walk starts again; bits already set are in entries that the walk
+ * did use, as with processors.
  *
  * @param top - level of the first entry that the walk read
  */

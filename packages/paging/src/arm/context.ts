@@ -113,9 +113,9 @@ export class ArmPagingContext {
   readonly lower: ArmHalf
   /** Translation of the upper half: TTBR1's. */
   readonly upper: ArmHalf
-  /** SCTLR.WXN: what may be written is not executed. */
+  /** SCTLR.WXN: writable pages are not executed. */
   writeExecuteNever: boolean
-  /** SCTLR.UWXN (AArch32): PL1 does not execute what PL0 may write. */
+  /** SCTLR.UWXN (AArch32): PL1 does not execute pages that PL0 may write. */
   userWriteExecuteNever: boolean
   /** TCR.HA: hardware sets the access flag. */
   hardwareAccess: boolean

@@ -10,7 +10,7 @@ export const ARM_WRITE = 1
 export const ARM_FETCH = 2
 /** With the rights of EL0. */
 export const ARM_UNPRIVILEGED = 4
-/** PSTATE.PAN: EL1's data accesses to what EL0 may access fail. */
+/** PSTATE.PAN: EL1's data accesses to pages that EL0 may access fail. */
 export const ARM_PAN = 8
 
 /** The access may be made; the result says where. */

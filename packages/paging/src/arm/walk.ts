@@ -243,8 +243,8 @@ function allowed(
   const unprivileged = (access & ARM_UNPRIVILEGED) !== 0
   if ((access & ARM_FETCH) !== 0) {
     const userWrites = user && !readOnly
-    // In AArch64 EL0 may execute what it may not read, and EL1 does not execute what EL0 may write. In AArch32 XN is for
-    // both, and what is executed has to be readable.
+    // In AArch64 EL0 may execute pages that it may not read, and EL1 executes none that EL0 may write. In AArch32 XN is
+    // for both, and executed pages have to be readable.
     const is64 = context.format === ArmFormat.LONG_64
     if (unprivileged) return (is64 || user) && !uxn && !(userWrites && context.writeExecuteNever)
     if (pxn || (context.writeExecuteNever && !readOnly)) return false
