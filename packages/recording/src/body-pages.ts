@@ -17,7 +17,7 @@ export class BodyPages {
   /** Pages by their hashes, numbered after those written before. */
   #known = new HashIndex()
   #before = 0
-  /** Number of written blocks, and of pages in the next one. */
+  /** Number of written blocks, and of pages in the block after them. */
   #blocks = 0
   #opened = 0
 

@@ -166,7 +166,7 @@ export class CheckpointStore<T> {
     return this.#entries.findLastIndex((entry) => entry.instructions <= instructions)
   }
 
-  /** Begins a checkpoint, which must be added or discarded before the next one. */
+  /** Begins a checkpoint, which must be added or discarded before another draft. */
   draft(): CheckpointDraft {
     return new Draft(this.#pages, (gfn) => this.#latest.get(gfn) ?? ZEROS, this.mostBytes)
   }
@@ -174,7 +174,7 @@ export class CheckpointStore<T> {
   /**
    * Appends a checkpoint.
    *
-   * @param memory - frames written since the last checkpoint; for the first one: all nonzero frames
+   * @param memory - frames written since the checkpoint before; for checkpoint 0: all nonzero frames
    * @param extraBytes - memory that `extra` keeps
    * @param isCompared - whether unchanged frames may be left out
    * @throws SnapshotError for a state that is no plain data
@@ -301,7 +301,7 @@ export class CheckpointStore<T> {
     return decodeState({ text, bytes: all.subarray(0, bytes) })
   }
 
-  /** All pages and checkpoints, for a file. The store is to be left alone until the last one. */
+  /** All pages and checkpoints, for a file. The store is to be left alone until all checkpoints were read. */
   forFile(): { readonly blocks: readonly Uint8Array[]; readonly checkpoints: Iterable<CheckpointForFile<T>> } {
     const { blocks, numberOf } = this.#pages.blocks()
     const checkpointOf = (entry: Entry<T>): CheckpointForFile<T> => {

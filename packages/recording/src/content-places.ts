@@ -4,7 +4,7 @@ import { Codec } from './codec.ts'
 /** A run of bytes in the stream of contents: where it begins, and how long it is. */
 export type Run = readonly [at: number, bytes: number]
 
-/** Least bytes of a piece; the most are those of a page. */
+/** Least bytes of a piece; a piece has at most a page. */
 const LEAST_PIECE_BYTES = 256
 /** A piece ends where this many bits are 0: after 1 KiB, about. */
 const END_BITS = 10

@@ -23,6 +23,6 @@ export class RecordingError extends Error {
   }
 }
 
-/** @param bytes - of the file @param lacks - what is missing */
+/** @param bytes - of the file @param lacks - names the missing part */
 export const cutAt = (bytes: number, lacks = 'the rest is missing'): RecordingError =>
   new RecordingError('ERR_DAMAGED', `the recording is cut: it ends at byte ${bytes}, and ${lacks}`)

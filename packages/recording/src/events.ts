@@ -107,7 +107,7 @@ export class EventEncoder {
   }
 }
 
-/** Reads events. @throws RecordingError `ERR_DAMAGED` for what {@link EventEncoder} cannot have written */
+/** Reads events. @throws RecordingError `ERR_DAMAGED` for bytes that {@link EventEncoder} cannot have written */
 export function decodeEvents(bytes: Uint8Array, from: Instant): RecordedEvent[] {
   if (bytes.length > MOST_LOG_BYTES) throw damaged()
   const events: RecordedEvent[] = []

@@ -38,7 +38,7 @@ export class HashIndex {
     this.#table[at] = page + 1
   }
 
-  /** Takes a page out, and moves those behind it up that would not be found any more. */
+  /** Takes a page out, and moves pages behind it up that would not be found any more. */
   forget(page: number): void {
     const table = this.#table
     const mask = table.length - 1

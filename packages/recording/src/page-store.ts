@@ -26,7 +26,7 @@ export class PageStore {
   readonly #free: number[] = []
   /** Compressed blocks; undefined: none. */
   readonly #blocks: (Uint8Array | undefined)[] = []
-  /** By block and position: the page stored there; 0: none. */
+  /** By block and position: the page stored at this position; 0: none. */
   #contained = new Uint32Array(1024)
   readonly #live: number[] = []
   readonly #freeBlocks: number[] = []

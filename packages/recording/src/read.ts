@@ -203,7 +203,7 @@ interface CheckpointMap {
   readonly isCompared: boolean
 }
 
-/** @param mostPages - that the file has. @returns undefined for what no writer has written */
+/** @param mostPages - of the file. @returns undefined for a map that no writer has written */
 function decodeMap(bytes: Uint8Array, mostPages: number): CheckpointMap | undefined {
   if (bytes.length % 8 !== 4 || bytes.length > 4 + 8 * MOST_FRAMES) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
@@ -244,7 +244,7 @@ function checkpointsOf(sections: readonly IndexEntry[]): CheckpointEntry[] {
  * Opens a recording. A file with an index is opened by the index; a cut-off one is scanned, section by section.
  *
  * @param index - index of a recording that is still being written, from its `RecordingWriter`
- * @throws RecordingError `ERR_NOT_A_RECORDING`, `ERR_VERSION`, `ERR_DAMAGED`; what the source throws
+ * @throws RecordingError `ERR_NOT_A_RECORDING`, `ERR_VERSION`, `ERR_DAMAGED`; errors of the source
  */
 export const openRecording = (source: SnapshotSource, index?: RecordingIndex): Promise<Recording> =>
   Recording.open(source, index)

@@ -16,7 +16,7 @@ export interface RecordingMark extends Instant {
 
 /** Where a recording ends. */
 export interface RecordingEnd extends Instant {
-  /** The guest's time there, in nanoseconds; absent: unknown. */
+  /** The guest's time at the instant, in nanoseconds; absent: unknown. */
   readonly ns?: number
 }
 

@@ -62,8 +62,8 @@ export class RecordingWriter {
   /**
    * Returns a writer that goes on with a copy of the file so far: checkpoints and an end can be put to that while this one writes on.
    *
-   * @param write - takes the bytes after those of the file so far
-   * @throws RecordingError `ERR_STATE` after the end; what writing threw
+   * @param write - takes the bytes after the file's bytes so far
+   * @throws RecordingError `ERR_STATE` after the end; errors of writing
    */
   async copy(write: (bytes: Uint8Array) => unknown): Promise<RecordingWriter> {
     this.#check()
@@ -217,7 +217,7 @@ export class RecordingWriter {
    * is written.
    *
    * @param at - present end of the recording
-   * @throws RecordingError `ERR_STATE` after the end; what writing threw
+   * @throws RecordingError `ERR_STATE` after the end; errors of writing
    */
   async soFar(at: RecordingEnd): Promise<RecordingIndex> {
     this.#check()
