@@ -9,8 +9,8 @@ import { restoreLog, saveLog, type SavedLog } from './saved.ts'
 import { WalkReads } from './walk-reads.ts'
 
 /**
- * The accesses of one instruction (or one event delivery), so that it can be executed again from its beginning and see
- * what it saw before.
+ * The accesses of one instruction (or one event delivery), so that it can be executed again from its beginning and read
+ * the same values as before.
  *
  * A *pass* is one execution from the first byte. `begin` starts the first pass, `restart` each further one, `end` is for
  * the pass that retires or faults. Within a pass the instruction makes its accesses in a fixed order; `access` records
@@ -177,7 +177,7 @@ export class AccessLog {
     return this.#store.field(index, L.E_KIND)
   }
 
-  /** STATUS_DONE, or what is left to do: STATUS_RESTART, STATUS_RETRY. */
+  /** STATUS_DONE; STATUS_RESTART: to be made again; STATUS_RETRY: awaits its answer. */
   state(index: number): number {
     return this.#store.field(index, L.E_STATE)
   }
@@ -269,7 +269,7 @@ export class AccessLog {
    * The writes to RAM and ROM that this pass has made, to be performed when the instruction retires.
    *
    * Guest-physical addresses: the caller translates them now, since the p2m may have changed while a device took its
-   * time; what is no longer RAM is dropped, as the store of a processor that was that late would be.
+   * time; a write to an address that is no longer RAM is dropped, as a late store of a processor would be.
    */
   forEachHeldWrite(visit: HeldWriteVisitor): void {
     visitHeldWrites(this.#store, visit)
@@ -326,7 +326,7 @@ export class AccessLog {
 
   /**
    * The A/D exchange of the walk begun last has failed, because the entry changed in memory: every entry this walk used
-   * is read afresh, by it and by later walks. Earlier walks keep, in every pass, what they had.
+   * is read afresh, by it and by later walks. Earlier walks keep their entries, in every pass.
    */
   dropWalk(): void {
     this.#walks.drop()
@@ -395,7 +395,7 @@ export class AccessLog {
 
   /**
    * Held writes take each pass's data: the last pass is the one that retires. A device that has been asked has seen the
-   * data of its request; what later passes compute is dropped.
+   * data of its request; data of later passes is dropped.
    */
   #dataMayChange(index: number): boolean {
     const kind = this.kind(index)

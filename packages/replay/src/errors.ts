@@ -6,7 +6,7 @@ export type ReplayErrorCode =
   | 'ERR_MISMATCH'
   /** More accesses than the largest instruction makes. */
   | 'ERR_CAPACITY'
-  /** A call out of order: an access outside an instruction, a second pending access, an index that is not there. */
+  /** A call out of order: an access outside an instruction, a second pending access, an index that does not exist. */
   | 'ERR_STATE'
   /** An access that the log has no room for: a size of 0 or above 64 bytes. */
   | 'ERR_SIZE'

@@ -25,7 +25,7 @@ export function visitHeldWrites({ words, bytes }: LogStore, visit: HeldWriteVisi
 }
 
 /**
- * Lays the bytes of this pass's writes to RAM over what RAM holds.
+ * Lays the bytes of this pass's writes to RAM over the contents of RAM.
  *
  * @param target - holds `size` bytes read from the guest-physical address `start`, at `targetOffset`
  * @returns whether any byte was replaced

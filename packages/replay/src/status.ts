@@ -14,7 +14,7 @@ export const STATUS_RETRY = 2
 export const STATUS_RESTART = 3
 /** A contract is broken, by the emulator or by a device model: the run ends with an error, or the domain stops. */
 export const STATUS_ERROR = 12
-/** No party answers there: a read gives ones, and a write is dropped, unless the architecture has an exception for that. */
+/** No party answers at the address: reads give ones and writes are dropped, unless the architecture has an exception for it. */
 export const STATUS_UNHANDLED = 13
 
 /** A status from the constants above. */

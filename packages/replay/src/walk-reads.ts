@@ -9,7 +9,7 @@ import type { LogStore } from './log-store.ts'
  *
  * Walks are numbered within a pass. An entry is read from memory once, and is good for the walk that read it and all
  * later ones, until a walk finds that it changed in memory (its A/D exchange failed): that walk and later ones read it
- * afresh. So each record has the numbers of the walks that it is good for, and every pass gives each walk what it had.
+ * afresh. So each record has the numbers of its walks, and every pass gives each walk the same entries.
  */
 export class WalkReads {
   readonly #store: LogStore
