@@ -1,7 +1,7 @@
 import { inflateSync } from 'fflate'
 
 /**
- * Decompresses what `deflate` has made, and any other raw DEFLATE, without a turn of the event loop: for sources of pages in web
+ * Decompresses the output of `deflate`, and any other raw DEFLATE, without a turn of the event loop: for sources of pages in web
  * pages, which have no call of their own for that.
  *
  * @param most - most bytes of the result

@@ -12,7 +12,7 @@ const KEPT_SECTIONS = 16
 export interface LateSnapshotSource extends SnapshotSource {
   /** As `read`, at once. */
   readNow(offset: number, bytes: number): Uint8Array
-  /** Decompresses DEFLATE (RFC 1951) at once. @throws for what is not valid, or becomes more than `bytes` */
+  /** Decompresses DEFLATE (RFC 1951) at once. @throws for data that are invalid, or become more than `bytes` */
   inflateNow(data: Uint8Array, bytes: number): Uint8Array
 }
 
@@ -44,8 +44,8 @@ export interface OpenSnapshot {
     /** Returns the range of the file that `contents` reads for a page unless cached, for prefetching. */
     placeOf(index: number): SnapshotRange
     /**
-     * Reads and decompresses ahead what `contents` needs for one, and keeps it until then: hosts decompress several times as
-     * fast as `inflateNow` does.
+     * Reads and decompresses ahead the data that `contents` needs for one, and keeps it until then: hosts decompress several
+     * times as fast as `inflateNow` does.
      *
      * @throws as `contents`
      */

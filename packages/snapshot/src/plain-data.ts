@@ -32,7 +32,7 @@ const ALIGN = 8
  * Writes a state as JSON. Values without a JSON form become an object with one field whose name begins with `$`: `$array` (the
  * type of elements, the place and the number of bytes), `$bigint`, `$number`. Fields whose value is undefined are left out.
  *
- * @throws SnapshotError `ERR_STATE`, naming the field, for what is no plain data
+ * @throws SnapshotError `ERR_STATE`, naming the field, for a value that is not plain data
  */
 export function encodeState(state: unknown): EncodedState {
   const arrays: TypedArray[] = []
@@ -91,7 +91,7 @@ export function encodeState(state: unknown): EncodedState {
 }
 
 /**
- * Reads what {@link encodeState} has written. Arrays are copies.
+ * Reads a state that {@link encodeState} has written. Arrays are copies.
  *
  * @throws SnapshotError `ERR_DAMAGED` for data that `encodeState` cannot have written
  */

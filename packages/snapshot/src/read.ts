@@ -119,7 +119,7 @@ export async function readSnapshotDescription(source: SnapshotSource): Promise<u
  * Reads a snapshot file, whole and checked.
  *
  * @throws SnapshotError `ERR_NOT_A_SNAPSHOT`, `ERR_VERSION`, `ERR_TRUNCATED`, `ERR_DAMAGED`, saying where; `ERR_HOST` for more
- *   pages than the host has memory for; what the source throws
+ * pages than the host has memory for; errors of the source
  */
 export async function readSnapshot(
   source: SnapshotSource,

@@ -25,7 +25,7 @@ type Section = PageSection<Uint8Array | SnapshotRange>
  * contents more than once: DEFLATE makes them small.
  *
  * @param before - an earlier file, of which sections without a change are taken over; null: `pages` has all that are not zeros
- * @param snapshot - its `pages` are those that may differ from the earlier file, including zero pages
+ * @param snapshot - its `pages` may differ from the earlier file, and include zero pages
  * @param frames - all frames of the guest, from low to high
  * @param write - takes bytes, and ranges of the earlier file, in order
  * @throws SnapshotError as `writeSnapshot`; `ERR_STATE` for a page of no frame; as `openSnapshot` for the earlier file
@@ -141,7 +141,7 @@ async function openEarlier(source: SnapshotSource) {
       view.setUint32(4, place.head.stored, true)
       return { parts: [{ offset, bytes }], entry }
     },
-    /** Returns a copy of pages, with zeros for those that the file has not. */
+    /** Returns a copy of pages, with zeros for pages that the file lacks. */
     async read(contents: readonly number[]): Promise<Uint8Array> {
       const into = new Uint8Array(contents.length * PAGE_BYTES)
       const section = (content: number): number => Math.floor(content / PAGES_A_SECTION)

@@ -35,7 +35,7 @@ export interface WriteSnapshotOptions {
  *
  * @param write - takes the file's bytes, piece by piece, in order
  * @throws SnapshotError `ERR_STATE` for a state that is no plain data, and pages that are out of order: nothing has been
- *   written then; `ERR_HOST` for a host that cannot compress; what `write` throws
+ * written then; `ERR_HOST` for a host that cannot compress; errors of `write`
  */
 export async function writeSnapshot(
   snapshot: Snapshot,
