@@ -219,8 +219,8 @@ export function squareRoot(c: FloatModule): SharedFunction {
     const high = f.let(select(odd, significand, significand.shrU(1)))
     const lowTop = select(odd, I64.of(0), significand.and(1))
     // Zimmermann, "Karatsuba Square Root" (INRIA RR-3805): the root's upper 32 bits are the integer root of `high`. The
-    // host's is that, or one more: it rounds `high` to 53 bits, which moves the root by less than 2^-22, half the distance
-    // of doubles there. So a root that reaches an integer k is never rounded to less than k, but may be to k + 1.
+    // host's is equal, or one more: it rounds `high` to 53 bits, which moves the root by less than 2^-22, half the
+    // distance of its doubles. So a root that reaches an integer k is never rounded to less than k, but may be to k + 1.
     const upper = f.local('i64')
     const rest = f.local('i64')
     f.set(upper, numeric('i64.trunc_sat_f64_s', numeric('f64.sqrt', numeric('f64.convert_i64_u', high))))
@@ -237,7 +237,7 @@ export function squareRoot(c: FloatModule): SharedFunction {
     const root = f.local('i64')
     const over = f.local('i64')
     f.set(root, upper.get.shl(32).add(lower))
-    // The remainder has 65 bits and a sign: `over` is what is above `rest`.
+    // The remainder has 65 bits and a sign: `over` has the bits above `rest`.
     const [minuend, square] = [f.let(left.shl(33)), f.let(lower.mul(lower))]
     f.set(rest, minuend.sub(square))
     f.set(over, left.shrU(31).sub(lower.shrU(32)).sub(minuend.ltU(square).toI64U()))

@@ -9,9 +9,9 @@ export type SharedFunction<R extends ValueType | undefined = undefined> = Functi
 export interface FloatRules {
   /** Sign of the NaN that an invalid operation gives: 0 or 1. */
   readonly defaultNanSign: 0 | 1
-  /** Which of several NaN operands survives: the first one; or the first signalling one, if any. */
+  /** The NaN operand that survives: the first operand, or the first signalling NaN, if any. */
   readonly survivingNan: 'first' | 'first-signalling'
-  /** Among the NaN operands of a fused multiply-add the addend is the first one, else the last. */
+  /** Whether the addend is the first among the NaN operands of a fused multiply-add, else the last. */
   readonly addendFirst: boolean
   /** Infinity times zero is invalid although the addend is a quiet NaN. */
   readonly invalidProductFirst: boolean

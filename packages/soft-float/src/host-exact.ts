@@ -68,7 +68,7 @@ function lowHalvesAreZero(bits: Bits, a: Float, b: Float): I32 {
 }
 
 /**
- * 1 if `r`, what the host computed of `x` and `y`, which are not denormal, is exact, and is no denormal number.
+ * 1 if `r`, the host's result for `x` and `y`, which are not denormal, is exact, and is no denormal number.
  *
  * A sum is exact if both operands come back from it: then the error that Knuth's TwoSum computes is zero.
  */

@@ -7,8 +7,8 @@ import * as X from './scratch.ts'
 import type { FloatModule, SharedFunction } from './float-module.ts'
 
 /**
- * (state, sign of the product, sign of the addend): R = ±(A · B) ± C, exact but for a sticky bit: rounded once, by the party that
- * takes it from there. The signs, 0 or 1, do not touch NaNs.
+ * (state, sign of the product, sign of the addend): R = ±(A · B) ± C, exact but for a sticky bit: the caller rounds it, once. The
+ * signs, 0 or 1, do not touch NaNs.
  *
  * Source: Intel SDM vol. 1, "Fused-Multiply-ADD (FMA) Numeric Behavior".
  */

@@ -7,8 +7,8 @@ import { roundsUp } from './round.ts'
 // none either.
 
 /**
- * (state, bits: up to 64; rounding mode, 1 of unsigned integers) → A as an integer, sign-extended unless it is unsigned: of
- * what is too large the nearest there is, of a NaN 0. Both are invalid.
+ * (state, bits: up to 64; rounding mode, 1 of unsigned integers) → A as an integer, sign-extended unless it is unsigned: a
+ * number that is too large gives the nearest integer, a NaN 0. Both are invalid.
  */
 export function toNearestInteger(c: FloatModule): SharedFunction<'i64'> {
   return c.shared('float.toNearestInteger', ['i32', 'i32', 'i32', 'i32'], 'i64', (f) => {

@@ -5,7 +5,7 @@ import { controlWord, Slot, slotAt, raiseFlags } from './scratch.ts'
 import type { FloatModule, SharedFunction } from './float-module.ts'
 
 /**
- * From encodings to unpacked numbers, and what NaN operands do.
+ * From encodings to unpacked numbers, and the rules for NaN operands.
  *
  * Source: Intel SDM vol. 1, "Real Numbers and Floating-Point Formats", "Rules for Handling NaNs", "Unsupported Double
  * Extended-Precision Floating-Point Encodings and Pseudo-Denormals".
