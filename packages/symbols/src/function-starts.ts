@@ -9,7 +9,7 @@ const ENCODINGS = [1, 0x1b, 0x03, 0x3b]
 
 /**
  * Where the functions of a program begin, as its table for stack unwinding has them: of a program without symbols too. Of a
- * program in memory some pages of the table may not be there; then it is known of some functions only.
+ * program in memory some pages of the table may be unmapped; then it is known of some functions only.
  *
  * Source: Linux Standard Base 5.0, Core, "Exception Frame Header".
  */

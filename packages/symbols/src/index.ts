@@ -1,5 +1,5 @@
 /**
- * Names of places in a guest's memory: a Linux kernel's own symbols, those of ELF files, System.map.
+ * Names of places in a guest's memory: a Linux kernel's own symbols, symbols of ELF files, System.map.
  *
  * @packageDocumentation
  */

@@ -11,7 +11,7 @@
 import { type GuestRam, type LinuxMemory, ramOf } from './guest-ram.ts'
 import { type NamedPlace, offsetMark } from './symbol-table.ts'
 
-/** A symbol of a Linux kernel, which reaches to the next one. */
+/** A symbol of a Linux kernel, which reaches to the symbol after it. */
 export interface LinuxSymbol extends NamedPlace {
   /** Whether the symbol is a function or another place in code. */
   readonly isCode: boolean

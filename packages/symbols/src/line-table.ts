@@ -190,7 +190,7 @@ export async function readLines(source: FileSource): Promise<LineTable> {
   return new DwarfLines(lineSections(line, texts, await readSection(source, tables, '.debug_str')), code)
 }
 
-/** Finds the sequences of a unit. Those of functions that the linker has left out lie outside all code. */
+/** Finds the sequences of a unit. Sequences of functions that the linker has left out lie outside all code. */
 function readSequences(unit: LineUnit, code: readonly CodeRange[], into: Sequence[]): void {
   for (let at = unit.start; at < unit.end;) {
     let start: bigint | undefined

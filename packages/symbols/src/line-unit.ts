@@ -59,7 +59,7 @@ function namesIn(bytes: Uint8Array): (at: number) => string {
 export interface LineRow {
   /** Where set: the address that `offset` counts from. */
   base: bigint
-  /** Bytes from there. */
+  /** Offset from the base, in bytes. */
   offset: number
   /** Number of the file, as the unit counts. */
   file: number

@@ -26,7 +26,7 @@ interface LinuxCommand {
   readonly usage: string
   /** The command's effect. */
   readonly help: string
-  /** Does the command for a vCPU. @param given - the words after its name @returns what to print, in whole lines */
+  /** Does the command for a vCPU. @param given - the words after its name @returns the text to print, in whole lines */
   run(cpu: number, given: readonly string[]): string
 }
 

@@ -25,7 +25,7 @@ const MOST_ALIASES = 16
 /** Names that {@link SymbolTable.find} returns. */
 const MOST_FOUND = 100
 
-/** Extends places without a size, as in assembly code, to the next one. */
+/** Extends places without a size, as in assembly code, to the place after them. */
 export function sized<Place extends NamedPlace>(symbols: readonly Place[]): Place[] {
   const sorted = symbols.toSorted((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0))
   return sorted.map((symbol, i) => {
@@ -95,7 +95,7 @@ export class SymbolTable {
     return this.#places[before] === place ? before : before + 1
   }
 
-  /** Place of the symbol at `index`; Infinity behind the last one. */
+  /** Place of the symbol at `index`; Infinity behind the table. */
   at(index: number): number {
     return this.#places[index] ?? Infinity
   }
