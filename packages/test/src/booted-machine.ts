@@ -19,8 +19,8 @@ import { TestMachine, type TestMachineOptions } from './test-machine.ts'
 /** Options of PCs and Arm boards alike. */
 export interface BootOptionsOfAll<Machine extends Pc | ArmMachine> {
   /**
-   * The instant at which tests begin: what the guest prints then on its first serial port, or what is done until then.
-   * The machine stops there.
+   * The instant at which tests begin: output of the guest on its first serial port, or a function that takes the
+   * machine to it. The machine stops at it.
    */
   readonly ready: Expected | ((machine: TestMachine<Machine>) => Promise<unknown>)
   /** The prompt of the guest's shell, for `command`; default `ready`, if that is a text or an expression. */
@@ -48,7 +48,7 @@ export interface PcBootedOptions extends BootOptionsOfAll<Pc> {
 
 /** How an Arm board is booted for tests. */
 export interface ArmBootedOptions extends BootOptionsOfAll<ArmMachine> {
-  /** The machine's options, or a function that makes them. The defaults are those of {@link PcBootedOptions.pc}. */
+  /** The machine's options, or a function that makes them. Defaults are as in {@link PcBootedOptions.pc}. */
   readonly arm: ArmMachineOptions | (() => ArmMachineOptions | Promise<ArmMachineOptions>)
   /** Makes options that differ for each test's machine, such as new device models. */
   readonly fork?: (() => ArmForkOptions) | undefined
@@ -74,7 +74,7 @@ export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
   /**
    * Boots a PC up to the instant at which tests begin.
    *
-   * @throws TestError `ERR_TIMEOUT`, `ERR_ENDED` with what the guest has printed, `ERR_OPTION`; as `createPc`
+   * @throws TestError `ERR_TIMEOUT`, `ERR_ENDED` with the guest's output, `ERR_OPTION`; as `createPc`
    */
   static async pc(options: PcBootedOptions): Promise<BootedMachine> {
     const given = typeof options.pc === 'function' ? await options.pc() : options.pc

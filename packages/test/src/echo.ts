@@ -4,13 +4,13 @@ const FEWEST_COLUMNS = 20
 const [FEWEST_LOOKED, DRAWN_TIMES] = [1024, 8]
 /** An escape sequence (ECMA-48: CSI with numbers and final byte, OSC, others, or an incomplete one), or one character. */
 const TOKEN =
-  // oxlint-disable-next-line no-control-regex -- what terminals get
+  // oxlint-disable-next-line no-control-regex -- terminals get control characters
   /\x1b\[[?>=]?(?<count>\d*)[\d;]*(?<final>[@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[^[\]]|\x1b(?:\[[?>=\d;]*|\].*)?$|(?<text>[^\x1b])/gu
 /** A terminal that cannot go up (TERM=dumb) has one row, of which readline shows the end, behind a sign. */
 const SCROLLED = /\r<([^\r]+)\r*$/
 
 interface Token {
-  /** A character, or the final byte behind `CSI`; empty for what moves nothing. */
+  /** A character, or the final byte behind `CSI`; empty for a sequence that moves nothing. */
   readonly act: string
   readonly count: number
 }
@@ -32,7 +32,7 @@ export function echoEnd(row: string, printed: string, line: string): number | 'b
   const most = before.length + typed.length
   const looked = printed.slice(0, FEWEST_LOOKED + DRAWN_TIMES * most)
   let tokens = before
-  // Its echo has no more line feeds than rows.
+  // The echo has no more line feeds than rows.
   for (let from = 0, rows = Math.ceil(most / FEWEST_COLUMNS) + 1; rows > 0; rows--) {
     const feed = looked.indexOf('\n', from)
     const drawn = looked.slice(from, feed < 0 ? undefined : feed)

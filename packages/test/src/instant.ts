@@ -47,7 +47,7 @@ export interface Instant<Machine> {
   begin(): Promise<BegunMachine<Machine>>
 }
 
-/** The options of a machine of either board, and those of a clone of its. */
+/** The options of a machine of either board, and the changes of its clone. */
 export type OptionsOf<Machine> = Machine extends Pc ? PcOptions : ArmMachineOptions
 export type ChangesOf<Machine> = Machine extends Pc ? PcForkOptions : ArmForkOptions
 
@@ -228,7 +228,7 @@ export async function whyNoClones<Machine extends Pc | ArmMachine>(
   }
 }
 
-/** Refuses disks that would keep what a test has written. @throws TestError `ERR_OPTION` */
+/** Refuses disks that would keep a test's writes. @throws TestError `ERR_OPTION` */
 export function requireNoWrites({ drives = [], flash = [] }: Pick<PcOptions, 'drives' | 'flash'>, why: string): void {
   const isWritten =
     drives.some(({ medium }) => medium !== null && !medium.properties.readOnly) ||

@@ -12,7 +12,7 @@ export class PrintedText {
   readonly #decoder = new TextDecoder()
   #text = ''
   #readTo = 0
-  /** No line before this place has a match of what is waited for. */
+  /** No line before this place has a match of the awaited text. */
   #searchFrom = 0
   /** Since the begin of the row at which the last wait began, with carriage returns. */
   #raw: string

@@ -23,7 +23,7 @@ export interface TestMachineOptions<Machine> {
   readonly row?: string | undefined
 }
 
-/** The end of an error's message has this many characters of what the guest has printed. */
+/** The end of an error's message has this many characters of the guest's output. */
 const SHOWN_CHARACTERS = 400
 /** Guest time between two looks at the screen. A text shown for less may be missed. */
 const LOOK_NS = 20e6
@@ -75,7 +75,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
     return this.#printed.text
   }
 
-  /** The last row of the first serial port, for a machine that goes on from there. */
+  /** The last row of the first serial port, for a machine that continues in it. */
   get row(): string {
     return this.#printed.row
   }
@@ -90,7 +90,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
     return this.#prompt !== undefined
   }
 
-  /** Types a line on the first serial port, with the end that a line has there. */
+  /** Types a line on the first serial port, with the port's end of line. */
   typeLine(line: string): void {
     this.type(line + this.#lineEnd)
   }

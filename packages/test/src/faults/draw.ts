@@ -4,7 +4,7 @@ import type { ActCounts } from './fault-stage.ts'
 
 /** Which faults are drawn. */
 export interface DrawOptions {
-  /** The kinds of faults. Default `late` alone: what sound hardware may do. */
+  /** The kinds of faults. Default `late` alone, which sound hardware may do. */
   readonly kinds?: readonly FaultKind[] | undefined
   /** The acts that faults may affect. Default all. */
   readonly acts?: readonly FaultAct[] | undefined

@@ -12,7 +12,7 @@ export type StartFaulty = (stage: FaultStage) => StartDeviceServer
 
 /** Options for testing a driver with device faults. */
 export interface FaultOptions {
-  /** The machine, or what makes its options. Time is deterministic; a device that fails is taken out, unless they say otherwise. */
+  /** The machine's options, or a function that makes them. Defaults: deterministic time; a failed device is taken out. */
   readonly pc: PcOptions | (() => PcOptions | Promise<PcOptions>)
   /** Make device models, for each run anew, that faults befall. */
   readonly models?: readonly (() => DeviceModel)[] | undefined
@@ -73,7 +73,7 @@ const WAIT_MS = 10_000
  * Runs a test of a driver again and again, each time with other faults of its devices, until one fails. Each run begins at power-on
  * and is recorded. The same seed draws the same faults, and a run with them is the same bit for bit.
  *
- * @throws TestError `ERR_OPTION`; what the test throws in a run without faults, which comes first; as `recordPc`
+ * @throws TestError `ERR_OPTION`; errors of the test in a run without faults, which comes first; as `recordPc`
  */
 export async function exploreFaults(options: FaultOptions): Promise<FaultOutcome> {
   const { seed = 1, schedules = SCHEDULES, draw } = options

@@ -24,7 +24,7 @@ export class FaultStage {
   }
 
   /**
-   * Returns what stands in the machine in place of a device model.
+   * Wraps a device model: the machine uses the result.
    *
    * @param remove - removes the device. Default: its registers read as ones and it does nothing more, but its configuration
    * space stays

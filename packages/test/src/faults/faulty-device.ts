@@ -20,7 +20,7 @@ interface Place {
   readonly offset: number
 }
 
-/** Members of `Dma` that write guest memory, and what each returns. */
+/** Members of `Dma` that write guest memory, and their results. */
 const DMA_WRITES: Readonly<Record<string, (length: number) => unknown>> = {
   write: () => true,
   writeSome: (length) => length,
@@ -206,7 +206,7 @@ export class FaultyDevice {
     })
   }
 
-  // ---- what the guest does ----
+  // ---- actions of the guest ----
 
   #handler(region: string, own: RangeHandler): RangeHandler {
     return {

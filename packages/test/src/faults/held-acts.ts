@@ -5,7 +5,7 @@ type Ended = Promise<unknown> | undefined
 
 /**
  * The accesses of the guest's that have a late act come before its time, as on PCI: a write to the device is not passed by
- * another access, and the answer to a read pushes what the device has written into memory.
+ * another access, and the answer to a read pushes the device's writes into memory.
  */
 export type PushedBy = 'accesses' | 'reads' | 'nothing'
 
@@ -58,7 +58,7 @@ export class HeldActs {
   }
 
   /**
-   * The guest reads or writes the device, or the device reads memory: what comes before that comes now.
+   * The guest reads or writes the device, or the device reads memory: acts that must precede it come now.
    *
    * @returns resolves when the acts have ended
    */
@@ -83,7 +83,7 @@ export class HeldActs {
     this.#arm()
     let last: Ended
     for (const { release } of acts) {
-      // In sequence: a write that waits for its device comes before the next one.
+      // In sequence: a write that waits for its device precedes the acts after it.
       const ended = last === undefined ? release() : last.then(release)
       if (ended instanceof Promise) last = ended
     }

@@ -19,8 +19,8 @@ const FIRST_SLOT = 0x10
 /**
  * A device that is a program in any language, for a test with faults, or without by `deviceServers` of a machine.
  *
- * @param words - as those of `retrap run --device`: `exec:COMMAND`, `unix:PATH` or `tcp:HOST:PORT`. A command is started for each
- *   machine
+ * @param words - a device as for `retrap run --device`: `exec:COMMAND`, `unix:PATH` or `tcp:HOST:PORT`. A command is started for
+ * each machine
  * @returns a function that starts the program; without a stage it has no faults
  * @throws TestError `ERR_OPTION` for an invalid address
  */

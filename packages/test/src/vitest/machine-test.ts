@@ -34,11 +34,11 @@ const PORT = 'RETRAP_GDB_PORT'
 
 /**
  * Makes vitest's `test` with a fixture `machine`: a PC is booted once a file, and each test begins at the same instant, with
- * what no other test has changed.
+ * no change of another test.
  *
- * A test that fails leaves behind what the guest has printed, a picture of its screen, and a recording of its run; the failure
- * says by which command gdb opens that. Call it where test files are read: its first tests wait for the boot, which has a
- * time limit of its own.
+ * A test that fails leaves behind the guest's output, a picture of its screen, and a recording of its run; the failure says by
+ * which command gdb opens that. Call it where test files are read: its first tests wait for the boot, which has a time limit
+ * of its own.
  */
 export function machineTest(options: MachineTestOptions): TestAPI<{ machine: TestMachine }> {
   return extended<Pc>(
