@@ -24,7 +24,7 @@ export function armImage(...program: readonly number[]): Uint8Array<ArrayBuffer>
   return new Uint8Array(words.buffer)
 }
 
-/** A kernel that sends what comes on its serial port, and powers off after a q. */
+/** A kernel that echoes bytes on its serial port, and powers off after a q. */
 export const armEcho = (): Uint8Array<ArrayBuffer> =>
   armImage(
     // UARTLCR_H, UARTCR: it sends and receives eight bits.

@@ -1,4 +1,4 @@
-// Comparisons of benches over time: what `npm run -s bench -- NAME --record FILE` keeps, and the page of figures charts.
+// Comparisons of benches over time: `npm run -s bench -- NAME --record FILE` keeps them for the page of figures.
 
 /** One comparison from one run. */
 export interface Comparison {

@@ -1,6 +1,6 @@
 // The budget of `.scripts/house.ts`: how many lines the repository may have.
 
-/** Lines, without generated files: of the sources, of the tests with what supports them, and of benches. */
+/** Lines, without generated files: of the sources, of the tests with their support, and of benches. */
 export interface Lines {
   readonly src: number
   readonly tests: number
@@ -21,7 +21,7 @@ const SLACK_LINES = 200
 
 const KINDS = ['src', 'tests', 'bench'] as const
 
-/** Returns the permitted number of lines, including those of open issues. */
+/** Returns the permitted number of lines, including open issues' allowances. */
 function allowed({ issues, ...own }: Budget, kind: keyof Lines): number {
   return Object.values(issues).reduce((sum, issue) => sum + (issue[kind] ?? 0), own[kind])
 }

@@ -13,14 +13,14 @@ export interface Source {
   readonly lines: number
   readonly methods: number
   readonly functions: number
-  /** Those of the methods that only delegate. */
+  /** Methods that only delegate. */
   readonly delegatingMethods: readonly string[]
   /** All functions that only delegate, methods among them. */
   readonly delegating: readonly string[]
   readonly parts: readonly string[]
   /** Specifiers of imports and re-exports, including types and `import()`. */
   readonly imports: readonly string[]
-  /** Exported names, without those of `export *`. */
+  /** Exported names, without the names of `export *`. */
   readonly exports: readonly string[]
   /** Specifiers of `export *`. */
   readonly exportsAllOf: readonly string[]
@@ -149,7 +149,7 @@ function isOwn(argument: ESTree.Argument, parameters: ReadonlySet<string | undef
   return value?.type === 'Identifier' && parameters.has(value.name)
 }
 
-/** Whether it is a path of properties that leads from `this`, a parameter or a variable to another object. */
+/** Whether a target is a path of properties that leads from `this`, a parameter or a variable to another object. */
 function isOtherObject(target: ESTree.Node): boolean {
   let start = bare(target)
   if (start?.type === 'ThisExpression') return false
@@ -189,7 +189,7 @@ function roomOf(path: string): string {
   return path.split('/')[0] as string
 }
 
-/** Returns the exported names of a package's entry, including those of its own files by `export *`. */
+/** Returns the exported names of a package's entry, including names of its own files by `export *`. */
 export function exportsOf(entry: string, sources: ReadonlyMap<string, Source>): Set<string> {
   const source = sources.get(entry)
   const others = source?.exportsAllOf ?? []

@@ -8,7 +8,7 @@ export const NOTICES = 'THIRD-PARTY-NOTICES'
 /**
  * Returns the notices of a bundle: our packages' lists of third-party work, and all other packages' licence texts.
  *
- * @param modules - paths of the files in the bundle; what is no file is ignored
+ * @param modules - paths of the files in the bundle; other module ids are ignored
  * @throws Error for a third-party package without a licence
  */
 export function noticesOf(modules: Iterable<string>): string {

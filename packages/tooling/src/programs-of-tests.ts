@@ -11,7 +11,7 @@ const QUOTED = /'([\w-]+)'/g
 const ALL: ReadonlySet<string> = new Set(PROGRAMS.flatMap(({ programs }) => programs))
 
 /**
- * The programs of Debian's that files name, and what they import by relative paths and of this package: tests of a package
+ * The programs of Debian's that files, and their imports by relative paths and of this package, name: tests of a package
  * need no others to be fetched.
  *
  * @param files - their paths

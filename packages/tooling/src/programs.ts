@@ -82,7 +82,7 @@ export interface ProvideOptions {
   readonly root?: string
 }
 
-/** Puts programs that are missing first on PATH, fetched once for all checkouts. Prints what went wrong. */
+/** Puts programs that are missing first on PATH, fetched once for all checkouts. Prints errors. */
 export async function provideDebianPrograms(options: ProvideOptions = {}): Promise<void> {
   if (process.platform !== 'linux') return
   const { table = PROGRAMS, programs: wanted, root = cacheDirectory() } = options
@@ -181,7 +181,7 @@ function release(): string {
 }
 
 /**
- * Runs a program in a mount namespace of its own, in which `/usr`, `/lib` and `/etc` are those of the packages over the host's.
+ * Runs a program in a mount namespace of its own, in which `/usr`, `/lib` and `/etc` are the packages' folders over the host's.
  * A user other than root needs a kernel that lets users have namespaces, as Debian's does.
  */
 const OVERLAY = `[ "$(id -u)" = 0 ] || user=--map-root-user

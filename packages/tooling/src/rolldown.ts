@@ -1,5 +1,5 @@
 // Bundles every package into one module for each entry point. V8 folds a module's own constants into its code, but
-// loads those of other modules, and checks them, wherever they are used.
+// loads other modules', and checks them, wherever they are used.
 import { existsSync, globSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -62,7 +62,7 @@ export function standaloneModules(folder: string): string[] {
 
 /**
  * Removes the modules of earlier builds; standalone ones are among them, and are built after these. `dist` cannot be emptied
- * instead: tsc has just written declarations there.
+ * instead: tsc has just written declarations into it.
  */
 const removeStale: Plugin = {
   name: 'remove-stale',
@@ -98,7 +98,7 @@ export function bundleOptions(folder: string) {
     logLevel: 'warn',
     transform: { target: 'es2024' },
     plugins: [removeStale] as Plugin[],
-    // An entry point may hold at once what a page's own build loads later.
+    // An entry point may hold at once modules that a page's own build loads later.
     checks: { ineffectiveDynamicImport: false },
     output: {
       dir: join(folder, 'dist'),

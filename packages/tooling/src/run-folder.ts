@@ -1,4 +1,4 @@
-// Set-up of a whole run of vitest: a folder for what its test files have in common, removed at the end.
+// Set-up of a whole run of vitest: a folder for files that its tests share, removed at the end.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -26,7 +26,7 @@ export function hasProgram(name: string): boolean {
   return false
 }
 
-/** Whether the kernel is a Linux that shows what processes have open. A sandbox may have no /proc. */
+/** Whether the kernel is a Linux that shows the open files of processes. A sandbox may have no /proc. */
 export const hasProc: boolean = existsSync('/proc/self/fd')
 
 /**

@@ -78,7 +78,7 @@ export function sliceGroups(parts: number): typeof describe {
   return slice(describe, chooser(parts, EVERY_TEST))
 }
 
-/** Registers what `isIn` says. `each` and `for` choose among rows; other modifiers (`skipIf`, `concurrent`) keep the choice. */
+/** Registers tests that `isIn` chooses: rows of `each` and `for`; other modifiers (`skipIf`, `concurrent`) keep the choice. */
 function slice<T extends object>(register: T, isIn: () => boolean): T {
   return new Proxy(register, {
     apply: (target, self, args: unknown[]) =>

@@ -16,8 +16,8 @@
 // Every step has its own generator, seeded by --seed and the step's index, so one step can be run alone:
 // `--seed S --from I --count 1`. All that a step does must follow from its generator and its index.
 // A failing step is made smaller by itself: the numbers it drew are recorded, some are removed or lowered, and the step
-// is run on what is left, as long as it still fails. (A generator whose record is used up returns 0.) So draw 0 for the
-// plainest choice, and note() what the case is made of: the notes of the smallest failing case are printed.
+// is run on the rest, as long as it still fails. (A generator whose record is used up returns 0.) So draw 0 for the
+// plainest choice, and note() the parts of the case: the notes of the smallest failing case are printed.
 import { setImmediate, setTimeout } from 'node:timers/promises'
 
 /** Random choices for one step, uniform unless stated otherwise. */
@@ -213,7 +213,7 @@ export async function runSoak(soak: Soak, options: SoakOptions = {}): Promise<So
   return { steps, violations, smallest }
 }
 
-/** Returns what a run did not reach that has ended before step `end`: kinds of cases, or else steps of the usual ones. */
+/** Returns kinds of cases, or else the usual steps, that a run up to step `end` has not reached. */
 export function unreached(soak: Soak, end: number): readonly string[] {
   const { count = 1000 } = soak
   return soak.unreached?.() ?? (end < count ? [`steps ${end} to ${count - 1} of its usual ${count}`] : [])

@@ -40,7 +40,7 @@ function verilatorRoot(): string {
  * Builds a program for a design. It is cached by the contents of all inputs.
  *
  * @returns its path
- * @throws Error with what Verilator or the compiler says
+ * @throws Error with the output of Verilator or the compiler
  */
 export async function buildDesign(design: Design): Promise<string> {
   const root = verilatorRoot()

@@ -64,12 +64,12 @@ const config: ViteUserConfig = defineConfig({
     env: { ...cacheEnvironment() },
     // V8 13.6 frees the code between Wasm and an imported function twice, now and then, where several threads of a process
     // compile it after its 1000th call ("Check failed: jit_page.has_value()", https://github.com/nodejs/node/issues/64500).
-    // Node takes types out of sources with a Wasm program, so each Worker that is started from a source comes there.
+    // Node takes types out of sources with a Wasm program, so each Worker that is started from a source makes such calls.
     execArgv: ['--wasm-wrapper-tiering-budget=1000000000'],
     // A hung test is to be found, not a slow machine.
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // Shorter than the usual limit of a test: what was seen last is shown.
+    // Shorter than the usual limit of a test: the last value seen is shown.
     expect: { poll: { timeout: PATIENCE_MS, interval: 100 } },
     // .scripts/test.mjs adds these up over all packages.
     reporters: ['default', ['json', { outputFile: 'temp/vitest.json' }]],

@@ -3,8 +3,8 @@ import { readDurations } from './durations.ts'
 import { sliceNumber } from './slice-number.ts'
 
 /**
- * The time of the test files of a run, but for those that each run has, by the durations that are kept: two workers take half of it.
- * It does not grow with the tests: the more there are, the rarer a long file is.
+ * The time of a run's test files, without files that each run has, by the durations that are kept: two workers take half of it. It
+ * does not grow with the tests: the more there are, the rarer a long file is.
  */
 const RUN_SECONDS = 340
 
@@ -41,10 +41,10 @@ function takesAll(): boolean {
 
 /**
  * Returns the test files of a folder that this run leaves out, by the durations that are kept with the sources: a file of N times
- * the share that each file has of a run is in one of N runs. Files that are not known there are in each run.
+ * the share that each file has of a run is in one of N runs. Files without a known duration are in each run.
  *
  * @param root - the workspace's folder
- * @param folder - of a package, as a path from there: `packages/paging`
+ * @param folder - of a package, as a path from `root`: `packages/paging`
  * @param runSeconds - of all files of a run
  * @returns paths from the package's folder
  */

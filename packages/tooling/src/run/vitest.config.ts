@@ -20,8 +20,8 @@ const COMPILED = ['x86-cpu', 'hvm', 'xen', 'vapic', 'machine'].map((name) => `pa
 const COMPILED_PARTS = 48
 
 /**
- * Returns a package's projects: its own configuration, or those that it lists, with the package's folder and name. All share
- * one root, so that vitest transforms each source once for all.
+ * Returns a package's projects: its own configuration, or the projects that it lists, with the package's folder and name.
+ * All share one root, so that vitest transforms each source once for all.
  */
 async function projectsOf(path: string): Promise<TestProjectInlineConfiguration[]> {
   const { default: config } = (await import(pathToFileURL(join(ROOT, path, 'vitest.config.ts')).href)) as {
