@@ -21,7 +21,7 @@ interface ChromeEvent {
 const GUEST = 1
 /** Process number of the devices, which are its threads. */
 const DEVICES = 2
-/** The thread of what no vCPU is known to have done. */
+/** The thread of records without a known vCPU. */
 const NO_VCPU = 1_000_000
 
 /** A request that a vCPU waits for. */
@@ -33,9 +33,9 @@ interface Waiting {
 /**
  * Writes a trace in Chrome's format, for `chrome://tracing`, Perfetto and the Performance panel of DevTools.
  *
- * Each vCPU is a thread. The time in which it waits for a device is a span there, and another one, with an arrow to it, on
- * the thread of the device. Times are the host's, in microseconds from the first record. A file that ends early can be
- * read: the format does not need its end.
+ * Each vCPU is a thread. The time in which it waits for a device is a span of the thread, and another one, with an arrow
+ * to it, is on the thread of the device. Times are the host's, in microseconds from the first record. A file that ends
+ * early can be read: the format does not need its end.
  */
 export class ChromeTrace {
   readonly #write: (text: string) => void

@@ -11,7 +11,7 @@ export interface TracePlace {
   readonly hostMs: number
   /** Instructions that the vCPU had retired. */
   readonly instructions: number
-  /** Instructions that all vCPUs had retired: a replay goes there. */
+  /** Instructions that all vCPUs had retired: the position for a replay. */
   readonly allInstructions: number
 }
 

@@ -61,7 +61,7 @@ const NUMBER = /^(?:0x[\da-f]+|\d+)$/i
 /**
  * Reads the description of a trace: `insn`, `exceptions,vector=14`, `insn,address=0x7c00-0x7dff,limit=1000`.
  *
- * @throws TraceError `ERR_TRACE` with the mistake and what was expected
+ * @throws TraceError `ERR_TRACE` with the mistake and the expected words
  */
 export function parseTrace(text: string): TraceSpec {
   const [kind = '', ...pairs] = text.split(',')

@@ -15,7 +15,7 @@ import type {
 const EXCEPTIONS: readonly string[] =
   '#DE #DB NMI #BP #OF #BR #UD #NM #DF 9 #TS #NP #SS #GP #PF 15 #MF #AC #MC #XM #VE #CP'.split(' ')
 
-/** Exception classes of Arm. Source: Arm ARM (DDI 0487) D24.2.40, "ESR_EL1", field EC: those with two are of EL0 and of EL1. */
+/** Exception classes of Arm; pairs are of EL0 and EL1. Source: Arm ARM (DDI 0487) D24.2.40, "ESR_EL1", field EC. */
 const CLASSES: ReadonlyMap<number, string> = new Map([
   [0x00, 'undefined instruction'],
   [0x07, 'floating point'],
@@ -38,13 +38,13 @@ const CLASSES: ReadonlyMap<number, string> = new Map([
   [0x3c, 'BRK'],
 ])
 
-/** Writes a record as a line without its end: time, instructions of the vCPU, what happened. */
+/** Writes a record as a line without its end: time, instructions of the vCPU, event. */
 export function formatRecord(record: TraceRecord): string {
   const vcpu = record.vcpu < 0 ? '' : `vcpu ${record.vcpu} `
   return `[${(record.ns / 1e9).toFixed(9)} #${record.instructions}] ${vcpu}${describeRecord(record)}`
 }
 
-/** Says what happened, without time and vCPU. */
+/** Describes a record's event, without time and vCPU. */
 export function describeRecord(record: TraceRecord): string {
   switch (record.kind) {
     case 'insn':

@@ -11,8 +11,8 @@ import { lets, type TraceKind, type TraceSpec, type TraceSubject } from './spec.
 /** Options of a {@link Tracer}. */
 export interface TracerOptions {
   /**
-   * Leaves out what no instruction of the guest asks a device for: accesses while a machine is made, which a replay need not
-   * make, and notices to drop mappings. Default they are told.
+   * Leaves out requests without an instruction of the guest: accesses while a machine is made, which a replay need not make,
+   * and notices to drop mappings. Default they are told.
    */
   readonly guestOnly?: boolean
 }
@@ -25,7 +25,7 @@ interface Wanted {
 }
 
 /**
- * Traces what a guest does, as it happens.
+ * Traces a guest's execution, as it happens.
  *
  * A domain without a tracer has no cost. With `insn` and `block` instructions are executed one by one, which is far
  * slower; the program executes exactly as without. The other kinds leave compiled code as it is, but `ioreq` has every
