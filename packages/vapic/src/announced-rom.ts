@@ -125,7 +125,7 @@ export class AnnouncedRom {
    *
    * @param near - linear address of kernel code: the ROM is in the same 256 MiB
    * @param realTpr - linear address of the task priority register
-   * @returns false if the ROM is not mapped there, or its structure points outside the ROM
+   * @returns false if the ROM is not mapped at that address, or its structure points outside the ROM
    */
   locate(vcpu: number, near: number, realTpr: number): boolean {
     const linear = (this.structureGpa + (near & 0xf000_0000)) >>> 0

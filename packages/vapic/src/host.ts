@@ -46,16 +46,16 @@ export interface VapicHost {
   stopAll(): void
   /** Lets all vCPUs run again. */
   resumeAll(): void
-  /** Drops what has been decoded and translated of a range of guest-physical memory. */
+  /** Drops decoded records and translations of a range of guest-physical memory. */
   dropCode(gpa: number, bytes: number): void
   /**
-   * A vCPU's task priority lives in the record at this guest-physical address from now on: its local APIC reads it there,
-   * and keeps what is in service (byte 1) and pending (byte 3) up to date. Undefined: in the local APIC alone, as before.
-   * Its value stays the same.
+   * A vCPU's task priority lives in the record at this guest-physical address from now on: its local APIC reads the
+   * record, and keeps the classes in service (byte 1) and pending (byte 3) up to date. Undefined: in the local APIC
+   * alone, as before. Its value stays the same.
    */
   useRecord(vcpu: number, gpa: number | undefined): void
   /**
-   * The dwords at multiples of 4 in guest RAM whose values are from `first` to `last`, and where they are: return
+   * The dwords at multiples of 4 in guest RAM whose values are from `first` to `last`, and their addresses: return
    * addresses on stacks are among them.
    */
   findWords(first: number, last: number): Iterable<{ readonly gpa: number; readonly value: number }>

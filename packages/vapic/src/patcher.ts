@@ -17,7 +17,7 @@ import { checkSaved, noStructure, type SavedVapic, saveStructure } from './saved
 import { type PatchedSite, PatchedSites } from './sites.ts'
 import { UnpatchedCode } from './unpatched-code.ts'
 
-/** Numbers the stages of patching; the numbers are those of the migration stream. */
+/** Numbers the stages of patching, as in the migration stream. */
 export const VapicState = {
   /** No option ROM has announced itself yet. */
   INACTIVE: 0,
@@ -207,7 +207,7 @@ export class VapicPatcher {
   #siteOf(vcpu: number, { access, gpa, behind }: TprReport): Site | undefined {
     const { eip, esp } = this.#host.registers(vcpu)
     const region = eip >>> 28
-    // Kernel and HAL are there. With ESP 0 the stack is not set up, and the push of a patch would fault.
+    // Kernel and HAL are in these regions. With ESP 0 the stack is not set up, and the push of a patch would fault.
     if ((region !== 8 && region !== 0xe) || esp === 0) return undefined
     const candidates = behind === true ? this.#endingAt(vcpu, eip, access) : this.#beginningAt(vcpu, eip, access)
     return candidates.find(({ found }) => this.#host.translate(vcpu, found.address) === gpa)

@@ -8,9 +8,9 @@
  * Each helper begins with an OUT, before the first address that depends on where the ROM is mapped. After hibernation the
  * ROM is fresh and the guest's patches are old: the OUT has the host fix the addresses. The host overwrites it then.
  *
- * A priority is stored by an exchange, which is a full barrier, and what is in service and pending is loaded behind it. A
- * hypervisor that makes a vector pending before it looks at the priority therefore sees the new one, or its vector is
- * seen here.
+ * A priority is stored by an exchange, which is a full barrier, and the classes in service and pending are loaded behind
+ * it. A hypervisor that makes a vector pending before it looks at the priority therefore sees the new one, or its vector
+ * is seen here.
  *
  * Source: the kvmvapic option ROM's interface; Intel SDM vol. 2 for the instructions, vol. 3A, "Task and Processor
  * Priorities", "Memory Ordering".
@@ -128,7 +128,7 @@ function entry(asm: Assembler): void {
   asm.pop(es).popa().popf().retf()
 }
 
-/** `set_tpr_eax` puts EAX below the return address, as a caller of `set_tpr` would have, and goes on there. */
+/** `set_tpr_eax` puts EAX below the return address, as a caller of `set_tpr` would have, and continues in `set_tpr`. */
 function setEaxIntoSet(asm: Assembler, { set, setEax }: Helpers): void {
   asm
     .bind(setEax)

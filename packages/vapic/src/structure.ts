@@ -87,7 +87,7 @@ function readHandlers(bytes: Uint8Array, at: number): Handlers {
   }
 }
 
-/** Reads the structure; undefined if the signature is not there. */
+/** Reads the structure; undefined without its signature. */
 export function readStructure(bytes: Uint8Array): RomStructure | undefined {
   check.bytes('bytes', bytes)
   if (bytes.length < STRUCTURE_BYTES || SIGNATURE.some((byte, index) => bytes[index] !== byte)) return undefined

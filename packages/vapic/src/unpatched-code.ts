@@ -30,9 +30,7 @@ export class UnpatchedCode {
     this.#dead = [{ start: rom.gpa, end: rom.gpa + rom.bytes }, ...vcpus.flatMap((each) => this.#below(each))]
   }
 
-  /**
-   * Returns the parts, on two pages, of the 4 KiB below a stack pointer: returned calls left their addresses there.
-   */
+  /** Returns the parts, on two pages, of the 4 KiB below a stack pointer: returned calls left their addresses in them. */
   #below({ vcpu, esp }: { vcpu: number; esp: number }): Gpas[] {
     const onPage = esp % PAGE_BYTES
     return [
@@ -51,7 +49,7 @@ export class UnpatchedCode {
     }
   }
 
-  /** Returns those of some addresses that vCPUs go on from, now or later. */
+  /** Returns the given addresses from which vCPUs go on, now or later. */
   returningTo(addresses: ReadonlySet<number>): ReadonlySet<number> {
     if (addresses.size === 0) return addresses
     const all = [...addresses]
