@@ -1,6 +1,6 @@
 import { WasmEmitterError } from './errors.ts'
 
-/** Reads what the binary format of WebAssembly is made of ("Values", core specification 5.2). */
+/** Reads the elements of WebAssembly's binary format ("Values", core specification 5.2). */
 export class ByteReader {
   readonly #bytes: Uint8Array
   readonly #view: DataView

@@ -51,7 +51,7 @@ export class FunctionBody {
     giveBack(old)
   }
 
-  /** Puts statements before all others, including those of {@link FunctionBody.later}. */
+  /** Puts statements before all others, also of {@link FunctionBody.later}. */
   prepend(build: () => void): void {
     this.emitLater()
     const old = this.#replace()

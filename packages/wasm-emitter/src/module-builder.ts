@@ -198,8 +198,8 @@ export class ModuleBuilder {
   }
 
   /**
-   * Returns the position behind a function's last byte, the end of its code, in what {@link ModuleBuilder.build} has returned
-   * last. Throws `WasmEmitterError` `ERR_STRUCTURE` for a function of another module, and before it is built.
+   * Returns the position behind a function's last byte, the end of its code, in the module built last. Throws
+   * `WasmEmitterError` `ERR_STRUCTURE` for a function of another module, and before it is built.
    */
   endOf({ index }: Callee): number {
     const end = this.#ends[index - this.#imports.length]

@@ -9,7 +9,7 @@ export type ValueType = 'i32' | 'i64' | 'f32' | 'f64' | 'v128'
 
 type Signature = `${string}:${ValueType}`
 
-/** Instructions with opcodes that follow one another: what is before the dot, the first opcode, the signature, what is behind the dot. */
+/** Instructions with consecutive opcodes: the name before the dot, the first opcode, the signature, the names behind the dot. */
 type Run = readonly [prefix: string, opcode: number, signature: Signature, names: string]
 
 /** Instructions without side effects. Of an opcode behind a prefix the prefix is the number above the low 12 bits. */
@@ -284,5 +284,5 @@ export type ResultOf<K extends NumericOp> = (typeof NUMERIC)[K][1] extends `${st
   : never
 /** The operand types of an instruction as one string, separated by spaces. */
 export type OperandsOf<K extends NumericOp> = (typeof NUMERIC)[K][1] extends `${infer P}:${string}` ? P : never
-/** The type that a load, or an atomic, yields: what stands before the first dot. */
+/** The type that a load, or an atomic, yields: the name before the first dot. */
 export type PrefixType<K extends string> = K extends `${infer T}.${string}` ? Extract<T, ValueType> : never

@@ -6,9 +6,9 @@ import type { NumericOp, ValueType } from './opcodes.ts'
 /**
  * A value known when the code runs, or already when it is generated.
  *
- * Values are side-effect free expression trees: they are emitted at the place where they are used, once per use.
- * A value that is used more than once is given a local with {@link FunctionBuilder.let}. Operations on constants are carried
- * out at once, so that the emitter is a partial evaluator: code for what is known never appears.
+ * Values are side-effect free expression trees: they are emitted at the place where they are used, once per use. A value
+ * that is used more than once is given a local with {@link FunctionBuilder.let}. Operations on constants are carried out at
+ * once, so that the emitter is a partial evaluator: known values leave no code.
  */
 export abstract class Value<T extends ValueType = ValueType> {
   /** The WebAssembly type. */
