@@ -2,7 +2,7 @@ import type { RunMark, RunSample } from '@retrap/machine'
 
 export type { RunMark, RunSample }
 
-/** A place at which a machine stops, whichever vCPU comes there. */
+/** A place at which a machine stops, on any vCPU. */
 export type StopPlace =
   /** Before the instruction at a linear address. */
   | { readonly kind: 'breakpoint'; readonly address: bigint }
@@ -79,7 +79,7 @@ export type Travel =
   /** To the next stop, no further than to an instruction of the past. */
   | { readonly by: 'continue'; readonly to: number }
   | { readonly by: CallStep; readonly cpu: number }
-  /** To the next request to a device, or back to the last one. */
+  /** To the next request to a device, or back to the previous one of them. */
   | { readonly by: 'request'; readonly kind: DeviceRequest; readonly direction: 'forwards' | 'back' }
 
 /** Requests to devices: by a port, by device memory, or by either. */
@@ -214,8 +214,8 @@ export interface DebuggerCalls {
 export type DebuggerCall = Exclude<keyof DebuggerCalls, 'branch' | 'change' | 'record'>
 
 /**
- * The debugger of a machine whose run is recorded: it goes through what was recorded, in both directions. While it is in the past,
- * the machine itself stands still; `inspect` shows the past.
+ * The debugger of a machine whose run is recorded: it goes through the recording, in both directions. While it is in the past, the
+ * machine itself stands still; `inspect` shows the past.
  *
  * All methods but `record`, `readMemory` and `change` throw a `WebError` `ERR_MACHINE` for a machine that is not recorded.
  */
@@ -230,8 +230,8 @@ export interface PageDebugger {
    */
   readonly branch: () => Promise<void>
   /**
-   * Changes memory or a register where the debugger is. A recorded machine branches there, and is paused: a recording does not
-   * know of changes. Another machine, an Arm board too, stands still then, as after `pause()`.
+   * Changes memory or a register where the debugger is. A recorded machine branches at this instant, and is paused: a
+   * recording does not know of changes. Another machine, an Arm board too, stands still then, as after `pause()`.
    *
    * @returns whether the machine was branched for the change
    * @throws WebError `ERR_OPTION` for an address without memory or an unknown register, with nothing changed; as `branch`
@@ -278,10 +278,10 @@ export interface PageDebugger {
   readonly readMemory: (place: MemoryPlace) => Promise<Uint8Array>
   /**
    * Finds who wrote some memory, a register or a text last before the debugger's place. `goto(writer.instruction)` leads to before that.
-   * A register is searched for in the last 37,000 instructions, a text among those that a serial port of the PC has sent.
+   * A register is searched for in the last 37,000 instructions, a text in the output of the PC's serial ports.
    */
   readonly whoWrote: (place: MemoryPlace | RegisterPlace | PrintedPlace) => Promise<WriterView>
-  /** All registers of a vCPU, with those that its model has: opmasks and whole vectors, R16 to R31, tiles. */
+  /** All registers of a vCPU that its model has, also opmasks and whole vectors, R16 to R31, tiles. */
   readonly registers: (cpu?: number) => Promise<readonly RegisterView[]>
   /** The code that a vCPU executes, and its callers, without frame pointers too, as far as the privilege level stays. */
   readonly calls: (cpu?: number) => Promise<readonly CallView[]>
@@ -296,7 +296,7 @@ export interface PageDebugger {
    * the same instant have the same.
    */
   readonly stateHash: () => Promise<string>
-  /** Names addresses by a Linux kernel's own symbols in memory, and those of `loadSymbols`: `name+0x12`; null: unknown. */
+  /** Names addresses by a Linux kernel's own symbols in memory, and by symbols of `loadSymbols`: `name+0x12`; null: unknown. */
   readonly names: (addresses: readonly bigint[]) => Promise<readonly (string | null)[]>
   /** Returns the address of a symbol; null if unknown. */
   readonly addressOf: (name: string) => Promise<bigint | null>

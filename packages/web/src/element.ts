@@ -117,12 +117,12 @@ function add<K extends keyof HTMLElementTagNameMap>(
  * `<retrap-machine kernel="bzImage" memory="256M" autostart></retrap-machine>`: a machine with its screen, and with the text
  * of its serial port, which is typed on too. It is made when the element is put into a page, and goes with it.
  *
- * Attributes: each option of `createMachine` by its name, with hyphens. `kernel`, `initrd`, `firmware`, `vga-bios`, `snapshot`, `recording`,
- * `disk`, `cdrom` and `floppy` are addresses; `memory` is a size such as `512M`; `disk-interface` and `cdrom-interface`, and `keep`
- * for what is written to the disk; `network` is the kind, beside `network-name`, `network-url`, `network-card` and `mac-address`;
- * `tablet` and `record` are there or not; `jit` and `keep-fetched` are `off` or not there; `cpus`, `cpu`, `board`, `command-line`, `vga`, `layout`,
- * `smp`, `hypervisor` and `transport` are as the options are. `autostart` runs it at once, but for a machine that was saved while it was paused; `start()` and `pause()` do later. Events:
- * `ready`, and `error` with the message as its `detail`.
+ * Attributes: each option of `createMachine` by its name, with hyphens. `kernel`, `initrd`, `firmware`, `vga-bios`, `snapshot`,
+ * `recording`, `disk`, `cdrom` and `floppy` are addresses; `memory` is a size such as `512M`; `disk-interface` and `cdrom-interface`, and
+ * `keep` for writes to the disk; `network` is the kind, beside `network-name`, `network-url`, `network-card` and `mac-address`; `tablet`
+ * and `record` are there or not; `jit` and `keep-fetched` are `off` or not there; `cpus`, `cpu`, `board`, `command-line`, `vga`, `layout`,
+ * `smp`, `hypervisor` and `transport` are as the options are. `autostart` runs it at once, but for a machine that was saved while it was
+ * paused; `start()` and `pause()` do later. Events: `ready`, and `error` with the message as its `detail`.
  */
 export function defineMachineElement(name = 'retrap-machine'): void {
   if (customElements.get(name) === undefined) customElements.define(name, RetrapMachineElement)

@@ -42,7 +42,7 @@ export async function fetchedBytes(): Promise<number> {
   return folder === null ? 0 : (await fetchedFiles(folder)).reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
-/** Deletes what this site keeps of images at addresses, but for images that a machine reads at present. */
+/** Deletes this site's copies of images at addresses, but for images that a machine reads at present. */
 export async function deleteFetched(): Promise<void> {
   const folder = await fetchedFolder().catch(() => null)
   if (folder === null) return

@@ -15,7 +15,7 @@ const DETENT_PIXELS = 100
 
 /**
  * Has the keys, mouse and touch of an element go to a machine. Control and Alt with G, or with Escape, are left to the page: they take
- * the focus off the element, so that a person without a mouse comes out again. Tab goes on behind the element from there.
+ * the focus off the element, so that a person without a mouse comes out again. Tab then goes on behind the element.
  *
  * @returns ends it
  */

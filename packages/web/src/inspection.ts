@@ -201,7 +201,7 @@ export interface FrameView {
 /** The way of a linear address to memory. */
 export interface AddressView {
   /**
-   * Each entry of the page walk; of a PC what the vCPU's paging-structure cache has of it, too. Null for an address of a PC that is not
+   * Each entry of the page walk; of a PC the entries of the vCPU's paging-structure cache, too. Null for an address of a PC that is not
    * canonical.
    */
   readonly walk: Explanation | ArmExplanation | null

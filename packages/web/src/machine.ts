@@ -221,8 +221,8 @@ export class Machine {
   }
 
   /**
-   * Follows a linear address to memory, without changing anything: the page walk level by level, what the vCPU has cached of it, the
-   * page of the guest's map, and which devices have it mapped.
+   * Follows a linear address to memory, without changing anything: the page walk level by level, the vCPU's cached entries, the page
+   * of the guest's map, and the devices that have it mapped.
    *
    * @param cpu - number of the vCPU; default 0
    * @throws WebError `ERR_MACHINE` for a machine that is off
@@ -243,9 +243,9 @@ export class Machine {
   }
 
   /**
-   * Saves all of the machine, with what its guest has written to disks, as a file for `restore`, for `MachineOptions.snapshot`
-   * of another machine, and for `retrap restore`. A machine that runs stands still for a moment; a Worker of its own makes the file. After
-   * the first time, only memory that the guest has written since is read and compressed: the last file is kept for that.
+   * Saves all of the machine, with its guest's writes to disks, as a file for `restore`, for `MachineOptions.snapshot` of another machine,
+   * and for `retrap restore`. A machine that runs stands still for a moment; a Worker of its own makes the file. After the first time,
+   * only memory that the guest has written since is read and compressed: the last file is kept for that.
    *
    * @throws WebError `ERR_MACHINE` for a machine that is off, or that cannot be saved
    */
@@ -254,9 +254,8 @@ export class Machine {
   }
 
   /**
-   * Goes back, or forward, to a snapshot of this machine, or of one with the same options. A running machine continues
-   * from there; a paused machine, or one that is off, is paused there until `run`. Disks get their contents of that
-   * instant.
+   * Goes back, or forward, to a snapshot of this machine, or of one with the same options. A running machine continues from the
+   * snapshot; a paused machine, or one that is off, is paused at it until `run`. Disks get their contents of that instant.
    *
    * @throws WebError `ERR_SOURCE` for a snapshot that cannot be read, and `ERR_MACHINE` for one of a machine with other memory,
    * vCPUs or board: the machine is as it was; `ERR_MACHINE` for one of a machine with other devices: this one is off then

@@ -15,8 +15,8 @@ export interface DriveOptions {
   /** Default `disk`. The guest's writes to a disk stay in memory, and go with the machine, unless they are kept. */
   readonly media?: 'disk' | 'cdrom'
   /**
-   * Keeps what the guest writes to a disk in the browser's private file system, by this name: a machine of another day goes
-   * on with it. One machine at a time has it. A machine with such a disk has no snapshots. See `keptDisks`.
+   * Keeps the guest's writes to a disk in the browser's private file system, by this name: a machine of another day goes on
+   * with it. One machine at a time has it. A machine with such a disk has no snapshots. See `keptDisks`.
    */
   readonly keep?: string
   /** Interface of the drive; default `ide`, which is SATA on a `q35`. `floppy` is floppy drive A, or B; an Arm board has none. */
@@ -36,8 +36,8 @@ export type NetworkOptions = {
   | {
       /**
        * A network behind the page, with DHCP and DNS as QEMU's user network has them. Requests of HTTP are made by `fetch`: only
-       * hosts that allow the page (CORS) answer, and what the guest encrypts by itself, such as https, cannot pass. The guest
-       * reaches what the user's browser reaches: its own network, and this computer as 10.0.2.2. No cookies are sent.
+       * hosts that allow the page (CORS) answer, and traffic that the guest encrypts itself, such as https, cannot pass. The
+       * guest reaches the hosts that the browser reaches: its own network, and this computer as 10.0.2.2. No cookies are sent.
        */
       readonly kind: 'fetch'
     }
@@ -124,12 +124,12 @@ export interface MachineOptions {
   readonly snapshot?: Source
   /**
    * Opens a recording that `machine.debugger.save` has made: the machine is where it ends, and `machine.debugger` goes through it. Options
-   * and images are those of the recorded machine. `run` goes on from where the debugger is.
+   * and images are the recorded machine's. `run` goes on from where the debugger is.
    */
   readonly recording?: Source
   /**
-   * Keeps what is read of disks and snapshots at addresses in the browser's private file system, where the server sends a strong
-   * `ETag`: it is not fetched again, and is there without a network. One tab at a time does so for an image. Default true. See
+   * Keeps data of disks and snapshots at addresses in the browser's private file system, where the server sends a strong `ETag`:
+   * it is not fetched again, and can be read without a network. One tab at a time does so for an image. Default true. See
    * `fetchedBytes`.
    */
   readonly keepFetched?: boolean
@@ -141,8 +141,8 @@ export interface MachineOptions {
   /** Compiles hot guest code; default true. */
   readonly jit?: boolean
   /**
-   * How pixels reach the page: `shared` memory, which needs a cross-origin isolated page, or `messages`. Default `auto`:
-   * shared memory if available; otherwise a message in the console says what the page lacks.
+   * How pixels reach the page: `shared` memory, which needs a cross-origin isolated page, or `messages`. Default
+   * `auto`: shared memory if available; otherwise a message in the console names the missing requirement.
    */
   readonly transport?: 'auto' | 'shared' | 'messages'
   /** Told how much of the images has come. */

@@ -13,7 +13,7 @@ export class Packer {
   #idle: ReturnType<typeof setTimeout> | undefined
 
   /**
-   * Has a machine saved, and makes the file, which shares parts with the last one.
+   * Has a machine saved, and makes the file, which shares parts with the file before.
    *
    * @param save - saves pages written since the last file's instant, or all
    * @throws WebError

@@ -7,8 +7,8 @@ const ESCAPE = '\u001b'
 const NAMED_KEYS: Readonly<Record<string, string>> = { Enter: '\r', Backspace: '\u007f', Tab: '\t', Escape: ESCAPE }
 
 /**
- * The output of a serial port, as text: lines, carriage returns and backspaces. Escape sequences are left out, but for those
- * that erase a line or everything.
+ * The output of a serial port, as text: lines, carriage returns and backspaces. Escape sequences are left out, but for
+ * erasing a line or everything.
  *
  * Source: ECMA-48, 5.4, "Control sequences", 8.3.41, "EL", and 8.3.105, "RIS".
  */
@@ -72,7 +72,7 @@ export class PlainTerminal implements TerminalLike {
     const element = this.#element
     const atEnd = element.scrollTop + element.clientHeight >= element.scrollHeight - 4
     element.textContent = this.#text.print(data)
-    // A reader who has scrolled back stays there.
+    // A reader who has scrolled back stays at that place.
     if (atEnd) element.scrollTop = element.scrollHeight
     done?.()
   }

@@ -127,7 +127,7 @@ export type ToWorker =
   | { readonly tell: 'compile' | 'execute'; readonly port: MessagePort }
   /** The page wants frames, or no more. */
   | { readonly tell: 'watch'; readonly on: boolean }
-  /** The page has drawn a frame, and takes the next one. */
+  /** The page has drawn a frame, and is ready for another one. */
   | { readonly tell: 'drawn' }
 
 /** The parts of values that are moved, and not copied, with a message: ports, and the memory of a snapshot. */

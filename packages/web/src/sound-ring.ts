@@ -29,7 +29,7 @@ const FULL_SCALE = 1 / 0x8000
 
 /**
  * Sound on its way from a machine to a page's loudspeakers: 16-bit frames of two channels at the guest's rate. One side writes,
- * and the other reads; they may be threads with the ring in shared memory. A writer never waits: what has no room is dropped.
+ * and the other reads; they may be threads with the ring in shared memory. A full ring drops frames.
  */
 export class SoundRing {
   readonly #header: Int32Array

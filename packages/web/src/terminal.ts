@@ -6,7 +6,7 @@ interface PrintingTerminal {
   close(): void
 }
 
-/** Counts what all terminals of a machine have printed, so that the guest does not run away from the slowest one. */
+/** Counts the bytes that all terminals of a machine have printed, so that the guest does not run away from the slowest one. */
 export class PrintedBytes {
   readonly #tell: (bytes: number) => void
   /** Bytes that the guest has sent. */

@@ -18,7 +18,7 @@ export const DEFAULT_MEMORY_BYTES: number = 128 << 20
 
 /** A machine of any board. */
 export type BoardMachine = Pc | ArmMachine
-/** Its options. */
+/** The options of a machine of a board. */
 export type BoardOptions = PcOptions | ArmMachineOptions
 /** A debugger that goes through its run. */
 export type TravellingDebugger = ReplayDebugger<BoardMachine>
@@ -41,7 +41,7 @@ export interface BoardParts extends Pick<PcOptions, 'screen' | 'onDeviceFailure'
   readonly onTurns: (why: string) => void
 }
 
-/** Generates what machines of a kind share. @param isWanted - asked before it begins, after the board was loaded */
+/** Generates the parts that machines of a kind share. @param isWanted - asked before it begins, after the board was loaded */
 export async function prepareBoard(
   { board, jit }: Pick<SentOptions, 'board' | 'jit'>,
   isWanted: () => boolean = () => true,

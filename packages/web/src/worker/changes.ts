@@ -32,7 +32,7 @@ export function findMemory(machine: LinuxMemory, bytes: Uint8Array): number[] {
   const found: number[] = []
   for (const stretch of ram.stretches)
     for (let done = 0; done < stretch.bytes && found.length < MOST_FOUND; done += PIECE_BYTES) {
-      // A match may begin in this piece and end in the next one.
+      // A match may begin in this piece and end in the piece after it.
       const piece = ram.read(stretch.from + done, Math.min(PIECE_BYTES + bytes.length - 1, stretch.bytes - done))
       for (let at = piece?.indexOf(bytes[0]!) ?? -1; at >= 0; at = piece!.indexOf(bytes[0]!, at + 1)) {
         if (found.length === MOST_FOUND || at >= PIECE_BYTES) break

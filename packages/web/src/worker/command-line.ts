@@ -44,7 +44,7 @@ function driveOf({ id, media = 'disk', interface: way = 'ide', source }: SentDri
   return DEVICES[way] === undefined ? drive : [...drive, '--device', `${DEVICES[way]},drive=${id}`]
 }
 
-/** Returns the host's network in place of `fetch` and `wisp`. Other tabs are unknown there, and a relay's address may contain a secret. */
+/** Returns the host's network in place of `fetch` and `wisp`. It has no hub of tabs, and a relay's address may be secret. */
 function nicOf(network: SentNetwork): string {
   const { kind, card, macAddress } = network
   return [

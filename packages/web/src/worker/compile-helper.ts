@@ -6,7 +6,7 @@ let worker: Worker | undefined
 
 const helper: CompileHelper = {
   connect(hear, failed): HelperPort {
-    // Its program is this one's, which the browser has.
+    // The Worker runs this Worker's program, which the browser has cached.
     worker ??= new Worker(self.location.href, { type: 'module', name: 'retrap compiler' })
     const { port1, port2 } = new MessageChannel()
     port1.addEventListener('message', ({ data }: MessageEvent<HelperAnswer>) => hear(data))
@@ -21,7 +21,7 @@ const helper: CompileHelper = {
   },
 }
 
-/** Returns what compiles for the machine of this Worker; undefined where there is no further processor for it. */
+/** Returns the compile helper for the machine of this Worker; undefined where there is no further processor for it. */
 export function compileHelper(): CompileHelper | undefined {
   return navigator.hardwareConcurrency > 1 ? helper : undefined
 }

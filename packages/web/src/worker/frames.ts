@@ -7,8 +7,8 @@ type Rectangle = Omit<SentRectangle, 'pixels'>
 const MOST_RECTANGLES = 16
 
 /**
- * Sends what changes on a screen to the page: one frame at a time. Changes before the page has drawn the last frame are joined to
- * the next one, so that a page that is hidden, or slow, holds up nothing.
+ * Sends changes of a screen to the page: one frame at a time. Changes before the page has drawn a frame are joined to the frame
+ * after it, so that a page that is hidden, or slow, holds up nothing.
  */
 export class FrameSender {
   #screen: Screen

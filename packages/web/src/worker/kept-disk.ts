@@ -102,7 +102,7 @@ const backingName = ({ name }: KeptSource): string => {
  * Opens a kept disk over its image, and creates it on first use.
  *
  * @param base - the disk's image, which is closed with the kept disk
- * @throws Error with what is wrong; ImageError; BlockError
+ * @throws Error with the reason; ImageError; BlockError
  */
 export async function openKeptDisk(
   name: string,

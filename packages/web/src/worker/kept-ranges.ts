@@ -33,7 +33,7 @@ export interface KeptRangesOptions {
   readonly closed?: () => void
 }
 
-/** Chunks of a file on a web server, kept in a file of the browser's. Nothing of what that file holds is trusted. */
+/** Chunks of a file on a web server, kept in a file of the browser's. Nothing in that file is trusted. */
 export class KeptRanges implements RangeStore {
   readonly chunkBytes: number
   readonly #handle: RangeFile

@@ -26,7 +26,7 @@ const HEAD_BYTES = 8
 /** Of a disk at an address this much is read at a time. */
 const CHUNK_BYTES = 256 << 10
 
-/** Tells the page what is read from an image by and by, and what fails. */
+/** Reports to the page how much was read from an image, and failures. */
 class WatchedStorage implements BlockStorage {
   readonly #storage: BlockStorage
   readonly #fetched: () => number

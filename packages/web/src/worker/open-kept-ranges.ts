@@ -1,7 +1,7 @@
 import { fetchedFiles, fetchedFolder, fetchedName } from '../files.ts'
 import { KeptRanges, type RangeFile } from './kept-ranges.ts'
 
-/** The part of the room that the browser gives the site: the rest is for what its user wants to keep. */
+/** The part of the room that the browser gives the site: the rest is for the user's own files. */
 const SHARE = 0.5
 /** Free space below which the oldest fetched files are deleted. */
 const LEAST_ROOM_BYTES = 256 << 20

@@ -34,7 +34,7 @@ export interface OpenedParts {
   readonly recording: OpenedRecording | null
 }
 
-/** Opens what a recorded machine was made of. @throws WebError */
+/** Opens the parts of a recorded machine. @throws WebError */
 async function openRecorded(given: SentOptions, source: SentSource, listener: SourceListener): Promise<OpenedParts> {
   const { openRecordingFile } = await import('./travelled-runs.ts')
   const file =
@@ -56,7 +56,7 @@ async function openRecorded(given: SentOptions, source: SentSource, listener: So
   return { ...none, options, drives: MachineDrives.ofRecording(drives ?? null, listener), recording }
 }
 
-/** Opens what a machine is made of. @throws WebError */
+/** Opens the parts of a machine. @throws WebError */
 export async function openParts(options: SentOptions, listener: SourceListener): Promise<OpenedParts> {
   const { snapshot: from, recording } = options.images
   if (recording !== undefined) return openRecorded(options, recording, listener)

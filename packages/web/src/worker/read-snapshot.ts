@@ -22,6 +22,6 @@ export interface ReadSnapshot {
   readonly console: Uint8Array | null
   /** Whether the user had paused the machine. */
   readonly isPaused?: boolean
-  /** Checks whether it is of these disks. @returns puts back what was written to them. @throws WebError `ERR_SOURCE` */
+  /** Checks whether the snapshot is of these disks. @returns restores their written contents. @throws WebError `ERR_SOURCE` */
   checkDisks(media: readonly NamedMedium[]): () => void
 }

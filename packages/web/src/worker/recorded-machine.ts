@@ -125,7 +125,7 @@ export class RecordedMachine {
     }
     const isLive = this.#isLive(debug)
     const stop = await goBy(debug, way, signal)
-    // The machine's present shows what follows the last recorded instruction.
+    // The machine's present shows the state after the last recorded instruction.
     const isOver = stop.reason === 'end-of-recording' || (stop.reason === 'arrived' && debug.instructions >= now)
     return isOver && !isLive ? debug.goto(now, { signal }) : stop
   }

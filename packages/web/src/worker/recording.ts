@@ -61,7 +61,7 @@ export class Recording {
   }
 
   /**
-   * Continues the machine from the debugger's instant with a new recording: it is paused there.
+   * Pauses the machine at the debugger's instant and begins a new recording.
    *
    * @param change - is made before
    * @throws WebError `ERR_MACHINE` for a machine with kept disks, or if its disks cannot be restored

@@ -1,6 +1,6 @@
 import { concatenate } from '@retrap/basics'
 
-/** Bytes on their way to the page's terminal at which the guest is held up, and those at which it goes on. */
+/** Bytes on their way to the page's terminal at which the guest is held up, and below which it continues. */
 const HOLD_BYTES = 1 << 19
 const GO_ON_BYTES = 1 << 17
 

@@ -12,7 +12,7 @@ declare const FileReaderSync: new () => { readAsArrayBuffer(blob: Blob): ArrayBu
 const PAUSE_MS = 1000
 /** A request that the guest waits for, and that takes longer, has failed. */
 const TIMEOUT_MS = 15_000
-/** The guest has as long as what is decompressed ahead takes the Worker, up to this. */
+/** The guest gets as much time as decompressing ahead took the Worker, up to this. */
 const LONGEST_WAIT_MS = 250
 const IMAGE = 'snapshot'
 /** The first reads are small, and close together. */
@@ -64,7 +64,7 @@ export async function openSnapshotSource(source: SentSource, listener: SourceLis
     const spent = since === null ? 0 : performance.now() - since
     await new Promise<void>((resolve) => setTimeout(resolve, Math.min(LONGEST_WAIT_MS, spent)))
     for (let at = index; at < end; at++) {
-      // oxlint-disable-next-line no-await-in-loop -- one request at a time: those that the guest waits for come between
+      // oxlint-disable-next-line no-await-in-loop -- one at a time: the guest's own requests come between
       await opened.pages.prepare(at)
     }
     since = performance.now()

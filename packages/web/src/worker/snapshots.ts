@@ -23,7 +23,7 @@ interface PageParts {
 
 type PageState = (PcSnapshotState | ArmSnapshotState) & PageParts
 
-/** The description in a snapshot. The first four are those of the command line's. */
+/** The description in a snapshot. The first four fields are as in the command line's. */
 interface Description {
   readonly version: 1
   readonly arguments: readonly string[]
@@ -215,7 +215,7 @@ export async function settleDisks(media: readonly NamedMedium[]): Promise<void> 
   await Promise.all(media.map(async ([, medium]) => medium instanceof Overlay && medium.idle()))
 }
 
-/** Copies what the guest has written to its disks, while no request is under way. */
+/** Copies the guest's writes to its disks, while no request is under way. */
 export async function savedWrites(media: readonly NamedMedium[]): Promise<Record<string, OverlayState>> {
   const writes: Record<string, OverlayState> = {}
   for (const [id, medium] of media) {
@@ -228,7 +228,7 @@ export async function savedWrites(media: readonly NamedMedium[]): Promise<Record
   return writes
 }
 
-/** Puts a machine's state together with what the page has to keep beside it. */
+/** Puts a machine's state together with the page's own data. */
 export function wholeSnapshot(
   options: SentOptions,
   { state, pages }: PcSnapshot | ArmSnapshot,

@@ -6,7 +6,7 @@ export class MachineSound {
   readonly speaker: Loudspeakers = { play: (samples, format) => this.#sender?.play('speaker', samples, format) }
   readonly card: Loudspeakers = { play: (samples, format) => this.#sender?.play('card', samples, format) }
 
-  /** Sends sound to a port from now on, in place of the last one. */
+  /** Sends sound to a port from now on, in place of the port before. */
   async sendTo(port: MessagePort, isShared: boolean): Promise<void> {
     const { SoundSender } = await import('./sound-sender.ts')
     this.#sender?.port.close()

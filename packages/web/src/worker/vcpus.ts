@@ -6,7 +6,7 @@ import type { SentOptions, ToWorker } from '../protocol.ts'
 
 /** Starts a Worker for a vCPU. */
 const startVcpuWorker: StartVcpu = (vcpu) => {
-  // Its program is this one's, which the browser has.
+  // The Worker runs this Worker's program, which the browser has cached.
   const worker = new Worker(self.location.href, { type: 'module', name: `vCPU ${vcpu}` })
   const { port1, port2 } = new MessageChannel()
   worker.postMessage({ tell: 'execute', port: port2 } satisfies ToWorker, [port2])

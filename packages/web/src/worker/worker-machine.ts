@@ -57,7 +57,7 @@ const MOST_TRIES = 40
 const PAST =
   'This is the past, and nobody takes what you type: Now in the debugger leads back to the machine, Go on from here has it go on here.'
 
-/** The machine of a Worker: what the page's calls do. */
+/** The machine of a Worker, which carries out the page's calls. */
 export class WorkerMachine {
   readonly #send: Send
   readonly #options: SentOptions
@@ -79,7 +79,7 @@ export class WorkerMachine {
   readonly #sound = new MachineSound()
   readonly #impairments = new Impairments()
   readonly #codes = new CompiledCodes()
-  /** Devices of the page's; null before the first ones. */
+  /** Devices of the page's; null before any was attached. */
   #attached: AttachedDevices | null = null
   #pc: BoardMachine | null = null
   /** Once the machine is to be recorded. */
@@ -641,7 +641,7 @@ export class WorkerMachine {
     this.#recording?.exchanged()
   }
 
-  /** Gives input to the machine. @param refuse - what is done in its past; default the user is told */
+  /** Gives input to the machine. @param refuse - called instead while its past is shown; default the user is told */
   #give(input: () => void, refuse: () => void = () => undefined): void {
     this.#route.give(() => {
       // While the debugger returns to the present, input goes to the machine itself.
@@ -652,7 +652,7 @@ export class WorkerMachine {
     })
   }
 
-  /** Does what the page tells and wants no answer to. */
+  /** Carries out messages of the page that need no answer. */
   told(message: Extract<ToWorker, { tell: string }>): void {
     if (message.tell === 'serial') this.#give(() => this.#pc?.serial.receive(message.bytes))
     else if (message.tell === 'printed') this.#serial.printed(message.bytes)

@@ -24,7 +24,7 @@ interface Printing {
   readonly given: readonly [string, string]
 }
 
-/** By what sends: COM1 of a PC, or the PL011 of an Arm board. */
+/** By the port's access: COM1 of a PC, or the PL011 of an Arm board. */
 const PRINTING: Readonly<Record<'port' | 'mmio', Printing>> = {
   port: {
     sends: { kind: 'port', address: 0x3f8, count: 1, access: 'write' },
