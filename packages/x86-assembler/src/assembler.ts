@@ -70,7 +70,7 @@ export class Assembler {
     return this.#plan.label(name)
   }
 
-  /** Puts a label in front of what comes next. Throws `ERR_LABEL` if it has a place already. */
+  /** Puts a label in front of the next instruction or data. Throws `ERR_LABEL` if it has a place already. */
   bind(label: Label): this {
     this.#plan.bind(label)
     return this
@@ -194,8 +194,8 @@ export class Assembler {
   /**
    * An instruction in one form: the way to get exactly that encoding.
    *
-   * @param form - a `code` of `@retrap/x86-decoder`, or its name there: `'ADD r/m32, imm32'`. If VEX and EVEX forms
-   * share a name, `encoding()` selects one; default VEX.
+   * @param form - a `code` of `@retrap/x86-decoder`, or its name in that package: `'ADD r/m32, imm32'`. If VEX and EVEX
+   * forms share a name, `encoding()` selects one; default VEX.
    * @throws AssemblerError as `instruction()`
    */
   form(form: number | string, ...operands: readonly Operand[]): this {
@@ -314,8 +314,8 @@ export class Assembler {
   /**
    * Chooses branch lengths, places the sections and fills in the labels. The builder may go on afterwards.
    *
-   * @throws AssemblerError `ERR_LABEL`, `ERR_RANGE` or `ERR_LAYOUT`; `ERR_PREFIX` where what was asked of the next
-   * instruction waits for one
+   * @throws AssemblerError `ERR_LABEL`, `ERR_RANGE` or `ERR_LAYOUT`; `ERR_PREFIX` where a prefix, size or encoding
+   * waits for an instruction
    */
   assemble(): Program {
     if (this.#prefixes !== NO_PREFIXES) {

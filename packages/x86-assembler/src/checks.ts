@@ -39,7 +39,7 @@ export function requireOptions(options: unknown, what: string): void {
   throw new AssemblerError('ERR_OPERAND', `${what} must be an object, not ${describeArgument(options)}`)
 }
 
-/** Throws `ERR_RANGE` on what is no whole number from `least` to `most`. */
+/** Throws `ERR_RANGE` unless the value is a whole number from `least` to `most`. */
 export function requireWhole(
   value: unknown,
   what: string,
@@ -51,7 +51,7 @@ export function requireWhole(
   throw new AssemblerError('ERR_RANGE', `${what} is ${describeArgument(value)}; it must be a whole number ${range}`)
 }
 
-/** Throws `ERR_OPERAND` on what is no string. */
+/** Throws `ERR_OPERAND` unless the value is a string. */
 export function requireText(value: unknown, what: string): void {
   if (typeof value !== 'string')
     throw new AssemblerError('ERR_OPERAND', `${what} is ${describeArgument(value)}, not a string`)
@@ -66,7 +66,7 @@ export function requireOneOf(value: unknown, what: string, allowed: readonly unk
   )
 }
 
-/** Throws `ERR_OPERAND` on what is no register, or of none of the classes. */
+/** Throws `ERR_OPERAND` unless the value is a register, of one of the classes. */
 export function requireRegister(value: unknown, what: string, ...classes: readonly string[]): void {
   const isRegister =
     typeof value === 'object' && value !== null && 'type' in value && value.type === 'register' && 'class' in value

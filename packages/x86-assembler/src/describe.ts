@@ -90,7 +90,7 @@ function suitsClass(wanted: RegisterClass, given: RegisterClass): number {
   return familyOf(wanted) === familyOf(given) ? 1 : 0
 }
 
-/** How well an operand suits a slot, for choosing what to suggest: 2 yes, 1 the right kind, 0 no. */
+/** How well an operand suits a slot, for choosing a suggestion: 2 yes, 1 the right kind, 0 no. */
 function suits(slot: Slot, given: Operand): number {
   const operand = plainOperand(given)
   const type = typeof operand === 'number' || typeof operand === 'bigint' ? 'value' : operand.type

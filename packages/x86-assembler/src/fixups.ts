@@ -26,7 +26,7 @@ export interface Fixup {
   readonly addressBits: 16 | 32 | 64
 }
 
-/** The bytes of one instruction or data item and what has still to be filled in. */
+/** The bytes of one instruction or data item and the fixups of its fields. */
 export interface Encoding {
   readonly bytes: readonly number[] | Uint8Array
   readonly fixups: readonly Fixup[]

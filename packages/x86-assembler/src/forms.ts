@@ -219,7 +219,7 @@ const formsByCode: (Form | undefined)[] = []
 /** The codes of the table's mnemonics. */
 const index: ReadonlyMap<string, readonly number[]> = codesByMnemonic()
 
-/** The form of a `code` of the decoder; undefined for 0, the invalid instruction, and for what is not there. */
+/** The form of a `code` of the decoder; undefined for 0, the invalid instruction, and for an unknown code. */
 export function formOfCode(code: number): Form | undefined {
   const row = codeInfo(code)
   return row.code === 0 ? undefined : (formsByCode[code] ??= formOf(row))

@@ -19,7 +19,7 @@ export interface InstructionRequest {
   readonly bits: 16 | 32 | 64
 }
 
-/** The encodings of an instruction: the shortest first, then those that the layout may need where a value does not fit. */
+/** The encodings of an instruction: the shortest first, then longer ones, for values of labels that do not fit. */
 export interface AssembledInstruction {
   readonly mnemonic: string
   readonly encodings: readonly Encoding[]
@@ -229,7 +229,7 @@ function unknownMnemonic(mnemonic: string): AssemblerError {
   return new AssemblerError('ERR_NO_FORM', `there is no instruction ${mnemonic}${hint}`)
 }
 
-/** Says which forms come nearest: those of this mode that agree with the most operands. */
+/** Names the nearest forms: forms of this mode that agree with the most operands. */
 function noForm(request: InstructionRequest, forms: readonly Form[]): AssemblerError {
   const here = forms.filter((form) => form.sizing[request.bits] !== undefined)
   if (here.length === 0) {

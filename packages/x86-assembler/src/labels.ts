@@ -1,6 +1,6 @@
 import { requireWhole, AssemblerError } from './checks.ts'
 
-/** A whole number as the encoder keeps it. Throws `ERR_OPERAND` on a fraction, an unsafe number, and what is no number. */
+/** A whole number as the encoder keeps it. Throws `ERR_OPERAND` unless it is a bigint or a safe integer. */
 export function asWhole(value: number | bigint): bigint {
   if (typeof value === 'bigint') return value
   // Callers in plain JavaScript come with anything.

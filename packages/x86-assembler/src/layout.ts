@@ -3,7 +3,7 @@ import { applyFixup, fixupFits, fixupValue, type Encoding, type Fixup } from './
 import type { AddressMap, Label } from './labels.ts'
 import { codePadding } from './padding.ts'
 
-/** A fragment's part of a listing, which becomes a string only there. */
+/** A fragment's part of a listing, which becomes a string only in the listing. */
 export interface SourceText {
   toString(): string
 }
@@ -22,7 +22,7 @@ interface SettledFragment {
   readonly length: number
 }
 
-/** An instruction of several encodings, the shortest first: the first is taken that holds what the labels turn out to be. */
+/** An instruction of several encodings, the shortest first: the first is taken that holds the labels' final values. */
 interface ChoiceFragment {
   readonly kind: 'choice'
   readonly text: SourceText
@@ -249,7 +249,7 @@ class Placement implements AddressMap {
   }
 }
 
-/** Writes `length` bytes of a fragment at `offset`, without what waits for addresses. */
+/** Writes `length` bytes of a fragment at `offset`, without fields that wait for addresses. */
 function writeFragment(
   section: SectionPlan,
   fragment: Fragment,

@@ -49,7 +49,7 @@ export function maskedRegister<Of>(operand: Of, mask: OperandMask): MaskedRegist
   })
 }
 
-/** How a floating-point instruction on registers rounds, in place of what MXCSR says; all exceptions are suppressed. */
+/** How a floating-point instruction on registers rounds, in place of MXCSR's mode; all exceptions are suppressed. */
 export interface Rounding {
   /** Tells the kinds of operand apart. */
   readonly type: 'rounding'

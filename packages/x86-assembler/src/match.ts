@@ -144,7 +144,7 @@ function writesMemory(form: Form): boolean {
   return first?.kind === 'rm' || first?.kind === 'memory'
 }
 
-/** Throws `ERR_OPERAND` on a fraction, and on what a number does not hold exactly. */
+/** Throws `ERR_OPERAND` on a fraction, and on a whole number above 2^53. */
 function wholeNumber(value: number): bigint {
   return asValue(value) as bigint
 }

@@ -11,7 +11,7 @@ const KIND_MEMORY = 5
 const KIND_BROADCAST = 6
 const KIND_ROUNDING = 7
 const KIND_FLAGS = 30
-/** Added to the kind of what is written under a mask. */
+/** Added to the kind of an operand that is written under a mask. */
 const MASKED = 32
 /** More than there are kinds; with six operands the key is still a whole number that is exact. */
 const KINDS = 64

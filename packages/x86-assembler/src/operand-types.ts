@@ -1,5 +1,5 @@
 /**
- * Short names for what an operand may be, in which the mnemonic methods are written.
+ * Short names for the types of operands, in which the mnemonic methods are written.
  *
  * The number after `M` and `Rm` is the size in bits. `Memory<0>`, made by `ptr()`, is memory whose size another operand
  * tells.

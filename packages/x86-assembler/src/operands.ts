@@ -110,7 +110,7 @@ export function far(selector: Value, offset: Value): FarPointer {
 export function far16(selector: Value, offset: Value): FarPointer {
   return { type: 'far', selector: asValue(selector), offset: asValue(offset), bits: 16 }
 }
-/** A direct far pointer ptr16:32, whatever the mode: what leaves real mode for 32-bit code. */
+/** A direct far pointer ptr16:32, whatever the mode, by which real mode is left for 32-bit code. */
 export function far32(selector: Value, offset: Value): FarPointer {
   return { type: 'far', selector: asValue(selector), offset: asValue(offset), bits: 32 }
 }
@@ -178,7 +178,7 @@ export function formatOperand(operand: Operand): string {
   }
 }
 
-/** Throws `ERR_OPERAND` on what is no operand: callers in plain JavaScript come with anything. */
+/** Throws `ERR_OPERAND` on a value that is no operand: callers in plain JavaScript come with anything. */
 export function requireOperand(operand: Operand, index: number): void {
   if (typeof operand === 'number') asWhole(operand)
   if (typeof operand === 'number' || typeof operand === 'bigint') return

@@ -62,7 +62,7 @@ export class ProgramPlan {
     return new Label(chosen)
   }
 
-  /** Puts a label in front of what comes next. @throws AssemblerError `ERR_LABEL` if it has a place already */
+  /** Puts a label in front of the next instruction or data. @throws AssemblerError `ERR_LABEL` if it has a place already */
   bind(label: Label): void {
     if (!(label instanceof Label)) throw new AssemblerError('ERR_LABEL', 'what is bound must be a label')
     if (this.#bindings.has(label)) {

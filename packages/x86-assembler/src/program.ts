@@ -15,7 +15,7 @@ export interface ProgramSection {
   readonly bytes: Uint8Array
 }
 
-/** An absolute address in the output: what a loader has to change if it moves the image. */
+/** An absolute address in the output, which a loader has to change if it moves the image. */
 export interface Relocation {
   /** Name of the section. */
   readonly section: string
