@@ -10,7 +10,7 @@ export interface ProgressStream {
   write(text: string): unknown
 }
 
-/** A terminal's table is drawn anew so often; a pipe gets a line of counts so often. */
+/** Intervals at which a terminal's table is drawn anew, and at which a pipe gets a line of counts. */
 const TABLE_MS = 500
 const LINE_MS = 30_000
 /** Rows of the table, where the terminal is high enough: the machines that have run longest. */

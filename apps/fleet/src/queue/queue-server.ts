@@ -28,7 +28,7 @@ export interface QueueServer<T> {
  *
  * @param url - address from `checkedQueueUrl`
  * @param connections - most simultaneous connections to a PostgreSQL server
- * @param trouble - is told of errors of the server, which is asked again
+ * @param trouble - called with errors of the server, which is asked again
  */
 export function openQueue<T>(
   url: string,

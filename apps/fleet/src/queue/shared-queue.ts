@@ -9,7 +9,7 @@ import type { JobListener, JobQueue, MakeAttempt } from './queue.ts'
 
 /** The place of a queue that several hosts share. */
 export interface SharedQueueOptions {
-  /** On Redis or PostgreSQL, as `checkedQueueUrl` takes it. */
+  /** Address of Redis or PostgreSQL, as for `checkedQueueUrl`. */
   readonly url: string
   /** Name of the queue; default `retrap-fleet`. */
   readonly name?: string
@@ -27,9 +27,8 @@ const LOCK_MS = 30_000
 /** Number of lost workers after which a job is abandoned: it may be the cause. */
 const MOST_STALLS = 10
 /**
- * Ends of jobs come as events, which a restart of Redis loses: jobs that have not ended are asked for one after the other, with so
- * long a pause between two rounds at least and at most. In between it is as many times as long as the round, so that a plan of
- * thousands does not keep its server busy.
+ * Ends of jobs come as events, which a restart of Redis loses: jobs that have not ended are polled one by one. A pause between two
+ * rounds is a multiple of the round's time within these limits, so that a plan of thousands does not keep its server busy.
  */
 const ASK_MS = 2000
 const LONGEST_ASK_MS = 30_000

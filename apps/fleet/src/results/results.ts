@@ -4,7 +4,7 @@ import type { Attempt, Job, JobResult } from '../plan/job.ts'
 import { junitOf } from './junit.ts'
 import { pageOf } from './page.ts'
 
-/** The results of a plan. An attempt counts once, however often it is told. */
+/** The results of a plan. An attempt counts once, even if it is reported again. */
 export class Results {
   readonly #jobs: ReadonlyMap<string, Job>
   readonly #attempts = new Map<string, Map<number, Attempt>>()

@@ -8,7 +8,7 @@ import { findingsText, readExplored } from '../plan/explored.ts'
 import type { Attempt, Job, Outcome } from '../plan/job.ts'
 import type { MakeAttempt } from '../queue/queue.ts'
 
-/** Of the output, as much is kept of an attempt; a guest may print without end. */
+/** Bytes of an attempt's output that are kept; a guest may print without end. */
 const MOST_LOG_BYTES = 16 << 20
 const TAIL_BYTES = 4 << 10
 /** The most bytes of a line about a finding in a cluster. */
@@ -190,7 +190,7 @@ export class ExpectedTexts {
   /** Number of expected texts found. */
   found = 0
   #rest: Buffer = Buffer.alloc(0)
-  /** Of the piece that the last text ended in, the bytes behind it. */
+  /** Number of bytes behind the last text, in the piece that it ended in. */
   behind = 0
 
   constructor(texts: readonly string[]) {
