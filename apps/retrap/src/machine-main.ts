@@ -13,7 +13,7 @@ import { spawn } from 'node:child_process'
 import { ExitCode } from './exit-codes.ts'
 
 // --daemonize: the run goes on in a process of its own, which its user's shell does not wait for.
-/** Says to the child that a parent waits to hear that its run has begun. */
+/** Environment variable by which a child knows that a parent waits for a report that its run has begun. */
 const VARIABLE = 'RETRAP_DAEMON'
 
 /**

@@ -58,7 +58,7 @@ function* joinLines(lines: Iterable<string>): Generator<string, void> {
   yield chunk
 }
 
-/** As `printLines`, for text in pieces of any length. */
+/** Prints as `printLines`, for text in pieces of any length. */
 export async function printText(pieces: Iterable<string | Uint8Array>, output: ListingOutput): Promise<void> {
   const printer = new Printer(output)
   for (const piece of pieces) {

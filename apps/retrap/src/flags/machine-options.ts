@@ -210,7 +210,7 @@ function jitSettings(
   const { jit, jitDump: folder } = flags
   if (folder === undefined) {
     if (jit !== 'on' && jit !== 'inline') return {}
-    // Of a run that can be made again, nothing depends on when the host has compiled.
+    // In a run that can be repeated nothing may depend on the time at which the host has compiled.
     const isAgain = flags.deterministic === true || flags.record !== undefined || flags.replay !== undefined
     const helper = jit === 'inline' || isAgain ? undefined : compileHelper()
     return {

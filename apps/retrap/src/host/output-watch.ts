@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises'
 
 /** Bytes that may wait for readers before the machine waits too. */
 const FULL_BYTES = 1 << 20
-/** Below this the machine goes on. */
+/** Bytes below which the machine goes on. */
 const DRAINED_BYTES = 1 << 16
 const LOOK_MS = 20
 /** Between two looks where nothing has waited: an idle machine is to take next to nothing of the host. */

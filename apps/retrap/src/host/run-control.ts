@@ -1,6 +1,6 @@
 /** Commands pause, resume or restart a session's run. Listeners receive QMP's events. */
 
-/** The events that are told; see QEMU's QMP reference, "Events". */
+/** The reported events; see QEMU's QMP reference, "Events". */
 export const RUN_EVENTS = [
   'DEVICE_DELETED',
   'GUEST_CRASHLOADED',

@@ -46,7 +46,7 @@ export function compiledText({ module, bits, instructions, marks, disassemble }:
 /**
  * Makes the folder of a dump.
  *
- * @param warn - told once, where a file cannot be written: the machine goes on without the dump
+ * @param warn - called once, where a file cannot be written: the machine goes on without the dump
  * @returns a function that writes a unit to the folder, as `NUMBER-ADDRESS.wat`
  * @throws CliError where the folder cannot be made
  */

@@ -16,7 +16,7 @@ export interface ListedMemory {
   /** Reads up to `count` bytes; fewer if memory ends earlier. */
   read(address: bigint, count: number): Uint8Array
   nameOf(address: bigint): string | undefined
-  /** Where the code begins that an address is in. */
+  /** Returns the start of the code that an address is in. */
   startOf(address: bigint): bigint | undefined
 }
 

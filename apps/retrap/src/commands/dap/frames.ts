@@ -23,7 +23,7 @@ export class FrameReader {
   #held = 0
   /** Length of the message whose body is being read; undefined while reading a header. */
   #message: number | undefined
-  /** The listener has been told that these bytes are no message. */
+  /** Whether the listener was notified that these bytes are no message. */
   #isLost = false
 
   constructor(listener: FrameListener) {

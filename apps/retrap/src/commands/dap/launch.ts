@@ -19,7 +19,7 @@ export interface LaunchArguments {
   readonly stopOnEntry?: boolean
 }
 
-/** For each argument, a function that checks a value. */
+/** Checks of values, by argument. */
 const ARGUMENTS: Readonly<
   Record<keyof LaunchArguments, { readonly is: (value: unknown) => boolean; readonly kind: string }>
 > = {

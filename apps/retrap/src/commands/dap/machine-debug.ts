@@ -11,7 +11,7 @@ import { CliError } from '../../errors.ts'
 import type { SessionDebugger, SessionOutput } from '../../machine/session/session-host.ts'
 import type { Machine, MachineRunner } from '../../machine/machine-contract.ts'
 
-/** The debugger's user is told. */
+/** Events for the debugger's user. */
 export interface MachineDebugEvents {
   /** Called for each new machine: the first, or after a reset. */
   readonly adopted: () => void

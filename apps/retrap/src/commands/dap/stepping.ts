@@ -7,7 +7,7 @@ import type { ProgramNames } from './program-names.ts'
 
 /** Steps that are made until a line is over. */
 const MOST_STEPS = 2000
-/** Calls of x86 and of Arm, which have a place behind them to come back to. */
+/** Calls of x86 and of Arm, which return to the place behind them. */
 const CALL = /^(?:call|blr?|blx|blra[ab]z?)\s/
 
 /** Returns memory at a vCPU's linear addresses, with its symbols. */

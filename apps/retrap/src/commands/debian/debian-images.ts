@@ -18,7 +18,7 @@ import { buildInitramfs, SHELL_PROMPT } from '../../guests/linux/initramfs.ts'
 /** The kernel that boots by default. */
 export const DEBIAN_KERNEL = 'linux-image-cloud-amd64'
 
-/** By architecture, the usual kernel and the serial port that is its console. */
+/** The usual kernel, and the serial port that is its console, by architecture. */
 const USUAL: Readonly<Record<LinuxArchitecture, { readonly kernel: string; readonly console: string }>> = {
   amd64: { kernel: DEBIAN_KERNEL, console: 'ttyS0' },
   arm64: { kernel: 'linux-image-arm64', console: 'ttyAMA0' },

@@ -2,7 +2,7 @@
 
 /** Something that a server has to keep to. */
 export interface Rule {
-  /** In few words, of the server. */
+  /** Title of the part in few words, about the server. */
   readonly title: string
   /** The sentence of `PROTOCOL.md` with this rule, literally. */
   readonly sentence: string

@@ -36,7 +36,7 @@ export const RULES = {
     title: 'the machine can make its PCI functions',
     sentence: '**PCI functions** need the identity, and their BARs.',
   },
-  // At all times.
+  // Rules that hold at all times.
   length: {
     title: 'its frames have a length that frames can have',
     sentence: 'A receiver closes the connection after a frame that does not keep to this.',

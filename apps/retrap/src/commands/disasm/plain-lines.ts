@@ -31,7 +31,7 @@ export const BYTES_WIDTH = 22
 /** Columns for the mnemonic. */
 export const MNEMONIC_WIDTH = 8
 
-/** As GNU's tools write it, AT&T syntax has no blanks behind commas. */
+/** Spacing: as GNU's tools write it, AT&T syntax has no blanks behind commas. */
 export const spacingOf = (syntax: Syntax): 'tight' | 'normal' => (syntax === 'att' ? 'tight' : 'normal')
 
 /** Comment of a line whose bytes end before the instruction does. */

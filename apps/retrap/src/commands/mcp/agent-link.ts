@@ -2,7 +2,7 @@ import { connectGuest, type Guest, GuestError, type GuestPort } from '@retrap/gu
 import type { Call } from './call.ts'
 import { ToolError } from './tool-error.ts'
 
-/** A connection is tried anew after so long, for as long as a call lasts. */
+/** A connection is tried anew after this many milliseconds, for as long as a call lasts. */
 const CONNECT_MS = 10_000
 
 /** A machine's port for the agent, and the guest's name for it. */

@@ -36,7 +36,7 @@ export class Call {
   }
 
   /**
-   * Waits for a promise no longer than the call lasts, and so much longer.
+   * Waits for a promise no longer than the call lasts, and `patienceMs` longer.
    *
    * @param what - names the awaited event
    * @throws ToolError `ERR_TIME`, `ERR_CANCELLED`; the promise's rejection

@@ -19,7 +19,7 @@ type Flags = MachineFlags &
 
 /** A file of the machine. */
 export interface SiteImage {
-  /** In the folder of the machine. */
+  /** Name in the folder of the machine. */
   readonly name: string
   readonly path: string
   /** Whether the guest may write to the image. */

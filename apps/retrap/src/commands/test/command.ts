@@ -23,7 +23,7 @@ text mode ("screen"), and takes a picture ("screenshot": "menu.png"), in this or
 A test that fails leaves a folder behind: its output, its screen, and its recorded run, which --gdb opens for gdb, backwards too.
 The exit code is 1 if a test has failed.`
 
-/** Adds the command. @param report - is told the exit code */
+/** Adds the command. @param report - gets the exit code */
 export function addTest(program: Command, { stdout, stderr }: TestOutputs, report: (code: number) => void): void {
   program
     .command('test')

@@ -10,7 +10,7 @@ import { CliError } from '../../errors.ts'
 export interface DumpRange {
   readonly gpa: number
   readonly bytes: number
-  /** Where the range is in the file. */
+  /** Offset of the range in the file. */
   readonly offset: number
 }
 
@@ -29,7 +29,7 @@ const ET_CORE = 4
 const EM_X86_64 = 62
 const EM_386 = 3
 const EM_AARCH64 = 183
-/** Of an ELF header: the count of program headers is in the first section header instead, as sh_info. */
+/** Count in an ELF header: the count of program headers is in the first section header instead, as sh_info. */
 const PN_XNUM = 0xffff
 const MOST_NOTE_BYTES = 1 << 24
 /** The type of the notes named QEMU. */

@@ -29,7 +29,7 @@ export const debianPackages = (architecture: LinuxArchitecture): readonly Distri
 /** Files of which the start page's Debian is made. */
 export interface DebianFiles {
   readonly architecture: LinuxArchitecture
-  /** The kernel's. */
+  /** Version of the kernel. */
   readonly version: string
   readonly kernelPath: string
   /** The kernel's configuration. */

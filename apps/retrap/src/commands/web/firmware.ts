@@ -12,7 +12,7 @@ import {
 } from './packages.ts'
 import type { SiteFile } from './server.ts'
 
-/** Where the start page finds out whether the site has firmware. */
+/** Path by which the start page finds out whether the site has firmware. */
 export const FIRMWARE_LIST = 'firmware/firmware.json'
 
 const FOLDER = 'usr/share/seabios'
@@ -67,7 +67,7 @@ export async function firmwareForOthers(tell: (text: string) => void): Promise<S
   }
 }
 
-/** Where SeaBIOS comes from: the cache, or Debian. */
+/** The source of SeaBIOS: the cache, or Debian. */
 export interface FirmwareSource {
   /** Returns the firmware, with the texts of licences, if it is in the cache. */
   find(): Promise<readonly DistributedPackage[] | undefined>

@@ -7,7 +7,7 @@ import type { SiteFile } from './server.ts'
 
 /** A file of the site, for the About page's list. */
 export interface ListedFile {
-  /** Below the site. */
+  /** Path below the site. */
   readonly path: string
   readonly bytes: number
   readonly sha256: string
@@ -42,7 +42,7 @@ export interface SitePart {
   readonly files: ReadonlyMap<string, SiteFile>
 }
 
-/** Where the About page finds the list of packages. */
+/** Path by which the About page finds the list of packages. */
 export const PACKAGES_LIST = 'debian/packages.json'
 
 /** Debian's package of the licence texts that the copyright files of other packages refer to. */

@@ -4,7 +4,7 @@ import { DebianError, keep, type OnProgress, type PackageSource, unpackPackage, 
 import { CliError } from '../../errors.ts'
 
 export interface DebianOptions {
-  /** Where fetched files are kept; the user's cache folder unless given. */
+  /** Folder of fetched files; the user's cache folder unless given. */
   readonly cacheDirectory?: string
   readonly mirror?: string
   /** Ask Debian for a newer version even where files are kept already. */

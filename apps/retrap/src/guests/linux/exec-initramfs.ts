@@ -13,7 +13,7 @@ export const EXEC_PORTS = {
   report: 7,
 } as const
 
-/** Where programs of a cluster report, line by line. */
+/** File by which programs of a cluster report, line by line. */
 export const REPORT_PATH = '/dev/retrap/report'
 
 /** The name that the guest's kernel gives a port. The console is its first virtio device. */

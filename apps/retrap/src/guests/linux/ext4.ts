@@ -12,7 +12,7 @@ const INODE_BYTES = 256
 const EXTRA_BYTES = 32
 const GROUP_BLOCKS = 8 * BLOCK_BYTES
 const DESCRIPTOR_BYTES = 32
-/** A file of its own for so many bytes of the disk. */
+/** The disk has one inode for this many blocks. */
 const BLOCKS_PER_INODE = 4
 const INODES_PER_BLOCK = BLOCK_BYTES / INODE_BYTES
 /** A last group with fewer blocks is left out: its own tables would fill it. */

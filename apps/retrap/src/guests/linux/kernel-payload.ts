@@ -61,7 +61,7 @@ async function codeOfXz(stream: Buffer, size: number): Promise<Buffer | undefine
   return zlib.crc32(code) === stream.readUInt32LE(index - CRC_BYTES) ? code : undefined
 }
 
-/** By the bits of `doubt`: whether an opcode may stand here, and which byte of its target decides. */
+/** Allowed opcodes by the bits of `doubt`: whether an opcode may stand here, and which byte of its target decides. */
 const MAY_STAND = [true, true, true, false, true, false, false, false]
 const TELLING = [0, 1, 2, 2, 3, 3, 3, 3]
 const isSign = (byte: number): boolean => byte === 0 || byte === 0xff

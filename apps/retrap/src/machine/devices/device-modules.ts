@@ -11,13 +11,13 @@ import { namesProgram } from './device-programs.ts'
 import { placeOf } from './pci-devices.ts'
 import { watchMainThread } from './stuck-watch.ts'
 
-/** Where the models of a `--device FILE` run. */
+/** Places where the models of a `--device FILE` run. */
 const TRANSPORTS = ['inline', 'worker', 'process'] as const
 type Transport = (typeof TRANSPORTS)[number]
 /** The properties of a module. */
 export const MODULE_PROPERTIES: readonly string[] = ['transport', 'bus', 'id']
 
-/** How long a module may take to load, and how much later than the run: the end of the run is told, not the module's. */
+/** Milliseconds that a module may take to load, beyond the end of the run: the end of the run is reported, not the module's. */
 const MODULE_MS = 10_000
 const BEHIND_RUN_MS = 50
 

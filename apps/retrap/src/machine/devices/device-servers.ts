@@ -11,13 +11,13 @@ import { parseWhole, usage } from '../../options/values.ts'
 import { NATS_KEYS, type NatsAddress, openNats, parseNats } from './nats.ts'
 import type { SessionHost } from '../session/session-host.ts'
 
-/** Where devices are served, and who this end is. */
+/** Address of served devices, and this end's identity. */
 export interface DeviceServerAddress extends DeviceConnection {
   readonly host: string
   readonly port: number
 }
 
-/** Where devices are asked for by their name, and who this end is. */
+/** Name of announced devices, and this end's identity. */
 export interface NamedDevices extends DeviceConnection {
   readonly nats: NatsAddress
 }

@@ -26,7 +26,7 @@ export class SessionDisplay {
   #writing: Promise<void> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
 
-  /** @param onError - told once why the picture cannot be written */
+  /** @param onError - called once with the reason why the picture cannot be written */
   constructor(settings: DisplaySettings, output: SessionOutput, onError: (message: string) => void) {
     this.#settings = settings
     this.#onError = onError

@@ -337,7 +337,7 @@ async function closeAll(files: readonly OpenFile[]): Promise<readonly FailedClos
   return failed
 }
 
-/** The image of a flash. A write that fails is told to the user at the end, for the guest may not be notified of it. */
+/** The image of a flash. A failed write is reported to the user at the end, for the guest may not be notified of it. */
 function noting(file: OpenFile): BlockBackend {
   const { image } = file
   const note = (request: Promise<void>): Promise<void> =>

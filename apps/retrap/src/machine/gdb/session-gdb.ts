@@ -12,7 +12,7 @@ export interface GdbOption {
   readonly port: number
   /** The machine does not start before gdb says so. */
   readonly wait: boolean
-  /** The registers that gdb is told of; `x86-64` is for guests in all modes. */
+  /** The registers in the description for gdb; `x86-64` is for guests in all modes. */
   readonly architecture?: 'x86-64' | 'i386'
 }
 

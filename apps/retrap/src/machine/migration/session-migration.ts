@@ -27,7 +27,7 @@ export class SessionMigration {
   /** Whether the machine has moved to another host. */
   isGone = false
   readonly #hooks: MigrationHooks
-  /** Where the machine is being moved to, or may be. */
+  /** Address that the machine is being moved to, or may be. */
   #target: MigrationAddress | null = null
   #isUnknown = false
 

@@ -28,7 +28,7 @@ export const PLUGGABLE: readonly string[] = [
 const isPluggable = (name: string): boolean => PLUGGABLE.includes(name) || namesModule(name)
 /** Controllers that can have devices of their own. */
 const HAVE_DEVICES: readonly string[] = ['virtio-scsi-pci', 'qemu-xhci']
-/** Milliseconds after which the user is told that the guest still has the device. */
+/** Milliseconds after which the user is notified that the guest still has the device. */
 const LATE_MS = 30_000
 
 /** The devices of a command line that are behind root ports. @throws CliError `ERR_USAGE` */

@@ -37,7 +37,7 @@ const START = 1_000_000
 /** Builds a profile from stacks and the time spent in each. */
 export class CpuProfileBuilder {
   readonly #nodes: ProfileNode[] = [node(1, '(root)', '')]
-  /** By the parent's id, name and file. */
+  /** Identifiers by the parent's id, name and file. */
   readonly #ids = new Map<string, number>()
   readonly #samples: number[] = []
   readonly #deltas: number[] = []

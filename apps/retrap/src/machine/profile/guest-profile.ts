@@ -10,7 +10,7 @@ import type { SymbolFile } from './symbol-file.ts'
 
 /** Samples that are kept: half an hour of a vCPU that never halts. */
 const MOST_SAMPLES = 2_000_000
-/** In place of a stack's number: no vCPU executes. */
+/** Stands in place of a stack's number: no vCPU executes. */
 const NO_STACK = -1
 
 /** A sampled stack, with the facts needed for naming it later. */

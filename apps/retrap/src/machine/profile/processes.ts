@@ -23,7 +23,7 @@ const MOST_STACK_PAGES = 2048
 const MOST_PAGES_EACH = 1 << 18
 const MOST_PAGES_ALL = 1 << 22
 const MOST_PROCESSES = 4096
-/** Addresses in a stretch of so many bytes that belongs to no program are not looked up again. */
+/** Bits of an address within a stretch: addresses in a stretch that belongs to no program are not looked up again. */
 const STRETCH_BITS = 16n
 const MOST_STRETCHES = 1 << 16
 /** Counts of samples at which a process's memory is searched again. */

@@ -29,7 +29,7 @@ export interface Program {
   readonly architecture: Architecture
   /** Mode of x86 code; 64 for A64, 32 for A32 and Thumb. */
   readonly mode: Mode
-  /** In the order of the file. */
+  /** Sections in the order of the file. */
   readonly sections: readonly Section[]
 }
 

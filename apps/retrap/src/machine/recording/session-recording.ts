@@ -14,7 +14,7 @@ export interface RecordingSettings {
   readonly arguments: readonly string[]
   /** Path of the recording to write. */
   readonly record?: string | undefined
-  /** On deterministic time, the guest waits for the host; default where a person types, and for a network while recorded. */
+  /** On deterministic time: the guest waits for the host; default where a person types, and for a recorded network. */
   readonly keepsPace?: boolean | undefined
   /** The file gets checkpoints; default it does. */
   readonly keepsCheckpoints?: boolean | undefined

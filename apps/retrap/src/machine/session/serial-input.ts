@@ -5,7 +5,7 @@ const CTRL_D = Uint8Array.of(0x04)
 const LINE_FEED = 0x0a
 /** The longest line that a terminal takes in one piece (Linux's N_TTY_BUF_SIZE). */
 const LONGEST_LINE = 4096
-/** From this size on the sender is paused. */
+/** Bytes at which the sender is paused. */
 const FULL_BYTES = 65_536
 
 /**
@@ -73,8 +73,8 @@ export class SerialInput {
   }
 
   /**
-   * Whether so much waits for the guest that its source should pause. A person's never should: the keys that leave the
-   * guest come the same way. Other keys are lost then, as on a real line.
+   * Whether so many bytes wait for the guest that their source should pause. A person's never should: the keys that
+   * leave the guest come the same way. Other keys are lost then, as on a real line.
    */
   get isFull(): boolean {
     this.#wasFull = !this.#options.interactive && this.#hasNoRoom()

@@ -22,7 +22,7 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   readonly devices: CreateDevices
   /** Receives the devices' events. */
   readonly events?: { tell?: DeviceHost['tell'] }
-  /** Where the graphics card's picture goes; default nowhere. */
+  /** Target of the graphics card's picture; default none. */
   readonly display?: DisplaySettings
   readonly timeoutMs?: number
   readonly stats?: 'json' | 'text'
@@ -40,7 +40,7 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   readonly takeOver?: (claim: (writes: unknown) => Promise<void>) => Promise<{ readonly isPaused: boolean }>
   /** The Unix socket that takes commands. */
   readonly control?: string
-  /** Where gdb attaches. */
+  /** Address for gdb. */
   readonly gdb?: GdbOption
   /** The file that has the number of this process while the session lasts. */
   readonly pidFile?: string
@@ -51,8 +51,8 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   /** Whether the run is recorded, or is a recorded one. */
   readonly recording?: RecordingSettings
   /**
-   * Reads the snapshot that the machine goes on from; default it is powered on. `onLost` is told why a part of that cannot
-   * be read, which ends the run.
+   * Reads the snapshot that the machine goes on from; default it is powered on. `onLost` gets the reason why a part of
+   * that cannot be read, which ends the run.
    */
   readonly restore?: (tell: (text: string) => void, onLost: (message: string) => void) => Promise<MachineSnapshotSource>
   /** Whether the user had paused the machine when it was saved: it stands still until `cont`. */

@@ -8,7 +8,7 @@ export interface SavedDisk {
   readonly path: string
   /** Size. */
   readonly bytes: number
-  /** When the disk was last written: nanoseconds since 1970, in decimal digits. */
+  /** Time of the last write to the disk: nanoseconds since 1970, in decimal digits. */
   readonly modified: string
   /** CRC-32 of its first 4 KiB: the header of a qcow2 image, which has no generation of its own; a disk's boot sector. */
   readonly head: number

@@ -22,7 +22,7 @@ import { CodeNames } from '../profile/guest-names.ts'
 /** Pieces of text that go out in one. */
 const BATCH = 256
 
-/** Where a trace goes. */
+/** Target of a trace. */
 interface Sink {
   add(record: TraceRecord): void
   /** Nothing more is added. */

@@ -5,7 +5,7 @@ import { crc32 } from 'node:zlib'
  * the entries; all words are little-endian.
  */
 export interface PackIndex {
-  /** Where the code begins in the file. */
+  /** Offset of the code in the file. */
   readonly dataAt: number
   /** Oldest first. */
   readonly entries: readonly PackEntry[]
@@ -18,7 +18,7 @@ export interface PackEntry {
   readonly bytes: number
   /** CRC-32 of the code: together with key and size it identifies the code. */
   readonly sum: number
-  /** When the entry was used last: hours since 1970. */
+  /** Time of the entry's last use: hours since 1970. */
   readonly used: number
 }
 

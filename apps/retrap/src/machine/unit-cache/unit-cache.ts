@@ -44,7 +44,7 @@ export class UnitCache implements CodeKeeper {
 
   /**
    * @param folder - default {@link defaultUnitCache}, without a warning if the folder cannot be created or written
-   * @param warn - told why the folder is not used
+   * @param warn - called with the reason why the folder is not used
    */
   constructor(folder: string | undefined, warn: (message: string) => void) {
     this.#folder = resolve(folder ?? defaultUnitCache())

@@ -12,7 +12,7 @@ import { edgesOf, regionsThere } from './accesses.ts'
 /** Time for responses to be in transit when the connection breaks. */
 const LOSE_MS = 20
 const CALLS = 3
-/** Where the first torn frame is cut, in bytes. */
+/** Bytes after which the first torn frame is cut. */
 const TORN_BYTES = 20
 
 /** Connects again. @param least - frames that the server has got at least @returns whether the session goes on */

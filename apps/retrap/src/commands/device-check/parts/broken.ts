@@ -11,7 +11,7 @@ import { RULES } from '../rules.ts'
 interface Broken extends Rule {
   /** Bytes to send. @param first - the number of a device and of a region, or 0 */
   bytes(first: { readonly device: number; readonly region: number }): Uint8Array
-  /** In place of hello. */
+  /** Whether the frame is sent in place of hello. */
   readonly first?: true
   /** The connection ends behind the frame. */
   readonly ends?: true
@@ -96,7 +96,7 @@ const BROKEN: readonly Broken[] = [
   }),
 ]
 
-/** Servers that hang are waited for so often. */
+/** Servers that hang are waited for this many times. */
 const MOST_WAITS = 3
 
 /** Waits until a server has closed the connection, and until its program has ended. @returns the failure; undefined: none */
