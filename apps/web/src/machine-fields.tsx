@@ -12,7 +12,7 @@ import {
   type Settings,
 } from './settings.ts'
 
-/** Where an image at an address is added. */
+/** A field that adds an image at an address. */
 export function Address({ add }: { add: (image: ChosenImage) => void }) {
   const [address, setAddress] = useState('')
   const [role, setRole] = useState<Role>('disk')

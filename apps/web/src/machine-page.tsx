@@ -261,7 +261,7 @@ function Loading({ life: { progress } }: { life: MachineLife }) {
 /** A drive with a removable medium. */
 interface Removable {
   readonly id: string
-  /** For people. */
+  /** Name for people. */
   readonly name: string
 }
 

@@ -6,7 +6,7 @@ interface RelayAddressProps {
   change: (value: string) => void
 }
 
-/** Where a relay is. */
+/** A field for the address of a relay. */
 export function RelayAddress({ kind, value, change }: RelayAddressProps) {
   return (
     <label>

@@ -8,7 +8,7 @@ import { withStyleSheets } from './style-sheets.ts'
 
 /** Letters in parts of the page's own. */
 const FONT_REM = 0.875
-/** Of the terminal's own scroll bar, and a little air. */
+/** Pixels for the terminal's own scroll bar, and a little air. */
 const BESIDE_PIXELS = 18
 
 /** Gives the terminal as many columns and rows as its place has room for. */
@@ -52,7 +52,7 @@ export function SerialPanel({ machine, prompted, over }: SerialPanelProps) {
     shown.current = terminal
     setMade(terminal)
     const drop = withStyleSheets(() => terminal.open(place.current!))
-    // All keys are the guest's, Tab too: Tab leads past the terminal, and the button beside it leads in.
+    // All keys go to the guest, Tab too: Tab leads past the terminal, and the button beside it leads in.
     terminal.textarea!.tabIndex = -1
     terminal.attachCustomKeyEventHandler((event) => {
       if (event.code !== 'KeyG' || !event.ctrlKey || !event.altKey) return true

@@ -6,7 +6,7 @@ export interface Chosen {
   readonly options: MachineOptions
   /** The file of a cluster's run, or its address: it is shown instead of a machine. */
   readonly cluster?: File | string
-  /** Of a recording: the guest's time at which it opens, in milliseconds; default its end. */
+  /** The guest's time at which a recording opens, in milliseconds; default its end. */
   readonly guestMs?: number
   /** The name of the button that closes it. */
   readonly back?: string
@@ -67,7 +67,7 @@ export type Interface = (typeof INTERFACES)[number]
 export interface ChosenImage {
   readonly role: Role
   readonly source: File | string
-  /** Of a disk or a CD; default `ide`. */
+  /** Interface of a disk or a CD; default `ide`. */
   readonly interface?: Interface
 }
 
@@ -172,7 +172,7 @@ function networkOptions({ network, relay }: Settings): NetworkOptions | undefine
   return isRelay(network) ? { kind: network, url: relay } : { kind: network }
 }
 
-/** Of a name this many bytes are kept: file systems have names of 255 bytes, and there is more to come. */
+/** Bytes of a name that are kept: file systems have names of 255 bytes, and a suffix follows. */
 const MOST_NAME_BYTES = 180
 
 /** Returns the name of a kept disk for an image of this name: letters and digits of any script, points and hyphens. */

@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { download, sizeOf } from './files.ts'
 import type { PanelProps } from './tabs.tsx'
 
-/** The guest may write at any time: a folder that is seen is read so often. */
+/** Interval at which a visible folder is read: the guest may write at any time. */
 const LOOK_MS = 2000
 
 /** Files that the machine shares with this page: they are dropped here for the guest, and saved from here. */

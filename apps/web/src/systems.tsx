@@ -94,7 +94,7 @@ interface SystemsProps {
 /** Systems that start by one click: the site server's, our own, and machines of the user's. */
 export function Systems({ start, offered, failed, embedded }: SystemsProps) {
   const systems = offered?.filter((one) => !isRecording(one))
-  /** Not if the address asks for another machine. */
+  /** False if the address asks for another machine. */
   const [mayOpen] = useState(location.hash === '')
   const [saved, setSaved] = useState<readonly SavedMachine[]>([])
   const [left, setLeft] = useState<readonly SavedMachine[]>([])

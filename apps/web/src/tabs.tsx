@@ -35,7 +35,7 @@ interface TabsProps {
   readonly context: Omit<PanelProps, 'isShown'>
 }
 
-/** Where an arrow key leads in a row of this many tabs. */
+/** The next position for an arrow key in a row of this many tabs. */
 const STEPS: Readonly<Record<string, (at: number, count: number) => number>> = {
   ArrowRight: (at, count) => (at + 1) % count,
   ArrowLeft: (at, count) => (at + count - 1) % count,

@@ -26,7 +26,7 @@ export function Icon({ name }: { name: IconName }) {
 interface ToolProps {
   readonly icon: IconName
   readonly disabled?: boolean
-  /** Of a button that stays pressed. */
+  /** State of a button that stays pressed. */
   readonly pressed?: boolean
   readonly onClick: () => void
   readonly children: ComponentChildren

@@ -9,7 +9,7 @@ export const LINE = 15
 /** The height of a machine's name. */
 const NAME = 20
 const GAP = 12
-/** Of the axis, and of a row of faults. */
+/** Heights of the axis, and of a row of faults, in pixels. */
 export const AXIS = 22
 export const FAULT_ROW = 18
 /** The width of a character of a line. */
@@ -61,7 +61,7 @@ export interface Arrow {
   readonly x2: number
   readonly y2: number
   readonly look: FrameLook
-  /** At least one. */
+  /** Frames of the arrow, at least one. */
   readonly frames: ShownFrame[]
 }
 

@@ -134,7 +134,7 @@ function LanesView({ view, open }: { view: RunView; open: (place: Place) => void
     setSeen((before) => showing(run.ns, before, place.ns))
   }
   const moveTo = (ns: number): void => choose([], { ...cursor, ns: Math.min(run.ns, Math.max(0, ns)) })
-  /** To the next frame, line or fault of the machine, or to the last one before. */
+  /** Goes to the next frame, line or fault of the machine, or to the one before. */
   const stepTo = (direction: 1 | -1): void => {
     const { machine, ns } = cursor
     const all = [...wanted.frames, ...wanted.lines[machine]!]

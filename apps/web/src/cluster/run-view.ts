@@ -68,11 +68,11 @@ interface LifeStretch {
 /** A run, prepared for lanes. */
 export interface RunView {
   readonly run: ClusterRun
-  /** By the instants at which they were sent. */
+  /** Frames by the instants at which they were sent. */
   readonly frames: readonly ShownFrame[]
   /** The longest way of a frame, in nanoseconds. */
   readonly longestWay: number
-  /** By machine, and by instants. */
+  /** Lines by machine, and by instants. */
   readonly lines: readonly (readonly ShownLine[])[]
   readonly lives: readonly (readonly LifeStretch[])[]
   readonly faults: readonly ShownFault[]
@@ -82,7 +82,7 @@ export interface RunView {
 /** Sequences that set colours of a terminal. */
 // oxlint-disable-next-line no-control-regex -- a control character begins them
 const COLOURS = /\u001b\[[\d;]*[A-Za-z]/g
-/** Of IPv4 or IPv6, before a port. */
+/** An address of IPv4 or IPv6, before a port. */
 const ADDRESS = /(?:\d+\.\d+\.\d+\.\d+|\[[\da-f:]+\]):/g
 /** Characters of a payload in a line. */
 const MOST_BRIEF = 60
@@ -181,7 +181,7 @@ function faultsOf(
 export interface Wanted {
   /** Within lines, frames and payloads; empty: any. */
   readonly text: string
-  /** Of TCP and UDP; empty: any. */
+  /** Port of TCP or UDP; empty: any. */
   readonly port: string
   /** Numbers of machines that are not shown. */
   readonly hidden: ReadonlySet<number>

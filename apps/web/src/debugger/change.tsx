@@ -15,7 +15,7 @@ interface ChangeProps {
   readonly machine: Machine
   readonly isBusy: boolean
   readonly attempt: (action: () => Promise<unknown>) => void
-  /** The user is asked whether the machine is to branch for it. */
+  /** Asks the user whether the machine is to branch for it. */
   readonly ask: (change: MachineChange) => void
 }
 

@@ -14,7 +14,7 @@ interface CodeRow {
 export interface Listing {
   readonly mode: CodeMode
   readonly rows: readonly CodeRow[]
-  /** Behind the last row. */
+  /** Address behind the last row. */
   readonly end: bigint
   /** Whether memory ends behind the last row. */
   readonly isWhole: boolean

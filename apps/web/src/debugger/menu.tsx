@@ -15,7 +15,7 @@ export interface OpenMenu {
   readonly items: readonly MenuItem[]
 }
 
-/** Where an arrow key leads in a list. */
+/** The next position for an arrow key in a list. */
 const STEPS: Readonly<Record<string, (at: number, count: number) => number>> = {
   ArrowDown: (at, count) => (at + 1) % count,
   ArrowUp: (at, count) => (at + count - 1) % count,

@@ -14,7 +14,7 @@ function keptSize(name: string): number | null {
 }
 
 interface SizerProps {
-  /** For people, and for the browser's storage. */
+  /** Name for people, and for the browser's storage. */
   readonly name: string
   /** The sized part is to the right of this bar, or above it. */
   readonly of: 'right' | 'above'

@@ -30,7 +30,7 @@ const reached = (name: string, kind: 'port' | 'mmio' | 'msr', count: number): Ki
 /** The device registers of an address: as many bytes as one instruction usually reaches. */
 const REGISTER_BYTES = 4
 
-/** Where a machine can be made to stop. */
+/** Kinds of places at which a machine can be made to stop. */
 const KINDS: Readonly<Record<string, Kind>> = {
   breakpoint: {
     name: 'Before an instruction',

@@ -21,7 +21,7 @@ const LOOK_MS = 500
 /** A stop of the machine, as listed in the panel. */
 export interface ListedStop {
   readonly text: string
-  /** Of a breakpoint on an instruction. */
+  /** Address of a breakpoint on an instruction. */
   readonly address?: bigint
   readonly remove: () => Promise<void>
 }
@@ -42,7 +42,7 @@ interface Known {
   readonly vcpus: readonly Vcpu[]
   /** The tasks of Linux that the vCPUs execute. */
   readonly tasks: readonly (TaskView | null)[]
-  /** Where the last way has ended, for people. */
+  /** Result of the last way, for people. */
   readonly note: string
   readonly answer: WhoAnswer | null
   /** A way is under way. */

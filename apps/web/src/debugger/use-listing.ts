@@ -32,7 +32,7 @@ export function useRows(
   }
   const [rows] = useState(() => new Virtualizer<HTMLDivElement, HTMLLIElement>(options))
   rows.setOptions(options)
-  // As the library's own bindings to frameworks do.
+  // Reports as the library's own bindings to frameworks do.
   useLayoutEffect(() => rows._didMount(), [rows])
   useLayoutEffect(() => rows._willUpdate())
   return rows

@@ -1,6 +1,6 @@
 import type { SavedMachine } from '../saved-machines.ts'
 
-/** Where a saved machine is on the time line. */
+/** Position of a saved machine on the time line. */
 export interface Place {
   readonly saved: SavedMachine
   /** Counts from the left, by time. */

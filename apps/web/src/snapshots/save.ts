@@ -4,7 +4,7 @@ import type { Chosen } from '../settings.ts'
 
 /** CSS pixels of a thumbnail. */
 const [WIDTH, HEIGHT] = [288, 180]
-/** Of the terminal's end, as much as is legible. */
+/** Size of the terminal's end in a picture, as much as is legible. */
 const [ROWS, COLUMNS] = [24, 80]
 
 /** Returns a small picture of the visible machine: of its screen, or else of its terminal. */
