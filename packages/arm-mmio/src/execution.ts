@@ -89,7 +89,7 @@ export class Execution {
   }
 
   /**
-   * Executes one pass. At `DONE` the registers have changed and the instruction has retired; else nothing has but the log.
+   * Executes one pass. At `DONE` the instruction has retired; otherwise only the log has changed.
    *
    * @param abort - must be explained by the instruction
    */

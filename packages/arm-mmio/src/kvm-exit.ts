@@ -11,7 +11,7 @@ export interface MmioExit {
   readonly phys_addr: number
   /** The bytes to write; or eight bytes, of which a read fills in `len`. In memory order. */
   readonly data: Uint8Array
-  /** In bytes: 1, 2, 4, 8. */
+  /** Size of the access in bytes: 1, 2, 4 or 8. */
   readonly len: number
   /** 1 for a write, 0 for a read. */
   readonly is_write: boolean

@@ -111,7 +111,7 @@ export interface SyndromeAccess {
   readonly size: number
   /** SSE: a loaded value is sign-extended. */
   readonly signExtend: boolean
-  /** As the syndrome counts it: 31 is the zero register in ESR_EL2. */
+  /** Register number in the syndrome's numbering: 31 is the zero register in ESR_EL2. */
   readonly register: number
   /** Bits of the register: 32 or 64. */
   readonly registerBits: 32 | 64
