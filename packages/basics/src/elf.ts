@@ -13,7 +13,7 @@ export interface ElfTable {
 
 /** The header at the beginning. */
 export interface ElfHeader {
-  /** Of class 64. */
+  /** Whether the file is of class 64. */
   readonly wide: boolean
   /** Type of the file: ET_EXEC and others. */
   readonly type: number
@@ -29,7 +29,7 @@ export interface ElfHeader {
 export interface ElfSegment {
   readonly type: number
   readonly flags: number
-  /** In the file. */
+  /** Offset of the segment in the file, in bytes. */
   readonly offset: number
   readonly virtualAddress: bigint
   readonly physicalAddress: number
