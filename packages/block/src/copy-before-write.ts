@@ -7,7 +7,7 @@ const CLUSTER_BYTES = 64 << 10
 
 /** Old contents of ranges written between one instant and the next. */
 interface Layer {
-  /** By the number of the range; null: it could not be read. */
+  /** Old contents by number of their 64 KiB range; null: the range could not be read. */
   readonly clusters: Map<number, Uint8Array | null>
   /** Ranges being copied. */
   readonly copying: Map<number, Promise<void>>

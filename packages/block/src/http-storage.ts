@@ -377,7 +377,7 @@ const UNEXPOSED =
   'the answer has no Content-Range that this program may see, so its size is not known; for a page from elsewhere the server has to ' +
   'send Access-Control-Expose-Headers: Content-Range, ETag'
 
-/** For a whole file, over a slow link. */
+/** Time limit for a download of the whole file over a slow link, in milliseconds. */
 const WHOLE_TIMEOUT_MS = 600_000
 
 /** As many as `fetch` follows. Source: the Fetch standard, section 4.4, "HTTP-redirect fetch". */
@@ -385,7 +385,7 @@ const MOST_REDIRECTS = 20
 /** Source: the Fetch standard, section 2.2.3, "Statuses". A page sees 0, and not where to. */
 const REDIRECTS = [0, 301, 302, 303, 307, 308]
 
-/** Of a failed `fetch` the cause says more. */
+/** The cause of a failed `fetch` says more than its own message. */
 function reasonOf(error: unknown): string {
   const { cause } = error instanceof Error ? error : {}
   if (!(cause instanceof Error)) return String(error)

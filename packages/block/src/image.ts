@@ -1,7 +1,7 @@
 import { plainLine } from '@retrap/basics'
 import type { BlockBackend } from '@retrap/device'
 
-/** An open disk image: the back end of a disk, and the end of it. */
+/** An open disk image: the back end of a disk, with its methods to flush and close. */
 export interface BlockImage extends BlockBackend {
   /**
    * Resolves when no request is pending. A reset machine may leave pending requests, which the next machine's requests

@@ -65,9 +65,9 @@ export class MemoryStorage implements BlockStorage {
 
 /** A `Blob` or a `File`, as far as used here. */
 export interface BlobSource {
-  /** Bytes in it. */
+  /** Bytes of the storage. */
   readonly size: number
-  /** A part of it. */
+  /** A view of a part of the storage. */
   slice(
     start: number,
     end: number,

@@ -15,7 +15,7 @@ const LOCAL: ReadonlySet<number> = new Set([
 
 /** Returns whether requests to a file end by themselves, however slow: a server of files may never answer. */
 export async function isLocal(path: string): Promise<boolean> {
-  // Numbers of file systems are Linux's.
+  // The numbers of file systems are Linux's.
   if (process.platform !== 'linux') return false
   const found = await statfs(path).catch(() => null)
   return found !== null && LOCAL.has(found.type >>> 0)

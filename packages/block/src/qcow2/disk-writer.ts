@@ -204,7 +204,7 @@ export class DiskWriter {
       // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
       const extent = await this.#metadata.extent(at, end - at)
       if (act.skips(extent.kind)) {
-        // Of a large disk, nearly everything.
+        // A hole in a large disk is nearly all of it.
         at += extent.bytes
         continue
       }

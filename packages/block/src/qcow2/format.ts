@@ -55,9 +55,9 @@ export const ENTRY_BYTES = 8
  */
 /** Flag in `hi`: the cluster's refcount is exactly one. */
 export const COPIED = 0x8000_0000
-/** In `hi`: a compressed cluster. */
+/** Flag in `hi`: a compressed cluster. */
 export const COMPRESSED = 0x4000_0000
-/** In `lo`: the cluster reads as zeros. */
+/** Flag in `lo`: the cluster reads as zeros. */
 export const ZERO = 1
 
 /** Host offset of an entry: bits 9 to 55. Exact, for it is a multiple of 512 below 2^56. */

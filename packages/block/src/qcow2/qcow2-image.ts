@@ -107,7 +107,7 @@ export class Qcow2Image implements BlockImage {
       throw new ImageError('ERR_OPTION', `physicalBlockBytes ${physicalBlockBytes}: expected a multiple of 512`)
     }
     const header = await readHeader(storage)
-    // Known from the header, and so told at once.
+    // The header names the method, so a missing codec is reported at once.
     if (header.compression === 'zstd') decompressorOf(options.codec ?? STREAMS_CODEC, 'zstd')
     const snapshot =
       options.snapshot === undefined ? null : findSnapshot(await readSnapshots(storage, header), options.snapshot)

@@ -34,7 +34,7 @@ export class Refcounts {
   readonly #blockEntries: number
   readonly #blocks: TableCache
   readonly #isReserved: (offset: number) => boolean
-  /** Where blocks lie. */
+  /** Offsets of refcount blocks. */
   readonly #places = new Set<number>()
   #table: Uint8Array
   #tableOffset: number

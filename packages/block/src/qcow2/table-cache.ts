@@ -72,7 +72,7 @@ export class TableCache {
     if (under !== undefined) return under
     const loading: Promise<Table> = this.#read(offset).then(
       (loaded) => {
-        // A table that was dropped meanwhile must not come back.
+        // A table that was dropped meanwhile must not enter the cache again.
         if (this.#loading.get(offset) === loading) {
           this.#loading.delete(offset)
           this.#keep(loaded)
