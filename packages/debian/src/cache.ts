@@ -43,7 +43,7 @@ export interface Kept<T> {
 interface FileRecord {
   readonly size: number
   readonly mtimeMs: number
-  /** Of the content; absent for a symbolic link. */
+  /** SHA-256 of the content; absent for a symbolic link. */
   readonly sha256?: string
 }
 

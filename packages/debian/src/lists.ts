@@ -8,7 +8,7 @@ import type { WantedFile } from './transfer.ts'
 
 /** A file of the archive. */
 export interface ListedFile {
-  /** Below the mirror. */
+  /** Path below the mirror. */
   readonly path: string
   readonly size: number
   readonly sha256: string

@@ -9,7 +9,7 @@ import { DebianError } from './errors.ts'
 
 /** A package of Debian 12, and the files wanted from it. */
 export interface PackageMembers {
-  /** With `:i386`, `:arm64` or `:armhf` for another architecture than amd64. */
+  /** Name of the package, with `:i386`, `:arm64` or `:armhf` for another architecture than amd64. */
   readonly package: string
   /** Paths as in the archive (`./boot/vmlinuz-*`); shell patterns are allowed. */
   readonly members: readonly string[]

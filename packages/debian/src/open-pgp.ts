@@ -26,7 +26,7 @@ interface Signature {
   readonly algorithm: number
   /** Absent: a hash that is too weak, or unknown. */
   readonly hash: string | undefined
-  /** Of the key, 16 hexadecimal digits. */
+  /** Identifier of the signing key, 16 hexadecimal digits. */
   readonly issuer: string
   readonly made: Date
   /** The part of the packet that the signature covers. */
@@ -158,7 +158,7 @@ function readSignature(body: Buffer): Signature {
     }
   }
   const numbers: Buffer[] = []
-  // Behind the two octets by which a reader may tell early that a hash is wrong.
+  // The numbers begin behind the two octets by which a reader may tell early that a hash is wrong.
   for (let at = unsignedEnd + 2; at < body.length;) {
     const end = at + 2 + Math.ceil(body.readUInt16BE(at) / 8)
     numbers.push(body.subarray(at + 2, end))
