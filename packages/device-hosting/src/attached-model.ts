@@ -194,7 +194,7 @@ export class AttachedModel {
     for (const ended of this.forgetting) ended()
   }
 
-  /** The model hears that it is out, once. */
+  /** Reports to the model that it was removed, once. */
   leave(): void {
     if (this.#hasLeft) return
     this.#hasLeft = true

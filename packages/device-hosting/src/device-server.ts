@@ -77,7 +77,7 @@ export class DeviceServer extends DeviceSet implements ReplyTarget {
     this.#platform.setTime(now)
   }
 
-  /** To be called before the event loop runs: from here on the machine's time passes without a request to tell. */
+  /** To be called before the event loop runs: the machine's time then runs on without requests that carry it. */
   yieldTime(): void {
     this.#platform.yieldTime()
   }

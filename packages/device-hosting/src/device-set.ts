@@ -30,7 +30,7 @@ export abstract class DeviceSet implements LocalModels {
   readonly regions: RegionTable
   /** PCI functions. */
   readonly functions: PciTree
-  /** Serves requests with them. */
+  /** Serves requests with the models. */
   readonly requests: LocalModels['requests']
   readonly #requests: ModelRequests
   readonly #notices: ModelNotices
@@ -116,7 +116,7 @@ export abstract class DeviceSet implements LocalModels {
   }
 
   /**
-   * Puts a model into a slot below a port, whose guest is told.
+   * Puts a model into a slot below a port, which notifies its guest.
    *
    * @throws DeviceError as `attach`, and `ERR_INVALID` for one without a PCI function in a slot
    */
@@ -129,7 +129,7 @@ export abstract class DeviceSet implements LocalModels {
    *
    * @param busName - the slot's
    * @returns whether it is out: false when the deadline has passed. The request stays with the guest then
-   * @throws DeviceError `ERR_NOT_FOUND` where there is no such slot, or nothing in it; `ERR_INVALID` for a bad deadline
+   * @throws DeviceError `ERR_NOT_FOUND` for an unknown or empty slot; `ERR_INVALID` for a bad deadline
    */
   unplug(busName: string, options?: UnplugOptions): Promise<boolean> {
     return this.#hotPlug.unplug(busName, options)

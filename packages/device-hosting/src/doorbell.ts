@@ -7,7 +7,7 @@ import { IoreqError } from '@retrap/ioreq'
 const LOOKING_MS = 0.03
 /** Looks between two looks at the clock. */
 const LOOKS = 64
-/** Looks at a clock that stands still: some browsers' go on in steps of 100 ms, and a test's when it is told to. */
+/** Looks at a clock that stands still: some browsers' clocks advance in steps of 100 ms, and a test's clock on command. */
 const CLOCK_LOOKS = 2000
 /** After a look without success, blocks at once this many times, then twice as many, … */
 const LEAST_RESTS = 8

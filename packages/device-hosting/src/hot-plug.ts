@@ -18,7 +18,7 @@ export interface HotPlugParts {
   readonly tree: PciTree
   readonly notices: ModelNotices
   readonly requests: ModelRequests
-  /** By name. */
+  /** The attached models by name. */
   readonly attached: Map<string, AttachedModel>
   readonly failed: ReportFailure
   /** Told of a slot before its device is out. */
@@ -35,9 +35,9 @@ interface Rest {
 /** Takes devices out of the slots below PCI Express ports, when the guest has given them up. */
 export class HotPlug {
   readonly #parts: HotPlugParts
-  /** By bus: ends when its slot is empty. */
+  /** Waits by bus name, which end when the slot is empty. */
   readonly #removals = new Map<string, PromiseWithResolvers<void>>()
-  /** By bus: devices that are leaving now. */
+  /** Removals under way, by bus name. */
   readonly #leaving = new Map<string, Promise<void>>()
   /** Ends the waits for an empty slot, when nobody is to wait any more. */
   readonly #waits = new Set<() => void>()
@@ -53,8 +53,8 @@ export class HotPlug {
    *
    * @param busName - the port's
    * @returns whether it is out: false when the deadline has passed. The request stays with the guest then
-   * @throws DeviceError `ERR_NOT_FOUND` where there is no such slot, or nothing in it; `ERR_INVALID` for a deadline that
-   * is negative or no number
+   * @throws DeviceError `ERR_NOT_FOUND` for an unknown or empty slot; `ERR_INVALID` for a deadline that is negative or
+   * no number
    */
   async unplug(busName: string, { force = false, deadlineMs = Infinity }: UnplugOptions = {}): Promise<boolean> {
     checkTimeLimit(deadlineMs)

@@ -107,7 +107,7 @@ class LinkedTimer implements Timer {
   }
 }
 
-/** Where `arm` counts from. */
+/** The instant from which `arm` counts. */
 const POWER_ON: Readonly<Word64> = new Instant()
 
 /** The machine as models see it that a link separates from their hypervisor: its clock, timers, lines and memory. */
@@ -136,9 +136,9 @@ export class LinkedPlatform implements DevicePlatform {
   readonly #calls = new Map<number, (done: DmaDone) => void>()
   #lines = 0
   #nextCall = 1
-  /** The machine's time when it was told last. */
+  /** The machine's time as of the last frame that carried it. */
   readonly #now = new Instant()
-  /** The machine's time, as a model asks for it. */
+  /** Room for the present time, which models read. */
   readonly #present = new Instant()
   /** The host's clock when `#now` was learnt; NaN: a moment ago. */
   #learnt = NaN
@@ -180,7 +180,7 @@ export class LinkedPlatform implements DevicePlatform {
     this.#learnt = NaN
   }
 
-  /** To be called before the event loop runs: from here on the machine's time passes without a request to tell. */
+  /** To be called before the event loop runs: the machine's time then runs on without requests that carry it. */
   yieldTime(): void {
     if (this.realTime && Number.isNaN(this.#learnt)) this.#learnt = performance.now()
   }

@@ -24,7 +24,7 @@ export type ReportFailure = (device: string, what: string, error: unknown) => vo
 export class ModelNotices {
   readonly #models: () => Iterable<NoticedModel>
   readonly #failed: ReportFailure
-  /** For requests whose data is a pointer. */
+  /** Access to guest memory for requests whose data is a pointer. */
   readonly #dma: ModelMemory
   /** Frames of each vCPU's next INVALIDATE request, where they were announced; null: all frames. */
   readonly announced: Map<number, readonly InvalidatedFrames[] | null> = new Map()
@@ -95,7 +95,7 @@ export class ModelNotices {
     for (const write of this.#buffered.keys()) open.promise(write)
     drop(this.#dma, frames, open)
     for (const each of this.#models()) {
-      // Dropped before the model is told: its later mappings are of the new frames.
+      // Dropped before the model's `invalidate`: its later mappings are of the new frames.
       drop(each.memory, frames, open)
       if (!each.detached) this.#tell(each, frames, open)
     }

@@ -110,7 +110,7 @@ class Service implements OneCall {
       answer = this.#read
         ? region.handler.read(offset, size, access)
         : region.handler.write(offset, size, cut(value, size), access)
-      // Also this is the model's: it may have a `then` of its own.
+      // Reading `then` is also the model's code, and may throw.
       if (isPromise(answer)) {
         settlingOnce(answer).then(this.#late, this.#failed)
         return
@@ -152,7 +152,7 @@ export interface ModelRequestsOptions {
   readonly table: RegionTable
   readonly tree: PciTree
   readonly notices: ModelNotices
-  /** For requests whose data is a pointer. */
+  /** Access to guest memory for requests whose data is a pointer. */
   readonly dma: ModelMemory
   failed(device: string, what: string, error: unknown): void
   timeOffset(seconds: number): void
@@ -163,7 +163,7 @@ export class ModelRequests implements Requests {
   readonly #options: ModelRequestsOptions
   readonly #table: RegionTable
   readonly #pieces = new PieceAccess()
-  /** By vCPU. */
+  /** The service of each vCPU's request. */
   readonly services: (Service | undefined)[] = []
 
   constructor(options: ModelRequestsOptions) {
@@ -336,7 +336,7 @@ export class ModelRequests implements Requests {
     }
   }
 
-  /** Gives all requests up: their handlers are told, and late responses are dropped. */
+  /** Gives all requests up: their handlers' signals abort, and late responses are dropped. */
   abandon(): void {
     for (const service of this.services.splice(0)) {
       if (service === undefined) continue

@@ -129,7 +129,7 @@ export class ModelOwnedMemory implements OwnedMemory {
   }
 
   /**
-   * Makes a window on a part of it.
+   * Makes a window on a part of the memory.
    *
    * @throws DeviceError `ERR_INVALID`
    */
@@ -154,7 +154,7 @@ export class ModelOwnedMemory implements OwnedMemory {
 
 /** A part of a model's memory, which follows the region that it is shown in. */
 export class MemoryWindow implements ShownMemory {
-  /** First byte of the memory in it. */
+  /** Offset of the window in the memory. */
   readonly offset: number
   /** Size. */
   readonly bytes: number

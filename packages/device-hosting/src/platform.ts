@@ -17,7 +17,7 @@ import type { Frame } from './frames.ts'
 export interface DeviceHostState {
   /** Layout of this record. */
   readonly version: 2
-  /** By the model's name; stateless ones have none. */
+  /** Saved states by the model's name; stateless models have none. */
   readonly devices: Readonly<Record<string, unknown>>
   /** By bus:device.function, where the bus is a root bus's number or a bridge's `busName`. */
   readonly functions: Readonly<Record<string, PciFunctionState>>
@@ -101,7 +101,7 @@ export interface DevicePlatform {
   readonly sharedMemory?: unknown
   /** A model that reaches guest memory by itself has written frames of it. */
   modifiedMemory?(gfn: number, count: number): void
-  /** Whether somebody wants to be told before models write guest memory, as of a machine with a checkpoint. Default: nobody. */
+  /** Whether models announce writes to guest memory before, as with a checkpoint. Default false. */
   announcesWrites?(): boolean
   /** A model is about to write guest frames itself, or holds them for writing. */
   writingMemory?(gfn: number, count: number): void
@@ -182,7 +182,7 @@ export interface ServerGate {
   arrived(frame: Frame): boolean
   /** A request of a vCPU has been published in the server's slot, and the models do not know of it yet. */
   asked(vcpu: number): void
-  /** The slot of a vCPU has its answer. It may be told more than once. */
+  /** The slot of a vCPU has its answer. May be called more than once. */
   answered(vcpu: number): void
   /** Whether a vCPU waits for models that answer at once where nothing is recorded: such a wait takes no time. */
   waitsForNothing(vcpu: number): boolean

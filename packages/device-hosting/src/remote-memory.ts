@@ -67,7 +67,7 @@ export class RemoteMemories {
   }
 }
 
-/** One of them. */
+/** The memory of one model. */
 class RemoteMemory implements PlatformMemory {
   readonly view: Uint8Array | null
   readonly readAsync?: (offset: number, into: Uint8Array) => Promise<void>
@@ -82,7 +82,7 @@ class RemoteMemory implements PlatformMemory {
     this.#memory = memory
     this.#nextPlacement = nextPlacement
     this.view = view
-    // Where the thread can wait, the synchronous forms are as good.
+    // Where the thread can block, the synchronous forms serve as well.
     if (link.callSync !== undefined) return
     this.readAsync = (offset, into) => this.#readAsync(offset, into)
     this.writeAsync = (offset, from) => this.#writeAsync(offset, from)

@@ -98,7 +98,7 @@ export class RemoteServer implements IoreqTransport {
     this.#link = link
     this.#options = options
     this.#calls = new OpenCalls(options.name, (frame) => this.#send(frame))
-    // Before all that must be ended with the server: a domain that has no room for it throws here.
+    // Created before all parts that must end with the server: a domain that has no room for it throws here.
     this.server = dispatch.createServer({
       name: options.name,
       transport: this,
@@ -407,7 +407,7 @@ export class RemoteServer implements IoreqTransport {
   #handle(frame: Frame): void {
     switch (frame.kind) {
       case 'ready':
-        // Not every one is taken from a link: in a replay it is applied.
+        // Some frames come from no link: a replay applies them.
         clearTimeout(this.#readyTimer)
         // No BAR is there yet. A board elsewhere may be ready after a program.
         this.#dispatch.refuseOverlaps()

@@ -125,7 +125,7 @@ export class SharedEnd {
     return Atomics.load(this.#words, WORD_CLOSED) !== 0
   }
 
-  /** Tells the other side, which cannot be told by a frame that it might not read. */
+  /** Notifies the other side by a word, since it might not read a frame. */
   close(): void {
     Atomics.store(this.#words, WORD_CLOSED, 1)
     this.otherBell.ring()

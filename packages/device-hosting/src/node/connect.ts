@@ -65,7 +65,7 @@ function connect(
 
 /** How a machine finds models by their name; see {@link connectDiscovered}. */
 export interface DiscoveredConnection extends Omit<DeviceServerConnection, 'address' | 'tls'> {
-  /** Where servers are announced. */
+  /** The directory of announced servers. */
   readonly directory: DeviceDirectory
   /** This end. Without `peers` the other end's certificate must have the name of the devices. */
   readonly tls: NonNullable<DeviceServerConnection['tls']>

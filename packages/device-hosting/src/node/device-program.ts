@@ -190,7 +190,7 @@ export interface DeviceModelOptions
     ProtocolEndOptions,
     Pick<DeviceProgramOptions, 'name' | 'onOutput'>,
     Pick<DeviceAddressOptions, 'reconnectMs'> {
-  /** The machine's. */
+  /** The machine's clock. */
   readonly clock: Clock
   /** The device cannot go on, or its program is gone: it is to be taken out. */
   onFailed(error: IoreqError): void

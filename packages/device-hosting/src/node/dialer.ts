@@ -39,7 +39,7 @@ export interface DialHint {
 export interface DialedSession extends Pick<MachineLinkOptions, 'realTime' | 'now' | 'onFrame'> {
   /** Names the machine to the other end. */
   readonly name: string
-  /** Where the address was found by a hint of others. */
+  /** Present where a directory gave the address. */
   readonly hint?: DialHint
   /** There is a connection, the first or another one. May throw: there is no further attempt then. */
   opened(): void

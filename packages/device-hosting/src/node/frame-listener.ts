@@ -118,7 +118,7 @@ export class FrameListener {
     return { host: address.address, port: address.port }
   }
 
-  /** A session has ended: nobody can go on with it. @param why - for a peer that tries; may be empty */
+  /** A session has ended and cannot be resumed. @param why - for a peer that tries; may be empty */
   forget(session: string, why = ''): void {
     this.#known.delete(session)
     this.#ended.set(session, why)
@@ -173,7 +173,7 @@ export class FrameListener {
     // The connection has been cut meanwhile.
     const raw = from === null ? undefined : this.#strangers.get(from)
     if (from === null || raw === undefined) return void socket.destroy()
-    // From here on the frames have a time limit of their own.
+    // From now on a connection's frames have a time limit of their own.
     clearTimeout(this.#handshakes.get(raw))
     // Node leaves the connection below open, and counts it.
     socket.on('close', () => raw.destroy())
@@ -236,7 +236,7 @@ export class FrameListener {
   }
 }
 
-/** Where a connection comes from, and no other one at this time; null: over a path, or it has gone. */
+/** Names the source of a connection uniquely at this time; null: a Unix socket, or a closed connection. */
 function sourceOf({ remoteAddress, remotePort }: Socket): string | null {
   return remoteAddress === undefined ? null : `${remoteAddress}:${remotePort}`
 }

@@ -7,7 +7,7 @@ const TURN_MS = 1
 const FEW_BYTES = 4096
 /** Bytes on their way to and from memory, and of answers, before frames wait. */
 const MOST_MOVING = 1 << 23
-/** Time that a server may leave its answers before the user is told. */
+/** Milliseconds that a server may leave its answers unread before the user is notified. */
 const TELL_MS = 10_000
 const NOTHING = new Uint8Array(0)
 
@@ -31,7 +31,7 @@ export class FramePump {
   /** When this turn's time for frames is over; `Infinity`: nothing is counted in it. */
   #until = Infinity
   readonly #now: () => number
-  /** Frames wait, and the stream with them. */
+  /** Whether frames wait, so that the stream is paused. */
   #holds = false
 
   constructor(options: FramePumpOptions) {

@@ -6,7 +6,7 @@ import type { ProtocolFrame } from '../protocol/frame-table.ts'
 
 /** The longest `introduce` or `hello`. Nothing longer is kept of a connection that has not been accepted. */
 const MAX_OPENING_BYTES = 1 << 14
-/** A connection is dead after so many looks at it without a byte. */
+/** A connection is dead after this many looks at it without a byte. */
 const SILENT_LOOKS = 3
 
 /** Where a socket is: a Unix socket (or a named pipe), or TCP. */
@@ -78,8 +78,8 @@ export class FrameSocket implements ProtocolStream {
   }
 
   /**
-   * Cuts the connection when nothing has come for so long, although the other end is asked: half of a connection may be
-   * gone without a word. Looks are counted, not time, so that a stall of this process is not taken for one of the other.
+   * Cuts the connection when no byte has come for `ms`, although the other end was pinged: half of a connection may be
+   * lost silently. Looks are counted, not time, so that a stall of this process is not taken for one of the other.
    */
   keepAlive(ms: number, link: Pick<FrameLink, 'ping'>): void {
     this.#looks = setInterval(() => {

@@ -18,7 +18,7 @@ const NOT_STARTED: Readonly<Record<number, string>> = {
 
 /** Programs that this process has started and that have not ended. */
 const running = new Set<ProgramGroup>()
-/** However this process ends by itself, they end with it. Where it is killed, the end of their sockets tells them. */
+/** When this process ends by itself, these groups end with it. Where it is killed, the end of their sockets tells them. */
 const endAll = (): void => running.forEach((group) => group.signal('SIGKILL'))
 
 type TakeOutput = (bytes: Uint8Array, fd: 1 | 2) => void | Promise<void>
@@ -38,7 +38,7 @@ function read(from: Readable, take: (bytes: Uint8Array) => void | Promise<void>)
 
 /** How a program has ended. */
 export interface ProgramEnd {
-  /** For people, behind a subject: "ended with status 1". */
+  /** The end in words, behind a subject: "ended with status 1". */
   readonly how: string
   /** The signal that ended the program. */
   readonly signal: NodeJS.Signals | null

@@ -79,7 +79,7 @@ export class SocketTransport {
 
   /** Sends the rest of the ring when the other process has taken all sent bytes. */
   #drain(): void {
-    // Of a session that has ended nothing drains.
+    // A session that has ended never drains.
     if (this.#draining || this.#link.isOver) return
     this.#draining = true
     void this.#link.drained().then(() => {

@@ -102,10 +102,11 @@ function checkIdentity(identity: TlsIdentity): void {
   }
 }
 
-/** The server of the end that listens. A connection is told to `secured` when its handshake is over, with any certificate or none. */
+/** The server of the end that listens. `secured` gets a connection when its handshake is over, with any certificate or none. */
 export function tlsServer(identity: TlsIdentity, secured: (socket: TLSSocket) => void): Server {
   checkIdentity(identity)
-  // A peer whose certificate is wrong is told so, and nothing else: `whyNotTrusted` decides, before a byte is read.
+  // A peer whose certificate is wrong gets the reason, and nothing else: `whyNotTrusted` decides, before a byte is
+  // read.
   const options = { ...contextOptions(identity), requestCert: true, rejectUnauthorized: false }
   const server = createServer(options, secured)
   server.on('tlsClientError', (_error, socket) => void socket.destroy())

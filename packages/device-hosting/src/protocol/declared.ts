@@ -31,7 +31,7 @@ export interface DeclaredFunction {
 
 /** A device, as its frames tell it. */
 export interface DeclaredDevice {
-  /** The server's number for it. */
+  /** The number by which the server names the object. */
   readonly id: number
   /** Unique among the devices of the server. */
   readonly name: string
@@ -59,11 +59,11 @@ export type ObjectKind = 'device' | 'region' | 'function' | 'line' | 'memory'
 
 /** All that a device server tells of its devices before it is ready. */
 export class Declarations {
-  /** In the order in which they were told. */
+  /** Devices in the order of their declaration. */
   readonly devices: DeclaredDevice[] = []
   readonly #devices = new Map<number, GrowingDevice>()
   readonly #functions = new Map<number, { readonly owner: number; readonly it: Growing<DeclaredFunction> }>()
-  /** By kind: objects by the server's number, and the device that each is part of. */
+  /** For each kind, the device that an object is part of, by the server's number of the object. */
   readonly #owners: Readonly<Record<ObjectKind, Map<number, number>>> = {
     device: new Map(),
     region: new Map(),

@@ -7,7 +7,7 @@
  * - `text`: UTF-8
  */
 
-/** How a field is told here. */
+/** How a field is represented in TypeScript. */
 export type FieldType = 'number' | 'word' | 'text' | 'bytes'
 
 /** A kind of frame. */

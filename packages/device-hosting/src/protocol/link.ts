@@ -37,7 +37,7 @@ const ACK_BYTES = 1 << 16
 const MOST_WAITING = 1 << 26
 /** Unacknowledged bytes above which a sender that can wait does. */
 const HIGH_WATER = 1 << 20
-/** Frames that the other end may leave unacknowledged: more could not be told apart by 16 bits. */
+/** Frames that the other end may leave unacknowledged: counts of 16 bits could not distinguish more. */
 const MOST_UNACKED = 0x7fff
 /** Bytes on their way to a peer, above which its `ping` has no reply: the peer does not read, or asks too often. */
 const MOST_BEFORE_REPLY = 1 << 16
@@ -63,7 +63,7 @@ export abstract class FrameLink<Taken extends ProtocolFrame = ProtocolFrame> {
   #received = 0
   #unseenFrames = 0
   #unseenBytes = 0
-  /** The ends have told each other their counts on this connection. */
+  /** Whether the ends have exchanged their counts on this connection. */
   #isAgreed = false
   /** The session can go on over another connection; null: nobody has said so yet. */
   #resumes: boolean | null = null
@@ -124,7 +124,7 @@ export abstract class FrameLink<Taken extends ProtocolFrame = ProtocolFrame> {
     for (const frame of greeting) stream.write(encodeProtocolFrame(frame, this.#received))
   }
 
-  /** Goes on: the other end has so many frames, and the session may go on over another connection, or may not. */
+  /** Resumes: the other end has received this many frames. `resumes`: whether the session may go on over another connection. */
   protected agree(peerReceived: number, resumes: boolean): void {
     this.#isAgreed = true
     this.#resumes = resumes
@@ -185,7 +185,7 @@ export abstract class FrameLink<Taken extends ProtocolFrame = ProtocolFrame> {
     this.#options.onFrame(frame)
   }
 
-  /** The other end has so many frames more. */
+  /** Drops frames that the other end has acknowledged. */
   #drop(count: number): void {
     const { acknowledged: first } = this
     if (!(count >= 0 && count <= this.#unacked.length))
@@ -215,7 +215,7 @@ export abstract class FrameLink<Taken extends ProtocolFrame = ProtocolFrame> {
     const bytes = encodeProtocolFrame(frame, this.#received)
     if (!UNCOUNTED.has(frame.kind)) {
       this.#sent++
-      // Before the server has said whether it can go on, nobody knows.
+      // Before the server has said whether it can resume, it is unknown.
       if (this.#resumes === true || !this.#isAgreed) {
         this.#unacked.push(bytes)
         this.#unackedBytes += bytes.length

@@ -41,7 +41,7 @@ export interface DeviceAnnouncement {
   readonly machines: number
   /** Machines that it serves at most. */
   readonly maxMachines: number
-  /** For how long this holds, in milliseconds, from its arrival; 0: it serves no more. */
+  /** Validity in milliseconds from the arrival of the announcement; 0: the service has ended. */
   readonly leaseMs: number
 }
 
@@ -68,7 +68,7 @@ export function checkDeviceName(name: string): void {
     )
 }
 
-/** The subject of announcements, and the one that asks for them. */
+/** The subject of announcements, and the subject of questions for them. */
 export function subjectsOf(name: string): { readonly at: string; readonly ask: string } {
   return { at: `retrap.devices.at.${name}`, ask: `retrap.devices.ask.${name}` }
 }

@@ -131,7 +131,7 @@ export class DeviceDirectory {
     if (servers.length >= MOST_SERVERS) this.#entries.delete(servers[randomInt(servers.length)]!)
   }
 
-  /** Waits for an announcement, at most so long. */
+  /** Waits for an announcement, at most this many milliseconds. */
   #hearing(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
