@@ -88,7 +88,7 @@ export interface MappableDma extends Dma {
 export interface DeviceDma extends MappableDma {
   /** Copies out; false where some byte is not RAM. */
   readAsync(gpa: number, into: Uint8Array): Promise<boolean>
-  /** In order with the model's other doings: the guest sees the bytes before an interrupt or answer that follows. */
+  /** In order with the model's other actions: the guest sees the bytes before an interrupt or answer that follows. */
   writeAsync(gpa: number, from: Uint8Array): Promise<boolean>
 }
 

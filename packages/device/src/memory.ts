@@ -69,9 +69,9 @@ export interface OwnedMemory {
   write(offset: number, from: Uint8Array): void
   /** Tells that the model has written through `view`: translated code of these bytes is dropped, and they count as dirty. */
   modified(offset: number, bytes: number): void
-  /** As `read`, wherever the model lives. */
+  /** `read` for a model in any thread or process. */
   readAsync(offset: number, into: Uint8Array): Promise<void>
-  /** As `write`, wherever the model lives. */
+  /** `write` for a model in any thread or process. */
   writeAsync(offset: number, from: Uint8Array): Promise<void>
   /** Begins or ends the log of written pages; all are clean at its beginning. Off at power-on. */
   logWrites(on: boolean): void
@@ -85,7 +85,7 @@ export interface OwnedMemory {
    * @throws DeviceError `ERR_INVALID` beyond its end, or while writes are not logged; `ERR_PERMISSION` out of reach
    */
   takeDirty(offset: number, bytes: number, into: Uint32Array): number
-  /** As `takeDirty`, wherever the model lives. */
+  /** `takeDirty` for a model in any thread or process. */
   takeDirtyAsync(offset: number, bytes: number, into: Uint32Array): Promise<number>
 }
 

@@ -259,7 +259,7 @@ export interface PciBus {
   /** Adds a function. @throws DeviceError `ERR_EXISTS` where its place is taken, `ERR_NOT_FOUND` for an unknown bus */
   add(options: PciFunctionOptions): PciFunction
   /**
-   * Makes a place on bus 0 a slot, which is connected. Configuration space says nothing of it: its guest is told of devices by ACPI.
+   * Makes a place on bus 0 a slot, which is connected. Configuration space does not show the slot: ACPI tells its guest of devices.
    *
    * @param busName - the slot's name, for `PciFunctionOptions.bus`; unique among the models of one server
    * @param device - the device number, 0–31, of the function in the slot; the number that the function asks for is ignored

@@ -100,7 +100,7 @@ function faultOf(given: unknown, own: unknown, exact: boolean): string | undefin
 
 function listFault(given: readonly unknown[], own: readonly unknown[], exact: boolean): string | undefined {
   if (exact && given.length !== own.length) return ` has ${given.length} elements: expected ${own.length}`
-  // By number: names of elements would be made and looked up as text.
+  // Elements are indexed by number: names would be made and looked up as text.
   for (let i = 0; i < given.length && own.length > 0; i++) {
     const fault = faultOf(given[i], own[exact ? i : 0], exact)
     if (fault !== undefined) return `[${i}]${fault}`

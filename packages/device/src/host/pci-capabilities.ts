@@ -29,7 +29,7 @@ export class PciCapabilities {
   readonly #name: string
   readonly #limit: number
   readonly #placed: Placed[] = []
-  /** By doubleword: taken. */
+  /** Whether a doubleword is taken. */
   readonly #taken: Uint8Array
 
   /**

@@ -81,7 +81,7 @@ export class PciConfigSpace implements PciFunction {
   readonly #messages: FunctionMessages
   readonly #decoders: PciDecoders
   #level = false
-  /** The value of `mayMaster` when the model was last told. */
+  /** The value of `mayMaster` in the last notice to the model. */
   #mastered = false
 
   /** @throws DeviceError `ERR_INVALID`, `ERR_EXISTS`, `ERR_NO_SPACE` */

@@ -62,7 +62,7 @@ export class PciDecoders {
   readonly #name: string
   readonly #bars: (Decoder | undefined)[] = []
   readonly #decoders: Decoder[] = []
-  /** By decoder: the register and the address bits that software may change. */
+  /** For each decoder, the register and the address bits that software may change. */
   readonly #masks: [register: number, bits: number][] = []
 
   /** @throws DeviceError `ERR_INVALID` */

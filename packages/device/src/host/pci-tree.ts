@@ -59,7 +59,7 @@ export class PciTree {
   readonly #rootSlots = new Map<string, RootSlot>()
   /** Functions that configuration cycles presently reach, by bus·256 + device·8 + function. */
   #byRequester = new Map<number, Entry>()
-  /** Nothing is told while several change. */
+  /** True while several functions change: no notice is sent. */
   #restoring = false
 
   constructor(host: PciTreeHost) {
@@ -164,7 +164,7 @@ export class PciTree {
   /**
    * Notifies ports that a model with functions in their slots is complete.
    *
-   * @param hot - the machine runs, and the guest is to be told
+   * @param hot - the machine runs, and the guest must be notified
    * @returns whether the port exists
    */
   arrived(owner: string, hot: boolean): boolean {
