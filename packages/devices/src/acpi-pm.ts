@@ -336,7 +336,7 @@ export class AcpiPm extends Stateful implements DeviceModel {
     if (value === ACPI_PM.acpiEnable) this.#r.control |= SCI_EN
     else if (value === ACPI_PM.acpiDisable) this.#r.control &= ~SCI_EN
     const acpi = value === ACPI_PM.acpiEnable || value === ACPI_PM.acpiDisable
-    // On another chipset `onSmi` knows whether commands are seen.
+    // On another chipset `onSmi` decides whether commands are accepted.
     if (this.#function?.seesCommands ?? true) this.#options.onSmi?.(acpi)
     this.#update()
   }

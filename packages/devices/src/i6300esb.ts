@@ -40,7 +40,7 @@ const FAST_NS: number = PCI_CLOCK_NS * 2 ** 5
 export interface I6300EsbOptions {
   /** PCI device number on bus 0; default 28. */
   readonly device?: number
-  /** The time of the second stage is over: the guest hangs. */
+  /** Called when the time of stage 2 is over: the guest hangs. */
   readonly onExpired: (context: DeviceContext) => void
 }
 

@@ -14,7 +14,7 @@ export interface I8042Options {
   readonly mouse?: InputBackend
   /**
    * The treatment of keys while the guest reads none and the keyboard's 16 bytes are full: the back end waits (default), or they
-   * are lost and the guest is told so, as with a real keyboard.
+   * are lost and the keyboard reports an overrun, as a real one does.
    */
   readonly whenFull?: 'wait' | 'overrun'
   /** Called with whether address line 20 works, each time the guest sets the gate here. */

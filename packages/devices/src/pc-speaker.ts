@@ -14,7 +14,7 @@ const SHORTEST_PERIOD = 2 * TICKS_PER_SAMPLE
 const SWING = 0x4000
 /** The cone goes back by itself: a high-pass filter of about 19 Hz at this rate. */
 const RETURN = 0.9975
-/** Ticks from the last change until nothing is heard. */
+/** Ticks from the last change until the sound has faded. */
 const TAIL_TICKS = Math.floor(TICKS_PER_SECOND / 10)
 /** Most ticks played at once. If the host is late, earlier sound is dropped, so that work stays bounded. */
 const MOST_TICKS = Math.floor(TICKS_PER_SECOND)

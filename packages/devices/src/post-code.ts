@@ -17,7 +17,7 @@ export class PostCodePort extends Stateful implements DeviceModel {
   /** The code written last. */
   readonly #r = this.keeps({ version: 1, code: 0 })
 
-  /** @param onCode - told each code written */
+  /** @param onCode - called with each code written */
   constructor(onCode?: (code: number) => void) {
     super()
     this.#onCode = onCode

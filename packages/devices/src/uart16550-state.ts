@@ -15,7 +15,7 @@ export interface Uart16550Options {
   readonly strict?: boolean
 }
 
-/** Registers other than the receiver's. */
+/** Registers other than the receiver's, at power-on. */
 export const POWER_ON = {
   ier: 0,
   lcr: 0,

@@ -83,7 +83,7 @@ export class Mixer {
     return this.read(INPUT_RATE)
   }
 
-  /** By how much samples of the left and of the right are multiplied. */
+  /** Factors by which samples of the left and of the right are multiplied. */
   get gains(): readonly [left: number, right: number] {
     const [master, pcm] = [this.read(MASTER), this.read(PCM_OUT)]
     if (((master | pcm) & MUTE) !== 0) return [0, 0]

@@ -7,7 +7,7 @@ import type { QueuedTransferState } from './queued-transfers.ts'
 /** A command that the drive executes by itself. */
 export interface Running {
   readonly slot: number
-  /** The command is of a queue: its end is told by Set Device Bits. */
+  /** Whether the command is queued: Set Device Bits reports its end. */
   readonly queued: boolean
   /** Guest-physical address of the command's header. */
   readonly header: number

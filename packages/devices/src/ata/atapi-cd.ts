@@ -16,7 +16,7 @@ const FIRMWARE = '1.0'
 const IDENTIFY_BYTES = 512
 const PACKET_BYTES = 12
 const SLICE_BLOCKS = BUFFER_BYTES / CD_BLOCK_BYTES
-// Interrupt reason, in the count register: command or data, and to the host or from it.
+// Bits of the interrupt reason, in the count register: command or data, and to the host or from it.
 const REASON_COMMAND = 1
 const REASON_TO_HOST = 2
 const FEATURE_DMA = 1

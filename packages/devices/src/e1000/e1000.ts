@@ -280,7 +280,7 @@ export class E1000 extends Stateful implements DeviceModel {
     return (this.#registers.get(REG.RCTL) & LOOPBACK) !== 0 || this.#phy.loopsBack
   }
 
-  /** The link is lost, and comes back after a while if there is a cable. */
+  /** Drops the link, which returns after a while if there is a cable. */
   #negotiate(): void {
     this.#linkChanged(false)
     if (this.#network.linkUp && !this.#phy.isPoweredDown) this.#negotiated.armAfter(NEGOTIATION_NS)

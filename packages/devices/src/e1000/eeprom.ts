@@ -50,7 +50,7 @@ const IDLE = {
   data: 1,
 }
 
-/** Initial contents, with the address in them. */
+/** Initial contents, including the MAC address. */
 function contents(address: ArrayLike<number>): Uint16Array {
   const words = new Uint16Array(WORDS)
   for (let i = 0; i < 3; i++) words[i] = address[2 * i]! | (address[2 * i + 1]! << 8)

@@ -94,7 +94,7 @@ export class Phy extends Stateful {
     this.reset()
   }
 
-  /** Whether the PHY is in loopback: frames that are sent come back. */
+  /** Whether the PHY is in loopback: it receives the frames that it sends. */
   get loopsBack(): boolean {
     return (this.#registers[CONTROL]! & LOOPBACK) !== 0
   }

@@ -116,7 +116,7 @@ export class Receiver extends Stateful {
   }
 
   get #isBelowThreshold(): boolean {
-    // The guest is told when a half, a quarter or an eighth of the descriptors is left.
+    // The guest is notified when a half, a quarter or an eighth of the descriptors is left.
     const share = 2 << ((this.#wires.registers.get(REG.RCTL) >>> 8) & 3)
     return this.#free * share <= this.#entries
   }

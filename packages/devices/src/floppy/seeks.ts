@@ -28,7 +28,7 @@ export interface SeeksParts {
 /** The heads' seeks, and their results, which SENSE INTERRUPT reports one by one. */
 export class Seeks {
   readonly #parts: SeeksParts
-  /** By drive: the head arrives. */
+  /** Timers of drives, for the arrival of the head. */
   readonly timers: readonly Timer[]
 
   constructor(parts: SeeksParts) {

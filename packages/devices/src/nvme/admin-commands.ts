@@ -39,7 +39,7 @@ export interface NvmeAdminParts {
   readonly features: NvmeFeatures
   readonly counters: NvmeCounters
   readonly names: NvmeNames
-  /** The medium's, now. */
+  /** The medium's present properties. */
   properties(): BlockProperties
 }
 

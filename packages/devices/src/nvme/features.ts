@@ -52,7 +52,7 @@ export class NvmeFeatures {
     return this.#value(WRITE_CACHE, 1) !== 0
   }
 
-  /** Whether the guest wants to hear that the namespace has changed. */
+  /** Whether the guest has enabled events for changes of the namespace. */
   get reportsNamespaces(): boolean {
     return (this.#value(EVENT_CONFIGURATION, 0) & NAMESPACE_NOTICE) !== 0
   }

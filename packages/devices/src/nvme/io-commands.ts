@@ -219,7 +219,7 @@ const FAILURES: Readonly<Partial<Record<BlockErrorCode, number>>> = {
   ERR_CANCELLED: STATUS.INTERNAL_ERROR,
 }
 
-/** The status that a failure of the medium is told by. */
+/** The status that reports a failure of the medium. */
 export function failureOf(kind: NvmeJob['kind'], code: BlockErrorCode): number {
   const known = FAILURES[code]
   if (known !== undefined) return known

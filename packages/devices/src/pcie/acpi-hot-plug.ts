@@ -27,9 +27,9 @@ const EVENT = bitOf(ACPI_HOT_PLUG.event)
 const ENABLE = ACPI_HOT_PLUG.eventBytes / 2
 
 /**
- * Slots of bus 0 with hot plug by ACPI, as QEMU's i440FX has them. A device that comes is there at once, and the guest is told; one
- * leaves when the guest ejects it, asked or not. Beyond QEMU's registers one tells of devices that were pulled, for the guest to
- * look at the bus again.
+ * Slots of bus 0 with hot plug by ACPI, as QEMU's i440FX has them. A device that comes is present at once, and the guest is
+ * notified; one leaves when the guest ejects it, asked or not. Beyond QEMU's registers one tells of devices that were pulled, for
+ * the guest to look at the bus again.
  *
  * Source: QEMU, docs/specs/acpi_pci_hotplug.rst; ACPI Specification 6.5, 4.8.4.1, "General-Purpose Event Register Blocks".
  */
@@ -57,7 +57,7 @@ export class AcpiHotPlug extends Stateful implements DeviceModel {
   )
   /** Slots whose device the guest has just given up. */
   #ejected = 0
-  /** From `quiesce` to `resume`. */
+  /** Whether the model is quiesced and not yet resumed. */
   #rests = false
   #line: InterruptLine | null = null
 
@@ -137,7 +137,7 @@ export class AcpiHotPlug extends Stateful implements DeviceModel {
       case ACPI_HOT_PLUG.removableOffset:
         return this.#options.reduce((bits, { device, hotPlug = true }) => bits + (hotPlug ? bitOf(device) : 0), 0)
       default:
-        // Of the eject register: features, of which there are none.
+        // Features of the eject register: none.
         return 0
     }
   }

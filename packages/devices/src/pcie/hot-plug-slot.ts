@@ -51,9 +51,9 @@ export const SLOT_CONTROL_WRITABLE: number =
 /** The bits of slot status that the guest clears by writing 1. */
 export const SLOT_STATUS_CLEARABLE: number = EVENTS | LINK_CHANGED
 
-/** Until the command that takes a device's power completes, if nothing is in flight. */
+/** Nanoseconds until the command that takes a device's power completes, if nothing is in flight. */
 const POWER_OFF_NS = 1000
-/** From an indicator that goes out to the button's press for a device that came before that. */
+/** Nanoseconds from the power indicator's going out to the attention button's press, for a device that came before it. */
 const ANNOUNCE_NS = 1e9
 
 /** Saved form of a {@link HotPlugSlot}, beside its registers. */
@@ -65,7 +65,7 @@ export interface HotPlugSlotState {
 }
 
 /**
- * The slot of a port: who comes and goes is told to the guest by its registers and an interrupt, and the guest takes and
+ * The slot of a port: its registers and an interrupt notify the guest of devices that come and go, and the guest takes and
  * gives power.
  *
  * A device that comes is announced by presence and by the attention button, which Linux waits for, once the power indicator is
@@ -92,7 +92,7 @@ export class HotPlugSlot implements PciSlotEvents {
   #isKnown = false
   /** The guest gives up the present device. */
   #ejected = false
-  /** From `quiesce` to `resume`. */
+  /** Whether the model is quiesced and not yet resumed. */
   #rests = false
   /** A device has come for which the button is still to be pressed. */
   #unannounced = false
@@ -245,7 +245,7 @@ export class HotPlugSlot implements PciSlotEvents {
     this.#giveUp()
   }
 
-  /** The device without power is at rest: the guest may be told. */
+  /** The device without power is at rest: the command may complete. */
   #ended(): void {
     if (this.#ending === null) return
     this.#ending = null
@@ -297,7 +297,7 @@ export class HotPlugSlot implements PciSlotEvents {
     this.#ended()
   }
 
-  /** Whether no command is under way, and the guest has been told of the device. */
+  /** Whether no command is under way, and the device was announced to the guest. */
   get isAtRest(): boolean {
     return this.#ending === null && !this.#unannounced && this.#completion.deadlineNs === Infinity
   }

@@ -15,7 +15,7 @@ import {
   SLOT_STATUS_CLEARABLE,
 } from './hot-plug-slot.ts'
 
-/** Red Hat's, as QEMU's generic root port has it. */
+/** Red Hat's vendor id, as QEMU's generic root port has it. */
 const VENDOR = 0x1b36
 const DEVICE = 0x000c
 const CLASS_PCI_BRIDGE = 0x06_0400

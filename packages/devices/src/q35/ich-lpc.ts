@@ -32,7 +32,7 @@ const SMI_EN = 0x30
 const APMC_EN = 1 << 5
 const GBL_SMI_EN = 1 << 0
 const GEN_PMCON_1 = 0xa0
-/** In GEN_PMCON_1: GBL_SMI_EN, and this bit, stay as they are until a reset. */
+/** SMI_LOCK in GEN_PMCON_1: GBL_SMI_EN, and this bit, stay as they are until a reset. */
 const SMI_LOCK = 1 << 4
 
 // Chipset configuration registers.

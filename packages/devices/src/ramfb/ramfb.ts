@@ -35,7 +35,7 @@ export class Ramfb extends Stateful implements DeviceModel {
   /** The picture that the display shows, and room for the picture after it; whole words. */
   #shown: Uint32Array = new Uint32Array(0)
   #next: Uint32Array = new Uint32Array(0)
-  /** The display has not yet heard of the mode, or has forgotten it. */
+  /** Whether the display has to be given the mode: not given yet, or the display was reset. */
   #anew = true
 
   constructor({ display }: RamfbOptions) {
