@@ -141,20 +141,20 @@ export class Screen implements DisplayBackend {
     return await encodePng(width, height, this.#pixels)
   }
 
-  /** The card's: see `DisplayBackend`. */
+  /** Whether the card's picture is watched: see `DisplayBackend`. */
   get visible(): boolean {
     return this.#watchers.length > 0
   }
 
-  /** The card's: see `DisplayBackend`. */
+  /** Connects the card: see `DisplayBackend`. */
   connect(client: DisplayClient): void {
     this.#client = client
-    // A machine that starts anew has told no cursor yet.
+    // A machine that starts anew has set no cursor yet.
     this.setCursor(null)
     if (this.visible) client.refresh()
   }
 
-  /** The card's: see `DisplayBackend`. @throws DeviceError `ERR_INVALID` */
+  /** Sets the card's mode: see `DisplayBackend`. @throws DeviceError `ERR_INVALID` */
   setMode(mode: DisplayMode | null): void {
     if (mode !== null) checkMode(mode)
     const { width = 0, height = 0 } = mode ?? {}
@@ -167,7 +167,7 @@ export class Screen implements DisplayBackend {
     if (mode === null) this.#text = null
   }
 
-  /** The card's: see `DisplayBackend`. @throws DeviceError `ERR_INVALID` */
+  /** Draws the card's pixels: see `DisplayBackend`. @throws DeviceError `ERR_INVALID` */
   draw(pixels: Uint8Array, dirty: readonly DisplayRectangle[]): void {
     const mode = this.#mode
     if (mode === null) throw new DeviceError('ERR_INVALID', 'a picture was drawn while the display is off')
@@ -184,7 +184,7 @@ export class Screen implements DisplayBackend {
     if (this.#dirty.length > MOST_RECTANGLES) this.#dirty = [around(this.#dirty)]
   }
 
-  /** The card's: see `DisplayBackend`. @throws DeviceError `ERR_INVALID` */
+  /** Shows the card's text: see `DisplayBackend`. @throws DeviceError `ERR_INVALID` */
   setText(text: DisplayText | null): void {
     if (text !== null && text.cells.length < text.columns * text.rows) {
       const expected = `${text.columns * text.rows} cells`
@@ -193,7 +193,7 @@ export class Screen implements DisplayBackend {
     this.#text = text === null ? null : { ...text, cells: text.cells.slice(), palette: text.palette.slice() }
   }
 
-  /** The card's: see `DisplayBackend`. @throws DeviceError `ERR_INVALID` */
+  /** Shows the card's cursor: see `DisplayBackend`. @throws DeviceError `ERR_INVALID` */
   setCursor(image: CursorImage | null): void {
     if (image !== null) checkCursor(image)
     if (image === null && this.#cursor === null) return
@@ -203,7 +203,7 @@ export class Screen implements DisplayBackend {
 
   #schedule(): void {
     const now = performance.now()
-    // By the clock: a delay of less than a frame keeps the rate, and a longer one causes pauses.
+    // Due by the clock: a delay of less than a frame keeps the rate, and a longer one causes pauses.
     const due = this.#due + this.#intervalMs
     this.#due = due > now && due < now + 2 * this.#intervalMs ? due : now + this.#intervalMs
     this.#timer = setTimeout(() => {

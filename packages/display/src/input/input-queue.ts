@@ -17,7 +17,7 @@ export abstract class InputQueue implements InputBackend {
   #offering = false
   #waiters: readonly { readonly upTo: number; readonly settle: (taken: boolean) => void }[] = []
 
-  /** The guest's device's: see `InputBackend`. A machine that starts anew connects its new one. */
+  /** Connects the guest's device: see `InputBackend`. A machine that starts anew connects its new one. */
   connect(client: InputClient): void {
     const { unread = [] } = this.#client ?? {}
     this.#events = [...unread, ...this.#events.slice(this.#first)]
@@ -56,7 +56,7 @@ export abstract class InputQueue implements InputBackend {
     for (const { settle } of waiters) settle(false)
   }
 
-  /** The guest's device's: see `InputBackend`. */
+  /** The guest's device has room: see `InputBackend`. */
   ready(): void {
     // A device that moves events on at once says within `input` that it has room again.
     if (this.#offering || this.#client === null) return

@@ -99,7 +99,7 @@ export class Keyboard extends InputQueue {
     return this.queue(keys.map(({ usage, down }) => keyEvent(usage, down)))
   }
 
-  /** The guest's keyboard's: see `InputBackend`. */
+  /** Sets the lamps of the guest's keyboard: see `InputBackend`. */
   setLeds(leds: KeyboardLeds): void {
     this.#leds = { ...leds }
   }

@@ -63,7 +63,7 @@ export class Mouse extends InputQueue {
     super.connect(client)
   }
 
-  /** The guest's mouse's: see `InputBackend`. */
+  /** Sets the kind of the guest's mouse: see `InputBackend`. */
   setPointer(kind: PointerKind): void {
     this.#pointer = kind
   }

@@ -8,7 +8,7 @@ const MOST_OF_UPDATE = 0xfffe
 /** Rows of one rectangle of an update, which bounds the data encoded and sent at once. */
 const BAND_ROWS = 64
 
-/** Where a client's picture is not up to date: bounded, however much changes while the client does not read. */
+/** The parts of a client's picture that are not up to date: bounded, however much changes while the client does not read. */
 export class Damage {
   #areas: DisplayRectangle[] = []
 
