@@ -117,7 +117,7 @@ const FAST_A20 = 0b10
 const FAST_RESET = 0b01
 
 /**
- * From the reset vector to 32-bit protected mode.
+ * Emits the code from the reset vector to 32-bit protected mode.
  *
  * @param gdtPointer - operand of LGDT
  * @param next - following 32-bit code

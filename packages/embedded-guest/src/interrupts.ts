@@ -28,7 +28,7 @@ import { MMIO, PORT, SELECTOR } from './memory-map.ts'
 
 const VECTORS = 256
 const EXCEPTIONS = 32
-/** Where the 8259s are moved to: clear of the exceptions, though all their lines are masked. */
+/** First vector of the remapped 8259s: clear of the exceptions, though all their lines are masked. */
 const PIC_VECTORS = 0x20
 const SERIAL_VECTOR = 0x40
 const SPURIOUS_VECTOR = 0xff

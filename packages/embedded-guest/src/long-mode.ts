@@ -16,7 +16,7 @@ const PAGE_BYTES = 0x20_0000
 const ENTRIES = 512
 
 /**
- * From 32-bit protected mode to 64-bit mode, with 4 GiB mapped one to one.
+ * Emits the code from 32-bit protected mode to 64-bit mode, with 4 GiB mapped one to one.
  *
  * @param entry - end of the preceding 32-bit code
  * @param next - following 64-bit code
