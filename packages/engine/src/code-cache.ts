@@ -43,7 +43,7 @@ export class CodeCache {
   readonly #end: number
   #next: number
   readonly #pages = new Map<number, CodePage>()
-  /** By frame: this cache is one of its owners in `codeBits`. */
+  /** Whether this cache is an owner of the frame in `codeBits`. */
   readonly #held: Uint8Array
   /** The last frame looked up, and its pages: a guest that stores next to code repeats such stores. */
   #lastFrame = -1
@@ -142,7 +142,7 @@ export class CodeCache {
     return frame * this.#decoder.modes + mode
   }
 
-  /** Breakpoints have changed: each page is told of them when its instructions are fetched. Processors flush their TLBs. */
+  /** Breakpoints have changed: pages take them over when their instructions are fetched. Processors flush their TLBs. */
   breakpointsChanged(): void {
     for (const page of this.#pages.values()) {
       if (page.traps === undefined) continue

@@ -16,15 +16,15 @@ export interface DebugPlace {
   readonly access: WatchKind
 }
 
-/** An access to one of them. */
+/** An access to a watched place. */
 export interface PlaceAccess {
   /** A port, device memory or an MSR. */
   readonly kind: PlaceKind
-  /** Where the access began. */
+  /** Address of the access's first byte. */
   readonly address: number
-  /** In bytes; of one element, where there are several. */
+  /** Size in bytes; of one element, where there are several. */
   readonly size: number
-  /** Elements of a string instruction, which a device has taken as one request; else 1. */
+  /** Number of elements of a string instruction, which a device has taken as one request; otherwise 1. */
   readonly elements: number
   /** The guest has written. */
   readonly write: boolean
@@ -38,7 +38,7 @@ export interface DeliveredException {
   readonly vector: number
   /** The error code; 0 where it has none. */
   readonly errorCode: number
-  /** Of a page fault. */
+  /** Faulting address of a page fault. */
   readonly address: bigint
 }
 

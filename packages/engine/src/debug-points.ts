@@ -133,13 +133,13 @@ export class DebugPoints {
  * memory have `FRAME_WATCHED` in `codeBits`, so that no TLB holds them for writing; no other store is slower.
  *
  * The instruction of such a store is executed alone; on x86 in a logged pass, and the processor's own stores to descriptors
- * and stacks are told likewise. Stores to page tables are the host's.
+ * and stacks are reported likewise. Stores to page tables are the host's.
  */
 export interface StoreWatch {
   /** Whether `size` bytes at a machine address touch a watched range. */
   matches(ma: number, size: number): boolean
   /**
-   * The present instruction or delivery stores to a watched range, if it completes; it may be told several times. The
+   * The present instruction or delivery stores to a watched range, if it completes; may be called several times. The
    * processor's count of retired instructions does not have it yet, and `nextAddress` is its address.
    */
   met(): void

@@ -20,7 +20,7 @@ export class FrameWriters {
   /** By frame: {@link NOBODY}, the number of a TLB, or {@link SEVERAL}. Empty before the first write entry. */
   #writerOf = new Uint16Array(0)
   readonly #frameCount: number
-  /** By number, from 1. */
+  /** Writers by number, from 1. */
   readonly #writers: (FrameWriter | undefined)[] = [undefined]
   /** This thread, where others execute code of the memory with TLBs of their own. */
   neighbour: Neighbour | undefined = undefined

@@ -17,15 +17,15 @@ export const MISSED_BRANCH_BYTES: number = 16
 /** Offset of the counters of missed branches from the first counter; low bits of the budget select one of them. */
 export const MISSED_BRANCHES_AT: number = 4 * HOT_COUNTERS
 
-/** Where a word lies, from the first counter, that counts down exits of compiled code on misses of the TLB. */
+/** Offset from the first counter of a word that counts down exits of compiled code on misses of the TLB. */
 export const MISSES_AT: number = MISSED_BRANCHES_AT + MISSED_BRANCHES * MISSED_BRANCH_BYTES
 /** Offset from the first counter of a word with the start value of a countdown. */
 export const MISSES_PER_COUNT_AT: number = MISSES_AT + 4
-/** Where a word lies, from the first counter, with the machine address of the record of the unit that was left last. */
+/** Offset from the first counter of a word with the machine address of the record of the unit that was left last. */
 export const LEFT_UNIT_AT: number = MISSES_AT + 8
-/** Where a count lies, from the first counter, of instructions that compiled code has executed; 64 bits. */
+/** Offset from the first counter of a count of instructions that compiled code has executed; 64 bits. */
 export const UNIT_INSTRUCTIONS_AT: number = MISSES_AT + 16
-/** Where counts lie, from the first counter, of exits of compiled code to the interpreter, by reason. */
+/** Offset from the first counter of counts of exits of compiled code to the interpreter, by reason. */
 export const UNIT_EXITS_AT: number = UNIT_INSTRUCTIONS_AT + 8
 /** Bytes of such a counter. */
 export const UNIT_EXIT_BYTES = 8

@@ -31,8 +31,8 @@ export class Interpreters<Form> {
   }
 
   /**
-   * Has an interpreter that was generated elsewhere used for the machines of a kind, unless there is one already: it is compiled for
-   * the first of them.
+   * Uses an interpreter that was generated elsewhere for the machines of a kind, unless one exists: it is compiled for the first of
+   * them.
    */
   give(options: InterpreterOptions, code: InterpreterCode<Form>): void {
     this.#given.set(keyOf(options), code)

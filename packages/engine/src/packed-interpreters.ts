@@ -86,7 +86,7 @@ class PackedCode<Form> implements InterpreterCode<Form> {
     this.tableEntries = tableEntries
     this.mainBytes = mainBytes
     this.#formOf = formOf
-    // In the order of their cases, and of their entries of the table.
+    // Forms in the order of their cases, and of their entries of the table.
     this.#inlined = forms.filter(([, op]) => op >= OP_FIRST_FORM)
     this.#called = forms.filter(([, op]) => op < OP_FIRST_FORM)
   }

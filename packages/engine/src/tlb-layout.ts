@@ -61,7 +61,7 @@ export const SIZE_SHIFT = 16
 export const FLAG_SIZE = 0x1f_0000
 /** The largest size whose fragments are found by regions of 4 MiB; fragments of larger pages by regions of 1 GiB. */
 export const SIZE_4M: number = 10 << SIZE_SHIFT
-/** The properties of the page, which an entry has again when it comes back. */
+/** The properties of the page, which a restored entry has again. */
 export const FLAG_PAGE: number = FLAG_GLOBAL | FLAG_SIZE | FLAG_KEY
 
 /** The properties of a translated page that decide when its entry is dropped. */

@@ -236,7 +236,7 @@ export class Tlb {
         words[at + 4] = flags
         at += PARKED_WORDS
       }
-      // As #invalidate does: the address of a valid entry has the entry's index.
+      // Invalidated as in #invalidate: the address of a valid entry has the entry's index.
       u32[word] = (lo + PAGE_BYTES) & INDEX_BITS
       u32[word + 1] = 0
       u32[word + 3] = flags & L.FLAG_NOTED_GLOBAL
@@ -248,8 +248,8 @@ export class Tlb {
   /**
    * Changes the address space and keeps the entries of the old one.
    *
-   * The entries of `from` are put aside; the entries of `to` come back, if they were put aside before. Global entries
-   * stay. Eight address spaces are kept, each with the entries that were made last.
+   * The entries of `from` are put aside; the entries of `to` are restored, if they were put aside before. Global
+   * entries stay. Eight address spaces are kept, each with the entries that were made last.
    *
    * @param from - number (x86: PCID, Arm: ASID) of the address space that was current
    * @param to - number of the new address space
@@ -394,7 +394,7 @@ export class Tlb {
   /**
    * Changes the view: the decoding of pages' code, and the executable pages.
    *
-   * The execute entries of `from` are put aside; the entries of `to` come back, if they were put aside before and no
+   * The execute entries of `from` are put aside; the entries of `to` are restored, if they were put aside before and no
    * entry was dropped since. A view whose number stands for another one from now on is forgotten with
    * {@link Tlb.dropView} first.
    *

@@ -4,7 +4,7 @@ import type { FrameWriters } from './frame-writers.ts'
 import type { ParkedEntries } from './parked-entries.ts'
 import type { TlbJournal } from './tlb-journal.ts'
 
-/** By frame: it may have write entries, or its entries are being dropped. */
+/** Bit of a frame: it may have write entries, or its entries are being dropped. */
 const MAY_HAVE = 1
 const TO_DROP = 2
 /** Special values of the remembered entry: no entry, or more than one. */

@@ -11,7 +11,7 @@ export interface CompilePolicy {
   readonly threshold: number
   /** Branches to a place from which it may be compiled early. Places that are reached less often are rarely worth it. */
   readonly earliest: number
-  /** Of the time that passes, compiling early may take this share. */
+  /** Share of the passing time that compiling early may take, 0 to 1. */
   readonly share: number
 }
 

@@ -12,7 +12,7 @@ export interface CompileHelper {
    * Opens a connection; the first of them may start the thread.
    *
    * @param hear - called with each answer of the other side, never while a processor executes
-   * @param failed - called when the thread has ended: nothing is heard any more
+   * @param failed - called when the thread has ended: no answer comes any more
    */
   connect(hear: (answer: HelperAnswer) => void, failed: () => void): HelperPort
 }

@@ -59,7 +59,7 @@ interface PlacedJob<Form> {
   readonly job: CompileJob<Form>
   /** Linear address of the first page. */
   readonly address: bigint
-  /** Of the pages. */
+  /** Machine frames of the pages. */
   readonly frames: readonly number[]
   /** Identity in the store of the code that the new code replaces. */
   readonly worse: number | undefined
@@ -81,7 +81,7 @@ export class CompiledUnits<Form> {
   readonly #compiling = new Set<number>()
   /** Records of places whose code another thread has compiled, until they execute it. */
   readonly #awaited = new Set<number>()
-  /** As {@link CompiledUnits.makeRoom} was told last. */
+  /** Time of the last {@link CompiledUnits.makeRoom}. */
   #time = 0
 
   /** Makes an empty set. */

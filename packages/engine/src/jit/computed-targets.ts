@@ -18,7 +18,7 @@ export const NONE: readonly number[] = []
 export class ComputedTargets {
   readonly #memory: MachineMemory
   readonly #countersAt: number
-  /** By record: distances from the beginnings of their pages. */
+  /** Known targets of a branch by its record: distances from the beginnings of their pages. */
   readonly known: BoundedMap<number, readonly number[]> = new BoundedMap<number, readonly number[]>(MOST_BRANCHES)
 
   /** @param countersAt - machine address of the counters of hot code */

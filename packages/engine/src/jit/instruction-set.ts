@@ -34,7 +34,7 @@ export interface UnitEmitter<Form> {
   readonly layout: StateLayout
   /** Bytes from the beginning of the state, with all fields that units may assume. */
   readonly assumedBytes: number
-  /** Returns whether linear addresses have 64 bits in a mode; else they wrap around at 32. */
+  /** Returns whether linear addresses of a mode have 64 bits; otherwise they wrap around at 32. */
   isWide(mode: number): boolean
   /**
    * Begins a unit: imports functions called by its instructions, and declares its own function.
@@ -85,7 +85,7 @@ export interface UnitDescription<Form> {
   readonly mode: number
   /** Holds the state and the records, at addresses of its own. */
   readonly memory: RecordMemory
-  /** Where the state lies in it of the processor that the region was found by: its fields may be assumed. */
+  /** Address in memory of the state of the processor that found the region: its fields may be assumed. */
   readonly state: number
 }
 

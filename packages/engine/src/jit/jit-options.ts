@@ -39,7 +39,7 @@ export interface JitOptions {
    * Devices, pages with code and accesses in two pages count as misses.
    */
   readonly misses?: number
-  /** Where compiled code is kept for later runs, which then do not compile it; default: nowhere. */
+  /** The store of compiled code for later runs, which then do not compile it; default: none. */
   readonly keep?: CodeKeeper
   /**
    * A thread that compiles, while the interpreter goes on with the code; default: none, code is compiled by the thread that

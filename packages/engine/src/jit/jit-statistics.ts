@@ -43,11 +43,11 @@ export class JitStatistics {
   readonly #countersAt: number
   readonly #waits = new Float64Array(WAITS)
   #waitCount = 0
-  /** By frame, a bit for each byte at which an instruction begins that was compiled. */
+  /** For each frame, a bit for each byte at which an instruction begins that was compiled. */
   readonly #compiled = new Map<number, Uint8Array>()
   readonly #tiers = new TierTimes()
   #isTimed = false
-  /** At the beginning of the timed turn: time outside the compiler, and count of instructions in compiled code. */
+  /** Time outside the compiler, and instructions in compiled code, at the beginning of the timed turn. */
   #turnBegan = 0
   #executedBefore = 0
   /** Counts of the compiler. */

@@ -3,19 +3,19 @@ import type { MissAction } from './memory-sites.ts'
 
 /** The way in which an instruction passes control. */
 export type Flow =
-  /** To the next instruction. */
+  /** Control goes to the next instruction. */
   | 'next'
-  /** To `target`. */
+  /** Control goes to `target`. */
   | 'jump'
-  /** To `target` or to the next instruction. */
+  /** Control goes to `target` or to the next instruction. */
   | 'branch'
-  /** To `target`; the callee returns to the next instruction. */
+  /** Control goes to `target`; the callee returns to the next instruction. */
   | 'call'
-  /** To a computed address. */
+  /** Control goes to a computed address. */
   | 'indirect'
-  /** To the instruction after a call. */
+  /** Control goes to the instruction after a call. */
   | 'return'
-  /** To the next instruction, unless the host function that executes it says otherwise. */
+  /** Control goes to the next instruction, unless the host function that executes it says otherwise. */
   | 'host'
   /** To the next instruction. The interpreter's function of its form repeats it, and charges the budget. */
   | 'repeat'

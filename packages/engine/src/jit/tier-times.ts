@@ -1,4 +1,4 @@
-/** Turns after which the time of compiled code and that of the interpreter are told apart. */
+/** Turns after which the times of compiled code and of the interpreter are estimated anew. */
 const WINDOW = 256
 /** Instructions of a turn from which on the next one is timed in any case; of shorter ones one in eight is, for eight. */
 const LONG_TURN = 2_000
@@ -23,7 +23,7 @@ export class TierTimes {
   interpreted = 0
   #compiledRate = COMPILED
   #interpretedRate = INTERPRETED
-  /** Of this window: turns, instructions, milliseconds. */
+  /** Counts of this window: turns, instructions, milliseconds. */
   #turns = 0
   #compiledCount = 0
   #interpretedCount = 0

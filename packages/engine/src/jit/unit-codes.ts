@@ -121,7 +121,7 @@ export class UnitCodes {
     this.#forget(code)
   }
 
-  /** Code that is written again and again has many forms: the latest are most likely to come back. */
+  /** Code that is written again and again has many forms: the latest are most likely to occur again. */
   #forgetOldest(key: number): void {
     const [oldest, ...others] = this.of(key)
     if (oldest === undefined || others.length < MOST_ALIKE) return

@@ -33,12 +33,12 @@ export interface CompilerTarget {
 /** Compiled code: a module in the binary format, and its description. */
 export interface EmittedUnit {
   readonly module: Uint8Array
-  /** Where the code of each instruction begins, if the job wanted to know. */
+  /** Offsets of each instruction's code, if the job asks for them. */
   readonly marks: readonly CodeMark[]
   readonly source: CodeSource
 }
 
-/** Where a job's state and records lie in the compiler's own memory, unless counters do: no constant address is then a record's. */
+/** Address of a job's state in the compiler's own memory, if above the counters': no constant address is then a record's. */
 const AREA_AT = 1 << 20
 /** Alignment of the state and of records. */
 const ALIGN = 64

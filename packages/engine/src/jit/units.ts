@@ -9,7 +9,7 @@ const LOOK_INTERVAL = 250
 /** The units that processors enter. */
 export class Units {
   readonly #memory: MachineMemory
-  /** By their records. */
+  /** The units by their records. */
   readonly byRecord: Map<number, LiveUnit> = new Map<number, LiveUnit>()
   #lookedAt = 0
   /** Whether some units may be idle. */
