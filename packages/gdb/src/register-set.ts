@@ -73,7 +73,7 @@ export interface RegisterFeature {
 
 /** All registers of a processor, as a target description gives them. */
 export class RegisterSet {
-  /** In the order of their numbers, which are the client's. */
+  /** Registers in the order of their numbers, which the client uses. */
   readonly registers: readonly Register[]
   /** The description that the client reads as `target.xml`. */
   readonly xml: string

@@ -65,7 +65,7 @@ export class GdbSession {
     target.stop()
   }
 
-  /** Takes bytes of the client's. */
+  /** Takes bytes of the client's connection. */
   receive(bytes: Uint8Array): void {
     if (!this.#over) this.#reader.push(bytes)
   }
@@ -79,7 +79,7 @@ export class GdbSession {
     for (const stopper of this.#state.stoppers.values()) dataPackets.setStopper(this.#state, stopper)
   }
 
-  /** The machine has ended: the client is told, and the session is over. @param code - the exit code, 0 to 255 */
+  /** The machine has ended: reports it to the client, and ends the session. @param code - the exit code, 0 to 255 */
   exited(code: number): void {
     if (this.#over) return
     if (this.#running) this.#reply(`W${(code & 0xff).toString(16).padStart(2, '0')}`)
