@@ -29,7 +29,7 @@ export interface PartialOutput {
 export class GuestError extends Error {
   /** Says why. */
   readonly code: GuestErrorCode
-  /** For an ended command: its output so far. */
+  /** Output so far of a command that was ended. */
   readonly output: PartialOutput | undefined
 
   constructor(code: GuestErrorCode, message: string, output?: PartialOutput) {

@@ -20,7 +20,7 @@ export interface ProcessOwner {
 /** A part of the input, and its writer. */
 interface InputPart {
   readonly bytes: Uint8Array
-  /** Of the last part that was written together. */
+  /** Called when the last part that was written together has been sent. */
   readonly written?: () => void
 }
 

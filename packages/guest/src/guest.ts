@@ -62,7 +62,7 @@ export class Guest {
     this.files = new GuestFiles((command, options) => this.exec(command, options))
   }
 
-  /** As {@link connectGuest}. */
+  /** See {@link connectGuest}. */
   static async connect(port: GuestPort, options: GuestOptions): Promise<Guest> {
     const connectMs = checked('connectTimeoutMs', options.connectTimeoutMs ?? CONNECT_MS, MOST_MS)
     const answerMs = checked('answerTimeoutMs', options.answerTimeoutMs ?? ANSWER_MS, MOST_MS)

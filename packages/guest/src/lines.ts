@@ -11,7 +11,7 @@ const RETURN = 0x0d
 export const BLOCK_BYTES = 512
 /** The agent sends at most this many bytes of an output in an answer: 46 blocks. */
 export const MOST_FETCHED_BYTES: number = 46 * BLOCK_BYTES
-/** The host sends so many bytes of a file in a request: Linux keeps 64 KiB that no process has read from a terminal. */
+/** Bytes of a file in one request of the host's: Linux keeps 64 KiB that no process has read from a terminal. */
 export const MOST_PUT_BYTES = 12_000
 
 /** Block size of raw inputs and outputs, which are not encoded in base64. */

@@ -58,7 +58,7 @@ export class Session {
   /** Resolves with the last request. */
   #last: Promise<unknown> = Promise.resolve()
   #synchronising: Promise<void> | undefined
-  /** By place. */
+  /** Listeners by place. */
   readonly #listeners = new Map<number, SessionListener>()
 
   constructor(port: GuestPort, options: { readonly random: () => number; readonly answerMs: number }) {

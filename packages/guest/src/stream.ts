@@ -76,6 +76,6 @@ export interface GuestPort {
    * @returns false where the sender should hold back until `onDrain`; these bytes are queued too
    */
   receive(bytes: Uint8Array): boolean
-  /** Names the listener that hears that the guest has taken most bytes after `receive` returned false. */
+  /** Names the listener that is called when the guest has taken most bytes after `receive` returned false. */
   onDrain(listener: () => void): void
 }

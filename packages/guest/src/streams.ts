@@ -5,7 +5,7 @@ import { escapeArgument, MOST_FETCHED_BYTES, quote } from './lines.ts'
 import { partsOf } from './output.ts'
 import { closed, type Session } from './session.ts'
 
-/** The agent has so many places for streams, from this number on. */
+/** The agent has `PLACES` places for streams, from number `FIRST_PLACE` on. */
 const [FIRST_PLACE, PLACES] = [8, 32]
 /** Parts of an input that the agent keeps. */
 const MOST_KEPT = 4
@@ -34,7 +34,7 @@ export class GuestStreams implements ProcessOwner {
   readonly #free: number[] = Array.from({ length: PLACES }, (_, i) => FIRST_PLACE + PLACES - 1 - i)
   readonly #waiting: ((place: number) => void)[] = []
   readonly #running = new Map<number, StreamProcess>()
-  /** Of the session of the streams that run. */
+  /** Name of the session of the streams that run. */
   #name = ''
   #isLooking = false
   #hasNews = false
