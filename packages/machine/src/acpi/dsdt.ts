@@ -66,7 +66,7 @@ function hotPlug(slots: readonly number[]): Aml[] {
     aml.scope(
       '\\_SB.PCI0',
       aml.operationRegion('HPRG', aml.RegionSpace.systemIo, base, bytes),
-      // In the order of the registers.
+      // Fields in the order of the registers.
       aml.dwordField(
         'HPRG',
         (['HPUP', 'HPDN', 'HPEJ', 'HPRM', 'HPBU', 'HPIX', 'HPPU'] as const).map((register) => [register, 32]),

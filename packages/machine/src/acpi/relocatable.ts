@@ -5,7 +5,7 @@ import { type AcpiTables, TableImage } from './image.ts'
 import { RSDP_BYTES, TABLE_HEADER_BYTES } from './tables.ts'
 import { dsdtBody } from './dsdt.ts'
 
-/** GPA where tables go unless told otherwise: the BIOS area that an OS scans for the RSDP. */
+/** Default GPA of tables: the BIOS area that an OS scans for the RSDP. */
 export const ACPI_DEFAULT_BASE = 0xe_0000
 const BIOS_AREA_END = 0x10_0000
 
@@ -38,11 +38,11 @@ export function buildAcpiTables(board: AcpiBoard, base: number = ACPI_DEFAULT_BA
 
 /** ACPI tables that firmware places: two files and the script that links them. */
 export interface RelocatableAcpi {
-  /** For the file `etc/acpi/rsdp`. */
+  /** Content of the file `etc/acpi/rsdp`. */
   readonly rsdp: Uint8Array
-  /** For the file `etc/acpi/tables`. */
+  /** Content of the file `etc/acpi/tables`. */
   readonly tables: Uint8Array
-  /** For the file `etc/table-loader`. */
+  /** Content of the file `etc/table-loader`. */
   readonly script: Uint8Array
 }
 

@@ -149,7 +149,7 @@ const isDirectCall = (word: number): boolean => word >>> 26 === 0b10_0101
 const isCall = (word: number): boolean =>
   isDirectCall(word) || (word & 0xffff_fc1f) >>> 0 === 0xd63f_0000 || (word & 0xfeff_f800) >>> 0 === 0xd63f_0800
 
-/** SVC, HVC and SMC come back behind them. */
+/** SVC, HVC and SMC return to the instruction behind them. */
 const isServiceCall = (word: number): boolean => (word & 0xffe0_001c) >>> 0 === 0xd400_0000 && (word & 3) !== 0
 
 /** RET, and RETAA and RETAB. */

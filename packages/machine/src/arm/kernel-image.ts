@@ -13,7 +13,7 @@ const FLAG_BIG_ENDIAN = 1
 const DEFAULT_TEXT_OFFSET = 0x8_0000
 /** Describes a decompressed Image in error messages. */
 const AN_IMAGE = `an arm64 Image, which has 41 52 4d 64 ("ARMd") at byte ${hex(MAGIC)}`
-/** For messages: the kernels that are loaded. */
+/** Text for messages: the kernels that are loaded. */
 export const ARM_KERNELS: string = `${AN_IMAGE} and may be compressed, or an ELF file for AArch64; link flat code as ELF`
 /** Alignment of the address from which an Image counts its load offset. */
 export const IMAGE_ALIGNMENT = 0x20_0000

@@ -88,15 +88,15 @@ export const VIRT: ArmLayout = {
 
 /** Private peripheral interrupts, counted from 0; as interrupt numbers of the GIC they are 16 higher. */
 export interface ArmPrivateInterrupts {
-  /** Of the non-secure EL2 physical timer. */
+  /** Interrupt of the non-secure EL2 physical timer. */
   readonly hypervisorTimer: number
-  /** Of the EL1 virtual timer. */
+  /** Interrupt of the EL1 virtual timer. */
   readonly virtualTimer: number
-  /** Of the secure EL1 physical timer. */
+  /** Interrupt of the secure EL1 physical timer. */
   readonly secureTimer: number
-  /** Of the non-secure EL1 physical timer. */
+  /** Interrupt of the non-secure EL1 physical timer. */
   readonly physicalTimer: number
-  /** Of Xen's event channels. */
+  /** Interrupt of Xen's event channels. */
   readonly xenEvents: number
 }
 
@@ -157,7 +157,7 @@ export interface ArmBoard {
   readonly psciConduit?: 'hvc' | 'smc' | undefined
   /** The hypervisor visible to the guest: `none` (default), or `xen`. ACPI tables do not announce it. */
   readonly hypervisor?: 'none' | 'xen' | undefined
-  /** Devices of the caller's in the device tree. ACPI tables do not tell of them. */
+  /** Devices of the caller's in the device tree. ACPI tables do not list them. */
   readonly deviceNodes?: readonly ArmDeviceNode[] | undefined
   /** Whether the board has the page with the generation ID; default false. */
   readonly generation?: boolean | undefined

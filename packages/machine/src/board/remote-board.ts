@@ -23,7 +23,7 @@ type RemoteHooks = Pick<BoardHooks, 'transmit' | 'taken' | 'ramfb'> & Partial<Bo
 /** The machine's end of a board in another thread. */
 export class RemoteBoard {
   readonly server: DomainServer
-  /** The keyboard's, and the mouse's. */
+  /** The keyboard's and the mouse's input. */
   readonly #input: readonly RemoteInput[]
   /** Wait for the board's answers. */
   readonly #pressed: ((listens: boolean) => void)[] = []

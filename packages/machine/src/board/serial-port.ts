@@ -23,7 +23,7 @@ export interface SerialPort {
    * @returns false once 16 KiB wait: these bytes are queued too, and the sender should hold back until `onDrain`
    */
   receive(bytes: Uint8Array): boolean
-  /** Names the listener that hears that the guest has taken most bytes after `receive` returned false. */
+  /** Names the listener that is called when the guest has taken most bytes after `receive` returned false. */
   onDrain(listener: () => void): void
   /** The bytes that the guest's port has not taken: a machine that goes on in place of this one gets them. Undefined for a console. */
   readonly unread?: Uint8Array | undefined

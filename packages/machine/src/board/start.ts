@@ -12,7 +12,7 @@ export interface ControllerDescription {
   readonly media: readonly ({ readonly properties: BlockProperties; readonly hasTray: boolean } | null)[]
   /** Saved state of each network, in order. */
   readonly networks: readonly unknown[]
-  /** Where the controllers are, in the order in which they ask. */
+  /** Places of the controllers, in the order in which they ask. */
   readonly places: readonly {
     readonly device: number
     readonly root: number

@@ -8,7 +8,7 @@ import {
 import { askMedium, FarMedium, type MediumRequest, numberOf } from '../back-ends/media.ts'
 import { fromJson, MESSAGE, type Message, type Post, toJson } from '../back-ends/messages.ts'
 
-/** A write that is to be durable. The other flags of a request count changes of the medium that the model has heard of. */
+/** A write that is to be durable. The other flags of a request count changes of the medium that the model knows. */
 const DURABLE = 1
 /** The flags of a request, made after this many changes. */
 const requestFlags = (changes: number, durable: boolean): number => ((changes << 1) & 0xff) | (durable ? DURABLE : 0)
@@ -131,7 +131,7 @@ export class NearMedium {
     const bytes = isRead ? new Uint8Array(length) : sent.slice()
     const abort = new AbortController()
     this.#running.set(id, abort)
-    // Made of the medium before, by a model that has not heard of this one.
+    // Made of the medium before, by a model that does not know of the change yet.
     const isLate = medium.tray !== undefined && flags !== requestFlags(this.#changes, durable)
     const status = isLate
       ? numberOf('ERR_NO_MEDIUM')

@@ -32,7 +32,7 @@ export interface PlaceAccess {
   readonly address: number
   /** Size in bytes; of one element, if the access has several. */
   readonly size: number
-  /** Elements of a string instruction, which a device has taken as one request; else 1. */
+  /** Number of elements of a string instruction, which a device has taken as one request; otherwise 1. */
   readonly elements: number
   /** The guest has written. */
   readonly write: boolean

@@ -21,7 +21,7 @@ export interface MachineGdbOptions {
 
 /** The additions of a kind of machine to {@link machineGdbTarget}. */
 export interface GdbMachine {
-  /** The registers that gdb is told of. */
+  /** The registers in the description for gdb. */
   readonly registers: RegisterSet
   /** `monitor` commands. */
   readonly monitor: Monitor

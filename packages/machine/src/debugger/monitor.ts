@@ -38,7 +38,7 @@ export function parseAddress(text: string | undefined): bigint | undefined {
 export interface WrittenPlace {
   /** Address of the first byte. */
   readonly address: bigint
-  /** The address is guest-physical; else linear. */
+  /** Whether the address is guest-physical; otherwise it is linear. */
   readonly physical: boolean
 }
 

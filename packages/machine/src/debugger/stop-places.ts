@@ -20,10 +20,10 @@ export type PlaceStop = Extract<CpuStop, { readonly kind: MachinePlace['kind'] |
 
 /** Numbers behind the last of each kind. */
 const ENDS: Readonly<Record<AccessedPlace['kind'], number>> = { port: 2 ** 16, mmio: 2 ** 52, msr: 2 ** 32 }
-/** For people. */
+/** Names for messages. */
 const NAMES: Readonly<Record<AccessedPlace['kind'], string>> = { port: 'port', mmio: 'device memory', msr: 'MSR' }
 
-/** Of a PC. */
+/** Places of a PC. */
 export const PC_PLACES: PlaceRules = { kinds: ['port', 'mmio', 'msr'], exceptions: 32 }
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`

@@ -72,7 +72,7 @@ export class RemovableDrive implements MachineRemovableDrive, BlockBackend {
   #client: BlockTrayClient | null = null
   #state: BlockTrayState = { open: false, locked: false }
 
-  /** @param changed - hears that a medium came or went, after the drive's model */
+  /** @param changed - called when a medium came or went, after the drive's model */
   constructor({ id, kind, medium }: Pick<MachineRemovableDrive, 'id' | 'kind' | 'medium'>, changed: () => void) {
     this.id = id
     this.kind = kind

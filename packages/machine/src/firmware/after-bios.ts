@@ -92,7 +92,7 @@ export async function resumeDirectly(domain: X86Domain, board: AcpiBoard): Promi
 
 /**
  * Maps the page where a processor starts after INIT, as ROM that ends at 4 GiB. To be called before there are device
- * servers, which would be told of a change of the map.
+ * servers, which a change of the map would notify.
  */
 export function mapResetVector({ memory, frameCounts, p2m }: X86Domain): void {
   const mfn = memory.frames.allocate(0)

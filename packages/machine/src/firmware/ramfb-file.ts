@@ -1,6 +1,6 @@
 import type { FwCfgItem } from '@retrap/devices'
 
-/** Of `etc/ramfb`: an address of 64 bits and five words. */
+/** Bytes of `etc/ramfb`: an address of 64 bits and five words. */
 const RAMFB_BYTES = 28
 
 /** The file of fw_cfg with which a guest sets the place of its picture. @param onWrite - called with the written bytes */

@@ -35,9 +35,9 @@ export interface MachineSmbios {
 
 /** SMBIOS tables that firmware places: two files of fw_cfg. */
 export interface Smbios {
-  /** For `etc/smbios/smbios-anchor`: the entry point, whose address firmware fills in. */
+  /** Content of `etc/smbios/smbios-anchor`: the entry point, whose address firmware fills in. */
   readonly anchor: Uint8Array
-  /** For `etc/smbios/smbios-tables`: the structures. */
+  /** Content of `etc/smbios/smbios-tables`: the structures. */
   readonly tables: Uint8Array
 }
 
@@ -64,9 +64,9 @@ const OTHER = 1
 const NO_HANDLE = 0xffff
 const NOT_PROVIDED = 0xfffe
 const MEMORY_HANDLE = MEMORY_ARRAY << 8
-/** In KiB: a larger size is in the extended field. */
+/** Size in KiB from which on the extended field has the size. */
 const LARGEST_CAPACITY = 0x8000_0000
-/** In MiB: a larger size is in the extended field. */
+/** Size in MiB from which on the extended field has the size. */
 const LARGEST_DEVICE = 0x7fff
 /** A size in KiB instead of MiB. */
 const IN_KIB = 0x8000

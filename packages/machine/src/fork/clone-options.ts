@@ -61,7 +61,7 @@ export function checkForkable(options: ComposedOptions, changes: CloneChanges): 
 
 /** Media as of one instant, each with an overlay for the clone's writes. */
 export interface CloneMedia {
-  /** In the order of the drives. */
+  /** Media in the order of the drives. */
   readonly drives: readonly (BlockBackend | null)[]
   readonly flash: readonly BlockBackend[]
   close(): void

@@ -50,7 +50,7 @@ export class InputSwitch implements InputClient {
     this.#outside = outside
   }
 
-  /** A back end for a model whose doings are recorded: its input does not come through the gate. */
+  /** A back end for a model whose actions are recorded: its input does not come through the gate. */
   joinOutside(): InputBackend {
     if (this.#outside === undefined) return this.join()
     const outside = this.#outside.join()
@@ -156,9 +156,9 @@ export interface InputSwitches {
 
 /** The models that a guest uses, by number in the order of their places, the one that it has begun to use last at the end. */
 export interface UsedInputs {
-  /** Of the keyboards; the board's own is no. 0 of a PC. */
+  /** Numbers of the keyboards; the board's own is no. 0 of a PC. */
   readonly keyboard: readonly number[]
-  /** Of the mice and tablets, likewise. */
+  /** Numbers of the mice and tablets, likewise. */
   readonly mouse: readonly number[]
 }
 

@@ -35,7 +35,7 @@ export class HostSleeper implements Sleeper {
   #resolve: (() => void) | null = null
   /** The host's timer of the wait. */
   #timer: unknown = undefined
-  /** When the wait ends, in the host's milliseconds. */
+  /** The end of the wait, in the host's milliseconds. */
   #until = 0
   /** Short waits since the last longer one. */
   #short = 0

@@ -20,11 +20,11 @@ export type StartDeviceServer = (
 
 /** The kernel that a machine without firmware starts after a reset, where its options have none any more. */
 export interface ResetImages {
-  /** As in the options. */
+  /** See the options. */
   readonly kernel?: Uint8Array | undefined
-  /** As in the options. */
+  /** See the options. */
   readonly initrd?: Uint8Array | undefined
-  /** Of a PC. */
+  /** Modules of a PC's kernel. */
   readonly modules?: readonly BootModule[] | undefined
 }
 

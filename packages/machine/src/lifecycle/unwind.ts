@@ -164,7 +164,7 @@ class Unwinder {
     path.ip = ip
     if (mnemonic.startsWith('IRET')) {
       const selector = this.#pop(path)
-      // Of a program that was interrupted, the stack pointer is there too, as always in 64-bit mode.
+      // The frame of a program that was interrupted has the stack pointer too, as always in 64-bit mode.
       if (selector === undefined || (selector & RPL) !== BigInt(this.#vcpu.cpu.registers.cpl)) return 'end'
       this.#pop(path)
       if (this.#wordBytes === 8) path.registers[RSP] = this.#pop(path)

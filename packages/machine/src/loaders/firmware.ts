@@ -46,7 +46,7 @@ export function loadFirmware(image: Uint8Array, signature = 0): LoadedFirmware {
   }
 }
 
-/** Where the end of an image of this many bytes is seen below 1 MiB. */
+/** The region below 1 MiB that shows the end of an image of this many bytes. */
 export function belowOneMib(imageBytes: number): FirmwareRegion {
   const bytes = Math.min(imageBytes, LEGACY_BYTES)
   return { gpa: ONE_MIB - bytes, bytes, offset: imageBytes - bytes }

@@ -95,7 +95,7 @@ const COMMAND_LINE = 0x2_0000
 const BOOT_CS = 0x10
 const BOOT_DS = 0x18
 const ONE_MIB = 0x10_0000
-/** In the segment of the setup sectors: their entry; the end of heap and stack, where the command line begins. */
+/** Addresses in the segment of the setup sectors: their entry; the end of heap and stack, where the command line begins. */
 const SETUP_BASE = 0x200
 const REAL_MODE_STACK = 0xe000
 const COMMAND_LINE_LIMIT = 0x1fff

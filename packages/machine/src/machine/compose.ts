@@ -25,7 +25,7 @@ type Connected<K extends MachineKind> = Omit<ComposedMachine<K>, 'checkValues' |
 export interface Surroundings<K extends MachineKind> {
   /** Stands between the machine and its back ends. */
   readonly gate: MachineGate<K> | undefined
-  /** Of a clone. */
+  /** The machine that a clone is made from. */
   readonly origin: ForkOrigin<K['domain'], K['state']> | undefined
   /** Machines within the same machine memory, if the machine can be forked. */
   readonly family: ForkFamily | undefined

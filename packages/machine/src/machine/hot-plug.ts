@@ -60,7 +60,7 @@ export interface PlugTurns {
   unplug(port: string, force: boolean, unplug: () => Promise<boolean>): Promise<boolean>
 }
 
-/** Of a machine that is not recorded. */
+/** Turns of a machine that is not recorded. */
 const AT_ONCE: PlugTurns = {
   plug: async (_port, options, enter) => enter(options),
   unplug: (_port, _force, unplug) => unplug(),

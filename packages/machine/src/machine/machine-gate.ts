@@ -60,7 +60,7 @@ export interface MachineGate<K extends MachineKind> {
   readonly console: GuestConsole
   /** The run is being recorded, and not replayed. */
   readonly isRecording: boolean
-  /** The guest's output is handed over; else it was before. */
+  /** Whether the guest's output is handed over; otherwise an earlier run has handed it over. */
   readonly isHeard: boolean
   /** Attaches the machine after its creation. */
   start(machine: GatedMachine<K>): void
@@ -68,7 +68,7 @@ export interface MachineGate<K extends MachineKind> {
   attached(): void
   /** Adds the states of recorded models to a stopped machine's; in a replay, their names. */
   saveModels(devices: DomainState['devices'], deadlineMs: number): Promise<DomainState['devices']>
-  /** When devices come and go at root ports. */
+  /** The instants at which devices come and go at root ports. */
   readonly plugs: PlugTurns
   /** Sets the root ports, and plugs in devices that the saved machine had beyond its options. @param load - loads the way */
   hasPorts(load: () => Promise<HotPlug>): Promise<void>

@@ -192,8 +192,8 @@ export abstract class Machine<K extends MachineKind> {
 
   /**
    * Plugs a device into a root port while the machine runs: `pc.plug({ drive: { …, nvme: { port: 'rp1' } } })`. The guest is
-   * told, and brings it up in its own time. While the run is recorded it comes when the machine runs on, and the recording has
-   * it; a replay plugs the devices of its recording, and ignores this call.
+   * notified, and brings it up in its own time. While the run is recorded it comes when the machine runs on, and the recording
+   * has it; a replay plugs the devices of its recording, and ignores this call.
    *
    * @throws MachineError `ERR_OPTION` for a device without a free port, one that cannot be made, or a board without hot plug
    */

@@ -166,9 +166,9 @@ export interface MachineForkOptions extends Pick<
 /** Settings of the device for `MachineOptions.generation`. */
 export interface MachineGeneration {
   /**
-   * The identifier after a fork, a restore and a reset: a `new` one, which the guest is told of (default on the host's clock), or
-   * the `same` (default where time is deterministic, as the machine then goes on exactly as it did). A whole number of 32 bits
-   * on deterministic time stands for a new one that it decides, with all random numbers after it: clones get a number each.
+   * The identifier after a fork, a restore and a reset: a `new` one, with a notice to the guest (default on the host's clock), or
+   * the `same` (default where time is deterministic, as the machine then goes on exactly as it did). A whole number of 32 bits on
+   * deterministic time stands for a new one that it decides, with all random numbers after it: clones get a number each.
    */
   readonly after?: 'new' | 'same' | number | undefined
   /**

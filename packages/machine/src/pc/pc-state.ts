@@ -23,7 +23,7 @@ export interface SnapshotParts {
   readonly sleep: Sleep
   /** Sizes of the media of disks that were plugged in and are still present. */
   readonly plugged: () => readonly number[]
-  /** Where input goes. */
+  /** The switches of the machine's input. */
   readonly inputs: () => InputSwitches
 }
 

@@ -10,7 +10,7 @@ const MOST_POPPED = 256n
 
 /** A place in the run of a vCPU. */
 export interface Place {
-  /** Of the next instruction. */
+  /** Address of the next instruction. */
   readonly address: bigint
   /** The linear stack pointer. */
   readonly stack: bigint
@@ -37,7 +37,7 @@ export interface SteppedCode {
   readonly returning: { readonly popped: bigint; readonly isFromInterrupt: boolean } | undefined
   /** Places that may be returned to, the nearest first. */
   readonly callers: readonly Caller[]
-  /** Where a call may stand that comes back to an address. */
+  /** Addresses at which a call may lie that returns to an address. */
   callsBefore(address: bigint): readonly bigint[]
   /** Calls `told` with the vector of each interrupt and exception that the vCPU takes, before it does. */
   watchEvents(told: (vector: number) => void): { remove(): void }

@@ -75,7 +75,7 @@ function nameOfLocals(options: ComposedOptions): string | null {
   )
   const [first, second] = (options.devices ?? []).filter(({ deterministic }) => deterministic !== true)
   if (first === undefined && !others) return null
-  // Several are not told apart.
+  // Several models share one name.
   return first === undefined || second !== undefined || others ? 'recorded models' : first.name
 }
 

@@ -23,7 +23,7 @@ export interface ServerFacts {
   readonly plug?: PlugFacts
 }
 
-/** In place of frames: a server that was plugged in ends. */
+/** Recorded in place of frames: a server that was plugged in ends. */
 export const ENDED: Uint8Array = new Uint8Array(0)
 
 /** Commands that a `called` frame answers. */

@@ -5,7 +5,7 @@ import type { ReplayExit } from './replay-hits.ts'
 
 /** A time of the guest's clock, from power-on on. */
 export interface GuestTime {
-  /** In nanoseconds. */
+  /** Time in nanoseconds. */
   readonly ns: number
 }
 

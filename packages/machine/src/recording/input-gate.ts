@@ -45,7 +45,7 @@ const ignore = (): void => undefined
 /** Stands for a party's number in events of a timer from outside: the input is the machine's time, as a 64-bit float of nanoseconds. */
 export const TIMER_PARTY = 0xfffb
 
-/** The models of a server whose doings are recorded, or come from a recording. */
+/** The models of a server whose actions are recorded, or come from a recording. */
 export interface GatedModels {
   /** Names the server. */
   readonly name: string
@@ -78,7 +78,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   round: number = 0
   /** Instructions after which the machine stops. */
   limit: number = Infinity
-  /** At that many instructions, the machine goes on to this round, and to this time in nanoseconds. */
+  /** The machine goes on at `limit` up to this round, and to this time in nanoseconds. */
   limitRound: number = 0
   limitNs: number = 0
   /** See {@link InputGate.limitTime}. */
@@ -280,8 +280,8 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   }
 
   /**
-   * Has the machine stop at the first instant with so many instructions that is not before a round and a time, in nanoseconds. Waits,
-   * deliveries of events, and iterations of a string instruction take time, and retire nothing.
+   * Has the machine stop at the first instant with this many instructions that is not before a round and a time, in nanoseconds.
+   * Waits, deliveries of events, and iterations of a string instruction take time, and retire nothing.
    */
   limitTo({ instructions, round, ns }: Instant & { readonly ns: number }): void {
     this.limit = instructions

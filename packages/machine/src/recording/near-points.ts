@@ -126,7 +126,7 @@ function pagesOver(base: Pages, frames: Frames): Pages {
   for (const [index, gfn] of base.gfns.entries()) if (!frames.has(gfn)) kept.push(index)
   const added = [...frames].filter(([, { bytes }]) => bytes !== NOTHING).sort(([a], [b]) => a - b)
   const gfns = new Uint32Array(kept.length + added.length)
-  /** By page: a place in the base from 0 on, in the others below zero. */
+  /** Position of a page: from 0 on in the base, below zero in the others. */
   const places = new Int32Array(gfns.length)
   for (let at = 0, i = 0, j = 0; at < gfns.length; at++) {
     const [one, other] = [base.gfns[kept[i] ?? -1] ?? Infinity, added[j]?.[0] ?? Infinity]

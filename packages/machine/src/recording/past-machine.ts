@@ -22,7 +22,7 @@ export class PastMachine<K extends MachineKind, M extends Machine<K>> {
   readonly #build: (from?: StartingPoint) => Promise<Rebuilt<K, M>>
   readonly #onClosing: () => void
   #current: Rebuilt<K, M> | undefined
-  /** Where the machine was put back to. */
+  /** The point that the machine was put back to. */
   #from: StartingPoint | undefined
 
   /**

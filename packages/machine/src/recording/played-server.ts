@@ -61,7 +61,7 @@ class PlayedServer extends ModelsGate {
 
   #asked(vcpu: number): void {
     if (!this.server.server.slot(vcpu).accept(this.#request)) return
-    // Before it has been put back nobody asks who is in the recording.
+    // Before its state is restored no request is the recording's, and none needs an answer of it.
     if (this.#request.type === IOREQ_TYPE_INVALIDATE || this.#saved !== undefined)
       void Promise.resolve().then(() => this.#answer(vcpu, 1, ONES, ONES))
     else {

@@ -9,7 +9,7 @@ import { type GatedDomain, type Input, InputGate, presentNs, TIMER_PARTY } from 
 const CHECK_INSTRUCTIONS = 5_000_000
 /** This many bytes may wait to be written before the machine waits for them. */
 const MOST_WAITING_BYTES = 32 * 2 ** 20
-/** Records are written at least so often, so that a cut loses no more. */
+/** Records are written at this interval at most, so that a cut loses no more. */
 const FLUSH_MS = 1000
 /** Rounds between two looks at the host's clock. */
 const LOOK_ROUNDS = 64
@@ -123,7 +123,7 @@ export class RecordGate extends InputGate implements LoggedGate {
       this.#writer.add('answer', this.instant(), party, data, status === 0 ? into : undefined)
       return status
     } finally {
-      // Not before the response is in the log: a checkpoint in between would miss it, and no request would repeat it.
+      // Only when the response is in the log: a checkpoint in between would miss it, and no request would repeat it.
       this.asking--
     }
   }

@@ -125,7 +125,7 @@ export interface RunRecorder {
     armAfter(ns: number): void
   }
   /**
-   * Has the machine's clock go on by so many nanoseconds, while the machine stands still where a timer of these has stopped it. Its
+   * Advances the machine's clock by `ns` nanoseconds, while the machine stands still where a timer of these has stopped it. Its
    * processors have no translations then, as in a clone.
    */
   skip(ns: number): void
@@ -167,8 +167,8 @@ export interface MachineRecorder<M extends TravelledMachine> extends RunRecorder
   /** Returns a target for a `GdbSession` of `@retrap/gdb`. @throws as `debugger` */
   gdbTarget(gdb: MachineGdbOptions, options: LiveDebugOptions): Promise<GdbTarget>
   /**
-   * Plugs in a server whose models live elsewhere, such as behind a message port, while the machine runs. The models' doings are
-   * recorded: a replay, and the way back, do without them. A server that fails under the policy `detach` is taken out.
+   * Plugs in a server whose models live elsewhere, such as behind a message port, while the machine runs. The models' actions
+   * are recorded: a replay, and the way back, do without them. A server that fails under the policy `detach` is taken out.
    *
    * @param start - makes the server, when the machine resumes
    * @throws what `start` throws

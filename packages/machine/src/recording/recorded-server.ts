@@ -141,7 +141,7 @@ export class RecordedServer extends ModelsGate {
       this.effect(frame)
     }
     const ending = this.#ending
-    // Not within the request.
+    // Ends the server after the request has returned.
     if (ending !== null) queueMicrotask(() => this.isAwaited && this.server.end(ending.error))
   }
 
@@ -174,7 +174,7 @@ export class RecordedServer extends ModelsGate {
   }
 
   asked(vcpu: number): void {
-    // Which frames have left the guest is no matter of a replay's, where nothing is mapped.
+    // A replay ignores which frames have left the guest, as it has nothing mapped.
     if (this.server.server.slot(vcpu).type === IOREQ_TYPE_INVALIDATE) return
     this.vcpus.add(vcpu)
     this.begun()

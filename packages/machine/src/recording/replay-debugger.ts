@@ -158,7 +158,7 @@ export class ReplayDebugger<M extends TravelledMachine = Pc> {
    * Goes to before an instruction, by its number from power-on, past all breakpoints and watchpoints. A machine that is being
    * recorded runs on to an instruction that it has not reached yet.
    *
-   * @returns `step`: the instruction is next; else the reason why the replay stopped elsewhere
+   * @returns `step`: the instruction is next; otherwise the reason why the replay stopped elsewhere
    * @throws MachineError `ERR_OPTION` for an invalid number, or one behind the end of the recording; as `pc.run`
    */
   async goto(instruction: number, options: MachineRunOptions = {}): Promise<ReplayStop> {

@@ -21,7 +21,7 @@ export interface Divergence {
 export class ReplayGate extends InputGate implements LoggedGate {
   readonly hasOutside = false
   override isHeard: boolean = false
-  /** Where the replay was found to differ. */
+  /** The first difference of the replay from the recording. */
   divergence: Divergence | null = null
   readonly #recording: Recording
   readonly #notes: () => Uint8Array

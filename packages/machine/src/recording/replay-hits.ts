@@ -15,7 +15,7 @@ export function describeDivergence({ after, at, difference }: Divergence): strin
 export const droppedBefore = (begin: number, instruction: number): MachineError =>
   new MachineError('ERR_OPTION', `instruction ${instruction}: what is left of the recording begins at ${begin}`)
 
-/** Behind every instant. */
+/** An instant behind every other one. */
 export const NEVER: Instant = { instructions: Infinity, round: 0 }
 
 /** Why a replay has stopped. */

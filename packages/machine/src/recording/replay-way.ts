@@ -9,7 +9,7 @@ import type { TravelOptions } from './travelling-machine.ts'
 
 /** The target of a replay: the first instant with this number of instructions, not before a round and a time. */
 export interface Goal extends Instant {
-  /** In nanoseconds. */
+  /** Time in nanoseconds. */
   readonly ns: number
 }
 
@@ -39,7 +39,7 @@ export class ReplayWay {
     return instruction === this.#end.instructions ? { ...plain, ...this.#end } : plain
   }
 
-  /** Whether the machine is known to be at the first instant with so many instructions. */
+  /** Whether the machine is known to be at the first instant with this many instructions. */
   isFirstAt(instruction: number): boolean {
     return this.#firstAt === instruction
   }

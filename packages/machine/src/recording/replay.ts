@@ -337,7 +337,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   async #whoWrote(ranges: readonly PhysicalRange[], options: MachineRunOptions): Promise<LastWriter> {
     const { findWriter } = await import('./who-wrote.ts')
     const now = this.#past.current!.gate.instant()
-    // Where the search leaves the machine is at hand.
+    // The instant at which the search ends is kept for the next step.
     await this.#near.take(this.#past.current!)
     let isElsewhere = false
     const past = {

@@ -61,7 +61,7 @@ export interface SavedHistory {
     readonly from: number
     /** A character for each byte. */
     readonly characters: string
-    /** Of a console with several outputs: the bytes before by each, and whose the characters are: an output and a length each. */
+    /** For a console with several outputs: earlier bytes of each, and runs of one output's characters: output, length. */
     readonly outputs?: { readonly from: readonly number[]; readonly runs: readonly number[] }
   }
   /** The failure of the run; absent: nobody says that it has failed. */
@@ -225,7 +225,7 @@ export class RunHistoryKeeper {
     this.#failure = { what: what.slice(0, MOST_FAILURE), at: new Date().toISOString() }
   }
 
-  /** Adds a mark of the user's. @param instruction - default where the machine is */
+  /** Adds a mark of the user's. @param instruction - default: the machine's present instruction */
   mark(text: string, instruction: number = this.#machine?.domain.instructions ?? 0): void {
     this.#add({ kind: 'own', instruction, text })
   }

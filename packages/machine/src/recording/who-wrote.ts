@@ -112,7 +112,7 @@ async function mayHaveWritten(
 interface SeenWrite {
   readonly writer: MemoryWriter
   readonly isExact: boolean
-  /** Of all writes of the interval. */
+  /** Number of the write among all writes of the interval. */
   readonly number: number
 }
 

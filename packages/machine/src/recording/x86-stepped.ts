@@ -68,7 +68,7 @@ const isCall = ({ status, mnemonic, info: { flow } }: DecodedInstruction): boole
   status === 'decoded' &&
   (flow === 'call' || flow === 'indirect-call' || flow === 'interrupt' || mnemonic === 'SYSCALL')
 
-/** Where a call may stand that comes back to an address. */
+/** Addresses at which a call may lie that returns to an address. */
 function callsBefore(vcpu: X86Vcpu, address: bigint): bigint[] {
   const found: bigint[] = []
   for (let length = SHORTEST_CALL; length <= LONGEST_INSTRUCTION && address >= length; length++) {

@@ -46,7 +46,7 @@ export interface CombinationRule {
 const RECORDING: readonly MachineVerb[] = ['record', 'record-on', 'replay']
 const GATED: readonly MachineTrait[] = ['recorded', 'replayed']
 
-/** The refusals. Of several that hold the first is told. */
+/** The refusals. The first that holds is reported. */
 export const REFUSALS: readonly CombinationRule[] = [
   {
     verbs: ['make'],

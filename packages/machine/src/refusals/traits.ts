@@ -11,7 +11,7 @@ export interface ComposedOptions extends Partial<Omit<PcOptions, 'devicePlacemen
   readonly machine?: 'pc' | 'q35' | 'virt' | undefined
   /** A function runs the models in a thread of their own. */
   readonly devicePlacement?: unknown
-  /** Of an Arm board. */
+  /** Options of an Arm board. */
   readonly virtioMmio?: readonly object[] | undefined
 }
 
@@ -52,7 +52,7 @@ export function getsThreads(options: ComposedOptions, processors: number): boole
   )
 }
 
-/** Adds the trait of a machine with models whose doings a recording has. */
+/** Adds the trait of a machine with models whose actions a recording has. */
 export function noteRecordedModels(traits: Set<MachineTrait>): void {
   if (MODELS_TO_RECORD.some((trait) => traits.has(trait))) traits.add('recorded-models')
 }

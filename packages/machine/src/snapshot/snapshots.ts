@@ -84,7 +84,7 @@ export interface BoardState<S extends DomainState, State extends MachineState<S>
 interface SavedGate {
   /** The run is being recorded, and not replayed. */
   readonly isRecording: boolean
-  /** Adds the states of models whose doings are recorded to the state of a machine that stands still. @throws DeviceError */
+  /** Adds the states of models whose actions are recorded to the state of a machine that stands still. @throws DeviceError */
   saveModels(devices: DomainState['devices'], deadlineMs: number): Promise<DomainState['devices']>
 }
 
@@ -104,7 +104,7 @@ export interface SnapshotHost<S extends DomainState, State extends MachineState<
   readonly goesOn: (isNew: boolean, catchUp: LetTimePass, from?: SavedInstant) => void
   /** Seconds of that time that have not passed yet. */
   readonly behind: () => number
-  /** Of a machine whose run is recorded, or runs again. */
+  /** The gate of a machine whose run is recorded, or replayed. */
   readonly gate: SavedGate | undefined
 }
 
@@ -161,7 +161,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     return savedEarlier(state, this.#host.behind())
   }
 
-  /** Returns the state of a machine at rest as {@link Snapshots.stateWith}, with the models whose doings are recorded. @throws as `rest` */
+  /** Returns the state of a machine at rest as {@link Snapshots.stateWith}, with recorded models. @throws as `rest` */
   async whole(domain: S, deadlineMs: number): Promise<State> {
     const devices = await (this.#host.gate?.saveModels(domain.devices, deadlineMs) ?? domain.devices)
     return this.stateWith({ ...domain, devices })
