@@ -15,7 +15,7 @@ export class Bucket {
   /** Machine frame of each valid page, with {@link ROM} for ROM. */
   readonly frames: Uint32Array
   validPages: number = 0
-  /** When the bucket was last used, by the set's own count. */
+  /** Last use of the bucket, by the set's own count. */
   lastUse: number = 0
   /** The next bucket in its chain. */
   next: Bucket | null = null

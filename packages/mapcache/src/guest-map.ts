@@ -9,7 +9,7 @@ export type FrameKind = 'ram' | 'rom' | 'mmio' | 'hole'
 export class GuestFrame {
   /** Kind of the frame. */
   kind: FrameKind = 'hole'
-  /** Machine frame, for `ram` and `rom`; else −1. */
+  /** Machine frame, for `ram` and `rom`; otherwise −1. */
   mfn: number = -1
   /**
    * Guest frames from this one on, at least 1, certainly of the same kind and in consecutive machine frames, if any:

@@ -90,8 +90,8 @@ export class HeldMapping implements WritableMapping {
   get bytes(): Uint8Array {
     if (!this.held) throw this.#released()
     if (this.#ma >= 0) {
-      // Not through the segments: most mappings are this, and are never asked for them. Nor through `subarray`, which
-      // looks for a species first and takes half as long again.
+      // Not through the segments: most mappings have one, and their segments are never asked for. Nor through
+      // `subarray`, which looks for a species first and takes half as long again.
       return new Uint8Array(this.#owner.memory.buffer, this.#ma, this.length)
     }
     const only = this.#segments().length === 1 ? this.#segments()[0]?.bytes : null

@@ -6,7 +6,7 @@ import type { WritableSegment } from './mapping.ts'
 interface SegmentParts {
   readonly kind: FrameKind
   readonly gpa: number
-  /** Where the segment begins in the mapping. */
+  /** Offset of the segment in the mapping. */
   readonly offset: number
   readonly length: number
   /** Machine address; −1: none. */

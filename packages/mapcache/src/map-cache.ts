@@ -302,7 +302,7 @@ export class MapCache {
     }
   }
 
-  /** In development mode: of the last 64 released pieces, those written after their release. */
+  /** For development mode: pieces of the last 64 released ones that were written after their release. */
   keptViews(): KeptView[] {
     return this.#development?.keptViews() ?? []
   }
@@ -357,8 +357,8 @@ export class MapCache {
   }
 
   /**
-   * {@link MapCache.#piece} for writing. Nobody is told of ROM that becomes RAM: that a page is ROM is asked anew, as that
-   * it is a hole.
+   * {@link MapCache.#piece} for writing. No notice comes for ROM that becomes RAM: ROM and holes are looked up anew each
+   * time.
    */
   #writablePiece(gpa: number, wanted: number): number {
     const ma = this.#piece(gpa, wanted)

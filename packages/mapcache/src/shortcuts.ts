@@ -35,7 +35,7 @@ export class Shortcuts {
     this.buckets = Array.from({ length: slots }, () => null)
   }
 
-  /** Where the shortcut to an address would be. */
+  /** Index of an address's shortcut, if it has one. */
   slotOf(gpa: number): number {
     return scattered(gpa * this.#perByte) & this.#mask
   }
@@ -49,7 +49,7 @@ export class Shortcuts {
     this.buckets[slot] = bucket
   }
 
-  /** To be called before a page of a bucket goes. */
+  /** To be called before a page of a bucket is dropped. */
   forget(bucket: Bucket): void {
     const slot = scattered(bucket.index) & this.#mask
     this.starts[slot] = Infinity
