@@ -36,8 +36,8 @@ export class FrameBits {
   }
 
   /**
-   * Whether a frame has bits, for who has just stored to it. Other threads see the store before this look: the look is an atomic
-   * change that changes nothing.
+   * Whether a frame has bits, for a processor that has just stored to it. Other threads see the store before this look: the look
+   * is an atomic change that changes nothing.
    */
   isHeld(frame: number): boolean {
     return (this.#shared ? Atomics.or(this.#bits, frame, 0) : this.#bits[frame]) !== 0

@@ -25,11 +25,11 @@ export const MAX_GUEST_RAM_BYTES = 0xe000_0000
 
 /** Bits of `MachineMemory.codeBits` that count the code caches which hold decoded code of the frame. */
 export const FRAME_DECODED = 0xf8
-/** One of them. */
+/** One code cache in the count. */
 export const FRAME_OWNER = 8
 /** Bit of `MachineMemory.codeBits`: a vCPU monitors a line of the frame, as MONITOR and MWAIT of x86 do. */
 export const FRAME_MONITORED = 2
-/** Bit of `MachineMemory.codeBits`: a debugger is told of all writes to the frame. */
+/** Bit of `MachineMemory.codeBits`: a debugger watches all writes to the frame. */
 export const FRAME_WATCHED = 4
 
 /** The unit of a WebAssembly memory's size. */
@@ -65,7 +65,7 @@ export const FIXED_BYTES: number = 17 * PAGE_BYTES
 
 /** Frames of a machine that has an area for four such regions: for the engines of vCPUs in threads. */
 const LARGE_FRAMES = 4096
-/** Bytes of the area for regions with addresses of their own, in a machine of so many frames. */
+/** Bytes of the area for regions with addresses of their own, in a machine with this many frames. */
 export const fixedBytes = (frames: number): number => (frames < LARGE_FRAMES ? 1 : 4) * FIXED_BYTES
 
 // Header words, as indices into `u32` relative to HEADER_MA / 4.

@@ -24,7 +24,7 @@ export interface Region {
   readonly ma: number
   /** Size in bytes. */
   readonly bytes: number
-  /** The purpose of the region, as `allocate` was told. */
+  /** The purpose of the region, as given to `allocate`. */
   readonly purpose: string
 }
 
@@ -43,7 +43,7 @@ const sizeOf = (bytes: number, align: number): string => `${bytes} ${align}`
  * Other callers use `read`, `write` and the `readU32` family, which check bounds and keep `generation` right.
  */
 export class MachineMemory {
-  /** For generated code. */
+  /** The `WebAssembly.Memory`, for generated code. */
   readonly memory: WasmMemory
   /** The bytes. */
   readonly buffer: ArrayBuffer | SharedArrayBuffer
@@ -62,10 +62,10 @@ export class MachineMemory {
   readonly u32: Uint32Array
   /** The whole memory as signed 32-bit words, for atomics. */
   readonly i32: Int32Array
-  /** For people and tests; nothing hot may touch a `bigint`. */
+  /** 64-bit words, for people and tests; nothing hot may touch a `bigint`. */
   readonly u64: BigUint64Array
 
-  /** By MFN: changes whenever something other than the CPU's own fast stores writes the frame. */
+  /** A frame's generation by MFN: changes whenever something other than the CPU's own fast stores writes the frame. */
   readonly generation: Uint32Array
   /** By MFN: `FRAME_DECODED`, `FRAME_MONITORED`, `FRAME_WATCHED`. A vCPU reports its own stores to frames with a bit too. */
   readonly codeBits: Uint8Array
@@ -79,7 +79,7 @@ export class MachineMemory {
   /** Frames for guest RAM and tables. */
   readonly frames: FrameAllocator
 
-  /** Is told, after the listeners, of the same writes; undefined where no other thread executes code of this memory. */
+  /** Gets the same writes as the listeners, after them; undefined where no other thread executes code of this memory. */
   neighbours: CodeWriteTeller | undefined = undefined
 
   readonly #view: DataView
@@ -295,7 +295,7 @@ export class MachineMemory {
     into[1] = this.#view.getUint32(ma + 4, true)
   }
 
-  /** For people. */
+  /** Reads 64 bits, for people. */
   readU64(ma: number): bigint {
     this.#check(ma, 8)
     return this.#view.getBigUint64(ma, true)

@@ -4,7 +4,7 @@ import { RequestRing, ringWords } from './request-ring.ts'
 // Words of a thread's row.
 /** The thread executes, or does not. */
 const STATE = 0
-/** Not zero: a request waits. */
+/** Not zero while a request waits. */
 const ASKED = 1
 /** Changes, and is notified, when a request comes that another thread waits for, or one of its own was served. */
 const BELL = 2

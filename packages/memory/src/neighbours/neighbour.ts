@@ -207,7 +207,9 @@ export class Neighbour {
     Atomics.and(this.#table.owners, frame, ~this.#bit)
   }
 
-  /** Waits until another thread has served a request, or does not execute. The own drops are served meanwhile: it may wait for them. */
+  /**
+   * Waits until another thread has served a request, or does not execute. It may wait for drops of this one, which are served.
+   */
   #await(row: NeighbourRow, ticket: RequestTicket): void {
     this.#until(() => row.drops.isServed(ticket) || !row.isExecuting)
   }

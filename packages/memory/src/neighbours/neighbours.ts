@@ -25,7 +25,7 @@ export class Neighbours {
   }
 
   /**
-   * On another thread, which tells of its writes from now on: one that runs a vCPU, or device models.
+   * A view for another thread, whose writes are reported from now on: one that runs a vCPU, or device models.
    *
    * @param at - machine address of a table that {@link Neighbours.allocate} has made
    */
@@ -40,7 +40,7 @@ export class Neighbours {
    * This thread executes code of the memory: before it has translations, or decoded code.
    *
    * @param number - from 0, of nobody else
-   * @param attention - machine address of the word that makes its code come back, when `value` is stored there
+   * @param attention - machine address of the word that makes the thread leave its code, when `value` is stored in it
    * @throws MemoryError `ERR_RANGE`
    */
   join(number: number, attention: number, value: number, duties: NeighbourDuties): Neighbour {

@@ -9,7 +9,7 @@ const LOST = 2
 const LOST_SERVED = 3
 const HEADER_WORDS = 16
 
-/** Words of a ring of so many requests, a power of two. */
+/** Words of a ring of this many requests, a power of two. */
 export const ringWords = (size: number): number => HEADER_WORDS + 2 * size
 
 /**
@@ -104,9 +104,9 @@ export class RequestRing {
 
 /** A request that was made. */
 export interface RequestTicket {
-  /** There was no room for it. */
+  /** Whether the ring had no room for it. */
   readonly isLost: boolean
-  /** The count of requests, or of lost ones, with it. */
+  /** The count of requests, or of lost ones, including it. */
   readonly number: number
 }
 

@@ -21,11 +21,11 @@ export const tableBytes = ({ frameCount }: MachineMemory): number =>
 
 /** The table of `Neighbours`, in machine memory: a row for each thread, and the frames that each of them has. */
 export class RequestTable {
-  /** By number. */
+  /** Rows by number of the thread. */
   readonly rows: readonly NeighbourRow[]
-  /** By frame, a bit for each thread that may have write entries. */
+  /** For each frame, a bit for each thread that may have write entries. */
   readonly writers: Int32Array
-  /** By frame, a bit for each thread that holds decoded code. */
+  /** For each frame, a bit for each thread that holds decoded code. */
   readonly owners: Int32Array
   readonly #i32: Int32Array
   readonly #at: number
