@@ -4,7 +4,7 @@ import { MigrationError } from './errors.ts'
 
 /** Pages in a frame: half a MiB. */
 export const PAGES_A_FRAME = 128
-/** In place of the contents of a page of zeros. */
+/** Sent in place of the contents of a page of zeros. */
 const ZEROS = 0x8000_0000
 
 /**

@@ -131,7 +131,7 @@ const NO_PAGES: GuestPages = { gfns: new Uint32Array(), bytes: new Uint8Array() 
 const USUAL_PACE = 100_000
 /** Least bytes of a round that gives a reliable estimate of the link's speed. */
 const TELLING_BYTES = 1 << 20
-/** Where this much is left of the previous rest, the guest is held back more. */
+/** Where a round leaves more than this part of the previous rest, the guest is slowed down further. */
 const TOO_LITTLE = 0.6
 const THROTTLE_STEP = 0.2
 const MOST_THROTTLE = 0.9
