@@ -24,7 +24,7 @@ export const HOST_CLOCK: NetworkClock = {
 export class Alarm {
   readonly #clock: NetworkClock
   readonly #callback: () => void
-  /** When to call; Infinity: never. */
+  /** Time of the call; Infinity: never. */
   #deadline = Infinity
   #fires = Infinity
   #cancel: (() => void) | null = null

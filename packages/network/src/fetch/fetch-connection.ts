@@ -50,7 +50,7 @@ export interface FetchWorld {
   /** Bytes of requests that are not complete, and of bodies that no server has taken yet. */
   heldBytes: number
   refused(to: SocketAddress, reason: 'tls' | 'not-http'): void
-  /** Where a request goes, by the field `Host`; null: unknown. */
+  /** Returns the origin of a request, by the field `Host`; null: unknown. */
   originOf(to: SocketAddress, host: string | undefined): string | null
 }
 

@@ -11,7 +11,7 @@ const TLS_HANDSHAKE = 22
 /** A guest's request. */
 export interface HttpRequest {
   readonly method: string
-  /** As in the request line: a path with a query, or an absolute address. */
+  /** Target of the request line: a path with a query, or an absolute address. */
   readonly target: string
   /** Whether the guest understands HTTP/1.1: answers in chunks. */
   readonly isHttp11: boolean
@@ -39,7 +39,7 @@ export class HttpRequestParser {
   expectsContinue = false
   readonly #bytes = new GrowingBytes()
   #head: Head | null = null
-  /** Where the next byte to look at lies: for the end of the head, and for chunks. */
+  /** Offset of the next byte to look at: for the end of the head, and for chunks. */
   #at = 0
   /** Length of the body; null: it comes in chunks. */
   #bodyBytes: number | null = 0
@@ -80,7 +80,7 @@ export class HttpRequestParser {
     else this.#bodyBytes = length === 'chunked' ? null : length
   }
 
-  /** Behind the empty line that ends the head; empty lines before a request are passed over. */
+  /** Offset behind the empty line that ends the head; empty lines before a request are passed over. */
   #endOfHead(): number | null {
     if (this.#at === 0) {
       const first = this.#bytes.view.findIndex((byte) => byte !== CR && byte !== LF)

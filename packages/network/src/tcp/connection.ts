@@ -33,7 +33,7 @@ const DEFAULT_MSS = 536
  * One end of a TCP connection. FIN-WAIT, CLOSE-WAIT, CLOSING and LAST-ACK are one state here, `open`: whether each
  * direction has ended says which.
  *
- * Source: RFC 9293 §3.10; RFC 5961 (resets); RFC 7323 §2 (window scale); RFC 2018 (which data has come, told to the peer).
+ * Source: RFC 9293 §3.10; RFC 5961 (resets); RFC 7323 §2 (window scale); RFC 2018 (selective acknowledgment).
  */
 export class TcpConnection {
   readonly #options: TcpOptions
@@ -227,7 +227,7 @@ export class TcpConnection {
       this.#peerEndedFirst = !this.#sender.isEnding
     }
     this.#unacknowledged += payload.length
-    // RFC 5681 §4.2: at once where the peer waits for news; else every second full segment, or a moment later.
+    // RFC 5681 §4.2: at once where the peer waits for it; otherwise every second full segment, or a moment later.
     if (ends || !moved || hadGap || this.#unacknowledged >= 2 * OUR_MSS) this.#acknowledge()
     else if (!this.#delayedAck.isSet) this.#delayedAck.set(DELAYED_ACK_MS)
     if (moved || ends) this.#options.client.readable()

@@ -8,7 +8,7 @@ interface Run {
 
 /** Most runs kept: the peer sends further ones again. */
 const MOST_RUNS = 32
-/** As many as the option has room for (RFC 2018 §3). */
+/** Most blocks, as the option has room for (RFC 2018 §3). */
 const MOST_BLOCKS = 4
 
 /** The bytes that have come, in order up to `next`, and those beyond a gap. Positions count from the first byte. */

@@ -10,7 +10,7 @@ const LARGEST_FIELD = 0xffff
 /** The window advertised to the peer. It grows in steps of at least a segment. Source: RFC 9293 §3.8.6.2.2. */
 export class ReceiveWindow {
   readonly #queue: ReceiveQueue
-  /** Position that the window reaches to, as told to the peer. */
+  /** Position of the window's end, as advertised to the peer. */
   #edge = 0
   #shift = OUR_SHIFT
 

@@ -287,7 +287,7 @@ export class RoundTrip {
     this.#timeout = limit(this.#smoothed + Math.max(GRANULARITY_MS, 4 * this.#variation))
   }
 
-  /** Doubles the timeout: nothing was heard. */
+  /** Doubles the timeout, as no acknowledgment came. */
   backOff(): void {
     this.#timeout = limit(2 * this.#timeout)
   }

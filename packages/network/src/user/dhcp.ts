@@ -43,7 +43,7 @@ export interface DhcpOptions {
   readonly domainName?: string | undefined
   readonly bootFile?: string | undefined
   readonly serverName?: string | undefined
-  /** Whether guests are told of a way out. */
+  /** Whether guests get neither gateway nor name server. */
   readonly isolated: boolean
 }
 
@@ -57,7 +57,7 @@ export interface DhcpAnswer {
 /** Gives addresses to guests, the first one to the first. Source: RFC 2131 §3, §4.3; RFC 2132; RFC 951. */
 export class DhcpServer {
   readonly #options: DhcpOptions
-  /** For each client's hardware address, its IPv4 address. */
+  /** IPv4 addresses by the client's hardware address. */
   readonly #leases = new Map<number, Ipv4Address>()
 
   constructor(options: DhcpOptions) {

@@ -24,7 +24,7 @@ export interface FlowOwner {
 
 /** A connection of a guest and one of the host's, joined. Each side waits while the other takes nothing. */
 export class TcpFlow {
-  /** In the gateway's table. */
+  /** Key in the gateway's table. */
   readonly key: string
   /** The guest's connection. */
   readonly ends: TcpEndpoints

@@ -68,7 +68,7 @@ export class TcpGateway {
       return
     }
     if (flow.connection === null) {
-      // The host is still connecting. The guest asks again, or has thought better of it.
+      // The host is still connecting. The guest asks again, or has given up.
       if (asks) flow.request = { syn: segment, packet }
       else if ((segment.flags & TCP_RST) !== 0) flow.abort()
     } else if (asks && flow.connection.isLingering) {

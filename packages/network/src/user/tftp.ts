@@ -39,7 +39,7 @@ interface Transfer {
   usedMs: number
   /** Sends the last message again. */
   again: () => void
-  /** When to send again, and the interval. */
+  /** Time of the next transmission, and the interval. */
   againMs: number
   waitMs: number
 }
@@ -50,7 +50,7 @@ export class TftpServer {
   readonly #clock: NetworkClock
   /** Alarm, set while any transfer is active. */
   readonly #watch: Alarm
-  /** In the order of use. */
+  /** Transfers in the order of use. */
   readonly #transfers = new Map<string, Transfer>()
   /** Clients whose files are being read. */
   readonly #reading = new Set<string>()

@@ -179,7 +179,7 @@ export class UserNetwork implements PacketBackend {
     const isOurs = packet.destination === gateway || packet.destination === dns
     const reply = isOurs ? echoReply(packet) : null
     if (reply !== null) this.#answer(packet, reply)
-    // To send echo requests takes privileges that we do not have; the guest is told so.
+    // Sending echo requests takes privileges that we do not have; the guest gets an ICMP error.
     else if (!isOurs && !isIcmpError(packet)) this.#answer(packet, makeUnreachable(packet, UNREACHABLE_PROHIBITED))
   }
 
@@ -229,7 +229,7 @@ export class UserNetwork implements PacketBackend {
     return address >= MULTICAST || address === (subnet.network | ~subnet.mask) >>> 0
   }
 
-  /** Where a guest's packets to an address go. */
+  /** Returns the route of a guest's packets to an address. */
   #route(address: Ipv4Address, port: number): TcpRoute {
     const service = this.#services.get(`${address}:${port}`)
     if (service !== undefined) return { kind: 'service', connect: (client) => service.connect(client) }

@@ -108,7 +108,7 @@ export class WispConnection {
     if (this.#socket.readyState === OPEN) this.#socket.send(packet)
   }
 
-  /** Ends a stream, which hears nothing more. */
+  /** Ends a stream, whose callbacks are not called any more. */
   close(id: number, reason: number): void {
     if (this.#streams.delete(id) && this.#ready) this.send(closePacket(id, reason))
   }

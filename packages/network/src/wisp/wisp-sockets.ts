@@ -19,9 +19,9 @@ export interface WispSocketsOptions {
   readonly clock?: NetworkClock | undefined
   /** Source of stream numbers, from 0 up to 1; default `Math.random`. */
   readonly random?: (() => number) | undefined
-  /** Hears that a relay has answered, at each attempt. */
+  /** Called when a relay has answered, at each attempt. */
   readonly onReady?: (() => void) | undefined
-  /** Hears why a relay cannot be used, at each attempt. */
+  /** Called with the reason why a relay cannot be used, at each attempt. */
   readonly onRefused?: ((why: string) => void) | undefined
 }
 
