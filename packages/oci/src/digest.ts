@@ -15,7 +15,7 @@ const ALGORITHMS: Readonly<Record<string, { readonly name: string; readonly digi
 export interface Digest {
   /** `sha256` or `sha512`. */
   readonly algorithm: string
-  /** In lower case. */
+  /** The digest's digits, in lower case. */
   readonly hex: string
 }
 

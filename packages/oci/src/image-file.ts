@@ -19,7 +19,7 @@ export interface ImageFile {
 
 /** The files of an image by name: a folder, or an archive. Names are relative, with `/`, without `.` and `..`. */
 export interface ImageFiles {
-  /** For messages. */
+  /** Name for messages. */
   readonly name: string
   /** Opens a file; undefined if it does not exist. */
   open(name: string): Promise<ImageFile | undefined>

@@ -16,13 +16,13 @@ export interface TarEntry {
   readonly gid: number
   /** Bytes of a file's content. */
   readonly size: number
-  /** Where the content begins in the archive. */
+  /** Offset of the content in the archive. */
   readonly offset: number
   /** Time of the last change, seconds from 1970. */
   readonly seconds: number
   /** Nanoseconds beyond them. */
   readonly nanoseconds: number
-  /** Of a symbolic link its text; of a hard link the path of another entry, as `path` is. */
+  /** Text of a symbolic link; for a hard link the path of another entry, as `path` is. */
   readonly target: string
   /** Number of a device, in the format of Linux programs. */
   readonly device: number

@@ -17,13 +17,13 @@ export interface ImageNode {
   readonly size: number
   /** The layer that has the content, from 0. */
   readonly layer: number
-  /** Where the content is in the layer. */
+  /** Offset of the content in the layer. */
   readonly offset: number
   /** Text of a symbolic link. */
   readonly target: string
   /** Number of a device. */
   readonly device: number
-  /** Of a directory. */
+  /** Entries of a directory. */
   readonly entries: Map<string, ImageNode> | null
 }
 

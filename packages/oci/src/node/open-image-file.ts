@@ -6,7 +6,7 @@ import { codeOf, localFolder, openLocalFile } from './local-files.ts'
 
 /** Options of {@link openImageFile}. */
 export interface OpenImageFileOptions extends Omit<OpenImageOptions, 'layers'> {
-  /** Where compressed layers are unpacked, and lists of all layers are kept. */
+  /** Cache of unpacked layers, and of lists of all layers. */
   readonly cache: LayerCacheOptions
 }
 
