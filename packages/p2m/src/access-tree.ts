@@ -31,7 +31,7 @@ export const P2mAccess = {
 /** A value of `P2mAccess`. */
 export type P2mAccess = (typeof P2mAccess)[keyof typeof P2mAccess]
 
-/** By access. */
+/** Rights by number of the access. */
 const RIGHTS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7, P2M_READ | P2M_EXECUTE, 0, P2M_READ]
 
 /** Rights that an access leaves over. A processor cannot have W without R (SDM, "EPT Misconfigurations"). */
@@ -96,7 +96,7 @@ export class AccessTree {
     if (EPT.isTable(lo!, hi!, order / 9 + 1)) this.#tree().freeBelow(lo!, hi!, order / 9 + 1)
   }
 
-  /** Before the map is destroyed. */
+  /** To be called before the map is destroyed. */
   close(): void {
     if (!this.used) return
     this.#tree().free(this.#control.word(ControlWord.ACCESS_ROOT), this.#shape.levels)

@@ -48,7 +48,7 @@ export const EPT: TableFormat = {
   tableLo(mfn) {
     return ((mfn << 12) | RWX) >>> 0
   },
-  // Of type RAM_RW, with all accesses.
+  // Flags of type RAM_RW, with all accesses.
   tableHi: ACCESS_RWX << ACCESS_SHIFT,
   isLeaf(lo, hi, level) {
     return hi >= HI_LEAF && (level === 1 || (level <= LEAF_LEVELS && (lo & LARGE) !== 0))

@@ -53,7 +53,7 @@ export class ReverseMap {
  */
 export class FrameCounts {
   readonly #memory: MachineMemory
-  /** By MFN. */
+  /** Counts by MFN. */
   readonly #counts: Uint32Array
   /** Number of holders of each shared table, by MFN. */
   readonly #holders: Uint16Array

@@ -21,7 +21,7 @@ import { INVALID_MFN, P2mType } from './types.ts'
 export interface MemoryPaging {
   /**
    * Takes a frame out of everybody's reach; its contents stay until `evict`, at `P2m.lookup`'s machine frame. Device
-   * models are told as of any release.
+   * models get the same notice as for any release.
    *
    * @throws P2mError `ERR_TYPE` for a frame that cannot be paged out, `ERR_RANGE`, `ERR_NO_MEMORY`
    */

@@ -50,8 +50,8 @@ export interface PopulateOnDemand {
   populate(gfn: number): 'done' | 'wait' | 'none'
   /**
    * Takes frames of zeros that the guest alone holds out of the map, as whole leaves or frame by frame, to be populated on
-   * demand again. They are in the cache as soon as device models that were told have let go of them; frames that have been
-   * written until then go back.
+   * demand again. They are in the cache as soon as notified device models have dropped their mappings; frames that have
+   * been written until then go back.
    *
    * @returns the frames taken
    */
@@ -190,7 +190,7 @@ export class OnDemand implements PopulateOnDemand {
     })
   }
 
-  /** Before the map is destroyed. */
+  /** To be called before the map is destroyed. */
   close(): void {
     const { counts } = this.#core
     if (counts === null) return
@@ -350,7 +350,7 @@ export class OnDemand implements PopulateOnDemand {
       const size = 2 ** order
       if (!this.#isSingle(mfn, size)) return true
       if (!zeros || !this.#isZero(mfn, size)) {
-        // Not if another holder has written the frame since: the data belongs to the guest.
+        // Another holder has written the frame since: the data belongs to the guest, which gets it back.
         const type = zeros ? table.lookup(gfn, entry) : P2mType.INVALID
         if (type === P2mType.POPULATE_ON_DEMAND && entry.order >= order) {
           this.#core.put(gfn, order, mfn, P2mType.RAM_RW, access, HANDED_OVER)

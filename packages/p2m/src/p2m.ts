@@ -46,7 +46,7 @@ export class P2m {
   readonly root: number
   /** MA of the state that views share, for {@link P2m.attach}. */
   readonly ma: number
-  /** Of its tables: of an x86 guest, or stage 2 of an Arm guest. */
+  /** Format of its tables: of an x86 guest, or stage 2 of an Arm guest. */
   readonly format: 'ept' | 'lpae'
   /** The part of maps of Arm guests alone; null for others. */
   readonly stage2: Stage2 | null
@@ -431,7 +431,7 @@ export class P2m {
   }
 
   /**
-   * Notes that RAM has been written, or is about to be: who logs its writes is told. RAM_LOGDIRTY that nobody logs becomes
+   * Notes that RAM has been written, or is about to be, in the logs of its writes. RAM_LOGDIRTY that nobody logs becomes
    * RAM_RW; where there is no memory for a table, the whole of a larger leaf. To be called for writes of device models;
    * vCPUs' writes use {@link P2m.translateLogged}.
    */

@@ -190,7 +190,7 @@ export class RadixTable {
   /** Bytes − 1 of the leaf that `translate` found last. */
   #offset = 0
 
-  /** MA of a guest-physical address whose leaf has this bit in its low word; else −1. */
+  /** MA of a guest-physical address whose leaf has this bit in its low word; otherwise −1. */
   translate(gpa: number, right: number): number {
     if (!(gpa >= 0 && gpa < this.#limitGpa)) return -1
     const lo = this.#shared ? this.#sharedHardwareLeaf(gpa) : this.#hardwareLeaf(gpa)
@@ -264,7 +264,7 @@ export class RadixTable {
     return isTable ? this.#word * 4 : -1
   }
 
-  /** Machine frame of the leaf table that maps a frame, where maps share it; else −1. */
+  /** Machine frame of the leaf table that maps a frame, where maps share it; otherwise −1. */
   sealedTable(gfn: number): number {
     const ma = this.leafTableEntry(gfn)
     return ma >= 0 && (this.#hi & this.format.sealed) !== 0 ? this.#lo >>> 12 : -1

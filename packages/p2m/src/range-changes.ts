@@ -166,10 +166,7 @@ export function setType(core: MapCore, gfn: number, count: number, type: number,
   })
 }
 
-/**
- * RAM_LOGDIRTY that nobody logs becomes RAM_RW, a whole leaf if it cannot be broken up: a vCPU that waits to write cannot be
- * told no.
- */
+/** RAM_LOGDIRTY that nobody logs becomes RAM_RW, a whole leaf if it cannot be broken up: a vCPU's write cannot be refused. */
 export function unlock(core: MapCore, gfn: number, count: number, logs: WriteLogs): void {
   const { ram, logged } = core.format.types
   if (core.control.frames(logged) === 0) return

@@ -28,7 +28,7 @@ export interface P2mState {
   readonly version: 2
   /** The architecture of the types: x86, or Arm. */
   readonly format: 'ept' | 'lpae'
-  /** In order of guest frames. */
+  /** Runs in order of guest frames. */
   readonly runs: readonly P2mRun[]
   /** A value of `P2mAccess` for future mappings. */
   readonly defaultAccess: number
@@ -60,7 +60,7 @@ export interface P2mLeaf {
   readonly mfn: number
   /** A `P2mType` number, or one of `ArmP2mType`. */
   readonly type: number
-  /** Of `2 ** order` frames. */
+  /** Order of the run, which has `2 ** order` frames. */
   readonly order: number
   /** `P2M_` bits. */
   readonly rights: number

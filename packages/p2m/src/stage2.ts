@@ -117,7 +117,7 @@ export class Stage2Map implements Stage2 {
   }
 
   #setValid(ma: number, lo: number, hi: number): void {
-    // From invalid to valid, when no TLB holds the entry.
+    // The entry changes from invalid to valid, when no TLB holds it.
     if ((lo & LO_VALID) === 0) this.#core.memory.publishEntry(ma, (lo | LO_VALID) >>> 0, hi)
   }
 }

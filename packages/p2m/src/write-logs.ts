@@ -26,7 +26,7 @@ export class WriteLogs {
   /**
    * Begins a log.
    *
-   * @param mark - told of frames in the range that are written, or are about to be
+   * @param mark - called with frames in the range that are written, or are about to be
    * @returns a function that ends the log
    */
   add(gfn: number, count: number, mark: (gfn: number, count: number) => void): () => void {
