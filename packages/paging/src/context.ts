@@ -65,7 +65,7 @@ export class PagingContext {
   cet: number = 0
   /** The current process-context identifier, 0 without CR4.PCIDE. */
   pcid: number = 0
-  /** `PFEC_I` if a fetch is told in the error code, else 0. */
+  /** `PFEC_I` if the error code shows fetches, otherwise 0. */
   fetchBit: number = 0
   /** The G bit if CR4.PGE, else 0. */
   globalMask: number = 0

@@ -13,7 +13,7 @@ export const MemoryType = {
   WP: 5,
   /** Write-back. */
   WB: 6,
-  /** In IA32_PAT only: uncacheable unless an MTRR says write-combining. */
+  /** A type of IA32_PAT only: uncacheable unless an MTRR says write-combining. */
   UC_MINUS: 7,
 } as const
 

@@ -6,7 +6,7 @@ import type { PagingContext } from './context.ts'
  *
  * @param flags - `MAP_` bits of a walk
  * @param pkey - the mapping's protection key
- * @returns 0 if it is; else the #PF error code
+ * @returns 0 if it is; otherwise the #PF error code
  */
 export function permission(context: PagingContext, flags: number, pkey: number, access: number): number {
   const write = access & bits.ACCESS_WRITE

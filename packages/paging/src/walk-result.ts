@@ -11,7 +11,7 @@ export class WalkResult {
   pageBytes: number = PAGE_BYTES
   /** OK, or a fault of rights: `MAP_` bits, enough to fill a TLB and to judge other accesses with `permission`. */
   flags: number = 0
-  /** OK, or a fault of rights: the leaf's protection key, bits 62:59, in long mode; else 0. */
+  /** OK, or a fault of rights: the leaf's protection key, bits 62:59, in long mode; otherwise 0. */
   pkey: number = 0
   /** FAULT: the #PF error code. */
   pfec: number = 0

@@ -36,7 +36,7 @@ export function walk(
   return walkTables(context, reader, result, true, cache)
 }
 
-/** As {@link walk}, but sets no A or D bits: for debuggers, and for checking before anything happens. */
+/** Walks as {@link walk}, but sets no A or D bits: for debuggers, and for checks before an instruction has any effect. */
 export function probe(
   context: PagingContext,
   reader: TableReader,

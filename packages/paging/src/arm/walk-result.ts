@@ -8,7 +8,7 @@ export const ARM_READ = 0
 export const ARM_WRITE = 1
 /** Access bit: an instruction fetch. */
 export const ARM_FETCH = 2
-/** With the rights of EL0. */
+/** Access with the rights of EL0. */
 export const ARM_UNPRIVILEGED = 4
 /** PSTATE.PAN: EL1's data accesses to pages that EL0 may access fail. */
 export const ARM_PAN = 8
