@@ -13,7 +13,7 @@ const BYTES_A_FRAME = 8
 export interface StoredCheckpoint<T> extends Instant {
   /** All state but the pages; a copy. */
   readonly state: unknown
-  /** The extra value that was given with it. */
+  /** The extra value that was given with the checkpoint. */
   readonly extra: T
   /** Numbers of the pages that are not zeros, from low to high. */
   readonly gfns: Uint32Array

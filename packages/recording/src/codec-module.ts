@@ -6,7 +6,7 @@ export const BLOCK_BYTES = 0x1_0000
 /** Keys of the hash: a word for each of a page, and those by which the second sum is ahead. */
 export const KEYS = 0x8000
 export const KEY_WORDS: number = 1024 + 2
-/** Where a hash is put: two sums of 64 bits. */
+/** Address of a hash: two sums of 64 bits. */
 export const HASH = 0x9800
 /** The decompressed bytes, with room behind them. */
 export const PLAIN = 0x1_0000

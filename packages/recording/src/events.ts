@@ -34,7 +34,7 @@ export interface EventBody {
 }
 
 const KINDS: readonly EventKind[] = ['input', 'answer', 'check', 'mark']
-/** Beside the kind: a body follows. */
+/** Flag in the byte of the kind: a body follows. */
 const HAS_BODY = 0x80
 /** Largest contents of an event, which are written with others. */
 const MOST_EVENT_BYTES = MOST_LOG_BYTES / 2

@@ -1,6 +1,6 @@
 import { HEADER_BYTES, type Instant, isCount } from './format.ts'
 
-/** Where a section is. */
+/** The place of a section. */
 export interface IndexEntry extends Instant {
   /** The section's name: four characters. */
   readonly name: string
@@ -14,7 +14,7 @@ export interface RecordingMark extends Instant {
   readonly name: string
 }
 
-/** Where a recording ends. */
+/** The end of a recording. */
 export interface RecordingEnd extends Instant {
   /** The guest's time at the instant, in nanoseconds; absent: unknown. */
   readonly ns?: number

@@ -292,7 +292,7 @@ export class RecordingWriter {
   }
 }
 
-/** In place of a description: another writer has begun the file. */
+/** Given in place of a description: another writer has begun the file. */
 const GOES_ON = Symbol('a file that goes on')
 
 /** Sections in front of the log, which stay. */
