@@ -182,7 +182,7 @@ export class AccessLog {
     return this.#store.field(index, L.E_STATE)
   }
 
-  /** In bytes. */
+  /** Size of an access in bytes. */
   size(index: number): number {
     return this.#store.field(index, L.E_SIZE)
   }
@@ -228,7 +228,7 @@ export class AccessLog {
     this.#store.setData(index, lo, hi)
   }
 
-  /** As `setData`, for any size: takes `size(index)` bytes from `source`. */
+  /** Sets data as `setData`, for any size: takes `size(index)` bytes from `source`. */
   setBytes(index: number, source: Uint8Array, sourceOffset: number = 0): void {
     if (!this.#dataMayChange(index)) return
     const offset = this.dataOffset(index)

@@ -34,7 +34,7 @@ export interface InstructionAccount {
   readonly reachedDevices: number
 }
 
-/** By kind, the effect of an access that is complete. */
+/** The effect of a completed access, by kind. */
 const OUTCOMES: Readonly<Record<AccessKindName, AccessOutcome>> = {
   fetch: 'kept',
   'walk-read': 'kept',

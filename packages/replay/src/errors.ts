@@ -67,7 +67,7 @@ export interface AccessDescription {
   readonly kind: AccessKindName
   /** Hexadecimal. */
   readonly address: string
-  /** In bytes. */
+  /** Size in bytes. */
   readonly size: number
   /** Tag that distinguishes similar accesses. */
   readonly tag: number

@@ -23,7 +23,7 @@ export const AccessKind = {
 /** A value of `AccessKind`. */
 export type AccessKind = (typeof AccessKind)[keyof typeof AccessKind]
 
-/** By `AccessKind`; for messages and saved data. */
+/** Names by `AccessKind`, for messages and saved data. */
 export const KIND_NAMES: readonly AccessKindName[] = [
   'fetch',
   'walk-read',

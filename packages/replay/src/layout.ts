@@ -50,7 +50,7 @@ export const E_HI = 5
 export const E_DATA = 6
 /** Walk reads: number of the first walk that used the entry. */
 export const E_BORN = 7
-/** Walk reads: number of the walk whose A/D exchange failed on it; later walks read afresh. */
+/** Number of the walk whose A/D exchange failed on a walk read; later walks read afresh. */
 export const E_DIED = 8
 /** Walk reads: the previous walk read, −1 if none. */
 export const E_NEXT = 9
@@ -59,7 +59,7 @@ export const E_USED = 10
 export const ENTRY_WORDS = 11
 
 export const NEVER = 0x7fff_ffff
-/** Where data starts in a log's storage, in bytes. */
+/** Offset of the data in a log's storage, in bytes. */
 export const DATA_BYTE: number = (HEADER_WORDS + LOG_ENTRIES * ENTRY_WORDS) * 4
 
 /** The storage that a log needs, in bytes. */

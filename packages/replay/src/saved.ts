@@ -13,7 +13,7 @@ export interface SavedLog {
   readonly version: 1
   /** Whether an instruction was under way; if not, there are no accesses. */
   readonly active: boolean
-  /** In order. */
+  /** Accesses in order. */
   readonly accesses: readonly SavedAccess[]
 }
 
