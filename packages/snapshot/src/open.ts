@@ -10,7 +10,7 @@ const KEPT_SECTIONS = 16
 
 /** A snapshot file whose pages are read on demand. */
 export interface LateSnapshotSource extends SnapshotSource {
-  /** As `read`, at once. */
+  /** Reads as `read`, at once. */
   readNow(offset: number, bytes: number): Uint8Array
   /** Decompresses DEFLATE (RFC 1951) at once. @throws for data that are invalid, or become more than `bytes` */
   inflateNow(data: Uint8Array, bytes: number): Uint8Array
@@ -26,9 +26,9 @@ export interface SnapshotRange {
 
 /** A snapshot file of which all but the pages has been read. */
 export interface OpenSnapshot {
-  /** As of `Snapshot`. */
+  /** See `Snapshot`. */
   readonly description: unknown
-  /** As of `Snapshot`. */
+  /** See `Snapshot`. */
   readonly state: unknown
   /** Memory. */
   readonly pages: {
@@ -127,7 +127,7 @@ export async function readPages(source: SnapshotSource, place: SectionPlace): Pr
 class KeptSections {
   readonly #source: LateSnapshotSource
   readonly #places: readonly SectionPlace[]
-  /** In the order of their last use. */
+  /** Sections in the order of their last use. */
   readonly #kept = new Map<number, Uint8Array>()
   /** Decompressed ahead, and not used yet. */
   readonly #ahead = new Map<number, Uint8Array>()

@@ -94,7 +94,7 @@ export class Sections {
   }
 }
 
-/** Where a section's bytes are in the file. */
+/** The place of a section's bytes in the file. */
 export interface SectionPlace {
   readonly head: SectionHead
   readonly at: number

@@ -62,7 +62,7 @@ export async function writeSnapshot(
 export interface PageSection<Part> {
   /** The parts of the file that belong to the section, including its head. */
   readonly parts: readonly Part[]
-  /** For the index. */
+  /** Entry of the index. */
   readonly entry: Uint8Array
 }
 
