@@ -7,7 +7,7 @@ import type { FloatModule } from './float-module.ts'
  * its beginning. Its first 16 bytes are left to `divideWide`.
  */
 
-/** Where the scratch area is: see {@link FloatModule}. */
+/** Address of the scratch area: see {@link FloatModule}. */
 export type FloatArea = Pick<FloatModule, 'floatScratch'>
 
 /** Bytes of the scratch area. */
@@ -79,7 +79,7 @@ export const FE_ROUNDED_UP = 0x200
 
 /** F_CONTROL: masks of exceptions are bits 5:0, as `FE_*`; rounding control is bits 11:10. */
 export const FC_ROUNDING_SHIFT = 10
-/** To nearest, ties to even. */
+/** Rounds to nearest, ties to even. */
 export const ROUND_NEAREST = 0
 /** Towards minus infinity. */
 export const ROUND_DOWN = 1
@@ -87,7 +87,7 @@ export const ROUND_DOWN = 1
 export const ROUND_UP = 2
 /** Towards zero. */
 export const ROUND_ZERO = 3
-/** To nearest, ties away from zero: of {@link toIntegral} and the conversions to integers alone. */
+/** Rounds to nearest, ties away from zero: for {@link toIntegral} and the conversions to integers alone. */
 export const ROUND_TIES_AWAY = 4
 /** Denormal operands are zeros. */
 export const FC_DAZ = 0x1000
