@@ -117,7 +117,7 @@ export class Btf {
     return this.#view.getUint32(type + 4, true) & 0xffff
   }
 
-  /** Where a type begins; undefined for void, and an unknown number. */
+  /** Offset of a type; undefined for void, and an unknown number. */
   #typeAt(id: number): number | undefined {
     return id === 0 ? undefined : this.#types[id]
   }

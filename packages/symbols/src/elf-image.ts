@@ -15,7 +15,7 @@ const PT_INTERP = 3
 const PT_GNU_EH_FRAME = 0x6474_e550
 const NT_GNU_BUILD_ID = 3
 const [DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_SONAME, DT_FLAGS_1] = [5, 6, 10, 14, 0x6fff_fffb] as const
-/** In DT_FLAGS_1: a program, which may lie anywhere. */
+/** Flag in DT_FLAGS_1: a program, which may lie anywhere. */
 const DF_1_PIE = 0x0800_0000n
 const STT_FUNC = 2
 const STT_GNU_IFUNC = 10
@@ -30,7 +30,7 @@ export interface ElfPart {
   readonly type: number
   /** PF_X, PF_W and PF_R. */
   readonly flags: number
-  /** In the file. */
+  /** Offset in the file. */
   readonly offset: number
   /** Virtual address of the first byte. */
   readonly virtualAddress: bigint
@@ -42,7 +42,7 @@ export interface ElfPart {
 
 /** An ELF program's headers. */
 export interface ElfLayout {
-  /** Of class 64. */
+  /** Whether the file is of class 64. */
   readonly is64: boolean
   /** Number of the processor. */
   readonly machine: number
@@ -50,7 +50,7 @@ export interface ElfLayout {
   readonly isFixed: boolean
   /** Address of the first instruction. */
   readonly entry: bigint
-  /** By the addresses that the program was linked for. */
+  /** Parts by the addresses that the program was linked for. */
   readonly segments: readonly ElfPart[]
   /** Whether the program is certainly not a library: it is at its link address, or names a dynamic linker. */
   readonly isProgram: boolean

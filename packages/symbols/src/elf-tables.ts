@@ -51,18 +51,18 @@ export interface ElfSymbol extends NamedPlace {
 export interface ElfTables {
   /** The header at the beginning. */
   readonly header: {
-    /** Of class 64. */
+    /** Whether the file is of class 64. */
     readonly wide: boolean
     /** Type of the file: ET_EXEC and others. */
     readonly type: number
     /** The processor: an EM_ number. */
     readonly machine: number
-    /** Where a program begins. */
+    /** Address of a program's entry. */
     readonly entry: bigint
     /** Program headers: offset of the first one in the file, their size and number. */
     readonly segments: { readonly at: number; readonly entryBytes: number; readonly count: number }
   }
-  /** In the order of the file. */
+  /** Sections in the order of the file. */
   readonly sections: readonly ElfSection[]
   /** Symbols with an address, including mapping symbols of Arm files, such as `$a`. */
   readonly symbols: readonly ElfSymbol[]

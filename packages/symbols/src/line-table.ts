@@ -61,7 +61,7 @@ const MOST_CHARACTERS = 1 << 26
 export interface SourceLine {
   /** Path by the compiler's name. */
   readonly file: string
-  /** From 1. */
+  /** Number of the line, from 1. */
   readonly line: number
   /** Column from 1 on; 0: unknown. */
   readonly column: number
@@ -70,7 +70,7 @@ export interface SourceLine {
 /** Code without a gap, and the part of a line program that tells its lines. */
 interface Sequence {
   readonly unit: LineUnit
-  /** Where the program begins, in the section. */
+  /** Offset of the program in the section. */
   readonly at: number
   readonly start: bigint
   readonly end: bigint

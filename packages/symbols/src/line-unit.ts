@@ -57,7 +57,7 @@ function namesIn(bytes: Uint8Array): (at: number) => string {
 
 /** The state of a line program after a row. */
 export interface LineRow {
-  /** Where set: the address that `offset` counts from. */
+  /** The address that `offset` counts from, where set. */
   base: bigint
   /** Offset from the base, in bytes. */
   offset: number
@@ -86,7 +86,7 @@ export class LineUnit {
   readonly #sections: LineSections
   readonly #version: number
   readonly #wide: boolean
-  /** Where the tables of folders and files begin. */
+  /** Offset of the tables of folders and files. */
   readonly #tables: number
   readonly #leastBytes: number
   readonly #mostOps: number
@@ -237,7 +237,7 @@ export class LineUnit {
     return this.#sections.names.get(section)?.(at) ?? ''
   }
 
-  /** Up to DWARF 4: the folder of compilation is not told. */
+  /** Reads tables up to DWARF 4, which lack the folder of compilation. */
   #readOldTables(): FileTable {
     const cursor = this.#cursor()
     const { line } = this.#sections

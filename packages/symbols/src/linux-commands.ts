@@ -115,7 +115,7 @@ export class LinuxNames {
   /** Returns `name` or `name+0x10`; undefined if unknown. */
   readonly nameOf = (address: bigint): string | undefined => this.#known()?.nameOf(address)
 
-  /** The function at an address, and the task that a processor executes, as far as they can be told: `name+0x10, pid 122 sh`. */
+  /** The function at an address, and the task that a processor executes, as far as known: `name+0x10, pid 122 sh`. */
   readonly whoseCode = (address: bigint, cpu: number): string | undefined => {
     const task = this.taskOf(cpu)
     return (

@@ -22,7 +22,7 @@ export interface LinuxTask {
   readonly name: string
   /** State letter of ps(1): R, S, D, Z and others. */
   readonly state: string
-  /** Without memory of a user. */
+  /** Whether the task has no user memory. */
   readonly isKernel: boolean
   /** Linear address of the `struct task_struct`. */
   readonly address: bigint

@@ -6,7 +6,7 @@ export interface NamedPlace {
   readonly address: bigint
   /** Size in bytes; 0: unknown. */
   readonly size: bigint
-  /** Of several names for one place, the highest rank is shown. */
+  /** Rank among several names for one place: the highest is shown. */
   readonly rank: number
   /** The address is a distance, such as a variable's in the area of each processor of Linux: it names no place. */
   readonly isOffset?: boolean
