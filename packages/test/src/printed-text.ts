@@ -14,7 +14,7 @@ export class PrintedText {
   #readTo = 0
   /** No line before this place has a match of the awaited text. */
   #searchFrom = 0
-  /** Since the begin of the row at which the last wait began, with carriage returns. */
+  /** Output since the begin of the row at which the last wait began, with carriage returns. */
   #raw: string
   /** The typed line, whose echo is not output, and where it was typed. */
   #typed: { readonly line: string; readonly row: string; readonly at: number } | undefined
@@ -24,7 +24,7 @@ export class PrintedText {
     this.#raw = row
   }
 
-  /** All of it. */
+  /** The whole text. */
   get text(): string {
     return this.#text
   }

@@ -120,7 +120,7 @@ export class FaultyDevice {
           const { lo, hi } = deadline
           dropLate = this.#held.hold(fault.ns!, 'nothing', () => callback(deadlineNs, { lo, hi }))
         })
-        // Once it is set anew, the old deadline does not come any more.
+        // When the timer is armed anew, the old deadline does not come any more.
         return intercepted(timer, (method, given, name) => {
           if (name !== 'readDeadline') dropLate()
           return method(...given)

@@ -19,7 +19,7 @@ const FIRST_BYTES: readonly (number | undefined)[] = [0x2b, 0x2d, 0x24, 0x03]
  * Serves a machine to one gdb on 127.0.0.1, until gdb leaves.
  *
  * @param port - 0: any free port
- * @param onListening - told of the port
+ * @param onListening - called with the port
  * @throws the host's error if the port cannot be used
  */
 async function serveGdb(
