@@ -2,7 +2,7 @@
 
 /** One comparison from one run. */
 export interface Comparison {
-  /** When the bench ended, as ISO 8601 with seconds. */
+  /** Time of the bench's end, as ISO 8601 with seconds. */
   readonly date: string
   /** The commit that was measured, 12 hexadecimal digits. */
   readonly commit: string

@@ -22,7 +22,7 @@ export async function findChromium(): Promise<string | undefined> {
 export const noBrowser: string | undefined =
   (await findChromium()) === undefined ? 'there is no Chromium, and no apt to fetch it with' : undefined
 
-/** Where a program lies. */
+/** Path of a program in PATH. */
 export const pathOf = (name: string): string =>
   spawnSync('sh', ['-c', 'command -v "$0"', name], { encoding: 'utf8' }).stdout.trim()
 

@@ -1,7 +1,7 @@
 /** Code in a {@link MemoryKeeper}, as `StoredCode` of `@retrap/engine` has it. */
 interface HeldCode {
   readonly id: number
-  /** With the names of the instruction set and the configuration. */
+  /** Key of the code, with the names of the instruction set and the configuration. */
   readonly key: string
   bytes: Uint8Array
   read(): Uint8Array | undefined

@@ -77,7 +77,7 @@ const BIN = 'retrap-bin'
 /** Folder for programs, and options of apt. */
 export interface ProvideOptions {
   readonly table?: ProgramTable
-  /** Of the table; all if absent. */
+  /** Programs of the table; all if absent. */
   readonly programs?: readonly string[]
   readonly root?: string
 }

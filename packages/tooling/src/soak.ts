@@ -186,7 +186,7 @@ export async function runSoak(soak: Soak, options: SoakOptions = {}): Promise<So
       const choices = new Choices({ seed, index })
       const message = await stop.orStopped(attempt(soak, choices, index))
       if (message === STOPPED) break
-      // A signal to a whole process group also ends the programs that a step compares with: then it is heard first.
+      // A signal to a process group also ends the programs that a step compares with: it is handled first.
       if (message !== undefined) await setImmediate()
       if (stop.isStopped) break
       steps++

@@ -4,7 +4,7 @@ import type { Reporter, SerializedError, TestModule } from 'vitest/node'
 
 /** The result of one test file. */
 export interface FileResult {
-  /** From the top, with `/`. */
+  /** Path from the repository's root, with `/`. */
   readonly path: string
   readonly project: string
   /** Loading, set-up and tests. */
