@@ -46,7 +46,7 @@ export class Blocks {
     this.#end(vcpu, performance.now())
   }
 
-  /** No more instructions are told. */
+  /** Ends the trace of instructions. */
   end(): void {
     for (const vcpu of this.#begun.keys()) this.#end(vcpu, performance.now())
   }

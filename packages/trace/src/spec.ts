@@ -22,9 +22,9 @@ export type TraceKind = 'insn' | 'block' | 'irq' | 'exceptions' | 'pagewalk' | '
 export interface TraceSpec {
   /** The kind of events. */
   readonly kind: TraceKind
-  /** Of this vCPU alone. */
+  /** Only events of this vCPU. */
   readonly vcpu?: number
-  /** At this privilege level alone. */
+  /** Only events at this privilege level. */
   readonly cpl?: number
   /**
    * First and last address: linear of instructions, blocks' beginnings, interrupted code and page walks; a port or a

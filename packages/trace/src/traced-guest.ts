@@ -4,7 +4,7 @@ import type { TraceKind, TraceSubject } from './spec.ts'
 
 /** The events of a traced guest, from the part of the tracer that knows the instruction set. */
 export interface Told {
-  /** Where a vCPU is. */
+  /** Returns the position of a vCPU. */
   place(vcpu: number): TracePlace
   /** Whether records of a kind are still asked for. */
   wants(kind: TraceKind): boolean

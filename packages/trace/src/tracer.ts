@@ -12,7 +12,7 @@ import { lets, type TraceKind, type TraceSpec, type TraceSubject } from './spec.
 export interface TracerOptions {
   /**
    * Leaves out requests without an instruction of the guest: accesses while a machine is made, which a replay need not make,
-   * and notices to drop mappings. Default they are told.
+   * and notices to drop mappings. Default: they are reported.
    */
   readonly guestOnly?: boolean
 }
@@ -38,7 +38,7 @@ export class Tracer {
   readonly #sink: (record: TraceRecord) => void
   readonly #guestOnly: boolean
   readonly #blocks = new Blocks((record) => this.#tell(record.kind, record, () => record))
-  /** When each vCPU's request was sent, in milliseconds of the host. */
+  /** Times at which each vCPU's request was sent, in milliseconds of the host. */
   readonly #sent = new Map<number, number>()
   #domain: Pick<Domain, 'clock' | 'executingVcpu' | 'vcpus'> | null = null
   #guest: TracedGuest | null = null
@@ -69,7 +69,7 @@ export class Tracer {
     this.#watch()
   }
 
-  /** Ends the trace. Accesses under way are told first. */
+  /** Ends the trace. Accesses under way are reported first. */
   detach(): void {
     this.#blocks.end()
     const guest = this.#guest
