@@ -8,7 +8,7 @@ const FIRST_MODIFIER = 0xe0
 const LAST_MODIFIER = 0xe7
 /** Keys of a report beside the modifiers. */
 const MOST_KEYS = 6
-/** In place of each key where more are down. */
+/** Reported in place of each key where more are down. */
 const ROLL_OVER = 0x01
 /** Most reports that may wait for the host. */
 const MOST_REPORTS = 32

@@ -61,7 +61,7 @@ interface Transfer {
 const OUT = 0x02
 const IN = 0x81
 const COMMAND_BYTES = 31
-/** Where a command begins. */
+/** Offset of the command block. */
 const COMMAND_AT = 15
 const COMMAND_SIGNATURE = 0x4342_5355
 const STATUS_SIGNATURE = 0x5342_5355

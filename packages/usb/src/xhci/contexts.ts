@@ -45,7 +45,7 @@ export function readSlot(view: DataView, at: number): SlotContext {
 /** An endpoint context. Source: xHCI 1.2, §6.2.3, "Endpoint Context". */
 export interface EndpointContext {
   readonly kind: number
-  /** In units of 125 µs: a power of two. */
+  /** Interval in units of 125 µs: a power of two. */
   readonly interval: number
   readonly maximumPacket: number
   readonly dequeueLo: number

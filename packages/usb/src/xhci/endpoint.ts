@@ -28,7 +28,7 @@ export class Endpoint {
   readonly slot: number
   readonly index: number
   readonly kind: number
-  /** In units of 125 µs. */
+  /** Interval in units of 125 µs. */
   readonly interval: number
   /** See `ENDPOINT`. */
   state: number = ENDPOINT.RUNNING

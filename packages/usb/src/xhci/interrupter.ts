@@ -73,7 +73,7 @@ export class Interrupter extends Stateful {
   #cycle = 1
   /** An event wants an interrupt. */
   #wanted = false
-  /** The guest has been told that the ring is full. */
+  /** Whether the guest was notified that the ring is full. */
   #full = false
   readonly #notBefore = new Instant()
 

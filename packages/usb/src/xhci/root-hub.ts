@@ -6,7 +6,7 @@ import { RootPort } from './root-port.ts'
 /** Saved form of a {@link RootHub}. */
 export interface RootHubState {
   readonly ports: readonly unknown[]
-  /** By socket. */
+  /** States of devices by socket. */
   readonly devices: readonly (PlainState | null)[]
 }
 

@@ -42,7 +42,7 @@ export class RootPort extends Stateful {
     bits: POWER as number,
     link: RX_DETECT as number,
     power: 0,
-    /** An event has told of the change bits that are set. */
+    /** Whether an event has reported the change bits that are set. */
     announced: false,
     /** An event is to be sent. */
     unannounced: false,

@@ -86,7 +86,7 @@ export class Transfers {
   readonly #host: TransferHost
   /** Endpoints that may have work. */
   readonly ready: Set<Endpoint> = new Set()
-  /** When the next interrupt endpoint may be asked. */
+  /** Instant at which the next interrupt endpoint may be asked. */
   readonly #next = new Instant()
   readonly #now = new Instant()
   /** TRBs that the last step has looked at. */

@@ -67,7 +67,7 @@ export interface XhciState {
 }
 
 const BAR = 0
-/** Red Hat's, by which drivers know a virtual machine's controller. */
+/** Red Hat's vendor id, by which drivers know a virtual machine's controller. */
 const VENDOR_ID = 0x1b36
 const DEVICE_ID = 0x000d
 /** Serial bus, USB, xHCI. */
