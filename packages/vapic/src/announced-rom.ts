@@ -151,7 +151,7 @@ export class AnnouncedRom {
     if (fixed === undefined || view.getUint32(at + FIELD_SELF, true) !== linear) return false
     const area = (fixed.area - (linear - at)) >>> 0
     if (!within({ start: 0, end: image.length }, area, fixed.areaBytes)) return false
-    // Not the records, which vCPUs are using.
+    // The records stay, as vCPUs are using them.
     this.#rewrite(before, image, 0, area)
     this.#rewrite(before, image, area + fixed.areaBytes, image.length)
     this.structure = fixed

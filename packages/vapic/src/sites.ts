@@ -23,7 +23,7 @@ export class PatchedSites {
     this.#sites = new Map()
   }
 
-  /** By address. */
+  /** Sites by address. */
   get all(): readonly PatchedSite[] {
     return [...this.#sites.values()]
   }

@@ -115,8 +115,8 @@ export const within = ({ start, end }: Range, at: number, bytes: number): boolea
   at >= start && bytes >= 0 && at + bytes <= end
 
 /**
- * Where the addresses are that the fixup table names, as offsets in the ROM; undefined if one is outside it, or the table
- * is.
+ * Returns the offsets in the ROM of the addresses that the fixup table names; undefined if one is outside it, or the
+ * table is.
  *
  * @param rom - the ROM's bytes
  * @param structureAt - offset of the structure
