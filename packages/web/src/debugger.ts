@@ -52,7 +52,7 @@ export type TravelStop =
       readonly reason: 'port' | 'mmio' | 'msr'
       readonly cpu: number
       readonly address: number
-      /** In bytes. */
+      /** Size in bytes. */
       readonly size: number
       /** The guest has written. */
       readonly write: boolean
@@ -89,7 +89,7 @@ export type DeviceRequest = 'port' | 'mmio' | 'device'
 export interface MemoryPlace {
   /** Address of the first byte. */
   readonly address: bigint
-  /** In bytes, 1 to 4096; default 1. */
+  /** Length in bytes, 1 to 4096; default 1. */
   readonly length?: number
   /** The address is guest-physical; default it is linear, as the vCPU sees it. */
   readonly physical?: boolean
@@ -125,7 +125,7 @@ export type MachineChange =
 export interface RegisterView {
   /** The list that it is in; masks, floating point and tiles are among the vectors. */
   readonly list: 'general' | 'system' | 'vector'
-  /** By gdb's name; a vector register by that of the whole, such as `zmm3`. */
+  /** Name as gdb's; a vector register has the name of the whole, such as `zmm3`. */
   readonly name: string
   /** Size. */
   readonly bits: number
@@ -137,7 +137,7 @@ export interface RegisterView {
 export interface TaskView {
   /** Process number of the task. */
   readonly pid: number
-  /** Of up to 15 bytes; that of a kernel thread is in brackets. */
+  /** Name of up to 15 bytes; a kernel thread's is in brackets. */
   readonly name: string
 }
 
@@ -175,7 +175,7 @@ export type WriterView =
 
 /** The contents of a time line. */
 export interface RunHistory {
-  /** From the beginning of the recording to now. */
+  /** Samples from the beginning of the recording to now. */
   readonly samples: readonly RunSample[]
   /** Lines that the guest has printed, and the user's marks, in their order. */
   readonly marks: readonly RunMark[]

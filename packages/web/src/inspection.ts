@@ -109,7 +109,7 @@ export interface PicView {
 
 /** The interrupt controllers. */
 export interface InterruptView {
-  /** By vCPU. */
+  /** Local APICs by vCPU. */
   readonly localApics: readonly LocalApicView[]
   /** Inputs of the I/O APIC that are not masked, or asserted. */
   readonly ioApic: readonly IoApicInputView[]

@@ -26,7 +26,7 @@ export interface KeptDisk {
 
 /** Magic number and version of a qcow2 image. */
 const QCOW2_MAGIC = 0x5146_49fb
-/** Of the name of the image below. */
+/** Most bytes of the name of the image below. */
 const MOST_BACKING_BYTES = 1023
 
 /** Lists the kept disks of this site. None where the browser has no private file system. */

@@ -30,7 +30,7 @@ const idle = setTimeout(() => {
   try {
     preparePc({ jit: true })
   } catch {
-    // Such as a page whose policy forbids WebAssembly: any party that makes a machine is told.
+    // A page's policy may forbid WebAssembly, for example: making a machine reports it.
   }
 }, PREPARE_MS)
 
@@ -44,7 +44,7 @@ self.addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
   else void answer(data)
 })
 
-// An error outside of any call ends the machine: the page is told, as of any other error of a Worker.
+// An error outside of any call ends the machine: the page gets an error event, as for any other error of a Worker.
 self.addEventListener('unhandledrejection', ({ reason }) => reportError(reason))
 
 async function answer({ id, call, given }: Extract<ToWorker, { call: string }>): Promise<void> {
@@ -81,7 +81,7 @@ async function prepareArm(): Promise<void> {
   try {
     await prepareBoard({ board: 'virt' }, () => !isAsked)
   } catch {
-    // As above; or the file of the board cannot be loaded.
+    // The same, or the file of the board cannot be loaded.
   }
 }
 

@@ -17,7 +17,7 @@ export type SentSource =
 
 /** The images of a machine, by option. */
 export const IMAGE_OPTIONS = ['kernel', 'initrd', 'firmware', 'vgaBios', 'snapshot', 'recording'] as const
-/** One of them. */
+/** The name of an image option. */
 export type ImageOption = (typeof IMAGE_OPTIONS)[number]
 
 /** A drive, in a form that can be sent. */

@@ -58,7 +58,7 @@ export class WorkerLink {
 
   /**
    * @param told - gets events
-   * @param failed - hears that the Worker has failed, and is gone
+   * @param failed - called when the Worker has failed, and is gone
    */
   constructor(
     worker: Worker,
@@ -72,7 +72,7 @@ export class WorkerLink {
       else this.#answered(data)
     }
     this.#onError = (event) => {
-      // The page has heard of it: nothing else is to be reported.
+      // The page has been notified: nothing else is to be reported.
       event.preventDefault()
       const why = event instanceof ErrorEvent && event.message !== '' ? event.message : 'its program cannot be loaded'
       this.close(new WebError('ERR_WORKER', `the machine's Worker has failed: ${why}`), true)

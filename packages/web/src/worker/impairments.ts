@@ -8,7 +8,7 @@ export type ImpairableDevices = Pick<DeviceHost, 'impair' | 'models'>
 /** The impairments of a machine's device models. It stays when the machine starts anew. */
 export class Impairments {
   readonly #given = new Map<string, Required<Impairment>>()
-  /** When the accesses that wait began to, by device. */
+  /** Start times of the accesses that wait, by device. */
   readonly #waiting = new Map<string, Set<number>>()
 
   /** @throws WebError `ERR_OPTION` for a device that does not exist */

@@ -15,14 +15,14 @@ import type {
   WaitView,
 } from '../inspection.ts'
 
-/** By number. */
+/** Segment registers by number. */
 const SEGMENTS = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'] as const
 const CS = 1
 /** Bytes of code shown for a vCPU. */
 export const CODE_BYTES = 64
 const MASKED = 1 << 16
 const TRIGGER_LEVEL = 1 << 15
-/** Of ICW2 of an i8259. */
+/** Vector bits of ICW2 of an i8259. */
 const BASE = 0xf8
 
 /** Inspects a domain without changing it. */

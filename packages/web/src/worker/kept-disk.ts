@@ -28,7 +28,7 @@ export class KeptDiskImage implements BlockImage {
   readonly #failed: (error: unknown) => void
   #timer: ReturnType<typeof setTimeout> | null = null
 
-  /** @param failed - told of writes that have failed, which the guest sees as an I/O error */
+  /** @param failed - called for writes that have failed, which the guest sees as an I/O error */
   constructor(image: Qcow2Image, failed: (error: unknown) => void) {
     this.#image = image
     this.#failed = failed

@@ -6,7 +6,7 @@ import type { OpenMedium } from './media.ts'
 import type { NamedMedium } from './read-snapshot.ts'
 import type { SourceListener } from './sources.ts'
 
-/** Opens a medium. Machines without drives load nothing of that. */
+/** Opens a medium. Machines without drives do not load the module. */
 const openMedium: OpenMedium = async (...given) => (await import('./media.ts')).openMedium(...given)
 
 /** The drives of a machine, with their media. They survive a reset of the machine. */

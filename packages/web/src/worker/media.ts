@@ -23,7 +23,7 @@ interface OpenedStorage {
 
 /** Magic number and version of a qcow2 image. */
 const HEAD_BYTES = 8
-/** Of a disk at an address this much is read at a time. */
+/** Bytes of a disk at an address that are read at a time. */
 const CHUNK_BYTES = 256 << 10
 
 /** Reports to the page how much was read from an image, and failures. */

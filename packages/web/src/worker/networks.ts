@@ -15,7 +15,7 @@ import { reasonOf, type SourceListener } from './sources.ts'
 
 /** Channels of this origin have one space of names. */
 const CHANNEL_PREFIX = 'retrap-network-'
-/** A guest tries again and again: of this many hosts the page hears, once each. */
+/** A guest tries again and again: the page is warned of this many hosts, once each. */
 const MOST_WARNINGS = 20
 
 type Warn = Pick<SourceListener, 'warning'>
@@ -47,7 +47,7 @@ export class MachineNetwork {
     return network
   }
 
-  /** With the card's address. */
+  /** Options of the network, with the card's address. */
   get options(): SentNetwork {
     return this.#options
   }

@@ -9,11 +9,11 @@ import { readWhole, type SourceListener } from './sources.ts'
 import type { OpenedRecording } from './travelled-runs.ts'
 import { type LoadedImages, readFirstImages } from './whole-images.ts'
 
-/** Machines without a network load nothing of that. */
+/** Machines without a network do not load the module. */
 const openNetwork = async (...given: Parameters<typeof MachineNetwork.open>): Promise<MachineNetwork> =>
   (await import('./networks.ts')).MachineNetwork.open(...given)
 
-/** Machines without shared files load nothing of that. */
+/** Machines without shared files do not load the module. */
 const openFiles = async (): Promise<SharedFiles> => new (await import('./shared-files.ts')).SharedFiles()
 
 /** Loaded when a machine is saved, or goes on from a snapshot. */

@@ -38,7 +38,7 @@ interface Description {
 
 /** Time for a guest with its first pages to handle the user's first keys, before other pages are prefetched. */
 const FIRST_KEYS_MS = 1500
-/** Of a disk that nobody has written to. */
+/** The writes of a disk that nobody has written to. */
 const NO_WRITES = {
   version: 1,
   clusters: new Uint32Array(),

@@ -72,7 +72,7 @@ export class WorkerMachine {
   readonly #screen = new Screen({ intervalMs: FRAME_MS })
   readonly #input: GuestInput
   readonly #route = new InputRoute()
-  /** The user has been told that nobody takes keys in the past. */
+  /** Whether the user was told that keys are ignored in the past. */
   #isPastTold = false
   readonly #frames: FrameSender
   readonly #serial: SerialSender
@@ -82,9 +82,9 @@ export class WorkerMachine {
   /** Devices of the page's; null before any was attached. */
   #attached: AttachedDevices | null = null
   #pc: BoardMachine | null = null
-  /** Once the machine is to be recorded. */
+  /** The recording, once the machine is to be recorded. */
   #recording: Recording | null = null
-  /** Once somebody has stepped through a machine of this Worker, or changed one. */
+  /** The stepper, once somebody has stepped through a machine of this Worker, or changed one. */
   #stepper: Stepper | null = null
   /** Resolves to the stepper: later steps wait for earlier ones. */
   #stepping: Promise<Stepper> | null = null
@@ -96,7 +96,7 @@ export class WorkerMachine {
   #wanted = false
   /** Whether the machine runs for the user, even if it stands still while its past is shown. */
   #isMeantToRun = false
-  /** The machine is to start anew: lets the input go on that waits for that. */
+  /** Lets input continue that waits for the machine to start anew. */
   #anew: (() => void) | null = null
   #told: MachineState = 'off'
   /** The last saved instant, from which the guest's writes are tracked; null after a restore. */
@@ -597,7 +597,7 @@ export class WorkerMachine {
     })
   }
 
-  /** The end of the machine is told with its reason. */
+  /** Reports the end of the machine with its reason. */
   #deviceFailed({ policy, device, request, cause }: DeviceFailure): void {
     if (policy === 'detach')
       this.#listener.warning(`device ${device} is taken out, as it has failed (${request}): ${reasonOf(cause)}`)
