@@ -13,12 +13,12 @@ type FixupKind = 'absolute' | 'signed' | 'relative'
 /** A field of an encoding that depends on addresses. */
 export interface Fixup {
   readonly kind: FixupKind
-  /** Where the field starts, from the start of the encoding. */
+  /** Offset of the field from the start of the encoding. */
   readonly offset: number
   /** Width of the field in bytes. */
   readonly size: 1 | 2 | 4 | 8
   readonly value: LabelExpression | bigint
-  /** For `relative`: where the distance is counted from, from the start of the encoding. */
+  /** Origin of a `relative` distance, from the start of the encoding. */
   readonly origin: number
   /** The field holds the value divided by this: displacements of EVEX. */
   readonly scale: number
@@ -32,7 +32,7 @@ export interface Encoding {
   readonly fixups: readonly Fixup[]
 }
 
-/** True where `value` can be told by its low `bits` bits, read as signed or as unsigned. */
+/** Whether `value` is determined by its low `bits` bits, read as signed or as unsigned. */
 export function fitsEither(value: bigint, bits: number): boolean {
   return BigInt.asIntN(bits, value) === value || BigInt.asUintN(bits, value) === value
 }

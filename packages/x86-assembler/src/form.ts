@@ -60,11 +60,11 @@ export interface Form {
   readonly slots: readonly Slot[]
   /** The slots without optional ones. */
   readonly requiredSlots: readonly Slot[]
-  /** By mode, the prefix for the operand size; undefined: no such form in that mode. */
+  /** Prefix for the operand size by mode; undefined: no such form in that mode. */
   readonly sizing: Readonly<Record<16 | 32 | 64, SizePrefix | undefined>>
   /** Operand size in bits if it affects the encoding; otherwise 0. */
   readonly operandSize: 0 | 16 | 32 | 64
-  /** Address size in bits that it demands; else 0. */
+  /** Address size in bits that it demands; otherwise 0. */
   readonly addressSize: 0 | 16 | 32 | 64
   /** XOP is as VEX, with other maps; `rex2` is a legacy form that exists after REX2 only. */
   readonly encoding: 'legacy' | 'rex2' | 'vex' | 'xop' | 'evex'

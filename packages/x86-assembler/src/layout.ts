@@ -106,7 +106,7 @@ export function addFixed(section: SectionPlan, text: SourceText, { bytes, fixups
   )
 }
 
-/** Where a label was bound: in front of a section's fragment. */
+/** The place of a label: in front of a section's fragment. */
 export interface Binding {
   readonly section: SectionPlan
   readonly fragment: number

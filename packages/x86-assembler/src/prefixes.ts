@@ -15,7 +15,7 @@ import type { Form } from './form.ts'
  */
 export type EncodingKind = 'legacy' | 'rex' | 'rex2' | 'vex' | 'vex3' | 'evex'
 
-/** All of them. */
+/** All kinds of encodings. */
 export const ENCODING_KINDS: readonly EncodingKind[] = ['legacy', 'rex', 'rex2', 'vex', 'vex3', 'evex']
 
 /** Prefixes that change nothing but how an instruction is executed. */

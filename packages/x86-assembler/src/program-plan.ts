@@ -109,7 +109,7 @@ export interface AssemblerOptions {
   readonly address?: number | bigint
 }
 
-/** Where a section goes. */
+/** The place of a section. */
 export interface SectionOptions {
   /** The address that its labels are counted from; by default it follows the section before. */
   readonly address?: number | bigint
