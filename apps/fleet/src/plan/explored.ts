@@ -10,7 +10,7 @@ const explored = z.object({
 /** Findings of `retrap cluster explore` with a seed. The plan of a failure is for `retrap cluster run --plan`. */
 export type Explored = z.output<typeof explored>
 
-/** Reads the last line of `retrap cluster explore --jsonl`; undefined: it is another one. */
+/** Reads the last line of `retrap cluster explore --jsonl`; undefined for another line. */
 export function readExplored(line: string): Explored | undefined {
   try {
     return explored.safeParse(JSON.parse(line)).data

@@ -39,7 +39,7 @@ const STOP_MS = 2000
 const AGAIN_MS = 500
 /** Connections to a PostgreSQL beside the machines' own: for events, for waiting, and for commands. */
 const RUN_CONNECTIONS = 6
-/** Results that nobody has collected are dropped after a week. */
+/** Seconds after which uncollected results are dropped: a week. */
 const KEPT_SECONDS = 7 * 24 * 3600
 
 /**
@@ -83,7 +83,7 @@ interface Waiting {
   readonly trouble: (error: Error) => void
 }
 
-/** Does something on the queue's server, again and again while the server is away, until `signal`. */
+/** Repeats an action on the queue's server while the server is away, until `signal`. */
 async function again<T>(what: () => Promise<T>, { signal, trouble }: Waiting): Promise<T> {
   for (;;) {
     try {

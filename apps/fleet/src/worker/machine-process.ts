@@ -29,7 +29,7 @@ const LOST_PAUSE_MS = 250
 export interface MachineRunner {
   /** The program and arguments that start `retrap`. */
   readonly retrap: readonly [program: string, ...args: string[]]
-  /** Folder for `JOB.ATTEMPT.log`, the output of each attempt: at most 16 MiB of it. */
+  /** Folder for `JOB.ATTEMPT.log`, the first 16 MiB of each attempt's output. */
   readonly logs: string
 }
 
@@ -68,7 +68,7 @@ export async function runMachine(
   let written = 0
   let isLate = false
   let isEnded = false
-  /** A signal that came from somewhere else. */
+  /** A signal that another process has sent. */
   let foreign: string | null = null
   const end = (): void => {
     if (child.exitCode !== null || child.signalCode !== null) return
@@ -201,7 +201,7 @@ export class ExpectedTexts {
     return this.found === this.#texts.length
   }
 
-  /** Takes bytes. @returns whether all texts have come by now */
+  /** Takes bytes. @returns whether all texts were found */
   add(bytes: Buffer): boolean {
     let all = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes])
     for (let text = this.#texts[this.found]; text !== undefined; text = this.#texts[this.found]) {
