@@ -2,9 +2,8 @@ import { plainLine, printable } from '@retrap/basics'
 import { ExitCode } from './exit-codes.ts'
 
 /**
- * The kind of failure on our side of the machine:
- * `ERR_USAGE` an option or a value that is invalid, `ERR_INPUT` a file that cannot be used,
- * `ERR_FETCH` something that could not be had from the network.
+ * The kind of failure on our side of the machine: `ERR_USAGE` an option or a value that is invalid, `ERR_INPUT` a file
+ * that cannot be used, `ERR_FETCH` a file that could not be fetched.
  */
 export type CliErrorCode = 'ERR_USAGE' | 'ERR_INPUT' | 'ERR_FETCH'
 

@@ -10,7 +10,7 @@ export const ExitCode = {
   TestFailed: 1,
   /** An option or its value is invalid, or a device module cannot be started. */
   Usage: 2,
-  /** Something broke inside retrap. */
+  /** An internal error of retrap. */
   InternalError: 70,
   /** A file or a download could not be used. */
   Input: 74,

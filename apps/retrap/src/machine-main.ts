@@ -1,4 +1,4 @@
-/** The command line with machines in it. */
+/** The command line's part with machines. */
 import { createPc } from '@retrap/machine'
 import { createArm } from './machine/arm-machine.ts'
 import { formatIntel, decode } from '@retrap/x86-decoder'

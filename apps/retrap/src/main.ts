@@ -25,7 +25,7 @@ try {
   const args = process.argv.slice(2)
   // A message that stderr does not take is lost; the exit code still says how the run ended.
   process.stderr.on('error', () => {})
-  // Nothing else has been loaded yet: an older Node would fail somewhere in the middle.
+  // No other module has been loaded yet: an older Node would fail somewhere in the middle.
   if (Number.parseInt(process.versions.node) < OLDEST_NODE) {
     console.error(`retrap: Node ${OLDEST_NODE} or later is needed; this is ${process.version}`)
     process.exit(ExitCode.Usage)

@@ -58,7 +58,7 @@ export function bootsFromNetwork({ boot, kernel }: ImageFlags): boolean {
   return kernel === undefined && boot?.order?.includes('n') === true
 }
 
-/** Whether the options name something to run. */
+/** Throws unless the options name a kernel, firmware or a disk. */
 export function checkImages(flags: ImageFlags, drives: readonly DriveArgument[] = []): void {
   if (flags.kernel === undefined && [flags.initrd, flags.append, flags.module].some((flag) => flag !== undefined)) {
     throw usage('--initrd, --module and --append belong to a kernel; give --kernel FILE too')

@@ -7,7 +7,7 @@ import { loadInterpreters } from './interpreters.ts'
 import type { Machine, MachineOptions } from './machine-contract.ts'
 import { usage } from '../options/values.ts'
 
-/** Firmware, a kernel and a whole system's programs, decoded: with less of it a boot of Debian takes an eighth longer. */
+/** Bytes of decoded firmware, kernel and programs of a system: with less a boot of Debian takes an eighth longer. */
 export const CODE_CACHE_BYTES: number = 64 << 20
 
 /** The part of `@retrap/machine/arm` for options. @throws CliError `ERR_USAGE` for options that only a PC has */

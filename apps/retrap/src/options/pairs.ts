@@ -81,7 +81,7 @@ export class Pairs {
     return words.map((word) => word.replaceAll(',', ',,')).join(',')
   }
 
-  /** The words that nobody has read. */
+  /** The words that were not read. */
   get unread(): readonly string[] {
     const kind = this.#isKind && !this.#read.has(this.all[0]![0]) ? [this.all[0]![0]] : []
     const others = this.pairs().filter(([key]) => !this.#read.has(key))

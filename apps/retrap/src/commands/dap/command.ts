@@ -43,7 +43,7 @@ export function addDap(
     })
 }
 
-/** Nobody types. */
+/** Input on which nothing is ever typed. */
 const NO_INPUT: SessionInput = { on() {}, removeAllListeners() {}, resume() {}, pause() {} }
 
 /** Time for gathering output, because a guest's console sends byte after byte. */

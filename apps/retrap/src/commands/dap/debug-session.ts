@@ -78,7 +78,7 @@ const CAPABILITIES: DebugProtocol.Capabilities = {
 
 const WATCH_KINDS = { read: 'read', write: 'write', readWrite: 'access' } as const
 
-/** The answer to a request after which something follows. */
+/** A response with an action that follows it. */
 class Answer {
   readonly next: () => Promise<void>
   readonly body: unknown

@@ -109,6 +109,6 @@ export class Stepping {
   }
 }
 
-/** Whether a stop is that of a step, and not of something on the way. */
+/** Whether a stop is the step's own, and not a breakpoint on the way. */
 const isStep = ({ breakpoint, watch, replayLog, message }: TargetStop): boolean =>
   breakpoint === undefined && watch === undefined && replayLog === undefined && message === undefined

@@ -29,7 +29,7 @@ export interface ConversationOptions {
 
 type Calling = Extract<MachineFrame, { readonly call: number }>
 type Without<Frame> = Frame extends Calling ? Omit<Frame, 'call'> : never
-/** A call before it gets its number. */
+/** A call without its number. */
 export type CallFields = Without<Exclude<Calling, { readonly kind: 'cancel' | 'dmaDone' }>>
 type Answer = ProtocolFrame<'answer'> | ProtocolFrame<'done'>
 

@@ -1,6 +1,6 @@
 /** The lines that `retrap device-check` prints. */
 
-/** Something that a server has to keep to. */
+/** A rule of the protocol that a server has to keep to. */
 export interface Rule {
   /** Title of the part in few words, about the server. */
   readonly title: string

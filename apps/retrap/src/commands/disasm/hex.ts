@@ -1,4 +1,4 @@
-/** Hexadecimal digits for a listing, which has more of them than of anything else. `toString(16)` takes several times as long. */
+/** Hexadecimal digits for a listing, which consists mostly of them. `toString(16)` takes several times as long. */
 
 import type { TextBuffer } from './text-buffer.ts'
 

@@ -60,7 +60,7 @@ export class Background {
     this.#stop = stop
     this.#ended = this.#run(stop.signal).finally(() => {
       this.#stop = undefined
-      // A new reason may have come meanwhile.
+      // A new reason to run may have come meanwhile.
       this.#go()
     })
   }

@@ -135,7 +135,7 @@ export async function serveMcp(options: McpServerOptions): Promise<void> {
   server.onclose = close
   stdin.once('end', close)
   stdin.once('close', close)
-  // The client is gone: nobody reads.
+  // The client is gone: output has no reader.
   stdout.once('error', close)
   signal.addEventListener('abort', () => close())
   const lines = frameLines((reply) => void stdout.write(reply))

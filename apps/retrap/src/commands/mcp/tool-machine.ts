@@ -112,7 +112,7 @@ export class ToolMachine {
     pc.serial.onTransmit((bytes) => this.console.push(bytes))
   }
 
-  /** The machine that calls currently see: going back shows another one. */
+  /** The machine that calls see at present: going back shows another one. */
   get #shown(): Board {
     return this.#travel?.pc ?? this.#pc
   }

@@ -96,7 +96,7 @@ export class LineParts implements DeviceLine {
     return `${kind === 'unix' ? kind : 'tcp'}:${pairs.kind.replace(/^:/, '')}`
   }
 
-  /** Notes that a socket is another one than the words ask for. */
+  /** Notes that the socket differs from the one in the words. */
   #noteSocket(what: string, pairs: Pairs): void {
     if (pairs.peek('server') !== 'on' || pairs.peek('wait') !== 'off')
       this.notes.push(`${what}: it listens there, and the machine waits for no program`)

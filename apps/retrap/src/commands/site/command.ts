@@ -90,7 +90,7 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
   const { SITE_FIRMWARE } = await import('../web/firmware.ts')
   const { readSiteMachine } = await import('./machine.ts')
   const folder = builtSite()
-  // Mistakes are known before anything is booted.
+  // Mistakes are reported before a guest is booted.
   await checkTarget(out)
   const machine = path === undefined ? undefined : await readSiteMachine(path)
   const files = new Map<string, SiteFile>([['README.txt', Buffer.from(README)]])

@@ -127,7 +127,7 @@ interface GivenTest extends PlannedStep {
   readonly timeout?: number
 }
 
-/** Reads the steps of a test. @throws CliError for one that checks nothing */
+/** Reads the steps of a test. @throws CliError for a test that checks nothing */
 function testOf({ name, steps, timeout: own, ...step }: GivenTest, timeout: number, place: Place): PlannedTest {
   if (steps !== undefined && Object.keys(step).length > 0)
     throw mistake(place, `${Object.keys(step)[0]} beside steps`, 'either of them')

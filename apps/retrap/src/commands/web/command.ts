@@ -81,7 +81,7 @@ async function serve(
   host: WebHost,
 ): Promise<void> {
   const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
-  // A port that is taken is known before anything is fetched, or booted.
+  // A port that is taken is reported before a file is fetched, or a guest booted.
   const files = new Map<string, SiteFile>()
   const { addRecording } = await import('./recordings.ts')
   const hash = recording === undefined ? '' : (await addRecording(files, recording)).hash
@@ -116,7 +116,7 @@ async function serve(
 /** Writes the site to a folder, for publication. */
 async function write(folder: string, out: string, { debian }: WebFlags, host: WebHost): Promise<void> {
   const { checkTarget, siteSizes, writeSite } = await import('./static-site.ts')
-  // Known before anything is fetched, or booted.
+  // Reported before a file is fetched, or a guest booted.
   await checkTarget(out)
   const files = new Map<string, SiteFile>()
   const packages = debian === true ? [...(await addDebian(files, host, true))] : []

@@ -23,7 +23,7 @@ export interface OfferedSystem {
   readonly description: string
   /** Size of the snapshot that the system starts from. */
   readonly bytes?: number
-  /** The page opens it at once. */
+  /** Whether the page opens the system at once. */
   readonly opens?: boolean
   /** The failure of a recorded run, for people. */
   readonly failure?: string | undefined

@@ -89,7 +89,7 @@ export function buildInitramfs(
   const directories = ['bin', 'dev', 'etc', ...forModules, 'proc', 'root', 'sys', 'tmp']
   return writeCpio([
     ...directories.map((path) => ({ kind: 'directory', path }) as const),
-    // The kernel opens it before the first process runs, hence before anything is mounted.
+    // The kernel opens this device before the first process runs, hence before any file system is mounted.
     { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
     { kind: 'file', path: 'bin/busybox', mode: 0o755, data: busybox },
     { kind: 'symlink', path: 'bin/sh', target: 'busybox' },

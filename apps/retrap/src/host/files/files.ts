@@ -22,7 +22,7 @@ export const pathOf = (bytes: Uint8Array): string | undefined => paths.get(bytes
  * A file that the user named.
  *
  * @param label - the file's name in messages, such as `--kernel FILE`
- * @throws CliError `ERR_INPUT` with why it cannot be read
+ * @throws CliError `ERR_INPUT` with the reason why the file cannot be read
  */
 export async function readInput(label: string, path: string): Promise<Uint8Array> {
   try {
@@ -34,7 +34,7 @@ export async function readInput(label: string, path: string): Promise<Uint8Array
   throw new CliError('ERR_INPUT', `${label}: it is a device, not a file`)
 }
 
-/** The file of a recording that the user named: it, or the one in the folder of a failing test. */
+/** The file of a recording that the user named: itself, or the recording in the folder of a failing test. */
 export async function recordingIn(path: string): Promise<string> {
   const found = await stat(path).catch(() => undefined)
   return found?.isDirectory() === true ? join(path, 'run.recording') : path

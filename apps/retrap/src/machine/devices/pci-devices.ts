@@ -318,7 +318,7 @@ export function virtioDevices(devices: readonly DeviceArgument[] = []): readonly
 
 const VIRTIO = ['virtio-net-pci', 'virtio-rng-pci', 'virtio-scsi-pci', ...Object.keys(INPUT_KINDS)]
 
-/** The root ports among them. @throws CliError `ERR_USAGE` */
+/** The root ports among the devices. @throws CliError `ERR_USAGE` */
 export function rootPorts(devices: readonly DeviceArgument[] = []): readonly MachineRootPort[] {
   return devices
     .filter(({ name }) => name === 'pcie-root-port')

@@ -15,7 +15,7 @@ export class TerminalDisplay {
   readonly #screen: Screen
   readonly #output: SessionOutput
   #picture: TerminalPicture | undefined
-  /** Whether the terminal shows something else than the picture, until a key is pressed. */
+  /** Whether the terminal shows a text in place of the picture, until a key is pressed. */
   #covered = false
   #close: (() => void) | undefined
 

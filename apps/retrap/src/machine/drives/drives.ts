@@ -289,7 +289,7 @@ export function listDrives(flags: DriveFlags, images: readonly string[]): readon
   return flags.snapshot === true ? placed.map((drive) => ({ ...drive, snapshot: true })) : placed
 }
 
-/** With variables, the firmware is in a flash that nobody writes. */
+/** With variables, the firmware is in a flash that is never written. */
 function firmwareFlash({ firmware, firmwareVars }: DriveFlags): DriveArgument[] {
   if (firmwareVars === undefined) return []
   const plain = { format: 'raw' as const, snapshot: false, readOnly: false }

@@ -61,7 +61,7 @@ export class SessionGdb implements SessionDebugger {
   #target: GdbTarget | undefined
   #session: GdbSession | undefined
   #socket: Socket | undefined
-  /** How to attach, until it has been said. */
+  /** The command to attach, until it has been printed. */
   #invitation = ''
   /** The first machine waits for gdb. */
   #waits: boolean

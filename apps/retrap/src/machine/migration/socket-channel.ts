@@ -208,7 +208,7 @@ export async function listen(server: Server, at: ListenOptions): Promise<void> {
   }
 }
 
-/** Whether a file is a socket that nobody listens at. */
+/** Whether a file is a socket without a listener. */
 async function isLeftBehind(path: string): Promise<boolean> {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return false
   const socket = createConnection(path)

@@ -23,7 +23,7 @@ export interface MonitorSite extends RunSite {
   readonly migration: Pick<SessionMigration, 'decide' | 'migrate'>
   /** Rejects when the run ends: a command that is under way gets no further. */
   readonly over: Promise<never>
-  /** Says something before the command has ended, in whole lines. */
+  /** Prints a text before the command has ended, in whole lines. */
   readonly tell: (text: string) => void
 }
 

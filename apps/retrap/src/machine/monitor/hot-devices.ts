@@ -146,7 +146,7 @@ export class HotDevices {
     return `${id}: in ${port}; the guest is told\n`
   }
 
-  /** Follows the devices of a machine: its guest may give one up that nobody has asked it for. */
+  /** Follows the devices of a machine: its guest may eject one without a request. */
   follow({ domain: { devices } }: HotMachine): void {
     if (devices === undefined) return
     devices.onLeaving = (port) => {

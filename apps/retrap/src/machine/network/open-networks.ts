@@ -26,7 +26,7 @@ export class OpenNetworks {
   }
 
   /**
-   * @param reachNothing - cards have networks without anybody: no port is opened, and no capture written
+   * @param reachNothing - cards have networks without a host: no port is opened, and no capture written
    * @param closesLoopback - guests do not reach the host's 127.0.0.1, whatever the options of a network say
    * @throws CliError `ERR_USAGE`; NetworkError
    */
@@ -147,7 +147,7 @@ function placeOf(path: string): string {
   }
 }
 
-/** Something to close at the end. */
+/** A resource to close at the end. */
 interface Closing {
   /** The network's `id=`. */
   readonly id: string

@@ -38,7 +38,7 @@ export interface MappedProgram {
   /** Beginning and end. */
   readonly start: bigint
   readonly end: bigint
-  /** Added to the addresses that it was linked for. */
+  /** Difference between the program's addresses and the addresses that it was linked for. */
   readonly bias: bigint
   /** Functions. */
   names: ProgramNames

@@ -109,7 +109,7 @@ export class RecordedRun implements MachineRunner {
 /**
  * Waits for the limits of a run that somebody else makes: the session's end, or its time.
  *
- * @returns `reached` settles then; `clear` is to be called when nobody waits any more
+ * @returns `reached` settles then; `clear` is to be called when no caller waits any more
  */
 export function limitsOf({ signal, timeoutMs }: Parameters<Machine['run']>[0]): {
   readonly reached: Promise<MachineExit>

@@ -12,7 +12,7 @@ const CTRL_C = 3
 export interface ReplayView {
   /** The recording's file. */
   readonly path: string
-  /** Says something to the user, as a line. */
+  /** Prints a line for the user. */
   readonly tell: (text: string) => void
   /** Nothing is left to do: the session is to end. */
   readonly leave: () => void
@@ -62,7 +62,7 @@ export class ReplayMachine implements Machine {
   }
 
   #listenTo(machine: Pick<Machine, 'serialPorts' | 'xenConsole'>): void {
-    // A question is answered, and nothing else is said.
+    // A question is answered, and no other text is printed.
     if (this.#view.whoWrote !== undefined) return
     for (const [port, line] of linesOf(machine).entries()) line.onTransmit((bytes) => this.#listeners[port]?.(bytes))
   }

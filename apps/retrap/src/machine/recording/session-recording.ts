@@ -16,7 +16,7 @@ export interface RecordingSettings {
   readonly record?: string | undefined
   /** On deterministic time: the guest waits for the host; default where a person types, and for a recorded network. */
   readonly keepsPace?: boolean | undefined
-  /** The file gets checkpoints; default it does. */
+  /** Whether the file gets checkpoints; default true. */
   readonly keepsCheckpoints?: boolean | undefined
   /** Whether the file includes the machine's images and options, so that a page can open it. */
   readonly isBundled?: boolean | undefined
@@ -56,7 +56,7 @@ export class SessionRecording {
 
   /**
    * @param interactive - a person types
-   * @param tell - says something to the user, as a line
+   * @param tell - prints a line for the user
    * @param leave - ends the session
    */
   constructor(settings: RecordingSettings, interactive: boolean, tell: (text: string) => void, leave: () => void) {

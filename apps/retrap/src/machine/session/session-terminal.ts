@@ -32,7 +32,7 @@ interface TerminalListener {
   readonly save: () => void
   /** Called with the line that was typed after Ctrl-A c; null: the user has cancelled it. */
   readonly command: (line: string | null) => void
-  /** The kernel has panicked, in a run that nobody watches. */
+  /** Called when the kernel has panicked, in a run without an audience. */
   readonly panicked: (reason: string) => void
 }
 

@@ -291,7 +291,7 @@ class Session {
     else this.#end({ code: ExitCode.Input, message: `cannot write the output: ${error.message}` }, true)
   }
 
-  /** A device module has thrown outside of any request, or something of ours has. */
+  /** Ends the session after an error outside of any request, of a device module or of ours. */
   #uncaught(thrown: unknown): void {
     const message = `nothing caught what was thrown, by a device module or by retrap: ${describeThrown(thrown, true)}`
     this.#end({ code: ExitCode.InternalError, message }, false)

@@ -16,7 +16,7 @@ export interface SnapshotSettings {
 
 /** The disks of a session. */
 export interface SavedImages {
-  /** Files of this host that they are in. */
+  /** Paths of this host's files that hold them. */
   readonly paths: readonly string[]
   /** Writes data that the disks hold back. */
   flush(): Promise<void>

@@ -98,7 +98,7 @@ export class PackStore implements CodeStore {
    * Writes all code, merged with other processes' writes since. Of two simultaneous writers, the first one's code is
    * lost.
    *
-   * @returns whether anything had to be written
+   * @returns whether new code had to be written
    * @throws whatever `node:fs` throws
    */
   write(): boolean {

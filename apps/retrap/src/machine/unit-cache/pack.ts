@@ -55,7 +55,7 @@ export function indexBytes(head: Uint8Array): number | undefined {
  * Decodes the head and the index of a pack.
  *
  * @param fileBytes - size of the file, including all code listed in the index
- * @returns undefined of anything else
+ * @returns undefined for invalid bytes
  */
 export function decodeIndex(index: Uint8Array, fileBytes: number): PackIndex | undefined {
   const dataAt = indexBytes(index)

@@ -18,7 +18,7 @@ const EXTENSION = '.units'
 const ABANDONED_MS = 3_600_000
 /** Minimum time between two records of a pack's use. */
 const MARK_AFTER_MS = 3_600_000
-/** Time between something to be written and its writing. The machine's end has it written, too. */
+/** Time from new code to its writing. The machine's end has it written, too. */
 const WRITE_AFTER_MS = 60_000
 /** All rights of all others, on the folder. */
 const OTHERS = 0o077

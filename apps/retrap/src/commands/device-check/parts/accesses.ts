@@ -1,4 +1,4 @@
-/** Accesses of the guest: at the edges of regions, several at a time, and such as nobody waits for any more. */
+/** Accesses of the guest: at the edges of regions, several at a time, and cancelled ones. */
 import { frameText, wordOf } from '../frame-text.ts'
 import type { Conversation } from '../conversation.ts'
 import type { CheckedRegion } from '../objects.ts'

@@ -57,7 +57,7 @@ function withState(talk: Conversation, rules: readonly Rule[]): DeclaredDevice[]
 /** The state of each device at power-on. */
 const atPowerOn = new WeakMap<Conversation, Map<number, Uint8Array>>()
 
-/** `quiesce`, `save` and `resume`, before anything has happened. */
+/** `quiesce`, `save` and `resume`, before any access. */
 export const POWER_ON: Part = {
   title: 'A snapshot at power-on',
   rules: [RULES.quiesce, RULES.quiet, RULES.saves],
