@@ -9,7 +9,7 @@ interface AskProps {
   readonly cancel: () => void
 }
 
-/** A question before something that cannot be undone. */
+/** A question before an action that cannot be undone. */
 export function Ask({ question, detail, answers, cancel }: AskProps) {
   const dialog = useRef<HTMLDialogElement>(null)
   const id = useId()

@@ -8,7 +8,7 @@ export interface Chosen {
   readonly cluster?: File | string
   /** The guest's time at which a recording opens, in milliseconds; default its end. */
   readonly guestMs?: number
-  /** The name of the button that closes it. */
+  /** The name of the button that closes the machine. */
   readonly back?: string
   /** Identifier of the saved machine that it resumes. */
   readonly from?: string | null | undefined

@@ -138,7 +138,7 @@ export function Around({ view, wanted, seen, cursor, chosen, choose }: AroundPro
 
 interface ItemsProps extends Pick<AroundProps, 'view' | 'chosen' | 'choose'> {
   readonly items: readonly Item[]
-  /** Index of the one that is scrolled to. */
+  /** Index of the item that is scrolled to. */
   readonly near?: number
 }
 

@@ -35,7 +35,7 @@ interface LanesProps {
   readonly cursor: Place
   readonly chosen: readonly Item[]
   readonly choose: (items: readonly Item[], place: Place) => void
-  /** Opens a machine where it is at an instant. */
+  /** Opens a machine at an instant. */
   readonly open: (place: Place) => void
   readonly onKeyDown: (event: KeyboardEvent) => void
 }

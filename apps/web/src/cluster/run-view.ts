@@ -10,7 +10,7 @@ import {
   type RunMachine,
 } from '@retrap/cluster'
 
-/** How a frame is drawn: lost, with something wrong, or by its protocol. */
+/** The look of a frame: lost, faulty, or by its protocol. */
 export type FrameLook = 'lost' | 'hurt' | 'tcp' | 'udp' | 'other'
 export const FRAME_LOOKS: readonly FrameLook[] = ['other', 'udp', 'tcp', 'hurt', 'lost']
 
@@ -61,7 +61,7 @@ export const instantOf = (item: Item): number =>
 interface LifeStretch {
   readonly from: number
   readonly to: number
-  /** `still`: it hangs. */
+  /** `still`: the machine hangs. */
   readonly state: 'on' | 'still'
 }
 
@@ -86,7 +86,7 @@ const COLOURS = /\u001b\[[\d;]*[A-Za-z]/g
 const ADDRESS = /(?:\d+\.\d+\.\d+\.\d+|\[[\da-f:]+\]):/g
 /** Characters of a payload in a line. */
 const MOST_BRIEF = 60
-/** A report that something holds, or was come to. */
+/** A report that a property holds, or a state was reached. */
 const PASSED = /^(?:always|sometimes) \S+ ok\b|^reachable /
 const TROUBLE = /\b(?:error|fail|fatal|panic|lost|timed? ?out|refused|violat|unreachable|assert)/i
 

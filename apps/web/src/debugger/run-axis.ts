@@ -79,7 +79,7 @@ export async function findInstant(
   let at = -1
   for (let i = 0; i < MOST_PLACES && high.instruction - low.instruction > 1; i++) {
     const part = (ms - low.guestMs) / (high.guestMs - low.guestMs)
-    // Every other time the middle, as time may be anything but even.
+    // Every other guess is the middle, as instructions may take uneven time.
     const guess = Math.round(low.instruction + (high.instruction - low.instruction) * (i % 2 === 0 ? part : 0.5))
     at = Math.min(high.instruction - 1, Math.max(low.instruction + 1, guess))
     const guestMs = await goTo(at)

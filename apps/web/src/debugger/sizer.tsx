@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks'
 const STEP_PIXELS = 24
 const PREFIX = 'retrap-size '
 
-/** The size that the user has given something, in pixels; null: none yet. */
+/** The user's size of a panel, in pixels; null: none yet. */
 function keptSize(name: string): number | null {
   try {
     return Number(localStorage.getItem(PREFIX + name)) || null

@@ -6,7 +6,7 @@ const MOST_CALLS = 4
 /** Returns a function's name without the offset in it. */
 const functionOf = ({ name, address }: CallView): string => name?.replace(/\+0x[\da-f]+$/, '') ?? hex(address)
 
-/** Says who wrote something. */
+/** Names the writer of a place. */
 export function writerText(what: string, writer: WriterView): string {
   switch (writer.by) {
     case 'instruction': {

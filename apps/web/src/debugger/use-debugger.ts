@@ -26,7 +26,7 @@ export interface ListedStop {
   readonly remove: () => Promise<void>
 }
 
-/** The answer to the question who wrote something. */
+/** The answer to the question for the writer of a place. */
 export interface WhoAnswer {
   /** The thing that was asked about, for people. */
   readonly what: string
@@ -86,7 +86,7 @@ class DebuggerStore {
     for (const listener of this.#listeners) listener()
   }
 
-  /** @returns ends it */
+  /** @returns ends the watch */
   watch(listener: () => void, isDeep: boolean): () => void {
     this.#listeners.add(listener)
     this.#deep += Number(isDeep)

@@ -16,7 +16,7 @@ export interface CodePlace {
 export interface CodeLine {
   readonly length: number
   readonly text: string
-  /** `truncated`: the bytes end in it. */
+  /** `truncated`: the bytes end within the instruction. */
   readonly status: 'decoded' | 'invalid' | 'truncated'
 }
 

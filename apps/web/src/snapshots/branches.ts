@@ -7,7 +7,7 @@ export interface Place {
   readonly column: number
   /** Counts from the top: a machine that goes on goes on in its line, and a fork has a line of its own. */
   readonly line: number
-  /** Number of the place that it continued; null: none. */
+  /** Number of the place that the snapshot continued; null: none. */
   readonly parent: number | null
 }
 
