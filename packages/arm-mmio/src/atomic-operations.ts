@@ -19,7 +19,7 @@ export type AtomicOperation = 'add' | 'clear' | 'eor' | 'set' | 'smax' | 'smin' 
  * @param bytes - size of the values: 1, 2, 4 or 8
  * @param old - low and high word of memory's old value, zero-extended
  * @param operand - low and high word of the register
- * @param into - the new value's words; bits beyond the size are anything
+ * @param into - the new value's words; bits beyond the size are undefined
  */
 export function atomicResult(
   operation: AtomicOperation,

@@ -72,7 +72,7 @@ export class ArmEmulator {
   readonly log: AccessLog
   /** Why the last abort had STATUS_UNHANDLED. */
   reason: UnhandledReason
-  /** The instruction decoded last. Its fields mean something only after an outcome that decoded. */
+  /** The instruction decoded last. The fields are valid only after an outcome that decoded. */
   readonly instruction: LoadStore
   readonly #vcpu: ArmVcpu
   readonly #world: ArmWorld

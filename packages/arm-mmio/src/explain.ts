@@ -49,7 +49,7 @@ const MAX_LINE = 2048
 export function explains(vcpu: ArmVcpu, insn: LoadStore, abort: ArmAbort, extent: Extent): boolean {
   const { esr } = abort
   const cache = insn.form.operation === 'cache'
-  // Maintenance is reported as such, and nothing else is.
+  // A fault of cache maintenance is reported as such, and no other fault is.
   if (cache !== ((esr & ESR_CM) !== 0)) return false
   if (insn.form.operation === 'prefetch') return false
   const direction = directions(insn)

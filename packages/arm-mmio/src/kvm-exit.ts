@@ -24,7 +24,7 @@ export type MmioHandler = (exit: MmioExit) => void | Promise<void>
  * The `device` of an `ArmWorld` on top of such a handler. An access of 64 bytes is eight exits, in order.
  *
  * @param handler - called once for each exit
- * @param answered - called when a promise has come true, or failed: then `answer(failed)` and `resume` are due
+ * @param answered - called when a promise has settled: then `answer(failed)` and `resume` are due
  */
 export function kvmMmio(
   handler: MmioHandler,

@@ -97,7 +97,7 @@ export class DeviceOrder {
     Atomics.store(this.#words, LOCKS + vcpu * MONITOR_WORDS, 0)
   }
 
-  /** Whether a vCPU's monitor has marked anything. */
+  /** Whether a vCPU's monitor has marked a range. */
   isMarked(vcpu: number): boolean {
     return Atomics.load(this.#words, LOCKS + vcpu * MONITOR_WORDS) !== 0
   }

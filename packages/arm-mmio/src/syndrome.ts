@@ -181,7 +181,7 @@ export function decodeAbortSyndrome(value: number, format: SyndromeFormat = 'esr
           acquireRelease: (value & ESR_AR) !== 0,
         }
       : undefined,
-    // FnV means something for external aborts only.
+    // FnV is valid for external aborts only.
     faultAddressValid: status !== 0x10 || (value & ESR_FNV) === 0,
     externalAbortType: (value & ESR_EA) !== 0,
     cacheMaintenance: data && (value & ESR_CM) !== 0,
