@@ -1,4 +1,4 @@
-/** Checks at the edge of a package, where plain JavaScript hands over anything. */
+/** Checks at the edge of a package, where plain JavaScript may hand over any value. */
 
 /** Formats any argument for an error message. */
 export function describeArgument(value: unknown): string {

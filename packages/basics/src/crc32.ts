@@ -1,7 +1,7 @@
 /** The reflected polynomial of CRC-32 (ITU-T V.42, 8.1.1.6.2; IEEE 802.3-2018, 3.2.9). */
 const POLYNOMIAL = 0xedb8_8320
 
-/** Eight tables: byte I of a group of eight has the one that I further bytes of zeros follow. */
+/** Eight tables: table I has the CRC of a byte that I further bytes of zeros follow. */
 const TABLES = Array.from({ length: 8 }, () => new Uint32Array(256))
 for (let byte = 0; byte < 256; byte++) {
   let value = byte
