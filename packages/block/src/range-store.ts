@@ -21,6 +21,6 @@ export interface RangeStore {
   read(index: number): Uint8Array | null
   /** Stores a chunk, if there is room. */
   write(index: number, content: Uint8Array): void
-  /** Is called once, and nothing after it. */
+  /** Called once, and last. */
   close(): void
 }

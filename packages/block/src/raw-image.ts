@@ -126,7 +126,7 @@ export class RawImage implements BlockImage {
     try {
       await this.#storage.read(offset, into)
     } catch {
-      // The write says whether anything is wrong.
+      // The write reports the error.
       return false
     }
     return new Uint32Array(into.buffer, into.byteOffset, into.length / 4).every((word) => word === 0)

@@ -27,7 +27,7 @@ interface Release {
   readonly stamp: number
 }
 
-/** Number of released ranges at which they are written. */
+/** Number of released ranges at which the tables are written. */
 const MOST_RELEASES = 65_536
 
 const NO_FIELDS = { host: -1, isOwn: false, hi: 0, lo: 0 } as const
@@ -203,7 +203,7 @@ export class Metadata {
     } else if (offsetOf(hi, lo) !== 0) this.release(offsetOf(hi, lo), 1)
   }
 
-  /** An L2 table that nothing else refers to: the present one, a copy, or a new one. */
+  /** An L2 table without other references: the present one, a copy, or a new one. */
   async #writableTable(index: number): Promise<Table> {
     const offset = this.#l2Offset(index)
     const isOwn = this.#l1[index * ENTRY_BYTES]! >= 0x80
@@ -318,7 +318,7 @@ export class Metadata {
     }
   }
 
-  /** Whether something is still to be written. */
+  /** Whether changes are still to be written. */
   get isDirty(): boolean {
     return this.#l2.isDirty || this.#l1To > 0 || this.#released.length > 0 || (this.#refcounts?.isDirty ?? false)
   }

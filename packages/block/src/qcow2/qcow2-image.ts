@@ -230,7 +230,7 @@ export class Qcow2Image implements BlockImage {
     })
   }
 
-  /** A request that uses clusters of the file: they are not used for anything else until it has ended. */
+  /** Runs a request that uses clusters of the file: they are not reused until it has ended. */
   #run(offset: number, bytes: number, request: BlockRequest | undefined, body: () => Promise<void>): Promise<void> {
     return this.#requests.run(this.properties, { offset, bytes }, request, async () => {
       const number = this.#metadata.begin()
