@@ -194,7 +194,7 @@ export class AttachedModel {
     for (const ended of this.forgetting) ended()
   }
 
-  /** Reports to the model that it was removed, once. */
+  /** Tells the model that it was removed, once. */
   leave(): void {
     if (this.#hasLeft) return
     this.#hasLeft = true

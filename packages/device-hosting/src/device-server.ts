@@ -65,7 +65,7 @@ export class DeviceServer extends DeviceSet implements ReplyTarget {
     this.#link.send({ kind: 'message', now: timeOf(this.#platform.clock), bytes })
   }
 
-  /** Reports that something outside of the models has gone wrong, such as a module that cannot be loaded. */
+  /** Reports a failure outside of the models, such as a module that cannot be loaded. */
   fail(what: string, error: unknown): void {
     this.failed('', what, error)
   }
@@ -85,7 +85,7 @@ export class DeviceServer extends DeviceSet implements ReplyTarget {
   /**
    * Takes any frame but a `request`, whose answer is the link's business.
    *
-   * @throws IoreqError `ERR_PROTOCOL` for one that a hypervisor does not send
+   * @throws IoreqError `ERR_PROTOCOL` for a frame that a hypervisor does not send
    */
   receive(frame: Frame): void {
     if (frame.kind === 'hello') this.#platform.realTime = frame.realTime

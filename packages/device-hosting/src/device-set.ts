@@ -211,7 +211,7 @@ export abstract class DeviceSet implements LocalModels {
 
   // ---- requests ----
 
-  /** @internal Serves a write that nobody waits for, out of the buffered ring. */
+  /** @internal Serves a posted write, out of the buffered ring. */
   serveBuffered(request: IoRequest): void {
     this.#requests.serveBuffered(request)
   }
@@ -225,7 +225,7 @@ export abstract class DeviceSet implements LocalModels {
    * Lets models finish work that no vCPU waits for: buffered writes, and promises that their timers' callbacks
    * returned.
    *
-   * @returns settles with them; null: there are none
+   * @returns a promise that settles with them; null: there are none
    */
   settle(): Promise<void> | null {
     return this.#notices.unsettled ? new Promise((resolve) => this.#notices.settle(resolve)) : null

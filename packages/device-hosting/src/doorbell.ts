@@ -20,7 +20,7 @@ const MOST_RESTS = 4096
 export class Doorbell {
   /** To be handed to another thread, which makes a doorbell of its own over it. */
   readonly words: Int32Array
-  /** Which word of the buffer it is. */
+  /** Index of the word in the buffer. */
   readonly index: number
   /** How often to block without looking first; and how often after the next look without success. */
   #rests = 0

@@ -49,7 +49,7 @@ export class FramedRemote {
     this.#way.send({ kind: 'request', vcpu, sequence: this.#sequence, now: this.remote.now(), request })
   }
 
-  /** Writes that nobody waits for stay in the ring while the other end lags; a request takes them `all` along. */
+  /** Posted writes stay in the ring while the other end lags; a request takes them `all` along. */
   sendBuffered(all: boolean): void {
     const { ring } = this.remote.server
     const request = createIoRequest()
@@ -100,7 +100,7 @@ export class FramedServer {
   /**
    * Takes a frame of the hypervisor.
    *
-   * @throws IoreqError `ERR_PROTOCOL` for one that a hypervisor does not send
+   * @throws IoreqError `ERR_PROTOCOL` for a frame that a hypervisor does not send
    */
   receive(frame: Frame): void {
     const { server } = this

@@ -27,7 +27,7 @@ interface FieldValues {
   readonly ioreq: IoRequest
 }
 
-/** The code of each kind of frame, and its fields in order. Codes below 32 go to a device server, the others come from it. */
+/** The code of each kind of frame, and its fields in order. Codes below 32 are sent to a device server, others by it. */
 export const FRAMES = {
   /** First of all. `realTime`: the clock runs on by itself. */
   hello: [1, { version: 'u32', vcpus: 'u32', realTime: 'flag', now: 'u64' }],
@@ -68,7 +68,7 @@ export const FRAMES = {
 
   /** All models are attached. */
   ready: [32, { name: 'text' }],
-  /** All that the models claim of one type (`XEN_DMOP_IO_RANGE_*`), and which of it is buffered. */
+  /** All that the models claim of one type (`XEN_DMOP_IO_RANGE_*`), and the buffered ranges. */
   claim: [33, { type: 'u32', ranges: 'ranges', buffered: 'ranges' }],
   answer: [34, { vcpu: 'u32', sequence: 'u32', lo: 'u32', hi: 'u32' }],
   /** A model has failed; `vcpu` is the request that it cannot answer, or `NO_VCPU`. */

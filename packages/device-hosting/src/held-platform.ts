@@ -14,7 +14,7 @@ export interface HeldPlatformOptions {
   readonly memory: DeviceMemory | null
   /** Sends a frame to the models. */
   send(frame: Frame): void
-  /** Something is about to be sent whose effects nobody waits for. */
+  /** Called before a frame is sent whose effects no vCPU waits for. */
   busy(): void
   /** Puts data of writes still to come over data that was read; see `ServerGate.overlay`. */
   overlay(gpa: number, bytes: Uint8Array): void

@@ -39,7 +39,7 @@ export class HotPlug {
   readonly #removals = new Map<string, PromiseWithResolvers<void>>()
   /** Removals under way, by bus name. */
   readonly #leaving = new Map<string, Promise<void>>()
-  /** Ends the waits for an empty slot, when nobody is to wait any more. */
+  /** Ends the waits for an empty slot, when they are given up. */
   readonly #waits = new Set<() => void>()
   /** Models that were reset and have work in flight. A guest may reset them any number of times. */
   readonly #resting = new Map<string, Rest>()
@@ -143,7 +143,7 @@ export class HotPlug {
     }
     const under = this.#resting.get(owner)
     if (under !== undefined) {
-      // The model may have begun something since.
+      // The model may have begun further work since.
       under.again = true
       return under.ends
     }

@@ -275,7 +275,7 @@ export class LinkedPlatform implements DevicePlatform {
     return this.#memories.open(device, options)
   }
 
-  /** A `dmaDone` frame has come. */
+  /** Takes a received `dmaDone` frame. */
   reply(frame: DmaDone): void {
     this.#calls.get(frame.call)?.(frame)
     this.#calls.delete(frame.call)

@@ -2,7 +2,7 @@ import type { DeviceModel, InvalidatedFrames } from '@retrap/device'
 import { isPromise } from '@retrap/device/host'
 import { Countdown, type ModelMemory } from './device-memory.ts'
 
-/** A model as far as notices reach it. */
+/** The part of a model that notices need. */
 export interface NoticedModel {
   readonly model: DeviceModel
   readonly detached: boolean

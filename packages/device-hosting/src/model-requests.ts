@@ -212,7 +212,7 @@ export class ModelRequests implements Requests {
     )
   }
 
-  /** Serves a write that nobody waits for, out of the buffered ring. */
+  /** Serves a posted write, out of the buffered ring. */
   serveBuffered(request: IoRequest): void {
     const { type, addressLo: address, size, dataLo, dataHi } = request
     if (type === IOREQ_TYPE_TIMEOFFSET) return this.#timeOffset(dataLo, dataHi)

@@ -43,7 +43,7 @@ export interface MemoryPlacement {
  * With asynchronous forms the bytes are in another process: `view` is null and synchronous forms throw.
  */
 export interface PlatformMemory {
-  /** The bytes, where they are within reach. */
+  /** The bytes, if this process can access them. */
   readonly view: Uint8Array | null
   /** Where a Worker that shares the machine's memory finds the bytes; absent without such memory. */
   readonly location?: number
@@ -151,7 +151,7 @@ export interface GatedServer {
   apply(frame: Frame): void
   /** Tells the models that a transfer has ended. */
   reply(call: number, ok: boolean): void
-  /** Whether something was sent that the machine has yet to wait for. */
+  /** Whether the machine has yet to wait for the effects of a sent frame. */
   readonly unsettled: boolean
   /** The machine was restored: it does not wait for reactions to frames sent meanwhile, such as levels of wires. */
   putBack(): void
@@ -175,12 +175,12 @@ export interface ServerGate {
   /** A frame goes to the models. */
   sends(frame: Frame): void
   /**
-   * A frame has come from the models.
+   * Takes a frame of the models'.
    *
    * @returns whether it takes effect now; otherwise the gate gives it to `RemoteServer.apply` later
    */
   arrived(frame: Frame): boolean
-  /** A request of a vCPU has been published in the server's slot, and the models do not know of it yet. */
+  /** A vCPU's request has been published in the server's slot, and the models do not know of it yet. */
   asked(vcpu: number): void
   /** The slot of a vCPU has its answer. May be called more than once. */
   answered(vcpu: number): void

@@ -321,7 +321,7 @@ export class HeldMemories {
     held.memory.free()
   }
 
-  /** Gives all of it back: the server has gone. */
+  /** Gives all memory back: the server has ended. */
   close(): void {
     for (const memory of [...this.#memories.keys()]) this.#free(memory)
   }

@@ -183,14 +183,14 @@ export class RemoteServer implements IoreqTransport {
     this.#send({ kind: 'reset', now: this.now() })
   }
 
-  /** Something was sent whose effects nobody waits for. */
+  /** Notes a sent frame whose effects no vCPU waits for. */
   #busy(): void {
     if (this.#unsettled) return
     this.#unsettled = true
     this.onUnsettled?.()
   }
 
-  /** Whether something was sent that the models may still be busy with. */
+  /** Whether the models may still be busy with a sent frame. */
   get unsettled(): boolean {
     return this.#unsettled && !this.#closed
   }
@@ -288,7 +288,7 @@ export class RemoteServer implements IoreqTransport {
     this.#send({ kind: 'cancel', vcpu })
   }
 
-  /** @internal Nothing is held on this side; the other end answers when nothing of it is in flight. */
+  /** @internal @internal This side holds nothing; the other end answers when its work in flight has ended. */
   announce(vcpu: number, { frames }: InvalidationNotice): void {
     if (frames === null) this.#memory?.invalidate()
     else for (const { gfn, count } of frames) this.#memory?.invalidate(gfn, count)

@@ -41,7 +41,7 @@ export async function serveSharedDevices(
   options: SharedDevicesOptions = {},
 ): Promise<void> {
   const loop = new SharedDevices(memory, options)
-  // Node does not count the wait for a shared word as something to stay for.
+  // Node does not stay alive for a wait for a shared word.
   const alive = setTimeout(() => {}, LONGEST_MS)
   try {
     await loop.server.attachAll(attach)
@@ -67,7 +67,7 @@ class SharedDevices {
   /** Frames that arrived while a model waited for its memory; they are handled after it. */
   #later: Frame[] = []
   #waiting: ((frame: Extract<Frame, { kind: 'dmaDone' }>) => void) | null = null
-  /** A message has come, on which a model's promise may go on. */
+  /** Whether a message has come, with which a model's promise may settle. */
   #heard = false
   /** Requests taken and not answered, by vCPU. */
   #taken = new Uint8Array(128)
@@ -90,7 +90,7 @@ class SharedDevices {
 
   #send(frame: Frame): void {
     this.#end.write(frame)
-    // A model that waits is not busy with a request: nobody would look otherwise.
+    // A model that waits has no request, so no thread would look otherwise.
     this.#end.otherBell.ring()
     if (frame.kind === 'fault') this.#taken[frame.vcpu] = 0
   }
@@ -134,12 +134,12 @@ class SharedDevices {
     return done ?? { kind: 'dmaDone', call: 0, ok: false, bytes: new Uint8Array(0) }
   }
 
-  /** Handles all there is; true if that was anything. */
+  /** Handles all work. @returns whether there was any */
   #work(): boolean {
     const { server } = this
     const request = this.#request
     let any = this.#receiveAll()
-    // Writes that nobody waits for come before the request that follows them.
+    // Posted writes come before the request that follows them.
     if (this.#end.takeBuffered()) any = this.#serveRing() || any
     for (let vcpu = 0; vcpu < server.vcpus; vcpu++) {
       if (!this.#page.slot(vcpu).accept(request)) continue

@@ -149,7 +149,7 @@ export class SharedEnd {
     return this.#queue.length === 0
   }
 
-  /** @returns whether anything was sent */
+  /** @returns whether frames were sent */
   #sendQueue(): boolean {
     let any = false
     for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
@@ -164,7 +164,7 @@ export class SharedEnd {
     return any
   }
 
-  /** Hands over the frames that have arrived; true if there was anything. */
+  /** Hands over the frames that have arrived. @returns whether there were any */
   receive(): boolean {
     let any = false
     for (let bytes = this.#in.read(); bytes !== null; bytes = this.#in.read()) {

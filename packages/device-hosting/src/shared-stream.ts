@@ -50,7 +50,7 @@ export class SharedStream {
     return count
   }
 
-  /** Whether there is something to read. */
+  /** Whether unread bytes exist. */
   get readable(): boolean {
     return Atomics.load(this.#words, WRITTEN) !== Atomics.load(this.#words, READ)
   }

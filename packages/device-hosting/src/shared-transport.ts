@@ -7,7 +7,10 @@ import { createSharedDeviceMemory, SharedEnd, type SharedDeviceMemory } from './
 
 /** The options of a {@link SharedTransport}. */
 export interface SharedTransportOptions extends RemoteServerOptions {
-  /** Rung when the server has something; one for all servers of a domain lets a thread wait for all. Default its own. */
+  /**
+   * Rung for frames or an answer of the server; one for all servers of a domain lets a thread wait for all. Default its
+   * own.
+   */
   readonly doorbell?: Doorbell
   /**
    * How long the vCPU's thread waits for an answer, blocked, before the vCPU is taken off and the thread goes about
@@ -27,7 +30,7 @@ export class SharedTransport {
   readonly memory: SharedDeviceMemory
   /** The hypervisor's end of the server. */
   readonly remote: RemoteServer
-  /** Rung when the server has something. */
+  /** Rung when the server has frames or an answer. */
   readonly doorbell: Doorbell
   readonly #end: SharedEnd
   readonly #clock: Clock
@@ -63,7 +66,7 @@ export class SharedTransport {
         close: () => {
           this.#closed = true
           end.close()
-          // Threads that watch the page must see it.
+          // Threads that watch the page must see the new state.
           this.doorbell.ring()
         },
       },
@@ -85,7 +88,7 @@ export class SharedTransport {
 
   #waitFor(vcpu: number): void {
     const slot = this.remote.server.slot(vcpu)
-    // The host's clock costs as much as a hop. It is asked only where the bell was rung for something else.
+    // The host's clock costs as much as a hop. The host's time is read only where the bell was rung for another reason.
     let deadline = NaN
     let left = this.#patienceMs
     for (let waits = 0; ; waits++) {
@@ -140,7 +143,7 @@ export class SharedTransport {
   }
 
   /**
-   * Blocks until the server has something, or the time is over, and handles it.
+   * Blocks until the server has frames or an answer, or the time is over, and handles them.
    *
    * @returns false if the time was over
    */

@@ -23,8 +23,8 @@ export interface DeviceServerConnection extends DialOptions {
  * models' state: the server fails then.
  *
  * @returns once there is a connection; `transport.remote.ready` tells when the models are there
- * @throws IoreqError `ERR_NOT_FOUND` where nobody answers, `ERR_PERMISSION` where one of the two is not believed, `ERR_NO_SPACE`
- *   where the domain has no room for a server
+ * @throws IoreqError `ERR_NOT_FOUND` without an answer, `ERR_PERMISSION` where one end does not trust the other, `ERR_NO_SPACE`
+ * where the domain has no room for a server
  */
 export function connectDeviceServer(
   dispatch: IoDispatch,
@@ -50,7 +50,7 @@ function connect(
     now: () => timeOf(platform.clock),
     onFrame: (frame) => transport?.receive(frame),
     opened: () => {
-      // Nothing of it is in the domain before there is somebody to serve it.
+      // The domain has no part of it before a server serves it.
       transport ??= new SocketTransport(dispatch, platform, dialer.link, { ...options, onClosed: () => dialer.close() })
       first.resolve(transport)
     },

@@ -94,7 +94,7 @@ function runProgram(
 /**
  * Connects to a program with devices, in any language, that listens at an address and speaks the device protocol.
  *
- * @throws IoreqError `ERR_DEVICE` where nobody listens
+ * @throws IoreqError `ERR_DEVICE` where nothing listens
  */
 export async function connectDeviceProgram(
   dispatch: IoDispatch,
@@ -109,7 +109,7 @@ export async function connectDeviceProgram(
 
 type Dialed = Pick<DeviceAddressOptions, 'name' | 'address'>
 
-/** @throws IoreqError `ERR_DEVICE` where nobody listens */
+/** @throws IoreqError `ERR_DEVICE` where nothing listens */
 function dial({ name, address }: Dialed): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(address)
@@ -157,7 +157,7 @@ export type DeviceProgramPlace =
 /**
  * Reads the words of `retrap run --device` for a program: `exec:COMMAND`, `unix:PATH` or `tcp:HOST:PORT`.
  *
- * @returns undefined where they are none, or name no program
+ * @returns undefined for words that name no program
  */
 export function deviceProgramPlace(words: string): DeviceProgramPlace | undefined {
   const [, kind, rest = ''] = /^(exec|unix|tcp):(.*)$/s.exec(words) ?? []

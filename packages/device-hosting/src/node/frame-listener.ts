@@ -44,7 +44,7 @@ interface Known {
 
 /** Connections at a time that have not said who they are. */
 const MAX_STRANGERS = 16
-/** Ended sessions that are known; one that is not is taken for one of before a restart. */
+/** Ended sessions that are remembered; any other one is taken for a session before a restart. */
 const MAX_ENDED = 64
 /** How long the last frames may take, in milliseconds, before a connection is cut. */
 const LAST_FRAMES_MS = 100
@@ -62,7 +62,7 @@ export class FrameListener {
   /** Sessions that have ended while there may have been no connection to say so, the oldest first, and why. */
   readonly #ended = new Map<string, string>()
   readonly #sockets = new Set<Socket>()
-  /** Connections that have not been accepted, the oldest first, by where they come from. */
+  /** Connections that have not been accepted, the oldest first, by their sources. */
   readonly #strangers = new Map<string, Socket>()
   /** Time limits of TLS handshakes. */
   readonly #handshakes = new Map<Socket, NodeJS.Timeout>()
@@ -175,7 +175,7 @@ export class FrameListener {
     if (from === null || raw === undefined) return void socket.destroy()
     // From now on a connection's frames have a time limit of their own.
     clearTimeout(this.#handshakes.get(raw))
-    // Node leaves the connection below open, and counts it.
+    // Node leaves the TCP connection below open, and counts it.
     socket.on('close', () => raw.destroy())
     const why = whyNotTrusted(socket, tls)
     if (why === null) this.#greet(socket, from, partyOf(socket))

@@ -66,13 +66,13 @@ export class FrameSocket implements ProtocolStream {
     this.socket.end()
   }
 
-  /** Cuts the connection unless it is `opened` by then, whatever the other end makes of it. */
+  /** Cuts the connection unless it is `opened` by then, even if the other end keeps it open. */
   openWithin(ms: number): void {
     clearTimeout(this.#deadline)
     this.#deadline = setTimeout(() => this.socket.destroy(), ms).unref()
   }
 
-  /** The ends agree on who they are. */
+  /** Both ends have been identified. */
   opened(): void {
     clearTimeout(this.#deadline)
   }
@@ -109,10 +109,10 @@ export class FrameSocket implements ProtocolStream {
 
 /** The first words of a machine on a connection. */
 export interface Opening {
-  /** Says who the machine is; null: it has not. */
+  /** The machine's introduction; null: none was sent. */
   readonly introduction: ProtocolFrame<'introduce'> | null
   readonly hello: ProtocolFrame<'hello'>
-  /** Bytes that have come behind `hello`. */
+  /** Bytes received behind `hello`. */
   readonly rest: Uint8Array
 }
 

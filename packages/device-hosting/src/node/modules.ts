@@ -6,7 +6,7 @@ import { describeThrown } from '@retrap/device/host'
 import type { DeviceServer } from '../index.ts'
 import { IoreqError } from '@retrap/ioreq'
 
-/** How long a module may take to load, in milliseconds: its top level may wait for something that never comes. */
+/** How long a module may take to load, in milliseconds: its top level may wait for an event that never comes. */
 export const MODULE_DEADLINE_MS = 10_000
 
 /** Specifiers that every module gets from here: by the package's own name, or by the one that it has in `retrap`. */
@@ -74,7 +74,7 @@ async function within(deadlineMs: number, url: string): Promise<unknown> {
       reject(new IoreqError('ERR_DEVICE', `${url} has not been loaded within ${deadlineMs} ms: ${why}`))
     }, deadlineMs)
   })
-  // A thread of its own has somebody who can end it.
+  // A Worker can be ended by its parent.
   const unwatch = isMainThread ? interruptAfter(deadlineMs + INTERRUPT_MS) : undefined
   const loaded = import(url).catch((cause: unknown) => {
     throw new IoreqError('ERR_DEVICE', `${url} cannot be loaded: ${describeThrown(cause)}`, { cause })
@@ -90,10 +90,7 @@ async function within(deadlineMs: number, url: string): Promise<unknown> {
 /** How much later than its deadline a top level is interrupted: one that only waits is late before that. */
 const INTERRUPT_MS = 100
 
-/**
- * The interrupter's program: it has V8 unwind the main thread, so that timers and signals come up. Timers and signals
- * come up then.
- */
+/** The interrupter's program: it has V8 unwind the main thread, so that timers and signals come up. */
 const INTERRUPTER = `
   const { Session } = require('node:inspector')
   const { workerData } = require('node:worker_threads')

@@ -29,7 +29,7 @@ function read(from: Readable, take: (bytes: Uint8Array) => void | Promise<void>)
   from.on('close', () => void take(new Uint8Array(0)))
   from.on('data', (bytes: Uint8Array) => {
     const taken = take(bytes)
-    // A caller in JavaScript returns anything.
+    // A caller in JavaScript may return any value.
     if (!isPromise(taken)) return
     from.pause()
     void Promise.resolve(taken).then(() => from.resume())
@@ -79,7 +79,7 @@ export class ProgramGroup {
       const timer = setTimeout(() => {
         for (const part of [stdout, stderr, socket]) part?.destroy()
       }, LAST_WORDS_MS)
-      // All that it has said has been read.
+      // All output of the program has been read.
       child.once('close', () => {
         clearTimeout(timer)
         resolve({ how, signal: by })

@@ -156,7 +156,7 @@ function textOf(bytes: Uint8Array, kind: string, name: string): string {
 
 /** Cuts a stream of bytes into frames of the device protocol, and reads them. */
 export class ProtocolReader extends FrameCutter {
-  /** @param longest - a longer frame is refused before it has come */
+  /** @param longest - a longer frame is refused before it is received */
   constructor(longest: number = MAX_PROTOCOL_FRAME) {
     super(HEADER_BYTES, (bytes) => lengthOf(bytes, longest))
   }

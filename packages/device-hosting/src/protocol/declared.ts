@@ -10,10 +10,10 @@ const MOST_BODY = 4096
 /** Places where a device shows its memories. */
 const MOST_WINDOWS = 256
 
-/** A base address register, as its frame tells it. */
+/** A base address register, with the fields of its frame. */
 export type DeclaredBar = ProtocolFrame<'bar'>
 
-/** A PCI function, as its frames tell it. */
+/** A PCI function, with the fields of its frames. */
 export interface DeclaredFunction {
   /** The frame with its identity. */
   readonly frame: ProtocolFrame<'function'>
@@ -29,13 +29,13 @@ export interface DeclaredFunction {
   readonly msix?: ProtocolFrame<'msix'>
 }
 
-/** A device, as its frames tell it. */
+/** A device, with the fields of its frames. */
 export interface DeclaredDevice {
   /** The number by which the server names the object. */
   readonly id: number
   /** Unique among the devices of the server. */
   readonly name: string
-  /** Nothing of it is saved. */
+  /** Whether the device has no state to save. */
   readonly isStateless: boolean
   /** Whether the device is absent until it is plugged in. */
   readonly isOffered: boolean
@@ -86,7 +86,7 @@ export class Declarations {
   }
 
   /**
-   * Takes a frame that declares something.
+   * Takes a frame of a declaration.
    *
    * @returns false for any other frame
    * @throws IoreqError `ERR_PROTOCOL` for an invalid declaration

@@ -16,7 +16,7 @@ export interface FrameRow {
   readonly code: number
   /** The end that sends such frames. */
   readonly from: 'machine' | 'server' | 'both'
-  /** One line about it. */
+  /** One line about the frame. */
   readonly meaning: string
   /** Fields, in order. */
   readonly fields: readonly (readonly [name: string, type: FieldType, meaning: string])[]

@@ -86,7 +86,7 @@ const NOTHING: readonly BeyondLimit[] = []
 export interface BeyondLimit {
   /** Name of the field. */
   readonly field: string
-  /** The values that it can hold, in words. */
+  /** The values that the field can hold, in words. */
   readonly expected: string
 }
 

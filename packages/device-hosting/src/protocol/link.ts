@@ -10,7 +10,7 @@ import {
 } from './frame-table.ts'
 import { checkLimits } from './limits.ts'
 
-/** A connection, as a link uses it. */
+/** A connection, with the methods that a link uses. */
 export interface ProtocolStream {
   /** Bytes that the other end has not taken yet. */
   readonly backlog: number
@@ -18,7 +18,7 @@ export interface ProtocolStream {
   write(bytes: Uint8Array): void
   /** Ends the connection; bytes already written are still sent. */
   close(): void
-  /** Whether all that has come is to wait; asked after each frame. Absent: no. */
+  /** Whether received frames are to wait; asked after each frame. Absent: no. */
   holds?(): boolean
 }
 
@@ -65,7 +65,7 @@ export abstract class FrameLink<Taken extends ProtocolFrame = ProtocolFrame> {
   #unseenBytes = 0
   /** Whether the ends have exchanged their counts on this connection. */
   #isAgreed = false
-  /** The session can go on over another connection; null: nobody has said so yet. */
+  /** Whether the session can go on over another connection; null: unknown yet. */
   #resumes: boolean | null = null
   #isOver = false
   #saidBye = false
@@ -111,7 +111,7 @@ export abstract class FrameLink<Taken extends ProtocolFrame = ProtocolFrame> {
     return new Promise((resolve) => this.#drained.push(resolve))
   }
 
-  /** Whether a connection that is lost may be made again: before the other end has said anything, nothing is lost. */
+  /** Whether a connection that is lost may be made again: before the other end has sent anything, nothing is lost. */
   get resumable(): boolean {
     return this.#resumes !== false && !this.#isOver
   }
@@ -280,7 +280,7 @@ export interface MachineLinkOptions<Taken extends ProtocolFrame = ProtocolFrame>
 export class MachineLink<Taken extends ProtocolFrame = ProtocolFrame> extends FrameLink<Taken> {
   readonly #options: MachineLinkOptions<Taken>
   #isOpen = false
-  /** Names the server, as it calls itself. */
+  /** Name of the server, as it gives it. */
   name = ''
 
   constructor(options: MachineLinkOptions<Taken>) {

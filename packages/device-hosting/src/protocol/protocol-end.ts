@@ -62,7 +62,7 @@ export class ProtocolEnd {
   readonly #declarations: Declarations
   readonly #ready = Promise.withResolvers<readonly DeclaredDevice[]>()
   readonly #models = new Map<number, ProtocolModel>()
-  /** Devices that have said that they cannot go on. */
+  /** Devices that have reported a failure. */
   readonly #faulty = new Set<DeclaredDevice>()
   #isReady = false
   /** Frames behind `ready` that came before the devices were attached; null: they are. */
@@ -183,7 +183,7 @@ export class ProtocolEnd {
     if (frame.kind === 'fault') return this.#fault(frame)
     if (!this.#isReady) {
       if (this.#declarations.take(frame)) return
-      // Levels and deadlines of before would reach nobody.
+      // Levels and deadlines sent before would have no receiver.
       throw new IoreqError('ERR_PROTOCOL', `it sent a ${frame.kind} frame before it was ready`)
     }
     if (this.#early === null) this.#act(frame)

@@ -159,7 +159,7 @@ export class ProtocolModel implements DeviceModel {
     return now
   }
 
-  /** Makes a call that nobody waits for; where it fails, the device has failed. */
+  /** Makes a call without a waiting caller; where it fails, the device has failed. */
   #begin(fields: Parameters<ProtocolSession['call']>[0]): void {
     this.#session.call(fields).catch((error: IoreqError) => this.#session.fail(error))
   }
@@ -286,7 +286,7 @@ export class ProtocolModel implements DeviceModel {
     if (call !== 0) this.#session.send({ kind: 'dmaDone', call, ok: ok ? 1 : 0, bytes: NOTHING })
   }
 
-  /** The guest has asked for something that ends its run. */
+  /** The guest has made a request that ends its run. */
   request(frame: ProtocolFrame<'powerOff' | 'resetMachine' | 'exit'>): void {
     if (frame.kind === 'powerOff') this.#context?.requestPowerOff()
     else if (frame.kind === 'resetMachine') this.#context?.requestReset()

@@ -37,9 +37,9 @@ export interface DeviceAnnouncement {
   readonly port: number
   /** SHA-256 of its certificate, as in `X509Certificate.fingerprint256`. */
   readonly fingerprint: string
-  /** Machines that it serves. */
+  /** Machines that the service serves at present. */
   readonly machines: number
-  /** Machines that it serves at most. */
+  /** Most machines that the service serves. */
   readonly maxMachines: number
   /** Validity in milliseconds from the arrival of the announcement; 0: the service has ended. */
   readonly leaseMs: number
