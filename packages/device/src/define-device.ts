@@ -148,7 +148,7 @@ const FUNCTIONS = [
   'restore',
 ] as const
 
-/** JavaScript hands over anything. */
+/** JavaScript may hand over any value. */
 function checkDefinition(definition: unknown): void {
   const bad = (what: string): DeviceError => new DeviceError('ERR_INVALID', `defineDevice: ${what}`)
   if (typeof definition !== 'object' || definition === null) throw bad('expected an object that describes the device')

@@ -47,7 +47,7 @@ export interface GuestMapping extends Disposable {
   readonly length: number
   /** Whether the mapping has not ended. */
   readonly held: boolean
-  /** Whether RAM under the mapping has left the guest since, so that somebody waits for the mapping's end. */
+  /** Whether RAM under the mapping has left the guest since, so that an invalidation waits for the mapping's end. */
   readonly orphaned: boolean
   /** The mapped pieces, in order and without gaps. */
   readonly segments: readonly GuestSegment[]

@@ -61,7 +61,7 @@ export interface DisplayText {
 export interface DisplayClient {
   /** Reports the whole picture, for a new viewer. */
   refresh(): void
-  /** Reports changes since the last report. The display asks once a frame, while somebody looks. */
+  /** Reports changes since the last report. The display asks once a frame, while the picture is watched. */
   update(): void
   /** Tells that a window of this size would like a mode of its own; a model may follow. */
   preferredSize?(width: number, height: number): void

@@ -13,7 +13,7 @@ export interface AccessedRange {
   readonly minimumAccess: number
 }
 
-/** Makes the error for a read that returned something else than a number. Objects are not inspected, because that might throw. */
+/** Makes the error for a read that did not return a number. Objects are not inspected, because that might throw. */
 export function notNumber(value: unknown): DeviceError {
   const object = typeof value === 'function' || (typeof value === 'object' && value !== null)
   const what = object ? `a ${typeof value}` : `${typeof value} ${String(value as string | symbol)}`
@@ -34,7 +34,7 @@ export function checkWord64(into: Word64): void {
 }
 
 /**
- * Checks the handler and the options that a model claims a range with: JavaScript hands over anything.
+ * Checks the handler and the options that a model claims a range with: JavaScript may hand over any value.
  *
  * @throws DeviceError `ERR_INVALID`
  */
@@ -72,7 +72,7 @@ export function checkedNumber(value: number | Promise<number>): number {
   throw badRead(value)
 }
 
-/** Checks the answer to a synchronous write: a model may return anything but a promise. */
+/** Checks the answer to a synchronous write: any value but a promise. */
 export function checkedVoid(value: void | Promise<void>): void {
   if (value !== undefined && isPromise(value)) throw promised(value)
 }

@@ -74,7 +74,7 @@ export class SharedLines {
     }
   }
 
-  /** Whether anybody asserts an input: the wire's level. */
+  /** Whether a holder of the line asserts the input: the wire's level. */
   isAsserted(input: number): boolean {
     return (this.#drivers[input] ?? 0) > 0
   }

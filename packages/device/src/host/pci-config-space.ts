@@ -146,12 +146,12 @@ export class PciConfigSpace implements PciFunction {
     return this.#host.slot ?? null
   }
 
-  /** Whether anything passes to the bus below it. */
+  /** Whether the slot below the bridge is connected; true without one. */
   get #connects(): boolean {
     return this.#host.slot?.connected ?? true
   }
 
-  /** Whether anything passes to it on a root bus. */
+  /** Whether the slot of the function is connected; true without one. */
   get #isIn(): boolean {
     return this.#host.within?.connected ?? true
   }

@@ -334,7 +334,7 @@ export function msixBarHandler(
     },
     write: (offset, size, value, request) => {
       if (table.load(bar, offset & ~3) < 0) return rest?.write(offset, size, value, request)
-      // Software writes whole doublewords or quadwords (§6.8.2); the effect of anything else is undefined.
+      // Software writes whole doublewords or quadwords (§6.8.2); the effect of other writes is undefined.
       if (size !== 4 || (offset & 3) !== 0) return
       table.store(bar, offset, value)
       changed()

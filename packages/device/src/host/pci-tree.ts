@@ -16,7 +16,7 @@ export interface PciTreeHost {
   signalMsi(address: number, data: number, requester: number): void
   /** Whether a function may have port 0, as where nothing but PCI has ports. Default: an I/O BAR of 0 is off. */
   hasPortZero?(): boolean
-  /** Functions have come, gone, or got other bus numbers. */
+  /** Called when functions have come, gone, or got other bus numbers. */
   changed(): void
   /** Resets models, as their buses are. @returns settles when no work of theirs is in flight */
   rest?(owners: readonly string[]): Promise<void>

@@ -192,7 +192,7 @@ class QueuedTimer implements Timer {
   /** “Never” while not armed. */
   readonly deadline: Instant = new Instant().clear()
   sequence: number = 0
-  /** Index in the heap, −1 while not in it. */
+  /** Index in the heap, −1 outside of it. */
   position: number = -1
   /** The last pass in which the timer fired, and how often. */
   look: number = 0
