@@ -39,7 +39,7 @@ export class PcSpeaker {
   #at = 0
   /** The sound that is left after the last change, in ticks; 0: the speaker is silent. */
   #tail = 0
-  /** Elapsed part of a sample in ticks, and the time of it with current on. */
+  /** Elapsed part of a sample in ticks, and the ticks of it with current on. */
   #passed = 0
   #flowed = 0
   /** The filter's last input and output. */

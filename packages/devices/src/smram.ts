@@ -4,7 +4,7 @@ import { MIB } from '@retrap/basics'
 export interface SmramSettings {
   /** Processors in system-management mode see the RAM behind the VGA window at 0xA0000. */
   readonly low: boolean
-  /** Processors outside the mode see it at 0xFEDA0000 instead. */
+  /** Whether processors outside the mode see it at 0xFEDA0000 instead. */
   readonly high: boolean
   /** Whether all code sees SMRAM at 0xA0000. */
   readonly open: boolean

@@ -151,7 +151,7 @@ export class Uart16550 extends Stateful implements DeviceModel {
     return taken
   }
 
-  /** Characters have come over the line. */
+  /** Called when characters have arrived over the line. */
   #received(): void {
     this.#receiver.refill()
     this.#update()

@@ -221,7 +221,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
 
   #setMultiple(): DriveStep {
     const { count } = this.registers
-    // 0 switches it off; otherwise a power of two.
+    // A count of 0 switches multiple mode off; others are powers of two.
     if (count > MAXIMUM_MULTIPLE || (count & (count - 1)) !== 0) return this.#fail(ABRT)
     this.#r.multiple = count
     return this.#good()

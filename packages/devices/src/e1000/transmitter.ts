@@ -95,7 +95,7 @@ export class Transmitter extends Stateful {
         this.#length = bytes.length
       },
     },
-    /** The packet is too long, or part of it is not in memory. */
+    /** Whether the packet is lost: too long, or not all in memory. */
     lost: false,
     packet: {
       save: (): unknown => this.#packet?.save() ?? null,

@@ -148,7 +148,7 @@ export class NvmeAdmin extends Stateful {
     this.#r.changed = true
   }
 
-  /** Takes an open request of an event that there is to report. @returns null: nothing, or nobody asks */
+  /** Takes an open request for an event to be reported. @returns null: no event, or no request */
   takeEvent(): { readonly id: number; readonly result: number } | null {
     if (!this.#r.changed || this.#r.reported || !this.#parts.features.reportsNamespaces) return null
     const id = this.#r.events.shift()

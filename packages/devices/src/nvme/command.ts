@@ -41,7 +41,7 @@ export const COMMAND_BYTES = 64
  * Source: NVM Express 1.4, figure 105, "Command Format – Admin and NVM Command Set".
  */
 export class NvmeCommand {
-  /** The submission queue that it came from. */
+  /** The submission queue of the command. */
   readonly queue: number
   /** 64 bytes. */
   readonly bytes: Uint8Array

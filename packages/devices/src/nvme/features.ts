@@ -7,7 +7,7 @@ const SINGLE: Readonly<Record<number, readonly [value: number, mask: number]>> =
   0x02: [0, 0], // power management: a single power state
   0x05: [0, 0xffff], // error recovery: the time limit
   0x06: [1, 1], // volatile write cache
-  0x08: [0, 0xffff], // interrupt coalescing, which nothing comes of
+  0x08: [0, 0xffff], // interrupt coalescing, which has no effect
   0x0a: [0, 1], // write atomicity
   0x0b: [0, NAMESPACE_NOTICE], // asynchronous events to report
 }

@@ -67,7 +67,7 @@ function health({ readBytes, writtenBytes, reads, writes }: NvmeCounters): Uint8
   const view = new DataView(page.buffer)
   view.setUint16(1, KELVIN, true)
   page[3] = 100 // per cent of the spare
-  page[4] = 10 // threshold of it
+  page[4] = 10 // threshold of the spare blocks
   const long = (at: number, value: number): void => {
     view.setUint32(at, value % 2 ** 32, true)
     view.setUint32(at + 4, value / 2 ** 32, true)

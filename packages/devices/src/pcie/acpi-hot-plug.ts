@@ -41,7 +41,7 @@ export class AcpiHotPlug extends Stateful implements DeviceModel {
   readonly #r = this.keeps(
     {
       version: 1,
-      /** The event has come; the guest clears it. */
+      /** The event bit is set; the guest clears it. */
       status: 0,
       /** Events of which the guest wants an interrupt. */
       enable: 0,

@@ -94,7 +94,7 @@ export class HotPlugSlot implements PciSlotEvents {
   #ejected = false
   /** Whether the model is quiesced and not yet resumed. */
   #rests = false
-  /** A device has come for which the button is still to be pressed. */
+  /** A device has come that the button has yet to announce. */
   #unannounced = false
   /** Resolves when the unpowered device has no work in flight. */
   #ending: Promise<void> | null = null

@@ -224,7 +224,7 @@ export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, Key
   }
 
   receive(byte: number): void {
-    // The test looks at nothing else.
+    // The test ignores other bytes.
     if (this.#r.testing && byte !== RESET) return
     const pending = this.#r.pending
     this.#r.pending = NONE

@@ -150,7 +150,7 @@ export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
   }
 
   receive(byte: number): void {
-    // The test looks at nothing else.
+    // The test ignores other bytes.
     if (this.#r.testing && byte !== RESET) return
     if (byte === RESEND) {
       this.#r.queue = []

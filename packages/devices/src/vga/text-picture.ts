@@ -28,7 +28,7 @@ interface Band {
   readonly scan: number
   /** Address of the row's first character. */
   readonly address: number
-  /** Dots by which it is moved to the left. */
+  /** Dots by which the line is moved to the left. */
   readonly pan: number
 }
 
