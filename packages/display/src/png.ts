@@ -13,7 +13,7 @@ interface CompressionHost {
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]
 const BITS_PER_SAMPLE = 8
 const TRUECOLOUR = 2
-/** Each byte is stored as its difference from the one above: repeated rows become zeros. */
+/** The difference of each byte from the byte above: repeated rows become zeros. */
 const FILTER_UP = 2
 
 /**

@@ -2,7 +2,7 @@ import type { InputBackend, InputClient, InputEvent } from '@retrap/device'
 
 /** This many events are offered at once. */
 const BATCH = 64
-/** Number of taken events at which they are removed. */
+/** Number of taken events from which on they are removed. */
 const COMPACT_FROM = 4096
 
 /** A {@link Keyboard}'s or {@link Mouse}'s events that the guest's device has not taken yet, in their order. */
