@@ -104,7 +104,7 @@ interface Counter {
   readonly read: (guest: Guest) => void
   /** The counter counts down. */
   readonly down?: true
-  /** Bits that it has, if fewer than 64. */
+  /** Mask of the counter's bits, if fewer than 64. */
   readonly mask?: number
 }
 
