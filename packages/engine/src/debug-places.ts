@@ -136,7 +136,7 @@ export class DebugPlaces {
     return exception
   }
 
-  /** Takes all of them away. */
+  /** Removes all places. */
   clear(): void {
     this.#places = []
     this.#vectors.clear()

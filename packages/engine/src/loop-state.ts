@@ -59,7 +59,7 @@ export interface ScratchAreas {
   readonly begun: readonly number[]
 }
 
-/** The byte that overwrites scratch areas: every bit is set that could mean something. */
+/** The byte that overwrites scratch areas: all bits are set, as each could have a meaning. */
 const POISON = 0xff
 
 /** Emits: scratch areas are overwritten. */

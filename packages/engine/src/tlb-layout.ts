@@ -30,7 +30,7 @@ const CHANGES_BYTES = 16
 /**
  * Returns the bytes of machine memory that a TLB takes.
  *
- * @param modes - access modes that it keeps translations of
+ * @param modes - access modes with translations
  */
 export function tlbBytes(modes: number): number {
   return tlbChangesOffset(modes) + CHANGES_BYTES

@@ -64,7 +64,7 @@ export class Turn {
     return this.retired + this.#extra
   }
 
-  /** Whether the interpreter executes a slice: a call out of it is being served. */
+  /** Whether the interpreter executes a slice, or a host call within it is served. */
   get isInSlice(): boolean {
     return this.#slice > 0
   }
@@ -170,7 +170,7 @@ export class Sampling {
   readonly #turn: Turn
   /** Null: no sample is asked for. */
   #sample: (() => void) | null = null
-  /** The {@link Turn.cost} at which it is called. */
+  /** The {@link Turn.cost} at which the callback is due. */
   #at = 0
 
   constructor(turn: Turn) {

@@ -23,8 +23,7 @@ export class CompileServer {
    * @param openers - by the names of the instruction sets
    * @param answer - posts to the machine
    * @param isFirstCaller - units are called here first, for an access outside of memory: not for pages, whose hosts may crash.
-   * Hosts make machine code at the first call, and share it between threads Hosts make machine code at the first call, and share it
-   * between threads
+   * Hosts make machine code at the first call, and share it between threads
    */
   constructor(
     openers: Readonly<Record<string, OpenEmitter>>,

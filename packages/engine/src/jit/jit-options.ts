@@ -69,7 +69,7 @@ export interface JitCounts {
   readonly loaded: number
   /** Bytes of the modules that no unit in use has, kept for places with the same bytes. */
   readonly keptBytes: number
-  /** Number of units dropped because they exceeded {@link JitOptions.codeBytes}. */
+  /** Number of units dropped because all code exceeded {@link JitOptions.codeBytes}. */
   readonly evictions: number
   /** Guest instructions in all units that were compiled. */
   readonly instructions: number

@@ -32,7 +32,7 @@ export interface RegionInstruction<Form> {
   readonly record: number
   /** The page of its first byte. */
   readonly page: RegionPage
-  /** The way in which it passes control. */
+  /** How control leaves the instruction. */
   readonly flow: Flow
   /** The form that generated code executes; undefined where the interpreter or the host executes the instruction. */
   readonly form: Form | undefined

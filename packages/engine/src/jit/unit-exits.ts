@@ -133,7 +133,7 @@ export class UnitExits<Form> {
     f.structuredIf(this.#isElsewhere(page.delta), () => this.jump('mapping', insn, pending, this.#frame.linear(target)))
   }
 
-  /** Emits an exit before an instruction in two pages unless its second page is the one that it was decoded from. */
+  /** Emits an exit before an instruction in two pages, for the case that its second page was replaced since it was decoded. */
   ifSecondPageIsElsewhere(insn: RegionInstruction<Form>): void {
     const { f, pending } = this.#frame
     f.structuredIf(this.#isElsewhere(insn.page.delta + PAGE_BYTES), () =>

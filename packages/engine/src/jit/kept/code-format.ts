@@ -116,7 +116,7 @@ export function sealCode(code: Uint8Array): Uint8Array {
 /**
  * Decodes the result of {@link encodeCode}.
  *
- * @returns undefined for anything else: all returned lengths and positions have been checked, but not the module.
+ * @returns undefined for invalid bytes: all returned lengths and positions have been checked, but not the module.
  */
 export function decodeCode(code: Uint8Array): KeptCode | undefined {
   if (code.length % 4 !== 0 || code.length < HEAD.length * 4) return undefined

@@ -23,7 +23,7 @@ export interface CodeStore {
    *
    * @param code - the store's from now on
    * @param instead - the code that it is better than, which may go
-   * @returns what names it
+   * @returns the code's identity
    */
   add(key: number, code: Uint8Array, instead: number | undefined): number
   /** Drops code that is damaged, or not usable. */
