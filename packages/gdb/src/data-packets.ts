@@ -48,7 +48,7 @@ export function readRegister({ target, cpu }: ClientState, text: string): string
   return formatRegister(register, target.readRegister(cpu, register.name))
 }
 
-/** `P`: writes it. */
+/** `P`: writes a register. */
 export function writeRegister({ target, cpu }: ClientState, text: string): string {
   const [number = '', value = ''] = text.split('=')
   const register = target.registers.registers[parseSmall(number) ?? -1]
