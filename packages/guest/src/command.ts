@@ -13,9 +13,9 @@ export interface ExecOptions {
   readonly signal?: AbortSignal
   /** Bytes that both outputs may have together; default that of the connection. */
   readonly maxOutputBytes?: number
-  /** Gets the standard output as it comes. */
+  /** Gets parts of the standard output as they arrive. */
   readonly onStdout?: (bytes: Uint8Array) => void
-  /** Gets the standard error output as it comes. */
+  /** Gets parts of the standard error output as they arrive. */
   readonly onStderr?: (bytes: Uint8Array) => void
 }
 
@@ -60,7 +60,7 @@ interface State {
   readonly kind: 'running' | 'exited' | 'end'
   /** `$?` of its shell. */
   readonly exitCode: number
-  /** The outputs that have anything, fetched or not. */
+  /** Numbers of the outputs with bytes, as digits, fetched or not. */
   readonly printed: string
 }
 
@@ -217,7 +217,7 @@ export class Command {
    * Fetches new output.
    *
    * @param isLast - whether the command was ended: output so far counts, within its limits
-   * @returns whether anything has come
+   * @returns whether new bytes were fetched
    */
   async #fetch({ kind, printed }: State, isLast = false): Promise<boolean> {
     const before = this.#total
@@ -274,7 +274,7 @@ export class Command {
     /* oxlint-enable no-await-in-loop */
   }
 
-  /** Waits until this much time has passed or there is something to do. @throws GuestError `ERR_GUEST_CLOSED` */
+  /** Waits until this much time has passed or `isAwake` returns true. @throws GuestError `ERR_GUEST_CLOSED` */
   async #sleep(milliseconds: number, isAwake: () => boolean): Promise<void> {
     if (!isAwake() && !this.#session.isClosed)
       await new Promise<void>((resolve) => {

@@ -17,7 +17,7 @@ export type GuestErrorCode =
   /** {@link Guest.close} was called. */
   | 'ERR_GUEST_CLOSED'
 
-/** The output of a command until it was ended. */
+/** The output of a command before it was ended. */
 export interface PartialOutput {
   /** Bytes of the standard output. */
   readonly stdout: Uint8Array

@@ -26,7 +26,7 @@ interface InputPart {
 
 /** One output, from the agent's parts to the reader. */
 class ProcessOutput implements AsyncIterable<Uint8Array> {
-  /** Parts that have come from the agent. */
+  /** Number of parts fetched from the agent. */
   fetched = 0
   /** Parts that the agent knows of as taken. */
   freed = 0
@@ -172,7 +172,7 @@ export class StreamProcess implements GuestProcess {
     this.isEnding = this.isEndSent = true
   }
 
-  /** All has come. */
+  /** Ends the stream: all output has been received. */
   finish(exitCode: number): void {
     this.#isOver = true
     this.dropInput()

@@ -140,7 +140,7 @@ export class Session {
   /**
    * Sends a request after the requests of earlier callers.
    *
-   * @param name - of the session that it belongs to
+   * @param name - of the request's session
    * @param limit - of the caller
    * @throws GuestError `ERR_GUEST_TIMEOUT`, `ERR_GUEST_CLOSED`; `ERR_GUEST_PROTOCOL` where another session has begun meanwhile
    */

@@ -194,7 +194,7 @@ export class GuestStreams implements ProcessOwner {
     return hasMoved
   }
 
-  /** Serves each stream once. @returns whether anything has moved */
+  /** Serves each stream once. @returns whether any bytes have moved */
   async #round(): Promise<boolean> {
     const running = [...this.#running]
     const name = this.#name
@@ -234,7 +234,7 @@ export class GuestStreams implements ProcessOwner {
         output.freed = fetched
         const part = partOf((await this.#session.request(name, ['part', ...about, String(fetched), ...room])).words)
         if (!isServed()) return true
-        // The agent may have sent it meanwhile.
+        // The agent may have sent the part meanwhile.
         if (output.fetched === fetched) output.give(part)
         hasMoved = true
       } else if (fetched - freed > 1) {
