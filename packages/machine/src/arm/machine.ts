@@ -76,7 +76,7 @@ function checkArmOptions(options: ArmMachineOptions, run: ReturnType<typeof runO
 export interface ArmStatistics {
   /** Retired by all vCPUs. */
   readonly instructions: number
-  /** How often vCPUs came back, by reason. */
+  /** Number of exits of vCPUs, by reason. */
   readonly exits: Readonly<Record<string, number>>
   /** Memory accesses that generated code could not finish: TLB misses, devices, page-crossing accesses. */
   readonly tlbMisses: number

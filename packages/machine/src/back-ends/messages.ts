@@ -39,7 +39,7 @@ export const MESSAGE = {
 export interface Message {
   readonly kind: number
   readonly flags: number
-  /** Which medium or network it is about. */
+  /** Number of the medium or network. */
   readonly which: number
   /** The number of a request. */
   readonly id: number

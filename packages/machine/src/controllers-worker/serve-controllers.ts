@@ -41,7 +41,7 @@ export async function serveControllers(
     async (given) => {
       server = given
       const kinds = await loadDeviceKinds(made)
-      // These kinds ask for nothing else of the machine.
+      // These kinds need no other part of the machine.
       const site = { options: made, slots: new GivenSlots(places), sata, random: () => 0 } as unknown as DeviceSite
       for (const model of placeDevices(kinds, site).models) given.attach(model)
     },

@@ -82,7 +82,7 @@ export interface DebuggedCpu {
   readonly code: TargetCode
   /** Resumes the vCPU. */
   resume(how: CpuStart): void
-  /** Takes everything back: it has no debugger any more. */
+  /** Ends debugging: removes all points. */
   detach(): void
   /** Stops before the instruction at a linear address is executed. */
   addBreakpoint(address: bigint): void

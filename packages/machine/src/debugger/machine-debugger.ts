@@ -224,7 +224,7 @@ export class MachineDebugger {
       throw new MachineError('ERR_OPTION', `vCPU ${cpu}: expected 0 to ${this.#cpus.length - 1}`)
   }
 
-  // ---------------------------------------------------------------- where it stops
+  // ---------------------------------------------------------------- stops
 
   /** Stops before the instruction at a linear address, on any vCPU. Guest memory stays as it is: code may be written anew. */
   breakpoint(address: bigint, handler?: StopHandler): Removable {

@@ -3,7 +3,7 @@ import { isAtPlace, isSameException, type MachinePlace, setPlace } from './stop-
 
 /** Why a machine stopped for its debugger. `pause`: a pause was requested. */
 export type MachineStop = (CpuStop | { readonly kind: 'pause' }) & {
-  /** The number of the vCPU that it is about. */
+  /** The number of the stopped vCPU. */
   readonly cpu: number
 }
 

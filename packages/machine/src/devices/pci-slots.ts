@@ -97,7 +97,7 @@ export class PciSlots {
   /**
    * Takes the device number of a root port.
    *
-   * @param isBridge - false: it is a slot of bus 0
+   * @param isBridge - false: the port is a slot of bus 0
    * @throws MachineError `ERR_OPTION` as of `take`, and for an id that is invalid or taken
    */
   addPort(id: string, wanted?: number, isBridge: boolean = true): number {
@@ -122,7 +122,7 @@ export class PciSlots {
     return place
   }
 
-  /** All places that it has found, in order. */
+  /** All assigned places, in order. */
   get placed(): readonly PciPlace[] {
     return this.#placed
   }

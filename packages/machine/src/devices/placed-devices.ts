@@ -41,7 +41,7 @@ export interface DeviceSite {
 export interface PlacedDevices {
   /** Device models, in the order in which the machine attaches them. */
   readonly models: readonly DeviceModel[]
-  /** The models that use something of the host, and so are not wholly this repository's. */
+  /** The models that use a resource of the host, and so are not wholly this repository's. */
   readonly fromHost?: readonly DeviceModel[]
   /** Paths by which firmware finds the drives. */
   readonly bootPaths?: readonly BootPath[]

@@ -39,7 +39,7 @@ export function place({ options, slots, random }: Pick<DeviceSite, 'options' | '
 
 type PlainVirtio = Extract<MachineVirtioDevice, { readonly kind: (typeof PLAIN_VIRTIO)[number] }>
 
-/** @param card - the number of network cards before it */
+/** @param card - number of network cards in front of this one */
 function makeDevice(given: PlainVirtio, slot: string, card: number, random: () => number): VirtioDevice {
   switch (given.kind) {
     case 'rng':

@@ -7,10 +7,10 @@ declare const console: { warn(text: string): void }
 const told = new Set<string>()
 
 /**
- * Has models of the caller's watched on deterministic time: an act for which nobody has asked one is a warning, once. A model that
- * says `deterministic: false` is known to bring something from the host.
+ * Has models of the caller's watched on deterministic time: an act of a model outside of the machine's calls is a warning,
+ * once. A model that says `deterministic: false` is known to bring something from the host.
  *
- * @returns the models as they are to be attached
+ * @returns the models to attach
  */
 export function watchModels(
   models: readonly DeviceModel[],

@@ -157,7 +157,7 @@ export class Smram implements SystemManagementMemory {
     opened.clear()
   }
 
-  /** Takes the last bytes of low memory out of everybody's sight, or puts them back. */
+  /** Hides the last bytes of low memory from all accesses outside SMM, or shows them again. */
   #hide(bytes: number): void {
     const pages = bytes / PAGE_BYTES
     if (this.#tseg.length === pages) return

@@ -309,7 +309,7 @@ export class MachineLife {
   }
 
   /**
-   * Does something while no vCPU executes, between two instructions; a run that is under way goes on afterwards.
+   * Runs an action while no vCPU executes, between two instructions; a run that is under way goes on afterwards.
    *
    * @throws MachineError `ERR_STATE` if the machine has ended; errors of `action`
    */
@@ -321,7 +321,7 @@ export class MachineLife {
   }
 
   /**
-   * Does something that gives the machine another state, while no vCPU executes; a run that is under way goes on
+   * Runs an action that gives the machine another state, while no vCPU executes; a run that is under way goes on
    * afterwards. A machine that its guest has ended can be run again then.
    *
    * @param action - calls `accepted` after its devices have dropped their old state: a later failure leaves the machine in
@@ -406,7 +406,7 @@ export class MachineLife {
     this.#hold = undefined
   }
 
-  /** Waits until nobody keeps the machine still, or the run is to end. */
+  /** Waits until no party keeps the machine still, or the run is to end. */
   async #whileHeld(): Promise<void> {
     for (let hold = this.#hold; hold !== undefined; hold = this.#hold) {
       this.#state |= HELD
@@ -421,7 +421,7 @@ export class MachineLife {
   async paused(): Promise<void> {
     await this.#donePauses()
     await this.#whileHeld()
-    // The pauses that came up meanwhile.
+    // Pauses that were requested meanwhile.
     await this.#donePauses()
   }
 

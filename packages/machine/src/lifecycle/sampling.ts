@@ -36,7 +36,7 @@ export interface SampledMemory {
 export interface SampledVcpu extends SampledMemory {
   /** Calls `sample` once, between two instructions, when the processor's cost has grown by `cost`. */
   sampleAfter(cost: number, sample: () => void): void
-  /** Looks at it. */
+  /** Takes a sample. */
   look(): Omit<GuestSample, 'vcpu' | 'ns'>
 }
 

@@ -7,7 +7,7 @@ import type { P2mStatistics } from '@retrap/p2m'
 export interface PcStatistics {
   /** Retired by all vCPUs. */
   readonly instructions: number
-  /** How often vCPUs came back, by reason. */
+  /** Number of exits of vCPUs, by reason. */
   readonly exits: Readonly<Record<string, number>>
   /** Memory accesses that generated code could not finish: TLB misses, devices, page-crossing accesses. */
   readonly tlbMisses: number

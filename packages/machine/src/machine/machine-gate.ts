@@ -46,7 +46,7 @@ export interface GatedSnapshots<K extends MachineKind> {
 export interface GatedMachine<K extends MachineKind> {
   /** Inside. */
   readonly domain: K['domain']
-  /** Does something while no vCPU executes, between two instructions; see `MachineLife.pause`. */
+  /** Runs an action while no vCPU executes, between two instructions; see `MachineLife.pause`. */
   pause<T>(action: () => Promise<T>): Promise<T>
   /** Saves the machine, and puts it back. */
   snapshots(): Promise<GatedSnapshots<K>>

@@ -157,7 +157,7 @@ export abstract class Machine<K extends MachineKind> {
   /**
    * Runs until the guest or the caller ends it.
    *
-   * @param options.timeoutMs - host time after which it is stopped
+   * @param options.timeoutMs - host time after which the run is stopped
    * @throws MachineError `ERR_STATE` if it runs already, or was closed and has given its memory back
    */
   async run(options: MachineRunOptions = {}): Promise<MachineExit> {

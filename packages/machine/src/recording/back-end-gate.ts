@@ -84,7 +84,7 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
   readonly #areControllersRecorded: boolean
 
   /**
-   * @param options - as they were given, before drives have trays
+   * @param options - the options as given, before drives have trays
    * @param wantsWritten - whether to log the frames that are written while the machine is made
    */
   constructor(gate: InputGate, facts: BackEndFacts, options: ComposedOptions, wantsWritten = false) {

@@ -8,7 +8,7 @@ import type { RecordingSource } from './run-replay.ts'
 
 /** An image that a recording names in place of having it inside. */
 export interface NamedImage {
-  /** The path or the address that it came from. */
+  /** The path or the address of the image. */
   readonly name: string
   /** Size in bytes. */
   readonly bytes: number
@@ -40,7 +40,7 @@ export interface BundleNotes {
   readonly hasSnapshot?: true
 }
 
-/** A recording with the machine that it is of. */
+/** A recording with its machine. */
 export interface OpenedBundle {
   /** The board of the machine. */
   readonly board: MachineBoard

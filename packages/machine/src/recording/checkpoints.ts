@@ -204,7 +204,7 @@ export class CheckpointTaker {
     const instant = this.#gate.instant()
     const { domain } = this.#machine
     if (!(isFirst ? domain.devices.isAtRest() : isAtRest(domain))) {
-      // The next look may find it at rest.
+      // The machine may be at rest at the next look.
       this.#isTaking = false
       return false
     }
@@ -267,7 +267,7 @@ export class CheckpointTaker {
     for (const gfn of written.take()) if (gfn >= FIRST_LOGGED_GFN) this.#add(memory, gfn, false)
   }
 
-  /** Tells which RAM frames nobody has written since the machine was made. Only the first call knows: it ends the log. */
+  /** Tells which RAM frames are unwritten since the machine was made. Only the first call knows: it ends the log. */
   #untouched(): (gfn: number) => boolean {
     const log = this.#sinceZeros
     this.#sinceZeros = null

@@ -89,7 +89,7 @@ export interface RunDescription extends PacedRun {
   readonly backEnds: BackEndFacts
   /** Whether the machine starts again in place after a reset. Absent: a reset has ended the run, as in earlier releases. */
   readonly goesOverResets?: boolean
-  /** The notes of the program that recorded it. */
+  /** The notes of the recording's program. */
   readonly about: unknown
 }
 

@@ -173,7 +173,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
     return this.parties[party] ?? this.others.get(party)
   }
 
-  /** Returns the inputs that all parties hold, by number; undefined while a back end is asked for something. */
+  /** Returns the inputs that all parties hold, by number; undefined while a request to a back end is open. */
   saveParties(): readonly unknown[] | undefined {
     this.ports?.look()
     const isBusy = this.asking > 0 || this.#held.some((held) => held?.isBusy?.() === true)
@@ -226,14 +226,14 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
       if (number < this.#saved.length) held?.restore(this.#saved[number])
   }
 
-  /** An input has come from outside. Its bytes are the gate's to keep. */
+  /** Takes an input from outside. Its bytes are the gate's to keep. */
   abstract post(party: number, data: Input): void
 
   /**
    * Offers an input to its model: within a timer from outside at once, else as `post` does.
    *
    * @param take - gives it to the model. @returns whether the model has taken it
-   * @returns what `take` returns; true: the gate has kept it
+   * @returns the result of `take`; true: the gate has kept the input
    */
   offer(party: number, data: Uint8Array, _take: () => boolean): boolean {
     this.post(party, data)

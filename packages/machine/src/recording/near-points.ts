@@ -102,7 +102,7 @@ export class NearPoints {
     return frames
   }
 
-  /** Bytes of all frames; points share them. */
+  /** Bytes of all frames, of which points share some. */
   #bytes(): number {
     const all = new Set<Frame>()
     for (const { frames } of this.#points)

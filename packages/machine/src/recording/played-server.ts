@@ -137,7 +137,7 @@ class PlayedServer extends ModelsGate {
 /**
  * Makes the server of models that are in the recording.
  *
- * @param options - as the models' own would have them
+ * @param options - as for the models' own server
  */
 export function startPlayedServer(
   target: { readonly dispatch: IoDispatch; readonly platform: DevicePlatform },

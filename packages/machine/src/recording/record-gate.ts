@@ -139,7 +139,7 @@ export class RecordGate extends InputGate implements LoggedGate {
     throw new TypeError('a recording that is being made has nothing to take')
   }
 
-  /** Whether a processor has something to execute. */
+  /** Whether a processor can execute instructions. */
   get executes(): boolean {
     return this.domain.vcpus.some(({ dormant }) => !dormant)
   }

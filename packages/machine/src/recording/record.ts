@@ -146,7 +146,7 @@ export interface RunRecorder {
    * @throws what writing threw
    */
   end(images?: readonly Uint8Array[]): Promise<void>
-  /** Ends a recording that nobody wants; to be called when the machine does not run. Nothing more is written. */
+  /** Ends an unwanted recording; to be called when the machine does not run. Nothing more is written. */
   discard(): void
 }
 

@@ -55,7 +55,7 @@ export class RecordedPlugs {
   readonly #wrap: Wrap
   /** Numbers of the parties behind each port. */
   readonly #behind = new Map<string, number[]>()
-  /** Ports that something has happened to. */
+  /** Ports whose device has come or gone. */
   readonly #changed = new Map<string, Changed>()
   #devices!: PortDevices
   #load!: () => Promise<HotPlug>

@@ -46,9 +46,9 @@ export class RecordedServer extends ModelsGate {
   }
 
   /**
-   * Returns the models' state, while the machine stands still. The run goes on as if nobody had asked.
+   * Returns the models' state, while the machine stands still. The run goes on as if this had not been called.
    *
-   * @throws MachineError `ERR_SNAPSHOT` for models that have done something that has not entered the machine
+   * @throws MachineError `ERR_SNAPSHOT` for models with an action that has not entered the machine
    */
   async saved(deadlineMs: number): Promise<DeviceHostState> {
     this.#isSaved = true

@@ -11,7 +11,7 @@ const MOST_AHEAD = 2 ** 20
 export interface Divergence {
   /** Number of instructions up to which both runs agree. */
   readonly after: number
-  /** Instructions at which they were found to differ. */
+  /** Instructions at which the runs differ. */
   readonly at: number
   /** The difference. */
   readonly difference: string
@@ -49,7 +49,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
   readonly #reading = new Set<Promise<void>>()
   /** The machine waits, and the data may still have to be read from the file. */
   #awaitsFile = false
-  /** The file could not be read where a device has asked for something. */
+  /** The error of reading the file, where a device has made a request. */
   #failure: { readonly error: unknown } | null = null
   /** Fires where a timer from outside did. */
   #timer: { armAfter(ns: number): void } | null = null

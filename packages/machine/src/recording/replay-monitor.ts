@@ -23,7 +23,7 @@ export interface RecordedRun extends NamedPlaces {
 /**
  * The `monitor` commands of a recorded run.
  *
- * @param during - does something for which the replay is busy
+ * @param during - runs an action for which the replay is busy
  * @param note - called with a divergence. @returns the same sentence
  * @param names - of the guest's memory
  */

@@ -64,7 +64,7 @@ export interface SavedHistory {
     /** For a console with several outputs: earlier bytes of each, and runs of one output's characters: output, length. */
     readonly outputs?: { readonly from: readonly number[]; readonly runs: readonly number[] }
   }
-  /** The failure of the run; absent: nobody says that it has failed. */
+  /** The failure of the run; absent: none was reported. */
   readonly failure?: RunFailure
 }
 

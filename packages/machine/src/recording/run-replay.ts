@@ -72,7 +72,7 @@ export abstract class RunReplay<M extends TravelledMachine> {
   readonly marks: readonly RecordingMark[]
   /** Whether the recording was cut off: it then ends with its last complete entry. */
   readonly isCut: boolean
-  /** The notes of the program that recorded it. */
+  /** The notes of the recording's program. */
   readonly about: unknown
   /** The current machine. Keys and bytes sent to it have no effect. */
   abstract readonly machine: M

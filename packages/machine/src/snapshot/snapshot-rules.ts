@@ -3,8 +3,8 @@ import { MachineError } from '../errors.ts'
 import { laterTurn } from '../lifecycle/host.ts'
 
 /**
- * Whether a machine on deterministic time that is saved just now goes on as if it had not been: no instruction and no model has
- * anything under way, and no timer is due that a model would look at before its turn.
+ * Whether a machine on deterministic time that is saved just now goes on as without the save: no instruction and no model has
+ * work under way, and no timer is due that a model would look at before its turn.
  */
 export const isAtRest = (domain: Pick<Domain, 'clock' | 'devices' | 'isBusy' | 'timers'>): boolean =>
   !domain.isBusy && domain.devices.isAtRest() && domain.timers.nextDeadlineNs > domain.clock.now()

@@ -167,7 +167,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     return this.stateWith({ ...domain, devices })
   }
 
-  /** @throws MachineError `ERR_SNAPSHOT` for a recorded machine whose devices are at work: they would do something else */
+  /** @throws MachineError `ERR_SNAPSHOT` for a recorded machine whose devices are at work: a save would change them */
   async #restIfRecorded(deadlineMs: number): Promise<void> {
     if (this.#host.gate?.isRecording !== true) return
     await this.settle(deadlineMs)
