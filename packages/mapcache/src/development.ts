@@ -5,7 +5,7 @@ const POISON = 0xdb
 /** Released copies that are watched for late writes. */
 const WATCHED = 64
 
-/** A view that was written after the mapping it came from had been released. */
+/** A view that was written after its mapping had been released. */
 export interface KeptView {
   /** Guest-physical address of the mapping's segment. */
   readonly gpa: number

@@ -16,7 +16,7 @@ export type MapCacheErrorCode =
   | 'ERR_SCATTERED'
   /** A cache was used after it was closed. */
   | 'ERR_CLOSED'
-  /** The guest's map names a machine frame that nobody owns: the map, or who frees frames, is wrong. */
+  /** The guest's map names a machine frame without an owner: the map, or the party that frees frames, is wrong. */
   | 'ERR_UNOWNED'
 
 /** Thrown for callers' mistakes. The guest's memory at an address is a result, not an error. */

@@ -8,7 +8,7 @@
 export interface Invalidation {
   /** Whether the acknowledgement may be sent. */
   readonly done: boolean
-  /** Held mappings that it still waits for. */
+  /** Held mappings that the invalidation still waits for. */
   readonly pending: number
   /** Calls back on completion, at once if already complete. */
   onDone(callback: () => void): void

@@ -17,7 +17,7 @@ export interface MapCacheOptions {
   /** The guest's map; see `guestMapOf`. */
   readonly map: GuestMap
   /**
-   * Keeps frames from being given to somebody else while the cache knows them. Without it nobody may reuse a frame before
+   * Keeps frames from being given to another owner while the cache knows them. Without it nobody may reuse a frame before
    * the invalidation that follows its removal is done.
    */
   readonly references?: FrameReferences

@@ -30,7 +30,7 @@ export function lengthOf(list: readonly GuestRange[]): number {
  * Copies a list of pieces out of the guest in order.
  *
  * @param skip - bytes of the list to begin after
- * @returns the bytes copied: until `into` is full, the list ends, or something is not RAM
+ * @returns the bytes copied: until `into` is full, the list ends, or a piece is not RAM
  * @throws MapCacheError `ERR_RANGE` for a negative `skip`
  */
 export function gather(guest: GuestBytes, list: readonly GuestRange[], into: Uint8Array, skip: number = 0): number {
@@ -47,7 +47,7 @@ export function scatter(guest: GuestBytes, list: readonly GuestRange[], from: Ui
 /**
  * Copies within a guest; the two ranges must not overlap.
  *
- * @returns the bytes copied: until `length`, or something is not RAM on either side
+ * @returns the bytes copied: until `length`, or a page that is not RAM on either side
  */
 export function copyGuest(guest: GuestBytes, to: number, from: number, length: number): number {
   check.methods('guest', guest, 'readSome', 'writeSome')
