@@ -217,7 +217,7 @@ export class FrameAllocator {
     )
   }
 
-  /** The sections below are short and never wait for anything else, so that spinning is enough. */
+  /** The sections below are short and never block, so that spinning is enough. */
   #lock(): void {
     while (Atomics.compareExchange(this.#i32, L.HEADER_WORD + L.H_LOCK, 0, 1) !== 0);
   }

@@ -77,7 +77,7 @@ export const H_CODE_BITS_MA = 4
 export const H_BITMAP_MA = 5
 /** Frames still free. */
 export const H_FREE = 6
-/** 0: nobody is in the allocator; 1: somebody is. */
+/** 0: the allocator is free; 1: a thread is in it. */
 export const H_LOCK = 7
 /** No frame below this one is free. */
 export const H_LOWEST_FREE = 8

@@ -14,7 +14,7 @@ export type CodeWriteListener = (frame: number, first: number, last: number) => 
 
 /** Tells other threads of writes to frames with code. */
 export interface CodeWriteTeller {
-  /** Tells of bytes of a frame, and waits for nobody. @param last - inclusive */
+  /** Reports written bytes of a frame, without waiting. @param last - inclusive */
   tell(frame: number, first: number, last: number): void
 }
 
@@ -102,7 +102,7 @@ export class MachineMemory {
    * A further view of an existing machine's memory, in a Worker that was sent its `WebAssembly.Memory`, or after the
    * bytes were restored from a snapshot. Listeners and the list of regions are each view's own.
    *
-   * @throws MemoryError `ERR_HEADER` if no machine was made in it
+   * @throws MemoryError `ERR_HEADER` if no machine was made in the memory
    */
   static attach(memory: WasmMemory): MachineMemory {
     checkHeader(memory)
@@ -384,7 +384,7 @@ export class MachineMemory {
   /**
    * Atomically replaces a 64-bit table entry if it still has the expected value.
    *
-   * @returns false, and changes nothing, if the entry holds something else
+   * @returns false, and changes nothing, if the entry holds another value
    * @throws MemoryError `ERR_ALIGN`, `ERR_RANGE`
    */
   compareExchangeEntry(ma: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean {

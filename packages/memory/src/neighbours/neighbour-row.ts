@@ -11,7 +11,7 @@ const BELL = 2
 /** Index of the word that makes the thread leave its code, and the value to store in it. */
 const ATTENTION = 3
 const ATTENTION_VALUE = 4
-/** The epoch for which it has dropped its translations. */
+/** The epoch for which the thread has dropped its translations. */
 const DROPPED = 5
 const ROW_HEADER_WORDS = 16
 
@@ -90,7 +90,7 @@ export class NeighbourRow {
     Atomics.store(this.#i32, this.#at + DROPPED, epoch)
   }
 
-  /** Wakes the thread, if it waits for something to change. */
+  /** Wakes the thread, if it waits. */
   ring(): void {
     Atomics.add(this.#i32, this.#at + BELL, 1)
     Atomics.notify(this.#i32, this.#at + BELL)

@@ -53,7 +53,7 @@ export class Neighbour {
     this.drain()
   }
 
-  /** The thread does not execute until {@link Neighbour.enter}: nobody waits for it any more. */
+  /** The thread does not execute until {@link Neighbour.enter}: no other thread waits for it. */
   leave(): void {
     this.endExclusive()
     this.#row.isExecuting = false
@@ -144,7 +144,7 @@ export class Neighbour {
    * Waits until no other thread executes, from within an instruction. Others go on after {@link Neighbour.endExclusive}, which
    * `drain` and `leave` do, too.
    *
-   * @returns false if it was so already
+   * @returns false if this thread executed alone already
    */
   beginExclusive(): boolean {
     if (this.#isAlone) return false

@@ -39,7 +39,7 @@ export class Neighbours {
   /**
    * This thread executes code of the memory: before it has translations, or decoded code.
    *
-   * @param number - from 0, of nobody else
+   * @param number - from 0, unique
    * @param attention - machine address of the word that makes the thread leave its code, when `value` is stored in it
    * @throws MemoryError `ERR_RANGE`
    */
@@ -92,7 +92,7 @@ export class Neighbours {
     return this.#table.lock
   }
 
-  /** A thread has ended without a word: nobody waits for it any more. */
+  /** A thread has ended without leaving: no other thread waits for it any more. */
   lost(number: number): void {
     const row = this.#table.rows[number]
     if (row !== undefined) row.isExecuting = false

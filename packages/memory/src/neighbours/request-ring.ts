@@ -104,7 +104,7 @@ export class RequestRing {
 
 /** A request that was made. */
 export interface RequestTicket {
-  /** Whether the ring had no room for it. */
+  /** Whether the ring had no room for the request. */
   readonly isLost: boolean
   /** The count of requests, or of lost ones, including it. */
   readonly number: number

@@ -65,7 +65,7 @@ export class RequestTable {
     return Atomics.compareExchange(this.#i32, this.#at + EXCLUSIVE, 0, number + 1) === 0
   }
 
-  /** A thread executes alone no more, if it did. */
+  /** Ends a thread's time of executing alone, if it had one. */
   endExclusive(number: number): void {
     if (Atomics.compareExchange(this.#i32, this.#at + EXCLUSIVE, number + 1, 0) !== number + 1) return
     for (const row of this.rows) if (row.stands) row.ring()
