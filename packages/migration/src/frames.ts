@@ -15,7 +15,7 @@ export interface Channel {
 export type FrameType =
   /** Source: the protocol's version, as JSON with the machine's description. */
   | 'HELO'
-  /** Destination: it accepts the machine. */
+  /** Destination: accepts the machine. */
   | 'TAKE'
   /** Source: contents of pages. */
   | 'PAGE'
@@ -165,7 +165,7 @@ function cut(cause: unknown): MigrationError {
   return new MigrationError('ERR_CUT', `the other side has gone, and the connection with it${why}`, { cause })
 }
 
-/** Waits for something, but not for ever. @throws MigrationError `ERR_CUT` when the time has passed */
+/** Waits with a time limit. @throws MigrationError `ERR_CUT` when the time has passed */
 export async function within<T>(ms: number, what: string, waiting: Promise<T>): Promise<T> {
   if (ms === Infinity) return waiting
   let timer: unknown

@@ -127,7 +127,7 @@ export interface MigrationReport {
 /** Content of the hand-over record of a machine that its user has paused; that of any other is empty. */
 export const PAUSED: Uint8Array = Uint8Array.of(1)
 const NO_PAGES: GuestPages = { gfns: new Uint32Array(), bytes: new Uint8Array() }
-/** Bytes in a millisecond, as long as nothing else is known. */
+/** Bytes in a millisecond, before the first measurement. */
 const USUAL_PACE = 100_000
 /** Least bytes of a round that gives a reliable estimate of the link's speed. */
 const TELLING_BYTES = 1 << 20
