@@ -22,7 +22,7 @@ export type TcpSocketEnd = 'finished' | 'refused' | 'unreachable' | 'reset'
 export interface TcpSocketClient {
   /** Called when the connection is established; not for accepted sockets, which are connected from the start. */
   connected(): void
-  /** Bytes have come; they are the client's to keep. */
+  /** Takes bytes of the peer, which are the client's to keep. */
   data(bytes: Uint8Array): void
   /** No more bytes come. */
   ended(): void

@@ -142,7 +142,7 @@ export function synOptions(windowShift: number | null, sackPermitted: boolean): 
   )
 }
 
-/** The option that says which later data has come; at most four blocks fit. */
+/** The option that acknowledges later data; at most four blocks fit. */
 export function sackOption(blocks: readonly (readonly [number, number])[]): Uint8Array {
   const bytes = new Uint8Array(4 + 8 * blocks.length)
   bytes.set([OPTION_NOP, OPTION_NOP, OPTION_SACK, 2 + 8 * blocks.length])

@@ -63,7 +63,7 @@ export class Congestion {
     return 'none'
   }
 
-  /** A duplicate acknowledgment has come. */
+  /** Takes a duplicate acknowledgment. */
   duplicate(una: number, next: number): CongestionAction {
     if (this.#recovering) {
       this.#window = Math.min(MOST_WINDOW, this.#window + this.#mss)

@@ -11,7 +11,7 @@ const MOST_RUNS = 32
 /** Most blocks, as the option has room for (RFC 2018 §3). */
 const MOST_BLOCKS = 4
 
-/** The bytes that have come, in order up to `next`, and those beyond a gap. Positions count from the first byte. */
+/** Received bytes, in order up to `next`, and runs beyond a gap. Positions count from the first byte. */
 export class ReceiveQueue {
   readonly #buffer: StreamBuffer
   /** Sorted, apart, beyond `next`. */
@@ -78,7 +78,7 @@ export class ReceiveQueue {
     return bytes
   }
 
-  /** The runs beyond the gap, the one that grew last at the front (RFC 2018 §4). */
+  /** The runs beyond the gap, the most recently grown one at the front (RFC 2018 §4). */
   blocks(): (readonly [number, number])[] {
     const latest = this.#runs.findIndex(({ from, to }) => from <= this.#latest && this.#latest < to)
     const [first] = latest < 0 ? [] : this.#runs.slice(latest, latest + 1)

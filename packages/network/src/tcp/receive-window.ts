@@ -32,7 +32,7 @@ export class ReceiveWindow {
     return Math.min(this.#queue.capacity, LARGEST_FIELD)
   }
 
-  /** The peer's SYN has come. */
+  /** Takes the shift of the peer's SYN. */
   begin(shift: number): void {
     this.#shift = shift
     this.#edge = this.initial
@@ -61,7 +61,7 @@ export type TcpEnd = 'finished' | 'reset' | 'refused' | 'timeout' | 'aborted'
 export interface TcpClient {
   /** The handshake is done. */
   connected(): void
-  /** There is something to read, or the peer has said that nothing follows. */
+  /** Called when bytes can be read, or the peer has ended its stream. */
   readable(): void
   /** There is room for more to write. */
   writable(): void

@@ -15,7 +15,7 @@ export interface SenderPort {
 export interface Grant {
   /** Acknowledged position. */
   readonly position: number
-  /** Bytes beyond it. */
+  /** Bytes beyond the acknowledged position. */
   readonly window: number
   /** Position of the segment in the peer's stream, which tells old windows from new ones. */
   readonly at: number
@@ -131,7 +131,7 @@ export class Sender {
     this.#windowFrom = at
   }
 
-  /** An acknowledgment has come, of no more than `highest`. @returns whether there is more room */
+  /** Takes an acknowledgment of no more than `highest`. @returns whether there is more room */
   acknowledge({ position, window, at, isPure }: Grant): boolean {
     if (position < this.#una) return false
     const isNew = position > this.#una

@@ -33,7 +33,7 @@ const POLL_MS = 10
 export interface WispStream {
   /** The relay accepts packets. @param packets - how many, until the next call */
   ready(packets: number): void
-  /** Bytes have come. */
+  /** Takes bytes. */
   data(bytes: Uint8Array): void
   /** The WebSocket has room again. */
   drained(): void

@@ -38,7 +38,7 @@ export class WispSockets implements Sockets {
   readonly #clock: NetworkClock
   readonly #names = new SyntheticNames()
   readonly #held: HeldBytes = { bytes: 0 }
-  /** Null: it is lost, and not tried again yet. */
+  /** The connection; null: it is lost, and not tried again yet. */
   #connection: WispConnection | null = null
   #closed = false
   #cancel: (() => void) | null = null
