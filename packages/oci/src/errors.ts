@@ -31,7 +31,7 @@ export class OciError extends Error {
   override readonly name: string = 'OciError'
   /** Stable code to switch on. */
   readonly code: OciErrorCode
-  /** The file or entry that it is about. */
+  /** The file or entry with the error. */
   readonly subject: string
 
   constructor(code: OciErrorCode, subject: string, reason: string) {

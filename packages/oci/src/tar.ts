@@ -20,7 +20,7 @@ export interface TarEntry {
   readonly offset: number
   /** Time of the last change, seconds from 1970. */
   readonly seconds: number
-  /** Nanoseconds beyond them. */
+  /** Nanoseconds beyond the seconds. */
   readonly nanoseconds: number
   /** Text of a symbolic link; for a hard link the path of another entry, as `path` is. */
   readonly target: string

@@ -7,7 +7,7 @@ import { type ImageFile, type ImageFiles, OciError } from '../index.ts'
 export async function openLocalFile(path: string): Promise<ImageFile | undefined> {
   let handle: FileHandle
   try {
-    // A pipe that nobody writes to must not keep us.
+    // Opening a pipe without a writer must not block.
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined
