@@ -21,7 +21,7 @@ export function checkP2m(value: unknown): void {
   if (!hasMethods(value, 'lookup', 'onRelease', 'insert')) throw check.wrong('p2m', value, 'a P2m')
 }
 
-/** Refuses anything but one naturally aligned run of guest frames. */
+/** Throws unless the frames are one naturally aligned run of guest frames. */
 export function checkRun(gfn: number, order: number, limit: number): void {
   checkOrder(order)
   checkRange(gfn, 2 ** order, limit)
@@ -44,7 +44,7 @@ export function checkRange(gfn: number, count: number, limit: number = MAX_GFN):
 
 /** Refuses frames that are not in machine memory. */
 export function checkFrames(memory: MachineMemory, mfn: number, count: number): void {
-  // Frame 0 is never anybody's.
+  // Frame 0 never has an owner.
   if (Number.isSafeInteger(mfn) && mfn > 0 && mfn + count <= memory.frameCount) return
   throw new P2mError(
     'ERR_RANGE',
@@ -90,7 +90,7 @@ export function checkOrder(order: number): void {
   })
 }
 
-/** The error for a frame of somebody else's in the way. */
+/** The error for another guest's frame in the way. */
 export function anothersFrame(gfn: number): P2mError {
   return new P2mError('ERR_FOREIGN', `guest frame ${hex(gfn)} is another's or a device's: it is to be unmapped first`, {
     gfn,

@@ -20,7 +20,7 @@ export type P2mErrorCode =
   | 'ERR_COUNT'
   /** Saved data of another version, or that no map saved; a map that was destroyed. Nothing has changed. */
   | 'ERR_STATE'
-  /** Somebody uses the frame, a claim is another's, or the map is being changed (Xen's `-EBUSY`); nothing has changed. */
+  /** The frame is in use, a claim is another's, or the map is being changed (Xen's `-EBUSY`); nothing has changed. */
   | 'ERR_BUSY'
   /** A foreign, granted or real device's frame is in the way of a change to the guest's own map. */
   | 'ERR_FOREIGN'

@@ -80,7 +80,7 @@ export class MapCore implements EntryPublisher {
   /** See {@link MapCore.beginEnd}. */
   isEnding = false
 
-  /** @param flushTlb - for formats that break before they make */
+  /** @param flushTlb - for formats whose entries are made invalid before they change */
   constructor(
     memory: MachineMemory,
     control: ControlBlock,
@@ -271,7 +271,7 @@ export class MapCore implements EntryPublisher {
     const lost = had === 0 ? 0 : had & ~table.rightsBelow(lo, hi, level, 0)
     if (isLeaf) this.control.addFrames(type, size)
     if (!isLeaf && format.breakBeforeMake && !format.isTable(lo, hi, level)) {
-      // Nobody gets the frames before TLBs are flushed, which is done once for a whole change.
+      // The frames are not reused before TLBs are flushed, which is done once for a whole change.
       this.#publishHole(ma)
       this.control.raiseChanges()
       this.#removals.push({ gfn, order, lo: oldLo, hi: oldHi })
@@ -279,7 +279,7 @@ export class MapCore implements EntryPublisher {
     }
     this.publish(ma, lo, hi)
     this.control.raiseChanges()
-    // TLBs first: any party that is notified of a release may give the frame to somebody else.
+    // TLBs first: any party that is notified of a release may give the frame to another owner.
     for (const listener of this.changes) listener(gfn, size, lost, sameFrame, isCopy ? oldLo >>> 12 : -1)
     const kept = own && (this.kindsOf(type) & KIND_REACHABLE) !== 0 ? mfn - gfn : NaN
     leave(this, oldLo, oldHi, level, gfn, kept, sameFrame)

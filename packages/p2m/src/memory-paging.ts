@@ -33,7 +33,7 @@ export interface MemoryPaging {
    */
   evict(gfn: number): void
   /**
-   * Notes that somebody waits for a frame.
+   * Notes that a party waits for a frame.
    *
    * @returns `load` if its contents are to be brought, once for all parties that wait; `resume` if it has them still;
    *   `none` if nothing is to be done, or has been asked for already

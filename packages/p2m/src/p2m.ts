@@ -104,12 +104,12 @@ export class P2m {
     return (this.#core.kindsOf(type) & KIND_RAM) !== 0
   }
 
-  /** Whether a type is somebody else's frame: neither the guest's RAM nor a hole. */
+  /** Whether a type is another guest's frame: neither the guest's RAM nor a hole. */
   isForeign(type: number): boolean {
     return (this.#core.kindsOf(type) & KIND_FOREIGN) !== 0
   }
 
-  /** Rights that a type gives: `P2M_READ` and so on. IOREQ_SERVER loses the one to write while its writes are claimed. */
+  /** Rights that a type gives: `P2M_READ` and so on. IOREQ_SERVER loses write access while its writes are claimed. */
   rightsOf(type: number): number {
     return this.#core.format.types.rights[type] ?? 0
   }

@@ -160,7 +160,7 @@ function offerLeaves(core: MapCore, gfn: number, count: number, offered: SharedR
   }
 }
 
-/** Offers the frames of a leaf, or of a part of one, that nobody else can write. */
+/** Offers the frames of a leaf, or of a part of one, that no other party can write. */
 function offerLeaf(core: MapCore, run: SharedRun, type: number, access: number, offered: SharedRun[] | null): void {
   const counts = core.needCounts()
   if (type === core.format.types.shared) {
@@ -217,7 +217,7 @@ export function insertShared(core: MapCore, run: SharedRun): void {
 /**
  * Maps counted frames by leaves of one table, where entries are empty or map the same frames.
  *
- * @returns false where anything else is: nothing has changed then
+ * @returns false for other entries: nothing has changed then
  */
 function fillLeaves(core: MapCore, { gfn, mfn, count }: SharedRun): boolean {
   const { format, memory, control } = core

@@ -90,7 +90,7 @@ export function seal(core: MapCore, gfn: number): number {
 /**
  * Links a sealed table into another map, replacing existing entries.
  *
- * @throws P2mError `ERR_COUNT` for a table that nobody has, `ERR_NO_MEMORY`; nothing has changed then
+ * @throws P2mError `ERR_COUNT` for a table without references, `ERR_NO_MEMORY`; nothing has changed then
  */
 export function insertSealed(core: MapCore, { gfn, mfn }: SharedTable): void {
   const { control, format, table } = core

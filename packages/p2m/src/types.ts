@@ -86,7 +86,7 @@ export const P2M_EXECUTE = 4
 export const KIND_RAM = 1
 /** The guest's own frame: referenced by the leaf, and released with it. */
 export const KIND_OWN = 2
-/** Somebody else's frame, to be unmapped by its own call before anything takes its place. */
+/** Another guest's frame, to be unmapped by its own call before an entry replaces it. */
 export const KIND_FOREIGN = 4
 /** Entries without a machine frame. */
 export const KIND_HOLE = 8
@@ -196,7 +196,7 @@ export const ARM_TYPES: TypeTable = {
   grantedReadOnly: ArmP2mType.GRANT_MAP_RO,
 }
 
-/** Rights that an x86 type gives. IOREQ_SERVER loses the one to write while its writes are claimed. */
+/** Rights that an x86 type gives. IOREQ_SERVER loses write access while its writes are claimed. */
 export function rightsOf(type: number): number {
   return X86_TYPES.rights[type] ?? 0
 }
@@ -206,7 +206,7 @@ export function isRam(type: number): boolean {
   return ((X86_TYPES.kinds[type] ?? 0) & KIND_RAM) !== 0
 }
 
-/** Whether an x86 type is somebody else's frame, for as long as he lets it be: neither the guest's RAM nor a hole. */
+/** Whether an x86 type is another guest's frame, for as long as that guest permits: neither the guest's RAM nor a hole. */
 export function isForeign(type: number): boolean {
   return ((X86_TYPES.kinds[type] ?? 0) & KIND_FOREIGN) !== 0
 }

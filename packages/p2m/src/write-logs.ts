@@ -37,13 +37,13 @@ export class WriteLogs {
     }
   }
 
-  /** Whether somebody logs the writes to a frame. */
+  /** Whether a log covers writes to a frame. */
   covers(frame: number): boolean {
     for (const { gfn, end } of this.#logs) if (frame >= gfn && frame < end) return true
     return false
   }
 
-  /** Whether somebody logs writes to a part of a range. */
+  /** Whether a log covers writes to a part of a range. */
   overlaps(first: number, count: number): boolean {
     for (const { gfn, end } of this.#logs) if (first < end && first + count > gfn) return true
     return false
