@@ -69,7 +69,7 @@ export class PagingStructureCache {
   readonly #words: Uint32Array = new Uint32Array(TOTAL_WORDS)
   readonly #spaces: Uint32Array = FIRST_SPACES.slice()
   #lastSpace: number = SPACES
-  /** Something has been put in since everything was dropped. */
+  /** Whether entries were added since all were dropped. */
   #filled = false
 
   /**

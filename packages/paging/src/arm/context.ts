@@ -62,7 +62,7 @@ const TG1 = [0, 14, 12, 16] as const
 
 /** One half of the address space. */
 export interface ArmHalf {
-  /** Bits of address that it translates; 0 = nothing. */
+  /** Bits of address that the table translates; 0: none. */
   inputBits: number
   /** log2 of the granule. */
   granule: number

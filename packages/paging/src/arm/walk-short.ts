@@ -128,7 +128,7 @@ function allowed(context: ArmPagingContext, access: number): boolean {
   const { ap } = leaf
   const unprivileged = (access & ARM_UNPRIVILEGED) !== 0
   const simple = context.accessFlagEnable
-  // 0: nobody (or, simple, reserved). User: 2 reads; 3 reads and writes unless AP[2]. 4 is reserved.
+  // 0: no access (or, simple, reserved). User: 2 reads; 3 reads and writes unless AP[2]. 4 is reserved.
   const user = simple ? (ap & 2) !== 0 : (ap & 3) >= 2
   const userWrites = simple ? (ap & 6) === 2 : ap === 3
   const privileged = simple || (ap & 3) !== 0
