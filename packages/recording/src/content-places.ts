@@ -50,7 +50,7 @@ export class ContentPlaces {
    * Looks a piece up, and remembers it.
    *
    * @param piece - of a page at most
-   * @param at - its place if it is new
+   * @param at - place of the piece if it is new
    * @returns its place
    */
   place(piece: Uint8Array, at: number): number {

@@ -4,7 +4,7 @@ import { type Instant, MOST_LOG_BYTES, MOST_SECTION_BYTES } from './format.ts'
 
 /** The kind of an event of a recording. */
 export type EventKind =
-  /** Something came from outside, and entered the machine at this instant. */
+  /** An input from outside entered the machine at this instant. */
   | 'input'
   /** A back end's response; the machine itself knows when it needs the response. */
   | 'answer'
@@ -17,7 +17,7 @@ export type EventKind =
 export interface RecordedEvent extends Instant {
   /** The kind of the event. */
   readonly kind: EventKind
-  /** Number of the party that it came from; 0 of checks and marks. */
+  /** Number of the input's party; 0 for checks and marks. */
   readonly source: number
   /** Contents, which the party knows the form of. */
   readonly data: Uint8Array

@@ -151,7 +151,7 @@ export class Recording {
     }
   }
 
-  /** Which frames were written up to a checkpoint, since the one before. */
+  /** Returns the frames that were written between a checkpoint and its predecessor. */
   async #mapOf(number: number): Promise<CheckpointMap> {
     const known = this.#maps.get(number)
     if (known !== undefined) return known

@@ -229,7 +229,7 @@ export class RecordingWriter {
   /**
    * Ends the recording with its index, by which it can be opened quickly.
    *
-   * @param at - where it ends
+   * @param at - the end of the run
    * @throws what writing threw
    */
   async end(at: RecordingEnd = this.#last): Promise<void> {
