@@ -31,7 +31,7 @@ interface RestoredAccess {
   readonly tag: number
   readonly state: number
   readonly data: Uint8Array
-  /** The walks that read it, of a walk read. */
+  /** The walks that a walk read is good for. */
   readonly born: number
   readonly died: number
 }
