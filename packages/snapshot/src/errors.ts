@@ -10,7 +10,7 @@ export type SnapshotErrorCode =
   | 'ERR_TRUNCATED'
   /** The file's bytes were changed. */
   | 'ERR_DAMAGED'
-  /** A state has something that a file cannot hold. */
+  /** A state has a value that a file cannot hold. */
   | 'ERR_STATE'
   /** The host cannot compress. */
   | 'ERR_HOST'
