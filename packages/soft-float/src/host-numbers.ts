@@ -51,8 +51,8 @@ export function isZero(bits: Bits, x: Float): I32 {
 }
 
 /**
- * 1 if it is a normal number that cannot have come about by overflow or underflow: the smallest normal numbers are left
- * out, since a tiny result may have been rounded up to one.
+ * 1 if it is a normal number that is not the result of overflow or underflow: the smallest normal numbers are left out,
+ * since a tiny result may have been rounded up to one.
  */
 export function isOrdinary(bits: Bits, x: Float): I32 {
   const magnitude = float(bits, 'abs', x)
