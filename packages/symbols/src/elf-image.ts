@@ -63,7 +63,7 @@ export interface ElfLayout {
 /** Reads `count` bytes at a link address. @returns undefined if not all are available */
 export type ReadLinked = (address: bigint, count: number) => Uint8Array | undefined
 
-/** Takes headers apart. @param bytes - from the first one on @returns undefined for anything but a program */
+/** Parses headers. @param bytes - from the ELF header on @returns undefined unless it is a program */
 export function elfLayout(bytes: Uint8Array): ElfLayout | undefined {
   if (bytes.length < ELF_HEADER_BYTES) return undefined
   const view = viewOf(bytes)

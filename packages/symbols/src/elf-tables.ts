@@ -43,7 +43,7 @@ export interface ElfSection {
 export interface ElfSymbol extends NamedPlace {
   /** Index of the symbol's section. */
   readonly section: number
-  /** The file says that it is a function. */
+  /** Whether the file marks it as a function. */
   readonly isFunction: boolean
 }
 
