@@ -46,7 +46,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   readonly #lineEnd: string
   readonly #timeoutMs: number
   readonly #printed: PrintedText
-  /** Checks after each output whether the awaited text has come. */
+  /** Checks after each output whether it matches the awaited text. */
   #look: (() => void) | undefined
   /** Number of calls that keep the machine running. */
   #holders = 0
@@ -101,7 +101,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   }
 
   /**
-   * Runs until the guest has printed something that was not read yet.
+   * Runs until the guest has printed text that was not read yet.
    *
    * @param expected - a text, or a regular expression that is matched against one line at a time, including an unfinished one
    * @returns output since the last wait, up to the end of the match
@@ -188,7 +188,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   }
 
   /**
-   * Runs while something is done that needs a running machine: keys of `machine.keyboard`, a connection of `@retrap/guest`.
+   * Runs during an action that needs a running machine: keys of `machine.keyboard`, a connection of `@retrap/guest`.
    *
    * @returns result of the action
    * @throws errors of the action; TestError `ERR_TIMEOUT`, `ERR_ENDED` if the machine ends first

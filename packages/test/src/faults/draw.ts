@@ -10,7 +10,7 @@ export interface DrawOptions {
   readonly acts?: readonly FaultAct[] | undefined
   /** The most faults of a schedule; default 2. */
   readonly most?: number | undefined
-  /** The longest that something is late, in nanoseconds of the guest's clock; default 1,000,000. */
+  /** The longest delay of an act, in nanoseconds of the guest's clock; default 1,000,000. */
   readonly longestNs?: number | undefined
 }
 

@@ -34,7 +34,7 @@ export interface FaultOptions {
 export interface FaultFailure {
   /** The schedule, from 1. */
   readonly schedule: number
-  /** The least faults with which it fails. */
+  /** The fewest faults with which the test fails. */
   readonly faults: readonly DeviceFault[]
   /** The test's own error. */
   readonly error: unknown

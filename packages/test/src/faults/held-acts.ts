@@ -41,7 +41,7 @@ export class HeldActs {
   /**
    * Has an act come `ns` later.
    *
-   * @returns drops it
+   * @returns drops the act
    */
   hold(ns: number, pushedBy: PushedBy, release: () => unknown): () => void {
     const deadline = new Instant()
