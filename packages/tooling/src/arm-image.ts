@@ -27,7 +27,7 @@ export function armImage(...program: readonly number[]): Uint8Array<ArrayBuffer>
 /** A kernel that echoes bytes on its serial port, and powers off after a q. */
 export const armEcho = (): Uint8Array<ArrayBuffer> =>
   armImage(
-    // UARTLCR_H, UARTCR: it sends and receives eight bits.
+    // UARTLCR_H, UARTCR: the UART sends and receives eight bits.
     ...[movz(7, 0x0900, 16), movz(6, 0x60), 0xb900_2ce6, movz(6, 0x301), 0xb900_30e6],
     // ldr w6, [x7, #0x18]; tbnz w6, #4, -4; ldr w6, [x7]; str w6, [x7]; cmp w6, #'q'; b.ne -20
     ...[0xb940_18e6, 0x3727_ffe6, 0xb940_00e6, 0xb900_00e6, 0x7101_c4df, 0x54ff_ff61],

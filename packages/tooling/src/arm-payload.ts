@@ -17,7 +17,7 @@ export const PAYLOAD = 0x4020_0000
 /** Whether the compiler and QEMU are installed. */
 export const hasArmBoard: boolean = hasProgram(COMPILER) && hasProgram(QEMU)
 
-/** Why tests that need them are skipped. */
+/** The reason why tests that need a cross compiler or QEMU are skipped. */
 export const ARM_BOARD_LACKS = 'no cross compiler or no qemu-system-aarch64'
 
 /** Bytes at a physical address. */

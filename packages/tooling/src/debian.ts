@@ -6,8 +6,8 @@ export type DebianMembers = PackageMembers
 /**
  * Returns a folder for each entry, with its members at their paths; missing ones are fetched.
  *
- * @returns in the order of `wanted`; undefined if something is missing and there is no network for it, or no folder that
- *   can be written: tests skip then
+ * @returns in the order of `wanted`; undefined if a member is missing and there is no network for it, or no folder that
+ * can be written: tests skip then
  */
 export async function debianMembers(wanted: readonly DebianMembers[]): Promise<readonly string[] | undefined> {
   try {

@@ -173,7 +173,7 @@ async function provide(row: ProgramTable[number], root: string, apt: Apt | undef
   return true
 }
 
-/** Returns the host's release: its programs need not run on another one. */
+/** Returns the host's release: its programs need not run on another release. */
 function release(): string {
   const text = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : ''
   const field = (name: string): string => new RegExp(`^${name}="?([\\w.-]*)`, 'm').exec(text)?.[1] ?? ''

@@ -1,4 +1,4 @@
-/** Skips tests that need something from the host. */
+/** Skips tests that need a program or file of the host. */
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
