@@ -63,7 +63,7 @@ export interface InterruptRecord extends TracePlace {
    * vector.
    */
   readonly source: string
-  /** Linear address of the instruction that it comes before. */
+  /** Linear address of the instruction after the event. */
   readonly address: bigint
   /** Interrupted privilege level. */
   readonly cpl: number

@@ -10,7 +10,7 @@ export interface Told {
   wants(kind: TraceKind): boolean
   /** Hands a record over if it is asked for. @param make - makes it only then */
   tell(kind: TraceKind, subject: TraceSubject, make: () => TraceRecord): void
-  /** Takes instructions, for the blocks that they make. */
+  /** Takes instructions, and makes blocks of them. */
   readonly blocks: Blocks
 }
 

@@ -145,7 +145,7 @@ export class VcdTrace {
   #access(record: AccessRecord): void {
     const { code } = record
     const { event, request, device, lo, hi } = record.access
-    // Nobody waits for the answer to a cancelled request any more.
+    // No vCPU waits for the answer to a cancelled request any more.
     if (event === 'drained') return
     const isRead = request.direction === IOREQ_READ
     const ends = event !== 'sent'
