@@ -29,7 +29,7 @@ export interface HidOptionsOfFunction {
   readonly reports: Uint8Array
   /** The boot protocol of a keyboard (1) or a mouse (2); 0: the interface has none. */
   readonly boot: 0 | 1 | 2
-  /** The state now as a report, without taking anything. */
+  /** The present state as a report, which consumes no events. */
   current(): Uint8Array
   /** Takes the next report. @returns null if nothing has changed */
   take(): Uint8Array | null

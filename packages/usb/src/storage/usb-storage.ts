@@ -290,7 +290,7 @@ export class UsbStorage extends Stateful implements UsbDevice {
     return 'ack'
   }
 
-  /** Writes the whole blocks that have come. */
+  /** Writes the whole blocks received so far. */
   #write(): void {
     const { block, durable } = this.#r.transfer
     const { blockBytes } = this.#unit

@@ -132,7 +132,7 @@ export class Transfers {
     this.#post(endpoint, transferEvent(endpoint, trb, CODE.STOPPED, isData ? trb.status & 0x1_ffff : 0))
   }
 
-  /** Which endpoints may have something to do, in the order of their turns. */
+  /** Returns the endpoints that may have work, in the order of their turns. */
   save(): ReadyEndpoints {
     // Whether an endpoint is still current: the guest may have replaced it.
     const isThere = (one: Endpoint): boolean => this.#host.slots.byId.get(one.slot)?.endpoints.get(one.index) === one

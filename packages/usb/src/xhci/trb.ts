@@ -59,7 +59,7 @@ export const FLAG = {
   ON_COMPLETION: 0x20,
   /** The data is in the TRB itself. */
   IMMEDIATE: 0x40,
-  /** The event interrupts nobody. */
+  /** The event raises no interrupt. */
   BLOCK_INTERRUPT: 0x200,
   /** In Configure Endpoint: removes all endpoints. In Address Device: the device gets no SET_ADDRESS ("block set address"). */
   DECONFIGURE: 0x200,

@@ -56,7 +56,7 @@ export interface XhciState {
   readonly commands: unknown
   /** Device slots. */
   readonly slots: unknown
-  /** Endpoints that may have something to do; absent from states of old. */
+  /** Endpoints that may have work; absent from states of earlier releases. */
   readonly ready?: unknown
   /** Deadline for continuing pending work; null or absent: none. */
   readonly later?: unknown
