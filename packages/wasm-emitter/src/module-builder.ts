@@ -11,7 +11,7 @@ const KIND_MEMORY = 2
 
 /** The one memory of a module, imported. Sizes are in pages of 64 KiB. */
 export interface MemoryImport {
-  /** The module that it is imported from. */
+  /** The module that the function is imported from. */
   readonly module: string
   /** Name in that module. */
   readonly name: string
