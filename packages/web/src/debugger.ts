@@ -166,7 +166,7 @@ export type WriterView =
     }
   /** A device, by DMA, while the vCPUs had retired `instruction`. */
   | { readonly by: 'device'; readonly instruction: number; readonly device: string }
-  /** Something else of the machine, between two instructions: its toolstack. */
+  /** A change by the machine's toolstack, between two instructions. */
   | { readonly by: 'machine'; readonly instruction: number }
   /** The byte was not written since power-on, and has the loader's value. */
   | { readonly by: 'nobody' }

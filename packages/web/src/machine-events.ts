@@ -27,7 +27,7 @@ export class Listeners<Events extends object> {
     }
   }
 
-  /** Whether anybody listens. */
+  /** Whether an event has a listener. */
   has(event: keyof Events): boolean {
     return (this.#listeners[event]?.size ?? 0) > 0
   }
@@ -42,13 +42,13 @@ export class Listeners<Events extends object> {
 export interface MachineEvents {
   /** The machine runs, is paused, sleeps, or is off. */
   readonly state: MachineState
-  /** The guest has ended the machine, or something else has: `reason` says why. */
+  /** The guest has ended the machine, or the host: `reason` says why. */
   readonly exit: MachineExit
   /** The guest has written to its serial port. */
   readonly serial: Uint8Array
   /** The machine continues from another instant, by `restore`: the end of its serial output at that instant. */
   readonly console: Uint8Array
-  /** More of an image has come. */
+  /** A further part of an image was loaded. */
   readonly progress: Progress
   /** A disk has failed for the guest, or a network refuses a connection, with the reason. */
   readonly warning: string

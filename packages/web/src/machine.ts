@@ -332,7 +332,7 @@ export class Machine {
    * Shows the screen on a canvas, which gets the picture's size in pixels; and has the canvas's keys, mouse and touch go to the
    * guest.
    *
-   * @returns ends it, and takes all listeners back
+   * @returns ends it, and removes all listeners
    */
   attachCanvas(canvas: HTMLCanvasElement, options: CanvasOptions = {}): () => void {
     return this.#attach(attachCanvas(this, canvas, options, (draw) => this.#picture.watch(draw)))
@@ -348,7 +348,7 @@ export class Machine {
    * started: that of its sound card, with the option `sound`, and of the PC speaker. Nothing waits for it: sound that is late is
    * left out.
    *
-   * @returns ends it
+   * @returns ends the connection
    * @throws WebError `ERR_DISPOSED`
    */
   async attachSound(destination: AudioNode): Promise<() => void> {

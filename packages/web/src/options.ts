@@ -145,7 +145,7 @@ export interface MachineOptions {
    * `auto`: shared memory if available; otherwise a message in the console names the missing requirement.
    */
   readonly transport?: 'auto' | 'shared' | 'messages'
-  /** Told how much of the images has come. */
+  /** Called with the loaded part of the images. */
   readonly onProgress?: (progress: Progress) => void
   /** Gives up making the machine. */
   readonly signal?: AbortSignal
@@ -153,7 +153,7 @@ export interface MachineOptions {
   readonly createWorker?: () => Worker
 }
 
-/** How much of an image has come. */
+/** The loaded part of an image. */
 export interface Progress {
   /** `kernel`, `initrd`, `firmware`, `vgaBios`, `snapshot`, or the name of a drive. */
   readonly image: string

@@ -12,7 +12,7 @@ const helper: CompileHelper = {
     port1.addEventListener('message', ({ data }: MessageEvent<HelperAnswer>) => hear(data))
     port1.start()
     worker.addEventListener('error', (event) => {
-      // Machines compile by themselves then: nobody needs a notice.
+      // Machines then compile by themselves: a notice is not needed.
       event.preventDefault()
       failed()
     })

@@ -138,7 +138,7 @@ export class KeptRanges implements RangeStore {
     this.#slots.set(index, slot)
   }
 
-  /** Drops all chunks: somebody has found that they are wrong. Nothing more is kept. */
+  /** Drops all chunks, which a reader found wrong. Nothing more is kept. */
   drop(): void {
     this.#forget()
     try {

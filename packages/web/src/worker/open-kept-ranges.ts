@@ -46,7 +46,7 @@ async function makeRoom(folder: FileSystemDirectoryHandle, wanted: string): Prom
       await folder.removeEntry(name)
       room += bytes
     } catch {
-      // A machine has it.
+      // A machine has the file open.
     }
     if (room >= LEAST_ROOM_BYTES) break
   }

@@ -28,7 +28,7 @@ export interface OpenedParts {
   readonly network: MachineNetwork | null
   /** Shared with the page; null: the machine has none. */
   readonly files: SharedFiles | null
-  /** The snapshot that it goes on from at first. */
+  /** The snapshot that the machine begins with. */
   readonly snapshot: ReadSnapshot | null
   /** The opened recording; null: none. */
   readonly recording: OpenedRecording | null

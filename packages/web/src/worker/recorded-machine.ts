@@ -166,7 +166,7 @@ export class RecordedMachine {
       const address = calls[0]?.address ?? writer.address
       return { by: 'instruction', instruction, cpu, address, task: await this.task(cpu), calls }
     } finally {
-      // A machine of the past may have come to as many instructions.
+      // A machine of the past may have executed as many instructions.
       if (isLive || debug.instructions !== here) await debug.goto(here)
       for (const one of own) one.set = placeIn(debug, one.place)
       this.#way = null

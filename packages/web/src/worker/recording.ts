@@ -17,7 +17,7 @@ export interface RecordedLife {
   replacing<T>(action: () => Promise<T>): Promise<T>
   /** Stops the machine between two instructions. */
   rest(): Promise<void>
-  /** The machine has come to a stop, and is not meant to run on. */
+  /** Called when the machine has stopped, and is not meant to run on. */
   stopped(): void
   /** Lets the machine run. @returns settles when it stands still again, or has ended */
   go(): Promise<void>
@@ -173,7 +173,7 @@ export class Recording {
     return promise
   }
 
-  /** The machine has come to a stop as it ran. */
+  /** The machine has stopped at a place. */
   #hit(stop: TravelStop): void {
     this.#tellWaiting(stop)
     this.#life.stopped()

@@ -39,7 +39,7 @@ export async function openSnapshotSource(source: SentSource, listener: SourceLis
   const file = await sourceOf(source, listener)
   const close = (): void => file.close?.()
   const failed = (error: unknown): never => {
-    // Kept, it would be as damaged the next time.
+    // A kept file would be as damaged the next time.
     if (error instanceof SnapshotError) file.drop?.()
     throw error
   }

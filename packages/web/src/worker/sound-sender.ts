@@ -5,7 +5,7 @@ import { RING_BYTES, type SoundMessage, SoundRing, VOICES } from '../sound-ring.
 /** A device's loudspeakers. */
 export type Loudspeakers = NonNullable<PcOptions['speaker']>
 
-/** Messages on their way; the sound of more is dropped: nobody plays, and they would pile up. */
+/** Most messages on their way; further sound is dropped: without a player they would pile up. */
 const MOST_MESSAGES = 32
 
 /** The way to the listener: rings in shared memory, or messages. It never has the machine wait. */

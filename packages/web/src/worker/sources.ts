@@ -7,7 +7,7 @@ import type { DiskRequests } from './disk-requests.ts'
 /** The events of readers of images for the page. */
 export interface SourceListener {
   progress(progress: Progress): void
-  /** Something that the guest sees as a failed disk. */
+  /** Reports an error that the guest sees as a failed disk. */
   warning(message: string): void
   /** Reads of disks, for the inspector. */
   readonly requests: DiskRequests

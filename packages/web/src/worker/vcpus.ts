@@ -56,7 +56,7 @@ function lackOf(isX86: boolean | undefined): string | undefined {
 }
 
 /**
- * Returns how the vCPUs of a machine execute, and why they take turns if that is for want of something.
+ * Returns how the vCPUs of a machine execute, and the missing requirement if they take turns for it.
  *
  * @param isRecorded - the machine is recorded, or is that of a recording
  * @throws WebError, MachineError `ERR_OPTION` for threads that cannot be

@@ -53,7 +53,7 @@ const FRAME_MS = 16
 /** Instants at which a branch is tried before a machine counts as one whose devices are never at rest. */
 const MOST_TRIES = 40
 
-/** The answer to keys that nobody takes. */
+/** The answer to keys while the past is shown. */
 const PAST =
   'This is the past, and nobody takes what you type: Now in the debugger leads back to the machine, Go on from here has it go on here.'
 
@@ -152,7 +152,7 @@ export class WorkerMachine {
   }
 
   /**
-   * @param snapshot - to go on from; null: it is switched on
+   * @param snapshot - the snapshot to go on from; null: the machine is switched on
    * @param opened - the recording of the machine
    */
   async #make(snapshot: ReadSnapshot | null, opened: OpenedRecording | null = null): Promise<void> {
@@ -589,7 +589,7 @@ export class WorkerMachine {
     // Otherwise the guest would stop until all of its RAM is loaded.
     await this.#arrived
     await this.#replacing(async () => {
-      // Somebody may have asked for it twice.
+      // The page may have called twice.
       if (this.#recording !== null) return
       const pc = this.#powered()
       this.#attached?.checkNone()

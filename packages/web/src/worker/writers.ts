@@ -129,7 +129,7 @@ function writesA64(word: number, register: string): boolean {
   })
 }
 
-/** The place in a run at which a guest has printed something. */
+/** The place in a run at which a guest has printed a text. */
 interface Print extends FoundWriter {
   readonly text: string
 }
