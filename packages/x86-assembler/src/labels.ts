@@ -3,7 +3,7 @@ import { requireWhole, AssemblerError } from './checks.ts'
 /** A whole number as the encoder keeps it. Throws `ERR_OPERAND` unless it is a bigint or a safe integer. */
 export function asWhole(value: number | bigint): bigint {
   if (typeof value === 'bigint') return value
-  // Callers in plain JavaScript come with anything.
+  // Callers in plain JavaScript may pass any value.
   if (!Number.isSafeInteger(value)) {
     const what = typeof value === 'number' ? value : typeof value
     throw new AssemblerError('ERR_OPERAND', `${what} is not an integer that a number holds exactly`)

@@ -155,7 +155,7 @@ class Placement implements AddressMap {
   readonly sections: readonly Placed[]
   readonly #placed: ReadonlyMap<SectionPlan, Placed>
   readonly #bindings: ReadonlyMap<Label, Binding>
-  /** Which encoding each choice has come to; none: the first. */
+  /** The encoding that each choice has at present; none: the first. */
   readonly #chosen: Map<ChoiceFragment, number> = new Map()
 
   constructor(sections: readonly SectionPlan[], bindings: ReadonlyMap<Label, Binding>) {

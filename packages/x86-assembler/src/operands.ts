@@ -42,10 +42,10 @@ export interface FarPointer {
 /** A number, a label or a sized immediate. */
 export type Immediate = Value | SizedImmediate
 
-/** Anything that a near branch can go to by displacement. A number is an address. */
+/** A target that a near branch can reach by displacement. A number is an address. */
 export type Target = Value | BranchTarget
 
-/** Anything that an instruction method takes. */
+/** An operand of an instruction method. */
 export type Operand =
   | Register
   | Memory

@@ -34,7 +34,7 @@ export interface InstructionPrefixes {
   readonly hints: readonly HintPrefix[]
   /** No flags are to be written: EVEX.NF. */
   readonly noFlags: boolean
-  /** Bytes to put in front, as they are. */
+  /** Bytes to put in front, unchanged. */
   readonly raw: readonly number[]
 }
 

@@ -54,7 +54,7 @@ function loadOf(section: LaidSection): bigint | 'none' {
 
 /** An assembled program. Made by `Assembler.assemble()`. */
 export interface Program {
-  /** The sections that hold anything, in the order they were made. */
+  /** The sections with bytes, in the order they were made. */
   readonly sections: readonly ProgramSection[]
   /** Addresses of all bound labels, by name. */
   readonly symbols: ReadonlyMap<string, bigint>
