@@ -8,7 +8,7 @@ import { usage } from '../../options/values.ts'
 import { packageVersion } from '../../package-version.ts'
 import type { RunControl } from '../../host/run-control.ts'
 
-/** The surroundings of these commands. */
+/** The objects that the commands of a run act on. */
 export interface RunSite {
   /** The running machine; undefined: none. */
   readonly machine: Machine | undefined

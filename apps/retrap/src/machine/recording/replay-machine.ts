@@ -105,7 +105,7 @@ export class ReplayMachine implements Machine {
    * Says who wrote memory last.
    *
    * @param given - arguments of the monitor's `who-wrote`
-   * @param isLast - the replay need not be there any more: the task is named, too
+   * @param isLast - the replay need not keep its place: the task is named, too
    * @throws CliError `ERR_USAGE` on the way to a place
    */
   async whoWrote(given: readonly string[], isLast = false): Promise<string> {

@@ -150,7 +150,7 @@ export interface OpenSnapshotOptions {
   readonly onProgress?: PagesProgress
   /** Whether to read and check the whole file first. Default false: each page is checked when it is read. */
   readonly verify?: boolean
-  /** Told why a page cannot be had. The machine, which has asked for it, does not run on. */
+  /** Called with the reason why a page cannot be read. The machine that needs it does not run on. */
   readonly onLost?: (message: string) => void
 }
 
