@@ -58,7 +58,7 @@ export class AttachedModel {
   #hasLeft = false
   #impairment: DeviceImpairment | null = null
   readonly #lines = new ModelLines()
-  /** Memory of its own, by name. */
+  /** The model's own memory, by name. */
   readonly #owned = new Map<string, ModelOwnedMemory>()
 
   constructor(model: DeviceModel, surroundings: ModelSurroundings) {

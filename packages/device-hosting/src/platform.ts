@@ -53,19 +53,19 @@ export interface PlatformMemory {
   place(gpa: number, offset: number, bytes: number): MemoryPlacement
   /** Copies out. */
   read(offset: number, into: Uint8Array): void
-  /** Copies in. */
+  /** Copies bytes into the memory. */
   write(offset: number, from: Uint8Array): void
   /** The model has written through `view`. */
   modified(offset: number, bytes: number): void
-  /** Copies out, by message. */
+  /** Copies bytes out of the memory, by message. */
   readAsync?(offset: number, into: Uint8Array): Promise<void>
-  /** Copies in, by message. */
+  /** Copies bytes into the memory, by message. */
   writeAsync?(offset: number, from: Uint8Array): Promise<void>
   /** Begins or ends the log of written pages. */
   logWrites(on: boolean): void
   /** Reads and clears which pages have been written. */
   takeDirty(offset: number, bytes: number, into: Uint32Array): number
-  /** Does so by message. */
+  /** Does as `takeDirty`, by message. */
   takeDirtyAsync?(offset: number, bytes: number, into: Uint32Array): Promise<number>
   /** Gives the memory back. */
   free(): void

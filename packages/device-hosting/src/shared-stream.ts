@@ -55,7 +55,7 @@ export class SharedStream {
     return Atomics.load(this.#words, WRITTEN) !== Atomics.load(this.#words, READ)
   }
 
-  /** Takes all there is; null if that is nothing. */
+  /** Takes all unread bytes; null if there are none. */
   read(): Uint8Array | null {
     const read = Atomics.load(this.#words, READ)
     const count = Math.min((Atomics.load(this.#words, WRITTEN) - read) >>> 0, this.#capacity)

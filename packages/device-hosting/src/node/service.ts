@@ -29,9 +29,9 @@ const MAX_MACHINES = 16
 
 /** The models of one machine. */
 interface MachineModels {
-  /** Takes a frame of the hypervisor. May throw: the machine is served no more then. */
+  /** Takes a frame of the hypervisor. May throw: its service then ends. */
   receive(frame: Frame): void
-  /** The machine is served no more. */
+  /** Ends the service of the machine. */
   close(): void
 }
 
@@ -92,7 +92,7 @@ class ServedMachine {
     this.link.send(toModelFrame(frame))
   }
 
-  /** The machine is served no more. @param error - why its models cannot go on; null: it has ended */
+  /** Ends the service of the machine. @param error - why its models cannot go on; null: it has ended */
   end(error: Error | null): void {
     if (this.#ended) return
     this.#ended = true
