@@ -134,7 +134,7 @@ function putModes(words: Uint16Array, transferMode: number): void {
   words[88] = UDMA_MODES | (selected(transferMode, 0x40) << 8)
 }
 
-/** Whether a transfer mode of SET FEATURES is one that the words above offer. */
+/** Whether a transfer mode of SET FEATURES is one that words 63, 64 and 88 offer. */
 export function hasTransferMode(mode: number): boolean {
   const number = mode & 7
   switch (mode & 0xf8) {

@@ -132,7 +132,7 @@ export class OutgoingPacket {
   }
 }
 
-/** @param end - the last byte that it covers, or 0 for the frame's end */
+/** @param end - the last byte that the checksum covers, or 0 for the frame's end */
 function insertChecksum(frame: Uint8Array, start: number, at: number, end: number, neverZero: boolean): void {
   const behind = end === 0 ? frame.length : Math.min(end + 1, frame.length)
   if (at + 2 > frame.length || start >= behind) return

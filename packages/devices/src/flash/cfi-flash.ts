@@ -97,7 +97,7 @@ export class CfiFlash extends Stateful implements DeviceModel {
   #memory: OwnedMemory | null = null
   #bytes: Uint8Array = new Uint8Array(0)
   #writes: OrderedWrites | null = null
-  /** The medium is behind the memory, whose contents have been restored. */
+  /** Whether the medium lacks the memory's restored contents. */
   #behind = false
   readonly #r = this.keeps(
     {
