@@ -315,7 +315,7 @@ export class DispatchLoop {
     this.#branches.countCompiled(before.sub(l.budget.get).sub(repeated))
     f.if(l.status.get.eq(U.UNIT_RESUME).or(l.status.get.eq(U.UNIT_SLOW)), () => {
       f.if(l.status.get.eq(U.UNIT_SLOW), () => this.#branches.countMiss())
-      // Where the unit was left the interpreter executes an instruction, be there a unit or not.
+      // The interpreter executes the instruction at which the unit was left, even if another unit begins at it.
       const op = f.let(f.loadExpression('i32.load16_u', l.record.get, R.R_OP))
       f.if(op.and(R.OP_HEAD), () => f.store('i32.store16', l.record.get, op.and(~R.OP_HEAD), R.R_OP))
       f.br(labels.next)

@@ -17,9 +17,9 @@ export const TLB_INDEX_MASK = 0x3fff0
 export const TLB_ENTRIES = 16384
 /** Bytes of an entry. */
 export const TLB_ENTRY_BYTES = 16
-/** Offset of an entry's word of flags, */
+/** Offset of an entry's word of flags. */
 export const TLB_FLAGS = 12
-/** which has the page's protection key in five bits from this one on. */
+/** Lowest bit of the page's protection key in the word of flags, five bits. */
 export const TLB_KEY_SHIFT = 8
 /** Bytes of a table. */
 export const TLB_TABLE_BYTES: number = TLB_ENTRIES * TLB_ENTRY_BYTES

@@ -194,7 +194,7 @@ export class RegionDiscovery<Form> {
     found.page[i] = found.pages.indexOf(page)
     found.flow[i] = flow
     found.form[i] = flow === 'leave' ? undefined : form
-    // Farther targets are not in reach of positions.
+    // A position is an i32: farther targets are unknown.
     const to = target === undefined ? NO_TARGET : page.delta + target
     found.target[i] = to === (to | 0) ? to : NO_TARGET
     found.computed[i] = this.#computedTargets(i, record, page)
