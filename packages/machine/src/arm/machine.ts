@@ -74,7 +74,7 @@ function checkArmOptions(options: ArmMachineOptions, run: ReturnType<typeof runO
 
 /** Counts since power-on, over all vCPUs. */
 export interface ArmStatistics {
-  /** Retired by all vCPUs. */
+  /** Instructions retired by all vCPUs. */
   readonly instructions: number
   /** Number of exits of vCPUs, by reason. */
   readonly exits: Readonly<Record<string, number>>

@@ -132,7 +132,7 @@ export const wallSeconds = (): number => Date.now() / 1000
 export interface RandomSource {
   /** Returns 32 random bits. */
   readonly next: () => number
-  /** The last number of a sequence that can be gone on with; null for the host's numbers. */
+  /** The last number of a sequence that `restore` can continue; null for the host's numbers. */
   save(): number | null
   /** Continues after a saved number. With null, and for the host's numbers, the next one is arbitrary. */
   restore(last: number | null): void

@@ -165,7 +165,7 @@ export class MachineLife {
    * Resets the domain, and starts its firmware or kernel again. RAM and the contents of batteries and media stay; to lose them
    * as without power, make a new machine.
    *
-   * @param images - in the place of the options'
+   * @param images - replace the options' images
    */
   startAgain: (images: ResetImages) => Promise<void> = async () => undefined
   readonly #domain: LivingDomain

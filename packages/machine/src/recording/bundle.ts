@@ -26,9 +26,9 @@ export interface FoundImage {
 
 /** A program's notes on a recording for other programs: `about` of its description. */
 export interface BundleNotes {
-  /** Version of this shape. */
+  /** Version of these notes. */
   readonly version: 1
-  /** Options as plain data, of `bundleOptions`; null: they cannot be. */
+  /** Options as plain data, of `bundleOptions`; null: of a machine that cannot be bundled. */
   readonly bundle: object | null
   /** Number of images that the options refer to: the first in the file, without the images of `named`. */
   readonly images: number

@@ -19,7 +19,7 @@ const NOTHING = new Uint8Array(PAGE_BYTES)
 /** A frame of RAM written since a checkpoint. */
 interface Frame {
   readonly bytes: Uint8Array
-  /** Number of these contents; negative, because checkpoints number the contents of their pages from 0 on. */
+  /** Number of the contents; negative, because checkpoints number the contents of their pages from 0 on. */
   readonly identity: number
 }
 

@@ -25,7 +25,7 @@ export interface RecordedRun extends NamedPlaces {
  *
  * @param during - runs an action for which the replay is busy
  * @param note - called with a divergence. @returns the same sentence
- * @param names - of the guest's memory
+ * @param names - symbols of the guest's memory
  */
 export function replayCommands(
   replay: RecordedRun,

@@ -31,7 +31,7 @@ export function traitsOf(options: ComposedOptions, run: MachineRun = 'plain'): S
   return traits
 }
 
-/** RAM and threads for which there is surely room in machine memory. */
+/** Bytes of RAM and threads up to which machine memory surely has room. */
 const MOST_BYTES = 3.4 * 2 ** 30
 
 /**
