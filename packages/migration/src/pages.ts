@@ -68,7 +68,7 @@ export class ArrivingPages {
     if (at !== payload.length) throw malformed()
   }
 
-  /** Takes pages, and which others have become zeros. @throws MigrationError `ERR_PROTOCOL` */
+  /** Takes the last pages, and the frames that have become zeros. @throws MigrationError `ERR_PROTOCOL` */
   finish({ gfns, bytes }: GuestPages, zeros: Uint32Array): GuestPages {
     for (const gfn of zeros) this.#filled[this.#indexOf(gfn)] = 0
     for (const [i, gfn] of gfns.entries())
