@@ -139,7 +139,7 @@ class GrowingBytes {
     return this.#bytes.length
   }
 
-  /** The bytes, until the next change. */
+  /** The appended bytes; valid until the next change. */
   get view(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#length)
   }

@@ -243,7 +243,7 @@ export class TcpConnection {
       this.#close('finished')
       return
     }
-    // Received bytes are still there to be read.
+    // Received bytes can still be read.
     this.#state = 'time-wait'
     this.#timer.set(TIME_WAIT_MS)
   }

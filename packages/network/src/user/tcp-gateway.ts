@@ -9,9 +9,9 @@ import { TcpConnection } from '../tcp/connection.ts'
 import type { Link } from './link.ts'
 import { type FlowOwner, TcpFlow } from './tcp-flow.ts'
 
-/** Bytes of buffers of all connections, beyond the first 32 KiB of each direction of each connection. */
+/** Most simultaneous connections, including connections in TIME-WAIT. */
 const MOST_FLOWS = 1024
-/** Beyond the first 32 KiB of each direction of each connection. */
+/** Bytes of all connections' buffers, beyond the first 32 KiB of each direction of each connection. */
 const BUFFER_BYTES = 64 << 20
 const FIRST_EPHEMERAL = 49_152
 const LAST_PORT = 0xffff
