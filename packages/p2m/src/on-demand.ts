@@ -81,7 +81,7 @@ interface Leaving {
 export class OnDemand implements PopulateOnDemand {
   readonly #core: MapCore
   readonly #entry = new P2mEntry()
-  /** Out of the map, and not yet in the cache. */
+  /** Frames that have left the map, and are not yet in the cache. */
   #leaving: readonly Leaving[] = []
 
   constructor(core: MapCore) {
