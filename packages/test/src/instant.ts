@@ -81,7 +81,7 @@ export class ClonedInstant<Machine extends Pc | ArmMachine = Pc> implements Inst
       images: bundle?.images.length ?? 0,
       hasSnapshot: true,
     }
-    // RAM is in the snapshot, which only a failure's file gets.
+    // No checkpoints: the snapshot has RAM, and only a failure's file gets it.
     const how = { checkpointMs: Infinity, keepsPace: this.#options.keepsPace === true, about }
     const recorder =
       booted instanceof ArmMachine
