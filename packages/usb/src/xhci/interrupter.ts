@@ -151,7 +151,7 @@ export class Interrupter extends Stateful {
     }
   }
 
-  /** The ring begins anew. */
+  /** Begins the event ring anew, at its first segment. */
   #restart(): void {
     this.#s.segments = null
     this.#segment = 0

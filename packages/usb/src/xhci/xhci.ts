@@ -296,7 +296,7 @@ export class Xhci implements DeviceModel {
   }
 
   #wrapped(): void {
-    // A ring that is full loses it: a guest that takes no events does not fill the host.
+    // A full ring loses the event: a guest that takes no events does not fill the host.
     if (this.#pci.mayMaster && !this.#isFull)
       this.#interrupters[0]!.post([0, 0, CODE.SUCCESS << 24, TRB.FRAME_WRAP << 10])
     this.#armWrap()
