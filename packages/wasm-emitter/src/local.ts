@@ -39,7 +39,7 @@ interface Lists {
 /** The local variables of a function that is being built. A variable that is given back is taken again. */
 export class Locals {
   readonly #function: string
-  /** The index of the first: parameters come before it. */
+  /** The index of the first local: parameters come before it. */
   readonly #first: number
   #lists: Lists | undefined = { types: [], free: { i32: [], i64: [], f32: [], f64: [], v128: [] } }
   #scope: Local[] = []
