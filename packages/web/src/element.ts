@@ -30,7 +30,7 @@ const Base = (globalThis.HTMLElement ?? Object) as typeof HTMLElement
 class RetrapMachineElement extends Base implements MachineElement {
   #machine: Machine | null = null
   #giveUp: AbortController | null = null
-  /** Whether the machine is to run once it is made; null: as it is made. */
+  /** Whether the machine is to run once it is made; null: as `autostart` and its saved state say. */
   #runs: boolean | null = null
 
   /** The machine; null before its creation. */

@@ -11,7 +11,7 @@ export class GuestInput {
   readonly #pointerChanged: (pointer: Mouse['pointer']) => void
   #pointer: Mouse['pointer'] = 'none'
 
-  /** @param pointerChanged - is notified of another kind of pointer, when the page's has been moved */
+  /** @param pointerChanged - called with the new kind of the guest's pointer, when the page's has been moved */
   constructor(layout: KeyboardLayoutName, pointerChanged: (pointer: Mouse['pointer']) => void) {
     this.keyboard = new Keyboard({ layout })
     this.#pointerChanged = pointerChanged

@@ -34,7 +34,7 @@ import { reasonOf } from './sources.ts'
 /** Bytes that a recording and its checkpoints have: the oldest past is dropped. */
 const MOST_BYTES = 384 << 20
 
-/** Loaded for an Arm board. */
+/** Loads the debugger's part for an Arm board. */
 const loadArm = async (): Promise<typeof ArmBoards> => import('./arm-board.ts')
 
 /** A run that a debugger goes through. */

@@ -172,7 +172,7 @@ export class WorkerMachine {
     }
     this.#pc = await this.#createBoard(snapshot, opened)
     this.#impairments.applyAll(this.#impairable(this.#pc))
-    // A run of a file has been seen before.
+    // The output of an opened recording is not shown again.
     if (opened === null) this.#pc.serial.onTransmit((bytes) => this.#serial.transmit(bytes))
     if (snapshot !== null) this.#goesOn(snapshot)
     if (unread !== undefined && unread.length > 0) this.#pc.serial.receive(unread)
