@@ -288,7 +288,7 @@ export class RemoteServer implements IoreqTransport {
     this.#send({ kind: 'cancel', vcpu })
   }
 
-  /** @internal @internal This side holds nothing; the other end answers when its work in flight has ended. */
+  /** @internal This side holds nothing; the other end answers when its work in flight has ended. */
   announce(vcpu: number, { frames }: InvalidationNotice): void {
     if (frames === null) this.#memory?.invalidate()
     else for (const { gfn, count } of frames) this.#memory?.invalidate(gfn, count)

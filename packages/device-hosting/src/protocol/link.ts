@@ -248,7 +248,7 @@ export abstract class FrameLink<Taken extends ProtocolFrame = ProtocolFrame> {
     if (!this.#isOver) this.end(why, new IoreqError('ERR_DEVICE', 'it has ended'))
   }
 
-  /** @param _error - @param _error - a derived class rejects its waiting calls with it */
+  /** @param _error - a derived class rejects its waiting calls with it */
   protected end(why: string, _error: IoreqError): void {
     this.#isOver = true
     this.#stream?.write(encodeProtocolFrame({ kind: 'bye', why: why.slice(0, MOST_REASON) }, this.#received))
