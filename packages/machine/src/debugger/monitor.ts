@@ -7,10 +7,7 @@ export interface MonitorCommand {
   readonly usage: string
   /** The command's effect, for the same line. */
   readonly help: string
-  /**
-   * @returns the text to print, in whole lines @param given - the words after its name @returns the text to print, in
-   * whole lines
-   */
+  /** Does the command for the chosen vCPU. @param given - the words after its name @returns the text to print, in whole lines */
   run(cpu: number, given: readonly string[]): string | Promise<string>
 }
 

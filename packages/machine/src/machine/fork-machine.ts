@@ -26,7 +26,7 @@ export interface ForkedMachine<K extends MachineKind, Clone> {
   create(options: K['options'], origin: ForkOrigin<K['domain'], K['state']>): Promise<Clone>
 }
 
-/** @throws also MachineError `ERR_OPTION` for an unknown option @throws also MachineError `ERR_OPTION` for what is no option */
+/** See `Machine.fork`. @throws also MachineError `ERR_OPTION` for an unknown option */
 export async function forkMachine<K extends MachineKind, Clone>(
   source: ForkedMachine<K, Clone>,
   changes: CloneChanges,
