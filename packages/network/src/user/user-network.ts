@@ -101,7 +101,7 @@ export class UserNetwork implements PacketBackend {
     const network = new UserNetwork(options, userAddresses(options))
     try {
       for (const forward of options.hostForwards ?? []) {
-        // in order: listeners that are open are closed where one fails
+        // oxlint-disable-next-line no-await-in-loop -- in order: listeners that are open are closed where one fails
         network.#listeners.push(await network.#forward(forward))
       }
     } catch (error) {
