@@ -28,7 +28,7 @@ export interface PlanRun extends Pick<MachineRunner, 'retrap'> {
 /**
  * Runs all jobs of a plan, and writes their results.
  *
- * @param path - of the plan, a YAML file
+ * @param path - path of the plan, a YAML file
  * @returns whether every job has met its expectation
  * @throws PlanError, StoreError; an error of the file system that names a file
  */

@@ -122,7 +122,7 @@ async function client<C extends { waitUntilReady(): Promise<unknown>; close(): P
   }, waiting)
 }
 
-/** Adds jobs, and collects their attempts. @returns when all jobs have ended */
+/** Adds jobs, and collects their attempts. @returns a promise that settles when all jobs have ended */
 async function collectAll(
   server: QueueServer<Payload>,
   open: Map<string, Job>,
@@ -241,7 +241,7 @@ export interface ServeOptions extends SharedQueueOptions {
 /**
  * Runs jobs of a queue until `signal`: then running machines are ended, and other workers get their jobs after `lockMs`.
  *
- * @returns when nothing is under way any more
+ * @returns a promise that settles when no job is under way any more
  */
 export async function serveQueue(options: ServeOptions, make: MakeAttempt, signal: AbortSignal): Promise<void> {
   const { url, name = NAME, lockMs = LOCK_MS, concurrency, listener } = options

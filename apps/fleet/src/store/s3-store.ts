@@ -27,7 +27,7 @@ export class S3Store implements ArtefactStore {
   /**
    * @param address - `s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION`; without an endpoint, Amazon's
    * @param environment - with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps AWS_SESSION_TOKEN, AWS_REGION
-   * @param partBytes - of the parts that larger files go in
+   * @param partBytes - size of the parts of larger files
    * @throws StoreError that shows no secret
    */
   constructor(address: string, environment: NodeJS.ProcessEnv = process.env, partBytes: number = PART_BYTES) {
