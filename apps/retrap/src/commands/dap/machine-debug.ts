@@ -190,7 +190,7 @@ export class MachineDebug implements SessionDebugger {
     this.target.removeBreakpoint(address)
   }
 
-  /** Replaces all watchpoints. @returns for each, whether it could be set */
+  /** Replaces all watchpoints. @returns for each one whether it was set */
   watch(wanted: MachineDebug['watched']): boolean[] {
     const { target } = this
     for (const { address, length, kind } of this.#watchpoints.splice(0)) target.removeWatchpoint(address, length, kind)

@@ -62,7 +62,7 @@ export type MoreFiles = ReadonlyMap<string, SiteFile>
  *
  * @param port - 0: any free port
  * @param more - replace the folder's files of the same names
- * @param names - of this server, in lower case, beside addresses and localhost
+ * @param names - names of this server, in lower case, beside addresses and localhost
  * @throws errors of `listen`, with its `code`
  */
 export async function serveSite(

@@ -90,7 +90,7 @@ class MachineFile {
     this.#part = part
   }
 
-  /** @param place - in the file, such as `drive[0].file` */
+  /** @param place - place in the file, such as `drive[0].file` */
   wrong(place: string, what: string): CliError {
     const whole = [this.#part, place].filter((name) => name !== '').join('.')
     return new CliError('ERR_INPUT', `${this.#path}: ${whole === '' ? '' : `${whole}: `}${what}`)

@@ -53,7 +53,7 @@ interface Entry {
 /**
  * Makes a disk's image. Times, owners and the identifier depend on nothing outside, so that equal files give equal bytes.
  *
- * @param files - by name, in the root folder
+ * @param files - files by name, in the root folder
  * @param bytes - the size, a multiple of 4 KiB, at most 128 MiB
  * @throws CliError `ERR_INPUT` for files that have no room
  */
@@ -125,7 +125,7 @@ class Writer {
     return block
   }
 
-  /** Writes the file system's metadata. @param lastInode - in use */
+  /** Writes the file system's metadata. @param lastInode - the last inode in use */
   finish(lastInode: number): Uint8Array {
     const [freeBlocks, freeInodes] = [this.#blocks - this.#next, INODES - lastInode]
     const words = (at: number, ...values: readonly number[]): void =>

@@ -48,7 +48,7 @@ const JOURNALS = [
  * Makes the file system on a disk of zeros. Times, owners and the identifier depend on nothing outside: disks of equal sizes get equal
  * bytes. Every user may write to its root folder.
  *
- * @param bytes - of the disk: 8 MiB or more
+ * @param bytes - size of the disk: 8 MiB or more
  * @param write - writes to the disk; all other bytes stay zeros
  */
 export async function makeExt4(

@@ -76,7 +76,7 @@ esac
  *
  * @param busybox - a statically linked busybox, such as Debian's busybox-static holds
  * @param modules - the kernel's modules to load, in this order
- * @param more.agent - is started before the shell
+ * @param more.agent - the agent's program, started before the shell
  * @param more.isKept - whether the guest will be saved, and must correct its date when it resumes
  */
 export function buildInitramfs(

@@ -50,7 +50,7 @@ export class HotDevices {
   readonly #backEnds: Pick<BackEnds, 'add' | 'removeBehind'>
   /** Gets the stderr of device programs. */
   readonly #stderr: ProgramOutput
-  /** Told of a device that the guest has given up. */
+  /** Called with the id of a device that the guest has released. */
   onRemoved: (id: string) => void = () => {}
   /** End of the last addition: each one sees the results of earlier ones. */
   #added: Promise<unknown> = Promise.resolve()

@@ -49,7 +49,7 @@ export class CpuProfileBuilder {
    * Finds or adds the node of a function called from another.
    *
    * @param parent - a node; 1 is the root
-   * @param file - where the function is from; '' for nowhere
+   * @param file - the function's file; '' if unknown
    */
   child(parent: number, name: string, file: string): number {
     const key = `${parent} ${file} ${name}`

@@ -48,7 +48,7 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   readonly daemonize?: boolean
   /** Settings for saving the machine. */
   readonly snapshots: SnapshotSettings
-  /** Whether the run is recorded, or is a recorded one. */
+  /** Settings for a run that is recorded or replayed. */
   readonly recording?: RecordingSettings
   /**
    * Reads the snapshot that the machine goes on from; default it is powered on. `onLost` gets the reason why a part of

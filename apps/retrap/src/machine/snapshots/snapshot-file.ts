@@ -142,7 +142,7 @@ async function describe(path: string): Promise<unknown> {
   }
 }
 
-/** Told how many of a snapshot's pages have been read, now and then and at the end. */
+/** Called with the count of a snapshot's pages read so far, now and then and at the end. */
 export type PagesProgress = (done: number, all: number) => void
 
 /** Options for opening a snapshot file. */
