@@ -52,7 +52,7 @@ const DRIVE_ROLES: readonly Role[] = ['disk', 'cdrom', 'floppy']
 const listOf = (value: unknown): readonly unknown[] =>
   value === undefined ? [] : Array.isArray(value) ? (value as unknown[]) : [value]
 
-/** Writes the file. Images that the user has chosen are named by their files' names. @param base - of addresses */
+/** Writes the file. Images that the user has chosen are named by their files' names. @param base - base of relative addresses */
 export function toMachineJson(settings: Settings, base: string): string {
   const { board, network, images } = settings
   const nameOf = (source: File | string): string =>

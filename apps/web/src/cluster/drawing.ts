@@ -88,7 +88,7 @@ export function arrowsOf(
 ): readonly Arrow[] {
   const { from, to } = scale.seen
   const bars = new Map(lanes.map(({ machine, bar }) => [machine, bar]))
-  // By instants of the run, so that arrows stay together while they move.
+  // Arrows are grouped by instants of the run, so that they stay together while they move.
   const near = 2 ** Math.ceil(Math.log2(((to - from) / scale.width) * NEAR))
   const found = new Map<string, Arrow>()
   for (let i = firstFrom(frames, from - longestWay, ({ sent }) => sent); i < frames.length; i++) {

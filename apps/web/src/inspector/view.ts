@@ -1,7 +1,7 @@
 import type { Machine, MachineView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 
-/** Between two looks at the machine. */
+/** Milliseconds between two looks at the machine. */
 const LOOK_MS = 250
 
 /** Shown until a machine that is just being started has answered. */
