@@ -2,7 +2,7 @@
  * Memory copy and set: the instructions that come in three parts and are their own progress.
  *
  * Each step moves at most 8 bytes and leaves the registers as an interrupt in the middle would, so that the instruction
- * can continue from them. The first part only brings the registers into the form of the other two.
+ * can continue from them. The first part only brings the registers into the form of the main and the last part.
  *
  * Source: Arm ARM (DDI 0487), "Memory Copy and Memory Set instructions".
  */

@@ -25,7 +25,7 @@ export function load(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Acc
     pass.order.setMonitor(pass.vcpu.id, ipa >>> 0, Math.floor(ipa / 2 ** 32), elementSize * elements)
   }
   const target = loadedPc(insn, path.data, bigEndian)
-  // A base that is in the list keeps its loaded value.
+  // A base register that is in the list of loaded registers keeps its loaded value.
   pass.writeback(insn)
   scatterLoad(pass.vcpu, insn, path.data, bigEndian)
   if (target < 0) retire(pass.vcpu, insn.length)

@@ -57,7 +57,7 @@ export function injectStage1Fault(
 /**
  * Makes the guest take an external abort on the walk of its tables.
  *
- * @param level - of the table that is in no memory
+ * @param level - level of the table that is in no memory
  */
 export function injectTableAbort(
   vcpu: ArmVcpu,

@@ -116,7 +116,7 @@ export class DeviceOrder {
     else this.setMonitor(vcpu, monitor.ipaLo, monitor.ipaHi, monitor.size)
   }
 
-  /** A store to an emulated address has been made: monitors that overlap it open. */
+  /** Opens all other monitors that overlap a store to an emulated address. */
   stored(vcpu: number, ipaLo: number, ipaHi: number, size: number): void {
     for (let other = 0; other < this.#vcpus; other++) {
       const at = LOCKS + other * MONITOR_WORDS
