@@ -9,7 +9,7 @@ export class Requests {
   /**
    * Runs one request.
    *
-   * @param properties - of the image: the range has to lie in it
+   * @param properties - properties of the image: the range has to lie in it
    * @throws BlockError `ERR_RANGE`, `ERR_CANCELLED`, `ERR_NO_MEDIUM` after `close`, and errors of `body`
    */
   async run(

@@ -1,4 +1,4 @@
-/** Counts above this are not told apart: more references than a file has room for. */
+/** Counts above this are rounded: a file has no room for as many references. */
 const EXACT = 2 ** 52
 
 /** Reads and writes counts of a refcount block. A width of `2 ** order` bits. */

@@ -216,7 +216,7 @@ export class Refcounts {
   /** Makes a refcount block in the free cluster `cluster`, and counts that cluster: in the new block if its range has it. */
   async #addBlock(index: number, cluster: number): Promise<Table> {
     if ((index + 1) * ENTRY_BYTES > this.#table.length) await this.#grow(index)
-    // Growing the table may have added this block.
+    // The table's growth may have added this refcount block.
     const existing = await this.#block(index)
     if (existing !== null) return existing
     const block = this.#blocks.add(cluster * this.#clusterBytes)
