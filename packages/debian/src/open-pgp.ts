@@ -40,7 +40,7 @@ interface Signature {
  *
  * Source: RFC 4880, 7, "Cleartext Signature Framework", and 5.2, "Signature Packet".
  *
- * @param name - of the document, for messages
+ * @param name - name of the document, for messages
  * @returns the text signed by a key of `keys`, without the surrounding armor
  * @throws DebianError `ERR_FETCH` where no key of `keys` has signed the text
  */
