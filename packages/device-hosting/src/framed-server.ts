@@ -10,7 +10,7 @@ export interface FrameWay {
   /** False: the other end lags. */
   readonly writable: boolean
   send(frame: Frame): void
-  /** Told that writes wait in the ring, as the other end lags: `FramedRemote.sendBuffered` is due when it does not. */
+  /** Called when writes wait in the ring, as the other end lags: call `FramedRemote.sendBuffered` when it no longer does. */
   lags(): void
   close(): void
 }

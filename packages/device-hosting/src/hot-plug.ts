@@ -21,7 +21,7 @@ export interface HotPlugParts {
   /** The attached models by name. */
   readonly attached: Map<string, AttachedModel>
   readonly failed: ReportFailure
-  /** Told of a slot before its device is out. */
+  /** Called with a slot before its device is taken out. */
   readonly leaves: (busName: string) => void
 }
 

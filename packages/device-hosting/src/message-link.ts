@@ -8,13 +8,13 @@ export interface FramePort {
   postMessage(message: unknown): void
   /** Calls `listener` with each message. */
   addEventListener(type: 'message', listener: (event: { readonly data: unknown }) => void): void
-  /** Has messages come. */
+  /** Begins to receive messages. */
   start(): void
   /** Ends the port. */
   close(): void
 }
 
-/** Frames after which a receiver says how many it has taken. */
+/** Frames after which a receiver acknowledges all that it has taken. */
 const ACK_EVERY = 64
 /** Frames on their way, above which a sender that can wait does. */
 const HIGH_WATER = 1024
@@ -28,7 +28,7 @@ export class MessageLink {
   #underWay = 0
   #taken = 0
   #closed = false
-  /** Told when `writable` is true again. */
+  /** Called when `writable` is true again. */
   onDrained: (() => void) | null = null
 
   /**

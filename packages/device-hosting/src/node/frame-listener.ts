@@ -140,7 +140,7 @@ export class FrameListener {
   #connection(socket: Socket): void {
     this.#sockets.add(socket)
     socket.on('error', () => {})
-    // The oldest of them has had the most time to say who it is.
+    // The oldest unidentified connection makes room: it has had the most time for its introduction.
     if (this.#strangers.size >= MAX_STRANGERS) {
       const [[oldest, stranger]] = this.#strangers as unknown as [[string, Socket]]
       this.#strangers.delete(oldest)

@@ -10,7 +10,7 @@ export interface TlsWatchOptions {
   onTrouble?(error: Error): void
 }
 
-/** Told of each change. */
+/** Called after each change. */
 type Listener = (now: TlsIdentity, before: TlsIdentity) => void
 
 const EVERY_MS = 10_000

@@ -243,7 +243,7 @@ export abstract class FrameLink<Taken extends ProtocolFrame = ProtocolFrame> {
     this.#options.onFailed(error)
   }
 
-  /** Ends the session. @param why - for the other end's people */
+  /** Ends the session. @param why - the reason, for the other end's users */
   close(why = ''): void {
     if (!this.#isOver) this.end(why, new IoreqError('ERR_DEVICE', 'it has ended'))
   }

@@ -154,7 +154,7 @@ export class ProtocolEnd {
     if (error !== undefined) this.#session.fail(error)
   }
 
-  /** Ends the session. @param why - for the server's people */
+  /** Ends the session. @param why - the reason, for the server's users */
   close(why: string): void {
     this.#stopTimers()
     this.#session.close(why)
