@@ -54,7 +54,7 @@ interface Late<Request, Answer> {
  * Requests of the host whose answers come later.
  *
  * - An answer takes effect at a virtual instant that is fixed when the request is made, or when the host has it, if that is
- *   later. On deterministic time the machine waits for the host there.
+ *   later. On deterministic time the machine waits for the host at that instant.
  * - No two requests that are under way have the same instant, so that runs on deterministic time agree on the order, also of
  *   those that the machine waits for. On the host's clock requests that are over time are answered as the host has them.
  * - A request that is cancelled is not answered. As the host may be busy with it all the same, later requests wait for its

@@ -57,13 +57,13 @@ interface Field {
  * | a field is | it is saved as | a saved one must be |
  * |---|---|---|
  * | a number, string or boolean | itself | of that type; a `version` the same |
- * | null or undefined | what it has become | anything |
+ * | null or undefined | its present value | anything |
  * | a list or plain object | a copy | of that shape |
  * | a typed array | a list of its numbers | a list of as many |
  * | a `Set` or `Map` | a list | a list |
  * | an `Instant` or `Timer` | an instant; null: not armed | such a one |
- * | a part, or a list of parts | what each saves | what each accepts, and as many |
- * | a function | as what it returns then; null: there is none | |
+ * | a part, or a list of parts | the state of each | a valid state of each, and as many |
+ * | a function | as the value that it returns then; null: there is none | |
  */
 export abstract class Stateful implements StatePart {
   #record: Values = {}
@@ -136,7 +136,7 @@ export abstract class Stateful implements StatePart {
     this.#settled?.()
   }
 
-  /** Returns what in a saved state is invalid, by path; undefined: valid. Nothing is changed. */
+  /** Returns the invalid part of a saved state, by path; undefined: valid. Nothing is changed. */
   stateFault(state: unknown): string | undefined {
     const version = this.#record['version'] as number | undefined
     const found = (state as Values | null | undefined)?.['version']

@@ -54,7 +54,7 @@ export interface BlockRequest {
  *
  * Offsets and lengths are in bytes and multiples of `blockBytes`. Requests may run at the same time and complete in any
  * order; a model that needs an order awaits. A request that the medium cannot carry out rejects with a
- * {@link BlockError}. The guest never sees its text, only what the model makes of its code.
+ * {@link BlockError}. The guest never sees its text; the model translates its code to a status.
  */
 export interface BlockBackend {
   /** The properties now. They change only with `onChange`. */

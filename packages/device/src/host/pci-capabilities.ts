@@ -46,7 +46,7 @@ export class PciCapabilities {
   /**
    * Places one.
    *
-   * @param body - behind the header of 2 bytes, or 4 for an extended one
+   * @param body - bytes behind the header of 2 bytes, or 4 for an extended capability
    * @returns the capability's offset
    * @throws DeviceError `ERR_INVALID` for a place that does not exist, `ERR_EXISTS` for one that is taken, `ERR_NO_SPACE`
    */
