@@ -246,7 +246,7 @@ export class AcpiPm extends Stateful implements DeviceModel {
     return listens
   }
 
-  /** Wakes a machine that sleeps, as a key does. The guest is told that it was the power button, as QEMU does. */
+  /** Wakes a machine that sleeps, as a key does. The guest sees a press of the power button, as with QEMU. */
   wake(): void {
     if (this.isAsleep) this.pressPowerButton()
   }

@@ -7,14 +7,14 @@ const SMRAM = 0x72
 
 /** Options of {@link HostBridge}. */
 export interface HostBridgeOptions {
-  /** Told how a range between 0xC0000 and 0xFFFFF is backed, whenever firmware changes its PAM attributes. */
+  /** Called with the backing of a range between 0xC0000 and 0xFFFFF, whenever firmware changes its PAM attributes. */
   readonly onShadow?: (range: ShadowRange) => void
   /**
    * Whether the machine sleeps (S3): a reset then keeps the PAM registers, like QEMU, so that waking firmware is found in
    * its copy.
    */
   readonly isAsleep?: () => boolean
-  /** Told who sees which part of SMRAM, whenever that changes. Absent: there is no system-management mode. */
+  /** Called with the visibility of SMRAM's parts, whenever it changes. Absent: there is no system-management mode. */
   readonly onSmram?: (settings: SmramSettings) => void
 }
 

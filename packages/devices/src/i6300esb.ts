@@ -28,7 +28,7 @@ const RELOAD = 0x0c
 const PRELOAD_MASK = 0xf_ffff
 const RELOAD_BIT = 1 << 8
 const TIMEOUT_BIT = 1 << 9
-/** Written to the reload register one after the other, these let the next write through. */
+/** Values that unlock the reload register for one write, when written to it in this order. */
 const UNLOCK = [0x80, 0x86] as const
 
 /** The timer counts the PCI clock of 33 MHz, divided by 2^15 or 2^5. */

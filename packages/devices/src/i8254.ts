@@ -36,7 +36,7 @@ const REFRESH_TICKS = 18
 export interface I8254Options {
   /** ISA line of counter 0; default 0. */
   readonly irq?: number
-  /** Told the state of the PC speaker's input when the guest changes it. */
+  /** Called with the state of the PC speaker's input when the guest changes it. */
   readonly onSpeaker?: (gate: boolean, data: boolean) => void
   /** Gets the PC speaker's sound, as {@link SPEAKER_FORMAT}; nothing while silent. Default: the sound is discarded. */
   readonly speaker?: AudioBackend

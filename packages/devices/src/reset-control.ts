@@ -24,7 +24,7 @@ const A20_GATE = 0x02
 
 /** Options of {@link ResetControl}. */
 export interface ResetControlOptions {
-  /** Told whether address line 20 works, at each write to port 0x92, at resets and after a restore. */
+  /** Called with whether address line 20 works, at each write to port 0x92, at resets and after a restore. */
   readonly onA20?: (works: boolean) => void
   /** Whether the A20 gate works, which the keyboard controller may have changed since. Default: as port 0x92 says. */
   readonly a20?: () => boolean

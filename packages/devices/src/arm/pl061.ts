@@ -37,7 +37,7 @@ export interface Pl061Options {
   readonly base: number
   /** Interrupt line, as `DeviceContext.interruptLine` counts them. */
   readonly irq: number
-  /** Told the levels of the lines that the guest drives, as bits, whenever one changes. */
+  /** Called with the levels of the lines that the guest drives, as bits, whenever one changes. */
   readonly onOutput?: (levels: number, driven: number) => void
 }
 

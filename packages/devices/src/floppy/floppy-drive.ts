@@ -47,7 +47,7 @@ export class FloppyDrive extends Stateful {
     return this.#medium?.properties.readOnly ?? false
   }
 
-  /** Moves the head. @returns by how many cylinders */
+  /** Moves the head. @returns the cylinders moved */
   seek(cylinder: number): number {
     const to = Math.min(Math.max(cylinder, 0), LAST_CYLINDER)
     const steps = Math.abs(to - this.cylinder)

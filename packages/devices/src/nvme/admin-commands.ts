@@ -49,7 +49,7 @@ export const LATER = null
 /** Admin commands. Source: NVM Express 1.4, §5, "Admin Command Set". */
 export class NvmeAdmin extends Stateful {
   readonly #parts: NvmeAdminParts
-  /** Requests that wait for an event; the namespace has changed; and the host was told. */
+  /** Requests that wait for an event; whether the namespace has changed; whether the host got the event. */
   readonly #r = this.keeps({ events: [] as number[], changed: false, reported: false })
 
   constructor(parts: NvmeAdminParts) {

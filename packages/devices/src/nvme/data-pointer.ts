@@ -27,7 +27,7 @@ function add(into: DataPiece[], address: number, length: number): void {
  *
  * Source: NVM Express 1.4, §4.3, "Physical Region Page Entry and List".
  *
- * @param into - is given the pieces in order
+ * @param into - gets the pieces in order
  * @returns a status: success, or the error in the entries
  */
 export function findData(dma: Dma, prp1: number, prp2: number, bytes: number, into: DataPiece[]): number {

@@ -44,7 +44,7 @@ const STRAIGHT = 0x3210
 
 /** Options of {@link IchLpc}. */
 export interface IchLpcOptions {
-  /** Told the first port of the power-management block; null: it is off. */
+  /** Called with the first port of the power-management block; null: it is off. */
   readonly onPmBase?: (base: number | null) => void
   /** Whether the board has system-management mode; default false: firmware sees it as already in use. */
   readonly smm?: boolean

@@ -28,16 +28,16 @@ export interface EcamPlacement {
 
 /** Options of {@link MchHostBridge}. */
 export interface MchHostBridgeOptions {
-  /** Told how a range between 0xC0000 and 0xFFFFF is backed, whenever firmware changes its PAM attributes. */
+  /** Called with the backing of a range between 0xC0000 and 0xFFFFF, whenever firmware changes its PAM attributes. */
   readonly onShadow?: (range: ShadowRange) => void
   /**
    * Whether the machine sleeps (S3): a reset then keeps the PAM registers, like QEMU, so that waking firmware is found in
    * its copy.
    */
   readonly isAsleep?: () => boolean
-  /** Told where PCI Express configuration space is, whenever that changes; null: it is off. */
+  /** Called with the place of PCI Express configuration space, whenever it changes; null: it is off. */
   readonly onEcam?: (placement: EcamPlacement | null) => void
-  /** Told who sees which part of SMRAM, whenever that changes. Absent: there is no system-management mode. */
+  /** Called with the visibility of SMRAM's parts, whenever it changes. Absent: there is no system-management mode. */
   readonly onSmram?: (settings: SmramSettings) => void
   /** Where the bridge is at power-on, a multiple of 256 MiB below 4 GiB: for machines without firmware. Default: it is off. */
   readonly ecamBase?: number
