@@ -155,7 +155,7 @@ export class CodeCache {
    * Has instructions of a page be executed alone until breakpoints change: they get no slots, so that control that comes to one
    * looks it up.
    *
-   * @param offsets - of the breakpoints
+   * @param offsets - offsets of the breakpoints
    */
   trap(page: CodePage, offsets: Iterable<number>): void {
     const traps: Traps = page.traps ?? new Map()
@@ -178,7 +178,7 @@ export class CodeCache {
    * A write to any of the bytes that the unit was made from ends that, as it kills their records.
    *
    * @param parts - parts of the unit's code; first the page with the unit's first instruction
-   * @param record - of the instruction
+   * @param record - record of the instruction
    * @param entry - the unit's entry in the function table
    * @param words - machine addresses that its code loads from `R_WORDS`
    * @returns machine address of the unit's record; 0 if the arena is full
@@ -425,7 +425,7 @@ export class CodeCache {
   /**
    * Returns whether a record is that of some bytes, however it has been marked and linked since; false if the arena is full.
    *
-   * @param bytes - of one instruction
+   * @param bytes - bytes of one instruction
    * @param isLinked - whether the record is a branch that may have {@link R_LINK}
    */
   isDecodedFrom(record: number, bytes: Uint8Array, mode: number, isLinked: boolean): boolean {

@@ -42,7 +42,7 @@ export class CodePage {
   readonly frame: number
   /** Mode that the code was decoded for. */
   readonly mode: number
-  /** Machine address of the slot table: for each byte of the page the machine address of the record that begins there, or 0. */
+  /** Machine address of the slot table: for each byte of the page the machine address of the record that begins at it, or 0. */
   readonly slots: number
   /** Units that were made from the page. */
   readonly units: Set<CodeUnit> = new Set<CodeUnit>()

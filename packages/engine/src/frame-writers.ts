@@ -27,7 +27,7 @@ export class FrameWriters {
   /** Free numbers of removed TLBs. */
   readonly #free: number[] = []
 
-  /** @param frames - of machine memory */
+  /** @param frames - number of frames of machine memory */
   constructor(frames: number) {
     this.#frameCount = frames
   }

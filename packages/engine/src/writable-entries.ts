@@ -23,7 +23,7 @@ export interface TlbEntries {
   isWrite(entry: number): boolean
   /** Makes an entry hold nothing. */
   invalidate(entry: number): void
-  /** Is told of the frames that get write entries; absent: nothing but this TLB asks for them. */
+  /** The record of frames with write entries, for other threads; absent: only this TLB needs them. */
   readonly writers?: FrameWriters | undefined
 }
 
@@ -43,7 +43,7 @@ export class WritableEntries {
   /** The number of this TLB for {@link TlbEntries.writers}. */
   readonly #number: number
 
-  /** @param frames - of machine memory */
+  /** @param frames - number of frames of machine memory */
   constructor(frames: number, entries: TlbEntries) {
     this.#frameCount = frames
     this.#entries = entries

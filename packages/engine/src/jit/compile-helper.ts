@@ -120,7 +120,7 @@ export class RemoteCompiler<Form> {
     if (!this.#hasFailed) this.#port!.post({ number, job: { ...job, form } })
   }
 
-  /** There will be a job: the thread begins to start at the next {@link RemoteCompiler.look}, a stop of its own. */
+  /** Has the thread started at the next {@link RemoteCompiler.look}, as a job will follow: the start is a pause of its own. */
   prepare(): void {
     this.#isWanted = this.#port === undefined && this.isThere
   }

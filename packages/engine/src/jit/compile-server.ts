@@ -20,7 +20,7 @@ export class CompileServer {
   #opened: Promise<JobCompiler> | undefined
 
   /**
-   * @param openers - by the names of the instruction sets
+   * @param openers - makers of emitters by the names of the instruction sets
    * @param answer - posts to the machine
    * @param isFirstCaller - units are called here first, for an access outside of memory: not for pages, whose hosts may crash.
    * Hosts make machine code at the first call, and share it between threads

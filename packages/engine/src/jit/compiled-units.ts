@@ -44,7 +44,7 @@ export interface CompiledUnitsParts<Form> {
   /** Another thread that compiles. */
   readonly helper: CompileHelper | undefined
   readonly target: CompilerTarget
-  /** Called when another thread has compiled a place, or better code of a unit. @param record - of the place, or the unit */
+  /** Called when another thread has compiled a place, or better code of a unit. @param record - record of the place, or the unit */
   onReady(record: number): void
   /** Called with the milliseconds that another thread has taken for a place. */
   onHelped(milliseconds: number): void
@@ -198,7 +198,7 @@ export class CompiledUnits<Form> {
     this.#count()
   }
 
-  /** Whether another thread compiles a place, or better code of a unit. @param record - of the place, or the unit */
+  /** Whether another thread compiles a place, or better code of a unit. @param record - record of the place, or the unit */
   isAwaited(record: number): boolean {
     return this.#compiling.has(record)
   }

@@ -65,9 +65,9 @@ export const EXIT_REASON = 0xf
 export const EXIT_OUTCOME_SHIFT = 24
 /** Bits of the outcome, shifted: a `UNIT_*`. */
 export const EXIT_OUTCOME = 0x1f
-/** Set where the target of a computed branch is noted. */
+/** Flag of an exit at a computed branch whose target is noted. */
 export const EXIT_COMPUTED = 0x2000_0000
-/** Set besides, where the branch is a return. */
+/** Further flag if this branch is a return. */
 export const EXIT_RETURN = 0x4000_0000
 
 /** Returns the detail of an exit. @param page - its number; @param outcome - a `UNIT_*`, below 32 */

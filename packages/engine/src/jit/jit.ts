@@ -133,7 +133,7 @@ export class Jit<Form> {
     this.#statistics.beginTurn()
   }
 
-  /** The turn of a processor has ended. @param instructions - that have retired in it */
+  /** The turn of a processor has ended. @param instructions - instructions that have retired in it */
   endTurn(instructions: number): void {
     this.#statistics.endTurn(instructions)
   }

@@ -11,7 +11,7 @@ export type MissAction =
    * The unit ends after the instruction if the access has written its code.
    */
   | 'call'
-  /** Leaves: as `call`, of an instruction that the next one does not follow. */
+  /** Leaves the unit; replaces `call` for an instruction that its successor in memory does not follow. */
   | 'leave'
 
 /** Most misses per count; an instruction's action changes after several counts. */

@@ -20,7 +20,7 @@ export class RegionTranslator<Form> {
   readonly #semantics: UnitSemantics<Form>
   readonly #labels: (Label | undefined)[] = []
 
-  /** @param frame - of a function without code */
+  /** @param frame - frame of a function without code */
   constructor(frame: UnitFrame<Form>) {
     this.#frame = frame
     this.#semantics = frame.semantics

@@ -64,7 +64,7 @@ export interface UnitCode extends CodeSource {
   better: UnitCode | undefined
 }
 
-/** Returns a number for some bytes that other bytes hardly ever have. @param seed - for which the number differs, too */
+/** Returns a number for some bytes that other bytes hardly ever have. @param seed - another seed gives another number */
 export function hashOf(bytes: Uint8Array, from: number, to: number, seed: number): number {
   let hash = Math.imul(seed, 0x9e37_79b1)
   for (let i = from; i < to; i++) hash = Math.imul(hash ^ bytes[i]!, 0x0100_0193)

@@ -30,7 +30,7 @@ export class UnitCodes {
   /** Bytes of the modules without units. */
   keptBytes = 0
 
-  /** @param firstEntry - of the table, for code */
+  /** @param firstEntry - the table's first entry for code */
   constructor(firstEntry: number) {
     this.#nextEntry = firstEntry
   }

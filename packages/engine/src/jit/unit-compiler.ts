@@ -53,7 +53,7 @@ export class UnitCompiler<Form> {
   readonly #stateAt: number
   readonly #recordsAt: number
 
-  /** @param emitter - of the instruction set of the code */
+  /** @param emitter - emitter of the code's instruction set */
   constructor(emitter: UnitEmitter<Form>, target: CompilerTarget) {
     this.#emitter = emitter
     this.#target = target
