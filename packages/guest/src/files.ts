@@ -83,7 +83,7 @@ export class GuestFiles {
 
   /**
    * Writes a file: its old content is replaced, its owner stays. A source may be of any size: host and guest have a part of 1 MiB
-   * of it at a time. After an error the file has what was written until then.
+   * of it at a time. After an error the file has the bytes written so far.
    *
    * @param options - `mode`: permission bits, such as 0o755; default unchanged, or a new file's default
    * @throws GuestError `ERR_GUEST_FILE`, `ERR_GUEST_OPTION` and errors of `exec`; errors of the source

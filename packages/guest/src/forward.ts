@@ -9,7 +9,7 @@ export interface ForwardOptions {
   readonly hostAddress?: string
   /** The address in the guest that is connected to; default 127.0.0.1. */
   readonly guestAddress?: string
-  /** Told why a connection has failed, such as that nothing listens in the guest. */
+  /** Called with the reason of a failed connection, such as that nothing listens in the guest. */
   readonly onError?: (error: unknown) => void
 }
 

@@ -140,8 +140,8 @@ export class Session {
   /**
    * Sends a request after the requests of earlier callers.
    *
-   * @param name - of the request's session
-   * @param limit - of the caller
+   * @param name - name of the request's session
+   * @param limit - the caller's time limit
    * @throws GuestError `ERR_GUEST_TIMEOUT`, `ERR_GUEST_CLOSED`; `ERR_GUEST_PROTOCOL` where another session has begun meanwhile
    */
   async request(name: string, words: readonly string[], payload?: Uint8Array, limit?: AnswerLimit): Promise<Answer> {
