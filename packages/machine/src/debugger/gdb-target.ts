@@ -40,7 +40,7 @@ function backtrace(debug: MachineDebugger, { nameOf }: PcGdbOptions): MonitorCom
   }
 }
 
-/** Shows a PC to gdb. @param additions - of its kind of run */
+/** Shows a PC to gdb. @param additions - commands of its kind of run */
 export function pcGdbMachine(
   domain: X86Domain,
   debug: MachineDebugger,

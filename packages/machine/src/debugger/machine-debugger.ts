@@ -234,7 +234,7 @@ export class MachineDebugger {
   /**
    * Stops after an instruction that accesses watched bytes. Devices' own accesses do not count.
    *
-   * @param length - in bytes, up to 1 MiB
+   * @param length - length in bytes, up to 1 MiB
    */
   watch(address: bigint, length: number, kind: MachineWatchKind, handler?: StopHandler): Removable {
     return this.#points.watch(address, length, kind, handler)

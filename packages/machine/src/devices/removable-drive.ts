@@ -62,12 +62,12 @@ export class RemovableDrive implements MachineRemovableDrive, BlockBackend {
   readonly tray: BlockTray
   readonly #changed: () => void
   readonly #listeners = new Set<() => void>()
-  /** Requests of the medium that is in. */
+  /** Requests to the present medium. */
   #pending = new Set<Promise<void>>()
   #medium: BlockBackend | null
   #unwatch: (() => void) | undefined
   #hasLeft = false
-  /** The end of the exchange that was asked for last. */
+  /** The end of the exchange requested last. */
   #last: Promise<void> | null = null
   #client: BlockTrayClient | null = null
   #state: BlockTrayState = { open: false, locked: false }

@@ -301,7 +301,7 @@ export class MachineLife {
     })
   }
 
-  /** Ends the present run, or the next one, kept still by a debugger or not. */
+  /** Ends the present or else the next run, even one that a debugger keeps still. */
   stop(): void {
     this.#isStopping = true
     this.#domain.stop({ reason: 'stopped' })

@@ -51,7 +51,7 @@ export class BootArea {
    * Copies bytes to the next page or, unaligned, to the next 16 bytes.
    *
    * @returns their GPA
-   * @throws LoaderError `ERR_NO_ROOM` with `what` as the name
+   * @throws LoaderError `ERR_NO_ROOM` that names the bytes
    */
   place(what: string, bytes: Uint8Array, alignment: 16 | typeof PAGE_BYTES = 16): number {
     const at = Math.ceil(this.#next / alignment) * alignment

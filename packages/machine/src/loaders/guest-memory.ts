@@ -22,7 +22,7 @@ export function ramFrom(memory: GuestMemoryWriter, gpa: number): number {
 
 /**
  * Asserts that a range is RAM.
- * @throws LoaderError `ERR_NO_ROOM` with `what` as the name
+ * @throws LoaderError `ERR_NO_ROOM` that names the range
  */
 export function requireRam(memory: GuestMemoryWriter, what: string, gpa: number, bytes: number): void {
   if (ramFrom(memory, gpa) < bytes)

@@ -21,7 +21,7 @@ export interface MachineMaker<K extends MachineKind, B extends Board<K>, M exten
  * Makes a machine: powered on, at the instant of its snapshot, or at that of a fork.
  *
  * @param gate - stands between the machine and its back ends
- * @param origin - of a clone
+ * @param origin - the machine that a clone is made from
  * @throws MachineError, LoaderError, MemoryError or DeviceError, naming the value and the expected values
  */
 export async function makeMachine<K extends MachineKind, B extends Board<K>, M extends Machine<K>>(
@@ -88,7 +88,7 @@ async function make<K extends MachineKind, B extends Board<K>, M extends Machine
   return machine
 }
 
-/** Prepares a machine that is to be forked. @param origin - of a clone */
+/** Prepares a machine that is to be forked. @param origin - the machine that a clone is made from */
 async function forkFamily<K extends MachineKind>(
   options: K['options'],
   origin: { readonly family: ForkFamily } | undefined,

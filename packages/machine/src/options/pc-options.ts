@@ -62,7 +62,7 @@ export interface PcOptions extends MachineOptions {
   readonly devicePlacement?: 'inline' | 'deferred' | StartBoardServer | undefined
   /** Effect of a triple fault: the machine ends with its registers (default), or is reset, as a PC is. */
   readonly tripleFault?: 'end' | 'reset' | undefined
-  /** Told that the guest sleeps (S3), and that it has been woken. */
+  /** Called when the guest sleeps (S3), and when it has been woken. */
   readonly onSleep?: ((asleep: boolean) => void) | undefined
   /** Called once where the guest can only wait for ever, with a sentence that says why. */
   readonly onWarning?: ((warning: string) => void) | undefined

@@ -15,7 +15,7 @@ const AT_FIRST: ReadonlySet<Frame['kind']> = new Set(['wantFrames', 'ownMemory',
 export class HeldFrames {
   readonly #frames = new Map<string, Uint8Array>()
 
-  /** Takes note of a frame that takes effect. */
+  /** Keeps a frame that takes effect, or drops the frame that it cancels. */
   take(frame: Frame): void {
     switch (frame.kind) {
       case 'wantFrames':

@@ -16,7 +16,7 @@ export type Deliver = (data: Uint8Array) => void
 export interface HeldInputs {
   /** Returns the state as plain data. */
   save(): unknown
-  /** Puts the state back; its model has been restored. */
+  /** Restores the held inputs; the party's model has been restored before. */
   restore(saved: unknown): void
   /** Whether the gate is fixed at creation: a machine with another gate cannot be restored to its states. */
   readonly isFixed?: boolean

@@ -115,7 +115,7 @@ export class ReplayDebugger<M extends TravelledMachine = Pc> {
     return this.#add({ set: (debug, handler) => debug.breakpoint(address, handler) })
   }
 
-  /** Stops where watched bytes are accessed; devices' own accesses do not count. @param length - in bytes, up to 1 MiB */
+  /** Stops where watched bytes are accessed; devices' own accesses do not count. @param length - length in bytes, up to 1 MiB */
   watch(address: bigint, length: number, kind: MachineWatchKind): Removable {
     return this.#add({ set: (debug, handler) => debug.watch(address, length, kind, handler) })
   }

@@ -19,7 +19,7 @@ const LEAST_SECONDS = 0.05
 const MOST_SECONDS = 7 * 86_400
 /** A guest whose next timer is further away has stopped its tick, as the slowest tick (HZ=100) takes 10 ms. */
 const QUIET_NS = 15e6
-/** Between two pauses the guest runs its due timers. First guest time after which the guest is checked for that. */
+/** Guest time in nanoseconds from a pause to the first check whether the guest has run its due timers. */
 const LOOK_NS = 100e3
 /** Longest guest time to the next check, else a quarter of that since the pause: one that wakes in step would look busy. */
 const MOST_LOOK_NS = 37e6

@@ -7,7 +7,7 @@ import { armMonitor, exceptionClassName, exceptionClassSignal } from './arm-moni
 /** How an Arm machine is shown to gdb. */
 export type ArmGdbOptions = MachineGdbOptions
 
-/** Shows an Arm machine to gdb. @param additions - of its kind of run */
+/** Shows an Arm machine to gdb. @param additions - commands of its kind of run */
 export function armGdbMachine(
   domain: ArmDomain,
   debug: MachineDebugger,
