@@ -22,9 +22,9 @@ export class GuestFrame {
 export interface GuestMap {
   /** Looks up the present memory type of a guest frame, into `into`. Must not throw for any frame number from 0 to 2 ** 40. */
   lookup(gfn: number, into: GuestFrame): void
-  /** Told that a device model has written RAM: log-dirty tracking. Not called for writes to ROM, which are discarded. */
+  /** Called when a device model has written RAM: log-dirty tracking. Not for writes to ROM, which are discarded. */
   dirtied?(gfn: number, count: number): void
-  /** Told that a device model is about to write RAM, or to hold it for writing: while its contents are as they were. */
+  /** Called before a device model writes RAM, or holds it for writing: its contents are still the old ones. */
   writing?(gfn: number, count: number): void
 }
 

@@ -25,7 +25,7 @@ export interface Segment {
 
 /** A {@link Segment} that may be written. A write to the `bytes` of `rom` is lost. */
 export interface WritableSegment extends Segment {
-  /** Its bytes while the mapping is held; null for `mmio` and `hole`. */
+  /** The segment's bytes, to be written while the mapping is held; null for `mmio` and `hole`. */
   readonly bytes: Uint8Array | null
 }
 

@@ -35,7 +35,7 @@ export class PageCache {
   #last: Bucket | null = null
 
   /**
-   * @param pages - of a bucket: a power of two
+   * @param pages - pages of a bucket: a power of two
    * @param mostBuckets - at least 1
    * @param beforeDrop - called before references to pages are dropped for room
    */
