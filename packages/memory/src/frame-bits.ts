@@ -5,7 +5,7 @@ export class FrameBits {
   readonly #bits: Uint8Array
   readonly #shared: boolean
 
-  /** @param bits - by frame */
+  /** @param bits - bits of each frame */
   constructor(bits: Uint8Array, shared: boolean) {
     this.#bits = bits
     this.#shared = shared
