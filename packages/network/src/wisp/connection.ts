@@ -45,7 +45,7 @@ export interface WispStream {
 export interface WispOwner {
   /** The relay has answered. */
   ready(): void
-  /** The relay cannot be used. @param why - for people */
+  /** The relay cannot be used. @param why - the reason, for people */
   refused(why: string): void
   /** The WebSocket is closed. */
   lost(): void
