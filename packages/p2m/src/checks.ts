@@ -56,7 +56,7 @@ export function checkFrames(memory: MachineMemory, mfn: number, count: number): 
 /**
  * Refuses types that cannot be inserted directly, and a machine frame that its type excludes or lacks.
  *
- * @param kinds - of the type
+ * @param kinds - kinds of the type
  */
 export function checkBacking(memory: MachineMemory, mfn: number, count: number, type: number, kinds: number): void {
   if ((kinds & (KIND_PLAIN | KIND_DEVICE)) !== 0) {

@@ -438,7 +438,7 @@ export class RadixTable {
 /** How an entry is replaced by another one. */
 export interface EntryPublisher {
   publish(ma: number, lo: number, hi: number): void
-  /** Replaces a leaf table that other maps hold by a private copy. @param ma - of the entry that points to it */
+  /** Replaces a leaf table that other maps hold by a private copy. @param ma - MA of the entry that points to it */
   own?(ma: number): void
 }
 

@@ -13,7 +13,7 @@ const ENTRIES = 512
 /**
  * Replaces a map's sealed table by a private copy with the same leaves.
  *
- * @param ma - of the entry that points to the table
+ * @param ma - MA of the entry that points to the table
  * @param publish - replaces the entry that points to the table
  * @throws P2mError `ERR_NO_MEMORY`; nothing has changed then
  */

@@ -41,7 +41,7 @@ export class SharedRam {
 
   /**
    * @param tables - tables, each with a holder count for this object
-   * @param runs - of frames with a reference for this one
+   * @param runs - runs of frames with a reference for this object
    */
   constructor(memory: MachineMemory, counts: FrameCounts, tables: readonly SharedTable[], runs: readonly SharedRun[]) {
     this.tables = tables

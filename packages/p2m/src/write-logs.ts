@@ -1,7 +1,7 @@
 import { check } from './checks.ts'
 
 /**
- * Told that the next writes to some guest frames are to be noticed.
+ * Called when the next writes to some guest frames are to be noticed.
  *
  * @param frames - which of `count` frames from `gfn` on: bit `i % 32` of word `i / 32` is frame `gfn + i`
  */
