@@ -101,7 +101,7 @@ export function explainArm(context: ArmPagingContext, reader: TableReader, addre
   }
 }
 
-/** @param number - of the step, from 0 */
+/** @param number - number of the step, from 0 */
 function stepOf(isShort: boolean, half: ArmHalf, number: number, { gpa, value }: Pick<ArmWalkStep, 'gpa' | 'value'>) {
   const level = (isShort ? 1 : half.level) + number
   const tableBytes = isShort ? SHORT_BYTES : 2 ** half.granule
