@@ -131,7 +131,7 @@ export class CheckpointStore<T> {
   /** Bytes beside the pages. */
   #bytes = 0
 
-  /** @param mostBytes - that all checkpoints may have together; default 256 MiB */
+  /** @param mostBytes - most bytes of all checkpoints together; default 256 MiB */
   constructor(mostBytes: number = MOST_BYTES) {
     this.mostBytes = mostBytes
   }

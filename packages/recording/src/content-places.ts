@@ -49,7 +49,7 @@ export class ContentPlaces {
   /**
    * Looks a piece up, and remembers it.
    *
-   * @param piece - of a page at most
+   * @param piece - at most a page of bytes
    * @param at - place of the piece if it is new
    * @returns its place
    */

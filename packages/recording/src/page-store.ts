@@ -52,7 +52,7 @@ export class PageStore {
   /**
    * Adds a page, or a use of an existing one.
    *
-   * @param offset - of the page in the bytes
+   * @param offset - offset of the page in the bytes
    * @returns its number
    */
   add(from: Uint8Array, offset: number): number {

@@ -12,7 +12,7 @@ export class RecordingRing {
   /** Number of bytes written. */
   #end = 0
 
-  /** @param mostBytes - that the recording may have, with its checkpoints */
+  /** @param mostBytes - most bytes of the recording, with its checkpoints */
   constructor(mostBytes: number) {
     this.mostBytes = mostBytes
   }

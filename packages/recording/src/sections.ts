@@ -75,7 +75,7 @@ export class Sections {
   }
 }
 
-/** The JSON of a section. @param offset - of the section. @throws RecordingError `ERR_DAMAGED` */
+/** The JSON of a section. @param offset - offset of the section. @throws RecordingError `ERR_DAMAGED` */
 export function parsed(bytes: Uint8Array, offset: number): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(bytes))
@@ -84,6 +84,6 @@ export function parsed(bytes: Uint8Array, offset: number): unknown {
   }
 }
 
-/** @param offset - in the file */
+/** @param offset - offset in the file */
 export const damagedAt = (offset: number): RecordingError =>
   new RecordingError('ERR_DAMAGED', `the recording is damaged at byte ${offset}`)
