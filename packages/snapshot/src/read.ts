@@ -25,7 +25,7 @@ export interface SnapshotSource {
 
 /** Options for reading a snapshot. */
 export interface ReadSnapshotOptions {
-  /** Told how much of the file is read, in bytes. */
+  /** Called with the bytes of the file read so far. */
   readonly onProgress?: (done: number, all: number) => void
 }
 
