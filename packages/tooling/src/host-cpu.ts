@@ -52,7 +52,7 @@ export interface HostProgram {
  * Builds a C file for the host, once per content of the file, or says why that cannot be. No reason is longer than a line.
  *
  * @param source - path of the file
- * @param options - of gcc
+ * @param options - options of gcc
  */
 export function buildForHost(source: string, options: readonly string[]): HostProgram | string {
   const compiler = 'gcc'
