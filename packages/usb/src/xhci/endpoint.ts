@@ -23,7 +23,7 @@ export interface EndpointState {
   readonly notBefore: Word64
 }
 
-/** An endpoint of a slot: a ring, and how far it has been worked off. */
+/** An endpoint of a slot: a transfer ring, and the position up to which its TRBs were executed. */
 export class Endpoint {
   readonly slot: number
   readonly index: number

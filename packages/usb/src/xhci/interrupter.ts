@@ -235,7 +235,7 @@ export class Interrupter extends Stateful {
     return true
   }
 
-  /** Puts events that wait on the ring, if they may be now. */
+  /** Puts waiting events on the ring, if the function may write memory now. */
   proceed(): void {
     // Half of a new pointer may be on no ring: the other half follows.
     if (this.isFull && this.#host.mayWrite()) this.#put()
