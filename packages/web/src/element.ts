@@ -120,9 +120,9 @@ function add<K extends keyof HTMLElementTagNameMap>(
  * Attributes: each option of `createMachine` by its name, with hyphens. `kernel`, `initrd`, `firmware`, `vga-bios`, `snapshot`,
  * `recording`, `disk`, `cdrom` and `floppy` are addresses; `memory` is a size such as `512M`; `disk-interface` and `cdrom-interface`, and
  * `keep` for writes to the disk; `network` is the kind, beside `network-name`, `network-url`, `network-card` and `mac-address`; `tablet`
- * and `record` are there or not; `jit` and `keep-fetched` are `off` or not there; `cpus`, `cpu`, `board`, `command-line`, `vga`, `layout`,
- * `smp`, `hypervisor` and `transport` are as the options are. `autostart` runs it at once, but for a machine that was saved while it was
- * paused; `start()` and `pause()` do later. Events: `ready`, and `error` with the message as its `detail`.
+ * and `record` are present or absent; `jit` and `keep-fetched` are `off` or absent; `cpus`, `cpu`, `board`, `command-line`, `vga`,
+ * `layout`, `smp`, `hypervisor` and `transport` are as the options are. `autostart` runs it at once, but for a machine that was saved
+ * while it was paused; `start()` and `pause()` do later. Events: `ready`, and `error` with the message as its `detail`.
  */
 export function defineMachineElement(name = 'retrap-machine'): void {
   if (customElements.get(name) === undefined) customElements.define(name, RetrapMachineElement)

@@ -53,7 +53,7 @@ export class TouchPointer {
     this.#machine = machine
   }
 
-  /** A finger comes. @param place - with no movement */
+  /** A finger comes. @param place - place, without movement */
   down({ pointerId, clientX, clientY }: PointerEvent, place: FingerMove): void {
     this.#fingers.set(pointerId, { startX: clientX, startY: clientY, x: clientX, y: clientY })
     clearTimeout(this.#timer)

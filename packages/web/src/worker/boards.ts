@@ -37,7 +37,7 @@ export interface BoardParts extends Pick<PcOptions, 'screen' | 'onDeviceFailure'
   readonly sound: MachineSound
   readonly files: SharedFiles | null
   readonly onCode: CompiledCodes['onCode']
-  /** Told why several vCPUs take turns. */
+  /** Called with the reason why several vCPUs take turns. */
   readonly onTurns: (why: string) => void
 }
 

@@ -198,7 +198,7 @@ export class KeptRanges implements RangeStore {
     }
   }
 
-  /** @returns null: the file ends before */
+  /** @returns null if the file ends within the range */
   #get(at: number, bytes: number): Uint8Array | null {
     const into = new Uint8Array(bytes)
     return this.#handle.read(into, { at }) === bytes ? into : null

@@ -22,7 +22,7 @@ const CHUNK_BYTES = 64 << 10
 interface FarSource extends LateSnapshotSource {
   /** Drops the part that was read last, because it is damaged. */
   drop?(): void
-  /** Nothing more is read. */
+  /** Ends the reads, and closes the file. */
   close?(): void
 }
 

@@ -126,7 +126,7 @@ function bundleOf(options: BoardOptions): BundledOptions | null {
   }
 }
 
-/** Makes a machine, and records it. @param mostBytes - that the recording may have, with its checkpoints @throws MachineError */
+/** Makes a machine, and records it. @param mostBytes - most bytes of the recording, with its checkpoints @throws MachineError */
 export async function recordedRun(
   options: BoardOptions,
   page: SentOptions,

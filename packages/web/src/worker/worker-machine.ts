@@ -641,7 +641,7 @@ export class WorkerMachine {
     this.#recording?.exchanged()
   }
 
-  /** Gives input to the machine. @param refuse - called instead while its past is shown; default the user is told */
+  /** Gives input to the machine. @param refuse - called instead while its past is shown; default: the user gets a warning */
   #give(input: () => void, refuse: () => void = () => undefined): void {
     this.#route.give(() => {
       // While the debugger returns to the present, input goes to the machine itself.
