@@ -210,7 +210,7 @@ function emitLegacy(
   if ((fields.reg | x | b) > 15 || prefixes.encoding === 'rex2' || form.encoding === 'rex2') {
     if (bits !== 64 || fields.forbidsRex || !form.rex2) return false
     const high = ((fields.reg << 2) & 0x40) | ((x << 1) & 0x20) | (b & 0x10)
-    // PUSHP and POPP are told from PUSH and POP by REX2.W.
+    // REX2.W distinguishes PUSHP and POPP from PUSH and POP.
     const pair = form.encoding === 'rex2' && form.opcodeRegister ? 8 : 0
     bytes.push(0xd5, (form.map << 7) | high | rex | pair, opcode)
     return true

@@ -52,7 +52,7 @@ export function assembleInstruction(request: InstructionRequest): AssembledInstr
   const wanted = withNarrowestSource(request)
   for (const operands of variantsOf(wanted)) {
     for (const form of candidateForms(request, wanted)) {
-      // The form would not be taken.
+      // A form without EVEX takes the operands too, and is preferred.
       if (form.encoding === 'evex' && hasPlain) continue
       try {
         const encoded = encodeSwappable(form, operands, context)

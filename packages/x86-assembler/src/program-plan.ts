@@ -12,7 +12,7 @@ export class ProgramPlan {
   readonly #names = new Set<string>()
   #anonymous = 0
 
-  /** @param address - of the first section, `text` */
+  /** @param address - address of the first section, `text` */
   constructor(address: number | bigint) {
     this.current = sectionPlan('text', { address: asWhole(address), load: undefined, align: 16 })
     this.#sections.push(this.current)
