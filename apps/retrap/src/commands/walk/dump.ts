@@ -10,9 +10,7 @@ const MOST_CHUNKS = 32_768
 const LIME_MAGIC = 0x4c69_4d45
 const LIME_HEADER = 32
 
-/**
- * A dump on disk, read where a walk goes: it may be larger than this process's memory.
- */
+/** A dump on disk, read where a walk goes: it may be larger than this process's memory. */
 export class MemoryDump implements TableReader {
   readonly path: string
   readonly format: 'plain memory' | 'ELF core' | 'LiME'
