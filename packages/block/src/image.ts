@@ -13,10 +13,7 @@ export interface BlockImage extends BlockBackend {
    * request. Absent: `flush` defers nothing.
    */
   settle?(): Promise<void>
-  /**
-   * Settles the image, and gives up the right to write, for another process
-   * to take. Absent: the image has none.
-   */
+  /** Settles the image, and gives up the right to write, for another process to take. Absent: the image has none. */
   release?(): Promise<void>
   /** Takes the image's lock again. @throws ImageError `ERR_LOCKED` if another process has it, or has written the image meanwhile */
   claim?(): Promise<void>
