@@ -56,9 +56,7 @@ export class TimerQueue {
   #look = 0
   /** Due timers whose callbacks this pass has already made. */
   readonly #late: QueuedTimer[] = []
-  /**
-   * Called when an earlier deadline than all others has been armed, so that a machine that sleeps can wake in time.
-   */
+  /** Called when an earlier deadline than all others has been armed, so that a machine that sleeps can wake in time. */
   onEarlier: (() => void) | null = null
   readonly #now = new Instant()
   /** The deadline that the callback of the moment is given. */
