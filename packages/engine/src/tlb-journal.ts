@@ -1,9 +1,6 @@
 import { FLAG_SIZE, SIZE_4M } from './tlb-layout.ts'
 
-/**
- * Most regions remembered, of each size. A guest may use any number between two flushes, and a `Set` holds
- * 2^24 at most.
- */
+/** Most regions remembered, of each size. A guest may use any number between two flushes, and a `Set` holds 2^24 at most. */
 const MOST_REGIONS = 0x4000
 
 /** Entries that a journal has room for at first: most machines that are made by the hundred execute little. */
