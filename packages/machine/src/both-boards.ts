@@ -1,6 +1,4 @@
-/**
- * Types exported by both entry points: of machines on any board and of their parts.
- */
+/** Types exported by both entry points: of machines on any board and of their parts. */
 export type { SerialPort } from './board/serial-port.ts'
 export type { ControllerDescription, StartControllerServer, StartPartServer } from './board/start.ts'
 export type { PlaceAccess } from './debugger/debugged-cpu.ts'

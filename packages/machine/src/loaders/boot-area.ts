@@ -33,10 +33,7 @@ export function writeBiosData(
   memory.write(BDA, area)
 }
 
-/**
- * Gives out RAM behind a loaded kernel, upwards, for modules and boot
- * information.
- */
+/** Gives out RAM behind a loaded kernel, upwards, for modules and boot information. */
 export class BootArea {
   readonly #memory: GuestMemoryWriter
   #next: number

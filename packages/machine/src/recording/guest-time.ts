@@ -13,9 +13,7 @@ export interface GuestTime {
 export type ReplayPlace = number | GuestTime | Instant
 
 const UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9 }
-/**
- * A checkpoint may lie within a turn whose beginning is sought: the search begins this much earlier, about ten turns.
- */
+/** A checkpoint may lie within a turn whose beginning is sought: the search begins this much earlier, about ten turns. */
 const EARLIER_NS = 100_000
 
 /** Parses a guest time such as `1500ns`, `2.5ms` or `3s`. @returns undefined for other text */
