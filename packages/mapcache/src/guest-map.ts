@@ -1,8 +1,6 @@
 import { check } from './arguments.ts'
 
-/**
- * The kind of a guest frame for a device model: RAM, RAM that it must not write, a device's registers, or nothing.
- */
+/** The kind of a guest frame for a device model: RAM, RAM that it must not write, a device's registers, or nothing. */
 export type FrameKind = 'ram' | 'rom' | 'mmio' | 'hole'
 
 /** Filled in by a {@link GuestMap}. */
