@@ -11,9 +11,7 @@ export function setOf(frames: readonly GuestFrames[], some: Iterable<number>): F
   return new FrameSet(known)
 }
 
-/**
- * A guest's memory during migration: its frames, and which were written since they were last sent.
- */
+/** A guest's memory during migration: its frames, and which were written since they were last sent. */
 export class SentMemory {
   /** Frames of RAM and ROM, from low to high. */
   readonly frames: readonly GuestFrames[]
