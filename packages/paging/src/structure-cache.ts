@@ -101,9 +101,7 @@ export class PagingStructureCache {
     return level
   }
 
-  /**
-   * Returns the cached table of a level for a linear address, for debuggers; undefined if none. Walks are not affected.
-   */
+  /** Returns the cached table of a level for a linear address, for debuggers; undefined if none. Walks are not affected. */
   peek(lo: number, hi: number, level: number, pcid: number): CachedTable | undefined {
     const space = this.#spaces[pcid]!
     const key = keyOf(lo, hi, level)

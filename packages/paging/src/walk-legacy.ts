@@ -19,9 +19,7 @@ import {
 } from './walk-outcome.ts'
 import type { WalkResult } from './walk-result.ts'
 
-/**
- * PAE tables. The PDPTE is a register, or under AMD's rules the first entry that is read.
- */
+/** PAE tables. The PDPTE is a register, or under AMD's rules the first entry that is read. */
 export function walkPae(
   context: PagingContext,
   reader: TableReader,
