@@ -1,6 +1,4 @@
-/**
- * BTF: a kernel's types, from its memory. Source: Linux, Documentation/bpf/btf.rst.
- */
+/** BTF: a kernel's types, from its memory. Source: Linux, Documentation/bpf/btf.rst. */
 import { SymbolsError } from './errors.ts'
 
 const MAGIC = 0xeb9f
