@@ -10,9 +10,7 @@ const KPCR_SELF = 0x1c
 /** Offset of the processor's number. */
 export const KPCR_NUMBER = 0x51
 
-/**
- * Returns the processor's number from its KPCR; -1 if FS does not point to a KPCR, which must contain its own address.
- */
+/** Returns the processor's number from its KPCR; -1 if FS does not point to a KPCR, which must contain its own address. */
 export function kpcrNumber(host: VapicHost, vcpu: number): number {
   const { fsBase } = host.registers(vcpu)
   const bytes = new Uint8Array(KPCR_NUMBER + 1)

@@ -1,6 +1,4 @@
-/**
- * Migration state: that of the QEMU device "kvm-tpr-opt", version 1, field for field. All fields have 32 bits.
- */
+/** Migration state: that of the QEMU device "kvm-tpr-opt", version 1, field for field. All fields have 32 bits. */
 import { describeArgument } from '@retrap/basics'
 import { check } from './arguments.ts'
 import { VapicError } from './errors.ts'
