@@ -18,9 +18,7 @@ export interface Label {
 
 const BLOCK_VOID = 0x40
 
-/**
- * Builds the body of one WebAssembly function: statements are methods here, expressions are {@link Value}s.
- */
+/** Builds the body of one WebAssembly function: statements are methods here, expressions are {@link Value}s. */
 export class FunctionBuilder implements Callee {
   /** Index among the functions of the module. */
   readonly index: number
