@@ -8,5 +8,5 @@ import { join } from 'node:path'
 if ((process.env['NODE_COMPILE_CACHE'] ?? '') === '')
   enableCompileCache(join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'retrap', 'compiled'))
 await import('./command.ts')
-// A client of a queue whose server was never there goes on asking for it.
+// A client of a queue that has never reached its server keeps trying.
 process.exit()

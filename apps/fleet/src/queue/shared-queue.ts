@@ -234,7 +234,7 @@ function withEnd(
 export interface ServeOptions extends SharedQueueOptions {
   /** Number of machines at the same time. */
   readonly concurrency: number
-  /** Notified of the attempts made here. */
+  /** Called for the attempts of this worker. */
   readonly listener: JobListener
 }
 
