@@ -64,7 +64,7 @@ export async function printText(pieces: Iterable<string | Uint8Array>, output: L
   for (const piece of pieces) {
     const taken = printer.print(piece)
     if (taken !== undefined) await taken
-    // A reader such as head has seen enough.
+    // The reader, such as head, has closed the pipe.
     if (printer.hasFailed) break
   }
   await printer.end()

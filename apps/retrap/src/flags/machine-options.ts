@@ -196,7 +196,7 @@ async function profileOf({ profile, symbols = [], cpus }: MachineFlags): Promise
 
 /** Returns the session's cache of compiled code. */
 function unitCacheOf({ jit, jitDump, unitCache }: MachineFlags, host: DeviceHost): UnitCache | undefined {
-  // Code that comes from there is not compiled, and would be missing from a dump.
+  // Code from the unit cache is not compiled, and would be missing from a dump.
   if (jit === undefined || jit === 'off' || jitDump !== undefined || unitCache === 'off') return undefined
   if (unitCache === '') throw usage('--unit-cache needs a folder, or off')
   return new UnitCache(unitCache, (message) => void host.stderr.write(`retrap: ${message}\n`))

@@ -93,7 +93,7 @@ export class MachineDebug implements SessionDebugger {
     stopped?.resolve(stop)
   }
 
-  /** @throws CliError `ERR_USAGE` before a machine is there */
+  /** @throws CliError `ERR_USAGE` before a machine was made */
   get target(): GdbTarget {
     if (this.#target === undefined) throw new CliError('ERR_USAGE', 'there is no machine yet')
     return this.#target

@@ -100,7 +100,7 @@ export class ColouredLines {
   }
 }
 
-/** SGR parameters (ECMA-48). A kind that is not here has the terminal's own colour. */
+/** SGR parameters (ECMA-48). A kind without an entry has the terminal's own colour. */
 const COLOURS: Partial<Readonly<Record<TokenKind | 'label' | 'dim', string>>> = {
   prefix: '35',
   mnemonic: '1',

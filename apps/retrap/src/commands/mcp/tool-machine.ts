@@ -223,7 +223,7 @@ export class ToolMachine {
   /**
    * Forwards a port of 127.0.0.1 to a guest's port.
    *
-   * @returns the port, and why nothing accepts connections there in the guest, if so
+   * @returns the port, and the reason if nothing in the guest accepts connections to it
    * @throws ToolError; GuestError
    */
   async forward(

@@ -190,7 +190,7 @@ export class Translation extends LineParts {
 
   readonly #monitors: (readonly [target: string, isQmp: boolean])[] = []
 
-  /** Traces the log items of `-d` that are here. */
+  /** Traces the log items of `-d` that retrap has. */
   #log(value: string): void {
     const what: Readonly<Record<string, readonly string[]>> = { int: ['exceptions', 'irq'], in_asm: ['insn'] }
     for (const item of value.split(',')) {

@@ -8,7 +8,7 @@ const names = (text: string): ReadonlySet<string> => new Set(text.split(' '))
 export const SWITCHES: ReadonlySet<string> = names(
   'nographic enable-kvm no-kvm usb snapshot s S no-reboot no-shutdown curses nodefaults no-user-config no-acpi no-hpet daemonize full-screen sdl show-cursor mem-prealloc only-migratable no-fd-bootchk singlestep perfmap jitdump semihosting version help h',
 )
-/** Options that only have two dashes here. */
+/** Options that differ only in retrap's two dashes. */
 export const SAME: ReadonlySet<string> = names(
   'kernel initrd append hda hdb hdc hdd cdrom fda fdb snapshot no-reboot option-rom pidfile daemonize',
 )
@@ -39,7 +39,7 @@ export const ALIASES: Readonly<Record<string, (value: string) => readonly [optio
   'watchdog-action': (value) => ['action', `watchdog=${value}`],
   'qmp-pretty': (value) => ['qmp', value],
 }
-/** QEMU's log items, of which `int` and `in_asm` are here. */
+/** QEMU's log items, of which retrap has `int` and `in_asm`. */
 export const LOG_ITEM: RegExp =
   /^(all|none|out_asm|in_asm|op|op_opt|op_ind|op_plugin|int|exec|cpu|fpu|vpu|mmu|pcall|cpu_reset|unimp|guest_errors|page|nochain|plugin|strace|tid|invalid_mem|trace:.+)$/
 

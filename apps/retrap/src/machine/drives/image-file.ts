@@ -85,7 +85,7 @@ async function examineUrl(url: string): Promise<ImageFile> {
     if (storage.bytes === 0) throw new ImageError('ERR_OPEN', `${shownName(url)}: it is empty`)
     return { identity: url, ...recognise(await read(0, HEAD_BYTES), await read(ISO_AT, ISO_MAGIC.length)) }
   } catch (error) {
-    // A server that fails says so by the name of the file.
+    // An error of a server names the file.
     throw error instanceof BlockError ? new CliError('ERR_INPUT', error.message) : error
   } finally {
     await storage.close()

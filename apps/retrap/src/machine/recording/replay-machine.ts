@@ -52,7 +52,7 @@ export class ReplayMachine implements Machine {
       onTransmit: (listener) => {
         this.#listeners[port] = listener
       },
-      // Keys of now were not typed then, but Ctrl-C ends the way to a place.
+      // A replay ignores keys typed now, but Ctrl-C ends the run to a place.
       receive: (bytes) => {
         if (this.#live === undefined && bytes.includes(CTRL_C)) this.#interrupt?.abort()
         return this.#liveLine(port)?.receive(bytes) ?? true
@@ -102,7 +102,7 @@ export class ReplayMachine implements Machine {
   }
 
   /**
-   * Says who wrote memory last.
+   * Names the last writer of memory.
    *
    * @param given - arguments of the monitor's `who-wrote`
    * @param isLast - the replay need not keep its place: the task is named, too

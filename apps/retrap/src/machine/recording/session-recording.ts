@@ -20,7 +20,7 @@ export interface RecordingSettings {
   readonly keepsCheckpoints?: boolean | undefined
   /** Whether the file includes the machine's images and options, so that a page can open it. */
   readonly isBundled?: boolean | undefined
-  /** Images of files are named in it, in place of being inside. */
+  /** The recording names image files instead of containing them. */
   readonly namesImages?: boolean | undefined
   /** Path of the recording to replay. */
   readonly replay?: string | undefined

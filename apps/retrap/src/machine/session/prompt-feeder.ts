@@ -35,7 +35,7 @@ export class PromptFeeder {
     this.#send = send
   }
 
-  /** Whether a prompt has appeared yet: from then on there is someone to type to. */
+  /** Whether a prompt has appeared yet: from then on a shell reads typed lines. */
   get isReady(): boolean {
     return this.#sawPrompt
   }

@@ -217,7 +217,7 @@ class Session {
 
   async #pressPowerButton(): Promise<boolean> {
     const answer = this.#running?.powerButton() ?? false
-    // A board in a Worker may hang, or its Worker: then nothing answers.
+    // A board in a Worker may hang, or its Worker: then the answer never comes.
     return Promise.race([answer, sleep(BUTTON_MS, false, { ref: false })])
   }
 
@@ -482,7 +482,7 @@ class Session {
         if (this.#settings.noReboot === true || machine.reset === undefined || this.#recording.isActive)
           return ASKED_RESET
         await machine.reset(await this.#wasReset(false))
-        // A machine that is held stays so.
+        // A machine that a debugger keeps still is not resumed.
         continue
       }
       if (over.some(({ aborted }) => aborted)) return { reason: 'timeout' }
@@ -500,7 +500,7 @@ class Session {
     }
   }
 
-  /** Making the machine may already have taken all the time there was. */
+  /** Making the machine may already have taken the whole time limit. */
   #millisecondsLeft(): number {
     const { timeoutMs } = this.#settings
     return timeoutMs === undefined ? Infinity : Math.max(0, timeoutMs - this.#stopwatch.wallSeconds() * 1000)

@@ -35,7 +35,7 @@ export interface RunStatistics {
   }
   /** The map of guest frames at the end. */
   readonly p2m: P2mStatistics
-  /** Number of resets; the other counters go on over them. */
+  /** Number of resets, which leave the other counters unchanged. */
   readonly resets: number
 }
 

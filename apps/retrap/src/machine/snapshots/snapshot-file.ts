@@ -66,7 +66,7 @@ const OF_ONE_RUN: ReadonlySet<string> = new Set([
   '--gdb',
 ])
 
-/** The only one of these options without a value. */
+/** The only option of a run alone without a value. */
 const WITHOUT_VALUE = '--record-bundle'
 
 /** The part of a command line that a run which goes on has too. */
