@@ -56,7 +56,7 @@ interface Alert {
 export interface MachineLife {
   /** The machine; null before its creation, and after an error. */
   readonly machine: Machine | null
-  /** Whether the machine is made: the terminal may be there before the machine is. */
+  /** Whether the machine is made: the terminal may exist before it. */
   readonly isMade: boolean
   readonly state: PageState
   readonly progress: Progress | null

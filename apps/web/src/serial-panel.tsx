@@ -33,7 +33,7 @@ interface SerialPanelProps {
   readonly over: (terminal: Terminal | null) => ComponentChildren
 }
 
-/** The machine's serial port, in a terminal, which is there before the machine is. */
+/** The machine's serial port, in a terminal, which exists before the machine. */
 export function SerialPanel({ machine, prompted, over }: SerialPanelProps) {
   const place = useRef<HTMLDivElement>(null)
   const enter = useRef<HTMLButtonElement>(null)

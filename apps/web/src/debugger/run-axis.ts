@@ -65,7 +65,7 @@ const MOST_PLACES = 12
  * Goes to the last instruction before an instant, or nearly: between two samples the guest may have waited. The search ends where it
  * is.
  *
- * @param goTo - goes to an instruction @returns the guest's time there
+ * @param goTo - goes to an instruction @returns the guest's time at it
  */
 export async function findInstant(
   { samples, begin, now }: { readonly samples: readonly RunSample[]; readonly begin: number; readonly now: number },

@@ -20,7 +20,7 @@ export function PlaygroundPanel({ machine, settle }: PanelProps) {
   const sandbox = useMemo(() => {
     const lines: string[] = []
     let timer: ReturnType<typeof setTimeout> | null = null
-    // A device that says much is shown now and then.
+    // The output of a device that prints much is shown now and then.
     const show = (): void => {
       timer = null
       const more = lines.splice(0)
