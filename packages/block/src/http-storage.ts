@@ -136,7 +136,7 @@ export class HttpStorage implements BlockStorage {
     return this.#client.tag
   }
 
-  /** Fills `into`. @throws BlockError `ERR_MEDIUM` where the server fails, or the file has changed there */
+  /** Fills `into`. @throws BlockError `ERR_MEDIUM` where the server fails, or the file has changed on the server */
   read(offset: number, into: Uint8Array): Promise<void> {
     return this.#cache.read(offset, into)
   }
@@ -247,7 +247,7 @@ class Client {
     const mayKeep = !/\bno-store\b/i.test(response.headers.get('cache-control') ?? '')
     this.strongTag = mayKeep && etag?.startsWith('"') === true ? etag : null
     const [, total] = /^bytes 0-0\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? []
-    // A page may not see that field, unless the server says so (Access-Control-Expose-Headers).
+    // A page sees this field only if the server permits it (Access-Control-Expose-Headers).
     const bytes = Number(total ?? (await this.#lengthByHead()))
     if (!(bytes > 0) && response.headers.get('content-range') === null) throw refuse(UNEXPOSED)
     if (!Number.isSafeInteger(bytes) || bytes <= 0) throw refuse('the server does not say how long it is')

@@ -4,7 +4,7 @@ import type { Codec } from '../index.ts'
 /** Other readers of qcow2 keep this much: 2^12 bytes. */
 const WINDOW_BITS = 12
 
-/** The compression that Node has. Zstandard is there from Node 22.15 on. */
+/** The compression of Node: Zstandard from Node 22.15 on. */
 export const NODE_CODEC: Codec = {
   inflate: (data, bytes) => collect(zlib.createInflateRaw(), data, bytes),
   ...(typeof zlib.createZstdDecompress === 'function' && {

@@ -13,7 +13,7 @@ export interface Qcow2Snapshot {
   readonly takenMs: number
   /** Bytes of the snapshot's machine state; 0: disk only. */
   readonly stateBytes: number
-  /** Size of the disk then. */
+  /** Size of the disk at the snapshot, in bytes. */
   readonly bytes: number
 }
 
