@@ -162,7 +162,7 @@ export class AttachedModel {
     this.#lines.cut(impairment?.dead === true)
   }
 
-  /** Takes the model out with all that it claims: nothing answers there any more. */
+  /** Takes the model out with all that it claims: its ranges are unclaimed afterwards. */
   remove(): void {
     this.detached = true
     this.undo()

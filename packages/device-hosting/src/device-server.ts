@@ -18,7 +18,7 @@ export class DeviceServer extends DeviceSet implements ReplyTarget {
   readonly #platform: LinkedPlatform
   readonly #offered = new Map<string, () => DeviceModel>()
   readonly #hello = Promise.withResolvers<void>()
-  /** vCPUs of the domain; 0 before the hypervisor has said so. */
+  /** Number of the domain's vCPUs; 0 before the hypervisor has sent it. */
   vcpus = 0
 
   constructor(link: DeviceLink, options: DeviceServerOptions = {}) {

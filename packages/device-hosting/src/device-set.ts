@@ -200,7 +200,7 @@ export abstract class DeviceSet implements LocalModels {
    * actions are not changed.
    *
    * @param impairment - null: no more
-   * @returns false where there is no such model
+   * @returns false for an unknown model
    */
   impair(device: string, impairment: DeviceImpairment | null): boolean {
     const attached = this.#attached.get(device)

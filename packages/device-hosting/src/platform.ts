@@ -77,7 +77,7 @@ export interface DevicePlatform {
   readonly clock: Clock
   /** Makes a timer on that clock, for instance `TimerQueue.create`. */
   timer(callback: TimerCallback): Timer
-  /** Guest RAM. Without the asynchronous forms, they are the others at once. */
+  /** Guest RAM. Without the asynchronous forms, the synchronous ones serve for them. */
   readonly dma: Dma & Partial<DeviceDma>
   /**
    * Gives a device model its own access to guest RAM, which records the model's mappings. Without it, models copy by `dma`

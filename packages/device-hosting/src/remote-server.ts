@@ -247,7 +247,7 @@ export class RemoteServer implements IoreqTransport {
   /**
    * Plugs in a device that the server offers: see `DeviceServer.offer`.
    *
-   * @throws IoreqError `ERR_DEVICE` where there is none of that name, or it cannot be plugged in
+   * @throws IoreqError `ERR_DEVICE` for an unknown device, or one that cannot be plugged in
    */
   async plug(device: string): Promise<void> {
     this.#busy()
@@ -259,7 +259,7 @@ export class RemoteServer implements IoreqTransport {
    *
    * @param busName - the slot's
    * @returns whether it is out: false when the deadline has passed. The request stays with the guest then
-   * @throws IoreqError `ERR_DEVICE` where there is no such slot, or nothing in it
+   * @throws IoreqError `ERR_DEVICE` for an unknown or empty slot
    * @throws DeviceError `ERR_INVALID` for a deadline that is negative or no number
    */
   async unplug(busName: string, { force = false, deadlineMs = Infinity }: UnplugOptions = {}): Promise<boolean> {
@@ -409,7 +409,7 @@ export class RemoteServer implements IoreqTransport {
       case 'ready':
         // Some frames come from no link: a replay applies them.
         clearTimeout(this.#readyTimer)
-        // No BAR is there yet. A board elsewhere may be ready after a program.
+        // No BAR is mapped yet. A board in another thread may be ready after a device program.
         this.#dispatch.refuseOverlaps()
         this.#hasModels = true
         this.server.setState(true)

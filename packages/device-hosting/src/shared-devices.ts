@@ -187,7 +187,7 @@ class SharedDevices {
     let looked = -1
     while (!this.#end.closed) {
       const seen = this.#end.ownBell.value
-      // Nothing is there that has not been rung for.
+      // Each frame and request rings the bell: without a new ring there is none.
       if (seen !== looked && this.#work()) {
         looked = seen
         idle = 0

@@ -149,7 +149,7 @@ export class SharedTransport {
    */
   waitSync(ms: number = Infinity): boolean {
     const seen = this.doorbell.value
-    // Nothing is there that has not been rung for.
+    // Each frame and answer rings the bell: without a new ring there is none.
     if (seen !== this.#pumped && this.pump()) return true
     const rung = this.doorbell.waitSync(seen, ms)
     this.pump()

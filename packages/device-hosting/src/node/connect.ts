@@ -22,7 +22,7 @@ export interface DeviceServerConnection extends DialOptions {
  * again within `reconnectMs`; no request is made twice, and none is lost. A service that was started anew meanwhile has lost the
  * models' state: the server fails then.
  *
- * @returns once there is a connection; `transport.remote.ready` tells when the models are there
+ * @returns the transport once there is a connection; its `remote.ready` settles when the models are attached
  * @throws IoreqError `ERR_NOT_FOUND` without an answer, `ERR_PERMISSION` where one end does not trust the other, `ERR_NO_SPACE`
  * where the domain has no room for a server
  */
@@ -81,7 +81,7 @@ const MOST_TRIED = 8
  * full, or cannot prove by its certificate that it has devices of this name. From then on it is as with `connectDeviceServer`: a
  * lost connection is made again to the same server, and never to another one, which would not have the models' state.
  *
- * @returns once there is a connection; `transport.remote.ready` tells when the models are there
+ * @returns the transport once there is a connection; its `remote.ready` settles when the models are attached
  * @throws IoreqError `ERR_NOT_FOUND` where there is no server, or none that can be used, with the reason of each; `ERR_NO_SPACE`
  *   where the domain has no room for a server
  */

@@ -61,7 +61,7 @@ export class Dialer {
   #lostAt = 0
   #retryMs = RETRY_MS
   #ended = false
-  /** A connection on which the other end has not said `welcome`. */
+  /** A connection on which the other end has not sent `welcome`. */
   #pending: FrameSocket | null = null
   #timer: NodeJS.Timeout | undefined
   /** Why the last attempt failed. */

@@ -42,7 +42,7 @@ interface Known {
   attempt: number
 }
 
-/** Connections at a time that have not said who they are. */
+/** Most connections at a time that have not been identified. */
 const MAX_STRANGERS = 16
 /** Ended sessions that are remembered; any other one is taken for a session before a restart. */
 const MAX_ENDED = 64

@@ -28,7 +28,7 @@ export interface FramePumpOptions {
 export class FramePump {
   readonly #options: FramePumpOptions
   readonly #receive: (chunk: Uint8Array) => boolean
-  /** When this turn's time for frames is over; `Infinity`: nothing is counted in it. */
+  /** End of this turn's time for frames; `Infinity`: the turn is not timed. */
   #until = Infinity
   readonly #now: () => number
   /** Whether frames wait, so that the stream is paused. */

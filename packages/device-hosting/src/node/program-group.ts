@@ -70,7 +70,7 @@ export class ProgramGroup {
     })
     child.once('exit', (code, signal) => {
       this.#over()
-      // A shell that waits for its program says the signal so.
+      // A shell that waits for its program reports the signal by this status.
       const said = Object.entries(constants.signals).find(([, number]) => number + 128 === code)?.[0]
       const by = signal ?? (said as NodeJS.Signals | undefined) ?? null
       const why = NOT_STARTED[code ?? 0]

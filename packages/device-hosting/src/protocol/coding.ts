@@ -147,7 +147,7 @@ function tooShort(kind: string, name: string, length: number): IoreqError {
 
 function textOf(bytes: Uint8Array, kind: string, name: string): string {
   try {
-    // Names and messages of a program, for people; who shows them cuts them.
+    // Names and messages of a program, for people; not shortened here.
     return plainLine(decoder.decode(bytes), Infinity)
   } catch {
     throw new IoreqError('ERR_PROTOCOL', `${name} of a ${kind} frame is no UTF-8`)

@@ -6,7 +6,7 @@ const BAR_KINDS = ['io', 'memory', 'memory64'] as const
 /**
  * The options of a PCI function, as its frames tell them.
  *
- * @param backing - says who answers accesses to a BAR, or the memory that it shows
+ * @param backing - returns the handler of a BAR's accesses, or the memory that the BAR maps
  */
 export function pciFunctionOptions(
   { frame, device, bars, msi, msix, capabilities }: DeclaredFunction,

@@ -31,7 +31,7 @@ export interface ProtocolHome {
   readonly isPulled?: boolean
   /** The guest's clock in nanoseconds. */
   now(): FrameWord
-  /** A device cannot go on, and the others of its server do. */
+  /** Called when a device has failed, while the others of its server go on. */
   faulted(device: string, message: string): void
   /** The server has failed, with all of its devices. */
   failed(error: IoreqError): void

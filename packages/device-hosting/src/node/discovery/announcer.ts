@@ -23,7 +23,7 @@ export interface AnnounceOptions {
   readonly leaseMs?: number
 }
 
-/** Answers to questions are at least so far apart, in milliseconds, however many ask. */
+/** Least time between two answers to questions, in milliseconds, however many machines ask. */
 const ANSWER_EVERY_MS = 50
 /** How long the last announcement may take, in milliseconds. */
 const LAST_MS = 1000

@@ -12,7 +12,7 @@ import {
 const MOST_SERVERS = 64
 /** Announcements that are read in a second; more are dropped unread. */
 const MOST_IN_A_SECOND = 500
-/** How often servers are asked while there are none. */
+/** Milliseconds between questions while no server is known. */
 const ASK_EVERY_MS = 1000
 /** How long further servers have for their answer, after the first, in milliseconds. */
 const OTHERS_MS = 150
@@ -67,10 +67,10 @@ export class DeviceDirectory {
   }
 
   /**
-   * Asks for servers until there are some.
+   * Asks for servers until one is known.
    *
    * @param waitMs - the longest wait, in milliseconds. Default 5000
-   * @throws IoreqError `ERR_NOT_FOUND` if there are none by then
+   * @throws IoreqError `ERR_NOT_FOUND` if none is known after `waitMs`
    */
   async find(waitMs: number = WAIT_MS): Promise<readonly DeviceAnnouncement[]> {
     const end = performance.now() + waitMs
