@@ -47,7 +47,7 @@ export class Instant implements Word64 {
       lo -= TWO_32
       hi++
     }
-    // Infinity comes here too: then `lo` is not a number.
+    // `hi` may be Infinity: then `lo` is not a number.
     const never = hi > HIGHEST
     this.lo = never ? HIGHEST : lo
     this.hi = never ? HIGHEST : hi

@@ -25,7 +25,7 @@ export interface StateRules<Name> {
   readonly settled?: () => void
   /** Fields that a reset leaves unchanged. */
   readonly lasting?: readonly Name[]
-  /** States of earlier releases may lack them: they are as at power-on then. */
+  /** Fields that states of earlier releases may lack: they are then reset. */
   readonly recent?: readonly Name[]
   /** Parts whose fields are saved among the record's own. */
   readonly flat?: readonly Name[]

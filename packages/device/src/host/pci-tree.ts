@@ -119,7 +119,7 @@ export class PciTree {
     return [...this.#rootSlots.values()].some((one) => one.device === device)
   }
 
-  /** @throws DeviceError `ERR_EXISTS` for the name of a bus or slot that is there */
+  /** @throws DeviceError `ERR_EXISTS` for the name of an existing bus or slot */
   #checkNew(owner: string, busName: string): void {
     if (this.#find(busName) === undefined && !this.#rootSlots.has(busName)) return
     throw new DeviceError('ERR_EXISTS', `${owner}: there is a PCI bus ${busName} already`)
