@@ -17,7 +17,7 @@ export interface I8042Options {
    * are lost and the keyboard reports an overrun, as a real one does.
    */
   readonly whenFull?: 'wait' | 'overrun'
-  /** Called with whether address line 20 works, each time the guest sets the gate here. */
+  /** Called with whether address line 20 works, each time the guest sets the gate by this controller. */
   readonly onA20?: (works: boolean) => void
 }
 

@@ -361,7 +361,7 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
     line.set(!this.#r.suppressed && this.#interrupting())
     // A flagged interrupt needs no timer: its line stays up until register C is read.
     const wanted = regB & ~this.#r.flags
-    // All ticks here count from the base.
+    // The ticks below count from the base.
     let next = Infinity
     if ((wanted & B_PIE) !== 0 && this.#periodTicks() !== 0)
       next = this.#ticks.nanosecondsUntil((this.#r.seenPeriods + 1) * this.#periodTicks(), this.#base)

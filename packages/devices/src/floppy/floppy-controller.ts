@@ -132,7 +132,7 @@ export class FloppyController extends Stateful implements DeviceModel {
       case 7:
         return this.#hasChanged ? 0x80 : 0
       default:
-        // Registers A and B are there in PS/2 mode only.
+        // Registers A and B exist in PS/2 mode only.
         return 0xff
     }
   }

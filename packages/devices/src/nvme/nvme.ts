@@ -122,7 +122,7 @@ export class Nvme extends Stateful implements DeviceModel {
             ),
         },
         later: () => this.#later,
-        /** The controller is being disabled, until then. */
+        /** Whether the controller is being disabled. */
         disabling: () => this.#disabling,
       },
       { recent: ['later', 'disabling'] },

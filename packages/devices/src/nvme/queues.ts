@@ -72,7 +72,7 @@ export class CompletionQueue {
     return this.#head !== this.#tail
   }
 
-  /** No further completion has room: no command that ends here may be begun. */
+  /** Whether the queue has no room: no command that completes in it may be begun. */
   get isFull(): boolean {
     const used = (this.#tail - this.#head + this.size) % this.size
     return used + this.waiting.length >= this.size - 1

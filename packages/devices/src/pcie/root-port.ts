@@ -55,7 +55,7 @@ export interface PcieRootPortState {
   readonly pci: PciFunctionState
   /** State of the slot, besides its registers. */
   readonly slot: {
-    /** The guest has been asked for the device in it. */
+    /** Whether the guest was asked to release the device in the slot. */
     readonly requested: boolean
     /** The attention button has not announced the present device to the guest. */
     readonly unannounced: boolean

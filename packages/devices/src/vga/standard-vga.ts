@@ -44,7 +44,7 @@ export interface StandardVgaOptions {
 
 const WINDOW = 0xa_0000
 const DIRECT_BYTES = 0x1_0000
-/** Accesses after which memory that could be mapped is: software changes registers between few. */
+/** Accesses after which mappable memory is mapped: software often changes registers after fewer. */
 const ACCESSES_BEFORE_MAPPING = 64
 const ROM_BYTES = 0x1_0000
 const DEFAULT_MODE: PreferredMode = { width: 1280, height: 800 }
