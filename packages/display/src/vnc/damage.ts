@@ -18,7 +18,7 @@ export class Damage {
     this.#bound()
   }
 
-  /** The area between is then sent once more. */
+  /** Joins the areas if they are too many: the area between them is then sent without need. */
   #bound(): void {
     if (this.#areas.length > MOST_RECTANGLES) this.#areas = [around(this.#areas)]
   }
