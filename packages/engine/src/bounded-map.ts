@@ -8,7 +8,7 @@ export class BoundedMap<K, V> extends Map<K, V> {
     this.#most = most
   }
 
-  /** Sets an entry, which is the newest one then. */
+  /** Sets an entry and makes it the newest one. */
   override set(key: K, value: V): this {
     this.delete(key)
     super.set(key, value)

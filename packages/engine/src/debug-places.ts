@@ -71,7 +71,7 @@ export class DebugPlaces {
     this.#refresh()
   }
 
-  /** Takes places away that are the same. @returns whether there were such */
+  /** Removes equal places. @returns whether there were any */
   remove({ kind, address, count, access }: DebugPlace): boolean {
     const at = this.#places.findIndex(
       (one) => one.kind === kind && one.address === address && one.count === count && one.access === access,
@@ -122,14 +122,14 @@ export class DebugPlaces {
     this.#exception = exception !== null && this.#vectors.has(exception.vector) ? exception : null
   }
 
-  /** The access that was kept, if there is one: it is kept no longer. */
+  /** Returns the kept access, if any, and drops it. */
   takeAccess(): PlaceAccess | null {
     const access = this.#access
     this.#access = null
     return access
   }
 
-  /** The exception that was kept, likewise. */
+  /** Returns the kept exception, if any, and drops it. */
   takeException(): DeliveredException | null {
     const exception = this.#exception
     this.#exception = null

@@ -55,7 +55,7 @@ export class FrameWriters {
     if (before !== number) this.#writerOf[frame] = before === NOBODY ? number : SEVERAL
   }
 
-  /** A TLB will look whether a frame may have write entries, and then make one. */
+  /** Announces that a TLB checks whether a frame may have write entries, before it makes one. */
   announce(frame: number): void {
     this.neighbour?.noteWriter(frame)
   }

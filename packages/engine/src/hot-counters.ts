@@ -27,7 +27,7 @@ export const LEFT_UNIT_AT: number = MISSES_AT + 8
 export const UNIT_INSTRUCTIONS_AT: number = MISSES_AT + 16
 /** Offset from the first counter of counts of exits of compiled code to the interpreter, by reason. */
 export const UNIT_EXITS_AT: number = UNIT_INSTRUCTIONS_AT + 8
-/** Bytes of such a counter. */
+/** Bytes of a counter of exits. */
 export const UNIT_EXIT_BYTES = 8
 /** Most exit counters. */
 const UNIT_EXIT_REASONS = 16

@@ -71,7 +71,7 @@ class Regions {
   }
 
   clear(): void {
-    // To clear a set allocates, and these are nearly always empty.
+    // Clearing a set allocates, and these sets are nearly always empty.
     if (this.#some.size !== 0) this.#some.clear()
   }
 }

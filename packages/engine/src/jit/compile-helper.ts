@@ -54,7 +54,7 @@ export interface HelperAnswer {
   readonly number: number
   /** Processor time that the job took, in milliseconds. */
   readonly milliseconds: number
-  /** The code, or why there is none. */
+  /** The code, or the reason for its absence. */
   readonly unit: HelpedUnit | string
 }
 
@@ -69,7 +69,7 @@ export class RemoteCompiler<Form> {
   #port: HelperPort | undefined
   #hasFailed = false
   #isWanted = false
-  /** Places to be compiled here first. */
+  /** Number of places that this thread compiles first. */
   #before: number
   #count = 0
   readonly #waiting = new Map<number, (answer: HelperAnswer) => void>()
@@ -94,12 +94,12 @@ export class RemoteCompiler<Form> {
     return !this.#hasFailed && this.#before === 0
   }
 
-  /** A place has been compiled here. */
+  /** Counts a place that this thread has compiled. */
   skip(): void {
     if (this.#before > 0) this.#before--
   }
 
-  /** Whether there is too much to do for another job. */
+  /** Whether too many jobs wait for another one to be added. */
   get isBusy(): boolean {
     return this.#waiting.size >= MOST_JOBS
   }

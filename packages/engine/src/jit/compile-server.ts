@@ -99,7 +99,7 @@ export class JobCompiler {
     return form
   }
 
-  /** Calls a unit. Its first load, from its record, is outside of memory here. */
+  /** Calls a unit. Its first load, from its record, is outside of this module's memory. */
   #call(compiled: WebAssembly.Module): void {
     const { exports } = new WebAssembly.Instance(compiled, { cpu: this.#stubs as never })
     const outside = -0x1_0000

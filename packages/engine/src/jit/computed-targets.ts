@@ -3,7 +3,7 @@ import { MISSED_BRANCHES, MISSED_BRANCHES_AT, MISSED_BRANCH_BYTES } from '../hot
 import { BoundedMap } from '../bounded-map.ts'
 import type { LinearPage, LiveUnit } from './unit.ts'
 
-/** Targets that a branch to a computed address is compared with; fewer of a return, which callers have in their units. */
+/** Most targets that a branch to a computed address is compared with; a return has fewer, as units of callers contain it. */
 const MOST_TARGETS = 48
 const MOST_RETURN_TARGETS = 4
 /** Most branches with remembered targets. */
@@ -11,7 +11,7 @@ const MOST_BRANCHES = 16_384
 /** Farther targets of computed branches are not made part of a unit. */
 const FARTHEST_TARGET = 1 << 24
 
-/** The list of no targets: that of most instructions. */
+/** The empty list of targets, which most instructions have. */
 export const NONE: readonly number[] = []
 
 /** Frequent targets of computed branches that leave their units. */

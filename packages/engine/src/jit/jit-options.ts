@@ -57,7 +57,7 @@ export interface JitOptions {
 export interface JitCounts {
   /** Number of compiled units, counting recompilations. */
   readonly units: number
-  /** Number of these that {@link JitOptions.helper} has compiled. */
+  /** Number of units that {@link JitOptions.helper} has compiled. */
   readonly helped: number
   /** Units in use, as far as is known: units whose code has been overwritten are noticed later. */
   readonly live: number

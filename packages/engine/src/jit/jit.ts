@@ -153,7 +153,7 @@ export class Jit<Form> {
     for (const at of [H.MISSES_AT, H.MISSES_PER_COUNT_AT]) u32[first + (at >>> 2)] = this.#sites.missesPerCount
   }
 
-  /** Adds the table of an interpreter, which may execute the units that there are already. */
+  /** Adds the table of an interpreter, which may then execute existing units. */
   addTable(table: UnitEntries): void {
     this.#units.codes.addTable(table)
   }
@@ -248,7 +248,7 @@ export class Jit<Form> {
     const time = now() - this.#statistics.own.milliseconds
     const known = this.#units.revive(place, record, runner, time)
     if (known !== 0) {
-      // Other records executed by the unit are not known here.
+      // The other records that the unit executes are unknown at this point.
       this.#covered.add(record)
       this.#watchBranches(known)
       return known

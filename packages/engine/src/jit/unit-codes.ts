@@ -60,7 +60,7 @@ export class UnitCodes {
   }
 
   /**
-   * Adds code, which no unit has yet. All processors may execute it then.
+   * Adds code without a unit. All processors may then execute it.
    *
    * @param stored - identity of the code in the store
    * @throws errors of `WebAssembly.Instance`, with nothing added
