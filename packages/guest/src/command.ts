@@ -234,7 +234,7 @@ export class Command {
         const isFull = output.take(await this.#request([operation, number, String(output.blockFor(operation))]))
         // Fetch the rest of a block.
         more = isFull || operation === 'take'
-        // The report of the end must not come between bytes that are taken.
+        // The report of the command's end must not interrupt the bytes being taken.
         const hasEnded = kind === 'end' || this.#note !== undefined
         operation = isFull && hasEnded && this.#session.loadBlocks > 0 ? 'take' : 'fetch'
         if (this.#total > this.#maxBytes) {

@@ -101,7 +101,7 @@ export async function textOf(output: AsyncIterable<Uint8Array>): Promise<string>
     for await (const part of output)
       if (text.length < MOST_TEXT) text += new TextDecoder().decode(part.subarray(0, MOST_TEXT))
   } catch {
-    // The reader of the other output has the error.
+    // The reader of the other output gets the error.
   }
   return text
 }

@@ -30,7 +30,7 @@ class ProcessOutput implements AsyncIterable<Uint8Array> {
   fetched = 0
   /** Parts that the agent knows of as taken. */
   freed = 0
-  /** The part that waits for its reader: the next one is fetched afterwards. */
+  /** The part that waits for its reader: further parts are fetched after it. */
   #part: Uint8Array | undefined
   #isOver = false
   #error: unknown
