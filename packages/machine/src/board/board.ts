@@ -68,7 +68,7 @@ export interface BoardHooks {
   taken(port: number, count: number): void
   /** Firmware has changed how a range below 1 MiB is backed. */
   shadow(range: ShadowRange): void
-  /** The guest has put PCI Express configuration space here; null: it is off. */
+  /** Called when the guest has placed PCI Express configuration space; null: it is off. */
   ecam(placement: EcamPlacement | null): void
   /** Address line 20 works, or is held low. */
   a20(works: boolean): void

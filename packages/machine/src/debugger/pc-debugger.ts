@@ -51,7 +51,7 @@ class PcCpu extends DebugControl implements DebuggedCpu {
   }
 }
 
-/** The registers that the processors have besides, by their model. */
+/** Further registers of the processors, by their model. */
 export function extendedOf({ vcpus }: X86Domain): Parameters<typeof x86Registers>[1] {
   const processor = vcpus[0]?.cpu.processor
   return {

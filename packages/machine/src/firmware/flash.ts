@@ -20,7 +20,7 @@ const LEGACY_BYTES = 128 << 10
 /**
  * Reads the contents of flash memories.
  *
- * @throws MachineError `ERR_OPTION` for more than there may be; `BlockError` of a medium
+ * @throws MachineError `ERR_OPTION` for too many flash memories; `BlockError` of a medium
  */
 export async function loadFlash(list: readonly MachineFlash[], largest: number = LARGEST_BYTES): Promise<Uint8Array[]> {
   const bytes = list.reduce((sum, { medium }) => sum + medium.properties.bytes, 0)

@@ -43,7 +43,7 @@ export class InputSwitch implements InputClient {
   /** Pressed keys, and pressed buttons after them. */
   readonly #held = new Set<number>()
 
-  /** @param outside - shares the back end in front of a gate, whose other side this one is */
+  /** @param outside - the switch in front of the gate, which shares the same back end */
   constructor(backend: InputBackend, effects: InputEffects = {}, outside?: InputSwitch) {
     this.#backend = backend
     this.#effects = effects

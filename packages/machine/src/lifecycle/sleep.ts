@@ -50,7 +50,7 @@ export class Sleep {
     this.#woken = woken
   }
 
-  /** The guest has asked to sleep: an instruction that does so is under way. */
+  /** Begins the sleep that an instruction under way has requested. */
   begin(): void {
     this.#woken = false
     this.#falling = true

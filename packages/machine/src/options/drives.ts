@@ -74,7 +74,7 @@ const LETTERS = { floppy: 'a', disk: 'c', cdrom: 'd', network: 'n' } as const
 
 const DEFAULT_ORDER = 'cad'
 
-/** Drives that the guest reaches so, in order. */
+/** Drives with this interface, in order. */
 export function drivesOf(
   drives: readonly MachineDrive[] | undefined,
   name: NonNullable<MachineDrive['interface']>,

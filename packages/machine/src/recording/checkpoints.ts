@@ -19,7 +19,7 @@ const MOST_SHARE = 1 / 20
 const DEADLINE_MS = 2000
 /** Most consecutive failures of an attempt. */
 const MOST_FAILURES = 3
-/** Intervals between two attempts from then on. */
+/** Intervals between two attempts after these failures. */
 const INTERVALS_AFTER_FAILURES = 60
 /** The machine waits for its back ends just now: another attempt may succeed at once. */
 const BUSY = new Error('the machine waits for its back ends')

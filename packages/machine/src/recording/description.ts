@@ -16,13 +16,13 @@ import type { PacedRun } from './record-gate.ts'
 
 /** How runs of machines of a kind are recorded, and run again. */
 export interface RecordedKind<K extends MachineKind, M extends Machine<K>> {
-  /** The board of such options, in the table of combinations. */
+  /** The board of a machine's options, in the table of combinations. */
   board(options: K['options']): MachineBoard
   /** Returns the options that a replay must be made with again: plain data. */
   describe(options: K['options']): object
   /** Returns the processors' registers, which are noted now and then. */
   notes(domain: K['domain']): Uint8Array
-  /** Loads how debuggers see such machines. */
+  /** Loads the debugger's view of these machines. */
   debugging(): Promise<RunDebugging<K>>
   /** Makes a machine. */
   make(options: K['options'], gate: MachineGate<K>): Promise<M>

@@ -319,7 +319,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   abstract idle(): Promise<unknown> | null
 
   waits(): void {
-    // A request under way may have no answer in a recording, which ended then.
+    // A request under way may have no answer in a recording that ended before it.
     if (this.domain.instructions >= this.limit) this.reached()
   }
 

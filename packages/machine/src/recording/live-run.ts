@@ -28,7 +28,7 @@ import type { LastWriter } from './who-wrote.ts'
 export interface LiveDebugOptions {
   /** Reads back the recorder's data. @returns fewer bytes at the end */
   read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
-  /** Runs the machine; default `pc.run`. A program that pauses the machine does so here. */
+  /** Runs the machine; default `pc.run`. A program that pauses the machine overrides it. */
   readonly run?: ((options: MachineRunOptions) => Promise<MachineExit>) | undefined
   /** Receives the exit when the machine ends. */
   readonly onExit?: ((exit: MachineExit) => void) | undefined

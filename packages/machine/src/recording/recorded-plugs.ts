@@ -20,7 +20,7 @@ interface PlugChange {
   readonly port: string
   /** The port's number among the parties from now on; the numbers of the device's back ends follow. */
   readonly party: number
-  /** The device that comes; absent: the device that is there is to leave. */
+  /** The device that comes; absent: the present device is to leave. */
   readonly device?: PluggedDevice | undefined
   /** The device leaves without the guest. */
   readonly force?: boolean

@@ -146,7 +146,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
       try {
         return await this.#make(near)
       } catch (error) {
-        // The checkpoint under these points was dropped.
+        // The checkpoint that the near points are based on was dropped.
         this.#near.clear()
         if (this.#isClosed) throw error
       }
@@ -314,7 +314,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
 
   /** Repeats the run from beginning to end, and notes its history. */
   async #noted(): Promise<SavedHistory> {
-    // A guest that waits there would wait on.
+    // A guest that waits at the end would wait on.
     if (this.instructions > this.begin) await this.goto(this.begin)
     const noted = new RunHistoryKeeper()
     const follow = (): void => noted.follow(this.machine, this.#past.current!.gate)

@@ -16,7 +16,7 @@ import { startPlayedServer } from './played-server.ts'
 import { RecordGate } from './record-gate.ts'
 import { RecordedServer } from './recorded-server.ts'
 
-/** A domain, as servers of models are made in it. */
+/** The part of a domain that servers of models need. */
 export interface ServerTarget {
   readonly dispatch: IoDispatch
   readonly platform: DevicePlatform
@@ -138,7 +138,7 @@ export class ServerStarts {
           resolve({ server, unplug: () => recorded.end() })
           return new TextEncoder().encode(JSON.stringify(plug))
         } catch (error) {
-          // The server has been there at this instant alone.
+          // The server existed for this instant only.
           made?.gated.end(undefined)
           reject(error)
           return null

@@ -66,6 +66,6 @@ export interface TravellingMachine<M extends TravelledMachine> {
   makeNear(instruction: number): Promise<void>
   /** Runs the machine on to an instruction, which may be behind the end by one. */
   goOn(instruction: number, options: TravelOptions): Promise<ReplayExit>
-  /** Finds who wrote some of RAM last. */
+  /** Finds the last writer of ranges of RAM. */
   whoWrote(ranges: readonly PhysicalRange[], options: MachineRunOptions): Promise<LastWriter>
 }

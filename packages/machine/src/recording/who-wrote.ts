@@ -64,7 +64,7 @@ export async function findWriter(
       const found = await searchInterval(search, from, until)
       if (found !== undefined) return found
     }
-    // The machine begins here.
+    // The search has reached the machine's first instruction.
     if (from === undefined || from.instructions === 0) break
     until = from
     if (at === 0 && past.recording.firstPiece > 0) return { by: 'unknown', exit: { reason: 'begin' } }
