@@ -264,7 +264,7 @@ export class HeldMapping implements WritableMapping {
 export class HeldList {
   newest: HeldMapping | null = null
   size: number = 0
-  /** The most there have been at once. */
+  /** The most mappings held at once. */
   most: number = 0
 
   add(mapping: HeldMapping): void {
