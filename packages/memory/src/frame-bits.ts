@@ -29,7 +29,7 @@ export class FrameBits {
     else this.#bits[frame]! += FRAME_OWNER
   }
 
-  /** A code cache that has held the frame does so no more. */
+  /** Removes a code cache from the frame's owners. */
   removeOwner(frame: number): void {
     if (this.#shared) Atomics.sub(this.#bits, frame, FRAME_OWNER)
     else this.#bits[frame]! -= FRAME_OWNER

@@ -7,7 +7,7 @@ import type { RequestTable } from './request-table.ts'
 /** Looks for an answer before a thread sleeps: about a microsecond. */
 const SPINS = 20
 
-/** The work of a thread for the others. */
+/** The work of a thread for other threads. */
 export interface NeighbourDuties {
   /** Drops all write entries of a frame. @param frameMa - its machine address */
   dropWritable(frameMa: number): void
@@ -117,7 +117,7 @@ export class Neighbour {
     }
   }
 
-  /** @returns whether there were any */
+  /** @returns whether there were drops to serve */
   #serveDrops(): boolean {
     const { drops } = this.#row
     let any = false
@@ -166,7 +166,7 @@ export class Neighbour {
   /** Waits while another thread executes alone. */
   #stand(): void {
     const row = this.#row
-    // First that it executes, then the look: one of the two sees the other.
+    // The state is stored before the other's state is read: at least one of the two threads sees the other.
     do {
       row.stands = true
       this.#ringExclusive()

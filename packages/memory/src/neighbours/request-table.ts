@@ -71,7 +71,7 @@ export class RequestTable {
     for (const row of this.rows) if (row.stands) row.ring()
   }
 
-  /** Machine address of a word that all of them have. */
+  /** Machine address of a lock word for all threads. */
   get lock(): number {
     return 4 * (this.#at + LOCK)
   }
