@@ -20,7 +20,7 @@ export class Throttle {
   readonly #machine: Held
   #running: Promise<void> | null = null
   #ended = false
-  /** The part of time that it stands still, from 0 to below 1. */
+  /** The part of the time that the guest stands still, from 0 to below 1. */
   part = 0
 
   constructor(machine: Held) {
