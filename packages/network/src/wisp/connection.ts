@@ -60,7 +60,7 @@ export class WispConnection {
   readonly #owner: WispOwner
   readonly #random: () => number
   readonly #streams = new Map<number, { readonly stream: WispStream; readonly connect: Uint8Array<ArrayBuffer> }>()
-  /** Packets that each stream may send at first; null: the relay has not said so. */
+  /** Packets that each stream may send at first; null: not yet received from the relay. */
   #firstPackets: number | null = null
   #hasInfo = false
   #ready = false
