@@ -59,7 +59,7 @@ export class ImageTree {
     this.root = this.#make(MADE, 0)
   }
 
-  /** All files, directories and links that there have been. */
+  /** Number of all files, directories and links so far. */
   get count(): number {
     return this.#count
   }
