@@ -183,7 +183,7 @@ export class FrameCounts {
     for (let i = 0; i < count; i++) Atomics.sub(this.#counts, mfn + i, 1)
   }
 
-  /** Frees the frames from `from` up to `to`, in runs as large as there are. */
+  /** Frees the frames from `from` up to `to`, in the largest aligned runs. */
   #free(from: number, to: number): void {
     while (from < to) {
       const order = from % 512 === 0 && to - from >= 512 ? 9 : 0

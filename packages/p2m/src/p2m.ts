@@ -423,7 +423,7 @@ export class P2m {
   /**
    * Retires a failed frame: an access to it ends the domain, and its machine frame is never reused.
    *
-   * @throws P2mError `ERR_TYPE` if the guest has no frame there
+   * @throws P2mError `ERR_TYPE` if the guest has no frame at `gfn`
    */
   markBroken(gfn: number): void {
     this.#needX86()
