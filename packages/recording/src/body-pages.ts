@@ -59,7 +59,7 @@ export class BodyPages {
     return { bytes: bytes.length, runs }
   }
 
-  /** @returns the number of the page with these bytes, and zeros behind the last ones */
+  /** @returns the number of the page with these bytes, padded with zeros */
   #page(bytes: Uint8Array, at: number): number {
     const place = this.#opened * PAGE_BYTES
     const { open } = this.#codec

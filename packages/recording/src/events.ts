@@ -21,7 +21,7 @@ export interface RecordedEvent extends Instant {
   readonly source: number
   /** Contents, which the party knows the form of. */
   readonly data: Uint8Array
-  /** Where the file has the bytes that were given besides, for `Recording.readBody`. */
+  /** Place of the event's body in the file, for `Recording.readBody`. */
   readonly body?: EventBody
 }
 

@@ -33,7 +33,7 @@ interface PackedList {
   readonly sections: readonly PackedSection[]
 }
 
-/** Packs recordings, so that equal contents are there once. */
+/** Packs recordings, so that equal contents are stored once. */
 export class RecordingPacker {
   readonly #write: (block: Uint8Array) => unknown
   readonly #places = new ContentPlaces()
@@ -58,7 +58,7 @@ export class RecordingPacker {
     const sections: PackedSection[] = []
     for (const entry of await file.scan()) {
       const { name, round, instructions } = entry
-      // Both say where the others are: they are made anew.
+      // INDX and END hold the places of the other sections, so they are made anew.
       if (name === 'END ') continue
       if (!isName(name)) throw damaged()
       // oxlint-disable-next-line no-await-in-loop -- one section in memory at a time

@@ -24,7 +24,7 @@ export interface RecordingEnd extends Instant {
 export interface MissingParts {
   /** Pieces of the log. */
   readonly pieces: number
-  /** Blocks of pages that events have besides. */
+  /** Number of blocks with the pages of events' bodies. */
   readonly blocks: number
 }
 

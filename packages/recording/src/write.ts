@@ -113,7 +113,7 @@ export class RecordingWriter {
    *
    * @param piece - first piece of the segment, from `segment`
    * @param dropped - called with the byte range of the file that is no longer needed, after all of it was written
-   * @throws RecordingError `ERR_STATE` if no segment begins there
+   * @throws RecordingError `ERR_STATE` if no segment begins at `piece`
    */
   dropBefore(piece: number, dropped: (from: number, to: number) => void): void {
     const number = this.#segments.findIndex(({ pieces }) => pieces === piece)
