@@ -376,7 +376,7 @@ export class AccessLog {
         this.#w[at(entry, L.E_STATE)] = state
         if (state === STATUS_RETRY) {
           this.#w[L.H_PENDING] = entry + 1
-          // A waiting pass may also continue from here.
+          // A waiting pass may also continue with this entry.
           this.#w[L.H_CURSOR] = entry + 1
         }
         if (kind === AccessKind.WALK_READ) this.#walks.restore(entry, born, died)
