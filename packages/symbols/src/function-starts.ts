@@ -21,7 +21,7 @@ export class FunctionStarts {
   readonly #table: bigint = 0n
   /** Known offsets from the table, ascending. */
   readonly #starts: number[] = []
-  /** Numbers of the entries of these offsets. */
+  /** Entry numbers in the table, by the same index. */
   readonly #entries: number[] = []
   #count = 0
 

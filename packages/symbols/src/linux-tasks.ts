@@ -1,7 +1,7 @@
 import { plainLine } from '@retrap/basics'
 import type { LinuxField, LinuxGuest } from './linux-guest.ts'
 
-/** A list that a guest has made a circle of ends here. */
+/** Most tasks of a list: a guest may have made it a circle. */
 const MOST_TASKS = 1 << 16
 /** States, by their bits in the order of the kernel's own letters. Source: proc_pid_stat(5). */
 const STATES = 'SDTtXZPI'
