@@ -190,7 +190,7 @@ export class FaultyDevice {
       set: (to) => {
         if (to === level) return
         level = to
-        // A rise that is late finds the level of then.
+        // A late rise sets the level that the line has by then.
         if (to) this.#interrupt(() => line.set(level))
         else line.set(false)
       },
