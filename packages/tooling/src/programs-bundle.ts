@@ -7,7 +7,7 @@ export interface ProgramOptions {
   readonly input: Readonly<Record<string, string>>
   /** Imports that stay imports. */
   readonly external?: RegExp
-  /** Code in place of that of these files. */
+  /** Code that replaces the content of files, by path. */
   readonly replaced?: Readonly<Record<string, string>>
 }
 
