@@ -41,7 +41,7 @@ export const RECORD_BYTES = 5
 export const RECORD_ENABLED = 4
 /** Our own ROM's helpers count their calls here, in a dword that the interface leaves alone. */
 export const RECORD_CALLS = 8
-/** The mark behind the structure that says so: "rCnt". */
+/** The mark behind the structure of a ROM that counts calls: "rCnt". */
 export const CALLS_SIGNATURE: readonly number[] = [0x72, 0x43, 0x6e, 0x74]
 
 /** Addresses of a set of handlers; 0: none. */
