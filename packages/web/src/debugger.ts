@@ -32,7 +32,7 @@ export interface RunPosition {
   readonly now: number
   /** The first instruction that can be gone to. */
   readonly begin: number
-  /** The guest's time there since power-on, in milliseconds. */
+  /** The guest's time at this place since power-on, in milliseconds. */
   readonly guestMs: number
   /** The debugger is where the machine is. */
   readonly isLive: boolean
@@ -118,7 +118,7 @@ export interface PrintedPlace {
 /** A change of a machine: of memory, at a linear or guest-physical address, or of a register. */
 export type MachineChange =
   | (Omit<MemoryPlace, 'length'> & { readonly bytes: Uint8Array<ArrayBuffer> })
-  /** By gdb's name, such as `rax`, `rip`, `eflags`, or of Arm `x0`, `pc`. */
+  /** A register by gdb's name, such as `rax`, `rip`, `eflags`, or on Arm `x0`, `pc`. */
   | { readonly register: string; readonly value: bigint; readonly cpu?: number }
 
 /** A register of a vCPU. */

@@ -13,7 +13,7 @@ export async function fetchedName(url: string): Promise<string> {
   return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** One of these cache files. */
+/** A cache file of an image at an address. */
 interface FetchedFile {
   readonly name: string
   readonly bytes: number

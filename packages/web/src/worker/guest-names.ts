@@ -19,7 +19,7 @@ import { reasonOf } from './sources.ts'
 
 /** Number of retired instructions after which RAM is searched again for a kernel's symbol table. */
 const SEARCH_INSTRUCTIONS = 20_000_000
-/** Names around here have exact places: kernels lie in the upper half. */
+/** Places are distances from this address, to be exact: kernels lie in the upper half. */
 const BASE = 0xffff_ffff_8000_0000n
 /** A name in both tables, by which it is known how far the kernel has moved. */
 const ANCHORS = ['_stext', '_text', 'startup_64']

@@ -156,7 +156,7 @@ export class WorkerMachine {
    * @param opened - the recording of the machine
    */
   async #make(snapshot: ReadSnapshot | null, opened: OpenedRecording | null = null): Promise<void> {
-    // If another machine continues, its guest has not seen these.
+    // Typed bytes that the old machine's guest has not read go to the new machine.
     const unread = this.#pc?.serial.unread
     this.#recording?.close()
     this.#pc?.close()
