@@ -79,7 +79,7 @@ function hasClash(form: Form, { reg, rm, vvvv, memory }: Fields): boolean {
   if (form.map === MAP_APX && form.encoding === 'evex') return vvvv === rm
   const isGather = form.slots.some((slot) => slot.kind === 'memory' && slot.index !== undefined)
   if (form.encoding !== 'evex') return index === reg || index === vvvv || reg === vvvv
-  // A gather of AVX-512 has its mask elsewhere; a factor in memory is no register.
+  // A gather of AVX-512 has its mask in EVEX.aaa; a factor in memory is no register.
   return isGather ? index === reg : reg === vvvv || (memory === undefined && reg === rm)
 }
 
