@@ -75,7 +75,7 @@ export class Conversation {
   now: bigint
   welcome: ProtocolFrame<'welcome'> | null = null
   isReady = false
-  /** Why nothing more can be asked. */
+  /** The reason why no further request can be sent; null: one can. */
   over: string | null = null
   /** This end has ended the session, or is about to: the server may close it. */
   ending = false

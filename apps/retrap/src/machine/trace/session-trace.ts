@@ -25,7 +25,7 @@ const BATCH = 256
 /** Target of a trace. */
 interface Sink {
   add(record: TraceRecord): void
-  /** Nothing more is added. */
+  /** Called after the last record. */
   end(): void
 }
 
