@@ -42,10 +42,10 @@ interface Known {
   readonly vcpus: readonly Vcpu[]
   /** The tasks of Linux that the vCPUs execute. */
   readonly tasks: readonly (TaskView | null)[]
-  /** Result of the last way, for people. */
+  /** Result of the last move through the run, for people. */
   readonly note: string
   readonly answer: WhoAnswer | null
-  /** A way is under way. */
+  /** The debugger moves through the run. */
   readonly isBusy: boolean
   readonly isPlaying: boolean
   readonly stops: readonly ListedStop[]
