@@ -292,7 +292,7 @@ export class AccessPath {
     return STATUS_DONE
   }
 
-  /** A device has done an access. */
+  /** Completes an access that a device has done. */
   answered(index: number): void {
     const log = this.#log
     log.complete(index)
