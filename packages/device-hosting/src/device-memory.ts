@@ -10,7 +10,7 @@ import {
   type WritableGuestMapping,
 } from '@retrap/device'
 
-/** Where models' memory comes from. */
+/** The platform's part that opens models' memory. */
 export interface MemorySource {
   readonly dma: Dma & Partial<DeviceDma>
   /** Opens a model's memory; see `DevicePlatform.openMemory`. */
@@ -188,7 +188,7 @@ export class Countdown {
     promise.then(ended, ended)
   }
 
-  /** Nothing more is to come. */
+  /** All pieces of work have begun: the callback may be called. */
   start(): void {
     this.#ended()
   }

@@ -7,7 +7,7 @@ import { RemoteServer, type RemoteServerOptions } from './remote-server.ts'
 
 /** The way of frames to the other end: a message port, or a session over sockets. */
 export interface FrameWay {
-  /** False: the other end lags. */
+  /** Whether the other end keeps up; if false, posted writes stay in the ring. */
   readonly writable: boolean
   send(frame: Frame): void
   /** Called when writes wait in the ring, as the other end lags: call `FramedRemote.sendBuffered` when it no longer does. */

@@ -100,7 +100,7 @@ export abstract class FrameLink<Taken extends ProtocolFrame = ProtocolFrame> {
     return this.#stream !== null && this.#isAgreed
   }
 
-  /** False: the other end lags. Wait for `drained`. */
+  /** Whether the other end keeps up with the bytes sent; if false, wait for `drained`. */
   get writable(): boolean {
     return this.#unackedBytes < HIGH_WATER
   }
