@@ -134,7 +134,7 @@ export class Screen implements DisplayBackend {
    * @throws DisplayError `ERR_OFF`
    */
   async toPng(): Promise<Uint8Array> {
-    // A page's first machine does without.
+    // Loaded at the first use: a page can start its machine without it.
     const { encodePng } = await import('./png.ts')
     const { width, height } = this
     if (width === 0) throw new DisplayError('ERR_OFF', 'the display is off: there is no picture')
