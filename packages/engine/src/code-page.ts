@@ -24,7 +24,7 @@ export interface CodeUnit {
 
 /** The records of an instruction that ends in a page and begins in another. */
 export interface CrossingRecords {
-  /** Machine address of the first of three. */
+  /** Machine address of the first of three adjacent records. */
   readonly record: number
   /** Machine address of the slot that points to the record. */
   readonly slot: number
@@ -108,9 +108,9 @@ const MOST_KILLING = 16
 const MOST_FRAMES = 4096
 
 interface Writes {
-  /** Writes that have left the code alone. */
+  /** Number of writes that ended no record. */
   spared: number
-  /** Writes that have ended records, since an instruction was decoded. */
+  /** Number of writes that ended records, since an instruction was last decoded. */
   killing: number
   /** The limit of `spared`. */
   most: number

@@ -108,7 +108,7 @@ const CALL_OPS: Readonly<Record<FormCall, number>> = {
  * form is a function of the module's table. Keep the main function under 40 KB: the time that V8 takes to optimise it
  * grows faster than its size.
  *
- * @param module - with its memory, imports and library functions
+ * @param module - already has its memory, imports and library functions
  * @param imports - result of {@link importDispatch}
  * @param layout - the fields of the processor's state
  * @param source - the instruction set

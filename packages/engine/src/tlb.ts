@@ -81,7 +81,7 @@ export class Tlb {
    * @param modes - access modes: sets that hold entries
    * @param ignored - bits of the high word of a linear address that name no page, such as a tag: entries that differ in
    *   them alone are dropped together
-   * @param writers - of a TLB that has its place
+   * @param writers - used only if `at` is an address: `TlbParts` have their own
    */
   constructor(memory: MachineMemory, at: number | TlbParts, modes: number, ignored = 0, writers?: FrameWriters) {
     this.#u32 = memory.u32
@@ -108,7 +108,7 @@ export class Tlb {
     this.place(at)
   }
 
-  /** The TLB is used no more. */
+  /** Unregisters the TLB from the frames' writers. */
   close(): void {
     this.#writable.close()
   }
@@ -457,7 +457,7 @@ export class Tlb {
    * again, which a guest sees by accessed bits. Neither frame has write entries, or decoded code.
    *
    * @param from - machine address of the old frame
-   * @param to - of the new one
+   * @param to - machine address of the new frame
    */
   moveFrame(from: number, to: number): void {
     const u32 = this.#u32

@@ -71,7 +71,7 @@ export class WritableEntries {
     if (this.#only !== NONE) this.#only = SEVERAL
   }
 
-  /** The TLB is used no more. */
+  /** Unregisters the TLB from the frames' writers. */
   close(): void {
     this.#entries.writers?.remove(this)
   }
