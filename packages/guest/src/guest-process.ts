@@ -180,7 +180,7 @@ export class StreamProcess implements GuestProcess {
     this.#settle.resolve({ exitCode })
   }
 
-  /** The connection is no more. */
+  /** Ends the process's streams with an error: the connection is closed. */
   fail(error: unknown): void {
     this.#isOver = true
     this.dropInput()
