@@ -29,7 +29,7 @@ export async function loadDividedKinds(options: PcOptions): Promise<DividedKinds
  * Makes all devices. Controllers in a thread of their own become part of the domain; the models of this thread are not
  * attached yet, since the board comes first.
  *
- * @param whole - with the options of all devices
+ * @param whole - a site with the options of local and moved devices
  * @throws MachineError `ERR_OPTION`
  */
 export function placeDividedDevices(

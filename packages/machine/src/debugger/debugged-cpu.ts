@@ -34,7 +34,7 @@ export interface PlaceAccess {
   readonly size: number
   /** Number of elements of a string instruction, which a device has taken as one request; otherwise 1. */
   readonly elements: number
-  /** The guest has written. */
+  /** Whether the guest has written; else it has read. */
   readonly write: boolean
   /** The data; undefined for several elements. */
   readonly value: bigint | undefined

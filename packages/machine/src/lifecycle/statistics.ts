@@ -5,7 +5,7 @@ import type { P2mStatistics } from '@retrap/p2m'
 
 /** Counts since power-on, over all vCPUs. */
 export interface PcStatistics {
-  /** Retired by all vCPUs. */
+  /** Instructions retired by all vCPUs. */
   readonly instructions: number
   /** Number of exits of vCPUs, by reason. */
   readonly exits: Readonly<Record<string, number>>

@@ -43,9 +43,9 @@ export interface SteppedCode {
   watchEvents(told: (vector: number) => void): { remove(): void }
 }
 
-/** A place that a way ends at. */
+/** A place at which a step ends. */
 interface Goal extends Place {
-  /** The stack pointer may be above by less than this. */
+  /** The stack pointer may be above the place's by less than this number of bytes. */
   readonly above: bigint
   /** An interrupt or exception is delivered at the place, backwards; else the instruction is next. */
   readonly isInterrupted: boolean
