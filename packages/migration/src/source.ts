@@ -95,7 +95,7 @@ export interface MigrateOptions {
 
 /** One pass through memory. */
 export interface MigrationRound {
-  /** 1 for the first. */
+  /** Number of the round, from 1. */
   readonly round: number
   /** Number of pages sent. */
   readonly pages: number
