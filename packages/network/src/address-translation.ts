@@ -13,7 +13,7 @@ const ARP_END = 42
  * Translates the address of a card that shares it with another card, as two machines restored from one snapshot do: the network
  * knows the card by another address. Ethernet headers and ARP are translated; IPv6's neighbour discovery is not.
  *
- * @param network - has no card yet
+ * @param network - no card is connected to it yet
  * @param card - the card's address, six bytes
  * @param outside - the address that the network sees
  */

@@ -84,7 +84,7 @@ export class FrameStream implements PacketBackend {
     if (!wasUp) this.#queue.client?.linkChanged(true)
   }
 
-  /** The connection is no more. */
+  /** Called when the connection is closed: the link goes down. */
   detach(): void {
     if (this.#pipe === null) return
     this.#pipe = null

@@ -7,7 +7,7 @@ export interface SocketAddress {
 }
 
 /**
- * Why a host's connection is no more.
+ * The reason why a host's connection was closed.
  *
  * | reason | meaning |
  * |---|---|
@@ -24,11 +24,11 @@ export interface TcpSocketClient {
   connected(): void
   /** Takes bytes of the peer, which are the client's to keep. */
   data(bytes: Uint8Array): void
-  /** No more bytes come. */
+  /** Called when the peer has ended its stream. */
   ended(): void
-  /** `write` takes bytes gladly again. */
+  /** Called after `write` has returned false, once more bytes may follow. */
   drained(): void
-  /** The connection is no more. */
+  /** Called when the connection is closed. */
   closed(end: TcpSocketEnd): void
 }
 

@@ -126,7 +126,7 @@ export class HttpRequestParser {
   }
 }
 
-/** Bytes that become more. */
+/** A buffer that grows. */
 class GrowingBytes {
   #bytes = new Uint8Array()
   #length = 0
