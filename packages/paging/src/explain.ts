@@ -7,7 +7,7 @@ import type { TableReader, TableStatus } from './table-reader.ts'
 
 /** One entry on the way from CR3 to a page. */
 export interface WalkStep {
-  /** 1 is the last. */
+  /** Level of the entry's table: 1 is the last level. */
   readonly level: number
   /** The entry's name in the manual. */
   readonly name: 'PML5E' | 'PML4E' | 'PDPTE' | 'PDE' | 'PTE'
