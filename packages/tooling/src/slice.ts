@@ -57,7 +57,7 @@ const MOST_BATCHES = 10
  * Returns seeds for batches of random cases: the first seed, then others until the cases have met enough of a rare event.
  * An assertion on how often that event was met then holds for every slice.
  *
- * @param seed - of the first batch, 32 bits
+ * @param seed - the first batch's seed, 32 bits
  * @param isEnough - whether all batches so far have met enough
  */
 export function* seedsUntil(seed: number, isEnough: () => boolean): Generator<number> {

@@ -45,7 +45,7 @@ function takesAll(): boolean {
  *
  * @param root - the workspace's folder
  * @param folder - of a package, as a path from `root`: `packages/paging`
- * @param runSeconds - of all files of a run
+ * @param runSeconds - seconds that all files of a run may take
  * @returns paths from the package's folder
  */
 export function filesInOtherRuns(root: string, folder: string, runSeconds = RUN_SECONDS): string[] {
