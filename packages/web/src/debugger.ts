@@ -54,13 +54,13 @@ export type TravelStop =
       readonly address: number
       /** Size in bytes. */
       readonly size: number
-      /** The guest has written. */
+      /** Whether the guest has written; else it has read. */
       readonly write: boolean
       readonly value?: bigint
     }
   /** The handler of an exception is next, or, backwards, the instruction that causes it. */
   | { readonly reason: 'handler'; readonly cpu: number; readonly vector: number; readonly errorCode: number }
-  /** The way was this long. */
+  /** The debugger has arrived: the step or move is complete. */
   | { readonly reason: 'step' }
   /** No stop was found before this place. */
   | { readonly reason: 'begin' }
