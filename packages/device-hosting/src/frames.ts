@@ -36,7 +36,7 @@ export const FRAMES = {
   /** A write out of the buffered ring. */
   buffered: [3, { now: 'u64', request: 'ioreq' }],
   cancel: [4, { vcpu: 'u32' }],
-  /** The clock has reached a timer's deadline. */
+  /** The clock has reached a timer's deadline. 2^32 − 1 is no timer: the frame tells the time alone. */
   timer: [5, { timer: 'u32', deadline: 'u64', now: 'u64' }],
   reset: [6, { now: 'u64' }],
   /** Asks for a `called` frame when all before it has been handled. */

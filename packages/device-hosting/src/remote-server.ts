@@ -195,6 +195,12 @@ export class RemoteServer implements IoreqTransport {
     return this.#unsettled && !this.#closed
   }
 
+  /** Tells the models the present time, on which their state may depend: a timer that none of them has expires. */
+  #tellTime(): void {
+    const now = this.now()
+    this.#send({ kind: 'timer', timer: NO_TIMER, deadline: now, now })
+  }
+
   /** Waits until the models have handled all that was sent to them, and its effects have arrived. */
   async settle(): Promise<void> {
     this.#unsettled = false
@@ -208,6 +214,7 @@ export class RemoteServer implements IoreqTransport {
    * @throws IoreqError `ERR_DEVICE` where a model fails; DeviceError `ERR_DEVICE` for a server that is late
    */
   async save(deadlineMs: number = Infinity): Promise<DeviceHostState> {
+    this.#tellTime()
     const saving = this.#calls.make((call) => ({ kind: 'save', call }))
     return stateFromText(await inTime(this.name, 'save', deadlineMs, saving)) as DeviceHostState
   }
@@ -220,6 +227,7 @@ export class RemoteServer implements IoreqTransport {
    */
   async quiesce(deadlineMs: number): Promise<void> {
     checkTimeLimit(deadlineMs)
+    this.#tellTime()
     await withDeadline(this.name, 'quiesce', deadlineMs + QUIESCE_GRACE_MS, async () => {
       await this.#calls.make((call) => ({ kind: 'quiesce', call, deadline: deadlineMs }))
     })
@@ -446,6 +454,9 @@ export class RemoteServer implements IoreqTransport {
 
 /** Default of `RemoteServerOptions.readyMs`. */
 const READY_MS = 30_000
+
+/** The number of no timer. */
+const NO_TIMER = 0xffff_ffff
 
 /** The time that a reply may take beyond the models' own deadline. */
 const QUIESCE_GRACE_MS = 1000

@@ -112,8 +112,10 @@ function control(synchronous: boolean): DeviceModel {
   }
   return defineDevice({
     name: 'control',
-    stateless: true,
     synchronous,
+    // The time at which it is saved.
+    save: () => ({ now: context.clock.now() }),
+    restore() {},
     ports: [
       { base: CONTROL, size: 1, read: () => fired, write: (_offset, _size, value) => act[value]!() },
       {
