@@ -384,15 +384,25 @@ export class Subject {
       `exit: ${textOf(this.exit)}`,
       `printed: ${JSON.stringify(this.#printed)}`,
       ...(saved === undefined ? [] : textOf({ ...saved.state, domain: undefined, machine }).split('\n')),
-      ...(await linesOf(this.machine, saved)),
+      ...(await linesOf(this.machine, saved, this.#stops !== undefined && hasRecordedModels(this.#making))),
     ]
   }
 }
 
-/** The state of a machine's domain, and its RAM. */
-async function linesOf({ domain }: Composed, saved?: machines.PcSnapshot): Promise<string[]> {
-  const { state, pages } =
-    saved === undefined ? await saveDomain(domain, 10_000) : { state: saved.state.domain, pages: saved.pages }
+/**
+ * The state of a machine's domain, and its RAM.
+ *
+ * @param saved - undefined: the machine has ended
+ * @param areRecorded - a domain alone does not save models that are recorded: the devices of a machine that has ended are left out
+ */
+async function linesOf(
+  { domain }: Composed,
+  saved: machines.PcSnapshot | undefined,
+  areRecorded: boolean,
+): Promise<string[]> {
+  const whole = saved === undefined ? await saveDomain(domain, 10_000) : { ...saved, state: saved.state.domain }
+  const { pages } = whole
+  const state = saved === undefined && areRecorded ? { ...whole.state, devices: undefined } : whole.state
   const frames = [...pages.gfns].map((gfn, i) => `${gfn}: ${digest(pages.bytes.subarray(4096 * i, 4096 * (i + 1)))}`)
   // No state has the levels that models drive; the controllers' are in theirs.
   const wires = 'interrupts' in domain ? (domain as machines.Pc['domain']).interrupts : undefined
@@ -550,9 +560,18 @@ export function refusedTo(
   making: Omit<Making, 'image' | 'pages' | 'forks'>,
   run: machines.MachineRun = 'plain',
 ): string | undefined {
-  const { jit: _, ...options } = optionsOf(making, newDisks())
-  return machines.refusalOf(verb, machines.traitsOf({ ...options, ...(making.board.arm && { machine: 'virt' }) }, run))
+  return machines.refusalOf(verb, traitsOf(making, run))
 }
+
+function traitsOf(
+  making: Omit<Making, 'image' | 'pages' | 'forks'>,
+  run: machines.MachineRun,
+): ReturnType<typeof machines.traitsOf> {
+  const { jit: _, ...options } = optionsOf(making, newDisks())
+  return machines.traitsOf({ ...options, ...(making.board.arm && { machine: 'virt' }) }, run)
+}
+
+const hasRecordedModels = (making: Making): boolean => traitsOf(making, 'recorded').has('recorded-models')
 
 /** The options of a machine, but for what it starts. */
 /** A machine that goes on from a snapshot has no kernel, which it starts after a reset. */
