@@ -47,11 +47,15 @@ beforeEach(() => void vi.spyOn(performance, 'now').mockReturnValue(1000))
 afterEach(() => vi.restoreAllMocks())
 
 /** Rounds without vCPUs, whose only timer fires once, and what their inputs were told. */
-function roundsWithTimer(fires: number): { readonly rounds: DeterministicSchedule; readonly told: string[] } {
+function roundsWithTimer(
+  fires: number,
+  losesResets = false,
+): { readonly rounds: DeterministicSchedule; readonly told: string[] } {
   const told: string[] = []
   let left = fires
   const inputs: OutsideInputs = {
     alone: false,
+    losesResets,
     begin: (moved) => {
       told.push(`begin ${moved}`)
       return null
@@ -85,6 +89,17 @@ test('a round that was saved behind a timer is counted where it goes on', () => 
   void second.rounds.advance()
   expect(second.told).toEqual(['begin true', 'idle'])
 })
+
+test.each([false, true])(
+  'a round that a reset has ended is counted, but not in recordings of earlier releases: %s',
+  (old) => {
+    const { rounds, told } = roundsWithTimer(1, old)
+    void rounds.advance()
+    rounds.reset()
+    void rounds.advance()
+    expect(told).toEqual(['begin false', `begin ${!old}`, 'idle'])
+  },
+)
 
 test('time goes on to a timer at once, or when the host says that it is no longer early', async () => {
   const times: number[] = []

@@ -439,8 +439,9 @@ export class DeterministicSchedule {
     this.#next = 0
     this.#begun = false
     this.#inTurn = false
+    // The round after a reset is another one, for inputs.
+    this.#moved = (this.#moved || this.#ran) && this.#turns.inputs?.losesResets !== true
     this.#ran = false
-    this.#moved = false
     this.#stalled = 0
     this.#forcesOn = false
   }

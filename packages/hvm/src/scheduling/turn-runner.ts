@@ -21,6 +21,8 @@ export interface OutsideInputs {
    * @returns a promise to wait for; null: until an event wakes the domain
    */
   idle(): Promise<unknown> | null
+  /** Whether a reset hides the events before it from `begin`, as in earlier releases. Absent: no. */
+  readonly losesResets?: boolean
   /**
    * Called when all vCPUs wait for a timer, before time jumps to its deadline. Absent: time jumps.
    *

@@ -87,8 +87,6 @@ export interface RunDescription extends PacedRun {
   readonly machine: object
   /** The facts about the run's back ends. */
   readonly backEnds: BackEndFacts
-  /** Whether the machine starts again in place after a reset. Absent: a reset has ended the run, as in earlier releases. */
-  readonly goesOverResets?: boolean
   /** The notes of the recording's program. */
   readonly about: unknown
 }
@@ -103,7 +101,7 @@ export const describeRun = <K extends MachineKind, M extends Machine<K>>(
   version: 1,
   machine: kind.describe(options),
   backEnds: backEndFacts(options, flash),
-  ...(options.onReset !== undefined && { goesOverResets: true }),
+  goesOverResets: options.onReset !== undefined,
   about: about ?? null,
 })
 

@@ -96,6 +96,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   isHeard: boolean = true
   /** Whether inputs enter by timers of the machine's time: see `RecordOptions.isTimed`. */
   isTimed: boolean = false
+  losesResets: boolean = false
   /** Asked now and then, between two rounds: it may have the machine pause. */
   look: (() => void) | null = null
   moved: NotedGate['moved'] = null

@@ -25,6 +25,8 @@ export interface PacedRun {
   readonly paced?: boolean
   /** Inputs entered by timers from outside; absent: between two rounds. */
   readonly timed?: boolean
+  /** Whether the machine starts again in place after a reset. Absent: an earlier release, where a reset has ended the run. */
+  readonly goesOverResets?: boolean
 }
 
 /** Records inputs as they enter the machine, and responses as they arrive. */

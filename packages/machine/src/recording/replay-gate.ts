@@ -67,7 +67,8 @@ export class ReplayGate extends InputGate implements LoggedGate {
     this.#recording = recording
     this.#notes = notes
     this.limitTo({ ns: 0, ...recording.end })
-    const { paced, timed } = (recording.description ?? {}) as PacedRun
+    const { paced, timed, goesOverResets } = (recording.description ?? {}) as PacedRun
+    this.losesResets = goesOverResets === undefined
     this.isTimed = timed === true
     // Time goes on as far as the next timer from outside: a machine that was put back in a round has not read it.
     if (paced === true || this.isTimed) this.early = () => (this.isTimed && !this.#knowsNext ? 1 : 0)
