@@ -2,6 +2,8 @@
  * A board whose models run in another thread. Besides responses, it sends the machine notices as messages: a kind (u8), and
  * bytes.
  */
+import { concatenate } from '@retrap/basics'
+
 /** To the machine: number of a serial port (u8), and the guest's output. */
 export const TRANSMIT = 1
 /** To the machine: a ShadowRange, as JSON. */
@@ -53,8 +55,5 @@ export const SPEAKER = 17
 
 /** Builds a message from its kind and bytes, or the same for a numbered port. */
 export function message(kind: number, bytes: Uint8Array): Uint8Array {
-  const out = new Uint8Array(1 + bytes.length)
-  out[0] = kind
-  out.set(bytes, 1)
-  return out
+  return concatenate([[kind], bytes])
 }

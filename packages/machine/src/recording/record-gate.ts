@@ -1,3 +1,4 @@
+import { concatenate } from '@retrap/basics'
 import { Instant, type Word64 } from '@retrap/device'
 import type { Domain, VirtualCpu } from '@retrap/hvm'
 import type { Instant as RunInstant, RecordingEnd, RecordingWriter } from '@retrap/recording'
@@ -132,9 +133,7 @@ export class RecordGate extends InputGate implements LoggedGate {
 
   /** Records actions of a party's models while the machine stands still: a replay takes them at the same instant. */
   note(party: number, data: Uint8Array): void {
-    const noted = new Uint8Array(2 + data.length)
-    noted.set(data, 2)
-    this.#writer.add('answer', this.instant(), party, noted)
+    this.#writer.add('answer', this.instant(), party, concatenate([[0, 0], data]))
   }
 
   noted(): Promise<void> {

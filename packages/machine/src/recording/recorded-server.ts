@@ -1,3 +1,4 @@
+import { concatenate } from '@retrap/basics'
 import type { Dma } from '@retrap/device'
 import { decodeFrame, type DeviceHostState, encodeFrame, type Frame, type GatedServer } from '@retrap/device-hosting'
 import { IoreqError, IOREQ_TYPE_INVALIDATE } from '@retrap/ioreq'
@@ -119,12 +120,7 @@ export class RecordedServer extends ModelsGate {
     let [count, length] = [0, 0]
     while (count < queue.length && length < MOST_AT_ONCE) length += queue[count++]!.bytes.length
     this.#queuedBytes -= length
-    const batch = new Uint8Array(length)
-    let at = 0
-    for (const { bytes } of queue.splice(0, count)) {
-      batch.set(bytes, at)
-      at += bytes.length
-    }
+    const batch = concatenate(queue.splice(0, count).map(({ bytes }) => bytes))
     if (queue.length > 0) this.#post()
     return batch
   }
