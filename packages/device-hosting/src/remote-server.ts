@@ -195,7 +195,7 @@ export class RemoteServer implements IoreqTransport {
     return this.#unsettled && !this.#closed
   }
 
-  /** Tells the models the present time, on which their state may depend: a timer that none of them has expires. */
+  /** Sends the present time, on which the models' state may depend, as the expiry of a timer that does not exist. */
   #tellTime(): void {
     const now = this.now()
     this.#send({ kind: 'timer', timer: NO_TIMER, deadline: now, now })

@@ -439,7 +439,7 @@ export class DeterministicSchedule {
     this.#next = 0
     this.#begun = false
     this.#inTurn = false
-    // The round after a reset is another one, for inputs.
+    // The round that the reset ends counts: inputs before and after the reset are in different rounds.
     this.#moved = (this.#moved || this.#ran) && this.#turns.inputs?.losesResets !== true
     this.#ran = false
     this.#stalled = 0
