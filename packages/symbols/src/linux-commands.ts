@@ -115,12 +115,18 @@ export class LinuxNames {
   /** Returns `name` or `name+0x10`; undefined if unknown. */
   readonly nameOf = (address: bigint): string | undefined => this.#known()?.nameOf(address)
 
-  /** The function at an address, and the task that a processor executes, as far as known: `name+0x10, pid 122 sh`. */
-  readonly whoseCode = (address: bigint, cpu: number): string | undefined => {
+  /**
+   * The function at an address, and the task that a processor executes, as far as known: `name+0x10, pid 122 sh`.
+   *
+   * @param name - the function, if it is known. Default by Linux' own table
+   */
+  readonly whoseCode = (
+    address: bigint,
+    cpu: number,
+    name: string | undefined = this.nameOf(address),
+  ): string | undefined => {
     const task = this.taskOf(cpu)
-    return (
-      [this.nameOf(address) ?? [], task === null ? [] : `pid ${task.pid} ${task.name}`].flat().join(', ') || undefined
-    )
+    return [name ?? [], task === null ? [] : `pid ${task.pid} ${task.name}`].flat().join(', ') || undefined
   }
 
   /** The task that a processor executes; null where no Linux is found that says so. */

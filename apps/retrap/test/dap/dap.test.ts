@@ -2,6 +2,7 @@
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Apt } from '@retrap/debian'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { DebugClient } from '@vscode/debugadapter-testsupport'
 import type { DebugProtocol } from '@vscode/debugprotocol'
@@ -29,6 +30,7 @@ __asm__(".text\\n.align 4\\n.long 0x1badb002, 0, -0x1badb002\\n.globl _start\\n.
 `
 const FLAGS =
   '-m32 -O0 -fomit-frame-pointer -gdwarf-5 -fno-pic -no-pie -ffreestanding -nostdlib -static -Wl,-Ttext=0x101000,--build-id=none'
+const hasApt = await Apt.isAvailable()
 const builds =
   hasProgram('objdump') &&
   spawnSync('gcc', [...FLAGS.split(' '), '-x', 'c', '-', '-o', '/dev/null'], { input: SOURCE }).status === 0
@@ -258,6 +260,20 @@ describe.skipIf(!builds)(
         [second, first, second].map((place) => place?.split(' of ')[0]),
       )
     })
+
+    test.skipIf(!hasApt)(
+      `the process that wrote is named, by Linux then${skipNote(hasApt, 'there is no apt')}`,
+      { timeout: 4 * DEADLINE_MS },
+      async () => {
+        const file = join(folder, 'linux.recording')
+        spawnSync(process.execPath, retrapCommand(['linux', '--command', 'true', '--record', file]), { input: '' })
+        const [client] = await launched({ recording: file }, async () => {})
+        const place = await client.ask('when')
+        const asked = await client.ask('who-wrote jiffies 8')
+        expect(asked).toMatch(/^the instruction at 0x\w+, \w+\+0x\w+, pid \d+ \S+, of CPU 0: monitor goto \d+$/)
+        expect(await client.ask('when')).toBe(place)
+      },
+    )
 
     test('bytes that are no message are answered, and the next message is too', async () => {
       const adapter = spawn(process.execPath, retrapCommand(['dap']))

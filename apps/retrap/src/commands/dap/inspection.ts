@@ -168,7 +168,7 @@ export class Inspection {
     const isCommand = /^\s*monitor\s/.test(expression)
     if (!isCommand && this.#value(expression, cpu) !== undefined) return this.evaluate(expression, cpu)
     const command = expression.trim().replace(/^monitor\s+/, '')
-    const result = await this.#machine.target.monitor(cpu, command.slice(0, MOST_TEXT))
+    const result = await this.#machine.monitor(cpu, command.slice(0, MOST_TEXT))
     return { result: result.trimEnd(), variablesReference: 0 }
   }
 

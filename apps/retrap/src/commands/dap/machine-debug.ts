@@ -6,10 +6,13 @@ import {
   type TargetStop,
   type WatchpointKind,
 } from '@retrap/gdb'
-import { linuxCommands, type LinuxMemory } from '@retrap/symbols'
+import { linuxCommands, type LinuxMemory, LinuxNames } from '@retrap/symbols'
 import { CliError } from '../../errors.ts'
 import type { SessionDebugger, SessionOutput } from '../../machine/session/session-host.ts'
 import type { Machine, MachineRunner } from '../../machine/machine-contract.ts'
+
+/** An instruction that has written memory, as `who-wrote` has it. */
+const WRITER = /(?<= (0x[\da-f]+))(?:, (.+),)? of CPU (\d+): monitor (goto \d+)$/m
 
 /** Events for the debugger's user. */
 export interface MachineDebugEvents {
@@ -31,6 +34,7 @@ export class MachineDebug implements SessionDebugger {
   #hasEnded = false
   #target: GdbTarget | undefined
   #machine: LinuxMemory | undefined
+  #linux: LinuxNames | undefined
   #stopped: PromiseWithResolvers<TargetStop> | undefined
   /** Watchpoints and breakpoints, which a machine after a reset gets too. */
   readonly #breakpoints = new Map<bigint, number>()
@@ -58,6 +62,8 @@ export class MachineDebug implements SessionDebugger {
     const isFirst = this.#target === undefined
     this.#target = target
     this.#machine = machine
+    // The past of a machine that runs is another machine, whose memory is not at hand.
+    this.#linux = runner === machine ? new LinuxNames(() => machine) : undefined
     target.onStop((stop) => this.#told(stop))
     for (const address of this.#breakpoints.keys()) target.addBreakpoint(address)
     for (const { address, length, kind } of this.#watchpoints) target.addWatchpoint(address, length, kind)
@@ -155,6 +161,25 @@ export class MachineDebug implements SessionDebugger {
   /** Interrupts the current operation, which settles at the machine's present place. */
   pause(): void {
     this.target.stop()
+  }
+
+  /** Does a command of gdb's monitor. For `who-wrote` a recording goes to the write, where Linux says whose it is, and back. */
+  async monitor(cpu: number, command: string): Promise<string> {
+    const { address } = this.code(cpu)
+    const say = (line: string): Promise<string> => this.target.monitor(cpu, line)
+    const answer = await say(command)
+    const [, at = '', name, writer, place] = WRITER.exec(answer) ?? []
+    if (place === undefined || this.#linux === undefined) return answer
+    const [, here] = /^instruction (\d+)/.exec(await say('when')) ?? []
+    await say(place)
+    const whose = this.#linux.whoseCode(BigInt(at), Number(writer), name)
+    await say(`goto ${here}`)
+    // The machine may have been behind the delivery of an interrupt.
+    if (this.code(cpu).address !== address) {
+      this.addBreakpoint(address)
+      await this.continue().finally(() => this.removeBreakpoint(address))
+    }
+    return whose === undefined ? answer : answer.replace(WRITER, () => `, ${whose}, of CPU ${writer}: monitor ${place}`)
   }
 
   #all(action: CpuAction['action']): CpuAction[] {
