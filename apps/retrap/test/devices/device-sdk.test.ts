@@ -23,6 +23,7 @@ test.each(readdirSync(SDK))(
     expect(lines).toHaveLength(3)
     expect(readFileSync(join(to, 'PROTOCOL.md'), 'utf8')).toContain('# The device protocol, version 5')
     expect(readFileSync(join(to, 'README.md'), 'utf8').length).toBeGreaterThan(1000)
+    expect(readdirSync(to).filter((file) => file.startsWith('retrap'))).not.toEqual([])
     const examples = readdirSync(join(to, 'examples'))
     expect(examples.length).toBeGreaterThan(0)
     expect(examples).not.toContain('__pycache__')

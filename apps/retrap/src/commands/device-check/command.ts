@@ -32,7 +32,7 @@ Examples:
   retrap device-check exec:./thermometer
   retrap device-check 'exec:python3 model.py --verbose' --trace
   retrap device-check unix:/tmp/model.sock --no-writes
-retrap device-sdk writes the document, and libraries for C and Python, into a folder.`
+retrap device-sdk writes the document, and libraries for C, Python, Rust and Verilog, into a folder.`
 
 /** Adds the command. */
 export function addDeviceCheck(program: Command, output: ListingOutput, report: (code: number) => void): void {

@@ -17,6 +17,7 @@ all that one needs to write a server in another language.
 Examples:
   retrap device-sdk c model
   retrap device-sdk python model
+  retrap device-sdk rust model
   retrap device-sdk verilator model`
 
 /** How an example of a language is made and run, by the folder. */
@@ -103,7 +104,7 @@ export function addDeviceSdk(program: Command, output: ListingOutput): void {
   program
     .command('device-sdk')
     .description(
-      'Write what device models in C, Python, Rust or Verilog need, with examples and PROTOCOL.md, into a folder',
+      'Write a library for device models in C, Python, Rust or Verilog, examples and PROTOCOL.md into a folder',
     )
     .argument('<language>', 'c, python, rust or verilator')
     .argument('<folder>', 'is made where there is none')
