@@ -6,7 +6,7 @@ import { plainLine } from '@retrap/basics'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { bisectPlan } from './bisect.ts'
 import { exploreCluster, type ExploreFlags } from './cluster/explore-cluster.ts'
-import { LONGEST_TIMEOUT_SECONDS, MOST_JOBS } from './plan/plan-schema.ts'
+import { FORMS, MOST_JOBS, timeoutIn } from './plan/plan-schema.ts'
 import { PlanError } from './plan/read-plan.ts'
 import { endLine } from './progress.ts'
 import { EmbeddedQueue } from './queue/queue.ts'
@@ -32,7 +32,7 @@ A plan, in YAML:
       append: console=ttyS0
       cpus: [1, 2, 4]            # a list of values: a job for each combination
       expect: "login:"           # the text that the guest has to print
-      timeout: 60                # seconds; default 60
+      timeout: 60                # seconds, or a time such as 10m; default 60
     - { system: linux, command: uname -a, expect: Linux, repeat: 10 }
 
 Exit code: 0 if every job has met its expectation (bisect: if the first bad one was found), 1 if not, 2 for a mistake in the plan or an option.`
@@ -121,7 +121,7 @@ program
   )
   .option('--keep-going', 'look for further failures after the first of a job')
   .option('--blind', 'do not go on from branches that have reached something new')
-  .option('--timeout <seconds>', 'host time of a job', parseCount(LONGEST_TIMEOUT_SECONDS), 3600)
+  .option('--timeout <time>', 'host time of a job, such as 3600 or 1h', parseTimeout, 3600)
   .option('--out <folder>', 'where plans of failures, results and the log of each attempt go', 'fleet-results')
   .option('--jobs <number>', 'clusters at the same time', parseCount(MOST_MACHINES), availableParallelism())
   .addOption(queueOption('workers make the jobs, from a queue on Redis or PostgreSQL; see retrap-fleet worker'))
@@ -249,6 +249,12 @@ function parseCount(most: number): (text: string) => number {
     if (Number.isInteger(count) && count >= 1 && count <= most) return count
     throw new InvalidArgumentError(`give a whole number from 1 to ${most}`)
   }
+}
+
+function parseTimeout(text: string): number {
+  const seconds = timeoutIn(text)
+  if (seconds !== undefined) return seconds
+  throw new InvalidArgumentError(`give ${FORMS.timeout}`)
 }
 
 function parseSeed(text: string): number {

@@ -49,13 +49,13 @@ describe('plans', () => {
 
   test('settings of the plan hold for all machines, and a machine may have its own', () => {
     const jobs = jobsOf(
-      'timeout: 5\nretries: 2\nfail: panic\nmachines:\n  - { kernel: a }\n  - { kernel: b, timeout: 7, expect: [x, y], fail: [z] }',
+      'timeout: 5\nretries: 2\nfail: panic\nmachines:\n  - { kernel: a }\n  - { kernel: b, timeout: 2m, expect: [x, y], fail: [z] }',
     )
     expect(
       jobs.map(({ timeoutSeconds, retries, expect: texts, fail }) => [timeoutSeconds, retries, texts, fail]),
     ).toEqual([
       [5, 2, [], ['panic']],
-      [7, 2, ['x', 'y'], ['z']],
+      [120, 2, ['x', 'y'], ['z']],
     ])
   })
 
@@ -71,7 +71,7 @@ describe('plans', () => {
     ['kernel: x', ['plan.yaml:1:1: a plan needs the key "machines"', 'plan.yaml:1:1: "kernel" is no key of a plan']],
     [
       'machines:\n  - kernal: x\n    timeout: soon',
-      ['plan.yaml:2:5: "kernal" is no option', 'plan.yaml:3:14: "timeout" is a number'],
+      ['plan.yaml:2:5: "kernal" is no option', 'plan.yaml:3:14: "timeout" is seconds, or a time'],
     ],
     ['machines:\n  - { kernel: [] }', ['plan.yaml:2:15: "kernel" has no value']],
     ['machines:\n  - { kernel: { a: 1 } }', ['plan.yaml:2:15: a value of "kernel" is a text']],

@@ -6,5 +6,5 @@ export { elfHeader, elfNotes, elfSegment, elfSizes, isElf, PT_LOAD, PT_NOTE } fr
 export type { ElfHeader, ElfSegment } from './elf.ts'
 export { namesServer } from './host-header.ts'
 export { plainLine, printable } from './text.ts'
-export { nanosecondsOf } from './time.ts'
+export { nanosecondsOf, secondsIn } from './time.ts'
 export { FOUR_GIB, GIB, KIB, MIB, TWO_32 } from './units.ts'

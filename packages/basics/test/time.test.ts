@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { nanosecondsOf } from '../src/index.ts'
+import { nanosecondsOf, secondsIn } from '../src/index.ts'
 
 test.each<[string, number | undefined]>([
   ['500ms', 500e6],
@@ -13,4 +13,6 @@ test.each<[string, number | undefined]>([
   ...['10', '', 'm', '-1s', '1e3s', '1s2', '1d', '0x1s', 'NaNs'].map((text): [string, undefined] => [text, undefined]),
 ])('%j is %d nanoseconds', (text, nanoseconds) => {
   expect(nanosecondsOf(text)).toBe(nanoseconds)
+  const seconds = text === '10' ? 10 : nanoseconds === undefined ? undefined : nanoseconds / 1e9
+  expect(secondsIn(text)).toBe(seconds)
 })

@@ -1,8 +1,9 @@
+import { secondsIn } from '@retrap/basics'
 import { z } from 'zod'
 
 /** The most jobs of one plan: a matrix grows quickly. */
 export const MOST_JOBS = 100_000
-export const LONGEST_TIMEOUT_SECONDS = 7 * 24 * 3600
+const LONGEST_TIMEOUT_SECONDS = 7 * 24 * 3600
 
 export const SYSTEMS = ['run', 'linux', 'restore', 'replay', 'cluster'] as const
 
@@ -11,7 +12,7 @@ export const FORMS = {
   name: 'a text',
   system: '"run" (default), "linux" for Debian\'s kernel and shell, "restore", "replay", or "cluster" to explore one',
   repeat: `a whole number from 1 to ${MOST_JOBS}`,
-  timeout: `a number of seconds, above 0 and at most ${LONGEST_TIMEOUT_SECONDS}`,
+  timeout: `seconds, or a time such as 500ms or 10m, above 0 and at most ${LONGEST_TIMEOUT_SECONDS} s`,
   retries: 'a whole number from 0 to 100',
   expect: 'a text',
   fail: 'a text',
@@ -21,6 +22,12 @@ export const FORMS = {
 export interface KnownOptions {
   readonly names: ReadonlySet<string>
   readonly repeatable: ReadonlySet<string>
+}
+
+/** Returns the seconds of a time limit; undefined: it is none. */
+export function timeoutIn(text: string): number | undefined {
+  const seconds = secondsIn(text) ?? 0
+  return seconds > 0 && seconds <= LONGEST_TIMEOUT_SECONDS ? seconds : undefined
 }
 
 const scalar = z.union([z.string(), z.number(), z.boolean()])
@@ -41,7 +48,10 @@ const described = <Schema extends z.ZodType>(key: keyof typeof FORMS, schema: Sc
 /** Keys that a plan may have at its top, too, for all machines. */
 export const SETTINGS = {
   repeat: described('repeat', z.int().min(1).max(MOST_JOBS)),
-  timeout: described('timeout', z.number().positive().max(LONGEST_TIMEOUT_SECONDS)),
+  timeout: described(
+    'timeout',
+    z.union([z.number(), z.string()]).refine((given) => timeoutIn(`${given}`) !== undefined),
+  ),
   retries: described('retries', z.int().min(0).max(100)),
   expect: described('expect', texts),
   fail: described('fail', texts),

@@ -14,6 +14,7 @@ import {
   type Scalar,
   SETTINGS,
   type Values,
+  timeoutIn,
 } from './plan-schema.ts'
 
 /** A place in a plan file, from 1. */
@@ -136,7 +137,8 @@ function textOf({ code, path }: z.core.$ZodIssue, isThere: boolean): string {
 }
 
 function settingsOf(given: Pick<Plan, keyof typeof SETTINGS>, defaults: Settings): Settings {
-  const { repeat = defaults.repeat, timeout = defaults.timeout, retries = defaults.retries } = given
+  const { repeat = defaults.repeat, retries = defaults.retries } = given
+  const timeout = timeoutIn(`${given.timeout}`) ?? defaults.timeout
   const { expect = defaults.expect, fail = defaults.fail } = given
   const textsOf = (texts: typeof expect): string[] => [texts].flat().map(String)
   return { repeat, timeout, retries, expect: textsOf(expect), ...(fail !== undefined && { fail: textsOf(fail) }) }

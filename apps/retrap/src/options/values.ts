@@ -1,4 +1,4 @@
-import { KIB, nanosecondsOf } from '@retrap/basics'
+import { KIB, secondsIn } from '@retrap/basics'
 import { CliError } from '../errors.ts'
 import type { OptionRow } from './option-table.ts'
 
@@ -109,9 +109,8 @@ export function parseSeconds(
   most: number = Infinity,
 ): (text: string) => number {
   return (text) => {
-    const seconds = (nanosecondsOf(text) ?? (text.trim() === '' ? Number.NaN : Number(text) * 1e9)) / 1e9
-    if (!Number.isFinite(seconds) || seconds <= 0)
-      throw usage(`${option} '${text}' is not a time; give seconds or a unit, such as ${examples}`)
+    const seconds = secondsIn(text) ?? 0
+    if (seconds === 0) throw usage(`${option} '${text}' is not a time; give seconds or a unit, such as ${examples}`)
     if (seconds < least || seconds > most) throw usage(`${option} ${text}: expected ${least} to ${most} seconds`)
     return seconds * 1000
   }

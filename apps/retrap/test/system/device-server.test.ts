@@ -130,7 +130,7 @@ test.each([
   ['tls://h:1?cert=a&key=b&ca=c&caa=d', /has no 'caa'; it has cert, key, ca, crl, peer, token, reconnect/],
   ['tls://u:p@h:1?cert=a&key=b&ca=c', /nothing but a host/],
   ['tls://h:1/x?cert=a&key=b&ca=c', /nothing but a host/],
-  ['tls://h:1?cert=a&key=b&ca=c&reconnect=never', /reconnect=never is not a time/],
+  ['tls://h:1?cert=a&key=b&ca=c&reconnect=never', /reconnect 'never' is not a time/],
 ])('%s is refused', (text, why) => {
   expect(() => parseDeviceServer('--device-server', text, 1)).toThrow(why)
 })

@@ -63,8 +63,9 @@ const MOST_SHARES = 16
 const HELP = `
 The machine is booted once, without KVM or rights of any kind, and kept in the cache folder; each run begins from there. The program
 sees the host's programs and libraries, and /etc, /opt and the folders of PATH but for files that other users cannot reach (--explain
-lists them, --hide takes some out), empty folders such as /tmp, /var and /home, and the folders of --share. It may write anywhere below /: into memory, which is gone when it ends (--root-rw asks
-for no more than that). Only what it writes to a share with :rw stays. Input, output and signals are the program's.
+lists them, --hide takes some out), empty folders such as /tmp, /var and /home, and the folders of --share. It may write anywhere
+below /: into memory, which is gone when it ends (--root-rw asks for no more than that). Only what it writes to a share with :rw
+stays. Input, output and signals are the program's.
 
 Lines of docker run: -e, --env-file, -u, -w, -m, -t, --entrypoint and --tmpfs have their meaning there, and -v SRC:DST[:ro] is a
 share that may be written to. -i and --rm are always so. A run has no name: --name is left out, and a line says so.

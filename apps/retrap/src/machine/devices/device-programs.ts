@@ -1,5 +1,5 @@
 /** `--device exec:COMMAND`, `unix:PATH` and `tcp:HOST:PORT`: devices that are programs in any language. */
-import { plainLine } from '@retrap/basics'
+import { plainLine, secondsIn } from '@retrap/basics'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DeviceModel } from '@retrap/device'
 import {
@@ -72,9 +72,9 @@ function readProgram(argument: DeviceArgument, stderr: ProgramOutput, others: re
   const address = parseProgram(`--device ${name}`, name)
   const seconds = (key: string, usual: string): number => {
     const text = properties.text(key, usual)
-    const value = text.trim() === '' ? Number.NaN : Number(text)
-    if (value >= 0 && value <= 86_400) return value
-    throw usage(`--device ${name}: ${key}=${text} is not a time; give seconds, such as 30`)
+    const value = secondsIn(text)
+    if (value !== undefined && value <= 86_400) return value
+    throw usage(`--device ${name}: ${key}=${text} is not a time; give seconds or a unit, such as 30 or 500ms`)
   }
   const reconnect = seconds('reconnect', '5')
   const ready = properties.text('ready', '') === 'off' ? Infinity : seconds('ready', '0')

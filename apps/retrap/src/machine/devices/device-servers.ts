@@ -7,7 +7,7 @@ import * as hosts from '@retrap/device-hosting/node'
 import type { StartDeviceServer } from '@retrap/machine'
 import type { Command } from 'commander'
 import { CliError, troubleWith } from '../../errors.ts'
-import { parseWhole, usage } from '../../options/values.ts'
+import { parseSeconds, parseWhole, usage } from '../../options/values.ts'
 import { NATS_KEYS, type NatsAddress, openNats, parseNats } from './nats.ts'
 import type { SessionHost } from '../session/session-host.ts'
 
@@ -70,9 +70,7 @@ function parseConnection(what: string, text: string, keys: URLSearchParams, know
     return path
   }
   const reconnect = keys.get('reconnect')
-  const reconnectMs = reconnect === null ? undefined : Number(reconnect) * 1000
-  if (reconnectMs !== undefined && !(reconnectMs > 0 && reconnectMs <= 86_400_000))
-    throw usage(`${what} ${text}: reconnect=${reconnect} is not a time; give seconds, such as 30`)
+  const readTime = parseSeconds(`${what} ${text}: reconnect`, '30 or 500ms', 0, 86_400)
   const peers = keys.getAll('peer')
   const [tokenFile, crl] = [keys.get('token'), keys.get('crl')]
   return {
@@ -82,7 +80,7 @@ function parseConnection(what: string, text: string, keys: URLSearchParams, know
       ...(peers.length > 0 && { peers }),
     },
     ...(tokenFile !== null && { tokenFile }),
-    ...(reconnectMs !== undefined && { reconnectMs }),
+    ...(reconnect !== null && { reconnectMs: readTime(reconnect) }),
   }
 }
 

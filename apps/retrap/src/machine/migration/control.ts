@@ -76,7 +76,7 @@ export function addMigrate(program: Command & { readonly asked: string[] }): voi
     .description('Move the machine of a run with --control PATH to another process, while its guest runs')
     .argument('<control>', 'the path of that --control')
     .argument('[target]', 'where it goes: unix:PATH, or tcp:HOST:PORT,secret=FILE')
-    .option('--downtime <ms>', 'how long its last pages may take, in milliseconds (default: 300)')
+    .option('--downtime <time>', 'how long its last pages may take: milliseconds, or a time such as 1s (default: 300)')
     .option('--bandwidth <mib>', 'most MiB a second (default: as fast as they go)')
     .option('--resume', 'after a cut at the last moment: it does not run there, and goes on here')
     .option('--abandon', 'after a cut at the last moment: it runs there, and ends here')

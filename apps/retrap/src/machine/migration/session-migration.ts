@@ -1,3 +1,4 @@
+import { secondsIn } from '@retrap/basics'
 import { Domain, type FrameSet } from '@retrap/hvm'
 import { migrate, type MigrateOptions, StoppableRun } from '@retrap/migration'
 import { CliError } from '../../errors.ts'
@@ -116,9 +117,10 @@ function parseGiven(given: readonly string[]): { readonly target: MigrationAddre
   const target = parseMigrationAddress('migrate', address)
   let options: MigrateOptions = {}
   for (const pair of more) {
-    const [, name, digits] = /^(downtime|bandwidth)=(\d+(?:\.\d+)?)$/.exec(pair) ?? []
-    const value = Number(digits)
-    if (name === undefined || value <= 0) throw usage(`migrate: '${pair}': ${form}`)
+    const [, name, digits = '', unit = ''] = /^(downtime|bandwidth)=(\d+(?:\.\d+)?)(\w*)$/.exec(pair) ?? []
+    const time = secondsIn(`${digits}${unit || 'ms'}`) ?? 0
+    const value = name === 'downtime' ? time * 1000 : unit === '' ? Number(digits) : 0
+    if (value <= 0) throw usage(`migrate: '${pair}': ${form}`)
     options = { ...options, ...(name === 'downtime' ? { downtimeMs: value } : { bytesPerSecond: value * 2 ** 20 }) }
   }
   return { target, options }
