@@ -69,6 +69,18 @@ const store = (): Option =>
   ).env('RETRAP_FLEET_STORE')
 const queueOption = (text: string): Option =>
   new Option('--queue <url>', text).argParser(checkedQueueUrl).env('RETRAP_FLEET_QUEUE')
+const byWorkers = queueOption('workers make the jobs, from a queue on Redis or PostgreSQL; see retrap-fleet worker')
+const jobs = (what: string): Option =>
+  new Option('--jobs <number>', `${what} at the same time`)
+    .argParser(parseCount(MOST_MACHINES))
+    .default(availableParallelism())
+const cache = new Option(
+  '--cache <folder>',
+  'with --store: files that were fetched, and folders of running machines',
+).default(defaultCache())
+const cacheSize = new Option('--cache-size <GiB>', 'with --store: files unused for an hour are removed above that')
+  .argParser(parseGib)
+  .default(USUAL_CACHE_GIB)
 
 const program = new Command('retrap-fleet')
   .description('Runs machines by the hundred, from a plan file.')
@@ -83,20 +95,11 @@ for (const [name, perform, description] of [
     .description(description)
     .argument('<plan>', 'a YAML file')
     .option('--out <folder>', 'where results and the log of each attempt go', 'fleet-results')
-    .option('--jobs <number>', 'machines at the same time', parseCount(MOST_MACHINES), availableParallelism())
-    .addOption(queueOption('workers make the jobs, from a queue on Redis or PostgreSQL; see retrap-fleet worker'))
+    .addOption(jobs('machines'))
+    .addOption(byWorkers)
     .addOption(store())
-    .option(
-      '--cache <folder>',
-      'with --store: files that were fetched, and folders of running machines',
-      defaultCache(),
-    )
-    .option(
-      '--cache-size <GiB>',
-      'with --store: files unused for an hour are removed above that',
-      parseGib,
-      USUAL_CACHE_GIB,
-    )
+    .addOption(cache)
+    .addOption(cacheSize)
     .addHelpText('after', EXAMPLES)
     .action(async (plan: string, flags: RunFlags) => {
       process.exitCode = (await perform(plan, await planRun(flags))) ? 0 : 1
@@ -123,8 +126,8 @@ program
   .option('--blind', 'do not go on from branches that have reached something new')
   .option('--timeout <time>', 'host time of a job, such as 3600 or 1h', parseTimeout, 3600)
   .option('--out <folder>', 'where plans of failures, results and the log of each attempt go', 'fleet-results')
-  .option('--jobs <number>', 'clusters at the same time', parseCount(MOST_MACHINES), availableParallelism())
-  .addOption(queueOption('workers make the jobs, from a queue on Redis or PostgreSQL; see retrap-fleet worker'))
+  .addOption(jobs('clusters'))
+  .addOption(byWorkers)
   .addHelpText('after', EXPLORE_HELP)
   .action(async (file: string, flags: RunFlags & ExploreFlags) => {
     process.exitCode = (await exploreCluster(file, flags, await planRun(flags), process.stdout)) ? 0 : 1
@@ -139,16 +142,11 @@ program
       'a queue on Redis, redis://127.0.0.1:6379 or rediss://:PASSWORD@HOST:PORT, or PostgreSQL, postgres://…',
     ).makeOptionMandatory(),
   )
-  .option('--jobs <number>', 'machines at the same time', parseCount(MOST_MACHINES), availableParallelism())
+  .addOption(jobs('machines'))
   .option('--logs <folder>', 'where the log of each attempt goes', 'fleet-logs')
   .addOption(store())
-  .option('--cache <folder>', 'with --store: files that were fetched, and folders of running machines', defaultCache())
-  .option(
-    '--cache-size <GiB>',
-    'with --store: files unused for an hour are removed above that',
-    parseGib,
-    USUAL_CACHE_GIB,
-  )
+  .addOption(cache)
+  .addOption(cacheSize)
   .option(
     '--allow-module <sha256>',
     'with --store: a module with devices that may run here (repeatable)',

@@ -307,12 +307,15 @@ class Run {
   #tellMissed(name: string): void {
     const { home, workingDirectory } = this.#program
     const own = [home?.path ?? '/root', workingDirectory, ...this.#job().mounts.map(({ path }) => path)]
-    const isOwn = (path: string): boolean => GUEST_FOLDERS.test(path) || own.some((mine) => isWithin(mine, path))
+    const folderOf = (path: string): string =>
+      statSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? path : dirname(path)
+    // A file of the home folder itself is a setting, and no reason to share all of it.
+    const isOwn = (path: string): boolean =>
+      GUEST_FOLDERS.test(path) || own.some((mine) => isWithin(mine, folderOf(path)))
     const path = [...this.#missed].findLast((missed) => !isOwn(missed) && existsSync(missed))
     if (path === undefined) return
-    const folder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? path : dirname(path)
     const found = `${plainLine(path)}, which this host has and the guest has not`
-    this.#host.stderr.write(`retrap: ${name} looked for ${found}; --share ${plainLine(folder)} gives it\n`)
+    this.#host.stderr.write(`retrap: ${name} looked for ${found}; --share ${plainLine(folderOf(path))} gives it\n`)
   }
 
   #flush(errors: { send(bytes: Uint8Array): boolean }): boolean {
@@ -372,7 +375,7 @@ function setRaw(stdin: ExecHost['stdin']): void {
 }
 
 /** Folders that a guest has of its own. */
-const GUEST_FOLDERS = /^\/(?:proc|sys|dev|run|tmp|root)(?:\/|$)/
+const GUEST_FOLDERS = /^\/(?:proc|sys|dev|run|tmp)(?:\/|$)/
 const CANNOT = "nsenter: can't execute '"
 const MOST_HELD = 8192
 
