@@ -48,6 +48,22 @@ export function troubleWith(error: unknown, wanted: 'read' | 'write' = 'read'): 
   return trouble ?? (error instanceof Error ? error.message : String(error))
 }
 
+/** Returns a function that throws an error as a mistake of the user's: a label, and the trouble. @throws CliError `ERR_INPUT` */
+export const troubled =
+  (label: string, wanted: 'read' | 'write' = 'read') =>
+  (error: unknown): never => {
+    throw new CliError('ERR_INPUT', `${label}: ${troubleWith(error, wanted)}`)
+  }
+
+/** Returns a function's result. @throws CliError as {@link troubled} in place of its error */
+export function attempt<T>(label: string, act: () => T, wanted: 'read' | 'write' = 'read'): T {
+  try {
+    return act()
+  } catch (error) {
+    return troubled(label, wanted)(error)
+  }
+}
+
 /** Removes names and passwords from URLs in a text, because messages quote the user's input. */
 export function withoutPasswords(text: string): string {
   return text.replaceAll(/\b(https?:\/\/)[^\s/?#]*@/gi, '$1')

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { moduleText } from '@retrap/wasm-emitter'
 import type { CodeMark, CompiledInstruction } from '@retrap/x86-cpu'
 import { decodeInto, formatIntel, Instruction } from '@retrap/x86-decoder'
-import { CliError, troubleWith } from '../errors.ts'
+import { attempt, troubleWith } from '../errors.ts'
 import { makeFolder } from '../host/files/files.ts'
 
 /** Digits of a unit's number in its file's name. */
@@ -51,11 +51,7 @@ export function compiledText({ module, bits, instructions, marks, disassemble }:
  * @throws CliError where the folder cannot be made
  */
 export function jitDump(folder: string, warn: (message: string) => void): (code: DumpedCode) => void {
-  try {
-    makeFolder(resolve(folder))
-  } catch (error) {
-    throw new CliError('ERR_INPUT', `cannot make the folder ${folder}: ${troubleWith(error, 'write')}`)
-  }
+  attempt(`cannot make the folder ${folder}`, () => makeFolder(resolve(folder)), 'write')
   let units = 0
   let hasFailed = false
   return (code) => {

@@ -116,6 +116,15 @@ export function parseSeconds(
   }
 }
 
+/** Returns a parser for an option's whole number. */
+export const wholeFrom =
+  (option: string, least: number, most: number) =>
+  (text: string): number => {
+    const number = parseWhole(text)
+    if (number !== undefined && number >= least && number <= most) return number
+    throw usage(`${option} ${text}: expected ${least} to ${most}`)
+  }
+
 export function parseSerial(text: string): SerialTarget {
   if (text === 'stdio' || text === 'none' || text === 'pty') return { kind: text }
   const [, kind, rest = ''] = /^(file|unix|tcp):(.+)$/.exec(text) ?? []

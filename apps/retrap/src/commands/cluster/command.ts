@@ -1,7 +1,7 @@
 /** `retrap cluster`. */
 import type { Command } from 'commander'
 import { ExitCode } from '../../exit-codes.ts'
-import { parseSeconds, parseWhole, usage } from '../../options/values.ts'
+import { parseSeconds, parseWhole, usage, wholeFrom } from '../../options/values.ts'
 import type { FleetFlags } from './explore-by-fleet.ts'
 import type { ReplayClusterFlags } from './replay.ts'
 import type { Branches, ExploreFlags } from './explore-cluster.ts'
@@ -65,10 +65,10 @@ export function addCluster(
     .command('run')
     .description('Run a cluster once')
     .argument('<file>', 'the cluster, as JSON')
-    .option('--seed <number>', 'what random draws follow from', parseSeed, 1)
+    .option('--seed <number>', 'what random draws follow from', wholeFrom('--seed', 0, 2 ** 32 - 1), 1)
     .option('--plan <file>', 'the seed, the branch and the faults that explore has found')
     .option('--record <file>', 'leave the run in a file, for cluster replay')
-    .option('--workers <number>', WORKERS, parseWorkers)
+    .option('--workers <number>', WORKERS, wholeFrom('--workers', 1, 64))
     .option('--jsonl', 'print what happens as lines of JSON')
     .addHelpText('after', HELP)
     .action(async (file: string, flags: ClusterFlags) => {
@@ -80,14 +80,14 @@ export function addCluster(
     .command('explore')
     .description('Run a cluster again and again, with other faults, until it fails; then find those that are needed')
     .argument('<file>', 'the cluster, as JSON')
-    .option('--seed <number>', 'what random draws follow from', parseSeed, 1)
+    .option('--seed <number>', 'what random draws follow from', wholeFrom('--seed', 0, 2 ** 32 - 1), 1)
     .option(
       '--for <time>',
       'how long to look, once all is ready (default 600, or as long as --branches take)',
       parseSeconds('--for'),
     )
     .option('--branches <number>', 'look at so many branches, or at those from one to another: 21-40', parseBranches)
-    .option('--workers <number>', LANES, parseWorkers)
+    .option('--workers <number>', LANES, wholeFrom('--workers', 1, 64))
     .option('--keep-going', 'look for further failures')
     .option('--blind', 'do not go on from branches that have reached something new')
     .option('--out <file>', 'write the plan of a failure, for run --plan')
@@ -159,16 +159,4 @@ function parseBranches(text: string): Branches {
   const [first, last] = [Number(from ?? 1), Number(to)]
   if (first >= 1 && last >= first && last < 2 ** 32) return { first, count: last - first + 1 }
   throw usage(`--branches ${text}: expected a number such as 20, or a range such as 21-40`)
-}
-
-function parseWorkers(text: string): number {
-  const workers = parseWhole(text)
-  if (workers !== undefined && workers >= 1 && workers <= 64) return workers
-  throw usage(`--workers ${text}: expected a whole number from 1 to 64`)
-}
-
-function parseSeed(text: string): number {
-  const seed = parseWhole(text)
-  if (seed !== undefined && seed < 2 ** 32) return seed
-  throw usage(`--seed ${text}: expected a whole number below 4294967296`)
 }

@@ -9,7 +9,7 @@ import {
   writeClusterRun,
 } from '@retrap/cluster'
 import { bundleOptions, type PcForkOptions } from '@retrap/machine'
-import { CliError, troubleWith } from '../../errors.ts'
+import { attempt, troubled, troubleWith } from '../../errors.ts'
 import type { MachineOptions, MachineSerial } from '../../machine/machine-contract.ts'
 import { fileSource } from '../../machine/recording/recorded-file.ts'
 import { recordRun } from '../../machine/recording/recorded-run.ts'
@@ -152,12 +152,9 @@ export class RunRecordings {
   static async open(path: string, given: readonly string[], host: RecordingHost): Promise<RunRecordings> {
     const recordings = new RunRecordings(path, host)
     const folder = recordings.#folder
-    try {
-      await rm(folder, { recursive: true, force: true })
-      await mkdir(folder)
-    } catch (error) {
-      throw new CliError('ERR_INPUT', `--record ${path}: ${troubleWith(error, 'write')}`)
-    }
+    const refuse = troubled(`--record ${path}`, 'write')
+    await rm(folder, { recursive: true, force: true }).catch(refuse)
+    await mkdir(folder).catch(refuse)
     host.record({ folder, given })
     return recordings
   }

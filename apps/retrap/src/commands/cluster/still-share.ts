@@ -1,13 +1,6 @@
 /** Folders of the host as the machines of a cluster see them: the same in each run. */
-import {
-  after,
-  ReadOnlyNode,
-  type Share,
-  type ShareFile,
-  type ShareNode,
-  type ShareStat,
-  type Soon,
-} from '@retrap/virtio/p9'
+import { after, type Share, type ShareNode, type ShareStat, type Soon } from '@retrap/virtio/p9'
+import { PassedNode } from '../exec/visible-folder.ts'
 
 /**
  * A share that is only read, without what changes on the host while nobody changes its files: the times of the last reads, the room on
@@ -17,35 +10,16 @@ export const stillShare = (share: Share): Share => ({
   root: () => after(share.root(), (node) => new StillNode(node)),
 })
 
-class StillNode extends ReadOnlyNode {
-  readonly #node: ShareNode
-
-  constructor(node: ShareNode) {
-    super()
-    this.#node = node
-  }
-
+class StillNode extends PassedNode {
   stat(): Soon<ShareStat> {
-    return after(this.#node.stat(), (stat) => ({ ...stat, accessedNs: stat.modifiedNs }))
-  }
-
-  override open(): Soon<ShareFile> {
-    return this.#node.open({ read: true, write: false, truncate: false })
-  }
-
-  override readLink(name: string): Soon<string> {
-    return this.#node.readLink(name)
+    return after(this.node.stat(), (stat) => ({ ...stat, accessedNs: stat.modifiedNs }))
   }
 
   override child(name: string): Soon<ShareNode> {
-    return after(this.#node.child(name), (node) => new StillNode(node))
+    return after(this.node.child(name), (node) => new StillNode(node))
   }
 
   override list(): Soon<readonly string[]> {
-    return after(this.#node.list(), (names) => names.toSorted())
-  }
-
-  override release(): void {
-    this.#node.release()
+    return after(this.node.list(), (names) => names.toSorted())
   }
 }

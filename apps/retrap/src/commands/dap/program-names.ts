@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type FileSource,
@@ -13,7 +13,7 @@ import {
   SymbolsError,
   SymbolTable,
 } from '@retrap/symbols'
-import { CliError, troubleWith } from '../../errors.ts'
+import { CliError, troubled } from '../../errors.ts'
 
 /** The first byte of Linux's code has this name. */
 const FIRST = '_stext'
@@ -41,12 +41,7 @@ export class ProgramNames {
    */
   static async read(program: string | undefined, folder: string | undefined): Promise<ProgramNames> {
     if (program === undefined) return new ProgramNames(undefined, undefined, folder)
-    let handle: FileHandle
-    try {
-      handle = await open(program)
-    } catch (error) {
-      throw new CliError('ERR_INPUT', `program ${program}: ${troubleWith(error, 'read')}`)
-    }
+    const handle = await open(program).catch(troubled(`program ${program}`))
     try {
       const source: FileSource = {
         size: (await handle.stat()).size,

@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { bundleOptions, type PcRecorder, stateOnClock } from '@retrap/machine'
 import type { ArmRecorder } from '@retrap/machine/arm'
-import { CliError, troubleWith } from '../../errors.ts'
+import { troubled, troubleWith } from '../../errors.ts'
 import type { Machine, MachineOptions, MachineSnapshotSource } from '../../machine/machine-contract.ts'
 import { recordRun } from '../../machine/recording/recorded-run.ts'
 import type { SavedRun } from '../../machine/snapshots/snapshot-file.ts'
@@ -28,11 +28,8 @@ export class FailureRecording {
 
   /** @param given - the command line @throws CliError `ERR_INPUT` for a file that cannot be written */
   static async open(path: string, given: readonly string[]): Promise<FailureRecording> {
-    try {
-      return new FailureRecording(path, given, await open(`${path}${PARTIAL}`, 'w'))
-    } catch (error) {
-      throw new CliError('ERR_INPUT', `--record-on-failure ${path}: ${troubleWith(error, 'write')}`)
-    }
+    const file = await open(`${path}${PARTIAL}`, 'w').catch(troubled(`--record-on-failure ${path}`, 'write'))
+    return new FailureRecording(path, given, file)
   }
 
   /** Makes a machine whose run is recorded, on deterministic time. A second recording replaces the first. */

@@ -1,7 +1,7 @@
 import { isElf } from '@retrap/basics'
 import type { LinuxArchitecture } from '../../guests/linux/debian.ts'
 import { ExecError } from './errors.ts'
-import type { JobFolder } from './job.ts'
+import type { JobFolder, JobProgram } from './job.ts'
 import { type FoundFile, type GuestFiles, isDirectory } from './lookup.ts'
 import type { ExecConfig } from './root.ts'
 
@@ -21,12 +21,7 @@ export interface WantedProgram {
 }
 
 /** A program in the form for a guest. */
-export interface Program {
-  readonly program: readonly string[]
-  readonly env: readonly string[]
-  readonly uid: number
-  readonly gid: number
-  readonly workingDirectory: string
+export interface Program extends JobProgram {
   readonly home: JobFolder | undefined
   readonly hostname: string
   readonly files: Readonly<Record<string, string>>

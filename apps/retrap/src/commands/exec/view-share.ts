@@ -9,6 +9,7 @@ import {
   type ShareStat,
   type Soon,
 } from '@retrap/virtio/p9'
+import { PassedNode } from './visible-folder.ts'
 
 /** An entry of a directory of a view. */
 export type ViewEntry =
@@ -147,19 +148,17 @@ class ViewLink extends ReadOnlyNode {
 }
 
 /** A node of another share, shown as owned by root. */
-class OwnedNode extends ReadOnlyNode {
-  readonly #node: ShareNode
+class OwnedNode extends PassedNode {
   readonly #owner: ViewOwner
 
   constructor(node: ShareNode, owner: ViewOwner) {
-    super()
-    this.#node = node
+    super(node)
     this.#owner = owner
   }
 
   stat(): Soon<ShareStat> {
     const { uid, gid } = this.#owner
-    return after(this.#node.stat(), (stat) => ({
+    return after(this.node.stat(), (stat) => ({
       ...stat,
       uid: stat.uid === uid ? 0 : stat.uid,
       gid: stat.gid === gid ? 0 : stat.gid,
@@ -167,26 +166,10 @@ class OwnedNode extends ReadOnlyNode {
   }
 
   override room(): Soon<ShareRoom> {
-    return this.#node.room()
-  }
-
-  override open(): Soon<ShareFile> {
-    return this.#node.open({ read: true, write: false, truncate: false })
-  }
-
-  override readLink(name: string): Soon<string> {
-    return this.#node.readLink(name)
+    return this.node.room()
   }
 
   override child(name: string): Soon<ShareNode> {
-    return after(this.#node.child(name), (node) => new OwnedNode(node, this.#owner))
-  }
-
-  override list(): Soon<readonly string[]> {
-    return this.#node.list()
-  }
-
-  override release(): void {
-    this.#node.release()
+    return after(this.node.child(name), (node) => new OwnedNode(node, this.#owner))
   }
 }

@@ -66,9 +66,34 @@ export function realPath(path: string): string {
 /** The path of a name, which may be a link itself, in a folder without links. */
 const withoutLinks = (path: string): string => join(realPath(dirname(path)), basename(path))
 
+/** A node of another share, to be read alone. */
+export abstract class PassedNode<N extends ShareNode = ShareNode> extends ReadOnlyNode {
+  protected readonly node: N
+
+  constructor(node: N) {
+    super()
+    this.node = node
+  }
+
+  override open(): Soon<ShareFile> {
+    return this.node.open({ read: true, write: false, truncate: false })
+  }
+
+  override readLink(name: string): Soon<string> {
+    return this.node.readLink(name)
+  }
+
+  override list(): Soon<readonly string[]> {
+    return this.node.list()
+  }
+
+  override release(): void {
+    this.node.release()
+  }
+}
+
 /** A file or a folder of the host, of which a guest sees a part. Its links are the guest's to follow. */
-export class VisibleNode extends ReadOnlyNode {
-  readonly #node: LocalNode
+export class VisibleNode extends PassedNode<LocalNode> {
   readonly #path: string
   readonly #hidden: ReadonlySet<string>
   readonly #othersOnly: boolean
@@ -78,30 +103,25 @@ export class VisibleNode extends ReadOnlyNode {
    * @param othersOnly - files are hidden that users other than their owner and group cannot reach
    */
   constructor(node: LocalNode, path: string, hidden: ReadonlySet<string>, othersOnly: boolean) {
-    super()
-    this.#node = node
+    super(node)
     this.#path = path
     this.#hidden = hidden
     this.#othersOnly = othersOnly
   }
 
   stat(): ShareStat {
-    return this.#node.stat()
-  }
-
-  override open(): Soon<ShareFile> {
-    return this.#node.open({ read: true, write: false, truncate: false })
+    return this.node.stat()
   }
 
   override readLink(name: string): string {
     this.child(name).release()
-    return this.#node.readLink(name)
+    return this.node.readLink(name)
   }
 
   override child(name: string): ShareNode {
     const path = `${this.#path}/${name}`
     if (this.#hidden.has(path)) throw new ShareError('ENOENT')
-    const node = this.#node.child(name)
+    const node = this.node.child(name)
     if (this.#isVisible(node.stat().mode)) return new VisibleNode(node, path, this.#hidden, this.#othersOnly)
     node.release()
     throw new ShareError('ENOENT')
@@ -114,7 +134,7 @@ export class VisibleNode extends ReadOnlyNode {
 
   override list(): readonly string[] {
     if (this.#othersOnly && (this.stat().mode & OTHERS_READ) === 0) throw new ShareError('EACCES')
-    return this.#node.list().filter((name) => {
+    return this.node.list().filter((name) => {
       try {
         this.child(name).release()
         return true
@@ -122,9 +142,5 @@ export class VisibleNode extends ReadOnlyNode {
         return false
       }
     })
-  }
-
-  override release(): void {
-    this.#node.release()
   }
 }

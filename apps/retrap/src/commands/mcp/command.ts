@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream'
 import { GIB, MIB } from '@retrap/basics'
 import { type Command } from 'commander'
 import type { SessionHost } from '../../machine/session/session-host.ts'
-import { parseSeconds, parseWhole, usage } from '../../options/values.ts'
+import { parseSeconds, usage, wholeFrom } from '../../options/values.ts'
 
 const HELP = `
 A program that speaks the Model Context Protocol starts it, and calls its tools over the standard input and output:
@@ -49,7 +49,12 @@ export function addMcp(program: Command, host: McpHost, version: () => string): 
       'files in it may be read (repeatable)',
       (folder: string, before?: readonly string[]) => [...(before ?? []), folder],
     )
-    .option('--machines <number>', `machines at a time, up to ${MOST_MACHINES}`, parseMachines, 8)
+    .option(
+      '--machines <number>',
+      `machines at a time, up to ${MOST_MACHINES}`,
+      wholeFrom('--machines', 1, MOST_MACHINES),
+      8,
+    )
     .option(
       '--memory <size>',
       'memory of the host for all machines; what a fork may write counts (default: 4G)',
@@ -58,7 +63,7 @@ export function addMcp(program: Command, host: McpHost, version: () => string): 
     .option(
       '--running <number>',
       `machines that may run in the background at a time, up to ${MOST_MACHINES}; 0: none`,
-      parseRunning,
+      wholeFrom('--running', 0, MOST_MACHINES),
       4,
     )
     .option(
@@ -90,18 +95,6 @@ export function addMcp(program: Command, host: McpHost, version: () => string): 
         stop()
       }
     })
-}
-
-function parseMachines(text: string): number {
-  const count = parseWhole(text)
-  if (count !== undefined && count >= 1 && count <= MOST_MACHINES) return count
-  throw usage(`--machines ${text}: expected 1 to ${MOST_MACHINES}`)
-}
-
-function parseRunning(text: string): number {
-  const count = parseWhole(text)
-  if (count !== undefined && count <= MOST_MACHINES) return count
-  throw usage(`--running ${text}: expected 0 to ${MOST_MACHINES}`)
 }
 
 /** Reads an amount that several machines share. */

@@ -2,11 +2,13 @@ import { Buffer } from 'node:buffer'
 import type { KeyName } from '@retrap/display'
 import { GuestError } from '@retrap/guest'
 import { printable } from '@retrap/test'
+import type { CallToolResult } from '@modelcontextprotocol/server'
 import { z } from 'zod'
 import { lastOf } from './console-log.ts'
 import { describe, type MachineToolParts, MOST_SHOWN, withConsole } from './machine-tools.ts'
 import { machineArgument, text, type Tool, tool } from './tool.ts'
 import { ToolError } from './tool-error.ts'
+import type { ToolMachine } from './tool-machine.ts'
 
 /** Most bytes of a command's output, and of its input. */
 const MOST_OUTPUT = 1 << 20
@@ -70,10 +72,7 @@ export function guestTools({ machines, timeout }: Pick<MachineToolParts, 'machin
           found.type(typed)
           return waited
         }
-        await found.running(call, JSON.stringify(until ?? 'a second'), typing).catch((error: unknown) => {
-          throw withConsole(error, found.console.take(2000))
-        })
-        return text(describe(found, found.console.take(MOST_SHOWN)))
+        return printed(found, found.running(call, JSON.stringify(until ?? 'a second'), typing))
       },
     ),
     tool(
@@ -82,12 +81,10 @@ export function guestTools({ machines, timeout }: Pick<MachineToolParts, 'machin
       { machine: machineArgument, text: z.string().min(1).max(1000), timeoutSeconds: timeout },
       async ({ machine, text: expected }, call) => {
         const found = machines.get(machine)
-        await found
-          .running(call, JSON.stringify(expected), () => found.console.until(expected, false))
-          .catch((error: unknown) => {
-            throw withConsole(error, found.console.take(2000))
-          })
-        return text(describe(found, found.console.take(MOST_SHOWN)))
+        return printed(
+          found,
+          found.running(call, JSON.stringify(expected), () => found.console.until(expected, false)),
+        )
       },
     ),
     tool(
@@ -147,3 +144,11 @@ export function guestTools({ machines, timeout }: Pick<MachineToolParts, 'machin
 const block = (name: string, content: string): string => (content === '' ? '' : `\n--- ${name}\n${content}`)
 
 const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds))
+
+/** Waits for a run of a machine. @returns what its console has printed and nobody has read */
+async function printed(found: ToolMachine, run: Promise<unknown>): Promise<CallToolResult> {
+  await run.catch((error: unknown) => {
+    throw withConsole(error, found.console.take(2000))
+  })
+  return text(describe(found, found.console.take(MOST_SHOWN)))
+}

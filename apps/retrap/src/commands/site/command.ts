@@ -3,7 +3,7 @@ import { globSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Command } from 'commander'
-import { CliError, troubleWith } from '../../errors.ts'
+import { CliError, troubled } from '../../errors.ts'
 import type { SessionHost } from '../../machine/session/session-host.ts'
 import { parseSeconds, usage } from '../../options/values.ts'
 import { type ListingOutput, printText } from '../../print-lines.ts'
@@ -143,12 +143,9 @@ function recordingsOf({ recording = [], failures }: SiteFlags): { readonly given
 /** A folder that is gone at the end, on the file system of the site. */
 async function scratchBeside(out: string): Promise<string> {
   const parent = dirname(resolve(out))
-  try {
-    await mkdir(parent, { recursive: true })
-    return await mkdtemp(join(parent, `.${basename(resolve(out))}-`))
-  } catch (error) {
-    throw new CliError('ERR_INPUT', `--out ${out}: ${troubleWith(error, 'write')}`)
-  }
+  const refuse = troubled(`--out ${out}`, 'write')
+  await mkdir(parent, { recursive: true }).catch(refuse)
+  return mkdtemp(join(parent, `.${basename(resolve(out))}-`)).catch(refuse)
 }
 
 /** The BIOS that restarts the machine after a reset, with its sources. @throws CliError where it cannot be fetched */
@@ -180,17 +177,13 @@ async function addMachine(
     files.set(`${FOLDER}/${image.name}`, { path: pathOf(image) })
     if (!image.isDisk) continue
     host.stderr.write(`retrap: copying ${image.path} …\n`)
-    await cp(image.path, pathOf(image)).catch((error: unknown) => {
-      throw new CliError('ERR_INPUT', `${image.path}: ${troubleWith(error)}`)
-    })
+    await cp(image.path, pathOf(image)).catch(troubled(image.path))
   }
   host.stderr.write('retrap: booting the machine, up to its prompt …\n')
   const saved = join(scratch, 'saved')
   const args = [...machine.argumentsFor(pathOf), '--save-on-exit', saved]
   const printed = await runToPrompt(args, prompt, host, run)
-  const content = await readFile(saved).catch((error: unknown) => {
-    throw new CliError('ERR_INPUT', `the machine was not saved: ${troubleWith(error)}`)
-  })
+  const content = await readFile(saved).catch(troubled(`the machine was not saved`))
   const { state, pages } = await readSnapshot(bytesSource(content))
   const { options, network } = machine
   // Names of this host's folders stay here.

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { type Command } from 'commander'
 import { ExitCode } from '../../exit-codes.ts'
-import { parseWhole, usage } from '../../options/values.ts'
+import { wholeFrom } from '../../options/values.ts'
 import type { TestFlags, TestOutputs } from './run-tests.ts'
 
 const HELP = `
@@ -34,17 +34,15 @@ export function addTest(program: Command, { stdout, stderr }: TestOutputs, repor
     .option('--filter <text>', 'run only tests with this in their names')
     .option('--out <folder>', 'leave the files of failing tests there', join('temp', 'retrap'))
     .option('--gdb <folder>', 'open the recording of a failing test for gdb, and run no test')
-    .option('--gdb-port <port>', 'the port for it, on 127.0.0.1 (default: one that is free)', parsePort)
+    .option(
+      '--gdb-port <port>',
+      'the port for it, on 127.0.0.1 (default: one that is free)',
+      wholeFrom('--gdb-port', 0, 0xffff),
+    )
     .addHelpText('after', HELP)
     .action(async (file: string, flags: TestFlags) => {
       // The module loads both kinds of machines.
       const { runTests } = await import('./run-tests.ts')
       if (!(await runTests(file, flags, { stdout, stderr }))) report(ExitCode.TestFailed)
     })
-}
-
-function parsePort(text: string): number {
-  const port = parseWhole(text)
-  if (port !== undefined && port <= 0xffff) return port
-  throw usage(`--gdb-port ${text}: expected 0 to 65535`)
 }

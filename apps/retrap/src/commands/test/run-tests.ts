@@ -4,7 +4,7 @@ import type { Pc, PcForkOptions } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
 import { BootedMachine, describeFailure, folderName, shellQuoted, type TestMachine, TestError } from '@retrap/test'
 import { replayFailure, writeFailure } from '@retrap/test/node'
-import { CliError, troubleWith } from '../../errors.ts'
+import { CliError, troubled } from '../../errors.ts'
 import { loadInterpreters } from '../../machine/interpreters.ts'
 import { usage } from '../../options/values.ts'
 import { type ListingOutput, printLines } from '../../print-lines.ts'
@@ -204,9 +204,7 @@ const peopleLines = (outcome: TestOutcome): readonly string[] => [
 const indented = (text: string): readonly string[] => text.split('\n').map((line) => `       ${line}`)
 
 async function writeReport(path: string, text: string): Promise<void> {
-  await writeFile(path, text).catch((error: unknown) => {
-    throw new CliError('ERR_INPUT', `--junit ${path}: ${troubleWith(error, 'write')}`)
-  })
+  await writeFile(path, text).catch(troubled(`--junit ${path}`, 'write'))
 }
 
 /** Opens the recording of a failing test. */

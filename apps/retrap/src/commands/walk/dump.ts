@@ -1,7 +1,7 @@
 /** Memory dumps as guest-physical memory: plain memory, ELF core files, LiME. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import type { TableReader } from '@retrap/paging'
-import { CliError, troubleWith } from '../../errors.ts'
+import { attempt, CliError, troubleWith } from '../../errors.ts'
 import { type DumpRange, type DumpedCpu, isElfCore, readElfCore } from './elf-core.ts'
 
 const CHUNK = 4096
@@ -28,11 +28,7 @@ export class MemoryDump implements TableReader {
    */
   constructor(path: string, base: number, raw: boolean) {
     this.path = path
-    try {
-      this.#file = openSync(path, 'r')
-    } catch (error) {
-      throw new CliError('ERR_INPUT', `${path}: ${troubleWith(error)}`)
-    }
+    this.#file = attempt(path, () => openSync(path, 'r'))
     try {
       const status = fstatSync(this.#file)
       if (status.isDirectory()) throw new CliError('ERR_INPUT', 'it is a directory')

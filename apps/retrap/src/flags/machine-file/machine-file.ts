@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { Command } from 'commander'
-import { CliError, troubleWith } from '../../errors.ts'
+import { attempt, CliError } from '../../errors.ts'
 import { didYouMean, splitPairs, usage } from '../../options/values.ts'
 import { type Shape, type TableOption, tableOptions } from '../../options/option-table.ts'
 
@@ -63,12 +63,7 @@ export function applyMachine(path: string, part: string, content: unknown, comma
 }
 
 function parse(path: string): unknown {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new CliError('ERR_INPUT', `${path}: ${troubleWith(error)}`)
-  }
+  const text = attempt(path, () => readFileSync(path, 'utf8'))
   try {
     return JSON.parse(text)
   } catch (error) {

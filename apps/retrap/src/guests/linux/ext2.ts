@@ -6,16 +6,16 @@
  */
 import { CliError } from '../../errors.ts'
 
-const BLOCK_BYTES = 4096
-const INODE_BYTES = 256
+export const BLOCK_BYTES = 4096
+export const INODE_BYTES = 256
 /** An inode's fields beside the 128 bytes of the first revision. */
-const EXTRA_BYTES = 32
+export const EXTRA_BYTES = 32
 /** Most blocks of the single block group, whose bitmap is one block. */
 const MOST_BLOCKS = 8 * BLOCK_BYTES
 const INODES = 1024
 
 // Blocks of the file system, from its start.
-const SUPERBLOCK_AT = 1024
+export const SUPERBLOCK_AT = 1024
 const DESCRIPTORS = 1
 const BLOCK_BITMAP = 2
 const INODE_BITMAP = 3
@@ -25,18 +25,18 @@ const FIRST_DATA = INODE_TABLE + (INODES * INODE_BYTES) / BLOCK_BYTES
 const MAGIC = 0xef53
 const REVISION = 1
 /** Directory entries have the type of their file. */
-const INCOMPAT_FILETYPE = 2
+export const INCOMPAT_FILETYPE = 2
 const CLEAN = 1
 const ERRORS_CONTINUE = 1
 /** Mount count that disables periodic checks. */
 const NO_COUNT = 0xffff
 
-const ROOT = 2
+export const ROOT = 2
 /** The first inode for files: lost+found, which e2fsck needs. */
 const FIRST_INODE = 11
-const LOST_FOUND = FIRST_INODE
-const S_IFDIR = 0o040000
-const S_IFREG = 0o100000
+export const LOST_FOUND: number = FIRST_INODE
+export const S_IFDIR = 0o040000
+export const S_IFREG = 0o100000
 const [TYPE_FILE, TYPE_DIRECTORY] = [1, 2]
 
 /** Number of block numbers in an inode, and in an indirect block. */

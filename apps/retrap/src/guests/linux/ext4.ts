@@ -4,12 +4,19 @@
  * Source: Linux, Documentation/filesystems/ext4 ("Super Block", "Block Group Descriptors", "Index Nodes", "Extent Tree", "Directory
  * Entries", "Journal (jbd2)").
  */
-import { folder } from './ext2.ts'
+import {
+  BLOCK_BYTES,
+  EXTRA_BYTES,
+  folder,
+  INCOMPAT_FILETYPE,
+  INODE_BYTES,
+  LOST_FOUND,
+  ROOT,
+  S_IFDIR,
+  S_IFREG,
+  SUPERBLOCK_AT,
+} from './ext2.ts'
 
-const BLOCK_BYTES = 4096
-const INODE_BYTES = 256
-/** An inode's fields beside the 128 bytes of the first revision. */
-const EXTRA_BYTES = 32
 const GROUP_BLOCKS = 8 * BLOCK_BYTES
 const DESCRIPTOR_BYTES = 32
 /** The disk has one inode for this many blocks. */
@@ -18,16 +25,11 @@ const INODES_PER_BLOCK = BLOCK_BYTES / INODE_BYTES
 /** A last group with fewer blocks is left out: its own tables would fill it. */
 const LEAST_GROUP = 1024
 
-const SUPERBLOCK_AT = 1024
-const ROOT = 2
 const JOURNAL = 8
-const LOST_FOUND = 11
-const [S_IFDIR, S_IFREG] = [0o040000, 0o100000]
 const EXTENTS_FLAG = 0x8_0000
 
 const COMPAT_JOURNAL = 4
 const COMPAT_DIR_INDEX = 0x20
-const INCOMPAT_FILETYPE = 2
 const INCOMPAT_EXTENTS = 0x40
 const RO_SPARSE_SUPER = 1
 const RO_LARGE_FILE = 2

@@ -6,8 +6,8 @@ import { pathToFileURL } from 'node:url'
 import * as hosts from '@retrap/device-hosting/node'
 import type { StartDeviceServer } from '@retrap/machine'
 import type { Command } from 'commander'
-import { CliError, troubleWith } from '../../errors.ts'
-import { parseSeconds, parseWhole, usage } from '../../options/values.ts'
+import { attempt, CliError, troubleWith } from '../../errors.ts'
+import { parseSeconds, usage, wholeFrom } from '../../options/values.ts'
 import { NATS_KEYS, type NatsAddress, openNats, parseNats } from './nats.ts'
 import type { SessionHost } from '../session/session-host.ts'
 
@@ -112,11 +112,7 @@ async function connectionOf({ files, tokenFile, reconnectMs }: DeviceConnection,
 }
 
 function readToken(path: string): string {
-  try {
-    return readFileSync(path, 'utf8').trim()
-  } catch (error) {
-    throw new CliError('ERR_INPUT', `${path}: ${troubleWith(error)}`)
-  }
+  return attempt(path, () => readFileSync(path, 'utf8').trim())
 }
 
 /** Connects each machine to a server of devices. @param tell - takes messages for the user meanwhile */
@@ -180,7 +176,12 @@ export function addDeviceServer(program: Command, host: Pick<SessionHost, 'stder
     .requiredOption('--listen <address>', `where: ${FORM}; port 0: any`, (text) =>
       parseDeviceServer('--listen', text, 0),
     )
-    .option(`--machines <count>`, `machines at a time (default: ${USUAL_MACHINES})`, parseMachines, USUAL_MACHINES)
+    .option(
+      `--machines <count>`,
+      `machines at a time (default: ${USUAL_MACHINES})`,
+      wholeFrom('--machines', 1, MOST_MACHINES),
+      USUAL_MACHINES,
+    )
     .option('--announce <address>', `let machines find them by a name: ${ANNOUNCE_FORM}`, parseAnnounce)
     .addHelpText('after', HELP)
     .action(async (modules: readonly string[], { listen, machines, announce }: DeviceServerFlags) => {
@@ -245,12 +246,6 @@ export function parseAnnounce(text: string): Announcement {
   if (leaseMs !== undefined && !(Number.isInteger(leaseMs) && leaseMs >= 1000 && leaseMs <= 600_000))
     throw usage(`--announce ${text}: lease=${lease}: expected 1 to 600 seconds`)
   return { nats, options: { ...(host !== null && { host }), ...(leaseMs !== undefined && { leaseMs }) } }
-}
-
-function parseMachines(text: string): number {
-  const count = parseWhole(text)
-  if (count !== undefined && count >= 1 && count <= MOST_MACHINES) return count
-  throw usage(`--machines ${text}: expected 1 to ${MOST_MACHINES}`)
 }
 
 function urlOf(path: string): string {

@@ -3,12 +3,12 @@ import { DebugConsole, DebugExit, Edu, I6300Esb, PciTestDevice, PvPanic } from '
 import { Command, CommanderError } from 'commander'
 import { openSync, writeSync } from 'node:fs'
 import type { StartDeviceServer } from '@retrap/machine'
-import { CliError, troubleWith } from '../../errors.ts'
+import { attempt } from '../../errors.ts'
 import { namesProgram, prepareProgram, PROGRAM_PROPERTIES } from './device-programs.ts'
 import { isModuleBehindPort, MODULE_PROPERTIES, moduleTypesLine, namesModule, prepareModule } from './device-modules.ts'
 import type { SessionOutput } from '../session/session-host.ts'
 import type { OptionRow } from '../../options/option-table.ts'
-import { Properties, didYouMean, parseDevice, usage, type DeviceArgument } from '../../options/values.ts'
+import { type DeviceArgument, didYouMean, parseDevice, Properties, usage } from '../../options/values.ts'
 import { ExitCode } from '../../exit-codes.ts'
 import type { RunEvent } from '../../host/run-control.ts'
 import { deviceHere } from './qemu-devices.ts'
@@ -272,10 +272,6 @@ function openSink(target: string, host: DeviceHost): (bytes: Uint8Array) => void
   if (target === 'stderr') return (bytes) => void host.stderr.write(bytes)
   if (!target.startsWith('file:')) throw usage(`chardev=${target} is unknown; give stdio, stderr or file:FILE`)
   const path = target.slice(5)
-  try {
-    const file = openSync(path, 'w')
-    return (bytes) => void writeSync(file, bytes)
-  } catch (error) {
-    throw new CliError('ERR_INPUT', `cannot write ${path}: ${troubleWith(error, 'write')}`)
-  }
+  const file = attempt(`cannot write ${path}`, () => openSync(path, 'w'), 'write')
+  return (bytes) => void writeSync(file, bytes)
 }

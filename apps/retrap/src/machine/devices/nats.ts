@@ -1,7 +1,7 @@
 /** Connections to NATS, over which devices on other hosts are found. Its client, an optional peer, is loaded with the first. */
 import { readFileSync } from 'node:fs'
 import type * as Nats from '@nats-io/transport-node'
-import { CliError, troubleWith } from '../../errors.ts'
+import { attempt, CliError } from '../../errors.ts'
 import { usage } from '../../options/values.ts'
 
 /** The address of a NATS server, the name to ask it for, and this end's credentials. */
@@ -109,9 +109,5 @@ async function load(): Promise<typeof Nats> {
 }
 
 function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new CliError('ERR_INPUT', `${path}: ${troubleWith(error)}`)
-  }
+  return attempt(path, () => readFileSync(path, 'utf8'))
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { createConnection, createServer, type Server } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { CliError, troubleWith } from '../../errors.ts'
+import { CliError, troubled } from '../../errors.ts'
 import { listen } from './socket-channel.ts'
 import type { Command } from 'commander'
 import { usage } from '../../options/values.ts'
@@ -48,9 +48,7 @@ export class ControlSocket {
 /** Sends a command to a run with `--control`. @returns the monitor's answer @throws CliError `ERR_INPUT` */
 export async function sendCommand(path: string, line: string): Promise<string> {
   const socket = createConnection({ path, allowHalfOpen: true })
-  await once(socket, 'connect').catch((error: unknown) => {
-    throw new CliError('ERR_INPUT', `${path}: no run with --control answers there: ${troubleWith(error)}`)
-  })
+  await once(socket, 'connect').catch(troubled(`${path}: no run with --control answers there`))
   socket.end(`${line}\n`)
   // A connection that breaks has not brought the end of an answer.
   const answer = await text(socket).catch(() => '')

@@ -4,7 +4,7 @@ import { chmodSync, lstatSync, rmSync, readFileSync } from 'node:fs'
 import { createConnection, createServer, type ListenOptions, type Server, type Socket } from 'node:net'
 import { type Channel, receiveMigration } from '@retrap/migration'
 import type { PcSnapshot } from '@retrap/machine'
-import { CliError, troubleWith } from '../../errors.ts'
+import { attempt, CliError, troubled, troubleWith } from '../../errors.ts'
 import type { SessionOutput } from '../session/session-host.ts'
 import { usage } from '../../options/values.ts'
 
@@ -37,12 +37,7 @@ export function parseMigrationAddress(what: string, text: string): MigrationAddr
 /** Reads the secret of an address; null: it has none. @throws CliError `ERR_INPUT` */
 export function secretOf(address: MigrationAddress): Buffer | null {
   if (address.kind === 'unix') return null
-  let secret: Buffer
-  try {
-    secret = readFileSync(address.secretFile)
-  } catch (error) {
-    throw new CliError('ERR_INPUT', `${address.secretFile}: ${troubleWith(error)}`)
-  }
+  const secret = attempt(address.secretFile, () => readFileSync(address.secretFile))
   if (secret.length < LEAST_SECRET_BYTES) {
     const what = `${address.secretFile}: ${secret.length} bytes are too few for a secret`
     throw new CliError('ERR_INPUT', `${what}; make one: head -c 32 /dev/urandom > ${address.secretFile}`)
@@ -142,11 +137,7 @@ async function authenticated(
 export async function connectTo(address: MigrationAddress): Promise<Channel> {
   const secret = secretOf(address)
   const socket = address.kind === 'unix' ? createConnection(address.path) : createConnection(address.port, address.host)
-  try {
-    await once(socket, 'connect')
-  } catch (error) {
-    throw new CliError('ERR_INPUT', `cannot reach ${nameOf(address)}: ${troubleWith(error)}`)
-  }
+  await once(socket, 'connect').catch(troubled(`cannot reach ${nameOf(address)}`))
   const channel = await authenticated(socket, secret, 'source')
   if (channel === null) throw new CliError('ERR_INPUT', `${nameOf(address)} does not know the secret`)
   return channel
@@ -190,16 +181,16 @@ export async function awaitSource(
  * CliError `ERR_INPUT`
  */
 export async function listen(server: Server, at: ListenOptions): Promise<void> {
-  const attempt = async (): Promise<void> => {
+  const listenThere = async (): Promise<void> => {
     server.listen(at)
     await once(server, 'listening')
   }
   try {
-    await attempt().catch(async (error: unknown) => {
+    await listenThere().catch(async (error: unknown) => {
       const { code } = error as { code?: string }
       if (code !== 'EADDRINUSE' || at.path === undefined || !(await isLeftBehind(at.path))) throw error
       rmSync(at.path)
-      await attempt()
+      await listenThere()
     })
     // A Unix socket needs no secret: its file permissions restrict who may control or send a machine.
     if (at.path !== undefined) chmodSync(at.path, 0o600)

@@ -1,7 +1,7 @@
 /** Commands about the run, its registers, keys and picture: for the monitor, and for QMP. */
 import { writeFile } from 'node:fs/promises'
 import type { KeyName } from '@retrap/display'
-import { CliError, troubleWith } from '../../errors.ts'
+import { CliError, troubled } from '../../errors.ts'
 import { checkTarget } from '../../host/files/files.ts'
 import type { Machine } from '../machine-contract.ts'
 import { usage } from '../../options/values.ts'
@@ -55,9 +55,7 @@ export async function screenDump(site: RunSite, path: string): Promise<void> {
   screen?.refresh()
   if (screen === undefined || screen.width === 0) throw usage("screendump: the machine's display is off")
   await checkTarget('screendump', path)
-  await writeFile(path, await screen.toPng()).catch((error: unknown) => {
-    throw new CliError('ERR_INPUT', `screendump: ${path}: ${troubleWith(error)}`)
-  })
+  await writeFile(path, await screen.toPng()).catch(troubled(`screendump: ${path}`))
 }
 
 function running({ machine }: RunSite): Machine {

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import type { GuestSample, SampledMemory } from '@retrap/machine'
 import type { LinuxMemory } from '@retrap/symbols'
-import { CliError, troubleWith } from '../../errors.ts'
+import { attempt } from '../../errors.ts'
 import { CpuProfileBuilder, IDLE } from './cpu-profile.ts'
 import { elfNames, functionAt, linuxNames, type Names } from './guest-names.ts'
 import { type MappedProgram, type Process, programAt, Processes } from './processes.ts'
@@ -119,11 +119,7 @@ export class GuestProfile {
   }
 
   #write(text: string): void {
-    try {
-      writeFileSync(this.#path, text)
-    } catch (error) {
-      throw new CliError('ERR_INPUT', `cannot write the profile ${this.#path}: ${troubleWith(error, 'write')}`)
-    }
+    attempt(`cannot write the profile ${this.#path}`, () => writeFileSync(this.#path, text), 'write')
   }
 }
 

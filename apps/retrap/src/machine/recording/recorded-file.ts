@@ -14,20 +14,14 @@ import {
 } from '@retrap/machine'
 import { openRecording, RecordingError } from '@retrap/recording'
 import { readSnapshot } from '@retrap/snapshot'
-import { CliError, troubleWith } from '../../errors.ts'
+import { CliError, troubled } from '../../errors.ts'
 import { pathOf, readBytes } from '../../host/files/files.ts'
 import type { MachineOptions } from '../machine-contract.ts'
 import type { SavedRun } from '../snapshots/snapshot-file.ts'
 
 /** Opens a recording to read or to write it. @throws CliError `ERR_INPUT` */
-export async function opened(path: string, flags: 'r' | 'w'): Promise<FileHandle> {
-  try {
-    return await open(path, flags)
-  } catch (error) {
-    const [what, wanted] = flags === 'w' ? (['cannot write the recording ', 'write'] as const) : (['', 'read'] as const)
-    throw new CliError('ERR_INPUT', `${what}${path}: ${troubleWith(error, wanted)}`)
-  }
-}
+export const opened = (path: string, flags: 'r' | 'w'): Promise<FileHandle> =>
+  open(path, flags).catch(flags === 'w' ? troubled(`cannot write the recording ${path}`, 'write') : troubled(path))
 
 /** Opens a file that can be read at any place, which a pipe cannot. @throws CliError `ERR_INPUT` */
 export async function openedFile(path: string): Promise<FileHandle> {

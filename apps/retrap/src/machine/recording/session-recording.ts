@@ -1,7 +1,7 @@
 import { type FileHandle, rm } from 'node:fs/promises'
 import { bundleOptions, MachineError, type MachineRun, type PcRecorder } from '@retrap/machine'
 import { placeIn } from '@retrap/machine/debug'
-import { CliError, troubleWith } from '../../errors.ts'
+import { CliError, troubled } from '../../errors.ts'
 import type { Machine, MachineOptions, MachineRunner } from '../machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
 import { fileSource, type MachineInside, namedImage, opened, openedFile, readAt } from './recorded-file.ts'
@@ -108,12 +108,8 @@ export class SessionRecording {
     }
     const file = await opened(path, 'w')
     const write = async (bytes: Uint8Array): Promise<void> => {
-      try {
-        // A plain write may take only a part.
-        await file.writeFile(bytes)
-      } catch (error) {
-        throw new CliError('ERR_INPUT', `cannot write the recording ${path}: ${troubleWith(error, 'write')}`)
-      }
+      // A plain write may take only a part.
+      await file.writeFile(bytes).catch(troubled(`cannot write the recording ${path}`, 'write'))
     }
     // Guests wait for people, and for the other end of a network, by their own time.
     const keepsPace = this.#settings.keepsPace ?? (this.#interactive || hasNetwork(options))

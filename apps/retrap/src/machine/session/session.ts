@@ -7,7 +7,7 @@ import { BackEnds } from '../back-ends/back-ends.ts'
 import { SessionDisplay } from '../display/session-display.ts'
 import { flushDevices, type MachineDevices } from '../devices/devices.ts'
 import { ExitCode } from '../../exit-codes.ts'
-import { CliError, explainError, troubleWith } from '../../errors.ts'
+import { CliError, explainError, troubled } from '../../errors.ts'
 import { SessionGdb } from '../gdb/session-gdb.ts'
 import type { EndingSignal, SessionDebugger, SessionHost } from './session-host.ts'
 import type { Machine, MachineImages, MachineOptions } from '../machine-contract.ts'
@@ -264,9 +264,7 @@ class Session {
     await this.#debugger?.open(stderr, () => this.#end({ code: ExitCode.PowerOff }, true))
     const { pidFile } = this.#settings
     if (pidFile !== undefined) {
-      await writeFile(pidFile, `${process.pid}\n`).catch((error: unknown) => {
-        throw new CliError('ERR_INPUT', `--pidfile ${pidFile}: ${troubleWith(error, 'write')}`)
-      })
+      await writeFile(pidFile, `${process.pid}\n`).catch(troubled(`--pidfile ${pidFile}`, 'write'))
       this.#closing.push(() => rmSync(pidFile, { force: true }))
     }
     if (this.#settings.control !== undefined) {

@@ -13,7 +13,7 @@ import {
   type VcdOptions,
   VcdTrace,
 } from '@retrap/trace'
-import { CliError, troubleWith } from '../../errors.ts'
+import { attempt } from '../../errors.ts'
 import type { SessionOutput } from '../session/session-host.ts'
 import type { Machine } from '../machine-contract.ts'
 import { usage } from '../../options/values.ts'
@@ -103,12 +103,7 @@ const FORMATS: Readonly<Record<string, MakeSink>> = {
  * @param failed - called with why the file cannot be written any more; the guest executes on
  */
 function fileSink(path: string, make: (write: (text: string) => void) => Sink, failed: (why: string) => void): Sink {
-  let file: number
-  try {
-    file = openSync(path, 'w')
-  } catch (error) {
-    throw new CliError('ERR_INPUT', `cannot write ${path}: ${troubleWith(error, 'write')}`)
-  }
+  const file = attempt(`cannot write ${path}`, () => openSync(path, 'w'), 'write')
   let pieces: string[] = []
   let isFull = false
   const flush = (): void => {
