@@ -14,7 +14,7 @@ import {
 } from '@retrap/cluster'
 import type { BlockBackend } from '@retrap/device'
 import type { MachineVirtioDevice } from '@retrap/machine'
-import { CliError, troubleWith } from '../../errors.ts'
+import { attempt } from '../../errors.ts'
 import type { MachineOptions } from '../../machine/machine-contract.ts'
 import type { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
 import { createMachine, LinePort } from '../exec/guest.ts'
@@ -73,13 +73,8 @@ export async function openOwnMachine(
   throw wrong(why)
 }
 
-function contentsOf(path: string): Readonly<Record<string, unknown>> {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Readonly<Record<string, unknown>>
-  } catch (error) {
-    throw new CliError('ERR_INPUT', `${path}: ${error instanceof SyntaxError ? error.message : troubleWith(error)}`)
-  }
-}
+const contentsOf = (path: string): Readonly<Record<string, unknown>> =>
+  attempt(path, () => JSON.parse(readFileSync(path, 'utf8')) as Readonly<Record<string, unknown>>)
 
 /** The parts of a machine of its own. */
 export interface OwnGuestParts extends MachineWays {

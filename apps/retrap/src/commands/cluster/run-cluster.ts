@@ -9,7 +9,7 @@ import {
   readCluster,
   readPlan,
 } from '@retrap/cluster'
-import { CliError, troubleWith } from '../../errors.ts'
+import { attempt, CliError } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
 import type { HostParts } from './host.ts'
 import { eventText, recordOnce, runOnce } from './once.ts'
@@ -116,14 +116,8 @@ export function tellMemory(description: ClusterDescription, lanes: number, tell:
 }
 
 /** Reads a file of JSON. @param as - reads its contents @throws CliError `ERR_INPUT` */
-function read<T>(file: string, as: (value: unknown) => T): T {
-  try {
-    return as(JSON.parse(readFileSync(file, 'utf8')))
-  } catch (error) {
-    const isOurs = error instanceof SyntaxError || error instanceof ClusterError
-    throw new CliError('ERR_INPUT', `${file}: ${isOurs ? error.message : troubleWith(error, 'read')}`)
-  }
-}
+const read = <T>(file: string, as: (value: unknown) => T): T =>
+  attempt(file, () => as(JSON.parse(readFileSync(file, 'utf8'))))
 
 function summary({ failure, ns, properties }: ClusterResult, seed: number, ms: number): string[] {
   const lines = properties.map(

@@ -3,7 +3,6 @@ import {
   ReadOnlyNode,
   type Share,
   ShareError,
-  type ShareFile,
   type ShareNode,
   type ShareRoom,
   type ShareStat,

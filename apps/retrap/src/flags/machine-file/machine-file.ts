@@ -64,11 +64,7 @@ export function applyMachine(path: string, part: string, content: unknown, comma
 
 function parse(path: string): unknown {
   const text = attempt(path, () => readFileSync(path, 'utf8'))
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw new CliError('ERR_INPUT', `${path}: it is not JSON: ${error instanceof Error ? error.message : ''}`)
-  }
+  return attempt(`${path}: it is not JSON`, () => JSON.parse(text) as unknown)
 }
 
 const isObject = (value: unknown): value is Values =>

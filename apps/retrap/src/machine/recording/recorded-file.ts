@@ -14,7 +14,7 @@ import {
 } from '@retrap/machine'
 import { openRecording, RecordingError } from '@retrap/recording'
 import { readSnapshot } from '@retrap/snapshot'
-import { CliError, troubled } from '../../errors.ts'
+import { attempt, CliError, troubled } from '../../errors.ts'
 import { pathOf, readBytes } from '../../host/files/files.ts'
 import type { MachineOptions } from '../machine-contract.ts'
 import type { SavedRun } from '../snapshots/snapshot-file.ts'
@@ -68,11 +68,7 @@ export async function checkNamedImages(path: string, { named = [] }: Pick<SavedR
     const found = await stat(image.name).catch(() => undefined)
     // A recording may name anything: a device or a pipe has no end.
     const bytes = found?.isFile() === true ? await readBytes(image.name).catch(() => undefined) : undefined
-    try {
-      requireImage(image, bytes && { bytes, sha256: sha256(bytes) })
-    } catch (error) {
-      throw new CliError('ERR_INPUT', `${path}: ${error instanceof Error ? error.message : error}`)
-    }
+    attempt(path, () => requireImage(image, bytes && { bytes, sha256: sha256(bytes) }))
   }
 }
 
