@@ -16,7 +16,7 @@ export function nanosecondsOf(text: string): number | undefined {
   return amount === undefined ? undefined : Number(amount) * NANOSECONDS[unit.toLowerCase()]!
 }
 
-/** Returns the seconds of a time as options have it: a number of seconds, or a number with its unit; undefined: it is none. */
+/** Returns the seconds of a time: a number of seconds, or a number with its unit; undefined for other text. */
 export function secondsIn(text: string): number | undefined {
   const seconds = (nanosecondsOf(text) ?? (text.trim() === '' ? Number.NaN : Number(text) * 1e9)) / 1e9
   return seconds >= 0 && seconds < Infinity ? seconds : undefined

@@ -9,7 +9,7 @@ import {
   writeClusterRun,
 } from '@retrap/cluster'
 import { bundleOptions, type PcForkOptions } from '@retrap/machine'
-import { attempt, troubled, troubleWith } from '../../errors.ts'
+import { troubled, troubleWith } from '../../errors.ts'
 import type { MachineOptions, MachineSerial } from '../../machine/machine-contract.ts'
 import { fileSource } from '../../machine/recording/recorded-file.ts'
 import { recordRun } from '../../machine/recording/recorded-run.ts'

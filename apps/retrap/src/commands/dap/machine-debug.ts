@@ -11,7 +11,7 @@ import { CliError } from '../../errors.ts'
 import type { SessionDebugger, SessionOutput } from '../../machine/session/session-host.ts'
 import type { Machine, MachineRunner } from '../../machine/machine-contract.ts'
 
-/** An instruction that has written memory, as `who-wrote` has it. */
+/** An instruction in the answer of `who-wrote`. */
 const WRITER = /(?<= (0x[\da-f]+))(?:, (.+),)? of CPU (\d+): monitor (goto \d+)$/m
 
 /** Events for the debugger's user. */
@@ -62,7 +62,7 @@ export class MachineDebug implements SessionDebugger {
     const isFirst = this.#target === undefined
     this.#target = target
     this.#machine = machine
-    // The past of a machine that runs is another machine, whose memory is not at hand.
+    // The past of a running machine is another machine: its memory is not at hand.
     this.#linux = runner === machine ? new LinuxNames(() => machine) : undefined
     target.onStop((stop) => this.#told(stop))
     for (const address of this.#breakpoints.keys()) target.addBreakpoint(address)
@@ -174,7 +174,7 @@ export class MachineDebug implements SessionDebugger {
     await say(place)
     const whose = this.#linux.whoseCode(BigInt(at), Number(writer), name)
     await say(`goto ${here}`)
-    // The machine may have been behind the delivery of an interrupt.
+    // The machine may have been past the delivery of an interrupt.
     if (this.code(cpu).address !== address) {
       this.addBreakpoint(address)
       await this.continue().finally(() => this.removeBreakpoint(address))

@@ -309,7 +309,7 @@ class Run {
     const own = [home?.path ?? '/root', workingDirectory, ...this.#job().mounts.map(({ path }) => path)]
     const folderOf = (path: string): string =>
       statSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? path : dirname(path)
-    // A file of the home folder itself is a setting, and no reason to share all of it.
+    // A file directly in the home folder is a setting: no reason to share the folder.
     const isOwn = (path: string): boolean =>
       GUEST_FOLDERS.test(path) || own.some((mine) => isWithin(mine, folderOf(path)))
     const path = [...this.#missed].findLast((missed) => !isOwn(missed) && existsSync(missed))
