@@ -163,7 +163,7 @@ export class MachineDebug implements SessionDebugger {
     this.target.stop()
   }
 
-  /** Does a command of gdb's monitor. For `who-wrote` a recording goes to the write, where Linux says whose it is, and back. */
+  /** Does a command of gdb's monitor. For `who-wrote`, a recording goes to the write and back: Linux then names the process. */
   async monitor(cpu: number, command: string): Promise<string> {
     const { address } = this.code(cpu)
     const say = (line: string): Promise<string> => this.target.monitor(cpu, line)
