@@ -145,7 +145,7 @@ const block = (name: string, content: string): string => (content === '' ? '' : 
 
 const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds))
 
-/** Waits for a run of a machine. @returns what its console has printed and nobody has read */
+/** Waits for a run of a machine. @returns the console output since the last call */
 async function printed(found: ToolMachine, run: Promise<unknown>): Promise<CallToolResult> {
   await run.catch((error: unknown) => {
     throw withConsole(error, found.console.take(2000))
