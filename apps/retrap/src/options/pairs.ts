@@ -38,7 +38,7 @@ export class Pairs {
     return this.peek(key)
   }
 
-  /** Returns a value, which does not count as reading it. */
+  /** Returns a value, without marking its key as read. */
   peek(key: string): string | undefined {
     return this.pairs().find(([name]) => name === key)?.[1]
   }

@@ -32,7 +32,7 @@ const TIMEOUT_MS = 5000
 /** Time limit of a whole check, in multiples of a call's. */
 const MOST_TIMEOUTS = 40
 const RETRY_MS = 50
-/** Time in which a program that cannot be started has ended. */
+/** A program that cannot be started ends within this time. */
 const START_MS = 150
 
 const OPENING = [RULES.opens, RULES.welcome, RULES.newSession, RULES.ready, RULES.before, RULES.numbers, RULES.pci]

@@ -8,7 +8,7 @@ export interface Rule {
   readonly sentence: string
 }
 
-/** How a server does not keep to a rule. */
+/** A server's violation of a rule. */
 export interface Finding {
   /** The observation: one line, or a frame's lines. */
   readonly seen: string

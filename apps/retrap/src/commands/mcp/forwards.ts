@@ -3,7 +3,7 @@ import { printable } from '@retrap/test'
 import type { Background } from './background.ts'
 import { ToolError } from './tool-error.ts'
 
-/** A machine's forwards at a time. */
+/** Most forwards of a machine at a time. */
 const MOST_FORWARDS = 16
 /** A server that stays silent for this long has accepted the connection. */
 const PATIENCE_MS = 1000

@@ -171,7 +171,7 @@ export class OpenDrives {
 
   /** Closes the disk of a device that was behind a root port, unless it stays. @throws CliError `ERR_INPUT`; BlockError */
   async removeBehind(port: string): Promise<void> {
-    // A spare disk may still name the port of the device that it once was for.
+    // A spare disk may still name the port of its former device.
     const at = this.#drives.findIndex(
       ({ opened: { virtio, nvme }, spare }) => !spare && (virtio ?? nvme)?.port === port,
     )

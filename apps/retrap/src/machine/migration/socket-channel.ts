@@ -94,7 +94,7 @@ class SocketChannel implements Channel {
     return taken.slice(0, count)
   }
 
-  /** Written bytes go out first. */
+  /** Closes the connection once all written bytes are sent. */
   close(): void {
     this.#socket.end()
     this.#socket.destroySoon()

@@ -136,7 +136,7 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   },
   stop: done(({ control }) => control.hold()),
   cont: done(({ control }) => control.release()),
-  // The answer comes first.
+  // The answer is sent before the run ends.
   quit: done(({ leave }) => void setImmediate().then(leave)),
   system_reset: done(({ control }) => control.reset()),
   system_powerdown: done(({ control, power }) => {

@@ -27,7 +27,7 @@ const X86_REGISTERS = words(
 const ARM_REGISTERS = [...Array.from({ length: 31 }, (_, i) => `x${i}`), 'sp', 'pc', 'cpsr']
 const REGISTERS_A_LINE = 4
 
-/** Names of QEMU's for keys (QAPI's QKeyCode), beside letters, digits and F keys, each before ours. */
+/** QEMU's key names (QAPI's QKeyCode), each with this project's name; letters, digits and F keys need no entry. */
 const KEYS: ReadonlyMap<string, string> = new Map(
   words(
     'ret:Enter kp_enter:NumpadEnter esc:Escape spc:Space tab:Tab backspace:Backspace delete:Delete insert:Insert home:Home end:End pgup:PageUp pgdn:PageDown up:ArrowUp down:ArrowDown left:ArrowLeft right:ArrowRight ctrl:ControlLeft ctrl_r:ControlRight alt:AltLeft alt_r:AltRight shift:ShiftLeft shift_r:ShiftRight meta_l:MetaLeft meta_r:MetaRight menu:ContextMenu minus:Minus equal:Equal comma:Comma dot:Period slash:Slash semicolon:Semicolon apostrophe:Quote grave_accent:Backquote backslash:Backslash bracket_left:BracketLeft bracket_right:BracketRight less:IntlBackslash caps_lock:CapsLock num_lock:NumLock scroll_lock:ScrollLock print:PrintScreen sysrq:PrintScreen pause:Pause',

@@ -207,7 +207,7 @@ export class LocalNode implements ShareNode {
     // Linux takes the bits of set-user-ID and set-group-ID from a file that is given an owner.
     const isBare = isNone && (Number(stat.mode) & SET_IDS) !== 0
     if (mode !== undefined || isBare) fs.chmodSync(this.#self, (mode ?? Number(stat.mode)) & MODE_BITS)
-    // A new size is a change of now by itself, and Node sets no time without the other.
+    // A new size sets the modification time to now, and Node sets both times or neither.
     const isSet = modifiedNs !== undefined && !(size !== undefined && modifiedNs === 'now')
     if (accessedNs === undefined && !isSet) return
     const seconds = (given: bigint | 'now' | undefined, otherwise: bigint): number =>

@@ -69,7 +69,7 @@ const OF_ONE_RUN: ReadonlySet<string> = new Set([
 /** The only option of a run alone without a value. */
 const WITHOUT_VALUE = '--record-bundle'
 
-/** The part of a command line that a run which goes on has too. */
+/** Returns the arguments that also hold for a run that continues from the snapshot. */
 export function argumentsToKeep(given: readonly string[]): string[] {
   const kept: string[] = []
   for (let i = 0; i < given.length; i++) {

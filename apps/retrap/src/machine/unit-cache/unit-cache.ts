@@ -18,7 +18,7 @@ const EXTENSION = '.units'
 const ABANDONED_MS = 3_600_000
 /** Minimum time between two records of a pack's use. */
 const MARK_AFTER_MS = 3_600_000
-/** Time from new code to its writing. The machine's end has it written, too. */
+/** Time after which new code is written to its file; at the machine's end it is written at once. */
 const WRITE_AFTER_MS = 60_000
 /** All rights of all others, on the folder. */
 const OTHERS = 0o077
