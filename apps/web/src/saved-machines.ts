@@ -22,7 +22,7 @@ export interface SavedMachine {
   readonly kept?: string
 }
 
-/** The address's end of a tab that goes on from a snapshot. */
+/** Fragment, in a tab's address, that names the snapshot from which the tab's machine continues. */
 export const SAVED_HASH = '#saved='
 
 /** When, for people. */

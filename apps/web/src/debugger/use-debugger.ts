@@ -164,7 +164,7 @@ class DebuggerStore {
       return ''
     })
 
-  /** Goes on in the past: to the next stop, or without stops at the guest's own pace; or no longer. */
+  /** Plays the run: to the next stop, or, without stops, at the guest's own pace. While it plays, ends the playing. */
   readonly play = async (): Promise<void> => {
     const { debugger: debug } = this.#machine
     const { isPlaying, history, stops } = this.known
