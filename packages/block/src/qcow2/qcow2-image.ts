@@ -36,7 +36,7 @@ export interface ImageExtent {
   readonly offset: number
   /** Length of the extent, in bytes. */
   readonly bytes: number
-  /** `unallocated`: the file below shows, or zeros. */
+  /** `unallocated`: reads return the backing file's data, or zeros without a backing file. */
   readonly kind: 'data' | 'zero' | 'unallocated' | 'compressed'
   /** Offset of `data` extents in the file. */
   readonly fileOffset?: number
