@@ -174,7 +174,7 @@ export class LinkedPlatform implements DevicePlatform {
 
   // ---- time ----
 
-  /** Learns the machine's time. It runs on from the first look at it, or from `yieldTime`. */
+  /** Sets the machine's time. It advances from its first reading, or from `yieldTime`. */
   setTime(now: Readonly<Word64>): void {
     this.#now.set(now)
     this.#learnt = NaN

@@ -52,7 +52,7 @@ export async function serveSharedDevices(
   }
 }
 
-/** Longest that `setTimeout` takes. */
+/** The longest delay that `setTimeout` takes, in milliseconds. */
 const LONGEST_MS = 0x7fff_ffff
 
 class SharedDevices {

@@ -51,9 +51,9 @@ export function createSharedDeviceMemory(doorbell: Doorbell): SharedDeviceMemory
 export class SharedEnd {
   readonly page: { readonly buffer: SharedArrayBuffer; readonly byteOffset: number }
   readonly ringPage: { readonly buffer: SharedArrayBuffer; readonly byteOffset: number }
-  /** Rung by the other side. */
+  /** The other side rings it to wake this side. */
   readonly ownBell: Doorbell
-  /** Rung by this side. */
+  /** This side rings it to wake the other. */
   readonly otherBell: Doorbell
   readonly #words: Int32Array
   readonly #out: SharedStream

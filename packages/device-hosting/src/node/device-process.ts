@@ -8,10 +8,10 @@ import { attachModules } from './modules.ts'
 import { DEVICE_FD } from './program-group.ts'
 import { fromModelFrame, toModelFrame } from './socket-transport.ts'
 
-/** How often the watcher looks. */
+/** Period of the watcher's checks. */
 const INTERVAL_MS = 250
 
-/** The watcher's program: a thread of its own, as a model may never return to its event loop. */
+/** The watcher's program, for a thread of its own: a model may never return to the event loop of its thread. */
 const PROGRAM = `
   const { workerData } = require('node:worker_threads')
   const { parent, interval } = workerData

@@ -147,7 +147,7 @@ function tooShort(kind: string, name: string, length: number): IoreqError {
 
 function textOf(bytes: Uint8Array, kind: string, name: string): string {
   try {
-    // Names and messages of a program, for people; not shortened here.
+    // A peer's text is shown to people: control characters are replaced, at any length.
     return plainLine(decoder.decode(bytes), Infinity)
   } catch {
     throw new IoreqError('ERR_PROTOCOL', `${name} of a ${kind} frame is no UTF-8`)
