@@ -43,7 +43,7 @@ export class SharedLines {
 
   /**
    * @param drive - sets the level of an input
-   * @param pulse - raises one for a moment; default by `drive`
+   * @param pulse - raises an input and lowers it at once; default: calls `drive` twice
    */
   constructor(drive: (input: number, level: boolean) => void, pulse?: (input: number) => void) {
     this.#drive = drive
