@@ -1,7 +1,7 @@
 import { type KeyName, keyUsage } from '../input/keys.ts'
 import type { KeyboardLayout } from '../input/layouts.ts'
 
-/** Keys from a keysym on, `-`: none. */
+/** The keys of successive keysyms, from the first; `-`: no key. */
 type Run = readonly [first: number, names: string]
 
 /** X11's keysyms that stand for no character. Source: X Protocol, appendix A, "KEYSYM Encoding". */
