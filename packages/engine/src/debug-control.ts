@@ -15,9 +15,9 @@ export interface DebugResume {
   readonly step?: boolean
   /** With `step`: interrupts that wait are held off meanwhile. Default true. */
   readonly holdInterrupts?: boolean
-  /** A breakpoint at the next instruction does not count. Default false. */
+  /** Does not stop at a breakpoint at the next instruction. Default false. */
   readonly passBreakpoint?: boolean
-  /** An exception that it stopped for is forgotten: its instruction is executed again. Default false. */
+  /** Drops the exception that the processor stopped for: its instruction is executed again. Default false. */
   readonly dropFault?: boolean
 }
 

@@ -8,7 +8,7 @@ import { FORM_SIGNATURE } from './status.ts'
 
 /** How the interpreter executes a form: {@link R_OP} and {@link R_FUNCTION} of its records. */
 export interface FormCode {
-  /** Case of the dispatch. */
+  /** Case of the dispatch switch. */
   readonly op: number
   /** Entry of the function table; 0 for an inlined form. */
   readonly fn: number
@@ -22,7 +22,7 @@ export interface InterpreterCode<Form = unknown> {
   readonly codes: ReadonlyMap<string, FormCode>
   /** Returns the form of a record's case and table entry; undefined if none. */
   formOf(op: number, fn: number): Form | undefined
-  /** Returns the bytes of a form's function; 0 of an inlined form. */
+  /** Returns the size of a form's function, in bytes; 0 for an inlined form. */
   functionBytes(op: number, fn: number): number
   /** Entries of the function table that hold {@link InterpreterForms.shared}, by name. */
   readonly sharedEntries: ReadonlyMap<string, number>

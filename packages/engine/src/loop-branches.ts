@@ -112,7 +112,7 @@ export class LoopBranches {
     f.store('i64.store', counters, compiled.add(instructions.toI64U()), H.UNIT_INSTRUCTIONS_AT)
   }
 
-  /** Emits: a computed branch has often led out of the unit that was left last. */
+  /** Emits the report that a computed branch has often led out of the unit that was left last. */
   noteMissedBranch(): void {
     if (!this.#isCounted) return
     const { f } = this.#state

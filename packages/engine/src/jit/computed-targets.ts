@@ -6,7 +6,7 @@ import type { LinearPage, LiveUnit } from './unit.ts'
 /** Most targets that a branch to a computed address is compared with; a return has fewer, as units of callers contain it. */
 const MOST_TARGETS = 48
 const MOST_RETURN_TARGETS = 4
-/** Most branches with remembered targets. */
+/** Most branches whose targets are remembered. */
 const MOST_BRANCHES = 16_384
 /** Farther targets of computed branches are not made part of a unit. */
 const FARTHEST_TARGET = 1 << 24

@@ -105,7 +105,7 @@ function hashOf({ multiplier, bits }: Hash, position: number): number {
   return Math.imul(position, multiplier) >>> (32 - bits)
 }
 
-/** A multiplicative hash by which all positions differ. */
+/** Searches for a multiplicative hash without collisions between the positions; undefined: none was found. */
 function perfectHash(positions: readonly number[]): Hash | undefined {
   const fewest = Math.ceil(Math.log2(positions.length))
   for (let bits = fewest; bits <= fewest + SPARE_BITS; bits++) {

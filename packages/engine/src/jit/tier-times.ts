@@ -1,6 +1,6 @@
 /** Turns after which the times of compiled code and of the interpreter are estimated anew. */
 const WINDOW = 256
-/** Instructions of a turn from which on the next one is timed in any case; of shorter ones one in eight is, for eight. */
+/** The turn after one of this many instructions is always timed; after a shorter turn one in eight is, with eightfold weight. */
 const LONG_TURN = 2_000
 const SHORT_TURNS = 8
 /** Weight of earlier turns, relative to the present ones. */

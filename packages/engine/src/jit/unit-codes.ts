@@ -20,14 +20,14 @@ export class UnitCodes {
   readonly #counts = new Uint32Array(PAGE_BYTES)
   /** Code without units, least recently used first. */
   readonly #kept = new Set<UnitCode>()
-  /** Entries of the table that code has left. */
+  /** Free entries of the table, left by removed code. */
   readonly #free: number[] = []
   #nextEntry: number
-  /** Functions that all code uses, which stay. */
+  /** Functions that all code uses: they are never removed. */
   readonly #lasting: { readonly module: object; readonly entry: number }[] = []
-  /** Bytes of all modules. */
+  /** Size of all modules, in bytes. */
   bytes = 0
-  /** Bytes of the modules without units. */
+  /** Size of the modules without units, in bytes. */
   keptBytes = 0
 
   /** @param firstEntry - the table's first entry for code */

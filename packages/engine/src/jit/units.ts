@@ -3,7 +3,7 @@ import { OP_UNIT, R_OP } from '../record.ts'
 import { UNIT_ENTERED } from './unit.ts'
 import type { LiveUnit } from './unit.ts'
 
-/** Milliseconds of execution at least in which a unit must not have been entered to be given up. */
+/** Units are looked over at this interval, in milliseconds of execution: a unit that was not entered meanwhile is idle. */
 const LOOK_INTERVAL = 250
 
 /** The units that processors enter. */
