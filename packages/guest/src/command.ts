@@ -216,7 +216,7 @@ export class Command {
   /**
    * Fetches new output.
    *
-   * @param isLast - whether the command was ended: output so far counts, within its limits
+   * @param isLast - whether the command was ended: output is fetched up to the limits, without errors for time
    * @returns whether new bytes were fetched
    */
   async #fetch({ kind, printed }: State, isLast = false): Promise<boolean> {

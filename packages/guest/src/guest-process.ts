@@ -166,7 +166,7 @@ export class StreamProcess implements GuestProcess {
     this.fail(new GuestError('ERR_GUEST_CLOSED', 'the command was aborted'))
   }
 
-  /** The command takes no more. */
+  /** Drops waiting input: the command takes no more. */
   dropInput(): void {
     for (const { written } of this.input.splice(0)) written?.()
     this.isEnding = this.isEndSent = true
