@@ -170,7 +170,7 @@ const ADDED_RAM_BYTES = 29
 export const addedRam = (min: number, max: number): number[] => [0x0f, ...memoryWindow32(min, max), ...END]
 
 /**
- * The identifier of the machine's generation, RAM that it has got, and the event that tells of a new generation (Microsoft, "Virtual
+ * The identifier of the machine's generation, RAM added since its boot, and the event that reports a new generation (Microsoft, "Virtual
  * Machine Generation ID"; ACPI 5.6.9, "Interrupt-signaled ACPI events", and 9.11, "Memory Devices").
  */
 export function generation(place: { readonly address: number; readonly irq: number } | undefined): Aml[] {

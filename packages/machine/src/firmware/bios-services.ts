@@ -189,7 +189,7 @@ function emitStart(asm: Assembler): ReturnType<Assembler['label']> {
   const none = asm.label()
   const start = asm.here()
   asm.cli().mov(al, CMOS_SHUTDOWN).out(CMOS_INDEX, al).in(al, CMOS_DATA).mov(ah, al)
-  // The code counts once.
+  // Clear the shutdown code: it is for one reset.
   asm.mov(al, CMOS_SHUTDOWN).out(CMOS_INDEX, al).mov(al, 0).out(CMOS_DATA, al)
   asm.cmp(ah, SHUTDOWN_RESUME).je(resume).cmp(ah, SHUTDOWN_RESUME_EOI).jne(none)
   asm.mov(al, PIC_EOI).out(SLAVE_PIC, al).out(MASTER_PIC, al)

@@ -134,10 +134,7 @@ export class Smram implements SystemManagementMemory {
     return frames[Math.floor(offset / PAGE_BYTES)]! * PAGE_BYTES + (offset % PAGE_BYTES)
   }
 
-  /**
-   * Shows the RAM behind the window to all code, or the graphics card that is there otherwise. A page that the card has
-   * mapped stays the card's.
-   */
+  /** If `open`, maps the window's RAM for all code, but in pages that the graphics card has mapped; else unmaps it. */
   #show(open: boolean, base: number, opened: Set<number>): void {
     const { p2m } = this.#domain
     const first = base / PAGE_BYTES

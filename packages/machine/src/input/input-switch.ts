@@ -24,11 +24,8 @@ interface InputEffects {
 
 /**
  * Lets several models share a keyboard or a mouse: the board's own, and models that are plugged in. Events go to the
- * model that the guest has begun to use last, and otherwise to the board's. Keys that are down when that changes are
+ * model that the guest has begun to use last, and otherwise to the board's. Keys that are down at a change are
  * released at the old model.
- *
- * Events go to the model that the guest has begun to use last, and otherwise to the board's. Keys that are down when that
- * changes go up at the old one.
  */
 export class InputSwitch implements InputClient {
   readonly #backend: InputBackend
@@ -43,7 +40,7 @@ export class InputSwitch implements InputClient {
   /** Pressed keys, and pressed buttons after them. */
   readonly #held = new Set<number>()
 
-  /** @param outside - the switch in front of the gate, which shares the same back end */
+  /** @param outside - the switch for input that is not recorded, over the same back end */
   constructor(backend: InputBackend, effects: InputEffects = {}, outside?: InputSwitch) {
     this.#backend = backend
     this.#effects = effects

@@ -103,7 +103,7 @@ function multibootItems(images: KernelImages, map: PcMemoryMap): FirmwareKernel 
   }
 }
 
-/** The ROM takes the kernel as it lies in RAM, and makes the structures that it starts with. */
+/** Items for PVH kernels: the ROM copies the kernel to its addresses in RAM, and makes its start structures. */
 function pvhItems({ kernel, initrd, commandLine, modules = [] }: KernelImages, map: PcMemoryMap): FirmwareKernel {
   if (modules.length > 0) {
     const expected = 'none: firmware hands a PVH kernel an initrd and nothing else'

@@ -23,7 +23,7 @@ export class GuestConsole {
 /** The snapshots of a machine behind a gate. */
 export interface GatedSnapshots<K extends MachineKind> {
   /**
-   * Brings its devices to rest, while no vCPU executes. The caller ends that.
+   * Brings the machine's devices to rest, while no vCPU executes. The caller ends the rest.
    *
    * @throws MachineError `ERR_SNAPSHOT`
    */
