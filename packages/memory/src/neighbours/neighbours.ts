@@ -54,7 +54,7 @@ export class Neighbours {
     return neighbour
   }
 
-  /** This thread executes no more code of the memory, and holds none. */
+  /** Ends a neighbour: this thread executes no more code of the memory, and holds none. */
   part(neighbour: Neighbour): void {
     neighbour.leave()
     this.#memory.neighbours = this

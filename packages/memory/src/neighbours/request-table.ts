@@ -81,7 +81,7 @@ export class RequestTable {
     return Atomics.load(this.#i32, this.#at + EPOCH)
   }
 
-  /** All threads are to drop their translations. @returns the new epoch */
+  /** Asks all threads to drop their translations. @returns the new epoch */
   nextEpoch(): number {
     const epoch = (Atomics.add(this.#i32, this.#at + EPOCH, 1) + 1) | 0
     for (const row of this.rows) row.ask()
