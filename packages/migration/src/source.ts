@@ -30,7 +30,7 @@ export class Throttle {
   /** Changes the part. */
   set(part: number): void {
     this.part = part
-    // Other parties report the error that ends the machine.
+    // An error that ends the machine is reported by the call that runs it, not by the throttling.
     if (!this.#ended) this.#running ??= this.#run().catch(() => undefined)
   }
 

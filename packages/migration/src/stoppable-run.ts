@@ -81,7 +81,7 @@ export class StoppableRun {
     return stopped.promise
   }
 
-  /** Has the machine run on. */
+  /** Lets the machine execute again. */
   resume(): void {
     this.#resumed?.resolve()
     this.#resumed = null
