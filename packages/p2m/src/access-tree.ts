@@ -64,7 +64,7 @@ export class AccessTree {
     this.#shape = { levels: 4, roots: 1, limit }
   }
 
-  /** Some frame is not allowed everything, or once was not. */
+  /** Whether a frame's rights are restricted, or once were. */
   get used(): boolean {
     return this.#control.word(ControlWord.ACCESS_ROOT) !== 0
   }

@@ -46,6 +46,6 @@ export const LEAF_LEVELS = 3
 
 /** MA of the table that an entry's low word points to. */
 export function tableOf(lo: number): number {
-  // Bits 31:12; a literal, because a walk of hardware's kind asks on each level.
+  // Bits 31:12; a literal is faster, and page walks call this at each level.
   return (lo & ~0xfff) >>> 0
 }

@@ -45,7 +45,7 @@ export function leave(
     if (format.isLeaf(lo, hi, level)) leaveRun(core, lo, hi, (level - 1) * 9, 1, gfn, kept, sameFrame)
     return
   }
-  // The references of a table that maps share are the table's, which others have still.
+  // The references that a shared table holds stay: other maps still have the table.
   const isShared = (hi & format.sealed) !== 0 && core.counts!.letTable(lo >>> 12) > 0
   if (isShared && core.isEnding) {
     core.control.addFrames(format.types.shared, -ENTRIES)
