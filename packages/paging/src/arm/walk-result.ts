@@ -34,11 +34,11 @@ export class ArmWalkResult {
   level: number
   /** Memory is of a Device type: accesses must be aligned. */
   device: boolean
-  /** Attributes of the memory, as in MAIR; of long formats, and without stage 1. */
+  /** Attributes of the memory, as in MAIR; for long formats, and without stage 1. */
   attributes: number
-  /** The translation is that of all ASIDs; of long formats, and without stage 1. */
+  /** The translation is that of all ASIDs; for long formats, and without stage 1. */
   global: boolean
-  /** The page is guarded: branches to computed addresses lead to instructions that say so. Of AArch64's formats. */
+  /** The page is guarded: a branch to a computed address must lead to an instruction that allows it (BTI). For AArch64's formats. */
   guarded: boolean
   /** IPA of the descriptor that decided, or that could not be read. */
   tableIpa: number
