@@ -23,7 +23,7 @@ const LEAST_MATCH = 4
 /** A block ends with this many literals, and its last match begins at least this far before its end. */
 const LAST_LITERALS = 5
 const LAST_MATCH = 12
-/** This many places without a match are looked at before some are left out. */
+/** After 2 to this power places without a match, the search skips places. */
 const PATIENCE_BITS = 5
 /** Larger lengths than a half of a token holds go on in bytes. */
 const LONG = 15

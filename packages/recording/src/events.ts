@@ -19,7 +19,7 @@ export interface RecordedEvent extends Instant {
   readonly kind: EventKind
   /** Number of the input's party; 0 for checks and marks. */
   readonly source: number
-  /** Contents, which the party knows the form of. */
+  /** Contents, in the party's own form. */
   readonly data: Uint8Array
   /** Place of the event's body in the file, for `Recording.readBody`. */
   readonly body?: EventBody

@@ -126,7 +126,7 @@ export class Recording {
   /**
    * Reads a checkpoint, with all of memory. Its pages are decompressed on demand.
    *
-   * @param mostPages - of the machine; a file that has more is damaged, and is read no further. Default: any number
+   * @param mostPages - the machine's number of pages; a file with more is damaged, and is read no further. Default: no limit
    * @throws RecordingError `ERR_DAMAGED`
    */
   async checkpoint(number: number, mostPages: number = Infinity): Promise<FileCheckpoint> {
