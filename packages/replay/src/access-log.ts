@@ -111,7 +111,7 @@ export class AccessLog {
   }
 
   /**
-   * Reset, INIT, SIPI, set-context: the instruction is forgotten in the middle.
+   * Drops the instruction in progress: for reset, INIT, SIPI and set-context.
    *
    * @returns whether a device has yet to answer, which the caller drains and drops
    */
