@@ -24,7 +24,7 @@ export interface FaultOptions {
   readonly seed?: number | undefined
   /** Runs with faults; default 200. */
   readonly schedules?: number | undefined
-  /** Which faults are drawn. */
+  /** The kinds and the frequency of the faults. */
   readonly draw?: DrawOptions | undefined
   /** Host time of each wait of a test, in milliseconds; default 10,000. */
   readonly timeoutMs?: number | undefined
