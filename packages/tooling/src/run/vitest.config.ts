@@ -14,7 +14,7 @@ const ROOT = fileURLToPath(new URL('../../../..', import.meta.url))
 /** Test files at a time, over all packages. */
 const WORKERS = 2
 
-/** The packages whose tests run guest code in either execution: by an interpreter, and compiled (RETRAP_TEST_JIT). */
+/** The packages whose tests run guest code in one of two modes: interpreted, or compiled (RETRAP_TEST_JIT). */
 const COMPILED = ['x86-cpu', 'hvm', 'xen', 'vapic', 'machine'].map((name) => `packages/${name}`)
 /** One of this many test files of these packages runs in both modes. A run with everything compiled takes all files. */
 const COMPILED_PARTS = 48
