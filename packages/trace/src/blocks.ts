@@ -25,7 +25,7 @@ export class Blocks {
     this.#told = told
   }
 
-  /** An instruction is about to be executed. @param length - its bytes */
+  /** Called before an instruction is executed. @param length - returns its length in bytes */
   add(instruction: Executed, length: () => number): void {
     const { vcpu, address, mode, cpl, hostMs } = instruction
     let block = this.#begun.get(vcpu)

@@ -28,8 +28,8 @@ interface Wanted {
  * Traces a guest's execution, as it happens.
  *
  * A domain without a tracer has no cost. With `insn` and `block` instructions are executed one by one, which is far
- * slower; the program executes exactly as without. The other kinds leave compiled code as it is, but `ioreq` has every
- * access to a device take the long way.
+ * slower; the program executes exactly as without. The other kinds leave compiled code as it is, but `ioreq` makes
+ * every access to a device take the slow path.
  */
 export class Tracer {
   /** The function for a machine's `trace` option, set at creation; undefined: accesses are not traced. */

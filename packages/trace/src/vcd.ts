@@ -95,8 +95,8 @@ export class VcdTrace {
   }
 
   /**
-   * Adds a record. One of an instant that the file has passed is at the file's own, and one of a vCPU that it does not have is
-   * left out.
+   * Adds a record. A record of an earlier instant than the file's is written at the file's; a record of a vCPU that the file
+   * does not have is left out.
    */
   add(record: TraceRecord): void {
     if (record.vcpu < 0 || record.vcpu >= this.#cpus) return
