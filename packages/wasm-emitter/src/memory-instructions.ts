@@ -9,7 +9,7 @@ import { valueFrom, type ValueOf } from './value-of.ts'
 /** An instruction's bytes, and log2 of its required alignment: only atomic instructions require any. */
 type Encoding = readonly [code: readonly number[], align?: number]
 
-/** Stores of 32 bits and fewer, which need no more than those. */
+/** 64-bit stores of at most 32 bits, each with the 32-bit store that has the same effect. */
 const NARROW_STORES: Readonly<Partial<Record<StoreOp, 'i32.store' | 'i32.store16' | 'i32.store8'>>> = {
   'i64.store32': 'i32.store',
   'i64.store16': 'i32.store16',
