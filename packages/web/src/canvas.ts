@@ -12,7 +12,7 @@ export interface CanvasOptions {
 /** Subscribes to frames. @returns a function that unsubscribes */
 type Watch = (draw: (frame: SentFrame, pixels: Uint32Array | null) => void) => () => void
 
-/** Shows a machine's screen on a canvas. @returns ends it */
+/** Shows a machine's screen on a canvas. @returns a function that ends the display */
 export function attachCanvas(
   machine: InputMachine,
   canvas: HTMLCanvasElement,

@@ -40,7 +40,7 @@ class RetrapMachineElement extends Base implements MachineElement {
 
   start(): void {
     this.#runs = true
-    // Events report how the machine ends.
+    // Not an unhandled rejection: the element's events report errors that end the machine.
     this.#machine?.run().catch(() => {})
   }
 

@@ -70,7 +70,7 @@ export function attachInput(machine: InputMachine, element: HTMLElement, pointer
   element.addEventListener('keydown', onKeyDown, { signal })
   element.addEventListener('keyup', onKeyUp, { signal })
   element.addEventListener('blur', release, { signal })
-  // Fingers are the guest's, and scroll no page.
+  // Touches go to the guest, and do not scroll the page.
   const { touchAction } = element.style
   element.style.touchAction = 'none'
   element.addEventListener('pointermove', onMove, { signal })

@@ -126,7 +126,7 @@ export function boardOptions(options: SentOptions, parts: BoardParts): PcOptions
     memoryBytes,
     ...(board !== 'virt' && { machine: board }),
     ...{ cpus, cpu, commandLine, vga, hypervisor },
-    // A page has the screen beside the terminal.
+    // A page shows the screen beside the terminal: firmware need not mirror it on the serial port.
     boot: { mirrorsScreen: false },
     generation: {},
     ...(drives.options !== null && { drives: drives.options }),

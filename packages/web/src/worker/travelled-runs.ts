@@ -187,7 +187,7 @@ export async function recordedRun(
   }
 }
 
-/** Between two reports of how much of a run was repeated. */
+/** Period of the reports of a repetition's progress. */
 const REPORT_MS = 250
 
 /**

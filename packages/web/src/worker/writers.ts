@@ -14,7 +14,7 @@ const [MOST_PRINTED, MOST_BYTES] = [8192, 4096]
 const LONGEST_INSTRUCTION = 15
 /** Instructions before a byte was sent in which its function is searched for, at first and at most. */
 const [FIRST_BEFORE, MOST_BEFORE] = [1 << 12, 1 << 24]
-/** The part of a board that leads to who printed a text. */
+/** The part of a board by which the writer of a printed text is found. */
 interface Printing {
   /** The serial port's register for characters to send. */
   readonly sends: MachinePlace
