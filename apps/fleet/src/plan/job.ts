@@ -53,7 +53,7 @@ export type Outcome =
   | 'passed'
   /** The machine ended before it had printed the expected texts, or it has printed a failing text. */
   | 'ended'
-  /** The time was over. */
+  /** The attempt's time limit has passed. */
   | 'timeout'
   /** Nothing is known of the guest: a wrong option, a file that cannot be read, trouble within `retrap`, or a host that ends machines. */
   | 'error'
