@@ -38,7 +38,7 @@ export const PROMPTS: Readonly<Record<BootRequest['system'], string | undefined>
 }
 
 const MEMORY: Readonly<Record<BootRequest['system'], string>> = { debian: '256M', embedded: '64M', files: '512M' }
-/** Kernels and firmware are read as a whole, before the machine's memory has a say. */
+/** Limit for kernels and firmware, which are read as a whole before the machine's memory limits their size. */
 const MOST_FILE_BYTES = 1 << 29
 
 /** Sources of a machine's parts. */

@@ -9,7 +9,7 @@ export interface VsockArgument {
   readonly uds: string
 }
 
-/** The value of the option below. */
+/** The value of `--vsock`. */
 export interface VsockFlags {
   readonly vsock?: VsockArgument
 }
