@@ -179,7 +179,7 @@ function faultsOf(
 
 /** The user's filter. */
 export interface Wanted {
-  /** Within lines, frames and payloads; empty: any. */
+  /** Text that lines, frames or payloads must contain; empty: any. */
   readonly text: string
   /** Port of TCP or UDP; empty: any. */
   readonly port: string
