@@ -196,7 +196,7 @@ export class FileStorage implements BlockStorage {
     }
   }
 
-  /** Gives the lock of a file that is written up, for another process to take: nothing is written until {@link FileStorage.claim}. */
+  /** Releases the file's lock for another process, once all writes are done: nothing is written until {@link FileStorage.claim}. */
   async release(): Promise<void> {
     if (this.readOnly) return
     const lock = this.#lock
