@@ -68,7 +68,7 @@ export class ModelNotices {
     return this.#buffered.size > 0 || this.#begun.size > 0
   }
 
-  /** Calls back when those have settled; at once where there are none. */
+  /** Calls back when all promises of models that no vCPU waits for have settled; at once if there are none. */
   settle(done: () => void): void {
     const open = new Countdown(done)
     for (const each of [this.#buffered, this.#begun]) for (const promise of each.keys()) open.promise(promise)

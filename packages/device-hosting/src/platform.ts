@@ -65,7 +65,7 @@ export interface PlatformMemory {
   logWrites(on: boolean): void
   /** Reads and clears which pages have been written. */
   takeDirty(offset: number, bytes: number, into: Uint32Array): number
-  /** Does as `takeDirty`, by message. */
+  /** Reads and clears, by message, which pages have been written. */
   takeDirtyAsync?(offset: number, bytes: number, into: Uint32Array): Promise<number>
   /** Gives the memory back. */
   free(): void

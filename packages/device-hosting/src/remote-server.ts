@@ -266,7 +266,7 @@ export class RemoteServer implements IoreqTransport {
    * Takes the device out of a slot of the server's, when the guest has released it.
    *
    * @param busName - the slot's
-   * @returns whether it is out: false when the deadline has passed. The request stays with the guest then
+   * @returns whether the device is out; false: the deadline has passed, and the guest may still release the device
    * @throws IoreqError `ERR_DEVICE` for an unknown or empty slot
    * @throws DeviceError `ERR_INVALID` for a deadline that is negative or no number
    */

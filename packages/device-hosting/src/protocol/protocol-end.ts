@@ -50,8 +50,8 @@ const SECOND_MS = 1000
 const ALL: TransferBounds = { first: 0, last: Number.MAX_SAFE_INTEGER }
 
 /**
- * The machine's end of a session of the device protocol: devices as their server tells them, and models of them that ask it. Where
- * the models are in the machine is a {@link ProtocolHome}'s business.
+ * The machine's end of a session of the device protocol: the devices that the server declares, and models that
+ * send it their accesses. Where the models are in the machine is a {@link ProtocolHome}'s business.
  */
 export class ProtocolEnd {
   /** Settles with the devices when the server is ready. */
@@ -140,7 +140,7 @@ export class ProtocolEnd {
     return this.#moving
   }
 
-  /** Goes on over a connection, the first or another one. @returns takes its bytes, and says whether some wait: see `holds` */
+  /** Continues over a connection, the first or a later one. @returns takes received bytes; returns whether frames wait: see `holds` */
   connect(stream: ProtocolStream): (chunk: Uint8Array) => boolean {
     this.#session.connect(stream)
     clearTimeout(this.#helloTimer)

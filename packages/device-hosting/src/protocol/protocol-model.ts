@@ -113,7 +113,7 @@ export class ProtocolModel implements DeviceModel {
     const write = async (offset: number, size: number, value: Word64, request?: AccessRequest): Promise<void> => {
       const { vcpu = 0 } = request ?? {}
       const fields = { kind: 'write', region, offset, size, value, vcpu: Math.max(0, vcpu), now: this.#now() } as const
-      // Out of the ring of buffered writes: no processor waits.
+      // A write from the ring of buffered writes has no vCPU that waits for an answer.
       if (vcpu < 0) this.#session.send({ ...fields, call: 0 })
       else await this.#access(fields, request)
     }

@@ -7,7 +7,7 @@ const FAILING: ReadonlySet<FrameKind> = new Set(['read', 'write', 'timer', 'rese
 
 interface Call {
   readonly kind: FrameKind
-  /** The server's number of the device that it is about. */
+  /** The server's number of the device that the call concerns. */
   readonly device: number
   readonly answer: 'answer' | 'done'
   resolve(frame: ProtocolFrame<'answer'> | ProtocolFrame<'done'>): void
