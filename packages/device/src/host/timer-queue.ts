@@ -59,7 +59,7 @@ export class TimerQueue {
   /** Called when an earlier deadline than all others has been armed, so that a machine that sleeps can wake in time. */
   onEarlier: (() => void) | null = null
   readonly #now = new Instant()
-  /** The deadline that the callback of the moment is given. */
+  /** The deadline passed to the callback that is being called. */
   readonly #reached = new Instant()
 
   constructor(clock: Clock) {
