@@ -336,7 +336,7 @@ export class Jit<Form> {
     return this.#parts.cache.pageOfSlots(runner.executeSlots(lo >>> 0, (hi + carry) >>> 0))
   }
 
-  /** Another thread has compiled a place, or better code of a unit, which its branches look for after as many misses as before. */
+  /** Another thread has compiled a place, or better code of a unit: its misses are counted from the start again. */
   #ready(record: number): void {
     const { u32 } = this.#memory
     const unit = this.#units.live.get(record)
