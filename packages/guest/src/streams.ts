@@ -9,7 +9,7 @@ import { closed, type Session } from './session.ts'
 const [FIRST_PLACE, PLACES] = [8, 32]
 /** Parts of an input that the agent keeps. */
 const MOST_KEPT = 4
-/** The agent is looked at after this long without news, then after twice as long, up to the most. */
+/** First and longest polling interval of the agent; it doubles after each poll without news. */
 const [FIRST_LOOK_MS, MOST_LOOK_MS] = [10, 200]
 /** First poll delay if the agent reports output by itself and no input waits: a poll takes the agent milliseconds. */
 const TOLD_LOOK_MS = 100
