@@ -75,7 +75,7 @@ export class FirmwareArea {
     for (let page = 0; page < AREA_PAGES; page++) {
       p2m.lookup(AREA_FIRST_GFN + page, entry)
       this.#ram.push(entry.mfn)
-      // ROM and RAM take turns: neither is given up while it is not seen.
+      // A page shows ROM or RAM: the reference keeps the frame that is not mapped.
       frameCounts.tryTake(entry.mfn, 1)
       this.#rom.push(floating)
       this.#writesToRam.push(false)

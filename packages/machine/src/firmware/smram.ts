@@ -172,7 +172,7 @@ export class Smram implements SystemManagementMemory {
         p2m.unshare(gfn)
         type = p2m.lookup(gfn, entry)
       }
-      // RAM whose writes are logged is RAM: the machine may be being saved.
+      // While the machine is saved, RAM may have the type of RAM whose writes are logged.
       if (type !== P2mType.RAM_RW && type !== P2mType.RAM_LOGDIRTY) break
       frames.push(entry.mfn)
     }

@@ -72,7 +72,7 @@ export class HostPacing implements OutsideInputs {
     return vcpus.some(({ dormant }) => !dormant) || timers.nextDeadlineNs !== until
   }
 
-  /** Nothing is due: see `OutsideInputs`. */
+  /** See `OutsideInputs`: no promise, since events wake the domain. */
   idle(): null {
     return null
   }

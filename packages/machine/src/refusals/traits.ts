@@ -9,7 +9,7 @@ import { type DeviceTrait, type MachineRun, type MachineTrait, refusalOf } from 
 export interface ComposedOptions extends Partial<Omit<PcOptions, 'devicePlacement' | 'jit' | 'snapshot' | 'machine'>> {
   /** `virt` for an Arm board. */
   readonly machine?: 'pc' | 'q35' | 'virt' | undefined
-  /** A function runs the models in a thread of their own. */
+  /** `inline` (default), or a function, which runs the models in a thread of their own. */
   readonly devicePlacement?: unknown
   /** Options of an Arm board. */
   readonly virtioMmio?: readonly object[] | undefined

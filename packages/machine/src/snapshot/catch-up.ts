@@ -4,13 +4,13 @@ import type { X86Domain } from '@retrap/hvm'
 import { wallSeconds } from '../lifecycle/host.ts'
 
 /**
- * Of a pause of a guest that has work, in seconds. Linux's watchdogs report one of 20 and more (kernel/watchdog.c), and a busy
- * host adds its own: memory that comes late has had a pause of 18 reported as one of 24.
+ * Length of a pause of a guest that has work, in seconds. Linux's watchdogs report one of 20 and more (kernel/watchdog.c),
+ * and a busy host adds its own: with memory that is fetched late, a pause of 18 was reported as one of 24.
  */
 const PAUSE_SECONDS = 9
 /**
- * Of a pause of a guest that has nothing to do before its next timer. Its watchdogs know of such waits (kernel/time/tick-sched.c,
- * `tick_nohz_update_jiffies`). Its clock sources count 440 seconds or more between two looks (kernel/time/clocksource.c).
+ * Length of a pause of a guest without work before its next timer, in seconds. Linux's watchdogs allow such waits (kernel/time/
+ * tick-sched.c, `tick_nohz_update_jiffies`), and its clock sources count 440 seconds or more (kernel/time/clocksource.c).
  */
 const REST_SECONDS = 300
 /** A guest whose clock is at most this many seconds behind has caught up. */
