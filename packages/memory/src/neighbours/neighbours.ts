@@ -16,7 +16,7 @@ export class Neighbours {
   readonly #table: RequestTable
 
   /**
-   * Makes the table, on the domain's thread, which tells of its writes from now on.
+   * Makes the table, on the domain's thread. From now on this thread reports its writes to other threads.
    *
    * @throws MemoryError `ERR_NO_MEMORY`
    */
