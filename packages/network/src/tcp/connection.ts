@@ -135,7 +135,7 @@ export class TcpConnection {
     if ((flags & TCP_SYN) === 0) return
     this.#takeSyn(segment)
     if (!accepts) {
-      // Both ends have asked at once.
+      // Simultaneous open (RFC 9293, 3.5).
       this.#state = 'syn-received'
       this.#emit(-1, 0, 0)
       return
