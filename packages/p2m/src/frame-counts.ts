@@ -15,7 +15,7 @@ export class ReverseMap {
   readonly #low: Uint32Array
   readonly #high: Uint8Array
 
-  /** @param ma - of as many bytes as `REVERSE_MAP_BYTES` says, for each frame, zero at first */
+  /** @param ma - machine address of `REVERSE_MAP_BYTES` zeros for each frame */
   constructor(memory: MachineMemory, ma: number) {
     this.#low = new Uint32Array(memory.buffer, ma, memory.frameCount)
     this.#high = new Uint8Array(memory.buffer, ma + memory.frameCount * 4, memory.frameCount)
