@@ -5,7 +5,7 @@ import { ARM_READ, ARM_WALK_FAULT, ARM_WALK_OK, ArmWalkResult } from './walk-res
 
 /** One descriptor on the way from TTBR0 or TTBR1 to a page. */
 export interface ArmWalkStep {
-  /** 3 is the last; of short descriptors 2. */
+  /** Level of the descriptor's table: 3 is the last, or 2 with short descriptors. */
   readonly level: number
   /** Index of the descriptor in its table. */
   readonly index: number
