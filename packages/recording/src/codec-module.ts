@@ -25,7 +25,7 @@ const LAST_LITERALS = 5
 const LAST_MATCH = 12
 /** After 2 to this power places without a match, the search skips places. */
 const PATIENCE_BITS = 5
-/** Larger lengths than a half of a token holds go on in bytes. */
+/** The largest value of a token's nibble: a longer length continues in further bytes. */
 const LONG = 15
 
 /** The exports of the module. */
