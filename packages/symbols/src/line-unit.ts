@@ -31,7 +31,7 @@ export interface LineSections {
   readonly line: Uint8Array
   readonly lineText: Uint8Array
   readonly text: Uint8Array
-  /** Reads names of the three: a name that many units have in common, once. */
+  /** For each section a function that reads the name at an offset, and caches it: many units share names. */
   readonly names: ReadonlyMap<Uint8Array, (at: number) => string>
 }
 
