@@ -41,7 +41,7 @@ export class Blocks {
     block.end = address + BigInt(length())
   }
 
-  /** An event comes before the vCPU's next instruction. */
+  /** Ends the vCPU's block: an event precedes its next instruction. */
   interrupt(vcpu: number): void {
     this.#end(vcpu, performance.now())
   }
