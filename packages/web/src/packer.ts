@@ -5,7 +5,7 @@ import { startMachineWorker, WorkerLink } from './worker-link.ts'
 /** Time after which an idle Worker ends: longer than a minute, so that periodic saves share one Worker. */
 const IDLE_MS = 90_000
 
-/** Makes the files of a machine's snapshots, in a Worker of its own: the machine's goes on meanwhile. */
+/** Makes the files of a machine's snapshots, in a Worker of its own: the machine's Worker executes meanwhile. */
 export class Packer {
   #worker: WorkerLink | null = null
   #last: { readonly instant: number; readonly file: Blob } | null = null

@@ -130,7 +130,7 @@ export class RecordedMachine {
     return isOver && !isLive ? debug.goto(now, { signal }) : stop
   }
 
-  /** Ends the way that is under way. */
+  /** Ends the move through the run that is in progress. */
   interrupt(): void {
     this.#way?.abort()
   }
