@@ -486,7 +486,7 @@ export function replacementOf(option: string, args: readonly string[] = []): str
   return `write ${command}${ours.join(' ')}; retrap qemu takes whole lines of QEMU's`
 }
 
-/** Translates one option alone; where it is refused, with the value of an example. */
+/** Translates one option by itself. If its value is refused, the example's value replaces it. */
 function aloneOf(name: string, value: string, example?: string): Translation {
   const alone = new Translation()
   alone.option(name, value)
