@@ -86,7 +86,7 @@ class DebuggerStore {
     for (const listener of this.#listeners) listener()
   }
 
-  /** @returns ends the watch */
+  /** @returns a function that ends the watch */
   watch(listener: () => void, isDeep: boolean): () => void {
     this.#listeners.add(listener)
     this.#deep += Number(isDeep)
