@@ -137,7 +137,7 @@ export interface GatedSlots {
   readonly ring: BufferedRing | null
   /** Returns a vCPU's slot. */
   slot(vcpu: number): IoreqSlot
-  /** The slot of a vCPU has its answer. */
+  /** Called when the slot of a vCPU holds the answer to its request. */
   answered(vcpu: number): void
 }
 
@@ -182,7 +182,7 @@ export interface ServerGate {
   arrived(frame: Frame): boolean
   /** A vCPU's request has been published in the server's slot, and the models do not know of it yet. */
   asked(vcpu: number): void
-  /** The slot of a vCPU has its answer. May be called more than once. */
+  /** Called, once or more often, when the slot of a vCPU holds the answer to its request. */
   answered(vcpu: number): void
   /** Whether a vCPU waits for models that answer at once where nothing is recorded: such a wait takes no time. */
   waitsForNothing(vcpu: number): boolean

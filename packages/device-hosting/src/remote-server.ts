@@ -77,7 +77,7 @@ export class RemoteServer implements IoreqTransport {
   readonly #closeListeners: (() => void)[] = []
   /** The models' way to guest memory, on this side. */
   readonly #memory: DeviceMemory | null
-  /** Says when the models' own actions take effect; null: when their frames come. */
+  /** Decides when the models' own actions take effect; null: when their frames arrive. */
   readonly #gate: ServerGate | null
   /** Interrupt lines, timers and DMA. */
   readonly #held: HeldPlatform

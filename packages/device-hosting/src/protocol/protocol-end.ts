@@ -140,7 +140,7 @@ export class ProtocolEnd {
     return this.#moving
   }
 
-  /** Continues over a connection, the first or a later one. @returns takes received bytes; returns whether frames wait: see `holds` */
+  /** Continues over a connection, the first or a later one. @returns a function for received bytes; it returns whether frames wait */
   connect(stream: ProtocolStream): (chunk: Uint8Array) => boolean {
     this.#session.connect(stream)
     clearTimeout(this.#helloTimer)
