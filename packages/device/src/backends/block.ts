@@ -57,7 +57,7 @@ export interface BlockRequest {
  * {@link BlockError}. The guest never sees its text; the model translates its code to a status.
  */
 export interface BlockBackend {
-  /** The properties now. They change only with `onChange`. */
+  /** The present properties. A change of them calls `onChange`'s listeners. */
   readonly properties: BlockProperties
   /** Fills `into` from the medium. */
   read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void>
