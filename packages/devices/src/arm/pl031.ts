@@ -125,7 +125,7 @@ export class Pl031 extends Stateful implements DeviceModel {
     this.#armNext()
   }
 
-  /** Arms the timer for the next time that the counter will match. A far alarm is come to in steps, which are exact. */
+  /** Arms the timer for the next time that the counter will match. A far alarm is reached in steps, which are exact. */
   #armNext(): void {
     const elapsed = this.#elapsed()
     const left = (this.#r.mr - this.#r.baseSeconds - elapsed) >>> 0 || TWO_32
