@@ -102,7 +102,7 @@ export class Screen implements DisplayBackend {
   /**
    * Calls back with each changed frame, the first time before this returns and with the whole picture.
    *
-   * @returns ends the watch
+   * @returns a function that ends the watch
    */
   watch(watcher: (frame: ScreenFrame) => void): () => void {
     const first = this.#watchers.length === 0

@@ -49,7 +49,7 @@ export class ClientInput {
     void this.#keyboard.send(usage, down)
   }
 
-  /** @param relative - the event tells movements */
+  /** @param relative - whether `x` and `y` are movements */
   pointer(mask: number, x: number, y: number, width: number, height: number, relative: boolean): void {
     // A dropped event becomes part of the event after it: positions and buttons are compared with the last event sent.
     if (this.#mouse.waiting > MOST_WAITING) return
