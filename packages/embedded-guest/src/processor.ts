@@ -33,7 +33,7 @@ const HYPERVISOR_LEAF = 0x4000_0000
 
 interface FeatureGroup {
   readonly leaf: number
-  /** Which register of the answer. */
+  /** Offset of the register in CPUID's result. */
   readonly register: number
   readonly bits: Readonly<Record<number, string>>
 }
