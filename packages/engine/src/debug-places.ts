@@ -56,13 +56,13 @@ export class DebugPlaces {
   readonly #vectors = new Set<number>()
   #access: PlaceAccess | null = null
   #exception: DeliveredException | null = null
-  /** There are ports. */
+  /** Whether any place is a port. */
   ports = false
-  /** There is device memory. */
+  /** Whether any place is device memory. */
   mmio = false
-  /** There are MSRs. */
+  /** Whether any place is an MSR. */
   msrs = false
-  /** There are exceptions. */
+  /** Whether the processor stops before the handler of any exception. */
   exceptions = false
 
   /** Adds places. */
