@@ -50,7 +50,7 @@ export class Guest {
   readonly #streams: GuestStreams
   /** The program that connects, found at the first connection. */
   #connects: Promise<string> | undefined
-  /** Places of the agent without a command. */
+  /** The agent's free slots for commands. */
   readonly #free: number[] = Array.from({ length: PLACES }, (_, i) => PLACES - 1 - i)
   /** Calls that wait for a free slot. */
   readonly #waiting: ((place: number) => void)[] = []
