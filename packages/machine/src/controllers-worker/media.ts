@@ -98,7 +98,7 @@ export class NearMedium {
       this.#changes++
       post(MESSAGE.changed, { bytes: toJson(medium.properties) })
     })
-    // The model would answer too late; a CD drive accepts any eject request, so the tray does, too.
+    // An eject request is accepted without the model's answer, which would be late: a CD drive accepts every one.
     medium.tray?.connect({
       ejectRequested: () => post(MESSAGE.ejectRequested, {}),
       refuses: ({ blockBytes }) =>

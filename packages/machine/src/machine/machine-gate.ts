@@ -87,7 +87,7 @@ export interface MachineGate<K extends MachineKind> {
     models: readonly DeviceModel[],
     runsAgain: (model: DeviceModel) => boolean,
   ): { readonly models: readonly DeviceModel[]; readonly server?: DomainServer }
-  /** Puts itself before the input of a serial port, or of the console that Xen gives. @returns takes bytes of the other end */
+  /** Puts itself before the input of a serial port, or of the console that Xen gives. @returns a function for the other end's bytes */
   serial(port: number | 'xen', receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void
   /** Wraps the back end of a keyboard or a mouse. */
   input(which: 'keyboard' | 'mouse', backend: InputBackend): InputBackend

@@ -138,7 +138,7 @@ export abstract class Machine<K extends MachineKind> {
    * Resets the machine in place, as its reset button does: a running one goes on with its firmware or kernel, and one that its
    * guest has ended can be run again. RAM and the contents of batteries and media stay; a new machine has none of them.
    *
-   * @param images - in the place of the options': a machine that goes on from a snapshot has no kernel
+   * @param images - replace the options' images: a machine that continues from a snapshot has no kernel
    * @throws MachineError `ERR_STATE` for a machine that is recorded, replayed, or was closed; `ERR_OPTION` where there is no
    * kernel; errors of loading a kernel
    */

@@ -57,7 +57,7 @@ export interface GatedModels {
 
 /** The root ports of a machine, as its gate knows them. */
 export interface GatedPorts {
-  /** Loads the code and images of an input of {@link HOT_PLUG_PARTY}. @returns makes the change, at once */
+  /** Loads the code and images of an input of {@link HOT_PLUG_PARTY}. @returns a function that makes the change synchronously */
   prepared(data: Uint8Array): Promise<() => void>
   /** Parties of devices that have left since leave too. */
   look(): void

@@ -30,7 +30,7 @@ import { writeCheckpoints } from './saved-checkpoints.ts'
 
 /** Eighths of all bytes that checkpoints may have; one that is being taken may have as much again. */
 const STORE_EIGHTHS = 3
-/** Eighths that the log may have. */
+/** Eighths of all bytes that the log may have. */
 const LOG_EIGHTHS = 2
 
 /** Bytes that the checkpoints of a recording in a ring may have. */

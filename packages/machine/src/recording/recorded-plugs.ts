@@ -139,7 +139,7 @@ export class RecordedPlugs {
     })
   }
 
-  /** Loads the code and images of a recorded change. @returns makes the change */
+  /** Loads the code and images of a recorded change. @returns a function that makes the change */
   async #prepared(change: PlugChange): Promise<() => void> {
     const { port, device, force = false } = change
     if (device === undefined)

@@ -24,7 +24,7 @@ export type ReplayExit =
   | MachineExit
   /** The replay has reached its goal. */
   | { readonly reason: 'arrived' }
-  /** The recording has no more. */
+  /** The replay is at the recording's end. */
   | { readonly reason: 'end-of-recording' }
   /** The replay is not the run that was recorded. */
   | ({ readonly reason: 'diverged' } & Divergence)
