@@ -29,7 +29,7 @@ export const ROW_WORDS: number = ROW_HEADER_WORDS + ringWords(DROPS) + ringWords
 export class NeighbourRow {
   /** Requests to drop the write entries of a frame. */
   readonly drops: RequestRing
-  /** Tells of bytes of frames with code that were written. */
+  /** Reports of written bytes in frames with code. */
   readonly writes: RequestRing
   readonly #i32: Int32Array
   readonly #at: number
