@@ -27,7 +27,7 @@ export type FrameType =
   | 'HAND'
   /** Destination: the guest runs here. */
   | 'RUNS'
-  /** Either side: it ends the migration, and says why. Behind the hand-over record, the machine is the source's again. */
+  /** Either side: it ends the migration, with the reason. After the hand-over record it returns the machine to the source. */
   | 'NOTE'
 
 const HEAD_BYTES = 20
