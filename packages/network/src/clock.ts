@@ -2,7 +2,7 @@
 export interface NetworkClock {
   /** Milliseconds from some start; never goes back. */
   now(): number
-  /** Calls back once, this many milliseconds from now. @returns takes the call back */
+  /** Calls back once, this many milliseconds from now. @returns a function that cancels the call */
   after(milliseconds: number, callback: () => void): () => void
   /** Calls back when the present call has returned. */
   soon(callback: () => void): void

@@ -36,7 +36,7 @@ export class Hub {
     }
   }
 
-  /** Joins a network, such as the way to the outside, as a card would. @returns takes it out again */
+  /** Joins a network, such as the way to the outside, as a card would. @returns a function that removes it from the hub */
   attach(network: PacketBackend): () => void {
     const queue = this.#join()
     const most = Math.min(network.maximumBytes, MAXIMUM_TAGGED_FRAME)

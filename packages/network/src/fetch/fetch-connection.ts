@@ -12,11 +12,11 @@ export interface FetchRequest {
   readonly headers: [name: string, value: string][]
   /** The body; absent: none. */
   readonly body?: Uint8Array<ArrayBuffer>
-  /** Only servers that permit cross-origin requests. */
+  /** Only servers that permit cross-origin requests answer. */
   readonly mode: 'cors'
   /** No cookies. */
   readonly credentials: 'omit'
-  /** The page is not named. */
+  /** The server does not learn the page's address. */
   readonly referrerPolicy: 'no-referrer'
   /** No caching, because the guest has its own cache. */
   readonly cache: 'no-store'

@@ -77,7 +77,7 @@ const ENDS: Readonly<Record<string, TcpSocketEnd>> = {
 }
 
 const tcpSocket = (socket: Socket): TcpSocket => ({
-  // A socket that is no more takes everything, and `closed` follows.
+  // A closed socket takes all bytes: `closed` reports the end.
   write: (bytes) => !socket.writable || socket.write(bytes),
   end: () => void socket.end(),
   abort: () => void (socket.connecting ? socket.destroy() : socket.resetAndDestroy()),
