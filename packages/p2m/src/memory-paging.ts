@@ -27,7 +27,7 @@ export interface MemoryPaging {
    */
   nominate(gfn: number): void
   /**
-   * Gives up the frame of a nominated one.
+   * Frees the machine frame of a nominated guest frame.
    *
    * @throws P2mError `ERR_TYPE` if it is not nominated, or has been asked for since; `ERR_BUSY` while others hold the frame
    */

@@ -435,7 +435,7 @@ export class RadixTable {
   }
 }
 
-/** How an entry is replaced by another one. */
+/** The means by which an entry is replaced by another. */
 export interface EntryPublisher {
   publish(ma: number, lo: number, hi: number): void
   /** Replaces a leaf table that other maps hold by a private copy. @param ma - MA of the entry that points to it */
