@@ -124,7 +124,7 @@ const AP_USER = 1 << 6
 const AP_READ_ONLY = 1 << 7
 const ACCESS_FLAG_BIT = 1 << 10
 const NOT_GLOBAL = 1 << 11
-// … and of the high half.
+// Descriptor bits of the high word.
 const GUARDED = 1 << 18
 const DIRTY_MODIFIER = 1 << 19
 const PXN = 1 << 21
