@@ -8,8 +8,8 @@ export const STATUS_FAULT = 1
 /** Another party has to act first, such as a device or a pager: nothing has changed, and the same access will be repeated. */
 export const STATUS_RETRY = 2
 /**
- * Nothing has been done. An access with this status is one for a logged pass, with which its instruction starts again; a
- * record of a log with it, one that is still to be made.
+ * Nothing has been done. As an access's result: the instruction starts again, with a logged pass that makes the access. In a
+ * log's record: the access is still to be made.
  */
 export const STATUS_RESTART = 3
 /** A contract is broken, by the emulator or by a device model: the run ends with an error, or the domain stops. */
