@@ -45,7 +45,7 @@ export function isDenormal(bits: Bits, x: Float): I32 {
     : (x as unknown as F32).asI32().shl(1).sub(1).ltU(Number(limit))
 }
 
-/** 1 if it is neither denormal nor zero, nor an infinity, nor a NaN. */
+/** Returns 1 for a number that is neither denormal, zero, infinite nor a NaN; else 0. */
 export function isFiniteNormal(bits: Bits, x: Float): I32 {
   const { exponent } = SHAPES[bits]
   return exponentOf(bits, x)
@@ -54,7 +54,7 @@ export function isFiniteNormal(bits: Bits, x: Float): I32 {
     .ne(0)
 }
 
-/** Not 0 of {@link isFiniteNormal} numbers but the smallest. */
+/** Nonzero for the numbers of {@link isFiniteNormal}, except the smallest. */
 export function ordinaryBits(bits: Bits, x: Float): I32 {
   return exponentOf(bits, x).add(1).and(SHAPES[bits].ordinary)
 }
@@ -109,7 +109,7 @@ export function isExactResult(
   }
 }
 
-/** The same of operands of which nothing is known: software looks at this first. */
+/** As {@link isExactResult}, for any operands: 0 if one is denormal or a NaN. Software arithmetic tries this first. */
 export function isExactAnyway(
   zeroIsPositive: I32,
   operation: Operation,
