@@ -1,4 +1,4 @@
-/** Terminals are not narrower. */
+/** The width of the narrowest terminal. */
 const FEWEST_COLUMNS = 20
 /** Least number of output characters searched for an echo, and its maximum in multiples of the row: editors redraw rows. */
 const [FEWEST_LOOKED, DRAWN_TIMES] = [1024, 8]
