@@ -132,7 +132,7 @@ export class UsbKeyboard extends Stateful implements UsbDevice, InputClient {
     this.#input.setLeds?.({ numLock: (leds & 1) !== 0, capsLock: (leds & 2) !== 0, scrollLock: (leds & 4) !== 0 })
   }
 
-  /** Requests of the class. */
+  /** Handles the requests of the HID class. */
   control(setup: UsbSetup, data: Uint8Array): Uint8Array | UsbRefusal {
     return this.#hid.control(setup, data)
   }

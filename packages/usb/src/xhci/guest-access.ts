@@ -1,6 +1,6 @@
 import type { Dma } from '@retrap/device'
 
-/** Guest memory as the controller reaches it. An access beyond RAM is the controller's end. */
+/** Guest memory as the controller reaches it. An access beyond RAM stops the controller. */
 export class GuestAccess {
   readonly #dma: Dma
   readonly #failed: () => void
