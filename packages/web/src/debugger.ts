@@ -270,9 +270,9 @@ export interface PageDebugger {
   readonly continueTo: (instruction: number) => Promise<TravelStop>
   /** Goes back to the last stop before this place. */
   readonly reverseContinue: () => Promise<TravelStop>
-  /** Ends the way that is under way. */
+  /** Ends the move in progress. */
   readonly interrupt: () => Promise<void>
-  /** Adds a place to stop at, for the machine as it runs too. @returns takes it away */
+  /** Adds a place to stop at, for the machine as it runs too. @returns a function that removes it */
   readonly stopAt: (place: StopPlace) => Promise<() => Promise<void>>
   /** Reads memory at the debugger's instant. @returns fewer bytes if memory ends earlier */
   readonly readMemory: (place: MemoryPlace) => Promise<Uint8Array>

@@ -20,7 +20,7 @@ interface Answered extends DiskHolder {
   readonly holds: string
 }
 
-/** Has this page answer for the disks of a machine. @returns ends it */
+/** Has this page answer for the disks of a machine. @returns a function that ends the answering */
 export function answerForDisks(names: readonly string[]): () => void {
   const since = Date.now()
   const channel = new BroadcastChannel(CHANNEL)

@@ -17,7 +17,7 @@ const DETENT_PIXELS = 100
  * Has the keys, mouse and touch of an element go to a machine. Control and Alt with G, or with Escape, are left to the page: they take
  * the focus off the element, so that a person without a mouse comes out again. Tab then goes on behind the element.
  *
- * @returns ends the connection
+ * @returns a function that ends the connection
  */
 export function attachInput(machine: InputMachine, element: HTMLElement, pointerLock: boolean): () => void {
   const control = new AbortController()

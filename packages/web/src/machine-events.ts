@@ -7,7 +7,7 @@ import type { MachineState } from './protocol.ts'
 export class Listeners<Events extends object> {
   readonly #listeners: { [K in keyof Events]?: Set<(value: Events[K]) => void> } = {}
 
-  /** @returns takes the listener back */
+  /** @returns a function that removes the listener */
   add<K extends keyof Events>(event: K, listener: (value: Events[K]) => void): () => void {
     const all = (this.#listeners[event] ??= new Set())
     // A wrapper for each call, so that a listener that is added twice is called twice.

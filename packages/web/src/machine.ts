@@ -113,7 +113,7 @@ export class Machine {
     }
   }
 
-  /** Calls `listener` at each event of that name. @returns takes it back */
+  /** Calls `listener` at each event of that name. @returns a function that removes the listener */
   on<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): () => void {
     return this.#events.add(event, listener)
   }
@@ -332,7 +332,7 @@ export class Machine {
    * Shows the screen on a canvas, which gets the picture's size in pixels; and has the canvas's keys, mouse and touch go to the
    * guest.
    *
-   * @returns ends it, and removes all listeners
+   * @returns a function that ends it, and removes all listeners
    */
   attachCanvas(canvas: HTMLCanvasElement, options: CanvasOptions = {}): () => void {
     return this.#attach(attachCanvas(this, canvas, options, (draw) => this.#picture.watch(draw)))
@@ -348,7 +348,7 @@ export class Machine {
    * started: that of its sound card, with the option `sound`, and of the PC speaker. Nothing waits for it: sound that is late is
    * left out.
    *
-   * @returns ends the connection
+   * @returns a function that ends the connection
    * @throws WebError `ERR_DISPOSED`
    */
   async attachSound(destination: AudioNode): Promise<() => void> {

@@ -5,7 +5,7 @@ import { address, PROCESSOR } from './sound-worklet.ts'
  * Has a machine's sound go to a node of a page's audio graph.
  *
  * @param hear - gives the Worker its end of a channel to the thread that plays
- * @returns ends the connection
+ * @returns a function that ends the connection
  */
 export async function connectSound(
   hear: (port: MessagePort) => Promise<void>,

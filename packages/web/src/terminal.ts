@@ -75,7 +75,7 @@ interface SerialMachine {
  * Connects a terminal to a machine's serial port.
  *
  * @param printing - called with the number of bytes that the terminal has printed
- * @returns ends the connection
+ * @returns a function that ends the connection
  */
 export function attachTerminal(machine: SerialMachine, terminal: TerminalLike, printing: PrintingTerminal): () => void {
   const stop = machine.on('serial', (bytes) => terminal.write(bytes, () => printing.printed(bytes.length)))

@@ -45,7 +45,7 @@ export function findMemory(machine: LinuxMemory, bytes: Uint8Array): number[] {
 /**
  * Changes a machine that its debugger has stopped.
  *
- * @returns takes the change back
+ * @returns a function that undoes the change
  * @throws WebError `ERR_OPTION` for addresses without memory, and read-only registers; MachineError `ERR_OPTION` for unknown registers
  */
 export function changeMachine(tool: MachineDebugger, change: MachineChange): () => void {

@@ -57,7 +57,7 @@ export class InputRoute {
     else input()
   }
 
-  /** Has input wait. @returns ends that, called once */
+  /** Holds input back. @returns a function that releases it, to be called once */
   hold(): () => void {
     this.#holds++
     return () => {

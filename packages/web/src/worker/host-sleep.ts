@@ -18,7 +18,7 @@ const LEAST_MS = 5000
  * and the wall clock does not.
  *
  * @param slept - gets the milliseconds that the exact clock has missed
- * @returns ends the watch
+ * @returns a function that ends the watch
  */
 export function watchHostSleep(slept: (ms: number) => void): () => void {
   const difference = (): number => Date.now() - performance.now()

@@ -187,7 +187,7 @@ function refusals(listener: Warn): (refused: RefusedConnection) => void {
 const bytesOf = (macAddress: string): Uint8Array =>
   Uint8Array.from(macAddress.split(':'), (byte) => Number.parseInt(byte, 16))
 
-/** One of QEMU's and Xen's usual kind: locally administered, by three bytes that are made up. */
+/** Returns a locally administered address as QEMU and Xen use them, with three random bytes. */
 function randomAddress(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(3))
   return ['52:54:00', ...Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0'))].join(':')
