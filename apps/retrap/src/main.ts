@@ -3,7 +3,7 @@
 import { ExitCode } from './exit-codes.ts'
 
 const OLDEST_NODE = 22
-/** How long timers and the like that a device module has left behind keep the process. */
+/** Time for which timers and handles left by a device module keep the process. */
 const LEFT_BEHIND_MS = 1000
 
 /** Finds the program that has a command. */

@@ -18,7 +18,7 @@ export interface DeviceCheckOptions {
   readonly address: ProgramAddress
   /** The guest may write to regions. Default true. */
   readonly writes?: boolean
-  /** How long a call may take, in milliseconds. Default 5000. */
+  /** Time limit for a call, in milliseconds. Default 5000. */
   readonly timeoutMs?: number
   /** Parts to look at, apart from the opening. Default all. */
   readonly parts?: readonly Part[]

@@ -21,7 +21,7 @@ export interface ConversationOptions {
   readonly report: Report
   /** Takes each frame as a line. */
   readonly trace: ((line: string) => void) | null
-  /** How long a call may take, in milliseconds. */
+  /** Time limit for a call, in milliseconds. */
   readonly timeoutMs: number
   /** The guest's clock at the beginning. */
   readonly now?: bigint
@@ -382,7 +382,7 @@ export class Conversation {
     if (++this.#late >= MOST_LATE) this.#end(`it left ${MOST_LATE} calls without an answer`, true)
   }
 
-  /** How many calls were not answered in time. */
+  /** Number of calls that were not answered in time. */
   get late(): number {
     return this.#late
   }

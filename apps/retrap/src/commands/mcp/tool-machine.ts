@@ -60,7 +60,7 @@ export class SharedDisks {
 
 /** Time for a command to end after its timeout: the guest's agent ends it, and sends the rest of its output. */
 const ENDING_MS = 8000
-/** How long the machine runs after keys were pressed. */
+/** Time for which the machine runs after keys were pressed. */
 const KEYS_MS = 500
 /** Guest time after which a fork knows its new generation, by its kernel or a program that polls ten times a second. */
 const SETTLED_NS = 150e6

@@ -27,7 +27,7 @@ interface DeviceConnection {
   readonly files: hosts.TlsFiles
   /** A file with a text that both ends must know. */
   readonly tokenFile?: string
-  /** How long a lost connection is tried again, or waited for. */
+  /** Time for which a lost connection is tried again, or awaited. */
   readonly reconnectMs?: number
 }
 

@@ -25,7 +25,7 @@ export interface Layer {
 export interface LayerExtent {
   readonly start: number
   readonly bytes: number
-  /** How many files lie above this one in the chain. */
+  /** Number of files above this one in the chain. */
   readonly depth: number
   readonly kind: ImageExtent['kind']
   readonly fileOffset?: number

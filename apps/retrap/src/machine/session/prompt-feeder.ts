@@ -5,7 +5,7 @@ interface Item {
   readonly promptOnly: boolean
 }
 
-/** How long the guest must have been quiet to be taken to wait for input without a prompt. */
+/** A guest that has been quiet for this long waits for input, even without a prompt. */
 const QUIET_MS = 1000
 /** A kernel's message, which may well arrive in the middle of a prompt. */
 const KERNEL_LINE = /\[ *\d+\.\d{6}\] [^\n]*\n/g

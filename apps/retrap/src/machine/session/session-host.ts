@@ -9,7 +9,7 @@ export type Disassemble = (instruction: NonNullable<CrashDetail['instruction']>)
 export const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 export type EndingSignal = (typeof ENDING_SIGNALS)[number]
 
-/** How long a run may take to come to its end after the second signal, in milliseconds. */
+/** Time limit for the end of a run after the second signal, in milliseconds. */
 const LAST_MS = 1000
 const listeners = new Set<(signal: EndingSignal) => void>()
 let signals = 0

@@ -92,7 +92,7 @@ class Session {
   #unsaved = false
   /** The devices that the user's modules and programs make. */
   #loaded: MachineDevices | undefined
-  /** How often the machine was reset. */
+  /** Number of resets of the machine. */
   #resets = 0
   #machine: Machine | undefined
   /** The traits of the machine, by which combinations are refused. */
