@@ -47,7 +47,7 @@ export const NETWORK_NAMES: Readonly<Record<NetworkKind, string>> = {
   wisp: 'a relay of connections (Wisp)',
 }
 
-/** How the address of a relay begins, by the kind of network. */
+/** Prefix of a relay's address, by the kind of network. */
 export const RELAYS = {
   relay: { pattern: 'wss?://.+', starts: 'wss:// or ws://' },
   // v86 defines schemes of its own for Wisp relays.

@@ -42,7 +42,7 @@ interface LanesProps {
 
 /** The room for names of phases, below the lanes. */
 const PHASES = 14
-/** How far from an arrow one may point. */
+/** Largest distance of the pointer from an arrow that it selects, in pixels. */
 const [FINGER, MOUSE] = [14, 6]
 /** A pointer that has gone further than this drags. */
 const DRAG = 4
