@@ -27,7 +27,7 @@ const target: RegisterValue = /*#__PURE__*/ new RegisterValue()
 const source: RegisterValue = /*#__PURE__*/ new RegisterValue()
 const count: RegisterValue = /*#__PURE__*/ new RegisterValue()
 
-/** Which part an instruction is: 0 prologue, 1 main, 2 epilogue. */
+/** The instruction's part of a copy: 0 prologue, 1 main, 2 epilogue. */
 export function copyStage(insn: LoadStore): number {
   return extract(insn.form.fields.get('p'), insn.word)
 }

@@ -19,7 +19,7 @@ export interface ArmEmulatorOptions {
   readonly undecodable?: 'inject' | 'report'
   /** Bytes of DC ZVA: 4 << DCZID_EL0.BS. */
   readonly zeroBlockBytes?: number
-  /** How memory copies keep their progress (the Arm ARM's options). */
+  /** The form in which memory copies keep their progress: an option of the Arm ARM. */
   readonly copyOption?: 'A' | 'B'
   /** The log; default a new one of the vCPU. */
   readonly log?: AccessLog

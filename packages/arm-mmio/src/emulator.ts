@@ -37,7 +37,7 @@ import { isWholeAccess, makeSyndromeAccess } from './syndrome-access.ts'
 import { type ArmVcpu, isAArch32, isUser } from './vcpu.ts'
 import { type ArmWorld, Region } from './world.ts'
 
-/** Why an abort was not handled. */
+/** The reason why an abort was not handled. */
 export type UnhandledReason =
   | ''
   /** Not a data or instruction abort from a lower exception level. */
@@ -70,7 +70,7 @@ export interface SavedAbort {
 export class ArmEmulator {
   /** The accesses of the present instruction. */
   readonly log: AccessLog
-  /** Why the last abort had STATUS_UNHANDLED. */
+  /** The reason for the last abort's STATUS_UNHANDLED. */
   reason: UnhandledReason
   /** The instruction decoded last. The fields are valid only after an outcome that decoded. */
   readonly instruction: LoadStore

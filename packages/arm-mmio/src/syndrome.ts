@@ -102,7 +102,7 @@ export function faultName(status: number): string {
   return levelled === undefined ? `reserved fault status 0x${status.toString(16)}` : `${levelled}, level ${status & 3}`
 }
 
-/** Which register a syndrome comes from. */
+/** The register of a syndrome. */
 export type SyndromeFormat = 'esr' | 'hsr'
 
 /** The access that an abort with valid syndrome describes. */
