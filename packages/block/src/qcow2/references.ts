@@ -65,7 +65,7 @@ export class ClusterCounts {
   }
 }
 
-/** How often each cluster of a file is referred to. */
+/** Number of references to each cluster of a file. */
 export class References extends ClusterCounts {
   /** Clusters of the disk that are in the file. */
   allocated = 0

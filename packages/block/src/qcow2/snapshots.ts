@@ -9,7 +9,7 @@ export interface Qcow2Snapshot {
   readonly id: string
   /** The name given by its creator. */
   readonly name: string
-  /** When the snapshot was taken, in milliseconds since the Epoch. */
+  /** Time of the snapshot, in milliseconds since the Epoch. */
   readonly takenMs: number
   /** Bytes of the snapshot's machine state; 0: disk only. */
   readonly stateBytes: number
