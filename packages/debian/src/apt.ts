@@ -34,7 +34,7 @@ export interface AptOptions {
   readonly withoutSecurity?: boolean
   /** Fetches the lists of source packages as well, for {@link Apt.downloadSource}. No effect on the host's archives. */
   readonly withSources?: boolean
-  /** How long apt may make no progress. */
+  /** Longest time for which apt may make no progress. */
   readonly stallMs?: number
 }
 

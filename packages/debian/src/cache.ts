@@ -20,7 +20,7 @@ export function cacheDirectory(): string {
   return join(cache !== undefined && cache !== '' ? cache : join(homedir(), '.cache'), 'retrap')
 }
 
-/** How a folder of the cache is made and checked. */
+/** The steps that make and check a folder of the cache. */
 export interface KeepOptions<T> {
   /** The cache; {@link cacheDirectory} unless given. */
   readonly root?: string
