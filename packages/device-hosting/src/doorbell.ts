@@ -22,7 +22,7 @@ export class Doorbell {
   readonly words: Int32Array
   /** Index of the word in the buffer. */
   readonly index: number
-  /** How often to block without looking first; and how often after the next look without success. */
+  /** Waits that block without polling first, and their number after the next poll without success. */
   #rests = 0
   #backoff = LEAST_RESTS
 
@@ -38,7 +38,7 @@ export class Doorbell {
     this.index = index
   }
 
-  /** How often the doorbell has been rung, modulo 2^32. */
+  /** Number of rings, modulo 2^32. */
   get value(): number {
     return Atomics.load(this.words, this.index)
   }

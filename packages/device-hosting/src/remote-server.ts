@@ -19,9 +19,9 @@ import { OpenCalls } from './open-calls.ts'
 
 /** A connection to a device server: the parts that differ between a Worker, a socket and any other. */
 export interface ServerLink {
-  /** Where the server's request page and ring are; default the domain's memory. */
+  /** Memory with the server's request page and ring; default the domain's memory. */
   readonly page?: PageLocation
-  /** Where the buffered ring is; default the domain's memory. */
+  /** Memory with the buffered ring; default the domain's memory. */
   readonly ringPage?: PageLocation
   /** Sends a frame after all frames before. */
   send(frame: Frame): void

@@ -36,7 +36,7 @@ export interface SharedDeviceMemory {
   readonly buffer: SharedArrayBuffer
   /** Rung for the hypervisor; several servers may share it. */
   readonly doorbell: Int32Array
-  /** Which word the hypervisor's bell is. */
+  /** Index of the word of the hypervisor's bell. */
   readonly doorbellIndex: number
 }
 

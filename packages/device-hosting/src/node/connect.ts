@@ -69,7 +69,7 @@ export interface DiscoveredConnection extends Omit<DeviceServerConnection, 'addr
   readonly directory: DeviceDirectory
   /** This end. Without `peers` the other end's certificate must have the name of the devices. */
   readonly tls: NonNullable<DeviceServerConnection['tls']>
-  /** How long servers are waited for, in milliseconds. Default 5000. */
+  /** Time limit for finding a server, in milliseconds. Default 5000. */
   readonly waitMs?: number
 }
 

@@ -24,14 +24,14 @@ export interface DeviceProgramOptions extends ProtocolDevicesOptions {
 
 /** The options of {@link connectDeviceProgram}. */
 export interface DeviceAddressOptions extends ProtocolDevicesOptions {
-  /** Where the program listens. */
+  /** The address at which the program listens. */
   readonly address: SocketAddress
-  /** How long a lost connection to a program that can go on is tried again, in milliseconds. Default 5000. */
+  /** Time for which a lost connection to a program that can continue is tried again, in milliseconds. Default 5000. */
   readonly reconnectMs?: number
 }
 
 const RECONNECT_MS = 5000
-/** How long a host may take to accept a connection. */
+/** Time limit for a host to accept a connection, in milliseconds. */
 const DIAL_MS = 5000
 const RETRY_MS = 50
 /** Time to learn the status of a program that has closed its socket. */
@@ -148,7 +148,7 @@ function keepConnected(
   carry(end, first, options, (why) => void gone(why))
 }
 
-/** Where a device program is: a command that starts it, or an address that it listens at. */
+/** A device program: a command that starts it, or an address at which it listens. */
 export type DeviceProgramPlace =
   | { readonly command: string }
   | { readonly path: string }

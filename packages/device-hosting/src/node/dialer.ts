@@ -8,9 +8,9 @@ import { FrameSocket, OPEN_MS, reconnectMsOf, type SocketAddress, TLS_ALIVE_MS }
 import { fingerprintOf, isTlsRefusal, tlsConnect, type TlsIdentity } from './tls.ts'
 import { identityOf, type WatchedTlsFiles } from './watched-tls.ts'
 
-/** How the end of a session that connects finds the one that listens. */
+/** Address and limits for the end that connects. */
 export interface DialOptions {
-  /** Where the other end listens. */
+  /** The address at which the other end listens. */
   readonly address: SocketAddress
   /** Speaks TLS, as this end; TCP only. Default: plain bytes. */
   readonly tls?: TlsIdentity | WatchedTlsFiles
@@ -18,7 +18,7 @@ export interface DialOptions {
   readonly token?: string
   /** For how long a lost connection is tried again, in milliseconds. Default 30,000 with TLS, else 5000. */
   readonly reconnectMs?: number
-  /** How long one attempt may take, in milliseconds. Default 5000, and at most a quarter of `reconnectMs`. */
+  /** Time limit for one attempt, in milliseconds. Default 5000, and at most a quarter of `reconnectMs`. */
   readonly openMs?: number
   /**
    * After how many milliseconds without a byte, though the other end is asked, a connection is dead and made again.
@@ -41,7 +41,7 @@ export interface DialedSession extends Pick<MachineLinkOptions, 'realTime' | 'no
   readonly name: string
   /** Present where a directory gave the address. */
   readonly hint?: DialHint
-  /** There is a connection, the first or another one. May throw: there is no further attempt then. */
+  /** Called with each connection. If it throws, there is no further attempt. */
   opened(): void
   /** There will be no further attempt. */
   ended(error: IoreqError): void
@@ -64,7 +64,7 @@ export class Dialer {
   /** A connection on which the other end has not sent `welcome`. */
   #pending: FrameSocket | null = null
   #timer: NodeJS.Timeout | undefined
-  /** Why the last attempt failed. */
+  /** The reason why the last attempt failed. */
   #why = ''
 
   /** @throws IoreqError `ERR_INVALID` for TLS over a path */

@@ -8,15 +8,15 @@ import { awaitOpening, FrameSocket, OPEN_MS, type Opening, type SocketAddress, T
 import { contextOptions, partyOf, type TlsIdentity, tlsServer, whyNotTrusted } from './tls.ts'
 import { identityOf, WatchedTlsFiles } from './watched-tls.ts'
 
-/** How the end of sessions that listens is reached. */
+/** Address and limits of the end that listens. */
 export interface ListenOptions {
-  /** Where to listen. */
+  /** The address to listen at. */
   readonly address: SocketAddress
   /** The token that the other ends must know. Default: nothing; who reaches the socket may connect. */
   readonly token?: string
   /** Speaks TLS, as this end; TCP only. Default: plain bytes. */
   readonly tls?: TlsIdentity | WatchedTlsFiles
-  /** How long a connection may take to say who it is, in milliseconds; then it is cut. Default 5000. */
+  /** Time limit for a connection's identification, in milliseconds; then it is cut. Default 5000. */
   readonly openMs?: number
   /**
    * After how many milliseconds without a byte, though the other end is asked, a connection is dead and cut. Default 15,000
@@ -46,7 +46,7 @@ interface Known {
 const MAX_STRANGERS = 16
 /** Ended sessions that are remembered; any other one is taken for a session before a restart. */
 const MAX_ENDED = 64
-/** How long the last frames may take, in milliseconds, before a connection is cut. */
+/** Time limit for the last frames, in milliseconds, before a connection is cut. */
 const LAST_FRAMES_MS = 100
 
 /**
@@ -203,7 +203,7 @@ export class FrameListener {
     frames.close()
   }
 
-  /** Why a connection is refused; null if it is not. */
+  /** The reason why a connection is refused; null if it is not. */
   #open(frames: FrameSocket, opening: Opening, party: string): string | null {
     const { introduction, hello } = opening
     if (introduction === null || introduction.name === '') return 'a connection does not say who it is'

@@ -9,7 +9,7 @@ const MAX_OPENING_BYTES = 1 << 14
 /** A connection is dead after this many looks at it without a byte. */
 const SILENT_LOOKS = 3
 
-/** Where a socket is: a Unix socket (or a named pipe), or TCP. */
+/** A socket's address: of a Unix socket (or a named pipe), or of TCP. */
 export type SocketAddress = { readonly path: string } | { readonly host?: string; readonly port: number }
 
 /** Default of `aliveMs` with TLS, on either end. */

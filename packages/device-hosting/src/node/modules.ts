@@ -6,7 +6,7 @@ import { describeThrown } from '@retrap/device/host'
 import type { DeviceServer } from '../index.ts'
 import { IoreqError } from '@retrap/ioreq'
 
-/** How long a module may take to load, in milliseconds: its top level may wait for an event that never comes. */
+/** Time limit for loading a module, in milliseconds: its top level may wait for an event that never comes. */
 export const MODULE_DEADLINE_MS = 10_000
 
 /** Specifiers that every module gets from here: by the package's own name, or by the one that it has in `retrap`. */
@@ -87,7 +87,7 @@ async function within(deadlineMs: number, url: string): Promise<unknown> {
   }
 }
 
-/** How much later than its deadline a top level is interrupted: one that only waits is late before that. */
+/** Milliseconds from its deadline to a top level's interruption: one that only waits has been reported by then. */
 const INTERRUPT_MS = 100
 
 /** The interrupter's program: it has V8 unwind the main thread, so that timers and signals come up. */

@@ -18,7 +18,7 @@ const NOT_STARTED: Readonly<Record<number, string>> = {
 
 /** Programs that this process has started and that have not ended. */
 const running = new Set<ProgramGroup>()
-/** When this process ends by itself, these groups end with it. Where it is killed, the end of their sockets tells them. */
+/** Ends all groups with this process. If the process is killed, they see the end of their sockets. */
 const endAll = (): void => running.forEach((group) => group.signal('SIGKILL'))
 
 type TakeOutput = (bytes: Uint8Array, fd: 1 | 2) => void | Promise<void>
@@ -36,7 +36,7 @@ function read(from: Readable, take: (bytes: Uint8Array) => void | Promise<void>)
   })
 }
 
-/** How a program has ended. */
+/** The end of a program. */
 export interface ProgramEnd {
   /** The end in words, behind a subject: "ended with status 1". */
   readonly how: string

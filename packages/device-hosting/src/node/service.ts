@@ -14,7 +14,7 @@ import { identityOf } from './watched-tls.ts'
 
 /** The options of a {@link DeviceService}. The token is the secret that hypervisors must know. */
 export interface DeviceServiceOptions extends ListenOptions {
-  /** How long the models of a machine are kept without a connection, in milliseconds. Default 30,000 with TLS, else 5000. */
+  /** Time for which a machine's models are kept without a connection, in milliseconds. Default 30,000 with TLS, else 5000. */
   readonly reconnectMs?: number
   /** Machines at a time that are served; further ones are refused. Default 16. */
   readonly maxMachines?: number
@@ -35,7 +35,7 @@ interface MachineModels {
   close(): void
 }
 
-/** Where a {@link DeviceService} has the models of each machine. */
+/** The place where a {@link DeviceService} keeps the models of each machine. */
 type StartModels = (machine: ServedMachine) => MachineModels
 
 /** One machine that is served, over as many connections as it takes. */
@@ -167,12 +167,12 @@ export class DeviceService {
     return this.#listener.address
   }
 
-  /** How many machines are served. */
+  /** Number of served machines. */
   get machines(): number {
     return this.#machines.size
   }
 
-  /** How many machines may be served at a time. */
+  /** Most machines served at a time. */
   get maxMachines(): number {
     return this.#options.maxMachines ?? MAX_MACHINES
   }

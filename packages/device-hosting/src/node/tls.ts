@@ -136,7 +136,7 @@ export function tlsConnect(identity: TlsIdentity, host: string, port: number, pe
   })
 }
 
-/** Why the end that listens does not believe its peer; null: it does. */
+/** The reason why the listening end rejects its peer; null: it accepts it. */
 export function whyNotTrusted(socket: TLSSocket, { peers }: TlsIdentity): string | null {
   // A peer that resumes a TLS session does not show the certificate again, which may have expired.
   if (socket.isSessionReused()) return 'TLS sessions are not resumed here'

@@ -1,8 +1,8 @@
 import { readTlsFiles, type TlsFiles, type TlsIdentity } from './tls.ts'
 
-/** How {@link WatchedTlsFiles} looks at its files. */
+/** Options of {@link WatchedTlsFiles}. */
 export interface TlsWatchOptions {
-  /** How often the files are read, in milliseconds; 0: only by `reload`. Default 10,000. */
+  /** Period of reading the files, in milliseconds; 0: only by `reload`. Default 10,000. */
   readonly everyMs?: number
   /** Called when files that have changed are in use. */
   onChanged?(): void

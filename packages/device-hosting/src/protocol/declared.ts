@@ -78,7 +78,7 @@ export class Declarations {
     this.#place = place
   }
 
-  /** Which device an object is part of. @throws IoreqError `ERR_PROTOCOL` where there is none of that number */
+  /** Returns the device that an object is part of. @throws IoreqError `ERR_PROTOCOL` where there is none of that number */
   ownerOf(kind: ObjectKind, id: number): number {
     const owner = this.#owners[kind].get(id)
     if (owner === undefined) throw new IoreqError('ERR_PROTOCOL', `it names ${kind} ${id}, which it has not declared`)

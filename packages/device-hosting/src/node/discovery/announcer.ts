@@ -13,11 +13,11 @@ import {
 } from './announcement.ts'
 import type { DeviceService } from '../service.ts'
 
-/** How a {@link DeviceService} is announced. */
+/** Options for announcing a {@link DeviceService}. */
 export interface AnnounceOptions {
   /** The name of the devices, by which machines ask for them; the server's certificate should have it as a DNS name. */
   readonly name: string
-  /** Where machines reach this host. Default: the address that the service listens at, or this host's name if that is every one. */
+  /** The address at which machines reach this host. Default: the service's address, or this host's name if it listens at every one. */
   readonly host?: string
   /** For how long machines remember an announcement, in milliseconds, 100 to 600,000. It is renewed three times as often. Default 15,000. */
   readonly leaseMs?: number
@@ -25,7 +25,7 @@ export interface AnnounceOptions {
 
 /** Least time between two answers to questions, in milliseconds, however many machines ask. */
 const ANSWER_EVERY_MS = 50
-/** How long the last announcement may take, in milliseconds. */
+/** Time limit for the last announcement, in milliseconds. */
 const LAST_MS = 1000
 
 /**

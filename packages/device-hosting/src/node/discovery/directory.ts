@@ -14,7 +14,7 @@ const MOST_SERVERS = 64
 const MOST_IN_A_SECOND = 500
 /** Milliseconds between questions while no server is known. */
 const ASK_EVERY_MS = 1000
-/** How long further servers have for their answer, after the first, in milliseconds. */
+/** Time limit for further servers' answers after the first, in milliseconds. */
 const OTHERS_MS = 150
 /** Default of `waitMs`. */
 const WAIT_MS = 5000
@@ -23,7 +23,7 @@ const NOTHING = new Uint8Array(0)
 
 interface Entry {
   readonly announcement: DeviceAnnouncement
-  /** When the lease ends, by `performance.now`. */
+  /** Time at which the lease ends, by `performance.now`. */
   readonly until: number
 }
 
