@@ -53,7 +53,7 @@ export class I8254Channel extends Stateful {
     return this.#r.out
   }
 
-  /** How often OUT has risen since the last call. */
+  /** Number of rises of OUT since the last call. */
   takeRises(): number {
     const rises = this.#rises
     this.#rises = 0

@@ -1,6 +1,6 @@
 import { MIB } from '@retrap/basics'
 
-/** Which part of SMRAM is seen by whom. */
+/** The visible parts of SMRAM. */
 export interface SmramSettings {
   /** Processors in system-management mode see the RAM behind the VGA window at 0xA0000. */
   readonly low: boolean

@@ -28,7 +28,7 @@ const STORED: Readonly<Record<number, keyof typeof POWER_ON>> = {
 /** Part 0x061 of Arm (0x41). */
 const PL061_ID = 0x0004_1061
 const LINES = 8
-/** How long `press` holds a button: longer than drivers wait for its contacts to settle. */
+/** Time for which `press` holds a button: longer than drivers wait for its contacts to settle. */
 const PRESS_NS = 100_000_000
 
 /** Options of {@link Pl061}. */

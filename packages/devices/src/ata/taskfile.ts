@@ -59,7 +59,7 @@ export class Taskfile {
   }
 }
 
-/** How cylinder, head and sector are counted: heads, and sectors of a track. */
+/** The geometry of CHS addresses: heads, and sectors of a track. */
 export interface Translation {
   readonly heads: number
   readonly sectors: number

@@ -1,4 +1,4 @@
-/** How a floppy disk is divided. Sectors have 512 bytes. */
+/** The geometry of a floppy disk. Sectors have 512 bytes. */
 export interface FloppyFormat {
   /** Cylinders of a side. */
   readonly cylinders: number

@@ -36,7 +36,7 @@ const ADDRESSES = 0x1_0000
 /** Memory that VGA's own graphics modes can show. */
 export const GRAPHICS_BYTES: number = 4 * ADDRESSES
 
-/** How the eight dots of a word of four planes are made. */
+/** The way in which the eight dots of a word of four planes are made. */
 type Shift = 'planar' | 'cga' | 'bytes'
 
 /**
