@@ -43,7 +43,7 @@ export class Screen implements DisplayBackend {
   #text: DisplayText | null = null
   #watchers: readonly ((frame: ScreenFrame) => void)[] = []
   #timer: unknown = null
-  /** When the next frame is due, by `performance.now`. */
+  /** Time at which the next frame is due, by `performance.now`. */
   #due = 0
   #cursor: CursorImage | null = null
   #cursorChanged = false

@@ -19,7 +19,7 @@ const LARGEST_PLACE = 0x7fff
 export class Mouse extends InputQueue {
   #pointer: PointerKind = 'none'
 
-  /** Which pointer the guest drives. */
+  /** The kind of pointer that the guest drives. */
   get pointer(): PointerKind {
     return this.#pointer
   }
