@@ -10,7 +10,7 @@ export interface DebugPlace {
   readonly kind: PlaceKind
   /** The first port, byte or MSR. */
   readonly address: number
-  /** How many. */
+  /** Number of ports, bytes or MSRs. */
   readonly count: number
   /** The accesses that count. */
   readonly access: WatchKind

@@ -32,12 +32,12 @@ export class DebugPoints {
   #watched: Watch[] = []
   #access: WatchedAccess | null = null
 
-  /** There are breakpoints. */
+  /** Whether there are breakpoints. */
   get breaks(): boolean {
     return this.#pages.size > 0
   }
 
-  /** Some data is watched. */
+  /** Whether there are watchpoints. */
   get watches(): boolean {
     return this.#watched.length > 0
   }

@@ -51,7 +51,7 @@ function clearSet(u32: Uint32Array, at: number): void {
 export class Tlb {
   /** Number of the set that holds nothing. */
   readonly missSet: number
-  /** How often write entries were dropped, by frame. */
+  /** Number of times that write entries of a frame were dropped. */
   writableDrops = 0
   readonly #u32: Uint32Array
   readonly #codeBits: Uint8Array

@@ -76,7 +76,7 @@ export class WritableEntries {
     this.#entries.writers?.remove(this)
   }
 
-  /** There are no entries, parked or not. */
+  /** Forgets all frames: there are no entries any more, parked ones included. */
   clear(): void {
     this.#frames.fill(0)
   }

@@ -64,7 +64,7 @@ export interface CompiledCode {
   readonly mode: number
   /** Instructions in ascending order of addresses. */
   readonly instructions: readonly CompiledInstruction[]
-  /** Where the code of each begins in the module, in the order of the module; code before the first mark is the unit's own. */
+  /** Offsets in the module at which the instructions' code begins, ascending; code before the first is the unit's own. */
   readonly marks: readonly CodeMark[]
 }
 

@@ -27,7 +27,7 @@ export class CompileCredit {
   readonly #share: number
   /** Branches after which a place asks, and asks again. */
   readonly interval: number
-  /** How often a place's request was refused, by record. */
+  /** Number of refused requests of each place, by record. */
   readonly refusals: BoundedMap<number, number> = new BoundedMap<number, number>(MOST_PLACES)
   #credit = MOST_CREDIT
   #time: number
@@ -69,7 +69,7 @@ const MOST_DOUBLINGS = 10
 const MOST_FRAMES = 4096
 
 interface FrameHistory {
-  /** How often code of the frame has been written since it was compiled first. */
+  /** Number of writes to the frame's code since its first compilation. */
   readonly deaths: number
   /** Number of times that the frame was hot while it had to wait. */
   readonly waited: number

@@ -92,7 +92,7 @@ export interface JitCounts {
   readonly compiledMilliseconds: number
   /** Milliseconds of interpreted execution. */
   readonly interpretedMilliseconds: number
-  /** How often compiled code was left for the interpreter, by reason. */
+  /** Number of exits from compiled code to the interpreter, by reason. */
   readonly exits: Readonly<Record<ExitReason, number>>
   /** Errors of the compiler and of the host's WebAssembly; the interpreter goes on with the code. */
   readonly failures: number

@@ -28,7 +28,7 @@ export type Flow =
 export interface RegionInstruction<Form> {
   /** Position of the instruction's first byte. */
   readonly at: number
-  /** Where its record lies in `UnitDescription.memory`. */
+  /** Offset of its record in `UnitDescription.memory`. */
   readonly record: number
   /** The page of its first byte. */
   readonly page: RegionPage
