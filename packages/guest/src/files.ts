@@ -14,7 +14,7 @@ export interface GuestFileEntry {
   readonly sizeBytes: number
   /** Permission bits, such as 0o644. */
   readonly mode: number
-  /** When the file was last written, in seconds since 1970 on the guest's clock. */
+  /** Time of the last write to the file, in seconds since 1970 on the guest's clock. */
   readonly modifiedSeconds: number
 }
 
