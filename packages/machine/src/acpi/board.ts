@@ -20,7 +20,7 @@ export interface AcpiHpet {
 
 /** The facts about a machine for its ACPI tables. Addresses are GPAs. */
 export interface AcpiBoard {
-  /** Which chipset the interrupt links are of; default `pc`. */
+  /** The chipset of the interrupt links; default `pc`. */
   readonly machine?: MachineType | undefined
   /** PCI Express configuration space: GPA of bus 0, and number of buses. Absent: no MCFG table, and no PCI Express. */
   readonly ecam?: { readonly base: number; readonly buses: number } | undefined

@@ -46,7 +46,7 @@ export interface PlaceRange {
   readonly kind: PlaceAccess['kind']
   /** The first one; device memory has guest-physical addresses. */
   readonly address: number
-  /** How many. */
+  /** Number of ports, bytes or MSRs. */
   readonly count: number
   /** The accesses that count. */
   readonly access: MachineWatchKind

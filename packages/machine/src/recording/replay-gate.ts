@@ -31,7 +31,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
   readonly #answers = new Map<string, RecordedAnswer[]>()
   /** The effects of inputs whose code has been loaded. */
   readonly #prepared = new WeakMap<RecordedEvent, () => void>()
-  /** How many answers were read, and not taken. */
+  /** Number of answers that were read, and not taken. */
   #answersAhead = 0
   /** The round of the last event that was read. */
   #readTo = -1

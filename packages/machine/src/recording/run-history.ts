@@ -25,7 +25,7 @@ export interface RunMark {
   readonly text: string
 }
 
-/** How much has happened up to an instant of a recorded run. Counts are since the recording began. */
+/** Counts at an instant of a recorded run, from the beginning of the recording. */
 export interface RunSample {
   /** Number of instructions retired at this time. */
   readonly instruction: number
@@ -51,7 +51,7 @@ export interface RunFailure {
 export interface SavedHistory {
   /** Version of this shape. */
   readonly version: 2
-  /** How much has happened, from the beginning of the recording to its end. */
+  /** Counts at instants from the beginning of the recording to its end. */
   readonly samples: readonly RunSample[]
   /** Lines that the guest has printed, and the user's marks, in their order. */
   readonly marks: readonly RunMark[]
@@ -93,7 +93,7 @@ class NotedOutput {
   line = ''
   /** Finished lines, each with the number of bytes up to its end. */
   readonly ended: { readonly text: string; readonly end: number }[] = []
-  /** How many bytes were sent at which instruction, of bytes that belong to no line yet. */
+  /** The bytes of the unfinished line: numbers of sent bytes, each with its instruction. */
   readonly places: { readonly sent: number; readonly instruction: number }[] = []
 
   constructor(sent: number) {
