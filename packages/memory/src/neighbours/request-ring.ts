@@ -4,7 +4,7 @@ import type { MachineMemory } from '../machine-memory.ts'
 /** Index of the next request, and of the oldest one that has not been served; both count on, modulo 2^32. */
 const HEAD = 0
 const TAIL = 1
-/** How many requests have found no room, and how many of those have been served: by everything that could have been asked. */
+/** Number of requests without room, and number of them served since, by doing all that a request can ask. */
 const LOST = 2
 const LOST_SERVED = 3
 const HEADER_WORDS = 16
@@ -90,7 +90,7 @@ export class RequestRing {
     Atomics.store(this.#i32, this.#at + TAIL, (tail + 1) | 0)
   }
 
-  /** How many requests have found no room, if some have since {@link RequestRing.lostServed}; else undefined. */
+  /** Number of requests that found no room, if any did since {@link RequestRing.lostServed}; else undefined. */
   get lost(): number | undefined {
     const lost = Atomics.load(this.#i32, this.#at + LOST)
     return lost === this.#i32[this.#at + LOST_SERVED] ? undefined : lost

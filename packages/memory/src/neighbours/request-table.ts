@@ -5,7 +5,7 @@ import { NeighbourRow, ROW_WORDS } from './neighbour-row.ts'
 export const MOST_NEIGHBOURS: number = 31
 
 // Words of the table.
-/** How often all translations were to be dropped. */
+/** Number of requests to drop all translations. */
 const EPOCH = 0
 /** Changes, and is notified, when a thread has dropped its translations, or executes no more. */
 const ACKNOWLEDGED = 1
