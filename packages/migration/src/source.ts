@@ -81,13 +81,13 @@ export interface MigrationSource {
 export interface MigrateOptions {
   /** The description for the destination: plain data; the destination may refuse. */
   readonly description?: unknown
-  /** How long the guest may stand still, in milliseconds, as far as its memory is the reason; default 300. */
+  /** Longest pause of the guest for its memory, in milliseconds; default 300. */
   readonly downtimeMs?: number
   /** Most bytes a second; default as fast as they go. */
   readonly bytesPerSecond?: number
   /** Times that memory is gone through before it is given up; default 30. */
   readonly mostRounds?: number
-  /** How long the other side may take for an answer, or to read a MiB, in milliseconds; default 60,000. */
+  /** Time limit for the other side's answers, and for its reading of a MiB, in milliseconds; default 60,000. */
   readonly answerMs?: number
   /** Called for each round. */
   readonly onRound?: (round: MigrationRound) => void
