@@ -54,16 +54,16 @@ export class ReceiveWindow {
   }
 }
 
-/** Why a connection is no more. */
+/** The reason why a connection has ended. */
 export type TcpEnd = 'finished' | 'reset' | 'refused' | 'timeout' | 'aborted'
 
 /** Is notified of a connection. */
 export interface TcpClient {
-  /** The handshake is done. */
+  /** Called when the handshake is done. */
   connected(): void
   /** Called when bytes can be read, or the peer has ended its stream. */
   readable(): void
-  /** There is room for more to write. */
+  /** Called when more can be written. */
   writable(): void
   /** The connection is no more; comes once, and nothing after it. */
   closed(end: TcpEnd): void

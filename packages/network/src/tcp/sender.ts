@@ -270,7 +270,7 @@ export class RoundTrip {
   #variation = 0
   #timeout = LEAST_MS
 
-  /** How long to wait for an acknowledgment, in milliseconds. */
+  /** Timeout for an acknowledgment, in milliseconds. */
   get timeoutMs(): number {
     return this.#timeout
   }
