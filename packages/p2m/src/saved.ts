@@ -10,11 +10,11 @@ import { INVALID_MFN, KIND_FOREIGN, KIND_FRAME, KIND_LARGE, KIND_OWN } from './t
 
 /** Guest frames of one type, in consecutive machine frames if the type has any. */
 export interface P2mRun {
-  /** The first. */
+  /** First guest frame. */
   readonly gfn: number
   /** First machine frame, or {@link INVALID_MFN}. */
   readonly mfn: number
-  /** How many. */
+  /** Number of frames. */
   readonly count: number
   /** A `P2mType` number, or one of `ArmP2mType`. */
   readonly type: number

@@ -14,7 +14,7 @@ export interface SharedRun {
   readonly gfn: number
   /** First machine frame. */
   readonly mfn: number
-  /** How many. */
+  /** Number of frames. */
   readonly count: number
 }
 
