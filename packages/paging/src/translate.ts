@@ -31,7 +31,7 @@ export interface Mapping {
   readonly pkey: number
   /** See {@link MAP_SHADOW_STACK}. */
   readonly shadowStack: boolean
-  /** Which field of IA32_PAT the leaf selects: see {@link patType}. 0 without paging. */
+  /** Number of the IA32_PAT field that the leaf selects: see {@link patType}. 0 without paging. */
   readonly patIndex: number
 }
 
