@@ -20,7 +20,7 @@ export interface LateSnapshotSource extends SnapshotSource {
 export interface SnapshotRange {
   /** First byte. */
   readonly offset: number
-  /** How many. */
+  /** Number of bytes. */
   readonly bytes: number
 }
 

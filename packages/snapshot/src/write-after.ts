@@ -8,9 +8,9 @@ import { encodeMap, encodeParts, type PageSection, pageSection, type Snapshot, w
 
 /** Consecutive frames of a guest. */
 export interface SnapshotFrames {
-  /** The first. */
+  /** First guest frame. */
   readonly gfn: number
-  /** How many. */
+  /** Number of frames. */
   readonly count: number
 }
 
