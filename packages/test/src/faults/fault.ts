@@ -3,18 +3,18 @@ import { TestError } from '../errors.ts'
 /** A thing that happens between a device and its machine, and that a fault can befall. */
 export type FaultAct = 'read' | 'write' | 'interrupt' | 'dma' | 'timer'
 
-/** How a faulty act differs. */
+/** The kinds of difference of a faulty act. */
 export type FaultKind = 'late' | 'wrong' | 'lost' | 'never' | 'removed'
 
 /** A fault of a device: plain data. */
 export interface DeviceFault {
   /** The device's name. */
   readonly device: string
-  /** The act that it befalls. `dma` is a write of the device's into guest memory; `interrupt` is one that comes. */
+  /** The kind of act that the fault changes. `dma` is a write of the device's into guest memory; `interrupt` is one that comes. */
   readonly act: FaultAct
-  /** Which of these acts, counted from 1 at power-on; with `region` or `offset`, of those alone. */
+  /** Number of the act among the device's acts of its kind, from 1 at power-on; `region` and `offset` restrict the counted acts. */
   readonly nth: number
-  /** How the act differs. */
+  /** The difference of the act. */
   readonly kind: FaultKind
   /** Only accesses of this region count: `bar 0`, `ports 0x300`, `memory 0xfed90000`. Default: all. */
   readonly region?: string | undefined
