@@ -12,7 +12,7 @@ export interface Comparison {
   readonly bench: string
   /** Name of the program compared with. */
   readonly peer: string
-  /** How many times as fast, or as small. */
+  /** The peer's time or size, divided by retrap's. */
   readonly ratio: number
   /** The workload, without the figures of the run; may be empty. */
   readonly what: string
