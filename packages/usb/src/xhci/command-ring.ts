@@ -14,7 +14,7 @@ const ABORT = 0x4
 export interface CommandHost {
   readonly memory: GuestAccess
   readonly slots: Slots
-  /** How many slots the guest has enabled. */
+  /** Number of slots that the guest has enabled. */
   mostSlots(): number
   /** Tells the guest. */
   post(event: EventWords): void
