@@ -221,7 +221,7 @@ export class AnnouncedRom {
     return false
   }
 
-  /** How often helpers have been called; undefined if the ROM does not count. */
+  /** Number of calls of helpers; undefined if the ROM does not count. */
   helperCalls(): number | undefined {
     const signature = new Uint8Array(CALLS_SIGNATURE.length)
     if (
