@@ -38,7 +38,7 @@ export interface RunPosition {
   readonly isLive: boolean
 }
 
-/** Why a way through a run has ended. */
+/** The reason why a move through a run has ended. */
 export type TravelStop =
   /** The instruction at a breakpoint is next. */
   | { readonly reason: 'breakpoint'; readonly cpu: number; readonly address: bigint }

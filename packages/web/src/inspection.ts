@@ -61,11 +61,11 @@ export interface RequestView {
 export interface DeviceView {
   /** Name, for `machine.impairDevice`. */
   readonly name: string
-  /** How much longer each access takes, in milliseconds. */
+  /** Delay of each access, in milliseconds. */
   readonly delayMs: number
   /** Reads return ones, and writes are dropped. */
   readonly dead: boolean
-  /** How long accesses that wait now have waited, in milliseconds. */
+  /** Time for which the pending accesses have waited, in milliseconds. */
   readonly waitingMs: readonly number[]
 }
 
@@ -225,7 +225,7 @@ export interface CompiledView {
 
 /** The impairment of a device model. */
 export interface Impairment {
-  /** How much longer each access takes: 0 to 60,000 ms; default 0. The vCPU waits, and nothing else does. */
+  /** Delay of each access: 0 to 60,000 ms; default 0. The vCPU waits, and nothing else does. */
   readonly delayMs?: number
   /** Reads return ones, and writes are dropped. Default false. */
   readonly dead?: boolean
