@@ -140,7 +140,7 @@ export function describeForm(
   return { text, score }
 }
 
-/** How many letters have to be put in, taken out or changed to make one word of the other. */
+/** Number of letters to insert, remove or change to turn one word into the other. */
 function editDistance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index)
   for (const [above, letter] of Array.from(one).entries()) {

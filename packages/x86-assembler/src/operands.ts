@@ -21,7 +21,7 @@ export interface SizedImmediate {
 export interface BranchTarget {
   /** Tells the kinds of operand apart. */
   readonly type: 'target'
-  /** Which displacement: 8 bits, or 16 or 32. */
+  /** Size of the displacement: `short` 8 bits; `near` 16 or 32. */
   readonly reach: 'short' | 'near'
   /** The place meant. */
   readonly target: bigint | LabelExpression
