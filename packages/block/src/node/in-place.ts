@@ -25,9 +25,9 @@ export async function isLocal(path: string): Promise<boolean> {
 const QUICK_MS = 0.5
 /** Two slow requests among this many mean that the host's cache lacks the data, and the disk is read. */
 const NEAR = 16
-/** Then none is made in place for this many times as long as they took. */
+/** After two slow requests none is made in place for this many times their duration. */
 const REST = 16
-/** Host time that quick requests take in place at most, of each window. */
+/** Most host time of quick requests in place, in each window. */
 const MOST_MS = 6
 const WINDOW_MS = 8
 
