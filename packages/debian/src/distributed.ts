@@ -19,7 +19,7 @@ import {
 export interface DistributedMembers extends PackageMembers {
   /** Packages of the same architecture whose code is linked into the files: their copyright files are fetched as well. */
   readonly linked?: readonly string[]
-  /** Is added to the name of the package that has the members. */
+  /** Suffix of the name of the package that has the members. */
   readonly suffix?: string
 }
 
