@@ -154,7 +154,7 @@ export class AttachedModel {
     return this.#map({ kind, base: 0, length: bytes, handler: handler ?? DEAD_HANDLER, options })
   }
 
-  /** Has accesses to the model wait, or go nowhere; null: no more. */
+  /** Delays or drops accesses to the model; null: ends that. */
   impair(impairment: DeviceImpairment | null): void {
     this.#impairment = impairment
     for (const region of this.#surroundings.table.regions)

@@ -5,11 +5,11 @@ import { IoreqError } from '@retrap/ioreq'
  * answer, and several times as long where the processor has gone to sleep meanwhile.
  */
 const LOOKING_MS = 0.03
-/** Looks between two looks at the clock. */
+/** Number of polls between two readings of the clock. */
 const LOOKS = 64
-/** Looks at a clock that stands still: some browsers' clocks advance in steps of 100 ms, and a test's clock on command. */
+/** Readings of a clock that stands still: some browsers' clocks advance in steps of 100 ms, and a test's clock on command. */
 const CLOCK_LOOKS = 2000
-/** After a look without success, blocks at once this many times, then twice as many, … */
+/** Waits that block without polling, after a poll without success: first this many, then twice as many, … */
 const LEAST_RESTS = 8
 const MOST_RESTS = 4096
 

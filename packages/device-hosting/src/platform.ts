@@ -19,7 +19,7 @@ export interface DeviceHostState {
   readonly version: 2
   /** Saved states by the model's name; stateless models have none. */
   readonly devices: Readonly<Record<string, unknown>>
-  /** By bus:device.function, where the bus is a root bus's number or a bridge's `busName`. */
+  /** Saved states by bus:device.function, where the bus is a root bus's number or a bridge's `busName`. */
   readonly functions: Readonly<Record<string, PciFunctionState>>
   /** Models that had been taken out. */
   readonly detached: readonly string[]
@@ -157,11 +157,11 @@ export interface GatedServer {
   putBack(): void
   /** Ends the server. @param error - why it has failed; undefined: it has not, and is taken out */
   end(error: unknown): void
-  /** Has the models come to rest, as of `RemoteServer`. */
+  /** Brings the models to rest: see `RemoteServer.quiesce`. */
   quiesce(deadlineMs: number): Promise<void>
   /** Returns the models' state, as of `RemoteServer`. */
   save(deadlineMs: number): Promise<DeviceHostState>
-  /** Has the models go on. */
+  /** Lets the models continue. */
   resume(): void
 }
 

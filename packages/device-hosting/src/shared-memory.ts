@@ -34,7 +34,7 @@ const BYTES = EVENTS_AT + sharedStreamBytes(STREAM_BYTES)
 export interface SharedDeviceMemory {
   /** Page, ring, streams and bells. */
   readonly buffer: SharedArrayBuffer
-  /** Rung for the hypervisor; several servers may share it. */
+  /** Memory of the bell that wakes the hypervisor; several servers may share it. */
   readonly doorbell: Int32Array
   /** Index of the word of the hypervisor's bell. */
   readonly doorbellIndex: number

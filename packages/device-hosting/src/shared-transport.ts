@@ -30,7 +30,7 @@ export class SharedTransport {
   readonly memory: SharedDeviceMemory
   /** The hypervisor's end of the server. */
   readonly remote: RemoteServer
-  /** Rung when the server has frames or an answer. */
+  /** The bell that the server rings when it has frames or an answer. */
   readonly doorbell: Doorbell
   readonly #end: SharedEnd
   readonly #clock: Clock

@@ -47,7 +47,7 @@ export interface DialedSession extends Pick<MachineLinkOptions, 'realTime' | 'no
   ended(error: IoreqError): void
 }
 
-/** Between two attempts, in milliseconds: doubled each time, so that a peer that returns is not overrun. */
+/** Delay between two attempts, in milliseconds: doubled each time, so that a peer that returns is not overrun. */
 const RETRY_MS = 50
 const MOST_RETRY_MS = 1000
 
