@@ -3,7 +3,7 @@ import { CounterPort } from './i8254-port.ts'
 
 const NONE = -1
 
-/** Nothing has been loaded yet. */
+/** The state at power-on: no count has been loaded. */
 const POWER_ON = {
   countRegister: 0x1_0000,
   count: 0,

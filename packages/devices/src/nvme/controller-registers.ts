@@ -40,7 +40,7 @@ export const SHUT_DOWN = 0x08
 const AQA_BITS = 0x0fff_0fff
 
 const CONTIGUOUS_QUEUES = 0x1_0000
-/** In units of 500 ms: how long the guest waits for CSTS.RDY. A slow host is to be waited for. */
+/** The guest's time limit for CSTS.RDY, in units of 500 ms; high, for slow hosts. */
 const TIMEOUT = 240 << 24
 const NVM_COMMAND_SET = 0x20
 

@@ -163,7 +163,7 @@ export class AcpiHotPlug extends Stateful implements DeviceModel {
     }
   }
 
-  /** Nothing is in flight. */
+  /** Does nothing: the model has no work in flight. */
   quiesce(): void {
     this.#rests = true
   }

@@ -40,7 +40,7 @@ const NONE = -1
 /** Room for a packet, and for an answer with the status. */
 const QUEUE_BYTES = 16
 
-/** Set by command 0xF6; a resolution of 2 is four counts a millimetre. */
+/** The mode that command 0xF6 sets; a resolution of 2 is four counts a millimetre. */
 const DEFAULT_MODE = { enabled: false, remote: false, wrap: false, scaled: false, resolution: 2, rate: 100 }
 
 /** A mouse at the controller's second port: three buttons, and by a knock a wheel and two more buttons. */
