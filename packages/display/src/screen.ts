@@ -93,7 +93,7 @@ export class Screen implements DisplayBackend {
     return this.#cursor
   }
 
-  /** Has the card report its picture as it is now. A card in this thread has reported when this returns. */
+  /** Asks the card to report its present picture. A card in this thread has reported when this returns. */
   refresh(): void {
     this.#client?.refresh()
     this.#deliver()
