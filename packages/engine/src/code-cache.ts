@@ -123,7 +123,7 @@ export class CodeCache {
     return page
   }
 
-  /** Has all writes to a frame be seen from now on: before the first of its bytes is decoded. */
+  /** Makes all later writes to a frame take the slow path, before its first byte is decoded. */
   #hold(frame: number): void {
     this.#held[frame] = 1
     for (const client of this.#clients.keys()) client.dropWritable(frame * PAGE_BYTES)
@@ -393,7 +393,7 @@ export class CodeCache {
     return first
   }
 
-  /** Has control find a record. */
+  /** Makes a record the one that control finds at its offset. */
   #enter({ slots, traps }: CodePage, offset: number, record: number): void {
     if (traps?.has(offset) === true) traps.set(offset, record)
     else this.#memory.u32[(slots >>> 2) + offset] = record

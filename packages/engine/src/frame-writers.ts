@@ -17,7 +17,7 @@ export interface FrameWriter {
  * the TLBs of all others need not be asked.
  */
 export class FrameWriters {
-  /** By frame: {@link NOBODY}, the number of a TLB, or {@link SEVERAL}. Empty before the first write entry. */
+  /** The writer of each frame: {@link NOBODY}, the number of a TLB, or {@link SEVERAL}. Empty before the first write entry. */
   #writerOf = new Uint16Array(0)
   readonly #frameCount: number
   /** Writers by number, from 1. */

@@ -21,10 +21,10 @@ export const R_LENGTH = 6
  * together; one that is dead has the target looked up. Others: the instruction set's own. 32 bits.
  */
 export const R_LINK = 20
-/** Of direct branches to other pages that have {@link R_LINK}: machine address of the slot table that the target's record is in. 32 bits. */
+/** Direct branches to other pages, with {@link R_LINK}: machine address of the slot table with the target's record. 32 bits. */
 export const R_LINK_SLOTS = 12
 
-/** Of a unit: machine address of the machine addresses that its code uses, 32 bits each. 32 bits. */
+/** Units: machine address of a list of the machine addresses that the code uses, 32 bits each. 32 bits. */
 export const R_WORDS = 24
 /** For an ended unit: the written frame. 32 bits. */
 export const R_WRITTEN = 12

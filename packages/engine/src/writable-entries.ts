@@ -29,7 +29,7 @@ export interface TlbEntries {
 
 /** Knows which machine frames a TLB may have write entries of, and drops these: writes to a frame must be seen. */
 export class WritableEntries {
-  /** By frame: 0, or {@link MAY_HAVE}, parked entries included; or {@link TO_DROP}. Empty before the first entry. */
+  /** The state of each frame: 0, or {@link MAY_HAVE}, parked entries included; or {@link TO_DROP}. Empty before the first entry. */
   #frames = new Uint8Array(0)
   readonly #frameCount: number
   readonly #entries: TlbEntries

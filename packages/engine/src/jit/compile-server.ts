@@ -70,7 +70,7 @@ export class JobCompiler {
     })
   }
 
-  /** Does a job. */
+  /** Executes a job. */
   answer({ number, job }: Exclude<HelperMessage, HelperKind>): HelperAnswer {
     const began = processorTime()
     const form = job.form.map((name) => name && this.#formOf(name))
