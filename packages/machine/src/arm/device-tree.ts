@@ -31,7 +31,7 @@ const PCI_PINS = 4
 /** COMMAND_LINE_SIZE of arm64, without the NUL. */
 export const COMMAND_LINE_LIMIT = 2047
 const APB_CLOCK_HZ = 24_000_000
-/** Of linux/input-event-codes.h. */
+/** Linux's code of the power key (linux/input-event-codes.h). */
 const KEY_POWER = 116
 
 // PSCI functions (Arm DEN 0022, table 4, "Function IDs").

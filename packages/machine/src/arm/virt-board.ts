@@ -111,7 +111,7 @@ interface VirtParts {
   readonly flash: readonly CfiFlash[]
   /** Connects Xen, where the guest sees Xen. */
   readonly plugXen: typeof plugXenArm | undefined
-  /** Is started by firmware. */
+  /** The kernel that firmware starts. */
   readonly kernel: ArmFirmwareKernel | undefined
 }
 

@@ -14,11 +14,11 @@ export const RECEIVE = 3
 export const PIN = 4
 /** To the board: flush held output. */
 export const FLUSH = 5
-/** To the machine: number of a serial port (u8), and how many bytes for the guest its UART has taken (u32). */
+/** To the machine: number of a serial port (u8), and number of bytes for the guest that its UART has taken (u32). */
 export const TAKEN = 6
 /** To the board: number of a device (u8), and events for it, as JSON. */
 export const INPUT = 7
-/** To the machine: which device (u8), and how many events its model has taken (u8). */
+/** To the machine: number of a device (u8), and number of events that its model has taken (u8). */
 export const INPUT_TAKEN = 8
 /** To the machine: the keyboard's lamps, as bits (u8). */
 export const LEDS = 9

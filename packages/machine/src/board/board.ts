@@ -91,7 +91,7 @@ export interface BoardInput {
 /** The models of a PC's board, in the order to attach them in. */
 export interface Board {
   readonly models: readonly DeviceModel[]
-  /** In the order of the serial ports. */
+  /** The UARTs, in the order of the serial ports. */
   readonly uarts: readonly Uart16550[]
   /** Far ends of the serial ports, in the order of the ports. */
   readonly serialStreams: readonly FarStream[]

@@ -58,7 +58,7 @@ export function checkPlace(place: MachinePlace, { kinds, exceptions }: PlaceRule
     throw new MachineError('ERR_OPTION', `${NAMES[kind]} ${hex(address)}: expected none behind ${hex(end - 1)}`)
 }
 
-/** Has the vCPUs of a machine stop at a place, or no longer. */
+/** Sets or removes a place at which the vCPUs of a machine stop. */
 export function setPlace(cpus: readonly DebuggedCpu[], place: MachinePlace, stops: boolean): void {
   for (const cpu of cpus) {
     if (isAccessed(place)) cpu.setPlace(withDefaults(place), stops)

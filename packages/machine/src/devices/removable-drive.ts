@@ -22,7 +22,7 @@ export const NO_MEDIUM: BlockProperties = {
 
 /** Options for removing a medium. */
 export interface MachineEjectOptions {
-  /** Also where the guest has locked the tray, as with a paper clip. Default false. */
+  /** Opens the tray even if the guest has locked it, as a paper clip does. Default false. */
   readonly force?: boolean | undefined
 }
 

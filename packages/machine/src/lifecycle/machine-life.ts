@@ -446,7 +446,7 @@ export class MachineLife {
     if (!runs) this.#leave()
   }
 
-  /** Nothing of the machine uses its back ends any more. */
+  /** Closes the devices, and makes the machine's parts leave their back ends. */
   #leave(): void {
     this.#domain.devices.close()
     for (const part of this.leavers) part.leave()

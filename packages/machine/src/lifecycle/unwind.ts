@@ -31,7 +31,7 @@ type Value = bigint | undefined
 
 /** A position in code, with its registers and stack. */
 interface Path {
-  /** In the code segment. */
+  /** Offset of the next instruction in the code segment. */
   ip: bigint
   readonly registers: Value[]
   /** The words that were written on the way, by address. */

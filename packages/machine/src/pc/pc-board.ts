@@ -33,7 +33,7 @@ import type { BoardState } from '../snapshot/snapshots.ts'
 import { PcBoot } from './pc-boot.ts'
 import type { PcParts } from './pc-parts.ts'
 
-/** Behind the bridges and the graphics card, and Xen's platform device. */
+/** PCI device numbers from here on are free: lower ones are for the bridges, the graphics card and Xen's platform device. */
 const FIRST_FREE_SLOT = 3
 const XEN_FIRST_FREE_SLOT = 4
 

@@ -105,7 +105,7 @@ export abstract class ModelsGate implements GatedModels, ServerGate {
     return this.#answersAtOnce && this.vcpus.has(vcpu)
   }
 
-  /** Has a frame take effect. */
+  /** Applies a frame. */
   protected effect(frame: Frame): void {
     this.kept(frame)
     this.server.apply(frame)

@@ -35,7 +35,7 @@ export class RecordGate extends InputGate implements LoggedGate {
   readonly hasOutside = true
   /** Whether the log before a checkpoint may be dropped: later entries do not refer to it. */
   isInRing = false
-  /** Nothing is recorded any more. */
+  /** Whether the recording has ended. */
   hasEnded = false
   readonly #writer: RecordingWriter
   readonly #keepsPace: boolean
@@ -149,7 +149,7 @@ export class RecordGate extends InputGate implements LoggedGate {
     return { round: this.round, instructions: this.domain.instructions }
   }
 
-  /** Later events are in the next piece. */
+  /** Returns the log's position, at the beginning of a piece for later events. */
   position(): LogPosition {
     const piece = this.isInRing ? this.#writer.segment() : (this.#writer.flush(), this.#writer.pieces)
     return { round: this.round, piece, ahead: [], answers: [] }

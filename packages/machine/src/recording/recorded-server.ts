@@ -95,7 +95,7 @@ export class RecordedServer extends ModelsGate {
     return false
   }
 
-  /** Has the frames that wait enter the machine. */
+  /** Applies the waiting frames to the machine. */
   #post(): void {
     if (this.#isPosted) return
     this.#isPosted = true
