@@ -114,7 +114,7 @@ export class HeldMapping implements WritableMapping {
     return false
   }
 
-  /** Has an invalidation wait for its release. */
+  /** Makes an invalidation wait for the mapping's release. */
   delay(invalidation: PendingInvalidation): void {
     const rare = this.#rarities()
     rare.orphaned = true
