@@ -4,7 +4,7 @@ import { RequestRing, ringWords } from './request-ring.ts'
 // Words of a thread's row.
 /** The thread executes, or does not. */
 const STATE = 0
-/** Not zero while a request waits. */
+/** Nonzero while a request waits. */
 const ASKED = 1
 /** Changes, and is notified, when a request comes that another thread waits for, or one of its own was served. */
 const BELL = 2
@@ -64,7 +64,7 @@ export class NeighbourRow {
     Atomics.store(this.#i32, this.#at + STATE, stands ? STANDING : EXECUTING)
   }
 
-  /** Has the thread look at its requests before it executes much more. */
+  /** Asks the thread to serve its requests soon. */
   ask(): void {
     const i32 = this.#i32
     Atomics.store(i32, this.#at + ASKED, 1)
