@@ -15,7 +15,7 @@ interface Held {
 /** Period of the throttle: one interval of running and one of standing still. */
 const PERIOD_MS = 50
 
-/** Has a machine stand still for a part of the time, so that it writes less memory. */
+/** Stops a machine for a part of the time, so that it writes less memory. */
 export class Throttle {
   readonly #machine: Held
   #running: Promise<void> | null = null
@@ -65,7 +65,7 @@ export interface MigrationSource {
   readonly domain: Domain
   /** Stops the machine between two instructions. Resolves when it has stopped; rejects if the machine has ended. */
   stop(): Promise<void>
-  /** Has the machine run on after `stop`. */
+  /** Lets the machine run again after `stop`. */
   resume(): void
   /** Saves the stopped machine, as `Pc.save` does with these options, after flushing its disks. */
   save(options: { readonly frames: () => FrameSet }): Promise<{ readonly state: unknown; readonly pages: GuestPages }>
