@@ -84,7 +84,7 @@ export class TcpConnection {
     return this.#finTaken && this.#queue.readable === 0
   }
 
-  /** Nothing but the wait for late segments is left. */
+  /** Whether the connection only waits for late segments. */
   get isLingering(): boolean {
     return this.#state === 'time-wait'
   }

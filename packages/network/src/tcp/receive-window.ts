@@ -3,7 +3,7 @@ import type { ReceiveQueue } from './receive-queue.ts'
 import type { NetworkClock } from '../clock.ts'
 import type { BufferBudget } from './buffer-budget.ts'
 
-/** By how much our windows are shifted, where the peer scales. Source: RFC 7323 §2.2. */
+/** Window scale of our windows, if the peer supports scaling. Source: RFC 7323 §2.2. */
 export const OUR_SHIFT = 4
 const LARGEST_FIELD = 0xffff
 
