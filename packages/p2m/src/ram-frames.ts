@@ -76,7 +76,7 @@ function smaller({ gfn, order }: Piece): Piece[] {
   return Array.from({ length: 512 }, (_, i) => ({ gfn: gfn + i * 2 ** (order - 9), order: order - 9 }))
 }
 
-/** At most `count` runs, in ascending order. */
+/** Allocates at most `count` runs, in ascending order. */
 function takeUpTo(frames: FrameAllocator, order: number, count: number): number[] {
   const taken: number[] = []
   while (taken.length < count) {
