@@ -14,7 +14,7 @@ const ENCODINGS = [1, 0x1b, 0x03, 0x3b]
  * Source: Linux Standard Base 5.0, Core, "Exception Frame Header".
  */
 export class FunctionStarts {
-  /** Nothing is known. */
+  /** A table without functions. */
   static readonly NONE: FunctionStarts = new FunctionStarts(undefined, () => undefined)
   /** Whether the table was complete. */
   readonly isWhole: boolean = true
