@@ -24,7 +24,7 @@ export interface PageServerOptions {
   readonly isolated?: boolean
   /** Header fields of all answers. */
   readonly headers?: Readonly<Record<string, string>>
-  /** Is asked first. */
+  /** Answers requests before the files do. */
   readonly answer?: Answer
 }
 
