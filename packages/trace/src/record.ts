@@ -79,7 +79,7 @@ export interface ExceptionRecord extends TracePlace {
   readonly errorCode: number | undefined
   /** Linear address of a page fault. */
   readonly cr2: bigint | undefined
-  /** Of Arm: ESR_EL1. */
+  /** ESR_EL1 of an Arm processor. */
   readonly syndrome?: number
   /** FAR_EL1 on Arm; undefined: none. */
   readonly far?: bigint | undefined

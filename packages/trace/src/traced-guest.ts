@@ -16,7 +16,7 @@ export interface Told {
 
 /** A traced guest, for any instruction set. */
 export interface TracedGuest {
-  /** Has the processors tell of instructions, of events, and of page walks, from now on. */
+  /** Makes the processors report instructions, events and page walks from now on. */
   watch(steps: boolean, events: boolean, walks: boolean): void
   /** Returns the number of instructions retired by a vCPU; 0 for an unknown vCPU. */
   retiredOf(vcpu: number): number
