@@ -40,7 +40,7 @@ export interface VapicHost {
   mapRomWritable(gpa: number, bytes: number): void
   /** Makes the ROM read-only again. */
   unmapRom(): void
-  /** Has every access to the local APIC's task priority register reported, or not. */
+  /** Switches the reports of accesses to the local APIC's task priority register on or off. */
   reportTprAccesses(enabled: boolean): void
   /** Stops all vCPUs at instruction boundaries. */
   stopAll(): void
