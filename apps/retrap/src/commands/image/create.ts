@@ -97,7 +97,7 @@ export async function createImage(
   }
 }
 
-/** Takes everything, and keeps nothing. */
+/** A storage that discards all writes. */
 const NOWHERE: BlockStorage = {
   bytes: 0,
   readOnly: false,
