@@ -99,7 +99,7 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
     void keeping.forget()
     close()
   }
-  // Nothing is lost of a recording that was looked at, and has not gone on.
+  // Closing a recording that was only viewed, and not continued, loses nothing: do not ask.
   const hasRun = useRef(chosen.options.recording === undefined)
   if (state === 'running') hasRun.current = true
   const askToClose = (): void => (isOn && hasRun.current ? ask('close') : end())

@@ -38,7 +38,7 @@ const ABOUT = '.json'
 const KEEPS_NOTHING =
   'This browser keeps nothing for this page: that takes an address with https, or this computer, and no private window.'
 const GONE = 'This snapshot is not there any more.'
-/** This many machines are offered whose pages were left. */
+/** Most machines of left pages that are offered. */
 const MOST_LEFT = 3
 
 /** @throws Error where the browser has no private file system */

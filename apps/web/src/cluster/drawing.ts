@@ -114,7 +114,7 @@ export function arrowsOf(
 const MOST_HEADS = 1200
 const digits = (value: number): string => value.toFixed(1)
 
-/** The part of its way after which a lost frame ends. */
+/** The arrow of a lost frame has this part of its length. */
 const LOST = 0.6
 const endOf = ({ x1, y1, x2, y2, look }: Arrow): readonly [number, number] =>
   look === 'lost' ? [x1 + (x2 - x1) * LOST, y1 + (y2 - y1) * LOST] : [x2, y2]

@@ -142,7 +142,7 @@ function lifeOf({ starts }: RunMachine): LifeStretch[] {
     let from = ns
     for (const [i, { ns: at, offset }] of offsets.entries()) {
       const before = offsets[i - 1]
-      // A clock that was set forth by more has stood still.
+      // Where the offset grows, the machine has stood still.
       if (before === undefined || offset <= before.offset) continue
       const [stop, go] = [at + before.offset, Math.min(until, at + offset)]
       stretches.push({ from, to: stop, state: 'on' }, { from: stop, to: go, state: 'still' })
