@@ -146,7 +146,7 @@ export class ArmEmulator {
     this.#abort = abort
     if (hpfarValid(esr)) {
       const region = this.#faultRegion(abort)
-      // Someone has repaired the map: the processor does it best.
+      // The address is mapped by now: the processor repeats the access.
       if (region === Region.RAM) return STATUS_RESTART
       if ((esr & ESR_CM) !== 0) return this.#maintenance()
       if (region === Region.NONE) return this.#external(abort.farLo, abort.farHi, (esr & ESR_WNR) !== 0)
