@@ -155,7 +155,7 @@ async function orClose<T>(path: string, storage: BlockStorage, open: () => Promi
   }
 }
 
-/** Stands for a file below that is not looked at. */
+/** Replaces a backing file that is not opened. */
 const NOTHING: BlockImage = new RawImage({
   bytes: 0,
   readOnly: true,
