@@ -86,7 +86,7 @@ export class Doorbell {
     return false
   }
 
-  /** The same as a promise; the event loop runs meanwhile. It keeps no process alive. */
+  /** Waits as the blocking form does, by a promise: the event loop runs meanwhile. It keeps no process alive. */
   async wait(seen: number, ms: number = Infinity): Promise<boolean> {
     const result = Atomics.waitAsync(this.words, this.index, seen, ms)
     return (result.async ? await result.value : result.value) !== 'timed-out'

@@ -38,7 +38,7 @@ export function startLocalServer(
       `${frame.kind}: a model whose run is recorded has it done while the guest waits for it`,
     )
   }
-  // The models are asked behind the instruction that asks them, as all models elsewhere.
+  // A request reaches the models after the present instruction, as for models in another thread.
   const later = (action: () => void): void => void Promise.resolve().then(action)
   const openMemory = platform.gate === undefined ? platform.openMemory?.bind(platform, options.name) : undefined
   const server = new DeviceServer(
