@@ -29,7 +29,7 @@ export class SplitAccess<Range extends PlacedRange = PlacedRange> implements Wor
   range: Range | null = null
   /** Address at which the piece of the access begins that lies in this range. */
   pieceAt = 0
-  /** Bytes of that piece. */
+  /** Length of the piece, in bytes. */
   pieceBytes = 0
   /** Offset in the range, and size, of the present call. */
   #offset = 0
