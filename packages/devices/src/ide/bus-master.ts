@@ -100,7 +100,7 @@ export class BusMaster extends Stateful {
    */
   move(bytes: Uint8Array, toMemory: boolean): number {
     let done = 0
-    // Later writes of the guest are seen.
+    // Drop entries read ahead: the guest may have written the table since.
     this.#entryAt = this.#entriesEnd
     while (done < bytes.length && (this.#r.status & ACTIVE) !== 0) {
       if (((this.#r.command & TO_MEMORY) !== 0) !== toMemory || (this.#r.left === 0 && !this.#load())) {

@@ -396,7 +396,7 @@ export class Nvme extends Stateful implements DeviceModel {
   resume(): void {
     this.#isPaused = false
     this.#requests.resume()
-    // Commands that were left have an instant.
+    // If commands are left over, their timer begins them.
     if (this.#later.deadlineNs === Infinity) this.#pump()
     else this.#settle()
   }
