@@ -13,7 +13,7 @@ const WHEEL: readonly (readonly [bit: number, vertical: number, horizontal: numb
   [6, 0, 1],
 ]
 const LARGEST_PLACE = 0x7fff
-/** No movement, in a pointer event that tells movements (QEMU's pointer motion change). */
+/** No movement, in a pointer event with movements (QEMU's pointer motion change). */
 const NO_MOVEMENT = 0x7fff
 
 /** Keyboard and mouse of one client. */
