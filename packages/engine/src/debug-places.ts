@@ -95,7 +95,7 @@ export class DebugPlaces {
     this.msrs = has('msr')
   }
 
-  /** Whether an access meets one, whatever its direction. */
+  /** Whether an access meets a place of either direction. */
   matches(kind: PlaceKind, address: number, size: number): boolean {
     return this.#places.some((place) => covers(place, kind, address, size))
   }
