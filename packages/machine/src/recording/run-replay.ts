@@ -135,7 +135,7 @@ export abstract class RunReplay<M extends TravelledMachine> {
   /** Makes a target for a `GdbSession`, which moves through the run in both directions. */
   abstract gdbTarget(options: MachineGdbOptions): Promise<GdbTarget>
 
-  /** Ends the machine. Where it is just going somewhere else, or searched, that ends with MachineError `ERR_STATE`. */
+  /** Ends the machine. A move or search in progress rejects with MachineError `ERR_STATE`. */
   abstract close(): void
 }
 
