@@ -218,7 +218,7 @@ export class TcpConnection {
     }
     if ((flags & TCP_FIN) !== 0) this.#finAt ??= start + payload.length
     const hadGap = queue.hasGap
-    // Nothing lies behind the end.
+    // Bytes after the FIN are dropped.
     const most = this.#finAt === null ? payload.length : Math.max(0, this.#finAt - start)
     const moved = payload.length > 0 && queue.put(start, payload.subarray(0, most))
     const ends = queue.next === this.#finAt
