@@ -7,7 +7,7 @@
 export const P2mType = {
   /** Ordinary RAM. */
   RAM_RW: 0,
-  /** Nothing, and no device either. */
+  /** Neither memory nor a device. */
   INVALID: 1,
   /** RAM whose first write is to be noticed. */
   RAM_LOGDIRTY: 2,
