@@ -115,7 +115,7 @@ const setOf = (pstate: number): InstructionSet =>
 /** Whether the instruction of T32 has 32 bits: its first halfword begins with 0b11101 or above. */
 const isWide = (bytes: Uint8Array): boolean => (bytes[1] ?? 0) >= 0xe8
 
-/** `SPI 33`, of an INTID. */
+/** Formats an INTID, such as `SPI 33`. */
 function sourceOf(intid: number): string {
   if (intid >= MESSAGES) return `LPI ${intid}`
   return `${intid < PRIVATE ? 'SGI' : intid < SHARED ? 'PPI' : 'SPI'} ${intid}`
