@@ -76,10 +76,10 @@ export type CallStep = 'stepOver' | 'reverseStepOver' | 'stepOut' | 'reverseStep
 export type Travel =
   | { readonly to: number | 'now' }
   | { readonly by: 'step' | 'stepBack' | 'continue' | 'reverseContinue' }
-  /** To the next stop, no further than to an instruction of the past. */
+  /** Moves to the next stop, at most to an instruction of the past. */
   | { readonly by: 'continue'; readonly to: number }
   | { readonly by: CallStep; readonly cpu: number }
-  /** To the next request to a device, or back to the previous one of them. */
+  /** Moves to the next request to a device, or back to the previous one. */
   | { readonly by: 'request'; readonly kind: DeviceRequest; readonly direction: 'forwards' | 'back' }
 
 /** Requests to devices: by a port, by device memory, or by either. */
