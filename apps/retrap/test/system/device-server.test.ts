@@ -164,7 +164,7 @@ test.each([
 })
 
 test('an announcement has a host, a lease, and what NATS asks for', () => {
-  expect(parseAnnounce('nats://[::1]/a.b?host=c.d&lease=2')).toEqual({
+  expect(parseAnnounce('nats://[::1]/a.b?host=c.d&lease=2s')).toEqual({
     nats: { host: '::1', port: 4222, name: 'a.b' },
     options: { host: 'c.d', leaseMs: 2000 },
   })

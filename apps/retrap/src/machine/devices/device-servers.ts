@@ -1,5 +1,5 @@
 /** `--device-server`, and `retrap device-server`: device models of one host in the machines of others, over TLS. */
-import { plainLine } from '@retrap/basics'
+import { plainLine, secondsIn } from '@retrap/basics'
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -157,7 +157,7 @@ token=FILE, with the same text at both ends; reconnect=SECONDS, how long a lost 
 With --announce 'nats://HOST:4222/NAME', machines find a server by a name that its certificate has, the one with the least load of several:
   retrap run disk.img --device-server 'nats://HOST:4222/NAME?cert=machine.pem&key=machine.key&ca=ca.pem'
 NATS on another host has to be reached by TLS (nats-ca=FILE) and with nats-creds=FILE, or nats-login=FILE with USER:PASSWORD, at both
-ends. Further keys of --announce: host=HOST, where machines reach this host; lease=SECONDS, how long it is remembered (15).
+ends. Further keys of --announce: host=HOST, where machines reach this host; lease=TIME, how long it is remembered (15s).
 
 Certificates, authorities and lists are read again when they change, and at SIGHUP; machines that are connected go on.`
 
@@ -235,14 +235,14 @@ interface Announcement {
 
 const ANNOUNCE_FORM = 'nats://HOST:PORT/NAME'
 
-/** Reads `nats://HOST:PORT/NAME`, also with `host=HOST` and `lease=SECONDS`. @throws CliError `ERR_USAGE` */
+/** Reads `nats://HOST:PORT/NAME`, also with `host=HOST` and `lease=TIME`. @throws CliError `ERR_USAGE` */
 export function parseAnnounce(text: string): Announcement {
   const { nats, keys } = parseNats('--announce', text)
   const known = [...NATS_KEYS, 'host', 'lease']
   for (const key of keys.keys())
     if (!known.includes(key)) throw usage(`--announce ${text} has no '${key}'; it has ${known.join(', ')}`)
   const [host, lease] = [keys.get('host'), keys.get('lease')]
-  const leaseMs = lease === null ? undefined : Number(lease) * 1000
+  const leaseMs = lease === null ? undefined : (secondsIn(lease) ?? Number.NaN) * 1000
   if (leaseMs !== undefined && !(Number.isInteger(leaseMs) && leaseMs >= 1000 && leaseMs <= 600_000))
     throw usage(`--announce ${text}: lease=${lease}: expected 1 to 600 seconds`)
   return { nats, options: { ...(host !== null && { host }), ...(leaseMs !== undefined && { leaseMs }) } }
