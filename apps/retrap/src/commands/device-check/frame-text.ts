@@ -24,7 +24,7 @@ export const wordOf = (value: bigint): FrameWord => ({
 /** The fields of a kind of frame, in order. */
 export const fieldsOf = (kind: FrameKind): FrameRow['fields'] => (FRAME_TABLE[kind] as FrameRow).fields
 
-/** The document's words for a field. */
+/** Returns the description of a field, as in `PROTOCOL.md`. */
 export function sentenceOf(kind: FrameKind, field: string): string {
   const meaning = fieldsOf(kind).find(([name]) => name === field)?.[2] ?? ''
   return `\`${kind}\`: \`${field}\`: ${meaning}`

@@ -63,7 +63,7 @@ class Session {
   readonly #settings: SessionSettings
   readonly #host: SessionHost
   readonly #stopwatch = new Stopwatch()
-  /** The session is to end, whatever the machine does. */
+  /** Aborted when the session is to end, whatever the machine does. */
   readonly #stop = new AbortController()
   /** Rejects when the session ends, after a turn in which commands that end it are answered. */
   readonly #over = Promise.withResolvers<never>()
