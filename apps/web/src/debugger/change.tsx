@@ -15,7 +15,7 @@ interface ChangeProps {
   readonly machine: Machine
   readonly isBusy: boolean
   readonly attempt: (action: () => Promise<unknown>) => void
-  /** Asks the user whether the machine is to branch for it. */
+  /** Asks the user whether the machine is to branch from the recording for the change. */
   readonly ask: (change: MachineChange) => void
 }
 
