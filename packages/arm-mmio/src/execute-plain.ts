@@ -60,7 +60,7 @@ export function tableBranch(pass: ExecutionPass, insn: LoadStore, abort: ArmAbor
   return STATUS_DONE
 }
 
-/** DC ZVA and its like: doublewords of zero. */
+/** DC ZVA and similar instructions: stores doublewords of zero. */
 export function zero(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const { lo, hi, bytes } = pass.extent
   const path = pass.path
