@@ -26,7 +26,7 @@ const ZEROES = new Uint8Array(64 << 10)
  * as zeros; a write of that block makes the storage longer.
  */
 export class RawImage implements BlockImage {
-  /** The properties, which stay as they are. */
+  /** The properties, which never change. */
   readonly properties: BlockProperties
   readonly #storage: BlockStorage
   readonly #requests = new Requests()

@@ -52,7 +52,7 @@ const MAXIMUM_BYTES = 1 << 20
  * Source: QEMU, docs/interop/qcow2.txt.
  */
 export class Qcow2Image implements BlockImage {
-  /** The properties, which stay as they are. */
+  /** The properties, which never change. */
   readonly properties: BlockProperties
   /** The backing file, as named in the header. */
   readonly backingName: BackingName | null
