@@ -192,7 +192,7 @@ export class FrameReader {
   }
 
   /**
-   * Takes the next bytes, which stay as they are, and hands over the frames that they complete.
+   * Takes the next bytes, without changing them, and hands over the frames that they complete.
    *
    * @throws IoreqError `ERR_PROTOCOL` for bytes that are not a frame
    */
