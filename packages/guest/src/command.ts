@@ -160,7 +160,7 @@ export class Command {
     const isStaged = inline.length > MOST_INLINE_CHARACTERS
     if (isStaged) await this.#put('script', new TextEncoder().encode(text))
     if (this.#stop !== undefined) throw STOPPED
-    // One block more than is allowed, so that too much is seen to be too much.
+    // One block more than is allowed, so that excess output can be detected.
     const blocks = Math.floor(this.#maxBytes / BLOCK_BYTES) + 1
     const input = stdin === undefined ? 'none' : 'staged'
     await this.#ask('exec', String(blocks), input, isStaged ? 'staged' : inline)
