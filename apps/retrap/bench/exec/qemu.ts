@@ -4,8 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { encodeJob, encodeStart } from '../../src/commands/exec/job.ts'
-import { folderName, readExecImages } from '../../src/commands/exec/machine.ts'
+import { encodeJob, encodeStart } from '../../src/jobs/job.ts'
+import { folderName, readExecImages } from '../../src/jobs/machine.ts'
 import { EXEC_PORTS, EXEC_READY, foldersTag } from '../../src/guests/linux/exec-initramfs.ts'
 
 const MEMORY_MEBIBYTES = 512

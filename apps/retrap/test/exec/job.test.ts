@@ -10,13 +10,13 @@ import {
   parseVolume,
   readVariable,
   readVariables,
-} from '../../src/commands/exec/given.ts'
-import { encodeJob, encodeSignal, encodeStart, type Job, quote } from '../../src/commands/exec/job.ts'
-import { keepMachine, pruneMachines } from '../../src/commands/exec/kept.ts'
-import { GuestFiles } from '../../src/commands/exec/lookup.ts'
-import { keptKind, runBytes } from '../../src/commands/exec/machine.ts'
-import { readProgram, type WantedProgram } from '../../src/commands/exec/program.ts'
-import type { ExecConfig } from '../../src/commands/exec/root.ts'
+} from '../../src/options/container-options.ts'
+import { encodeJob, encodeSignal, encodeStart, type Job, quote } from '../../src/jobs/job.ts'
+import { keepMachine, pruneMachines } from '../../src/jobs/kept.ts'
+import { GuestFiles } from '../../src/jobs/lookup.ts'
+import { keptKind, runBytes } from '../../src/jobs/machine.ts'
+import { readProgram, type WantedProgram } from '../../src/jobs/program.ts'
+import type { ExecConfig } from '../../src/jobs/root.ts'
 
 const JOB: Job = {
   ...{ program: ['/bin/echo', "it's", 'a b'], env: ['A=1'], uid: 7, gid: 8, workingDirectory: '/work dir' },

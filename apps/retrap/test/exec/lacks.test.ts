@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { lackOf } from '../../src/commands/exec/lacks.ts'
+import { lackOf } from '../../src/jobs/lacks.ts'
 
 test.each([
   { code: 'c5fdfec1', cpu: 'core2', lacks: 'vpaddd (AVX2)', has: 'max' },

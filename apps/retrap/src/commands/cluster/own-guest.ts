@@ -17,7 +17,7 @@ import type { MachineVirtioDevice } from '@retrap/machine'
 import { attempt } from '../../errors.ts'
 import type { MachineOptions } from '../../machine/machine-contract.ts'
 import type { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
-import { createMachine, LinePort } from '../exec/guest.ts'
+import { createMachine, LinePort } from '../../jobs/guest.ts'
 import { openMachine, type OpenTestMachine, readMachine } from '../test/machine.ts'
 import {
   COMPILED_BYTES,
@@ -28,7 +28,7 @@ import {
   type MachineWays,
   plain,
   sumOf,
-} from './cluster-guest.ts'
+} from '../../jobs/cluster-guest.ts'
 import type { ForkedMachine, GuestRecording, MadeGuest } from './recordings.ts'
 
 /** Name of the port for reports: `/dev/virtio-ports/retrap.report` of Linux. */

@@ -7,7 +7,7 @@ import { explainError } from '../../errors.ts'
 import { packageVersion } from '../../package-version.ts'
 import { plainListed } from '../../print-lines.ts'
 import { parseCpus, parseMemory, parseSeconds, usage } from '../../options/values.ts'
-import { ExecError } from './errors.ts'
+import { ExecError } from '../../jobs/errors.ts'
 import {
   type EmptyFolder,
   OF_DOCKER,
@@ -17,11 +17,11 @@ import {
   readVariable,
   readVariables,
   type SharedFolder,
-} from './given.ts'
-import { HOST_PATHS, openFolderRoot, openHostRoot } from './host-root.ts'
-import { isWithin, type ShownHost, shownHost } from './visible-folder.ts'
-import { USUAL_PATH } from './program.ts'
-import type { ExecRoot } from './root.ts'
+} from '../../options/container-options.ts'
+import { HOST_PATHS, openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
+import { isWithin, type ShownHost, shownHost } from '../../jobs/visible-folder.ts'
+import { USUAL_PATH } from '../../jobs/program.ts'
+import type { ExecRoot } from '../../jobs/root.ts'
 import { type ExecHost, type ExecRequest, runExec } from './run.ts'
 
 /** The architectures, by Debian's names. */
@@ -251,7 +251,7 @@ const hasApx = async (cpu: string): Promise<boolean> =>
 
 /** Image readers are loaded on demand, as most runs need no images. */
 const openImage = async (path: string, architecture: string): Promise<ExecRoot> =>
-  (await import('./image-root.ts')).openImageRoot(path, architecture)
+  (await import('../../jobs/image-root.ts')).openImageRoot(path, architecture)
 
 /**
  * Opens the files of a program: `host`, or a folder.

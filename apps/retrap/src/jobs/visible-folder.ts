@@ -2,7 +2,7 @@ import { existsSync, lstatSync, readFileSync, realpathSync, statSync } from 'nod
 import { homedir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { ReadOnlyNode, ShareError, type ShareFile, type ShareNode, type ShareStat, type Soon } from '@retrap/virtio/p9'
-import type { LocalNode } from '../../machine/share/local-share.ts'
+import type { LocalNode } from '../machine/share/local-share.ts'
 
 /** Folders of the host that a guest sees whole, but for {@link ShownHost.hidden}, and for files that other users cannot reach. */
 export interface ShownHost {

@@ -1,7 +1,7 @@
 import { lstatSync, readlinkSync, realpathSync, type Stats } from 'node:fs'
 import { hostname } from 'node:os'
 import { basename, dirname, resolve } from 'node:path'
-import { LocalShare } from '../../machine/share/local-share.ts'
+import { LocalShare } from '../machine/share/local-share.ts'
 import type { ExecRoot } from './root.ts'
 import { type ViewEntry, type ViewOwner, ViewShare } from './view-share.ts'
 import { isWithin, realPath, type ShownHost, VisibleNode } from './visible-folder.ts'

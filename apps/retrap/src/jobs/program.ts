@@ -1,5 +1,5 @@
 import { isElf } from '@retrap/basics'
-import type { LinuxArchitecture } from '../../guests/linux/debian.ts'
+import type { LinuxArchitecture } from '../guests/linux/debian.ts'
 import { ExecError } from './errors.ts'
 import type { JobFolder, JobProgram } from './job.ts'
 import { type FoundFile, type GuestFiles, isDirectory } from './lookup.ts'

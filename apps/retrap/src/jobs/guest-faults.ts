@@ -1,6 +1,6 @@
 /** The faults that a guest's shell makes. */
 import type { GuestFault, PlacedMachine } from '@retrap/cluster'
-import { quote } from '../exec/job.ts'
+import { quote } from './job.ts'
 
 const GROUPS = '/sys/fs/cgroup'
 const PROGRAMS = `${GROUPS}/program`

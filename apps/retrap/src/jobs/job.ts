@@ -1,5 +1,5 @@
 /** The job of a guest: the script that tells it what to run. */
-import { EXEC_TIME, foldersTag } from '../../guests/linux/exec-initramfs.ts'
+import { EXEC_TIME, foldersTag } from '../guests/linux/exec-initramfs.ts'
 
 /** A folder of the host, or one in the guest's memory, at a path of the program. */
 export interface JobMount {

@@ -1,7 +1,7 @@
 /** Values of the options of `retrap exec`, including options of docker with the same meaning. */
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { usage } from '../../options/values.ts'
+import { usage } from './values.ts'
 
 /** A folder of the host that the user shares. */
 export interface SharedFolder {

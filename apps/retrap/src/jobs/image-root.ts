@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { cacheDirectory } from '@retrap/debian'
 import { OciError } from '@retrap/oci'
 import { openImageFile } from '@retrap/oci/node'
-import { CliError } from '../../errors.ts'
+import { CliError } from '../errors.ts'
 import type { ExecRoot } from './root.ts'
 
 /**

@@ -1,8 +1,8 @@
 /** The kept machine of a kind: which file it has, how it is made, and the folders that its runs put at its shares. */
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { buildExecInitramfs } from '../../guests/linux/exec-initramfs.ts'
-import type { LocalShare } from '../../machine/share/local-share.ts'
+import { buildExecInitramfs } from '../guests/linux/exec-initramfs.ts'
+import type { LocalShare } from '../machine/share/local-share.ts'
 import { ExecGuest, type ExecOutside } from './guest.ts'
 import { keepMachine, keptPath, pruneMachines } from './kept.ts'
 import { execCommandLine, execDrivers, type ExecKind, folderName } from './machine.ts'

@@ -12,17 +12,17 @@ import {
   timeOf,
 } from '@retrap/cluster'
 import { type PcSnapshotState, stateWithMemory } from '@retrap/machine'
-import { makeExt4 } from '../../guests/linux/ext4.ts'
-import type { MachineOptions, MachineSnapshotSource } from '../../machine/machine-contract.ts'
-import { openSnapshotFile } from '../../machine/snapshots/snapshot-file.ts'
-import type { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
-import { createMachine, type ExecOutside, LinePort, unused } from '../exec/guest.ts'
-import { encodeFiles, encodeProgram, encodeRoom, type JobMount, quote } from '../exec/job.ts'
-import { type ExecEnds, execOptions, type ExecKind, growCommands, keptKind, runBytes } from '../exec/machine.ts'
-import { SentPort } from '../exec/ports.ts'
+import { makeExt4 } from '../guests/linux/ext4.ts'
+import type { MachineOptions, MachineSnapshotSource } from '../machine/machine-contract.ts'
+import { openSnapshotFile } from '../machine/snapshots/snapshot-file.ts'
+import type { UnitCache } from '../machine/unit-cache/unit-cache.ts'
+import { createMachine, type ExecOutside, LinePort, unused } from './guest.ts'
+import { encodeFiles, encodeProgram, encodeRoom, type JobMount, quote } from './job.ts'
+import { type ExecEnds, execOptions, type ExecKind, growCommands, keptKind, runBytes } from './machine.ts'
+import { SentPort } from './ports.ts'
 import { APART, disturbance, FILLER, TOGETHER } from './guest-faults.ts'
-import type { ForkedMachine, GuestRecording, MadeGuest } from './recordings.ts'
-import type { Program } from '../exec/program.ts'
+import type { ForkedMachine, GuestRecording, MadeGuest } from '../commands/cluster/recordings.ts'
+import type { Program } from './program.ts'
 
 /** The wall-clock time at which each cluster begins: 2026-01-01, in seconds from 1970. */
 export const EPOCH_SECONDS = 1_767_225_600

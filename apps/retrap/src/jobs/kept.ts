@@ -4,7 +4,7 @@ import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync, utime
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cacheDirectory } from '@retrap/debian'
-import { makeFolder } from '../../host/files/files.ts'
+import { makeFolder } from '../host/files/files.ts'
 import { ExecError } from './errors.ts'
 
 /** Most kept machines; beyond this number the least recently used is removed. */

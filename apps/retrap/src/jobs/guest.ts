@@ -4,21 +4,21 @@ import type { ByteStreamBackend } from '@retrap/device'
 import { type GuestPages, type GuestPageSource, touchedPages, withFirstPages } from '@retrap/hvm'
 import { createPc, type MachineExit, Pc, type PcSnapshotState, stateWithMemory } from '@retrap/machine'
 import { MemoryShare } from '@retrap/virtio/p9'
-import { CliError } from '../../errors.ts'
-import type { FailureRecording } from './failure-recording.ts'
-import { EXEC_READY } from '../../guests/linux/exec-initramfs.ts'
-import { compileHelper } from '../../machine/compile-helper.ts'
-import { smpOf } from '../../machine/vcpu-workers.ts'
-import { loadInterpreters } from '../../machine/interpreters.ts'
+import { CliError } from '../errors.ts'
+import type { FailureRecording } from '../commands/exec/failure-recording.ts'
+import { EXEC_READY } from '../guests/linux/exec-initramfs.ts'
+import { compileHelper } from '../machine/compile-helper.ts'
+import { smpOf } from '../machine/vcpu-workers.ts'
+import { loadInterpreters } from '../machine/interpreters.ts'
 import type {
   Machine,
   MachineOptions,
   MachineSnapshot,
   MachineSnapshotSource,
   PcMachineOptions,
-} from '../../machine/machine-contract.ts'
-import { openSnapshotFile, writeSnapshotFile } from '../../machine/snapshots/snapshot-file.ts'
-import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
+} from '../machine/machine-contract.ts'
+import { openSnapshotFile, writeSnapshotFile } from '../machine/snapshots/snapshot-file.ts'
+import { UnitCache } from '../machine/unit-cache/unit-cache.ts'
 import { type RefusedInstruction, watchRefused } from './lacks.ts'
 import { type ExecEnds, type ExecKind, execOptions, readExecImages } from './machine.ts'
 import { encodeJob, encodeStart, type Job } from './job.ts'
@@ -62,7 +62,7 @@ const LATE_MS = 10_000
 
 /** Loaded on demand. */
 export async function createMachine(options: MachineOptions): Promise<Machine> {
-  if (options.architecture === 'arm64') return (await import('../../machine/arm-machine.ts')).createArm(options)
+  if (options.architecture === 'arm64') return (await import('../machine/arm-machine.ts')).createArm(options)
   await loadInterpreters('x86')
   return createPc(options as PcMachineOptions)
 }

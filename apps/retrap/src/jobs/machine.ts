@@ -2,13 +2,13 @@
 import type { MachineVirtioDevice } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
 import type { BlockBackend, ByteStreamBackend, PacketBackend } from '@retrap/device'
-import type { CreateDevices } from '../../machine/devices/devices.ts'
-import { fetchLines } from '../../host/files/fetch-lines.ts'
-import { readBytes } from '../../host/files/files.ts'
-import { type FullKernel, fetchLinuxWithDrivers } from '../../guests/linux/debian-drivers.ts'
-import { kernelPayload } from '../../guests/linux/kernel-payload.ts'
-import { buildExecInitramfs, EXEC_PORTS } from '../../guests/linux/exec-initramfs.ts'
-import type { MachineImages, MachineOptions } from '../../machine/machine-contract.ts'
+import type { CreateDevices } from '../machine/devices/devices.ts'
+import { fetchLines } from '../host/files/fetch-lines.ts'
+import { readBytes } from '../host/files/files.ts'
+import { type FullKernel, fetchLinuxWithDrivers } from '../guests/linux/debian-drivers.ts'
+import { kernelPayload } from '../guests/linux/kernel-payload.ts'
+import { buildExecInitramfs, EXEC_PORTS } from '../guests/linux/exec-initramfs.ts'
+import type { MachineImages, MachineOptions } from '../machine/machine-contract.ts'
 
 /** A kind of machine: options that all machines of the kind share. */
 export interface ExecKind {
