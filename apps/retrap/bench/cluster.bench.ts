@@ -125,7 +125,7 @@ const medianOf = (times: readonly number[]): number =>
 
 const partsFor = ({ machines }: ClusterDescription, isForked: boolean): HostParts => ({
   ...{ file: `${EXAMPLES}etcd.json`, machines },
-  ways: { isForked, isCompiled: true },
+  settings: { isForked, isCompiled: true },
 })
 
 async function withCluster<T>(

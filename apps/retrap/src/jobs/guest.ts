@@ -5,7 +5,6 @@ import { type GuestPages, type GuestPageSource, touchedPages, withFirstPages } f
 import { createPc, type MachineExit, Pc, type PcSnapshotState, stateWithMemory } from '@retrap/machine'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { CliError } from '../errors.ts'
-import type { FailureRecording } from '../commands/exec/failure-recording.ts'
 import { EXEC_READY } from '../guests/linux/exec-initramfs.ts'
 import { compileHelper } from '../machine/compile-helper.ts'
 import { smpOf } from '../machine/vcpu-workers.ts'
@@ -22,7 +21,7 @@ import { UnitCache } from '../machine/unit-cache/unit-cache.ts'
 import { type RefusedInstruction, watchRefused } from './lacks.ts'
 import { type ExecEnds, type ExecKind, execOptions, readExecImages } from './machine.ts'
 import { encodeJob, encodeStart, type Job } from './job.ts'
-import { SentPort, TakenPort } from './ports.ts'
+import { LAST_WORDS, LinePort, SentPort, TakenPort } from './ports.ts'
 
 /** Places that are compiled before a Worker is worth its start, a tenth of a second of processor time: `ls` has one, Python's start ten. */
 const SHORT_RUN = 4
@@ -54,9 +53,14 @@ export const unused = (status: (line: string) => void): GuestStreams => ({
 /** The files, networks and devices of a guest. */
 export type ExecOutside = Omit<ExecEnds, 'ports'>
 
+/** Records a guest. */
+export interface GuestRecorder {
+  /** Makes a machine that is recorded. */
+  record(options: MachineOptions): Promise<Machine>
+}
+
 /** How long a guest may take to boot. */
 const BOOT_MS = 600_000
-const LAST_WORDS = 400
 /** Time after which a user's kernel with unknown configuration is suspected. */
 const LATE_MS = 10_000
 
@@ -86,7 +90,7 @@ export class ExecGuest {
     streams: GuestStreams,
     outside: ExecOutside,
     more: Partial<MachineOptions>,
-    recording?: FailureRecording,
+    recording?: GuestRecorder,
   ): Promise<ExecGuest> {
     const [jobs, signals] = [new SentPort(), new SentPort()]
     const ports = { ...streams, jobs, signals, status: new LinePort(streams.status) }
@@ -177,7 +181,7 @@ export class ExecGuest {
     streams: GuestStreams,
     outside: ExecOutside,
     onLost: (message: string) => void,
-    recording?: FailureRecording,
+    recording?: GuestRecorder,
     cpus = 1,
   ): Promise<ExecGuest> {
     const { state, pages } = await openSnapshotFile(path, { onLost })
@@ -227,26 +231,4 @@ const NOTHING_TO_DO: Omit<Job, 'entropy'> = {
   files: {},
   terminal: undefined,
   preparation: [],
-}
-
-/** A port that hears whole lines. */
-export class LinePort extends TakenPort {
-  readonly #hear: (line: string) => void
-  readonly #most: number
-  /** The line that has begun. */
-  begun = ''
-
-  /** @param most - characters of a line; more are dropped in front */
-  constructor(hear: (line: string) => void, most: number = LAST_WORDS) {
-    super(() => true)
-    this.#hear = hear
-    this.#most = most
-  }
-
-  override send(bytes: Uint8Array): boolean {
-    const all = (this.begun + Buffer.from(bytes).toString('latin1')).split('\n')
-    this.begun = (all.pop() ?? '').slice(-this.#most)
-    for (const line of all) this.#hear(line)
-    return true
-  }
 }

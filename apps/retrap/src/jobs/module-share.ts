@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import type { Share } from '@retrap/virtio/p9'
 import { fetchLines } from '../host/files/fetch-lines.ts'
-import { usage } from '../options/values.ts'
+import { CliError } from '../errors.ts'
 import { fetchKernelModules, type KernelModules } from '../guests/linux/debian-drivers.ts'
 import { KERNEL_FOLDER } from '../guests/linux/exec-initramfs.ts'
 import { dependenciesOf, moduleName, readModuleInfo } from '../guests/linux/kernel-modules.ts'
@@ -39,7 +39,8 @@ interface OwnModule {
 function readOwn(path: string, kernel: KernelModules | undefined): OwnModule {
   const stat = statOf(path)
   const info = stat?.isFile() === true ? readModuleInfo(path) : undefined
-  if (info === undefined) throw usage(`--module ${path}: it is no kernel module; give a file that ends in .ko`)
+  if (info === undefined)
+    throw new CliError('ERR_USAGE', `--module ${path}: it is no kernel module; give a file that ends in .ko`)
   const [magic = ''] = info.get('vermagic') ?? []
   const release = magic.split(' ')[0]
   if (kernel !== undefined && release !== kernel.release)
@@ -80,7 +81,8 @@ export async function openModules(
     for (const name of PROGRAMS) add(`/usr/sbin/${name}`, kernel.busyboxPath)
   }
   for (const { path, name } of modules)
-    if (!add(`${OWN}/${name}.ko`, path)) throw usage(`--module ${path}: there are two modules ${name}`)
+    if (!add(`${OWN}/${name}.ko`, path))
+      throw new CliError('ERR_USAGE', `--module ${path}: there are two modules ${name}`)
   return {
     share: new ViewShare({ kind: 'directory', entries }, hostUser()),
     commands: modules.flatMap(({ name, needs }, i) => [

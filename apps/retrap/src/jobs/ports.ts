@@ -98,6 +98,31 @@ export class TakenPort implements ByteStreamBackend {
   }
 }
 
+/** Characters of a line, or of a console's last lines, that are kept where nothing else is said. */
+export const LAST_WORDS = 400
+
+/** A port that hears whole lines. */
+export class LinePort extends TakenPort {
+  readonly #hear: (line: string) => void
+  readonly #most: number
+  /** The line that has begun. */
+  begun = ''
+
+  /** @param most - characters of a line; more are dropped in front */
+  constructor(hear: (line: string) => void, most: number = LAST_WORDS) {
+    super(() => true)
+    this.#hear = hear
+    this.#most = most
+  }
+
+  override send(bytes: Uint8Array): boolean {
+    const all = (this.begun + Buffer.from(bytes).toString('latin1')).split('\n')
+    this.begun = (all.pop() ?? '').slice(-this.#most)
+    for (const line of all) this.#hear(line)
+    return true
+  }
+}
+
 /** A terminal's end, by a port for each way. */
 export const bothWays = (input: SentPort, output: TakenPort): ByteStreamBackend => ({
   send: (bytes) => output.send(bytes),

@@ -98,7 +98,7 @@ function draw(rng: Rng) {
 async function run(value: object, seed: number, way: Way, late: () => number): Promise<readonly string[]> {
   const description = readCluster(value)
   const { machines } = description
-  const host = hostOf({ file: join(folder, 'cluster.json'), machines, ways: way }, way.workers, () => undefined)
+  const host = hostOf({ file: join(folder, 'cluster.json'), machines, settings: way }, way.workers, () => undefined)
   const guests = new Map<number, ClusterGuest>()
   const watched = (number: number, guest: ClusterGuest): ClusterGuest => {
     guests.set(number, guest)

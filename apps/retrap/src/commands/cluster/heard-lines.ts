@@ -6,8 +6,8 @@ import { EXEC_PORTS } from '../../guests/linux/exec-initramfs.ts'
 import type { Machine, MachineOptions, ReplayedRun } from '../../machine/machine-contract.ts'
 import { fileSource, machineInside } from '../../machine/recording/recorded-file.ts'
 import { replayRun } from '../../machine/recording/recorded-run.ts'
-import { LinePort } from '../../jobs/guest.ts'
-import { ownPorts } from './own-guest.ts'
+import { LinePort } from '../../jobs/ports.ts'
+import { ownPorts } from '../../jobs/own-guest.ts'
 
 /** A line of a machine. */
 export interface HeardLine extends Pick<ClusterEvent, 'kind' | 'text'> {

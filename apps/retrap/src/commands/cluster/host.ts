@@ -11,26 +11,28 @@ import {
   type MachineStart,
   type PlacedMachine,
 } from '@retrap/cluster'
-import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
 import { CliError } from '../../errors.ts'
-import { packageVersion } from '../../package-version.ts'
 import { foldersTag, KERNEL_TAG, REPORT_PATH } from '../../guests/linux/exec-initramfs.ts'
-import { LocalShare } from '../../machine/share/local-share.ts'
+import { type GuestParts, type MachineSettings, makeGuest } from '../../jobs/cluster-guest.ts'
 import { ExecError } from '../../jobs/errors.ts'
-import { openRoot } from '../exec/command.ts'
-import { parseSharedFolder } from '../../options/container-options.ts'
+import { openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
 import { openImageRoot } from '../../jobs/image-root.ts'
+import { foldersShare, keepKind, pathOfKept } from '../../jobs/kept-machine.ts'
+import { LinuxSystem } from '../../jobs/linux-guest.ts'
 import { GuestFiles } from '../../jobs/lookup.ts'
 import { type ExecKind, folderName, keptKind } from '../../jobs/machine.ts'
 import { type ModuleShare, openModules } from '../../jobs/module-share.ts'
+import { OwnSystem } from '../../jobs/own-guest.ts'
 import { readProgram } from '../../jobs/program.ts'
+import { MachineRecordings, type RecordedHow } from '../../jobs/recordings.ts'
 import type { ExecRoot } from '../../jobs/root.ts'
-import { foldersShare, keepKind, pathOfKept } from '../../jobs/kept-machine.ts'
-import { type ClusterGuestParts, type MachineWays, makeClusterGuest } from '../../jobs/cluster-guest.ts'
-import type { OpenTestMachine } from '../test/machine.ts'
-import { makeOwnGuest, openOwnMachine } from './own-guest.ts'
-import { MachineRecordings, type RecordedHow } from './recordings.ts'
 import { stillShare } from '../../jobs/still-share.ts'
+import { LocalShare } from '../../machine/share/local-share.ts'
+import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
+import { parseSharedFolder } from '../../options/container-options.ts'
+import { packageVersion } from '../../package-version.ts'
+import type { OpenTestMachine } from '../test/machine.ts'
+import { openOwnMachine } from './own-machine.ts'
 
 /** A machine's kind and files, and the kept machine that it begins as. */
 interface Prepared {
@@ -57,7 +59,7 @@ export interface HostParts {
   /** The file of the cluster's description. */
   readonly file: string
   readonly machines: readonly PlacedMachine[]
-  readonly ways: MachineWays
+  readonly settings: MachineSettings
 }
 
 /** A host of Linux guests. */
@@ -74,7 +76,7 @@ export interface GuestsHost extends ClusterHost {
 export class LinuxHost implements GuestsHost {
   readonly #folder: string
   readonly #machines: readonly PlacedMachine[]
-  readonly #ways: MachineWays
+  readonly #settings: MachineSettings
   #recordings: MachineRecordings | undefined
   readonly #tell: (text: string) => void
   /** Compiled code: what one machine has compiled is there for the others. */
@@ -87,30 +89,47 @@ export class LinuxHost implements GuestsHost {
   /**
    * @param parts - whose paths are relative to the folder of the description
    */
-  constructor({ file, machines, ways }: HostParts, tell: (text: string) => void) {
+  constructor({ file, machines, settings }: HostParts, tell: (text: string) => void) {
     optimizeSooner()
-    this.#ways = ways
+    this.#settings = settings
     this.#folder = dirname(resolve(file))
     this.#machines = machines
     this.#tell = tell
   }
 
   async make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
-    if (machine.machine !== undefined) return this.#makeOwn(machine, machine.machine, start, listener)
-    const { kind, path, keep, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
-    await keep()
-    const isForked = this.#ways.isForked && start.recording === undefined
-    const parts: ClusterGuestParts = {
-      ...{ path, kind, machine, machines: this.#machines, ...start, commands: modules.commands },
+    const { seed, ns, recording } = start
+    const parts: GuestParts = {
+      machine,
+      seed,
+      ns,
       // This host has no disks of another kind.
       disk: start.disk as Disk | undefined,
-      ...this.#ways,
-      isForked,
+      isCompiled: this.#settings.isCompiled,
+      isForked: this.#settings.isForked && recording === undefined,
       units: this.#units,
-      recording: start.recording === undefined ? undefined : this.#recordings?.of(start.recording),
+      recording: recording === undefined ? undefined : this.#recordings?.of(recording),
+    }
+    return machine.machine === undefined
+      ? makeGuest(parts, await this.#linux(parts), listener)
+      : makeGuest(parts, await this.#own(parts, machine.machine), listener)
+  }
+
+  async #linux(parts: GuestParts): Promise<LinuxSystem> {
+    const { machine } = parts
+    const { kind, path, keep, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
+    await keep()
+    return new LinuxSystem({
+      ...parts,
+      path,
+      kind,
+      machines: this.#machines,
+      commands: modules.commands,
       outside: { shares: sharesOf(root, modules, folders), devices: undefined },
       mounts: folders.map(({ path: source, at, readOnly }, i) => ({
-        ...{ path: at, readOnly, name: folderName(i) },
+        path: at,
+        readOnly,
+        name: folderName(i),
         ...(at === source && { realPath: realpathSync(source) }),
       })),
       read: (words) =>
@@ -118,25 +137,25 @@ export class LinuxHost implements GuestsHost {
           machine.name,
           readProgram(
             {
-              ...{ arch: kind.arch, command: words, user: machine.user, workingDirectory: '', hasTerminal: false },
+              arch: kind.arch,
+              command: words,
+              user: machine.user,
+              workingDirectory: '',
+              hasTerminal: false,
               env: [SDK_ENVIRONMENT, ...Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)],
             },
             { ...root.config, entrypoint: [], command: [], hostname: machine.name },
             files,
           ),
         ),
-    }
-    return makeClusterGuest(parts, listener)
+    })
   }
 
-  async #makeOwn(machine: PlacedMachine, file: string, start: MachineStart, listener: GuestListener) {
+  async #own(parts: GuestParts, file: string): Promise<OwnSystem> {
+    const { machine } = parts
     const opened = await of(machine.name, openOwnMachine(resolve(this.#folder, file), machine, this.#tell))
     this.#opened.push(opened)
-    const recording = start.recording === undefined ? undefined : this.#recordings?.of(start.recording)
-    const isForked = this.#ways.isForked && start.recording === undefined
-    const ways = { ...this.#ways, isForked, units: this.#units }
-    const disk = start.disk as Disk | undefined
-    return makeOwnGuest({ ...start, ...ways, ...{ machine, opened, recording, disk } }, listener)
+    return new OwnSystem(parts, opened)
   }
 
   record(how: RecordedHow): void {
@@ -191,7 +210,9 @@ export class LinuxHost implements GuestsHost {
     }
     const kept = keptKind(kind)
     const root = await (image === undefined
-      ? openRoot(folder === undefined ? 'host' : resolve(this.#folder, folder))
+      ? folder === undefined
+        ? openHostRoot()
+        : openFolderRoot(resolve(this.#folder, folder))
       : openImageRoot(resolve(this.#folder, image), arch))
     const folders = share.map((text) => {
       const shared = parseSharedFolder(resolveShare(this.#folder, text))

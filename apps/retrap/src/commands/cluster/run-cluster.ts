@@ -80,7 +80,7 @@ export async function withCluster<T>(
   act: (cluster: ReadCluster) => Promise<T>,
 ): Promise<T> {
   const description = read(file, readCluster)
-  const parts = { file, machines: description.machines, ways: { isForked, isCompiled: true } }
+  const parts = { file, machines: description.machines, settings: { isForked, isCompiled: true } }
   const stop = new AbortController()
   const end = (): void => stop.abort()
   for (const signal of ENDING_SIGNALS) process.once(signal, end)

@@ -16,7 +16,7 @@ import {
 } from '@retrap/cluster'
 import { CliError, type CliErrorCode } from '../../errors.ts'
 import { type GuestsHost, type HostParts, LinuxHost } from './host.ts'
-import type { RecordedHow } from './recordings.ts'
+import type { RecordedHow } from '../../jobs/recordings.ts'
 
 /** A Worker's work: machines of a cluster, or all of one, in branch after branch. */
 interface Work {

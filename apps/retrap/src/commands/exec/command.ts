@@ -259,7 +259,7 @@ const openImage = async (path: string, architecture: string): Promise<ExecRoot> 
  * @param program - a whole path that the root is to have, too
  * @param shown - what is seen of the host beside programs and libraries
  */
-export async function openRoot(where: string, program?: string, shown?: ShownHost): Promise<ExecRoot> {
+async function openRoot(where: string, program?: string, shown?: ShownHost): Promise<ExecRoot> {
   if (where === 'host') return openHostRoot(program === undefined ? [] : [program], shown)
   return openFolderRoot(where)
 }
