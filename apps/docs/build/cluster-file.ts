@@ -61,7 +61,7 @@ export const tellFaults = (): string =>
     Object.entries(FAULT_KINDS).map(([kind, { about, place, takesAmount }]) => [
       code(kind),
       prose(about),
-      { ways: 'ways between machines', machine: 'a machine', disk: "a machine's disk" }[place],
+      { links: 'links between machines', machine: 'a machine', disk: "a machine's disk" }[place],
       takesAmount === undefined ? '' : { part: 'a part, 0 to 1', time: 'a time' }[takesAmount],
     ]),
   )

@@ -1,7 +1,7 @@
 import type { Fault } from './faults.ts'
 import type { Links, LinkTrouble } from './links.ts'
 
-/** The faults of ways that last at present. Several of one way add up. */
+/** The faults of links that last at present. Several of one link add up. */
 export class ActiveFaults {
   readonly #links: Links
   readonly #names: readonly string[]

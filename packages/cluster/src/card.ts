@@ -23,7 +23,7 @@ export class Card implements PacketBackend {
   readonly maximumBytes: number = MAXIMUM_FRAME
   /** Frames that the machine has sent since they were last taken, with their instants. */
   #sent: { readonly ns: number; readonly frame: Uint8Array }[] = []
-  /** Frames on their way here, the next one first. */
+  /** Frames in flight to this machine, the next one first. */
   readonly #coming: { readonly ns: number; readonly frame: Uint8Array }[] = []
   #client: PacketClient | undefined
   #clock: CardClock | undefined
@@ -67,7 +67,7 @@ export class Card implements PacketBackend {
     return copy
   }
 
-  /** Has all frames on their way here come earlier by so much: the machine's clock has stood still. */
+  /** Has all frames in flight to this machine arrive earlier by `ns`: the machine's clock has stood still. */
   hasten(ns: number): void {
     for (const [i, { ns: at, frame }] of this.#coming.entries()) this.#coming[i] = { ns: at - ns, frame }
     this.#arm()

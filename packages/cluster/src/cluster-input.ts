@@ -1,9 +1,9 @@
 import type { NetworkDescription, PlacedMachine, WorkloadDescription } from './description.ts'
 import type { Fault, FaultName } from './faults.ts'
 
-/** A way between machines, as a `cluster.json` has it: `{ latency: '5ms', bandwidth: '100Mbit', loss: 0.01 }`. */
+/** A link between machines, as a `cluster.json` has it: `{ latency: '5ms', bandwidth: '100Mbit', loss: 0.01 }`. */
 export interface LinkInput extends Partial<Pick<NetworkDescription, 'loss'>> {
-  /** Time of a frame on its way (`500us`). */
+  /** Latency of a frame (`500us`). */
   readonly latency?: string
   /** A frame comes earlier or later by up to this (`100us`). */
   readonly jitter?: string
@@ -45,7 +45,7 @@ export interface RateInput extends Pick<FaultInput, 'for' | 'amount' | 'machines
 export interface ClusterInput {
   /** The machines, which start together. */
   readonly machines: readonly MachineInput[]
-  /** The usual way between machines, and those between two by their names. */
+  /** The usual link between machines, and those between two by their names. */
   readonly network?: LinkInput & {
     readonly links?: readonly (LinkInput & { readonly between: readonly [string, string] })[]
   }

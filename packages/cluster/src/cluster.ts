@@ -1,5 +1,5 @@
 import type { ClusterDescription, PlacedMachine } from './description.ts'
-import { Conductor } from './conductor.ts'
+import { Simulation } from './simulation.ts'
 import { type ClusterDisk, Disk } from './disk.ts'
 import { Draws } from './draws.ts'
 import { ActiveFaults } from './active-faults.ts'
@@ -21,9 +21,9 @@ export interface ClusterOptions {
   readonly signal?: AbortSignal
 }
 
-/** One of the ways in which a cluster goes on from the instant at which all is ready. */
+/** A branch of a cluster's run, from the instant at which all is ready. */
 export interface Branch {
-  /** Decides what faults are drawn, and what becomes of each frame from then on; 0 for the usual way. */
+  /** Decides what faults are drawn, and what becomes of each frame from then on; 0 for the seed's own branch. */
   readonly number: number
   /** The faults that come; default those that are drawn. */
   readonly faults?: readonly Fault[] | undefined
@@ -68,7 +68,7 @@ export class Cluster {
   readonly #seed: number
   readonly #host: ClusterHost
   readonly #options: ClusterOptions
-  readonly #conductor: Conductor
+  readonly #simulation: Simulation
   readonly #links: Links
   readonly #guests = new Map<number, ClusterGuest>()
   /** The disks of machines that have one, whether these run or not. */
@@ -105,8 +105,8 @@ export class Cluster {
     const usual = (from: number, to: number): Link => linkBetween(description, from, to)
     this.#links = before === undefined ? new Links(seed, machines.length, usual) : before.#links.copy(seed)
     this.#properties = before === undefined ? new Properties() : before.#properties.copy()
-    this.#conductor = new Conductor(this.#links, machines.length)
-    if (before !== undefined) this.#conductor.now = before.#conductor.now
+    this.#simulation = new Simulation(this.#links, machines.length)
+    if (before !== undefined) this.#simulation.now = before.#simulation.now
     for (const machine of machines) {
       const { number, disk } = machine
       if (disk === undefined) continue
@@ -114,13 +114,13 @@ export class Cluster {
       const made = (): ClusterDisk => host.makeDisk?.(machine, seed, name) ?? new Disk(disk.size, seed, name)
       this.#disks.set(number, before === undefined ? made() : before.#disks.get(number)!.copy())
     }
-    this.#ofMachines = new MachineFaults(this.#conductor, this.#guests, this.#disks)
+    this.#ofMachines = new MachineFaults(this.#simulation, this.#guests, this.#disks)
     const { log } = options
-    this.#conductor.onFrame = log && ((from, ns, delivery) => log.frame(from, ns, delivery))
-    this.#conductor.onWake = log && ((number, ns, offset) => log.goesOn(number, ns, offset))
+    this.#simulation.onFrame = log && ((from, ns, delivery) => log.frame(from, ns, delivery))
+    this.#simulation.onWake = log && ((number, ns, offset) => log.goesOn(number, ns, offset))
     this.#lastLines = new Map(before === undefined ? [] : before.#lastLines)
-    this.#conductor.onWindow = () => this.#hear()
-    this.#conductor.onEnd = (number, reason) => {
+    this.#simulation.onWindow = () => this.#hear()
+    this.#simulation.onEnd = (number, reason) => {
       this.#drop(number)
       this.#tell('machine', `ended: ${reason}`, machines[number])
     }
@@ -152,7 +152,7 @@ export class Cluster {
       cluster.#tell('phase', 'all machines run')
       const setup = description.workload?.setup
       if (setup !== undefined) await cluster.#program('setup', setup)
-      cluster.#conductor.fork()
+      cluster.#simulation.fork()
       return cluster
     } catch (error) {
       cluster.close()
@@ -165,14 +165,14 @@ export class Cluster {
     const [description, seed, host] = [this.#description, this.#seed, this.#host]
     const fork = new Cluster({ description, seed, host }, options, this)
     fork.#failure = this.#failure
-    this.#conductor.fork()
+    this.#simulation.fork()
     try {
       for (const [number, guest] of this.#guests) {
         fork.#starts.set(number, this.#starts.get(number)!)
         // oxlint-disable-next-line no-await-in-loop -- one after another: the host has few processors
         const clone = await guest.fork(fork.#listener(description.machines[number]!), fork.#disks.get(number))
         fork.#guests.set(number, clone)
-        fork.#conductor.add(number, clone, this.#conductor.offsetOf(number))
+        fork.#simulation.add(number, clone, this.#simulation.offsetOf(number))
       }
       return fork
     } catch (error) {
@@ -183,7 +183,7 @@ export class Cluster {
 
   /** The present instant, in nanoseconds since the cluster's begin. */
   get now(): number {
-    return this.#conductor.now
+    return this.#simulation.now
   }
 
   /** The cause of a failure until now; undefined: there was none. */
@@ -202,7 +202,7 @@ export class Cluster {
       await this.#program('check', check)
     }
     if (this.#options.signal?.aborted === true) this.#failure ??= STOPPED
-    return { failure: this.#failure, ns: this.#conductor.now, faults, properties: this.#properties.all }
+    return { failure: this.#failure, ns: this.#simulation.now, faults, properties: this.#properties.all }
   }
 
   /** Ends all machines. */
@@ -224,17 +224,17 @@ export class Cluster {
   /** Runs drivers while faults come, mends all, and waits for the drivers. */
   async #withFaults(wanted: readonly Fault[]): Promise<void> {
     const { workload, faults } = this.#description
-    const conductor = this.#conductor
-    const begin = conductor.now
+    const simulation = this.#simulation
+    const begin = simulation.now
     const drivers = (workload?.drivers ?? []).map((words, i) => ({ name: `driver ${i + 1}`, words }))
     for (const { name, words } of drivers) await this.#begin(name, words)
     this.#options.log?.faultsBegin(begin)
     this.#tell('phase', 'faults begin')
-    for (const fault of wanted) conductor.at(begin + fault.at, () => this.#fault(fault))
-    await conductor.runTo(begin + faults.for, () => this.#isOver)
+    for (const fault of wanted) simulation.schedule(begin + fault.at, () => this.#fault(fault))
+    await simulation.runTo(begin + faults.for, () => this.#isOver)
     if (this.#isOver) return
     this.#tell('phase', 'all is mended')
-    await conductor.runTo(conductor.now + faults.heal, () => this.#isOver)
+    await simulation.runTo(simulation.now + faults.heal, () => this.#isOver)
     await this.#until(() => drivers.every(({ name }) => this.#codes.has(name)), 'the drivers')
     for (const { name } of drivers) this.#judge(name)
   }
@@ -249,7 +249,7 @@ export class Cluster {
   async #begin(name: string, words: readonly string[]): Promise<void> {
     const { on } = this.#description.workload!
     const { number } = this.#description.machines.find((machine) => machine.name === on)!
-    await this.#conductor.bring(number)
+    await this.#simulation.bring(number)
     const guest = this.#guests.get(number)
     if (guest === undefined) this.#failure ??= `${on} has ended before ${name}`
     await guest?.start(name, words)
@@ -257,7 +257,7 @@ export class Cluster {
 
   async #until(isDone: () => boolean, what: string): Promise<void> {
     const { limit } = this.#description
-    await this.#conductor.runTo(limit, () => this.#isOver || isDone())
+    await this.#simulation.runTo(limit, () => this.#isOver || isDone())
     if (this.#isOver || isDone()) return
     const last = this.#description.machines.map(({ name }) => `${name}: ${this.#lastLines.get(name) ?? '(nothing)'}`)
     const where = `${what} on ${this.#description.workload?.on}`
@@ -275,15 +275,17 @@ export class Cluster {
     const count = this.#starts.get(number) ?? 0
     this.#starts.set(number, count + 1)
     const { log } = this.#options
-    const { now } = this.#conductor
+    const { now } = this.#simulation
     const recording = `${machine.name}.${count}`
     const start: MachineStart = {
-      ...{ seed: new Draws(this.#seed, `start ${number} ${count}`).bits(), ns: now, disk: this.#disks.get(number) },
+      seed: new Draws(this.#seed, `start ${number} ${count}`).bits(),
+      ns: now,
+      disk: this.#disks.get(number),
       ...(log !== undefined && { recording }),
     }
     const guest = await this.#host.make(machine, start, this.#listener(machine))
     this.#guests.set(number, guest)
-    this.#conductor.add(number, guest)
+    this.#simulation.add(number, guest)
     log?.started(number, now, guest.now(), recording)
     this.#ofMachines.started(number)
     if (command.length > 0) await guest.start(MAIN, command)
@@ -292,7 +294,7 @@ export class Cluster {
   #listener(machine: PlacedMachine): GuestListener {
     const note = (kind: Heard['kind']) => (ns: number, text: string, code?: number) =>
       void this.#heard.push({
-        ...{ machine, kind, text, ns: ns + this.#conductor.offsetOf(machine.number) },
+        ...{ machine, kind, text, ns: ns + this.#simulation.offsetOf(machine.number) },
         ...(code !== undefined && { code }),
       })
     return { line: note('output'), report: note('report'), ended: note('ended') }
@@ -302,8 +304,8 @@ export class Cluster {
     this.#disks.get(number)?.reset()
     this.#guests.get(number)?.close()
     this.#guests.delete(number)
-    this.#options.log?.ended(number, this.#conductor.now)
-    this.#conductor.remove(number)
+    this.#options.log?.ended(number, this.#simulation.now)
+    this.#simulation.remove(number)
   }
 
   /** The disk of a machine loses its power. */
@@ -316,12 +318,12 @@ export class Cluster {
 
   /** A fault begins, unless its time is a quiet one. */
   async #fault(fault: Fault): Promise<void> {
-    const conductor = this.#conductor
-    if (conductor.now < this.#quietUntil) return
+    const simulation = this.#simulation
+    if (simulation.now < this.#quietUntil) return
     this.#tell('fault', describeFault(fault))
     const { kind } = fault
     const ends: (() => unknown)[] = []
-    if (FAULT_KINDS[kind].place === 'ways') {
+    if (FAULT_KINDS[kind].place === 'links') {
       this.#active.begin(fault)
       ends.push(() => this.#active.end(fault))
     } else
@@ -346,14 +348,14 @@ export class Cluster {
       this.#tell('fault', `${kind} is over`)
       for (const end of ends) await end()
     })
-    conductor.at(conductor.now + fault.for, () => this.#lasting.get(fault)?.())
+    simulation.schedule(simulation.now + fault.for, () => this.#lasting.get(fault)?.())
   }
 
   /** Ends all faults, and has none begin for a while. */
   async #quiet(seconds: number): Promise<void> {
-    const conductor = this.#conductor
-    this.#quietUntil = conductor.now + seconds * 1e9
-    for (const { number } of this.#description.machines) await conductor.wake(number)
+    const simulation = this.#simulation
+    this.#quietUntil = simulation.now + seconds * 1e9
+    for (const { number } of this.#description.machines) await simulation.wake(number)
     for (const end of this.#lasting.values()) await end()
   }
 
@@ -386,14 +388,14 @@ export class Cluster {
       return
     }
     if (report.kind === 'quiet') {
-      this.#conductor.at(this.#conductor.now, () => this.#quiet(report.seconds))
+      this.#simulation.schedule(this.#simulation.now, () => this.#quiet(report.seconds))
       return
     }
     this.#failure ??= this.#properties.note(report, machine.name)
   }
 
   #tell(kind: ClusterEvent['kind'], text: string, machine?: PlacedMachine): void {
-    this.#event({ ns: this.#conductor.now, kind, text, ...(machine && { machine: machine.name }) })
+    this.#event({ ns: this.#simulation.now, kind, text, ...(machine && { machine: machine.name }) })
   }
 
   #event(event: ClusterEvent): void {

@@ -1,8 +1,8 @@
 import type { FaultWishes } from './faults.ts'
 
-/** A way between machines. Times are in nanoseconds. */
+/** A link between machines. Times are in nanoseconds. */
 export interface NetworkDescription {
-  /** Time of a frame on its way. */
+  /** Latency of a frame. */
   readonly latency: number
   /** A frame comes earlier or later by up to this. */
   readonly jitter: number
@@ -60,7 +60,7 @@ export interface WorkloadDescription {
 export interface ClusterDescription {
   /** All of them, by their numbers. */
   readonly machines: readonly PlacedMachine[]
-  /** The usual way, and those between two machines. */
+  /** The usual link, and those between two machines. */
   readonly network: NetworkDescription & {
     readonly links: readonly (NetworkDescription & { readonly between: readonly [string, string] })[]
   }

@@ -1,5 +1,5 @@
 import { type BlockBackend, BlockError, type BlockProperties } from '@retrap/device'
-import type { MachineTime } from './conductor.ts'
+import type { MachineTime } from './simulation.ts'
 import { Draws } from './draws.ts'
 
 const SECTOR_BYTES = 512

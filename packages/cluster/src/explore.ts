@@ -54,13 +54,13 @@ interface Start extends Omit<Planned, 'branch'> {
 }
 
 /**
- * Goes on from the instant at which all is ready in one way after another. Branches that reach something new (an assertion, a
+ * Goes on from the instant at which all is ready in one branch after another. Branches that reach something new (an assertion, a
  * shape of a line, an edge between two shapes) are gone on from: with the same faults until an instant at which something was
  * new, or with some of them moved. A branch follows from the seed and from those that are {@link MOST_LANES} or more before it, and not from
- * the host's time, nor from the number of lanes. The faults of a way that fails are reduced to those that are needed.
+ * the host's time, nor from the number of lanes. The faults of a branch that fails are reduced to those that are needed.
  *
  * @param lanes - of this description and seed, at least one; they are closed at the end
- * @returns the failures, and how many ways were gone
+ * @returns the failures, and how many branches were run
  * @throws errors of a lane
  */
 export async function explore(

@@ -4,20 +4,20 @@ import { Draws } from './draws.ts'
 export interface FaultKind {
   /** The kind in a few words, for people. */
   readonly about: string
-  /** The ways between machines, one machine, or the disk of one. */
-  readonly place: 'ways' | 'machine' | 'disk'
+  /** The links between machines, one machine, or the disk of one. */
+  readonly place: 'links' | 'machine' | 'disk'
   /** The meaning of an amount: a part of something, or a time. Absent: the kind has no amount. */
   readonly takesAmount?: 'part' | 'time'
 }
 
 /** The kinds of faults. */
 export const FAULT_KINDS: Readonly<Record<FaultName, FaultKind>> = {
-  partition: { about: 'machines do not reach each other', place: 'ways' },
-  loss: { about: 'a part of the frames is lost', place: 'ways', takesAmount: 'part' },
-  delay: { about: 'frames come later', place: 'ways', takesAmount: 'time' },
-  duplicate: { about: 'a part of the frames comes twice', place: 'ways', takesAmount: 'part' },
-  reorder: { about: 'a part of the frames is overtaken by later ones', place: 'ways', takesAmount: 'part' },
-  corrupt: { about: 'a part of the frames has a wrong bit', place: 'ways', takesAmount: 'part' },
+  partition: { about: 'machines do not reach each other', place: 'links' },
+  loss: { about: 'a part of the frames is lost', place: 'links', takesAmount: 'part' },
+  delay: { about: 'frames come later', place: 'links', takesAmount: 'time' },
+  duplicate: { about: 'a part of the frames comes twice', place: 'links', takesAmount: 'part' },
+  reorder: { about: 'a part of the frames is overtaken by later ones', place: 'links', takesAmount: 'part' },
+  corrupt: { about: 'a part of the frames has a wrong bit', place: 'links', takesAmount: 'part' },
   crash: { about: 'a machine is reset, and starts again; its disk has all that was written', place: 'machine' },
   power: { about: 'a machine loses its power, and its disk the writes that were not flushed', place: 'machine' },
   hang: { about: 'a machine stands still', place: 'machine' },
@@ -46,15 +46,15 @@ export interface Fault {
   readonly at: number
   /** How long it lasts. */
   readonly for: number
-  /** Of a fault of a machine; of one of the ways: those to and from these machines. */
+  /** Of a fault of a machine; of a fault of links: those to and from these machines. */
   readonly machines?: readonly string[]
-  /** Ways that are cut, each as `from>to`. */
+  /** Links that are cut, each as `from>to`. */
   readonly cut?: readonly string[]
   /** A part of the frames, or a time. */
   readonly amount?: number
 }
 
-/** The shapes of partitions: each returns the ways that are cut. */
+/** The shapes of partitions: each returns the links that are cut. */
 const PARTITIONS: readonly ((names: readonly string[]) => string[])[] = [
   // Two halves.
   (names) => between(names.slice(0, names.length >> 1), names.slice(names.length >> 1)),
@@ -130,14 +130,14 @@ export function drawFaults(
 function placeOf(kind: FaultName, names: readonly string[], draws: Draws): Partial<Fault> {
   if (kind === 'partition') {
     const order = draws.shuffled(names)
-    // A ring of three is whole, and one machine has no ways.
+    // A ring of three is whole, and one machine has no links.
     const cuts = PARTITIONS.map((shape) => shape(order)).filter(({ length }) => length > 0)
     return { cut: cuts.length === 0 ? [] : draws.pick(cuts) }
   }
   // A rack, or all of them.
   if (kind === 'power' && names.length > 1 && draws.happens(1 / 3))
     return { machines: draws.shuffled(names).slice(0, 2 + draws.below(names.length - 1)) }
-  const isOfOne = FAULT_KINDS[kind].place !== 'ways' || draws.happens(0.5)
+  const isOfOne = FAULT_KINDS[kind].place !== 'links' || draws.happens(0.5)
   return isOfOne ? { machines: [draws.pick(names)] } : {}
 }
 
@@ -145,7 +145,7 @@ function placeOf(kind: FaultName, names: readonly string[], draws: Draws): Parti
 export function describeFault({ kind, machines, cut, amount, for: lasts }: Fault): string {
   const { takesAmount } = FAULT_KINDS[kind]
   const much = amount === undefined ? '' : takesAmount === 'part' ? ` of ${amount * 100} %` : ` of ${timeText(amount)}`
-  const where = cut?.join(' ') ?? machines?.join(' ') ?? 'all ways'
+  const where = cut?.join(' ') ?? machines?.join(' ') ?? 'all links'
   return `${kind}${much}, ${where}, for ${timeText(lasts)}`
 }
 

@@ -121,10 +121,10 @@ interface Packet {
 }
 
 function carried(version: 'IPv4' | 'IPv6', { protocol, offset, ends, payload }: Packet): DecodedFrame {
-  const way = ends.join(' > ')
+  const route = ends.join(' > ')
   const plain = (what: string): DecodedFrame => ({
     ...{ protocol: version, payload },
-    text: `${version} ${way} ${what}, ${bytesText(payload)}`,
+    text: `${version} ${route} ${what}, ${bytesText(payload)}`,
   })
   if (offset > 0) return plain(`fragment at ${offset}`)
   if (protocol === 6) return tcp(ends, payload)
@@ -137,7 +137,7 @@ function carried(version: 'IPv4' | 'IPv6', { protocol, offset, ends, payload }: 
   const more = isEcho ? ` ${get16(payload, 6)}` : payload[1] === 0 ? '' : ` (code ${payload[1]})`
   return {
     protocol: name,
-    text: `${name} ${way} ${types[type] ?? `type ${type}`}${more}`,
+    text: `${name} ${route} ${types[type] ?? `type ${type}`}${more}`,
     payload: payload.subarray(8),
   }
 }

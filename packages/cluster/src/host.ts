@@ -1,4 +1,4 @@
-import type { ConductedMachine } from './conductor.ts'
+import type { SimulatedMachine } from './simulation.ts'
 import type { PlacedMachine } from './description.ts'
 import type { ClusterDisk } from './disk.ts'
 import type { GuestFault } from './machine-faults.ts'
@@ -14,7 +14,7 @@ export interface GuestListener {
 }
 
 /** A machine whose programs are started from outside. */
-export interface ClusterGuest extends ConductedMachine {
+export interface ClusterGuest extends SimulatedMachine {
   /** Starts a program, under a name that its end is told with. */
   start(name: string, words: readonly string[]): Promise<void>
   /** Sets its clock forward, or back. */
@@ -23,7 +23,7 @@ export interface ClusterGuest extends ConductedMachine {
   disturb(kind: GuestFault, amount: number): void
   /** Identifies its state, for comparisons: the instructions that it has retired, and a checksum of its RAM. */
   digest(): Promise<string>
-  /** Makes a machine that goes on from this instant by itself, with the frames that are on their way to this one. @param disk - a copy of its disk */
+  /** Makes a machine that goes on from this instant by itself, with the frames in flight to this one. @param disk - a copy of its disk */
   fork(listener: GuestListener, disk: ClusterDisk | undefined): Promise<ClusterGuest>
   /** Ends the machine. */
   close(): void

@@ -1,12 +1,12 @@
 export { Card, type CardClock } from './card.ts'
 export {
-  conducted,
-  type ConductedCard,
-  type ConductedMachine,
+  simulated,
+  type SimulatedCard,
+  type SimulatedMachine,
   type MachineTime,
   type TimedMachine,
   timeOf,
-} from './conductor.ts'
+} from './simulation.ts'
 export type { ClusterInput, FaultInput, LinkInput, MachineInput, RateInput } from './cluster-input.ts'
 export type { ClusterDescription, NetworkDescription, PlacedMachine, WorkloadDescription } from './description.ts'
 export { clusterSchema, type Plan, readCluster, readPlan } from './read-description.ts'

@@ -2,9 +2,9 @@ import type { ClusterDescription } from './description.ts'
 import { Draws } from './draws.ts'
 import { ClusterError } from './errors.ts'
 
-/** A way from one machine to another. */
+/** The properties of a link from one machine to another. */
 export interface Link {
-  /** Time of a frame on its way, in nanoseconds. */
+  /** Latency of a frame, in nanoseconds. */
   readonly latencyNs: number
   /** A frame may be earlier or later by up to this; less than the latency. */
   readonly jitterNs: number
@@ -14,7 +14,7 @@ export interface Link {
   readonly loss: number
 }
 
-/** Trouble on a way, besides the way's own properties. Parts are probabilities of each frame. */
+/** Trouble on a link, besides the link's own properties. Parts are probabilities of each frame. */
 export interface LinkTrouble {
   /** Frames that are lost. */
   readonly loss: number
@@ -34,11 +34,11 @@ export const NO_TROUBLE: LinkTrouble = { loss: 0, duplicate: 0, reorder: 0, corr
 /** The most by which a frame that is out of order is late. */
 const REORDER_NS = 5_000_000
 
-/** The reason for which a frame did not arrive, or what was done to it on its way. */
+/** The reason for which a frame did not arrive, or what was done to it on its link. */
 export type FrameCause =
   /** The frame was lost by chance: of its link, or of a fault. */
   | 'loss'
-  /** The frame was lost: its way was cut. */
+  /** The frame was lost: its link was cut. */
   | 'partition'
   /** The frame was lost: the machine that it was for was off. */
   | 'off'
@@ -49,7 +49,7 @@ export type FrameCause =
   /** One of its bits is wrong. */
   | 'corrupt'
 
-/** A frame on its way to a machine. */
+/** A frame in flight to a machine. */
 export interface Delivery {
   /** Index of the machine. */
   readonly to: number
@@ -69,14 +69,18 @@ export interface SentFrame {
   readonly frame: Uint8Array
 }
 
-interface Way {
-  readonly link: Link
+/** The link from one machine to another. */
+interface LinkState {
+  readonly properties: Link
   draws: Draws
   trouble: LinkTrouble
   isCut: boolean
   /** The instant until which earlier frames occupy it. */
   busyUntil: number
 }
+
+/** The sequence of a link. Its name is a part of each seed's results, and stays. */
+const drawsOf = (seed: number, from: number, to: number): Draws => new Draws(seed, `way ${from} ${to}`)
 
 const ADDRESS_BYTES = 6
 
@@ -85,67 +89,69 @@ export const addressOf = (machine: number): Uint8Array =>
   Uint8Array.of(0x52, 0x54, 0, 0x7c, (machine + 1) >> 8, (machine + 1) & 0xff)
 
 /**
- * The network of a cluster. Each way between two machines draws from a sequence of its own: what happens to its frames does not
- * depend on those of other ways. No frame comes earlier than its link's latency less the jitter, whatever goes wrong.
+ * The network of a cluster. Each link draws from a sequence of its own: what happens to its frames does not depend on those of other
+ * links. No frame comes earlier than its link's latency less the jitter, whatever goes wrong.
  */
 export class Links {
-  readonly #ways: (Way | undefined)[][]
+  readonly #links: (LinkState | undefined)[][]
 
-  /** @param linkOf - the way from one machine to another */
+  /** @param linkOf - the properties of the link from one machine to another */
   constructor(seed: number, machines: number, linkOf: (from: number, to: number) => Link) {
-    this.#ways = Array.from({ length: machines }, (_, from) =>
+    this.#links = Array.from({ length: machines }, (_, from) =>
       Array.from({ length: machines }, (__, to) =>
         from === to
           ? undefined
           : {
-              link: linkOf(from, to),
-              draws: new Draws(seed, `way ${from} ${to}`),
-              ...{ trouble: NO_TROUBLE, isCut: false, busyUntil: 0 },
+              properties: linkOf(from, to),
+              draws: drawsOf(seed, from, to),
+              trouble: NO_TROUBLE,
+              isCut: false,
+              busyUntil: 0,
             },
       ),
     )
   }
 
-  /** The same network at the same instant, by itself, whose ways draw from the sequences of a seed. */
+  /** The same network at the same instant, by itself, whose links draw from the sequences of a seed. */
   copy(seed: number): Links {
-    const copy = new Links(seed, this.#ways.length, (from, to) => this.#ways[from]![to]!.link)
-    for (const [from, ways] of this.#ways.entries())
-      for (const [to, way] of ways.entries())
-        if (way !== undefined) copy.#ways[from]![to] = { ...way, draws: copy.#ways[from]![to]!.draws }
+    const copy = new Links(seed, this.#links.length, (from, to) => this.#links[from]![to]!.properties)
+    for (const [from, links] of this.#links.entries())
+      for (const [to, link] of links.entries())
+        if (link !== undefined) copy.#links[from]![to] = { ...link, draws: copy.#links[from]![to]!.draws }
     return copy
   }
 
   /** Draws from the sequences of another seed from now on. */
   reseed(seed: number): void {
-    for (const [from, ways] of this.#ways.entries())
-      for (const [to, way] of ways.entries()) if (way !== undefined) way.draws = new Draws(seed, `way ${from} ${to}`)
+    for (const [from, links] of this.#links.entries())
+      for (const [to, link] of links.entries()) if (link !== undefined) link.draws = drawsOf(seed, from, to)
   }
 
-  /** The least time between the sending of a frame and its arrival, on any way. */
-  get leastNs(): number {
-    const times = this.#ways
+  /** The least time between the sending of a frame and its arrival, on any link. */
+  get lookaheadNs(): number {
+    const times = this.#links
       .flat()
-      .map((way) => (way === undefined ? Infinity : way.link.latencyNs - way.link.jitterNs))
+      .map((link) => (link === undefined ? Infinity : link.properties.latencyNs - link.properties.jitterNs))
     return Math.min(...times)
   }
 
-  /** Sets what goes wrong on a way. */
+  /** Sets what goes wrong on a link. */
   trouble(from: number, to: number, trouble: LinkTrouble): void {
-    const way = this.#ways[from]?.[to]
-    if (way !== undefined) way.trouble = trouble
+    const link = this.#links[from]?.[to]
+    if (link !== undefined) link.trouble = trouble
   }
 
-  /** Cuts a way, or mends it. */
+  /** Cuts a link, or mends it. */
   cut(from: number, to: number, isCut: boolean): void {
-    const way = this.#ways[from]?.[to]
-    if (way !== undefined) way.isCut = isCut
+    const link = this.#links[from]?.[to]
+    if (link !== undefined) link.isCut = isCut
   }
 
   /** Sends a frame: to the machine that has its address, or to all where nobody has. @returns what becomes of it */
   send({ from, ns, frame }: SentFrame): Delivery[] {
     if (frame.length < ADDRESS_BYTES) return []
     const to = this.#machineOf(frame)
-    const all = to === undefined ? this.#ways.keys() : [to]
+    const all = to === undefined ? this.#links.keys() : [to]
     return [...all].flatMap((one) => this.#pass(from, one, ns, frame))
   }
 
@@ -153,27 +159,27 @@ export class Links {
     const known = addressOf(0)
     for (let i = 0; i < ADDRESS_BYTES - 2; i++) if (frame[i] !== known[i]) return undefined
     const machine = ((frame[4]! << 8) | frame[5]!) - 1
-    return this.#ways[machine] === undefined ? undefined : machine
+    return this.#links[machine] === undefined ? undefined : machine
   }
 
   #pass(from: number, to: number, ns: number, frame: Uint8Array): Delivery[] {
-    const way = this.#ways[from]?.[to]
-    if (way === undefined) return []
+    const link = this.#links[from]?.[to]
+    if (link === undefined) return []
     const lost = (cause: FrameCause): Delivery[] => [{ to, ns: Infinity, frame, causes: [cause] }]
-    if (way.isCut) return lost('partition')
-    const { draws, link, trouble } = way
-    if (draws.happens(link.loss) || draws.happens(trouble.loss)) return lost('loss')
-    way.busyUntil = Math.max(ns, way.busyUntil) + Math.ceil((frame.length * 8e9) / link.bitsPerSecond)
+    if (link.isCut) return lost('partition')
+    const { draws, properties, trouble } = link
+    if (draws.happens(properties.loss) || draws.happens(trouble.loss)) return lost('loss')
+    link.busyUntil = Math.max(ns, link.busyUntil) + Math.ceil((frame.length * 8e9) / properties.bitsPerSecond)
     const count = draws.happens(trouble.duplicate) ? 2 : 1
     return Array.from({ length: count }, () => {
       const isLate = draws.happens(trouble.reorder)
       const late = isLate ? draws.below(REORDER_NS) : 0
-      const jitter = link.jitterNs === 0 ? 0 : draws.below(2 * link.jitterNs + 1) - link.jitterNs
+      const jitter = properties.jitterNs === 0 ? 0 : draws.below(2 * properties.jitterNs + 1) - properties.jitterNs
       const isCorrupt = draws.happens(trouble.corrupt)
       const causes = { duplicate: count > 1, reorder: isLate, corrupt: isCorrupt }
       return {
         to,
-        ns: way.busyUntil + link.latencyNs + jitter + trouble.delayNs + late,
+        ns: link.busyUntil + properties.latencyNs + jitter + trouble.delayNs + late,
         frame: isCorrupt ? withWrongBit(frame, draws) : frame,
         causes: (['duplicate', 'reorder', 'corrupt'] as const).filter((cause) => causes[cause]),
       }
@@ -189,7 +195,7 @@ function withWrongBit(frame: Uint8Array, draws: Draws): Uint8Array {
   return wrong
 }
 
-/** The way between two machines: that of the list, or the usual one. */
+/** The properties of the link between two machines: those of the list, or the usual ones. */
 export function linkBetween({ machines, network }: ClusterDescription, from: number, to: number): Link {
   const names = [machines[from]!.name, machines[to]!.name]
   const { latency, jitter, bandwidth, loss } =

@@ -1,4 +1,4 @@
-import type { Conductor } from './conductor.ts'
+import type { Simulation } from './simulation.ts'
 import type { ClusterDisk } from './disk.ts'
 import type { Fault } from './faults.ts'
 
@@ -15,13 +15,17 @@ interface FaultyGuest {
 
 /** The faults of machines, and of their disks, that last at present: all but those that end a machine. */
 export class MachineFaults {
-  readonly #conductor: Conductor
+  readonly #simulation: Simulation
   readonly #guests: ReadonlyMap<number, FaultyGuest>
   readonly #disks: ReadonlyMap<number, ClusterDisk>
   readonly #all = new Set<{ readonly fault: Fault; readonly number: number }>()
 
-  constructor(conductor: Conductor, guests: ReadonlyMap<number, FaultyGuest>, disks: ReadonlyMap<number, ClusterDisk>) {
-    this.#conductor = conductor
+  constructor(
+    simulation: Simulation,
+    guests: ReadonlyMap<number, FaultyGuest>,
+    disks: ReadonlyMap<number, ClusterDisk>,
+  ) {
+    this.#simulation = simulation
     this.#guests = guests
     this.#disks = disks
   }
@@ -30,9 +34,9 @@ export class MachineFaults {
   async begin(fault: Fault, number: number): Promise<() => Promise<void> | void> {
     const { kind, amount = 0 } = fault
     // The clock of a machine that hangs stands still from now on, and not since it had nothing to do.
-    await this.#conductor.bring(number)
+    await this.#simulation.bring(number)
     if (kind === 'hang') {
-      this.#conductor.hang(number, fault.for)
+      this.#simulation.hang(number, fault.for)
       return () => undefined
     }
     const guest = this.#guests.get(number)
@@ -46,7 +50,7 @@ export class MachineFaults {
     this.#all.add(active)
     this.#apply(kind, number)
     return async () => {
-      await this.#conductor.bring(number)
+      await this.#simulation.bring(number)
       this.#all.delete(active)
       if (kind === 'stall') this.#disks.get(number)?.stall(0)
       this.#apply(kind, number)
@@ -64,7 +68,7 @@ export class MachineFaults {
       [...this.#all].flatMap(({ fault, number: of }) =>
         of === number && fault.kind === wanted ? [fault.amount ?? 1] : [],
       )
-    if (kind === 'slow-cpu') this.#conductor.slow(number, Math.min(1, ...amounts(kind)))
+    if (kind === 'slow-cpu') this.#simulation.slow(number, Math.min(1, ...amounts(kind)))
     else if (OF_GUEST.includes(kind))
       this.#guests.get(number)?.disturb(kind as GuestFault, Math.max(0, ...amounts(kind)))
     else

@@ -34,7 +34,7 @@ const amount = z.union([part, time])
 const program = z.array(z.string()).min(1, 'expected a program and its arguments')
 
 const link = {
-  latency: time.prefault('500us').describe('Time of a frame on its way.'),
+  latency: time.prefault('500us').describe('Latency of a frame.'),
   jitter: time.prefault('100us').describe('A frame comes earlier or later by up to this.'),
   bandwidth: rate.optional().describe('Bits a second, such as 100Mbit. Without it a frame takes no time of its own.'),
   loss: part.default(0).describe('The part of frames that is lost, from 0 to 1.'),
@@ -109,11 +109,11 @@ const faultAt = <T extends z.ZodType<number>>(instant: T) =>
     kind: z.enum(kinds).describe('One of the kinds of faults.'),
     at: instant.describe('The instant at which it begins, from the one at which faults begin.'),
     for: instant.describe('How long the fault lasts.'),
-    machines: z.array(z.string()).optional().describe('The machines that have it; for ways: those to and from these.'),
+    machines: z.array(z.string()).optional().describe('The machines that have it; for links: those to and from these.'),
     cut: z
       .array(z.string().regex(/^[^<>]+>[^<>]+$/, "expected 'from>to'"))
       .optional()
-      .describe('Of a partition: the ways that are cut, each as `from>to`.'),
+      .describe('Of a partition: the links that are cut, each as `from>to`.'),
     amount: z
       .union([z.number().min(0), time])
       .optional()
@@ -144,10 +144,10 @@ const cluster = z.strictObject({
           }),
         )
         .default([])
-        .describe('Ways between two machines that are unlike the others.'),
+        .describe('Links between two machines that are unlike the others.'),
     })
     .prefault({})
-    .describe('The ways between machines.'),
+    .describe('The links between machines.'),
   workload: z
     .strictObject({
       on: z.string().describe('The machine that these programs run on. Faults that are drawn spare it.'),
@@ -220,7 +220,7 @@ export function readCluster(value: unknown): ClusterDescription {
   return description
 }
 
-/** A way in which a cluster has failed: the seed, the branch, and the faults that are needed for it. */
+/** A failure of a cluster: the seed, the branch, and the faults that are needed for it. */
 export interface Plan {
   /** Of the cluster. */
   readonly seed: number
@@ -263,12 +263,12 @@ function requireFaults(path: string, list: readonly Fault[], { machines, faults 
   for (const [i, { kind, at, for: lasts, machines: some = [], cut = [], amount: much }] of list.entries()) {
     const place = `${path}[${i}]`
     const names = machines.map(({ name }) => name)
-    for (const one of cut.flatMap((way) => way.split('>'))) requireMachine(place, one, names)
+    for (const one of cut.flatMap((link) => link.split('>'))) requireMachine(place, one, names)
     requirePlaces(place, kind, some, { machines })
     requireAmount(place, kind, much)
-    if (FAULT_KINDS[kind].place !== 'ways' && some.length === 0)
+    if (FAULT_KINDS[kind].place !== 'links' && some.length === 0)
       throw bad(place, `${kind} is of machines: expected some`)
-    if (kind === 'partition' && cut.length === 0) throw bad(place, 'partition: expected the ways that are cut')
+    if (kind === 'partition' && cut.length === 0) throw bad(place, 'partition: expected the links that are cut')
     if (at + lasts > faults.for)
       throw bad(
         place,

@@ -19,7 +19,7 @@ export interface RunSource {
   read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
 }
 
-/** A recording on its way into a run's file. */
+/** A recording to be written into a run's file. */
 export interface RunRecording {
   /** As a start names it. */
   readonly name: string

@@ -4,7 +4,7 @@ import type { Fault } from './faults.ts'
 import type { FrameCause } from './links.ts'
 import type { ClusterEvent } from './result.ts'
 
-/** A frame on its way from one machine to another: one that is sent to all machines is there once for each. */
+/** A frame from one machine to another. A frame that is sent to all machines is there once for each. */
 export interface RunFrame {
   /** Number of the machine that sent it. */
   readonly from: number

@@ -3,22 +3,22 @@ import type { Card } from './card.ts'
 import { ClusterError } from './errors.ts'
 import type { Delivery, Links } from './links.ts'
 
-/** The network of a machine's card, as its conductor uses it. Instants are of the machine's clock, in nanoseconds. */
-export interface ConductedCard {
+/** The network of a machine's card, as the simulation uses it. Instants are of the machine's clock, in nanoseconds. */
+export interface SimulatedCard {
   /** Further frames that it takes notice of; 0 while the card has no room. */
   readonly room: number
   /** Returns what the machine has sent since the last call, in order. */
   take(): readonly { readonly ns: number; readonly frame: Uint8Array }[]
   /** Has a frame enter the machine. */
   deliver(ns: number, frame: Uint8Array): void
-  /** Has all frames on their way here come earlier by so much. */
+  /** Has all frames in flight to this machine arrive earlier by `ns`. */
   hasten(ns: number): Promise<void> | void
 }
 
-/** A machine as its conductor runs it. All instants are of its own clock, in nanoseconds. */
-export interface ConductedMachine {
+/** A machine as the simulation runs it: a logical process. All instants are of its own clock, in nanoseconds. */
+export interface SimulatedMachine {
   /** Its place in the network. */
-  readonly card: ConductedCard
+  readonly card: SimulatedCard
   /** The machine runs in another thread, which does one thing after another that machines are told. */
   readonly isElsewhere?: boolean
   /** The present instant. */
@@ -34,7 +34,7 @@ export interface ConductedMachine {
   runTo(ns: number, fromNs?: number): Promise<{ readonly reason: string } | undefined>
 }
 
-/** The part of a machine that a conductor needs: of a `Pc` or an `ArmMachine` of `@retrap/machine`, on deterministic time. */
+/** The part of a machine that the simulation needs: of a `Pc` or an `ArmMachine` of `@retrap/machine`, on deterministic time. */
 export interface TimedMachine {
   /** Its processors, its clock and its timers. */
   readonly domain: {
@@ -54,7 +54,7 @@ export interface TimedMachine {
   run(options: object): Promise<{ readonly reason: string }>
 }
 
-/** A way into a machine at instants of its own time: that of its domain, or of the recorder of its run. */
+/** Timers and the clock of a machine, from outside: those of its domain, or of the recorder of its run. */
 export interface MachineTime {
   /** Makes a timer. */
   timer(callback: () => void): { armAfter(ns: number): void }
@@ -74,17 +74,17 @@ export const timeOf = ({ domain }: Pick<TimedMachine, 'domain'>): MachineTime =>
 })
 
 /**
- * Makes a machine one of a cluster.
+ * Makes a machine a logical process of a cluster's simulation.
  *
  * @param card - the network of its card, which it was made with
  * @param hasRun - it is the clone of one that has run: its clock may go on before it executes
  */
-export function conducted(
+export function simulated(
   machine: TimedMachine,
   card: Card,
   time: MachineTime = timeOf(machine),
   hasRun = false,
-): ConductedMachine {
+): SimulatedMachine {
   const { domain } = machine
   const now = (): number => domain.clock.now()
   let hasStopped = hasRun
@@ -94,7 +94,8 @@ export function conducted(
   })
   card.attach({ now, create: (callback) => time.timer(callback) })
   return {
-    ...{ card, now },
+    card,
+    now,
     next: () => (domain.isBusy || domain.vcpus.some(({ dormant }) => !dormant) ? now() : domain.timers.nextDeadlineNs),
     async runTo(ns, fromNs = -1) {
       if (hasStopped && fromNs >= now()) time.skip(fromNs - now())
@@ -107,12 +108,13 @@ export function conducted(
   }
 }
 
-/** The shortest window, whatever links promise, and the longest: what guests say is heard at its end. */
-const LEAST_WINDOW_NS = 50_000
+/** The least lookahead that links may have, and the longest window: lines of guests are heard at its end. */
+const LEAST_LOOKAHEAD_NS = 50_000
 const MOST_WINDOW_NS = 10_000_000
 
-interface Part {
-  readonly machine: ConductedMachine
+/** A machine, and its place in the cluster's time. */
+interface LogicalProcess {
+  readonly machine: SimulatedMachine
   /** The difference of the cluster's time and its clock. */
   offsetNs: number
   /** The instant of the cluster at which a machine that stands still goes on; 0 for one that runs. */
@@ -123,30 +125,31 @@ interface Part {
   isForked: boolean
 }
 
-interface Act {
+/** An event of the cluster's time. */
+interface ScheduledEvent {
   readonly ns: number
-  readonly act: () => Promise<void> | void
+  readonly handle: () => Promise<void> | void
 }
 
 /**
- * Runs machines along one time. A window is as long as the shortest way of a frame: what a machine sends within one arrives in a
- * later one, so that machines may run through it in any order, or at once. At its end frames go on their way by the instant of
- * their sending and the number of their machine. Nothing depends on how long the host takes. Windows in which nobody would do
- * anything are jumped over.
+ * A conservative discrete-event simulation whose logical processes are machines. A window is as long as the lookahead, the least time of
+ * a frame on any link: a frame that a machine sends within one window arrives in a later one, so that machines run through a window in
+ * any order, or at once. At the end of a window its frames enter the links, by the instant of their sending and the number of their
+ * machine. Nothing depends on how long the host takes. Windows without an event are skipped.
  */
-export class Conductor {
+export class Simulation {
   /** The present instant of the cluster, in nanoseconds. */
   now = 0
   readonly #links: Links
-  readonly #windowNs: number
-  readonly #parts: (Part | undefined)[]
-  /** Actions with their instants, the first one first. */
-  readonly #acts: Act[] = []
+  readonly #lookaheadNs: number
+  readonly #processes: (LogicalProcess | undefined)[]
+  /** The event list, the earliest event first. */
+  readonly #events: ScheduledEvent[] = []
   /** Called with each frame that is sent to a machine, also with those that are lost. */
   onFrame: ((from: number, sentNs: number, delivery: Delivery) => void) | undefined
   /** Called when a machine goes on that has stood still. @param offsetNs - from now on */
   onWake: ((machine: number, machineNs: number, offsetNs: number) => void) | undefined
-  /** Called at the end of each window, before what is to be done there. */
+  /** Called at the end of each window, before the events of that instant. */
   onWindow: (() => Promise<void> | void) | undefined
   /** Called when a machine's guest has ended it. */
   onEnd: ((machine: number, reason: string) => void) | undefined
@@ -154,102 +157,104 @@ export class Conductor {
   /** @throws ClusterError `ERR_CLUSTER` for links of which one is too short */
   constructor(links: Links, machines: number) {
     this.#links = links
-    this.#parts = Array.from({ length: machines }, () => undefined)
-    this.#windowNs = Math.min(links.leastNs, MOST_WINDOW_NS)
-    if (this.#windowNs < LEAST_WINDOW_NS)
+    this.#processes = Array.from({ length: machines }, () => undefined)
+    this.#lookaheadNs = Math.min(links.lookaheadNs, MOST_WINDOW_NS)
+    if (this.#lookaheadNs < LEAST_LOOKAHEAD_NS)
       throw new ClusterError(
         'ERR_CLUSTER',
-        `network: a frame may arrive after ${this.#windowNs} ns: expected a latency that is at least ${LEAST_WINDOW_NS / 1000} µs above the jitter`,
+        `network: a frame may arrive after ${this.#lookaheadNs} ns: expected a latency that is at least ${LEAST_LOOKAHEAD_NS / 1000} µs above the jitter`,
       )
   }
 
   /** Adds a machine under its number. @param offsetNs - of the cluster's time and its clock; default: the clock goes on from now */
-  add(number: number, machine: ConductedMachine, offsetNs: number = this.now - machine.now()): void {
-    this.#parts[number] = { machine, offsetNs, hangsUntil: 0, speed: 1, isForked: false }
+  add(number: number, machine: SimulatedMachine, offsetNs: number = this.now - machine.now()): void {
+    this.#processes[number] = { machine, offsetNs, hangsUntil: 0, speed: 1, isForked: false }
   }
 
-  /** Takes a machine out; frames on their way to it are lost. */
+  /** Takes a machine out; frames in flight to it are lost. */
   remove(number: number): void {
-    this.#parts[number] = undefined
+    this.#processes[number] = undefined
   }
 
   /** The difference of the cluster's time and a machine's clock. @throws ClusterError `ERR_MACHINE` where the machine is out */
   offsetOf(number: number): number {
-    return this.#part(number).offsetNs
+    return this.#process(number).offsetNs
   }
 
   /** All machines may be forked at this instant: they go on as their clones do. */
   fork(): void {
-    for (const part of this.#parts) if (part !== undefined) part.isForked = true
+    for (const process of this.#processes) if (process !== undefined) process.isForked = true
   }
 
   /** Has a machine stand still for a while, unless it is out: its clock, too. */
   hang(number: number, ns: number): void {
-    const part = this.#parts[number]
-    if (part !== undefined) part.hangsUntil = Math.max(part.hangsUntil, this.now + ns)
+    const process = this.#processes[number]
+    if (process !== undefined) process.hangsUntil = Math.max(process.hangsUntil, this.now + ns)
   }
 
   /** Lets a machine go on that stands still. */
   async wake(number: number): Promise<void> {
-    const part = this.#parts[number]
-    if (part === undefined || !this.#hangs(part)) return
-    part.hangsUntil = this.now
-    await this.#wake(number, part, this.now)
+    const process = this.#processes[number]
+    if (process === undefined || !this.#hangs(process)) return
+    process.hangsUntil = this.now
+    await this.#wake(number, process, this.now)
   }
 
   /** Has a machine execute in a part of its time only, unless it is out. @param speed - from 0 to 1 */
   slow(number: number, speed: number): void {
-    const part = this.#parts[number]
-    if (part !== undefined) part.speed = speed
+    const process = this.#processes[number]
+    if (process !== undefined) process.speed = speed
   }
 
-  /** Does something at the end of the window that comes to an instant. Of equal instants the first told is the first done. */
-  at(ns: number, act: () => Promise<void> | void): void {
-    const before = this.#acts.findIndex((one) => one.ns > ns)
-    this.#acts.splice(before < 0 ? this.#acts.length : before, 0, { ns, act })
+  /** Schedules an event, at the end of a window. Events of one instant come in the order in which they were scheduled. */
+  schedule(ns: number, handle: () => Promise<void> | void): void {
+    const before = this.#events.findIndex((one) => one.ns > ns)
+    this.#events.splice(before < 0 ? this.#events.length : before, 0, { ns, handle })
   }
 
   /** Brings a machine's clock to the present instant, for something to happen to it there. */
   async bring(number: number): Promise<void> {
-    const part = this.#parts[number]
-    if (part !== undefined && !this.#hangs(part)) await this.#runAll([number], this.now)
+    const process = this.#processes[number]
+    if (process !== undefined && !this.#hangs(process)) await this.#runAll([number], this.now)
   }
 
   /** Runs to an instant, unless it is to stop before. @param stops - asked after each window */
   async runTo(ns: number, stops: () => boolean = () => false): Promise<void> {
     while (this.now < ns && !stops()) {
       const begin = Math.max(this.now, Math.min(ns, this.#next()))
-      const end = Math.min(ns, begin + this.#windowNs, Math.max(begin, this.#acts[0]?.ns ?? Infinity))
+      const end = Math.min(ns, begin + this.#lookaheadNs, Math.max(begin, this.#events[0]?.ns ?? Infinity))
       // oxlint-disable-next-line no-await-in-loop -- window after window
       await this.#window(end)
     }
   }
 
-  /** The next instant at which anything happens. */
+  /** The instant of the next event: a scheduled one, or one of a machine. */
   #next(): number {
-    let first = this.#acts[0]?.ns ?? Infinity
-    for (const part of this.#parts) {
-      if (part === undefined) continue
-      const { machine, offsetNs, hangsUntil } = part
-      first = Math.min(first, this.#hangs(part) ? hangsUntil : machine.next() + offsetNs)
+    let first = this.#events[0]?.ns ?? Infinity
+    for (const process of this.#processes) {
+      if (process === undefined) continue
+      const { machine, offsetNs, hangsUntil } = process
+      first = Math.min(first, this.#hangs(process) ? hangsUntil : machine.next() + offsetNs)
     }
     return first
   }
 
   async #window(end: number): Promise<void> {
     const busy: number[] = []
-    for (const [number, part] of this.#parts.entries())
-      if (part !== undefined && !this.#hangs(part) && part.machine.next() + part.offsetNs < end) busy.push(number)
+    for (const [number, process] of this.#processes.entries())
+      if (process !== undefined && !this.#hangs(process) && process.machine.next() + process.offsetNs < end)
+        busy.push(number)
     if (busy.length > 0) await this.#runAll(busy, end)
     this.now = end
     // oxlint-disable-next-line no-await-in-loop -- few hang
-    for (const [number, part] of this.#parts.entries()) if (part !== undefined) await this.#wake(number, part, end)
+    for (const [number, process] of this.#processes.entries())
+      if (process !== undefined) await this.#wake(number, process, end)
     this.#send()
     await this.onWindow?.()
-    for (let [first] = this.#acts; first !== undefined && first.ns <= end; [first] = this.#acts) {
-      this.#acts.shift()
+    for (let [first] = this.#events; first !== undefined && first.ns <= end; [first] = this.#events) {
+      this.#events.shift()
       // oxlint-disable-next-line no-await-in-loop -- in their order
-      await first.act()
+      await first.handle()
     }
   }
 
@@ -257,16 +262,16 @@ export class Conductor {
   async #runAll(numbers: readonly number[], ns: number): Promise<void> {
     const ends: (readonly [number: number, reason: string])[] = []
     const run = async (number: number): Promise<void> => {
-      const part = this.#part(number)
-      const { machine, offsetNs, speed, isForked } = part
+      const process = this.#process(number)
+      const { machine, offsetNs, speed, isForked } = process
       const until = ns - offsetNs
       const begin = Math.max(machine.now(), Math.min(machine.next(), until))
       const fromNs = speed < 1 ? until - Math.floor((until - begin) * speed) : isForked ? machine.now() : undefined
-      part.isForked = false
+      process.isForked = false
       const end = await machine.runTo(until, fromNs)
       if (end !== undefined) ends.push([number, end.reason])
     }
-    const isElsewhere = (number: number): boolean => this.#part(number).machine.isElsewhere === true
+    const isElsewhere = (number: number): boolean => this.#process(number).machine.isElsewhere === true
     const runs = numbers.filter(isElsewhere).map(run)
     const here = async (): Promise<void> => {
       // oxlint-disable-next-line no-await-in-loop -- one after another
@@ -283,40 +288,40 @@ export class Conductor {
   }
 
   /** Whether a machine stands still. */
-  #hangs({ hangsUntil }: Part): boolean {
+  #hangs({ hangsUntil }: LogicalProcess): boolean {
     return hangsUntil > this.now
   }
 
   /** Lets a machine go on that has stood still until now: that time is none of its own. */
-  async #wake(number: number, part: Part, now: number): Promise<void> {
-    if (part.hangsUntil === 0 || part.hangsUntil > now) return
-    part.hangsUntil = 0
-    const before = part.offsetNs
-    part.offsetNs = now - part.machine.now()
+  async #wake(number: number, process: LogicalProcess, now: number): Promise<void> {
+    if (process.hangsUntil === 0 || process.hangsUntil > now) return
+    process.hangsUntil = 0
+    const before = process.offsetNs
+    process.offsetNs = now - process.machine.now()
     // Frames that have come meanwhile wait for it.
-    await part.machine.card.hasten(part.offsetNs - before)
-    this.onWake?.(number, part.machine.now(), part.offsetNs)
+    await process.machine.card.hasten(process.offsetNs - before)
+    this.onWake?.(number, process.machine.now(), process.offsetNs)
   }
 
-  /** Sends what machines have sent in the window on its way. */
+  /** Hands frames that machines have sent in the window to the links. */
   #send(): void {
-    const sent = this.#parts.flatMap((part, from) =>
-      part === undefined
+    const sent = this.#processes.flatMap((process, from) =>
+      process === undefined
         ? []
-        : part.machine.card.take().map(({ ns, frame }) => ({ from, ns: ns + part.offsetNs, frame })),
+        : process.machine.card.take().map(({ ns, frame }) => ({ from, ns: ns + process.offsetNs, frame })),
     )
     if (sent.length > 1) sent.sort((one, other) => one.ns - other.ns || one.from - other.from)
     for (const one of sent)
       for (const delivery of this.#links.send(one)) {
         this.onFrame?.(one.from, one.ns, delivery)
-        const part = this.#parts[delivery.to]
-        if (delivery.ns < Infinity) part?.machine.card.deliver(delivery.ns - part.offsetNs, delivery.frame)
+        const process = this.#processes[delivery.to]
+        if (delivery.ns < Infinity) process?.machine.card.deliver(delivery.ns - process.offsetNs, delivery.frame)
       }
   }
 
-  #part(number: number): Part {
-    const part = this.#parts[number]
-    if (part === undefined) throw new ClusterError('ERR_MACHINE', `machine ${number} is not there`)
-    return part
+  #process(number: number): LogicalProcess {
+    const process = this.#processes[number]
+    if (process === undefined) throw new ClusterError('ERR_MACHINE', `machine ${number} is not there`)
+    return process
   }
 }

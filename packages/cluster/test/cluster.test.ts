@@ -4,7 +4,7 @@ import { RecordingWriter } from '@retrap/recording'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
-import { Conductor } from '../src/conductor.ts'
+import { Simulation } from '../src/simulation.ts'
 import { Draws } from '../src/draws.ts'
 import {
   addressOf,
@@ -12,7 +12,7 @@ import {
   type CardClock,
   Cluster,
   ClusterError,
-  conducted,
+  simulated,
   type ClusterEvent,
   type ClusterGuest,
   type ClusterInput,
@@ -85,13 +85,13 @@ const TROUBLE: LinkTrouble = { loss: 0.1, duplicate: 0.2, reorder: 0.2, corrupt:
 /** What happens to talkative machines: each sends, and answers what it gets. */
 async function talk(seed: number, steps: readonly number[], shift = 0, hasActs = false): Promise<string[]> {
   const links = new Links(seed, 3, () => LINK)
-  const conductor = new Conductor(links, 3)
+  const simulation = new Simulation(links, 3)
   const heard: string[] = []
   links.trouble(0, 1, TROUBLE)
   if (hasActs) {
-    conductor.at(3_000_000, () => links.cut(0, 2, true))
-    conductor.at(5_000_000, () => links.cut(0, 2, false))
-    conductor.at(6_000_000, () => conductor.hang(1, 2_000_000))
+    simulation.schedule(3_000_000, () => links.cut(0, 2, true))
+    simulation.schedule(5_000_000, () => links.cut(0, 2, false))
+    simulation.schedule(6_000_000, () => simulation.hang(1, 2_000_000))
   }
   for (const number of [0, 1, 2]) {
     const draws = new Draws(seed, `machine ${number}`)
@@ -106,7 +106,7 @@ async function talk(seed: number, steps: readonly number[], shift = 0, hasActs =
     }
     machine.card.connect({
       receive: (frame) => {
-        heard.push(`${machine.now() + conductor.offsetOf(number)} ${number} ${frame.length} ${frame[14]}`)
+        heard.push(`${machine.now() + simulation.offsetOf(number)} ${number} ${frame.length} ${frame[14]}`)
         if (draws.happens(0.4)) send()
         return true
       },
@@ -118,10 +118,10 @@ async function talk(seed: number, steps: readonly number[], shift = 0, hasActs =
       if (machine.now() - start < 9e6) machine.after(draws.below(700_000), tick)
     }
     machine.after(draws.below(1e6), tick)
-    conductor.add(number, machine)
+    simulation.add(number, machine)
   }
-  for (const step of steps) await conductor.runTo(conductor.now + step)
-  await conductor.runTo(2e7)
+  for (const step of steps) await simulation.runTo(simulation.now + step)
+  await simulation.runTo(2e7)
   return heard.toSorted()
 }
 
@@ -132,12 +132,12 @@ test('a machine that may be forked drops its translations once: its clone has no
   const vcpus = [{ dormant: false, mapChanged: () => void dropped++ }]
   const domain = { clock, vcpus, timers: puppet, stop: () => undefined, settleModels: () => Promise.resolve() }
   const run = (): Promise<object> => puppet.runTo(puppet.next()).then(() => ({ reason: 'stopped' }))
-  const conductor = new Conductor(new Links(1, 2, () => LINK), 2)
-  conductor.add(0, conducted({ domain, run } as unknown as TimedMachine, new Card()))
-  await conductor.runTo(2e6)
+  const simulation = new Simulation(new Links(1, 2, () => LINK), 2)
+  simulation.add(0, simulated({ domain, run } as unknown as TimedMachine, new Card()))
+  await simulation.runTo(2e6)
   expect(dropped).toBe(0)
-  conductor.fork()
-  await conductor.runTo(8e6)
+  simulation.fork()
+  await simulation.runTo(8e6)
   expect(dropped).toBe(1)
 })
 
@@ -154,7 +154,7 @@ test('what machines hear follows from the seed, and neither from windows nor fro
   )
 })
 
-test('a frame comes no earlier than its link allows, and a way of its own is drawn by itself', () => {
+test('a frame comes no earlier than its link allows, and each link draws from a sequence of its own', () => {
   const sends = fc.array(fc.tuple(fc.nat(2), fc.nat(2), fc.nat(1e6)), { maxLength: 60 })
   fc.assert(
     fc.property(fc.nat(), sends, (seed, all) => {
@@ -166,7 +166,7 @@ test('a frame comes no earlier than its link allows, and a way of its own is dra
         const frame = new Uint8Array(100)
         frame.set(addressOf(to))
         const found = whole.send({ from, ns, frame })
-        for (const one of found) expect(one.ns).toBeGreaterThanOrEqual(ns + whole.leastNs)
+        for (const one of found) expect(one.ns).toBeGreaterThanOrEqual(ns + whole.lookaheadNs)
         if (from === 0 && to === 1) expect(part.send({ from, ns, frame })).toEqual(found)
       }
     }),

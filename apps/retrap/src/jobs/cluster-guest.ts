@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib'
 import {
   Card,
   type ClusterGuest,
-  conducted,
+  simulated,
   type Disk,
   type GuestListener,
   type PlacedMachine,
@@ -109,7 +109,7 @@ function guestOf<Lines extends GuestLines>(
 ): ClusterGuest {
   const { machine, time } = made
   const { clock } = machine.domain
-  const timed = conducted(machine, ends.card, time, before > 0)
+  const timed = simulated(machine, ends.card, time, before > 0)
   ends.attach(made)
   disk?.attach(clock, time)
   const retired = (): number => before + machine.domain.instructions

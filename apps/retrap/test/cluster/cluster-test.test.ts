@@ -48,7 +48,7 @@ describe.skipIf(!hasLinux)(`a cluster of Linux guests${skipNote(hasLinux, 'no /p
   test('a failure says the seed, its faults, and how to see it again; its plan fails as well', LIMIT, async () => {
     const outputFolder = join(folder, 'failure')
     const failure = 'always steady failed on client'
-    const faults = '- 500 ms: delay of 1 ms, all ways, for 1 s\n- 1 s: clock of 5 s, client, for 3 s\n'
+    const faults = '- 500 ms: delay of 1 ms, all links, for 1 s\n- 1 s: clock of 5 s, client, for 3 s\n'
     const failed = testCluster(FAILING, { seed: 3, outputFolder, retrap })
     await expect(failed).rejects.toThrow(`${failure}\nSeed 3, branch 0, and these faults:\n${faults}`)
     await expect(failed).rejects.toThrow('client: always steady fail\n')

@@ -19,7 +19,7 @@ export interface ClusterTestOptions {
   readonly seed?: number | undefined
   /** The path of a plan that `retrap cluster explore` has left: its seed and its faults. */
   readonly plan?: string | undefined
-  /** Goes so many branches of the seed, as `retrap cluster explore` does, instead of one way. The cluster starts once. */
+  /** Goes so many branches of the seed, as `retrap cluster explore` does, instead of a single run. The cluster starts once. */
   readonly branches?: number | undefined
   /** The folder that paths of the cluster and of the plan begin at; default the current one. */
   readonly folder?: string | undefined

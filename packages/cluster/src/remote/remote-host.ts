@@ -1,4 +1,4 @@
-import type { ConductedCard } from '../conductor.ts'
+import type { SimulatedCard } from '../simulation.ts'
 import type { PlacedMachine } from '../description.ts'
 import type { ClusterDisk, DiskTrouble, PowerLoss } from '../disk.ts'
 import type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from '../host.ts'
@@ -115,7 +115,7 @@ class RemoteGuest implements ClusterGuest {
     if (disk !== undefined) disk.guest = this
   }
 
-  readonly card: ConductedCard = {
+  readonly card: SimulatedCard = {
     room: 0,
     take: () => this.#sent.splice(0),
     deliver: (ns, frame) => {

@@ -18,7 +18,7 @@ faults come, then all is mended, and "check" decides by its exit code. A program
   always NAME ok|fail JSON    sometimes NAME ok|fail JSON    reachable NAME    quiet SECONDS
   promised NAME NUMBER        found NAME NUMBER, after a start: fewer than were promised end the run
 The same file and seed give the same run. Kinds of faults:
-  of ways: partition, loss, delay, duplicate, reorder, corrupt
+  of links: partition, loss, delay, duplicate, reorder, corrupt
   of machines: crash, power, hang, slow-cpu, memory, clock, drift
   of disks: eio, full, stall, slow-fsync, lost-fsync
 
