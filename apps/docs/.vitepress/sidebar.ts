@@ -54,13 +54,14 @@ export const sidebar: DefaultTheme.SidebarItem[] = [
   {
     text: 'How it works',
     items: [
-      { text: 'The six ideas', link: '/ideas/' },
+      { text: 'The seven ideas', link: '/ideas/' },
       { text: 'Exact replay', link: '/ideas/replay' },
       { text: 'The paging-structure cache', link: '/ideas/paging-structures' },
       { text: 'Taking memory away', link: '/ideas/invalidation' },
       { text: 'Syndromes and the fetch race', link: '/ideas/syndromes' },
       { text: 'Patching TPR accesses', link: '/ideas/tpr' },
       { text: 'One semantics, two executions', link: '/ideas/one-semantics' },
+      { text: 'vCPUs in threads', link: '/ideas/threads' },
     ],
   },
   {
