@@ -15,7 +15,6 @@ export const RUN_EVENTS = [
   'WATCHDOG',
 ] as const
 
-/** An event's name and data. */
 export type RunEvent = [name: (typeof RUN_EVENTS)[number], data?: object]
 
 /** Pauses and resumes the machines of a session. */

@@ -53,7 +53,6 @@ export const unused = (status: (line: string) => void): GuestStreams => ({
 /** The files, networks and devices of a guest. */
 export type ExecOutside = Omit<ExecEnds, 'ports'>
 
-/** Records a guest. */
 export interface GuestRecorder {
   /** Makes a machine that is recorded. */
   record(options: MachineOptions): Promise<Machine>

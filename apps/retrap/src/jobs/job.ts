@@ -14,6 +14,15 @@ export interface JobMount {
   readonly options?: string
 }
 
+/** A folder of the host that the user shares. */
+export interface SharedFolder {
+  /** Whole. */
+  readonly path: string
+  /** The folder's path in the guest. */
+  readonly at: string
+  readonly readOnly: boolean
+}
+
 /** A folder that a user owns. */
 export interface JobFolder {
   readonly path: string

@@ -1,11 +1,13 @@
 /** The kept machine of a kind: which file it has, how it is made, and the folders that its runs put at its shares. */
-import { statSync } from 'node:fs'
+import { realpathSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { buildExecInitramfs } from '../guests/linux/exec-initramfs.ts'
+import type { Share } from '@retrap/virtio/p9'
+import { buildExecInitramfs, foldersTag, KERNEL_TAG } from '../guests/linux/exec-initramfs.ts'
 import type { LocalShare } from '../machine/share/local-share.ts'
 import { ExecGuest, type ExecOutside } from './guest.ts'
+import type { JobMount, SharedFolder } from './job.ts'
 import { keepMachine, keptPath, pruneMachines } from './kept.ts'
-import { execCommandLine, execDrivers, type ExecKind, folderName } from './machine.ts'
+import { execCommandLine, execDrivers, type ExecEnds, type ExecKind, folderName } from './machine.ts'
 import { type ViewEntry, ViewShare } from './view-share.ts'
 
 /** A boot that takes longer is told. */
@@ -29,11 +31,38 @@ function kernelOf({ kernel }: ExecKind, hasNetwork: boolean): readonly (string |
   return [resolve(kernel), state?.size ?? 0, state?.mtimeMs ?? 0, hasNetwork]
 }
 
+/** A folder of the host that a guest has. */
+export interface GuestFolder extends SharedFolder {
+  readonly local: LocalShare
+}
+
+/** The shares of a guest, in the order that its kept machine has them. @param wrap - makes of a share what the guest sees */
+export const guestShares = (
+  root: Share,
+  modules: Share,
+  folders: readonly GuestFolder[],
+  wrap: (share: Share) => Share = (share) => share,
+): ExecEnds['shares'] => [
+  { tag: 'root', share: wrap(root), readOnly: true },
+  { tag: KERNEL_TAG, share: modules, readOnly: true },
+  ...[true, false].map((readOnly) => ({
+    tag: foldersTag(readOnly),
+    share: wrap(foldersShare(folders, readOnly)),
+    readOnly,
+  })),
+]
+
+/** The places of a guest's folders. */
+export const guestMounts = (folders: readonly SharedFolder[]): JobMount[] =>
+  folders.map(({ path, at, readOnly }, i) => ({
+    path: at,
+    readOnly,
+    name: folderName(i),
+    ...(at === path && { realPath: realpathSync(path) }),
+  }))
+
 /** Returns the user's read-only folders, or the writable ones, as one share: a kept machine has one share of each kind. */
-export function foldersShare(
-  all: readonly { readonly local: LocalShare; readonly readOnly: boolean }[],
-  readOnly: boolean,
-): ViewShare {
+function foldersShare(all: readonly GuestFolder[], readOnly: boolean): ViewShare {
   const entries = all.flatMap((one, i): (readonly [string, ViewEntry])[] =>
     one.readOnly === readOnly ? [[folderName(i), { kind: 'node', open: () => one.local.root() }]] : [],
   )

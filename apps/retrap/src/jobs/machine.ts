@@ -107,7 +107,6 @@ export function growCommands(kind: ExecKind): readonly string[] {
   ]
 }
 
-/** The kernel's command line. */
 export const execCommandLine = ({ arch, kernel }: ExecKind): string =>
   `console=${arch === 'arm64' ? 'ttyAMA0' : 'ttyS0'} ${PARAMETERS}${kernel === undefined ? ' maxcpus=1 memhp_default_state=online' : ''}`
 

@@ -37,9 +37,7 @@ export class OwnSystem implements GuestSystem<Lines> {
     if (medium) await copyImage(medium, disk)
   }
 
-  lines(now: () => number, listener: GuestListener): Lines {
-    return ownPorts(now, listener)
-  }
+  readonly lines: typeof ownPorts = ownPorts
 
   async options(ends: GuestEnds<Lines>, disk: Disk | undefined): Promise<MachineOptions> {
     const { machine } = this.#opened

@@ -16,7 +16,6 @@ export interface WantedProgram {
   readonly user: string
   /** An absolute path; empty: the root's default, else `/`. */
   readonly workingDirectory: string
-  /** There is a terminal. */
   readonly hasTerminal: boolean
 }
 
@@ -107,7 +106,6 @@ async function checkProgram(name: string, file: FoundFile, arch: LinuxArchitectu
     throw new ExecError(126, `${name}: it is no program for this processor (--arch)`)
 }
 
-/** Finds a program by its name or path. */
 async function findProgram(name: string, path: string, folder: string, files: GuestFiles): Promise<FoundFile> {
   if (name.includes('/')) {
     const whole = name.startsWith('/') ? name : `${folder}/${name}`

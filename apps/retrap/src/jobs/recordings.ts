@@ -2,11 +2,10 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MachineTime, TimedMachine } from '@retrap/cluster'
-import { bundleOptions, type PcForkOptions } from '@retrap/machine'
+import type { PcForkOptions } from '@retrap/machine'
 import { troubleWith } from '../errors.ts'
 import type { MachineOptions, MachineSerial } from '../machine/machine-contract.ts'
-import { recordRun } from '../machine/recording/recorded-run.ts'
-import type { SavedRun } from '../machine/snapshots/snapshot-file.ts'
+import { recordBundled } from '../machine/recording/recorded-run.ts'
 
 /** A machine of either board. */
 export interface ForkedMachine extends TimedMachine {
@@ -30,11 +29,13 @@ export interface MadeGuest {
 }
 
 /** A file that takes bytes until it fails: the machine goes on, and nothing more is written. */
-class Written {
+export class RecordingFile {
   #file: FileHandle | undefined
   error: unknown
 
+  /** Makes the file, in place of one that was opened before. */
   async open(path: string): Promise<void> {
+    await this.close()
     await this.#attempt(async () => (this.#file = await open(path, 'w')))
   }
 
@@ -44,6 +45,7 @@ class Written {
 
   async close(): Promise<void> {
     await this.#attempt(() => this.#file?.close())
+    this.#file = undefined
   }
 
   async #attempt(act: () => Promise<unknown> | undefined): Promise<void> {
@@ -68,7 +70,7 @@ const NEVER_MS = 1e12
 export class MachineRecordings {
   readonly #folder: string
   readonly #arguments: readonly string[]
-  readonly #all: Written[] = []
+  readonly #all: RecordingFile[] = []
   readonly #ends: Promise<void>[] = []
 
   constructor({ folder, given }: RecordedHow) {
@@ -82,16 +84,11 @@ export class MachineRecordings {
   }
 
   async #record(name: string, options: MachineOptions): Promise<MadeGuest> {
-    const written = new Written()
+    const written = new RecordingFile()
     this.#all.push(written)
     await written.open(join(this.#folder, name))
-    const { options: bundle, images } = bundleOptions(options)
-    const about: SavedRun = {
-      ...{ version: 1, arguments: this.#arguments, savedAt: new Date().toISOString() },
-      ...{ bundle, images: images.length },
-    }
-    const how = { about, images, isTimed: true, checkpointMs: NEVER_MS }
-    const recorder = await recordRun(options, (bytes) => written.write(bytes), how)
+    const how = { isTimed: true, checkpointMs: NEVER_MS }
+    const recorder = await recordBundled(options, (bytes) => written.write(bytes), this.#arguments, how)
     const machine = recorder.machine as unknown as ForkedMachine
     const end = async (): Promise<void> => {
       try {

@@ -1,6 +1,6 @@
 /** Folders of the host as the machines of a cluster see them: the same in each run. */
 import { after, type Share, type ShareNode, type ShareStat, type Soon } from '@retrap/virtio/p9'
-import { PassedNode } from '../exec/visible-folder.ts'
+import { PassedNode } from './visible-folder.ts'
 
 /**
  * A share that is only read, without what changes on the host while nobody changes its files: the times of the last reads, the room on

@@ -1,16 +1,8 @@
 /** Values of the options of `retrap exec`, including options of docker with the same meaning. */
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import type { SharedFolder } from '../jobs/job.ts'
 import { usage } from './values.ts'
-
-/** A folder of the host that the user shares. */
-export interface SharedFolder {
-  /** Whole. */
-  readonly path: string
-  /** The folder's path in the guest. */
-  readonly at: string
-  readonly readOnly: boolean
-}
 
 /** A folder in the guest's memory. */
 export interface EmptyFolder {

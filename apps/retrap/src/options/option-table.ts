@@ -96,6 +96,5 @@ export function addOptions(command: Command, ...groups: readonly OptionGroup[]):
   return command
 }
 
-/** The options of a command that a table has. */
 export const tableOptions = (command: Command): readonly TableOption[] =>
   command.options.filter((option) => option instanceof TableOption)

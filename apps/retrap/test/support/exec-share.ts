@@ -9,13 +9,13 @@ import { MemoryShare, type Share } from '@retrap/virtio/p9'
 import { ExecGuest, unused } from '../../src/jobs/guest.ts'
 import { openHostRoot } from '../../src/jobs/host-root.ts'
 import { encodeJob, encodeStart } from '../../src/jobs/job.ts'
-import { foldersShare, keepKind, pathOfKept } from '../../src/jobs/kept-machine.ts'
+import { guestShares, keepKind, pathOfKept } from '../../src/jobs/kept-machine.ts'
 import { type ExecKind, folderName, keptKind } from '../../src/jobs/machine.ts'
 import { openModules } from '../../src/jobs/module-share.ts'
 import { TakenPort } from '../../src/jobs/ports.ts'
 import { ViewShare } from '../../src/jobs/view-share.ts'
 import { packageVersion } from '../../src/package-version.ts'
-import { EXEC_TIME, foldersTag, KERNEL_TAG } from '../../src/guests/linux/exec-initramfs.ts'
+import { EXEC_TIME, foldersTag } from '../../src/guests/linux/exec-initramfs.ts'
 import { LocalShare } from '../../src/machine/share/local-share.ts'
 import { EXEC_DEADLINE_MS } from './exec.ts'
 
@@ -47,9 +47,7 @@ export async function execOn(
   const [root, modules] = await Promise.all([openHostRoot([dirname(PROBE)]), openModules(KIND, [], () => {})])
   const entries = new Map([[folderName(0), { kind: 'node', open: () => share.root() } as const]])
   const shares = [
-    { tag: 'root', share: root.share, readOnly: true },
-    { tag: KERNEL_TAG, share: modules.share, readOnly: true },
-    { tag: foldersTag(true), share: foldersShare([], true), readOnly: true },
+    ...guestShares(root.share, modules.share, []).slice(0, -1),
     { tag: foldersTag(false), share: new ViewShare({ kind: 'directory', entries }), readOnly: false },
   ]
   const outside = { shares, network: undefined, devices: undefined }

@@ -1,5 +1,4 @@
 /** Makes the machines of a cluster. */
-import { realpathSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import v8 from 'node:v8'
 import {
@@ -12,15 +11,15 @@ import {
   type PlacedMachine,
 } from '@retrap/cluster'
 import { CliError } from '../../errors.ts'
-import { foldersTag, KERNEL_TAG, REPORT_PATH } from '../../guests/linux/exec-initramfs.ts'
+import { REPORT_PATH } from '../../guests/linux/exec-initramfs.ts'
 import { type GuestParts, type MachineSettings, makeGuest } from '../../jobs/cluster-guest.ts'
 import { ExecError } from '../../jobs/errors.ts'
 import { openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
 import { openImageRoot } from '../../jobs/image-root.ts'
-import { foldersShare, keepKind, pathOfKept } from '../../jobs/kept-machine.ts'
+import { type GuestFolder, guestMounts, guestShares, keepKind, pathOfKept } from '../../jobs/kept-machine.ts'
 import { LinuxSystem } from '../../jobs/linux-guest.ts'
 import { GuestFiles } from '../../jobs/lookup.ts'
-import { type ExecKind, folderName, keptKind } from '../../jobs/machine.ts'
+import { type ExecKind, keptKind } from '../../jobs/machine.ts'
 import { type ModuleShare, openModules } from '../../jobs/module-share.ts'
 import { OwnSystem } from '../../jobs/own-guest.ts'
 import { readProgram } from '../../jobs/program.ts'
@@ -42,19 +41,13 @@ interface Prepared {
   readonly keep: () => Promise<void>
   readonly root: ExecRoot
   readonly modules: ModuleShare
-  readonly folders: readonly {
-    readonly path: string
-    readonly at: string
-    readonly local: LocalShare
-    readonly readOnly: boolean
-  }[]
+  readonly folders: readonly GuestFolder[]
   readonly files: GuestFiles
 }
 
 /** The environment that the SDKs of Antithesis look for. */
 const SDK_ENVIRONMENT = `ANTITHESIS_SDK_LOCAL_OUTPUT=${REPORT_PATH}`
 
-/** The parts of a host. */
 export interface HostParts {
   /** The file of the cluster's description. */
   readonly file: string
@@ -125,13 +118,8 @@ export class LinuxHost implements GuestsHost {
       kind,
       machines: this.#machines,
       commands: modules.commands,
-      outside: { shares: sharesOf(root, modules, folders), devices: undefined },
-      mounts: folders.map(({ path: source, at, readOnly }, i) => ({
-        path: at,
-        readOnly,
-        name: folderName(i),
-        ...(at === source && { realPath: realpathSync(source) }),
-      })),
+      outside: { shares: guestShares(root.share, modules.share, folders, stillShare), devices: undefined },
+      mounts: guestMounts(folders),
       read: (words) =>
         of(
           machine.name,
@@ -203,7 +191,13 @@ export class LinuxHost implements GuestsHost {
   }: PlacedMachine): Promise<Prepared> {
     const arch = name === 'arm64' ? 'arm64' : 'amd64'
     const kind: ExecKind = {
-      ...{ arch, cpu: undefined, debian: arch, memoryBytes: memory, cpus, kernel: undefined, devices: [] },
+      arch,
+      cpu: undefined,
+      debian: arch,
+      memoryBytes: memory,
+      cpus,
+      kernel: undefined,
+      devices: [],
       clock: 'deterministic',
       ...(disk !== undefined && { diskBytes: disk.size }),
       ...(drivers.length > 0 && { drivers }),
@@ -226,7 +220,9 @@ export class LinuxHost implements GuestsHost {
     const modules = await openModules(kept, [], this.#tell)
     const path = pathOfKept(kept, packageVersion(), true)
     const outside = {
-      ...{ shares: sharesOf(root, modules, folders), network: undefined, devices: undefined },
+      shares: guestShares(root.share, modules.share, folders, stillShare),
+      network: undefined,
+      devices: undefined,
       disk: disk && new Disk(disk.size, 0, machine),
     }
     const keep = (): Promise<void> => keepKind(path, kept, outside, this.#tell)
@@ -260,16 +256,6 @@ async function of<T>(name: string, done: Promise<T>): Promise<T> {
     throw isOurs ? new ClusterError('ERR_CLUSTER', `machine ${name}: ${error.message}`, { cause: error }) : error
   }
 }
-
-/** The shares of a guest, as those of `retrap exec`. */
-const sharesOf = (root: ExecRoot, modules: ModuleShare, folders: Prepared['folders']) => [
-  { tag: 'root', share: stillShare(root.share), readOnly: true },
-  { tag: KERNEL_TAG, share: modules.share, readOnly: true },
-  ...[true, false].map((readOnly) => ({
-    ...{ tag: foldersTag(readOnly), readOnly },
-    share: stillShare(foldersShare(folders, readOnly)),
-  })),
-]
 
 /** A share whose folder is relative to the description's. */
 const resolveShare = (folder: string, text: string): string => (text.startsWith('/') ? text : `${folder}/${text}`)

@@ -34,7 +34,6 @@ Examples:
   retrap device-check unix:/tmp/model.sock --no-writes
 retrap device-sdk writes the document, and libraries for C, Python, Rust and Verilog, into a folder.`
 
-/** Adds the command. */
 export function addDeviceCheck(program: Command, output: ListingOutput, report: (code: number) => void): void {
   program
     .command('device-check')

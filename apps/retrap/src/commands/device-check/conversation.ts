@@ -57,7 +57,6 @@ export class Conversation {
   readonly report: Report
   readonly wire: Wire
   readonly objects: Objects = new Objects()
-  /** Deadlines by timer. */
   readonly timers: Map<number, { readonly deadline: bigint; readonly device: number }> = new Map()
   /** The session's name. */
   readonly session: bigint = BigInt(Math.floor(Math.random() * 2 ** 32) + 1) << 16n

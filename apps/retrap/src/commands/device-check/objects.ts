@@ -75,7 +75,6 @@ export class Objects {
     this.#declarations = new Declarations(() => this.#place++)
   }
 
-  /** All devices. */
   get devices(): readonly DeclaredDevice[] {
     return this.#declarations.devices
   }

@@ -6,7 +6,6 @@ const MOST_PAGES = 4096
 export class SparseMemory {
   readonly #pages = new Map<number, Uint8Array>()
 
-  /** Reads. */
   read(address: number, into: Uint8Array): void {
     this.#each(address, into.length, (page, from, at, count) => {
       const bytes = this.#pages.get(page)

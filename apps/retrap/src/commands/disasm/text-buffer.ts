@@ -124,7 +124,6 @@ export class TextBuffer implements ByteSink {
     this.length = end
   }
 
-  /** Ends a line. */
   endLine(): void {
     this.reserve(1)
     this.bytes[this.length++] = LINE_FEED

@@ -10,7 +10,6 @@ Examples:
   retrap esr 0x93c38045 0x92000047
   retrap esr --hsr 0x93830006`
 
-/** Adds the command. */
 export function addEsr(program: Command, output: ListingOutput): void {
   program
     .command('esr')

@@ -8,6 +8,7 @@ import { packageVersion } from '../../package-version.ts'
 import { plainListed } from '../../print-lines.ts'
 import { parseCpus, parseMemory, parseSeconds, usage } from '../../options/values.ts'
 import { ExecError } from '../../jobs/errors.ts'
+import type { SharedFolder } from '../../jobs/job.ts'
 import {
   type EmptyFolder,
   OF_DOCKER,
@@ -16,7 +17,6 @@ import {
   parseVolume,
   readVariable,
   readVariables,
-  type SharedFolder,
 } from '../../options/container-options.ts'
 import { HOST_PATHS, openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
 import { isWithin, type ShownHost, shownHost } from '../../jobs/visible-folder.ts'

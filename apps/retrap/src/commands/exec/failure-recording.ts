@@ -1,35 +1,33 @@
 /** The recording of a run, which is left where the run fails. */
 import { randomInt } from 'node:crypto'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
-import { bundleOptions, type PcRecorder, stateOnClock } from '@retrap/machine'
+import { rename, rm } from 'node:fs/promises'
+import { type PcRecorder, stateOnClock } from '@retrap/machine'
 import type { ArmRecorder } from '@retrap/machine/arm'
 import { troubled, troubleWith } from '../../errors.ts'
+import { RecordingFile } from '../../jobs/recordings.ts'
 import type { Machine, MachineOptions, MachineSnapshotSource } from '../../machine/machine-contract.ts'
-import { recordRun } from '../../machine/recording/recorded-run.ts'
-import type { SavedRun } from '../../machine/snapshots/snapshot-file.ts'
+import { recordBundled } from '../../machine/recording/recorded-run.ts'
 
 /** A recording that is written while a machine runs. The file gets its final name when complete. */
 export class FailureRecording {
   readonly #path: string
   readonly #partial: string
   readonly #arguments: readonly string[]
-  readonly #file: FileHandle
-  #bytes = 0
+  readonly #file = new RecordingFile()
   #recorder: PcRecorder | ArmRecorder | undefined
-  /** The error of the first write that has failed: the program goes on, and nothing more is written. */
-  #error: unknown
 
-  private constructor(path: string, given: readonly string[], file: FileHandle) {
+  private constructor(path: string, given: readonly string[]) {
     this.#path = path
-    this.#partial = `${path}${PARTIAL}`
+    this.#partial = `${path}.partial`
     this.#arguments = given
-    this.#file = file
   }
 
   /** @param given - the command line @throws CliError `ERR_INPUT` for a file that cannot be written */
   static async open(path: string, given: readonly string[]): Promise<FailureRecording> {
-    const file = await open(`${path}${PARTIAL}`, 'w').catch(troubled(`--record-on-failure ${path}`, 'write'))
-    return new FailureRecording(path, given, file)
+    const recording = new FailureRecording(path, given)
+    await recording.#file.open(recording.#partial)
+    const { error } = recording.#file
+    return error === undefined ? recording : troubled(`--record-on-failure ${path}`, 'write')(error)
   }
 
   /** Makes a machine whose run is recorded, on deterministic time. A second recording replaces the first. */
@@ -39,34 +37,16 @@ export class FailureRecording {
     const { snapshot } = given
     const state = snapshot && stateOnClock(snapshot.state, 'deterministic', after)
     const options: MachineOptions = {
-      ...{ ...given, clock: 'deterministic', generation: { after } },
+      ...given,
+      clock: 'deterministic',
+      generation: { after },
       ...(snapshot && { snapshot: { ...snapshot, state } as MachineSnapshotSource }),
     }
-    await this.#file.truncate(0)
-    this.#bytes = 0
-    const { options: bundle, images } = bundleOptions(options)
-    const about: SavedRun = {
-      ...{ version: 1, arguments: this.#arguments, savedAt: new Date().toISOString() },
-      ...{ bundle, images: images.length },
-    }
+    await this.#file.open(this.#partial)
     // The program's time does not run ahead of the user's.
-    const how = { about, images, keepsPace: true }
-    this.#recorder = await recordRun(options, (bytes) => this.#write(bytes), how)
+    const how = { keepsPace: true }
+    this.#recorder = await recordBundled(options, (bytes) => this.#file.write(bytes), this.#arguments, how)
     return this.#recorder.machine
-  }
-
-  async #write(bytes: Uint8Array): Promise<void> {
-    if (this.#error !== undefined) return
-    try {
-      for (let at = 0; at < bytes.length;) {
-        // oxlint-disable-next-line no-await-in-loop -- the file takes a part of it
-        const { bytesWritten } = await this.#file.write(bytes, at, bytes.length - at, this.#bytes)
-        at += bytesWritten
-        this.#bytes += bytesWritten
-      }
-    } catch (error) {
-      this.#error = error
-    }
   }
 
   /**
@@ -81,7 +61,7 @@ export class FailureRecording {
     try {
       recorder?.history.fail(failure)
       await recorder?.end()
-      if (this.#error !== undefined) throw this.#error
+      if (this.#file.error !== undefined) throw this.#file.error
       await rename(this.#partial, this.#path)
       return `the run is recorded in ${this.#path}: retrap replay ${this.#path}, or retrap web --recording ${this.#path}`
     } catch (error) {
@@ -101,5 +81,3 @@ export class FailureRecording {
     this.#recorder = undefined
   }
 }
-
-const PARTIAL = '.partial'

@@ -1,7 +1,7 @@
 /** Runs a program in a guest, as if it ran on the host. */
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, realpathSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
@@ -10,15 +10,23 @@ import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
 import { MemoryShare } from '@retrap/virtio/p9'
 import type { CreateDevices } from '../../machine/devices/devices.ts'
 import { ENDING_SIGNALS, type EndingSignal } from '../../machine/session/session-host.ts'
-import { EXEC_TIME, foldersTag, KERNEL_TAG } from '../../guests/linux/exec-initramfs.ts'
+import { EXEC_TIME } from '../../guests/linux/exec-initramfs.ts'
 import { LocalShare } from '../../machine/share/local-share.ts'
 import { ENDS, ExecError, explain, NOT_MOUNTED } from '../../jobs/errors.ts'
 import type { FailureRecording } from './failure-recording.ts'
-import type { EmptyFolder, SharedFolder } from '../../options/container-options.ts'
+import type { EmptyFolder } from '../../options/container-options.ts'
 import { ExecGuest, type ExecOutside, type GuestStreams, unused } from '../../jobs/guest.ts'
-import { encodeJob, encodeSignal, encodeSize, encodeStart, type Job, type TerminalSize } from '../../jobs/job.ts'
+import {
+  encodeJob,
+  encodeSignal,
+  encodeSize,
+  encodeStart,
+  type Job,
+  type SharedFolder,
+  type TerminalSize,
+} from '../../jobs/job.ts'
 import { dropMachine } from '../../jobs/kept.ts'
-import { foldersShare, keepKind, pathOfKept } from '../../jobs/kept-machine.ts'
+import { guestMounts, guestShares, keepKind, pathOfKept } from '../../jobs/kept-machine.ts'
 import { lackOf, type RefusedInstruction } from '../../jobs/lacks.ts'
 import { HeldOutput } from './held-output.ts'
 import { GuestFiles } from '../../jobs/lookup.ts'
@@ -94,15 +102,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
     const recording = await openRecording(request)
     if (recording !== undefined) closing.push(() => recording.close())
     const ends = {
-      shares: [
-        { tag: 'root', share: root.share, readOnly: true },
-        { tag: KERNEL_TAG, share: modules.share, readOnly: true },
-        ...[true, false].map((readOnly) => ({
-          tag: foldersTag(readOnly),
-          share: foldersShare(shares, readOnly),
-          readOnly,
-        })),
-      ],
+      shares: guestShares(root.share, modules.share, shares),
       network,
       devices: request.devices,
     }
@@ -110,7 +110,14 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
     for (let tries = 0; ; tries++) {
       // oxlint-disable-next-line no-await-in-loop -- a second time where the first machine was damaged
       await keepKind(path, kind, ends, (text) => void host.stderr.write(`retrap: ${text}\n`))
-      const run = new Run(request, program, host, recording, modules.commands, root.missed ?? new Set())
+      const run = new Run({
+        request,
+        program,
+        host,
+        recording,
+        commands: modules.commands,
+        missed: root.missed ?? new Set(),
+      })
       try {
         return await run.run(path, { ...kind, memoryBytes: runBytes(request.kind) }, ends)
       } catch (error) {
@@ -129,6 +136,17 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
 const openRecording = async ({ record }: ExecRequest): Promise<FailureRecording | undefined> =>
   record && (await import('./failure-recording.ts')).FailureRecording.open(record.path, record.arguments)
 
+interface RunParts {
+  readonly request: ExecRequest
+  readonly program: Program
+  readonly host: ExecHost
+  readonly recording: FailureRecording | undefined
+  /** Come before the program. */
+  readonly commands: readonly string[]
+  /** Paths that the program has looked for, and that the guest lacks. */
+  readonly missed: Set<string>
+}
+
 /** One run of a program. */
 class Run {
   /** The program may have been started. */
@@ -137,10 +155,7 @@ class Run {
   get isDamaged(): boolean {
     return this.#lost !== undefined
   }
-  readonly #request: ExecRequest
-  readonly #program: Program
-  readonly #host: ExecHost
-  readonly #recording: FailureRecording | undefined
+  readonly #parts: RunParts
   readonly #over = new AbortController()
   #answer: string | undefined
   /** The guest's reason for an answer. */
@@ -154,38 +169,21 @@ class Run {
   /** The beginning of stderr, held until it is certain not to be the guest's own message. */
   #held: Buffer | undefined = Buffer.alloc(0)
 
-  /** Come before the program. */
-  readonly #commands: readonly string[]
-  /** Paths that the program has looked for, and that the guest lacks. */
-  readonly #missed: Set<string>
-
-  constructor(
-    request: ExecRequest,
-    program: Program,
-    host: ExecHost,
-    recording: FailureRecording | undefined,
-    commands: readonly string[],
-    missed: Set<string>,
-  ) {
-    this.#missed = missed
-    this.#recording = recording
-    this.#request = request
-    this.#program = program
-    this.#host = host
-    this.#commands = commands
+  constructor(parts: RunParts) {
+    this.#parts = parts
   }
 
   async run(path: string, kind: ExecKind, ends: ExecOutside): Promise<number> {
-    const { hasTerminal, timeoutMs } = this.#request
-    const { stdin, stdout } = this.#host
+    const { hasTerminal, timeoutMs } = this.#parts.request
+    const { stdin, stdout } = this.#parts.host
     const input = new SentPort()
     const gone = (): void => {
       this.#isUnread = true
       this.#over.abort()
     }
     const output = TakenPort.to(stdout, gone)
-    const errors = TakenPort.to(this.#host.stderr)
-    const held = this.#recording && new HeldOutput()
+    const errors = TakenPort.to(this.#parts.host.stderr)
+    const held = this.#parts.recording && new HeldOutput()
     const watched = (stream: ByteStreamBackend): ByteStreamBackend => held?.watch(stream) ?? stream
     const streams: GuestStreams = {
       ...unused((line) => (line === EXEC_TIME ? guest.jobs.say(encodeStart(Date.now() / 1000)) : this.#told(line))),
@@ -204,8 +202,8 @@ class Run {
         this.#lost = message
         this.#over.abort()
       },
-      this.#recording,
-      this.#request.kind.cpus,
+      this.#parts.recording,
+      this.#parts.request.kind.cpus,
     )
     guest.onRefused((refused) => (this.#refused = refused))
     const undo = this.#listen(guest)
@@ -213,7 +211,7 @@ class Run {
     try {
       guest.jobs.say(encodeJob(this.#job()))
       this.hasBegun = true
-      this.#missed.clear()
+      this.#parts.missed.clear()
       if (hasTerminal) setRaw(stdin)
       input.readFrom(stdin, hasTerminal)
       const { signal } = this.#over
@@ -227,37 +225,36 @@ class Run {
       undo()
       stdin.pause()
       if (hasTerminal) stdin.setRawMode?.(false)
-      if (code === 0) this.#recording?.discard()
-      else if (this.#recording !== undefined) {
+      if (code === 0) this.#parts.recording?.discard()
+      else if (this.#parts.recording !== undefined) {
         const why = code === undefined ? 'the machine has failed' : `exit code ${code}`
-        const line = await this.#recording.keep(`${this.#program.program.join(' ')}: ${why}`)
-        this.#host.stderr.write(`retrap: ${line}\n`)
+        const line = await this.#parts.recording.keep(`${this.#parts.program.program.join(' ')}: ${why}`)
+        this.#parts.host.stderr.write(`retrap: ${line}\n`)
       }
       guest.close()
     }
   }
 
   #job(): Job {
-    const { shares, emptyFolders, hasTerminal, hasNetwork } = this.#request
+    const { shares, emptyFolders, hasTerminal, hasNetwork } = this.#parts.request
     return {
-      ...this.#program,
+      ...this.#parts.program,
       mounts: [
-        ...shares.map(({ path, at, readOnly }, i) => ({
-          path: at,
-          readOnly,
-          name: folderName(i),
-          ...(at === path && { realPath: realpathSync(path) }),
-        })),
+        ...guestMounts(shares),
         ...emptyFolders.map(({ at, options }, i) => ({ path: at, options, name: memoryName(i) })),
       ],
       terminal: hasTerminal ? this.#size() : undefined,
-      preparation: [...growCommands(this.#request.kind), ...this.#commands, ...(hasNetwork ? NETWORK_COMMANDS : [])],
+      preparation: [
+        ...growCommands(this.#parts.request.kind),
+        ...this.#parts.commands,
+        ...(hasNetwork ? NETWORK_COMMANDS : []),
+      ],
       entropy: randomBytes(64),
     }
   }
 
   #size(): TerminalSize {
-    const { columns, rows } = this.#host.stdout
+    const { columns, rows } = this.#parts.host.stdout
     return { columns: columns ?? USUAL_SIZE.columns, rows: rows ?? USUAL_SIZE.rows }
   }
 
@@ -266,20 +263,20 @@ class Run {
     const undo = ENDING_SIGNALS.map((signal) => {
       const listener = (): void => {
         if (this.#signalled !== undefined) {
-          this.#host.endSoon(signal)
+          this.#parts.host.endSoon(signal)
           return this.#over.abort()
         }
         this.#signalled = signal
         guest.signals.say(encodeSignal(signal))
         if (signal !== 'SIGINT') setTimeout(() => this.#over.abort(), GRACE_MS).unref()
       }
-      this.#host.on(signal, listener)
-      return () => this.#host.off(signal, listener)
+      this.#parts.host.on(signal, listener)
+      return () => this.#parts.host.off(signal, listener)
     })
-    if (this.#request.hasTerminal) {
+    if (this.#parts.request.hasTerminal) {
       const resized = (): void => guest.signals.say(encodeSize(this.#size()))
-      this.#host.on('SIGWINCH', resized)
-      undo.push(() => this.#host.off('SIGWINCH', resized))
+      this.#parts.host.on('SIGWINCH', resized)
+      undo.push(() => this.#parts.host.off('SIGWINCH', resized))
     }
     return () => {
       for (const act of undo) act()
@@ -305,17 +302,19 @@ class Run {
 
   /** Names what a program that fails has looked for last, where the host has it and the guest has not. */
   #tellMissed(name: string): void {
-    const { home, workingDirectory } = this.#program
+    const { home, workingDirectory } = this.#parts.program
     const own = [home?.path ?? '/root', workingDirectory, ...this.#job().mounts.map(({ path }) => path)]
     const folderOf = (path: string): string =>
       statSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? path : dirname(path)
     // A file directly in the home folder is a setting: no reason to share the folder.
     const isOwn = (path: string): boolean =>
       GUEST_FOLDERS.test(path) || own.some((mine) => isWithin(mine, folderOf(path)))
-    const path = [...this.#missed].findLast((missed) => !isOwn(missed) && existsSync(missed))
+    const path = [...this.#parts.missed].findLast((missed) => !isOwn(missed) && existsSync(missed))
     if (path === undefined) return
     const found = `${plainLine(path)}, which this host has and the guest has not`
-    this.#host.stderr.write(`retrap: ${name} looked for ${found}; --share ${plainLine(folderOf(path))} gives it\n`)
+    this.#parts.host.stderr.write(
+      `retrap: ${name} looked for ${found}; --share ${plainLine(folderOf(path))} gives it\n`,
+    )
   }
 
   #flush(errors: { send(bytes: Uint8Array): boolean }): boolean {
@@ -325,33 +324,33 @@ class Run {
   }
 
   async #code(reason: string): Promise<number> {
-    const { timeoutMs } = this.#request
-    const [name = ''] = this.#program.program
+    const { timeoutMs } = this.#parts.request
+    const [name = ''] = this.#parts.program.program
     const held = this.#held?.toString() ?? ''
     const [, why] = /^nsenter: can't execute '[^\n]*': ([^\n]*)\n$/.exec(held) ?? []
     const code = Number(this.#answer)
     if (why !== undefined && (code === 126 || code === 127)) throw new ExecError(code, `${name}: ${explain(why)}`)
-    this.#flush({ send: (bytes) => this.#host.stderr.write(bytes) })
+    this.#flush({ send: (bytes) => this.#parts.host.stderr.write(bytes) })
     if (this.#answer === 'lost')
       throw new ExecError(125, `${name} ended what takes its outputs out of the guest; the rest of them is lost`)
     const [, number] = /^module(\d+)$/.exec(this.#answer ?? '') ?? []
     if (number !== undefined)
       throw new ExecError(
         125,
-        `--module ${this.#request.modules[Number(number)]}: the guest's kernel refuses it: ${this.#why}`,
+        `--module ${this.#parts.request.modules[Number(number)]}: the guest's kernel refuses it: ${this.#why}`,
       )
     const [, how = '', folder] = /^(link|mount)(.*)$/.exec(this.#answer ?? '') ?? []
-    const share = this.#request.shares.find((_, i) => folderName(i) === folder)
+    const share = this.#parts.request.shares.find((_, i) => folderName(i) === folder)
     if (share !== undefined) throw new ExecError(125, `--share ${share.at}: ${NOT_MOUNTED[how]}`)
-    const empty = this.#request.emptyFolders.find((_, i) => memoryName(i) === folder)
+    const empty = this.#parts.request.emptyFolders.find((_, i) => memoryName(i) === folder)
     if (empty !== undefined) throw new ExecError(125, `--tmpfs ${empty.at}: ${NOT_MOUNTED[how]}`)
     if (this.#answer === 'memory')
       throw new ExecError(125, `the guest's kernel does not add memory; --memory 512M boots with what it has`)
     if (this.#answer === 'directory')
-      throw new ExecError(125, `${this.#program.workingDirectory}: there is no such folder in the guest`)
+      throw new ExecError(125, `${this.#parts.program.workingDirectory}: there is no such folder in the guest`)
     if (code === ILLEGAL && this.#refused !== undefined) {
-      const lack = await lackOf(this.#refused, this.#request.kind.cpu)
-      if (lack !== undefined) this.#host.stderr.write(`retrap: ${name}: ${lack}\n`)
+      const lack = await lackOf(this.#refused, this.#parts.request.kind.cpu)
+      if (lack !== undefined) this.#parts.host.stderr.write(`retrap: ${name}: ${lack}\n`)
     }
     if (code > 0) this.#tellMissed(name)
     if (this.#answer !== undefined) return code
@@ -374,7 +373,6 @@ function setRaw(stdin: ExecHost['stdin']): void {
   spawnSync('stty', ['-onlcr'], { stdio: ['inherit', 'ignore', 'ignore'] })
 }
 
-/** Folders that a guest has of its own. */
 const GUEST_FOLDERS = /^\/(?:proc|sys|dev|run|tmp)(?:\/|$)/
 const CANNOT = "nsenter: can't execute '"
 const MOST_HELD = 8192

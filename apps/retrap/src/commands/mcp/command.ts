@@ -39,7 +39,6 @@ interface McpHost extends Pick<SessionHost, 'stderr' | 'onSignal'> {
 const MOST_MACHINES = 64
 const MOST_SECONDS = 3600
 
-/** Adds the command. */
 export function addMcp(program: Command, host: McpHost, version: () => string): void {
   program
     .command('mcp')

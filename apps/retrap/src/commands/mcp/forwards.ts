@@ -38,7 +38,6 @@ export class Forwards {
     this.#background = background
   }
 
-  /** All open forwards. */
   get all(): readonly OpenForward[] {
     return [...this.#open].map(([port, { guestPort, trouble }]) => ({ port, guestPort, trouble: trouble.last }))
   }

@@ -55,7 +55,6 @@ Examples:
   retrap p2m --debian --after 10
   retrap p2m --arch arm64 --debian --after 10`
 
-/** Adds the command. */
 export function addP2m(program: Command, host: MapHost): void {
   program
     .command('p2m')

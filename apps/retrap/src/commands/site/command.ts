@@ -48,7 +48,6 @@ interface SiteFlags {
 /** The parts of the process that the command uses. */
 type SiteHost = Pick<SessionHost, 'stderr' | 'onSignal'> & { readonly stdout: ListingOutput }
 
-/** Adds the command. */
 export function addSite(program: Command, host: SiteHost, run: RunCommand): void {
   program
     .command('site')

@@ -104,7 +104,6 @@ export function describeArmContext({ lower, upper }: ArmPagingContext): string {
   return `AArch64, ${half('lower half', lower)}; ${half('upper half', upper)}`
 }
 
-/** The reads of a dump. */
 type DumpReader = Pick<MemoryDump, 'read32' | 'read64'>
 
 /** The tables in a dump, which walks do not modify. */

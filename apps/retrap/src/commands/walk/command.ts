@@ -31,7 +31,6 @@ The dump is an ELF core file (QEMU's dump-guest-memory, kdump's vmcore), a LiME 
 CPUs' registers in it. --mode stands for paging as kernels set it up: WP, PSE, PGE and, but for two levels, NXE. Of an Arm
 guest (--arch arm64) it is stage 1; without --tcr, 4 KiB pages and 48 bits of address.`
 
-/** Adds the command. */
 export function addWalk(program: Command, output: ListingOutput): void {
   const register = (name: string): ((text: string) => bigint) => parseAddress(name, 'a value', '0x1000')
   program

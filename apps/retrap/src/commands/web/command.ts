@@ -40,7 +40,6 @@ interface WebFlags {
 /** The parts of the process that the command uses. */
 type WebHost = Pick<SessionHost, 'stderr' | 'onSignal' | 'createMachine'> & { readonly stdout: ListingOutput }
 
-/** Adds the command. */
 export function addWeb(program: Command, host: WebHost): void {
   program
     .command('web')

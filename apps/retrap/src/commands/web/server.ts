@@ -30,7 +30,6 @@ async function policyOf(page: string): Promise<string> {
   return `${policy}; frame-ancestors 'none'`
 }
 
-/** A server of the site. */
 export interface SiteServer {
   /** Address of the start page. */
   readonly url: string

@@ -63,9 +63,7 @@ const romsOf = (
 
 /** Images and networks of a session. After a reset the new machine uses the same ones. */
 export class BackEnds {
-  /** The images. */
   readonly images: OpenDrives
-  /** The networks. */
   readonly networks: OpenNetworks
   #virtio: readonly VirtioArgument[]
   #cards: readonly E1000Argument[]

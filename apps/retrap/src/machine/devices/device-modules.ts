@@ -14,7 +14,6 @@ import { watchMainThread } from './stuck-watch.ts'
 /** Places where the models of a `--device FILE` run. */
 const TRANSPORTS = ['inline', 'worker', 'process'] as const
 type Transport = (typeof TRANSPORTS)[number]
-/** The properties of a module. */
 export const MODULE_PROPERTIES: readonly string[] = ['transport', 'bus', 'id']
 
 /** Milliseconds that a module may take to load, beyond the end of the run: the end of the run is reported, not the module's. */

@@ -15,7 +15,6 @@ import type { SessionOutput } from '../session/session-host.ts'
 import { type DeviceArgument, parseWhole, Properties, usage } from '../../options/values.ts'
 import { slotOf } from './pci-devices.ts'
 
-/** The properties of a program. */
 export const PROGRAM_PROPERTIES: Readonly<Record<string, string>> = {
   addr: 'PCI device number of its first device that has none, such as 4 or 0x4 (10, 11, … in the order of the programs)',
   dma: 'the part of guest memory that it may reach, FIRST-LAST (all)',

@@ -1,5 +1,6 @@
 import type { GdbTarget } from '@retrap/gdb'
 import {
+  bundleOptions,
   type LiveDebugOptions,
   type MachineExit,
   type MachineRunOptions,
@@ -15,6 +16,7 @@ import { StoppableRun } from '@retrap/migration'
 import { loadArm } from '../arm-machine.ts'
 import { loadInterpreters } from '../interpreters.ts'
 import type { Machine, MachineOptions, MachineRunner, PcMachineOptions, ReplayedRun } from '../machine-contract.ts'
+import type { SavedRun } from '../snapshots/snapshot-file.ts'
 
 /** The recorder of a machine of any board. */
 export type SessionRecorder = Pick<PcRecorder | ArmRecorder, 'gdbTarget'> & { readonly machine: Machine }
@@ -31,6 +33,19 @@ export async function recordRun(
   }
   await loadInterpreters('x86')
   return recordPc(options as PcMachineOptions, write, how)
+}
+
+/** Makes a machine of any board whose recording has the machine inside. @param given - the command line @throws as `recordRun` */
+export function recordBundled(
+  options: MachineOptions,
+  write: (bytes: Uint8Array) => unknown,
+  given: readonly string[],
+  how: Omit<RecordPcOptions, 'about' | 'images'>,
+): Promise<PcRecorder | ArmRecorder> {
+  const { options: bundle, images } = bundleOptions(options)
+  const savedAt = new Date().toISOString()
+  const about: SavedRun = { version: 1, arguments: given, savedAt, bundle, images: images.length }
+  return recordRun(options, write, { ...how, about, images })
 }
 
 /** Opens a recording of a machine of any board. @throws as `replayPc` */

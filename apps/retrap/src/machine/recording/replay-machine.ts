@@ -196,7 +196,6 @@ export class ReplayMachine implements Machine {
   }
 }
 
-/** Serial ports, and Xen's console. */
 const linesOf = ({ serialPorts, xenConsole }: Pick<Machine, 'serialPorts' | 'xenConsole'>): readonly MachineSerial[] =>
   xenConsole === undefined ? serialPorts : [...serialPorts, xenConsole]
 

@@ -169,7 +169,6 @@ export class LocalNode implements ShareNode {
     return `/proc/self/fd/${this.#use.check(this.#fd)}`
   }
 
-  /** An entry, as a path. */
   #entry(name: string): fs.PathLike {
     // The server checks names, too; here the share's boundary depends on the check.
     if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) throw new ShareError('EINVAL')

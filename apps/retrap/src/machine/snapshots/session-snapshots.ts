@@ -24,7 +24,6 @@ export interface SavedImages {
   settle(): Promise<void>
 }
 
-/** The machine to save. */
 type SavedMachine = Pick<Machine, 'save'>
 
 /** Quick operations get no message. */

@@ -12,7 +12,6 @@ export interface TraceFlags {
   readonly cpus: number
 }
 
-/** Options of traces. */
 export const TRACE_OPTIONS: readonly OptionRow[] = [
   {
     flags: '--trace <what,filter=value>',

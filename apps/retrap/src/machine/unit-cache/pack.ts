@@ -22,7 +22,6 @@ export interface PackEntry {
   readonly used: number
 }
 
-/** Bytes of a pack's head. */
 export const PACK_HEAD_BYTES = 16
 /** Bytes of an entry of the index. */
 export const PACK_ENTRY_BYTES = 16
