@@ -2,11 +2,10 @@ import type { ClusterDescription, PlacedMachine } from './description.ts'
 import { Simulation } from './simulation.ts'
 import { type ClusterDisk, Disk } from './disk.ts'
 import { Draws } from './draws.ts'
-import { ActiveFaults } from './active-faults.ts'
+import { LinkFaults, MachineFaults } from './active-faults.ts'
 import { describeFault, drawFaults, type Fault, FAULT_KINDS, timeText } from './faults.ts'
 import type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from './host.ts'
 import { type Link, linkBetween, Links } from './links.ts'
-import { MachineFaults } from './machine-faults.ts'
 import type { ClusterEvent, ClusterResult } from './result.ts'
 import type { RunLog } from './run-log.ts'
 import { Properties, readReport } from './reports.ts'
@@ -76,7 +75,7 @@ export class Cluster {
   /** How often each machine was started. */
   readonly #starts = new Map<number, number>()
   readonly #properties: Properties
-  readonly #active: ActiveFaults
+  readonly #ofLinks: LinkFaults
   readonly #ofMachines: MachineFaults
   /** Lines and ends of programs in this window. */
   #heard: Heard[] = []
@@ -124,7 +123,7 @@ export class Cluster {
       this.#drop(number)
       this.#tell('machine', `ended: ${reason}`, machines[number])
     }
-    this.#active = new ActiveFaults(
+    this.#ofLinks = new LinkFaults(
       this.#links,
       machines.map(({ name }) => name),
     )
@@ -324,8 +323,8 @@ export class Cluster {
     const { kind } = fault
     const ends: (() => unknown)[] = []
     if (FAULT_KINDS[kind].place === 'links') {
-      this.#active.begin(fault)
-      ends.push(() => this.#active.end(fault))
+      this.#ofLinks.begin(fault)
+      ends.push(() => this.#ofLinks.end(fault))
     } else
       for (const machine of this.#description.machines.filter(({ name }) => fault.machines?.includes(name))) {
         if (kind !== 'crash' && kind !== 'power') ends.push(await this.#ofMachines.begin(fault, machine.number))

@@ -25,7 +25,7 @@ export {
 export { Disk } from './disk.ts'
 export { type DecodedFrame, decodeFrame, hexLines } from './frame-text.ts'
 export { addressOf, type FrameCause } from './links.ts'
-export type { GuestFault } from './machine-faults.ts'
+export type { GuestFault } from './active-faults.ts'
 export type { ClusterEvent, ClusterResult } from './result.ts'
 export { MOST_LINE, readReport, type Report, type Property } from './reports.ts'
 export { type Branch, Cluster, type ClusterOptions } from './cluster.ts'

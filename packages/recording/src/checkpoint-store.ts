@@ -2,7 +2,7 @@ import { decodeState, encodeState, PAGE_BYTES } from '@retrap/snapshot'
 import { RecordingError } from './errors.ts'
 import type { Instant } from './format.ts'
 import { PageStore, ZEROS } from './page-store.ts'
-import { applied, nonZero, putOver, type WrittenPages } from './written-pages.ts'
+import { applied, nonZero, putOver, type DirtyPages } from './dirty-pages.ts'
 
 /** Bytes that all checkpoints may have together. */
 const MOST_BYTES = 256 * 2 ** 20
@@ -38,7 +38,7 @@ interface Entry<T> extends Instant {
   readonly extra: T
   readonly extraBytes: number
   /** Frames written since the previous checkpoint, with their present pages; for the first checkpoint: all nonzero frames. */
-  written: WrittenPages
+  written: DirtyPages
   /** Whether frames written with unchanged contents are excluded. */
   isCompared: boolean
 }
@@ -52,7 +52,7 @@ export interface CheckpointForFile<T> {
   /** The extra value given with the checkpoint. */
   readonly extra: T
   /** Frames that were written since the checkpoint before, with their pages in the file: from 1 on; 0 is zeros. */
-  readonly written: WrittenPages
+  readonly written: DirtyPages
   /** Whether frames written with unchanged contents may be excluded. */
   readonly isCompared: boolean
 }
@@ -70,7 +70,7 @@ export interface CheckpointDraft {
    */
   add(gfn: number, from: Uint8Array, offset: number, isCompared?: boolean): void
   /** Takes the frames, from low to high, with the numbers of their pages in the store. */
-  take(): WrittenPages
+  take(): DirtyPages
   /** Discards the draft with its frames. */
   discard(): void
 }
@@ -101,7 +101,7 @@ class Draft implements CheckpointDraft {
       throw new RecordingError('ERR_STATE', `there is no room for a checkpoint: it has over ${this.#mostBytes} bytes`)
   }
 
-  take(): WrittenPages {
+  take(): DirtyPages {
     const frames = this.#frames
     this.#frames = []
     const order = new Uint32Array(frames.length / 2).map((_, i) => i)

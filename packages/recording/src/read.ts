@@ -6,7 +6,7 @@ import { checkHeader, HEADER_BYTES, type Instant, type SectionName } from './for
 import { ZEROS } from './page-store.ts'
 import type { IndexEntry, RecordingEnd, RecordingIndex, RecordingMark } from './recording-index.ts'
 import { damagedAt, parsed, Sections } from './sections.ts'
-import { nonZero, putOver, type WrittenPages } from './written-pages.ts'
+import { nonZero, putOver, type DirtyPages } from './dirty-pages.ts'
 
 /** Frames of the largest map: 4 GiB, and ROM. */
 const MOST_FRAMES = 2 ** 20 + 2 ** 16
@@ -199,7 +199,7 @@ export interface FileCheckpoint {
 
 /** The frames of a checkpoint in a file. */
 interface CheckpointMap {
-  readonly written: WrittenPages
+  readonly written: DirtyPages
   readonly isCompared: boolean
 }
 

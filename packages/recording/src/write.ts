@@ -6,7 +6,7 @@ import { RecordingError } from './errors.ts'
 import { EventEncoder, type EventKind } from './events.ts'
 import { encodeHead, encodeHeader, type Instant, type SectionName } from './format.ts'
 import type { IndexEntry, MissingParts, RecordingEnd, RecordingIndex, RecordingMark } from './recording-index.ts'
-import type { WrittenPages } from './written-pages.ts'
+import type { DirtyPages } from './dirty-pages.ts'
 
 /** Blocks of pages that wait to be written at once. */
 const BLOCKS_AT_ONCE = 64
@@ -307,7 +307,7 @@ interface Segment extends MissingParts {
 }
 
 /** Encodes a flag for compared frames; then each frame with its page. */
-function encodeMap({ gfns, pages }: WrittenPages, isCompared: boolean): Uint8Array {
+function encodeMap({ gfns, pages }: DirtyPages, isCompared: boolean): Uint8Array {
   const map = new Uint8Array(4 + 8 * gfns.length)
   const view = new DataView(map.buffer)
   view.setUint32(0, Number(isCompared), true)

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
-import { openImageRoot } from '../../src/jobs/image-root.ts'
+import { openImageRoot } from '../../src/jobs/root.ts'
 
 const folder = temporaryFolder('image-root')
 

@@ -10,12 +10,9 @@ import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
 import { GuestInput, InputRoute } from './guest-input.ts'
 import { type ImpairableDevices, Impairments } from './impairments.ts'
-import type { MachineDrives } from './machine-drives.ts'
-import type { MachineNetwork } from './networks.ts'
 import { loadSnapshots, type OpenedParts, openParts } from './opening.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
 import { SerialSender } from './serial-sender.ts'
-import type { SharedFiles } from './shared-files.ts'
 import { MachineSound } from './sound.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
 import type { Recording } from './recording.ts'
@@ -35,14 +32,11 @@ const PAST =
 /** The life of a Worker's machine: it is made, runs in turns, and ends or starts anew. */
 export class MachineLife {
   readonly send: Send
-  readonly options: SentOptions
-  #images: LoadedImages
-  readonly drives: MachineDrives
+  readonly parts: Pick<OpenedParts, 'options' | 'drives' | 'network' | 'files'>
   /** Options of the machine of a recording that was opened. */
   readonly #recorded: PcOptions | null
+  #images: LoadedImages
   readonly listener: SourceListener
-  readonly network: MachineNetwork | null
-  readonly files: SharedFiles | null
   // The parts that go on when the machine starts anew.
   readonly screen: Screen = new Screen({ intervalMs: FRAME_MS })
   readonly input: GuestInput
@@ -83,17 +77,11 @@ export class MachineLife {
   /** See `Machine.turns`. */
   turns: string | null = null
 
-  private constructor(
-    { options, images, drives, network, files, recording }: OpenedParts,
-    listener: SourceListener,
-    send: Send,
-  ) {
-    this.options = options
-    this.#images = images
-    this.drives = drives
-    this.#recorded = recording?.options ?? null
-    this.network = network
-    this.files = files
+  private constructor(parts: OpenedParts, listener: SourceListener, send: Send) {
+    const { options, drives, network, files } = parts
+    this.parts = { options, drives, network, files }
+    this.#images = parts.images
+    this.#recorded = parts.recording?.options ?? null
     this.listener = listener
     this.send = send
     this.input = new GuestInput(options.layout ?? 'us', (pointer: Mouse['pointer']) =>
@@ -137,11 +125,11 @@ export class MachineLife {
     this.attached?.close()
     if (this.stepper !== null) this.stepper.debugger = null
     this.codes.clear()
-    if (snapshot === null) this.#images = await readOtherImages(this.options, this.#images, this.listener)
+    if (snapshot === null) this.#images = await readOtherImages(this.parts.options, this.#images, this.listener)
     if (snapshot !== null) {
       const { settleDisks } = await loadSnapshots()
-      await settleDisks(this.drives.media)
-      snapshot.checkDisks(this.drives.media)()
+      await settleDisks(this.parts.drives.media)
+      snapshot.checkDisks(this.parts.drives.media)()
     }
     this.pc = await this.#createBoard(snapshot, opened)
     this.impairments.applyAll(this.impairable(this.pc))
@@ -155,7 +143,7 @@ export class MachineLife {
   async #goBack(snapshot: ReadSnapshot): Promise<void> {
     const isOther = this.#anew !== null || this.recording !== null || (this.stepper?.debugger ?? null) !== null
     if (this.pc === null || isOther) return this.#make(snapshot)
-    const atRest = snapshot.checkDisks(this.drives.media)
+    const atRest = snapshot.checkDisks(this.parts.drives.media)
     // Snapshots have none of the page's devices.
     this.attached?.close()
     await putBackBoard(this.powered(), snapshot, atRest)
@@ -188,18 +176,20 @@ export class MachineLife {
 
   /** The cable may be plugged in elsewhere by now. */
   currentOptions(): SentOptions {
-    return this.network === null ? this.options : { ...this.options, network: this.network.options }
+    return this.parts.network === null
+      ? this.parts.options
+      : { ...this.parts.options, network: this.parts.network.options }
   }
 
   boardParts(): BoardParts {
     return {
       recorded: this.#recorded,
       images: this.#images,
-      drives: this.drives,
-      network: this.network,
+      drives: this.parts.drives,
+      network: this.parts.network,
       input: this.input,
       sound: this.sound,
-      files: this.files,
+      files: this.parts.files,
       screen: this.screen,
       onCode: this.codes.onCode,
       onTurns: (why) => (this.turns = why),
@@ -219,7 +209,7 @@ export class MachineLife {
       recording &&
       ((all: BoardOptions): Promise<BoardMachine> =>
         opened === null ? recording.make(all, this.currentOptions()) : recording.open(all, opened, repeated))
-    return createBoard(this.options, parts, snapshot, recorded ?? undefined)
+    return createBoard(this.parts.options, parts, snapshot, recorded ?? undefined)
   }
 
   tellState(state: MachineState): void {
@@ -318,7 +308,7 @@ export class MachineLife {
 
   /** RAM and the clock stay: the machine is reset in place. */
   async #reset(pc: BoardMachine): Promise<void> {
-    this.#images = await readOtherImages(this.options, this.#images, this.listener)
+    this.#images = await readOtherImages(this.parts.options, this.#images, this.listener)
     await pc.reset(this.#images)
   }
 
@@ -352,7 +342,7 @@ export class MachineLife {
 
   async newRecording(): Promise<Recording> {
     const { Recording: Loaded } = await import('./recording.ts')
-    return new Loaded(this.options, {
+    return new Loaded(this.parts.options, {
       between: (action) => this.between(action),
       replacing: (action) => this.replacing(action),
       rest: () => this.rest(),

@@ -46,14 +46,14 @@ export class WorkerMachine {
         const pc = this.#life.powered()
         this.#life.attached?.checkNone()
         const { checkKept, savedWrites, wholeSnapshot } = await loadSnapshots()
-        checkKept(this.#life.options)
+        checkKept(this.#life.parts.options)
         const resumed = Promise.withResolvers<void>()
         const before = this.#life.saved?.instant === since ? this.#life.saved?.pages : undefined
         const isPaused = this.#life.told !== 'off' && !this.#life.isMeantToRun
         const saving = pc.save({ onResumed: () => resumed.resolve(), forRestore: true, since: before })
         await Promise.race([resumed.promise, saving])
         // Devices have nothing under way: disks are as they were at that instant.
-        const writes = await savedWrites(this.#life.drives.media)
+        const writes = await savedWrites(this.#life.parts.drives.media)
         const { tail } = this.#life.serial
         const named = (snapshot: PcSnapshot | ArmSnapshot): SavedSnapshot => {
           const instant = ++this.#instants
@@ -74,7 +74,7 @@ export class WorkerMachine {
 
   async #restore(source: SentSource): Promise<void> {
     const { openAgain } = await loadSnapshots()
-    const snapshot = await openAgain(this.#life.options, source, this.#life.listener)
+    const snapshot = await openAgain(this.#life.parts.options, source, this.#life.listener)
     await this.#life.restore(snapshot)
   }
 
@@ -249,7 +249,7 @@ export class WorkerMachine {
       this.#life.attached?.checkNone()
       await recording.begin(
         pc,
-        boardOptions(this.#life.options, this.#life.boardParts()),
+        boardOptions(this.#life.parts.options, this.#life.boardParts()),
         () => (this.#life.recording = recording),
       )
     })
@@ -271,25 +271,25 @@ export class WorkerMachine {
 
   /** @throws WebError `ERR_MACHINE` for a machine without shared files */
   get files(): SharedFiles {
-    if (this.#life.files !== null) return this.#life.files
+    if (this.#life.parts.files !== null) return this.#life.parts.files
     throw new WebError('ERR_MACHINE', 'the machine has no shared files: make it with the option files')
   }
 
   /** See `Machine.attachSound`. */
   hear(port: MessagePort): Promise<void> {
-    return this.#life.sound.sendTo(port, this.#life.options.shared)
+    return this.#life.sound.sendTo(port, this.#life.parts.options.shared)
   }
 
   /** See `Machine`. */
   async connectNetwork(network: SentNetwork): Promise<void> {
-    if (this.#life.network === null)
+    if (this.#life.parts.network === null)
       throw new WebError('ERR_MACHINE', 'the machine has no network card: make it with the option network')
-    await this.#life.network.connect(network)
+    await this.#life.parts.network.connect(network)
   }
 
   /** See `Machine`. */
   async insert(id: string, source: SentSource | null): Promise<void> {
-    await this.#life.drives.insert(this.#life.powered(), id, source)
+    await this.#life.parts.drives.insert(this.#life.powered(), id, source)
     this.#life.recording?.exchanged()
   }
 

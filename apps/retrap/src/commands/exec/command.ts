@@ -251,7 +251,7 @@ const hasApx = async (cpu: string): Promise<boolean> =>
 
 /** Image readers are loaded on demand, as most runs need no images. */
 const openImage = async (path: string, architecture: string): Promise<ExecRoot> =>
-  (await import('../../jobs/image-root.ts')).openImageRoot(path, architecture)
+  (await import('../../jobs/root.ts')).openImageRoot(path, architecture)
 
 /**
  * Opens the files of a program: `host`, or a folder.

@@ -1,5 +1,5 @@
-/** Frames with the numbers of their pages, from low to high; 0: a page of zeros. */
-export interface WrittenPages {
+/** Dirty frames of a guest with the numbers of their pages, from low to high; 0: a page of zeros. */
+export interface DirtyPages {
   /** Numbers of the frames. */
   readonly gfns: Uint32Array
   /** Number of each frame's page. */
@@ -12,10 +12,10 @@ export interface WrittenPages {
  * @param replaced - called for each page that was replaced
  */
 export function applied(
-  earlier: WrittenPages,
-  later: WrittenPages,
+  earlier: DirtyPages,
+  later: DirtyPages,
   replaced: (page: number) => void = () => undefined,
-): WrittenPages {
+): DirtyPages {
   const gfns = new Uint32Array(earlier.gfns.length + later.gfns.length)
   const pages = new Uint32Array(gfns.length)
   let [i, j, count] = [0, 0, 0]
@@ -31,7 +31,7 @@ export function applied(
 }
 
 /** Returns the frames that are not zeros, from low to high. */
-export function nonZero(all: ReadonlyMap<number, number>): WrittenPages {
+export function nonZero(all: ReadonlyMap<number, number>): DirtyPages {
   const gfns = new Uint32Array(all.size)
   let count = 0
   for (const [gfn, page] of all) if (page !== 0) gfns[count++] = gfn
@@ -40,6 +40,6 @@ export function nonZero(all: ReadonlyMap<number, number>): WrittenPages {
 }
 
 /** Overlays earlier frames with later ones, in a map by frame. */
-export function putOver(all: Map<number, number>, { gfns, pages }: WrittenPages): void {
+export function putOver(all: Map<number, number>, { gfns, pages }: DirtyPages): void {
   for (let i = 0; i < gfns.length; i++) all.set(gfns[i]!, pages[i]!)
 }
