@@ -50,13 +50,11 @@ export type GuestLines = Readonly<Record<string, LinePort>>
 export interface GuestSystem<Lines extends GuestLines> {
   /** Size of RAM in bytes. */
   readonly memoryBytes: number
-  /** Fills a blank disk. */
   fill(disk: Disk): Promise<void>
   /** Makes the ports. @param now - reads the machine's clock, in nanoseconds */
   lines(now: () => number, listener: GuestListener): Lines
   /** Options of a machine at its first instant. */
   options(ends: GuestEnds<Lines>, disk: Disk | undefined): Promise<MachineOptions>
-  /** Devices of a clone. */
   devices(ends: GuestEnds<Lines>, disk: Disk | undefined): Promise<PcForkOptions>
   /** Connects a port that belongs to no virtio device. */
   connect?(machine: ForkedMachine, lines: Lines): void

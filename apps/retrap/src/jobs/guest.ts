@@ -54,7 +54,6 @@ export const unused = (status: (line: string) => void): GuestStreams => ({
 export type ExecOutside = Omit<ExecEnds, 'ports'>
 
 export interface GuestRecorder {
-  /** Makes a machine that is recorded. */
   record(options: MachineOptions): Promise<Machine>
 }
 

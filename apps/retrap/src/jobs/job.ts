@@ -59,7 +59,6 @@ export interface Job extends JobProgram {
   readonly entropy: Uint8Array
 }
 
-/** The size of a terminal, in characters. */
 export interface TerminalSize {
   readonly columns: number
   readonly rows: number

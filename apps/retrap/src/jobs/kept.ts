@@ -15,7 +15,6 @@ const LOOK_MS = 200
 /** A lock held for this long counts as abandoned, even if a process has its number. */
 const ABANDONED_MS = 600_000
 
-/** The folder of the machines. */
 const keptFolder = (): string => join(cacheDirectory(), 'exec')
 
 /** Returns the path of a machine's file, by the properties that equal machines share. */

@@ -26,7 +26,6 @@ const MOST_LINKS = 40
 const MOST_BYTES = 1 << 20
 const FOLDER_STAT = ownStat(0n, DIRECTORY | 0o755, 0)
 
-/** Whether a file is a directory. */
 export const isDirectory = ({ stat }: FoundFile): boolean => (stat.mode & KIND) === DIRECTORY
 
 /** The files of a guest: its root, and the shares mounted there. */

@@ -46,7 +46,6 @@ export interface ExecEnds {
 /** Returns the name of a user's folder within its share. */
 export const folderName = (number: number): string => `folder${number}`
 
-/** A disconnected network. */
 const NO_NETWORK: PacketBackend = {
   linkUp: false,
   maximumBytes: 1514,

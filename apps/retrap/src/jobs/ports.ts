@@ -30,13 +30,11 @@ export class SentPort implements ByteStreamBackend {
     this.#emptied()
   }
 
-  /** Sends bytes. */
   write(bytes: Uint8Array): void {
     this.#waiting.push(bytes)
     this.ready()
   }
 
-  /** Sends text. */
   say(text: string): void {
     this.write(new TextEncoder().encode(text))
   }
@@ -105,7 +103,6 @@ export const LAST_WORDS = 400
 export class LinePort extends TakenPort {
   readonly #hear: (line: string) => void
   readonly #most: number
-  /** The line that has begun. */
   begun = ''
 
   /** @param most - characters of a line; more are dropped in front */

@@ -59,7 +59,6 @@ export class RecordingFile {
 
 /** Records a machine from power-on to its end. */
 export interface GuestRecording {
-  /** Makes a machine that is recorded. */
   record(options: MachineOptions): Promise<MadeGuest>
 }
 

@@ -10,7 +10,6 @@ import {
 } from '@retrap/virtio/p9'
 import { PassedNode } from './visible-folder.ts'
 
-/** An entry of a directory of a view. */
 export type ViewEntry =
   /** A directory of the view itself. */
   | {
@@ -19,7 +18,6 @@ export type ViewEntry =
       /** Permission bits; 0755 if absent. */
       readonly mode?: number
     }
-  /** A symbolic link. */
   | { readonly kind: 'link'; readonly text: string }
   /** A file, or a directory with its whole content, from another share. */
   | { readonly kind: 'node'; readonly open: () => Soon<ShareNode> }

@@ -13,7 +13,6 @@ import {
 } from '@retrap/p2m'
 import type { ListedMap } from './machine-contract.ts'
 
-/** Names by number, as in Xen. */
 const namesOf = (types: Readonly<Record<string, number>>): ReadonlyMap<number, string> =>
   new Map(Object.entries(types).map(([name, type]) => [type, name.toLowerCase()]))
 const TYPE_NAMES: Readonly<Record<P2m['format'], ReadonlyMap<number, string>>> = {

@@ -44,7 +44,6 @@ export interface MachineOptions extends Omit<PcOptions, 'snapshot' | 'jit' | 'de
   /** Version of the interrupt controller of an Arm board, which a PC is not. */
   readonly gic?: ArmMachineOptions['gic']
   readonly deviceNodes?: ArmMachineOptions['deviceNodes']
-  /** The snapshot that the machine goes on from. */
   readonly snapshot?: MachineSnapshotSource
   readonly cpus: number
   readonly devices: readonly DeviceModel[]
@@ -91,7 +90,6 @@ export interface Machine {
   readonly domain: {
     /** The guest's time. */
     readonly clock?: Clock
-    /** Timers on the guest's time. */
     readonly timers?: { create(callback: () => void): { armAfter(ns: number): void } }
     readonly p2m: ListedMap
     /** Where a guest-physical address is in machine memory; below 0: nowhere. */

@@ -4,7 +4,6 @@ import { type StartVcpu, vcpuThreads, type VcpuWorker } from '@retrap/hvm/thread
 import { getsThreads, type PcOptions } from '@retrap/machine'
 import { usage } from '../options/values.ts'
 
-/** Starts a Worker for a vCPU. */
 const startVcpuWorker: StartVcpu = (vcpu): VcpuWorker => {
   const isSource = import.meta.url.endsWith('.ts')
   const worker = new Worker(new URL(isSource ? '../vcpu-worker.ts' : './vcpu-worker.js', import.meta.url), {

@@ -87,7 +87,6 @@ export class TableOption extends Option {
   }
 }
 
-/** Gives a command options. */
 export function addOptions(command: Command, ...groups: readonly OptionGroup[]): Command {
   for (const [heading, rows] of groups) {
     command.optionsGroup(heading)

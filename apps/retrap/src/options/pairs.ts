@@ -53,7 +53,6 @@ export class Pairs {
     this.all.splice(at < 0 ? this.all.length : at, at < 0 ? 0 : 1, [key, value])
   }
 
-  /** Renames a key. */
   rename(from: string, to: string): void {
     const value = this.get(from)
     if (value === undefined) return

@@ -2,7 +2,6 @@ import { KIB, secondsIn } from '@retrap/basics'
 import { CliError } from '../errors.ts'
 import type { OptionRow } from './option-table.ts'
 
-/** The target of a serial port. */
 export type SerialTarget =
   | { readonly kind: 'stdio' }
   | { readonly kind: 'none' }

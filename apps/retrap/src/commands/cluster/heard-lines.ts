@@ -9,7 +9,6 @@ import { replayRun } from '../../machine/recording/recorded-run.ts'
 import { LinePort } from '../../jobs/ports.ts'
 import { ownPorts } from '../../jobs/own-guest.ts'
 
-/** A line of a machine. */
 export interface HeardLine extends Pick<ClusterEvent, 'kind' | 'text'> {
   /** The instant of the machine's clock; NaN: the line came by a serial port, where a byte may wait for others. */
   readonly ns: number

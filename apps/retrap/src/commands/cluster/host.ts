@@ -55,7 +55,6 @@ export interface HostParts {
   readonly settings: MachineSettings
 }
 
-/** A host of Linux guests. */
 export interface GuestsHost extends ClusterHost {
   /** Records machines whose starts name a recording, until `recorded`. */
   record(how: RecordedHow): void

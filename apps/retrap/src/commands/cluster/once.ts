@@ -24,7 +24,6 @@ export interface OneRun {
   readonly branch: Branch
 }
 
-/** Runs a cluster once. */
 export async function runOnce(
   { description, seed, host, branch }: OneRun,
   options: ClusterOptions,

@@ -85,7 +85,6 @@ export async function withLanes<T>(
   }
 }
 
-/** A host of machines in Workers. */
 class WorkersHost extends RemoteHost implements GuestsHost {
   readonly #threads: readonly WorkerThread[]
 
@@ -159,7 +158,6 @@ class WorkerThread implements GuestThread {
     return Promise.race([answer, this.#over.then(() => `${this.name} has ended`)])
   }
 
-  /** Ends the Worker. */
   async end(): Promise<void> {
     this.#isEnding = true
     this.order({ order: 'end' })
@@ -169,7 +167,6 @@ class WorkerThread implements GuestThread {
   }
 }
 
-/** Does the work of a Worker, in the Worker. */
 export function serveCluster({ parts, serves }: Work): void {
   const port = parentPort!
   const say = (told: Told): void => port.postMessage(told)

@@ -76,7 +76,6 @@ const BYE: Part = {
 
 /** Parts of the check that open further sessions. */
 const FURTHER: readonly Part[] = [ELSEWHERE, AGAIN, BROKEN_FRAMES]
-/** All parts, in order. */
 export const PARTS: readonly Part[] = [
   ...[POWER_ON, ACCESSES, RESET, TIMERS, RESTORE, REFUSED, PLUG, ACKNOWLEDGED, BYE],
   ...FURTHER,

@@ -36,7 +36,6 @@ type Answer = ProtocolFrame<'answer'> | ProtocolFrame<'done'>
 interface OpenCall {
   readonly bytes: Uint8Array
   readonly kind: FrameKind
-  /** The device that the call is for. */
   readonly device: number
   readonly answer: 'answer' | 'done'
   /** Number of our frames up to this one. */
@@ -58,7 +57,6 @@ export class Conversation {
   readonly wire: Wire
   readonly objects: Objects = new Objects()
   readonly timers: Map<number, { readonly deadline: bigint; readonly device: number }> = new Map()
-  /** The session's name. */
   readonly session: bigint = BigInt(Math.floor(Math.random() * 2 ** 32) + 1) << 16n
   readonly timeoutMs: number
   readonly #guest = new SparseMemory()
@@ -340,7 +338,6 @@ export class Conversation {
     return (await this.call({ kind: 'timer', timer, deadline: wordOf(deadline), now: this.time })) !== null
   }
 
-  /** The machine stops the timers of a device. */
   stopTimers(device: number): void {
     for (const [timer, each] of this.timers) if (each.device === device) this.timers.delete(timer)
   }

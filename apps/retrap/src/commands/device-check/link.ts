@@ -6,7 +6,6 @@ import { linesTo, type ProgramAddress } from '../../machine/devices/device-progr
 
 /** One connection, and for `exec:` the started program. */
 export interface Link {
-  /** Sends bytes. */
   write(bytes: Uint8Array): void
   /** Sets the receiver of the server's bytes, once. */
   onData(take: (chunk: Uint8Array) => void): void

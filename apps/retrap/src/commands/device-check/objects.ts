@@ -65,7 +65,6 @@ export interface CheckedRegion {
   readonly kept: readonly (readonly [from: number, to: number])[]
 }
 
-/** The objects of a server. */
 export class Objects {
   readonly #declarations: Declarations
   readonly #numbers = new Map<string, ProtocolFrame>()

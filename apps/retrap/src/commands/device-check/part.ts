@@ -3,7 +3,6 @@ import type { Conversation } from './conversation.ts'
 import type { Link } from './link.ts'
 import type { Report, Rule } from './report.ts'
 
-/** A check of one server. */
 export interface Check {
   readonly report: Report
   readonly address: ProgramAddress

@@ -32,7 +32,6 @@ export class Report {
     this.#print = print
   }
 
-  /** Begins a part. */
   part(title: string): void {
     this.#print(`\n${title}`)
   }

@@ -26,7 +26,6 @@ const FORMATTERS: Readonly<Record<Syntax, (target: Instruction, options: FormatO
   nasm: tokensNasm,
 }
 
-/** The lines of a section. */
 export class ColouredLines {
   readonly out: TextBuffer = new TextBuffer()
   readonly #bytes: Uint8Array

@@ -17,7 +17,6 @@ Examples:
 
 A file that is neither ELF nor PE is plain code. Colour needs a terminal, and no NO_COLOR in the environment.`
 
-/** Adds the command. */
 export function addDisasm(
   program: Command,
   output: ListingOutput,

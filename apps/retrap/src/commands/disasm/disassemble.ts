@@ -30,7 +30,6 @@ export const DEFAULT_FLAGS: DisasmFlags = { syntax: 'intel', color: 'auto' }
 /** The streams and variables of the process that lists. */
 export interface DisasmHost {
   readonly output: ListingOutput
-  /** The terminal that shows progress. */
   readonly terminal: ProgressTerminal
   readonly environment: NodeJS.ProcessEnv
   /** The standard input. */
@@ -188,7 +187,6 @@ const NEXT_MILLISECONDS = 200
 /** ECMA-48: erases to the end of the line. */
 const ERASE = '\u001B[K'
 
-/** Shows the progress of a listing. */
 export class ListingProgress {
   readonly #terminal: ProgressTerminal
   readonly #what: string

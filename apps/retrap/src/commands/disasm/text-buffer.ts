@@ -42,7 +42,6 @@ export class TextBuffer implements ByteSink {
     this.length = 0
   }
 
-  /** Adds text. */
   write(text: string): void {
     // Three bytes for a character are the most that UTF-8 needs.
     this.reserve(3 * text.length)

@@ -50,7 +50,6 @@ export interface ExecRequest extends WantedProgram {
   readonly timeoutMs: number
   /** The recording that stays where the program fails. */
   readonly record: { readonly path: string; readonly arguments: readonly string[] } | undefined
-  /** Version of this retrap. */
   readonly version: string
 }
 
@@ -147,7 +146,6 @@ interface RunParts {
   readonly missed: Set<string>
 }
 
-/** One run of a program. */
 class Run {
   /** The program may have been started. */
   hasBegun = false
@@ -362,7 +360,6 @@ class Run {
   }
 }
 
-/** The name of a folder in memory. */
 const memoryName = (number: number): string => `memory${number}`
 
 /** The exit code of a program that SIGILL has ended. */

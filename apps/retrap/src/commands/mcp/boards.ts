@@ -34,7 +34,6 @@ export interface MadeBoard {
   record(write: WriteRecording): Promise<RecordedBoard>
 }
 
-/** Takes the bytes of a recording. */
 export type WriteRecording = (bytes: Uint8Array) => Promise<void>
 
 /** A machine whose run is recorded. */

@@ -16,7 +16,6 @@ const MOST_INPUT = 1 << 20
 /** A picture of more bytes is not sent. */
 const MOST_PICTURE = 4 << 20
 
-/** Tools that act in a guest. */
 export function guestTools({ machines, timeout }: Pick<MachineToolParts, 'machines' | 'timeout'>): readonly Tool[] {
   return [
     tool(

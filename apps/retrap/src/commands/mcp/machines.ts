@@ -6,7 +6,6 @@ import { RecordedRun } from './recorded-run.ts'
 import { ToolError } from './tool-error.ts'
 import { type MachineFacts, type MachineParts, SharedDisks, ToolMachine } from './tool-machine.ts'
 
-/** Limits of a server. */
 export interface MachineLimits {
   /** Machines at a time. */
   readonly machines: number

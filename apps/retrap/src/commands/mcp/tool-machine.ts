@@ -25,7 +25,6 @@ export interface MachineFacts {
   readonly parent?: string
 }
 
-/** The parts of a machine of the server. */
 export interface MachineParts {
   /** Throws where the machine may not run in the background. */
   readonly admit: () => void

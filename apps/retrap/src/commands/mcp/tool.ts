@@ -3,7 +3,6 @@ import { z } from 'zod'
 import type { Call } from './call.ts'
 import { ToolError } from './tool-error.ts'
 
-/** A tool of the server. */
 export interface Tool {
   readonly name: string
   /** The effect of the tool, for the model that calls it. */

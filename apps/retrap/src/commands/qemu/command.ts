@@ -54,5 +54,4 @@ export function addQemu(
     })
 }
 
-/** Quotes a word for a shell. */
 const quoted = (word: string): string => (/^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)

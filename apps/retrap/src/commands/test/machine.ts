@@ -21,7 +21,6 @@ import type { SessionOutput } from '../../machine/session/session-host.ts'
 export interface PlannedMachine {
   /** The machine's options, as for `run`. */
   readonly flags: MachineFlags & ImageFlags & DriveFlags & { readonly arch: 'amd64' | 'arm64' }
-  /** Disk images. */
   readonly images: readonly string[]
 }
 

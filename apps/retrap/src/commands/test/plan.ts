@@ -19,7 +19,6 @@ export interface PlannedStep {
   readonly screenshot?: string
 }
 
-/** One test of a plan. */
 export interface PlannedTest {
   /** Name in reports. */
   readonly name: string

@@ -226,7 +226,6 @@ async function showToGdb(
 /** A test's machine of either board. */
 export type AnyTestMachine = TestMachine<Pc> | TestMachine<ArmMachine>
 
-/** Options for a test's step. */
 export interface StepOptions {
   /** Host time that each wait may take. */
   readonly timeoutMs: number

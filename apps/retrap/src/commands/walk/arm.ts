@@ -25,7 +25,6 @@ export interface ArmRegisterFlags {
   readonly mair?: bigint
 }
 
-/** The access to check. */
 export interface ArmAccess {
   readonly access: 'read' | 'write' | 'fetch'
   readonly user?: boolean

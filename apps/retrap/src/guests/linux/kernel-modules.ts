@@ -16,7 +16,6 @@ import { decompressed } from '@retrap/debian'
 /** The metadata of a module, such as `depends` and `alias`; some fields have several values. */
 export type ModuleInfo = ReadonlyMap<string, readonly string[]>
 
-/** The name of a module, by its file. */
 export const moduleName = (path: string): string => basename(path, '.ko').replaceAll('-', '_')
 
 /**

@@ -22,7 +22,6 @@ export interface NamedDevices extends DeviceConnection {
   readonly nats: NatsAddress
 }
 
-/** Settings of a connection to devices. */
 interface DeviceConnection {
   readonly files: hosts.TlsFiles
   /** A file with a text that both ends must know. */

@@ -220,7 +220,6 @@ const PROPERTIES: ReadonlyMap<string, readonly string[]> = new Map(
   ]),
 )
 
-/** The option that adds devices. */
 export const DEVICE_OPTION: OptionRow = {
   flags: '--device <name,key=value>',
   help: 'add a device, or a module with devices of your own; help, or NAME,help, lists what there is (repeatable)',

@@ -71,7 +71,6 @@ export class WavFile implements AudioBackend {
     }
   }
 
-  /** Adds samples. */
   play(samples: Int16Array, format: AudioFormat): void {
     if (this.#failure !== undefined) return
     // Drivers measure clocks with silence of another rate.

@@ -8,7 +8,6 @@ import { attempt, CliError, troubled, troubleWith } from '../../errors.ts'
 import type { SessionOutput } from '../session/session-host.ts'
 import { usage } from '../../options/values.ts'
 
-/** The rendezvous address of a migration. */
 export type MigrationAddress =
   | { readonly kind: 'unix'; readonly path: string }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly secretFile: string }

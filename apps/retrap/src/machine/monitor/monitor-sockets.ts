@@ -49,7 +49,6 @@ const MOST_UNREAD = 1 << 20
 const MOST_WAITING = 256
 const PROMPT = '(qemu) '
 
-/** A monitor that listens. */
 export class MonitorSocket {
   readonly #server: Server
   readonly #peers = new Set<Socket>()
@@ -93,7 +92,6 @@ export class MonitorSocket {
   }
 }
 
-/** A client at a socket. */
 export const peerOf = (socket: Socket): MonitorPeer => ({
   write: (text) => void (socket.destroyed || socket.write(text)),
   unread: () => socket.writableLength,

@@ -21,7 +21,6 @@ export class QmpError extends Error {
   }
 }
 
-/** The arguments of a command. */
 export type QmpArguments = Readonly<Record<string, unknown>>
 
 /** The site of QMP commands: the monitor's, and facts about the machine. */

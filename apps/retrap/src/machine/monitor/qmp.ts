@@ -61,7 +61,6 @@ export class JsonStream {
   }
 }
 
-/** A client of a monitor. */
 export interface MonitorPeer {
   write(text: string): void
   /** Bytes that the client has not read. */
@@ -77,7 +76,6 @@ const MOST_UNREAD = 4 << 20
 /** The bytes that a client may begin with: a blank, 0xFF, or an object. */
 const FIRST_BYTES: readonly (number | undefined)[] = [0x20, 0x0a, 0x0d, 0xff, 0x7b]
 
-/** Serves one client. */
 export function serveQmp(peer: MonitorPeer, site: () => QmpSite): void {
   const stream = new JsonStream()
   let isReady = false

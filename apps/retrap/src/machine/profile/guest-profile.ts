@@ -48,7 +48,6 @@ export class GuestProfile {
     this.#write('')
   }
 
-  /** Takes a sample. */
   readonly onSample = (sample: GuestSample, memory: SampledMemory): void => {
     if (this.isFull) return
     const { vcpu, isUser, pageTables, address, callers } = sample

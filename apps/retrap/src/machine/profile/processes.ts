@@ -48,7 +48,6 @@ export interface MappedProgram {
   isProgram: boolean
 }
 
-/** A guest's process. */
 export interface Process {
   /** Tells the process apart from others, which may have had its page tables before. */
   readonly id: number

@@ -18,7 +18,6 @@ import { loadInterpreters } from '../interpreters.ts'
 import type { Machine, MachineOptions, MachineRunner, PcMachineOptions, ReplayedRun } from '../machine-contract.ts'
 import type { SavedRun } from '../snapshots/snapshot-file.ts'
 
-/** The recorder of a machine of any board. */
 export type SessionRecorder = Pick<PcRecorder | ArmRecorder, 'gdbTarget'> & { readonly machine: Machine }
 
 /** Makes a machine of any board whose run is recorded. @throws CliError `ERR_USAGE`; MachineError as `recordPc` */

@@ -20,7 +20,6 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   /** Reads the machine's images; called again after a reset, because a machine may consume them. */
   readonly images: () => Promise<MachineImages>
   readonly devices: CreateDevices
-  /** Receives the devices' events. */
   readonly events?: { tell?: DeviceHost['tell'] }
   /** Target of the graphics card's picture; default none. */
   readonly display?: DisplaySettings
@@ -32,7 +31,6 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   readonly profile?: SessionProfile
   /** The cache of compiled code, written when the session ends. */
   readonly unitCache?: { close(): void }
-  /** The trace of the session's machines. */
   readonly trace?: Pick<SessionTrace, 'attach' | 'end'>
   /** Address at which to wait for a migrated machine. */
   readonly incoming?: MigrationAddress
@@ -69,6 +67,5 @@ export interface SessionProfile {
   readonly isFull: boolean
   /** Names the sampled code while the machine still exists. */
   resolve(machine: Machine, kernel: Uint8Array | undefined): void
-  /** Writes the file. */
   write(): void
 }

@@ -26,7 +26,6 @@ export interface TerminalSettings {
 interface TerminalListener {
   /** The user leaves. */
   readonly left: () => void
-  /** The power button. */
   readonly power: () => void
   /** Ctrl-A s: the machine is to be saved. */
   readonly save: () => void

@@ -100,7 +100,6 @@ class Session {
   #ending: Ending | undefined
   /** A part of the saved machine cannot be read. */
   #lost: Ending | undefined
-  /** The machine that runs. */
   #running: Machine | undefined
   #signalledBefore = false
   /** Pauses the machine for readers that stall. */

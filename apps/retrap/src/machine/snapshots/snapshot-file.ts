@@ -13,7 +13,6 @@ import { areSavedDisks, type SavedDisk } from './saved-disks.ts'
 
 /** A snapshot file's notes on its run. */
 export interface SavedRun {
-  /** Version of this shape. */
   readonly version: 1
   /** The command line, without the program's name and without options of that run alone. */
   readonly arguments: readonly string[]
@@ -145,7 +144,6 @@ async function describe(path: string): Promise<unknown> {
 /** Called with the count of a snapshot's pages read so far, now and then and at the end. */
 export type PagesProgress = (done: number, all: number) => void
 
-/** Options for opening a snapshot file. */
 export interface OpenSnapshotOptions {
   readonly onProgress?: PagesProgress
   /** Whether to read and check the whole file first. Default false: each page is checked when it is read. */

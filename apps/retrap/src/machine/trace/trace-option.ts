@@ -3,7 +3,6 @@ import type { OptionRow } from '../../options/option-table.ts'
 import { usage } from '../../options/values.ts'
 import type { SessionTrace } from './session-trace.ts'
 
-/** Options of traces. */
 export interface TraceFlags {
   /** The `--trace` arguments. */
   readonly trace?: readonly string[]

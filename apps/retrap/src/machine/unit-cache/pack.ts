@@ -23,7 +23,6 @@ export interface PackEntry {
 }
 
 export const PACK_HEAD_BYTES = 16
-/** Bytes of an entry of the index. */
 export const PACK_ENTRY_BYTES = 16
 /** `RTPK`, and the version of the format. */
 const MAGIC = 0x4b50_5452
@@ -31,7 +30,6 @@ const VERSION = 1
 /** Bytes of a piece of code at most. */
 export const MOST_CODE_BYTES: number = 1 << 20
 
-/** Encodes the head and the index of a pack. */
 export function encodeIndex(entries: readonly PackEntry[]): Uint8Array {
   const bytes = new Uint8Array(PACK_HEAD_BYTES + entries.length * PACK_ENTRY_BYTES)
   const words = new Uint32Array(bytes.buffer)

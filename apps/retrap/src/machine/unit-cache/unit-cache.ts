@@ -29,7 +29,6 @@ const GENERATORS: ReadonlyMap<string, string> = new Map([
   ['arm64', '@retrap/arm-cpu'],
 ])
 
-/** The default folder. */
 export const defaultUnitCache = (): string => join(cacheDirectory(), 'units')
 
 /** Compiled code in a folder that only its user may enter. */
