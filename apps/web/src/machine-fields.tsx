@@ -101,7 +101,6 @@ function CpuField({ settings: { cpu }, change }: FieldsProps) {
   )
 }
 
-/** The form's fields. */
 export function Fields({ settings, change }: FieldsProps) {
   const choice = <K extends 'memory' | 'cpus' | 'board' | 'vga' | 'network'>(
     label: string,

@@ -46,7 +46,6 @@ const DRIVE_KEYS = ['file', 'if', 'media', 'snapshot', 'format', 'id']
 
 const isObject = (value: unknown): value is Values =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
-/** Roles of images in drives. */
 const DRIVE_ROLES: readonly Role[] = ['disk', 'cdrom', 'floppy']
 
 const listOf = (value: unknown): readonly unknown[] =>

@@ -42,7 +42,6 @@ function takeWorker(): Worker | null {
   return worker
 }
 
-/** A machine's activity, for the page. */
 export type PageState = MachineState | 'loading' | 'failed'
 
 /** The trouble, until its cause is gone, or the user has read it. */

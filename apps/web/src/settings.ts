@@ -32,7 +32,6 @@ const ROLE_NAMES: Readonly<Record<Role, string>> = {
   cluster: 'Run of a cluster',
 }
 
-/** All roles and their names. */
 export const ROLES = Object.entries(ROLE_NAMES) as readonly [Role, string][]
 
 /** The other end of the network card's cable. */
@@ -83,13 +82,11 @@ export interface Settings {
   readonly hypervisor: 'none' | 'xen'
   /** A USB tablet in place of the mouse. */
   readonly tablet: boolean
-  /** A sound card. */
   readonly sound: boolean
   /** Files are shared with the page. */
   readonly files: boolean
   /** Kind of network; `off`: no network card. */
   readonly network: NetworkKind | 'off'
-  /** Address of the relay. */
   readonly relay: string
   /** The guest's writes to disks stay in this browser. */
   readonly keep: boolean

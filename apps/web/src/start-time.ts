@@ -2,7 +2,6 @@
 const PREFIX = 'retrap-start '
 let begun: { readonly title: string; readonly at: number } | null = null
 
-/** A system is started. */
 export function timeStart(title: string): void {
   begun = { title, at: performance.now() }
 }

@@ -80,7 +80,6 @@ let hasOpened = false
 /** Time that a machine opened at once waits for the page to be isolated. */
 const STAYS_MS = 5000
 
-/** Bytes of the embedded guest. */
 const EMBEDDED_BYTES = 65_536
 
 interface SystemsProps {

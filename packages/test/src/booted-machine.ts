@@ -62,7 +62,6 @@ const WAIT_MS = 60_000
 export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
   readonly #booted: Machine
   readonly #instant: Instant<Machine>
-  /** Options for waits of each test's machine. */
   readonly #waits: Omit<TestMachineOptions<Machine>, 'machine'>
 
   private constructor(booted: Machine, instant: Instant<Machine>, waits: Omit<TestMachineOptions<Machine>, 'machine'>) {

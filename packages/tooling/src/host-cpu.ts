@@ -43,7 +43,6 @@ export function hostCpu(description = '/proc/cpuinfo'): HostCpu | string {
   }
 }
 
-/** A program for the host's processor. */
 export interface HostProgram {
   readonly path: string
 }

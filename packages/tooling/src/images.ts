@@ -89,7 +89,6 @@ export function elfImage(bits: 32 | 64, entry: number, parts: readonly ElfPart[]
   return image
 }
 
-/** An ELF note. */
 export function note(name: string, type: number, desc: Uint8Array): Uint8Array {
   const nameBytes = 4 * Math.ceil((name.length + 1) / 4)
   const out = new Uint8Array(12 + nameBytes + 4 * Math.ceil(desc.length / 4))

@@ -35,7 +35,6 @@ export class Untyped {
     this.#typed = typed
   }
 
-  /** Makes a call. */
   attempt(what: string, call: () => unknown): void {
     try {
       call()

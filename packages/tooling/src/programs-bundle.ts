@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import { build } from 'rolldown'
 
-/** Options for bundling programs. */
 export interface ProgramOptions {
   /** Paths of the modules without `.ts`, by the names that the files get. */
   readonly input: Readonly<Record<string, string>>

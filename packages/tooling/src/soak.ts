@@ -58,7 +58,6 @@ export interface Soak {
   unreached?(): readonly string[]
 }
 
-/** Options of a soak. */
 export interface SoakOptions {
   readonly count?: number
   /** Milliseconds in which steps are begun, however many they are; `count` is then ignored. */
@@ -85,7 +84,6 @@ export interface Violation {
   readonly draws: number
 }
 
-/** The result of a soak. */
 export interface SoakResult {
   readonly steps: number
   readonly violations: number

@@ -175,6 +175,5 @@ function Items({ view, items, chosen, choose, near = 0 }: ItemsProps) {
   )
 }
 
-/** The machine that an item is of. */
 const machineOf = (item: Item): number =>
   item.kind === 'frame' ? item.from : item.kind === 'line' ? item.machine : (item.machines[0] ?? 0)

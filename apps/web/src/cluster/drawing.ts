@@ -16,9 +16,7 @@ export const FAULT_ROW = 18
 const CHARACTER = 6.65
 const MOST_CHARACTERS = 60
 
-/** A lane's place. */
 export interface LanePlace {
-  /** The machine's number. */
   readonly machine: number
   readonly top: number
   /** The middle of the bar. */
@@ -43,7 +41,6 @@ export function lanesOf(machines: readonly number[], faultRows: number, height: 
   })
 }
 
-/** The scale of a picture. */
 export interface Scale {
   readonly seen: TimeWindow
   readonly width: number

@@ -20,7 +20,6 @@ import { moved, secondsText, ticksOf, type TimeWindow, within, zoomed } from './
 
 /** A machine at an instant. */
 export interface Place {
-  /** The machine's number. */
   readonly machine: number
   readonly ns: number
 }
@@ -28,7 +27,6 @@ export interface Place {
 interface LanesProps {
   readonly view: RunView
   readonly wanted: ReturnType<typeof wantedOf>
-  /** Numbers of the machines that are shown. */
   readonly machines: readonly number[]
   readonly seen: TimeWindow
   readonly look: (seen: TimeWindow) => void
@@ -247,7 +245,6 @@ interface LaneProps {
   readonly scale: Scale
 }
 
-/** A machine's life, as a bar. */
 function Life({ view, lane: { machine, bar }, scale }: LaneProps) {
   return (
     <g class="life" data-machine={view.run.machines[machine]!.name}>

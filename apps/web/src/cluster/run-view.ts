@@ -14,7 +14,6 @@ import {
 export type FrameLook = 'lost' | 'hurt' | 'tcp' | 'udp' | 'other'
 export const FRAME_LOOKS: readonly FrameLook[] = ['other', 'udp', 'tcp', 'hurt', 'lost']
 
-/** A frame of a run, decoded. */
 export interface ShownFrame extends Omit<RunFrame, 'bytes'>, DecodedFrame {
   readonly kind: 'frame'
   readonly look: FrameLook
@@ -28,7 +27,6 @@ export interface ShownFrame extends Omit<RunFrame, 'bytes'>, DecodedFrame {
 export interface ShownLine {
   readonly kind: 'line'
   readonly ns: number
-  /** The machine's number. */
   readonly machine: number
   readonly of: ClusterEvent['kind']
   readonly text: string
@@ -53,11 +51,9 @@ export interface ShownFault {
 /** A part of a run that can be looked at. */
 export type Item = ShownFrame | ShownLine | ShownFault
 
-/** The instant of an item. */
 export const instantOf = (item: Item): number =>
   item.kind === 'frame' ? item.sent : item.kind === 'line' ? item.ns : item.from
 
-/** A stretch of a machine's life. */
 interface LifeStretch {
   readonly from: number
   readonly to: number
@@ -90,7 +86,6 @@ const MOST_BRIEF = 60
 const PASSED = /^(?:always|sometimes) \S+ ok\b|^reachable /
 const TROUBLE = /\b(?:error|fail|fatal|panic|lost|timed? ?out|refused|violat|unreachable|assert)/i
 
-/** Prepares a run. */
 export function viewOf(run: ClusterRun): RunView {
   const frames = run.frames.map(shownFrame)
   const lines: ShownLine[][] = run.machines.map(() => [])

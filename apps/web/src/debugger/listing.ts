@@ -62,7 +62,6 @@ export async function beginBefore(machine: Machine, address: bigint, mode: CodeM
   return address
 }
 
-/** Reads on, page by page. */
 export async function readOn(machine: Machine, listing: Listing, pages: number): Promise<Listing> {
   const { mode } = listing
   const decode = await loadDecoder(mode)

@@ -9,7 +9,6 @@ import type { DebuggerView } from './use-debugger.ts'
 /** As many bytes as fit beside an address in a narrow panel. */
 const ROW_BYTES = 8
 const SHOWN_BYTES = 32 * ROW_BYTES
-/** Bytes that a watch of a cell has. */
 const WATCHED_BYTES = 1
 /** Printable characters of ASCII. */
 const [FIRST_PRINTABLE, LAST_PRINTABLE] = [0x20, 0x7e]

@@ -1,6 +1,5 @@
 import { useEffect, useRef } from 'preact/hooks'
 
-/** A choice of a menu. */
 export interface MenuItem {
   readonly name: string
   readonly action: () => void

@@ -11,7 +11,6 @@ interface StackProps {
   readonly machine: Machine
   readonly vcpu: Vcpu
   readonly position: RunPosition
-  /** Shows memory. */
   readonly show: (address: bigint) => void
 }
 

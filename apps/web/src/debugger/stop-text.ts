@@ -34,7 +34,6 @@ export function writerText(what: string, writer: WriterView): string {
   }
 }
 
-/** An address for people. */
 export const hex = (address: bigint | number): string => `0x${address.toString(16)}`
 
 const PLACES = { port: 'Port', mmio: 'Device memory', msr: 'MSR' } as const

@@ -50,7 +50,6 @@ interface ListedCode {
   readonly see: (row: number) => void
 }
 
-/** Lists code as it is looked at. */
 export function useListing(machine: Machine, { address, mode }: Vcpu): ListedCode {
   const [listing, setListing] = useState<Listing>(() => emptyListing(address, mode))
   const [seen, see] = useState(0)

@@ -23,10 +23,8 @@ export interface CodeLine {
 /** Takes code apart. */
 export type Decode = (code: CodePlace) => readonly CodeLine[]
 
-/** Whether code is Arm's. */
 export const isArm = (mode: CodeMode): mode is 'a64' | 'a32' | 't32' => typeof mode === 'string'
 
-/** Bytes of an address in a mode. */
 export const addressBytes = (mode: CodeMode): 2 | 4 | 8 => (mode === 64 || mode === 'a64' ? 8 : mode === 16 ? 2 : 4)
 
 /** Formats an address in the width of its mode. */

@@ -4,7 +4,6 @@ const hex = (value: number): string => `0x${value.toString(16).padStart(2, '0')}
 const list = (vectors: readonly number[]): string => vectors.map(hex).join(' ') || 'none'
 const bits = (value: number): string => value.toString(2).padStart(8, '0')
 
-/** The interrupt controllers. */
 export function Interrupts({ interrupts: { localApics, ioApic, pics } }: { interrupts: InterruptView }) {
   return (
     <details>

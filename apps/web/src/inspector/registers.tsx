@@ -57,7 +57,6 @@ const BESIDE = 'RIP EIP EFLAGS CS SS DS ES FS GS PC SP CPSR'.split(' ')
 export const isListed = (name: string): boolean =>
   /^x\d+$/.test(name) || [...NAMES, ...BESIDE].includes(name.toUpperCase())
 
-/** The stack's top, and the bytes of its words. */
 export const stackOf = (vcpu: Vcpu): { readonly top: bigint; readonly wordBytes: 2 | 4 | 8 } => ({
   top: 'sp' in vcpu ? vcpu.sp : vcpu.registers[RSP]!,
   wordBytes: addressBytes(vcpu.mode),

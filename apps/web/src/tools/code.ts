@@ -21,7 +21,6 @@ export interface Part {
   readonly text: string
   /** Returns the instruction's bytes with another value of this part; null for an invalid value. Absent: the part depends on others. */
   readonly change?: (value: string) => Uint8Array | null
-  /** Parts. */
   readonly parts?: readonly Part[]
 }
 

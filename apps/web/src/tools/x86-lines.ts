@@ -62,7 +62,6 @@ function partsOf({ bytes, instruction, operands, mnemonic }: DecodedInstruction,
   ]
 }
 
-/** Legacy prefixes. */
 const LEGACY = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3]
 
 /** Returns where the opcode begins: at the escape bytes 0F, 0F 38 or 0F 3A, which are absent after VEX and similar prefixes. */

@@ -2,7 +2,6 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import type { Reporter, SerializedError, TestModule } from 'vitest/node'
 
-/** The result of one test file. */
 export interface FileResult {
   /** Path from the repository's root, with `/`. */
   readonly path: string
@@ -15,7 +14,6 @@ export interface FileResult {
   readonly skipped: readonly string[]
 }
 
-/** The results of a run of vitest. */
 export interface RunResults {
   readonly files: readonly FileResult[]
   /** Errors outside all test files. */

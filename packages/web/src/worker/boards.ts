@@ -16,14 +16,11 @@ import type { LoadedImages } from './whole-images.ts'
 /** RAM of a machine of which nothing is said. */
 export const DEFAULT_MEMORY_BYTES: number = 128 << 20
 
-/** A machine of any board. */
 export type BoardMachine = Pc | ArmMachine
-/** The options of a machine of a board. */
 export type BoardOptions = PcOptions | ArmMachineOptions
 /** A debugger that goes through its run. */
 export type TravellingDebugger = ReplayDebugger<BoardMachine>
 
-/** Loaded for an Arm board. */
 const loadArm = async (): Promise<typeof ArmBoards> => import('./arm-board.ts')
 
 /** The parts of a machine, beside its options. */
@@ -98,7 +95,6 @@ export async function inspectBoard(
   return inspectDomain(machine.domain)
 }
 
-/** The options of a PC, without its board's. */
 export function boardOptions(options: SentOptions, parts: BoardParts): PcOptions {
   const {
     memoryBytes = DEFAULT_MEMORY_BYTES,

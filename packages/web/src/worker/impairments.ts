@@ -39,7 +39,6 @@ export class Impairments {
     waiting.delete(since)
   }
 
-  /** Lists all devices with their impairments. */
   list(devices: ImpairableDevices): DeviceView[] {
     const now = performance.now()
     return devices.models().map(({ name }) => ({

@@ -11,7 +11,6 @@ const HEAD_BYTES = 8192
 const JSON_AT = 20
 const SLOT_HEAD_BYTES = 16
 
-/** The content of a file's head. */
 interface KeptHead extends HttpFileState {
   /** The complete address: another server's file differs, even with the same tag. */
   readonly url: string

@@ -20,7 +20,6 @@ import type { OpenedRecording } from './travelled-runs.ts'
 import type { Stepper } from './stepper.ts'
 import { type LoadedImages, readOtherImages } from './whole-images.ts'
 
-/** Sends a message to the page. */
 export type Send = (message: FromWorker, transfer?: Transferable[]) => void
 
 /** 60 frames a second. */

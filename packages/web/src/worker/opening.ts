@@ -30,7 +30,6 @@ export interface OpenedParts {
   readonly files: SharedFiles | null
   /** The snapshot that the machine begins with. */
   readonly snapshot: ReadSnapshot | null
-  /** The opened recording; null: none. */
   readonly recording: OpenedRecording | null
 }
 

@@ -111,7 +111,6 @@ export class Recording {
     this.#machine?.startWith(console)
   }
 
-  /** Runs the machine on. */
   async run(options: { readonly signal: AbortSignal }): Promise<MachineExit> {
     await this.#returnToNow()
     const machine = this.#recorded()

@@ -4,7 +4,6 @@ import { getsThreads, type PcOptions, requireSupported, traitsOf } from '@retrap
 import { WebError } from '../errors.ts'
 import type { SentOptions, ToWorker } from '../protocol.ts'
 
-/** Starts a Worker for a vCPU. */
 const startVcpuWorker: StartVcpu = (vcpu) => {
   // The Worker runs this Worker's program, which the browser has cached.
   const worker = new Worker(self.location.href, { type: 'module', name: `vCPU ${vcpu}` })

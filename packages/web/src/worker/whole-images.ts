@@ -1,10 +1,8 @@
 import { IMAGE_OPTIONS, type ImageOption, type SentOptions } from '../protocol.ts'
 import { readWhole, type SourceListener } from './sources.ts'
 
-/** Options of images that are read whole. */
 type WholeImage = Exclude<ImageOption, 'recording' | 'snapshot'>
 
-/** Loaded images, by option. */
 export type LoadedImages = Readonly<Partial<Record<WholeImage, Uint8Array>>>
 
 const NAMES = IMAGE_OPTIONS.filter((name) => name !== 'snapshot' && name !== 'recording')
