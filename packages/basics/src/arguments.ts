@@ -18,6 +18,14 @@ export function describeArgument(value: unknown): string {
   }
 }
 
+/** Returns the fields that are not undefined: for options that are absent where nothing is given. */
+export function defined<Fields extends object>(
+  fields: Fields,
+): { [K in keyof Fields]?: Exclude<Fields[K], undefined> } {
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(given) as { [K in keyof Fields]?: Exclude<Fields[K], undefined> }
+}
+
 /** Returns whether a value is an object with these methods. */
 export function hasMethods(value: unknown, ...names: readonly string[]): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false

@@ -1,4 +1,4 @@
-export { ArgumentChecks, describeArgument, hasMethods } from './arguments.ts'
+export { ArgumentChecks, defined, describeArgument, hasMethods } from './arguments.ts'
 export { concatenate } from './bytes.ts'
 export { crc32 } from './crc32.ts'
 export { decompress } from './decompress.ts'

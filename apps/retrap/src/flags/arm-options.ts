@@ -1,3 +1,4 @@
+import { defined } from '@retrap/basics'
 import { writeFile } from 'node:fs/promises'
 import type { ArmDeviceNode } from '@retrap/machine/arm'
 import type { Command } from 'commander'
@@ -78,10 +79,7 @@ export async function dumpDeviceTree(flags: TreeFlags, create: CreateMachine): P
   const firmware = images.kernel === undefined ? new Uint8Array(4096) : undefined
   const machine = await create({
     ...{ architecture: 'arm64', memoryBytes: memory, cpus, clock: 'real', devices: [], deviceServers: [] },
-    ...(gic !== undefined && { gic }),
-    ...(hypervisor !== undefined && { hypervisor }),
-    ...(deviceNode !== undefined && { deviceNodes: deviceNode }),
-    ...(firmware !== undefined && { firmware }),
+    ...defined({ gic, hypervisor, deviceNodes: deviceNode, firmware }),
     ...images,
   })
   try {

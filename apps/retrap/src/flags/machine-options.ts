@@ -1,4 +1,4 @@
-import { plainLine } from '@retrap/basics'
+import { plainLine, defined } from '@retrap/basics'
 import type { DeviceFailure } from '@retrap/ioreq'
 import { describeThrown } from '@retrap/machine'
 import type { ArmDeviceNode } from '@retrap/machine/arm'
@@ -116,9 +116,7 @@ export async function settingsFor(
       generation: {},
       ...(board === 'q35' && { machine: board }),
       ...(smm === 'smm=on' && { smm: true }),
-      ...(gic !== undefined && { gic }),
-      ...(flags.deviceNode !== undefined && { deviceNodes: flags.deviceNode }),
-      ...(flags.cpu !== undefined && { cpu: flags.cpu }),
+      ...defined({ gic, deviceNodes: flags.deviceNode, cpu: flags.cpu }),
       ...jitSettings(flags, unitCache, host),
       ...(profile !== undefined && { sampling: profile }),
       ...(flags.tripleFault === 'reset' && { tripleFault: flags.tripleFault }),
@@ -136,9 +134,7 @@ export async function settingsFor(
       ...(flags.checkMappings === true && { checkMappings: true }),
       ...(trace?.access && { trace: trace.access }),
       ...(flags.vapic === true && { vapic: true }),
-      ...(flags.vga !== undefined && { vga: flags.vga }),
-      ...(flags.preferredMode !== undefined && { preferredMode: flags.preferredMode }),
-      ...(usb !== undefined && { usb }),
+      ...defined({ vga: flags.vga, preferredMode: flags.preferredMode, usb }),
       ...(ports.length > 0 && { rootPorts: ports }),
     },
     portDevices: devicesBehindPorts(flags.device),
@@ -159,11 +155,9 @@ export async function settingsFor(
     ...(flags.reboot === false && { noReboot: true }),
     console: flags.console ?? 'serial',
     snapshots: { arguments: [], onExit: flags.saveOnExit },
-    ...(flags.control !== undefined && { control: flags.control }),
-    ...(flags.pidfile !== undefined && { pidFile: flags.pidfile }),
+    ...defined({ control: flags.control, pidFile: flags.pidfile }),
     ...(flags.daemonize === true && { daemonize: true }),
-    ...(flags.monitor !== undefined && { monitor: flags.monitor }),
-    ...(flags.qmp !== undefined && { qmp: flags.qmp }),
+    ...defined({ monitor: flags.monitor, qmp: flags.qmp }),
     ...(flags.paused === true && { paused: true }),
     ...(flags.incoming !== undefined && { incoming: flags.incoming }),
     // A recorded machine waits for gdb.
@@ -179,9 +173,7 @@ export async function settingsFor(
     },
     input,
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
-    ...(trace !== undefined && { trace }),
-    ...(profile !== undefined && { profile }),
-    ...(unitCache !== undefined && { unitCache }),
+    ...defined({ trace, profile, unitCache }),
     ...(flags.stats === undefined ? {} : { stats: flags.stats }),
   }
 }

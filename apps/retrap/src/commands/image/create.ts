@@ -1,3 +1,4 @@
+import { defined } from '@retrap/basics'
 import { stat } from 'node:fs/promises'
 import { type BlockStorage, createQcow2 } from '@retrap/block'
 import { FileStorage, type ImageFormat, openImage, resolveBacking, shownName } from '@retrap/block/node'
@@ -81,11 +82,7 @@ export async function createImage(
   const { bytes, clusterBytes, version, refcountBits, lazyRefcounts } = options
   const wanted = {
     bytes,
-    ...(clusterBytes !== undefined && { clusterBytes }),
-    ...(version !== undefined && { version }),
-    ...(refcountBits !== undefined && { refcountBits }),
-    ...(lazyRefcounts !== undefined && { lazyRefcounts }),
-    ...(backing !== undefined && { backing }),
+    ...defined({ clusterBytes, version, refcountBits, lazyRefcounts, backing }),
   }
   // Try without a file first, so that an impossible image leaves the existing file intact.
   if (format === 'qcow2') await createQcow2(NOWHERE, wanted)

@@ -10,17 +10,15 @@ import {
   usage,
   type ModuleArgument,
 } from '../../options/values.ts'
+import type { ImageFlags } from '../../flags/images.ts'
 import { listMap } from '../../machine/listing.ts'
 
 /** The machine that the map is of. */
-export interface MapImageFlags {
-  readonly kernel?: string
-  readonly initrd?: string
-  readonly module?: readonly ModuleArgument[]
-  readonly append?: string
-  readonly firmware?: string
+export interface MapImageFlags extends Pick<
+  ImageFlags,
+  'kernel' | 'initrd' | 'module' | 'append' | 'firmware' | 'arch'
+> {
   readonly debian?: boolean
-  readonly arch?: 'amd64' | 'arm64'
 }
 
 interface P2mFlags extends MapImageFlags {

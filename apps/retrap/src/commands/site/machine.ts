@@ -1,4 +1,5 @@
 /** The machine of a site, read from its machine file. */
+import { defined } from '@retrap/basics'
 import { open } from 'node:fs/promises'
 import { isUrl } from '@retrap/block/node'
 import { Command, CommanderError } from 'commander'
@@ -121,8 +122,7 @@ export async function readSiteMachine(path: string): Promise<SiteMachine> {
     network,
     options: {
       ...{ memoryBytes: flags.memory, cpus, board: isArm ? 'virt' : flags.machine, vga },
-      ...(cpu !== undefined && { cpu }),
-      ...(append !== undefined && { commandLine: append }),
+      ...defined({ cpu, commandLine: append }),
       ...(hypervisor === 'xen' && { hypervisor }),
       ...(devices.tablet && { tablet: true }),
       ...(devices.sound && { sound: true }),

@@ -1,3 +1,4 @@
+import { defined } from '@retrap/basics'
 import { Command, CommanderError } from 'commander'
 import type { PcForkOptions, PcOptions } from '@retrap/machine'
 import type { ArmMachineOptions } from '@retrap/machine/arm'
@@ -114,8 +115,7 @@ export async function openMachine(
       ...settings.machine,
       ...(await settings.images()),
       ...ends,
-      ...(vga !== undefined && { vga }),
-      ...(flags.boot !== undefined && { boot: flags.boot }),
+      ...defined({ vga, boot: flags.boot }),
       jit: flags.jit !== 'off',
       clock: 'deterministic',
       // The guest's own time must allow for the network's other end.
@@ -133,8 +133,7 @@ export async function openMachine(
         const { models: others } = await settings.devices(Infinity)
         return {
           devices: [...others, ...behind],
-          ...(devices !== undefined && { virtio: devices }),
-          ...(cards !== undefined && { networkCards: cards }),
+          ...defined({ virtio: devices, networkCards: cards }),
         }
       },
       close: async () => void (await backEnds.close()),

@@ -1,3 +1,4 @@
+import { defined } from '@retrap/basics'
 import { dirname, resolve } from 'node:path'
 import { Keyboard, type KeyName } from '@retrap/display'
 import { CliError } from '../../errors.ts'
@@ -111,8 +112,7 @@ export async function readPlan(path: string): Promise<TestPlan> {
   return {
     machine: plan.machine,
     boot,
-    ...(ready !== undefined && { ready }),
-    ...(prompt !== undefined && { prompt }),
+    ...defined({ ready, prompt }),
     enter,
     bootTimeoutMs: 1000 * bootTimeout,
     tests,

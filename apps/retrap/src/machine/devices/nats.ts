@@ -1,4 +1,5 @@
 /** Connections to NATS, over which devices on other hosts are found. Its client, an optional peer, is loaded with the first. */
+import { defined } from '@retrap/basics'
 import { readFileSync } from 'node:fs'
 import type * as Nats from '@nats-io/transport-node'
 import { attempt, CliError } from '../../errors.ts'
@@ -54,9 +55,7 @@ export function parseNats(what: string, text: string): { readonly nats: NatsAddr
   }
   const nats = {
     ...{ host, port: url.port === '' ? USUAL_PORT : Number(url.port), name },
-    ...(caFile !== undefined && { caFile }),
-    ...(credsFile !== undefined && { credsFile }),
-    ...(loginFile !== undefined && { loginFile }),
+    ...defined({ caFile, credsFile, loginFile }),
   }
   return { nats, keys }
 }

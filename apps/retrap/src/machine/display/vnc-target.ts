@@ -1,3 +1,4 @@
+import { defined } from '@retrap/basics'
 import { Keyboard, Mouse, type KeyboardLayoutName, type Screen, VncServer, DisplayError } from '@retrap/display'
 import { listenVnc, type VncListener, zlibCompressor } from '@retrap/display/node'
 import { CliError } from '../../errors.ts'
@@ -45,9 +46,11 @@ export function parseVnc(text: string): VncTarget {
     kind: 'vnc' as const,
     host: host === '' ? LOOPBACK : host.replace(/^\[(.*)\]$/, '$1'),
     port: portOf(digits ?? `${VNC_PORT}`),
-    ...given('password', properties.get('password')),
-    ...given('webSocketPort', properties.has('websocket') ? portOf(properties.get('websocket')!) : undefined),
-    ...given('layout', layout === undefined ? undefined : checkedLayout('--display vnc', layout)),
+    ...defined({
+      password: properties.get('password'),
+      webSocketPort: properties.has('websocket') ? portOf(properties.get('websocket')!) : undefined,
+      layout: layout === undefined ? undefined : checkedLayout('--display vnc', layout),
+    }),
   }
 }
 
@@ -73,10 +76,6 @@ function portOf(text: string): number {
   return port
 }
 
-function given<K extends string, V>(key: K, value: V | undefined): { readonly [key in K]?: V } {
-  return value === undefined ? {} : ({ [key]: value } as { readonly [key in K]: V })
-}
-
 /** The keyboard and mouse that VNC clients have, and the server; all machines of a session have the same. */
 export class SessionVnc {
   readonly keyboard: Keyboard
@@ -89,7 +88,7 @@ export class SessionVnc {
   constructor(target: VncTarget, screen: Screen) {
     this.#target = target
     this.#screen = screen
-    this.keyboard = new Keyboard(given('layout', target.layout))
+    this.keyboard = new Keyboard(defined({ layout: target.layout }))
   }
 
   /** Listens, and says where. @throws CliError `ERR_USAGE`, `ERR_INPUT` */
@@ -102,9 +101,9 @@ export class SessionVnc {
         keyboard,
         mouse,
         createCompressor: zlibCompressor,
-        ...given('password', password),
+        ...defined({ password }),
       })
-      this.listener = await listenVnc(server, { host, port, ...given('webSocketPort', webSocketPort) })
+      this.listener = await listenVnc(server, { host, port, ...defined({ webSocketPort }) })
     } catch (error) {
       if (!(error instanceof DisplayError)) throw error
       if (error.code === 'ERR_OPTION') throw usage(`--display vnc: ${error.message}`)

@@ -1,3 +1,4 @@
+import { defined } from '@retrap/basics'
 import type { MachineBootOptions, MachineNvmePlace, MachineScsiPlace, MachineVirtioDisk } from '@retrap/machine'
 import type { OptionGroup } from '../../options/option-table.ts'
 import { didYouMean, parseWhole, splitPairs, usage } from '../../options/values.ts'
@@ -178,8 +179,7 @@ export function parseDrive(text: string): DriveArgument {
     readOnly: media === 'cdrom' || readOnly,
     ...(index !== undefined && kind !== 'none' && { index }),
     ...(cabled && { cable: { bus: bus ?? 0, unit: unit ?? 0 } }),
-    ...(bootIndex !== undefined && { bootIndex }),
-    ...(serialNumber !== undefined && { serialNumber }),
+    ...defined({ bootIndex, serialNumber }),
     ...((kind === 'virtio' || kind === 'scsi' || kind === 'floppy') && { interface: kind }),
     ...(index !== undefined && kind === 'scsi' && { scsi: { target: index } }),
     ...(kind === 'none' && { forDevice: true }),

@@ -1,3 +1,4 @@
+import { defined } from '@retrap/basics'
 import { type BlockImage, ImageError } from '@retrap/block'
 import { isUrl, openImage, type OpenImageOptions, shownName } from '@retrap/block/node'
 import type { MachineDrive } from '@retrap/machine'
@@ -27,14 +28,7 @@ export interface OpenFile {
 export function placeOf(drive: DriveArgument): Omit<MachineDrive, 'medium' | 'media'> {
   const { index, bootIndex, serialNumber, virtio, nvme, scsi } = drive
   return {
-    ...(index !== undefined && { index }),
-    ...(bootIndex !== undefined && { bootIndex }),
-    ...(serialNumber !== undefined && { serialNumber }),
-    ...(drive.interface !== undefined && { interface: drive.interface }),
-    ...(virtio !== undefined && { virtio }),
-    ...(nvme !== undefined && { nvme }),
-    ...(scsi !== undefined && { scsi }),
-    ...(drive.id !== undefined && { id: drive.id }),
+    ...defined({ index, bootIndex, serialNumber, interface: drive.interface, virtio, nvme, scsi, id: drive.id }),
   }
 }
 

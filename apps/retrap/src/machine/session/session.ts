@@ -1,3 +1,4 @@
+import { defined } from '@retrap/basics'
 import { rmSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { constants } from 'node:os'
@@ -429,8 +430,7 @@ class Session {
       ...backEnds,
       ...(this.#display !== undefined && { screen: this.#display.screen }),
       ...(isShown && { boot: { ...settings.machine.boot, mirrorsScreen: false } }),
-      ...(keyboard !== undefined && { keyboard }),
-      ...(mouse !== undefined && { mouse }),
+      ...defined({ keyboard, mouse }),
       devices: models,
       deviceServers: loaded.servers,
       ...(settings.noReboot !== true && { onReset: () => this.#wasReset(true) }),
