@@ -16,30 +16,22 @@ export type ProgramTable = readonly {
   readonly overlaid?: boolean
 }[]
 
+/** Packages whose one program has the same name. */
+const OF_ONE_NAME =
+  'gcc gdb gdb-multiarch nasm socat redis-server nats-server lz4 dmidecode xorriso skopeo umoci passt shellcheck chromium-headless-shell firefox-esr'
+
 export const PROGRAMS: ProgramTable = [
+  ...OF_ONE_NAME.split(' ').map((name) => ({ packages: [name], programs: [name] })),
   { packages: ['binutils'], programs: ['as', 'nm', 'objcopy', 'objdump', 'readelf'] },
-  { packages: ['gcc'], programs: ['gcc'] },
-  { packages: ['gdb'], programs: ['gdb'] },
-  { packages: ['gdb-multiarch'], programs: ['gdb-multiarch'] },
-  { packages: ['nasm'], programs: ['nasm'] },
-  { packages: ['socat'], programs: ['socat'] },
-  { packages: ['redis-server'], programs: ['redis-server'] },
-  { packages: ['nats-server'], programs: ['nats-server'] },
   { packages: ['postgresql-15'], programs: ['initdb', 'postgres'] },
-  { packages: ['lz4'], programs: ['lz4'] },
   { packages: ['acpica-tools'], programs: ['iasl'] },
   { packages: ['device-tree-compiler'], programs: ['dtc'] },
-  { packages: ['dmidecode'], programs: ['dmidecode'] },
   { packages: ['mtools'], programs: ['mformat', 'mcopy', 'mmd'] },
   { packages: ['e2fsprogs'], programs: ['mke2fs', 'debugfs', 'e2fsck'] },
   { packages: ['grub-common'], programs: ['grub-mkimage'] },
-  { packages: ['xorriso'], programs: ['xorriso'] },
   { packages: ['llvm'], programs: ['llvm-mc', 'llvm-objdump'] },
   { packages: ['llvm-22'], programs: ['llvm-mc-22', 'llvm-objdump-22'] },
   { packages: ['qemu-system-x86'], programs: ['qemu-system-x86_64'] },
-  { packages: ['skopeo'], programs: ['skopeo'] },
-  { packages: ['umoci'], programs: ['umoci'] },
-  { packages: ['passt'], programs: ['passt'] },
   { packages: ['gvncviewer'], programs: ['gvnccapture'] },
   { packages: ['gtkwave'], programs: ['vcd2fst', 'fst2vcd'] },
   { packages: ['qemu-utils'], programs: ['qemu-img', 'qemu-io'] },
@@ -56,10 +48,7 @@ export const PROGRAMS: ProgramTable = [
     packages: ['binutils-arm-linux-gnueabihf'],
     programs: ['arm-linux-gnueabihf-as', 'arm-linux-gnueabihf-objdump'],
   },
-  { packages: ['shellcheck'], programs: ['shellcheck'] },
   { packages: ['verilator'], programs: ['verilator_bin'] },
-  { packages: ['chromium-headless-shell'], programs: ['chromium-headless-shell'] },
-  { packages: ['firefox-esr'], programs: ['firefox-esr'] },
   {
     packages: ['webkit2gtk-driver', 'xvfb', 'gir1.2-webkit2-4.1', 'python3-gi'],
     programs: ['WebKitWebDriver', 'Xvfb'],
