@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { inputNames, outputNames } from './plan/job-files.ts'
-import type { Attempt, Job, JobInput } from './plan/job.ts'
+import { type Attempt, failedAttempt, type Job, type JobInput } from './plan/job.ts'
 import type { KnownOptions } from './plan/plan-schema.ts'
 import { readPlan } from './plan/read-plan.ts'
 import { Progress, type ProgressStream } from './progress.ts'
@@ -100,9 +100,7 @@ export function makerOf(runner: MachineRunner, stored: StoredJobs | undefined): 
   return (job, attempt, signal) => {
     if (job.inputs === undefined) return untilItCounts((...one) => runMachine(runner, ...one), job, attempt, signal)
     const detail = 'its files are in a store: start this worker with --store'
-    return Promise.resolve({
-      ...{ job: job.id, attempt, outcome: 'error', detail, seconds: 0, exitCode: null, tail: '' },
-    })
+    return Promise.resolve(failedAttempt(job, attempt, detail))
   }
 }
 

@@ -77,6 +77,17 @@ export interface Attempt {
   readonly explored?: Explored | undefined
 }
 
+/** An attempt that has failed without an end of its machine. @param seconds - how long the attempt took */
+export const failedAttempt = ({ id }: Job, attempt: number, detail: string, seconds = 0): Attempt => ({
+  job: id,
+  attempt,
+  outcome: 'error',
+  detail,
+  seconds,
+  exitCode: null,
+  tail: '',
+})
+
 /** A job with its attempts. */
 export interface JobResult {
   readonly job: Job

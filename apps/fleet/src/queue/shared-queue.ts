@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import { type Job as QueuedJob, type Queue, UnrecoverableError } from 'bullmq'
 import { isPlainName } from '../plan/job-files.ts'
-import type { Attempt, Job } from '../plan/job.ts'
+import { type Attempt, failedAttempt, type Job } from '../plan/job.ts'
 import { SYSTEMS } from '../plan/plan-schema.ts'
 import { openQueue, type QueueServer } from './queue-server.ts'
 import type { JobListener, JobQueue, MakeAttempt } from './queue.ts'
@@ -221,13 +221,8 @@ function withEnd(
   attempts: readonly Attempt[],
 ): readonly Attempt[] {
   if (attempts.at(-1)?.outcome === 'passed' || attempts.length === 1 + job.retries) return attempts
-  return [
-    ...attempts,
-    {
-      ...{ job: job.id, attempt: attempts.length + 1, outcome: 'error', seconds: 0, exitCode: null, tail: '' },
-      detail: failedReason || 'no worker has brought it to its end',
-    },
-  ]
+  const detail = failedReason || 'no worker has brought it to its end'
+  return [...attempts, failedAttempt(job, attempts.length + 1, detail)]
 }
 
 /** Options for serving a queue. */

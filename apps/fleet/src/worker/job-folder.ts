@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { chmod, copyFile, mkdir, mkdtemp, readdir, rm, stat, symlink } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { inputNames, isPlainName, outputNames } from '../plan/job-files.ts'
-import type { Attempt, Job, JobInput } from '../plan/job.ts'
+import { type Attempt, failedAttempt, type Job, type JobInput } from '../plan/job.ts'
 import type { FileCache } from '../store/file-cache.ts'
 import { type ArtefactStore, isSha256, StoreError } from '../store/store.ts'
 import { logPath, MachineLostError, type MachineRunner, runMachine } from './machine-process.ts'
@@ -34,11 +34,10 @@ export async function runStoredJob(
   signal: AbortSignal,
 ): Promise<Attempt> {
   const started = performance.now()
-  const failed = (error: unknown): Attempt => ({
-    ...{ job: job.id, attempt: number, outcome: 'error', exitCode: null, tail: '' },
-    seconds: (performance.now() - started) / 1000,
-    detail: error instanceof Error ? error.message : String(error),
-  })
+  const failed = (error: unknown): Attempt => {
+    const detail = error instanceof Error ? error.message : String(error)
+    return failedAttempt(job, number, detail, (performance.now() - started) / 1000)
+  }
   await mkdir(scratch, { recursive: true })
   const folder = await mkdtemp(join(resolve(scratch), `${process.pid}-`))
   try {

@@ -5,7 +5,7 @@ import { finished } from 'node:stream/promises'
 import { setTimeout } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
 import { findingsText, readExplored } from '../plan/explored.ts'
-import type { Attempt, Job, Outcome } from '../plan/job.ts'
+import { type Attempt, failedAttempt, type Job, type Outcome } from '../plan/job.ts'
 import type { MakeAttempt } from '../queue/queue.ts'
 
 /** Bytes of an attempt's output that are kept; a guest may print without end. */
@@ -173,8 +173,7 @@ export async function untilItCounts(
       await setTimeout(LOST_PAUSE_MS, undefined, { signal }).catch(() => undefined)
       if (!signal.aborted && lost < MOST_LOST) continue
       const detail = signal.aborted ? 'the run was ended' : `${error.message}, as ${MOST_LOST - 1} times before`
-      const seconds = (performance.now() - started) / 1000
-      return { ...{ job: job.id, attempt, outcome: 'error', detail, exitCode: null, tail: '' }, seconds }
+      return failedAttempt(job, attempt, detail, (performance.now() - started) / 1000)
     }
   }
 }
