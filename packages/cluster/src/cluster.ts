@@ -173,6 +173,7 @@ export class Cluster {
         const clone = await guest.fork(fork.#listener(description.machines[number]!), fork.#disks.get(number))
         fork.#guests.set(number, clone)
         fork.#conductor.add(number, clone, this.#conductor.offsetOf(number))
+        fork.#ofMachines.started(number)
       }
       return fork
     } catch (error) {
@@ -349,12 +350,13 @@ export class Cluster {
     conductor.at(conductor.now + fault.for, () => this.#lasting.get(fault)?.())
   }
 
-  /** Ends all faults, and has none begin for a while. */
+  /** Ends all faults, brings clocks right, and has no fault begin for a while. */
   async #quiet(seconds: number): Promise<void> {
     const conductor = this.#conductor
     this.#quietUntil = conductor.now + seconds * 1e9
     for (const { number } of this.#description.machines) await conductor.wake(number)
     for (const end of this.#lasting.values()) await end()
+    await this.#ofMachines.mendClocks()
   }
 
   /** Takes note of what guests have said in the window, by instants. */

@@ -7,10 +7,24 @@ export type GuestFault = 'full' | 'memory' | 'drift'
 
 const OF_GUEST: readonly string[] = ['full', 'memory', 'drift'] satisfies GuestFault[]
 
+/** The largest part of the time by which a clock can be fast: Linux takes no more. Source: Linux, kernel/time/ntp.c, `ntp_validate_timex`. */
+export const MOST_DRIFT = 0.1
+
 /** The part of a guest that its faults need. */
 interface FaultyGuest {
+  now(): number
   turnClock(ns: number): void
   disturb(kind: GuestFault, amount: number): void
+}
+
+/** The error of a machine's clock, besides the faults that set it. */
+interface ClockError {
+  /** The part of the time by which the clock is fast, and the nanoseconds that it has gained until an instant of the machine's time. */
+  drift: number
+  gained: number
+  until: number
+  /** The cluster's time less the machine's, when the clock was right: the difference grows while the machine stands still. */
+  offset: number
 }
 
 /** The faults of machines, and of their disks, that last at present: all but those that end a machine. */
@@ -19,6 +33,7 @@ export class MachineFaults {
   readonly #guests: ReadonlyMap<number, FaultyGuest>
   readonly #disks: ReadonlyMap<number, ClusterDisk>
   readonly #all = new Set<{ readonly fault: Fault; readonly number: number }>()
+  readonly #clocks = new Map<number, ClockError>()
 
   constructor(conductor: Conductor, guests: ReadonlyMap<number, FaultyGuest>, disks: ReadonlyMap<number, ClusterDisk>) {
     this.#conductor = conductor
@@ -53,10 +68,36 @@ export class MachineFaults {
     }
   }
 
-  /** A machine has started: what lasts still is of it, too. */
+  /** A machine has started: its clock is right, and faults that last still are of it, too. */
   started(number: number): void {
+    const until = this.#guests.get(number)!.now()
+    this.#clocks.set(number, { drift: 0, gained: 0, until, offset: this.#conductor.offsetOf(number) })
     const kinds = [...this.#all].filter((one) => one.number === number).map(({ fault }) => fault.kind)
     for (const kind of new Set(kinds)) this.#apply(kind, number)
+  }
+
+  /** Takes back what clocks have gained by drift, or lost while their machines stood still. No fault lasts. */
+  async mendClocks(): Promise<void> {
+    for (const [number, guest] of this.#guests) {
+      // oxlint-disable-next-line no-await-in-loop -- in their order
+      await this.#conductor.bring(number)
+      const clock = this.#gain(number, 0)
+      // The machine has ended on its way to this instant.
+      if (clock === undefined) continue
+      const offset = this.#conductor.offsetOf(number)
+      const lost = Math.round(offset - clock.offset - clock.gained)
+      Object.assign(clock, { offset, gained: 0 })
+      if (lost !== 0) guest.turnClock(lost)
+    }
+  }
+
+  /** A clock is fast by this part of the time from now on. */
+  #gain(number: number, drift: number): ClockError | undefined {
+    const [guest, clock] = [this.#guests.get(number), this.#clocks.get(number)]
+    if (guest === undefined || clock === undefined) return undefined
+    const until = guest.now()
+    const gained = clock.gained + (until - clock.until) * clock.drift
+    return Object.assign(clock, { drift, gained, until })
   }
 
   #apply(kind: Fault['kind'], number: number): void {
@@ -65,9 +106,11 @@ export class MachineFaults {
         of === number && fault.kind === wanted ? [fault.amount ?? 1] : [],
       )
     if (kind === 'slow-cpu') this.#conductor.slow(number, Math.min(1, ...amounts(kind)))
-    else if (OF_GUEST.includes(kind))
-      this.#guests.get(number)?.disturb(kind as GuestFault, Math.max(0, ...amounts(kind)))
-    else
+    else if (OF_GUEST.includes(kind)) {
+      const most = Math.max(0, ...amounts(kind))
+      if (kind === 'drift') this.#gain(number, Math.min(most, MOST_DRIFT))
+      this.#guests.get(number)?.disturb(kind as GuestFault, most)
+    } else
       this.#disks.get(number)?.trouble({
         eio: Math.max(0, ...amounts('eio')),
         flushNs: Math.max(0, ...amounts('slow-fsync')),

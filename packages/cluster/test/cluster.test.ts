@@ -500,11 +500,16 @@ describe('a run', () => {
   test('a quiet time has no faults: those under way end, and none begins', async () => {
     const clock: Fault = { kind: 'clock', at: 1e9, for: 8e9, amount: 5e9, machines: ['client'] }
     const late: Fault[] = [2.2e9, 9e9].map((at) => ({ kind: 'loss', at, for: 1e9, amount: 1 }))
+    const drift: Fault = { kind: 'drift', at: 1.1e9, for: 8e9, amount: 0.1, machines: ['client'] }
+    const hang: Fault = { kind: 'hang', at: 1.2e9, for: 8e9, machines: ['node-2'] }
     // A machine that starts asks for quiet: at 0 s, and at 2 s.
-    const { events } = await run({ ...sound, serve: says('quiet 0.5') }, [clock, crash, ...late])
+    const all = [clock, crash, drift, hang, ...late]
+    const { events, turns } = await run({ ...sound, serve: says('quiet 0.5') }, all)
+    // A clock that has drifted for 0.9 s, and one of a machine that has stood still for 0.8 s.
+    expect(turns.map((ns) => Math.round(ns / 1e7))).toEqual([500, -500, 80, -9])
     const told = events.filter(({ kind }) => kind === 'fault')
     expect(told.map(({ ns, text }) => `${Math.round(ns / 1e8)} ${text.split(',')[0]}`).join('; ')).toBe(
-      '10 clock of 5 s; 10 power; 20 power is over; 20 clock is over; 90 loss of 100 %; 100 loss is over',
+      '10 clock of 5 s; 10 power; 11 drift of 10 %; 12 hang; 20 power is over; 20 clock is over; 20 drift is over; 20 hang is over; 90 loss of 100 %; 100 loss is over',
     )
   })
 

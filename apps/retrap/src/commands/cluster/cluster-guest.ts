@@ -20,7 +20,7 @@ import { createMachine, type ExecOutside, LinePort, unused } from '../exec/guest
 import { encodeFiles, encodeProgram, encodeRoom, type JobMount, quote } from '../exec/job.ts'
 import { type ExecEnds, execOptions, type ExecKind, growCommands, keptKind, runBytes } from '../exec/machine.ts'
 import { SentPort } from '../exec/ports.ts'
-import { APART, disturbance, FILLER, TOGETHER } from './guest-faults.ts'
+import { APART, clockTurn, disturbance, FILLER, TOGETHER } from './guest-faults.ts'
 import type { ForkedMachine, GuestRecording, MadeGuest } from './recordings.ts'
 import type { Program } from '../exec/program.ts'
 
@@ -95,6 +95,7 @@ export async function makeClusterGuest(parts: ClusterGuestParts, listener: Guest
       entropy: Buffer.from(`${seed} ${machine.name}`.padEnd(64)),
       preparation: [
         `date -s @${EPOCH_SECONDS + Math.floor(parts.ns / 1e9)} >/dev/null`,
+        ...(parts.ns === 0 ? [] : [clockTurn(parts.ns % 1e9, machine)]),
         ...growCommands(kind),
         ...parts.commands,
         ...networkCommands(machine.number),
@@ -211,7 +212,7 @@ function guestOf(made: MadeGuest, parts: ClusterGuestParts, ends: Ends, before =
       ends.say(encodeFiles(Object.fromEntries(files)) + encodeProgram(name, program, TOGETHER))
     },
     disturb: (kind, amount) => ends.say(disturbance(kind, amount, parts.machine)),
-    turnClock: (ns) => ends.say(`date -s @$(( $(date +%s) + ${Math.round(ns / 1e9)} )) >/dev/null\n`),
+    turnClock: (ns) => ends.say(clockTurn(ns, parts.machine)),
     async fork(listener, copy) {
       const disk = copy as Disk | undefined
       const others = ends.copy(listener)
