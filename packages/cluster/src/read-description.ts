@@ -172,7 +172,7 @@ const cluster = z.strictObject({
 /** Fields that a machine of its own has no use for. */
 const OF_GUESTS = ['image', 'root', 'command', 'env', 'user', 'share', 'modules'] as const
 /** The kinds of faults that programs of ours make in a guest. */
-const OUR_FAULTS: ReadonlySet<string> = new Set(['clock', 'drift', 'memory', 'full'])
+const OUR_FAULTS: ReadonlySet<string> = new Set(['drift', 'memory', 'full'])
 
 const bad = (path: string, why: string): ClusterError => new ClusterError('ERR_CLUSTER', `${path}: ${why}`)
 

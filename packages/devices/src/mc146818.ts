@@ -418,6 +418,18 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
     this.#refer(now)
   }
 
+  /** Moves the clock by this many seconds; one that stands still keeps what the guest has set. An alarm in between does not come. */
+  timeOffset(seconds: number): void {
+    if (!this.#running()) return
+    this.#advance()
+    const moved = Math.trunc(seconds)
+    this.#r.baseSeconds += moved
+    this.#r.seenSeconds += moved
+    if (this.#r.reference !== null) this.#r.reference = { ...this.#r.reference, shown: this.#r.reference.shown + moved }
+    if (this.#r.hiddenUntil !== null) this.#r.hiddenUntil += moved
+    this.#update()
+  }
+
   /** Returns the state as plain data. */
   override save(): PlainState {
     this.#advance()

@@ -69,6 +69,7 @@ export interface ComposedMachine<K extends MachineKind> extends MachineParts<K> 
   readonly devices: MachineDevices
   readonly placed: PlacedBoard
   readonly pressPower: () => boolean | Promise<boolean>
+  readonly moveWallClock: (ns: number) => void
   /** Checks each option by itself. @throws MachineError `ERR_OPTION` */
   readonly checkValues: (options: K['options']) => void
   /** Makes a machine of the same kind that continues from an instant of this one. */
@@ -175,6 +176,17 @@ export abstract class Machine<K extends MachineKind> {
     const listens = await this.#machine.pressPower()
     this.domain.wake()
     return listens
+  }
+
+  /**
+   * Moves the wall clocks that the guest can read: its real-time clock by whole seconds, and that of Xen's shared page to the nanosecond.
+   * Guests read these when they start, and some when they wake: the clock of a system that runs stays. While the run is recorded
+   * the move is an input.
+   *
+   * @param ns - nanoseconds forward, or back; a fraction of a second is cut off for the real-time clock
+   */
+  moveWallClock(ns: number): void {
+    this.#machine.moveWallClock(ns)
   }
 
   /**

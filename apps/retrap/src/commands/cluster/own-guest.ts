@@ -195,7 +195,7 @@ function guestOf(
     start: () => Promise.reject(new ClusterError('ERR_MACHINE', `${name} starts its programs itself`)),
     // Faults that programs of ours make are refused for such a machine.
     disturb: () => undefined,
-    turnClock: () => undefined,
+    turnClock: (ns) => made.time.timer(() => made.machine.moveWallClock(ns)).armAfter(0),
     async fork(listener, given) {
       const copy = given as Disk | undefined
       const others = new OwnEnds(ends.card.copy(), listener)
