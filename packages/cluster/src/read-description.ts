@@ -1,9 +1,11 @@
 // The schema of cluster.json, and what it becomes.
 import { nanosecondsOf } from '@retrap/basics'
 import * as z from 'zod'
+import type { ClusterInput } from './cluster-input.ts'
 import type { ClusterDescription, PlacedMachine } from './description.ts'
 import { ClusterError } from './errors.ts'
 import { type Fault, FAULT_KINDS, type FaultName, type FaultRate, timeText } from './faults.ts'
+import { MOST_DRIFT } from './machine-faults.ts'
 
 const SIZES = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 }
 const RATES = { '': 1, k: 1e3, m: 1e6, g: 1e9 }
@@ -12,10 +14,22 @@ const RATES = { '': 1, k: 1e3, m: 1e6, g: 1e9 }
 const DISK_PATH = '/data'
 const LEAST_DISK = 8 * 2 ** 20
 const MOST_DISK = 64 * 2 ** 30
+/** RAM with which a Linux guest of ours starts, and that of any machine: the most is what fits into one WebAssembly memory. */
+const LEAST_GUEST = 128 * 2 ** 20
+const LEAST_MEMORY = 2 ** 20
+const MOST_MEMORY = 3584 * 2 ** 20
+const HOUR_NS = 3600e9
+/** Times of a cluster are exact to the nanosecond within this many hours. */
+const MOST_HOURS = 720
+/** Clocks jump by up to ten years: Linux refuses a date after 2232. Source: Linux, include/linux/time64.h, `timespec64_valid_settod`. */
+const MOST_JUMP_HOURS = 87_600
+/** Faults of a run that are drawn, on average: each is kept, told and tried to do without. */
+const MOST_FAULTS = 10_000
+const LEAST_RATE = 1000
 
 /** A text that stands for a number. */
 const standingFor = (valueOf: (text: string) => number | undefined, expected: string) =>
-  z.string().transform((text, context) => {
+  z.string(`expected ${expected}`).transform((text, context) => {
     const value = valueOf(text)
     if (value !== undefined) return Math.round(value)
     context.issues.push({ code: 'custom', message: `'${text}': expected ${expected}`, input: text })
@@ -26,11 +40,15 @@ const withUnit = (pattern: RegExp, units: Readonly<Record<string, number>>) => (
   return number === undefined ? undefined : Number(number) * units[unit.toLowerCase()]!
 }
 
-const time = standingFor(nanosecondsOf, 'a time such as 500us, 20ms or 10s')
+const anyTime = standingFor(nanosecondsOf, 'a time such as 500us, 20ms or 10s')
+const time = anyTime.refine((ns) => ns <= MOST_HOURS * HOUR_NS, `expected up to ${MOST_HOURS}h`)
 const size = standingFor(withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)(?:i?b)?$/i, SIZES), 'a size such as 512M or 1G')
-const rate = standingFor(withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)bit$/i, RATES), 'bits a second such as 100Mbit or 1Gbit')
+const rate = standingFor(
+  withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)bit$/i, RATES),
+  'bits a second such as 100Mbit or 1Gbit',
+).refine((bits) => bits >= LEAST_RATE, 'expected 1kbit or more')
 const part = z.number().min(0).max(1)
-const amount = z.union([part, time])
+const amount = z.union([part, anyTime])
 const program = z.array(z.string()).min(1, 'expected a program and its arguments')
 
 const link = {
@@ -56,7 +74,7 @@ const disk = z.strictObject({
 
 const machine = z.strictObject({
   name: z
-    .string()
+    .string('expected a name')
     .regex(/^[a-z][a-z0-9-]{0,39}$/, 'expected small letters, digits and dashes, with a letter in front')
     .describe('Other machines find it under this name.'),
   count: z.int().min(1).max(64).default(1).describe('Makes several machines: NAME-1, NAME-2 and so on.'),
@@ -71,7 +89,7 @@ const machine = z.strictObject({
   env: z.record(z.string(), z.string()).default({}).describe('Variables of its programs.'),
   user: z.string().default('').describe("`UID`, `UID:GID`, or names. Empty: the image's user, else root."),
   share: z.array(z.string()).default([]).describe('Folders of the host that it reads, as `FOLDER` or `FOLDER:PATH`.'),
-  memory: size.prefault('512M').describe('RAM.'),
+  memory: size.prefault('512M').describe('RAM: 128M to 3584M, and less for a machine of its own.'),
   disk: z
     .union([diskSize.transform((bytes) => ({ size: bytes, path: DISK_PATH, format: 'ext4' as const })), disk])
     .optional()
@@ -115,7 +133,7 @@ const faultAt = <T extends z.ZodType<number>>(instant: T) =>
       .optional()
       .describe('Of a partition: the ways that are cut, each as `from>to`.'),
     amount: z
-      .union([z.number().min(0), time])
+      .union([z.number().min(0), anyTime])
       .optional()
       .describe('As that of a rate.'),
   })
@@ -132,7 +150,10 @@ const plan = z.strictObject({
 
 const cluster = z.strictObject({
   $schema: z.string().optional().describe('The path of what `retrap cluster schema` prints, for editors.'),
-  machines: z.array(machine).min(1, 'expected at least one machine').describe('They start together.'),
+  machines: z
+    .array(machine, 'expected a list of machines')
+    .min(1, 'expected at least one machine')
+    .describe('They start together.'),
   network: z
     .strictObject({
       ...link,
@@ -183,8 +204,14 @@ const bad = (path: string, why: string): ClusterError => new ClusterError('ERR_C
  */
 export function readCluster(value: unknown): ClusterDescription {
   const { success, data, error } = cluster.safeParse(value)
-  if (!success) throw unfit(error.issues[0]!)
+  if (!success) throw unfit(error.issues[0]!, value)
   const machines = data.machines.flatMap(({ count, ...one }, i): Omit<PlacedMachine, 'number'>[] => {
+    const least = one.machine === undefined ? LEAST_GUEST : LEAST_MEMORY
+    if (one.memory < least || one.memory > MOST_MEMORY)
+      throw bad(
+        `machines[${i}].memory`,
+        `expected ${least / 2 ** 20}M to ${MOST_MEMORY / 2 ** 20}M (machine ${one.name})`,
+      )
     if (one.image !== undefined && one.root !== undefined)
       throw bad(`machines[${i}]`, 'it has an image and a root: expected one of them')
     const guests = OF_GUESTS.find((key) => one.machine !== undefined && Object.keys(one[key] ?? '').length > 0)
@@ -217,6 +244,7 @@ export function readCluster(value: unknown): ClusterDescription {
     if (FAULT_KINDS[kind as FaultName].place === 'disk' && machines.every(({ disk }) => disk === undefined))
       throw bad(`faults.${kind}`, 'no machine has a disk')
   }
+  requireBounds(description, value as ClusterInput)
   return description
 }
 
@@ -242,8 +270,10 @@ export function readPlan(value: unknown, description: ClusterDescription): Plan 
 }
 
 function requireMachines({ machines, network, workload }: ClusterDescription, names: readonly string[]): void {
-  for (const [i, { between }] of network.links.entries())
+  for (const [i, { between }] of network.links.entries()) {
     for (const one of between) requireMachine(`network.links[${i}].between`, one, names)
+    if (between[0] === between[1]) throw bad(`network.links[${i}].between`, 'expected two machines')
+  }
   if (workload === undefined) return
   requireMachine('workload.on', workload.on, names)
   if (machines.some(({ name, machine }) => name === workload.on && machine !== undefined))
@@ -305,8 +335,41 @@ function requireAmount(path: string, kind: FaultName, much: number | undefined):
   throw bad(`${path}.amount`, `expected ${expected}`)
 }
 
-/** The error for the first field that does not fit. */
-const unfit = (issue: z.core.$ZodIssue): ClusterError => bad(fieldOf(issue) || 'the cluster', issue.message)
+/** @throws ClusterError `ERR_CLUSTER` for amounts of another sort than their kind takes or too large, and for more faults than a run has room for */
+function requireBounds({ faults, limit }: ClusterDescription, { faults: given = {} }: ClusterInput): void {
+  const require = (path: string, kind: FaultName, much: number | undefined, text: unknown): void => {
+    if (much === undefined) return
+    const isTime = FAULT_KINDS[kind].takesAmount === 'time'
+    const most = isTime ? (kind === 'clock' ? MOST_JUMP_HOURS * HOUR_NS : limit) : kind === 'drift' ? MOST_DRIFT : 1
+    if (isTime === (typeof text === 'string') && much <= most) return
+    throw bad(
+      `${path}.amount`,
+      isTime ? `expected a time up to ${timeText(most)}` : `expected a part from 0 to ${most}`,
+    )
+  }
+  for (const [i, { kind, amount: much }] of faults.list.entries())
+    require(`faults.list[${i}]`, kind, much, given.list?.[i]?.amount)
+  let count = faults.list.length
+  for (const [kind, { every, amount: much }] of Object.entries(faults.rates)) {
+    require(`faults.${kind}`, kind as FaultName, much, given[kind as FaultName]?.amount)
+    count += faults.for / every
+    if (count > MOST_FAULTS)
+      throw bad(
+        `faults.${kind}.every`,
+        `so a run has more than ${MOST_FAULTS} faults: expected ${timeText(faults.for / MOST_FAULTS)} or more`,
+      )
+  }
+}
+
+/** The error for the first field that does not fit: of a field that may be one of several things, what is wrong with the nearest one. */
+function unfit(issue: z.core.$ZodIssue, value?: unknown): ClusterError {
+  const inner =
+    issue.code === 'invalid_union' ? issue.errors.flat().find(({ code }) => code !== 'invalid_type') : undefined
+  if (inner !== undefined) return unfit({ ...inner, path: [...issue.path, ...inner.path] }, value)
+  const [first, number] = issue.path
+  const name = first === 'machines' && (value as Partial<ClusterInput>).machines?.[number as number]?.name
+  return bad(fieldOf(issue) || 'the cluster', `${issue.message}${typeof name === 'string' ? ` (machine ${name})` : ''}`)
+}
 
 /** Names the field of an issue; empty: the whole value. */
 export const fieldOf = ({ path }: z.core.$ZodIssue): string =>

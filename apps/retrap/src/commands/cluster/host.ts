@@ -187,7 +187,7 @@ export class LinuxHost implements GuestsHost {
       ...{ arch, cpu: undefined, debian: arch, memoryBytes: memory, cpus, kernel: undefined, devices: [] },
       clock: 'deterministic',
       ...(disk !== undefined && { diskBytes: disk.size }),
-      ...(drivers.length > 0 && { drivers }),
+      ...(drivers.length > 0 && { drivers: drivers.map((one) => one.replaceAll('-', '_')) }),
     }
     const kept = keptKind(kind)
     const root = await (image === undefined
@@ -203,6 +203,9 @@ export class LinuxHost implements GuestsHost {
       return { ...shared, local: new LocalShare(shared.path) }
     })
     const modules = await openModules(kept, [], this.#tell)
+    const unknown = drivers.find((one) => !modules.has(one))
+    if (unknown !== undefined)
+      throw new ClusterError('ERR_CLUSTER', `machine ${machine}: modules: its kernel has no module ${unknown}`)
     const path = pathOfKept(kept, packageVersion(), true)
     const outside = {
       ...{ shares: sharesOf(root, modules, folders), network: undefined, devices: undefined },
