@@ -1,6 +1,7 @@
 /** Makes the machines of a cluster. */
-import { realpathSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { existsSync, realpathSync, utimesSync } from 'node:fs'
+import { copyFile, link } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import v8 from 'node:v8'
 import {
   ClusterError,
@@ -11,6 +12,7 @@ import {
   type MachineStart,
   type PlacedMachine,
 } from '@retrap/cluster'
+import { cacheDirectory, withScratchFolder } from '@retrap/debian'
 import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
 import { CliError } from '../../errors.ts'
 import { packageVersion } from '../../package-version.ts'
@@ -35,9 +37,8 @@ import { stillShare } from './still-share.ts'
 /** A machine's kind and files, and the kept machine that it begins as. */
 interface Prepared {
   readonly kind: ExecKind
+  /** A link to the file, which others may remove from the cache. */
   readonly path: string
-  /** Makes the kept machine once more where others have taken its place in the cache since. */
-  readonly keep: () => Promise<void>
   readonly root: ExecRoot
   readonly modules: ModuleShare
   readonly folders: readonly {
@@ -81,6 +82,10 @@ export class LinuxHost implements GuestsHost {
   readonly #units = new UnitCache(undefined, () => {})
   /** By what machines have in common: several of a kind have the same files. */
   readonly #prepared = new Map<string, Promise<Prepared>>()
+  /** A folder of the cache that lasts as long as this host; where the process was killed, another one removes it. */
+  #scratch: Promise<string> | undefined
+  #scratchGone: Promise<void> | undefined
+  readonly #closed = Promise.withResolvers<void>()
   /** The files of machines of their own, one for each start. */
   readonly #opened: OpenTestMachine[] = []
 
@@ -97,8 +102,10 @@ export class LinuxHost implements GuestsHost {
 
   async make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
     if (machine.machine !== undefined) return this.#makeOwn(machine, machine.machine, start, listener)
-    const { kind, path, keep, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
-    await keep()
+    const { kind, path, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
+    // A folder that was not used for a day counts as left over.
+    const now = new Date()
+    utimesSync(dirname(path), now, now)
     const isForked = this.#ways.isForked && start.recording === undefined
     const parts: ClusterGuestParts = {
       ...{ path, kind, machine, machines: this.#machines, ...start, commands: modules.commands },
@@ -152,6 +159,8 @@ export class LinuxHost implements GuestsHost {
   /** Gives the files back. */
   async close(): Promise<void> {
     this.#units.close()
+    this.#closed.resolve()
+    await this.#scratchGone
     await Promise.all(this.#opened.map((one) => one.close()))
     const all = await Promise.allSettled(this.#prepared.values())
     await Promise.all(
@@ -161,6 +170,16 @@ export class LinuxHost implements GuestsHost {
           : [one.value.root.close(), one.value.modules.close(), ...one.value.folders.map(({ local }) => local.close())],
       ),
     )
+  }
+
+  #makeScratch(): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.#scratchGone = withScratchFolder(cacheDirectory(), (folder) => {
+        resolve(folder)
+        return this.#closed.promise
+      })
+      this.#scratchGone.catch(reject)
+    })
   }
 
   #prepare(machine: PlacedMachine): Promise<Prepared> {
@@ -211,12 +230,14 @@ export class LinuxHost implements GuestsHost {
       ...{ shares: sharesOf(root, modules, folders), network: undefined, devices: undefined },
       disk: disk && new Disk(disk.size, 0, machine),
     }
-    const keep = (): Promise<void> => keepKind(path, kept, outside, this.#tell)
+    await keepKind(path, kept, outside, this.#tell)
+    const linked = join(await (this.#scratch ??= this.#makeScratch()), basename(path))
+    if (!existsSync(linked)) await link(path, linked).catch(() => copyFile(path, linked))
     const files = new GuestFiles(
       root.share,
       folders.map(({ at, local }) => ({ path: at, share: local })),
     )
-    return { kind, path, keep, root, modules, folders, files }
+    return { kind, path: linked, root, modules, folders, files }
   }
 }
 
