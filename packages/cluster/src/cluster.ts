@@ -91,6 +91,8 @@ export class Cluster {
   readonly #off = new Map<number, Set<Fault>>()
   /** No fault begins before. */
   #quietUntil = 0
+  /** A program has reported that all is ready. */
+  #isSetUp = false
 
   private constructor(
     { description, seed, host }: { description: ClusterDescription; seed: number; host: ClusterHost },
@@ -151,7 +153,9 @@ export class Cluster {
       }
       cluster.#tell('phase', 'all machines run')
       const setup = description.workload?.setup
-      if (setup !== undefined) await cluster.#program('setup', setup)
+      if (setup === 'setup-complete')
+        await cluster.#until(() => cluster.#isSetUp, 'no program has reported setup-complete')
+      else if (setup !== undefined) await cluster.#program('setup', setup)
       cluster.#conductor.fork()
       return cluster
     } catch (error) {
@@ -236,14 +240,16 @@ export class Cluster {
     if (this.#isOver) return
     this.#tell('phase', 'all is mended')
     await conductor.runTo(conductor.now + faults.heal, () => this.#isOver)
-    await this.#until(() => drivers.every(({ name }) => this.#codes.has(name)), 'the drivers')
+    const isDone = (): boolean => drivers.every(({ name }) => this.#codes.has(name))
+    await this.#until(isDone, `the drivers on ${workload?.on} did not end`)
     for (const { name } of drivers) this.#judge(name)
   }
 
   /** Runs a program of the workload to its end. */
   async #program(name: string, words: readonly string[]): Promise<void> {
     await this.#begin(name, words)
-    await this.#until(() => this.#codes.has(name), name)
+    const { on } = this.#description.workload!
+    await this.#until(() => this.#codes.has(name), `${name} on ${on} did not end`)
     this.#judge(name)
   }
 
@@ -256,13 +262,13 @@ export class Cluster {
     await guest?.start(name, words)
   }
 
-  async #until(isDone: () => boolean, what: string): Promise<void> {
+  /** @param why - what is wrong where it is not done within the limit */
+  async #until(isDone: () => boolean, why: string): Promise<void> {
     const { limit } = this.#description
     await this.#conductor.runTo(limit, () => this.#isOver || isDone())
     if (this.#isOver || isDone()) return
     const last = this.#description.machines.map(({ name }) => `${name}: ${this.#lastLines.get(name) ?? '(nothing)'}`)
-    const where = `${what} on ${this.#description.workload?.on}`
-    this.#failure = `${where} did not end within ${timeText(limit)} of the cluster's time (limit): last lines: ${last.join('; ')}`
+    this.#failure = `${why} within ${timeText(limit)} of the cluster's time (limit): last lines: ${last.join('; ')}`
   }
 
   /** Fails the run for a program that has failed. */
@@ -387,6 +393,7 @@ export class Cluster {
         )
       return
     }
+    if (report.kind === 'setup-complete') this.#isSetUp = true
     if (report.kind === 'quiet') {
       this.#conductor.at(this.#conductor.now, () => this.#quiet(report.seconds))
       return

@@ -172,7 +172,10 @@ const cluster = z.strictObject({
   workload: z
     .strictObject({
       on: z.string().describe('The machine that these programs run on. Faults that are drawn spare it.'),
-      setup: program.optional().describe('Gets all ready, before any fault.'),
+      setup: z
+        .union([z.literal('setup-complete'), program])
+        .optional()
+        .describe('Gets all ready, before any fault. `setup-complete`: a program of any machine reports that all is.'),
       drivers: z.array(program).default([]).describe('Run while faults come.'),
       check: program.optional().describe('Decides by its exit code, after all is mended.'),
     })

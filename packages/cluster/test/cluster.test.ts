@@ -499,6 +499,20 @@ describe('a run', () => {
     ])
   })
 
+  test('faults begin with setup-complete where the description says so, and forks do', async () => {
+    const workload = { on: 'client', setup: 'setup-complete', drivers: [['drive']] }
+    const waits = readCluster({ ...DESCRIPTION, workload, limit: '20s' })
+    const begin = async (programs: Programs): Promise<unknown> => {
+      const cluster = await Cluster.start(waits, 1, new PuppetHost(programs))
+      const fork = await cluster.fork()
+      const { failure } = await fork.finish({ number: 1, faults: [] })
+      return [cluster.now < 2e7, failure]
+    }
+    expect(await begin({ ...sound, serve: says('setup-complete') })).toEqual([true, undefined])
+    const failure = /^no program has reported setup-complete within 20 s of the cluster's time \(limit\)/
+    expect(await begin(sound)).toEqual([false, expect.stringMatching(failure)])
+  })
+
   test('fails by a stop, by its check, and by a property', async () => {
     const options = { signal: AbortSignal.abort() }
     const cluster = await Cluster.start(description, 1, new PuppetHost(sound), options)

@@ -12,6 +12,7 @@ import {
   timeOf,
 } from '@retrap/cluster'
 import { type PcSnapshotState, stateWithMemory } from '@retrap/machine'
+import { REPORT_FOLDER } from '../../guests/linux/exec-initramfs.ts'
 import { makeExt4 } from '../../guests/linux/ext4.ts'
 import type { MachineOptions, MachineSnapshotSource } from '../../machine/machine-contract.ts'
 import { openSnapshotFile } from '../../machine/snapshots/snapshot-file.ts'
@@ -100,6 +101,7 @@ export async function makeClusterGuest(parts: ClusterGuestParts, listener: Guest
         ...parts.commands,
         ...networkCommands(machine.number),
         ...diskCommands(machine),
+        `ln -s report ${REPORT_FOLDER}/sdk.jsonl`,
         ...APART,
       ],
     }),

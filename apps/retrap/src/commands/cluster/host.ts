@@ -16,7 +16,7 @@ import { cacheDirectory, withScratchFolder } from '@retrap/debian'
 import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
 import { CliError } from '../../errors.ts'
 import { packageVersion } from '../../package-version.ts'
-import { foldersTag, KERNEL_TAG, REPORT_PATH } from '../../guests/linux/exec-initramfs.ts'
+import { foldersTag, KERNEL_TAG, REPORT_FOLDER, REPORT_PATH } from '../../guests/linux/exec-initramfs.ts'
 import { LocalShare } from '../../machine/share/local-share.ts'
 import { ExecError } from '../exec/errors.ts'
 import { openRoot } from '../exec/command.ts'
@@ -50,8 +50,8 @@ interface Prepared {
   readonly files: GuestFiles
 }
 
-/** The environment that the SDKs of Antithesis look for. */
-const SDK_ENVIRONMENT = `ANTITHESIS_SDK_LOCAL_OUTPUT=${REPORT_PATH}`
+/** The environment that the SDKs of Antithesis look for, and programs that do without: these write to a file in the folder. */
+const SDK_ENVIRONMENT = [`ANTITHESIS_SDK_LOCAL_OUTPUT=${REPORT_PATH}`, `ANTITHESIS_OUTPUT_DIR=${REPORT_FOLDER}`]
 
 /** The parts of a host. */
 export interface HostParts {
@@ -126,7 +126,7 @@ export class LinuxHost implements GuestsHost {
           readProgram(
             {
               ...{ arch: kind.arch, command: words, user: machine.user, workingDirectory: '', hasTerminal: false },
-              env: [SDK_ENVIRONMENT, ...Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)],
+              env: [...SDK_ENVIRONMENT, ...Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)],
             },
             { ...root.config, entrypoint: [], command: [], hostname: machine.name },
             files,
