@@ -33,6 +33,7 @@ import {
   RemoteLane,
   serveGuests,
   serveLane,
+  stateOf,
   type ThreadPort,
   type TimedMachine,
   RunLog,
@@ -578,16 +579,28 @@ describe('a run', () => {
   test('what is explored is reduced to the faults that are needed', async () => {
     // A second start of node-1 and one of node-2 in one run are too many.
     const again: string[] = []
-    const host = new PuppetHost({ ...sound, check: () => (new Set(again.splice(0)).size === 2 ? 7 : 0) })
+    const check: Programs[string] = (...to) => {
+      for (const line of ['sometimes met fail', 'reachable here']) says(line)(...to)
+      return new Set(again.splice(0)).size === 2 ? 7 : 0
+    }
+    const host = new PuppetHost({ ...sound, check })
     const { make } = host
     host.make = (machine, start, listener) => {
       if (host.starts.length >= 3) again.push(machine.name)
       return make(machine, start, listener)
     }
     const lane = await ClusterLane.start(description, 1, host)
-    const { findings, branches } = await explore(description, 1, [lane], { goesOn: () => true })
+    const tries: boolean[] = []
+    const onTry = (some: readonly Fault[], _: unknown, isSame: boolean): void => void (tries[some.length] = isSame)
+    const { findings, branches, properties } = await explore(description, 1, [lane], { goesOn: () => true, onTry })
     const { branch, result, faults } = findings[0]!
     expect([branches, result.failure]).toEqual([branch, 'check ended with 7'])
     expect(faults.map(({ machines }) => `crash ${machines}`).toSorted()).toEqual(['crash node-1', 'crash node-2'])
+    expect([tries[2], tries.includes(false)]).toEqual([true, true])
+    expect(properties.map((one) => [one.name, one.passed + one.failed, stateOf(one)])).toEqual([
+      ['here', branches, 'held'],
+      ['met', branches, 'never seen'],
+    ])
+    expect(stateOf({ kind: 'always', name: '', passed: 3, failed: 1 })).toBe('failed')
   })
 })

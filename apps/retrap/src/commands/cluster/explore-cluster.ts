@@ -1,7 +1,7 @@
 /** Looks for failures of the cluster of a file, and prints what it finds. */
 import { writeFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
-import { describeFault, explore, type Finding, type Plan, timeText } from '@retrap/cluster'
+import { describeFault, explore, type Finding, type Plan, stateOf, timeText } from '@retrap/cluster'
 import { troubleWith } from '../../errors.ts'
 import { plainListed } from '../../print-lines.ts'
 import { recordOnce } from './once.ts'
@@ -46,23 +46,20 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
     // The time begins when all is ready: on a busy host it was over before the first branch.
     let begin: number | undefined
     let gone = 0
-    let told = 0
-    const { findings, branches } = await withLanes({ ...cluster, seed }, lanes, (open) =>
+    const { findings, branches, properties } = await withLanes({ ...cluster, seed }, lanes, (open) =>
       explore(description, seed, open, {
         ...{ signal, first, keepsGoing: keepGoing, isBlind: blind },
         goesOn: () => gone++ < count && performance.now() - (begin ??= performance.now()) < lastsMs,
-        onBranch(branch, { failure, faults, properties }, news) {
-          told += properties.length
+        onBranch: (branch, { failure, faults }, news, depth) =>
           tell(
-            { kind: 'branch', branch, faults: faults.length, news, failure },
-            `branch ${branch}: ${faults.length} faults, ${news} new: ${failure ?? 'ok'}`,
-          )
-        },
-        onTry: (faults, { failure }) =>
-          tell(
-            { kind: 'try', faults: faults.length, failure },
-            `  with ${faults.length} of its faults: ${failure ?? 'ok'}`,
+            { kind: 'branch', branch, faults: faults.length, news, depth, failure },
+            `branch ${branch}: ${faults.length} faults, ${news} new, depth ${depth}: ${failure ?? 'ok'}`,
           ),
+        onTry(faults, { failure }, isSame) {
+          const how = failure === undefined ? 'ends well' : `fails otherwise (${failure})`
+          const what = isSame ? 'fails as well: the others are not needed' : `${how}: more are needed`
+          tell({ kind: 'try', faults: faults.length, failure }, `  again with ${faults.length} of its faults: ${what}`)
+        },
       }),
     )
     const planOf = ({ root, failure, faults }: Finding): Plan => ({ seed, branch: root, failure, faults })
@@ -98,11 +95,22 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
       }
     }
     const all = findings.map((finding) => ({ branch: finding.branch, plan: planOf(finding) }))
-    tell({ kind: 'explored', seed, branches, findings: all, stopped: signal.aborted })
+    const seen = properties.map((property) => ({ state: stateOf(property), ...property }))
+    const rows = seen.map(
+      ({ state, kind, name, passed, failed }) =>
+        `  ${state.padEnd(10)}  ${kind} ${name}: ${passed} times ok, ${failed} times not`,
+    )
+    tell(
+      { kind: 'explored', seed, branches, findings: all, properties: seen, stopped: signal.aborted },
+      ...(rows.length === 0 ? [] : [`properties in ${branches} branches:`, ...rows]),
+    )
     stderr.write(`retrap: seed ${seed}: ${branches} branches, ${findings.length} of them failed\n`)
-    if (told === 0 && branches > 0 && description.workload?.check === undefined)
+    const missing = seen.filter(({ state }) => state === 'never seen').length
+    if (missing > 0)
+      stderr.write(`retrap: never seen: ${missing} of ${seen.length} properties, which no branch has tested\n`)
+    if (rows.length === 0 && branches > 0)
       stderr.write(
-        'retrap: no program has told a property; retrap cluster run prints reports that are not understood\n',
+        'retrap: no program has told a property: a driver that does nothing looks like this; retrap cluster run prints reports that are not understood\n',
       )
     return findings.length === 0
   })
