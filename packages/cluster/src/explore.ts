@@ -32,12 +32,7 @@ export interface ExploreOptions extends Pick<ClusterOptions, 'signal'> {
   readonly keepsGoing?: boolean
   /** Whether each branch has faults that are drawn afresh, whatever the others have reached. */
   readonly isBlind?: boolean
-  /**
-   * Called with each branch that has ended.
-   *
-   * @param news - how much it has reached that no branch before it has
-   * @param depth - how many branches it goes on from, one after the other
-   */
+  /** Called with each branch that has ended. @param news - how much only it has reached @param depth - how many branches it goes on from */
   readonly onBranch?: (branch: number, result: ClusterResult, news: number, depth: number) => void
   /** Called with each try to fail with fewer faults. @param isSame - it fails as the branch did */
   readonly onTry?: (faults: readonly Fault[], result: ClusterResult, isSame: boolean) => void

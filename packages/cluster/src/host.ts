@@ -1,7 +1,7 @@
 import type { ConductedMachine } from './conductor.ts'
 import type { PlacedMachine } from './description.ts'
 import type { ClusterDisk } from './disk.ts'
-import type { GuestFault } from './machine-faults.ts'
+import type { GuestFault } from './faults.ts'
 
 /** Hears a guest, with the instants of its own clock in nanoseconds. */
 export interface GuestListener {

@@ -1,9 +1,7 @@
 import type { Conductor } from './conductor.ts'
 import type { ClusterDisk } from './disk.ts'
-import type { Fault } from './faults.ts'
-
-/** The faults that a guest makes to itself. */
-export type GuestFault = 'full' | 'memory' | 'drift'
+import type { Fault, GuestFault } from './faults.ts'
+import type { ClusterGuest } from './host.ts'
 
 const OF_GUEST: readonly string[] = ['full', 'memory', 'drift'] satisfies GuestFault[]
 
@@ -11,21 +9,13 @@ const OF_GUEST: readonly string[] = ['full', 'memory', 'drift'] satisfies GuestF
 export const MOST_DRIFT = 0.1
 
 /** The part of a guest that its faults need. */
-interface FaultyGuest {
-  now(): number
-  turnClock(ns: number): void
-  disturb(kind: GuestFault, amount: number): void
-}
+type FaultyGuest = Pick<ClusterGuest, 'now' | 'turnClock' | 'disturb'>
 
-/** The error of a machine's clock, besides the faults that set it. */
-interface ClockError {
-  /** The part of the time by which the clock is fast, and the nanoseconds that it has gained until an instant of the machine's time. */
-  drift: number
-  gained: number
-  until: number
-  /** The cluster's time less the machine's, when the clock was right: the difference grows while the machine stands still. */
-  offset: number
-}
+/**
+ * A clock that may drift: the part of the time by which it is fast, and what it has gained until an instant of the machine's time. `offset` is
+ * the cluster's time less the machine's when the clock was right: the difference grows while the machine stands still.
+ */
+type DriftingClock = Record<'drift' | 'gained' | 'until' | 'offset', number>
 
 /** The faults of machines, and of their disks, that last at present: all but those that end a machine. */
 export class MachineFaults {
@@ -33,7 +23,7 @@ export class MachineFaults {
   readonly #guests: ReadonlyMap<number, FaultyGuest>
   readonly #disks: ReadonlyMap<number, ClusterDisk>
   readonly #all = new Set<{ readonly fault: Fault; readonly number: number }>()
-  readonly #clocks = new Map<number, ClockError>()
+  readonly #clocks = new Map<number, DriftingClock>()
 
   constructor(conductor: Conductor, guests: ReadonlyMap<number, FaultyGuest>, disks: ReadonlyMap<number, ClusterDisk>) {
     this.#conductor = conductor
@@ -92,7 +82,7 @@ export class MachineFaults {
   }
 
   /** A clock is fast by this part of the time from now on. */
-  #gain(number: number, drift: number): ClockError | undefined {
+  #gain(number: number, drift: number): DriftingClock | undefined {
     const [guest, clock] = [this.#guests.get(number), this.#clocks.get(number)]
     if (guest === undefined || clock === undefined) return undefined
     const until = guest.now()

@@ -97,9 +97,7 @@ export interface Property {
   readonly failed: number
 }
 
-/**
- * Tells whether a property has held: one that has to hold at least once, or to be reached, has failed if it never did.
- */
+/** Tells whether a property has held. One that has to hold once, or to be reached, was never seen where it did not. */
 export const stateOf = ({ kind, passed, failed }: Property): 'held' | 'failed' | 'never seen' => {
   const isBroken = failed > 0 && (kind === 'always' || kind === 'unreachable')
   return isBroken ? 'failed' : passed > 0 || kind === 'unreachable' ? 'held' : 'never seen'

@@ -422,11 +422,9 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
   timeOffset(seconds: number): void {
     if (!this.#running()) return
     this.#advance()
-    const moved = Math.trunc(seconds)
-    this.#r.baseSeconds += moved
-    this.#r.seenSeconds += moved
-    if (this.#r.reference !== null) this.#r.reference = { ...this.#r.reference, shown: this.#r.reference.shown + moved }
-    if (this.#r.hiddenUntil !== null) this.#r.hiddenUntil += moved
+    this.#r.baseSeconds += Math.trunc(seconds)
+    this.#r.seenSeconds += Math.trunc(seconds)
+    this.#refer(this.#r.baseSeconds + this.#elapsed() / SECOND_NS)
     this.#update()
   }
 

@@ -7,6 +7,7 @@ import {
   conducted,
   type Disk,
   type GuestListener,
+  type MachineStart,
   MOST_LINE,
   type PlacedMachine,
   timeOf,
@@ -41,7 +42,7 @@ export interface MachineWays {
 }
 
 /** The parts of a cluster's machine. */
-export interface ClusterGuestParts extends MachineWays {
+export interface ClusterGuestParts extends MachineWays, Pick<MachineStart, 'seed' | 'ns'> {
   /** The file of the kept machine that it begins as. */
   readonly path: string
   readonly kind: ExecKind
@@ -56,10 +57,6 @@ export interface ClusterGuestParts extends MachineWays {
   readonly read: (words: readonly string[]) => Promise<Program>
   /** Commands that come first, such as those of kernel modules. */
   readonly commands: readonly string[]
-  /** Of its random numbers. */
-  readonly seed: number
-  /** Nanoseconds since the cluster's begin. */
-  readonly ns: number
   /** The disk of a machine that has one. */
   readonly disk: Disk | undefined
   /** Where the machine is recorded; undefined: it is not. */

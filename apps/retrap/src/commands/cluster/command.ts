@@ -146,13 +146,16 @@ export function addCluster(
     })
 }
 
+/** Reads a whole number up to a bound. */
 const parseNumber =
-  (option: string) =>
+  (option: string, least = 0, most = Infinity) =>
   (text: string): number => {
     const number = parseWhole(text)
-    if (number !== undefined) return number
-    throw usage(`${option} ${text}: expected a whole number`)
+    if (number !== undefined && number >= least && number <= most) return number
+    throw usage(`${option} ${text}: expected a whole number${most < Infinity ? ` from ${least} to ${most}` : ''}`)
   }
+const parseWorkers = parseNumber('--workers', 1, 64)
+const parseSeed = parseNumber('--seed', 0, 2 ** 32 - 1)
 
 function parseBranches(text: string): Branches {
   const [, from, to] = /^(?:(\d+)-)?(\d+)$/.exec(text) ?? []

@@ -1,7 +1,7 @@
 /** Makes the machines of a cluster. */
-import { existsSync, realpathSync, utimesSync } from 'node:fs'
-import { copyFile, link } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { realpathSync } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import v8 from 'node:v8'
 import {
   ClusterError,
@@ -12,7 +12,6 @@ import {
   type MachineStart,
   type PlacedMachine,
 } from '@retrap/cluster'
-import { cacheDirectory, withScratchFolder } from '@retrap/debian'
 import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
 import { CliError } from '../../errors.ts'
 import { packageVersion } from '../../package-version.ts'
@@ -31,14 +30,15 @@ import { foldersShare, keepKind, pathOfKept } from '../exec/kept-machine.ts'
 import { type ClusterGuestParts, type MachineWays, makeClusterGuest } from './cluster-guest.ts'
 import type { OpenTestMachine } from '../test/machine.ts'
 import { makeOwnGuest, openOwnMachine } from './own-guest.ts'
-import { MachineRecordings, type RecordedHow } from './recordings.ts'
+import { MachineRecordings, type RecordedHow, type RecordingHost } from './recordings.ts'
 import { stillShare } from './still-share.ts'
 
 /** A machine's kind and files, and the kept machine that it begins as. */
 interface Prepared {
   readonly kind: ExecKind
-  /** A link to the file, which others may remove from the cache. */
   readonly path: string
+  /** The file stays open: others may remove it from the cache. */
+  readonly held: FileHandle
   readonly root: ExecRoot
   readonly modules: ModuleShare
   readonly folders: readonly {
@@ -62,11 +62,7 @@ export interface HostParts {
 }
 
 /** A host of Linux guests. */
-export interface GuestsHost extends ClusterHost {
-  /** Records machines whose starts name a recording, until `recorded`. */
-  record(how: RecordedHow): void
-  /** Waits for the recordings of the machines that have ended. @returns why one could not be written; undefined: all were */
-  recorded(): Promise<string | undefined>
+export interface GuestsHost extends ClusterHost, RecordingHost {
   /** Gives the files back. */
   close(): Promise<void>
 }
@@ -82,10 +78,6 @@ export class LinuxHost implements GuestsHost {
   readonly #units = new UnitCache(undefined, () => {})
   /** By what machines have in common: several of a kind have the same files. */
   readonly #prepared = new Map<string, Promise<Prepared>>()
-  /** A folder of the cache that lasts as long as this host; where the process was killed, another one removes it. */
-  #scratch: Promise<string> | undefined
-  #scratchGone: Promise<void> | undefined
-  readonly #closed = Promise.withResolvers<void>()
   /** The files of machines of their own, one for each start. */
   readonly #opened: OpenTestMachine[] = []
 
@@ -103,9 +95,6 @@ export class LinuxHost implements GuestsHost {
   async make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
     if (machine.machine !== undefined) return this.#makeOwn(machine, machine.machine, start, listener)
     const { kind, path, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
-    // A folder that was not used for a day counts as left over.
-    const now = new Date()
-    utimesSync(dirname(path), now, now)
     const isForked = this.#ways.isForked && start.recording === undefined
     const parts: ClusterGuestParts = {
       ...{ path, kind, machine, machines: this.#machines, ...start, commands: modules.commands },
@@ -159,27 +148,20 @@ export class LinuxHost implements GuestsHost {
   /** Gives the files back. */
   async close(): Promise<void> {
     this.#units.close()
-    this.#closed.resolve()
-    await this.#scratchGone
     await Promise.all(this.#opened.map((one) => one.close()))
     const all = await Promise.allSettled(this.#prepared.values())
     await Promise.all(
       all.flatMap((one) =>
         one.status === 'rejected'
           ? []
-          : [one.value.root.close(), one.value.modules.close(), ...one.value.folders.map(({ local }) => local.close())],
+          : [
+              one.value.held.close(),
+              one.value.root.close(),
+              one.value.modules.close(),
+              ...one.value.folders.map(({ local }) => local.close()),
+            ],
       ),
     )
-  }
-
-  #makeScratch(): Promise<string> {
-    return new Promise((resolve, reject) => {
-      this.#scratchGone = withScratchFolder(cacheDirectory(), (folder) => {
-        resolve(folder)
-        return this.#closed.promise
-      })
-      this.#scratchGone.catch(reject)
-    })
   }
 
   #prepare(machine: PlacedMachine): Promise<Prepared> {
@@ -190,18 +172,10 @@ export class LinuxHost implements GuestsHost {
     return known
   }
 
-  async #open({
-    arch: name,
-    image,
-    root: folder,
-    share,
-    memory,
-    cpus,
-    disk,
-    modules: drivers,
-    name: machine,
-  }: PlacedMachine): Promise<Prepared> {
-    const arch = name === 'arm64' ? 'arm64' : 'amd64'
+  async #open(machine: PlacedMachine): Promise<Prepared> {
+    const { name, image, root: folder, share, memory, cpus, disk, modules: drivers } = machine
+    const wrong = (why: string): ClusterError => new ClusterError('ERR_CLUSTER', `machine ${name}: ${why}`)
+    const arch = machine.arch === 'arm64' ? 'arm64' : 'amd64'
     const kind: ExecKind = {
       ...{ arch, cpu: undefined, debian: arch, memoryBytes: memory, cpus, kernel: undefined, devices: [] },
       clock: 'deterministic',
@@ -214,30 +188,32 @@ export class LinuxHost implements GuestsHost {
       : openImageRoot(resolve(this.#folder, image), arch))
     const folders = share.map((text) => {
       const shared = parseSharedFolder(resolveShare(this.#folder, text))
-      if (!shared.readOnly)
-        throw new ClusterError(
-          'ERR_CLUSTER',
-          `machine ${machine}: share '${text}': a cluster only reads folders of the host`,
-        )
+      if (!shared.readOnly) throw wrong(`share '${text}': a cluster only reads folders of the host`)
       return { ...shared, local: new LocalShare(shared.path) }
     })
     const modules = await openModules(kept, [], this.#tell)
     const unknown = drivers.find((one) => !modules.has(one))
-    if (unknown !== undefined)
-      throw new ClusterError('ERR_CLUSTER', `machine ${machine}: modules: its kernel has no module ${unknown}`)
+    if (unknown !== undefined) throw wrong(`modules: its kernel has no module ${unknown}`)
     const path = pathOfKept(kept, packageVersion(), true)
     const outside = {
       ...{ shares: sharesOf(root, modules, folders), network: undefined, devices: undefined },
-      disk: disk && new Disk(disk.size, 0, machine),
+      disk: disk && new Disk(disk.size, 0, name),
     }
     await keepKind(path, kept, outside, this.#tell)
-    const linked = join(await (this.#scratch ??= this.#makeScratch()), basename(path))
-    if (!existsSync(linked)) await link(path, linked).catch(() => copyFile(path, linked))
+    const held = await open(path)
     const files = new GuestFiles(
       root.share,
       folders.map(({ at, local }) => ({ path: at, share: local })),
     )
-    return { kind, path: linked, root, modules, folders, files }
+    return {
+      kind,
+      path: process.platform === 'win32' ? path : `/dev/fd/${held.fd}`,
+      held,
+      root,
+      modules,
+      folders,
+      files,
+    }
   }
 }
 

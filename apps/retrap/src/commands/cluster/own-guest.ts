@@ -16,10 +16,10 @@ import type { BlockBackend } from '@retrap/device'
 import type { MachineVirtioDevice } from '@retrap/machine'
 import { attempt } from '../../errors.ts'
 import type { MachineOptions } from '../../machine/machine-contract.ts'
-import type { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
 import { createMachine, LinePort } from '../exec/guest.ts'
 import { openMachine, type OpenTestMachine, readMachine } from '../test/machine.ts'
 import {
+  type ClusterGuestParts,
   COMPILED_BYTES,
   copyBegun,
   DECODED_BYTES,
@@ -29,7 +29,7 @@ import {
   plain,
   sumOf,
 } from './cluster-guest.ts'
-import type { ForkedMachine, GuestRecording, MadeGuest } from './recordings.ts'
+import type { ForkedMachine, MadeGuest } from './recordings.ts'
 
 /** Name of the port for reports: `/dev/virtio-ports/retrap.report` of Linux. */
 const REPORT_PORT = 'retrap.report'
@@ -77,16 +77,9 @@ const contentsOf = (path: string): Readonly<Record<string, unknown>> =>
   attempt(path, () => JSON.parse(readFileSync(path, 'utf8')) as Readonly<Record<string, unknown>>)
 
 /** The parts of a machine of its own. */
-export interface OwnGuestParts extends MachineWays {
-  readonly machine: PlacedMachine
+export interface OwnGuestParts
+  extends MachineWays, Pick<ClusterGuestParts, 'machine' | 'units' | 'seed' | 'ns' | 'disk' | 'recording'> {
   readonly opened: OpenTestMachine
-  readonly units: UnitCache
-  /** Of its random numbers. */
-  readonly seed: number
-  /** Nanoseconds since the cluster's begin. */
-  readonly ns: number
-  readonly disk: Disk | undefined
-  readonly recording: GuestRecording | undefined
 }
 
 /** Makes a machine at power-on. @throws errors of a machine that cannot be made */

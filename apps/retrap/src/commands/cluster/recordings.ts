@@ -132,7 +132,7 @@ export interface RecordedHow {
 }
 
 /** A host whose machines can be recorded. */
-interface RecordingHost {
+export interface RecordingHost {
   /** Records machines whose starts name a recording, until `recorded`. */
   record(how: RecordedHow): void
   /** Waits for the recordings of the machines that have ended. @returns why one could not be written; undefined: all were */
