@@ -1,11 +1,12 @@
 // The schema of cluster.json, and what it becomes.
 import { nanosecondsOf } from '@retrap/basics'
 import * as z from 'zod'
-import type { ClusterInput } from './cluster-input.ts'
+import type { ClusterInput, FaultInput } from './cluster-input.ts'
 import type { ClusterDescription, PlacedMachine } from './description.ts'
 import { ClusterError } from './errors.ts'
 import { type Fault, FAULT_KINDS, type FaultName, type FaultRate, timeText } from './faults.ts'
 import { MOST_DRIFT } from './machine-faults.ts'
+import type { ClusterRun } from './run.ts'
 
 const SIZES = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 }
 const RATES = { '': 1, k: 1e3, m: 1e6, g: 1e9 }
@@ -25,7 +26,6 @@ const MOST_HOURS = 720
 const MOST_JUMP_HOURS = 87_600
 /** Faults of a run that are drawn, on average: each is kept, told and tried to do without. */
 const MOST_FAULTS = 10_000
-const LEAST_RATE = 1000
 
 /** A text that stands for a number. */
 const standingFor = (valueOf: (text: string) => number | undefined, expected: string) =>
@@ -43,10 +43,7 @@ const withUnit = (pattern: RegExp, units: Readonly<Record<string, number>>) => (
 const anyTime = standingFor(nanosecondsOf, 'a time such as 500us, 20ms or 10s')
 const time = anyTime.refine((ns) => ns <= MOST_HOURS * HOUR_NS, `expected up to ${MOST_HOURS}h`)
 const size = standingFor(withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)(?:i?b)?$/i, SIZES), 'a size such as 512M or 1G')
-const rate = standingFor(
-  withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)bit$/i, RATES),
-  'bits a second such as 100Mbit or 1Gbit',
-).refine((bits) => bits >= LEAST_RATE, 'expected 1kbit or more')
+const rate = standingFor(withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)bit$/i, RATES), 'bits a second such as 100Mbit or 1Gbit')
 const part = z.number().min(0).max(1)
 const amount = z.union([part, anyTime])
 const program = z.array(z.string()).min(1, 'expected a program and its arguments')
@@ -145,6 +142,7 @@ const plan = z.strictObject({
   seed: z.int().min(0).max(0xffff_ffff),
   branch: z.int().min(0),
   failure: z.string(),
+  madeWith: z.string().optional(),
   faults: z.array(faultSchema),
 })
 
@@ -237,9 +235,18 @@ export function readCluster(value: unknown): ClusterDescription {
     },
   }
   requireMachines(description, names)
-  requireFaults('faults.list', list as readonly Fault[], description)
+  const { faults: given = {} } = value as ClusterInput
+  requireFaults('faults.list', list as readonly Fault[], description, given.list)
+  let count = list.length
   for (const [kind, rate] of Object.entries(description.faults.rates)) {
-    requireAmount(`faults.${kind}`, kind as FaultName, rate.amount)
+    const { limit } = description
+    requireAmount(`faults.${kind}`, kind as FaultName, rate.amount, { limit, given: given[kind as FaultName]?.amount })
+    count += lasts / rate.every
+    if (count > MOST_FAULTS)
+      throw bad(
+        `faults.${kind}.every`,
+        `so a run has more than ${MOST_FAULTS} faults: expected ${timeText(lasts / MOST_FAULTS)} or more`,
+      )
     const tested = machines.filter(({ name }) => name !== data.workload?.on)
     const drawn = FAULT_KINDS[kind as FaultName].place === 'disk' ? tested.filter(({ disk }) => disk) : tested
     const usual = OUR_FAULTS.has(kind) ? drawn.map(({ name }) => name) : []
@@ -247,16 +254,11 @@ export function readCluster(value: unknown): ClusterDescription {
     if (FAULT_KINDS[kind as FaultName].place === 'disk' && machines.every(({ disk }) => disk === undefined))
       throw bad(`faults.${kind}`, 'no machine has a disk')
   }
-  requireBounds(description, value as ClusterInput)
   return description
 }
 
 /** A way in which a cluster has failed: the seed, the branch, and the faults that are needed for it. */
-export interface Plan {
-  /** Of the cluster. */
-  readonly seed: number
-  /** See `Branch`. */
-  readonly branch: number
+export interface Plan extends Pick<ClusterRun, 'seed' | 'branch' | 'madeWith'> {
   /** Why it has failed. */
   readonly failure: string
   /** In nanoseconds. */
@@ -292,13 +294,18 @@ function requireMachine(path: string, one: string, names: readonly string[]): vo
 }
 
 /** @throws ClusterError `ERR_CLUSTER` for faults that come too late, of machines that do not exist, or without what their kind needs */
-function requireFaults(path: string, list: readonly Fault[], { machines, faults }: ClusterDescription): void {
+function requireFaults(
+  path: string,
+  list: readonly Fault[],
+  { machines, faults, limit }: ClusterDescription,
+  given?: readonly FaultInput[],
+): void {
   for (const [i, { kind, at, for: lasts, machines: some = [], cut = [], amount: much }] of list.entries()) {
     const place = `${path}[${i}]`
     const names = machines.map(({ name }) => name)
     for (const one of cut.flatMap((way) => way.split('>'))) requireMachine(place, one, names)
     requirePlaces(place, kind, some, { machines })
-    requireAmount(place, kind, much)
+    requireAmount(place, kind, much, given && { limit, given: given[i]?.amount })
     if (FAULT_KINDS[kind].place !== 'ways' && some.length === 0)
       throw bad(place, `${kind} is of machines: expected some`)
     if (kind === 'partition' && cut.length === 0) throw bad(place, 'partition: expected the ways that are cut')
@@ -330,38 +337,21 @@ function requirePlaces(
   }
 }
 
-function requireAmount(path: string, kind: FaultName, much: number | undefined): void {
+/** @param bounds - the longest time, and the amount as a description has it; a plan is taken as it was found */
+function requireAmount(
+  path: string,
+  kind: FaultName,
+  much: number | undefined,
+  bounds?: { readonly limit: number; readonly given: unknown },
+): void {
   const { takesAmount } = FAULT_KINDS[kind]
-  if (takesAmount === undefined ? much === undefined : much !== undefined && (takesAmount === 'time' || much <= 1))
-    return
-  const expected = takesAmount === undefined ? 'none' : takesAmount === 'part' ? 'a part from 0 to 1' : 'a time'
-  throw bad(`${path}.amount`, `expected ${expected}`)
-}
-
-/** @throws ClusterError `ERR_CLUSTER` for amounts of another sort than their kind takes or too large, and for more faults than a run has room for */
-function requireBounds({ faults, limit }: ClusterDescription, { faults: given = {} }: ClusterInput): void {
-  const require = (path: string, kind: FaultName, much: number | undefined, text: unknown): void => {
-    if (much === undefined) return
-    const isTime = FAULT_KINDS[kind].takesAmount === 'time'
-    const most = isTime ? (kind === 'clock' ? MOST_JUMP_HOURS * HOUR_NS : limit) : kind === 'drift' ? MOST_DRIFT : 1
-    if (isTime === (typeof text === 'string') && much <= most) return
-    throw bad(
-      `${path}.amount`,
-      isTime ? `expected a time up to ${timeText(most)}` : `expected a part from 0 to ${most}`,
-    )
-  }
-  for (const [i, { kind, amount: much }] of faults.list.entries())
-    require(`faults.list[${i}]`, kind, much, given.list?.[i]?.amount)
-  let count = faults.list.length
-  for (const [kind, { every, amount: much }] of Object.entries(faults.rates)) {
-    require(`faults.${kind}`, kind as FaultName, much, given[kind as FaultName]?.amount)
-    count += faults.for / every
-    if (count > MOST_FAULTS)
-      throw bad(
-        `faults.${kind}.every`,
-        `so a run has more than ${MOST_FAULTS} faults: expected ${timeText(faults.for / MOST_FAULTS)} or more`,
-      )
-  }
+  const isTime = takesAmount === 'time'
+  const mostTime = kind === 'clock' ? MOST_JUMP_HOURS * HOUR_NS : (bounds?.limit ?? Infinity)
+  const most = isTime ? mostTime : kind === 'drift' && bounds !== undefined ? MOST_DRIFT : 1
+  const isOfSort = bounds === undefined || isTime === (typeof bounds.given === 'string')
+  if (takesAmount === undefined ? much === undefined : much !== undefined && much <= most && isOfSort) return
+  const sort = isTime ? `a time${most < Infinity ? ` up to ${timeText(most)}` : ''}` : `a part from 0 to ${most}`
+  throw bad(`${path}.amount`, `expected ${takesAmount === undefined ? 'none' : sort}`)
 }
 
 /** The error for the first field that does not fit: of a field that may be one of several things, what is wrong with the nearest one. */

@@ -1,4 +1,5 @@
 /** Tests of a cluster of two Linux guests, by `clusterTest` and by any runner. */
+import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ClusterInput } from '@retrap/cluster'
@@ -55,7 +56,14 @@ describe.skipIf(!hasLinux)(`a cluster of Linux guests${skipNote(hasLinux, 'no /p
     await expect(failed).rejects.toThrow(`run ${outputFolder}/cluster.json --plan ${outputFolder}/plan.json\n`)
     expect(existsSync(join(outputFolder, 'failure.run'))).toBe(true)
     const plan = join(outputFolder, 'plan.json')
-    expect(JSON.parse(readFileSync(plan, 'utf8'))).toMatchObject({ seed: 3, failure })
+    const found = JSON.parse(readFileSync(plan, 'utf8')) as { readonly madeWith: string }
+    const madeWith = expect.stringMatching(/^retrap \S+ [0-9a-f]{12}, Linux \d\S+, programs [0-9a-f]{12}$/)
+    expect(found).toMatchObject({ seed: 3, failure, madeWith })
+    writeFileSync(plan, JSON.stringify({ ...found, madeWith: found.madeWith.replace(/.$/, 'x') }))
+    const words = ['cluster', 'run', join(outputFolder, 'cluster.json'), '--plan', plan]
+    const { stderr } = spawnSync(process.execPath, [...retrapCommand([]), ...words], { encoding: 'utf8' })
+    expect(stderr.match(/was found with (.*); this is (.*): the run/)?.[2]).toBe(found.madeWith)
+    writeFileSync(plan, JSON.stringify(found))
     await expect(testCluster(FAILING, { plan, outputFolder, retrap })).rejects.toThrow(failure)
   })
 

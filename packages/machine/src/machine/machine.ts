@@ -179,11 +179,10 @@ export abstract class Machine<K extends MachineKind> {
   }
 
   /**
-   * Moves the wall clocks that the guest can read: its real-time clock by whole seconds, and that of Xen's shared page to the nanosecond.
-   * Guests read these when they start, and some when they wake: the clock of a system that runs stays. While the run is recorded
-   * the move is an input.
+   * Moves the guest's real-time clock by whole seconds, and Xen's wall clock to the nanosecond; of a recorded run it is an input. Guests read
+   * these when they start, and some when they wake.
    *
-   * @param ns - nanoseconds forward, or back; a fraction of a second is cut off for the real-time clock
+   * @param ns - nanoseconds forward, or back
    */
   moveWallClock(ns: number): void {
     this.#machine.moveWallClock(ns)

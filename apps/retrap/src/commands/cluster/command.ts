@@ -146,16 +146,13 @@ export function addCluster(
     })
 }
 
-/** Reads a whole number up to a bound. */
 const parseNumber =
-  (option: string, least = 0, most = Infinity) =>
+  (option: string) =>
   (text: string): number => {
     const number = parseWhole(text)
-    if (number !== undefined && number >= least && number <= most) return number
-    throw usage(`${option} ${text}: expected a whole number${most < Infinity ? ` from ${least} to ${most}` : ''}`)
+    if (number !== undefined) return number
+    throw usage(`${option} ${text}: expected a whole number`)
   }
-const parseWorkers = parseNumber('--workers', 1, 64)
-const parseSeed = parseNumber('--seed', 0, 2 ** 32 - 1)
 
 function parseBranches(text: string): Branches {
   const [, from, to] = /^(?:(\d+)-)?(\d+)$/.exec(text) ?? []

@@ -4,8 +4,9 @@ import { performance } from 'node:perf_hooks'
 import { describeFault, explore, type Finding, type Plan, stateOf, timeText } from '@retrap/cluster'
 import { troubleWith } from '../../errors.ts'
 import { plainListed } from '../../print-lines.ts'
+import { madeWith } from './made-with.ts'
 import { recordOnce } from './once.ts'
-import { type ClusterOutputs, lanesWithin, tellMemory, withCluster } from './run-cluster.ts'
+import { type ClusterFlags, type ClusterOutputs, lanesWithin, tellMemory, withCluster } from './run-cluster.ts'
 import { hostOf, usualWorkers, withLanes } from './workers.ts'
 
 /** Branches by their numbers. */
@@ -15,18 +16,13 @@ export interface Branches {
 }
 
 /** The values of the options of `explore`. */
-export interface ExploreFlags {
-  readonly seed: number
-  readonly workers?: number
+export interface ExploreFlags extends Pick<ClusterFlags, 'seed' | 'workers' | 'record' | 'jsonl'> {
   /** Host time in milliseconds; default ten minutes, or with `branches` any. */
   readonly for?: number
   readonly branches?: Branches
   readonly keepGoing?: boolean
   readonly blind?: boolean
   readonly out?: string
-  /** The file that the reduced failure is recorded in; default one beside `out`. */
-  readonly record?: string
-  readonly jsonl?: boolean
 }
 
 const USUAL_MS = 600_000
@@ -43,6 +39,7 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
     const { description, parts, signal } = cluster
     const lanes = workers ?? lanesWithin(description)
     tellMemory(description, lanes, cluster.tell)
+    const made = await madeWith(file, description)
     // The time begins when all is ready: on a busy host it was over before the first branch.
     let begin: number | undefined
     let gone = 0
@@ -62,7 +59,13 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
         },
       }),
     )
-    const planOf = ({ root, failure, faults }: Finding): Plan => ({ seed, branch: root, failure, faults })
+    const planOf = ({ root, failure, faults }: Finding): Plan => ({
+      seed,
+      branch: root,
+      failure,
+      madeWith: made,
+      faults,
+    })
     for (const finding of findings) {
       const { branch, root, failure, faults } = finding
       const what = signal.aborted ? 'Some of these may not be needed, as the search was stopped:' : 'It needs:'
@@ -84,7 +87,7 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
       if (path === undefined || signal.aborted) continue
       const host = hostOf(parts, workers ?? usualWorkers(parts.machines), cluster.tell)
       const run = { description, seed, host, branch: { number: root, faults } }
-      const to = { path: one(path), given: ['explore', file, '--seed', `${seed}`], stderr }
+      const to = { path: one(path), given: ['explore', file, '--seed', `${seed}`], madeWith: made, stderr }
       try {
         // oxlint-disable-next-line no-await-in-loop -- one after another: each is a run
         const recorded = await recordOnce(run, { signal }, to)
@@ -106,11 +109,10 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
     )
     stderr.write(`retrap: seed ${seed}: ${branches} branches, ${findings.length} of them failed\n`)
     const missing = seen.filter(({ state }) => state === 'never seen').length
-    if (missing > 0)
-      stderr.write(`retrap: never seen: ${missing} of ${seen.length} properties, which no branch has tested\n`)
+    if (missing > 0) cluster.tell(`never seen: ${missing} of ${seen.length} properties, which no branch has tested`)
     if (rows.length === 0 && branches > 0)
-      stderr.write(
-        'retrap: no program has told a property: a driver that does nothing looks like this; retrap cluster run prints reports that are not understood\n',
+      cluster.tell(
+        'no program has told a property, as one that does nothing; retrap cluster run prints reports that are not understood',
       )
     return findings.length === 0
   })

@@ -25,6 +25,7 @@ import { fileSource } from '../../machine/recording/recorded-file.ts'
 import { usage } from '../../options/values.ts'
 import { plainListed } from '../../print-lines.ts'
 import { type HeardLine, linesOfRecording } from './heard-lines.ts'
+import { thisBuild } from './made-with.ts'
 import { eventText } from './once.ts'
 import type { ClusterOutputs } from './run-cluster.ts'
 
@@ -77,6 +78,9 @@ export async function replayCluster(
   const folder = await mkdtemp(join(tmpdir(), 'retrap-cluster-'))
   try {
     const file = await ClusterRunFile.open(source, path)
+    const [build] = file.run.madeWith?.split(',') ?? []
+    if (build !== undefined && build !== thisBuild())
+      host.stderr.write(`retrap: ${path} was made with ${build}; this is ${thisBuild()}: the run may be another one\n`)
     const shown = new ShownRun(path, file, folder, host)
     if (flags.frame !== undefined) shown.frame(flags.frame)
     else if (flags.frames === true) shown.frames(flags.machine)
