@@ -1,18 +1,22 @@
 import type { Simulation } from './simulation.ts'
 import type { ClusterDisk } from './disk.ts'
-import type { Fault } from './faults.ts'
+import type { Fault, GuestFault } from './faults.ts'
+import type { ClusterGuest } from './host.ts'
 import type { Links, LinkTrouble } from './links.ts'
-
-/** The faults that a guest makes to itself. */
-export type GuestFault = 'full' | 'memory' | 'drift'
 
 const OF_GUEST: readonly string[] = ['full', 'memory', 'drift'] satisfies GuestFault[]
 
+/** The largest part of the time by which a clock can be fast: Linux takes no more. Source: Linux, kernel/time/ntp.c, `ntp_validate_timex`. */
+export const MOST_DRIFT = 0.1
+
 /** The part of a guest that its faults need. */
-interface FaultyGuest {
-  turnClock(ns: number): void
-  disturb(kind: GuestFault, amount: number): void
-}
+type FaultyGuest = Pick<ClusterGuest, 'now' | 'turnClock' | 'disturb'>
+
+/**
+ * A clock that may drift: the part of the time by which it is fast, and what it has gained until an instant of the machine's time. `offset` is
+ * the cluster's time less the machine's when the clock was right: the difference grows while the machine stands still.
+ */
+type DriftingClock = Record<'drift' | 'gained' | 'until' | 'offset', number>
 
 /** The faults of machines, and of their disks, that last at present: all but those that end a machine. */
 export class MachineFaults {
@@ -20,6 +24,7 @@ export class MachineFaults {
   readonly #guests: ReadonlyMap<number, FaultyGuest>
   readonly #disks: ReadonlyMap<number, ClusterDisk>
   readonly #all = new Set<{ readonly fault: Fault; readonly number: number }>()
+  readonly #clocks = new Map<number, DriftingClock>()
 
   constructor(
     simulation: Simulation,
@@ -58,10 +63,36 @@ export class MachineFaults {
     }
   }
 
-  /** A machine has started: what lasts still is of it, too. */
+  /** A machine has started: its clock is right, and faults that last still are of it, too. */
   started(number: number): void {
+    const until = this.#guests.get(number)!.now()
+    this.#clocks.set(number, { drift: 0, gained: 0, until, offset: this.#simulation.offsetOf(number) })
     const kinds = [...this.#all].filter((one) => one.number === number).map(({ fault }) => fault.kind)
     for (const kind of new Set(kinds)) this.#apply(kind, number)
+  }
+
+  /** Takes back what clocks have gained by drift, or lost while their machines stood still. No fault lasts. */
+  async mendClocks(): Promise<void> {
+    for (const [number, guest] of this.#guests) {
+      // oxlint-disable-next-line no-await-in-loop -- in their order
+      await this.#simulation.bring(number)
+      const clock = this.#gain(number, 0)
+      // The machine has ended on its way to this instant.
+      if (clock === undefined) continue
+      const offset = this.#simulation.offsetOf(number)
+      const lost = Math.round(offset - clock.offset - clock.gained)
+      Object.assign(clock, { offset, gained: 0 })
+      if (lost !== 0) guest.turnClock(lost)
+    }
+  }
+
+  /** A clock is fast by this part of the time from now on. */
+  #gain(number: number, drift: number): DriftingClock | undefined {
+    const [guest, clock] = [this.#guests.get(number), this.#clocks.get(number)]
+    if (guest === undefined || clock === undefined) return undefined
+    const until = guest.now()
+    const gained = clock.gained + (until - clock.until) * clock.drift
+    return Object.assign(clock, { drift, gained, until })
   }
 
   #apply(kind: Fault['kind'], number: number): void {
@@ -70,9 +101,11 @@ export class MachineFaults {
         of === number && fault.kind === wanted ? [fault.amount ?? 1] : [],
       )
     if (kind === 'slow-cpu') this.#simulation.slow(number, Math.min(1, ...amounts(kind)))
-    else if (OF_GUEST.includes(kind))
-      this.#guests.get(number)?.disturb(kind as GuestFault, Math.max(0, ...amounts(kind)))
-    else
+    else if (OF_GUEST.includes(kind)) {
+      const most = Math.max(0, ...amounts(kind))
+      if (kind === 'drift') this.#gain(number, Math.min(most, MOST_DRIFT))
+      this.#guests.get(number)?.disturb(kind as GuestFault, most)
+    } else
       this.#disks.get(number)?.trouble({
         eio: Math.max(0, ...amounts('eio')),
         flushNs: Math.max(0, ...amounts('slow-fsync')),

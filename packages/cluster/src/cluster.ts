@@ -90,6 +90,8 @@ export class Cluster {
   readonly #off = new Map<number, Set<Fault>>()
   /** No fault begins before. */
   #quietUntil = 0
+  /** A program has reported that all is ready. */
+  #isSetUp = false
 
   private constructor(
     { description, seed, host }: { description: ClusterDescription; seed: number; host: ClusterHost },
@@ -150,7 +152,9 @@ export class Cluster {
       }
       cluster.#tell('phase', 'all machines run')
       const setup = description.workload?.setup
-      if (setup !== undefined) await cluster.#program('setup', setup)
+      if (setup === 'setup-complete')
+        await cluster.#until(() => cluster.#isSetUp, 'no program has reported setup-complete')
+      else if (setup !== undefined) await cluster.#program('setup', setup)
       cluster.#simulation.fork()
       return cluster
     } catch (error) {
@@ -172,6 +176,7 @@ export class Cluster {
         const clone = await guest.fork(fork.#listener(description.machines[number]!), fork.#disks.get(number))
         fork.#guests.set(number, clone)
         fork.#simulation.add(number, clone, this.#simulation.offsetOf(number))
+        fork.#ofMachines.started(number)
       }
       return fork
     } catch (error) {
@@ -234,14 +239,16 @@ export class Cluster {
     if (this.#isOver) return
     this.#tell('phase', 'all is mended')
     await simulation.runTo(simulation.now + faults.heal, () => this.#isOver)
-    await this.#until(() => drivers.every(({ name }) => this.#codes.has(name)), 'the drivers')
+    const isDone = (): boolean => drivers.every(({ name }) => this.#codes.has(name))
+    await this.#until(isDone, `the drivers on ${workload?.on} did not end`)
     for (const { name } of drivers) this.#judge(name)
   }
 
   /** Runs a program of the workload to its end. */
   async #program(name: string, words: readonly string[]): Promise<void> {
     await this.#begin(name, words)
-    await this.#until(() => this.#codes.has(name), name)
+    const { on } = this.#description.workload!
+    await this.#until(() => this.#codes.has(name), `${name} on ${on} did not end`)
     this.#judge(name)
   }
 
@@ -254,13 +261,13 @@ export class Cluster {
     await guest?.start(name, words)
   }
 
-  async #until(isDone: () => boolean, what: string): Promise<void> {
+  /** @param why - what is wrong where it is not done within the limit */
+  async #until(isDone: () => boolean, why: string): Promise<void> {
     const { limit } = this.#description
     await this.#simulation.runTo(limit, () => this.#isOver || isDone())
     if (this.#isOver || isDone()) return
     const last = this.#description.machines.map(({ name }) => `${name}: ${this.#lastLines.get(name) ?? '(nothing)'}`)
-    const where = `${what} on ${this.#description.workload?.on}`
-    this.#failure = `${where} did not end within ${timeText(limit)} of the cluster's time (limit): last lines: ${last.join('; ')}`
+    this.#failure = `${why} within ${timeText(limit)} of the cluster's time (limit): last lines: ${last.join('; ')}`
   }
 
   /** Fails the run for a program that has failed. */
@@ -350,12 +357,13 @@ export class Cluster {
     simulation.schedule(simulation.now + fault.for, () => this.#lasting.get(fault)?.())
   }
 
-  /** Ends all faults, and has none begin for a while. */
+  /** Ends all faults, brings clocks right, and has no fault begin for a while. */
   async #quiet(seconds: number): Promise<void> {
     const simulation = this.#simulation
     this.#quietUntil = simulation.now + seconds * 1e9
     for (const { number } of this.#description.machines) await simulation.wake(number)
     for (const end of this.#lasting.values()) await end()
+    await this.#ofMachines.mendClocks()
   }
 
   /** Takes note of what guests have said in the window, by instants. */
@@ -386,6 +394,7 @@ export class Cluster {
         )
       return
     }
+    if (report.kind === 'setup-complete') this.#isSetUp = true
     if (report.kind === 'quiet') {
       this.#simulation.schedule(this.#simulation.now, () => this.#quiet(report.seconds))
       return

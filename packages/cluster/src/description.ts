@@ -48,8 +48,8 @@ export interface PlacedMachine {
 export interface WorkloadDescription {
   /** The name of the machine that they run on. */
   readonly on: string
-  /** Gets all ready, before any fault. */
-  readonly setup?: readonly string[] | undefined
+  /** Gets all ready, before any fault: a program, or the first report `setup-complete` of any machine's. */
+  readonly setup?: readonly string[] | 'setup-complete' | undefined
   /** Run while faults come. */
   readonly drivers: readonly (readonly string[])[]
   /** Decides, after all is mended: by its exit code. */

@@ -51,17 +51,9 @@ export interface PowerLoss {
 }
 
 /** The disk of a machine as its cluster sees it: it may be in another thread. */
-export interface ClusterDisk {
+export interface ClusterDisk extends Pick<Disk, 'reseed' | 'trouble' | 'stall' | 'reset'> {
   /** See `Disk`. */
   copy(): ClusterDisk
-  /** See `Disk`. */
-  reseed(seed: number): void
-  /** See `Disk`. */
-  trouble(trouble: DiskTrouble): void
-  /** See `Disk`. */
-  stall(ns: number): void
-  /** See `Disk`. */
-  reset(): void
   /** See `Disk`. */
   losePower(): PowerLoss | Promise<PowerLoss>
   /** The cluster has ended. */

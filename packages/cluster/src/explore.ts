@@ -4,6 +4,7 @@ import { Draws } from './draws.ts'
 import type { Fault } from './faults.ts'
 import { type BranchRun, type Lane, LanePool } from './lanes/lane.ts'
 import { Novelty } from './novelty.ts'
+import { Properties, type Property } from './reports.ts'
 import type { ClusterResult } from './result.ts'
 
 /** A branch that has failed. */
@@ -30,10 +31,10 @@ export interface ExploreOptions extends Pick<ClusterOptions, 'signal'> {
   readonly keepsGoing?: boolean
   /** Whether each branch has faults that are drawn afresh, whatever the others have reached. */
   readonly isBlind?: boolean
-  /** Called with each branch that has ended. @param news - how much it has reached that no branch before it has */
-  readonly onBranch?: (branch: number, result: ClusterResult, news: number) => void
-  /** Called with each try to fail with fewer faults. */
-  readonly onTry?: (faults: readonly Fault[], result: ClusterResult) => void
+  /** Called with each branch that has ended. @param news - how much only it has reached @param depth - how many branches it goes on from */
+  readonly onBranch?: (branch: number, result: ClusterResult, news: number, depth: number) => void
+  /** Called with each try to fail with fewer faults. @param isSame - it fails as the branch did */
+  readonly onTry?: (faults: readonly Fault[], result: ClusterResult, isSame: boolean) => void
 }
 
 /** The most lanes that are of use: a branch is decided on while as many before it run, or wait for a lane. */
@@ -43,6 +44,8 @@ export const MOST_LANES = 4
 interface Planned {
   readonly branch: number
   readonly root: number
+  /** Branches that it goes on from, one after the other. */
+  readonly depth: number
   readonly faults: readonly Fault[]
 }
 
@@ -59,7 +62,7 @@ interface Start extends Omit<Planned, 'branch'> {
  * the host's time, nor from the number of lanes. The faults of a branch that fails are reduced to those that are needed.
  *
  * @param lanes - of this description and seed, at least one; they are closed at the end
- * @returns the failures, and how many branches were run
+ * @returns the failures, how many branches were run, and what programs have reported in all of them
  * @throws errors of a lane
  */
 export async function explore(
@@ -67,7 +70,11 @@ export async function explore(
   seed: number,
   lanes: readonly Lane[],
   { goesOn, first = 1, keepsGoing = false, isBlind = false, onBranch, onTry, signal }: ExploreOptions,
-): Promise<{ readonly findings: readonly Finding[]; readonly branches: number }> {
+): Promise<{
+  readonly findings: readonly Finding[]
+  readonly branches: number
+  readonly properties: readonly Property[]
+}> {
   const { begin } = lanes[0]!
   const pool = new LanePool(lanes)
   const isStopped = (): boolean => signal?.aborted === true
@@ -75,19 +82,21 @@ export async function explore(
   const starts: Start[] = []
   const planned: Planned[] = []
   const findings: Finding[] = []
+  const properties = new Properties()
   let branches = 0
 
   const plan = (branch: number): void => {
-    const drawn = { root: branch, faults: drawBranch(description, seed, branch) }
+    const drawn = { root: branch, depth: 0, faults: drawBranch(description, seed, branch) }
     const draws = new Draws(seed, `explore ${branch}`)
     planned.push({ branch, ...(isBlind ? drawn : changed(starts, drawn, description.faults, draws)) })
   }
 
   /** Takes note of a branch, and reduces its faults if it has failed. */
-  const note = async ({ branch, root, faults }: Planned, { result, reached }: BranchRun): Promise<void> => {
+  const note = async ({ branch, root, depth, faults }: Planned, { result, reached }: BranchRun): Promise<void> => {
     const instants = novelty.news(reached).map((ns) => ns - begin)
-    if (instants.length > 0) starts.push({ root, faults, instants })
-    onBranch?.(branch, result, instants.length)
+    if (instants.length > 0) starts.push({ root, depth, faults, instants })
+    properties.add(result.properties)
+    onBranch?.(branch, result, instants.length, depth)
     if (result.failure === undefined) return
     let failure: string = result.failure
     const runs = new Map<string, Promise<BranchRun>>()
@@ -105,9 +114,9 @@ export async function explore(
       if (next !== undefined && pool.idle > 0) void attempt(next)
       const { result: again } = await run
       if (isStopped()) return false
-      if (!told.has(run)) onTry?.(some, again)
-      told.add(run)
       const isSame = kindOf(again.failure) === kindOf(result.failure)
+      if (!told.has(run)) onTry?.(some, again, isSame)
+      told.add(run)
       // Reduction goes on from here.
       if (isSame) failure = again.failure!
       return isSame
@@ -143,7 +152,7 @@ export async function explore(
   } finally {
     for (const lane of lanes) lane.close()
   }
-  return { findings, branches }
+  return { findings, branches, properties: properties.all }
 }
 
 /** One branch in this many has nothing to do with those before it. */
@@ -159,12 +168,13 @@ function changed(
   draws: Draws,
 ): Omit<Planned, 'branch'> {
   if (starts.length === 0 || draws.happens(1 / FRESH)) return drawn
-  const { root, faults, instants } = draws.pick(draws.happens(0.5) ? starts.slice(-RECENT) : starts)
+  const { root, depth: before, faults, instants } = draws.pick(draws.happens(0.5) ? starts.slice(-RECENT) : starts)
+  const depth = before + 1
   if (draws.happens(0.5)) {
     // All is the same until something was new.
     const instant = draws.pick(instants)
-    const before = faults.filter(({ at }) => at < instant)
-    return { root, faults: sorted([...before, ...drawn.faults.filter(({ at }) => at >= instant)]) }
+    const same = faults.filter(({ at }) => at < instant)
+    return { root, depth, faults: sorted([...same, ...drawn.faults.filter(({ at }) => at >= instant)]) }
   }
   const isDrawn = (fault: Fault): boolean => !list.includes(fault)
   const kept = faults
@@ -174,7 +184,7 @@ function changed(
     )
   const others = drawn.faults.filter(isDrawn)
   const more = others.length === 0 ? [] : [draws.pick(others)]
-  return { root, faults: sorted([...kept, ...more, ...list]) }
+  return { root, depth, faults: sorted([...kept, ...more, ...list]) }
 }
 
 const sorted = (faults: readonly Fault[]): Fault[] => faults.toSorted((one, other) => one.at - other.at)

@@ -38,6 +38,9 @@ export type FaultName =
   | ('crash' | 'power' | 'hang' | 'clock' | 'drift' | 'slow-cpu' | 'memory')
   | ('eio' | 'full' | 'stall' | 'slow-fsync' | 'lost-fsync')
 
+/** The faults that a guest makes to itself. */
+export type GuestFault = 'full' | 'memory' | 'drift'
+
 /** A fault, as it is drawn or written down. Times are in nanoseconds. */
 export interface Fault {
   /** The kind of fault. */

@@ -1,7 +1,7 @@
 import type { SimulatedMachine } from './simulation.ts'
 import type { PlacedMachine } from './description.ts'
 import type { ClusterDisk } from './disk.ts'
-import type { GuestFault } from './active-faults.ts'
+import type { GuestFault } from './faults.ts'
 
 /** Hears a guest, with the instants of its own clock in nanoseconds. */
 export interface GuestListener {

@@ -16,6 +16,7 @@ export {
   drawFaults,
   type Fault,
   FAULT_KINDS,
+  type GuestFault,
   type FaultKind,
   type FaultName,
   type FaultRate,
@@ -25,9 +26,8 @@ export {
 export { Disk } from './disk.ts'
 export { type DecodedFrame, decodeFrame, hexLines } from './frame-text.ts'
 export { addressOf, type FrameCause } from './links.ts'
-export type { GuestFault } from './active-faults.ts'
 export type { ClusterEvent, ClusterResult } from './result.ts'
-export { MOST_LINE, readReport, type Report, type Property } from './reports.ts'
+export { MOST_LINE, readReport, type Report, type Property, stateOf } from './reports.ts'
 export { type Branch, Cluster, type ClusterOptions } from './cluster.ts'
 export type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from './host.ts'
 export type { ErrorTold, ThreadPort } from './remote/messages.ts'

@@ -1,9 +1,12 @@
 // The schema of cluster.json, and what it becomes.
 import { nanosecondsOf } from '@retrap/basics'
 import * as z from 'zod'
+import type { ClusterInput, FaultInput } from './cluster-input.ts'
 import type { ClusterDescription, PlacedMachine } from './description.ts'
 import { ClusterError } from './errors.ts'
 import { type Fault, FAULT_KINDS, type FaultName, type FaultRate, timeText } from './faults.ts'
+import { MOST_DRIFT } from './active-faults.ts'
+import type { ClusterRun } from './run.ts'
 
 const SIZES = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 }
 const RATES = { '': 1, k: 1e3, m: 1e6, g: 1e9 }
@@ -12,10 +15,21 @@ const RATES = { '': 1, k: 1e3, m: 1e6, g: 1e9 }
 const DISK_PATH = '/data'
 const LEAST_DISK = 8 * 2 ** 20
 const MOST_DISK = 64 * 2 ** 30
+/** RAM with which a Linux guest of ours starts, and that of any machine: the most is what fits into one WebAssembly memory. */
+const LEAST_GUEST = 128 * 2 ** 20
+const LEAST_MEMORY = 2 ** 20
+const MOST_MEMORY = 3584 * 2 ** 20
+const HOUR_NS = 3600e9
+/** Times of a cluster are exact to the nanosecond within this many hours. */
+const MOST_HOURS = 720
+/** Clocks jump by up to ten years: Linux refuses a date after 2232. Source: Linux, include/linux/time64.h, `timespec64_valid_settod`. */
+const MOST_JUMP_HOURS = 87_600
+/** Faults of a run that are drawn, on average: each is kept, told and tried to do without. */
+const MOST_FAULTS = 10_000
 
 /** A text that stands for a number. */
 const standingFor = (valueOf: (text: string) => number | undefined, expected: string) =>
-  z.string().transform((text, context) => {
+  z.string(`expected ${expected}`).transform((text, context) => {
     const value = valueOf(text)
     if (value !== undefined) return Math.round(value)
     context.issues.push({ code: 'custom', message: `'${text}': expected ${expected}`, input: text })
@@ -26,11 +40,12 @@ const withUnit = (pattern: RegExp, units: Readonly<Record<string, number>>) => (
   return number === undefined ? undefined : Number(number) * units[unit.toLowerCase()]!
 }
 
-const time = standingFor(nanosecondsOf, 'a time such as 500us, 20ms or 10s')
+const anyTime = standingFor(nanosecondsOf, 'a time such as 500us, 20ms or 10s')
+const time = anyTime.refine((ns) => ns <= MOST_HOURS * HOUR_NS, `expected up to ${MOST_HOURS}h`)
 const size = standingFor(withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)(?:i?b)?$/i, SIZES), 'a size such as 512M or 1G')
 const rate = standingFor(withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)bit$/i, RATES), 'bits a second such as 100Mbit or 1Gbit')
 const part = z.number().min(0).max(1)
-const amount = z.union([part, time])
+const amount = z.union([part, anyTime])
 const program = z.array(z.string()).min(1, 'expected a program and its arguments')
 
 const link = {
@@ -56,7 +71,7 @@ const disk = z.strictObject({
 
 const machine = z.strictObject({
   name: z
-    .string()
+    .string('expected a name')
     .regex(/^[a-z][a-z0-9-]{0,39}$/, 'expected small letters, digits and dashes, with a letter in front')
     .describe('Other machines find it under this name.'),
   count: z.int().min(1).max(64).default(1).describe('Makes several machines: NAME-1, NAME-2 and so on.'),
@@ -71,7 +86,7 @@ const machine = z.strictObject({
   env: z.record(z.string(), z.string()).default({}).describe('Variables of its programs.'),
   user: z.string().default('').describe("`UID`, `UID:GID`, or names. Empty: the image's user, else root."),
   share: z.array(z.string()).default([]).describe('Folders of the host that it reads, as `FOLDER` or `FOLDER:PATH`.'),
-  memory: size.prefault('512M').describe('RAM.'),
+  memory: size.prefault('512M').describe('RAM: 128M to 3584M, and less for a machine of its own.'),
   disk: z
     .union([diskSize.transform((bytes) => ({ size: bytes, path: DISK_PATH, format: 'ext4' as const })), disk])
     .optional()
@@ -115,7 +130,7 @@ const faultAt = <T extends z.ZodType<number>>(instant: T) =>
       .optional()
       .describe('Of a partition: the links that are cut, each as `from>to`.'),
     amount: z
-      .union([z.number().min(0), time])
+      .union([z.number().min(0), anyTime])
       .optional()
       .describe('As that of a rate.'),
   })
@@ -127,12 +142,16 @@ const plan = z.strictObject({
   seed: z.int().min(0).max(0xffff_ffff),
   branch: z.int().min(0),
   failure: z.string(),
+  madeWith: z.string().optional(),
   faults: z.array(faultSchema),
 })
 
 const cluster = z.strictObject({
   $schema: z.string().optional().describe('The path of what `retrap cluster schema` prints, for editors.'),
-  machines: z.array(machine).min(1, 'expected at least one machine').describe('They start together.'),
+  machines: z
+    .array(machine, 'expected a list of machines')
+    .min(1, 'expected at least one machine')
+    .describe('They start together.'),
   network: z
     .strictObject({
       ...link,
@@ -151,7 +170,10 @@ const cluster = z.strictObject({
   workload: z
     .strictObject({
       on: z.string().describe('The machine that these programs run on. Faults that are drawn spare it.'),
-      setup: program.optional().describe('Gets all ready, before any fault.'),
+      setup: z
+        .union([z.literal('setup-complete'), program])
+        .optional()
+        .describe('Gets all ready, before any fault. `setup-complete`: a program of any machine reports that all is.'),
       drivers: z.array(program).default([]).describe('Run while faults come.'),
       check: program.optional().describe('Decides by its exit code, after all is mended.'),
     })
@@ -172,7 +194,7 @@ const cluster = z.strictObject({
 /** Fields that a machine of its own has no use for. */
 const OF_GUESTS = ['image', 'root', 'command', 'env', 'user', 'share', 'modules'] as const
 /** The kinds of faults that programs of ours make in a guest. */
-const OUR_FAULTS: ReadonlySet<string> = new Set(['clock', 'drift', 'memory', 'full'])
+const OUR_FAULTS: ReadonlySet<string> = new Set(['drift', 'memory', 'full'])
 
 const bad = (path: string, why: string): ClusterError => new ClusterError('ERR_CLUSTER', `${path}: ${why}`)
 
@@ -183,8 +205,14 @@ const bad = (path: string, why: string): ClusterError => new ClusterError('ERR_C
  */
 export function readCluster(value: unknown): ClusterDescription {
   const { success, data, error } = cluster.safeParse(value)
-  if (!success) throw unfit(error.issues[0]!)
+  if (!success) throw unfit(error.issues[0]!, value)
   const machines = data.machines.flatMap(({ count, ...one }, i): Omit<PlacedMachine, 'number'>[] => {
+    const least = one.machine === undefined ? LEAST_GUEST : LEAST_MEMORY
+    if (one.memory < least || one.memory > MOST_MEMORY)
+      throw bad(
+        `machines[${i}].memory`,
+        `expected ${least / 2 ** 20}M to ${MOST_MEMORY / 2 ** 20}M (machine ${one.name})`,
+      )
     if (one.image !== undefined && one.root !== undefined)
       throw bad(`machines[${i}]`, 'it has an image and a root: expected one of them')
     const guests = OF_GUESTS.find((key) => one.machine !== undefined && Object.keys(one[key] ?? '').length > 0)
@@ -207,9 +235,18 @@ export function readCluster(value: unknown): ClusterDescription {
     },
   }
   requireMachines(description, names)
-  requireFaults('faults.list', list as readonly Fault[], description)
+  const { faults: given = {} } = value as ClusterInput
+  requireFaults('faults.list', list as readonly Fault[], description, given.list)
+  let count = list.length
   for (const [kind, rate] of Object.entries(description.faults.rates)) {
-    requireAmount(`faults.${kind}`, kind as FaultName, rate.amount)
+    const { limit } = description
+    requireAmount(`faults.${kind}`, kind as FaultName, rate.amount, { limit, given: given[kind as FaultName]?.amount })
+    count += lasts / rate.every
+    if (count > MOST_FAULTS)
+      throw bad(
+        `faults.${kind}.every`,
+        `so a run has more than ${MOST_FAULTS} faults: expected ${timeText(lasts / MOST_FAULTS)} or more`,
+      )
     const tested = machines.filter(({ name }) => name !== data.workload?.on)
     const drawn = FAULT_KINDS[kind as FaultName].place === 'disk' ? tested.filter(({ disk }) => disk) : tested
     const usual = OUR_FAULTS.has(kind) ? drawn.map(({ name }) => name) : []
@@ -221,11 +258,7 @@ export function readCluster(value: unknown): ClusterDescription {
 }
 
 /** A failure of a cluster: the seed, the branch, and the faults that are needed for it. */
-export interface Plan {
-  /** Of the cluster. */
-  readonly seed: number
-  /** See `Branch`. */
-  readonly branch: number
+export interface Plan extends Pick<ClusterRun, 'seed' | 'branch' | 'madeWith'> {
   /** Why it has failed. */
   readonly failure: string
   /** In nanoseconds. */
@@ -242,8 +275,10 @@ export function readPlan(value: unknown, description: ClusterDescription): Plan 
 }
 
 function requireMachines({ machines, network, workload }: ClusterDescription, names: readonly string[]): void {
-  for (const [i, { between }] of network.links.entries())
+  for (const [i, { between }] of network.links.entries()) {
     for (const one of between) requireMachine(`network.links[${i}].between`, one, names)
+    if (between[0] === between[1]) throw bad(`network.links[${i}].between`, 'expected two machines')
+  }
   if (workload === undefined) return
   requireMachine('workload.on', workload.on, names)
   if (machines.some(({ name, machine }) => name === workload.on && machine !== undefined))
@@ -259,13 +294,18 @@ function requireMachine(path: string, one: string, names: readonly string[]): vo
 }
 
 /** @throws ClusterError `ERR_CLUSTER` for faults that come too late, of machines that do not exist, or without what their kind needs */
-function requireFaults(path: string, list: readonly Fault[], { machines, faults }: ClusterDescription): void {
+function requireFaults(
+  path: string,
+  list: readonly Fault[],
+  { machines, faults, limit }: ClusterDescription,
+  given?: readonly FaultInput[],
+): void {
   for (const [i, { kind, at, for: lasts, machines: some = [], cut = [], amount: much }] of list.entries()) {
     const place = `${path}[${i}]`
     const names = machines.map(({ name }) => name)
     for (const one of cut.flatMap((link) => link.split('>'))) requireMachine(place, one, names)
     requirePlaces(place, kind, some, { machines })
-    requireAmount(place, kind, much)
+    requireAmount(place, kind, much, given && { limit, given: given[i]?.amount })
     if (FAULT_KINDS[kind].place !== 'links' && some.length === 0)
       throw bad(place, `${kind} is of machines: expected some`)
     if (kind === 'partition' && cut.length === 0) throw bad(place, 'partition: expected the links that are cut')
@@ -297,16 +337,32 @@ function requirePlaces(
   }
 }
 
-function requireAmount(path: string, kind: FaultName, much: number | undefined): void {
+/** @param bounds - the longest time, and the amount as a description has it; a plan is taken as it was found */
+function requireAmount(
+  path: string,
+  kind: FaultName,
+  much: number | undefined,
+  bounds?: { readonly limit: number; readonly given: unknown },
+): void {
   const { takesAmount } = FAULT_KINDS[kind]
-  if (takesAmount === undefined ? much === undefined : much !== undefined && (takesAmount === 'time' || much <= 1))
-    return
-  const expected = takesAmount === undefined ? 'none' : takesAmount === 'part' ? 'a part from 0 to 1' : 'a time'
-  throw bad(`${path}.amount`, `expected ${expected}`)
+  const isTime = takesAmount === 'time'
+  const mostTime = kind === 'clock' ? MOST_JUMP_HOURS * HOUR_NS : (bounds?.limit ?? Infinity)
+  const most = isTime ? mostTime : kind === 'drift' && bounds !== undefined ? MOST_DRIFT : 1
+  const isOfSort = bounds === undefined || isTime === (typeof bounds.given === 'string')
+  if (takesAmount === undefined ? much === undefined : much !== undefined && much <= most && isOfSort) return
+  const sort = isTime ? `a time${most < Infinity ? ` up to ${timeText(most)}` : ''}` : `a part from 0 to ${most}`
+  throw bad(`${path}.amount`, `expected ${takesAmount === undefined ? 'none' : sort}`)
 }
 
-/** The error for the first field that does not fit. */
-const unfit = (issue: z.core.$ZodIssue): ClusterError => bad(fieldOf(issue) || 'the cluster', issue.message)
+/** The error for the first field that does not fit: of a field that may be one of several things, what is wrong with the nearest one. */
+function unfit(issue: z.core.$ZodIssue, value?: unknown): ClusterError {
+  const inner =
+    issue.code === 'invalid_union' ? issue.errors.flat().find(({ code }) => code !== 'invalid_type') : undefined
+  if (inner !== undefined) return unfit({ ...inner, path: [...issue.path, ...inner.path] }, value)
+  const [first, number] = issue.path
+  const name = first === 'machines' && (value as Partial<ClusterInput>).machines?.[number as number]?.name
+  return bad(fieldOf(issue) || 'the cluster', `${issue.message}${typeof name === 'string' ? ` (machine ${name})` : ''}`)
+}
 
 /** Names the field of an issue; empty: the whole value. */
 export const fieldOf = ({ path }: z.core.$ZodIssue): string =>

@@ -97,6 +97,12 @@ export interface Property {
   readonly failed: number
 }
 
+/** Tells whether a property has held. One that has to hold once, or to be reached, was never seen where it did not. */
+export const stateOf = ({ kind, passed, failed }: Property): 'held' | 'failed' | 'never seen' => {
+  const isBroken = failed > 0 && (kind === 'always' || kind === 'unreachable')
+  return isBroken ? 'failed' : passed > 0 || kind === 'unreachable' ? 'held' : 'never seen'
+}
+
 /** The properties of a run. */
 export class Properties {
   readonly #all = new Map<string, { -readonly [Key in keyof Property]: Property[Key] }>()
@@ -129,10 +135,24 @@ export class Properties {
     return this.#note({ kind: 'always', name: report.name, ok: report.count >= promised, details }, machine)
   }
 
-  #note(report: PropertyReport, machine: string): string | undefined {
-    const { kind, name } = report
+  /** Adds those of another run. */
+  add(properties: readonly Property[]): void {
+    for (const { passed, failed, ...named } of properties) {
+      const property = this.#of(named)
+      property.passed += passed
+      property.failed += failed
+    }
+  }
+
+  #of({ kind, name }: Pick<Property, 'kind' | 'name'>): { -readonly [Key in keyof Property]: Property[Key] } {
     const property = this.#all.get(`${kind} ${name}`) ?? { kind, name, passed: 0, failed: 0 }
     this.#all.set(`${kind} ${name}`, property)
+    return property
+  }
+
+  #note(report: PropertyReport, machine: string): string | undefined {
+    const { kind, name } = report
+    const property = this.#of(report)
     if (report.isDeclared === true) return undefined
     const passes = kind !== 'unreachable' && report.ok
     if (passes) property.passed++

@@ -181,7 +181,7 @@ const schema = z.object({
   version: z.int(),
   seed: index,
   branch: index,
-  failure: z.string().optional(),
+  ...{ failure: z.string().optional(), madeWith: z.string().optional() },
   ns: instant,
   faultsBegin: instant.optional(),
   description: z.looseObject({

@@ -1,8 +1,7 @@
 // A run that was recorded: what happened, when, and where.
-import type { ClusterDescription } from './description.ts'
-import type { Fault } from './faults.ts'
+import type { ClusterDescription, PlacedMachine } from './description.ts'
 import type { FrameCause } from './links.ts'
-import type { ClusterEvent } from './result.ts'
+import type { ClusterEvent, ClusterResult } from './result.ts'
 
 /** A frame from one machine to another. A frame that is sent to all machines is there once for each. */
 export interface RunFrame {
@@ -41,31 +40,23 @@ export interface RunStart {
 }
 
 /** A machine of a run. */
-export interface RunMachine {
-  /** As the description calls it. */
-  readonly name: string
-  /** As the description numbers it: that of frames. */
-  readonly number: number
+export interface RunMachine extends Pick<PlacedMachine, 'name' | 'number'> {
   /** From the first one on: a machine that crashes is started again. */
   readonly starts: readonly RunStart[]
 }
 
 /** A run of a cluster: all that happened in it. Instants are nanoseconds since its begin, unless they are of a machine's clock. */
-export interface ClusterRun {
+export interface ClusterRun extends Pick<ClusterResult, 'failure' | 'ns' | 'faults'> {
   /** The number that random draws followed from. */
   readonly seed: number
   /** See `Branch`. */
   readonly branch: number
-  /** The cluster's failure; undefined: it has not failed. */
-  readonly failure: string | undefined
-  /** The length of the run. */
-  readonly ns: number
+  /** The program, the kernels and the programs that it was made with, as a line; undefined: a release before has not noted them. */
+  readonly madeWith?: string | undefined
   /** The instant from which the instants of `faults` count; undefined: the run did not come to it. */
   readonly faultsBegin?: number | undefined
   /** The cluster. */
   readonly description: ClusterDescription
-  /** The faults that came, or would have come. */
-  readonly faults: readonly Fault[]
   /** All of them, by their numbers. */
   readonly machines: readonly RunMachine[]
   /** By instants. */

@@ -4,13 +4,7 @@ import { ClusterError } from './errors.ts'
 import type { Delivery, Links } from './links.ts'
 
 /** The network of a machine's card, as the simulation uses it. Instants are of the machine's clock, in nanoseconds. */
-export interface SimulatedCard {
-  /** Further frames that it takes notice of; 0 while the card has no room. */
-  readonly room: number
-  /** Returns what the machine has sent since the last call, in order. */
-  take(): readonly { readonly ns: number; readonly frame: Uint8Array }[]
-  /** Has a frame enter the machine. */
-  deliver(ns: number, frame: Uint8Array): void
+export interface SimulatedCard extends Pick<Card, 'room' | 'take' | 'deliver'> {
   /** Has all frames in flight to this machine arrive earlier by `ns`. */
   hasten(ns: number): Promise<void> | void
 }

@@ -33,6 +33,7 @@ import {
   RemoteLane,
   serveGuests,
   serveLane,
+  stateOf,
   type ThreadPort,
   type TimedMachine,
   RunLog,
@@ -254,6 +255,20 @@ test.each([
   [{ machines: [{ name: 'A' }] }, 'machines[0].name: expected small letters'],
   [{ machines: [{ name: 'a' }, { name: 'a' }] }, 'machines: two of them have the name a'],
   [{ network: { latency: '3' } }, "network.latency: '3': expected a time"],
+  [{ network: { links: [{ between: ['client', 'client'] }] } }, 'links[0].between: expected two machines'],
+  [{ machines: undefined }, 'machines: expected a list of machines'],
+  [{ machines: [{ name: 'a', disk: '1M' }] }, 'machines[0].disk: expected 8M to 64G (machine a)'],
+  [{ machines: [{ name: 'a', memory: '4M' }] }, 'machines[0].memory: expected 128M to 3584M (machine a)'],
+  [{ machines: [{ name: 'a', memory: '900G' }] }, 'machines[0].memory: expected 128M to 3584M (machine a)'],
+  [{ faults: { hang: { every: '0s', for: '1s' } } }, 'faults.hang.every: so a run has more than 10000 faults'],
+  [{ faults: { hang: { every: '1us', for: '1s' } } }, 'expected 3 ms or more'],
+  [{ faults: { delay: { every: '1s', for: '1s', amount: 0.5 } } }, 'faults.delay.amount: expected a time'],
+  [{ faults: { loss: { every: '1s', for: '1s', amount: '1ns' } } }, 'faults.loss.amount: expected a part'],
+  [
+    { faults: { drift: { every: '1s', for: '1s', amount: 0.5 } } },
+    'faults.drift.amount: expected a part from 0 to 0.1',
+  ],
+  [{ faults: { list: [{ ...SECOND, kind: 'delay', amount: 0.5 }] } }, 'faults.list[0].amount: expected a time'],
   [{ workload: { on: 'nobody' } }, 'workload.on: there is no machine nobody'],
   [{ faults: { list: [{ ...SECOND, kind: 'partition', cut: ['x>node-1'] }] } }, 'no machine x'],
   [{ machines: [{ name: 'client' }], faults: { full: { every: '1s', for: '1s' } } }, 'full: no machine has a disk'],
@@ -288,7 +303,15 @@ test('the file of a run has all of it, by parts; a bad one is refused with a sen
   const offsets = [5, 20].map((ns) => ({ ns, offset: ns === 5 ? 10 : 110 }))
   const starts = [{ ns: 15, until: 400, recording: 'node-1.0', offsets }]
   const run: ClusterRun = {
-    ...{ seed: 7, branch: 2, failure: undefined, ns: 400, description, events: [{ ns: 1, kind: 'phase', text: 'é' }] },
+    ...{
+      seed: 7,
+      branch: 2,
+      failure: undefined,
+      madeWith: 'retrap 1, Linux 2',
+      ns: 400,
+      description,
+      events: [{ ns: 1, kind: 'phase', text: 'é' }],
+    },
     faults: [{ kind: 'crash', at: 1, for: 2, machines: ['node-1'] }],
     machines: description.machines.map(({ name, number }) => ({ name, number, starts: number === 0 ? starts : [] })),
     frames: [
@@ -484,6 +507,20 @@ describe('a run', () => {
     ])
   })
 
+  test('faults begin with setup-complete where the description says so, and forks do', async () => {
+    const workload = { on: 'client', setup: 'setup-complete', drivers: [['drive']] }
+    const waits = readCluster({ ...DESCRIPTION, workload, limit: '20s' })
+    const begin = async (programs: Programs): Promise<unknown> => {
+      const cluster = await Cluster.start(waits, 1, new PuppetHost(programs))
+      const fork = await cluster.fork()
+      const { failure } = await fork.finish({ number: 1, faults: [] })
+      return [cluster.now < 2e7, failure]
+    }
+    expect(await begin({ ...sound, serve: says('setup-complete') })).toEqual([true, undefined])
+    const failure = /^no program has reported setup-complete within 20 s of the cluster's time \(limit\)/
+    expect(await begin(sound)).toEqual([false, expect.stringMatching(failure)])
+  })
+
   test('fails by a stop, by its check, and by a property', async () => {
     const options = { signal: AbortSignal.abort() }
     const cluster = await Cluster.start(description, 1, new PuppetHost(sound), options)
@@ -500,11 +537,16 @@ describe('a run', () => {
   test('a quiet time has no faults: those under way end, and none begins', async () => {
     const clock: Fault = { kind: 'clock', at: 1e9, for: 8e9, amount: 5e9, machines: ['client'] }
     const late: Fault[] = [2.2e9, 9e9].map((at) => ({ kind: 'loss', at, for: 1e9, amount: 1 }))
+    const drift: Fault = { kind: 'drift', at: 1.1e9, for: 8e9, amount: 0.1, machines: ['client'] }
+    const hang: Fault = { kind: 'hang', at: 1.2e9, for: 8e9, machines: ['node-2'] }
     // A machine that starts asks for quiet: at 0 s, and at 2 s.
-    const { events } = await run({ ...sound, serve: says('quiet 0.5') }, [clock, crash, ...late])
+    const all = [clock, crash, drift, hang, ...late]
+    const { events, turns } = await run({ ...sound, serve: says('quiet 0.5') }, all)
+    // A clock that has drifted for 0.9 s, and one of a machine that has stood still for 0.8 s.
+    expect(turns.map((ns) => Math.round(ns / 1e7))).toEqual([500, -500, 80, -9])
     const told = events.filter(({ kind }) => kind === 'fault')
     expect(told.map(({ ns, text }) => `${Math.round(ns / 1e8)} ${text.split(',')[0]}`).join('; ')).toBe(
-      '10 clock of 5 s; 10 power; 20 power is over; 20 clock is over; 90 loss of 100 %; 100 loss is over',
+      '10 clock of 5 s; 10 power; 11 drift of 10 %; 12 hang; 20 power is over; 20 clock is over; 20 drift is over; 20 hang is over; 90 loss of 100 %; 100 loss is over',
     )
   })
 
@@ -544,16 +586,28 @@ describe('a run', () => {
   test('what is explored is reduced to the faults that are needed', async () => {
     // A second start of node-1 and one of node-2 in one run are too many.
     const again: string[] = []
-    const host = new PuppetHost({ ...sound, check: () => (new Set(again.splice(0)).size === 2 ? 7 : 0) })
+    const check: Programs[string] = (...to) => {
+      for (const line of ['sometimes met fail', 'reachable here']) says(line)(...to)
+      return new Set(again.splice(0)).size === 2 ? 7 : 0
+    }
+    const host = new PuppetHost({ ...sound, check })
     const { make } = host
     host.make = (machine, start, listener) => {
       if (host.starts.length >= 3) again.push(machine.name)
       return make(machine, start, listener)
     }
     const lane = await ClusterLane.start(description, 1, host)
-    const { findings, branches } = await explore(description, 1, [lane], { goesOn: () => true })
+    const tries: boolean[] = []
+    const onTry = (some: readonly Fault[], _: unknown, isSame: boolean): void => void (tries[some.length] = isSame)
+    const { findings, branches, properties } = await explore(description, 1, [lane], { goesOn: () => true, onTry })
     const { branch, result, faults } = findings[0]!
     expect([branches, result.failure]).toEqual([branch, 'check ended with 7'])
     expect(faults.map(({ machines }) => `crash ${machines}`).toSorted()).toEqual(['crash node-1', 'crash node-2'])
+    expect([tries[2], tries.includes(false)]).toEqual([true, true])
+    expect(properties.map((one) => [one.name, one.passed + one.failed, stateOf(one)])).toEqual([
+      ['here', branches, 'held'],
+      ['met', branches, 'never seen'],
+    ])
+    expect(stateOf({ kind: 'always', name: '', passed: 3, failed: 1 })).toBe('failed')
   })
 })

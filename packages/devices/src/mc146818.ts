@@ -418,6 +418,16 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
     this.#refer(now)
   }
 
+  /** Moves the clock by this many seconds; one that stands still keeps what the guest has set. An alarm in between does not come. */
+  timeOffset(seconds: number): void {
+    if (!this.#running()) return
+    this.#advance()
+    this.#r.baseSeconds += Math.trunc(seconds)
+    this.#r.seenSeconds += Math.trunc(seconds)
+    this.#refer(this.#r.baseSeconds + this.#elapsed() / SECOND_NS)
+    this.#update()
+  }
+
   /** Returns the state as plain data. */
   override save(): PlainState {
     this.#advance()

@@ -98,6 +98,21 @@ describe('time registers (century, year, month, day, weekday, hour, minute, seco
     expect(time(get)).toBe(shows)
   })
 
+  test('a move of the clock is no alarm, leaves its second alone, and spares a clock that the guest has stopped', () => {
+    const { rtc, machine, get, set } = clock()
+    set(11, 0x12)
+    machine.advance(0.4 * SECOND)
+    rtc.timeOffset(3600.9)
+    expect(time(get)).toBe('20 24 03 01 06 00 59 58')
+    machine.advance(0.6 * SECOND)
+    expect([time(get), get(12) & 0x30]).toEqual(['20 24 03 01 06 00 59 59', 0x10])
+    rtc.timeOffset(-3600.9)
+    expect(time(get)).toBe('20 24 02 29 05 23 59 59')
+    set(11, 0x82)
+    rtc.timeOffset(60)
+    expect(time(get)).toBe('20 24 02 29 05 23 59 59')
+  })
+
   test.each([
     { hour: 0, shows: 0x12 },
     { hour: 1, shows: 0x01 },

@@ -35,6 +35,8 @@ export interface XenGuest {
   readonly consoleRing: XenConsole
   /** Event channels between the host and the guest. */
   readonly ports: HostPorts
+  /** Moves the wall clock of the shared page by nanoseconds, forward or back. */
+  moveWallClock(ns: number): void
   /**
    * All of it, with Xen's pages, the store and the console, without the guest's RAM. A machine's snapshot has it. Watches and ports
    * of the host are the host's, and no part of it.

@@ -152,6 +152,11 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
     return this.events.channels
   }
 
+  /** See `XenGuest`. */
+  moveWallClock(ns: number): void {
+    this.events.info.moveWallClock(ns)
+  }
+
   /** See {@link XenKept.owns}. */
   owns(mfn: number): boolean {
     return this.memory.pages.has(mfn)

@@ -627,4 +627,9 @@ test('the wall clock, in either layout, with seconds beyond 32 bits', () => {
   const at = late.xen.events.info.mfn * 0x1000
   const word = (offset: number): number => late.memory.u32[(at + offset) >>> 2] as number
   expect([3076, 3080, 3084].map(word)).toEqual([7, 500_000_000, 1])
+  const version = word(3072)
+  late.xen.moveWallClock(1_600_000_000)
+  expect([3072, 3076, 3080].map(word)).toEqual([version + 2, 9, 100_000_000])
+  late.xen.moveWallClock(-1_600_000_000)
+  expect([3076, 3080, 3084].map(word)).toEqual([7, 500_000_000, 1])
 })

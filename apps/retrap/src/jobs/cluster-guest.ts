@@ -6,6 +6,7 @@ import {
   simulated,
   type Disk,
   type GuestListener,
+  type MachineStart,
   type PlacedMachine,
   timeOf,
 } from '@retrap/cluster'
@@ -29,14 +30,10 @@ export interface MachineSettings {
 }
 
 /** The parts of a cluster's machine, whatever system it runs. */
-export interface GuestParts extends MachineSettings {
+export interface GuestParts extends MachineSettings, Pick<MachineStart, 'seed' | 'ns'> {
   readonly machine: PlacedMachine
   /** Compiled code, which all machines of the cluster share. */
   readonly units: UnitCache
-  /** Seed of the machine's random numbers. */
-  readonly seed: number
-  /** Nanoseconds since the cluster's begin. */
-  readonly ns: number
   /** The disk of a machine that has one. */
   readonly disk: Disk | undefined
   /** Records the machine; undefined: the machine is not recorded. */
@@ -60,6 +57,8 @@ export interface GuestSystem<Lines extends GuestLines> {
   connect?(machine: ForkedMachine, lines: Lines): void
   /** Text for the guest's first instant; empty for a guest without a shell. */
   readonly preparation: string
+  /** Moves the guest's wall clock, forward or back. */
+  turnClock(ns: number, made: MadeGuest, ends: GuestEnds<Lines>): void
   /** Returns the text by which the guest's shell starts a program. */
   start(name: string, words: readonly string[]): Promise<string>
 }
@@ -114,9 +113,9 @@ function guestOf<Lines extends GuestLines>(
   return {
     ...timed,
     start: async (name, words) => ends.say(await system.start(name, words)),
-    // A cluster refuses these two for a machine without a shell.
+    // A cluster refuses these faults for a machine without a shell.
     disturb: (kind, amount) => ends.say(disturbance(kind, amount, place)),
-    turnClock: (ns) => ends.say(`date -s @$(( $(date +%s) + ${Math.round(ns / 1e9)} )) >/dev/null\n`),
+    turnClock: (ns) => system.turnClock(ns, made, ends),
     async fork(heard, given) {
       const copy = given as Disk | undefined
       const others = ends.copy(heard)

@@ -39,6 +39,36 @@ const STARVE = `(
 ) &
 `
 
+/**
+ * A program that calls clock_adjtime with its input, a `struct timex` up to the time. The shell's `date` sets whole seconds. The sources
+ * are in `test/linux/programs/`, as a test asserts.
+ */
+export const TURN_CLOCK: Readonly<Record<PlacedMachine['arch'], string>> = {
+  'x86-64':
+    'f0VMRgIBAQAAAAAAAAAAAAIAPgABAAAAeABAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAEAAOAABAAAAAAAAAAEAAAAFAAAAAAAAAAAAAAAAAEAAAAAAAAAAQAAAAAAAogAAAAAAAACiAAAAAAAAAAAQAAAAAAAASIHs0AAAADHAMf9Iiea6WAAAAA8FuDEBAAAx/0iJ5g8Fice4PAAAAA8F',
+  arm64:
+    'f0VMRgIBAQAAAAAAAAAAAAIAtwABAAAAeABAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAEAAOAABAAAAAAAAAAEAAAAFAAAAAAAAAAAAAAAAAEAAAAAAAAAAQAAAAAAAqAAAAAAAAACoAAAAAAAAAAAQAAAAAAAA/0MD0QAAgNLhAwCRAguA0ugHgNIBAADUAACA0uEDAJFIIYDSAQAA1KgLgNIBAADU',
+}
+
+/** Bytes of a `struct timex` up to the time, whose seconds are the last but one word. Source: Linux, include/uapi/linux/timex.h. */
+const TIMEX_BYTES = 88
+const TIMEX_SECONDS = 72
+/** The time is added to the clock, and has nanoseconds: ADJ_SETOFFSET, ADJ_NANO. */
+const ADJ_ADD_NANOSECONDS = 0x2100
+
+/** The commands that set the clock of programs forward by nanoseconds, or back. */
+export function clockTurn(ns: number, { arch }: Pick<PlacedMachine, 'arch'>): string {
+  const seconds = Math.floor(ns / 1e9)
+  const timex = Buffer.alloc(TIMEX_BYTES)
+  timex.writeUInt32LE(ADJ_ADD_NANOSECONDS)
+  timex.writeBigInt64LE(BigInt(seconds), TIMEX_SECONDS)
+  timex.writeUInt32LE(Math.round(ns - seconds * 1e9), TIMEX_SECONDS + 8)
+  return [
+    `echo ${TURN_CLOCK[arch]} | base64 -d >/turn-clock; chmod 755 /turn-clock`,
+    `echo ${timex.toString('base64')} | base64 -d | /turn-clock\n`,
+  ].join('\n')
+}
+
 /** Ticks of the clock in a second are 100; each has so many microseconds. */
 const TICK_US = 10_000
 

@@ -1,16 +1,18 @@
 /** The Linux of a cluster's machine, like those of `retrap exec`. */
 import { addressOf, type Disk, type GuestListener, MOST_LINE, type PlacedMachine } from '@retrap/cluster'
 import { type PcForkOptions, type PcSnapshotState, stateWithMemory } from '@retrap/machine'
+import { REPORT_FOLDER } from '../guests/linux/exec-initramfs.ts'
 import { makeExt4 } from '../guests/linux/ext4.ts'
 import type { MachineOptions, MachineSnapshotSource } from '../machine/machine-contract.ts'
 import { openSnapshotFile } from '../machine/snapshots/snapshot-file.ts'
 import { EPOCH_SECONDS, type GuestEnds, type GuestParts, type GuestSystem } from './cluster-guest.ts'
 import { type ExecOutside, unused } from './guest.ts'
-import { APART, FILLER, TOGETHER } from './guest-faults.ts'
+import { APART, clockTurn, FILLER, TOGETHER } from './guest-faults.ts'
 import { encodeFiles, encodeProgram, encodeRoom, type JobMount, quote } from './job.ts'
 import { execOptions, type ExecKind, growCommands, keptKind, runBytes } from './machine.ts'
 import { LinePort, SentPort } from './ports.ts'
 import type { Program } from './program.ts'
+import type { MadeGuest } from './recordings.ts'
 
 /** The addresses of a machine, which follow from its number. */
 export const ipv4Of = (number: number): string => `10.83.${(number + 1) >> 8}.${(number + 1) & 0xff}`
@@ -53,10 +55,12 @@ export class LinuxSystem implements GuestSystem<Lines> {
       entropy: Buffer.from(`${seed} ${machine.name}`.padEnd(64)),
       preparation: [
         `date -s @${EPOCH_SECONDS + Math.floor(parts.ns / 1e9)} >/dev/null`,
+        ...(parts.ns === 0 ? [] : [clockTurn(parts.ns % 1e9, machine)]),
         ...growCommands(kind),
         ...parts.commands,
         ...networkCommands(machine.number),
         ...diskCommands(machine),
+        `ln -s report ${REPORT_FOLDER}/sdk.jsonl`,
         ...APART,
       ],
     })
@@ -97,6 +101,10 @@ export class LinuxSystem implements GuestSystem<Lines> {
     const { kind, outside } = this.#parts
     const ports = { ...unused(() => undefined), jobs, signals: new SentPort(), ...lines }
     return execOptions({ ...keptKind(kind), memoryBytes: this.memoryBytes }, { ports, ...outside, network: card, disk })
+  }
+
+  turnClock(ns: number, _made: MadeGuest, ends: GuestEnds<Lines>): void {
+    ends.say(clockTurn(ns, this.#parts.machine))
   }
 
   async start(name: string, words: readonly string[]): Promise<string> {

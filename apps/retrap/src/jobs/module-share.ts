@@ -5,7 +5,7 @@ import { fetchLines } from '../host/files/fetch-lines.ts'
 import { CliError } from '../errors.ts'
 import { fetchKernelModules, type KernelModules } from '../guests/linux/debian-drivers.ts'
 import { KERNEL_FOLDER } from '../guests/linux/exec-initramfs.ts'
-import { dependenciesOf, moduleName, readModuleInfo } from '../guests/linux/kernel-modules.ts'
+import { dependenciesOf, hasModule, moduleName, readModuleInfo } from '../guests/linux/kernel-modules.ts'
 import { LocalShare } from '../machine/share/local-share.ts'
 import { ExecError } from './errors.ts'
 import { entryOf, hostUser, put, statOf } from './host-root.ts'
@@ -25,6 +25,8 @@ export interface ModuleShare {
   readonly share: Share
   /** Commands that load the modules of the user's. */
   readonly commands: readonly string[]
+  /** Whether the kernel has a module of this name, as far as is known. */
+  has(name: string): boolean
   close(): Promise<void>
 }
 
@@ -89,6 +91,7 @@ export async function openModules(
       ...(needs.length === 0 ? [] : [`modprobe -qa ${needs.map(quote).join(' ')}`]),
       `why=$(insmod ${quote(`${KERNEL_FOLDER}${OWN}/${name}.ko`)} 2>&1) || { echo "end module${i} $why" >&7; exit; }`,
     ]),
+    has: (name) => kernel === undefined || hasModule(kernel.folder, name),
     async close() {
       await Promise.all([...shares.values()].map((share) => share.close()))
     },

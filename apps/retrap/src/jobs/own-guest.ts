@@ -5,7 +5,7 @@ import type { MachineVirtioDevice, PcForkOptions } from '@retrap/machine'
 import type { MachineOptions } from '../machine/machine-contract.ts'
 import { EPOCH_SECONDS, type GuestEnds, type GuestParts, type GuestSystem } from './cluster-guest.ts'
 import { LinePort } from './ports.ts'
-import type { ForkedMachine } from './recordings.ts'
+import type { ForkedMachine, MadeGuest } from './recordings.ts'
 
 /** Name of the port for reports: `/dev/virtio-ports/retrap.report` of Linux. */
 const REPORT_PORT = 'retrap.report'
@@ -74,6 +74,10 @@ export class OwnSystem implements GuestSystem<Lines> {
 
   connect(machine: ForkedMachine, { serial }: Lines): void {
     machine.serialPorts[0]?.onTransmit((bytes) => void serial.send(bytes))
+  }
+
+  turnClock(ns: number, { machine, time }: MadeGuest): void {
+    time.timer(() => machine.moveWallClock(ns)).armAfter(0)
   }
 
   start(): Promise<string> {

@@ -17,6 +17,8 @@ export interface ForkedMachine extends TimedMachine {
   /** From the first one on. */
   readonly serialPorts: readonly Pick<MachineSerial, 'onTransmit'>[]
   fork(options: PcForkOptions): Promise<ForkedMachine>
+  /** Moves the clocks that the guest starts with: see `Pc`. */
+  moveWallClock(ns: number): void
   close(): void
 }
 

@@ -1,4 +1,5 @@
 /** Tests of a cluster of two Linux guests, by `clusterTest` and by any runner. */
+import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ClusterInput } from '@retrap/cluster'
@@ -21,7 +22,7 @@ ip link set eth0 up; ip addr add 10.83.0.1/16 dev eth0
 n=$(dd if=/dev/vda bs=512 count=1 2>/dev/null | tr -d '\\0'); n=$((n + 1))
 echo $n | dd of=/dev/vda bs=512 conv=sync,fsync 2>/dev/null
 for p in /sys/class/virtio-ports/*; do echo "reachable boot-$n" >/dev/\${p##*/}; done
-while :; do echo $n | nc -l -p 7; done
+while :; do nc -l -p 7 -e sh -c "echo $n \\$(cat /sys/class/rtc/rtc0/since_epoch)"; done
 `
 const linux = hasProc ? await linuxWith(['virtio_pci', 'virtio_blk', 'virtio_net', 'virtio_console'], OWN) : undefined
 const hasLinux = linux !== undefined
@@ -55,11 +56,18 @@ describe.skipIf(!hasLinux)(`a cluster of Linux guests${skipNote(hasLinux, 'no /p
     await expect(failed).rejects.toThrow(`run ${outputFolder}/cluster.json --plan ${outputFolder}/plan.json\n`)
     expect(existsSync(join(outputFolder, 'failure.run'))).toBe(true)
     const plan = join(outputFolder, 'plan.json')
-    expect(JSON.parse(readFileSync(plan, 'utf8'))).toMatchObject({ seed: 3, failure })
+    const found = JSON.parse(readFileSync(plan, 'utf8')) as { readonly madeWith: string }
+    const madeWith = expect.stringMatching(/^retrap \S+ [0-9a-f]{12}, Linux \d\S+, programs [0-9a-f]{12}$/)
+    expect(found).toMatchObject({ seed: 3, failure, madeWith })
+    writeFileSync(plan, JSON.stringify({ ...found, madeWith: found.madeWith.replace(/.$/, 'x') }))
+    const words = ['cluster', 'run', join(outputFolder, 'cluster.json'), '--plan', plan]
+    const { stderr } = spawnSync(process.execPath, [...retrapCommand([]), ...words], { encoding: 'utf8' })
+    expect(stderr.match(/was found with (.*); this is (.*): the run/)?.[2]).toBe(found.madeWith)
+    writeFileSync(plan, JSON.stringify(found))
     await expect(testCluster(FAILING, { plan, outputFolder, retrap })).rejects.toThrow(failure)
   })
 
-  test('a machine of its own starts again with its disk, in each branch', LIMIT, async () => {
+  test('a machine of its own starts again with its disk, in each branch, and its clock jumps', LIMIT, async () => {
     copyFileSync(linux!.kernelPath, join(folder, 'vmlinuz'))
     writeFileSync(join(folder, 'initrd.img'), linux!.initrd)
     writeFileSync(join(folder, 'disk.img'), new Uint8Array(1 << 20))
@@ -67,15 +75,17 @@ describe.skipIf(!hasLinux)(`a cluster of Linux guests${skipNote(hasLinux, 'no /p
     const append = 'console=ttyS0 quiet cryptomgr.notests rdinit=/auto'
     writeFileSync(join(folder, 'own.json'), JSON.stringify({ kernel: 'vmlinuz', initrd: 'initrd.img', append, drive }))
     const ask =
-      'sleep 5; read n </dev/tcp/own/7; echo "always first $([ $n = 1 ] && echo ok || echo fail) {\\"n\\":$n}" >/dev/retrap/report'
+      'sleep 5; read n c </dev/tcp/own/7; h=$(((c - 1767225600) / 3600)); echo "always first $([ $n$h = 21 ] && echo fail || echo ok) {\\"n\\":$n,\\"h\\":$h}" >/dev/retrap/report'
+    const power = { kind: 'power', at: '2s', for: '200ms', machines: ['own'] } as const
+    const jump = { kind: 'clock', at: '4s', for: '2s', machines: ['own'], amount: '60m' } as const
     const own: ClusterInput = {
       machines: [{ name: 'own', machine: 'own.json', memory: '128M', disk: '8M' }, { name: 'client' }],
       workload: { on: 'client', drivers: [['bash', '-c', ask]] },
-      faults: { for: '4s', heal: '1s', list: [{ kind: 'power', at: '2s', for: '200ms', machines: ['own'] }] },
+      faults: { for: '6s', heal: '1s', list: [power, jump] },
     }
     const failed = testCluster(own, { branches: 1, folder, outputFolder: join(folder, 'own'), retrap })
     await expect(failed).rejects.toThrow(
-      'always first failed on client: {"n":2}\nSeed 1, branch 1, and these faults:\n- 2 s: power, own',
+      'always first failed on client: {"n":2,"h":1}\nSeed 1, branch 1, and these faults:\n- 2 s: power, own',
     )
     await expect(failed).rejects.toThrow('own: reachable boot-2')
   })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
+import { TURN_CLOCK } from '../../src/jobs/guest-faults.ts'
 import { buildExecInitramfs } from '../../src/guests/linux/exec-initramfs.ts'
 import { buildInitramfs, reseed, watchGeneration } from '../../src/guests/linux/initramfs.ts'
 
@@ -30,13 +31,15 @@ const PROGRAMS = [
   ['watch-generation', watchGeneration, buildInitramfs],
   ['reseed', reseed, (busybox: Uint8Array) => buildExecInitramfs(busybox, [])],
 ] as const
+const turnClock = (header: Uint8Array): Uint8Array =>
+  new Uint8Array(Buffer.from(TURN_CLOCK[header[18] === 62 ? 'x86-64' : 'arm64'], 'base64'))
 const ARCHITECTURES = [
   ['amd64', 62, 'as', process.arch === 'x64'],
   ['arm64', 183, 'aarch64-linux-gnu-as', true],
 ] as const
 
 test.each(
-  PROGRAMS.flatMap(([name, make]) =>
+  [...PROGRAMS, ['turn-clock', turnClock] as const].flatMap(([name, make]) =>
     ARCHITECTURES.map(([arch, ...rest]) => [`${name}/${arch}`, make, ...rest] as const),
   ),
 )('the program %s is its source', (name, make, machine, assembler, isHere) => {

@@ -125,11 +125,11 @@ function runRetrap([program, ...args]: readonly string[], signal: AbortSignal | 
 
 /** The failure that a command's last line tells, as a plan. */
 function failureOf(line: unknown, { seed, branch }: Pick<Plan, 'seed' | 'branch'>): Plan | undefined {
-  const { findings, failure, faults } = (line ?? {}) as Partial<Plan> & {
+  const { findings, failure, faults, madeWith } = (line ?? {}) as Partial<Plan> & {
     readonly findings?: readonly { plan: Plan }[]
   }
   if (findings !== undefined) return findings[0]?.plan
-  return failure === undefined || faults === undefined ? undefined : { seed, branch, failure, faults }
+  return failure === undefined || faults === undefined ? undefined : { seed, branch, failure, faults, madeWith }
 }
 
 const word = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`)

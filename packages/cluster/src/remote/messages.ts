@@ -2,7 +2,7 @@
 import type { MachineStart } from '../host.ts'
 import type { PlacedMachine } from '../description.ts'
 import type { DiskTrouble } from '../disk.ts'
-import type { GuestFault } from '../active-faults.ts'
+import type { GuestFault } from '../faults.ts'
 
 /** The other end of a thread: a Worker, or a port of one. */
 export interface ThreadPort {

@@ -2,7 +2,7 @@ import type { SimulatedCard } from '../simulation.ts'
 import type { PlacedMachine } from '../description.ts'
 import type { ClusterDisk, DiskTrouble, PowerLoss } from '../disk.ts'
 import type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from '../host.ts'
-import type { GuestFault } from '../active-faults.ts'
+import type { GuestFault } from '../faults.ts'
 import type { Call, DiskAct, ErrorTold, GuestTold, Reply, Request } from './messages.ts'
 import { type GuestThread, ThreadClient } from './thread-client.ts'
 

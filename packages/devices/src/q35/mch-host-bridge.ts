@@ -1,6 +1,7 @@
 import type { DeviceContext, DeviceModel, PciFunction } from '@retrap/device'
-import { PamRegisters, type ShadowRange } from '../pam.ts'
-import { SmramRegisters, type SmramSettings } from '../smram.ts'
+import type { HostBridgeOptions } from '../host-bridge.ts'
+import { PamRegisters } from '../pam.ts'
+import { SmramRegisters } from '../smram.ts'
 
 const PCIEXBAR = 0x60
 const PCIEXBAR_BYTES = 8
@@ -27,18 +28,9 @@ export interface EcamPlacement {
 }
 
 /** Options of {@link MchHostBridge}. */
-export interface MchHostBridgeOptions {
-  /** Called with the backing of a range between 0xC0000 and 0xFFFFF, whenever firmware changes its PAM attributes. */
-  readonly onShadow?: (range: ShadowRange) => void
-  /**
-   * Whether the machine sleeps (S3): a reset then keeps the PAM registers, like QEMU, so that waking firmware is found in
-   * its copy.
-   */
-  readonly isAsleep?: () => boolean
+export interface MchHostBridgeOptions extends HostBridgeOptions {
   /** Called with the place of PCI Express configuration space, whenever it changes; null: it is off. */
   readonly onEcam?: (placement: EcamPlacement | null) => void
-  /** Called with the visibility of SMRAM's parts, whenever it changes. Absent: there is no system-management mode. */
-  readonly onSmram?: (settings: SmramSettings) => void
   /** Where the bridge is at power-on, a multiple of 256 MiB below 4 GiB: for machines without firmware. Default: it is off. */
   readonly ecamBase?: number
 }

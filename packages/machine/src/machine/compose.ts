@@ -203,6 +203,11 @@ function connectMachine<K extends MachineKind>(
   }
   const press = (): boolean | Promise<boolean> => placed.pressPowerButton()
   const pressPower = gate?.button(press) ?? press
+  const move = (ns: number): void => {
+    domain.dispatch.timeOffset(BigInt(Math.trunc(ns / 1e9)))
+    xen?.moveWallClock(ns)
+  }
+  const moveWallClock = gate?.wallClock(move) ?? move
   life.ready.push(...devices.ready, placed.ready)
   // These models run in this thread even where the board has a Worker: their media are the caller's objects.
   const models = [...devices.models, ...own]
@@ -225,6 +230,7 @@ function connectMachine<K extends MachineKind>(
 
   return {
     ...{ board, gate, family, domain, options, ungated, failures, life, snapshots, devices, placed, pressPower, xen },
+    moveWallClock,
     ...{ removableDrives: removable, xenConsole: hvc, serialPorts: lines, screen, keyboard, mouse },
   }
 }

@@ -91,6 +91,8 @@ export interface MachineGate<K extends MachineKind> {
   serial(port: number | 'xen', receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void
   /** Wraps the back end of a keyboard or a mouse. */
   input(which: 'keyboard' | 'mouse', backend: InputBackend): InputBackend
+  /** Wraps moves of the wall clock. @returns a function that moves it by nanoseconds when the move has entered the machine */
+  wallClock(move: (ns: number) => void): (ns: number) => void
   /** Wraps a button. @returns a function that presses the button, and resolves when the press has entered the machine */
   button(press: () => boolean | Promise<boolean>): () => Promise<boolean>
 }

@@ -69,6 +69,7 @@ export interface ComposedMachine<K extends MachineKind> extends MachineParts<K> 
   readonly devices: MachineDevices
   readonly placed: PlacedBoard
   readonly pressPower: () => boolean | Promise<boolean>
+  readonly moveWallClock: (ns: number) => void
   /** Checks each option by itself. @throws MachineError `ERR_OPTION` */
   readonly checkValues: (options: K['options']) => void
   /** Makes a machine of the same kind that continues from an instant of this one. */
@@ -175,6 +176,16 @@ export abstract class Machine<K extends MachineKind> {
     const listens = await this.#machine.pressPower()
     this.domain.wake()
     return listens
+  }
+
+  /**
+   * Moves the guest's real-time clock by whole seconds, and Xen's wall clock to the nanosecond; of a recorded run it is an input. Guests read
+   * these when they start, and some when they wake.
+   *
+   * @param ns - nanoseconds forward, or back
+   */
+  moveWallClock(ns: number): void {
+    this.#machine.moveWallClock(ns)
   }
 
   /**

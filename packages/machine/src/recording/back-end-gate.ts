@@ -18,7 +18,7 @@ import type { MachinePciPlace } from '../options/pci-options.ts'
 import { isRemovable } from '../devices/removable-drive.ts'
 import type { MachineConsolePort, MachineVirtioDevice } from '../options/virtio-device.ts'
 import { TimedNetwork } from './timed-network.ts'
-import { IMPAIR_PARTY, type InputGate } from './input-gate.ts'
+import { IMPAIR_PARTY, type InputGate, WALL_CLOCK_PARTY } from './input-gate.ts'
 import { GatedMedium } from './gated-medium.ts'
 import { networkOf } from '../back-ends/packets.ts'
 import { gatedPackets } from './gated-packets.ts'
@@ -258,6 +258,13 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
   /** Puts the gate before a keyboard or a mouse. */
   input(which: 'keyboard' | 'mouse', backend: InputBackend): InputBackend {
     return gatedInput(this.gate, which, backend)
+  }
+
+  /** Puts the gate before moves of the wall clock. */
+  wallClock(move: (ns: number) => void): (ns: number) => void {
+    const { gate } = this
+    gate.others.set(WALL_CLOCK_PARTY, (data) => move(new Float64Array(data.slice().buffer)[0]!))
+    return (ns) => gate.post(WALL_CLOCK_PARTY, new Uint8Array(Float64Array.of(ns).buffer))
   }
 
   /** Wraps a button. @returns a function that presses the button, and resolves when the press has entered the machine */

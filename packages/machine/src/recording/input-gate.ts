@@ -45,6 +45,9 @@ const ignore = (): void => undefined
 /** Stands for a party's number in events of a timer from outside: the input is the machine's time, as a 64-bit float of nanoseconds. */
 export const TIMER_PARTY = 0xfffb
 
+/** Stands for a party's number in events that move the wall clock: the input is a 64-bit float of nanoseconds. */
+export const WALL_CLOCK_PARTY = 0xfffa
+
 /** The models of a server whose actions are recorded, or come from a recording. */
 export interface GatedModels {
   /** Names the server. */
@@ -108,7 +111,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   #saved: readonly unknown[] = []
   readonly #later = laterTurn()
   readonly #names: string[] = []
-  /** Receivers of inputs of {@link PLUG_PARTY} and {@link IMPAIR_PARTY}. */
+  /** Receivers of inputs of {@link PLUG_PARTY}, {@link IMPAIR_PARTY} and {@link WALL_CLOCK_PARTY}. */
   readonly others: Map<number, Deliver> = new Map<number, Deliver>()
   /** The slow and dead devices of the machine; null before its creation. */
   impaired: ImpairedDevices | null = null
@@ -154,7 +157,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
    */
   party(name: string, deliver: Deliver, held?: HeldInputs, number: number = this.nextParty): number {
     const taken = this.parties[number] ?? ignore
-    if (!(Number.isInteger(number) && number < TIMER_PARTY && taken === ignore))
+    if (!(Number.isInteger(number) && number < WALL_CLOCK_PARTY && taken === ignore))
       throw new RangeError(`party ${number} is there already, or no number`)
     while (this.parties.length < number) this.party('', ignore)
     this.#names[number] = name

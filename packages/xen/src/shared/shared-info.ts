@@ -95,6 +95,14 @@ export class SharedInfo {
     this.#writeWallClock()
   }
 
+  /** Moves the wall clock by nanoseconds: the guest finds another version of it. */
+  moveWallClock(ns: number): void {
+    const { seconds, nanoseconds } = this.#wallClock
+    const carried = Math.floor((nanoseconds + ns) / 1e9)
+    this.#wallClock = { seconds: seconds + carried, nanoseconds: nanoseconds + ns - carried * 1e9 }
+    this.#writeWallClock()
+  }
+
   #writeWallClock(): void {
     const { wallClock, wallClockHi } = this.#layout
     const { seconds, nanoseconds } = this.#wallClock

@@ -127,7 +127,8 @@ def check():
         report("always stream-comes-back", False, said=info)
         sys.exit(1)
     there = set()
-    for i in range(info["state"]["first_seq"], info["state"]["last_seq"] + 1):
+    # A stream without messages begins at 0, which is the number of none.
+    for i in range(max(info["state"]["first_seq"], 1), info["state"]["last_seq"] + 1):
         answer = ask_any(f"$JS.API.STREAM.MSG.GET.{STREAM}", json.dumps({"seq": i}).encode(), is_message)
         if isinstance(answer, str):
             sys.exit(f"message {i} cannot be read: {answer}")

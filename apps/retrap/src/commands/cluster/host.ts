@@ -1,4 +1,5 @@
 /** Makes the machines of a cluster. */
+import { type FileHandle, open } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import v8 from 'node:v8'
 import {
@@ -11,7 +12,7 @@ import {
   type PlacedMachine,
 } from '@retrap/cluster'
 import { CliError } from '../../errors.ts'
-import { REPORT_PATH } from '../../guests/linux/exec-initramfs.ts'
+import { REPORT_FOLDER, REPORT_PATH } from '../../guests/linux/exec-initramfs.ts'
 import { type GuestParts, type MachineSettings, makeGuest } from '../../jobs/cluster-guest.ts'
 import { ExecError } from '../../jobs/errors.ts'
 import { openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
@@ -32,21 +33,22 @@ import { parseSharedFolder } from '../../options/container-options.ts'
 import { packageVersion } from '../../package-version.ts'
 import type { OpenTestMachine } from '../test/machine.ts'
 import { openOwnMachine } from './own-machine.ts'
+import type { RecordingHost } from './recordings.ts'
 
 /** A machine's kind and files, and the kept machine that it begins as. */
 interface Prepared {
   readonly kind: ExecKind
   readonly path: string
-  /** Makes the kept machine once more where others have taken its place in the cache since. */
-  readonly keep: () => Promise<void>
+  /** The file stays open: others may remove it from the cache. */
+  readonly held: FileHandle
   readonly root: ExecRoot
   readonly modules: ModuleShare
   readonly folders: readonly GuestFolder[]
   readonly files: GuestFiles
 }
 
-/** The environment that the SDKs of Antithesis look for. */
-const SDK_ENVIRONMENT = `ANTITHESIS_SDK_LOCAL_OUTPUT=${REPORT_PATH}`
+/** The environment that the SDKs of Antithesis look for, and programs that do without: these write to a file in the folder. */
+const SDK_ENVIRONMENT = [`ANTITHESIS_SDK_LOCAL_OUTPUT=${REPORT_PATH}`, `ANTITHESIS_OUTPUT_DIR=${REPORT_FOLDER}`]
 
 export interface HostParts {
   /** The file of the cluster's description. */
@@ -55,11 +57,8 @@ export interface HostParts {
   readonly settings: MachineSettings
 }
 
-export interface GuestsHost extends ClusterHost {
-  /** Records machines whose starts name a recording, until `recorded`. */
-  record(how: RecordedHow): void
-  /** Waits for the recordings of the machines that have ended. @returns why one could not be written; undefined: all were */
-  recorded(): Promise<string | undefined>
+/** A host of Linux guests. */
+export interface GuestsHost extends ClusterHost, RecordingHost {
   /** Gives the files back. */
   close(): Promise<void>
 }
@@ -109,8 +108,7 @@ export class LinuxHost implements GuestsHost {
 
   async #linux(parts: GuestParts): Promise<LinuxSystem> {
     const { machine } = parts
-    const { kind, path, keep, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
-    await keep()
+    const { kind, path, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
     return new LinuxSystem({
       ...parts,
       path,
@@ -129,7 +127,7 @@ export class LinuxHost implements GuestsHost {
               user: machine.user,
               workingDirectory: '',
               hasTerminal: false,
-              env: [SDK_ENVIRONMENT, ...Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)],
+              env: [...SDK_ENVIRONMENT, ...Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)],
             },
             { ...root.config, entrypoint: [], command: [], hostname: machine.name },
             files,
@@ -164,7 +162,12 @@ export class LinuxHost implements GuestsHost {
       all.flatMap((one) =>
         one.status === 'rejected'
           ? []
-          : [one.value.root.close(), one.value.modules.close(), ...one.value.folders.map(({ local }) => local.close())],
+          : [
+              one.value.held.close(),
+              one.value.root.close(),
+              one.value.modules.close(),
+              ...one.value.folders.map(({ local }) => local.close()),
+            ],
       ),
     )
   }
@@ -177,18 +180,10 @@ export class LinuxHost implements GuestsHost {
     return known
   }
 
-  async #open({
-    arch: name,
-    image,
-    root: folder,
-    share,
-    memory,
-    cpus,
-    disk,
-    modules: drivers,
-    name: machine,
-  }: PlacedMachine): Promise<Prepared> {
-    const arch = name === 'arm64' ? 'arm64' : 'amd64'
+  async #open(machine: PlacedMachine): Promise<Prepared> {
+    const { name, image, root: folder, share, memory, cpus, disk, modules: drivers } = machine
+    const wrong = (why: string): ClusterError => new ClusterError('ERR_CLUSTER', `machine ${name}: ${why}`)
+    const arch = machine.arch === 'arm64' ? 'arm64' : 'amd64'
     const kind: ExecKind = {
       arch,
       cpu: undefined,
@@ -199,7 +194,7 @@ export class LinuxHost implements GuestsHost {
       devices: [],
       clock: 'deterministic',
       ...(disk !== undefined && { diskBytes: disk.size }),
-      ...(drivers.length > 0 && { drivers }),
+      ...(drivers.length > 0 && { drivers: drivers.map((one) => one.replaceAll('-', '_')) }),
     }
     const kept = keptKind(kind)
     const root = await (image === undefined
@@ -209,27 +204,34 @@ export class LinuxHost implements GuestsHost {
       : openImageRoot(resolve(this.#folder, image), arch))
     const folders = share.map((text) => {
       const shared = parseSharedFolder(resolveShare(this.#folder, text))
-      if (!shared.readOnly)
-        throw new ClusterError(
-          'ERR_CLUSTER',
-          `machine ${machine}: share '${text}': a cluster only reads folders of the host`,
-        )
+      if (!shared.readOnly) throw wrong(`share '${text}': a cluster only reads folders of the host`)
       return { ...shared, local: new LocalShare(shared.path) }
     })
     const modules = await openModules(kept, [], this.#tell)
+    const unknown = drivers.find((one) => !modules.has(one))
+    if (unknown !== undefined) throw wrong(`modules: its kernel has no module ${unknown}`)
     const path = pathOfKept(kept, packageVersion(), true)
     const outside = {
       shares: guestShares(root.share, modules.share, folders, stillShare),
       network: undefined,
       devices: undefined,
-      disk: disk && new Disk(disk.size, 0, machine),
+      disk: disk && new Disk(disk.size, 0, name),
     }
-    const keep = (): Promise<void> => keepKind(path, kept, outside, this.#tell)
+    await keepKind(path, kept, outside, this.#tell)
+    const held = await open(path)
     const files = new GuestFiles(
       root.share,
       folders.map(({ at, local }) => ({ path: at, share: local })),
     )
-    return { kind, path, keep, root, modules, folders, files }
+    return {
+      kind,
+      path: process.platform === 'win32' ? path : `/dev/fd/${held.fd}`,
+      held,
+      root,
+      modules,
+      folders,
+      files,
+    }
   }
 }
 

@@ -48,16 +48,17 @@ export async function recordOnce(
     readonly path: string
     /** The command line, without `cluster`. */
     readonly given: readonly string[]
+    readonly madeWith: string
     readonly stderr: { write(text: string): unknown }
   },
 ): Promise<ClusterResult> {
-  const { path, given, stderr } = to
+  const { path, given, madeWith, stderr } = to
   const { host, seed, branch, description } = run
   const recordings = await RunRecordings.open(path, ['cluster', ...given], host)
   const log = new RunLog()
   try {
     const result = await runOnce(run, { ...options, log })
-    const trouble = await recordings.write(log.run(seed, branch.number, description, result))
+    const trouble = await recordings.write({ ...log.run(seed, branch.number, description, result), madeWith })
     stderr.write(`retrap: ${trouble ?? `the run is recorded in ${path}: retrap cluster replay ${path}`}\n`)
     return result
   } finally {

@@ -7,7 +7,7 @@ import type { RecordedHow } from '../../jobs/recordings.ts'
 import { fileSource } from '../../machine/recording/recorded-file.ts'
 
 /** A host whose machines can be recorded. */
-interface RecordingHost {
+export interface RecordingHost {
   /** Records machines whose starts name a recording, until `recorded`. */
   record(how: RecordedHow): void
   /** Waits for the recordings of the machines that have ended. @returns why one could not be written; undefined: all were */

@@ -8,6 +8,7 @@ import {
   ClusterError,
   type ClusterEvent,
   ClusterRunFile,
+  clusterTime,
   decodeFrame,
   hexLines,
   machineTime,
@@ -18,11 +19,13 @@ import {
   timeText,
 } from '@retrap/cluster'
 import { parseGuestTime } from '@retrap/machine/debug'
+import { openRecording } from '@retrap/recording'
 import { CliError, troubleWith } from '../../errors.ts'
 import { fileSource } from '../../machine/recording/recorded-file.ts'
 import { usage } from '../../options/values.ts'
 import { plainListed } from '../../print-lines.ts'
 import { type HeardLine, linesOfRecording } from './heard-lines.ts'
+import { thisBuild } from './made-with.ts'
 import { eventText } from './once.ts'
 import type { ClusterOutputs } from './run-cluster.ts'
 
@@ -75,6 +78,9 @@ export async function replayCluster(
   const folder = await mkdtemp(join(tmpdir(), 'retrap-cluster-'))
   try {
     const file = await ClusterRunFile.open(source, path)
+    const [build] = file.run.madeWith?.split(',') ?? []
+    if (build !== undefined && build !== thisBuild())
+      host.stderr.write(`retrap: ${path} was made with ${build}; this is ${thisBuild()}: the run may be another one\n`)
     const shown = new ShownRun(path, file, folder, host)
     if (flags.frame !== undefined) shown.frame(flags.frame)
     else if (flags.frames === true) shown.frames(flags.machine)
@@ -159,7 +165,15 @@ class ShownRun {
     const ns = goto === undefined ? undefined : parseGuestTime(goto)?.ns
     const start = this.#start(machine, flags.start, ns)
     const copy = await this.#copy(start.recording!)
-    const place = ns === undefined ? goto : `${machineTime(start, ns)}ns`
+    let place = ns === undefined ? goto : `${machineTime(start, ns)}ns`
+    const end = await endOf(copy)
+    if (ns !== undefined && machineTime(start, ns) > end) {
+      const [from, until] = [clusterTime(start, end), start.until].map(timeText)
+      this.#host.stderr.write(
+        `retrap: ${name} does nothing from ${from} to ${until} of the cluster's time: it is as then\n`,
+      )
+      place = 'end'
+    }
     const options = [...(gdb === undefined ? [] : ['--gdb', /^\d+$/.test(gdb) ? `tcp:127.0.0.1:${gdb}` : gdb]), ...more]
     return this.#host.run([
       ...['replay', copy],
@@ -238,6 +252,17 @@ class ShownRun {
       throw error instanceof ClusterError ? error : new CliError('ERR_INPUT', `${path}: ${troubleWith(error, 'write')}`)
     }
     return path
+  }
+}
+
+/** The instant at which a recording ends, in nanoseconds of its machine's clock: a machine at rest does not come to it. */
+async function endOf(path: string): Promise<number> {
+  const source = await fileSource(path)
+  try {
+    const { end } = await openRecording(source)
+    return end.ns ?? Infinity
+  } finally {
+    await source.close()
   }
 }
 

@@ -11,9 +11,9 @@ import {
 } from '@retrap/cluster'
 import { attempt, CliError } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
-import type { HostParts } from './host.ts'
+import { madeWith } from './made-with.ts'
 import { eventText, recordOnce, runOnce } from './once.ts'
-import { hostOf, usualLanes, usualWorkers } from './workers.ts'
+import { hostOf, type LanesOf, usualLanes, usualWorkers } from './workers.ts'
 
 /** The values of the options. */
 export interface ClusterFlags {
@@ -43,6 +43,9 @@ export function runClusterFile(
     const { record } = flags
     const path = flags.plan
     const plan = path === undefined ? undefined : read(path, (value) => readPlan(value, description))
+    const made = await madeWith(file, description)
+    if (plan?.madeWith !== undefined && plan.madeWith !== made)
+      tell(`${path} was found with ${plan.madeWith}; this is ${made}: the run may be another one`)
     const seed = plan?.seed ?? flags.seed
     const begin = performance.now()
     const onEvent = (event: ClusterEvent): void =>
@@ -53,8 +56,8 @@ export function runClusterFile(
     try {
       const result = await (record === undefined
         ? runOnce(run, { onEvent, signal })
-        : recordOnce(run, { onEvent, signal }, { path: record, given, stderr }))
-      if (flags.jsonl === true) stdout.write(`${JSON.stringify({ kind: 'result', seed, ...result })}\n`)
+        : recordOnce(run, { onEvent, signal }, { path: record, given, madeWith: made, stderr }))
+      if (flags.jsonl === true) stdout.write(`${JSON.stringify({ kind: 'result', seed, madeWith: made, ...result })}\n`)
       for (const line of summary(result, seed, performance.now() - begin)) tell(line)
       return result.failure === undefined
     } finally {
@@ -63,14 +66,8 @@ export function runClusterFile(
   })
 }
 
-/** A cluster that was read, and what it runs with. */
-interface ReadCluster {
-  readonly description: ClusterDescription
-  readonly parts: HostParts
-  /** Aborted by SIGINT and SIGTERM. */
-  readonly signal: AbortSignal
-  readonly tell: (text: string) => void
-}
+/** A cluster that was read, and what it runs with until SIGINT or SIGTERM. */
+type ReadCluster = Omit<LanesOf, 'seed'>
 
 /** Reads a description, and does something with it, until SIGINT or SIGTERM comes. */
 export async function withCluster<T>(

@@ -13,8 +13,9 @@ export const EXEC_PORTS = {
   report: 7,
 } as const
 
-/** File by which programs of a cluster report, line by line. */
-export const REPORT_PATH = '/dev/retrap/report'
+/** The folder of the pipe that programs of a cluster write their reports to, line by line. */
+export const REPORT_FOLDER = '/dev/retrap'
+export const REPORT_PATH: string = `${REPORT_FOLDER}/report`
 
 /** The name that the guest's kernel gives a port. The console is its first virtio device. */
 const device = (port: keyof typeof EXEC_PORTS): string => `/dev/vport0p${EXEC_PORTS[port]}`

@@ -102,6 +102,12 @@ const DEPENDENCIES = 'modules.dep'
 const ALIASES = 'modules.alias'
 const BUILT_IN = 'modules.builtin'
 
+/** Whether a kernel has a module, as a file or built in. @param folder - `lib/modules/RELEASE` */
+export function hasModule(folder: string, name: string): boolean {
+  const line = new RegExp(`/${name.replaceAll(/[-_]/g, '[-_]')}\\.ko(:|$)`, 'm')
+  return [DEPENDENCIES, BUILT_IN].some((list) => line.test(readFileSync(join(folder, list), 'utf8')))
+}
+
 /**
  * Writes the lists that Debian's `depmod` writes where the package is installed.
  *

@@ -1,0 +1,51 @@
+/** Identifies the parts that a plan was found with, or a run made with: with others the same seed and faults may lead elsewhere. */
+import { createHash } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import type { ClusterDescription, PlacedMachine } from '@retrap/cluster'
+import { fetchKernelModules } from '../../guests/linux/debian-drivers.ts'
+import { digestOfGenerator } from '../../machine/generator-digest.ts'
+import { packageVersion } from '../../package-version.ts'
+import { parseSharedFolder } from '../../options/container-options.ts'
+
+/** Of a larger file only the size counts. */
+const MOST_BYTES = 256 << 20
+/** Folders in which a program without a path is looked for. */
+const PLACES = ['', 'bin', 'usr/bin', 'usr/local/bin', 'usr/sbin', 'sbin']
+
+/** The version of this program, and a digest of its packages. */
+export function thisBuild(): string {
+  const hash = createHash('sha256').update(digestOfGenerator('@retrap/machine'))
+  return `retrap ${packageVersion()} ${hash.update(digestOfGenerator('@retrap/cluster')).digest('hex').slice(0, 12)}`
+}
+
+/** Names this build, the kernels of Linux guests, and a digest of the programs. @param file - of the description */
+export async function madeWith(file: string, { machines, workload }: ClusterDescription): Promise<string> {
+  const hash = createHash('sha256')
+  for (const machine of machines) {
+    const { setup = [], drivers = [], check = [] } = workload?.on === machine.name ? workload : {}
+    const words = [machine.command, setup, ...drivers, check].flat()
+    hash.update(`${words.join('\0')}\0`)
+    for (const path of filesOf(machine, words, dirname(resolve(file)))) {
+      const state = statSync(path, { throwIfNoEntry: false })
+      if (state?.isFile() === true) hash.update(state.size > MOST_BYTES ? `${state.size}` : readFileSync(path))
+    }
+  }
+  const guests = machines.filter(({ machine }) => machine === undefined)
+  const kinds = new Set(guests.map(({ arch }) => (arch === 'arm64' ? arch : 'amd64')))
+  const kernels = await Promise.all([...kinds].map((kind) => fetchKernelModules(kind, () => undefined)))
+  const programs = `programs ${hash.digest('hex').slice(0, 12)}`
+  return [thisBuild(), ...kernels.map(({ release }) => `Linux ${release}`), programs].join(', ')
+}
+
+/** Paths at which the host may have the files that a machine's commands name, its image, and the file of a machine of its own. */
+function filesOf({ image, root = '/', machine, share }: PlacedMachine, words: readonly string[], folder: string) {
+  const shares = share.map((text) => parseSharedFolder(text.startsWith('/') ? text : `${folder}/${text}`))
+  const named = words.flatMap((word): string[] => {
+    const shared = shares.find(({ at }) => word.startsWith(`${at}/`))
+    if (shared !== undefined) return [join(shared.path, word.slice(shared.at.length))]
+    return image === undefined ? PLACES.map((place) => join(resolve(folder, root), place, word)) : []
+  })
+  const images = image === undefined ? [] : [image, join(image, 'index.json')]
+  return [...named, ...[...images, machine ?? []].flat().map((path) => resolve(folder, path))]
+}
