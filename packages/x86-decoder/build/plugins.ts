@@ -11,7 +11,6 @@ import { readAllRows, TABLES } from '../src/forms.ts'
 import { packRows, packTables } from '../src/packed-tables.ts'
 import type { Form } from '../src/rows.ts'
 import { commonTable, loadRowCodes, loadTables } from '../src/tables.ts'
-import { extendedRows } from '../src/table/extended.ts'
 import { accessRows, flowRows } from '../src/table/info.ts'
 import { compileTables, type DecodeTables } from '../src/tree.ts'
 
@@ -109,16 +108,19 @@ const narrowed = (code: string): string => code.replace(/(?<=\S) {3,}(?=\S)/g, '
 
 const isOffered = (feature: string): boolean => feature.split('+').every((name) => !UNOFFERED.has(name))
 
-/** All rows but those of EVEX and APX. */
+/** All rows but those of EVEX and APX, which come last. */
 function rowsOfMachines(): readonly (readonly Form[])[] {
-  const lines = extendedRows.flatMap((table) => table.split('\n')).filter((line) => line !== '').length
-  return readAllRows().slice(0, -lines)
+  const rows = readAllRows()
+  return rows.slice(
+    0,
+    rows.findIndex(([form]) => form!.evex),
+  )
 }
 
 /** Leaves the instructions out that no model offers: their rows of opcodes, or their names in the tables by mnemonic. */
 function withoutUnoffered(code: string, file: string): string {
   if (file !== 'info.ts')
-    return code.replace(/^\S.*? {2}(?:\S+ {2}){2}(\S+).*$/gm, (row, feature: string) =>
+    return code.replace(/^(\S.*? {2}(?:\S+ {2}){2}(\S+)(?: \S+)*).*$/gm, (_, row: string, feature: string) =>
       isOffered(feature) ? row : NO_FACTS,
     )
   code = code.replace(/(?<=flagRows: string = `)[^`]*/, '')

@@ -45,6 +45,11 @@ export interface CodeInfo {
   readonly code: number
   /** In capitals, as in the manual. A near and a far form have names of their own: CALL, CALLF. */
   readonly mnemonic: string
+  /**
+   * The mnemonic of the instruction whose operation this one has, under a name of its own for the same or other elements: MOVAPS for
+   * MOVAPD and VPAND for VPANDD, which is the form of VEX that EVEX extends. Most have an operation of their own.
+   */
+  readonly operation: string
   /** As the manual writes the form: `ADD r/m32, imm8`. */
   readonly form: string
   /** In the order of Intel syntax. */
@@ -86,9 +91,16 @@ export interface CodeInfo {
   readonly vexL: -1 | 0 | 1 | 2
   /** EVEX.aaa and EVEX.z: no mask; merging only; zeroing too (not in memory); a mask that is not k0 must be named. */
   readonly masking: 'none' | 'merge' | 'zero' | 'required'
+  /** EVEX: bytes of the elements that the mask covers, in the destination or, if that is a mask, in the source; 0 = no mask. */
+  readonly elementBytes: number
+  /**
+   * EVEX: the class of exceptions, such as `E4NF`; `''` of other encodings and of AMX. Those with `.nb` are not told apart.
+   * Source: SDM vol. 2A, "Exception Classifications of EVEX-Encoded Instructions".
+   */
+  readonly exceptionClass: string
   /**
    * Whether parts of a memory operand that the mask leaves out are not accessed, and cannot fault: so it is with all masks but
-   * those of instructions whose exception type in the manual ends with NF.
+   * those of instructions whose class of exceptions ends with NF.
    */
   readonly faultSuppression: boolean
   /** EVEX.b with memory: bytes of the element that is repeated; 0 = not possible. */

@@ -76,6 +76,8 @@ function elisionOf({ mnemonic, map, opcode, attributes, vex, evex }: Form): Code
 type EvexInfo = Pick<
   CodeInfo,
   | 'masking'
+  | 'elementBytes'
+  | 'exceptionClass'
   | 'faultSuppression'
   | 'broadcast'
   | 'rounding'
@@ -86,7 +88,8 @@ type EvexInfo = Pick<
   | 'condition'
 >
 
-function evexInfo({ attributes, evex, map, condition }: Form, code: number): EvexInfo {
+function evexInfo(form: Form, code: number): EvexInfo {
+  const { attributes, evex, map, condition, elementBytes, exceptionClass } = form
   const bits = loadTables().evexLeaves[code]!
   const broadcast = (bits & EVEX_BROADCAST) >> EVEX_BROADCAST_SHIFT
   const masking = attributes.has('kz')
@@ -98,7 +101,9 @@ function evexInfo({ attributes, evex, map, condition }: Form, code: number): Eve
         : 'none'
   return {
     masking,
-    faultSuppression: masking !== 'none' && !attributes.has('whole'),
+    elementBytes,
+    exceptionClass,
+    faultSuppression: masking !== 'none' && !exceptionClass.endsWith('NF'),
     broadcast: broadcast === 0 ? 0 : ((1 << broadcast) as 2 | 4 | 8),
     rounding: attributes.has('er') ? 'rounding' : attributes.has('sae') ? 'sae' : 'none',
     disp8Scale: 1 << (bits & EVEX_SCALE),
@@ -115,13 +120,6 @@ function newDestinationAccess(mnemonic: string, position: number): OperandAccess
   // A source that is not wanted is not read from memory.
   return position === 2 && mnemonic.startsWith('CFCMOV') ? 'cr' : 'r'
 }
-
-/** APX variants write the same flags as their base instructions. */
-const flagsName = (mnemonic: string): string =>
-  mnemonic
-    .replace(/^CF(?=CMOV)/, '')
-    .replace(/^SETZU/, 'SET')
-    .replace(/^IMULZU$/, 'IMUL')
 
 /** The flags that a condition reads, by the upper three bits of EVEX.SC: O, B, E, BE, S, none (T, F), L, LE. */
 const CONDITION_FLAGS: readonly number[] = [0x800, 1, 0x40, 0x41, 0x80, 0, 0x880, 0x8c0]
@@ -174,7 +172,7 @@ export function describe(form: Form, code: number): CodeInfo {
   let flowKind: FlowKind = flow.get(mnemonic) ?? 'next'
   if (indirect && flowKind === 'jump') flowKind = 'indirect-jump'
   if (indirect && flowKind === 'call') flowKind = 'indirect-call'
-  let { r, w, u } = flags.get(flagsName(mnemonic)) ?? { r: 0, w: 0, u: 0 }
+  let { r, w, u } = flags.get(mnemonic) ?? flags.get(form.operation) ?? { r: 0, w: 0, u: 0 }
   if (isString) {
     r = FLAG_BITS['D']!
     if (attributes.has('repe')) w = 0x8d5
@@ -195,6 +193,7 @@ export function describe(form: Form, code: number): CodeInfo {
   return {
     code,
     mnemonic,
+    operation: form.operation,
     form: names.length === 0 ? mnemonic : `${mnemonic} ${names.join(', ')}`,
     operands: specs,
     operandSize: form.operandSize as CodeInfo['operandSize'],

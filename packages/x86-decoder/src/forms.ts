@@ -19,23 +19,23 @@ import { x87Rows } from './table/x87.ts'
  * Source: Intel SDM vol. 2D, Appendix A, "Three-byte Opcode Map", rows with superscript (v).
  */
 const vexRows: string = `
-VEX.NP 0F 38 F2     ANDN        Gy,By,Ey    BMI1 l0
-VEX.NP 0F 38 F3 /1  BLSR        By,Ey       BMI1 l0
-VEX.NP 0F 38 F3 /2  BLSMSK      By,Ey       BMI1 l0
-VEX.NP 0F 38 F3 /3  BLSI        By,Ey       BMI1 l0
-VEX.NP 0F 38 F5     BZHI        Gy,Ey,By    BMI2 l0
-VEX.F3 0F 38 F5     PEXT        Gy,By,Ey    BMI2 l0
-VEX.F2 0F 38 F5     PDEP        Gy,By,Ey    BMI2 l0
-VEX.F2 0F 38 F6     MULX        Gy,By,Ey    BMI2 l0
-VEX.NP 0F 38 F7     BEXTR       Gy,Ey,By    BMI1 l0
-VEX.66 0F 38 F7     SHLX        Gy,Ey,By    BMI2 l0
-VEX.F3 0F 38 F7     SARX        Gy,Ey,By    BMI2 l0
-VEX.F2 0F 38 F7     SHRX        Gy,Ey,By    BMI2 l0
-VEX.F2 0F 3A F0     RORX        Gy,Ey,Ib    BMI2 l0
-VEX.F2 M7 F6 /0     RDMSR       Rq,uId      MSR_IMM o64 w0 l0 cpl0
-VEX.F3 M7 F6 /0     WRMSRNS     uId,Rq      MSR_IMM o64 w0 l0 cpl0
-VEX.F2 M7 F8 /0     URDMSR      Rq,uId      USER_MSR o64 w0 l0
-VEX.F3 M7 F8 /0     UWRMSR      uId,Rq      USER_MSR o64 w0 l0
+VEX.NP 0F 38 F2     ANDN        Gy,By,Ey    BMI1 l0                 APX_F+BMI1 o64 nf
+VEX.NP 0F 38 F3 /1  BLSR        By,Ey       BMI1 l0                 APX_F+BMI1 o64 nf
+VEX.NP 0F 38 F3 /2  BLSMSK      By,Ey       BMI1 l0                 APX_F+BMI1 o64 nf
+VEX.NP 0F 38 F3 /3  BLSI        By,Ey       BMI1 l0                 APX_F+BMI1 o64 nf
+VEX.NP 0F 38 F5     BZHI        Gy,Ey,By    BMI2 l0                 APX_F+BMI2 o64 nf
+VEX.F3 0F 38 F5     PEXT        Gy,By,Ey    BMI2 l0                 APX_F+BMI2 o64
+VEX.F2 0F 38 F5     PDEP        Gy,By,Ey    BMI2 l0                 APX_F+BMI2 o64
+VEX.F2 0F 38 F6     MULX        Gy,By,Ey    BMI2 l0                 APX_F+BMI2 o64
+VEX.NP 0F 38 F7     BEXTR       Gy,Ey,By    BMI1 l0                 APX_F+BMI1 o64 nf
+VEX.66 0F 38 F7     SHLX        Gy,Ey,By    BMI2 l0                 APX_F+BMI2 o64
+VEX.F3 0F 38 F7     SARX        Gy,Ey,By    BMI2 l0                 APX_F+BMI2 o64
+VEX.F2 0F 38 F7     SHRX        Gy,Ey,By    BMI2 l0                 APX_F+BMI2 o64
+VEX.F2 0F 3A F0     RORX        Gy,Ey,Ib    BMI2 l0                 APX_F+BMI2 o64
+VEX.F2 M7 F6 /0     RDMSR       Rq,uId      MSR_IMM o64 w0 l0 cpl0  APX_F+MSR_IMM w0 o64 cpl0
+VEX.F3 M7 F6 /0     WRMSRNS     uId,Rq      MSR_IMM o64 w0 l0 cpl0  APX_F+MSR_IMM w0 o64 cpl0
+VEX.F2 M7 F8 /0     URDMSR      Rq,uId      USER_MSR o64 w0 l0      APX_F+USER_MSR w0 o64
+VEX.F3 M7 F8 /0     UWRMSR      uId,Rq      USER_MSR o64 w0 l0      APX_F+USER_MSR w0 o64
 `
 
 /** In the order of the codes. */
@@ -58,9 +58,25 @@ const lines: string[] = ['']
 /** Number of tables. */
 let tableCount = 0
 
+/** Number of tables before `extendedRows`: bundlers leave this module out where nothing reads a row, so that it computes nothing. */
+const BASE_TABLES = 8
+
+/** The rows of EVEX that rows of VEX have in their last column. The operation, and that VEX has the row too, are the same. */
+function evexRowsOf(rows: readonly string[]): string[] {
+  return rows.flatMap((row) => {
+    const [opcode, mnemonic, operands, attributes, evex] = row.split(/ {2,}/)
+    if (evex === undefined) return []
+    // General registers have no other form that assemblers take.
+    const isVector = !evex.startsWith('APX')
+    const operation = isVector ? /(?<= )as=\S+/.exec(attributes!) : null
+    return `E${opcode}  ${mnemonic}  ${operands}  ${evex}${isVector ? ' vex' : ''} ${operation?.[0] ?? ''}`.trimEnd()
+  })
+}
+
 /** Reads one more table. The first table has the forms of most code. */
 function readTable(): void {
   lines.push(...unpackRows(TABLES[tableCount++]!))
+  if (tableCount === BASE_TABLES) lines.push(...evexRowsOf(lines))
 }
 
 /** Parsed forms by row. */
@@ -99,6 +115,7 @@ export function mnemonicsOf(row: number, forms: number): readonly string[] {
   while (line[start] === ' ') start++
   const end = line.indexOf(' ', start)
   const name = end < 0 ? line.slice(start) : line.slice(start, end)
+  if (name.includes('cc')) return readRow(row).map(({ mnemonic }) => mnemonic)
   if (line.includes(' scc')) return SOURCE_CONDITIONS.map((suffix) => name + suffix)
   if (!name.includes('/')) return [name]
   const names = name.split('/')

@@ -43,7 +43,8 @@ export type Immediate = (typeof Immediate)[keyof typeof Immediate]
 /** Parts of a vector register: of 16 bytes with VEX.L = 0, of 32 with VEX.L = 1, of 64 with EVEX.L'L = 2. */
 const VECTOR_PARTS: Readonly<Record<string, number>> = { x: 1, hx: 2, qx: 4, ex: 8 }
 
-const SIZES: Readonly<Record<string, number>> = {
+/** Bytes of the size letters that say one size. */
+export const SIZES: Readonly<Record<string, number>> = {
   b: 1,
   w: 2,
   d: 4,

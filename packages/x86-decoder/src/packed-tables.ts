@@ -8,7 +8,7 @@ import { COMMON_CODE, COMMON_MODRM, entryOf } from './common-table.ts'
 import { type DecodeTables, MAPS, nodeWidth } from './tree.ts'
 
 /** The opcode column of a row: prefix and maps, opcode, what follows; and the other columns. */
-const OPCODE_COLUMN = /^((?:[A-Z\d]+\.)?(?:[A-Z\d]\w* )*?)([\dA-F]{2}|[+=])((?:\+r| \/\d| \(\w\w\))? {2}.*)$/
+const OPCODE_COLUMN = /^((?:[A-Z\d]+\.)?(?:[A-Z\d]\w* )*?)([\dA-F]{2}|[+=])((?:\+r|\+cc| \/\d| \(\w\w\))? {2}.*)$/
 
 /** Between the columns of a packed table. */
 const NEXT_COLUMN = '\t'

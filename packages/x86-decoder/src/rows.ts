@@ -1,10 +1,12 @@
 /**
  * Reads the rows of the opcode tables and expands each into its forms: one form is one row at one effective operand size.
  *
- * A row has the columns opcode, mnemonic, operands, attributes, two or more spaces apart.
+ * A row has the columns opcode, mnemonic, operands, attributes, two or more spaces apart. A row of VEX may have a fifth column: the
+ * attributes of the instruction in EVEX, whose other columns are the same.
  *
  * Opcode: `[VEX.][prefix] bytes [+r] [/digit | (modrm)]`. The prefix is `NP` (none of 66, F3, F2), `NFx` (neither F3 nor
- * F2), `66`, `F3`, `F2`; without one, prefixes do not select the row. `+r`: the low three bits name a register. `/digit`:
+ * F2), `66`, `F3`, `F2`; without one, prefixes do not select the row. `+r`: the low three bits name a register; `+cc`: the low four bits are a
+ * condition, whose suffix stands for `cc` in the mnemonic (SDM vol. 2D, "Condition Test (tttn) Field"). `/digit`:
  * ModRM.reg.  `(C1)`: the whole ModRM byte. `XOP.8 85`: opcode 85 of XOP map 8.
  * `0F 0F 9E`: opcode 9E after the operands (3DNow!). `EVEX.66 M5 6E`: opcode 6E of EVEX map 5. `REX2.`: only after REX2.
  *
@@ -30,13 +32,15 @@
  * 256-bit form; `A+B` both; AVX512VL comes by itself where an EVEX row has several lengths).
  *
  * `norex2`: not after REX2. EVEX only: `nd`, `nf`, `nf1`, `scc`, `norsp`: see `table/apx.ts`; `k` takes a mask register, `kz` also
- * zeroing (of a register), `kx` needs one that is not k0; `whole` all of a memory operand is accessed, whatever the mask (SDM vol.
- * 2A, "Exception Classifications of EVEX-Encoded Instructions": the types that end with NF); `bw`, `bd`, `bq` broadcast of an
- * element of 2, 4, 8 bytes from memory; `er` static rounding of registers, `sae` exceptions suppressed; `n1` to `n8` scale of
- * an 8-bit displacement in bytes where it is not the memory operand's size; `vex` VEX has the instruction too.
+ * zeroing (of a register), `kx` needs one that is not k0; `E4NF` and the like the class of exceptions (SDM vol. 2A, "Exception
+ * Classifications of EVEX-Encoded Instructions"; without NF, parts of memory that the mask leaves out are not accessed); `bw`, `bd`,
+ * `bq` broadcast of an element of 2, 4, 8 bytes from memory; `e1` to `e8` bytes of the elements that the mask covers, where they are
+ * not those of the broadcast; `er` static rounding of registers, `sae` exceptions suppressed; `n1` to `n8` scale of
+ * an 8-bit displacement in bytes where it is not the memory operand's size; `vex` VEX has the instruction too, in another row.
+ * `as=NAME`: the operation is that of another instruction, of VEX if the row is one of EVEX.
  */
 import { MODE_16, MODE_32, MODE_64 } from './kinds.ts'
-import { type FormOperand, Immediate, OperandColumn, type SizeClass } from './operand-column.ts'
+import { type FormOperand, Immediate, OperandColumn, SIZES, type SizeClass } from './operand-column.ts'
 
 /**
  * The conditions that select a form, as bit sets of allowed values. A bit set with all bits means that the property is ignored.
@@ -93,6 +97,11 @@ export interface Form {
   modes: number
   attributes: ReadonlySet<string>
   feature: string
+  /** mnemonic of the instruction whose operation it is */
+  operation: string
+  /** EVEX: class of exceptions, bytes of the elements that a mask covers */
+  exceptionClass: string
+  elementBytes: number
   /** required address size in bits, 0: any */
   addressSize: number
   /** required VEX.W, VEX.L (EVEX.L'L); -1 = ignored */
@@ -196,6 +205,9 @@ interface Attributes {
   readonly features: readonly [string, string]
   readonly addressSize: number
   readonly w: number
+  readonly operation: string | undefined
+  readonly exceptionClass: string
+  readonly elementBytes: number
   /** Allowed values of VEX.L or EVEX.L'L; empty: any. */
   readonly lengths: readonly number[]
 }
@@ -207,8 +219,15 @@ function readAttributes(text: string): Attributes {
   let addressSize = 0
   let w = -1
   let lengths: readonly number[] = []
+  let operation: string | undefined
+  let exceptionClass = ''
+  let [elementBytes, broadcast] = [0, 0]
   for (const word of list) {
     if (word.startsWith('=')) sizeClass = word.slice(1) as SizeClass
+    else if (word.startsWith('as=')) operation = word.slice(3)
+    else if (/^E\d/.test(word)) exceptionClass = word
+    else if (/^e\d$/.test(word)) elementBytes = Number(word[1])
+    else if (/^b[wdq]$/.test(word)) broadcast = SIZES[word[1]!]!
     else if (/^a\d\d$/.test(word)) addressSize = Number(word.slice(1))
     else if (/^w[01]$/.test(word)) w = Number(word[1])
     else if (/^l[012]+$/.test(word)) lengths = Array.from(word.slice(1), Number)
@@ -217,7 +236,27 @@ function readAttributes(text: string): Attributes {
       features = [narrow, wide]
     }
   }
-  return { words: new Set(list), sizeClass, features, addressSize, w, lengths }
+  const words = new Set(list)
+  const isMasked = words.has('k') || words.has('kz') || words.has('kx')
+  elementBytes ||= isMasked ? broadcast : 0
+  return { words, sizeClass, features, addressSize, w, operation, exceptionClass, elementBytes, lengths }
+}
+
+/** Suffixes of conditions by the low four bits of an opcode. */
+const CONDITIONS: readonly string[] = 'O NO B AE E NE BE A S NS P NP L GE LE G'.split(' ')
+/** The opcode of a row with a condition. */
+const CONDITION_OPCODE = /([\dA-F])0\+cc/
+/** The start of a row: what precedes the operands, and the size of the first of them. */
+const BEFORE_OPERANDS = /^((?:\S+ )*\S+ {2,}\S+ {2,})(?=\S(\w+))/
+
+/** The rows that one stands for: of each condition; without and with a new data destination. */
+function expand(line: string): readonly string[] {
+  if (line.includes('+cc'))
+    return CONDITIONS.map((suffix, i) =>
+      line.replace(CONDITION_OPCODE, `$1${i.toString(16).toUpperCase()}`).replaceAll('cc', suffix),
+    )
+  if (!line.includes(' ndopt')) return [line]
+  return [line.replace(' ndopt', ''), line.replace(' ndopt', ' nd').replace(BEFORE_OPERANDS, '$1B$2,')]
 }
 
 /** Operand (or address, or vector) sizes of each class, in bits. 0: one form for all. */
@@ -270,8 +309,13 @@ export class RowReader {
   }
 
   /** Parses the forms of one row. */
-  read(line: string): Form[] {
+  read(row: string): Form[] {
     this.#forms = []
+    for (const line of expand(row)) this.#readLine(line)
+    return this.#forms
+  }
+
+  #readLine(line: string): void {
     const [opcodeText, nameText, operandText, attributeText = ''] = line.split(/ {2,}/) as [
       string,
       string,
@@ -294,11 +338,10 @@ export class RowReader {
         SOURCE_CONDITIONS.forEach((suffix, condition) => this.#add({ ...variant, mnemonic: name + suffix, condition }))
       }
     }
-    return this.#forms
   }
 
   #add({ opcode, mnemonic, column, attributes, sizeClass, bits, condition }: Variant): void {
-    const { words, w } = attributes
+    const { words, w, operation = mnemonic, exceptionClass, elementBytes } = attributes
     const byAddress = sizeClass === 'a'
     const byVector = sizeClass === 'x'
     const bySize = sizeClass !== '' && !byAddress && !byVector
@@ -340,6 +383,9 @@ export class RowReader {
         opcode.evex && byVector
           ? attributes.features[0] + (bits < 512 && attributes.features[0].startsWith('AVX512') ? '+AVX512VL' : '')
           : attributes.features[bits === 64 || bits === 256 ? 1 : 0],
+      operation,
+      exceptionClass,
+      elementBytes,
       addressSize,
       w,
       l,
@@ -385,6 +431,9 @@ export const invalidForm: Form = {
   modes: 0,
   attributes: new Set(),
   feature: '',
+  operation: 'INVALID',
+  exceptionClass: '',
+  elementBytes: 0,
   addressSize: 0,
   w: -1,
   l: -1,

@@ -170,8 +170,7 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
       }
       const register = this.let(this.registerAddress(0))
       const old = this.#kept(this.f.load('v128.load', register))
-      const isFused = /^VF.*\d/.test(this.form.mnemonic)
-      const above = isFused
+      const above = this.#evex.isAccumulating
         ? this.f.load('v128.load', register)
         : this.kindOf(1) === 'xmm'
           ? this.#register(1)
@@ -350,21 +349,18 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
       return this.let(numeric(bytes === 4 ? 'i32x4.splat' : 'i16x8.splat', value.toI32()))
     }
 
-    /** Whether each element of memory is for several of the results. */
-    get #isRepeated(): boolean {
-      return this.form.mnemonic.includes('BROADCAST')
-    }
-
     /** Bytes of the elements of the memory operand. */
     get #memoryBytes(): number {
-      return this.#evex.elementBytes[this.#isRepeated ? 0 : this.form.operands.findIndex(({ kind }) => kind === 'mem')]!
+      return this.#evex.elementBytes[
+        this.#evex.isRepeated ? 0 : this.form.operands.findIndex(({ kind }) => kind === 'mem')
+      ]!
     }
 
     /** The elements of the memory operand that are for results under the mask. */
     #memoryBits(size: number): I64 {
       const count = size / this.#memoryBytes
       let bits = this.let(this.maskBits())
-      if (this.#isRepeated)
+      if (this.#evex.isRepeated)
         for (let upper = this.#evex.elements / 2; upper >= count; upper /= 2) bits = this.let(bits.or(bits.shrU(upper)))
       return this.let(bitsBelow(count, bits))
     }

@@ -1,4 +1,4 @@
-import { I32, I64, V128, extractLane, numeric, select, type FunctionBuilder } from '@retrap/wasm-emitter'
+import { I32, I64, V128, numeric, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import type { SharedFunction } from '@retrap/soft-float'
 import type { Context, Semantics, SemanticsTable } from '../semantics/context.ts'
 import { swizzleLanes } from '../semantics/vector/avx-permute.ts'
@@ -54,19 +54,15 @@ const blend: Semantics = {
   },
 }
 
-/** VBROADCASTF32X2 and its like: some elements of the source, all over the destination. */
-function broadcastPart(size: 8 | 16 | 32): Semantics {
-  return {
-    emit: (c) => {
-      const source = size === 32 ? c.readLanes(1) : [c.readV(1)]
-      const [low] = source as [V128]
-      const part = size === 8 ? [c.let(numeric('i64x2.splat', extractLane('i64x2.extract_lane', low, 0)))] : source
-      c.writeLanes(
-        0,
-        Array.from({ length: c.laneCount(0) }, (_, lane) => part[lane % part.length]!),
-      )
-    },
-  }
+/** VBROADCASTF32X4 and its like: one lane of the source or two, all over the destination. */
+const broadcastLanes: Semantics = {
+  emit: (c) => {
+    const part = c.readLanes(1)
+    c.writeLanes(
+      0,
+      Array.from({ length: c.laneCount(0) }, (_, lane) => part[lane % part.length]!),
+    )
+  },
 }
 
 /** The number of a part of a vector, by the low bits of the immediate. */
@@ -172,25 +168,12 @@ function packing(isExpansion: boolean): Semantics {
 const named = (names: readonly string[], semantics: Semantics): SemanticsTable =>
   Object.fromEntries(names.map((name) => [name, semantics]))
 
-const PARTS = [
-  ['32X2', 8],
-  ['32X4', 16],
-  ['64X2', 16],
-  ['32X8', 32],
-  ['64X4', 32],
-] as const
-
 export const evexMoves: SemanticsTable = {
   VPERMQ: permuteQuadwords,
   ...named(['VPBLENDMB', 'VPBLENDMW', 'VPBLENDMD', 'VPBLENDMQ', 'VBLENDMPS', 'VBLENDMPD'], blend),
   ...named(['VPCOMPRESSB', 'VPCOMPRESSW', 'VPCOMPRESSD', 'VPCOMPRESSQ', 'VCOMPRESSPS', 'VCOMPRESSPD'], packing(false)),
   ...named(['VPEXPANDB', 'VPEXPANDW', 'VPEXPANDD', 'VPEXPANDQ', 'VEXPANDPS', 'VEXPANDPD'], packing(true)),
-  ...Object.assign(
-    {},
-    ...PARTS.map(([name, size]) => ({
-      [`VBROADCAST${name}`]: broadcastPart(size),
-      [`VINSERT${name}`]: insertPart,
-      [`VEXTRACT${name}`]: extractPart,
-    })),
-  ),
+  VBROADCASTF128: broadcastLanes,
+  VINSERTF128: insertPart,
+  VEXTRACTF128: extractPart,
 }

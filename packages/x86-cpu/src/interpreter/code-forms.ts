@@ -110,43 +110,6 @@ function operandOf(spec: OperandSpec, info: CodeInfo, variant: Variant): FormOpe
   }
 }
 
-/**
- * Vector instructions that do the same, under names that say what the elements are supposed to be: all use the code of the
- * first. The names are without the V that VEX puts before them.
- */
-const SYNONYMS: readonly (readonly string[])[] = [
-  ['MOVAPS', 'MOVAPD', 'MOVDQA', 'MOVNTPS', 'MOVNTPD', 'MOVNTDQ', 'MOVNTDQA'],
-  ['MOVUPS', 'MOVUPD', 'MOVDQU', 'LDDQU'],
-  ['MOVLPS', 'MOVLPD'],
-  ['MOVHPS', 'MOVHPD'],
-  ['PAND', 'ANDPS', 'ANDPD'],
-  ['PANDN', 'ANDNPS', 'ANDNPD'],
-  ['POR', 'ORPS', 'ORPD'],
-  ['PXOR', 'XORPS', 'XORPD'],
-  ['PUNPCKLDQ', 'UNPCKLPS'],
-  ['PUNPCKHDQ', 'UNPCKHPS'],
-  ['PUNPCKLQDQ', 'UNPCKLPD'],
-  ['PUNPCKHQDQ', 'UNPCKHPD'],
-  ['BLENDPS', 'PBLENDD'],
-  ['PERMD', 'PERMPS'],
-  ['PERMQ', 'PERMPD'],
-  ['PERM2F128', 'PERM2I128'],
-  ['INSERTF128', 'INSERTI128'],
-  ['EXTRACTF128', 'EXTRACTI128'],
-  ['BROADCASTF128', 'BROADCASTI128'],
-  ['BROADCASTSS', 'PBROADCASTD'],
-  ['BROADCASTSD', 'PBROADCASTQ'],
-]
-
-const FIRST_NAME: ReadonlyMap<string, string> = new Map(
-  SYNONYMS.flatMap(([first = '', ...others]) =>
-    others.flatMap((other): [string, string][] => [
-      [other, first],
-      [`V${other}`, `V${first}`],
-    ]),
-  ),
-)
-
 /** The form of a code; equal forms of different codes have equal keys. */
 export function formOf(info: CodeInfo, variant: Variant): Form {
   const string = isStringForm(info)
@@ -159,7 +122,8 @@ export function formOf(info: CodeInfo, variant: Variant): Form {
       ? info.operandSize >> 3
       : (operands[0]?.size ?? 0)
   return {
-    mnemonic: FIRST_NAME.get(info.mnemonic) ?? info.mnemonic,
+    // Of APX, forms with zeroed upper bits are others than those without.
+    mnemonic: info.evexNd < 0 ? info.operation : info.mnemonic,
     size,
     operands,
     long: sensitive && variant.long,

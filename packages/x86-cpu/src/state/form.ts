@@ -55,6 +55,10 @@ export interface EvexForm {
   readonly isPaired: boolean
   /** Only the lowest element is computed; the others come from the first source. */
   readonly isScalar: boolean
+  /** The destination of a scalar is a source, too, whose elements above the lowest stay. */
+  readonly isAccumulating: boolean
+  /** Each element of the memory operand is for several of the results. */
+  readonly isRepeated: boolean
   /** Elements that the mask leaves out must raise no exceptions of floating point. */
   readonly isFloat: boolean
   /** Elements of the memory operand that the mask leaves out are not accessed; of one that is repeated: if it leaves all out. */

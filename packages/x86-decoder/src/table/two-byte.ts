@@ -140,56 +140,11 @@ F3 0F 1E /1    RDSSPD/RDSSPQ  Ry          CET_SS else
 0F 34          SYSENTER    -           SEP
 0F 35          SYSEXIT/SYSEXITQ  -           =y SEP cpl0
 NP 0F 37       GETSEC      -           SMX
-0F 40          CMOVO       Gv,Ev       CMOV
-0F 41          CMOVNO      Gv,Ev       CMOV
-0F 42          CMOVB       Gv,Ev       CMOV
-0F 43          CMOVAE      Gv,Ev       CMOV
-0F 44          CMOVE       Gv,Ev       CMOV
-0F 45          CMOVNE      Gv,Ev       CMOV
-0F 46          CMOVBE      Gv,Ev       CMOV
-0F 47          CMOVA       Gv,Ev       CMOV
-0F 48          CMOVS       Gv,Ev       CMOV
-0F 49          CMOVNS      Gv,Ev       CMOV
-0F 4A          CMOVP       Gv,Ev       CMOV
-0F 4B          CMOVNP      Gv,Ev       CMOV
-0F 4C          CMOVL       Gv,Ev       CMOV
-0F 4D          CMOVGE      Gv,Ev       CMOV
-0F 4E          CMOVLE      Gv,Ev       CMOV
-0F 4F          CMOVG       Gv,Ev       CMOV
+0F 40+cc        CMOVcc      Gv,Ev       CMOV
 NP 0F 78       VMREAD      Ey,Gy       f64 VMX cpl0 protected
 NP 0F 79       VMWRITE     Gy,Ey       f64 VMX cpl0 protected
-0F 80          JO          Jz          =v n64
-0F 81          JNO         Jz          =v n64
-0F 82          JB          Jz          =v n64
-0F 83          JAE         Jz          =v n64
-0F 84          JE          Jz          =v n64
-0F 85          JNE         Jz          =v n64
-0F 86          JBE         Jz          =v n64
-0F 87          JA          Jz          =v n64
-0F 88          JS          Jz          =v n64
-0F 89          JNS         Jz          =v n64
-0F 8A          JP          Jz          =v n64
-0F 8B          JNP         Jz          =v n64
-0F 8C          JL          Jz          =v n64
-0F 8D          JGE         Jz          =v n64
-0F 8E          JLE         Jz          =v n64
-0F 8F          JG          Jz          =v n64
-0F 90          SETO        Eb
-0F 91          SETNO       Eb
-0F 92          SETB        Eb
-0F 93          SETAE       Eb
-0F 94          SETE        Eb
-0F 95          SETNE       Eb
-0F 96          SETBE       Eb
-0F 97          SETA        Eb
-0F 98          SETS        Eb
-0F 99          SETNS       Eb
-0F 9A          SETP        Eb
-0F 9B          SETNP       Eb
-0F 9C          SETL        Eb
-0F 9D          SETGE       Eb
-0F 9E          SETLE       Eb
-0F 9F          SETG        Eb
+0F 80+cc        Jcc         Jz          =v n64
+0F 90+cc        SETcc       Eb
 0F A0          PUSH        FS          =v d64
 0F A1          POP         FS          =v d64
 0F A2          CPUID       -

@@ -5,40 +5,40 @@
  */
 export const vectorRows: string = `
 NP 0F 10          MOVUPS            Vdq,Wdq        SSE
-66 0F 10          MOVUPD            Vdq,Wdq        SSE2
+66 0F 10          MOVUPD            Vdq,Wdq        SSE2 as=MOVUPS
 F3 0F 10          MOVSS             Vdq,Wd         SSE
 F2 0F 10          MOVSD             Vdq,Wq         SSE2
 NP 0F 11          MOVUPS            Wdq,Vdq        SSE
-66 0F 11          MOVUPD            Wdq,Vdq        SSE2
+66 0F 11          MOVUPD            Wdq,Vdq        SSE2 as=MOVUPS
 F3 0F 11          MOVSS             Wd,Vdq         SSE
 F2 0F 11          MOVSD             Wq,Vdq         SSE2
 NP 0F 12          MOVHLPS           Vdq,Udq        SSE
 NP 0F 12          MOVLPS            Vdq,Mq         SSE
-66 0F 12          MOVLPD            Vdq,Mq         SSE2
+66 0F 12          MOVLPD            Vdq,Mq         SSE2 as=MOVLPS
 F3 0F 12          MOVSLDUP          Vdq,Wdq        SSE3
 F2 0F 12          MOVDDUP           Vdq,Wq         SSE3
 NP 0F 13          MOVLPS            Mq,Vdq         SSE
-66 0F 13          MOVLPD            Mq,Vdq         SSE2
-NP 0F 14          UNPCKLPS          Vdq,Wdq        SSE
-66 0F 14          UNPCKLPD          Vdq,Wdq        SSE2
-NP 0F 15          UNPCKHPS          Vdq,Wdq        SSE
-66 0F 15          UNPCKHPD          Vdq,Wdq        SSE2
+66 0F 13          MOVLPD            Mq,Vdq         SSE2 as=MOVLPS
+NP 0F 14          UNPCKLPS          Vdq,Wdq        SSE as=PUNPCKLDQ
+66 0F 14          UNPCKLPD          Vdq,Wdq        SSE2 as=PUNPCKLQDQ
+NP 0F 15          UNPCKHPS          Vdq,Wdq        SSE as=PUNPCKHDQ
+66 0F 15          UNPCKHPD          Vdq,Wdq        SSE2 as=PUNPCKHQDQ
 NP 0F 16          MOVLHPS           Vdq,Udq        SSE
 NP 0F 16          MOVHPS            Vdq,Mq         SSE
-66 0F 16          MOVHPD            Vdq,Mq         SSE2
+66 0F 16          MOVHPD            Vdq,Mq         SSE2 as=MOVHPS
 F3 0F 16          MOVSHDUP          Vdq,Wdq        SSE3
 NP 0F 17          MOVHPS            Mq,Vdq         SSE
-66 0F 17          MOVHPD            Mq,Vdq         SSE2
+66 0F 17          MOVHPD            Mq,Vdq         SSE2 as=MOVHPS
 NP 0F 28          MOVAPS            Vdq,Wdq        SSE
-66 0F 28          MOVAPD            Vdq,Wdq        SSE2
+66 0F 28          MOVAPD            Vdq,Wdq        SSE2 as=MOVAPS
 NP 0F 29          MOVAPS            Wdq,Vdq        SSE
-66 0F 29          MOVAPD            Wdq,Vdq        SSE2
+66 0F 29          MOVAPD            Wdq,Vdq        SSE2 as=MOVAPS
 NP 0F 2A          CVTPI2PS          Vdq,Qq         SSE
 66 0F 2A          CVTPI2PD          Vdq,Qq         SSE2
 F3 0F 2A          CVTSI2SS          Vdq,Ey         SSE
 F2 0F 2A          CVTSI2SD          Vdq,Ey         SSE2
-NP 0F 2B          MOVNTPS           Mdq,Vdq        SSE
-66 0F 2B          MOVNTPD           Mdq,Vdq        SSE2
+NP 0F 2B          MOVNTPS           Mdq,Vdq        SSE as=MOVAPS
+66 0F 2B          MOVNTPD           Mdq,Vdq        SSE2 as=MOVAPS
 F3 0F 2B          MOVNTSS           Md,Vdq         SSE4A
 F2 0F 2B          MOVNTSD           Mq,Vdq         SSE4A
 NP 0F 2C          CVTTPS2PI         Pq,Wq          SSE
@@ -63,14 +63,14 @@ NP 0F 52          RSQRTPS           Vdq,Wdq        SSE
 F3 0F 52          RSQRTSS           Vdq,Wd         SSE
 NP 0F 53          RCPPS             Vdq,Wdq        SSE
 F3 0F 53          RCPSS             Vdq,Wd         SSE
-NP 0F 54          ANDPS             Vdq,Wdq        SSE
-66 0F 54          ANDPD             Vdq,Wdq        SSE2
-NP 0F 55          ANDNPS            Vdq,Wdq        SSE
-66 0F 55          ANDNPD            Vdq,Wdq        SSE2
-NP 0F 56          ORPS              Vdq,Wdq        SSE
-66 0F 56          ORPD              Vdq,Wdq        SSE2
-NP 0F 57          XORPS             Vdq,Wdq        SSE
-66 0F 57          XORPD             Vdq,Wdq        SSE2
+NP 0F 54          ANDPS             Vdq,Wdq        SSE as=PAND
+66 0F 54          ANDPD             Vdq,Wdq        SSE2 as=PAND
+NP 0F 55          ANDNPS            Vdq,Wdq        SSE as=PANDN
+66 0F 55          ANDNPD            Vdq,Wdq        SSE2 as=PANDN
+NP 0F 56          ORPS              Vdq,Wdq        SSE as=POR
+66 0F 56          ORPD              Vdq,Wdq        SSE2 as=POR
+NP 0F 57          XORPS             Vdq,Wdq        SSE as=PXOR
+66 0F 57          XORPD             Vdq,Wdq        SSE2 as=PXOR
 NP 0F 58          ADDPS             Vdq,Wdq        SSE
 66 0F 58          ADDPD             Vdq,Wdq        SSE2
 F3 0F 58          ADDSS             Vdq,Wd         SSE
@@ -131,8 +131,8 @@ NP 0F 6B          PACKSSDW          Pq,Qq          MMX
 NP 0F 6E          MOVD/MOVQ         Pq,Ey          MMX
 66 0F 6E          MOVD/MOVQ         Vdq,Ey         SSE2
 NP 0F 6F          MOVQ              Pq,Qq          MMX
-66 0F 6F          MOVDQA            Vdq,Wdq        SSE2
-F3 0F 6F          MOVDQU            Vdq,Wdq        SSE2
+66 0F 6F          MOVDQA            Vdq,Wdq        SSE2 as=MOVAPS
+F3 0F 6F          MOVDQU            Vdq,Wdq        SSE2 as=MOVUPS
 NP 0F 70          PSHUFW            Pq,Qq,Ib       SSE
 66 0F 70          PSHUFD            Vdq,Wdq,Ib     SSE2
 F3 0F 70          PSHUFHW           Vdq,Wdq,Ib     SSE2
@@ -174,8 +174,8 @@ NP 0F 7E          MOVD/MOVQ         Ey,Pq          MMX
 66 0F 7E          MOVD/MOVQ         Ey,Vdq         SSE2
 F3 0F 7E          MOVQ              Vdq,Wq         SSE2
 NP 0F 7F          MOVQ              Qq,Pq          MMX
-66 0F 7F          MOVDQA            Wdq,Vdq        SSE2
-F3 0F 7F          MOVDQU            Wdq,Vdq        SSE2
+66 0F 7F          MOVDQA            Wdq,Vdq        SSE2 as=MOVAPS
+F3 0F 7F          MOVDQU            Wdq,Vdq        SSE2 as=MOVUPS
 NP 0F C2          CMPPS             Vdq,Wdq,Ib     SSE
 66 0F C2          CMPPD             Vdq,Wdq,Ib     SSE2
 F3 0F C2          CMPSS             Vdq,Wd,Ib      SSE
@@ -235,7 +235,7 @@ NP 0F E5          PMULHW            Pq,Qq          MMX
 F3 0F E6          CVTDQ2PD          Vdq,Wq         SSE2
 F2 0F E6          CVTPD2DQ          Vdq,Wdq        SSE2
 NP 0F E7          MOVNTQ            Mq,Pq          SSE
-66 0F E7          MOVNTDQ           Mdq,Vdq        SSE2
+66 0F E7          MOVNTDQ           Mdq,Vdq        SSE2 as=MOVAPS
 NP 0F E8          PSUBSB            Pq,Qq          MMX
 66 0F E8          PSUBSB            Vdq,Wdq        SSE2
 NP 0F E9          PSUBSW            Pq,Qq          MMX
@@ -252,7 +252,7 @@ NP 0F EE          PMAXSW            Pq,Qq          SSE
 66 0F EE          PMAXSW            Vdq,Wdq        SSE2
 NP 0F EF          PXOR              Pq,Qq          MMX
 66 0F EF          PXOR              Vdq,Wdq        SSE2
-F2 0F F0          LDDQU             Vdq,Mdq        SSE3
+F2 0F F0          LDDQU             Vdq,Mdq        SSE3 as=MOVUPS
 NP 0F F1          PSLLW             Pq,Qq          MMX
 66 0F F1          PSLLW             Vdq,Wdq        SSE2
 NP 0F F2          PSLLD             Pq,Qq          MMX
@@ -323,7 +323,7 @@ NP 0F 38 1E       PABSD             Pq,Qq          SSSE3
 66 0F 38 25       PMOVSXDQ          Vdq,Wq         SSE4_1
 66 0F 38 28       PMULDQ            Vdq,Wdq        SSE4_1
 66 0F 38 29       PCMPEQQ           Vdq,Wdq        SSE4_1
-66 0F 38 2A       MOVNTDQA          Vdq,Mdq        SSE4_1
+66 0F 38 2A       MOVNTDQA          Vdq,Mdq        SSE4_1 as=MOVAPS
 66 0F 38 2B       PACKUSDW          Vdq,Wdq        SSE4_1
 66 0F 38 30       PMOVZXBW          Vdq,Wq         SSE4_1
 66 0F 38 31       PMOVZXBD          Vdq,Wd         SSE4_1
