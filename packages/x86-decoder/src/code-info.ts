@@ -119,6 +119,8 @@ export interface CodeInfo {
   readonly condition: number
   /** LOCK is legal with a memory destination. */
   readonly lockable: boolean
+  /** A memory destination is read and changed at once, without LOCK too (SDM vol. 3A, "Automatic Locking"; CMPccXADD, RAO-INT). */
+  readonly atomic: boolean
   /**
    * The meaning of F2 and F3 before a memory operand (HLE): `locked`, they are XACQUIRE and XRELEASE beside LOCK; `always`,
    * without LOCK too; `release`, F3 is XRELEASE and F2 means nothing.

@@ -214,6 +214,7 @@ export function describe(form: Form, code: number): CodeInfo {
     vexL: form.l as CodeInfo['vexL'],
     ...evexInfo(form, code),
     lockable: attributes.has('lock'),
+    atomic: attributes.has('atomic'),
     elision: elisionOf(form),
     distinct: attributes.has('distinct') || operands[2]?.kind === OperandKind.TILE_VVVV,
     sib: attributes.has('sib'),

@@ -20,7 +20,7 @@
  * `F`: the default flags of CCMP; `Tq` an absolute target. `kG kE kR kB`: as G E R B, but a mask register; `tG tR tB`: a tile; `bG bE`: a bound register.
  * `Rv/Mw`: register and memory differ in size. `sIb`: sign-extended; `uId`: never; `nI`: the low half of L's byte. Tb: XLATB's table. Registers by name, and `1`.
  *
- * Attributes: `lock` LOCK is legal with a memory destination; `rep`, `repe` string repetition; `i64` invalid in 64-bit mode,
+ * Attributes: `lock` LOCK is legal with a memory destination; `atomic` memory is changed at once without it; `rep`, `repe` string repetition; `i64` invalid in 64-bit mode,
  * `o64` only there; `d64` operand size defaults to 64 there; `f64` is always 64 there; `n64` near branch: f64 on Intel,
  * d64 on AMD; `far` far pointer, AMD ignores REX.W; `=v`, `=y`, `=z` operand-size class where no operand shows it; `a16`, `a32`, `a64` address size; `b0` REX.B
  * clear; `w0`, `w1`, `l0`, `l1` VEX.W, VEX.L; `l2`, `l12` EVEX.L'L is one of these; `reg`, `mem` ModRM.mod; `anymod` mod is ignored and taken for 3; `cpl0`;

@@ -175,19 +175,16 @@ export const apx: SemanticsTable = {
   JMPABS: jumpAbsolute,
 }
 
-/** The older instruction of which another is a variant with zeroed upper bits. */
-const olderName = (mnemonic: string): string => mnemonic.replace(/^(SET|IMUL)ZU/, '$1')
-
 /** The operation of an instruction that APX has in EVEX, if it is an older one's or in a table. */
 export function promotedSemantics(info: CodeInfo, noFlags: boolean, table: SemanticsTable): Semantics | undefined {
   const own = apx[info.mnemonic]
   if (own !== undefined) return own
-  const name = olderName(info.mnemonic)
-  const older = instructionSemantics[name] ?? table[name]
+  const { operation } = info
+  const older = instructionSemantics[operation] ?? table[operation]
   if (older === undefined) return undefined
   const whole = info.evexNd === 1
   // IMUL has had three operands before.
-  const destination = whole && info.operands[0]!.kind === OperandKind.VVVV_REG && name !== 'IMUL'
+  const destination = whole && info.operands[0]!.kind === OperandKind.VVVV_REG && operation !== 'IMUL'
   return {
     ...older,
     emit: (c) => {

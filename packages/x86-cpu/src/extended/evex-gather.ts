@@ -78,20 +78,13 @@ function indexed(write: boolean, index: 4 | 8, element: 4 | 8): Handler {
   }
 }
 
-/** Letters of the widths in names. */
-const WIDTHS = { D: 4, Q: 8 } as const
-const ELEMENTS = [
-  ['P', 'D', 4],
-  ['P', 'Q', 8],
-  ['', 'PS', 4],
-  ['', 'PD', 8],
-] as const
-
-export const evexGathers: Readonly<Record<string, Handler>> = Object.fromEntries(
-  (['D', 'Q'] as const).flatMap((letter) =>
-    ELEMENTS.flatMap(([p, name, bytes]): [string, Handler][] => [
-      [`V${p}GATHER${letter}${name}`, indexed(false, WIDTHS[letter], bytes)],
-      [`V${p}SCATTER${letter}${name}`, indexed(true, WIDTHS[letter], bytes)],
-    ]),
-  ),
-)
+export const evexGathers: Readonly<Record<string, Handler>> = {
+  VPGATHERDD: indexed(false, 4, 4),
+  VPGATHERDQ: indexed(false, 4, 8),
+  VPGATHERQD: indexed(false, 8, 4),
+  VPGATHERQQ: indexed(false, 8, 8),
+  VPSCATTERDD: indexed(true, 4, 4),
+  VPSCATTERDQ: indexed(true, 4, 8),
+  VPSCATTERQD: indexed(true, 8, 4),
+  VPSCATTERQQ: indexed(true, 8, 8),
+}

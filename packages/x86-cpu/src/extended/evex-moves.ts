@@ -165,14 +165,11 @@ function packing(isExpansion: boolean): Semantics {
   }
 }
 
-const named = (names: readonly string[], semantics: Semantics): SemanticsTable =>
-  Object.fromEntries(names.map((name) => [name, semantics]))
-
 export const evexMoves: SemanticsTable = {
   VPERMQ: permuteQuadwords,
-  ...named(['VPBLENDMB', 'VPBLENDMW', 'VPBLENDMD', 'VPBLENDMQ', 'VBLENDMPS', 'VBLENDMPD'], blend),
-  ...named(['VPCOMPRESSB', 'VPCOMPRESSW', 'VPCOMPRESSD', 'VPCOMPRESSQ', 'VCOMPRESSPS', 'VCOMPRESSPD'], packing(false)),
-  ...named(['VPEXPANDB', 'VPEXPANDW', 'VPEXPANDD', 'VPEXPANDQ', 'VEXPANDPS', 'VEXPANDPD'], packing(true)),
+  VPBLENDMD: blend,
+  VPCOMPRESSD: packing(false),
+  VPEXPANDD: packing(true),
   VBROADCASTF128: broadcastLanes,
   VINSERTF128: insertPart,
   VEXTRACTF128: extractPart,

@@ -1,5 +1,4 @@
 import type { Semantics, SemanticsTable } from '../semantics/context.ts'
-import { products } from './products.ts'
 import type { EvexLowering } from '../interpreter/lower.ts'
 import { instructionSemantics } from '../semantics/index.ts'
 import type { Form } from '../state/form.ts'
@@ -14,16 +13,16 @@ import { wide } from './wide.ts'
 /** Instructions with EVEX that are others than those of VEX with their names. */
 const own: SemanticsTable = { ...wide, ...evexMoves }
 
-const known = new Map<string, Semantics>()
+const known = new Map<Semantics, Semantics>()
 
 /** Which operation a form stands for: its own, or that of VEX. */
 function semanticsOf({ mnemonic, operands }: Form): Semantics | undefined {
   // Comparisons of VEX write vectors.
   const isVector = /^(xmm|mem|reg)$/.test(operands[0]!.kind)
-  const semantics = own[mnemonic] ?? products[mnemonic] ?? (isVector ? instructionSemantics[mnemonic] : undefined)
+  const semantics = own[mnemonic] ?? (isVector ? instructionSemantics[mnemonic] : undefined)
   if (semantics === undefined) return undefined
-  const found = known.get(mnemonic) ?? underEvex(semantics)
-  known.set(mnemonic, found)
+  const found = known.get(semantics) ?? underEvex(semantics)
+  known.set(semantics, found)
   return found
 }
 

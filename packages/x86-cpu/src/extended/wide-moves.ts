@@ -301,19 +301,12 @@ function ofEachWidth(): SemanticsTable {
   return out
 }
 
-const widths = ofEachWidth()
-
 export const wideMoves: SemanticsTable = {
-  ...widths,
+  ...ofEachWidth(),
   ...narrowing(),
-  VPERMI2PS: widths['VPERMI2D']!,
-  VPERMI2PD: widths['VPERMI2Q']!,
-  VPERMT2PS: widths['VPERMT2D']!,
-  VPERMT2PD: widths['VPERMT2Q']!,
   VALIGND: align(32),
   VALIGNQ: align(64),
   VSHUFF32X4: shuffleLanes,
-  VSHUFF64X2: shuffleLanes,
   VPBROADCASTMB2Q: broadcastMask(8, 64),
   VPBROADCASTMW2D: broadcastMask(16, 32),
   VPSHUFBITQMB: shuffleBits,

@@ -4,11 +4,8 @@ import type { Form, FormOperand, OperandKind as FormKind, Repeat } from '../stat
 
 /** Mnemonics whose behaviour depends on 64-bit mode beyond their operand size. */
 const LONG_SENSITIVE = /^(PUSH(FQ)?P?|POP(FQ)?P?|CALL|RET|JMP|LEAVE|J[A-Z]+|LOOP.*|LAHF|SAHF)$/
-const LOOPS = /^LOOP/
-/** Mnemonics that change memory at once without a prefix (SDM vol. 3A, 10.1.2.1; CMPccXADD and RAO-INT say so of themselves). */
-const ALWAYS_LOCKED = /^XCHG|.XADD$|^A(ADD|AND|OR|XOR)$/
 /** Mnemonics whose handlers compute an address by themselves. */
-const ADDRESSING = /^(LOOP|MASKMOV|MONITOR$)/
+const ADDRESSING = /^(MASKMOV|MONITOR$)/
 
 /** The facts that distinguish the forms of one code. */
 export interface Variant {
@@ -110,10 +107,16 @@ function operandOf(spec: OperandSpec, info: CodeInfo, variant: Variant): FormOpe
   }
 }
 
+/** Whether the operation depends on 64-bit mode. */
+const isLongSensitive = (info: CodeInfo): boolean => isStringForm(info) || LONG_SENSITIVE.test(info.mnemonic)
+
+/** LOOP, LOOPE and LOOPNE, which count in a register of the address size. */
+const isLoop = ({ map, opcode, flow }: CodeInfo): boolean =>
+  map === 0 && flow === 'branch' && opcode >= 0xe0 && opcode <= 0xe2
+
 /** The form of a code; equal forms of different codes have equal keys. */
 export function formOf(info: CodeInfo, variant: Variant): Form {
   const string = isStringForm(info)
-  const sensitive = string || LONG_SENSITIVE.test(info.mnemonic)
   const operands = string ? [] : info.operands.map((spec) => operandOf(spec, info, variant))
   // INS and OUTS have DX beside the element, which may be narrower.
   const size = string
@@ -126,11 +129,11 @@ export function formOf(info: CodeInfo, variant: Variant): Form {
     mnemonic: info.evexNd < 0 ? info.operation : info.mnemonic,
     size,
     operands,
-    long: sensitive && variant.long,
+    long: variant.long && isLongSensitive(info),
     vex: info.encoding === 'vex',
-    lock: variant.memory && (variant.lock || ALWAYS_LOCKED.test(info.mnemonic)),
+    lock: variant.memory && (variant.lock || info.atomic),
     repeat: string ? variant.repeat : 'none',
-    addressSize: string || ADDRESSING.test(info.mnemonic) ? variant.addressSize : 0,
+    addressSize: string || isLoop(info) || ADDRESSING.test(info.mnemonic) ? variant.addressSize : 0,
     noFlags: variant.noFlags && info.noFlags === 'possible',
   }
 }
@@ -139,14 +142,14 @@ export function formOf(info: CodeInfo, variant: Variant): Form {
 export function* variantsOf(info: CodeInfo): Generator<Variant> {
   const string = isStringForm(info)
   const relative = info.operands.some((o) => isRelative(o.kind))
-  const modes = string || LONG_SENSITIVE.test(info.mnemonic) ? [false, true] : [false]
+  const modes = isLongSensitive(info) ? [false, true] : [false]
   const repeats: Repeat[] = string ? (info.repeat === 'repe' ? ['none', 'repe', 'repne'] : ['none', 'rep']) : ['none']
   const canBeMemory = info.memory !== 'never' && info.operands.some((o) => MODRM_MEMORY.has(o.kind))
   const canBeRegister = info.memory !== 'only'
   for (const long of modes) {
     if (long && (info.modes & 4) === 0) continue
     if (!long && modes.length > 1 && (info.modes & 3) === 0) continue
-    const addressSizes = string || LOOPS.test(info.mnemonic) ? (long ? [4, 8] : [2, 4]) : [0]
+    const addressSizes = string || isLoop(info) ? (long ? [4, 8] : [2, 4]) : [0]
     for (const addressSize of addressSizes) {
       for (const repeat of repeats) {
         for (const inPage of relative ? (['no', 'back', 'forward'] as const) : (['no'] as const)) {

@@ -1,4 +1,4 @@
-import { OperandKind } from '@retrap/x86-decoder'
+import { Immediate, OperandKind } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import { isRelative, isStringForm } from './code-forms.ts'
 import { OP_SYSTEM } from '../state/record.ts'
@@ -29,7 +29,8 @@ export const IMMEDIATE_TWO = 6
 /** The state offset of the register that its upper bits name. */
 export const IMMEDIATE_REGISTER = 7
 
-const TWO_IMMEDIATES: ReadonlySet<string> = new Set(['ENTER', 'CALLF', 'JMPF', 'EXTRQ', 'INSERTQ'])
+/** Immediates of two numbers. */
+const TWO_NUMBERS: readonly Immediate[] = [Immediate.U16_U8, Immediate.FAR16, Immediate.FAR32, Immediate.U8_U8]
 
 /** How the record of a form is written, and the code that executes it. */
 export interface LoweredForm extends FormCode {
@@ -76,7 +77,7 @@ function immediateOf(info: CodeInfo, form: Form, op: number): number {
   const i = form.operands.findIndex(({ kind }) => kind === 'imm')
   const spec = info.operands[i]
   if (spec?.kind === OperandKind.ONE) return IMMEDIATE_ONE
-  if (TWO_IMMEDIATES.has(info.mnemonic)) return IMMEDIATE_TWO
+  if (TWO_NUMBERS.includes(info.immediate)) return IMMEDIATE_TWO
   if (spec === undefined || op === OP_SYSTEM) return IMMEDIATE_PLAIN
   switch (form.operands[i]?.size ?? 8) {
     case 1:

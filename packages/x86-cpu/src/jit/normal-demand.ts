@@ -1,4 +1,5 @@
 import type { RecordMemory, Region, RegionInstruction } from '@retrap/engine'
+import { codeInfo } from '@retrap/x86-decoder'
 import type { FormSource } from '../semantics/form-context.ts'
 import { vectorOperand } from './vector-plan.ts'
 
@@ -22,14 +23,6 @@ export const NORMAL_LOWER = 2
 export const NORMAL_UPPER = 4
 export const NORMAL_TOP = 8
 export const NORMAL_SINGLE_SHIFT = 4
-
-/** Arithmetic and comparisons: packed or scalar, and the type. */
-const ARITHMETIC = /^V?(?:ADD|SUB|MUL|DIV|SQRT|U?COMI|FN?M(?:ADD|SUB)\d+)([SP])([SD])$/
-/** Comparisons have no destination. */
-const COMPARISON = /COMI/
-/** Operations whose destination is a source as well, if they have no operand for each. */
-const UNARY = /SQRT/
-const COPY = /^V?MOV[AU]P[SD]$|^V?MOVDQ[AU]$/
 
 /** The registers that one instruction tests, and the one that it writes. */
 interface Uses {
@@ -73,21 +66,21 @@ function passBackwards(live: NormalSet[], { tested, written, copied }: Uses): vo
 
 function usesOf(memory: RecordMemory, { form: source, record }: RegionInstruction<FormSource>): Uses {
   if (source === undefined) return { tested: [], written: undefined, copied: undefined }
-  const { form } = source
-  const { mnemonic, operands } = form
+  const { form, semantics, code } = source
+  const { numbers, moves } = semantics
+  const { operands } = form
   const registers = operands.map((_, i) => vectorOperand(memory, record, form, i))
   const [first, second] = registers
-  const arithmetic = ARITHMETIC.exec(mnemonic)
-  const written = COMPARISON.test(mnemonic) ? undefined : first
-  const copied = COPY.test(mnemonic) && operands.length === 2 ? second : undefined
-  if (arithmetic === null) return { tested: [], written, copied }
+  const access = codeInfo(code!).operands[0]?.access
+  const written = access === 'r' ? undefined : first
+  const copied = moves === 'copy' && operands.length === 2 ? second : undefined
+  if (numbers?.tested === undefined) return { tested: [], written, copied }
+  const { bits, isScalar } = numbers
   const size = operands[0]?.size ?? 0
   const wide = size > 32 ? NORMAL_UPPER | NORMAL_TOP : size > 16 ? NORMAL_UPPER : 0
-  const elements = arithmetic[1] === 'S' ? NORMAL_LOW : NORMAL_LOWER | wide
-  const set = elements << (arithmetic[2] === 'D' ? 0 : NORMAL_SINGLE_SHIFT)
-  // With an operand for each source, the destination is none, but of a fused operation.
-  const isSource = (i: number): boolean =>
-    i > 0 || (!UNARY.test(mnemonic) && (operands.length === 2 || mnemonic.includes('FM') || mnemonic.includes('FNM')))
+  const elements = isScalar ? NORMAL_LOW : NORMAL_LOWER | wide
+  const set = elements << (bits === 64 ? 0 : NORMAL_SINGLE_SHIFT)
+  const isSource = (i: number): boolean => i > 0 || (numbers.tested === 2 && access !== 'w')
   const tested = registers.flatMap((register, i): [number, NormalSet][] =>
     register !== undefined && isSource(i) ? [[register, set]] : [],
   )

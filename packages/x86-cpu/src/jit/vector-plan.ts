@@ -19,14 +19,6 @@ export const VECTOR_REGISTERS = 32
 const REGISTER_BYTES = 64
 const FIELDS = [R_REG0, R_REG1, R_REG2, R_IMM]
 
-/** Scalar instructions, with the type of their elements. */
-const SCALAR =
-  /^V?(?:(?:ADD|SUB|MUL|DIV|SQRT|MIN|MAX|CMP|U?COMI|MOV|ROUND|CVTSI2|RCP|RSQRT|FN?M(?:ADD|SUB)\d+)S([SD])|CVTT?S([SD])2SI)$/
-/** Moves and logic, which compilers use for scalars too. */
-const NEUTRAL = /^V?(MOV[AU]P[DS]|PXOR|XORP[DS]|ANDN?P[DS]|ORP[DS])$/
-/** Conversions between the two types. */
-const CONVERSION = /^V?CVTS([DS])2S([DS])$/
-
 /**
  * Which registers the instructions of a region name, and how each is used most.
  *
@@ -41,14 +33,14 @@ export function planVectors(
   let hasMasks = false
   for (const { form: source, record } of instructions) {
     if (source === undefined) continue
-    const { mnemonic, operands, evex, vex } = source.form
+    const { operands, evex, vex } = source.form
     hasMasks ||= evex !== undefined || operands.some(({ kind }) => kind === 'mask')
     for (const i of operands.keys()) {
       const register = vectorOperand(memory, record, source.form, i)
       if (register === undefined) continue
       const vote = votes[register]!
       vote.lanes = Math.max(vote.lanes, vex ? vectorBytes >> 4 : 0, 2)
-      const format = formatOf(mnemonic, i)
+      const format = formatOf(source, i)
       if (format !== undefined) vote[format]++
     }
   }
@@ -70,11 +62,9 @@ export function vectorOperand(memory: RecordMemory, record: number, { operands }
 }
 
 /** The format that suits operand `i` of an instruction; undefined where none matters. */
-function formatOf(mnemonic: string, i: number): VectorFormat | undefined {
-  if (NEUTRAL.test(mnemonic)) return undefined
-  const converted = CONVERSION.exec(mnemonic)
-  if (converted !== null) return converted[i === 0 ? 2 : 1] === 'D' ? 'f64' : 'f32'
-  const scalar = SCALAR.exec(mnemonic)
-  if (scalar === null) return 'whole'
-  return (scalar[1] ?? scalar[2]) === 'D' ? 'f64' : 'f32'
+function formatOf({ semantics }: FormSource, i: number): VectorFormat | undefined {
+  const { numbers, moves } = semantics
+  if (moves !== undefined) return undefined
+  if (numbers?.isScalar !== true) return 'whole'
+  return (i === 0 ? numbers.bits : (numbers.from ?? numbers.bits)) === 64 ? 'f64' : 'f32'
 }

@@ -13,6 +13,7 @@ import type {
   UnitEmitter,
   UnitSemantics,
 } from '@retrap/engine'
+import { codeInfo } from '@retrap/x86-decoder'
 import type { MachineMemory } from '@retrap/memory'
 import type { I32, ModuleBuilder } from '@retrap/wasm-emitter'
 import type { FormSource } from '../semantics/form-context.ts'
@@ -35,8 +36,6 @@ import { VectorRegisters } from './vector-registers.ts'
 const LONGEST_INLINE = 800
 /** The same of instructions with EVEX: functions have their masks, broadcasts and roundings, of which few are left in place. */
 const LONGEST_EVEX_INLINE = 8000
-
-const CONTROL = /^(J[A-Z]+|LOOP|LOOPE|LOOPNE|CALL|RET)$/
 
 /** Instructions whose handlers units call, because the next instruction usually follows. */
 const CALLED_HANDLERS =
@@ -141,19 +140,26 @@ function formFlow(source: FormSource, op: number): Flow {
   return flow
 }
 
-function findFlow({ form, semantics }: FormSource, op: number): Flow {
-  const { mnemonic, operands } = form
+function findFlow({ form, semantics, code }: FormSource, op: number): Flow {
   const { partial, compiled, far } = semantics
   if (far === true) return 'far'
   // A function that the next instruction follows, unless it leaves this one to its handler.
   if (form.repeat !== 'none' || semantics.called === true) return 'repeat'
   if (partial === true) return compiled === true ? 'next' : 'leave'
-  if (!CONTROL.test(mnemonic)) return op === OP_CALL_CONTROL ? 'leave' : 'next'
-  if (mnemonic === 'RET') return 'return'
-  const kind = operands[0]?.kind
-  const relative = kind === 'rel' || kind === 'relp' || kind === 'relf'
-  if (!relative) return 'indirect'
-  return mnemonic === 'CALL' ? 'call' : mnemonic === 'JMP' ? 'jump' : 'branch'
+  const { flow } = codeInfo(code!)
+  switch (flow) {
+    case 'return':
+      return flow
+    case 'indirect-jump':
+    case 'indirect-call':
+      return 'indirect'
+    case 'jump':
+    case 'branch':
+    case 'call':
+      return form.operands[0]!.kind.startsWith("rel") ? flow : 'indirect'
+    default:
+      return op === OP_CALL_CONTROL ? 'leave' : 'next'
+  }
 }
 
 /** Whether the instruction pointer is the linear address, and is not truncated by a branch. */
@@ -338,6 +344,11 @@ function usesFlags({ u16 }: RecordMemory, record: number, flow: Flow, form: Form
 /** Whether the function that executes an instruction may read or write vector registers. */
 function usesVectors({ form }: RegionInstruction<FormSource>): boolean {
   if (form === undefined) return true
-  const { operands, mnemonic } = form.form
-  return /^V|X(SAVE|RSTOR)/.test(mnemonic) || operands.some(({ kind }) => /^(xmm|vsib|mask)$/.test(kind))
+  const { operands, vex } = form.form
+  // Functions that are called save or restore them.
+  return (
+    vex ||
+    (form.semantics.called === true && operands.length > 0) ||
+    operands.some(({ kind }) => /^(xmm|vsib|mask)$/.test(kind))
+  )
 }

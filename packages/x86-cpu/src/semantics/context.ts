@@ -344,8 +344,24 @@ export abstract class Context extends FlagContext {
 }
 
 /** An operation over the emitter; one for all operand kinds and sizes. */
+/** The numbers of floating point that an operation has in vector registers. */
+export interface Numbers {
+  /** Bits of each number; of a conversion those of the result. */
+  readonly bits: 32 | 64
+  /** Bits of a number that is converted. */
+  readonly from?: 32 | 64
+  /** The lowest elements alone. */
+  readonly isScalar: boolean
+  /** Operands are tested for denormal numbers: 1 source beside the destination, or both of them. */
+  readonly tested?: 1 | 2
+}
+
 export interface Semantics {
   readonly emit: (c: Context) => void
+  /** Compiled code holds numbers of this kind in locals of their type. */
+  readonly numbers?: Numbers
+  /** A whole vector that compiled code may as well take for a number: a copy of it, or a bit pattern. */
+  readonly moves?: 'copy' | 'bits'
   /**
    * The form makes one memory access at most, and nothing can fail after it: a synchronous device may be called straight
    * through (design.md, instruction contract, rule 3). Forms that modify memory are never direct, whatever stands here.

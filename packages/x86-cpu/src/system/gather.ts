@@ -86,8 +86,4 @@ export const gatherHandlers: Readonly<Record<string, Handler>> = {
   VPGATHERDQ: gather({ index: 4, element: 8 }),
   VPGATHERQD: gather({ index: 8, element: 4 }),
   VPGATHERQQ: gather({ index: 8, element: 8 }),
-  VGATHERDPS: gather({ index: 4, element: 4 }),
-  VGATHERDPD: gather({ index: 4, element: 8 }),
-  VGATHERQPS: gather({ index: 8, element: 4 }),
-  VGATHERQPD: gather({ index: 8, element: 8 }),
 }

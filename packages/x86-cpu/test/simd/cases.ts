@@ -1,5 +1,4 @@
 import { OperandKind, codes, type CodeInfo } from '@retrap/x86-decoder'
-import { sseInteger } from '../../src/semantics/vector/avx.ts'
 import * as host from './interpreted.ts'
 
 /** Cases for one form: what is encoded, and the states it starts from. */
@@ -26,7 +25,7 @@ const MEMORY_KINDS: ReadonlySet<number> = new Set([
 export function subjects(): Subject[] {
   const found: Subject[] = []
   for (const info of codes) {
-    if (!(info.mnemonic in sseInteger)) continue
+    if (!host.isInteger(info)) continue
     const spec = info.operands.find((o) => MEMORY_KINDS.has(o.kind))
     const isMmx = (kind: number): boolean => kind >= OperandKind.MMX_REG && kind <= OperandKind.MMX_RM_REG
     const isXmm = (kind: number): boolean => kind >= OperandKind.XMM_REG && kind <= OperandKind.XMM_RM_REG

@@ -1,4 +1,4 @@
-import { DECODED, Instruction, codes, decodeInto } from '@retrap/x86-decoder'
+import { DECODED, Instruction, codes, decodeInto, type CodeInfo } from '@retrap/x86-decoder'
 import { generateX86Interpreter } from '../../src/interpreter/interpreter.ts'
 import type { FormSource } from '../../src/semantics/form-context.ts'
 import { formOf, variantsOf } from '../../src/interpreter/code-forms.ts'
@@ -6,6 +6,7 @@ import { Lowering } from '../../src/interpreter/lower.ts'
 import { OP_LEAVE, RECORD_BYTES, R_OP } from '../../src/state/record.ts'
 import * as S from '../../src/state/state-layout.ts'
 import { formKey } from '../../src/state/form.ts'
+import { instructionSemantics } from '../../src/semantics/index.ts'
 import { sseInteger } from '../../src/semantics/vector/avx.ts'
 // One instruction with the state before it: an FXSAVE image (SDM vol. 1, "FXSAVE and FXRSTOR Instructions"), and what is behind it.
 export const CASE_BYTES = 768
@@ -30,6 +31,9 @@ export const STATE = 0x4000
 export const LINEAR_PAGE = 0x7654_3000
 export const MEMORY_ADDRESS: number = LINEAR_PAGE + 0x100
 
+/** Operations on integers, and the moves of whole vectors that some of them are. */
+export const isInteger = ({ operation }: CodeInfo): boolean => operation in sseInteger || /^MOV[AU]PS$/.test(operation)
+
 /** Generated code for the integer vector instructions alone, around a state that tests can look at. */
 export class Interpreted {
   readonly view: DataView
@@ -47,8 +51,8 @@ export class Interpreted {
   constructor() {
     const sources: FormSource[] = []
     for (const info of codes) {
-      const semantics = sseInteger[info.mnemonic]
-      if (semantics === undefined) continue
+      const semantics = instructionSemantics[info.operation]
+      if (semantics === undefined || !isInteger(info)) continue
       for (const variant of variantsOf(info)) sources.push({ form: formOf(info, variant), semantics, accessFlags: 0 })
     }
     const code = generateX86Interpreter(sources, new Set(), { shared: false })

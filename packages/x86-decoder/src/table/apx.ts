@@ -164,10 +164,10 @@ EVEX.F3 M4 F8        ENQCMDS       Gas,Moq     APX_F+ENQCMD w0 o64 cpl0
 EVEX.F2 M4 F8        URDMSR        Gq,Rq       APX_F+USER_MSR w0 o64
 EVEX.F3 M4 F8        UWRMSR        Gq,Rq       APX_F+USER_MSR w0 o64
 EVEX.NP M4 F9        MOVDIRI       My,Gy       APX_F+MOVDIRI o64
-EVEX.NP M4 FC        AADD          My,Gy       APX_F+RAO_INT o64
-EVEX.66 M4 FC        AAND          My,Gy       APX_F+RAO_INT o64
-EVEX.F3 M4 FC        AXOR          My,Gy       APX_F+RAO_INT o64
-EVEX.F2 M4 FC        AOR           My,Gy       APX_F+RAO_INT o64
+EVEX.NP M4 FC        AADD          My,Gy       APX_F+RAO_INT o64 atomic
+EVEX.66 M4 FC        AAND          My,Gy       APX_F+RAO_INT o64 atomic
+EVEX.F3 M4 FC        AXOR          My,Gy       APX_F+RAO_INT o64 atomic
+EVEX.F2 M4 FC        AOR           My,Gy       APX_F+RAO_INT o64 atomic
 EVEX.NP M4 FE /0     INC           Eb          APX_F o64 ndopt nf
 EVEX.NP M4 FE /1     DEC           Eb          APX_F o64 ndopt nf
 EVEX.NFx M4 FF /0    INC           Ev          APX_F o64 ndopt nf

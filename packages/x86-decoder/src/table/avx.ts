@@ -298,14 +298,14 @@ VEX.66 0F 38 91     VPGATHERQD            Vdq,vxd,Hdq       AVX2 w0 l0 distinct
 VEX.66 0F 38 91     VPGATHERQD            Vdq,vyd,Hdq       AVX2 w0 l1 distinct
 VEX.66 0F 38 91     VPGATHERQQ            Vdq,vxq,Hdq       AVX2 w1 l0 distinct
 VEX.66 0F 38 91     VPGATHERQQ            Vqq,vyq,Hqq       AVX2 w1 l1 distinct
-VEX.66 0F 38 92     VGATHERDPS            Vdq,vxd,Hdq       AVX2 w0 l0 distinct
-VEX.66 0F 38 92     VGATHERDPS            Vqq,vyd,Hqq       AVX2 w0 l1 distinct
-VEX.66 0F 38 92     VGATHERDPD            Vdq,vxq,Hdq       AVX2 w1 l0 distinct
-VEX.66 0F 38 92     VGATHERDPD            Vqq,vxq,Hqq       AVX2 w1 l1 distinct
-VEX.66 0F 38 93     VGATHERQPS            Vdq,vxd,Hdq       AVX2 w0 l0 distinct
-VEX.66 0F 38 93     VGATHERQPS            Vdq,vyd,Hdq       AVX2 w0 l1 distinct
-VEX.66 0F 38 93     VGATHERQPD            Vdq,vxq,Hdq       AVX2 w1 l0 distinct
-VEX.66 0F 38 93     VGATHERQPD            Vqq,vyq,Hqq       AVX2 w1 l1 distinct
+VEX.66 0F 38 92     VGATHERDPS            Vdq,vxd,Hdq       AVX2 w0 l0 distinct as=VPGATHERDD
+VEX.66 0F 38 92     VGATHERDPS            Vqq,vyd,Hqq       AVX2 w0 l1 distinct as=VPGATHERDD
+VEX.66 0F 38 92     VGATHERDPD            Vdq,vxq,Hdq       AVX2 w1 l0 distinct as=VPGATHERDQ
+VEX.66 0F 38 92     VGATHERDPD            Vqq,vxq,Hqq       AVX2 w1 l1 distinct as=VPGATHERDQ
+VEX.66 0F 38 93     VGATHERQPS            Vdq,vxd,Hdq       AVX2 w0 l0 distinct as=VPGATHERQD
+VEX.66 0F 38 93     VGATHERQPS            Vdq,vyd,Hdq       AVX2 w0 l1 distinct as=VPGATHERQD
+VEX.66 0F 38 93     VGATHERQPD            Vdq,vxq,Hdq       AVX2 w1 l0 distinct as=VPGATHERQQ
+VEX.66 0F 38 93     VGATHERQPD            Vqq,vyq,Hqq       AVX2 w1 l1 distinct as=VPGATHERQQ
 VEX.66 0F 38 96     VFMADDSUB132PS        Vx,Hx,Wx          FMA w0               AVX512F E2 w0 kz bd er
 VEX.66 0F 38 96     VFMADDSUB132PD        Vx,Hx,Wx          FMA w1               AVX512F E2 w1 kz bq er
 VEX.66 0F 38 97     VFMSUBADD132PS        Vx,Hx,Wx          FMA w0               AVX512F E2 w0 kz bd er
@@ -393,22 +393,22 @@ VEX.66 0F 38 DC     VAESENC               Vx,Hx,Wx          AVX+AES/VAES        
 VEX.66 0F 38 DD     VAESENCLAST           Vx,Hx,Wx          AVX+AES/VAES         AVX512F+VAES E4NF
 VEX.66 0F 38 DE     VAESDEC               Vx,Hx,Wx          AVX+AES/VAES         AVX512F+VAES E4NF
 VEX.66 0F 38 DF     VAESDECLAST           Vx,Hx,Wx          AVX+AES/VAES         AVX512F+VAES E4NF
-VEX.66 0F 38 E0     CMPOXADD              My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 E1     CMPNOXADD             My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 E2     CMPBXADD              My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 E3     CMPNBXADD             My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 E4     CMPZXADD              My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 E5     CMPNZXADD             My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 E6     CMPBEXADD             My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 E7     CMPNBEXADD            My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 E8     CMPSXADD              My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 E9     CMPNSXADD             My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 EA     CMPPXADD              My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 EB     CMPNPXADD             My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 EC     CMPLXADD              My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 ED     CMPNLXADD             My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 EE     CMPLEXADD             My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
-VEX.66 0F 38 EF     CMPNLEXADD            My,Gy,By          CMPCCXADD o64 l0     APX_F+CMPCCXADD o64
+VEX.66 0F 38 E0     CMPOXADD              My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 E1     CMPNOXADD             My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 E2     CMPBXADD              My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 E3     CMPNBXADD             My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 E4     CMPZXADD              My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 E5     CMPNZXADD             My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 E6     CMPBEXADD             My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 E7     CMPNBEXADD            My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 E8     CMPSXADD              My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 E9     CMPNSXADD             My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 EA     CMPPXADD              My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 EB     CMPNPXADD             My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 EC     CMPLXADD              My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 ED     CMPNLXADD             My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 EE     CMPLEXADD             My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
+VEX.66 0F 38 EF     CMPNLEXADD            My,Gy,By          CMPCCXADD o64 l0 atomic  APX_F+CMPCCXADD o64 atomic
 VEX.66 0F 3A 00     VPERMQ                Vqq,Wqq,Ib        AVX2 w1 l1
 VEX.66 0F 3A 01     VPERMPD               Vqq,Wqq,Ib        AVX2 w1 l1 as=VPERMQ
 VEX.66 0F 3A 02     VPBLENDD              Vx,Hx,Wx,Ib       AVX2 w0 as=VBLENDPS

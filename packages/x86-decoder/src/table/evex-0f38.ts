@@ -101,16 +101,16 @@ EVEX.66 0F 38 5A    VBROADCASTI32X4     Vx,Mdq            AVX512F E6 w0 l12 kz e
 EVEX.66 0F 38 5A    VBROADCASTI64X2     Vx,Mdq            AVX512DQ E6 w1 l12 kz e8 as=VBROADCASTF128
 EVEX.66 0F 38 5B    VBROADCASTI32X8     Voq,Mqq           AVX512DQ E6 w0 l2 kz e4 as=VBROADCASTF128
 EVEX.66 0F 38 5B    VBROADCASTI64X4     Voq,Mqq           AVX512F E6 w1 l2 kz e8 as=VBROADCASTF128
-EVEX.66 0F 38 62    VPEXPANDB           Vx,Wx             AVX512_VBMI2 E4 w0 kz e1 n1
-EVEX.66 0F 38 62    VPEXPANDW           Vx,Wx             AVX512_VBMI2 E4 w1 kz e2 n2
-EVEX.66 0F 38 63    VPCOMPRESSB         Wx,Vx             AVX512_VBMI2 E4 w0 kz e1 n1
-EVEX.66 0F 38 63    VPCOMPRESSW         Wx,Vx             AVX512_VBMI2 E4 w1 kz e2 n2
+EVEX.66 0F 38 62    VPEXPANDB           Vx,Wx             AVX512_VBMI2 E4 w0 kz e1 n1 as=VPEXPANDD
+EVEX.66 0F 38 62    VPEXPANDW           Vx,Wx             AVX512_VBMI2 E4 w1 kz e2 n2 as=VPEXPANDD
+EVEX.66 0F 38 63    VPCOMPRESSB         Wx,Vx             AVX512_VBMI2 E4 w0 kz e1 n1 as=VPCOMPRESSD
+EVEX.66 0F 38 63    VPCOMPRESSW         Wx,Vx             AVX512_VBMI2 E4 w1 kz e2 n2 as=VPCOMPRESSD
 EVEX.66 0F 38 64    VPBLENDMD           Vx,Hx,Wx          AVX512F E4 w0 kz bd
-EVEX.66 0F 38 64    VPBLENDMQ           Vx,Hx,Wx          AVX512F E4 w1 kz bq
-EVEX.66 0F 38 65    VBLENDMPS           Vx,Hx,Wx          AVX512F E4 w0 kz bd
-EVEX.66 0F 38 65    VBLENDMPD           Vx,Hx,Wx          AVX512F E4 w1 kz bq
-EVEX.66 0F 38 66    VPBLENDMB           Vx,Hx,Wx          AVX512BW E4 w0 kz e1
-EVEX.66 0F 38 66    VPBLENDMW           Vx,Hx,Wx          AVX512BW E4 w1 kz e2
+EVEX.66 0F 38 64    VPBLENDMQ           Vx,Hx,Wx          AVX512F E4 w1 kz bq as=VPBLENDMD
+EVEX.66 0F 38 65    VBLENDMPS           Vx,Hx,Wx          AVX512F E4 w0 kz bd as=VPBLENDMD
+EVEX.66 0F 38 65    VBLENDMPD           Vx,Hx,Wx          AVX512F E4 w1 kz bq as=VPBLENDMD
+EVEX.66 0F 38 66    VPBLENDMB           Vx,Hx,Wx          AVX512BW E4 w0 kz e1 as=VPBLENDMD
+EVEX.66 0F 38 66    VPBLENDMW           Vx,Hx,Wx          AVX512BW E4 w1 kz e2 as=VPBLENDMD
 EVEX.F2 0F 38 68    VP2INTERSECTD       kG,Hx,Wx          AVX512F+AVX512_VP2INTERSECT E4NF w0 bd
 EVEX.F2 0F 38 68    VP2INTERSECTQ       kG,Hx,Wx          AVX512F+AVX512_VP2INTERSECT E4NF w1 bq
 EVEX.66 0F 38 70    VPSHLDVW            Vx,Hx,Wx          AVX512_VBMI2 E4 w1 kz e2
@@ -125,8 +125,8 @@ EVEX.66 0F 38 75    VPERMI2B            Vx,Hx,Wx          AVX512_VBMI E4NF w0 kz
 EVEX.66 0F 38 75    VPERMI2W            Vx,Hx,Wx          AVX512BW E4NF w1 kz e2
 EVEX.66 0F 38 76    VPERMI2D            Vx,Hx,Wx          AVX512F E4NF w0 kz bd
 EVEX.66 0F 38 76    VPERMI2Q            Vx,Hx,Wx          AVX512F E4NF w1 kz bq
-EVEX.66 0F 38 77    VPERMI2PS           Vx,Hx,Wx          AVX512F E4NF w0 kz bd
-EVEX.66 0F 38 77    VPERMI2PD           Vx,Hx,Wx          AVX512F E4NF w1 kz bq
+EVEX.66 0F 38 77    VPERMI2PS           Vx,Hx,Wx          AVX512F E4NF w0 kz bd as=VPERMI2D
+EVEX.66 0F 38 77    VPERMI2PD           Vx,Hx,Wx          AVX512F E4NF w1 kz bq as=VPERMI2Q
 EVEX.66 0F 38 7A    VPBROADCASTB        Vx,Rd             AVX512BW E7NM w0 kz e1
 EVEX.66 0F 38 7B    VPBROADCASTW        Vx,Rd             AVX512BW E7NM w0 kz e2
 EVEX.66 0F 38 7C    VPBROADCASTQ        Vx,Rq             AVX512F E7NM w1 kz e8 o64 as=VBROADCASTSD
@@ -135,17 +135,17 @@ EVEX.66 0F 38 7D    VPERMT2B            Vx,Hx,Wx          AVX512_VBMI E4NF w0 kz
 EVEX.66 0F 38 7D    VPERMT2W            Vx,Hx,Wx          AVX512BW E4NF w1 kz e2
 EVEX.66 0F 38 7E    VPERMT2D            Vx,Hx,Wx          AVX512F E4NF w0 kz bd
 EVEX.66 0F 38 7E    VPERMT2Q            Vx,Hx,Wx          AVX512F E4NF w1 kz bq
-EVEX.66 0F 38 7F    VPERMT2PS           Vx,Hx,Wx          AVX512F E4NF w0 kz bd
-EVEX.66 0F 38 7F    VPERMT2PD           Vx,Hx,Wx          AVX512F E4NF w1 kz bq
+EVEX.66 0F 38 7F    VPERMT2PS           Vx,Hx,Wx          AVX512F E4NF w0 kz bd as=VPERMT2D
+EVEX.66 0F 38 7F    VPERMT2PD           Vx,Hx,Wx          AVX512F E4NF w1 kz bq as=VPERMT2Q
 EVEX.66 0F 38 83    VPMULTISHIFTQB      Vx,Hx,Wx          AVX512_VBMI E4NF w1 kz e1 bq
-EVEX.66 0F 38 88    VEXPANDPS           Vx,Wx             AVX512F E4 w0 kz e4 n4
-EVEX.66 0F 38 88    VEXPANDPD           Vx,Wx             AVX512F E4 w1 kz e8 n8
+EVEX.66 0F 38 88    VEXPANDPS           Vx,Wx             AVX512F E4 w0 kz e4 n4 as=VPEXPANDD
+EVEX.66 0F 38 88    VEXPANDPD           Vx,Wx             AVX512F E4 w1 kz e8 n8 as=VPEXPANDD
 EVEX.66 0F 38 89    VPEXPANDD           Vx,Wx             AVX512F E4 w0 kz e4 n4
-EVEX.66 0F 38 89    VPEXPANDQ           Vx,Wx             AVX512F E4 w1 kz e8 n8
-EVEX.66 0F 38 8A    VCOMPRESSPS         Wx,Vx             AVX512F E4 w0 kz e4 n4
-EVEX.66 0F 38 8A    VCOMPRESSPD         Wx,Vx             AVX512F E4 w1 kz e8 n8
+EVEX.66 0F 38 89    VPEXPANDQ           Vx,Wx             AVX512F E4 w1 kz e8 n8 as=VPEXPANDD
+EVEX.66 0F 38 8A    VCOMPRESSPS         Wx,Vx             AVX512F E4 w0 kz e4 n4 as=VPCOMPRESSD
+EVEX.66 0F 38 8A    VCOMPRESSPD         Wx,Vx             AVX512F E4 w1 kz e8 n8 as=VPCOMPRESSD
 EVEX.66 0F 38 8B    VPCOMPRESSD         Wx,Vx             AVX512F E4 w0 kz e4 n4
-EVEX.66 0F 38 8B    VPCOMPRESSQ         Wx,Vx             AVX512F E4 w1 kz e8 n8
+EVEX.66 0F 38 8B    VPCOMPRESSQ         Wx,Vx             AVX512F E4 w1 kz e8 n8 as=VPCOMPRESSD
 EVEX.66 0F 38 8D    VPERMB              Vx,Hx,Wx          AVX512_VBMI E4NF w0 kz e1
 EVEX.66 0F 38 8D    VPERMW              Vx,Hx,Wx          AVX512BW E4NF w1 kz e2
 EVEX.66 0F 38 8F    VPSHUFBITQMB        kG,Hx,Wx          AVX512_BITALG E4 w0 k e1
@@ -153,20 +153,20 @@ EVEX.66 0F 38 90    VPGATHERDD          Vx,vVd            AVX512F E12 w0 kx e4 d
 EVEX.66 0F 38 90    VPGATHERDQ          Vx,vUq            AVX512F E12 w1 kx e8 distinct
 EVEX.66 0F 38 91    VPGATHERQD          Vhx,vVd           AVX512F E12 w0 kx e4 distinct
 EVEX.66 0F 38 91    VPGATHERQQ          Vx,vVq            AVX512F E12 w1 kx e8 distinct
-EVEX.66 0F 38 92    VGATHERDPS          Vx,vVd            AVX512F E12 w0 kx e4 distinct
-EVEX.66 0F 38 92    VGATHERDPD          Vx,vUq            AVX512F E12 w1 kx e8 distinct
-EVEX.66 0F 38 93    VGATHERQPS          Vhx,vVd           AVX512F E12 w0 kx e4 distinct
-EVEX.66 0F 38 93    VGATHERQPD          Vx,vVq            AVX512F E12 w1 kx e8 distinct
+EVEX.66 0F 38 92    VGATHERDPS          Vx,vVd            AVX512F E12 w0 kx e4 distinct as=VPGATHERDD
+EVEX.66 0F 38 92    VGATHERDPD          Vx,vUq            AVX512F E12 w1 kx e8 distinct as=VPGATHERDQ
+EVEX.66 0F 38 93    VGATHERQPS          Vhx,vVd           AVX512F E12 w0 kx e4 distinct as=VPGATHERQD
+EVEX.66 0F 38 93    VGATHERQPD          Vx,vVq            AVX512F E12 w1 kx e8 distinct as=VPGATHERQQ
 EVEX.F2 0F 38 9A    V4FMADDPS           Voq,Hoq,Mdq       AVX512_4FMAPS E2 w0 l2 kz e4
 EVEX.F2 0F 38 9B    V4FMADDSS           Vdq,Hdq,Mdq       AVX512_4FMAPS E2 w0 kz e4
 EVEX.66 0F 38 A0    VPSCATTERDD         vVd,Vx            AVX512F E12 w0 kx e4
 EVEX.66 0F 38 A0    VPSCATTERDQ         vUq,Vx            AVX512F E12 w1 kx e8
 EVEX.66 0F 38 A1    VPSCATTERQD         vVd,Vhx           AVX512F E12 w0 kx e4
 EVEX.66 0F 38 A1    VPSCATTERQQ         vVq,Vx            AVX512F E12 w1 kx e8
-EVEX.66 0F 38 A2    VSCATTERDPS         vVd,Vx            AVX512F E12 w0 kx e4
-EVEX.66 0F 38 A2    VSCATTERDPD         vUq,Vx            AVX512F E12 w1 kx e8
-EVEX.66 0F 38 A3    VSCATTERQPS         vVd,Vhx           AVX512F E12 w0 kx e4
-EVEX.66 0F 38 A3    VSCATTERQPD         vVq,Vx            AVX512F E12 w1 kx e8
+EVEX.66 0F 38 A2    VSCATTERDPS         vVd,Vx            AVX512F E12 w0 kx e4 as=VPSCATTERDD
+EVEX.66 0F 38 A2    VSCATTERDPD         vUq,Vx            AVX512F E12 w1 kx e8 as=VPSCATTERDQ
+EVEX.66 0F 38 A3    VSCATTERQPS         vVd,Vhx           AVX512F E12 w0 kx e4 as=VPSCATTERQD
+EVEX.66 0F 38 A3    VSCATTERQPD         vVq,Vx            AVX512F E12 w1 kx e8 as=VPSCATTERQQ
 EVEX.F2 0F 38 AA    V4FNMADDPS          Voq,Hoq,Mdq       AVX512_4FMAPS E2 w0 l2 kz e4
 EVEX.F2 0F 38 AB    V4FNMADDSS          Vdq,Hdq,Mdq       AVX512_4FMAPS E2 w0 kz e4
 EVEX.66 0F 38 B4    VPMADD52LUQ         Vx,Hx,Wx          AVX512_IFMA E4 w1 kz bq

@@ -27,7 +27,7 @@ EVEX.66 0F 3A 1E    VPCMPUQ             kG,Hx,Wx,Ib       AVX512F E4 w1 k bq
 EVEX.66 0F 3A 1F    VPCMPD              kG,Hx,Wx,Ib       AVX512F E4 w0 k bd
 EVEX.66 0F 3A 1F    VPCMPQ              kG,Hx,Wx,Ib       AVX512F E4 w1 k bq
 EVEX.66 0F 3A 23    VSHUFF32X4          Vx,Hx,Wx,Ib       AVX512F E4NF w0 l12 kz bd
-EVEX.66 0F 3A 23    VSHUFF64X2          Vx,Hx,Wx,Ib       AVX512F E4NF w1 l12 kz bq
+EVEX.66 0F 3A 23    VSHUFF64X2          Vx,Hx,Wx,Ib       AVX512F E4NF w1 l12 kz bq as=VSHUFF32X4
 EVEX.66 0F 3A 25    VPTERNLOGD          Vx,Hx,Wx,Ib       AVX512F E4 w0 kz bd
 EVEX.66 0F 3A 25    VPTERNLOGQ          Vx,Hx,Wx,Ib       AVX512F E4 w1 kz bq
 EVEX.NP 0F 3A 26    VGETMANTPH          Vx,Wx,Ib          AVX512_FP16 E2 w0 kz bw sae
@@ -50,7 +50,7 @@ EVEX.66 0F 3A 3F    VPCMPB              kG,Hx,Wx,Ib       AVX512BW E4 w0 k e1
 EVEX.66 0F 3A 3F    VPCMPW              kG,Hx,Wx,Ib       AVX512BW E4 w1 k e2
 EVEX.66 0F 3A 42    VDBPSADBW           Vx,Hx,Wx,Ib       AVX512BW E4NF w0 kz e2
 EVEX.66 0F 3A 43    VSHUFI32X4          Vx,Hx,Wx,Ib       AVX512F E4NF w0 l12 kz bd as=VSHUFF32X4
-EVEX.66 0F 3A 43    VSHUFI64X2          Vx,Hx,Wx,Ib       AVX512F E4NF w1 l12 kz bq as=VSHUFF64X2
+EVEX.66 0F 3A 43    VSHUFI64X2          Vx,Hx,Wx,Ib       AVX512F E4NF w1 l12 kz bq as=VSHUFF32X4
 EVEX.66 0F 3A 50    VRANGEPS            Vx,Hx,Wx,Ib       AVX512DQ E2 w0 kz bd sae
 EVEX.66 0F 3A 50    VRANGEPD            Vx,Hx,Wx,Ib       AVX512DQ E2 w1 kz bq sae
 EVEX.66 0F 3A 51    VRANGESS            Vdq,Hdq,Wd,Ib     AVX512DQ E3 w0 kz e4 sae

@@ -118,8 +118,8 @@ export const oneByteRows: string = `
 83 /7    CMP         Ev,sIb
 84       TEST        Eb,Gb
 85       TEST        Ev,Gv
-86       XCHG        Eb,Gb       lock
-87       XCHG        Ev,Gv       lock
+86       XCHG        Eb,Gb       lock atomic
+87       XCHG        Ev,Gv       lock atomic
 88       MOV         Eb,Gb
 89       MOV         Ev,Gv
 8A       MOV         Gb,Eb

@@ -249,8 +249,8 @@ F3 0F 38 F8    ENQCMDS     Gas,Moq     ENQCMD cpl0
 F2 0F 38 F8    URDMSR      Gq,Rq       USER_MSR o64
 F3 0F 38 F8    UWRMSR      Gq,Rq       USER_MSR o64
 NP 0F 38 F9    MOVDIRI     My,Gy       MOVDIRI
-NP 0F 38 FC    AADD        My,Gy       RAO_INT
-66 0F 38 FC    AAND        My,Gy       RAO_INT
-F2 0F 38 FC    AOR         My,Gy       RAO_INT
-F3 0F 38 FC    AXOR        My,Gy       RAO_INT
+NP 0F 38 FC    AADD        My,Gy       RAO_INT atomic
+66 0F 38 FC    AAND        My,Gy       RAO_INT atomic
+F2 0F 38 FC    AOR         My,Gy       RAO_INT atomic
+F3 0F 38 FC    AXOR        My,Gy       RAO_INT atomic
 `

@@ -39,8 +39,8 @@ F3 0F 2A          CVTSI2SS          Vdq,Ey         SSE
 F2 0F 2A          CVTSI2SD          Vdq,Ey         SSE2
 NP 0F 2B          MOVNTPS           Mdq,Vdq        SSE as=MOVAPS
 66 0F 2B          MOVNTPD           Mdq,Vdq        SSE2 as=MOVAPS
-F3 0F 2B          MOVNTSS           Md,Vdq         SSE4A
-F2 0F 2B          MOVNTSD           Mq,Vdq         SSE4A
+F3 0F 2B          MOVNTSS           Md,Vdq         SSE4A as=MOVSS
+F2 0F 2B          MOVNTSD           Mq,Vdq         SSE4A as=MOVSD
 NP 0F 2C          CVTTPS2PI         Pq,Wq          SSE
 66 0F 2C          CVTTPD2PI         Pq,Wdq         SSE2
 F3 0F 2C          CVTTSS2SI         Gy,Wd          SSE
@@ -199,8 +199,8 @@ NP 0F D4          PADDQ             Pq,Qq          SSE2
 NP 0F D5          PMULLW            Pq,Qq          MMX
 66 0F D5          PMULLW            Vdq,Wdq        SSE2
 66 0F D6          MOVQ              Wq,Vdq         SSE2
-F3 0F D6          MOVQ2DQ           Vdq,Nq         SSE2
-F2 0F D6          MOVDQ2Q           Pq,Udq         SSE2
+F3 0F D6          MOVQ2DQ           Vdq,Nq         SSE2 as=MOVQ
+F2 0F D6          MOVDQ2Q           Pq,Udq         SSE2 as=MOVQ
 NP 0F D7          PMOVMSKB          Gy,Nq          SSE
 66 0F D7          PMOVMSKB          Gy,Udq         SSE2
 NP 0F D8          PSUBUSB           Pq,Qq          MMX
@@ -234,7 +234,7 @@ NP 0F E5          PMULHW            Pq,Qq          MMX
 66 0F E6          CVTTPD2DQ         Vdq,Wdq        SSE2
 F3 0F E6          CVTDQ2PD          Vdq,Wq         SSE2
 F2 0F E6          CVTPD2DQ          Vdq,Wdq        SSE2
-NP 0F E7          MOVNTQ            Mq,Pq          SSE
+NP 0F E7          MOVNTQ            Mq,Pq          SSE as=MOVQ
 66 0F E7          MOVNTDQ           Mdq,Vdq        SSE2 as=MOVAPS
 NP 0F E8          PSUBSB            Pq,Qq          MMX
 66 0F E8          PSUBSB            Vdq,Wdq        SSE2

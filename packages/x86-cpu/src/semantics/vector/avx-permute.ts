@@ -2,7 +2,7 @@ import { I32, V128, extractLane, numeric, replaceLane, select, type I64 } from '
 import type { Context, Semantics, SemanticsTable } from '../context.ts'
 import { IOTA, doublewords, immediateByte, zeroVector } from './sse-integer-operands.ts'
 import { testBits } from './sse-integer-string.ts'
-import { blend, dynamicHalf } from './sse-float-move.ts'
+import { dynamicHalf } from './sse-float-move.ts'
 import { element, type Bits } from './vector-elements.ts'
 
 /**
@@ -177,24 +177,15 @@ export const avxPermutations: SemanticsTable = {
   VBROADCASTSS: broadcast(splat32),
   VBROADCASTSD: broadcast(splat64),
   VBROADCASTF128: broadcastLane,
-  VBROADCASTI128: broadcastLane,
   VPBROADCASTB: broadcast((value) => numeric('i8x16.splat', value.toI32())),
   VPBROADCASTW: broadcast((value) => numeric('i16x8.splat', value.toI32())),
-  VPBROADCASTD: broadcast(splat32),
-  VPBROADCASTQ: broadcast(splat64),
   VINSERTF128: insertLane,
-  VINSERTI128: insertLane,
   VEXTRACTF128: extractLaneOf,
-  VEXTRACTI128: extractLaneOf,
   VPERM2F128: permuteLanes,
-  VPERM2I128: permuteLanes,
   VPERMD: permuteDoublewords,
-  VPERMPS: permuteDoublewords,
   VPERMQ: permuteQuadwords,
-  VPERMPD: permuteQuadwords,
   VPERMILPS: { direct: true, emit: permuteInLane32 },
   VPERMILPD: { direct: true, emit: permuteInLane64 },
-  VPBLENDD: { direct: true, emit: blend(32) },
   VTESTPS: testSigns(32),
   VTESTPD: testSigns(64),
 }

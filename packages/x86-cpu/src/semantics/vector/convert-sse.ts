@@ -284,14 +284,14 @@ function toMmx(from: Bits, truncate: boolean): (c: Context) => void {
 }
 
 export const sseConversions: SemanticsTable = {
-  CVTSS2SD: { emit: convertScalar(32) },
-  CVTSD2SS: { emit: convertScalar(64) },
-  CVTSI2SS: { emit: fromInteger(32) },
-  CVTSI2SD: { emit: fromInteger(64) },
-  CVTSS2SI: { emit: scalarToInteger(32, false) },
-  CVTSD2SI: { emit: scalarToInteger(64, false) },
-  CVTTSS2SI: { emit: scalarToInteger(32, true) },
-  CVTTSD2SI: { emit: scalarToInteger(64, true) },
+  CVTSS2SD: { emit: convertScalar(32), numbers: { bits: 64, from: 32, isScalar: true } },
+  CVTSD2SS: { emit: convertScalar(64), numbers: { bits: 32, from: 64, isScalar: true } },
+  CVTSI2SS: { emit: fromInteger(32), numbers: { bits: 32, isScalar: true } },
+  CVTSI2SD: { emit: fromInteger(64), numbers: { bits: 64, isScalar: true } },
+  CVTSS2SI: { emit: scalarToInteger(32, false), numbers: { bits: 32, isScalar: true } },
+  CVTSD2SI: { emit: scalarToInteger(64, false), numbers: { bits: 64, isScalar: true } },
+  CVTTSS2SI: { emit: scalarToInteger(32, true), numbers: { bits: 32, isScalar: true } },
+  CVTTSD2SI: { emit: scalarToInteger(64, true), numbers: { bits: 64, isScalar: true } },
   CVTPS2PD: { emit: packedToDouble },
   CVTPD2PS: { emit: packedToSingle },
   CVTDQ2PD: { emit: integersToDouble },

@@ -1,5 +1,5 @@
 import { type F32, type F64, type I64, I32, V128, extractLane, numeric } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../context.ts'
+import type { Context, Numbers, Semantics, SemanticsTable } from '../context.ts'
 import {
   bitsOf,
   finish,
@@ -239,8 +239,15 @@ function table(): SemanticsTable {
     for (const [suffix, order] of Object.entries(ORDERS)) {
       for (const bits of [32, 64] as const) {
         const type = bits === 64 ? 'D' : 'S'
-        out[`${name}${suffix}P${type}`] = packed(name, operation, order, bits)
-        if (operation.even === operation.odd) out[`${name}${suffix}S${type}`] = scalar(operation, order, bits)
+        const emitted = packed(name, operation, order, bits)
+        const isAlternating = operation.even !== operation.odd
+        const numbers: Numbers = { bits, isScalar: false, tested: 2 }
+        out[`${name}${suffix}P${type}`] = isAlternating ? emitted : { ...emitted, numbers }
+        if (!isAlternating)
+          out[`${name}${suffix}S${type}`] = {
+            ...scalar(operation, order, bits),
+            numbers: { ...numbers, isScalar: true },
+          }
       }
     }
   }

@@ -87,7 +87,7 @@ function scalarApproximation(root: boolean): (c: Context) => void {
 
 export const sseApproximations: SemanticsTable = {
   RCPPS: { emit: packedApproximation(false) },
-  RCPSS: { emit: scalarApproximation(false) },
+  RCPSS: { emit: scalarApproximation(false), numbers: { bits: 32, isScalar: true } },
   RSQRTPS: { emit: packedApproximation(true) },
-  RSQRTSS: { emit: scalarApproximation(true) },
+  RSQRTSS: { emit: scalarApproximation(true), numbers: { bits: 32, isScalar: true } },
 }

@@ -73,20 +73,6 @@ function bytesOf(elements: readonly number[]): number[] {
   return elements.flatMap((element) => [0, 1, 2, 3].map((i) => 4 * element + i))
 }
 
-/** A fixed choice of 32-bit elements out of both operands: 0–3 of the first, 4–7 of the second. */
-function shuffled(elements: readonly number[]): (c: Context) => void {
-  const bytes = bytesOf(elements)
-  return (c) => {
-    c.requireSse()
-    const b = c.readLanes(c.firstSource + 1)
-    const a = c.readLanes(c.firstSource)
-    c.writeLanes(
-      0,
-      a.map((x, lane) => x.shuffle(b[lane]!, bytes)),
-    )
-  }
-}
-
 /** A fixed choice of 32-bit elements out of the source. */
 function duplicated(elements: readonly number[]): (c: Context) => void {
   const bytes = bytesOf(elements)
@@ -127,24 +113,6 @@ export function clear(c: Context): void {
     Array.from({ length: c.laneCount(0) }, () => ZERO),
   )
   for (const bits of [32, 64] as const) c.setNormal(0, bits, false)
-}
-
-function logic(op: 'v128.and' | 'v128.or' | 'v128.xor' | 'v128.andnot'): (c: Context) => void {
-  return (c) => {
-    c.requireSse()
-    if (op === 'v128.xor' && c.isSame(c.firstSource, c.firstSource + 1)) {
-      clear(c)
-      return
-    }
-    const b = c.readLanes(c.firstSource + 1)
-    const a = c.readLanes(c.firstSource)
-    const results = a.map((x, lane) => {
-      const y = b[lane]!
-      // ANDN complements its first operand, Wasm's its second.
-      return op === 'v128.andnot' ? numeric(op, y, x) : numeric(op, x, y)
-    })
-    c.writeLanes(0, results)
-  }
 }
 
 /** A 32-bit element of a vector in memory or a register, chosen at run time: the low two bits of `index`. */
@@ -264,20 +232,12 @@ function extractElement(c: Context): void {
 }
 
 export const sseFloatMoves: SemanticsTable = {
-  MOVAPS: { emit: moveVector('always'), direct: true },
-  MOVAPD: { emit: moveVector('always'), direct: true },
-  MOVUPS: { emit: moveVector('never'), direct: true },
-  MOVUPD: { emit: moveVector('never'), direct: true },
-  MOVNTPS: { emit: moveVector('always'), direct: true },
-  MOVNTPD: { emit: moveVector('always'), direct: true },
-  MOVSS: { emit: moveScalar(32), direct: true },
-  MOVSD: { emit: moveScalar(64), direct: true },
-  MOVNTSS: { emit: moveScalar(32), direct: true },
-  MOVNTSD: { emit: moveScalar(64), direct: true },
+  MOVAPS: { emit: moveVector('always'), direct: true, moves: 'copy' },
+  MOVUPS: { emit: moveVector('never'), direct: true, moves: 'copy' },
+  MOVSS: { emit: moveScalar(32), direct: true, numbers: { bits: 32, isScalar: true } },
+  MOVSD: { emit: moveScalar(64), direct: true, numbers: { bits: 64, isScalar: true } },
   MOVLPS: { emit: moveHalf(0), direct: true },
-  MOVLPD: { emit: moveHalf(0), direct: true },
   MOVHPS: { emit: moveHalf(1), direct: true },
-  MOVHPD: { emit: moveHalf(1), direct: true },
   MOVHLPS: { emit: moveBetweenHalves(0, 1) },
   MOVLHPS: { emit: moveBetweenHalves(1, 0) },
   MOVSLDUP: { emit: duplicated([0, 0, 2, 2]) },
@@ -285,10 +245,6 @@ export const sseFloatMoves: SemanticsTable = {
   MOVDDUP: { emit: duplicateLow },
   MOVMSKPS: { emit: signMask(32) },
   MOVMSKPD: { emit: signMask(64) },
-  UNPCKLPS: { emit: shuffled([0, 4, 1, 5]), direct: true },
-  UNPCKHPS: { emit: shuffled([2, 6, 3, 7]), direct: true },
-  UNPCKLPD: { emit: shuffled([0, 1, 4, 5]), direct: true },
-  UNPCKHPD: { emit: shuffled([2, 3, 6, 7]), direct: true },
   SHUFPS: { emit: shufflePacked32 },
   SHUFPD: { emit: shufflePacked64 },
   BLENDPS: { emit: blend(32) },
@@ -297,14 +253,6 @@ export const sseFloatMoves: SemanticsTable = {
   BLENDVPD: { emit: blendVariable(64) },
   INSERTPS: { emit: insertElement },
   EXTRACTPS: { emit: extractElement },
-  ANDPS: { emit: logic('v128.and'), direct: true },
-  ANDPD: { emit: logic('v128.and'), direct: true },
-  ANDNPS: { emit: logic('v128.andnot'), direct: true },
-  ANDNPD: { emit: logic('v128.andnot'), direct: true },
-  ORPS: { emit: logic('v128.or'), direct: true },
-  ORPD: { emit: logic('v128.or'), direct: true },
-  XORPS: { emit: logic('v128.xor'), direct: true },
-  XORPD: { emit: logic('v128.xor'), direct: true },
   LDMXCSR: {
     emit: (c) => {
       c.requireSse()

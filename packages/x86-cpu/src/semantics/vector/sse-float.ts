@@ -1,6 +1,6 @@
 import { I32, I64, numeric, select, type F64, type V128 } from '@retrap/wasm-emitter'
 
-import type { Context, Semantics, SemanticsTable } from '../context.ts'
+import type { Context, Numbers, Semantics, SemanticsTable } from '../context.ts'
 import {
   asFloat,
   bitsOf,
@@ -355,25 +355,28 @@ const SUFFIXES: readonly { readonly suffix: string; readonly bits: Bits; readonl
 function arithmeticTable(): SemanticsTable {
   const table: Record<string, Semantics> = {}
   for (const { suffix, bits, packed } of SUFFIXES) {
+    const numbers: Numbers = { bits, isScalar: !packed }
+    const arithmetic: Numbers = { ...numbers, tested: 2 }
     for (const operation of ['add', 'sub', 'mul', 'div'] as const) {
-      table[operation.toUpperCase() + suffix] = {
-        emit: (packed ? packedArithmetic : scalarArithmetic)(operation, bits),
-      }
+      const emit = (packed ? packedArithmetic : scalarArithmetic)(operation, bits)
+      table[operation.toUpperCase() + suffix] = { emit, numbers: arithmetic }
     }
     for (const operation of ['min', 'max'] as const) {
-      table[operation.toUpperCase() + suffix] = { emit: (packed ? packedExtreme : scalarExtreme)(operation, bits) }
+      const emit = (packed ? packedExtreme : scalarExtreme)(operation, bits)
+      table[operation.toUpperCase() + suffix] = { emit, numbers }
     }
-    table[`SQRT${suffix}`] = { emit: (packed ? packedSquareRoot : scalarSquareRoot)(bits) }
-    table[`CMP${suffix}`] = { emit: (packed ? packedCompare : scalarCompare)(bits) }
-    table[`ROUND${suffix}`] = { emit: (packed ? packedRound : scalarRound)(bits) }
+    const root = (packed ? packedSquareRoot : scalarSquareRoot)(bits)
+    table[`SQRT${suffix}`] = { emit: root, numbers: { ...numbers, tested: 1 } }
+    table[`CMP${suffix}`] = { emit: (packed ? packedCompare : scalarCompare)(bits), numbers }
+    table[`ROUND${suffix}`] = { emit: (packed ? packedRound : scalarRound)(bits), numbers }
     if (packed) {
       table[`HADD${suffix}`] = { emit: horizontal('add', bits) }
       table[`HSUB${suffix}`] = { emit: horizontal('sub', bits) }
       table[`ADDSUB${suffix}`] = { emit: addSubtract(bits) }
       table[`DP${suffix}`] = { emit: sseDotProduct(bits) }
     } else {
-      table[`COMI${suffix}`] = { emit: compareFlags(bits, false) }
-      table[`UCOMI${suffix}`] = { emit: compareFlags(bits, true) }
+      table[`COMI${suffix}`] = { emit: compareFlags(bits, false), numbers: arithmetic }
+      table[`UCOMI${suffix}`] = { emit: compareFlags(bits, true), numbers: arithmetic }
     }
   }
   return table

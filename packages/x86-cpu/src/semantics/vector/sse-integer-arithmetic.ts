@@ -172,5 +172,5 @@ export const integerArithmetic: SemanticsTable = {
   // ~destination & source: WebAssembly negates its second operand.
   PANDN: binary((_, a, b) => numeric('v128.andnot', b, a)),
   POR: lanes('v128.or'),
-  PXOR: { direct: true, emit: exclusiveOr },
+  PXOR: { direct: true, emit: exclusiveOr, moves: 'bits' },
 }

@@ -1,22 +1,10 @@
 import { I32, numeric, replaceLane, type I64 } from '@retrap/wasm-emitter'
 import { S_FTAG_EMPTY, S_FTOP } from '../../state/state-layout.ts'
 import { loadOp } from '../integer.ts'
-import type { Alignment, Context, Semantics, SemanticsTable } from '../context.ts'
+import type { Context, Semantics, SemanticsTable } from '../context.ts'
 import { begin, finish, isMmx, pendingX87, readVectors, writeMmx, zeroVector } from './sse-integer-operands.ts'
 
-/** Moves of integers and whole vectors. Source: Intel SDM vol. 2, the pages of each instruction. */
-
-/** Whole registers either way. */
-function wholeMove(alignment: Alignment): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      begin(c)
-      if (c.kindOf(0) === 'xmm' && c.kindOf(1) === 'xmm') c.copyVector(0, 1)
-      else c.writeLanes(0, c.readLanes(1, alignment), alignment)
-    },
-  }
-}
+/** Moves of integers. Source: Intel SDM vol. 2, the pages of each instruction. */
 
 function readLow(c: Context, i: number, size: number): I64 {
   const kind = c.kindOf(i)
@@ -59,16 +47,8 @@ function signMask(c: Context): void {
 }
 
 export const integerMoves: SemanticsTable = {
-  MOVDQA: wholeMove('always'),
-  MOVDQU: wholeMove('never'),
-  MOVNTDQ: wholeMove('always'),
-  MOVNTDQA: wholeMove('always'),
-  LDDQU: wholeMove('never'),
   MOVD: lowMove(4),
   MOVQ: lowMove(8),
-  MOVNTQ: lowMove(8),
-  MOVQ2DQ: lowMove(8),
-  MOVDQ2Q: lowMove(8),
   PMOVMSKB: { emit: signMask },
   EMMS: { emit: emptyMmx },
 }
