@@ -14,7 +14,7 @@ import {
   type StateComponent,
 } from '../state/state-components.ts'
 import { bytesOf, spreadBytes } from '../system/saved-state.ts'
-import { isTileConfiguration } from './tile-configuration.ts'
+import { isTileConfiguration } from './amx/tile-configuration.ts'
 
 /**
  * The state of AVX-512, AMX and APX as XSAVE and CPUID have it.

@@ -111,7 +111,7 @@ export abstract class RegionMemory extends Context {
     return this.exits.onMiss === 'call'
   }
 
-  protected override slow(ea: I64, flags: number): void {
+  override slow(ea: I64, flags: number): void {
     // A device may look at the registers, which are in the state where the interpreter runs. Which are in locals is not
     // known yet.
     this.builder.later(() => this.builder.storeRegisters())

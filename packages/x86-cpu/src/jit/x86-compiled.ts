@@ -156,7 +156,7 @@ function findFlow({ form, semantics, code }: FormSource, op: number): Flow {
     case 'jump':
     case 'branch':
     case 'call':
-      return form.operands[0]!.kind.startsWith("rel") ? flow : 'indirect'
+      return form.operands[0]!.kind.startsWith('rel') ? flow : 'indirect'
     default:
       return op === OP_CALL_CONTROL ? 'leave' : 'next'
   }

@@ -342,7 +342,7 @@ export abstract class MemoryContext {
   }
 
   /** Stores lanes in machine memory. */
-  protected putLanes(at: I32, lanes: readonly V128[], offset = 0): void {
+  putLanes(at: I32, lanes: readonly V128[], offset = 0): void {
     lanes.forEach((lane, i) => this.f.store('v128.store', at, lane, offset + 16 * i))
   }
 
@@ -367,12 +367,12 @@ export abstract class MemoryContext {
   }
 
   /** Machine address of the TLB entry of a linear address, without the table's offset. */
-  protected tlbEntry(ea: I64): I32 {
+  tlbEntry(ea: I64): I32 {
     return this.tlb.add(ea.toI32().shrU(8).and(S.TLB_INDEX_MASK))
   }
 
   /** The out-of-line access; leaves the instruction unless it is done. */
-  protected slow(ea: I64, flags: number): void {
+  slow(ea: I64, flags: number): void {
     const { slowAccess } = this.library
     const status = this.f.call(slowAccess, this.state, ea.toI32(), ea.shrU(32).toI32(), I32.of(flags))
     this.f.if(status, () => this.fail(status))

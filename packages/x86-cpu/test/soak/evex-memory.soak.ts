@@ -9,7 +9,7 @@ import { loadInstructions } from '@retrap/x86-cpu'
 import { OperandKind, type CodeInfo } from '@retrap/x86-decoder'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 import type { Soak } from '@retrap/tooling/soak'
-import { formOf } from '../../src/extended/evex-form.ts'
+import { formOf } from '../../src/extended/evex/form.ts'
 import * as evex from '../simd/evex-cases.ts'
 
 const CPU = 'everything,+avx10_1,+avx10_2'

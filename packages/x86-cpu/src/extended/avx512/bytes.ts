@@ -1,5 +1,5 @@
 import { I32, type I64, select } from '@retrap/wasm-emitter'
-import type { Semantics, SemanticsTable } from '../semantics/context.ts'
+import type { Semantics, SemanticsTable } from '../../semantics/context.ts'
 import { packed, type Operation, type Row } from './float-rows.ts'
 
 /**

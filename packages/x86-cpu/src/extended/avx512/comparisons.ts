@@ -1,20 +1,13 @@
 import { numeric, type I64, type V128 } from '@retrap/wasm-emitter'
-import type { Semantics, SemanticsTable } from '../semantics/context.ts'
-import { instructionSemantics } from '../semantics/index.ts'
-import { R_REG0 } from '../state/record.ts'
-import { S_OPMASK } from '../state/state-layout.ts'
-import { digests } from './digests.ts'
-import type { EvexContext } from './evex-context.ts'
-import { products } from './products.ts'
-import { wideApproximations } from './wide-approximations.ts'
-import { wideBytes } from './wide-bytes.ts'
-import { wideConversions } from './wide-conversions.ts'
-import { wideFloats } from './wide-floats.ts'
-import { wideHalves } from './wide-halves.ts'
-import { elementOf, SHAPES, splatted, wideIntegers, type Width } from './wide-integers.ts'
-import { bitsOfLanes, wideMoves } from './wide-moves.ts'
+import type { Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { instructionSemantics } from '../../semantics/index.ts'
+import { R_REG0 } from '../../state/record.ts'
+import { S_OPMASK } from '../../state/state-layout.ts'
+import type { EvexContext } from '../evex/context.ts'
+import { elementOf, SHAPES, splatted, type Width } from './integers.ts'
+import { bitsOfLanes } from './moves.ts'
 
-/** The instructions that EVEX alone has, and those of newer VEX features, by mnemonic. */
+/** Comparisons whose results are masks. Source: Intel SDM vol. 2, the pages of each instruction. */
 
 /** A comparison of VEX, which fills elements: its mask has a bit for each. */
 function intoMask(mnemonic: string, bits: Width): Semantics {
@@ -71,16 +64,8 @@ function intersect(bits: 32 | 64): Semantics {
   }
 }
 
-export const wide: SemanticsTable = {
-  ...products,
-  ...digests,
-  ...wideIntegers,
-  ...wideMoves,
-  ...wideFloats,
-  ...wideApproximations,
-  ...wideBytes,
-  ...wideConversions,
-  ...wideHalves,
+/** Comparisons into masks. */
+export const maskComparisons: SemanticsTable = {
   ...comparisons(),
   VP2INTERSECTD: intersect(32),
   VP2INTERSECTQ: intersect(64),

@@ -1,10 +1,10 @@
 import { OperandKind } from '@retrap/x86-decoder'
 import type { CodeInfo, Instruction } from '@retrap/x86-decoder'
-import { formOf as plainFormOf, type Variant } from '../interpreter/code-forms.ts'
-import type { RecordViews } from '../interpreter/lower.ts'
-import type { EvexForm, Form } from '../state/form.ts'
-import { R_EVEX, R_MASK } from '../state/record.ts'
-import { S_NO_MASK, S_OPMASK } from '../state/state-layout.ts'
+import { formOf as plainFormOf, type Variant } from '../../interpreter/code-forms.ts'
+import type { RecordViews } from '../../interpreter/lower.ts'
+import type { EvexForm, Form } from '../../state/form.ts'
+import { R_EVEX, R_MASK } from '../../state/record.ts'
+import { S_NO_MASK, S_OPMASK } from '../../state/state-layout.ts'
 
 /**
  * Forms of instructions with EVEX on vectors: those of VEX with a length, elements under a mask, an element of memory that is

@@ -1,6 +1,6 @@
 import { I32, type V128, numeric } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../semantics/context.ts'
-import { addSaturated, dot, ternary } from '../semantics/vector/vnni.ts'
+import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { addSaturated, dot, ternary } from '../../semantics/vector/vnni.ts'
 
 /**
  * Sums of products: AVX-VNNI-INT8, AVX-VNNI-INT16 and AVX-IFMA.

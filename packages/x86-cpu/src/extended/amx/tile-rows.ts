@@ -1,6 +1,6 @@
-import { STATUS_DONE, S_EVEX_GATE } from '../state/state-layout.ts'
-import { give } from '../system/gather.ts'
-import { gated, readOperand, registerOffset, type Gate, type Handler } from '../system/operands.ts'
+import { STATUS_DONE, S_EVEX_GATE } from '../../state/state-layout.ts'
+import { give } from '../../system/gather.ts'
+import { gated, readOperand, registerOffset, type Gate, type Handler } from '../../system/operands.ts'
 import { ROW_BYTES } from './tile-configuration.ts'
 import { endTile, requireTileData, tileOf } from './tiles.ts'
 

@@ -1,5 +1,5 @@
-import type { Handler } from '../system/operands.ts'
-import type { System } from '../system/system.ts'
+import type { Handler } from '../../system/operands.ts'
+import type { System } from '../../system/system.ts'
 import { ROW_BYTES } from './tile-configuration.ts'
 import { product, type Tile } from './tiles.ts'
 

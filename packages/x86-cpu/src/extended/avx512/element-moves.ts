@@ -1,10 +1,10 @@
 import { I32, I64, V128, numeric, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import type { SharedFunction } from '@retrap/soft-float'
-import type { Context, Semantics, SemanticsTable } from '../semantics/context.ts'
-import { swizzleLanes } from '../semantics/vector/avx-permute.ts'
-import { instructionSemantics } from '../semantics/index.ts'
-import { S_SCRATCH } from '../state/state-layout.ts'
-import type { EvexContext } from './evex-context.ts'
+import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { swizzleLanes } from '../../semantics/vector/avx-permute.ts'
+import { instructionSemantics } from '../../semantics/index.ts'
+import { S_SCRATCH } from '../../state/state-layout.ts'
+import type { EvexContext } from '../evex/context.ts'
 
 /**
  * Moves of elements that EVEX alone has, or has in other forms than VEX: blends by a mask, compressed vectors, parts of vectors.

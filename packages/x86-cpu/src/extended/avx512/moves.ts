@@ -1,8 +1,9 @@
 import { I32, I64, V128, numeric, select } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../semantics/context.ts'
-import { IOTA, immediateByte } from '../semantics/vector/sse-integer-operands.ts'
-import { expandBits, type EvexContext } from './evex-context.ts'
-import { built, elementOf, SHAPES, splatted, type Width } from './wide-integers.ts'
+import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { IOTA, immediateByte } from '../../semantics/vector/sse-integer-operands.ts'
+import type { EvexContext } from '../evex/context.ts'
+import { expandBits } from '../evex/elements.ts'
+import { built, elementOf, SHAPES, splatted, type Width } from './integers.ts'
 
 /**
  * AVX-512's own moves of elements: permutations across lanes, narrowing, and between masks and vectors.

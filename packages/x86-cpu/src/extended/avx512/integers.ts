@@ -1,7 +1,7 @@
 import { I32, I64, V128, extractLane, numeric, replaceLane, select } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../semantics/context.ts'
-import { ternary } from '../semantics/vector/vnni.ts'
-import { immediateByte } from '../semantics/vector/sse-integer-operands.ts'
+import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { ternary } from '../../semantics/vector/vnni.ts'
+import { immediateByte } from '../../semantics/vector/sse-integer-operands.ts'
 
 /**
  * AVX-512's own operations on integers, lane by lane.

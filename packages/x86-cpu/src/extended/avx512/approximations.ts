@@ -1,8 +1,8 @@
 import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import { CLASS_FINITE, CLASS_INFINITY, CLASS_QNAN, CLASS_ZERO, DEFAULT_NAN } from '@retrap/soft-float'
-import type { SemanticsTable } from '../semantics/context.ts'
+import type { SemanticsTable } from '../../semantics/context.ts'
 import { finished, slot, unpackTo, type Operation } from './float-rows.ts'
-import { inFormats } from './wide-floats.ts'
+import { inFormats } from './floats.ts'
 
 /**
  * VRCP14 and VRSQRT14: 16 bits of a fraction, from a straight line in each of 64 intervals of the significand.

@@ -1,8 +1,8 @@
 import { I32, I64, numeric, select, type FunctionBuilder, type LoadOp, type StoreOp } from '@retrap/wasm-emitter'
-import { SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
-import type { Context } from '../semantics/context.ts'
+import { SLOW_PROBE, SLOW_WRITE } from '../../state/host.ts'
+import type { Context } from '../../semantics/context.ts'
 import type { SharedFunction } from '@retrap/soft-float'
-import * as S from '../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 
 /**
  * Memory operands element by element, where a mask leaves some out: these are not accessed and cannot fault. Elements are

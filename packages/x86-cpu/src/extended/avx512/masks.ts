@@ -1,7 +1,7 @@
 import { I64, select, type I32 } from '@retrap/wasm-emitter'
-import type { Semantics, SemanticsTable } from '../semantics/context.ts'
-import { flagBit, zeroExtend } from '../semantics/integer.ts'
-import { FLAG_CF, FLAG_ZF } from '../state/state-layout.ts'
+import type { Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { flagBit, zeroExtend } from '../../semantics/integer.ts'
+import { FLAG_CF, FLAG_ZF } from '../../state/state-layout.ts'
 
 /**
  * Instructions on mask registers, of VEX encoding.

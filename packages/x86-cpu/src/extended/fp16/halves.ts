@@ -13,11 +13,11 @@ import {
   squareRoot,
   UNORDERED,
 } from '@retrap/soft-float'
-import type { Context, Semantics, SemanticsTable } from '../semantics/context.ts'
-import { OPERATIONS, ORDERS } from '../semantics/vector/fma.ts'
-import { PREDICATES, QUIET_PREDICATES } from '../semantics/vector/sse-float-elements.ts'
-import { FLAG_CF, FLAG_OF, FLAG_PF, FLAG_SF, FLAG_ZF } from '../state/state-layout.ts'
-import { toBf16 } from './conversions.ts'
+import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { OPERATIONS, ORDERS } from '../../semantics/vector/fma.ts'
+import { PREDICATES, QUIET_PREDICATES } from '../../semantics/vector/sse-float-elements.ts'
+import { FLAG_CF, FLAG_OF, FLAG_PF, FLAG_SF, FLAG_ZF } from '../../state/state-layout.ts'
+import { toBf16 } from '../vex/conversions.ts'
 import {
   bitsOf,
   finished,
@@ -30,10 +30,10 @@ import {
   type Format,
   type Operation,
   type Row,
-} from './float-rows.ts'
-import { inFormats, PACKED, SCALAR } from './wide-floats.ts'
-import { replaced } from './wide-integers.ts'
-import { halved } from './wide-moves.ts'
+} from '../avx512/float-rows.ts'
+import { inFormats, PACKED, SCALAR } from '../avx512/floats.ts'
+import { replaced } from '../avx512/integers.ts'
+import { halved } from '../avx512/moves.ts'
 
 /**
  * All on numbers of half precision and of BF16: arithmetic, comparisons, products of complex numbers, dot products.

@@ -10,11 +10,11 @@ import {
   unpackInteger,
   unpackUnsigned,
 } from '@retrap/soft-float'
-import { F_FLAGS, SLOT_A } from '../semantics/float-scratch.ts'
-import type { Semantics, SemanticsTable } from '../semantics/context.ts'
+import { F_FLAGS, SLOT_A } from '../../semantics/float-scratch.ts'
+import type { Semantics, SemanticsTable } from '../../semantics/context.ts'
 import { bitsOf, finished, packed, scalar, unpackTo, type Format, type Operation, type Row } from './float-rows.ts'
-import { PACKED, SCALAR } from './wide-floats.ts'
-import type { Width } from './wide-integers.ts'
+import { PACKED, SCALAR } from './floats.ts'
+import type { Width } from './integers.ts'
 
 /**
  * AVX-512's own conversions of numbers.

@@ -1,14 +1,14 @@
 import { I32, I64, extractLane, numeric, replaceLane, type V128 } from '@retrap/wasm-emitter'
 import { OperandKind, type CodeInfo } from '@retrap/x86-decoder'
-import { SLOW_STACK } from '../state/host.ts'
-import { R_REG0 } from '../state/record.ts'
-import { FLAGS_ARITHMETIC, FLAGS_SUB } from '../state/state-layout.ts'
-import type { Context, Semantics, SemanticsTable } from '../semantics/context.ts'
-import { checkTarget, control } from '../semantics/control.ts'
-import { flagParts, type FlagParts } from '../semantics/flag-parts.ts'
-import { instructionSemantics } from '../semantics/index.ts'
-import { choose, signExtend, zeroExtend } from '../semantics/integer.ts'
-import { CONDITIONS } from '../semantics/move.ts'
+import { SLOW_STACK } from '../../state/host.ts'
+import { R_REG0 } from '../../state/record.ts'
+import { FLAGS_ARITHMETIC, FLAGS_SUB } from '../../state/state-layout.ts'
+import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { checkTarget, control } from '../../semantics/control.ts'
+import { flagParts, type FlagParts } from '../../semantics/flag-parts.ts'
+import { instructionSemantics } from '../../semantics/index.ts'
+import { choose, signExtend, zeroExtend } from '../../semantics/integer.ts'
+import { CONDITIONS } from '../../semantics/move.ts'
 
 /**
  * APX: the operations of older instructions with a destination of their own, without flags, or with zeroed upper bits; and the

@@ -1,9 +1,9 @@
-import { R_MASK, R_SCALE } from '../state/record.ts'
-import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_ELEMENT, S_EVEX_GATE } from '../state/state-layout.ts'
-import { locateIndexed, startElements } from '../system/element-address.ts'
-import { give } from '../system/gather.ts'
-import { registerOffset, sizeOf, type Handler } from '../system/operands.ts'
-import { Abandon } from '../system/system.ts'
+import { R_MASK, R_SCALE } from '../../state/record.ts'
+import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_ELEMENT, S_EVEX_GATE } from '../../state/state-layout.ts'
+import { locateIndexed, startElements } from '../../system/element-address.ts'
+import { give } from '../../system/gather.ts'
+import { registerOffset, sizeOf, type Handler } from '../../system/operands.ts'
+import { Abandon } from '../../system/system.ts'
 
 /**
  * Gathers and scatters under an opmask: an access for each element whose bit is set, from the lowest on. The bit of an element

@@ -21,8 +21,8 @@ import {
   FC_ROUNDING_SHIFT,
   type Slot,
 } from '@retrap/soft-float'
-import { F_CONTROL, F_FLAGS, SLOT_R } from '../semantics/float-scratch.ts'
-import type { Semantics, SemanticsTable } from '../semantics/context.ts'
+import { F_CONTROL, F_FLAGS, SLOT_R } from '../../semantics/float-scratch.ts'
+import type { Semantics, SemanticsTable } from '../../semantics/context.ts'
 import {
   bitsOf,
   environment,

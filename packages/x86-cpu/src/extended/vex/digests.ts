@@ -1,9 +1,9 @@
 import { type I64, I32, type V128, extractLane, numeric, replaceLane, select } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../semantics/context.ts'
-import { inverses, lookUp } from '../semantics/vector/aes.ts'
-import { choose, doublewords, join, majority, parity } from '../semantics/vector/sha.ts'
-import { ternary } from '../semantics/vector/vnni.ts'
-import { immediateByte, zeroVector } from '../semantics/vector/sse-integer-operands.ts'
+import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { inverses, lookUp } from '../../semantics/vector/aes.ts'
+import { choose, doublewords, join, majority, parity } from '../../semantics/vector/sha.ts'
+import { ternary } from '../../semantics/vector/vnni.ts'
+import { immediateByte, zeroVector } from '../../semantics/vector/sse-integer-operands.ts'
 
 /**
  * SHA-512, SM3 and SM4.

@@ -12,7 +12,7 @@ import {
   type Slot,
   CLASS_FINITE,
 } from '@retrap/soft-float'
-import type { Context, Semantics } from '../semantics/context.ts'
+import type { Context, Semantics } from '../../semantics/context.ts'
 import {
   F_CONTROL,
   F_FLAGS,
@@ -22,14 +22,14 @@ import {
   SLOT_A,
   SLOT_B,
   SLOT_C,
-} from '../semantics/float-scratch.ts'
-import { S_MXCSR } from '../state/state-layout.ts'
-import { guarded } from '../semantics/vector/mxcsr.ts'
-import { callSlow } from '../semantics/vector/sse-float-operands.ts'
-import { immediateByte } from '../semantics/vector/sse-integer-operands.ts'
-import { vectorParameters, vectorTypes } from '../semantics/vector/vector-elements.ts'
-import type { EvexContext } from './evex-context.ts'
-import { elementOf, replaced, type Width } from './wide-integers.ts'
+} from '../../semantics/float-scratch.ts'
+import { S_MXCSR } from '../../state/state-layout.ts'
+import { guarded } from '../../semantics/vector/mxcsr.ts'
+import { callSlow } from '../../semantics/vector/sse-float-operands.ts'
+import { immediateByte } from '../../semantics/vector/sse-integer-operands.ts'
+import { vectorParameters, vectorTypes } from '../../semantics/vector/vector-elements.ts'
+import type { EvexContext } from '../evex/context.ts'
+import { elementOf, replaced, type Width } from './integers.ts'
 
 /**
  * Operations on numbers element by element, by software: AVX-512's own, and all on half precision and BF16.

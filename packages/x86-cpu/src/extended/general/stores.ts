@@ -1,7 +1,7 @@
 import { I64, type I32, select } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../semantics/context.ts'
-import { conditionOf, flagParts } from '../semantics/flag-parts.ts'
-import { signExtend } from '../semantics/integer.ts'
+import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { conditionOf, flagParts } from '../../semantics/flag-parts.ts'
+import { signExtend } from '../../semantics/integer.ts'
 import {
   ES,
   FLAGS_SUB,
@@ -11,12 +11,12 @@ import {
   S_EA,
   S_PASID,
   S_USER_MSR_CTL,
-} from '../state/state-layout.ts'
-import { VECTOR_GP } from '../state/vectors.ts'
-import { addressSize } from '../system/masked-move.ts'
-import { readMsr } from '../system/msr.ts'
-import { gated, kernelOnly, readOperand, registerOffset, type Gate, type Handler } from '../system/operands.ts'
-import type { System } from '../system/system.ts'
+} from '../../state/state-layout.ts'
+import { VECTOR_GP } from '../../state/vectors.ts'
+import { addressSize } from '../../system/masked-move.ts'
+import { readMsr } from '../../system/msr.ts'
+import { gated, kernelOnly, readOperand, registerOffset, type Gate, type Handler } from '../../system/operands.ts'
+import type { System } from '../../system/system.ts'
 
 /**
  * Stores that compute, and stores past the caches: CMPccXADD, RAO-INT, MOVDIRI, MOVDIR64B, ENQCMD, MOVRS; prefetches; and

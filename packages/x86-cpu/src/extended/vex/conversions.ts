@@ -1,5 +1,5 @@
 import { I32, V128, numeric } from '@retrap/wasm-emitter'
-import type { Context, Semantics, SemanticsTable } from '../semantics/context.ts'
+import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
 
 /**
  * AVX-NE-CONVERT: from and to short numbers without exceptions, and without a look at MXCSR.
