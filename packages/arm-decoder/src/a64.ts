@@ -44,7 +44,7 @@ f 0011110 11 1 00 111 000000 nnnnn ddddd     FMOV             <Hd>, <Rn>        
 00011110 yy 1 0010NN 10000 nnnnn ddddd       (FRINTN|FRINTP|FRINTM|FRINTZ)  <Fd>, <Fn>   float y!=2
 00011110 yy 1 001100 10000 nnnnn ddddd       FRINTA           <Fd>, <Fn>            float y!=2
 00011110 yy 1 00111L 10000 nnnnn ddddd       (FRINTX|FRINTI)  <Fd>, <Fn>            float y!=2
-00011110 yy 1 0100NN 10000 nnnnn ddddd       (FRINT32Z|FRINT32X|FRINT64Z|FRINT64X)  <Fd>, <Fn>   float y<2 FRINTTS
+00011110 yy 1 0100NN 10000 nnnnn ddddd       (FRINT32Z|FRINT32X|FRINT64Z|FRINT64X)  <Fd>, <Fn>   float bytes=(4|4|8|8) y<2 FRINTTS
 00011110 yy 1 mmmmm 00 1000 nnnnn L0000      (FCMP|FCMPE)     <Fn>, <Fm>            float-compare y!=2
 00011110 yy 1 ----- 00 1000 nnnnn L1000      (FCMP|FCMPE)     <Fn>, #0.0            float-compare y!=2
 00011110 yy 1 iiiiiiii 100 00000 ddddd       FMOV             <Fd>, <float>         float y!=2

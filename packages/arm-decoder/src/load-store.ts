@@ -124,6 +124,9 @@ export class LoadStore {
 const NO_FORM: Form = {
   index: -1,
   mnemonic: '',
+  name: '',
+  sign: '',
+  rounding: '',
   operands: '',
   operation: '',
   size: 0,

@@ -38,7 +38,9 @@
  * `link` LR or PC too, `return` to the state of SPSR, `user` registers, `minus` subtracted, `base` not PC, `notpc` PC is a
  * hint.
  *
- * All other rows: `flags` are set, and conditions, all of which an encoding meets. `z!=3`, `s<5` compare a field with a number,
+ * All other rows: `flags` are set, `minus` a difference, `long` and `high` products, `accumulate` and `dual` products that are added,
+ * `greater` of two, `bytes` of an element, `castagnoli` the polynomial of CRC32C, `upper` the upper half; and conditions, all of which
+ * an encoding meets. `z!=3`, `s<5` compare a field with a number,
  * `zQ=6` two fields, one after the other; `n=m`, `i<=w` compare two fields. The others are named in `conditions.ts`.
  *
  * A32 and Thumb: `<c>` is a condition, `<s>` an S where flags are set, `<Rd>` a general-purpose register; `<Sd>`, `<Dd>`, `<Qd>`
@@ -61,6 +63,12 @@ export interface Form {
   readonly index: number
   /** Upper-case mnemonic of the manual. */
   readonly mnemonic: string
+  /** The mnemonic up to its first placeholder, type or suffix: `VADD` of `VADD<c>.I<z>`, `''` where it is one. */
+  readonly name: string
+  /** The integers' sign that the name says, as of SMULL, UADDLV and FCVTNU; `''` where it says none. */
+  readonly sign: '' | 'S' | 'U'
+  /** The letter of the rounding mode of FCVTNS, FRINTX and the like, or `''`. */
+  readonly rounding: string
   /** The operand column: text with placeholders. */
   readonly operands: string
   /** The operation in one word: the first attribute. */
@@ -120,11 +128,19 @@ export function expandChoices(row: Row): Row[] {
           encoding: each.encoding.replaceAll(letter, () => String((value >> --left) & 1)),
           mnemonic: pick(each.mnemonic),
           operands: pick(each.operands),
-          attributes: each.attributes.map(pick),
+          attributes: each.attributes.map(pick).filter((word) => word !== ''),
         }
       })
     })
   return choose(choose([row], 'L', /\(([^|()]*\|[^|()]*)\)/g), 'N', /\(([^|()]*\|[^|()]*\|[^|()]*\|[^|()]*)\)/g)
+}
+
+/** The columns that follow from a mnemonic's letters, to which the manual gives the same meaning everywhere. */
+function nameColumns(mnemonic: string): Pick<Form, 'name' | 'sign' | 'rounding'> {
+  const name = /^[A-Z0-9]*/.exec(mnemonic)![0]
+  const [, converted, sign, integral] = /^(?:FCVT([ANMPZ])([SU])|FRINT(?:32|64)?([ANMPXZI]))$/.exec(name) ?? []
+  const first = /^[SU]/.exec(name)?.[0] ?? ''
+  return { name, sign: (sign ?? first) as Form['sign'], rounding: converted ?? integral ?? '' }
 }
 
 /** Compiles a row. */
@@ -177,6 +193,7 @@ export function compileRow(row: Row, index: number): Form {
   return {
     index,
     mnemonic: row.mnemonic,
+    ...nameColumns(row.mnemonic),
     operands: row.operands === '.' ? '' : row.operands,
     operation: name,
     size: bytes,

@@ -111,5 +111,5 @@ const mixColumns: Semantics = {
 /** The family's semantics of a row. */
 export function aes(row: Row): Semantics | undefined {
   if (row.operation !== 'aes') return undefined
-  return row.mnemonic.includes('MC') ? mixColumns : round
+  return row.name === 'AESMC' || row.name === 'AESIMC' ? mixColumns : round
 }

@@ -11,12 +11,12 @@ import { extended, withShiftedRegister, isWide, truncated } from './operands.ts'
 /** ADD, SUB, ADDS and SUBS of the first operand and `b`. */
 function add(c: ArmContext, form: ArmForm, b: I64): void {
   const wide = isWide(form)
-  const { mnemonic } = form.row
+  const { attributes } = form.row
   const a = c.n(wide)
   const right = c.let(b)
-  const subtracts = mnemonic.startsWith('SUB')
+  const subtracts = attributes.has('minus')
   const result = c.let(truncated(subtracts ? a.sub(right) : a.add(right), wide))
-  if (mnemonic.endsWith('S')) {
+  if (attributes.has('flags')) {
     c.setFlags(subtracts ? flagsOfDifference(a, right, result, wide) : flagsOfSum(a, right, result, wide))
   }
   c.setD(result, wide)
@@ -47,11 +47,11 @@ const addCarry: Semantics = {
   selectors: 'f',
   emit(c, form) {
     const wide = isWide(form)
-    const { mnemonic } = form.row
+    const { attributes } = form.row
     const a = c.n(wide)
-    const b = c.let(mnemonic.startsWith('SBC') ? truncated(c.m(wide).xor(-1), wide) : c.m(wide))
+    const b = c.let(attributes.has('minus') ? truncated(c.m(wide).xor(-1), wide) : c.m(wide))
     const result = c.let(truncated(a.add(b).add(c.flags.c.toI64U()), wide))
-    if (mnemonic.endsWith('S')) c.setFlags(flagsOfSum(a, b, result, wide))
+    if (attributes.has('flags')) c.setFlags(flagsOfSum(a, b, result, wide))
     c.setD(result, wide)
   },
 }

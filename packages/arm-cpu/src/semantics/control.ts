@@ -1,7 +1,7 @@
 import { I64 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { fieldOf, signedField, valueOf } from '../state/form.ts'
-import { branchTypeOf } from '../system/branch-types.ts'
+import { branchKind, branchTypeOf } from '../system/branch-types.ts'
 import type { Semantics } from './semantics.ts'
 import { branchIndirect } from './indirect-branches.ts'
 import { isWide } from './operands.ts'
@@ -63,11 +63,12 @@ const branchBit: Semantics = {
 const branchRegister: Semantics = {
   selectors: '',
   ends: true,
-  small: (row, word) => branchTypeOf(row.mnemonic, fieldOf(row, 'n', word)),
+  small: (row, word) => branchTypeOf(row, fieldOf(row, 'n', word)),
   emit(c, form) {
     const target = c.n(true)
-    if (form.row.mnemonic === 'RET') c.return(target)
-    else branchIndirect(c, target, form.row.mnemonic === 'BLR')
+    const kind = branchKind(form.row)
+    if (kind === 'return') c.return(target)
+    else branchIndirect(c, target, kind === 'call')
   },
 }
 

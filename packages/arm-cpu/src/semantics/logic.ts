@@ -32,9 +32,9 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
 
 function combine(c: ArmContext, form: ArmForm, b: I64): void {
   const wide = isWide(form)
-  const { mnemonic } = form.row
+  const { mnemonic, attributes } = form.row
   const result = c.let(truncated(OPERATIONS[mnemonic]!(c.n(wide), b), wide))
-  if (mnemonic.endsWith('S')) c.setFlags(flagsOfResult(signed(result, wide)))
+  if (attributes.has('flags')) c.setFlags(flagsOfResult(signed(result, wide)))
   c.setD(result, wide)
 }
 
@@ -113,14 +113,13 @@ const extract: Semantics = {
   },
 }
 
-const SHIFTS: readonly string[] = ['LSL', 'LSR', 'ASR', 'ROR']
-
 const shiftVariable: Semantics = {
   selectors: 'f',
   emit(c, form) {
     const wide = isWide(form)
     const amount = c.m(wide).and(bitsOf(wide) - 1)
-    c.setD(shifted(c.n(wide), SHIFTS.indexOf(form.row.mnemonic), amount, wide), wide)
+    // Bits 11:10 are the kind of shift.
+    c.setD(shifted(c.n(wide), (form.row.value >>> 10) & 3, amount, wide), wide)
   },
 }
 

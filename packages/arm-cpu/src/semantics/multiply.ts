@@ -20,16 +20,15 @@ export function multiplyHigh(c: ArmContext, a: I64, b: I64, isSigned: boolean): 
 const multiply: Semantics = {
   selectors: 'f',
   emit(c, form) {
-    const { mnemonic } = form.row
+    const { attributes, sign } = form.row
     const wide = isWide(form)
-    if (mnemonic.endsWith('H')) {
-      c.setD(multiplyHigh(c, c.n(true), c.m(true), mnemonic === 'SMULH'), true)
+    if (attributes.has('high')) {
+      c.setD(multiplyHigh(c, c.n(true), c.m(true), sign === 'S'), true)
       return
     }
-    const extendsOperands = mnemonic.endsWith('L')
-    const operand = (value: I64): I64 => (mnemonic.startsWith('S') ? value.extend32S() : value)
-    const product = extendsOperands ? operand(c.n(false)).mul(operand(c.m(false))) : c.n(wide).mul(c.m(wide))
-    c.setD(mnemonic.includes('SUB') ? c.a(wide).sub(product) : c.a(wide).add(product), wide)
+    const operand = (value: I64): I64 => (sign === 'S' ? value.extend32S() : value)
+    const product = attributes.has('long') ? operand(c.n(false)).mul(operand(c.m(false))) : c.n(wide).mul(c.m(wide))
+    c.setD(attributes.has('minus') ? c.a(wide).sub(product) : c.a(wide).add(product), wide)
   },
 }
 
@@ -39,7 +38,7 @@ const divide: Semantics = {
   emit(c, form) {
     const wide = isWide(form)
     const { f } = c
-    const isSigned = form.row.mnemonic === 'SDIV'
+    const isSigned = form.row.sign === 'S'
     const [a, b] = [c.n(wide), c.m(wide)]
     const divisor = c.let(isSigned ? signed(b, wide) : b)
     const quotient = f.local('i64')
@@ -61,17 +60,15 @@ const divide: Semantics = {
 
 const maximum: Semantics = {
   selectors: 'f',
-  immediate: (row, word) =>
-    BigInt(row.mnemonic.startsWith('S') ? signedField(row, 'i', word) : signedField(row, 'i', word) & 0xff),
+  immediate: (row, word) => BigInt(row.sign === 'S' ? signedField(row, 'i', word) : signedField(row, 'i', word) & 0xff),
   emit(c, form) {
     const wide = isWide(form)
-    const { mnemonic } = form.row
-    const isSigned = mnemonic.startsWith('S')
+    const isSigned = form.row.sign === 'S'
     const operand = (value: I64): I64 => (isSigned ? signed(value, wide) : value)
     const a = c.let(operand(c.n(wide)))
     const b = c.let(form.row.fields.has('m') ? operand(c.m(wide)) : c.immediate)
     const less = isSigned ? a.ltS(b) : a.ltU(b)
-    c.setD(mnemonic.endsWith('MAX') ? select(less, b, a) : select(less, a, b), wide)
+    c.setD(form.row.attributes.has('greater') ? select(less, b, a) : select(less, a, b), wide)
   },
 }
 
@@ -79,11 +76,10 @@ const maximum: Semantics = {
 const CRC32 = 0xedb8_8320
 const CRC32C = 0x82f6_3b78
 
-/** CRC32 and CRC32C of the bytes that the last letter says. @param mnemonic - CRC32B and so on */
-export function emitCrc(c: ArmContext, mnemonic: string): void {
+/** CRC32 and CRC32C. */
+export function emitCrc(c: ArmContext, { size: bytes, attributes }: Row): void {
   const { f } = c
-  const bytes = { B: 1, H: 2, W: 4, X: 8 }[mnemonic.at(-1)!]!
-  const polynomial = I32.of((mnemonic.length === 7 ? CRC32C : CRC32) | 0)
+  const polynomial = I32.of((attributes.has('castagnoli') ? CRC32C : CRC32) | 0)
   const value = c.m(bytes === 8)
   const sum = f.local('i32')
   const bits = f.local('i32')
@@ -101,7 +97,7 @@ export function emitCrc(c: ArmContext, mnemonic: string): void {
   c.setD(sum.get.toI64U(), false)
 }
 
-const crc: Semantics = { selectors: '', emit: (c, form) => emitCrc(c, form.row.mnemonic) }
+const crc: Semantics = { selectors: '', emit: (c, form) => emitCrc(c, form.row) }
 
 /** The family's semantics of a row. */
 export function multiplication(row: Row): Semantics | undefined {

@@ -2,7 +2,7 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import type { ArmContext } from './context.ts'
 import { fieldOf, valueOf } from '../state/form.ts'
-import { branchTypeOf, landingsOf } from '../system/branch-types.ts'
+import { branchKind, branchTypeOf, landingsOf } from '../system/branch-types.ts'
 import { KEYS, type KeyName } from '../state/saved-state.ts'
 import { R_M, R_N } from '../state/record.ts'
 import type { Semantics } from './semantics.ts'
@@ -234,14 +234,16 @@ const strip: Semantics = {
 const branch: Semantics = {
   selectors: '',
   ends: true,
-  small: (row, word) => branchTypeOf(row.mnemonic, fieldOf(row, 'n', word)),
+  small: (row, word) => branchTypeOf(row, fieldOf(row, 'n', word)),
   emit(c, form) {
-    const { mnemonic } = form.row
-    const zero = mnemonic.endsWith('Z')
-    const key = (zero ? mnemonic.slice(0, -1) : mnemonic).endsWith('A') ? 'IA' : 'IB'
+    const { row } = form
+    const kind = branchKind(row)
+    // BRAAZ and its like name a target and no modifier, RETAA neither. Bit 10 is the key.
+    const zero = kind !== 'return' && !row.fields.has('m')
+    const key = (row.value & 0x400) === 0 ? 'IA' : 'IB'
     const target = c.let(authenticatedIfEnabled(c, c.n(true), zero ? I64.of(0) : c.m(true), key))
-    if (mnemonic.startsWith('RET')) c.return(target)
-    else branchIndirect(c, target, mnemonic.startsWith('BL'))
+    if (kind === 'return') c.return(target)
+    else branchIndirect(c, target, kind === 'call')
   },
 }
 
@@ -251,8 +253,8 @@ export function pointerAuthentication(row: Row): Semantics | undefined {
     case 'hint':
       return hint
     case 'pointer-authentication':
-      if (row.mnemonic === 'PACGA') return generic
-      return row.mnemonic.startsWith('XPAC') ? strip : direct
+      if (row.name === 'PACGA') return generic
+      return row.name === 'XPACI' || row.name === 'XPACD' ? strip : direct
     case 'branch-register':
       return row.feature === 'PAuth' ? branch : undefined
     default:

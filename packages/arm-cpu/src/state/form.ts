@@ -22,9 +22,6 @@ export function valueOf(form: ArmForm, letter: string): number {
   return form.values.get(letter) ?? 0
 }
 
-/** The name of an instruction of A32 or T32: what stands before the placeholders of its row's mnemonic. */
-export const nameOf = ({ mnemonic }: Row): string => mnemonic.replace(/(?:<.*|\.W)$/, '')
-
 /** A field's value in an instruction. */
 export function fieldOf(row: Row, letter: string, word: number): number {
   return extract(row.fields.get(letter), word)

@@ -1,3 +1,4 @@
+import type { Form as Row } from '@retrap/arm-decoder'
 import type { MachineMemory } from '@retrap/memory'
 import { PSTATE_BTYPE, PSTATE_BTYPE_SHIFT } from '../state/pstate.ts'
 import { S_BRANCH, S_BUDGET, S_PC, S_PSTATE } from '../state/state-layout.ts'
@@ -44,10 +45,15 @@ export function landingsOf(word: number): number {
   return call === 0xd420_0000 || call === 0xd440_0000 ? ALL : 0
 }
 
+/** The kind of a branch to a register, authenticated or not: bits 22:21. */
+export const branchKind = ({ value }: Row): 'jump' | 'call' | 'return' =>
+  (['jump', 'call', 'return', 'return'] as const)[(value >>> 21) & 3]!
+
 /** Returns PSTATE.BTYPE after a branch to a register, if its page is guarded; 0 of RET. @param register - its number */
-export function branchTypeOf(mnemonic: string, register: number): number {
-  if (mnemonic.startsWith('BL')) return BTYPE_CALL
-  if (!mnemonic.startsWith('BR')) return 0
+export function branchTypeOf(row: Row, register: number): number {
+  const kind = branchKind(row)
+  if (kind === 'call') return BTYPE_CALL
+  if (kind === 'return') return 0
   return register === 16 || register === 17 ? BTYPE_JUMP : BTYPE_GUARDED_JUMP
 }
 

@@ -1,7 +1,6 @@
 import { extract } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { STATUS_DONE } from '@retrap/engine'
-import { nameOf } from '../state/form.ts'
 import type { SystemValue } from '../state/host.ts'
 import { S_X } from '../state/state-layout.ts'
 import {
@@ -71,7 +70,7 @@ export class CoprocessorRegisters {
   /** @returns a status */
   execute(row: Row, word: number): number {
     const field = (letter: string): number => extract(row.fields.get(letter), word)
-    const name = nameOf(row)
+    const name = row.name
     const reads = name.startsWith('MR')
     const isDebug = row.operands.startsWith('p14')
     if (name.endsWith('RR') || name === 'MRRC') {

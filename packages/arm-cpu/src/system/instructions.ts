@@ -111,7 +111,7 @@ export class SystemInstructions {
       case 'exception':
         return this.#call(row.mnemonic, fieldOf(row, 'i', word))
       case 'branch-register':
-        return this.#branch(branchTypeOf(row.mnemonic, fieldOf(row, 'n', word)))
+        return this.#branch(branchTypeOf(row, fieldOf(row, 'n', word)))
       case 'exception-return':
         return this.#exceptions.return(S_RETURN)
       case 'pstate':

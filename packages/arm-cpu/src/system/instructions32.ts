@@ -1,6 +1,5 @@
 import { extract, findA32, findThumb, type Form as Row } from '@retrap/arm-decoder'
 import { STATUS_DONE, STATUS_EXIT } from '@retrap/engine'
-import { nameOf } from '../state/form.ts'
 import { PSTATE_SS } from '../state/pstate.ts'
 import { S_IT, S_PC } from '../state/state-layout.ts'
 import { callSyndrome, EC_BKPT32, EC_SVC32, ofHalfword, UNDEFINED } from '../state/syndrome.ts'
@@ -42,7 +41,7 @@ export class SystemInstructions32 {
     const isThumb = (s.word(S_PC) & 1) !== 0
     const row = !isThumb ? findA32(word) : bytes === 4 ? findThumb(word >>> 16, word & 0xffff) : findThumb(word, 0)
     if (row === undefined) return this.#exceptions.raise(UNDEFINED)
-    const name = nameOf(row)
+    const name = row.name
     const number = extract(row.fields.get('i'), word)
     // BKPT has no condition.
     if (name === 'BKPT') return this.#exceptions.raise(this.#call(EC_BKPT32, number, bytes))

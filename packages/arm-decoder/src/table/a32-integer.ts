@@ -35,7 +35,7 @@ cccc 0000 000 s dddd ---- mmmm 1001 nnnn    MUL<s><c>                 <Rd>, <Rn>
 cccc 0000 001 s dddd aaaa mmmm 1001 nnnn    MLA<s><c>                 <Rd>, <Rn>, <Rm>, <Ra>       multiply
 cccc 0000 0100 dddd aaaa mmmm 1001 nnnn     UMAAL<c>                  <Ra>, <Rd>, <Rn>, <Rm>       multiply-long
 cccc 0000 0110 dddd aaaa mmmm 1001 nnnn     MLS<c>                    <Rd>, <Rn>, <Rm>, <Ra>       multiply
-cccc 0000 1NN s dddd aaaa mmmm 1001 nnnn    (UMULL|UMLAL|SMULL|SMLAL)<s><c>  <Ra>, <Rd>, <Rn>, <Rm>   multiply-long
+cccc 0000 1NN s dddd aaaa mmmm 1001 nnnn    (UMULL|UMLAL|SMULL|SMLAL)<s><c>  <Ra>, <Rd>, <Rn>, <Rm>   multiply-long (|accumulate||accumulate)
 cccc 00010 000 dddd aaaa mmmm 1yx0 nnnn     SMLA<x><y><c>             <Rd>, <Rn>, <Rm>, <Ra>       multiply
 cccc 00010 010 dddd aaaa mmmm 1y00 nnnn     SMLAW<y><c>               <Rd>, <Rn>, <Rm>, <Ra>       multiply
 cccc 00010 010 dddd ---- mmmm 1y10 nnnn     SMULW<y><c>               <Rd>, <Rn>, <Rm>             multiply
@@ -47,8 +47,8 @@ cccc 01110 000 dddd 1111 mmmm 01L1 nnnn     (SMUSD|SMUSDX)<c>         <Rd>, <Rn>
 cccc 01110 000 dddd aaaa mmmm 00L1 nnnn     (SMLAD|SMLADX)<c>         <Rd>, <Rn>, <Rm>, <Ra>       multiply
 cccc 01110 000 dddd aaaa mmmm 01L1 nnnn     (SMLSD|SMLSDX)<c>         <Rd>, <Rn>, <Rm>, <Ra>       multiply
 cccc 01110 0L1 dddd 1111 mmmm 0001 nnnn     (SDIV|UDIV)<c>            <Rd>, <Rn>, <Rm>             divide
-cccc 01110 100 dddd aaaa mmmm 00L1 nnnn     (SMLALD|SMLALDX)<c>       <Ra>, <Rd>, <Rn>, <Rm>       multiply-long
-cccc 01110 100 dddd aaaa mmmm 01L1 nnnn     (SMLSLD|SMLSLDX)<c>       <Ra>, <Rd>, <Rn>, <Rm>       multiply-long
+cccc 01110 100 dddd aaaa mmmm 00L1 nnnn     (SMLALD|SMLALDX)<c>       <Ra>, <Rd>, <Rn>, <Rm>       multiply-long dual
+cccc 01110 100 dddd aaaa mmmm 01L1 nnnn     (SMLSLD|SMLSLDX)<c>       <Ra>, <Rd>, <Rn>, <Rm>       multiply-long dual
 cccc 01110 101 dddd 1111 mmmm 00L1 nnnn     (SMMUL|SMMULR)<c>         <Rd>, <Rn>, <Rm>             multiply
 cccc 01110 101 dddd aaaa mmmm 00L1 nnnn     (SMMLA|SMMLAR)<c>         <Rd>, <Rn>, <Rm>, <Ra>       multiply
 cccc 01110 101 dddd aaaa mmmm 11L1 nnnn     (SMMLS|SMMLSR)<c>         <Rd>, <Rn>, <Rm>, <Ra>       multiply
@@ -75,18 +75,18 @@ cccc 01101 01w wwww dddd iiiii k01 nnnn     SSAT<c>                   <Rd>, <#w+
 cccc 01101 11w wwww dddd iiiii k01 nnnn     USAT<c>                   <Rd>, <#w>, <Rn><saturated>     saturate
 cccc 01101 010 wwww dddd 1111 0011 nnnn     SSAT16<c>                 <Rd>, <#w+1>, <Rn>           saturate
 cccc 01101 110 wwww dddd 1111 0011 nnnn     USAT16<c>                 <Rd>, <#w>, <Rn>             saturate
-cccc 01101 0NN 1111 dddd rr-- 0111 mmmm     (SXTB16|.|SXTB|SXTH)<c>   <Rd>, <Rm><rotated>          extend
-cccc 01101 1NN 1111 dddd rr-- 0111 mmmm     (UXTB16|.|UXTB|UXTH)<c>   <Rd>, <Rm><rotated>          extend
-cccc 01101 0NN nnnn dddd rr-- 0111 mmmm     (SXTAB16|.|SXTAB|SXTAH)<c>  <Rd>, <Rn>, <Rm><rotated>  extend
-cccc 01101 1NN nnnn dddd rr-- 0111 mmmm     (UXTAB16|.|UXTAB|UXTAH)<c>  <Rd>, <Rn>, <Rm><rotated>  extend
+cccc 01101 0NN 1111 dddd rr-- 0111 mmmm     (SXTB16|.|SXTB|SXTH)<c>   <Rd>, <Rm><rotated>          extend bytes=(0|0|1|2)
+cccc 01101 1NN 1111 dddd rr-- 0111 mmmm     (UXTB16|.|UXTB|UXTH)<c>   <Rd>, <Rm><rotated>          extend bytes=(0|0|1|2)
+cccc 01101 0NN nnnn dddd rr-- 0111 mmmm     (SXTAB16|.|SXTAB|SXTAH)<c>  <Rd>, <Rn>, <Rm><rotated>  extend bytes=(0|0|1|2)
+cccc 01101 1NN nnnn dddd rr-- 0111 mmmm     (UXTAB16|.|UXTAB|UXTAH)<c>  <Rd>, <Rn>, <Rm><rotated>  extend bytes=(0|0|1|2)
 cccc 01101 L11 1111 dddd 1111 0011 mmmm     (REV|RBIT)<c>             <Rd>, <Rm>                   reverse
 cccc 01101 L11 1111 dddd 1111 1011 mmmm     (REV16|REVSH)<c>          <Rd>, <Rm>                   reverse
 cccc 0111110 wwwww dddd iiiii 001 1111      BFC<c>                    <Rd>, <#i>, <width>          bitfield i<=w
 cccc 0111110 wwwww dddd iiiii 001 nnnn      BFI<c>                    <Rd>, <Rn>, <#i>, <width>    bitfield i<=w
 cccc 01111L1 wwwww dddd iiiii 101 nnnn      (SBFX|UBFX)<c>            <Rd>, <Rn>, <#i>, <#w+1>     bitfield
 cccc 00010 110 1111 dddd 1111 0001 mmmm     CLZ<c>                    <Rd>, <Rm>                   reverse
-1110 00010 NN0 nnnn dddd --0- 0100 mmmm     (CRC32B|CRC32H|CRC32W|.)  <Rd>, <Rn>, <Rm>             crc CRC32
-1110 00010 NN0 nnnn dddd --1- 0100 mmmm     (CRC32CB|CRC32CH|CRC32CW|.)  <Rd>, <Rn>, <Rm>          crc CRC32
+1110 00010 NN0 nnnn dddd --0- 0100 mmmm     (CRC32B|CRC32H|CRC32W|.)  <Rd>, <Rn>, <Rm>             crc bytes=(1|2|4|8) CRC32
+1110 00010 NN0 nnnn dddd --1- 0100 mmmm     (CRC32CB|CRC32CH|CRC32CW|.)  <Rd>, <Rn>, <Rm>          crc bytes=(1|2|4|8) castagnoli CRC32
 
 # Branches
 cccc 1010 iiiiiiiiiiiiiiiiiiiiiiii          B<c>                      <label>                      branch

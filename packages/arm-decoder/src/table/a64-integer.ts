@@ -13,11 +13,11 @@ export const a64IntegerRows: string = `
 1 hh 10000 iiiiiiiiiiiiiiiiiii ddddd         ADRP  <Xd>, <adrp>         address
 
 # Immediate
-f L0 100010 h iiiiiiiiiiii nnnnn ddddd       (ADD|SUB)    <RSd>, <RSn>, <imm12>   add
-f L1 100010 h iiiiiiiiiiii nnnnn ddddd       (ADDS|SUBS)  <Rd>, <RSn>, <imm12>    add flags
+f L0 100010 h iiiiiiiiiiii nnnnn ddddd       (ADD|SUB)    <RSd>, <RSn>, <imm12>   add (|minus)
+f L1 100010 h iiiiiiiiiiii nnnnn ddddd       (ADDS|SUBS)  <Rd>, <RSn>, <imm12>    add (|minus) flags
 1 L0 100011 0 iiiiii -- jjjj nnnnn ddddd     (ADDG|SUBG)  <XSd>, <XSn>, <#i*16>, <#j>   tag-add MTE
-f 00 1000111 00L0 iiiiiiii nnnnn ddddd       (SMAX|SMIN)  <Rd>, <Rn>, <#±i>       maximum CSSC
-f 00 1000111 00L1 iiiiiiii nnnnn ddddd       (UMAX|UMIN)  <Rd>, <Rn>, <#i>        maximum CSSC
+f 00 1000111 00L0 iiiiiiii nnnnn ddddd       (SMAX|SMIN)  <Rd>, <Rn>, <#±i>       maximum (greater|) CSSC
+f 00 1000111 00L1 iiiiiiii nnnnn ddddd       (UMAX|UMIN)  <Rd>, <Rn>, <#i>        maximum (greater|) CSSC
 f 0L 100100 p rrrrrr jjjjjj nnnnn ddddd      (AND|ORR)    <RSd>, <Rn>, <bitmask>  logical bitmask
 f 10 100100 p rrrrrr jjjjjj nnnnn ddddd      EOR          <RSd>, <Rn>, <bitmask>  logical bitmask
 f 11 100100 p rrrrrr jjjjjj nnnnn ddddd      ANDS         <Rd>, <Rn>, <bitmask>   logical bitmask flags
@@ -29,12 +29,12 @@ f 10 100110 p rrrrrr jjjjjj nnnnn ddddd      UBFM         <Rd>, <Rn>, <#r>, <#j>
 f 00 100111 p 0 mmmmm jjjjjj nnnnn ddddd     EXTR         <Rd>, <Rn>, <Rm>, <#j>  extract bitfield
 
 # Register
-f NN 01010 kk 0 mmmmm ssssss nnnnn ddddd     (AND|ORR|EOR|ANDS)   <Rd>, <Rn>, <Rm><shift>   logical amount
-f NN 01010 kk 1 mmmmm ssssss nnnnn ddddd     (BIC|ORN|EON|BICS)   <Rd>, <Rn>, <Rm><shift>   logical amount
-f NN 01011 kk 0 mmmmm ssssss nnnnn ddddd     (ADD|ADDS|SUB|SUBS)  <Rd>, <Rn>, <Rm><shift>   add amount k!=3
-f L0 01011 00 1 mmmmm eee sss nnnnn ddddd    (ADD|SUB)    <RSd>, <RSn>, <extended>   add s<5
-f L1 01011 00 1 mmmmm eee sss nnnnn ddddd    (ADDS|SUBS)  <Rd>, <RSn>, <extended>    add flags s<5
-f NN 11010000 mmmmm 000000 nnnnn ddddd       (ADC|ADCS|SBC|SBCS)  <Rd>, <Rn>, <Rm>   add-carry
+f NN 01010 kk 0 mmmmm ssssss nnnnn ddddd     (AND|ORR|EOR|ANDS)   <Rd>, <Rn>, <Rm><shift>   logical (|||flags) amount
+f NN 01010 kk 1 mmmmm ssssss nnnnn ddddd     (BIC|ORN|EON|BICS)   <Rd>, <Rn>, <Rm><shift>   logical (|||flags) amount
+f NN 01011 kk 0 mmmmm ssssss nnnnn ddddd     (ADD|ADDS|SUB|SUBS)  <Rd>, <Rn>, <Rm><shift>   add (|flags||flags) (||minus|minus) amount k!=3
+f L0 01011 00 1 mmmmm eee sss nnnnn ddddd    (ADD|SUB)    <RSd>, <RSn>, <extended>   add (|minus) s<5
+f L1 01011 00 1 mmmmm eee sss nnnnn ddddd    (ADDS|SUBS)  <Rd>, <RSn>, <extended>    add (|minus) flags s<5
+f NN 11010000 mmmmm 000000 nnnnn ddddd       (ADC|ADCS|SBC|SBCS)  <Rd>, <Rn>, <Rm>   add-carry (|flags||flags) (||minus|minus)
 1 L0 11010000 mmmmm 001 sss nnnnn ddddd      (ADDPT|SUBPT)  <XSd>, <XSn>, <Xm><lsl>  add-pointer CPA
 101 11010000 iiiiii 00001 nnnnn 0 vvvv       RMIF         <Xn>, <#i>, <#v>        flags FlagM
 001 11010000 000000 L 0010 nnnnn 0 1101      (SETF8|SETF16)  <Wn>                 flags FlagM
@@ -42,23 +42,23 @@ f L1 11010010 mmmmm cccc 00 nnnnn 0 vvvv     (CCMN|CCMP)  <Rn>, <Rm>, <#v>, <con
 f L1 11010010 iiiii cccc 10 nnnnn 0 vvvv     (CCMN|CCMP)  <Rn>, <#i>, <#v>, <cond>     compare-conditional
 f L0 11010100 mmmmm cccc 00 nnnnn ddddd      (CSEL|CSINV)   <Rd>, <Rn>, <Rm>, <cond>   select
 f L0 11010100 mmmmm cccc 01 nnnnn ddddd      (CSINC|CSNEG)  <Rd>, <Rn>, <Rm>, <cond>   select
-f 00 11011 000 mmmmm L aaaaa nnnnn ddddd     (MADD|MSUB)      <Rd>, <Rn>, <Rm>, <Ra>   multiply
-1 00 11011 001 mmmmm L aaaaa nnnnn ddddd     (SMADDL|SMSUBL)  <Xd>, <Wn>, <Wm>, <Xa>   multiply
-1 00 11011 101 mmmmm L aaaaa nnnnn ddddd     (UMADDL|UMSUBL)  <Xd>, <Wn>, <Wm>, <Xa>   multiply
-1 00 11011 010 mmmmm 0 ----- nnnnn ddddd     SMULH            <Xd>, <Xn>, <Xm>         multiply
-1 00 11011 110 mmmmm 0 ----- nnnnn ddddd     UMULH            <Xd>, <Xn>, <Xm>         multiply
+f 00 11011 000 mmmmm L aaaaa nnnnn ddddd     (MADD|MSUB)      <Rd>, <Rn>, <Rm>, <Ra>   multiply (|minus)
+1 00 11011 001 mmmmm L aaaaa nnnnn ddddd     (SMADDL|SMSUBL)  <Xd>, <Wn>, <Wm>, <Xa>   multiply long (|minus)
+1 00 11011 101 mmmmm L aaaaa nnnnn ddddd     (UMADDL|UMSUBL)  <Xd>, <Wn>, <Wm>, <Xa>   multiply long (|minus)
+1 00 11011 010 mmmmm 0 ----- nnnnn ddddd     SMULH            <Xd>, <Xn>, <Xm>         multiply high
+1 00 11011 110 mmmmm 0 ----- nnnnn ddddd     UMULH            <Xd>, <Xn>, <Xm>         multiply high
 1 00 11011 011 mmmmm L aaaaa nnnnn ddddd     (MADDPT|MSUBPT)  <Xd>, <Xn>, <Xm>, <Xa>   multiply CPA
 f 00 11010110 mmmmm 00001 L nnnnn ddddd      (UDIV|SDIV)      <Rd>, <Rn>, <Rm>         divide
 f 00 11010110 mmmmm 0010 NN nnnnn ddddd      (LSL|LSR|ASR|ROR)  <Rd>, <Rn>, <Rm>       shift
-0 00 11010110 mmmmm 0100 00 nnnnn ddddd      CRC32B       <Wd>, <Wn>, <Wm>        crc CRC32
-0 00 11010110 mmmmm 0100 01 nnnnn ddddd      CRC32H       <Wd>, <Wn>, <Wm>        crc CRC32
-0 00 11010110 mmmmm 0100 10 nnnnn ddddd      CRC32W       <Wd>, <Wn>, <Wm>        crc CRC32
-1 00 11010110 mmmmm 0100 11 nnnnn ddddd      CRC32X       <Wd>, <Wn>, <Xm>        crc CRC32
-0 00 11010110 mmmmm 0101 00 nnnnn ddddd      CRC32CB      <Wd>, <Wn>, <Wm>        crc CRC32
-0 00 11010110 mmmmm 0101 01 nnnnn ddddd      CRC32CH      <Wd>, <Wn>, <Wm>        crc CRC32
-0 00 11010110 mmmmm 0101 10 nnnnn ddddd      CRC32CW      <Wd>, <Wn>, <Wm>        crc CRC32
-1 00 11010110 mmmmm 0101 11 nnnnn ddddd      CRC32CX      <Wd>, <Wn>, <Xm>        crc CRC32
-f 00 11010110 mmmmm 0110 NN nnnnn ddddd      (SMAX|UMAX|SMIN|UMIN)  <Rd>, <Rn>, <Rm>   maximum CSSC
+0 00 11010110 mmmmm 0100 00 nnnnn ddddd      CRC32B       <Wd>, <Wn>, <Wm>        crc bytes=1 CRC32
+0 00 11010110 mmmmm 0100 01 nnnnn ddddd      CRC32H       <Wd>, <Wn>, <Wm>        crc bytes=2 CRC32
+0 00 11010110 mmmmm 0100 10 nnnnn ddddd      CRC32W       <Wd>, <Wn>, <Wm>        crc bytes=4 CRC32
+1 00 11010110 mmmmm 0100 11 nnnnn ddddd      CRC32X       <Wd>, <Wn>, <Xm>        crc bytes=8 CRC32
+0 00 11010110 mmmmm 0101 00 nnnnn ddddd      CRC32CB      <Wd>, <Wn>, <Wm>        crc bytes=1 castagnoli CRC32
+0 00 11010110 mmmmm 0101 01 nnnnn ddddd      CRC32CH      <Wd>, <Wn>, <Wm>        crc bytes=2 castagnoli CRC32
+0 00 11010110 mmmmm 0101 10 nnnnn ddddd      CRC32CW      <Wd>, <Wn>, <Wm>        crc bytes=4 castagnoli CRC32
+1 00 11010110 mmmmm 0101 11 nnnnn ddddd      CRC32CX      <Wd>, <Wn>, <Xm>        crc bytes=8 castagnoli CRC32
+f 00 11010110 mmmmm 0110 NN nnnnn ddddd      (SMAX|UMAX|SMIN|UMIN)  <Rd>, <Rn>, <Rm>   maximum (greater|greater||) CSSC
 1 00 11010110 mmmmm 000000 nnnnn ddddd       SUBP         <Xd>, <XSn>, <XSm>      tag-subtract MTE
 1 01 11010110 mmmmm 000000 nnnnn ddddd       SUBPS        <Xd>, <XSn>, <XSm>      tag-subtract MTE
 1 00 11010110 mmmmm 000100 nnnnn ddddd       IRG          <XSd>, <XSn>, <Xm>      tag-insert MTE

@@ -96,8 +96,8 @@ export const a64VectorRows: string = `
 0Q 0 01110 zz 1 mmmmm 10111 1 nnnnn ddddd    ADDP             <Vd.T>, <Vn.T>, <Vm.T>   vector zQ!=6
 0Q 0 01110 NN 1 mmmmm 00011 1 nnnnn ddddd    (AND|BIC|ORR|ORN)  <Vd.8b/16b>, <Vn.8b/16b>, <Vm.8b/16b>   vector-logical
 0Q 1 01110 NN 1 mmmmm 00011 1 nnnnn ddddd    (EOR|BSL|BIT|BIF)  <Vd.8b/16b>, <Vn.8b/16b>, <Vm.8b/16b>   vector-logical
-0Q 0 01110 L0 1 mmmmm 11101 1 nnnnn ddddd    (FMLAL|FMLSL)    <Vd.2s/4s>, <Vn.2h/4h>, <Vm.2h/4h>   vector FHM
-0Q 1 01110 L0 1 mmmmm 11001 1 nnnnn ddddd    (FMLAL2|FMLSL2)  <Vd.2s/4s>, <Vn.2h/4h>, <Vm.2h/4h>   vector FHM
+0Q 0 01110 L0 1 mmmmm 11101 1 nnnnn ddddd    (FMLAL|FMLSL)    <Vd.2s/4s>, <Vn.2h/4h>, <Vm.2h/4h>   vector (|minus) FHM
+0Q 1 01110 L0 1 mmmmm 11001 1 nnnnn ddddd    (FMLAL2|FMLSL2)  <Vd.2s/4s>, <Vn.2h/4h>, <Vm.2h/4h>   vector (|minus) upper FHM
 0Q 1 01110 zz 0 mmmmm 10000 1 nnnnn ddddd    SQRDMLAH         <Vd.T>, <Vn.T>, <Vm.T>   vector z!=0 z!=3 RDM
 0Q 1 01110 zz 0 mmmmm 10001 1 nnnnn ddddd    SQRDMLSH         <Vd.T>, <Vn.T>, <Vm.T>   vector z!=0 z!=3 RDM
 0Q L 01110 10 0 mmmmm 10010 1 nnnnn ddddd    (SDOT|UDOT)      <Vd.2s/4s>, <Vn.8b/16b>, <Vm.8b/16b>   vector DotProd
@@ -137,8 +137,8 @@ export const a64VectorRows: string = `
 0Q 0 01110 10 10000 10110 10 nnnnn ddddd     BFCVTN<2>        <Vd.4h/8h>, <Vn.4s>      vector BF16
 0Q 0 01110 10 10000 11100 10 nnnnn ddddd     URECPE           <Vd.2s/4s>, <Vn.2s/4s>   vector
 0Q 1 01110 10 10000 11100 10 nnnnn ddddd     URSQRTE          <Vd.2s/4s>, <Vn.2s/4s>   vector
-0Q L 01110 0x 10000 11110 10 nnnnn ddddd     (FRINT32Z|FRINT32X)  <Vd.F>, <Vn.F>       vector xQ!=2 FRINTTS
-0Q L 01110 0x 10000 11111 10 nnnnn ddddd     (FRINT64Z|FRINT64X)  <Vd.F>, <Vn.F>       vector xQ!=2 FRINTTS
+0Q L 01110 0x 10000 11110 10 nnnnn ddddd     (FRINT32Z|FRINT32X)  <Vd.F>, <Vn.F>       vector bytes=4 xQ!=2 FRINTTS
+0Q L 01110 0x 10000 11111 10 nnnnn ddddd     (FRINT64Z|FRINT64X)  <Vd.F>, <Vn.F>       vector bytes=8 xQ!=2 FRINTTS
 
 # Across lanes
 0Q L 01110 zz 11000 00011 10 nnnnn ddddd     (SADDLV|UADDLV)  <Y+d>, <Vn.T>            across zQ!=4 z!=3
@@ -197,8 +197,8 @@ export const a64VectorRows: string = `
 0Q L 01111 00 ll mmmm 1001 h 0 nnnnn ddddd   (FMUL|FMULX)  <Vd.4h/8h>, <Vn.4h/8h>, <Vm.h[hl]>   element FP16
 0Q L 01111 10 l mmmmm 1001 h 0 nnnnn ddddd   (FMUL|FMULX)  <Vd.2s/4s>, <Vn.2s/4s>, <Vm.s[hl]>   element
 01 L 01111 11 0 mmmmm 1001 h 0 nnnnn ddddd   (FMUL|FMULX)  <Vd.2d>, <Vn.2d>, <Vm.d[h]>     element
-0Q 0 01111 10 ll mmmm 0L00 h 0 nnnnn ddddd   (FMLAL|FMLSL)  <Vd.2s/4s>, <Vn.2h/4h>, <Vm.h[hl]>   element FHM
-0Q 1 01111 10 ll mmmm 1L00 h 0 nnnnn ddddd   (FMLAL2|FMLSL2)  <Vd.2s/4s>, <Vn.2h/4h>, <Vm.h[hl]>   element FHM
+0Q 0 01111 10 ll mmmm 0L00 h 0 nnnnn ddddd   (FMLAL|FMLSL)  <Vd.2s/4s>, <Vn.2h/4h>, <Vm.h[hl]>   element (|minus) FHM
+0Q 1 01111 10 ll mmmm 1L00 h 0 nnnnn ddddd   (FMLAL2|FMLSL2)  <Vd.2s/4s>, <Vn.2h/4h>, <Vm.h[hl]>   element (|minus) upper FHM
 0Q 1 01111 01 l mmmmm 0 rr 1 h 0 nnnnn ddddd  FCMLA  <Vd.4h/8h>, <Vn.4h/8h>, <Vm.h[hl]>, <#r*90>   element hQ!=2 FCMA
 01 1 01111 10 0 mmmmm 0 rr 1 h 0 nnnnn ddddd  FCMLA  <Vd.4s>, <Vn.4s>, <Vm.s[h]>, <#r*90>   element FCMA
 

@@ -44,7 +44,7 @@ export const t16IntegerRows: string = `
 # Miscellaneous
 1011 00i1 iiiii nnn       CBZ          <Rn>, <compare>           branch
 1011 10i1 iiiii nnn       CBNZ         <Rn>, <compare>           branch
-10110010 NN mmm ddd       (SXTH|SXTB|UXTH|UXTB)<c>  <Rd>, <Rm>   extend
+10110010 NN mmm ddd       (SXTH|SXTB|UXTH|UXTB)<c>  <Rd>, <Rm>   extend bytes=(2|1|2|1)
 10110110000 - i ---       SETPAN       <#i>                      system PAN
 10110110010 1 L 000       SETEND       (le|be)                   system
 10110110011 L 0 iii       (CPSIE|CPSID)  <aif>                   system

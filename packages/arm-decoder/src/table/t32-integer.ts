@@ -68,12 +68,12 @@ export const t32IntegerRows: string = `
 
 # Data processing: registers
 11111010 0 NN s nnnn 1111 dddd 0000 mmmm    (LSL|LSR|ASR|ROR)<s><c>.W   <Rd>, <Rn>, <Rm>   shift
-11111010 0 00 L 1111 1111 dddd 1-rr mmmm    (SXTH|UXTH)<c>.W    <Rd>, <Rm><rotated>        extend
+11111010 0 00 L 1111 1111 dddd 1-rr mmmm    (SXTH|UXTH)<c>.W    <Rd>, <Rm><rotated>        extend bytes=2
 11111010 0 01 L 1111 1111 dddd 1-rr mmmm    (SXTB16|UXTB16)<c>  <Rd>, <Rm><rotated>        extend
-11111010 0 10 L 1111 1111 dddd 1-rr mmmm    (SXTB|UXTB)<c>.W    <Rd>, <Rm><rotated>        extend
-11111010 0 00 L nnnn 1111 dddd 1-rr mmmm    (SXTAH|UXTAH)<c>    <Rd>, <Rn>, <Rm><rotated>  extend
+11111010 0 10 L 1111 1111 dddd 1-rr mmmm    (SXTB|UXTB)<c>.W    <Rd>, <Rm><rotated>        extend bytes=1
+11111010 0 00 L nnnn 1111 dddd 1-rr mmmm    (SXTAH|UXTAH)<c>    <Rd>, <Rn>, <Rm><rotated>  extend bytes=2
 11111010 0 01 L nnnn 1111 dddd 1-rr mmmm    (SXTAB16|UXTAB16)<c>  <Rd>, <Rn>, <Rm><rotated>  extend
-11111010 0 10 L nnnn 1111 dddd 1-rr mmmm    (SXTAB|UXTAB)<c>    <Rd>, <Rn>, <Rm><rotated>  extend
+11111010 0 10 L nnnn 1111 dddd 1-rr mmmm    (SXTAB|UXTAB)<c>    <Rd>, <Rn>, <Rm><rotated>  extend bytes=1
 11111010 1000 nnnn 1111 dddd 00NN mmmm      (SADD8|QADD8|SHADD8|.)<c>     <Rd>, <Rn>, <Rm>   parallel
 11111010 1001 nnnn 1111 dddd 00NN mmmm      (SADD16|QADD16|SHADD16|.)<c>  <Rd>, <Rn>, <Rm>   parallel
 11111010 1010 nnnn 1111 dddd 00NN mmmm      (SASX|QASX|SHASX|.)<c>        <Rd>, <Rn>, <Rm>   parallel
@@ -91,8 +91,8 @@ export const t32IntegerRows: string = `
 11111010 1001 nnnn 1111 dddd 1010 mmmm      RBIT<c>             <Rd>, <Rm>                 reverse n=m
 11111010 1010 nnnn 1111 dddd 1000 mmmm      SEL<c>              <Rd>, <Rn>, <Rm>           select
 11111010 1011 nnnn 1111 dddd 1000 mmmm      CLZ<c>              <Rd>, <Rm>                 reverse n=m
-11111010 1100 nnnn 1111 dddd 10NN mmmm      (CRC32B|CRC32H|CRC32W|.)     <Rd>, <Rn>, <Rm>  crc CRC32
-11111010 1101 nnnn 1111 dddd 10NN mmmm      (CRC32CB|CRC32CH|CRC32CW|.)  <Rd>, <Rn>, <Rm>  crc CRC32
+11111010 1100 nnnn 1111 dddd 10NN mmmm      (CRC32B|CRC32H|CRC32W|.)     <Rd>, <Rn>, <Rm>  crc bytes=(1|2|4|8) CRC32
+11111010 1101 nnnn 1111 dddd 10NN mmmm      (CRC32CB|CRC32CH|CRC32CW|.)  <Rd>, <Rn>, <Rm>  crc bytes=(1|2|4|8) castagnoli CRC32
 
 # Multiplication, division
 11111011 0000 nnnn 1111 dddd 0000 mmmm      MUL<c>              <Rd>, <Rn>, <Rm>           multiply
@@ -112,10 +112,10 @@ export const t32IntegerRows: string = `
 11111011 0111 nnnn aaaa dddd 0000 mmmm      USADA8<c>           <Rd>, <Rn>, <Rm>, <Ra>     differences
 11111011 10L0 nnnn aaaa dddd 0000 mmmm      (SMULL|UMULL)<c>    <Ra>, <Rd>, <Rn>, <Rm>     multiply-long
 11111011 10L1 nnnn 1111 dddd 1111 mmmm      (SDIV|UDIV)<c>      <Rd>, <Rn>, <Rm>           divide
-11111011 11L0 nnnn aaaa dddd 0000 mmmm      (SMLAL|UMLAL)<c>    <Ra>, <Rd>, <Rn>, <Rm>     multiply-long
+11111011 11L0 nnnn aaaa dddd 0000 mmmm      (SMLAL|UMLAL)<c>    <Ra>, <Rd>, <Rn>, <Rm>     multiply-long accumulate
 11111011 1100 nnnn aaaa dddd 10xy mmmm      SMLAL<x><y><c>      <Ra>, <Rd>, <Rn>, <Rm>     multiply-long
-11111011 1100 nnnn aaaa dddd 110L mmmm      (SMLALD|SMLALDX)<c>  <Ra>, <Rd>, <Rn>, <Rm>    multiply-long
-11111011 1101 nnnn aaaa dddd 110L mmmm      (SMLSLD|SMLSLDX)<c>  <Ra>, <Rd>, <Rn>, <Rm>    multiply-long
+11111011 1100 nnnn aaaa dddd 110L mmmm      (SMLALD|SMLALDX)<c>  <Ra>, <Rd>, <Rn>, <Rm>    multiply-long dual
+11111011 1101 nnnn aaaa dddd 110L mmmm      (SMLSLD|SMLSLDX)<c>  <Ra>, <Rd>, <Rn>, <Rm>    multiply-long dual
 11111011 1110 nnnn aaaa dddd 0110 mmmm      UMAAL<c>            <Ra>, <Rd>, <Rn>, <Rm>     multiply-long
 
 # Branches, exceptions

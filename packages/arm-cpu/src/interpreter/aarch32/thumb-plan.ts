@@ -1,6 +1,6 @@
 import { a32Forms, decodeLoadStoreThumb, LoadStore } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
-import { nameOf, fieldOf, signedField } from '../../state/form.ts'
+import { fieldOf, signedField } from '../../state/form.ts'
 import { R_A, R_D, R_M, R_N } from '../../state/record.ts'
 import { S_LITERAL, S_R15, S_X } from '../../state/state-layout.ts'
 import { SHIFTED } from '../../semantics/aarch32/data-processing.ts'
@@ -172,10 +172,10 @@ function wideOffset(own: Row, word: number): number {
 
 function planOfBranch(own: Row): ThumbPlan | undefined {
   if (thumbSemanticsOf(own) !== undefined) return planOf(own, own)
-  if (own.fields.has('m')) return planOf(own, a32Row(nameOf(own), own.operands))
+  if (own.fields.has('m')) return planOf(own, a32Row(own.name, own.operands))
   const isNarrow = own.mask < 0x1_0000
-  const isAligned = nameOf(own) === 'BLX'
-  return planOf(own, a32Row(nameOf(own), '<label>'), {
+  const isAligned = own.name === 'BLX'
+  return planOf(own, a32Row(own.name, '<label>'), {
     // Relative to the program counter, which is 4 further on.
     immediate: (word) => BigInt((isNarrow ? 2 * signedField(own, 'i', word) : wideOffset(own, word)) + 4),
     ...(own.fields.has('c') ? { condition: (word: number) => fieldOf(own, 'c', word) } : {}),
@@ -200,13 +200,13 @@ const constant = (own: Row, name: string, scale: number, base?: number): ThumbPl
 const shiftByRegister = (own: Row, source: string, amount: string): ThumbPlan | undefined =>
   planOf(own, a32Row('<kind>', '<Rd>, <Rm>, <Ra>'), {
     numbers: { m: (word) => fieldOf(own, source, word), a: (word) => fieldOf(own, amount, word) },
-    small: SHIFTS.indexOf(nameOf(own)),
+    small: SHIFTS.indexOf(own.name),
     ...(own.fields.has('s') ? {} : { setsFlags: true }),
   })
 
 /** Instructions of T32 that A32 writes in other ways. */
 function planOfWide(own: Row): ThumbPlan | undefined {
-  const name = nameOf(own)
+  const name = own.name
   if (name === 'ORN') return planOf(own, own)
   if (own.operation === 'address') {
     const isMinus = name === 'SUBW' || own.operands.includes('<minus>')
@@ -219,7 +219,7 @@ function planOfWide(own: Row): ThumbPlan | undefined {
 
 /** Plans of T16 instructions: most set flags outside of IT blocks; most have two operands. */
 function planOfNarrow(own: Row): ThumbPlan | undefined {
-  const name = nameOf(own)
+  const name = own.name
   const setsFlags = own.mnemonic.includes('<s>') || name === 'MOVS'
   const d = (word: number): number => fieldOf(own, 'd', word)
   const like = (operands: string, numbers: Numbers = {}, immediate = 0n): ThumbPlan | undefined =>
@@ -296,7 +296,6 @@ export function thumbPlanOf(own: Row): ThumbPlan | undefined {
   if (operation === 'branch') return planOfBranch(own)
   const isNarrow = own.mask < 0x1_0000
   // WFI and WFE are executed by TypeScript: no plan has them.
-  if (operation === 'hint' && isNarrow)
-    return HINTS.has(nameOf(own)) ? planOf(own, a32Row('PLD', '<address>')) : undefined
+  if (operation === 'hint' && isNarrow) return HINTS.has(own.name) ? planOf(own, a32Row('PLD', '<address>')) : undefined
   return isNarrow ? planOfNarrow(own) : planOfWide(own)
 }

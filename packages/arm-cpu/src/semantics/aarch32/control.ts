@@ -1,6 +1,6 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { I32 } from '@retrap/wasm-emitter'
-import { nameOf, fieldOf, signedField } from '../../state/form.ts'
+import { fieldOf, signedField } from '../../state/form.ts'
 import { interwork, low, writeLink, type A32Semantics } from './semantics.ts'
 import { S_BARRIER } from '../../state/state-layout.ts'
 
@@ -16,7 +16,7 @@ const branch: A32Semantics = {
   },
   emit(c, { row }) {
     const target = c.let(low(c.address().add(c.immediate)).toI32())
-    if (row.mnemonic.startsWith('BL')) writeLink(c, low(c.nextOf()))
+    if (row.name !== 'B') writeLink(c, low(c.nextOf()))
     interwork(c, target)
   },
 }
@@ -27,7 +27,7 @@ const branchRegister: A32Semantics = {
   keepsTarget: true,
   emit(c, { row }) {
     const target = c.let(c.m(false).toI32())
-    if (row.mnemonic.startsWith('BLX')) writeLink(c, low(c.nextOf()))
+    if (row.name === 'BLX') writeLink(c, low(c.nextOf()))
     interwork(c, target)
   },
 }
@@ -67,10 +67,10 @@ export function hints(row: Row): A32Semantics | undefined {
       return nothing
     case 'hint':
       // ESB may defer an SError.
-      if (nameOf(row) === 'ESB') return undefined
-      return row.mnemonic.startsWith('<hint>') ? hint : nothing
+      if (row.name === 'ESB') return undefined
+      return row.name === '' ? hint : nothing
     case 'barrier':
-      return nameOf(row) === 'CLREX' ? undefined : barrier
+      return row.name === 'CLREX' ? undefined : barrier
     default:
       return undefined
   }

@@ -5,7 +5,7 @@ import type { I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { flagsOfDifference, flagsOfSum } from '../flags.ts'
 import type { Flags } from '../flags.ts'
-import { nameOf, fieldOf } from '../../state/form.ts'
+import { fieldOf } from '../../state/form.ts'
 import { isThumbRow, low, setFlagsOutside } from './semantics.ts'
 import type { A32Form, A32Semantics } from './semantics.ts'
 import { shiftedByImmediate, shiftedByRegister, shiftImmediate } from './shifter.ts'
@@ -27,7 +27,7 @@ const LOGICAL: Readonly<Record<string, (a: () => I64, b: I64) => I64>> = {
 
 /** The operation; shifts are moves of a shifted register. */
 const operationOf = (row: Row): string => {
-  const name = nameOf(row)
+  const name = row.name
   return name === '' || name === 'RRX' ? 'MOV' : name
 }
 
@@ -116,7 +116,7 @@ const moveHalf: A32Semantics = {
   immediate: (row, word) => BigInt((fieldOf(row, 'h', word) << 12) | fieldOf(row, 'i', word)),
   emit(c, { row }) {
     const value = c.immediate
-    c.setD(row.mnemonic.startsWith('MOVT') ? c.d(false).and(0xffff).or(value.shl(16)) : value, false)
+    c.setD(row.name === 'MOVT' ? c.d(false).and(0xffff).or(value.shl(16)) : value, false)
   },
 }
 
@@ -126,5 +126,5 @@ export function dataProcessing(row: Row): A32Semantics | undefined {
   if (row.fields.has('h')) return moveHalf
   if (row.operands.includes('<constant>')) return ofConstant
   if (row.fields.has('a')) return ofRegister
-  return row.mnemonic.startsWith('RRX') ? ofRotated : ofShifted
+  return row.name === 'RRX' ? ofRotated : ofShifted
 }

@@ -1,7 +1,7 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
-import { nameOf, fieldOf } from '../../state/form.ts'
+import { fieldOf } from '../../state/form.ts'
 import type { A32Semantics } from './semantics.ts'
 import { ge, setGe, setQ } from './status-registers.ts'
 
@@ -43,7 +43,7 @@ function lane(word: I32, index: number, bits: number, isSigned: boolean): I32 {
 const parallel: A32Semantics = {
   selectors: '',
   emit(c, { row }) {
-    const [, letters = '', operation = '', width] = /^(S|Q|SH|U|UQ|UH)(ADD|SUB|ASX|SAX)(8|16)?$/.exec(nameOf(row))!
+    const [, letters = '', operation = '', width] = /^(S|Q|SH|U|UQ|UH)(ADD|SUB|ASX|SAX)(8|16)?$/.exec(row.name)!
     const { isSigned, saturates, halves } = KINDS[letters]!
     const bits = width === '8' ? 8 : 16
     const [n, m] = [c.n(false).toI32(), c.m(false).toI32()].map((value) => c.let(value))
@@ -86,7 +86,7 @@ const word = (c: ArmContext, value: I64): I64 => saturated(c, value, I64.of(INT_
 const saturatingSum: A32Semantics = {
   selectors: '',
   emit(c, { row }) {
-    const name = nameOf(row)
+    const name = row.name
     const first = c.let(c.m(false).extend32S())
     const operand = c.let(c.n(false).extend32S())
     const second = name.startsWith('QD') ? word(c, c.let(operand.shl(1))) : operand
@@ -112,7 +112,7 @@ const saturate: A32Semantics = {
     const right = value.extend32S().shrS(amount.sub(RIGHT))
     const shifted = c.let(select(amount.geU(RIGHT), right, left))
     const limit = c.let(I64.of(1).shl(c.small.toI64U()))
-    const least = nameOf(row) === 'SSAT' ? I64.of(0).sub(limit) : I64.of(0)
+    const least = row.name === 'SSAT' ? I64.of(0).sub(limit) : I64.of(0)
     c.setD(saturated(c, shifted, least, limit.sub(1)), false)
   },
 }
@@ -123,7 +123,7 @@ const saturateHalves: A32Semantics = {
   emit(c, { row }) {
     const value = c.let(c.n(false))
     const limit = c.let(I64.of(1).shl(c.small.toI64U()))
-    const least = nameOf(row) === 'SSAT16' ? I64.of(0).sub(limit) : I64.of(0)
+    const least = row.name === 'SSAT16' ? I64.of(0).sub(limit) : I64.of(0)
     const half = (from: I64): I64 => c.let(from.extend16S())
     const low = saturated(c, half(value), least, limit.sub(1))
     const high = saturated(c, half(value.shrU(16)), least, limit.sub(1))
@@ -136,14 +136,14 @@ const pack: A32Semantics = {
   selectors: '',
   immediate(row, insn) {
     const amount = fieldOf(row, 'i', insn)
-    return BigInt(nameOf(row) === 'PKHTB' && amount === 0 ? 32 : amount)
+    return BigInt(row.name === 'PKHTB' && amount === 0 ? 32 : amount)
   },
   emit(c, { row }) {
     const first = c.n(false)
     const second = c.m(false)
     const amount = c.immediate
     const result =
-      nameOf(row) === 'PKHBT'
+      row.name === 'PKHBT'
         ? first.and(0xffff).or(second.shl(amount).and(0xffff_0000n))
         : first.and(0xffff_0000n).or(second.extend32S().shrS(amount).and(0xffff))
     c.setD(result, false)
@@ -189,7 +189,7 @@ const extendBytes: A32Semantics = {
   small: (row, insn) => fieldOf(row, 'r', insn) * 8,
   emit(c, { row }) {
     const rotated = c.let(c.m(false).toI32().rotr(c.small))
-    const isSigned = nameOf(row).startsWith('S')
+    const isSigned = row.name.startsWith('S')
     const byte = (value: I32): I32 => (isSigned ? value.extend8S() : value.and(0xff))
     let [low, high] = [byte(rotated), byte(rotated.shrU(16))]
     if (row.fields.has('n')) {
@@ -203,7 +203,7 @@ const extendBytes: A32Semantics = {
 
 /** The family's semantics of a row. */
 export function media(row: Row): A32Semantics | undefined {
-  const name = nameOf(row)
+  const name = row.name
   switch (row.operation) {
     case 'parallel':
       return parallel

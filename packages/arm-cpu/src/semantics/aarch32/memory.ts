@@ -185,7 +185,7 @@ export function exclusives(row: Row): A32Semantics | undefined {
     case 'store-exclusive':
       return storeExclusive
     case 'barrier':
-      return row.mnemonic.startsWith('CLREX') ? clearExclusive : undefined
+      return row.name === 'CLREX' ? clearExclusive : undefined
     default:
       return undefined
   }

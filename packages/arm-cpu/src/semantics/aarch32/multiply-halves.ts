@@ -2,7 +2,6 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import { I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { R_A, R_D } from '../../state/record.ts'
-import { nameOf } from '../../state/form.ts'
 import type { A32Form, A32Semantics } from './semantics.ts'
 import { setQ } from './status-registers.ts'
 
@@ -46,7 +45,7 @@ const ofHalvesLong: A32Semantics = {
 
 /** The products of both halves, added or subtracted; X exchanges the halves of the second operand. */
 function ofPairs(c: ArmContext, row: Row): I64 {
-  const name = nameOf(row)
+  const name = row.name
   const [n, m] = [c.let(c.n(false)), c.let(c.m(false))]
   const exchanges = name.endsWith('X')
   const low = half(n, false).mul(half(m, exchanges))
@@ -61,7 +60,7 @@ const dualLong: A32Semantics = { selectors: '', emit: (c, { row }) => accumulate
 const mostSignificant: A32Semantics = {
   selectors: '',
   emit(c, { row }) {
-    const name = nameOf(row)
+    const name = row.name
     const product = c.n(false).extend32S().mul(c.m(false).extend32S())
     const accumulator = row.fields.has('a') ? c.a(false).shl(32) : I64.of(0)
     const sum = name.startsWith('SMMLS') ? accumulator.sub(product) : accumulator.add(product)
@@ -71,7 +70,7 @@ const mostSignificant: A32Semantics = {
 
 /** The family's semantics of a row. */
 export function halfMultiplication(row: Row): A32Semantics | undefined {
-  const name = nameOf(row)
+  const name = row.name
   if (row.operation === 'multiply-long') {
     if (row.fields.has('x')) return ofHalvesLong
     return /^SML[AS]LDX?$/.test(name) ? dualLong : undefined

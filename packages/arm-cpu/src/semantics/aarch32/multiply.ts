@@ -20,13 +20,9 @@ function setSignAndZero(c: ArmContext, form: A32Form, result: I64): void {
 const multiply: A32Semantics = {
   selectors: 's',
   emit(c, form) {
-    const { mnemonic } = form.row
+    const { name } = form.row
     const product = c.n(false).mul(c.m(false))
-    const sum = mnemonic.startsWith('MLA')
-      ? product.add(c.a(false))
-      : mnemonic.startsWith('MLS')
-        ? c.a(false).sub(product)
-        : product
+    const sum = name === 'MLA' ? product.add(c.a(false)) : name === 'MLS' ? c.a(false).sub(product) : product
     const result = c.let(sum.extend32S())
     setSignAndZero(c, form, result)
     c.setD(result, false)
@@ -37,13 +33,13 @@ const multiply: A32Semantics = {
 const multiplyLong: A32Semantics = {
   selectors: 's',
   emit(c, form) {
-    const { mnemonic } = form.row
-    const isSigned = mnemonic.startsWith('S')
+    const { name, sign, attributes } = form.row
+    const isSigned = sign === 'S'
     const wide = (value: I64): I64 => (isSigned ? value.extend32S() : value)
     const [high, lower] = [c.d(false), c.a(false)]
     let result = wide(c.n(false)).mul(wide(c.m(false)))
-    if (mnemonic.startsWith('UMAAL')) result = result.add(high).add(lower)
-    else if (mnemonic.includes('MLAL')) result = result.add(lower.or(high.shl(32)))
+    if (name === 'UMAAL') result = result.add(high).add(lower)
+    else if (attributes.has('accumulate')) result = result.add(lower.or(high.shl(32)))
     result = c.let(result)
     setSignAndZero(c, form, result)
     c.write(R_A, result, false)
@@ -55,7 +51,7 @@ const multiplyLong: A32Semantics = {
 const divide: A32Semantics = {
   selectors: '',
   emit(c, { row }) {
-    const isSigned = row.mnemonic.startsWith('S')
+    const isSigned = row.sign === 'S'
     const [n, m] = [c.n(false), c.m(false)].map((value) => c.let(isSigned ? value.extend32S() : value))
     const divisor = select(m!.eqz(), I64.of(1), m!)
     const quotient = isSigned ? n!.divS(divisor) : n!.divU(divisor)
@@ -69,8 +65,8 @@ const extend: A32Semantics = {
   small: (row, word) => fieldOf(row, 'r', word) * 8,
   emit(c, { row }) {
     const rotated = c.m(false).toI32().rotr(c.small)
-    const isSigned = row.mnemonic.startsWith('S')
-    const isByte = row.mnemonic.replace(/<.*$/, '').endsWith('B')
+    const isSigned = row.sign === 'S'
+    const isByte = row.size === 1
     const value = isByte
       ? isSigned
         ? rotated.extend8S()
@@ -106,12 +102,12 @@ const REVERSALS: Readonly<Record<string, (value: I32, c: ArmContext) => I32>> = 
 const reverse: A32Semantics = {
   selectors: '',
   emit(c, { row }) {
-    const operation = REVERSALS[row.mnemonic.replace('<c>', '')]!
+    const operation = REVERSALS[row.name]!
     c.setD(operation(c.let(c.m(false).toI32()), c).toI64U(), false)
   },
 }
 
-const checksum: A32Semantics = { selectors: '', emit: (c, { row }) => emitCrc(c, row.mnemonic) }
+const checksum: A32Semantics = { selectors: '', emit: (c, { row }) => emitCrc(c, row) }
 
 /** From bit `R_SMALL` on; the immediate is the mask of the field, at bit 0. */
 const bitfield: A32Semantics = {
@@ -119,19 +115,19 @@ const bitfield: A32Semantics = {
   small: (row, word) => fieldOf(row, 'i', word),
   immediate(row, word) {
     const [first, last] = [fieldOf(row, 'i', word), fieldOf(row, 'w', word)]
-    const width = row.mnemonic.startsWith('BF') ? last - first + 1 : last + 1
+    const width = row.sign === '' ? last - first + 1 : last + 1
     return (1n << BigInt(width)) - 1n
   },
   emit(c, { row }) {
     const mask = c.let(c.immediate)
     const first = c.let(c.small.toI64U())
-    if (row.mnemonic.startsWith('BF')) {
+    if (row.sign === '') {
       const field = row.fields.has('n') ? c.n(false).and(mask) : I64.of(0)
       c.setD(c.d(false).and(mask.shl(first).xor(-1)).or(field.shl(first)), false)
       return
     }
     const value = c.let(c.n(false).shrU(first).and(mask))
-    if (row.mnemonic.startsWith('U')) c.setD(value, false)
+    if (row.sign === 'U') c.setD(value, false)
     else {
       // The field's uppermost bit, and all above it.
       const sign = c.let(mask.add(1).shrU(1))
@@ -140,21 +136,17 @@ const bitfield: A32Semantics = {
   },
 }
 
-/** The others are in `multiply-halves.ts`. */
-const MULTIPLICATIONS = /^(?:MUL|MLA|MLS)</
-const LONG = /^(?:UMAAL|[US]M(?:ULL|LAL))</
-
-/** The family's semantics of a row. */
+/** The family's semantics of a row. Products of halves are in `multiply-halves.ts`. */
 export function multiplication(row: Row): A32Semantics | undefined {
   switch (row.operation) {
     case 'multiply':
-      return MULTIPLICATIONS.test(row.mnemonic) ? multiply : undefined
+      return row.sign === '' ? multiply : undefined
     case 'multiply-long':
-      return LONG.test(row.mnemonic) && !row.fields.has('x') ? multiplyLong : undefined
+      return row.attributes.has('dual') || row.fields.has('x') ? undefined : multiplyLong
     case 'divide':
       return divide
     case 'extend':
-      return row.mnemonic.includes('16') ? undefined : extend
+      return row.size === 0 ? undefined : extend
     case 'crc':
       return checksum
     case 'reverse':

@@ -116,7 +116,7 @@ export function* neonForms(): Iterable<readonly [key: string, emit: OwnForm]> {
 
 /** Returns additional record fields of such an instruction; undefined for all others. */
 export function neonOwn(row: Row, word: number): (Partial<VectorPlan> & Pick<VectorPlan, 'key' | 'frame'>) | undefined {
-  const name = /^[A-Z]+/.exec(row.mnemonic)![0]
+  const { name } = row
   const bits = elementBits(row, word)
   const quad = isQuad(row, word)
   const frame = quad ? FRAME_WHOLE : FRAME_8

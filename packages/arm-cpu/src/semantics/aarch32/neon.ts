@@ -48,19 +48,18 @@ VRINTN FRINTN, VRINTX FRINTX, VRINTA FRINTA, VRINTZ FRINTZ, VRINTM FRINTM, VRINT
 /** Advanced SIMD of AArch32 without memory accesses: most instructions equal one of A64 with another name. */
 
 /** The name of a conversion. */
-function conversionName(mnemonic: string, sign: string): string {
+function conversionName({ mnemonic, name }: Row, sign: string): string {
   if (mnemonic === 'VCVT<c>.F16.F32') return 'FCVTN'
   if (mnemonic === 'VCVT<c>.F32.F16') return 'FCVTL'
   if (mnemonic.startsWith('VCVT<c>.F')) return `${sign}CVTF`
-  return `FCVT${/^VCVT([ANPM]?)/.exec(mnemonic)![1]! || 'Z'}${sign}`
+  return `FCVT${name.slice('VCVT'.length) || 'Z'}${sign}`
 }
 
 /** A64's name of an instruction. */
 function a64Name(row: Row, word: number): string {
-  const { mnemonic } = row
-  const name = /^[A-Z0-9]+/.exec(mnemonic)![0]
+  const { mnemonic, name } = row
   const sign = signLetter(row, word)
-  if (name.startsWith('VCVT')) return conversionName(mnemonic, sign)
+  if (name.startsWith('VCVT')) return conversionName(row, sign)
   if (isFloat(row)) return FLOAT_NAMES.get(name)!
   if (mnemonic.includes('.P')) return name === 'VMUL' ? 'PMUL' : 'PMULL'
   if (name === 'VSHL' && isShift(row)) return 'SHL'
@@ -95,7 +94,7 @@ const KINDS: ReadonlySet<string> = new Set([
 function a64RowOf(row: Row, word: number): A64Row {
   const name = a64Name(row, word)
   const [bits, quad] = [elementBits(row, word), isQuad(row, word)]
-  const isLong = row.mnemonic.startsWith('VMOVL')
+  const isLong = row.name === 'VMOVL'
   const wanted = [
     bits === 64 && !quad,
     // A doubleword holds one single-precision complex number, and so cannot be a vector of them.
@@ -124,7 +123,7 @@ function a64RowOf(row: Row, word: number): A64Row {
 
 /** The values of the fields of A64. */
 function valuesOf(target: Row, row: Row, word: number): Record<string, number> {
-  const { mnemonic, operands } = row
+  const { operands } = row
   const bits = elementBits(row, word)
   const lane = fieldOf(row, 'l', word)
   const low = target.fields.get('l')?.width ?? 0
@@ -133,21 +132,20 @@ function valuesOf(target: Row, row: Row, word: number): Record<string, number> {
     x: bits === 64 ? 1 : 0,
     // Instructions with an optional upper half use the lower half here.
     Q: isQuad(row, word) && !target.mnemonic.endsWith('<2>') ? 1 : 0,
-    i: mnemonic.startsWith('VDUP') ? lane : fieldOf(row, 'i', word),
+    i: row.name === 'VDUP' ? lane : fieldOf(row, 'i', word),
     h: lane >> low,
     l: lane & ((1 << low) - 1),
-    r: mnemonic.startsWith('VCADD') ? Number(operands.endsWith('270')) : fieldOf(row, 'r', word),
+    r: row.name === 'VCADD' ? Number(operands.endsWith('270')) : fieldOf(row, 'r', word),
   }
 }
 
 /** Constants: moved, or bits that are set or cleared. */
 function constantPlan(row: Row, word: number): A64Plan {
-  const { mnemonic } = row
   const [low, high] = expandVectorImmediate((word >>> 5) & 1, (word >>> 8) & 15, fieldOf(row, 'i', word))
   const bits = BigInt(low) | (BigInt(high) << 32n)
-  const name = mnemonic.startsWith('VORR') ? 'ORR' : mnemonic.startsWith('VBIC') ? 'BIC' : 'MOVI'
+  const name = row.name === 'VORR' ? 'ORR' : row.name === 'VBIC' ? 'BIC' : 'MOVI'
   const found = a64Rows(name).find(({ row: { operation } }) => operation === 'immediate')!
-  const inverts = mnemonic.startsWith('VMVN') || name === 'BIC'
+  const inverts = row.name === 'VMVN' || name === 'BIC'
   const immediate = BigInt.asIntN(64, inverts ? ~bits : bits)
   return { ...a64Plan(found, { Q: isQuad(row, word) ? 1 : 0 }), immediate }
 }
@@ -167,5 +165,5 @@ function planOf(row: Row, word: number): VectorPlan {
 export function neon(row: Row): A32Semantics | undefined {
   if (!hasFeature(row)) return undefined
   const isNeon = ['vector', 'constant', 'aes', 'sha', 'table'].includes(row.operation)
-  return isNeon || row.mnemonic.startsWith('VDUP') ? planned((word) => planOf(row, word)) : undefined
+  return isNeon || row.name === 'VDUP' ? planned((word) => planOf(row, word)) : undefined
 }

@@ -2,7 +2,7 @@ import { expandImmediateA32, type Form as Row } from '@retrap/arm-decoder'
 import type { I32 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { bitsOfFlags, flagsOfBits } from '../flags.ts'
-import { nameOf, fieldOf } from '../../state/form.ts'
+import { fieldOf } from '../../state/form.ts'
 import { S_PSTATE } from '../../state/state-layout.ts'
 import { S_HSTR_EL2, S_TPIDRRO_EL0, S_TPIDR_EL0 } from '../../state/places.ts'
 import type { A32Semantics } from './semantics.ts'
@@ -61,19 +61,19 @@ const threadRegister: A32Semantics = {
   suits(row, word) {
     const isOfThreads = fieldOf(row, 'o', word) === 0 && fieldOf(row, 'n', word) === 13 && fieldOf(row, 'm', word) === 0
     const q = fieldOf(row, 'q', word)
-    return isOfThreads && (q === 2 || (q === 3 && nameOf(row) === 'MRC'))
+    return isOfThreads && (q === 2 || (q === 3 && row.name === 'MRC'))
   },
   emit(c, { row, kind }) {
     const { f, state } = c
     f.if(f.loadExpression('i32.load', state, S_HSTR_EL2), () => c.useHandler())
-    if (nameOf(row) === 'MCR') f.store('i32.store', state, c.d(false).toI32(), S_TPIDR_EL0)
+    if (row.name === 'MCR') f.store('i32.store', state, c.d(false).toI32(), S_TPIDR_EL0)
     else c.setD(f.loadExpression('i64.load32_u', state, kind === 1 ? S_TPIDRRO_EL0 : S_TPIDR_EL0), false)
   },
 }
 
 /** The family's semantics of a row. */
 export function statusRegisters(row: Row): A32Semantics | undefined {
-  const name = nameOf(row)
+  const name = row.name
   if (row.operation === 'coprocessor') {
     return row.operands.startsWith('p15') && row.fields.has('t') && row.fields.has('q') ? threadRegister : undefined
   }

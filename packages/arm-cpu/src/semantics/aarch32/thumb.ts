@@ -1,5 +1,5 @@
 import type { Form as Row } from '@retrap/arm-decoder'
-import { nameOf, fieldOf, LOADS } from '../../state/form.ts'
+import { fieldOf, LOADS } from '../../state/form.ts'
 import { ACCESS_ELEMENT_SHIFT } from '../../state/access-rights.ts'
 import { S_IT } from '../../state/state-layout.ts'
 import { dataProcessing } from './data-processing.ts'
@@ -22,9 +22,7 @@ const compareAndBranch: A32Semantics = {
   immediate: (row, word) => BigInt(2 * fieldOf(row, 'i', word) + 4),
   emit(c, { row }) {
     const isZero = c.n(false).eqz()
-    c.f.if(nameOf(row) === 'CBZ' ? isZero : isZero.eqz(), () =>
-      interwork(c, c.let(c.address().add(c.immediate).toI32())),
-    )
+    c.f.if(row.name === 'CBZ' ? isZero : isZero.eqz(), () => interwork(c, c.let(c.address().add(c.immediate).toI32())))
   },
 }
 
@@ -51,9 +49,9 @@ export function thumbSemanticsOf(row: Row): A32Semantics | undefined {
     case 'table-branch':
       return tableBranch
     case 'branch':
-      return /^CBN?Z$/.test(row.mnemonic) ? compareAndBranch : undefined
+      return row.name === 'CBZ' || row.name === 'CBNZ' ? compareAndBranch : undefined
     case 'logical':
-      return nameOf(row) === 'ORN' ? dataProcessing(row) : undefined
+      return row.name === 'ORN' ? dataProcessing(row) : undefined
     default:
       return undefined
   }

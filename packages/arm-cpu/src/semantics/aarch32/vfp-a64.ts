@@ -21,7 +21,7 @@ export function a64Rows(name: string): readonly A64Row[] {
     for (const row of a64Forms()) {
       const semantics = semanticsOf(row)
       if (semantics === undefined) continue
-      const key = row.mnemonic.replace('<2>', '')
+      const key = row.name
       const rows = byName.get(key)
       if (rows === undefined) byName.set(key, [{ row, semantics }])
       else rows.push({ row, semantics })

@@ -82,7 +82,7 @@ export function transferPlan(row: Row, word: number): VectorPlan | undefined {
   if (operation === 'system') {
     if (operands.startsWith('<apsr>')) return { ...own('VMRS.flags'), ...registers, frame: FRAME_WHOLE }
     if (fieldOf(row, 'i', word) !== FPSCR) return undefined
-    return { ...own(mnemonic.replace('<c>', '')), ...registers, frame: FRAME_WHOLE }
+    return { ...own(row.name), ...registers, frame: FRAME_WHOLE }
   }
   if (row.fields.has('u')) {
     return { ...own(operands.startsWith('<R') ? 'VMOV.from' : 'VMOV.to'), ...registers, frame: FRAME_WHOLE }

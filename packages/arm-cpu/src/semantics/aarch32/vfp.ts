@@ -94,7 +94,7 @@ function arithmeticPlan(row: Row, word: number, name: string, type: string): A64
 }
 
 function floatPlan(row: Row, word: number): VectorPlan {
-  const name = /^[A-Z]+/.exec(row.mnemonic)![0]
+  const { name } = row
   const types = row.mnemonic.match(/[FSU](?:16|32|64)/g) as [string, string]
   const registers = registersOf(row, word)
   const frame = row.operands.startsWith('<D') ? FRAME_8 : FRAME_4
@@ -121,7 +121,7 @@ export function vfp(row: Row): A32Semantics | undefined {
       return planned((word) => floatPlan(row, word))
     case 'transfer':
     case 'system':
-      return /^V(?:MOV|MRS|MSR)/.test(row.mnemonic) ? planned((word) => transferPlan(row, word)) : undefined
+      return row.name.startsWith('V') && row.name !== 'VDUP' ? planned((word) => transferPlan(row, word)) : undefined
     default:
       return undefined
   }

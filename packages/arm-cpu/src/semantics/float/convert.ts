@@ -62,11 +62,8 @@ export interface Rounding {
   readonly exact: boolean
 }
 
-/** The rounding of FRINT's last letter. */
-export const roundingOfName = (mnemonic: string): Rounding => {
-  const letter = mnemonic.at(-1)!
-  return { mode: ROUNDING[letter]!, exact: letter === 'X' }
-}
+/** The rounding of FRINT and its like. */
+export const roundingOf = ({ rounding }: Row): Rounding => ({ mode: ROUNDING[rounding]!, exact: rounding === 'X' })
 
 const constant = (bits: Bits, value: number): Float => (bits === 64 ? F64.of(value) : F32.of(value))
 
@@ -89,22 +86,21 @@ const integral: Semantics = {
   emit(c, form) {
     const bits = precisionOf(form)
     const value = c.let(readScalar(c, R_N, bits))
-    writeScalar(c, bits, rounded(c, bits, roundingOfName(form.row.mnemonic), value))
+    writeScalar(c, bits, rounded(c, bits, roundingOf(form.row), value))
   },
 }
 
 /** FRINT32Z and the like: the size of the integer, and the rounding. */
-export function roundedToSize(c: ArmContext, bits: Precision, mnemonic: string, value: I64): I64 {
-  const size = mnemonic.includes('32') ? 32 : 64
-  const mode = mnemonic.endsWith('Z') ? ROUND_ZERO : ROUND_BY_FPCR
-  return c.f.call(roundToSize(c.library, bits), c.state, value, I32.of(mode), I32.of(size))
+export function roundedToSize(c: ArmContext, bits: Precision, { size, rounding }: Row, value: I64): I64 {
+  const mode = rounding === 'Z' ? ROUND_ZERO : ROUND_BY_FPCR
+  return c.f.call(roundToSize(c.library, bits), c.state, value, I32.of(mode), I32.of(8 * size))
 }
 
 const integralOfSize: Semantics = {
   selectors: 'y',
   emit(c, form) {
     const bits = precisionOf(form)
-    writeScalar(c, bits, roundedToSize(c, bits, form.row.mnemonic, c.let(readScalar(c, R_N, bits))))
+    writeScalar(c, bits, roundedToSize(c, bits, form.row, c.let(readScalar(c, R_N, bits))))
   },
 }
 
@@ -161,13 +157,11 @@ export function fixedToNumber(c: ArmContext, bits: Precision, from: Fixed, value
 /** The fraction's bits that the record has; none of integers. */
 const fractionOf = (c: ArmContext, row: Row): I32 => (row.attributes.has('fraction') ? c.small : I32.of(0))
 
-export const isUnsigned = (mnemonic: string): boolean => mnemonic.startsWith('U') || mnemonic.endsWith('U')
-
 function fixedOf(c: ArmContext, form: ArmForm): Fixed {
   const { row } = form
   return {
     width: valueOf(form, 'f') === 1 ? 64 : 32,
-    unsigned: isUnsigned(row.mnemonic),
+    unsigned: row.sign === 'U',
     fraction: fractionOf(c, row),
   }
 }
@@ -179,7 +173,7 @@ const toInteger: Semantics = {
     const bits = precisionOf(form)
     const fixed = fixedOf(c, form)
     const value = c.let(readScalar(c, R_N, bits))
-    c.setD(numberToFixed(c, bits, ROUNDING[form.row.mnemonic.at(-2)!]!, fixed, value), fixed.width === 64)
+    c.setD(numberToFixed(c, bits, ROUNDING[form.row.rounding]!, fixed, value), fixed.width === 64)
   },
 }
 
@@ -233,13 +227,13 @@ const precision: Semantics = {
 
 /** The family's semantics of a row. */
 export function scalarConversions(row: Row): Semantics | undefined {
-  const { mnemonic, operation } = row
+  const { name, operation, rounding, size } = row
   if (operation === 'convert') {
-    if (mnemonic === 'FJCVTZS') return modular
-    return mnemonic.startsWith('F') ? toInteger : fromInteger
+    if (name === 'FJCVTZS') return modular
+    return rounding === '' ? fromInteger : toInteger
   }
   if (operation !== 'float') return undefined
-  if (mnemonic === 'FCVT') return precision
-  if (/^FRINT(?:32|64)/.test(mnemonic)) return integralOfSize
-  return mnemonic.startsWith('FRINT') ? integral : undefined
+  if (name === 'FCVT') return precision
+  if (rounding === '') return undefined
+  return size > 0 ? integralOfSize : integral
 }

@@ -54,8 +54,8 @@ const SIGNED: Readonly<Record<string, readonly [operation: string, change: 'neg'
 const arithmetic: Semantics = {
   selectors: 'y',
   emit(c, form) {
-    const mnemonic = form.row.mnemonic.slice(1)
-    const [name, change] = SIGNED[mnemonic] ?? [mnemonic]
+    const own = form.row.name.slice(1)
+    const [name, change] = SIGNED[own] ?? [own]
     const bits = precisionOf(form)
     const fields = [R_N, ...(form.row.fields.has('m') ? [R_M] : [])]
     const callee = elementFunction(c.library, name, bits, operationOf(name)!)
@@ -73,17 +73,15 @@ const arithmetic: Semantics = {
   },
 }
 
-/** The negated parts of FMADD, FMSUB, FNMADD and FNMSUB: the product, and the addend. */
-const negatesProduct = (mnemonic: string): boolean => mnemonic === 'FMSUB' || mnemonic === 'FNMADD'
-const negatesAddend = (mnemonic: string): boolean => mnemonic.startsWith('FNM')
-
 const multiplyAdd: Semantics = {
   selectors: 'y',
   emit(c, form) {
     const { f, library, state } = c
-    const { mnemonic } = form.row
+    const { value: opcode } = form.row
     const bits = precisionOf(form)
-    const negated = [negatesProduct(mnemonic), false, negatesAddend(mnemonic)]
+    // Bit 21 (o1) is set of FNMADD and FNMSUB, which negate the addend, and bit 15 (o0) of FMSUB and FNMSUB.
+    const [o1, o0] = [(opcode >>> 21) & 1, (opcode >>> 15) & 1]
+    const negated = [o1 !== o0, false, o1 === 1]
     const fields = [R_N, R_M, R_A]
     const callee = elementFunction(library, 'MLA', bits, ARITHMETIC['MLA']!)
     if (bits === 16) {
@@ -117,9 +115,10 @@ const multiplyAdd: Semantics = {
 /** N, Z, C and V of a comparison, in bits 3 to 0. */
 function compare(c: ArmContext, form: ArmForm): I32 {
   const { f } = c
-  const { mnemonic, fields } = form.row
+  const { value, fields } = form.row
   const bits = precisionOf(form, 'n')
-  const name = mnemonic.endsWith('E') ? 'CMPE' : 'CMP'
+  // Bit 4: quiet NaNs raise Invalid Operation, too.
+  const name = (value & 16) !== 0 ? 'CMPE' : 'CMP'
   const callee = elementFunction(c.library, name, bits, ARITHMETIC[name]!)
   const slow = (n: I64, m: I64): I32 => f.call(callee, c.state, n, m).toI32()
   if (bits === 16) {
@@ -164,10 +163,10 @@ const conditionalComparison: Semantics = {
 
 /** The family's semantics of a row. */
 export function scalarFloat(row: Row): Semantics | undefined {
-  const { mnemonic, operation, fields } = row
+  const { name: whole, operation, fields } = row
   if (operation === 'float-compare') return fields.has('c') ? conditionalComparison : comparison
   if (operation !== 'float') return undefined
-  if (/^FN?M(?:ADD|SUB)$/.test(mnemonic)) return multiplyAdd
-  const name = mnemonic.slice(1)
+  if (fields.has('a')) return multiplyAdd
+  const name = whole.slice(1)
   return operationOf(name) !== undefined || name === 'NMUL' ? arithmetic : undefined
 }

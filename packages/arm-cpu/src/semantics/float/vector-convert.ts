@@ -10,17 +10,9 @@ import { R_D, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
 import { element } from '../vector/lanes.ts'
 import { writeNarrow } from '../vector/mixed-sizes.ts'
-import { isUpper, nameOf, shapeOf } from '../vector/shape.ts'
+import { isUpper, shapeOf } from '../vector/shape.ts'
 import { fromFixed, ROUND_BY_FPCR, roundToIntegral, toFixed, toOdd } from './conversions.ts'
-import {
-  fixedToNumber,
-  HOST_ROUNDING,
-  inPrecision,
-  isUnsigned,
-  ROUNDING,
-  roundedToSize,
-  roundingOfName,
-} from './convert.ts'
+import { fixedToNumber, HOST_ROUNDING, inPrecision, ROUNDING, roundedToSize, roundingOf } from './convert.ts'
 import type { Fixed } from './convert.ts'
 import type { Precision } from './element.ts'
 import { areAllSet, firstOf, isInexactAlready, isNearest, isSettled, keepsDenormals } from './host.ts'
@@ -45,7 +37,7 @@ const integral: Semantics = {
     const { f, library, state } = c
     const elements = elementsOf(form)
     const { bits, count } = elements
-    const { mode, exact } = roundingOfName(form.row.mnemonic)
+    const { mode, exact } = roundingOf(form.row)
     const n = c.readVector(R_N)
     const slow = (): V128 =>
       eachOf(c, elements, (i) => {
@@ -75,7 +67,7 @@ const integralOfSize: Semantics = {
     const operand = (i: number): I64 => element(n, i, elements.bits, false)
     c.writeVector(
       R_D,
-      eachOf(c, elements, (i) => roundedToSize(c, elements.bits, form.row.mnemonic, operand(i))),
+      eachOf(c, elements, (i) => roundedToSize(c, elements.bits, form.row, operand(i))),
     )
   },
 }
@@ -83,7 +75,7 @@ const integralOfSize: Semantics = {
 /** The numbers that a conversion is to or from: integers, or fixed-point numbers of the same size. */
 const fixedOf = (c: ArmContext, { row }: ArmForm, width: number): Fixed => ({
   width,
-  unsigned: isUnsigned(row.mnemonic),
+  unsigned: row.sign === 'U',
   fraction: row.operands.includes('<#') ? c.small : I32.of(0),
 })
 
@@ -108,7 +100,7 @@ const toIntegers: Semantics = {
     const { f, library, state } = c
     const elements = elementsOf(form)
     const { bits, count } = elements
-    const mode = ROUNDING[form.row.mnemonic.at(-2)!]!
+    const mode = ROUNDING[form.row.rounding]!
     const { width, unsigned, fraction } = fixedOf(c, form, bits)
     const n = c.readVector(R_N)
     const slow = (): V128 =>
@@ -202,7 +194,7 @@ const narrowed: Semantics = {
     const { f, library, state } = c
     const { bits, count } = shapeOf(form, 'n')
     const [from, to] = [bits as Precision, (bits / 2) as Precision]
-    const isOdd = nameOf(form) === 'FCVTXN'
+    const isOdd = form.row.name === 'FCVTXN'
     const n = c.readVector(R_N)
     const convert = (value: I64): I64 =>
       isOdd ? f.call(toOdd(library), state, value) : inPrecision(c, from, to, c.let(value))
@@ -213,12 +205,10 @@ const narrowed: Semantics = {
 
 /** The family's semantics of a row. */
 export function vectorConversions(row: Row): Semantics | undefined {
-  const { mnemonic, operation } = row
+  const { name, operation, rounding, sign, size } = row
   if (operation !== 'vector' && operation !== 'scalar') return undefined
-  if (/^[SU]CVTF$/.test(mnemonic)) return fromIntegers
-  if (/^FCVT[ANMPZ][SU]$/.test(mnemonic)) return toIntegers
-  if (mnemonic.startsWith('FCVTL')) return widened
-  if (/^FCVTX?N/.test(mnemonic)) return narrowed
-  if (/^FRINT(?:32|64)/.test(mnemonic)) return integralOfSize
-  return mnemonic.startsWith('FRINT') ? integral : undefined
+  if (rounding !== '') return sign !== '' ? toIntegers : size > 0 ? integralOfSize : integral
+  if (name === 'SCVTF' || name === 'UCVTF') return fromIntegers
+  if (name === 'FCVTL') return widened
+  return name === 'FCVTN' || name === 'FCVTXN' ? narrowed : undefined
 }

@@ -106,7 +106,7 @@ const elementwise: Semantics = {
     const m = secondOf(c, form.row, elements.bits)
     c.writeVector(
       R_D,
-      computed(c, elements, form.row.mnemonic.slice(1), n, m, () => c.readVector(R_D)),
+      computed(c, elements, form.row.name.slice(1), n, m, () => c.readVector(R_D)),
     )
   },
 }
@@ -146,7 +146,7 @@ const pairwise: Semantics = {
   emit(c, form) {
     const elements = elementsOf(form)
     const { bits, count } = elements
-    const name = form.row.mnemonic.slice(1, -1)
+    const name = form.row.name.slice(1, -1)
     const n = c.readVector(R_N)
     const m = form.row.fields.has('m') ? c.readVector(R_M) : n
     c.writeVector(R_D, vectorResult(c, elements, name, neighbours(c, bits, n, m, count === 1 ? 2 : count)))
@@ -158,7 +158,7 @@ const across: Semantics = {
   selectors: 'Q',
   emit(c, form) {
     const { bits, count } = shapeOf(form, 'n')
-    const name = form.row.mnemonic.slice(1, -1)
+    const name = form.row.name.slice(1, -1)
     let value = c.readVector(R_N)
     for (let left = count / 2; left >= 1; left /= 2) {
       const pairs = neighbours(c, bits as Precision, value, value, 2 * left)
@@ -237,12 +237,12 @@ const long: Semantics = {
   small: laneNumber,
   emit(c, form) {
     const elements = elementsOf(form)
-    const { mnemonic, operands } = form.row
+    const { attributes, operands } = form.row
     const n = c.readVector(R_N)
-    const left = mnemonic.startsWith('FMLS') ? c.let(xor(n, signs(16))) : n
+    const left = attributes.has('minus') ? c.let(xor(n, signs(16))) : n
     const m = operands.includes('[') ? repeatedElement(c, 16) : c.readVector(R_M)
     const d = c.readVector(R_D)
-    const first = mnemonic.endsWith('2') ? elements.count : 0
+    const first = attributes.has('upper') ? elements.count : 0
     const callee = elementFunction(c.library, 'MLAL', 32, ARITHMETIC['MLAL']!)
     const result = eachOf(c, elements, (i) => {
       const [a, b] = [left, m].map((each) => element(each, first + i, 16, false))
@@ -258,7 +258,7 @@ const fractionEstimate: Semantics = {
   emit(c, form) {
     const elements = elementsOf(form)
     const n = c.readVector(R_N)
-    const isRoot = form.row.mnemonic === 'URSQRTE'
+    const isRoot = form.row.name === 'URSQRTE'
     c.writeVector(
       R_D,
       eachOf(c, elements, (i) => estimateOfFraction(c, element(n, i, 32, false), isRoot)),
@@ -267,20 +267,20 @@ const fractionEstimate: Semantics = {
 }
 
 const PAIRWISE = /^F(?:ADD|MAX|MIN|MAXNM|MINNM)P$/
-const ACROSS = /^F(?:MAX|MIN|MAXNM|MINNM)V$/
 /** Operations with special code. */
 const OTHERS: ReadonlySet<string> = new Set(['MLA', 'MLS', 'ABD'])
 
 /** The family's semantics of a row. */
 export function vectorFloat(row: Row): Semantics | undefined {
-  const { mnemonic, operation } = row
-  if (operation === 'across') return ACROSS.test(mnemonic) ? across : undefined
-  if (operation === 'vector' && /^UR(?:ECPE|SQRTE)$/.test(mnemonic)) return fractionEstimate
-  if (!/^(?:vector|scalar|element)$/.test(operation) || !mnemonic.startsWith('F')) return undefined
-  if (PAIRWISE.test(mnemonic)) return pairwise
-  if (/^FML[AS]L2?$/.test(mnemonic)) return long
-  if (mnemonic === 'FCADD') return complexSum
-  if (mnemonic === 'FCMLA') return complexProduct
-  const name = mnemonic.slice(1)
+  const { name: whole, operation, feature } = row
+  if (operation === 'vector' && (whole === 'URECPE' || whole === 'URSQRTE')) return fractionEstimate
+  if (!whole.startsWith('F')) return undefined
+  if (operation === 'across') return across
+  if (!/^(?:vector|scalar|element)$/.test(operation)) return undefined
+  if (PAIRWISE.test(whole)) return pairwise
+  if (feature === 'FHM') return long
+  if (whole === 'FCADD') return complexSum
+  if (whole === 'FCMLA') return complexProduct
+  const name = whole.slice(1)
   return OTHERS.has(name) || operationOf(name) !== undefined ? elementwise : undefined
 }

@@ -6,7 +6,7 @@ import type { ArmForm } from '../../state/form.ts'
 import { R_D, R_M, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
 import { element, extendedFrom, lowHalf, Saturation, vectorOf, wholeVector, zeros } from './lanes.ts'
-import { nameOf, shapeOf } from './shape.ts'
+import { shapeOf } from './shape.ts'
 import { shiftByRegister } from './shifts.ts'
 
 /** Vectors and scalars of integers, one element after another. */
@@ -200,7 +200,7 @@ const UNARY: ReadonlySet<string> = new Set(['ABS', 'NEG', 'CNT'])
 const secondOf = (c: ArmContext, row: Row): V128 => (row.fields.has('m') ? c.readVector(R_M) : zeros())
 
 function emitElements(c: ArmContext, form: ArmForm): void {
-  const name = nameOf(form)
+  const name = form.row.name
   const { bits, count, scalar } = shapeOf(form, 'd')
   const [whole, sizes = []] = WHOLE[name] ?? []
   if (whole !== undefined && sizes.includes(bits) && !scalar) {

@@ -6,7 +6,7 @@ import type { ArmForm } from '../../state/form.ts'
 import { R_D, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
 import { element, extendedFrom, lowHalf, repeated, Saturation, vectorOf, wholeVector } from './lanes.ts'
-import { isUpper, nameOf, shapeOf } from './shape.ts'
+import { isUpper, shapeOf } from './shape.ts'
 import { shiftedLeft, shiftedRight } from './shifts.ts'
 import type { Shift } from './shifts.ts'
 import { narrowedTo, writeNarrow } from './mixed-sizes.ts'
@@ -119,10 +119,10 @@ const shift: Semantics = {
   small(row, word) {
     const bits = shiftBits(row)
     const amount = fieldOf(row, 'i', word)
-    return byImmediate(row.mnemonic.replace('<2>', ''))!.left ? amount : bits - amount
+    return byImmediate(row.name)!.left ? amount : bits - amount
   },
   emit(c, form) {
-    const how = byImmediate(nameOf(form))!
+    const how = byImmediate(form.row.name)!
     if (how.change !== undefined) emitChange(c, form, how)
     else emitSame(c, form, how)
   },
@@ -208,5 +208,5 @@ export function vectorImmediates(row: Row): Semantics | undefined {
   if (row.operation === 'immediate') return constant
   if (row.operation !== 'vector' && row.operation !== 'scalar') return undefined
   if (!/<#(?:\d+-)?i>$/.test(row.operands)) return undefined
-  return byImmediate(row.mnemonic.replace('<2>', '')) === undefined ? undefined : shift
+  return byImmediate(row.name) === undefined ? undefined : shift
 }

@@ -6,7 +6,7 @@ import { R_D, R_M, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
 import { elementOperation, polynomialProduct, type Operands } from './elementwise.ts'
 import { element, Saturation, vectorOf, withElement } from './lanes.ts'
-import { isUpper, nameOf, shapeOf } from './shape.ts'
+import { isUpper, shapeOf } from './shape.ts'
 
 /** Operations whose operands and results have different sizes: long, wide, narrow, by one element, and dot products. */
 
@@ -52,7 +52,7 @@ const long: Semantics = {
   selectors: 'zQ',
   small: (row, word) => laneNumber(row, word),
   emit(c, form) {
-    const name = nameOf(form)
+    const name = form.row.name
     const isSigned = name.startsWith('S')
     const operation = LONG.get(name.slice(1))!
     const saturation = new Saturation(c)
@@ -91,7 +91,7 @@ const byElement: Semantics = {
   selectors: 'Q',
   small: laneNumber,
   emit(c, form) {
-    const name = nameOf(form)
+    const name = form.row.name
     const operation = elementOperation(name)!
     const saturation = new Saturation(c)
     const { bits, count } = shapeOf(form, 'd')
@@ -123,7 +123,7 @@ export function writeNarrow(c: ArmContext, form: ArmForm, bits: number, results:
 const highNarrow: Semantics = {
   selectors: 'zQ',
   emit(c, form) {
-    const name = nameOf(form)
+    const name = form.row.name
     const { bits, count } = shapeOf(form, 'n')
     const half = bits / 2
     const rounds = name.startsWith('R') ? 1n << BigInt(half - 1) : 0n
@@ -143,7 +143,7 @@ const narrow: Semantics = {
     const { bits, count } = shapeOf(form, 'n')
     const saturation = new Saturation(c)
     const n = c.readVector(R_N)
-    const name = nameOf(form)
+    const name = form.row.name
     const results = Array.from({ length: count }, (_, i) => narrowed(c, name, n, i, bits, saturation))
     if (name !== 'XTN') saturation.end()
     writeNarrow(c, form, bits / 2, results)
@@ -188,14 +188,14 @@ const shiftLong: Semantics = {
 const pairsLong: Semantics = {
   selectors: 'zQ',
   emit(c, form) {
-    const { mnemonic } = form.row
-    const isSigned = mnemonic.startsWith('S')
+    const { name, sign } = form.row
+    const isSigned = sign === 'S'
     const { bits, count } = shapeOf(form, 'd')
     const [n, d] = [c.readVector(R_N), c.readVector(R_D)]
     const results = Array.from({ length: count }, (_, i) => {
       const [a, b] = [0, 1].map((k) => element(n, 2 * i + k, bits / 2, isSigned))
       const sum = a!.add(b!)
-      return c.let(mnemonic.endsWith('ADALP') ? element(d, i, bits, false).add(sum) : sum)
+      return c.let(name === `${sign}ADALP` ? element(d, i, bits, false).add(sum) : sum)
     })
     const result = vectorOf(c, bits, results)
     c.writeVector(R_D, result)
@@ -207,7 +207,7 @@ const dot: Semantics = {
   selectors: 'Q',
   small: laneNumber,
   emit(c, form) {
-    const isSigned = form.row.mnemonic === 'SDOT'
+    const isSigned = form.row.sign === 'S'
     const { count } = shapeOf(form, 'd')
     const [n, m, d] = [c.readVector(R_N), c.readVector(R_M), c.readVector(R_D)]
     const one = form.row.operands.includes('[hl]') ? c.readElement(R_M, c.small, 4) : undefined
@@ -263,14 +263,14 @@ const polynomial: Semantics = {
 
 /** The family's semantics of a row. */
 export function mixedSizes(row: Row): Semantics | undefined {
-  const name = row.mnemonic.replace('<2>', '')
+  const { name, sign } = row
   if (row.operation !== 'vector' && row.operation !== 'scalar' && row.operation !== 'element') return undefined
   if (name === 'PMULL') return polynomial
-  if (/^[SU]DOT$/.test(name)) return dot
+  if (name === 'SDOT' || name === 'UDOT') return dot
   if (/^R?(?:ADD|SUB)HN$/.test(name)) return highNarrow
   if (/^(?:XTN|[SU]QXTN|SQXTUN)$/.test(name)) return narrow
   if (name === 'SHLL') return shiftLong
   if (/^[SU]AD[DA]LP$/.test(name)) return pairsLong
-  if (/^[SU]/.test(name) && LONG.has(name.slice(1))) return long
+  if (sign !== '' && LONG.has(name.slice(1))) return long
   return row.operands.includes('[hl]') && elementOperation(name) !== undefined ? byElement : undefined
 }

@@ -49,12 +49,15 @@ const permute: Semantics = {
   },
 }
 
+/** Bits of the groups. */
+const GROUPS: Readonly<Record<string, number>> = { REV16: 16, REV32: 32, REV64: 64 }
+
 /** REV16, REV32 and REV64: elements in the opposite order within groups. */
 const reverse: Semantics = {
   selectors: 'zQ',
   emit(c, form) {
     const { bits } = shapeOf(form, 'd')
-    const group = Number(form.row.mnemonic.slice(3)) / bits
+    const group = GROUPS[form.row.name]! / bits
     const elements = Array.from({ length: 128 / bits }, (_, i) => i - (i % group) + (group - 1 - (i % group)))
     const n = c.readVector(R_N)
     write(c, form, n.shuffle(n, bytesOf(elements, bits / 8, 16)))
@@ -98,7 +101,7 @@ const moveOut: Semantics = {
     const { row } = form
     const bits = namedBits(row, 'n')
     const wide = row.fields.has('f') ? valueOf(form, 'f') === 1 : row.operands.startsWith('<X')
-    c.setD(extendedFrom(c.readElement(R_N, c.small, sizeOfBits(bits)), bits, row.mnemonic === 'SMOV'), wide)
+    c.setD(extendedFrom(c.readElement(R_N, c.small, sizeOfBits(bits)), bits, row.sign === 'S'), wide)
   },
 }
 
@@ -149,7 +152,7 @@ export function permutation(row: Row): Semantics | undefined {
       if (row.mnemonic === 'DUP') return duplicate
       return row.mnemonic === 'INS' ? insert : moveOut
     case 'vector':
-      return row.mnemonic.startsWith('REV') ? reverse : undefined
+      return row.name in GROUPS ? reverse : undefined
     default:
       return undefined
   }

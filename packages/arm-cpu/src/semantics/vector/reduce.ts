@@ -27,7 +27,7 @@ const pairwise: Semantics = {
   emit(c, form) {
     const { row } = form
     const { bits, count, scalar } = shapeOf(form, 'd')
-    const isSigned = row.mnemonic.startsWith('S')
+    const isSigned = row.sign === 'S'
     const [n, m] = [c.readVector(R_N), row.fields.has('m') ? c.readVector(R_M) : c.readVector(R_N)]
     const combine = PAIRWISE[row.mnemonic]!
     const results = Array.from({ length: scalar ? 1 : count }, (_, i) => {
@@ -54,7 +54,7 @@ const across: Semantics = {
   selectors: 'zQ',
   emit(c, form) {
     const { mnemonic } = form.row
-    const isSigned = mnemonic.startsWith('S')
+    const isSigned = form.row.sign === 'S'
     const { bits, count } = shapeOf(form, 'n')
     const n = c.readVector(R_N)
     let result = c.let(element(n, 0, bits, isSigned))

@@ -44,8 +44,5 @@ function arrangementBits(arrangement: string, size: number, precision: number): 
   return LETTERS[arrangement.at(-1)!]!
 }
 
-/** Returns the mnemonic without the `2` of upper-half forms. */
-export const nameOf = ({ row }: ArmForm): string => row.mnemonic.replace('<2>', '')
-
 /** Whether an instruction reads its narrow operand from the upper half, or writes its result there. */
 export const isUpper = (form: ArmForm): boolean => form.row.mnemonic.endsWith('<2>') && valueOf(form, 'Q') === 1

@@ -1,4 +1,4 @@
-import { I32, I64, V128, numeric, replaceLane, type Value } from '@retrap/wasm-emitter'
+import { I32, type I64, V128, numeric, replaceLane, type Value } from '@retrap/wasm-emitter'
 import type { SharedFunction } from '@retrap/soft-float'
 import { loadOp } from '../../semantics/integer.ts'
 import type { Context } from '../../semantics/context.ts'
