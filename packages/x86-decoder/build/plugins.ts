@@ -140,7 +140,7 @@ const tableText = (name: string, change: (code: string, file: string) => string)
 
 /** What bundles have in the place of a table for people: rows of opcodes are told by those before. */
 const packed = (code: string, file: string): string =>
-  file === 'info.ts' || file === 'implied.ts' ? code : code.replace(/(?<=: string = `)[^`]*/g, packRows)
+  /^(?:info|implied|writing)\.ts$/.test(file) ? code : code.replace(/(?<=: string = `)[^`]*/g, packRows)
 
 const narrowTables: Plugin = tableText('x86-decoder-narrow-tables', (code, file) => packed(narrowed(code), file))
 

@@ -149,7 +149,7 @@ function accessOf(insn: Instruction, { access, kind, size }: OperandSpec, positi
   if (position === 0 && insn.prefixes !== 0 && isScalarMove(insn)) return insn.isMemory === 0 ? 'rw' : 'w'
   if (position !== 0 || insn.maskRegister === 0 || insn.zeroing || !access.includes('w')) return access
   // VBLENDMPS and its like choose between the sources.
-  if (codeInfo(insn.code).mnemonic.includes('BLENDM')) return access
+  if (codeInfo(insn.code).operation === 'VPBLENDMD') return access
   switch (kind) {
     case OperandKind.XMM_REG:
     case OperandKind.XMM_VVVV:

@@ -115,10 +115,11 @@ function evexInfo(form: Form, code: number): EvexInfo {
 }
 
 /** Returns the access of a new data destination, which is always written; POP2 writes both. */
-function newDestinationAccess(mnemonic: string, position: number): OperandAccess {
-  if (position === 0 || mnemonic.startsWith('POP2')) return 'w'
-  // A source that is not wanted is not read from memory.
-  return position === 2 && mnemonic.startsWith('CFCMOV') ? 'cr' : 'r'
+function newDestinationAccess(pattern: readonly string[] | undefined, position: number): OperandAccess {
+  const second = pattern?.[1]
+  if (position === 0 || second === 'w') return 'w'
+  // A source that CFCMOV does not want is not read from memory.
+  return position === 2 && second === 'cr' ? 'cr' : 'r'
 }
 
 /** The flags that a condition reads, by the upper three bits of EVEX.SC: O, B, E, BE, S, none (T, F), L, LE. */
@@ -159,7 +160,7 @@ export function describe(form: Form, code: number): CodeInfo {
     size,
     memorySize,
     access: isNew
-      ? newDestinationAccess(mnemonic, position)
+      ? newDestinationAccess(pattern, position)
       : isConditionalStore
         ? position === 0
           ? 'cw'

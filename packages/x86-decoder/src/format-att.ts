@@ -10,78 +10,25 @@ import {
 } from './fields.ts'
 import type { FormatOptions, Token, Field, LineWriter } from './line-writer.ts'
 import {
+  commonOf,
   hasHiddenAddressSize,
   hasSegmentPrefix,
   hiddenOperandSize,
-  lowerCaseMnemonic,
+  nameOf,
   prefixWords,
   roundedOperand,
   roundingWord,
   writeDecorations,
   writeDefaultFlags,
+  writingIn,
 } from './format-words.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind } from './kinds.ts'
 import { Syntax } from './line-cache.ts'
+import { attWriting } from './table/writing.ts'
 import { immediateHigh, immediateLow } from './operands.ts'
 
-/** Mnemonics with another AT&T name, regardless of operands. */
-const SPELLINGS: Readonly<Record<string, string>> = {
-  INVALID: '(bad)',
-  CBW: 'cbtw',
-  CWDE: 'cwtl',
-  CDQE: 'cltq',
-  CWD: 'cwtd',
-  CDQ: 'cltd',
-  CQO: 'cqto',
-  CALLF: 'lcall',
-  JMPF: 'ljmp',
-  RETF: 'lret',
-  XLATB: 'xlat',
-  PUSHFD: 'pushf',
-  POPFD: 'popf',
-  PUSHFQ: 'pushf',
-  POPFQ: 'popf',
-  PUSHF: 'pushfw',
-  POPF: 'popfw',
-  PUSHA: 'pushaw',
-  POPA: 'popaw',
-  PUSHAD: 'pusha',
-  POPAD: 'popa',
-  IRET: 'iretw',
-  IRETD: 'iret',
-  MOVSW: 'movsw',
-  MOVSD: 'movsl',
-  CMPSD: 'cmpsl',
-  INSD: 'insl',
-  OUTSD: 'outsl',
-  STOSB: 'stos',
-  STOSW: 'stos',
-  STOSD: 'stos',
-  STOSQ: 'stos',
-  LODSB: 'lods',
-  LODSW: 'lods',
-  LODSD: 'lods',
-  LODSQ: 'lods',
-  SCASB: 'scas',
-  SCASW: 'scas',
-  SCASD: 'scas',
-  SCASQ: 'scas',
-}
-
-/** In 16- and 32-bit segments the plain name is the segment's own size, and a letter says the other. */
-const SIZED_BY_MODE: Readonly<Record<string, 16 | 32>> = {
-  PUSHF: 16,
-  PUSHFD: 32,
-  POPF: 16,
-  POPFD: 32,
-  PUSHA: 16,
-  PUSHAD: 32,
-  POPA: 16,
-  POPAD: 32,
-  IRET: 16,
-  IRETD: 32,
-}
+const writingOf = /*#__PURE__*/ writingIn(attWriting)
 
 const PREFIX_SPELLINGS: Readonly<Record<string, string>> = { repe: 'repz', repne: 'repnz' }
 
@@ -90,40 +37,7 @@ const INTEGER_SUFFIXES: Readonly<Record<number, string>> = { 1: 'b', 2: 'w', 4: 
 const FLOAT_SUFFIXES: Readonly<Record<number, string>> = { 4: 's', 8: 'l', 10: 't' }
 const X87_INTEGER_SUFFIXES: Readonly<Record<number, string>> = { 2: 's', 4: 'l', 8: 'll' }
 
-/** The destination has a vector's or a mask's register whatever the length of what is read. */
-const NARROWING =
-  /^V(CVT(PD2PS|T?PD2U?DQ|TPD2U?DQS|U?QQ2PS|NEPS2BF16|PD2PH|PS2PHX|U?DQ2PH|U?QQ2PH|PH2[BH]F8S?)|FPCLASS(P[SDH]|BF16))$/
 const VECTOR_SUFFIXES: Readonly<Record<number, string>> = { 16: 'x', 32: 'y', 64: 'z' }
-
-/** Instructions with integers in memory that take a letter when no register says the size. */
-const SUFFIXED: ReadonlySet<string> = /*#__PURE__*/ new Set(
-  (
-    'ADD OR ADC SBB AND SUB XOR CMP TEST MOV INC DEC NOT NEG MUL IMUL DIV IDIV ROL ROR RCL RCR SHL SHR SAR ' +
-    'BT BTS BTR BTC NOP CVTSI2SS CVTSI2SD VCVTSI2SS VCVTSI2SD PTWRITE VCVTUSI2SS VCVTUSI2SD ' +
-    'VCVTSI2SH VCVTUSI2SH'
-  ).split(' '),
-)
-/** Instructions with a size suffix only if the size differs from the mode's default. */
-const STACK: ReadonlySet<string> = /*#__PURE__*/ new Set(['PUSH', 'POP', 'CALL', 'JMP'])
-const FLOATS: ReadonlySet<string> = /*#__PURE__*/ new Set(
-  'FADD FMUL FCOM FCOMP FSUB FSUBR FDIV FDIVR FLD FST FSTP'.split(' '),
-)
-const X87_INTEGERS: ReadonlySet<string> = /*#__PURE__*/ new Set(
-  'FIADD FIMUL FICOM FICOMP FISUB FISUBR FIDIV FIDIVR FILD FIST FISTP FISTTP'.split(' '),
-)
-/** Intel's order is kept. */
-const UNREVERSED: ReadonlySet<string> = /*#__PURE__*/ new Set(['ENTER', 'BOUND'])
-/** Names swapped by AT&T's assembler for destinations other than ST(0); all later assemblers kept this. */
-const SWAPPED: Readonly<Record<string, string>> = {
-  FSUB: 'fsubr',
-  FSUBR: 'fsub',
-  FDIV: 'fdivr',
-  FDIVR: 'fdiv',
-  FSUBP: 'fsubrp',
-  FSUBRP: 'fsubp',
-  FDIVP: 'fdivrp',
-  FDIVRP: 'fdivp',
-}
 
 /** Size of the stack and of near branches where nothing says otherwise. */
 function defaultBits({ insn, info }: LineWriter): number {
@@ -133,32 +47,32 @@ function defaultBits({ insn, info }: LineWriter): number {
 /** The letter that says the size of what is in memory, where no register does. */
 function suffix(out: LineWriter): string {
   const { info, insn, operands } = out
-  const { mnemonic } = info
+  const writing = writingOf(info)
   const memory = operands.find((operand) => operand.kind === 'memory')
   const integer = INTEGER_SUFFIXES[insn.operandSize >> 3] ?? ''
-  if (STACK.has(mnemonic)) {
+  if (writing.has('stack')) {
     if (operands[0]?.kind === 'branch') return ''
     const isRegister = operands[0]?.kind === 'register' && info.operands[0]?.kind !== OperandKind.FIXED_SEGMENT
     return isRegister || insn.operandSize === defaultBits(out) ? '' : integer
   }
-  if (mnemonic === 'CALLF' || mnemonic === 'JMPF') {
+  if (commonOf(info).has('far')) {
     return insn.operandSize === Math.min(insn.mode, 32) ? '' : integer
   }
-  if (mnemonic === 'RET' || mnemonic === 'RETF' || mnemonic === 'LEAVE' || mnemonic === 'ENTER') {
-    return hiddenOperandSize(out) === 0 ? '' : integer
-  }
-  if (mnemonic === 'CRC32') return INTEGER_SUFFIXES[info.operands[1]?.size ?? 0] ?? ''
+  // The four have a letter only for the size that is not the usual one.
+  if (writing.has('env')) return ['', 's', 'l'][hiddenOperandSize(out) >> 4] ?? ''
+  if (commonOf(info).has('hidden')) return hiddenOperandSize(out) === 0 ? '' : integer
+  if (info.mnemonic === 'CRC32') return INTEGER_SUFFIXES[info.operands[1]?.size ?? 0] ?? ''
   if (memory === undefined) return ''
-  if (FLOATS.has(mnemonic)) return FLOAT_SUFFIXES[memory.size] ?? ''
-  if (X87_INTEGERS.has(mnemonic)) return X87_INTEGER_SUFFIXES[memory.size] ?? ''
+  if (writing.has('fp')) return FLOAT_SUFFIXES[memory.size] ?? ''
+  if (writing.has('int')) return X87_INTEGER_SUFFIXES[memory.size] ?? ''
   // The register has 16 bytes whatever is converted.
-  if (NARROWING.test(mnemonic)) {
+  if (writing.has('narrow')) {
     const isHalf = info.operands[0]?.size === 32
     return memory.broadcast !== 0 || isHalf ? '' : (VECTOR_SUFFIXES[memory.size] ?? '')
   }
-  // The four have a letter only for the size that is not the usual one.
-  if (/^(FLDENV|FNSTENV|FRSTOR|FNSAVE)$/.test(mnemonic)) return ['', 's', 'l'][hiddenOperandSize(out) >> 4] ?? ''
-  if ((!SUFFIXED.has(mnemonic) && info.condition < 0) || (insn.mode !== 64 && /^V?CVT/.test(mnemonic))) return ''
+  // Conversions of integers have vector registers, and a letter in 64-bit mode alone.
+  const isConversion = info.operands[0]?.kind === OperandKind.XMM_REG
+  if ((!writing.has('s') && info.condition < 0) || (insn.mode !== 64 && isConversion)) return ''
   const isSized = info.operands.some(
     ({ kind }) =>
       kind === OperandKind.REG ||
@@ -195,16 +109,19 @@ function spelling(out: LineWriter): string {
   const extended = extension(out)
   if (extended !== undefined) return extended
   const first = info.operands[0]?.kind
-  if (first === OperandKind.STI && operands.length === 2 && SWAPPED[mnemonic] !== undefined) return SWAPPED[mnemonic]
-  const bits = SIZED_BY_MODE[mnemonic]
-  if (bits !== undefined && insn.mode !== 64) {
-    const stem = SPELLINGS[mnemonic]!.replace(/w$/, '')
+  const writing = writingOf(info)
+  const swapped = writing.get('swap')
+  if (first === OperandKind.STI && operands.length === 2 && swapped !== undefined) return swapped
+  const name = nameOf(info, writing)
+  const bits = writing.has('m16') ? 16 : writing.has('m32') ? 32 : 0
+  if (bits !== 0 && insn.mode !== 64) {
+    const stem = name.replace(/w$/, '')
     return bits === insn.mode ? stem : stem + (bits === 16 ? 'w' : 'l')
   }
-  if ((mnemonic === 'SYSEXIT' || mnemonic === 'SYSRET') && insn.mode === 64) return `${mnemonic.toLowerCase()}l`
+  if (writing.has('l64') && insn.mode === 64) return `${name}l`
   // MOVSD and CMPSD are string instructions and SSE2 instructions.
   if ((mnemonic === 'MOVSD' || mnemonic === 'CMPSD') && info.repeat === 'none') return mnemonic.toLowerCase()
-  return (SPELLINGS[mnemonic] ?? lowerCaseMnemonic(info)) + suffix(out)
+  return name + suffix(out)
 }
 
 function writeRegister(out: LineWriter, name: string): void {
@@ -267,7 +184,7 @@ function writeOperand(out: LineWriter, operand: Operand, position: number): void
     case 'register': {
       // DX is a port's address.
       const isPort = info.operands[position]?.kind === OperandKind.FIXED_REG && operand.register === 2
-      if (isPort && /^(IN|OUT|INS.|OUTS.)$/.test(info.mnemonic)) {
+      if (isPort && writingOf(info).has('port')) {
         out.punctuation('(')
         writeRegister(out, operand.name)
         out.punctuation(')')
@@ -318,7 +235,7 @@ export function writeAtt(out: LineWriter): void {
   if (operands.length === 2 && (info.mnemonic === 'FCOM' || info.mnemonic === 'FCOMP')) order.shift()
   // A shift by one omits the count, unless it has a new data destination.
   if (info.operands[1]?.kind === OperandKind.ONE) order.pop()
-  if (!UNREVERSED.has(info.mnemonic)) order.reverse()
+  if (!writingOf(info).has('kept')) order.reverse()
   writeDefaultFlags(out)
   if (info.condition >= 0) order.splice(order.indexOf(0), 1)
   const rounding = roundingWord(out)

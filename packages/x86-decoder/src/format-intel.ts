@@ -12,19 +12,24 @@ import {
 } from './fields.ts'
 import type { FormatOptions, Token, Field, LineWriter } from './line-writer.ts'
 import {
+  commonOf,
   hasHiddenAddressSize,
   hasSegmentPrefix,
   hiddenOperandSize,
-  lowerCaseMnemonic,
+  nameOf,
   prefixWords,
   roundedOperand,
   roundingWord,
   writeDecorations,
   writeDefaultFlags,
+  writingIn,
 } from './format-words.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind } from './kinds.ts'
 import { Syntax } from './line-cache.ts'
+import { intelWriting } from './table/writing.ts'
+
+const writingOf = /*#__PURE__*/ writingIn(intelWriting)
 
 const SIZE_NAMES: Readonly<Record<number, string>> = {
   1: 'byte',
@@ -38,51 +43,14 @@ const SIZE_NAMES: Readonly<Record<number, string>> = {
   64: 'zmmword',
 }
 
-/** Mnemonics that assemblers spell differently. */
-const SPELLINGS: Readonly<Record<string, string>> = {
-  INVALID: '(bad)',
-  CALLF: 'call',
-  JMPF: 'jmp',
-  PUSHF: 'pushfw',
-  POPF: 'popfw',
-  PUSHA: 'pushaw',
-  POPA: 'popaw',
-  IRET: 'iretw',
-}
-
 /** Returns the keywords before a memory operand; empty if the mnemonic implies the size. */
 function sizeKeywords(info: CodeInfo, operand: MemoryOperand): readonly string[] {
   const name = SIZE_NAMES[operand.size]
   if (name === undefined) return []
-  switch (info.mnemonic) {
-    case 'LEA':
-    case 'LGDT':
-    case 'LIDT':
-    case 'SGDT':
-    case 'SIDT':
-    case 'BOUND':
-    case 'BNDMOV':
-    case 'BNDMK':
-    case 'CLFLUSH':
-    case 'CLFLUSHOPT':
-    case 'CLWB':
-    case 'LDTILECFG':
-    case 'STTILECFG':
-    case 'MOVDIR64B':
-    case 'ENQCMD':
-    case 'ENQCMDS':
-    case 'AESENC256KL':
-    case 'AESDEC256KL':
-    case 'AESENCWIDE256KL':
-    case 'AESDECWIDE256KL':
-      return []
-    case 'CALLF':
-    case 'JMPF':
-      // A 32-bit far pointer has the size of a near one.
-      return operand.size === 4 ? ['far', name, 'ptr'] : [name, 'ptr']
-    default:
-      return [name, 'ptr']
-  }
+  const writing = writingOf(info)
+  if (writing.has('plain')) return []
+  // A 32-bit far pointer has the size of a near one.
+  return commonOf(info).has('far') && operand.size === 4 ? ['far', name, 'ptr'] : [name, 'ptr']
 }
 
 /** The text after RIP: a symbol, or the displacement. */
@@ -159,7 +127,7 @@ function spelling({ insn, info }: LineWriter): string {
     info.operands.some(
       ({ kind }) => kind === OperandKind.IMM64 || (kind === OperandKind.MOFFS && insn.addressSize === 64),
     )
-  return isLong ? 'movabs' : (SPELLINGS[info.mnemonic] ?? lowerCaseMnemonic(info))
+  return isLong ? 'movabs' : nameOf(info, writingOf(info))
 }
 
 /** Writes the line of an instruction. */

@@ -3,20 +3,25 @@ import type { DecodedInstruction, MemoryOperand, Operand } from './decode.ts'
 import * as fields from './fields.ts'
 import type { FormatOptions, Token, Field, LineWriter } from './line-writer.ts'
 import {
+  commonOf,
   hasHiddenAddressSize,
   hasSegmentPrefix,
   hiddenOperandSize,
-  lowerCaseMnemonic,
+  nameOf,
   prefixWords,
   roundedOperand,
   roundingWord,
   writeDecorations,
   writeDefaultFlags,
+  writingIn,
 } from './format-words.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind, PREFIX_ADDRESS_SIZE } from './kinds.ts'
 import { Syntax } from './line-cache.ts'
+import { intelWriting, nasmWriting } from './table/writing.ts'
 import { segmentRegisterName } from './registers.ts'
+
+const writingOf = /*#__PURE__*/ writingIn(intelWriting, nasmWriting)
 
 const SIZE_NAMES: Readonly<Record<number, string>> = {
   1: 'byte',
@@ -30,34 +35,9 @@ const SIZE_NAMES: Readonly<Record<number, string>> = {
 }
 const BITS_NAMES: Readonly<Record<number, string>> = { 8: 'byte', 16: 'word', 32: 'dword', 64: 'qword' }
 
-/** Mnemonics that NASM spells differently. */
-const SPELLINGS: Readonly<Record<string, string>> = {
-  INVALID: '(bad)',
-  CALLF: 'call',
-  JMPF: 'jmp',
-  PUSHF: 'pushfw',
-  POPF: 'popfw',
-  PUSHA: 'pushaw',
-  POPA: 'popaw',
-  IRET: 'iretw',
-  FWAIT: 'wait',
-}
-
-/** Words that stand before the mnemonic. */
-const MNEMONIC_PREFIXES: Readonly<Record<string, string>> = { SYSRETQ: 'o64', SYSEXITQ: 'o64' }
-
-/** Memory whose size the mnemonic says, and which NASM wants without a keyword, or with another one than is true. */
-const UNSIZED: ReadonlySet<string> = /*#__PURE__*/ new Set(
-  (
-    'LEA LGDT LIDT SGDT SIDT BOUND BNDMOV BNDMK BNDCL BNDCU BNDCN CLFLUSH CLFLUSHOPT CLWB LES LDS LSS LFS LGS INVEPT INVVPID INVPCID ' +
-    'VMPTRLD VMPTRST VMCLEAR VMXON PSHUFW PSHUFD PSHUFLW PSHUFHW PUNPCKLBW PUNPCKLWD PUNPCKLDQ PMULUDQ PSUBQ ' +
-    'PALIGNR PBLENDVB CMPSD VCMPSS MOVDIR64B ENQCMD ENQCMDS AESENC256KL AESDEC256KL AESENCWIDE256KL AESDECWIDE256KL'
-  ).split(' '),
-)
-
 /** LOOP and JCXZ have 8-bit displacements alone, and no keyword before the target. */
 function hasShortTarget({ info }: LineWriter): boolean {
-  return /^(LOOP|J[ER]?CXZ)/.test(info.mnemonic)
+  return commonOf(info).has('counter')
 }
 
 function isString({ info }: LineWriter): boolean {
@@ -66,13 +46,15 @@ function isString({ info }: LineWriter): boolean {
 
 function writeSize(out: LineWriter, operand: MemoryOperand): void {
   const { info, insn } = out
-  if (info.mnemonic === 'CALLF' || info.mnemonic === 'JMPF') {
+  const writing = writingOf(info)
+  if (commonOf(info).has('far')) {
     out.wordAndBlank('keyword', BITS_NAMES[insn.operandSize]!)
     out.wordAndBlank('keyword', 'far')
     return
   }
   const name = SIZE_NAMES[operand.size]
-  if (name !== undefined && !UNSIZED.has(info.mnemonic)) out.wordAndBlank('keyword', name)
+  if (name !== undefined && !writing.has('bare') && (!writing.has('plain') || writing.has('sized')))
+    out.wordAndBlank('keyword', name)
 }
 
 /** A symbol, or the distance from the instruction's start. */
@@ -194,13 +176,12 @@ function writeHiddenPrefixes(out: LineWriter): void {
   if (isString(out) && insn.segmentOverride >= 0 && insn.segmentOverride === insn.segment) {
     out.wordAndBlank('prefix', segmentRegisterName(insn.segment))
   }
-  const own = MNEMONIC_PREFIXES[info.mnemonic]
-  if (own !== undefined) out.wordAndBlank('prefix', own)
+  if (writingOf(info).has('o64')) out.wordAndBlank('prefix', 'o64')
   const operandSize = hiddenOperandSize(out)
   const isOperand =
     operands[0]?.kind === 'branch' || operands[0]?.kind === 'far-pointer' || operands[0]?.kind === 'immediate'
   const isShort = operands[0]?.kind === 'branch' && operands[0].size === 1
-  if (operandSize !== 0 && (!isOperand || isShort || /^(RETF?|ENTER)$/.test(info.mnemonic))) {
+  if (operandSize !== 0 && (!isOperand || isShort || commonOf(info).has('hidden'))) {
     out.wordAndBlank('prefix', `o${operandSize}`)
   }
 }
@@ -219,11 +200,7 @@ export function writeNasm(out: LineWriter): void {
     writeHiddenPrefixes(out)
   }
   const { mnemonic } = info
-  const own = MNEMONIC_PREFIXES[mnemonic]
-  out.word(
-    'mnemonic',
-    own === undefined ? (SPELLINGS[mnemonic] ?? lowerCaseMnemonic(info)) : mnemonic.slice(0, -1).toLowerCase(),
-  )
+  out.word('mnemonic', nameOf(info, writingOf(info)))
   if (isString(out)) return
   const order = operands.map((_, i) => i)
   // The manual writes FCOM ST(i): the table has ST(0) too.

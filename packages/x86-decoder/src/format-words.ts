@@ -5,6 +5,7 @@ import type { Instruction } from './instruction.ts'
 import * as K from './kinds.ts'
 import { OperandKind } from './kinds.ts'
 import { segmentRegisterName } from './registers.ts'
+import { commonWriting } from './table/writing.ts'
 import type { LineWriter } from './line-writer.ts'
 
 const lowerCase: Map<string, string> = /*#__PURE__*/ new Map()
@@ -19,22 +20,39 @@ export function lowerCaseMnemonic({ mnemonic }: CodeInfo): string {
   return text
 }
 
-/** A prefix of the address size that no operand shows: that of LOOP's counter. */
-export function hasHiddenAddressSize({ insn, info }: LineWriter): boolean {
-  return (insn.prefixes & K.PREFIX_ADDRESS_SIZE) !== 0 && info.mnemonic.startsWith('LOOP')
+/** How an instruction is written: words of a table of `table/writing.ts`, with their values. */
+export type Writing = ReadonlyMap<string, string>
+
+const NOTHING: Writing = /*#__PURE__*/ new Map()
+
+/** Returns the look-up in tables of how instructions are written, which are read when the first instruction is asked for. */
+export function writingIn(...tables: readonly string[]): (info: CodeInfo) => Writing {
+  let known: Map<string, Map<string, string>> | undefined
+  const read = (): Map<string, Map<string, string>> => {
+    const writings = new Map<string, Map<string, string>>()
+    for (const line of tables.join('').split('\n')) {
+      const [words = '', mnemonics = ''] = line.split(/ {2,}/)
+      for (const mnemonic of mnemonics.split(' ')) {
+        const writing = writings.get(mnemonic) ?? new Map<string, string>()
+        writings.set(mnemonic, writing)
+        for (const word of words.split(' ')) writing.set(word.replace(/=.*/, ''), word.replace(/^\w+=?/, ''))
+      }
+    }
+    return writings
+  }
+  return ({ mnemonic }) => (known ??= read()).get(mnemonic) ?? NOTHING
 }
 
-/** Mnemonics whose operand size is not shown by an operand, if it is not the mode's default. */
-const UNSHOWN: ReadonlySet<string> = /*#__PURE__*/ new Set([
-  'RET',
-  'RETF',
-  'LEAVE',
-  'ENTER',
-  'FLDENV',
-  'FNSTENV',
-  'FRSTOR',
-  'FNSAVE',
-])
+/** Returns the name of an instruction that is written so. */
+export const nameOf = (info: CodeInfo, writing: Writing): string => writing.get('name') ?? lowerCaseMnemonic(info)
+
+/** What all syntaxes have in common. */
+export const commonOf: (info: CodeInfo) => Writing = /*#__PURE__*/ writingIn(commonWriting)
+
+/** A prefix of the address size that no operand shows: that of LOOP's counter. */
+export function hasHiddenAddressSize({ insn, info }: LineWriter): boolean {
+  return (insn.prefixes & K.PREFIX_ADDRESS_SIZE) !== 0 && info.addressSize === 0 && commonOf(info).has('counter')
+}
 
 /**
  * The operand size in bits if neither operands nor mnemonic show it and it is not the mode's default; otherwise 0. An
@@ -44,7 +62,7 @@ export function hiddenOperandSize({ insn, info, operands }: LineWriter): number 
   const { mnemonic } = info
   const first = operands[0]
   const isShown =
-    !UNSHOWN.has(mnemonic) &&
+    !commonOf(info).has('hidden') &&
     !(first?.kind === 'branch' && info.flow !== 'transaction') &&
     first?.kind !== 'far-pointer' &&
     !(mnemonic === 'PUSH' && first?.kind === 'immediate') &&
@@ -94,8 +112,8 @@ export function roundedOperand({ insn, operands }: LineWriter): number {
 }
 
 /** An instruction of APX with nothing that its legacy or VEX form cannot say. */
-const isPromoted = ({ feature, evexNd, condition, mnemonic }: CodeInfo): boolean =>
-  feature.startsWith('APX_F') && evexNd !== 1 && condition < 0 && !APX_ALONE.test(mnemonic)
+const isPromoted = ({ feature, encoding, evexNd, condition, operation, mnemonic }: CodeInfo): boolean =>
+  feature.startsWith('APX_F') && encoding === 'evex' && evexNd !== 1 && condition < 0 && operation === mnemonic
 
 /** Without a mask, broadcast, rounding, 512 bits and registers above 15 VEX says the same. */
 function isVexPossible(insn: Instruction, { hasVex, vexL, map, opcode }: CodeInfo): boolean {
@@ -105,9 +123,6 @@ function isVexPossible(insn: Instruction, { hasVex, vexL, map, opcode }: CodeInf
   const isShift = map === 1 && opcode >= 0x71 && opcode <= 0x73
   return !isShift && (insn.base < 16 || insn.base === K.REGISTER_RIP) && insn.index < 16
 }
-
-/** Without a legacy form. */
-const APX_ALONE = /^(CFCMOV|PUSHP|POPP|JMPABS)/
 
 /** Features whose instructions came to AVX-512 first. */
 const SHARED_WITH_EVEX: ReadonlySet<string> = /*#__PURE__*/ new Set(['AVX_VNNI', 'AVX_IFMA', 'AVX_NE_CONVERT'])
@@ -128,7 +143,7 @@ export function prefixWords({ insn, info }: LineWriter): readonly string[] {
   const rep = !repne && (prefixes & K.PREFIX_REP) !== 0
   const mandatory = info.prefix === 'F2' || info.prefix === 'F3'
   const memory = insn.isMemory !== 0
-  if (insn.segmentOverride === 3 && info.flow.startsWith('indirect') && !info.mnemonic.endsWith('F')) {
+  if (insn.segmentOverride === 3 && info.flow.startsWith('indirect') && !commonOf(info).has('far')) {
     // Only for near branches: far ones are always tracked.
     words.push('notrack')
   }
@@ -140,7 +155,8 @@ export function prefixWords({ insn, info }: LineWriter): readonly string[] {
     } else if (
       repne &&
       (info.flow === 'branch' || info.flow.endsWith('jump') || info.flow.endsWith('call') || info.mnemonic === 'RET') &&
-      !/^(CALLF|JMPF|LOOP.*|J[ER]?CXZ)$/.test(info.mnemonic)
+      !commonOf(info).has('far') &&
+      !commonOf(info).has('counter')
     ) {
       words.push('bnd')
     }

@@ -302,6 +302,9 @@ export function usedResources(insn: Instruction): UsedResources {
   }
 }
 
+/** CFCMOV, which has the operation of CMOV and no faults. */
+const isConditionalMove = ({ evexNd, mnemonic, operation }: CodeInfo): boolean => evexNd === 0 && mnemonic !== operation
+
 function addRegister(
   uses: Uses,
   insn: Instruction,
@@ -319,9 +322,9 @@ function addRegister(
     case OperandKind.VVVV_REG:
     case OperandKind.FIXED_REG:
       // With a new data destination, or zeroed upper bits, APX writes the whole register.
-      if ((bits & WRITE) !== 0 && reads === 0 && (info.evexNd === 1 || info.mnemonic.startsWith('CFCMOV'))) {
+      if ((bits & WRITE) !== 0 && reads === 0 && (info.evexNd === 1 || isConditionalMove(info))) {
         uses.general(register, 8, bits)
-      } else if (size === 4 && bits === MAY_WRITE && insn.mode === 64 && info.mnemonic.startsWith('CMOV')) {
+      } else if (size === 4 && bits === MAY_WRITE && insn.mode === 64 && info.feature === 'CMOV') {
         // The high half is cleared, whether the condition holds or not.
         uses.general(register, 4, READ | WRITE)
       } else {
