@@ -61,7 +61,10 @@ let tableCount = 0
 /** Number of tables before `extendedRows`: bundlers leave this module out where nothing reads a row, so that it computes nothing. */
 const BASE_TABLES = 8
 
-/** The rows of EVEX that rows of VEX have in their last column. The operation, and that VEX has the row too, are the same. */
+/**
+ * The rows of EVEX that others have in their last column. Those of legacy instructions are in map 4, where a mandatory prefix 66 of
+ * words and doublewords is the operand size. Of VEX the operation, and that VEX has the row too, are the same.
+ */
 function evexRowsOf(rows: readonly string[]): string[] {
   return rows.flatMap((row) => {
     const [opcode, mnemonic, operands, attributes, evex] = row.split(/ {2,}/)
@@ -69,7 +72,8 @@ function evexRowsOf(rows: readonly string[]): string[] {
     // General registers have no other form that assemblers take.
     const isVector = !evex.startsWith('APX')
     const operation = isVector ? /(?<= )as=\S+/.exec(attributes!) : null
-    return `E${opcode}  ${mnemonic}  ${operands}  ${evex}${isVector ? ' vex' : ''} ${operation?.[0] ?? ''}`.trimEnd()
+    const own = opcode!.startsWith('VEX.') ? `E${opcode}` : `EVEX.${operands![1] === 'b' ? 'NP' : 'NFx'} M4 ${opcode}`
+    return `${own}  ${mnemonic}  ${operands}  ${evex}${isVector ? ' vex' : ''} ${operation?.[0] ?? ''}`.trimEnd()
   })
 }
 

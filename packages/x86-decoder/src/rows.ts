@@ -1,8 +1,9 @@
 /**
  * Reads the rows of the opcode tables and expands each into its forms: one form is one row at one effective operand size.
  *
- * A row has the columns opcode, mnemonic, operands, attributes, two or more spaces apart. A row of VEX may have a fifth column: the
- * attributes of the instruction in EVEX, whose other columns are the same.
+ * A row has the columns opcode, mnemonic, operands, attributes, two or more spaces apart. A row of VEX, or of
+ * a legacy instruction that APX has in EVEX, may have a fifth column: the attributes in EVEX, whose other columns are the same.
+ * `-`: no attributes.
  *
  * Opcode: `[VEX.][prefix] bytes [+r] [/digit | (modrm)]`. The prefix is `NP` (none of 66, F3, F2), `NFx` (neither F3 nor
  * F2), `66`, `F3`, `F2`; without one, prefixes do not select the row. `+r`: the low three bits name a register; `+cc`: the low four bits are a
@@ -311,7 +312,9 @@ export class RowReader {
   /** Parses the forms of one row. */
   read(row: string): Form[] {
     this.#forms = []
-    for (const line of expand(row)) this.#readLine(line)
+    // Without the column of EVEX, whose rows stand for themselves.
+    const columns = row.split(/ {2,}/).slice(0, 4)
+    for (const line of expand(columns.join('  '))) this.#readLine(line)
     return this.#forms
   }
 
