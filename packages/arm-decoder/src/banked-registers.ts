@@ -49,5 +49,5 @@ const FLOAT_SYSTEM: Readonly<Record<number, string>> = {
 export function floatSystemName(form: Form, word: number): string | undefined {
   const number = fieldOf(form, 'i', word)
   const isReadOnly = number >= 5 && number <= 7
-  return isReadOnly && form.mnemonic.startsWith('VMSR') ? undefined : FLOAT_SYSTEM[number]
+  return isReadOnly && form.name === 'VMSR' ? undefined : FLOAT_SYSTEM[number]
 }

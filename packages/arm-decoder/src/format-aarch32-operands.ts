@@ -49,7 +49,7 @@ function constantA32(form: Form, word: number): string {
     const rotated = ((value << (rotation * 2)) | (rotation === 0 ? 0 : value >>> (32 - rotation * 2))) >>> 0
     if (rotated < 256) return `#${bits & 0xff}, #${(bits >>> 8) * 2}`
   }
-  const toPc = has(form, 'd') && fieldOf(form, 'd', word) === 15 && form.mnemonic.startsWith('MOV')
+  const toPc = has(form, 'd') && fieldOf(form, 'd', word) === 15 && form.name === 'MOV'
   return `#${toPc || form.operands.startsWith('<psr') ? value : value | 0}`
 }
 
@@ -79,7 +79,7 @@ function label(form: Form, word: number, place: PlaceA32): string {
   const ahead = place.isThumb ? 4n : 8n
   let from = place.address + ahead
   // To A32: its instructions are at multiples of 4.
-  if (place.isThumb && form.mnemonic.startsWith('BLX')) from &= ~3n
+  if (place.isThumb && form.name === 'BLX') from &= ~3n
   return place.target(from + BigInt(branchOffset(form, word)))
 }
 

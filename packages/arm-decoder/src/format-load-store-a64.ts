@@ -75,7 +75,7 @@ const OPERANDS: Readonly<Record<string, Operand>> = {
   PME: (insn) => COPY_STAGES[fieldOf(insn.form, 'p', insn.word)]!,
   options(insn) {
     const options = fieldOf(insn.form, 'o', insn.word)
-    return (insn.form.mnemonic.startsWith('SET') ? FILL_OPTIONS : COPY_OPTIONS)[options]!
+    return (insn.form.operation === 'fill' ? FILL_OPTIONS : COPY_OPTIONS)[options]!
   },
   // In operands.
   label: (insn, label) => label(insn.offset),

@@ -226,9 +226,9 @@ function countBits(list: number): number {
 
 /** P and U of the increment and decrement modes. */
 function multipleMode(form: Form, word: number): { before: boolean; up: boolean } {
-  const { attributes, fields, mnemonic } = form
+  const { attributes, fields } = form
   if (fields.has('P')) return { before: fieldOf(form, 'P', word) !== 0, up: fieldOf(form, 'U', word) !== 0 }
-  const down = attributes.has('down') || mnemonic === 'PUSH' || mnemonic.includes('DB')
+  const down = attributes.has('down')
   return { before: down, up: !down }
 }
 
@@ -264,9 +264,9 @@ function decodeVectors(form: Form, word: number, insn: LoadStore): void {
   insn.elements = count
   if (form.size === 4) insn.rt = singleRegister(insn.rt)
   insn.list = insn.elements
-  const down = form.mnemonic.includes('DB')
+  const down = form.attributes.has('down')
   // FLDMX and FSTMX move the base by one word more.
-  const bytes = form.size * count + (form.mnemonic.endsWith('X') ? 4 : 0)
+  const bytes = form.size * count + (form.attributes.has('extra') ? 4 : 0)
   insn.offset = down ? -bytes : bytes
   insn.start = down ? -bytes : 0
   insn.subtract = down

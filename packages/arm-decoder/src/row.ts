@@ -34,7 +34,7 @@
  * `pre`, `post` writeback; `literal`; `extended`, `shifted` index; `pair` two registers `t` and `u`, `couple` two consecutive
  * ones, `multiple` a list, `vectors` consecutive SIMD&FP registers; `structure.2`, `sequence.2`, `replicate.2` SIMD structures
  * of two registers, of one `lane`, `spaced` or `doubled`; `sx` sign-extended; `acquire`, `release`; `unprivileged`; `pac`
- * authenticated; `tag` with tags, `block` of the size that DCZID_EL0 says. A32 and Thumb: `stack` by SP, `up` and `down`,
+ * authenticated; `tag` with tags, `block` of the size that DCZID_EL0 says. A32 and Thumb: `stack` by SP, `up` and `down`, `extra` by a word more,
  * `link` LR or PC too, `return` to the state of SPSR, `user` registers, `minus` subtracted, `base` not PC, `notpc` PC is a
  * hint.
  *

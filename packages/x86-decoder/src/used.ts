@@ -235,7 +235,7 @@ function addSpecial(uses: Uses, insn: Instruction, { mnemonic, operands }: CodeI
     case 'VP4DPWSSD':
     case 'VP4DPWSSDS':
       // Four registers, whichever of them is named.
-      for (let i = 0; i < 4; i++) uses.add(`${mnemonic.endsWith('SS') ? 'x' : 'z'}mm${(insn.vvvv & 28) + i}`, READ)
+      for (let i = 0; i < 4; i++) uses.add(`${operands[0]!.size === 16 ? 'x' : 'z'}mm${(insn.vvvv & 28) + i}`, READ)
       break
     case 'VZEROALL':
     case 'VZEROUPPER':

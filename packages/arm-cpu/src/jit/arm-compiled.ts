@@ -2,7 +2,6 @@ import { FORM_SIGNATURE, R_OFFSET } from '@retrap/engine'
 import type {
   CompiledInstructionSet,
   DecodedInstruction,
-  Flow,
   I32Callee,
   InstructionExits,
   InstructionFlow,
@@ -20,24 +19,11 @@ import { UnitLibrary } from '../semantics/library.ts'
 import { HOST_EXECUTED, R_A, R_D, R_IMMEDIATE, R_M, R_MORE, R_N } from '../state/record.ts'
 import type { FormSource } from '../semantics/semantics.ts'
 import { S_X } from '../state/state-layout.ts'
+import { branchKind } from '../system/branch-types.ts'
 import { RecordFunction } from './record-function.ts'
 import { UnitContext } from './unit-context.ts'
 import { REGISTERS, UnitRegisters } from './unit-registers.ts'
 import { UnitVectors } from './unit-vectors.ts'
-
-const FLOWS: ReadonlyMap<string, Flow> = new Map<string, Flow>([
-  ['B', 'jump'],
-  ['BL', 'call'],
-  ['BR', 'indirect'],
-  ['BLR', 'indirect'],
-  ['RET', 'indirect'],
-  // With a pointer that is authenticated; returns are by X30.
-  ...['BRAA', 'BRAAZ', 'BRAB', 'BRABZ', 'BLRAA', 'BLRAAZ', 'BLRAB', 'BLRABZ'].map(
-    (name) => [name, 'indirect'] as const,
-  ),
-  ['RETAA', 'return'],
-  ['RETAB', 'return'],
-])
 
 /** Bytes of a form's function from which units call it: mostly operations on many elements. */
 const LARGE = 400
@@ -93,11 +79,16 @@ export class ArmCompiled extends ArmEmitter implements CompiledInstructionSet<Fo
     if (semantics.far === true) return { flow: 'far' }
     if (semantics.interpreted === true) return { flow: 'leave' }
     if (target === undefined) {
-      const isReturn = row.mnemonic === 'RET' && this.#memory.u16[(record + R_N) >>> 1] === S_X + 8 * 30
-      return { flow: isReturn ? 'return' : (FLOWS.get(row.mnemonic) ?? (semantics.ends === true ? 'leave' : 'next')) }
+      if (row.operation !== 'branch-register') return { flow: semantics.ends === true ? 'leave' : 'next' }
+      // Returns are by X30: those with a pointer that is authenticated name no register.
+      const isReturn =
+        branchKind(row) === 'return' &&
+        (!row.fields.has('n') || this.#memory.u16[(record + R_N) >>> 1] === S_X + 8 * 30)
+      return { flow: isReturn ? 'return' : 'indirect' }
     }
     const immediate = Number(BigInt.asIntN(64, this.#memory.u64[(record + R_IMMEDIATE) >>> 3]!))
-    return { flow: FLOWS.get(row.mnemonic) ?? 'branch', target: target === 'far' ? immediate : immediate >> 2 }
+    const flow = row.operation !== 'branch' ? 'branch' : row.name === 'BL' ? 'call' : 'jump'
+    return { flow, target: target === 'far' ? immediate : immediate >> 2 }
   }
 
   isCalled({ semantics }: FormSource, bytes: number): boolean {

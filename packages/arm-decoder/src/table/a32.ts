@@ -82,11 +82,11 @@ cccc 1101 U t 0 L nnnn tttt 1001 iiiiiiii       (VSTR|VLDR)   <Ht>, <address>   
 cccc 1101 U t 0 L nnnn tttt 1010 iiiiiiii       (VSTR|VLDR)   <St>, <address>             (store|load).4 imm=u*4
 cccc 1101 U t 0 L nnnn tttt 1011 iiiiiiii       (VSTR|VLDR)   <Dt>, <address>             (store|load).8 imm=u*4
 cccc 110 01 t W L nnnn tttt 1010 iiiiiiii       (VSTM|VLDM)IA  <Rn><!>, <vectors>          (store|load).4 vectors
-cccc 110 10 t 1 L nnnn tttt 1010 iiiiiiii       (VSTM|VLDM)DB  <Rn><!>, <vectors>          (store|load).4 vectors
+cccc 110 10 t 1 L nnnn tttt 1010 iiiiiiii       (VSTM|VLDM)DB  <Rn><!>, <vectors>          (store|load).4 vectors down
 cccc 110 01 t W L nnnn tttt 1011 iiiiiii 0      (VSTM|VLDM)IA  <Rn><!>, <vectors>          (store|load).8 vectors
-cccc 110 10 t 1 L nnnn tttt 1011 iiiiiii 0      (VSTM|VLDM)DB  <Rn><!>, <vectors>          (store|load).8 vectors
-cccc 110 01 t W L nnnn tttt 1011 iiiiiii 1      (FSTM|FLDM)IAX  <Rn><!>, <vectors>         (store|load).8 vectors
-cccc 110 10 t 1 L nnnn tttt 1011 iiiiiii 1      (FSTM|FLDM)DBX  <Rn><!>, <vectors>         (store|load).8 vectors
+cccc 110 10 t 1 L nnnn tttt 1011 iiiiiii 0      (VSTM|VLDM)DB  <Rn><!>, <vectors>          (store|load).8 vectors down
+cccc 110 01 t W L nnnn tttt 1011 iiiiiii 1      (FSTM|FLDM)IAX  <Rn><!>, <vectors>         (store|load).8 vectors extra
+cccc 110 10 t 1 L nnnn tttt 1011 iiiiiii 1      (FSTM|FLDM)DBX  <Rn><!>, <vectors>         (store|load).8 vectors down extra
 cccc 110 PU 0 W L nnnn 0101 1110 iiiiiiii       (STC|LDC)     p14, c5, <address>          other imm=u*4
 cccc 1110 0000 0111 tttt 1111 001 1 0110        MCR           p15, #0, <Rt>, c7, c6, #1   cache
 cccc 1110 0000 0111 tttt 1111 001 1 1010        MCR           p15, #0, <Rt>, c7, c10, #1  cache

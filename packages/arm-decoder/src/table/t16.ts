@@ -17,8 +17,8 @@ export const t16Rows: string = `
 0111 L iiiii nnn ttt     (STR|LDR)B  <Rt>, <address>  (store|load).1 imm=u
 1000 L iiiii nnn ttt     (STR|LDR)H  <Rt>, <address>  (store|load).2 imm=u*2
 1001 L ttt iiiiiiii      (STR|LDR)   <Rt>, <address>  (store|load).4 imm=u*4 stack
-1011 0100 jjjjjjjj       PUSH   <registers>       store.4 multiple stack
-1011 0101 jjjjjjjj       PUSH   <registers>       store.4 multiple stack link
+1011 0100 jjjjjjjj       PUSH   <registers>       store.4 multiple stack down
+1011 0101 jjjjjjjj       PUSH   <registers>       store.4 multiple stack link down
 1011 1100 jjjjjjjj       POP    <registers>       load.4 multiple stack
 1011 1101 jjjjjjjj       POP    <registers>       load.4 multiple stack link
 1100 0 nnn jjjjjjjj      STM    <Rn>!, <registers>  store.4 multiple up

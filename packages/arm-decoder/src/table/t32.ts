@@ -75,9 +75,9 @@ export const t32Rows: string = `
 1110 100 PU 1 W L nnnn tttt uuuu iiiiiiii       (STR|LDR)D  <Rt>, <Ru>, <address>     (store|load).4 pair imm=u*4
 
 # Several registers
-1110 1000 00W0 1101 1100 0000 000 iiiii         SRSDB    sp<!>, <#i>           save.4 imm=u
+1110 1000 00W0 1101 1100 0000 000 iiiii         SRSDB    sp<!>, <#i>           save.4 imm=u down
 1110 1001 10W0 1101 1100 0000 000 iiiii         SRSIA    sp<!>, <#i>           save.4 imm=u
-1110 1000 00W1 nnnn 1100000000000000            RFEDB    <Rn><!>               return.4
+1110 1000 00W1 nnnn 1100000000000000            RFEDB    <Rn><!>               return.4 down
 1110 1001 10W1 nnnn 1100000000000000            RFEIA    <Rn><!>               return.4
 1110 1000 10W 0 nnnn 0j0jjjjjjjjjjjjj           STM<mode>  <Rn><!>, <registers>  store.4 multiple base
 1110 1001 00W 0 nnnn 0j0jjjjjjjjjjjjj           STMDB      <Rn><!>, <registers>  store.4 multiple down base

@@ -21,7 +21,12 @@ export interface SystemForm {
 
 /** Binds a handler to a form of its instruction. */
 export function systemForm(handler: Handler, form: Form): SystemForm {
-  return { handler, form, memoryOperand: addressedOperand(form), port: portForm(form) }
+  return {
+    handler,
+    form,
+    memoryOperand: handler.locates === true ? -1 : form.operands.findIndex((o) => o.kind === 'mem'),
+    port: portForm(form),
+  }
 }
 
 /** The port form of an instruction; null for all but IN and OUT. */
@@ -30,16 +35,6 @@ function portForm({ mnemonic, operands }: Form): PortForm | null {
   const write = mnemonic === 'OUT'
   const port = operands[write ? 0 : 1]
   return { write, size: operands[write ? 1 : 0]?.size ?? 0, immediate: port?.kind === 'imm' }
-}
-
-/**
- * Finds the memory operand whose address a handler needs before it runs. UD0 and UD1 raise #UD before the operand is
- * looked at; INVLPG checks no segment; masked moves and loads of tiles look at the address of each element or row by themselves.
- */
-function addressedOperand(form: Form): number {
-  return /^UD|^INVLPG$|^VP?MASKMOV[DPQ]|^TILE/.test(form.mnemonic)
-    ? -1
-    : form.operands.findIndex((o) => o.kind === 'mem')
 }
 
 /** Computes the linear address of a record's memory operand into S_EA; non-zero if that raised an exception. */

@@ -7,6 +7,7 @@ import {
   gated,
   isMemory,
   kernelOnly,
+  locating,
   readOperand,
   registerOffset,
   sizeOf,
@@ -231,7 +232,8 @@ export const controlHandlers: Readonly<Record<string, Handler>> = {
   LMSW: gated(kernelOnly, lmsw),
   SMSW: gated(checkUmip, smsw),
   CLTS: clts,
-  INVLPG: gated(kernelOnly, invlpg),
+  // No segment is checked.
+  INVLPG: locating(gated(kernelOnly, invlpg)),
   INVPCID: gated(kernelOnly, invpcid),
 }
 

@@ -5,7 +5,7 @@ import { ATTR_DB, RDI } from '../state/architecture.ts'
 import { checkPendingX87 } from './fpu/fpu-environment.ts'
 import { locatePart, startElements } from './element-address.ts'
 import { give } from './gather.ts'
-import { isMemory, registerOffset, segmentOf, sizeOf, type Handler } from './operands.ts'
+import { isMemory, locating, registerOffset, segmentOf, sizeOf, type Handler } from './operands.ts'
 import type { System } from './system.ts'
 
 /** Bytes of a register that is an address: of the address-size bits in the record, or else of the mode. */
@@ -89,11 +89,11 @@ function maskedMove(element: 4 | 8): Handler {
 const loaded = new Uint32Array(8)
 
 export const maskedMoveHandlers: Readonly<Record<string, Handler>> = {
-  MASKMOVDQU: maskedByteMove(16, S_SSE_GATE),
-  VMASKMOVDQU: maskedByteMove(16, S_AVX_GATE),
-  MASKMOVQ: maskedByteMove(8, S_MMX_GATE),
-  VMASKMOVPS: maskedMove(4),
-  VMASKMOVPD: maskedMove(8),
-  VPMASKMOVD: maskedMove(4),
-  VPMASKMOVQ: maskedMove(8),
+  MASKMOVDQU: locating(maskedByteMove(16, S_SSE_GATE)),
+  VMASKMOVDQU: locating(maskedByteMove(16, S_AVX_GATE)),
+  MASKMOVQ: locating(maskedByteMove(8, S_MMX_GATE)),
+  VMASKMOVPS: locating(maskedMove(4)),
+  VMASKMOVPD: locating(maskedMove(8)),
+  VPMASKMOVD: locating(maskedMove(4)),
+  VPMASKMOVQ: locating(maskedMove(8)),
 }

@@ -15,7 +15,12 @@ export interface Handler {
   (s: System, record: number, form: Form): number
   /** The check before the address of the memory operand is looked at. */
   readonly gate?: Gate
+  /** The handler computes the address of the memory operand, or of each of its elements, by itself. */
+  readonly locates?: boolean
 }
+
+/** A handler that computes the addresses of its memory operand by itself. @param handler - of no other instruction */
+export const locating = (handler: Handler): Handler => Object.assign(handler, { locates: true })
 
 /** Raises an exception, or does nothing. */
 export type Gate = (s: System) => void

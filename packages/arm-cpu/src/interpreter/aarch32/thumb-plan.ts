@@ -40,6 +40,9 @@ const register = (number: number): number => (number === PC ? S_R15 : S_X + 8 * 
 /** The mnemonic without what says that it is conditional, may set flags, or has 32 bits. */
 const keyOf = ({ mnemonic }: Row): string => mnemonic.replace(/(?:<s>|<c>|\.W)/g, '')
 
+/** Whether the name has an S where flags are set. */
+const maySetFlags = ({ mnemonic }: Row): boolean => mnemonic.includes('<s>')
+
 let rows: ReadonlyMap<string, Row> | undefined
 
 /** The row of A32 with a name and operands. */
@@ -193,7 +196,7 @@ const constant = (own: Row, name: string, scale: number, base?: number): ThumbPl
   planOf(own, a32Row(name, '<Rd>, <Rn>, <constant>'), {
     numbers: base === undefined ? {} : { n: fixed(base) },
     immediate: (word) => BigInt(scale * fieldOf(own, 'i', word)),
-    setsFlags: own.mnemonic.includes('<s>'),
+    setsFlags: maySetFlags(own),
   })
 
 /** A shift by a register: of the source, or of the destination if there is no source. */
@@ -220,7 +223,7 @@ function planOfWide(own: Row): ThumbPlan | undefined {
 /** Plans of T16 instructions: most set flags outside of IT blocks; most have two operands. */
 function planOfNarrow(own: Row): ThumbPlan | undefined {
   const name = own.name
-  const setsFlags = own.mnemonic.includes('<s>') || name === 'MOVS'
+  const setsFlags = maySetFlags(own) || name === 'MOVS'
   const d = (word: number): number => fieldOf(own, 'd', word)
   const like = (operands: string, numbers: Numbers = {}, immediate = 0n): ThumbPlan | undefined =>
     planOf(own, a32Row(name === 'MOVS' ? 'MOV' : name, operands), { numbers, immediate: () => immediate, setsFlags })

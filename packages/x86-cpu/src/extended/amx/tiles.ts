@@ -4,7 +4,7 @@ import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT } from '../../state/state-la
 import { VECTOR_GP } from '../../state/vectors.ts'
 import { locateIndexed, startElements } from '../../system/element-address.ts'
 import { requireFeatures } from '../../system/fpu/fpu-state.ts'
-import { gated, registerOffset, type Gate, type Handler } from '../../system/operands.ts'
+import { gated, locating, registerOffset, type Gate, type Handler } from '../../system/operands.ts'
 import { Abandon, type System } from '../../system/system.ts'
 import { C_ROWS, C_ROW_BYTES, C_START_ROW, ROW_BYTES, ROWS, TILES, isTileConfiguration } from './tile-configuration.ts'
 
@@ -219,11 +219,11 @@ export const tileHandlers: Readonly<Record<string, Handler>> = {
   STTILECFG: gated(requireTiles, sttilecfg),
   TILERELEASE: gated(requireTiles, tilerelease),
   TILEZERO: gated(requireTileData, tilezero),
-  TILELOADD: gated(requireTileData, tileload),
-  TILELOADDT1: gated(requireTileData, tileload),
-  TILELOADDRS: gated(requireTileData, tileload),
-  TILELOADDRST1: gated(requireTileData, tileload),
-  TILESTORED: gated(requireTileData, tilestore),
+  TILELOADD: locating(gated(requireTileData, tileload)),
+  TILELOADDT1: locating(gated(requireTileData, tileload)),
+  TILELOADDRS: locating(gated(requireTileData, tileload)),
+  TILELOADDRST1: locating(gated(requireTileData, tileload)),
+  TILESTORED: locating(gated(requireTileData, tilestore)),
 }
 
 /** The handler of a product: `compute` writes the rows of the destination. */

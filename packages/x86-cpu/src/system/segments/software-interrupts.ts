@@ -1,7 +1,7 @@
 import { VECTOR_BP, VECTOR_BR, VECTOR_DB, VECTOR_OF } from '../../state/vectors.ts'
 import { FLAG_OF, FLAG_TF, STATUS_DONE, S_EA, S_EFLAGS } from '../../state/state-layout.ts'
 import { Delivery, SOURCE_EVENT, SOURCE_INT3, SOURCE_INT_N, deliver } from './interrupt-delivery.ts'
-import { immediate, registerOffset, type Handler } from '../operands.ts'
+import { immediate, locating, registerOffset, type Handler } from '../operands.ts'
 import type { System } from '../system.ts'
 import { recordDebug } from '../events.ts'
 import { S_PENDING_DEBUG, S_STEP_SUPPRESSED } from '../../state/system-state.ts'
@@ -74,7 +74,7 @@ function signed(value: number, size: number): number {
 }
 
 // @isa: complete   0F FF, 0F B9, 0F 0B   UD0, UD1, UD2; and whatever is not offered
-const undefinedInstruction: Handler = (s) => s.undefinedOpcode()
+const undefinedInstruction = locating((s) => s.undefinedOpcode())
 
 export const softwareInterruptHandlers: Readonly<Record<string, Handler>> = {
   INT: int,
