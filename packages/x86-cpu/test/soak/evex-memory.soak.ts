@@ -123,9 +123,8 @@ function isBlended(pair: Pair, plain: Uint8Array, bits: bigint, after: Uint8Arra
 
 /** Bytes from the operand's beginning up to the last that must be accessed under a mask. */
 function neededBytes({ info, form, size, isRepeated, mask }: Pair, bits: bigint): number {
-  const { elements, elementBytes, isScalar, isPaired } = form
+  const { elements, elementBytes, isScalar, isPaired, isRepeated: isEach } = form
   if (mask === 0 || info.masking === 'none' || !info.faultSuppression) return size
-  const isEach = /BROADCAST/.test(info.mnemonic)
   const bytes = elementBytes[isEach ? 0 : operandOf(info)]!
   const all = Array.from({ length: isPaired ? elements / 2 : elements }, (_, i) => i)
   const used = all.filter((i) => ((bits >> BigInt(i)) & 1n) !== 0n).map((i) => (isEach ? i % (size / bytes) : i))
