@@ -254,6 +254,13 @@ function writeEfer(s: System, lo: number, hi: number): void {
   s.cpu.modeChanged()
 }
 
+function writeMiscEnable(s: System, lo: number, hi: number): void {
+  const reserved = (lo & ~(MISC_ENABLE_WRITABLE | MISC_ENABLE_READ_ONLY)) | (hi & ~systemState.MISC_ENABLE_HI_NO_XD)
+  refuse(s, reserved !== 0)
+  const kept = s.get(systemState.S_MISC_ENABLE) & MISC_ENABLE_READ_ONLY
+  s.set64(systemState.S_MISC_ENABLE, kept | (lo & MISC_ENABLE_WRITABLE), hi)
+}
+
 /** Writes an MSR. @throws #GP(0) for one that does not exist, and for values that it cannot hold */
 export function writeMsr(s: System, index: number, lo: number, hi: number): void {
   refuse(s, s.cpu.processor.lacksMsr(index >>> 0))
@@ -300,15 +307,7 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
       refuse(s, hi !== 0 || (lo & ~0xcff) !== 0 || !isMtrrType(lo & 0xff))
       break
     case IA32_MISC_ENABLE:
-      refuse(
-        s,
-        (lo & ~(MISC_ENABLE_WRITABLE | MISC_ENABLE_READ_ONLY)) !== 0 || (hi & ~systemState.MISC_ENABLE_HI_NO_XD) !== 0,
-      )
-      s.set64(
-        systemState.S_MISC_ENABLE,
-        (s.get(systemState.S_MISC_ENABLE) & MISC_ENABLE_READ_ONLY) | (lo & MISC_ENABLE_WRITABLE),
-        hi,
-      )
+      writeMiscEnable(s, lo, hi)
       return
     case IA32_XSS:
       // XSAVES manages no supervisor state: no bit exists.

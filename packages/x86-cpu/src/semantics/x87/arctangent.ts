@@ -34,6 +34,47 @@ function arctangentSeries(f: FunctionBuilder, fixed: Fixed, x: Fraction, shift: 
   return fixed.multiply(x, fixed.complement(fixed.multiply(u, fixed.polynomial(u, oddReciprocals(), true))))
 }
 
+/** Gives `set` arctan(t) from that of the breakpoint k / 8 beside it: arctan(k / 8) ± arctan(u). @param halfT - t / 2, which leaves room for t = 1 */
+function fromBreakpoint(
+  c: Context,
+  f: FunctionBuilder,
+  fixed: Fixed,
+  halfT: Fraction,
+  index: I32,
+  set: (value: Fraction) => void,
+): void {
+  // u = (8t − k) / (8 + kt), over 16: both in units that keep them below one.
+  const k = f.let(index.toI64U())
+  const breakpoint = { high: f.let(k.shl(60)), low: I64.of(0) }
+  const below = f.let(halfT.high.ltU(breakpoint.high))
+  const distance = fixed.choose(below, fixed.subtract(breakpoint, halfT), fixed.subtract(halfT, breakpoint))
+  // (8 + kt)/16 = 1/2 + k · (t/2) / 8
+  const eighth = fixed.shiftRight(halfT, I32.of(3))
+  const product = {
+    high: f.let(eighth.high.mul(k).add(f.call(highWord(c), eighth.low, k))),
+    low: f.let(eighth.low.mul(k)),
+  }
+  const divisor = fixed.add(product, fractionOf(1n << 127n))
+  const constant = { high: f.local('i64'), low: f.local('i64') }
+  for (let i = 1; i <= BREAKPOINTS; i++) {
+    f.if(index.eq(i), () => {
+      const units = fractionOf(arctangentOf(BigInt(i), BigInt(BREAKPOINTS)))
+      f.set(constant.high, units.high)
+      f.set(constant.low, units.low)
+    })
+  }
+  const base = { high: constant.high.get, low: constant.low.get }
+  f.if(
+    distance.high.or(distance.low).eqz(),
+    () => set(base),
+    () => {
+      const u = fixed.normalise(fixed.divide(distance, divisor))
+      const delta = fixed.shiftRight(arctangentSeries(f, fixed, u.fraction, u.shift), u.shift)
+      set(fixed.choose(below, fixed.subtract(base, delta), fixed.add(base, delta)))
+    },
+  )
+}
+
 /**
  * (state): R = the angle of the point (B, A): arctan(A/B) in the right quadrant. A = ST(1) is the ordinate, B = ST(0) the
  * abscissa.
@@ -108,37 +149,7 @@ function arctangent(c: Context): SharedFunction {
         f.set(scale, down)
       },
       () => {
-        // u = (8t − k) / (8 + kt), over 16: both in units that keep them below one. t/2 leaves room for t = 1.
-        const halfT = fixed.shiftRight(t, f.let(down.add(1)))
-        const k = f.let(index.get.toI64U())
-        const breakpoint = { high: f.let(k.shl(60)), low: I64.of(0) }
-        const below = f.let(halfT.high.ltU(breakpoint.high))
-        const distance = fixed.choose(below, fixed.subtract(breakpoint, halfT), fixed.subtract(halfT, breakpoint))
-        // (8 + kt)/16 = 1/2 + k · (t/2) / 8
-        const eighth = fixed.shiftRight(halfT, I32.of(3))
-        const product = {
-          high: f.let(eighth.high.mul(k).add(f.call(highWord(c), eighth.low, k))),
-          low: f.let(eighth.low.mul(k)),
-        }
-        const divisor = fixed.add(product, fractionOf(1n << 127n))
-        const constant = { high: f.local('i64'), low: f.local('i64') }
-        for (let i = 1; i <= BREAKPOINTS; i++) {
-          f.if(index.get.eq(i), () => {
-            const units = fractionOf(arctangentOf(BigInt(i), BigInt(BREAKPOINTS)))
-            f.set(constant.high, units.high)
-            f.set(constant.low, units.low)
-          })
-        }
-        const base = { high: constant.high.get, low: constant.low.get }
-        f.if(
-          distance.high.or(distance.low).eqz(),
-          () => set(base),
-          () => {
-            const u = fixed.normalise(fixed.divide(distance, divisor))
-            const delta = fixed.shiftRight(arctangentSeries(f, fixed, u.fraction, u.shift), u.shift)
-            set(fixed.choose(below, fixed.subtract(base, delta), fixed.add(base, delta)))
-          },
-        )
+        fromBreakpoint(c, f, fixed, fixed.shiftRight(t, f.let(down.add(1))), index.get, set)
         f.set(scale, I32.of(0))
       },
     )
