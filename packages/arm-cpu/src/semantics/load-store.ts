@@ -36,8 +36,8 @@ interface Address {
   readonly writeBack: I64 | undefined
 }
 
-/** The key of LDRAA or LDRAB. */
-const keyOf = ({ mnemonic }: Row): KeyName => (mnemonic.endsWith('A') ? 'DA' : 'DB')
+/** The key of LDRAA or LDRAB: bit 23. */
+const keyOf = ({ value }: Row): KeyName => ((value & 0x80_0000) === 0 ? 'DA' : 'DB')
 
 /** The base of LDRAA and LDRAB; a hypervisor that finishes the instruction finds it in the state. */
 function authenticatedBase(c: ArmContext, given: I64, key: KeyName): I64 {

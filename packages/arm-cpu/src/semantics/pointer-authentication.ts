@@ -207,16 +207,14 @@ const hint: Semantics = {
   },
 }
 
-/** PACIA to AUTDZB: `PAC` or `AUT`, the key, and `Z` in the middle where the modifier is zero. */
+/** PACIA to AUTDZB: bits 11:10 are the key; bit 12 is set of AUT, bit 13 where the modifier is zero. */
 const direct: Semantics = {
   selectors: '',
   emit(c, form) {
-    const [, kind, first, zero, last] = /^(PAC|AUT)([ID])(Z?)([AB])$/.exec(form.row.mnemonic)!
-    operate(
-      c,
-      { signs: kind === 'PAC', key: `${first}${last}` as KeyName, modifier: zero === 'Z' ? 'zero' : 'register' },
-      R_N,
-    )
+    const { value } = form.row
+    const key = (['IA', 'IB', 'DA', 'DB'] as const)[(value >>> 10) & 3]!
+    const modifier = (value & 0x2000) === 0 ? 'register' : 'zero'
+    operate(c, { signs: (value & 0x1000) === 0, key, modifier }, R_N)
   },
 }
 

@@ -77,7 +77,7 @@ const own = (name: string): A64Plan => ({ key: ownKey(name), small: 0, immediate
 
 /** Returns the record of a move; undefined for moves not permitted at EL0. */
 export function transferPlan(row: Row, word: number): VectorPlan | undefined {
-  const { mnemonic, operands, operation } = row
+  const { feature, operands, operation } = row
   const registers = registersOf(row, word)
   if (operation === 'system') {
     if (operands.startsWith('<apsr>')) return { ...own('VMRS.flags'), ...registers, frame: FRAME_WHOLE }
@@ -87,7 +87,7 @@ export function transferPlan(row: Row, word: number): VectorPlan | undefined {
   if (row.fields.has('u')) {
     return { ...own(operands.startsWith('<R') ? 'VMOV.from' : 'VMOV.to'), ...registers, frame: FRAME_WHOLE }
   }
-  if (operands.startsWith('<S') && mnemonic.endsWith('.F16')) {
+  if (operands.startsWith('<S') && feature === 'FP16') {
     const half = a64Rows('FMOV').find((each) => each.row.operands === '<Hd>, <Rn>')!
     return { ...a64Plan(half, { f: 0 }), ...registers, frame: FRAME_4 }
   }
