@@ -11,7 +11,7 @@ import type { LineWriter } from './line-writer.ts'
 const lowerCase: Map<string, string> = /*#__PURE__*/ new Map()
 
 /** Returns a mnemonic in lower case. Cached, because there are few. */
-export function lowerCaseMnemonic({ mnemonic }: CodeInfo): string {
+function lowerCaseMnemonic({ mnemonic }: CodeInfo): string {
   let text = lowerCase.get(mnemonic)
   if (text === undefined) {
     text = mnemonic.toLowerCase()
@@ -21,7 +21,7 @@ export function lowerCaseMnemonic({ mnemonic }: CodeInfo): string {
 }
 
 /** How an instruction is written: words of a table of `table/writing.ts`, with their values. */
-export type Writing = ReadonlyMap<string, string>
+type Writing = ReadonlyMap<string, string>
 
 const NOTHING: Writing = /*#__PURE__*/ new Map()
 

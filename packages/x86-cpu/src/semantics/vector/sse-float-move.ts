@@ -180,7 +180,7 @@ export function elementMask(control: I32, bits: Bits): V128 {
 }
 
 /** BLENDPS, BLENDPD: bit i of the immediate picks the second source's element i. */
-export function blend(bits: Bits): (c: Context) => void {
+function blend(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
     const control = c.let(c.immediate().toI32())
