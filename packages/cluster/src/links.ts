@@ -195,7 +195,7 @@ function withWrongBit(frame: Uint8Array, draws: Draws): Uint8Array {
   return wrong
 }
 
-/** The properties of the link between two machines: those of the list, or the usual ones. */
+/** The properties of the link between two machines: the list's, or the usual ones. */
 export function linkBetween({ machines, network }: ClusterDescription, from: number, to: number): Link {
   const names = [machines[from]!.name, machines[to]!.name]
   const { latency, jitter, bandwidth, loss } =

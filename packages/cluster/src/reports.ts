@@ -97,7 +97,7 @@ export interface Property {
   readonly failed: number
 }
 
-/** Tells whether a property has held. One that has to hold once, or to be reached, was never seen where it did not. */
+/** Tells whether a property has held. A property that has to hold once, or to be reached, was never seen until it did. */
 export const stateOf = ({ kind, passed, failed }: Property): 'held' | 'failed' | 'never seen' => {
   const isBroken = failed > 0 && (kind === 'always' || kind === 'unreachable')
   return isBroken ? 'failed' : passed > 0 || kind === 'unreachable' ? 'held' : 'never seen'
@@ -135,7 +135,7 @@ export class Properties {
     return this.#note({ kind: 'always', name: report.name, ok: report.count >= promised, details }, machine)
   }
 
-  /** Adds those of another run. */
+  /** Adds the properties of another run. */
   add(properties: readonly Property[]): void {
     for (const { passed, failed, ...named } of properties) {
       const property = this.#of(named)

@@ -48,7 +48,7 @@ export interface TimedMachine {
   run(options: object): Promise<{ readonly reason: string }>
 }
 
-/** Timers and the clock of a machine, from outside: those of its domain, or of the recorder of its run. */
+/** Timers and the clock of a machine, from outside: of its domain, or of the recorder of its run. */
 export interface MachineTime {
   /** Makes a timer. */
   timer(callback: () => void): { armAfter(ns: number): void }

@@ -94,7 +94,7 @@ export interface CodeInfo {
   /** EVEX: bytes of the elements that the mask covers, in the destination or, if that is a mask, in the source; 0 = no mask. */
   readonly elementBytes: number
   /**
-   * EVEX: the class of exceptions, such as `E4NF`; `''` of other encodings and of AMX. Those with `.nb` are not told apart.
+   * EVEX: the class of exceptions, such as `E4NF`; `''` of other encodings and of AMX. Classes with `.nb` are not told apart.
    * Source: SDM vol. 2A, "Exception Classifications of EVEX-Encoded Instructions".
    */
   readonly exceptionClass: string

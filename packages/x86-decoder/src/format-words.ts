@@ -46,7 +46,7 @@ export function writingIn(...tables: readonly string[]): (info: CodeInfo) => Wri
 /** Returns the name of an instruction that is written so. */
 export const nameOf = (info: CodeInfo, writing: Writing): string => writing.get('name') ?? lowerCaseMnemonic(info)
 
-/** What all syntaxes have in common. */
+/** Words that all syntaxes write alike. */
 export const commonOf: (info: CodeInfo) => Writing = /*#__PURE__*/ writingIn(commonWriting)
 
 /** A prefix of the address size that no operand shows: that of LOOP's counter. */

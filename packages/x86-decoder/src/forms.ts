@@ -62,7 +62,7 @@ let tableCount = 0
 const BASE_TABLES = 8
 
 /**
- * The rows of EVEX that others have in their last column. Those of legacy instructions are in map 4, where a mandatory prefix 66 of
+ * The rows of EVEX that others have in their last column. Legacy instructions are in map 4, where a mandatory prefix 66 of
  * words and doublewords is the operand size. Of VEX the operation, and that VEX has the row too, are the same.
  */
 function evexRowsOf(rows: readonly string[]): string[] {

@@ -1,4 +1,4 @@
-/** The Linux of a cluster's machine, like those of `retrap exec`. */
+/** The Linux of a cluster's machine, like the Linux of `retrap exec`. */
 import { addressOf, type Disk, type GuestListener, MOST_LINE, type PlacedMachine } from '@retrap/cluster'
 import { type PcForkOptions, type PcSnapshotState, stateWithMemory } from '@retrap/machine'
 import { REPORT_FOLDER } from '../guests/linux/exec-initramfs.ts'

@@ -19,7 +19,7 @@ import { wideHalves } from './fp16/halves.ts'
 import { digests } from './vex/digests.ts'
 import { products } from './vex/products.ts'
 
-/** Operations that EVEX alone has, those of newer VEX features, and those that are others than VEX has under their names. */
+/** Operations of EVEX alone and of newer VEX features, and operations that differ from VEX's of the same name. */
 const own: SemanticsTable = {
   ...products,
   ...digests,

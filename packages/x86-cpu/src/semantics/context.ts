@@ -346,7 +346,7 @@ export abstract class Context extends FlagContext {
 /** An operation over the emitter; one for all operand kinds and sizes. */
 /** The numbers of floating point that an operation has in vector registers. */
 export interface Numbers {
-  /** Bits of each number; of a conversion those of the result. */
+  /** Bits of each number; of a conversion: bits of the result. */
   readonly bits: 32 | 64
   /** Bits of a number that is converted. */
   readonly from?: 32 | 64
