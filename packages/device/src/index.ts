@@ -12,7 +12,7 @@ export {
   savedState,
   shapeFault,
 } from './saved-state.ts'
-export { listed, type PlainState, Stateful } from './stateful.ts'
+export { fieldsPart, listed, type PlainState, Stateful, type StatePart, viewed } from './stateful.ts'
 export type {
   AccessRequest,
   AccessSize,

@@ -169,6 +169,23 @@ export function listed(registers: { [name: string]: number }): StatePart {
   }
 }
 
+/** Returns a part that is saved as plain data; a saved one has the shape of the present data. */
+export function viewed<T>(save: () => T, restore: (state: T) => void): StatePart {
+  return { save, restore, stateFault: (state) => shapeFault('', state, save(), true) }
+}
+
+class Fields extends Stateful {
+  constructor(record: object, rules: StateRules<never>) {
+    super()
+    this.keeps(record, rules)
+  }
+}
+
+/** Returns a part that saves the fields of a record under their names, by the rules of {@link Stateful}. */
+export function fieldsPart<T extends object>(record: T, rules: StateRules<keyof T & string> = {}): StatePart {
+  return new Fields(record, rules as StateRules<never>)
+}
+
 const NOTHING: StatePart = { save: () => null, restore: () => {} }
 
 const isPart = (value: unknown): value is StatePart =>

@@ -1,26 +1,8 @@
-import { Instant, type Word64 } from '@retrap/device'
+import { fieldsPart, Instant, type StatePart, viewed, type Word64 } from '@retrap/device'
 import * as apicRegisters from './apic-registers.ts'
-import { restoreWords, saveWords } from './arguments.ts'
 import type { LocalApicOptions } from './local-apic-options.ts'
+import { bitOf, namedWords } from './saved-words.ts'
 import { type ApicClock, type ApicTimer, Ratio } from './time.ts'
-
-/** Holds the saved state of a local APIC's timer; its LVT entry is saved with the others. */
-export interface ApicTimerState {
-  /** Initial-count register. */
-  readonly initialCount: number
-  /** Divide-configuration register. */
-  readonly divide: number
-  /** Time at which the count, or the period that runs, began: nanoseconds of the machine's clock, 64 bits. */
-  readonly start: Word64
-  /** Rest of that time below a nanosecond, in parts of the tick length's denominator. */
-  readonly startRest: number
-  /** Whether the one-shot count has expired. */
-  readonly done: boolean
-  /** IA32_TSC_DEADLINE, low word. */
-  readonly deadlineLo: number
-  /** IA32_TSC_DEADLINE, high word. */
-  readonly deadlineHi: number
-}
 
 /** Words saved unchanged. */
 const SAVED = {
@@ -41,6 +23,8 @@ const SAVED = {
  * Source: Intel SDM vol. 3A, "APIC Timer", "TSC-Deadline Mode".
  */
 export class ApicTimerUnit {
+  /** Saves all but the LVT entry, which is saved with the other entries. */
+  readonly state: StatePart
   readonly #words: Int32Array
   readonly #doubles: Float64Array
   readonly #clock: ApicClock
@@ -62,7 +46,24 @@ export class ApicTimerUnit {
   constructor(words: Int32Array, options: LocalApicOptions, fire: () => void) {
     const { clock, timerHz = 1e9 } = options
     this.#words = words
-    this.#doubles = new Float64Array(words.buffer, words.byteOffset, words.length / 2)
+    const doubles = new Float64Array(words.buffer, words.byteOffset, words.length / 2)
+    this.#doubles = doubles
+    this.state = fieldsPart(
+      {
+        registers: namedWords(words, SAVED),
+        // Time at which the count, or the period that runs, began, and its rest in parts of the tick length's denominator.
+        start: viewed(
+          () => this.#start(this.#at).save(),
+          (start) => this.#setStart(start, 0),
+        ),
+        startRest: viewed(
+          () => doubles[apicRegisters.TIMER_START_REST]!,
+          (rest) => (doubles[apicRegisters.TIMER_START_REST] = rest),
+        ),
+        done: bitOf(words, apicRegisters.W.TIMER_DONE, 1),
+      },
+      { flat: ['registers'], settled: () => this.resume() },
+    )
     this.#clock = clock
     this.#tscToNs = options.tscToNs?.bind(options) ?? tscSinceZero(options.tscHz ?? 1e9)
     this.#fire = fire
@@ -253,24 +254,6 @@ export class ApicTimerUnit {
       this.#timer.cancel()
     }
     this.#fire()
-  }
-
-  /** Returns the state by name. */
-  save(): ApicTimerState {
-    return {
-      ...saveWords(this.#words, SAVED),
-      start: this.#start(this.#at).save(),
-      startRest: this.#doubles[apicRegisters.TIMER_START_REST]!,
-      done: this.#words[apicRegisters.W.TIMER_DONE] !== 0,
-    }
-  }
-
-  /** Takes a saved state, after the LVT entries. */
-  restore(state: ApicTimerState): void {
-    restoreWords(this.#words, SAVED, state)
-    this.#words[apicRegisters.W.TIMER_DONE] = state.done ? 1 : 0
-    this.#setStart(state.start, state.startRest)
-    this.resume()
   }
 }
 

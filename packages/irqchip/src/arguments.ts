@@ -1,5 +1,4 @@
 import { describeArgument } from '@retrap/basics'
-import { shapeFault } from '@retrap/device'
 
 /** Codes of {@link IrqchipError}: an argument out of range; a saved state that does not fit. */
 export type IrqchipErrorCode = 'ERR_INVALID' | 'ERR_STATE'
@@ -79,41 +78,4 @@ export function regionFor(bytes: number, given: StateRegion | undefined): StateR
     throw new IrqchipError('ERR_INVALID', `state of ${bytes} bytes at ${byteOffset} does not fit ${size}`)
   }
   return given
-}
-
-/**
- * Returns words of a controller's state under the names in its saved states, unsigned.
- *
- * @param table - place of each word
- * @param block - word that the places count from
- */
-export function saveWords<T extends Readonly<Record<string, number>>>(
-  words: Int32Array,
-  table: T,
-  block = 0,
-): Record<keyof T, number> {
-  const saved = {} as Record<keyof T, number>
-  for (const name in table) saved[name] = words[block + table[name]!]! >>> 0
-  return saved
-}
-
-/** Takes words that `saveWords` has returned; their shape was checked. */
-export function restoreWords<T extends Readonly<Record<string, number>>>(
-  words: Int32Array,
-  table: T,
-  state: Readonly<Record<keyof T, number>>,
-  block = 0,
-): void {
-  for (const name in table) words[block + table[name]!] = state[name]
-}
-
-/**
- * Compares the shape of a saved state with a valid one: the same names, types, lengths and version.
- *
- * @param template - a state of the same controller, for its shape
- * @throws IrqchipError `ERR_STATE`, which names the first field that differs
- */
-export function checkState(name: string, state: unknown, template: unknown): void {
-  const fault = shapeFault(name, state, template, true)
-  if (fault !== undefined) throw new IrqchipError('ERR_STATE', fault)
 }

@@ -1,22 +1,14 @@
-import type { InterruptLine, Word64 } from '@retrap/device'
+import { type InterruptLine, type PlainState, viewed, type Word64 } from '@retrap/device'
 import { SharedLines } from '@retrap/device/host'
 import { describeArgument } from '@retrap/basics'
 import { ApicBus } from './apic-bus.ts'
-import {
-  checkInteger,
-  checkMethod,
-  checkObject,
-  checkState,
-  IrqchipError,
-  regionFor,
-  type StateRegion,
-} from './arguments.ts'
+import { checkInteger, checkMethod, checkObject, IrqchipError, regionFor, type StateRegion } from './arguments.ts'
 import type { ApicClock } from './time.ts'
-import { I8259_STATE_BYTES, I8259Pair, type I8259State } from './i8259.ts'
-import { IOAPIC_STATE_BYTES, IoApic, type IoApicState } from './ioapic.ts'
+import { I8259_STATE_BYTES, I8259Pair } from './i8259.ts'
+import { IOAPIC_STATE_BYTES, IoApic } from './ioapic.ts'
 import { LOCAL_APIC_STATE_BYTES, wideDestination } from './apic-registers.ts'
 import { LocalApic } from './local-apic.ts'
-import type { LocalApicState } from './local-apic-state.ts'
+import { Controller } from './saved-words.ts'
 
 /** Options of an {@link InterruptFabric}. */
 export interface InterruptFabricOptions {
@@ -50,19 +42,8 @@ export interface InterruptFabricOptions {
   readonly state?: StateRegion
 }
 
-/** Holds the saved state of an {@link InterruptFabric}. */
-export interface InterruptFabricState {
-  /** Version of this shape. */
-  readonly version: 1
-  /** State of each local APIC, by vCPU. */
-  readonly localApics: readonly LocalApicState[]
-  /** State of the I/O APIC. */
-  readonly ioApic: IoApicState
-  /** State of the i8259 pair. */
-  readonly i8259: I8259State
-  /** Index of the APIC that comes first in the next arbitration among equals. */
-  readonly arbitrationTurn: number
-}
+/** Saved state of an {@link InterruptFabric}. */
+export type InterruptFabricState = PlainState
 
 /** Where the state of a vCPU's local APIC begins, in that of all controllers. */
 export function localApicOffset(cpu: number): number {
@@ -82,7 +63,7 @@ export function interruptFabricBytes(cpus: number): number {
  * (the MADT's interrupt source override says so). Inputs from 16 on are the I/O APIC's alone. The i8259's output drives
  * LINT0 of every local APIC.
  */
-export class InterruptFabric {
+export class InterruptFabric extends Controller {
   /** Local APICs, by vCPU. */
   readonly localApics: readonly LocalApic[]
   /** The I/O APIC. */
@@ -110,6 +91,7 @@ export class InterruptFabric {
   intercept: (pin: number) => boolean = () => false
 
   constructor(options: InterruptFabricOptions) {
+    super()
     checkObject('options', options)
     const { cpus } = options
     const bytes = interruptFabricBytes(cpus)
@@ -156,6 +138,20 @@ export class InterruptFabric {
       apics.push(apic)
       this.#bus.add(apic)
     }
+    this.keeps(
+      {
+        version: 1,
+        localApics: apics,
+        ioApic: this.ioApic,
+        i8259: this.i8259,
+        // Index of the APIC that comes first in the next arbitration among equals.
+        arbitrationTurn: viewed(
+          () => this.#bus.turn,
+          (turn) => (this.#bus.turn = turn),
+        ),
+      },
+      { device: 'interrupts' },
+    )
   }
 
   /** The local APIC of a vCPU. */
@@ -213,7 +209,7 @@ export class InterruptFabric {
   }
 
   /** Power-on state of every controller. Wires keep the levels that their drivers give them. */
-  reset(): void {
+  override reset(): void {
     this.ioApic.reset()
     for (const apic of this.localApics) apic.reset()
     this.i8259.reset()
@@ -222,30 +218,6 @@ export class InterruptFabric {
       apic.setLint(1, this.#nmi.isAsserted(0))
     }
     this.#bus.turn = 0
-  }
-
-  /** Returns the state of every controller. */
-  save(): InterruptFabricState {
-    return {
-      version: 1,
-      localApics: this.localApics.map((apic) => apic.save()),
-      ioApic: this.ioApic.save(),
-      i8259: this.i8259.save(),
-      arbitrationTurn: this.#bus.turn,
-    }
-  }
-
-  /**
-   * Restores a saved state with the levels of the wires; devices restored afterwards drive the same levels.
-   *
-   * @throws IrqchipError `ERR_STATE` for another version, shape or number of processors; then nothing has changed
-   */
-  restore(state: InterruptFabricState): void {
-    checkState('interrupt state', state, this.save())
-    this.i8259.restore(state.i8259)
-    this.ioApic.restore(state.ioApic)
-    this.localApics.forEach((apic, cpu) => apic.restore(state.localApics[cpu]!))
-    this.#bus.turn = state.arbitrationTurn
   }
 }
 

@@ -1,9 +1,7 @@
-import { restoreWords, saveWords } from './arguments.ts'
+import type { StatePart } from '@retrap/device'
+import { namedWords } from './saved-words.ts'
 
-/** Holds the saved state of one 8259A. Bit n of a bit mask is input n; flags are 0 or 1. */
-export type I8259ChipState = Readonly<Record<keyof typeof W, number>>
-
-/** Word of the state region that holds each field. */
+/** Word of the state region that holds each field, saved under the same name. Bit n of a bit mask is input n; flags are 0 or 1. */
 const W = {
   /** Levels of the inputs, as driven. */
   lines: 0,
@@ -82,6 +80,8 @@ const OCW2_ENDS = 1 << 5
  * Source: Intel 8259A data sheet.
  */
 export class I8259Chip {
+  /** Saves all words. */
+  readonly state: StatePart
   readonly #words: Int32Array
   /** Mask of the input that another chip's INT drives; 0 for a chip without one. */
   readonly #cascade: number
@@ -89,6 +89,7 @@ export class I8259Chip {
   readonly #elcrWritable: number
 
   constructor(words: Int32Array, cascade: number, elcrWritable: number) {
+    this.state = namedWords(words, W)
     this.#words = words
     this.#cascade = cascade
     this.#elcrWritable = elcrWritable
@@ -276,17 +277,5 @@ export class I8259Chip {
     w[W.poll] = (value & OCW3_POLL) === 0 ? 0 : 1
     // Poll overrides the choice of a register.
     if ((value & (OCW3_POLL | OCW3_READ_REGISTER)) === OCW3_READ_REGISTER) w[W.readIsr] = value & OCW3_READ_ISR
-  }
-
-  // ---- state ----
-
-  /** Returns the state by name. */
-  save(): I8259ChipState {
-    return saveWords(this.#words, W)
-  }
-
-  /** Takes a saved state. */
-  restore(state: I8259ChipState): void {
-    restoreWords(this.#words, W, state)
   }
 }

@@ -1,5 +1,6 @@
-import { checkFunction, checkState, regionFor, type StateRegion } from './arguments.ts'
-import { I8259_CHIP_WORDS, I8259Chip, type I8259ChipState } from './i8259-chip.ts'
+import { checkFunction, regionFor, type StateRegion } from './arguments.ts'
+import { I8259_CHIP_WORDS, I8259Chip } from './i8259-chip.ts'
+import { Controller } from './saved-words.ts'
 
 /** Counts the bytes of machine memory that the pair's state takes. */
 export const I8259_STATE_BYTES = 256
@@ -9,16 +10,6 @@ const INT = 2 * I8259_CHIP_WORDS
 
 /** Master input that the slave's INT drives. */
 const CASCADE = 2
-
-/** Holds the saved state of an {@link I8259Pair}. */
-export interface I8259State {
-  /** Version of this shape. */
-  readonly version: 1
-  /** State of the chip at port 0x20. */
-  readonly master: I8259ChipState
-  /** State of the chip at port 0xA0. */
-  readonly slave: I8259ChipState
-}
 
 /** Answers accesses to a few ports. Registers are bytes; a wider access takes one byte a port. */
 export interface PortHandler {
@@ -36,7 +27,7 @@ export interface PortHandler {
  *
  * Source: Intel 8259A data sheet; Intel 82371AB (PIIX4) data sheet for ELCR.
  */
-export class I8259Pair {
+export class I8259Pair extends Controller {
   /** Ports 0x20–0x21. */
   readonly masterPorts: PortHandler
   /** Ports 0xA0–0xA1. */
@@ -55,6 +46,7 @@ export class I8259Pair {
    * @param state - `I8259_STATE_BYTES` bytes for the state; default a new buffer
    */
   constructor(output: (level: boolean) => void, state?: StateRegion) {
+    super()
     checkFunction('output', output)
     this.#output = output
     const { buffer, byteOffset } = regionFor(I8259_STATE_BYTES, state)
@@ -63,6 +55,10 @@ export class I8259Pair {
     // Inputs 0, 1, 2, 8 and 13 belong to timer, keyboard, cascade, clock and coprocessor, which are edge-triggered.
     this.#master = new I8259Chip(words.subarray(0, I8259_CHIP_WORDS), 1 << CASCADE, 0xf8)
     this.#slave = new I8259Chip(words.subarray(I8259_CHIP_WORDS, INT), 0, 0xde)
+    this.keeps(
+      { version: 1, master: this.#master.state, slave: this.#slave.state },
+      { device: 'i8259', settled: () => this.#settle() },
+    )
     this.masterPorts = this.#chipPorts(this.#master)
     this.slavePorts = this.#chipPorts(this.#slave)
     const chips = [this.#master, this.#slave] as const
@@ -92,7 +88,7 @@ export class I8259Pair {
   }
 
   /** Restores the power-on state, ELCR too. The inputs keep the levels that their drivers give them. */
-  reset(): void {
+  override reset(): void {
     this.#master.reset()
     this.#slave.reset()
     this.#settle()
@@ -143,23 +139,6 @@ export class I8259Pair {
     if (level === this.#words[INT]) return
     this.#words[INT] = level
     this.#output(level === 1)
-  }
-
-  /** Returns the state of both chips. */
-  save(): I8259State {
-    return { version: 1, master: this.#master.save(), slave: this.#slave.save() }
-  }
-
-  /**
-   * Takes a saved state.
-   *
-   * @throws IrqchipError `ERR_STATE` for another version or shape; then nothing has changed
-   */
-  restore(state: I8259State): void {
-    checkState('i8259 state', state, this.save())
-    this.#master.restore(state.master)
-    this.#slave.restore(state.slave)
-    this.#settle()
   }
 }
 

@@ -1,5 +1,7 @@
+import { viewed } from '@retrap/device'
 import { DM_FIXED, DM_LOWEST } from './apic-registers.ts'
-import { checkFunction, checkInteger, checkState, regionFor, type StateRegion } from './arguments.ts'
+import { checkFunction, checkInteger, regionFor, type StateRegion } from './arguments.ts'
+import { Controller, namedWords } from './saved-words.ts'
 
 /** Guest-physical address of the first I/O APIC's register page. */
 export const IOAPIC_ADDRESS = 0xfec0_0000
@@ -37,20 +39,6 @@ export type SendMessage = (
   level: boolean,
 ) => boolean
 
-/** Holds the saved state of an {@link IoApic}. */
-export interface IoApicState {
-  /** Version of this shape. */
-  readonly version: 2
-  /** Redirection entries by input: vector, mode and mask in the low word, the destination in the high word. */
-  readonly entries: readonly { readonly low: number; readonly high: number }[]
-  /** Selected register. */
-  readonly select: number
-  /** Identification register. */
-  readonly id: number
-  /** Levels of the inputs, as bits. */
-  readonly lines: number
-}
-
 /**
  * An I/O APIC of version 0x20 with 24 inputs, or more.
  *
@@ -59,7 +47,7 @@ export interface IoApicState {
  *
  * Source: Intel 82093AA data sheet, and for the EOI register the 82801 I/O controller hubs' ("I/O APIC").
  */
-export class IoApic {
+export class IoApic extends Controller {
   /** Inputs. */
   readonly pins: number
   readonly #words: Int32Array
@@ -73,17 +61,31 @@ export class IoApic {
    * @throws IrqchipError `ERR_INVALID` for another number of inputs, or an argument of the wrong type
    */
   constructor(send: SendMessage, state?: StateRegion, pins: number = IOAPIC_PINS) {
+    super()
     checkFunction('send', send)
     const { buffer, byteOffset } = regionFor(IOAPIC_STATE_BYTES, state)
     checkInteger('pins', pins, 1, MOST_IOAPIC_PINS)
     this.pins = pins
-    this.#words = new Int32Array(buffer, byteOffset, IOAPIC_STATE_BYTES / 4)
+    const words = new Int32Array(buffer, byteOffset, IOAPIC_STATE_BYTES / 4)
+    this.#words = words
     this.#send = send
+    this.keeps(
+      {
+        version: 2,
+        entries: Array.from({ length: pins }, (_, pin) => namedWords(words, { low: 0, high: 1 }, 2 * pin)),
+        registers: namedWords(words, { select: SELECT, id: ID }),
+        lines: viewed(
+          () => (words[LINES + 1]! >>> 0) * 2 ** 32 + (words[LINES]! >>> 0),
+          (lines) => words.set([lines, Math.floor(lines / 2 ** 32)], LINES),
+        ),
+      },
+      { device: 'I/O APIC', flat: ['registers'] },
+    )
     this.reset()
   }
 
   /** Power-on state. The levels of the inputs are their drivers' business and stay. */
-  reset(): void {
+  override reset(): void {
     this.#words.fill(0, 0, LINES)
     for (let pin = 0; pin < this.pins; pin++) this.#words[2 * pin] = MASKED
   }
@@ -172,35 +174,6 @@ export class IoApic {
   /** The local APIC that was to take a level-triggered interrupt may take it now: tries again. */
   retry(): void {
     for (let pin = 0; pin < this.pins; pin++) this.#levelPin(pin)
-  }
-
-  /** Returns the state by name. */
-  save(): IoApicState {
-    const words = this.#words
-    return {
-      version: 2,
-      entries: Array.from({ length: this.pins }, (_, pin) => ({
-        low: words[2 * pin]! >>> 0,
-        high: words[2 * pin + 1]! >>> 0,
-      })),
-      select: words[SELECT]!,
-      id: words[ID]! >>> 0,
-      lines: (words[LINES + 1]! >>> 0) * 2 ** 32 + (words[LINES]! >>> 0),
-    }
-  }
-
-  /**
-   * Takes a saved state.
-   *
-   * @throws IrqchipError `ERR_STATE` for another version or shape; then nothing has changed
-   */
-  restore(state: IoApicState): void {
-    checkState('I/O APIC state', state, this.save())
-    state.entries.forEach(({ low, high }, pin) => this.#words.set([low, high], 2 * pin))
-    this.#words[SELECT] = state.select
-    this.#words[ID] = state.id
-    this.#words[LINES] = state.lines
-    this.#words[LINES + 1] = Math.floor(state.lines / 2 ** 32)
   }
 }
 

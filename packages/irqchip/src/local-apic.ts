@@ -1,14 +1,15 @@
+import { fieldsPart, viewed } from '@retrap/device'
 import * as apicRegisters from './apic-registers.ts'
 import { isInPage, isMsr, isMsrWriteAllowed, wideDestination } from './apic-registers.ts'
 import { ApicTimerUnit } from './apic-timer.ts'
-import { checkState, regionFor, restoreWords, saveWords } from './arguments.ts'
+import { regionFor } from './arguments.ts'
 import {
   checkLocalApicOptions,
   type LocalApicBus,
   type LocalApicOptions,
   type TaskPriorityRecord,
 } from './local-apic-options.ts'
-import type { LocalApicState } from './local-apic-state.ts'
+import { bitOf, Controller, listedWords, namedWords } from './saved-words.ts'
 
 /** Bit of the event word: an input of the deliverable events has changed. */
 const RECHECK = 1 << 0
@@ -72,7 +73,7 @@ export interface StoredRegisters {
  */
 // The file is long so that a reader finds the effect of every register in it. Names, numbers and places of the registers
 // are in apic-registers.ts; how the timer counts is in apic-timer.ts.
-export class LocalApic {
+export class LocalApic extends Controller {
   /** Index of the vCPU. */
   readonly cpu: number
   /** The registers that may be read from memory. */
@@ -95,6 +96,7 @@ export class LocalApic {
 
   /** @throws IrqchipError `ERR_INVALID` for an option of the wrong type or out of range */
   constructor(options: LocalApicOptions) {
+    super()
     checkLocalApicOptions(options)
     const region = regionFor(apicRegisters.LOCAL_APIC_STATE_BYTES, options.state)
     const words = new Int32Array(region.buffer, region.byteOffset, apicRegisters.LOCAL_APIC_STATE_BYTES / 4)
@@ -113,6 +115,7 @@ export class LocalApic {
     this.#baseReservedHi = ~((1 << ((options.physicalBits ?? 40) - 32)) - 1)
     this.#timer = new ApicTimerUnit(words, options, () => this.#deliverLvt(apicRegisters.W.LVT_TIMER))
     this.#elsewhere = options.attached ?? false
+    this.#keepWords(words)
     if (!this.#elsewhere) this.reset()
   }
 
@@ -135,7 +138,7 @@ export class LocalApic {
   // ---------------------------------------------------------------- reset
 
   /** Restores the power-on state. */
-  reset(): void {
+  override reset(): void {
     const words = this.#words
     const events = words[apicRegisters.W.EVENTS]!
     this.#record = null
@@ -792,61 +795,50 @@ export class LocalApic {
 
   // ---------------------------------------------------------------- state
 
-  /** Returns the state by name. */
-  save(): LocalApicState {
-    const events = this.events()
-    const words = this.#words
-    const vectors = (first: number): number[] =>
-      Array.from(words.subarray(first, first + apicRegisters.VECTOR_WORDS), (word) => word >>> 0)
-    return {
-      version: 3,
-      ...saveWords(words, REGISTERS),
-      taskPriority: this.#taskPriority,
-      vectors: {
-        requests: vectors(apicRegisters.W.IRR),
-        inService: vectors(apicRegisters.W.ISR),
-        triggerMode: vectors(apicRegisters.W.TMR),
+  #keepWords(words: Int32Array): void {
+    const { W } = apicRegisters
+    const vectors = (first: number): Uint32Array => listedWords(words, first, apicRegisters.VECTOR_WORDS)
+    this.keeps(
+      {
+        version: 3,
+        registers: namedWords(words, REGISTERS),
+        taskPriority: viewed(
+          () => this.#taskPriority,
+          (priority) => (this.#taskPriority = priority),
+        ),
+        // The lowest vectors first.
+        vectors: fieldsPart({ requests: vectors(W.IRR), inService: vectors(W.ISR), triggerMode: vectors(W.TMR) }),
+        lvt: fieldsPart(
+          { entries: namedWords(words, LVT), pins: [bitOf(words, W.LINT, 1), bitOf(words, W.LINT, 2)] },
+          { flat: ['entries'] },
+        ),
+        timer: this.#timer.state,
+        events: fieldsPart({
+          nmi: bitOf(words, W.EVENTS, apicRegisters.EVENT_NMI),
+          smi: bitOf(words, W.EVENTS, apicRegisters.EVENT_SMI),
+          init: bitOf(words, W.EVENTS, apicRegisters.EVENT_INIT),
+          // Vector of a pending start-up message; −1: none.
+          startup: viewed(
+            () => ((words[W.EVENTS]! & apicRegisters.EVENT_SIPI) === 0 ? -1 : words[W.SIPI_VECTOR]!),
+            (vector) => {
+              words[W.SIPI_VECTOR] = Math.max(0, vector)
+              words[W.EVENTS]! &= ~apicRegisters.EVENT_SIPI
+              if (vector >= 0) words[W.EVENTS]! |= apicRegisters.EVENT_SIPI
+            },
+          ),
+          extInt: bitOf(words, W.EVENTS, EXTINT_MESSAGE),
+        }),
       },
-      lvt: { ...saveWords(words, LVT), pins: [this.#level(0), this.#level(1)] },
-      timer: this.#timer.save(),
-      events: {
-        nmi: (events & apicRegisters.EVENT_NMI) !== 0,
-        smi: (events & apicRegisters.EVENT_SMI) !== 0,
-        init: (events & apicRegisters.EVENT_INIT) !== 0,
-        startup: (events & apicRegisters.EVENT_SIPI) === 0 ? -1 : words[apicRegisters.W.SIPI_VECTOR]!,
-        extInt: (events & EXTINT_MESSAGE) !== 0,
-      },
-    }
+      { device: 'local APIC', flat: ['registers'], settled: () => this.#restored() },
+    )
   }
 
-  /**
-   * Takes a saved state.
-   *
-   * @throws IrqchipError `ERR_STATE` for another version or shape; then nothing has changed
-   */
-  restore(state: LocalApicState): void {
-    checkState('local APIC state', state, this.save())
-    const words = this.#words
-    const { vectors, lvt, events } = state
-    restoreWords(words, REGISTERS, state)
-    this.#resetIdentity()
+  #restored(): void {
     // The state may come from an APIC with another ID.
-    words[apicRegisters.W.LDR] = state.logicalDestination
-    this.#taskPriority = state.taskPriority
-    words.set(vectors.requests, apicRegisters.W.IRR)
-    words.set(vectors.inService, apicRegisters.W.ISR)
-    words.set(vectors.triggerMode, apicRegisters.W.TMR)
-    restoreWords(words, LVT, lvt)
-    words[apicRegisters.W.LINT] = (lvt.pins[0] ? 1 : 0) | (lvt.pins[1] ? 2 : 0)
-    this.#timer.restore(state.timer)
-    words[apicRegisters.W.SIPI_VECTOR] = Math.max(0, events.startup)
-    words[apicRegisters.W.EVENTS] =
-      RECHECK |
-      (events.nmi ? apicRegisters.EVENT_NMI : 0) |
-      (events.smi ? apicRegisters.EVENT_SMI : 0) |
-      (events.init ? apicRegisters.EVENT_INIT : 0) |
-      (events.startup >= 0 ? apicRegisters.EVENT_SIPI : 0) |
-      (events.extInt ? apicRegisters.EVENT_EXTINT | EXTINT_MESSAGE : 0)
+    const destination = this.#words[apicRegisters.W.LDR]!
+    this.#resetIdentity()
+    this.#words[apicRegisters.W.LDR] = destination
+    this.#touch()
     this.#bus.wake(this.cpu)
   }
 }

@@ -98,7 +98,7 @@ describe('the pair beside a naive model of the data sheet', () => {
             model.cascade()
             expect(pic.output).toBe(model.int)
             expect(wire.at(-1)).toBe(model.int)
-            const state = pic.save()
+            const state = pic.save() as Record<'master' | 'slave', Record<string, number>>
             for (const which of ['master', 'slave'] as const) {
               const { inService, mask, first } = state[which]
               const naive = model[which]

@@ -129,7 +129,7 @@ describe('an I/O APIC with 48 inputs, as guests of Xen have it', () => {
     entry(other.fabric.ioApic, 40, 0x40 | LEVEL)
     expect(other.apic.acknowledge()).toBe(0x40)
     expect(() => makeFabric().fabric.ioApic.restore(saved)).toThrow(
-      /I\/O APIC state\.entries has 48 elements: expected 24/,
+      /I\/O APIC: entries of the saved state has 48 elements: expected 24/,
     )
   })
 
@@ -271,7 +271,7 @@ describe('state', () => {
     b.fabric.localApic(1).write(index.APIC_EOI, 0)
     expect(b.fabric.localApic(1).acknowledge()).toBe(0x40)
     expect(() => makeFabric({ cpus: 1 }).fabric.restore(saved)).toThrow(
-      /interrupt state\.localApics has 2 elements: expected 1/,
+      /interrupts: localApics of the saved state has 2 elements: expected 1/,
     )
   })
 

@@ -35,13 +35,13 @@ function listen({ domain }: machines.Pc): void {
   const { ioApic } = domain.interrupts
   const apic = domain.interrupts.localApic(0)
   const saved = ioApic.save()
-  const entries = saved.entries.with(LINE, { low: VECTOR, high: 0 })
+  const entries = (saved['entries'] as unknown[]).with(LINE, { low: VECTOR, high: 0 })
   ioApic.restore({ ...saved, entries })
   apic.restore({ ...apic.save(), spuriousVector: 0x1ff })
 }
 
 const isTold = ({ domain }: machines.Pc): boolean => {
-  const { requests } = domain.interrupts.localApic(0).save().vectors
+  const { requests } = domain.interrupts.localApic(0).save()['vectors'] as { requests: number[] }
   return ((requests[VECTOR >>> 5]! >>> (VECTOR & 31)) & 1) !== 0
 }
 

@@ -1,16 +1,7 @@
-import { Instant, type Word64 } from '@retrap/device'
-import {
-  checkInteger,
-  checkMethod,
-  checkObject,
-  checkState,
-  regionFor,
-  restoreWords,
-  saveWords,
-  type StateRegion,
-} from '../arguments.ts'
+import { fieldsPart, Instant, type PlainState, type StatePart, viewed, type Word64 } from '@retrap/device'
+import { checkInteger, checkMethod, checkObject, regionFor, type StateRegion } from '../arguments.ts'
+import { bitOf, Controller, namedWords } from '../saved-words.ts'
 import { type ApicClock, type ApicTimer, Counter } from '../time.ts'
-import type { GenericTimersState, GenericTimerState } from './generic-timer-state.ts'
 import * as registers from './registers.ts'
 
 const ENABLE = 1
@@ -65,6 +56,9 @@ export interface GenericTimersOptions {
   readonly state?: StateRegion
 }
 
+/** Saved state of {@link GenericTimers}. */
+export type GenericTimersState = PlainState
+
 /** Counts the bytes of machine memory that the state of {@link GenericTimers} takes. */
 export function genericTimersStateBytes(cpus: number): number {
   checkInteger('cpus', cpus, 1, 64)
@@ -80,7 +74,7 @@ export function genericTimersStateBytes(cpus: number): number {
  *
  * Source: Arm ARM DDI 0487, D12 "The Generic Timer in AArch64 state".
  */
-export class GenericTimers {
+export class GenericTimers extends Controller {
   /** vCPUs. */
   readonly cpus: number
   /** Frequency of the counter. */
@@ -99,6 +93,7 @@ export class GenericTimers {
 
   /** @throws IrqchipError `ERR_INVALID` for a wrong argument */
   constructor(options: GenericTimersOptions) {
+    super()
     checkObject('options', options)
     const { cpus, clock, hz = 62_500_000 } = options
     const bytes = genericTimersStateBytes(cpus)
@@ -117,6 +112,10 @@ export class GenericTimers {
     this.#line = (cpu, intid, level) => options.line(cpu, intid, level)
     this.#event = (cpu) => options.event?.(cpu)
     this.#timers = Array.from({ length: cpus }, (_, cpu) => clock.timer(() => this.#expired(cpu)))
+    this.keeps(
+      { version: 1, cpus: Array.from({ length: cpus }, (_, cpu) => this.#savedCpu(cpu)) },
+      { device: 'timers' },
+    )
   }
 
   /**
@@ -308,7 +307,7 @@ export class GenericTimers {
   }
 
   /** Power-on state: timers off. The virtual offsets, which are the hypervisor's, stay. */
-  reset(): void {
+  override reset(): void {
     for (let cpu = 0; cpu < this.cpus; cpu++) {
       const block = CPU_WORDS * cpu
       this.#words.fill(0, block, block + OFFSET_LO)
@@ -317,54 +316,47 @@ export class GenericTimers {
     }
   }
 
-  /** Returns the state by name. */
-  save(): GenericTimersState {
+  /** Returns the part that saves a vCPU's timers. */
+  #savedCpu(cpu: number): StatePart {
     const words = this.#words
-    return {
-      version: 1,
-      cpus: Array.from({ length: this.cpus }, (_, cpu) => {
-        const block = CPU_WORDS * cpu
-        const timer = (at: number, bit: number): GenericTimerState => ({
-          ...saveWords(words, TIMER_FIELDS, block + at),
-          asserted: (words[block + LEVELS]! & bit) !== 0,
-        })
-        return {
-          virtual: timer(VIRTUAL, 1),
-          physical: timer(PHYSICAL, 2),
-          ...saveWords(words, CPU_FIELDS, block),
-          waits: words[block + WAITS] !== 0,
-          deadlineLo: ~words[block + DEADLINE_LO]! >>> 0,
-          deadlineHi: ~words[block + DEADLINE_HI]! >>> 0,
-        }
-      }),
-    }
+    const block = CPU_WORDS * cpu
+    const timer = (at: number, bit: number): StatePart =>
+      fieldsPart(
+        { registers: namedWords(words, TIMER_FIELDS, block + at), asserted: bitOf(words, block + LEVELS, bit) },
+        { flat: ['registers'] },
+      )
+    const inverted = (index: number): StatePart =>
+      viewed(
+        () => ~words[index]! >>> 0,
+        (word) => (words[index] = ~word),
+      )
+    return fieldsPart(
+      {
+        virtual: timer(VIRTUAL, 1),
+        physical: timer(PHYSICAL, 2),
+        registers: namedWords(words, CPU_FIELDS, block),
+        waits: bitOf(words, block + WAITS, 1),
+        deadlineLo: inverted(block + DEADLINE_LO),
+        deadlineHi: inverted(block + DEADLINE_HI),
+      },
+      { flat: ['registers'], settled: () => this.#restored(cpu) },
+    )
   }
 
   /**
-   * Takes a saved state, and drives the interrupts to the levels that they had. Events that have become due since the machine
-   * looked at the timers last come when it looks again, as they would have.
-   *
-   * @throws IrqchipError `ERR_STATE` for another version, shape or number of vCPUs; then nothing has changed
+   * Drives the interrupts of a restored vCPU to the levels that they had. Events that have become due since the machine looked at
+   * the timers last come when it looks again, as they would have.
    */
-  restore(state: GenericTimersState): void {
-    checkState('timers state', state, this.save())
+  #restored(cpu: number): void {
     const words = this.#words
-    state.cpus.forEach((each, cpu) => {
-      const block = CPU_WORDS * cpu
-      const { virtual, physical } = each
-      restoreWords(words, TIMER_FIELDS, virtual, block + VIRTUAL)
-      restoreWords(words, TIMER_FIELDS, physical, block + PHYSICAL)
-      for (const timer of [VIRTUAL, PHYSICAL]) words[block + timer + CONTROL]! &= ENABLE | IMASK
-      restoreWords(words, CPU_FIELDS, each, block)
-      words[block + KERNEL_CONTROL]! &= KERNEL_CONTROL_BITS
-      words[block + WAITS] = each.waits ? 1 : 0
-      words[block + LEVELS] = (virtual.asserted ? 1 : 0) | (physical.asserted ? 2 : 0)
-      this.#deadline.lo = each.deadlineLo >>> 0
-      this.#deadline.hi = each.deadlineHi >>> 0
-      this.#arm(cpu)
-      this.#line(cpu, registers.VIRTUAL_TIMER_PPI, virtual.asserted)
-      this.#line(cpu, registers.PHYSICAL_TIMER_PPI, physical.asserted)
-    })
+    const block = CPU_WORDS * cpu
+    for (const timer of [VIRTUAL, PHYSICAL]) words[block + timer + CONTROL]! &= ENABLE | IMASK
+    words[block + KERNEL_CONTROL]! &= KERNEL_CONTROL_BITS
+    this.#deadline.lo = ~words[block + DEADLINE_LO]! >>> 0
+    this.#deadline.hi = ~words[block + DEADLINE_HI]! >>> 0
+    this.#arm(cpu)
+    this.#line(cpu, registers.VIRTUAL_TIMER_PPI, (words[block + LEVELS]! & 1) !== 0)
+    this.#line(cpu, registers.PHYSICAL_TIMER_PPI, (words[block + LEVELS]! & 2) !== 0)
   }
 }
 

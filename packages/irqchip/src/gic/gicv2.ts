@@ -1,4 +1,6 @@
-import { checkInteger, checkMethod, checkObject, checkState, regionFor, type StateRegion } from '../arguments.ts'
+import type { PlainState } from '@retrap/device'
+import { checkInteger, checkMethod, checkObject, regionFor, type StateRegion } from '../arguments.ts'
+import { Controller } from '../saved-words.ts'
 import { Arbiter, type Forwarding } from './arbiter.ts'
 import { GicV2Distributor } from './gicv2-distributor.ts'
 import { FIQ_ENABLE, GicV2Interface } from './gicv2-interface.ts'
@@ -6,7 +8,7 @@ import { InterruptTable } from './interrupt-table.ts'
 import * as L from './layout.ts'
 import { stateBytes } from './layout.ts'
 import { GICD_CTLR_GROUPS } from './registers.ts'
-import { restoreTable, saveTable, type InterruptTableState } from './saved-table.ts'
+import { savedTable } from './saved-table.ts'
 import { SgiSources } from './sgi-sources.ts'
 
 /** Most vCPUs of a GICv2, whose masks of vCPUs are bytes. */
@@ -27,13 +29,8 @@ export interface GicV2Options {
   readonly state?: StateRegion
 }
 
-/** Holds the saved state of a {@link GicV2}. */
-export interface GicV2State extends InterruptTableState {
-  /** Version of this shape. */
-  readonly version: 1
-  /** For each vCPU, the senders of each pending SGI, as a mask of vCPUs. */
-  readonly sgiSources: readonly (readonly number[])[]
-}
+/** Saved state of a {@link GicV2}. */
+export type GicV2State = PlainState
 
 /** Counts the bytes of machine memory that the state of a {@link GicV2} takes. */
 export function gicV2StateBytes(cpus: number): number {
@@ -48,7 +45,7 @@ export function gicV2StateBytes(cpus: number): number {
  *
  * Source: Arm IHI 0048 (issue B.b).
  */
-export class GicV2 {
+export class GicV2 extends Controller {
   /** vCPUs. */
   readonly cpus: number
   readonly #table: InterruptTable
@@ -59,6 +56,7 @@ export class GicV2 {
 
   /** @throws IrqchipError `ERR_INVALID` for a wrong argument, and for more than 8 vCPUs */
   constructor(options: GicV2Options) {
+    super()
     checkObject('options', options)
     const { cpus, spis = 256 } = options
     const bytes = gicV2StateBytes(cpus)
@@ -82,6 +80,15 @@ export class GicV2 {
     this.#table = table
     this.#arbiter = new Arbiter(table, forwarding, (cpu) => options.signal(cpu))
     this.#sources = new SgiSources(table)
+    this.keeps(
+      {
+        version: 1,
+        ...savedTable(table),
+        // For each vCPU the senders of each pending SGI.
+        sgiSources: Array.from({ length: cpus }, (_, cpu) => this.#sources.savedMasks(cpu)),
+      },
+      { device: 'GICv2', settled: () => this.#arbiter.updateAll() },
+    )
     this.#distributor = new GicV2Distributor(table, this.#arbiter, this.#sources)
     this.#interface = new GicV2Interface(table, this.#arbiter, this.#sources)
     this.reset()
@@ -141,27 +148,10 @@ export class GicV2 {
   }
 
   /** Power-on state. Inputs keep the levels that their drivers give them; IRQ and FIQ are low. */
-  reset(): void {
+  override reset(): void {
     this.#table.reset()
     this.#arbiter.reset()
     for (let cpu = 0; cpu < this.cpus; cpu++) this.#table.words[this.#table.block(cpu) + L.ENABLED] = SGIS
-    this.#arbiter.updateAll()
-  }
-
-  /** Returns the state by name. */
-  save(): GicV2State {
-    return { version: 1, ...saveTable(this.#table), sgiSources: this.#sources.save() }
-  }
-
-  /**
-   * Restores a saved state, including the levels of the inputs.
-   *
-   * @throws IrqchipError `ERR_STATE` for another version, shape or number of processors; then nothing has changed
-   */
-  restore(state: GicV2State): void {
-    checkState('GICv2 state', state, this.save())
-    restoreTable(this.#table, state)
-    this.#sources.restore(state.sgiSources)
     this.#arbiter.updateAll()
   }
 }

@@ -1,13 +1,6 @@
-import type { Word64 } from '@retrap/device'
-import {
-  checkInteger,
-  checkMethod,
-  checkObject,
-  checkState,
-  IrqchipError,
-  regionFor,
-  type StateRegion,
-} from '../arguments.ts'
+import { type PlainState, viewed, type Word64 } from '@retrap/device'
+import { checkInteger, checkMethod, checkObject, IrqchipError, regionFor, type StateRegion } from '../arguments.ts'
+import { Controller } from '../saved-words.ts'
 import { Arbiter, type Forwarding } from './arbiter.ts'
 import { CpuInterface } from './cpu-interface.ts'
 import { DistributorFrame, RedistributorFrames } from './frames.ts'
@@ -16,7 +9,7 @@ import * as lpiParts from './lpis.ts'
 import * as L from './layout.ts'
 import { stateBytes } from './layout.ts'
 import { GICD_CTLR_GROUPS, GICR_BYTES, WAKER_CHILDREN_ASLEEP, WAKER_PROCESSOR_SLEEP } from './registers.ts'
-import { restoreTable, saveTable, type InterruptTableState } from './saved-table.ts'
+import { savedTable } from './saved-table.ts'
 
 /** SPIs that a GIC can have at most. */
 export const MOST_SPIS = 988
@@ -52,13 +45,8 @@ export interface GicV3Options {
   readonly state?: StateRegion
 }
 
-/** Holds the saved state of a {@link GicV3}. */
-export interface GicV3State extends InterruptTableState {
-  /** Version of this shape. */
-  readonly version: 1
-  /** Pending LPIs of each vCPU; empty without LPIs. */
-  readonly lpis: readonly (readonly lpiParts.PendingLpi[])[]
-}
+/** Saved state of a {@link GicV3}. */
+export type GicV3State = PlainState
 
 /** Counts the bytes of machine memory that the state of a {@link GicV3} takes. @param lpis - whether it has LPIs */
 export function gicV3StateBytes(cpus: number, lpis = false): number {
@@ -80,7 +68,7 @@ export function defaultAffinity(cpu: number): number {
  *
  * Source: Arm IHI 0069 (issue H).
  */
-export class GicV3 {
+export class GicV3 extends Controller {
   /** The distributor's registers: 64 KiB. */
   readonly distributor: GicFrame
   /** The redistributors' registers: 128 KiB for each vCPU. */
@@ -99,6 +87,7 @@ export class GicV3 {
 
   /** @throws IrqchipError `ERR_INVALID` for a wrong argument; a list of SGI targets names only Aff0 from 0 to 15 */
   constructor(options: GicV3Options) {
+    super()
     checkObject('options', options)
     const { cpus, spis = 256 } = options
     const { memory } = options
@@ -133,6 +122,14 @@ export class GicV3 {
       this.#lpis = new lpiParts.Lpis(this.#table, memory, this.#arbiter, lpiState)
       this.lpis = this.#lpis
     }
+    const none = viewed(
+      () => [],
+      () => undefined,
+    )
+    this.keeps(
+      { version: 1, ...savedTable(this.#table), lpis: this.#lpis ?? none },
+      { device: 'GICv3', settled: () => this.#arbiter.updateAll() },
+    )
     this.#interface = new CpuInterface(
       this.#table,
       this.#arbiter,
@@ -252,7 +249,7 @@ export class GicV3 {
   }
 
   /** Power-on state. Inputs keep the levels that their drivers give them; IRQ and FIQ are low. */
-  reset(): void {
+  override reset(): void {
     const { words } = this.#table
     this.#table.reset()
     this.#arbiter.reset()
@@ -260,24 +257,6 @@ export class GicV3 {
     for (let cpu = 0; cpu < this.cpus; cpu++) {
       words[this.#table.block(cpu) + L.WAKER] = WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP
     }
-    this.#arbiter.updateAll()
-  }
-
-  /** Returns the state by name. */
-  save(): GicV3State {
-    return { version: 1, ...saveTable(this.#table), lpis: this.#lpis?.save() ?? [] }
-  }
-
-  /**
-   * Restores a saved state, including the levels of the inputs.
-   *
-   * @throws IrqchipError `ERR_STATE` for another version, shape or number of processors; then nothing has changed
-   */
-  restore(state: GicV3State): void {
-    checkState('GICv3 state', state, { version: 1, ...saveTable(this.#table) })
-    lpiParts.checkPendingLpis(state.lpis, this.#lpis === undefined ? 0 : this.cpus)
-    restoreTable(this.#table, state)
-    this.#lpis?.restore(state.lpis)
     this.#arbiter.updateAll()
   }
 }

@@ -42,7 +42,11 @@ export {
   PHYSICAL_TIMER_PPI,
   VIRTUAL_TIMER_PPI,
 } from './registers.ts'
-export { GenericTimers, genericTimersStateBytes, type GenericTimersOptions } from './generic-timer.ts'
-export type { GenericTimersState } from './generic-timer-state.ts'
+export {
+  GenericTimers,
+  genericTimersStateBytes,
+  type GenericTimersOptions,
+  type GenericTimersState,
+} from './generic-timer.ts'
 export { IrqchipError } from '../arguments.ts'
 export type { ApicClock, ApicTimer } from '../time.ts'

@@ -1,13 +1,6 @@
-import type { Word64 } from '@retrap/device'
-import {
-  checkMethod,
-  checkObject,
-  checkState,
-  IrqchipError,
-  regionFor,
-  saveWords,
-  type StateRegion,
-} from '../arguments.ts'
+import { type PlainState, type StatePart, viewed, type Word64 } from '@retrap/device'
+import { checkMethod, checkObject, IrqchipError, regionFor, type StateRegion } from '../arguments.ts'
+import { bitOf, Controller } from '../saved-words.ts'
 import { identification, IIDR } from './frames.ts'
 import { isWord } from './interrupt-table.ts'
 import { ItsCommands } from './its-commands.ts'
@@ -92,13 +85,8 @@ export interface ItsOptions {
   readonly state?: StateRegion
 }
 
-/** Holds the saved state of an {@link Its}. Words are unsigned. */
-export interface ItsState extends Readonly<Record<keyof typeof W, number>> {
-  /** Version of this shape. */
-  readonly version: 1
-  /** GITS_CTLR.Enabled. */
-  readonly enabled: boolean
-}
+/** Saved state of an {@link Its}. */
+export type ItsState = PlainState
 
 /**
  * An interrupt translation service: turns the events of devices, which are message-signalled interrupts, into LPIs.
@@ -109,7 +97,7 @@ export interface ItsState extends Readonly<Record<keyof typeof W, number>> {
  *
  * Source: Arm IHI 0069, chapter 5; 12.18 and 12.19 "The ITS register descriptions".
  */
-export class Its implements GicFrame {
+export class Its extends Controller implements GicFrame {
   readonly #words: Int32Array
   readonly #memory: GicMemory
   readonly #commands: ItsCommands
@@ -120,6 +108,7 @@ export class Its implements GicFrame {
 
   /** @throws IrqchipError `ERR_INVALID` for a wrong argument, and a GIC without LPIs */
   constructor(options: ItsOptions) {
+    super()
     checkObject('options', options)
     const { gic, memory } = options
     if (!(gic instanceof GicV3) || gic.lpis === undefined) {
@@ -130,6 +119,21 @@ export class Its implements GicFrame {
     const state = regionFor(ITS_STATE_BYTES, options.state)
     const words = new Int32Array(state.buffer, state.byteOffset, ITS_STATE_BYTES / 4)
     this.#words = words
+    const register = (index: number): StatePart =>
+      viewed(
+        () => words[index]! >>> 0,
+        (word) => this.#set(index, word),
+      )
+    // Mappings are in the guest's tables.
+    this.keeps(
+      {
+        version: 1,
+        enabled: bitOf(words, CONTROL, ENABLED),
+        ...Object.fromEntries(Object.entries(W).map(([name, index]) => [name, register(index)])),
+      },
+      // Commands that were left are performed later.
+      { device: 'ITS', settled: () => this.#isBusy() && this.#schedule() },
+    )
     this.#memory = memory
     this.#later = (callback) => options.later(callback)
     const bases = {
@@ -154,7 +158,7 @@ export class Its implements GicFrame {
    * Power-on state. The manual leaves most fields unknown. Guests that probe for page sizes read the same value as with QEMU
    * and KVM.
    */
-  reset(): void {
+  override reset(): void {
     this.#words.fill(0)
     this.#words[W.devicesLo] = BASER_LARGEST_PAGES
     this.#words[W.collectionsLo] = BASER_LARGEST_PAGES
@@ -278,23 +282,5 @@ export class Its implements GicFrame {
       this.#isScheduled = false
       this.#perform()
     })
-  }
-
-  /** Returns the state by name. Mappings are in the guest's tables. */
-  save(): ItsState {
-    return { version: 1, enabled: (this.#words[CONTROL]! & ENABLED) !== 0, ...saveWords(this.#words, W) }
-  }
-
-  /**
-   * Takes a saved state; commands that were left are performed later.
-   *
-   * @throws IrqchipError `ERR_STATE` for another version or shape; then nothing has changed
-   */
-  restore(state: ItsState): void {
-    checkState('ITS state', state, this.save())
-    this.reset()
-    this.#set(CONTROL, state.enabled ? ENABLED : 0)
-    for (const name of Object.keys(W) as (keyof typeof W)[]) this.#set(W[name], state[name])
-    if (this.#isBusy()) this.#schedule()
   }
 }

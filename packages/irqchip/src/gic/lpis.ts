@@ -1,5 +1,5 @@
-import type { Dma } from '@retrap/device'
-import { checkMethod, checkObject, checkState, IrqchipError, type StateRegion } from '../arguments.ts'
+import { type Dma, shapeFault, type StatePart } from '@retrap/device'
+import { checkMethod, checkObject, type StateRegion } from '../arguments.ts'
 import type { Arbiter } from './arbiter.ts'
 import { PRIORITY_BITS, type InterruptTable } from './interrupt-table.ts'
 import * as L from './layout.ts'
@@ -30,13 +30,8 @@ const ADDRESS_HI = 0xf_ffff
 /** GICR_PENDBASER.PTZ, in the high word: the table holds nothing. */
 const PENDING_TABLE_ZERO = 1 << 30
 
-/** A pending LPI in a saved state. */
-export interface PendingLpi {
-  /** INTID, from 8192 on. */
-  readonly intid: number
-  /** Byte of the configuration table, as it was read last. */
-  readonly configuration: number
-}
+/** A pending LPI in a saved state: its INTID, and the byte of the configuration table as it was read last. */
+const PENDING_LPI = { intid: 0, configuration: 0 }
 
 /** LPIs as an ITS changes them. INTIDs that a vCPU does not have change nothing. */
 export interface LpiControl {
@@ -64,7 +59,7 @@ export const lpiStateBytes = (cpus: number): number => LPIS + (cpus * LPIS) / 8
  *
  * Source: Arm IHI 0069, chapter 5 "Locality-specific Peripheral Interrupts and the ITS".
  */
-export class Lpis implements LpiControl {
+export class Lpis implements LpiControl, StatePart {
   readonly #table: InterruptTable
   readonly #memory: GicMemory
   readonly #arbiter: Arbiter
@@ -254,9 +249,9 @@ export class Lpis implements LpiControl {
   }
 
   /** Returns the pending LPIs of each processor. */
-  save(): PendingLpi[][] {
+  save(): (typeof PENDING_LPI)[][] {
     return Array.from({ length: this.#table.cpus }, (_, cpu) => {
-      const list: PendingLpi[] = []
+      const list: (typeof PENDING_LPI)[] = []
       for (let i = 0; i < PENDING_WORDS; i++) {
         for (let bits = this.#pending[cpu * PENDING_WORDS + i]!; bits !== 0; bits &= bits - 1) {
           const intid = FIRST_LPI + 32 * i + 31 - Math.clz32(bits & -bits)
@@ -268,7 +263,7 @@ export class Lpis implements LpiControl {
   }
 
   /** Restores a state of checked shape, after the interrupt table. */
-  restore(state: readonly (readonly PendingLpi[])[]): void {
+  restore(state: readonly (readonly (typeof PENDING_LPI)[])[]): void {
     this.reset()
     state.forEach((list, cpu) => {
       for (const { intid, configuration } of list) {
@@ -278,21 +273,18 @@ export class Lpis implements LpiControl {
     })
     for (let cpu = 0; cpu < this.#table.cpus; cpu++) this.#choose(cpu)
   }
-}
 
-/** @throws IrqchipError `ERR_STATE` unless a saved state has this many lists, with LPIs in them */
-export function checkPendingLpis(state: unknown, lists: number): void {
-  checkState('lpis of GICv3 state', Array.isArray(state) ? [] : state, [])
-  const cpus = state as readonly unknown[]
-  if (cpus.length !== lists) {
-    throw new IrqchipError('ERR_STATE', `lpis of GICv3 state has ${cpus.length} elements: expected ${lists}`)
-  }
-  for (const list of cpus) {
-    checkState('lpis of a vCPU', Array.isArray(list) ? [] : list, [])
-    for (const each of list as readonly PendingLpi[]) {
-      checkState('pending LPI', each, { intid: 0, configuration: 0 })
-      if (!isLpi(each.intid)) throw new IrqchipError('ERR_STATE', `INTID of a pending LPI is ${each.intid}`)
-    }
+  /** Whether a saved state has a list of LPIs for each processor. */
+  stateFault(state: unknown): string | undefined {
+    const lists = state as readonly unknown[] | null | undefined
+    const expected = Array.from({ length: this.#table.cpus }, (_, cpu) => {
+      const list = lists?.[cpu]
+      return Array.isArray(list) ? list.map(() => PENDING_LPI) : []
+    })
+    const fault = shapeFault('', state, expected, true)
+    const wrong =
+      fault === undefined ? (state as (typeof PENDING_LPI)[][]).flat().find((each) => !isLpi(each.intid)) : undefined
+    return wrong === undefined ? fault : `: INTID of a pending LPI is ${wrong.intid}`
   }
 }
 

@@ -1,3 +1,4 @@
+import { type StatePart, viewed } from '@retrap/device'
 import type { InterruptTable } from './interrupt-table.ts'
 import { LATCHED, SGI_SOURCES } from './layout.ts'
 
@@ -38,15 +39,11 @@ export class SgiSources {
     return mask === 0 ? 0 : 31 - Math.clz32(mask & -mask)
   }
 
-  /** Returns the masks of each vCPU. */
-  save(): number[][] {
-    return Array.from({ length: this.#table.cpus }, (_, cpu) =>
-      Array.from({ length: SGIS }, (_each, sgi) => this.get(cpu, sgi)),
+  /** Returns the part that saves the masks of a vCPU. */
+  savedMasks(cpu: number): StatePart {
+    return viewed(
+      () => Array.from({ length: SGIS }, (_, sgi) => this.get(cpu, sgi)),
+      (masks) => masks.forEach((mask, sgi) => this.set(cpu, sgi, mask)),
     )
-  }
-
-  /** Takes saved masks, whose shape was checked. */
-  restore(state: readonly (readonly number[])[]): void {
-    state.forEach((masks, cpu) => masks.forEach((mask, sgi) => this.set(cpu, sgi, mask)))
   }
 }

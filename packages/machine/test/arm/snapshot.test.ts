@@ -257,7 +257,7 @@ test.each<[string, (snapshot: ArmSnapshot) => unknown, string]>([
   ['another version', ({ state, pages }) => ({ state: { ...state, version: 2 }, pages }), 'version 2: expected 1'],
   ['no devices', withDomain({ devices: undefined }), 'the snapshot does not fit this machine: '],
   ['no processors', withDomain({ vcpus: null }), 'the snapshot does not fit this machine: '],
-  ['no timers', withDomain({ timers: null }), 'timers state is null'],
+  ['no timers', withDomain({ timers: null }), 'timers: saved state of version undefined'],
   [
     'a GICv2',
     ({ state, pages }) => withDomain({ interrupts: { ...state.domain.interrupts, version: 2 } })({ state, pages }),
