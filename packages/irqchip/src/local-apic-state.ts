@@ -1,0 +1,66 @@
+import { fieldsPart, type StatePart, viewed } from '@retrap/device'
+import * as apicRegisters from './apic-registers.ts'
+import { bitOf, listedWords, namedWords } from './saved-words.ts'
+
+/** Bit of the event word: an ExtINT came as a message; `EVENT_EXTINT` accompanies it. */
+export const EXTINT_MESSAGE: number = 1 << 8
+/** Word of each LVT entry, by the name that saved states have for it. */
+export const LVT: Readonly<Record<'cmci' | 'timer' | 'thermal' | 'performance' | 'lint0' | 'lint1' | 'error', number>> =
+  {
+    cmci: apicRegisters.W.LVT_CMCI,
+    timer: apicRegisters.W.LVT_TIMER,
+    thermal: apicRegisters.W.LVT_THERMAL,
+    performance: apicRegisters.W.LVT_PMC,
+    lint0: apicRegisters.W.LVT_LINT0,
+    lint1: apicRegisters.W.LVT_LINT1,
+    error: apicRegisters.W.LVT_ERROR,
+  }
+/** Words of the registers that are saved unchanged. */
+const REGISTERS = {
+  baseLo: apicRegisters.W.BASE_LO,
+  baseHi: apicRegisters.W.BASE_HI,
+  logicalDestination: apicRegisters.W.LDR,
+  destinationFormat: apicRegisters.W.DFR,
+  spuriousVector: apicRegisters.W.SVR,
+  errorStatus: apicRegisters.W.ESR,
+  errors: apicRegisters.W.ERRORS,
+  commandLo: apicRegisters.W.ICR,
+  commandHi: apicRegisters.W.ICR2,
+}
+
+/** Returns the record of the parts that save a local APIC whose state is `words`. */
+export function localApicRecord(
+  words: Int32Array,
+  taskPriority: StatePart,
+  timer: StatePart,
+): { readonly registers: StatePart; readonly [name: string]: unknown } {
+  const { W } = apicRegisters
+  const vectors = (first: number): Uint32Array => listedWords(words, first, apicRegisters.VECTOR_WORDS)
+  return {
+    version: 3,
+    registers: namedWords(words, REGISTERS),
+    taskPriority,
+    // The lowest vectors first.
+    vectors: fieldsPart({ requests: vectors(W.IRR), inService: vectors(W.ISR), triggerMode: vectors(W.TMR) }),
+    lvt: fieldsPart(
+      { entries: namedWords(words, LVT), pins: [bitOf(words, W.LINT, 1), bitOf(words, W.LINT, 2)] },
+      { flat: ['entries'] },
+    ),
+    timer,
+    events: fieldsPart({
+      nmi: bitOf(words, W.EVENTS, apicRegisters.EVENT_NMI),
+      smi: bitOf(words, W.EVENTS, apicRegisters.EVENT_SMI),
+      init: bitOf(words, W.EVENTS, apicRegisters.EVENT_INIT),
+      // Vector of a pending start-up message; −1: none.
+      startup: viewed(
+        () => ((words[W.EVENTS]! & apicRegisters.EVENT_SIPI) === 0 ? -1 : words[W.SIPI_VECTOR]!),
+        (vector) => {
+          words[W.SIPI_VECTOR] = Math.max(0, vector)
+          words[W.EVENTS]! &= ~apicRegisters.EVENT_SIPI
+          if (vector >= 0) words[W.EVENTS]! |= apicRegisters.EVENT_SIPI
+        },
+      ),
+      extInt: bitOf(words, W.EVENTS, EXTINT_MESSAGE),
+    }),
+  }
+}
