@@ -1,5 +1,5 @@
 /** The part of Xen's interface that depends on a guest's instruction set: all else of this package stands on it. */
-import type { Clock } from '@retrap/device'
+import type { Clock, StatePart } from '@retrap/device'
 import type { TimerQueue } from '@retrap/device/host'
 import type { MachineMemory } from '@retrap/memory'
 import type { FrameCounts, LogDirty, P2m } from '@retrap/p2m'
@@ -130,31 +130,13 @@ export interface XenProcessor {
 }
 
 /** Notifies vCPUs of a set `evtchn_upcall_pending`. */
-export interface Upcalls {
+export interface Upcalls extends StatePart {
   /** A vCPU's flag has just been set: interrupts it. */
   raise(vcpu: number): void
   /** Before a vCPU runs: what could not be delivered is tried again. */
   retry(vcpu: number): void
   /** Power-on: nobody is interrupted. */
   reset(): void
-  /** Plain data with a version. */
-  save(): EventUpcallsState
-  /** Takes a saved state. */
-  restore(state: EventUpcallsState): void
-}
-
-/** Saved form of {@link Upcalls}. */
-export interface EventUpcallsState {
-  readonly version: 2
-  /** HVM_PARAM_CALLBACK_IRQ, as two words. */
-  readonly callbackLo: number
-  readonly callbackHi: number
-  /** Vector of each vCPU; 0: none. */
-  readonly vectors: readonly number[]
-  /** vCPUs whose local APICs have not taken theirs. */
-  readonly owed: readonly boolean[]
-  /** Interrupts that are up: the callback's wire, or each vCPU's. */
-  readonly asserted: readonly boolean[]
 }
 
 /** Guest frames of the pages that a guest finds by parameter. */

@@ -1,21 +1,13 @@
+import { Stateful } from '@retrap/device'
 import { PAGE_BYTES } from '@retrap/memory'
-import type { EventUpcallsState, Upcalls, XenArchitecture, XenHost } from './architecture.ts'
-import { EventChannels, type EventChannelsState } from './events/event-channels.ts'
+import type { Upcalls, XenArchitecture, XenHost } from './architecture.ts'
+import { EventChannels } from './events/event-channels.ts'
 import { ramOf } from './guest-frames.ts'
 import { SharedInfo, type SharedInfoState, type WallClock } from './shared/shared-info.ts'
-import { XenVcpu, type XenVcpuState } from './vcpu/xen-vcpu.ts'
-
-/** Saved form of {@link GuestEvents}, without the page that they share with the guest. */
-export interface GuestEventsState {
-  readonly version: 2
-  readonly info: SharedInfoState
-  readonly channels: EventChannelsState
-  readonly upcalls: EventUpcallsState
-  readonly vcpus: readonly XenVcpuState[]
-}
+import { XenVcpu } from './vcpu/xen-vcpu.ts'
 
 /** A guest's event channels, and all memory that its vCPUs share with the hypervisor. */
-export class GuestEvents<U extends Upcalls = Upcalls> {
+export class GuestEvents<U extends Upcalls = Upcalls> extends Stateful {
   readonly #domain: XenHost
   readonly info: SharedInfo
   readonly channels: EventChannels
@@ -25,6 +17,7 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
   readonly #held: number[]
 
   constructor(domain: XenHost, architecture: XenArchitecture<U>, domainId: number, wallClock: WallClock) {
+    super()
     const { vcpus, layouts } = architecture
     this.#domain = domain
     this.#held = vcpus.map(() => -1)
@@ -32,6 +25,18 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
     this.upcalls = architecture.makeUpcalls(this.info)
     this.channels = new EventChannels(domain, vcpus.length, domainId, this.info, (vcpu) => this.upcalls.raise(vcpu))
     this.vcpus = vcpus.map((vcpu) => new XenVcpu(domain, architecture, vcpu, this.info, this.channels))
+    // The page that they share with the guest is saved by itself. A restore takes the place of an abandoned state, in a domain whose
+    // memory and interrupt controllers have been restored.
+    this.keeps({
+      version: 2,
+      info: {
+        save: () => this.info.save((ma) => this.#gpaOf(ma)),
+        restore: (state: SharedInfoState) => this.info.restore(state, (vcpu, gpa) => this.#holdRam(vcpu, gpa)),
+      },
+      channels: this.channels,
+      upcalls: this.upcalls,
+      vcpus: this.vcpus,
+    })
     // A frame that leaves the guest takes no vcpu_info with it: the hypervisor keeps those to itself from then on.
     domain.p2m.onRelease((_gfn, mfn, order) => {
       this.#released(mfn * PAGE_BYTES, 2 ** order * PAGE_BYTES)
@@ -87,7 +92,7 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
   }
 
   /** Power-on. */
-  reset(): void {
+  override reset(): void {
     this.channels.reset()
     this.upcalls.reset()
     this.info.reset()
@@ -117,30 +122,14 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
     }
   }
 
-  save(): GuestEventsState {
-    const { p2m } = this.#domain
-    return {
-      version: 2,
-      info: this.info.save((ma) => p2m.guestFrame(Math.floor(ma / PAGE_BYTES)) * PAGE_BYTES + (ma % PAGE_BYTES)),
-      channels: this.channels.save(),
-      upcalls: this.upcalls.save(),
-      vcpus: this.vcpus.map((vcpu) => vcpu.save()),
-    }
+  #gpaOf(ma: number): number {
+    return this.#domain.p2m.guestFrame(Math.floor(ma / PAGE_BYTES)) * PAGE_BYTES + (ma % PAGE_BYTES)
   }
 
-  /**
-   * Takes a saved state, of a domain with as many vCPUs whose memory and interrupt controllers have been restored, in
-   * place of an abandoned one.
-   */
-  restore(state: GuestEventsState): void {
-    this.info.restore(state.info, (vcpu, gpa) => {
-      const ma = ramOf(this.#domain, gpa)
-      this.#hold(vcpu, Math.floor(ma / PAGE_BYTES))
-      return ma
-    })
-    this.channels.restore(state.channels)
-    state.vcpus.forEach((each, vcpu) => this.vcpus[vcpu]?.restore(each))
-    this.upcalls.restore(state.upcalls)
+  #holdRam(vcpu: number, gpa: number): number {
+    const ma = ramOf(this.#domain, gpa)
+    this.#hold(vcpu, Math.floor(ma / PAGE_BYTES))
+    return ma
   }
 
   /** The end of the domain. */

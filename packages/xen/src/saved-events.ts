@@ -2,11 +2,9 @@ import { findRam, GUEST_FRAMES, type XenGuestFrames } from './guest-frames.ts'
 import { demand, fields, flag, list, orNull, text, bytes, whole, word64 } from './state-checks.ts'
 import { MOST_VCPU_INFO_BYTES } from './shared/shared-layouts.ts'
 import type { XenArchitecture } from './architecture.ts'
-import type { EventChannelsState } from './events/event-channels.ts'
 import { EventStatus } from './events/event-port.ts'
 import { NR_VIRQS } from './events/event-port-table.ts'
 import { CONTROL_BLOCK_BYTES, FIFO_LINK_BITS, LOWEST_PRIORITY } from './events/fifo-events.ts'
-import type { GuestEventsState } from './guest-events.ts'
 
 const PORTS = 2 ** FIFO_LINK_BITS
 const QUEUES = LOWEST_PRIORITY + 1
@@ -32,7 +30,11 @@ export function checkEvents(value: unknown, path: string, guest: EventsGuest, fr
   const vcpus = guest.vcpus.length
   const vcpu = whole(0, vcpus - 1)
   const address = whole(-2, GUEST_FRAMES * PAGE_BYTES - 1)
-  fields({
+  const {
+    info,
+    channels,
+    vcpus: states,
+  } = fields({
     version: whole(2, 2),
     info: fields({
       version: whole(2, 2),
@@ -92,7 +94,6 @@ export function checkEvents(value: unknown, path: string, guest: EventsGuest, fr
       vcpus,
     ),
   })(value, path)
-  const { info, channels, vcpus: states } = value as GuestEventsState
   const { vcpuInfoBytes } = guest.layouts[info.longMode ? 'native' : 'compat']
   const where = `${path}.info.vcpuInfo`
   for (const gpa of info.vcpuInfo) {
@@ -100,18 +101,16 @@ export function checkEvents(value: unknown, path: string, guest: EventsGuest, fr
     demand(isPlace, gpa, where, 'places in the page')
     checkRam(frames, gpa, vcpuInfoBytes, 4, where)
   }
-  checkChannels(channels, `${path}.channels`, frames)
+  const { ports, fifo } = channels
+  const numbers = new Set(ports.map(({ port }) => port))
+  demand(numbers.size === ports.length, ports.length, `${path}.channels.ports`, 'each port once')
+  for (const gfn of fifo?.pages ?? [])
+    checkRam(frames, gfn < 0 ? gfn : gfn * PAGE_BYTES, PAGE_BYTES, 4, `${path}.channels.fifo.pages`)
+  for (const gpa of fifo?.blocks ?? []) checkRam(frames, gpa, CONTROL_BLOCK_BYTES, 8, `${path}.channels.fifo.blocks`)
   for (const { period } of states) {
     const isLong = period.hi > 0 || period.lo >= SHORTEST_PERIOD_NS || period.lo === 0
     demand(isLong, period.lo, `${path}.vcpus: a period`, `0, or ${SHORTEST_PERIOD_NS} ns and more`)
   }
-}
-
-function checkChannels({ ports, fifo }: EventChannelsState, path: string, frames: readonly XenGuestFrames[]): void {
-  demand(new Set(ports.map(({ port }) => port)).size === ports.length, ports.length, `${path}.ports`, 'each port once')
-  if (fifo === null) return
-  for (const gfn of fifo.pages) checkRam(frames, gfn < 0 ? gfn : gfn * PAGE_BYTES, PAGE_BYTES, 4, `${path}.fifo.pages`)
-  for (const gpa of fifo.blocks) checkRam(frames, gpa, CONTROL_BLOCK_BYTES, 8, `${path}.fifo.blocks`)
 }
 
 /** Whether a structure does not leave the page that it begins in. */

@@ -1,9 +1,7 @@
-import type { Word64 } from '@retrap/device'
 import type { XenArchitecture } from './architecture.ts'
-import type { GuestEventsState } from './guest-events.ts'
-import type { PirqsState } from './events/pirqs.ts'
+import type { XenGuestState } from './guest.ts'
 import { checkEvents } from './saved-events.ts'
-import type { GuestServicesState } from './store/guest-services.ts'
+import type { SavedRings } from './store/guest-services.ts'
 import { HVM_PARAMETERS } from './hvm-parameters.ts'
 import { findRam, GUEST_FRAMES, type XenGuestFrames } from './guest-frames.ts'
 import { GRANT_FORMATS } from './memory/grant-entries.ts'
@@ -11,39 +9,15 @@ import { type GrantTableState, MAX_GRANT_FRAMES, MAX_MAPPINGS, STATUS_PER_FRAME 
 import { RANGE_BYTES, type SavedPage, type XenMemoryState } from './memory/xen-memory.ts'
 import { bytes, demand, fields, flag, list, orNull, savedPage, text, whole, word64 } from './state-checks.ts'
 import { checkServices } from './store/saved-store.ts'
-import type { BlockedVcpusState } from './vcpu/blocked-vcpus.ts'
 import { WATCHDOGS } from './watchdogs.ts'
 
-/** Saved form of a `XenState`: plain data that depends on no machine memory. RAM is named by guest frame. */
-export interface XenSavedState {
-  /** Version of this form. */
-  readonly version: 3
-  /** Number among the host's guests. */
-  readonly domainId: number
-  /** 16 bytes. */
-  readonly handle: Uint8Array
-  /** RAM state that hypercalls change. */
+/** The parts of a saved `XenState` that its RAM and Xen's pages are restored from. RAM is named by guest frame. */
+export interface XenSavedState extends XenGuestState {
   readonly memory: XenMemoryState
-  /** Grant table, and the grants that are in use. */
   readonly grants: GrantTableState
-  /** By number, in hexadecimal. */
-  readonly parameters: readonly string[]
-  /** When each bites: nanoseconds on the domain's clock, 64 bits; or null. */
-  readonly watchdogs: readonly (Word64 | null)[]
-  /** vCPUs that wait in a hypercall. */
-  readonly blocked: BlockedVcpusState
-  /** Devices' interrupts mapped to event channels. */
-  readonly pirqs: PirqsState
-  /** The page with event bits and clocks. */
   readonly sharedInfo: SavedPage
-  /** Event channels, and each vCPU's share in them. */
-  readonly events: GuestEventsState
-  /** The store and the console. */
-  readonly services: GuestServicesState
-  /** The answer to `XENMEM_memory_map`, which the guest may have set. */
-  readonly memoryMap: Uint8Array
-  /** Reason of a shutdown to come, `SHUTDOWN_*`, once it is settled. */
-  readonly shutdown: number | null
+  readonly services: SavedRings
+  readonly blocked: unknown
 }
 
 /** The machine frames' order of runs that are mapped nowhere. */

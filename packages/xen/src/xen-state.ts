@@ -1,8 +1,9 @@
+import { type PlainState, Stateful } from '@retrap/device'
 import type { Upcalls, XenArchitecture, XenHost, XenKept } from './architecture.ts'
 import { BlockedVcpus } from './vcpu/blocked-vcpus.ts'
-import type { XenGuest } from './guest.ts'
+import type { XenGuest, XenGuestState } from './guest.ts'
 import type { XenConsole } from './store/console-ring.ts'
-import { GrantTable } from './memory/grant-table.ts'
+import { GrantTable, type GrantTableState } from './memory/grant-table.ts'
 import { HvmParameter, HvmParameters } from './hvm-parameters.ts'
 import { GuestEvents } from './guest-events.ts'
 import type { HostPorts } from './events/host-ends.ts'
@@ -40,7 +41,7 @@ export interface XenOptions {
 }
 
 /** Xen's state of one guest: its memory, grants, event channels, parameters, store and console. */
-export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept {
+export class XenState<U extends Upcalls = Upcalls> extends Stateful implements XenGuest, XenKept {
   /** The domain that the guest is. */
   readonly domain: XenHost
   /** Instruction set and board. */
@@ -75,10 +76,10 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
   readonly events: GuestEvents<U>
   /** The store and the console. */
   readonly services: GuestServices
-  /** Why the domain shuts down, once that is settled. */
-  #shutdown: number | null = null
+  readonly #r
 
   constructor(domain: XenHost, architecture: XenArchitecture<U>, options: XenOptions) {
+    super()
     const { vcpus, places, wires } = architecture
     this.domain = domain
     this.architecture = architecture
@@ -111,6 +112,31 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
       send: (pirq) => this.events.channels.sendPirq(pirq),
       asserted: (gsi) => wires.asserted(gsi),
     })
+    const { memory, grants, parameters, watchdogs, blocked, pirqs, events, services } = this
+    this.#r = this.keeps(
+      {
+        version: 3,
+        domainId: this.domainId,
+        handle: this.handle,
+        // Restored with the map, and vCPUs that wait last of all.
+        memory: { save: () => memory.save(), restore: () => undefined },
+        grants: { save: () => grants.save(domain), restore: (state: GrantTableState) => grants.restore(state) },
+        parameters,
+        watchdogs,
+        blocked: { save: () => blocked.save(), restore: () => undefined },
+        pirqs,
+        sharedInfo: { save: () => memory.savePage(this.sharedInfoFrame), restore: () => undefined },
+        events,
+        services,
+        memoryMap: {
+          save: () => this.memoryMap.slice(),
+          restore: (map: Uint8Array) => (this.memoryMap = map.slice()),
+        },
+        /** Why the domain shuts down, once that is settled. */
+        shutdown: null as number | null,
+      },
+      { raw: ['handle'] },
+    )
     if (this.hasPirqs) architecture.intercept((gsi) => this.pirqs.assert(gsi))
     this.events.channels.pendingListeners.push((port) => this.blocked.pending(port))
     this.#tellServices()
@@ -163,23 +189,8 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
   }
 
   /** Saves the whole state with Xen's pages, but without RAM. @throws XenError `ERR_STATE`, see `GrantTable.save` */
-  save(): XenSavedState {
-    return {
-      version: 3,
-      domainId: this.domainId,
-      handle: this.handle.slice(),
-      memory: this.memory.save(),
-      grants: this.grants.save(this.domain),
-      parameters: this.parameters.save(),
-      watchdogs: this.watchdogs.save(),
-      blocked: this.blocked.save(),
-      pirqs: this.pirqs.save(),
-      sharedInfo: this.memory.savePage(this.sharedInfoFrame),
-      events: this.events.save(),
-      services: this.services.save(),
-      memoryMap: this.memoryMap.slice(),
-      shutdown: this.#shutdown,
-    }
+  override save(): PlainState & XenSavedState {
+    return super.save() as PlainState & XenSavedState
   }
 
   /** Checks a saved state, which may come from anywhere. @param frames - those that the guest is to have, from low to high */
@@ -188,7 +199,7 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
   }
 
   /** Takes a saved state, of a guest with the same RAM. @throws XenError `ERR_STATE`; nothing has changed then */
-  restore(state: XenSavedState): void {
+  override restore(state: XenGuestState): void {
     const here = this.memory.frames()
     this.check(state, here)
     this.abandon()
@@ -222,16 +233,8 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
 
   /** Takes the rest of a saved state, once RAM, interrupt controllers and vCPUs have been restored. */
   restoreRest(state: XenSavedState): void {
-    this.handle.set(state.handle)
-    this.parameters.restore(state.parameters)
-    this.watchdogs.restore(state.watchdogs)
-    this.pirqs.restore(state.pirqs)
-    this.events.restore(state.events)
-    this.services.restore(state.services)
-    this.grants.restore(state.grants)
-    this.memoryMap = state.memoryMap.slice()
-    this.#shutdown = state.shutdown
-    // Last of all: the interrupts that vCPUs have been told of end no wait.
+    super.restore(state)
+    // The interrupts that vCPUs have been told of end no wait.
     this.blocked.restore(state.blocked)
   }
 
@@ -254,18 +257,18 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
 
   /** Settles the reason that a shutdown, now or later, will have: the first one given. */
   latchShutdown(reason: number): void {
-    this.#shutdown ??= reason & 0xff
+    this.#r.shutdown ??= reason & 0xff
   }
 
   /** The guest has shut itself down. @param vcpu - which of its vCPUs did */
   shutDown(vcpu: number, reason: number): void {
     this.latchShutdown(reason)
-    this.domain.stop(shutdownExit(vcpu, this.#shutdown ?? reason))
+    this.domain.stop(shutdownExit(vcpu, this.#r.shutdown ?? reason))
   }
 
   /** Power-on. */
-  reset(): void {
-    this.#shutdown = null
+  override reset(): void {
+    this.#r.shutdown = null
     this.memoryMap = this.#firstMemoryMap
     this.pirqs.reset()
     this.grants.reset()

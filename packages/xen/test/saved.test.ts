@@ -1,6 +1,5 @@
 import { Instant } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
-import type { XenSavedState } from '../src/saved-state.ts'
 import { SELF } from './support/headers.ts'
 import { ARGUMENTS, XenTestGuest } from './support/xen-guest.ts'
 
@@ -45,7 +44,7 @@ describe('what a guest has of Xen', () => {
     const { xen } = guest
     xen.blocked.block(0, [3, 4], Instant.from(2n ** 62n + 1n))
     xen.memoryMap = Uint8Array.from({ length: 20 }, (_, i) => i)
-    const saved: XenSavedState = structuredClone(xen.save())
+    const saved = structuredClone(xen.save())
     expect(saved).toMatchObject({
       memory: { maximum: 1200, unmapped: [0] },
       grants: {
@@ -56,8 +55,10 @@ describe('what a guest has of Xen', () => {
       pirqs: { sources: [{ pirq: 16, source: 9 }], reserved: [255] },
       shutdown: 3,
     })
-    expect(new Instant().set(saved.watchdogs[0]!).toNumber()).toBeGreaterThan(59 * SECOND)
-    expect(saved.parameters[34]).toBe('1234')
+    expect(new Instant().set((saved['watchdogs'] as { lo: number; hi: number }[])[0]!).toNumber()).toBeGreaterThan(
+      59 * SECOND,
+    )
+    expect((saved['parameters'] as string[])[34]).toBe('1234')
 
     // Another view of the same machine memory, that has gone another way.
     xen.blocked.wake(0)
@@ -94,7 +95,7 @@ describe('what a guest has of Xen', () => {
   })
 
   test('a guest that has used nothing is as it was made', () => {
-    const saved: XenSavedState = structuredClone(make().xen.save())
+    const saved = structuredClone(make().xen.save())
     const guest = make()
     guest.xen.restore(saved)
     expect(guest.xen.save()).toEqual(saved)

@@ -1,3 +1,4 @@
+import { Stateful } from '@retrap/device'
 import type { XenHost } from '../architecture.ts'
 import { type EventDelivery, TwoLevelEvents } from './two-level-events.ts'
 import {
@@ -12,20 +13,13 @@ import {
   virqPort,
 } from './event-port.ts'
 import { EventPortTable, isPerVcpu, NR_VIRQS } from './event-port-table.ts'
-import { FifoEvents, type FifoEventsState, isPriority } from './fifo-events.ts'
+import { FifoEvents, isPriority } from './fifo-events.ts'
 import { HostEnds, type HostEnd, type HostChannel, type HostPorts } from './host-ends.ts'
 import { Domid, XenErrno } from '../numbers.ts'
 import type { SharedInfo } from '../shared/shared-info.ts'
 
-/** Saved form of {@link EventChannels}. */
-export interface EventChannelsState {
-  readonly version: 3
-  readonly ports: readonly (EventPort & { readonly port: number })[]
-  /** The number of the next port of the host. */
-  readonly nextHostPort: number
-  /** Null while the guest has the 2-level kind. */
-  readonly fifo: FifoEventsState | null
-}
+/** A port in a saved state. */
+type SavedPort = EventPort & { readonly port: number }
 
 /**
  * The event channels of one domain: ports, what is bound to them, and their events, of the 2-level kind or, once the guest has
@@ -36,7 +30,7 @@ export interface EventChannelsState {
  *
  * Source: Xen's public/event_channel.h.
  */
-export class EventChannels implements HostPorts {
+export class EventChannels extends Stateful implements HostPorts {
   /** The guest's number. */
   readonly domain: number
   readonly #vcpus: number
@@ -54,6 +48,7 @@ export class EventChannels implements HostPorts {
    * @param upcall - a vCPU's pending flag has been set: it is to be interrupted
    */
   constructor(domain: XenHost, vcpus: number, number: number, info: SharedInfo, upcall: (vcpu: number) => void) {
+    super()
     this.domain = number
     this.#vcpus = vcpus
     this.mark = (vcpu) => {
@@ -62,6 +57,23 @@ export class EventChannels implements HostPorts {
     this.#twoLevel = new TwoLevelEvents(info, this.mark)
     this.fifo = new FifoEvents(domain, vcpus, this.mark)
     this.#events = this.#twoLevel
+    this.keeps({
+      version: 3,
+      ports: { save: () => this.#ports.all(), restore: (ports: readonly SavedPort[]) => this.#restorePorts(ports) },
+      nextHostPort: {
+        save: () => this.#hostEnds.next,
+        restore: (next: number) => (this.#hostEnds.next = Math.max(this.#hostEnds.next, next)),
+      },
+      // Null while the guest has the 2-level kind.
+      fifo: {
+        save: () => (this.isFifo ? this.fifo.save() : null),
+        restore: (fifo: unknown) => {
+          if (fifo === null) return
+          this.fifo.restore(fifo)
+          this.#events = this.fifo
+        },
+      },
+    })
   }
 
   /** Called when a vCPU has an event: it is interrupted unless an upcall is pending already. */
@@ -354,7 +366,7 @@ export class EventChannels implements HostPorts {
   }
 
   /** Power-on: no port is open, and the host's ends are gone. */
-  reset(): void {
+  override reset(): void {
     this.#useTwoLevel()
     this.#ports.clear()
     this.#hostEnds.reset()
@@ -365,26 +377,13 @@ export class EventChannels implements HostPorts {
     this.#useTwoLevel()
   }
 
-  save(): EventChannelsState {
-    return {
-      version: 3,
-      ports: this.#ports.all(),
-      nextHostPort: this.#hostEnds.next,
-      fifo: this.isFifo ? this.fifo.save() : null,
-    }
-  }
-
   /**
    * Replaces all ports by saved ones. Open host ends find their ports by number; other host ports act as if closed by the
    * host, and wait for another binding.
    */
-  restore({ ports, fifo, nextHostPort }: EventChannelsState): void {
+  #restorePorts(ports: readonly SavedPort[]): void {
     this.#ports.clear()
-    this.#hostEnds.disconnect(nextHostPort)
-    if (fifo !== null) {
-      this.fifo.restore(fifo)
-      this.#events = this.fifo
-    }
+    this.#hostEnds.disconnect()
     for (const { port, ...entry } of ports) {
       const isHosts = entry.status === EventStatus.interdomain && entry.remoteDomain === Domid.TOOLSTACK
       const isOpen = !isHosts || this.#hostEnds.connect(entry.remotePort, port)

@@ -1,3 +1,4 @@
+import { Stateful } from '@retrap/device'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { XenHost } from '../architecture.ts'
 import { ramOf } from '../guest-frames.ts'
@@ -27,21 +28,6 @@ const MOST_PAGES = PORTS / WORDS_PER_PAGE
 /** A page that does not exist, or no longer. */
 const NONE = -1
 
-/** Saved form of {@link FifoEvents}; words and control blocks are in the guest's RAM. */
-export interface FifoEventsState {
-  readonly version: 2
-  /** Guest frames of the event words' pages; −1 for one that has left the guest. */
-  readonly pages: readonly number[]
-  /** Guest-physical address of each vCPU's control block; −1 for none. */
-  readonly blocks: readonly number[]
-  /** The last queued port, by vCPU and priority: 16 for each vCPU. */
-  readonly tails: readonly number[]
-  /** Ports, and the queue that each was put into last: 16 for each vCPU. */
-  readonly queues: readonly { readonly port: number; readonly queue: number }[]
-  /** Ports that are pending and have no event word. */
-  readonly early: readonly number[]
-}
-
 /**
  * Events of the FIFO kind: a word for each port, and for each vCPU 16 queues of pending ports, linked through their words.
  *
@@ -53,7 +39,7 @@ export interface FifoEventsState {
  *
  * Source: Xen's public/event_channel.h, "FIFO ABI".
  */
-export class FifoEvents implements EventDelivery {
+export class FifoEvents extends Stateful implements EventDelivery {
   readonly ports: number = PORTS
   readonly #domain: XenHost
   readonly #notify: (vcpu: number) => void
@@ -71,10 +57,38 @@ export class FifoEvents implements EventDelivery {
 
   /** @param notify - a vCPU has something to look at */
   constructor(domain: XenHost, vcpus: number, notify: (vcpu: number) => void) {
+    super()
     this.#domain = domain
     this.#notify = notify
     this.#blocks = Array.from({ length: vcpus }, () => NONE)
     this.#tails = new Uint32Array(vcpus * QUEUES)
+    // Words and control blocks are in the guest's RAM. A restore takes the place of what was closed.
+    this.keeps(
+      {
+        version: 2,
+        // Guest frames; −1 for one that has left the guest.
+        pages: {
+          save: () => this.#pages.map((mfn) => this.#gfnOf(mfn)),
+          restore: (gfns: readonly number[]) => {
+            for (const gfn of gfns) this.#pages.push(gfn < 0 ? NONE : this.#holdRam(gfn * PAGE_BYTES) / PAGE_BYTES)
+          },
+        },
+        // Guest-physical addresses; −1 for none.
+        blocks: {
+          save: () => this.#blocks.map((ma) => (ma === NONE ? NONE : this.#gpaOf(ma))),
+          restore: (gpas: readonly number[]) => gpas.forEach((gpa, vcpu) => (this.#blocks[vcpu] = this.#holdRam(gpa))),
+        },
+        tails: this.#tails,
+        queues: {
+          save: () => Array.from(this.#queues, ([port, queue]) => ({ port, queue })),
+          restore: (queues: readonly { readonly port: number; readonly queue: number }[]) => {
+            for (const { port, queue } of queues) this.#queues.set(port, queue)
+          },
+        },
+        early: this.early,
+      },
+      { settled: () => this.#listFrames() },
+    )
   }
 
   // ---------------------------------------------------------------- set up by the guest
@@ -263,35 +277,20 @@ export class FifoEvents implements EventDelivery {
 
   // ---------------------------------------------------------------- state
 
-  save(): FifoEventsState {
-    const { p2m } = this.#domain
-    const gfnOf = (mfn: number): number => (mfn === NONE ? NONE : p2m.guestFrame(mfn))
-    return {
-      version: 2,
-      pages: this.#pages.map(gfnOf),
-      blocks: this.#blocks.map((ma) =>
-        ma === NONE ? NONE : gfnOf(Math.floor(ma / PAGE_BYTES)) * PAGE_BYTES + (ma % PAGE_BYTES),
-      ),
-      tails: [...this.#tails],
-      queues: Array.from(this.#queues, ([port, queue]) => ({ port, queue })),
-      early: [...this.early],
-    }
+  #gfnOf(mfn: number): number {
+    return mfn === NONE ? NONE : this.#domain.p2m.guestFrame(mfn)
   }
 
-  /** Takes a saved state in place of what was closed; words and control blocks are in the guest's RAM. @throws XenError `ERR_STATE` */
-  restore(state: FifoEventsState): void {
-    const hold = (gpa: number): number => {
-      if (gpa < 0) return NONE
-      const ma = ramOf(this.#domain, gpa)
-      this.#hold(Math.floor(ma / PAGE_BYTES))
-      return ma
-    }
-    for (const gfn of state.pages) this.#pages.push(gfn < 0 ? NONE : hold(gfn * PAGE_BYTES) / PAGE_BYTES)
-    state.blocks.forEach((gpa, vcpu) => (this.#blocks[vcpu] = hold(gpa)))
-    this.#listFrames()
-    this.#tails.set(state.tails)
-    for (const { port, queue } of state.queues) this.#queues.set(port, queue)
-    for (const port of state.early) this.early.add(port)
+  #gpaOf(ma: number): number {
+    return this.#gfnOf(Math.floor(ma / PAGE_BYTES)) * PAGE_BYTES + (ma % PAGE_BYTES)
+  }
+
+  /** Holds the frame of RAM at a guest-physical address. @returns its machine address @throws XenError `ERR_STATE` */
+  #holdRam(gpa: number): number {
+    if (gpa < 0) return NONE
+    const ma = ramOf(this.#domain, gpa)
+    this.#hold(Math.floor(ma / PAGE_BYTES))
+    return ma
   }
 }
 

@@ -50,10 +50,9 @@ export class HostEnds {
     return end !== undefined
   }
 
-  /** Disconnects all ports. @param next - least number of ports opened later */
-  disconnect(next: number): void {
+  /** Disconnects all ports. */
+  disconnect(): void {
     for (const end of this.ends.values()) end.guestPort = 0
-    this.next = Math.max(this.next, next)
   }
 
   /** Closes a port, unless its number was reused after a reset. @returns whether it was closed */
@@ -64,7 +63,7 @@ export class HostEnds {
 
   /** Closes all host ends at power-on. */
   reset(): void {
-    for (const end of this.ends.values()) end.guestPort = 0
+    this.disconnect()
     this.ends.clear()
     this.next = 1
   }

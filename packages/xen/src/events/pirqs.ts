@@ -1,3 +1,4 @@
+import { Stateful } from '@retrap/device'
 import type { PirqWiring } from '../architecture.ts'
 import { XenErrno } from '../numbers.ts'
 
@@ -13,26 +14,30 @@ const TYPE_GSI = 1
 const UNBOUND = -1
 const MSI = -2
 
-/** Saved form of {@link Pirqs}. */
-export interface PirqsState {
-  readonly version: 1
-  /** Inputs of the I/O APIC by number; −2 for messages. */
-  readonly sources: readonly { readonly pirq: number; readonly source: number }[]
-  readonly reserved: readonly number[]
+/** A number in use, in a saved state: an input of the I/O APIC; −2: messages. */
+interface SavedPirq {
+  readonly pirq: number
+  readonly source: number
 }
 
 /**
  * The interrupts of emulated devices that a guest takes by event channel instead of the I/O APIC and MSI: "physical" ones,
  * by their numbers. A message whose vector is 0 has such a number as its destination.
  */
-export class Pirqs {
+export class Pirqs extends Stateful {
   readonly #wiring: PirqWiring
   readonly #sources: Int16Array = new Int16Array(PIRQS).fill(UNBOUND)
   /** Handed out, and not connected with anything yet. */
   readonly #reserved = new Set<number>()
 
   constructor(wiring: PirqWiring) {
+    super()
     this.#wiring = wiring
+    this.keeps({
+      version: 1,
+      sources: { save: () => this.#mapped(), restore: (all: readonly SavedPirq[]) => this.#map(all) },
+      reserved: this.#reserved,
+    })
   }
 
   /** Whether the pirq number exists. */
@@ -110,19 +115,17 @@ export class Pirqs {
     if (gsi >= ISA_GSIS && this.#wiring.asserted(gsi)) this.#wiring.send(pirq)
   }
 
-  save(): PirqsState {
-    const sources = Array.from(this.#sources, (source, pirq) => ({ pirq, source }))
-    return { version: 1, sources: sources.filter(({ source }) => source !== UNBOUND), reserved: [...this.#reserved] }
+  #mapped(): SavedPirq[] {
+    return Array.from(this.#sources, (source, pirq) => ({ pirq, source })).filter(({ source }) => source !== UNBOUND)
   }
 
-  restore({ sources, reserved }: PirqsState): void {
-    this.reset()
-    for (const { pirq, source } of sources) this.#sources[pirq] = source
-    for (const pirq of reserved) this.#reserved.add(pirq)
+  #map(all: readonly SavedPirq[]): void {
+    this.#sources.fill(UNBOUND)
+    for (const { pirq, source } of all) this.#sources[pirq] = source
   }
 
   /** Power-on. */
-  reset(): void {
+  override reset(): void {
     this.#sources.fill(UNBOUND)
     this.#reserved.clear()
   }

@@ -1,4 +1,5 @@
-import type { EventUpcallsState, Upcalls } from '../architecture.ts'
+import { Stateful } from '@retrap/device'
+import type { Upcalls } from '../architecture.ts'
 import type { XenDomain } from '../domain.ts'
 import type { SharedInfo } from '../shared/shared-info.ts'
 
@@ -20,33 +21,36 @@ interface Wire {
  *
  * Source: Xen's public/hvm/params.h, HVM_PARAM_CALLBACK_IRQ; public/hvm/hvm_op.h, HVMOP_set_evtchn_upcall_vector.
  */
-export class EventUpcalls implements Upcalls {
+export class EventUpcalls extends Stateful implements Upcalls {
   readonly #domain: XenDomain
   readonly #info: SharedInfo
-  /** Vector of each vCPU; 0: none. */
-  readonly #vectors: number[]
-  #callbackLo = 0
-  #callbackHi = 0
+  readonly #r
   /** The domain's callback vector; 0: none. */
   #vector = 0
   #wire: Wire | null = null
-  /** The wire's level as it was driven last. */
-  #asserted = false
-  /** vCPUs with an undelivered upcall, because their local APIC was off or has been reset. */
-  readonly #owed: boolean[]
 
   constructor(domain: XenDomain, info: SharedInfo) {
+    super()
     this.#domain = domain
     this.#info = info
-    this.#vectors = domain.vcpus.map(() => 0)
-    this.#owed = domain.vcpus.map(() => false)
+    this.#r = this.keeps({
+      version: 2,
+      callbackLo: 0,
+      callbackHi: 0,
+      /** Vector of each vCPU; 0: none. */
+      vectors: domain.vcpus.map(() => 0),
+      /** vCPUs with an undelivered upcall, because their local APIC was off or has been reset. */
+      owed: domain.vcpus.map(() => false),
+      /** The wire's level as it was driven last. */
+      asserted: [false],
+    })
     // An interrupt that ends while the wire is up comes again: so the wire is brought up to date first.
     domain.interrupts.beforeEndOfInterrupt = () => this.#settleWire()
   }
 
   /** The value of HVM_PARAM_CALLBACK_IRQ. */
   get callback(): { readonly lo: number; readonly hi: number } {
-    return { lo: this.#callbackLo, hi: this.#callbackHi }
+    return { lo: this.#r.callbackLo, hi: this.#r.callbackHi }
   }
 
   /** Sets HVM_PARAM_CALLBACK_IRQ, two words. An unknown way leaves the guest without callbacks. */
@@ -57,8 +61,8 @@ export class EventUpcalls implements Upcalls {
 
   #choose(lo: number, hi: number): void {
     this.#dropWire()
-    this.#callbackLo = lo >>> 0
-    this.#callbackHi = hi >>> 0
+    this.#r.callbackLo = lo >>> 0
+    this.#r.callbackHi = hi >>> 0
     this.#vector = 0
     const type = hi >>> 24
     if (type === CALLBACK_TYPE_VECTOR) this.#vector = lo & 0xff
@@ -76,14 +80,13 @@ export class EventUpcalls implements Upcalls {
   }
 
   #dropWire(): void {
-    if (this.#asserted) this.#wire?.set(false)
-    this.#asserted = false
+    this.#lower()
     this.#wire = null
   }
 
   /** A vCPU's own vector, 16–255. */
   setVector(vcpu: number, vector: number): void {
-    this.#vectors[vcpu] = vector
+    this.#r.vectors[vcpu] = vector
     this.#domain.vcpus[vcpu]?.updateEvents()
     if (this.#info.upcallPending(vcpu)) this.raise(vcpu)
   }
@@ -92,72 +95,66 @@ export class EventUpcalls implements Upcalls {
   raise(vcpu: number): void {
     const target = this.#domain.vcpus[vcpu]
     if (target === undefined) return
-    const own = this.#vectors[vcpu]!
-    if (own !== 0) this.#owed[vcpu] = !target.apic.accept(own, false)
+    const own = this.#r.vectors[vcpu]!
+    if (own !== 0) this.#r.owed[vcpu] = !target.apic.accept(own, false)
     else if (this.#vector !== 0) {
       target.updateEvents()
       this.#domain.wake()
     } else if (vcpu === 0 && this.#wire !== null) {
       // The flag was clear meanwhile, and so was the wire: inputs that look for edges must see one.
-      if (this.#asserted) this.#wire.set(false)
-      this.#asserted = true
-      this.#wire.set(true)
+      this.#lower()
+      this.#drive(this.#wire, true)
     }
   }
 
   /** Returns the vector to deliver at once, before the local APIC's; 0: none. */
   pendingVector(vcpu: number): number {
     const vector = this.#vector
-    return vector !== 0 && this.#vectors[vcpu] === 0 && this.#info.upcallPending(vcpu) ? vector : 0
+    return vector !== 0 && this.#r.vectors[vcpu] === 0 && this.#info.upcallPending(vcpu) ? vector : 0
   }
 
   /** Before a vCPU runs: what its local APIC did not take is tried again. */
   retry(vcpu: number): void {
-    if (this.#owed[vcpu] !== true) return
-    this.#owed[vcpu] = false
+    if (this.#r.owed[vcpu] !== true) return
+    this.#r.owed[vcpu] = false
     if (this.#info.upcallPending(vcpu)) this.raise(vcpu)
   }
 
   /** INIT has cleared a vCPU's local APIC. */
   apicReset(vcpu: number): void {
-    this.#owed[vcpu] = true
+    this.#r.owed[vcpu] = true
   }
 
   #settleWire(): void {
-    if (!this.#asserted || this.#info.upcallPending(0)) return
-    this.#asserted = false
-    this.#wire?.set(false)
+    if (!this.#info.upcallPending(0)) this.#lower()
+  }
+
+  #lower(): void {
+    if (this.#r.asserted[0] === true && this.#wire !== null) this.#drive(this.#wire, false)
+  }
+
+  #drive(wire: Wire, level: boolean): void {
+    this.#r.asserted[0] = level
+    wire.set(level)
   }
 
   /** Power-on: nobody is interrupted. */
-  reset(): void {
+  override reset(): void {
     this.#dropWire()
-    this.#callbackLo = 0
-    this.#callbackHi = 0
     this.#vector = 0
-    this.#vectors.fill(0)
-    this.#owed.fill(false)
-  }
-
-  save(): EventUpcallsState {
-    return {
-      version: 2,
-      callbackLo: this.#callbackLo,
-      callbackHi: this.#callbackHi,
-      vectors: [...this.#vectors],
-      owed: [...this.#owed],
-      asserted: [this.#asserted],
-    }
+    super.reset()
   }
 
   /** Takes a saved state in place of a reset one. Interrupts that local APICs have taken, and levels, come with their own state. */
-  restore({ callbackLo, callbackHi, vectors, owed, asserted }: EventUpcallsState): void {
-    this.#choose(callbackLo, callbackHi)
-    this.#asserted = asserted[0] === true && this.#wire !== null
-    if (this.#asserted) this.#wire?.set(true)
+  override restore(state: unknown): void {
+    super.restore(state)
+    const [asserted] = this.#r.asserted
+    this.#r.asserted = [false]
+    this.#choose(this.#r.callbackLo, this.#r.callbackHi)
+    if (asserted === true && this.#wire !== null) this.#drive(this.#wire, true)
     for (const vcpu of this.#domain.vcpus) {
-      this.#vectors[vcpu.id] = vectors[vcpu.id] ?? 0
-      this.#owed[vcpu.id] = owed[vcpu.id] ?? false
+      this.#r.vectors[vcpu.id] ??= 0
+      this.#r.owed[vcpu.id] ??= false
       vcpu.updateEvents()
     }
   }

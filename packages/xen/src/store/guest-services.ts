@@ -1,11 +1,12 @@
+import { Stateful, type StatePart } from '@retrap/device'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { ConsoleRing, type XenConsole } from './console-ring.ts'
 import type { ServicePlaces, XenHost } from '../architecture.ts'
 import type { EventChannels } from '../events/event-channels.ts'
 import type { HostChannel } from '../events/host-ends.ts'
 import { GuestPage } from '../shared/guest-page.ts'
-import { StoreService, type XenStoreState } from './store.ts'
-import { StoreRing, type StoreRingState } from './store-ring.ts'
+import { StoreService } from './store.ts'
+import { StoreRing } from './store-ring.ts'
 import type { StorePermission } from './store-tree.ts'
 import type { SavedPage, XenMemory } from '../memory/xen-memory.ts'
 
@@ -32,14 +33,8 @@ export interface ServiceParameters {
   readonly consolePort: number
 }
 
-/** Saved form of {@link GuestServices}. */
-export interface GuestServicesState {
-  readonly version: 2
-  readonly store: XenStoreState
-  readonly ring: StoreRingState
-  /** Bytes typed on the console that the guest has not taken. */
-  readonly typed: Uint8Array
-  /** Pages of the rings. */
+/** The rings' pages in a saved state. */
+export interface SavedRings {
   readonly storePage: SavedPage
   readonly consolePage: SavedPage
 }
@@ -47,7 +42,7 @@ export interface GuestServicesState {
 /**
  * The other ends of the rings that a guest is given: the store and a console.
  */
-export class GuestServices {
+export class GuestServices extends Stateful {
   readonly store: StoreService = new StoreService()
   readonly console: XenConsole = {
     onTransmit: (listener) => {
@@ -80,6 +75,7 @@ export class GuestServices {
     places: ServicePlaces,
     identity: GuestIdentity,
   ) {
+    super()
     const page = (purpose: string): number => memory.allocate(PAGE_BYTES, PAGE_BYTES, purpose)
     this.#machine = memory
     this.#memory = guestMemory
@@ -97,6 +93,19 @@ export class GuestServices {
       (bytes) => this.#transmit(bytes),
       () => this.#consoleChannel?.send(),
     )
+    // The pages are restored before; the ports come with the event channels.
+    const saved = (ma: number): StatePart => ({
+      save: () => guestMemory.savePage(ma / PAGE_BYTES),
+      restore: () => undefined,
+    })
+    this.keeps({
+      version: 2,
+      store: this.store,
+      ring: this.#storeRing,
+      typed: this.#consoleRing,
+      storePage: saved(this.#storePage),
+      consolePage: saved(this.#consolePage),
+    })
     this.#connect()
   }
 
@@ -117,35 +126,17 @@ export class GuestServices {
   }
 
   /** Power-on, after that of the event channels: the guest's part of the store is as new. */
-  reset(): void {
+  override reset(): void {
     this.#storeRing.reset()
     this.#consoleRing.reset()
     this.store.remove(`/local/domain/${this.#identity.domainId}`)
     this.#connect()
   }
 
-  save(): GuestServicesState {
-    return {
-      version: 2,
-      store: this.store.save(),
-      ring: this.#storeRing.save(),
-      typed: this.#consoleRing.save(),
-      storePage: this.#memory.savePage(this.#storePage / PAGE_BYTES),
-      consolePage: this.#memory.savePage(this.#consolePage / PAGE_BYTES),
-    }
-  }
-
   /** Restores the places of the rings' pages. @throws XenError `ERR_STATE` */
-  restorePages({ storePage, consolePage }: GuestServicesState): void {
+  restorePages({ storePage, consolePage }: SavedRings): void {
     this.#memory.restorePage(this.#storePage / PAGE_BYTES, storePage)
     this.#memory.restorePage(this.#consolePage / PAGE_BYTES, consolePage)
-  }
-
-  /** Takes a saved state, after the pages; the ports come with the event channels. */
-  restore(state: GuestServicesState): void {
-    this.store.restore(state.store)
-    this.#storeRing.restore(state.ring)
-    this.#consoleRing.restore(state.typed)
   }
 
   /** Gives the pages back: the end of the domain. */

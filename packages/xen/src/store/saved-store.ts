@@ -1,4 +1,4 @@
-import type { GuestServicesState } from './guest-services.ts'
+import type { SavedRings } from './guest-services.ts'
 import {
   bytes,
   type Check,
@@ -35,10 +35,10 @@ const node = fields({
 })
 
 /** Checks a tree: the root, and each node after its parent. */
-const tree: Check = (value, path) => {
-  list(node, MOST_NODES, 1)(value, path)
+const tree: Check<unknown> = (value, path) => {
+  const nodes = list(node, MOST_NODES, 1)(value, path)
   let deepest = 0
-  for (const [i, { depth, name }] of (value as readonly { depth: number; name: string }[]).entries()) {
+  for (const [i, { depth, name }] of nodes.entries()) {
     const isBelow = i === 0 ? depth === 0 : depth >= 1 && depth <= deepest && name !== ''
     demand(isBelow, depth, `${path}[${i}].depth`, 'a node below one that comes before')
     deepest = depth + 1
@@ -46,7 +46,7 @@ const tree: Check = (value, path) => {
 }
 
 const change = { path: PATH, generation: COUNT }
-const changes = oneOf('kind', {
+const changes = oneOf<unknown>('kind', {
   creation: fields({ ...change, value: bytes(0, MOST_BYTES), domain: whole(0, 0xffff) }),
   value: fields({ ...change, value: bytes(0, MOST_BYTES) }),
   permissions: fields({ ...change, permissions }),
@@ -61,8 +61,10 @@ const transaction = fields({
 })
 
 /** A path as a guest may name it in a watch. */
-const watched: Check = (value, path) =>
+const watched: Check<string> = (value, path) => {
   demand(typeof value === 'string' && isStorePath(value), value, path, 'a path of the store')
+  return value as string
+}
 
 const services = fields({
   version: whole(2, 2),
@@ -86,9 +88,8 @@ const services = fields({
 })
 
 /** Checks the store and the console of a saved state. @throws XenError `ERR_STATE` */
-export function checkServices(value: unknown, path: string): void {
-  services(value, path)
-  const { ring } = value as GuestServicesState
+export function checkServices(value: unknown, path: string): SavedRings {
+  const { ring, ...pages } = services(value, path)
   const { incoming, outgoing, sent, client } = ring
   if (incoming.length >= STORE_HEADER_BYTES) {
     const { length } = readStoreHeader(incoming)
@@ -103,4 +104,5 @@ export function checkServices(value: unknown, path: string): void {
   demand(watches.size === client.watches.length, watches.size, `${path}.ring.client.watches`, 'each watch once')
   const ids = new Set(client.transactions.map(({ id }) => id))
   demand(ids.size === client.transactions.length, ids.size, `${path}.ring.client.transactions`, 'each number once')
+  return pages
 }

@@ -1,3 +1,4 @@
+import { Stateful } from '@retrap/device'
 import { applyChange, type StoreChange } from './store-changes.ts'
 import {
   countOwned,
@@ -58,28 +59,16 @@ interface Transaction {
   readonly changes: StoreChange[]
 }
 
-/** An open transaction as data. */
-export interface SavedTransaction {
-  /** The transaction's number. */
+/** An open transaction in a saved state. */
+interface SavedTransaction {
   readonly id: number
   /** The tree at the transaction's start; null: the present tree. */
   readonly base: readonly SavedNode[] | null
-  /** Nodes that were read, with their generations; −1: it did not exist. */
   readonly seen: readonly (readonly [path: string, generation: number])[]
-  /** In order. */
   readonly changes: readonly StoreChange[]
 }
 
-/** Saved form of a {@link StoreClient}. */
-export interface StoreClientState {
-  /** Paths as they were given, and tokens. */
-  readonly watches: readonly (readonly [given: string, token: string])[]
-  /** Open transactions. */
-  readonly transactions: readonly SavedTransaction[]
-  readonly nextTransaction: number
-}
-
-/** */
+/** A path that a client is told of, if something at or below it changes. */
 export interface StoreWatch {
   readonly client: StoreClient
   /** Absolute. */
@@ -117,17 +106,34 @@ export function isStorePath(given: string): boolean {
 /**
  * One party's access to the store: all that the protocol can ask, as calls. Throws `StoreRefusal`.
  */
-export class StoreClient {
+export class StoreClient extends Stateful {
   readonly domain: number
   readonly #store: StoreBackend
   readonly #home: string
   readonly #transactions = new Map<number, Transaction>()
-  #nextTransaction = 1
+  /** A restore sets off no watch: watches fire only for later changes. */
+  readonly #r = this.keeps({
+    // Paths as they were given, and tokens.
+    watches: {
+      save: () => this.#store.watchesOf(this).map(({ given, token }) => [given, token]),
+      restore: (watches: readonly (readonly [given: string, token: string])[]) => {
+        this.#store.removeWatches(this)
+        for (const [given, token] of watches)
+          this.#store.addWatch({ client: this, path: this.resolve(given), given, token }, false)
+      },
+    },
+    transactions: {
+      save: () => Array.from(this.#transactions, ([id, transaction]) => this.#saved(id, transaction)),
+      restore: (transactions: readonly SavedTransaction[]) => this.#restoreTransactions(transactions),
+    },
+    nextTransaction: 1,
+  })
   /** Called for watch events; paths as the watch named them. */
   onWatch: WatchListener = () => undefined
 
   /** Use {@link StoreService.connect}. */
   constructor(store: StoreBackend, domain: number) {
+    super()
     this.domain = domain
     this.#store = store
     this.#home = `/local/domain/${domain}`
@@ -280,9 +286,9 @@ export class StoreClient {
   /** @returns the new transaction's number, never 0 */
   begin(): number {
     if (this.domain !== HOST && this.#transactions.size >= STORE_QUOTA.transactions) throw new StoreRefusal('ENOSPC')
-    let id = this.#nextTransaction
+    let id = this.#r.nextTransaction
     while (id === 0 || this.#transactions.has(id)) id = (id + 1) >>> 0
-    this.#nextTransaction = (id + 1) >>> 0
+    this.#r.nextTransaction = (id + 1) >>> 0
     const { root } = this.#store
     this.#transactions.set(id, { root, base: root, seen: new Map(), changes: [] })
     return id
@@ -321,36 +327,22 @@ export class StoreClient {
   }
 
   /** Forgets transactions and watches: the client starts anew. */
-  reset(): void {
+  override reset(): void {
     this.#transactions.clear()
     this.#store.removeWatches(this)
   }
 
-  save(): StoreClientState {
-    const { root } = this.#store
-    return {
-      watches: this.#store.watchesOf(this).map(({ given, token }) => [given, token]),
-      transactions: Array.from(this.#transactions, ([id, { base, seen, changes }]) => ({
-        id,
-        base: base === root ? null : saveTree(base),
-        seen: [...seen],
-        changes: [...changes],
-      })),
-      nextTransaction: this.#nextTransaction,
-    }
+  #saved(id: number, { base, seen, changes }: Transaction): SavedTransaction {
+    const isPresent = base === this.#store.root
+    return { id, base: isPresent ? null : saveTree(base), seen: [...seen], changes: [...changes] }
   }
 
-  /** Restores a saved state; watches fire only for later changes. */
-  restore({ watches, transactions, nextTransaction }: StoreClientState): void {
-    this.reset()
-    for (const [given, token] of watches) {
-      this.#store.addWatch({ client: this, path: this.resolve(given), given, token }, false)
-    }
+  #restoreTransactions(transactions: readonly SavedTransaction[]): void {
+    this.#transactions.clear()
     for (const { id, base: saved, seen, changes } of transactions) {
       const base = saved === null ? this.#store.root : restoreTree(saved)
       const root = changes.reduce(applyChange, base)
       this.#transactions.set(id, { root, base, seen: new Map(seen), changes: [...changes] })
     }
-    this.#nextTransaction = nextTransaction
   }
 }

@@ -1,6 +1,7 @@
+import { Stateful } from '@retrap/device'
 import type { GuestPage } from '../shared/guest-page.ts'
 import type { StoreService } from './store.ts'
-import type { StoreClient, StoreClientState } from './store-client.ts'
+import type { StoreClient } from './store-client.ts'
 import {
   answerStoreMessage,
   readStoreHeader,
@@ -36,28 +37,13 @@ const BACKLOG_BYTES = 64 * 1024
  */
 const EVENT_BACKLOG_BYTES = 4 * 1024 * 1024
 
-/** Saved form of a {@link StoreRing}. */
-export interface StoreRingState {
-  readonly version: 2
-  /** Bytes of the message that is arriving. */
-  readonly incoming: Uint8Array
-  /** Messages for the guest by name, oldest first. */
-  readonly outgoing: readonly (readonly [key: string, bytes: Uint8Array])[]
-  /** Bytes of the first that the guest has. */
-  readonly sent: number
-  /** Number of answered requests. */
-  readonly answers: number
-  readonly broken: boolean
-  readonly client: StoreClientState
-}
-
 /**
  * The store's end of a guest's ring.
  *
  * Indices run freely and the guest can write them all: what is more than the ring holds is a broken ring, which is said
  * in the page and left alone until the guest connects anew.
  */
-export class StoreRing {
+export class StoreRing extends Stateful {
   readonly #store: StoreService
   readonly #page: GuestPage
   readonly #notify: () => void
@@ -72,13 +58,37 @@ export class StoreRing {
    */
   readonly #outgoing = new Map<string, Uint8Array>()
   #outgoingBytes = 0
-  #sent = 0
-  #answers = 0
-  #broken = false
   #serving = false
+  /** Restored after the store; the ring's page comes with machine memory. */
+  readonly #r = this.keeps({
+    version: 2,
+    // Bytes of the message that is arriving.
+    incoming: {
+      save: () => this.#incoming.slice(0, this.#received),
+      restore: (bytes: Uint8Array) => {
+        this.#forget()
+        this.#incoming.set(bytes)
+        this.#received = bytes.length
+      },
+    },
+    // Messages for the guest by name, oldest first.
+    outgoing: {
+      save: () => [...this.#outgoing],
+      restore: (messages: readonly (readonly [key: string, bytes: Uint8Array])[]) => {
+        for (const [key, bytes] of messages) this.#queue(key, bytes.slice())
+      },
+    },
+    /** Bytes of the first that the guest has. */
+    sent: 0,
+    /** Number of answered requests. */
+    answers: 0,
+    broken: false,
+    client: () => this.#client,
+  })
 
   /** @param notify - tells the guest that its ring has changed */
   constructor(store: StoreService, page: GuestPage, domain: number, notify: () => void) {
+    super()
     this.#store = store
     this.#page = page
     this.#domain = domain
@@ -94,7 +104,7 @@ export class StoreRing {
   }
 
   /** Power-on: the page is as new. */
-  reset(): void {
+  override reset(): void {
     this.#forget()
     for (let at = REQ_CONS; at <= ERROR; at += 4) this.#page.write32(at, 0)
     this.#page.write32(SERVER_FEATURES, FEATURE_RECONNECTION | FEATURE_ERROR)
@@ -106,8 +116,8 @@ export class StoreRing {
     this.#received = 0
     this.#outgoing.clear()
     this.#outgoingBytes = 0
-    this.#sent = 0
-    this.#broken = false
+    this.#r.sent = 0
+    this.#r.broken = false
   }
 
   #watchEvent(path: string, token: string): void {
@@ -140,7 +150,7 @@ export class StoreRing {
     if (page.read32(CONNECTION) === CONNECTION_RECONNECT) return this.#reconnect()
     let moved = false
     for (;;) {
-      if (this.#broken) return moved
+      if (this.#r.broken) return moved
       const sent = this.#send()
       const received = this.#outgoingBytes < BACKLOG_BYTES && this.#receive()
       if (!sent && !received) return moved
@@ -156,7 +166,7 @@ export class StoreRing {
   }
 
   #fail(error: number): void {
-    this.#broken = true
+    this.#r.broken = true
     this.#client.reset()
     this.#page.write32(ERROR, error)
   }
@@ -186,7 +196,7 @@ export class StoreRing {
     if (this.#received < length) return true
     this.#received = 0
     // Events caused by a request follow its response, whose place is reserved here.
-    const key = `answer ${this.#answers++}`
+    const key = `answer ${this.#r.answers++}`
     this.#outgoing.set(key, NOTHING)
     const answer = answerStoreMessage(this.#client, header, this.#incoming.slice(STORE_HEADER_BYTES, length))
     this.#queue(key, answer)
@@ -210,41 +220,17 @@ export class StoreRing {
         this.#fail(ERROR_RING_INDEX)
         return moved
       }
-      const count = Math.min(RING_BYTES - used, first.length - this.#sent)
+      const count = Math.min(RING_BYTES - used, first.length - this.#r.sent)
       if (count === 0) return moved
-      page.writeRing(RESPONSES, RING_BYTES, producer, first.subarray(this.#sent, this.#sent + count))
+      page.writeRing(RESPONSES, RING_BYTES, producer, first.subarray(this.#r.sent, this.#r.sent + count))
       page.write32(RSP_PROD, (producer + count) >>> 0)
-      this.#sent += count
+      this.#r.sent += count
       moved = true
-      if (this.#sent < first.length) return moved
-      this.#sent = 0
+      if (this.#r.sent < first.length) return moved
+      this.#r.sent = 0
       this.#outgoing.delete(key)
       this.#outgoingBytes -= first.length
     }
     return moved
-  }
-
-  save(): StoreRingState {
-    return {
-      version: 2,
-      incoming: this.#incoming.slice(0, this.#received),
-      outgoing: [...this.#outgoing],
-      sent: this.#sent,
-      answers: this.#answers,
-      broken: this.#broken,
-      client: this.#client.save(),
-    }
-  }
-
-  /** Takes a saved state, after that of the store; the ring's page comes with machine memory. */
-  restore(state: StoreRingState): void {
-    this.#forget()
-    this.#incoming.set(state.incoming)
-    this.#received = state.incoming.length
-    for (const [key, bytes] of state.outgoing) this.#queue(key, bytes.slice())
-    this.#sent = state.sent
-    this.#answers = state.answers
-    this.#broken = state.broken
-    this.#client.restore(state.client)
   }
 }

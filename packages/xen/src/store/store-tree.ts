@@ -28,17 +28,11 @@ export interface StoreNode {
 }
 
 /** A node of the store as data. A tree is a list of them: each node is followed by what is below it. */
-export interface SavedNode {
+export interface SavedNode extends Omit<StoreNode, 'children'> {
   /** Number of ancestors: 0 for the root. */
   readonly depth: number
   /** Empty for the root. */
   readonly name: string
-  /** Bytes. */
-  readonly value: Uint8Array
-  /** Of which the first names the owner, and what all others may do. */
-  readonly permissions: readonly StorePermission[]
-  /** The change of the store that wrote it last. */
-  readonly generation: number
 }
 
 const NO_CHILDREN: ReadonlyMap<string, StoreNode> = new Map()

@@ -1,3 +1,4 @@
+import { Stateful } from '@retrap/device'
 import { XenError } from '../errors.ts'
 import { HOST, STORE_QUOTA, type StoreBackend, StoreClient, StoreRefusal, type StoreWatch } from './store-client.ts'
 import { applyChange, type StoreChange } from './store-changes.ts'
@@ -35,28 +36,28 @@ export interface XenStore {
   watch(path: string, listener: (changed: string) => void): () => void
 }
 
-/** Saved form of a {@link StoreService}. */
-export interface XenStoreState {
-  /** Version of this form. */
-  readonly version: 2
-  /** The number of the next change. */
-  readonly generation: number
-  /** The tree. */
-  readonly nodes: readonly SavedNode[]
-}
-
 /**
  * A machine's store: names and values that host and guest share, with watches and transactions, as xenstored keeps it for Xen.
  *
  * Host calls take absolute paths and texts, may do everything, and throw `XenError` `ERR_STORE` for an invalid path.
  */
-export class StoreService implements StoreBackend, XenStore {
+export class StoreService extends Stateful implements StoreBackend, XenStore {
   #root: StoreNode
-  #generation = 1
+  /** Watches and transactions belong to their clients. A restore calls no watch. */
+  readonly #r = this.keeps({
+    version: 2,
+    /** The number of the next change. */
+    generation: 1,
+    nodes: {
+      save: () => saveTree(this.#root),
+      restore: (nodes: readonly SavedNode[]) => (this.#root = restoreTree(nodes)),
+    },
+  })
   readonly #watches: StoreWatch[] = []
   readonly #host: StoreClient
 
   constructor() {
+    super()
     this.#root = emptyNode([{ domain: HOST, read: false, write: false }], 0)
     this.#host = this.connect(HOST)
   }
@@ -68,7 +69,7 @@ export class StoreService implements StoreBackend, XenStore {
 
   /** A number that no change has had. */
   nextGeneration(): number {
-    return this.#generation++
+    return this.#r.generation++
   }
 
   /** Access for a domain. */
@@ -194,17 +195,6 @@ export class StoreService implements StoreBackend, XenStore {
   removeWatches(client: StoreClient): void {
     for (let i = this.#watches.length - 1; i >= 0; i--)
       if (this.#watches[i]?.client === client) this.#watches.splice(i, 1)
-  }
-
-  /** Contents. Watches and transactions belong to their clients. */
-  save(): XenStoreState {
-    return { version: 2, generation: this.#generation, nodes: saveTree(this.#root) }
-  }
-
-  /** Takes a saved state; no watch fires. */
-  restore({ generation, nodes }: XenStoreState): void {
-    this.#generation = generation
-    this.#root = restoreTree(nodes)
   }
 }
 

@@ -1,22 +1,19 @@
-import { savedDeadline, type Timer, type Word64 } from '@retrap/device'
+import { savedDeadline, Stateful, type Timer, type Word64 } from '@retrap/device'
 import type { TimerQueue } from '@retrap/device/host'
 
-/** Saved form of {@link BlockedVcpus}: those that wait. */
-export interface BlockedVcpusState {
-  readonly version: 2
-  readonly vcpus: readonly {
-    readonly vcpu: number
-    readonly ports: readonly number[]
-    /** Nanoseconds on the domain's clock, 64 bits; null for no time. */
-    readonly deadline: Word64 | null
-  }[]
+/** A vCPU that waits, in a saved state. */
+interface SavedWait {
+  readonly vcpu: number
+  readonly ports: readonly number[]
+  /** Nanoseconds on the domain's clock, 64 bits; null for no time. */
+  readonly deadline: Word64 | null
 }
 
 /**
  * vCPUs blocked in a hypercall: for an interrupt or, when polling, for one of some event channels or a timeout. Unlike
  * HLT, wake-ups do not depend on RFLAGS.IF.
  */
-export class BlockedVcpus {
+export class BlockedVcpus extends Stateful {
   readonly #blocked: boolean[]
   /** By vCPU: the event channels that it polls. */
   readonly #ports: (readonly number[])[]
@@ -25,10 +22,15 @@ export class BlockedVcpus {
 
   /** @param woken - called when a vCPU may resume */
   constructor(vcpus: number, timers: TimerQueue, woken: () => void) {
+    super()
     this.#blocked = Array.from({ length: vcpus }, () => false)
     this.#ports = Array.from({ length: vcpus }, () => [])
     this.#timers = this.#blocked.map((_, vcpu) => timers.create(() => this.wake(vcpu)))
     this.#woken = woken
+    this.keeps({
+      version: 2,
+      vcpus: { save: () => this.#waits(), restore: (waits: readonly SavedWait[]) => this.#wait(waits) },
+    })
   }
 
   /** Whether the vCPU waits. */
@@ -62,25 +64,22 @@ export class BlockedVcpus {
     for (const [vcpu, ports] of this.#ports.entries()) if (ports.includes(port)) this.wake(vcpu)
   }
 
-  save(): BlockedVcpusState {
+  #waits(): SavedWait[] {
     const vcpus = [...this.#blocked.keys()].filter((vcpu) => this.has(vcpu))
-    return {
-      version: 2,
-      vcpus: vcpus.map((vcpu) => ({
-        vcpu,
-        ports: this.#ports[vcpu] ?? [],
-        deadline: savedDeadline(this.#timers[vcpu] ?? null),
-      })),
-    }
+    return vcpus.map((vcpu) => ({
+      vcpu,
+      ports: this.#ports[vcpu] ?? [],
+      deadline: savedDeadline(this.#timers[vcpu] ?? null),
+    }))
   }
 
-  restore({ vcpus }: BlockedVcpusState): void {
+  #wait(waits: readonly SavedWait[]): void {
     this.reset()
-    for (const { vcpu, ports, deadline } of vcpus) this.block(vcpu, ports, deadline)
+    for (const { vcpu, ports, deadline } of waits) this.block(vcpu, ports, deadline)
   }
 
   /** Power-on: nobody waits. */
-  reset(): void {
+  override reset(): void {
     for (const vcpu of this.#blocked.keys()) this.wake(vcpu)
   }
 }

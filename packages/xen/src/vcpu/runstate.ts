@@ -1,5 +1,5 @@
 import { TWO_32 } from '@retrap/basics'
-import { Instant, type Word64 } from '@retrap/device'
+import { Instant, Stateful, type Word64 } from '@retrap/device'
 
 /** RUNSTATE_* (public/vcpu.h). */
 export const Runstate: { readonly running: 0; readonly runnable: 1; readonly blocked: 2; readonly offline: 3 } = {
@@ -16,15 +16,6 @@ const ENTRY_32 = 4
 export const RUNSTATE_BYTES_64 = 48
 export const RUNSTATE_BYTES_32 = 44
 
-/** Saved form of a {@link VcpuRunstate}. */
-export interface RunstateState {
-  readonly state: number
-  /** Time at which the state was entered. */
-  readonly since: Word64
-  /** Nanoseconds in each state before `since`. */
-  readonly spent: readonly Word64[]
-}
-
 /** Adds the time from one instant to another, which no number need hold. */
 function addTime(sum: Instant, from: Readonly<Word64>, to: Readonly<Word64>): Instant {
   return sum.add((to.hi - from.hi) * TWO_32).add(to.lo - from.lo)
@@ -36,20 +27,29 @@ function putWords(view: DataView, at: number, { lo, hi }: Readonly<Word64>): voi
 }
 
 /** A vCPU's times in each state, in nanoseconds of system time. */
-export class VcpuRunstate {
-  state: number
-  readonly #since = new Instant()
-  readonly #spent = Array.from({ length: STATES }, () => new Instant())
+export class VcpuRunstate extends Stateful {
+  readonly #r = this.keeps({
+    state: 0,
+    /** Time at which the state was entered. */
+    since: new Instant(),
+    /** Time in each state before `since`. */
+    spent: Array.from({ length: STATES }, () => new Instant()),
+  })
 
   constructor(state: number, now: Readonly<Word64>) {
-    this.state = state
-    this.#since.set(now)
+    super()
+    this.#r.state = state
+    this.#r.since.set(now)
+  }
+
+  get state(): number {
+    return this.#r.state
   }
 
   enter(state: number, now: Readonly<Word64>): void {
-    addTime(this.#spent[this.state]!, this.#since, now)
-    this.state = state
-    this.#since.set(now)
+    addTime(this.#r.spent[this.state]!, this.#r.since, now)
+    this.#r.state = state
+    this.#r.since.set(now)
   }
 
   /** struct vcpu_runstate_info, as it is at `now`. */
@@ -58,22 +58,12 @@ export class VcpuRunstate {
     const bytes = new Uint8Array(compat ? RUNSTATE_BYTES_32 : RUNSTATE_BYTES_64)
     const view = new DataView(bytes.buffer)
     view.setInt32(0, this.state, true)
-    putWords(view, entry, this.#since)
+    putWords(view, entry, this.#r.since)
     for (let i = 0; i < STATES; i++) {
-      const spent = new Instant().set(this.#spent[i]!)
-      if (i === this.state) addTime(spent, this.#since, now)
+      const spent = new Instant().set(this.#r.spent[i]!)
+      if (i === this.state) addTime(spent, this.#r.since, now)
       putWords(view, entry + 8 + 8 * i, spent)
     }
     return bytes
-  }
-
-  save(): RunstateState {
-    return { state: this.state, since: this.#since.save(), spent: this.#spent.map((each) => each.save()) }
-  }
-
-  restore({ state, since, spent }: RunstateState): void {
-    this.state = state
-    this.#since.set(since)
-    for (const [i, each] of this.#spent.entries()) each.set(spent[i]!)
   }
 }

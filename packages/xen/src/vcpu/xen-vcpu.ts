@@ -1,44 +1,28 @@
 import { TWO_32 } from '@retrap/basics'
-import { Instant, savedDeadline, type Timer, type Word64 } from '@retrap/device'
+import { fieldsPart, Instant, Stateful, type Timer, type Word64 } from '@retrap/device'
 import { PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_WRITE } from '@retrap/paging'
 import type { XenArchitecture, XenHost, XenProcessor } from '../architecture.ts'
 import type { EventChannels } from '../events/event-channels.ts'
 import { VIRQ_TIMER } from '../events/event-port-table.ts'
-import { Runstate, VcpuRunstate, type RunstateState } from './runstate.ts'
+import { Runstate, VcpuRunstate } from './runstate.ts'
 import type { SharedInfo } from '../shared/shared-info.ts'
 
 const OFF: Readonly<Word64> = { lo: 0, hi: 0 }
 
 /** An area of the guest's, by linear address in the tables that its vCPU happens to run on. */
 interface GuestArea {
-  readonly linear: bigint
+  /** In hexadecimal. */
+  readonly linear: string
   /** The structure was registered by 32-bit code. */
   readonly compat: boolean
-}
-
-/** Saved form of a {@link XenVcpu}; areas as hexadecimal linear addresses. */
-export interface XenVcpuState {
-  readonly version: 2
-  readonly down: boolean
-  readonly initialised: boolean
-  readonly placed: boolean
-  /** When the timer is due: nanoseconds of system time, 64 bits. */
-  readonly singleShot: Word64 | null
-  /** Nanoseconds, 64 bits; 0: the periodic timer is off. */
-  readonly period: Word64
-  /** Next deadline of the timer; null: not set. */
-  readonly nextPeriod: Word64 | null
-  readonly runstate: RunstateState
-  readonly runstateArea: { readonly linear: string; readonly compat: boolean } | null
-  readonly timeArea: { readonly linear: string; readonly compat: boolean } | null
 }
 
 /**
  * Xen's state of a vCPU besides the processor: whether it is up, its timers, its clock pages, and its times in each
  * state.
  */
-export class XenVcpu {
+export class XenVcpu extends Stateful {
   readonly #domain: XenHost
   readonly #architecture: XenArchitecture
   readonly #vcpu: XenProcessor
@@ -49,8 +33,7 @@ export class XenVcpu {
   readonly #period = new Instant()
   readonly #now = new Instant()
   readonly #runstate: VcpuRunstate
-  #runstateArea: GuestArea | null = null
-  #timeArea: GuestArea | null = null
+  readonly #r
   /** Whether a hypercall has taken the vCPU down: it does not run until another vCPU brings it up. */
   down: boolean = false
   /** The vCPU has been started once. */
@@ -65,6 +48,7 @@ export class XenVcpu {
     info: SharedInfo,
     channels: EventChannels,
   ) {
+    super()
     this.#domain = domain
     this.#architecture = architecture
     this.#vcpu = vcpu
@@ -80,6 +64,19 @@ export class XenVcpu {
       this.#armPeriodic(late === 0 ? deadline : new Instant().set(deadline).add(late * period))
       tick()
     })
+    this.#r = this.keeps(
+      {
+        version: 2,
+        flags: fieldsPart<XenVcpu>(this, { only: ['down', 'initialised', 'placed'] }),
+        singleShot: this.#singleShot,
+        period: this.#period,
+        nextPeriod: this.#periodic,
+        runstate: this.#runstate,
+        runstateArea: null as GuestArea | null,
+        timeArea: null as GuestArea | null,
+      },
+      { flat: ['flags'], lasting: ['runstate'] },
+    )
   }
 
   /** System time, until it is asked for again. */
@@ -94,14 +91,9 @@ export class XenVcpu {
   }
 
   /** Power-on. */
-  reset(): void {
-    this.#singleShot.cancel()
+  override reset(): void {
+    super.reset()
     this.setPeriod(OFF)
-    this.#runstateArea = null
-    this.#timeArea = null
-    this.down = false
-    this.initialised = this.#vcpu.id === 0
-    this.placed = false
   }
 
   /** Whether the vCPU runs, or would if it were not halted. */
@@ -128,7 +120,7 @@ export class XenVcpu {
 
   /** The first copy is written by the vCPU itself, so that a bad address is known at once. @returns false for one */
   registerTimeArea(linear: bigint, compat: boolean): boolean {
-    this.#timeArea = { linear, compat }
+    this.#r.timeArea = { linear: linear.toString(16), compat }
     return this.#writeTimeArea()
   }
 
@@ -147,7 +139,7 @@ export class XenVcpu {
   }
 
   #writeTimeArea(): boolean {
-    const area = this.#timeArea
+    const area = this.#r.timeArea
     if (area === null) return true
     const at = this.#info.vcpuTime(this.#vcpu.id)
     return this.#write(area.linear, this.#domain.memory.read(at, 32))
@@ -157,7 +149,7 @@ export class XenVcpu {
 
   /** @param linear - 0: none any more */
   registerRunstateArea(linear: bigint, compat: boolean): boolean {
-    this.#runstateArea = linear === 0n ? null : { linear, compat }
+    this.#r.runstateArea = linear === 0n ? null : { linear: linear.toString(16), compat }
     return this.#writeRunstate()
   }
 
@@ -170,16 +162,17 @@ export class XenVcpu {
   enter(state: number): void {
     if (this.#runstate.state === state) return
     this.#runstate.enter(state, this.#time())
-    if (this.#runstateArea !== null) this.#writeRunstate()
+    if (this.#r.runstateArea !== null) this.#writeRunstate()
   }
 
   #writeRunstate(): boolean {
-    const area = this.#runstateArea
+    const area = this.#r.runstateArea
     return area === null || this.#write(area.linear, this.runstate(area.compat))
   }
 
   /** Writes to the guest's memory with the vCPU's own tables. A part that cannot be written now is left out. */
-  #write(linear: bigint, bytes: Uint8Array): boolean {
+  #write(hexadecimal: string, bytes: Uint8Array): boolean {
+    const linear = BigInt(`0x${hexadecimal}`)
     for (let done = 0; done < bytes.length;) {
       const at = BigInt.asUintN(64, linear + BigInt(done))
       const lo = Number(at & 0xffff_ffffn)
@@ -189,38 +182,5 @@ export class XenVcpu {
       done += piece
     }
     return true
-  }
-
-  // ---------------------------------------------------------------- state
-
-  save(): XenVcpuState {
-    const area = (given: GuestArea | null): XenVcpuState['timeArea'] =>
-      given === null ? null : { linear: given.linear.toString(16), compat: given.compat }
-    return {
-      version: 2,
-      down: this.down,
-      initialised: this.initialised,
-      placed: this.placed,
-      singleShot: savedDeadline(this.#singleShot),
-      period: this.#period.save(),
-      nextPeriod: savedDeadline(this.#periodic),
-      runstate: this.#runstate.save(),
-      runstateArea: area(this.#runstateArea),
-      timeArea: area(this.#timeArea),
-    }
-  }
-
-  restore(state: XenVcpuState): void {
-    const area = (given: XenVcpuState['timeArea']): GuestArea | null =>
-      given === null ? null : { linear: BigInt(`0x${given.linear}`), compat: given.compat }
-    this.down = state.down
-    this.initialised = state.initialised
-    this.placed = state.placed
-    this.setSingleShot(state.singleShot)
-    this.setPeriod(state.period)
-    if (state.nextPeriod !== null) this.#periodic.armAfter(0, state.nextPeriod)
-    this.#runstate.restore(state.runstate)
-    this.#runstateArea = area(state.runstateArea)
-    this.#timeArea = area(state.timeArea)
   }
 }
