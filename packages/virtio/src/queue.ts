@@ -1,8 +1,9 @@
+import { fieldsPart, Stateful } from '@retrap/device'
 import { ChainBuilder, type ChainOwner, RequestChain, type SavedChain, type VirtioChain } from './ring/chain.ts'
 import type { FeatureSet } from './ring/feature-bits.ts'
 import { VirtioFeature } from './ring/feature-bits.ts'
 import { PackedRing } from './ring/packed-ring.ts'
-import type { QueueAddresses, Ring, RingState } from './ring/ring.ts'
+import type { QueueAddresses, Ring } from './ring/ring.ts'
 import type { RingMemory } from './ring/ring-memory.ts'
 import { SplitRing } from './ring/split-ring.ts'
 
@@ -35,23 +36,10 @@ export interface QueueOwner {
   mayUse(): boolean
   /** The guest has broken a rule: the device needs a reset. */
   needsReset(): void
+  /** Whether the owner saves a chain, with its response. */
+  saves(chain: RequestChain): boolean
   /** Interrupts the driver, unless it has disabled interrupts. */
   readonly transport: { interruptQueue(queue: RingQueue): void }
-}
-
-/** Saved form of a {@link RingQueue}. */
-export interface QueueState {
-  readonly size: number
-  readonly enabled: boolean
-  readonly addresses: QueueAddresses
-  readonly vector: number
-  readonly ring: RingState | null
-  /** Chains that the device has not given back, and that it is to take again. */
-  readonly chains: readonly SavedChain[]
-  /** Chains that were completed while the device could not reach memory. Absent: none. */
-  readonly late?: readonly (readonly [chain: SavedChain, written: number])[]
-  /** Whether the driver has notified while the device stood still; absent: unknown, and taken for true. */
-  readonly notified?: boolean
 }
 
 /** No MSI-X vector. */
@@ -60,7 +48,7 @@ export const NO_VECTOR = 0xffff
 const NOWHERE: QueueAddresses = { descriptors: 0, driver: 0, device: 0 }
 
 /** One virtqueue of a device: its registers, its ring, and the device's open chains. */
-export class RingQueue implements VirtioQueue, ChainOwner {
+export class RingQueue extends Stateful implements VirtioQueue, ChainOwner {
   readonly index: number
   /** Entries that the device offers. */
   readonly mostEntries: number
@@ -83,12 +71,37 @@ export class RingQueue implements VirtioQueue, ChainOwner {
   #takesAgainOnly = false
 
   constructor(owner: QueueOwner, index: number, entries: number) {
+    super()
     this.index = index
     this.mostEntries = entries
     this.memory = owner.memory
     this.#owner = owner
     this.#builder = new ChainBuilder(entries)
     this.size = entries
+    this.keeps(
+      {
+        registers: fieldsPart<RingQueue>(this, { only: ['size', 'enabled', 'addresses', 'vector'] }),
+        // Absent: unknown, and taken for true.
+        notified: { save: () => this.notified, restore: (notified = true) => (this.notified = notified) },
+        ring: {
+          save: () => this.#ring?.save() ?? null,
+          restore: (ring: unknown) => ring !== null && this.#open()?.restore(ring as never),
+        },
+        // Chains that the device has not given back, and that it is to take again.
+        chains: {
+          save: () => this.#taken(),
+          restore: (chains: readonly SavedChain[]) => (this.#again = chains.map((chain) => this.takeOver(chain))),
+        },
+        // Absent: none.
+        late: {
+          save: () => this.#late.map(([chain, written]) => [chain.save(), written]),
+          restore: (late: readonly (readonly [chain: SavedChain, written: number])[] = []) => {
+            this.#late = late.map(([chain, written]) => [this.takeOver(chain), written])
+          },
+        },
+      },
+      { flat: ['registers'] },
+    )
   }
 
   get ready(): boolean {
@@ -212,43 +225,25 @@ export class RingQueue implements VirtioQueue, ChainOwner {
   }
 
   /** Drops all open chains: none of them reaches the guest any more. */
-  reset(): void {
+  override reset(): void {
     for (const chain of this.#inFlight) chain.cancel()
     this.#inFlight.clear()
     this.#again = []
     this.#late = []
     this.notified = false
     this.#ring = null
-    this.enabled = false
-    this.size = this.mostEntries
-    this.addresses = NOWHERE
-    this.vector = NO_VECTOR
+    super.reset()
   }
 
-  /** @param answered - chains whose responses are saved elsewhere */
-  save(answered: ReadonlySet<RequestChain>): QueueState {
-    const { size, enabled, addresses, vector, notified } = this
-    const late = new Map(this.#late)
-    const chains = [...this.#inFlight].filter((chain) => !late.has(chain) && !answered.has(chain))
-    return {
-      ...{ size, enabled, addresses, vector, notified },
-      ring: this.#ring?.save() ?? null,
-      chains: chains.map((chain) => chain.save()),
-      late: [...late].map(([chain, written]) => [chain.save(), written]),
-    }
+  #taken(): SavedChain[] {
+    const late = new Set(this.#late.map(([chain]) => chain))
+    const chains = [...this.#inFlight].filter((chain) => !late.has(chain) && !this.#owner.saves(chain))
+    return chains.map((chain) => chain.save())
   }
 
-  restore(state: QueueState): void {
-    const { size, enabled, addresses, vector, ring, chains, late = [], notified = true } = state
+  override restore(state: unknown): void {
     this.reset()
-    this.size = size
-    this.enabled = enabled
-    this.addresses = addresses
-    this.vector = vector
-    this.notified = notified
-    if (ring !== null) this.#open()?.restore(ring)
-    this.#again = chains.map((chain) => this.takeOver(chain))
-    this.#late = late.map(([chain, written]) => [this.takeOver(chain), written])
+    super.restore(state)
   }
 
   /** A chain of a saved state that the device has. */

@@ -2,13 +2,14 @@ import {
   type DeviceContext,
   DeviceError,
   LateAnswers,
-  type LateRequest,
   restoreDeadline,
   savedDeadline,
+  Stateful,
   type Timer,
+  viewed,
   type Word64,
 } from '@retrap/device'
-import { NO_VECTOR, type QueueOwner, type QueueState, RingQueue } from './queue.ts'
+import { NO_VECTOR, type QueueOwner, RingQueue } from './queue.ts'
 import { LateOutcome, outcomeOf, type RequestChain, type SavedChain, type SavedOutcome } from './ring/chain.ts'
 import { FeatureSet, VirtioFeature } from './ring/feature-bits.ts'
 import { RingMemory } from './ring/ring-memory.ts'
@@ -49,7 +50,7 @@ interface LateChain {
   readonly outcome: Promise<LateOutcome>
 }
 
-/** A request whose virtual time is not over. */
+/** A request whose virtual time is not over, with its outcome, in a saved state. */
 interface SavedLate {
   readonly queue: number
   readonly chain: SavedChain
@@ -58,31 +59,12 @@ interface SavedLate {
   readonly due?: boolean | undefined
 }
 
-/** Saved form of a {@link VirtioCore}. */
-export interface CoreState {
-  readonly device: string
-  readonly status: number
-  readonly legacy: boolean
-  readonly generation: number
-  readonly features: readonly [lo: number, hi: number]
-  readonly config: Uint8Array
-  readonly configVector: number
-  readonly queues: readonly QueueState[]
-  readonly state: unknown
-  /** Pending requests, with their outcomes. Absent: none. */
-  readonly late?: readonly SavedLate[]
-  /** Deadline for polling the queues again; null or absent: none. */
-  readonly more?: Readonly<Word64> | null
-  /** The status before a pending reset, and the reset's deadline; null or absent: no reset pending. */
-  readonly resetting?: { readonly status: number; readonly deadline: Readonly<Word64> } | null
-}
-
 /**
  * A virtio device's interface for its transports: status, features, configuration, queues.
  *
  * Source: VIRTIO 1.2, §2, "Basic Facilities of a Virtio Device".
  */
-export class VirtioCore implements QueueOwner, VirtioHost {
+export class VirtioCore extends Stateful implements QueueOwner, VirtioHost {
   readonly device: VirtioDevice
   readonly context: DeviceContext
   readonly memory: RingMemory
@@ -95,11 +77,9 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   readonly #answers: LateAnswers<LateChain, LateOutcome>
   /** Outcomes of a saved state that could not be written: a request that was made is not made twice. */
   readonly #kept = new WeakMap<RequestChain, LateOutcome>()
-  #status = 0
+  readonly #r
   /** The status before a reset, until requests of then are no longer under way. */
   #withheld = 0
-  /** The driver has used the legacy interface. */
-  #legacy = false
   #paused = false
   /** Continues after a look limit, when a driver on another thread keeps a queue full. */
   readonly #more: Timer
@@ -111,6 +91,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   configVector: number = NO_VECTOR
 
   constructor(device: VirtioDevice, context: DeviceContext, transport: CoreTransport, rings: VirtioRingOptions) {
+    super()
     this.device = device
     this.context = context
     this.transport = transport
@@ -123,6 +104,47 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     })
     this.#more = context.timer(() => this.poll())
     this.#resetEnd = context.timer(() => (this.#draining = this.#drain()))
+    this.#r = this.keeps(
+      {
+        device: {
+          save: () => device.name,
+          restore: () => this.reset(),
+          stateFault: (name: unknown) =>
+            name === device.name ? undefined : ` is ${String(name)}: expected ${device.name}`,
+        },
+        status: 0,
+        /** The driver has used the legacy interface. */
+        legacy: false,
+        generation: viewed(
+          () => this.generation,
+          (generation) => (this.generation = generation),
+        ),
+        features: viewed(
+          () => [this.features.lo, this.features.hi] as const,
+          ([lo, hi]) => Object.assign(this.features, { lo, hi }),
+        ),
+        config: device.config ?? new Uint8Array(0),
+        configVector: viewed(
+          () => this.configVector,
+          (vector) => (this.configVector = vector),
+        ),
+        queues: this.queues,
+        state: { save: () => device.save?.() ?? null, restore: (state: unknown) => device.restore?.(state) },
+        late: { save: () => this.#savedRequests(), restore: (late: readonly SavedLate[]) => this.#takeOver(late) },
+        // Deadline for polling the queues again.
+        more: this.#more,
+        // The status before a pending reset, and the reset's deadline; null: no reset pending.
+        resetting: {
+          save: () =>
+            this.#withheld === 0 ? null : { status: this.#withheld, deadline: savedDeadline(this.#resetEnd) },
+          restore: (reset: { readonly status: number; readonly deadline: Readonly<Word64> } | null) => {
+            this.#withheld = reset?.status ?? 0
+            restoreDeadline(this.#resetEnd, reset?.deadline ?? null)
+          },
+        },
+      },
+      { device: device.name, raw: ['config'], recent: ['late', 'more', 'resetting'] },
+    )
     device.attach?.(this)
   }
 
@@ -130,8 +152,8 @@ export class VirtioCore implements QueueOwner, VirtioHost {
 
   get running(): boolean {
     // A legacy driver may use queues before it sets DRIVER_OK (§3.1.2, "Legacy Interface: Device Initialization").
-    const ready = this.#legacy || (this.#status & DRIVER_OK) !== 0
-    return ready && (this.#status & NEEDS_RESET) === 0
+    const ready = this.#r.legacy || (this.#r.status & DRIVER_OK) !== 0
+    return ready && (this.#r.status & NEEDS_RESET) === 0
   }
 
   mayUse(): boolean {
@@ -145,23 +167,23 @@ export class VirtioCore implements QueueOwner, VirtioHost {
 
   /** The status. It becomes 0 at the end of a reset, not at the request. */
   get status(): number {
-    return this.#status === 0 ? this.#withheld : this.#status
+    return this.#r.status === 0 ? this.#withheld : this.#r.status
   }
 
   /** The status for legacy drivers, which do not wait for the end of a reset. */
   get legacyStatus(): number {
-    return this.#status
+    return this.#r.status
   }
 
   setStatus(value: number): void {
     if (value === 0) return this.reset()
-    let status = (value & ~NEEDS_RESET) | (this.#status & NEEDS_RESET)
-    if (!this.#legacy) {
-      if ((status & ~this.#status & FEATURES_OK) !== 0 && !this.#accepts()) status &= ~FEATURES_OK
+    let status = (value & ~NEEDS_RESET) | (this.#r.status & NEEDS_RESET)
+    if (!this.#r.legacy) {
+      if ((status & ~this.#r.status & FEATURES_OK) !== 0 && !this.#accepts()) status &= ~FEATURES_OK
       if ((status & FEATURES_OK) === 0) status &= ~DRIVER_OK
     }
-    const started = (status & ~this.#status & DRIVER_OK) !== 0
-    this.#status = status
+    const started = (status & ~this.#r.status & DRIVER_OK) !== 0
+    this.#r.status = status
     if (!started) return
     this.device.start?.()
     this.poll()
@@ -174,23 +196,23 @@ export class VirtioCore implements QueueOwner, VirtioHost {
 
   /** A write to a register of the legacy interface. */
   useLegacy(): void {
-    this.#legacy = true
+    this.#r.legacy = true
   }
 
   needsReset(): void {
-    if ((this.#status & NEEDS_RESET) !== 0) return
-    const told = (this.#status & DRIVER_OK) !== 0
-    this.#status |= NEEDS_RESET
+    if ((this.#r.status & NEEDS_RESET) !== 0) return
+    const told = (this.#r.status & DRIVER_OK) !== 0
+    this.#r.status |= NEEDS_RESET
     if (told) this.transport.interruptConfig()
   }
 
   /** Returns the device to its state at power-on. Nothing that is under way reaches the guest any more. */
-  reset(): void {
+  override reset(): void {
     // A driver of old may have used queues without ever setting the status.
-    const before = this.#status | this.#withheld || ACKNOWLEDGE
+    const before = this.#r.status | this.#withheld || ACKNOWLEDGE
     const wasAtWork = this.#answers.count > 0 || this.#withheld !== 0
-    this.#status = 0
-    this.#legacy = false
+    this.#r.status = 0
+    this.#r.legacy = false
     this.features.lo = 0
     this.features.hi = 0
     this.configVector = NO_VECTOR
@@ -222,7 +244,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
 
   /** The driver accepts features. It may not change its mind after FEATURES_OK. */
   setFeatures(word: number, value: number): void {
-    if ((this.#status & FEATURES_OK) === 0) this.features.setWord(word, value)
+    if ((this.#r.status & FEATURES_OK) === 0) this.features.setWord(word, value)
   }
 
   /** Features of the legacy interface: those below 32. Packed rings and version 1.0 are not among them. */
@@ -243,7 +265,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
 
   configChanged(): void {
     this.generation = (this.generation + 1) & 0xff
-    if ((this.#status & DRIVER_OK) !== 0) this.transport.interruptConfig()
+    if ((this.#r.status & DRIVER_OK) !== 0) this.transport.interruptConfig()
   }
 
   // ---- Queues ----
@@ -328,58 +350,32 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     }
   }
 
-  save(): CoreState {
-    const { device, features, generation, configVector } = this
-    const late = this.#answers.save()
-    const answered = new Set(late.map(({ request }) => request.chain))
-    return {
-      device: device.name,
-      status: this.#status,
-      legacy: this.#legacy,
-      generation,
-      features: [features.lo, features.hi],
-      config: device.config?.slice() ?? new Uint8Array(0),
-      configVector,
-      queues: this.queues.map((queue) => queue.save(answered)),
-      state: device.save?.() ?? null,
-      late: late.map(({ request: { queue, chain }, answer, ...when }) => ({
-        ...{ queue, ...when },
-        chain: chain.save(),
-        // Nothing is pending while the device stands still, so an outcome exists.
-        outcome: answer!.save(chain),
-      })),
-      more: savedDeadline(this.#more),
-      resetting: this.#withheld === 0 ? null : { status: this.#withheld, deadline: savedDeadline(this.#resetEnd)! },
-    }
+  saves(chain: RequestChain): boolean {
+    return this.#answers.some((late) => late.chain === chain)
   }
 
-  /** @throws DeviceError `ERR_STATE` for the state of another device */
-  restore(state: CoreState): void {
-    const { device, config, queues, features } = state
-    if (device !== this.device.name || queues.length !== this.queues.length)
-      throw new DeviceError('ERR_STATE', `${this.device.name}: saved state of ${device} with ${queues.length} queues`)
-    if (config.length !== (this.device.config?.length ?? 0))
-      throw new DeviceError('ERR_STATE', `${this.device.name}: saved configuration of ${config.length} bytes`)
-    this.reset()
-    this.#status = state.status
-    this.#legacy = state.legacy
-    this.generation = state.generation
-    this.features.lo = features[0]
-    this.features.hi = features[1]
-    this.device.config?.set(config)
-    this.configVector = state.configVector
-    this.queues.forEach((queue, i) => queue.restore(queues[i]!))
-    this.device.restore?.(state.state)
-    const { late = [], more = null, resetting = null } = state
-    const takeOver = ({ queue, chain, outcome, ...when }: SavedLate): LateRequest<LateChain, LateOutcome> => {
+  #savedRequests(): SavedLate[] {
+    return this.#answers.save().map(({ request: { queue, chain }, answer, ...when }) => ({
+      queue,
+      ...when,
+      chain: chain.save(),
+      // Nothing is pending while the device stands still, so an outcome exists.
+      outcome: answer!.save(chain),
+    }))
+  }
+
+  #takeOver(late: readonly SavedLate[]): void {
+    const requests = late.map(({ queue, chain, outcome, ...when }) => {
       const answer = LateOutcome.of(outcome)
       const request = { queue, chain: this.queues[queue]!.takeOver(chain), outcome: Promise.resolve(answer) }
       return { request, answer, ...when }
-    }
-    this.#answers.restore(late.map(takeOver))
-    restoreDeadline(this.#more, more)
-    this.#withheld = resetting?.status ?? 0
-    restoreDeadline(this.#resetEnd, resetting?.deadline ?? null)
+    })
+    this.#answers.restore(requests)
+  }
+
+  /** @throws DeviceError `ERR_STATE` for the state of another device */
+  override restore(state: unknown): void {
+    super.restore(state)
     // Nothing is answered before `resume`.
     this.#paused = true
   }

@@ -3,11 +3,11 @@ import {
   type DeviceContext,
   type DeviceModel,
   type InterruptLine,
-  listedRegisters,
-  savedState,
+  listed,
   DeviceError,
+  Stateful,
 } from '@retrap/device'
-import { checkDevice, type CoreState, type CoreTransport, VirtioCore } from '../virtio-core.ts'
+import { checkDevice, type CoreTransport, VirtioCore } from '../virtio-core.ts'
 import type { VirtioDevice, VirtioRingOptions } from '../virtio-device.ts'
 
 // Registers that every transport has. Source: VIRTIO 1.2, §4.2.2, "MMIO Device Register Layout".
@@ -46,9 +46,6 @@ const SHARED_MEMORY_END = 0x0c0
 const CONFIG_GENERATION = 0x0fc
 const CONFIG = 0x100
 
-/** Selectors at power-on, in the order of their list in saved states. */
-const SELECTS = { device: 0, driver: 0, queue: 0 }
-
 const USED_BUFFER = 1
 const CONFIG_CHANGE = 2
 
@@ -60,24 +57,12 @@ export interface VirtioMmioOptions extends VirtioRingOptions {
   readonly irq: number
 }
 
-/** Saved form of a {@link VirtioMmio}. */
-export interface VirtioMmioState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Pending interrupts. */
-  readonly isr: number
-  /** Selectors of device features, driver features and queue. */
-  readonly selects: readonly [device: number, driver: number, queue: number]
-  /** The rest. */
-  readonly core: unknown
-}
-
 /**
  * A virtio device behind memory-mapped registers, for boards without PCI. There is no legacy interface.
  *
  * Source: VIRTIO 1.2, §4.2, "Virtio Over MMIO".
  */
-export class VirtioMmio implements DeviceModel {
+export class VirtioMmio extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   /** Handlers answer at once: what takes time is a request of a queue. */
@@ -86,11 +71,19 @@ export class VirtioMmio implements DeviceModel {
   readonly #options: VirtioMmioOptions
   #core: VirtioCore | null = null
   #line: InterruptLine | null = null
-  #isr = 0
-  #select = { ...SELECTS }
+  /** Selectors of device features, driver features and queue. */
+  readonly #select = { device: 0, driver: 0, queue: 0 }
+  readonly #r = this.keeps({
+    version: 1,
+    /** Pending interrupts. */
+    isr: 0,
+    selects: listed(this.#select),
+    core: () => this.#core,
+  })
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(device: VirtioDevice, options: VirtioMmioOptions) {
+    super()
     checkDevice(device)
     this.name = device.name
     this.#device = device
@@ -103,8 +96,8 @@ export class VirtioMmio implements DeviceModel {
     this.#line = context.interruptLine(irq)
     const transport: CoreTransport = {
       mayReachMemory: () => true,
-      interruptQueue: () => this.#setIsr(this.#isr | USED_BUFFER),
-      interruptConfig: () => this.#setIsr(this.#isr | CONFIG_CHANGE),
+      interruptQueue: () => this.#setIsr(this.#r.isr | USED_BUFFER),
+      interruptConfig: () => this.#setIsr(this.#r.isr | CONFIG_CHANGE),
       reset: () => this.#setIsr(0),
     }
     this.#core = new VirtioCore(this.#device, context, transport, this.#options)
@@ -120,7 +113,7 @@ export class VirtioMmio implements DeviceModel {
   }
 
   #setIsr(isr: number): void {
-    this.#isr = isr
+    this.#r.isr = isr
     this.#line?.set(isr !== 0)
   }
 
@@ -150,7 +143,7 @@ export class VirtioMmio implements DeviceModel {
       case QUEUE_READY:
         return queue?.enabled === true ? 1 : 0
       case INTERRUPT_STATUS:
-        return this.#isr
+        return this.#r.isr
       case STATUS:
         return core.status
       case CONFIG_GENERATION:
@@ -182,7 +175,7 @@ export class VirtioMmio implements DeviceModel {
         core.notify(value)
         break
       case INTERRUPT_ACK:
-        this.#setIsr(this.#isr & ~value)
+        this.#setIsr(this.#r.isr & ~value)
         break
       case STATUS:
         core.setStatus(value & 0xff)
@@ -211,12 +204,6 @@ export class VirtioMmio implements DeviceModel {
     else if (field === QUEUE_DEVICE) queue.setAddress('device', high, value)
   }
 
-  /** Cancels what is under way, and returns to the state at power-on. */
-  reset(): void {
-    this.#core?.reset()
-    this.#select = { ...SELECTS }
-  }
-
   /** Finishes pending requests, and begins none until `resume`. */
   async quiesce(deadlineMs: number): Promise<void> {
     await this.#core?.quiesce(deadlineMs)
@@ -232,18 +219,10 @@ export class VirtioMmio implements DeviceModel {
     this.#core?.resume()
   }
 
-  /** Returns the state as plain data. */
-  save(): VirtioMmioState {
-    const { device, driver, queue } = this.#select
-    return { version: 1, isr: this.#isr, selects: [device, driver, queue], core: this.#core?.save() ?? null }
-  }
-
   /** Takes over a saved state. @throws DeviceError `ERR_STATE` for that of another device */
-  restore(state: unknown): void {
-    const { isr, selects, core } = savedState<VirtioMmioState>(this.name, state, 1)
-    this.#core?.restore(core as CoreState)
-    this.#select = listedRegisters(this.name, selects, SELECTS)
-    this.#setIsr(isr)
+  override restore(state: unknown): void {
+    super.restore(state)
+    this.#setIsr((state as { readonly isr: number }).isr)
   }
 }
 

@@ -6,10 +6,12 @@ import {
   type PciBarOptions,
   type PciCapability,
   type PciFunction,
-  savedState,
+  type PlainState,
+  Stateful,
+  viewed,
 } from '@retrap/device'
 import { NO_VECTOR } from '../queue.ts'
-import { checkDevice, type CoreState, type CoreTransport, VirtioCore } from '../virtio-core.ts'
+import { checkDevice, type CoreTransport, VirtioCore } from '../virtio-core.ts'
 import type { VirtioDevice, VirtioRingOptions } from '../virtio-device.ts'
 import { COMMON_BYTES, CommonConfiguration } from './common-configuration.ts'
 import { hasLegacy, identityOf, romFor } from './identity.ts'
@@ -35,19 +37,8 @@ export interface VirtioPciOptions extends VirtioRingOptions {
 
 const MOST_ROM_BYTES = 2 ** 20
 
-/** Saved form of a {@link VirtioPci}. */
-export interface VirtioPciState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Pending bits of INTx: 1 a queue's, 2 a change of configuration. */
-  readonly isr: number
-  /** The rest. */
-  readonly core: unknown
-  /** Selectors of the modern interface. */
-  readonly common: unknown
-  /** Queue selector of the legacy interface. */
-  readonly legacySelect: number
-}
+/** Saved state of a {@link VirtioPci}. */
+export type VirtioPciState = PlainState
 
 const LEGACY_BAR = 0
 const MSIX_BAR = 1
@@ -79,7 +70,7 @@ const ISR_CONFIG = 2
  *
  * Source: VIRTIO 1.2, §4.1, "Virtio Over PCI Bus".
  */
-export class VirtioPci implements DeviceModel {
+export class VirtioPci extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   /** Handlers answer at once: what takes time is a request of a queue. */
@@ -93,10 +84,23 @@ export class VirtioPci implements DeviceModel {
   #common: CommonConfiguration | null = null
   #legacyRegisters: LegacyRegisters | null = null
   #pci: PciFunction | null = null
-  #isr = 0
+  readonly #r = this.keeps({
+    version: 1,
+    /** Pending bits of INTx: 1 a queue's, 2 a change of configuration. */
+    isr: 0,
+    core: () => this.#core,
+    common: () => this.#common,
+    legacySelect: viewed(
+      () => this.#legacyRegisters?.queueSelect ?? 0,
+      (select) => {
+        if (this.#legacyRegisters !== null) this.#legacyRegisters.queueSelect = select
+      },
+    ),
+  })
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(device: VirtioDevice, options: VirtioPciOptions) {
+    super()
     checkDevice(device)
     const { modern = true, legacy = !modern || hasLegacy(device.type), vectors = device.queues.length + 1 } = options
     const bad = (what: string): DeviceError => new DeviceError('ERR_OPTION', `${device.name}: ${what}`)
@@ -256,17 +260,17 @@ export class VirtioPci implements DeviceModel {
 
   #interrupt(vector: number, bit: number): void {
     const messages = this.#pci?.messages ?? null
-    if (messages === null || messages.mode === 'none') this.#setIsr(this.#isr | bit)
+    if (messages === null || messages.mode === 'none') this.#setIsr(this.#r.isr | bit)
     else if (vector !== NO_VECTOR) messages.signal(vector)
   }
 
   #setIsr(isr: number): void {
-    this.#isr = isr
+    this.#r.isr = isr
     this.#pci?.interrupt?.set(isr !== 0)
   }
 
   #takeIsr(): number {
-    const isr = this.#isr
+    const isr = this.#r.isr
     this.#setIsr(0)
     return isr
   }
@@ -274,7 +278,7 @@ export class VirtioPci implements DeviceModel {
   // ---- Machine ----
 
   /** Cancels what is under way, and returns to the state at power-on. */
-  reset(): void {
+  override reset(): void {
     this.#core?.reset()
     this.#common?.reset()
     if (this.#legacyRegisters !== null) this.#legacyRegisters.queueSelect = 0
@@ -295,24 +299,10 @@ export class VirtioPci implements DeviceModel {
     this.#core?.resume()
   }
 
-  /** Returns the state as plain data. */
-  save(): VirtioPciState {
-    return {
-      version: 1,
-      isr: this.#isr,
-      core: this.#core?.save() ?? null,
-      common: this.#common?.save() ?? null,
-      legacySelect: this.#legacyRegisters?.queueSelect ?? 0,
-    }
-  }
-
   /** Takes over a saved state. @throws DeviceError `ERR_STATE` for that of another device */
-  restore(state: unknown): void {
-    const { isr, core, common, legacySelect } = savedState<VirtioPciState>(this.name, state, 1)
-    this.#core?.restore(core as CoreState)
-    this.#common?.restore(common)
-    if (this.#legacyRegisters !== null) this.#legacyRegisters.queueSelect = legacySelect
-    this.#setIsr(isr)
+  override restore(state: unknown): void {
+    super.restore(state)
+    this.#setIsr((state as { readonly isr: number }).isr)
   }
 }
 

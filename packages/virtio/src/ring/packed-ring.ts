@@ -1,15 +1,6 @@
+import { Stateful } from '@retrap/device'
 import type { ChainBuilder } from './chain.ts'
-import {
-  DESCRIPTOR_BYTES,
-  INDIRECT,
-  NEXT,
-  WRITE,
-  passed,
-  type Ring,
-  type RingOptions,
-  type RingState,
-  type Taken,
-} from './ring.ts'
+import { DESCRIPTOR_BYTES, INDIRECT, NEXT, WRITE, passed, type Ring, type RingOptions, type Taken } from './ring.ts'
 import { fence, type RingMemory } from './ring-memory.ts'
 
 const LENGTH = 8
@@ -29,14 +20,13 @@ const WRAP = 1 << 15
  *
  * Source: VIRTIO 1.2, §2.8, "Packed Virtqueues".
  */
-export class PackedRing implements Ring {
+export class PackedRing extends Stateful implements Ring {
   readonly #memory: RingMemory
   readonly #options: RingOptions
-  #next = 0
-  #nextWrap = 1
-  #used = 0
-  #usedWrap = 1
-  #sinceAsked = -1
+  readonly #r = this.keeps(
+    { next: 0, used: 0, nextWrap: 1, usedWrap: 1, sinceAsked: -1 },
+    { device: 'ring', settled: () => this.#limit() },
+  )
   /** The first entry that is to be published: its flags are written last. */
   #firstAt = -1
   #firstFlags = 0
@@ -47,6 +37,7 @@ export class PackedRing implements Ring {
   readonly #event = new Uint8Array(4)
 
   constructor(memory: RingMemory, options: RingOptions) {
+    super()
     this.#memory = memory
     this.#options = options
   }
@@ -57,11 +48,11 @@ export class PackedRing implements Ring {
 
   /** 1: the driver has made the descriptor available; 0: it has not; −1: the descriptor is not in RAM. */
   #available(): -1 | 0 | 1 {
-    const flags = this.#flagsAt(this.#next)
+    const flags = this.#flagsAt(this.#r.next)
     if (flags < 0) return -1
     const available = (flags & AVAILABLE) !== 0 ? 1 : 0
     const used = (flags & USED) !== 0 ? 1 : 0
-    return available === this.#nextWrap && used !== this.#nextWrap ? 1 : 0
+    return available === this.#r.nextWrap && used !== this.#r.nextWrap ? 1 : 0
   }
 
   get isEmpty(): boolean {
@@ -75,8 +66,8 @@ export class PackedRing implements Ring {
     // The driver wrote the descriptors before the first one's flags.
     fence()
     const descriptor = this.#descriptor
-    let position = this.#next
-    let wrap = this.#nextWrap
+    let position = this.#r.next
+    let wrap = this.#r.nextWrap
     into.begin()
     for (let slots = 1; ; slots++) {
       if (slots > size) return 'broken'
@@ -98,8 +89,8 @@ export class PackedRing implements Ring {
       if ((flags & NEXT) !== 0) continue
       into.id = id
       into.slots = slots
-      this.#next = position
-      this.#nextWrap = wrap
+      this.#r.next = position
+      this.#r.nextWrap = wrap
       return 'taken'
     }
   }
@@ -122,7 +113,7 @@ export class PackedRing implements Ring {
     const { device, eventIndex } = this.#options
     if (!eventIndex) return false
     const memory = this.#memory
-    if (!memory.publish16(device, this.#next | (this.#nextWrap << 15))) return true
+    if (!memory.publish16(device, this.#r.next | (this.#r.nextWrap << 15))) return true
     if (!memory.publish16(device + EVENT_FLAGS, EVENTS_AT)) return true
     // The driver may have looked at the event just before, and keep quiet.
     fence()
@@ -131,16 +122,16 @@ export class PackedRing implements Ring {
 
   use(id: number, slots: number, written: number): boolean {
     const { descriptors, size } = this.#options
-    const at = descriptors + DESCRIPTOR_BYTES * this.#used
+    const at = descriptors + DESCRIPTOR_BYTES * this.#r.used
     this.#answer.setUint32(0, written, true)
     this.#answer.setUint16(ID - LENGTH, id, true)
-    const flags = (this.#usedWrap === 1 ? AVAILABLE | USED : 0) | (written > 0 ? WRITE : 0)
-    this.#used += slots
-    if (this.#used >= size) {
-      this.#used -= size
-      this.#usedWrap ^= 1
+    const flags = (this.#r.usedWrap === 1 ? AVAILABLE | USED : 0) | (written > 0 ? WRITE : 0)
+    this.#r.used += slots
+    if (this.#r.used >= size) {
+      this.#r.used -= size
+      this.#r.usedWrap ^= 1
     }
-    if (this.#sinceAsked >= 0) this.#sinceAsked += slots
+    if (this.#r.sinceAsked >= 0) this.#r.sinceAsked += slots
     if (!this.#memory.write(at + LENGTH, this.#answerBytes)) return false
     if (this.#firstAt >= 0) return this.#memory.publish16(at + FLAGS, flags)
     this.#firstAt = at
@@ -156,8 +147,8 @@ export class PackedRing implements Ring {
 
   wantsInterrupt(): boolean {
     const { driver, size, eventIndex } = this.#options
-    const since = this.#sinceAsked
-    this.#sinceAsked = 0
+    const since = this.#r.sinceAsked
+    this.#r.sinceAsked = 0
     fence()
     const event = this.#event
     if (!this.#memory.read(driver, event)) return true
@@ -166,26 +157,15 @@ export class PackedRing implements Ring {
     if (flags !== EVENTS_AT || !eventIndex || since < 0) return true
     const word = event[0]! | (event[1]! << 8)
     // An offset of the round before lies below the positions of this one.
-    const offset = (word & (WRAP - 1)) - ((word & WRAP) >>> 15 === this.#usedWrap ? 0 : size)
-    return passed(offset, this.#used, this.#used - since)
+    const offset = (word & (WRAP - 1)) - ((word & WRAP) >>> 15 === this.#r.usedWrap ? 0 : size)
+    return passed(offset, this.#r.used, this.#r.used - since)
   }
 
-  save(): RingState {
-    return {
-      next: this.#next,
-      used: this.#used,
-      nextWrap: this.#nextWrap,
-      usedWrap: this.#usedWrap,
-      sinceAsked: this.#sinceAsked,
-    }
-  }
-
-  restore({ next, used, nextWrap, usedWrap, sinceAsked }: RingState): void {
+  #limit(): void {
     const { size } = this.#options
-    this.#next = next % size
-    this.#used = used % size
-    this.#nextWrap = nextWrap & 1
-    this.#usedWrap = usedWrap & 1
-    this.#sinceAsked = sinceAsked
+    this.#r.next %= size
+    this.#r.used %= size
+    this.#r.nextWrap &= 1
+    this.#r.usedWrap &= 1
   }
 }

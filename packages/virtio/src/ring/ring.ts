@@ -1,3 +1,4 @@
+import type { StatePart } from '@retrap/device'
 import type { ChainBuilder } from './chain.ts'
 
 /** Addresses of a queue's parts in guest memory. */
@@ -20,25 +21,15 @@ export interface RingOptions extends QueueAddresses {
   readonly eventIndex: boolean
 }
 
-/** Positions of a ring, as plain numbers. */
-export interface RingState {
-  /** Position of the next chain that the driver makes available. */
-  readonly next: number
-  /** Position of the next used entry. */
-  readonly used: number
-  /** Wrap counters of the two positions; 0 in a split ring. */
-  readonly nextWrap: number
-  /** See `nextWrap`. */
-  readonly usedWrap: number
-  /** Used entries since the driver was last asked whether it wants an interrupt; −1: it has not been asked yet. */
-  readonly sinceAsked: number
-}
-
 /** The outcome of a look for the next chain. */
 export type Taken = 'empty' | 'taken' | 'broken'
 
-/** One layout of a queue. The guest's data in it is never trusted. */
-export interface Ring {
+/**
+ * One layout of a queue. The guest's data in it is never trusted. Saved are the positions of the next chain that the driver makes
+ * available and of the next used entry, their wrap counters (0 in a split ring), and the used entries since the driver was last
+ * asked whether it wants an interrupt; −1: the driver has not been asked yet.
+ */
+export interface Ring extends StatePart {
   /** Whether no chain is available. */
   readonly isEmpty: boolean
   /** Takes the next chain. */
@@ -51,8 +42,6 @@ export interface Ring {
   publish(): boolean
   /** Whether the driver wants an interrupt for chains published since the last call. */
   wantsInterrupt(): boolean
-  save(): RingState
-  restore(state: RingState): void
 }
 
 /**

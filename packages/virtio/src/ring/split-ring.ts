@@ -1,15 +1,6 @@
+import { Stateful, viewed } from '@retrap/device'
 import type { ChainBuilder } from './chain.ts'
-import {
-  DESCRIPTOR_BYTES,
-  INDIRECT,
-  NEXT,
-  WRITE,
-  passed,
-  type Ring,
-  type RingOptions,
-  type RingState,
-  type Taken,
-} from './ring.ts'
+import { DESCRIPTOR_BYTES, INDIRECT, NEXT, WRITE, passed, type Ring, type RingOptions, type Taken } from './ring.ts'
 import { fence, type RingMemory } from './ring-memory.ts'
 
 const NO_INTERRUPT = 1
@@ -23,13 +14,24 @@ const USED_BYTES = 8
  *
  * Source: VIRTIO 1.2, §2.7, "Split Virtqueues".
  */
-export class SplitRing implements Ring {
+export class SplitRing extends Stateful implements Ring {
   readonly #memory: RingMemory
   readonly #options: RingOptions
-  /** Index of the next chain, modulo 2^16; likewise the others. */
-  #next = 0
-  #used = 0
-  /** Where `#used` was when the driver was last asked for interrupts; −1: not yet. */
+  /** Indices of the next chain and of the next used entry, modulo 2^16. */
+  readonly #r = this.keeps(
+    {
+      next: 0,
+      used: 0,
+      nextWrap: 0,
+      usedWrap: 0,
+      sinceAsked: viewed(
+        (): number => (this.#asked < 0 ? -1 : (this.#r.used - this.#asked) & 0xffff),
+        (since) => (this.#asked = since < 0 ? -1 : (this.#r.used - since) & 0xffff),
+      ),
+    },
+    { device: 'ring', settled: () => this.#limit() },
+  )
+  /** Where `used` was when the driver was last asked for interrupts; −1: not yet. */
   #asked = -1
   /** Used entries that the driver does not know of yet. */
   #staged = 0
@@ -39,29 +41,30 @@ export class SplitRing implements Ring {
   readonly #element = new DataView(this.#elementBytes.buffer)
 
   constructor(memory: RingMemory, options: RingOptions) {
+    super()
     this.#memory = memory
     this.#options = options
   }
 
   get isEmpty(): boolean {
-    return this.#memory.read16(this.#options.driver + INDEX) === this.#next
+    return this.#memory.read16(this.#options.driver + INDEX) === this.#r.next
   }
 
   take(into: ChainBuilder): Taken {
     const { driver, size } = this.#options
     const index = this.#memory.read16(driver + INDEX)
     if (index < 0) return 'broken'
-    const waiting = (index - this.#next) & 0xffff
+    const waiting = (index - this.#r.next) & 0xffff
     if (waiting === 0) return 'empty'
     // More chains than entries: the driver is faulty.
     if (waiting > size) return 'broken'
     // The driver wrote the entries before the index.
     fence()
-    const head = this.#memory.read16(driver + ENTRIES + 2 * (this.#next % size))
+    const head = this.#memory.read16(driver + ENTRIES + 2 * (this.#r.next % size))
     if (head < 0 || head >= size || !this.#walk(head, into)) return 'broken'
     into.id = head
     into.slots = 1
-    this.#next = (this.#next + 1) & 0xffff
+    this.#r.next = (this.#r.next + 1) & 0xffff
     return 'taken'
   }
 
@@ -97,45 +100,39 @@ export class SplitRing implements Ring {
   listen(): boolean {
     if (!this.#options.eventIndex) return false
     const { device, driver, size } = this.#options
-    if (!this.#memory.publish16(device + ENTRIES + USED_BYTES * size, this.#next)) return true
+    if (!this.#memory.publish16(device + ENTRIES + USED_BYTES * size, this.#r.next)) return true
     // The driver may have looked at the event index just before, and keep quiet.
     fence()
-    return this.#memory.read16(driver + INDEX) !== this.#next
+    return this.#memory.read16(driver + INDEX) !== this.#r.next
   }
 
   use(id: number, _slots: number, written: number): boolean {
     const { device, size } = this.#options
     this.#element.setUint32(0, id, true)
     this.#element.setUint32(4, written, true)
-    const at = device + ENTRIES + USED_BYTES * ((this.#used + this.#staged) % size)
+    const at = device + ENTRIES + USED_BYTES * ((this.#r.used + this.#staged) % size)
     this.#staged++
     return this.#memory.write(at, this.#elementBytes)
   }
 
   publish(): boolean {
-    this.#used = (this.#used + this.#staged) & 0xffff
+    this.#r.used = (this.#r.used + this.#staged) & 0xffff
     this.#staged = 0
-    return this.#memory.publish16(this.#options.device + INDEX, this.#used)
+    return this.#memory.publish16(this.#options.device + INDEX, this.#r.used)
   }
 
   wantsInterrupt(): boolean {
     const { driver, size, eventIndex } = this.#options
     const before = this.#asked
-    this.#asked = this.#used
+    this.#asked = this.#r.used
     fence()
     if (!eventIndex) return (this.#memory.read16(driver) & NO_INTERRUPT) === 0
     if (before < 0) return true
-    return passed(this.#memory.read16(driver + ENTRIES + 2 * size), this.#used, before)
+    return passed(this.#memory.read16(driver + ENTRIES + 2 * size), this.#r.used, before)
   }
 
-  save(): RingState {
-    const sinceAsked = this.#asked < 0 ? -1 : (this.#used - this.#asked) & 0xffff
-    return { next: this.#next, used: this.#used, nextWrap: 0, usedWrap: 0, sinceAsked }
-  }
-
-  restore({ next, used, sinceAsked }: RingState): void {
-    this.#next = next & 0xffff
-    this.#used = used & 0xffff
-    this.#asked = sinceAsked < 0 ? -1 : (used - sinceAsked) & 0xffff
+  #limit(): void {
+    this.#r.next &= 0xffff
+    this.#r.used &= 0xffff
   }
 }

@@ -1,18 +1,9 @@
-import type { ByteStreamBackend } from '@retrap/device'
+import { type ByteStreamBackend, Stateful } from '@retrap/device'
 import type { VirtioChain } from '../../ring/chain.ts'
 import type { VirtioQueue } from '../../queue.ts'
 
 /** Bytes of a chain that are sent at a time. */
 const MOST_BYTES = 0x1_0000
-
-/** Saved form of a {@link ConsolePort}. */
-export interface ConsolePortState {
-  readonly open: boolean
-  /** Bytes of the first chain that have been sent. */
-  readonly sent: number
-  /** The host's end is closed. Absent in older snapshots: it is open. */
-  readonly hasEnded?: boolean
-}
 
 /** The part of its device that a port needs. */
 export interface ConsolePortOwner {
@@ -25,21 +16,29 @@ export interface ConsolePortOwner {
 }
 
 /** One port: two queues, and a stream as back end. */
-export class ConsolePort {
+export class ConsolePort extends Stateful {
   readonly #stream: ByteStreamBackend
   readonly #owner: ConsolePortOwner
-  #open = false
+  readonly #r = this.keeps(
+    {
+      open: false,
+      /** Bytes of the first chain that have been sent. */
+      sent: 0,
+      /** The host's end is closed; undefined: it is open. */
+      hasEnded: undefined as true | undefined,
+    },
+    { recent: ['hasEnded'], lasting: ['hasEnded'] },
+  )
   /** The driver has closed its end, and the stream has not been told yet. */
   #leaving = false
-  #ended = false
   /** Whether the stream offers bytes for which there was no buffer. */
   #starved = false
   /** The stream is full. */
   #full = false
   #sending: VirtioChain | null = null
-  #sent = 0
 
   constructor(stream: ByteStreamBackend, owner: ConsolePortOwner) {
+    super()
     this.#stream = stream
     this.#owner = owner
   }
@@ -53,7 +52,7 @@ export class ConsolePort {
         if (queue !== undefined) this.transmit(queue)
       },
       ended: () => {
-        this.#ended = true
+        this.#r.hasEnded = true
         this.#owner.ended()
       },
     })
@@ -61,13 +60,13 @@ export class ConsolePort {
 
   /** Whether the host's end is closed. */
   get hasEnded(): boolean {
-    return this.#ended
+    return this.#r.hasEnded === true
   }
 
   /** The driver opens or closes its end. */
   open(open: boolean): void {
-    this.#leaving = this.#open && !open
-    this.#open = open
+    this.#leaving = this.#r.open && !open
+    this.#r.open = open
     if (open) this.refilled()
     this.#leave()
   }
@@ -83,7 +82,7 @@ export class ConsolePort {
   #receive(bytes: Uint8Array): number {
     const [queue] = this.#owner.queues()
     let taken = 0
-    while (this.#open && taken < bytes.length) {
+    while (this.#r.open && taken < bytes.length) {
       const chain = queue?.take() ?? null
       if (chain === null) break
       const part = bytes.subarray(taken, taken + chain.writable.length)
@@ -102,7 +101,7 @@ export class ConsolePort {
 
   /** Called when the driver has added buffers, for input that the stream has kept. */
   refilled(): void {
-    if (!this.#starved || !this.#open) return
+    if (!this.#starved || !this.#r.open) return
     this.#starved = false
     this.#stream.ready?.()
   }
@@ -113,15 +112,15 @@ export class ConsolePort {
       this.#sending ??= queue.take()
       const chain = this.#sending
       if (chain === null) return this.#leave()
-      const bytes = chain.readable.slice(this.#sent, Math.min(chain.readable.length - this.#sent, MOST_BYTES))
+      const bytes = chain.readable.slice(this.#r.sent, Math.min(chain.readable.length - this.#r.sent, MOST_BYTES))
       if (bytes !== null && bytes.length > 0) {
-        this.#sent += bytes.length
+        this.#r.sent += bytes.length
         this.#full = this.#stream.send(bytes) === false
       }
       // An unreadable chain is returned nevertheless.
-      if (bytes === null || this.#sent === chain.readable.length) {
+      if (bytes === null || this.#r.sent === chain.readable.length) {
         this.#sending = null
-        this.#sent = 0
+        this.#r.sent = 0
         chain.complete(0)
       }
       if (--left > 0) continue
@@ -130,24 +129,17 @@ export class ConsolePort {
     }
   }
 
-  reset(): void {
-    this.#open = false
+  override reset(): void {
+    super.reset()
     this.#leaving = false
     this.#sending = null
-    this.#sent = 0
-  }
-
-  save(): ConsolePortState {
-    return { open: this.#open, sent: this.#sent, ...(this.#ended && { hasEnded: true }) }
   }
 
   /** The chain that was being sent is taken again. */
-  restore({ open, sent, hasEnded = false }: ConsolePortState): void {
-    this.#open = open
-    this.#ended = hasEnded
+  override restore(state: unknown): void {
+    super.restore(state)
     this.#leaving = false
     this.#sending = null
-    this.#sent = sent
     // The stream may have kept back earlier the bytes that it offers now.
     this.#starved = true
   }

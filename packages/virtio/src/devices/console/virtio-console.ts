@@ -1,8 +1,8 @@
-import { type ByteStreamBackend, DeviceError } from '@retrap/device'
+import { type ByteStreamBackend, DeviceError, Stateful } from '@retrap/device'
 import type { VirtioChain } from '../../ring/chain.ts'
 import type { VirtioQueue } from '../../queue.ts'
 import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
-import { ConsolePort, type ConsolePortState } from './console-port.ts'
+import { ConsolePort } from './console-port.ts'
 
 /** A port of a {@link VirtioConsole}. */
 export interface VirtioConsolePort {
@@ -22,13 +22,6 @@ export interface VirtioConsoleOptions {
   readonly name?: string
   /** Columns and rows of the consoles; default 80 by 25. */
   readonly size?: { readonly columns: number; readonly rows: number }
-}
-
-/** Saved state of the console itself. */
-interface VirtioConsoleState {
-  readonly ports: readonly ConsolePortState[]
-  /** Messages that the driver had no buffer for. */
-  readonly messages: readonly Uint8Array[]
 }
 
 const CONSOLE = 3
@@ -56,7 +49,7 @@ const MOST_MESSAGES = 256
  *
  * Source: VIRTIO 1.2, §5.3, "Console Device".
  */
-export class VirtioConsole implements VirtioDevice {
+export class VirtioConsole extends Stateful implements VirtioDevice {
   /** Names the device. */
   readonly name: string
   /** Device type. */
@@ -69,11 +62,16 @@ export class VirtioConsole implements VirtioDevice {
   readonly config: Uint8Array = new Uint8Array(12)
   readonly #options: readonly VirtioConsolePort[]
   readonly #ports: readonly ConsolePort[]
-  #messages: Uint8Array[] = []
+  readonly #r = this.keeps({
+    ports: () => this.#ports,
+    /** Messages that the driver had no buffer for. */
+    messages: [] as Uint8Array[],
+  })
   #host: VirtioHost | null = null
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor({ ports, name = 'virtio-console', size = { columns: 80, rows: 25 } }: VirtioConsoleOptions) {
+    super()
     const bad = (what: string): DeviceError => new DeviceError('ERR_OPTION', `${name}: ${what}`)
     if (ports.length < 1 || ports.length > MOST_PORTS) throw bad(`${ports.length} ports: expected 1 to ${MOST_PORTS}`)
     for (const { name: portName = '' } of ports)
@@ -165,16 +163,16 @@ export class VirtioConsole implements VirtioDevice {
     view.setUint16(4, event, true)
     view.setUint16(6, value, true)
     message.set(data, MESSAGE_BYTES)
-    if (this.#messages.length < MOST_MESSAGES) this.#messages.push(message)
+    if (this.#r.messages.length < MOST_MESSAGES) this.#r.messages.push(message)
     const queue = this.#host?.queues[CONTROL_RECEIVE]
     if (queue !== undefined) this.#deliver(queue)
   }
 
   #deliver(queue: VirtioQueue): void {
-    while (this.#messages.length > 0) {
+    while (this.#r.messages.length > 0) {
       const chain = queue.take()
       if (chain === null) return
-      const message = this.#messages.shift()!
+      const message = this.#r.messages.shift()!
       const part = message.subarray(0, chain.writable.length)
       chain.complete(chain.writable.write(0, part) ? part.length : 0)
     }
@@ -182,36 +180,18 @@ export class VirtioConsole implements VirtioDevice {
 
   // ---- Machine ----
 
-  /** Closes the ports. */
-  reset(): void {
-    this.#messages = []
-    for (const port of this.#ports) port.reset()
-  }
-
   /** Whether all output of the driver was sent, and no input waits although buffers are available. */
   isAtRest(): boolean {
     const isPortAtRest = (port: ConsolePort, number: number): boolean => {
       const [receive, transmit] = this.#queueOf(number)
       return transmit?.isEmpty !== false && port.isAtRest(receive)
     }
-    const isTold = this.#messages.length === 0 || this.#host?.queues[CONTROL_RECEIVE]?.isEmpty !== false
+    const isTold = this.#r.messages.length === 0 || this.#host?.queues[CONTROL_RECEIVE]?.isEmpty !== false
     return isTold && this.#ports.every(isPortAtRest)
   }
 
   /** Goes on with what streams have kept back. */
   resume(): void {
     for (const port of this.#ports) port.refilled()
-  }
-
-  /** Returns which ports are open, and what waits for the driver. */
-  save(): unknown {
-    return { ports: this.#ports.map((port) => port.save()), messages: this.#messages } satisfies VirtioConsoleState
-  }
-
-  /** Restores the state that `save` returned. */
-  restore(state: unknown): void {
-    const { ports, messages } = state as VirtioConsoleState
-    this.#messages = [...messages]
-    this.#ports.forEach((port, i) => port.restore(ports[i]!))
   }
 }

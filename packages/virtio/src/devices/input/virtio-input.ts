@@ -1,4 +1,4 @@
-import { DeviceError, type InputBackend, type InputClient, type InputEvent } from '@retrap/device'
+import { DeviceError, type InputBackend, type InputClient, type InputEvent, Stateful } from '@retrap/device'
 import type { VirtioChain } from '../../ring/chain.ts'
 import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import {
@@ -29,12 +29,6 @@ export interface VirtioInputOptions {
 /** One event for the driver. */
 type Event = readonly [type: number, code: number, value: number]
 
-interface VirtioInputState {
-  readonly waiting: readonly Event[]
-  readonly down: readonly number[]
-  readonly leds: number
-}
-
 const INPUT = 18
 const EVENTS = 0
 const QUEUE_ENTRIES = 64
@@ -51,7 +45,7 @@ const SYN_REPORT: Event = [EV.SYN, 0, 0]
  *
  * Source: VIRTIO 1.2, §5.8, "Input Device".
  */
-export class VirtioInput implements VirtioDevice, InputClient {
+export class VirtioInput extends Stateful implements VirtioDevice, InputClient {
   /** Names the device. */
   readonly name: string
   /** Device type. */
@@ -67,15 +61,18 @@ export class VirtioInput implements VirtioDevice, InputClient {
   readonly #input: InputBackend
   readonly #config: InputConfig
   #host: VirtioHost | null = null
-  #waiting: Event[] = []
-  /** Codes of keys and buttons that are down. */
-  readonly #down = new Set<number>()
-  #leds = 0
+  readonly #r = this.keeps({
+    waiting: [] as Event[],
+    /** Codes of keys and buttons that are down. */
+    down: new Set<number>(),
+    leds: 0,
+  })
   #quiet = false
   #refused = false
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor({ kind, input, serialNumber = '', name = `virtio-${kind}` }: VirtioInputOptions) {
+    super()
     if (new TextEncoder().encode(serialNumber).length > MOST_SERIAL)
       throw new DeviceError('ERR_OPTION', `${name}: a serial number: expected at most ${MOST_SERIAL} bytes`)
     this.name = name
@@ -115,7 +112,7 @@ export class VirtioInput implements VirtioDevice, InputClient {
     let taken = 0
     if (this.#host?.running === true && !this.#quiet)
       for (const event of events) {
-        if (this.#waiting.length >= MOST_WAITING) break
+        if (this.#r.waiting.length >= MOST_WAITING) break
         taken++
         this.#note(event)
       }
@@ -129,7 +126,7 @@ export class VirtioInput implements VirtioDevice, InputClient {
       // A motion of 0 is no event; a position of 0 is one.
       ([type, , value]) => type !== EV.REL || value !== 0,
     )
-    if (found.length > 0) this.#waiting.push(...found, SYN_REPORT)
+    if (found.length > 0) this.#r.waiting.push(...found, SYN_REPORT)
   }
 
   #ofKey(event: InputEvent): readonly Event[] {
@@ -168,9 +165,9 @@ export class VirtioInput implements VirtioDevice, InputClient {
 
   /** A key cannot go down twice; a back end that reports a host's repeats changes nothing. */
   #press(code: number, down: boolean): readonly Event[] {
-    if (code === 0 || this.#down.has(code) === down) return []
-    if (down) this.#down.add(code)
-    else this.#down.delete(code)
+    if (code === 0 || this.#r.down.has(code) === down) return []
+    if (down) this.#r.down.add(code)
+    else this.#r.down.delete(code)
     return [[EV.KEY, code, down ? 1 : 0]]
   }
 
@@ -186,22 +183,22 @@ export class VirtioInput implements VirtioDevice, InputClient {
     const written: number[] = []
     const bytes = new Uint8Array(EVENT_BYTES)
     const view = new DataView(bytes.buffer)
-    while (chains.length < this.#waiting.length) {
+    while (chains.length < this.#r.waiting.length) {
       const chain = queue.take()
       if (chain === null) break
-      const [type, code, value] = this.#waiting[chains.length]!
+      const [type, code, value] = this.#r.waiting[chains.length]!
       view.setUint16(0, type, true)
       view.setUint16(2, code, true)
       view.setInt32(4, value, true)
       chains.push(chain)
       written.push(chain.writable.write(0, bytes) ? EVENT_BYTES : 0)
     }
-    this.#waiting.splice(0, chains.length)
+    this.#r.waiting.splice(0, chains.length)
     if (chains.length > 0) queue.completeTogether(chains, written)
   }
 
   #offerRoom(): void {
-    if (!this.#refused || this.#quiet || this.#waiting.length >= MOST_WAITING) return
+    if (!this.#refused || this.#quiet || this.#r.waiting.length >= MOST_WAITING) return
     this.#refused = false
     this.#input.ready()
   }
@@ -210,22 +207,22 @@ export class VirtioInput implements VirtioDevice, InputClient {
 
   #status({ readable }: VirtioChain): number {
     const bytes = readable.slice(0, Math.min(readable.length, EVENT_BYTES * MOST_STATUS))
-    const before = this.#leds
+    const before = this.#r.leds
     if (bytes !== null && this.#kind === 'keyboard') {
       const view = new DataView(bytes.buffer)
       for (let at = 0; at + EVENT_BYTES <= bytes.length; at += EVENT_BYTES) {
         const [type, code] = [view.getUint16(at, true), view.getUint16(at + 2, true)]
         if (type !== EV.LED || code > LED.SCROLL_LOCK) continue
         const isLit = view.getUint32(at + 4, true) !== 0
-        this.#leds = isLit ? this.#leds | (1 << code) : this.#leds & ~(1 << code)
+        this.#r.leds = isLit ? this.#r.leds | (1 << code) : this.#r.leds & ~(1 << code)
       }
     }
-    if (this.#leds !== before) this.#showLeds()
+    if (this.#r.leds !== before) this.#showLeds()
     return 0
   }
 
   #showLeds(): void {
-    const isLit = (code: number): boolean => (this.#leds & (1 << code)) !== 0
+    const isLit = (code: number): boolean => (this.#r.leds & (1 << code)) !== 0
     this.#input.setLeds?.({
       numLock: isLit(LED.NUM_LOCK),
       capsLock: isLit(LED.CAPS_LOCK),
@@ -236,14 +233,11 @@ export class VirtioInput implements VirtioDevice, InputClient {
   // ---- Machine ----
 
   /** Forgets keys that are down, and events that wait. */
-  reset(): void {
-    this.#waiting = []
-    this.#down.clear()
+  override reset(): void {
+    const { leds } = this.#r
+    super.reset()
     this.config.fill(0)
-    if (this.#leds !== 0) {
-      this.#leds = 0
-      this.#showLeds()
-    }
+    if (leds !== 0) this.#showLeds()
     this.#tellActive(false)
   }
 
@@ -254,7 +248,7 @@ export class VirtioInput implements VirtioDevice, InputClient {
 
   /** Whether no event waits although buffers are available. */
   isAtRest(): boolean {
-    return this.#waiting.length === 0 || this.#host?.queues[0]?.isEmpty !== false
+    return this.#r.waiting.length === 0 || this.#host?.queues[0]?.isEmpty !== false
   }
 
   /** Delivers the waiting events. */
@@ -263,18 +257,9 @@ export class VirtioInput implements VirtioDevice, InputClient {
     this.#refilled()
   }
 
-  /** Returns keys that are down, events that wait, and lamps. */
-  save(): unknown {
-    return { waiting: [...this.#waiting], down: [...this.#down], leds: this.#leds } satisfies VirtioInputState
-  }
-
   /** Restores the state that `save` returned. */
-  restore(state: unknown): void {
-    const { waiting, down, leds } = state as VirtioInputState
-    this.#waiting = [...waiting]
-    this.#down.clear()
-    for (const code of down) this.#down.add(code)
-    this.#leds = leds
+  override restore(state: unknown): void {
+    super.restore(state)
     if (this.#kind === 'keyboard') this.#showLeds()
     this.#tellActive(this.#host?.running === true)
   }

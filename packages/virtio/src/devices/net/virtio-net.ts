@@ -1,4 +1,4 @@
-import { DeviceError, type PacketBackend } from '@retrap/device'
+import { DeviceError, type PacketBackend, Stateful } from '@retrap/device'
 import type { VirtioChain } from '../../ring/chain.ts'
 import type { VirtioQueue } from '../../queue.ts'
 import { type FeatureSet, VirtioFeature } from '../../ring/feature-bits.ts'
@@ -40,13 +40,6 @@ export interface VirtioNetOptions {
   readonly queueSize?: number
 }
 
-/** Saved state of the card itself. */
-interface VirtioNetState {
-  readonly filter: unknown
-  /** The network waits for buffers. */
-  readonly starved?: true
-}
-
 /** The next microtask. */
 const NOW = Promise.resolve()
 
@@ -76,7 +69,7 @@ const USUAL_ADDRESS = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56]
  *
  * Source: VIRTIO 1.2, §5.1, "Network Device".
  */
-export class VirtioNet implements VirtioDevice {
+export class VirtioNet extends Stateful implements VirtioDevice {
   /** Names the device. */
   readonly name: string
   /** Device type. */
@@ -90,17 +83,24 @@ export class VirtioNet implements VirtioDevice {
   readonly #network: PacketBackend
   readonly #address: Uint8Array
   readonly #filter = new ReceiveFilter()
+  readonly #r = this.keeps(
+    {
+      filter: this.#filter,
+      /** Whether the network has a frame for which there was no room. */
+      starved: undefined as true | undefined,
+    },
+    { recent: ['starved'], lasting: ['starved'] },
+  )
   #host: VirtioHost | null = null
   readonly #joiner = new SegmentJoiner()
   /** Chains of the receive queue that were not enough for a frame, or too small. */
   #spare: VirtioChain[] = []
-  /** Whether the network has a frame for which there was no room. */
-  #starved = false
   /** A packet of which the network has not taken all frames. */
   #sending: { readonly chain: VirtioChain; readonly frames: readonly Uint8Array[]; next: number } | null = null
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor({ network, name = 'virtio-net', macAddress, queueSize = 256 }: VirtioNetOptions) {
+    super()
     const address = macAddress ?? network.macAddress ?? Uint8Array.from(USUAL_ADDRESS)
     const bad = (what: string): DeviceError => new DeviceError('ERR_OPTION', `${name}: ${what}`)
     if (address.length !== MAC_BYTES || (address[0]! & 1) !== 0)
@@ -207,7 +207,7 @@ export class VirtioNet implements VirtioDevice {
       if (chain === null) {
         // The whole ring is too small: the packet is dropped, and its buffers are used again.
         if (chains.length >= queue.size) return true
-        this.#starved = true
+        this.#r.starved = true
         return false
       }
       chains.push(chain)
@@ -236,8 +236,8 @@ export class VirtioNet implements VirtioDevice {
 
   /** The driver has given buffers. */
   #refilled(): void {
-    if (!this.#starved) return
-    this.#starved = false
+    if (this.#r.starved === undefined) return
+    this.#r.starved = undefined
     if (this.#handOn()) this.#network.ready()
   }
 
@@ -300,11 +300,9 @@ export class VirtioNet implements VirtioDevice {
   // ---- Machine ----
 
   /** Forgets filters and packets. A frame that the network keeps back, it may offer again. */
-  reset(): void {
-    this.#spare = []
-    this.#joiner.clear()
-    this.#sending = null
-    this.#filter.reset()
+  override reset(): void {
+    super.reset()
+    this.#dropPackets()
     this.config.set(this.#address)
     this.#tellNetwork()
     this.#refilled()
@@ -312,7 +310,7 @@ export class VirtioNet implements VirtioDevice {
 
   /** Whether no packet waits for the network, and none for the driver although buffers are available. */
   isAtRest(): boolean {
-    const isWaiting = this.#starved || this.#joiner.holds
+    const isWaiting = this.#r.starved === true || this.#joiner.holds
     return this.#sending === null && this.#isEmpty(TRANSMIT) && (!isWaiting || this.#isEmpty(RECEIVE))
   }
 
@@ -330,19 +328,16 @@ export class VirtioNet implements VirtioDevice {
     if (!this.#isEmpty(RECEIVE)) this.#refilled()
   }
 
-  /** Returns the filters. Chains that the card holds are part of their queues. */
-  save(): unknown {
-    return { filter: this.#filter.save(), ...(this.#starved && { starved: true }) } satisfies VirtioNetState
+  /** Restores the filters. Chains that the card held are part of their queues. */
+  override restore(state: unknown): void {
+    super.restore(state)
+    this.#dropPackets()
+    this.#tellNetwork()
   }
 
-  /** Restores the state that `save` returned. */
-  restore(state: unknown): void {
-    const { filter, starved } = state as VirtioNetState
-    this.#filter.restore(filter)
-    this.#starved = starved === true
+  #dropPackets(): void {
     this.#spare = []
     this.#joiner.clear()
     this.#sending = null
-    this.#tellNetwork()
   }
 }
