@@ -5,10 +5,9 @@ import {
   type InterruptLine,
   listed,
   DeviceError,
-  Stateful,
 } from '@retrap/device'
-import { checkDevice, type CoreTransport, VirtioCore } from '../virtio-core.ts'
 import type { VirtioDevice, VirtioRingOptions } from '../virtio-device.ts'
+import { VirtioTransport } from '../virtio-transport.ts'
 
 // Registers that every transport has. Source: VIRTIO 1.2, §4.2.2, "MMIO Device Register Layout".
 
@@ -62,63 +61,41 @@ export interface VirtioMmioOptions extends VirtioRingOptions {
  *
  * Source: VIRTIO 1.2, §4.2, "Virtio Over MMIO".
  */
-export class VirtioMmio extends Stateful implements DeviceModel {
-  /** Name of the model in errors, traces and snapshots. */
-  readonly name: string
-  /** Handlers answer at once: what takes time is a request of a queue. */
-  readonly synchronous: boolean = true
-  readonly #device: VirtioDevice
+export class VirtioMmio extends VirtioTransport {
   readonly #options: VirtioMmioOptions
-  #core: VirtioCore | null = null
   #line: InterruptLine | null = null
   /** Selectors of device features, driver features and queue. */
   readonly #select = { device: 0, driver: 0, queue: 0 }
-  readonly #r = this.keeps({
-    version: 1,
-    /** Pending interrupts. */
-    isr: 0,
-    selects: listed(this.#select),
-    core: () => this.#core,
-  })
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(device: VirtioDevice, options: VirtioMmioOptions) {
-    super()
-    checkDevice(device)
-    this.name = device.name
-    this.#device = device
+    super(device)
     this.#options = options
+    this.keeps({ version: 1, isr: this.isrPart, selects: listed(this.#select), core: () => this.core })
   }
 
   /** Claims the registers. */
   attach(context: DeviceContext): void {
     const { base, irq } = this.#options
     this.#line = context.interruptLine(irq)
-    const transport: CoreTransport = {
+    this.connect(context, this.#options, {
       mayReachMemory: () => true,
-      interruptQueue: () => this.#setIsr(this.#r.isr | USED_BUFFER),
-      interruptConfig: () => this.#setIsr(this.#r.isr | CONFIG_CHANGE),
-      reset: () => this.#setIsr(0),
-    }
-    this.#core = new VirtioCore(this.#device, context, transport, this.#options)
+      interruptQueue: () => this.setIsr(this.isr | USED_BUFFER),
+      interruptConfig: () => this.setIsr(this.isr | CONFIG_CHANGE),
+    })
     context.mapMmio(base, RANGE_BYTES, {
       read: (offset: number, size: AccessSize): number => this.#read(offset, size),
       write: (offset: number, size: AccessSize, value: number): void => this.#write(offset, size, value),
     })
   }
 
-  /** The model is out of the machine. */
-  removed(): void {
-    this.#device.removed?.()
-  }
-
-  #setIsr(isr: number): void {
-    this.#r.isr = isr
-    this.#line?.set(isr !== 0)
+  /** Sets the level of the interrupt line. */
+  protected drive(level: boolean): void {
+    this.#line?.set(level)
   }
 
   #read(offset: number, size: number): number {
-    const core = this.#core!
+    const core = this.core!
     if (offset >= CONFIG) {
       let value = 0
       for (let i = size - 1; i >= 0; i--) value = (value << 8) | core.readConfig(offset - CONFIG + i)
@@ -133,7 +110,7 @@ export class VirtioMmio extends Stateful implements DeviceModel {
       case VERSION:
         return MODERN_VERSION
       case DEVICE_ID:
-        return this.#device.type
+        return this.device.type
       case VENDOR_ID:
         return VENDOR
       case DEVICE_FEATURES:
@@ -143,7 +120,7 @@ export class VirtioMmio extends Stateful implements DeviceModel {
       case QUEUE_READY:
         return queue?.enabled === true ? 1 : 0
       case INTERRUPT_STATUS:
-        return this.#r.isr
+        return this.isr
       case STATUS:
         return core.status
       case CONFIG_GENERATION:
@@ -155,7 +132,7 @@ export class VirtioMmio extends Stateful implements DeviceModel {
   }
 
   #write(offset: number, size: number, value: number): void {
-    const core = this.#core!
+    const core = this.core!
     if (offset >= CONFIG) return core.writeConfig(offset - CONFIG, size, value)
     if (size !== 4) return
     switch (offset) {
@@ -175,7 +152,7 @@ export class VirtioMmio extends Stateful implements DeviceModel {
         core.notify(value)
         break
       case INTERRUPT_ACK:
-        this.#setIsr(this.#r.isr & ~value)
+        this.setIsr(this.isr & ~value)
         break
       case STATUS:
         core.setStatus(value & 0xff)
@@ -186,13 +163,13 @@ export class VirtioMmio extends Stateful implements DeviceModel {
   }
 
   #writeQueue(offset: number, value: number): void {
-    const queue = this.#core!.queues[this.#select.queue]
+    const queue = this.core!.queues[this.#select.queue]
     if (queue === undefined) return
     if (offset === QUEUE_READY) {
       if (value === 0) queue.reset()
       else {
         queue.enabled = true
-        this.#core!.notify(queue.index)
+        this.core!.notify(queue.index)
       }
     }
     if (queue.enabled) return
@@ -202,27 +179,6 @@ export class VirtioMmio extends Stateful implements DeviceModel {
     else if (field === QUEUE_DESCRIPTORS) queue.setAddress('descriptors', high, value)
     else if (field === QUEUE_DRIVER) queue.setAddress('driver', high, value)
     else if (field === QUEUE_DEVICE) queue.setAddress('device', high, value)
-  }
-
-  /** Finishes pending requests, and begins none until `resume`. */
-  async quiesce(deadlineMs: number): Promise<void> {
-    await this.#core?.quiesce(deadlineMs)
-  }
-
-  /** Whether no request is pending, and the driver has announced all available chains. */
-  isAtRest(): boolean {
-    return this.#core?.isAtRest() ?? true
-  }
-
-  /** Goes on. */
-  resume(): void {
-    this.#core?.resume()
-  }
-
-  /** Takes over a saved state. @throws DeviceError `ERR_STATE` for that of another device */
-  override restore(state: unknown): void {
-    super.restore(state)
-    this.#setIsr((state as { readonly isr: number }).isr)
   }
 }
 

@@ -2,17 +2,16 @@ import {
   type AccessSize,
   type DeviceContext,
   DeviceError,
-  type DeviceModel,
   type PciBarOptions,
   type PciCapability,
   type PciFunction,
   type PlainState,
-  Stateful,
   viewed,
 } from '@retrap/device'
 import { NO_VECTOR } from '../queue.ts'
-import { checkDevice, type CoreTransport, VirtioCore } from '../virtio-core.ts'
+import type { VirtioCore } from '../virtio-core.ts'
 import type { VirtioDevice, VirtioRingOptions } from '../virtio-device.ts'
+import { VirtioTransport } from '../virtio-transport.ts'
 import { COMMON_BYTES, CommonConfiguration } from './common-configuration.ts'
 import { hasLegacy, identityOf, romFor } from './identity.ts'
 import { LEGACY_BYTES, LegacyRegisters } from './legacy-registers.ts'
@@ -70,38 +69,18 @@ const ISR_CONFIG = 2
  *
  * Source: VIRTIO 1.2, §4.1, "Virtio Over PCI Bus".
  */
-export class VirtioPci extends Stateful implements DeviceModel {
-  /** Name of the model in errors, traces and snapshots. */
-  readonly name: string
-  /** Handlers answer at once: what takes time is a request of a queue. */
-  readonly synchronous: boolean = true
-  readonly #device: VirtioDevice
+export class VirtioPci extends VirtioTransport {
   readonly #options: VirtioPciOptions
   readonly #legacy: boolean
   readonly #modern: boolean
   readonly #vectors: number
-  #core: VirtioCore | null = null
   #common: CommonConfiguration | null = null
   #legacyRegisters: LegacyRegisters | null = null
   #pci: PciFunction | null = null
-  readonly #r = this.keeps({
-    version: 1,
-    /** Pending bits of INTx: 1 a queue's, 2 a change of configuration. */
-    isr: 0,
-    core: () => this.#core,
-    common: () => this.#common,
-    legacySelect: viewed(
-      () => this.#legacyRegisters?.queueSelect ?? 0,
-      (select) => {
-        if (this.#legacyRegisters !== null) this.#legacyRegisters.queueSelect = select
-      },
-    ),
-  })
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(device: VirtioDevice, options: VirtioPciOptions) {
-    super()
-    checkDevice(device)
+    super(device)
     const { modern = true, legacy = !modern || hasLegacy(device.type), vectors = device.queues.length + 1 } = options
     const bad = (what: string): DeviceError => new DeviceError('ERR_OPTION', `${device.name}: ${what}`)
     if (!modern && !legacy) throw bad('neither modern nor legacy: expected at least one of them')
@@ -110,31 +89,36 @@ export class VirtioPci extends Stateful implements DeviceModel {
       throw bad(`${vectors} MSI-X vectors: expected 0 to 2048`)
     if ((options.rom?.length ?? 0) > MOST_ROM_BYTES)
       throw bad(`a ROM of ${options.rom?.length} bytes: expected at most ${MOST_ROM_BYTES}`)
-    this.name = device.name
-    this.#device = device
     this.#options = options
     this.#legacy = legacy
     this.#modern = modern
     this.#vectors = vectors
+    this.keeps({
+      version: 1,
+      isr: this.isrPart,
+      core: () => this.core,
+      common: () => this.#common,
+      legacySelect: viewed(
+        () => this.#legacyRegisters?.queueSelect ?? 0,
+        (select) => this.#selectLegacy(select),
+      ),
+    })
   }
 
   /** Adds the PCI function. */
   attach(context: DeviceContext): void {
-    const transport: CoreTransport = {
+    const core: VirtioCore = this.connect(context, this.#options, {
       mayReachMemory: () => this.#pci?.mayMaster ?? false,
       interruptQueue: (queue) => this.#interrupt(queue.vector, ISR_QUEUE),
       interruptConfig: () => this.#interrupt(core.configVector, ISR_CONFIG),
-      reset: () => this.#setIsr(0),
-    }
-    const core = new VirtioCore(this.#device, context, transport, this.#options)
-    this.#core = core
+    })
     this.#common = new CommonConfiguration(core, this.#vectors)
     this.#legacyRegisters = new LegacyRegisters(core, {
       vectors: this.#vectors,
       usesMsix: () => this.#pci?.messages?.mode === 'msix',
       takeIsr: () => this.#takeIsr(),
     })
-    const identity = identityOf(this.#device.type, this.#legacy)
+    const identity = identityOf(this.device.type, this.#legacy)
     this.#pci = context.pci.add({
       ...identity,
       bus: this.#options.bus ?? 0,
@@ -150,16 +134,11 @@ export class VirtioPci extends Stateful implements DeviceModel {
     })
   }
 
-  /** The model is out of the machine. */
-  removed(): void {
-    this.#device.removed?.()
-  }
-
   // ---- Layout ----
 
   #bars(): PciBarOptions[] {
     const bars: PciBarOptions[] = []
-    const config = this.#device.config?.length ?? 0
+    const config = this.device.config?.length ?? 0
     if (this.#legacy) {
       const bytes = 2 ** Math.ceil(Math.log2(LEGACY_BYTES + config))
       const registers = this.#legacyRegisters!
@@ -180,7 +159,7 @@ export class VirtioPci extends Stateful implements DeviceModel {
   }
 
   #capabilities(): PciCapability[] {
-    const { queues, config } = this.#device
+    const { queues, config } = this.device
     return [
       structure(TYPE_COMMON, COMMON, COMMON_BYTES),
       structure(TYPE_ISR, ISR, 1),
@@ -201,7 +180,7 @@ export class VirtioPci extends Stateful implements DeviceModel {
         return at === 0 ? this.#takeIsr() : 0
       case CONFIG: {
         let value = 0
-        for (let i = size - 1; i >= 0; i--) value = (value << 8) | this.#core!.readConfig(at + i)
+        for (let i = size - 1; i >= 0; i--) value = (value << 8) | this.core!.readConfig(at + i)
         return value >>> 0
       }
       default:
@@ -216,11 +195,11 @@ export class VirtioPci extends Stateful implements DeviceModel {
         this.#common!.write(at, size, value)
         break
       case CONFIG:
-        this.#core!.writeConfig(at, size, value)
+        this.core!.writeConfig(at, size, value)
         break
       case NOTIFY:
         // The address of a notification selects the queue; the written value repeats its number.
-        if (at % NOTIFY_STEP === 0) this.#core!.notify(at / NOTIFY_STEP)
+        if (at % NOTIFY_STEP === 0) this.core!.notify(at / NOTIFY_STEP)
         break
     }
   }
@@ -248,7 +227,7 @@ export class VirtioPci extends Stateful implements DeviceModel {
 
   #configWritten(register: number, size: number): void {
     // Requests may have waited for the right to reach memory.
-    if (register <= COMMAND_REGISTER) this.#core?.poll()
+    if (register <= COMMAND_REGISTER) this.core?.poll()
     if (this.#pci === null || !this.#touchesData(register, size)) return
     const access = this.#pciAccess()
     if (access === null) return
@@ -260,49 +239,31 @@ export class VirtioPci extends Stateful implements DeviceModel {
 
   #interrupt(vector: number, bit: number): void {
     const messages = this.#pci?.messages ?? null
-    if (messages === null || messages.mode === 'none') this.#setIsr(this.#r.isr | bit)
+    if (messages === null || messages.mode === 'none') this.setIsr(this.isr | bit)
     else if (vector !== NO_VECTOR) messages.signal(vector)
   }
 
-  #setIsr(isr: number): void {
-    this.#r.isr = isr
-    this.#pci?.interrupt?.set(isr !== 0)
+  /** Sets the level of the interrupt line. */
+  protected drive(level: boolean): void {
+    this.#pci?.interrupt?.set(level)
   }
 
   #takeIsr(): number {
-    const isr = this.#r.isr
-    this.#setIsr(0)
+    const isr = this.isr
+    this.setIsr(0)
     return isr
   }
 
   // ---- Machine ----
 
+  #selectLegacy(queue: number): void {
+    if (this.#legacyRegisters !== null) this.#legacyRegisters.queueSelect = queue
+  }
+
   /** Cancels what is under way, and returns to the state at power-on. */
   override reset(): void {
-    this.#core?.reset()
-    this.#common?.reset()
-    if (this.#legacyRegisters !== null) this.#legacyRegisters.queueSelect = 0
-  }
-
-  /** Finishes pending requests, and begins none until `resume`. */
-  async quiesce(deadlineMs: number): Promise<void> {
-    await this.#core?.quiesce(deadlineMs)
-  }
-
-  /** Whether no request is pending, and the driver has announced all available chains. */
-  isAtRest(): boolean {
-    return this.#core?.isAtRest() ?? true
-  }
-
-  /** Goes on. */
-  resume(): void {
-    this.#core?.resume()
-  }
-
-  /** Takes over a saved state. @throws DeviceError `ERR_STATE` for that of another device */
-  override restore(state: unknown): void {
-    super.restore(state)
-    this.#setIsr((state as { readonly isr: number }).isr)
+    super.reset()
+    this.#selectLegacy(0)
   }
 }
 
