@@ -1,7 +1,7 @@
 import { STATUS_DONE, STATUS_UNHANDLED } from '@retrap/replay'
 import { ArmEngine, type JitOptions, type SystemValue } from '@retrap/arm-cpu'
 import { DeviceOrder, deviceOrderBytes } from '@retrap/arm-mmio'
-import type { InterruptLine } from '@retrap/device'
+import type { InterruptLine, PlainState } from '@retrap/device'
 import { SharedLines } from '@retrap/device/host'
 import { defaultAffinity, GenericTimers, type GenericTimersState, genericTimersStateBytes } from '@retrap/irqchip/gic'
 import { Domain } from '../domain.ts'
@@ -9,7 +9,7 @@ import type { DomainOptions } from '../domain-options.ts'
 import type { DomainState, SavedArchitecture } from '../checkpoints/saved-domain.ts'
 import { GicV2Controller, type GicV2Place } from './gic-v2.ts'
 import { GicV3Controller, type GicV3Place } from './gic-v3.ts'
-import type { AllocateRegion, ArmInterruptController, ArmInterruptsState } from './interrupt-controller.ts'
+import type { AllocateRegion, ArmInterruptController } from './interrupt-controller.ts'
 import type { ArmParavirtual, ArmSurroundings } from './surroundings.ts'
 import type { PsciWorld } from './psci.ts'
 import { ArmVcpu, type ArmVcpuState } from './vcpu.ts'
@@ -74,7 +74,7 @@ export interface ArmDomainState extends DomainState {
   /** The vCPUs, by number. */
   readonly vcpus: readonly ArmVcpuState[]
   /** The interrupt controller. */
-  readonly interrupts: ArmInterruptsState
+  readonly interrupts: PlainState
   /** The generic timers. */
   readonly timers: GenericTimersState
 }

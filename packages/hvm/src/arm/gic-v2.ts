@@ -2,10 +2,9 @@ import { GicV2, gicV2StateBytes } from '@retrap/irqchip/gic'
 import type { Domain } from '../domain.ts'
 import {
   type ArmInterruptController,
-  type ArmInterruptsState,
   type BankedRegisters,
   type ControllerWiring,
-  wrongController,
+  SavedController,
 } from './interrupt-controller.ts'
 
 /** The place of a board's GICv2, which at most 8 vCPUs share. */
@@ -49,13 +48,14 @@ const FIRST_SPI_SHIFT = 16
 const IIDR = 0x43b
 
 /** A GICv2 of a domain, with its frame for messages. */
-export class GicV2Controller implements ArmInterruptController {
+export class GicV2Controller extends SavedController implements ArmInterruptController {
   readonly systemRegisters = null
   readonly banked: readonly BankedRegisters[]
   readonly wires: GicV2
   readonly #messages: MessageFrame | undefined
 
   constructor(domain: Domain, place: GicV2Place, { cpus, signal, allocate }: ControllerWiring) {
+    super()
     const { dispatch, memory } = domain
     const { messages, distributor, cpuInterface } = place
     const gic = new GicV2({
@@ -68,6 +68,7 @@ export class GicV2Controller implements ArmInterruptController {
       },
     })
     this.wires = gic
+    this.keeps({ version: 2, gic: this.chip(gic) }, { device: 'interrupt controller' })
     this.#messages = messages
     this.banked = [
       {
@@ -117,18 +118,5 @@ export class GicV2Controller implements ArmInterruptController {
     if (intid < messages.first || intid >= messages.first + messages.count) return
     this.wires.setLine(intid, true)
     this.wires.setLine(intid, false)
-  }
-
-  reset(): void {
-    this.wires.reset()
-  }
-
-  save(): ArmInterruptsState {
-    return { version: 2, gic: this.wires.save() }
-  }
-
-  restore(state: ArmInterruptsState): void {
-    if (state?.version !== 2) throw wrongController(`version ${String(state?.version)}`, 'version 2')
-    this.wires.restore(state.gic)
   }
 }

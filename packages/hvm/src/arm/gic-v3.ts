@@ -1,13 +1,12 @@
-import { Instant, type Timer } from '@retrap/device'
+import { savedDeadline, type Timer, type Word64 } from '@retrap/device'
 import { GicV3, gicV3StateBytes, ICC_HPPIR0_EL1, ICC_HPPIR1_EL1, Its, ITS_STATE_BYTES } from '@retrap/irqchip/gic'
 import type { Domain } from '../domain.ts'
 import {
   type AllocateRegion,
   type ArmInterruptController,
-  type ArmInterruptsState,
   type BankedRegisters,
   type ControllerWiring,
-  wrongController,
+  SavedController,
 } from './interrupt-controller.ts'
 
 /** Special INTIDs, 1020 to 1023: no interrupt, or one that is not reported here. */
@@ -36,7 +35,7 @@ const GITS_TRANSLATER = 0x1_0040
 const ITS_SLICE_NS = 100_000
 
 /** A GICv3 of a domain, with its translation service. */
-export class GicV3Controller implements ArmInterruptController {
+export class GicV3Controller extends SavedController implements ArmInterruptController {
   readonly systemRegisters: GicV3
   readonly banked: readonly BankedRegisters[] = []
   readonly wires: GicV3
@@ -48,6 +47,7 @@ export class GicV3Controller implements ArmInterruptController {
   readonly #translater: number
 
   constructor(domain: Domain, place: GicV3Place, { cpus, signal, allocate }: ControllerWiring) {
+    super()
     const { dispatch, memory } = domain
     const { buffer } = memory
     const hasIts = place.its !== undefined
@@ -64,6 +64,21 @@ export class GicV3Controller implements ArmInterruptController {
     })
     this.#translater = place.its === undefined ? -1 : place.its + GITS_TRANSLATER
     this.#its = place.its === undefined ? undefined : this.#makeIts(domain, place.its, allocate)
+    this.keeps(
+      {
+        version: 3,
+        gic: this.chip(this.wires),
+        its: this.chip(this.#its),
+        // Time at which the translation service continues with its queue, and not a whole slice from now; null: idle.
+        queueAt: {
+          save: () => savedDeadline(this.#queueTimer),
+          restore: (at: Readonly<Word64> | null) => {
+            if (at !== null && this.#afterwards.length > 0) this.#queueTimer.armAfter(0, at)
+          },
+        },
+      },
+      { device: 'interrupt controller' },
+    )
     const words = { maximumAccess: 8 } as const
     dispatch.mapInternalMmio('gic distributor', place.distributor, 0x1_0000, this.wires.distributor, words)
     const { redistributors, redistributorBytes } = this.wires
@@ -100,34 +115,5 @@ export class GicV3Controller implements ArmInterruptController {
   /** Delivers a message by the translation service; messages to other addresses have no receiver. */
   signalMsi(address: number, data: number, requester: number): void {
     if (address === this.#translater) this.#its?.translate(requester, data)
-  }
-
-  reset(): void {
-    this.wires.reset()
-    this.#its?.reset()
-  }
-
-  save(): ArmInterruptsState {
-    const at = new Instant()
-    const waits = this.#queueTimer.readDeadline(at)
-    return {
-      version: 3,
-      gic: this.wires.save(),
-      its: this.#its?.save() ?? null,
-      queueAt: waits ? { lo: at.lo, hi: at.hi } : null,
-    }
-  }
-
-  restore(state: ArmInterruptsState): void {
-    if (state?.version !== 3) throw wrongController(`version ${String(state?.version)}`, 'version 3')
-    const { gic, its, queueAt } = state
-    if ((its === null) !== (this.#its === undefined)) {
-      const [without, with_] = ['no translation service', 'a translation service']
-      throw its === null ? wrongController(without, with_) : wrongController(with_, without)
-    }
-    this.wires.restore(gic)
-    if (its !== null) this.#its?.restore(its)
-    // The queue was to continue then, and not a whole slice from now.
-    if (queueAt !== null && this.#afterwards.length > 0) this.#queueTimer.armAfter(0, queueAt)
   }
 }

@@ -1,6 +1,5 @@
 import type { SystemValue } from '@retrap/arm-cpu'
-import type { Word64 } from '@retrap/device'
-import type { GicV2State, GicV3State, ItsState } from '@retrap/irqchip/gic'
+import { type PlainState, Stateful, type StatePart } from '@retrap/device'
 import { HvmError } from '../errors.ts'
 
 /** Registers in memory, banked per vCPU at one address. */
@@ -13,29 +12,6 @@ export interface BankedRegisters {
   readonly read: (vcpu: number, offset: number, size: number) => number
   /** Writes the registers. */
   readonly write: (vcpu: number, offset: number, size: number, value: number) => void
-}
-
-/** Holds the saved state of an interrupt controller, by the version of its architecture. */
-export type ArmInterruptsState = GicV2DomainState | GicV3DomainState
-
-/** Holds the saved state of a GICv2. */
-export interface GicV2DomainState {
-  /** This one. */
-  readonly version: 2
-  /** Distributor and interfaces. */
-  readonly gic: GicV2State
-}
-
-/** Holds the saved state of a GICv3. */
-export interface GicV3DomainState {
-  /** This one. */
-  readonly version: 3
-  /** Distributor, redistributors and interfaces. */
-  readonly gic: GicV3State
-  /** State of the translation service; null: none. */
-  readonly its: ItsState | null
-  /** Time at which the translation service continues with its queue; null: idle. */
-  readonly queueAt: Readonly<Word64> | null
 }
 
 /** The inputs of an interrupt controller, and its outputs to the vCPUs: a `GicV2` or `GicV3` of `@retrap/irqchip/gic`. */
@@ -74,19 +50,34 @@ export interface ArmInterruptController {
   signalMsi(address: number, data: number, requester: number): void
   /** Power-on state. */
   reset(): void
-  /** Returns the state by name. */
-  save(): ArmInterruptsState
+  /** Returns the state, by the version of the architecture. */
+  save(): PlainState
   /**
    * Takes a saved state, with the levels of its inputs.
    *
    * @throws HvmError `ERR_STATE` for another controller's state; IrqchipError `ERR_STATE` for a state of another shape
    */
-  restore(state: ArmInterruptsState): void
+  restore(state: unknown): void
 }
 
-/** The error for the state of another interrupt controller. */
-export function wrongController(found: string, expected: string): HvmError {
-  return new HvmError('ERR_STATE', `state of an interrupt controller of ${found}: expected ${expected}`)
+/** A controller whose saved state is that of its chips. */
+export abstract class SavedController extends Stateful {
+  protected override refuseState(text: string): never {
+    throw new HvmError('ERR_STATE', text)
+  }
+
+  /** Returns a part that saves a chip, or null without one. The chip itself refuses a state of another shape. */
+  protected chip(chip: Stateful | undefined): StatePart {
+    return {
+      save: () => chip?.save() ?? null,
+      restore: (state: unknown) => chip?.restore(state),
+      reset: () => chip?.reset(),
+      stateFault: (state) => {
+        if ((state === null) === (chip === undefined)) return undefined
+        return state === null ? ' is missing: expected that of a chip' : ' is that of a chip: expected none'
+      },
+    }
+  }
 }
 
 /** Cuts a zeroed part of machine memory for a structure of eight-byte words. @returns its machine address */

@@ -261,7 +261,7 @@ test.each<[string, (snapshot: ArmSnapshot) => unknown, string]>([
   [
     'a GICv2',
     ({ state, pages }) => withDomain({ interrupts: { ...state.domain.interrupts, version: 2 } })({ state, pages }),
-    'interrupt controller of version 2: expected version 3',
+    'interrupt controller: saved state of version 2: expected 3',
   ],
   [
     'a vCPU that has power 7',

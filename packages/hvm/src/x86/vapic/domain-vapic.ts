@@ -1,10 +1,11 @@
 /** The TPR patcher of a domain. */
+import type { PlainState } from '@retrap/device'
 import { type PollMethod, type SavedVapic, VapicPatcher } from '@retrap/vapic'
 import { HvmError } from '../../errors.ts'
 import type { X86Domain } from '../domain.ts'
 import type { X86Vcpu } from '../vcpu.ts'
 import { DomainVapicHost } from './vapic-host.ts'
-import { VcpuVapic, type VcpuVapicState } from './vcpu-vapic.ts'
+import { VcpuVapic } from './vcpu-vapic.ts'
 import type { TaskPriorityRecord } from '@retrap/irqchip'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import type { DirtyLogs } from '../../memory/dirty-logs.ts'
@@ -88,7 +89,7 @@ export interface DomainVapicState {
   /** The patcher's own, as QEMU's device saves it; `encodeSaved` of `@retrap/vapic` makes its bytes. */
   readonly patcher: SavedVapic
   /** By vCPU. */
-  readonly vcpus: readonly VcpuVapicState[]
+  readonly vcpus: readonly PlainState[]
 }
 
 /** Counts of a domain's TPR patcher. */

@@ -1,3 +1,4 @@
+import { Stateful } from '@retrap/device'
 /** One vCPU's side of the TPR patcher. */
 import { PAGE_BYTES } from '@retrap/memory'
 import { STATUS_DONE, STATUS_RESTART } from '@retrap/replay'
@@ -24,14 +25,6 @@ const LONGEST_PAUSE = 4096
 /** The access of the instruction under way that the patcher is to be notified of. */
 type Noted = TprAccess | 'port' | null
 
-/** Saved form of a {@link VcpuVapic}. */
-export interface VcpuVapicState {
-  /** Reports that have been refused in a row. */
-  readonly refusals: number
-  /** Accesses that go by before the next report. */
-  readonly pause: number
-}
-
 /** Settings for reporting a vCPU's accesses. */
 export interface VcpuVapicOptions {
   /** Report the instruction after the access, like hypervisors that are notified late. */
@@ -47,7 +40,7 @@ export interface VcpuVapicOptions {
  * To that end such an instruction runs alone, in a logged pass, and the vCPU comes back to its domain after it. An access that
  * waits for a device is noted anew in each pass; one that faults is not reported.
  */
-export class VcpuVapic implements TprWatch {
+export class VcpuVapic extends Stateful implements TprWatch {
   /** Accesses are reported. */
   reporting = false
   readonly #vcpu: X86Vcpu
@@ -61,11 +54,11 @@ export class VcpuVapic implements TprWatch {
   #portSize = 0
   #portValue = 0
   #settling = false
-  /** Reports that have been refused in a row, and accesses that go by before the next. */
-  #refusals = 0
-  #pause = 0
+  /** Reports that have been refused in a row, and accesses that go by before the next report. */
+  readonly #r = this.keeps({ refusals: 0, pause: 0 }, { device: 'TPR patcher' })
 
   constructor(vcpu: X86Vcpu, patcher: VapicPatcher, options: VcpuVapicOptions) {
+    super()
     this.#vcpu = vcpu
     this.#patcher = patcher
     this.#options = options
@@ -82,8 +75,8 @@ export class VcpuVapic implements TprWatch {
     ) {
       return false
     }
-    if (this.#pause === 0) return true
-    this.#pause--
+    if (this.#r.pause === 0) return true
+    this.#r.pause--
     return false
   }
 
@@ -161,26 +154,13 @@ export class VcpuVapic implements TprWatch {
   }
 
   #reported(patched: boolean): void {
-    this.#refusals = patched ? 0 : this.#refusals + 1
-    if (this.#refusals > PATIENCE) this.#pause = Math.min(2 ** (this.#refusals - PATIENCE), LONGEST_PAUSE)
-  }
-
-  /** Saves the mode of reporting. */
-  save(): VcpuVapicState {
-    return { refusals: this.#refusals, pause: this.#pause }
-  }
-
-  /** Takes a saved state. */
-  restore({ refusals, pause }: VcpuVapicState): void {
-    this.forget()
-    this.#refusals = refusals
-    this.#pause = pause
+    this.#r.refusals = patched ? 0 : this.#r.refusals + 1
+    if (this.#r.refusals > PATIENCE) this.#r.pause = Math.min(2 ** (this.#r.refusals - PATIENCE), LONGEST_PAUSE)
   }
 
   /** Forgets noted accesses at a reset. */
   forget(): void {
+    this.reset()
     this.#noted = null
-    this.#refusals = 0
-    this.#pause = 0
   }
 }
