@@ -64,7 +64,7 @@ test.each([
 
 test('a command ring that is stopped over and over without room for events tells of it once', () => {
   const driver = full()
-  const waiting = (): number => (driver.model.save().interrupters[0] as { waiting: unknown[] }).waiting.length
+  const waiting = (): number => (driver.model.save()['interrupters'] as { waiting: unknown[] }[])[0]!.waiting.length
   for (let i = 0; i < 1000; i++) {
     driver.doorbell(0, 0)
     driver.machine.write(COMMAND_RING, 2)

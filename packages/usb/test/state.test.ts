@@ -126,10 +126,22 @@ test('a state of other devices, or of another version, is refused', () => {
 })
 
 test.each([
-  ['registers', [1, '0'], 'xhci state.registers[1] is a string: expected a number'],
-  ['commands', { pointer: [0, 0], place: null }, 'xhci state.commands.running is missing: expected a boolean'],
-  ['hub', { ports: [{ bits: 1 }], devices: [] }, 'xhci state.hub.ports[0].link is missing: expected a number'],
-  ['interrupters', [{}], 'xhci state.interrupters[0].registers is missing: expected an array'],
+  ['registers', [1, '0'], 'xhci: registers[1] of the saved state is a string: expected a number'],
+  [
+    'commands',
+    { pointer: [0, 0], place: null },
+    'xhci: commands.running of the saved state is missing: expected a boolean',
+  ],
+  [
+    'hub',
+    { ports: [{ bits: 1 }], devices: [] },
+    'xhci: hub.ports[0].link of the saved state is missing: expected a number',
+  ],
+  [
+    'interrupters',
+    Array(8).fill({}),
+    'xhci: interrupters[0].registers of the saved state is missing: expected an array',
+  ],
 ])('a state with %s of another shape is refused, and changes nothing', (name, value, message) => {
   const { model, machine } = new XhciDriver([new TestDevice('a')])
   machine.write(0x78, 5)

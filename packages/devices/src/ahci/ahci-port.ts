@@ -1,8 +1,7 @@
-import { type DeviceContext, DeviceError } from '@retrap/device'
-import type { AtaDrive } from '../ata/drive.ts'
+import { type DeviceContext, fieldsPart, Stateful } from '@retrap/device'
+import { type AtaDrive, drivePart } from '../ata/drive.ts'
 import { BSY, DRQ } from '../ata/taskfile.ts'
 import { CommandList } from './command-list.ts'
-import type { CommandListState } from './command-slots.ts'
 import { REGISTER_AT, registerFrame } from './frames.ts'
 import * as portRegisters from './port-registers.ts'
 import { PortRegisters } from './port-registers.ts'
@@ -11,16 +10,6 @@ import { PortRegisters } from './port-registers.ts'
 const LINK_UP = 0x123
 const EXCHANGED = 1 << 26
 const NO_DEVICE = 0x7f
-
-/** Saved form of an {@link AhciPort}. */
-export interface AhciPortState {
-  readonly registers: readonly number[]
-  readonly halted: boolean
-  readonly greeting: boolean
-  readonly drive: { readonly kind: string; readonly state: unknown }
-  /** The port's commands. */
-  readonly commands: CommandListState
-}
 
 /** The parts of a port. */
 export interface AhciPortParts {
@@ -38,23 +27,34 @@ export interface AhciPortParts {
  *
  * Source: Serial ATA AHCI 1.3.1, chapters 3.3 and 10.
  */
-export class AhciPort {
+export class AhciPort extends Stateful {
   readonly #drive: AtaDrive | null
   readonly #registers: PortRegisters
   /** The port's commands. */
   readonly commands: CommandList
-  /** The drive's first frame, with its signature, waits for FRE. */
-  #greeting = false
+  readonly #r
 
   constructor({ context, drive, mayMaster, changed }: AhciPortParts) {
+    super()
     this.#drive = drive
     const registers = new PortRegisters(context.dma, mayMaster, changed)
     this.#registers = registers
     const greet = (): void => {
-      this.#greeting = true
+      this.#r.greeting = true
       this.#greet()
     }
     this.commands = new CommandList({ context, drive, registers, mayMaster, greet })
+    this.#r = this.keeps(
+      {
+        registers: registers.words,
+        flags: fieldsPart(registers, { only: ['halted'] }),
+        /** The drive's first frame, with its signature, waits for FRE. */
+        greeting: false,
+        drive: drivePart(drive),
+        commands: this.commands,
+      },
+      { flat: ['flags'] },
+    )
   }
 
   /** Whether the port interrupts. */
@@ -157,7 +157,7 @@ export class AhciPort {
     if (after === 1 || after === 4) {
       this.commands.stop()
       this.#registers.set(portRegisters.TFD, NO_DEVICE)
-      this.#greeting = false
+      this.#r.greeting = false
     } else if (after === 0) this.#connect()
   }
 
@@ -168,15 +168,15 @@ export class AhciPort {
     this.#drive.reset()
     this.#registers.set(portRegisters.TFD, BSY)
     this.#registers.set(portRegisters.SERR, this.#registers.get(portRegisters.SERR) | EXCHANGED)
-    this.#greeting = true
+    this.#r.greeting = true
     this.#registers.raise(portRegisters.PCS)
     if ((this.#registers.get(portRegisters.CMD) & portRegisters.FRE) !== 0) this.#greet()
   }
 
   #greet(): void {
     const drive = this.#drive
-    if (!this.#greeting || drive === null) return
-    this.#greeting = false
+    if (!this.#r.greeting || drive === null) return
+    this.#r.greeting = false
     const { registers } = drive
     this.#registers.set(
       portRegisters.SIG,
@@ -189,7 +189,7 @@ export class AhciPort {
   // ---- Controller and machine ----
 
   /** A reset of the controller: addresses stay, the drive is as after a reset of its link. */
-  reset(): void {
+  override reset(): void {
     this.commands.stop()
     this.commands.forget()
     for (const register of [
@@ -213,34 +213,16 @@ export class AhciPort {
     this.reset()
   }
 
-  get #kind(): string {
-    return this.#drive === null ? 'none' : this.#drive.packet ? 'cdrom' : 'disk'
+  override stateFault(state: unknown): string | undefined {
+    const fault = super.stateFault(state)
+    if (fault !== undefined || this.#drive !== null) return fault
+    const { commands } = state as { readonly commands: { readonly running: unknown } }
+    return commands.running === null ? undefined : '.commands.running is of a drive: expected none'
   }
 
-  save(): AhciPortState {
-    return {
-      registers: this.#registers.save(),
-      halted: this.#registers.halted,
-      greeting: this.#greeting,
-      drive: { kind: this.#kind, state: this.#drive?.save() ?? null },
-      commands: this.commands.save(),
-    }
-  }
-
-  /** Throws `ERR_STATE` for a state of another drive. */
-  checkState({ drive, commands }: AhciPortState): void {
-    if (drive.kind !== this.#kind || (commands.running !== null && this.#drive === null)) {
-      throw new DeviceError('ERR_STATE', `ahci: the saved port has drive ${drive.kind}: expected ${this.#kind}`)
-    }
-  }
-
-  restore(state: AhciPortState): void {
+  override restore(state: unknown): void {
     // Stopped requests release the drive's buffer.
     this.commands.stop()
-    this.#drive?.restore(state.drive.state)
-    this.#registers.words.set(state.registers)
-    this.#registers.halted = state.halted
-    this.#greeting = state.greeting
-    this.commands.restore(state.commands)
+    super.restore(state)
   }
 }

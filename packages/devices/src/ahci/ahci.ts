@@ -4,12 +4,12 @@ import {
   DeviceError,
   type DeviceModel,
   type PciFunction,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
 } from '@retrap/device'
 import { createDrive, type IdeDriveOptions } from '../ata/create-drive.ts'
 import type { AtaDrive } from '../ata/drive.ts'
-import { AhciPort, type AhciPortState } from './ahci-port.ts'
+import { AhciPort } from './ahci-port.ts'
 import { checkDeviceNumber } from '../pci-device-number.ts'
 
 /** Options of {@link Ahci}. */
@@ -20,18 +20,6 @@ export interface AhciOptions {
   readonly function?: number
   /** Drives of ports 0 to 5; absent ones are null or left out. */
   readonly drives?: readonly (IdeDriveOptions | null)[]
-}
-
-/** Saved form of an {@link Ahci}. */
-export interface AhciState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Global HBA control. */
-  readonly control: number
-  /** Interrupt status: a bit for each port. */
-  readonly interrupts: number
-  /** The ports, with the state of each drive. */
-  readonly ports: readonly unknown[]
 }
 
 const PORTS = 6
@@ -60,7 +48,7 @@ const VERSION = 0x0001_0301
  * Sources: Serial ATA Advanced Host Controller Interface 1.3.1; Intel I/O Controller Hub 9 Family data sheet (316972),
  * "SATA Controller Registers (D31:F2)".
  */
-export class Ahci implements DeviceModel {
+export class Ahci extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'ahci'
   /** Handlers answer at once: only the medium takes time, and the guest sees an unfinished command. */
@@ -70,11 +58,18 @@ export class Ahci implements DeviceModel {
   readonly #drives: readonly (AtaDrive | null)[]
   #ports: readonly AhciPort[] = []
   #pci: PciFunction | null = null
-  #control = GHC_AHCI
-  #interrupts = 0
+  readonly #r = this.keeps({
+    version: 1,
+    /** Global HBA control. */
+    control: GHC_AHCI,
+    /** Interrupt status: a bit for each port. */
+    interrupts: 0,
+    ports: () => this.#ports,
+  })
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: AhciOptions = {}) {
+    super()
     const { device = 31, function: number = 2, drives = [] } = options
     checkDeviceNumber('ahci', device)
     if (drives.length > PORTS)
@@ -124,9 +119,9 @@ export class Ahci implements DeviceModel {
       case CAP:
         return CAPABILITIES
       case GHC:
-        return this.#control
+        return this.#r.control
       case IS:
-        return this.#interrupts
+        return this.#r.interrupts
       case PI:
         return 2 ** PORTS - 1
       case VS:
@@ -141,34 +136,34 @@ export class Ahci implements DeviceModel {
       this.#ports[Math.floor((offset - PORT_AT) / PORT_BYTES)]?.write((offset - PORT_AT) % PORT_BYTES, value)
     } else if (offset === GHC) {
       if ((value & GHC_RESET) !== 0) return this.#resetPorts()
-      this.#control = (GHC_AHCI | (value & GHC_INTERRUPTS)) >>> 0
+      this.#r.control = (GHC_AHCI | (value & GHC_INTERRUPTS)) >>> 0
       this.#update()
     } else if (offset === IS) {
-      this.#interrupts &= ~value
+      this.#r.interrupts &= ~value
       this.#update()
     }
   }
 
   /** Collects the ports' interrupts. A rising bit sends a message, or the wire stays asserted while any bit is set. */
   #update(): void {
-    const before = this.#interrupts
+    const before = this.#r.interrupts
     for (let port = 0; port < this.#ports.length; port++) {
-      if (this.#ports[port]!.interrupts) this.#interrupts |= 1 << port
+      if (this.#ports[port]!.interrupts) this.#r.interrupts |= 1 << port
     }
-    const enabled = (this.#control & GHC_INTERRUPTS) !== 0
+    const enabled = (this.#r.control & GHC_INTERRUPTS) !== 0
     const messages = this.#pci?.messages
     if (messages !== null && messages !== undefined && messages.mode !== 'none') {
       this.#pci?.interrupt?.set(false)
-      if (enabled && (this.#interrupts & ~before) !== 0) messages.signal(0)
-    } else this.#pci?.interrupt?.set(enabled && this.#interrupts !== 0)
+      if (enabled && (this.#r.interrupts & ~before) !== 0) messages.signal(0)
+    } else this.#pci?.interrupt?.set(enabled && this.#r.interrupts !== 0)
   }
 
   /** A reset by the guest. Configuration space stays. */
   #resetPorts(): void {
-    this.#control = GHC_AHCI
-    this.#interrupts = 0
+    this.#r.control = GHC_AHCI
+    this.#r.interrupts = 0
     for (const port of this.#ports) port.reset()
-    this.#interrupts = 0
+    this.#r.interrupts = 0
     this.#update()
   }
 
@@ -178,10 +173,10 @@ export class Ahci implements DeviceModel {
   }
 
   /** Cancels pending work, and resets drives and registers to power-on state. */
-  reset(): void {
+  override reset(): void {
     for (const port of this.#ports) port.powerOn()
-    this.#control = GHC_AHCI
-    this.#interrupts = 0
+    this.#r.control = GHC_AHCI
+    this.#r.interrupts = 0
     this.#update()
   }
 
@@ -195,26 +190,11 @@ export class Ahci implements DeviceModel {
     for (const port of this.#ports) port.commands.unpause()
   }
 
-  /** Returns the state as plain data. The media are not part of it. */
-  save(): AhciState {
-    return {
-      version: 1,
-      control: this.#control,
-      interrupts: this.#interrupts,
-      ports: this.#ports.map((port) => port.save()),
-    }
-  }
-
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version, or of other drives. */
-  restore(state: unknown): void {
-    const saved = savedState<AhciState>(this.name, state, 1)
-    const ports = saved.ports as readonly AhciPortState[]
-    if (ports.length !== this.#ports.length)
-      throw new DeviceError('ERR_STATE', `ahci: the saved state has ${ports.length} ports: expected ${PORTS}`)
-    this.#ports.forEach((port, i) => port.checkState(ports[i]!))
-    this.#control = saved.control
-    this.#ports.forEach((port, i) => port.restore(ports[i]!))
-    this.#interrupts = saved.interrupts
+  override restore(state: unknown): void {
+    super.restore(state)
+    // Ports that have stopped their commands may have raised bits.
+    this.#r.interrupts = (state as { readonly interrupts: number }).interrupts
     this.#update()
   }
 }

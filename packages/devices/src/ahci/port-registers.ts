@@ -93,8 +93,4 @@ export class PortRegisters {
     if ((this.get(CMD) & FRE) === 0 || !this.#mayMaster()) return
     if (!this.#dma.write(this.get(FBU) * TWO_32 + this.get(FB) + at, frame)) this.halt(HBFS)
   }
-
-  save(): number[] {
-    return [...this.words]
-  }
 }

@@ -1,4 +1,4 @@
-import type { BlockBackend, BlockErrorCode } from '@retrap/device'
+import type { BlockBackend, BlockErrorCode, StatePart } from '@retrap/device'
 import type { Taskfile } from './taskfile.ts'
 
 /**
@@ -67,4 +67,17 @@ export interface AtaDrive {
   restore(state: unknown): void
   /** Called when the drive is removed: it gets no further changes of its medium. */
   removed?(): void
+}
+
+/** Returns a part that saves a drive, or none, with its kind: the state of another kind does not fit. */
+export function drivePart(drive: AtaDrive | null): StatePart {
+  const kind = drive === null ? 'none' : drive.packet ? 'cdrom' : 'disk'
+  return {
+    save: () => ({ kind, state: drive?.save() ?? null }),
+    restore: ({ state }: { readonly state: unknown }) => drive?.restore(state),
+    stateFault: (saved) => {
+      const found = (saved as { readonly kind?: unknown } | null | undefined)?.kind
+      return found === kind ? undefined : `.kind is ${String(found)}: expected ${kind}`
+    },
+  }
 }

@@ -1,24 +1,9 @@
-import { type DeviceContext, type DeviceModel, savedState, type SynchronousRangeHandler } from '@retrap/device'
+import { type DeviceContext, type DeviceModel, Stateful, type SynchronousRangeHandler } from '@retrap/device'
 
 /** Options of {@link I8237}. */
 export interface I8237Options {
   /** Whether channel 4, the cascade, is unmasked at power-on, as firmware would leave it. Default false. */
   readonly cascades?: boolean
-}
-
-/** Saved form of an {@link I8237}. */
-export interface I8237State {
-  /** Layout of the state. */
-  readonly version: 1
-  /** The two controllers. */
-  readonly controllers: readonly {
-    readonly command: number
-    readonly status: number
-    readonly flipFlop: boolean
-    readonly channels: readonly (readonly number[])[]
-  }[]
-  /** Registers 0x80 to 0x8F. */
-  readonly pages: readonly number[]
 }
 
 /** A DMA channel for the device at its request line. */
@@ -84,12 +69,17 @@ class Channel {
   }
 }
 
-class Controller {
+class Controller extends Stateful {
   readonly channels = Array.from({ length: CHANNELS }, () => new Channel())
   command = 0
   /** Bits 3:0: channels whose count has ended; 7:4: requests by software. */
   status = 0
   flipFlop = false
+
+  constructor() {
+    super()
+    this.keeps<Controller>(this, { only: ['command', 'status', 'flipFlop', 'channels'] })
+  }
 
   clear(): void {
     this.command = 0
@@ -145,7 +135,7 @@ class Controller {
  *
  * Sources: Intel 8237A data sheet (231466); Intel 82371SB data sheet (290550), "DMA Registers".
  */
-export class I8237 implements DeviceModel {
+export class I8237 extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'dma'
   readonly #controllers = [new Controller(), new Controller()] as const
@@ -154,6 +144,8 @@ export class I8237 implements DeviceModel {
   #context: DeviceContext | null = null
 
   constructor({ cascades = false }: I8237Options = {}) {
+    super()
+    this.keeps({ version: 1, controllers: this.#controllers, pages: this.#pages })
     this.#cascades = cascades
     this.#at(CASCADE).masked = !cascades
   }
@@ -241,37 +233,12 @@ export class I8237 implements DeviceModel {
   }
 
   /** Returns to the state at power-on: all channels are masked. */
-  reset(): void {
+  override reset(): void {
     for (const controller of this.#controllers) {
       controller.clear()
       for (const channel of controller.channels) channel.restore([])
     }
     this.#pages.fill(0)
     this.#at(CASCADE).masked = !this.#cascades
-  }
-
-  /** Returns the state as plain data. */
-  save(): I8237State {
-    return {
-      version: 1,
-      controllers: this.#controllers.map(({ command, status, flipFlop, channels }) => ({
-        command,
-        status,
-        flipFlop,
-        channels: channels.map((channel) => channel.save()),
-      })),
-      pages: [...this.#pages],
-    }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const { controllers, pages } = savedState<I8237State>(this.name, state, 1)
-    controllers.forEach(({ command, status, flipFlop, channels }, i) => {
-      const controller = this.#controllers[i]!
-      Object.assign(controller, { command, status, flipFlop })
-      channels.forEach((channel, number) => controller.channels[number]!.restore(channel))
-    })
-    this.#pages.set(pages)
   }
 }

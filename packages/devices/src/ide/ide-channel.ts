@@ -1,12 +1,5 @@
-import {
-  type AccessSize,
-  type BlockErrorCode,
-  type DeviceContext,
-  DeviceError,
-  type InterruptLine,
-  savedRegisters,
-} from '@retrap/device'
-import { type AtaDrive, type DriveStep, ended } from '../ata/drive.ts'
+import { type AccessSize, type BlockErrorCode, type DeviceContext, type InterruptLine, Stateful } from '@retrap/device'
+import { type AtaDrive, drivePart, type DriveStep, ended } from '../ata/drive.ts'
 import { MediumRequests, type MediumRequestsState } from '../ata/medium-requests.ts'
 import { BSY, DEVICE_1, DRQ, ERR } from '../ata/taskfile.ts'
 import { BusMaster } from './bus-master.ts'
@@ -32,36 +25,6 @@ const EXECUTE_DIAGNOSTIC = 0x90
 /** Device 0 and device 1; null: absent. */
 export type IdeDrives = readonly [AtaDrive | null, AtaDrive | null]
 
-const POWER_ON = {
-  control: 0,
-  selected: 0,
-  /** An interrupt that the host has not taken note of. */
-  pending: false,
-  /** The drive that executes a command. */
-  active: 0,
-  step: ended(false) as DriveStep,
-  /** Byte of the drive's buffer that the host is at. */
-  position: 0,
-}
-
-/** Saved form of an {@link IdeChannel}. */
-export interface IdeChannelState extends Readonly<typeof POWER_ON> {
-  /** State of the pending request for a medium. */
-  readonly requests: MediumRequestsState | null
-  readonly busMaster: unknown
-  readonly drives: readonly SavedDrive[]
-}
-
-/** Saved form of a drive, with its kind: a state of another kind does not fit. */
-interface SavedDrive {
-  readonly kind: DriveKind
-  readonly state: unknown
-}
-
-type DriveKind = 'none' | 'disk' | 'cdrom'
-
-const kindOf = (drive: AtaDrive | null): DriveKind => (drive === null ? 'none' : drive.packet ? 'cdrom' : 'disk')
-
 /** The parts of a channel. */
 export interface IdeChannelParts {
   readonly context: DeviceContext
@@ -79,22 +42,41 @@ export interface IdeChannelParts {
  *
  * Source: ATA/ATAPI-7 volume 2 (T13/1532D), "Parallel interface register definitions" and "Transport protocols".
  */
-export class IdeChannel {
+export class IdeChannel extends Stateful {
   readonly busMaster: BusMaster
   readonly #drives: IdeDrives
   readonly #line: InterruptLine
   readonly #mayMaster: () => boolean
   /** The pending request for a medium. */
   readonly requests: MediumRequests
-  #r = { ...POWER_ON }
+  readonly #r
   #level = false
 
   constructor({ context, drives, line, mayMaster }: IdeChannelParts) {
+    super()
     this.#drives = drives
     this.#line = line
     this.#mayMaster = mayMaster
     this.busMaster = new BusMaster(context.dma, () => this.moveByDma())
     this.requests = new MediumRequests(context, (error) => this.#answered(error))
+    this.#r = this.keeps(
+      {
+        control: 0,
+        selected: 0,
+        /** An interrupt that the host has not taken note of. */
+        pending: false,
+        /** The drive that executes a command. */
+        active: 0,
+        step: ended(false) as DriveStep,
+        /** Byte of the drive's buffer that the host is at. */
+        position: 0,
+        // The pending request for a medium is restored last: it may be asked again, from the drive's buffer.
+        requests: { save: () => this.requests.save(), restore: () => undefined },
+        busMaster: this.busMaster,
+        drives: drives.map(drivePart),
+      },
+      { device: 'ide' },
+    )
   }
 
   // ---- Registers ----
@@ -349,34 +331,22 @@ export class IdeChannel {
     this.#updateLine()
   }
 
-  save(): IdeChannelState {
-    return {
-      ...this.#r,
-      requests: this.requests.save(),
-      busMaster: this.busMaster.save(),
-      drives: this.#drives.map((drive) => ({ kind: kindOf(drive), state: drive?.save() ?? null })),
-    }
+  override stateFault(state: unknown): string | undefined {
+    const fault = super.stateFault(state)
+    if (fault !== undefined) return fault
+    const { active, step } = state as { readonly active: number; readonly step: DriveStep }
+    if (step.kind === 'idle' || (this.#drives[active] ?? null) !== null) return undefined
+    return `.active is ${active}, which executes a command: expected a drive that is there`
   }
 
-  /** Throws `ERR_STATE` for a state of other drives. */
-  checkState({ drives, active, step }: IdeChannelState): void {
-    const expected = this.#drives.map(kindOf).join(', ')
-    const found = drives.map(({ kind }) => kind).join(', ')
-    if (found !== expected)
-      throw new DeviceError('ERR_STATE', `ide: the saved channel has drives ${found}: expected ${expected}`)
-    if (step.kind !== 'idle' && (this.#drives[active] ?? null) === null)
-      throw new DeviceError('ERR_STATE', `ide: in the saved state drive ${active}, which is absent, executes a command`)
-  }
-
-  restore(state: IdeChannelState): void {
+  override restore(state: unknown): void {
     this.requests.cancel()
-    this.#drives.forEach((drive, i) => drive?.restore(state.drives[i]!.state))
-    this.busMaster.restore(state.busMaster)
-    this.#r = savedRegisters('ide', state, POWER_ON)
+    super.restore(state)
     // A wire that comes up at its level is no edge.
-    this.#level = state.pending && (state.control & NIEN) === 0
+    this.#level = this.#r.pending && (this.#r.control & NIEN) === 0
     this.#updateLine()
-    this.requests.restore(state.requests, this.#drives[state.active] ?? null, state.step)
+    const { requests } = state as { readonly requests: MediumRequestsState | null }
+    this.requests.restore(requests, this.#drives[this.#r.active] ?? null, this.#r.step)
   }
 }
 

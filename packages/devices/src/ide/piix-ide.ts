@@ -4,12 +4,12 @@ import {
   DeviceError,
   type DeviceModel,
   type PciFunction,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
 } from '@retrap/device'
 import { createDrive, type IdeDriveOptions } from '../ata/create-drive.ts'
 import type { AtaDrive } from '../ata/drive.ts'
-import { DATA_REGISTER, IdeChannel, type IdeChannelState } from './ide-channel.ts'
+import { DATA_REGISTER, IdeChannel } from './ide-channel.ts'
 import { checkDeviceNumber } from '../pci-device-number.ts'
 
 /** Options of {@link PiixIde}. */
@@ -18,14 +18,6 @@ export interface PiixIdeOptions {
   readonly device?: number
   /** Primary device 0 and 1, secondary device 0 and 1; absent ones are null or left out. */
   readonly drives?: readonly (IdeDriveOptions | null)[]
-}
-
-/** Saved form of a {@link PiixIde}. */
-export interface PiixIdeState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** The state of both channels, including their drives. */
-  readonly channels: readonly unknown[]
 }
 
 const CHANNELS = [
@@ -46,7 +38,7 @@ const DECODED = 0x8000_8000
  *
  * Sources: Intel 82371SB data sheet (290550), "IDE Controller"; ATA8-ACS (T13/1699-D); MMC-5 (T10/1675-D).
  */
-export class PiixIde implements DeviceModel {
+export class PiixIde extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'ide'
   /** Handlers answer at once: only the medium takes time, and the guest sees a busy drive. */
@@ -58,6 +50,8 @@ export class PiixIde implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: PiixIdeOptions = {}) {
+    super()
+    this.keeps({ version: 1, channels: () => this.#channels })
     const { device = 1, drives = [] } = options
     checkDeviceNumber('ide', device)
     if (drives.length > DRIVES)
@@ -117,7 +111,7 @@ export class PiixIde implements DeviceModel {
   }
 
   /** Cancels pending work, and resets drives and registers to power-on state. */
-  reset(): void {
+  override reset(): void {
     for (const channel of this.#channels) channel.powerOn()
   }
 
@@ -129,20 +123,6 @@ export class PiixIde implements DeviceModel {
   /** Answers again. */
   resume(): void {
     for (const channel of this.#channels) channel.requests.late.resume()
-  }
-
-  /** Returns the state as plain data. The media are not part of it. */
-  save(): PiixIdeState {
-    return { version: 1, channels: this.#channels.map((channel) => channel.save()) }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version, or of other drives. */
-  restore(state: unknown): void {
-    const channels = savedState<PiixIdeState>(this.name, state, 1).channels as readonly IdeChannelState[]
-    if (channels.length !== this.#channels.length)
-      throw new DeviceError('ERR_STATE', `ide: the saved state has ${channels.length} channels`)
-    this.#channels.forEach((channel, i) => channel.checkState(channels[i]!))
-    this.#channels.forEach((channel, i) => channel.restore(channels[i]!))
   }
 }
 

@@ -1,4 +1,4 @@
-import { listedRegisters } from '@retrap/device'
+import { listed, type StatePart } from '@retrap/device'
 
 /** USBCMD. Source: xHCI 1.2, §5.4.1. */
 const RUN = 0x1
@@ -21,18 +21,6 @@ const CLEARED_BY_ONE = HOST_ERROR | EVENT | PORT_CHANGE | RESTORE_ERROR
 
 const PAGE_SIZE = 1
 
-/** The registers, in the order of their list in saved states. */
-const POWER_ON = {
-  command: 0,
-  status: HALTED,
-  notifications: 0,
-  contextsLo: 0,
-  contextsHi: 0,
-  configuration: 0,
-  /** 1: the guest has saved the state, and nothing has reset the controller since. */
-  saved: 0,
-}
-
 /** The effects of the registers. */
 export interface OperationalHost {
   /** The guest lets the controller run, or stops it. */
@@ -49,7 +37,18 @@ export interface OperationalHost {
 /** The operational registers without the ports'. Source: xHCI 1.2, §5.4, "Host Controller Operational Registers". */
 export class OperationalRegisters {
   readonly #host: OperationalHost
-  #r = { ...POWER_ON }
+  readonly #r = {
+    command: 0,
+    status: HALTED,
+    notifications: 0,
+    contextsLo: 0,
+    contextsHi: 0,
+    configuration: 0,
+    /** 1: the guest has saved the state, and nothing has reset the controller since. */
+    saved: 0,
+  }
+  /** Saves the registers as a list. */
+  readonly state: StatePart = listed(this.#r)
 
   constructor(host: OperationalHost) {
     this.#host = host
@@ -171,17 +170,5 @@ export class OperationalRegisters {
       this.#host.runs(false)
     }
     if (((before ^ this.#r.command) & INTERRUPTS) !== 0) this.#host.interruptsChanged()
-  }
-
-  reset(): void {
-    this.#r = { ...POWER_ON }
-  }
-
-  save(): readonly number[] {
-    return Object.values(this.#r)
-  }
-
-  restore(state: readonly number[]): void {
-    this.#r = listedRegisters('xhci', state, POWER_ON)
   }
 }

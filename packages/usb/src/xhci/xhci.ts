@@ -5,13 +5,10 @@ import {
   type DeviceModel,
   type Instant,
   type PciFunction,
-  type PlainState,
-  restoreDeadline,
-  savedDeadline,
-  savedState,
   shapeFault,
+  Stateful,
   type Timer,
-  type Word64,
+  viewed,
 } from '@retrap/device'
 import type { UsbDevice } from '../usb-device.ts'
 import { CommandRing } from './command-ring.ts'
@@ -22,7 +19,7 @@ import { Interrupter } from './interrupter.ts'
 import { capabilityRegister, ExtendedCapabilities, INTERRUPTERS, LAYOUT, MOST_SLOTS, registerAt } from './layout.ts'
 import { OperationalRegisters } from './operational-registers.ts'
 import { RootHub, type RootHubState } from './root-hub.ts'
-import { Slots, type SlotsState } from './slots.ts'
+import { Slots } from './slots.ts'
 import { type ReadyEndpoints, Transfers } from './transfers.ts'
 import { CODE, TRB } from './trb.ts'
 
@@ -38,32 +35,6 @@ export interface XhciOptions {
   readonly ports?: number | undefined
   /** The devices that are plugged in from the beginning, from the first socket on. */
   readonly devices?: readonly UsbDevice[]
-}
-
-/** Saved form of an {@link Xhci}. */
-export interface XhciState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Operational registers. */
-  readonly registers: readonly number[]
-  /** Whether firmware or the system owns the controller: bits 16 and 24 of USBLEGSUP. */
-  readonly owners: number
-  /** State of ports and plugged devices. */
-  readonly hub: unknown
-  /** Event rings. */
-  readonly interrupters: readonly unknown[]
-  /** The command ring. */
-  readonly commands: unknown
-  /** Device slots. */
-  readonly slots: unknown
-  /** Endpoints that may have work; absent from states of earlier releases. */
-  readonly ready?: unknown
-  /** Deadline for continuing pending work; null or absent: none. */
-  readonly later?: unknown
-  /** Whether endpoints wait for their turn; absent: unknown. */
-  readonly wasCalled?: boolean
-  /** Exact time at which the frame counter was 0. */
-  readonly frames: unknown
 }
 
 const BAR = 0
@@ -83,7 +54,7 @@ const PAUSE_NS = 100_000
  *
  * Source: Intel, eXtensible Host Controller Interface for Universal Serial Bus, revision 1.2.
  */
-export class Xhci implements DeviceModel {
+export class Xhci extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   /** Handlers answer at once. */
@@ -107,6 +78,7 @@ export class Xhci implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor({ bus, device, name = 'xhci', ports, devices = [] }: XhciOptions) {
+    super()
     const connectors = ports ?? Math.max(USUAL_CONNECTORS, devices.length)
     if (!Number.isInteger(device) || device < 0 || device > 31)
       throw new DeviceError('ERR_OPTION', `${name}: device ${device}: expected 0 to 31`)
@@ -136,6 +108,33 @@ export class Xhci implements DeviceModel {
       writeCommandRing: (high, value) => this.#commands.write(high, value),
     })
     for (const one of devices) this.#hub.plug(one)
+    this.keeps(
+      {
+        version: 1,
+        registers: this.#registers.state,
+        // Whether firmware or the system owns the controller: bits 16 and 24 of USBLEGSUP.
+        owners: viewed(
+          () => this.#extended.save(),
+          (owners) => this.#extended.restore(owners),
+        ),
+        // Devices and ready endpoints are restored after the slots.
+        hub: {
+          save: () => this.#hub.save(),
+          restore: () => undefined,
+          stateFault: (hub: unknown) => this.#hubFault(hub),
+        },
+        interrupters: () => this.#interrupters,
+        commands: () => this.#commands,
+        slots: () => this.#slots,
+        ready: { save: () => this.#transfers.save(), restore: () => undefined },
+        later: () => this.#later,
+        // Whether endpoints wait for their turn; absent: unknown.
+        wasCalled: { save: () => this.#wasCalled, restore: (called = true) => (this.#wasCalled = called) },
+        // Exact time at which the frame counter was 0.
+        frames: () => this.#frames.zero,
+      },
+      { recent: ['ready', 'later'] },
+    )
   }
 
   /** Adds the PCI function. */
@@ -351,7 +350,7 @@ export class Xhci implements DeviceModel {
 
   /** A reset by the guest: the PCI function stays as it is. */
   #reset(): void {
-    this.#registers.reset()
+    this.#registers.state.reset?.()
     this.#later.cancel()
     this.#frames.timer.cancel()
     this.#transfers.ready.clear()
@@ -363,7 +362,7 @@ export class Xhci implements DeviceModel {
   }
 
   /** Returns to the state at power-on. */
-  reset(): void {
+  override reset(): void {
     this.#reset()
     this.#extended.reset()
   }
@@ -385,51 +384,20 @@ export class Xhci implements DeviceModel {
     this.#wasCalled = false
   }
 
-  /** Returns the state as plain data. A restore needs the same plugged devices. */
-  save(): XhciState {
-    return {
-      version: 1,
-      registers: this.#registers.save(),
-      owners: this.#extended.save(),
-      hub: this.#hub.save(),
-      interrupters: this.#interrupters.map((one) => one.save()),
-      commands: this.#commands.save(),
-      slots: this.#slots.save(),
-      ready: this.#transfers.save(),
-      later: savedDeadline(this.#later),
-      wasCalled: this.#wasCalled,
-      frames: this.#frames.zero.save(),
-    }
-  }
-
-  /** @throws DeviceError `ERR_STATE` for a state whose registers are not of this shape */
-  #check(state: XhciState): void {
-    const { registers, owners, interrupters, frames, ...own } = this.save()
-    const { ports } = own.hub as RootHubState
-    // States of earlier versions do not have `stopped`: null fits all.
-    const commands = { ...(own.commands as PlainState), stopped: null }
-    const shape = { registers, owners, interrupters, frames, commands, hub: { ports } }
-    const fault = shapeFault(`${this.name} state`, state, shape)
-    if (fault !== undefined) throw new DeviceError('ERR_STATE', fault)
+  #hubFault(given: unknown): string | undefined {
+    const fault = shapeFault('', given, { ports: this.#hub.save().ports, devices: [] }, given === null)
+    if (fault === undefined) this.#hub.check(given as RootHubState)
+    return fault
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for one of another version or shape, or of other devices. */
-  restore(given: unknown): void {
-    const state = savedState<XhciState>(this.name, given, 1)
-    this.#check(state)
-    const hub = state.hub as RootHubState
-    this.#hub.check(hub)
-    this.reset()
-    this.#registers.restore(state.registers)
-    this.#extended.restore(state.owners)
-    this.#interrupters.forEach((one, i) => one.restore(state.interrupters[i]))
-    this.#commands.restore(state.commands)
-    this.#slots.restore(state.slots as SlotsState)
+  override restore(given: unknown): void {
+    const fault = this.stateFault(given)
+    if (fault === undefined) this.reset()
+    super.restore(given)
+    const { hub, ready } = given as { readonly hub: RootHubState; readonly ready?: ReadyEndpoints }
     this.#hub.restore(hub)
-    this.#transfers.restore(state.ready as ReadyEndpoints | undefined)
-    restoreDeadline(this.#later, (state.later as Word64 | undefined) ?? null)
-    this.#wasCalled = state.wasCalled ?? true
-    this.#frames.zero.set(state.frames as Word64)
+    this.#transfers.restore(ready)
     this.#armWrap()
   }
 }
