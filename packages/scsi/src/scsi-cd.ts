@@ -1,4 +1,4 @@
-import { type BlockBackend, type BlockProperties, DeviceError, savedRegisters } from '@retrap/device'
+import { type BlockBackend, type BlockProperties, DeviceError, Stateful } from '@retrap/device'
 import {
   capacity,
   CD_BLOCK_BYTES,
@@ -16,17 +16,17 @@ import {
 } from './cd-payloads.ts'
 import { be16, be24, be32, wholeCommand } from './fields.ts'
 import {
-  MODE_SENSE_10,
-  MODE_SENSE_6,
-  modeSense,
   BAD_FIELD,
   dataOf,
   failed,
   GOOD,
+  MODE_SENSE_10,
+  MODE_SENSE_6,
+  modeSense,
   type ScsiOutcome,
   type ScsiUnit,
 } from './scsi-unit.ts'
-import { SENSE, type ScsiSense } from './sense.ts'
+import { type ScsiSense, SENSE } from './sense.ts'
 import { UnitAttention } from './held-sense.ts'
 
 export { CD_BLOCK_BYTES } from './cd-payloads.ts'
@@ -38,23 +38,6 @@ export interface ScsiCdOptions {
   /** At most 16 ASCII characters; default `CD-ROM`. */
   readonly model?: string
 }
-
-/** Saved form of {@link ScsiCd}. */
-export interface ScsiCdState {
-  /** A unit attention that the host has not been told of. */
-  readonly attention: ScsiSense | null
-  /** An event of the medium that the host has not asked for. */
-  readonly event: number
-  /** The tray is out. */
-  readonly open: boolean
-  /** The host has locked the tray. */
-  readonly locked: boolean
-  /** Whether the disc was exchanged since the command began. */
-  readonly exchanged: boolean
-}
-
-/** The drive's state but for the attention; see {@link ScsiCdState}. */
-const POWER_ON = { event: MEDIUM_EVENT.none as number, open: false, locked: false, exchanged: false }
 
 const REQUEST_SENSE = 0x03
 const INQUIRY = 0x12
@@ -68,7 +51,7 @@ const BEFORE_ATTENTION: ReadonlySet<number> = new Set([REQUEST_SENSE, INQUIRY, G
  *
  * Sources: MMC-5 (T10/1675-D), SPC-3 (T10/1416-D), SFF-8020i for packet devices.
  */
-export class ScsiCd implements ScsiUnit {
+export class ScsiCd extends Stateful implements ScsiUnit {
   /** The disc's medium; null: there is never a disc. */
   readonly medium: BlockBackend | null
   /** Bytes of a block. */
@@ -76,11 +59,28 @@ export class ScsiCd implements ScsiUnit {
   readonly #model: string
   readonly #unwatch: (() => void) | undefined
   readonly #attention = new UnitAttention(BEFORE_ATTENTION)
-  #r = { ...POWER_ON }
+  readonly #r = this.keeps(
+    {
+      attention: {
+        save: (): ScsiSense | null => this.#attention.sense,
+        restore: (sense: ScsiSense | null) => (this.#attention.sense = sense),
+      },
+      /** An event of the medium that the host has not asked for. */
+      event: MEDIUM_EVENT.none as number,
+      /** The tray is out. */
+      open: false,
+      /** The host has locked the tray. */
+      locked: false,
+      /** The disc is not the one that was there when the command began. */
+      exchanged: false,
+    },
+    { device: 'scsi-cd', settled: (): void => this.#moveTray({}) },
+  )
   #exchanges = 0
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor({ medium, model = 'CD-ROM' }: ScsiCdOptions) {
+    super()
     const wrong = medium === null ? null : refuses(medium.properties)
     if (wrong !== null) throw new DeviceError('ERR_OPTION', wrong)
     this.medium = medium
@@ -106,7 +106,7 @@ export class ScsiCd implements ScsiUnit {
   }
 
   #moveTray(change: Partial<{ open: boolean; locked: boolean }>): void {
-    this.#r = { ...this.#r, ...change }
+    Object.assign(this.#r, change)
     const { open, locked } = this.#r
     this.medium?.tray?.moved({ open, locked })
   }
@@ -253,18 +253,6 @@ export class ScsiCd implements ScsiUnit {
     const bytes = eventStatus(packet[4]!, this.#r.event, { open: this.#r.open, present: this.blocks > 0 })
     if ((packet[4]! & 0x10) !== 0) this.#r.event = MEDIUM_EVENT.none
     return { kind: 'data', bytes, most: be16(packet, 7) }
-  }
-
-  /** Returns the state as plain data. */
-  save(): ScsiCdState {
-    return { attention: this.#attention.sense, ...this.#r }
-  }
-
-  /** Restores the state that `save` returned. */
-  restore(state: ScsiCdState): void {
-    this.#r = savedRegisters('scsi-cd', state, POWER_ON)
-    this.#attention.sense = state.attention
-    this.#moveTray({})
   }
 }
 

@@ -158,7 +158,7 @@ describe('commands', () => {
 })
 
 describe('START STOP UNIT, by LOEJ and START', () => {
-  const open = (unit: ScsiCd): boolean => unit.save().open
+  const open = (unit: ScsiCd): unknown => unit.save()['open']
 
   test.each([
     { what: 'without LOEJ', command: '1b 00 00 00 00', from: false, to: false },
