@@ -1,6 +1,7 @@
+import type { PlainState } from '@retrap/device'
 import { type NvmeCommand, DO_NOT_RETRY, STATUS } from './command.ts'
 import { PAGE_BYTES } from './data-pointer.ts'
-import { CompletionQueue, type CompletionQueueState, SubmissionQueue, type SubmissionQueueState } from './queues.ts'
+import { CompletionQueue, SubmissionQueue } from './queues.ts'
 
 /** Entries of the largest queue. */
 export const MOST_ENTRIES = 1024
@@ -10,11 +11,8 @@ export const ADMIN = 0
 const CONTIGUOUS = 0x01
 const INTERRUPTS = 0x02
 
-/** Saved form of a {@link QueueSet}. */
-export interface QueueSetState {
-  readonly completions: readonly (readonly [id: number, state: CompletionQueueState])[]
-  readonly submissions: readonly (readonly [id: number, state: SubmissionQueueState])[]
-}
+/** Saved queues, by number. */
+type SavedQueues<S = unknown> = readonly (readonly [id: number, state: S])[]
 
 /** All queues of a controller. */
 export class QueueSet {
@@ -105,14 +103,17 @@ export class QueueSet {
     this.completions.clear()
   }
 
-  save(): QueueSetState {
+  save(): PlainState {
     return {
       completions: [...this.completions].map(([id, queue]) => [id, queue.save()] as const),
       submissions: [...this.submissions].map(([id, queue]) => [id, queue.save()] as const),
     }
   }
 
-  restore(state: QueueSetState): void {
+  restore(state: {
+    readonly completions: SavedQueues
+    readonly submissions: SavedQueues<{ readonly completions: number }>
+  }): void {
     this.clear()
     for (const [id, saved] of state.completions) this.completions.set(id, CompletionQueue.from(id, saved))
     for (const [id, saved] of state.submissions) {

@@ -1,31 +1,7 @@
-import type { Dma } from '@retrap/device'
+import { type Dma, fieldsPart, Stateful } from '@retrap/device'
 import { COMMAND_BYTES, NvmeCommand } from './command.ts'
 
 const COMPLETION_BYTES = 16
-
-/** Saved form of a {@link CompletionQueue}. */
-export interface CompletionQueueState {
-  readonly base: number
-  readonly size: number
-  readonly vector: number
-  readonly interrupts: boolean
-  readonly head: number
-  readonly tail: number
-  readonly phase: boolean
-  /** Completions that found no room: words 0 to 3 of each, without the phase. */
-  readonly waiting: readonly (readonly number[])[]
-}
-
-/** Saved form of a {@link SubmissionQueue}. */
-export interface SubmissionQueueState {
-  readonly base: number
-  readonly size: number
-  readonly completions: number
-  readonly head: number
-  readonly tail: number
-  /** The guest has asked for its deletion with this command. */
-  readonly deletion: readonly number[] | null
-}
 
 /** The place and size of a queue. */
 interface QueueShape {
@@ -41,17 +17,17 @@ interface QueueShape {
  *
  * Source: NVM Express 1.4, §4.1 and §4.6, "Completion Queue Entry".
  */
-export class CompletionQueue {
+export class CompletionQueue extends Stateful {
   readonly id: number
-  readonly #base: number
-  readonly size: number
+  base: number
+  size: number
   /** Interrupt vector. */
-  readonly vector: number
+  vector: number
   /** Whether the queue interrupts. */
-  readonly interrupts: boolean
-  #head = 0
-  #tail = 0
-  #phase = true
+  interrupts: boolean
+  head = 0
+  tail = 0
+  phase = true
   /** Entries that wait for room: four words each, without the phase bit. */
   waiting: (readonly number[])[] = []
   readonly #entry = new Uint8Array(COMPLETION_BYTES)
@@ -60,137 +36,124 @@ export class CompletionQueue {
   readonly #last = this.#entry.subarray(12)
 
   constructor({ id, base, size }: QueueShape, vector: number, interrupts: boolean) {
+    super()
     this.id = id
-    this.#base = base
+    this.base = base
     this.size = size
     this.vector = vector
     this.interrupts = interrupts
+    this.keeps<CompletionQueue>(this, {
+      only: ['base', 'size', 'vector', 'interrupts', 'head', 'tail', 'phase', 'waiting'],
+      device: 'nvme',
+    })
   }
 
   /** The guest has completions to look at. */
   get isPending(): boolean {
-    return this.#head !== this.#tail
+    return this.head !== this.tail
   }
 
   /** Whether the queue has no room: no command that completes in it may be begun. */
   get isFull(): boolean {
-    const used = (this.#tail - this.#head + this.size) % this.size
+    const used = (this.tail - this.head + this.size) % this.size
     return used + this.waiting.length >= this.size - 1
   }
 
   /** The guest has looked at the entries before `head`. @returns whether that can be */
   setHead(head: number): boolean {
-    const looked = (head - this.#head + this.size) % this.size
-    if (head >= this.size || looked > (this.#tail - this.#head + this.size) % this.size) return false
-    this.#head = head
+    const looked = (head - this.head + this.size) % this.size
+    if (head >= this.size || looked > (this.tail - this.head + this.size) % this.size) return false
+    this.head = head
     return true
   }
 
   /** Writes waiting entries as far as there is room. @returns whether any was written */
   flush(dma: Dma): boolean {
     let written = false
-    while (this.waiting.length > 0 && (this.#tail + 1) % this.size !== this.#head) {
+    while (this.waiting.length > 0 && (this.tail + 1) % this.size !== this.head) {
       const [result = 0, reserved = 0, source = 0, status = 0] = this.waiting.shift()!
       this.#words.setUint32(0, result, true)
       this.#words.setUint32(4, reserved, true)
       this.#words.setUint32(8, source, true)
-      this.#words.setUint32(12, status | (this.#phase ? 0x1_0000 : 0), true)
-      const at = this.#base + this.#tail * COMPLETION_BYTES
+      this.#words.setUint32(12, status | (this.phase ? 0x1_0000 : 0), true)
+      const at = this.base + this.tail * COMPLETION_BYTES
       // Write the phase bit last, because the guest polls it. A queue outside RAM loses entries.
       dma.write(at, this.#first)
       dma.write(at + 12, this.#last)
-      this.#tail = (this.#tail + 1) % this.size
-      if (this.#tail === 0) this.#phase = !this.#phase
+      this.tail = (this.tail + 1) % this.size
+      if (this.tail === 0) this.phase = !this.phase
       written = true
     }
     return written
   }
 
-  save(): CompletionQueueState {
-    return {
-      base: this.#base,
-      size: this.size,
-      vector: this.vector,
-      interrupts: this.interrupts,
-      head: this.#head,
-      tail: this.#tail,
-      phase: this.#phase,
-      waiting: this.waiting,
-    }
-  }
-
   /** Makes a queue from its saved state. */
-  static from(id: number, state: CompletionQueueState): CompletionQueue {
-    const queue = new CompletionQueue({ id, base: state.base, size: state.size }, state.vector, state.interrupts)
-    queue.#head = state.head
-    queue.#tail = state.tail
-    queue.#phase = state.phase
-    queue.waiting = state.waiting.map((words) => [...words])
+  static from(id: number, state: unknown): CompletionQueue {
+    const queue = new CompletionQueue({ id, base: 0, size: 0 }, 0, false)
+    queue.restore(state)
     return queue
   }
 }
 
 /** A queue that the guest puts commands into. Source: NVM Express 1.4, §4.1, "Submission Queue & Completion Queue Definition". */
-export class SubmissionQueue {
+export class SubmissionQueue extends Stateful {
   readonly id: number
-  readonly #base: number
-  readonly size: number
+  base: number
+  size: number
   /** Queue for the completions. */
   readonly completions: CompletionQueue
   /** The command that asked for its deletion: nothing is fetched from it any more. */
   deletion: NvmeCommand | null = null
-  #head = 0
-  #tail = 0
+  /** Index of the next entry to fetch. */
+  head = 0
+  tail = 0
 
   constructor({ id, base, size }: QueueShape, completions: CompletionQueue) {
+    super()
     this.id = id
-    this.#base = base
+    this.base = base
     this.size = size
     this.completions = completions
-  }
-
-  /** Index of the next entry to fetch. */
-  get head(): number {
-    return this.#head
+    this.keeps(
+      {
+        place: fieldsPart<SubmissionQueue>(this, { only: ['base', 'size'] }),
+        completions: { save: () => completions.id, restore: () => undefined },
+        positions: fieldsPart<SubmissionQueue>(this, { only: ['head', 'tail'] }),
+        deletion: {
+          save: () => this.deletion && [...this.deletion.bytes],
+          restore: (bytes: readonly number[] | null) => {
+            this.deletion = bytes && new NvmeCommand(0, Uint8Array.from(bytes))
+          },
+        },
+      },
+      { flat: ['place', 'positions'], device: 'nvme' },
+    )
   }
 
   /** The guest has put in the entries before `tail`. @returns whether that can be */
   setTail(tail: number): boolean {
     if (tail >= this.size) return false
-    this.#tail = tail
+    this.tail = tail
     return true
   }
 
   /** Whether a command may be fetched. */
   get isReady(): boolean {
-    return this.#head !== this.#tail && this.deletion === null && !this.completions.isFull
+    return this.head !== this.tail && this.deletion === null && !this.completions.isFull
   }
 
   /** Fetches the next command. @returns null if the entry is not RAM */
   fetch(dma: Dma): NvmeCommand | null {
     const bytes = new Uint8Array(COMMAND_BYTES)
-    const there = dma.read(this.#base + this.#head * COMMAND_BYTES, bytes)
-    this.#head = (this.#head + 1) % this.size
+    const there = dma.read(this.base + this.head * COMMAND_BYTES, bytes)
+    this.head = (this.head + 1) % this.size
     return there ? new NvmeCommand(this.id, bytes) : null
   }
 
-  save(): SubmissionQueueState {
-    return {
-      base: this.#base,
-      size: this.size,
-      completions: this.completions.id,
-      head: this.#head,
-      tail: this.#tail,
-      deletion: this.deletion === null ? null : [...this.deletion.bytes],
-    }
-  }
-
   /** Makes a queue from its saved state. */
-  static from(id: number, state: SubmissionQueueState, completions: CompletionQueue): SubmissionQueue {
-    const queue = new SubmissionQueue({ id, base: state.base, size: state.size }, completions)
-    queue.#head = state.head
-    queue.#tail = state.tail
-    if (state.deletion !== null) queue.deletion = new NvmeCommand(0, Uint8Array.from(state.deletion))
+  static from(id: number, state: unknown, completions: CompletionQueue): SubmissionQueue {
+    const queue = new SubmissionQueue({ id, base: 0, size: 0 }, completions)
+    queue.restore(state)
     return queue
   }
 }
