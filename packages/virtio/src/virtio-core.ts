@@ -1,6 +1,7 @@
 import {
   type DeviceContext,
   DeviceError,
+  fieldsPart,
   LateAnswers,
   restoreDeadline,
   savedDeadline,
@@ -115,19 +116,13 @@ export class VirtioCore extends Stateful implements QueueOwner, VirtioHost {
         status: 0,
         /** The driver has used the legacy interface. */
         legacy: false,
-        generation: viewed(
-          () => this.generation,
-          (generation) => (this.generation = generation),
-        ),
+        generation: fieldsPart<VirtioCore>(this, { only: ['generation'] }),
         features: viewed(
           () => [this.features.lo, this.features.hi] as const,
           ([lo, hi]) => Object.assign(this.features, { lo, hi }),
         ),
         config: device.config ?? new Uint8Array(0),
-        configVector: viewed(
-          () => this.configVector,
-          (vector) => (this.configVector = vector),
-        ),
+        configVector: fieldsPart<VirtioCore>(this, { only: ['configVector'] }),
         queues: this.queues,
         state: { save: () => device.save?.() ?? null, restore: (state: unknown) => device.restore?.(state) },
         late: { save: () => this.#savedRequests(), restore: (late: readonly SavedLate[]) => this.#takeOver(late) },
@@ -143,7 +138,12 @@ export class VirtioCore extends Stateful implements QueueOwner, VirtioHost {
           },
         },
       },
-      { device: device.name, raw: ['config'], recent: ['late', 'more', 'resetting'] },
+      {
+        device: device.name,
+        flat: ['generation', 'configVector'],
+        raw: ['config'],
+        recent: ['late', 'more', 'resetting'],
+      },
     )
     device.attach?.(this)
   }

@@ -1,15 +1,15 @@
 import { TWO_32 } from '@retrap/basics'
-import type { BlockErrorCode, Dma } from '@retrap/device'
+import { type BlockErrorCode, type Dma, Stateful } from '@retrap/device'
 import { type AtaDrive, type DriveStep, ended } from '../ata/drive.ts'
-import { MediumRequests } from '../ata/medium-requests.ts'
+import { MediumRequests, type MediumRequestsState } from '../ata/medium-requests.ts'
 import { ABRT, BSY, DRDY, DRQ, DSC, ERR } from '../ata/taskfile.ts'
-import { CommandSlots, type CommandListParts, type CommandListState, type Running } from './command-slots.ts'
+import { CommandSlots, type CommandListParts, type Running } from './command-slots.ts'
 import { DataTable } from './data-table.ts'
 import * as frames from './frames.ts'
 import * as portRegisters from './port-registers.ts'
 import { type PortRegisters } from './port-registers.ts'
 import { asksForQueuedError, queuedAsPlain, queuedErrorLog, READ_LOG_DMA_EXT, READ_LOG_EXT } from './queued-commands.ts'
-import { type QueuedTransfer, QueuedTransfers } from './queued-transfers.ts'
+import { type QueuedTransfer, QueuedTransfers, type QueuedTransferState } from './queued-transfers.ts'
 
 // Command header.
 const HEADER_BYTES = 32
@@ -31,7 +31,7 @@ const PORT_MULTIPLIER = 0x0f
  *
  * Source: Serial ATA AHCI 1.3.1, chapters 4.2.2, 4.2.3 and 5.3.
  */
-export class CommandList {
+export class CommandList extends Stateful {
   readonly #dma: Dma
   readonly #drive: AtaDrive | null
   readonly #registers: PortRegisters
@@ -42,19 +42,15 @@ export class CommandList {
   readonly #transfers: QueuedTransfers | null
   readonly #data: DataTable
   readonly #slots: CommandSlots
-  #running: Running | null = null
-  #step: DriveStep = ended(false)
-  /** The host holds the drive in a reset by software. */
-  #resetting = false
+  readonly #r
   readonly #header = new DataView(new ArrayBuffer(HEADER_BYTES))
   readonly #headerBytes = new Uint8Array(this.#header.buffer)
   readonly #frame = new Uint8Array(FRAME_BYTES)
   readonly #count = new DataView(new ArrayBuffer(4))
   readonly #countBytes = new Uint8Array(this.#count.buffer)
-  /** The error log of the queued command that has failed. */
-  #errorLog: Uint8Array | null = null
 
   constructor({ context, drive, registers, mayMaster, greet }: CommandListParts) {
+    super()
     this.#dma = context.dma
     this.#drive = drive
     this.#registers = registers
@@ -72,21 +68,40 @@ export class CommandList {
             answered: (transfer, error) => this.#transferred(transfer, error),
           })
     this.#slots = new CommandSlots(registers, this.#transfers)
+    this.#r = this.keeps(
+      {
+        running: null as Running | null,
+        step: ended(false) as DriveStep,
+        table: this.#data,
+        // Restored last: the medium may be asked again, from the drive's buffer.
+        requests: { save: () => this.#requests.save(), restore: () => undefined },
+        /** The host holds the drive in a reset by software. */
+        resetting: false,
+        slots: this.#slots,
+        transfers: {
+          save: () => this.#transfers?.save() ?? [],
+          restore: (transfers: readonly QueuedTransferState[] = []) => this.#transfers?.restore(transfers),
+        },
+        /** The error log of the queued command that has failed. */
+        errorLog: null as Uint8Array | null,
+      },
+      { flat: ['slots'] },
+    )
   }
 
   /** Whether the drive executes a command that is not of a queue. */
   get busy(): boolean {
-    return this.#running !== null && !this.#running.queued
+    return this.#r.running !== null && !this.#r.running.queued
   }
 
   /** Ends pending commands, which no longer reach guest memory. */
   stop(): void {
-    if (this.#running !== null && !this.#running.queued)
+    if (this.#r.running !== null && !this.#r.running.queued)
       this.#registers.set(portRegisters.TFD, (this.#registers.get(portRegisters.TFD) & ~0xff) | BSY)
     this.#cancel()
-    this.#running = null
+    this.#r.running = null
     this.#slots.forgetQueued()
-    this.#step = ended(false)
+    this.#r.step = ended(false)
     this.#registers.halted = false
   }
 
@@ -101,21 +116,21 @@ export class CommandList {
 
   /** The drive has been reset. */
   forget(): void {
-    this.#resetting = false
-    this.#errorLog = null
+    this.#r.resetting = false
+    this.#r.errorLog = null
   }
 
   /** Continues with the next command, if the host permits. */
   resume(): void {
     if (!this.#mayMaster()) return
     this.#transfers?.late.proceed()
-    if (this.#running !== null) {
-      if (this.#step.kind === 'idle') this.#finish()
+    if (this.#r.running !== null) {
+      if (this.#r.step.kind === 'idle') this.#finish()
       else this.#moveData()
-      if (this.#running !== null) return
+      if (this.#r.running !== null) return
     }
-    while (this.#running === null && this.#registers.started && !this.#registers.halted && this.#drive !== null) {
-      if ((this.#registers.get(portRegisters.TFD) & BSY) !== 0 && !this.#resetting) return
+    while (this.#r.running === null && this.#registers.started && !this.#registers.halted && this.#drive !== null) {
+      if ((this.#registers.get(portRegisters.TFD) & BSY) !== 0 && !this.#r.resetting) return
       const slot = this.#slots.next()
       if (slot < 0) return
       this.#issue(slot)
@@ -148,7 +163,7 @@ export class CommandList {
       if (this.#transfers.count > 0) return
     }
     this.#data.begin(table + DATA_TABLE_AT, flags >>> 16)
-    this.#running = { slot, queued, header, table, packet: (flags & PACKET) !== 0 }
+    this.#r.running = { slot, queued, header, table, packet: (flags & PACKET) !== 0 }
     this.#begin(frame, queued)
   }
 
@@ -175,8 +190,8 @@ export class CommandList {
   #readLog(opcode: number): DriveStep {
     const drive = this.#drive!
     if (!asksForQueuedError(drive.registers) || drive.packet) return this.#refuse()
-    const log = this.#errorLog ?? queuedErrorLog(drive.registers, -1)
-    this.#errorLog = null
+    const log = this.#r.errorLog ?? queuedErrorLog(drive.registers, -1)
+    this.#r.errorLog = null
     drive.buffer.set(log)
     drive.registers.status = DRDY
     drive.registers.error = 0
@@ -189,10 +204,10 @@ export class CommandList {
     const drive = this.#drive!
     const reset = (frame[15]! & SRST) !== 0
     if (reset) {
-      this.#resetting = true
+      this.#r.resetting = true
       this.#registers.set(portRegisters.TFD, (this.#registers.get(portRegisters.TFD) & ~0xff) | BSY)
-    } else if (this.#resetting) {
-      this.#resetting = false
+    } else if (this.#r.resetting) {
+      this.#r.resetting = false
       drive.reset()
       this.#greet()
     }
@@ -226,7 +241,7 @@ export class CommandList {
   // ---- Steps of a command ----
 
   #perform(step: DriveStep): void {
-    this.#step = step
+    this.#r.step = step
     if (step.kind === 'idle') this.#finish()
     else if (step.kind === 'read' || step.kind === 'write' || step.kind === 'flush') {
       this.#requests.start(this.#drive!, step)
@@ -239,8 +254,8 @@ export class CommandList {
   }
 
   #moveData(): void {
-    const { kind, start, end } = this.#step
-    const running = this.#running
+    const { kind, start, end } = this.#r.step
+    const running = this.#r.running
     const moves = kind === 'dma-in' || kind === 'dma-out' || kind === 'pio-in' || kind === 'pio-out'
     if (!moves || running === null || !this.#mayMaster()) return
     const drive = this.#drive!
@@ -270,25 +285,25 @@ export class CommandList {
   /** Stops at a command that the controller cannot continue. */
   #fatal(bits: number): void {
     this.#cancel()
-    this.#running = null
-    this.#step = ended(false)
+    this.#r.running = null
+    this.#r.step = ended(false)
     this.#drive!.reset()
     this.#registers.halt(bits)
   }
 
   /** Completes the command that the drive has done, once the function may write memory. */
   #finish(): void {
-    if (this.#running !== null && this.#mayMaster()) this.#end(this.#step.interrupt)
+    if (this.#r.running !== null && this.#mayMaster()) this.#end(this.#r.step.interrupt)
   }
 
   #end(interrupt: boolean): void {
-    const running = this.#running!
+    const running = this.#r.running!
     const { registers } = this.#drive!
     const failed = (registers.status & ERR) !== 0
     const { slot, queued, header } = running
     this.#count.setUint32(0, this.#data.moved, true)
     if (!this.#dma.write(header + PRDBC_AT, this.#countBytes)) return this.#fatal(portRegisters.HBFS)
-    this.#running = null
+    this.#r.running = null
     this.#registers.set(portRegisters.TFD, registers.status | (registers.error << 8))
     if (queued) this.#endQueued(slot, failed)
     else {
@@ -304,7 +319,7 @@ export class CommandList {
   #endQueued(slot: number, failed: boolean): void {
     this.#slots.leave(slot)
     if (failed) this.#slots.forgetQueued()
-    if (failed) this.#errorLog = queuedErrorLog(this.#drive!.registers, slot)
+    if (failed) this.#r.errorLog = queuedErrorLog(this.#drive!.registers, slot)
     else this.#registers.set(portRegisters.SACT, this.#registers.get(portRegisters.SACT) & ~(1 << slot))
     this.#registers.receive(
       frames.DEVICE_BITS_AT,
@@ -324,29 +339,11 @@ export class CommandList {
     this.#transfers?.late.resume()
   }
 
-  save(): CommandListState {
-    return {
-      running: this.#running,
-      step: this.#step,
-      table: this.#data.save(),
-      requests: this.#requests.save(),
-      resetting: this.#resetting,
-      ...this.#slots.save(),
-      transfers: this.#transfers?.save() ?? [],
-      errorLog: this.#errorLog,
-    }
-  }
-
   /** Restores a drive's command list, after the drive itself. */
-  restore(state: CommandListState): void {
+  override restore(state: unknown): void {
     this.#cancel()
-    this.#running = state.running
-    this.#step = state.step
-    this.#data.restore(state.table)
-    this.#resetting = state.resetting
-    this.#slots.restore(state)
-    this.#transfers?.restore(state.transfers ?? [])
-    this.#errorLog = state.errorLog
-    this.#requests.restore(state.requests, this.#drive, state.step)
+    super.restore(state)
+    const { requests } = state as { readonly requests: MediumRequestsState | null }
+    this.#requests.restore(requests, this.#drive, this.#r.step)
   }
 }

@@ -1,8 +1,6 @@
 import { CCS_SHIFT, CI, CMD, type PortRegisters, SACT } from './port-registers.ts'
 import { type DeviceContext, Stateful } from '@retrap/device'
-import type { AtaDrive, DriveStep } from '../ata/drive.ts'
-import type { MediumRequestsState } from '../ata/medium-requests.ts'
-import type { QueuedTransferState } from './queued-transfers.ts'
+import type { AtaDrive } from '../ata/drive.ts'
 
 /** A command that the drive executes by itself. */
 export interface Running {
@@ -15,19 +13,6 @@ export interface Running {
   readonly table: number
   /** Whether the command's first transfer is its packet. */
   readonly packet: boolean
-}
-
-/** Saved form of a {@link CommandList}. */
-export interface CommandListState {
-  readonly running: Running | null
-  readonly step: DriveStep
-  readonly table: unknown
-  readonly requests: MediumRequestsState | null
-  readonly resetting: boolean
-  /** Queued commands at the medium. */
-  readonly transfers?: readonly QueuedTransferState[]
-  /** The error log of the queued command that has failed. */
-  readonly errorLog: Uint8Array | null
 }
 
 /** The part of a port that its commands need. */
