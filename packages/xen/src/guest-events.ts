@@ -3,7 +3,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { Upcalls, XenArchitecture, XenHost } from './architecture.ts'
 import { EventChannels } from './events/event-channels.ts'
 import { ramOf } from './guest-frames.ts'
-import { SharedInfo, type SharedInfoState, type WallClock } from './shared/shared-info.ts'
+import { SharedInfo, type WallClock } from './shared/shared-info.ts'
 import { XenVcpu } from './vcpu/xen-vcpu.ts'
 
 /** A guest's event channels, and all memory that its vCPUs share with the hypervisor. */
@@ -21,7 +21,10 @@ export class GuestEvents<U extends Upcalls = Upcalls> extends Stateful {
     const { vcpus, layouts } = architecture
     this.#domain = domain
     this.#held = vcpus.map(() => -1)
-    this.info = new SharedInfo(domain.memory, vcpus.length, wallClock, layouts)
+    this.info = new SharedInfo(domain.memory, vcpus.length, wallClock, layouts, {
+      gpaOf: (ma) => domain.p2m.guestFrame(Math.floor(ma / PAGE_BYTES)) * PAGE_BYTES + (ma % PAGE_BYTES),
+      hold: (vcpu, gpa) => this.#holdRam(vcpu, gpa),
+    })
     this.upcalls = architecture.makeUpcalls(this.info)
     this.channels = new EventChannels(domain, vcpus.length, domainId, this.info, (vcpu) => this.upcalls.raise(vcpu))
     this.vcpus = vcpus.map((vcpu) => new XenVcpu(domain, architecture, vcpu, this.info, this.channels))
@@ -29,10 +32,7 @@ export class GuestEvents<U extends Upcalls = Upcalls> extends Stateful {
     // memory and interrupt controllers have been restored.
     this.keeps({
       version: 2,
-      info: {
-        save: () => this.info.save((ma) => this.#gpaOf(ma)),
-        restore: (state: SharedInfoState) => this.info.restore(state, (vcpu, gpa) => this.#holdRam(vcpu, gpa)),
-      },
+      info: this.info,
       channels: this.channels,
       upcalls: this.upcalls,
       vcpus: this.vcpus,
@@ -120,10 +120,6 @@ export class GuestEvents<U extends Upcalls = Upcalls> extends Stateful {
       const gfn = mfn < 0 ? -1 : this.#domain.p2m.guestFrame(mfn)
       if (gfn >= 0) each(gfn, 1)
     }
-  }
-
-  #gpaOf(ma: number): number {
-    return this.#domain.p2m.guestFrame(Math.floor(ma / PAGE_BYTES)) * PAGE_BYTES + (ma % PAGE_BYTES)
   }
 
   #holdRam(vcpu: number, gpa: number): number {

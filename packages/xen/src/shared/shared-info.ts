@@ -1,3 +1,4 @@
+import { Stateful, viewed } from '@retrap/device'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { MOST_VCPU_INFO_BYTES, type SharedLayout, type SharedLayouts, X86_LAYOUTS } from './shared-layouts.ts'
 
@@ -10,19 +11,15 @@ export interface WallClock {
   readonly nanoseconds: number
 }
 
-/** Saved form of a {@link SharedInfo}, without its page. */
-export interface SharedInfoState {
-  readonly version: 2
-  /** The layout is that of 64-bit guests. */
-  readonly longMode: boolean
-  /** Of the guest, which may have been made at another time. */
-  readonly wallClock: WallClock
-  /** Guest-physical address of each vCPU's `vcpu_info` in the guest's RAM; −1 for one at its own place in the page, −2 for the hypervisor's own. One at offset n of the page is −4096 − n. */
-  readonly vcpuInfo: readonly number[]
-  /** The hypervisor's own, 64 bytes for each vCPU. */
-  readonly own: Uint8Array
+/** The guest's RAM, as saved places of `vcpu_info` name it. */
+export interface SharedRam {
+  /** Guest-physical address of a machine address. */
+  gpaOf(ma: number): number
+  /** Machine address of a vCPU's `vcpu_info`, whose frame is held from now on. */
+  hold(vcpu: number, gpa: number): number
 }
 
+/* Places of a `vcpu_info` in saved states: its own place in the page; at offset n of the page −4096 − n; or the hypervisor's own. */
 const IN_PAGE = -1
 const OWN = -2
 
@@ -32,7 +29,7 @@ const OWN = -2
  *
  * All of it can be written by the guest at any time: nothing here trusts what it reads.
  */
-export class SharedInfo {
+export class SharedInfo extends Stateful {
   /** Machine frame of the page. */
   readonly mfn: number
   readonly #memory: MachineMemory
@@ -41,24 +38,52 @@ export class SharedInfo {
   readonly #vcpuInfo: number[]
   /** MA of the first of those that are the hypervisor's own: of vCPUs without a place in the page, and of any that lost theirs. */
   readonly #spare: number
-  #wallClock: WallClock
+  readonly #r
   readonly #layouts: SharedLayouts
   #layout: SharedLayout
 
-  constructor(memory: MachineMemory, vcpus: number, wallClock: WallClock, layouts: SharedLayouts = X86_LAYOUTS) {
+  /** @param ram - the guest's, for saved states: default none */
+  constructor(
+    memory: MachineMemory,
+    vcpus: number,
+    wallClock: WallClock,
+    layouts: SharedLayouts = X86_LAYOUTS,
+    ram?: SharedRam,
+  ) {
+    super()
     this.#memory = memory
     this.#page = memory.allocate(PAGE_BYTES, PAGE_BYTES, 'Xen shared info')
     this.mfn = this.#page / PAGE_BYTES
     this.#spare = memory.allocate(vcpus * MOST_VCPU_INFO_BYTES, 64, 'Xen vcpu_info')
     this.#vcpuInfo = Array.from({ length: vcpus }, () => 0)
-    this.#wallClock = wallClock
     this.#layouts = layouts
     this.#layout = layouts.native
+    // The page is saved by itself.
+    this.#r = this.keeps({
+      version: 2,
+      longMode: viewed(
+        () => this.#layout === layouts.native,
+        (isLong) => (this.#layout = isLong ? layouts.native : layouts.compat),
+      ),
+      wallClock,
+      vcpuInfo: {
+        save: () => this.#vcpuInfo.map((ma, vcpu) => this.#placeOf(vcpu, ma) ?? ram?.gpaOf(ma)),
+        restore: (places: readonly number[]) => {
+          for (const [vcpu, place] of places.entries())
+            this.#vcpuInfo[vcpu] = place >= 0 ? ram!.hold(vcpu, place) : this.#at(vcpu, place)
+        },
+      },
+      // The hypervisor's own, 64 bytes for each vCPU.
+      own: {
+        save: () => memory.read(this.#spare, vcpus * MOST_VCPU_INFO_BYTES),
+        restore: (bytes: Uint8Array) => memory.write(this.#spare, bytes),
+      },
+    })
     this.reset()
   }
 
   /** Power-on: the page is as new, and nothing is registered. */
-  reset(): void {
+  override reset(): void {
     const { u8 } = this.#memory
     u8.fill(0, this.#page, this.#page + PAGE_BYTES)
     this.#memory.noteWrite(this.#page, PAGE_BYTES)
@@ -97,15 +122,15 @@ export class SharedInfo {
 
   /** Moves the wall clock by nanoseconds: the guest finds another version of it. */
   moveWallClock(ns: number): void {
-    const { seconds, nanoseconds } = this.#wallClock
+    const { seconds, nanoseconds } = this.#r.wallClock
     const carried = Math.floor((nanoseconds + ns) / 1e9)
-    this.#wallClock = { seconds: seconds + carried, nanoseconds: nanoseconds + ns - carried * 1e9 }
+    this.#r.wallClock = { seconds: seconds + carried, nanoseconds: nanoseconds + ns - carried * 1e9 }
     this.#writeWallClock()
   }
 
   #writeWallClock(): void {
     const { wallClock, wallClockHi } = this.#layout
-    const { seconds, nanoseconds } = this.#wallClock
+    const { seconds, nanoseconds } = this.#r.wallClock
     const { u32, i32 } = this.#memory
     const at = (this.#page + wallClock) >>> 2
     // An odd version says that an update is under way.
@@ -162,38 +187,16 @@ export class SharedInfo {
     this.#vcpuInfo[vcpu] = spare
   }
 
-  /** @param gpaOf - the guest-physical address of RAM of the guest's at a machine address */
-  save(gpaOf: (ma: number) => number): SharedInfoState {
-    const bytes = this.#vcpuInfo.length * MOST_VCPU_INFO_BYTES
-    return {
-      version: 2,
-      longMode: this.#layout === this.#layouts.native,
-      wallClock: this.#wallClock,
-      vcpuInfo: this.#vcpuInfo.map((ma, vcpu) =>
-        this.inPage(ma) ? this.#inPagePlace(vcpu, ma) : ma === this.#spareOf(vcpu) ? OWN : gpaOf(ma),
-      ),
-      own: this.#memory.read(this.#spare, bytes),
-    }
-  }
-
-  #inPagePlace(vcpu: number, ma: number): number {
+  /** The saved place of a `vcpu_info`; undefined: in the guest's RAM. */
+  #placeOf(vcpu: number, ma: number): number | undefined {
+    if (!this.inPage(ma)) return ma === this.#spareOf(vcpu) ? OWN : undefined
     const offset = ma - this.#page
     return offset === vcpu * this.#layout.vcpuInfoBytes ? IN_PAGE : -PAGE_BYTES - offset
   }
 
-  /**
-   * Takes a saved state, of as many vCPUs; the page comes by itself.
-   *
-   * @param maOf - the machine address of RAM at a guest-physical address
-   */
-  restore({ longMode, wallClock, vcpuInfo, own }: SharedInfoState, maOf: (vcpu: number, gpa: number) => number): void {
-    this.#layout = longMode ? this.#layouts.native : this.#layouts.compat
-    this.#wallClock = wallClock
-    this.#memory.write(this.#spare, own)
-    for (const [vcpu, gpa] of vcpuInfo.entries()) {
-      const inPage = this.#page + (gpa <= -PAGE_BYTES ? -PAGE_BYTES - gpa : vcpu * this.#layout.vcpuInfoBytes)
-      this.#vcpuInfo[vcpu] = gpa === OWN ? this.#spareOf(vcpu) : gpa < 0 ? inPage : maOf(vcpu, gpa)
-    }
+  #at(vcpu: number, place: number): number {
+    if (place === OWN) return this.#spareOf(vcpu)
+    return this.#page + (place <= -PAGE_BYTES ? -PAGE_BYTES - place : vcpu * this.#layout.vcpuInfoBytes)
   }
 
   /** Gives the pages back: the end of the domain. */
