@@ -228,17 +228,11 @@ export function failureOf(kind: NvmeJob['kind'], code: BlockErrorCode): number {
 }
 
 /** Saved form of an {@link NvmeJob}. The guest may have changed its command and its lists since they were read. */
-export interface NvmeJobState {
+export interface NvmeJobState extends Omit<NvmeJob, 'command'> {
   /** Submission queue and entry; null: the controller's own. */
   readonly command: { readonly queue: number; readonly bytes: readonly number[] } | null
-  readonly kind: NvmeJob['kind']
-  readonly ranges: readonly MediumRange[]
-  readonly pieces: readonly Readonly<DataPiece>[]
-  readonly durable: boolean
-  /** Bytes of the command's data. */
+  /** Bytes of the command's data, which `data` has if they were read, or are still to be written or compared. */
   readonly bytes: number
-  /** The bytes that were read, or are still to be written or compared. */
-  readonly data: Uint8Array
 }
 
 /** Saves a job. @param answer - the medium's, if it has answered */

@@ -4,6 +4,7 @@ import {
   type PciFunction,
   type PciSlot,
   type PciSlotEvents,
+  Stateful,
   type Timer,
 } from '@retrap/device'
 
@@ -56,14 +57,6 @@ const POWER_OFF_NS = 1000
 /** Nanoseconds from the power indicator's going out to the attention button's press, for a device that came before it. */
 const ANNOUNCE_NS = 1e9
 
-/** Saved form of a {@link HotPlugSlot}, beside its registers. */
-export interface HotPlugSlotState {
-  /** The guest has been asked for the device. */
-  readonly requested: boolean
-  /** The button has not announced the present device to the guest. */
-  readonly unannounced: boolean
-}
-
 /**
  * The slot of a port: its registers and an interrupt notify the guest of devices that come and go, and the guest takes and
  * gives power.
@@ -75,7 +68,7 @@ export interface HotPlugSlotState {
  *
  * Source: PCI Express Base Specification 3.0, §6.7, "PCI Express Hot-Plug Support", and §7.8.9 to §7.8.11.
  */
-export class HotPlugSlot implements PciSlotEvents {
+export class HotPlugSlot extends Stateful implements PciSlotEvents {
   readonly #name: string
   readonly #hotPlugs: boolean
   #pci!: PciFunction
@@ -87,20 +80,25 @@ export class HotPlugSlot implements PciSlotEvents {
   #announcement!: Timer
   /** The guest's last value of slot control. */
   #control = 0
-  #requested = false
+  /** The registers are saved with configuration space. */
+  readonly #r = this.keeps({
+    /** The guest has been asked for the device. */
+    requested: false,
+    /** The button has not announced the present device to the guest. */
+    unannounced: false,
+  })
   /** The guest has given power to the present device, with the indicator on. */
   #isKnown = false
   /** The guest gives up the present device. */
   #ejected = false
   /** Whether the model is quiesced and not yet resumed. */
   #rests = false
-  /** A device has come that the button has yet to announce. */
-  #unannounced = false
   /** Resolves when the unpowered device has no work in flight. */
   #ending: Promise<void> | null = null
   #interrupts = false
 
   constructor(name: string, hotPlugs: boolean) {
+    super()
     this.#name = name
     this.#hotPlugs = hotPlugs
   }
@@ -125,15 +123,14 @@ export class HotPlugSlot implements PciSlotEvents {
   }
 
   /** State at power-on: a device has power. */
-  reset(): void {
+  override reset(): void {
     const { occupied } = this.#slot
     // The guest that was asked for the device is gone: the device leaves. One at rest is put back to a state that has it.
-    const leaves = this.#requested && occupied && !this.#rests
+    const leaves = this.#r.requested && occupied && !this.#rests
     this.#completion.cancel()
     this.#announcement.cancel()
-    this.#requested = false
+    super.reset()
     this.#ejected = false
-    this.#unannounced = false
     this.#ending = null
     this.#interrupts = false
     const hasPower = occupied && !leaves
@@ -157,7 +154,7 @@ export class HotPlugSlot implements PciSlotEvents {
     this.#status |= PRESENT | PRESENCE_CHANGED
     if (!this.#isOff) this.#powerOn()
     else if (this.#isPermitted) this.#status |= BUTTON_PRESSED
-    else this.#unannounced = true
+    else this.#r.unannounced = true
     this.#follow()
   }
 
@@ -166,8 +163,8 @@ export class HotPlugSlot implements PciSlotEvents {
    * the indicator. Linux may have found it by itself then, and would take a press for a request.
    */
   #announce(): void {
-    if (!this.#unannounced) return
-    this.#unannounced = false
+    if (!this.#r.unannounced) return
+    this.#r.unannounced = false
     this.#status |= BUTTON_PRESSED
     this.#follow()
   }
@@ -175,8 +172,8 @@ export class HotPlugSlot implements PciSlotEvents {
   requested(): void {
     if (!this.#hotPlugs)
       throw new DeviceError('ERR_PERMISSION', `${this.#name}: nothing is unplugged here while the machine runs`)
-    const before = this.#requested
-    this.#requested = true
+    const before = this.#r.requested
+    this.#r.requested = true
     if (this.#isOff) return this.#giveUp()
     // While it blinks the guest waits whether the button is pressed again, which would withdraw the request.
     if (before && (this.#control & POWER_INDICATOR) === POWER_INDICATOR_BLINKS) return
@@ -185,10 +182,10 @@ export class HotPlugSlot implements PciSlotEvents {
   }
 
   removed(): void {
-    this.#requested = false
+    this.#r.requested = false
     this.#isKnown = false
     this.#ejected = false
-    this.#unannounced = false
+    this.#r.unannounced = false
     this.#setLink(false)
     this.#status = (this.#status & ~PRESENT) | PRESENCE_CHANGED
     this.#follow()
@@ -232,8 +229,8 @@ export class HotPlugSlot implements PciSlotEvents {
     if (this.#isPermitted && !wasPermitted) this.#ejected = this.#isKnown
     this.#isKnown ||= this.#isOn && this.#slot.occupied
     this.#ejected &&= this.#isPermitted
-    if (!this.#isOff) this.#unannounced = false
-    if (this.#unannounced && this.#isPermitted) this.#announcement.armAfter(ANNOUNCE_NS)
+    if (!this.#isOff) this.#r.unannounced = false
+    if (this.#r.unannounced && this.#isPermitted) this.#announcement.armAfter(ANNOUNCE_NS)
     if (this.#isOff && !wasOff && this.#slot.occupied) {
       this.#setLink(false)
       this.#ending = this.#slot.disconnect()
@@ -259,7 +256,7 @@ export class HotPlugSlot implements PciSlotEvents {
   /** Lets a device go whose power the guest has taken: with its indicator off, removal is permitted (§6.7.1.1.2). */
   #giveUp(): void {
     const permitted = this.#ending === null && this.#isPermitted
-    if (permitted && (this.#requested || this.#ejected) && this.#slot.occupied) this.#slot.release()
+    if (permitted && (this.#r.requested || this.#ejected) && this.#slot.occupied) this.#slot.release()
   }
 
   get #isOn(): boolean {
@@ -299,27 +296,22 @@ export class HotPlugSlot implements PciSlotEvents {
 
   /** Whether no command is under way, and the device was announced to the guest. */
   get isAtRest(): boolean {
-    return this.#ending === null && !this.#unannounced && this.#completion.deadlineNs === Infinity
+    return this.#ending === null && !this.#r.unannounced && this.#completion.deadlineNs === Infinity
   }
 
   /** Releases a removed device, and reports a new one. */
   resume(): void {
     this.#rests = false
     this.#giveUp()
-    if (this.#unannounced && this.#isPermitted) this.#announcement.armAfter(ANNOUNCE_NS)
-  }
-
-  save(): HotPlugSlotState {
-    return { requested: this.#requested, unannounced: this.#unannounced }
+    if (this.#r.unannounced && this.#isPermitted) this.#announcement.armAfter(ANNOUNCE_NS)
   }
 
   /** Takes over a saved state. The caller has restored the registers. */
-  restore({ requested, unannounced }: HotPlugSlotState): void {
+  override restore(state: unknown): void {
+    super.restore(state)
     this.#completion.cancel()
     this.#announcement.cancel()
-    this.#unannounced = unannounced
     this.#ending = null
-    this.#requested = requested
     this.#ejected = false
     this.#control = this.#registers.getUint16(SLOT_CONTROL, true)
     this.#isKnown = this.#isOn && this.#slot.occupied

@@ -4,12 +4,12 @@ import {
   type DeviceModel,
   type PciFunction,
   type PciFunctionState,
-  savedState,
+  type PlainState,
+  Stateful,
 } from '@retrap/device'
 import {
   HOT_PLUG_CAPABILITIES,
   HotPlugSlot,
-  type HotPlugSlotState,
   SLOT_CONTROL,
   SLOT_CONTROL_WRITABLE,
   SLOT_STATUS_CLEARABLE,
@@ -47,21 +47,6 @@ export interface PcieRootPortOptions {
   readonly hotPlug?: boolean
 }
 
-/** Saved form of a {@link PcieRootPort}. */
-export interface PcieRootPortState {
-  /** Layout of the state. */
-  readonly version: 2
-  /** Configuration space. */
-  readonly pci: PciFunctionState
-  /** State of the slot, besides its registers. */
-  readonly slot: {
-    /** Whether the guest was asked to release the device in the slot. */
-    readonly requested: boolean
-    /** The attention button has not announced the present device to the guest. */
-    readonly unannounced: boolean
-  }
-}
-
 /**
  * A root port of PCI Express: a bridge with a slot for one device. A host plugs devices in and asks the guest for them;
  * the guest takes and gives power.
@@ -69,7 +54,7 @@ export interface PcieRootPortState {
  * Source: PCI Express Base Specification 3.0, §7.8, "PCI Express Capability Structure", and §6.7, "PCI Express Hot-Plug
  * Support".
  */
-export class PcieRootPort implements DeviceModel {
+export class PcieRootPort extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   readonly #options: PcieRootPortOptions
@@ -80,12 +65,18 @@ export class PcieRootPort implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: PcieRootPortOptions) {
+    super()
     const { name = 'pcie-root-port', port = options.device, hotPlug = true } = options
     if (!Number.isInteger(port) || port < 0 || port > LAST_PORT)
       throw new DeviceError('ERR_OPTION', `${name}: port ${port}: expected 0 to ${LAST_PORT}`)
     this.name = name
     this.#options = options
     this.#slot = new HotPlugSlot(name, hotPlug)
+    this.keeps({
+      version: 2,
+      pci: { save: () => this.#pci?.save(), restore: (state: PciFunctionState) => this.#pci?.restore(state) },
+      slot: this.#slot,
+    })
   }
 
   /** Adds the bridge. */
@@ -131,7 +122,7 @@ export class PcieRootPort implements DeviceModel {
   }
 
   /** Configuration space and slot as at power-on. A device that the guest was asked for leaves. */
-  reset(): void {
+  override reset(): void {
     if (this.#pci === null) return
     this.#pci.reset()
     this.#passOn(this.#pci)
@@ -163,15 +154,8 @@ export class PcieRootPort implements DeviceModel {
   }
 
   /** Returns the state as plain data. @throws DeviceError `ERR_STATE` before it is attached */
-  save(): PcieRootPortState {
+  override save(): PlainState {
     if (this.#pci === null) throw new DeviceError('ERR_STATE', `${this.name} is not attached`)
-    return { version: 2, pci: this.#pci.save(), slot: this.#slot.save() }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const { pci, slot } = savedState<PcieRootPortState>(this.name, state, 2)
-    this.#pci?.restore(pci)
-    this.#slot.restore(slot satisfies HotPlugSlotState)
+    return super.save()
   }
 }

@@ -1,4 +1,4 @@
-import { Instant, type Word64 } from '@retrap/device'
+import { Instant, Stateful } from '@retrap/device'
 import type { UsbSetup } from '../usb-device.ts'
 import { addressOf, ENDPOINT, type EndpointContext } from './contexts.ts'
 import { placeOf, type RingPlace } from './ring.ts'
@@ -12,19 +12,8 @@ export interface ControlTransfer {
   readonly answered: boolean
 }
 
-/** Saved form of an {@link Endpoint}. */
-export interface EndpointState {
-  readonly index: number
-  readonly kind: number
-  readonly interval: number
-  readonly state: number
-  readonly place: RingPlace
-  readonly control: ControlTransfer | null
-  readonly notBefore: Word64
-}
-
 /** An endpoint of a slot: a transfer ring, and the position up to which its TRBs were executed. */
-export class Endpoint {
+export class Endpoint extends Stateful {
   readonly slot: number
   readonly index: number
   readonly kind: number
@@ -38,31 +27,29 @@ export class Endpoint {
   readonly notBefore: Instant = new Instant()
 
   constructor(slot: number, index: number, kind: number, interval: number, place: RingPlace) {
+    super()
     this.slot = slot
     this.index = index
     this.kind = kind
     this.interval = interval
     this.place = place
+    this.keeps<Endpoint>(this, {
+      only: ['index', 'kind', 'interval', 'state', 'place', 'control', 'notBefore'],
+      device: 'xhci',
+    })
   }
 
   static of(slot: number, index: number, { kind, interval, dequeueLo, dequeueHi }: EndpointContext): Endpoint {
     return new Endpoint(slot, index, kind, interval, placeOf(dequeueLo, dequeueHi))
   }
 
-  static from(slot: number, { index, kind, interval, state, place, control, notBefore }: EndpointState): Endpoint {
-    const endpoint = new Endpoint(slot, index, kind, interval, place)
-    endpoint.state = state
-    endpoint.control = control
-    endpoint.notBefore.set(notBefore)
+  static from(slot: number, saved: unknown): Endpoint {
+    const endpoint = new Endpoint(slot, 0, 0, 0, placeOf(0, 0))
+    endpoint.restore(saved)
     return endpoint
   }
 
   get address(): number {
     return addressOf(this.index)
-  }
-
-  save(): EndpointState {
-    const { index, kind, interval, state, place, control } = this
-    return { index, kind, interval, state, place, control, notBefore: this.notBefore.save() }
   }
 }

@@ -1,5 +1,5 @@
 import { CONTEXT_BYTES, CONTEXTS, CONTROL_INDEX, ENDPOINT, readEndpoint, readSlot, SLOT } from './contexts.ts'
-import { Endpoint, type EndpointState } from './endpoint.ts'
+import { Endpoint } from './endpoint.ts'
 import type { GuestAccess } from './guest-access.ts'
 import { placeOf } from './ring.ts'
 import type { RootPort } from './root-port.ts'
@@ -20,7 +20,7 @@ export interface Slot {
 }
 
 /** Saved form of the slots. */
-export type SlotsState = readonly (Omit<Slot, 'endpoints'> & { readonly endpoints: readonly EndpointState[] })[]
+export type SlotsState = readonly (Omit<Slot, 'endpoints'> & { readonly endpoints: readonly unknown[] })[]
 
 const ADD_FLAGS = 4
 const SLOT_STATE_BYTE = 12
@@ -223,8 +223,8 @@ export class Slots {
   restore(state: SlotsState): void {
     this.byId.clear()
     for (const { endpoints, ...slot } of state) {
-      const made = endpoints.map((one) => [one.index, Endpoint.from(slot.id, one)] as const)
-      this.byId.set(slot.id, { ...slot, endpoints: new Map(made) })
+      const made = endpoints.map((one) => Endpoint.from(slot.id, one))
+      this.byId.set(slot.id, { ...slot, endpoints: new Map(made.map((one) => [one.index, one])) })
     }
   }
 }

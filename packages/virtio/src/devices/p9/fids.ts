@@ -66,12 +66,9 @@ export interface Fid {
 }
 
 /** Saved form of a {@link Fid}. */
-export interface SavedFid {
+export interface SavedFid extends Readonly<Pick<Fid, 'uid' | 'access' | 'names'>> {
   readonly fid: number
-  readonly uid: number
   readonly path: readonly string[]
-  readonly access: ShareAccess | null
-  readonly names: readonly string[] | null
 }
 
 /** The files that a driver has names for. */
