@@ -489,9 +489,7 @@ describe('a request that is under way', () => {
     const other = await moved(parts)
     expect(range(other.machine, ahciMachine.DATA, SECTOR)).toEqual(disk.bytes.slice(SECTOR, 2 * SECTOR))
     expect([other.machine.port(ahciMachine.CI), other.machine.level]).toEqual([0, true])
-    expect(() => new Ahci({ drives: [] }).restore(machine.model.save())).toThrow(
-      /ahci: ports of the saved state has 6 elements: expected 0/,
-    )
+    expect(() => new Ahci({ drives: [] }).restore(machine.model.save())).toThrow(/ports of the saved state has 6/)
   })
 })
 

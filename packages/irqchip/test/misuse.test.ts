@@ -16,8 +16,7 @@ const bus = {
 }
 const apicOptions = { cpu: 0, bootstrap: true, bus, clock }
 const { fabric } = makeFabric()
-const state = fabric.save()
-const [apicState] = state['localApics'] as Record<string, unknown>[]
+const state = fabric.save() as Record<string, unknown> & { localApics: Record<string, unknown>[] }
 const pair = new I8259Pair(() => undefined)
 const ioApic = new IoApic(() => true)
 const region = { buffer: new ArrayBuffer(4096), byteOffset: 0 }
@@ -42,7 +41,7 @@ describe('a value of the wrong kind throws an IrqchipError', () => {
     ['line', (irq: never) => fabric.line(irq), [3]],
     ['localApic', (cpu: never) => fabric.localApic(cpu), [0]],
     ['restore', (each: never) => fabric.restore(each), [state]],
-    ['restore of a local APIC', (each: never) => fabric.localApic(0).restore(each), [apicState]],
+    ['restore of a local APIC', (each: never) => fabric.localApic(0).restore(each), [state.localApics[0]]],
     ['restore of an I/O APIC', (each: never) => ioApic.restore(each), [state['ioApic']]],
     ['restore of a pair', (each: never) => pair.restore(each), [state['i8259']]],
     ...(['localApics', 'ioApic', 'i8259', 'arbitrationTurn'] as const).map(
@@ -55,8 +54,8 @@ describe('a value of the wrong kind throws an IrqchipError', () => {
     ...(['vectors', 'lvt', 'timer', 'events', 'taskPriority', 'baseLo'] as const).map(
       (name): [string, (...args: never[]) => unknown, unknown[]] => [
         `${name} of restore`,
-        (each: never) => fabric.localApic(0).restore({ ...apicState, [name]: each }),
-        [apicState?.[name]],
+        (each: never) => fabric.localApic(0).restore({ ...state.localApics[0]!, [name]: each }),
+        [state.localApics[0]![name]],
       ],
     ),
   ])('%s', (_name, call, args) => {

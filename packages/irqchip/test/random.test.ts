@@ -13,8 +13,7 @@ test('three processors and their I/O APIC agree with a naive model, and none mis
 test('interrupt controllers that nobody has touched have their state after power-on', async () => {
   const { fabric } = makeFabric({ cpus: 2 }, false)
   const { localApics, ...others } = fabric.save()
-  const [zero, one] = localApics as unknown[]
-  const all = { ...others, 'local APIC 0': zero, 'local APIC 1': one }
+  const all = { ...others, ...Object.fromEntries((localApics as object[]).map((each, i) => [`local APIC ${i}`, each])) }
   const lines = Object.entries(all).map(([name, state]) => `${name} ${JSON.stringify(state)}\n`)
   await expect(lines.join('')).toMatchFileSnapshot('fresh-controllers.txt')
 })

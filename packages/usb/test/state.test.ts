@@ -126,28 +126,16 @@ test('a state of other devices, or of another version, is refused', () => {
 })
 
 test.each([
-  ['registers', [1, '0'], 'xhci: registers[1] of the saved state is a string: expected a number'],
-  [
-    'commands',
-    { pointer: [0, 0], place: null },
-    'xhci: commands.running of the saved state is missing: expected a boolean',
-  ],
-  [
-    'hub',
-    { ports: [{ bits: 1 }], devices: [] },
-    'xhci: hub.ports[0].link of the saved state is missing: expected a number',
-  ],
-  [
-    'interrupters',
-    Array(8).fill({}),
-    'xhci: interrupters[0].registers of the saved state is missing: expected an array',
-  ],
-])('a state with %s of another shape is refused, and changes nothing', (name, value, message) => {
+  ['registers', [1, '0'], '[1] of the saved state is a string: expected a number'],
+  ['commands', { pointer: [0, 0], place: null }, '.running of the saved state is missing: expected a boolean'],
+  ['hub', { ports: [{ bits: 1 }], devices: [] }, '.ports[0].link of the saved state is missing: expected a number'],
+  ['interrupters', Array(8).fill({}), '[0].registers of the saved state is missing: expected an array'],
+])('a state with %s of another shape is refused, and changes nothing', (name, value, fault) => {
   const { model, machine } = new XhciDriver([new TestDevice('a')])
   machine.write(0x78, 5)
   const before = model.save()
   expect(() => model.restore({ ...before, [name]: value })).toThrow(
-    expect.objectContaining({ code: 'ERR_STATE', message }),
+    expect.objectContaining({ code: 'ERR_STATE', message: `xhci: ${name}${fault}` }),
   )
   expect(model.save()).toEqual(before)
 })
