@@ -16,11 +16,14 @@ export abstract class Controller extends Stateful {
  * @param block - word that the places count from
  */
 export function namedWords(words: Int32Array, table: Readonly<Record<string, number>>, block = 0): StatePart {
-  const places = Object.entries(table)
   return viewed(
-    () => Object.fromEntries(places.map(([name, at]) => [name, words[block + at]! >>> 0])),
+    () => {
+      const state: Record<string, number> = {}
+      for (const name in table) state[name] = words[block + table[name]!]! >>> 0
+      return state
+    },
     (state) => {
-      for (const [name, at] of places) words[block + at] = state[name]!
+      for (const name in table) words[block + table[name]!] = state[name]!
     },
   )
 }
