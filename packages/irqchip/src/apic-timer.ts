@@ -23,7 +23,7 @@ const SAVED = {
  * Source: Intel SDM vol. 3A, "APIC Timer", "TSC-Deadline Mode".
  */
 export class ApicTimerUnit {
-  /** Saves all but the LVT entry, which is saved with the other entries. */
+  /** The part that saves the timer, without its LVT entry. */
   readonly state: StatePart
   readonly #words: Int32Array
   readonly #doubles: Float64Array

@@ -80,7 +80,7 @@ const OCW2_ENDS = 1 << 5
  * Source: Intel 8259A data sheet.
  */
 export class I8259Chip {
-  /** Saves all words. */
+  /** The part that saves all words. */
   readonly state: StatePart
   readonly #words: Int32Array
   /** Mask of the input that another chip's INT drives; 0 for a chip without one. */

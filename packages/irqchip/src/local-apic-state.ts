@@ -40,7 +40,7 @@ export function localApicRecord(
     version: 3,
     registers: namedWords(words, REGISTERS),
     taskPriority,
-    // The lowest vectors first.
+    // Each list begins with the lowest vectors.
     vectors: fieldsPart({ requests: vectors(W.IRR), inService: vectors(W.ISR), triggerMode: vectors(W.TMR) }),
     lvt: fieldsPart(
       { entries: namedWords(words, LVT), pins: [bitOf(words, W.LINT, 1), bitOf(words, W.LINT, 2)] },

@@ -81,7 +81,7 @@ export class RingQueue extends Stateful implements VirtioQueue, ChainOwner {
     this.keeps(
       {
         registers: fieldsPart<RingQueue>(this, { only: ['size', 'enabled', 'addresses', 'vector'] }),
-        // Absent: unknown, and taken for true.
+        // Whether the driver has notified while the device stood still; absent: unknown, taken for true.
         notified: { save: () => this.notified, restore: (notified = true) => (this.notified = notified) },
         ring: {
           save: () => this.#ring?.save() ?? null,
@@ -92,7 +92,7 @@ export class RingQueue extends Stateful implements VirtioQueue, ChainOwner {
           save: () => this.#taken(),
           restore: (chains: readonly SavedChain[]) => (this.#again = chains.map((chain) => this.takeOver(chain))),
         },
-        // Absent: none.
+        // Chains that were completed while the device could not reach memory; absent: none.
         late: {
           save: () => this.#late.map(([chain, written]) => [chain.save(), written]),
           restore: (late: readonly (readonly [chain: SavedChain, written: number])[] = []) => {

@@ -67,7 +67,7 @@ export abstract class VirtioTransport extends Stateful implements DeviceModel {
   /** Takes over a saved state. @throws DeviceError `ERR_STATE` for that of another device */
   override restore(state: unknown): void {
     super.restore(state)
-    // The device was reset meanwhile.
+    // The core's restore has reset the device, and the interrupt status with it.
     this.setIsr((state as { readonly isr: number }).isr)
   }
 }

@@ -118,7 +118,7 @@ export class XenState<U extends Upcalls = Upcalls> extends Stateful implements X
         version: 3,
         domainId: this.domainId,
         handle: this.handle,
-        // Restored with the map, and vCPUs that wait last of all.
+        // The map's restore takes `memory` and `sharedInfo`; `blocked` is restored after all other parts.
         memory: { save: () => memory.save(), restore: () => undefined },
         grants: { save: () => grants.save(domain), restore: (state: GrantTableState) => grants.restore(state) },
         parameters,

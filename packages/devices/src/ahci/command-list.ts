@@ -73,7 +73,7 @@ export class CommandList extends Stateful {
         running: null as Running | null,
         step: ended(false) as DriveStep,
         table: this.#data,
-        // Restored last: the medium may be asked again, from the drive's buffer.
+        // The request is restored last: the medium may be asked again, from the drive's buffer.
         requests: { save: () => this.#requests.save(), restore: () => undefined },
         /** The host holds the drive in a reset by software. */
         resetting: false,

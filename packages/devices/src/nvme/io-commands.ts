@@ -231,7 +231,7 @@ export function failureOf(kind: NvmeJob['kind'], code: BlockErrorCode): number {
 export interface NvmeJobState extends Omit<NvmeJob, 'command'> {
   /** Submission queue and entry; null: the controller's own. */
   readonly command: { readonly queue: number; readonly bytes: readonly number[] } | null
-  /** Bytes of the command's data, which `data` has if they were read, or are still to be written or compared. */
+  /** Bytes of the command's data. `data` holds the bytes only if they were read, or are still to be written or compared. */
   readonly bytes: number
 }
 

@@ -82,7 +82,7 @@ export class HotPlugSlot extends Stateful implements PciSlotEvents {
   #control = 0
   /** The registers are saved with configuration space. */
   readonly #r = this.keeps({
-    /** The guest has been asked for the device. */
+    /** Whether the guest was asked to release the device. */
     requested: false,
     /** The button has not announced the present device to the guest. */
     unannounced: false,

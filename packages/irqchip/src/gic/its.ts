@@ -124,14 +124,14 @@ export class Its extends Controller implements GicFrame {
         () => words[index]! >>> 0,
         (word) => this.#set(index, word),
       )
-    // Mappings are in the guest's tables.
+    // The mappings are in the guest's tables, and no part of the state.
     this.keeps(
       {
         version: 1,
         enabled: bitOf(words, CONTROL, ENABLED),
         ...Object.fromEntries(Object.entries(W).map(([name, index]) => [name, register(index)])),
       },
-      // Commands that were left are performed later.
+      // Queued commands are performed later.
       { device: 'ITS', settled: () => this.#isBusy() && this.#schedule() },
     )
     this.#memory = memory

@@ -47,7 +47,7 @@ export class OperationalRegisters {
     /** 1: the guest has saved the state, and nothing has reset the controller since. */
     saved: 0,
   }
-  /** Saves the registers as a list. */
+  /** The part that saves the registers as a list. */
   readonly state: StatePart = listed(this.#r)
 
   constructor(host: OperationalHost) {

@@ -25,9 +25,11 @@ export interface RingOptions extends QueueAddresses {
 export type Taken = 'empty' | 'taken' | 'broken'
 
 /**
- * One layout of a queue. The guest's data in it is never trusted. Saved are the positions of the next chain that the driver makes
- * available and of the next used entry, their wrap counters (0 in a split ring), and the used entries since the driver was last
- * asked whether it wants an interrupt; −1: the driver has not been asked yet.
+ * One layout of a queue. The guest's data in it is never trusted.
+ *
+ * A saved state has the positions of the next chain that the driver makes available and of the next used entry, their wrap
+ * counters (0 in a split ring), and the used entries since the driver was last asked whether it wants an interrupt; −1: the
+ * driver has not been asked yet.
  */
 export interface Ring extends StatePart {
   /** Whether no chain is available. */

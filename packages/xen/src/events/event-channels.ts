@@ -64,7 +64,7 @@ export class EventChannels extends Stateful implements HostPorts {
         save: () => this.#hostEnds.next,
         restore: (next: number) => (this.#hostEnds.next = Math.max(this.#hostEnds.next, next)),
       },
-      // Null while the guest has the 2-level kind.
+      // Null while the guest uses 2-level event channels.
       fifo: {
         save: () => (this.isFifo ? this.fifo.save() : null),
         restore: (fifo: unknown) => {

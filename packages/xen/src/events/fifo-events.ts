@@ -62,18 +62,18 @@ export class FifoEvents extends Stateful implements EventDelivery {
     this.#notify = notify
     this.#blocks = Array.from({ length: vcpus }, () => NONE)
     this.#tails = new Uint32Array(vcpus * QUEUES)
-    // Words and control blocks are in the guest's RAM. A restore takes the place of what was closed.
+    // Event words and control blocks are in the guest's RAM. A restore expects that these event channels were closed.
     this.keeps(
       {
         version: 2,
-        // Guest frames; −1 for one that has left the guest.
+        // Guest frames of the pages of event words; −1: the page has left the guest.
         pages: {
           save: () => this.#pages.map((mfn) => this.#gfnOf(mfn)),
           restore: (gfns: readonly number[]) => {
             for (const gfn of gfns) this.#pages.push(gfn < 0 ? NONE : this.#holdRam(gfn * PAGE_BYTES) / PAGE_BYTES)
           },
         },
-        // Guest-physical addresses; −1 for none.
+        // Guest-physical addresses of the vCPUs' control blocks; −1: none.
         blocks: {
           save: () => this.#blocks.map((ma) => (ma === NONE ? NONE : this.#gpaOf(ma))),
           restore: (gpas: readonly number[]) => gpas.forEach((gpa, vcpu) => (this.#blocks[vcpu] = this.#holdRam(gpa))),

@@ -14,7 +14,7 @@ const TYPE_GSI = 1
 const UNBOUND = -1
 const MSI = -2
 
-/** A number in use, in a saved state: an input of the I/O APIC; −2: messages. */
+/** A pirq in a saved state. Its source is an input of the I/O APIC, or −2 for messages. */
 interface SavedPirq {
   readonly pirq: number
   readonly source: number

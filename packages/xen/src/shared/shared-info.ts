@@ -15,7 +15,7 @@ export interface WallClock {
 export interface SharedRam {
   /** Guest-physical address of a machine address. */
   gpaOf(ma: number): number
-  /** Machine address of a vCPU's `vcpu_info`, whose frame is held from now on. */
+  /** Takes a reference to the frame of a vCPU's `vcpu_info`. @returns the machine address of the `vcpu_info` */
   hold(vcpu: number, gpa: number): number
 }
 
@@ -42,7 +42,7 @@ export class SharedInfo extends Stateful {
   readonly #layouts: SharedLayouts
   #layout: SharedLayout
 
-  /** @param ram - the guest's, for saved states: default none */
+  /** @param ram - the guest's RAM, for saved states; default none */
   constructor(
     memory: MachineMemory,
     vcpus: number,
@@ -58,7 +58,7 @@ export class SharedInfo extends Stateful {
     this.#vcpuInfo = Array.from({ length: vcpus }, () => 0)
     this.#layouts = layouts
     this.#layout = layouts.native
-    // The page is saved by itself.
+    // The shared page itself is saved with Xen's pages.
     this.#r = this.keeps({
       version: 2,
       longMode: viewed(

@@ -93,7 +93,7 @@ export class GuestServices extends Stateful {
       (bytes) => this.#transmit(bytes),
       () => this.#consoleChannel?.send(),
     )
-    // The pages are restored before; the ports come with the event channels.
+    // Pages are restored before this part, and ports with the event channels.
     const saved = (ma: number): StatePart => ({
       save: () => guestMemory.savePage(ma / PAGE_BYTES),
       restore: () => undefined,

@@ -111,7 +111,7 @@ export class StoreClient extends Stateful {
   readonly #store: StoreBackend
   readonly #home: string
   readonly #transactions = new Map<number, Transaction>()
-  /** A restore sets off no watch: watches fire only for later changes. */
+  /** A restore fires no watch: watches fire only for later changes. */
   readonly #r = this.keeps({
     // Paths as they were given, and tokens.
     watches: {

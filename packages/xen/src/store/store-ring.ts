@@ -59,7 +59,7 @@ export class StoreRing extends Stateful {
   readonly #outgoing = new Map<string, Uint8Array>()
   #outgoingBytes = 0
   #serving = false
-  /** Restored after the store; the ring's page comes with machine memory. */
+  /** The ring is restored after the store; its page comes with machine memory. */
   readonly #r = this.keeps({
     version: 2,
     // Bytes of the message that is arriving.
@@ -78,7 +78,7 @@ export class StoreRing extends Stateful {
         for (const [key, bytes] of messages) this.#queue(key, bytes.slice())
       },
     },
-    /** Bytes of the first that the guest has. */
+    /** Bytes of the first message that the guest has. */
     sent: 0,
     /** Number of answered requests. */
     answers: 0,

@@ -43,7 +43,7 @@ export interface XenStore {
  */
 export class StoreService extends Stateful implements StoreBackend, XenStore {
   #root: StoreNode
-  /** Watches and transactions belong to their clients. A restore calls no watch. */
+  /** Watches and transactions belong to their clients. A restore fires no watch. */
   readonly #r = this.keeps({
     version: 2,
     /** The number of the next change. */

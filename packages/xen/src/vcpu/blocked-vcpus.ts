@@ -1,7 +1,7 @@
 import { savedDeadline, Stateful, type Timer, type Word64 } from '@retrap/device'
 import type { TimerQueue } from '@retrap/device/host'
 
-/** A vCPU that waits, in a saved state. */
+/** A vCPU that waits in a hypercall, in a saved state. */
 interface SavedWait {
   readonly vcpu: number
   readonly ports: readonly number[]

@@ -12,7 +12,7 @@ const OFF: Readonly<Word64> = { lo: 0, hi: 0 }
 
 /** An area of the guest's, by linear address in the tables that its vCPU happens to run on. */
 interface GuestArea {
-  /** In hexadecimal. */
+  /** Linear address in hexadecimal digits. */
   readonly linear: string
   /** The structure was registered by 32-bit code. */
   readonly compat: boolean
