@@ -34,8 +34,8 @@ export interface StoredRegisters {
  *
  * Source: Intel SDM vol. 3A, ch. "Advanced Programmable Interrupt Controller (APIC)".
  */
-// Names, numbers and places of the registers are in apic-registers.ts. What interrupts a vCPU and when is in apic-interrupts.ts;
-// how the timer counts is in apic-timer.ts.
+// apic-registers.ts has names, numbers and places of the registers, apic-interrupts.ts the choice of interrupts, and
+// apic-timer.ts the timer's counting.
 export class LocalApic extends ApicInterrupts {
   /** The registers that may be read from memory. */
   readonly storedRegisters: StoredRegisters

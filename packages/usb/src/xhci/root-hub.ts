@@ -1,4 +1,4 @@
-import { type DeviceContext, DeviceError, type PlainState } from '@retrap/device'
+import { type DeviceContext, DeviceError, type PlainState, shapeFault } from '@retrap/device'
 import { AttachedDevice } from '../attached-device.ts'
 import type { UsbDevice, UsbPort } from '../usb-device.ts'
 import { RootPort } from './root-port.ts'
@@ -123,13 +123,14 @@ export class RootHub {
     }
   }
 
-  /** @throws DeviceError `ERR_STATE` if other devices are plugged in */
-  check({ devices }: RootHubState): void {
-    const [found, expected] = [this.#sockets, devices].map((list) =>
-      list.map((one) => (one?.name as string) ?? '-').join(),
-    )
-    if (found !== expected)
-      throw new DeviceError('ERR_STATE', `${this.#name}: ${found} are plugged in; expected ${expected}`)
+  /** Whether a saved state is of another shape, or of other devices. */
+  stateFault(state: unknown): string | undefined {
+    const fault = shapeFault('', state, { ports: this.save().ports, devices: [] }, state === null)
+    if (fault !== undefined) return fault
+    const namesOf = (list: RootHubState['devices']): string =>
+      list.map((one) => (one?.['name'] as string | undefined) ?? '-').join()
+    const [found, expected] = [namesOf((state as RootHubState).devices), namesOf(this.save().devices)]
+    return found === expected ? undefined : `.devices is ${found}: expected ${expected}`
   }
 
   restore({ ports, devices }: RootHubState): void {

@@ -5,7 +5,6 @@ import {
   type DeviceModel,
   type Instant,
   type PciFunction,
-  shapeFault,
   Stateful,
   type Timer,
   viewed,
@@ -121,7 +120,7 @@ export class Xhci extends Stateful implements DeviceModel {
         hub: {
           save: () => this.#hub.save(),
           restore: () => undefined,
-          stateFault: (hub: unknown) => this.#hubFault(hub),
+          stateFault: (hub: unknown) => this.#hub.stateFault(hub),
         },
         interrupters: () => this.#interrupters,
         commands: () => this.#commands,
@@ -382,12 +381,6 @@ export class Xhci extends Stateful implements DeviceModel {
     // Rings whose doorbell was not rung are not looked at: a guest does not notice that it was saved.
     if (this.#wasCalled) this.#pump()
     this.#wasCalled = false
-  }
-
-  #hubFault(given: unknown): string | undefined {
-    const fault = shapeFault('', given, { ports: this.#hub.save().ports, devices: [] }, given === null)
-    if (fault === undefined) this.#hub.check(given as RootHubState)
-    return fault
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for one of another version or shape, or of other devices. */
