@@ -128,9 +128,7 @@ describe('an I/O APIC with 48 inputs, as guests of Xen have it', () => {
     // As level: it is up.
     entry(other.fabric.ioApic, 40, 0x40 | LEVEL)
     expect(other.apic.acknowledge()).toBe(0x40)
-    expect(() => makeFabric().fabric.ioApic.restore(saved)).toThrow(
-      /I\/O APIC: entries of the saved state has 48 elements: expected 24/,
-    )
+    expect(() => makeFabric().fabric.ioApic.restore(saved)).toThrow(/entries of .* has 48 elements: expected 24/)
   })
 
   test.each([0, 49, 1.5])('there are not %d', (pins) => {
@@ -270,9 +268,7 @@ describe('state', () => {
     b.fabric.line(10).set(true)
     b.fabric.localApic(1).write(index.APIC_EOI, 0)
     expect(b.fabric.localApic(1).acknowledge()).toBe(0x40)
-    expect(() => makeFabric({ cpus: 1 }).fabric.restore(saved)).toThrow(
-      /interrupts: localApics of the saved state has 2 elements: expected 1/,
-    )
+    expect(() => makeFabric({ cpus: 1 }).fabric.restore(saved)).toThrow(/localApics .* has 2 elements: expected 1/)
   })
 
   test('reset masks every entry; a line that is up stays up', () => {

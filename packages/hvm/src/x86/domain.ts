@@ -116,14 +116,8 @@ function portRequest(direction: number, port: number, size: number, value: numbe
   return request
 }
 
-/** The words of controllers' saved states that tell an interrupt's source. */
-interface SavedSources {
-  readonly vectors: { readonly inService: readonly number[] }
-  readonly lvt: Readonly<Record<(typeof LOCAL_SOURCES)[number], number>>
-  readonly entries: readonly { readonly low: number }[]
-  readonly master: { readonly icw2: number }
-  readonly slave: { readonly icw2: number }
-}
+/** Words of a controller's saved state. */
+type Words<N extends string> = Readonly<Record<N, number>>
 
 /** Masks an entry of the I/O APIC or of a local vector table. */
 const MASKED = 1 << 16
@@ -142,21 +136,24 @@ const LOCAL_SOURCES = ['timer', 'lint0', 'lint1', 'performance', 'thermal', 'cmc
  */
 export function interruptSource(domain: X86Domain, vcpu: number, vector: number): string {
   const { interrupts, paravirtual } = domain
-  const { vectors, lvt } = interrupts.localApic(vcpu).save() as unknown as SavedSources
+  const { vectors, lvt } = interrupts.localApic(vcpu).save() as {
+    readonly vectors: { readonly inService: readonly number[] }
+    readonly lvt: Words<(typeof LOCAL_SOURCES)[number]>
+  }
   const inService = ((vectors.inService[vector >>> 5]! >>> (vector & 31)) & 1) !== 0
   // A callback of Xen's and the i8259's interrupts leave no trace in the local APIC.
   if (!inService) return paravirtual === null ? `i8259 interrupt ${isaInterrupt(domain, vector)}` : 'Xen, or i8259'
   const matches = (entry: number): boolean => (entry & MASKED) === 0 && (entry & 0xff) === vector
   const local = LOCAL_SOURCES.find((name) => matches(lvt[name]))
   if (local !== undefined) return `APIC ${local}`
-  const { entries } = interrupts.ioApic.save() as unknown as SavedSources
+  const { entries } = interrupts.ioApic.save() as { readonly entries: readonly Words<'low'>[] }
   const pin = entries.findIndex(({ low }) => matches(low))
   return pin < 0 ? 'message' : `I/O APIC input ${pin}`
 }
 
 /** The ISA interrupt that a vector of the i8259 pair stands for: which of the two has it, the vectors' bases tell. */
 function isaInterrupt({ interrupts }: X86Domain, vector: number): number {
-  const { master, slave } = interrupts.i8259.save() as unknown as SavedSources
+  const { master, slave } = interrupts.i8259.save() as Record<'master' | 'slave', Words<'icw2'>>
   const isSlave = (slave.icw2 & BASE) === (vector & BASE) && (master.icw2 & BASE) !== (vector & BASE)
   return (vector & 7) + (isSlave ? 8 : 0)
 }

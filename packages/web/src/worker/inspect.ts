@@ -78,9 +78,13 @@ export function waitOf({ dispatch }: Pick<X86Domain, 'dispatch'>, vcpu: number, 
 export const typeNames = (types: Readonly<Record<string, number>>): Map<number, string> =>
   new Map(Object.entries(types).map(([name, type]) => [type, name.toLowerCase()]))
 
+/** Words of a controller's saved state. */
+type Words<N extends string> = Readonly<Record<N, number>>
+type PicWords = Words<'icw2' | 'mask' | 'lines' | 'inService'>
+
 function interruptsOf({ interrupts }: X86Domain): InterruptView {
-  const { entries, lines } = interrupts.ioApic.save()
-  const { master, slave } = interrupts.i8259.save()
+  const { entries, lines } = interrupts.ioApic.save() as { entries: readonly Words<'low'>[]; lines: number }
+  const { master, slave } = interrupts.i8259.save() as Record<'master' | 'slave', PicWords>
   const inputs = entries.map(({ low }, input): IoApicInputView => ({
     input,
     vector: low & 0xff,
@@ -101,7 +105,10 @@ function interruptsOf({ interrupts }: X86Domain): InterruptView {
 }
 
 function apicOf(apic: LocalApic): LocalApicView {
-  const { taskPriority, vectors, lvt } = apic.save()
+  const { taskPriority, vectors, lvt } = apic.save() as Words<'taskPriority'> & {
+    vectors: Readonly<Record<'requests' | 'inService', readonly number[]>>
+    lvt: Words<'timer'>
+  }
   return {
     taskPriority,
     requested: bitsOf(vectors.requests),
