@@ -2,6 +2,7 @@ import { type AccessRequest, type CancelSignal, DeviceError, type Word64 } from 
 import { cut, hex, isOneCall, isPromise, isWord, notNumber, SplitAccess, type PciTree } from '@retrap/device/host'
 import {
   type ClaimedRegion,
+  copyIoRequest,
   elementAddress,
   elementPointer,
   IOREQ_READ,
@@ -204,7 +205,7 @@ export class ModelRequests implements Requests {
         return this.#serveAtOnce(vcpu, access, kind, request, address)
       }
     }
-    const copy = { ...request }
+    const copy = copyIoRequest(request)
     const into = { lo: request.dataLo, hi: request.dataHi }
     this.#serveLater(access, copy, into).then(
       () => this.#answer(vcpu, access, into.lo, into.hi),

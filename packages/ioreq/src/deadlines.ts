@@ -128,7 +128,7 @@ export class Deadlines {
     const { server } = wait
     if (server !== null) {
       // A request behind a cancelled one: that one is late, and has a deadline of its own.
-      if (server.draining[vcpu] === 0) this.#hung(server, vcpu, deviceOf(server, wait.request))
+      if (server.draining[vcpu] === 0) this.#hung(server, vcpu, deviceOf(server, wait))
       return
     }
     for (const one of this.#options.unacknowledged(vcpu)) {

@@ -1,9 +1,10 @@
+import { RECORDS_PER_PAGE } from './access-record.ts'
 import type { Answer } from './channel.ts'
 import { ConfigSpace, type EcamWindow } from './config-space.ts'
 import { IoreqError } from './errors.ts'
 import { FailureHandler, type DeviceFailure } from './failures.ts'
 import { ImmediateAccess } from './immediate.ts'
-import { IOREQ_SLOTS } from './layout.ts'
+import { IOREQ_PAGE_BYTES, IOREQ_SLOTS } from './layout.ts'
 import { PendingRequests } from './pending.ts'
 import { Registration } from './registration.ts'
 import { Submission } from './submission.ts'
@@ -83,14 +84,16 @@ export function dispatchParts(options: IoDispatchOptions, answer: Answer): Dispa
   const trace = options.trace?.bind(options)
   const space = new ConfigSpace(options.ecam ?? [])
   const failures = new FailureHandler(options.policy ?? 'crash', answer, options.onFailure?.bind(options))
-  let page = options.allocatePage?.('states of requests')
+  const pages = Array.from(
+    { length: Math.ceil(vcpus / RECORDS_PER_PAGE) },
+    () => options.allocatePage?.('requests of vCPUs') ?? { buffer: new ArrayBuffer(IOREQ_PAGE_BYTES), byteOffset: 0 },
+  )
   const pending = new PendingRequests({
     vcpus,
-    states: {
-      words: page === undefined ? new Int32Array(vcpus) : new Int32Array(page.buffer, page.byteOffset, vcpus),
+    records: {
+      pages: pages.map(({ buffer, byteOffset }) => new Int32Array(buffer, byteOffset, IOREQ_PAGE_BYTES / 4)),
       free: () => {
-        if (page !== undefined) options.freePage?.(page)
-        page = undefined
+        for (const page of pages.splice(0)) options.freePage?.(page)
       },
     },
     answer,

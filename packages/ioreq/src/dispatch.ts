@@ -2,8 +2,9 @@ import { claimsPorts, type MmioLookup, type PortLookup, PORT_REGION, type Served
 import type { ConfigAddress, ConfigSpace, EcamWindow } from './config-space.ts'
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
 import { type IoDispatchOptions, type IoDispatchState, dispatchParts } from './dispatch-parts.ts'
+import { RECORD_WORDS } from './access-record.ts'
 import { IoreqError } from './errors.ts'
-import { createIoRequest, type IoRequest, requestAddress, setElement } from './request.ts'
+import { copyIoRequest, type IoRequest, requestAddress } from './request.ts'
 import type { FailureHandler } from './failures.ts'
 import type { ImmediateAccess } from './immediate.ts'
 import * as L from './layout.ts'
@@ -15,6 +16,7 @@ import type { Registration } from './registration.ts'
 import type { IoreqServer, ServerOptions } from './server.ts'
 import { STATUS_DONE, STATUS_RESTART } from './status.ts'
 import type { Submission } from './submission.ts'
+import { isTaken, Wait } from './wait.ts'
 
 /** In place of a vCPU: nobody waits for an answer, so nothing is sent. */
 const NOBODY = -1
@@ -55,8 +57,8 @@ export class IoDispatch {
   readonly #pending: PendingRequests
   readonly #submission: Submission
   readonly #failures: FailureHandler
-  /** An access that is not one call of one handler. */
-  readonly #one: IoRequest = createIoRequest()
+  /** In place of a vCPU's record, where no vCPU waits or the vCPU's has a request already: an access that is made at once. */
+  readonly #other = new Wait(new Int32Array(RECORD_WORDS), 0)
   #window: PortWindow | null = null
 
   constructor(options: IoDispatchOptions) {
@@ -181,7 +183,7 @@ export class IoDispatch {
     return isNew
   }
 
-  /** An access that no call of a handler makes at once. A server that alone answers it is sent a request, if a vCPU waits. */
+  /** An access that no call of a handler makes at once: it is described in the vCPU's record. */
   #slowAccess(
     vcpu: number,
     region: ServedRegion,
@@ -192,21 +194,26 @@ export class IoDispatch {
     lo: number,
     hi: number,
   ): number {
-    if (type === L.IOREQ_TYPE_PIO && this.#makePorts())
-      return this.#access(vcpu, type, direction, address, size, lo, hi)
+    const own = vcpu === NOBODY ? this.#other : this.#pending.record(vcpu)
+    const record = isTaken(own) ? this.#other : own
+    record.describe(type, direction, address, size, lo, hi)
+    if (type === L.IOREQ_TYPE_PIO && this.#makePorts()) return this.#access(vcpu, record)
     const { server } = region
-    if (server === null || region.direct) return this.#perform(vcpu, type, direction, address, size, lo, hi)
+    if (server === null || region.direct) return this.#perform(vcpu, record)
     const offset = address - region.base
     const one = isOneCall(region, offset, size)
     // The region is the highest that claims the first port, so it has all of an access that it holds.
     const holds =
       type === L.IOREQ_TYPE_PIO ? one || claimsPorts(server, address, size) : address + size <= this.#mmio.hitEnd
     // The ring of a server is looked at where parties are chosen.
-    if (!holds || (server.ring !== null && direction === L.IOREQ_WRITE))
-      return this.#perform(vcpu, type, direction, address, size, lo, hi)
-    return vcpu === NOBODY
-      ? STATUS_RESTART
-      : this.#sendOne(vcpu, server, one ? region : null, offset, type, direction, address, size, lo, hi)
+    if (!holds || (server.ring !== null && direction === L.IOREQ_WRITE)) return this.#perform(vcpu, record)
+    if (vcpu === NOBODY) return STATUS_RESTART
+    if (record !== own) this.#pending.free(vcpu)
+    record.region = one ? region : null
+    record.offset = offset
+    this.count = 1
+    // A server that alone answers the access is sent the request.
+    return this.#pending.send(vcpu, record, server)
   }
 
   /** Reads by one call of a region's handler, at once. */
@@ -315,50 +322,18 @@ export class IoDispatch {
   }
 
   /** All accesses that are not one call of one region's handler, nor one request to a server that a look-up has found. */
-  #perform(
-    vcpu: number,
-    type: number,
-    direction: number,
-    address: number,
-    size: number,
-    lo: number,
-    hi: number,
-  ): number {
-    const port = this.#window?.portOf(type, address, size) ?? -1
-    if (port >= 0) return this.#access(vcpu, L.IOREQ_TYPE_PIO, direction, port, size, lo, 0)
-    const request = this.#one
-    setElement(request, type, direction, address, size)
-    request.dataLo = lo >>> 0
-    request.dataHi = hi >>> 0
-    const status = this.#immediate.perform(request)
+  #perform(vcpu: number, record: Wait): number {
+    const address = requestAddress(record)
+    const port = this.#window?.portOf(record.type, address, record.size) ?? -1
+    if (port >= 0) {
+      record.describe(L.IOREQ_TYPE_PIO, record.direction, port, record.size, record.dataLo, 0)
+      return this.#access(vcpu, record)
+    }
+    const status = this.#immediate.perform(record)
     if (status !== STATUS_RESTART || vcpu === NOBODY) return status
-    this.#pending.checkFree(vcpu)
+    this.#pending.free(vcpu)
     this.count = 1
-    return this.#submission.submit(vcpu, request, address)
-  }
-
-  /** Sends an access of one element to a server. */
-  #sendOne(
-    vcpu: number,
-    server: IoreqServer,
-    region: ClaimedRegion | null,
-    offset: number,
-    type: number,
-    direction: number,
-    address: number,
-    size: number,
-    lo: number,
-    hi: number,
-  ): number {
-    const wait = this.#pending.prepare(vcpu)
-    const { request } = wait
-    setElement(request, type, direction, address, size)
-    request.dataLo = lo >>> 0
-    request.dataHi = hi >>> 0
-    wait.region = region
-    wait.offset = offset
-    this.count = 1
-    return this.#pending.sendPrepared(vcpu, wait, server)
+    return this.#submission.submit(vcpu, record, address)
   }
 
   // ---- logged accesses ----
@@ -371,8 +346,8 @@ export class IoDispatch {
    * @throws IoreqError `ERR_BUSY` if the vCPU has a request already, `ERR_INVALID` for a size or type that cannot be sent
    */
   submit(vcpu: number, request: IoRequest, claimant: IoreqServer | null = null): number {
-    this.#pending.checkFree(vcpu)
-    const { size, count, type, direction } = request
+    const record = this.#pending.free(vcpu)
+    const { size, count, type } = request
     if ((size !== 1 && size !== 2 && size !== 4 && size !== 8) || (type === L.IOREQ_TYPE_PIO && size === 8)) {
       // Such a size never reaches a server.
       return this.#immediate.unhandled(size)
@@ -382,12 +357,13 @@ export class IoDispatch {
     }
     this.count = count
     const address = requestAddress(request)
-    if (claimant !== null && !claimant.ranges[L.XEN_DMOP_IO_RANGE_MEMORY].contains(address, address + size - 1)) {
-      return this.#pending.send(vcpu, claimant, request)
+    const isClaimed = claimant?.ranges[L.XEN_DMOP_IO_RANGE_MEMORY].contains(address, address + size - 1) === false
+    if (count === 1 && !request.dataIsPointer && !isClaimed) return this.#access(vcpu, request)
+    if (request !== record) {
+      copyIoRequest(request, record)
+      record.region = null
     }
-    return count === 1 && !request.dataIsPointer
-      ? this.#access(vcpu, type, direction, address, size, request.dataLo, request.dataHi)
-      : this.#submission.submit(vcpu, request, address)
+    return isClaimed ? this.#pending.send(vcpu, record, claimant!) : this.#submission.submit(vcpu, record, address)
   }
 
   /**
@@ -401,22 +377,16 @@ export class IoDispatch {
   }
 
   /** An access of one element. */
-  #access(
-    vcpu: number,
-    type: number,
-    direction: number,
-    address: number,
-    size: number,
-    lo: number,
-    hi: number,
-  ): number {
+  #access(vcpu: number, request: IoRequest): number {
+    const { type, direction, size, dataLo, dataHi } = request
+    const address = requestAddress(request)
     if (type === L.IOREQ_TYPE_PIO)
       return direction === L.IOREQ_READ
         ? this.portReadOrSend(vcpu, address, size)
-        : this.portWriteOrSend(vcpu, address, size, lo)
+        : this.portWriteOrSend(vcpu, address, size, dataLo)
     return direction === L.IOREQ_READ
       ? this.mmioReadOrSend(vcpu, address, size)
-      : this.mmioWriteOrSend(vcpu, address, size, lo, hi)
+      : this.mmioWriteOrSend(vcpu, address, size, dataLo, dataHi)
   }
 
   // ---- models that break their contract ----

@@ -15,10 +15,12 @@ export { PieceAccess } from './pieces.ts'
 export { RegionTable } from './region-table.ts'
 export { putBytes, wordAt } from './words.ts'
 export { type Claim, ClaimedRegion, DEAD_HANDLER, type DeviceImpairment, type ShownMemory } from './region.ts'
+export { AccessRecord, RECORD_WORDS } from './access-record.ts'
 export { RangeSet } from './range-set.ts'
+export { IoreqFields } from './ioreq-fields.ts'
 export { IoreqPage, IoreqSlot, isWithServer } from './slot.ts'
 export { BufferedRing } from './buffered-ring.ts'
-export { createIoRequest, elementAddress, elementPointer, requestAddress } from './request.ts'
+export { copyIoRequest, createIoRequest, elementAddress, elementPointer, requestAddress } from './request.ts'
 export type { InvalidationNotice, IoRequest } from './request.ts'
 export {
   HVM_IOREQSRV_BUFIOREQ_ATOMIC,

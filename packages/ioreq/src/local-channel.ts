@@ -1,4 +1,5 @@
-import type { Answer, Channel, LocalModels, ReplyTarget, SentRequest } from './channel.ts'
+import type { AccessRecord } from './access-record.ts'
+import type { Channel, LocalModels, ReplyTarget } from './channel.ts'
 import type { Claim } from './region.ts'
 import type { RegionTable } from './region-table.ts'
 import { STATE_IORESP_READY } from './layout.ts'
@@ -30,36 +31,21 @@ export class LocalChannel implements Channel, ReplyTarget {
     return this.regions.claims(kind, this.#server)
   }
 
-  wrongPlace(): null {
-    return null
-  }
-
-  send(vcpu: number, sent: SentRequest): void {
-    const { region, request } = sent
-    if (region === null) this.#requests.serve(vcpu, request, this)
+  send(vcpu: number, record: AccessRecord): void {
+    const { region } = record
+    if (region === null) this.#requests.serve(vcpu, record, this)
     else {
-      const { size, direction, dataLo } = request
-      this.#requests.begin(vcpu, this).call(region, sent.offset, size as 1 | 2 | 4, direction, dataLo)
+      const { size, direction, dataLo } = record
+      this.#requests.begin(vcpu, this).call(region, record.offset, size as 1 | 2 | 4, direction, dataLo)
     }
   }
 
-  hasNoAnswerYet(_vcpu: number, { state }: SentRequest): boolean {
-    return state !== STATE_IORESP_READY
-  }
-
-  isOver(_vcpu: number, { state }: SentRequest): boolean {
+  isOver(_vcpu: number, { state }: AccessRecord): boolean {
     return state === STATE_IORESP_READY
   }
 
-  take(_vcpu: number, { request, lo, hi }: SentRequest, into: Answer): void {
-    into.lo = lo
-    into.hi = hi
-    into.count = request.count
-  }
-
-  isOwed(_vcpu: number, { state }: SentRequest): boolean {
-    return state !== STATE_IORESP_READY
-  }
+  /** The answer is in the record as soon as it is there. */
+  take(): void {}
 
   answer(vcpu: number, lo: number, hi: number, last: boolean): void {
     this.#answers.returned(this.#server, vcpu, lo, hi, last)

@@ -67,7 +67,7 @@ export class LostServers {
       failures.failOutside(server, device, AT_REST, error)
       return
     }
-    const status = failures.fail(server, device, accessOf(wait.request), error)
+    const status = failures.fail(server, device, accessOf(wait), error)
     this.#parts.end(vcpu, wait, status === STATUS_DONE ? STATUS_UNHANDLED : status)
   }
 

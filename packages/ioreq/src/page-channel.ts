@@ -1,15 +1,13 @@
-import type { Answer, Channel, SentRequest } from './channel.ts'
+import type { AccessRecord } from './access-record.ts'
+import type { Channel } from './channel.ts'
 import * as L from './layout.ts'
 import { placeholder, type Claim, type ClaimedRegion } from './region.ts'
 import type { IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
-import { isWithServer, wrongFreeSlot } from './slot.ts'
-import { STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED } from './status.ts'
+import { STATUS_DONE, STATUS_UNHANDLED } from './status.ts'
 
 /** Hears what goes wrong with requests that lie in pages. */
 export interface PageFailures {
-  /** As in `IoDispatchOptions`. */
-  readonly answersLater: boolean
   /** The server breaks the protocol of slots. @returns `STATUS_ERROR`, or `STATUS_DONE` if the policy is `detach` */
   protocolBroken(server: IoreqServer, request: IoRequest, what: string): number
   serverFailed(server: IoreqServer, vcpu: number, device: string, error: unknown): void
@@ -40,14 +38,10 @@ export class PageChannel implements Channel {
     return Array.from({ length: set.count }, (_, i) => ({ start: set.start(i), end: set.end(i) + 1, region }))
   }
 
-  wrongPlace(vcpu: number): string | null {
-    return wrongFreeSlot(this.#server.slot(vcpu), vcpu)
-  }
-
-  send(vcpu: number, sent: SentRequest): void {
+  send(vcpu: number, record: AccessRecord): void {
     const { transport, name } = this.#server
-    sent.seenState = L.STATE_IOREQ_READY
-    this.#server.slot(vcpu).publish(sent.request)
+    record.seenState = L.STATE_IOREQ_READY
+    this.#server.slot(vcpu).publish(record)
     try {
       transport.notify(vcpu)
     } catch (error) {
@@ -55,16 +49,7 @@ export class PageChannel implements Channel {
     }
   }
 
-  hasNoAnswerYet(vcpu: number, sent: SentRequest): boolean {
-    if (!this.#failures.answersLater || sent.ended !== STATUS_RETRY) return false
-    // A transport with patience has it by now, and tells nobody again.
-    if (this.isOwed(vcpu)) return true
-    sent.state = L.STATE_IORESP_READY
-    this.#server.transport.receive?.(vcpu)
-    return true
-  }
-
-  isOver(vcpu: number, sent: SentRequest): boolean {
+  isOver(vcpu: number, record: AccessRecord): boolean {
     const slot = this.#server.slot(vcpu)
     const { state } = slot
     if (state === L.STATE_IORESP_READY) {
@@ -73,30 +58,24 @@ export class PageChannel implements Channel {
     }
     if (state === L.STATE_IOREQ_NONE) {
       // The server has gone away and its page was zeroed: the access ends quietly.
-      sent.ended = STATUS_UNHANDLED
+      record.ended = STATUS_UNHANDLED
       return true
     }
-    if (state > L.STATE_IORESP_READY || state < sent.seenState) {
+    if (state > L.STATE_IORESP_READY || state < record.seenState) {
       slot.state = L.STATE_IOREQ_NONE
-      const what = `the slot's state went from ${sent.seenState} to ${state}`
-      const status = this.#failures.protocolBroken(this.#server, sent.request, what)
-      sent.ended = status === STATUS_DONE ? STATUS_UNHANDLED : status
+      const what = `the slot's state went from ${record.seenState} to ${state}`
+      const status = this.#failures.protocolBroken(this.#server, record, what)
+      record.ended = status === STATUS_DONE ? STATUS_UNHANDLED : status
       return true
     }
-    sent.seenState = state
+    record.seenState = state
     return false
   }
 
-  take(vcpu: number, { request }: SentRequest, into: Answer): void {
+  take(vcpu: number, record: AccessRecord): void {
     const slot = this.#server.slot(vcpu)
     const made = slot.count
-    into.lo = slot.dataLo
-    into.hi = slot.dataHi
-    into.count = made >= 1 && made < request.count ? made : request.count
+    record.answer(slot.dataLo, slot.dataHi, made >= 1 && made < record.count ? made : record.count)
     slot.state = L.STATE_IOREQ_NONE
-  }
-
-  isOwed(vcpu: number): boolean {
-    return isWithServer(this.#server.slot(vcpu).state)
   }
 }

@@ -1,20 +1,19 @@
 import { IoreqError } from './errors.ts'
 import { Deadlines } from './deadlines.ts'
+import { type AccessRecord, RECORD_WORDS, RECORDS_PER_PAGE } from './access-record.ts'
 import type { Answer } from './channel.ts'
 import { accessOf, describeRequest, type FailureHandler } from './failures.ts'
 import { type InvalidationListener, Invalidations } from './invalidations.ts'
 import { copyIoRequest, INVALIDATE_ALL, type InvalidationNotice, type IoRequest } from './request.ts'
 import * as L from './layout.ts'
 import type { LocalAnswers } from './local-channel.ts'
-import { cut } from '@retrap/device/host'
 import { LostServers } from './lost-servers.ts'
 import type { PageFailures } from './page-channel.ts'
 import type { IoreqServer } from './server.ts'
-import { isWithServer } from './slot.ts'
+import { isWithServer, wrongFreeSlot } from './slot.ts'
 import { STATUS_DONE, STATUS_RETRY } from './status.ts'
 import type { IoTraceEvent, IoTraceRecord } from './trace.ts'
 import { deviceOf, isOpen, isTaken, tracedDevice, Wait, type WaitDescription } from './wait.ts'
-import { allOnes } from './words.ts'
 
 /** The part of the dispatcher that {@link PendingRequests} needs. */
 export interface PendingOptions {
@@ -29,8 +28,8 @@ export interface PendingOptions {
   readonly onComplete: ((vcpu: number, mayRun: boolean) => void) | undefined
   readonly trace: ((record: IoTraceRecord) => void) | undefined
   readonly invalidations: InvalidationListener | undefined
-  /** Memory for a word for each vCPU, which is 0. */
-  readonly states: { readonly words: Int32Array; free(): void }
+  /** Zeroed pages for the records of all vCPUs. */
+  readonly records: { readonly pages: readonly Int32Array[]; free(): void }
   /** All servers that there are, enabled or not. */
   servers(): readonly IoreqServer[]
 }
@@ -43,6 +42,8 @@ export interface VcpuRequests {
   unanswered(vcpu: number): boolean
   /** Describes the wait of a vCPU, for people; null: it waits for no answer. Notices to all servers are not described. */
   describe(vcpu: number): WaitDescription | null
+  /** The record of a vCPU, which has its request while that is with a server, and then the answer. */
+  record(vcpu: number): AccessRecord
   /**
    * Takes the answer to a vCPU's request, into `lo`, `hi` and `count` of the dispatcher.
    *
@@ -87,7 +88,6 @@ export interface VcpuRequests {
 
 /** Sends requests to servers, and keeps them until each has its answer or its end. */
 export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests {
-  readonly answersLater: boolean
   readonly #waits: readonly Wait[]
   readonly #options: PendingOptions
   readonly #answer: Answer
@@ -100,9 +100,12 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   readonly #plain: boolean
 
   constructor(options: PendingOptions) {
-    this.#waits = Array.from({ length: options.vcpus }, (_, vcpu) => new Wait(options.states.words, vcpu))
+    const { pages } = options.records
+    this.#waits = Array.from({ length: options.vcpus }, (_, vcpu) => {
+      const words = pages[Math.floor(vcpu / RECORDS_PER_PAGE)]!
+      return new Wait(words, (vcpu % RECORDS_PER_PAGE) * RECORD_WORDS)
+    })
     this.#plain = options.trace === undefined && options.deadlineMs === Infinity
-    this.answersLater = options.answersLater
     this.#options = options
     this.#answer = options.answer
     this.#failures = options.failures
@@ -162,38 +165,32 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
 
   describe(vcpu: number): WaitDescription | null {
     const wait = this.#wait(vcpu)
-    const { server, request } = wait
+    const { server } = wait
     if (server === null || !isOpen(wait)) return null
-    return { server: server.name, device: tracedDevice(server, request), request: describeRequest(request) }
+    return { server: server.name, device: tracedDevice(server, wait), request: describeRequest(wait) }
   }
 
-  /** @throws IoreqError `ERR_BUSY` if the vCPU has a request already */
-  checkFree(vcpu: number): void {
-    const wait = this.#wait(vcpu)
-    if (isTaken(wait)) throw busy(vcpu, wait)
-  }
-
-  /** Sends a request to a server; the status is that of an answer if there is one at once. */
-  send(vcpu: number, server: IoreqServer, request: IoRequest): number {
-    const wait = this.#wait(vcpu)
-    copyIoRequest(request, wait.request)
-    wait.region = null
-    return this.sendPrepared(vcpu, wait, server)
+  record(vcpu: number): Wait {
+    return this.#wait(vcpu)
   }
 
   /**
-   * Returns the wait of a vCPU. The caller describes its request, and sends it by `sendPrepared`, or as any other.
+   * Returns the record of a vCPU.
    *
    * @throws IoreqError `ERR_BUSY` if the vCPU has a request already
    */
-  prepare(vcpu: number): Wait {
+  free(vcpu: number): Wait {
     const wait = this.#wait(vcpu)
     if (isTaken(wait)) throw busy(vcpu, wait)
     return wait
   }
 
-  /** Sends the request of a wait, whose `region` and `offset` say where one call of a handler answers. */
-  sendPrepared(vcpu: number, wait: Wait, server: IoreqServer): number {
+  /**
+   * Sends the request in the record of a vCPU, whose `region` and `offset` say where one call of a handler answers.
+   *
+   * @returns the status of an answer if there is one at once
+   */
+  send(vcpu: number, wait: Wait, server: IoreqServer): number {
     wait.server = server
     wait.state = L.STATE_IOREQ_INPROCESS
     if (!this.#plain) this.#deadlines.start(wait)
@@ -203,27 +200,37 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       return STATUS_RETRY
     }
     const { channel } = server
-    const wrong = channel.wrongPlace(vcpu)
+    const wrong = channel.regions === null ? wrongFreeSlot(server.slot(vcpu), vcpu) : null
     if (wrong !== null) {
       wait.server = null
       wait.state = L.STATE_IOREQ_NONE
-      return this.protocolBroken(server, wait.request, wrong)
+      return this.protocolBroken(server, wait, wrong)
     }
     if (!this.#plain) this.#traceSent(vcpu, wait, server)
     wait.state = L.STATE_IOREQ_READY
     channel.send(vcpu, wait)
     if (wait.state === L.STATE_IOREQ_READY) wait.state = L.STATE_IOREQ_INPROCESS
-    return channel.hasNoAnswerYet(vcpu, wait) ? STATUS_RETRY : this.#outcome(vcpu, wait)
+    return this.#isLater(vcpu, wait, server) ? STATUS_RETRY : this.#outcome(vcpu, wait)
   }
 
-  #traceSent(vcpu: number, { request }: Wait, server: IoreqServer): void {
-    this.#trace('sent', vcpu, server, request, request.dataLo, request.dataHi)
+  /** Whether the answer of a server elsewhere is for a later pass, however quick it is. */
+  #isLater(vcpu: number, wait: Wait, server: IoreqServer): boolean {
+    if (!this.#options.answersLater || server.channel.regions !== null || wait.ended !== STATUS_RETRY) return false
+    if (isWithServer(server.slot(vcpu).state)) return true
+    // A transport with patience has the answer by now, and tells nobody again.
+    wait.state = L.STATE_IORESP_READY
+    server.transport.receive?.(vcpu)
+    return true
+  }
+
+  #traceSent(vcpu: number, wait: Wait, server: IoreqServer): void {
+    this.#trace('sent', vcpu, server, wait, wait.dataLo, wait.dataHi)
   }
 
   #trace(event: IoTraceEvent, vcpu: number, server: IoreqServer, request: IoRequest, lo: number, hi: number): void {
     if (this.#options.trace === undefined) return
     const device = tracedDevice(server, request)
-    this.#options.trace({ event, vcpu, server: server.name, device, request, lo, hi })
+    this.#options.trace({ event, vcpu, server: server.name, device, request: copyIoRequest(request), lo, hi })
   }
 
   take(vcpu: number): number {
@@ -237,54 +244,42 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     // A request behind one that drains has not been sent.
     if (server !== null && wait.ended === STATUS_RETRY)
       if (server.draining[vcpu] !== 0 || !server.channel.isOver(vcpu, wait)) return STATUS_RETRY
-    if (server === null || wait.ended !== STATUS_RETRY) return this.#endWithoutAnswer(vcpu, wait)
-    wait.server = null
-    wait.state = L.STATE_IOREQ_NONE
-    const answer = this.#answer
-    server.channel.take(vcpu, wait, answer)
-    // The size is that of our own request, whatever a slot says by now.
-    const { size } = wait.request
-    if (size < 4) answer.lo = cut(answer.lo, size)
-    if (size !== 8) answer.hi = 0
-    if (!this.#plain) this.#taken(vcpu, wait, server)
-    return STATUS_DONE
-  }
-
-  #endWithoutAnswer(vcpu: number, wait: Wait): number {
-    const { server, request, ended } = wait
-    const answer = this.#answer
+    const { ended } = wait
+    const isAnswered = server !== null && ended === STATUS_RETRY
     wait.server = null
     wait.state = L.STATE_IOREQ_NONE
     wait.ended = STATUS_RETRY
-    this.#deadlines.relax()
-    allOnes(request.size, answer)
-    answer.count = request.count
-    if (server !== null) this.#trace('ended', vcpu, server, request, answer.lo, answer.hi)
-    return ended
+    if (isAnswered) server.channel.take(vcpu, wait)
+    else wait.answer(0xffff_ffff, 0xffff_ffff, wait.count)
+    const answer = this.#answer
+    answer.lo = wait.lo
+    answer.hi = wait.hi
+    answer.count = wait.made
+    if (!this.#plain) this.#taken(vcpu, wait, server, isAnswered)
+    return isAnswered ? STATUS_DONE : ended
   }
 
-  /** An answer has been taken, where there is more to do than that. */
-  #taken(vcpu: number, { request }: Wait, server: IoreqServer): void {
+  /** An answer has been taken, or the wait has ended without one, where there is more to do than that. */
+  #taken(vcpu: number, wait: Wait, server: IoreqServer | null, isAnswered: boolean): void {
     this.#deadlines.relax()
-    const { lo, hi } = request.direction === L.IOREQ_READ ? this.#answer : { lo: request.dataLo, hi: request.dataHi }
-    this.#trace('answered', vcpu, server, request, lo, hi)
+    if (server === null) return
+    const { lo, hi } = !isAnswered || wait.direction === L.IOREQ_READ ? wait : { lo: wait.dataLo, hi: wait.dataHi }
+    this.#trace(isAnswered ? 'answered' : 'ended', vcpu, server, wait, lo, hi)
   }
 
   cancel(vcpu: number): void {
     const wait = this.#wait(vcpu)
-    const { server, request } = wait
+    const { server, state } = wait
     if (server === null) return
-    const isOwed = server.channel.isOwed(vcpu, wait)
     wait.ended = STATUS_RETRY
     wait.server = null
     wait.state = L.STATE_IOREQ_NONE
-    this.#trace('cancelled', vcpu, server, request, request.dataLo, request.dataHi)
-    // From one that is gone nothing comes any more.
-    if (!server.alive) return
-    // One behind a request that drains has not been sent.
-    if (server.draining[vcpu] !== 0) return
-    if (isOwed) {
-      this.#drain(server, vcpu, wait, deviceOf(server, request))
+    this.#trace('cancelled', vcpu, server, wait, wait.dataLo, wait.dataHi)
+    // From one that is gone nothing comes any more. One behind a request that drains has not been sent.
+    if (!server.alive || server.draining[vcpu] !== 0) return
+    const isLocal = server.channel.regions !== null
+    if (isLocal ? state !== L.STATE_IORESP_READY : isWithServer(server.slot(vcpu).state)) {
+      this.#drain(server, vcpu, wait, deviceOf(server, wait))
       server.transport.cancel?.(vcpu)
     } else {
       server.slot(vcpu).state = L.STATE_IOREQ_NONE
@@ -322,8 +317,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     if (server.draining[vcpu] !== 0) return this.#drained(server, vcpu, wait)
     // The notice took too long, and has been given up.
     if (wait.server !== server || wait.ended !== STATUS_RETRY) return
-    wait.lo = lo
-    wait.hi = hi
+    wait.answer(lo, hi, wait.count)
     this.#complete(vcpu, wait, mayRun)
   }
 
@@ -342,7 +336,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     server.slot(vcpu).state = L.STATE_IOREQ_NONE
     server.draining[vcpu] = 0
     this.#deadlines.drained(server, vcpu)
-    this.#trace('drained', vcpu, server, wait.request, 0, 0)
+    this.#trace('drained', vcpu, server, wait, 0, 0)
     if (!server.alive) return
     if (this.#invalidations.slotFree(server, vcpu, wait)) return
     if (wait.server === server) {
@@ -370,8 +364,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   // ---- invalidation ----
 
   invalidate(vcpu: number, notice: InvalidationNotice = INVALIDATE_ALL): number {
-    this.checkFree(vcpu)
-    const status = this.#invalidations.begin(vcpu, this.#wait(vcpu), notice)
+    const status = this.#invalidations.begin(vcpu, this.free(vcpu), notice)
     if (status === STATUS_DONE) this.#deadlines.relax()
     return status
   }
@@ -388,9 +381,8 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   close(): void {
     this.#deadlines.close()
     // Late answers still come, and the memory has another owner by then.
-    const states = this.#options.states.words.slice()
-    for (const wait of this.#waits) wait.states = states
-    this.#options.states.free()
+    for (const wait of this.#waits) wait.words = wait.words.slice()
+    this.#options.records.free()
   }
 
   expire(now: number): number {
@@ -416,9 +408,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
 
 function busy(vcpu: number, wait: Wait): IoreqError {
   const what =
-    wait.invalidations > 0
-      ? `${wait.invalidations} servers to acknowledge an invalidation`
-      : describeRequest(wait.request)
+    wait.invalidations > 0 ? `${wait.invalidations} servers to acknowledge an invalidation` : describeRequest(wait)
   return new IoreqError('ERR_BUSY', `vCPU ${vcpu} already waits for ${what}`)
 }
 

@@ -44,8 +44,8 @@ export function createIoRequest(): IoRequest {
   }
 }
 
-/** Copies every field. */
-export function copyIoRequest(from: IoRequest, to: IoRequest): void {
+/** Copies every field. @returns the copy */
+export function copyIoRequest(from: Readonly<IoRequest>, to: IoRequest = createIoRequest()): IoRequest {
   to.type = from.type
   to.direction = from.direction
   to.addressLo = from.addressLo
@@ -56,18 +56,7 @@ export function copyIoRequest(from: IoRequest, to: IoRequest): void {
   to.size = from.size
   to.df = from.df
   to.dataIsPointer = from.dataIsPointer
-}
-
-/** Describes one element, whose data are in the request: the caller sets them. */
-export function setElement(request: IoRequest, type: number, direction: number, address: number, size: number): void {
-  request.type = type
-  request.direction = direction
-  request.addressLo = address >>> 0
-  request.addressHi = Math.floor(address / 2 ** 32)
-  request.count = 1
-  request.size = size
-  request.df = false
-  request.dataIsPointer = false
+  return to
 }
 
 /** Returns a request's address as one number. */

@@ -1,24 +1,11 @@
 import * as L from './layout.ts'
 import { IoreqError } from './errors.ts'
+import * as F from './ioreq-fields.ts'
+import { IoreqFields } from './ioreq-fields.ts'
 import type { IoRequest } from './request.ts'
-
-const WORDS = L.IOREQ_BYTES / 4
-const ADDR_LO = 0
-const ADDR_HI = 1
-const DATA_LO = 2
-const DATA_HI = 3
-const COUNT = 4
-const SIZE = 5
-const VP_EPORT = 6
-/** pad, state, data_is_ptr, dir, df, type: one word, only ever accessed as one word (see `updateState`). */
-const FLAGS = 7
 
 const STATE_SHIFT = 16
 const STATE_MASK = 0xf << STATE_SHIFT
-const DATA_IS_PTR = 1 << 20
-const DIR_SHIFT = 21
-const DF = 1 << 22
-const TYPE_SHIFT = 24
 const ALL_BUT_PAD = 0xffff_0000
 
 /**
@@ -29,138 +16,21 @@ const ALL_BUT_PAD = 0xffff_0000
  * compare-exchange that keeps type, direction, df and padding. The other fields are plain: they are written before
  * the state that hands them over and read after it. In memory of one thread plain accesses are as good.
  */
-export class IoreqSlot {
-  /** The words of the page, and where this slot's begin. */
-  readonly words: Int32Array
-  /** First word of the slot. */
-  readonly base: number
-  readonly #shared: boolean
-
-  constructor(words: Int32Array, base: number) {
-    this.words = words
-    this.base = base
-    // A page that is not cross-origin isolated has no SharedArrayBuffer to compare with.
-    this.#shared = !(words.buffer instanceof ArrayBuffer)
-  }
-
-  #get(index: number): number {
-    return this.words[this.base + index]! >>> 0
-  }
-  #set(index: number, value: number): void {
-    this.words[this.base + index] = value
-  }
-  #flags(): number {
-    const at = this.base + FLAGS
-    return this.#shared ? Atomics.load(this.words, at) : this.words[at]!
-  }
-  /** Stores `value` if the word is still `old`; returns what it was. */
-  #exchangeFlags(old: number, value: number): number {
-    const at = this.base + FLAGS
-    if (this.#shared) return Atomics.compareExchange(this.words, at, old, value)
-    const seen = this.words[at]!
-    if (seen === old) this.words[at] = value
-    return seen
-  }
-  #setFlagBits(mask: number, bits: number): void {
-    let old = this.#flags()
-    for (;;) {
-      const seen = this.#exchangeFlags(old, (old & ~mask) | (bits & mask))
-      if (seen === old) return
-      old = seen
-    }
-  }
-
-  /** Bits 31:0 of the address. */
-  get addressLo(): number {
-    return this.#get(ADDR_LO)
-  }
-  set addressLo(value: number) {
-    this.#set(ADDR_LO, value)
-  }
-  /** Bits 63:32 of the address. */
-  get addressHi(): number {
-    return this.#get(ADDR_HI)
-  }
-  set addressHi(value: number) {
-    this.#set(ADDR_HI, value)
-  }
-  /** Bits 31:0 of the data. */
-  get dataLo(): number {
-    return this.#get(DATA_LO)
-  }
-  set dataLo(value: number) {
-    this.#set(DATA_LO, value)
-  }
-  /** Bits 63:32 of the data. */
-  get dataHi(): number {
-    return this.#get(DATA_HI)
-  }
-  set dataHi(value: number) {
-    this.#set(DATA_HI, value)
-  }
-  /** Elements of a string. */
-  get count(): number {
-    return this.#get(COUNT)
-  }
-  set count(value: number) {
-    this.#set(COUNT, value)
-  }
-  /** Bytes of an element. */
-  get size(): number {
-    return this.#get(SIZE)
-  }
-  set size(value: number) {
-    this.#set(SIZE, value)
-  }
-  /** Event channel port of the vCPU; written when the server is enabled. */
-  get eventPort(): number {
-    return this.#get(VP_EPORT)
-  }
-  set eventPort(value: number) {
-    this.#set(VP_EPORT, value)
-  }
-  /** Whether the data is a guest-physical address. */
-  get dataIsPointer(): boolean {
-    return (this.#flags() & DATA_IS_PTR) !== 0
-  }
-  set dataIsPointer(value: boolean) {
-    this.#setFlagBits(DATA_IS_PTR, value ? DATA_IS_PTR : 0)
-  }
-  /** `IOREQ_READ` or `IOREQ_WRITE`. */
-  get direction(): number {
-    return (this.#flags() >>> DIR_SHIFT) & 1
-  }
-  set direction(value: number) {
-    this.#setFlagBits(1 << DIR_SHIFT, value << DIR_SHIFT)
-  }
-  /** Whether the string goes down. */
-  get df(): boolean {
-    return (this.#flags() & DF) !== 0
-  }
-  set df(value: boolean) {
-    this.#setFlagBits(DF, value ? DF : 0)
-  }
-  /** `IOREQ_TYPE_*`. */
-  get type(): number {
-    return this.#flags() >>> TYPE_SHIFT
-  }
-  set type(value: number) {
-    this.#setFlagBits(0xff << TYPE_SHIFT, value << TYPE_SHIFT)
-  }
+export class IoreqSlot extends IoreqFields {
   /** One of the `STATE_*` values, or 4–15 where the other side has written nonsense. Setting it does not look at the old one. */
   get state(): number {
-    return (this.#flags() & STATE_MASK) >>> STATE_SHIFT
+    return (this.flags() & STATE_MASK) >>> STATE_SHIFT
   }
   set state(value: number) {
-    this.#setFlagBits(STATE_MASK, value << STATE_SHIFT)
+    this.setFlagBits(STATE_MASK, value << STATE_SHIFT)
   }
 
   /** Moves the state from `from` to `to`; false, with nothing changed, if it was something else. */
   updateState(from: number, to: number): boolean {
-    let old = this.#flags()
+    let old = this.flags()
     for (;;) {
       if ((old & STATE_MASK) >>> STATE_SHIFT !== from) return false
-      const seen = this.#exchangeFlags(old, (old & ~STATE_MASK) | (to << STATE_SHIFT))
+      const seen = this.exchangeFlags(old, (old & ~STATE_MASK) | (to << STATE_SHIFT))
       if (seen === old) return true
       old = seen
     }
@@ -172,26 +42,26 @@ export class IoreqSlot {
    * @throws IoreqError `ERR_BUSY` unless the state is NONE
    */
   publish(request: IoRequest): void {
-    let old = this.#flags()
+    let old = this.flags()
     const state = (old & STATE_MASK) >>> STATE_SHIFT
     if (state !== L.STATE_IOREQ_NONE) {
       throw new IoreqError('ERR_BUSY', `request slot is in state ${state}, not NONE, as a request is published`)
     }
-    this.#set(ADDR_LO, request.addressLo)
-    this.#set(ADDR_HI, request.addressHi)
-    this.#set(DATA_LO, request.dataLo)
-    this.#set(DATA_HI, request.dataHi)
-    this.#set(COUNT, request.count)
-    this.#set(SIZE, request.size)
+    this.set(F.ADDR_LO, request.addressLo)
+    this.set(F.ADDR_HI, request.addressHi)
+    this.set(F.DATA_LO, request.dataLo)
+    this.set(F.DATA_HI, request.dataHi)
+    this.set(F.COUNT, request.count)
+    this.set(F.SIZE, request.size)
     const flags =
       (L.STATE_IOREQ_READY << STATE_SHIFT) |
-      (request.dataIsPointer ? DATA_IS_PTR : 0) |
-      (request.direction << DIR_SHIFT) |
-      (request.df ? DF : 0) |
-      (request.type << TYPE_SHIFT)
+      (request.dataIsPointer ? F.DATA_IS_PTR : 0) |
+      (request.direction << F.DIR_SHIFT) |
+      (request.df ? F.DF : 0) |
+      (request.type << F.TYPE_SHIFT)
     // The word that says READY is written last, and in one piece. Its low 16 bits are padding that is not ours to change.
     for (;;) {
-      const seen = this.#exchangeFlags(old, (old & ~ALL_BUT_PAD) | flags)
+      const seen = this.exchangeFlags(old, (old & ~ALL_BUT_PAD) | flags)
       if (seen === old) return
       old = seen
     }
@@ -199,35 +69,20 @@ export class IoreqSlot {
 
   /** The server's side: takes a READY request into `into`; false if there is none. */
   accept(into: IoRequest): boolean {
-    const old = this.#flags()
+    const old = this.flags()
     if ((old & STATE_MASK) >>> STATE_SHIFT !== L.STATE_IOREQ_READY) return false
     this.readInto(into)
     const taken = (old & ~STATE_MASK) | (L.STATE_IOREQ_INPROCESS << STATE_SHIFT)
-    if (this.#exchangeFlags(old, taken) === old) return true
+    if (this.exchangeFlags(old, taken) === old) return true
     return this.updateState(L.STATE_IOREQ_READY, L.STATE_IOREQ_INPROCESS)
   }
 
   /** The server's side: answers the request that it has taken; false if it is no longer INPROCESS. */
   answer(dataLo: number, dataHi: number): boolean {
     if (this.state !== L.STATE_IOREQ_INPROCESS) return false
-    this.#set(DATA_LO, dataLo)
-    this.#set(DATA_HI, dataHi)
+    this.set(F.DATA_LO, dataLo)
+    this.set(F.DATA_HI, dataHi)
     return this.updateState(L.STATE_IOREQ_INPROCESS, L.STATE_IORESP_READY)
-  }
-
-  /** Copies the fields, whatever the state. */
-  readInto(into: IoRequest): void {
-    const flags = this.#flags()
-    into.type = flags >>> TYPE_SHIFT
-    into.direction = (flags >>> DIR_SHIFT) & 1
-    into.df = (flags & DF) !== 0
-    into.dataIsPointer = (flags & DATA_IS_PTR) !== 0
-    into.addressLo = this.#get(ADDR_LO)
-    into.addressHi = this.#get(ADDR_HI)
-    into.dataLo = this.#get(DATA_LO)
-    into.dataHi = this.#get(DATA_HI)
-    into.count = this.#get(COUNT)
-    into.size = this.#get(SIZE)
   }
 }
 
@@ -250,7 +105,7 @@ export class IoreqPage {
       )
     }
     this.words = new Int32Array(buffer, byteOffset, L.IOREQ_PAGE_BYTES / 4)
-    this.#slots = Array.from({ length: L.IOREQ_SLOTS }, (_, i) => new IoreqSlot(this.words, i * WORDS))
+    this.#slots = Array.from({ length: L.IOREQ_SLOTS }, (_, i) => new IoreqSlot(this.words, i * F.IOREQ_WORDS))
   }
 
   /**

@@ -9,7 +9,7 @@ import { copyIoRequest, createIoRequest, elementAddress, type IoRequest } from '
 import type { IoreqServer } from './server.ts'
 import { STATUS_DONE } from './status.ts'
 import type { IoTraceRecord } from './trace.ts'
-import { tracedDevice } from './wait.ts'
+import { tracedDevice, type Wait } from './wait.ts'
 
 /** The parts of a {@link Submission}. */
 export interface SubmissionParts {
@@ -29,8 +29,6 @@ export class Submission {
   readonly #parties: Parties
   readonly #space: ConfigSpace
   readonly #answer: { count: number }
-  /** A request of another type than the guest's. */
-  readonly #sent: IoRequest = createIoRequest()
 
   constructor(parts: SubmissionParts) {
     this.#parts = parts
@@ -40,44 +38,41 @@ export class Submission {
   }
 
   /** Makes an access that no look-up has found a party for. @returns as `IoDispatch.submit` */
-  submit(vcpu: number, request: IoRequest, address: number): number {
-    if (this.#space.decodes(request.type, address, request.size)) return this.#submitConfig(vcpu, request)
-    return this.#submitRange(vcpu, request, address)
+  submit(vcpu: number, record: Wait, address: number): number {
+    if (this.#space.decodes(record.type, address, record.size)) return this.#submitConfig(vcpu, record)
+    return this.#submitRange(vcpu, record, address)
   }
 
   /** Makes an access to the PCI function that the configuration space has decoded. */
-  #submitConfig(vcpu: number, request: IoRequest): number {
+  #submitConfig(vcpu: number, record: Wait): number {
     const { bdf, register } = this.#space
     const server = this.#parties.selectFunction(bdf)
-    if (server === null) return this.#parts.immediate.unhandled(request.size)
-    if (server.channel.functions !== null) return this.#parts.immediate.elements(request, null)
-    const sent = this.#sent
-    copyIoRequest(request, sent)
-    sent.type = IOREQ_TYPE_PCI_CONFIG
-    sent.addressHi = bdf
-    sent.addressLo = register
-    return this.#parts.pending.send(vcpu, server, sent)
+    if (server === null) return this.#parts.immediate.unhandled(record.size)
+    if (server.channel.functions !== null) return this.#parts.immediate.elements(record, null)
+    record.type = IOREQ_TYPE_PCI_CONFIG
+    record.addressHi = bdf
+    record.addressLo = register
+    return this.#parts.pending.send(vcpu, record, server)
   }
 
   /** Makes an access to ports or guest-physical addresses, of all its elements if one claimant has them all. */
-  #submitRange(vcpu: number, request: IoRequest, address: number): number {
-    const { size, count, type, direction } = request
+  #submitRange(vcpu: number, record: Wait, address: number): number {
+    const { size, count, type, direction } = record
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
-    const end = elementAddress(request, count - 1)
+    const end = elementAddress(record, count - 1)
     const first = Math.min(address, end)
     const last = Math.max(address, end) + size - 1
     const party = this.#parties.select(kind, first, last)
-    if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size))
-      this.#space.address.value = request.dataLo
+    if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size)) this.#space.address.value = record.dataLo
     if (party === null) {
-      if (count === 1) return this.#parts.immediate.unclaimed(request)
+      if (count === 1) return this.#parts.immediate.unclaimed(record)
       this.#answer.count = 0
       return this.#parts.immediate.unhandled(size)
     }
-    if (allDirect(party, kind, first, last)) return this.#parts.immediate.elements(request, party)
+    if (allDirect(party, kind, first, last)) return this.#parts.immediate.elements(record, party)
     if (party instanceof RegionTable) throw new Error('invariant: internal regions are direct')
-    if (direction === IOREQ_WRITE && this.#buffer(vcpu, party, request, first, last)) return STATUS_DONE
-    return this.#parts.pending.send(vcpu, party, request)
+    if (direction === IOREQ_WRITE && this.#buffer(vcpu, party, record, first, last)) return STATUS_DONE
+    return this.#parts.pending.send(vcpu, record, party)
   }
 
   /** Puts a write into the server's ring, where that is declared and possible. */
@@ -91,7 +86,7 @@ export class Submission {
       vcpu,
       server: server.name,
       device: tracedDevice(server, request),
-      request,
+      request: copyIoRequest(request),
       lo: request.dataLo,
       hi: request.dataHi,
     })

@@ -1,5 +1,5 @@
 import { INVALIDATE_ALL, type InvalidationNotice, type IoRequest, requestAddress } from './request.ts'
-import { SentRequest } from './channel.ts'
+import { AccessRecord } from './access-record.ts'
 import {
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PCI_CONFIG,
@@ -10,8 +10,9 @@ import {
 } from './layout.ts'
 import type { IoreqServer } from './server.ts'
 
-/** The wait of one vCPU: for an answer, or for acknowledgements of an invalidation. */
-export class Wait extends SentRequest {
+/** The record of one vCPU, and what it waits for: an answer, or acknowledgements of an invalidation. */
+export class Wait extends AccessRecord {
+  /** The server that is to answer. */
   server: IoreqServer | null = null
   /** When the request was sent, on the host's clock in milliseconds; only kept where there is a deadline. */
   since = 0

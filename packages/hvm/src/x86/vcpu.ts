@@ -1,5 +1,13 @@
+import { TWO_32 } from '@retrap/basics'
 import { PAGE_BYTES } from '@retrap/memory'
-import type { IoDispatch } from '@retrap/ioreq'
+import {
+  type AccessRecord,
+  type IoDispatch,
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PIO,
+  IOREQ_WRITE,
+} from '@retrap/ioreq'
 import {
   EVENT_EXTINT,
   EVENT_INIT,
@@ -44,7 +52,6 @@ import {
   writeApicPage,
 } from './local-apic.ts'
 import type { SystemManagementMemory, TprWatch, X86Surroundings } from './surroundings.ts'
-import { VcpuRequest } from './vcpu-request.ts'
 
 /** CPUID leaf 1, ECX: MONITOR and MWAIT. */
 const CPUID_MONITOR = 1 << 3
@@ -74,7 +81,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   readonly #world: X86Surroundings
   readonly #domain: Domain
   readonly #dispatch: IoDispatch
-  readonly #request: VcpuRequest
+  readonly #record: AccessRecord
   readonly #entry = new P2mEntry()
   /** Whether address line 20 is held low, outside system-management mode. */
   #a20Masked = false
@@ -103,7 +110,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.apic = apic
     this.cpu = new Vcpu(engine, this, clocks)
     this.cpu.bootstrap = id === 0
-    this.#request = new VcpuRequest(id, domain.dispatch)
+    this.#record = domain.dispatch.requests.record(id)
     this.translation = new GuestTranslation(id, domain, engine.processor.paging, apic, this.cpu.log, this.counts)
   }
 
@@ -189,8 +196,11 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   #writeDevice(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
     this.counts.mmioAccesses++
     const claimant = this.#domain.secondLevel.claimant(gpa)
-    if (claimant !== null)
-      return logged ? this.#waitOrStop(this.#request.store(gpa, size, lo, hi, claimant)) : STATUS_RESTART
+    if (claimant !== null) {
+      if (!logged) return STATUS_RESTART
+      this.#record.describe(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
+      return this.#waitOrStop(this.#dispatch.submit(this.id, this.#record, claimant))
+    }
     const status = this.#dispatch.mmioWriteOrSend(this.id, gpa, size, lo, hi)
     return status === STATUS_DONE ? status : this.#waitOrStop(status)
   }
@@ -254,7 +264,21 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
       request.count = 0
       return STATUS_DONE
     }
-    const status = this.#waitOrStop(this.#request.repeat(request))
+    const { write, size, gpa, lo, hi } = request
+    const record = this.#record
+    const fill = gpa < 0
+    record.describe(
+      port ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY,
+      write ? IOREQ_WRITE : IOREQ_READ,
+      address,
+      size,
+      fill ? lo : gpa,
+      fill ? hi : Math.floor(gpa / TWO_32),
+    )
+    record.count = request.count
+    record.df = request.down
+    record.dataIsPointer = !fill
+    const status = this.#waitOrStop(this.#dispatch.submit(this.id, record))
     request.count = this.#dispatch.count
     this.counts[port ? 'portAccesses' : 'mmioAccesses'] += request.count
     return status

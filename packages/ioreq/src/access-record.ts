@@ -1,0 +1,95 @@
+import { cut } from '@retrap/device/host'
+import * as F from './ioreq-fields.ts'
+import { IoreqFields } from './ioreq-fields.ts'
+import { IOREQ_PAGE_BYTES, STATE_IOREQ_NONE } from './layout.ts'
+import type { ClaimedRegion } from './region.ts'
+import { STATUS_RETRY } from './status.ts'
+
+// Words of a record behind its `ioreq_t`.
+const STATE = F.IOREQ_WORDS
+const LO = F.IOREQ_WORDS + 1
+const HI = F.IOREQ_WORDS + 2
+const MADE = F.IOREQ_WORDS + 3
+/** Words of an {@link AccessRecord}: a cache line. */
+export const RECORD_WORDS = 16
+/** Records in a page of machine memory. */
+export const RECORDS_PER_PAGE: number = IOREQ_PAGE_BYTES / (4 * RECORD_WORDS)
+
+/**
+ * The access of a vCPU to a device that takes its time: the request as an `ioreq_t` (Xen public/hvm/ioreq.h), the state of the request,
+ * and the answer. Each vCPU has one record, in machine memory. The pass that makes the access fills the record in; the pass that
+ * follows the answer reads the answer there.
+ */
+export class AccessRecord extends IoreqFields {
+  // The domain's view alone has these four.
+  /** The region whose handler answers by one call, where that has been found already. */
+  region: ClaimedRegion | null = null
+  /** Offset of the access in `region`. */
+  offset = 0
+  /** The furthest state of the server's slot that has been seen. */
+  seenState: number = STATE_IOREQ_NONE
+  /** `STATUS_RETRY` unless the wait is over without an answer. */
+  ended: number = STATUS_RETRY
+
+  /**
+   * The state of the request. `STATE_IOREQ_NONE`: there is no request. `STATE_IOREQ_READY`: the request is being sent.
+   * `STATE_IOREQ_INPROCESS`: the server has it, or gets it when an earlier request has drained. `STATE_IORESP_READY`: the record has the
+   * answer, which has not been taken.
+   */
+  get state(): number {
+    return this.words[this.base + STATE]!
+  }
+  set state(value: number) {
+    this.words[this.base + STATE] = value
+  }
+
+  /** Bits 31:0 of the answer. */
+  get lo(): number {
+    return this.words[this.base + LO]! >>> 0
+  }
+  set lo(value: number) {
+    this.words[this.base + LO] = value
+  }
+  /** Bits 63:32 of the answer; 0 unless the elements have 8 bytes. */
+  get hi(): number {
+    return this.words[this.base + HI]! >>> 0
+  }
+  set hi(value: number) {
+    this.words[this.base + HI] = value
+  }
+  /** Elements that have been made: at most `count`. */
+  get made(): number {
+    return this.words[this.base + MADE]!
+  }
+  set made(value: number) {
+    this.words[this.base + MADE] = value
+  }
+
+  /**
+   * Fills in a request for one element.
+   *
+   * @param type - `IOREQ_TYPE_*`
+   * @param direction - `IOREQ_READ` or `IOREQ_WRITE`
+   * @param address - up to 2^53
+   */
+  describe(type: number, direction: number, address: number, size: number, lo: number, hi: number): void {
+    const { words, base } = this
+    words[base + F.ADDR_LO] = address
+    words[base + F.ADDR_HI] = Math.floor(address / 2 ** 32)
+    words[base + F.DATA_LO] = lo
+    words[base + F.DATA_HI] = hi
+    words[base + F.COUNT] = 1
+    words[base + F.SIZE] = size
+    words[base + F.FLAGS] = (type << F.TYPE_SHIFT) | (direction << F.DIR_SHIFT)
+    this.region = null
+  }
+
+  /** Puts an answer in, cut to the size of the request's elements: the processor has asked for no more. */
+  answer(lo: number, hi: number, made: number): void {
+    const { words, base } = this
+    const size = words[base + F.SIZE]!
+    words[base + LO] = size < 4 ? cut(lo, size) : lo
+    words[base + HI] = size === 8 ? hi : 0
+    words[base + MADE] = made
+  }
+}
