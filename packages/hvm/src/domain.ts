@@ -267,8 +267,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   close(): void {
     // `free` ends servers that reach memory which is about to be others': they come to rest first.
     if (!(this.memory.shared && this.sharesFrames)) this.#closeServers()
-    this.dispatch.requests.close()
     this.architecture.threads?.close()
+    this.dispatch.requests.close()
   }
 
   /** Makes an access as vCPU 0 would, before the guest runs: one that firmware would have made. */

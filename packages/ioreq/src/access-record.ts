@@ -10,6 +10,12 @@ const STATE = F.IOREQ_WORDS
 const LO = F.IOREQ_WORDS + 1
 const HI = F.IOREQ_WORDS + 2
 const MADE = F.IOREQ_WORDS + 3
+const STATUS = F.IOREQ_WORDS + 4
+const LOGGED = F.IOREQ_WORDS + 5
+
+/** In place of a status: the thread of a domain has not seen the request yet. */
+const PUBLISHED = -1
+
 /** Words of an {@link AccessRecord}: a cache line. */
 export const RECORD_WORDS = 16
 /** Records in a page of machine memory. */
@@ -65,6 +71,45 @@ export class AccessRecord extends IoreqFields {
     this.words[this.base + MADE] = value
   }
 
+  // Between the thread of a vCPU and that of its domain. Who changes this word has written the others before.
+
+  /** `STATUS_*` of the access of a vCPU in a thread; `STATUS_RETRY` while it waits. */
+  get status(): number {
+    return Atomics.load(this.words, this.base + STATUS)
+  }
+  set status(value: number) {
+    Atomics.store(this.words, this.base + STATUS, value)
+  }
+
+  /** Hands the request to the domain's thread. @param logged - the access is of a logged pass */
+  publish(logged: boolean): void {
+    this.words[this.base + LOGGED] = logged ? 1 : 0
+    this.status = PUBLISHED
+  }
+
+  /** Whether the domain's thread has yet to make the access. */
+  get isPublished(): boolean {
+    return this.status === PUBLISHED
+  }
+
+  /** Whether the access has no answer yet. */
+  get waits(): boolean {
+    const { status } = this
+    return status === PUBLISHED || status === STATUS_RETRY
+  }
+
+  /** Whether the access is of a logged pass. */
+  get logged(): boolean {
+    return this.words[this.base + LOGGED] !== 0
+  }
+
+  /** Where the record is in its memory. */
+  get byteOffset(): number {
+    return this.words.byteOffset + 4 * this.base
+  }
+
+  // ----
+
   /**
    * Fills in a request for one element.
    *
@@ -82,6 +127,12 @@ export class AccessRecord extends IoreqFields {
     words[base + F.SIZE] = size
     words[base + F.FLAGS] = (type << F.TYPE_SHIFT) | (direction << F.DIR_SHIFT)
     this.region = null
+  }
+
+  /** A record is filled in by one thread at a time. */
+  protected override setFlagBits(mask: number, bits: number): void {
+    const at = this.base + F.FLAGS
+    this.words[at] = (this.words[at]! & ~mask) | bits
   }
 
   /** Puts an answer in, cut to the size of the request's elements: the processor has asked for no more. */

@@ -359,10 +359,8 @@ export class IoDispatch {
     const address = requestAddress(request)
     const isClaimed = claimant?.ranges[L.XEN_DMOP_IO_RANGE_MEMORY].contains(address, address + size - 1) === false
     if (count === 1 && !request.dataIsPointer && !isClaimed) return this.#access(vcpu, request)
-    if (request !== record) {
-      copyIoRequest(request, record)
-      record.region = null
-    }
+    if (request !== record) copyIoRequest(request, record)
+    record.region = null
     return isClaimed ? this.#pending.send(vcpu, record, claimant!) : this.#submission.submit(vcpu, record, address)
   }
 

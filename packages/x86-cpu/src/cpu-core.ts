@@ -6,7 +6,7 @@ import { AddressSpaces } from './access/address-spaces.ts'
 import { DeviceAccess } from './access/device-access.ts'
 import type { X86Engine } from './engine.ts'
 import { type ExecutionCounts, WatchedExecution } from './state/execution.ts'
-import { type CpuHost, type DeviceAnswer, SLOW_DIRECT, SLOW_WRITE } from './state/host.ts'
+import { type CpuHost, SLOW_DIRECT, SLOW_WRITE, type Words } from './state/host.ts'
 import { LineMonitor } from './access/line-monitor.ts'
 import { LoggedAccess, PlainMemory, lowWord } from './access/logged-access.ts'
 import { MemoryAccess } from './access/memory-access.ts'
@@ -72,7 +72,7 @@ export class CpuCore implements Cpu {
   readonly #logAt: number
   /** Machine address of the TLB's sets; 0 before it executes. */
   #tlbAt = 0
-  readonly #words: DeviceAnswer = { lo: 0, hi: 0, count: 0 }
+  readonly #words: Words = { lo: 0, hi: 0 }
 
   constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
     const memory = engine.memory
@@ -171,7 +171,7 @@ export class CpuCore implements Cpu {
   }
 
   #portLogged(port: number, flags: number): number {
-    const log = this.log
+    const { log, host } = this
     const size = flags & 0xff
     const write = (flags & SLOW_WRITE) !== 0
     const index = log.access(write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ, port, 0, size, accessTag(0))
@@ -179,12 +179,12 @@ export class CpuCore implements Cpu {
     if (state !== S.STATUS_DONE) {
       if (write) log.setData(index, this.u32[DATA]!, 0)
       let status: number
-      if (state === S.STATUS_RETRY) status = this.host.answer(this.#words)
-      else if (write) status = this.host.portWrite(port, size, log.dataLo(index), true)
-      else status = this.host.portRead(port, size, this.#words, true)
+      if (state === S.STATUS_RETRY) status = host.answer()
+      else if (write) status = host.portWrite(port, size, log.dataLo(index), true)
+      else status = host.portRead(port, size, host.record, true)
       if (status === S.STATUS_RETRY) log.wait(index)
       if (status !== S.STATUS_DONE) return status
-      if (!write) log.setData(index, this.#words.lo, 0)
+      if (!write) log.setData(index, host.record.lo, 0)
       log.complete(index)
     }
     if (this.places.ports) this.places.note('port', port, size, write, log.dataLo(index), 0)

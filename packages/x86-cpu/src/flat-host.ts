@@ -4,8 +4,8 @@ import { ACCESS_WRITE, MAP_USER, PagingContext, PagingStructureCache, WALK_OK, W
 import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
-import { KEY_USER } from './state/host.ts'
-import type { CpuHost, DeviceAnswer, Translation, Words } from './state/host.ts'
+import { IOREQ_PIO, IOREQ_WRITE, KEY_USER } from './state/host.ts'
+import type { AccessRecord, CpuHost, Translation, Words } from './state/host.ts'
 import { STATUS_DONE, STATUS_FAULT } from './state/state-layout.ts'
 import type { Vcpu } from './vcpu.ts'
 
@@ -24,6 +24,22 @@ export class FlatHost implements CpuHost {
   readonly ramMa: number
   /** Bytes of RAM. */
   readonly ramBytes: number
+  /** No device takes its time here. */
+  readonly record: AccessRecord = {
+    type: IOREQ_PIO,
+    direction: IOREQ_WRITE,
+    addressLo: 0,
+    addressHi: 0,
+    dataLo: 0,
+    dataHi: 0,
+    count: 1,
+    size: 1,
+    df: false,
+    dataIsPointer: false,
+    lo: 0,
+    hi: 0,
+    made: 0,
+  }
   /** Of the processor that {@link FlatHost.attach} is given. */
   #paging = new PagingContext({ maxPhysicalBits: 40, pages1G: true, pse36: true, amd: false })
   /** The last walk. */
@@ -104,7 +120,7 @@ export class FlatHost implements CpuHost {
   }
 
   /** Takes a device's answer; none has to be waited for here. */
-  answer(_into: DeviceAnswer): number {
+  answer(): number {
     return STATUS_DONE
   }
 

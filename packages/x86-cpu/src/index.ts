@@ -67,10 +67,9 @@ export {
 } from './state/architecture.ts'
 export {
   KEY_USER,
+  type AccessRecord,
   type CpuHost,
-  type DeviceAnswer,
   type RegisterPage,
-  type RepeatRequest,
   type Translation,
   type Words,
 } from './state/host.ts'

@@ -5,7 +5,7 @@ import { AccessKind, accessTag } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { X86CodeSpace } from './access/code-space.ts'
 import type { CpuCore } from './cpu-core.ts'
-import type { CpuHost, DeviceAnswer, Translation, Words } from './state/host.ts'
+import type { CpuHost, Translation, Words } from './state/host.ts'
 import * as R from './state/record.ts'
 import { VECTOR_GP } from './state/vectors.ts'
 import * as S from './state/state-layout.ts'
@@ -26,7 +26,7 @@ export class InstructionFetch {
   readonly #cache: CodeCache
   readonly #space: X86CodeSpace
   readonly #translation: Translation = newTranslation()
-  readonly #words: DeviceAnswer = { lo: 0, hi: 0, count: 0 }
+  readonly #words: Words = { lo: 0, hi: 0 }
   readonly #fetchBytes = new Uint8Array(32)
 
   constructor({ memory, state, tlb, mode, debug }: CpuCore, host: CpuHost, cache: CodeCache) {
@@ -182,15 +182,16 @@ export class InstructionFetch {
       ? log.access(AccessKind.MMIO_READ, t.gpa >>> 0, gpaHi, 1, accessTag(0, position))
       : log.access(AccessKind.FETCH, lo, hi, 1, accessTag(0, position))
     if (log.state(index) !== S.STATUS_DONE) {
+      let byte = 0
       if (device) {
-        const status =
-          log.state(index) === S.STATUS_RETRY
-            ? this.#host.answer(this.#words)
-            : this.#host.physicalRead(t.gpa, 1, this.#words, true)
+        const host = this.#host
+        const isAsked = log.state(index) === S.STATUS_RETRY
+        const status = isAsked ? host.answer() : host.physicalRead(t.gpa, 1, host.record, true)
         if (status === S.STATUS_RETRY) log.wait(index)
         if (status !== S.STATUS_DONE) return status
-      } else this.#words.lo = this.#memory.u8[t.ma]!
-      log.setData(index, this.#words.lo, 0)
+        byte = host.record.lo
+      } else byte = this.#memory.u8[t.ma]!
+      log.setData(index, byte, 0)
       log.complete(index)
     }
     this.#words.lo = log.dataLo(index)

@@ -367,8 +367,9 @@ describe('watchpoints', () => {
       host.portRead = host.physicalRead = (_at, _size, _into, logged) => answer(logged)
       host.portWrite = (_port, _size, _value, logged) => answer(logged)
       host.physicalWrite = (_gpa, _size, _lo, _hi, logged) => answer(logged)
-      host.repeat = ({ count }) => {
-        asked.push(count)
+      host.repeat = () => {
+        host.record.made = host.record.count
+        asked.push(host.record.count)
         return STATUS_DONE
       }
       if (isWatched) {

@@ -3,6 +3,7 @@ import * as x86 from '@retrap/x86-assembler'
 import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { STATUS_DONE, STATUS_RESTART, STATUS_RETRY, saveVcpu, type CpuHost, type Words } from '../src/index.ts'
+import { IOREQ_READ } from '../src/state/host.ts'
 import { BareCpu, CODE } from './support/bare-cpu.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 
@@ -134,11 +135,13 @@ function slowDevices(pc: BareCpu, style: Style, together: boolean): void {
   host.physicalWrite = (_gpa, _size, _lo, _hi, logged) => ask(logged)
   host.portRead = (_port, _size, into, logged) => give(ask(logged), into)
   host.portWrite = (_port, _size, _value, logged) => ask(logged)
-  host.answer = (into) => give(--polls > 0 ? STATUS_RETRY : STATUS_DONE, into)
+  host.answer = () => give(--polls > 0 ? STATUS_RETRY : STATUS_DONE, host.record)
   host.answersAtOnce = (port) => port && style === 'at once'
   if (!together) return
-  host.repeat = ({ write, size, count, gpa }) => {
-    if (!write) pc.load(gpa, new Uint8Array(size * count).fill(0x5a))
+  host.repeat = () => {
+    const { direction, size, count, dataLo } = host.record
+    if (direction === IOREQ_READ) pc.load(dataLo, new Uint8Array(size * count).fill(0x5a))
+    host.record.made = count
     return ask(true)
   }
 }

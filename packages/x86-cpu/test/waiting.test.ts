@@ -4,7 +4,6 @@ import { TEST_JIT } from '@retrap/tooling/jit'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { FlatHost, saveVcpu, Vcpu, X86Engine } from '../src/index.ts'
 import { STATUS_DONE, STATUS_RETRY } from '../src/state/state-layout.ts'
-import type { DeviceAnswer } from '../src/index.ts'
 
 const START = 0x7000
 const HANDLER = 0x8000
@@ -33,13 +32,13 @@ class Board extends FlatHost {
     return STATUS_RETRY
   }
 
-  override answer(into: DeviceAnswer): number {
+  override answer(): number {
     expect(this.#asked).toBe(true)
     if (!this.answers) return STATUS_RETRY
     this.#asked = false
     this.answers = false
-    into.lo = VALUE
-    into.hi = 0
+    this.record.lo = VALUE
+    this.record.hi = 0
     return STATUS_DONE
   }
 

@@ -1,12 +1,11 @@
-import { TWO_32 } from '@retrap/basics'
 import { PAGE_BYTES } from '@retrap/memory'
 import {
   type AccessRecord,
   type IoDispatch,
-  IOREQ_READ,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
   IOREQ_WRITE,
+  requestAddress,
 } from '@retrap/ioreq'
 import {
   EVENT_EXTINT,
@@ -24,7 +23,6 @@ import {
   STATUS_ERROR,
   STATUS_FAULT,
   STATUS_RESTART,
-  STATUS_RETRY,
   STATUS_UNHANDLED,
   type AccessLog,
 } from '@retrap/replay'
@@ -32,9 +30,7 @@ import { type TprAccess, VAPIC_PORT } from '@retrap/vapic'
 import {
   type CpuClocks,
   type CpuHost,
-  type DeviceAnswer,
   type RegisterPage,
-  type RepeatRequest,
   type Translation,
   Vcpu,
   type Words,
@@ -72,6 +68,8 @@ export interface VcpuElsewhere extends Pick<Vcpu, 'smi'> {
 export class X86Vcpu implements CpuHost, VirtualCpu {
   /** Number in the domain. */
   readonly id: number
+  /** The access that a device takes its time for. */
+  readonly record: AccessRecord
   /** The processor. */
   readonly cpu: Vcpu
   /** Local APIC. */
@@ -81,7 +79,6 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   readonly #world: X86Surroundings
   readonly #domain: Domain
   readonly #dispatch: IoDispatch
-  readonly #record: AccessRecord
   readonly #entry = new P2mEntry()
   /** Whether address line 20 is held low, outside system-management mode. */
   #a20Masked = false
@@ -108,9 +105,9 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.#domain = domain
     this.#dispatch = domain.dispatch
     this.apic = apic
+    this.record = domain.dispatch.requests.record(id)
     this.cpu = new Vcpu(engine, this, clocks)
     this.cpu.bootstrap = id === 0
-    this.#record = domain.dispatch.requests.record(id)
     this.translation = new GuestTranslation(id, domain, engine.processor.paging, apic, this.cpu.log, this.counts)
   }
 
@@ -198,8 +195,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     const claimant = this.#domain.secondLevel.claimant(gpa)
     if (claimant !== null) {
       if (!logged) return STATUS_RESTART
-      this.#record.describe(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
-      return this.#waitOrStop(this.#dispatch.submit(this.id, this.#record, claimant))
+      this.record.describe(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
+      return this.#waitOrStop(this.#dispatch.submit(this.id, this.record, claimant))
     }
     const status = this.#dispatch.mmioWriteOrSend(this.id, gpa, size, lo, hi)
     return status === STATUS_DONE ? status : this.#waitOrStop(status)
@@ -221,13 +218,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
    * Takes the answer to the request in flight, if it is there. It belongs to the present access, whatever the p2m says of the
    * address by now: the log has seen to it that the access is the same.
    */
-  answer(into: DeviceAnswer): number {
-    const dispatch = this.#dispatch
-    const status = dispatch.requests.take(this.id)
-    if (status === STATUS_RETRY) return status
-    into.lo = dispatch.lo
-    into.hi = dispatch.hi
-    into.count = dispatch.count
+  answer(): number {
+    const status = this.#dispatch.requests.take(this.id)
     return status === STATUS_DONE ? status : this.#waitOrStop(status)
   }
 
@@ -256,31 +248,19 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return status === STATUS_DONE ? status : this.#waitOrStop(status)
   }
 
-  /** Makes several elements of a repeated string instruction as one request. */
-  repeat(request: RepeatRequest): number {
-    const { port, address } = request
+  /** Makes several elements of a repeated string instruction as one request, which the record describes. */
+  repeat(): number {
+    const { record } = this
+    const port = record.type === IOREQ_TYPE_PIO
+    const address = requestAddress(record)
     const claimant = port ? null : this.#domain.secondLevel.claimant(address)
     if (claimant !== null || (!port && this.apic.decodes(address))) {
-      request.count = 0
+      record.made = 0
       return STATUS_DONE
     }
-    const { write, size, gpa, lo, hi } = request
-    const record = this.#record
-    const fill = gpa < 0
-    record.describe(
-      port ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY,
-      write ? IOREQ_WRITE : IOREQ_READ,
-      address,
-      size,
-      fill ? lo : gpa,
-      fill ? hi : Math.floor(gpa / TWO_32),
-    )
-    record.count = request.count
-    record.df = request.down
-    record.dataIsPointer = !fill
     const status = this.#waitOrStop(this.#dispatch.submit(this.id, record))
-    request.count = this.#dispatch.count
-    this.counts[port ? 'portAccesses' : 'mmioAccesses'] += request.count
+    record.made = this.#dispatch.count
+    this.counts[port ? 'portAccesses' : 'mmioAccesses'] += record.made
     return status
   }
 

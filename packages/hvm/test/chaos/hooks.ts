@@ -53,9 +53,10 @@ export function hook({ cpu, vcpu, domain }: ChaosMachine, adversary: Adversary, 
     prototype.beginWaiting.call(log, ...access)
   }
   const repeat = vcpu.repeat.bind(vcpu)
-  vcpu.repeat = (request) => {
-    adversary.named = request.gpa < 0 ? -1 : request.gpa >>> 12
-    return repeat(request)
+  vcpu.repeat = () => {
+    const { dataIsPointer, dataLo } = vcpu.record
+    adversary.named = dataIsPointer ? dataLo >>> 12 : -1
+    return repeat()
   }
   const ramAddress = vcpu.ramAddress.bind(vcpu)
   vcpu.ramAddress = (gpa) => {

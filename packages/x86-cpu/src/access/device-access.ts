@@ -10,7 +10,7 @@ import {
   SLOW_WRITE,
   type CpuHost,
   type RegisterPage,
-  type DeviceAnswer,
+  type Words,
 } from '../state/host.ts'
 import { type LoggedAccess, highWord, lowWord } from './logged-access.ts'
 import type { Pass } from './pass.ts'
@@ -68,7 +68,7 @@ export class DeviceAccess {
   readonly #breakpoints: DataBreakpoints
   readonly #places: DebugPlaces
   readonly #u32: Uint32Array
-  readonly #words: DeviceAnswer = { lo: 0, hi: 0, count: 0 }
+  readonly #words: Words = { lo: 0, hi: 0 }
   #lastChanges = -1
   #lastSet = -1
   /** Linear address without its 12 low bits, low word; and the high word, signed. */
@@ -220,15 +220,15 @@ export class DeviceAccess {
    * access, which is its only one, finds the answer.
    */
   answer(): number {
-    const words = this.#words
-    const status = this.#host.answer(words)
+    const { record } = this.#host
+    const status = this.#host.answer()
     if (status !== S.STATUS_DONE) return status
     const log = this.#log
     const { pending } = log
     const write = log.kind(pending) === AccessKind.MMIO_WRITE
     if (!write) {
-      this.#u32[DATA] = words.lo
-      this.#u32[DATA + 1] = words.hi
+      this.#u32[DATA] = record.lo
+      this.#u32[DATA + 1] = record.hi
     }
     if (this.#places.mmio) {
       const gpa = log.addressHi(pending) * 0x1_0000_0000 + log.addressLo(pending)

@@ -1,14 +1,7 @@
 import type { DebugPlaces } from '@retrap/engine'
 import { AccessKind, accessTag, type AccessLog } from '@retrap/replay'
 import type { MachineMemory } from '@retrap/memory'
-import {
-  SLOW_PARTS_SHIFT,
-  SLOW_PROBE,
-  SLOW_WRITE,
-  type CpuHost,
-  type Translation,
-  type DeviceAnswer,
-} from '../state/host.ts'
+import { SLOW_PARTS_SHIFT, SLOW_PROBE, SLOW_WRITE, type CpuHost, type Translation } from '../state/host.ts'
 import { STATUS_DONE, STATUS_RETRY, S_ELEMENT, S_DATA, STATUS_RESTART } from '../state/state-layout.ts'
 
 /** Memory accesses in a logged pass: each is recorded, or answered from its record. */
@@ -18,7 +11,6 @@ export class LoggedAccess {
   readonly #plain: PlainMemory
   readonly #places: DebugPlaces
   readonly #u32: Uint32Array
-  readonly #words: DeviceAnswer = { lo: 0, hi: 0, count: 0 }
 
   /** @param u32 - the state area */
   constructor(host: CpuHost, log: AccessLog, plain: PlainMemory, places: DebugPlaces, u32: Uint32Array) {
@@ -83,6 +75,7 @@ export class LoggedAccess {
 
   #performPiece(address: number, at: number, size: number, write: boolean): number {
     const log = this.#log
+    const host = this.#host
     const { data } = this.#plain
     const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
     const index = log.access(kind, address >>> 0, highWord(address), size, this.tag(at))
@@ -90,12 +83,12 @@ export class LoggedAccess {
     if (state !== STATUS_DONE) {
       if (write) log.setBytes(index, data, at)
       let status: number
-      if (state === STATUS_RETRY) status = this.#host.answer(this.#words)
-      else if (write) status = this.#host.physicalWrite(address, size, log.dataLo(index), log.dataHi(index), true)
-      else status = this.#host.physicalRead(address, size, this.#words, true)
+      if (state === STATUS_RETRY) status = host.answer()
+      else if (write) status = host.physicalWrite(address, size, log.dataLo(index), log.dataHi(index), true)
+      else status = host.physicalRead(address, size, host.record, true)
       if (status === STATUS_RETRY) log.wait(index)
       if (status !== STATUS_DONE) return status
-      if (!write) log.setData(index, this.#words.lo, this.#words.hi)
+      if (!write) log.setData(index, host.record.lo, host.record.hi)
       log.complete(index)
     }
     if (this.#places.mmio) this.#places.note('mmio', address, size, write, log.dataLo(index), log.dataHi(index))

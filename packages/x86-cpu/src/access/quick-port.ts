@@ -1,6 +1,6 @@
 import type { DebugPlaces } from '@retrap/engine'
 import { AccessKind, accessTag } from '@retrap/replay'
-import type { CpuHost, DeviceAnswer } from '../state/host.ts'
+import type { CpuHost, Words } from '../state/host.ts'
 import type { Pass, PortForm } from './pass.ts'
 import { R_IMM, R_LENGTH } from '../state/record.ts'
 import * as S from '../state/state-layout.ts'
@@ -24,7 +24,7 @@ export class QuickPort {
   readonly #host: CpuHost
   readonly #pass: Pass
   readonly #places: DebugPlaces
-  readonly #answer: DeviceAnswer = { lo: 0, hi: 0, count: 0 }
+  readonly #answer: Words = { lo: 0, hi: 0 }
 
   constructor(system: System, host: CpuHost, pass: Pass) {
     this.#system = system
@@ -93,12 +93,13 @@ export class QuickPort {
     const { log, portForm, length } = this.#pass
     const port = log.addressLo(log.pending)
     const { write, size } = portForm as PortForm
-    const status = this.#host.answer(this.#answer)
+    const host = this.#host
+    const status = host.answer()
     if (status !== S.STATUS_DONE) return status
-    if (!write) this.#system.writeRegister(S.S_GPR + 8 * RAX, size, this.#answer.lo, 0)
+    if (!write) this.#system.writeRegister(S.S_GPR + 8 * RAX, size, host.record.lo, 0)
     // A debugger may have come while the device took its time.
     if (this.#places.ports)
-      this.#places.note('port', port, size, write, write ? log.dataLo(log.pending) : this.#answer.lo, 0)
+      this.#places.note('port', port, size, write, write ? log.dataLo(log.pending) : host.record.lo, 0)
     log.end()
     this.#note(portForm as PortForm, port)
     this.#system.advanceBy(length)

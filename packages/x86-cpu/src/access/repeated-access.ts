@@ -1,7 +1,7 @@
 import type { DebugPlaces } from '@retrap/engine'
 import { ACCESS_AC, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
 import { AccessKind, accessTag, type AccessLog } from '@retrap/replay'
-import { SLOW_WRITE, type CpuHost, type RepeatRequest, type Words } from '../state/host.ts'
+import { IOREQ_COPY, IOREQ_PIO, IOREQ_READ, IOREQ_WRITE, SLOW_WRITE, type CpuHost, type Words } from '../state/host.ts'
 import { highWord } from './logged-access.ts'
 import * as S from '../state/state-layout.ts'
 import { CR0_AM } from '../state/architecture.ts'
@@ -25,17 +25,6 @@ export class RepeatedAccess {
   readonly #first = newTranslation()
   readonly #second = newTranslation()
   readonly #words: Words = { lo: 0, hi: 0 }
-  readonly #request: RepeatRequest = {
-    port: false,
-    write: false,
-    address: 0,
-    size: 0,
-    count: 0,
-    down: false,
-    gpa: 0,
-    lo: 0,
-    hi: 0,
-  }
 
   /** @param u32 - the state area */
   constructor(
@@ -114,23 +103,28 @@ export class RepeatedAccess {
     const kind = kinds[toDevice ? 1 : 0]!
     const index = log.access(kind, address >>> 0, highWord(address), size, accessTag(REPEAT_OPERAND | size, iterations))
     if (log.state(index) === S.STATUS_DONE) return 0
-    const request = this.#request
-    request.port = port >= 0
-    request.write = toDevice
-    request.address = address
-    request.size = size
-    request.count = iterations
-    request.down = down
-    request.gpa = gpa
-    request.lo = otherLo
-    request.hi = otherHi
-    status = log.state(index) === S.STATUS_RETRY ? host.answer(request) : host.repeat!(request)
+    const { record } = host
+    if (log.state(index) === S.STATUS_RETRY) status = host.answer()
+    else {
+      record.type = port >= 0 ? IOREQ_PIO : IOREQ_COPY
+      record.direction = toDevice ? IOREQ_WRITE : IOREQ_READ
+      record.addressLo = address >>> 0
+      record.addressHi = highWord(address)
+      record.size = size
+      record.count = iterations
+      record.df = down
+      record.dataIsPointer = gpa >= 0
+      record.dataLo = (gpa < 0 ? otherLo : gpa) >>> 0
+      record.dataHi = gpa < 0 ? otherHi >>> 0 : highWord(gpa)
+      status = host.repeat!()
+    }
     if (status === S.STATUS_RETRY) log.wait(index)
     else log.complete(index)
     if (status !== S.STATUS_DONE) return -status
-    if (port >= 0) this.#notePort(port, size, request.count, toDevice)
-    else this.#noteMemory(address, size, request.count, down, toDevice)
-    return request.count
+    const { made } = record
+    if (port >= 0) this.#notePort(port, size, made, toDevice)
+    else this.#noteMemory(address, size, made, down, toDevice)
+    return made
   }
 
   /**

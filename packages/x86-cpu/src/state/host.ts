@@ -31,35 +31,42 @@ export interface Words {
   hi: number
 }
 
-/** The answer to an access that a device has been asked for. */
-export interface DeviceAnswer extends Words {
-  /** Iterations that a request of {@link CpuHost.repeat} has made. */
-  count: number
-}
+/** `type` and `direction` of an {@link AccessRecord}, as in `ioreq_t` of Xen's public/hvm/ioreq.h. */
+export const IOREQ_PIO = 0
+export const IOREQ_COPY = 1
+export const IOREQ_WRITE = 0
+export const IOREQ_READ = 1
 
 /**
- * Several iterations of a string instruction between a device and RAM, as one request of a logged pass. The CPU owns the
- * record and reuses it.
+ * The access of a processor that a device takes its time for. The host has one record for each processor, and keeps it: the answer
+ * is in `lo`, `hi` and `made`, where the next pass reads it.
+ *
+ * The other fields are those of `ioreq_t`, and describe the request. The processor fills them in for several iterations of a string instruction
+ * between a device and RAM: `address` is the first element's at the device, all elements in RAM lie in one frame.
  */
-export interface RepeatRequest {
-  /** The device is at a port, not at guest-physical addresses. */
-  port: boolean
-  /** The device is written. */
-  write: boolean
-  /** The port, or the guest-physical address of the first element. */
-  address: number
+export interface AccessRecord extends Words {
+  /** `IOREQ_PIO` or `IOREQ_COPY`: a port, or guest-physical addresses. */
+  type: number
+  /** Whether the device is written or read: `IOREQ_WRITE` or `IOREQ_READ`. */
+  direction: number
+  /** The port, or bits 31:0 of the guest-physical address. */
+  addressLo: number
+  /** Bits 63:32 of the address. */
+  addressHi: number
+  /** Bits 31:0 of the value to store, or of the guest-physical address of the first element in RAM. */
+  dataLo: number
+  /** Bits 63:32 of either. */
+  dataHi: number
+  /** Elements. */
+  count: number
   /** Bytes of an element: 1, 2, 4 or 8. */
   size: number
-  /** Iterations to make; the host leaves how many it has made, 0 if they are to be made one by one. */
-  count: number
   /** Addresses go downwards, on both sides. */
-  down: boolean
-  /** Guest-physical address of the first element in RAM; all lie in one frame. −1: each element is stored `hi:lo`. */
-  gpa: number
-  /** Low word of the value to store. */
-  lo: number
-  /** High word of the value to store. */
-  hi: number
+  df: boolean
+  /** `data` is the address of the elements, not a value. */
+  dataIsPointer: boolean
+  /** Elements that have been made. */
+  made: number
 }
 
 /** A page of registers of 32 bits, at multiples of 16, some of which are words in machine memory. */
@@ -77,6 +84,8 @@ export interface RegisterPage {
  * exception of the guest's; STATUS_RETRY, its device has been asked; STATUS_RESTART, it was not logged and has to be. A VMCALL has STATUS_CONTINUE, too. Nothing may throw.
  */
 export interface CpuHost {
+  /** The record of this processor's access. */
+  readonly record: AccessRecord
   /**
    * Guest page walk and second-level look-up for one byte; sets A and D bits. `access` as `ACCESS_*` of `@retrap/paging`. In a logged pass `log` records the reads of
    * the walk and answers them again.
@@ -123,17 +132,19 @@ export interface CpuHost {
   /** Serves OUT of 1, 2 or 4 bytes. */
   portWrite(port: number, size: number, value: number, logged: boolean): number
   /**
-   * Makes several iterations of a string instruction. Without it, they are made one by one.
+   * Makes the iterations of a string instruction that {@link CpuHost.record} describes; of those, `made` of it says how many there
+   * were, 0 if they are to be made one by one. Without it, they always are.
    *
    * @returns STATUS_DONE or STATUS_RETRY
    */
-  repeat?(request: RepeatRequest): number
+  repeat?(): number
   /**
-   * Takes the answer to the access, or the request for several iterations, that a device was asked for last.
+   * Takes the answer to the access, or the request for several iterations, that a device was asked for last: it is in
+   * {@link CpuHost.record} then.
    *
    * @returns STATUS_DONE; STATUS_RETRY while there is none
    */
-  answer(into: DeviceAnswer): number
+  answer(): number
   /**
    * Whether a device answers each access of `size` bytes among these `bytes` at once, and none of them has to be logged.
    * Several iterations that move data between two such places are made in one pass, and so is IN or OUT where more than the

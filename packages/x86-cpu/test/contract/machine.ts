@@ -186,7 +186,7 @@ class ContractHost extends FlatHost implements TableReader {
 
   // ---------------------------------------------------------------- devices
 
-  #ask(access: DeviceAccess, logged: boolean, into: Words, make: (into: Words) => void): number {
+  #ask(access: DeviceAccess, logged: boolean, make: (into: Words) => void): number {
     if (!logged) return S.STATUS_RESTART
     const pending = this.#pending
     if (pending !== undefined)
@@ -194,23 +194,23 @@ class ContractHost extends FlatHost implements TableReader {
     this.accesses.push(access)
     this.#pending = { access, make }
     this.#refusals = this.plan.retries
-    return this.answer(into)
+    return this.answer()
   }
 
-  override answer(into: Words): number {
+  override answer(): number {
     if (this.#refusals > 0) {
       this.#refusals--
       return S.STATUS_RETRY
     }
     if (this.#pending === undefined) this.violation ??= 'an answer is asked for to nothing'
-    this.#pending?.make(into)
+    this.#pending?.make(this.record)
     this.#pending = undefined
     return S.STATUS_DONE
   }
 
   override physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
     if (gpa + size > RAM_BYTES) throw new Error(`read of nothing at ${gpa.toString(16)}`)
-    return this.#ask({ kind: 'read', address: gpa, size, lo: 0, hi: 0 }, logged, into, (words) => {
+    return this.#ask({ kind: 'read', address: gpa, size, lo: 0, hi: 0 }, logged, (words) => {
       words.lo = 0
       words.hi = 0
       for (let i = 0; i < size; i++) {
@@ -224,7 +224,7 @@ class ContractHost extends FlatHost implements TableReader {
   override physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
     const mask = size >= 4 ? 0xffff_ffff : (1 << (8 * size)) - 1
     const access = { address: gpa, size, lo: (lo & mask) >>> 0, hi: size === 8 ? hi >>> 0 : 0 }
-    return this.#ask({ kind: 'write', ...access }, logged, { lo: 0, hi: 0 }, () => {
+    return this.#ask({ kind: 'write', ...access }, logged, () => {
       for (let i = 0; i < size; i++)
         this.memory.u8[this.ramMa + gpa + i] = i < 4 ? lo >>> (8 * i) : hi >>> (8 * (i - 4))
     })
@@ -235,7 +235,7 @@ class ContractHost extends FlatHost implements TableReader {
       words.lo = Math.imul(port + 1, 0x9e37_79b1)
       words.hi = 0
     }
-    if (this.plan.ports) return this.#ask({ kind: 'in', address: port, size, lo: 0, hi: 0 }, logged, into, make)
+    if (this.plan.ports) return this.#ask({ kind: 'in', address: port, size, lo: 0, hi: 0 }, logged, make)
     make(into)
     return S.STATUS_DONE
   }
@@ -243,12 +243,7 @@ class ContractHost extends FlatHost implements TableReader {
   override portWrite(port: number, size: number, value: number, logged: boolean): number {
     const mask = size === 4 ? 0xffff_ffff : (1 << (8 * size)) - 1
     return this.plan.ports
-      ? this.#ask(
-          { kind: 'out', address: port, size, lo: (value & mask) >>> 0, hi: 0 },
-          logged,
-          { lo: 0, hi: 0 },
-          () => {},
-        )
+      ? this.#ask({ kind: 'out', address: port, size, lo: (value & mask) >>> 0, hi: 0 }, logged, () => {})
       : S.STATUS_DONE
   }
 

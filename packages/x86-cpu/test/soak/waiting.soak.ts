@@ -90,7 +90,7 @@ class Machine {
     host.portRead = (port, size, into, logged) => this.#access('in', port, size, into, logged)
     host.portWrite = (port, size, value, logged) =>
       this.#access(`out ${value.toString(16)}`, port, size, { lo: 0, hi: 0 }, logged)
-    host.answer = (into) => (this.#ready ? this.#answer(into) : STATUS_RETRY)
+    host.answer = () => (this.#ready ? this.#answer(host.record) : STATUS_RETRY)
     host.answersAtOnce = (port) => port && style === 'at once'
     host.cancelled = () => void (this.#asked = null)
     handlers(pc)

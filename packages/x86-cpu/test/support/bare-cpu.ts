@@ -5,7 +5,6 @@ import type { AccessLog } from '@retrap/replay'
 import {
   type CpuHost,
   FlatHost,
-  type DeviceAnswer,
   type CpuModel,
   type Exit,
   type InitialCpuState,
@@ -102,8 +101,8 @@ export class BareHost extends FlatHost {
   }
   /** Makes the access that waits. */
   #again: (into: Words) => number = () => STATUS_DONE
-  override answer(into: DeviceAnswer): number {
-    return this.#again(into)
+  override answer(): number {
+    return this.#again(this.record)
   }
   answersAtOnce(port: boolean): boolean {
     return port

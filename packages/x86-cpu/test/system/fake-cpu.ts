@@ -1,5 +1,13 @@
 import { DebugPlaces } from '@retrap/engine'
-import { type CpuHost, type Words, SLOW_IMPLICIT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../../src/state/host.ts'
+import {
+  type AccessRecord,
+  type CpuHost,
+  type Words,
+  SLOW_IMPLICIT,
+  SLOW_PROBE,
+  SLOW_STACK,
+  SLOW_WRITE,
+} from '../../src/state/host.ts'
 import { VECTOR_GP, VECTOR_PF, VECTOR_SS } from '../../src/state/vectors.ts'
 import * as S from '../../src/state/state-layout.ts'
 import type { Cpu, CpuClocks, MachineViews } from '../../src/system/cpu.ts'
@@ -13,6 +21,7 @@ const done = (): number => S.STATUS_DONE
 
 /** A host that answers from plain fields. */
 export class FakeHost implements CpuHost {
+  readonly record = {} as AccessRecord
   ports = new Map<number, number>()
   portWrites: [number, number, number][] = []
   msrs = new Map<number, bigint>()

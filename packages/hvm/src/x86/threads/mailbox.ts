@@ -41,7 +41,6 @@ export const MAILBOX_BYTES: number = 4 * WORDS
 const NONE = 0
 const MADE = 1
 const ANSWERED = 2
-const CANCELLED = 3
 
 /** Mail for the thread of a vCPU: the local APIC has an event, or the vCPU is to come home, between two instructions. */
 export const MAIL_LOOK = 1
@@ -114,22 +113,39 @@ export class Mailbox {
     this.#i32[ARGUMENTS + index + 1] = Math.floor(value / TWO_32)
   }
 
-  /**
-   * Makes a call with the arguments that were set.
-   *
-   * @param most - milliseconds of host time to wait for the answer; default until it is there
-   * @returns whether the answer is there
-   */
-  call(operation: number, most: number = Infinity): boolean {
+  /** Makes a call with the arguments that were set, and waits for the answer. @returns its status */
+  call(operation: number): number {
     const i32 = this.#i32
     i32[OPERATION] = operation
     Atomics.store(i32, CALL, MADE)
+    this.wait(this.#isAnswered, Infinity)
+    this.endCall()
+    return i32[STATUS]!
+  }
+
+  readonly #isAnswered = (): boolean => Atomics.load(this.#i32, CALL) === ANSWERED
+
+  /**
+   * Rings the bell of the domain's thread, and waits for what that thread is to do.
+   *
+   * @param most - milliseconds of host time
+   * @returns whether it is done
+   */
+  wait(isDone: () => boolean, most: number): boolean {
     this.#ringBell()
-    for (let i = 0; i < SPINS; i++) if (Atomics.load(i32, CALL) === ANSWERED) return true
+    for (let i = 0; i < SPINS; i++) if (isDone()) return true
     this.onWait?.leave()
-    const isAnswered = this.#await(most)
-    this.onWait?.enter()
-    return isAnswered
+    const until = performance.now() + most
+    for (;;) {
+      const seen = this.ring
+      const left = until - performance.now()
+      const isOver = isDone()
+      if (isOver || left <= 0) {
+        this.onWait?.enter()
+        return isOver
+      }
+      this.sleep(seen, left)
+    }
   }
 
   #ringBell(): void {
@@ -137,44 +153,9 @@ export class Mailbox {
     Atomics.notify(this.#memory, this.#bell)
   }
 
-  #await(most: number): boolean {
-    const i32 = this.#i32
-    const until = performance.now() + most
-    for (;;) {
-      const seen = Atomics.load(i32, RING)
-      if (Atomics.load(i32, CALL) === ANSWERED) return true
-      const left = until - performance.now()
-      if (left <= 0) return false
-      Atomics.wait(i32, RING, seen, Math.min(left, LONGEST_SLEEP_MS))
-    }
-  }
-
-  /** The call under way has been answered. */
-  get isAnswered(): boolean {
-    return Atomics.load(this.#i32, CALL) === ANSWERED
-  }
-
-  /** A call is under way, or its answer has not been taken. */
-  get isCalling(): boolean {
-    return Atomics.load(this.#i32, CALL) !== NONE
-  }
-
   /** The call is over: its answer has been taken. */
   endCall(): void {
     Atomics.store(this.#i32, CALL, NONE)
-  }
-
-  /** Cancels the call under way, if there is one: waits until the domain's thread has dropped it. */
-  cancelCall(): void {
-    if (!this.isCalling) return
-    if (Atomics.compareExchange(this.#i32, CALL, MADE, CANCELLED) === MADE) this.#ringBell()
-    this.#await(Infinity)
-    this.endCall()
-  }
-
-  /** The status in the answer. */
-  get status(): number {
-    return this.#i32[STATUS]!
   }
 
   /** A word of the answer. */
@@ -204,11 +185,6 @@ export class Mailbox {
     return Atomics.load(this.#i32, CALL) === MADE ? this.#i32[OPERATION]! : -1
   }
 
-  /** The vCPU does not want the answer any more. */
-  get isCancelled(): boolean {
-    return Atomics.load(this.#i32, CALL) === CANCELLED
-  }
-
   /** An argument of the call, unsigned. */
   argumentOf(index: number): number {
     return this.#i32[ARGUMENTS + index]! >>> 0
@@ -228,7 +204,7 @@ export class Mailbox {
   answer(status: number): void {
     this.#i32[STATUS] = status
     Atomics.store(this.#i32, CALL, ANSWERED)
-    this.#wake()
+    this.wake()
   }
 
   // ---------------------------------------------------------------- any thread
@@ -254,10 +230,11 @@ export class Mailbox {
     }
     // The vCPU is on the domain's thread.
     else this.#ringBell()
-    this.#wake()
+    this.wake()
   }
 
-  #wake(): void {
+  /** Wakes the thread of the vCPU, which has an answer or mail. */
+  wake(): void {
     Atomics.add(this.#i32, RING, 1)
     Atomics.notify(this.#i32, RING)
   }

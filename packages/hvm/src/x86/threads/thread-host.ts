@@ -1,3 +1,11 @@
+import {
+  type AccessRecord,
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PIO,
+  IOREQ_WRITE,
+  requestAddress,
+} from '@retrap/ioreq'
 import type { MachineMemory } from '@retrap/memory'
 import {
   EVENT_EXTINT,
@@ -12,7 +20,7 @@ import {
 } from '@retrap/irqchip'
 import type { P2m } from '@retrap/p2m'
 import { type AccessLog, STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED } from '@retrap/replay'
-import type { CpuHost, DeviceAnswer, RegisterPage, RepeatRequest, Translation, Vcpu, Words } from '@retrap/x86-cpu'
+import type { CpuHost, RegisterPage, Translation, Vcpu, Words } from '@retrap/x86-cpu'
 import { GuestTranslation } from '../guest-translation.ts'
 import { describeApicPage, readApicMsr, readApicPage, writeApicMsr, writeApicPage } from '../local-apic.ts'
 import { MAIL_HOME, type Mailbox } from './mailbox.ts'
@@ -47,18 +55,19 @@ export class ThreadHost implements CpuHost, IoApicPort {
     walks: 0,
     tableReads: 0,
   }
-  /** The answer to a device's access that its instruction has not taken yet: until then the mailbox is for others. */
-  readonly #answer: DeviceAnswer & { status: number } = { status: STATUS_RETRY, lo: 0, hi: 0, count: 0 }
+  readonly record: AccessRecord
+  readonly #isAnswered = (): boolean => !this.record.waits
   #pauses = 0
   /** Somebody has asked the vCPU to go home. */
   isAskedHome = false
   /** An SMI waits, which is for the domain's thread. */
   wantsHome = false
 
-  constructor(id: number, memory: MachineMemory, p2m: P2m, mailbox: Mailbox, clock: ThreadClock) {
+  constructor(id: number, memory: MachineMemory, p2m: P2m, mailbox: Mailbox, record: AccessRecord, clock: ThreadClock) {
     this.#id = id
     this.#memory = memory
     this.#mailbox = mailbox
+    this.record = record
     this.#clock = clock
     this.#p2m = p2m
   }
@@ -83,7 +92,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
         fault: (_vcpu: number, gpa: number, wanted: number) => {
           this.#wide(0, gpa)
           this.#mailbox.argument(2, wanted)
-          return this.#ask(O.SECOND_LEVEL_FAULT)
+          return this.#mailbox.call(O.SECOND_LEVEL_FAULT)
         },
         resolvedWrite: (gpa: number) => this.#address(O.RESOLVED_WRITE, gpa),
         tableWrite: (gpa: number) => {
@@ -102,25 +111,30 @@ export class ThreadHost implements CpuHost, IoApicPort {
     this.#mailbox.wideArgument(index, value)
   }
 
-  /** Makes a call whose answer the instruction waits for. @returns its status */
-  #call(operation: number): number {
-    const mailbox = this.#mailbox
-    if (!mailbox.call(operation, INLINE_MS)) return STATUS_RETRY
-    mailbox.endCall()
-    return mailbox.status
+  /** Makes an access of one element. @returns its status, with the answer in the record */
+  #access(
+    type: number,
+    direction: number,
+    address: number,
+    size: number,
+    lo: number,
+    hi: number,
+    logged: boolean,
+  ): number {
+    this.record.describe(type, direction, address, size, lo, hi)
+    return this.#send(logged)
   }
 
-  /** Makes a call that has an answer at once. */
-  #ask(operation: number): number {
-    const mailbox = this.#mailbox
-    mailbox.call(operation)
-    mailbox.endCall()
-    return mailbox.status
+  /** Hands the record to the domain's thread. The instruction waits a moment for the answer. */
+  #send(logged: boolean): number {
+    const { record } = this
+    record.publish(logged)
+    return this.#mailbox.wait(this.#isAnswered, INLINE_MS) ? record.status : STATUS_RETRY
   }
 
   #address(operation: number, gpa: number): number {
     this.#wide(0, gpa)
-    const status = this.#ask(operation)
+    const status = this.#mailbox.call(operation)
     return status === STATUS_DONE ? this.#mailbox.result(0) : -this.#mailbox.result(1)
   }
 
@@ -154,10 +168,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
 
   physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
     if (this.#apic.decodes(gpa)) return readApicPage(this.#apic, this.counts, gpa, size, into)
-    this.#wide(0, gpa)
-    this.#mailbox.argument(2, size)
-    this.#mailbox.argument(3, logged ? 1 : 0)
-    return this.#result(O.READ, into)
+    return this.#taken(this.#access(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0, logged), into)
   }
 
   registerPage(gpa: number, into: RegisterPage): boolean {
@@ -166,13 +177,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
 
   physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
     if (this.#apic.decodes(gpa)) return writeApicPage(this.#apic, this.counts, gpa, size, lo)
-    const mailbox = this.#mailbox
-    this.#wide(0, gpa)
-    mailbox.argument(2, size)
-    mailbox.argument(3, logged ? 1 : 0)
-    mailbox.argument(4, lo)
-    mailbox.argument(5, hi)
-    return this.#call(O.WRITE)
+    return this.#access(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi, logged)
   }
 
   romWrite(gpa: number, size: number, lo: number, hi: number): void {
@@ -181,7 +186,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
     mailbox.argument(2, size)
     mailbox.argument(4, lo)
     mailbox.argument(5, hi)
-    this.#ask(O.ROM_WRITE)
+    this.#mailbox.call(O.ROM_WRITE)
   }
 
   // ---------------------------------------------------------------- devices
@@ -191,71 +196,37 @@ export class ThreadHost implements CpuHost, IoApicPort {
     return false
   }
 
-  portRead(port: number, size: number, into: Words): number {
-    this.#mailbox.argument(0, port)
-    this.#mailbox.argument(1, size)
-    return this.#result(O.PORT_READ, into)
+  portRead(port: number, size: number, into: Words, logged: boolean): number {
+    return this.#taken(this.#access(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0, logged), into)
   }
 
-  portWrite(port: number, size: number, value: number): number {
-    this.#mailbox.argument(0, port)
-    this.#mailbox.argument(1, size)
-    this.#mailbox.argument(2, value)
-    return this.#call(O.PORT_WRITE)
-  }
-
-  repeat(request: RepeatRequest): number {
-    const mailbox = this.#mailbox
-    const isFill = request.gpa < 0
-    mailbox.argument(0, (request.port ? 1 : 0) | (request.write ? 2 : 0) | (request.down ? 4 : 0) | (isFill ? 8 : 0))
-    this.#wide(1, request.address)
-    mailbox.argument(3, request.size)
-    mailbox.argument(4, request.count)
-    this.#wide(5, isFill ? 0 : request.gpa)
-    mailbox.argument(7, request.lo)
-    mailbox.argument(8, request.hi)
-    const status = this.#call(O.REPEAT)
-    if (status === STATUS_RETRY) return status
-    request.count = mailbox.result(2)
-    request.lo = mailbox.result(0)
-    request.hi = mailbox.result(1)
+  /** An answer goes to another place than the record where its instruction needs no other pass. */
+  #taken(status: number, into: Words): number {
+    if (status !== STATUS_RETRY && into !== this.record) {
+      into.lo = this.record.lo
+      into.hi = this.record.hi
+    }
     return status
   }
 
-  answer(into: DeviceAnswer): number {
-    const { status, lo, hi, count } = this.#answer
-    if (status === STATUS_RETRY) return status
-    into.lo = lo
-    into.hi = hi
-    into.count = count
-    this.#answer.status = STATUS_RETRY
-    return status
+  portWrite(port: number, size: number, value: number, logged: boolean): number {
+    return this.#access(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0, logged)
   }
 
-  /** Takes the answer that an access waits for out of the mailbox. @returns false if it is not there yet */
-  takeAnswer(): boolean {
-    const mailbox = this.#mailbox
-    if (!mailbox.isCalling) return true
-    if (!mailbox.isAnswered) return false
-    const answer = this.#answer
-    answer.status = mailbox.status
-    answer.lo = mailbox.result(0)
-    answer.hi = mailbox.result(1)
-    answer.count = mailbox.result(2)
-    mailbox.endCall()
-    return true
+  repeat(): number {
+    const { record } = this
+    if (record.type === IOREQ_TYPE_PIO || !this.#apic.decodes(requestAddress(record))) return this.#send(true)
+    record.made = 0
+    return STATUS_DONE
   }
 
-  #result(operation: number, into: Words): number {
-    const status = this.#call(operation)
-    into.lo = this.#mailbox.result(0)
-    into.hi = this.#mailbox.result(1)
-    return status
+  answer(): number {
+    const { record } = this
+    return record.waits ? STATUS_RETRY : record.status
   }
 
   cancelled(): void {
-    this.#mailbox.cancelCall()
-    this.#answer.status = STATUS_RETRY
+    if (this.record.waits) this.#mailbox.call(O.CANCEL)
   }
 
   // ---------------------------------------------------------------- registers
@@ -264,7 +235,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
     const known = readApicMsr(this.#apic, index, into)
     if (known !== STATUS_UNHANDLED) return known
     this.#mailbox.argument(0, index)
-    const status = this.#ask(O.READ_MSR)
+    const status = this.#mailbox.call(O.READ_MSR)
     into.lo = this.#mailbox.result(0)
     into.hi = this.#mailbox.result(1)
     return status
@@ -278,7 +249,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
     mailbox.argument(0, index)
     mailbox.argument(1, lo)
     mailbox.argument(2, hi)
-    return this.#ask(O.WRITE_MSR)
+    return this.#mailbox.call(O.WRITE_MSR)
   }
 
   cpuid(leaf: number, subleaf: number, into: Uint32Array): void {
@@ -286,12 +257,12 @@ export class ThreadHost implements CpuHost, IoApicPort {
     mailbox.argument(0, leaf)
     mailbox.argument(1, subleaf)
     for (let i = 0; i < 4; i++) mailbox.argument(2 + i, into[i]!)
-    this.#ask(O.CPUID)
+    this.#mailbox.call(O.CPUID)
     for (let i = 0; i < 4; i++) into[i] = mailbox.result(i)
   }
 
   hypercall(): number {
-    return this.#ask(O.HYPERCALL)
+    return this.#mailbox.call(O.HYPERCALL)
   }
 
   timestamp(into: Words): void {
@@ -342,23 +313,23 @@ export class ThreadHost implements CpuHost, IoApicPort {
 
   /** The i8259's vector. */
   acknowledgePic(): number {
-    this.#ask(O.ACKNOWLEDGE_PIC)
+    this.#mailbox.call(O.ACKNOWLEDGE_PIC)
     return this.#mailbox.result(0)
   }
 
   /** A level-triggered interrupt has ended, for the I/O APIC. */
   eoi(vector: number): void {
     this.#mailbox.argument(0, vector)
-    this.#ask(O.END_OF_INTERRUPT)
+    this.#mailbox.call(O.END_OF_INTERRUPT)
   }
 
   /** The I/O APIC is to try again what no local APIC took. */
   retry(): void {
-    this.#ask(O.RETRY_INTERRUPTS)
+    this.#mailbox.call(O.RETRY_INTERRUPTS)
   }
 
   numericError(): void {
-    this.#ask(O.NUMERIC_ERROR)
+    this.#mailbox.call(O.NUMERIC_ERROR)
   }
 
   /** System-management mode is for the domain's thread, where SMRAM is seen. */

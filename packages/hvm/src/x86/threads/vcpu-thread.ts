@@ -1,3 +1,4 @@
+import { AccessRecord } from '@retrap/ioreq'
 import { attachLocalApic, type AttachedApicOptions, type LocalApic } from '@retrap/irqchip'
 import { MachineMemory, Neighbours, type WasmMemory } from '@retrap/memory'
 import { P2m } from '@retrap/p2m'
@@ -38,6 +39,8 @@ export interface ThreadStart {
   /** State of the interrupt controllers, mailboxes of all vCPUs. */
   readonly interrupts: number
   readonly mailboxes: readonly number[]
+  /** Its access record. */
+  readonly record: number
   readonly told: number
   readonly cpu: CpuModel | string
   readonly jit: boolean | { readonly threshold?: number }
@@ -99,7 +102,8 @@ export class VcpuThread {
     const mailbox = boxes[id]!
     const clock = new ThreadClock(memory.i32, start.told)
     const timer = new ThreadTimer(clock)
-    const host = new ThreadHost(id, memory, P2m.attach(memory, start.p2m), mailbox, clock)
+    const record = new AccessRecord(memory.i32, start.record >>> 2)
+    const host = new ThreadHost(id, memory, P2m.attach(memory, start.p2m), mailbox, record, clock)
     const vcpu = new Vcpu(engine, host, { tscHz, crystalHz: tscHz })
     vcpu.bootstrap = id === 0
     const { processor } = engine
@@ -167,7 +171,7 @@ export class VcpuThread {
       const { isAskedHome, wantsHome } = host
       const isHomeward = isAskedHome || wantsHome
       if (isHomeward && !vcpu.busy) return isAskedHome ? undefined : { reason: 'home' }
-      if (vcpu.busy && !host.takeAnswer()) {
+      if (vcpu.busy && host.record.waits) {
         mailbox.sleep(ring, ns / 1e6)
         continue
       }
@@ -181,8 +185,8 @@ export class VcpuThread {
       mailbox.retired = vcpu.retired
       if (exit === undefined) continue
       const { reason } = exit
-      // The call under way is waited for above; the frame that a pager is to bring is asked for again.
-      if (reason === 'blocked' && !mailbox.isCalling) mailbox.sleep(ring, POLL_MS)
+      // The answer of a device is waited for above; the frame that a pager is to bring is asked for again.
+      if (reason === 'blocked' && !host.record.waits) mailbox.sleep(ring, POLL_MS)
       if (reason === 'shutdown' || reason === 'debug') return { reason }
       if (reason === 'error') return { reason, message: String((exit as { error?: unknown }).error) }
     }

@@ -1,7 +1,8 @@
+import { IOREQ_READ, IOREQ_TYPE_PIO, requestAddress } from '@retrap/ioreq'
 import type { InterruptFabric } from '@retrap/irqchip'
 import { type MachineMemory, Neighbours } from '@retrap/memory'
 import { STATUS_DONE, STATUS_FAULT, STATUS_RETRY } from '@retrap/replay'
-import { allocateCounters, type CpuModel, type RepeatRequest, restoreVcpu, saveVcpu, type Words } from '@retrap/x86-cpu'
+import { allocateCounters, type CpuModel, restoreVcpu, saveVcpu, type Words } from '@retrap/x86-cpu'
 import type { Domain } from '../../domain.ts'
 import { ThreadSchedule } from '../../scheduling/thread-schedule.ts'
 import type { ThreadScheduleParts, VcpusElsewhere } from '../../scheduling/vcpus-elsewhere.ts'
@@ -143,6 +144,7 @@ export class VcpuThreads implements VcpusElsewhere {
     const { cpu, jit, codeCacheBytes, tscHz, interrupts, start } = this.#options
     const { memory, p2m } = this.#domain
     place.start(start(place.vcpu.id), {
+      record: place.vcpu.record.byteOffset,
       ...{ id: place.vcpu.id, memory: memory.memory, p2m: p2m.ma, bell: this.#bell, told: this.#told },
       ...{ neighbours: this.neighbours.at, countersAt: this.#counters[place.vcpu.id] },
       ...{ interrupts, mailboxes: this.#all.map(({ ma }) => ma), cpu, jit, codeCacheBytes, tscHz },
@@ -260,9 +262,7 @@ class VcpuPlace {
   #isCalledHome = false
   /** SMI# was asserted while it was away. */
   #smi = false
-  /** Its call waits for a device. */
-  waits = false
-  readonly #words: Words & { count: number } = { lo: 0, hi: 0, count: 0 }
+  readonly #words: Words = { lo: 0, hi: 0 }
   readonly #registers = new Uint32Array(4)
 
   readonly #interrupts: InterruptFabric
@@ -305,7 +305,7 @@ class VcpuPlace {
     const { vcpu } = this
     this.isAway = true
     this.#isCalledHome = false
-    this.waits = false
+    vcpu.record.status = STATUS_DONE
     const mailbox = this.#mailbox
     mailbox.endCall()
     mailbox.takeMail()
@@ -351,44 +351,59 @@ class VcpuPlace {
     this.#threads.came(vcpu.id, exit)
   }
 
-  /** Serves a call, or takes the answer that it waits for. @returns whether there was one */
+  /** Whether its access waits for a device. */
+  get waits(): boolean {
+    return this.vcpu.record.status === STATUS_RETRY
+  }
+
+  /** Makes its access, or takes the answer, or serves a call. @returns whether there was anything to do */
   serve(domain: Domain): boolean {
     if (!this.isAway) return false
-    const mailbox = this.#mailbox
     const { vcpu } = this
-    vcpu.cpu.retired = mailbox.retired
-    const words = this.#words
-    if (mailbox.isCancelled) {
-      this.waits = false
-      vcpu.cancelRequest()
-      mailbox.answer(STATUS_DONE)
-      return true
-    }
-    if (this.waits) {
-      const status = vcpu.answer(words)
-      if (status === STATUS_RETRY) return false
-      this.waits = false
-      this.#answer(status)
-      return true
-    }
-    const { operation } = mailbox
-    if (operation < 0) return false
-    words.count = 0
+    vcpu.cpu.retired = this.#mailbox.retired
     domain.callingVcpu = vcpu.id
-    const status = this.#perform(operation, domain)
+    const isServed = this.#serveAccess() || this.#serveCall(domain)
     domain.callingVcpu = -1
-    if (status === STATUS_RETRY && operation <= O.REPEAT) this.waits = true
-    else this.#answer(status)
+    return isServed
+  }
+
+  #serveAccess(): boolean {
+    const { vcpu, waits } = this
+    const { record } = vcpu
+    if (!waits && !record.isPublished) return false
+    const status = waits ? vcpu.answer() : this.#access()
+    if (waits && status === STATUS_RETRY) return false
+    record.status = status
+    if (status !== STATUS_RETRY) this.#mailbox.wake()
     return true
   }
 
-  #answer(status: number): void {
+  /** Makes the access that the record describes. @returns a status, with the answer in the record */
+  #access(): number {
+    const { vcpu } = this
+    const { record } = vcpu
+    const { type, direction, size, dataLo, dataHi, logged } = record
+    if (record.count > 1 || record.dataIsPointer) return vcpu.repeat()
+    record.made = 1
+    const address = requestAddress(record)
+    if (type === IOREQ_TYPE_PIO)
+      return direction === IOREQ_READ
+        ? vcpu.portRead(address, size, record, logged)
+        : vcpu.portWrite(address, size, dataLo, logged)
+    return direction === IOREQ_READ
+      ? vcpu.physicalRead(address, size, record, logged)
+      : vcpu.physicalWrite(address, size, dataLo, dataHi, logged)
+  }
+
+  #serveCall(domain: Domain): boolean {
     const mailbox = this.#mailbox
-    const { lo, hi, count } = this.#words
-    mailbox.setResult(0, lo)
-    mailbox.setResult(1, hi)
-    mailbox.setResult(2, count)
+    const { operation } = mailbox
+    if (operation < 0) return false
+    const status = this.#perform(operation, domain)
+    mailbox.setResult(0, this.#words.lo)
+    mailbox.setResult(1, this.#words.hi)
     mailbox.answer(status)
+    return true
   }
 
   #perform(operation: number, domain: Domain): number {
@@ -397,16 +412,10 @@ class VcpuPlace {
     const words = this.#words
     const a = (index: number): number => mailbox.argumentOf(index)
     switch (operation) {
-      case O.READ:
-        return vcpu.physicalRead(mailbox.wideArgumentOf(0), a(2), words, a(3) !== 0)
-      case O.WRITE:
-        return vcpu.physicalWrite(mailbox.wideArgumentOf(0), a(2), a(4), a(5), a(3) !== 0)
-      case O.PORT_READ:
-        return vcpu.portRead(a(0), a(1), words, true)
-      case O.PORT_WRITE:
-        return vcpu.portWrite(a(0), a(1), a(2), true)
-      case O.REPEAT:
-        return this.#repeat()
+      case O.CANCEL:
+        vcpu.cancelRequest()
+        vcpu.record.status = STATUS_DONE
+        return STATUS_DONE
       case O.ROM_WRITE:
         vcpu.romWrite(mailbox.wideArgumentOf(0), a(2), a(4), a(5))
         return STATUS_DONE
@@ -425,8 +434,8 @@ class VcpuPlace {
       case O.CPUID:
         for (let i = 0; i < 4; i++) this.#registers[i] = a(2 + i)
         vcpu.cpuid(a(0), a(1), this.#registers)
-        ;[words.lo, words.hi, words.count] = [this.#registers[0]!, this.#registers[1]!, this.#registers[2]!]
-        mailbox.setResult(3, this.#registers[3]!)
+        ;[words.lo, words.hi] = [this.#registers[0]!, this.#registers[1]!]
+        for (let i = 2; i < 4; i++) mailbox.setResult(i, this.#registers[i]!)
         return STATUS_DONE
       case O.ACKNOWLEDGE_PIC:
         words.lo = this.#interrupts.i8259.acknowledge()
@@ -456,28 +465,6 @@ class VcpuPlace {
     this.#words.lo = ma
     this.#words.hi = -ma
     return ma < 0 ? STATUS_FAULT : STATUS_DONE
-  }
-
-  #repeat(): number {
-    const mailbox = this.#mailbox
-    const a = (index: number): number => mailbox.argumentOf(index)
-    const how = a(0)
-    const request: RepeatRequest = {
-      port: (how & 1) !== 0,
-      write: (how & 2) !== 0,
-      down: (how & 4) !== 0,
-      address: mailbox.wideArgumentOf(1),
-      size: a(3),
-      count: a(4),
-      gpa: (how & 8) !== 0 ? -1 : mailbox.wideArgumentOf(5),
-      lo: a(7),
-      hi: a(8),
-    }
-    const status = this.vcpu.repeat(request)
-    this.#words.lo = request.lo
-    this.#words.hi = request.hi
-    this.#words.count = request.count
-    return status
   }
 
   /** Ends the thread. */
