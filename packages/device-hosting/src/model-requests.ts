@@ -13,7 +13,6 @@ import {
   IOREQ_TYPE_TIMEOFFSET,
   type IoRequest,
   type LocalModels,
-  type OneCall,
   PieceAccess,
   putBytes,
   type RegionTable,
@@ -60,7 +59,7 @@ class PendingAccess implements AccessRequest {
  * Serves the requests of one vCPU, one at a time: the access in progress, and how a model's promise ends it. Made
  * once, so that a request makes nothing.
  */
-class Service implements OneCall {
+class Service {
   readonly vcpu: number
   #replies: ReplyTarget
   /** The access in progress; null between requests. */
@@ -173,7 +172,7 @@ export class ModelRequests implements Requests {
   }
 
   /** Begins a vCPU's next request. @returns the service that answers it */
-  begin(vcpu: number, replies: ReplyTarget): Service {
+  #begin(vcpu: number, replies: ReplyTarget): Service {
     let service = this.services[vcpu]
     if (service === undefined || service.access !== null) {
       // The last request has been given up without an answer; a late response of its model is dropped.
@@ -186,9 +185,16 @@ export class ModelRequests implements Requests {
   }
 
   /** Serves one request; `replies` gets its answer at once or later. A vCPU has at most one at a time. */
-  serve(vcpu: number, request: IoRequest, replies: ReplyTarget): void {
+  serve(
+    vcpu: number,
+    request: IoRequest,
+    replies: ReplyTarget,
+    known: ClaimedRegion | null = null,
+    knownOffset = 0,
+  ): void {
     const { type, direction, count, size } = request
-    const service = this.begin(vcpu, replies)
+    const service = this.#begin(vcpu, replies)
+    if (known !== null) return service.call(known, knownOffset, size as 1 | 2 | 4, direction, request.dataLo)
     const access = service.access!
     if (type === IOREQ_TYPE_PCI_CONFIG) return this.#serveConfig(vcpu, access, request)
     if (type !== IOREQ_TYPE_PIO && type !== IOREQ_TYPE_COPY) return this.#serveNotice(vcpu, access, request)

@@ -23,12 +23,6 @@ export interface ReplyTarget {
   reject(vcpu: number, device: string, error: unknown): void
 }
 
-/** Serves a vCPU's request that one call of one handler answers. */
-export interface OneCall {
-  /** Calls the handler; a write has `value`. */
-  call(region: ClaimedRegion, offset: number, size: 1 | 2 | 4, direction: number, value: number): void
-}
-
 /** The models of this process: what lets an access bypass the request page. */
 export interface LocalModels {
   /** Ranges. */
@@ -37,10 +31,11 @@ export interface LocalModels {
   readonly functions: Pick<PciTree, 'read' | 'write' | 'ownerAt'>
   /** Serves requests. A vCPU has at most one at a time; its answer comes at once or later. */
   readonly requests: {
-    /** @param request - the caller's, to be read before this returns */
-    serve(vcpu: number, request: IoRequest, replies: ReplyTarget): void
-    /** Begins a request that one call of one handler answers. */
-    begin(vcpu: number, replies: ReplyTarget): OneCall
+    /**
+     * @param request - the caller's, to be read before this returns
+     * @param region - whose handler answers by one call, at `offset`, where that is known
+     */
+    serve(vcpu: number, request: IoRequest, replies: ReplyTarget, region?: ClaimedRegion | null, offset?: number): void
   }
 }
 

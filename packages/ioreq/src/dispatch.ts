@@ -16,10 +16,7 @@ import type { Registration } from './registration.ts'
 import type { IoreqServer, ServerOptions } from './server.ts'
 import { STATUS_DONE, STATUS_RESTART } from './status.ts'
 import type { Submission } from './submission.ts'
-import { isTaken, Wait } from './wait.ts'
-
-/** In place of a vCPU: nobody waits for an answer, so nothing is sent. */
-const NOBODY = -1
+import { isTaken, NOBODY, Wait } from './wait.ts'
 
 /**
  * Takes a domain's port, MMIO and PCI configuration accesses to the party that answers them: the hypervisor's own handlers,
@@ -329,11 +326,8 @@ export class IoDispatch {
       record.describe(L.IOREQ_TYPE_PIO, record.direction, port, record.size, record.dataLo, 0)
       return this.#access(vcpu, record)
     }
-    const status = this.#immediate.perform(record)
-    if (status !== STATUS_RESTART || vcpu === NOBODY) return status
-    this.#pending.free(vcpu)
     this.count = 1
-    return this.#submission.submit(vcpu, record, address)
+    return this.#submission.submit(vcpu, record)
   }
 
   // ---- logged accesses ----
@@ -361,7 +355,7 @@ export class IoDispatch {
     if (count === 1 && !request.dataIsPointer && !isClaimed) return this.#access(vcpu, request)
     if (request !== record) copyIoRequest(request, record)
     record.region = null
-    return isClaimed ? this.#pending.send(vcpu, record, claimant!) : this.#submission.submit(vcpu, record, address)
+    return isClaimed ? this.#pending.send(vcpu, record, claimant!) : this.#submission.submit(vcpu, record)
   }
 
   /**

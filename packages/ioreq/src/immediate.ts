@@ -4,12 +4,12 @@ import type { ConfigSpace } from './config-space.ts'
 import type { FailedAccess, FailureHandler } from './failures.ts'
 import { IOREQ_READ, IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO, IOREQ_WRITE } from './layout.ts'
 import { PORT_REGION, type MmioLookup, type PortLookup, type ServedRegion } from './lookup.ts'
-import { allDirect, localRegions, type Parties, type Party } from './parties.ts'
+import { localRegions, type Parties, type Party } from './parties.ts'
 import { PieceAccess } from './pieces.ts'
 import { isDirectCall, type ClaimedRegion } from './region.ts'
 import { createIoRequest, elementAddress, elementPointer, requestAddress, type IoRequest } from './request.ts'
 import { IoreqServer } from './server.ts'
-import { STATUS_DONE, STATUS_RESTART, STATUS_UNHANDLED } from './status.ts'
+import { STATUS_DONE, STATUS_UNHANDLED } from './status.ts'
 import type { IoTraceRecord } from './trace.ts'
 import { tracedDevice } from './wait.ts'
 import { allOnes, putBytes, wordAt } from './words.ts'
@@ -54,42 +54,29 @@ export class ImmediateAccess {
     this.#trace = options.trace
   }
 
-  /** Makes an access of one element. @returns `STATUS_RESTART`, having done nothing, where it cannot be made at once */
-  perform(request: IoRequest): number {
-    const status = this.#perform(request)
-    if (this.#trace !== undefined && status !== STATUS_RESTART) this.#traceAccess(status, request)
-    return status
+  /** Makes an access of one element. @param party - as in {@link ImmediateAccess.elements} */
+  perform(request: IoRequest, party: Party | null): number {
+    const { dataLo, dataHi } = request
+    return this.#traced(
+      request,
+      party === null
+        ? this.#config(this.#parties.selectFunction(this.#space.bdf)!, request)
+        : this.#split(party, request, requestAddress(request), dataLo, dataHi),
+    )
   }
 
-  #perform(request: IoRequest): number {
-    const { type, direction, size, dataLo } = request
-    const address = requestAddress(request)
-    if (this.#space.decodes(type, address, size)) {
-      const server = this.#parties.selectFunction(this.#space.bdf)
-      if (server === null) return this.unhandled(size)
-      return server.channel.functions === null ? STATUS_RESTART : this.#config(server, request)
-    }
-    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
-    const last = address + size - 1
-    const party = this.#parties.select(kind, address, last)
-    if (party !== null && !allDirect(party, kind, address, last)) return STATUS_RESTART
-    // The dword is latched and still forwarded.
-    if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size)) this.#space.address.value = dataLo
-    if (party === null) return this.unclaimed(request)
-    return this.#split(party, request, address, dataLo, request.dataHi)
-  }
-
-  /** Makes an access that no range holds. */
-  unclaimed({ type, direction, size, addressLo }: IoRequest): number {
+  /** Makes an access of one element that no party has. */
+  unclaimed(request: IoRequest): number {
+    const { type, direction, size, addressLo } = request
     // Where there are PCI functions and no model of a host bridge has claimed the port, the latch itself answers.
     if (this.#space.isLatch(type, addressLo, size) && this.#parties.hasFunctions()) {
       if (direction === IOREQ_READ) {
         this.#answer.lo = this.#space.address.value
         this.#answer.hi = 0
       }
-      return STATUS_DONE
+      return this.#traced(request, STATUS_DONE)
     }
-    return this.unhandled(size)
+    return this.#traced(request, this.unhandled(size))
   }
 
   /** Leaves the answer of an access that nobody takes. */
@@ -221,7 +208,9 @@ export class ImmediateAccess {
     return this.#failures.fail(party instanceof IoreqServer ? party : null, region.device, access, error)
   }
 
-  #traceAccess(status: number, { type, direction, addressLo, addressHi, size, dataLo, dataHi }: IoRequest): void {
+  /** Traces an access of one element, where that is wanted. @returns its status */
+  #traced({ type, direction, addressLo, addressHi, size, dataLo, dataHi }: IoRequest, status: number): number {
+    if (this.#trace === undefined) return status
     const address = addressHi * 2 ** 32 + addressLo
     const config = this.#space.decodes(type, address, size)
     const party = config
@@ -236,7 +225,7 @@ export class ImmediateAccess {
     const read = direction === IOREQ_READ
     const server = party === null ? '' : party instanceof IoreqServer ? party.name : 'hypervisor'
     const device = party instanceof IoreqServer ? tracedDevice(party, request) : server
-    this.#trace!({
+    this.#trace({
       event: status === STATUS_DONE ? 'done' : status === STATUS_UNHANDLED ? 'unhandled' : 'ended',
       vcpu: -1,
       server,
@@ -245,5 +234,6 @@ export class ImmediateAccess {
       lo: read ? this.#answer.lo : dataLo,
       hi: read ? this.#answer.hi : dataHi,
     })
+    return status
   }
 }

@@ -1,4 +1,4 @@
-import type { IoRequest } from './request.ts'
+import { copyIoRequest, type IoRequest } from './request.ts'
 import { IOREQ_BYTES } from './layout.ts'
 
 /** Words of an `ioreq_t`. */
@@ -143,16 +143,6 @@ export class IoreqFields implements IoRequest {
 
   /** Copies the fields, whatever the state. */
   readInto(into: IoRequest): void {
-    const flags = this.flags()
-    into.type = flags >>> TYPE_SHIFT
-    into.direction = (flags >>> DIR_SHIFT) & 1
-    into.df = (flags & DF) !== 0
-    into.dataIsPointer = (flags & DATA_IS_PTR) !== 0
-    into.addressLo = this.#get(ADDR_LO)
-    into.addressHi = this.#get(ADDR_HI)
-    into.dataLo = this.#get(DATA_LO)
-    into.dataHi = this.#get(DATA_HI)
-    into.count = this.#get(COUNT)
-    into.size = this.#get(SIZE)
+    copyIoRequest(this, into)
   }
 }

@@ -32,12 +32,7 @@ export class LocalChannel implements Channel, ReplyTarget {
   }
 
   send(vcpu: number, record: AccessRecord): void {
-    const { region } = record
-    if (region === null) this.#requests.serve(vcpu, record, this)
-    else {
-      const { size, direction, dataLo } = record
-      this.#requests.begin(vcpu, this).call(region, record.offset, size as 1 | 2 | 4, direction, dataLo)
-    }
+    this.#requests.serve(vcpu, record, this, record.region, record.offset)
   }
 
   isOver(_vcpu: number, { state }: AccessRecord): boolean {

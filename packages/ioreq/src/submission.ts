@@ -2,14 +2,14 @@ import type { ConfigSpace } from './config-space.ts'
 import type { FailureHandler } from './failures.ts'
 import type { ImmediateAccess } from './immediate.ts'
 import { IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO, IOREQ_TYPE_TIMEOFFSET, IOREQ_WRITE } from './layout.ts'
-import { allDirect, type Parties } from './parties.ts'
+import { allDirect, localRegions, type Parties } from './parties.ts'
 import type { PendingRequests } from './pending.ts'
 import { RegionTable } from './region-table.ts'
-import { copyIoRequest, createIoRequest, elementAddress, type IoRequest } from './request.ts'
+import { copyIoRequest, createIoRequest, elementAddress, type IoRequest, requestAddress } from './request.ts'
 import type { IoreqServer } from './server.ts'
-import { STATUS_DONE } from './status.ts'
+import { STATUS_DONE, STATUS_RESTART } from './status.ts'
 import type { IoTraceRecord } from './trace.ts'
-import { tracedDevice, type Wait } from './wait.ts'
+import { NOBODY, tracedDevice, type Wait } from './wait.ts'
 
 /** The parts of a {@link Submission}. */
 export interface SubmissionParts {
@@ -23,7 +23,7 @@ export interface SubmissionParts {
   readonly trace: ((record: IoTraceRecord) => void) | undefined
 }
 
-/** Chooses the party of a logged access, and sends it there: to a slot, into a ring, or to handlers at once. */
+/** Chooses the party of an access that no look-up has found a party for, and takes it there: to handlers, a channel, or a ring. */
 export class Submission {
   readonly #parts: SubmissionParts
   readonly #parties: Parties
@@ -37,42 +37,41 @@ export class Submission {
     this.#answer = parts.answer
   }
 
-  /** Makes an access that no look-up has found a party for. @returns as `IoDispatch.submit` */
-  submit(vcpu: number, record: Wait, address: number): number {
-    if (this.#space.decodes(record.type, address, record.size)) return this.#submitConfig(vcpu, record)
-    return this.#submitRange(vcpu, record, address)
-  }
-
-  /** Makes an access to the PCI function that the configuration space has decoded. */
-  #submitConfig(vcpu: number, record: Wait): number {
-    const { bdf, register } = this.#space
-    const server = this.#parties.selectFunction(bdf)
-    if (server === null) return this.#parts.immediate.unhandled(record.size)
-    if (server.channel.functions !== null) return this.#parts.immediate.elements(record, null)
-    record.type = IOREQ_TYPE_PCI_CONFIG
-    record.addressHi = bdf
-    record.addressLo = register
-    return this.#parts.pending.send(vcpu, record, server)
-  }
-
-  /** Makes an access to ports or guest-physical addresses, of all its elements if one claimant has them all. */
-  #submitRange(vcpu: number, record: Wait, address: number): number {
+  /** Makes an access. @returns as `IoDispatch.submit`; where nobody waits, `STATUS_RESTART` with nothing done instead of a request */
+  submit(vcpu: number, record: Wait): number {
     const { size, count, type, direction } = record
+    const { immediate, pending } = this.#parts
+    const address = requestAddress(record)
+    const isConfig = this.#space.decodes(type, address, size)
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
     const end = elementAddress(record, count - 1)
     const first = Math.min(address, end)
     const last = Math.max(address, end) + size - 1
-    const party = this.#parties.select(kind, first, last)
-    if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size)) this.#space.address.value = record.dataLo
-    if (party === null) {
-      if (count === 1) return this.#parts.immediate.unclaimed(record)
-      this.#answer.count = 0
-      return this.#parts.immediate.unhandled(size)
+    const party = isConfig ? this.#parties.selectFunction(this.#space.bdf) : this.#parties.select(kind, first, last)
+    const isLocal = party === null || (isConfig ? localRegions(party) !== null : allDirect(party, kind, first, last))
+    if (!isLocal) {
+      if (vcpu === NOBODY) return STATUS_RESTART
+      pending.free(vcpu)
     }
-    if (allDirect(party, kind, first, last)) return this.#parts.immediate.elements(record, party)
+    // The dword is latched and still forwarded.
+    if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size)) this.#space.address.value = record.dataLo
+    const isOne = count === 1 && !record.dataIsPointer
+    if (party === null) {
+      if (count === 1) return immediate.unclaimed(record)
+      if (!isConfig) this.#answer.count = 0
+      return immediate.unhandled(size)
+    }
+    if (isLocal) {
+      const owner = isConfig ? null : party
+      return isOne ? immediate.perform(record, owner) : immediate.elements(record, owner)
+    }
     if (party instanceof RegionTable) throw new Error('invariant: internal regions are direct')
-    if (direction === IOREQ_WRITE && this.#buffer(vcpu, party, record, first, last)) return STATUS_DONE
-    return this.#parts.pending.send(vcpu, record, party)
+    if (isConfig) {
+      record.type = IOREQ_TYPE_PCI_CONFIG
+      record.addressHi = this.#space.bdf
+      record.addressLo = this.#space.register
+    } else if (direction === IOREQ_WRITE && this.#buffer(vcpu, party, record, first, last)) return STATUS_DONE
+    return pending.send(vcpu, record, party)
   }
 
   /** Puts a write into the server's ring, where that is declared and possible. */

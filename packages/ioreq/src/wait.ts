@@ -10,6 +10,9 @@ import {
 } from './layout.ts'
 import type { IoreqServer } from './server.ts'
 
+/** In place of a vCPU: no vCPU waits for an answer, so nothing is sent. */
+export const NOBODY = -1
+
 /** The record of one vCPU, and what it waits for: an answer, or acknowledgements of an invalidation. */
 export class Wait extends AccessRecord {
   /** The server that is to answer. */

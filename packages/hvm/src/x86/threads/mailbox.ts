@@ -102,21 +102,23 @@ export class Mailbox {
     Atomics.store(this.#i32, EVENTS_AT, 0)
   }
 
-  /** Sets an argument of the next call. */
-  argument(index: number, value: number): void {
-    this.#i32[ARGUMENTS + index] = value
-  }
-
-  /** Sets an argument of up to 2^53, which takes two places. */
-  wideArgument(index: number, value: number): void {
-    this.#i32[ARGUMENTS + index] = value
-    this.#i32[ARGUMENTS + index + 1] = Math.floor(value / TWO_32)
-  }
-
-  /** Makes a call with the arguments that were set, and waits for the answer. @returns its status */
-  call(operation: number): number {
+  /**
+   * Makes a call, and waits for the answer.
+   *
+   * @param operation - of `operations.ts`
+   * @param address - the first argument: up to 2^53, of which the second word is argument 1; the others follow as arguments 2 to 6
+   * @returns the status of the answer
+   */
+  call(operation: number, address = 0, a = 0, b = 0, c = 0, d = 0, e = 0): number {
     const i32 = this.#i32
     i32[OPERATION] = operation
+    i32[ARGUMENTS] = address
+    i32[ARGUMENTS + 1] = Math.floor(address / TWO_32)
+    i32[ARGUMENTS + 2] = a
+    i32[ARGUMENTS + 3] = b
+    i32[ARGUMENTS + 4] = c
+    i32[ARGUMENTS + 5] = d
+    i32[ARGUMENTS + 6] = e
     Atomics.store(i32, CALL, MADE)
     this.wait(this.#isAnswered, Infinity)
     this.endCall()
@@ -186,13 +188,13 @@ export class Mailbox {
   }
 
   /** An argument of the call, unsigned. */
-  argumentOf(index: number): number {
+  argument(index: number): number {
     return this.#i32[ARGUMENTS + index]! >>> 0
   }
 
-  /** An argument of up to 2^53. */
-  wideArgumentOf(index: number): number {
-    return this.argumentOf(index) + this.argumentOf(index + 1) * TWO_32
+  /** The first argument, of up to 2^53. */
+  get address(): number {
+    return this.argument(0) + this.argument(1) * TWO_32
   }
 
   /** Sets a word of the answer. */

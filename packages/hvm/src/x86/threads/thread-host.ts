@@ -89,11 +89,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
       },
       secondLevel: {
         peek: (gpa: number) => p2m.translate(gpa),
-        fault: (_vcpu: number, gpa: number, wanted: number) => {
-          this.#wide(0, gpa)
-          this.#mailbox.argument(2, wanted)
-          return this.#mailbox.call(O.SECOND_LEVEL_FAULT)
-        },
+        fault: (_vcpu: number, gpa: number, wanted: number) => this.#mailbox.call(O.SECOND_LEVEL_FAULT, gpa, wanted),
         resolvedWrite: (gpa: number) => this.#address(O.RESOLVED_WRITE, gpa),
         tableWrite: (gpa: number) => {
           const ma = p2m.translateWrite(gpa)
@@ -105,10 +101,6 @@ export class ThreadHost implements CpuHost, IoApicPort {
       wake: () => undefined,
     }
     this.#translation = new GuestTranslation(this.#id, domain, paging, apic, vcpu.log, this.counts)
-  }
-
-  #wide(index: number, value: number): void {
-    this.#mailbox.wideArgument(index, value)
   }
 
   /** Makes an access of one element. @returns its status, with the answer in the record */
@@ -133,8 +125,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
   }
 
   #address(operation: number, gpa: number): number {
-    this.#wide(0, gpa)
-    const status = this.#mailbox.call(operation)
+    const status = this.#mailbox.call(operation, gpa)
     return status === STATUS_DONE ? this.#mailbox.result(0) : -this.#mailbox.result(1)
   }
 
@@ -181,12 +172,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
   }
 
   romWrite(gpa: number, size: number, lo: number, hi: number): void {
-    const mailbox = this.#mailbox
-    this.#wide(0, gpa)
-    mailbox.argument(2, size)
-    mailbox.argument(4, lo)
-    mailbox.argument(5, hi)
-    this.#mailbox.call(O.ROM_WRITE)
+    this.#mailbox.call(O.ROM_WRITE, gpa, size, lo, hi)
   }
 
   // ---------------------------------------------------------------- devices
@@ -234,8 +220,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
   readMsr(index: number, into: Words): number {
     const known = readApicMsr(this.#apic, index, into)
     if (known !== STATUS_UNHANDLED) return known
-    this.#mailbox.argument(0, index)
-    const status = this.#mailbox.call(O.READ_MSR)
+    const status = this.#mailbox.call(O.READ_MSR, index)
     into.lo = this.#mailbox.result(0)
     into.hi = this.#mailbox.result(1)
     return status
@@ -245,19 +230,12 @@ export class ThreadHost implements CpuHost, IoApicPort {
     const known = writeApicMsr(this.#apic, index, lo, hi)
     if (index === MSR_APIC_BASE && known === STATUS_DONE) this.#vcpu.flushTlb(true)
     if (known !== STATUS_UNHANDLED) return known
-    const mailbox = this.#mailbox
-    mailbox.argument(0, index)
-    mailbox.argument(1, lo)
-    mailbox.argument(2, hi)
-    return this.#mailbox.call(O.WRITE_MSR)
+    return this.#mailbox.call(O.WRITE_MSR, index, lo, hi)
   }
 
   cpuid(leaf: number, subleaf: number, into: Uint32Array): void {
     const mailbox = this.#mailbox
-    mailbox.argument(0, leaf)
-    mailbox.argument(1, subleaf)
-    for (let i = 0; i < 4; i++) mailbox.argument(2 + i, into[i]!)
-    this.#mailbox.call(O.CPUID)
+    mailbox.call(O.CPUID, leaf, subleaf, into[0], into[1], into[2], into[3])
     for (let i = 0; i < 4; i++) into[i] = mailbox.result(i)
   }
 
@@ -319,8 +297,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
 
   /** A level-triggered interrupt has ended, for the I/O APIC. */
   eoi(vector: number): void {
-    this.#mailbox.argument(0, vector)
-    this.#mailbox.call(O.END_OF_INTERRUPT)
+    this.#mailbox.call(O.END_OF_INTERRUPT, vector)
   }
 
   /** The I/O APIC is to try again what no local APIC took. */

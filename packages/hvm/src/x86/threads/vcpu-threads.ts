@@ -410,30 +410,30 @@ class VcpuPlace {
     const mailbox = this.#mailbox
     const { vcpu } = this
     const words = this.#words
-    const a = (index: number): number => mailbox.argumentOf(index)
+    const a = (index: number): number => mailbox.argument(index)
     switch (operation) {
       case O.CANCEL:
         vcpu.cancelRequest()
         vcpu.record.status = STATUS_DONE
         return STATUS_DONE
       case O.ROM_WRITE:
-        vcpu.romWrite(mailbox.wideArgumentOf(0), a(2), a(4), a(5))
+        vcpu.romWrite(mailbox.address, a(2), a(3), a(4))
         return STATUS_DONE
       case O.RAM_ADDRESS:
-        return this.#written(vcpu.ramAddress(mailbox.wideArgumentOf(0)))
+        return this.#written(vcpu.ramAddress(mailbox.address))
       case O.SECOND_LEVEL_FAULT:
-        return domain.secondLevel.fault(vcpu.id, mailbox.wideArgumentOf(0), a(2))
+        return domain.secondLevel.fault(vcpu.id, mailbox.address, a(2))
       case O.RESOLVED_WRITE:
-        return this.#written(domain.secondLevel.resolvedWrite(mailbox.wideArgumentOf(0)))
+        return this.#written(domain.secondLevel.resolvedWrite(mailbox.address))
       case O.TABLE_WRITE:
-        return this.#written(domain.secondLevel.tableWrite(mailbox.wideArgumentOf(0), vcpu.id))
+        return this.#written(domain.secondLevel.tableWrite(mailbox.address, vcpu.id))
       case O.READ_MSR:
         return vcpu.readMsr(a(0), words)
       case O.WRITE_MSR:
-        return vcpu.writeMsr(a(0), a(1), a(2))
+        return vcpu.writeMsr(a(0), a(2), a(3))
       case O.CPUID:
-        for (let i = 0; i < 4; i++) this.#registers[i] = a(2 + i)
-        vcpu.cpuid(a(0), a(1), this.#registers)
+        for (let i = 0; i < 4; i++) this.#registers[i] = a(3 + i)
+        vcpu.cpuid(a(0), a(2), this.#registers)
         ;[words.lo, words.hi] = [this.#registers[0]!, this.#registers[1]!]
         for (let i = 2; i < 4; i++) mailbox.setResult(i, this.#registers[i]!)
         return STATUS_DONE
@@ -456,7 +456,7 @@ class VcpuPlace {
 
   /** An address in the answer, of RAM that the thread is going to write. */
   #written(ma: number): number {
-    this.#threads.logged.note(this.#mailbox.wideArgumentOf(0), ma)
+    this.#threads.logged.note(this.#mailbox.address, ma)
     return this.#address(ma)
   }
 
