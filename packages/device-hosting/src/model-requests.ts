@@ -192,15 +192,15 @@ export class ModelRequests implements Requests {
     known: ClaimedRegion | null = null,
     knownOffset = 0,
   ): void {
-    const { type, direction, count, size } = request
     const service = this.#begin(vcpu, replies)
-    if (known !== null) return service.call(known, knownOffset, size as 1 | 2 | 4, direction, request.dataLo)
+    const { direction, size, dataLo } = request
+    if (known !== null) return service.call(known, knownOffset, size as 1 | 2 | 4, direction, dataLo)
+    const { type, count } = request
     const access = service.access!
     if (type === IOREQ_TYPE_PCI_CONFIG) return this.#serveConfig(vcpu, access, request)
     if (type !== IOREQ_TYPE_PIO && type !== IOREQ_TYPE_COPY) return this.#serveNotice(vcpu, access, request)
     const address = requestAddress(request)
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
-    const { dataLo } = request
     if (count === 1 && !request.dataIsPointer) {
       const region = this.#table.regionAt(kind, address)
       const offset = region === null ? 0 : address - region.base

@@ -1,3 +1,4 @@
+import type { Word64 } from '@retrap/device'
 import { cut } from '@retrap/device/host'
 import * as F from './ioreq-fields.ts'
 import { IoreqFields } from './ioreq-fields.ts'
@@ -6,15 +7,15 @@ import type { ClaimedRegion } from './region.ts'
 import { STATUS_RETRY } from './status.ts'
 
 // Words of a record behind its `ioreq_t`.
-const STATE = F.IOREQ_WORDS
-const LO = F.IOREQ_WORDS + 1
-const HI = F.IOREQ_WORDS + 2
-const MADE = F.IOREQ_WORDS + 3
-const STATUS = F.IOREQ_WORDS + 4
-const LOGGED = F.IOREQ_WORDS + 5
+const LO = F.IOREQ_WORDS
+const HI = F.IOREQ_WORDS + 1
+const MADE = F.IOREQ_WORDS + 2
+const STATUS = F.IOREQ_WORDS + 3
 
-/** In place of a status: the thread of a domain has not seen the request yet. */
-const PUBLISHED = -1
+/** In place of a status: the domain's thread has yet to make the access. */
+export const PUBLISHED: number = -1
+/** The same, of an access in a logged pass. */
+export const PUBLISHED_LOGGED: number = -2
 
 /** Words of an {@link AccessRecord}: a cache line. */
 export const RECORD_WORDS = 16
@@ -27,7 +28,13 @@ export const RECORDS_PER_PAGE: number = IOREQ_PAGE_BYTES / (4 * RECORD_WORDS)
  * follows the answer reads the answer there.
  */
 export class AccessRecord extends IoreqFields {
-  // The domain's view alone has these four.
+  // The view of the domain's thread alone has these five.
+  /**
+   * Where the request stands: `STATE_IOREQ_NONE`, there is none; `STATE_IOREQ_READY`, it is being sent, and its sender looks
+   * for the outcome; `STATE_IOREQ_INPROCESS`, its server has it, or gets it when an earlier one has drained;
+   * `STATE_IORESP_READY`, it is over, and to be taken. The party that completes it is the one that leaves INPROCESS.
+   */
+  state: number = STATE_IOREQ_NONE
   /** The region whose handler answers by one call, where that has been found already. */
   region: ClaimedRegion | null = null
   /** Offset of the access in `region`. */
@@ -36,18 +43,6 @@ export class AccessRecord extends IoreqFields {
   seenState: number = STATE_IOREQ_NONE
   /** `STATUS_RETRY` unless the wait is over without an answer. */
   ended: number = STATUS_RETRY
-
-  /**
-   * The state of the request. `STATE_IOREQ_NONE`: there is no request. `STATE_IOREQ_READY`: the request is being sent.
-   * `STATE_IOREQ_INPROCESS`: the server has it, or gets it when an earlier request has drained. `STATE_IORESP_READY`: the record has the
-   * answer, which has not been taken.
-   */
-  get state(): number {
-    return this.words[this.base + STATE]!
-  }
-  set state(value: number) {
-    this.words[this.base + STATE] = value
-  }
 
   /** Bits 31:0 of the answer. */
   get lo(): number {
@@ -71,9 +66,10 @@ export class AccessRecord extends IoreqFields {
     this.words[this.base + MADE] = value
   }
 
-  // Between the thread of a vCPU and that of its domain. Who changes this word has written the others before.
-
-  /** `STATUS_*` of the access of a vCPU in a thread; `STATUS_RETRY` while it waits. */
+  /**
+   * Where the access of a vCPU in a thread stands: {@link PUBLISHED} or {@link PUBLISHED_LOGGED}; `STATUS_RETRY` while the domain's thread waits
+   * for the answer; then the status of the access. The thread that changes it has written the other words before.
+   */
   get status(): number {
     return Atomics.load(this.words, this.base + STATUS)
   }
@@ -81,34 +77,16 @@ export class AccessRecord extends IoreqFields {
     Atomics.store(this.words, this.base + STATUS, value)
   }
 
-  /** Hands the request to the domain's thread. @param logged - the access is of a logged pass */
-  publish(logged: boolean): void {
-    this.words[this.base + LOGGED] = logged ? 1 : 0
-    this.status = PUBLISHED
-  }
-
-  /** Whether the domain's thread has yet to make the access. */
-  get isPublished(): boolean {
-    return this.status === PUBLISHED
-  }
-
-  /** Whether the access has no answer yet. */
+  /** Whether the access of a vCPU in a thread has no answer yet. */
   get waits(): boolean {
     const { status } = this
-    return status === PUBLISHED || status === STATUS_RETRY
+    return status < 0 || status === STATUS_RETRY
   }
 
-  /** Whether the access is of a logged pass. */
-  get logged(): boolean {
-    return this.words[this.base + LOGGED] !== 0
-  }
-
-  /** Where the record is in its memory. */
-  get byteOffset(): number {
+  /** Machine address of the record, where it is in machine memory. */
+  get ma(): number {
     return this.words.byteOffset + 4 * this.base
   }
-
-  // ----
 
   /**
    * Fills in a request for one element.
@@ -135,12 +113,30 @@ export class AccessRecord extends IoreqFields {
     this.words[at] = (this.words[at]! & ~mask) | bits
   }
 
-  /** Puts an answer in, cut to the size of the request's elements: the processor has asked for no more. */
-  answer(lo: number, hi: number, made: number): void {
+  /**
+   * Puts an answer in, cut to the size of the request's elements: the processor has asked for no more.
+   *
+   * @param made - default: all elements
+   */
+  answer(lo: number, hi: number, made: number = this.words[this.base + F.COUNT]!): void {
     const { words, base } = this
     const size = words[base + F.SIZE]!
     words[base + LO] = size < 4 ? cut(lo, size) : lo
     words[base + HI] = size === 8 ? hi : 0
     words[base + MADE] = made
   }
+
+  /** Copies the answer. */
+  readAnswer(into: Answer): void {
+    const { words, base } = this
+    into.lo = words[base + LO]! >>> 0
+    into.hi = words[base + HI]! >>> 0
+    into.count = words[base + MADE]!
+  }
+}
+
+/** Where answers are left. */
+export interface Answer extends Word64 {
+  /** Elements. */
+  count: number
 }

@@ -1,15 +1,8 @@
 import type { AccessRecord } from './access-record.ts'
-import type { Word64 } from '@retrap/device'
 import type { PciTree } from '@retrap/device/host'
 import type { Claim, ClaimedRegion } from './region.ts'
 import type { RegionTable } from './region-table.ts'
 import type { IoRequest } from './request.ts'
-
-/** Where answers are left. */
-export interface Answer extends Word64 {
-  /** Elements. */
-  count: number
-}
 
 /** Takes the answers of models. */
 export interface ReplyTarget {
@@ -54,6 +47,6 @@ export interface Channel {
   send(vcpu: number, record: AccessRecord): void
   /** Whether the wait is over: the answer is there, or `ended` says why there is none. */
   isOver(vcpu: number, record: AccessRecord): boolean
-  /** Takes the answer, as the server has given it, into the record, and makes room for the next request. */
-  take(vcpu: number, record: AccessRecord): void
+  /** Takes the answer, as the server has given it, into the record, and makes room for the next request. Absent: it is there already. */
+  take?(vcpu: number, record: AccessRecord): void
 }

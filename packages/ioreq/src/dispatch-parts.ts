@@ -1,5 +1,4 @@
-import { RECORDS_PER_PAGE } from './access-record.ts'
-import type { Answer } from './channel.ts'
+import { type Answer, RECORDS_PER_PAGE } from './access-record.ts'
 import { ConfigSpace, type EcamWindow } from './config-space.ts'
 import { IoreqError } from './errors.ts'
 import { FailureHandler, type DeviceFailure } from './failures.ts'

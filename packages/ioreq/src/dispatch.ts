@@ -16,7 +16,7 @@ import type { Registration } from './registration.ts'
 import type { IoreqServer, ServerOptions } from './server.ts'
 import { STATUS_DONE, STATUS_RESTART } from './status.ts'
 import type { Submission } from './submission.ts'
-import { isTaken, NOBODY, Wait } from './wait.ts'
+import { NOBODY, Wait } from './wait.ts'
 
 /**
  * Takes a domain's port, MMIO and PCI configuration accesses to the party that answers them: the hypervisor's own handlers,
@@ -192,7 +192,7 @@ export class IoDispatch {
     hi: number,
   ): number {
     const own = vcpu === NOBODY ? this.#other : this.#pending.record(vcpu)
-    const record = isTaken(own) ? this.#other : own
+    const record = own.state === L.STATE_IOREQ_NONE ? own : this.#other
     record.describe(type, direction, address, size, lo, hi)
     if (type === L.IOREQ_TYPE_PIO && this.#makePorts()) return this.#access(vcpu, record)
     const { server } = region

@@ -33,9 +33,6 @@ export class IoreqFields implements IoRequest {
     this.#shared = !(words.buffer instanceof ArrayBuffer)
   }
 
-  #get(index: number): number {
-    return this.words[this.base + index]! >>> 0
-  }
   /** Sets a word. */
   protected set(index: number, value: number): void {
     this.words[this.base + index] = value
@@ -65,49 +62,49 @@ export class IoreqFields implements IoRequest {
 
   /** Bits 31:0 of the address. */
   get addressLo(): number {
-    return this.#get(ADDR_LO)
+    return this.words[this.base + ADDR_LO]! >>> 0
   }
   set addressLo(value: number) {
     this.set(ADDR_LO, value)
   }
   /** Bits 63:32 of the address. */
   get addressHi(): number {
-    return this.#get(ADDR_HI)
+    return this.words[this.base + ADDR_HI]! >>> 0
   }
   set addressHi(value: number) {
     this.set(ADDR_HI, value)
   }
   /** Bits 31:0 of the data. */
   get dataLo(): number {
-    return this.#get(DATA_LO)
+    return this.words[this.base + DATA_LO]! >>> 0
   }
   set dataLo(value: number) {
     this.set(DATA_LO, value)
   }
   /** Bits 63:32 of the data. */
   get dataHi(): number {
-    return this.#get(DATA_HI)
+    return this.words[this.base + DATA_HI]! >>> 0
   }
   set dataHi(value: number) {
     this.set(DATA_HI, value)
   }
   /** Elements of a string. */
   get count(): number {
-    return this.#get(COUNT)
+    return this.words[this.base + COUNT]! >>> 0
   }
   set count(value: number) {
     this.set(COUNT, value)
   }
   /** Bytes of an element. */
   get size(): number {
-    return this.#get(SIZE)
+    return this.words[this.base + SIZE]! >>> 0
   }
   set size(value: number) {
     this.set(SIZE, value)
   }
   /** Event channel port of the vCPU; written when the server is enabled. */
   get eventPort(): number {
-    return this.#get(VP_EPORT)
+    return this.words[this.base + VP_EPORT]! >>> 0
   }
   set eventPort(value: number) {
     this.set(VP_EPORT, value)

@@ -39,9 +39,6 @@ export class LocalChannel implements Channel, ReplyTarget {
     return state === STATE_IORESP_READY
   }
 
-  /** The answer is in the record as soon as it is there. */
-  take(): void {}
-
   answer(vcpu: number, lo: number, hi: number, last: boolean): void {
     this.#answers.returned(this.#server, vcpu, lo, hi, last)
   }

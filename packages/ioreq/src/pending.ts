@@ -1,7 +1,6 @@
 import { IoreqError } from './errors.ts'
 import { Deadlines } from './deadlines.ts'
-import { type AccessRecord, RECORD_WORDS, RECORDS_PER_PAGE } from './access-record.ts'
-import type { Answer } from './channel.ts'
+import { type AccessRecord, type Answer, RECORD_WORDS, RECORDS_PER_PAGE } from './access-record.ts'
 import { accessOf, describeRequest, type FailureHandler } from './failures.ts'
 import { type InvalidationListener, Invalidations } from './invalidations.ts'
 import { copyIoRequest, INVALIDATE_ALL, type InvalidationNotice, type IoRequest } from './request.ts'
@@ -145,7 +144,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     })
   }
 
-  #wait(vcpu: number): Wait {
+  record(vcpu: number): Wait {
     const wait = this.#waits[vcpu]
     if (wait === undefined) throw this.#noVcpu(vcpu)
     return wait
@@ -156,22 +155,18 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   }
 
   has(vcpu: number): boolean {
-    return isTaken(this.#wait(vcpu))
+    return isTaken(this.record(vcpu))
   }
 
   unanswered(vcpu: number): boolean {
-    return isOpen(this.#wait(vcpu))
+    return isOpen(this.record(vcpu))
   }
 
   describe(vcpu: number): WaitDescription | null {
-    const wait = this.#wait(vcpu)
+    const wait = this.record(vcpu)
     const { server } = wait
     if (server === null || !isOpen(wait)) return null
     return { server: server.name, device: tracedDevice(server, wait), request: describeRequest(wait) }
-  }
-
-  record(vcpu: number): Wait {
-    return this.#wait(vcpu)
   }
 
   /**
@@ -180,7 +175,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
    * @throws IoreqError `ERR_BUSY` if the vCPU has a request already
    */
   free(vcpu: number): Wait {
-    const wait = this.#wait(vcpu)
+    const wait = this.record(vcpu)
     if (isTaken(wait)) throw busy(vcpu, wait)
     return wait
   }
@@ -210,12 +205,13 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     wait.state = L.STATE_IOREQ_READY
     channel.send(vcpu, wait)
     if (wait.state === L.STATE_IOREQ_READY) wait.state = L.STATE_IOREQ_INPROCESS
-    return this.#isLater(vcpu, wait, server) ? STATUS_RETRY : this.#outcome(vcpu, wait)
+    const isLater = this.#options.answersLater && this.#isLater(vcpu, wait, server)
+    return isLater ? STATUS_RETRY : this.#outcome(vcpu, wait)
   }
 
   /** Whether the answer of a server elsewhere is for a later pass, however quick it is. */
   #isLater(vcpu: number, wait: Wait, server: IoreqServer): boolean {
-    if (!this.#options.answersLater || server.channel.regions !== null || wait.ended !== STATUS_RETRY) return false
+    if (server.channel.regions !== null || wait.ended !== STATUS_RETRY) return false
     if (isWithServer(server.slot(vcpu).state)) return true
     // A transport with patience has the answer by now, and tells nobody again.
     wait.state = L.STATE_IORESP_READY
@@ -234,7 +230,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   }
 
   take(vcpu: number): number {
-    const wait = this.#wait(vcpu)
+    const wait = this.record(vcpu)
     if (wait.server === null) throw nothingToTake(vcpu)
     return this.#outcome(vcpu, wait)
   }
@@ -249,12 +245,9 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     wait.server = null
     wait.state = L.STATE_IOREQ_NONE
     wait.ended = STATUS_RETRY
-    if (isAnswered) server.channel.take(vcpu, wait)
-    else wait.answer(0xffff_ffff, 0xffff_ffff, wait.count)
-    const answer = this.#answer
-    answer.lo = wait.lo
-    answer.hi = wait.hi
-    answer.count = wait.made
+    if (isAnswered) server.channel.take?.(vcpu, wait)
+    else wait.answer(0xffff_ffff, 0xffff_ffff)
+    wait.readAnswer(this.#answer)
     if (!this.#plain) this.#taken(vcpu, wait, server, isAnswered)
     return isAnswered ? STATUS_DONE : ended
   }
@@ -268,7 +261,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   }
 
   cancel(vcpu: number): void {
-    const wait = this.#wait(vcpu)
+    const wait = this.record(vcpu)
     const { server, state } = wait
     if (server === null) return
     wait.ended = STATUS_RETRY
@@ -294,7 +287,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
 
   /** A server's slot has changed. @param mayRun - see `IoDispatchOptions.onComplete` */
   answered(server: IoreqServer, vcpu: number, mayRun: boolean): void {
-    const wait = this.#wait(vcpu)
+    const wait = this.record(vcpu)
     if (server.draining[vcpu] !== 0) {
       if (!isWithServer(server.slot(vcpu).state)) this.#drained(server, vcpu, wait)
       return
@@ -313,11 +306,11 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
 
   /** A model of this process has answered a vCPU's request. @param mayRun - see `IoDispatchOptions.onComplete` */
   returned(server: IoreqServer, vcpu: number, lo: number, hi: number, mayRun: boolean): void {
-    const wait = this.#wait(vcpu)
+    const wait = this.record(vcpu)
     if (server.draining[vcpu] !== 0) return this.#drained(server, vcpu, wait)
     // The notice took too long, and has been given up.
     if (wait.server !== server || wait.ended !== STATUS_RETRY) return
-    wait.answer(lo, hi, wait.count)
+    wait.answer(lo, hi)
     this.#complete(vcpu, wait, mayRun)
   }
 
@@ -392,7 +385,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   // ---- servers that go or fail ----
 
   serverFailed(server: IoreqServer, vcpu: number, device: string, error: unknown): void {
-    this.lost.failed(server, vcpu, this.#wait(vcpu), { device, error })
+    this.lost.failed(server, vcpu, this.record(vcpu), { device, error })
   }
 
   serverGone(server: IoreqServer, error: unknown): void {

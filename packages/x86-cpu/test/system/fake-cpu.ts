@@ -1,13 +1,5 @@
 import { DebugPlaces } from '@retrap/engine'
-import {
-  type AccessRecord,
-  type CpuHost,
-  type Words,
-  SLOW_IMPLICIT,
-  SLOW_PROBE,
-  SLOW_STACK,
-  SLOW_WRITE,
-} from '../../src/state/host.ts'
+import { type CpuHost, type Words, SLOW_IMPLICIT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../../src/state/host.ts'
 import { VECTOR_GP, VECTOR_PF, VECTOR_SS } from '../../src/state/vectors.ts'
 import * as S from '../../src/state/state-layout.ts'
 import type { Cpu, CpuClocks, MachineViews } from '../../src/system/cpu.ts'
@@ -21,7 +13,7 @@ const done = (): number => S.STATUS_DONE
 
 /** A host that answers from plain fields. */
 export class FakeHost implements CpuHost {
-  readonly record = {} as AccessRecord
+  readonly record = {} as CpuHost['record']
   ports = new Map<number, number>()
   portWrites: [number, number, number][] = []
   msrs = new Map<number, bigint>()

@@ -4,6 +4,8 @@ import {
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
   IOREQ_WRITE,
+  PUBLISHED,
+  PUBLISHED_LOGGED,
   requestAddress,
 } from '@retrap/ioreq'
 import type { MachineMemory } from '@retrap/memory'
@@ -120,7 +122,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
   /** Hands the record to the domain's thread. The instruction waits a moment for the answer. */
   #send(logged: boolean): number {
     const { record } = this
-    record.publish(logged)
+    record.status = logged ? PUBLISHED_LOGGED : PUBLISHED
     return this.#mailbox.wait(this.#isAnswered, INLINE_MS) ? record.status : STATUS_RETRY
   }
 

@@ -1,4 +1,4 @@
-import { IOREQ_READ, IOREQ_TYPE_PIO, requestAddress } from '@retrap/ioreq'
+import { type AccessRecord, IOREQ_READ, IOREQ_TYPE_PIO, PUBLISHED_LOGGED, requestAddress } from '@retrap/ioreq'
 import type { InterruptFabric } from '@retrap/irqchip'
 import { type MachineMemory, Neighbours } from '@retrap/memory'
 import { STATUS_DONE, STATUS_FAULT, STATUS_RETRY } from '@retrap/replay'
@@ -144,7 +144,7 @@ export class VcpuThreads implements VcpusElsewhere {
     const { cpu, jit, codeCacheBytes, tscHz, interrupts, start } = this.#options
     const { memory, p2m } = this.#domain
     place.start(start(place.vcpu.id), {
-      record: place.vcpu.record.byteOffset,
+      record: place.vcpu.record.ma,
       ...{ id: place.vcpu.id, memory: memory.memory, p2m: p2m.ma, bell: this.#bell, told: this.#told },
       ...{ neighbours: this.neighbours.at, countersAt: this.#counters[place.vcpu.id] },
       ...{ interrupts, mailboxes: this.#all.map(({ ma }) => ma), cpu, jit, codeCacheBytes, tscHz },
@@ -362,27 +362,25 @@ class VcpuPlace {
     const { vcpu } = this
     vcpu.cpu.retired = this.#mailbox.retired
     domain.callingVcpu = vcpu.id
-    const isServed = this.#serveAccess() || this.#serveCall(domain)
+    const isServed = this.#serveAccess(vcpu.record) || this.#serveCall(domain)
     domain.callingVcpu = -1
     return isServed
   }
 
-  #serveAccess(): boolean {
-    const { vcpu, waits } = this
-    const { record } = vcpu
-    if (!waits && !record.isPublished) return false
-    const status = waits ? vcpu.answer() : this.#access()
-    if (waits && status === STATUS_RETRY) return false
+  #serveAccess(record: AccessRecord): boolean {
+    const before = record.status
+    if (before >= 0 && before !== STATUS_RETRY) return false
+    const status = before === STATUS_RETRY ? this.vcpu.answer() : this.#access(record, before === PUBLISHED_LOGGED)
+    if (status === before) return false
     record.status = status
     if (status !== STATUS_RETRY) this.#mailbox.wake()
     return true
   }
 
   /** Makes the access that the record describes. @returns a status, with the answer in the record */
-  #access(): number {
+  #access(record: AccessRecord, logged: boolean): number {
     const { vcpu } = this
-    const { record } = vcpu
-    const { type, direction, size, dataLo, dataHi, logged } = record
+    const { type, direction, size, dataLo, dataHi } = record
     if (record.count > 1 || record.dataIsPointer) return vcpu.repeat()
     record.made = 1
     const address = requestAddress(record)
