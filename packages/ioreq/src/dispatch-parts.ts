@@ -112,6 +112,6 @@ export function dispatchParts(options: IoDispatchOptions, answer: Answer): Dispa
   const { parties, ports, mmio } = registration
   const { guestMemory } = options
   const immediate = new ImmediateAccess({ parties, ports, mmio, space, failures, answer, guestMemory, trace })
-  const submission = new Submission({ parties, space, immediate, pending, failures, answer, trace })
+  const submission = new Submission({ parties, space, immediate, pending, failures, answer })
   return { registration, space, immediate, pending, failures, submission }
 }

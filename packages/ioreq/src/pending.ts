@@ -113,8 +113,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       failures: options.failures,
       listener: options.invalidations,
       servers: () => options.servers(),
-      trace: (event, vcpu, server, request) =>
-        this.#trace(event, vcpu, server, request, request.dataLo, request.dataHi),
+      trace: (event, vcpu, server, request) => this.trace(event, vcpu, server, request, request.dataLo, request.dataHi),
       started: (wait) => this.#deadlines.start(wait),
       answered: (server, vcpu) => this.answered(server, vcpu, false),
       serverFailed,
@@ -220,10 +219,11 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   }
 
   #traceSent(vcpu: number, wait: Wait, server: IoreqServer): void {
-    this.#trace('sent', vcpu, server, wait, wait.dataLo, wait.dataHi)
+    this.trace('sent', vcpu, server, wait, wait.dataLo, wait.dataHi)
   }
 
-  #trace(event: IoTraceEvent, vcpu: number, server: IoreqServer, request: IoRequest, lo: number, hi: number): void {
+  /** Traces an event of a request, where that is wanted. */
+  trace(event: IoTraceEvent, vcpu: number, server: IoreqServer, request: IoRequest, lo: number, hi: number): void {
     if (this.#options.trace === undefined) return
     const device = tracedDevice(server, request)
     this.#options.trace({ event, vcpu, server: server.name, device, request: copyIoRequest(request), lo, hi })
@@ -257,7 +257,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     this.#deadlines.relax()
     if (server === null) return
     const { lo, hi } = !isAnswered || wait.direction === L.IOREQ_READ ? wait : { lo: wait.dataLo, hi: wait.dataHi }
-    this.#trace(isAnswered ? 'answered' : 'ended', vcpu, server, wait, lo, hi)
+    this.trace(isAnswered ? 'answered' : 'ended', vcpu, server, wait, lo, hi)
   }
 
   cancel(vcpu: number): void {
@@ -267,7 +267,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     wait.ended = STATUS_RETRY
     wait.server = null
     wait.state = L.STATE_IOREQ_NONE
-    this.#trace('cancelled', vcpu, server, wait, wait.dataLo, wait.dataHi)
+    this.trace('cancelled', vcpu, server, wait, wait.dataLo, wait.dataHi)
     // From one that is gone nothing comes any more. One behind a request that drains has not been sent.
     if (!server.alive || server.draining[vcpu] !== 0) return
     const isLocal = server.channel.regions !== null
@@ -329,7 +329,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     server.slot(vcpu).state = L.STATE_IOREQ_NONE
     server.draining[vcpu] = 0
     this.#deadlines.drained(server, vcpu)
-    this.#trace('drained', vcpu, server, wait, 0, 0)
+    this.trace('drained', vcpu, server, wait, 0, 0)
     if (!server.alive) return
     if (this.#invalidations.slotFree(server, vcpu, wait)) return
     if (wait.server === server) {

@@ -5,11 +5,10 @@ import { IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO, IOREQ_TYPE_TIMEOFFSET, IOREQ_WRI
 import { allDirect, localRegions, type Parties } from './parties.ts'
 import type { PendingRequests } from './pending.ts'
 import { RegionTable } from './region-table.ts'
-import { copyIoRequest, createIoRequest, elementAddress, type IoRequest, requestAddress } from './request.ts'
+import { createIoRequest, elementAddress, type IoRequest, requestAddress } from './request.ts'
 import type { IoreqServer } from './server.ts'
 import { STATUS_DONE, STATUS_RESTART } from './status.ts'
-import type { IoTraceRecord } from './trace.ts'
-import { NOBODY, tracedDevice, type Wait } from './wait.ts'
+import { NOBODY, type Wait } from './wait.ts'
 
 /** The parts of a {@link Submission}. */
 export interface SubmissionParts {
@@ -20,7 +19,6 @@ export interface SubmissionParts {
   readonly failures: FailureHandler
   /** Where the number of elements is left. */
   readonly answer: { count: number }
-  readonly trace: ((record: IoTraceRecord) => void) | undefined
 }
 
 /** Chooses the party of an access that no look-up has found a party for, and takes it there: to handlers, a channel, or a ring. */
@@ -80,15 +78,7 @@ export class Submission {
     // A vCPU whose earlier request is still draining must not overtake it.
     if (server.ring === null || !ranges.contains(first, last) || server.draining[vcpu] !== 0) return false
     if (!server.ring.produce(request)) return false
-    this.#parts.trace?.({
-      event: 'buffered',
-      vcpu,
-      server: server.name,
-      device: tracedDevice(server, request),
-      request: copyIoRequest(request),
-      lo: request.dataLo,
-      hi: request.dataHi,
-    })
+    this.#parts.pending.trace('buffered', vcpu, server, request, request.dataLo, request.dataHi)
     this.#notifyBuffered(server)
     return true
   }

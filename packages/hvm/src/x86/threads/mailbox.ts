@@ -59,6 +59,8 @@ const LONGEST_SLEEP_MS = 1000
 export class Mailbox {
   readonly #i32: Int32Array
   readonly #f64: Float64Array
+  /** Words of the answer to a call. */
+  readonly results: Uint32Array
   /** All of machine memory. */
   readonly #memory: Int32Array
   /** Word that all mailboxes of a domain ring the domain's thread by. */
@@ -75,6 +77,7 @@ export class Mailbox {
     this.#i32 = memory.i32.subarray(ma >>> 2, (ma >>> 2) + WORDS)
     this.#f64 = new Float64Array(memory.buffer, ma + 4 * RETIRED, 1)
     this.#bell = bell >>> 2
+    this.results = new Uint32Array(memory.buffer, ma + 4 * RESULTS, 4)
   }
 
   /** Instructions retired, as far as the vCPU's thread has told. */
@@ -160,11 +163,6 @@ export class Mailbox {
     Atomics.store(this.#i32, CALL, NONE)
   }
 
-  /** A word of the answer. */
-  result(index: number): number {
-    return this.#i32[RESULTS + index]! >>> 0
-  }
-
   /** Argument for {@link Mailbox.sleep}, to be read before the condition that the thread waits for. */
   get ring(): number {
     return Atomics.load(this.#i32, RING)
@@ -195,11 +193,6 @@ export class Mailbox {
   /** The first argument, of up to 2^53. */
   get address(): number {
     return this.argument(0) + this.argument(1) * TWO_32
-  }
-
-  /** Sets a word of the answer. */
-  setResult(index: number, value: number): void {
-    this.#i32[RESULTS + index] = value
   }
 
   /** Answers the call. */

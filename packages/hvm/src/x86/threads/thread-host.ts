@@ -128,7 +128,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
 
   #address(operation: number, gpa: number): number {
     const status = this.#mailbox.call(operation, gpa)
-    return status === STATUS_DONE ? this.#mailbox.result(0) : -this.#mailbox.result(1)
+    return status === STATUS_DONE ? this.#mailbox.results[0]! : -this.#mailbox.results[1]!
   }
 
   // ---------------------------------------------------------------- memory
@@ -223,8 +223,8 @@ export class ThreadHost implements CpuHost, IoApicPort {
     const known = readApicMsr(this.#apic, index, into)
     if (known !== STATUS_UNHANDLED) return known
     const status = this.#mailbox.call(O.READ_MSR, index)
-    into.lo = this.#mailbox.result(0)
-    into.hi = this.#mailbox.result(1)
+    into.lo = this.#mailbox.results[0]!
+    into.hi = this.#mailbox.results[1]!
     return status
   }
 
@@ -238,7 +238,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
   cpuid(leaf: number, subleaf: number, into: Uint32Array): void {
     const mailbox = this.#mailbox
     mailbox.call(O.CPUID, leaf, subleaf, into[0], into[1], into[2], into[3])
-    for (let i = 0; i < 4; i++) into[i] = mailbox.result(i)
+    into.set(mailbox.results)
   }
 
   hypercall(): number {
@@ -294,7 +294,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
   /** The i8259's vector. */
   acknowledgePic(): number {
     this.#mailbox.call(O.ACKNOWLEDGE_PIC)
-    return this.#mailbox.result(0)
+    return this.#mailbox.results[0]!
   }
 
   /** A level-triggered interrupt has ended, for the I/O APIC. */

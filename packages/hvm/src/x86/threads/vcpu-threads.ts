@@ -263,7 +263,6 @@ class VcpuPlace {
   /** SMI# was asserted while it was away. */
   #smi = false
   readonly #words: Words = { lo: 0, hi: 0 }
-  readonly #registers = new Uint32Array(4)
 
   readonly #interrupts: InterruptFabric
 
@@ -397,17 +396,14 @@ class VcpuPlace {
     const mailbox = this.#mailbox
     const { operation } = mailbox
     if (operation < 0) return false
-    const status = this.#perform(operation, domain)
-    mailbox.setResult(0, this.#words.lo)
-    mailbox.setResult(1, this.#words.hi)
-    mailbox.answer(status)
+    mailbox.answer(this.#perform(operation, domain))
     return true
   }
 
   #perform(operation: number, domain: Domain): number {
     const mailbox = this.#mailbox
     const { vcpu } = this
-    const words = this.#words
+    const { results } = mailbox
     const a = (index: number): number => mailbox.argument(index)
     switch (operation) {
       case O.CANCEL:
@@ -425,18 +421,20 @@ class VcpuPlace {
         return this.#written(domain.secondLevel.resolvedWrite(mailbox.address))
       case O.TABLE_WRITE:
         return this.#written(domain.secondLevel.tableWrite(mailbox.address, vcpu.id))
-      case O.READ_MSR:
-        return vcpu.readMsr(a(0), words)
+      case O.READ_MSR: {
+        const status = vcpu.readMsr(a(0), this.#words)
+        results[0] = this.#words.lo
+        results[1] = this.#words.hi
+        return status
+      }
       case O.WRITE_MSR:
         return vcpu.writeMsr(a(0), a(2), a(3))
       case O.CPUID:
-        for (let i = 0; i < 4; i++) this.#registers[i] = a(3 + i)
-        vcpu.cpuid(a(0), a(2), this.#registers)
-        ;[words.lo, words.hi] = [this.#registers[0]!, this.#registers[1]!]
-        for (let i = 2; i < 4; i++) mailbox.setResult(i, this.#registers[i]!)
+        for (let i = 0; i < 4; i++) results[i] = a(3 + i)
+        vcpu.cpuid(a(0), a(2), results)
         return STATUS_DONE
       case O.ACKNOWLEDGE_PIC:
-        words.lo = this.#interrupts.i8259.acknowledge()
+        results[0] = this.#interrupts.i8259.acknowledge()
         return STATUS_DONE
       case O.END_OF_INTERRUPT:
         this.#interrupts.ioApic.eoi(a(0))
@@ -460,8 +458,9 @@ class VcpuPlace {
 
   /** An address in the answer: a negative one takes another place. */
   #address(ma: number): number {
-    this.#words.lo = ma
-    this.#words.hi = -ma
+    const { results } = this.#mailbox
+    results[0] = ma
+    results[1] = -ma
     return ma < 0 ? STATUS_FAULT : STATUS_DONE
   }
 
