@@ -2,7 +2,7 @@ import type { Word64 } from '@retrap/device'
 import { cut } from '@retrap/device/host'
 import * as F from './ioreq-fields.ts'
 import { IoreqFields } from './ioreq-fields.ts'
-import { IOREQ_PAGE_BYTES, STATE_IOREQ_NONE } from './layout.ts'
+import { IOREQ_PAGE_BYTES, STATE_IOREQ_INPROCESS, STATE_IOREQ_NONE, STATE_IOREQ_READY } from './layout.ts'
 import type { ClaimedRegion } from './region.ts'
 import { STATUS_RETRY } from './status.ts'
 
@@ -11,11 +11,8 @@ const LO = F.IOREQ_WORDS
 const HI = F.IOREQ_WORDS + 1
 const MADE = F.IOREQ_WORDS + 2
 const STATUS = F.IOREQ_WORDS + 3
-
-/** In place of a status: the domain's thread has yet to make the access. */
-export const PUBLISHED: number = -1
-/** The same, of an access in a logged pass. */
-export const PUBLISHED_LOGGED: number = -2
+const STATE = F.IOREQ_WORDS + 4
+const LOGGED = F.IOREQ_WORDS + 5
 
 /** Words of an {@link AccessRecord}: a cache line. */
 export const RECORD_WORDS = 16
@@ -30,11 +27,11 @@ export const RECORDS_PER_PAGE: number = IOREQ_PAGE_BYTES / (4 * RECORD_WORDS)
 export class AccessRecord extends IoreqFields {
   // The view of the domain's thread alone has these five.
   /**
-   * Where the request stands: `STATE_IOREQ_NONE`, there is none; `STATE_IOREQ_READY`, it is being sent, and its sender looks
+   * Where the dispatcher stands with the request: `STATE_IOREQ_NONE`, there is none; `STATE_IOREQ_READY`, it is being sent, and its sender looks
    * for the outcome; `STATE_IOREQ_INPROCESS`, its server has it, or gets it when an earlier one has drained;
    * `STATE_IORESP_READY`, it is over, and to be taken. The party that completes it is the one that leaves INPROCESS.
    */
-  state: number = STATE_IOREQ_NONE
+  progress: number = STATE_IOREQ_NONE
   /** The region whose handler answers by one call, where that has been found already. */
   region: ClaimedRegion | null = null
   /** Offset of the access in `region`. */
@@ -67,20 +64,36 @@ export class AccessRecord extends IoreqFields {
   }
 
   /**
-   * Where the access of a vCPU in a thread stands: {@link PUBLISHED} or {@link PUBLISHED_LOGGED}; `STATUS_RETRY` while the domain's thread waits
-   * for the answer; then the status of the access. The thread that changes it has written the other words before.
+   * Where the access of a vCPU in a thread stands: `STATE_IOREQ_READY`, the domain's thread has yet to make it; `STATE_IOREQ_INPROCESS`, that
+   * thread waits for the answer; `STATE_IORESP_READY`, it is over. The thread that changes the state has written the other words before.
    */
-  get status(): number {
-    return Atomics.load(this.words, this.base + STATUS)
+  get state(): number {
+    return Atomics.load(this.words, this.base + STATE)
   }
-  set status(value: number) {
-    Atomics.store(this.words, this.base + STATUS, value)
+  set state(value: number) {
+    Atomics.store(this.words, this.base + STATE, value)
   }
 
   /** Whether the access of a vCPU in a thread has no answer yet. */
   get waits(): boolean {
-    const { status } = this
-    return status < 0 || status === STATUS_RETRY
+    const { state } = this
+    return state === STATE_IOREQ_READY || state === STATE_IOREQ_INPROCESS
+  }
+
+  /** `STATUS_*` of that access, when it is over. */
+  get status(): number {
+    return this.words[this.base + STATUS]!
+  }
+  set status(value: number) {
+    this.words[this.base + STATUS] = value
+  }
+
+  /** Whether that access is one of a logged pass. */
+  get logged(): boolean {
+    return this.words[this.base + LOGGED] !== 0
+  }
+  set logged(value: boolean) {
+    this.words[this.base + LOGGED] = value ? 1 : 0
   }
 
   /** Machine address of the record, where it is in machine memory. */

@@ -192,7 +192,7 @@ export class IoDispatch {
     hi: number,
   ): number {
     const own = vcpu === NOBODY ? this.#other : this.#pending.record(vcpu)
-    const record = own.state === L.STATE_IOREQ_NONE ? own : this.#other
+    const record = own.progress === L.STATE_IOREQ_NONE ? own : this.#other
     record.describe(type, direction, address, size, lo, hi)
     if (type === L.IOREQ_TYPE_PIO && this.#makePorts()) return this.#access(vcpu, record)
     const { server } = region

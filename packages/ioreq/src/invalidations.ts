@@ -71,7 +71,7 @@ export class Invalidations {
    * @returns `STATUS_DONE` if all have acknowledged already, else `STATUS_RETRY`
    */
   begin(vcpu: number, wait: Wait, notice: InvalidationNotice): number {
-    wait.state = STATE_IOREQ_READY
+    wait.progress = STATE_IOREQ_READY
     wait.notice = notice
     wait.round++
     this.#options.started(wait)
@@ -83,7 +83,7 @@ export class Invalidations {
       else if (server.draining[vcpu] !== 0) server.invalidating[vcpu] = QUEUED
       else this.#publish(server, vcpu, wait)
     }
-    wait.state = wait.invalidations > 0 ? STATE_IOREQ_INPROCESS : STATE_IOREQ_NONE
+    wait.progress = wait.invalidations > 0 ? STATE_IOREQ_INPROCESS : STATE_IOREQ_NONE
     return wait.invalidations > 0 ? STATUS_RETRY : STATUS_DONE
   }
 

@@ -35,8 +35,8 @@ export class LocalChannel implements Channel, ReplyTarget {
     this.#requests.serve(vcpu, record, this, record.region, record.offset)
   }
 
-  isOver(_vcpu: number, { state }: AccessRecord): boolean {
-    return state === STATE_IORESP_READY
+  isOver(_vcpu: number, { progress }: AccessRecord): boolean {
+    return progress === STATE_IORESP_READY
   }
 
   answer(vcpu: number, lo: number, hi: number, last: boolean): void {

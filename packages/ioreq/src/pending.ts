@@ -121,8 +121,8 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       completed: (vcpu, wait) => {
         this.#deadlines.relax()
         // Before the last notice is sent, who sends them looks at what has come of them.
-        if (wait.state !== L.STATE_IOREQ_INPROCESS) return
-        wait.state = L.STATE_IOREQ_NONE
+        if (wait.progress !== L.STATE_IOREQ_INPROCESS) return
+        wait.progress = L.STATE_IOREQ_NONE
         this.#options.onComplete?.(vcpu, false)
       },
     })
@@ -186,7 +186,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
    */
   send(vcpu: number, wait: Wait, server: IoreqServer): number {
     wait.server = server
-    wait.state = L.STATE_IOREQ_INPROCESS
+    wait.progress = L.STATE_IOREQ_INPROCESS
     if (!this.#plain) this.#deadlines.start(wait)
     if (server.draining[vcpu] !== 0) {
       // The slot still holds a request that nobody wants. Ours follows it.
@@ -197,13 +197,13 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     const wrong = channel.regions === null ? wrongFreeSlot(server.slot(vcpu), vcpu) : null
     if (wrong !== null) {
       wait.server = null
-      wait.state = L.STATE_IOREQ_NONE
+      wait.progress = L.STATE_IOREQ_NONE
       return this.protocolBroken(server, wait, wrong)
     }
     if (!this.#plain) this.#traceSent(vcpu, wait, server)
-    wait.state = L.STATE_IOREQ_READY
+    wait.progress = L.STATE_IOREQ_READY
     channel.send(vcpu, wait)
-    if (wait.state === L.STATE_IOREQ_READY) wait.state = L.STATE_IOREQ_INPROCESS
+    if (wait.progress === L.STATE_IOREQ_READY) wait.progress = L.STATE_IOREQ_INPROCESS
     const isLater = this.#options.answersLater && this.#isLater(vcpu, wait, server)
     return isLater ? STATUS_RETRY : this.#outcome(vcpu, wait)
   }
@@ -213,7 +213,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     if (server.channel.regions !== null || wait.ended !== STATUS_RETRY) return false
     if (isWithServer(server.slot(vcpu).state)) return true
     // A transport with patience has the answer by now, and tells nobody again.
-    wait.state = L.STATE_IORESP_READY
+    wait.progress = L.STATE_IORESP_READY
     server.transport.receive?.(vcpu)
     return true
   }
@@ -243,7 +243,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     const { ended } = wait
     const isAnswered = server !== null && ended === STATUS_RETRY
     wait.server = null
-    wait.state = L.STATE_IOREQ_NONE
+    wait.progress = L.STATE_IOREQ_NONE
     wait.ended = STATUS_RETRY
     if (isAnswered) server.channel.take?.(vcpu, wait)
     else wait.answer(0xffff_ffff, 0xffff_ffff)
@@ -262,16 +262,16 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
 
   cancel(vcpu: number): void {
     const wait = this.record(vcpu)
-    const { server, state } = wait
+    const { server, progress } = wait
     if (server === null) return
     wait.ended = STATUS_RETRY
     wait.server = null
-    wait.state = L.STATE_IOREQ_NONE
+    wait.progress = L.STATE_IOREQ_NONE
     this.trace('cancelled', vcpu, server, wait, wait.dataLo, wait.dataHi)
     // From one that is gone nothing comes any more. One behind a request that drains has not been sent.
     if (!server.alive || server.draining[vcpu] !== 0) return
     const isLocal = server.channel.regions !== null
-    if (isLocal ? state !== L.STATE_IORESP_READY : isWithServer(server.slot(vcpu).state)) {
+    if (isLocal ? progress !== L.STATE_IORESP_READY : isWithServer(server.slot(vcpu).state)) {
       this.#drain(server, vcpu, wait, deviceOf(server, wait))
       server.transport.cancel?.(vcpu)
     } else {
@@ -300,7 +300,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       this.#checkUnasked(server, vcpu)
       return
     }
-    if (wait.state !== L.STATE_IOREQ_INPROCESS) return
+    if (wait.progress !== L.STATE_IOREQ_INPROCESS) return
     if (server.channel.isOver(vcpu, wait)) this.#complete(vcpu, wait, mayRun)
   }
 
@@ -338,15 +338,15 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       this.#traceSent(vcpu, wait, server)
       server.channel.send(vcpu, wait)
       // A transport with patience has waited for the answer, and tells nobody.
-      if (wait.state === L.STATE_IOREQ_INPROCESS && server.channel.isOver(vcpu, wait)) this.#complete(vcpu, wait)
+      if (wait.progress === L.STATE_IOREQ_INPROCESS && server.channel.isOver(vcpu, wait)) this.#complete(vcpu, wait)
     }
   }
 
   #complete(vcpu: number, wait: Wait, mayRun = false): void {
-    const { state } = wait
-    wait.state = L.STATE_IORESP_READY
+    const { progress } = wait
+    wait.progress = L.STATE_IORESP_READY
     // While it is being sent, who sends it looks at what has come of it.
-    if (state === L.STATE_IOREQ_INPROCESS) this.#options.onComplete?.(vcpu, mayRun)
+    if (progress === L.STATE_IOREQ_INPROCESS) this.#options.onComplete?.(vcpu, mayRun)
   }
 
   #end(vcpu: number, wait: Wait, status: number): void {

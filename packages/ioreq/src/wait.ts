@@ -39,12 +39,12 @@ export interface WaitDescription {
 
 /** Whether a vCPU waits for an answer (or has one to take), or for an acknowledgement. */
 export function isTaken(wait: Wait): boolean {
-  return wait.state !== STATE_IOREQ_NONE
+  return wait.progress !== STATE_IOREQ_NONE
 }
 
 /** Whether an answer or an acknowledgement is still to come. */
 export function isOpen(wait: Wait): boolean {
-  return wait.state === STATE_IOREQ_READY || wait.state === STATE_IOREQ_INPROCESS
+  return wait.progress === STATE_IOREQ_READY || wait.progress === STATE_IOREQ_INPROCESS
 }
 
 /** The model of a server that has a request, where that is known. */

@@ -52,16 +52,23 @@ test.each([
 test('two threads see one access: published, waiting, over', () => {
   const processor = made(true)
   const domain = new AccessRecord(processor.words, processor.base)
-  const seen = (): unknown[] => [processor.waits, domain.status]
-  expect(seen()).toEqual([false, index.STATUS_DONE])
+  const seen = (): unknown[] => [processor.waits, domain.state]
+  expect(seen()).toEqual([false, index.STATE_IOREQ_NONE])
   processor.describe(index.IOREQ_TYPE_PIO, index.IOREQ_READ, 0x60, 1, 0, 0)
-  processor.status = index.PUBLISHED_LOGGED
-  expect([...seen(), domain.addressLo, domain.direction]).toEqual([true, index.PUBLISHED_LOGGED, 0x60, 1])
-  domain.status = index.STATUS_RETRY
-  expect(seen()).toEqual([true, index.STATUS_RETRY])
+  processor.logged = true
+  processor.state = index.STATE_IOREQ_READY
+  expect([...seen(), domain.addressLo, domain.logged]).toEqual([true, index.STATE_IOREQ_READY, 0x60, true])
+  domain.state = index.STATE_IOREQ_INPROCESS
+  expect(seen()).toEqual([true, index.STATE_IOREQ_INPROCESS])
   domain.answer(0x5a, 0)
   domain.status = index.STATUS_DONE
-  expect([...seen(), processor.lo, processor.made]).toEqual([false, index.STATUS_DONE, 0x5a, 1])
+  domain.state = index.STATE_IORESP_READY
+  expect([...seen(), processor.status, processor.lo]).toEqual([
+    false,
+    index.STATE_IORESP_READY,
+    index.STATUS_DONE,
+    0x5a,
+  ])
 })
 
 describe('in a dispatcher', () => {

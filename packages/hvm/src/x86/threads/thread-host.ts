@@ -4,9 +4,8 @@ import {
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
   IOREQ_WRITE,
-  PUBLISHED,
-  PUBLISHED_LOGGED,
   requestAddress,
+  STATE_IOREQ_READY,
 } from '@retrap/ioreq'
 import type { MachineMemory } from '@retrap/memory'
 import {
@@ -122,7 +121,8 @@ export class ThreadHost implements CpuHost, IoApicPort {
   /** Hands the record to the domain's thread. The instruction waits a moment for the answer. */
   #send(logged: boolean): number {
     const { record } = this
-    record.status = logged ? PUBLISHED_LOGGED : PUBLISHED
+    record.logged = logged
+    record.state = STATE_IOREQ_READY
     return this.#mailbox.wait(this.#isAnswered, INLINE_MS) ? record.status : STATUS_RETRY
   }
 

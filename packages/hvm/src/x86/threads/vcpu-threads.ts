@@ -1,4 +1,13 @@
-import { type AccessRecord, IOREQ_READ, IOREQ_TYPE_PIO, PUBLISHED_LOGGED, requestAddress } from '@retrap/ioreq'
+import {
+  type AccessRecord,
+  IOREQ_READ,
+  IOREQ_TYPE_PIO,
+  requestAddress,
+  STATE_IOREQ_INPROCESS,
+  STATE_IOREQ_NONE,
+  STATE_IOREQ_READY,
+  STATE_IORESP_READY,
+} from '@retrap/ioreq'
 import type { InterruptFabric } from '@retrap/irqchip'
 import { type MachineMemory, Neighbours } from '@retrap/memory'
 import { STATUS_DONE, STATUS_FAULT, STATUS_RETRY } from '@retrap/replay'
@@ -304,7 +313,7 @@ class VcpuPlace {
     const { vcpu } = this
     this.isAway = true
     this.#isCalledHome = false
-    vcpu.record.status = STATUS_DONE
+    vcpu.record.state = STATE_IOREQ_NONE
     const mailbox = this.#mailbox
     mailbox.endCall()
     mailbox.takeMail()
@@ -352,7 +361,7 @@ class VcpuPlace {
 
   /** Whether its access waits for a device. */
   get waits(): boolean {
-    return this.vcpu.record.status === STATUS_RETRY
+    return this.vcpu.record.state === STATE_IOREQ_INPROCESS
   }
 
   /** Makes its access, or takes the answer, or serves a call. @returns whether there was anything to do */
@@ -367,19 +376,23 @@ class VcpuPlace {
   }
 
   #serveAccess(record: AccessRecord): boolean {
-    const before = record.status
-    if (before >= 0 && before !== STATUS_RETRY) return false
-    const status = before === STATUS_RETRY ? this.vcpu.answer() : this.#access(record, before === PUBLISHED_LOGGED)
-    if (status === before) return false
+    if (!record.waits) return false
+    const isNew = record.state === STATE_IOREQ_READY
+    const status = isNew ? this.#access(record) : this.vcpu.answer()
+    if (status === STATUS_RETRY) {
+      record.state = STATE_IOREQ_INPROCESS
+      return isNew
+    }
     record.status = status
-    if (status !== STATUS_RETRY) this.#mailbox.wake()
+    record.state = STATE_IORESP_READY
+    this.#mailbox.wake()
     return true
   }
 
   /** Makes the access that the record describes. @returns a status, with the answer in the record */
-  #access(record: AccessRecord, logged: boolean): number {
+  #access(record: AccessRecord): number {
     const { vcpu } = this
-    const { type, direction, size, dataLo, dataHi } = record
+    const { type, direction, size, dataLo, dataHi, logged } = record
     if (record.count > 1 || record.dataIsPointer) return vcpu.repeat()
     record.made = 1
     const address = requestAddress(record)
@@ -408,7 +421,7 @@ class VcpuPlace {
     switch (operation) {
       case O.CANCEL:
         vcpu.cancelRequest()
-        vcpu.record.status = STATUS_DONE
+        vcpu.record.state = STATE_IOREQ_NONE
         return STATUS_DONE
       case O.ROM_WRITE:
         vcpu.romWrite(mailbox.address, a(2), a(3), a(4))
