@@ -185,16 +185,10 @@ export class ModelRequests implements Requests {
   }
 
   /** Serves one request; `replies` gets its answer at once or later. A vCPU has at most one at a time. */
-  serve(
-    vcpu: number,
-    request: IoRequest,
-    replies: ReplyTarget,
-    known: ClaimedRegion | null = null,
-    knownOffset = 0,
-  ): void {
+  serve(vcpu: number, request: IoRequest, replies: ReplyTarget, known: ClaimedRegion | null = null, at = 0): void {
     const service = this.#begin(vcpu, replies)
     const { direction, size, dataLo } = request
-    if (known !== null) return service.call(known, knownOffset, size as 1 | 2 | 4, direction, dataLo)
+    if (known !== null) return service.call(known, at, size as 1 | 2 | 4, direction, dataLo)
     const { type, count } = request
     const access = service.access!
     if (type === IOREQ_TYPE_PCI_CONFIG) return this.#serveConfig(vcpu, access, request)

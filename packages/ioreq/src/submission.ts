@@ -24,39 +24,33 @@ export interface SubmissionParts {
 /** Chooses the party of an access that no look-up has found a party for, and takes it there: to handlers, a channel, or a ring. */
 export class Submission {
   readonly #parts: SubmissionParts
-  readonly #parties: Parties
-  readonly #space: ConfigSpace
-  readonly #answer: { count: number }
 
   constructor(parts: SubmissionParts) {
     this.#parts = parts
-    this.#parties = parts.parties
-    this.#space = parts.space
-    this.#answer = parts.answer
   }
 
   /** Makes an access. @returns as `IoDispatch.submit`; where nobody waits, `STATUS_RESTART` with nothing done instead of a request */
   submit(vcpu: number, record: Wait): number {
     const { size, count, type, direction } = record
-    const { immediate, pending } = this.#parts
+    const { parties, space, immediate, pending, answer } = this.#parts
     const address = requestAddress(record)
-    const isConfig = this.#space.decodes(type, address, size)
+    const isConfig = space.decodes(type, address, size)
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
     const end = elementAddress(record, count - 1)
     const first = Math.min(address, end)
     const last = Math.max(address, end) + size - 1
-    const party = isConfig ? this.#parties.selectFunction(this.#space.bdf) : this.#parties.select(kind, first, last)
+    const party = isConfig ? parties.selectFunction(space.bdf) : parties.select(kind, first, last)
     const isLocal = party === null || (isConfig ? localRegions(party) !== null : allDirect(party, kind, first, last))
     if (!isLocal) {
       if (vcpu === NOBODY) return STATUS_RESTART
       pending.free(vcpu)
     }
     // The dword is latched and still forwarded.
-    if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size)) this.#space.address.value = record.dataLo
+    if (direction === IOREQ_WRITE && space.isLatch(type, address, size)) space.address.value = record.dataLo
     const isOne = count === 1 && !record.dataIsPointer
     if (party === null) {
       if (count === 1) return immediate.unclaimed(record)
-      if (!isConfig) this.#answer.count = 0
+      if (!isConfig) answer.count = 0
       return immediate.unhandled(size)
     }
     if (isLocal) {
@@ -66,8 +60,8 @@ export class Submission {
     if (party instanceof RegionTable) throw new Error('invariant: internal regions are direct')
     if (isConfig) {
       record.type = IOREQ_TYPE_PCI_CONFIG
-      record.addressHi = this.#space.bdf
-      record.addressLo = this.#space.register
+      record.addressHi = space.bdf
+      record.addressLo = space.register
     } else if (direction === IOREQ_WRITE && this.#buffer(vcpu, party, record, first, last)) return STATUS_DONE
     return pending.send(vcpu, record, party)
   }
@@ -100,7 +94,7 @@ export class Submission {
     request.dataLo = Number(BigInt.asUintN(32, seconds))
     request.dataHi = Number(BigInt.asUintN(32, seconds >> 32n))
     let missed = 0
-    for (const server of this.#parties.present()) {
+    for (const server of this.#parts.parties.present()) {
       if (!server.enabled) continue
       if (server.transport.timeOffset?.(request) === true) continue
       if (server.ring?.produce(request) === true) this.#notifyBuffered(server)

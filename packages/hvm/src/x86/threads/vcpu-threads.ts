@@ -113,7 +113,7 @@ export class VcpuThreads implements VcpusElsewhere {
   }
 
   get wait(): boolean {
-    return this.#all.every(({ isAway, waits }) => !isAway || waits)
+    return this.#all.every(({ isAway, vcpu }) => !isAway || vcpu.record.state === STATE_IOREQ_INPROCESS)
   }
 
   mayLeave(): boolean {
@@ -357,11 +357,6 @@ class VcpuPlace {
     this.#smi = false
     vcpu.updateEvents()
     this.#threads.came(vcpu.id, exit)
-  }
-
-  /** Whether its access waits for a device. */
-  get waits(): boolean {
-    return this.vcpu.record.state === STATE_IOREQ_INPROCESS
   }
 
   /** Makes its access, or takes the answer, or serves a call. @returns whether there was anything to do */
