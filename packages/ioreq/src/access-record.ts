@@ -101,25 +101,6 @@ export class AccessRecord extends IoreqFields {
     return this.words.byteOffset + 4 * this.base
   }
 
-  /**
-   * Fills in a request for one element.
-   *
-   * @param type - `IOREQ_TYPE_*`
-   * @param direction - `IOREQ_READ` or `IOREQ_WRITE`
-   * @param address - up to 2^53
-   */
-  describe(type: number, direction: number, address: number, size: number, lo: number, hi: number): void {
-    const { words, base } = this
-    words[base + F.ADDR_LO] = address
-    words[base + F.ADDR_HI] = Math.floor(address / 2 ** 32)
-    words[base + F.DATA_LO] = lo
-    words[base + F.DATA_HI] = hi
-    words[base + F.COUNT] = 1
-    words[base + F.SIZE] = size
-    words[base + F.FLAGS] = (type << F.TYPE_SHIFT) | (direction << F.DIR_SHIFT)
-    this.region = null
-  }
-
   /** A record is filled in by one thread at a time. */
   protected override setFlagBits(mask: number, bits: number): void {
     const at = this.base + F.FLAGS

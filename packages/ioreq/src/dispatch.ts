@@ -2,9 +2,8 @@ import { claimsPorts, type MmioLookup, type PortLookup, PORT_REGION, type Served
 import type { ConfigAddress, ConfigSpace, EcamWindow } from './config-space.ts'
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
 import { type IoDispatchOptions, type IoDispatchState, dispatchParts } from './dispatch-parts.ts'
-import { RECORD_WORDS } from './access-record.ts'
 import { IoreqError } from './errors.ts'
-import { copyIoRequest, type IoRequest, requestAddress } from './request.ts'
+import { createIoRequest, setElement, type IoRequest, requestAddress } from './request.ts'
 import type { FailureHandler } from './failures.ts'
 import type { ImmediateAccess } from './immediate.ts'
 import * as L from './layout.ts'
@@ -16,7 +15,7 @@ import type { Registration } from './registration.ts'
 import type { IoreqServer, ServerOptions } from './server.ts'
 import { STATUS_DONE, STATUS_RESTART } from './status.ts'
 import type { Submission } from './submission.ts'
-import { NOBODY, Wait } from './wait.ts'
+import { NOBODY } from './wait.ts'
 
 /**
  * Takes a domain's port, MMIO and PCI configuration accesses to the party that answers them: the hypervisor's own handlers,
@@ -54,8 +53,8 @@ export class IoDispatch {
   readonly #pending: PendingRequests
   readonly #submission: Submission
   readonly #failures: FailureHandler
-  /** In place of a vCPU's record, where no vCPU waits or the vCPU's has a request already: an access that is made at once. */
-  readonly #other = new Wait(new Int32Array(RECORD_WORDS), 0)
+  /** An access that is not one call of one handler: most are made at once, and need no record. */
+  readonly #one: IoRequest = createIoRequest()
   #window: PortWindow | null = null
 
   constructor(options: IoDispatchOptions) {
@@ -180,7 +179,7 @@ export class IoDispatch {
     return isNew
   }
 
-  /** An access that no call of a handler makes at once: it is described in the vCPU's record. */
+  /** An access that no call of a handler makes at once. A server that alone answers it is sent a request, if a vCPU waits. */
   #slowAccess(
     vcpu: number,
     region: ServedRegion,
@@ -191,25 +190,24 @@ export class IoDispatch {
     lo: number,
     hi: number,
   ): number {
-    const own = vcpu === NOBODY ? this.#other : this.#pending.record(vcpu)
-    const record = own.progress === L.STATE_IOREQ_NONE ? own : this.#other
-    record.describe(type, direction, address, size, lo, hi)
-    if (type === L.IOREQ_TYPE_PIO && this.#makePorts()) return this.#access(vcpu, record)
+    const one = this.#one
+    setElement(one, type, direction, address, size, lo, hi)
+    if (type === L.IOREQ_TYPE_PIO && this.#makePorts()) return this.#access(vcpu, one)
     const { server } = region
-    if (server === null || region.direct) return this.#perform(vcpu, record)
+    if (server === null || region.direct) return this.#perform(vcpu, one)
     const offset = address - region.base
-    const one = isOneCall(region, offset, size)
+    const isOne = isOneCall(region, offset, size)
     // The region is the highest that claims the first port, so it has all of an access that it holds.
     const holds =
-      type === L.IOREQ_TYPE_PIO ? one || claimsPorts(server, address, size) : address + size <= this.#mmio.hitEnd
+      type === L.IOREQ_TYPE_PIO ? isOne || claimsPorts(server, address, size) : address + size <= this.#mmio.hitEnd
     // The ring of a server is looked at where parties are chosen.
-    if (!holds || (server.ring !== null && direction === L.IOREQ_WRITE)) return this.#perform(vcpu, record)
+    if (!holds || (server.ring !== null && direction === L.IOREQ_WRITE)) return this.#perform(vcpu, one)
     if (vcpu === NOBODY) return STATUS_RESTART
-    if (record !== own) this.#pending.free(vcpu)
-    record.region = one ? region : null
+    const record = this.#pending.free(vcpu)
+    setElement(record, type, direction, address, size, lo, hi)
+    record.region = isOne ? region : null
     record.offset = offset
     this.count = 1
-    // A server that alone answers the access is sent the request.
     return this.#pending.send(vcpu, record, server)
   }
 
@@ -319,15 +317,16 @@ export class IoDispatch {
   }
 
   /** All accesses that are not one call of one region's handler, nor one request to a server that a look-up has found. */
-  #perform(vcpu: number, record: Wait): number {
-    const address = requestAddress(record)
-    const port = this.#window?.portOf(record.type, address, record.size) ?? -1
+  #perform(vcpu: number, request: IoRequest): number {
+    const address = requestAddress(request)
+    const { type, direction, size, dataLo } = request
+    const port = this.#window?.portOf(type, address, size) ?? -1
     if (port >= 0) {
-      record.describe(L.IOREQ_TYPE_PIO, record.direction, port, record.size, record.dataLo, 0)
-      return this.#access(vcpu, record)
+      setElement(request, L.IOREQ_TYPE_PIO, direction, port, size, dataLo, 0)
+      return this.#access(vcpu, request)
     }
     this.count = 1
-    return this.#submission.submit(vcpu, record)
+    return this.#submission.submit(vcpu, request, address)
   }
 
   // ---- logged accesses ----
@@ -340,7 +339,7 @@ export class IoDispatch {
    * @throws IoreqError `ERR_BUSY` if the vCPU has a request already, `ERR_INVALID` for a size or type that cannot be sent
    */
   submit(vcpu: number, request: IoRequest, claimant: IoreqServer | null = null): number {
-    const record = this.#pending.free(vcpu)
+    this.#pending.free(vcpu)
     const { size, count, type } = request
     if ((size !== 1 && size !== 2 && size !== 4 && size !== 8) || (type === L.IOREQ_TYPE_PIO && size === 8)) {
       // Such a size never reaches a server.
@@ -353,9 +352,7 @@ export class IoDispatch {
     const address = requestAddress(request)
     const isClaimed = claimant?.ranges[L.XEN_DMOP_IO_RANGE_MEMORY].contains(address, address + size - 1) === false
     if (count === 1 && !request.dataIsPointer && !isClaimed) return this.#access(vcpu, request)
-    if (request !== record) copyIoRequest(request, record)
-    record.region = null
-    return isClaimed ? this.#pending.send(vcpu, record, claimant!) : this.#submission.submit(vcpu, record)
+    return isClaimed ? this.#submission.send(vcpu, request, claimant!) : this.#submission.submit(vcpu, request, address)
   }
 
   /**

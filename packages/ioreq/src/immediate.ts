@@ -209,8 +209,9 @@ export class ImmediateAccess {
   }
 
   /** Traces an access of one element, where that is wanted. @returns its status */
-  #traced({ type, direction, addressLo, addressHi, size, dataLo, dataHi }: IoRequest, status: number): number {
+  #traced(access: IoRequest, status: number): number {
     if (this.#trace === undefined) return status
+    const { type, direction, addressLo, addressHi, size, dataLo, dataHi } = access
     const address = addressHi * 2 ** 32 + addressLo
     const config = this.#space.decodes(type, address, size)
     const party = config

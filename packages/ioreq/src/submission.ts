@@ -5,10 +5,10 @@ import { IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO, IOREQ_TYPE_TIMEOFFSET, IOREQ_WRI
 import { allDirect, localRegions, type Parties } from './parties.ts'
 import type { PendingRequests } from './pending.ts'
 import { RegionTable } from './region-table.ts'
-import { createIoRequest, elementAddress, type IoRequest, requestAddress } from './request.ts'
+import { copyIoRequest, createIoRequest, elementAddress, type IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
 import { STATUS_DONE, STATUS_RESTART } from './status.ts'
-import { NOBODY, type Wait } from './wait.ts'
+import { NOBODY } from './wait.ts'
 
 /** The parts of a {@link Submission}. */
 export interface SubmissionParts {
@@ -30,13 +30,12 @@ export class Submission {
   }
 
   /** Makes an access. @returns as `IoDispatch.submit`; where nobody waits, `STATUS_RESTART` with nothing done instead of a request */
-  submit(vcpu: number, record: Wait): number {
-    const { size, count, type, direction } = record
+  submit(vcpu: number, request: IoRequest, address: number): number {
+    const { size, count, type, direction } = request
     const { parties, space, immediate, pending, answer } = this.#parts
-    const address = requestAddress(record)
     const isConfig = space.decodes(type, address, size)
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
-    const end = elementAddress(record, count - 1)
+    const end = count === 1 ? address : elementAddress(request, count - 1)
     const first = Math.min(address, end)
     const last = Math.max(address, end) + size - 1
     const party = isConfig ? parties.selectFunction(space.bdf) : parties.select(kind, first, last)
@@ -46,24 +45,34 @@ export class Submission {
       pending.free(vcpu)
     }
     // The dword is latched and still forwarded.
-    if (direction === IOREQ_WRITE && space.isLatch(type, address, size)) space.address.value = record.dataLo
-    const isOne = count === 1 && !record.dataIsPointer
+    if (direction === IOREQ_WRITE && space.isLatch(type, address, size)) space.address.value = request.dataLo
+    const isOne = count === 1 && !request.dataIsPointer
     if (party === null) {
-      if (count === 1) return immediate.unclaimed(record)
+      if (count === 1) return immediate.unclaimed(request)
       if (!isConfig) answer.count = 0
       return immediate.unhandled(size)
     }
     if (isLocal) {
       const owner = isConfig ? null : party
-      return isOne ? immediate.perform(record, owner) : immediate.elements(record, owner)
+      return isOne ? immediate.perform(request, owner) : immediate.elements(request, owner)
     }
     if (party instanceof RegionTable) throw new Error('invariant: internal regions are direct')
+    if (!isConfig && direction === IOREQ_WRITE && this.#buffer(vcpu, party, request, first, last)) return STATUS_DONE
+    return this.send(vcpu, request, party, isConfig)
+  }
+
+  /** Sends a request to a server. @param isConfig - for the PCI function that the configuration space has decoded */
+  send(vcpu: number, request: IoRequest, server: IoreqServer, isConfig = false): number {
+    const { pending, space } = this.#parts
+    const record = pending.free(vcpu)
+    if (request !== record) copyIoRequest(request, record)
+    record.region = null
     if (isConfig) {
       record.type = IOREQ_TYPE_PCI_CONFIG
       record.addressHi = space.bdf
       record.addressLo = space.register
-    } else if (direction === IOREQ_WRITE && this.#buffer(vcpu, party, record, first, last)) return STATUS_DONE
-    return pending.send(vcpu, record, party)
+    }
+    return pending.send(vcpu, record, server)
   }
 
   /** Puts a write into the server's ring, where that is declared and possible. */

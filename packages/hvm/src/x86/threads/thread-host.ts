@@ -1,5 +1,6 @@
 import {
   type AccessRecord,
+  setElement,
   IOREQ_READ,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
@@ -105,16 +106,8 @@ export class ThreadHost implements CpuHost, IoApicPort {
   }
 
   /** Makes an access of one element. @returns its status, with the answer in the record */
-  #access(
-    type: number,
-    direction: number,
-    address: number,
-    size: number,
-    lo: number,
-    hi: number,
-    logged: boolean,
-  ): number {
-    this.record.describe(type, direction, address, size, lo, hi)
+  #access(type: number, direction: number, at: number, size: number, lo: number, hi: number, logged: boolean): number {
+    setElement(this.record, type, direction, at, size, lo, hi)
     return this.#send(logged)
   }
 
