@@ -101,10 +101,16 @@ export class AccessRecord extends IoreqFields {
     return this.words.byteOffset + 4 * this.base
   }
 
-  /** A record is filled in by one thread at a time. */
-  protected override setFlagBits(mask: number, bits: number): void {
-    const at = this.base + F.FLAGS
-    this.words[at] = (this.words[at]! & ~mask) | bits
+  /** Describes an access of one element, whose address is up to 2^53. */
+  describe(type: number, direction: number, address: number, size: number, lo: number, hi: number): void {
+    const { words, base } = this
+    words[base + F.ADDR_LO] = address
+    words[base + F.ADDR_HI] = Math.floor(address / 2 ** 32)
+    words[base + F.DATA_LO] = lo
+    words[base + F.DATA_HI] = hi
+    words[base + F.COUNT] = 1
+    words[base + F.SIZE] = size
+    words[base + F.FLAGS] = (type << F.TYPE_SHIFT) | (direction << F.DIR_SHIFT)
   }
 
   /**

@@ -3,7 +3,7 @@ import type { ConfigAddress, ConfigSpace, EcamWindow } from './config-space.ts'
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
 import { type IoDispatchOptions, type IoDispatchState, dispatchParts } from './dispatch-parts.ts'
 import { IoreqError } from './errors.ts'
-import { createIoRequest, setElement, type IoRequest, requestAddress } from './request.ts'
+import { createIoRequest, type IoRequest, requestAddress } from './request.ts'
 import type { FailureHandler } from './failures.ts'
 import type { ImmediateAccess } from './immediate.ts'
 import * as L from './layout.ts'
@@ -191,7 +191,13 @@ export class IoDispatch {
     hi: number,
   ): number {
     const one = this.#one
-    setElement(one, type, direction, address, size, lo, hi)
+    one.type = type
+    one.direction = direction
+    one.addressLo = address >>> 0
+    one.addressHi = Math.floor(address / 2 ** 32)
+    one.dataLo = lo >>> 0
+    one.dataHi = hi >>> 0
+    one.size = size
     if (type === L.IOREQ_TYPE_PIO && this.#makePorts()) return this.#access(vcpu, one)
     const { server } = region
     if (server === null || region.direct) return this.#perform(vcpu, one)
@@ -204,7 +210,7 @@ export class IoDispatch {
     if (!holds || (server.ring !== null && direction === L.IOREQ_WRITE)) return this.#perform(vcpu, one)
     if (vcpu === NOBODY) return STATUS_RESTART
     const record = this.#pending.free(vcpu)
-    setElement(record, type, direction, address, size, lo, hi)
+    record.describe(type, direction, address, size, lo, hi)
     record.region = isOne ? region : null
     record.offset = offset
     this.count = 1
@@ -322,8 +328,9 @@ export class IoDispatch {
     const { type, direction, size, dataLo } = request
     const port = this.#window?.portOf(type, address, size) ?? -1
     if (port >= 0) {
-      setElement(request, L.IOREQ_TYPE_PIO, direction, port, size, dataLo, 0)
-      return this.#access(vcpu, request)
+      return direction === L.IOREQ_READ
+        ? this.portReadOrSend(vcpu, port, size)
+        : this.portWriteOrSend(vcpu, port, size, dataLo)
     }
     this.count = 1
     return this.#submission.submit(vcpu, request, address)

@@ -20,8 +20,7 @@ export { RangeSet } from './range-set.ts'
 export { IoreqFields } from './ioreq-fields.ts'
 export { IoreqPage, IoreqSlot, isWithServer } from './slot.ts'
 export { BufferedRing } from './buffered-ring.ts'
-export { copyIoRequest, createIoRequest, setElement } from './request.ts'
-export { elementAddress, elementPointer, requestAddress } from './request.ts'
+export { copyIoRequest, createIoRequest, elementAddress, elementPointer, requestAddress } from './request.ts'
 export type { InvalidationNotice, IoRequest } from './request.ts'
 export {
   HVM_IOREQSRV_BUFIOREQ_ATOMIC,

@@ -59,28 +59,6 @@ export function copyIoRequest(from: Readonly<IoRequest>, to: IoRequest = createI
   return to
 }
 
-/** Describes an access of one element, whose address is up to 2^53. */
-export function setElement(
-  request: IoRequest,
-  type: number,
-  direction: number,
-  address: number,
-  size: number,
-  lo: number,
-  hi: number,
-): void {
-  request.type = type
-  request.direction = direction
-  request.addressLo = address >>> 0
-  request.addressHi = Math.floor(address / 2 ** 32)
-  request.dataLo = lo >>> 0
-  request.dataHi = hi >>> 0
-  request.count = 1
-  request.size = size
-  request.df = false
-  request.dataIsPointer = false
-}
-
 /** Returns a request's address as one number. */
 export function requestAddress(request: IoRequest): number {
   return request.addressHi * 2 ** 32 + request.addressLo

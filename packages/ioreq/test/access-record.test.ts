@@ -14,7 +14,7 @@ const made = (shared = false): AccessRecord => {
 describe('the request', () => {
   test('has the layout of ioreq_t', () => {
     const record = made()
-    index.setElement(record, index.IOREQ_TYPE_COPY, index.IOREQ_READ, 0x1_2345_6789_abcd, 8, 0xffff_ffff, 0x8000_0001)
+    record.describe(index.IOREQ_TYPE_COPY, index.IOREQ_READ, 0x1_2345_6789_abcd, 8, 0xffff_ffff, 0x8000_0001)
     const { byteOffset, buffer } = record.words
     const view = new DataView(buffer as ArrayBuffer, byteOffset + 4 * record.base, index.IOREQ_BYTES)
     const { addr, data, count, size, flags, type } = index.IOREQ_OFFSET
@@ -27,7 +27,7 @@ describe('the request', () => {
   test.each([false, true])('forgets what the one before it had (shared: %s)', (shared) => {
     const record = made(shared)
     Object.assign(record, { df: true, dataIsPointer: true, count: 9, type: index.IOREQ_TYPE_PCI_CONFIG })
-    index.setElement(record, index.IOREQ_TYPE_PIO, index.IOREQ_WRITE, 0x3f8, 1, 0x41, 0)
+    record.describe(index.IOREQ_TYPE_PIO, index.IOREQ_WRITE, 0x3f8, 1, 0x41, 0)
     expect(index.copyIoRequest(record)).toEqual({
       ...index.createIoRequest(),
       type: index.IOREQ_TYPE_PIO,
@@ -44,7 +44,7 @@ test.each([
   { size: 8, lo: 0x8789_89ab, hi: 0xfedc_ba98 },
 ])('an answer is cut to the $size bytes that were asked for', ({ size, lo, hi }) => {
   const record = made()
-  index.setElement(record, index.IOREQ_TYPE_COPY, index.IOREQ_READ, BASE, size, 0, 0)
+  record.describe(index.IOREQ_TYPE_COPY, index.IOREQ_READ, BASE, size, 0, 0)
   record.answer(0x8789_89ab, 0xfedc_ba98)
   expect([record.lo, record.hi, record.made]).toEqual([lo, hi, 1])
 })
@@ -54,7 +54,7 @@ test('two threads see one access: published, waiting, over', () => {
   const domain = new AccessRecord(processor.words, processor.base)
   const seen = (): unknown[] => [processor.waits, domain.state]
   expect(seen()).toEqual([false, index.STATE_IOREQ_NONE])
-  index.setElement(processor, index.IOREQ_TYPE_PIO, index.IOREQ_READ, 0x60, 1, 0, 0)
+  processor.describe(index.IOREQ_TYPE_PIO, index.IOREQ_READ, 0x60, 1, 0, 0)
   processor.logged = true
   processor.state = index.STATE_IOREQ_READY
   expect([...seen(), domain.addressLo, domain.logged]).toEqual([true, index.STATE_IOREQ_READY, 0x60, true])
@@ -86,7 +86,7 @@ describe('in a dispatcher', () => {
     expect(pages).toHaveLength(2)
     const [first, last] = [dispatch.requests.record(0), dispatch.requests.record(64)]
     expect([first.ma, last.ma, last.words.buffer === pages[1]!.buffer]).toEqual([0, 0, true])
-    index.setElement(last, index.IOREQ_TYPE_PIO, index.IOREQ_READ, 0x60, 1, 0, 0)
+    last.describe(index.IOREQ_TYPE_PIO, index.IOREQ_READ, 0x60, 1, 0, 0)
     dispatch.requests.close()
     const before = pages[1]!.slice()
     last.answer(0x77, 0)

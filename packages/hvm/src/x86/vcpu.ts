@@ -1,7 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import {
   type AccessRecord,
-  setElement,
   type IoDispatch,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
@@ -196,7 +195,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     const claimant = this.#domain.secondLevel.claimant(gpa)
     if (claimant !== null) {
       if (!logged) return STATUS_RESTART
-      setElement(this.record, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
+      this.record.describe(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
       return this.#waitOrStop(this.#dispatch.submit(this.id, this.record, claimant))
     }
     const status = this.#dispatch.mmioWriteOrSend(this.id, gpa, size, lo, hi)

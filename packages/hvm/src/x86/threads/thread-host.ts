@@ -1,6 +1,5 @@
 import {
   type AccessRecord,
-  setElement,
   IOREQ_READ,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
@@ -107,7 +106,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
 
   /** Makes an access of one element. @returns its status, with the answer in the record */
   #access(type: number, direction: number, at: number, size: number, lo: number, hi: number, logged: boolean): number {
-    setElement(this.record, type, direction, at, size, lo, hi)
+    this.record.describe(type, direction, at, size, lo, hi)
     return this.#send(logged)
   }
 
