@@ -108,16 +108,16 @@ export interface FollowedVcpu extends VirtualCpu {
 }
 
 /** Threads of a domain's vCPUs, as far as the rest of the domain has to do with them. */
-export interface VcpuHome {
-  /** Some vCPU is in its thread, or on its way. */
-  readonly isAway: boolean
-  /** Whether a vCPU is away. */
-  has(vcpu: number): boolean
+export interface VcpuThreadControl {
+  /** Whether any vCPU is in its thread. */
+  readonly areRunning: boolean
+  /** Whether a vCPU is in its thread. */
+  isRunning(vcpu: number): boolean
   /** Serves the calls of the threads. @returns how many there were */
   serve(): number
-  /** Asks all vCPUs to come home, between two instructions. */
-  callHome(): void
-  /** Ends the threads of vCPUs that are away, because these are about to be reset. */
+  /** Has all vCPUs park, between two instructions. */
+  kick(): void
+  /** Ends the threads of vCPUs that run, because these are about to be reset. */
   forget(): void
   /** Ends all threads. */
   close(): void
@@ -134,7 +134,7 @@ export interface Architecture<V extends VirtualCpu = VirtualCpu> {
   /** PCI functions may have port 0: the processors have no ports of their own. Default: they may not. */
   readonly hasPortZero?: boolean
   /** Threads of the vCPUs; absent: they take turns on the domain's. */
-  readonly threads?: VcpuHome | undefined
+  readonly threads?: VcpuThreadControl | undefined
   /** Delivers a device's message. */
   signalMsi(address: number, data: number, requester: number): void
   /** Frees the vCPU's machine memory, if possible; the vCPU is not used any more. */

@@ -14,8 +14,8 @@ export interface MemoryChange<T> {
 export interface VcpuRun {
   /** The vCPU that is in the middle of executing: between two instructions none is, nor while all wait for devices. */
   readonly current: Pick<VirtualCpu, 'cpu'> | null
-  /** vCPUs execute in threads of their own. */
-  readonly elsewhere?: boolean
+  /** Whether vCPUs execute in threads of their own. */
+  readonly areThreadsRunning?: boolean
   /** Makes the run loop look. */
   wake?(): void
 }
@@ -38,10 +38,10 @@ export class MemoryChanges {
 
   /** Makes a change as soon as no vCPU executes, perhaps at once. An error of the change rejects the promise. */
   request<T>(change: (p2m: P2m) => T): Promise<MemoryChange<T>> {
-    if (this.#run.current === null && this.#run.elsewhere !== true) return promised(() => this.#make(change))
+    if (this.#run.current === null && this.#run.areThreadsRunning !== true) return promised(() => this.#make(change))
     return new Promise((resolve) => {
       this.#waiting.push(() => resolve(promised(() => this.#make(change))))
-      if (this.#run.elsewhere === true) this.#run.wake?.()
+      if (this.#run.areThreadsRunning === true) this.#run.wake?.()
       this.#run.current?.cpu.stop()
     })
   }

@@ -1,12 +1,12 @@
 import { LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
 import type { DomainExit, Sleeper } from '../domain-options.ts'
-import type { CpuExit, VcpuHome } from '../virtual-cpu.ts'
+import type { CpuExit, VcpuThreadControl } from '../virtual-cpu.ts'
 import { DeterministicSchedule, type RoundState } from './deterministic-schedule.ts'
 import { HostPace } from './host-pace.ts'
 import { HostSchedule } from './host-schedule.ts'
 import type { RunState, ScheduledDomain } from './run-state.ts'
 import { TurnRunner } from './turn-runner.ts'
-import type { VcpusElsewhere } from './vcpus-elsewhere.ts'
+import type { ThreadedVcpus } from './threaded-vcpus.ts'
 
 /** Host time that devices have to answer outstanding requests when a device stops the machine. */
 const STOP_DEADLINE_MS = 1000
@@ -19,13 +19,13 @@ const ENDS_AT_A_DEVICE: ReadonlySet<DomainExit['reason']> = new Set(['power-off'
 const BLOCKED: CpuExit = { reason: 'blocked' }
 
 /** A schedule of real time: vCPUs take turns, or have threads. */
-type RealSchedule = ReturnType<VcpusElsewhere['schedule']>
+type RealSchedule = ReturnType<ThreadedVcpus['schedule']>
 
 /** Runs a domain by its schedule, and waits when the schedule says so. */
 export class RunLoop {
   readonly #domain: ScheduledDomain
   readonly #run: RunState
-  readonly #threads: VcpuHome | undefined
+  readonly #threads: VcpuThreadControl | undefined
   readonly #pace: HostPace
   /** Executes the vCPUs. */
   readonly turns: TurnRunner
@@ -35,7 +35,7 @@ export class RunLoop {
   readonly schedule: RealSchedule | DeterministicSchedule
   #ended: PromiseWithResolvers<DomainExit> | null = null
 
-  constructor(domain: ScheduledDomain, run: RunState, sleeper: Sleeper, threads: VcpuHome | undefined) {
+  constructor(domain: ScheduledDomain, run: RunState, sleeper: Sleeper, threads: VcpuThreadControl | undefined) {
     this.#domain = domain
     this.#run = run
     this.#threads = threads
@@ -46,7 +46,7 @@ export class RunLoop {
     this.#deterministic = deterministic ? new DeterministicSchedule(domain, run, this.turns, this.#pace) : null
     const host = deterministic ? null : new HostSchedule(domain, run, this.turns, this.#pace, loop)
     const isThreaded = host !== null && threads !== undefined
-    this.#host = isThreaded ? (threads as VcpusElsewhere).schedule(domain, run, this.turns, this.#pace, host) : host
+    this.#host = isThreaded ? (threads as ThreadedVcpus).schedule(domain, run, this.turns, this.#pace, host) : host
     this.schedule = (this.#deterministic ?? this.#host)!
   }
 
@@ -161,10 +161,10 @@ export class RunLoop {
     for (;;) {
       for (const server of servers) server.pump?.()
       const waiting: number[] = []
-      this.#threads?.callHome()
+      this.#threads?.kick()
       this.#threads?.serve()
       for (const vcpu of vcpus) {
-        if (this.#threads?.has(vcpu.id) === true) {
+        if (this.#threads?.isRunning(vcpu.id) === true) {
           waiting.push(vcpu.id)
           continue
         }

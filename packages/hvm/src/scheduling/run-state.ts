@@ -37,8 +37,8 @@ export class RunState {
   running = false
   /** The executing vCPU. */
   current: VirtualCpu | null = null
-  /** vCPUs execute in threads of their own. */
-  elsewhere = false
+  /** Whether vCPUs were handed to threads of their own, and have not all been taken back. */
+  areThreadsRunning = false
   /** Whether the executing vCPU was stopped for a remote model, and not by the end of its turn. */
   interrupted = false
   /** See `Domain.hostHasTurn`. */

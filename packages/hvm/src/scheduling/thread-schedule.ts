@@ -1,4 +1,4 @@
-import type { ThreadScheduleParts, VcpusElsewhere } from './vcpus-elsewhere.ts'
+import type { ThreadScheduleParts, ThreadedVcpus } from './threaded-vcpus.ts'
 import type { HostPace } from './host-pace.ts'
 import type { HostSchedule } from './host-schedule.ts'
 import type { RunState, ScheduledDomain } from './run-state.ts'
@@ -8,15 +8,15 @@ import type { TurnRunner } from './turn-runner.ts'
 const MOST_CALLS = 64
 
 /** Host time for which a domain that is to stop waits for vCPUs whose devices do not answer. */
-const HOMECOMING_MS = 1000
+const PARKING_MS = 1000
 /** Host time between two looks at vCPUs that are late. */
 const LOOK_AGAIN_MS = 20
 /** Host time for which it waits for any vCPU: a busy host takes long. */
-const LONGEST_HOMECOMING_MS = 30_000
+const LONGEST_PARKING_MS = 30_000
 
 /**
- * The schedule of vCPUs that have threads of their own: here, on the domain's thread, device models and timers. Whatever wants
- * to see vCPUs stand still has them come home first, where they take turns as without threads.
+ * The schedule of vCPUs that have threads of their own: here, on the domain's thread, device models and timers. A party that needs
+ * vCPUs to stand still has all of them park first; they take turns then, as without threads.
  */
 export class ThreadSchedule {
   readonly #domain: ScheduledDomain
@@ -24,11 +24,11 @@ export class ThreadSchedule {
   readonly #turns: TurnRunner
   readonly #pace: HostPace
   readonly #host: HostSchedule
-  readonly #vcpus: VcpusElsewhere
+  readonly #vcpus: ThreadedVcpus
   /** When a domain that is to stop waits no longer. */
   #until = Infinity
 
-  constructor(...[domain, run, turns, pace, host, vcpus]: [...ThreadScheduleParts, VcpusElsewhere]) {
+  constructor(...[domain, run, turns, pace, host, vcpus]: [...ThreadScheduleParts, ThreadedVcpus]) {
     this.#domain = domain
     this.#run = run
     this.#turns = turns
@@ -46,7 +46,7 @@ export class ThreadSchedule {
   get ends(): boolean {
     if (this.#run.exit === null) return false
     const late = performance.now() - this.#until
-    return !this.#vcpus.isAway || late > (this.#vcpus.wait ? 0 : LONGEST_HOMECOMING_MS - HOMECOMING_MS)
+    return !this.#vcpus.areRunning || late > (this.#vcpus.areWaiting ? 0 : LONGEST_PARKING_MS - PARKING_MS)
   }
 
   /** A run begins. */
@@ -62,17 +62,17 @@ export class ThreadSchedule {
 
   /** See `HostSchedule.answered`. */
   answered(mayRun: boolean): void {
-    if (this.#vcpus.isAway) this.#run.wake()
+    if (this.#vcpus.areRunning) this.#run.wake()
     else this.#host.answered(mayRun)
   }
 
-  /** Whether something wants the vCPUs here. */
-  get #isHomeWanted(): boolean {
+  /** Whether something needs the vCPUs parked. */
+  get #isPauseWanted(): boolean {
     const { memoryChanges } = this.#domain
     const { asleep, debug, watch } = this.#turns
     return (
       this.#run.exit !== null ||
-      this.#vcpus.areWanted ||
+      this.#vcpus.isPauseRequested ||
       memoryChanges.isWaiting ||
       asleep ||
       debug !== null ||
@@ -83,13 +83,13 @@ export class ThreadSchedule {
   /** Does what there is to do. @returns a promise to wait for, or null */
   advance(): Promise<unknown> | null {
     const vcpus = this.#vcpus
-    if (!vcpus.isAway) {
-      if (this.#run.elsewhere) this.#arrived()
-      // A thread may end, or not start, while no vCPU is away.
+    if (!vcpus.areRunning) {
+      if (this.#run.areThreadsRunning) this.#parked()
+      // A thread may end, or not start, while no vCPU runs.
       this.#fail()
-      if (this.#isHomeWanted || !vcpus.mayLeave()) return this.#host.advance()
-      this.#run.elsewhere = true
-      vcpus.leave()
+      if (this.#isPauseWanted || !vcpus.mayResume()) return this.#host.advance()
+      this.#run.areThreadsRunning = true
+      vcpus.resume()
     }
     const run = this.#run
     run.woken = false
@@ -99,17 +99,17 @@ export class ThreadSchedule {
     let served = 0
     for (let calls = vcpus.serve(); calls > 0 && served < MOST_CALLS; calls = vcpus.serve()) served += calls
     this.#fail()
-    if (this.#isHomeWanted) {
-      if (run.exit !== null) this.#until = Math.min(this.#until, performance.now() + HOMECOMING_MS)
-      vcpus.callHome()
+    if (this.#isPauseWanted) {
+      if (run.exit !== null) this.#until = Math.min(this.#until, performance.now() + PARKING_MS)
+      vcpus.kick()
     }
     return this.#pace.sleep(run.woken || served >= MOST_CALLS ? 0 : this.#msToDeadline())
   }
 
-  /** All vCPUs are home. */
-  #arrived(): void {
-    this.#vcpus.areWanted = false
-    this.#run.elsewhere = false
+  /** All vCPUs have parked. */
+  #parked(): void {
+    this.#vcpus.isPauseRequested = false
+    this.#run.areThreadsRunning = false
     this.#domain.memoryChanges.stopped()
     this.#host.begin()
   }

@@ -6,7 +6,7 @@ import type { CpuClocks, CpuModel, JitOptions, SavedCpu } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
 import type { DomainState, SavedArchitecture } from '../checkpoints/saved-domain.ts'
-import type { VcpusElsewhere } from '../scheduling/vcpus-elsewhere.ts'
+import type { ThreadedVcpus } from '../scheduling/threaded-vcpus.ts'
 import type { MakeVcpuThreads } from './threads/vcpu-threads.ts'
 import type { SystemManagementMemory, X86Paravirtual, X86Surroundings } from './surroundings.ts'
 import { X86Vcpu } from './vcpu.ts'
@@ -96,7 +96,7 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
   /** Reset together with the interrupt controllers: the TPR patcher, if present. */
   vapic: { reset(): void } | null = null
   /** Threads of the vCPUs; absent: they take turns. */
-  readonly threads: VcpusElsewhere | undefined
+  readonly threads: ThreadedVcpus | undefined
   readonly #interruptState: number
   readonly #ferr: InterruptLine
   readonly #onStandstill: X86DomainOptions['onStandstill']

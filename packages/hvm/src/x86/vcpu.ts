@@ -52,12 +52,12 @@ import type { SystemManagementMemory, TprWatch, X86Surroundings } from './surrou
 /** CPUID leaf 1, ECX: MONITOR and MWAIT. */
 const CPUID_MONITOR = 1 << 3
 
-/** A vCPU in a thread of its own, as this one tells it what happens. */
-export interface VcpuElsewhere extends Pick<Vcpu, 'smi'> {
-  /** Its local APIC has something. */
-  look(): void
-  /** Calls the vCPU here, between two instructions. */
-  comeHome(): void
+/** The thread in which a vCPU runs, as the domain's thread notifies it. */
+export interface RunningThread extends Pick<Vcpu, 'smi'> {
+  /** The local APIC may have events. */
+  kick(): void
+  /** Has all vCPUs of the domain park, between two instructions. */
+  park(): void
   /** The next writes to some machine frames are to be noticed. */
   watchWrites(frames: Uint32Array, count: number): void
 }
@@ -82,8 +82,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   readonly #entry = new P2mEntry()
   /** Whether address line 20 is held low, outside system-management mode. */
   #a20Masked = false
-  /** Where it executes while that is not here; null: here. */
-  elsewhere: VcpuElsewhere | null = null
+  /** The thread in which the vCPU runs; null: it takes turns on the domain's thread. */
+  thread: RunningThread | null = null
   /** Receives accesses to the task priority register, if the domain has a TPR patcher. */
   vapic: TprWatch | null = null
   /** Counts for statistics. */
@@ -391,8 +391,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Hands the local APIC's events over to the processor; to be called when they may have changed. */
   updateEvents(): void {
-    if (this.elsewhere !== null) {
-      this.elsewhere.look()
+    if (this.thread !== null) {
+      this.thread.kick()
       return
     }
     const { apic, cpu } = this
@@ -421,7 +421,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Asserts SMI#, as a chipset does. */
   smi(): void {
-    ;(this.elsewhere ?? this.cpu).smi()
+    ;(this.thread ?? this.cpu).smi()
     this.#domain.wake()
   }
 
@@ -431,7 +431,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   }
 
   /** Whether it may execute in a thread of its own: nothing but memory, devices and interrupts is in its world. */
-  get mayLeave(): boolean {
+  get mayHaveThread(): boolean {
     const { cpu } = this
     // System-management mode is for the domain's thread. An SMI waits for a start-up IPI with its vCPU.
     if (cpu.inSystemManagement || (cpu.smiPending && !cpu.waitsForStartup)) return false
@@ -447,7 +447,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Drops cached translations after a change of the guest's map. */
   mapChanged(from?: number, to?: number): void {
-    this.elsewhere?.comeHome()
+    this.thread?.park()
     this.cpu.mapChanged(from, to)
   }
 
@@ -460,8 +460,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Drops its write translations of some machine frames. */
   watchWrites(frames: Uint32Array, count: number): void {
-    if (this.elsewhere === null) this.cpu.watchWrites(frames, count)
-    else this.elsewhere.watchWrites(frames, count)
+    if (this.thread === null) this.cpu.watchWrites(frames, count)
+    else this.thread.watchWrites(frames, count)
   }
 
   /** The vCPU has come back from a turn: the TPR patcher is notified of its accesses. */

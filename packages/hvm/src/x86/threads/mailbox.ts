@@ -8,10 +8,10 @@ const OPERATION = 1
 const ARGUMENTS = 2
 const STATUS = 16
 const RESULTS = 17
-const MAIL = 24
-/** Changes with every answer and every piece of mail: what a waiting thread sleeps on. */
+const KICKS = 24
+/** Changes with every answer and every kick: a waiting thread sleeps on this word. */
 const RING = 27
-/** Words of the vCPU's state by which its processor is made to come back, as numbers of words, and what is put there. */
+/** Words of the vCPU's state by which its processor is interrupted, as numbers of words, and what is put there. */
 const EVENTS_AT = 28
 const STOP = 29
 const ATTENTION_AT = 30
@@ -22,7 +22,7 @@ const RETIRED = 32
 const SMI = 34
 const WORDS = 48
 
-/** How a processor is made to come back: machine addresses of two words of its state, and what is put there. */
+/** How a processor is interrupted: machine addresses of two words of its state, and what is put there. */
 export interface StopWords {
   /** Takes `stop` beside what it has. */
   readonly events: number
@@ -42,9 +42,9 @@ const NONE = 0
 const MADE = 1
 const ANSWERED = 2
 
-/** Mail for the thread of a vCPU: the local APIC has an event, or the vCPU is to come home, between two instructions. */
-export const MAIL_LOOK = 1
-export const MAIL_HOME = 2
+/** Reasons to kick the thread of a vCPU: the local APIC has an event, or the vCPU is to park, between two instructions. */
+export const KICK_EVENT = 1
+export const KICK_PARK = 2
 
 /** Rounds of a look at an answer before its thread sleeps: about a microsecond. */
 const SPINS = 100
@@ -53,7 +53,7 @@ const SPINS = 100
 const LONGEST_SLEEP_MS = 1000
 
 /**
- * Connects the thread of a vCPU with its domain's: calls of the one, and mail of the other. The words are in machine memory, and
+ * Connects the thread of a vCPU with its domain's: calls of the one, and kicks by the other. The words are in machine memory, and
  * each side has a view.
  */
 export class Mailbox {
@@ -90,8 +90,8 @@ export class Mailbox {
 
   // ---------------------------------------------------------------- the vCPU's thread
 
-  /** The vCPU has arrived: how its processor is made to come back. */
-  arrive({ events, stop, attention, asked, smi }: StopWords): void {
+  /** The thread runs the vCPU from now on. @param words - how its processor is interrupted */
+  resume({ events, stop, attention, asked, smi }: StopWords): void {
     const i32 = this.#i32
     i32[SMI] = smi
     i32[STOP] = stop
@@ -100,8 +100,8 @@ export class Mailbox {
     Atomics.store(i32, EVENTS_AT, events >>> 2)
   }
 
-  /** The vCPU goes home: mail rings the bell of the domain's thread. */
-  leave(): void {
+  /** The thread parks: a kick rings the bell of the domain's thread. */
+  park(): void {
     Atomics.store(this.#i32, EVENTS_AT, 0)
   }
 
@@ -168,14 +168,14 @@ export class Mailbox {
     return Atomics.load(this.#i32, RING)
   }
 
-  /** Sleeps until there is mail or an answer. @param seen - {@link Mailbox.ring} */
+  /** Sleeps until there is a kick or an answer. @param seen - {@link Mailbox.ring} */
   sleep(seen: number, ms: number = LONGEST_SLEEP_MS): void {
     Atomics.wait(this.#i32, RING, seen, Math.min(ms, LONGEST_SLEEP_MS))
   }
 
-  /** Takes the mail: a set of `MAIL_*`. */
-  takeMail(): number {
-    return Atomics.exchange(this.#i32, MAIL, 0)
+  /** Takes the pending kicks: a set of `KICK_*`. */
+  takeKicks(): number {
+    return Atomics.exchange(this.#i32, KICKS, 0)
   }
 
   // ---------------------------------------------------------------- the domain's thread
@@ -204,9 +204,9 @@ export class Mailbox {
 
   // ---------------------------------------------------------------- any thread
 
-  /** Posts a set of `MAIL_*`, and interrupts what the vCPU does. */
-  post(mail: number): void {
-    Atomics.or(this.#i32, MAIL, mail)
+  /** Interrupts the vCPU. @param reasons - a set of `KICK_*` */
+  kick(reasons: number): void {
+    Atomics.or(this.#i32, KICKS, reasons)
     this.#interrupt(this.#i32[STOP]!)
   }
 
@@ -228,7 +228,7 @@ export class Mailbox {
     this.wake()
   }
 
-  /** Wakes the thread of the vCPU, which has an answer or mail. */
+  /** Wakes the thread of the vCPU, which has an answer or a kick. */
   wake(): void {
     Atomics.add(this.#i32, RING, 1)
     Atomics.notify(this.#i32, RING)

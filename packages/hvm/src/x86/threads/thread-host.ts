@@ -24,7 +24,7 @@ import { type AccessLog, STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED } from '@re
 import type { CpuHost, RegisterPage, Translation, Vcpu, Words } from '@retrap/x86-cpu'
 import { GuestTranslation } from '../guest-translation.ts'
 import { describeApicPage, readApicMsr, readApicPage, writeApicMsr, writeApicPage } from '../local-apic.ts'
-import { MAIL_HOME, type Mailbox } from './mailbox.ts'
+import { KICK_PARK, type Mailbox } from './mailbox.ts'
 import * as O from './operations.ts'
 import type { ThreadClock } from './thread-clock.ts'
 
@@ -59,10 +59,8 @@ export class ThreadHost implements CpuHost, IoApicPort {
   readonly record: AccessRecord
   readonly #isAnswered = (): boolean => !this.record.waits
   #pauses = 0
-  /** Somebody has asked the vCPU to go home. */
-  isAskedHome = false
-  /** An SMI waits, which is for the domain's thread. */
-  wantsHome = false
+  /** Why the thread is to park: it was kicked, or an SMI is due, which is for the domain's thread; null: it goes on. */
+  parks: 'kicked' | 'smi' | null = null
 
   constructor(id: number, memory: MachineMemory, p2m: P2m, mailbox: Mailbox, record: AccessRecord, clock: ThreadClock) {
     this.#id = id
@@ -305,26 +303,26 @@ export class ThreadHost implements CpuHost, IoApicPort {
 
   /** System-management mode is for the domain's thread, where SMRAM is seen. */
   smiIsDue(): boolean {
-    this.wantsHome = true
+    this.parks ??= 'smi'
     return true
   }
 
-  /** Takes the mail. */
-  readMail(): void {
-    const mail = this.#mailbox.takeMail()
-    if ((mail & MAIL_HOME) !== 0) this.isAskedHome = true
-    if (mail !== 0) this.updateEvents()
+  /** Takes the pending kicks. */
+  readKicks(): void {
+    const kicks = this.#mailbox.takeKicks()
+    if ((kicks & KICK_PARK) !== 0) this.parks = 'kicked'
+    if (kicks !== 0) this.updateEvents()
   }
 
   /** An interrupt of another vCPU does not end the run. */
   called(): boolean {
-    this.readMail()
-    return !this.isAskedHome && !this.wantsHome
+    this.readKicks()
+    return this.parks === null
   }
 
   /**
-   * A guest that spins waits for another vCPU, which may be waiting for this thread's processor: it gets that for a moment. Mail
-   * ends the sleep.
+   * A guest that spins waits for another vCPU, which may be waiting for this thread's processor: it gets that for a moment. A
+   * kick ends the sleep.
    */
   pause(): void {
     if (++this.#pauses < SPINS) return

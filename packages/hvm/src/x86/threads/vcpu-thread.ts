@@ -12,7 +12,7 @@ import {
   Vcpu,
   X86Engine,
 } from '@retrap/x86-cpu'
-import { MAIL_LOOK, Mailbox } from './mailbox.ts'
+import { KICK_EVENT, Mailbox } from './mailbox.ts'
 import { ThreadTimer } from './thread-timer.ts'
 import { ThreadClock } from './thread-clock.ts'
 import { ThreadHost } from './thread-host.ts'
@@ -21,7 +21,7 @@ import { ThreadHost } from './thread-host.ts'
 const TURN_NS = 200_000
 const FEWEST = 2000
 const MOST = 4_000_000
-/** Milliseconds of host time after which a look is taken at what comes without mail: the line of MWAIT, and a frame that is paged out. */
+/** Milliseconds of host time after which a look is taken at events that come without a kick: the line of MWAIT, and a frame that is paged out. */
 const POLL_MS = 1
 /** Instructions of a run that generated code cannot execute. */
 const MOST_CALLS = 100_000
@@ -50,14 +50,14 @@ export interface ThreadStart {
   readonly countersAt: number | undefined
 }
 
-/** A vCPU goes to its thread, or comes home from it. */
-export interface TravellingVcpu {
+/** A vCPU that is handed from one thread to another. */
+export interface HandedVcpu {
   readonly saved: SavedCpu
   readonly retired: number
 }
 
-/** A vCPU that goes to its thread. */
-export interface LeavingVcpu extends TravellingVcpu {
+/** A vCPU that its thread is to run. */
+export interface ResumedVcpu extends HandedVcpu {
   /** The domain's time, in nanoseconds, when `ThreadClock.shared` was `at`. */
   readonly ns: number
   readonly at: number
@@ -69,9 +69,9 @@ export interface ThreadCounts {
   readonly others: Readonly<Record<string, number>>
 }
 
-/** Why a vCPU has come home: it was asked to, or `exit`. */
-export interface ComingVcpu extends TravellingVcpu {
-  /** Since it arrived. */
+/** A vCPU that has parked: it was kicked, or for the reason of `exit`. */
+export interface ParkedVcpu extends HandedVcpu {
+  /** Since the thread was resumed. */
   readonly counts: ThreadCounts
   readonly exit?: { readonly reason: string; readonly message?: string }
 }
@@ -82,7 +82,7 @@ export interface ThreadPort<Sent, Received> {
   onMessage(listener: (message: Received) => void): void
 }
 
-/** The thread's side of a vCPU: executes it from when it arrives until it is to go home. */
+/** The thread's side of a vCPU: executes it from when it is resumed until it is to park. */
 export class VcpuThread {
   readonly #mailbox: Mailbox
   readonly #clock: ThreadClock
@@ -122,7 +122,7 @@ export class VcpuThread {
       state: { buffer: memory.buffer, byteOffset: start.interrupts },
       wake: (to) => {
         if (to === id) host.updateEvents()
-        else boxes[to]!.post(MAIL_LOOK)
+        else boxes[to]!.kick(KICK_EVENT)
       },
       ioApic: host,
       acknowledgePic: () => host.acknowledgePic(),
@@ -141,47 +141,45 @@ export class VcpuThread {
   }
 
   /** Executes a vCPU. @returns it, between two instructions */
-  run({ saved, retired, ns, at }: LeavingVcpu): ComingVcpu {
+  run({ saved, retired, ns, at }: ResumedVcpu): ParkedVcpu {
     const vcpu = this.#vcpu
     this.#clock.set(ns, at)
     restoreVcpu(vcpu, saved)
     vcpu.retired = retired
     this.#apic.elsewhere = false
-    this.#mailbox.arrive(vcpu.stopWords)
+    this.#mailbox.resume(vcpu.stopWords)
     this.#host.updateEvents()
     const exit = this.#execute()
-    this.#mailbox.leave()
+    this.#mailbox.park()
     this.#apic.elsewhere = true
     const counts = { cpu: { ...vcpu.counts }, others: { ...this.#host.counts } }
     for (const count of [vcpu.counts, this.#host.counts]) clear(count)
     return { saved: saveVcpu(vcpu), retired: vcpu.retired, counts, ...(exit && { exit }) }
   }
 
-  #execute(): ComingVcpu['exit'] {
+  #execute(): ParkedVcpu['exit'] {
     const mailbox = this.#mailbox
     const vcpu = this.#vcpu
     const host = this.#host
     const timer = this.#timer
-    host.isAskedHome = false
-    host.wantsHome = false
+    host.parks = null
     for (;;) {
       const { ring } = mailbox
-      host.readMail()
+      host.readKicks()
       const ns = timer.expire()
-      const { isAskedHome, wantsHome } = host
-      const isHomeward = isAskedHome || wantsHome
-      if (isHomeward && !vcpu.busy) return isAskedHome ? undefined : { reason: 'home' }
+      const { parks } = host
+      if (parks !== null && !vcpu.busy) return parks === 'kicked' ? undefined : { reason: 'pause' }
       if (vcpu.busy && host.record.waits) {
         mailbox.sleep(ring, ns / 1e6)
         continue
       }
-      if (!isHomeward && vcpu.dormant) {
+      if (parks === null && vcpu.dormant) {
         const isPolled = vcpu.waitsForWrite
         mailbox.sleep(ring, isPolled ? Math.min(ns / 1e6, POLL_MS) : ns / 1e6)
         if (isPolled) vcpu.endWait()
         continue
       }
-      const exit: Exit | undefined = isHomeward ? vcpu.settle() : this.#run(ns)
+      const exit: Exit | undefined = parks === null ? this.#run(ns) : vcpu.settle()
       mailbox.retired = vcpu.retired
       if (exit === undefined) continue
       const { reason } = exit
@@ -213,9 +211,9 @@ function clear(counts: object): void {
   for (const name of Object.keys(counts)) Object.assign(counts, { [name]: 0 })
 }
 
-/** Makes this thread that of a vCPU, which the other side of `port` starts: a `ThreadStart`, then vCPUs that arrive. */
+/** Makes this thread that of a vCPU, which the other side of `port` starts: a `ThreadStart`, then vCPUs to run. */
 export function serveVcpu(
-  port: ThreadPort<ComingVcpu | 'ready' | { readonly failed: string }, ThreadStart | LeavingVcpu>,
+  port: ThreadPort<ParkedVcpu | 'ready' | { readonly failed: string }, ThreadStart | ResumedVcpu>,
 ): void {
   let thread: VcpuThread | undefined
   port.onMessage((message) => {

@@ -14,21 +14,22 @@ import { STATUS_DONE, STATUS_FAULT, STATUS_RETRY } from '@retrap/replay'
 import { allocateCounters, type CpuModel, restoreVcpu, saveVcpu, type Words } from '@retrap/x86-cpu'
 import type { Domain } from '../../domain.ts'
 import { ThreadSchedule } from '../../scheduling/thread-schedule.ts'
-import type { ThreadScheduleParts, VcpusElsewhere } from '../../scheduling/vcpus-elsewhere.ts'
+import type { ThreadedVcpus, ThreadScheduleParts } from '../../scheduling/threaded-vcpus.ts'
+import { isInThread, nextState, type VcpuThreadState } from '../../scheduling/vcpu-thread-state.ts'
 import type { X86Vcpu } from '../vcpu.ts'
-import { MAIL_HOME, MAIL_LOOK, Mailbox, MAILBOX_BYTES } from './mailbox.ts'
+import { KICK_EVENT, KICK_PARK, Mailbox, MAILBOX_BYTES } from './mailbox.ts'
 import * as O from './operations.ts'
 import { MOST_SKEW_NS, ThreadClock } from './thread-clock.ts'
 import { LoggedWrites } from './logged-writes.ts'
-import type { ComingVcpu, LeavingVcpu, ThreadStart } from './vcpu-thread.ts'
+import type { ParkedVcpu, ResumedVcpu, ThreadStart } from './vcpu-thread.ts'
 
 /** A message from a vCPU's thread. */
-export type ThreadMessage = ComingVcpu | 'ready' | { readonly failed: string }
+export type ThreadMessage = ParkedVcpu | 'ready' | { readonly failed: string }
 
 /** A thread for a vCPU, which executes `serveVcpu`. */
 export interface VcpuWorker {
   /** Sends a message to the thread. */
-  postMessage(message: ThreadStart | LeavingVcpu): void
+  postMessage(message: ThreadStart | ResumedVcpu): void
   /** Takes what the thread says, and that it has ended. */
   listen(onMessage: (message: ThreadMessage) => void, onEnd: (error: unknown) => void): void
   /** Ends the thread. */
@@ -68,19 +69,19 @@ export type MakeVcpuThreads = (
   vcpus: readonly X86Vcpu[],
   interrupts: InterruptFabric,
   options: VcpuThreadOptions,
-) => VcpusElsewhere
+) => ThreadedVcpus
 
 const BELL_BYTES = 64
 const TOLD = 32
 
 /** The threads of a domain's vCPUs. */
-export class VcpuThreads implements VcpusElsewhere {
+export class VcpuThreads implements ThreadedVcpus {
   readonly #domain: Domain
-  readonly #all: readonly VcpuPlace[]
+  readonly #all: readonly ThreadedVcpu[]
   readonly #i32: Int32Array
   readonly #bell: number
-  areWanted = false
-  #failure: ReturnType<VcpusElsewhere['takeFailure']> = null
+  isPauseRequested = false
+  #failure: ReturnType<ThreadedVcpus['takeFailure']> = null
   #isListening = false
   readonly #options: ThreadOptions
   readonly #told: number
@@ -105,24 +106,24 @@ export class VcpuThreads implements VcpusElsewhere {
     this.#counters = vcpus.map(({ id }) =>
       id === 0 || countersAt === undefined ? countersAt : allocateCounters(memory),
     )
-    this.#all = vcpus.map((vcpu) => new VcpuPlace(memory, vcpu, this.#bell, this, interrupts))
+    this.#all = vcpus.map((vcpu) => new ThreadedVcpu(memory, vcpu, this.#bell, this, interrupts))
   }
 
-  get isAway(): boolean {
-    return this.#all.some(({ isAway }) => isAway)
+  get areRunning(): boolean {
+    return this.#all.some(({ isRunning }) => isRunning)
   }
 
-  get wait(): boolean {
-    return this.#all.every(({ isAway, vcpu }) => !isAway || vcpu.record.state === STATE_IOREQ_INPROCESS)
+  get areWaiting(): boolean {
+    return this.#all.every(({ isRunning, vcpu }) => !isRunning || vcpu.record.state === STATE_IOREQ_INPROCESS)
   }
 
-  mayLeave(): boolean {
+  mayResume(): boolean {
     let awake = 0
     let isReady = true
     for (const place of this.#all) {
       const { vcpu } = place
       const { cpu } = vcpu
-      if (cpu.busy || this.#domain.invalidations.flagged(vcpu.id) || !vcpu.mayLeave) return false
+      if (cpu.busy || this.#domain.invalidations.flagged(vcpu.id) || !vcpu.mayHaveThread) return false
       if (!cpu.waitsForStartup) awake++
     }
     if (awake < 2) return false
@@ -130,26 +131,26 @@ export class VcpuThreads implements VcpusElsewhere {
     return isReady
   }
 
-  leave(): void {
-    this.areWanted = false
+  resume(): void {
+    this.isPauseRequested = false
     this.#listen()
     // This thread gets no notice of what the others write from now on.
     this.#all[0]!.vcpu.cpu.engine.codeCache.flush()
     const time = this.#time()
-    for (const place of this.#all) if (!place.vcpu.cpu.waitsForStartup) place.leave(time)
+    for (const place of this.#all) if (!place.vcpu.cpu.waitsForStartup) place.resume(time)
   }
 
-  #time(): Pick<LeavingVcpu, 'at' | 'ns'> {
+  #time(): Pick<ResumedVcpu, 'at' | 'ns'> {
     return { at: ThreadClock.shared, ns: this.#domain.clock.now() }
   }
 
   /** Whether a vCPU has a thread; starts one if need be. */
-  #isReady(place: VcpuPlace): boolean {
-    if (!place.isStarted) this.#start(place)
-    return place.isReady
+  #isReady(place: ThreadedVcpu): boolean {
+    if (place.state === 'none') this.#start(place)
+    return place.state === 'parked'
   }
 
-  #start(place: VcpuPlace): void {
+  #start(place: ThreadedVcpu): void {
     const { cpu, jit, codeCacheBytes, tscHz, interrupts, start } = this.#options
     const { memory, p2m } = this.#domain
     place.start(start(place.vcpu.id), {
@@ -171,7 +172,7 @@ export class VcpuThreads implements VcpusElsewhere {
     const rung = (): void => {
       this.#seen = Atomics.load(this.#i32, this.#bell >>> 2)
       this.#domain.wake()
-      if (this.isAway) wait()
+      if (this.areRunning) wait()
       else this.#isListening = false
     }
     this.#isListening = true
@@ -184,38 +185,38 @@ export class VcpuThreads implements VcpusElsewhere {
     let count = 0
     this.logged.settle()
     for (const place of this.#all) {
-      if (place.isAway ? place.serve(this.#domain) : this.#follows(place)) count++
+      if (place.isRunning ? place.serve(this.#domain) : this.#follows(place)) count++
     }
     return count
   }
 
-  /** Lets a vCPU go after the others if it has been started by one of them. @returns whether it has gone */
-  #follows(place: VcpuPlace): boolean {
-    if (!this.isAway || this.areWanted) return false
-    place.readMail()
+  /** Resumes the thread of a vCPU that one of those in threads has started. @returns whether it runs */
+  #follows(place: ThreadedVcpu): boolean {
+    if (!this.areRunning || this.isPauseRequested) return false
+    place.readKicks()
     if (place.vcpu.cpu.waitsForStartup || !this.#isReady(place)) return false
-    place.leave(this.#time())
+    place.resume(this.#time())
     return true
   }
 
-  callHome(): void {
-    // A vCPU that comes first does not follow the ones that are still away.
-    this.areWanted = true
-    for (const place of this.#all) place.callHome()
+  kick(): void {
+    // A vCPU that parks first does not follow the vCPUs that still run.
+    this.isPauseRequested = true
+    for (const place of this.#all) place.kick()
   }
 
-  has(vcpu: number): boolean {
-    return this.#all[vcpu]?.isAway === true
+  isRunning(vcpu: number): boolean {
+    return this.#all[vcpu]?.isRunning === true
   }
 
   forget(): void {
-    if (!this.isAway) return
+    if (!this.areRunning) return
     for (const place of this.#all) place.close()
   }
 
-  /** Has all vCPUs come home. */
-  want(): void {
-    this.areWanted = true
+  /** Has all vCPUs park. */
+  requestPause(): void {
+    this.isPauseRequested = true
     this.#domain.wake()
   }
 
@@ -224,14 +225,14 @@ export class VcpuThreads implements VcpusElsewhere {
     this.#domain.wake()
   }
 
-  /** A vCPU has come home, or its thread is no more. */
-  came(vcpu: number, exit: ComingVcpu['exit']): void {
-    if (!this.isAway) {
+  /** A vCPU has parked, or its thread has ended. */
+  parked(vcpu: number, exit: ParkedVcpu['exit']): void {
+    if (!this.areRunning) {
       this.#keepTime()
-      // Threads that were still away have sent to vCPUs that were here already.
-      for (const place of this.#all) place.readMail()
+      // Threads that still ran have kicked vCPUs that had parked.
+      for (const place of this.#all) place.readKicks()
     }
-    if (exit?.reason === 'home') this.areWanted = true
+    if (exit?.reason === 'pause') this.isPauseRequested = true
     else if (exit !== undefined) this.#failure ??= { vcpu, reason: exit.reason, error: exit.message }
     this.#domain.wake()
   }
@@ -247,7 +248,7 @@ export class VcpuThreads implements VcpusElsewhere {
     return new ThreadSchedule(...parts, this)
   }
 
-  takeFailure(): ReturnType<VcpusElsewhere['takeFailure']> {
+  takeFailure(): ReturnType<ThreadedVcpus['takeFailure']> {
     const failure = this.#failure
     this.#failure = null
     return failure
@@ -258,18 +259,15 @@ export class VcpuThreads implements VcpusElsewhere {
   }
 }
 
-/** Where a vCPU is: at home, or in its thread. */
-class VcpuPlace {
+/** A vCPU that may have a thread: the domain's side. */
+class ThreadedVcpu {
   readonly vcpu: X86Vcpu
   readonly ma: number
   readonly #mailbox: Mailbox
   readonly #threads: VcpuThreads
   #worker: VcpuWorker | null = null
-  /** Its thread can take it. */
-  isReady = false
-  isAway = false
-  #isCalledHome = false
-  /** SMI# was asserted while it was away. */
+  #state: VcpuThreadState = 'none'
+  /** SMI# was asserted while the vCPU ran. */
   #smi = false
   readonly #words: Words = { lo: 0, hi: 0 }
 
@@ -283,71 +281,81 @@ class VcpuPlace {
     this.#mailbox = new Mailbox(memory, this.ma, bell)
   }
 
-  /** Whether it has a thread, which may be starting. */
-  get isStarted(): boolean {
-    return this.#worker !== null
+  /** Where the vCPU executes. */
+  get state(): VcpuThreadState {
+    return this.#state
+  }
+
+  /** Whether the vCPU is in its thread. */
+  get isRunning(): boolean {
+    return isInThread(this.#state)
+  }
+
+  #to(state: VcpuThreadState): void {
+    this.#state = nextState(this.#state, state)
   }
 
   start(worker: VcpuWorker, how: ThreadStart): void {
     this.#worker = worker
+    this.#to('starting')
     const end = (what: string): void => {
       if (this.#worker !== worker) return
       this.close()
-      this.#threads.came(this.vcpu.id, { reason: 'error', message: `the thread of vCPU ${this.vcpu.id} ${what}` })
+      this.#threads.parked(this.vcpu.id, { reason: 'error', message: `the thread of vCPU ${this.vcpu.id} ${what}` })
     }
     worker.listen(
       (message) => {
         if (message === 'ready') {
-          this.isReady = true
+          this.#to('parked')
           this.#threads.wake()
         } else if ('failed' in message) end(`cannot start: ${message.failed}`)
-        else this.#comeHome(message)
+        else this.#park(message)
       },
       (error) => end(`has ended: ${String(error)}`),
     )
     worker.postMessage(how)
   }
 
-  leave(time: Pick<LeavingVcpu, 'at' | 'ns'>): void {
-    if (this.isAway) return
+  resume(time: Pick<ResumedVcpu, 'at' | 'ns'>): void {
+    if (this.isRunning) return
     const { vcpu } = this
-    this.isAway = true
-    this.#isCalledHome = false
+    this.#to('running')
     vcpu.record.state = STATE_IOREQ_NONE
     const mailbox = this.#mailbox
     mailbox.endCall()
-    mailbox.takeMail()
+    mailbox.takeKicks()
     const saved = saveVcpu(vcpu.cpu)
-    vcpu.elsewhere = {
-      look: () => mailbox.post(MAIL_LOOK),
+    vcpu.thread = {
+      kick: () => mailbox.kick(KICK_EVENT),
       smi: () => {
         this.#smi = true
         mailbox.raiseSmi()
-        this.#threads.want()
+        this.#threads.requestPause()
       },
-      comeHome: () => this.#threads.want(),
+      park: () => this.#threads.requestPause(),
       watchWrites: (frames, count) => this.#threads.logged.watch(frames, count),
     }
     vcpu.apic.elsewhere = true
     this.#worker!.postMessage({ saved, retired: vcpu.cpu.retired, ...time })
   }
 
-  /** Another vCPU has sent it something: a start-up IPI, while it waits for one here. */
-  readMail(): void {
-    if (this.#mailbox.takeMail() !== 0) this.vcpu.updateEvents()
+  /** Takes the kicks by other vCPUs, such as a start-up IPI, while this one takes turns. */
+  readKicks(): void {
+    if (this.#mailbox.takeKicks() !== 0) this.vcpu.updateEvents()
   }
 
-  callHome(): void {
-    if (!this.isAway || this.#isCalledHome) return
-    this.#isCalledHome = true
-    this.#mailbox.post(MAIL_HOME)
+  /** Has the vCPU park. */
+  kick(): void {
+    if (this.#state !== 'running') return
+    this.#to('kicked')
+    this.#mailbox.kick(KICK_PARK)
   }
 
-  #comeHome({ saved, retired, counts, exit }: ComingVcpu): void {
+  #park({ saved, retired, counts, exit }: ParkedVcpu): void {
     const { vcpu } = this
     const { cpu } = vcpu
-    vcpu.elsewhere = null
-    this.isAway = false
+    vcpu.thread = null
+    this.#to('parked')
     restoreVcpu(cpu, saved)
     cpu.retired = retired
     add(cpu.counts, counts.cpu)
@@ -356,12 +364,12 @@ class VcpuPlace {
     if (this.#smi) cpu.smi()
     this.#smi = false
     vcpu.updateEvents()
-    this.#threads.came(vcpu.id, exit)
+    this.#threads.parked(vcpu.id, exit)
   }
 
   /** Makes its access, or takes the answer, or serves a call. @returns whether there was anything to do */
   serve(domain: Domain): boolean {
-    if (!this.isAway) return false
+    if (!this.isRunning) return false
     const { vcpu } = this
     vcpu.cpu.retired = this.#mailbox.retired
     domain.callingVcpu = vcpu.id
@@ -476,9 +484,8 @@ class VcpuPlace {
   close(): void {
     const worker = this.#worker
     this.#worker = null
-    this.isReady = false
-    this.isAway = false
-    this.vcpu.elsewhere = null
+    this.#to('none')
+    this.vcpu.thread = null
     this.vcpu.apic.elsewhere = false
     worker?.terminate()
     this.#threads.neighbours.lost(this.vcpu.id)

@@ -1,4 +1,4 @@
-import type { VcpuHome } from '../virtual-cpu.ts'
+import type { VcpuThreadControl } from '../virtual-cpu.ts'
 import type { HostPace } from './host-pace.ts'
 import type { HostSchedule } from './host-schedule.ts'
 import type { RunState, ScheduledDomain } from './run-state.ts'
@@ -14,16 +14,16 @@ export type ThreadScheduleParts = readonly [
 ]
 
 /** vCPUs that may execute in threads of their own. */
-export interface VcpusElsewhere extends VcpuHome {
-  /** Something has happened that wants all of them here, such as a change of the guest's map. */
-  areWanted: boolean
-  /** Whether they can go to their threads now, and it is worth it. Starts the threads if they are all that is missing. */
-  mayLeave(): boolean
-  /** Whether all that are away wait for devices: the others come home by themselves. */
-  readonly wait: boolean
-  /** Sends them to their threads. */
-  leave(): void
-  /** Why the domain cannot go on: a vCPU has come home with it, or its thread has failed; null: it goes on. */
+export interface ThreadedVcpus extends VcpuThreadControl {
+  /** Whether something needs all vCPUs parked, such as a change of the guest's map. */
+  isPauseRequested: boolean
+  /** Whether vCPUs can go to their threads now, and there are two to run. Starts the threads if they are all that is missing. */
+  mayResume(): boolean
+  /** Whether all vCPUs that run wait for devices: the others park by themselves. */
+  readonly areWaiting: boolean
+  /** Hands the vCPUs to their threads. */
+  resume(): void
+  /** Why the domain cannot go on: a vCPU has parked with it, or its thread has failed; null: it goes on. */
   takeFailure(): { readonly vcpu: number; readonly reason: string; readonly error?: unknown } | null
   /** Makes the schedule of a domain's run. */
   schedule(
