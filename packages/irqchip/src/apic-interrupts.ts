@@ -29,7 +29,7 @@ export abstract class ApicInterrupts extends Controller {
   protected readonly timer: ApicTimerUnit
   /** The guest's copy of its task priority. */
   protected priorityRecord: TaskPriorityRecord | null = null
-  #elsewhere: boolean
+  #isDetached: boolean
 
   constructor(options: LocalApicOptions) {
     super()
@@ -39,7 +39,7 @@ export abstract class ApicInterrupts extends Controller {
     this.words = new Int32Array(buffer, byteOffset, apicRegisters.LOCAL_APIC_STATE_BYTES / 4)
     this.bus = options.bus
     this.timer = new ApicTimerUnit(this.words, options, () => this.#deliverLvt(apicRegisters.W.LVT_TIMER))
-    this.#elsewhere = options.attached ?? false
+    this.#isDetached = options.attached ?? false
   }
 
   /** Enters the state after INIT. */
@@ -49,12 +49,12 @@ export abstract class ApicInterrupts extends Controller {
    * Whether the vCPU executes in another thread, which has a view of this APIC: here then messages and pins arrive, and what
    * follows from them is computed there, where the timer runs as well.
    */
-  get elsewhere(): boolean {
-    return this.#elsewhere
+  get isDetached(): boolean {
+    return this.#isDetached
   }
-  set elsewhere(elsewhere: boolean) {
-    this.#elsewhere = elsewhere
-    if (elsewhere) this.timer.pause()
+  set isDetached(isDetached: boolean) {
+    this.#isDetached = isDetached
+    if (isDetached) this.timer.pause()
     else {
       this.touch()
       this.timer.resume()
@@ -118,7 +118,7 @@ export abstract class ApicInterrupts extends Controller {
   #notePriority(inService: number): number {
     const task = this.taskPriority
     const priority = inService < 0 || task >>> 4 >= inService >>> 4 ? task : inService & 0xf0
-    if (!this.#elsewhere) this.words[apicRegisters.W.PPR] = priority
+    if (!this.#isDetached) this.words[apicRegisters.W.PPR] = priority
     return priority
   }
 
@@ -239,7 +239,7 @@ export abstract class ApicInterrupts extends Controller {
 
   /** An input of the events has changed: tells the vCPU if that makes a difference to it. */
   protected changed(): void {
-    if (this.#elsewhere) {
+    if (this.#isDetached) {
       this.#latch(RECHECK)
       return
     }

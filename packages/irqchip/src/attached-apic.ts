@@ -23,7 +23,7 @@ export interface AttachedApicOptions
  * Makes a view of a machine's local APICs for the thread of one vCPU. That one is its own: its registers, priorities and timer are
  * worked out here. To the others it sends.
  *
- * @returns the vCPU's own APIC, whose `elsewhere` is to become false when the vCPU has arrived
+ * @returns the vCPU's own APIC, whose `isDetached` is to become false when the thread runs the vCPU
  * @throws IrqchipError `ERR_INVALID`
  */
 export function attachLocalApic(options: AttachedApicOptions): LocalApic {

@@ -71,7 +71,7 @@ export interface LocalApicOptions {
   readonly physicalBits?: number
   /** {@link LOCAL_APIC_STATE_BYTES} bytes for the state; default a new buffer. */
   readonly state?: StateRegion
-  /** A further view of an APIC that is there already, from another thread: see {@link LocalApic.elsewhere}. Default false. */
+  /** A further view of an APIC that is there already, from another thread: see {@link LocalApic.isDetached}. Default false. */
   readonly attached?: boolean
 }
 

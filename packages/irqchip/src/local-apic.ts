@@ -71,7 +71,7 @@ export class LocalApic extends ApicInterrupts {
       flat: ['registers'],
       settled: () => this.#restored(),
     })
-    if (!this.elsewhere) this.reset()
+    if (!this.isDetached) this.reset()
   }
 
   // ---------------------------------------------------------------- reset

@@ -146,12 +146,12 @@ export class VcpuThread {
     this.#clock.set(ns, at)
     restoreVcpu(vcpu, saved)
     vcpu.retired = retired
-    this.#apic.elsewhere = false
+    this.#apic.isDetached = false
     this.#mailbox.resume(vcpu.stopWords)
     this.#host.updateEvents()
     const exit = this.#execute()
     this.#mailbox.park()
-    this.#apic.elsewhere = true
+    this.#apic.isDetached = true
     const counts = { cpu: { ...vcpu.counts }, others: { ...this.#host.counts } }
     for (const count of [vcpu.counts, this.#host.counts]) clear(count)
     return { saved: saveVcpu(vcpu), retired: vcpu.retired, counts, ...(exit && { exit }) }

@@ -335,7 +335,7 @@ class ThreadedVcpu {
       park: () => this.#threads.requestPause(),
       watchWrites: (frames, count) => this.#threads.logged.watch(frames, count),
     }
-    vcpu.apic.elsewhere = true
+    vcpu.apic.isDetached = true
     this.#worker!.postMessage({ saved, retired: vcpu.cpu.retired, ...time })
   }
 
@@ -360,7 +360,7 @@ class ThreadedVcpu {
     cpu.retired = retired
     add(cpu.counts, counts.cpu)
     add(vcpu.counts, counts.others)
-    vcpu.apic.elsewhere = false
+    vcpu.apic.isDetached = false
     if (this.#smi) cpu.smi()
     this.#smi = false
     vcpu.updateEvents()
@@ -486,7 +486,7 @@ class ThreadedVcpu {
     this.#worker = null
     this.#to('none')
     this.vcpu.thread = null
-    this.vcpu.apic.elsewhere = false
+    this.vcpu.apic.isDetached = false
     worker?.terminate()
     this.#threads.neighbours.lost(this.vcpu.id)
   }
