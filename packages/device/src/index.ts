@@ -4,14 +4,7 @@
  * @packageDocumentation
  */
 export { DeviceError } from './errors.ts'
-export {
-  listedRegisters,
-  restoreDeadline,
-  savedDeadline,
-  savedRegisters,
-  savedState,
-  shapeFault,
-} from './saved-state.ts'
+export { restoreDeadline, savedDeadline, savedState, shapeFault } from './saved-state.ts'
 export { fieldsPart, listed, type PlainState, Stateful, type StatePart, viewed } from './stateful.ts'
 export type {
   AccessRequest,

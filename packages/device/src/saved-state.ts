@@ -19,47 +19,6 @@ export function savedState<T extends { readonly version: number }>(
   throw new DeviceError('ERR_STATE', `${device}: saved state of version ${String(found)}: expected ${version}`)
 }
 
-/**
- * Returns a record of the registers that a model holds, by the record of their values at power-on: the same names, with the
- * values of a saved state. A model keeps its registers in such a record, which it saves by `...registers` and resets by
- * `{ ...powerOn }`.
- *
- * @param device - names the model in the error
- * @param state - a saved state; further fields are restored by the model itself
- * @param powerOn - the state at power-on; a field that is null here may have any value in `state`
- * @throws DeviceError `ERR_STATE` with the name of a missing register, or one of another type
- */
-export function savedRegisters<T extends object>(device: string, state: Readonly<T>, powerOn: Readonly<T>): T {
-  const registers: T = { ...powerOn }
-  for (const name in powerOn) {
-    const [value, own] = [state[name], powerOn[name]]
-    if (own !== null && (typeof value !== typeof own || value === null)) {
-      const [found, expected] = [kindOf(value), kindOf(own)]
-      throw new DeviceError('ERR_STATE', `${device}: ${name} of the saved state is ${found}: expected ${expected}`)
-    }
-    registers[name] = value
-  }
-  return registers
-}
-
-/**
- * Returns a record of the registers that a model holds, of a saved state that lists their values: a model saves them by
- * `Object.values(registers)`. Registers that are not in the list are as at power-on.
- *
- * @param device - names the model in the error
- * @param values - in the order of the record at power-on
- * @throws DeviceError `ERR_STATE`, with the name of the register, for a value that is no number
- */
-export function listedRegisters<T extends Readonly<Record<string, number>>>(
-  device: string,
-  values: readonly number[],
-  powerOn: T,
-): T {
-  const names = Object.keys(powerOn)
-  const listed = Object.fromEntries(names.slice(0, values.length).map((name, i) => [name, values[i]]))
-  return savedRegisters<Record<string, number>>(device, { ...powerOn, ...listed }, powerOn) as T
-}
-
 /** Returns the deadline of a timer for a saved state; null: it is not armed. */
 export function savedDeadline(timer: Timer | null): Word64 | null {
   const at = new Instant()

@@ -1,6 +1,6 @@
 import { DeviceError } from './errors.ts'
 import { Instant } from './instant.ts'
-import { copyOf, listedRegisters, restoreDeadline, savedDeadline, shapeFault } from './saved-state.ts'
+import { copyOf, restoreDeadline, savedDeadline, shapeFault } from './saved-state.ts'
 import type { Timer } from './wires.ts'
 
 /** A part of a model with a separately saved state. */
@@ -163,7 +163,9 @@ export function listed(registers: { [name: string]: number }): StatePart {
   const powerOn = { ...registers }
   return {
     save: () => Object.values(registers),
-    restore: (values: readonly number[]) => void Object.assign(registers, listedRegisters('', values, powerOn)),
+    restore: (values: readonly number[]) => {
+      for (const [i, name] of Object.keys(powerOn).entries()) registers[name] = values[i] ?? powerOn[name]!
+    },
     reset: () => void Object.assign(registers, powerOn),
     stateFault: (values) => shapeFault('', values, Array.isArray(values) ? values.map(() => 0) : [], true),
   }

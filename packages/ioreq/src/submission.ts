@@ -21,7 +21,7 @@ export interface SubmissionParts {
   readonly answer: { count: number }
 }
 
-/** Chooses the party of an access that no look-up has found a party for, and takes it there: to handlers, a channel, or a ring. */
+/** Chooses the party of an access that no look-up has found a party for, and hands the access to handlers, a channel, or a ring. */
 export class Submission {
   readonly #parts: SubmissionParts
 

@@ -29,12 +29,14 @@ function allowed({ issues, ...own }: Budget, kind: keyof Lines): number {
 /**
  * Returns one line for each excess of lines, for a slack budget, and for a rise beyond the lines of an issue.
  *
- * @param earlier - older versions of the budget
+ * @param earlier - older versions of the budget, the newest first
  */
 export function budgetProblems(budget: Budget, lines: Lines, earlier: readonly Budget[]): string[] {
   return KINDS.flatMap((kind) => {
     const [has, most] = [lines[kind], allowed(budget, kind)]
-    const former = earlier.find((one) => budget[kind] > one[kind] + endedSince(one, budget, kind))
+    const former = earlier.find(
+      (one, i) => budget[kind] > one[kind] + endedSince(earlier.slice(0, i + 1), budget, kind),
+    )
     const changed = Object.entries(budget.issues).flatMap(([issue, own]) => {
       const before = earlier.find(({ issues }) => issue in issues && issues[issue]![kind] !== own[kind])?.issues[issue]
       return before === undefined ? [] : [`issue ${issue} had ${before[kind]} lines of ${kind}, and has ${own[kind]}`]
@@ -49,9 +51,10 @@ export function budgetProblems(budget: Budget, lines: Lines, earlier: readonly B
   })
 }
 
-/** Returns the lines of issues that have ended since: added lines stay. */
-function endedSince(former: Budget, { issues }: Budget, kind: keyof Lines): number {
-  return Object.entries(former.issues).reduce((sum, [issue, own]) => sum + (issue in issues ? 0 : (own[kind] ?? 0)), 0)
+/** Returns the lines of issues of some versions that have ended since: added lines stay. */
+function endedSince(versions: readonly Budget[], { issues }: Budget, kind: keyof Lines): number {
+  const known = Object.assign({}, ...versions.map((one) => one.issues)) as Budget['issues']
+  return Object.entries(known).reduce((sum, [issue, own]) => sum + (issue in issues ? 0 : (own[kind] ?? 0)), 0)
 }
 
 /** Returns the budget lowered to the present numbers of lines. */

@@ -1,4 +1,3 @@
-import type { PlainState } from '@retrap/device'
 import { checkInteger, checkMethod, checkObject, regionFor, type StateRegion } from '../arguments.ts'
 import { Controller } from '../saved-words.ts'
 import { Arbiter, type Forwarding } from './arbiter.ts'
@@ -28,9 +27,6 @@ export interface GicV2Options {
   /** `gicV2StateBytes(cpus)` of machine memory, zeroed; default a new buffer. */
   readonly state?: StateRegion
 }
-
-/** Saved state of a {@link GicV2}. */
-export type GicV2State = PlainState
 
 /** Counts the bytes of machine memory that the state of a {@link GicV2} takes. */
 export function gicV2StateBytes(cpus: number): number {

@@ -1,4 +1,4 @@
-import { type PlainState, viewed, type Word64 } from '@retrap/device'
+import { viewed, type Word64 } from '@retrap/device'
 import { checkInteger, checkMethod, checkObject, IrqchipError, regionFor, type StateRegion } from '../arguments.ts'
 import { Controller } from '../saved-words.ts'
 import { Arbiter, type Forwarding } from './arbiter.ts'
@@ -44,9 +44,6 @@ export interface GicV3Options {
   /** `gicV3StateBytes(cpus, lpis)` of machine memory, zeroed; default a new buffer. */
   readonly state?: StateRegion
 }
-
-/** Saved state of a {@link GicV3}. */
-export type GicV3State = PlainState
 
 /** Counts the bytes of machine memory that the state of a {@link GicV3} takes. @param lpis - whether it has LPIs */
 export function gicV3StateBytes(cpus: number, lpis = false): number {

@@ -3,9 +3,9 @@
  *
  * @packageDocumentation
  */
-export { defaultAffinity, GicV3, gicV3StateBytes, type GicFrame, type GicV3State } from './gicv3.ts'
-export { GicV2, gicV2StateBytes, type GicV2Options, type GicV2State } from './gicv2.ts'
-export { Its, ITS_STATE_BYTES, type ItsState } from './its.ts'
+export { defaultAffinity, GicV3, gicV3StateBytes, type GicFrame } from './gicv3.ts'
+export { GicV2, gicV2StateBytes, type GicV2Options } from './gicv2.ts'
+export { Its, ITS_STATE_BYTES } from './its.ts'
 export {
   ICC_AP0R0_EL1,
   ICC_AP1R0_EL1,

@@ -1,4 +1,4 @@
-import { type PlainState, type StatePart, viewed, type Word64 } from '@retrap/device'
+import { type StatePart, viewed, type Word64 } from '@retrap/device'
 import { checkMethod, checkObject, IrqchipError, regionFor, type StateRegion } from '../arguments.ts'
 import { bitOf, Controller } from '../saved-words.ts'
 import { identification, IIDR } from './frames.ts'
@@ -84,9 +84,6 @@ export interface ItsOptions {
   /** `ITS_STATE_BYTES` of machine memory, zeroed; default a new buffer. */
   readonly state?: StateRegion
 }
-
-/** Saved state of an {@link Its}. */
-export type ItsState = PlainState
 
 /**
  * An interrupt translation service: turns the events of devices, which are message-signalled interrupts, into LPIs.

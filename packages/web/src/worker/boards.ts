@@ -84,7 +84,7 @@ export const putBackBoard = (machine: BoardMachine, snapshot: ReadSnapshot, atRe
 
 /** Whether vCPUs of a machine are in threads of their own now. */
 export const areVcpusAway = (machine: BoardMachine): boolean =>
-  machine instanceof Pc && machine.domain.architecture.threads?.isAway === true
+  machine instanceof Pc && machine.domain.architecture.threads?.areRunning === true
 
 /** Inspects a machine without changing it. The inspector is loaded on demand. */
 export async function inspectBoard(

@@ -41,7 +41,7 @@ export const IOREQ_READ = 1
  * The access of a processor that a device takes its time for. The host has one record for each processor, and keeps it: the answer
  * is in `lo`, `hi` and `made`, where the next pass reads it.
  *
- * The other fields are those of `ioreq_t`, and describe the request. The processor fills them in for several iterations of a string instruction
+ * The other fields, of `ioreq_t`, describe the request. The processor fills them in for several iterations of a string instruction
  * between a device and RAM: `address` is the first element's at the device, all elements in RAM lie in one frame.
  */
 export interface AccessRecord extends Words {

@@ -11,7 +11,7 @@ const RESULTS = 17
 const KICKS = 24
 /** Changes with every answer and every kick: a waiting thread sleeps on this word. */
 const RING = 27
-/** Words of the vCPU's state by which its processor is interrupted, as numbers of words, and what is put there. */
+/** Words of the vCPU's state by which its processor is interrupted, as numbers of words, and their new values. */
 const EVENTS_AT = 28
 const STOP = 29
 const ATTENTION_AT = 30
@@ -22,7 +22,7 @@ const RETIRED = 32
 const SMI = 34
 const WORDS = 48
 
-/** How a processor is interrupted: machine addresses of two words of its state, and what is put there. */
+/** How a processor is interrupted: machine addresses of two words of its state, and their new values. */
 export interface StopWords {
   /** Takes `stop` beside what it has. */
   readonly events: number

@@ -190,7 +190,7 @@ export class VcpuThreads implements ThreadedVcpus {
     return count
   }
 
-  /** Resumes the thread of a vCPU that one of those in threads has started. @returns whether it runs */
+  /** Resumes the thread of a vCPU that another vCPU in a thread has started. @returns whether it runs */
   #follows(place: ThreadedVcpu): boolean {
     if (!this.areRunning || this.isPauseRequested) return false
     place.readKicks()
