@@ -166,7 +166,7 @@ function faultsOf(
       const row = free < 0 ? rows.length : free
       rows[row] = to
       const names = fault.machines ?? fault.cut?.flatMap((way) => way.split('>')) ?? machines.map(({ name }) => name)
-      const isOfWays = FAULT_KINDS[fault.kind].place === 'ways'
+      const isOfWays = FAULT_KINDS[fault.kind].place === 'links'
       const own = [...new Set(names)].flatMap((name) => numbers.get(name) ?? [])
       return [{ kind: 'fault', fault, from, to, text, machines: own, isOfWays, row }]
     })
