@@ -4,8 +4,9 @@
  *
  *   every instruction      fetch over two pages: 2 accesses, 2 walks (20 entries)                             22
  *   gather, scatter        16 elements over two pages each: 32 walks (320); 64 bytes of data from devices    384
- *   XSAVE, XRSTOR          2,696 bytes (x87 … ZMM, PKRU) over two pages: 2 walks (20); 8-byte accesses 337,
- *                          and the header's 64 bytes, read one at a time                                     421
+ *   XSAVE, XRSTOR          11,008 bytes (x87 … ZMM, PKRU, tiles) over four pages: 4 walks (40); 8-byte accesses 1,376,
+ *                          and the header's 64 bytes, read one at a time                                   1,480
+ *   TILELOADD, TILESTORED  16 rows of 64 bytes over two pages each: 32 walks (320); 1,024 bytes of devices 1,344
  *   task switch            not in long mode: walks of three levels (6 entries); old TSS, new TSS and stack two pages
  *                          each, nine descriptors over two pages each: 24 walks (144); device bytes: 104 + 104
  *                          of the TSSs, 9 × 8 of descriptors, accessed and busy bits 9 + 2, link 2, error code 4
@@ -14,12 +15,12 @@
  *   far call, call gate    31 parameters read and pushed, 4 bytes each, 5 more pushes, 4 descriptors, 6 bytes of TSS:
  *                          device bytes 124 + 144 + 32 + 6; 14 walks (140)                                   446
  *
- * The largest sum is 574 entries. Values that no walk kept, because its A/D exchange failed, are overwritten, and so is
+ * The largest sum is 1,502 entries. Values that no walk kept, because its A/D exchange failed, are overwritten, and so is
  * an earlier A/D write of the same entry: racing vCPUs use no further room. Data is kept in units of 8 bytes: 8 for each
- * entry, and XSAVE's 2,696 in 64-byte RAM accesses need no more than that.
+ * entry, and XSAVE's 11,008 in 64-byte RAM accesses need no more than that.
  */
 /** Accesses a log holds. */
-export const LOG_ENTRIES = 1024
+export const LOG_ENTRIES = 2048
 /** Bytes of data a log holds. */
 export const LOG_DATA_BYTES = 0x4000
 /** The largest single access. */
