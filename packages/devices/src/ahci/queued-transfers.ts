@@ -1,15 +1,14 @@
 import { TWO_32 } from '@retrap/basics'
 import {
   type BlockBackend,
-  BlockError,
   type BlockErrorCode,
-  type CancelSignal,
   type DeviceContext,
   type Dma,
   LateAnswers,
   SpareBuffers,
   type Word64,
 } from '@retrap/device'
+import { performOn } from '../ata/medium-requests.ts'
 import { isQueued, queuedFlags } from './queued-commands.ts'
 
 const SECTOR = 512
@@ -83,7 +82,8 @@ export class QueuedTransfers {
     this.#dma = context.dma
     this.#medium = medium
     this.late = new LateAnswers(context, {
-      ask: (transfer, signal) => perform(medium, transfer, signal),
+      ask: ({ data, write, ...where }, signal) =>
+        performOn(medium, data, { ...where, kind: write ? 'write' : 'read' }, signal),
       answer: (transfer, error) => {
         answered(transfer, error)
         // Not after a failure, because the medium may still access the buffer.
@@ -191,23 +191,5 @@ export class QueuedTransfers {
     this.late.restore(
       state.map(({ transfer, result, deadline }) => ({ request: own(transfer), answer: result, deadline })),
     )
-  }
-}
-
-/** Performs a transfer on the medium. Any exception counts as a failure of the medium. */
-async function perform(medium: BlockBackend, transfer: QueuedTransfer, signal: CancelSignal): Promise<Result> {
-  const { data, offset, write, durable } = transfer
-  const { blockBytes, maximumBytes } = medium.properties
-  const most = Math.max(1, Math.floor(maximumBytes / blockBytes)) * blockBytes
-  try {
-    for (let at = 0; at < data.length; at += most) {
-      if (signal.aborted) return 'ERR_CANCELLED'
-      const part = data.length <= most ? data : data.subarray(at, at + most)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other: each has the largest size that the medium takes
-      await (write ? medium.write(offset + at, part, { signal, durable }) : medium.read(offset + at, part, { signal }))
-    }
-    return null
-  } catch (error) {
-    return error instanceof BlockError ? error.code : 'ERR_MEDIUM'
   }
 }

@@ -34,7 +34,11 @@ export class MediumRequests {
 
   /** @param answer - called with the outcome of a request, in virtual time */
   constructor(context: DeviceContext, answer: (error: Result) => void) {
-    this.late = new LateAnswers(context, { ask: perform, answer: (_, result) => answer(result) })
+    this.late = new LateAnswers(context, {
+      ask: ({ drive: { medium, buffer }, step }, signal) =>
+        performOn(medium, buffer.subarray(step.start, step.end), step, signal),
+      answer: (_, result) => answer(result),
+    })
   }
 
   /** Begins a request for a part of the drive's buffer. */
@@ -91,34 +95,38 @@ export class MediumRequests {
   }
 }
 
-/** Performs a request on the medium. Any exception counts as a failure of the medium. */
-async function perform({ drive, step }: DriveRequest, signal: CancelSignal): Promise<Result> {
+const codeOf = (error: unknown): BlockErrorCode => (error instanceof BlockError ? error.code : 'ERR_MEDIUM')
+
+/**
+ * Makes a request of a medium, in parts of the largest size that it takes.
+ *
+ * @param bytes - read into, or written
+ * @returns the code of a failure; any exception counts as a failure of the medium
+ */
+export async function performOn(
+  medium: BlockBackend | null,
+  bytes: Uint8Array,
+  { kind, offset, durable }: Pick<DriveStep, 'kind' | 'offset' | 'durable'>,
+  signal: CancelSignal,
+): Promise<Result> {
+  if (medium === null) return 'ERR_NO_MEDIUM'
   try {
-    await request(drive.medium, drive.buffer.subarray(step.start, step.end), step, signal)
+    if (kind === 'flush') {
+      await medium.flush({ signal })
+      return null
+    }
+    const { blockBytes, maximumBytes } = medium.properties
+    const most = Math.max(1, Math.floor(maximumBytes / blockBytes)) * blockBytes
+    for (let at = 0; at < bytes.length; at += most) {
+      // Check between two parts, because only the present one is notified.
+      if (signal.aborted) return 'ERR_CANCELLED'
+      const part = bytes.subarray(at, at + most)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other: a failure is at the first sector that is not moved
+      if (kind === 'read') await medium.read(offset + at, part, { signal })
+      else await medium.write(offset + at, part, { signal, durable })
+    }
     return null
   } catch (error) {
     return codeOf(error)
-  }
-}
-
-const codeOf = (error: unknown): BlockErrorCode => (error instanceof BlockError ? error.code : 'ERR_MEDIUM')
-
-async function request(
-  medium: BlockBackend | null,
-  bytes: Uint8Array,
-  { kind, offset, durable }: DriveStep,
-  signal: CancelSignal,
-): Promise<void> {
-  if (medium === null) throw new BlockError('ERR_NO_MEDIUM', 'the drive has no medium')
-  if (kind === 'flush') return medium.flush({ signal })
-  const { blockBytes, maximumBytes } = medium.properties
-  const most = Math.max(1, Math.floor(maximumBytes / blockBytes)) * blockBytes
-  for (let at = 0; at < bytes.length; at += most) {
-    // Check between two parts, because only the present one is notified.
-    if (signal.aborted) throw new BlockError('ERR_CANCELLED', 'the request was cancelled')
-    const part = bytes.subarray(at, at + most)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other: a failure is at the first sector that is not moved
-    if (kind === 'read') await medium.read(offset + at, part, { signal })
-    else await medium.write(offset + at, part, { signal, durable })
   }
 }
