@@ -1,6 +1,6 @@
 import { type BlockBackend, BlockError, type BlockProperties, type BlockRequest } from '@retrap/device'
 import type { BlockImage } from './image.ts'
-import { Requests } from './requests.ts'
+import { readParts, Requests } from './requests.ts'
 
 /** The unit that is copied before a write. */
 const CLUSTER_BYTES = 64 << 10
@@ -119,7 +119,7 @@ export class CopyBeforeWrite implements BlockBackend {
     if (under !== undefined) return under
     const first = cluster * CLUSTER_BYTES
     const bytes = new Uint8Array(Math.min(CLUSTER_BYTES, this.properties.bytes - first))
-    const copied = readPieces(this.#base, first, bytes)
+    const copied = readParts(this.#base, first, bytes)
       .then(
         () => void layer.clusters.set(cluster, bytes),
         // The write proceeds: readers of the instant get an error instead.
@@ -206,11 +206,4 @@ class FrozenImage implements BlockImage {
   close(): Promise<void> {
     return this.#requests.close(this.#ended)
   }
-}
-
-async function readPieces(base: BlockBackend, offset: number, into: Uint8Array): Promise<void> {
-  const { blockBytes, maximumBytes } = base.properties
-  const most = Math.max(blockBytes, maximumBytes - (maximumBytes % blockBytes))
-  // oxlint-disable-next-line no-await-in-loop -- in order, so that one request has one read below at a time
-  for (let done = 0; done < into.length; done += most) await base.read(offset + done, into.subarray(done, done + most))
 }

@@ -1,6 +1,6 @@
 import type { BlockBackend, BlockProperties, BlockRequest } from '@retrap/device'
 import { ImageError, type BlockImage } from './image.ts'
-import { Requests, WHOLE } from './requests.ts'
+import { readParts, Requests, WHOLE } from './requests.ts'
 
 /** The writes that an {@link Overlay} holds: plain data. */
 export interface OverlayState {
@@ -115,7 +115,7 @@ export class Overlay implements BlockImage {
         if (cluster !== undefined) part.set(cluster.subarray(at % CLUSTER_BYTES, (at % CLUSTER_BYTES) + length))
         else if (isHeld) part.fill(0)
         // oxlint-disable-next-line no-await-in-loop -- in order, so that one request has one read below at a time
-        else await this.#readBelow(at, part, request)
+        else await readParts(this.#base, at, part, request)
         done += length
       }
     })
@@ -237,7 +237,7 @@ export class Overlay implements BlockImage {
 
   async #readCluster(index: number): Promise<Uint8Array> {
     const cluster = new Uint8Array(CLUSTER_BYTES)
-    await this.#readBelow(index * CLUSTER_BYTES, cluster.subarray(0, this.#bytesOf(index)))
+    await readParts(this.#base, index * CLUSTER_BYTES, cluster.subarray(0, this.#bytesOf(index)))
     // A write of the whole cluster does not wait for this copy.
     const newer = this.#present(index)
     if (newer !== undefined) return newer
@@ -248,16 +248,6 @@ export class Overlay implements BlockImage {
   /** Bytes of a cluster that lie in the image. */
   #bytesOf(index: number): number {
     return Math.min(CLUSTER_BYTES, this.#base.properties.bytes - index * CLUSTER_BYTES)
-  }
-
-  /** Reads the image below, in pieces that it takes. */
-  async #readBelow(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {
-    const { blockBytes, maximumBytes } = this.#base.properties
-    const most = Math.max(blockBytes, maximumBytes - (maximumBytes % blockBytes))
-    for (let done = 0; done < into.length; done += most) {
-      // oxlint-disable-next-line no-await-in-loop -- in order, so that one request has one read below at a time
-      await this.#base.read(offset + done, into.subarray(done, done + most), request)
-    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { BlockError, type BlockProperties, type BlockRequest } from '@retrap/device'
+import { type BlockBackend, BlockError, type BlockProperties, type BlockRequest } from '@retrap/device'
 
 /** Counts the requests of an image and refuses invalid ones. */
 export class Requests {
@@ -55,6 +55,21 @@ export class Requests {
     this.#closed = true
     await this.idle()
     await end()
+  }
+}
+
+/** Fills `into` from an image, in parts of the largest size that it takes. */
+export async function readParts(
+  image: BlockBackend,
+  offset: number,
+  into: Uint8Array,
+  request?: BlockRequest,
+): Promise<void> {
+  const { blockBytes, maximumBytes } = image.properties
+  const most = Math.max(blockBytes, maximumBytes - (maximumBytes % blockBytes))
+  for (let done = 0; done < into.length; done += most) {
+    // oxlint-disable-next-line no-await-in-loop -- in order, so that one request has one read below at a time
+    await image.read(offset + done, into.subarray(done, done + most), request)
   }
 }
 
