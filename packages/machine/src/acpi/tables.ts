@@ -7,11 +7,13 @@ import type { AcpiBoard } from './board.ts'
 export const TABLE_HEADER_BYTES = 36
 export const FACS_BYTES = 64
 export const RSDP_BYTES = 36
-const FADT_BYTES = 276
+export const FADT_BYTES = 276
 const OEM_ID = 'RETRAP'
 const OEM_TABLE_ID = 'RETRAPPC'
 const CREATOR_ID = 'RTRP'
 
+/** The address space of ports. */
+const IO_SPACE = 1
 // FADT feature flags (5.2.9, "Fixed ACPI Description Table Fixed Feature Flags").
 const FADT_WBINVD = 1 << 0
 const FADT_PROC_C1 = 1 << 2
@@ -41,8 +43,51 @@ function checksum(bytes: Uint8Array): number {
   return -sum & 0xff
 }
 
+/** A table's body. Offsets count from the start of the whole table, as in specifications. */
+export class TableBody {
+  readonly bytes: Uint8Array
+  readonly #view: DataView
+
+  constructor(tableBytes: number) {
+    this.bytes = new Uint8Array(tableBytes - TABLE_HEADER_BYTES)
+    this.#view = new DataView(this.bytes.buffer)
+  }
+
+  u8(at: number, value: number): this {
+    this.#view.setUint8(at - TABLE_HEADER_BYTES, value)
+    return this
+  }
+
+  u16(at: number, value: number): this {
+    this.#view.setUint16(at - TABLE_HEADER_BYTES, value, true)
+    return this
+  }
+
+  u32(at: number, value: number): this {
+    this.#view.setUint32(at - TABLE_HEADER_BYTES, value, true)
+    return this
+  }
+
+  u64(at: number, value: number | bigint): this {
+    this.#view.setBigUint64(at - TABLE_HEADER_BYTES, BigInt(value), true)
+    return this
+  }
+
+  /** Generic Address Structure (5.2.3.2): space, bits of the register, code of the access size, address. */
+  register(at: number, space: number, bits: number, access: number, address: number): this {
+    return this.u8(at, space)
+      .u8(at + 1, bits)
+      .u8(at + 3, access)
+      .u64(at + 4, address)
+  }
+}
+
 /** A table: standard header, body, checksum. */
-export function table(signature: string, revision: number, body: Uint8Array): Uint8Array {
+export function table(
+  signature: string,
+  revision: number,
+  { bytes: body }: { readonly bytes: Uint8Array },
+): Uint8Array {
   const out = new Uint8Array(TABLE_HEADER_BYTES + body.length)
   const view = new DataView(out.buffer)
   text(out, 0, signature)
@@ -76,17 +121,15 @@ export function rsdp(rsdtAddress: number, xsdtAddress: number): Uint8Array {
 
 /** Root table with 32-bit entries. */
 export function rsdt(addresses: readonly number[]): Uint8Array {
-  const body = new Uint8Array(4 * addresses.length)
-  const view = new DataView(body.buffer)
-  addresses.forEach((address, i) => view.setUint32(4 * i, address, true))
+  const body = new TableBody(TABLE_HEADER_BYTES + 4 * addresses.length)
+  addresses.forEach((address, i) => body.u32(TABLE_HEADER_BYTES + 4 * i, address))
   return table('RSDT', 1, body)
 }
 
 /** Root table with 64-bit entries. */
 export function xsdt(addresses: readonly number[]): Uint8Array {
-  const body = new Uint8Array(8 * addresses.length)
-  const view = new DataView(body.buffer)
-  addresses.forEach((address, i) => view.setBigUint64(8 * i, BigInt(address), true))
+  const body = new TableBody(TABLE_HEADER_BYTES + 8 * addresses.length)
+  addresses.forEach((address, i) => body.u64(TABLE_HEADER_BYTES + 8 * i, address))
   return table('XSDT', 1, body)
 }
 
@@ -100,62 +143,49 @@ export function facs(): Uint8Array {
 }
 
 /** Differentiated System Description Table; revision 2 gives AML 64-bit integers. */
-export const dsdt = (body: Aml): Uint8Array => table('DSDT', 2, body)
+export const dsdt = (body: Aml): Uint8Array => table('DSDT', 2, { bytes: body })
 
 /** Fixed ACPI Description Table, revision 6. */
 export function fadt(board: AcpiBoard, facsAddress: number, dsdtAddress: number): Uint8Array {
-  const body = new Uint8Array(FADT_BYTES - TABLE_HEADER_BYTES)
-  const view = new DataView(body.buffer)
-  // Offsets count from the start of the whole table, as in the specification.
-  const u8 = (at: number, value: number): void => view.setUint8(at - TABLE_HEADER_BYTES, value)
-  const u16 = (at: number, value: number): void => view.setUint16(at - TABLE_HEADER_BYTES, value, true)
-  const u32 = (at: number, value: number): void => view.setUint32(at - TABLE_HEADER_BYTES, value, true)
-  const u64 = (at: number, value: number): void => view.setBigUint64(at - TABLE_HEADER_BYTES, BigInt(value), true)
-  /** Generic Address Structure of an I/O register, with access size code. */
-  const io = (at: number, bits: number, access: number, port: number): void => {
-    u8(at, 1)
-    u8(at + 1, bits)
-    u8(at + 3, access)
-    u64(at + 4, port)
-  }
+  const body = new TableBody(FADT_BYTES)
   const { pmBase } = board
-  u32(36, facsAddress)
-  u32(40, dsdtAddress)
+  body.u32(36, facsAddress)
+  body.u32(40, dsdtAddress)
   // Preferred profile: desktop.
-  u8(45, 1)
-  u16(46, board.sciIrq)
+  body.u8(45, 1)
+  body.u16(46, board.sciIrq)
   if (board.smiCommand !== undefined) {
-    u32(48, board.smiCommand.port)
-    u8(52, board.smiCommand.enable)
-    u8(53, board.smiCommand.disable)
+    body.u32(48, board.smiCommand.port)
+    body.u8(52, board.smiCommand.enable)
+    body.u8(53, board.smiCommand.disable)
   }
-  u32(56, pmBase)
-  u32(64, pmBase + 4)
-  u32(76, pmBase + 8)
-  u8(88, 4)
-  u8(89, 2)
-  u8(91, 4)
+  body.u32(56, pmBase)
+  body.u32(64, pmBase + 4)
+  body.u32(76, pmBase + 8)
+  body.u8(88, 4)
+  body.u8(89, 2)
+  body.u8(91, 4)
   if (board.hotPlugSlots !== undefined) {
     const { eventBase, eventBytes } = ACPI_HOT_PLUG
-    u32(80, eventBase)
-    u8(92, eventBytes)
-    io(220, 8 * eventBytes, 1, eventBase)
+    body.u32(80, eventBase)
+    body.u8(92, eventBytes)
+    body.register(220, IO_SPACE, 8 * eventBytes, 1, eventBase)
   }
   // C2 and C3 latencies beyond their limits mean that these states do not exist.
-  u16(96, 0xfff)
-  u16(98, 0xfff)
-  u8(106, board.dayAlarmIndex ?? 0)
-  u8(108, board.centuryIndex)
+  body.u16(96, 0xfff)
+  body.u16(98, 0xfff)
+  body.u8(106, board.dayAlarmIndex ?? 0)
+  body.u8(108, board.centuryIndex)
   const keyboard = board.keyboardController ? BOOT_8042 : 0
-  u16(109, BOOT_LEGACY_DEVICES | keyboard | (board.graphics === true ? 0 : BOOT_NO_VGA))
-  u32(112, FADT_WBINVD | FADT_PROC_C1 | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP)
-  io(116, 8, 1, board.reset.port)
-  u8(128, board.reset.value)
+  body.u16(109, BOOT_LEGACY_DEVICES | keyboard | (board.graphics === true ? 0 : BOOT_NO_VGA))
+  body.u32(112, FADT_WBINVD | FADT_PROC_C1 | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP)
+  body.register(116, IO_SPACE, 8, 1, board.reset.port)
+  body.u8(128, board.reset.value)
   // X_FIRMWARE_CTRL stays zero, because FIRMWARE_CTRL is in use.
-  u64(140, dsdtAddress)
-  io(148, 32, 2, pmBase)
-  io(172, 16, 2, pmBase + 4)
-  io(208, 32, 3, pmBase + 8)
+  body.u64(140, dsdtAddress)
+  body.register(148, IO_SPACE, 32, 2, pmBase)
+  body.register(172, IO_SPACE, 16, 2, pmBase + 4)
+  body.register(208, IO_SPACE, 32, 3, pmBase + 8)
   return table('FACP', 6, body)
 }
 
@@ -180,25 +210,19 @@ export function madt(board: AcpiBoard): Uint8Array {
   // LINT1 of every local APIC is NMI.
   bytes.push(4, 6, 0xff, ...u16(INTI_EDGE_HIGH), 1)
   if (wide) bytes.push(0x0a, 12, ...u16(INTI_EDGE_HIGH), ...u32(0xffff_ffff), 1, 0, 0, 0)
-  return table('APIC', 4, Uint8Array.from(bytes))
+  return table('APIC', 4, { bytes: Uint8Array.from(bytes) })
 }
 
 /** HPET description table (IA-PC HPET Specification 1.0a, 3.2.4). */
 export function hpetTable(hpet: NonNullable<AcpiBoard['hpet']>): Uint8Array {
-  const body = new Uint8Array(20)
-  const view = new DataView(body.buffer)
-  view.setUint32(0, hpet.capabilities, true)
-  view.setUint8(5, 64)
-  view.setBigUint64(8, BigInt(hpet.address), true)
-  view.setUint16(17, hpet.minimumTick, true)
+  const body = new TableBody(56)
+  body.u32(36, hpet.capabilities).u8(41, 64).u64(44, hpet.address).u16(53, hpet.minimumTick)
   return table('HPET', 1, body)
 }
 
 /** Table of memory-mapped configuration space (PCI Firmware Specification 3.3, 4.1.2, "MCFG Table Description"). */
 export function mcfg({ base, buses }: NonNullable<AcpiBoard['ecam']>): Uint8Array {
-  const body = new Uint8Array(8 + 16)
-  const view = new DataView(body.buffer)
-  view.setBigUint64(8, BigInt(base), true)
-  view.setUint8(8 + 11, buses - 1)
+  const body = new TableBody(60)
+  body.u64(44, base).u8(55, buses - 1)
   return table('MCFG', 1, body)
 }

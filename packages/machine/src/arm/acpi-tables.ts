@@ -1,4 +1,4 @@
-import { table } from '../acpi/tables.ts'
+import { FADT_BYTES, table, TABLE_HEADER_BYTES, TableBody } from '../acpi/tables.ts'
 import { affinityOf, type ArmBoard, gsiOfPpi, gsiOfSpi, hasIts, VIRT } from './layout.ts'
 
 /**
@@ -6,7 +6,6 @@ import { affinityOf, type ArmBoard, gsiOfPpi, gsiOfSpi, hasIts, VIRT } from './l
  * Description Tables", and of the documents that it names.
  */
 
-const FADT_BYTES = 276
 /** FADT flag: the board lacks the PC's power management hardware (5.2.9). */
 const FADT_HARDWARE_REDUCED = 1 << 20
 // FADT boot architecture flags (5.2.9.4, "ARM Architecture Boot Flags").
@@ -28,6 +27,8 @@ const TIMER_ALWAYS_ON = 1 << 2
 /** GPA for a block of registers that does not exist. */
 const NO_BLOCK = 0xffff_ffff_ffff_ffffn
 
+/** The UART's registers in memory, which are read and written by bytes. */
+const UART = [0, 8, 1, VIRT.uart.base] as const
 /** Subtype of a PL011 (Microsoft, Debug Port Table 2, "Port Subtypes"). */
 const SERIAL_PL011 = 3
 const DEBUG_PORT_SERIAL = 0x8000
@@ -53,53 +54,13 @@ const MEMORY_COHERENT = 3
 const REQUESTER_IDS = 0x1_0000
 const ADDRESS_BITS = 64
 
-const HEADER_BYTES = 36
-
-/** A table's body. Offsets count from the start of the whole table, as in specifications. */
-class Body {
-  readonly bytes: Uint8Array
-  readonly #view: DataView
-
-  constructor(tableBytes: number) {
-    this.bytes = new Uint8Array(tableBytes - HEADER_BYTES)
-    this.#view = new DataView(this.bytes.buffer)
-  }
-
-  u8(at: number, value: number): this {
-    this.#view.setUint8(at - HEADER_BYTES, value)
-    return this
-  }
-
-  u16(at: number, value: number): this {
-    this.#view.setUint16(at - HEADER_BYTES, value, true)
-    return this
-  }
-
-  u32(at: number, value: number): this {
-    this.#view.setUint32(at - HEADER_BYTES, value, true)
-    return this
-  }
-
-  u64(at: number, value: number | bigint): this {
-    this.#view.setBigUint64(at - HEADER_BYTES, BigInt(value), true)
-    return this
-  }
-
-  /** Generic Address Structure of the UART's registers, which are read and written by bytes. */
-  uart(at: number): this {
-    return this.u8(at + 1, 8)
-      .u8(at + 3, 1)
-      .u64(at + 4, VIRT.uart.base)
-  }
-}
-
 /** Fixed ACPI Description Table, revision 6: hardware-reduced, and PSCI. */
 export function fadt(board: ArmBoard, dsdtAddress: number): Uint8Array {
-  const body = new Body(FADT_BYTES)
+  const body = new TableBody(FADT_BYTES)
   body.u32(112, FADT_HARDWARE_REDUCED)
   body.u16(129, BOOT_PSCI | (board.psciConduit === 'smc' ? 0 : BOOT_PSCI_HVC))
   body.u64(140, dsdtAddress)
-  return table('FACP', 6, body.bytes)
+  return table('FACP', 6, body)
 }
 
 /** Multiple APIC Description Table, revision 4: the GIC, and a processor interface for each processor. */
@@ -109,7 +70,7 @@ export function madt(board: ArmBoard): Uint8Array {
   const processorBytes = 80
   const processorsAt = 44 + 24
   const rest = processorsAt + cpus * processorBytes
-  const body = new Body(rest + (gic === 3 ? 16 : 24) + (its ? 20 : 0))
+  const body = new TableBody(rest + (gic === 3 ? 16 : 24) + (its ? 20 : 0))
   body.u8(44, GICD).u8(45, 24).u64(52, VIRT.gicDistributor.base).u8(64, gic)
   for (let cpu = 0; cpu < cpus; cpu++) {
     const at = processorsAt + cpu * processorBytes
@@ -136,15 +97,15 @@ export function madt(board: ArmBoard): Uint8Array {
     body.u8(rest + 16, GIC_ITS).u8(rest + 17, 20)
     body.u64(rest + 24, VIRT.gicIts.base)
   }
-  return table('APIC', 4, body.bytes)
+  return table('APIC', 4, body)
 }
 
 /** Processor Properties Topology Table, revision 2: all processors are in one cluster of one package. */
 export function pptt({ cpus }: ArmBoard): Uint8Array {
-  const cluster = HEADER_BYTES + TOPOLOGY_NODE_BYTES
-  const body = new Body(HEADER_BYTES + (cpus + 2) * TOPOLOGY_NODE_BYTES)
+  const cluster = TABLE_HEADER_BYTES + TOPOLOGY_NODE_BYTES
+  const body = new TableBody(TABLE_HEADER_BYTES + (cpus + 2) * TOPOLOGY_NODE_BYTES)
   const node = (index: number, flags: number, parent: number, uid: number): void => {
-    const at = HEADER_BYTES + index * TOPOLOGY_NODE_BYTES
+    const at = TABLE_HEADER_BYTES + index * TOPOLOGY_NODE_BYTES
     body
       .u8(at + 1, TOPOLOGY_NODE_BYTES)
       .u32(at + 4, flags)
@@ -152,30 +113,30 @@ export function pptt({ cpus }: ArmBoard): Uint8Array {
       .u32(at + 12, uid)
   }
   node(0, TOPOLOGY_PACKAGE, 0, 0)
-  node(1, 0, HEADER_BYTES, 0)
+  node(1, 0, TABLE_HEADER_BYTES, 0)
   for (let cpu = 0; cpu < cpus; cpu++) node(cpu + 2, TOPOLOGY_ID_VALID | TOPOLOGY_LEAF, cluster, cpu)
-  return table('PPTT', 2, body.bytes)
+  return table('PPTT', 2, body)
 }
 
 /** Generic Timer Description Table, revision 2. The timers run in all power states of the processors. */
 export function gtdt(): Uint8Array {
-  const body = new Body(96)
+  const body = new TableBody(96)
   body.u64(36, NO_BLOCK).u64(80, NO_BLOCK)
   body.u32(48, gsiOfPpi('secureTimer'))
   body.u32(56, gsiOfPpi('physicalTimer')).u32(60, TIMER_ALWAYS_ON)
   body.u32(64, gsiOfPpi('virtualTimer')).u32(68, TIMER_ALWAYS_ON)
   body.u32(72, gsiOfPpi('hypervisorTimer'))
-  return table('GTDT', 2, body.bytes)
+  return table('GTDT', 2, body)
 }
 
 /** Serial Port Console Redirection table, revision 2 (Microsoft). */
 export function spcr(): Uint8Array {
-  const body = new Body(80)
-  body.u8(36, SERIAL_PL011).uart(40)
+  const body = new TableBody(80)
+  body.u8(36, SERIAL_PL011).register(40, ...UART)
   body.u8(52, INTERRUPT_GIC).u32(54, gsiOfSpi(VIRT.uart.spi))
   body.u8(58, BAUD_9600).u8(60, 1).u8(61, FLOW_RTS_CTS)
   body.u16(64, NO_PCI_DEVICE).u16(66, NO_PCI_DEVICE)
-  return table('SPCR', 2, body.bytes)
+  return table('SPCR', 2, body)
 }
 
 /** Builds Debug Port Table 2, revision 0 (Microsoft): the same UART, by its name in the DSDT. */
@@ -184,15 +145,15 @@ export function dbg2(name: string): Uint8Array {
   const address = first + 22
   const size = address + 12
   const text = size + 4
-  const body = new Body(text + name.length + 1)
+  const body = new TableBody(text + name.length + 1)
   body.u32(36, first).u32(40, 1)
   body.u16(first + 1, text + name.length + 1 - first).u8(first + 3, 1)
   body.u16(first + 4, name.length + 1).u16(first + 6, text - first)
   body.u16(first + 12, DEBUG_PORT_SERIAL).u16(first + 14, SERIAL_PL011)
   body.u16(first + 18, address - first).u16(first + 20, size - first)
-  body.uart(address).u32(size, VIRT.uart.bytes)
+  body.register(address, ...UART).u32(size, VIRT.uart.bytes)
   for (let i = 0; i < name.length; i++) body.u8(text + i, name.charCodeAt(i))
-  return table('DBG2', 0, body.bytes)
+  return table('DBG2', 0, body)
 }
 
 /** IO Remapping Table, revision 3: messages of PCI functions go to the ITS with their requester IDs. */
@@ -200,7 +161,7 @@ export function iort(): Uint8Array {
   const its = IORT_HEADER_BYTES
   const root = its + ITS_GROUP_BYTES
   const mapping = root + ROOT_COMPLEX_BYTES
-  const body = new Body(mapping + ID_MAPPING_BYTES)
+  const body = new TableBody(mapping + ID_MAPPING_BYTES)
   body.u32(36, 2).u32(40, its)
   body
     .u16(its + 1, ITS_GROUP_BYTES)
@@ -219,5 +180,5 @@ export function iort(): Uint8Array {
     .u8(root + 23, MEMORY_COHERENT)
     .u8(root + 32, ADDRESS_BITS)
   body.u32(mapping + 4, REQUESTER_IDS - 1).u32(mapping + 12, its)
-  return table('IORT', 3, body.bytes)
+  return table('IORT', 3, body)
 }

@@ -47,25 +47,17 @@ export function writeZeroes(memory: GuestMemoryWriter, gpa: number, bytes: numbe
  * @throws LoaderError `ERR_COMMAND_LINE`
  */
 export function commandLineBytes(text: string, limit: number): Uint8Array {
-  const bytes: number[] = []
-  // UTF-8 by hand: library code has no host objects such as TextEncoder.
-  for (const character of text) {
-    const code = character.codePointAt(0) as number
-    if (code === 0) throw new LoaderError('ERR_COMMAND_LINE', 'command line', 'a NUL character', 'text without one')
-    if (code < 0x80) bytes.push(code)
-    else if (code < 0x800) bytes.push(0xc0 | (code >> 6), 0x80 | (code & 63))
-    else if (code < 0x1_0000) bytes.push(0xe0 | (code >> 12), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63))
-    else bytes.push(0xf0 | (code >> 18), 0x80 | ((code >> 12) & 63), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63))
-  }
-  if (bytes.length > limit)
+  if (text.includes('\0'))
+    throw new LoaderError('ERR_COMMAND_LINE', 'command line', 'a NUL character', 'text without one')
+  const bytes = new TextEncoder().encode(`${text}\0`)
+  if (bytes.length - 1 > limit)
     throw new LoaderError(
       'ERR_COMMAND_LINE',
       'command line',
-      `${bytes.length} bytes`,
+      `${bytes.length - 1} bytes`,
       `at most ${limit} (cmdline_size)`,
     )
-  bytes.push(0)
-  return Uint8Array.from(bytes)
+  return bytes
 }
 
 export const pageUp = (value: number): number => Math.ceil(value / PAGE_BYTES) * PAGE_BYTES
