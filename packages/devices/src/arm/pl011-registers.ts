@@ -75,3 +75,16 @@ export const POWER_ON = {
   ris: 0,
   dmacr: 0,
 }
+
+/** Registers that read as they are, and the bits that a write stores as they come. */
+export const STORED: Readonly<Record<number, { readonly name: keyof typeof POWER_ON; readonly writable: number }>> = {
+  [ILPR]: { name: 'ilpr', writable: 0xff },
+  [IBRD]: { name: 'ibrd', writable: 0xffff },
+  [FBRD]: { name: 'fbrd', writable: 0x3f },
+  [LCR_H]: { name: 'lcrH', writable: 0 },
+  [CR]: { name: 'cr', writable: 0 },
+  [IFLS]: { name: 'ifls', writable: 0x3f },
+  [IMSC]: { name: 'imsc', writable: INT_ALL },
+  [RIS]: { name: 'ris', writable: 0 },
+  [DMACR]: { name: 'dmacr', writable: 7 },
+}

@@ -175,54 +175,23 @@ export class Pl011 extends Stateful implements DeviceModel {
   }
 
   #read(offset: number): number {
-    switch (offset) {
-      case R.DR:
-        return this.#receiver.read()
-      case R.RSR_ECR:
-        return this.#receiver.registers.rsr
-      case R.FR:
-        return this.#flags()
-      case R.ILPR:
-        return this.#r.ilpr
-      case R.IBRD:
-        return this.#r.ibrd
-      case R.FBRD:
-        return this.#r.fbrd
-      case R.LCR_H:
-        return this.#r.lcrH
-      case R.CR:
-        return this.#r.cr
-      case R.IFLS:
-        return this.#r.ifls
-      case R.IMSC:
-        return this.#r.imsc
-      case R.RIS:
-        return this.#r.ris
-      case R.MIS:
-        return this.#r.ris & this.#r.imsc
-      case R.DMACR:
-        return this.#r.dmacr
-      default:
-        return 0
-    }
+    if (offset === R.DR) return this.#receiver.read()
+    if (offset === R.RSR_ECR) return this.#receiver.registers.rsr
+    if (offset === R.FR) return this.#flags()
+    if (offset === R.MIS) return this.#r.ris & this.#r.imsc
+    const stored = R.STORED[offset]
+    return stored === undefined ? 0 : this.#r[stored.name]
   }
 
   #write(offset: number, value: number): void {
+    const stored = R.STORED[offset]
+    if (stored !== undefined && stored.writable !== 0) this.#r[stored.name] = value & stored.writable
     switch (offset) {
       case R.DR:
         this.#send(value & 0xff)
         break
       case R.RSR_ECR:
         this.#receiver.registers.rsr = 0
-        break
-      case R.ILPR:
-        this.#r.ilpr = value & 0xff
-        break
-      case R.IBRD:
-        this.#r.ibrd = value & 0xffff
-        break
-      case R.FBRD:
-        this.#r.fbrd = value & 0x3f
         break
       case R.LCR_H:
         this.#writeLineControl(value & 0xff)
@@ -231,21 +200,16 @@ export class Pl011 extends Stateful implements DeviceModel {
         this.#writeControl(value & R.CR_WRITABLE)
         break
       case R.IFLS:
-        this.#r.ifls = value & 0x3f
         this.#receiver.triggerChanged()
         break
       case R.IMSC:
-        this.#r.imsc = value & R.INT_ALL
         this.#update()
         break
       case R.ICR:
         this.#setRaw(this.#r.ris & ~value)
         if ((value & R.INT_RT) !== 0) this.#receiver.timeoutCleared()
         break
-      case R.DMACR:
-        this.#r.dmacr = value & 7
-        break
-      // All other registers are read-only or do not exist.
+      // All other registers have no effect, are read-only or do not exist.
     }
   }
 

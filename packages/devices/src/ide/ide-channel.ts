@@ -1,7 +1,7 @@
 import { type AccessSize, type BlockErrorCode, type DeviceContext, type InterruptLine, Stateful } from '@retrap/device'
 import { type AtaDrive, drivePart, type DriveStep, ended } from '../ata/drive.ts'
 import { MediumRequests, type MediumRequestsState } from '../ata/medium-requests.ts'
-import { BSY, DEVICE_1, DRQ, ERR } from '../ata/taskfile.ts'
+import { BSY, DEVICE_1, DRQ, ERR, type TaskfileState } from '../ata/taskfile.ts'
 import { BusMaster } from './bus-master.ts'
 
 // Command block registers.
@@ -13,6 +13,16 @@ const MID = 4
 const HIGH = 5
 const DEVICE = 6
 const COMMAND = 7
+
+/** Registers of a drive that keep their content before the last write. */
+const FIELDS: Readonly<Record<number, { readonly now: keyof TaskfileState; readonly previous: keyof TaskfileState }>> =
+  {
+    [FEATURE]: { now: 'feature', previous: 'previousFeature' },
+    [COUNT]: { now: 'count', previous: 'previousCount' },
+    [LOW]: { now: 'low', previous: 'previousLow' },
+    [MID]: { now: 'mid', previous: 'previousMid' },
+    [HIGH]: { now: 'high', previous: 'previousHigh' },
+  }
 
 // Device control.
 const NIEN = 0x02
@@ -123,20 +133,9 @@ export class IdeChannel extends Stateful {
     if (drive === null || drive === undefined) return 0
     const { registers } = drive
     const previous = (this.#r.control & HOB) !== 0
-    switch (register) {
-      case FEATURE:
-        return registers.error
-      case COUNT:
-        return previous ? registers.previousCount : registers.count
-      case LOW:
-        return previous ? registers.previousLow : registers.low
-      case MID:
-        return previous ? registers.previousMid : registers.mid
-      case HIGH:
-        return previous ? registers.previousHigh : registers.high
-      default:
-        return 0
-    }
+    if (register === FEATURE) return registers.error
+    const field = FIELDS[register]
+    return field === undefined ? 0 : registers[previous ? field.previous : field.now]
   }
 
   /** The alternate status register: the status, without an effect on the interrupt. */
@@ -167,31 +166,13 @@ export class IdeChannel extends Stateful {
   }
 
   #set({ registers }: AtaDrive, register: number, value: number): void {
-    switch (register) {
-      case FEATURE:
-        registers.previousFeature = registers.feature
-        registers.feature = value
-        break
-      case COUNT:
-        registers.previousCount = registers.count
-        registers.count = value
-        break
-      case LOW:
-        registers.previousLow = registers.low
-        registers.low = value
-        break
-      case MID:
-        registers.previousMid = registers.mid
-        registers.mid = value
-        break
-      case HIGH:
-        registers.previousHigh = registers.high
-        registers.high = value
-        break
-      case DEVICE:
-        registers.device = value
-        this.#r.selected = (value & DEVICE_1) === 0 ? 0 : 1
-        break
+    const field = FIELDS[register]
+    if (field !== undefined) {
+      registers[field.previous] = registers[field.now]
+      registers[field.now] = value
+    } else if (register === DEVICE) {
+      registers.device = value
+      this.#r.selected = (value & DEVICE_1) === 0 ? 0 : 1
     }
   }
 
