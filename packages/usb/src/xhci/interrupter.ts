@@ -25,6 +25,19 @@ const POWER_ON = {
   dequeueHi: 0,
 }
 
+const FIRST_PLACE = { segment: 0, index: 0, cycle: 1 }
+
+/** The registers by offset. */
+const REGISTERS: Readonly<Record<number, keyof typeof POWER_ON>> = {
+  0x00: 'management',
+  0x04: 'moderation',
+  0x08: 'tableSize',
+  0x10: 'tableLo',
+  0x14: 'tableHi',
+  0x18: 'dequeueLo',
+  0x1c: 'dequeueHi',
+}
+
 interface Segment {
   readonly base: number
   readonly trbs: number
@@ -53,14 +66,12 @@ export class Interrupter extends Stateful {
   readonly #host: InterrupterHost
   readonly #moderated: Timer
   readonly #r = { ...POWER_ON }
+  /** Place of the next event on the ring, and its cycle bit. */
+  readonly #place = { ...FIRST_PLACE }
   readonly #s = this.keeps({
     registers: listed(this.#r),
     segments: null as readonly Segment[] | null,
-    at: {
-      save: (): number[] => [this.#segment, this.#at, this.#cycle],
-      restore: (at: readonly [segment: number, index: number, cycle: number]): void =>
-        void ([this.#segment, this.#at, this.#cycle] = at),
-    },
+    at: listed(this.#place),
     waiting: [] as EventWords[],
     flags: {
       save: (): boolean[] => [this.#wanted, this.#full],
@@ -68,9 +79,6 @@ export class Interrupter extends Stateful {
     },
     notBefore: () => this.#notBefore,
   })
-  #segment = 0
-  #at = 0
-  #cycle = 1
   /** An event wants an interrupt. */
   #wanted = false
   /** Whether the guest was notified that the ring is full. */
@@ -100,24 +108,8 @@ export class Interrupter extends Stateful {
   }
 
   read(register: number): number {
-    switch (register) {
-      case 0x00:
-        return this.#r.management
-      case 0x04:
-        return this.#r.moderation
-      case 0x08:
-        return this.#r.tableSize
-      case 0x10:
-        return this.#r.tableLo
-      case 0x14:
-        return this.#r.tableHi
-      case 0x18:
-        return this.#r.dequeueLo
-      case 0x1c:
-        return this.#r.dequeueHi
-      default:
-        return 0
-    }
+    const name = REGISTERS[register]
+    return name === undefined ? 0 : this.#r[name]
   }
 
   write(register: number, value: number): void {
@@ -154,9 +146,7 @@ export class Interrupter extends Stateful {
   /** Begins the event ring anew, at its first segment. */
   #restart(): void {
     this.#s.segments = null
-    this.#segment = 0
-    this.#at = 0
-    this.#cycle = 1
+    Object.assign(this.#place, FIRST_PLACE)
     this.#full = false
   }
 
@@ -198,7 +188,7 @@ export class Interrupter extends Stateful {
     let own = 0
     segments.forEach(({ base, trbs }, i) => {
       if (pointer >= base && pointer < base + trbs * TRB_BYTES) guest = total + (pointer - base) / TRB_BYTES
-      if (i === this.#segment) own = total + this.#at
+      if (i === this.#place.segment) own = total + this.#place.index
       total += trbs
     })
     return guest < 0 ? -1 : (guest - own - 1 + total) % total
@@ -222,16 +212,16 @@ export class Interrupter extends Stateful {
   }
 
   #write(segments: readonly Segment[], [lo, hi, status, control]: EventWords): boolean {
-    const { base, trbs } = segments[this.#segment]!
-    const address = base + this.#at * TRB_BYTES
-    if (!this.#host.memory.writeWords(address, [lo, hi, status, control | this.#cycle])) return false
-    this.#at++
-    if (this.#at < trbs) return true
-    this.#at = 0
-    this.#segment++
-    if (this.#segment < segments.length) return true
-    this.#segment = 0
-    this.#cycle ^= 1
+    const { base, trbs } = segments[this.#place.segment]!
+    const address = base + this.#place.index * TRB_BYTES
+    if (!this.#host.memory.writeWords(address, [lo, hi, status, control | this.#place.cycle])) return false
+    this.#place.index++
+    if (this.#place.index < trbs) return true
+    this.#place.index = 0
+    this.#place.segment++
+    if (this.#place.segment < segments.length) return true
+    this.#place.segment = 0
+    this.#place.cycle ^= 1
     return true
   }
 

@@ -21,6 +21,18 @@ const CLEARED_BY_ONE = HOST_ERROR | EVENT | PORT_CHANGE | RESTORE_ERROR
 
 const PAGE_SIZE = 1
 
+/** Registers that read as they are. */
+type Stored = 'command' | 'status' | 'notifications' | 'contextsLo' | 'contextsHi' | 'configuration'
+
+const REGISTERS: Readonly<Record<number, Stored>> = {
+  0x00: 'command',
+  0x04: 'status',
+  0x14: 'notifications',
+  0x30: 'contextsLo',
+  0x34: 'contextsHi',
+  0x38: 'configuration',
+}
+
 /** The effects of the registers. */
 export interface OperationalHost {
   /** The guest lets the controller run, or stops it. */
@@ -101,27 +113,10 @@ export class OperationalRegisters {
   }
 
   read(offset: number): number {
-    switch (offset) {
-      case 0x00:
-        return this.#r.command
-      case 0x04:
-        return this.#r.status
-      case 0x08:
-        return PAGE_SIZE
-      case 0x14:
-        return this.#r.notifications
-      case 0x18:
-      case 0x1c:
-        return this.#host.readCommandRing(offset === 0x1c)
-      case 0x30:
-        return this.#r.contextsLo
-      case 0x34:
-        return this.#r.contextsHi
-      case 0x38:
-        return this.#r.configuration
-      default:
-        return 0
-    }
+    if (offset === 0x08) return PAGE_SIZE
+    if (offset === 0x18 || offset === 0x1c) return this.#host.readCommandRing(offset === 0x1c)
+    const name = REGISTERS[offset]
+    return name === undefined ? 0 : this.#r[name]
   }
 
   write(offset: number, value: number): void {
