@@ -1,4 +1,4 @@
-import { type DeviceContext, type DeviceModel, Stateful, type SynchronousRangeHandler } from '@retrap/device'
+import { type DeviceContext, type DeviceModel, listed, Stateful, type SynchronousRangeHandler } from '@retrap/device'
 
 /** Options of {@link I8237}. */
 export interface I8237Options {
@@ -45,61 +45,47 @@ const TYPE = 0x0c
 const AUTO_INITIALIZE = 0x10
 const DECREMENT = 0x20
 
-class Channel {
-  baseAddress = 0
-  baseCount = 0
-  address = 0
-  count = 0
-  mode = 0
-  masked = true
-  listener: (() => void) | null = null
-
-  reload(): void {
-    this.address = this.baseAddress
-    this.count = this.baseCount
-  }
-
-  save(): readonly number[] {
-    return [this.baseAddress, this.baseCount, this.address, this.count, this.mode, this.masked ? 1 : 0]
-  }
-
-  restore(state: readonly number[]): void {
-    const [baseAddress = 0, baseCount = 0, address = 0, count = 0, mode = 0, masked = 1] = state
-    Object.assign(this, { baseAddress, baseCount, address, count, mode, masked: masked !== 0 })
-  }
+/** The registers of a channel, in the order of their list in saved states. */
+const CHANNEL_POWER_ON = {
+  baseAddress: 0,
+  baseCount: 0,
+  address: 0,
+  count: 0,
+  mode: 0,
+  /** 1: the channel is masked. */
+  masked: 1,
 }
 
-class Controller extends Stateful {
-  readonly channels = Array.from({ length: CHANNELS }, () => new Channel())
-  command = 0
-  /** Bits 3:0: channels whose count has ended; 7:4: requests by software. */
-  status = 0
-  flipFlop = false
+type Channel = typeof CHANNEL_POWER_ON
 
-  constructor() {
-    super()
-    this.keeps<Controller>(this, { only: ['command', 'status', 'flipFlop', 'channels'] })
-  }
+class Controller extends Stateful {
+  readonly channels = Array.from({ length: CHANNELS }, (): Channel => ({ ...CHANNEL_POWER_ON }))
+  readonly r = this.keeps({
+    command: 0,
+    /** Bits 3:0: channels whose count has ended; 7:4: requests by software. */
+    status: 0,
+    flipFlop: false,
+    channels: this.channels.map((channel) => listed(channel)),
+  })
 
   clear(): void {
-    this.command = 0
-    this.status = 0
-    this.flipFlop = false
-    for (const channel of this.channels) channel.masked = true
+    this.r.command = 0
+    this.r.status = 0
+    this.r.flipFlop = false
+    for (const channel of this.channels) channel.masked = 1
   }
 
   read(register: number): number {
     if (register < COMMAND) {
       const channel = this.channels[register >> 1]!
       const value = (register & 1) === 0 ? channel.address : channel.count
-      this.flipFlop = !this.flipFlop
-      return this.flipFlop ? value & 0xff : value >> 8
+      this.r.flipFlop = !this.r.flipFlop
+      return this.r.flipFlop ? value & 0xff : value >> 8
     }
-    if (register === WRITE_MASK)
-      return this.channels.reduce((bits, { masked }, i) => bits | (masked ? 1 << i : 0), 0xf0)
+    if (register === WRITE_MASK) return this.channels.reduce((bits, { masked }, i) => bits | (masked << i), 0xf0)
     if (register !== COMMAND) return 0
-    const status = this.status
-    this.status &= 0xf0
+    const status = this.r.status
+    this.r.status &= 0xf0
     return status
   }
 
@@ -107,23 +93,23 @@ class Controller extends Stateful {
   write(register: number, value: number): boolean {
     const channel = this.channels[value & 3]!
     if (register < COMMAND) this.#writeChannel(this.channels[register >> 1]!, (register & 1) === 0, value)
-    else if (register === COMMAND) this.command = value
+    else if (register === COMMAND) this.r.command = value
     else if (register === REQUEST) {
       const bit = 0x10 << (value & 3)
-      this.status = (value & 4) === 0 ? this.status & ~bit : this.status | bit
-    } else if (register === MASK) channel.masked = (value & 4) !== 0
+      this.r.status = (value & 4) === 0 ? this.r.status & ~bit : this.r.status | bit
+    } else if (register === MASK) channel.masked = (value >> 2) & 1
     else if (register === MODE) channel.mode = value & 0xfc
-    else if (register === CLEAR_FLIP_FLOP) this.flipFlop = false
+    else if (register === CLEAR_FLIP_FLOP) this.r.flipFlop = false
     else if (register === MASTER_CLEAR) this.clear()
-    else if (register === CLEAR_MASK) for (const each of this.channels) each.masked = false
-    else this.channels.forEach((each, i) => (each.masked = ((value >> i) & 1) !== 0))
+    else if (register === CLEAR_MASK) for (const each of this.channels) each.masked = 0
+    else this.channels.forEach((each, i) => (each.masked = (value >> i) & 1))
     return register === COMMAND || register === MASK || register === CLEAR_MASK || register === WRITE_MASK
   }
 
   #writeChannel(channel: Channel, isAddress: boolean, value: number): void {
     const before = isAddress ? channel.baseAddress : channel.baseCount
-    this.flipFlop = !this.flipFlop
-    const next = this.flipFlop ? (before & 0xff00) | value : (before & 0xff) | (value << 8)
+    this.r.flipFlop = !this.r.flipFlop
+    const next = this.r.flipFlop ? (before & 0xff00) | value : (before & 0xff) | (value << 8)
     if (isAddress) channel.address = channel.baseAddress = next
     else channel.count = channel.baseCount = next
   }
@@ -141,13 +127,15 @@ export class I8237 extends Stateful implements DeviceModel {
   readonly #controllers = [new Controller(), new Controller()] as const
   readonly #pages = new Uint8Array(16)
   readonly #cascades: boolean
+  /** The devices that wait until a channel may move bytes, by its number. */
+  readonly #listeners: ((() => void) | undefined)[] = []
   #context: DeviceContext | null = null
 
   constructor({ cascades = false }: I8237Options = {}) {
     super()
-    this.keeps({ version: 1, controllers: this.#controllers, pages: this.#pages })
     this.#cascades = cascades
-    this.#at(CASCADE).masked = !cascades
+    this.keeps({ version: 1, controllers: this.#controllers, pages: this.#pages })
+    this.#at(CASCADE).masked = cascades ? 0 : 1
   }
 
   /** Claims the ports of both controllers and the page registers. */
@@ -172,7 +160,7 @@ export class I8237 extends Stateful implements DeviceModel {
   channel(number: number): DmaChannel {
     return {
       move: (bytes, write) => this.#move(number, bytes, write),
-      onReady: (listener) => void (this.#at(number).listener = listener),
+      onReady: (listener) => void (this.#listeners[number] = listener),
     }
   }
 
@@ -183,13 +171,13 @@ export class I8237 extends Stateful implements DeviceModel {
   #mayMove(number: number): boolean {
     const [first, second] = this.#controllers
     const own = number < CASCADE ? first : second
-    if (this.#at(number).masked || (own.command & DISABLED) !== 0) return false
-    return own === second || (!this.#at(CASCADE).masked && (second.command & DISABLED) === 0)
+    if (this.#at(number).masked !== 0 || (own.r.command & DISABLED) !== 0) return false
+    return own === second || (this.#at(CASCADE).masked === 0 && (second.r.command & DISABLED) === 0)
   }
 
   #tellDevices(): void {
     for (let number = 0; number < 2 * CHANNELS; number++)
-      if (number !== CASCADE && this.#mayMove(number)) this.#at(number).listener?.()
+      if (number !== CASCADE && this.#mayMove(number)) this.#listeners[number]?.()
   }
 
   #move(number: number, bytes: Uint8Array, write: boolean): { readonly moved: number; readonly ended: boolean } {
@@ -224,21 +212,19 @@ export class I8237 extends Stateful implements DeviceModel {
 
   #end(number: number, channel: Channel): void {
     const controller = this.#controllers[number >> 2]!
-    controller.status = (controller.status | (1 << (number & 3))) & ~(0x10 << (number & 3))
-    if ((channel.mode & AUTO_INITIALIZE) !== 0) channel.reload()
-    else {
+    controller.r.status = (controller.r.status | (1 << (number & 3))) & ~(0x10 << (number & 3))
+    if ((channel.mode & AUTO_INITIALIZE) !== 0) {
+      channel.address = channel.baseAddress
+      channel.count = channel.baseCount
+    } else {
       channel.count = 0xffff
-      channel.masked = true
+      channel.masked = 1
     }
   }
 
   /** Returns to the state at power-on: all channels are masked. */
   override reset(): void {
-    for (const controller of this.#controllers) {
-      controller.clear()
-      for (const channel of controller.channels) channel.restore([])
-    }
-    this.#pages.fill(0)
-    this.#at(CASCADE).masked = !this.#cascades
+    super.reset()
+    this.#at(CASCADE).masked = this.#cascades ? 0 : 1
   }
 }

@@ -1,3 +1,4 @@
+import { listed } from '@retrap/device'
 import { PAGE_BYTES } from './data-pointer.ts'
 import { VERSION } from './identify.ts'
 import { MOST_ENTRIES } from './queue-set.ts'
@@ -17,6 +18,33 @@ const REGISTER = {
   ACQ: 0x30,
   ACQ_HIGH: 0x34,
 } as const
+
+/** The registers, in the order of their list in saved states. */
+const POWER_ON = {
+  /** Interrupt vectors of the pin that are masked. */
+  masked: 0,
+  configuration: 0,
+  /** CSTS. */
+  status: 0,
+  adminSizes: 0,
+  submissionsLow: 0,
+  submissionsHigh: 0,
+  completionsLow: 0,
+  completionsHigh: 0,
+}
+
+/** Registers that read as they are. */
+const STORED: Readonly<Record<number, keyof typeof POWER_ON>> = {
+  [REGISTER.INTMS]: 'masked',
+  [REGISTER.INTMC]: 'masked',
+  [REGISTER.CC]: 'configuration',
+  [REGISTER.CSTS]: 'status',
+  [REGISTER.AQA]: 'adminSizes',
+  [REGISTER.ASQ]: 'submissionsLow',
+  [REGISTER.ASQ_HIGH]: 'submissionsHigh',
+  [REGISTER.ACQ]: 'completionsLow',
+  [REGISTER.ACQ_HIGH]: 'completionsHigh',
+}
 
 /** Offset of the doorbells. */
 export const DOORBELLS = 0x1000
@@ -57,14 +85,9 @@ export interface AdminQueueShape {
 
 /** A controller's registers but for the doorbells. */
 export class ControllerRegisters {
-  /** Interrupt vectors of the pin that are masked. */
-  masked = 0
-  /** CSTS. */
-  status = 0
-  #configuration = 0
-  #adminSizes = 0
-  /** Halves of ASQ and ACQ. */
-  readonly #adminBases = new Uint32Array(4)
+  readonly r: typeof POWER_ON = { ...POWER_ON }
+  /** The registers as a part of the controller's state. */
+  readonly state: ReturnType<typeof listed> = listed(this.r)
   readonly #masksChanged: () => void
   readonly #configure: (before: number, now: number) => void
 
@@ -76,71 +99,55 @@ export class ControllerRegisters {
 
   /** Whether CC.EN is set. */
   get isEnabled(): boolean {
-    return (this.#configuration & ENABLE) !== 0
+    return (this.r.configuration & ENABLE) !== 0
   }
 
   get submissions(): AdminQueueShape {
-    return { base: this.#base(0), size: (this.#adminSizes & 0xfff) + 1 }
+    const { submissionsLow, submissionsHigh, adminSizes } = this.r
+    return { base: submissionsLow + submissionsHigh * 2 ** 32, size: (adminSizes & 0xfff) + 1 }
   }
 
   get completions(): AdminQueueShape {
-    return { base: this.#base(2), size: (this.#adminSizes >>> 16) + 1 }
-  }
-
-  #base(half: number): number {
-    return this.#adminBases[half]! + this.#adminBases[half + 1]! * 2 ** 32
+    const { completionsLow, completionsHigh, adminSizes } = this.r
+    return { base: completionsLow + completionsHigh * 2 ** 32, size: (adminSizes >>> 16) + 1 }
   }
 
   /** Reads a word. */
   read(offset: number): number {
-    switch (offset) {
-      case REGISTER.CAP:
-        return CAP_LOW
-      case REGISTER.CAP_HIGH:
-        return CAP_HIGH
-      case REGISTER.VS:
-        return VERSION
-      case REGISTER.INTMS:
-      case REGISTER.INTMC:
-        return this.masked
-      case REGISTER.CC:
-        return this.#configuration
-      case REGISTER.CSTS:
-        return this.status
-      case REGISTER.AQA:
-        return this.#adminSizes
-      default:
-        return this.#adminBases[(offset - REGISTER.ASQ) / 4] ?? 0
-    }
+    if (offset === REGISTER.CAP) return CAP_LOW
+    if (offset === REGISTER.CAP_HIGH) return CAP_HIGH
+    if (offset === REGISTER.VS) return VERSION
+    const name = STORED[offset]
+    return name === undefined ? 0 : this.r[name]
   }
 
   /** Writes a word. */
   write(offset: number, value: number): void {
     switch (offset) {
       case REGISTER.INTMS:
-        this.masked = (this.masked | value) >>> 0
+        this.r.masked = (this.r.masked | value) >>> 0
         this.#masksChanged()
         break
       case REGISTER.INTMC:
-        this.masked = (this.masked & ~value) >>> 0
+        this.r.masked = (this.r.masked & ~value) >>> 0
         this.#masksChanged()
         break
       case REGISTER.CC: {
-        const before = this.#configuration
-        this.#configuration = value & CC_BITS
-        this.#configure(before, this.#configuration)
+        const before = this.r.configuration
+        this.r.configuration = value & CC_BITS
+        this.#configure(before, this.r.configuration)
         break
       }
       case REGISTER.AQA:
-        this.#adminSizes = value & AQA_BITS
+        this.r.adminSizes = value & AQA_BITS
         break
       case REGISTER.ASQ:
       case REGISTER.ACQ:
-        this.#adminBases[(offset - REGISTER.ASQ) / 4] = value - (value % PAGE_BYTES)
+        this.r[STORED[offset]!] = value - (value % PAGE_BYTES)
         break
       case REGISTER.ASQ_HIGH:
       case REGISTER.ACQ_HIGH:
-        this.#adminBases[(offset - REGISTER.ASQ) / 4] = value
+        this.r[STORED[offset]!] = value
         break
       default:
     }
@@ -148,19 +155,6 @@ export class ControllerRegisters {
 
   /** The selections in CC of features with a single choice. */
   get selections(): number {
-    return this.#configuration & SELECTIONS
-  }
-
-  save(): readonly number[] {
-    return [this.masked, this.#configuration, this.status, this.#adminSizes, ...this.#adminBases]
-  }
-
-  /** Restores the state that `save` returned; an empty list is the power-on state. */
-  restore([masked = 0, configuration = 0, status = 0, sizes = 0, ...bases]: readonly number[]): void {
-    this.masked = masked
-    this.#configuration = configuration
-    this.status = status
-    this.#adminSizes = sizes
-    for (let i = 0; i < 4; i++) this.#adminBases[i] = bases[i] ?? 0
+    return this.r.configuration & SELECTIONS
   }
 }

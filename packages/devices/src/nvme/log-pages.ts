@@ -9,24 +9,10 @@ const KELVIN = 307
 /** Reads and writes are counted in thousands of 512 bytes. */
 const DATA_UNIT = 512_000
 
-/** The amounts that have been moved since power-on. */
-export class NvmeCounters {
-  readBytes = 0
-  writtenBytes = 0
-  reads = 0
-  writes = 0
+/** The amounts that have been moved since power-on, in the order of their list in saved states. */
+export const NO_COUNTERS = { readBytes: 0, writtenBytes: 0, reads: 0, writes: 0 }
 
-  save(): readonly number[] {
-    return [this.readBytes, this.writtenBytes, this.reads, this.writes]
-  }
-
-  restore([readBytes = 0, writtenBytes = 0, reads = 0, writes = 0]: readonly number[]): void {
-    this.readBytes = readBytes
-    this.writtenBytes = writtenBytes
-    this.reads = reads
-    this.writes = writes
-  }
-}
+export type NvmeCounters = typeof NO_COUNTERS
 
 /**
  * A log page.

@@ -5,6 +5,7 @@ import {
   type DeviceModel,
   LateAnswers,
   type LateRequest,
+  listed,
   type PciFunction,
   type PlainState,
   SpareBuffers,
@@ -30,7 +31,7 @@ import {
   savedJob,
   SHUTDOWN,
 } from './io-commands.ts'
-import { NvmeCounters } from './log-pages.ts'
+import { NO_COUNTERS } from './log-pages.ts'
 import { checkOptions, type NvmeOptions } from './nvme-options.ts'
 import { ADMIN, QueueSet } from './queue-set.ts'
 import type { SubmissionQueue } from './queues.ts'
@@ -66,7 +67,7 @@ export class Nvme extends Stateful implements DeviceModel {
   readonly #most: number
   readonly #queues: QueueSet
   readonly #features: NvmeFeatures
-  readonly #counters = new NvmeCounters()
+  readonly #counters = { ...NO_COUNTERS }
   readonly #spare = new SpareBuffers()
   readonly #registers = new ControllerRegisters(
     () => this.#drivePin(),
@@ -98,11 +99,11 @@ export class Nvme extends Stateful implements DeviceModel {
     this.keeps(
       {
         version: 2,
-        registers: this.#registers,
+        registers: this.#registers.state,
         queues: (): QueueSet => this.#queues,
         features: (): Map<number, number> => this.#features.values,
         admin: () => this.#admin,
-        counters: this.#counters,
+        counters: listed(this.#counters),
         requests: {
           save: () =>
             this.#requests.save().map(({ request, answer, deadline }) => ({
@@ -193,29 +194,29 @@ export class Nvme extends Stateful implements DeviceModel {
   #configured(before: number, now: number): void {
     const registers = this.#registers
     if ((before & controllerRegisters.ENABLE) !== 0 && !registers.isEnabled) this.#disable()
-    else if (registers.isEnabled && (registers.status & controllerRegisters.READY) === 0) this.#enable()
+    else if (registers.isEnabled && (registers.r.status & controllerRegisters.READY) === 0) this.#enable()
     if ((now & controllerRegisters.SHUTDOWN_NOTICE) === 0 || (before & controllerRegisters.SHUTDOWN_NOTICE) !== 0)
       return
     // While a reset has not ended READY is still set, and there is nothing to flush.
     const isRunning = registers.isEnabled && this.#queues.completions.size > 0
     // One flush at a time, however often the guest asks.
-    if (isRunning && (registers.status & controllerRegisters.SHUTDOWN_STATUS) === controllerRegisters.SHUTTING_DOWN)
+    if (isRunning && (registers.r.status & controllerRegisters.SHUTDOWN_STATUS) === controllerRegisters.SHUTTING_DOWN)
       return
-    registers.status =
-      (registers.status & ~controllerRegisters.SHUTDOWN_STATUS) |
+    registers.r.status =
+      (registers.r.status & ~controllerRegisters.SHUTDOWN_STATUS) |
       (isRunning ? controllerRegisters.SHUTTING_DOWN : controllerRegisters.SHUT_DOWN)
     if (isRunning) this.#requests.start(SHUTDOWN)
   }
 
   #enable(): void {
     const { submissions, completions, selections } = this.#registers
-    this.#registers.status &= ~controllerRegisters.SHUTDOWN_STATUS
+    this.#registers.r.status &= ~controllerRegisters.SHUTDOWN_STATUS
     if (selections !== 0 || submissions.size < 2 || completions.size < 2) {
-      this.#registers.status |= controllerRegisters.FATAL
+      this.#registers.r.status |= controllerRegisters.FATAL
       return
     }
     this.#queues.createAdmin(submissions, completions)
-    this.#registers.status |= controllerRegisters.READY
+    this.#registers.r.status |= controllerRegisters.READY
   }
 
   /** A reset of the controller. The guest is notified of its end once the host is busy with nothing of before. */
@@ -230,7 +231,7 @@ export class Nvme extends Stateful implements DeviceModel {
     this.#queues.clear()
     this.#features.values.clear()
     this.#admin.reset()
-    this.#registers.masked = 0
+    this.#registers.r.masked = 0
     this.#drivePin()
   }
 
@@ -244,7 +245,7 @@ export class Nvme extends Stateful implements DeviceModel {
   #disabled(): void {
     // The controller may have been reset, or disabled again, meanwhile.
     if (this.#queues.completions.size > 0 || this.#disabling.deadlineNs !== Infinity) return
-    this.#registers.status &= ~(
+    this.#registers.r.status &= ~(
       controllerRegisters.READY |
       controllerRegisters.FATAL |
       controllerRegisters.SHUTDOWN_STATUS
@@ -288,7 +289,7 @@ export class Nvme extends Stateful implements DeviceModel {
     const command = queue.fetch(this.#context.dma)
     if (command === null) {
       // The content of a queue outside of RAM is unknown, and so are its commands' identifiers.
-      this.#registers.status |= controllerRegisters.FATAL
+      this.#registers.r.status |= controllerRegisters.FATAL
     } else if (queue.id === ADMIN) {
       const outcome = this.#admin.execute(command)
       if (outcome !== LATER) this.#complete(queue, command.id, outcome)
@@ -322,8 +323,8 @@ export class Nvme extends Stateful implements DeviceModel {
   #end(job: NvmeJob, answer: NvmeAnswer): void {
     const { command } = job
     if (command === null)
-      this.#registers.status =
-        (this.#registers.status & ~controllerRegisters.SHUTDOWN_STATUS) | controllerRegisters.SHUT_DOWN
+      this.#registers.r.status =
+        (this.#registers.r.status & ~controllerRegisters.SHUTDOWN_STATUS) | controllerRegisters.SHUT_DOWN
     else {
       const queue = this.#queues.submissions.get(command.queue)
       if (queue !== undefined) this.#complete(queue, command.id, { status: this.#statusOf(job, answer), result: 0 })
@@ -373,7 +374,7 @@ export class Nvme extends Stateful implements DeviceModel {
     let level = false
     if ((this.#pci.messages?.mode ?? 'none') === 'none') {
       for (const { isPending, interrupts, vector } of this.#queues.completions.values())
-        level ||= isPending && interrupts && (vector > 31 || ((this.#registers.masked >>> vector) & 1) === 0)
+        level ||= isPending && interrupts && (vector > 31 || ((this.#registers.r.masked >>> vector) & 1) === 0)
     }
     pin.set(level)
   }
@@ -382,8 +383,8 @@ export class Nvme extends Stateful implements DeviceModel {
   override reset(): void {
     this.#clear()
     this.#disabling.cancel()
-    this.#registers.restore([])
-    this.#counters.restore([])
+    this.#registers.state.reset?.()
+    Object.assign(this.#counters, NO_COUNTERS)
   }
 
   /** Waits for requests that the medium is executing. Nothing is answered to the guest until `resume`. */
@@ -404,7 +405,7 @@ export class Nvme extends Stateful implements DeviceModel {
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   override restore(state: unknown): void {
     super.restore(state)
-    const isReset = (this.#registers.status & controllerRegisters.READY) !== 0 && !this.#registers.isEnabled
+    const isReset = (this.#registers.r.status & controllerRegisters.READY) !== 0 && !this.#registers.isEnabled
     if ((state as PlainState)['disabling'] === undefined && isReset) this.#disabling.armAfter(PAUSE_NS)
   }
 }
