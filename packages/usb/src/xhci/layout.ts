@@ -1,3 +1,4 @@
+import { Stateful } from '@retrap/device'
 import { MOST_SEGMENTS } from './interrupter.ts'
 
 /** Where registers are in the controller's BAR. Source: xHCI 1.2, ch. 5, "Register Interface". */
@@ -74,17 +75,20 @@ export function capabilityRegister(offset: number, connectors: number): number {
 }
 
 /** Supported protocols and legacy support. Source: xHCI 1.2, §7.1, "USB Legacy Support Capability", and §7.2. */
-export class ExtendedCapabilities {
+export class ExtendedCapabilities extends Stateful {
   readonly #connectors: number
-  /** Bits 16 and 24 of USBLEGSUP: firmware owns the controller, the system does. A change raises no SMI. */
-  #owners = 0
+  readonly #r = this.keeps({
+    /** Bits 16 and 24 of USBLEGSUP: firmware owns the controller, the system does. A change raises no SMI. */
+    owners: 0,
+  })
 
   constructor(connectors: number) {
+    super()
     this.#connectors = connectors
   }
 
   read(offset: number): number {
-    if (offset === 0) return (LEGACY_SUPPORT | ((LEGACY_BYTES / 4) << 8) | this.#owners) >>> 0
+    if (offset === 0) return (LEGACY_SUPPORT | ((LEGACY_BYTES / 4) << 8) | this.#r.owners) >>> 0
     const at = offset - LEGACY_BYTES
     if (at < 0 || at >= 2 * PROTOCOL_BYTES) return 0
     return this.#protocol(at >= PROTOCOL_BYTES, at % PROTOCOL_BYTES)
@@ -99,18 +103,6 @@ export class ExtendedCapabilities {
   }
 
   write(offset: number, value: number): void {
-    if (offset === 0) this.#owners = value & 0x0101_0000
-  }
-
-  reset(): void {
-    this.#owners = 0
-  }
-
-  save(): number {
-    return this.#owners
-  }
-
-  restore(owners: number): void {
-    this.#owners = owners
+    if (offset === 0) this.#r.owners = value & 0x0101_0000
   }
 }

@@ -7,7 +7,6 @@ import {
   type PciFunction,
   Stateful,
   type Timer,
-  viewed,
 } from '@retrap/device'
 import type { UsbDevice } from '../usb-device.ts'
 import { CommandRing } from './command-ring.ts'
@@ -111,11 +110,7 @@ export class Xhci extends Stateful implements DeviceModel {
       {
         version: 1,
         registers: this.#registers.state,
-        // Whether firmware or the system owns the controller: bits 16 and 24 of USBLEGSUP.
-        owners: viewed(
-          () => this.#extended.save(),
-          (owners) => this.#extended.restore(owners),
-        ),
+        extended: this.#extended,
         // Devices and ready endpoints are restored after the slots.
         hub: {
           save: () => this.#hub.save(),
@@ -132,7 +127,7 @@ export class Xhci extends Stateful implements DeviceModel {
         // Exact time at which the frame counter was 0.
         frames: () => this.#frames.zero,
       },
-      { recent: ['ready', 'later'] },
+      { flat: ['extended'], recent: ['ready', 'later'] },
     )
   }
 
