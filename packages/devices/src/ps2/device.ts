@@ -1,15 +1,52 @@
-import type { DeviceContext } from '@retrap/device'
+import { type DeviceContext, type InputBackend, Stateful, type Timer } from '@retrap/device'
 
 /** A keyboard or mouse at the end of the controller's cable. */
-export interface Ps2Device {
+export abstract class Ps2Device extends Stateful {
+  protected readonly backend: InputBackend
+  /** Whether the back end has offered events for which there was no room. */
+  protected refused = false
+  /** Whether the machine stands still: no events are taken. */
+  protected quiet = false
+  protected timer: Timer | null = null
+  protected bytesReady: () => void = () => {}
+
+  constructor(backend: InputBackend) {
+    super()
+    this.backend = backend
+  }
+
   /** Connects the device: to timers of the machine, and to a listener for bytes that are ready. */
-  connect(context: DeviceContext, bytesReady: () => void): void
+  abstract connect(context: DeviceContext, bytesReady: () => void): void
   /** Takes a byte that the controller sends; −1: none is ready. */
-  take(): number
+  abstract take(): number
   /** Whether `take` has a byte. */
-  readonly ready: boolean
+  abstract get ready(): boolean
   /** Receives a byte from the controller. */
-  receive(byte: number): void
+  abstract receive(byte: number): void
+  /** Whether an event finds room. */
+  protected abstract get hasRoom(): boolean
+
+  /** Notifies the back end of room for events that were refused. */
+  protected offerRoom(): void {
+    if (!this.refused || this.quiet || !this.hasRoom) return
+    this.refused = false
+    this.backend.ready()
+  }
+
+  /** Takes no events until `resume`. */
+  quiesce(): void {
+    this.quiet = true
+  }
+
+  resume(): void {
+    this.quiet = false
+    this.offerRoom()
+  }
+
+  override reset(): void {
+    super.reset()
+    this.offerRoom()
+  }
 }
 
 /**

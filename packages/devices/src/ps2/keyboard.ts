@@ -1,13 +1,5 @@
-import {
-  type DeviceContext,
-  type InputBackend,
-  type InputClient,
-  type InputEvent,
-  Stateful,
-  type Timer,
-  type Word64,
-} from '@retrap/device'
-import { ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
+import { type DeviceContext, type InputBackend, type InputClient, type InputEvent, type Word64 } from '@retrap/device'
+import { ACKNOWLEDGE, Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
 import {
   KEY_BREAKS,
   KEY_REPEATS,
@@ -64,8 +56,7 @@ function isKey(usage: number): boolean {
 }
 
 /** An enhanced keyboard at the controller's first port. */
-export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, KeyContext {
-  readonly #backend: InputBackend
+export class Ps2Keyboard extends Ps2Device implements InputClient, KeyContext {
   readonly #waits: boolean
   readonly down: Set<number> = new Set()
   readonly #kinds: Uint8Array = SET_3_DEFAULTS.slice()
@@ -103,26 +94,21 @@ export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, Key
       },
       testing: false,
       /** The next repeat, or the end of the self-test. */
-      timerAt: () => this.#timer,
+      timerAt: () => this.timer,
     },
     { device: 'keyboard', settled: (): void => this.#setLeds(this.#r.leds) },
   )
-  #refused = false
-  #quiet = false
   systemRequest = false
-  #timer: Timer | null = null
-  #bytesReady: () => void = () => {}
 
   constructor({ backend, whenFull }: Ps2KeyboardOptions) {
-    super()
-    this.#backend = backend
+    super(backend)
     this.#waits = whenFull === 'wait'
     backend.connect(this)
   }
 
   connect(context: DeviceContext, bytesReady: () => void): void {
-    this.#bytesReady = bytesReady
-    this.#timer = context.timer((at, deadline) => this.#expired(context.clock.now() - at, deadline))
+    this.bytesReady = bytesReady
+    this.timer = context.timer((at, deadline) => this.#expired(context.clock.now() - at, deadline))
   }
 
   get numLock(): boolean {
@@ -130,8 +116,8 @@ export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, Key
   }
 
   input(events: readonly InputEvent[]): number {
-    if (this.#quiet) {
-      this.#refused = true
+    if (this.quiet) {
+      this.refused = true
       return 0
     }
     const sends = this.#r.scanning && !this.#r.testing
@@ -140,7 +126,7 @@ export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, Key
       // A key cannot go down twice; a back end that reports a host's repeats changes nothing.
       if (event.kind === 'key' && isKey(event.usage) && this.down.has(event.usage) !== event.down) {
         if (sends && this.#waits && this.#r.codes.length > BUFFER_BYTES - LONGEST_SEQUENCE) {
-          this.#refused = true
+          this.refused = true
           break
         }
         if (event.down) this.down.add(event.usage)
@@ -150,7 +136,7 @@ export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, Key
       }
       taken++
     }
-    if (this.ready) this.#bytesReady()
+    if (this.ready) this.bytesReady()
     return taken
   }
 
@@ -161,7 +147,7 @@ export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, Key
       if (this.#r.repeating === usage) this.#stopRepeating()
     } else if ((kind & KEY_REPEATS) !== 0 && usage !== USAGE.pause) {
       this.#r.repeating = usage
-      this.#timer?.armAfter(this.#delayNs())
+      this.timer?.armAfter(this.#delayNs())
     } else this.#stopRepeating()
   }
 
@@ -185,14 +171,14 @@ export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, Key
 
   #stopRepeating(): void {
     this.#r.repeating = NONE
-    if (!this.#r.testing) this.#timer?.cancel()
+    if (!this.#r.testing) this.timer?.cancel()
   }
 
   #expired(lateNs: number, deadline: Readonly<Word64>): void {
     if (this.#r.testing) {
       this.#r.testing = false
       this.#answer(SELF_TEST_DONE)
-      this.#bytesReady()
+      this.bytesReady()
       return
     }
     if (this.#r.repeating === NONE) return
@@ -200,9 +186,9 @@ export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, Key
     if (this.#r.codes.length === 0) this.#store(repeatSequence(this.#r.set, this.#r.repeating, this))
     // Repeats that a late host has missed are not made up for.
     const period = this.#periodNs()
-    if (lateNs < period) this.#timer?.armAfter(period, deadline)
-    else this.#timer?.armAfter(period)
-    if (this.ready) this.#bytesReady()
+    if (lateNs < period) this.timer?.armAfter(period, deadline)
+    else this.timer?.armAfter(period)
+    if (this.ready) this.bytesReady()
   }
 
   get ready(): boolean {
@@ -212,15 +198,12 @@ export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, Key
   take(): number {
     const byte = this.#r.answers.shift() ?? this.#r.codes.shift() ?? NONE
     if (byte >= 0 && byte !== RESEND) this.#r.last = byte
-    this.#offerRoom()
+    this.offerRoom()
     return byte
   }
 
-  #offerRoom(): void {
-    if (!this.#refused || this.#quiet) return
-    if (this.#r.codes.length > BUFFER_BYTES - LONGEST_SEQUENCE) return
-    this.#refused = false
-    this.#backend.ready()
+  protected get hasRoom(): boolean {
+    return this.#r.codes.length <= BUFFER_BYTES - LONGEST_SEQUENCE
   }
 
   receive(byte: number): void {
@@ -229,8 +212,8 @@ export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, Key
     const pending = this.#r.pending
     this.#r.pending = NONE
     if (pending === NONE || !this.#data(pending, byte)) this.#command(byte)
-    this.#offerRoom()
-    if (this.ready) this.#bytesReady()
+    this.offerRoom()
+    if (this.ready) this.bytesReady()
   }
 
   /** Queues an answer; bytes that find no room are lost. */
@@ -312,7 +295,7 @@ export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, Key
         this.#r.scanning = true
         this.#setLeds(0)
         this.#r.testing = true
-        this.#timer?.armAfter(SELF_TEST_NS)
+        this.timer?.armAfter(SELF_TEST_NS)
         break
       default:
         if (command < ALL_REPEAT || command > ALL_REPEAT_AND_BREAK) {
@@ -339,25 +322,10 @@ export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, Key
 
   #setLeds(leds: number): void {
     this.#r.leds = leds
-    this.#backend.setLeds?.({
+    this.backend.setLeds?.({
       numLock: (leds & LED_NUM) !== 0,
       capsLock: (leds & LED_CAPS) !== 0,
       scrollLock: (leds & LED_SCROLL) !== 0,
     })
-  }
-
-  /** Takes no keys until `resume`. */
-  quiesce(): void {
-    this.#quiet = true
-  }
-
-  resume(): void {
-    this.#quiet = false
-    this.#offerRoom()
-  }
-
-  override reset(): void {
-    super.reset()
-    this.#offerRoom()
   }
 }

@@ -1,12 +1,5 @@
-import {
-  type DeviceContext,
-  type InputBackend,
-  type InputClient,
-  type InputEvent,
-  Stateful,
-  type Timer,
-} from '@retrap/device'
-import { ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
+import { type DeviceContext, type InputBackend, type InputClient, type InputEvent } from '@retrap/device'
+import { ACKNOWLEDGE, Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
 import { MouseMotion } from './mouse-motion.ts'
 
 const SCALE_1_1 = 0xe6
@@ -44,8 +37,7 @@ const QUEUE_BYTES = 16
 const DEFAULT_MODE = { enabled: false, remote: false, wrap: false, scaled: false, resolution: 2, rate: 100 }
 
 /** A mouse at the controller's second port: three buttons, and by a knock a wheel and two more buttons. */
-export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
-  readonly #backend: InputBackend
+export class Ps2Mouse extends Ps2Device implements InputClient {
   readonly #motion = new MouseMotion()
   readonly #r = this.keeps(
     {
@@ -65,33 +57,28 @@ export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
       queue: [] as number[],
       testing: false,
       /** The next sample, or the end of the self-test. */
-      timerAt: () => this.#timer,
+      timerAt: () => this.timer,
     },
     { flat: ['motion'], settled: (): void => this.#showPointer() },
   )
-  #refused = false
-  #quiet = false
   #reporting = false
-  #timer: Timer | null = null
-  #bytesReady: () => void = () => {}
 
   constructor(backend: InputBackend) {
-    super()
-    this.#backend = backend
+    super(backend)
     backend.connect(this)
   }
 
   connect(context: DeviceContext, bytesReady: () => void): void {
-    this.#bytesReady = bytesReady
-    this.#timer = context.timer(() => this.#expired())
+    this.bytesReady = bytesReady
+    this.timer = context.timer(() => this.#expired())
   }
 
   input(events: readonly InputEvent[]): number {
     let taken = 0
     for (const event of events) {
       // A click between two samples gives two reports: movement after a button's change waits for the next report.
-      if (this.#quiet || (this.#streams() && this.#motion.buttonsChanged)) {
-        this.#refused = true
+      if (this.quiet || (this.#streams() && this.#motion.buttonsChanged)) {
+        this.refused = true
         break
       }
       this.#motion.add(event)
@@ -107,28 +94,26 @@ export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
 
   /** Reports in stream mode the motion since the last report, unless that was just now or is not read yet. */
   #sample(): void {
-    if (!this.#streams() || !this.#motion.changed || this.#timer?.deadlineNs !== Infinity) return
+    if (!this.#streams() || !this.#motion.changed || this.timer?.deadlineNs !== Infinity) return
     if (this.#r.queue.length > 0) return
     this.#send(this.#motion.packet(this.#r.id, this.#r.scaled))
-    this.#timer.armAfter(1e9 / this.#r.rate)
-    this.#bytesReady()
+    this.timer.armAfter(1e9 / this.#r.rate)
+    this.bytesReady()
   }
 
   #expired(): void {
     if (this.#r.testing) {
       this.#r.testing = false
       this.#send([SELF_TEST_DONE, 0])
-      this.#bytesReady()
+      this.bytesReady()
       return
     }
     this.#sample()
-    this.#offerRoom()
+    this.offerRoom()
   }
 
-  #offerRoom(): void {
-    if (!this.#refused || this.#quiet || (this.#streams() && this.#motion.buttonsChanged)) return
-    this.#refused = false
-    this.#backend.ready()
+  protected get hasRoom(): boolean {
+    return !this.#streams() || !this.#motion.buttonsChanged
   }
 
   #send(bytes: readonly number[]): void {
@@ -144,7 +129,7 @@ export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
     const byte = this.#r.queue.shift() ?? NONE
     if (this.#r.queue.length === 0) {
       this.#sample()
-      this.#offerRoom()
+      this.offerRoom()
     }
     return byte
   }
@@ -165,8 +150,8 @@ export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
       else this.#command(byte)
     }
     this.#showPointer()
-    this.#offerRoom()
-    if (this.ready) this.#bytesReady()
+    this.offerRoom()
+    if (this.ready) this.bytesReady()
   }
 
   #data(command: number, byte: number): void {
@@ -240,7 +225,7 @@ export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
         this.#r.id = 0
         this.#r.knock = []
         this.#r.testing = true
-        this.#timer?.armAfter(SELF_TEST_NS)
+        this.timer?.armAfter(SELF_TEST_NS)
         break
       default:
         this.#refuse()
@@ -259,7 +244,7 @@ export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
   }
 
   #setDefaults(): void {
-    this.#timer?.cancel()
+    this.timer?.cancel()
     Object.assign(this.#r, DEFAULT_MODE)
     this.#motion.forget()
   }
@@ -269,22 +254,7 @@ export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
     const reporting = this.#r.enabled || this.#r.remote
     if (reporting === this.#reporting) return
     this.#reporting = reporting
-    this.#backend.setPointer?.(reporting ? 'relative' : 'none')
-  }
-
-  /** Takes no events until `resume`. */
-  quiesce(): void {
-    this.#quiet = true
-  }
-
-  resume(): void {
-    this.#quiet = false
-    this.#offerRoom()
-  }
-
-  override reset(): void {
-    super.reset()
-    this.#offerRoom()
+    this.backend.setPointer?.(reporting ? 'relative' : 'none')
   }
 }
 
