@@ -1,19 +1,7 @@
-import { type BlockBackend, type BlockErrorCode, type DiskGeometry, Stateful } from '@retrap/device'
+import type { BlockBackend, BlockErrorCode, DiskGeometry } from '@retrap/device'
 import { type Moving, type Transfer, TRANSFERS } from './ata-transfers.ts'
-import { type AtaDrive, BUFFER_BYTES, type DriveStep, ended, step } from './drive.ts'
-import {
-  ABRT,
-  diskGeometry,
-  DRDY,
-  DSC,
-  ERR,
-  IDNF,
-  putAddress,
-  readAddress,
-  Taskfile,
-  type Translation,
-  UNC,
-} from './taskfile.ts'
+import { AtaDrive, BUFFER_BYTES, type DriveStep, ended, step } from './drive.ts'
+import { ABRT, diskGeometry, DRDY, DSC, ERR, IDNF, putAddress, readAddress, type Translation, UNC } from './taskfile.ts'
 import { hasTransferMode, identifyDisk, MAXIMUM_MULTIPLE } from './identify.ts'
 
 /** Identification strings of a disk. */
@@ -39,25 +27,17 @@ const READ_SECTORS = TRANSFERS.get(0x20)!
  *
  * Sources: ATA8-ACS (T13/1699-D); ATA/ATAPI-4 (T13/1153D) for the commands that address by cylinder, head and sector.
  */
-export class AtaDisk extends Stateful implements AtaDrive {
-  readonly registers: Taskfile = new Taskfile()
+export class AtaDisk extends AtaDrive {
   readonly medium: BlockBackend
   readonly packet: boolean = false
   readonly #options: AtaDiskOptions
-  #buffer = new Uint8Array(BUFFER_BYTES)
   /** The kind of transfer of the last sector command. */
   #transfer: Transfer = READ_SECTORS
   readonly #r = this.keeps(
     {
       version: 1,
       registers: this.registers,
-      buffer: {
-        save: (): Uint8Array => this.#buffer.slice(),
-        restore: (bytes: Uint8Array): void => {
-          this.renewBuffer()
-          this.#buffer.set(bytes)
-        },
-      },
+      buffer: this.contents,
       opcode: 0,
       /** The bytes that the command has still to move. */
       moving: null as Moving | null,
@@ -84,15 +64,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
     this.powerOn()
   }
 
-  get buffer(): Uint8Array {
-    return this.#buffer
-  }
-
-  renewBuffer(): void {
-    this.#buffer = new Uint8Array(BUFFER_BYTES)
-  }
-
-  get writesThrough(): boolean {
+  override get writesThrough(): boolean {
     return !this.#r.writeCache
   }
 
@@ -108,7 +80,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
     return { heads: this.#r.heads, sectors: this.#r.sectorsPerTrack }
   }
 
-  powerOn(): void {
+  override powerOn(): void {
     const { heads, sectors } = this.#geometry
     super.reset()
     Object.assign(this.#r, { heads, sectorsPerTrack: sectors })
@@ -122,7 +94,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
     this.registers.error = 1
   }
 
-  command(opcode: number): DriveStep {
+  override command(opcode: number): DriveStep {
     const { registers } = this
     registers.status = READY
     registers.error = 0
@@ -145,7 +117,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
       case 0xea: // FLUSH CACHE EXT
         return step('flush', {})
       case 0xec: // IDENTIFY DEVICE
-        this.#buffer.set(this.#identify())
+        this.buffer.set(this.#identify())
         return step('pio-in', { end: SECTOR, interrupt: true })
       case 0xef: // SET FEATURES
         return this.#setFeatures()
@@ -296,7 +268,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
     return step(`pio-${direction}`, { start: at, end, interrupt })
   }
 
-  moved(): DriveStep {
+  override moved(): DriveStep {
     const moving = this.#r.moving
     // IDENTIFY DEVICE: the interrupt came with the data.
     if (moving === null) return ended(false)
@@ -316,7 +288,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
     return step('write', { end, offset: lba * SECTOR, durable, byDma: transfer.by === 'dma' })
   }
 
-  answered(error: BlockErrorCode | null): DriveStep {
+  override answered(error: BlockErrorCode | null): DriveStep {
     const moving = this.#r.moving
     // FLUSH CACHE, SET FEATURES.
     if (moving === null) return error === null ? this.#good() : this.#fail(ABRT)
@@ -350,7 +322,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
     }
     const block = by === 'multiple' ? this.#r.multiple : 1
     const inBuffer = Math.min(moving.inBuffer, Math.ceil(good / block) * block)
-    this.#buffer.fill(0, good * SECTOR, inBuffer * SECTOR)
+    this.buffer.fill(0, good * SECTOR, inBuffer * SECTOR)
     this.#r.moving = { ...moving, inBuffer, bad: true }
     return this.#nextBlock('in', true)
   }

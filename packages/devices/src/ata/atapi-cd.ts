@@ -1,8 +1,8 @@
-import { type BlockBackend, type BlockErrorCode, Stateful } from '@retrap/device'
+import type { BlockBackend, BlockErrorCode } from '@retrap/device'
 import { CD_BLOCK_BYTES, HeldSense, ScsiCd, type ScsiSense, senseOf } from '@retrap/scsi'
-import { type AtaDrive, BUFFER_BYTES, type DriveStep, ended, step } from './drive.ts'
+import { AtaDrive, BUFFER_BYTES, type DriveStep, ended, step } from './drive.ts'
 import { hasTransferMode, identifyCd } from './identify.ts'
-import { ABRT, DRDY, ERR, Taskfile } from './taskfile.ts'
+import { ABRT, DRDY, ERR } from './taskfile.ts'
 
 /** Identification strings of a CD drive. */
 export interface AtapiCdOptions {
@@ -45,25 +45,17 @@ const NOTHING: Moving = { block: 0, left: 0, inBuffer: 0, at: 0 }
  *
  * Source: ATA/ATAPI-7 volume 2 (T13/1532D), "PACKET command protocol".
  */
-export class AtapiCd extends Stateful implements AtaDrive {
-  readonly registers: Taskfile = new Taskfile()
+export class AtapiCd extends AtaDrive {
   readonly medium: BlockBackend | null
   readonly packet: boolean = true
   readonly #options: AtapiCdOptions
   readonly #unit: ScsiCd
   readonly #sense: HeldSense
-  #buffer = new Uint8Array(BUFFER_BYTES)
   readonly #r = this.keeps(
     {
       version: 2,
       registers: this.registers,
-      buffer: {
-        save: (): Uint8Array => this.#buffer.slice(),
-        restore: (bytes: Uint8Array): void => {
-          this.renewBuffer()
-          this.#buffer.set(bytes)
-        },
-      },
+      buffer: this.contents,
       unit: (): ScsiCd => this.#unit,
       sense: (): HeldSense => this.#sense,
       phase: 'none' as Phase,
@@ -85,19 +77,11 @@ export class AtapiCd extends Stateful implements AtaDrive {
     this.powerOn()
   }
 
-  get buffer(): Uint8Array {
-    return this.#buffer
-  }
-
-  removed(): void {
+  override removed(): void {
     this.#unit.removed()
   }
 
-  renewBuffer(): void {
-    this.#buffer = new Uint8Array(BUFFER_BYTES)
-  }
-
-  powerOn(): void {
+  override powerOn(): void {
     super.reset()
     this.#unit.powerOn()
     this.reset()
@@ -112,7 +96,7 @@ export class AtapiCd extends Stateful implements AtaDrive {
     this.registers.error = 1
   }
 
-  command(opcode: number): DriveStep {
+  override command(opcode: number): DriveStep {
     const { registers } = this
     registers.status = DRDY
     registers.error = 0
@@ -124,7 +108,7 @@ export class AtapiCd extends Stateful implements AtaDrive {
       case 0xa0: // PACKET
         return this.#beginPacket()
       case 0xa1: // IDENTIFY PACKET DEVICE
-        this.#buffer.set(identifyCd({ ...this.#options, firmware: FIRMWARE, transferMode: this.#r.transferMode }))
+        this.buffer.set(identifyCd({ ...this.#options, firmware: FIRMWARE, transferMode: this.#r.transferMode }))
         return step('pio-in', { end: IDENTIFY_BYTES, interrupt: true })
       case 0xef: // SET FEATURES
         return this.#setFeatures()
@@ -170,9 +154,9 @@ export class AtapiCd extends Stateful implements AtaDrive {
     return step('pio-out', { end: PACKET_BYTES })
   }
 
-  moved(): DriveStep {
+  override moved(): DriveStep {
     if (this.#r.phase === 'none') return ended(false)
-    if (this.#r.phase === 'packet') return this.#execute(this.#buffer.slice(0, PACKET_BYTES))
+    if (this.#r.phase === 'packet') return this.#execute(this.buffer.slice(0, PACKET_BYTES))
     return this.#nextPart()
   }
 
@@ -187,7 +171,7 @@ export class AtapiCd extends Stateful implements AtaDrive {
         return this.#fail(outcome.sense)
       case 'data': {
         const length = Math.min(outcome.bytes.length, outcome.most)
-        this.#buffer.set(outcome.bytes.subarray(0, length))
+        this.buffer.set(outcome.bytes.subarray(0, length))
         this.#r.moving = { ...NOTHING, inBuffer: length }
         return this.#nextPart()
       }
@@ -218,7 +202,7 @@ export class AtapiCd extends Stateful implements AtaDrive {
     return step('read', { end: count * CD_BLOCK_BYTES, offset: block * CD_BLOCK_BYTES, byDma: this.#r.dma })
   }
 
-  answered(error: BlockErrorCode | null): DriveStep {
+  override answered(error: BlockErrorCode | null): DriveStep {
     // The blocks that came, or the error, may be of another disc than the blocks before.
     const exchanged = this.#unit.takeExchange()
     if (exchanged !== null) return this.#fail(exchanged)

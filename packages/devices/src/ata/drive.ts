@@ -1,5 +1,5 @@
-import type { BlockBackend, BlockErrorCode, StatePart } from '@retrap/device'
-import type { Taskfile } from './taskfile.ts'
+import { type BlockBackend, type BlockErrorCode, type StatePart, Stateful } from '@retrap/device'
+import { Taskfile } from './taskfile.ts'
 
 /**
  * The next need of a drive of its transport: a register layer such as that of a PIIX. A command is a row of steps; when a
@@ -42,29 +42,40 @@ export const BUFFER_BYTES = 0x1_0000
  *
  * Sources: ATA8-ACS (T13/1699-D); ATA/ATAPI-7 (T13/1532D) for the protocols.
  */
-export interface AtaDrive {
-  readonly registers: Taskfile
+export abstract class AtaDrive extends Stateful {
+  readonly registers: Taskfile = new Taskfile()
   /** Data on its way between host and medium. */
-  readonly buffer: Uint8Array
-  readonly medium: BlockBackend | null
+  buffer: Uint8Array = new Uint8Array(BUFFER_BYTES)
+  abstract readonly medium: BlockBackend | null
   /** Whether the drive is a packet device, which takes DEVICE RESET while it is busy. */
-  readonly packet: boolean
-  /** Whether every write is to be durable before it is answered; absent: no. */
-  readonly writesThrough?: boolean
-  /** Returns to the state after power-on. */
-  powerOn(): void
-  /** Ends the command, and sets the signature in the registers. */
-  reset(): void
-  /** Begins a command: the opcode, with its parameters in the registers. */
-  command(opcode: number): DriveStep
-  /** The bytes of the last step have been moved. */
-  moved(): DriveStep
-  /** Called when the medium has completed or failed the last step's request. */
-  answered(error: BlockErrorCode | null): DriveStep
+  abstract readonly packet: boolean
+  /** The buffer as a part of the drive's state. */
+  protected readonly contents: { save(): Uint8Array; restore(bytes: Uint8Array): void } = {
+    save: () => this.buffer.slice(),
+    restore: (bytes) => {
+      this.renewBuffer()
+      this.buffer.set(bytes)
+    },
+  }
+
+  /** Whether every write is to be durable before it is answered. */
+  get writesThrough(): boolean {
+    return false
+  }
+
   /** Takes a new buffer: the medium may still use the old one for a request that was given up. */
-  renewBuffer(): void
-  save(): unknown
-  restore(state: unknown): void
+  renewBuffer(): void {
+    this.buffer = new Uint8Array(BUFFER_BYTES)
+  }
+
+  /** Returns to the state after power-on; `reset` ends the command, and sets the signature in the registers. */
+  abstract powerOn(): void
+  /** Begins a command: the opcode, with its parameters in the registers. */
+  abstract command(opcode: number): DriveStep
+  /** The bytes of the last step have been moved. */
+  abstract moved(): DriveStep
+  /** Called when the medium has completed or failed the last step's request. */
+  abstract answered(error: BlockErrorCode | null): DriveStep
   /** Called when the drive is removed: it gets no further changes of its medium. */
   removed?(): void
 }
