@@ -23,13 +23,17 @@ export interface InputHooks {
 
 /** The model's end: a back end that keeps events until the model has room for them. */
 export class InputRelay implements InputBackend {
-  readonly #hooks: InputHooks
+  readonly setLeds: InputHooks['setLeds']
+  readonly setPointer: InputHooks['setPointer']
+  readonly setActive: NonNullable<InputHooks['setActive']>
   #client: InputClient | null = null
   /** The events that the model has no room for. */
   readonly feeder: Feeder<InputEvent>
 
   constructor(hooks: InputHooks) {
-    this.#hooks = hooks
+    this.setLeds = (leds) => hooks.setLeds(leds)
+    this.setPointer = (kind) => hooks.setPointer(kind)
+    this.setActive = (active) => hooks.setActive?.(active)
     this.feeder = new Feeder(
       (waiting) => this.#client?.input(waiting),
       (count) => hooks.taken(count),
@@ -47,18 +51,6 @@ export class InputRelay implements InputBackend {
 
   ready(): void {
     this.feeder.ready()
-  }
-
-  setLeds(leds: Parameters<InputHooks['setLeds']>[0]): void {
-    this.#hooks.setLeds(leds)
-  }
-
-  setPointer(kind: 'none' | 'relative' | 'absolute'): void {
-    this.#hooks.setPointer(kind)
-  }
-
-  setActive(active: boolean): void {
-    this.#hooks.setActive?.(active)
   }
 }
 
