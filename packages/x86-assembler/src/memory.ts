@@ -156,7 +156,7 @@ function memory<Size extends MemorySize>(size: Size, place: Place, options: Memo
   if (scale !== 1 && scale !== 2 && scale !== 4 && scale !== 8) {
     throw new AssemblerError('ERR_OPERAND', `an index is multiplied by 1, 2, 4 or 8, not by ${describeArgument(scale)}`)
   }
-  return new MemoryOperand<Size>({
+  return memoryOperand<Size>({
     size,
     base,
     index: options.index,
@@ -171,39 +171,20 @@ function memory<Size extends MemorySize>(size: Size, place: Place, options: Memo
 
 type MemoryParts<Size extends MemorySize> = Omit<Memory<Size>, 'type' | 'k' | 'bcst'>
 
-class MemoryOperand<Size extends MemorySize> implements Memory<Size> {
-  readonly type = 'memory' as const
-  readonly size: Size
-  readonly base: AddressRegister | undefined
-  readonly index: IndexRegister | undefined
-  readonly scale: 1 | 2 | 4 | 8
-  readonly disp: bigint | LabelExpression
-  readonly reference: 'rip' | 'absolute' | 'mode'
-  readonly segment: SegmentRegister | undefined
-  readonly dispBits: 0 | 8 | 16 | 32 | 64
-  readonly addressBits: 0 | 16 | 32 | 64
-
-  constructor(parts: MemoryParts<Size>) {
-    this.size = parts.size
-    this.base = parts.base
-    this.index = parts.index
-    this.scale = parts.scale
-    this.disp = parts.disp
-    this.reference = parts.reference
-    this.segment = parts.segment
-    this.dispBits = parts.dispBits
-    this.addressBits = parts.addressBits
-    Object.freeze(this)
-  }
-
-  k(mask: MaskRegister): Masked<Memory<Size>> {
+/** The methods of every memory operand. */
+const METHODS = {
+  k<Size extends MemorySize>(this: Memory<Size>, mask: MaskRegister): Masked<Memory<Size>> {
     return maskedMemory<Memory<Size>>(this, mask)
-  }
-
-  bcst(count: 2 | 4 | 8 | 16 | 32): Broadcast<Size> {
+  },
+  bcst<Size extends MemorySize>(this: Memory<Size>, count: 2 | 4 | 8 | 16 | 32): Broadcast<Size> {
     requireOneOf(count, 'the count of a broadcast', [2, 4, 8, 16, 32])
     return Object.freeze({ type: 'broadcast', memory: this, count })
-  }
+  },
+}
+
+function memoryOperand<Size extends MemorySize>(parts: MemoryParts<Size>): Memory<Size> {
+  const operand: typeof METHODS = Object.create(METHODS)
+  return Object.freeze(Object.assign(operand, { type: 'memory' as const, ...parts }))
 }
 
 /** Returns the operand with some parts changed. */
@@ -211,7 +192,7 @@ export function changedMemory<Size extends MemorySize>(
   operand: Memory<Size>,
   changes: Partial<MemoryParts<Size>>,
 ): Memory<Size> {
-  return new MemoryOperand<Size>({ ...operand, ...changes })
+  return memoryOperand<Size>({ ...operand, ...changes })
 }
 
 /**
