@@ -2,6 +2,7 @@
 import { render } from 'preact'
 import './about.css'
 import { useEffect, useState } from 'preact/hooks'
+import { Alert } from './controls.tsx'
 import { sizeOf } from './files.ts'
 
 interface ListedFile {
@@ -71,11 +72,7 @@ function About() {
           Firmware and systems are separate files with licences of their own. Each can be replaced: by another file of
           its name on the server, or, for firmware, by a file that you drop on the <a href="./">start page</a>.
         </p>
-        {error !== '' && (
-          <p class="wrong" role="alert">
-            {error}
-          </p>
-        )}
+        {error !== '' && <Alert>{error}</Alert>}
         {beside?.packages.map((one) => (
           <Package key={`${one.name} ${one.architecture}`} one={one} />
         ))}

@@ -1,5 +1,6 @@
 import type { KeptDisk } from '@retrap/web'
 import { useState } from 'preact/hooks'
+import { Alert, FileButton } from './controls.tsx'
 import { download, sizeOf } from './files.ts'
 import { keptNameOf } from './settings.ts'
 
@@ -62,18 +63,7 @@ export function KeptDisksPanel({ all, list }: KeptDisksPanelProps) {
           </li>
         ))}
       </ul>
-      <label class="button file">
-        Import
-        <input
-          type="file"
-          onChange={(event) => {
-            const file = event.currentTarget.files?.[0]
-            // Reset, so that the same file can be chosen again.
-            event.currentTarget.value = ''
-            if (file !== undefined) setBrought({ file, name: nameOfFile(file) })
-          }}
-        />
-      </label>
+      <FileButton take={(file) => setBrought({ file, name: nameOfFile(file) })}>Import</FileButton>
       {brought !== null && (
         <form
           onSubmit={(event) => {
@@ -109,11 +99,7 @@ export function KeptDisksPanel({ all, list }: KeptDisksPanelProps) {
           </div>
         </form>
       )}
-      {error !== '' && (
-        <p class="wrong" role="alert">
-          {error}
-        </p>
-      )}
+      {error !== '' && <Alert>{error}</Alert>}
     </>
   )
 }

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { Alert } from './controls.tsx'
 import { type BroughtMachine, toMachineJson } from './machine-json.ts'
 import type { Settings } from './settings.ts'
 
@@ -54,11 +55,7 @@ export function MachineJsonText({ settings, brought, bring }: MachineJsonProps) 
           {lacks.length > 0 ? `It names files: drop ${lacks.join(', ')} here, too.` : note}
         </span>
       </div>
-      {brought !== null && brought.error !== '' && (
-        <p class="wrong" role="alert">
-          {brought.error}
-        </p>
-      )}
+      {brought !== null && brought.error !== '' && <Alert>{brought.error}</Alert>}
     </>
   )
 }

@@ -2,6 +2,7 @@ import type { DriveOptions, Machine, NetworkOptions } from '@retrap/web'
 import './machine-page.css'
 import { Fragment } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { Alert, FileButton } from './controls.tsx'
 import { Ask } from './ask.tsx'
 import { useImpairments } from './impairments.ts'
 import type * as instrument from './debugger/instrument.tsx'
@@ -144,9 +145,7 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
         {life.alert !== '' && (
           <div class="alerts">
             <div class="alert">
-              <p class="wrong" role="alert">
-                {life.alert}
-              </p>
+              <Alert>{life.alert}</Alert>
               <button aria-label="Dismiss" onClick={life.dismiss}>
                 <Icon name="close" />
               </button>
@@ -328,18 +327,10 @@ function Buttons({ life, isOn, chosen, ask, askToClose }: ButtonsProps) {
       {machine !== null &&
         drives.map((drive) => (
           <Fragment key={drive.id}>
-            <label class="button tool file">
+            <FileButton isTool take={(file) => attempt(() => insert(machine, drive, file))}>
               <Icon name="disc" />
               Change {drive.name}
-              <input
-                type="file"
-                onChange={(event) => {
-                  const file = event.currentTarget.files?.[0]
-                  event.currentTarget.value = ''
-                  if (file !== undefined) attempt(() => insert(machine, drive, file))
-                }}
-              />
-            </label>
+            </FileButton>
             <Tool icon="eject" onClick={() => attempt(() => insert(machine, drive, null))}>
               Eject {drive.name}
             </Tool>

@@ -1,6 +1,7 @@
 import { render } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import type { ClusterPage } from './cluster/page.tsx'
+import { Alert } from './controls.tsx'
 import { MachinePage } from './machine-page.tsx'
 import { dropOrphans, goOnFrom, SAVED_HASH } from './saved-machines.ts'
 import { keepSite } from './offline.ts'
@@ -43,11 +44,7 @@ function App() {
         </nav>
       </header>
       <main>
-        {error !== '' && (
-          <p class="wrong" role="alert">
-            {error}
-          </p>
-        )}
+        {error !== '' && <Alert>{error}</Alert>}
         <StartPage start={choose} />
       </main>
     </div>

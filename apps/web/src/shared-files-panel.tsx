@@ -1,5 +1,6 @@
 import type { FileEntry } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
+import { DropPlace, FileButton } from './controls.tsx'
 import { download, sizeOf } from './files.ts'
 import type { PanelProps } from './tabs.tsx'
 
@@ -10,7 +11,6 @@ const LOOK_MS = 2000
 export function SharedFilesPanel({ machine, isShown, attempt }: PanelProps) {
   const [path, setPath] = useState('')
   const [entries, setEntries] = useState<readonly FileEntry[]>([])
-  const [isOver, setOver] = useState(false)
   const [note, setNote] = useState('')
   const look = async (): Promise<void> => setEntries(await machine.files.list(path))
   useEffect(() => {
@@ -32,45 +32,25 @@ export function SharedFilesPanel({ machine, isShown, attempt }: PanelProps) {
       const content = await machine.files.read(`${path}/${name}`)
       if (content !== null) download(new Blob([content]), name)
     })
-  const chosen = (event: { readonly currentTarget: HTMLInputElement }): void => {
-    const files = [...(event.currentTarget.files ?? [])]
-    // The same files may be chosen again.
-    event.currentTarget.value = ''
-    if (files.length > 0) add(files)
-  }
   return (
     <>
       <p class="soft">
         Linux has these files after <code>mount -t 9p -o trans=virtio page /mnt</code>. They take at most 256 MiB, and
         snapshots have none of them.
       </p>
-      <div
-        class={isOver ? 'drop over' : 'drop'}
-        onDragOver={(event) => {
-          event.preventDefault()
-          setOver(true)
-        }}
-        onDragLeave={() => setOver(false)}
-        onDrop={(event) => {
-          event.preventDefault()
-          setOver(false)
-          add([...(event.dataTransfer?.files ?? [])])
-        }}
-      >
+      <DropPlace take={add}>
         <p>
           <strong>Drop files for the guest here</strong>, or
         </p>
         <div class="actions">
-          <label class="button file">
+          <FileButton many="files" take={(_, files) => add(files)}>
             choose files
-            <input type="file" multiple onChange={chosen} />
-          </label>
-          <label class="button file">
+          </FileButton>
+          <FileButton many="folder" take={(_, files) => add(files)}>
             choose a folder
-            <input type="file" ref={(input) => input?.setAttribute('webkitdirectory', '')} onChange={chosen} />
-          </label>
+          </FileButton>
         </div>
-      </div>
+      </DropPlace>
       <p class="soft" role="status">
         {note}
       </p>

@@ -13,6 +13,7 @@ import {
   toHash,
   withImage,
 } from './settings.ts'
+import { Alert, DropPlace, FileButton } from './controls.tsx'
 import type { BroughtMachine } from './machine-json.ts'
 import { bringMachine, MachineJsonPanel } from './machine-json-panel.tsx'
 import { prepareWorker } from './machine-life.ts'
@@ -117,11 +118,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
           </figcaption>
         </figure>
       </section>
-      {error !== '' && (
-        <p class="wrong" role="alert">
-          {error}
-        </p>
-      )}
+      {error !== '' && <Alert>{error}</Alert>}
       <Systems
         start={start}
         offered={offered}
@@ -133,10 +130,10 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
         <div class="panel">
           <Images settings={settings} change={change} add={add} />
           {refused.length > 0 && (
-            <p class="wrong" role="alert">
+            <Alert>
               {refused.join(' ')} A machine takes a kernel with its initial RAM disk, a disk, a CD, a floppy disk or
               firmware, or a recording.
-            </p>
+            </Alert>
           )}
           <form
             onSubmit={(event) => {
@@ -226,42 +223,19 @@ interface ImagesProps {
 
 /** The files and addresses that were chosen, and where more files are added. */
 function Images({ settings: { images }, change, add }: ImagesProps) {
-  const [over, setOver] = useState(false)
   return (
     <>
-      <div
-        class={over ? 'drop over' : 'drop'}
-        onDragOver={(event) => {
-          event.preventDefault()
-          setOver(true)
-        }}
-        onDragLeave={() => setOver(false)}
-        onDrop={(event) => {
-          event.preventDefault()
-          setOver(false)
-          void add([...(event.dataTransfer?.files ?? [])])
-        }}
-      >
+      <DropPlace take={(files) => void add(files)}>
         <p>
           <strong>
             Drop a kernel, a disk, a CD image, firmware, a recording, a cluster's run or a machine.json here
           </strong>
           , or
         </p>
-        <label class="button file">
+        <FileButton many="files" take={(_, files) => void add(files)}>
           choose files
-          <input
-            type="file"
-            multiple
-            onChange={(event) => {
-              const files = [...(event.currentTarget.files ?? [])]
-              // Reset, so that the same files can be chosen again.
-              event.currentTarget.value = ''
-              void add(files)
-            }}
-          />
-        </label>
-      </div>
+        </FileButton>
+      </DropPlace>
       <ul class="files" aria-label="Chosen images">
         {images.map((image, i) => (
           <li key={`${i} ${nameOf(image.source)}`}>

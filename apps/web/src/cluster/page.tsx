@@ -2,6 +2,7 @@ import { ClusterRunFile, machineTime, startAt } from '@retrap/cluster'
 import './cluster.css'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { Alert } from '../controls.tsx'
 import type { Chosen } from '../settings.ts'
 import { Tool } from '../toolbar.tsx'
 import { useBack } from '../use-back.ts'
@@ -92,11 +93,7 @@ export function ClusterPage({ chosen, close, show }: ClusterPageProps) {
           )}
         </header>
         <main>
-          {error !== '' && (
-            <p class="wrong" role="alert">
-              {error}
-            </p>
-          )}
+          {error !== '' && <Alert>{error}</Alert>}
           {opened === null && error === '' && <p class="soft">Loading …</p>}
           {opened !== null && <LanesView view={opened.view} open={(place) => void open(place).catch(fail)} />}
         </main>

@@ -1,5 +1,6 @@
 import type { Machine, MachineChange } from '@retrap/web'
 import { useState } from 'preact/hooks'
+import { ActionForm } from '../controls.tsx'
 import { addressOf } from './addresses.ts'
 import { SymbolField } from './symbols.tsx'
 
@@ -27,13 +28,7 @@ export function Change({ machine, isBusy, attempt, ask }: ChangeProps) {
   return (
     <section aria-label="Change">
       <h3>Change</h3>
-      <form
-        class="actions"
-        onSubmit={(event) => {
-          event.preventDefault()
-          attempt(read)
-        }}
-      >
+      <ActionForm submit={() => attempt(read)}>
         <SymbolField machine={machine} label="Register or address" placeholder="rax" value={place} change={setPlace} />
         <label>
           New value
@@ -50,7 +45,7 @@ export function Change({ machine, isBusy, attempt, ask }: ChangeProps) {
         <button type="submit" disabled={isBusy}>
           Change …
         </button>
-      </form>
+      </ActionForm>
       <p class="soft">
         A recording does not know of changes: the machine branches at this instant, and is changed there.
       </p>

@@ -1,5 +1,6 @@
 import type { Machine } from '@retrap/web'
 import { useState } from 'preact/hooks'
+import { ActionForm } from '../controls.tsx'
 import { addressOf } from './addresses.ts'
 import { SymbolField } from './symbols.tsx'
 import { hex } from './stop-text.ts'
@@ -39,16 +40,10 @@ export function Looks({ machine, attempt }: LooksProps) {
           </button>
         ))}
       </div>
-      <form
-        class="actions"
-        onSubmit={(event) => {
-          event.preventDefault()
-          attempt(walk)
-        }}
-      >
+      <ActionForm submit={() => attempt(walk)}>
         <SymbolField machine={machine} label="Linear address" value={text} change={setText} />
         <button type="submit">Page walk</button>
-      </form>
+      </ActionForm>
       {seen !== '' && (
         <pre class="code bytes" role="region" tabIndex={0} aria-label="What was looked at">
           {seen}

@@ -1,5 +1,6 @@
 import type { Machine } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
+import { ActionForm } from '../controls.tsx'
 import { placeOf } from './addresses.ts'
 import { askedAt, Menu, type OpenMenu, walkAsked } from './menu.tsx'
 import { SymbolField } from './symbols.tsx'
@@ -78,16 +79,14 @@ export function Memory({ machine, instruction, past, stackPointer, shown, attemp
     <section aria-label="Memory" class="whole">
       {menu !== null && <Menu key={menu.title} menu={menu} close={() => setMenu(null)} />}
       <h3>Memory</h3>
-      <form
-        class="actions"
-        onSubmit={(event) => {
-          event.preventDefault()
+      <ActionForm
+        submit={() =>
           attempt(async () => {
             const place = text === '' ? null : await placeOf(machine, text)
             setStart(place?.address ?? null)
             if (place?.physical === true) setPhysical(true)
           })
-        }}
+        }
       >
         <SymbolField
           machine={machine}
@@ -104,7 +103,7 @@ export function Memory({ machine, instruction, past, stackPointer, shown, attemp
         <button type="button" disabled={past.isBusy} onClick={() => attempt(async () => askAt(await placed()))}>
           Who wrote this?
         </button>
-      </form>
+      </ActionForm>
       <div
         class="code bytes"
         role="region"

@@ -1,5 +1,6 @@
 import type { Machine } from '@retrap/web'
 import { useState } from 'preact/hooks'
+import { ActionForm } from '../controls.tsx'
 import type { DebuggerView } from './use-debugger.ts'
 
 /** Bytes of a value, of which the lowest come first. */
@@ -33,13 +34,7 @@ export function Search({ machine, view: { ask, change, isBusy }, attempt }: Sear
   }
   return (
     <section aria-label="Search">
-      <form
-        class="actions"
-        onSubmit={(event) => {
-          event.preventDefault()
-          attempt(search)
-        }}
-      >
+      <ActionForm submit={() => attempt(search)}>
         <label>
           Text, or a value such as 0x2a
           <input
@@ -60,7 +55,7 @@ export function Search({ machine, view: { ask, change, isBusy }, attempt }: Sear
         >
           Who printed it?
         </button>
-      </form>
+      </ActionForm>
       <p role="status" class="soft">
         {found !== null &&
           (found.length === 0

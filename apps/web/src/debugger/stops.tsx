@@ -1,5 +1,6 @@
 import type { Machine, StopPlace } from '@retrap/web'
 import { useState } from 'preact/hooks'
+import { ActionForm } from '../controls.tsx'
 import { addressOf, vectorOf } from './addresses.ts'
 import { SymbolField } from './symbols.tsx'
 import { hex } from './stop-text.ts'
@@ -78,13 +79,7 @@ export function Stops({ machine, isArm, stops, setStops, attempt }: StopsProps) 
   return (
     <section aria-label="Stops">
       <h3>Stops</h3>
-      <form
-        class="actions"
-        onSubmit={(event) => {
-          event.preventDefault()
-          attempt(add)
-        }}
-      >
+      <ActionForm submit={() => attempt(add)}>
         <label>
           Stop
           <select value={kind} onChange={(event) => setKind(event.currentTarget.value)}>
@@ -97,8 +92,8 @@ export function Stops({ machine, isArm, stops, setStops, attempt }: StopsProps) 
         </label>
         <SymbolField machine={machine} label="At" value={text} change={setText} />
         <button type="submit">Add a stop</button>
-      </form>
-      <ul class="listed">
+      </ActionForm>
+      <ul>
         {stops.map((stop) => (
           <li key={stop.text}>
             {stop.text}{' '}

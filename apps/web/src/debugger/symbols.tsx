@@ -1,5 +1,6 @@
 import type { Machine } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
+import { FileButton } from '../controls.tsx'
 
 /** Returns symbols of addresses at the debugger's instant; null for an unknown address. */
 export function useNames(machine: Machine, addresses: readonly bigint[]): readonly (string | null)[] {
@@ -65,17 +66,10 @@ interface SymbolsFileProps {
 /** Takes a file of symbols: the kernel in memory has its own. */
 export function SymbolsFile({ machine, say, attempt }: SymbolsFileProps) {
   return (
-    <label class="button file">
+    <FileButton
+      take={(file) => attempt(async () => say(`${file.name}: ${await machine.debugger.loadSymbols(file)} symbols.`))}
+    >
       Symbols from a file
-      <input
-        type="file"
-        onChange={(event) => {
-          const file = event.currentTarget.files?.[0]
-          event.currentTarget.value = ''
-          if (file !== undefined)
-            attempt(async () => say(`${file.name}: ${await machine.debugger.loadSymbols(file)} symbols.`))
-        }}
-      />
-    </label>
+    </FileButton>
   )
 }

@@ -1,5 +1,6 @@
 import type { AddressView, FrameView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
+import { ActionForm } from '../controls.tsx'
 import type { PanelProps } from '../tabs.tsx'
 import { size } from './memory-map.tsx'
 
@@ -39,13 +40,7 @@ export function AddressLook({ machine, instructions, cpus, attempt }: AddressLoo
   return (
     <details>
       <summary>The way of an address to memory</summary>
-      <form
-        class="actions"
-        onSubmit={(event) => {
-          event.preventDefault()
-          attempt(async () => setAddress(addressOf(text)))
-        }}
-      >
+      <ActionForm submit={() => attempt(async () => setAddress(addressOf(text)))}>
         <label>
           Linear address, hexadecimal{' '}
           <input type="text" value={text} onInput={(event) => setText(event.currentTarget.value)} />
@@ -61,7 +56,7 @@ export function AddressLook({ machine, instructions, cpus, attempt }: AddressLoo
           </label>
         )}
         <button type="submit">Follow it</button>
-      </form>
+      </ActionForm>
       {address !== null && seen !== null && (
         <section aria-label="Way of the address">
           {seen.walk !== null && <Walk walk={seen.walk} />}

@@ -1,5 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import './editor.css'
+import { Alert } from '../controls.tsx'
 import type { PanelProps } from '../tabs.tsx'
 import { CompileError, Sandbox } from './sandbox.ts'
 // oxlint-disable-next-line import/default -- the bundler gives the file's text
@@ -86,10 +87,10 @@ export function PlaygroundPanel({ machine, settle }: PanelProps) {
       </div>
       <p role="status">{names.length > 0 && `Attached: ${names.join(', ')}.`}</p>
       {wrong !== null && (
-        <p class="wrong" role="alert">
+        <Alert>
           {wrong.line !== null && `Line ${wrong.line}: `}
           {wrong.message}
-        </p>
+        </Alert>
       )}
       {log.length > 0 && (
         <pre class="log" role="log" aria-label="What the device says" tabIndex={0}>

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import './time-line.css'
+import { FileButton } from '../controls.tsx'
 import { download, sizeOf } from '../files.ts'
 import {
   dropMachine,
@@ -64,23 +65,17 @@ export function SnapshotsPanel({ machine, chosen, isOn, attempt }: PanelProps) {
         >
           Save now
         </button>
-        <label class="button file">
+        <FileButton
+          disabled={doing !== ''}
+          take={(file) =>
+            act('Restoring', async () => {
+              await machine.restore(file)
+              setFrom((await keepMachine(chosen, file, { name: file.name })).id)
+            })
+          }
+        >
           Import
-          <input
-            type="file"
-            disabled={doing !== ''}
-            onChange={(event) => {
-              const file = event.currentTarget.files?.[0]
-              // Reset, so that the same file can be chosen again.
-              event.currentTarget.value = ''
-              if (file === undefined) return
-              act('Restoring', async () => {
-                await machine.restore(file)
-                setFrom((await keepMachine(chosen, file, { name: file.name })).id)
-              })
-            }}
-          />
-        </label>
+        </FileButton>
         <span class="soft" role="status">
           {doing !== '' ? `${doing} …` : [!isOn && OFF, all.length === 0 && NONE].filter(Boolean).join(' ')}
         </span>

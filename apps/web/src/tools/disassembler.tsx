@@ -1,4 +1,5 @@
 import { useMemo, useState } from 'preact/hooks'
+import { Alert } from '../controls.tsx'
 import { armLines } from './arm-lines.ts'
 import {
   hexOf,
@@ -56,9 +57,7 @@ export function Disassembler() {
         <a href={share}>Address of this listing</a>
       </p>
       {typeof lines === 'string' ? (
-        <p class="wrong" role="alert">
-          {lines}
-        </p>
+        <Alert>{lines}</Alert>
       ) : (
         <ol class="listing" aria-label="Instructions">
           {lines.map((line) => {

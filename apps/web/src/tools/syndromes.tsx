@@ -1,5 +1,6 @@
 import { describeSyndrome } from '@retrap/arm-mmio'
 import { useState } from 'preact/hooks'
+import { Alert } from '../controls.tsx'
 import { SyndromeFields } from './syndrome-fields.tsx'
 
 /** An Arm exception syndrome field by field, as `retrap esr` shows it. */
@@ -22,9 +23,7 @@ export function Syndromes() {
         </label>
       </div>
       {isWrong ? (
-        <p class="wrong" role="alert">
-          A syndrome has 1 to {isHsr ? 8 : 16} hexadecimal digits.
-        </p>
+        <Alert>A syndrome has 1 to {isHsr ? 8 : 16} hexadecimal digits.</Alert>
       ) : (
         <Fields value={value} isHsr={isHsr} />
       )}
