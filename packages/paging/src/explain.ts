@@ -3,7 +3,7 @@ import { check, checkReader } from './arguments.ts'
 import { checkContext, type PagingContext, PagingMode } from './context.ts'
 import { type AccessOptions, translate, type Translation } from './translate.ts'
 import type { CachedTable, PagingStructureCache } from './structure-cache.ts'
-import type { TableReader, TableStatus } from './table-reader.ts'
+import { notingReader, type TableReader } from './table-reader.ts'
 
 /** One entry on the way from CR3 to a page. */
 export interface WalkStep {
@@ -83,17 +83,7 @@ export function explain(
     const value = BigInt(context.pdptes[at] ?? 0) | (BigInt(context.pdptes[at + 1] ?? 0) << 32n)
     seen.push({ gpa: undefined, value })
   }
-  const note = (gpa: number, into: Uint32Array, words: number, status: TableStatus): TableStatus => {
-    const value = BigInt(into[0] ?? 0) | (words === 2 ? BigInt(into[1] ?? 0) << 32n : 0n)
-    seen.push({ gpa, value: status === true ? value : undefined })
-    return status
-  }
-  const watched: TableReader = {
-    read32: (gpa, into) => note(gpa, into, 1, reader.read32(gpa, into)),
-    read64: (gpa, into) => note(gpa, into, 2, reader.read64(gpa, into)),
-    compareExchange32: () => true,
-    compareExchange64: () => true,
-  }
+  const watched = notingReader(reader, (gpa, value) => seen.push({ gpa, value }))
   const outcome = translate(context, watched, linear, access)
   const steps = seen.map(({ gpa, value }, i): WalkStep => {
     const level = context.mode - i

@@ -27,3 +27,21 @@ export interface TableReader {
   /** See {@link TableReader.compareExchange32}. */
   compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): TableStatus
 }
+
+/**
+ * Returns a reader for questions of people, which sets no A or D bits.
+ *
+ * @param note - called for each entry that is read; the value is undefined if the entry was not read
+ */
+export function notingReader(reader: TableReader, note: (gpa: number, value: bigint | undefined) => void): TableReader {
+  const noted = (gpa: number, status: TableStatus, lo: number, hi: number): TableStatus => {
+    note(gpa, status === true ? BigInt(lo) | (BigInt(hi) << 32n) : undefined)
+    return status
+  }
+  return {
+    read32: (gpa, into) => noted(gpa, reader.read32(gpa, into), into[0]!, 0),
+    read64: (gpa, into) => noted(gpa, reader.read64(gpa, into), into[0]!, into[1]!),
+    compareExchange32: () => true,
+    compareExchange64: () => true,
+  }
+}

@@ -108,50 +108,33 @@ const IPS = [32, 36, 40, 42, 44, 48, 48, 48] as const
  */
 export class ArmPagingContext {
   /** Format of the tables. */
-  format: ArmFormat
+  format: ArmFormat = ArmFormat.OFF
   /** Translation of the lower half: TTBR0's. Bit 55 of an address, or TTBCR's split, selects the half. */
-  readonly lower: ArmHalf
+  readonly lower: ArmHalf = half()
   /** Translation of the upper half: TTBR1's. */
-  readonly upper: ArmHalf
+  readonly upper: ArmHalf = half()
   /** SCTLR.WXN: writable pages are not executed. */
-  writeExecuteNever: boolean
+  writeExecuteNever: boolean = false
   /** SCTLR.UWXN (AArch32): PL1 does not execute pages that PL0 may write. */
-  userWriteExecuteNever: boolean
+  userWriteExecuteNever: boolean = false
   /** TCR.HA: hardware sets the access flag. */
-  hardwareAccess: boolean
+  hardwareAccess: boolean = false
   /** TCR.HD: hardware sets the dirty state. */
-  hardwareDirty: boolean
+  hardwareDirty: boolean = false
   /** Bits of address that descriptors may have: more is an address size fault (long formats). */
-  outputBits: number
+  outputBits: number = 48
   /** SCTLR.AFE: AP[0] is the access flag (short descriptors). */
-  accessFlagEnable: boolean
+  accessFlagEnable: boolean = false
   /** SCTLR.TRE: PRRR and NMRR give memory types (short descriptors). */
-  texRemap: boolean
+  texRemap: boolean = false
   /** TTBCR.N: bits of address by which TTBR1 is chosen (short descriptors). */
-  split: number
+  split: number = 0
   /** Low word of MAIR, or PRRR. */
-  mairLo: number
+  mairLo: number = 0
   /** High word of MAIR, or NMRR. */
-  mairHi: number
+  mairHi: number = 0
   /** DACR (short descriptors). */
-  dacr: number
-
-  constructor() {
-    this.format = ArmFormat.OFF
-    this.lower = half()
-    this.upper = half()
-    this.writeExecuteNever = false
-    this.userWriteExecuteNever = false
-    this.hardwareAccess = false
-    this.hardwareDirty = false
-    this.outputBits = 48
-    this.accessFlagEnable = false
-    this.texRemap = false
-    this.split = 0
-    this.mairLo = 0
-    this.mairHi = 0
-    this.dacr = 0
-  }
+  dacr: number = 0
 
   /**
    * Takes new register values.

@@ -1,4 +1,4 @@
-import type { TableReader, TableStatus } from '../table-reader.ts'
+import { notingReader, type TableReader } from '../table-reader.ts'
 import { ArmFormat, type ArmHalf, type ArmPagingContext } from './context.ts'
 import { walkArm } from './walk.ts'
 import { ARM_READ, ARM_WALK_FAULT, ARM_WALK_OK, ArmWalkResult } from './walk-result.ts'
@@ -64,22 +64,7 @@ const [SHORT_BYTES, MOST_FIRST_BYTES] = [1024, 2 ** 14]
  */
 export function explainArm(context: ArmPagingContext, reader: TableReader, address: bigint): ArmExplanation {
   const seen: { readonly gpa: number; readonly value: bigint | undefined }[] = []
-  const note = (gpa: number, value: bigint, status: TableStatus): TableStatus => {
-    seen.push({ gpa, value: status === true ? value : undefined })
-    return status
-  }
-  const watched: TableReader = {
-    read32: (gpa, into) => {
-      const status = reader.read32(gpa, into)
-      return note(gpa, BigInt(into[0]!), status)
-    },
-    read64: (gpa, into) => {
-      const status = reader.read64(gpa, into)
-      return note(gpa, BigInt(into[0]!) | (BigInt(into[1]!) << 32n), status)
-    },
-    compareExchange32: () => true,
-    compareExchange64: () => true,
-  }
+  const watched = notingReader(reader, (gpa, value) => seen.push({ gpa, value }))
   const result = new ArmWalkResult()
   const walked = walkArm(context, watched, Number(address & 0xffff_ffffn), Number(address >> 32n), ARM_READ, result)
   const { format, upper, lower } = context

@@ -23,41 +23,27 @@ export const ARM_WALK_TABLE = 2
 /** The result of a walk. Made once and filled in by each walk. */
 export class ArmWalkResult {
   /** Intermediate physical address of the access. */
-  ipa: number
+  ipa: number = 0
   /** Bytes of the page or block. */
-  pageBytes: number
+  pageBytes: number = 0
   /** Fault status code in the long format (as in ESR_ELx), whatever the tables' format. */
-  status: number
+  status: number = 0
   /** Short descriptors: the domain forbids the access; `status` says permission. */
-  domain: boolean
+  domain: boolean = false
   /** Level of the descriptor that decided. */
-  level: number
+  level: number = 0
   /** Memory is of a Device type: accesses must be aligned. */
-  device: boolean
+  device: boolean = false
   /** Attributes of the memory, as in MAIR; for long formats, and without stage 1. */
-  attributes: number
+  attributes: number = 0
   /** The translation is that of all ASIDs; for long formats, and without stage 1. */
-  global: boolean
+  global: boolean = false
   /** The page is guarded: a branch to a computed address must lead to an instruction that allows it (BTI). For AArch64's formats. */
-  guarded: boolean
+  guarded: boolean = false
   /** IPA of the descriptor that decided, or that could not be read. */
-  tableIpa: number
+  tableIpa: number = 0
   /** Words of the descriptor read last. */
-  readonly entry: Uint32Array
-
-  constructor() {
-    this.ipa = 0
-    this.pageBytes = 0
-    this.status = 0
-    this.domain = false
-    this.level = 0
-    this.device = false
-    this.attributes = 0
-    this.global = false
-    this.guarded = false
-    this.tableIpa = 0
-    this.entry = new Uint32Array(2)
-  }
+  readonly entry: Uint32Array = new Uint32Array(2)
 }
 
 /** Another party changes an entry more often than this only in a broken reader. */

@@ -23,23 +23,14 @@ const PERMISSION = 0x0c
 
 /** The fields of a leaf, in the places of one format. */
 class Leaf {
-  domain: number
+  domain = 0
   /** AP[2:0]. */
-  ap: number
-  executeNever: boolean
-  privilegedExecuteNever: boolean
+  ap = 0
+  executeNever = false
+  privilegedExecuteNever = false
   /** TEX, C, B. */
-  type: number
-  pageBytes: number
-
-  constructor() {
-    this.domain = 0
-    this.ap = 0
-    this.executeNever = false
-    this.privilegedExecuteNever = false
-    this.type = 0
-    this.pageBytes = 0
-  }
+  type = 0
+  pageBytes = 0
 }
 
 /** Walks are not reentrant, and a reader calls none. */
