@@ -85,3 +85,27 @@ export function DropPlace({ take, children }: DropPlaceProps) {
     </div>
   )
 }
+
+interface ChoiceProps<T extends string> {
+  readonly label: string
+  /** Name of the field in its form. */
+  readonly name?: string
+  readonly value: T
+  /** The values and their names, for people. */
+  readonly choices: readonly (readonly [T, string])[]
+  readonly change: (value: T) => void
+}
+
+/** A field with a list of values. */
+export const Choice = <T extends string>({ label, name = '', value, choices, change }: ChoiceProps<T>) => (
+  <label>
+    {label}
+    <select name={name} value={value} onChange={(event) => change(event.currentTarget.value as T)}>
+      {choices.map(([one, text]) => (
+        <option key={one} value={one}>
+          {text}
+        </option>
+      ))}
+    </select>
+  </label>
+)

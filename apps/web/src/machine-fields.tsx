@@ -1,16 +1,9 @@
 import { CPU_MODELS, cpuModel } from '@retrap/x86-cpu'
 import { useState } from 'preact/hooks'
+import { Choice } from './controls.tsx'
 import { NETWORK_NOTES } from './network-notes.ts'
 import { RelayAddress } from './relay-address.tsx'
-import {
-  type ChosenImage,
-  commandLineFor,
-  isRelay,
-  NETWORK_NAMES,
-  type Role,
-  ROLES,
-  type Settings,
-} from './settings.ts'
+import { type ChosenImage, commandLineFor, isRelay, NETWORKS, type Role, ROLES, type Settings } from './settings.ts'
 
 /** A field that adds an image at an address. */
 export function Address({ add }: { add: (image: ChosenImage) => void }) {
@@ -35,14 +28,7 @@ export function Address({ add }: { add: (image: ChosenImage) => void }) {
             onInput={(event) => setAddress(event.currentTarget.value)}
           />
         </label>
-        <label>
-          What it is
-          <select value={role} onChange={(event) => setRole(event.currentTarget.value as Role)}>
-            {ROLES.map(([value, name]) => (
-              <option value={value}>{name}</option>
-            ))}
-          </select>
-        </label>
+        <Choice label="What it is" value={role} choices={ROLES} change={setRole} />
       </div>
       <p class="soft">Disks and CDs are read by ranges, as the guest wants them. The server has to allow this page.</p>
       <button type="submit">Add</button>
@@ -107,24 +93,29 @@ export function Fields({ settings, change }: FieldsProps) {
     key: K,
     values: readonly (readonly [value: string, name: string])[],
   ) => (
-    <label>
-      {label}
-      <select
-        name={key}
-        value={settings[key]}
-        onChange={(event) => {
-          const part = { [key]: event.currentTarget.value } as Partial<Settings>
-          const { board } = part
-          const commandLine = board !== undefined && { commandLine: commandLineFor(board, settings) }
-          // An Arm board has a processor of its own.
-          change({ ...part, ...commandLine, ...(board === 'virt' && { cpu: '' }) })
-        }}
-      >
-        {values.map(([value, name]) => (
-          <option value={value}>{name}</option>
-        ))}
-      </select>
-    </label>
+    <Choice
+      label={label}
+      name={key}
+      value={settings[key]}
+      choices={values}
+      change={(value) => {
+        const part = { [key]: value } as Partial<Settings>
+        const { board } = part
+        const commandLine = board !== undefined && { commandLine: commandLineFor(board, settings) }
+        // An Arm board has a processor of its own.
+        change({ ...part, ...commandLine, ...(board === 'virt' && { cpu: '' }) })
+      }}
+    />
+  )
+  /** A field for a part that the machine has or has not. */
+  const either = (label: string, key: 'tablet' | 'sound' | 'files', no: readonly [string, string], yes: typeof no) => (
+    <Choice
+      label={label}
+      name={key}
+      value={(settings[key] ? yes : no)[0]}
+      choices={[no, yes]}
+      change={(value) => change({ [key]: value === yes[0] } as Partial<Settings>)}
+    />
   )
   const withOwn = (values: readonly string[], own: string): readonly string[] =>
     values.includes(own) ? values : [...values, own]
@@ -151,40 +142,10 @@ export function Fields({ settings, change }: FieldsProps) {
           ['std', 'yes'],
           ['none', 'no'],
         ])}
-        <label>
-          Pointer
-          <select
-            name="tablet"
-            value={settings.tablet ? 'tablet' : 'mouse'}
-            onChange={(event) => change({ tablet: event.currentTarget.value === 'tablet' })}
-          >
-            <option value="mouse">mouse</option>
-            <option value="tablet">USB tablet: where yours is</option>
-          </select>
-        </label>
-        <label>
-          Sound card
-          <select
-            name="sound"
-            value={settings.sound ? 'ac97' : 'none'}
-            onChange={(event) => change({ sound: event.currentTarget.value === 'ac97' })}
-          >
-            <option value="none">no</option>
-            <option value="ac97">AC '97</option>
-          </select>
-        </label>
-        <label>
-          Files of this page
-          <select
-            name="files"
-            value={settings.files ? 'shared' : 'none'}
-            onChange={(event) => change({ files: event.currentTarget.value === 'shared' })}
-          >
-            <option value="none">not shared</option>
-            <option value="shared">shared with the guest (9P)</option>
-          </select>
-        </label>
-        {choice('Network', 'network', [['off', 'no card'], ...Object.entries(NETWORK_NAMES)])}
+        {either('Pointer', 'tablet', ['mouse', 'mouse'], ['tablet', 'USB tablet: where yours is'])}
+        {either('Sound card', 'sound', ['none', 'no'], ['ac97', "AC '97"])}
+        {either('Files of this page', 'files', ['none', 'not shared'], ['shared', 'shared with the guest (9P)'])}
+        {choice('Network', 'network', [['off', 'no card'], ...NETWORKS])}
         {isRelay(settings.network) && (
           <RelayAddress kind={settings.network} value={settings.relay} change={(relay) => change({ relay })} />
         )}

@@ -1,8 +1,9 @@
 import type { NetworkOptions } from '@retrap/web'
 import { useState } from 'preact/hooks'
+import { Choice } from './controls.tsx'
 import { RelayAddress } from './relay-address.tsx'
 import { NETWORK_NOTES } from './network-notes.ts'
-import { isRelay, NETWORK_NAMES, type NetworkKind } from './settings.ts'
+import { isRelay, NETWORKS, type NetworkKind } from './settings.ts'
 import type { PanelProps } from './tabs.tsx'
 
 /** The network of the machine's card, which can be changed while the machine runs. */
@@ -18,21 +19,15 @@ export function NetworkPanel({ machine, chosen, plugged, attempt }: PanelProps) 
   return (
     <>
       <div class="fields">
-        <label>
-          Network cable
-          <select
-            value={kind}
-            onChange={(event) => {
-              const next = event.currentTarget.value as NetworkKind
-              setKind(next)
-              if (!isRelay(next)) plug({ kind: next })
-            }}
-          >
-            {Object.entries(NETWORK_NAMES).map(([value, name]) => (
-              <option value={value}>{name}</option>
-            ))}
-          </select>
-        </label>
+        <Choice
+          label="Network cable"
+          value={kind}
+          choices={NETWORKS}
+          change={(next) => {
+            setKind(next)
+            if (!isRelay(next)) plug({ kind: next })
+          }}
+        />
       </div>
       {isRelay(kind) && (
         <form

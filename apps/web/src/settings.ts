@@ -46,6 +46,9 @@ export const NETWORK_NAMES: Readonly<Record<NetworkKind, string>> = {
   wisp: 'a relay of connections (Wisp)',
 }
 
+/** The kinds of networks with their names, in the order of a list. */
+export const NETWORKS = Object.entries(NETWORK_NAMES) as readonly [NetworkKind, string][]
+
 /** Prefix of a relay's address, by the kind of network. */
 export const RELAYS = {
   relay: { pattern: 'wss?://.+', starts: 'wss:// or ws://' },

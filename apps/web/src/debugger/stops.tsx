@@ -1,6 +1,6 @@
 import type { Machine, StopPlace } from '@retrap/web'
 import { useState } from 'preact/hooks'
-import { ActionForm } from '../controls.tsx'
+import { ActionForm, Choice } from '../controls.tsx'
 import { addressOf, vectorOf } from './addresses.ts'
 import { SymbolField } from './symbols.tsx'
 import { hex } from './stop-text.ts'
@@ -66,7 +66,9 @@ interface StopsProps extends Pick<DebuggerView, 'stops'> {
 export function Stops({ machine, isArm, stops, setStops, attempt }: StopsProps) {
   const [kind, setKind] = useState('breakpoint')
   const [text, setText] = useState('')
-  const kinds = Object.entries(KINDS).filter(([id]) => !isArm || !OF_PCS.has(id))
+  const kinds = Object.entries(KINDS).flatMap(([id, { name }]) =>
+    isArm && OF_PCS.has(id) ? [] : [[id, name] as const],
+  )
   const add = async (): Promise<void> => {
     const { read, place, text: named } = KINDS[kind]!
     const address = read === undefined ? await addressOf(machine, text) : read(text)
@@ -80,16 +82,7 @@ export function Stops({ machine, isArm, stops, setStops, attempt }: StopsProps) 
     <section aria-label="Stops">
       <h3>Stops</h3>
       <ActionForm submit={() => attempt(add)}>
-        <label>
-          Stop
-          <select value={kind} onChange={(event) => setKind(event.currentTarget.value)}>
-            {kinds.map(([id, { name }]) => (
-              <option key={id} value={id}>
-                {name}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Choice label="Stop" value={kind} choices={kinds} change={setKind} />
         <SymbolField machine={machine} label="At" value={text} change={setText} />
         <button type="submit">Add a stop</button>
       </ActionForm>

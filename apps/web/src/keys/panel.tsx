@@ -1,6 +1,7 @@
 import type { KeyboardLayoutName } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import './keys.css'
+import { Choice } from '../controls.tsx'
 import type { PanelProps } from '../tabs.tsx'
 import { type Held, terminalKey, terminalText } from './serial-keys.ts'
 
@@ -36,14 +37,18 @@ const ROWS: readonly (readonly (readonly [code: string, name: string, label?: st
   ],
 ]
 
-const LAYOUTS: Readonly<Record<KeyboardLayoutName, string>> = {
-  us: 'US',
-  gb: 'British',
-  de: 'German',
-  fr: 'French',
-}
+const LAYOUTS: readonly (readonly [KeyboardLayoutName, string])[] = [
+  ['us', 'US'],
+  ['gb', 'British'],
+  ['de', 'German'],
+  ['fr', 'French'],
+]
 
-type Target = 'keyboard' | 'serial'
+const TARGETS = [
+  ['keyboard', 'the keyboard, for the screen'],
+  ['serial', 'the serial port'],
+] as const
+type Target = (typeof TARGETS)[number][0]
 
 /** Keys for hands without a keyboard, and text that is typed: to the machine's keyboard, or its serial port. */
 export function KeysPanel({ machine }: PanelProps) {
@@ -93,22 +98,9 @@ export function KeysPanel({ machine }: PanelProps) {
   return (
     <>
       <div class="fields">
-        <label>
-          Keys go to
-          <select value={target} onChange={(event) => setTarget(event.currentTarget.value as Target)}>
-            <option value="keyboard">the keyboard, for the screen</option>
-            <option value="serial">the serial port</option>
-          </select>
-        </label>
+        <Choice label="Keys go to" value={target} choices={TARGETS} change={setTarget} />
         {target === 'keyboard' && (
-          <label>
-            The guest's keyboard layout
-            <select value={layout} onChange={(event) => setLayout(event.currentTarget.value as KeyboardLayoutName)}>
-              {Object.entries(LAYOUTS).map(([value, name]) => (
-                <option value={value}>{name}</option>
-              ))}
-            </select>
-          </label>
+          <Choice label="The guest's keyboard layout" value={layout} choices={LAYOUTS} change={setLayout} />
         )}
       </div>
       <div class="keys" role="group" aria-label="Modifiers: each is held with the next key">

@@ -1,5 +1,5 @@
 import { useMemo, useState } from 'preact/hooks'
-import { Alert } from '../controls.tsx'
+import { Alert, Choice } from '../controls.tsx'
 import { armLines } from './arm-lines.ts'
 import {
   hexOf,
@@ -36,8 +36,20 @@ export function Disassembler() {
     <section class="panel wide" aria-labelledby="disassembler">
       <h2 id="disassembler">Disassembler</h2>
       <div class="fields">
-        <Choice label="Instruction set" names={MODES} value={mode} change={setMode} />
-        {mode.startsWith('x') && <Choice label="Syntax" names={SYNTAXES} value={syntax} change={setSyntax} />}
+        <Choice
+          label="Instruction set"
+          choices={Object.entries(MODES) as [Mode, string][]}
+          value={mode}
+          change={setMode}
+        />
+        {mode.startsWith('x') && (
+          <Choice
+            label="Syntax"
+            choices={Object.entries(SYNTAXES) as [Syntax, string][]}
+            value={syntax}
+            change={setSyntax}
+          />
+        )}
         <label>
           Address, hexadecimal
           <input type="text" value={address} onInput={(event) => setAddress(event.currentTarget.value)} />
@@ -146,26 +158,6 @@ function PartRow({
       </td>
       <td>{isWrong ? <span class="wrong">It has no such value.</span> : text}</td>
     </tr>
-  )
-}
-
-interface ChoiceProps<T extends string> {
-  readonly label: string
-  readonly names: Readonly<Record<T, string>>
-  readonly value: T
-  readonly change: (value: T) => void
-}
-
-function Choice<T extends string>({ label, names, value, change }: ChoiceProps<T>) {
-  return (
-    <label>
-      {label}
-      <select value={value} onChange={(event) => change(event.currentTarget.value as T)}>
-        {(Object.entries(names) as [T, string][]).map(([one, name]) => (
-          <option value={one}>{name}</option>
-        ))}
-      </select>
-    </label>
   )
 }
 
