@@ -109,3 +109,14 @@ export const Choice = <T extends string>({ label, name = '', value, choices, cha
     </select>
   </label>
 )
+
+/** The head of a table. */
+export const TableHead = ({ columns }: { columns: readonly string[] }) => (
+  <thead>
+    <tr>
+      {columns.map((one) => (
+        <th key={one}>{one}</th>
+      ))}
+    </tr>
+  </thead>
+)

@@ -1,6 +1,6 @@
 import type { AddressView, FrameView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
-import { ActionForm } from '../controls.tsx'
+import { ActionForm, TableHead } from '../controls.tsx'
 import type { PanelProps } from '../tabs.tsx'
 import { size } from './memory-map.tsx'
 
@@ -93,16 +93,7 @@ function Walk({ walk }: { walk: WalkView }) {
     <>
       <div class="scroll" tabIndex={0} role="region" aria-label="Page walk">
         <table>
-          <thead>
-            <tr>
-              <th>Level</th>
-              <th>Entry</th>
-              <th>Leads to</th>
-              {cached !== null && <th>Cached</th>}
-              <th>At</th>
-              <th>Value</th>
-            </tr>
-          </thead>
+          <TableHead columns={['Level', 'Entry', 'Leads to', ...(cached === null ? [] : ['Cached']), 'At', 'Value']} />
           <tbody>
             {steps.map(({ level, index, gpa, value, leads, bits, ...step }) => (
               <tr key={level}>

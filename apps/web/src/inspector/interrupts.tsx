@@ -1,4 +1,5 @@
 import type { InterruptView } from '@retrap/web'
+import { TableHead } from '../controls.tsx'
 
 const hex = (value: number): string => `0x${value.toString(16).padStart(2, '0')}`
 const list = (vectors: readonly number[]): string => vectors.map(hex).join(' ') || 'none'
@@ -11,15 +12,7 @@ export function Interrupts({ interrupts: { localApics, ioApic, pics } }: { inter
       <div class="scroll" tabIndex={0} role="region" aria-label="Interrupt controllers">
         <table>
           <caption>Local APICs</caption>
-          <thead>
-            <tr>
-              <th>vCPU</th>
-              <th>Task priority</th>
-              <th>Requested</th>
-              <th>In service</th>
-              <th>Timer</th>
-            </tr>
-          </thead>
+          <TableHead columns={['vCPU', 'Task priority', 'Requested', 'In service', 'Timer']} />
           <tbody>
             {localApics.map((apic, i) => (
               <tr key={i}>
@@ -34,15 +27,7 @@ export function Interrupts({ interrupts: { localApics, ioApic, pics } }: { inter
         </table>
         <table>
           <caption>I/O APIC: inputs that are not masked, or asserted</caption>
-          <thead>
-            <tr>
-              <th>Input</th>
-              <th>Vector</th>
-              <th>Trigger</th>
-              <th>Line</th>
-              <th>Masked</th>
-            </tr>
-          </thead>
+          <TableHead columns={['Input', 'Vector', 'Trigger', 'Line', 'Masked']} />
           <tbody>
             {ioApic.length === 0 && (
               <tr>
@@ -62,15 +47,7 @@ export function Interrupts({ interrupts: { localApics, ioApic, pics } }: { inter
         </table>
         <table>
           <caption>i8259 pair: bits of inputs 7 to 0</caption>
-          <thead>
-            <tr>
-              <th>Chip</th>
-              <th>First vector</th>
-              <th>Mask</th>
-              <th>Lines</th>
-              <th>In service</th>
-            </tr>
-          </thead>
+          <TableHead columns={['Chip', 'First vector', 'Mask', 'Lines', 'In service']} />
           <tbody>
             {pics.map((pic, i) => (
               <tr key={i}>

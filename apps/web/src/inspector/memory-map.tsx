@@ -1,4 +1,5 @@
 import type { MapView, PcView } from '@retrap/web'
+import { TableHead } from '../controls.tsx'
 
 /** Writes a number of bytes for people. */
 export const size = (bytes: number): string =>
@@ -10,12 +11,7 @@ export function MemoryMap({ map: { bytesByType, leaves, tableBytes } }: { map: M
     <details>
       <summary>Map of guest memory (p2m)</summary>
       <table>
-        <thead>
-          <tr>
-            <th>Type</th>
-            <th>Size</th>
-          </tr>
-        </thead>
+        <TableHead columns={['Type', 'Size']} />
         <tbody>
           {Object.entries(bytesByType).map(([type, bytes]) => (
             <tr key={type}>
@@ -45,13 +41,7 @@ export function Invalidations({ invalidations }: { invalidations: PcView['invali
         {waitingVcpus.length > 0 && `Held back until all have acknowledged: vCPU ${waitingVcpus.join(', ')}.`}
       </p>
       <table>
-        <thead>
-          <tr>
-            <th>Device server</th>
-            <th>Acknowledged</th>
-            <th>State</th>
-          </tr>
-        </thead>
+        <TableHead columns={['Device server', 'Acknowledged', 'State']} />
         <tbody>
           {servers.map(({ name, acknowledged, isAwaited }) => (
             <tr key={name}>

@@ -1,4 +1,5 @@
 import type { ArmVcpuView, WaitView } from '@retrap/web'
+import { TableHead } from '../controls.tsx'
 import { SyndromeFields } from '../tools/syndrome-fields.tsx'
 
 /** The effect of an access, by `AccessOutcome` of `@retrap/replay`. */
@@ -35,17 +36,7 @@ export function WaitingInstruction({
       )}
       <div class="scroll" tabIndex={0} role="region" aria-label={`Log of vCPU ${number}`}>
         <table>
-          <thead>
-            <tr>
-              <th>#</th>
-              <th>Access</th>
-              <th>Address</th>
-              <th>Effect</th>
-              <th>Bytes</th>
-              <th>Tag</th>
-              <th>Data</th>
-            </tr>
-          </thead>
+          <TableHead columns={['#', 'Access', 'Address', 'Effect', 'Bytes', 'Tag', 'Data']} />
           <tbody>
             {log.map(({ ordinal, kind, address, size, operand, element, outcome, data }) => (
               <tr key={ordinal}>
