@@ -1,6 +1,6 @@
 import { CPU_MODELS, cpuModel } from '@retrap/x86-cpu'
 import { useState } from 'preact/hooks'
-import { Choice } from './controls.tsx'
+import { Choice } from './fields.tsx'
 import { NETWORK_NOTES } from './network-notes.ts'
 import { RelayAddress } from './relay-address.tsx'
 import { type ChosenImage, commandLineFor, isRelay, NETWORKS, type Role, ROLES, type Settings } from './settings.ts'

@@ -1,6 +1,6 @@
 import type { NetworkOptions } from '@retrap/web'
 import { useState } from 'preact/hooks'
-import { Choice } from './controls.tsx'
+import { Choice } from './fields.tsx'
 import { RelayAddress } from './relay-address.tsx'
 import { NETWORK_NOTES } from './network-notes.ts'
 import { isRelay, NETWORKS, type NetworkKind } from './settings.ts'

@@ -1,6 +1,6 @@
 import type { Machine } from '@retrap/web'
 import { useState } from 'preact/hooks'
-import { ActionForm } from '../controls.tsx'
+import { ActionForm } from '../fields.tsx'
 import { addressOf } from './addresses.ts'
 import { SymbolField } from './symbols.tsx'
 import { hex } from './stop-text.ts'

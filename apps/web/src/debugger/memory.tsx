@@ -1,6 +1,6 @@
 import type { Machine } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
-import { ActionForm } from '../controls.tsx'
+import { ActionForm } from '../fields.tsx'
 import { placeOf } from './addresses.ts'
 import { askedAt, Menu, type OpenMenu, walkAsked } from './menu.tsx'
 import { SymbolField } from './symbols.tsx'

@@ -1,6 +1,6 @@
 import type { Machine } from '@retrap/web'
 import { useState } from 'preact/hooks'
-import { ActionForm } from '../controls.tsx'
+import { ActionForm } from '../fields.tsx'
 import type { DebuggerView } from './use-debugger.ts'
 
 /** Bytes of a value, of which the lowest come first. */

@@ -1,6 +1,6 @@
 import type { Machine, StopPlace } from '@retrap/web'
 import { useState } from 'preact/hooks'
-import { ActionForm, Choice } from '../controls.tsx'
+import { ActionForm, Choice } from '../fields.tsx'
 import { addressOf, vectorOf } from './addresses.ts'
 import { SymbolField } from './symbols.tsx'
 import { hex } from './stop-text.ts'

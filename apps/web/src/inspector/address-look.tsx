@@ -1,6 +1,6 @@
 import type { AddressView, FrameView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
-import { ActionForm, TableHead } from '../controls.tsx'
+import { ActionForm, TableHead } from '../fields.tsx'
 import type { PanelProps } from '../tabs.tsx'
 import { size } from './memory-map.tsx'
 

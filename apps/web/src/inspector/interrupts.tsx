@@ -1,5 +1,5 @@
 import type { InterruptView } from '@retrap/web'
-import { TableHead } from '../controls.tsx'
+import { TableHead } from '../fields.tsx'
 
 const hex = (value: number): string => `0x${value.toString(16).padStart(2, '0')}`
 const list = (vectors: readonly number[]): string => vectors.map(hex).join(' ') || 'none'

@@ -1,5 +1,5 @@
 import type { MapView, PcView } from '@retrap/web'
-import { TableHead } from '../controls.tsx'
+import { TableHead } from '../fields.tsx'
 
 /** Writes a number of bytes for people. */
 export const size = (bytes: number): string =>

@@ -1,5 +1,5 @@
 import type { ArmVcpuView, WaitView } from '@retrap/web'
-import { TableHead } from '../controls.tsx'
+import { TableHead } from '../fields.tsx'
 import { SyndromeFields } from '../tools/syndrome-fields.tsx'
 
 /** The effect of an access, by `AccessOutcome` of `@retrap/replay`. */

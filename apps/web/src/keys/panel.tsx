@@ -1,7 +1,7 @@
 import type { KeyboardLayoutName } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import './keys.css'
-import { Choice } from '../controls.tsx'
+import { Choice } from '../fields.tsx'
 import type { PanelProps } from '../tabs.tsx'
 import { type Held, terminalKey, terminalText } from './serial-keys.ts'
 

@@ -1,5 +1,6 @@
 import { useMemo, useState } from 'preact/hooks'
-import { Alert, Choice } from '../controls.tsx'
+import { Alert } from '../controls.tsx'
+import { Choice } from '../fields.tsx'
 import { armLines } from './arm-lines.ts'
 import {
   hexOf,
