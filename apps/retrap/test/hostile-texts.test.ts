@@ -74,7 +74,10 @@ const CODE = [0xe8, 0, 0, 0, 0, 0xc3]
 const ELF = elfFile(64, CODE, [{ name: H, value: 0x401000, size: 6, info: 0x12 }])
 const DEVICE = `exec:node ${fileURLToPath(new URL('support/raw-device.mjs', import.meta.url))} 'forges a fault'`
 const MACHINE = { kernel: 'none', append: 'a', nic: ['user'], drive: ['file=none'], device: ['edu'] }
-const CLUSTER = { machines: [{ name: 'a', image: 'none', command: ['b'] }], faults: { crash: { every: '1s' } } }
+const CLUSTER = {
+  machines: [{ name: 'a', image: 'none', command: ['b'] }],
+  faults: { crash: { every: '1s', for: '1s' } },
+}
 const PLAN = { seed: 1, branch: 0, failure: 'a', faults: [{ kind: 'crash', at: 1, for: 1, machines: ['a'] }] }
 const TESTS = { machine: { firmware: 'none' }, ready: 'a', tests: [{ name: 'b', type: 'c', expect: 'd' }] }
 const FAILING = { machine: { firmware: 'guest' }, ready: 'retrap> ', tests: [{ name: H, type: 'echo', expect: H }] }

@@ -1,5 +1,6 @@
 import { fieldsPart, type StatePart, viewed } from '@retrap/device'
 import * as apicRegisters from './apic-registers.ts'
+import { W } from './apic-registers.ts'
 import { bitOf, listedWords, namedWords } from './saved-words.ts'
 
 /** Bit of the event word: an ExtINT came as a message; `EVENT_EXTINT` accompanies it. */
@@ -7,25 +8,25 @@ export const EXTINT_MESSAGE: number = 1 << 8
 /** Word of each LVT entry, by the name that saved states have for it. */
 export const LVT: Readonly<Record<'cmci' | 'timer' | 'thermal' | 'performance' | 'lint0' | 'lint1' | 'error', number>> =
   {
-    cmci: apicRegisters.W.LVT_CMCI,
-    timer: apicRegisters.W.LVT_TIMER,
-    thermal: apicRegisters.W.LVT_THERMAL,
-    performance: apicRegisters.W.LVT_PMC,
-    lint0: apicRegisters.W.LVT_LINT0,
-    lint1: apicRegisters.W.LVT_LINT1,
-    error: apicRegisters.W.LVT_ERROR,
+    cmci: W.LVT_CMCI,
+    timer: W.LVT_TIMER,
+    thermal: W.LVT_THERMAL,
+    performance: W.LVT_PMC,
+    lint0: W.LVT_LINT0,
+    lint1: W.LVT_LINT1,
+    error: W.LVT_ERROR,
   }
 /** Words of the registers that are saved unchanged. */
 const REGISTERS = {
-  baseLo: apicRegisters.W.BASE_LO,
-  baseHi: apicRegisters.W.BASE_HI,
-  logicalDestination: apicRegisters.W.LDR,
-  destinationFormat: apicRegisters.W.DFR,
-  spuriousVector: apicRegisters.W.SVR,
-  errorStatus: apicRegisters.W.ESR,
-  errors: apicRegisters.W.ERRORS,
-  commandLo: apicRegisters.W.ICR,
-  commandHi: apicRegisters.W.ICR2,
+  baseLo: W.BASE_LO,
+  baseHi: W.BASE_HI,
+  logicalDestination: W.LDR,
+  destinationFormat: W.DFR,
+  spuriousVector: W.SVR,
+  errorStatus: W.ESR,
+  errors: W.ERRORS,
+  commandLo: W.ICR,
+  commandHi: W.ICR2,
 }
 
 /** Returns the record of the parts that save a local APIC whose state is `words`. */
@@ -34,7 +35,6 @@ export function localApicRecord(
   taskPriority: StatePart,
   timer: StatePart,
 ): { readonly registers: StatePart; readonly [name: string]: unknown } {
-  const { W } = apicRegisters
   const vectors = (first: number): Uint32Array => listedWords(words, first, apicRegisters.VECTOR_WORDS)
   return {
     version: 3,

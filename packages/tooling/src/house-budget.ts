@@ -7,7 +7,7 @@ export interface Lines {
   readonly bench: number
 }
 
-/** Lines that an issue may add; one that orders no row of a bench leaves `bench` out. */
+/** Lines that an issue may add, or (negative) has yet to take out; one that orders no row of a bench leaves `bench` out. */
 type IssueLines = Pick<Lines, 'src' | 'tests'> & Partial<Pick<Lines, 'bench'>>
 
 /** The permitted numbers of lines. */
@@ -38,7 +38,7 @@ export function budgetProblems(budget: Budget, lines: Lines, earlier: readonly B
       (one, i) => budget[kind] > one[kind] + endedSince(earlier.slice(0, i + 1), budget, kind),
     )
     const changed = Object.entries(budget.issues).flatMap(([issue, own]) => {
-      const before = earlier.find(({ issues }) => issue in issues && issues[issue]![kind] !== own[kind])?.issues[issue]
+      const before = earlier.find(({ issues }) => (own[kind] ?? 0) > (issues[issue]?.[kind] ?? Infinity))?.issues[issue]
       return before === undefined ? [] : [`issue ${issue} had ${before[kind]} lines of ${kind}, and has ${own[kind]}`]
     })
     return [

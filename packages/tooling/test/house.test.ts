@@ -155,9 +155,10 @@ describe('a budget', () => {
     expect(problemsOf({}, [former(1000, 0), former(699, 300)])).toEqual(['the budget of src rose from 699 to 1000'])
     // An issue came and ended after a version.
     expect(problemsOf({}, [former(700, 300), { ...former(700, 0), issues: {} }])).toEqual([])
-    // What an issue names is not changed afterwards.
+    // An issue gets no more lines afterwards.
     const more = { ...budget, issues: { 7: { src: 101, tests: 0 } } }
     expect(problemsOf({}, [budget], more)).toEqual(['issue 7 had 100 lines of src, and has 101'])
+    expect(problemsOf({}, [more], budget)).toEqual([])
   })
 
   test('is written lower alone', () => {

@@ -7,9 +7,6 @@ import type { SavedPage } from './memory/xen-memory.ts'
 /** Returns a value of the type that it has been found to be. @param path - names it @throws XenError `ERR_STATE` */
 export type Check<T> = (value: unknown, path: string) => T
 
-/** The values that a check accepts. */
-export type Checked<C> = C extends Check<infer T> ? T : never
-
 function refuse(value: unknown, path: string, expected: string): never {
   const text = typeof value === 'object' && value !== null ? 'an object' : String(value).slice(0, 40)
   throw new XenError('ERR_STATE', `Xen's saved state: ${path} is ${text}: expected ${expected}`)

@@ -5,17 +5,17 @@
 export const DR = 0x00
 export const RSR_ECR = 0x04
 export const FR = 0x18
-export const ILPR = 0x20
-export const IBRD = 0x24
-export const FBRD = 0x28
+const ILPR = 0x20
+const IBRD = 0x24
+const FBRD = 0x28
 export const LCR_H = 0x2c
 export const CR = 0x30
 export const IFLS = 0x34
 export const IMSC = 0x38
-export const RIS = 0x3c
+const RIS = 0x3c
 export const MIS = 0x40
 export const ICR = 0x44
-export const DMACR = 0x48
+const DMACR = 0x48
 
 /** Part 0x011 of Arm (0x41), revision 1: FIFOs of 16 characters. */
 export const PL011_ID = 0x0014_1011
