@@ -16,7 +16,7 @@ export { HvmError } from './errors.ts'
 export { FIRST_LOGGED_GFN, FrameSet, type GuestFrames, guestFrames } from './checkpoints/guest-frames.ts'
 export { isSame, isZero } from './memory/frame-contents.ts'
 export { closePages, type GuestPages, type GuestPageSource } from './checkpoints/page-source.ts'
-export { touchedPages, withFirstPages } from './checkpoints/first-pages.ts'
+export { touchedPages, withWorkingSet } from './checkpoints/working-set.ts'
 export { GuestMemory } from './memory/guest-memory.ts'
 export { GuestTables } from './memory/guest-tables.ts'
 export { Invalidations, OUTSIDE } from './memory/invalidation.ts'
@@ -61,5 +61,5 @@ export {
   openOwnedMemory,
   type GuestMemoryHandles,
 } from './memory/model-mappings.ts'
-export type { WrittenFrames, WrittenSince } from './checkpoints/written-frames.ts'
+export type { DirtyFrames, DirtySince } from './checkpoints/dirty-frames.ts'
 export { LoggedMemory } from './checkpoints/logged-memory.ts'

@@ -4,7 +4,7 @@ import { P2mEntry } from '@retrap/p2m'
 import { type Assembler, al, ax, byte, dx, eax } from '@retrap/x86-assembler'
 import { STATUS_DONE } from '@retrap/x86-cpu'
 import { afterEach, expect, test } from 'vitest'
-import { FormerFrames } from '../src/checkpoints/former-frames.ts'
+import { BeforeImages } from '../src/checkpoints/before-images.ts'
 import type { X86Domain, X86Vcpu } from '../src/index.ts'
 import { EXIT_PORT, Guest, startMapper } from './support/guest.ts'
 
@@ -98,7 +98,7 @@ test('what it writes is announced before, to who puts RAM back', SLOW, async () 
   }
   expect(await guest.run()).toEqual({ reason: 'pause' })
   const rest = await domain.rest(DEADLINE_MS)
-  const former = new FormerFrames(domain)
+  const former = new BeforeImages(domain)
   rest.end()
   expect(await guest.run()).toMatchObject({ reason: 'debug-exit' })
   expect(seen()).toEqual([7, 7])

@@ -1,7 +1,7 @@
 /** A guest of `retrap exec`: its machine, and the far ends of its ports. */
 import { randomBytes } from 'node:crypto'
 import type { ByteStreamBackend } from '@retrap/device'
-import { type GuestPages, type GuestPageSource, touchedPages, withFirstPages } from '@retrap/hvm'
+import { type GuestPages, type GuestPageSource, touchedPages, withWorkingSet } from '@retrap/hvm'
 import { createPc, type MachineExit, Pc, type PcSnapshotState, stateWithMemory } from '@retrap/machine'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { CliError } from '../errors.ts'
@@ -186,7 +186,7 @@ export class ExecGuest {
     const { first, ...machine } = state as typeof state & { readonly first: GuestPages }
     const begun = new Promise<void>((resolve) => setTimeout(resolve, ALONE_MS).unref())
     // A recording begins with all pages.
-    const near = recording === undefined ? withFirstPages(pages as GuestPageSource, first, begun) : pages
+    const near = recording === undefined ? withWorkingSet(pages as GuestPageSource, first, begun) : pages
     const grown = stateWithMemory(machine as PcSnapshotState, kind.memoryBytes)
     const snapshot = { state: grown as object, pages: near } as MachineSnapshotSource
     const isPlain = kind.clock === undefined && recording === undefined

@@ -1,11 +1,11 @@
-import { FormerFrames } from './former-frames.ts'
+import { BeforeImages } from './before-images.ts'
 import { type DomainAbandonment, type DomainState, goOn, putModelsBack, type SavedDomain } from './saved-domain.ts'
 
 /** An instant of a domain that it can be put back to, in its own memory, as often as wanted. */
 export class DomainCheckpoint<S extends DomainState> {
   readonly #domain: SavedDomain<S>
   readonly #state: S
-  readonly #memory: FormerFrames
+  readonly #memory: BeforeImages
 
   /**
    * @internal Use `checkpointDomain`.
@@ -15,7 +15,7 @@ export class DomainCheckpoint<S extends DomainState> {
     this.#domain = domain
     this.#state = state
     // Last of all: nothing is written between the instant and the log of writes.
-    this.#memory = new FormerFrames(domain)
+    this.#memory = new BeforeImages(domain)
   }
 
   /** Number of guest frames that the next `reset` restores, besides ROM and its copies. */

@@ -2,7 +2,7 @@ import type { DomainCheckpoint } from './checkpoint.ts'
 import type { Domain } from '../domain.ts'
 import type { DomainRest } from '../domain-rest.ts'
 import type { ForkedMemory } from './forked-memory.ts'
-import type { WrittenFrames } from './written-frames.ts'
+import type { DirtyFrames } from './dirty-frames.ts'
 import { type DomainState, type SavedDomain, saveDomainState } from './saved-domain.ts'
 
 /**
@@ -29,7 +29,7 @@ export async function checkpointDomain<S extends DomainState>(
 export async function forkDomain<S extends DomainState>(
   domain: SavedDomain<S>,
   rest: DomainRest,
-  written: WrittenFrames | null = null,
+  written: DirtyFrames | null = null,
 ): Promise<{ readonly state: S; readonly memory: ForkedMemory }> {
   const { ForkedMemory } = await import('./forked-memory.ts')
   const state = await saveDomainState(domain, rest)
@@ -42,7 +42,7 @@ export async function forkDomain<S extends DomainState>(
  *
  * @returns null if writes cannot be tracked, as the map lacks memory
  */
-export async function noteWrites(domain: Domain): Promise<WrittenFrames | null> {
-  const { WrittenFrames } = await import('./written-frames.ts')
-  return WrittenFrames.begin(domain)
+export async function noteWrites(domain: Domain): Promise<DirtyFrames | null> {
+  const { DirtyFrames } = await import('./dirty-frames.ts')
+  return DirtyFrames.begin(domain)
 }

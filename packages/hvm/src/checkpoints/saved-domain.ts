@@ -7,7 +7,7 @@ import { HvmError } from '../errors.ts'
 import { type FrameSet, guestFrames, type GuestFrames } from './guest-frames.ts'
 import { closePages, type GuestPages, type GuestPageSource } from './page-source.ts'
 import type { PageCopies } from './page-copies.ts'
-import type { FormerContents, LatePages } from './late-pages.ts'
+import type { KnownContents, PostCopyPages } from './post-copy.ts'
 import type { RoundState } from '../scheduling/deterministic-schedule.ts'
 import type { Architecture, FollowedVcpu } from '../virtual-cpu.ts'
 
@@ -148,7 +148,7 @@ export interface DomainAbandonment {
 }
 
 /** Hooks for restoring a domain to a snapshot. */
-export interface DomainReturn extends DomainAbandonment, Pick<FormerContents, 'log'> {
+export interface DomainReturn extends DomainAbandonment, Pick<KnownContents, 'log'> {
   /** Returns the frames whose contents may differ from the wanted ones; undefined: any frame. */
   written(): FrameSet | undefined
 }
@@ -200,11 +200,11 @@ export async function beginRestoringDomain<S extends DomainState>(
   mapped?: () => void,
   used?: DomainReturn,
 ): Promise<DomainRestoring> {
-  let late: LatePages | undefined
+  let late: PostCopyPages | undefined
   try {
-    const { LatePages } = await import('./late-pages.ts')
+    const { PostCopyPages } = await import('./post-copy.ts')
     const rest = await restoreModels(domain, state, mapped, used)
-    late = new LatePages(domain, state.frames, pages, { written: used?.written(), log: used?.log })
+    late = new PostCopyPages(domain, state.frames, pages, { written: used?.written(), log: used?.log })
     goOn(domain, state, rest, used)
     return late
   } catch (error) {

@@ -49,7 +49,7 @@ export interface AccessViolation {
   readonly access: number
 }
 
-/** RAM whose saved contents are still to be brought: `LatePages`. */
+/** RAM whose saved contents are still to be brought: `PostCopyPages`. */
 export interface LateContents {
   /** Whether a guest frame's contents are still to be loaded. */
   has(gfn: number): boolean

@@ -3,7 +3,7 @@ import { Instant, type DeviceModel } from '@retrap/device'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/device-hosting/node'
 import { al, dword, eax, ebx, ecx, edx, imm8, type Assembler } from '@retrap/x86-assembler'
 import * as hvm from '../../src/index.ts'
-import { WrittenFrames } from '../../src/checkpoints/written-frames.ts'
+import { DirtyFrames } from '../../src/checkpoints/dirty-frames.ts'
 import { CODE, EXIT_PORT, Guest, PROTECTED, STACK } from './guest.ts'
 import { runWithMoves } from './moves.ts'
 import { JITTER_BUFFERED, JITTER_PORT, JITTER_VECTOR, jitterDevice } from './jitter-device.ts'
@@ -62,7 +62,7 @@ interface Run {
   readonly model: DeviceModel
   readonly server: hvm.DomainServer | undefined
   /** What has been written, and since when. */
-  readonly noted: { log?: WrittenFrames | null; since?: hvm.WrittenSince | undefined }
+  readonly noted: { log?: DirtyFrames | null; since?: hvm.DirtySince | undefined }
 }
 
 async function build(vcpus: number, placement: Placement, start: bigint): Promise<Run> {
@@ -132,7 +132,7 @@ export async function deterministicRun(vcpus: number, placement: Placement, star
       const rest = await domain.rest(1000)
       const state = await hvm.saveDomainState(domain, rest)
       const copies = await hvm.beginCopying(domain)
-      noted.log ??= WrittenFrames.begin(domain)
+      noted.log ??= DirtyFrames.begin(domain)
       noted.since = noted.log?.note()
       rest.end()
       return { state, pages: await copies.collect(() => Promise.resolve()) }

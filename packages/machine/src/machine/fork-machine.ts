@@ -1,5 +1,5 @@
 import { describeThrown } from '@retrap/device/host'
-import { type Domain, type ForkedMemory, forkDomain, RealClock, type WrittenFrames } from '@retrap/hvm'
+import { type Domain, type ForkedMemory, forkDomain, RealClock, type DirtyFrames } from '@retrap/hvm'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { MachineError } from '../errors.ts'
 import { checkForkable, type CloneChanges, type CloneMedia, cloneOptions, freezeMedia } from '../fork/clone-options.ts'
@@ -109,7 +109,7 @@ interface BegunFork<K extends MachineKind> {
 async function begin<K extends MachineKind>(
   { domain, life, options, snapshots }: ForkedMachine<K, unknown>,
   changes: CloneChanges,
-  written: WrittenFrames | null,
+  written: DirtyFrames | null,
 ): Promise<BegunFork<K>> {
   const { deadlineMs = SAVE_DEADLINE_MS } = changes
   try {

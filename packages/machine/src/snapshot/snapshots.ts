@@ -13,8 +13,8 @@ import {
   noteWrites,
   type SavedDomain,
   saveDomainState,
-  type WrittenFrames,
-  type WrittenSince,
+  type DirtyFrames,
+  type DirtySince,
 } from '@retrap/hvm'
 import { catchUp, type LetTimePass, savedEarlier, savedInstant, type SavedInstant } from './catch-up.ts'
 import type { CheckpointOptions, Checkpoints, MachineCheckpoint, OwnState } from './checkpoint.ts'
@@ -113,9 +113,9 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   readonly #host: SnapshotHost<S, State>
   #restoring: DomainRestoring | undefined
   /** The written frames; begins when the machine has been put back once, or is to be. */
-  #written: WrittenFrames | null | undefined
+  #written: DirtyFrames | null | undefined
   /** The frames written since the instants of snapshots. */
-  readonly #since = new WeakMap<GuestPages | GuestPageSource, WrittenSince>()
+  readonly #since = new WeakMap<GuestPages | GuestPageSource, DirtySince>()
   /** Loaded with the first checkpoint. */
   #checkpoints: Checkpoints<S> | undefined
 
@@ -145,7 +145,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   }
 
   /** Forks the machine while it is paused. @param begin - gets the log of frames written since an instant, if one exists */
-  fork<T>(begin: (written: WrittenFrames | null) => Promise<T>): Promise<T> {
+  fork<T>(begin: (written: DirtyFrames | null) => Promise<T>): Promise<T> {
     return this.#host.life.inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       return this.#host.life.pause(async () => {

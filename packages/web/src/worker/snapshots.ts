@@ -1,4 +1,4 @@
-import { withFirstPages } from '@retrap/hvm'
+import { withWorkingSet } from '@retrap/hvm'
 import { Overlay, type OverlayState } from '@retrap/block'
 import { type PcSnapshot, type PcSnapshotState, stateOnClock } from '@retrap/machine'
 import type { ArmSnapshot, ArmSnapshotState } from '@retrap/machine/arm'
@@ -141,7 +141,7 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
         close()
       },
     }
-    const all = first === undefined ? late : withFirstPages(late, first, firstKeys())
+    const all = first === undefined ? late : withWorkingSet(late, first, firstKeys())
     return {
       state: saved as PageState,
       pages: all,

@@ -4,7 +4,7 @@ import { P2mType } from '@retrap/p2m'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { checkpointDomain, type DomainCheckpoint, saveDomain } from '../src/index.ts'
-import { FormerFrames } from '../src/checkpoints/former-frames.ts'
+import { BeforeImages } from '../src/checkpoints/before-images.ts'
 import type { X86Domain, X86DomainState } from '../src/index.ts'
 import { COUNT, FIRST, fresh, made, PAGE, type Writer, WRITERS } from './support/written-guest.ts'
 
@@ -166,7 +166,7 @@ test('who may still write a frame that was put back is heard of again', async ()
   const { guest, dma } = made(() => undefined)
   const { domain } = guest
   const before = ram(domain)
-  const memory = new FormerFrames(domain)
+  const memory = new BeforeImages(domain)
   // The vCPU keeps its translations, and the model its mapping.
   using mapping = dma.mapForWriting(0x28_0000, 8)
   const put = (): void => {

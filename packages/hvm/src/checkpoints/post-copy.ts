@@ -11,7 +11,7 @@ import {
 } from './guest-frames.ts'
 import { isSame, isZero, WORDS } from '../memory/frame-contents.ts'
 import { closePages, type GuestPages, type GuestPageSource, sourceOf } from './page-source.ts'
-import type { WrittenFrames } from './written-frames.ts'
+import type { DirtyFrames } from './dirty-frames.ts'
 
 /** Frames of a block, which is filled at once, unless its source gives a size: a leaf of 2 MiB. */
 const BLOCK_FRAMES = 512
@@ -19,7 +19,7 @@ const BLOCK_FRAMES = 512
 const BLOCK_ORDER = 9
 
 /** A block of RAM whose contents are still to be brought. */
-interface LateBlock {
+interface PendingBlock {
   readonly gfn: number
   readonly mfn: number
   readonly count: number
@@ -35,11 +35,11 @@ interface LateBlock {
 }
 
 /** The known contents of a guest's frames. */
-export interface FormerContents {
+export interface KnownContents {
   /** Frames whose contents may differ from the source's; default: all frames of a guest that has run. */
   readonly written?: FrameSet | undefined
   /** Log of written frames, in which loaded contents do not count as written. */
-  readonly log?: WrittenFrames | undefined
+  readonly log?: DirtyFrames | undefined
 }
 
 /**
@@ -51,9 +51,9 @@ export interface FormerContents {
  *
  * Contents that cannot be read end the domain, which says why.
  */
-export class LatePages {
+export class PostCopyPages {
   readonly #domain: Domain
-  readonly #former: FormerContents
+  readonly #former: KnownContents
   /** Whether the guest has run, and so may have written any of its frames. */
   readonly #hasRun: boolean
   #source: GuestPageSource | null
@@ -62,7 +62,7 @@ export class LatePages {
   /** Frames to load before the rest of their blocks; null: none. */
   readonly #first: ReadonlySet<number> | null
   /** Blocks that are not loaded, by block number. */
-  readonly #blocks = new Map<number, LateBlock>()
+  readonly #blocks = new Map<number, PendingBlock>()
   readonly #entry = new P2mEntry()
   readonly #stopWatching: () => void
   /** The changes of the map now are this object's own. */
@@ -78,7 +78,7 @@ export class LatePages {
     domain: Domain,
     frames: readonly GuestFrames[],
     pages: GuestPages | GuestPageSource,
-    former: FormerContents = {},
+    former: KnownContents = {},
   ) {
     const source = sourceOf(pages)
     checkGuestFrames(domain, frames, source.gfns)
@@ -115,7 +115,7 @@ export class LatePages {
   }
 
   /** @param gfn - the needed frame, which may be loaded without the rest of its block; null: loads the whole block */
-  #tryToBring(block: LateBlock, gfn: number | null): boolean {
+  #tryToBring(block: PendingBlock, gfn: number | null): boolean {
     try {
       if (this.#first !== null && gfn !== null && block.given === null) this.#give(block, this.#first)
       if (gfn === null || block.given?.[gfn - block.gfn] !== 1) this.#bring(block)
@@ -181,7 +181,7 @@ export class LatePages {
         while (at < gfns.length && gfns[at]! < gfn + step) at++
         const { isShared } = run
         const mfn = run.mfn + done
-        const block: LateBlock = { gfn, mfn, count: step, first, end: at, isShared, filled: false, given: null }
+        const block: PendingBlock = { gfn, mfn, count: step, first, end: at, isShared, filled: false, given: null }
         // Once is enough for a block that waits: it is hidden, and has no writer.
         if (!this.#hasRun && !isShared) this.#clear(block)
         if (isHidden) this.#keep(block, run)
@@ -197,7 +197,7 @@ export class LatePages {
     return written === undefined || written.any(gfn, BLOCK_FRAMES)
   }
 
-  #keep(block: LateBlock, { order }: MachineRun): void {
+  #keep(block: PendingBlock, { order }: MachineRun): void {
     this.#split ||= order > BLOCK_ORDER || this.#frames < BLOCK_FRAMES
     this.#blocks.set(block.gfn / this.#frames, block)
   }
@@ -222,7 +222,7 @@ export class LatePages {
   }
 
   /** Lets the guest access a block's `first` frames and its frames of zeros before the rest is loaded. */
-  #give(block: LateBlock, first: ReadonlySet<number>): void {
+  #give(block: PendingBlock, first: ReadonlySet<number>): void {
     const { gfns } = this.#source!
     const given = new Uint8Array(block.count).fill(1)
     for (let at = block.first; at < block.end; at++) if (!first.has(gfns[at]!)) given[gfns[at]! - block.gfn] = 0
@@ -232,7 +232,7 @@ export class LatePages {
     if (!this.#hasRoom(() => this.#showOwn(block))) block.given = null
   }
 
-  #bring(block: LateBlock): void {
+  #bring(block: PendingBlock): void {
     this.#held(() => this.#fill(block))
     block.given = null
     this.#showOwn(block)
@@ -263,7 +263,7 @@ export class LatePages {
     this.close()
   }
 
-  #showOwn(block: LateBlock): void {
+  #showOwn(block: PendingBlock): void {
     this.#own = true
     try {
       this.#unwritten(block.gfn, block.count, () => this.#show(block))
@@ -280,7 +280,7 @@ export class LatePages {
   }
 
   /** Lets guest and devices access the frames of a block that have not been remapped: all, or only the `given` frames. */
-  #show({ gfn, mfn, count: frames, given }: LateBlock): void {
+  #show({ gfn, mfn, count: frames, given }: PendingBlock): void {
     const { p2m } = this.#domain
     const entry = this.#entry
     for (let at = 0; at < frames;) {
@@ -298,7 +298,7 @@ export class LatePages {
     }
   }
 
-  #fill(block: LateBlock): void {
+  #fill(block: PendingBlock): void {
     const source = this.#source
     if (block.filled || source === null) return
     if (this.#hasRun || block.isShared) this.#replace(block, source)
@@ -311,7 +311,7 @@ export class LatePages {
    *
    * @param part - 1: the frames given first; 0: the other frames
    */
-  #write({ gfn, mfn, count, first, end, given }: LateBlock, part: 0 | 1): void {
+  #write({ gfn, mfn, count, first, end, given }: PendingBlock, part: 0 | 1): void {
     const { memory, dirtyLogs } = this.#domain
     const source = this.#source!
     dirtyLogs.beforeWrites?.(gfn, count)
@@ -322,13 +322,13 @@ export class LatePages {
   }
 
   /** Has a block of a guest that has not run be zeros, but for frames that get contents. */
-  #clear({ gfn, mfn, count, first }: LateBlock): void {
+  #clear({ gfn, mfn, count, first }: PendingBlock): void {
     this.#domain.dirtyLogs.beforeWrites?.(gfn, count)
     clearFrames(this.#domain, mfn, count, this.#source!.gfns, first, gfn)
   }
 
   /** Writes the contents of the frames that differ from the source. */
-  #replace({ gfn, mfn, count, first, end, isShared }: LateBlock, source: GuestPageSource): void {
+  #replace({ gfn, mfn, count, first, end, isShared }: PendingBlock, source: GuestPageSource): void {
     const { memory, dirtyLogs } = this.#domain
     const { written } = this.#former
     for (let frame = 0, at = first; frame < count; frame++) {

@@ -231,7 +231,7 @@ test('the pages that a guest touches are the first ones of the next, which reads
   const { guest } = made(build)
   const late = await hvm.beginRestoringDomain(guest.domain, {
     state,
-    pages: hvm.withFirstPages(all, first, begun.promise),
+    pages: hvm.withWorkingSet(all, first, begun.promise),
   })
   expect(await guest.domain.run()).toEqual(DONE)
   expect(read.filter((frame) => frame >= 0)).toEqual([])
@@ -242,7 +242,7 @@ test('the pages that a guest touches are the first ones of the next, which reads
   await finished
   expect([late.left, guest.read32(WANTED), guest.read32(WANTED + 2 * PAGE)]).toEqual([0, valueAt(8) + 1, valueAt(10)])
   expect(asked).toContain(32)
-  expect(() => hvm.withFirstPages(all, { ...first, bytes: first.bytes.subarray(1) }, begun.promise)).toThrow(
+  expect(() => hvm.withWorkingSet(all, { ...first, bytes: first.bytes.subarray(1) }, begun.promise)).toThrow(
     hvm.HvmError,
   )
 })

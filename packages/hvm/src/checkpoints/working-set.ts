@@ -38,7 +38,7 @@ export function touchedPages({ gfns, bytes }: GuestPages): TouchedPages {
  * @param begun - resolves when reading ahead may begin
  * @throws HvmError `ERR_STATE` for a first part that is no pages
  */
-export function withFirstPages(source: GuestPageSource, first: GuestPages, begun: Promise<void>): GuestPageSource {
+export function withWorkingSet(source: GuestPageSource, first: GuestPages, begun: Promise<void>): GuestPageSource {
   const { gfns, bytes } = first
   if (!(gfns instanceof Uint32Array && bytes instanceof Uint8Array && bytes.length === gfns.length * PAGE_BYTES))
     throw new HvmError('ERR_STATE', 'its first pages are damaged')

@@ -12,7 +12,7 @@ interface WatchedRange extends GuestRange {
 }
 
 /** The contents of one guest frame at the instant; null: zeros. */
-type FormerContents = Uint8Array | null
+type BeforeImage = Uint8Array | null
 
 /**
  * Where the conventional memory of a PC ends. From here to 1 MiB are the copies of option ROMs, which firmware and TPR patcher
@@ -26,10 +26,10 @@ const NO_FRAMES = new Uint32Array(0)
  * A guest's RAM and ROM as they are at one instant, for the same guest to be put back to it as often as wanted.
  *
  * Nothing is copied at the instant but ROM, and RAM of its copies (640 KiB to 1 MiB). A frame is copied before the first write to it
- * (`announceWrites`) and its copy is kept; {@link FormerFrames.putBack} writes back the frames that were written since the last
+ * (`announceWrites`) and its copy is kept; {@link BeforeImages.putBack} writes back the frames that were written since the last
  * time, and no others.
  */
-export class FormerFrames {
+export class BeforeImages {
   readonly #domain: Domain
   /** The frames that the guest must have for a restore. */
   readonly #frames: readonly GuestFrames[]
@@ -39,9 +39,9 @@ export class FormerFrames {
   /** Guest frames whose bit is set in `#ranges`. */
   readonly #written: number[] = []
   /** Copied contents by guest frame. */
-  readonly #former = new Map<number, FormerContents>()
+  readonly #former = new Map<number, BeforeImage>()
   /** Frames whose writes are not announced: ROM, and RAM from 640 KiB to 1 MiB. */
-  readonly #unannounced: readonly { readonly gfn: number; readonly former: FormerContents }[]
+  readonly #unannounced: readonly { readonly gfn: number; readonly former: BeforeImage }[]
   readonly #entry = new P2mEntry()
   readonly #end: () => void
   /** Written frames may have become RAM whose writes are not logged. */
@@ -117,8 +117,8 @@ export class FormerFrames {
     this.#written.length = 0
   }
 
-  #copyUnannounced(): { readonly gfn: number; readonly former: FormerContents }[] {
-    const found: { readonly gfn: number; readonly former: FormerContents }[] = []
+  #copyUnannounced(): { readonly gfn: number; readonly former: BeforeImage }[] {
+    const found: { readonly gfn: number; readonly former: BeforeImage }[] = []
     for (const { gfn, count, mfn, kind } of this.#runs) {
       for (let i = 0; i < count; i++) {
         const isCopy = gfn + i >= CONVENTIONAL_END_GFN && gfn + i < FIRST_LOGGED_GFN
@@ -128,7 +128,7 @@ export class FormerFrames {
     return found
   }
 
-  #contentsOf(mfn: number): FormerContents {
+  #contentsOf(mfn: number): BeforeImage {
     const { u8, u32 } = this.#domain.memory
     return isZero(u32, mfn * WORDS) ? null : u8.slice(mfn * PAGE_BYTES, (mfn + 1) * PAGE_BYTES)
   }
@@ -198,7 +198,7 @@ export class FormerFrames {
     return run.mfn + gfn - run.gfn
   }
 
-  #putFrame(gfn: number, former: FormerContents): void {
+  #putFrame(gfn: number, former: BeforeImage): void {
     const { memory, p2m, secondLevel } = this.#domain
     p2m.lookup(gfn, this.#entry)
     const word = this.#entry.mfn * WORDS
@@ -211,7 +211,7 @@ export class FormerFrames {
   }
 
   /** @param isSameMap - the map has not changed since the frames were as they are to be */
-  #putUnannounced(gfn: number, former: FormerContents, isSameMap: boolean): void {
+  #putUnannounced(gfn: number, former: BeforeImage, isSameMap: boolean): void {
     const { memory, p2m, dirtyLogs } = this.#domain
     const isShared = p2m.lookup(gfn, this.#entry) === p2m.types.shared
     // A write would have changed the map: a shared frame is copied first.

@@ -7,11 +7,11 @@ interface LoggedRange extends FrameBits {
   readonly log: LogDirty
 }
 
-/** The guest frames that have been written since an instant. Made by {@link WrittenFrames.note}. */
-export class WrittenSince {
+/** The guest frames that have been written since an instant. Made by {@link DirtyFrames.note}. */
+export class DirtySince {
   /** With the bits of the logs. */
   readonly #ranges: readonly FrameBits[]
-  /** Bits by range; without the log's content since the last query of {@link WrittenFrames}. */
+  /** Bits by range; without the log's content since the last query of {@link DirtyFrames}. */
   readonly #bits: readonly Uint32Array[]
 
   /** @internal */
@@ -56,18 +56,18 @@ export class WrittenSince {
  * Notes which RAM of a guest is written between instants: who goes back to one has only that to bring back. The first write
  * of each frame after an instant costs as much as with any dirty log.
  */
-export class WrittenFrames {
+export class DirtyFrames {
   readonly #domain: Domain
   readonly #ranges: LoggedRange[] = []
-  readonly #instants = new Set<WeakRef<WrittenSince>>()
+  readonly #instants = new Set<WeakRef<DirtySince>>()
 
   private constructor(domain: Domain) {
     this.#domain = domain
   }
 
   /** Begins to track writes. @returns null if they cannot be tracked, as the map lacks memory */
-  static begin(domain: Domain): WrittenFrames | null {
-    const written = new WrittenFrames(domain)
+  static begin(domain: Domain): DirtyFrames | null {
+    const written = new DirtyFrames(domain)
     try {
       for (const { gfn, count, kind } of guestFrames(domain)) {
         const first = Math.max(gfn, FIRST_LOGGED_GFN)
@@ -87,9 +87,9 @@ export class WrittenFrames {
   }
 
   /** Notes the present instant. Releasing the returned object ends its tracking. */
-  note(): WrittenSince {
+  note(): DirtySince {
     this.#fold()
-    const since = new WrittenSince(this.#ranges)
+    const since = new DirtySince(this.#ranges)
     this.#instants.add(new WeakRef(since))
     return since
   }
@@ -100,7 +100,7 @@ export class WrittenFrames {
    * @param since - one of this log; default one of which nothing is known: any frame may have changed
    * @returns the instant, from now on
    */
-  returnedTo(since?: WrittenSince): WrittenSince {
+  returnedTo(since?: DirtySince): DirtySince {
     this.#fold()
     const written = since?.clear() ?? this.#ranges.map(({ bits }) => new Uint32Array(bits.length).fill(~0))
     for (const other of this.#each()) if (other !== since) other.add(written)
@@ -147,7 +147,7 @@ export class WrittenFrames {
     })
   }
 
-  *#each(): Generator<WrittenSince, void, undefined> {
+  *#each(): Generator<DirtySince, void, undefined> {
     for (const ref of this.#instants) {
       const since = ref.deref()
       if (since === undefined) this.#instants.delete(ref)
