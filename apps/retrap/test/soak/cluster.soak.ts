@@ -71,9 +71,10 @@ function draw(rng: Rng) {
   }
   const driver = (): string[] => script(rng.pick(DRIVERS), `m${rng.below(machines.length)}`)
   const amounts = { part: () => rng.between(1, 9) / 10, time: () => `${rng.between(1, 3000)}ms` }
-  const rate = (takes?: 'part' | 'time'): object => ({
+  const rate = (kind: string, takes?: 'part' | 'time'): object => ({
     ...{ every: `${rng.between(200, 700)}ms`, for: `${rng.between(20, 300)}ms` },
-    ...(takes !== undefined && { amount: amounts[takes]() }),
+    // A clock is fast by a tenth at most.
+    ...(takes !== undefined && { amount: kind === 'drift' ? amounts.part() / 10 : amounts[takes]() }),
   })
   const hasDisk = machines.some((machine) => 'disk' in machine)
   const kinds = Object.entries(FAULT_KINDS).filter(([, { place }]) => (hasDisk || place !== 'disk') && rng.chance(1, 3))
@@ -88,7 +89,7 @@ function draw(rng: Rng) {
     },
     faults: {
       ...{ for: '1500ms', heal: '300ms' },
-      ...Object.fromEntries(kinds.map(([kind, { takesAmount }]) => [kind, rate(takesAmount)])),
+      ...Object.fromEntries(kinds.map(([kind, { takesAmount }]) => [kind, rate(kind, takesAmount)])),
     },
     limit: '60s',
   }
