@@ -3,7 +3,7 @@ import { defineDevice } from '@retrap/device'
 import * as a from '@retrap/x86-assembler'
 import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'
 import { afterEach, expect, test } from 'vitest'
-import { vcpuThreads } from '../src/threads.ts'
+import { type StartVcpu, vcpuThreads } from '../src/threads.ts'
 import { CODE, EXIT_PORT, Guest, PROTECTED, realClock, STACK } from './support/guest.ts'
 
 const APIC = 0xfee0_0000
@@ -50,7 +50,20 @@ function program(asm: a.Assembler, id: number, vcpus: number): void {
   asm.hlt().jmp(halt)
 }
 
-function make(vcpus: number, build = program): Guest {
+/** A Worker for a vCPU. */
+const startWorker: StartVcpu = () => {
+  const worker = new Worker(new URL('support/vcpu-worker.ts', import.meta.url), {
+    execArgv: ['--conditions=retrap-source'],
+  })
+  workers.push(worker)
+  return {
+    postMessage: (message) => worker.postMessage(message),
+    listen: (onMessage, onEnd) => void worker.on('message', onMessage).on('exit', () => onEnd('it was ended')),
+    terminate: () => void worker.terminate(),
+  }
+}
+
+function make(vcpus: number, build = program, start = startWorker): Guest {
   const device = defineDevice({
     name: 'slow',
     stateless: true,
@@ -61,17 +74,7 @@ function make(vcpus: number, build = program): Guest {
     vcpus,
     clock: realClock(),
     devices: [device],
-    threads: vcpuThreads(() => {
-      const worker = new Worker(new URL('support/vcpu-worker.ts', import.meta.url), {
-        execArgv: ['--conditions=retrap-source'],
-      })
-      workers.push(worker)
-      return {
-        postMessage: (message) => worker.postMessage(message),
-        listen: (onMessage, onEnd) => void worker.on('message', onMessage).on('exit', () => onEnd('it was ended')),
-        terminate: () => void worker.terminate(),
-      }
-    }),
+    threads: vcpuThreads(start),
   })
   for (const [vector, at, word] of [
     [IPI_VECTOR, IPI_HANDLER, IPIS],
@@ -134,6 +137,19 @@ test.each([
   expect(waits).toEqual([true, true])
   if (isStopped) expect([stops > 3, ...seen]).toEqual([true, 'changed', 'running again'])
   domain.close()
+})
+
+test('a message of a thread that has been ended is ignored', async () => {
+  const listeners: Parameters<ReturnType<StartVcpu>['listen']>[0][] = []
+  const idle = { postMessage: () => {}, terminate: () => {} }
+  const guest = make(2, program, () => ({ ...idle, listen: (onMessage) => void listeners.push(onMessage) }))
+  const run = guest.run()
+  while (listeners.length < 2) await new Promise((resolve) => void setTimeout(resolve, 5))
+  guest.domain.stop({ reason: 'pause' })
+  await run
+  guest.domain.close()
+  for (const listener of listeners) listener('ready')
+  expect(guest.domain.architecture.threads?.areRunning).toBe(false)
 })
 
 test('an SMI comes right after the instruction of a thread that causes it', { timeout: 60_000 }, async () => {

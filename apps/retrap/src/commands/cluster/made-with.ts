@@ -20,22 +20,34 @@ export function thisBuild(): string {
 }
 
 /** Names this build, the kernels of Linux guests, and a digest of the programs. @param file - of the description */
-export async function madeWith(file: string, { machines, workload }: ClusterDescription): Promise<string> {
+export async function madeWith(file: string, description: ClusterDescription): Promise<string> {
+  const guests = description.machines.filter(({ machine }) => machine === undefined)
+  const kinds = new Set(guests.map(({ arch }) => (arch === 'arm64' ? arch : 'amd64')))
+  const kernels = await Promise.all([...kinds].map((kind) => fetchKernelModules(kind, () => undefined)))
+  const programs = `programs ${digestOfPrograms(file, description)}`
+  return [thisBuild(), ...kernels.map(({ release }) => `Linux ${release}`), programs].join(', ')
+}
+
+/** Returns a digest of all commands, and of the files of the host that they name. */
+export function digestOfPrograms(file: string, { machines, workload }: ClusterDescription): string {
   const hash = createHash('sha256')
   for (const machine of machines) {
     const { setup = [], drivers = [], check = [] } = workload?.on === machine.name ? workload : {}
     const words = [machine.command, setup, ...drivers, check].flat()
     hash.update(`${words.join('\0')}\0`)
-    for (const path of filesOf(machine, words, dirname(resolve(file)))) {
-      const state = statSync(path, { throwIfNoEntry: false })
-      if (state?.isFile() === true) hash.update(state.size > MOST_BYTES ? `${state.size}` : readFileSync(path))
-    }
+    for (const path of filesOf(machine, words, dirname(resolve(file)))) hash.update(contentsOf(path))
   }
-  const guests = machines.filter(({ machine }) => machine === undefined)
-  const kinds = new Set(guests.map(({ arch }) => (arch === 'arm64' ? arch : 'amd64')))
-  const kernels = await Promise.all([...kinds].map((kind) => fetchKernelModules(kind, () => undefined)))
-  const programs = `programs ${hash.digest('hex').slice(0, 12)}`
-  return [thisBuild(), ...kernels.map(({ release }) => `Linux ${release}`), programs].join(', ')
+  return hash.digest('hex').slice(0, 12)
+}
+
+/** Returns a file's contents, or the size of a large one. A word that names no file, such as a script of a shell, gives nothing. */
+function contentsOf(path: string): string | Uint8Array {
+  try {
+    const state = statSync(path)
+    return !state.isFile() ? '' : state.size > MOST_BYTES ? `${state.size}` : readFileSync(path)
+  } catch {
+    return ''
+  }
 }
 
 /** Paths at which the host may have the files that a machine's commands name, its image, and the file of a machine of its own. */

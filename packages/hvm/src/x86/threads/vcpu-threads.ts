@@ -305,6 +305,8 @@ class ThreadedVcpu {
     }
     worker.listen(
       (message) => {
+        // A message of a thread that has been ended may still be on its way.
+        if (this.#worker !== worker) return
         if (message === 'ready') {
           this.#to('parked')
           this.#threads.wake()
