@@ -2,7 +2,6 @@ import type { AccessRequest, AccessSize, RangeHandler, RegionOptions, Word64 } f
 import type { DeviceContext, DeviceModel } from './device-model.ts'
 import { DeviceError } from './errors.ts'
 import { intercepted } from './host/intercepted.ts'
-import type { InvalidatedFrames } from './guest-memory.ts'
 import type { PciBus } from './pci-function.ts'
 
 /** Handlers of a {@link DeviceDefinition} or of one of its ranges. */
@@ -25,41 +24,19 @@ export interface DeviceRange extends RegionOptions, DeviceHandlers {
   readonly size: number
 }
 
-/** Describes a device model for {@link defineDevice}. Members without a comment are as in `DeviceModel`. */
-export interface DeviceDefinition extends DeviceHandlers {
-  /** Names the device; unique within a machine. */
-  readonly name: string
+/** Describes a device model for {@link defineDevice}: its handlers, and the members of a `DeviceModel`. */
+export interface DeviceDefinition extends DeviceHandlers, Omit<DeviceModel, 'synchronous' | 'attach' | 'removed'> {
   /**
    * True: no handler ever returns a promise, and accesses are made straight from the instruction.
    * Default false: a handler may take its time.
    */
   readonly synchronous?: boolean
-  /** Whether the model has nothing that a snapshot must hold. Default false: it has `save` and `restore`. */
-  readonly stateless?: boolean
-  /** See `DeviceModel.deterministic`. */
-  readonly deterministic?: boolean
   /** Port ranges to claim. */
   readonly ports?: DeviceRange | readonly DeviceRange[]
   /** Ranges of guest-physical addresses to claim. */
   readonly mmio?: DeviceRange | readonly DeviceRange[]
   /** Opens lines, timers, memory and PCI functions; called once, after the ranges have been claimed. Must not be `async`. */
   attach?(context: DeviceContext): void
-  /** See `DeviceModel.timeOffset`. */
-  timeOffset?(seconds: number): void
-  /** See `DeviceModel.invalidate`. */
-  invalidate?(frames: readonly InvalidatedFrames[] | null): void | Promise<void>
-  /** See `DeviceModel.reset`. */
-  reset?(): void
-  /** See `DeviceModel.quiesce`. */
-  quiesce?(deadlineMs: number): void | Promise<void>
-  /** See `DeviceModel.resume`. */
-  resume?(): void
-  /** See `DeviceModel.isAtRest`. */
-  isAtRest?(): boolean
-  /** See `DeviceModel.save`. */
-  save?(): unknown
-  /** See `DeviceModel.restore`. */
-  restore?(state: unknown): void | Promise<void>
 }
 
 const list = (ranges: DeviceRange | readonly DeviceRange[] | undefined): readonly DeviceRange[] =>
