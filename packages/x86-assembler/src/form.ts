@@ -1,3 +1,4 @@
+import type { CodeInfo } from '@retrap/x86-decoder'
 import type { MemorySize } from './memory.ts'
 import type { RegisterClass } from './register.ts'
 
@@ -54,9 +55,7 @@ export type Slot =
 export type SizePrefix = 'none' | '66' | 'w'
 
 /** How a form is encoded: a row of the decoder's table for one operand size. */
-export interface Form {
-  readonly code: number
-  readonly mnemonic: string
+export interface Form extends Omit<CodeInfo, 'operandSize' | 'vexW' | 'prefix'> {
   readonly slots: readonly Slot[]
   /** The slots without optional ones. */
   readonly requiredSlots: readonly Slot[]
@@ -64,52 +63,15 @@ export interface Form {
   readonly sizing: Readonly<Record<16 | 32 | 64, SizePrefix | undefined>>
   /** Operand size in bits if it affects the encoding; otherwise 0. */
   readonly operandSize: 0 | 16 | 32 | 64
-  /** Address size in bits that it demands; otherwise 0. */
-  readonly addressSize: 0 | 16 | 32 | 64
-  /** XOP is as VEX, with other maps; `rex2` is a legacy form that exists after REX2 only. */
-  readonly encoding: 'legacy' | 'rex2' | 'vex' | 'xop' | 'evex'
-  /** VEX.L or EVEX.L'L; -1: none. */
-  readonly vectorLength: -1 | 0 | 1 | 2
   /** VEX.W that the form demands by itself, apart from the operand size. */
   readonly vexW: boolean
-  /** 0 one-byte, 1 0F, 2 0F38, 3 0F3A, 4 0F0F with the opcode after the operands, 8 to 10 XOP's. EVEX has more. */
-  readonly map: number
-  /** Which mask the first operand may have; `zero`: with zeroing too, in a register. */
-  readonly masking: 'none' | 'merge' | 'zero' | 'required'
-  /** Bytes of an element that is broadcast from memory; 0: it has no broadcast. */
-  readonly broadcast: 0 | 2 | 4 | 8
-  /** The rounding words that may be given, if all operands are registers. */
-  readonly rounding: 'none' | 'rounding' | 'sae'
   /** EVEX.ND is 1: a new data destination in vvvv, or zeroed upper bits. */
   readonly newDestination: boolean
-  /** Whether EVEX.NF may be 1, so that no flags are written, or must be. */
-  readonly noFlags: 'never' | 'possible' | 'always'
-  /** EVEX.SC of CCMP and CTEST, or -1. */
-  readonly condition: number
-  /** The factor of a displacement of 8 bits. */
-  readonly disp8Scale: number
-  readonly opcode: number
-  /** The low three bits of the opcode name a register. */
-  readonly opcodeRegister: boolean
   readonly prefix: 0 | 0x66 | 0xf2 | 0xf3
-  /** ModRM.reg as an opcode extension, or -1. */
-  readonly extension: number
-  /** ModRM as a whole as an opcode extension, or -1. */
-  readonly fixedModrm: number
-  readonly hasModrm: boolean
-  /** Whether the form duplicates another one, so that it is used only by name. */
-  readonly alias: boolean
-  readonly lockable: boolean
-  /** Destination, index and mask, or three tiles, must be different registers. */
-  readonly distinct: boolean
   /** RSP is refused: PUSH2 and POP2. */
   readonly noStackPointer: boolean
   /** Whether REX2 may precede the form. */
   readonly rex2: boolean
-  /** Memory is encoded with a SIB byte. */
-  readonly sib: boolean
-  /** Memory must not be RIP-relative. */
-  readonly noRip: boolean
   readonly repeatable: boolean
 }
 

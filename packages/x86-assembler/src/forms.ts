@@ -1,10 +1,16 @@
-import { codeInfo, codesByMnemonic, MODE_16, MODE_32, MODE_64, OperandKind } from '@retrap/x86-decoder'
-import type { CodeInfo, OperandSpec } from '@retrap/x86-decoder'
+import {
+  codeInfo,
+  codesByMnemonic,
+  MODE_16,
+  MODE_32,
+  MODE_64,
+  OperandKind,
+  type CodeInfo,
+  type OperandSpec,
+} from '@retrap/x86-decoder'
 import { aliasesOf, sizesOf } from './aliases.ts'
-import { writableSize } from './form.ts'
-import type { Form, SizePrefix, Slot } from './form.ts'
-import { allowsEncoding } from './prefixes.ts'
-import type { EncodingKind } from './prefixes.ts'
+import { writableSize, type Field, type Form, type SizePrefix, type Slot } from './form.ts'
+import { allowsEncoding, type EncodingKind } from './prefixes.ts'
 import { withoutRounding } from './match.ts'
 import { kindsOf, takesKinds } from './operand-kinds.ts'
 import type { Operand } from './operands.ts'
@@ -23,104 +29,81 @@ const NUMBER_BX = 3
 const NUMBER_SI = 6
 const NUMBER_DI = 7
 
+type SlotClass = RegisterClass | 'general' | 'vector'
+
+/** Operands in registers: class, with `general` and `vector` by size, and the field that names the register. */
+const REGISTER_SLOTS: ReadonlyMap<OperandKind, readonly [SlotClass, Field]> = new Map([
+  [OperandKind.REG, ['general', 'reg']],
+  [OperandKind.RM_REG, ['general', 'rm']],
+  [OperandKind.OPCODE_REG, ['general', 'opcode']],
+  [OperandKind.VVVV_REG, ['general', 'vvvv']],
+  [OperandKind.SEGMENT_REG, ['segment', 'reg']],
+  [OperandKind.CONTROL_REG, ['control', 'reg']],
+  [OperandKind.DEBUG_REG, ['debug', 'reg']],
+  [OperandKind.MMX_REG, ['mmx', 'reg']],
+  [OperandKind.MMX_RM_REG, ['mmx', 'rm']],
+  [OperandKind.XMM_REG, ['vector', 'reg']],
+  [OperandKind.XMM_RM_REG, ['vector', 'rm']],
+  [OperandKind.XMM_VVVV, ['vector', 'vvvv']],
+  [OperandKind.XMM_IS4, ['vector', 'is4']],
+  [OperandKind.MASK_REG, ['mask', 'reg']],
+  [OperandKind.MASK_RM_REG, ['mask', 'rm']],
+  [OperandKind.MASK_VVVV, ['mask', 'vvvv']],
+  [OperandKind.BOUND_REG, ['bound', 'reg']],
+  [OperandKind.TILE_REG, ['tile', 'reg']],
+  [OperandKind.TILE_RM_REG, ['tile', 'rm']],
+  [OperandKind.TILE_VVVV, ['tile', 'vvvv']],
+  [OperandKind.STI, ['x87', 'rm']],
+])
+
+/** Classes of operands in a register or memory. */
+const RM_SLOTS: ReadonlyMap<OperandKind, SlotClass> = new Map([
+  [OperandKind.RM, 'general'],
+  [OperandKind.MMX_RM, 'mmx'],
+  [OperandKind.XMM_RM, 'vector'],
+  [OperandKind.MASK_RM, 'mask'],
+  [OperandKind.BOUND_RM, 'bound'],
+])
+
+/** Operands whose kind says all. */
+const WHOLE_SLOTS: ReadonlyMap<OperandKind, Slot> = new Map<OperandKind, Slot>([
+  [OperandKind.ONE, { kind: 'one' }],
+  [OperandKind.XMM_FIXED, { kind: 'fixed', class: 'xmm', number: 0, optional: true }],
+  [OperandKind.ST0, { kind: 'fixed', class: 'x87', number: 0, optional: false }],
+  [OperandKind.IMM4, { kind: 'nibble' }],
+  [OperandKind.IMM8, { kind: 'immediate', size: 1, extendTo: 0 }],
+  [OperandKind.IMM8_SECOND, { kind: 'immediate', size: 1, extendTo: 0 }],
+  [OperandKind.IMM16, { kind: 'immediate', size: 2, extendTo: 0 }],
+  [OperandKind.IMM32, { kind: 'immediate', size: 4, extendTo: 0 }],
+  [OperandKind.IMM32_SX, { kind: 'immediate', size: 4, extendTo: 64 }],
+  [OperandKind.IMM64, { kind: 'immediate', size: 8, extendTo: 0 }],
+  [OperandKind.REL8, { kind: 'relative', size: 1 }],
+  [OperandKind.REL16, { kind: 'relative', size: 2 }],
+  [OperandKind.REL32, { kind: 'relative', size: 4 }],
+  [OperandKind.ABS64, { kind: 'absolute' }],
+  [OperandKind.DFV, { kind: 'flags' }],
+])
+
 /** One operand of the table as a slot. */
 function slotOf(operand: OperandSpec, row: CodeInfo): Slot {
   const { kind, size, memorySize, register } = operand
-  const gp = generalClass(size)
-  const vector = vectorClass(size)
-  const extendTo = row.operandSize === 0 || row.operandSize === 8 ? 0 : row.operandSize
+  const classOf = (of: SlotClass): RegisterClass =>
+    of === 'general' ? generalClass(size) : of === 'vector' ? vectorClass(size) : of
+  const inRegister = REGISTER_SLOTS.get(kind)
+  if (inRegister !== undefined) return { kind: 'register', class: classOf(inRegister[0]), field: inRegister[1] }
+  const either = RM_SLOTS.get(kind)
+  if (either !== undefined) return { kind: 'rm', class: classOf(either), size: memorySize }
   switch (kind) {
-    case OperandKind.REG:
-      return { kind: 'register', class: gp, field: 'reg' }
-    case OperandKind.RM:
-      return { kind: 'rm', class: gp, size: memorySize }
-    case OperandKind.RM_REG:
-      return { kind: 'register', class: gp, field: 'rm' }
     case OperandKind.MEM:
       return { kind: 'memory', size: writableSize(memorySize) }
     case OperandKind.VSIB:
-      return { kind: 'memory', size: writableSize(memorySize), index: vector }
-    case OperandKind.OPCODE_REG:
-      return { kind: 'register', class: gp, field: 'opcode' }
-    case OperandKind.VVVV_REG:
-      return { kind: 'register', class: gp, field: 'vvvv' }
+      return { kind: 'memory', size: writableSize(memorySize), index: vectorClass(size) }
     case OperandKind.FIXED_REG:
-      return { kind: 'fixed', class: gp, number: register, optional: false }
-    case OperandKind.ONE:
-      return { kind: 'one' }
-    case OperandKind.SEGMENT_REG:
-      return { kind: 'register', class: 'segment', field: 'reg' }
+      return { kind: 'fixed', class: generalClass(size), number: register, optional: false }
     case OperandKind.FIXED_SEGMENT:
       return { kind: 'fixed', class: 'segment', number: register, optional: false }
-    case OperandKind.CONTROL_REG:
-      return { kind: 'register', class: 'control', field: 'reg' }
-    case OperandKind.DEBUG_REG:
-      return { kind: 'register', class: 'debug', field: 'reg' }
-    case OperandKind.MMX_REG:
-      return { kind: 'register', class: 'mmx', field: 'reg' }
-    case OperandKind.MMX_RM:
-      return { kind: 'rm', class: 'mmx', size: memorySize }
-    case OperandKind.MMX_RM_REG:
-      return { kind: 'register', class: 'mmx', field: 'rm' }
-    case OperandKind.XMM_REG:
-      return { kind: 'register', class: vector, field: 'reg' }
-    case OperandKind.XMM_RM:
-      return { kind: 'rm', class: vector, size: memorySize }
-    case OperandKind.XMM_RM_REG:
-      return { kind: 'register', class: vector, field: 'rm' }
-    case OperandKind.XMM_VVVV:
-      return { kind: 'register', class: vector, field: 'vvvv' }
-    case OperandKind.XMM_IS4:
-      return { kind: 'register', class: vector, field: 'is4' }
-    case OperandKind.MASK_REG:
-      return { kind: 'register', class: 'mask', field: 'reg' }
-    case OperandKind.MASK_RM:
-      return { kind: 'rm', class: 'mask', size: memorySize }
-    case OperandKind.MASK_RM_REG:
-      return { kind: 'register', class: 'mask', field: 'rm' }
-    case OperandKind.MASK_VVVV:
-      return { kind: 'register', class: 'mask', field: 'vvvv' }
-    case OperandKind.BOUND_REG:
-      return { kind: 'register', class: 'bound', field: 'reg' }
-    case OperandKind.BOUND_RM:
-      return { kind: 'rm', class: 'bound', size: memorySize }
-    case OperandKind.TILE_REG:
-      return { kind: 'register', class: 'tile', field: 'reg' }
-    case OperandKind.TILE_RM_REG:
-      return { kind: 'register', class: 'tile', field: 'rm' }
-    case OperandKind.TILE_VVVV:
-      return { kind: 'register', class: 'tile', field: 'vvvv' }
-    case OperandKind.XMM_FIXED:
-      return { kind: 'fixed', class: 'xmm', number: 0, optional: true }
-    case OperandKind.ST0:
-      return { kind: 'fixed', class: 'x87', number: 0, optional: false }
-    case OperandKind.STI:
-      return { kind: 'register', class: 'x87', field: 'rm' }
-    case OperandKind.IMM4:
-      return { kind: 'nibble' }
-    case OperandKind.IMM8:
-    case OperandKind.IMM8_SECOND:
-      return { kind: 'immediate', size: 1, extendTo: 0 }
     case OperandKind.IMM8_SX:
-      return { kind: 'immediate', size: 1, extendTo }
-    case OperandKind.IMM16:
-      return { kind: 'immediate', size: 2, extendTo: 0 }
-    case OperandKind.IMM32:
-      return { kind: 'immediate', size: 4, extendTo: 0 }
-    case OperandKind.IMM32_SX:
-      return { kind: 'immediate', size: 4, extendTo: 64 }
-    case OperandKind.IMM64:
-      return { kind: 'immediate', size: 8, extendTo: 0 }
-    case OperandKind.REL8:
-      return { kind: 'relative', size: 1 }
-    case OperandKind.REL16:
-      return { kind: 'relative', size: 2 }
-    case OperandKind.REL32:
-      return { kind: 'relative', size: 4 }
-    case OperandKind.ABS64:
-      return { kind: 'absolute' }
-    case OperandKind.DFV:
-      return { kind: 'flags' }
+      return { kind: 'immediate', size: 1, extendTo: row.operandSize === 8 ? 0 : row.operandSize }
     case OperandKind.FAR_POINTER:
       return { kind: 'far', bits: row.operandSize === 16 ? 16 : 32 }
     case OperandKind.MOFFS:
@@ -131,6 +114,8 @@ function slotOf(operand: OperandSpec, row: CodeInfo): Slot {
       return { kind: 'implied', size: memorySize, base: NUMBER_DI, overridable: false }
     case OperandKind.XLAT:
       return { kind: 'implied', size: memorySize, base: NUMBER_BX, overridable: true }
+    default:
+      return WHOLE_SLOTS.get(kind)!
   }
 }
 
@@ -152,39 +137,19 @@ function formOf(row: CodeInfo): Form {
   const slots = row.operands.map((operand) => slotOf(operand, row))
   const optional = optionalSlots(slots)
   return {
-    code: row.code,
-    mnemonic: row.mnemonic,
+    ...row,
     slots,
     requiredSlots: optional.size === 0 ? slots : slots.filter((slot) => !optional.has(slot)),
     sizing: { 16: sizingOf(row, 16), 32: sizingOf(row, 32), 64: sizingOf(row, 64) },
     operandSize: row.operandSize === 8 ? 0 : row.operandSize,
-    addressSize: row.addressSize,
-    encoding: row.encoding,
-    vectorLength: row.vexL,
-    masking: row.masking,
-    broadcast: row.broadcast,
     // EVEX.b with registers means 512 bits, or a scalar.
     rounding: row.vexL === 0 || row.vexL === 1 ? 'none' : row.rounding,
     newDestination: row.evexNd === 1,
-    noFlags: row.noFlags,
-    condition: row.condition,
-    disp8Scale: row.disp8Scale,
     vexW: row.vexW === 1,
-    map: row.map,
-    opcode: row.opcode,
-    opcodeRegister: row.opcodeRegister,
     prefix: PREFIXES[row.prefix] ?? 0,
-    extension: row.extension,
-    fixedModrm: row.modrmByte,
-    hasModrm: row.modrm,
-    alias: row.alias,
-    lockable: row.lockable,
-    distinct: row.distinct,
     // Intel APX Architecture Specification, "PUSH2 and POP2".
     noStackPointer: /^(PUSH|POP)2/.test(row.mnemonic),
     rex2: hasRex2(row),
-    sib: row.sib,
-    noRip: row.noRip,
     repeatable: row.repeat !== 'none',
   }
 }

@@ -44,31 +44,22 @@ export const HIGH_CLASSES: { readonly [Class in RegisterClass]?: RegisterClass }
   ymm: 'ymmHigh',
 }
 
+const TYPE_KINDS: Readonly<Record<Exclude<(Operand & object)['type'], 'register' | 'masked'>, number>> = {
+  memory: KIND_MEMORY,
+  broadcast: KIND_BROADCAST,
+  rounding: KIND_ROUNDING,
+  dfv: KIND_FLAGS,
+  label: KIND_VALUE,
+  expression: KIND_VALUE,
+  immediate: KIND_IMMEDIATE,
+  target: KIND_TARGET,
+  far: KIND_FAR,
+}
+
 function kindOf(operand: Operand): number {
   if (typeof operand !== 'object') return KIND_VALUE
-  switch (operand.type) {
-    case 'register':
-      return REGISTER_KINDS[operand.class]
-    case 'memory':
-      return KIND_MEMORY
-    case 'masked':
-      return MASKED + kindOf(operand.operand)
-    case 'broadcast':
-      return KIND_BROADCAST
-    case 'rounding':
-      return KIND_ROUNDING
-    case 'dfv':
-      return KIND_FLAGS
-    case 'label':
-    case 'expression':
-      return KIND_VALUE
-    case 'immediate':
-      return KIND_IMMEDIATE
-    case 'target':
-      return KIND_TARGET
-    case 'far':
-      return KIND_FAR
-  }
+  if (operand.type === 'register') return REGISTER_KINDS[operand.class]
+  return operand.type === 'masked' ? MASKED + kindOf(operand.operand) : TYPE_KINDS[operand.type]
 }
 
 /** One number for the kinds of all operands. */
@@ -78,34 +69,27 @@ export function kindsOf(operands: readonly Operand[]): number {
   return key
 }
 
+/** The kinds of operands that slots without a register take. */
+const SLOT_KINDS: Readonly<Record<Exclude<Slot['kind'], 'register' | 'fixed' | 'rm'>, readonly number[]>> = {
+  memory: [KIND_MEMORY],
+  moffs: [KIND_MEMORY],
+  implied: [KIND_MEMORY],
+  one: [KIND_VALUE],
+  nibble: [KIND_VALUE],
+  immediate: [KIND_VALUE, KIND_IMMEDIATE],
+  relative: [KIND_VALUE, KIND_TARGET],
+  far: [KIND_FAR],
+  absolute: [KIND_VALUE],
+  flags: [KIND_FLAGS],
+}
+
 function takesKind(slot: Slot, operand: Operand): boolean {
   const kind = kindOf(operand) % MASKED
-  switch (slot.kind) {
-    case 'register':
-    case 'fixed':
-    case 'rm': {
-      if (kind === KIND_MEMORY || kind === KIND_BROADCAST) return slot.kind === 'rm'
-      const high = HIGH_CLASSES[slot.class]
-      return kind === REGISTER_KINDS[slot.class] || (high !== undefined && kind === REGISTER_KINDS[high])
-    }
-    case 'memory':
-    case 'moffs':
-    case 'implied':
-      return kind === KIND_MEMORY
-    case 'one':
-    case 'nibble':
-      return kind === KIND_VALUE
-    case 'immediate':
-      return kind === KIND_VALUE || kind === KIND_IMMEDIATE
-    case 'relative':
-      return kind === KIND_VALUE || kind === KIND_TARGET
-    case 'far':
-      return kind === KIND_FAR
-    case 'absolute':
-      return kind === KIND_VALUE
-    case 'flags':
-      return kind === KIND_FLAGS
-  }
+  if (slot.kind !== 'register' && slot.kind !== 'fixed' && slot.kind !== 'rm')
+    return SLOT_KINDS[slot.kind].includes(kind)
+  if (kind === KIND_MEMORY || kind === KIND_BROADCAST) return slot.kind === 'rm'
+  const high = HIGH_CLASSES[slot.class]
+  return kind === REGISTER_KINDS[slot.class] || (high !== undefined && kind === REGISTER_KINDS[high])
 }
 
 /** Returns true if slots and operands are equal in number and each slot accepts its operand. */
