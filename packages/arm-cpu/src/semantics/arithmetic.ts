@@ -3,7 +3,7 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from './context.ts'
 import { flagsOfBits, flagsOfDifference, flagsOfSum } from './flags.ts'
 import { fieldOf, valueOf, type ArmForm } from '../state/form.ts'
-import type { Semantics } from './semantics.ts'
+import { familyOf, type Family, type Semantics } from './semantics.ts'
 import { extended, withShiftedRegister, isWide, truncated } from './operands.ts'
 
 /** Additions and subtractions, with and without flags, and comparisons under a condition. */
@@ -147,20 +147,10 @@ const flagInstruction: Semantics = {
 }
 
 /** The family's semantics of a row. */
-export function arithmetic(row: Row): Semantics | undefined {
-  switch (row.operation) {
-    case 'add':
-      if (row.fields.has('i')) return addImmediate
-      return row.fields.has('e') ? addExtended : addShifted
-    case 'add-carry':
-      return addCarry
-    case 'compare-conditional':
-      return compareConditional
-    case 'select':
-      return selectOne
-    case 'flags':
-      return flagInstruction
-    default:
-      return undefined
-  }
-}
+export const arithmetic: Family<Semantics> = familyOf<Semantics>({
+  add: ({ fields }) => (fields.has('i') ? addImmediate : fields.has('e') ? addExtended : addShifted),
+  'add-carry': addCarry,
+  'compare-conditional': compareConditional,
+  select: selectOne,
+  flags: flagInstruction,
+})

@@ -2,7 +2,7 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import { I32, V128 } from '@retrap/wasm-emitter'
 import { ACCESS_BLOCK, ACCESS_CACHE, ACCESS_ELEMENT_SHIFT } from '../state/access-rights.ts'
 import type { ArmContext } from './context.ts'
-import type { Semantics } from './semantics.ts'
+import { familyOf, type Family, type Semantics } from './semantics.ts'
 import {
   S_ATTENTION,
   S_BARRIER,
@@ -69,18 +69,10 @@ const synchronisation: Semantics = {
 }
 
 /** The family's semantics of a row. */
-export function blocks(row: Row): Semantics | undefined {
-  const { operation, attributes, mnemonic } = row
-  switch (operation) {
-    case 'zero':
-      return attributes.has('block') && !attributes.has('tag') ? zeroBlock : undefined
-    case 'cache':
-      return isUnprivileged(row) ? maintenance : undefined
-    case 'barrier':
-      return mnemonic === 'DMB' || mnemonic === 'DSB' ? barrier : mnemonic === 'ISB' ? synchronisation : nothing
-    case 'prefetch':
-      return nothing
-    default:
-      return undefined
-  }
-}
+export const blocks: Family<Semantics> = familyOf<Semantics>({
+  zero: ({ attributes }) => (attributes.has('block') && !attributes.has('tag') ? zeroBlock : undefined),
+  cache: (row) => (isUnprivileged(row) ? maintenance : undefined),
+  barrier: ({ mnemonic }) =>
+    mnemonic === 'DMB' || mnemonic === 'DSB' ? barrier : mnemonic === 'ISB' ? synchronisation : nothing,
+  prefetch: nothing,
+})

@@ -2,7 +2,7 @@ import { I64 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { fieldOf, signedField, valueOf } from '../state/form.ts'
 import { branchKind, branchTypeOf } from '../system/branch-types.ts'
-import type { Semantics } from './semantics.ts'
+import { familyOf, type Family, type Semantics } from './semantics.ts'
 import { branchIndirect } from './indirect-branches.ts'
 import { isWide } from './operands.ts'
 
@@ -87,21 +87,11 @@ const address: Semantics = {
 }
 
 /** The family's semantics of a row. */
-export function control(row: Row): Semantics | undefined {
-  switch (row.operation) {
-    case 'branch':
-      return row.mnemonic === 'BL' ? branchLink : branch
-    case 'branch-conditional':
-      return branchConditional
-    case 'branch-zero':
-      return branchZero
-    case 'branch-bit':
-      return branchBit
-    case 'branch-register':
-      return row.feature === '' ? branchRegister : undefined
-    case 'address':
-      return address
-    default:
-      return undefined
-  }
-}
+export const control: Family<Semantics> = familyOf<Semantics>({
+  branch: ({ mnemonic }) => (mnemonic === 'BL' ? branchLink : branch),
+  'branch-conditional': branchConditional,
+  'branch-zero': branchZero,
+  'branch-bit': branchBit,
+  'branch-register': ({ feature }) => (feature === '' ? branchRegister : undefined),
+  address,
+})

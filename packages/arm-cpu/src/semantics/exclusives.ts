@@ -3,7 +3,7 @@ import { I32, type I64 } from '@retrap/wasm-emitter'
 import { ACCESS_WRITE } from '../state/access-rights.ts'
 import type { ArmContext } from './context.ts'
 import { ATOMIC_LOADS, type ElementSize } from '../state/form.ts'
-import type { Semantics } from './semantics.ts'
+import { familyOf, type Family, type Semantics } from './semantics.ts'
 import { R_A, R_D, R_M } from '../state/record.ts'
 import { S_EXCLUSIVE_ADDRESS, S_EXCLUSIVE_BYTES, S_EXCLUSIVE_VALUE } from '../state/state-layout.ts'
 import { compareExchange, withPairLock } from './atomics.ts'
@@ -105,15 +105,8 @@ export function emitClearExclusive(c: ArmContext): void {
 const clearExclusive: Semantics = { selectors: '', emit: emitClearExclusive }
 
 /** The family's semantics of a row. */
-export function exclusives(row: Row): Semantics | undefined {
-  switch (row.operation) {
-    case 'load-exclusive':
-      return loadExclusive
-    case 'store-exclusive':
-      return storeExclusive
-    case 'clear-exclusive':
-      return clearExclusive
-    default:
-      return undefined
-  }
-}
+export const exclusives: Family<Semantics> = familyOf({
+  'load-exclusive': loadExclusive,
+  'store-exclusive': storeExclusive,
+  'clear-exclusive': clearExclusive,
+})

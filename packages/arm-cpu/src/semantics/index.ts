@@ -1,6 +1,6 @@
 import { type Form as Row, a64Forms } from '@retrap/arm-decoder'
 import { hasFeature } from '../system/id-registers.ts'
-import { type Semantics, formsOf, type FormSource } from './semantics.ts'
+import { type Family, type Semantics, formsOf, type FormSource } from './semantics.ts'
 import { aes } from './aes.ts'
 import { arithmetic } from './arithmetic.ts'
 import { atomics } from './atomics.ts'
@@ -37,7 +37,7 @@ function floatingPoint(row: Row): Semantics | undefined {
 }
 
 /** Each finds the semantics of the rows of its family. */
-const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
+const FAMILIES: readonly Family<Semantics>[] = [
   arithmetic,
   logic,
   multiplication,

@@ -14,7 +14,7 @@ import {
   type ArmForm,
 } from '../state/form.ts'
 import type { KeyName } from '../state/saved-state.ts'
-import type { Semantics } from './semantics.ts'
+import { familyOf, type Family, type Semantics } from './semantics.ts'
 import { R_A, R_D, R_N } from '../state/record.ts'
 import { S_AUTHENTICATED } from '../state/state-layout.ts'
 import { baseOf, extended } from './operands.ts'
@@ -148,13 +148,7 @@ const loads = transfer(load)
 const stores = transfer(store)
 
 /** The family's semantics of a row. */
-export function loadStore(row: Row): Semantics | undefined {
-  switch (row.operation) {
-    case 'load':
-      return row.size === 0 ? undefined : loads
-    case 'store':
-      return row.size === 0 ? undefined : stores
-    default:
-      return undefined
-  }
-}
+export const loadStore: Family<Semantics> = familyOf<Semantics>({
+  load: (row) => (row.size === 0 ? undefined : loads),
+  store: (row) => (row.size === 0 ? undefined : stores),
+})

@@ -1,10 +1,10 @@
 import { I64, select } from '@retrap/wasm-emitter'
-import { bitmask, type Form as Row } from '@retrap/arm-decoder'
+import { bitmask } from '@retrap/arm-decoder'
 import type { ArmContext } from './context.ts'
 import { flagsOfResult } from './flags.ts'
 import { fieldOf, type ArmForm } from '../state/form.ts'
 import { R_M, R_N } from '../state/record.ts'
-import type { Semantics } from './semantics.ts'
+import { familyOf, type Family, type Semantics } from './semantics.ts'
 import { shifted, withShiftedRegister, bitsOf, isWide, signed, truncated } from './operands.ts'
 
 /** Bitwise operations, shifts, bit fields, and counts of bits. */
@@ -190,25 +190,13 @@ const absolute: Semantics = {
 }
 
 /** The family's semantics of a row. */
-export function logic(row: Row): Semantics | undefined {
-  switch (row.operation) {
-    case 'logical':
-      return row.fields.has('m') ? logicalShifted : logicalImmediate
-    case 'move-wide':
-      return moveWide
-    case 'bitfield':
-      return bitfield
-    case 'extract':
-      return extract
-    case 'shift':
-      return shiftVariable
-    case 'reverse':
-      return reverse
-    case 'count':
-      return count
-    case 'absolute':
-      return absolute
-    default:
-      return undefined
-  }
-}
+export const logic: Family<Semantics> = familyOf<Semantics>({
+  logical: ({ fields }) => (fields.has('m') ? logicalShifted : logicalImmediate),
+  'move-wide': moveWide,
+  bitfield,
+  extract,
+  shift: shiftVariable,
+  reverse,
+  count,
+  absolute,
+})

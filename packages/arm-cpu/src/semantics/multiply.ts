@@ -2,7 +2,7 @@ import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from './context.ts'
 import { signedField } from '../state/form.ts'
-import type { Semantics } from './semantics.ts'
+import { familyOf, type Family, type Semantics } from './semantics.ts'
 import { isWide, signed } from './operands.ts'
 
 /** Multiplication, division, the greater and the smaller of two, checksums. */
@@ -100,17 +100,4 @@ export function emitCrc(c: ArmContext, { size: bytes, attributes }: Row): void {
 const crc: Semantics = { selectors: '', emit: (c, form) => emitCrc(c, form.row) }
 
 /** The family's semantics of a row. */
-export function multiplication(row: Row): Semantics | undefined {
-  switch (row.operation) {
-    case 'multiply':
-      return multiply
-    case 'divide':
-      return divide
-    case 'maximum':
-      return maximum
-    case 'crc':
-      return crc
-    default:
-      return undefined
-  }
-}
+export const multiplication: Family<Semantics> = familyOf({ multiply, divide, maximum, crc })

@@ -1,11 +1,10 @@
-import type { Form as Row } from '@retrap/arm-decoder'
 import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import type { ArmContext } from './context.ts'
 import { fieldOf, valueOf } from '../state/form.ts'
 import { branchKind, branchTypeOf, landingsOf } from '../system/branch-types.ts'
 import { KEYS, type KeyName } from '../state/saved-state.ts'
 import { R_M, R_N } from '../state/record.ts'
-import type { Semantics } from './semantics.ts'
+import { familyOf, type Family, type Semantics } from './semantics.ts'
 import * as S from '../state/state-layout.ts'
 import { branchIndirect } from './indirect-branches.ts'
 import { buildQarma5 } from './qarma.ts'
@@ -246,16 +245,9 @@ const branch: Semantics = {
 }
 
 /** The family's semantics of a row. */
-export function pointerAuthentication(row: Row): Semantics | undefined {
-  switch (row.operation) {
-    case 'hint':
-      return hint
-    case 'pointer-authentication':
-      if (row.name === 'PACGA') return generic
-      return row.name === 'XPACI' || row.name === 'XPACD' ? strip : direct
-    case 'branch-register':
-      return row.feature === 'PAuth' ? branch : undefined
-    default:
-      return undefined
-  }
-}
+export const pointerAuthentication: Family<Semantics> = familyOf<Semantics>({
+  hint,
+  'pointer-authentication': ({ name }) =>
+    name === 'PACGA' ? generic : name === 'XPACI' || name === 'XPACD' ? strip : direct,
+  'branch-register': ({ feature }) => (feature === 'PAuth' ? branch : undefined),
+})

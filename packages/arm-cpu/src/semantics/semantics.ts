@@ -29,6 +29,18 @@ export interface Semantics {
   readonly emit: (c: ArmContext, form: ArmForm) => void
 }
 
+/** Finds the semantics of the rows of a family; undefined for rows of others. `S`: of A64, or of A32. */
+export type Family<S> = (row: Row) => S | undefined
+
+/** A family by the operation of its rows: the semantics of all rows of an operation, or a choice between them. */
+export function familyOf<S extends object>(byOperation: Readonly<Record<string, S | Family<S>>>): Family<S> {
+  const operations = new Map(Object.entries(byOperation))
+  return (row) => {
+    const found = operations.get(row.operation)
+    return typeof found === 'function' ? found(row) : found
+  }
+}
+
 /** A form with its semantics. */
 export interface FormSource {
   /** Place among the forms of its row, which the values of the selectors give. */

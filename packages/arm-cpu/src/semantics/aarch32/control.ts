@@ -1,6 +1,7 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { I32 } from '@retrap/wasm-emitter'
 import { fieldOf, signedField } from '../../state/form.ts'
+import { familyOf, type Family } from '../semantics.ts'
 import { interwork, low, writeLink, type A32Semantics } from './semantics.ts'
 import { S_BARRIER } from '../../state/state-layout.ts'
 
@@ -61,17 +62,9 @@ const barrier: A32Semantics = {
 }
 
 /** The family's semantics of a row: CLREX, which is among the barriers, is with the exclusives. */
-export function hints(row: Row): A32Semantics | undefined {
-  switch (row.operation) {
-    case 'prefetch':
-      return nothing
-    case 'hint':
-      // ESB may defer an SError.
-      if (row.name === 'ESB') return undefined
-      return row.name === '' ? hint : nothing
-    case 'barrier':
-      return row.name === 'CLREX' ? undefined : barrier
-    default:
-      return undefined
-  }
-}
+export const hints: Family<A32Semantics> = familyOf<A32Semantics>({
+  prefetch: nothing,
+  // ESB may defer an SError.
+  hint: ({ name }) => (name === 'ESB' ? undefined : name === '' ? hint : nothing),
+  barrier: ({ name }) => (name === 'CLREX' ? undefined : barrier),
+})

@@ -1,7 +1,7 @@
-import type { Form as Row } from '@retrap/arm-decoder'
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { fieldOf } from '../../state/form.ts'
+import { familyOf, type Family } from '../semantics.ts'
 import type { A32Semantics } from './semantics.ts'
 import { ge, setGe, setQ } from './status-registers.ts'
 
@@ -202,23 +202,11 @@ const extendBytes: A32Semantics = {
 }
 
 /** The family's semantics of a row. */
-export function media(row: Row): A32Semantics | undefined {
-  const name = row.name
-  switch (row.operation) {
-    case 'parallel':
-      return parallel
-    case 'saturate':
-      if (name.startsWith('Q')) return saturatingSum
-      return name.endsWith('16') ? saturateHalves : saturate
-    case 'pack':
-      return pack
-    case 'select':
-      return selection
-    case 'differences':
-      return differences
-    case 'extend':
-      return name.endsWith('16') ? extendBytes : undefined
-    default:
-      return undefined
-  }
-}
+export const media: Family<A32Semantics> = familyOf<A32Semantics>({
+  parallel,
+  saturate: ({ name }) => (name.startsWith('Q') ? saturatingSum : name.endsWith('16') ? saturateHalves : saturate),
+  pack,
+  select: selection,
+  differences,
+  extend: ({ name }) => (name.endsWith('16') ? extendBytes : undefined),
+})

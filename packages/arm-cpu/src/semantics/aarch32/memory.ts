@@ -5,6 +5,7 @@ import type { ArmContext } from '../context.ts'
 import { ATOMIC_LOADS, ATOMIC_STORES, LOADS, SIGNED_LOADS, STORES, type ElementSize } from '../../state/form.ts'
 import { R_A, R_D, R_N } from '../../state/record.ts'
 import { S_R15, S_X } from '../../state/state-layout.ts'
+import { familyOf, type Family } from '../semantics.ts'
 import { interwork, low, type A32Form, type A32Semantics } from './semantics.ts'
 import { shiftedByImmediate, shiftImmediate } from './shifter.ts'
 import { emitClearExclusive, emitLoadExclusive, emitStoreExclusive } from '../exclusives.ts'
@@ -178,15 +179,8 @@ const storeExclusive: A32Semantics = {
 const clearExclusive: A32Semantics = { selectors: '', keepsTarget: true, emit: (c) => emitClearExclusive(c) }
 
 /** The family's semantics of a row. */
-export function exclusives(row: Row): A32Semantics | undefined {
-  switch (row.operation) {
-    case 'load-exclusive':
-      return loadExclusive
-    case 'store-exclusive':
-      return storeExclusive
-    case 'barrier':
-      return row.name === 'CLREX' ? clearExclusive : undefined
-    default:
-      return undefined
-  }
-}
+export const exclusives: Family<A32Semantics> = familyOf<A32Semantics>({
+  'load-exclusive': loadExclusive,
+  'store-exclusive': storeExclusive,
+  barrier: ({ name }) => (name === 'CLREX' ? clearExclusive : undefined),
+})

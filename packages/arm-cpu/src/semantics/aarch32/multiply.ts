@@ -1,10 +1,10 @@
-import type { Form as Row } from '@retrap/arm-decoder'
 import { I64, select } from '@retrap/wasm-emitter'
 import type { I32 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { fieldOf } from '../../state/form.ts'
 import { R_A, R_D } from '../../state/record.ts'
 import { emitCrc } from '../multiply.ts'
+import { familyOf, type Family } from '../semantics.ts'
 import { setFlagsOutside } from './semantics.ts'
 import type { A32Form, A32Semantics } from './semantics.ts'
 
@@ -137,23 +137,12 @@ const bitfield: A32Semantics = {
 }
 
 /** The family's semantics of a row. Products of halves are in `multiply-halves.ts`. */
-export function multiplication(row: Row): A32Semantics | undefined {
-  switch (row.operation) {
-    case 'multiply':
-      return row.sign === '' ? multiply : undefined
-    case 'multiply-long':
-      return row.attributes.has('dual') || row.fields.has('x') ? undefined : multiplyLong
-    case 'divide':
-      return divide
-    case 'extend':
-      return row.size === 0 ? undefined : extend
-    case 'crc':
-      return checksum
-    case 'reverse':
-      return reverse
-    case 'bitfield':
-      return bitfield
-    default:
-      return undefined
-  }
-}
+export const multiplication: Family<A32Semantics> = familyOf<A32Semantics>({
+  multiply: (row) => (row.sign === '' ? multiply : undefined),
+  'multiply-long': (row) => (row.attributes.has('dual') || row.fields.has('x') ? undefined : multiplyLong),
+  divide,
+  extend: (row) => (row.size === 0 ? undefined : extend),
+  crc: checksum,
+  reverse,
+  bitfield,
+})

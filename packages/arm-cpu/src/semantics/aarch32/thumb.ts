@@ -1,8 +1,8 @@
-import type { Form as Row } from '@retrap/arm-decoder'
 import { fieldOf, LOADS } from '../../state/form.ts'
 import { ACCESS_ELEMENT_SHIFT } from '../../state/access-rights.ts'
 import { S_IT } from '../../state/state-layout.ts'
 import { dataProcessing } from './data-processing.ts'
+import { familyOf, type Family } from '../semantics.ts'
 import { interwork, low, type A32Semantics } from './semantics.ts'
 
 /** Instructions of Thumb that A32 does not have. */
@@ -42,17 +42,9 @@ const tableBranch: A32Semantics = {
 }
 
 /** Returns the semantics of a row's instructions; undefined if they are shared with A32. */
-export function thumbSemanticsOf(row: Row): A32Semantics | undefined {
-  switch (row.operation) {
-    case 'if-then':
-      return ifThen
-    case 'table-branch':
-      return tableBranch
-    case 'branch':
-      return row.name === 'CBZ' || row.name === 'CBNZ' ? compareAndBranch : undefined
-    case 'logical':
-      return row.name === 'ORN' ? dataProcessing(row) : undefined
-    default:
-      return undefined
-  }
-}
+export const thumbSemanticsOf: Family<A32Semantics> = familyOf<A32Semantics>({
+  'if-then': ifThen,
+  'table-branch': tableBranch,
+  branch: ({ name }) => (name === 'CBZ' || name === 'CBNZ' ? compareAndBranch : undefined),
+  logical: (row) => (row.name === 'ORN' ? dataProcessing(row) : undefined),
+})

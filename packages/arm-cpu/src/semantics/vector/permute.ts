@@ -3,7 +3,7 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../context.ts'
 import { sizeOfBits, fieldOf, valueOf, type ArmForm } from '../../state/form.ts'
 import { R_D, R_M, R_N } from '../../state/record.ts'
-import type { Semantics } from '../semantics.ts'
+import { familyOf, type Family, type Semantics } from '../semantics.ts'
 import { extendedFrom, lowHalf, wholeVector, zeros } from './lanes.ts'
 import { shapeOf } from './shape.ts'
 
@@ -142,18 +142,9 @@ const table: Semantics = {
 }
 
 /** The family's semantics of a row. */
-export function permutation(row: Row): Semantics | undefined {
-  switch (row.operation) {
-    case 'permute':
-      return permute
-    case 'table':
-      return table
-    case 'copy':
-      if (row.mnemonic === 'DUP') return duplicate
-      return row.mnemonic === 'INS' ? insert : moveOut
-    case 'vector':
-      return row.name in GROUPS ? reverse : undefined
-    default:
-      return undefined
-  }
-}
+export const permutation: Family<Semantics> = familyOf<Semantics>({
+  permute,
+  table,
+  copy: ({ mnemonic }) => (mnemonic === 'DUP' ? duplicate : mnemonic === 'INS' ? insert : moveOut),
+  vector: ({ name }) => (name in GROUPS ? reverse : undefined),
+})
