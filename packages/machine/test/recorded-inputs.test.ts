@@ -5,7 +5,7 @@ import { type Input, InputGate } from '../src/recording/input-gate.ts'
 import { gatedInput } from '../src/recording/back-end-gate.ts'
 import { GatedMedium } from '../src/recording/gated-medium.ts'
 import { factsOf, type FarNetwork } from '../src/back-ends/packets.ts'
-import { gatedPackets } from '../src/recording/gated-packets.ts'
+import { gatedPackets } from '../src/recording/back-end-gate.ts'
 import { GatedStream } from '../src/recording/gated-stream.ts'
 import { medium } from './support/media.ts'
 

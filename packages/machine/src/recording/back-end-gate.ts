@@ -5,6 +5,7 @@ import type {
   InputBackend,
   InputEvent,
   PacketBackend,
+  PacketClient,
 } from '@retrap/device'
 import { type Domain, type DomainServer, type DomainState, LoggedMemory } from '@retrap/hvm'
 import type { DeviceHostState } from '@retrap/device-hosting'
@@ -17,11 +18,9 @@ import type { MachineOptions } from '../options/machine-options.ts'
 import type { MachinePciPlace } from '../options/pci-options.ts'
 import { isRemovable } from '../devices/removable-drive.ts'
 import type { MachineConsolePort, MachineVirtioDevice } from '../options/virtio-device.ts'
-import { TimedNetwork } from './timed-network.ts'
 import { IMPAIR_PARTY, type InputGate, WALL_CLOCK_PARTY } from './input-gate.ts'
 import { GatedMedium } from './gated-medium.ts'
-import { networkOf } from '../back-ends/packets.ts'
-import { gatedPackets } from './gated-packets.ts'
+import { networkOf, FarNetwork, NearNetwork, type NetworkFacts } from '../back-ends/packets.ts'
 import { GatedStream } from './gated-stream.ts'
 import type { PartServerOptions, StartPartServer } from '../board/start.ts'
 import type { MachineKind } from '../machine/board.ts'
@@ -32,6 +31,8 @@ import type { BackEndFacts } from './description.ts'
 import { RecordedPlugs } from './recorded-plugs.ts'
 import { ServerStarts } from './server-starts.ts'
 import { InputRelay, RemoteInput } from '../back-ends/input.ts'
+import { message } from '../board/board-messages.ts'
+import { MESSAGE, type Post } from '../back-ends/messages.ts'
 
 /** Makes a keyboard or pointer whose events enter the machine by the gate. */
 export function gatedInput(gate: InputGate, name: string, backend: InputBackend): InputBackend {
@@ -279,5 +280,84 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
         presses.push(resolve)
         this.gate.post(number, new Uint8Array())
       })
+  }
+}
+
+/** Frames that may be on their way, or wait for the card, before the network waits. */
+const MOST_OUTSTANDING = 256
+/** First byte of an input. */
+const FRAME = 0
+const LINK = 1
+
+/**
+ * Makes a network whose frames enter the machine by the gate. It takes every frame of the guest's: whether the network has room
+ * is no matter of the machine's.
+ *
+ * @param network - null in a replay
+ */
+export function gatedPackets(
+  gate: InputGate,
+  name: string,
+  network: PacketBackend | null,
+  facts: NetworkFacts,
+): FarNetwork {
+  const far = new FarNetwork(facts, (kind, said) => near?.receive({ kind, ...said }), Infinity)
+  const number = gate.party(
+    name,
+    (data) => {
+      if (data[0] === LINK) far.receive({ kind: MESSAGE.link, flags: data[1]! })
+      else far.receive({ kind: MESSAGE.receive, bytes: data.subarray(1) })
+    },
+    {
+      save: () => far.save(),
+      restore: (saved) => {
+        const waiting = far.restore(saved)
+        if (near !== null) near.onTheWay = waiting
+      },
+    },
+  )
+  const post = (kind: number, { flags = 0, bytes }: Parameters<Post>[1]): void => {
+    if (kind === MESSAGE.receive) gate.post(number, message(FRAME, bytes!))
+    else if (kind === MESSAGE.link) gate.post(number, Uint8Array.of(LINK, flags))
+  }
+  const near = network && new NearNetwork(network, post, MOST_OUTSTANDING, MOST_OUTSTANDING)
+  return far
+}
+
+/** A network whose frames enter by timers from outside. It keeps frames beyond the card's room, outside the machine's state. */
+class TimedNetwork implements PacketBackend {
+  readonly linkUp: boolean
+  readonly maximumBytes: number
+  readonly macAddress?: Uint8Array
+  readonly #gate: InputGate
+  readonly #network: PacketBackend | null
+  readonly #party: number
+  #client: PacketClient | null = null
+
+  /** @param network - null in a replay */
+  constructor(gate: InputGate, name: string, network: PacketBackend | null, facts: NetworkFacts) {
+    const { linkUp, maximumBytes, macAddress } = networkOf(facts)
+    this.linkUp = linkUp
+    this.maximumBytes = maximumBytes
+    if (macAddress !== undefined) this.macAddress = macAddress
+    this.#gate = gate
+    this.#network = network
+    this.#party = gate.party(name, (frame) => this.#client?.receive(frame))
+  }
+
+  connect(client: PacketClient): void {
+    this.#client = client
+    this.#network?.connect({
+      ...{ drained: () => client.drained(), linkChanged: (up) => client.linkChanged(up) },
+      receive: (frame) => this.#gate.offer(this.#party, frame.slice(), () => client.receive(frame)),
+    })
+  }
+
+  send(frame: Uint8Array): boolean {
+    return this.#network?.send(frame) ?? true
+  }
+
+  ready(): void {
+    this.#network?.ready()
   }
 }

@@ -1,4 +1,5 @@
 /** Makes the machines of a cluster. */
+import { readFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import v8 from 'node:v8'
@@ -11,12 +12,12 @@ import {
   type MachineStart,
   type PlacedMachine,
 } from '@retrap/cluster'
-import { CliError } from '../../errors.ts'
+import { CliError, attempt } from '../../errors.ts'
 import { REPORT_FOLDER, REPORT_PATH } from '../../guests/linux/exec-initramfs.ts'
 import { type GuestParts, type MachineSettings, makeGuest } from '../../jobs/cluster-guest.ts'
 import { ExecError } from '../../jobs/errors.ts'
 import { openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
-import { openImageRoot } from '../../jobs/root.ts'
+import { openImageRoot, type ExecRoot } from '../../jobs/root.ts'
 import { type GuestFolder, guestMounts, guestShares, keepKind, pathOfKept } from '../../jobs/kept-machine.ts'
 import { LinuxSystem } from '../../jobs/linux-guest.ts'
 import { GuestFiles } from '../../jobs/lookup.ts'
@@ -25,14 +26,12 @@ import { type ModuleShare, openModules } from '../../jobs/module-share.ts'
 import { OwnSystem } from '../../jobs/own-guest.ts'
 import { readProgram } from '../../jobs/program.ts'
 import { MachineRecordings, type RecordedHow } from '../../jobs/recordings.ts'
-import type { ExecRoot } from '../../jobs/root.ts'
 import { stillShare } from '../../jobs/view-share.ts'
 import { LocalShare } from '../../machine/share/local-share.ts'
 import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
 import { parseSharedFolder } from '../../options/container-options.ts'
 import { packageVersion } from '../../package-version.ts'
-import type { OpenTestMachine } from '../test/machine.ts'
-import { openOwnMachine } from './own-machine.ts'
+import { type OpenTestMachine, openMachine, readMachine } from '../test/machine.ts'
 import type { RecordingHost } from './recordings.ts'
 
 /** A machine's kind and files, and the kept machine that it begins as. */
@@ -260,3 +259,46 @@ async function of<T>(name: string, done: Promise<T>): Promise<T> {
 
 /** A share whose folder is relative to the description's. */
 const resolveShare = (folder: string, text: string): string => (text.startsWith('/') ? text : `${folder}/${text}`)
+
+/** Options of a machine's file that are the cluster's, and what has their place there. */
+const OF_CLUSTER: Readonly<Record<string, string>> = {
+  ...{ arch: "the cluster's file has it", cpus: "the cluster's file has it", memory: "the cluster's file has it" },
+  ...{ nic: 'its network is that of the cluster', netdev: 'its network is that of the cluster' },
+}
+
+/** Opens the files of a machine. @param tell - is told a notice @throws CliError `ERR_INPUT`, ClusterError `ERR_CLUSTER` that names the machine */
+async function openOwnMachine(
+  path: string,
+  machine: PlacedMachine,
+  tell: (text: string) => void,
+): Promise<OpenTestMachine> {
+  const { name, arch, cpus, memory, disk } = machine
+  const wrong = (why: string): ClusterError => new ClusterError('ERR_CLUSTER', `machine ${name}: ${why}`)
+  const described = contentsOf(path)
+  const other = Object.keys(described).find((key) => key in OF_CLUSTER)
+  if (other !== undefined) throw wrong(`${path}: ${other}: ${OF_CLUSTER[other]}; leave it out`)
+  const own = { arch: arch === 'arm64' ? 'arm64' : 'amd64', cpus, memory: `${Math.ceil(memory / 2 ** 20)}M` }
+  const opened = await openMachine(readMachine(path, '', { ...described, ...own }), {
+    stderr: { write: (line) => tell(String(line).replaceAll(/^retrap: |\n$/g, '')), on: () => undefined },
+    isReplay: false,
+  })
+  const { drives = [] } = opened.machine
+  const bytes = drives[0]?.medium?.properties.bytes ?? 0
+  const why =
+    drives.length > 1
+      ? 'it has several disks, and a machine of a cluster has one'
+      : drives.length === 1 && disk === undefined
+        ? 'it has a disk image: expected `disk`, the size of the disk that the image is put on'
+        : drives.length === 0 && disk !== undefined
+          ? 'it has `disk`, and its file names no disk image'
+          : bytes > (disk?.size ?? 0)
+            ? `its disk image has ${bytes} bytes, which are more than those of \`disk\``
+            : undefined
+  if (why === undefined) return opened
+  await opened.close()
+  throw wrong(why)
+}
+
+/** The file of `retrap run` that describes a machine. */
+const contentsOf = (path: string): Readonly<Record<string, unknown>> =>
+  attempt(path, () => JSON.parse(readFileSync(path, 'utf8')) as Readonly<Record<string, unknown>>)
