@@ -5,11 +5,12 @@ import {
   MODE_32,
   MODE_64,
   OperandKind,
+  REGISTER_KINDS,
   type CodeInfo,
   type OperandSpec,
 } from '@retrap/x86-decoder'
 import { aliasesOf, sizesOf } from './aliases.ts'
-import { writableSize, type Field, type Form, type SizePrefix, type Slot } from './form.ts'
+import { writableSize, type Form, type SizePrefix, type Slot } from './form.ts'
 import { allowsEncoding, type EncodingKind } from './prefixes.ts'
 import { withoutRounding } from './match.ts'
 import { kindsOf, takesKinds } from './operand-kinds.ts'
@@ -28,42 +29,6 @@ function vectorClass(size: number): 'xmm' | 'ymm' | 'zmm' {
 const NUMBER_BX = 3
 const NUMBER_SI = 6
 const NUMBER_DI = 7
-
-type SlotClass = RegisterClass | 'general' | 'vector'
-
-/** Operands in registers: class, with `general` and `vector` by size, and the field that names the register. */
-const REGISTER_SLOTS: ReadonlyMap<OperandKind, readonly [SlotClass, Field]> = new Map([
-  [OperandKind.REG, ['general', 'reg']],
-  [OperandKind.RM_REG, ['general', 'rm']],
-  [OperandKind.OPCODE_REG, ['general', 'opcode']],
-  [OperandKind.VVVV_REG, ['general', 'vvvv']],
-  [OperandKind.SEGMENT_REG, ['segment', 'reg']],
-  [OperandKind.CONTROL_REG, ['control', 'reg']],
-  [OperandKind.DEBUG_REG, ['debug', 'reg']],
-  [OperandKind.MMX_REG, ['mmx', 'reg']],
-  [OperandKind.MMX_RM_REG, ['mmx', 'rm']],
-  [OperandKind.XMM_REG, ['vector', 'reg']],
-  [OperandKind.XMM_RM_REG, ['vector', 'rm']],
-  [OperandKind.XMM_VVVV, ['vector', 'vvvv']],
-  [OperandKind.XMM_IS4, ['vector', 'is4']],
-  [OperandKind.MASK_REG, ['mask', 'reg']],
-  [OperandKind.MASK_RM_REG, ['mask', 'rm']],
-  [OperandKind.MASK_VVVV, ['mask', 'vvvv']],
-  [OperandKind.BOUND_REG, ['bound', 'reg']],
-  [OperandKind.TILE_REG, ['tile', 'reg']],
-  [OperandKind.TILE_RM_REG, ['tile', 'rm']],
-  [OperandKind.TILE_VVVV, ['tile', 'vvvv']],
-  [OperandKind.STI, ['x87', 'rm']],
-])
-
-/** Classes of operands in a register or memory. */
-const RM_SLOTS: ReadonlyMap<OperandKind, SlotClass> = new Map([
-  [OperandKind.RM, 'general'],
-  [OperandKind.MMX_RM, 'mmx'],
-  [OperandKind.XMM_RM, 'vector'],
-  [OperandKind.MASK_RM, 'mask'],
-  [OperandKind.BOUND_RM, 'bound'],
-])
 
 /** Operands whose kind says all. */
 const WHOLE_SLOTS: ReadonlyMap<OperandKind, Slot> = new Map<OperandKind, Slot>([
@@ -87,12 +52,13 @@ const WHOLE_SLOTS: ReadonlyMap<OperandKind, Slot> = new Map<OperandKind, Slot>([
 /** One operand of the table as a slot. */
 function slotOf(operand: OperandSpec, row: CodeInfo): Slot {
   const { kind, size, memorySize, register } = operand
-  const classOf = (of: SlotClass): RegisterClass =>
-    of === 'general' ? generalClass(size) : of === 'vector' ? vectorClass(size) : of
-  const inRegister = REGISTER_SLOTS.get(kind)
-  if (inRegister !== undefined) return { kind: 'register', class: classOf(inRegister[0]), field: inRegister[1] }
-  const either = RM_SLOTS.get(kind)
-  if (either !== undefined) return { kind: 'rm', class: classOf(either), size: memorySize }
+  const [operandClass = 'general', place = 'fixed'] = REGISTER_KINDS[kind] ?? []
+  if (place !== 'fixed' && place !== 'index') {
+    const registerClass =
+      operandClass === 'general' ? generalClass(size) : operandClass === 'vector' ? vectorClass(size) : operandClass
+    if (place === 'rm') return { kind: 'rm', class: registerClass, size: memorySize }
+    return { kind: 'register', class: registerClass, field: place === 'rm-register' ? 'rm' : place }
+  }
   switch (kind) {
     case OperandKind.MEM:
       return { kind: 'memory', size: writableSize(memorySize) }

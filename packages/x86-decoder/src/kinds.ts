@@ -114,6 +114,62 @@ export const OperandKind = {
 /** A value of `OperandKind`. */
 export type OperandKind = (typeof OperandKind)[keyof typeof OperandKind]
 
+/** Class of an operand's register: `general` and `vector` registers have several sizes. */
+export type OperandClass =
+  | 'general'
+  | 'segment'
+  | 'control'
+  | 'debug'
+  | 'mmx'
+  | 'vector'
+  | 'mask'
+  | 'tile'
+  | 'bound'
+  | 'x87'
+
+/**
+ * Where an operand's register is named. `rm`: in ModRM.rm, unless ModRM names memory; `rm-register`: in ModRM.rm; `is4`: in bits 7:4
+ * of an immediate; `fixed`: in the row; `index`: in the SIB byte of a memory operand (VSIB).
+ */
+export type OperandPlace = 'reg' | 'rm' | 'rm-register' | 'opcode' | 'vvvv' | 'is4' | 'fixed' | 'index'
+
+/** Class and place of the register, of operands that are or may be in registers. */
+export const REGISTER_KINDS: {
+  readonly [Kind in OperandKind]?: readonly [registerClass: OperandClass, place: OperandPlace]
+} = {
+  [OperandKind.REG]: ['general', 'reg'],
+  [OperandKind.RM]: ['general', 'rm'],
+  [OperandKind.RM_REG]: ['general', 'rm-register'],
+  [OperandKind.OPCODE_REG]: ['general', 'opcode'],
+  [OperandKind.VVVV_REG]: ['general', 'vvvv'],
+  [OperandKind.FIXED_REG]: ['general', 'fixed'],
+  [OperandKind.SEGMENT_REG]: ['segment', 'reg'],
+  [OperandKind.FIXED_SEGMENT]: ['segment', 'fixed'],
+  [OperandKind.CONTROL_REG]: ['control', 'reg'],
+  [OperandKind.DEBUG_REG]: ['debug', 'reg'],
+  [OperandKind.MMX_REG]: ['mmx', 'reg'],
+  [OperandKind.MMX_RM]: ['mmx', 'rm'],
+  [OperandKind.MMX_RM_REG]: ['mmx', 'rm-register'],
+  [OperandKind.XMM_REG]: ['vector', 'reg'],
+  [OperandKind.XMM_RM]: ['vector', 'rm'],
+  [OperandKind.XMM_RM_REG]: ['vector', 'rm-register'],
+  [OperandKind.XMM_VVVV]: ['vector', 'vvvv'],
+  [OperandKind.XMM_IS4]: ['vector', 'is4'],
+  [OperandKind.XMM_FIXED]: ['vector', 'fixed'],
+  [OperandKind.VSIB]: ['vector', 'index'],
+  [OperandKind.MASK_REG]: ['mask', 'reg'],
+  [OperandKind.MASK_RM]: ['mask', 'rm'],
+  [OperandKind.MASK_RM_REG]: ['mask', 'rm-register'],
+  [OperandKind.MASK_VVVV]: ['mask', 'vvvv'],
+  [OperandKind.TILE_REG]: ['tile', 'reg'],
+  [OperandKind.TILE_RM_REG]: ['tile', 'rm-register'],
+  [OperandKind.TILE_VVVV]: ['tile', 'vvvv'],
+  [OperandKind.BOUND_REG]: ['bound', 'reg'],
+  [OperandKind.BOUND_RM]: ['bound', 'rm'],
+  [OperandKind.ST0]: ['x87', 'fixed'],
+  [OperandKind.STI]: ['x87', 'rm-register'],
+}
+
 /** `decodeInto`: an instruction was decoded. */
 export const DECODED = 0
 /** `decodeInto`: the bytes are no instruction; the processor raises #UD (or #GP when longer than 15 bytes). */

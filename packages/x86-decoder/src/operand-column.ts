@@ -1,5 +1,5 @@
 /** Reads the operand column of a row, in the notation that `rows.ts` explains. */
-import { OperandKind } from './kinds.ts'
+import { OperandKind, type OperandPlace, REGISTER_KINDS } from './kinds.ts'
 
 /** An operand of a form. Sizes in bytes. */
 export interface FormOperand {
@@ -116,46 +116,8 @@ const LETTERS: Readonly<Record<string, OperandKind>> = {
   bE: OperandKind.BOUND_RM,
 }
 
-const VECTOR_KINDS: readonly OperandKind[] = [
-  OperandKind.XMM_RM,
-  OperandKind.XMM_REG,
-  OperandKind.XMM_RM_REG,
-  OperandKind.XMM_VVVV,
-  OperandKind.VSIB,
-]
-/** Kinds whose operand may be a register of ModRM.rm or memory. */
-const RM_KINDS: readonly OperandKind[] = [
-  OperandKind.RM,
-  OperandKind.MMX_RM,
-  OperandKind.XMM_RM,
-  OperandKind.MASK_RM,
-  OperandKind.BOUND_RM,
-]
-/** Kinds that must be a register of ModRM.rm. */
-const RM_REGISTER_KINDS: readonly OperandKind[] = [
-  OperandKind.RM_REG,
-  OperandKind.MMX_RM_REG,
-  OperandKind.XMM_RM_REG,
-  OperandKind.MASK_RM_REG,
-  OperandKind.TILE_RM_REG,
-  OperandKind.STI,
-]
-/** Kinds that take part of a ModRM byte. */
-const MODRM_KINDS: readonly OperandKind[] = [
-  ...RM_KINDS,
-  ...RM_REGISTER_KINDS,
-  OperandKind.MEM,
-  OperandKind.VSIB,
-  OperandKind.REG,
-  OperandKind.SEGMENT_REG,
-  OperandKind.CONTROL_REG,
-  OperandKind.DEBUG_REG,
-  OperandKind.MMX_REG,
-  OperandKind.XMM_REG,
-  OperandKind.MASK_REG,
-  OperandKind.TILE_REG,
-  OperandKind.BOUND_REG,
-]
+/** Places that are part of a ModRM byte. */
+const MODRM_PLACES: readonly (OperandPlace | undefined)[] = ['reg', 'rm', 'rm-register', 'index']
 
 /** Size in bytes of suffix `s` when the form's operand size (or address size, for `as`) is `bits`. */
 function sizeOf(suffix: string, bits: number): number {
@@ -230,7 +192,7 @@ function operandAt(text: string, bits: number, second: boolean): FormOperand {
     else kind = bits === 64 ? OperandKind.IMM32_SX : OperandKind.IMM32
   }
   if (kind === undefined) throw new Error(`opcode table: no operand "${text}"`)
-  const isVector = VECTOR_KINDS.includes(kind)
+  const isVector = REGISTER_KINDS[kind]?.[0] === 'vector'
   const isMmx = kind === OperandKind.MMX_RM
   const isBound = kind === OperandKind.BOUND_RM || kind === OperandKind.BOUND_REG
   return {
@@ -340,9 +302,10 @@ function readShape(texts: readonly string[], bits: number): Shape {
   let mod = 3
   let modrm = false
   for (const { kind } of operands) {
-    if (kind === OperandKind.MEM || kind === OperandKind.VSIB) mod = 1
-    else if (RM_REGISTER_KINDS.includes(kind)) mod = 2
-    if (MODRM_KINDS.includes(kind)) modrm = true
+    const place = REGISTER_KINDS[kind]?.[1]
+    if (kind === OperandKind.MEM || place === 'index') mod = 1
+    else if (place === 'rm-register') mod = 2
+    if (kind === OperandKind.MEM || MODRM_PLACES.includes(place)) modrm = true
   }
   return { operands, immediate: immediateOf(operands), mod, modrm, isByte: operands.some(isByteInteger) }
 }

@@ -1,17 +1,23 @@
 /** Names of operands as the manuals write them. A build for machines leaves them out: `build/plugins.ts`. */
-import { OperandKind } from './kinds.ts'
+import { type OperandClass, OperandKind, REGISTER_KINDS } from './kinds.ts'
 import type { Form } from './rows.ts'
 
 const VECTOR_LETTERS: Readonly<Record<number, string>> = { 16: 'x', 32: 'y', 64: 'z' }
 
+const CLASS_NAMES: { readonly [Class in OperandClass]?: string } = {
+  segment: 'Sreg',
+  control: 'CRn',
+  debug: 'DRn',
+  mmx: 'mm',
+  mask: 'k',
+  tile: 'tmm',
+  bound: 'bnd',
+}
+
 /** Kinds with a fixed name. */
-const NAMES: Readonly<Partial<Record<OperandKind, string>>> = {
+const NAMES: { readonly [Kind in OperandKind]?: string } = {
   ...{ [OperandKind.ONE]: '1', [OperandKind.IMM4]: 'imm4', [OperandKind.DFV]: 'dfv', [OperandKind.ABS64]: 'target64' },
-  ...{ [OperandKind.SEGMENT_REG]: 'Sreg', [OperandKind.CONTROL_REG]: 'CRn', [OperandKind.DEBUG_REG]: 'DRn' },
-  ...{ [OperandKind.MMX_REG]: 'mm', [OperandKind.MMX_RM_REG]: 'mm', [OperandKind.XMM_FIXED]: 'XMM0' },
-  ...{ [OperandKind.MASK_REG]: 'k', [OperandKind.MASK_RM_REG]: 'k', [OperandKind.MASK_VVVV]: 'k' },
-  ...{ [OperandKind.TILE_REG]: 'tmm', [OperandKind.TILE_RM_REG]: 'tmm', [OperandKind.TILE_VVVV]: 'tmm' },
-  ...{ [OperandKind.ST0]: 'ST(0)', [OperandKind.STI]: 'ST(i)', [OperandKind.BOUND_REG]: 'bnd' },
+  ...{ [OperandKind.ST0]: 'ST(0)', [OperandKind.STI]: 'ST(i)', [OperandKind.XMM_FIXED]: 'XMM0' },
   ...{ [OperandKind.REL8]: 'rel8', [OperandKind.REL16]: 'rel16', [OperandKind.REL32]: 'rel32' },
 }
 
@@ -21,13 +27,6 @@ export function operandName(form: Form, position: number): string {
   const bits = size * 8
   const memory = memorySize === 0 ? 'm' : `m${memorySize * 8}`
   switch (kind) {
-    case OperandKind.REG:
-    case OperandKind.OPCODE_REG:
-    case OperandKind.VVVV_REG:
-    case OperandKind.RM_REG:
-      return `r${bits}`
-    case OperandKind.RM:
-      return size === memorySize ? `r/m${bits}` : `r${bits}/${memory}`
     case OperandKind.VSIB:
       return `vm${memorySize * 8}${VECTOR_LETTERS[size]!}`
     case OperandKind.MEM:
@@ -41,24 +40,17 @@ export function operandName(form: Form, position: number): string {
     }
     case OperandKind.FIXED_SEGMENT:
       return ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'][register]!
-    case OperandKind.MMX_RM:
-      return `mm/${memory}`
-    case OperandKind.XMM_REG:
-    case OperandKind.XMM_RM_REG:
-    case OperandKind.XMM_VVVV:
-    case OperandKind.XMM_IS4:
-      return `${VECTOR_LETTERS[size]!}mm`
-    case OperandKind.XMM_RM:
-      return `${VECTOR_LETTERS[size]!}mm/${memory}`
-    case OperandKind.MASK_RM:
-      return `k/${memory}`
-    case OperandKind.BOUND_RM:
-      return `bnd/${memory}`
     case OperandKind.FAR_POINTER:
       return size === 4 ? 'ptr16:16' : 'ptr16:32'
     case OperandKind.MOFFS:
       return `moffs${bits}`
-    default:
-      return NAMES[kind] ?? `imm${bits}`
+    default: {
+      const [registerClass, place] = REGISTER_KINDS[kind] ?? []
+      if (registerClass === undefined || NAMES[kind] !== undefined) return NAMES[kind] ?? `imm${bits}`
+      const vector = `${VECTOR_LETTERS[size]!}mm`
+      const name = registerClass === 'vector' ? vector : (CLASS_NAMES[registerClass] ?? `r${bits}`)
+      if (place !== 'rm') return name
+      return registerClass === 'general' && size === memorySize ? `r/m${bits}` : `${name}/${memory}`
+    }
   }
 }

@@ -2,7 +2,15 @@
 import type { CodeInfo } from './code-info.ts'
 import { codeInfo } from './codes.ts'
 import type { Instruction } from './instruction.ts'
-import { OperandKind, PREFIX_EVEX, PREFIX_REX, REGISTER_HIGH_BYTE, REGISTER_RIP } from './kinds.ts'
+import {
+  OperandKind,
+  type OperandPlace,
+  PREFIX_EVEX,
+  PREFIX_REX,
+  REGISTER_HIGH_BYTE,
+  REGISTER_KINDS,
+  REGISTER_RIP,
+} from './kinds.ts'
 
 /** Byte registers 4 to 7 are AH to BH unless a REX, REX2 or EVEX prefix makes them SPL to DIL. */
 function byteRegister(insn: Instruction, register: number): number {
@@ -20,48 +28,28 @@ function byteRegister(insn: Instruction, register: number): number {
 export function operandRegister(insn: Instruction, i: number): number {
   const operand = codeInfo(insn.code).operands[i]
   if (operand === undefined) return -1
-  switch (operand.kind) {
-    case OperandKind.REG:
-      return operand.size === 1 ? byteRegister(insn, insn.reg) : insn.reg
-    case OperandKind.RM:
-    case OperandKind.RM_REG:
-      if (insn.isMemory !== 0) return -1
-      return operand.size === 1 ? byteRegister(insn, insn.rm) : insn.rm
-    case OperandKind.OPCODE_REG:
-      return operand.size === 1 ? byteRegister(insn, insn.opcodeReg) : insn.opcodeReg
-    case OperandKind.VVVV_REG:
-      return operand.size === 1 ? byteRegister(insn, insn.vvvv) : insn.vvvv
-    case OperandKind.XMM_VVVV:
-    case OperandKind.MASK_VVVV:
-    case OperandKind.TILE_VVVV:
-      return insn.vvvv
-    case OperandKind.FIXED_REG:
-    case OperandKind.FIXED_SEGMENT:
-    case OperandKind.XMM_FIXED:
-    case OperandKind.ST0:
-      return operand.register
-    case OperandKind.SEGMENT_REG:
-    case OperandKind.CONTROL_REG:
-    case OperandKind.DEBUG_REG:
-    case OperandKind.MMX_REG:
-    case OperandKind.XMM_REG:
-    case OperandKind.MASK_REG:
-    case OperandKind.BOUND_REG:
-    case OperandKind.TILE_REG:
+  const [registerClass, place] = REGISTER_KINDS[operand.kind] ?? []
+  const number = registerAt(insn, place, operand.register)
+  const isByte = registerClass === 'general' && operand.size === 1 && place !== 'fixed'
+  return isByte ? byteRegister(insn, number) : number
+}
+
+function registerAt(insn: Instruction, place: OperandPlace | undefined, fixed: number): number {
+  switch (place) {
+    case 'reg':
       return insn.reg
-    case OperandKind.MMX_RM:
-    case OperandKind.XMM_RM:
-    case OperandKind.MASK_RM:
-    case OperandKind.BOUND_RM:
+    case 'rm':
       return insn.isMemory === 0 ? insn.rm : -1
-    case OperandKind.MMX_RM_REG:
-    case OperandKind.XMM_RM_REG:
-    case OperandKind.MASK_RM_REG:
-    case OperandKind.TILE_RM_REG:
-    case OperandKind.STI:
+    case 'rm-register':
       return insn.rm
-    case OperandKind.XMM_IS4:
+    case 'opcode':
+      return insn.opcodeReg
+    case 'vvvv':
+      return insn.vvvv
+    case 'is4':
       return (insn.immLo >> 4) & (insn.mode === 64 ? 15 : 7)
+    case 'fixed':
+      return fixed
     default:
       return -1
   }
@@ -69,13 +57,10 @@ export function operandRegister(insn: Instruction, i: number): number {
 
 /** Whether operand `i` is in memory. */
 export function operandIsMemory(insn: Instruction, i: number): boolean {
-  switch (codeInfo(insn.code).operands[i]?.kind) {
-    case OperandKind.RM:
-    case OperandKind.MMX_RM:
-    case OperandKind.XMM_RM:
-    case OperandKind.MASK_RM:
-    case OperandKind.BOUND_RM:
-      return insn.isMemory !== 0
+  const kind = codeInfo(insn.code).operands[i]?.kind
+  switch (kind) {
+    case undefined:
+      return false
     case OperandKind.MEM:
     case OperandKind.VSIB:
     case OperandKind.MOFFS:
@@ -84,7 +69,7 @@ export function operandIsMemory(insn: Instruction, i: number): boolean {
     case OperandKind.XLAT:
       return true
     default:
-      return false
+      return REGISTER_KINDS[kind]?.[1] === 'rm' && insn.isMemory !== 0
   }
 }
 

@@ -1,5 +1,5 @@
 /** Names of registers, in lower case as assemblers spell them. */
-import { OperandKind, REGISTER_HIGH_BYTE, REGISTER_RIP } from './kinds.ts'
+import { type OperandClass, type OperandKind, REGISTER_HIGH_BYTE, REGISTER_KINDS, REGISTER_RIP } from './kinds.ts'
 
 const LOW = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di']
 
@@ -39,45 +39,29 @@ export function segmentRegisterName(segment: number): string {
   return SEGMENTS[segment]!
 }
 
+/** Letters before the number in the names of classes that have no names of another form. */
+const PREFIXES: { readonly [Class in OperandClass]?: string } = {
+  control: 'cr',
+  debug: 'dr',
+  mmx: 'mm',
+  mask: 'k',
+  bound: 'bnd',
+  tile: 'tmm',
+}
+
 /** Name of the register that an operand of `kind` and `size` (bytes) is. */
 export function registerName(kind: OperandKind, size: number, register: number): string {
-  switch (kind) {
-    case OperandKind.SEGMENT_REG:
-    case OperandKind.FIXED_SEGMENT:
+  const registerClass = REGISTER_KINDS[kind]?.[0] ?? 'general'
+  switch (registerClass) {
+    case 'general':
+      return generalRegisterName(register, size)
+    case 'segment':
       return segmentRegisterName(register)
-    case OperandKind.CONTROL_REG:
-      return `cr${register}`
-    case OperandKind.DEBUG_REG:
-      return `dr${register}`
-    case OperandKind.MMX_REG:
-    case OperandKind.MMX_RM:
-    case OperandKind.MMX_RM_REG:
-      return `mm${register}`
-    case OperandKind.XMM_REG:
-    case OperandKind.XMM_RM:
-    case OperandKind.XMM_RM_REG:
-    case OperandKind.XMM_VVVV:
-    case OperandKind.XMM_IS4:
-    case OperandKind.XMM_FIXED:
-    case OperandKind.VSIB:
+    case 'vector':
       return `${size === 64 ? 'z' : size === 32 ? 'y' : 'x'}mm${register}`
-    case OperandKind.MASK_REG:
-    case OperandKind.MASK_RM:
-    case OperandKind.MASK_RM_REG:
-    case OperandKind.MASK_VVVV:
-      return `k${register}`
-    case OperandKind.BOUND_REG:
-    case OperandKind.BOUND_RM:
-      return `bnd${register}`
-    case OperandKind.TILE_REG:
-    case OperandKind.TILE_RM_REG:
-    case OperandKind.TILE_VVVV:
-      return `tmm${register}`
-    case OperandKind.ST0:
-      return 'st'
-    case OperandKind.STI:
+    case 'x87':
       return register === 0 ? 'st' : `st(${register})`
     default:
-      return generalRegisterName(register, size)
+      return `${PREFIXES[registerClass]!}${register}`
   }
 }

@@ -19,23 +19,11 @@ export interface UsedRegister {
   readonly access: OperandAccess
 }
 
-/** A memory operand in use. */
-export interface UsedMemory {
-  /** Names of registers, or undefined. The values are those before the instruction. */
-  readonly segment: string
-  /** Name of the base register, or undefined. */
-  readonly base: string | undefined
-  /** Name of the index register, or undefined. */
-  readonly index: string | undefined
-  /** 1, 2, 4 or 8. */
-  readonly scale: number
-  /** Signed. RIP-relative: from the end of the instruction. */
-  readonly displacement: bigint
-  /** Bytes; 0 = varying. */
-  readonly size: number
-  /** How the instruction accesses the memory. */
-  readonly access: OperandAccess
-}
+/**
+ * A memory operand in use. The values of its registers are those before the instruction; a RIP-relative displacement counts from
+ * the instruction's end.
+ */
+export interface UsedMemory extends Omit<MemoryOperand, 'kind' | 'address' | 'broadcast'> {}
 
 /** The resources that an instruction uses. */
 export interface UsedResources {
