@@ -15,7 +15,15 @@ import {
 import type { Operand } from './decode.ts'
 import { codeInfo } from './codes.ts'
 import type { CodeInfo } from './code-info.ts'
-import { OperandKind, PREFIX_EVEX, PREFIX_REX, REGISTER_RIP, REGISTER_HIGH_BYTE } from './kinds.ts'
+import {
+  OperandKind,
+  type OperandPlace,
+  PREFIX_EVEX,
+  PREFIX_REX,
+  REGISTER_HIGH_BYTE,
+  REGISTER_KINDS,
+  REGISTER_RIP,
+} from './kinds.ts'
 import { isIrregular } from './line-cache.ts'
 import type { Field, Template } from './line-writer.ts'
 import type { Instruction } from './instruction.ts'
@@ -96,39 +104,25 @@ export const KIND_IRREGULAR = 4
 /** On nothing: no instruction. */
 export const KIND_INVALID = 5
 
-/** Whether the line of such an operand does not depend on the numbers of registers. */
-function isPlain(kind: OperandKind): boolean {
-  switch (kind) {
-    case OperandKind.REG:
-    case OperandKind.RM:
-    case OperandKind.RM_REG:
-    case OperandKind.MEM:
-    case OperandKind.OPCODE_REG:
-    case OperandKind.VVVV_REG:
-    case OperandKind.FIXED_REG:
-    case OperandKind.ONE:
-    case OperandKind.MMX_REG:
-    case OperandKind.MMX_RM:
-    case OperandKind.MMX_RM_REG:
-    case OperandKind.XMM_REG:
-    case OperandKind.XMM_RM:
-    case OperandKind.XMM_RM_REG:
-    case OperandKind.XMM_VVVV:
-    case OperandKind.IMM8:
-    case OperandKind.IMM8_SX:
-    case OperandKind.IMM16:
-    case OperandKind.IMM32:
-    case OperandKind.IMM32_SX:
-    case OperandKind.IMM64:
-    case OperandKind.IMM8_SECOND:
-    case OperandKind.REL8:
-    case OperandKind.REL16:
-    case OperandKind.REL32:
-      return true
-    default:
-      return false
-  }
-}
+/** Kinds of operands without a marked register whose line does not depend on the numbers of registers. */
+const PLAIN_KINDS: readonly OperandKind[] = [
+  OperandKind.MEM,
+  OperandKind.FIXED_REG,
+  OperandKind.ONE,
+  OperandKind.IMM8,
+  OperandKind.IMM8_SX,
+  OperandKind.IMM16,
+  OperandKind.IMM32,
+  OperandKind.IMM32_SX,
+  OperandKind.IMM64,
+  OperandKind.IMM8_SECOND,
+  OperandKind.REL8,
+  OperandKind.REL16,
+  OperandKind.REL32,
+]
+
+const isPlain = (kind: OperandKind): boolean => PLAIN_KINDS.includes(kind) || sourceOf(kind) >= 0
+
 /** Returns the inputs that lines of a code depend on: a `KIND_*`. */
 export function lineKind(info: CodeInfo): number {
   if (info.code === 0) return KIND_INVALID
@@ -139,46 +133,28 @@ export function lineKind(info: CodeInfo): number {
   return operands.some(({ kind, size }) => size === 1 && sourceOf(kind) >= 0) ? KIND_BYTE_FORM : KIND_FORM
 }
 
+const SOURCES: { readonly [Place in OperandPlace]?: number } = {
+  reg: SOURCE_REG,
+  rm: SOURCE_RM,
+  'rm-register': SOURCE_RM,
+  opcode: SOURCE_OPCODE,
+  vvvv: SOURCE_VVVV,
+}
+
 /** Returns the source of an operand's register number; -1 if it has no marked register. */
 function sourceOf(kind: OperandKind): number {
-  switch (kind) {
-    case OperandKind.REG:
-    case OperandKind.MMX_REG:
-    case OperandKind.XMM_REG:
-      return SOURCE_REG
-    case OperandKind.RM:
-    case OperandKind.RM_REG:
-    case OperandKind.MMX_RM:
-    case OperandKind.MMX_RM_REG:
-    case OperandKind.XMM_RM:
-    case OperandKind.XMM_RM_REG:
-      return SOURCE_RM
-    case OperandKind.OPCODE_REG:
-      return SOURCE_OPCODE
-    case OperandKind.VVVV_REG:
-    case OperandKind.XMM_VVVV:
-      return SOURCE_VVVV
-    default:
-      return -1
-  }
+  const [registerClass, place] = REGISTER_KINDS[kind] ?? []
+  const isMarked = registerClass === 'general' || registerClass === 'mmx' || registerClass === 'vector'
+  return isMarked && place !== undefined ? (SOURCES[place] ?? -1) : -1
 }
 
 /** The class of an operand's register. */
 function namesOf(kind: OperandKind, size: number, prefixes: number): number {
-  switch (kind) {
-    case OperandKind.MMX_REG:
-    case OperandKind.MMX_RM:
-    case OperandKind.MMX_RM_REG:
-      return NAMES_MMX
-    case OperandKind.XMM_REG:
-    case OperandKind.XMM_RM:
-    case OperandKind.XMM_RM_REG:
-    case OperandKind.XMM_VVVV:
-      return size === 64 ? NAMES_ZMM : size === 32 ? NAMES_YMM : NAMES_XMM
-    default:
-      if (size === 1) return (prefixes & (PREFIX_REX | PREFIX_EVEX)) === 0 ? NAMES_BYTE : NAMES_LOW_BYTE
-      return generalNames(size)
-  }
+  const registerClass = REGISTER_KINDS[kind]?.[0]
+  if (registerClass === 'mmx') return NAMES_MMX
+  if (registerClass === 'vector') return size === 64 ? NAMES_ZMM : size === 32 ? NAMES_YMM : NAMES_XMM
+  if (size === 1) return (prefixes & (PREFIX_REX | PREFIX_EVEX)) === 0 ? NAMES_BYTE : NAMES_LOW_BYTE
+  return generalNames(size)
 }
 
 const generalNames = (size: number): number => (size === 8 ? NAMES_QWORD : size === 4 ? NAMES_DWORD : NAMES_WORD)

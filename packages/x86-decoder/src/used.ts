@@ -4,7 +4,7 @@ import { codeInfo } from './codes.ts'
 import { type MemoryOperand, operandsOf, type RegisterOperand } from './decode.ts'
 import { DecoderError, shown } from './errors.ts'
 import { Instruction } from './instruction.ts'
-import { OperandKind, PREFIX_REP, PREFIX_REPNE, PREFIX_REX_W } from './kinds.ts'
+import { OperandKind, PREFIX_REP, PREFIX_REPNE, PREFIX_REX_W, REGISTER_KINDS } from './kinds.ts'
 import { generalRegisterName, segmentRegisterName } from './registers.ts'
 import { impliedRows } from './table/implied.ts'
 
@@ -302,13 +302,8 @@ function addRegister(
   bits: number,
 ): void {
   const reads = bits & (READ | MAY_READ)
-  switch (kind) {
-    case OperandKind.REG:
-    case OperandKind.RM:
-    case OperandKind.RM_REG:
-    case OperandKind.OPCODE_REG:
-    case OperandKind.VVVV_REG:
-    case OperandKind.FIXED_REG:
+  switch (REGISTER_KINDS[kind]?.[0]) {
+    case 'general':
       // With a new data destination, or zeroed upper bits, APX writes the whole register.
       if ((bits & WRITE) !== 0 && reads === 0 && (info.evexNd === 1 || isConditionalMove(info))) {
         uses.general(register, 8, bits)
@@ -321,10 +316,7 @@ function addRegister(
         uses.general(register, isPart ? memorySize : size, bits)
       }
       break
-    case OperandKind.XMM_REG:
-    case OperandKind.XMM_RM:
-    case OperandKind.XMM_RM_REG:
-    case OperandKind.XMM_VVVV:
+    case 'vector':
       uses.add(name, reads)
       // Other encodings clear the bits above the vector.
       uses.add(info.encoding === 'legacy' ? name : `z${name.slice(1)}`, bits & ~reads)

@@ -1,5 +1,4 @@
-import { OperandKind } from '@retrap/x86-decoder'
-import type { CodeInfo, OperandSpec } from '@retrap/x86-decoder'
+import { OperandKind, REGISTER_KINDS, type CodeInfo, type OperandClass, type OperandSpec } from '@retrap/x86-decoder'
 import type { Form, FormOperand, OperandKind as FormKind, Repeat } from '../state/form.ts'
 
 /** Mnemonics whose behaviour depends on 64-bit mode beyond their operand size. */
@@ -35,6 +34,17 @@ export function isRelative(kind: number): boolean {
   return kind === OperandKind.REL8 || kind === OperandKind.REL16 || kind === OperandKind.REL32
 }
 
+/** Kinds of registers by class. */
+const REGISTERS: { readonly [Class in OperandClass]?: FormKind } = {
+  general: 'reg',
+  mmx: 'mmx',
+  vector: 'xmm',
+  mask: 'mask',
+  segment: 'system',
+  control: 'system',
+  debug: 'system',
+}
+
 function operandOf(spec: OperandSpec, info: CodeInfo, variant: Variant): FormOperand {
   const size = info.operandSize >> 3
   const memory = (): FormOperand => ({
@@ -42,52 +52,19 @@ function operandOf(spec: OperandSpec, info: CodeInfo, variant: Variant): FormOpe
     size: spec.memorySize,
     access: spec.access.replace('c', '') as 'r' | 'w' | 'rw' | 'n',
   })
-  const register = (kind: FormKind): FormOperand => ({ kind, size: spec.size })
   switch (spec.kind) {
-    case OperandKind.REG:
-    case OperandKind.RM_REG:
-    case OperandKind.OPCODE_REG:
-    case OperandKind.VVVV_REG:
-    case OperandKind.FIXED_REG:
-      return register('reg')
-    case OperandKind.RM:
-      return variant.memory ? memory() : register('reg')
     case OperandKind.MEM:
     case OperandKind.MOFFS:
     case OperandKind.XLAT:
     case OperandKind.STRING_SOURCE:
     case OperandKind.STRING_DESTINATION:
       return memory()
-    case OperandKind.MMX_REG:
-    case OperandKind.MMX_RM_REG:
-      return register('mmx')
-    case OperandKind.MMX_RM:
-      return variant.memory ? memory() : register('mmx')
-    case OperandKind.XMM_REG:
-    case OperandKind.XMM_RM_REG:
-    case OperandKind.XMM_VVVV:
-    case OperandKind.XMM_IS4:
-    case OperandKind.XMM_FIXED:
-      return register('xmm')
-    case OperandKind.XMM_RM:
-      return variant.memory ? memory() : register('xmm')
-    case OperandKind.MASK_REG:
-    case OperandKind.MASK_RM_REG:
-    case OperandKind.MASK_VVVV:
-      return register('mask')
-    case OperandKind.MASK_RM:
-      return variant.memory ? memory() : register('mask')
     case OperandKind.VSIB:
       return { kind: 'vsib', size: spec.size, access: 'r' }
     case OperandKind.ST0:
       return { kind: 'st0', size: 10 }
     case OperandKind.STI:
       return { kind: 'st', size: 10 }
-    case OperandKind.SEGMENT_REG:
-    case OperandKind.FIXED_SEGMENT:
-    case OperandKind.CONTROL_REG:
-    case OperandKind.DEBUG_REG:
-      return register('system')
     case OperandKind.REL8:
     case OperandKind.REL16:
     case OperandKind.REL32:
@@ -102,8 +79,12 @@ function operandOf(spec: OperandSpec, info: CodeInfo, variant: Variant): FormOpe
       return { kind: 'imm', size: 1 }
     case OperandKind.DFV:
       return { kind: 'flags', size: 0 }
-    default:
-      return { kind: 'imm', size: spec.size }
+    default: {
+      const [registerClass = 'bound', place] = REGISTER_KINDS[spec.kind] ?? []
+      const kind = REGISTERS[registerClass]
+      if (kind === undefined) return { kind: 'imm', size: spec.size }
+      return place === 'rm' && variant.memory ? memory() : { kind, size: spec.size }
+    }
   }
 }
 

@@ -1,5 +1,14 @@
-import { OperandKind, PREFIX_EVEX, PREFIX_REX, REGISTER_HIGH_BYTE } from '@retrap/x86-decoder'
-import type { Instruction, OperandSpec } from '@retrap/x86-decoder'
+import {
+  OperandKind,
+  PREFIX_EVEX,
+  PREFIX_REX,
+  REGISTER_HIGH_BYTE,
+  REGISTER_KINDS,
+  type Instruction,
+  type OperandClass,
+  type OperandPlace,
+  type OperandSpec,
+} from '@retrap/x86-decoder'
 import * as S from '../state/state-layout.ts'
 
 // Which part of an instruction names an operand's register.
@@ -37,47 +46,42 @@ export interface RegisterPlan {
 
 const CONTROL_OFFSETS: Readonly<Record<number, number>> = { 0: S.S_CR0, 2: S.S_CR2, 3: S.S_CR3, 4: S.S_CR4, 8: S.S_CR8 }
 
-/** By kind of operand: where its number comes from, the state offset of register 0, and bytes to the next register. */
-const PLACES: readonly (readonly [kind: number, from: number, at: number, bytes: number])[] = [
-  [OperandKind.REG, FROM_REG, S.S_GPR, 8],
-  [OperandKind.RM, FROM_RM_OR_MEMORY, S.S_GPR, 8],
-  [OperandKind.RM_REG, FROM_RM, S.S_GPR, 8],
-  [OperandKind.OPCODE_REG, FROM_OPCODE, S.S_GPR, 8],
-  [OperandKind.VVVV_REG, FROM_VVVV, S.S_GPR, 8],
-  [OperandKind.SEGMENT_REG, FROM_REG, S.S_SEGMENTS, S.SEG_BYTES],
-  [OperandKind.CONTROL_REG, FROM_REG, 0, 0],
-  [OperandKind.DEBUG_REG, FROM_REG, S.S_DR, 8],
-  [OperandKind.MMX_REG, FROM_REG, S.S_FPR, 16],
-  [OperandKind.MMX_RM, FROM_RM_OR_MEMORY, S.S_FPR, 16],
-  [OperandKind.MMX_RM_REG, FROM_RM, S.S_FPR, 16],
-  [OperandKind.XMM_REG, FROM_REG, S.S_XMM, 64],
-  [OperandKind.XMM_RM, FROM_RM_OR_MEMORY, S.S_XMM, 64],
-  [OperandKind.XMM_RM_REG, FROM_RM, S.S_XMM, 64],
-  [OperandKind.XMM_VVVV, FROM_VVVV, S.S_XMM, 64],
-  [OperandKind.XMM_IS4, FROM_IMMEDIATE, S.S_XMM, 64],
-  [OperandKind.VSIB, FROM_INDEX, S.S_XMM, 64],
-  [OperandKind.MASK_REG, FROM_REG, S.S_OPMASK, 8],
-  [OperandKind.MASK_RM, FROM_RM_OR_MEMORY, S.S_OPMASK, 8],
-  [OperandKind.MASK_RM_REG, FROM_RM, S.S_OPMASK, 8],
-  [OperandKind.MASK_VVVV, FROM_VVVV, S.S_OPMASK, 8],
-  [OperandKind.TILE_REG, FROM_REG, S.S_TMM, 1024],
-  [OperandKind.TILE_RM_REG, FROM_RM, S.S_TMM, 1024],
-  [OperandKind.TILE_VVVV, FROM_VVVV, S.S_TMM, 1024],
-  [OperandKind.DFV, FROM_SECOND_IMMEDIATE, 16, 1],
-]
+const SOURCES: Readonly<Record<OperandPlace, number>> = {
+  reg: FROM_REG,
+  rm: FROM_RM_OR_MEMORY,
+  'rm-register': FROM_RM,
+  opcode: FROM_OPCODE,
+  vvvv: FROM_VVVV,
+  is4: FROM_IMMEDIATE,
+  index: FROM_INDEX,
+  fixed: FROM_NOTHING,
+}
+
+/** State offset of register 0 of a class, and bytes to the next register. Operands of other classes have no offset. */
+const CLASSES: { readonly [Class in OperandClass]?: readonly [at: number, bytes: number] } = {
+  general: [S.S_GPR, 8],
+  segment: [S.S_SEGMENTS, S.SEG_BYTES],
+  control: [0, 0],
+  debug: [S.S_DR, 8],
+  mmx: [S.S_FPR, 16],
+  vector: [S.S_XMM, 64],
+  mask: [S.S_OPMASK, 8],
+  tile: [S.S_TMM, 1024],
+}
 
 /** Works out the plan of an operand. */
 export function registerPlan({ kind, size, register }: OperandSpec): RegisterPlan {
-  const [, from = FROM_NOTHING, at = fixedOffset(kind, register), bytes = 0] = PLACES.find(([of]) => of === kind) ?? []
-  return { from, at, bytes, isByte: at === S.S_GPR && size === 1, isControl: kind === OperandKind.CONTROL_REG }
-}
-
-/** State offset of a register that the operand itself names; 0 for memory and immediates. */
-function fixedOffset(kind: number, register: number): number {
-  if (kind === OperandKind.FIXED_SEGMENT) return S.S_SEGMENTS + S.SEG_BYTES * register
-  if (kind === OperandKind.XMM_FIXED) return S.S_XMM + 64 * register
-  if (kind !== OperandKind.FIXED_REG) return 0
-  return register >= REGISTER_HIGH_BYTE ? S.S_GPR + 8 * (register - REGISTER_HIGH_BYTE - 4) + 1 : S.S_GPR + 8 * register
+  const [registerClass, place = 'fixed'] = REGISTER_KINDS[kind] ?? []
+  const first = registerClass === undefined ? undefined : CLASSES[registerClass]
+  if (first === undefined) {
+    const [from, at, bytes] = kind === OperandKind.DFV ? [FROM_SECOND_IMMEDIATE, 16, 1] : [FROM_NOTHING, 0, 0]
+    return { from, at, bytes, isByte: false, isControl: false }
+  }
+  const isHigh = place === 'fixed' && register >= REGISTER_HIGH_BYTE
+  const number = place !== 'fixed' ? 0 : isHigh ? register - REGISTER_HIGH_BYTE - 4 : register
+  const at = first[0] + first[1] * number + (isHigh ? 1 : 0)
+  const isByte = at === S.S_GPR && size === 1
+  return { from: SOURCES[place], at, bytes: first[1], isByte, isControl: registerClass === 'control' }
 }
 
 /** State offset of the register that an operand names; 0 for memory and immediates. */
