@@ -1,20 +1,15 @@
-import { BlockError, type BlockProperties, type BlockRequest, type DiskGeometry } from '@retrap/device'
+import { BlockError, type BlockProperties, type BlockRequest } from '@retrap/device'
 import { ImageError, type BlockImage } from './image.ts'
+import type { Qcow2Options } from './qcow2/qcow2-image.ts'
 import { Requests, WHOLE } from './requests.ts'
 import type { BlockStorage } from './storage.ts'
 
 /** Options of {@link RawImage}. */
-export interface RawImageOptions {
+export interface RawImageOptions extends Pick<Qcow2Options, 'readOnly' | 'serialNumber' | 'geometry'> {
   /** Smallest unit of a transfer: 512 (default) or 4096. */
   readonly blockBytes?: 512 | 4096
   /** Unit without read-modify-write below it; default `blockBytes`. */
   readonly physicalBlockBytes?: number
-  /** Refuses writes even if the storage allows them. */
-  readonly readOnly?: boolean
-  /** Names the disk to the guest. */
-  readonly serialNumber?: string
-  /** Cylinders, heads and sectors for guests that ask for them. */
-  readonly geometry?: DiskGeometry
 }
 
 const MAXIMUM_BYTES = 1 << 20

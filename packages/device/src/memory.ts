@@ -1,4 +1,4 @@
-import type { RangeHandler } from './access.ts'
+import type { RangeHandler, RegionOptions } from './access.ts'
 
 /** Bytes of the smallest page of a guest. Sizes, windows and guest-physical addresses of owned memory are multiples of it. */
 export const MEMORY_PAGE_BYTES = 4096
@@ -90,17 +90,12 @@ export interface OwnedMemory {
 }
 
 /** Selects the part of an {@link OwnedMemory} that a mapping shows, and its rights. */
-export interface MemoryWindowOptions {
+export interface MemoryWindowOptions extends Pick<
+  RegionOptions,
+  'disabled' | 'maximumAccess' | 'minimumAccess' | 'priority'
+> {
   /** First byte of the memory in the window; a multiple of 4096. Default 0. */
   readonly offset?: number
   /** Size of the window; a multiple of 4096. Default: up to the memory's end. */
   readonly bytes?: number
-  /** Start disabled. Default false. */
-  readonly disabled?: boolean
-  /** As in `RegionOptions`, for accesses that are trapped. Default 4. */
-  readonly maximumAccess?: 1 | 2 | 4 | 8
-  /** As in `RegionOptions`, for accesses that are trapped. Default 1. */
-  readonly minimumAccess?: 1 | 2 | 4
-  /** As in `RegionOptions`, for accesses that are trapped. Default 0. */
-  readonly priority?: number
 }

@@ -3,7 +3,7 @@ import { SharedLines } from '@retrap/device/host'
 import { describeArgument } from '@retrap/basics'
 import { ApicBus } from './apic-bus.ts'
 import { checkInteger, checkMethod, checkObject, IrqchipError, regionFor, type StateRegion } from './arguments.ts'
-import type { ApicClock } from './time.ts'
+import type { LocalApicOptions } from './local-apic-options.ts'
 import { I8259_STATE_BYTES, I8259Pair } from './i8259.ts'
 import { IOAPIC_STATE_BYTES, IoApic } from './ioapic.ts'
 import { LOCAL_APIC_STATE_BYTES, wideDestination } from './apic-registers.ts'
@@ -11,20 +11,17 @@ import { LocalApic } from './local-apic.ts'
 import { Controller } from './saved-words.ts'
 
 /** Options of an {@link InterruptFabric}. */
-export interface InterruptFabricOptions {
+export interface InterruptFabricOptions extends Pick<
+  LocalApicOptions,
+  'clock' | 'timerHz' | 'tscHz' | 'x2apic' | 'physicalBits'
+> {
   /** vCPUs, 1–255. The first is the bootstrap processor. */
   readonly cpus: number
-  /** The machine's clock. */
-  readonly clock: ApicClock
   /**
    * The result of a local APIC's `events` has changed: the vCPU is to look at it, and to leave HLT if it is in it. Also
    * called where an interrupt can no longer be delivered. May be called while the vCPU accesses its own APIC.
    */
   wake(cpu: number): void
-  /** Frequency that the local APICs' timers divide. Default 1 GHz. */
-  readonly timerHz?: number
-  /** TSC frequency. Default 1 GHz. */
-  readonly tscHz?: number
   /**
    * Reads the time at which a vCPU's TSC reaches a value: nanoseconds of the clock, 64 bits; a time that has passed if it
    * has. Default: TSCs that were 0 at time 0.
@@ -32,10 +29,6 @@ export interface InterruptFabricOptions {
   tscToNs?(cpu: number, lo: number, hi: number, into: Word64): void
   /** APIC ID of each vCPU; default its index. */
   readonly apicIds?: readonly number[]
-  /** Whether local APICs have x2APIC mode. Default true. */
-  readonly x2apic?: boolean
-  /** Physical-address bits. Default 40. */
-  readonly physicalBits?: number
   /** Inputs of the I/O APIC, 24–48. Default 24. */
   readonly ioApicPins?: number | undefined
   /** `interruptFabricBytes(cpus)` of machine memory, zeroed; default a new buffer. */

@@ -1,6 +1,7 @@
 import { decodeState, PAGE_BYTES, type SnapshotSource } from '@retrap/snapshot'
 import { cutAt, RecordingError } from './errors.ts'
 import { decodeEvents, type EventBody, type RecordedEvent } from './events.ts'
+import type { StoredCheckpoint } from './checkpoint-store.ts'
 import { FileBlocks } from './file-blocks.ts'
 import { checkHeader, HEADER_BYTES, type Instant, type SectionName } from './format.ts'
 import { ZEROS } from './page-store.ts'
@@ -178,24 +179,8 @@ export class Recording {
   }
 }
 
-/** A checkpoint of a file, with all of memory. */
-export interface FileCheckpoint {
-  /** All state but the pages: plain data. */
-  readonly state: unknown
-  /** Numbers of the pages that are not zeros, from low to high. */
-  readonly gfns: Uint32Array
-  /**
-   * Returns the contents of a page, which are not to be written.
-   *
-   * @param index - in `gfns`
-   * @throws RecordingError `ERR_DAMAGED`
-   */
-  contents(index: number): Uint8Array
-  /** Returns a number that two pages of one source share only if their contents are equal. @param index - in `gfns` */
-  identity(index: number): number
-  /** Pages of different sources have unrelated numbers. */
-  readonly source: object
-}
+/** A checkpoint of a file, with all of memory. Reading damaged contents throws RecordingError `ERR_DAMAGED`. */
+export interface FileCheckpoint extends Omit<StoredCheckpoint<unknown>, keyof Instant | 'extra'> {}
 
 /** The frames of a checkpoint in a file. */
 interface CheckpointMap {

@@ -75,24 +75,13 @@ interface Selector {
 }
 
 /** One row at one operand size: described by `codes`, and a leaf of the decoder's trees. */
-export interface Form {
+export interface Form extends Opcode {
   mnemonic: string
   operands: readonly FormOperand[]
   /** bits; 0 = none */
   operandSize: number
   sizeClass: '' | 'v' | 'y' | 'z'
-  /** VEX or XOP */
-  vex: boolean
-  evex: boolean
-  /** Exists only after REX2. */
-  rex2: boolean
-  map: number
-  opcode: number
-  opcodeRegister: boolean
-  prefix: string
   modrm: boolean
-  extension: number
-  modrmByte: number
   memory: 'any' | 'only' | 'never'
   immediate: Immediate
   modes: number
@@ -113,9 +102,12 @@ export interface Form {
   selector: Selector
 }
 
+/** The opcode column of a row. */
 interface Opcode {
+  /** VEX or XOP */
   vex: boolean
   evex: boolean
+  /** Exists only after REX2. */
   rex2: boolean
   prefix: string
   map: number

@@ -7,17 +7,7 @@ import type { Share } from '@retrap/virtio/p9'
 import { CliError } from '../errors.ts'
 
 /** How a container image starts its program. For a folder or the host, texts and lists are empty. */
-export interface ExecConfig {
-  /** The variables of the environment, as `NAME=VALUE`. */
-  readonly env: readonly string[]
-  /** The user, as `UID`, `UID:GID`, or names that the root's `/etc/passwd` and `/etc/group` have; empty for root. */
-  readonly user: string
-  /** The working directory; empty for `/`. */
-  readonly workingDirectory: string
-  /** Comes before the arguments of the command line. */
-  readonly entrypoint: readonly string[]
-  /** The program to run when the command line names none. */
-  readonly command: readonly string[]
+export interface ExecConfig extends Omit<Awaited<ReturnType<typeof openImageFile>>['config'], 'architecture' | 'os'> {
   /** The name of the guest; `retrap` if absent. */
   readonly hostname?: string
   /** Folders searched for programs before the usual ones, as far as they exist. */

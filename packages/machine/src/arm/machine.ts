@@ -11,7 +11,7 @@ import type { ArmMachineOptions } from './machine-options.ts'
 import { type ArmKind, loadVirtParts, VirtBoard } from './virt-board.ts'
 import type { JitCounts } from '@retrap/arm-cpu'
 import type { ArmDomain } from '@retrap/hvm/arm'
-import type { P2mStatistics } from '@retrap/p2m'
+import type { PcStatistics } from '../lifecycle/statistics.ts'
 
 /**
  * Assembles the Arm board `virt`: memory, vCPUs, GIC, timers, devices, device tree and kernel.
@@ -73,25 +73,14 @@ function checkArmOptions(options: ArmMachineOptions, run: ReturnType<typeof runO
 }
 
 /** Counts since power-on, over all vCPUs. */
-export interface ArmStatistics {
-  /** Instructions retired by all vCPUs. */
-  readonly instructions: number
-  /** Number of exits of vCPUs, by reason. */
-  readonly exits: Readonly<Record<string, number>>
-  /** Memory accesses that generated code could not finish: TLB misses, devices, page-crossing accesses. */
-  readonly tlbMisses: number
+export interface ArmStatistics extends Pick<
+  PcStatistics,
+  'instructions' | 'exits' | 'tlbMisses' | 'decodedInstructions' | 'codeInvalidations' | 'p2m' | 'machineBytes'
+> {
   /** The cost of compiling hot code; absent without {@link ArmMachineOptions.jit}. */
   readonly jit?: JitCounts
-  /** Instructions decoded. */
-  readonly decodedInstructions: number
   /** Hypercalls of a guest of Xen, parts of long ones counted. */
   readonly hypercalls: number
-  /** Number of pages whose decoded instructions were dropped after a write. */
-  readonly codeInvalidations: number
-  /** The map of guest frames. */
-  readonly p2m: P2mStatistics
-  /** Machine memory in all: guest RAM, decoded code, vCPU state. */
-  readonly machineBytes: number
 }
 
 /** Reads a machine's counters. */

@@ -1,4 +1,5 @@
 import { BROADCAST_IPV4, BROADCAST_MAC, type Ipv4Address, isWithin, macNumber, type Subnet } from '../addresses.ts'
+import type { UserNetworkOptions } from './options.ts'
 import { get16, get32, put16, put32 } from '../frames/bytes.ts'
 
 export const DHCP_SERVER_PORT = 67
@@ -33,16 +34,12 @@ const OPTION_BOOT_FILE = 67
 const OPTION_END = 255
 
 /** The addresses and names that the server gives. */
-export interface DhcpOptions {
+export interface DhcpOptions extends Pick<UserNetworkOptions, 'hostName' | 'domainName' | 'bootFile' | 'serverName'> {
   readonly subnet: Subnet
   readonly gateway: Ipv4Address
   /** Address of the DNS server; null: none announced. */
   readonly dns: Ipv4Address | null
   readonly firstAddress: Ipv4Address
-  readonly hostName?: string | undefined
-  readonly domainName?: string | undefined
-  readonly bootFile?: string | undefined
-  readonly serverName?: string | undefined
   /** Whether guests get neither gateway nor name server. */
   readonly isolated: boolean
 }

@@ -1,4 +1,5 @@
 import { KIB } from '@retrap/basics'
+import type { Qcow2CreateOptions } from '@retrap/block'
 import { type ImageFormat, type OpenImageOptions, probeFormat, shownName } from '@retrap/block/node'
 import { BlockError } from '@retrap/device'
 import { CliError } from '../../errors.ts'
@@ -63,12 +64,7 @@ export function formatSize(bytes: number): string {
 }
 
 /** The options of a new image. */
-export interface CreateOptions {
-  readonly clusterBytes?: number
-  readonly version?: 2 | 3
-  readonly refcountBits?: number
-  readonly lazyRefcounts?: boolean
-  readonly bytes?: number
+export interface CreateOptions extends Partial<Omit<Qcow2CreateOptions, 'backing'>> {
   readonly backing?: string
   readonly backingFormat?: ImageFormat
 }

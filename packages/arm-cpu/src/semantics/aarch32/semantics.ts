@@ -2,6 +2,7 @@ import { t32Forms, type Form as Row } from '@retrap/arm-decoder'
 import { R_LENGTH } from '@retrap/engine'
 import { I32, select, type I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
+import type { Semantics } from '../semantics.ts'
 import { type Flags, conditionHolds as fixedConditionHolds } from '../flags.ts'
 import { R_D } from '../../state/record.ts'
 import { S_IT, S_LITERAL, S_R15, S_X } from '../../state/state-layout.ts'
@@ -19,19 +20,11 @@ export interface A32Form {
 }
 
 /** The semantics of a family of A32 instructions. */
-export interface A32Semantics {
-  /** Letters of the fields that the code depends on; letters that a row does not have are ignored. */
-  readonly selectors: string
+export interface A32Semantics extends Pick<Semantics, 'selectors' | 'immediate' | 'small' | 'suits'> {
   /** Number of kinds that no field distinguishes; default 1. */
   readonly kinds?: number
   /** The kind of an instruction. */
   readonly kindOf?: (row: Row, word: number) => number
-  /** The value for `R_IMMEDIATE`. */
-  readonly immediate?: (row: Row, word: number) => bigint
-  /** The value for `R_SMALL`. */
-  readonly small?: (row: Row, word: number) => number
-  /** Which instructions of the row generated code executes; absent: all. The others are TypeScript's. */
-  readonly suits?: (row: Row, word: number) => boolean
   /** Whether an instruction names the program counter, but in no field of a register. */
   readonly namesPc?: (word: number) => boolean
   /** The instruction writes the program counter by its own rules, or not at all. */
