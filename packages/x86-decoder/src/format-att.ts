@@ -16,11 +16,10 @@ import {
   hiddenOperandSize,
   nameOf,
   prefixWords,
-  roundedOperand,
-  roundingWord,
   writeDecorations,
-  writeDefaultFlags,
+  writeOperands,
   writingIn,
+  writtenOperands,
 } from './format-words.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind } from './kinds.ts'
@@ -230,30 +229,20 @@ export function writeAtt(out: LineWriter): void {
   const operandSize = operands[0]?.kind === 'branch' ? hiddenOperandSize(out) : 0
   if (operandSize !== 0) out.wordAndBlank('prefix', `data${operandSize}`)
   out.word('mnemonic', spelling(out))
-  const order = operands.map((_, i) => i)
-  // The manual writes FCOM ST(i): the table has ST(0) too.
-  if (operands.length === 2 && (info.mnemonic === 'FCOM' || info.mnemonic === 'FCOMP')) order.shift()
+  const order = writtenOperands(out)
   // A shift by one omits the count, unless it has a new data destination.
   if (info.operands[1]?.kind === OperandKind.ONE) order.pop()
   if (!writingOf(info).has('kept')) order.reverse()
-  writeDefaultFlags(out)
-  if (info.condition >= 0) order.splice(order.indexOf(0), 1)
-  const rounding = roundingWord(out)
-  const rounded = roundedOperand(out)
-  order.forEach((position, i) => {
-    if (i === 0) out.operandGap()
-    else out.comma()
-    const operand = operands[position]!
-    const isRounded = rounding !== undefined && position === rounded
+  writeOperands(out, order, (operand, position, rounding) => {
     // The rounding operand stands before a vector register, but after a general one.
-    const isBefore = isRounded && info.operands[position]?.kind !== OperandKind.RM
-    if (isBefore) {
+    const isBefore = info.operands[position]?.kind !== OperandKind.RM
+    if (rounding !== undefined && isBefore) {
       out.word('keyword', rounding)
       out.comma()
     }
     writeOperand(out, operand, position)
     writeDecorations(out, operand, position, '%')
-    if (isRounded && !isBefore) {
+    if (rounding !== undefined && !isBefore) {
       out.comma()
       out.word('keyword', rounding)
     }

@@ -18,11 +18,11 @@ import {
   hiddenOperandSize,
   nameOf,
   prefixWords,
-  roundedOperand,
-  roundingWord,
   writeDecorations,
-  writeDefaultFlags,
+  writeOperands,
+  writeSum,
   writingIn,
+  writtenOperands,
 } from './format-words.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind } from './kinds.ts'
@@ -63,8 +63,8 @@ export const relativeFieldIntel: Field = (out) => {
   }
 }
 
-function writeAddress(out: LineWriter, { base, index, scale, address }: MemoryOperand): void {
-  const { insn } = out
+function writeAddress(out: LineWriter, operand: MemoryOperand): void {
+  const { base, address } = operand
   if (address !== undefined) {
     if (base === undefined) out.field(absoluteField)
     else {
@@ -73,17 +73,7 @@ function writeAddress(out: LineWriter, { base, index, scale, address }: MemoryOp
     }
     return
   }
-  if (base !== undefined) out.word('register', base)
-  if (index !== undefined) {
-    if (base !== undefined) out.sign('+')
-    out.word('register', index)
-    // 16-bit addresses have no scale. Other addresses always show it, to distinguish base and index.
-    if (insn.addressSize !== 16) {
-      out.punctuation('*')
-      out.add('number', String(scale))
-    }
-  }
-  if (insn.dispSize !== 0) out.field(displacementField)
+  writeSum(out, operand)
 }
 
 function writeMemory(out: LineWriter, operand: MemoryOperand): void {
@@ -138,21 +128,11 @@ export function writeIntel(out: LineWriter): void {
   const operandSize = hiddenOperandSize(out)
   if (operandSize !== 0) out.wordAndBlank('prefix', operandSize === 64 ? 'rex.w' : `data${operandSize}`)
   out.word('mnemonic', spelling(out))
-  const { operands, info } = out
-  // The manual writes FCOM ST(i): the table has ST(0) too.
-  writeDefaultFlags(out)
-  const isShort = operands.length === 2 && (info.mnemonic === 'FCOM' || info.mnemonic === 'FCOMP')
-  const first = isShort || info.condition >= 0 ? 1 : 0
-  const rounding = roundingWord(out)
-  const rounded = roundedOperand(out)
-  for (let i = first; i < operands.length; i++) {
-    if (i === first) out.operandGap()
-    else out.comma()
-    const operand = operands[i]!
-    writeOperand(out, operand, i)
-    writeDecorations(out, operand, i, '')
-    if (rounding !== undefined && i === rounded) out.word('keyword', rounding)
-  }
+  writeOperands(out, writtenOperands(out), (operand, position, rounding) => {
+    writeOperand(out, operand, position)
+    writeDecorations(out, operand, position, '')
+    if (rounding !== undefined) out.word('keyword', rounding)
+  })
 }
 
 const intel: Syntax = /*#__PURE__*/ new Syntax(writeIntel)

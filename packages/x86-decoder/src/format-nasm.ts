@@ -9,11 +9,11 @@ import {
   hiddenOperandSize,
   nameOf,
   prefixWords,
-  roundedOperand,
-  roundingWord,
   writeDecorations,
-  writeDefaultFlags,
+  writeOperands,
+  writeSum,
   writingIn,
+  writtenOperands,
 } from './format-words.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind, PREFIX_ADDRESS_SIZE } from './kinds.ts'
@@ -91,18 +91,7 @@ function writeMemory(out: LineWriter, operand: MemoryOperand): void {
   }
   if (isRelative) out.field(relativeFieldNasm)
   else if (address !== undefined) out.field(fields.absoluteField)
-  else {
-    if (base !== undefined) out.word('register', base)
-    if (index !== undefined) {
-      if (base !== undefined) out.sign('+')
-      out.word('register', index)
-      if (insn.addressSize !== 16) {
-        out.punctuation('*')
-        out.add('number', String(scale))
-      }
-    }
-    if (insn.dispSize !== 0) out.field(fields.displacementField)
-  }
+  else writeSum(out, operand)
   out.punctuation(']')
 }
 
@@ -199,23 +188,12 @@ export function writeNasm(out: LineWriter): void {
     }
     writeHiddenPrefixes(out)
   }
-  const { mnemonic } = info
   out.word('mnemonic', nameOf(info, writingOf(info)))
   if (isString(out)) return
-  const order = operands.map((_, i) => i)
-  // The manual writes FCOM ST(i): the table has ST(0) too.
-  if (operands.length === 2 && (mnemonic === 'FCOM' || mnemonic === 'FCOMP')) order.shift()
-  writeDefaultFlags(out)
-  if (info.condition >= 0) order.splice(order.indexOf(0), 1)
-  const rounding = roundingWord(out)
-  const rounded = roundedOperand(out)
-  order.forEach((position, i) => {
-    if (i === 0) out.operandGap()
-    else out.comma()
-    const operand = operands[position]!
+  writeOperands(out, writtenOperands(out), (operand, position, rounding) => {
     writeOperand(out, operand, position)
     writeDecorations(out, operand, position, '')
-    if (rounding !== undefined && position === rounded) {
+    if (rounding !== undefined) {
       out.comma()
       out.word('keyword', rounding)
     }

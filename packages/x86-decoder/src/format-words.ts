@@ -4,6 +4,7 @@ import type { MemoryOperand, Operand } from './decode.ts'
 import type { Instruction } from './instruction.ts'
 import * as K from './kinds.ts'
 import { OperandKind } from './kinds.ts'
+import { displacementField } from './fields.ts'
 import { segmentRegisterName } from './registers.ts'
 import { commonWriting } from './table/writing.ts'
 import type { LineWriter } from './line-writer.ts'
@@ -78,7 +79,7 @@ export function hasSegmentPrefix({ insn }: LineWriter, operand: MemoryOperand): 
 }
 
 /** The word for the registers' rounding by EVEX: `{rn-sae}`, `{sae}`; undefined = nothing. */
-export function roundingWord({ insn }: LineWriter): string | undefined {
+function roundingWord({ insn }: LineWriter): string | undefined {
   return ROUNDING_WORDS[insn.rounding]
 }
 
@@ -98,7 +99,7 @@ export function writeDecorations(out: LineWriter, operand: Operand, position: nu
 }
 
 /** Writes the default flags of CCMP and CTEST, which stand before the operands. */
-export function writeDefaultFlags(out: LineWriter): void {
+function writeDefaultFlags(out: LineWriter): void {
   const { insn, info } = out
   if (info.condition < 0) return
   const names = ['of', 'sf', 'zf', 'cf'].filter((_, i) => ((insn.imm2 << i) & 8) !== 0)
@@ -107,8 +108,48 @@ export function writeDefaultFlags(out: LineWriter): void {
 }
 
 /** The operand beside which the rounding stands: the last that is no immediate; -1 if there is no rounding. */
-export function roundedOperand({ insn, operands }: LineWriter): number {
+function roundedOperand({ insn, operands }: LineWriter): number {
   return insn.rounding === 0 ? -1 : operands.findLastIndex(({ kind }) => kind !== 'immediate')
+}
+
+/** Positions of the operands that are written, in Intel's order. The manual writes FCOM ST(i): the table has ST(0) too. */
+export function writtenOperands({ operands, info }: LineWriter): number[] {
+  const order = operands.map((_, i) => i)
+  const isShort = operands.length === 2 && (info.mnemonic === 'FCOM' || info.mnemonic === 'FCOMP')
+  if (isShort || info.condition >= 0) order.shift()
+  return order
+}
+
+/** Writes operands one behind the other. @param write - given the rounding at the operand that it stands beside */
+export function writeOperands(
+  out: LineWriter,
+  order: readonly number[],
+  write: (operand: Operand, position: number, rounding: string | undefined) => void,
+): void {
+  writeDefaultFlags(out)
+  const rounding = roundingWord(out)
+  const rounded = roundedOperand(out)
+  order.forEach((position, i) => {
+    if (i === 0) out.operandGap()
+    else out.comma()
+    write(out.operands[position]!, position, position === rounded ? rounding : undefined)
+  })
+}
+
+/** Writes base, index and displacement of an address as a sum. */
+export function writeSum(out: LineWriter, { base, index, scale }: MemoryOperand): void {
+  const { insn } = out
+  if (base !== undefined) out.word('register', base)
+  if (index !== undefined) {
+    if (base !== undefined) out.sign('+')
+    out.word('register', index)
+    // 16-bit addresses have no scale. Other addresses always show it, to distinguish base and index.
+    if (insn.addressSize !== 16) {
+      out.punctuation('*')
+      out.add('number', String(scale))
+    }
+  }
+  if (insn.dispSize !== 0) out.field(displacementField)
 }
 
 /** An instruction of APX with nothing that its legacy or VEX form cannot say. */

@@ -21,17 +21,26 @@ export interface Shape {
   readonly bytes: number
 }
 
-const isWhole = ({ attributes, fields }: Row): boolean => !attributes.has('replicate') && !fields.has('l')
+/** The registers of an access: a sequence, structures, one lane, or one element for all lanes. */
+export type Access = 'sequence' | 'structure' | 'lane' | 'all'
+
+/** What the instructions of a row access. */
+export function accessOf({ attributes, fields }: Row): Access {
+  if (attributes.has('replicate')) return 'all'
+  if (attributes.has('lane') || fields.has('l')) return 'lane'
+  return attributes.has('sequence') ? 'sequence' : 'structure'
+}
 
 function shapeOf(row: Row, field: (letter: string) => number): Shape {
   const size = (row.size || 1 << field('z')) as ElementSize
   const width = field('Q') === 1 ? 16 : 8
   const { registers } = row
-  return { size, registers, width, bytes: registers * (isWhole(row) ? width : size) }
+  const access = accessOf(row)
+  return { size, registers, width, bytes: registers * (access === 'lane' || access === 'all' ? size : width) }
 }
 
 /** The field of the record that names a register of the list. */
-export const registerOf = (i: number): number => (i === 0 ? R_D : R_MORE + 2 * (i - 1))
+const registerOf = (i: number): number => (i === 0 ? R_D : R_MORE + 2 * (i - 1))
 
 /** Where the byte of a vector comes from: which of the sources, and which of its bytes. */
 type Pick = (byte: number) => readonly [source: number, byte: number]
@@ -67,7 +76,7 @@ function loaded(c: ArmContext, host: I32, bytes: number): V128[] {
 }
 
 /** The vectors of structures in memory; of those of half the bytes the low halves count. */
-export function loadedStructures(c: ArmContext, host: I32, shape: Shape, isSequence: boolean): V128[] {
+function loadedStructures(c: ArmContext, host: I32, shape: Shape, isSequence: boolean): V128[] {
   const { size, registers, width, bytes } = shape
   const vectors = loaded(c, host, bytes)
   return Array.from({ length: registers }, (_, r) => {
@@ -82,7 +91,7 @@ export function loadedStructures(c: ArmContext, host: I32, shape: Shape, isSeque
 }
 
 /** Stores structures of whole registers. */
-export function storeStructures(c: ArmContext, host: I32, shape: Shape, isSequence: boolean): void {
+function storeStructures(c: ArmContext, host: I32, shape: Shape, isSequence: boolean): void {
   const { size, registers, width, bytes } = shape
   const sources = Array.from({ length: registers }, (_, r) => c.readVector(registerOf(r)))
   for (let start = 0; start < bytes; start += 16) {
@@ -99,9 +108,42 @@ export function storeStructures(c: ArmContext, host: I32, shape: Shape, isSequen
 }
 
 /** Returns a vector of equal elements. */
-export function splat(value: I64, size: ElementSize): V128 {
+function splat(value: I64, size: ElementSize): V128 {
   if (size === 8) return numeric('i64x2.splat', value)
   return numeric(size === 1 ? 'i8x16.splat' : size === 2 ? 'i16x8.splat' : 'i32x4.splat', value.toI32())
+}
+
+/** Loads registers from the host's address of an access. @param write - writes a whole register, by the record's field */
+export function loadRegisters(
+  c: ArmContext,
+  host: I32,
+  access: Access,
+  shape: Shape,
+  lane: () => I32,
+  write: (field: number, vector: V128) => void,
+): void {
+  const { size, registers } = shape
+  if (access === 'sequence' || access === 'structure') {
+    const vectors = loadedStructures(c, host, shape, access === 'sequence')
+    for (const [i, vector] of vectors.entries()) write(registerOf(i), vector)
+    return
+  }
+  const elements = Array.from({ length: registers }, (_, i) => c.f.load(LOADS[size], host, i * size))
+  for (const [i, element] of elements.entries()) {
+    if (access === 'all') write(registerOf(i), splat(element, size))
+    else c.writeElement(registerOf(i), lane(), size, element)
+  }
+}
+
+/** Stores registers to the host's address of an access. */
+export function storeRegisters(c: ArmContext, host: I32, access: Access, shape: Shape, lane: () => I32): void {
+  const { size, registers } = shape
+  if (access !== 'lane') storeStructures(c, host, shape, access === 'sequence')
+  else {
+    for (let i = 0; i < registers; i++) {
+      c.f.store(STORES[size], host, c.readElement(registerOf(i), lane(), size), i * size)
+    }
+  }
 }
 
 /** In the small number, beside the lane: the bytes of the access are added to the base. */
@@ -119,36 +161,27 @@ export const kindOf = (size: number): number => Math.log2(size) << ACCESS_ELEMEN
 const load: Semantics['emit'] = (c, form) => {
   const { row } = form
   const shape = shapeOf(row, (letter) => valueOf(form, letter))
-  const { size, registers, width, bytes } = shape
+  const { size, width, bytes } = shape
   const base = baseOf(c, form)
-  c.load(base, bytes, kindOf(size), (host) => {
-    if (isWhole(row)) {
-      const vectors = loadedStructures(c, host, shape, row.attributes.has('sequence'))
-      for (const [i, vector] of vectors.entries()) c.writeVector(registerOf(i), low(c, vector, width))
-      return
-    }
-    const elements = Array.from({ length: registers }, (_, i) => c.f.load(LOADS[size], host, i * size))
-    for (const [i, element] of elements.entries()) {
-      if (row.attributes.has('replicate')) c.writeVector(registerOf(i), low(c, splat(element, size), width))
-      else c.writeElement(registerOf(i), c.lane, size, element)
-    }
-  })
+  c.load(base, bytes, kindOf(size), (host) =>
+    loadRegisters(
+      c,
+      host,
+      accessOf(row),
+      shape,
+      () => c.lane,
+      (field, vector) => c.writeVector(field, low(c, vector, width)),
+    ),
+  )
   moveBase(c, form, base, bytes)
 }
 
 const store: Semantics['emit'] = (c, form) => {
   const { row } = form
   const shape = shapeOf(row, (letter) => valueOf(form, letter))
-  const { size, registers, bytes } = shape
+  const { size, bytes } = shape
   const base = baseOf(c, form)
-  c.store(base, bytes, kindOf(size), (host) => {
-    if (isWhole(row)) storeStructures(c, host, shape, row.attributes.has('sequence'))
-    else {
-      for (let i = 0; i < registers; i++) {
-        c.f.store(STORES[size], host, c.readElement(registerOf(i), c.lane, size), i * size)
-      }
-    }
-  })
+  c.store(base, bytes, kindOf(size), (host) => storeRegisters(c, host, accessOf(row), shape, () => c.lane))
   moveBase(c, form, base, bytes)
 }
 

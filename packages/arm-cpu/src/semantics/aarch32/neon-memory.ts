@@ -2,9 +2,9 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import { extractLane, I32, type I64, type V128 } from '@retrap/wasm-emitter'
 import { ACCESS_WRITE } from '../../state/access-rights.ts'
 import type { ArmContext } from '../context.ts'
-import { LOADS, STORES, type ElementSize } from '../../state/form.ts'
+import type { ElementSize } from '../../state/form.ts'
 import { R_M, R_N } from '../../state/record.ts'
-import { ADDS_BYTES, kindOf, loadedStructures, registerOf, splat, storeStructures, type Shape } from '../structures.ts'
+import { accessOf, ADDS_BYTES, kindOf, loadRegisters, storeRegisters, type Access, type Shape } from '../structures.ts'
 import { S_ZERO } from '../../state/state-layout.ts'
 import { type OwnForm, coreRegister, doubleAt, ownKey, type VectorPlan } from './vfp-record.ts'
 import { low, type A32Semantics } from './semantics.ts'
@@ -16,14 +16,11 @@ import { decodedVector } from './vfp-memory.ts'
  * the alignment that the instruction asks for as a power of two, and `ADDS_BYTES`.
  */
 
-/** The registers of an access: a sequence, structures, one lane, or one element for all lanes. */
-type What = 'sequence' | 'structure' | 'lane' | 'all'
-
 const ALIGNMENT_SHIFT = 4
 
-function writeRegister(c: ArmContext, i: number, width: number, vector: V128): void {
-  if (width === 16) c.writeVector(registerOf(i), vector)
-  else c.writeElement(registerOf(i), I32.of(0), 8, extractLane('i64x2.extract_lane', vector, 0))
+function writeRegister(c: ArmContext, field: number, width: number, vector: V128): void {
+  if (width === 16) c.writeVector(field, vector)
+  else c.writeElement(field, I32.of(0), 8, extractLane('i64x2.extract_lane', vector, 0))
 }
 
 /** The base, if it moves: by a register, or by the bytes of the access. */
@@ -43,44 +40,35 @@ function baseOf(c: ArmContext, kind: number): I64 {
 const lane = (c: ArmContext): I32 => c.small.and(7)
 
 const load =
-  (what: What, shape: Shape): OwnForm =>
+  (access: Access, shape: Shape): OwnForm =>
   (c) => {
-    const { size, registers, width, bytes } = shape
+    const { size, width, bytes } = shape
     const base = baseOf(c, bytes)
-    c.load(base, bytes, kindOf(size), (host) => {
-      if (what === 'sequence' || what === 'structure') {
-        const vectors = loadedStructures(c, host, shape, what === 'sequence')
-        for (const [i, vector] of vectors.entries()) writeRegister(c, i, width, vector)
-        return
-      }
-      const elements = Array.from({ length: registers }, (_, i) => c.f.load(LOADS[size], host, i * size))
-      for (const [i, element] of elements.entries()) {
-        if (what === 'all') writeRegister(c, i, width, splat(element, size))
-        else c.writeElement(registerOf(i), lane(c), size, element)
-      }
-    })
+    c.load(base, bytes, kindOf(size), (host) =>
+      loadRegisters(
+        c,
+        host,
+        access,
+        shape,
+        () => lane(c),
+        (field, vector) => writeRegister(c, field, width, vector),
+      ),
+    )
     moveBase(c, base, bytes)
   }
 
 const store =
-  (what: What, shape: Shape): OwnForm =>
+  (access: Access, shape: Shape): OwnForm =>
   (c) => {
-    const { size, registers, bytes } = shape
+    const { size, bytes } = shape
     const base = baseOf(c, bytes | ACCESS_WRITE)
-    c.store(base, bytes, kindOf(size), (host) => {
-      if (what !== 'lane') storeStructures(c, host, shape, what === 'sequence')
-      else {
-        for (let i = 0; i < registers; i++) {
-          c.f.store(STORES[size], host, c.readElement(registerOf(i), lane(c), size), i * size)
-        }
-      }
-    })
+    c.store(base, bytes, kindOf(size), (host) => storeRegisters(c, host, access, shape, () => lane(c)))
     moveBase(c, base, bytes)
   }
 
 const SIZES: readonly ElementSize[] = [1, 2, 4, 8]
 
-function* shapes(): Iterable<readonly [what: What, shape: Shape]> {
+function* shapes(): Iterable<readonly [what: Access, shape: Shape]> {
   for (const size of SIZES) {
     for (const registers of [1, 2, 3, 4]) {
       yield ['sequence', { size, registers, width: 8, bytes: 8 * registers }]
@@ -94,7 +82,7 @@ function* shapes(): Iterable<readonly [what: What, shape: Shape]> {
   }
 }
 
-const nameOf = (what: What, { size, registers, width }: Omit<Shape, 'bytes'>): string =>
+const nameOf = (what: Access, { size, registers, width }: Omit<Shape, 'bytes'>): string =>
   `${what}.${size}.${registers}.${width}`
 
 /** Returns the forms by key. */
@@ -105,17 +93,11 @@ export function* neonAccesses(): Iterable<readonly [key: string, emit: OwnForm]>
   }
 }
 
-function whatOf({ attributes }: Row): What {
-  if (attributes.has('lane')) return 'lane'
-  if (attributes.has('replicate')) return 'all'
-  return attributes.has('sequence') ? 'sequence' : 'structure'
-}
-
 function planOf(row: Row, word: number): VectorPlan {
   const access = decodedVector(word)
   const { rt, rn, rm, step, elementSize, alignment, addressing, offset } = access
   const { registers } = row
-  const what = whatOf(row)
+  const what = accessOf(row)
   const isWide = what === 'all' && registers === 1 ? access.list === 2 : row.attributes.has('doubled')
   const size = elementSize as ElementSize
   const distance = isWide ? 2 : step
