@@ -38,24 +38,15 @@ export class LoggedTables implements TableAccess {
 
   /** Reads a 32-bit entry into `into[0]`. */
   read32(gpa: number, into: Uint32Array): TableAccessStatus {
-    const lo = gpa >>> 0
-    const hi = (gpa / 0x1_0000_0000) >>> 0
-    const found = this.#log.findWalkRead(lo, hi)
-    if (found >= 0) {
-      if (this.#log.walkFoundNothing(found)) return false
-      into[0] = this.#log.dataLo(found)
-      into[1] = 0
-      return true
-    }
-    const status = this.#tables.read32(gpa, into)
-    if (status === false) this.#log.recordNoEntry(lo, hi, 4)
-    if (status !== true) return status
-    this.#log.recordWalkRead(lo, hi, 4, into[0]!, 0)
-    return true
+    return this.#read(gpa, into, 4)
   }
 
   /** Reads a 64-bit entry into `into[0]` (low) and `into[1]`. */
   read64(gpa: number, into: Uint32Array): TableAccessStatus {
+    return this.#read(gpa, into, 8)
+  }
+
+  #read(gpa: number, into: Uint32Array, bytes: 4 | 8): TableAccessStatus {
     const lo = gpa >>> 0
     const hi = (gpa / 0x1_0000_0000) >>> 0
     const found = this.#log.findWalkRead(lo, hi)
@@ -65,10 +56,10 @@ export class LoggedTables implements TableAccess {
       into[1] = this.#log.dataHi(found)
       return true
     }
-    const status = this.#tables.read64(gpa, into)
-    if (status === false) this.#log.recordNoEntry(lo, hi, 8)
+    const status = bytes === 4 ? this.#tables.read32(gpa, into) : this.#tables.read64(gpa, into)
+    if (status === false) this.#log.recordNoEntry(lo, hi, bytes)
     if (status !== true) return status
-    this.#log.recordWalkRead(lo, hi, 8, into[0]!, into[1]!)
+    this.#log.recordWalkRead(lo, hi, bytes, into[0]!, bytes === 4 ? 0 : into[1]!)
     return true
   }
 
