@@ -121,39 +121,25 @@ const MODRM_PLACES: readonly (OperandPlace | undefined)[] = ['reg', 'rm', 'rm-re
 
 /** Size in bytes of suffix `s` when the form's operand size (or address size, for `as`) is `bits`. */
 function sizeOf(suffix: string, bits: number): number {
-  switch (suffix) {
-    case '':
-      return 0
-    case 'x':
-    case 'hx':
-    case 'qx':
-    case 'ex':
-      return bits / 8 / VECTOR_PARTS[suffix]!
-    case 'v':
-    case 'as':
-      return bits >> 3
-    case 'z':
-      return Math.min(bits, 32) >> 3
-    case 'y':
-      return bits === 64 ? 8 : 4
-    case 'yy':
-      return bits === 64 ? 16 : 8
-    case 'p':
-      return (bits >> 3) + 2
-    case 'a':
-      return bits >> 2
-    case 's':
-      return bits === 64 ? 10 : 6
-    case 'e':
-      return bits === 16 ? 14 : 28
-    case 'f':
-      return bits === 16 ? 94 : 108
-    default: {
-      const size = SIZES[suffix]
-      if (size === undefined) throw new Error(`opcode table: no operand size "${suffix}"`)
-      return size
-    }
-  }
+  const parts = VECTOR_PARTS[suffix]
+  if (parts !== undefined) return bits / 8 / parts
+  const size = SIZES_BY_BITS[suffix]?.(bits) ?? SIZES[suffix]
+  if (size === undefined) throw new Error(`opcode table: no operand size "${suffix}"`)
+  return size
+}
+
+const SIZES_BY_BITS: Readonly<Record<string, (bits: number) => number>> = {
+  '': () => 0,
+  v: (bits) => bits >> 3,
+  as: (bits) => bits >> 3,
+  z: (bits) => Math.min(bits, 32) >> 3,
+  y: (bits) => (bits === 64 ? 8 : 4),
+  yy: (bits) => (bits === 64 ? 16 : 8),
+  p: (bits) => (bits >> 3) + 2,
+  a: (bits) => bits >> 2,
+  s: (bits) => (bits === 64 ? 10 : 6),
+  e: (bits) => (bits === 16 ? 14 : 28),
+  f: (bits) => (bits === 16 ? 94 : 108),
 }
 
 /** Splits an operand such as `Rv/Mw` into letter and the suffixes for register and memory. */
@@ -204,46 +190,27 @@ function operandAt(text: string, bits: number, second: boolean): FormOperand {
   }
 }
 
+const IMMEDIATES: { readonly [Kind in OperandKind]?: Immediate } = {
+  [OperandKind.IMM8]: Immediate.U8,
+  [OperandKind.XMM_IS4]: Immediate.U8,
+  [OperandKind.IMM8_SX]: Immediate.S8,
+  [OperandKind.REL8]: Immediate.S8,
+  [OperandKind.IMM16]: Immediate.U16,
+  [OperandKind.REL16]: Immediate.S16,
+  [OperandKind.IMM32]: Immediate.U32,
+  [OperandKind.IMM32_SX]: Immediate.S32,
+  [OperandKind.REL32]: Immediate.S32,
+  [OperandKind.IMM64]: Immediate.U64,
+  [OperandKind.ABS64]: Immediate.U64,
+  [OperandKind.MOFFS]: Immediate.MOFFS,
+}
+
 function immediateOf(operands: readonly FormOperand[]): Immediate {
   let found: Immediate = Immediate.NONE
   for (const { kind, size } of operands) {
-    switch (kind) {
-      case OperandKind.IMM8:
-      case OperandKind.XMM_IS4:
-        found = Immediate.U8
-        break
-      case OperandKind.IMM8_SX:
-      case OperandKind.REL8:
-        found = Immediate.S8
-        break
-      case OperandKind.IMM16:
-        found = Immediate.U16
-        break
-      case OperandKind.IMM32:
-        found = Immediate.U32
-        break
-      case OperandKind.IMM32_SX:
-      case OperandKind.REL32:
-        found = Immediate.S32
-        break
-      case OperandKind.IMM64:
-      case OperandKind.ABS64:
-        found = Immediate.U64
-        break
-      case OperandKind.REL16:
-        found = Immediate.S16
-        break
-      case OperandKind.IMM8_SECOND:
-        found = found === Immediate.U16 ? Immediate.U16_U8 : Immediate.U8_U8
-        break
-      case OperandKind.FAR_POINTER:
-        found = size === 4 ? Immediate.FAR16 : Immediate.FAR32
-        break
-      case OperandKind.MOFFS:
-        found = Immediate.MOFFS
-        break
-      default:
-    }
+    if (kind === OperandKind.IMM8_SECOND) found = found === Immediate.U16 ? Immediate.U16_U8 : Immediate.U8_U8
+    else if (kind === OperandKind.FAR_POINTER) found = size === 4 ? Immediate.FAR16 : Immediate.FAR32
+    else found = IMMEDIATES[kind] ?? found
   }
   return found
 }

@@ -4,7 +4,7 @@
  * Each opcode of each map has a tree, whose leaves are codes. Most trees are a leaf or one switch on the operand size.
  */
 import { evexBits } from './evex-leaf.ts'
-import { OperandKind } from './kinds.ts'
+import { type OperandClass, OperandKind, REGISTER_KINDS } from './kinds.ts'
 import { Immediate } from './operand-column.ts'
 import { featureBit } from './options.ts'
 import type { Form } from './rows.ts'
@@ -161,6 +161,26 @@ export interface DecodeTables {
 
 const SIZE_SETS: readonly SizeSet[] = ['osLegacy', 'osLong', 'osAmd']
 
+/** Classes whose registers have numbers of three bits in ModRM.rm, whatever the prefixes say. */
+const THREE_BITS: readonly OperandClass[] = ['mmx', 'mask', 'bound', 'x87']
+
+/** Checks of the number in ModRM.reg; EVEX has its own of masks and tiles. */
+const REG_BITS: { readonly [Class in OperandClass]?: number } = {
+  segment: LEAF_REG_3BIT,
+  control: LEAF_CHECK_CONTROL,
+  debug: LEAF_CHECK_DEBUG,
+  mmx: LEAF_REG_3BIT,
+  bound: LEAF_CHECK_BOUND,
+}
+
+function leafBitsOfReg({ evex }: Form, registerClass: OperandClass, position: number): number {
+  if (registerClass === 'mask') return evex ? 0 : LEAF_CHECK_MASK
+  if (registerClass === 'tile') return evex ? 0 : LEAF_CHECK_TILE
+  const isSegment = registerClass === 'segment'
+  const segment = !isSegment ? 0 : position === 0 ? LEAF_CHECK_SEGMENT_WRITE : LEAF_CHECK_SEGMENT
+  return (REG_BITS[registerClass] ?? 0) | segment
+}
+
 function leafBits(form: Form): number {
   let bits: number = form.immediate
   if (form.attributes.has('lock')) bits |= LEAF_LOCK
@@ -174,57 +194,16 @@ function leafBits(form: Form): number {
   if (form.attributes.has('norex2')) bits |= LEAF_NO_REX2
   // The check of EVEX.vvvv is with EVEX's own.
   if (form.evex) bits |= LEAF_EVEX | LEAF_VVVV
-  for (let position = 0; position < form.operands.length; position++) {
-    switch (form.operands[position]!.kind) {
-      case OperandKind.STRING_SOURCE:
-        bits = (bits & ~LEAF_IMPLIED_MEMORY) | LEAF_STRING_SOURCE
-        break
-      case OperandKind.STRING_DESTINATION:
-        if ((bits & LEAF_IMPLIED_MEMORY) === 0) bits |= LEAF_STRING_DESTINATION
-        break
-      case OperandKind.XLAT:
-        bits |= LEAF_XLAT
-        break
-      case OperandKind.SEGMENT_REG:
-        bits |= LEAF_REG_3BIT | (position === 0 ? LEAF_CHECK_SEGMENT_WRITE : LEAF_CHECK_SEGMENT)
-        break
-      case OperandKind.CONTROL_REG:
-        bits |= LEAF_CHECK_CONTROL
-        break
-      case OperandKind.DEBUG_REG:
-        bits |= LEAF_CHECK_DEBUG
-        break
-      case OperandKind.MMX_REG:
-        bits |= LEAF_REG_3BIT
-        break
-      case OperandKind.MASK_REG:
-        if (!form.evex) bits |= LEAF_CHECK_MASK
-        break
-      case OperandKind.TILE_REG:
-        if (!form.evex) bits |= LEAF_CHECK_TILE
-        break
-      case OperandKind.BOUND_REG:
-        bits |= LEAF_CHECK_BOUND
-        break
-      case OperandKind.BOUND_RM:
-      case OperandKind.MASK_RM:
-      case OperandKind.MASK_RM_REG:
-      case OperandKind.MMX_RM:
-      case OperandKind.MMX_RM_REG:
-      case OperandKind.STI:
-        bits |= LEAF_RM_3BIT
-        break
-      case OperandKind.VSIB:
-        bits |= LEAF_VSIB
-        break
-      case OperandKind.MASK_VVVV:
-      case OperandKind.TILE_VVVV:
-      case OperandKind.VVVV_REG:
-      case OperandKind.XMM_VVVV:
-        bits |= LEAF_VVVV
-        break
-      default:
-    }
+  for (const [position, { kind }] of form.operands.entries()) {
+    const [registerClass = 'general', place] = REGISTER_KINDS[kind] ?? []
+    if (kind === OperandKind.STRING_SOURCE) bits = (bits & ~LEAF_IMPLIED_MEMORY) | LEAF_STRING_SOURCE
+    else if (kind === OperandKind.STRING_DESTINATION)
+      bits |= (bits & LEAF_IMPLIED_MEMORY) === 0 ? LEAF_STRING_DESTINATION : 0
+    else if (kind === OperandKind.XLAT) bits |= LEAF_XLAT
+    else if (place === 'index') bits |= LEAF_VSIB
+    else if (place === 'vvvv') bits |= LEAF_VVVV
+    else if (place === 'reg') bits |= leafBitsOfReg(form, registerClass, position)
+    else if (place !== 'fixed' && THREE_BITS.includes(registerClass)) bits |= LEAF_RM_3BIT
   }
   return bits | ((form.operandSize >> 3) << LEAF_SIZE_SHIFT)
 }
