@@ -23,6 +23,15 @@ const PENDBASER_LO = 0xffff_0f80
 const BASER_HI = 0x070f_ffff
 const PENDING_TABLE_ZERO = 1 << 30
 
+/** Halves of GICR_PROPBASER and GICR_PENDBASER: the place of their word, and the bits that can be written and read. */
+const LPI_WORDS: ReadonlyMap<number, { readonly place: number; readonly write: number; readonly read: number }> =
+  new Map([
+    [registers.GICR_PROPBASER, { place: L.LPI_PROPERTIES_LO, write: PROPBASER_LO, read: -1 }],
+    [registers.GICR_PROPBASER + 4, { place: L.LPI_PROPERTIES_HI, write: BASER_HI, read: -1 }],
+    [registers.GICR_PENDBASER, { place: L.LPI_PENDING_LO, write: PENDBASER_LO, read: -1 }],
+    [registers.GICR_PENDBASER + 4, { place: L.LPI_PENDING_HI, write: BASER_HI | PENDING_TABLE_ZERO, read: BASER_HI }],
+  ])
+
 /** GICD_IIDR, GICR_IIDR, GITS_IIDR: designed by Arm (JEP106 code 0x43b), no product. */
 export const IIDR = 0x43b
 
@@ -185,16 +194,11 @@ export class RedistributorFrames {
         return this.#affinities[cpu]! >>> 0
       case registers.GICR_WAKER:
         return words[block + L.WAKER]!
-      case registers.GICR_PROPBASER:
-        return words[block + L.LPI_PROPERTIES_LO]! >>> 0
-      case registers.GICR_PROPBASER + 4:
-        return words[block + L.LPI_PROPERTIES_HI]!
-      case registers.GICR_PENDBASER:
-        return words[block + L.LPI_PENDING_LO]! >>> 0
-      case registers.GICR_PENDBASER + 4:
-        return words[block + L.LPI_PENDING_HI]! & BASER_HI
-      default:
-        return identification(at, size, 0x93)
+      default: {
+        const found = LPI_WORDS.get(at)
+        if (found === undefined || size !== 4) return identification(at, size, 0x93)
+        return (words[block + found.place]! & found.read) >>> 0
+      }
     }
   }
 
@@ -218,21 +222,8 @@ export class RedistributorFrames {
     }
     // A write while LPIs are enabled is unpredictable; here it is ignored.
     if ((words[block + L.REDISTRIBUTOR_CONTROL]! & ENABLE_LPIS) !== 0) return
-    switch (at) {
-      case registers.GICR_PROPBASER:
-        words[block + L.LPI_PROPERTIES_LO] = value & PROPBASER_LO
-        break
-      case registers.GICR_PROPBASER + 4:
-        words[block + L.LPI_PROPERTIES_HI] = value & BASER_HI
-        break
-      case registers.GICR_PENDBASER:
-        words[block + L.LPI_PENDING_LO] = value & PENDBASER_LO
-        break
-      case registers.GICR_PENDBASER + 4:
-        words[block + L.LPI_PENDING_HI] = value & (BASER_HI | PENDING_TABLE_ZERO)
-        break
-      default:
-    }
+    const found = LPI_WORDS.get(at)
+    if (found !== undefined) words[block + found.place] = value & found.write
   }
 
   read64(offset: number, into: Word64): void {

@@ -370,33 +370,24 @@ function writeLanes(f: FunctionBuilder, op: StoreOp, vector: V128, value: Value,
 
 /** Parts of a register whose 64 bits are in a local, as loads and stores of its field in the state name them. */
 
+const PARTS: { readonly [Op in LoadOp]?: (register: I64) => Value } = {
+  'i64.load': (register) => register,
+  'i64.load8_s': (register) => register.extend8S(),
+  'i64.load8_u': (register) => register.and(0xff),
+  'i64.load16_s': (register) => register.extend16S(),
+  'i64.load16_u': (register) => register.and(0xffff),
+  'i64.load32_s': (register) => register.extend32S(),
+  'i64.load32_u': (register) => register.and(0xffff_ffffn),
+  'i32.load': (register) => register.toI32(),
+  'i32.load8_u': (register) => register.toI32().and(0xff),
+  'i32.load16_u': (register) => register.toI32().and(0xffff),
+}
+
 /** Returns the value of a load of integers at byte `at` of a 64-bit register. */
 export function readPart(op: LoadOp, register: I64, at: number): Value {
-  const value = at === 0 ? register : register.shrU(8 * at)
-  switch (op) {
-    case 'i64.load':
-      return value
-    case 'i64.load8_s':
-      return value.extend8S()
-    case 'i64.load8_u':
-      return value.and(0xff)
-    case 'i64.load16_s':
-      return value.extend16S()
-    case 'i64.load16_u':
-      return value.and(0xffff)
-    case 'i64.load32_s':
-      return value.extend32S()
-    case 'i64.load32_u':
-      return value.and(0xffff_ffffn)
-    case 'i32.load':
-      return value.toI32()
-    case 'i32.load8_u':
-      return value.toI32().and(0xff)
-    case 'i32.load16_u':
-      return value.toI32().and(0xffff)
-    default:
-      throw new TypeError(`a register is not read by ${op}`)
-  }
+  const part = PARTS[op]
+  if (part === undefined) throw new TypeError(`a register is not read by ${op}`)
+  return part(at === 0 ? register : register.shrU(8 * at))
 }
 
 /** A store of an integer: its type's bits, and those that it writes if these are fewer. */
