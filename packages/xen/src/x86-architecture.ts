@@ -23,93 +23,53 @@ const RAX = 0
 const FLAG_AC = 1 << 18
 
 /** Number and result in RAX. Real mode counts as ring 0, virtual-8086 mode as ring 3. */
-class X86CallRegisters implements CallRegisters {
-  readonly #vcpu: XenDomainVcpu
-
-  constructor(vcpu: XenDomainVcpu) {
-    this.#vcpu = vcpu
-  }
-
-  get compat(): boolean {
-    return this.#vcpu.cpu.registers.mode !== MODE_64
-  }
-
-  get allowed(): boolean {
-    return this.#vcpu.cpu.registers.cpl === 0
-  }
-
-  get number(): bigint {
-    return this.#get(RAX)
-  }
-  set number(value: bigint) {
-    this.#set(RAX, value)
-  }
-
-  argument(index: number): bigint {
-    return this.#get(this.#registerOf(index))
-  }
-
-  setArgument(index: number, value: bigint): void {
-    this.#set(this.#registerOf(index), value)
-  }
-
-  setResult(value: bigint): void {
-    this.#set(RAX, value)
-  }
-
-  #registerOf(argument: number): number {
-    return (this.compat ? COMPAT_ARGUMENTS : NATIVE_ARGUMENTS)[argument]!
-  }
-
-  #get(index: number): bigint {
-    const value = this.#vcpu.cpu.registers.general[index]!
-    return this.compat ? value & 0xffff_ffffn : value
-  }
-
-  #set(index: number, value: bigint): void {
-    this.#vcpu.cpu.registers.general[index] = this.compat ? value & 0xffff_ffffn : value
+function callRegistersOf({ cpu }: XenDomainVcpu): CallRegisters {
+  const isCompat = (): boolean => cpu.registers.mode !== MODE_64
+  const registerOf = (argument: number): number => (isCompat() ? COMPAT_ARGUMENTS : NATIVE_ARGUMENTS)[argument]!
+  const sized = (value: bigint): bigint => (isCompat() ? value & 0xffff_ffffn : value)
+  const get = (index: number): bigint => sized(cpu.registers.general[index]!)
+  const set = (index: number, value: bigint): void => void (cpu.registers.general[index] = sized(value))
+  return {
+    get compat() {
+      return isCompat()
+    },
+    get allowed() {
+      return cpu.registers.cpl === 0
+    },
+    get number() {
+      return get(RAX)
+    },
+    set number(value) {
+      set(RAX, value)
+    },
+    argument: (index) => get(registerOf(index)),
+    setArgument: (index, value) => set(registerOf(index), value),
+    setResult: (value) => set(RAX, value),
   }
 }
 
-class X86Processor implements XenProcessor {
-  readonly id: number
-  readonly registers: CallRegisters
-  readonly #vcpu: XenDomainVcpu
-
-  constructor(vcpu: XenDomainVcpu) {
-    this.id = vcpu.id
-    this.registers = new X86CallRegisters(vcpu)
-    this.#vcpu = vcpu
-  }
-
-  get isStarted(): boolean {
-    return !this.#vcpu.cpu.waitsForStartup
-  }
-
-  get interruptWaits(): boolean {
-    return this.#vcpu.cpu.interruptWaits
-  }
-
-  get copyRights(): number {
-    return (this.#vcpu.cpu.materialiseFlags() & FLAG_AC) === 0 ? 0 : ACCESS_AC
-  }
-
-  guestPhysical(lo: number, hi: number, access: number): number {
-    return this.#vcpu.translation.guestPhysical(lo, hi, access)
-  }
-
-  endTurn(): void {
-    // A stop alone could be one for a frame that has left the guest, after which the turn goes on.
-    this.#vcpu.cpu.notePause()
-    this.#vcpu.cpu.stop()
-  }
-
-  pause(): void {
-    this.#vcpu.pause()
-  }
-
-  allowEvents(info: SharedInfo): void {
-    info.unmaskUpcalls(this.id)
+function processorOf(vcpu: XenDomainVcpu): XenProcessor {
+  const { id, cpu } = vcpu
+  return {
+    id,
+    registers: callRegistersOf(vcpu),
+    get isStarted() {
+      return !cpu.waitsForStartup
+    },
+    get interruptWaits() {
+      return cpu.interruptWaits
+    },
+    get copyRights() {
+      return (cpu.materialiseFlags() & FLAG_AC) === 0 ? 0 : ACCESS_AC
+    },
+    guestPhysical: (lo, hi, access) => vcpu.translation.guestPhysical(lo, hi, access),
+    endTurn: () => {
+      // A stop alone could be one for a frame that has left the guest, after which the turn goes on.
+      cpu.notePause()
+      cpu.stop()
+    },
+    pause: () => vcpu.pause(),
+    allowEvents: (info) => info.unmaskUpcalls(id),
   }
 }
 
@@ -135,7 +95,7 @@ export class X86Architecture implements XenArchitecture<EventUpcalls> {
   constructor(domain: XenDomain) {
     const { interrupts } = domain
     this.#domain = domain
-    this.vcpus = domain.vcpus.map((vcpu) => new X86Processor(vcpu))
+    this.vcpus = domain.vcpus.map((vcpu) => processorOf(vcpu))
     this.wires = { inputs: interrupts.ioApic.pins, asserted: (gsi) => interrupts.asserted(gsi) }
   }
 

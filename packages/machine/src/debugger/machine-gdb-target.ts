@@ -75,6 +75,43 @@ export function machineGdbTarget<D, O extends MachineGdbOptions>(
   })
 }
 
+/** The breakpoints and watchpoints that gdb has set. */
+export class GdbPoints {
+  readonly #debug: Pick<MachineDebugger, 'breakpoint' | 'watch'>
+  readonly #set = new Map<string, Removable>()
+
+  constructor(debug: Pick<MachineDebugger, 'breakpoint' | 'watch'>) {
+    this.#debug = debug
+  }
+
+  /** The members of a target that set and remove them. */
+  members(): Pick<GdbTarget, 'addBreakpoint' | 'removeBreakpoint' | 'addWatchpoint' | 'removeWatchpoint'> {
+    return {
+      addBreakpoint: (address) => this.#add(`${address}`, () => this.#debug.breakpoint(address)),
+      removeBreakpoint: (address) => this.#remove(`${address}`),
+      addWatchpoint: (address, length, kind) =>
+        length >= 1 &&
+        length <= MOST_WATCHED &&
+        this.#add(`${kind} ${address} ${length}`, () => this.#debug.watch(address, length, kind)),
+      removeWatchpoint: (address, length, kind) => this.#remove(`${kind} ${address} ${length}`),
+    }
+  }
+
+  clear(): void {
+    for (const key of this.#set.keys()) this.#remove(key)
+  }
+
+  #add(key: string, make: () => Removable): boolean {
+    if (!this.#set.has(key)) this.#set.set(key, make())
+    return true
+  }
+
+  #remove(key: string): void {
+    this.#set.get(key)?.remove()
+    this.#set.delete(key)
+  }
+}
+
 /** Makes the target of a machine at its present place. */
 export function gdbTargetOf(
   debug: MachineDebugger,
@@ -83,22 +120,15 @@ export function gdbTargetOf(
   attached: (isAttached: boolean) => void = () => undefined,
 ): GdbTarget {
   const { registers, monitor } = machine
-  const set = new Map<string, Removable>()
+  const points = new GdbPoints(debug)
   const describe = (stop: MachineStop): TargetStop =>
     describeStop(stop, machine, (cpu) => debug.isStopped && machine.isAtBreakpoint(cpu))
   const attach = (isAttached: boolean): void => {
     machine.attached?.(isAttached)
     attached(isAttached)
   }
-  const add = (key: string, make: () => Removable): boolean => {
-    if (!set.has(key)) set.set(key, make())
-    return true
-  }
-  const remove = (key: string): void => {
-    set.get(key)?.remove()
-    set.delete(key)
-  }
   return {
+    ...points.members(),
     registers,
     cpus: debug.cpus,
     describeCpu: (cpu) => debug.describeCpu(cpu),
@@ -130,18 +160,11 @@ export function gdbTargetOf(
     writeMemory: (cpu, address, bytes) => debug.write(address, bytes, cpu),
     readPhysical: (address, into) => debug.readPhysical(Number(address), into),
     writePhysical: (address, bytes) => debug.writePhysical(Number(address), bytes),
-    addBreakpoint: (address) => add(`${address}`, () => debug.breakpoint(address)),
-    removeBreakpoint: (address) => remove(`${address}`),
-    addWatchpoint: (address, length, kind) =>
-      length >= 1 &&
-      length <= MOST_WATCHED &&
-      add(`${kind} ${address} ${length}`, () => debug.watch(address, length, kind)),
-    removeWatchpoint: (address, length, kind) => remove(`${kind} ${address} ${length}`),
     code: (cpu) => debug.code(cpu),
     monitor: (cpu, command) => monitor.run(cpu, command),
     kill: () => options.kill(),
     detach: (resumes) => {
-      for (const key of set.keys()) remove(key)
+      points.clear()
       for (const vector of debug.caughtFaults) debug.catchFault(vector, false)
       attach(false)
       if (resumes) debug.resume()

@@ -1,14 +1,15 @@
 import { describeThrown } from '@retrap/device/host'
-import { type CpuAction, type GdbTarget, Signal, type TargetStop } from '@retrap/gdb'
+import { type GdbTarget, Signal, type TargetStop } from '@retrap/gdb'
 import { StopList } from '../debugger/break-commands.ts'
 import {
   describeStop,
+  GdbPoints,
   type GdbMachine,
   gdbTargetOf,
   type MachineGdbOptions,
   type ShowToGdb,
 } from '../debugger/machine-gdb-target.ts'
-import type { MachineStop, Removable } from '../debugger/stop-points.ts'
+import type { MachineStop } from '../debugger/stop-points.ts'
 import type { StopSignal } from '../lifecycle/machine-life.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import { describeDivergence } from './replay-hits.ts'
@@ -17,8 +18,6 @@ import type { ReplayStop, TravelledMachine } from './travelling-machine.ts'
 
 /** Most steps until the named processor has executed an instruction. */
 const MOST_STEPS = 1000
-/** Most bytes of one watchpoint. */
-const MOST_WATCHED = 1 << 20
 
 /** A recorded run and its current machine: going back may make a new machine. */
 interface MachineRun<M extends TravelledMachine> extends RecordedRun {
@@ -37,17 +36,17 @@ export async function replayGdbTarget<M extends TravelledMachine>(
   show: Show<M>,
   options: MachineGdbOptions,
 ): Promise<GdbTarget> {
-  const target = new ReplayGdbTarget(replay, debug, show, options)
-  await target.refresh()
-  return target
+  const run = new ReplayedRun(replay, debug, show, options)
+  await run.refresh()
+  return run.target()
 }
 
-class ReplayGdbTarget<M extends TravelledMachine> implements GdbTarget {
+class ReplayedRun<M extends TravelledMachine> {
   readonly #replay: MachineRun<M>
   readonly #debug: ReplayDebugger<M>
   readonly #show: Show<M>
   readonly #options: MachineGdbOptions
-  readonly #set = new Map<string, Removable>()
+  readonly #points: GdbPoints
   readonly #list: StopList
   /** Target of the current machine; going back may make a new machine. */
   #inner!: GdbTarget
@@ -59,12 +58,13 @@ class ReplayGdbTarget<M extends TravelledMachine> implements GdbTarget {
   /** Names the detachment after which the machine is about to go on by itself. */
   #freeing: object | undefined
   #listener: ((stop: TargetStop) => void) | null = null
-  lastStop: TargetStop = { cpu: 0, signal: Signal.TRAP }
+  #lastStop: TargetStop = { cpu: 0, signal: Signal.TRAP }
 
   constructor(replay: MachineRun<M>, debug: ReplayDebugger<M>, show: Show<M>, options: MachineGdbOptions) {
     this.#replay = replay
     this.#debug = debug
     this.#show = show
+    this.#points = new GdbPoints(debug)
     this.#list = new StopList(
       (place) => debug.stopAt(place),
       (exception) => this.#shown.exceptionName(exception),
@@ -86,40 +86,61 @@ class ReplayGdbTarget<M extends TravelledMachine> implements GdbTarget {
     this.#debug.watchesBefore = this.#shown.watchesBefore
   }
 
-  get registers(): GdbTarget['registers'] {
-    return this.#inner.registers
+  /** The run as gdb sees it. The past does not change: what would write it is refused. */
+  target(): GdbTarget {
+    const inner = (): GdbTarget => this.#inner
+    const isStopped = (): boolean => this.#busy === undefined
+    const lastStop = (): TargetStop => this.#lastStop
+    return {
+      ...this.#points.members(),
+      get registers() {
+        return inner().registers
+      },
+      get cpus() {
+        return inner().cpus
+      },
+      get isStopped() {
+        return isStopped()
+      },
+      get lastStop() {
+        return lastStop()
+      },
+      get code() {
+        return inner().code
+      },
+      describeCpu: (cpu) => inner().describeCpu(cpu),
+      stop: () => this.#stop(),
+      onStop: (listener) => {
+        this.#listener = listener
+      },
+      resume: (actions) => {
+        const stepped = actions.findIndex(({ action }) => action === 'step')
+        this.#go('end', (signal) => (stepped < 0 ? this.#debug.continue({ signal }) : this.#step(stepped, signal)))
+      },
+      reverse: (action, cpu) =>
+        this.#go('begin', (signal) =>
+          action === 'continue' ? this.#debug.reverseContinue({ signal }) : this.#stepBack(cpu, signal),
+        ),
+      readRegister: (cpu, name) => inner().readRegister(cpu, name),
+      writeRegister: () => false,
+      readMemory: (cpu, address, into) => inner().readMemory(cpu, address, into),
+      writeMemory: () => 0,
+      readPhysical: (address, into) => inner().readPhysical(address, into),
+      writePhysical: () => 0,
+      monitor: async (cpu, command) => {
+        if (!isStopped()) return 'Stop it first, with Ctrl-C.\n'
+        return inner()
+          .monitor(cpu, command)
+          .catch((error: unknown) => `${this.#note(describeThrown(error))}\n`)
+      },
+      kill: () => this.#options.kill(),
+      detach: (resumes) => this.#detach(resumes),
+    }
   }
 
-  get cpus(): number {
-    return this.#inner.cpus
-  }
-
-  describeCpu(cpu: number): string {
-    return this.#inner.describeCpu(cpu)
-  }
-
-  get isStopped(): boolean {
-    return this.#busy === undefined
-  }
-
-  stop(): void {
+  #stop(): void {
     this.#freeing = undefined
     this.#busy?.abort()
-  }
-
-  onStop(listener: ((stop: TargetStop) => void) | null): void {
-    this.#listener = listener
-  }
-
-  resume(actions: readonly CpuAction[]): void {
-    const stepped = actions.findIndex(({ action }) => action === 'step')
-    this.#go('end', (signal) => (stepped < 0 ? this.#debug.continue({ signal }) : this.#step(stepped, signal)))
-  }
-
-  reverse(action: 'continue' | 'step', cpu: number): void {
-    this.#go('begin', (signal) =>
-      action === 'continue' ? this.#debug.reverseContinue({ signal }) : this.#stepBack(cpu, signal),
-    )
   }
 
   /** Goes on until a processor has executed an instruction. */
@@ -200,79 +221,14 @@ class ReplayGdbTarget<M extends TravelledMachine> implements GdbTarget {
   }
 
   #tell(stop: TargetStop): void {
-    this.lastStop = stop
+    this.#lastStop = stop
     this.#listener?.(stop)
   }
 
-  readRegister(cpu: number, name: string): bigint | undefined {
-    return this.#inner.readRegister(cpu, name)
-  }
-
-  /** The past does not change. */
-  writeRegister(): boolean {
-    return false
-  }
-
-  readMemory(cpu: number, address: bigint, into: Uint8Array): number {
-    return this.#inner.readMemory(cpu, address, into)
-  }
-
-  writeMemory(): number {
-    return 0
-  }
-
-  readPhysical(address: bigint, into: Uint8Array): number {
-    return this.#inner.readPhysical(address, into)
-  }
-
-  writePhysical(): number {
-    return 0
-  }
-
-  addBreakpoint(address: bigint): boolean {
-    return this.#add(`${address}`, () => this.#debug.breakpoint(address))
-  }
-
-  removeBreakpoint(address: bigint): void {
-    this.#remove(`${address}`)
-  }
-
-  addWatchpoint(address: bigint, length: number, kind: 'write' | 'read' | 'access'): boolean {
-    if (length < 1 || length > MOST_WATCHED) return false
-    return this.#add(`${kind} ${address} ${length}`, () => this.#debug.watch(address, length, kind))
-  }
-
-  removeWatchpoint(address: bigint, length: number, kind: 'write' | 'read' | 'access'): void {
-    this.#remove(`${kind} ${address} ${length}`)
-  }
-
-  #add(key: string, make: () => Removable): boolean {
-    if (!this.#set.has(key)) this.#set.set(key, make())
-    return true
-  }
-
-  #remove(key: string): void {
-    this.#set.get(key)?.remove()
-    this.#set.delete(key)
-  }
-
-  get code(): GdbTarget['code'] {
-    return this.#inner.code
-  }
-
-  monitor(cpu: number, command: string): Promise<string> {
-    if (!this.isStopped) return Promise.resolve('Stop it first, with Ctrl-C.\n')
-    return this.#inner.monitor(cpu, command).catch((error: unknown) => `${this.#note(describeThrown(error))}\n`)
-  }
-
-  kill(): void {
-    this.#options.kill()
-  }
-
   /** After a detach a replay keeps its place for another client; a live machine resumes. */
-  detach(resumes: boolean): void {
-    this.stop()
-    for (const key of this.#set.keys()) this.#remove(key)
+  #detach(resumes: boolean): void {
+    this.#stop()
+    this.#points.clear()
     this.#list.clear()
     // Exceptions no longer stop the machine.
     for (const vector of this.#debug.caughtFaults) this.#debug.catchFault(vector, false)

@@ -2,7 +2,6 @@ import type { MachineDrive } from '@retrap/machine'
 import { WebError } from '../errors.ts'
 
 type BlockBackend = NonNullable<MachineDrive['medium']>
-type BlockRequest = Parameters<BlockBackend['read']>[2]
 
 /** Most bytes of earlier contents kept; older ones are dropped. */
 const MOST_BYTES = 128 << 20
@@ -38,8 +37,7 @@ export class DiskJournal {
   of(drive: MachineDrive): MachineDrive {
     const { medium } = drive
     if (medium === null || medium.properties.readOnly) return drive
-    if (drive.interface !== 'floppy' && drive.media !== 'cdrom')
-      return { ...drive, medium: new JournaledMedium(medium, this) }
+    if (drive.interface !== 'floppy' && drive.media !== 'cdrom') return { ...drive, medium: journaled(medium, this) }
     this.#writable = drive.id ?? 'floppy0'
     return drive
   }
@@ -94,43 +92,20 @@ export class DiskJournal {
 }
 
 /** A disk whose contents are copied before they are overwritten. */
-class JournaledMedium implements BlockBackend {
-  readonly #medium: BlockBackend
-  readonly #journal: DiskJournal
-
-  constructor(medium: BlockBackend, journal: DiskJournal) {
-    this.#medium = medium
-    this.#journal = journal
+function journaled(medium: BlockBackend, journal: DiskJournal): BlockBackend {
+  const kept = async (offset: number, bytes: number, write: () => Promise<void>): Promise<void> => {
+    await journal.keep(medium, offset, bytes)
+    return write()
   }
-
-  get properties(): BlockBackend['properties'] {
-    return this.#medium.properties
-  }
-
-  read(offset: number, into: Uint8Array, request: BlockRequest): Promise<void> {
-    return this.#medium.read(offset, into, request)
-  }
-
-  async write(offset: number, from: Uint8Array, request: BlockRequest): Promise<void> {
-    await this.#journal.keep(this.#medium, offset, from.length)
-    return this.#medium.write(offset, from, request)
-  }
-
-  flush(request: BlockRequest): Promise<void> {
-    return this.#medium.flush(request)
-  }
-
-  async discard(offset: number, bytes: number, request: BlockRequest): Promise<void> {
-    await this.#journal.keep(this.#medium, offset, bytes)
-    return this.#medium.discard(offset, bytes, request)
-  }
-
-  async writeZeroes(offset: number, bytes: number, request: BlockRequest): Promise<void> {
-    await this.#journal.keep(this.#medium, offset, bytes)
-    return this.#medium.writeZeroes(offset, bytes, request)
-  }
-
-  onChange(listener: () => void): () => void {
-    return this.#medium.onChange(listener)
+  return {
+    get properties() {
+      return medium.properties
+    },
+    read: (offset, into, request) => medium.read(offset, into, request),
+    write: (offset, from, request) => kept(offset, from.length, () => medium.write(offset, from, request)),
+    flush: (request) => medium.flush(request),
+    discard: (offset, bytes, request) => kept(offset, bytes, () => medium.discard(offset, bytes, request)),
+    writeZeroes: (offset, bytes, request) => kept(offset, bytes, () => medium.writeZeroes(offset, bytes, request)),
+    onChange: (listener) => medium.onChange(listener),
   }
 }

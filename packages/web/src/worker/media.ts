@@ -26,64 +26,41 @@ const HEAD_BYTES = 8
 /** Bytes of a disk at an address that are read at a time. */
 const CHUNK_BYTES = 256 << 10
 
-/** Reports to the page how much was read from an image, and failures. */
-class WatchedStorage implements BlockStorage {
-  readonly #storage: BlockStorage
-  readonly #fetched: () => number
-  readonly #image: string
-  readonly #listener: SourceListener
-  #told = 0
-
-  constructor(image: string, storage: BlockStorage, fetched: () => number, listener: SourceListener) {
-    this.#image = image
-    this.#storage = storage
-    this.#fetched = fetched
-    this.#listener = listener
-  }
-
-  get bytes(): number {
-    return this.#storage.bytes
-  }
-
-  get readOnly(): boolean {
-    return this.#storage.readOnly
-  }
-
-  async read(offset: number, into: Uint8Array): Promise<void> {
-    try {
-      await this.#listener.requests.run(this.#image, offset, into.length, () => this.#storage.read(offset, into))
-    } catch (error) {
-      this.#listener.warning(`${this.#image}: ${reasonOf(error)}`)
-      throw error
-    }
-    const loadedBytes = this.#fetched()
-    if (loadedBytes === this.#told) return
-    this.#told = loadedBytes
-    this.#listener.progress({ image: this.#image, loadedBytes, totalBytes: this.bytes })
-  }
-
-  write(offset: number, from: Uint8Array): Promise<void> {
-    return this.#storage.write(offset, from)
-  }
-
-  flush(): Promise<void> {
-    return this.#storage.flush()
-  }
-
-  close(): Promise<void> {
-    return this.#storage.close()
+/** A storage that reports to the page how much was read from an image, and failures. */
+function watched(image: string, storage: BlockStorage, fetched: () => number, listener: SourceListener): BlockStorage {
+  let told = 0
+  return {
+    get bytes() {
+      return storage.bytes
+    },
+    readOnly: storage.readOnly,
+    async read(offset, into) {
+      try {
+        await listener.requests.run(image, offset, into.length, () => storage.read(offset, into))
+      } catch (error) {
+        listener.warning(`${image}: ${reasonOf(error)}`)
+        throw error
+      }
+      const loadedBytes = fetched()
+      if (loadedBytes === told) return
+      told = loadedBytes
+      listener.progress({ image, loadedBytes, totalBytes: storage.bytes })
+    },
+    write: (offset, from) => storage.write(offset, from),
+    flush: () => storage.flush(),
+    close: () => storage.close(),
   }
 }
 
 async function openStorage(image: string, source: SentSource, listener: SourceListener): Promise<OpenedStorage> {
   if ('bytes' in source) {
     const { bytes } = source
-    const storage = new WatchedStorage(image, new MemoryStorage(bytes, { readOnly: true }), () => 0, listener)
+    const storage = watched(image, new MemoryStorage(bytes, { readOnly: true }), () => 0, listener)
     return { storage, identity: { name: 'bytes', bytes: bytes.length, tag: null } }
   }
   if ('blob' in source) {
     const { blob } = source
-    const storage = new WatchedStorage(image, new BlobStorage(blob), () => 0, listener)
+    const storage = watched(image, new BlobStorage(blob), () => 0, listener)
     const isFile = blob instanceof File
     const tag = isFile ? `changed ${new Date(blob.lastModified).toISOString()}` : null
     return { storage, identity: { name: isFile ? blob.name : 'file', bytes: blob.size, tag } }
@@ -94,7 +71,7 @@ async function openStorage(image: string, source: SentSource, listener: SourceLi
   const { bytes, whole } = storage
   if (whole !== null) listener.progress({ image, loadedBytes: bytes, totalBytes: bytes, whole: true })
   return {
-    storage: new WatchedStorage(image, storage, () => storage.fetchedBytes, listener),
+    storage: watched(image, storage, () => storage.fetchedBytes, listener),
     identity: { name: source.url, bytes: storage.bytes, tag: storage.tag },
   }
 }

@@ -27,69 +27,42 @@ const CALLBACK_TYPE_PPI = 2n << 56n
 const CALLBACK_LEVEL_LOW = 2n << 8n
 
 /** HVC is an instruction of EL1, whose code is A64. */
-class ArmCallRegisters implements CallRegisters {
-  readonly compat: boolean = false
-  readonly allowed: boolean = true
-  readonly #vcpu: XenArmVcpu
-
-  constructor(vcpu: XenArmVcpu) {
-    this.#vcpu = vcpu
-  }
-
-  get number(): bigint {
-    return this.#vcpu.processor.registers.x(NUMBER_REGISTER)
-  }
-  set number(value: bigint) {
-    this.#vcpu.processor.registers.setX(NUMBER_REGISTER, value)
-  }
-
-  argument(index: number): bigint {
-    return index < ARGUMENTS ? this.#vcpu.processor.registers.x(index) : 0n
-  }
-
-  setArgument(index: number, value: bigint): void {
-    if (index < ARGUMENTS) this.#vcpu.processor.registers.setX(index, value)
-  }
-
-  setResult(value: bigint): void {
-    this.#vcpu.processor.registers.setX(RESULT_REGISTER, BigInt.asUintN(64, value))
+function callRegistersOf({ processor }: XenArmVcpu): CallRegisters {
+  return {
+    compat: false,
+    allowed: true,
+    get number() {
+      return processor.registers.x(NUMBER_REGISTER)
+    },
+    set number(value) {
+      processor.registers.setX(NUMBER_REGISTER, value)
+    },
+    argument: (index) => (index < ARGUMENTS ? processor.registers.x(index) : 0n),
+    setArgument: (index, value) => {
+      if (index < ARGUMENTS) processor.registers.setX(index, value)
+    },
+    setResult: (value) => processor.registers.setX(RESULT_REGISTER, BigInt.asUintN(64, value)),
   }
 }
 
-class ArmProcessor implements XenProcessor {
-  readonly id: number
-  readonly registers: CallRegisters
-  readonly copyRights: number = 0
-  readonly #vcpu: XenArmVcpu
-
-  constructor(vcpu: XenArmVcpu) {
-    this.id = vcpu.id
-    this.registers = new ArmCallRegisters(vcpu)
-    this.#vcpu = vcpu
-  }
-
-  get isStarted(): boolean {
-    return this.#vcpu.power === POWER_ON
-  }
-
-  get interruptWaits(): boolean {
-    return this.#vcpu.processor.interruptWaits
-  }
-
-  guestPhysical(lo: number, hi: number, access: number): number {
-    return this.#vcpu.translation.guestPhysical(lo, hi, (access & ACCESS_WRITE) !== 0)
-  }
-
-  endTurn(): void {
-    this.#vcpu.cpu.endTurn()
-  }
-
-  pause(): void {
-    this.endTurn()
-  }
-
-  allowEvents(): void {
-    this.#vcpu.processor.registers.pstate &= ~PSTATE_I
+function processorOf(vcpu: XenArmVcpu): XenProcessor {
+  const endTurn = (): void => vcpu.cpu.endTurn()
+  return {
+    id: vcpu.id,
+    registers: callRegistersOf(vcpu),
+    copyRights: 0,
+    get isStarted() {
+      return vcpu.power === POWER_ON
+    },
+    get interruptWaits() {
+      return vcpu.processor.interruptWaits
+    },
+    guestPhysical: (lo, hi, access) => vcpu.translation.guestPhysical(lo, hi, (access & ACCESS_WRITE) !== 0),
+    endTurn,
+    pause: endTurn,
+    allowEvents: () => {
+      vcpu.processor.registers.pstate &= ~PSTATE_I
+    },
   }
 }
 
@@ -115,7 +88,7 @@ export class ArmArchitecture implements XenArchitecture<ArmUpcalls> {
   constructor(domain: XenArmDomain, { storeFrame, consoleFrame, eventInterrupt }: XenArmPlaces) {
     this.#domain = domain
     this.#interrupt = eventInterrupt
-    this.vcpus = domain.vcpus.map((vcpu) => new ArmProcessor(vcpu))
+    this.vcpus = domain.vcpus.map((vcpu) => processorOf(vcpu))
     this.places = { store: storeFrame, console: consoleFrame }
     const callback = CALLBACK_TYPE_PPI | CALLBACK_LEVEL_LOW | BigInt(eventInterrupt)
     this.parameterValues = [[HvmParameter.CALLBACK_IRQ, callback]]
