@@ -49,7 +49,7 @@ export class CopyBeforeWrite implements BlockBackend {
     if (this.#latest !== null) this.#latest.next = layer
     this.#latest = layer
     this.#frozen++
-    return new FrozenImage(this.#base, layer, () => {
+    return frozenImage(this.#base, layer, () => {
       this.#frozen--
       if (this.#frozen === 0) this.#latest = null
     })
@@ -131,79 +131,45 @@ export class CopyBeforeWrite implements BlockBackend {
   }
 }
 
-/** An image's content at one instant. */
-class FrozenImage implements BlockImage {
-  readonly #base: BlockBackend
-  readonly #from: Layer
-  readonly #ended: () => void
-  readonly #requests = new Requests()
-
-  /** @param from - old contents of the first writes after the instant; later layers follow */
-  constructor(base: BlockBackend, from: Layer, ended: () => void) {
-    this.#base = base
-    this.#from = from
-    this.#ended = ended
-  }
-
-  get properties(): BlockProperties {
-    return { ...this.#base.properties, readOnly: true }
-  }
-
-  read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {
-    return this.#requests.run(this.properties, { offset, bytes: into.length }, request, async () => {
-      await this.#base.read(offset, into, request)
-      // A write that came meanwhile has left the old contents before it began.
-      const end = offset + into.length
-      for (let at = offset; at < end;) {
-        const cluster = Math.floor(at / CLUSTER_BYTES)
-        const length = Math.min(end - at, CLUSTER_BYTES - (at % CLUSTER_BYTES))
-        const old = this.#old(cluster)
-        if (old === null) throw new BlockError('ERR_MEDIUM', `the old contents at ${at} could not be read`)
-        const from = at % CLUSTER_BYTES
-        if (old !== undefined) into.set(old.subarray(from, from + length), at - offset)
-        at += length
-      }
-    })
-  }
-
+/** An image's content at one instant. @param from - old contents of the first writes after the instant; later layers follow */
+function frozenImage(base: BlockBackend, from: Layer, ended: () => void): BlockImage {
+  const requests = new Requests()
+  const properties = (): BlockProperties => ({ ...base.properties, readOnly: true })
   /** The contents at the instant of a range that was written since; null: they could not be read. */
-  #old(cluster: number): Uint8Array | null | undefined {
-    for (let layer: Layer | null = this.#from; layer !== null; layer = layer.next) {
+  const oldOf = (cluster: number): Uint8Array | null | undefined => {
+    for (let layer: Layer | null = from; layer !== null; layer = layer.next) {
       const old = layer.clusters.get(cluster)
       if (old !== undefined) return old
     }
     return undefined
   }
-
-  write(): Promise<void> {
-    return this.#refuse()
-  }
-
-  flush(): Promise<void> {
-    return Promise.resolve()
-  }
-
-  discard(): Promise<void> {
-    return this.#refuse()
-  }
-
-  writeZeroes(): Promise<void> {
-    return this.#refuse()
-  }
-
-  #refuse(): Promise<void> {
-    return Promise.reject(new BlockError('ERR_READ_ONLY', 'an image as it was at one instant cannot be written'))
-  }
-
-  onChange(): () => void {
-    return () => undefined
-  }
-
-  idle(): Promise<void> {
-    return this.#requests.idle()
-  }
-
-  close(): Promise<void> {
-    return this.#requests.close(this.#ended)
+  const refuse = (): Promise<void> =>
+    Promise.reject(new BlockError('ERR_READ_ONLY', 'an image as it was at one instant cannot be written'))
+  return {
+    get properties() {
+      return properties()
+    },
+    read: (offset, into, request) =>
+      requests.run(properties(), { offset, bytes: into.length }, request, async () => {
+        await base.read(offset, into, request)
+        // A write that came meanwhile has left the old contents before it began.
+        const end = offset + into.length
+        for (let at = offset; at < end;) {
+          const cluster = Math.floor(at / CLUSTER_BYTES)
+          const length = Math.min(end - at, CLUSTER_BYTES - (at % CLUSTER_BYTES))
+          const old = oldOf(cluster)
+          if (old === null) throw new BlockError('ERR_MEDIUM', `the old contents at ${at} could not be read`)
+          const first = at % CLUSTER_BYTES
+          if (old !== undefined) into.set(old.subarray(first, first + length), at - offset)
+          at += length
+        }
+      }),
+    write: refuse,
+    flush: () => Promise.resolve(),
+    discard: refuse,
+    writeZeroes: refuse,
+    onChange: () => () => undefined,
+    idle: () => requests.idle(),
+    close: () => requests.close(ended),
   }
 }

@@ -98,109 +98,64 @@ export interface TrappedState {
   end(): void
 }
 
-/** The control registers in the state area. */
-class Controls implements TrappedControls {
-  readonly aarch64 = true
-  readonly dacr = 0
-  readonly #u32: Uint32Array
+/** Places of control registers in the state area. */
+const CONTROLS = {
+  sctlr: places.S_SCTLR_EL1,
+  tcrLo: places.S_TCR_EL1,
+  tcrHi: places.S_TCR_EL1 + 4,
+  ttbr0Lo: places.S_TTBR0_EL1,
+  ttbr0Hi: places.S_TTBR0_EL1 + 4,
+  ttbr1Lo: places.S_TTBR1_EL1,
+  ttbr1Hi: places.S_TTBR1_EL1 + 4,
+  mairLo: places.S_MAIR_EL1,
+  mairHi: places.S_MAIR_EL1 + 4,
+  vbarLo: places.S_VBAR_EL1,
+  vbarHi: places.S_VBAR_EL1 + 4,
+} as const
 
-  constructor(u32: Uint32Array) {
-    this.#u32 = u32
-  }
+/** Places of the registers that an exception fills in. */
+const OF_EXCEPTION = {
+  esrEl1: places.S_ESR_EL1,
+  farLo: places.S_FAR_EL1,
+  farHi: places.S_FAR_EL1 + 4,
+  elrLo: places.S_ELR_EL1,
+  elrHi: places.S_ELR_EL1 + 4,
+  spsrEl1: places.S_SPSR_EL1,
+} as const
 
-  #word(place: number): number {
-    return this.#u32[place >>> 2]!
+/**
+ * Makes a class of views of the state area, whose properties are words of it and fixed values. ESR and SPSR are written as a
+ * whole, with 0 in the upper half. Properties of objects alone would give each processor's view a shape of its own.
+ */
+function viewClass<F extends object, K extends string>(
+  fixed: F,
+  byName: Readonly<Record<K, number>>,
+): new (u32: Uint32Array) => F & Record<K, number> {
+  class View {
+    readonly u32: Uint32Array
+    constructor(u32: Uint32Array) {
+      this.u32 = u32
+      Object.assign(this, fixed)
+    }
   }
-
-  get sctlr(): number {
-    return this.#word(places.S_SCTLR_EL1)
+  for (const [name, place] of Object.entries<number>(byName)) {
+    const at = place >>> 2
+    const isWhole = place === places.S_ESR_EL1 || place === places.S_SPSR_EL1
+    Object.defineProperty(View.prototype, name, {
+      get(this: View) {
+        return this.u32[at]!
+      },
+      set(this: View, value: number) {
+        this.u32[at] = value
+        if (isWhole) this.u32[at + 1] = 0
+      },
+    })
   }
-  get tcrLo(): number {
-    return this.#word(places.S_TCR_EL1)
-  }
-  get tcrHi(): number {
-    return this.#word(places.S_TCR_EL1 + 4)
-  }
-  get ttbr0Lo(): number {
-    return this.#word(places.S_TTBR0_EL1)
-  }
-  get ttbr0Hi(): number {
-    return this.#word(places.S_TTBR0_EL1 + 4)
-  }
-  get ttbr1Lo(): number {
-    return this.#word(places.S_TTBR1_EL1)
-  }
-  get ttbr1Hi(): number {
-    return this.#word(places.S_TTBR1_EL1 + 4)
-  }
-  get mairLo(): number {
-    return this.#word(places.S_MAIR_EL1)
-  }
-  get mairHi(): number {
-    return this.#word(places.S_MAIR_EL1 + 4)
-  }
-  get vbarLo(): number {
-    return this.#word(places.S_VBAR_EL1)
-  }
-  get vbarHi(): number {
-    return this.#word(places.S_VBAR_EL1 + 4)
-  }
+  return View as unknown as new (u32: Uint32Array) => F & Record<K, number>
 }
 
-/** The registers of an exception in the state area. */
-class ExceptionRegisters implements TrappedException {
-  dfsr = 0
-  ifsr = 0
-  ifar = 0
-  readonly #u32: Uint32Array
-
-  constructor(u32: Uint32Array) {
-    this.#u32 = u32
-  }
-
-  #set(place: number, value: number): void {
-    this.#u32[place >>> 2] = value
-  }
-
-  get esrEl1(): number {
-    return this.#u32[places.S_ESR_EL1 >>> 2]!
-  }
-  set esrEl1(value: number) {
-    this.#set(places.S_ESR_EL1, value)
-    this.#set(places.S_ESR_EL1 + 4, 0)
-  }
-  get farLo(): number {
-    return this.#u32[places.S_FAR_EL1 >>> 2]!
-  }
-  set farLo(value: number) {
-    this.#set(places.S_FAR_EL1, value)
-  }
-  get farHi(): number {
-    return this.#u32[(places.S_FAR_EL1 + 4) >>> 2]!
-  }
-  set farHi(value: number) {
-    this.#set(places.S_FAR_EL1 + 4, value)
-  }
-  get elrLo(): number {
-    return this.#u32[places.S_ELR_EL1 >>> 2]!
-  }
-  set elrLo(value: number) {
-    this.#set(places.S_ELR_EL1, value)
-  }
-  get elrHi(): number {
-    return this.#u32[(places.S_ELR_EL1 + 4) >>> 2]!
-  }
-  set elrHi(value: number) {
-    this.#set(places.S_ELR_EL1 + 4, value)
-  }
-  get spsrEl1(): number {
-    return this.#u32[places.S_SPSR_EL1 >>> 2]!
-  }
-  set spsrEl1(value: number) {
-    this.#set(places.S_SPSR_EL1, value)
-    this.#set(places.S_SPSR_EL1 + 4, 0)
-  }
-}
+const Controls = viewClass({ aarch64: true, dacr: 0 }, CONTROLS)
+const ExceptionRegisters = viewClass({ dfsr: 0, ifsr: 0, ifar: 0 }, OF_EXCEPTION)
 
 /** The state area for a hypervisor. */
 export class ProcessorState implements TrappedState {
@@ -211,8 +166,8 @@ export class ProcessorState implements TrappedState {
   readonly pc: Uint32Array = new Uint32Array(2)
   pstate = 0
   readonly spsr: Uint32Array = new Uint32Array(5)
-  readonly system: Controls
-  readonly exception: ExceptionRegisters
+  readonly system: TrappedControls
+  readonly exception: TrappedException
   readonly #state: SystemState
   readonly #authenticated: Uint32Array
   #taken = 0

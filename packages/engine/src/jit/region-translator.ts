@@ -195,9 +195,7 @@ export class RegionTranslator<Form> {
   }
 
   #exitsOf(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number): InstructionExits {
-    return new TranslatedExits(this.#frame, this.#exits, insn, (target) =>
-      this.#takeBranch(insn, block, number, target),
-    )
+    return exitsOf(this.#frame, this.#exits, insn, (target) => this.#takeBranch(insn, block, number, target))
   }
 
   /** Emits the branch after the last instruction of its block has retired. */
@@ -244,67 +242,32 @@ export class RegionTranslator<Form> {
   }
 }
 
-/** The exits of an instruction of a unit. */
-class TranslatedExits<Form> implements InstructionExits {
-  readonly onMiss: MissAction
-  readonly #frame: UnitFrame<Form>
-  readonly #exits: UnitExits<Form>
-  readonly #insn: RegionInstruction<Form>
-  readonly #take: (target: I64 | undefined) => void
-
-  /** @param take - emits the continuation after the last instruction of a block has branched */
-  constructor(
-    frame: UnitFrame<Form>,
-    exits: UnitExits<Form>,
-    insn: RegionInstruction<Form>,
-    take: (target: I64 | undefined) => void,
-  ) {
-    this.onMiss = insn.onMiss === 'call' && insn.flow !== 'next' ? 'leave' : insn.onMiss
-    this.#frame = frame
-    this.#exits = exits
-    this.#insn = insn
-    this.#take = take
+/**
+ * The exits of an instruction of a unit.
+ *
+ * @param take - emits the continuation after the last instruction of a block has branched
+ */
+function exitsOf<Form>(
+  frame: UnitFrame<Form>,
+  exits: UnitExits<Form>,
+  insn: RegionInstruction<Form>,
+  take: (target: I64 | undefined) => void,
+): InstructionExits {
+  const onMiss: MissAction = insn.onMiss === 'call' && insn.flow !== 'next' ? 'leave' : insn.onMiss
+  const interpret = (outcome: number, why: ExitReason): void => {
+    const record = frame.firstRecordRef(insn)
+    exits.leave({ why, outcome, insn, record, retired: frame.pending })
   }
-
-  pageBase(): I64 {
-    return this.#frame.linear(this.#insn.page.delta)
-  }
-
-  remaining(): I32 {
-    return this.#frame.budget.get.sub(this.#frame.pending + 1)
-  }
-
-  interpret(): void {
-    this.#interpret(UNIT_RESUME, 'rare')
-  }
-
-  miss(): void {
-    if (this.onMiss === 'leave') this.#interpret(UNIT_RESUME, 'device')
-    else this.#interpret(UNIT_SLOW, 'miss')
-  }
-
-  #interpret(outcome: number, why: ExitReason): void {
-    const record = this.#frame.firstRecordRef(this.#insn)
-    this.#exits.leave({ why, outcome, insn: this.#insn, record, retired: this.#frame.pending })
-  }
-
-  fail(status: I32): void {
-    this.#exits.fail(status, this.#insn, this.#frame.pending)
-  }
-
-  leaveIfGivenUp(): void {
-    this.#exits.ifGivenUp(this.#insn, this.#frame.firstRecordRef(this.#insn), this.#frame.pending)
-  }
-
-  retire(): void {
-    this.#exits.resume('guard', this.#insn, this.#frame.nextRecordRef(this.#insn), this.#frame.pending + 1)
-  }
-
-  branch(): void {
-    this.#take(undefined)
-  }
-
-  jump(target: I64): void {
-    this.#take(target)
+  return {
+    onMiss,
+    pageBase: () => frame.linear(insn.page.delta),
+    remaining: () => frame.budget.get.sub(frame.pending + 1),
+    interpret: () => interpret(UNIT_RESUME, 'rare'),
+    miss: () => (onMiss === 'leave' ? interpret(UNIT_RESUME, 'device') : interpret(UNIT_SLOW, 'miss')),
+    fail: (status) => exits.fail(status, insn, frame.pending),
+    leaveIfGivenUp: () => exits.ifGivenUp(insn, frame.firstRecordRef(insn), frame.pending),
+    retire: () => exits.resume('guard', insn, frame.nextRecordRef(insn), frame.pending + 1),
+    branch: () => take(undefined),
+    jump: take,
   }
 }
