@@ -2,10 +2,7 @@ import { FORM_SIGNATURE, R_OFFSET } from '@retrap/engine'
 import type {
   CompiledInstructionSet,
   DecodedInstruction,
-  I32Callee,
-  InstructionExits,
   InstructionFlow,
-  RecordMemory,
   RegionInstruction,
   StateLayout,
   UnitDescription,
@@ -54,7 +51,7 @@ export class ArmEmitter implements UnitEmitter<FormSource> {
   }
 
   beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): UnitSemantics<FormSource> {
-    return new ArmUnit(module, this.#entries, unit)
+    return armUnit(module, this.#entries, unit)
   }
 }
 
@@ -105,112 +102,72 @@ const FIELDS: readonly number[] = [R_D, R_N, R_M, R_A]
 /** The second registers of CASP's pairs. */
 const MORE_FIELDS: readonly number[] = [R_MORE, R_MORE + 2, R_MORE + 4]
 
-/** The instruction set's part of a unit: registers and flags in locals. */
-class ArmUnit implements UnitSemantics<FormSource> {
-  readonly f: RecordFunction
-  readonly #access: I32Callee
-  readonly #library: UnitLibrary
-  readonly #probe: I32Callee
-  readonly #memory: RecordMemory
-  readonly #state: I32
-  readonly #tlb: I32
-  readonly #registers: UnitRegisters
-  readonly #vectors: UnitVectors
-
-  /**
-   * @param module - module with imported memory and table
-   * @param entries - shared functions' entries of the table
-   */
-  constructor(
-    module: ModuleBuilder,
-    entries: ReadonlyMap<string, number>,
-    { region, memory }: UnitDescription<FormSource>,
-  ) {
-    const signature = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
-    this.#access = module.importFunction('cpu', 'access', signature)
-    this.#probe = module.importFunction('cpu', 'probe', signature)
-    const f = module.function('unit', FORM_SIGNATURE, { export: true, builder: RecordFunction })
-    this.f = f as unknown as RecordFunction
-    this.#library = new UnitLibrary(module, entries)
-    this.#memory = memory
-    this.#state = f.param(0, 'i32').get
-    this.#tlb = f.param(2, 'i32').get
-    this.#registers = new UnitRegisters(this.f, memory, this.#state)
-    const instructions = region.blocks.flatMap((block) => block.instructions)
-    this.#vectors = new UnitVectors(this.f, memory, this.#state, instructions)
-  }
-
-  // ---------------------------------------------------------------- entry and exit: nothing is assumed
-
-  checkAssumptions(): void {}
-
-  assumptions(): readonly [] {
-    return []
-  }
-
-  load(): void {
-    this.#registers.load()
-    this.#vectors.load()
-  }
-
-  store(): void {
-    this.#registers.flags.meet()
-    this.#registers.store()
-    this.#vectors.store()
-  }
-
-  // ---------------------------------------------------------------- control flow: the locals are always settled
-
-  settle(): void {}
-
-  beginLoop(): void {
-    this.#registers.flags.meet()
-  }
-
-  meet(): void {}
-
-  merge(): void {
-    this.#registers.flags.meet()
-  }
-
-  aside(build: () => void): void {
-    this.#registers.flags.aside(build)
-  }
-
-  // ---------------------------------------------------------------- instructions
-
-  emit({ form: source, record }: RegionInstruction<FormSource>, exits: InstructionExits): void {
-    const { form, semantics } = source!
-    this.f.setRecord(this.#memory, record)
-    const parts = {
-      f: this.f,
-      form,
-      state: this.#state,
-      record: I32.of(record),
-      tlb: this.#tlb,
-      access: this.#access,
-      library: this.#library,
-    }
-    const context = new UnitContext(parts, this.#registers, this.#vectors, this.#probe, record, exits)
-    semantics.emit(context, form)
-    if (context.usesFlags) this.#registers.noteFlags()
-  }
-
-  spill(insn: RegionInstruction<FormSource>): void {
-    this.#registers.spill(this.#registersOf(insn))
-    this.#vectors.spill(insn)
-  }
-
-  reload(insn: RegionInstruction<FormSource>): void {
-    this.#registers.reload(this.#registersOf(insn))
-    this.#vectors.reload(insn)
-  }
+/**
+ * The instruction set's part of a unit: registers and flags in locals. Nothing is assumed of the state, and the locals are always
+ * settled.
+ *
+ * @param module - module with imported memory and table
+ * @param entries - shared functions' entries of the table
+ */
+function armUnit(
+  module: ModuleBuilder,
+  entries: ReadonlyMap<string, number>,
+  { region, memory }: UnitDescription<FormSource>,
+): UnitSemantics<FormSource> {
+  const signature = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
+  const access = module.importFunction('cpu', 'access', signature)
+  const probe = module.importFunction('cpu', 'probe', signature)
+  const f = module.function('unit', FORM_SIGNATURE, {
+    export: true,
+    builder: RecordFunction,
+  }) as unknown as RecordFunction
+  const library = new UnitLibrary(module, entries)
+  const state = f.param(0, 'i32').get
+  const tlb = f.param(2, 'i32').get
+  const registers = new UnitRegisters(f, memory, state)
+  const instructions = region.blocks.flatMap((block) => block.instructions)
+  const vectors = new UnitVectors(f, memory, state, instructions)
 
   /** Returns the registers that an instruction's function uses; all registers if the host executes it. */
-  #registersOf({ form, record }: RegionInstruction<FormSource>): number[] {
+  const registersOf = ({ form, record }: RegionInstruction<FormSource>): number[] => {
     if (form === undefined) return Array.from({ length: REGISTERS }, (_, i) => i)
     const fields = form.form.row.attributes.has('couple') ? [...FIELDS, ...MORE_FIELDS] : FIELDS
-    const named = fields.map((field) => this.#registers.numberOf(record, field))
+    const named = fields.map((field) => registers.numberOf(record, field))
     return [...new Set(named)].filter((register) => register < REGISTERS)
+  }
+  return {
+    f,
+    checkAssumptions: () => {},
+    assumptions: () => [],
+    load: () => {
+      registers.load()
+      vectors.load()
+    },
+    store: () => {
+      registers.flags.meet()
+      registers.store()
+      vectors.store()
+    },
+    settle: () => {},
+    beginLoop: () => registers.flags.meet(),
+    meet: () => {},
+    merge: () => registers.flags.meet(),
+    aside: (build) => registers.flags.aside(build),
+    emit: ({ form: source, record }, exits) => {
+      const { form, semantics } = source!
+      f.setRecord(memory, record)
+      const parts = { f, form, state, record: I32.of(record), tlb, access, library }
+      const context = new UnitContext(parts, registers, vectors, probe, record, exits)
+      semantics.emit(context, form)
+      if (context.usesFlags) registers.noteFlags()
+    },
+    spill: (insn) => {
+      registers.spill(registersOf(insn))
+      vectors.spill(insn)
+    },
+    reload: (insn) => {
+      registers.reload(registersOf(insn))
+      vectors.reload(insn)
+    },
   }
 }

@@ -20,72 +20,42 @@ const HEAD_BYTES = 8
 /** Source: QEMU, docs/interop/qcow2.txt, "Header", `backing_file_size`. */
 const MOST_BACKING_BYTES = 1023
 
-type Properties = BlockImage['properties']
-
-/** A disk whose writes are kept in the origin private file system. */
-export class KeptDiskImage implements BlockImage {
-  readonly #image: Qcow2Image
-  readonly #failed: (error: unknown) => void
-  #timer: ReturnType<typeof setTimeout> | null = null
-
-  /** @param failed - called for writes that have failed, which the guest sees as an I/O error */
-  constructor(image: Qcow2Image, failed: (error: unknown) => void) {
-    this.#image = image
-    this.#failed = failed
-  }
-
-  get properties(): Properties {
-    return this.#image.properties
-  }
-
-  read(...given: Parameters<BlockImage['read']>): Promise<void> {
-    return this.#image.read(...given)
-  }
-
-  write(...given: Parameters<BlockImage['write']>): Promise<void> {
-    return this.#change(this.#image.write(...given))
-  }
-
-  discard(...given: Parameters<BlockImage['discard']>): Promise<void> {
-    return this.#change(this.#image.discard(...given))
-  }
-
-  writeZeroes(...given: Parameters<BlockImage['writeZeroes']>): Promise<void> {
-    return this.#change(this.#image.writeZeroes(...given))
-  }
-
-  flush(): Promise<void> {
-    return this.#watch(this.#image.flush())
-  }
-
-  onChange(): () => void {
-    return this.#image.onChange()
-  }
-
-  idle(): Promise<void> {
-    return this.#image.idle()
-  }
-
-  async close(): Promise<void> {
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    await this.#image.close()
-  }
-
-  #change(done: Promise<void>): Promise<void> {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = null
-      this.flush().catch(() => {})
-    }, FLUSH_MS)
-    return this.#watch(done)
-  }
-
-  async #watch(done: Promise<void>): Promise<void> {
+/**
+ * A disk whose writes are kept in the origin private file system.
+ *
+ * @param failed - called for writes that have failed, which the guest sees as an I/O error
+ */
+function keptImage(image: Qcow2Image, failed: (error: unknown) => void): BlockImage {
+  let timer: ReturnType<typeof setTimeout> | null = null
+  const watch = async (done: Promise<void>): Promise<void> => {
     try {
       await done
     } catch (error) {
-      this.#failed(error)
+      failed(error)
       throw error
     }
+  }
+  const flush = (): Promise<void> => watch(image.flush())
+  const change = (done: Promise<void>): Promise<void> => {
+    timer ??= setTimeout(() => {
+      timer = null
+      flush().catch(() => {})
+    }, FLUSH_MS)
+    return watch(done)
+  }
+  return {
+    properties: image.properties,
+    read: (...given) => image.read(...given),
+    write: (...given) => change(image.write(...given)),
+    discard: (...given) => change(image.discard(...given)),
+    writeZeroes: (...given) => change(image.writeZeroes(...given)),
+    flush,
+    onChange: () => image.onChange(),
+    idle: () => image.idle(),
+    async close() {
+      if (timer !== null) clearTimeout(timer)
+      await image.close()
+    },
   }
 }
 
@@ -109,7 +79,7 @@ export async function openKeptDisk(
   base: BlockImage,
   source: KeptSource,
   failed: (error: unknown) => void,
-): Promise<KeptDiskImage> {
+): Promise<BlockImage> {
   const folder = await keptFolder()
   const storage = await openStorage(await imageFile(folder, name, { create: true }), name)
   let isUnmade = false
@@ -131,7 +101,7 @@ export async function openKeptDisk(
           'keep this one by another name, or delete that one',
       )
     const image = await Qcow2Image.open(storage, { openBacking: async () => base })
-    if (image.properties.bytes === base.properties.bytes) return new KeptDiskImage(image, failed)
+    if (image.properties.bytes === base.properties.bytes) return keptImage(image, failed)
     throw new Error(
       `the kept disk '${name}' has ${image.properties.bytes} bytes: expected ${base.properties.bytes}, as its image has`,
     )

@@ -1,5 +1,6 @@
 import {
   BlobStorage,
+  type BlockImage,
   type BlockStorage,
   HttpStorage,
   isQcow2,
@@ -12,7 +13,6 @@ import { WebError } from '../errors.ts'
 import type { KeptSource } from '../kept-disk-files.ts'
 import type { SentDrive, SentSource } from '../protocol.ts'
 import { openKeptRanges } from './open-kept-ranges.ts'
-import type { KeptDiskImage } from './kept-disk.ts'
 import { MOST_WHOLE_BYTES, reasonOf, type SourceListener } from './sources.ts'
 
 /** An image's storage, and the identity of the image. */
@@ -85,7 +85,7 @@ export async function openMedium(
   drive: Pick<SentDrive, 'id' | 'media' | 'keep'>,
   source: SentSource,
   listener: SourceListener,
-): Promise<Overlay | RawImage | Qcow2Image | KeptDiskImage> {
+): Promise<BlockImage> {
   let opened: BlockStorage | undefined
   try {
     const { storage, identity } = await openStorage(drive.id, source, listener)
