@@ -1,4 +1,4 @@
-import { I32, I64, select } from '@retrap/wasm-emitter'
+import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import { finishNan } from './unpack.ts'
 import { multiplyHigh } from './wide.ts'
 import { setNormalised } from './arithmetic.ts'
@@ -21,62 +21,7 @@ export function multiplyAdd(c: FloatModule): SharedFunction {
       Slot,
       Slot,
     ]
-    const [classA, classB, classC] = [a.class, b.class, addend.class]
-    const invalid = (): void => {
-      X.raiseFlags(c, f, state, X.FE_INVALID)
-      r.setDefaultNan(c.floatRules.defaultNanSign)
-      f.return()
-    }
-    const either = (kind: number): I32 => classA.eq(kind).or(classB.eq(kind))
-    const isNan = (kind: I32): I32 => kind.geU(X.CLASS_QNAN)
-    const { addendFirst, invalidProductFirst, survivingNan } = c.floatRules
-    if (invalidProductFirst)
-      f.if(either(X.CLASS_INFINITY).and(either(X.CLASS_ZERO)).and(classC.eq(X.CLASS_QNAN)), invalid)
-    f.if(isNan(classA).or(isNan(classB)).or(isNan(classC)), () => {
-      f.if(either(X.CLASS_SNAN).or(classC.eq(X.CLASS_SNAN)), () => X.raiseFlags(c, f, state, X.FE_INVALID))
-      const order = addendFirst ? [addend, a, b] : [a, b, addend]
-      const classes = addendFirst ? [classC, classA, classB] : [classA, classB, classC]
-      const found = f.local('i32')
-      f.set(found, I32.of(0))
-      const kinds = survivingNan === 'first' ? [X.CLASS_QNAN] : [X.CLASS_SNAN, X.CLASS_QNAN]
-      for (const least of kinds) {
-        for (const [i, slot] of order.entries()) {
-          f.if(found.get.eqz().and(classes[i]!.geU(least)), () => {
-            r.copy(slot)
-            f.set(found, I32.of(1))
-          })
-        }
-      }
-      finishNan(c, f, state, r)
-      f.return()
-    })
-    const sign = f.let(a.sign.xor(b.sign).xor(f.param(1, 'i32').get))
-    const signC = f.let(addend.sign.xor(f.param(2, 'i32').get))
-    const zeroProduct = f.let(either(X.CLASS_ZERO))
-    const infinite = f.let(either(X.CLASS_INFINITY))
-    f.if(infinite.and(zeroProduct.or(classC.eq(X.CLASS_INFINITY).and(sign.ne(signC)))), invalid)
-    // Denormal operands are looked for after that.
-    f.if(a.denormal.or(b.denormal).or(addend.denormal), () => X.raiseFlags(c, f, state, X.FE_DENORMAL))
-    f.if(infinite, () => {
-      r.setInfinity(sign)
-      f.return()
-    })
-    f.if(classC.eq(X.CLASS_INFINITY), () => {
-      r.setInfinity(signC)
-      f.return()
-    })
-    const zeroSign = (): I32 => X.roundingMode(c, f, state).eq(X.ROUND_DOWN)
-    f.if(zeroProduct, () => {
-      f.if(
-        classC.eq(X.CLASS_ZERO),
-        () => r.setZero(select(sign.eq(signC), sign, zeroSign())),
-        () => {
-          r.copy(addend)
-          r.sign = signC
-        },
-      )
-      f.return()
-    })
+    const { sign, signC, zeroSign, classC } = emitSpecials(c, f, state, [a, b, addend, r])
 
     // The product, 128 bits with the top one set.
     const [x, y] = [a.significand, b.significand]
@@ -121,11 +66,7 @@ export function multiplyAdd(c: FloatModule): SharedFunction {
     })
     const aligned = X.shiftRightSticky(f, otherHigh.get, otherLow.get, exponent.get.sub(otherExponent.get))
     f.if(sign.eq(signC), () => {
-      const sumLow = f.let(low.get.add(aligned.low))
-      const carry = f.let(sumLow.ltU(low.get).toI64U())
-      const partial = f.let(high.get.add(aligned.high))
-      const sum = f.let(partial.add(carry))
-      const over = f.let(partial.ltU(high.get).or(sum.ltU(partial)))
+      const { high: sum, low: sumLow, over } = addWide(f, { high: high.get, low: low.get }, aligned)
       f.if(
         over,
         () => {
@@ -146,4 +87,98 @@ export function multiplyAdd(c: FloatModule): SharedFunction {
     // Equal exponents and tops, the addend's lower half being zero: the product is the larger one, if only below.
     f.call(setNormalised(c), state, resultSign.get, exponent.get, difference, differenceLow)
   })
+}
+
+/**
+ * Ends the function for operands that are no finite numbers, or whose product is zero.
+ *
+ * @returns the signs of product, addend and zeros, and the addend's class
+ */
+function emitSpecials(
+  c: FloatModule,
+  f: FunctionBuilder,
+  state: I32,
+  [a, b, addend, r]: readonly [a: Slot, b: Slot, addend: Slot, r: Slot],
+): { readonly sign: I32; readonly signC: I32; readonly zeroSign: () => I32; readonly classC: I32 } {
+  const [classA, classB, classC] = [a.class, b.class, addend.class]
+  const invalid = (): void => {
+    X.raiseFlags(c, f, state, X.FE_INVALID)
+    r.setDefaultNan(c.floatRules.defaultNanSign)
+    f.return()
+  }
+  const either = (kind: number): I32 => classA.eq(kind).or(classB.eq(kind))
+  const isNan = (kind: I32): I32 => kind.geU(X.CLASS_QNAN)
+  const { addendFirst, invalidProductFirst, survivingNan } = c.floatRules
+  if (invalidProductFirst)
+    f.if(either(X.CLASS_INFINITY).and(either(X.CLASS_ZERO)).and(classC.eq(X.CLASS_QNAN)), invalid)
+  f.if(isNan(classA).or(isNan(classB)).or(isNan(classC)), () => {
+    f.if(either(X.CLASS_SNAN).or(classC.eq(X.CLASS_SNAN)), () => X.raiseFlags(c, f, state, X.FE_INVALID))
+    const order = addendFirst ? [addend, a, b] : [a, b, addend]
+    const classes = addendFirst ? [classC, classA, classB] : [classA, classB, classC]
+    copyNan(f, order, classes, survivingNan === 'first' ? [X.CLASS_QNAN] : [X.CLASS_SNAN, X.CLASS_QNAN], r)
+    finishNan(c, f, state, r)
+    f.return()
+  })
+  const sign = f.let(a.sign.xor(b.sign).xor(f.param(1, 'i32').get))
+  const signC = f.let(addend.sign.xor(f.param(2, 'i32').get))
+  const zeroProduct = f.let(either(X.CLASS_ZERO))
+  const infinite = f.let(either(X.CLASS_INFINITY))
+  f.if(infinite.and(zeroProduct.or(classC.eq(X.CLASS_INFINITY).and(sign.ne(signC)))), invalid)
+  // Denormal operands are looked for after that.
+  f.if(a.denormal.or(b.denormal).or(addend.denormal), () => X.raiseFlags(c, f, state, X.FE_DENORMAL))
+  f.if(infinite, () => {
+    r.setInfinity(sign)
+    f.return()
+  })
+  f.if(classC.eq(X.CLASS_INFINITY), () => {
+    r.setInfinity(signC)
+    f.return()
+  })
+  const zeroSign = (): I32 => X.roundingMode(c, f, state).eq(X.ROUND_DOWN)
+  f.if(zeroProduct, () => {
+    f.if(
+      classC.eq(X.CLASS_ZERO),
+      () => r.setZero(select(sign.eq(signC), sign, zeroSign())),
+      () => {
+        r.copy(addend)
+        r.sign = signC
+      },
+    )
+    f.return()
+  })
+  return { sign, signC, zeroSign, classC }
+}
+
+/** Copies the NaN that survives to R: the first of the kinds in turn. @param classes - of the slots @param kinds - least class of each */
+function copyNan(
+  f: FunctionBuilder,
+  slots: readonly Slot[],
+  classes: readonly I32[],
+  kinds: readonly number[],
+  r: Slot,
+): void {
+  const found = f.local('i32')
+  f.set(found, I32.of(0))
+  for (const least of kinds) {
+    for (const [i, slot] of slots.entries()) {
+      f.if(found.get.eqz().and(classes[i]!.geU(least)), () => {
+        r.copy(slot)
+        f.set(found, I32.of(1))
+      })
+    }
+  }
+}
+
+interface Wide {
+  readonly high: I64
+  readonly low: I64
+}
+
+/** The sum of two numbers of 128 bits. `over`: it has a bit more. */
+function addWide(f: FunctionBuilder, a: Wide, b: Wide): Wide & { readonly over: I32 } {
+  const low = f.let(a.low.add(b.low))
+  const carry = f.let(low.ltU(a.low).toI64U())
+  const partial = f.let(a.high.add(b.high))
+  const high = f.let(partial.add(carry))
+  return { high, low, over: f.let(partial.ltU(a.high).or(high.ltU(partial))) }
 }

@@ -1,5 +1,5 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, Local } from '@retrap/wasm-emitter'
 import * as X from './scratch.ts'
 import type { FloatModule, SharedFunction } from './float-module.ts'
 
@@ -121,38 +121,55 @@ function emitFinish(c: FloatModule, f: FunctionBuilder, state: I32, target: Targ
     f.set(q, top)
     f.set(exponent, exponent.get.add(1))
   })
-  f.if(exponent.get.gtS(maximumExponent), () => {
-    if (target.overflow !== undefined) {
-      target.overflow(sign)
-      return
-    }
-    // FSCALE can go farther than the exponent can be moved back: to infinity, however that is rounded.
-    const beyond = extended
-      ? f.let(exponent.get.gtS(maximumExponent + WRAP).and(control.and(X.FE_OVERFLOW).eqz()))
-      : I32.of(0)
-    f.if(
-      control.and(X.FE_OVERFLOW).or(beyond),
-      () => {
-        X.raiseFlags(c, f, state, X.FE_OVERFLOW | X.FE_PRECISION)
-        const infinite = mode
-          .eq(X.ROUND_NEAREST)
-          .or(mode.eq(X.ROUND_UP).and(sign.eqz()))
-          .or(mode.eq(X.ROUND_DOWN).and(sign))
-        f.if(infinite.or(beyond), () => {
-          X.raiseFlags(c, f, state, X.FE_ROUNDED_UP)
-          target.packInfinity(sign)
-        })
-        X.lowerFlags(c, f, state, X.FE_ROUNDED_UP)
-        target.pack(sign, I32.of(2 * maximumExponent), top.shl(1).sub(1))
-      },
-      () => {
-        X.raiseFlags(c, f, state, X.FE_OVERFLOW)
-        if (extended) f.set(exponent, exponent.get.sub(WRAP))
-        else target.packInfinity(sign)
-      },
-    )
-  })
+  f.if(exponent.get.gtS(maximumExponent), () =>
+    emitOverflow(c, f, state, target, { sign, exponent, mode, control, top }),
+  )
   target.pack(sign, exponent.get.add(bias), q.get)
+}
+
+/** A result that is too large for the format. */
+interface Overflow {
+  readonly sign: I32
+  readonly exponent: Local<'i32'>
+  readonly mode: I32
+  /** The control word. */
+  readonly control: I32
+  /** The significand's topmost bit. */
+  readonly top: I64
+}
+
+function emitOverflow(c: FloatModule, f: FunctionBuilder, state: I32, target: Target, result: Overflow): void {
+  const { sign, exponent, mode, control, top } = result
+  const { maximumExponent, extended } = target
+  if (target.overflow !== undefined) {
+    target.overflow(sign)
+    return
+  }
+  // FSCALE can go farther than the exponent can be moved back: to infinity, however that is rounded.
+  const beyond = extended
+    ? f.let(exponent.get.gtS(maximumExponent + WRAP).and(control.and(X.FE_OVERFLOW).eqz()))
+    : I32.of(0)
+  f.if(
+    control.and(X.FE_OVERFLOW).or(beyond),
+    () => {
+      X.raiseFlags(c, f, state, X.FE_OVERFLOW | X.FE_PRECISION)
+      const infinite = mode
+        .eq(X.ROUND_NEAREST)
+        .or(mode.eq(X.ROUND_UP).and(sign.eqz()))
+        .or(mode.eq(X.ROUND_DOWN).and(sign))
+      f.if(infinite.or(beyond), () => {
+        X.raiseFlags(c, f, state, X.FE_ROUNDED_UP)
+        target.packInfinity(sign)
+      })
+      X.lowerFlags(c, f, state, X.FE_ROUNDED_UP)
+      target.pack(sign, I32.of(2 * maximumExponent), top.shl(1).sub(1))
+    },
+    () => {
+      X.raiseFlags(c, f, state, X.FE_OVERFLOW)
+      if (extended) f.set(exponent, exponent.get.sub(WRAP))
+      else target.packInfinity(sign)
+    },
+  )
 }
 
 /** (state) → R rounded to half, single or double precision. */

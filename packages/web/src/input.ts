@@ -13,6 +13,21 @@ const BUTTONS = ['left', 'middle', 'right', 'back', 'forward'] as const
 /** Pixels of a detent, where the browser counts pixels. */
 const DETENT_PIXELS = 100
 
+/** Returns a listener that sends the machine whole detents of a wheel. */
+function wheelSender(machine: InputMachine): (event: WheelEvent) => void {
+  /** Movement not sent yet. */
+  let turned = 0
+  return (event) => {
+    event.preventDefault()
+    // Away from the user is positive, which scrolls up. A touch pad sends parts of a detent.
+    const detents = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY / DETENT_PIXELS : event.deltaY
+    turned = Math.sign(turned) === -Math.sign(detents) ? turned - detents : -detents
+    const vertical = Math.trunc(turned)
+    turned -= vertical
+    if (vertical !== 0) machine.sendPointer([{ kind: 'wheel', vertical }])
+  }
+}
+
 /**
  * Has the keys, mouse and touch of an element go to a machine. Control and Alt with G, or with Escape, are left to the page: they take
  * the focus off the element, so that a person without a mouse comes out again. Tab then goes on behind the element.
@@ -48,8 +63,6 @@ export function attachInput(machine: InputMachine, element: HTMLElement, pointer
     if (!held.delete(event.code)) return
     keys(event.code, false)
   }
-  /** Wheel movement not sent yet. */
-  let turned = 0
   const isCaught = (): boolean => document.pointerLockElement === element
   const fingers = new TouchPointer(machine)
   const placeOf = (event: PointerEvent, dx: number, dy: number): FingerMove => {
@@ -103,19 +116,7 @@ export function attachInput(machine: InputMachine, element: HTMLElement, pointer
     signal,
   })
   element.addEventListener('contextmenu', (event) => event.preventDefault(), { signal })
-  element.addEventListener(
-    'wheel',
-    (event) => {
-      event.preventDefault()
-      // Away from the user is positive, which scrolls up. A touch pad sends parts of a detent.
-      const detents = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY / DETENT_PIXELS : event.deltaY
-      turned = Math.sign(turned) === -Math.sign(detents) ? turned - detents : -detents
-      const vertical = Math.trunc(turned)
-      turned -= vertical
-      if (vertical !== 0) machine.sendPointer([{ kind: 'wheel', vertical }])
-    },
-    { signal, passive: false },
-  )
+  element.addEventListener('wheel', wheelSender(machine), { signal, passive: false })
   return () => {
     control.abort()
     release()

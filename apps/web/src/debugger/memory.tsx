@@ -74,7 +74,6 @@ export function Memory({ machine, instruction, past, stackPointer, shown, attemp
       ],
     })
   }
-  const rows = Array.from({ length: Math.ceil(bytes.length / ROW_BYTES) }, (_, i) => i * ROW_BYTES)
   return (
     <section aria-label="Memory" class="whole">
       {menu !== null && <Menu key={menu.title} menu={menu} close={() => setMenu(null)} />}
@@ -113,20 +112,26 @@ export function Memory({ machine, instruction, past, stackPointer, shown, attemp
         onKeyDown={(event) => walkAsked(event, ROW_BYTES)}
       >
         {bytes.length === 0 && 'There is no memory at this address.'}
-        {rows.map((at) => (
-          <div key={at}>
-            <span class="soft">{(from + BigInt(at)).toString(16).padStart(16, '0')}</span>{' '}
-            {[...bytes.subarray(at, at + ROW_BYTES)].map((byte, i) => (
-              <span key={i} tabIndex={-1} data-ask={String(from + BigInt(at + i))}>
-                {byte.toString(16).padStart(2, '0')}
-              </span>
-            ))}{' '}
-            {[...bytes.subarray(at, at + ROW_BYTES)].map(characterOf).join('')}
-          </div>
-        ))}
+        <Rows from={from} bytes={bytes} />
       </div>
     </section>
   )
+}
+
+/** Bytes with their addresses and characters. */
+function Rows({ from, bytes }: { from: bigint; bytes: Uint8Array }) {
+  const rows = Array.from({ length: Math.ceil(bytes.length / ROW_BYTES) }, (_, i) => i * ROW_BYTES)
+  return rows.map((at) => (
+    <div key={at}>
+      <span class="soft">{(from + BigInt(at)).toString(16).padStart(16, '0')}</span>{' '}
+      {[...bytes.subarray(at, at + ROW_BYTES)].map((byte, i) => (
+        <span key={i} tabIndex={-1} data-ask={String(from + BigInt(at + i))}>
+          {byte.toString(16).padStart(2, '0')}
+        </span>
+      ))}{' '}
+      {[...bytes.subarray(at, at + ROW_BYTES)].map(characterOf).join('')}
+    </div>
+  ))
 }
 
 const characterOf = (byte: number): string =>

@@ -23,43 +23,47 @@ const nameArgument = z
   .optional()
   .describe('its name: letters, digits, _ and -; default m1, m2 and so on')
 
+function bootTool({ machines, timeout, ...sources }: MachineToolParts): Tool {
+  return tool(
+    'boot',
+    "Boots a PC, or with board virt an Arm board, and returns what it prints on its console. system: debian (Debian's kernel with a busybox shell and an agent for exec), embedded (a small guest with a prompt), files (kernel with initrd, firmware, disks or a CD, by paths in the named folders). memory is 256M (debian), 64M (embedded) or 512M unless given. Files stay as they are: what a guest writes to disks is kept in memory. A machine runs only while a call needs that, and stands still between calls, unless resume or forward has it run.",
+    {
+      name: nameArgument,
+      ...BOOT_ARGUMENTS,
+      record: z
+        .boolean()
+        .optional()
+        .describe('records the run, for go_to and who_wrote; such a machine cannot be forked and has no checkpoint'),
+      until: z
+        .string()
+        .min(1)
+        .max(1000)
+        .optional()
+        .describe('text on the console that ends the boot; default the prompt (debian, embedded), or nothing is run'),
+      timeoutSeconds: timeout,
+    },
+    async ({ name, record = false, until, timeoutSeconds: _seconds, ...request }, call) => {
+      const machine = await machines.boot(name, await prepareBoot(request, sources), record)
+      const prompt = until ?? PROMPTS[request.system]
+      if (prompt !== undefined)
+        await machine
+          .running(call, JSON.stringify(prompt), () => machine.console.until(prompt, false))
+          .catch(async (error: unknown) => {
+            const printed = machine.console.last(2000)
+            await machines.stop(machine.facts.name)
+            throw withConsole(error, printed)
+          })
+      return text(describe(machine, machine.console.take(MOST_SHOWN)), { machine: machine.facts.name })
+    },
+    // Debian may have to be fetched first.
+    { seconds: 300 },
+  )
+}
+
 /** Tools that make, keep and end machines. */
 export function machineTools({ machines, timeout, ...sources }: MachineToolParts): readonly Tool[] {
   return [
-    tool(
-      'boot',
-      "Boots a PC, or with board virt an Arm board, and returns what it prints on its console. system: debian (Debian's kernel with a busybox shell and an agent for exec), embedded (a small guest with a prompt), files (kernel with initrd, firmware, disks or a CD, by paths in the named folders). memory is 256M (debian), 64M (embedded) or 512M unless given. Files stay as they are: what a guest writes to disks is kept in memory. A machine runs only while a call needs that, and stands still between calls, unless resume or forward has it run.",
-      {
-        name: nameArgument,
-        ...BOOT_ARGUMENTS,
-        record: z
-          .boolean()
-          .optional()
-          .describe('records the run, for go_to and who_wrote; such a machine cannot be forked and has no checkpoint'),
-        until: z
-          .string()
-          .min(1)
-          .max(1000)
-          .optional()
-          .describe('text on the console that ends the boot; default the prompt (debian, embedded), or nothing is run'),
-        timeoutSeconds: timeout,
-      },
-      async ({ name, record = false, until, timeoutSeconds: _seconds, ...request }, call) => {
-        const machine = await machines.boot(name, await prepareBoot(request, sources), record)
-        const prompt = until ?? PROMPTS[request.system]
-        if (prompt !== undefined)
-          await machine
-            .running(call, JSON.stringify(prompt), () => machine.console.until(prompt, false))
-            .catch(async (error: unknown) => {
-              const printed = machine.console.last(2000)
-              await machines.stop(machine.facts.name)
-              throw withConsole(error, printed)
-            })
-        return text(describe(machine, machine.console.take(MOST_SHOWN)), { machine: machine.facts.name })
-      },
-      // Debian may have to be fetched first.
-      { seconds: 300 },
-    ),
+    bootTool({ machines, timeout, ...sources }),
     tool(
       'list_machines',
       'Lists the machines: names, what they are, where they are.',
