@@ -61,14 +61,12 @@ function shiftRows(): Row[] {
 
 /** VSHLL by 0 has a separate mnemonic. */
 const longMoves = (rows: readonly Row[]): Row[] =>
-  rows
-    .filter(({ mnemonic }) => mnemonic.startsWith('VSHLL'))
-    .map((row) => ({
-      ...row,
-      encoding: row.encoding.replace(/i/g, '0'),
-      mnemonic: row.mnemonic.replace('VSHLL', 'VMOVL'),
-      operands: row.operands.replace(', <#i>', ''),
-    }))
+  rows.flatMap((row) => {
+    const mnemonic = row.mnemonic.replace('VSHLL', 'VMOVL')
+    if (mnemonic === row.mnemonic) return []
+    const [encoding, operands] = [row.encoding.replace(/i/g, '0'), row.operands.replace(', <#i>', '')]
+    return [{ ...row, encoding, mnemonic, operands }]
+  })
 
 /** Lanes of halfwords are in D0 to D7, lanes of words in D0 to D15. */
 function laneRows(): Row[] {

@@ -36,9 +36,9 @@ const CONDITION = /*#__PURE__*/ CONDITIONS_A32.join('|')
 /** T32 forms of what T16 has too: offsets of 12 bits and registers, and transfers of several with increasing addresses. */
 const isWidened = ({ form, set }: LoadStore): boolean =>
   set === InstructionSet.T32 &&
-  (/^(?:LDR|STR)S?[BH]?$/.test(form.mnemonic)
-    ? form.fields.get('i')!.width === 12 || form.attributes.has('shifted')
-    : form.mnemonic.endsWith('<mode>'))
+  (form.attributes.has('multiple')
+    ? !form.attributes.has('down')
+    : form.operation !== 'prefetch' && (form.fields.get('i')?.width === 12 || form.attributes.has('shifted')))
 
 /** Text of a load or store, by the name that people know it by. */
 function accessText(insn: LoadStore): string {

@@ -6,13 +6,13 @@ import { a64Rows, a64Transfers } from './table/a64-loads.ts'
 
 /** Expands `*` to each of the transfers. */
 function expandTransfers(row: Row): Row[] {
-  if (!row.mnemonic.startsWith('*')) return [row]
+  const [, letter] = /^\*(.*)/.exec(row.mnemonic) ?? []
+  if (letter === undefined) return [row]
   const rows: Row[] = []
   for (const line of a64Transfers.trim().split('\n')) {
     const [z = '', v = '', o = '', start = '', middle = '', end = '', register = '', ...attributes] = line.split(/ +/)
     if (row.attributes.includes('noprefetch') && attributes[0]?.startsWith('prefetch') === true) continue
     if (row.attributes.includes('general') && v === '1') continue
-    const letter = row.mnemonic.slice(1)
     const bits = row.encoding.replace('zz', z).replace('v', v).replace('oo', o)
     rows.push({
       encoding: bits,

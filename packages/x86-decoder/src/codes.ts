@@ -77,19 +77,15 @@ export function codesByMnemonic(): ReadonlyMap<string, readonly number[]> {
 }
 
 function readMnemonics(): ReadonlyMap<string, readonly number[]> {
-  const found = new Map<string, number[]>()
+  const names: string[] = []
   const rowCodes = loadRowCodes()
   // Row 0 is the invalid instruction.
   for (let row = 1; row < rowCodes.length - 1; row++) {
     const first = rowCodes[row]!
     const end = rowCodes[row + 1]!
     const mnemonics = mnemonicsOf(row, end - first)
-    for (let code = first; code < end; code++) {
-      const mnemonic = mnemonics[(code - first) % mnemonics.length]!
-      const known = found.get(mnemonic)
-      if (known === undefined) found.set(mnemonic, [code])
-      else known.push(code)
-    }
+    for (let code = first; code < end; code++) names[code] = mnemonics[(code - first) % mnemonics.length]!
   }
-  return found
+  const codes = [...names.keys()].filter((code) => names[code] !== undefined)
+  return Map.groupBy(codes, (code) => names[code]!)
 }

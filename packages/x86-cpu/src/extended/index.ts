@@ -43,13 +43,15 @@ const own: SemanticsTable = {
   ...evexMoves,
 }
 
+const ownAndVex: SemanticsTable = { ...instructionSemantics, ...own }
+
 const known = new Map<Semantics, Semantics>()
 
 /** The operation of a form: one of its own, or that of VEX. */
 function semanticsOf({ mnemonic, operands }: Form): Semantics | undefined {
   // Comparisons of VEX write vectors.
   const isVector = /^(xmm|mem|reg)$/.test(operands[0]!.kind)
-  const semantics = own[mnemonic] ?? (isVector ? instructionSemantics[mnemonic] : undefined)
+  const semantics = (isVector ? ownAndVex : own)[mnemonic]
   if (semantics === undefined) return undefined
   const found = known.get(semantics) ?? underEvex(semantics)
   known.set(semantics, found)

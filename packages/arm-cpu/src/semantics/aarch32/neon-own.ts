@@ -82,8 +82,8 @@ export function elementBits(row: Row, word: number): number {
   const { mnemonic, fields } = row
   if (fields.has('z')) return 8 << fieldOf(row, 'z', word)
   if (isShift(row)) return SHIFTED[fields.get('i')!.width]!
-  if (mnemonic.includes('<f>')) return fieldOf(row, 'x', word) === 1 ? 16 : 32
-  if (mnemonic.includes('<fx>')) return fieldOf(row, 'x', word) === 1 ? 32 : 16
+  const [, half] = /<(fx?)>/.exec(mnemonic) ?? []
+  if (half !== undefined) return fieldOf(row, 'x', word) === Number(half === 'f') ? 16 : 32
   const sizes = [...mnemonic.matchAll(/\.(?:[SUFIP]|<su>)?(\d+)/g)].map(([, bits]) => Number(bits))
   return sizes.length === 0 ? 8 : Math.min(...sizes)
 }

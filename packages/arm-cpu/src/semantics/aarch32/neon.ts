@@ -1,6 +1,7 @@
 import { expandVectorImmediate, type Form as Row } from '@retrap/arm-decoder'
 import { fieldOf } from '../../state/form.ts'
 import { hasFeature } from '../../system/id-registers.ts'
+import { hasUpper } from '../vector/shape.ts'
 import type { A32Semantics } from './semantics.ts'
 import { neonOwn, elementBits, isFloat, isQuad, isShift, signLetter } from './neon-own.ts'
 import { planned, FRAME_8, FRAME_STANDARD, FRAME_WHOLE } from './vfp-frame.ts'
@@ -131,7 +132,7 @@ function valuesOf(target: Row, row: Row, word: number): Record<string, number> {
     z: Math.log2(bits / 8),
     x: bits === 64 ? 1 : 0,
     // Instructions with an optional upper half use the lower half here.
-    Q: isQuad(row, word) && !target.mnemonic.endsWith('<2>') ? 1 : 0,
+    Q: isQuad(row, word) && !hasUpper(target) ? 1 : 0,
     i: row.name === 'VDUP' ? lane : fieldOf(row, 'i', word),
     h: lane >> low,
     l: lane & ((1 << low) - 1),

@@ -44,5 +44,8 @@ function arrangementBits(arrangement: string, size: number, precision: number): 
   return LETTERS[arrangement.at(-1)!]!
 }
 
-/** Whether an instruction reads its narrow operand from the upper half, or writes its result there. */
-export const isUpper = (form: ArmForm): boolean => form.row.mnemonic.endsWith('<2>') && valueOf(form, 'Q') === 1
+/** Whether a row's instructions can read their narrow operand from the upper half, or write their result there. */
+export const hasUpper = ({ mnemonic }: ArmForm['row']): boolean => mnemonic.endsWith('<2>')
+
+/** Whether an instruction does so. */
+export const isUpper = (form: ArmForm): boolean => hasUpper(form.row) && valueOf(form, 'Q') === 1
