@@ -90,69 +90,27 @@ export interface SoakResult {
   readonly smallest: Violation | undefined
 }
 
-/** Draws from a xoshiro128** generator, or from a record, and records all draws. */
-class Choices implements Rng {
-  readonly drawn: number[] = []
-  readonly notes: [string, string | (() => string)][] = []
-  readonly #state = new Uint32Array(4)
-  readonly #record: readonly number[] | undefined
+/** The choices of a step, with all numbers drawn and the notes on the case. */
+interface Choices extends Rng {
+  readonly drawn: readonly number[]
+  readonly notes: readonly (readonly [string, string | (() => string)])[]
+}
 
-  constructor(source: { readonly seed: number; readonly index: number } | readonly number[]) {
-    this.#record = 'seed' in source ? undefined : source
-    if ('seed' in source) {
-      // splitmix32 over seed and index: neighbouring steps get unrelated states.
-      let x = (Math.imul(source.seed, 0x9e37_79b1) ^ Math.imul(source.index + 1, 0x85eb_ca6b)) >>> 0
-      for (let i = 0; i < 4; i++) {
-        x = (x + 0x9e37_79b9) >>> 0
-        let z = Math.imul(x ^ (x >>> 16), 0x21f0_aaad)
-        z = Math.imul(z ^ (z >>> 15), 0x735a_2d97)
-        this.#state[i] = z ^ (z >>> 15)
-      }
-    }
-  }
+/** splitmix32 over seed and index: neighbouring steps get unrelated states. */
+function stateOf({ seed, index }: { readonly seed: number; readonly index: number }): Uint32Array {
+  let x = (Math.imul(seed, 0x9e37_79b1) ^ Math.imul(index + 1, 0x85eb_ca6b)) >>> 0
+  return Uint32Array.from({ length: 4 }, () => {
+    x = (x + 0x9e37_79b9) >>> 0
+    let z = Math.imul(x ^ (x >>> 16), 0x21f0_aaad)
+    z = Math.imul(z ^ (z >>> 15), 0x735a_2d97)
+    return z ^ (z >>> 15)
+  })
+}
 
-  /** A number in [0, bound), recorded after reduction, so that lowering the record lowers the choice. */
-  below(bound: number): number {
-    const recorded = this.#record?.[this.drawn.length]
-    let value: number
-    if (this.#record !== undefined) value = recorded === undefined ? 0 : recorded % bound
-    // The bias of the product is below bound / 2^53.
-    else value = Math.floor((this.#next() * 0x20_0000 + (this.#next() >>> 11)) * (bound / 2 ** 53))
-    this.drawn.push(value)
-    return value
-  }
-
-  u32(): number {
-    return this.below(2 ** 32)
-  }
-
-  between(low: number, high: number): number {
-    return low + this.below(high - low + 1)
-  }
-
-  u64(): bigint {
-    return (BigInt(this.u32()) << 32n) | BigInt(this.u32())
-  }
-
-  chance(numerator = 1, denominator = 2): boolean {
-    // 0, the plainest draw, is false.
-    return this.below(denominator) >= denominator - numerator
-  }
-
-  pick<T>(choices: readonly T[]): T {
-    return choices[this.below(choices.length)]!
-  }
-
-  bytes(length: number): Uint8Array {
-    return Uint8Array.from({ length }, () => this.below(256))
-  }
-
-  note(label: string, text: string | (() => string)): void {
-    this.notes.push([label, text])
-  }
-
-  #next(): number {
-    const s = this.#state as unknown as [number, number, number, number]
+/** A xoshiro128** generator. */
+function generator(state: Uint32Array): () => number {
+  const s = state as unknown as [number, number, number, number]
+  return () => {
     const five = Math.imul(s[1], 5)
     const result = Math.imul((five << 7) | (five >>> 25), 9) >>> 0
     const shifted = s[1] << 9
@@ -163,6 +121,38 @@ class Choices implements Rng {
     s[2] ^= shifted
     s[3] = (s[3] << 11) | (s[3] >>> 21)
     return result
+  }
+}
+
+/** Draws from a generator, or from a record, and records all draws. */
+function choicesOf(source: { readonly seed: number; readonly index: number } | readonly number[]): Choices {
+  const drawn: number[] = []
+  const notes: [string, string | (() => string)][] = []
+  const record = 'seed' in source ? undefined : source
+  const next = 'seed' in source ? generator(stateOf(source)) : () => 0
+  /** A number in [0, bound), recorded after reduction, so that lowering the record lowers the choice. */
+  const below = (bound: number): number => {
+    // The bias of the product is below bound / 2^53.
+    const value =
+      record === undefined
+        ? Math.floor((next() * 0x20_0000 + (next() >>> 11)) * (bound / 2 ** 53))
+        : (record[drawn.length] ?? 0) % bound
+    drawn.push(value)
+    return value
+  }
+  const u32 = (): number => below(2 ** 32)
+  return {
+    drawn,
+    notes,
+    below,
+    u32,
+    between: (low, high) => low + below(high - low + 1),
+    u64: () => (BigInt(u32()) << 32n) | BigInt(u32()),
+    // 0, the plainest draw, is false.
+    chance: (numerator = 1, denominator = 2) => below(denominator) >= denominator - numerator,
+    pick: (choices) => choices[below(choices.length)]!,
+    bytes: (length) => Uint8Array.from({ length }, () => below(256)),
+    note: (label, text) => void notes.push([label, text]),
   }
 }
 
@@ -181,7 +171,7 @@ export async function runSoak(soak: Soak, options: SoakOptions = {}): Promise<So
   try {
     for (let index = from; index < from + count; index++) {
       if (forMs !== undefined && performance.now() - begun >= forMs) break
-      const choices = new Choices({ seed, index })
+      const choices = choicesOf({ seed, index })
       const message = await stop.orStopped(attempt(soak, choices, index))
       if (message === STOPPED) break
       // A signal to a process group also ends the programs that a step compares with: it is handled first.
@@ -279,7 +269,7 @@ async function shrink(
       await setImmediate()
       looked = performance.now()
     }
-    const choices = new Choices(record)
+    const choices = choicesOf(record)
     const result = await stop.orStopped(attempt(soak, choices, index))
     if (result === undefined || result === STOPPED || !isSmaller(choices.drawn, best.drawn)) return false
     best = choices

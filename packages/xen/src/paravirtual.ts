@@ -5,7 +5,7 @@ import { XEN_CPUID_BASE, XEN_MSR_HYPERCALL_PAGE, xenCpuid } from './cpuid.ts'
 import type { XenCalls, XenDomain } from './domain.ts'
 import { DomainCalls } from './domain-calls.ts'
 import type { EventUpcalls } from './events/upcalls.ts'
-import { X86Architecture, x86Hypercalls } from './x86-architecture.ts'
+import { x86Architecture, x86Hypercalls } from './x86-architecture.ts'
 import { type XenOptions, XenState } from './xen-state.ts'
 import type { XenGuest } from './guest.ts'
 import { Hypercall } from './numbers.ts'
@@ -94,7 +94,7 @@ class Paravirtual extends DomainCalls implements XenCalls {
 
 /** Makes Xen's state of a guest, and attaches it to the domain. */
 export function plugState(domain: XenDomain, options: XenOptions = {}): XenState<EventUpcalls> {
-  const xen = new XenState(domain, new X86Architecture(domain), options)
+  const xen = new XenState(domain, x86Architecture(domain), options)
   domain.plug(new Paravirtual(domain, xen))
   return xen
 }

@@ -1,6 +1,6 @@
 import { ACCESS_AC } from '@retrap/paging'
 import { MODE_64 } from '@retrap/x86-cpu'
-import type { CallRegisters, ServicePlaces, XenArchitecture, XenProcessor } from './architecture.ts'
+import type { CallRegisters, XenArchitecture, XenProcessor } from './architecture.ts'
 import type { XenDomain, XenDomainVcpu } from './domain.ts'
 import { x86HvmOp } from './hvm-op.ts'
 import type { Hypercalls, XenCall } from './call.ts'
@@ -8,8 +8,7 @@ import { COMMON_HYPERCALLS } from './hypercalls.ts'
 import { x86MemoryOp } from './memory/memory-op.ts'
 import { Hypercall, XenFeature } from './numbers.ts'
 import { physdevOp } from './events/physdev-op.ts'
-import type { SharedInfo } from './shared/shared-info.ts'
-import { type SharedLayouts, X86_LAYOUTS } from './shared/shared-layouts.ts'
+import { X86_LAYOUTS } from './shared/shared-layouts.ts'
 import { EventUpcalls } from './events/upcalls.ts'
 import { x86VcpuOp, systemTime } from './vcpu/vcpu-op.ts'
 import { Instant } from '@retrap/device'
@@ -74,41 +73,29 @@ function processorOf(vcpu: XenDomainVcpu): XenProcessor {
 }
 
 /** A PC, as Xen's interface depends on it. */
-export class X86Architecture implements XenArchitecture<EventUpcalls> {
-  readonly vcpus: readonly XenProcessor[]
-  readonly layouts: SharedLayouts = X86_LAYOUTS
-  readonly name = 'x86'
-  readonly parameterValues: XenArchitecture['parameterValues'] = []
-  /** Where hvmloader's hosts put these pages: at the end of the area below 4 GiB that is no RAM. */
-  readonly places: ServicePlaces = { store: 0xfeffc, console: 0xfefff }
-  readonly features: number =
-    (1 << XenFeature.WRITABLE_PAGE_TABLES) |
-    (1 << XenFeature.AUTO_TRANSLATED_PHYSMAP) |
-    (1 << XenFeature.HVM_CALLBACK_VECTOR) |
-    (1 << XenFeature.HVM_SAFE_PVCLOCK) |
-    (1 << XenFeature.MEMORY_OP_VNODE_SUPPORTED) |
-    (1 << XenFeature.NOT_DIRECT_MAPPED)
-  readonly capabilities: string = 'hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64'
-  readonly wires: XenArchitecture['wires']
-  readonly #domain: XenDomain
-
-  constructor(domain: XenDomain) {
-    const { interrupts } = domain
-    this.#domain = domain
-    this.vcpus = domain.vcpus.map((vcpu) => processorOf(vcpu))
-    this.wires = { inputs: interrupts.ioApic.pins, asserted: (gsi) => interrupts.asserted(gsi) }
-  }
-
-  intercept(take: (gsi: number) => boolean): void {
-    this.#domain.interrupts.intercept = take
-  }
-
-  makeUpcalls(info: SharedInfo): EventUpcalls {
-    return new EventUpcalls(this.#domain, info)
-  }
-
-  timeInfo(vcpu: number, version: number): Uint8Array {
-    return vcpuTimeInfo(this.#domain, vcpu, version)
+export function x86Architecture(domain: XenDomain): XenArchitecture<EventUpcalls> {
+  const { interrupts } = domain
+  return {
+    vcpus: domain.vcpus.map((vcpu) => processorOf(vcpu)),
+    layouts: X86_LAYOUTS,
+    name: 'x86',
+    parameterValues: [],
+    // Where hvmloader's hosts put these pages: at the end of the area below 4 GiB that is no RAM.
+    places: { store: 0xfeffc, console: 0xfefff },
+    features:
+      (1 << XenFeature.WRITABLE_PAGE_TABLES) |
+      (1 << XenFeature.AUTO_TRANSLATED_PHYSMAP) |
+      (1 << XenFeature.HVM_CALLBACK_VECTOR) |
+      (1 << XenFeature.HVM_SAFE_PVCLOCK) |
+      (1 << XenFeature.MEMORY_OP_VNODE_SUPPORTED) |
+      (1 << XenFeature.NOT_DIRECT_MAPPED),
+    capabilities: 'hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64',
+    wires: { inputs: interrupts.ioApic.pins, asserted: (gsi) => interrupts.asserted(gsi) },
+    intercept: (take) => {
+      interrupts.intercept = take
+    },
+    makeUpcalls: (info) => new EventUpcalls(domain, info),
+    timeInfo: (vcpu, version) => vcpuTimeInfo(domain, vcpu, version),
   }
 }
 

@@ -1,13 +1,12 @@
 import { ACCESS_WRITE } from '@retrap/paging'
-import type { CallRegisters, ServicePlaces, XenArchitecture, XenProcessor } from '../architecture.ts'
+import type { CallRegisters, XenArchitecture, XenProcessor } from '../architecture.ts'
 import type { Hypercalls } from '../call.ts'
 import { armHvmOp } from '../hvm-op.ts'
 import { HvmParameter } from '../hvm-parameters.ts'
 import { COMMON_HYPERCALLS } from '../hypercalls.ts'
 import { memoryOp } from '../memory/memory-op.ts'
 import { Hypercall, XenErrno, XenFeature } from '../numbers.ts'
-import type { SharedInfo } from '../shared/shared-info.ts'
-import { ARM_LAYOUTS, type SharedLayouts } from '../shared/shared-layouts.ts'
+import { ARM_LAYOUTS } from '../shared/shared-layouts.ts'
 import { armVcpuOp } from '../vcpu/vcpu-op.ts'
 import type { XenArmDomain, XenArmPlaces, XenArmVcpu } from './domain.ts'
 import { ArmUpcalls } from './upcalls.ts'
@@ -67,42 +66,30 @@ function processorOf(vcpu: XenArmVcpu): XenProcessor {
 }
 
 /** An Arm board, as Xen's interface depends on it. */
-export class ArmArchitecture implements XenArchitecture<ArmUpcalls> {
-  readonly vcpus: readonly XenProcessor[]
-  readonly layouts: SharedLayouts = ARM_LAYOUTS
-  readonly name = 'arm'
-  readonly parameterValues: XenArchitecture['parameterValues']
-  readonly places: ServicePlaces
-  readonly features: number =
-    (1 << XenFeature.WRITABLE_PAGE_TABLES) |
-    (1 << XenFeature.AUTO_TRANSLATED_PHYSMAP) |
-    (1 << XenFeature.MEMORY_OP_VNODE_SUPPORTED) |
-    (1 << XenFeature.ARM_SMCCC_SUPPORTED) |
-    (1 << XenFeature.NOT_DIRECT_MAPPED)
-  readonly capabilities: string = 'xen-3.0-aarch64'
-  /** There are no interrupts of devices to take by event channel. */
-  readonly wires: XenArchitecture['wires'] = { inputs: 0, asserted: () => false }
-  readonly #domain: XenArmDomain
-  readonly #interrupt: number
-
-  constructor(domain: XenArmDomain, { storeFrame, consoleFrame, eventInterrupt }: XenArmPlaces) {
-    this.#domain = domain
-    this.#interrupt = eventInterrupt
-    this.vcpus = domain.vcpus.map((vcpu) => processorOf(vcpu))
-    this.places = { store: storeFrame, console: consoleFrame }
-    const callback = CALLBACK_TYPE_PPI | CALLBACK_LEVEL_LOW | BigInt(eventInterrupt)
-    this.parameterValues = [[HvmParameter.CALLBACK_IRQ, callback]]
-  }
-
-  intercept(): void {}
-
-  makeUpcalls(info: SharedInfo): ArmUpcalls {
-    return new ArmUpcalls(this.#domain, info, this.#interrupt)
-  }
-
-  /** Guests read the generic timer. */
-  timeInfo(): null {
-    return null
+export function armArchitecture(
+  domain: XenArmDomain,
+  { storeFrame, consoleFrame, eventInterrupt }: XenArmPlaces,
+): XenArchitecture<ArmUpcalls> {
+  const callback = CALLBACK_TYPE_PPI | CALLBACK_LEVEL_LOW | BigInt(eventInterrupt)
+  return {
+    vcpus: domain.vcpus.map((vcpu) => processorOf(vcpu)),
+    layouts: ARM_LAYOUTS,
+    name: 'arm',
+    parameterValues: [[HvmParameter.CALLBACK_IRQ, callback]],
+    places: { store: storeFrame, console: consoleFrame },
+    features:
+      (1 << XenFeature.WRITABLE_PAGE_TABLES) |
+      (1 << XenFeature.AUTO_TRANSLATED_PHYSMAP) |
+      (1 << XenFeature.MEMORY_OP_VNODE_SUPPORTED) |
+      (1 << XenFeature.ARM_SMCCC_SUPPORTED) |
+      (1 << XenFeature.NOT_DIRECT_MAPPED),
+    capabilities: 'xen-3.0-aarch64',
+    // There are no interrupts of devices to take by event channel.
+    wires: { inputs: 0, asserted: () => false },
+    intercept: () => {},
+    makeUpcalls: (info) => new ArmUpcalls(domain, info, eventInterrupt),
+    // Guests read the generic timer.
+    timeInfo: () => null,
   }
 }
 

@@ -1,7 +1,7 @@
 import { XenCall } from '../call.ts'
 import { DomainCalls } from '../domain-calls.ts'
 import { type XenOptions, XenState } from '../xen-state.ts'
-import { ARM_HYPERCALLS, ArmArchitecture } from './architecture.ts'
+import { ARM_HYPERCALLS, armArchitecture } from './architecture.ts'
 import type { XenArmCalls, XenArmDomain, XenArmPlaces } from './domain.ts'
 import type { ArmUpcalls } from './upcalls.ts'
 import type { XenGuest } from '../guest.ts'
@@ -40,7 +40,7 @@ export function plugArmState(
   places: XenArmPlaces,
   options: XenOptions = {},
 ): XenState<ArmUpcalls> {
-  const xen = new XenState(domain, new ArmArchitecture(domain, places), options)
+  const xen = new XenState(domain, armArchitecture(domain, places), options)
   domain.plug(new ArmParavirtual(xen))
   return xen
 }
