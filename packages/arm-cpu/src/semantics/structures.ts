@@ -24,7 +24,7 @@ export interface Shape {
 /** The registers of an access: a sequence, structures, one lane, or one element for all lanes. */
 export type Access = 'sequence' | 'structure' | 'lane' | 'all'
 
-/** What the instructions of a row access. */
+/** The registers that the instructions of a row access. */
 export function accessOf({ attributes, fields }: Row): Access {
   if (attributes.has('replicate')) return 'all'
   if (attributes.has('lane') || fields.has('l')) return 'lane'

@@ -173,7 +173,7 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
         return { ...given, network: outside ?? unusedNetwork(networkOf(about)) }
       const name = `network ${card - 1}`
       const behind = (): PacketBackend =>
-        gate.isTimed ? new TimedNetwork(gate, name, outside, about) : gatedPackets(gate, name, outside, about)
+        gate.isTimed ? timedNetwork(gate, name, outside, about) : gatedPackets(gate, name, outside, about)
       return { ...given, network: plugs.behind(given.port, behind) }
     }
     const console = (given: MachineVirtioDevice & { readonly kind: 'console' }, index: number): MachineVirtioDevice => {
@@ -324,40 +324,29 @@ export function gatedPackets(
   return far
 }
 
-/** A network whose frames enter by timers from outside. It keeps frames beyond the card's room, outside the machine's state. */
-class TimedNetwork implements PacketBackend {
-  readonly linkUp: boolean
-  readonly maximumBytes: number
-  readonly macAddress?: Uint8Array
-  readonly #gate: InputGate
-  readonly #network: PacketBackend | null
-  readonly #party: number
-  #client: PacketClient | null = null
-
-  /** @param network - null in a replay */
-  constructor(gate: InputGate, name: string, network: PacketBackend | null, facts: NetworkFacts) {
-    const { linkUp, maximumBytes, macAddress } = networkOf(facts)
-    this.linkUp = linkUp
-    this.maximumBytes = maximumBytes
-    if (macAddress !== undefined) this.macAddress = macAddress
-    this.#gate = gate
-    this.#network = network
-    this.#party = gate.party(name, (frame) => this.#client?.receive(frame))
-  }
-
-  connect(client: PacketClient): void {
-    this.#client = client
-    this.#network?.connect({
-      ...{ drained: () => client.drained(), linkChanged: (up) => client.linkChanged(up) },
-      receive: (frame) => this.#gate.offer(this.#party, frame.slice(), () => client.receive(frame)),
-    })
-  }
-
-  send(frame: Uint8Array): boolean {
-    return this.#network?.send(frame) ?? true
-  }
-
-  ready(): void {
-    this.#network?.ready()
+/**
+ * A network whose frames enter by timers from outside. It keeps frames beyond the card's room, outside the machine's state.
+ *
+ * @param network - null in a replay
+ */
+function timedNetwork(
+  gate: InputGate,
+  name: string,
+  network: PacketBackend | null,
+  facts: NetworkFacts,
+): PacketBackend {
+  let connected: PacketClient | null = null
+  const party = gate.party(name, (frame) => connected?.receive(frame))
+  return {
+    ...networkOf(facts),
+    connect: (client) => {
+      connected = client
+      network?.connect({
+        ...{ drained: () => client.drained(), linkChanged: (up) => client.linkChanged(up) },
+        receive: (frame) => gate.offer(party, frame.slice(), () => client.receive(frame)),
+      })
+    },
+    send: (frame) => network?.send(frame) ?? true,
+    ready: () => network?.ready(),
   }
 }

@@ -86,7 +86,7 @@ class ReplayedRun<M extends TravelledMachine> {
     this.#debug.watchesBefore = this.#shown.watchesBefore
   }
 
-  /** The run as gdb sees it. The past does not change: what would write it is refused. */
+  /** The run as gdb sees it. The past does not change: writes are refused. */
   target(): GdbTarget {
     const inner = (): GdbTarget => this.#inner
     const isStopped = (): boolean => this.#busy === undefined

@@ -1,15 +1,6 @@
 import { FORM_SIGNATURE, generateInterpreter, importDispatch, importMachineMemory } from '@retrap/engine'
-import type {
-  DispatchLabels,
-  DispatchLoop,
-  FormCall,
-  FunctionTable,
-  InterpreterCode,
-  InterpreterForms,
-  InterpreterOptions,
-} from '@retrap/engine'
+import type { FunctionTable, InterpreterCode, InterpreterForms, InterpreterOptions } from '@retrap/engine'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { FunctionContext, InlineContext } from '../semantics/form-context.ts'
 import type { FormSource } from '../semantics/form-context.ts'
 import { formKey, plainForm } from '../state/form.ts'
@@ -34,46 +25,26 @@ export interface InterpreterExports {
 }
 
 /** x86's forms, as the engine generates an interpreter from them. */
-class X86Forms implements InterpreterForms<FormSource> {
-  readonly forms: Iterable<FormSource>
-  readonly hot: ReadonlySet<string>
-  readonly #library: Library
-
-  readonly #evexContext: typeof FunctionContext | undefined
-
-  constructor(
-    forms: Iterable<FormSource>,
-    hot: ReadonlySet<string>,
-    library: Library,
-    evexContext: typeof FunctionContext | undefined,
-  ) {
-    this.#evexContext = evexContext
-    this.forms = forms
-    this.hot = hot
-    this.#library = library
-  }
-
-  keyOf({ form }: FormSource): string {
-    return formKey(form)
-  }
-
-  emitFunction(f: FunctionBuilder, source: FormSource): FormCall {
-    const context = new (source.form.evex === undefined ? FunctionContext : this.#evexContext!)(
-      f,
-      source,
-      this.#library,
-    )
-    if (source.form.vex) context.requireVex()
-    source.semantics.emit(context)
-    return context.jumps ? 'control' : context.usesFlags ? 'spilled' : 'plain'
-  }
-
-  emitInline(f: FunctionBuilder, source: FormSource, loop: DispatchLoop, labels: DispatchLabels): void {
-    source.semantics.emit(new InlineContext(f, source, this.#library, loop, labels))
-  }
-
-  get shared(): ReadonlyMap<string, FunctionBuilder> {
-    return this.#library.shared
+function x86Forms(
+  forms: Iterable<FormSource>,
+  hot: ReadonlySet<string>,
+  library: Library,
+  evexContext: typeof FunctionContext | undefined,
+): InterpreterForms<FormSource> {
+  return {
+    forms,
+    hot,
+    get shared() {
+      return library.shared
+    },
+    keyOf: ({ form }) => formKey(form),
+    emitFunction: (f, source) => {
+      const context = new (source.form.evex === undefined ? FunctionContext : evexContext!)(f, source, library)
+      if (source.form.vex) context.requireVex()
+      source.semantics.emit(context)
+      return context.jumps ? 'control' : context.usesFlags ? 'spilled' : 'plain'
+    },
+    emitInline: (f, source, loop, labels) => source.semantics.emit(new InlineContext(f, source, library, loop, labels)),
   }
 }
 
@@ -111,5 +82,5 @@ export function generateX86Interpreter(
   const library = buildLibrary(module, access, timestamp, evexContext === undefined ? 32 : 64)
   buildDelivery(module, library)
   const layout = options.poison === true ? POISONED_LAYOUT : STATE_LAYOUT
-  return generateInterpreter(module, imports, layout, new X86Forms(forms, hot, library, evexContext), options)
+  return generateInterpreter(module, imports, layout, x86Forms(forms, hot, library, evexContext), options)
 }
