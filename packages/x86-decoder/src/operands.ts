@@ -28,13 +28,14 @@ function byteRegister(insn: Instruction, register: number): number {
 export function operandRegister(insn: Instruction, i: number): number {
   const operand = codeInfo(insn.code).operands[i]
   if (operand === undefined) return -1
-  const [registerClass, place] = REGISTER_KINDS[operand.kind] ?? []
-  const number = registerAt(insn, place, operand.register)
-  const isByte = registerClass === 'general' && operand.size === 1 && place !== 'fixed'
+  const found = REGISTER_KINDS[operand.kind]
+  if (found === undefined) return -1
+  const number = registerAt(insn, found[1], operand.register)
+  const isByte = operand.size === 1 && found[0] === 'general' && found[1] !== 'fixed'
   return isByte ? byteRegister(insn, number) : number
 }
 
-function registerAt(insn: Instruction, place: OperandPlace | undefined, fixed: number): number {
+function registerAt(insn: Instruction, place: OperandPlace, fixed: number): number {
   switch (place) {
     case 'reg':
       return insn.reg
