@@ -52,7 +52,7 @@ describe('a model that may take its time', () => {
     expect(open).toHaveLength(0)
   })
 
-  test('its request goes READY → INPROCESS → IORESP_READY → NONE where models are deferred, and wakes the vCPU once', async () => {
+  test('its request goes READY → INPROCESS → NONE where models are deferred, and wakes the vCPU once, with the answer in its record', async () => {
     const { model, open } = slow()
     const { dispatch, host, completed, request } = makeMachine({}, [model], { defer: queueMicrotask })
     expect(dispatch.submit(1, request(port))).toBe(STATUS_RETRY)
@@ -64,10 +64,11 @@ describe('a model that may take its time', () => {
     open[0]!.resolve(-0x2345_6789)
     await settle()
     expect(completed).toEqual([1])
-    expect(slot.state).toBe(STATE_IORESP_READY)
+    expect(slot.state).toBe(STATE_IOREQ_NONE)
+    const { lo, hi, progress } = dispatch.requests.record(1)
+    expect([lo, hi, progress]).toEqual([0x1_0000_0000 - 0x2345_6789, 0, STATE_IORESP_READY])
     expect(dispatch.requests.take(1)).toBe(STATUS_DONE)
     expect([dispatch.lo, dispatch.hi]).toEqual([0x1_0000_0000 - 0x2345_6789, 0])
-    expect(slot.state).toBe(STATE_IOREQ_NONE)
   })
 
   test('its request is in no page where it is of this process, and wakes the vCPU once', async () => {

@@ -2,7 +2,13 @@ import type { Word64 } from '@retrap/device'
 import { cut } from '@retrap/device/host'
 import * as F from './ioreq-fields.ts'
 import { IoreqFields } from './ioreq-fields.ts'
-import { IOREQ_PAGE_BYTES, STATE_IOREQ_INPROCESS, STATE_IOREQ_NONE, STATE_IOREQ_READY } from './layout.ts'
+import {
+  IOREQ_PAGE_BYTES,
+  STATE_IOREQ_INPROCESS,
+  STATE_IOREQ_NONE,
+  STATE_IOREQ_READY,
+  STATE_IORESP_READY,
+} from './layout.ts'
 import type { ClaimedRegion } from './region.ts'
 import { STATUS_RETRY } from './status.ts'
 
@@ -25,11 +31,12 @@ export const RECORDS_PER_PAGE: number = IOREQ_PAGE_BYTES / (4 * RECORD_WORDS)
  * follows the answer reads the answer there.
  */
 export class AccessRecord extends IoreqFields {
-  // The view of the domain's thread alone has these five.
+  // The view of the domain's thread alone has these four.
   /**
    * Where the dispatcher stands with the request: `STATE_IOREQ_NONE`, there is none; `STATE_IOREQ_READY`, it is being sent, and its sender looks
    * for the outcome; `STATE_IOREQ_INPROCESS`, its server has it, or gets it when an earlier one has drained;
-   * `STATE_IORESP_READY`, it is over, and to be taken. The party that completes it is the one that leaves INPROCESS.
+   * `STATE_IORESP_READY`, it is over: the record has `status` and the answer, which are to be taken. The party that completes
+   * the request is the one that leaves INPROCESS.
    */
   progress: number = STATE_IOREQ_NONE
   /** The region whose handler answers by one call, where that has been found already. */
@@ -38,8 +45,6 @@ export class AccessRecord extends IoreqFields {
   offset = 0
   /** The furthest state of the server's slot that has been seen. */
   seenState: number = STATE_IOREQ_NONE
-  /** `STATUS_RETRY` unless the wait is over without an answer. */
-  ended: number = STATUS_RETRY
 
   /** Bits 31:0 of the answer. */
   get lo(): number {
@@ -80,7 +85,7 @@ export class AccessRecord extends IoreqFields {
     return state === STATE_IOREQ_READY || state === STATE_IOREQ_INPROCESS
   }
 
-  /** `STATUS_*` of that access, when it is over. */
+  /** `STATUS_*` of a request that is over. */
   get status(): number {
     return this.words[this.base + STATUS]!
   }
@@ -88,7 +93,7 @@ export class AccessRecord extends IoreqFields {
     this.words[this.base + STATUS] = value
   }
 
-  /** Whether that access is one of a logged pass. */
+  /** Whether the access of a vCPU in a thread is one of a logged pass. */
   get logged(): boolean {
     return this.words[this.base + LOGGED] !== 0
   }
@@ -116,14 +121,27 @@ export class AccessRecord extends IoreqFields {
   /**
    * Puts an answer in, cut to the size of the request's elements: the processor has asked for no more.
    *
+   * @param status - `STATUS_DONE`, or why there is no other answer
    * @param made - default: all elements
    */
-  answer(lo: number, hi: number, made: number = this.words[this.base + F.COUNT]!): void {
+  answer(status: number, lo: number, hi: number, made: number = this.words[this.base + F.COUNT]!): void {
     const { words, base } = this
     const size = words[base + F.SIZE]!
     words[base + LO] = size < 4 ? cut(lo, size) : lo
     words[base + HI] = size === 8 ? hi : 0
     words[base + MADE] = made
+    words[base + STATUS] = status
+  }
+
+  /**
+   * Takes the answer, which is in the record, and makes room for the next request.
+   *
+   * @returns `STATUS_RETRY` while there is none
+   */
+  take(): number {
+    if (this.progress !== STATE_IORESP_READY) return STATUS_RETRY
+    this.progress = STATE_IOREQ_NONE
+    return this.words[this.base + STATUS]!
   }
 
   /** Copies the answer. */

@@ -45,8 +45,10 @@ export interface Channel {
   claims(kind: 'port' | 'mmio'): Claim[]
   /** Takes a request to the server. */
   send(vcpu: number, record: AccessRecord): void
-  /** Whether the wait is over: the answer is there, or `ended` says why there is none. */
-  isOver(vcpu: number, record: AccessRecord): boolean
-  /** Takes the answer, as the server has given it, into the record, and makes room for the next request. Absent: it is there already. */
-  take?(vcpu: number, record: AccessRecord): void
+  /**
+   * Looks for the answer, and moves it into the record. Absent: the server calls back with it.
+   *
+   * @returns `STATUS_RETRY` while there is none; a status other than `STATUS_DONE` says why there never will be
+   */
+  look?(vcpu: number, record: AccessRecord): number
 }

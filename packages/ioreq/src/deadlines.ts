@@ -2,7 +2,7 @@ import { LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
 import { IoreqError } from './errors.ts'
 import type { FailureHandler } from './failures.ts'
 import type { IoreqServer } from './server.ts'
-import { deviceOf, isOpen, isTaken, type Wait } from './wait.ts'
+import { deviceOf, isOpen, type Wait } from './wait.ts'
 
 /** A host timer, as Node has it: one that is not referenced keeps no process alive. */
 interface HostTimer {
@@ -68,7 +68,7 @@ export class Deadlines {
   /** A wait has ended: where nothing is pending, the timer must not keep the process. */
   relax(): void {
     if (this.#watchdog === null) return
-    for (const wait of this.#options.waits) if (isTaken(wait)) return
+    for (const wait of this.#options.waits) if (isOpen(wait)) return
     this.#watchdog.unref?.()
   }
 

@@ -2,7 +2,6 @@ import type { AccessRecord } from './access-record.ts'
 import type { Channel, LocalModels, ReplyTarget } from './channel.ts'
 import type { Claim } from './region.ts'
 import type { RegionTable } from './region-table.ts'
-import { STATE_IORESP_READY } from './layout.ts'
 import type { IoreqServer } from './server.ts'
 
 /** Hears what has become of requests to models of this process. */
@@ -33,10 +32,6 @@ export class LocalChannel implements Channel, ReplyTarget {
 
   send(vcpu: number, record: AccessRecord): void {
     this.#requests.serve(vcpu, record, this, record.region, record.offset)
-  }
-
-  isOver(_vcpu: number, { progress }: AccessRecord): boolean {
-    return progress === STATE_IORESP_READY
   }
 
   answer(vcpu: number, lo: number, hi: number, last: boolean): void {

@@ -3,8 +3,8 @@ import { accessOf, type FailureHandler } from './failures.ts'
 import type { Invalidations } from './invalidations.ts'
 import { STATE_IOREQ_NONE } from './layout.ts'
 import type { IoreqServer } from './server.ts'
-import { STATUS_DONE, STATUS_ERROR, STATUS_RETRY, STATUS_UNHANDLED } from './status.ts'
-import { isOpen, type Wait } from './wait.ts'
+import { STATUS_DONE, STATUS_ERROR, STATUS_UNHANDLED } from './status.ts'
+import type { Wait } from './wait.ts'
 
 /** In place of a request, where there is none. */
 const AT_REST = 'an instant at which nobody waited for it'
@@ -41,7 +41,7 @@ export class LostServers {
     const { waits, invalidations, deadlines } = this.#parts
     for (const [vcpu, wait] of waits.entries()) {
       server.draining[vcpu] = 0
-      if (wait.server === server && wait.ended === STATUS_RETRY) this.#parts.end(vcpu, wait, STATUS_UNHANDLED)
+      if (wait.server === server) this.#parts.end(vcpu, wait, STATUS_UNHANDLED)
       invalidations.acknowledged(server, vcpu, wait)
     }
     deadlines.forget(server)
@@ -76,7 +76,7 @@ export class LostServers {
     if (!server.alive) return
     const { waits, failures } = this.#parts
     const failure = { device: server.name, error }
-    const first = waits.findIndex((wait) => wait.server === server && isOpen(wait))
+    const first = waits.findIndex((wait) => wait.server === server)
     if (first >= 0) this.failed(server, first, waits[first]!, failure)
     else failures.failOutside(server, server.name, AT_REST, error)
     for (const [vcpu, wait] of waits.entries()) {

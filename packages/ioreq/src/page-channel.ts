@@ -4,7 +4,7 @@ import * as L from './layout.ts'
 import { placeholder, type Claim, type ClaimedRegion } from './region.ts'
 import type { IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
-import { STATUS_DONE, STATUS_UNHANDLED } from './status.ts'
+import { STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED } from './status.ts'
 
 /** Hears what goes wrong with requests that lie in pages. */
 export interface PageFailures {
@@ -49,33 +49,27 @@ export class PageChannel implements Channel {
     }
   }
 
-  isOver(vcpu: number, record: AccessRecord): boolean {
+  look(vcpu: number, record: AccessRecord): number {
     const slot = this.#server.slot(vcpu)
     const { state } = slot
     if (state === L.STATE_IORESP_READY) {
       this.#server.transport.receive?.(vcpu)
-      return true
+      // A notice among what has been received has moved the answer already.
+      if (slot.state !== state) return STATUS_RETRY
+      const made = slot.count
+      record.answer(STATUS_DONE, slot.dataLo, slot.dataHi, made >= 1 && made < record.count ? made : record.count)
+      slot.state = L.STATE_IOREQ_NONE
+      return STATUS_DONE
     }
-    if (state === L.STATE_IOREQ_NONE) {
-      // The server has gone away and its page was zeroed: the access ends quietly.
-      record.ended = STATUS_UNHANDLED
-      return true
-    }
+    // The server has gone away and its page was zeroed: the access ends quietly.
+    if (state === L.STATE_IOREQ_NONE) return STATUS_UNHANDLED
     if (state > L.STATE_IORESP_READY || state < record.seenState) {
       slot.state = L.STATE_IOREQ_NONE
       const what = `the slot's state went from ${record.seenState} to ${state}`
       const status = this.#failures.protocolBroken(this.#server, record, what)
-      record.ended = status === STATUS_DONE ? STATUS_UNHANDLED : status
-      return true
+      return status === STATUS_DONE ? STATUS_UNHANDLED : status
     }
     record.seenState = state
-    return false
-  }
-
-  take(vcpu: number, record: AccessRecord): void {
-    const slot = this.#server.slot(vcpu)
-    const made = slot.count
-    record.answer(slot.dataLo, slot.dataHi, made >= 1 && made < record.count ? made : record.count)
-    slot.state = L.STATE_IOREQ_NONE
+    return STATUS_RETRY
   }
 }

@@ -44,7 +44,8 @@ export interface VcpuRequests {
   /** The record of a vCPU, which has its request while that is with a server, and then the answer. */
   record(vcpu: number): AccessRecord
   /**
-   * Takes the answer to a vCPU's request, into `lo`, `hi` and `count` of the dispatcher.
+   * Takes the answer to a vCPU's request from its record, and copies it into `lo`, `hi` and `count` of the dispatcher. An answer
+   * that its server has not announced is looked for.
    *
    * @returns `STATUS_RETRY` while there is none, otherwise as `IoDispatch.submit`
    * @throws IoreqError `ERR_NOT_FOUND` if the vCPU has no request
@@ -164,7 +165,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   describe(vcpu: number): WaitDescription | null {
     const wait = this.record(vcpu)
     const { server } = wait
-    if (server === null || !isOpen(wait)) return null
+    if (server === null) return null
     return { server: server.name, device: tracedDevice(server, wait), request: describeRequest(wait) }
   }
 
@@ -203,19 +204,15 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     if (!this.#plain) this.#traceSent(vcpu, wait, server)
     wait.progress = L.STATE_IOREQ_READY
     channel.send(vcpu, wait)
-    if (wait.progress === L.STATE_IOREQ_READY) wait.progress = L.STATE_IOREQ_INPROCESS
-    const isLater = this.#options.answersLater && this.#isLater(vcpu, wait, server)
-    return isLater ? STATUS_RETRY : this.#outcome(vcpu, wait)
-  }
-
-  /** Whether the answer of a server elsewhere is for a later pass, however quick it is. */
-  #isLater(vcpu: number, wait: Wait, server: IoreqServer): boolean {
-    if (server.channel.regions !== null || wait.ended !== STATUS_RETRY) return false
-    if (isWithServer(server.slot(vcpu).state)) return true
     // A transport with patience has the answer by now, and tells nobody again.
-    wait.progress = L.STATE_IORESP_READY
-    server.transport.receive?.(vcpu)
-    return true
+    if (channel.look !== undefined && wait.server !== null) this.#look(vcpu, wait, server)
+    if (wait.server !== null) {
+      wait.progress = L.STATE_IOREQ_INPROCESS
+      return STATUS_RETRY
+    }
+    // The answer of a server elsewhere may be for a later pass, however quick it is.
+    const isLater = this.#options.answersLater && channel.regions === null && wait.status === STATUS_DONE
+    return isLater ? STATUS_RETRY : this.#taken(wait)
   }
 
   #traceSent(vcpu: number, wait: Wait, server: IoreqServer): void {
@@ -231,47 +228,40 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
 
   take(vcpu: number): number {
     const wait = this.record(vcpu)
-    if (wait.server === null) throw nothingToTake(vcpu)
-    return this.#outcome(vcpu, wait)
+    if (wait.server !== null) this.#look(vcpu, wait, wait.server)
+    else if (wait.progress !== L.STATE_IORESP_READY) throw nothingToTake(vcpu)
+    return this.#taken(wait)
   }
 
-  #outcome(vcpu: number, wait: Wait): number {
-    const { server } = wait
-    // A request behind one that drains has not been sent.
-    if (server !== null && wait.ended === STATUS_RETRY)
-      if (server.draining[vcpu] !== 0 || !server.channel.isOver(vcpu, wait)) return STATUS_RETRY
-    const { ended } = wait
-    const isAnswered = server !== null && ended === STATUS_RETRY
-    wait.server = null
-    wait.progress = L.STATE_IOREQ_NONE
-    wait.ended = STATUS_RETRY
-    if (isAnswered) server.channel.take?.(vcpu, wait)
-    else wait.answer(0xffff_ffff, 0xffff_ffff)
-    wait.readAnswer(this.#answer)
-    if (!this.#plain) this.#taken(vcpu, wait, server, isAnswered)
-    return isAnswered ? STATUS_DONE : ended
+  /** Takes the answer, and leaves a copy where the answers of accesses at once are. */
+  #taken(wait: Wait): number {
+    const status = wait.take()
+    if (status !== STATUS_RETRY) wait.readAnswer(this.#answer)
+    return status
   }
 
-  /** An answer has been taken, or the wait has ended without one, where there is more to do than that. */
-  #taken(vcpu: number, wait: Wait, server: IoreqServer | null, isAnswered: boolean): void {
-    this.#deadlines.relax()
-    if (server === null) return
-    const { lo, hi } = !isAnswered || wait.direction === L.IOREQ_READ ? wait : { lo: wait.dataLo, hi: wait.dataHi }
-    this.trace(isAnswered ? 'answered' : 'ended', vcpu, server, wait, lo, hi)
+  /** Looks for the answer of the server that has the request. A request behind one that drains has not been sent. */
+  #look(vcpu: number, wait: Wait, server: IoreqServer, mayRun = false): void {
+    if (server.draining[vcpu] !== 0) return
+    const status = server.channel.look?.(vcpu, wait) ?? STATUS_RETRY
+    if (status === STATUS_DONE) this.#complete(vcpu, wait, mayRun)
+    else if (status !== STATUS_RETRY) this.#end(vcpu, wait, status)
   }
 
   cancel(vcpu: number): void {
     const wait = this.record(vcpu)
-    const { server, progress } = wait
-    if (server === null) return
-    wait.ended = STATUS_RETRY
+    const { server } = wait
+    if (server === null) {
+      // An answer that nobody has taken is dropped. An invalidation goes on.
+      wait.take()
+      return
+    }
     wait.server = null
     wait.progress = L.STATE_IOREQ_NONE
     this.trace('cancelled', vcpu, server, wait, wait.dataLo, wait.dataHi)
     // From one that is gone nothing comes any more. One behind a request that drains has not been sent.
     if (!server.alive || server.draining[vcpu] !== 0) return
-    const isLocal = server.channel.regions !== null
-    if (isLocal ? progress !== L.STATE_IORESP_READY : isWithServer(server.slot(vcpu).state)) {
+    if (server.channel.regions !== null || isWithServer(server.slot(vcpu).state)) {
       this.#drain(server, vcpu, wait, deviceOf(server, wait))
       server.transport.cancel?.(vcpu)
     } else {
@@ -300,8 +290,8 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       this.#checkUnasked(server, vcpu)
       return
     }
-    if (wait.progress !== L.STATE_IOREQ_INPROCESS) return
-    if (server.channel.isOver(vcpu, wait)) this.#complete(vcpu, wait, mayRun)
+    // While the request is being sent, its sender looks.
+    if (wait.progress === L.STATE_IOREQ_INPROCESS) this.#look(vcpu, wait, server, mayRun)
   }
 
   /** A model of this process has answered a vCPU's request. @param mayRun - see `IoDispatchOptions.onComplete` */
@@ -309,8 +299,8 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     const wait = this.record(vcpu)
     if (server.draining[vcpu] !== 0) return this.#drained(server, vcpu, wait)
     // The notice took too long, and has been given up.
-    if (wait.server !== server || wait.ended !== STATUS_RETRY) return
-    wait.answer(lo, hi)
+    if (wait.server !== server) return
+    wait.answer(STATUS_DONE, lo, hi)
     this.#complete(vcpu, wait, mayRun)
   }
 
@@ -338,20 +328,35 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       this.#traceSent(vcpu, wait, server)
       server.channel.send(vcpu, wait)
       // A transport with patience has waited for the answer, and tells nobody.
-      if (wait.progress === L.STATE_IOREQ_INPROCESS && server.channel.isOver(vcpu, wait)) this.#complete(vcpu, wait)
+      if (wait.server === server) this.#look(vcpu, wait, server)
     }
   }
 
-  #complete(vcpu: number, wait: Wait, mayRun = false): void {
-    const { progress } = wait
+  /** The record has the answer. */
+  #complete(vcpu: number, wait: Wait, mayRun: boolean): void {
+    const { progress, server } = wait
+    wait.server = null
     wait.progress = L.STATE_IORESP_READY
-    // While it is being sent, who sends it looks at what has come of it.
+    if (!this.#plain) this.#completed(vcpu, wait, server!)
+    // While the request is being sent, its sender looks at the record.
     if (progress === L.STATE_IOREQ_INPROCESS) this.#options.onComplete?.(vcpu, mayRun)
   }
 
+  /** A request is over, where there are deadlines or a trace. */
+  #completed(vcpu: number, wait: Wait, server: IoreqServer): void {
+    this.#deadlines.relax()
+    const isAnswered = wait.status === STATUS_DONE
+    const { lo, hi } = !isAnswered || wait.direction === L.IOREQ_READ ? wait : { lo: wait.dataLo, hi: wait.dataHi }
+    this.trace(isAnswered ? 'answered' : 'ended', vcpu, server, wait, lo, hi)
+  }
+
+  /** A request ends without an answer of its server. */
   #end(vcpu: number, wait: Wait, status: number): void {
-    wait.ended = status
-    this.#complete(vcpu, wait)
+    // A failure may have ended its server, and the wait with it.
+    if (wait.server === null) return
+    wait.server.slot(vcpu).state = L.STATE_IOREQ_NONE
+    wait.answer(status, 0xffff_ffff, 0xffff_ffff)
+    this.#complete(vcpu, wait, false)
   }
 
   // ---- invalidation ----

@@ -11,7 +11,7 @@ import type { IoRequest } from './request.ts'
  * | `unhandled` | nobody answers there |
  * | `sent` | published in the vCPU's slot |
  * | `buffered` | put into the server's ring; nobody waits |
- * | `answered` | the server's answer was taken |
+ * | `answered` | the server's answer has arrived |
  * | `ended` | the wait ended without an answer: the server is gone, or failed |
  * | `cancelled` | the vCPU no longer wants the answer |
  * | `drained` | the answer to a cancelled request arrived, and was dropped |

@@ -45,7 +45,7 @@ test.each([
 ])('an answer is cut to the $size bytes that were asked for', ({ size, lo, hi }) => {
   const record = made()
   record.describe(index.IOREQ_TYPE_COPY, index.IOREQ_READ, BASE, size, 0, 0)
-  record.answer(0x8789_89ab, 0xfedc_ba98)
+  record.answer(index.STATUS_DONE, 0x8789_89ab, 0xfedc_ba98)
   expect([record.lo, record.hi, record.made]).toEqual([lo, hi, 1])
 })
 
@@ -60,8 +60,7 @@ test('two threads see one access: published, waiting, over', () => {
   expect([...seen(), domain.addressLo, domain.logged]).toEqual([true, index.STATE_IOREQ_READY, 0x60, true])
   domain.state = index.STATE_IOREQ_INPROCESS
   expect(seen()).toEqual([true, index.STATE_IOREQ_INPROCESS])
-  domain.answer(0x5a, 0)
-  domain.status = index.STATUS_DONE
+  domain.answer(index.STATUS_DONE, 0x5a, 0)
   domain.state = index.STATE_IORESP_READY
   expect([...seen(), processor.status, processor.lo]).toEqual([
     false,
@@ -89,7 +88,7 @@ describe('in a dispatcher', () => {
     last.describe(index.IOREQ_TYPE_PIO, index.IOREQ_READ, 0x60, 1, 0, 0)
     dispatch.requests.close()
     const before = pages[1]!.slice()
-    last.answer(0x77, 0)
+    last.answer(index.STATUS_DONE, 0x77, 0)
     expect([freed.length, last.lo, pages[1]]).toEqual([2, 0x77, before])
     expect(() => dispatch.requests.record(65)).toThrow('vCPU 65')
   })

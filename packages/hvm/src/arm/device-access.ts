@@ -1,7 +1,7 @@
 import { TWO_32 } from '@retrap/basics'
 import { Region } from '@retrap/arm-mmio'
 import type { ArmWorld } from '@retrap/arm-mmio'
-import type { IoDispatch } from '@retrap/ioreq'
+import type { AccessRecord, IoDispatch } from '@retrap/ioreq'
 import {
   STATUS_DONE,
   STATUS_ERROR,
@@ -35,6 +35,7 @@ export class ArmDeviceAccess implements ArmWorld {
   readonly #vcpu: number
   readonly #domain: Domain
   readonly #dispatch: IoDispatch
+  readonly #record: AccessRecord
   readonly #world: DeviceAccessWorld
 
   /**
@@ -44,6 +45,7 @@ export class ArmDeviceAccess implements ArmWorld {
     this.#vcpu = vcpu
     this.#domain = domain
     this.#dispatch = domain.dispatch
+    this.#record = domain.dispatch.requests.record(vcpu)
     this.#world = world
     this.tables = tables
   }
@@ -127,13 +129,12 @@ export class ArmDeviceAccess implements ArmWorld {
    * @returns STATUS_RETRY while no response has arrived
    */
   takeAnswer(log: AccessLog): AccessStatus {
-    const dispatch = this.#dispatch
-    const taken = dispatch.requests.take(this.#vcpu)
+    const record = this.#record
+    const taken = record.take()
     if (taken === STATUS_RETRY) return taken
     const { pending } = log
     const status = this.#checked(log.addressHi(pending) * TWO_32 + log.addressLo(pending), taken)
-    if (status === STATUS_DONE && log.kind(pending) === AccessKind.MMIO_READ)
-      log.setData(pending, dispatch.lo, dispatch.hi)
+    if (status === STATUS_DONE && log.kind(pending) === AccessKind.MMIO_READ) log.setData(pending, record.lo, record.hi)
     return this.#made(log, pending, this.#answerOf(status))
   }
 

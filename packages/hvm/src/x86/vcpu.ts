@@ -23,6 +23,7 @@ import {
   STATUS_ERROR,
   STATUS_FAULT,
   STATUS_RESTART,
+  STATUS_RETRY,
   STATUS_UNHANDLED,
   type AccessLog,
 } from '@retrap/replay'
@@ -176,6 +177,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.counts.mmioAccesses++
     const dispatch = this.#dispatch
     const status = dispatch.mmioReadOrSend(this.id, gpa, size)
+    // The answer to a request goes to the record by itself, perhaps before the vCPU may take it.
+    if (status === STATUS_RETRY) return status
     into.lo = dispatch.lo
     into.hi = dispatch.hi
     return status === STATUS_DONE ? status : this.#waitOrStop(status)
@@ -219,7 +222,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
    * address by now: the log has seen to it that the access is the same.
    */
   answer(): number {
-    const status = this.#dispatch.requests.take(this.id)
+    const status = this.record.take()
     return status === STATUS_DONE ? status : this.#waitOrStop(status)
   }
 
@@ -235,6 +238,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.counts.portAccesses++
     const dispatch = this.#dispatch
     const status = dispatch.portReadOrSend(this.id, port, size)
+    if (status === STATUS_RETRY) return status
     into.lo = dispatch.lo
     into.hi = 0
     return status === STATUS_DONE ? status : this.#waitOrStop(status)
@@ -259,8 +263,9 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
       return STATUS_DONE
     }
     const status = this.#waitOrStop(this.#dispatch.submit(this.id, record))
-    record.made = this.#dispatch.count
-    this.counts[port ? 'portAccesses' : 'mmioAccesses'] += record.made
+    const { count } = this.#dispatch
+    this.counts[port ? 'portAccesses' : 'mmioAccesses'] += count
+    if (status !== STATUS_RETRY) record.made = count
     return status
   }
 
