@@ -131,7 +131,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       vcpus: options.vcpus,
       policy: options.policy ?? 'crash',
       answersLater: options.clock.deterministic,
-      onComplete: (_vcpu, mayRun) => {
+      onComplete: (vcpu, mayRun) => {
+        if (this.architecture.threads?.answered(vcpu) === true) return
         this.#sendIdle()
         this.#loop.answered(mayRun)
       },

@@ -115,6 +115,8 @@ export interface VcpuThreadControl {
   isRunning(vcpu: number): boolean
   /** Serves the calls of the threads. @returns how many there were */
   serve(): number
+  /** A vCPU's request has its answer: its thread goes on. @returns false if no thread waits for that answer */
+  answered(vcpu: number): boolean
   /** Has all vCPUs park, between two instructions. */
   kick(): void
   /** Ends the threads of vCPUs that run, because these are about to be reset. */

@@ -1,4 +1,4 @@
-import { copyIoRequest, type IoRequest } from './request.ts'
+import type { IoRequest } from './request.ts'
 import { IOREQ_BYTES } from './layout.ts'
 
 /** Words of an `ioreq_t`. */
@@ -140,6 +140,17 @@ export class IoreqFields implements IoRequest {
 
   /** Copies the fields, whatever the state. */
   readInto(into: IoRequest): void {
-    copyIoRequest(this, into)
+    const { words, base } = this
+    const flags = this.flags()
+    into.type = flags >>> TYPE_SHIFT
+    into.direction = (flags >>> DIR_SHIFT) & 1
+    into.addressLo = words[base + ADDR_LO]! >>> 0
+    into.addressHi = words[base + ADDR_HI]! >>> 0
+    into.dataLo = words[base + DATA_LO]! >>> 0
+    into.dataHi = words[base + DATA_HI]! >>> 0
+    into.count = words[base + COUNT]! >>> 0
+    into.size = words[base + SIZE]! >>> 0
+    into.df = (flags & DF) !== 0
+    into.dataIsPointer = (flags & DATA_IS_PTR) !== 0
   }
 }

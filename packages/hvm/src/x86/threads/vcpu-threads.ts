@@ -1,5 +1,7 @@
 import {
   type AccessRecord,
+  createIoRequest,
+  type IoRequest,
   IOREQ_READ,
   IOREQ_TYPE_PIO,
   requestAddress,
@@ -190,6 +192,10 @@ export class VcpuThreads implements ThreadedVcpus {
     return count
   }
 
+  answered(vcpu: number): boolean {
+    return this.#all[vcpu]!.answered()
+  }
+
   /** Resumes the thread of a vCPU that another vCPU in a thread has started. @returns whether it runs */
   #follows(place: ThreadedVcpu): boolean {
     if (!this.areRunning || this.isPauseRequested) return false
@@ -270,6 +276,7 @@ class ThreadedVcpu {
   /** SMI# was asserted while the vCPU ran. */
   #smi = false
   readonly #words: Words = { lo: 0, hi: 0 }
+  readonly #request: IoRequest = createIoRequest()
 
   readonly #interrupts: InterruptFabric
 
@@ -369,9 +376,8 @@ class ThreadedVcpu {
     this.#threads.parked(vcpu.id, exit)
   }
 
-  /** Makes its access, or takes the answer, or serves a call. @returns whether there was anything to do */
+  /** Makes the access of the vCPU in its thread, or serves a call. @returns whether there was anything to do */
   serve(domain: Domain): boolean {
-    if (!this.isRunning) return false
     const { vcpu } = this
     vcpu.cpu.retired = this.#mailbox.retired
     domain.callingVcpu = vcpu.id
@@ -381,26 +387,23 @@ class ThreadedVcpu {
   }
 
   #serveAccess(record: AccessRecord): boolean {
-    if (!record.waits) return false
-    const isNew = record.state === STATE_IOREQ_READY
-    const status = isNew ? this.#access(record) : this.vcpu.answer()
-    if (status === STATUS_RETRY) {
-      record.state = STATE_IOREQ_INPROCESS
-      return isNew
-    }
-    record.status = status
-    record.state = STATE_IORESP_READY
-    this.#mailbox.wake()
+    if (record.state !== STATE_IOREQ_READY) return false
+    const status = this.#access(record)
+    if (status === STATUS_RETRY) record.state = STATE_IOREQ_INPROCESS
+    else this.#complete(status)
     return true
   }
 
   /** Makes the access that the record describes. @returns a status, with the answer in the record */
   #access(record: AccessRecord): number {
     const { vcpu } = this
-    const { type, direction, size, dataLo, dataHi, logged } = record
-    if (record.count > 1 || record.dataIsPointer) return vcpu.repeat()
+    const request = this.#request
+    record.readInto(request)
+    const { type, direction, size, dataLo, dataHi, count, dataIsPointer } = request
+    if (count > 1 || dataIsPointer) return vcpu.repeat()
     record.made = 1
-    const address = requestAddress(record)
+    const { logged } = record
+    const address = requestAddress(request)
     if (type === IOREQ_TYPE_PIO)
       return direction === IOREQ_READ
         ? vcpu.portRead(address, size, record, logged)
@@ -408,6 +411,22 @@ class ThreadedVcpu {
     return direction === IOREQ_READ
       ? vcpu.physicalRead(address, size, record, logged)
       : vcpu.physicalWrite(address, size, dataLo, dataHi, logged)
+  }
+
+  /** A device has answered: the thread goes on. @returns false if it does not wait for an answer */
+  answered(): boolean {
+    const { vcpu } = this
+    if (vcpu.record.state !== STATE_IOREQ_INPROCESS) return false
+    this.#complete(vcpu.answer())
+    return true
+  }
+
+  /** The access of the vCPU in its thread is over. */
+  #complete(status: number): void {
+    const { record } = this.vcpu
+    record.status = status
+    record.state = STATE_IORESP_READY
+    this.#mailbox.wake()
   }
 
   #serveCall(domain: Domain): boolean {
@@ -488,6 +507,7 @@ class ThreadedVcpu {
     this.#worker = null
     this.#to('none')
     this.vcpu.thread = null
+    this.vcpu.record.state = STATE_IOREQ_NONE
     this.vcpu.apic.isDetached = false
     worker?.terminate()
     this.#threads.neighbours.lost(this.vcpu.id)
