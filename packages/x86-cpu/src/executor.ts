@@ -10,7 +10,6 @@ import type { InstructionFetch } from './instruction-fetch.ts'
 import { NUMERIC_FAULT, NUMERIC_IGNORE, type NumericError } from './system/numeric-error.ts'
 import type { OutsideEvents } from './system/outside-events.ts'
 import { type Pass, PASS_EVENT, PASS_IN_PLACE } from './access/pass.ts'
-import type { QuickPort } from './access/quick-port.ts'
 import { R_OFFSET } from './state/record.ts'
 import * as S from './state/state-layout.ts'
 import { needsStepping } from './system/debug.ts'
@@ -49,13 +48,7 @@ export class Executor {
   /** INIT starts at the reset vector; other processors wait for a start-up IPI. */
   bootstrap = true
 
-  constructor(
-    core: CpuCore,
-    interpreter: VcpuInterpreter,
-    fetch: InstructionFetch,
-    quickPort: QuickPort,
-    numericError: NumericError,
-  ) {
+  constructor(core: CpuCore, interpreter: VcpuInterpreter, fetch: InstructionFetch, numericError: NumericError) {
     this.#core = core
     this.#u32 = core.u32
     this.#pass = core.pass
@@ -66,7 +59,7 @@ export class Executor {
     this.#fetch = fetch
     this.#numericError = numericError
     this.sampling = new Sampling(core.turn)
-    this.#passes = new InstructionPasses(core, interpreter, fetch, quickPort)
+    this.#passes = new InstructionPasses(core, interpreter, fetch)
     this.#delivery = new EventDelivery(core, interpreter, this.#passes)
   }
 
@@ -382,7 +375,7 @@ export class Executor {
   #waitInPlace(): void {
     const pass = this.#pass
     if (pass.waitInPlace()) {
-      if (pass.portForm === null) this.#fetch.pin(this.#u32[S.S_RECORD >>> 2]!)
+      this.#fetch.pin(this.#u32[S.S_RECORD >>> 2]!)
       return
     }
     // The instruction's bytes are not there yet.
@@ -397,7 +390,7 @@ export class Executor {
       case PASS_EVENT:
         return this.#delivery.deliverLogged()
       case PASS_IN_PLACE:
-        return this.#pass.portForm === null ? this.#passes.completeAccess() : this.#passes.completePort()
+        return this.#passes.completeAccess()
       default:
         return this.#passes.loggedPass()
     }
@@ -421,10 +414,6 @@ export class Executor {
         0 ||
       this.#mustStep()
     if (alone) return this.#nextPass()
-    if (this.#pass.portForm !== null) {
-      const status = this.#passes.completePort()
-      return status === S.STATUS_RETRY || this.#outside.urgent ? status : this.#slice(0)
-    }
     const status = this.#core.device.answer()
     if (status !== S.STATUS_DONE) return status
     if (this.#outside.urgent) return this.#passes.completeAnswered()

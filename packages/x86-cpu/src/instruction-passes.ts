@@ -3,7 +3,6 @@ import type { CpuCore } from './cpu-core.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
 import type { VcpuInterpreter } from './interpreter/shared-interpreter.ts'
 import { type Pass, PASS_FETCHED, PASS_INSTRUCTION } from './access/pass.ts'
-import type { QuickPort } from './access/quick-port.ts'
 import * as S from './state/state-layout.ts'
 
 /** Fetching an instruction from a device takes as long as several passes. */
@@ -17,18 +16,16 @@ export class InstructionPasses {
   readonly #turn: Turn
   readonly #interpreter: VcpuInterpreter
   readonly #fetch: InstructionFetch
-  readonly #quickPort: QuickPort
   /** Logged passes of the current run, by the time that they take. */
   count = 0
 
-  constructor(core: CpuCore, interpreter: VcpuInterpreter, fetch: InstructionFetch, quickPort: QuickPort) {
+  constructor(core: CpuCore, interpreter: VcpuInterpreter, fetch: InstructionFetch) {
     this.#core = core
     this.#u32 = core.u32
     this.#pass = core.pass
     this.#turn = core.turn
     this.#interpreter = interpreter
     this.#fetch = fetch
-    this.#quickPort = quickPort
   }
 
   /** Runs generated code from the pinned record. */
@@ -60,17 +57,6 @@ export class InstructionPasses {
   startFetched(): number {
     this.#pass.startLogging(PASS_FETCHED)
     return this.loggedPass()
-  }
-
-  /** Completes an IN or OUT that waits in place, if there is an answer. */
-  completePort(): number {
-    this.#turn.depart()
-    const status = this.#quickPort.complete()
-    if (status !== S.STATUS_DONE) return status
-    this.#turn.retired++
-    this.#turn.arrive(status)
-    this.#pass.finish()
-    return S.STATUS_LEAVE
   }
 
   /** Completes, alone, an instruction that waits in place at its access, if there is an answer. */

@@ -123,7 +123,7 @@ export class Vcpu {
       cross: (record) => fetch.code.cross(record >>> 0),
       runner,
     })
-    this.#executor = new Executor(core, interpreter, fetch, quickPort, numericError)
+    this.#executor = new Executor(core, interpreter, fetch, numericError)
   }
 
   /**

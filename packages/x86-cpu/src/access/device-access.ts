@@ -225,14 +225,18 @@ export class DeviceAccess {
     if (status !== S.STATUS_DONE) return status
     const log = this.#log
     const { pending } = log
-    const write = log.kind(pending) === AccessKind.MMIO_WRITE
+    const kind = log.kind(pending)
+    const write = kind === AccessKind.MMIO_WRITE || kind === AccessKind.PORT_WRITE
     if (!write) {
       this.#u32[DATA] = record.lo
       this.#u32[DATA + 1] = record.hi
     }
-    if (this.#places.mmio) {
-      const gpa = log.addressHi(pending) * 0x1_0000_0000 + log.addressLo(pending)
-      this.#places.note('mmio', gpa, log.size(pending), write, this.#u32[DATA]!, this.#u32[DATA + 1]!)
+    const places = this.#places
+    const isMemory = kind === AccessKind.MMIO_WRITE || kind === AccessKind.MMIO_READ
+    if (isMemory ? places.mmio : places.ports) {
+      const at = log.addressHi(pending) * 0x1_0000_0000 + log.addressLo(pending)
+      const { lo, hi } = write ? { lo: log.dataLo(pending), hi: log.dataHi(pending) } : record
+      places.note(isMemory ? 'mmio' : 'port', at, log.size(pending), write, lo, hi)
     }
     this.#pass.answered()
     return status

@@ -2,14 +2,6 @@ import type { AccessLog } from '@retrap/replay'
 import { FLAG_RF, S_ANSWERED, S_EFLAGS, S_LOGGED, S_SHADOW } from '../state/state-layout.ts'
 import { S_PENDING_DEBUG } from '../state/system-state.ts'
 
-/** The facts that tell one IN or OUT from another. */
-export interface PortForm {
-  readonly write: boolean
-  readonly size: number
-  /** The port is in the instruction, not in DX. */
-  readonly immediate: boolean
-}
-
 /** Nothing is in the middle: the processor is between two instructions, or runs them freely. */
 export const PASS_NONE = 0
 /** An instruction that has met a device is executed in logged passes, from its pinned record. */
@@ -18,7 +10,7 @@ export const PASS_INSTRUCTION = 1
 export const PASS_EVENT = 2
 /** The same as PASS_INSTRUCTION for an instruction whose bytes a device holds: each pass fetches it. */
 export const PASS_FETCHED = 3
-/** An instruction waits in place at its only device access. All that is left of IN or OUT is that access: see `portForm`. */
+/** An instruction waits in place at its only device access. */
 export const PASS_IN_PLACE = 4
 
 /** S_LOGGED outside a logged pass; in one; and while one instruction is executed alone. */
@@ -34,9 +26,6 @@ export class Pass {
   readonly log: AccessLog
   readonly #u32: Uint32Array
   #state = PASS_NONE
-  /** The IN or OUT that waits, and its length in bytes; null: no such instruction waits. */
-  portForm: PortForm | null = null
-  length = 0
   #debugBefore = 0
   #resumeBefore = 0
   #shadowBefore = 0
@@ -156,7 +145,6 @@ export class Pass {
   /** The instruction or delivery has ended. */
   finish(): void {
     this.#state = PASS_NONE
-    this.portForm = null
     this.#u32[S_LOGGED >>> 2] = FREE
   }
 

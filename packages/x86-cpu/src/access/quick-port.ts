@@ -1,8 +1,8 @@
 import type { DebugPlaces } from '@retrap/engine'
 import { AccessKind, accessTag } from '@retrap/replay'
 import type { CpuHost, Words } from '../state/host.ts'
-import type { Pass, PortForm } from './pass.ts'
-import { R_IMM, R_LENGTH } from '../state/record.ts'
+import type { Pass } from './pass.ts'
+import { R_IMM } from '../state/record.ts'
 import * as S from '../state/state-layout.ts'
 import { RAX, RDX, CR0_PE } from '../state/architecture.ts'
 import { IO_IMMEDIATE, IO_INPUT, noteIo } from '../system/io-state.ts'
@@ -11,13 +11,21 @@ import type { System } from '../system/system.ts'
 const S_DR7 = S.S_DR + 7 * 8
 const DR7_ENABLES = 0xff
 
+/** The facts that tell one IN or OUT from another. */
+export interface PortForm {
+  readonly write: boolean
+  readonly size: number
+  /** The port is in the instruction, not in DX. */
+  readonly immediate: boolean
+}
+
 /**
  * IN and OUT where nothing but the device is in the way: no permission bit map, no port breakpoint of the guest or of a debugger, no
  * logged pass. The
  * instruction is executed as `system/io.ts` does it then, for the sake of guests that poll.
  *
- * A device that takes its time is asked there and then: a logged pass would have logged nothing before, and does nothing
- * afterwards but what `complete` does.
+ * A device that takes its time is asked there and then: a logged pass would have logged nothing before. When the device has
+ * answered, the instruction is executed again, and takes the answer.
  */
 export class QuickPort {
   readonly #system: System
@@ -37,6 +45,7 @@ export class QuickPort {
   run(form: PortForm, record: number): number {
     const s = this.#system
     const { u32 } = s
+    if (u32[S.S_ANSWERED >>> 2] !== 0) return this.#answered(form, record)
     const eflags = u32[S.S_EFLAGS >>> 2]!
     const virtual = (eflags & S.FLAG_VM) !== 0
     const iopl = (eflags >>> 12) & 3
@@ -48,18 +57,18 @@ export class QuickPort {
     ) {
       return S.STATUS_CONTINUE
     }
-    const port = form.immediate ? s.cpu.memory.u8[record + R_IMM]! : s.gpr(RDX) & 0xffff
+    const port = this.#port(form, record)
     const { size } = form
     if (form.write) {
       const value = s.gpr(RAX)
       const cut = size === 4 ? value : size === 2 ? value & 0xffff : value & 0xff
       const status = this.#host.portWrite(port, size, cut, false)
-      if (status === S.STATUS_RETRY) this.#wait(form, record, port, cut)
+      if (status === S.STATUS_RETRY) this.#wait(form, port, cut)
       // Interrupts that the device has raised come before the next instruction, not at the next branch.
       return status !== S.STATUS_DONE || u32[S.S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
     }
     const status = this.#host.portRead(port, size, this.#answer, false)
-    if (status === S.STATUS_RETRY) this.#wait(form, record, port, 0)
+    if (status === S.STATUS_RETRY) this.#wait(form, port, 0)
     if (status !== S.STATUS_DONE) return status
     s.writeRegister(S.S_GPR + 8 * RAX, size, this.#answer.lo, 0)
     return u32[S.S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
@@ -76,33 +85,23 @@ export class QuickPort {
   }
 
   /** The access has been sent, and that is the first pass: it goes into the log. */
-  #wait(form: PortForm, record: number, port: number, value: number): void {
-    const { write, size } = form
+  #wait({ write, size }: PortForm, port: number, value: number): void {
     const kind = write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ
     this.#pass.log.beginWaiting(kind, port, 0, size, accessTag(0), value, 0)
-    this.#pass.portForm = form
-    this.#pass.length = this.#system.cpu.memory.u8[record + R_LENGTH]!
   }
 
-  /**
-   * Looks for the answer; with it, the instruction's last pass is made, and it has retired.
-   *
-   * @returns STATUS_RETRY while there is none
-   */
-  complete(): number {
-    const { log, portForm, length } = this.#pass
-    const port = log.addressLo(log.pending)
-    const { write, size } = portForm as PortForm
-    const host = this.#host
-    const status = host.answer()
-    if (status !== S.STATUS_DONE) return status
-    if (!write) this.#system.writeRegister(S.S_GPR + 8 * RAX, size, host.record.lo, 0)
-    // A debugger may have come while the device took its time.
-    if (this.#places.ports)
-      this.#places.note('port', port, size, write, write ? log.dataLo(log.pending) : host.record.lo, 0)
-    log.end()
-    this.#note(portForm as PortForm, port)
-    this.#system.advanceBy(length)
-    return S.STATUS_DONE
+  /** The device that the access was sent to has answered. */
+  #answered(form: PortForm, record: number): number {
+    const s = this.#system
+    const { u32 } = s
+    u32[S.S_ANSWERED >>> 2] = 0
+    if (!form.write) s.writeRegister(S.S_GPR + 8 * RAX, form.size, u32[S.S_DATA >>> 2]!, 0)
+    this.#note(form, this.#port(form, record))
+    return u32[S.S_ATTENTION >>> 2] === 0 ? S.STATUS_DONE : s.retireNext(record)
+  }
+
+  #port({ immediate }: PortForm, record: number): number {
+    const s = this.#system
+    return immediate ? s.cpu.memory.u8[record + R_IMM]! : s.gpr(RDX) & 0xffff
   }
 }

@@ -1,6 +1,5 @@
 import { SLOW_MODIFY, SLOW_WRITE } from '../state/host.ts'
-import type { PortForm } from '../access/pass.ts'
-import type { QuickPort } from '../access/quick-port.ts'
+import type { PortForm, QuickPort } from '../access/quick-port.ts'
 import type { Form } from '../state/form.ts'
 import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_ATTENTION } from '../state/state-layout.ts'
 import type { Handler } from '../system/operands.ts'
