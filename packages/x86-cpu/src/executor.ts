@@ -1,6 +1,6 @@
 import { linearAddress, Sampling, type Turn } from '@retrap/engine'
 import type { CpuCore } from './cpu-core.ts'
-import type { DebugSlot } from './system/breakpoints.ts'
+import { DR7_ENABLES, hasInstructionBreakpoints, S_DR7, type DebugSlot } from './system/breakpoints.ts'
 import type { VcpuInterpreter } from './interpreter/shared-interpreter.ts'
 import * as execution from './state/execution.ts'
 import { type Exit, failed } from './state/execution.ts'
@@ -12,7 +12,6 @@ import type { OutsideEvents } from './system/outside-events.ts'
 import { type Pass, PASS_EVENT, PASS_IN_PLACE } from './access/pass.ts'
 import { R_OFFSET } from './state/record.ts'
 import * as S from './state/state-layout.ts'
-import { needsStepping } from './system/debug.ts'
 import { RESET_INIT, resetState } from './system/reset.ts'
 import * as systemState from './state/system-state.ts'
 
@@ -92,7 +91,7 @@ export class Executor {
   run(budget: number, mostCalls: number): Exit {
     this.callLimit = this.#core.counts.systemCalls + mostCalls
     try {
-      this.#core.placeTlb()
+      if (this.#u32[S.S_TLB_BASE >>> 2] === 0) this.#core.placeTlb()
       const exit = this.#run(budget)
       return exit === execution.EXIT_SHUTDOWN && this.#debug.hooks?.stopsForShutdown() === true
         ? execution.EXIT_DEBUG
@@ -187,7 +186,7 @@ export class Executor {
    */
   settle(): Exit | undefined {
     try {
-      this.#core.placeTlb()
+      if (this.#u32[S.S_TLB_BASE >>> 2] === 0) this.#core.placeTlb()
       while (this.#pass.active) {
         if (this.#outside.init) {
           this.cancel()
@@ -311,15 +310,19 @@ export class Executor {
     this.#turn.arrive(S.STATUS_EXIT)
   }
 
-  /** Single-stepping, breakpoints, tracers, and shadows that matter: one instruction at a time. */
+  /** Whether the next instruction is executed alone, with the checks before and after it. */
   #mustStep(): boolean {
-    const shadow = this.#u32[S.S_SHADOW >>> 2]!
+    const u32 = this.#u32
+    const shadow = u32[S.S_SHADOW >>> 2]!
     return (
       this.#core.watched.instruction !== null ||
       this.#debug.hooks?.stepping === true ||
-      needsStepping(this.#core.system) ||
-      this.#numericError.ignoring ||
-      (shadow !== 0 && this.#u32[S.S_EVENTS >>> 2] !== 0)
+      // RF lasts for one instruction, and the shadow of MOV SS delays traps.
+      (u32[S.S_EFLAGS >>> 2]! & (S.FLAG_TF | S.FLAG_RF)) !== 0 ||
+      (shadow & S.SHADOW_MOV_SS) !== 0 ||
+      ((u32[S_DR7 >>> 2]! & DR7_ENABLES) !== 0 && hasInstructionBreakpoints(this.#core.system)) ||
+      u32[systemState.S_IGNNE >>> 2] !== 0 ||
+      (shadow !== 0 && u32[S.S_EVENTS >>> 2] !== 0)
     )
   }
 
@@ -359,7 +362,7 @@ export class Executor {
   }
 
   #settleNumericError(status: number): void {
-    if (this.#numericError.ignoring) this.#numericError.settle(status)
+    if (this.#u32[systemState.S_IGNNE >>> 2] !== 0) this.#numericError.settle(status)
   }
 
   // ---------------------------------------------------------------- passes of what meets a device

@@ -36,9 +36,9 @@ export class DebugSlot {
   hooks: DebugHooks | null = null
 }
 
-const DR7 = S_DR + 7 * 8
+export const S_DR7: number = S_DR + 7 * 8
 /** L0–G3: none of the breakpoints is enabled where these are clear. */
-const DR7_ENABLES = 0xff
+export const DR7_ENABLES = 0xff
 
 // R/W fields of DR7 (SDM vol. 3B, "Debug Control Register (DR7)").
 const BREAK_EXECUTE = 0
@@ -51,7 +51,7 @@ const LENGTHS: readonly number[] = [1, 2, 8, 4]
 
 /** Whether an enabled breakpoint is for instructions: then they are run one at a time. */
 export function hasInstructionBreakpoints(s: System): boolean {
-  const dr7 = s.get(DR7)
+  const dr7 = s.get(S_DR7)
   return (dr7 & DR7_ENABLES) !== 0 && enablesInstructions(dr7)
 }
 
@@ -62,7 +62,7 @@ function enablesInstructions(dr7: number): boolean {
 
 /** Whether an enabled breakpoint is for data: then accesses of its page are looked at one by one. */
 export function hasDataBreakpoints(s: System): boolean {
-  const dr7 = s.get(DR7)
+  const dr7 = s.get(S_DR7)
   return (dr7 & DR7_ENABLES) !== 0 && enablesData(dr7)
 }
 
@@ -106,7 +106,7 @@ function difference(aLo: number, aHi: number, bLo: number, bHi: number): number 
  * pass.
  */
 export function matchInstructionBreakpoints(s: System): number {
-  const dr7 = s.get(DR7)
+  const dr7 = s.get(S_DR7)
   if ((dr7 & 0xff) === 0 || (s.get(S_EFLAGS) & FLAG_RF) !== 0) return 0
   let lo = s.get(S_RIP)
   let hi = s.get(S_RIP + 4)
@@ -130,7 +130,7 @@ export function matchInstructionBreakpoints(s: System): number {
  * {@link pageHasDataBreakpoint} names must not get into the TLB.
  */
 export function matchDataBreakpoints(s: System, lo: number, hi: number, size: number, write: boolean): number {
-  const dr7 = s.get(DR7)
+  const dr7 = s.get(S_DR7)
   if ((dr7 & 0xff) === 0) return 0
   let hit = false
   let conditions = 0
@@ -146,7 +146,7 @@ export function matchDataBreakpoints(s: System, lo: number, hi: number, size: nu
 
 /** Whether an enabled data breakpoint lies in the 4 KiB page of a linear address. */
 export function pageHasDataBreakpoint(s: System, lo: number, hi: number): boolean {
-  const dr7 = s.get(DR7)
+  const dr7 = s.get(S_DR7)
   if ((dr7 & DR7_ENABLES) === 0) return false
   for (let i = 0; i < 4; i++) {
     const kind = kindOf(dr7, i)
@@ -158,7 +158,7 @@ export function pageHasDataBreakpoint(s: System, lo: number, hi: number): boolea
 
 /** I/O breakpoints, which exist with CR4.DE only: a trap after the instruction. */
 export function matchPortBreakpoints(s: System, port: number, size: number): void {
-  const dr7 = s.get(DR7)
+  const dr7 = s.get(S_DR7)
   if ((dr7 & 0xff) === 0 || (s.get(S_CR4) & CR4_DE) === 0) return
   let hit = false
   let conditions = 0

@@ -1,7 +1,7 @@
 import { VECTOR_DB, VECTOR_GP } from '../state/vectors.ts'
 import * as S from '../state/state-layout.ts'
 import { CR4_DE, DR6_ONES, DR6_WRITABLE, DR7_ONES, DR7_WRITABLE } from '../state/architecture.ts'
-import { hasInstructionBreakpoints, matchInstructionBreakpoints } from './breakpoints.ts'
+import { matchInstructionBreakpoints } from './breakpoints.ts'
 import type { PendingEvent } from './events.ts'
 import { registerOffset, type Handler } from './operands.ts'
 import type { System } from './system.ts'
@@ -59,18 +59,6 @@ const movFromDebug: Handler = (s, record) => {
   const from = S.S_DR + 8 * number
   s.set64(registerOffset(s, record, 0), s.get(from), s.mode64 ? s.get(from + 4) : 0)
   return S.STATUS_DONE
-}
-
-/**
- * Whether the next instruction must run alone, with the checks before and after it: TF, instruction breakpoints, RF
- * (which lasts for one instruction), and the shadow of MOV SS, which delays traps.
- */
-export function needsStepping(s: System): boolean {
-  return (
-    (s.get(S.S_EFLAGS) & (S.FLAG_TF | S.FLAG_RF)) !== 0 ||
-    (s.get(S.S_SHADOW) & S.SHADOW_MOV_SS) !== 0 ||
-    hasInstructionBreakpoints(s)
-  )
 }
 
 /**

@@ -58,11 +58,6 @@ export class NumericError {
     u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
 
-  /** IGNNE# is asserted, so each instruction runs alone. */
-  get ignoring(): boolean {
-    return this.#u32[S_IGNNE >>> 2] !== 0
-  }
-
   /** An instruction has ended with a status: what it did not clear is pending again. */
   settle(status: number): void {
     if (status === S.STATUS_RESTART || status === S.STATUS_RETRY || status === S.STATUS_STEP) return

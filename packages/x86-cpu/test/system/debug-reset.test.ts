@@ -4,10 +4,11 @@ import * as S from '../../src/state/state-layout.ts'
 import {
   DebugSlot,
   DataBreakpoints,
+  hasInstructionBreakpoints,
   matchInstructionBreakpoints,
   pageHasDataBreakpoint,
 } from '../../src/system/breakpoints.ts'
-import { afterInstruction, checkInstructionBreakpoint, needsStepping } from '../../src/system/debug.ts'
+import { afterInstruction, checkInstructionBreakpoint } from '../../src/system/debug.ts'
 import { X86CpuError } from '../../src/errors.ts'
 import { inspectVcpu, restoreVcpu } from '../../src/inspect.ts'
 import { PendingEvent } from '../../src/system/events.ts'
@@ -47,7 +48,7 @@ describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
     const b = Bench.protected32()
     arm(b, 1, 0x4000, 0, 1)
     const e = new PendingEvent()
-    expect(needsStepping(b.s)).toBe(true)
+    expect(hasInstructionBreakpoints(b.s)).toBe(true)
     expect(matchInstructionBreakpoints(b.s)).toBe(2)
     expect(checkInstructionBreakpoint(b.s, e)).toBe(true)
     expect([e.vector, e.debugBits, e.resume]).toEqual([1, 2, false])
