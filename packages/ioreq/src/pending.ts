@@ -12,7 +12,7 @@ import type { IoreqServer } from './server.ts'
 import { isWithServer, wrongFreeSlot } from './slot.ts'
 import { STATUS_DONE, STATUS_RETRY } from './status.ts'
 import type { IoTraceEvent, IoTraceRecord } from './trace.ts'
-import { deviceOf, isOpen, isTaken, tracedDevice, Wait, type WaitDescription } from './wait.ts'
+import { deviceOf, isOpen, tracedDevice, Wait, type WaitDescription } from './wait.ts'
 
 /** The part of the dispatcher that {@link PendingRequests} needs. */
 export interface PendingOptions {
@@ -155,7 +155,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   }
 
   has(vcpu: number): boolean {
-    return isTaken(this.record(vcpu))
+    return this.record(vcpu).progress !== L.STATE_IOREQ_NONE
   }
 
   unanswered(vcpu: number): boolean {
@@ -176,7 +176,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
    */
   free(vcpu: number): Wait {
     const wait = this.record(vcpu)
-    if (isTaken(wait)) throw busy(vcpu, wait)
+    if (wait.progress !== L.STATE_IOREQ_NONE) throw busy(vcpu, wait)
     return wait
   }
 

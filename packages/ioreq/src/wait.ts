@@ -5,7 +5,6 @@ import {
   IOREQ_TYPE_PCI_CONFIG,
   IOREQ_TYPE_PIO,
   STATE_IOREQ_INPROCESS,
-  STATE_IOREQ_NONE,
   STATE_IOREQ_READY,
 } from './layout.ts'
 import type { IoreqServer } from './server.ts'
@@ -35,11 +34,6 @@ export interface WaitDescription {
   readonly device: string
   /** Such as `port read of 1 bytes at 0x3fd`. */
   readonly request: string
-}
-
-/** Whether a vCPU waits for an answer (or has one to take), or for an acknowledgement. */
-export function isTaken(wait: Wait): boolean {
-  return wait.progress !== STATE_IOREQ_NONE
 }
 
 /** Whether an answer or an acknowledgement is still to come. */
