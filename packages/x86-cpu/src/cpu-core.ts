@@ -108,7 +108,7 @@ export class CpuCore implements Cpu {
     const translation = new LinearTranslation(host, tlb, log, u32)
     const plain = new PlainMemory(memory, state)
     const logged = new LoggedAccess(host, log, plain, this.places, u32)
-    const device = new DeviceAccess(host, tlb, pass, logged, breakpoints, this.places, u32)
+    const device = new DeviceAccess(host, tlb, pass, breakpoints, this.places, u32)
     this.logged = logged
     this.device = device
     const { places } = this

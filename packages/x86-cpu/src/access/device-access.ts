@@ -1,6 +1,6 @@
 import type { Tlb, DebugPlaces } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
-import { AccessKind, type AccessLog } from '@retrap/replay'
+import { AccessKind } from '@retrap/replay'
 import {
   SLOW_DIRECT,
   SLOW_IMPLICIT,
@@ -12,7 +12,7 @@ import {
   type RegisterPage,
   type Words,
 } from '../state/host.ts'
-import { type LoggedAccess, highWord, lowWord } from './logged-access.ts'
+import { lowWord } from './logged-access.ts'
 import type { Pass } from './pass.ts'
 import * as S from '../state/state-layout.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
@@ -63,8 +63,6 @@ export class DeviceAccess {
   readonly #host: CpuHost
   readonly #tlb: Tlb
   readonly #pass: Pass
-  readonly #log: AccessLog
-  readonly #logged: LoggedAccess
   readonly #breakpoints: DataBreakpoints
   readonly #places: DebugPlaces
   readonly #u32: Uint32Array
@@ -83,7 +81,6 @@ export class DeviceAccess {
     host: CpuHost,
     tlb: Tlb,
     pass: Pass,
-    logged: LoggedAccess,
     breakpoints: DataBreakpoints,
     places: DebugPlaces,
     u32: Uint32Array,
@@ -91,8 +88,6 @@ export class DeviceAccess {
     this.#host = host
     this.#tlb = tlb
     this.#pass = pass
-    this.#log = pass.log
-    this.#logged = logged
     this.#breakpoints = breakpoints
     this.#places = places
     this.#u32 = u32
@@ -171,7 +166,7 @@ export class DeviceAccess {
     const size = flags & 0xff
     const words = this.#words
     const status = this.#host.physicalRead(gpa, size, words, false)
-    if (status === S.STATUS_RETRY) this.#wait(gpa, size, false)
+    if (status === S.STATUS_RETRY) this.#pass.sent(AccessKind.MMIO_READ, gpa, size, 0, 0)
     // After another status than STATUS_DONE nothing reads them.
     this.#u32[DATA] = words.lo
     this.#u32[DATA + 1] = words.hi
@@ -183,8 +178,9 @@ export class DeviceAccess {
     const size = flags & 0xff
     const u32 = this.#u32
     const hi = size === 8 ? u32[DATA + 1]! : 0
-    const status = this.#host.physicalWrite(gpa, size, lowWord(u32[DATA]!, size), hi, false)
-    if (status === S.STATUS_RETRY) this.#wait(gpa, size, true)
+    const lo = lowWord(u32[DATA]!, size)
+    const status = this.#host.physicalWrite(gpa, size, lo, hi, false)
+    if (status === S.STATUS_RETRY) this.#pass.sent(AccessKind.MMIO_WRITE, gpa, size, lo, hi)
     return status
   }
 
@@ -198,14 +194,6 @@ export class DeviceAccess {
       return status
     this.#pass.answered()
     return S.STATUS_RETRY
-  }
-
-  /** Logs an access that has been sent and that is all of the first pass. */
-  #wait(gpa: number, size: number, write: boolean): void {
-    const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
-    const lo = write ? lowWord(this.#u32[DATA]!, size) : 0
-    const hi = write && size === 8 ? this.#u32[DATA + 1]! : 0
-    this.#log.beginWaiting(kind, gpa >>> 0, highWord(gpa), size, this.#logged.tag(0), lo, hi)
   }
 
   /** Stores to ROM, which no instruction waits for. @returns a status */
@@ -223,23 +211,25 @@ export class DeviceAccess {
     const { record } = this.#host
     const status = this.#host.answer()
     if (status !== S.STATUS_DONE) return status
-    const log = this.#log
+    // After a write nothing reads them.
+    this.#u32[DATA] = record.lo
+    this.#u32[DATA + 1] = record.hi
+    if (this.#places.mmio || this.#places.ports) this.#noteAnswered()
+    this.#pass.answered()
+    return status
+  }
+
+  /** Tells a debugger, who may have come while the device took its time, of the access that is in the log. */
+  #noteAnswered(): void {
+    const { log } = this.#pass
     const { pending } = log
     const kind = log.kind(pending)
     const write = kind === AccessKind.MMIO_WRITE || kind === AccessKind.PORT_WRITE
-    if (!write) {
-      this.#u32[DATA] = record.lo
-      this.#u32[DATA + 1] = record.hi
-    }
-    const places = this.#places
-    const isMemory = kind === AccessKind.MMIO_WRITE || kind === AccessKind.MMIO_READ
-    if (isMemory ? places.mmio : places.ports) {
-      const at = log.addressHi(pending) * 0x1_0000_0000 + log.addressLo(pending)
-      const { lo, hi } = write ? { lo: log.dataLo(pending), hi: log.dataHi(pending) } : record
-      places.note(isMemory ? 'mmio' : 'port', at, log.size(pending), write, lo, hi)
-    }
-    this.#pass.answered()
-    return status
+    const place = kind === AccessKind.MMIO_WRITE || kind === AccessKind.MMIO_READ ? 'mmio' : 'port'
+    if (!(place === 'mmio' ? this.#places.mmio : this.#places.ports)) return
+    const at = log.addressHi(pending) * 0x1_0000_0000 + log.addressLo(pending)
+    const { lo, hi } = write ? { lo: log.dataLo(pending), hi: log.dataHi(pending) } : this.#host.record
+    this.#places.note(place, at, log.size(pending), write, lo, hi)
   }
 }
 

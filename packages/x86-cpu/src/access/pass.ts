@@ -1,4 +1,5 @@
-import type { AccessLog } from '@retrap/replay'
+import { type AccessLog, accessTag } from '@retrap/replay'
+import { highWord } from './logged-access.ts'
 import { FLAG_RF, S_ANSWERED, S_EFLAGS, S_LOGGED, S_SHADOW } from '../state/state-layout.ts'
 import { S_PENDING_DEBUG } from '../state/system-state.ts'
 
@@ -12,6 +13,9 @@ export const PASS_EVENT = 2
 export const PASS_FETCHED = 3
 /** An instruction waits in place at its only device access. */
 export const PASS_IN_PLACE = 4
+
+/** Tag of the only access of an instruction. */
+const ONLY_ACCESS = accessTag(0)
 
 /** S_LOGGED outside a logged pass; in one; and while one instruction is executed alone. */
 const FREE = 0
@@ -86,6 +90,17 @@ export class Pass {
   }
 
   // ---------------------------------------------------------------- plain passes that wait in place
+
+  /**
+   * The only device access of an instruction has been sent, and is all of the first pass: it goes into the log.
+   *
+   * @param kind - `AccessKind.PORT_READ` … `MMIO_WRITE`
+   * @param at - the port, or the guest-physical address
+   * @param lo - and `hi`: data of a write
+   */
+  sent(kind: number, at: number, size: number, lo: number, hi: number): void {
+    this.log.beginWaiting(kind, at >>> 0, highWord(at), size, ONLY_ACCESS, lo, hi)
+  }
 
   /**
    * Makes the plain pass that has asked a device wait in place: the access is in the log, and its instruction can be completed

@@ -1,15 +1,13 @@
 import type { DebugPlaces } from '@retrap/engine'
-import { AccessKind, accessTag } from '@retrap/replay'
+import { AccessKind } from '@retrap/replay'
 import type { CpuHost, Words } from '../state/host.ts'
 import type { Pass } from './pass.ts'
 import { R_IMM } from '../state/record.ts'
 import * as S from '../state/state-layout.ts'
 import { RAX, RDX, CR0_PE } from '../state/architecture.ts'
+import { DR7_ENABLES, S_DR7 } from '../system/breakpoints.ts'
 import { IO_IMMEDIATE, IO_INPUT, noteIo } from '../system/io-state.ts'
 import type { System } from '../system/system.ts'
-
-const S_DR7 = S.S_DR + 7 * 8
-const DR7_ENABLES = 0xff
 
 /** The facts that tell one IN or OUT from another. */
 export interface PortForm {
@@ -63,12 +61,12 @@ export class QuickPort {
       const value = s.gpr(RAX)
       const cut = size === 4 ? value : size === 2 ? value & 0xffff : value & 0xff
       const status = this.#host.portWrite(port, size, cut, false)
-      if (status === S.STATUS_RETRY) this.#wait(form, port, cut)
+      if (status === S.STATUS_RETRY) this.#pass.sent(AccessKind.PORT_WRITE, port, size, cut, 0)
       // Interrupts that the device has raised come before the next instruction, not at the next branch.
       return status !== S.STATUS_DONE || u32[S.S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
     }
     const status = this.#host.portRead(port, size, this.#answer, false)
-    if (status === S.STATUS_RETRY) this.#wait(form, port, 0)
+    if (status === S.STATUS_RETRY) this.#pass.sent(AccessKind.PORT_READ, port, size, 0, 0)
     if (status !== S.STATUS_DONE) return status
     s.writeRegister(S.S_GPR + 8 * RAX, size, this.#answer.lo, 0)
     return u32[S.S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
@@ -82,12 +80,6 @@ export class QuickPort {
 
   #note({ write, immediate, size }: PortForm, port: number): void {
     noteIo(this.#system, (write ? 0 : IO_INPUT) | (immediate ? IO_IMMEDIATE : 0), port, size)
-  }
-
-  /** The access has been sent, and that is the first pass: it goes into the log. */
-  #wait({ write, size }: PortForm, port: number, value: number): void {
-    const kind = write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ
-    this.#pass.log.beginWaiting(kind, port, 0, size, accessTag(0), value, 0)
   }
 
   /** The device that the access was sent to has answered. */
