@@ -3,12 +3,12 @@ import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { AccessLog, LOG_BYTES, AccessKind, accessTag } from '@retrap/replay'
 import { AccessMode } from './access/access-mode.ts'
 import { AddressSpaces } from './access/address-spaces.ts'
-import { DeviceAccess } from './access/device-access.ts'
+import { DeviceAccess, lowWord } from './access/device-access.ts'
 import type { X86Engine } from './engine.ts'
 import { type ExecutionCounts, WatchedExecution } from './state/execution.ts'
 import { type CpuHost, SLOW_DIRECT, SLOW_WRITE, type Words } from './state/host.ts'
 import { LineMonitor } from './access/line-monitor.ts'
-import { LoggedAccess, PlainMemory, lowWord } from './access/logged-access.ts'
+import { LoggedAccess, PlainMemory } from './access/logged-access.ts'
 import { MemoryAccess } from './access/memory-access.ts'
 import type { Processor } from './model/processor.ts'
 import { OutsideEvents } from './system/outside-events.ts'
@@ -108,7 +108,7 @@ export class CpuCore implements Cpu {
     const translation = new LinearTranslation(host, tlb, log, u32)
     const plain = new PlainMemory(memory, state)
     const logged = new LoggedAccess(host, log, plain, this.places, u32)
-    const device = new DeviceAccess(host, tlb, pass, breakpoints, this.places, u32)
+    const device = new DeviceAccess(host, pass, breakpoints, this.places, u32)
     this.logged = logged
     this.device = device
     const { places } = this

@@ -9,7 +9,7 @@ import { InstructionPasses } from './instruction-passes.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
 import { NUMERIC_FAULT, NUMERIC_IGNORE, type NumericError } from './system/numeric-error.ts'
 import type { OutsideEvents } from './system/outside-events.ts'
-import { type Pass, PASS_EVENT, PASS_IN_PLACE } from './access/pass.ts'
+import { type Pass, PASS_EVENT, PASS_IN_PLACE, PASS_NONE } from './access/pass.ts'
 import { R_OFFSET } from './state/record.ts'
 import * as S from './state/state-layout.ts'
 import { RESET_INIT, resetState } from './system/reset.ts'
@@ -112,11 +112,11 @@ export class Executor {
     this.paused = false
     for (;;) {
       this.#outside.neighbour?.drain()
-      if (this.#pass.active) {
+      if (this.#pass.state !== PASS_NONE) {
         if (this.#outside.init) this.cancel()
         else {
-          const status = this.#pass.inPlace ? this.#runOn() : this.#nextPass()
-          if (status === S.STATUS_RETRY && this.#pass.active) return execution.EXIT_BLOCKED
+          const status = this.#pass.state === PASS_IN_PLACE ? this.#runOn() : this.#nextPass()
+          if (status === S.STATUS_RETRY && this.#pass.state !== PASS_NONE) return execution.EXIT_BLOCKED
           const exit = this.#finish(status)
           if (exit !== undefined) return exit
           continue
@@ -165,7 +165,7 @@ export class Executor {
         const exit = this.#delivery.take()
         // A stop for a frame that has left the guest does not take back what ends the turn.
         if (exit !== undefined) return exit === execution.EXIT_BUDGET && this.paused ? execution.EXIT_PAUSE : exit
-        if (this.#pass.active) continue
+        if (this.#pass.state !== PASS_NONE) continue
         if (hooks !== null && hooks.stopsBetween(this.#turn.cost)) return execution.EXIT_DEBUG
       }
       if (u32[systemState.S_ACTIVITY >>> 2] !== systemState.ACTIVITY_RUNNING) return this.#idle()
@@ -187,7 +187,7 @@ export class Executor {
   settle(): Exit | undefined {
     try {
       if (this.#u32[S.S_TLB_BASE >>> 2] === 0) this.#core.placeTlb()
-      while (this.#pass.active) {
+      while (this.#pass.state !== PASS_NONE) {
         if (this.#outside.init) {
           this.cancel()
           break
@@ -240,7 +240,7 @@ export class Executor {
           this.#fetch.pin(this.#u32[S.S_RECORD >>> 2]!)
           return this.#finish(this.#passes.completeAnswered())
         }
-        if (!this.#pass.active) this.#waitInPlace()
+        if (this.#pass.state === PASS_NONE) this.#waitInPlace()
         return execution.EXIT_BLOCKED
       case S.STATUS_STEP:
         return this.#step(true)

@@ -19,7 +19,7 @@ import { type InitialCpuState, loadInitialState } from './system/initial-state.t
 import { InstructionFetch } from './instruction-fetch.ts'
 import { NumericError } from './system/numeric-error.ts'
 import type { OutsideEvents } from './system/outside-events.ts'
-import { type Pass, PASS_EVENT } from './access/pass.ts'
+import { type Pass, PASS_EVENT, PASS_NONE } from './access/pass.ts'
 import { QuickPort } from './access/quick-port.ts'
 import * as S from './state/state-layout.ts'
 import type { Processor } from './model/processor.ts'
@@ -357,7 +357,7 @@ export class Vcpu {
         activity === systemState.ACTIVITY_MWAIT ||
         activity === systemState.ACTIVITY_WAIT_FOR_SIPI) &&
       this.u32[S.S_EVENTS >>> 2] === 0 &&
-      !this.#pass.active &&
+      this.#pass.state === PASS_NONE &&
       (this.u32[systemState.S_STEPPING >>> 2]! |
         this.u32[systemState.S_PENDING_DEBUG >>> 2]! |
         this.u32[systemState.S_PENDING_FAULT >>> 2]!) ===
@@ -480,7 +480,7 @@ export class Vcpu {
 
   /** An instruction, or the delivery of an event, is in the middle. */
   get busy(): boolean {
-    return this.#pass.active
+    return this.#pass.state !== PASS_NONE
   }
 
   /**

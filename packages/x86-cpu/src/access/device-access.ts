@@ -1,4 +1,4 @@
-import type { Tlb, DebugPlaces } from '@retrap/engine'
+import type { DebugPlaces } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
 import { AccessKind } from '@retrap/replay'
 import {
@@ -12,7 +12,6 @@ import {
   type RegisterPage,
   type Words,
 } from '../state/host.ts'
-import { lowWord } from './logged-access.ts'
 import type { Pass } from './pass.ts'
 import * as S from '../state/state-layout.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
@@ -61,7 +60,6 @@ class PageAddresses {
  */
 export class DeviceAccess {
   readonly #host: CpuHost
-  readonly #tlb: Tlb
   readonly #pass: Pass
   readonly #breakpoints: DataBreakpoints
   readonly #places: DebugPlaces
@@ -77,16 +75,8 @@ export class DeviceAccess {
   readonly #registers: RegisterPage = { ma: 0, storedLo: 0, storedHi: 0 }
 
   /** @param u32 - the state area */
-  constructor(
-    host: CpuHost,
-    tlb: Tlb,
-    pass: Pass,
-    breakpoints: DataBreakpoints,
-    places: DebugPlaces,
-    u32: Uint32Array,
-  ) {
+  constructor(host: CpuHost, pass: Pass, breakpoints: DataBreakpoints, places: DebugPlaces, u32: Uint32Array) {
     this.#host = host
-    this.#tlb = tlb
     this.#pass = pass
     this.#breakpoints = breakpoints
     this.#places = places
@@ -105,7 +95,7 @@ export class DeviceAccess {
       lo >>> 12 === this.#lastPage &&
       hi === this.#lastHi &&
       (flags & DEVICE_KIND) === this.#lastKind &&
-      this.#lastChanges === this.#tlb.changes &&
+      this.#lastChanges === this.#u32[S.S_TLB_CHANGES >>> 2] &&
       (lo & (PAGE_BYTES - 1)) + (flags & 0xff) <= PAGE_BYTES &&
       this.#u32[S.S_TLB >>> 2] === this.#lastSet
     )
@@ -120,7 +110,7 @@ export class DeviceAccess {
   remember(lo: number, hi: number, flags: number, gpa: number): void {
     // A breakpoint's accesses are looked at one by one. Enabling one flushes the TLB, which ends what is remembered.
     if (this.#breakpoints.enabled || this.#stopsInPage(gpa)) return
-    this.#lastChanges = this.#tlb.changes
+    this.#lastChanges = this.#u32[S.S_TLB_CHANGES >>> 2]!
     // The TLB set that generated code uses stands for the mode, and for a logged pass.
     this.#lastSet = this.#u32[S.S_TLB >>> 2]!
     this.#lastPage = lo >>> 12
@@ -166,7 +156,7 @@ export class DeviceAccess {
     const size = flags & 0xff
     const words = this.#words
     const status = this.#host.physicalRead(gpa, size, words, false)
-    if (status === S.STATUS_RETRY) this.#pass.sent(AccessKind.MMIO_READ, gpa, size, 0, 0)
+    if (status === S.STATUS_RETRY) this.#pass.sent(AccessKind.MMIO_READ, gpa, highWord(gpa), size, 0, 0)
     // After another status than STATUS_DONE nothing reads them.
     this.#u32[DATA] = words.lo
     this.#u32[DATA + 1] = words.hi
@@ -180,7 +170,7 @@ export class DeviceAccess {
     const hi = size === 8 ? u32[DATA + 1]! : 0
     const lo = lowWord(u32[DATA]!, size)
     const status = this.#host.physicalWrite(gpa, size, lo, hi, false)
-    if (status === S.STATUS_RETRY) this.#pass.sent(AccessKind.MMIO_WRITE, gpa, size, lo, hi)
+    if (status === S.STATUS_RETRY) this.#pass.sent(AccessKind.MMIO_WRITE, gpa, highWord(gpa), size, lo, hi)
     return status
   }
 
@@ -237,4 +227,14 @@ export class DeviceAccess {
 export function isDirect(flags: number): boolean {
   const size = flags & 0xff
   return (flags & (SLOW_DIRECT | SLOW_PROBE)) === SLOW_DIRECT && size <= 8 && (size & (size - 1)) === 0
+}
+
+/** The value that an access of 1, 2, 4 or 8 bytes has in the low word. */
+export function lowWord(value: number, size: number): number {
+  return size === 1 ? value & 0xff : size === 2 ? value & 0xffff : value >>> 0
+}
+
+/** The high word of a guest-physical address. */
+export function highWord(gpa: number): number {
+  return gpa < 0x1_0000_0000 ? 0 : Math.floor(gpa / 0x1_0000_0000)
 }

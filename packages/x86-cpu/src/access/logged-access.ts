@@ -1,6 +1,7 @@
 import type { DebugPlaces } from '@retrap/engine'
 import { AccessKind, accessTag, type AccessLog } from '@retrap/replay'
 import type { MachineMemory } from '@retrap/memory'
+import { highWord } from './device-access.ts'
 import { SLOW_PARTS_SHIFT, SLOW_PROBE, SLOW_WRITE, type CpuHost, type Translation } from '../state/host.ts'
 import { STATUS_DONE, STATUS_RETRY, S_ELEMENT, S_DATA, STATUS_RESTART } from '../state/state-layout.ts'
 
@@ -156,14 +157,4 @@ export class PlainMemory {
     this.#memory.copyOnce(this.#ma + at, ma, size)
     this.#memory.noteStore(ma, size)
   }
-}
-
-/** The value that an access of 1, 2, 4 or 8 bytes has in the low word. */
-export function lowWord(value: number, size: number): number {
-  return size === 1 ? value & 0xff : size === 2 ? value & 0xffff : value >>> 0
-}
-
-/** The high word of a guest-physical address. */
-export function highWord(gpa: number): number {
-  return gpa < 0x1_0000_0000 ? 0 : Math.floor(gpa / 0x1_0000_0000)
 }

@@ -1,5 +1,4 @@
 import { type AccessLog, accessTag } from '@retrap/replay'
-import { highWord } from './logged-access.ts'
 import { FLAG_RF, S_ANSWERED, S_EFLAGS, S_LOGGED, S_SHADOW } from '../state/state-layout.ts'
 import { S_PENDING_DEBUG } from '../state/system-state.ts'
 
@@ -29,7 +28,8 @@ const ALONE = 2
 export class Pass {
   readonly log: AccessLog
   readonly #u32: Uint32Array
-  #state = PASS_NONE
+  /** One of the `PASS_*`: only the pass changes it. */
+  state: number = PASS_NONE
   #debugBefore = 0
   #resumeBefore = 0
   #shadowBefore = 0
@@ -45,21 +45,6 @@ export class Pass {
     this.#u32 = u32
     this.log = log
     this.#counts = counts
-  }
-
-  /** One of the `PASS_*`. */
-  get state(): number {
-    return this.#state
-  }
-
-  /** An instruction or a delivery is in the middle. */
-  get active(): boolean {
-    return this.#state !== PASS_NONE
-  }
-
-  /** The instruction or delivery waits in place, with a single access left. */
-  get inPlace(): boolean {
-    return this.#state === PASS_IN_PLACE
   }
 
   // ---------------------------------------------------------------- before an instruction
@@ -95,11 +80,12 @@ export class Pass {
    * The only device access of an instruction has been sent, and is all of the first pass: it goes into the log.
    *
    * @param kind - `AccessKind.PORT_READ` … `MMIO_WRITE`
-   * @param at - the port, or the guest-physical address
+   * @param at - the port, or the low word of the guest-physical address
+   * @param atHi - its high word
    * @param lo - and `hi`: data of a write
    */
-  sent(kind: number, at: number, size: number, lo: number, hi: number): void {
-    this.log.beginWaiting(kind, at >>> 0, highWord(at), size, ONLY_ACCESS, lo, hi)
+  sent(kind: number, at: number, atHi: number, size: number, lo: number, hi: number): void {
+    this.log.beginWaiting(kind, at >>> 0, atHi, size, ONLY_ACCESS, lo, hi)
   }
 
   /**
@@ -110,7 +96,7 @@ export class Pass {
    */
   waitInPlace(): boolean {
     if (this.log.pending < 0) return false
-    this.#state = PASS_IN_PLACE
+    this.state = PASS_IN_PLACE
     this.restoreDebug()
     this.#counts.loggedPasses++
     return true
@@ -127,7 +113,7 @@ export class Pass {
 
   /** Starts logging an instruction or a delivery: one of the `PASS_*`. */
   startLogging(state: number): void {
-    this.#state = state
+    this.state = state
     this.log.begin()
     if (state === PASS_EVENT) this.begin()
     else this.#counts.loggedPasses++
@@ -159,16 +145,16 @@ export class Pass {
 
   /** The instruction or delivery has ended. */
   finish(): void {
-    this.#state = PASS_NONE
+    this.state = PASS_NONE
     this.#u32[S_LOGGED >>> 2] = FREE
   }
 
   /** Forgets what is in the middle: an answer that arrives later is dropped. */
   cancel(retired: number): void {
     this.log.cancel()
-    if (this.active) this.restoreDebug()
+    if (this.state !== PASS_NONE) this.restoreDebug()
     // An instruction that has not begun is still in the shadow.
-    if (this.active && this.#state !== PASS_EVENT) this.restoreShadow(retired)
+    if (this.state !== PASS_NONE && this.state !== PASS_EVENT) this.restoreShadow(retired)
     this.#u32[S_ANSWERED >>> 2] = 0
     this.finish()
   }

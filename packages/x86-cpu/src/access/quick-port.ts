@@ -61,12 +61,12 @@ export class QuickPort {
       const value = s.gpr(RAX)
       const cut = size === 4 ? value : size === 2 ? value & 0xffff : value & 0xff
       const status = this.#host.portWrite(port, size, cut, false)
-      if (status === S.STATUS_RETRY) this.#pass.sent(AccessKind.PORT_WRITE, port, size, cut, 0)
+      if (status === S.STATUS_RETRY) this.#pass.sent(AccessKind.PORT_WRITE, port, 0, size, cut, 0)
       // Interrupts that the device has raised come before the next instruction, not at the next branch.
       return status !== S.STATUS_DONE || u32[S.S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
     }
     const status = this.#host.portRead(port, size, this.#answer, false)
-    if (status === S.STATUS_RETRY) this.#pass.sent(AccessKind.PORT_READ, port, size, 0, 0)
+    if (status === S.STATUS_RETRY) this.#pass.sent(AccessKind.PORT_READ, port, 0, size, 0, 0)
     if (status !== S.STATUS_DONE) return status
     s.writeRegister(S.S_GPR + 8 * RAX, size, this.#answer.lo, 0)
     return u32[S.S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
