@@ -1,4 +1,11 @@
-import { claimsPorts, type MmioLookup, type PortLookup, PORT_REGION, type ServedRegion } from './lookup.ts'
+import {
+  claimsPorts,
+  isDirectCall,
+  type MmioLookup,
+  type PortLookup,
+  PORT_REGION,
+  type ServedRegion,
+} from './lookup.ts'
 import type { ConfigAddress, ConfigSpace, EcamWindow } from './config-space.ts'
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
 import { type IoDispatchOptions, type IoDispatchState, dispatchParts } from './dispatch-parts.ts'
@@ -10,7 +17,7 @@ import * as L from './layout.ts'
 import type { PendingRequests, VcpuRequests } from './pending.ts'
 import type { PortWindow } from './port-window.ts'
 import { badRead, checkedVoid, cut, hex, isOneCall, isWord } from '@retrap/device/host'
-import { isDirectCall, type ClaimedRegion } from './region.ts'
+import type { ClaimedRegion } from './region.ts'
 import type { Registration } from './registration.ts'
 import type { IoreqServer, ServerOptions } from './server.ts'
 import { STATUS_DONE, STATUS_RESTART } from './status.ts'

@@ -185,3 +185,8 @@ export function claimsPorts(server: IoreqServer, address: number, size: number):
   // No server of higher precedence claims even the first port, so this server answers if it claims all of them.
   return server.ranges[XEN_DMOP_IO_RANGE_PORT].contains(address, address + size - 1)
 }
+
+/** Whether an access of `size` bytes is in a set of sizes, {@link ClaimedRegion.directSizes}. */
+export function isDirectCall(sizes: number, size: number): boolean {
+  return ((sizes >>> (16 + size)) & 1) !== 0
+}

@@ -52,11 +52,6 @@ const sizeBit = (size: number): number => 1 << (16 + size)
 /** The set of all sizes up to this one. */
 export const sizesUpTo = (size: number): number => sizeBit(size + 1) - 1
 
-/** Whether an access of `size` bytes is in a set of sizes, {@link ClaimedRegion.directSizes}. */
-export function isDirectCall(sizes: number, size: number): boolean {
-  return ((sizes >>> (16 + size)) & 1) !== 0
-}
-
 /** A part of a model's memory, which follows the region that it is shown in. */
 export interface ShownMemory {
   /** Shows the part at an address. @param gpa - −1: nowhere */
