@@ -133,8 +133,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       answersLater: options.clock.deterministic,
       onComplete: (vcpu, mayRun) => {
         if (this.architecture.threads?.answered(vcpu) === true) return
-        this.#sendIdle()
-        this.#loop.answered(mayRun)
+        if (!this.#run.running) this.#sendNotices()
+        this.#loop.schedule.answered(mayRun)
       },
       invalidations: {
         acknowledged: (server, epoch) => this.invalidations.acknowledged(server, epoch),

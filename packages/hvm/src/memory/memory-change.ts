@@ -29,6 +29,8 @@ export class MemoryChanges {
   readonly #invalidations: Invalidations
   readonly #run: VcpuRun
   #waiting: (() => void)[] = []
+  /** A change waits for the vCPUs to stop. */
+  isWaiting = false
 
   constructor(p2m: P2m, invalidations: Invalidations, run: VcpuRun) {
     this.#p2m = p2m
@@ -40,24 +42,17 @@ export class MemoryChanges {
   request<T>(change: (p2m: P2m) => T): Promise<MemoryChange<T>> {
     if (this.#run.current === null && this.#run.areThreadsRunning !== true) return promised(() => this.#make(change))
     return new Promise((resolve) => {
+      this.isWaiting = true
       this.#waiting.push(() => resolve(promised(() => this.#make(change))))
       if (this.#run.areThreadsRunning === true) this.#run.wake?.()
       this.#run.current?.cpu.stop()
     })
   }
 
-  /** A change waits for the vCPUs to stop. */
-  get isWaiting(): boolean {
-    return this.#waiting.length > 0
-  }
-
-  /** Called when a vCPU has stopped executing: makes the waiting changes. */
+  /** Makes the waiting changes: all vCPUs have stopped executing. */
   stopped(): void {
-    if (this.#waiting.length > 0) this.#makeAll()
-  }
-
-  #makeAll(): void {
     const waiting = this.#waiting
+    this.isWaiting = false
     this.#waiting = []
     for (const make of waiting) make()
   }

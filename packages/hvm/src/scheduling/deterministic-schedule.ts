@@ -133,6 +133,11 @@ export class DeterministicSchedule {
     for (let wait = this.#settling.begin(); wait !== null; wait = this.#settling.begin()) await wait
   }
 
+  /** A vCPU's request has its answer. */
+  answered(): void {
+    this.#run.wake()
+  }
+
   /** Goes on until something is to be awaited. @returns it; null: the domain has an exit */
   advance(): Promise<unknown> | null {
     const { vcpus, timers } = this.#domain

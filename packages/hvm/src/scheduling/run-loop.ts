@@ -60,12 +60,6 @@ export class RunLoop {
     if (state !== null) this.#deterministic?.restore(state)
   }
 
-  /** A vCPU's request has its answer. @param mayRun - see {@link HostSchedule.answered} */
-  answered(mayRun: boolean): void {
-    if (this.#host === null) this.#run.wake()
-    else this.#host.answered(mayRun)
-  }
-
   /** Power-on: the next round is the first. The caller's requests stay. */
   reset(): void {
     this.#run.reset()

@@ -104,6 +104,7 @@ export class TurnRunner {
     this.hasExecuted = true
     this.watch?.begin(vcpu)
     const { cpu } = vcpu
+    const { memoryChanges } = this.#domain
     const exit =
       how === 'finish'
         ? (cpu.settle() ?? FINISHED)
@@ -111,7 +112,7 @@ export class TurnRunner {
     // The processor has come back: a stop by a watcher does not end the next turn.
     run.current = null
     this.watch?.end(vcpu)
-    this.#domain.memoryChanges.stopped()
+    if (memoryChanges.isWaiting) memoryChanges.stopped()
     vcpu.turnEnded()
     return exit
   }
@@ -174,10 +175,11 @@ export class TurnRunner {
   settle(vcpu: VirtualCpu): CpuExit | undefined {
     const { cpu } = vcpu
     const { cost, retired } = cpu
+    const { memoryChanges } = this.#domain
     this.#run.current = vcpu
     const exit = cpu.settle()
     this.#run.current = null
-    this.#domain.memoryChanges.stopped()
+    if (memoryChanges.isWaiting) memoryChanges.stopped()
     if (this.takesCost?.(vcpu, cpu.cost - cost, exit) !== true) this.#domain.clock.advance(cpu.retired - retired)
     return exit
   }
