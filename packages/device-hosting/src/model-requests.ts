@@ -76,12 +76,10 @@ class Service {
   }
 
   /** Begins a request, whose answer goes to `replies`. */
-  begin(replies: ReplyTarget): PendingAccess {
+  begin(replies: ReplyTarget): void {
     this.#replies = replies
-    const access = this.#spare ?? new PendingAccess(this.vcpu)
-    this.access = access
+    this.access = this.#spare ?? new PendingAccess(this.vcpu)
     this.#region = null
-    return access
   }
 
   #finish(): void {

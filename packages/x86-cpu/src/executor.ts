@@ -101,7 +101,7 @@ export class Executor {
       return failed(error)
     } finally {
       // The processor has come back, for whatever reason: what it was asked to come back for is not to end its next turn.
-      this.#outside.clear(S.EVENT_STOP)
+      if ((this.#u32[S.S_EVENTS >>> 2]! & S.EVENT_STOP) !== 0) this.#outside.clear(S.EVENT_STOP)
     }
   }
 
@@ -201,7 +201,7 @@ export class Executor {
     } catch (error) {
       return failed(error)
     } finally {
-      this.#outside.clear(S.EVENT_STOP)
+      if ((this.#u32[S.S_EVENTS >>> 2]! & S.EVENT_STOP) !== 0) this.#outside.clear(S.EVENT_STOP)
     }
   }
 

@@ -55,7 +55,7 @@ export class Neighbour {
 
   /** The thread does not execute until {@link Neighbour.enter}: no other thread waits for it. */
   leave(): void {
-    this.endExclusive()
+    if (this.#isAlone) this.endExclusive()
     this.#row.isExecuting = false
     // Waiting threads get their answers.
     this.#serve()
