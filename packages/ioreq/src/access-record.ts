@@ -1,4 +1,3 @@
-import type { Word64 } from '@retrap/device'
 import { cut } from '@retrap/device/host'
 import * as F from './ioreq-fields.ts'
 import { IoreqFields } from './ioreq-fields.ts'
@@ -81,7 +80,7 @@ export class AccessRecord extends IoreqFields {
 
   /** Whether the access of a vCPU in a thread has no answer yet. */
   get waits(): boolean {
-    const { state } = this
+    const state = Atomics.load(this.words, this.base + STATE)
     return state === STATE_IOREQ_READY || state === STATE_IOREQ_INPROCESS
   }
 
@@ -99,6 +98,11 @@ export class AccessRecord extends IoreqFields {
   }
   set logged(value: boolean) {
     this.words[this.base + LOGGED] = value ? 1 : 0
+  }
+
+  /** The address of the request as one number. */
+  get address(): number {
+    return (this.words[this.base + F.ADDR_HI]! >>> 0) * 2 ** 32 + (this.words[this.base + F.ADDR_LO]! >>> 0)
   }
 
   /** Machine address of the record, where it is in machine memory. */
@@ -143,18 +147,4 @@ export class AccessRecord extends IoreqFields {
     this.progress = STATE_IOREQ_NONE
     return this.words[this.base + STATUS]!
   }
-
-  /** Copies the answer. */
-  readAnswer(into: Answer): void {
-    const { words, base } = this
-    into.lo = words[base + LO]! >>> 0
-    into.hi = words[base + HI]! >>> 0
-    into.count = words[base + MADE]!
-  }
-}
-
-/** Where answers are left. */
-export interface Answer extends Word64 {
-  /** Elements. */
-  count: number
 }

@@ -1,4 +1,4 @@
-import { type Answer, RECORDS_PER_PAGE } from './access-record.ts'
+import { RECORDS_PER_PAGE } from './access-record.ts'
 import { ConfigSpace, type EcamWindow } from './config-space.ts'
 import { IoreqError } from './errors.ts'
 import { FailureHandler, type DeviceFailure } from './failures.ts'
@@ -7,7 +7,7 @@ import { IOREQ_PAGE_BYTES, IOREQ_SLOTS } from './layout.ts'
 import { PendingRequests } from './pending.ts'
 import { Registration } from './registration.ts'
 import { Submission } from './submission.ts'
-import type { Dma } from '@retrap/device'
+import type { Dma, Word64 } from '@retrap/device'
 import type { FailurePolicy, PageLocation } from './server.ts'
 import type { InvalidationListener } from './invalidations.ts'
 import type { IoTraceRecord } from './trace.ts'
@@ -75,7 +75,7 @@ export interface DispatchParts {
  * @param answer - where answers are left
  * @throws IoreqError `ERR_INVALID`
  */
-export function dispatchParts(options: IoDispatchOptions, answer: Answer): DispatchParts {
+export function dispatchParts(options: IoDispatchOptions, answer: Word64 & { count: number }): DispatchParts {
   const { vcpus, invalidations } = options
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > IOREQ_SLOTS) {
     throw new IoreqError('ERR_INVALID', `${vcpus} vCPUs: expected 1–${IOREQ_SLOTS}, the slots of a request page`)

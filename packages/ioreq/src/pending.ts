@@ -1,6 +1,7 @@
+import type { Word64 } from '@retrap/device'
 import { IoreqError } from './errors.ts'
 import { Deadlines } from './deadlines.ts'
-import { type AccessRecord, type Answer, RECORD_WORDS, RECORDS_PER_PAGE } from './access-record.ts'
+import { type AccessRecord, RECORD_WORDS, RECORDS_PER_PAGE } from './access-record.ts'
 import { accessOf, describeRequest, type FailureHandler } from './failures.ts'
 import { type InvalidationListener, Invalidations } from './invalidations.ts'
 import { copyIoRequest, INVALIDATE_ALL, type InvalidationNotice, type IoRequest } from './request.ts'
@@ -18,7 +19,7 @@ import { deviceOf, isOpen, tracedDevice, Wait, type WaitDescription } from './wa
 export interface PendingOptions {
   readonly vcpus: number
   /** Where answers are left. */
-  readonly answer: Answer
+  readonly answer: Word64 & { count: number }
   readonly failures: FailureHandler
   /** Milliseconds of host time after which a server that has not answered counts as failed; `Infinity`: never. */
   readonly deadlineMs: number
@@ -90,7 +91,7 @@ export interface VcpuRequests {
 export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests {
   readonly #waits: readonly Wait[]
   readonly #options: PendingOptions
-  readonly #answer: Answer
+  readonly #answer: Word64 & { count: number }
   readonly #failures: FailureHandler
   readonly #invalidations: Invalidations
   readonly #deadlines: Deadlines
@@ -236,7 +237,10 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   /** Takes the answer, and leaves a copy where the answers of accesses at once are. */
   #taken(wait: Wait): number {
     const status = wait.take()
-    if (status !== STATUS_RETRY) wait.readAnswer(this.#answer)
+    if (status === STATUS_RETRY) return status
+    this.#answer.lo = wait.lo
+    this.#answer.hi = wait.hi
+    this.#answer.count = wait.made
     return status
   }
 

@@ -52,7 +52,7 @@ export class HostSchedule {
     this.#turns = turns
     this.#pace = pace
     this.#loop = loop
-    run.onWake = () => this.#wake()
+    run.onWake = this.#wake
   }
 
   /** A run begins. */
@@ -70,7 +70,7 @@ export class HostSchedule {
     return this.#busy > 1 || this.#run.woken || this.#pace.noteSpin(this.#domain.clock)
   }
 
-  #wake(): void {
+  readonly #wake = (): void => {
     this.#lookAtAll = true
     if (!this.waiting) return
     this.waiting = false

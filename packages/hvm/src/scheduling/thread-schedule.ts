@@ -86,7 +86,7 @@ export class ThreadSchedule {
     if (!vcpus.areRunning) {
       if (this.#run.areThreadsRunning) this.#parked()
       // A thread may end, or not start, while no vCPU runs.
-      this.#fail()
+      if (vcpus.failure !== null) this.#fail(vcpus.failure)
       if (this.#isPauseWanted || !vcpus.mayResume()) return this.#host.advance()
       this.#run.areThreadsRunning = true
       vcpus.resume()
@@ -98,7 +98,7 @@ export class ThreadSchedule {
     if (clock.now() >= timers.nextDeadlineNs) timers.expire()
     let served = 0
     for (let calls = vcpus.serve(); calls > 0 && served < MOST_CALLS; calls = vcpus.serve()) served += calls
-    this.#fail()
+    if (vcpus.failure !== null) this.#fail(vcpus.failure)
     if (this.#isPauseWanted) {
       if (run.exit !== null) this.#until = Math.min(this.#until, performance.now() + PARKING_MS)
       vcpus.kick()
@@ -114,10 +114,8 @@ export class ThreadSchedule {
     this.#host.begin()
   }
 
-  #fail(): void {
-    const failure = this.#vcpus.takeFailure()
-    if (failure === null) return
-    const { vcpu, reason, error } = failure
+  #fail({ vcpu, reason, error }: NonNullable<ThreadedVcpus['failure']>): void {
+    this.#vcpus.failure = null
     if (reason === 'shutdown') this.#run.stop({ reason: 'vcpu-shutdown', vcpu })
     else this.#run.stop({ reason: 'internal-error', vcpu, error })
   }

@@ -23,8 +23,8 @@ export interface ThreadedVcpus extends VcpuThreadControl {
   readonly areWaiting: boolean
   /** Hands the vCPUs to their threads. */
   resume(): void
-  /** Why the domain cannot go on: a vCPU has parked with it, or its thread has failed; null: it goes on. */
-  takeFailure(): { readonly vcpu: number; readonly reason: string; readonly error?: unknown } | null
+  /** Why the domain cannot go on: a vCPU has parked with it, or its thread has failed; null: it goes on. The schedule takes it. */
+  failure: { readonly vcpu: number; readonly reason: string; readonly error?: unknown } | null
   /** Makes the schedule of a domain's run. */
   schedule(
     ...parts: ThreadScheduleParts

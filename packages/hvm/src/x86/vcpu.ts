@@ -1,12 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import {
-  type AccessRecord,
-  type IoDispatch,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-  requestAddress,
-} from '@retrap/ioreq'
+import { type AccessRecord, type IoDispatch, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE } from '@retrap/ioreq'
 import {
   EVENT_EXTINT,
   EVENT_INIT,
@@ -256,7 +249,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   repeat(): number {
     const { record } = this
     const port = record.type === IOREQ_TYPE_PIO
-    const address = requestAddress(record)
+    const { address } = record
     const claimant = port ? null : this.#domain.secondLevel.claimant(address)
     if (claimant !== null || (!port && this.apic.decodes(address))) {
       record.made = 0

@@ -4,7 +4,6 @@ import {
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
   IOREQ_WRITE,
-  requestAddress,
   STATE_IOREQ_READY,
 } from '@retrap/ioreq'
 import type { MachineMemory } from '@retrap/memory'
@@ -193,7 +192,7 @@ export class ThreadHost implements CpuHost, IoApicPort {
 
   repeat(): number {
     const { record } = this
-    if (record.type === IOREQ_TYPE_PIO || !this.#apic.decodes(requestAddress(record))) return this.#send(true)
+    if (record.type === IOREQ_TYPE_PIO || !this.#apic.decodes(record.address)) return this.#send(true)
     record.made = 0
     return STATUS_DONE
   }

@@ -4,7 +4,6 @@ import {
   type IoRequest,
   IOREQ_READ,
   IOREQ_TYPE_PIO,
-  requestAddress,
   STATE_IOREQ_INPROCESS,
   STATE_IOREQ_NONE,
   STATE_IOREQ_READY,
@@ -83,7 +82,7 @@ export class VcpuThreads implements ThreadedVcpus {
   readonly #i32: Int32Array
   readonly #bell: number
   isPauseRequested = false
-  #failure: ReturnType<ThreadedVcpus['takeFailure']> = null
+  failure: ThreadedVcpus['failure'] = null
   #isListening = false
   readonly #options: ThreadOptions
   readonly #told: number
@@ -239,7 +238,7 @@ export class VcpuThreads implements ThreadedVcpus {
       for (const place of this.#all) place.readKicks()
     }
     if (exit?.reason === 'pause') this.isPauseRequested = true
-    else if (exit !== undefined) this.#failure ??= { vcpu, reason: exit.reason, error: exit.message }
+    else if (exit !== undefined) this.failure ??= { vcpu, reason: exit.reason, error: exit.message }
     this.#domain.wake()
   }
 
@@ -252,12 +251,6 @@ export class VcpuThreads implements ThreadedVcpus {
 
   schedule(...parts: ThreadScheduleParts): ThreadSchedule {
     return new ThreadSchedule(...parts, this)
-  }
-
-  takeFailure(): ReturnType<ThreadedVcpus['takeFailure']> {
-    const failure = this.#failure
-    this.#failure = null
-    return failure
   }
 
   close(): void {
@@ -273,6 +266,8 @@ class ThreadedVcpu {
   readonly #threads: VcpuThreads
   #worker: VcpuWorker | null = null
   #state: VcpuThreadState = 'none'
+  /** Whether the vCPU is in its thread. */
+  isRunning = false
   /** SMI# was asserted while the vCPU ran. */
   #smi = false
   readonly #words: Words = { lo: 0, hi: 0 }
@@ -293,13 +288,9 @@ class ThreadedVcpu {
     return this.#state
   }
 
-  /** Whether the vCPU is in its thread. */
-  get isRunning(): boolean {
-    return isInThread(this.#state)
-  }
-
   #to(state: VcpuThreadState): void {
     this.#state = nextState(this.#state, state)
+    this.isRunning = isInThread(state)
   }
 
   start(worker: VcpuWorker, how: ThreadStart): void {
@@ -401,9 +392,7 @@ class ThreadedVcpu {
     record.readInto(request)
     const { type, direction, size, dataLo, dataHi, count, dataIsPointer } = request
     if (count > 1 || dataIsPointer) return vcpu.repeat()
-    record.made = 1
-    const { logged } = record
-    const address = requestAddress(request)
+    const { address, logged } = record
     if (type === IOREQ_TYPE_PIO)
       return direction === IOREQ_READ
         ? vcpu.portRead(address, size, record, logged)
