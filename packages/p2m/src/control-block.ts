@@ -170,6 +170,12 @@ export class ControlBlock {
     return this.#u32[this.#base + C_FRAMES + type]!
   }
 
+  /** The word that has the number of guest frames of a type. */
+  counter(type: number): Uint32Array {
+    const at = this.#base + C_FRAMES + type
+    return this.#u32.subarray(at, at + 1)
+  }
+
   addFrames(type: number, count: number): void {
     this.#u32[this.#base + C_FRAMES + type]! += count
   }

@@ -17,6 +17,8 @@ export interface WriteClaim {
   readonly server: number
   /** Number of frames of type IOREQ_SERVER, including leftovers of an ended claim. */
   readonly frames: number
+  /** The word of machine memory that has `frames`: a look at each write costs no call. */
+  readonly counter: Uint32Array
   /**
    * Gives a server the claim.
    *
@@ -51,9 +53,11 @@ export interface WriteClaim {
 /** Implementation over a map. */
 export class IoreqServerClaim implements WriteClaim {
   readonly #core: MapCore
+  readonly counter: Uint32Array
 
   constructor(core: MapCore) {
     this.#core = core
+    this.counter = core.control.counter(P2mType.IOREQ_SERVER)
   }
 
   get server(): number {
@@ -61,7 +65,7 @@ export class IoreqServerClaim implements WriteClaim {
   }
 
   get frames(): number {
-    return this.#core.control.frames(P2mType.IOREQ_SERVER)
+    return this.counter[0]!
   }
 
   claim(server: number): void {
