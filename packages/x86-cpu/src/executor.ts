@@ -220,7 +220,7 @@ export class Executor {
 
   /** Does the work after an instruction's or a delivery's status. */
   #finish(status: number): Exit | undefined {
-    this.#settleNumericError(status)
+    if (this.#u32[systemState.S_IGNNE >>> 2] !== 0) this.#numericError.settle(status)
     switch (status) {
       case S.STATUS_DONE:
       case S.STATUS_LEAVE:

@@ -71,7 +71,8 @@ export class DeviceAccess {
   #lastPage = -1
   #lastHi = 0
   #lastKind = 0
-  readonly #lastGpas = new PageAddresses()
+  /** Guest-physical addresses, by offset in their page, of accesses for which {@link isAgain} holds. */
+  readonly lastGpas: PageAddresses = new PageAddresses()
   readonly #registers: RegisterPage = { ma: 0, storedLo: 0, storedHi: 0 }
 
   /** @param u32 - the state area */
@@ -101,11 +102,6 @@ export class DeviceAccess {
     )
   }
 
-  /** Guest-physical address of an access for which {@link isAgain} holds. */
-  addressAgain(lo: number): number {
-    return this.#lastGpas.at(lo & (PAGE_BYTES - 1))
-  }
-
   /** Remembers the page of an access, for {@link isAgain}. */
   remember(lo: number, hi: number, flags: number, gpa: number): void {
     // A breakpoint's accesses are looked at one by one. Enabling one flushes the TLB, which ends what is remembered.
@@ -116,7 +112,7 @@ export class DeviceAccess {
     this.#lastPage = lo >>> 12
     this.#lastHi = hi | 0
     this.#lastKind = flags & DEVICE_KIND
-    this.#lastGpas.setPage(gpa - (gpa % PAGE_BYTES))
+    this.lastGpas.setPage(gpa - (gpa % PAGE_BYTES))
     if (this.#lastKind === 0) this.#rememberRegisters(gpa)
   }
 
@@ -201,9 +197,10 @@ export class DeviceAccess {
     const { record } = this.#host
     const status = this.#host.answer()
     if (status !== S.STATUS_DONE) return status
-    // After a write nothing reads them.
-    this.#u32[DATA] = record.lo
-    this.#u32[DATA + 1] = record.hi
+    if (this.#pass.waitsForData) {
+      this.#u32[DATA] = record.lo
+      this.#u32[DATA + 1] = record.hi
+    }
     if (this.#places.mmio || this.#places.ports) this.#noteAnswered()
     this.#pass.answered()
     return status

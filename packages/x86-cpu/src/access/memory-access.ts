@@ -71,7 +71,7 @@ export class MemoryAccess {
       return S.STATUS_DONE
     }
     if (!isDirect(flags)) return S.STATUS_RESTART
-    const gpa = device.addressAgain(lo)
+    const gpa = device.lastGpas.at(lo & (PAGE_BYTES - 1))
     return (flags & host.SLOW_WRITE) !== 0 ? device.write(gpa, flags) : device.read(gpa, flags)
   }
   /** An operand's address was not canonical; the executor clears it when it takes the fault. */

@@ -1,4 +1,4 @@
-import { type AccessLog, accessTag } from '@retrap/replay'
+import { AccessKind, type AccessLog, accessTag } from '@retrap/replay'
 import { FLAG_RF, S_ANSWERED, S_EFLAGS, S_LOGGED, S_SHADOW } from '../state/state-layout.ts'
 import { S_PENDING_DEBUG } from '../state/system-state.ts'
 
@@ -30,6 +30,8 @@ export class Pass {
   readonly #u32: Uint32Array
   /** One of the `PASS_*`: only the pass changes it. */
   state: number = PASS_NONE
+  /** The access that an instruction waits for in place is a read: only the pass changes it. */
+  waitsForData = false
   #debugBefore = 0
   #resumeBefore = 0
   #shadowBefore = 0
@@ -85,6 +87,7 @@ export class Pass {
    * @param lo - and `hi`: data of a write
    */
   sent(kind: number, at: number, atHi: number, size: number, lo: number, hi: number): void {
+    this.waitsForData = kind === AccessKind.PORT_READ || kind === AccessKind.MMIO_READ
     this.log.beginWaiting(kind, at >>> 0, atHi, size, ONLY_ACCESS, lo, hi)
   }
 

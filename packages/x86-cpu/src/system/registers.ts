@@ -103,12 +103,7 @@ export class Registers {
 
   /** Sets RIP to the instruction that follows the current one. */
   advance(record: number): void {
-    this.advanceBy(this.cpu.memory.u8[record + R_LENGTH]!)
-  }
-
-  /** The same, of an instruction of this many bytes. */
-  advanceBy(length: number): void {
-    const lo = this.get(S.S_RIP) + length
+    const lo = this.get(S.S_RIP) + this.cpu.memory.u8[record + R_LENGTH]!
     if (this.mode64) this.set64(S.S_RIP, lo, this.get(S.S_RIP + 4) + (lo > 0xffff_ffff ? 1 : 0))
     else this.set64(S.S_RIP, lo, 0)
   }
