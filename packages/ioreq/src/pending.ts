@@ -176,7 +176,8 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
    * @throws IoreqError `ERR_BUSY` if the vCPU has a request already
    */
   free(vcpu: number): Wait {
-    const wait = this.record(vcpu)
+    const wait = this.#waits[vcpu]
+    if (wait === undefined) throw this.#noVcpu(vcpu)
     if (wait.progress !== L.STATE_IOREQ_NONE) throw busy(vcpu, wait)
     return wait
   }
@@ -300,7 +301,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
 
   /** A model of this process has answered a vCPU's request. @param mayRun - see `IoDispatchOptions.onComplete` */
   returned(server: IoreqServer, vcpu: number, lo: number, hi: number, mayRun: boolean): void {
-    const wait = this.record(vcpu)
+    const wait = this.#waits[vcpu]!
     if (server.draining[vcpu] !== 0) return this.#drained(server, vcpu, wait)
     // The notice took too long, and has been given up.
     if (wait.server !== server) return

@@ -62,8 +62,7 @@ export class ThreadSchedule {
 
   /** See `HostSchedule.answered`. */
   answered(mayRun: boolean): void {
-    if (this.#vcpus.areRunning) this.#run.wake()
-    else this.#host.answered(mayRun)
+    this.#host.answered(mayRun)
   }
 
   /** Whether something needs the vCPUs parked. */

@@ -174,7 +174,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     if (status === STATUS_RETRY) return status
     into.lo = dispatch.lo
     into.hi = dispatch.hi
-    return status === STATUS_DONE ? status : this.#waitOrStop(status)
+    return status < STATUS_ERROR ? status : this.#unanswered(status)
   }
 
   /** Writes outside plain RAM: to the local APIC or a device. */
@@ -192,22 +192,19 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     if (claimant !== null) {
       if (!logged) return STATUS_RESTART
       this.record.describe(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
-      return this.#waitOrStop(this.#dispatch.submit(this.id, this.record, claimant))
     }
-    const status = this.#dispatch.mmioWriteOrSend(this.id, gpa, size, lo, hi)
-    return status === STATUS_DONE ? status : this.#waitOrStop(status)
+    const status =
+      claimant === null
+        ? this.#dispatch.mmioWriteOrSend(this.id, gpa, size, lo, hi)
+        : this.#dispatch.submit(this.id, this.record, claimant)
+    return status < STATUS_ERROR ? status : this.#unanswered(status)
   }
 
-  /**
-   * Returns the status after an access that has not completed.
-   *
-   * @param status - of the dispatcher
-   * @returns the processor's status, for which an unclaimed access reads as ones
-   */
-  #waitOrStop(status: number): number {
-    // The device broke its contract and the domain is to stop; until it does, the access reads as ones.
+  /** An access ends without an answer, and reads as ones. @param status - of the dispatcher */
+  #unanswered(status: number): number {
+    // The device broke its contract and the domain is to stop.
     if (status === STATUS_ERROR) this.cpu.stop()
-    return status === STATUS_UNHANDLED || status === STATUS_ERROR ? STATUS_DONE : status
+    return STATUS_DONE
   }
 
   /**
@@ -216,7 +213,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
    */
   answer(): number {
     const status = this.record.take()
-    return status === STATUS_DONE ? status : this.#waitOrStop(status)
+    return status < STATUS_ERROR ? status : this.#unanswered(status)
   }
 
   /** Takes a write to ROM. */
@@ -234,7 +231,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     if (status === STATUS_RETRY) return status
     into.lo = dispatch.lo
     into.hi = 0
-    return status === STATUS_DONE ? status : this.#waitOrStop(status)
+    return status < STATUS_ERROR ? status : this.#unanswered(status)
   }
 
   /** Writes to a port. */
@@ -242,7 +239,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     if (port === VAPIC_PORT && this.vapic !== null) return this.vapic.portWrite(size, value, logged)
     this.counts.portAccesses++
     const status = this.#dispatch.portWriteOrSend(this.id, port, size, value)
-    return status === STATUS_DONE ? status : this.#waitOrStop(status)
+    return status < STATUS_ERROR ? status : this.#unanswered(status)
   }
 
   /** Makes several elements of a repeated string instruction as one request, which the record describes. */
@@ -255,11 +252,11 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
       record.made = 0
       return STATUS_DONE
     }
-    const status = this.#waitOrStop(this.#dispatch.submit(this.id, record))
+    const status = this.#dispatch.submit(this.id, record)
     const { count } = this.#dispatch
     this.counts[port ? 'portAccesses' : 'mmioAccesses'] += count
     if (status !== STATUS_RETRY) record.made = count
-    return status
+    return status < STATUS_ERROR ? status : this.#unanswered(status)
   }
 
   /** Whether a device answers accesses to these bytes at once, none of which anything else wants to see. */
