@@ -43,19 +43,18 @@ export class QuickPort {
   run(form: PortForm, record: number): number {
     const s = this.#system
     const { u32 } = s
-    if (u32[S.S_ANSWERED >>> 2] !== 0) return this.#answered(form, record)
     const eflags = u32[S.S_EFLAGS >>> 2]!
     const virtual = (eflags & S.FLAG_VM) !== 0
     const iopl = (eflags >>> 12) & 3
     if (
       u32[S.S_LOGGED >>> 2] === 1 ||
       this.#places.ports ||
-      (u32[S_DR7 >>> 2]! & DR7_ENABLES) !== 0 ||
+      ((u32[S_DR7 >>> 2]! & DR7_ENABLES) | u32[S.S_ANSWERED >>> 2]!) !== 0 ||
       ((u32[S.S_CR0 >>> 2]! & CR0_PE) !== 0 && (virtual || u32[S.S_CPL >>> 2]! > iopl))
     ) {
-      return S.STATUS_CONTINUE
+      return u32[S.S_ANSWERED >>> 2] === 0 ? S.STATUS_CONTINUE : this.#answered(form, record)
     }
-    const port = this.#port(form, record)
+    const port = form.immediate ? s.cpu.memory.u8[record + R_IMM]! : s.gpr(RDX) & 0xffff
     const { size } = form
     if (form.write) {
       const value = s.gpr(RAX)
@@ -88,12 +87,7 @@ export class QuickPort {
     const { u32 } = s
     u32[S.S_ANSWERED >>> 2] = 0
     if (!form.write) s.writeRegister(S.S_GPR + 8 * RAX, form.size, u32[S.S_DATA >>> 2]!, 0)
-    this.#note(form, this.#port(form, record))
+    this.#note(form, form.immediate ? s.cpu.memory.u8[record + R_IMM]! : s.gpr(RDX) & 0xffff)
     return u32[S.S_ATTENTION >>> 2] === 0 ? S.STATUS_DONE : s.retireNext(record)
-  }
-
-  #port({ immediate }: PortForm, record: number): number {
-    const s = this.#system
-    return immediate ? s.cpu.memory.u8[record + R_IMM]! : s.gpr(RDX) & 0xffff
   }
 }
