@@ -101,10 +101,9 @@ async function randomTraffic(rng: Rng): Promise<string | void> {
       return expected.completed ? wrong(`vCPU ${vcpu} was told of an answer that is not there`) : undefined
     waiting[vcpu] = null
     if (!expected.completed) return wrong(`vCPU ${vcpu} has an answer that it was not told of`)
-    const { ended } = expected
-    if (status !== (ended ? index.STATUS_UNHANDLED : index.STATUS_DONE))
+    if (status !== (expected.ended ? index.STATUS_UNHANDLED : index.STATUS_DONE))
       return wrong(`vCPU ${vcpu} got ${STATUS[status]}`)
-    const answer = ended ? 0xff : expected.answer
+    const answer = expected.ended ? 0xff : expected.answer
     if (dispatch.lo !== answer) return wrong(`vCPU ${vcpu} read ${dispatch.lo} instead of ${answer}`)
   }
 
