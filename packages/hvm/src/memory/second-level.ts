@@ -110,7 +110,6 @@ export class SecondLevelFaults {
   readonly #p2m: P2m
   /** Claims of writes; null for an Arm guest, whose p2m has no type for claimed frames. */
   readonly #claim: WriteClaim | null
-  readonly #claimedFrames: Uint32Array | null
   readonly #entry = new P2mEntry()
   /** By type, for accesses that the type does not allow by itself. */
   readonly #byType: Readonly<Partial<Record<number, Resolver>>>
@@ -121,7 +120,6 @@ export class SecondLevelFaults {
     this.#options = options
     this.#p2m = options.p2m
     this.#claim = options.p2m.format === 'ept' ? options.p2m.writeClaim : null
-    this.#claimedFrames = this.#claim?.counter ?? null
     this.#waiting = new Float64Array(options.vcpus).fill(-1)
     const page: Resolver = (vcpu, gfn) => this.#page(vcpu, gfn)
     const rom: Resolver = (vcpu, gfn, wanted) => this.#rom(vcpu, gfn, wanted)
@@ -246,11 +244,7 @@ export class SecondLevelFaults {
 
   /** Returns the server that claims writes to an address; null for plain RAM or a device. */
   claimant(gpa: number): IoreqServer | null {
-    // Runs before each write to a device: small enough for V8 to inline.
-    return this.#claimedFrames === null || this.#claimedFrames[0] === 0 ? null : this.#claimantOf(gpa)
-  }
-
-  #claimantOf(gpa: number): IoreqServer | null {
+    if (this.#claim === null || this.#claim.frames === 0) return null
     const type = this.#p2m.lookup(Math.floor(gpa / PAGE_BYTES), this.#entry)
     return type === P2mType.IOREQ_SERVER ? this.#claimingServer() : null
   }

@@ -73,6 +73,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   readonly #world: X86Surroundings
   readonly #domain: Domain
   readonly #dispatch: IoDispatch
+  /** Number of frames whose writes a server claims: each write to a device looks at it. */
+  readonly #claimedFrames: Uint32Array
   readonly #entry = new P2mEntry()
   /** Whether address line 20 is held low, outside system-management mode. */
   #a20Masked = false
@@ -98,6 +100,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.#world = world
     this.#domain = domain
     this.#dispatch = domain.dispatch
+    this.#claimedFrames = domain.p2m.writeClaim.counter
     this.apic = apic
     this.record = domain.dispatch.requests.record(id)
     this.cpu = new Vcpu(engine, this, clocks)
@@ -188,7 +191,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   /** Writes to a device's memory. */
   #writeDevice(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
     this.counts.mmioAccesses++
-    const claimant = this.#domain.secondLevel.claimant(gpa)
+    const claimant = this.#claimedFrames[0] === 0 ? null : this.#domain.secondLevel.claimant(gpa)
     if (claimant !== null) {
       if (!logged) return STATUS_RESTART
       this.record.describe(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)

@@ -14,7 +14,7 @@ export class LoggedWrites {
   /** Guest frames that threads may write freely, by machine frames. */
   readonly #written = new Map<number, number>()
   /** Guest frames of which threads may still have translations. */
-  #dropped: number[] = []
+  dropped: number[] = []
   #epoch = 0
   /** Has {@link LoggedWrites.settle} called. */
   readonly #wake: () => void
@@ -34,27 +34,26 @@ export class LoggedWrites {
   watch(frames: Uint32Array, count: number): void {
     const written = this.#written
     if (written.size === 0) return
-    const before = this.#dropped.length
+    const before = this.dropped.length
     for (let i = 0; i < count; i++) {
       const gfn = written.get(frames[i]!)
       if (gfn === undefined) continue
       written.delete(frames[i]!)
-      this.#dropped.push(gfn)
+      this.dropped.push(gfn)
     }
-    if (this.#dropped.length === before) return
+    if (this.dropped.length === before) return
     this.#epoch = this.#neighbours.dropAll()
     this.settle()
   }
 
-  /** Marks the frames whose translations have been dropped by all. */
+  /** Marks the dropped frames, once all threads have dropped their translations. */
   settle(): void {
-    if (this.#dropped.length === 0) return
     if (!this.#neighbours.haveDropped(this.#epoch)) {
       setTimeout(this.#wake, LOOK_MS)
       return
     }
-    const dropped = this.#dropped
-    this.#dropped = []
+    const dropped = this.dropped
+    this.dropped = []
     for (const gfn of dropped) this.#p2m.writeLogs.mark(gfn, 1)
   }
 }

@@ -184,7 +184,7 @@ export class VcpuThreads implements ThreadedVcpus {
 
   serve(): number {
     let count = 0
-    this.logged.settle()
+    if (this.logged.dropped.length > 0) this.logged.settle()
     for (const place of this.#all) {
       if (place.isRunning ? place.serve(this.#domain) : this.#follows(place)) count++
     }
