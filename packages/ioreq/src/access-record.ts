@@ -1,4 +1,5 @@
 import { cut } from '@retrap/device/host'
+import { IoreqError } from './errors.ts'
 import * as F from './ioreq-fields.ts'
 import { IoreqFields } from './ioreq-fields.ts'
 import {
@@ -141,9 +142,13 @@ export class AccessRecord extends IoreqFields {
    * Takes the answer, which is in the record, and makes room for the next request.
    *
    * @returns `STATUS_RETRY` while there is none
+   * @throws IoreqError `ERR_NOT_FOUND` without a request
    */
   take(): number {
-    if (this.progress !== STATE_IORESP_READY) return STATUS_RETRY
+    if (this.progress !== STATE_IORESP_READY) {
+      if (this.progress === STATE_IOREQ_NONE) throw new IoreqError('ERR_NOT_FOUND', 'no request to take an answer of')
+      return STATUS_RETRY
+    }
     this.progress = STATE_IOREQ_NONE
     return this.words[this.base + STATUS]!
   }

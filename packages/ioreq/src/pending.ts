@@ -212,9 +212,9 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       wait.progress = L.STATE_IOREQ_INPROCESS
       return STATUS_RETRY
     }
-    // The answer of a server elsewhere may be for a later pass, however quick it is.
+    // The answer of a server elsewhere may be for a later pass, however quick it is. A model may have had the vCPU reset.
     const isLater = this.#options.answersLater && channel.regions === null && wait.status === STATUS_DONE
-    return isLater ? STATUS_RETRY : this.#taken(wait)
+    return isLater || wait.progress === L.STATE_IOREQ_NONE ? STATUS_RETRY : this.#taken(wait)
   }
 
   #traceSent(vcpu: number, wait: Wait, server: IoreqServer): void {
@@ -258,7 +258,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     const { server } = wait
     if (server === null) {
       // An answer that nobody has taken is dropped. An invalidation goes on.
-      wait.take()
+      if (wait.progress === L.STATE_IORESP_READY) wait.progress = L.STATE_IOREQ_NONE
       return
     }
     wait.server = null
