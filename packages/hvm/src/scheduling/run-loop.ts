@@ -18,9 +18,6 @@ const ENDS_AT_A_DEVICE: ReadonlySet<DomainExit['reason']> = new Set(['power-off'
 
 const BLOCKED: CpuExit = { reason: 'blocked' }
 
-/** A schedule of real time: vCPUs take turns, or have threads. */
-type RealSchedule = ReturnType<ThreadedVcpus['schedule']>
-
 /** Runs a domain by its schedule, and waits when the schedule says so. */
 export class RunLoop {
   readonly #domain: ScheduledDomain
@@ -29,10 +26,10 @@ export class RunLoop {
   readonly #pace: HostPace
   /** Executes the vCPUs. */
   readonly turns: TurnRunner
-  readonly #host: RealSchedule | null
+  readonly #host: HostSchedule | null
   readonly #deterministic: DeterministicSchedule | null
   /** Determines the turns in which vCPUs execute. */
-  readonly schedule: RealSchedule | DeterministicSchedule
+  readonly schedule: HostSchedule | DeterministicSchedule
   #ended: PromiseWithResolvers<DomainExit> | null = null
 
   constructor(domain: ScheduledDomain, run: RunState, sleeper: Sleeper, threads: VcpuThreadControl | undefined) {
@@ -44,9 +41,10 @@ export class RunLoop {
     const { deterministic } = domain.clock
     const loop = { go: this.#go, fail: this.#broken }
     this.#deterministic = deterministic ? new DeterministicSchedule(domain, run, this.turns, this.#pace) : null
-    const host = deterministic ? null : new HostSchedule(domain, run, this.turns, this.#pace, loop)
-    const isThreaded = host !== null && threads !== undefined
-    this.#host = isThreaded ? (threads as ThreadedVcpus).schedule(domain, run, this.turns, this.#pace, host) : host
+    const parts = [domain, run, this.turns, this.#pace, loop] as const
+    const host = (): HostSchedule =>
+      threads === undefined ? new HostSchedule(...parts) : (threads as ThreadedVcpus).schedule(...parts)
+    this.#host = deterministic ? null : host()
     this.schedule = (this.#deterministic ?? this.#host)!
   }
 

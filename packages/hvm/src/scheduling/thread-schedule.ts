@@ -1,6 +1,6 @@
 import type { ThreadScheduleParts, ThreadedVcpus } from './threaded-vcpus.ts'
 import type { HostPace } from './host-pace.ts'
-import type { HostSchedule } from './host-schedule.ts'
+import { HostSchedule } from './host-schedule.ts'
 import type { RunState, ScheduledDomain } from './run-state.ts'
 import type { TurnRunner } from './turn-runner.ts'
 
@@ -18,51 +18,36 @@ const LONGEST_PARKING_MS = 30_000
  * The schedule of vCPUs that have threads of their own: here, on the domain's thread, device models and timers. A party that needs
  * vCPUs to stand still has all of them park first; they take turns then, as without threads.
  */
-export class ThreadSchedule {
+export class ThreadSchedule extends HostSchedule {
   readonly #domain: ScheduledDomain
   readonly #run: RunState
   readonly #turns: TurnRunner
   readonly #pace: HostPace
-  readonly #host: HostSchedule
   readonly #vcpus: ThreadedVcpus
   /** When a domain that is to stop waits no longer. */
   #until = Infinity
 
-  constructor(...[domain, run, turns, pace, host, vcpus]: [...ThreadScheduleParts, ThreadedVcpus]) {
+  constructor(vcpus: ThreadedVcpus, ...parts: ThreadScheduleParts) {
+    super(...parts)
+    const [domain, run, turns, pace] = parts
     this.#domain = domain
     this.#run = run
     this.#turns = turns
     this.#pace = pace
-    this.#host = host
     this.#vcpus = vcpus
   }
 
-  /** See `HostSchedule.waiting`. */
-  get waiting(): boolean {
-    return this.#host.waiting
-  }
-
   /** Whether the run ends now. */
-  get ends(): boolean {
+  override get ends(): boolean {
     if (this.#run.exit === null) return false
     const late = performance.now() - this.#until
     return !this.#vcpus.areRunning || late > (this.#vcpus.areWaiting ? 0 : LONGEST_PARKING_MS - PARKING_MS)
   }
 
   /** A run begins. */
-  begin(): void {
+  override begin(): void {
     this.#until = Infinity
-    this.#host.begin()
-  }
-
-  /** See `HostSchedule.endsAtPause`. */
-  endsAtPause(): boolean {
-    return this.#host.endsAtPause()
-  }
-
-  /** See `HostSchedule.answered`. */
-  answered(mayRun: boolean): void {
-    this.#host.answered(mayRun)
+    super.begin()
   }
 
   /** Whether something needs the vCPUs parked. */
@@ -80,13 +65,13 @@ export class ThreadSchedule {
   }
 
   /** Does what there is to do. @returns a promise to wait for, or null */
-  advance(): Promise<unknown> | null {
+  override advance(): Promise<unknown> | null {
     const vcpus = this.#vcpus
     if (!vcpus.areRunning) {
       if (this.#run.areThreadsRunning) this.#parked()
       // A thread may end, or not start, while no vCPU runs.
       if (vcpus.failure !== null) this.#fail(vcpus.failure)
-      if (this.#isPauseWanted || !vcpus.mayResume()) return this.#host.advance()
+      if (this.#isPauseWanted || !vcpus.mayResume()) return super.advance()
       this.#run.areThreadsRunning = true
       vcpus.resume()
     }
@@ -110,7 +95,7 @@ export class ThreadSchedule {
     this.#vcpus.isPauseRequested = false
     this.#run.areThreadsRunning = false
     this.#domain.memoryChanges.stopped()
-    this.#host.begin()
+    super.begin()
   }
 
   #fail({ vcpu, reason, error }: NonNullable<ThreadedVcpus['failure']>): void {

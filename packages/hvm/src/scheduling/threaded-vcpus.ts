@@ -1,16 +1,16 @@
 import type { VcpuThreadControl } from '../virtual-cpu.ts'
 import type { HostPace } from './host-pace.ts'
-import type { HostSchedule } from './host-schedule.ts'
+import type { HostSchedule, ScheduleLoop } from './host-schedule.ts'
 import type { RunState, ScheduledDomain } from './run-state.ts'
 import type { TurnRunner } from './turn-runner.ts'
 
-/** The parts of a run that a schedule of vCPUs in threads works with; the last one is the schedule of those that take turns. */
+/** The parts of a run that a schedule on the host's clock works with. */
 export type ThreadScheduleParts = readonly [
   domain: ScheduledDomain,
   run: RunState,
   turns: TurnRunner,
   pace: HostPace,
-  host: HostSchedule,
+  loop: ScheduleLoop,
 ]
 
 /** vCPUs that may execute in threads of their own. */
@@ -26,7 +26,5 @@ export interface ThreadedVcpus extends VcpuThreadControl {
   /** Why the domain cannot go on: a vCPU has parked with it, or its thread has failed; null: it goes on. The schedule takes it. */
   failure: { readonly vcpu: number; readonly reason: string; readonly error?: unknown } | null
   /** Makes the schedule of a domain's run. */
-  schedule(
-    ...parts: ThreadScheduleParts
-  ): Pick<HostSchedule, 'advance' | 'answered' | 'begin' | 'ends' | 'endsAtPause' | 'waiting'>
+  schedule(...parts: ThreadScheduleParts): HostSchedule
 }

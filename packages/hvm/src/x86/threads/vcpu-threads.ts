@@ -250,7 +250,7 @@ export class VcpuThreads implements ThreadedVcpus {
   }
 
   schedule(...parts: ThreadScheduleParts): ThreadSchedule {
-    return new ThreadSchedule(...parts, this)
+    return new ThreadSchedule(this, ...parts)
   }
 
   close(): void {
