@@ -31,10 +31,10 @@ import { RunLoop } from './scheduling/run-loop.ts'
 import { RunState } from './scheduling/run-state.ts'
 import type { RoundState } from './scheduling/deterministic-schedule.ts'
 
-/** Exits after which it can be run on. */
 /** An exit after which a domain cannot be run on. */
 type EndOfDomain = Exclude<DomainExit, { readonly reason: 'stopped' | 'pause' | 'sleep' | 'wake' }>
 
+/** Exits after which it can be run on. */
 const GOES_ON: ReadonlySet<DomainExit['reason']> = new Set(['stopped', 'pause', 'sleep', 'wake'])
 
 /** More than any guest has. */
@@ -444,8 +444,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    * Waits until device models have done what they were last given to do, where time is deterministic; those that are late have
    * failed. Nothing is executed. Not while `run` is under way.
    */
-  settleModels(): Promise<void> {
-    return this.#loop.settleModels()
+  async settleModels(): Promise<void> {
+    await this.#loop.deterministic?.settleModels()
   }
 
   /** Saves all device models at rest; afterwards they go on. @throws as `rest`, and `DomainRest.saveDevices` */
@@ -488,12 +488,12 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   /** Where the round of deterministic time is, for a snapshot; null on the host's clock. Not while `run` is under way. */
   saveRound(): RoundState | null {
-    return this.#loop.saveRound()
+    return this.#loop.deterministic?.save() ?? null
   }
 
   /** Goes on where a saved round was. @throws HvmError `ERR_STATE` for a state of another version */
   restoreRound(state: RoundState | null): void {
-    this.#loop.restoreRound(state)
+    if (state !== null) this.#loop.deterministic?.restore(state)
   }
 
   #deviceParties(): DeviceParties {
@@ -510,8 +510,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   /** The part of a vCPU's turn, in instructions, that the clock counts when the turn ends: of one on deterministic time. */
   get spent(): number {
-    const { schedule } = this.#loop
-    return 'spent' in schedule ? schedule.spent : 0
+    return this.#loop.deterministic?.spent ?? 0
   }
 
   /** Whether some vCPU may have written memory: until then all writes are counted. */

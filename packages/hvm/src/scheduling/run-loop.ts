@@ -1,7 +1,7 @@
 import { LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
 import type { DomainExit, Sleeper } from '../domain-options.ts'
 import type { CpuExit, VcpuThreadControl } from '../virtual-cpu.ts'
-import { DeterministicSchedule, type RoundState } from './deterministic-schedule.ts'
+import { DeterministicSchedule } from './deterministic-schedule.ts'
 import { HostPace } from './host-pace.ts'
 import { HostSchedule } from './host-schedule.ts'
 import type { RunState, ScheduledDomain } from './run-state.ts'
@@ -27,7 +27,8 @@ export class RunLoop {
   /** Executes the vCPUs. */
   readonly turns: TurnRunner
   readonly #host: HostSchedule | null
-  readonly #deterministic: DeterministicSchedule | null
+  /** The schedule of deterministic time; null on the host's clock. */
+  readonly deterministic: DeterministicSchedule | null
   /** Determines the turns in which vCPUs execute. */
   readonly schedule: HostSchedule | DeterministicSchedule
   #ended: PromiseWithResolvers<DomainExit> | null = null
@@ -40,28 +41,18 @@ export class RunLoop {
     this.turns = new TurnRunner(domain, run)
     const { deterministic } = domain.clock
     const loop = { go: this.#go, fail: this.#broken }
-    this.#deterministic = deterministic ? new DeterministicSchedule(domain, run, this.turns, this.#pace) : null
+    this.deterministic = deterministic ? new DeterministicSchedule(domain, run, this.turns, this.#pace) : null
     const parts = [domain, run, this.turns, this.#pace, loop] as const
     const host = (): HostSchedule =>
       threads === undefined ? new HostSchedule(...parts) : (threads as ThreadedVcpus).schedule(...parts)
     this.#host = deterministic ? null : host()
-    this.schedule = (this.#deterministic ?? this.#host)!
-  }
-
-  /** Returns the state of the round of deterministic time; null on the host's clock. */
-  saveRound(): RoundState | null {
-    return this.#deterministic?.save() ?? null
-  }
-
-  /** Resumes a saved round. Begins a new round for null, and on the host's clock. */
-  restoreRound(state: RoundState | null): void {
-    if (state !== null) this.#deterministic?.restore(state)
+    this.schedule = (this.deterministic ?? this.#host)!
   }
 
   /** Power-on: the next round is the first. The caller's requests stay. */
   reset(): void {
     this.#run.reset()
-    this.#deterministic?.reset()
+    this.deterministic?.reset()
   }
 
   /** Runs until the domain exits. */
@@ -85,11 +76,6 @@ export class RunLoop {
     }
   }
 
-  /** Waits for models' work that deterministic time depends on. */
-  async settleModels(): Promise<void> {
-    await this.#deterministic?.settleModels()
-  }
-
   /**
    * Goes on until the schedule has to wait; whatever ends the wait comes here again. No `await`: while a guest and a device
    * take turns, that would be half of what the loop does.
@@ -102,7 +88,7 @@ export class RunLoop {
       do wait = schedule.advance()
       while (wait === null && !schedule.waiting && run.exit === null)
       if (run.exit !== null && (wait === null || schedule.ends)) {
-        this.#deterministic?.ended()
+        this.deterministic?.ended()
         this.#ended?.resolve(run.exit)
       } else if (wait !== null) wait.then(this.#go, this.#broken)
     } catch (error) {
@@ -120,7 +106,7 @@ export class RunLoop {
   async settle(deadlineMs: number): Promise<readonly number[]> {
     const run = this.#run
     const asked = run.exit
-    if (this.#deterministic?.isUnderWay === true && (asked === null || asked.reason === 'stopped')) {
+    if (this.deterministic?.isUnderWay === true && (asked === null || asked.reason === 'stopped')) {
       const late: DomainExit = { reason: 'stopped' }
       run.exit = { reason: 'pause' }
       const timer = setTimeout(() => run.stop(late), Math.min(deadlineMs, LONGEST_HOST_TIMER_MS))
@@ -133,7 +119,7 @@ export class RunLoop {
     }
     const waiting = await this.finish(deadlineMs, true)
     // The last instruction of a guest that has ended its machine may have been finished here.
-    this.#deterministic?.ended()
+    this.deterministic?.ended()
     return waiting
   }
 
