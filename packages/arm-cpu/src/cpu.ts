@@ -254,9 +254,9 @@ export class ArmCpu {
     this.#tlb.flush(true)
   }
 
-  /** The contents of a machine frame without code are in another one, which may be written, by machine addresses. */
+  /** The contents of a machine frame are in another one, which may be written, by machine addresses. */
   frameMoved(from: number, to: number): void {
-    this.#tlb.moveFrame(from, to)
+    this.#tlb.moveFrame(from, to, this.engine.codeCache.frameMoved(from >>> 12, this.#u32[S.S_SLOTS >>> 2]!))
   }
 
   /** Drops translations for writing of the first `count` of some machine frames: the next writes are to be noticed. */

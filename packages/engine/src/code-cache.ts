@@ -4,12 +4,15 @@ import { CodeKiller } from './code-killer.ts'
 import { CodePage, type Traps, type UnitPart, WrittenFrames } from './code-page.ts'
 import { RETURNS_BYTES } from './loop-state.ts'
 import * as R from './record.ts'
+import { SLOTS_FRAME } from './tlb-layout.ts'
 import { type RecordDecoder } from './record.ts'
 
 /** Decoders count in 31 bits, and count past the end of a page that ends at 2 GiB. */
 const HALF = 0x7fff_f000
 /** A slot for each byte offset: the machine address of the record that starts at this offset, or 0. */
 const SLOT_BYTES = PAGE_BYTES * 4
+/** The room of a slot table, with that of a record before it, in which {@link SLOTS_FRAME} lies. */
+const TABLE_BYTES = R.RECORD_BYTES + SLOT_BYTES
 /** Instructions decoded at once. Most instructions after a branch are never executed. */
 const RUN_LIMIT = 32
 
@@ -111,10 +114,11 @@ export class CodeCache {
     const key = this.#key(frame, mode)
     let page = this.#pages.get(key)
     if (page === undefined) {
-      if (this.#next + SLOT_BYTES > this.#end) this.flush()
-      page = new CodePage(frame, mode, this.#next)
+      if (this.#next + TABLE_BYTES > this.#end) this.flush()
+      page = new CodePage(frame, mode, this.#next + R.RECORD_BYTES)
       this.#memory.u32.fill(0, page.slots >>> 2, (page.slots + SLOT_BYTES) >>> 2)
-      this.#next += SLOT_BYTES
+      this.#memory.u32[(page.slots + SLOTS_FRAME) >>> 2] = frame * PAGE_BYTES
+      this.#next += TABLE_BYTES
       this.#pages.set(key, page)
       this.#lastFrame = -1
       this.#pagesBySlots.set(page.slots, page)
@@ -299,6 +303,19 @@ export class CodeCache {
     for (const page of this.#pagesOf(frame)) this.#killer.killPage(page)
     // Execute tables may go on pointing to the slot tables, which are empty: the next fetch marks the frame again.
     this.#release(frame)
+  }
+
+  /**
+   * The contents of a frame are in another one, of a guest that may have executed it: a processor that executes its code looks up the
+   * next instruction.
+   *
+   * @param slots - slot table of the processor's present code page
+   * @returns whether TLB entries may lead to slot tables of the frame
+   */
+  frameMoved(frame: number, slots: number): boolean {
+    const pages = this.#pagesOf(frame)
+    if (pages.some((page) => page.slots === slots)) this.invalidateFrame(frame)
+    return pages.length > 0
   }
 
   /** Kills all records: any bytes may have changed. References stay valid, unlike after {@link CodeCache.flush}. */

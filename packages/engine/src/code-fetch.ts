@@ -5,15 +5,15 @@ import type { CodePage } from './code-page.ts'
 import { OP_CROSS, R_OFFSET, R_OP } from './record.ts'
 import type { StateLayout } from './loop-state.ts'
 import { STATUS_STEP } from './status.ts'
-import { TLB_EXECUTE, type TlbPage } from './tlb-layout.ts'
+import { TLB_EXECUTE, type FoundPage } from './tlb-layout.ts'
 import type { Tlb } from './tlb.ts'
 
 /** The translation of one byte of code. */
-export interface CodeTranslation extends TlbPage {
+export interface CodeTranslation extends FoundPage {
   /** Machine address of the byte if it is in plain memory, else −1. */
-  readonly ma: number
+  ma: number
   /** The translation may go into the TLB. */
-  readonly cacheable: boolean
+  cacheable: boolean
 }
 
 /** An instruction set's translation of code addresses. One object per processor. */
@@ -150,12 +150,18 @@ export class CodeFetch<Into extends CodeTranslation> {
     // If the second page is missing, the fetch that follows raises the fault; else it decodes the instruction anew.
     this.#space.dropFault()
     const t = this.#translation
-    const translated = this.#space.translate(lo, hi, t)
+    const translated = this.#translate(lo, hi, t)
     if (translated === STATUS_DONE && t.ma >= 0 && flushes === this.#cache.flushes) {
       this.#cache.dropCrossing(this.#pageOf(lo, t), record)
     }
     this.#space.dropFault()
     return 0
+  }
+
+  /** As {@link CodeSpace.translate}, without a walk for a page that has an execute entry, whatever is decoded of it. */
+  #translate(lo: number, hi: number, into: Into): number {
+    const isFound = this.#tlb.find(this.#space.executeSet, TLB_EXECUTE, lo, hi, into)
+    return isFound ? STATUS_DONE : this.#space.translate(lo, hi, into)
   }
 
   /** @param lo - low word of a linear address in the page */
@@ -184,7 +190,7 @@ export class CodeFetch<Into extends CodeTranslation> {
     const checked = space.check(lo, hi)
     if (checked !== STATUS_DONE) return this.#end(checked)
     const t = this.#translation
-    const translated = space.translate(lo, hi, t)
+    const translated = this.#translate(lo, hi, t)
     if (translated !== STATUS_DONE) return this.#end(translated)
     if (t.ma < 0) return this.#end(STATUS_STEP)
     const page = this.#trapped(lo, hi, t)
@@ -198,8 +204,9 @@ export class CodeFetch<Into extends CodeTranslation> {
     if (record !== 0) {
       const { flushes } = cache
       // Decoding may have dropped everything, this page included.
-      u32[this.#slots] = this.#pageOf(lo, t).slots
-      if (u32[this.#slots] !== page.slots && set !== this.#tlb.missSet) this.#tlb.flushExecute()
+      const now = this.#pageOf(lo, t)
+      u32[this.#slots] = now.slots
+      if (now !== page) this.#fillExecute(set, lo, hi, now, t)
       if (this.#memory.u16[(record + R_OP) >>> 1] !== OP_CROSS || this.#secondPageHolds(record, lo, hi)) return record
       if (u32[this.#status] === STATUS_FAULT) return 0
       if (flushes === cache.flushes) cache.dropCrossing(page, record)
@@ -222,7 +229,7 @@ export class CodeFetch<Into extends CodeTranslation> {
     const nextHi = next === 0 ? space.nextHigh(hi) : hi
     const t = this.#secondTranslation
     const checked = space.checkSecondPage(next, nextHi)
-    const status = checked === STATUS_DONE ? space.translate(next, nextHi, t) : checked
+    const status = checked === STATUS_DONE ? this.#translate(next, nextHi, t) : checked
     if (status !== STATUS_DONE || t.ma < 0) {
       this.#end(status === STATUS_DONE ? STATUS_STEP : status)
       return undefined

@@ -8,12 +8,10 @@ const MOST_ENTRIES = 64
 
 /** The saved execute entries of a view that is not current. */
 interface ExecuteView {
-  /** Groups of {@link PARKED_WORDS}: address of the entry, then its four words. */
+  /** Groups of {@link PARKED_WORDS}: address of the entry, the first three words of the slow entry that stands for it, its slot table. */
   readonly words: Uint32Array
   /** Words in use. */
   length: number
-  /** `Tlb.changes` at the time of saving. */
-  changes: number
 }
 
 /**
@@ -33,7 +31,6 @@ export class ExecuteViews {
     this.#views = Array.from({ length: EXECUTE_VIEWS }, () => ({
       words: new Uint32Array(MOST_ENTRIES * PARKED_WORDS),
       length: 0,
-      changes: 0,
     }))
   }
 

@@ -15,7 +15,7 @@ export interface ParkedSpace {
   words: Uint32Array
   /** Words in use. */
   length: number
-  /** Execute tables were flushed since: the execute entries must not be restored. */
+  /** Execute tables were flushed since: the execute entries are slow when they are restored. */
   staleExecute: boolean
 }
 
@@ -85,7 +85,7 @@ export class ParkedEntries {
     this.#parked.length = 0
   }
 
-  /** The execute entries of all spaces must not be restored. */
+  /** The execute entries of all spaces are slow when they are restored. */
   flushExecute(): void {
     for (const parked of this.#parked) parked.staleExecute = true
   }

@@ -51,8 +51,6 @@ function clearSet(u32: Uint32Array, at: number): void {
 export class Tlb {
   /** Number of the set that holds nothing. */
   readonly missSet: number
-  /** Number of times that write entries of a frame were dropped. */
-  writableDrops = 0
   readonly #u32: Uint32Array
   readonly #codeBits: Uint8Array
   /** Machine address of the sets that hold entries; 0 as long as they have no place. */
@@ -100,7 +98,8 @@ export class Tlb {
       journals: [this.#globals, this.#locals],
       parked: this.#parked,
       isWrite: (entry) => this.#tableOf(entry) === L.TLB_WRITE,
-      invalidate: (entry) => this.#invalidate(entry),
+      makeSlow: (words, at) => L.makeSlow(words, at, this.#u32, false),
+      makeLogged: (words, at) => L.makeLogged(words, at, this.#u32),
       writers: isWhole ? writers : at.writers,
     })
     if (!isWhole) return
@@ -138,7 +137,7 @@ export class Tlb {
   }
 
   /**
-   * Makes an entry.
+   * Makes an entry. One for writes of a frame whose writes must be seen is for the slow path only.
    *
    * @param set - access mode
    * @param table - {@link TLB_READ}, {@link TLB_WRITE} or {@link TLB_EXECUTE}
@@ -150,12 +149,17 @@ export class Tlb {
     if (this.#base === 0) return
     const entry = this.#base + set * L.TLB_SET_BYTES + table + ((lo >>> 8) & L.TLB_INDEX_MASK)
     this.#keys |= 1 << page.key
-    if (table === L.TLB_WRITE) this.#writable.note(entry, target)
-    else if (table === L.TLB_EXECUTE) this.#views.note(entry)
-    this.#write(entry, lo & ~0xfff, hi, target, L.pageFlags(page))
+    let flags = L.pageFlags(page)
+    if (table === L.TLB_EXECUTE) this.#views.note(entry)
+    else if (table === L.TLB_WRITE) {
+      const isDirect = this.mayWrite(target)
+      this.#writable.note(entry, target, isDirect)
+      if (!isDirect) flags |= L.FLAG_SLOW
+    }
+    this.#write(entry, lo & ~0xfff, hi, target, flags)
   }
 
-  /** Returns whether a page may have a write entry now: its writes need not be seen. @param target - as {@link Tlb.fill} */
+  /** Returns whether generated code may write a page by itself now: its writes need not be seen. @param target - as {@link Tlb.fill} */
   mayWrite(target: number): boolean {
     const frame = target >>> PAGE_SHIFT
     if (this.#codeBits[frame] !== 0) return false
@@ -168,7 +172,7 @@ export class Tlb {
     const word = entry >>> 2
     const u32 = this.#u32
     this.#filled = true
-    u32[word] = lo
+    u32[word] = (flags & L.FLAG_SLOW) === 0 ? lo : lo + PAGE_BYTES
     u32[word + 1] = hi
     u32[word + 2] = target
     const global = (flags & L.FLAG_GLOBAL) !== 0
@@ -180,11 +184,47 @@ export class Tlb {
     if ((flags & L.FLAG_SIZE) !== 0) journal.noteLarge(lo, (hi & this.#pageBits) >>> 0, flags)
   }
 
-  /** Returns the target of the entry for a linear address, or -1. */
+  /** Returns the target of the entry that generated code finds for a linear address, or -1. */
   lookup(set: number, table: number, lo: number, hi: number): number {
     const word = (this.setAddress(set) + table + ((lo >>> 8) & L.TLB_INDEX_MASK)) >>> 2
     const hit = this.#u32[word] === (lo & ~0xfff) >>> 0 && this.#u32[word + 1] === hi >>> 0
     return hit ? this.#u32[word + 2]! : -1
+  }
+
+  /**
+   * Finds an entry that generated code may not use, or has not: whose page need not be walked for. A guest sees walks by accessed
+   * bits, and which entries generated code may use depends on what the host does: on its caches, or on frames that move.
+   *
+   * @returns whether there is an entry: `into` describes its page
+   */
+  find(set: number, table: number, lo: number, hi: number, into: L.FoundPage): boolean {
+    const u32 = this.#u32
+    const word = (this.setAddress(set) + table + ((lo >>> 8) & L.TLB_INDEX_MASK)) >>> 2
+    const flags = u32[word + 3]!
+    if ((flags & L.FLAG_VALID) === 0 || ((L.pageOfEntry(u32, word) ^ lo) & -PAGE_BYTES) !== 0) return false
+    if (((u32[word + 1]! ^ hi) | 0) !== 0) return false
+    const target = u32[word + 2]!
+    const isCode = table === L.TLB_EXECUTE && (flags & L.FLAG_SLOW) === 0
+    const page = isCode ? L.frameOfSlots(u32, target) : target
+    const writable = table === L.TLB_WRITE && (flags & L.FLAG_LOGGED) === 0
+    L.describePage(into, page + (lo & (PAGE_BYTES - 1)), flags, writable)
+    return true
+  }
+
+  /**
+   * Finds a page whose writes must be seen: {@link Tlb.find} for the store of a program whose stack lies beside its code.
+   *
+   * @param at - machine address of the set
+   * @param lo - and `hi`: signed or not
+   * @returns machine address of the page; 0 if it has no entry for writes, or generated code may use that now
+   */
+  findSeen(at: number, lo: number, hi: number): number {
+    const u32 = this.#u32
+    const word = (at + L.TLB_WRITE + ((lo >>> 8) & L.TLB_INDEX_MASK)) >>> 2
+    if ((u32[word + 3]! & (L.FLAG_SLOW | L.FLAG_LOGGED)) !== L.FLAG_SLOW || ((u32[word + 1]! ^ hi) | 0) !== 0) return 0
+    const target = u32[word + 2]!
+    const isPage = ((u32[word]! - PAGE_BYTES) ^ lo) & -PAGE_BYTES
+    return isPage === 0 && this.#codeBits[target >>> PAGE_SHIFT] !== 0 ? target : 0
   }
 
   /**
@@ -236,7 +276,7 @@ export class Tlb {
         words[at + 4] = flags
         at += PARKED_WORDS
       }
-      // Invalidated as in #invalidate: the address of a valid entry has the entry's index.
+      // Invalidated as in #invalidate: the address of a valid entry has the entry's index, or the next.
       u32[word] = (lo + PAGE_BYTES) & INDEX_BITS
       u32[word + 1] = 0
       u32[word + 3] = flags & L.FLAG_NOTED_GLOBAL
@@ -275,21 +315,20 @@ export class Tlb {
     let count = 0
     for (let at = 0; at < length; at += PARKED_WORDS) {
       const entry = words[at]!
-      const flags = words[at + 4]!
-      if ((flags & L.FLAG_VALID) === 0) continue
+      if ((words[at + 4]! & L.FLAG_VALID) === 0) continue
       if (this.#tableOf(entry) === L.TLB_EXECUTE) {
-        if (staleExecute) continue
-        this.#views.note(entry)
+        if (staleExecute) L.makeSlow(words, at + 1, u32, true)
+        else this.#views.note(entry)
       }
+      const flags = words[at + 4]!
       const word = entry >>> 2
-      const lo = words[at + 1]!
       const hi = words[at + 2]!
-      u32[word] = lo
+      u32[word] = words[at + 1]!
       u32[word + 1] = hi
       u32[word + 2] = words[at + 3]!
       u32[word + 3] = (flags & L.FLAG_PAGE) | L.FLAG_VALID | L.FLAG_NOTED_LOCAL | (u32[word + 3]! & L.FLAG_NOTED_GLOBAL)
       entries[count++] = entry
-      if ((flags & L.FLAG_SIZE) !== 0) locals.noteLarge(lo, (hi & this.#pageBits) >>> 0, flags)
+      if ((flags & L.FLAG_SIZE) !== 0) locals.noteLarge(L.pageOfEntry(u32, word), (hi & this.#pageBits) >>> 0, flags)
     }
     locals.count = count
     if (count > 0) this.#filled = true
@@ -321,7 +360,7 @@ export class Tlb {
       for (let table = 0; table < 3; table++) {
         const entry = this.#base + set * L.TLB_SET_BYTES + table * L.TLB_TABLE_BYTES + ((lo >>> 8) & L.TLB_INDEX_MASK)
         const word = entry >>> 2
-        if (this.#u32[word] === page && this.#isSamePage(word, hi)) this.#invalidate(entry)
+        if (L.pageOfEntry(this.#u32, word) === page && this.#isSamePage(word, hi)) this.#invalidate(entry)
       }
     }
   }
@@ -338,7 +377,8 @@ export class Tlb {
       const word = entry >>> 2
       const size = u32[word + 3]! & L.FLAG_SIZE
       if (size === 0 || !this.#isSamePage(word, hi)) continue
-      if ((u32[word]! ^ lo) >>> (PAGE_SHIFT + (size >>> L.SIZE_SHIFT)) === 0) this.#invalidate(entry)
+      const distance = (L.pageOfEntry(u32, word) ^ lo) >>> (PAGE_SHIFT + (size >>> L.SIZE_SHIFT))
+      if (distance === 0) this.#invalidate(entry)
     }
   }
 
@@ -378,24 +418,33 @@ export class Tlb {
     return (((entry - this.#base) >>> TABLE_SHIFT) % TABLES) * L.TLB_TABLE_BYTES
   }
 
-  /** Drops all execute entries: slot tables have moved, or the code of the pages decodes to something else. */
+  /**
+   * Makes all execute entries slow: slot tables move, or the code of the pages decodes to something else. To be called while each
+   * slot table still has its frame.
+   */
   flushExecute(): void {
     this.#views.clear()
     this.#flushCurrentExecute()
+    for (const { words, length } of this.#parked.spaces) {
+      for (let at = 0; at < length; at += PARKED_WORDS)
+        if (this.#tableOf(words[at]!) === L.TLB_EXECUTE) L.makeSlow(words, at + 1, this.#u32, true)
+    }
   }
 
   #flushCurrentExecute(): void {
     this.#views.forgetCurrent()
-    this.#dropExecute(this.#globals)
-    this.#dropExecute(this.#locals)
+    for (const { entries, count } of [this.#globals, this.#locals]) {
+      for (let i = 0; i < count; i++)
+        if (this.#tableOf(entries[i]!) === L.TLB_EXECUTE) L.makeSlow(this.#u32, entries[i]! >>> 2, this.#u32, true)
+    }
     this.#parked.flushExecute()
   }
 
   /**
    * Changes the view: the decoding of pages' code, and the executable pages.
    *
-   * The execute entries of `from` are put aside; the entries of `to` are restored, if they were put aside before and no
-   * entry was dropped since. A view whose number stands for another one from now on is forgotten with
+   * The execute entries of `from` are put aside and made slow; the entries of `to` that were put aside before are restored, where
+   * the slow entry of the page still stands. A view whose number stands for another one from now on is forgotten with
    * {@link Tlb.dropView} first.
    *
    * @param from - the current view, 0 to {@link EXECUTE_VIEWS} − 1
@@ -404,18 +453,22 @@ export class Tlb {
   exchangeView(from: number, to: number): void {
     const old = this.#views.view(from)
     old.length = this.#parkExecute(old.words)
-    old.changes = this.changes
-    const { words, length, changes } = this.#views.view(to)
+    const { words, length } = this.#views.view(to)
     this.#views.view(to).length = 0
-    if (changes !== this.changes) return
+    const u32 = this.#u32
     for (let at = 0; at < length; at += PARKED_WORDS) {
       const entry = words[at]!
+      const word = entry >>> 2
+      const isSame = u32[word] === words[at + 1] && u32[word + 1] === words[at + 2] && u32[word + 2] === words[at + 3]
+      if (!isSame || (u32[word + 3]! & L.FLAG_SLOW) === 0) continue
       this.#views.note(entry)
-      this.#write(entry, words[at + 1]!, words[at + 2]!, words[at + 3]!, words[at + 4]! & L.FLAG_PAGE)
+      u32[word] = u32[word]! - PAGE_BYTES
+      u32[word + 2] = words[at + 4]!
+      u32[word + 3]! &= ~L.FLAG_SLOW
     }
   }
 
-  /** Drops all execute entries of the current view, and copies them. @returns words in use; 0 if there are too many */
+  /** Makes all execute entries of the current view slow, and copies them. @returns words in use; 0 if there are too many */
   #parkExecute(words: Uint32Array): number {
     const { current, count } = this.#views
     if (count < 0) {
@@ -427,12 +480,12 @@ export class Tlb {
     for (let i = 0; i < count; i++) {
       const entry = current[i]!
       const word = entry >>> 2
-      const flags = u32[word + 3]!
-      if ((flags & L.FLAG_VALID) === 0) continue
+      if ((u32[word + 3]! & (L.FLAG_VALID | L.FLAG_SLOW)) !== L.FLAG_VALID) continue
+      words[length + 4] = u32[word + 2]!
+      L.makeSlow(u32, word, u32, true)
       words[length] = entry
-      for (let k = 0; k < PARKED_WORDS - 1; k++) words[length + 1 + k] = u32[word + k]!
+      for (let k = 0; k < 3; k++) words[length + 1 + k] = u32[word + k]!
       length += PARKED_WORDS
-      this.#invalidate(entry)
     }
     this.#views.forgetCurrent()
     this.#parked.flushExecute()
@@ -444,51 +497,54 @@ export class Tlb {
     this.#views.view(view).length = 0
   }
 
-  #dropExecute({ entries, count }: TlbJournal): void {
-    for (let i = 0; i < count; i++) {
-      const entry = entries[i]!
-      if (this.#tableOf(entry) === L.TLB_EXECUTE) this.#invalidate(entry)
-    }
-  }
-
   /**
-   * The contents of a frame are in another one, which may be written; nobody writes the old one. Read entries get the new
-   * frame's address, in all address spaces, as if they had always had it: a dropped one would have the guest's tables walked
-   * again, which a guest sees by accessed bits. Neither frame has write entries, or decoded code.
+   * The contents of a frame are in another one, which may be written; nobody writes the old one. Entries get the new frame's
+   * address, in all address spaces, as if they had always had it: a dropped one would have the guest's tables walked
+   * again, which a guest sees by accessed bits. Neither frame has write entries. Execute entries are made slow.
    *
    * @param from - machine address of the old frame
    * @param to - machine address of the new frame
+   * @param hasSlots - whether there are slot tables of the old frame
    */
-  moveFrame(from: number, to: number): void {
+  moveFrame(from: number, to: number, hasSlots: boolean): void {
     const u32 = this.#u32
-    u32[this.#changes]!++
     for (const { entries, count } of [this.#globals, this.#locals]) {
       for (let i = 0; i < count; i++) {
-        const target = (entries[i]! >>> 2) + 2
+        const entry = entries[i]!
+        if (hasSlots) this.#leaveSlots(u32, entry >>> 2, entry, from)
+        const target = (entry >>> 2) + 2
         if (u32[target] === from) u32[target] = to
       }
     }
-    for (const { words, length } of this.#parked.spaces)
-      for (let at = 3; at < length; at += PARKED_WORDS) if (words[at] === from) words[at] = to
+    for (const { words, length } of this.#parked.spaces) {
+      for (let at = 0; at < length; at += PARKED_WORDS) {
+        if (hasSlots) this.#leaveSlots(words, at + 1, words[at]!, from)
+        if (words[at + 3] === from) words[at + 3] = to
+      }
+    }
+  }
+
+  /** Makes an execute entry of a frame slow. @param words - with the entry's words, at `at` */
+  #leaveSlots(words: Uint32Array, at: number, entry: number, frameMa: number): void {
+    if (this.#tableOf(entry) !== L.TLB_EXECUTE || (words[at + 3]! & L.FLAG_VALID) === 0) return
+    if (L.frameOfSlots(this.#u32, words[at + 2]!) === frameMa) L.makeSlow(words, at, this.#u32, true)
   }
 
   /**
-   * Drops all write entries of a frame, in all address spaces: its writes must be seen from now on.
+   * Makes all write entries of a frame slow, in all address spaces: its writes must be seen from now on.
    *
    * @param frameMa - machine address of the frame
    */
   dropWritable(frameMa: number): void {
-    this.writableDrops++
     this.#writable.drop(frameMa)
   }
 
   /**
-   * Drops all write entries of many frames, in one pass over all entries.
+   * Makes all write entries of many frames slow, in one pass over all entries: the host is asked before their next writes.
    *
    * @param frames - numbers of machine frames, of which the first `count` are used
    */
   dropWritableFrames(frames: Uint32Array, count: number): void {
-    this.writableDrops++
-    this.#writable.dropFrames(frames, count)
+    this.#writable.logFrames(frames, count)
   }
 }

@@ -12,7 +12,7 @@ const [TLB_USER, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_MISS] = [0, 1, 2, MODE
 
 const ofPage = (global: boolean, pageBytes: number, key = 0): TlbPage => ({ global, pageBytes, key })
 
-const memory = MachineMemory.create({ bytes: 4 << 20 })
+const memory = MachineMemory.create({ bytes: 16 << 20 })
 const at = memory.allocate(tlbBytes(MODES), 0x1000, 'TLB')
 
 /** A TLB in fresh memory. */
@@ -335,6 +335,21 @@ describe('the TLB', () => {
     expect([1, 2, 3, 4].map(write)).toEqual([0x10_1000, -1, -1, 0x10_4000])
   })
 
+  test('a page whose writes are seen is found for stores, unless the host is to be asked', () => {
+    const tlb = emptyTlb()
+    const seen = (lo: number, hi = -1): number => tlb.findSeen(tlb.setAddress(TLB_USER), lo | 0, hi)
+    memory.codeBits[0x9] = 1
+    tlb.fill(TLB_USER, TLB_WRITE, 0xffff_9000, 0xffff_ffff, 0x9000, ofPage(false, 0x1000))
+    expect([seen(0xffff_9123), seen(0xffff_a123), seen(0xf3ff_9123), seen(0xffff_9123, 0)]).toEqual([0x9000, 0, 0, 0])
+    expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0xffff_9000, 0xffff_ffff)).toBe(-1)
+    memory.codeBits[0x9] = 0
+    expect(seen(0xffff_9123)).toBe(0)
+    memory.codeBits[0x9] = 1
+    tlb.dropWritableFrames(Uint32Array.of(9), 1)
+    expect(seen(0xffff_9123)).toBe(0)
+    memory.codeBits[0x9] = 0
+  })
+
   test('moved code pages leave the execute tables only', () => {
     const tlb = emptyTlb()
     for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, ofPage(true, 0x1000))
@@ -425,7 +440,7 @@ describe('the TLB', () => {
             }
           } else if (a.kind === 'move') {
             tlb.dropWritable(a.host << 12)
-            tlb.moveFrame(a.host << 12, 0x100_0000)
+            tlb.moveFrame(a.host << 12, 0x100_0000, false)
             for (const e of model.values()) if (e.host === a.host << 12) e.host = 0x100_0000
           } else {
             const hosts = [a.host, (a.host + 7) % 200, (a.host * 3) % 200].slice(0, 1 + (a.host & 3))
@@ -457,7 +472,7 @@ describe('the TLB', () => {
     const tlb = emptyTlb()
     for (const lo of [0x1000, 0x2000]) tlb.fill(TLB_USER, TLB_READ, lo, 0, 0x9000, ofPage(lo === 0x2000, 0x1000))
     tlb.exchange(0, 1)
-    tlb.moveFrame(0x9000, 0xa000)
+    tlb.moveFrame(0x9000, 0xa000, false)
     tlb.exchange(1, 0)
     expect([0x1000, 0x2000].map((lo) => lookUp(tlb, TLB_USER, TLB_READ, lo, 0))).toEqual([0xa000, 0xa000])
   })

@@ -184,8 +184,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     this.p2m.onChange((gfn, count, lost, kept, from) => {
       // A frame that may be written now is not in a TLB for writes yet.
       if (lost !== 0 || !kept) {
-        // Code that was decoded in a frame is not that of its copy.
-        const moved = this.memory.codeBits[from] === 0 ? from * PAGE_BYTES : undefined
+        const moved = from >= 0 ? from * PAGE_BYTES : undefined
         for (const vcpu of vcpus) vcpu.mapChanged(moved, this.p2m.translate(gfn * PAGE_BYTES))
       }
       if (this.secondLevel.changed(gfn, count)) this.wake()

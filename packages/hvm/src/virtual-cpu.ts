@@ -69,7 +69,7 @@ export interface VirtualCpu {
   /**
    * Drops cached translations after a change of the guest's map.
    *
-   * @param from - machine address of a frame without code whose contents alone are elsewhere now: translations go there
+   * @param from - machine address of a frame whose contents alone are elsewhere now: translations go there
    * @param to - machine address of that frame, which may be written
    */
   mapChanged(from?: number, to?: number): void

@@ -234,7 +234,7 @@ export class CpuCore implements Cpu {
    */
   mapChanged(from: number | undefined, to: number): void {
     if (from === undefined) this.pointsChanged()
-    else this.tlb.moveFrame(from, to)
+    else this.tlb.moveFrame(from, to, this.#engine.codeCache.frameMoved(from >>> 12, this.u32[S.S_SLOTS >>> 2]!))
     const gpa = this.#monitor.address
     if (gpa >= 0) this.#monitor.moved(this.host.peekAddress?.(gpa) ?? -1)
   }

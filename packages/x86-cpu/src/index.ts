@@ -66,6 +66,7 @@ export {
   EFER_SCE,
 } from './state/architecture.ts'
 export {
+  ACCESS_RESIDENT,
   KEY_USER,
   type AccessRecord,
   type CpuHost,

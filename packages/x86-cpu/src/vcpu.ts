@@ -211,7 +211,7 @@ export class Vcpu {
    * The host's map of guest-physical addresses has changed: drops all translations. The next instruction is looked up and
    * finds the new map, also where a device makes the change while it answers an access.
    *
-   * @param from - machine address of a frame without code whose contents alone are elsewhere now: translations go there
+   * @param from - machine address of a frame whose contents alone are elsewhere now: translations go there
    * @param to - machine address of that frame, which may be written
    */
   mapChanged(from?: number, to = 0): void {

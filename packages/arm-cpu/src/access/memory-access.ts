@@ -200,7 +200,7 @@ export class MemoryAccess {
     return STATUS_DONE
   }
 
-  /** Has the TLB know the page of an access, unless it is written and holds decoded code. Accesses to Device memory are checked each time. */
+  /** Has the TLB know the page of an access. Accesses to Device memory are checked each time. */
   #fill(lo: number, hi: number, flags: number, write: boolean): void {
     const { cacheable, device, writable, ma } = this.#first
     if (!cacheable || device || this.#isPageWatched(lo, hi)) return
@@ -208,9 +208,7 @@ export class MemoryAccess {
     if (set === this.#tlb.missSet) return
     const page = (ma & ~(PAGE_BYTES - 1)) >>> 0
     if (!write) this.#tlb.fill(set, TLB_READ, lo, hi, page, this.#first)
-    else if (writable && this.#tlb.mayWrite(page)) {
-      this.#tlb.fill(set, TLB_WRITE, lo, hi, page, this.#first)
-    }
+    else if (writable) this.#tlb.fill(set, TLB_WRITE, lo, hi, page, this.#first)
   }
 
   #isWatched(lo: number, hi: number, flags: number, write: boolean): boolean {

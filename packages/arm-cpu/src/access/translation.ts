@@ -1,5 +1,5 @@
 import { isWideThumb } from '@retrap/arm-decoder'
-import { STATUS_DONE, STATUS_FAULT, type Tlb } from '@retrap/engine'
+import { STATUS_DONE, STATUS_FAULT, TLB_READ, TLB_WRITE, type Tlb } from '@retrap/engine'
 import { PAGE_BYTES, PAGE_SHIFT, type MachineMemory, type Neighbour } from '@retrap/memory'
 import * as A from '../state/access-rights.ts'
 import { type Rights } from '../state/access-rights.ts'
@@ -289,6 +289,12 @@ export class Translation {
 
   /** Translates the address of a data access. @param flags - `ACCESS_*` @param kind - `TRANSLATE_READ` or `TRANSLATE_WRITE` */
   data(lo: number, hi: number, flags: number, kind: number, into: ArmTranslation): boolean {
+    const table = kind === TRANSLATE_WRITE ? TLB_WRITE : TLB_READ
+    const isResident = (flags & A.ACCESS_CACHE) === 0 && this.#tlb.find(this.dataSet(flags), table, lo, hi, into)
+    if (isResident && (table === TLB_READ || into.writable)) {
+      into.device = false
+      return true
+    }
     const { data, unprivileged } = this.#rights
     // PSTATE.PAN is not about cache maintenance.
     const own = (flags & A.ACCESS_CACHE) === 0 ? data : data & ~TRANSLATE_PAN

@@ -20,7 +20,7 @@ import type { PagingCpu } from '@retrap/paging'
 import type { MachineMemory } from '@retrap/memory'
 import { type P2m, P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
 import { STATUS_RESTART, STATUS_DONE, STATUS_FAULT, STATUS_RETRY, LoggedTables, type AccessLog } from '@retrap/replay'
-import { KEY_USER } from '@retrap/x86-cpu'
+import { ACCESS_RESIDENT, KEY_USER } from '@retrap/x86-cpu'
 import type { CpuRegisters, Translation } from '@retrap/x86-cpu'
 import type { GuestMemory } from '../memory/guest-memory.ts'
 import { GuestTables, linearPieces } from '../memory/guest-tables.ts'
@@ -153,21 +153,30 @@ export class GuestTranslation {
 
   /** @internal As `CpuHost.translate` of `@retrap/x86-cpu`. */
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
-    this.counts.walks++
     const result = this.#walk
+    const isResident = (access & ACCESS_RESIDENT) !== 0
+    if (!isResident) this.counts.walks++
     if (log !== null) log.beginWalk()
     // A fetched instruction has no pass yet.
     this.#tables.defersWatched = log === null && (access & ACCESS_FETCH) === 0
     // A logged pass reads every entry again, to record all of them.
     const status =
-      log === null
+      log === null && !isResident
         ? walk(this.#paging, this.#tables, lo, hi, access, result, this.cache)
-        : walk(this.#paging, this.#loggedTables, lo, hi, access, result)
+        : (isResident ? probe : walk)(
+            this.#paging,
+            log === null ? this.#tables : this.#loggedTables,
+            lo,
+            hi,
+            access,
+            result,
+          )
     this.#tables.defersWatched = false
     this.counts.tableReads += result.reads
+    into.ma = -1
     if (status === WALK_SECOND_LEVEL) return waiting(access, log)
     // Without paging nothing is read.
-    if (result.reads > 0)
+    if (result.reads > 0 && !isResident)
       this.watch?.({
         linear: (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0),
         access,
@@ -222,6 +231,7 @@ export class GuestTranslation {
         into.writable = write && secondLevel.resolvedWrite(gpa) >= 0
         return invalidations.flagged(this.#vcpu) ? this.#leaveSoon(access, log) : STATUS_DONE
       case STATUS_RETRY:
+        into.ma = -1
         return waiting(access, log)
       case STATUS_RESTART:
         into.ma = -1

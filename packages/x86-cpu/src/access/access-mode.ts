@@ -97,12 +97,12 @@ export class AccessMode {
   /** The set that translations of explicit accesses are kept in now, or -1. */
   get fillSet(): number {
     const set = this.#u32[S.S_ACCESS_SET >>> 2]!
-    return this.#u32[S.S_LOGGED >>> 2] === 1 || set === S.TLB_MISS ? -1 : set
+    return set === S.TLB_MISS ? -1 : set
   }
 
   /** The same for implicit supervisor accesses. */
   get implicitSet(): number {
-    return this.#u32[S.S_LOGGED >>> 2] === 1 ? -1 : implicitSet(this.#u32)
+    return implicitSet(this.#u32)
   }
 
   /** Derives everything anew after a change of CS, SS, control registers or RFLAGS; see `Cpu.modeChanged`. */

@@ -10,8 +10,12 @@ import * as S from '../state/state-layout.ts'
 import { CR0_AM, CR4_LA57, EFER_LMA } from '../state/architecture.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
 import { type LinearTranslation, newTranslation } from './translation.ts'
-import { PagesBesideCode } from './pages-beside-code.ts'
 import { VECTOR_AC, VECTOR_GP, VECTOR_SS } from '../state/vectors.ts'
+
+const STORES = host.SLOW_WRITE | host.SLOW_MODIFY
+/** Bits of an access that is plainly one of RAM: a store or the probe for one, or the load of an instruction that stores. */
+const PLAIN =
+  0xff | STORES | host.SLOW_STACK | host.SLOW_DIRECT | host.SLOW_PROBE | host.SLOW_LOCKED | (7 << host.SLOW_PARTS_SHIFT)
 
 /** The parts of one vCPU that {@link MemoryAccess} works with. */
 export interface MemoryAccessParts {
@@ -42,7 +46,6 @@ export class MemoryAccess {
   readonly #breakpoints: DataBreakpoints
   readonly #places: DebugPlaces
   readonly #u32: Uint32Array
-  readonly #beside: PagesBesideCode
   readonly #first = newTranslation()
   readonly #second = newTranslation()
   /**
@@ -96,7 +99,6 @@ export class MemoryAccess {
     this.#places = parts.places
     this.#u32 = parts.u32
     this.#counts = parts.counts
-    this.#beside = new PagesBesideCode(parts.tlb, parts.u32)
   }
 
   /** {@link access}, and what a locked instruction needs: see {@link host.SLOW_LOCKED}. */
@@ -122,7 +124,7 @@ export class MemoryAccess {
 
   /** Whether generated code finds an operand, to exchange it in one operation. */
   #isFound(lo: number, hi: number, size: number): boolean {
-    const set = this.#mode.fillSet
+    const set = this.#u32[S.S_LOGGED >>> 2] === 1 ? -1 : this.#mode.fillSet
     return size <= 8 && (lo & (size - 1)) === 0 && set >= 0 && this.#tlb.lookup(set, S.TLB_WRITE_OFFSET, lo, hi) >= 0
   }
 
@@ -130,7 +132,8 @@ export class MemoryAccess {
   systemAccess(lo: number, hi: number, flags: number): number {
     const size = flags & 0xff
     const set = (flags & host.SLOW_IMPLICIT) === 0 ? this.#mode.fillSet : this.#mode.implicitSet
-    if (set < 0 || this.#breakpoints.enabled || (lo & (PAGE_BYTES - 1)) + size > PAGE_BYTES)
+    const isLogged = this.#u32[S.S_LOGGED >>> 2] === 1
+    if (set < 0 || isLogged || this.#breakpoints.enabled || (lo & (PAGE_BYTES - 1)) + size > PAGE_BYTES)
       return this.#missed(lo, hi, flags)
     const write = (flags & host.SLOW_WRITE) !== 0
     const page = this.#tlb.lookup(
@@ -147,9 +150,19 @@ export class MemoryAccess {
     return S.STATUS_DONE
   }
 
-  /** See {@link PagesBesideCode.find}. A watched store is told apart by a logged pass. */
+  /**
+   * Finds where an access goes that stores to a page with decoded code, or will: DOS programs and boot sectors have stack, data and
+   * code in one page. A watched store is told apart by a logged pass.
+   *
+   * @param lo - and `hi`: signed, as they come from WebAssembly
+   * @returns a machine address; 0 for any other access
+   */
   #findBeside(lo: number, hi: number, flags: number): number {
-    return this.stores === null ? this.#beside.find(lo, hi, flags) : 0
+    const offset = lo & (PAGE_BYTES - 1)
+    if ((flags & ~PLAIN) !== 0 || (flags & STORES) === 0 || offset + (flags & 0xff) > PAGE_BYTES) return 0
+    // The TLB set that generated code uses stands for the mode, and for a logged pass.
+    const page = this.stores === null ? this.#tlb.findSeen(this.#u32[S.S_TLB >>> 2]!, lo, hi) : 0
+    return page === 0 ? 0 : page + offset
   }
 
   #missed(lo: number, hi: number, flags: number): number {
@@ -184,9 +197,11 @@ export class MemoryAccess {
         return S.STATUS_RESTART
     }
     const access = this.#translation.rights(flags)
+    const set = (flags & host.SLOW_IMPLICIT) === 0 ? this.#mode.fillSet : this.#mode.implicitSet
     const head = PAGE_BYTES - (lo & (PAGE_BYTES - 1))
     // An access that crosses a page: both are translated before either is touched.
-    let status = this.#translation.translate(lo, hi, access, this.#first)
+    let status = this.#translation.translate(lo, hi, access, this.#first, set)
+    if (status === S.STATUS_RESTART && size <= head && this.#first.ma >= 0) this.#fill(set, lo, hi, access, flags)
     if (status !== S.STATUS_DONE) return status
     if (size > head) {
       const next = (lo + head) | 0
@@ -194,7 +209,7 @@ export class MemoryAccess {
       const wide =
         u32[S.S_MODE >>> 2] === S.MODE_64 ||
         ((flags & host.SLOW_IMPLICIT) !== 0 && (u32[S.S_EFER >>> 2]! & EFER_LMA) !== 0)
-      status = this.#translation.translate(next >>> 0, next === 0 && wide ? hi + 1 : hi, access, this.#second)
+      status = this.#translation.translate(next >>> 0, next === 0 && wide ? hi + 1 : hi, access, this.#second, set)
       if (status !== S.STATUS_DONE) return status
       // A device in either half: nothing may have been stored by the time the logged pass starts.
       const write = (flags & host.SLOW_WRITE) !== 0
@@ -214,7 +229,7 @@ export class MemoryAccess {
       status = this.#perform(this.#first, 0, size, flags)
       // The device may have changed the map: the translation is of before.
       if ((status === S.STATUS_DONE || status === S.STATUS_RETRY) && changes === this.#tlb.changes)
-        this.#fill(lo, hi, access, flags)
+        this.#fill(set, lo, hi, access, flags)
     }
     if (
       status === S.STATUS_DONE &&
@@ -228,7 +243,10 @@ export class MemoryAccess {
 
   /** Translates one byte as a load of it would; with STATUS_DONE, `locatedGpa` and `locatedMa` say where it is. */
   locate(lo: number, hi: number): number {
-    return this.access(lo, hi, 1 | host.SLOW_PROBE)
+    const flags = 1 | host.SLOW_PROBE
+    const status = this.access(lo, hi, flags)
+    const isWalked = status !== S.STATUS_DONE || this.#first.gpa >= 0
+    return isWalked ? status : this.#translation.translate(lo, hi, this.#translation.rights(flags), this.#first, -1)
   }
 
   /** Guest-physical address that {@link MemoryAccess.locate} has found. */
@@ -277,21 +295,20 @@ export class MemoryAccess {
   }
 
   /** Puts what was found into the TLB, where it may be kept. */
-  #fill(lo: number, hi: number, access: number, flags: number): void {
+  #fill(set: number, lo: number, hi: number, access: number, flags: number): void {
     const t = this.#first
-    if (!t.cacheable) return
-    const set = (flags & host.SLOW_IMPLICIT) === 0 ? this.#mode.fillSet : this.#mode.implicitSet
+    const isLogged = this.#u32[S.S_LOGGED >>> 2] === 1
+    // A further pass has walked tables as the first one has found them.
+    if (!t.cacheable || (isLogged && this.#translation.isRepeated)) return
     if (t.ma < 0) {
-      if (set < 0 || (flags & host.SLOW_IMPLICIT) !== 0) return
+      if (set < 0 || isLogged || (flags & host.SLOW_IMPLICIT) !== 0) return
       this.#device.remember(lo, hi, flags, t.gpa)
       return
     }
     if (set < 0 || (this.#breakpoints.enabled && this.#breakpoints.watches(lo, hi))) return
     const page = t.ma & ~0xfff
     if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, S.TLB_READ, lo, hi, page >>> 0, t)
-    else if (!t.writable) return
-    else if (this.#tlb.mayWrite(page)) this.#tlb.fill(set, S.TLB_WRITE_OFFSET, lo, hi, page >>> 0, t)
-    else if ((flags & host.SLOW_IMPLICIT) === 0 && !this.#breakpoints.enabled) this.#beside.remember(lo, hi, page)
+    else if (t.writable) this.#tlb.fill(set, S.TLB_WRITE_OFFSET, lo, hi, page >>> 0, t)
   }
 }
 

@@ -77,10 +77,10 @@ export class RepeatedAccess {
     const rights = user | (ac ? ACCESS_AC : 0)
     let status: number
     if (port === REPEAT_MOVE) {
-      status = this.#translation.translate(otherLo, otherHi, ACCESS_READ | rights, this.#second)
+      status = this.#translation.translate(otherLo, otherHi, ACCESS_READ | rights, this.#second, -1)
       if (status !== S.STATUS_DONE) return -status
     }
-    status = this.#translation.translate(lo, hi, (write ? ACCESS_WRITE : ACCESS_READ) | rights, this.#first)
+    status = this.#translation.translate(lo, hi, (write ? ACCESS_WRITE : ACCESS_READ) | rights, this.#first, -1)
     if (status !== S.STATUS_DONE) return -status
     if (!recorded && port === REPEAT_MOVE && this.#first.ma < 0 && this.#second.ma < 0)
       return this.#between(size, count, down)

@@ -1,8 +1,15 @@
-import type { Tlb } from '@retrap/engine'
+import { TLB_READ, TLB_WRITE, type Tlb } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_AC, ACCESS_IMPLICIT, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
 import type { AccessLog } from '@retrap/replay'
-import { SLOW_IMPLICIT, SLOW_MODIFY, SLOW_WRITE, type CpuHost, type Translation } from '../state/host.ts'
+import {
+  ACCESS_RESIDENT,
+  SLOW_IMPLICIT,
+  SLOW_MODIFY,
+  SLOW_WRITE,
+  type CpuHost,
+  type Translation,
+} from '../state/host.ts'
 import * as S from '../state/state-layout.ts'
 import { VECTOR_PF } from '../state/vectors.ts'
 
@@ -35,6 +42,11 @@ export class LinearTranslation {
     this.#u32 = u32
   }
 
+  /** Whether a logged pass is not the first of its instruction. */
+  get isRepeated(): boolean {
+    return this.#log.pass > 1
+  }
+
   /** Returns the `ACCESS_*` of an access, from its `SLOW_*` and the state. */
   rights(flags: number): number {
     const u32 = this.#u32
@@ -45,10 +57,23 @@ export class LinearTranslation {
     return access
   }
 
-  /** Translates one byte's address. @returns a status; STATUS_FAULT with the page fault raised */
-  translate(lo: number, hi: number, access: number, into: Translation): number {
+  /**
+   * Translates one byte's address.
+   *
+   * @param set - TLB set whose entries spare the walk: `into.gpa` is −1 then; −1: walks in any case. Where the guest-physical address
+   *   is asked for, in a logged pass and for a log of writes, a walk changes nothing if there is an entry
+   * @returns a status; STATUS_FAULT with the page fault raised
+   */
+  translate(lo: number, hi: number, access: number, into: Translation, set: number): number {
     const logged = this.#u32[S.S_LOGGED >>> 2] === 1
-    const status = this.#host.translate(lo, hi, access, into, logged ? this.#log : null)
+    const table = (access & ACCESS_WRITE) === 0 ? TLB_READ : TLB_WRITE
+    const isResident = set >= 0 && this.#tlb.find(set, table, lo, hi, into)
+    if (isResident && !logged && (table === TLB_READ || into.writable)) {
+      into.gpa = -1
+      return S.STATUS_DONE
+    }
+    const wanted = isResident ? access | ACCESS_RESIDENT : access
+    const status = this.#host.translate(lo, hi, wanted, into, logged ? this.#log : null)
     if (status !== S.STATUS_FAULT) return status
     // A page fault drops what the TLB has of the page (SDM vol. 3A, "Operations that Invalidate TLBs …").
     this.#tlb.invalidatePage(lo, hi)

@@ -3,6 +3,12 @@ import type { AccessLog } from '@retrap/replay'
 /** In {@link Translation.key}: PKRU has the rights of the key, otherwise IA32_PKRS. */
 export const KEY_USER = 16
 
+/**
+ * Beside the `ACCESS_*` of `@retrap/paging`: the TLB has an entry of the page, and the host alone is asked, for what is behind it. A and
+ * D bits were set when the entry was made, and the guest may have cleared them since.
+ */
+export const ACCESS_RESIDENT = 0x10_0000
+
 /** The mapping of a linear page: filled in by {@link CpuHost.translate}. Caller-owned, numbers only. */
 export interface Translation {
   /** Guest-physical address of the byte. */
@@ -87,10 +93,11 @@ export interface CpuHost {
   /** The record of this processor's access. */
   readonly record: AccessRecord
   /**
-   * Guest page walk and second-level look-up for one byte; sets A and D bits. `access` as `ACCESS_*` of `@retrap/paging`. In a logged pass `log` records the reads of
-   * the walk and answers them again.
+   * Guest page walk and second-level look-up for one byte; sets A and D bits. `access` as `ACCESS_*` of `@retrap/paging`, and
+   * {@link ACCESS_RESIDENT}. In a logged pass `log` records the reads of the walk and answers them again.
    *
-   * @returns STATUS_DONE; STATUS_FAULT with `into.errorCode`; STATUS_RETRY
+   * @returns STATUS_DONE; STATUS_FAULT with `into.errorCode`; STATUS_RETRY; STATUS_RESTART, with a translation that is kept where
+   *   `into.ma` is not −1
    */
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number
   /**
