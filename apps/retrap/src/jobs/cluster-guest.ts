@@ -8,12 +8,12 @@ import {
   type GuestListener,
   type MachineStart,
   type PlacedMachine,
-  timeOf,
 } from '@retrap/cluster'
 import type { PcForkOptions } from '@retrap/machine'
 import type { MachineOptions } from '../machine/machine-contract.ts'
 import type { UnitCache } from '../machine/unit-cache/unit-cache.ts'
 import { createMachine } from './guest.ts'
+import { type GuestOriginals, plain } from './guest-originals.ts'
 import { disturbance } from './guest-faults.ts'
 import { type LinePort, SentPort } from './ports.ts'
 import type { ForkedMachine, GuestRecording, MadeGuest } from './recordings.ts'
@@ -38,6 +38,8 @@ export interface GuestParts extends MachineSettings, Pick<MachineStart, 'seed' |
   readonly disk: Disk | undefined
   /** Records the machine; undefined: the machine is not recorded. */
   readonly recording: GuestRecording | undefined
+  /** The machine is a clone of one of these; undefined: the machine is made. */
+  readonly originals: GuestOriginals | undefined
 }
 
 /** Ports that hear the lines of a guest, by name. */
@@ -79,21 +81,32 @@ export async function makeGuest<Lines extends GuestLines>(
   system: GuestSystem<Lines>,
   listener: GuestListener,
 ): Promise<ClusterGuest> {
-  const { disk, recording } = parts
+  const { disk, recording, originals } = parts
   if (disk?.isBlank === true) await system.fill(disk)
   const ends = new GuestEnds(system, listener)
-  const options: MachineOptions = {
-    ...(await system.options(ends, disk)),
-    codeCacheBytes: DECODED_BYTES,
-    jit: parts.isCompiled && { keep: parts.units, codeBytes: COMPILED_BYTES },
-    ...(parts.isForked && { forks: FORKS }),
+  const make = async (original?: Partial<MachineOptions>): Promise<MadeGuest> => {
+    const own = original === undefined ? { ends, disk } : { ends: new GuestEnds(system, NOBODY), disk: disk?.copy() }
+    const options: MachineOptions = {
+      ...(await system.options(own.ends, own.disk)),
+      codeCacheBytes: DECODED_BYTES,
+      jit: parts.isCompiled && { keep: parts.units, codeBytes: COMPILED_BYTES },
+      ...(parts.isForked && { forks: FORKS }),
+      ...original,
+    }
+    return recording?.record(options) ?? plain((await createMachine(options)) as unknown as ForkedMachine)
   }
-  const made = await (recording?.record(options) ??
-    createMachine(options).then((machine) => plain(machine as unknown as ForkedMachine)))
+  const devices = async (): Promise<PcForkOptions> => ({
+    ...(await system.devices(ends, disk)),
+    generation: { after: parts.seed },
+  })
+  const made = await (originals?.clone(make, devices) ?? make())
   const guest = guestOf(made, parts.machine, system, ends, disk)
   if (system.preparation !== '') ends.say(system.preparation)
   return guest
 }
+
+/** Hears a guest that is never run. */
+const NOBODY: GuestListener = { line: () => undefined, report: () => undefined, ended: () => undefined }
 
 /** @param before - the instructions that its original had retired */
 function guestOf<Lines extends GuestLines>(
@@ -120,7 +133,7 @@ function guestOf<Lines extends GuestLines>(
       const copy = given as Disk | undefined
       const others = ends.copy(heard)
       const clone = await machine.fork({ ...(await system.devices(others, copy)), generation: { after: 'same' } })
-      return guestOf(plain(clone), place, system, others, copy, retired())
+      return guestOf((made.copyOf ?? plain)(clone), place, system, others, copy, retired())
     },
     digest: () => Promise.resolve(`${retired()} instructions, RAM ${sumOf(machine, system.memoryBytes)}`),
     close: () => made.close(),
@@ -171,9 +184,6 @@ export class GuestEnds<Lines extends GuestLines> {
     return copy
   }
 }
-
-/** A machine that is not recorded. */
-const plain = (machine: ForkedMachine): MadeGuest => ({ machine, time: timeOf(machine), close: () => machine.close() })
 
 /** RAM is read in pieces of this size: none lies partly elsewhere. */
 const PIECE_BYTES = 1 << 16

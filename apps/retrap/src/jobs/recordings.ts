@@ -26,6 +26,8 @@ export interface ForkedMachine extends TimedMachine {
 export interface MadeGuest {
   readonly machine: ForkedMachine
   readonly time: MachineTime
+  /** Takes a clone of the machine; absent: nothing is known of its clones. */
+  readonly copyOf?: (clone: ForkedMachine) => MadeGuest
   /** Ends the machine. */
   close(): void
 }

@@ -16,12 +16,13 @@ import { CliError, attempt } from '../../errors.ts'
 import { REPORT_FOLDER, REPORT_PATH } from '../../guests/linux/exec-initramfs.ts'
 import { type GuestParts, type MachineSettings, makeGuest } from '../../jobs/cluster-guest.ts'
 import { ExecError } from '../../jobs/errors.ts'
+import { GuestOriginals } from '../../jobs/guest-originals.ts'
 import { openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
 import { openImageRoot, type ExecRoot } from '../../jobs/root.ts'
 import { type GuestFolder, guestMounts, guestShares, keepKind, pathOfKept } from '../../jobs/kept-machine.ts'
 import { LinuxSystem } from '../../jobs/linux-guest.ts'
 import { GuestFiles } from '../../jobs/lookup.ts'
-import { type ExecKind, keptKind } from '../../jobs/machine.ts'
+import { type ExecKind, keptKind, runBytes } from '../../jobs/machine.ts'
 import { type ModuleShare, openModules } from '../../jobs/module-share.ts'
 import { OwnSystem } from '../../jobs/own-guest.ts'
 import { readProgram } from '../../jobs/program.ts'
@@ -44,6 +45,8 @@ interface Prepared {
   readonly modules: ModuleShare
   readonly folders: readonly GuestFolder[]
   readonly files: GuestFiles
+  /** Guests that start later are clones of these. */
+  readonly originals: GuestOriginals
 }
 
 /** The environment that the SDKs of Antithesis look for, and programs that do without: these write to a file in the folder. */
@@ -99,10 +102,13 @@ export class LinuxHost implements GuestsHost {
       isForked: this.#settings.isForked && recording === undefined,
       units: this.#units,
       recording: recording === undefined ? undefined : this.#recordings?.of(recording),
+      originals: undefined,
     }
-    return machine.machine === undefined
-      ? makeGuest(parts, await this.#linux(parts), listener)
-      : makeGuest(parts, await this.#own(parts, machine.machine), listener)
+    if (machine.machine !== undefined) return makeGuest(parts, await this.#own(parts, machine.machine), listener)
+    const { originals } = await of(machine.name, this.#prepare(machine))
+    // The first guest of a machine has all of its memory for itself and its clones.
+    const isClone = parts.isForked && ns > 0
+    return makeGuest({ ...parts, ...(isClone && { originals }) }, await this.#linux(parts), listener)
   }
 
   async #linux(parts: GuestParts): Promise<LinuxSystem> {
@@ -157,6 +163,7 @@ export class LinuxHost implements GuestsHost {
     this.#units.close()
     await Promise.all(this.#opened.map((one) => one.close()))
     const all = await Promise.allSettled(this.#prepared.values())
+    for (const one of all) if (one.status === 'fulfilled') one.value.originals.close()
     await Promise.all(
       all.flatMap((one) =>
         one.status === 'rejected'
@@ -230,6 +237,7 @@ export class LinuxHost implements GuestsHost {
       modules,
       folders,
       files,
+      originals: new GuestOriginals(runBytes(kind)),
     }
   }
 }
