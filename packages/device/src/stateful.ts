@@ -40,15 +40,19 @@ export type PlainState = Readonly<{ [name: string]: unknown }>
 
 type Values = { [name: string]: unknown }
 
-const RULES = ['lasting', 'recent', 'flat', 'free', 'raw'] as const
-
 interface Field {
   readonly name: string
   readonly powerOn: unknown
   /** Null: the value is plain data, which the record holds itself. */
   readonly part: StatePart | null
-  readonly rules: { readonly [Rule in (typeof RULES)[number]]?: boolean | undefined }
+  /** The rules of {@link StateRules} that name the field. */
+  readonly isLasting: boolean
+  readonly isRecent: boolean
+  readonly isFlat: boolean
+  readonly isFree: boolean
 }
+
+const isIn = (names: readonly string[] | undefined, name: string): boolean => names?.includes(name) === true
 
 /**
  * A part of a machine whose state is one record: names of fields, in the order in which they are saved, with their values at
@@ -76,11 +80,19 @@ export abstract class Stateful implements StatePart {
     this.#record = record as Values
     this.#device = rules.device
     this.#settled = rules.settled
+    // A machine has hundreds of fields, and each fork makes them anew.
     this.#fields = (rules.only ?? (Object.keys(record) as (keyof T & string)[])).map((name): Field => {
       const value: unknown = record[name]
-      const [lasting, recent, flat, free, raw] = RULES.map((rule) => (rules[rule] as readonly string[])?.includes(name))
-      const part = raw === true ? wordsOf(value as Uint32Array, true) : partOf(value)
-      return { name, powerOn: part === null ? copyOf(value) : undefined, part, rules: { lasting, recent, flat, free } }
+      const part = isIn(rules.raw, name) ? wordsOf(value as Uint32Array, true) : partOf(value)
+      return {
+        name,
+        powerOn: part === null ? copyOf(value) : undefined,
+        part,
+        isLasting: isIn(rules.lasting, name),
+        isRecent: isIn(rules.recent, name),
+        isFlat: isIn(rules.flat, name),
+        isFree: isIn(rules.free, name),
+      }
     })
     return record
   }
@@ -93,9 +105,9 @@ export abstract class Stateful implements StatePart {
   /** Returns the state as plain data. */
   save(): PlainState {
     const state: Values = {}
-    for (const { name, part, rules } of this.#fields) {
+    for (const { name, part, isFlat } of this.#fields) {
       const saved = part === null ? copyOf(this.#record[name]) : part.save()
-      if (rules.flat === true) Object.assign(state, saved)
+      if (isFlat) Object.assign(state, saved)
       else if (saved !== undefined) state[name] = saved
     }
     return state
@@ -117,10 +129,10 @@ export abstract class Stateful implements StatePart {
         `${device}: ${what.startsWith(' is of') ? `saved state${what.slice(3)}` : `the saved state${what}`}`,
       )
     }
-    for (const { name, part, powerOn, rules } of this.#fields) {
-      const saved = rules.flat === true ? state : (state as Values)[name]
+    for (const { name, part, powerOn, isFlat, isRecent } of this.#fields) {
+      const saved = isFlat ? state : (state as Values)[name]
       if (part === null) this.#record[name] = copyOf(saved === undefined ? powerOn : saved)
-      else if (saved === undefined && rules.recent === true) part.reset?.()
+      else if (saved === undefined && isRecent) part.reset?.()
       else part.restore(saved as never)
     }
     this.#settled?.()
@@ -128,8 +140,8 @@ export abstract class Stateful implements StatePart {
 
   /** Returns to the power-on state. */
   reset(): void {
-    for (const { name, part, powerOn, rules } of this.#fields) {
-      if (rules.lasting === true) continue
+    for (const { name, part, powerOn, isLasting } of this.#fields) {
+      if (isLasting) continue
       if (part === null) this.#record[name] = copyOf(powerOn)
       else part.reset?.()
     }
@@ -143,13 +155,13 @@ export abstract class Stateful implements StatePart {
     if (version !== undefined && found !== version)
       return ` is of version ${String(found)}: expected ${String(version)}`
     if (typeof state !== 'object' || state === null) return shapeFault('', state, {}, true)
-    for (const { name, part, powerOn, rules } of this.#fields) {
-      const saved = rules.flat === true ? state : (state as Values)[name]
-      if ((saved === undefined && rules.recent === true) || rules.free === true) continue
+    for (const { name, part, powerOn, isFlat, isRecent, isFree } of this.#fields) {
+      const saved = isFlat ? state : (state as Values)[name]
+      if ((saved === undefined && isRecent) || isFree) continue
       // A null field accepts only null.
       const exact = saved === null && powerOn !== undefined && powerOn !== null
       const fault = part === null ? shapeFault('', saved, powerOn ?? null, exact) : part.stateFault?.(saved)
-      if (fault !== undefined) return rules.flat === true ? fault : `.${name}${fault}`
+      if (fault !== undefined) return isFlat ? fault : `.${name}${fault}`
     }
     return undefined
   }

@@ -99,9 +99,17 @@ function collect(s: System, fields: Fields): Record<string, Hex> {
   return collected
 }
 
+/** Saved forms of processor models: each fork of a machine saves them, and compares them. */
+const savedModels = new WeakMap<object, SavedModel>()
+
 function modelOf(s: System): SavedModel {
-  const { name, vendor, features, physicalAddressBits } = s.cpu.processor.model
-  return { name, vendor, features: [...features].toSorted(), physicalAddressBits }
+  const { model } = s.cpu.processor
+  const known = savedModels.get(model)
+  if (known !== undefined) return known
+  const { name, vendor, features, physicalAddressBits } = model
+  const saved = { name, vendor, features: [...features].toSorted(), physicalAddressBits }
+  savedModels.set(model, saved)
+  return saved
 }
 
 /** @throws X86CpuError `ERR_STATE_MODEL` where the processor is of another model; `ERR_SAVED_STATE` */
@@ -110,6 +118,7 @@ function checkModel(s: System, saved: SavedModel): void {
     throw new X86CpuError('ERR_SAVED_STATE', `features of the saved model: ${String(saved.features)}, expected a list`)
   }
   const here = modelOf(s)
+  if (saved === here) return
   const only = (of: SavedModel, other: SavedModel): string[] =>
     of.features.filter((name) => !other.features.includes(name)).map((name) => name.toLowerCase())
   const differences: string[] = []

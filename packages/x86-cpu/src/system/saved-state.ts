@@ -156,7 +156,6 @@ export const FIRST_TABLE = 8
 
 /** The digits of each byte: all registers are written whenever a machine is forked. */
 const BYTE_DIGITS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
-const BYTES = new Map(BYTE_DIGITS.map((digits, byte) => [digits, byte]))
 
 /** Digits of bytes of the state, the first byte first. */
 export function bytesOf(s: RegisterBytes, offset: number, count: number): string {
@@ -168,9 +167,16 @@ export function bytesOf(s: RegisterBytes, offset: number, count: number): string
 /** Puts back the result of {@link bytesOf}. @throws X86CpuError `ERR_SAVED_STATE` */
 export function spreadBytes(s: RegisterBytes, offset: number, count: number, text: string = ''): void {
   for (let i = 0; i < count; i++) {
-    const byte = BYTES.get(text.slice(2 * i, 2 * i + 2))
-    if (byte === undefined || text.length !== 2 * count)
+    const [high, low] = [digitAt(text, 2 * i), digitAt(text, 2 * i + 1)]
+    if (high < 0 || low < 0 || text.length !== 2 * count)
       throw new X86CpuError('ERR_SAVED_STATE', `saved register of ${count} bytes: ${text}`)
-    s.u8[offset + i] = byte
+    s.u8[offset + i] = (high << 4) | low
   }
+}
+
+/** Returns the value of a lower-case hexadecimal digit; -1 if there is none. */
+function digitAt(text: string, at: number): number {
+  const code = text.charCodeAt(at)
+  if (code >= 0x30 && code <= 0x39) return code - 0x30
+  return code >= 0x61 && code <= 0x66 ? code - 0x57 : -1
 }

@@ -324,8 +324,8 @@ export class VirtioNet extends Stateful implements VirtioDevice {
     this.#showLink(this.#network.linkUp)
     // The link may differ: the network is another machine's now, or its cable was pulled meanwhile.
     if (this.config[STATUS] !== before) this.#host?.configChanged()
-    // Without buffers, nothing comes of another look.
-    if (!this.#isEmpty(RECEIVE)) this.#refilled()
+    // Without buffers, nothing comes of another look. A look at the ring of a forked machine copies its frame.
+    if (this.#r.starved !== undefined && !this.#isEmpty(RECEIVE)) this.#refilled()
   }
 
   /** Restores the filters. Chains that the card held are part of their queues. */
