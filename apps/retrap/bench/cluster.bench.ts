@@ -4,7 +4,7 @@
 // for `explore` the time that passes stands beside it. Usage: cluster.bench.ts [idle|busy|workers|fork|explore]
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { Cluster, type ClusterDescription, explore, readCluster } from '@retrap/cluster'
+import { Cluster, type ClusterDescription, exploreBranches, readCluster } from '@retrap/cluster'
 import type { HostParts } from '../src/commands/cluster/host.ts'
 import { hostOf, withLanes } from '../src/commands/cluster/workers.ts'
 
@@ -103,7 +103,7 @@ async function ofEtcd(wants: (name: string) => boolean): Promise<void> {
     let ended = 0
     // The first branch of a lane finds code that no machine has run before.
     let [begin, from] = [process.cpuUsage(), performance.now()]
-    await explore(description, SEED, lanes, {
+    await exploreBranches(description, SEED, lanes, {
       goesOn: () => ended < LANES + BRANCHES,
       onBranch(number, { failure, ns }) {
         if (failure !== undefined) throw new Error(`branch ${number}: ${failure}`)

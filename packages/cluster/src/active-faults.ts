@@ -1,6 +1,7 @@
 import type { Simulation } from './simulation.ts'
+import type { PlacedMachine } from './description.ts'
 import type { ClusterDisk } from './disk.ts'
-import type { Fault, GuestFault } from './faults.ts'
+import { describeFault, type Fault, FAULT_KINDS, type GuestFault } from './faults.ts'
 import type { ClusterGuest } from './host.ts'
 import type { Links, LinkTrouble } from './links.ts'
 
@@ -9,148 +10,202 @@ const OF_GUEST: readonly string[] = ['full', 'memory', 'drift'] satisfies GuestF
 /** The largest part of the time by which a clock can be fast: Linux takes no more. Source: Linux, kernel/time/ntp.c, `ntp_validate_timex`. */
 export const MOST_DRIFT = 0.1
 
-/** The part of a guest that its faults need. */
-type FaultyGuest = Pick<ClusterGuest, 'now' | 'turnClock' | 'disturb'>
-
 /**
  * A clock that may drift: the part of the time by which it is fast, and what it has gained until an instant of the machine's time. `offset` is
  * the cluster's time less the machine's when the clock was right: the difference grows while the machine stands still.
  */
 type DriftingClock = Record<'drift' | 'gained' | 'until' | 'offset', number>
 
-/** The faults of machines, and of their disks, that last at present: all but those that end a machine. */
-export class MachineFaults {
-  readonly #simulation: Simulation
-  readonly #guests: ReadonlyMap<number, FaultyGuest>
-  readonly #disks: ReadonlyMap<number, ClusterDisk>
-  readonly #all = new Set<{ readonly fault: Fault; readonly number: number }>()
+/** The parts of a cluster that faults are of. */
+export interface FaultyParts {
+  readonly machines: readonly PlacedMachine[]
+  readonly simulation: Simulation
+  readonly links: Links
+  readonly guests: ReadonlyMap<number, Pick<ClusterGuest, 'now' | 'turnClock' | 'disturb'>>
+  readonly disks: ReadonlyMap<number, ClusterDisk>
+  /** How often each machine was started. */
+  readonly starts: ReadonlyMap<number, number>
+  /** Ends a machine. */
+  readonly drop: (number: number) => void
+  /** Starts a machine again. */
+  readonly start: (machine: PlacedMachine) => Promise<void>
+  /** Tells of a fault. */
+  readonly tell: (text: string, machine?: PlacedMachine) => void
+}
+
+/** The faults that last at present: data, so that a cluster is forked while they last. Several of one link, machine or disk add up. */
+export class ActiveFaults {
+  readonly #parts: FaultyParts
+  /** In the order in which they began, with the starts that machines were in by then. */
+  readonly #lasting = new Map<Fault, ReadonlyMap<number, number>>()
+  /** The machines that faults keep off, and those faults. */
+  readonly #off = new Map<number, Set<Fault>>()
   readonly #clocks = new Map<number, DriftingClock>()
 
-  constructor(
-    simulation: Simulation,
-    guests: ReadonlyMap<number, FaultyGuest>,
-    disks: ReadonlyMap<number, ClusterDisk>,
-  ) {
-    this.#simulation = simulation
-    this.#guests = guests
-    this.#disks = disks
+  /** @param before - of the cluster that this one is a fork of */
+  constructor(parts: FaultyParts, before?: ActiveFaults) {
+    this.#parts = parts
+    if (before === undefined) return
+    this.#lasting = new Map(before.#lasting)
+    for (const [number, causes] of before.#off) this.#off.set(number, new Set(causes))
+    for (const [number, clock] of before.#clocks) this.#clocks.set(number, { ...clock })
   }
 
-  /** A fault of a machine begins. @returns ends it */
-  async begin(fault: Fault, number: number): Promise<() => Promise<void> | void> {
-    const { kind, amount = 0 } = fault
-    // The clock of a machine that hangs stands still from now on, and not since it had nothing to do.
-    await this.#simulation.bring(number)
-    if (kind === 'hang') {
-      this.#simulation.hang(number, fault.for)
-      return () => undefined
-    }
-    const guest = this.#guests.get(number)
-    if (kind === 'clock') {
-      guest?.turnClock(amount)
-      // A machine that was started again has the right time.
-      return () => (this.#guests.get(number) === guest ? guest?.turnClock(-amount) : undefined)
-    }
-    if (kind === 'stall') this.#disks.get(number)?.stall(fault.for)
-    const active = { fault, number }
-    this.#all.add(active)
-    this.#apply(kind, number)
-    return async () => {
-      await this.#simulation.bring(number)
-      this.#all.delete(active)
-      if (kind === 'stall') this.#disks.get(number)?.stall(0)
-      this.#apply(kind, number)
-    }
+  /** A fault begins. */
+  async begin(fault: Fault): Promise<void> {
+    const { tell, starts } = this.#parts
+    tell(describeFault(fault))
+    this.#lasting.set(fault, new Map(starts))
+    if (FAULT_KINDS[fault.kind].place === 'links') this.#applyToLinks()
+    // oxlint-disable-next-line no-await-in-loop -- in their order
+    else for (const machine of this.#machinesOf(fault)) await this.#beginOf(fault, machine)
+  }
+
+  /** A fault ends, if it lasts still. */
+  async end(fault: Fault): Promise<void> {
+    const starts = this.#lasting.get(fault)
+    if (starts === undefined) return
+    this.#lasting.delete(fault)
+    this.#parts.tell(`${fault.kind} is over`)
+    if (FAULT_KINDS[fault.kind].place === 'links') this.#applyToLinks()
+    // oxlint-disable-next-line no-await-in-loop -- in their order
+    else for (const machine of this.#machinesOf(fault)) await this.#endOf(fault, machine, starts.get(machine.number))
+  }
+
+  /** Ends all faults, and brings clocks right. */
+  async endAll(): Promise<void> {
+    // oxlint-disable no-await-in-loop -- in their order
+    for (const { number } of this.#parts.machines) await this.#parts.simulation.wake(number)
+    for (const fault of this.#lasting.keys()) await this.end(fault)
+    for (const number of this.#parts.guests.keys()) await this.#mendClock(number)
+    // oxlint-enable no-await-in-loop
   }
 
   /** A machine has started: its clock is right, and faults that last still are of it, too. */
   started(number: number): void {
-    const until = this.#guests.get(number)!.now()
-    this.#clocks.set(number, { drift: 0, gained: 0, until, offset: this.#simulation.offsetOf(number) })
-    const kinds = [...this.#all].filter((one) => one.number === number).map(({ fault }) => fault.kind)
-    for (const kind of new Set(kinds)) this.#apply(kind, number)
+    const { guests, simulation } = this.#parts
+    const until = guests.get(number)!.now()
+    this.#clocks.set(number, { drift: 0, gained: 0, until, offset: simulation.offsetOf(number) })
+    const kinds = this.#faultsOf(number).map(({ kind }) => kind)
+    for (const kind of new Set(kinds)) this.#applyTo(kind, number)
   }
 
-  /** Takes back what clocks have gained by drift, or lost while their machines stood still. No fault lasts. */
-  async mendClocks(): Promise<void> {
-    for (const [number, guest] of this.#guests) {
-      // oxlint-disable-next-line no-await-in-loop -- in their order
-      await this.#simulation.bring(number)
-      const clock = this.#gain(number, 0)
-      // The machine has ended on its way to this instant.
-      if (clock === undefined) continue
-      const offset = this.#simulation.offsetOf(number)
-      const lost = Math.round(offset - clock.offset - clock.gained)
-      Object.assign(clock, { offset, gained: 0 })
-      if (lost !== 0) guest.turnClock(lost)
+  #machinesOf(fault: Fault): readonly PlacedMachine[] {
+    return this.#parts.machines.filter(({ name }) => fault.machines?.includes(name))
+  }
+
+  #faultsOf(number: number): readonly Fault[] {
+    const { name } = this.#parts.machines[number]!
+    return [...this.#lasting.keys()].filter(
+      ({ kind, machines }) => FAULT_KINDS[kind].place !== 'links' && machines?.includes(name) === true,
+    )
+  }
+
+  async #beginOf(fault: Fault, machine: PlacedMachine): Promise<void> {
+    const { simulation, guests, disks, drop } = this.#parts
+    const { kind, amount = 0 } = fault
+    const { number } = machine
+    if (kind === 'crash' || kind === 'power') {
+      // A machine that has ended by itself stays off.
+      if (!guests.has(number) && !this.#off.has(number)) return
+      const causes = this.#off.get(number) ?? new Set()
+      this.#off.set(number, causes.add(fault))
+      if (causes.size === 1) drop(number)
+      // A disk whose machine is off has its cache still.
+      if (kind === 'power') await this.#losePower(machine)
+      return
     }
+    // The clock of a machine that hangs stands still from now on, and not since it had nothing to do.
+    await simulation.bring(number)
+    if (kind === 'hang') simulation.hang(number, fault.for)
+    else if (kind === 'clock') guests.get(number)?.turnClock(amount)
+    else {
+      if (kind === 'stall') disks.get(number)?.stall(fault.for)
+      this.#applyTo(kind, number)
+    }
+  }
+
+  /** @param start - the start that the machine was in when the fault began */
+  async #endOf(fault: Fault, machine: PlacedMachine, start: number | undefined): Promise<void> {
+    const { simulation, guests, disks, starts } = this.#parts
+    const { kind, amount = 0 } = fault
+    const { number } = machine
+    if (kind === 'hang') return
+    if (kind === 'crash' || kind === 'power') {
+      const causes = this.#off.get(number)
+      if (causes?.delete(fault) !== true || causes.size > 0) return
+      this.#off.delete(number)
+      await this.#parts.start(machine)
+    } else if (kind === 'clock') {
+      // A machine that was started again has the right time.
+      if (starts.get(number) === start) guests.get(number)?.turnClock(-amount)
+    } else {
+      await simulation.bring(number)
+      if (kind === 'stall') disks.get(number)?.stall(0)
+      this.#applyTo(kind, number)
+    }
+  }
+
+  /** The disk of a machine loses its power. */
+  async #losePower(machine: PlacedMachine): Promise<void> {
+    const loss = await this.#parts.disks.get(machine.number)?.losePower()
+    if (loss === undefined || loss.writes === 0) return
+    const { writes, lost, torn } = loss
+    this.#parts.tell(`of ${writes} writes that were not flushed, ${lost} are lost and ${torn} torn`, machine)
+  }
+
+  /** Takes back what a clock has gained by drift, or lost while its machine stood still. No fault lasts. */
+  async #mendClock(number: number): Promise<void> {
+    const { simulation, guests } = this.#parts
+    await simulation.bring(number)
+    const clock = this.#gain(number, 0)
+    // The machine has ended on its way to this instant.
+    if (clock === undefined) return
+    const offset = simulation.offsetOf(number)
+    const lost = Math.round(offset - clock.offset - clock.gained)
+    Object.assign(clock, { offset, gained: 0 })
+    if (lost !== 0) guests.get(number)!.turnClock(lost)
   }
 
   /** A clock is fast by this part of the time from now on. */
   #gain(number: number, drift: number): DriftingClock | undefined {
-    const [guest, clock] = [this.#guests.get(number), this.#clocks.get(number)]
+    const [guest, clock] = [this.#parts.guests.get(number), this.#clocks.get(number)]
     if (guest === undefined || clock === undefined) return undefined
     const until = guest.now()
     const gained = clock.gained + (until - clock.until) * clock.drift
     return Object.assign(clock, { drift, gained, until })
   }
 
-  #apply(kind: Fault['kind'], number: number): void {
+  /** Has a machine, or its disk, what the faults of a kind make of it. */
+  #applyTo(kind: Fault['kind'], number: number): void {
+    const { simulation, guests, disks } = this.#parts
     const amounts = (wanted: Fault['kind']): number[] =>
-      [...this.#all].flatMap(({ fault, number: of }) =>
-        of === number && fault.kind === wanted ? [fault.amount ?? 1] : [],
-      )
-    if (kind === 'slow-cpu') this.#simulation.slow(number, Math.min(1, ...amounts(kind)))
+      this.#faultsOf(number).flatMap((fault) => (fault.kind === wanted ? [fault.amount ?? 1] : []))
+    if (kind === 'slow-cpu') simulation.slow(number, Math.min(1, ...amounts(kind)))
     else if (OF_GUEST.includes(kind)) {
       const most = Math.max(0, ...amounts(kind))
       if (kind === 'drift') this.#gain(number, Math.min(most, MOST_DRIFT))
-      this.#guests.get(number)?.disturb(kind as GuestFault, most)
-    } else
-      this.#disks.get(number)?.trouble({
+      guests.get(number)?.disturb(kind as GuestFault, most)
+    } else if (FAULT_KINDS[kind].place === 'disk')
+      disks.get(number)?.trouble({
         eio: Math.max(0, ...amounts('eio')),
         flushNs: Math.max(0, ...amounts('slow-fsync')),
         losesFlushes: amounts('lost-fsync').length > 0,
       })
   }
-}
 
-/** The faults of links that last at present. Several of one link add up. */
-export class LinkFaults {
-  readonly #links: Links
-  readonly #names: readonly string[]
-  readonly #all = new Set<Fault>()
-
-  /** @param names - of the machines, in their order */
-  constructor(links: Links, names: readonly string[]) {
-    this.#links = links
-    this.#names = names
-  }
-
-  /** A fault begins. */
-  begin(fault: Fault): void {
-    this.#all.add(fault)
-    this.#apply()
-  }
-
-  /** A fault ends, if it lasts still. */
-  end(fault: Fault): void {
-    if (this.#all.delete(fault)) this.#apply()
-  }
-
-  #apply(): void {
-    for (const [from, one] of this.#names.entries())
-      for (const [to, other] of this.#names.entries()) {
-        const faults = [...this.#all].filter((fault) => concerns(fault, one, other))
-        this.#links.cut(
-          from,
-          to,
-          faults.some(({ kind }) => kind === 'partition'),
-        )
-        this.#links.trouble(from, to, troubleOf(faults))
+  #applyToLinks(): void {
+    const { machines, links } = this.#parts
+    const all = [...this.#lasting.keys()].filter(({ kind }) => FAULT_KINDS[kind].place === 'links')
+    for (const { name: one, number: from } of machines)
+      for (const { name: other, number: to } of machines) {
+        const faults = all.filter((fault) => concerns(fault, one, other))
+        const isCut = faults.some(({ kind }) => kind === 'partition')
+        links.cut(from, to, isCut)
+        links.trouble(from, to, troubleOf(faults))
       }
   }
 }
-
 function concerns({ kind, cut, machines }: Fault, from: string, to: string): boolean {
   if (kind === 'partition') return cut?.includes(`${from}>${to}`) === true
   return machines === undefined || machines.includes(from) || machines.includes(to)

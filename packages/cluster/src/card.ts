@@ -63,6 +63,7 @@ export class Card implements PacketBackend {
   copy(): Card {
     const copy = new Card()
     copy.#coming.push(...this.#coming)
+    copy.#sent = [...this.#sent]
     copy.#isFull = this.#isFull
     return copy
   }

@@ -1,11 +1,12 @@
 import type { ClusterDescription, PlacedMachine } from './description.ts'
 import { Simulation } from './simulation.ts'
 import { type ClusterDisk, Disk } from './disk.ts'
-import { Draws } from './draws.ts'
-import { LinkFaults, MachineFaults } from './active-faults.ts'
-import { describeFault, drawFaults, type Fault, FAULT_KINDS, timeText } from './faults.ts'
+import { drawBranch, faultsOf, seedOfBranch, seedOfStretch, type Stretch } from './draw-faults.ts'
+import { Draws, type Seed } from './draws.ts'
+import { ActiveFaults } from './active-faults.ts'
+import { type Fault, timeText } from './faults.ts'
 import type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from './host.ts'
-import { type Link, linkBetween, Links } from './links.ts'
+import { linkBetween, Links } from './links.ts'
 import type { ClusterEvent, ClusterResult } from './result.ts'
 import type { RunLog } from './run-log.ts'
 import { Properties, readReport } from './reports.ts'
@@ -14,6 +15,8 @@ import { Properties, readReport } from './reports.ts'
 export interface ClusterOptions {
   /** Called with each event, by instants. */
   readonly onEvent?: (event: ClusterEvent) => void
+  /** Called with code that programs of a machine execute: see `ClusterGuest.watchCode`. */
+  readonly onCode?: (page: string) => void
   /** Takes the run down; a fork's is not taken down. */
   readonly log?: RunLog
   /** Ends the run. */
@@ -26,6 +29,14 @@ export interface Branch {
   readonly number: number
   /** The faults that come; default those that are drawn. */
   readonly faults?: readonly Fault[] | undefined
+}
+
+/** A path of a cluster's run, from the instant at which all is ready. */
+export interface ClusterPath {
+  /** Its stretches, one after another. */
+  readonly path: readonly Stretch[]
+  /** All is mended at its end, and the check decides. */
+  readonly mended: boolean
 }
 
 /** The failure of a run that its signal has ended. */
@@ -42,20 +53,32 @@ interface Heard {
   readonly code?: number
 }
 
-const seedOf = (seed: number, branch: number): number =>
-  branch === 0 ? seed : new Draws(seed, `branch ${branch}`).bits()
+/** A scheduled event of the cluster's time. */
+type Due =
+  | { readonly ns: number; readonly kind: 'begin' | 'end'; readonly fault: Fault }
+  | { readonly ns: number; readonly kind: 'quiet'; readonly seconds: number }
 
-/** Draws the faults of a branch, by their instants. */
-export function drawBranch(
-  { faults, machines, workload }: ClusterDescription,
-  seed: number,
-  branch: number,
-): readonly Fault[] {
-  // A machine that drives the others is part of the test, and not of what is tested.
-  const tested = machines.filter(({ name }) => name !== workload?.on)
-  const names = (some: readonly PlacedMachine[]): string[] => some.map(({ name }) => name)
-  const withDisks = tested.filter(({ disk }) => disk !== undefined)
-  return drawFaults(faults, names(tested), seedOf(seed, branch), names(withDisks))
+/** The part of a run that it is in, and the instant at which that ends by itself. */
+interface Phase {
+  readonly name: 'ready' | 'faults' | 'healing' | 'drivers' | 'check' | 'over'
+  readonly until: number
+}
+
+/** A cluster at the end of a window, without its machines. */
+interface Instant {
+  readonly now: number
+  readonly links: Links
+  readonly disks: ReadonlyMap<number, ClusterDisk>
+  readonly faults: ActiveFaults
+  readonly properties: Properties
+  readonly starts: ReadonlyMap<number, number>
+  readonly codes: ReadonlyMap<string, number>
+  readonly lastLines: ReadonlyMap<string, string>
+  readonly heard: readonly Heard[]
+  readonly failure: string | undefined
+  readonly phase: Phase
+  readonly due: Iterable<Due>
+  readonly quietUntil: number
 }
 
 /**
@@ -64,7 +87,7 @@ export function drawBranch(
  */
 export class Cluster {
   readonly #description: ClusterDescription
-  readonly #seed: number
+  readonly #seed: Seed
   readonly #host: ClusterHost
   readonly #options: ClusterOptions
   readonly #simulation: Simulation
@@ -73,62 +96,75 @@ export class Cluster {
   /** The disks of machines that have one, whether these run or not. */
   readonly #disks = new Map<number, ClusterDisk>()
   /** How often each machine was started. */
-  readonly #starts = new Map<number, number>()
+  readonly #starts: Map<number, number>
   readonly #properties: Properties
-  readonly #ofLinks: LinkFaults
-  readonly #ofMachines: MachineFaults
+  readonly #faults: ActiveFaults
   /** Lines and ends of programs in this window. */
-  #heard: Heard[] = []
+  #heard: Heard[]
   /** Exit codes of programs of the workload. */
-  readonly #codes = new Map<string, number>()
+  readonly #codes: Map<string, number>
   /** The last line of each machine. */
   readonly #lastLines: Map<string, string>
   #failure: string | undefined
-  /** The faults that last at present, and how each is ended. */
-  readonly #lasting = new Map<Fault, () => Promise<void>>()
-  /** The machines that faults keep off, and those faults. */
-  readonly #off = new Map<number, Set<Fault>>()
+  #phase: Phase
+  readonly #due = new Set<Due>()
   /** No fault begins before. */
-  #quietUntil = 0
+  #quietUntil: number
   /** A program has reported that all is ready. */
   #isSetUp = false
 
   private constructor(
-    { description, seed, host }: { description: ClusterDescription; seed: number; host: ClusterHost },
+    { description, seed, host }: { description: ClusterDescription; seed: Seed; host: ClusterHost },
     options: ClusterOptions,
-    before?: Cluster,
+    before?: Instant,
   ) {
     const { machines } = description
     this.#description = description
     this.#seed = seed
     this.#host = host
     this.#options = options
-    const usual = (from: number, to: number): Link => linkBetween(description, from, to)
-    this.#links = before === undefined ? new Links(seed, machines.length, usual) : before.#links.copy(seed)
-    this.#properties = before === undefined ? new Properties() : before.#properties.copy()
-    this.#simulation = new Simulation(this.#links, machines.length)
-    if (before !== undefined) this.#simulation.now = before.#simulation.now
+    this.#links = before?.links ?? new Links(seed, machines.length, (from, to) => linkBetween(description, from, to))
+    this.#properties = before?.properties ?? new Properties()
+    const simulation = new Simulation(this.#links, machines.length)
+    this.#simulation = simulation
+    simulation.now = before?.now ?? 0
+    this.#starts = new Map(before?.starts)
+    this.#codes = new Map(before?.codes)
+    this.#lastLines = new Map(before?.lastLines)
+    this.#heard = [...(before?.heard ?? [])]
+    this.#failure = before?.failure
+    this.#phase = before?.phase ?? { name: 'ready', until: Infinity }
+    this.#quietUntil = before?.quietUntil ?? 0
     for (const machine of machines) {
       const { number, disk } = machine
       if (disk === undefined) continue
       const name = `disk ${number}`
       const made = (): ClusterDisk => host.makeDisk?.(machine, seed, name) ?? new Disk(disk.size, seed, name)
-      this.#disks.set(number, before === undefined ? made() : before.#disks.get(number)!.copy())
+      this.#disks.set(number, before?.disks.get(number) ?? made())
     }
-    this.#ofMachines = new MachineFaults(this.#simulation, this.#guests, this.#disks)
+    this.#faults = new ActiveFaults(
+      {
+        machines,
+        simulation,
+        links: this.#links,
+        guests: this.#guests,
+        disks: this.#disks,
+        starts: this.#starts,
+        drop: (number) => this.#drop(number),
+        start: (machine) => this.#start(machine),
+        tell: (text, machine) => this.#tell('fault', text, machine),
+      },
+      before?.faults,
+    )
+    for (const due of before?.due ?? []) this.#schedule(due)
     const { log } = options
-    this.#simulation.onFrame = log && ((from, ns, delivery) => log.frame(from, ns, delivery))
-    this.#simulation.onWake = log && ((number, ns, offset) => log.goesOn(number, ns, offset))
-    this.#lastLines = new Map(before === undefined ? [] : before.#lastLines)
-    this.#simulation.onWindow = () => this.#hear()
-    this.#simulation.onEnd = (number, reason) => {
+    simulation.onFrame = log && ((from, ns, delivery) => log.frame(from, ns, delivery))
+    simulation.onWake = log && ((number, ns, offset) => log.goesOn(number, ns, offset))
+    simulation.onWindow = () => this.#hear()
+    simulation.onEnd = (number, reason) => {
       this.#drop(number)
       this.#tell('machine', `ended: ${reason}`, machines[number])
     }
-    this.#ofLinks = new LinkFaults(
-      this.#links,
-      machines.map(({ name }) => name),
-    )
   }
 
   /**
@@ -138,7 +174,7 @@ export class Cluster {
    */
   static async start(
     description: ClusterDescription,
-    seed: number,
+    seed: Seed,
     host: ClusterHost,
     options: ClusterOptions = {},
   ): Promise<Cluster> {
@@ -151,11 +187,8 @@ export class Cluster {
         await cluster.#start(machine)
       }
       cluster.#tell('phase', 'all machines run')
-      const setup = description.workload?.setup
-      if (setup === 'setup-complete')
-        await cluster.#until(() => cluster.#isSetUp, 'no program has reported setup-complete')
-      else if (setup !== undefined) await cluster.#program('setup', setup)
-      cluster.#simulation.fork()
+      await cluster.#setUp()
+      cluster.#simulation.rest()
       return cluster
     } catch (error) {
       cluster.close()
@@ -163,25 +196,45 @@ export class Cluster {
     }
   }
 
-  /** Makes a cluster that goes on from this instant by itself: one that is ready, and has not gone on. */
+  /**
+   * Makes a cluster that goes on from this instant by itself. To be called at the end of {@link Cluster.start}, of {@link Cluster.goOn}
+   * or of {@link Cluster.stretch}: this one goes on as its fork does, too.
+   */
   async fork(options: ClusterOptions = {}): Promise<Cluster> {
     const [description, seed, host] = [this.#description, this.#seed, this.#host]
-    const fork = new Cluster({ description, seed, host }, options, this)
-    fork.#failure = this.#failure
-    this.#simulation.fork()
+    const fork = new Cluster({ description, seed, host }, options, this.#instant())
+    this.#simulation.rest()
     try {
       for (const [number, guest] of this.#guests) {
-        fork.#starts.set(number, this.#starts.get(number)!)
         // oxlint-disable-next-line no-await-in-loop -- one after another: the host has few processors
         const clone = await guest.fork(fork.#listener(description.machines[number]!), fork.#disks.get(number))
+        clone.watchCode?.(options.onCode)
         fork.#guests.set(number, clone)
-        fork.#simulation.add(number, clone, this.#simulation.offsetOf(number))
-        fork.#ofMachines.started(number)
+        fork.#simulation.addClone(number, clone, this.#simulation)
       }
       return fork
     } catch (error) {
       fork.close()
       throw error
+    }
+  }
+
+  /** All but the machines, for a fork. */
+  #instant(): Instant {
+    return {
+      now: this.now,
+      links: this.#links.copy(),
+      disks: new Map([...this.#disks].map(([number, disk]) => [number, disk.copy()])),
+      faults: this.#faults,
+      properties: this.#properties.copy(),
+      starts: this.#starts,
+      codes: this.#codes,
+      lastLines: this.#lastLines,
+      heard: this.#heard,
+      failure: this.#failure,
+      phase: this.#phase,
+      due: this.#due,
+      quietUntil: this.#quietUntil,
     }
   }
 
@@ -195,18 +248,69 @@ export class Cluster {
     return this.#failure
   }
 
-  /** Goes on to the end. */
-  async finish({ number, faults = this.draw(number) }: Branch = { number: 0 }): Promise<ClusterResult> {
-    const check = this.#description.workload?.check
-    this.#links.reseed(seedOf(this.#seed, number))
-    for (const disk of this.#disks.values()) disk.reseed(seedOf(this.#seed, number))
-    if (!this.#isOver) await this.#withFaults(faults)
-    if (!this.#isOver && check !== undefined) {
-      this.#tell('phase', 'check')
-      await this.#program('check', check)
+  /** The properties that programs have reported, by name. */
+  get properties(): ClusterResult['properties'] {
+    return this.#properties.all
+  }
+
+  /** Identifies the state without the machines' RAM: equal states have equal marks. */
+  async mark(): Promise<string> {
+    const all = [...this.#guests].map(async ([number, guest]) => `${number}: ${await guest.digest(true)}`)
+    return JSON.stringify([this.now, this.#failure, [...this.#due], await Promise.all(all)])
+  }
+
+  /** The machines that run, by their numbers. */
+  get guests(): ReadonlyMap<number, ClusterGuest> {
+    return this.#guests
+  }
+
+  /** Goes on to the end, of a branch or of a path, without a fork. */
+  async finish(branch: Branch | ClusterPath = { number: 0 }): Promise<ClusterResult> {
+    if ('path' in branch) return this.#follow(branch)
+    const { faults = this.draw(branch.number) } = branch
+    await this.begin({ ...branch, faults })
+    await this.goOn()
+    return this.#result(faults)
+  }
+
+  /** Has a branch begin: its drivers, and the time in which its faults come. */
+  async begin({ number, faults = this.draw(number) }: Branch): Promise<void> {
+    this.#reseed(seedOfBranch(this.#seed, number))
+    const { now } = this
+    if (await this.#beginFaults(now + this.#description.faults.for)) this.#scheduleFaults(faults, now)
+  }
+
+  /** Goes on until an instant, or to the end of what has begun, and rests: it may be forked there. */
+  async goOn(to: number = Infinity): Promise<void> {
+    while (!this.#isOver && this.#phase.name !== 'over' && this.now < to) {
+      const until = Math.min(this.#phase.until, to)
+      // oxlint-disable-next-line no-await-in-loop -- phase after phase
+      await this.#simulation.runTo(until, () => this.#isOver || this.#isDone)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      if (!this.#isOver) await this.#nextPhase()
     }
-    if (this.#options.signal?.aborted === true) this.#failure ??= STOPPED
-    return { failure: this.#failure, ns: this.#simulation.now, faults, properties: this.#properties.all }
+    if (to < Infinity) this.#simulation.rest()
+  }
+
+  /** Goes on for a stretch of the time in which faults come. */
+  async stretch(stretch: Stretch): Promise<void> {
+    if (this.#isOver) return
+    this.#reseed(seedOfStretch(this.#seed, stretch))
+    const { now } = this
+    if (this.#phase.name === 'ready' && !(await this.#beginFaults(Infinity))) return
+    this.#scheduleFaults(stretch.faults, now)
+    await this.goOn(now + stretch.for)
+  }
+
+  /** Ends all faults, lets the drivers end, and has the check decide. */
+  async mend(): Promise<ClusterResult> {
+    if (this.#phase.name === 'ready') await this.#beginFaults(Infinity)
+    if (!this.#isOver) {
+      await this.#quiet(Infinity)
+      this.#mended()
+      await this.goOn()
+    }
+    return this.#result([])
   }
 
   /** Ends all machines. */
@@ -225,34 +329,91 @@ export class Cluster {
     return this.#failure !== undefined || this.#options.signal?.aborted === true
   }
 
-  /** Runs drivers while faults come, mends all, and waits for the drivers. */
-  async #withFaults(wanted: readonly Fault[]): Promise<void> {
-    const { workload, faults } = this.#description
-    const simulation = this.#simulation
-    const begin = simulation.now
-    const drivers = (workload?.drivers ?? []).map((words, i) => ({ name: `driver ${i + 1}`, words }))
-    for (const { name, words } of drivers) await this.#begin(name, words)
-    this.#options.log?.faultsBegin(begin)
-    this.#tell('phase', 'faults begin')
-    for (const fault of wanted) simulation.schedule(begin + fault.at, () => this.#fault(fault))
-    await simulation.runTo(begin + faults.for, () => this.#isOver)
+  #result(faults: readonly Fault[]): ClusterResult {
+    if (this.#options.signal?.aborted === true) this.#failure ??= STOPPED
+    return { failure: this.#failure, ns: this.now, faults, properties: this.properties }
+  }
+
+  async #follow({ path, mended }: ClusterPath): Promise<ClusterResult> {
+    // oxlint-disable-next-line no-await-in-loop -- one after another
+    for (const stretch of path) await this.stretch(stretch)
+    return { ...(await (mended ? this.mend() : this.#result([]))), faults: faultsOf(path) }
+  }
+
+  #reseed(seed: Seed): void {
+    this.#links.reseed(seed)
+    for (const disk of this.#disks.values()) disk.reseed(seed)
+  }
+
+  get #drivers(): readonly { readonly name: string; readonly words: readonly string[] }[] {
+    return (this.#description.workload?.drivers ?? []).map((words, i) => ({ name: `driver ${i + 1}`, words }))
+  }
+
+  async #setUp(): Promise<void> {
+    const setup = this.#description.workload?.setup
+    if (setup === undefined || this.#isOver) return
+    const { limit } = this.#description
+    const isReport = setup === 'setup-complete'
+    if (!isReport) await this.#startProgram('setup', setup)
+    const isDone = (): boolean => (isReport ? this.#isSetUp : this.#codes.has('setup'))
+    await this.#simulation.runTo(limit, () => this.#isOver || isDone())
     if (this.#isOver) return
+    if (!isDone()) this.#late(isReport ? 'no program has reported setup-complete' : this.#unended('setup'))
+    this.#judge('setup')
+  }
+
+  /** Starts the drivers. @returns whether the time of faults has begun: nothing has failed */
+  async #beginFaults(until: number): Promise<boolean> {
+    if (this.#isOver) return false
+    // oxlint-disable-next-line no-await-in-loop -- in their order
+    for (const { name, words } of this.#drivers) await this.#startProgram(name, words)
+    this.#options.log?.faultsBegin(this.now)
+    this.#tell('phase', 'faults begin')
+    this.#phase = { name: 'faults', until }
+    return true
+  }
+
+  #scheduleFaults(faults: readonly Fault[], begin: number): void {
+    for (const fault of faults) this.#schedule({ ns: begin + fault.at, kind: 'begin', fault })
+  }
+
+  #mended(): void {
     this.#tell('phase', 'all is mended')
-    await simulation.runTo(simulation.now + faults.heal, () => this.#isOver)
-    const isDone = (): boolean => drivers.every(({ name }) => this.#codes.has(name))
-    await this.#until(isDone, `the drivers on ${workload?.on} did not end`)
-    for (const { name } of drivers) this.#judge(name)
+    this.#phase = { name: 'healing', until: this.now + this.#description.faults.heal }
   }
 
-  /** Runs a program of the workload to its end. */
-  async #program(name: string, words: readonly string[]): Promise<void> {
-    await this.#begin(name, words)
-    const { on } = this.#description.workload!
-    await this.#until(() => this.#codes.has(name), `${name} on ${on} did not end`)
-    this.#judge(name)
+  /** Whether the programs have ended that the phase waits for. */
+  get #isDone(): boolean {
+    const { name } = this.#phase
+    if (name === 'check') return this.#codes.has(name)
+    return name === 'drivers' && this.#drivers.every((driver) => this.#codes.has(driver.name))
   }
 
-  async #begin(name: string, words: readonly string[]): Promise<void> {
+  /** Begins the next phase, if this one has come to its end. */
+  async #nextPhase(): Promise<void> {
+    const { name, until } = this.#phase
+    const { limit, workload } = this.#description
+    if (name === 'drivers' || name === 'check') {
+      if (!this.#isDone) {
+        if (this.now >= until) this.#late(this.#unended(name === 'check' ? name : 'the drivers'))
+        return
+      }
+      for (const { name: program } of name === 'check' ? [{ name }] : this.#drivers) this.#judge(program)
+      if (name === 'check' || this.#isOver || workload?.check === undefined) {
+        this.#phase = { name: 'over', until: Infinity }
+        return
+      }
+      this.#phase = { name: 'check', until: limit }
+      this.#tell('phase', 'check')
+      await this.#startProgram('check', workload.check)
+    } else if (this.now >= until) {
+      if (name === 'faults') this.#mended()
+      else this.#phase = { name: 'drivers', until: limit }
+    }
+  }
+
+  /** Starts a program of the workload. */
+  async #startProgram(name: string, words: readonly string[]): Promise<void> {
     const { on } = this.#description.workload!
     const { number } = this.#description.machines.find((machine) => machine.name === on)!
     await this.#simulation.bring(number)
@@ -261,12 +422,14 @@ export class Cluster {
     await guest?.start(name, words)
   }
 
-  /** @param why - what is wrong where it is not done within the limit */
-  async #until(isDone: () => boolean, why: string): Promise<void> {
-    const { limit } = this.#description
-    await this.#simulation.runTo(limit, () => this.#isOver || isDone())
-    if (this.#isOver || isDone()) return
-    const last = this.#description.machines.map(({ name }) => `${name}: ${this.#lastLines.get(name) ?? '(nothing)'}`)
+  #unended(what: string): string {
+    return `${what} on ${this.#description.workload?.on} did not end`
+  }
+
+  /** Fails the run for what is not done within the limit. @param why - a sentence */
+  #late(why: string): void {
+    const { limit, machines } = this.#description
+    const last = machines.map(({ name }) => `${name}: ${this.#lastLines.get(name) ?? '(nothing)'}`)
     this.#failure = `${why} within ${timeText(limit)} of the cluster's time (limit): last lines: ${last.join('; ')}`
   }
 
@@ -290,10 +453,11 @@ export class Cluster {
       ...(log !== undefined && { recording }),
     }
     const guest = await this.#host.make(machine, start, this.#listener(machine))
+    guest.watchCode?.(this.#options.onCode)
     this.#guests.set(number, guest)
     this.#simulation.add(number, guest)
     log?.started(number, now, guest.now(), recording)
-    this.#ofMachines.started(number)
+    this.#faults.started(number)
     if (command.length > 0) await guest.start(MAIN, command)
   }
 
@@ -314,56 +478,27 @@ export class Cluster {
     this.#simulation.remove(number)
   }
 
-  /** The disk of a machine loses its power. */
-  async #losePower(machine: PlacedMachine): Promise<void> {
-    const loss = await this.#disks.get(machine.number)?.losePower()
-    if (loss === undefined || loss.writes === 0) return
-    const { writes, lost, torn } = loss
-    this.#tell('fault', `of ${writes} writes that were not flushed, ${lost} are lost and ${torn} torn`, machine)
+  #schedule(due: Due): void {
+    this.#due.add(due)
+    this.#simulation.schedule(due.ns, async () => {
+      this.#due.delete(due)
+      if (due.kind === 'quiet') await this.#quiet(due.seconds)
+      else if (due.kind === 'end') await this.#faults.end(due.fault)
+      else await this.#fault(due.fault)
+    })
   }
 
   /** A fault begins, unless its time is a quiet one. */
   async #fault(fault: Fault): Promise<void> {
-    const simulation = this.#simulation
-    if (simulation.now < this.#quietUntil) return
-    this.#tell('fault', describeFault(fault))
-    const { kind } = fault
-    const ends: (() => unknown)[] = []
-    if (FAULT_KINDS[kind].place === 'links') {
-      this.#ofLinks.begin(fault)
-      ends.push(() => this.#ofLinks.end(fault))
-    } else
-      for (const machine of this.#description.machines.filter(({ name }) => fault.machines?.includes(name))) {
-        if (kind !== 'crash' && kind !== 'power') ends.push(await this.#ofMachines.begin(fault, machine.number))
-        // A machine that has ended by itself stays off.
-        else if (this.#guests.has(machine.number) || this.#off.has(machine.number)) {
-          const causes = this.#off.get(machine.number) ?? new Set()
-          this.#off.set(machine.number, causes.add(fault))
-          if (causes.size === 1) this.#drop(machine.number)
-          // A disk whose machine is off has its cache still.
-          if (kind === 'power') await this.#losePower(machine)
-          ends.push(async () => {
-            causes.delete(fault)
-            if (causes.size > 0 || !this.#off.delete(machine.number)) return
-            await this.#start(machine)
-          })
-        }
-      }
-    this.#lasting.set(fault, async () => {
-      this.#lasting.delete(fault)
-      this.#tell('fault', `${kind} is over`)
-      for (const end of ends) await end()
-    })
-    simulation.schedule(simulation.now + fault.for, () => this.#lasting.get(fault)?.())
+    if (this.now < this.#quietUntil) return
+    await this.#faults.begin(fault)
+    this.#schedule({ ns: this.now + fault.for, kind: 'end', fault })
   }
 
   /** Ends all faults, brings clocks right, and has no fault begin for a while. */
   async #quiet(seconds: number): Promise<void> {
-    const simulation = this.#simulation
-    this.#quietUntil = simulation.now + seconds * 1e9
-    for (const { number } of this.#description.machines) await simulation.wake(number)
-    for (const end of this.#lasting.values()) await end()
-    await this.#ofMachines.mendClocks()
+    this.#quietUntil = this.now + seconds * 1e9
+    await this.#faults.endAll()
   }
 
   /** Takes note of what guests have said in the window, by instants. */
@@ -396,14 +531,14 @@ export class Cluster {
     }
     if (report.kind === 'setup-complete') this.#isSetUp = true
     if (report.kind === 'quiet') {
-      this.#simulation.schedule(this.#simulation.now, () => this.#quiet(report.seconds))
+      this.#schedule({ ns: this.now, kind: 'quiet', seconds: report.seconds })
       return
     }
     this.#failure ??= this.#properties.note(report, machine.name)
   }
 
   #tell(kind: ClusterEvent['kind'], text: string, machine?: PlacedMachine): void {
-    this.#event({ ns: this.#simulation.now, kind, text, ...(machine && { machine: machine.name }) })
+    this.#event({ ns: this.now, kind, text, ...(machine && { machine: machine.name }) })
   }
 
   #event(event: ClusterEvent): void {

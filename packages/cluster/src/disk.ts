@@ -1,6 +1,6 @@
 import { type BlockBackend, BlockError, type BlockProperties } from '@retrap/device'
 import type { MachineTime } from './simulation.ts'
-import { Draws } from './draws.ts'
+import { Draws, type Seed } from './draws.ts'
 
 const SECTOR_BYTES = 512
 const PAGE_BYTES = 4096
@@ -85,9 +85,11 @@ export class Disk implements BlockBackend, ClusterDisk {
   #clock: { now(): number } = { now: () => 0 }
   /** Tells the machine of a change, at an instant of its time. */
   #timer: { armAfter(ns: number): void } | undefined
+  /** The machine has yet to be told of a change. */
+  #isChanged = false
 
   /** @param bytes - its size, rounded down to 4 KiB @param name - of its sequence of draws */
-  constructor(bytes: number, seed: number, name: string) {
+  constructor(bytes: number, seed: Seed, name: string) {
     this.#name = name
     this.#draws = new Draws(seed, name)
     this.properties = {
@@ -106,6 +108,7 @@ export class Disk implements BlockBackend, ClusterDisk {
   attach(clock: { now(): number }, time?: Pick<MachineTime, 'timer'>): void {
     this.#clock = clock
     this.#timer = time?.timer(() => this.#tell())
+    if (this.#isChanged) this.#changed()
   }
 
   /** The same disk, with its cache, which goes on by itself; `attach` names its machine. */
@@ -120,12 +123,13 @@ export class Disk implements BlockBackend, ClusterDisk {
     copy.#clock = this.#clock
     copy.#trouble = this.#trouble
     copy.#stillUntilNs = this.#stillUntilNs
+    copy.#isChanged = this.#isChanged
     copy.properties = this.properties
     return copy
   }
 
   /** Draws from the sequence of another seed from now on. */
-  reseed(seed: number): void {
+  reseed(seed: Seed): void {
     this.#draws = new Draws(seed, this.#name)
   }
 
@@ -142,11 +146,13 @@ export class Disk implements BlockBackend, ClusterDisk {
   }
 
   #changed(): void {
+    this.#isChanged = true
     if (this.#timer === undefined) this.#tell()
     else this.#timer.armAfter(0)
   }
 
   #tell(): void {
+    this.#isChanged = false
     const { delays: _, ...properties } = this.properties
     const [{ flushNs }, stillUntilNs] = [this.#trouble, this.#stillUntilNs]
     const isSlow = flushNs > 0 || stillUntilNs > this.#clock.now()

@@ -1,216 +1,300 @@
-import { type ClusterOptions, drawBranch } from './cluster.ts'
+import type { ClusterOptions } from './cluster.ts'
 import type { ClusterDescription } from './description.ts'
-import { Draws } from './draws.ts'
+import { drawStretch, faultsOf, type Stretch } from './draw-faults.ts'
+import { derivedSeed, Draws } from './draws.ts'
 import type { Fault } from './faults.ts'
-import { type BranchRun, type Lane, LanePool } from './lanes/lane.ts'
-import { Novelty } from './novelty.ts'
+import type { Lane, StretchRun } from './lanes/lane.ts'
+import { kindOf, needed } from './reduce.ts'
 import { Properties, type Property } from './reports.ts'
 import type { ClusterResult } from './result.ts'
 
-/** A branch that has failed. */
+/** A path that fails. */
 export interface Finding {
-  /** How many branches were gone until then, this one included. */
-  readonly branch: number
-  /** The branch that it goes on from: `number` of a `Branch`, without which the same faults do something else. */
-  readonly root: number
+  /** The number of the state: how many were reached until then, this one included. */
+  readonly state: number
+  /** The stretches, with the faults without which the run does not fail so. */
+  readonly path: readonly Stretch[]
+  /** All is mended at the end of the path, and the check fails then; or the path itself fails. */
+  readonly mended: boolean
   /** How it has ended, with all of its faults. */
   readonly result: ClusterResult
-  /** The faults without which it does not fail so. */
-  readonly faults: readonly Fault[]
-  /** The failure that comes by these faults: the same property or program, maybe with other details. */
+  /** The failure that comes by the path: the same property or program as that of the result, maybe with other details. */
   readonly failure: string
+}
+
+/** A state that was reached. */
+export interface StateTold {
+  /** From 1. */
+  readonly state: number
+  /** The number of the state that it was reached from; 0: the one at which all is ready. */
+  readonly from: number
+  /** The path to it. */
+  readonly path: readonly Stretch[]
+  readonly result: ClusterResult
+  /** The count of all that only this state has reached. */
+  readonly news: number
+  /** How many stretches have reached the rarest of what this one has. */
+  readonly rarest: number
 }
 
 /** Options of {@link explore}. */
 export interface ExploreOptions extends Pick<ClusterOptions, 'signal'> {
-  /** Asked before each branch whether there is to be another one; a failure is reduced in any case. */
+  /** Asked before each stretch whether there is to be another one; a failure is reduced in any case. */
   readonly goesOn: () => boolean
-  /** The number of the first branch (1). Branches with lower numbers are gone elsewhere, and nothing is known of them here. */
-  readonly first?: number
-  /** Whether to go on after a failure. */
+  /** The most stretches; default any number. */
+  readonly states?: number
+  /** Whether to go on after a failure. Of failures of a kind the first one is a finding. */
   readonly keepsGoing?: boolean
-  /** Whether each branch has faults that are drawn afresh, whatever the others have reached. */
-  readonly isBlind?: boolean
-  /** Called with each branch that has ended. @param news - how much only it has reached @param depth - how many branches it goes on from */
-  readonly onBranch?: (branch: number, result: ClusterResult, news: number, depth: number) => void
-  /** Called with each try to fail with fewer faults. @param isSame - it fails as the branch did */
-  readonly onTry?: (faults: readonly Fault[], result: ClusterResult, isSame: boolean) => void
+  /** Called with each state, in their order. */
+  readonly onState?: (state: StateTold) => void
+  /** Called with the end of each state that was mended. */
+  readonly onMended?: (state: number, result: ClusterResult) => void
+  /** Called with each try to fail by a shorter path, or with fewer faults. @param isSame - it fails as the finding did */
+  readonly onTry?: (path: readonly Stretch[], result: ClusterResult, isSame: boolean) => void
 }
 
-/** The most lanes that are of use: a branch is decided on while as many before it run, or wait for a lane. */
-export const MOST_LANES = 4
+/** The trees that are grown, on however many lanes. */
+export const TREES = 4
+/** The stretches of a tree in a round; what they have reached is known to the trees in the next one. */
+const OF_ROUND = 4
+/** The length of a stretch. */
+const LEAST_NS = 1e9
+const MOST_NS = 4e9
 
-/** A branch whose faults are decided. */
+/** A state that may be gone on from. */
+interface Known {
+  readonly state: number
+  readonly path: readonly Stretch[]
+  /** From the instant at which faults begin. */
+  readonly ns: number
+  /** All that its last stretch has reached. */
+  readonly reached: readonly string[]
+  chosen: number
+}
+
 interface Planned {
-  readonly branch: number
-  readonly root: number
-  /** Branches that it goes on from, one after the other. */
-  readonly depth: number
-  readonly faults: readonly Fault[]
+  readonly tree: number
+  readonly from: Known
+  readonly path: readonly Stretch[]
 }
 
-/** A branch that has reached something new. */
-interface Start extends Omit<Planned, 'branch'> {
-  /** The instants of what was new, from the one at which faults begin. */
-  readonly instants: readonly number[]
+/** A path that has failed. */
+interface Failed {
+  readonly state: number
+  readonly tree: number
+  readonly path: readonly Stretch[]
+  readonly mended: boolean
+  readonly result: ClusterResult
 }
 
 /**
- * Goes on from the instant at which all is ready in one branch after another. Branches that reach something new (an assertion, a
- * shape of a line, an edge between two shapes) are gone on from: with the same faults until an instant at which something was
- * new, or with some of them moved. A branch follows from the seed and from those that are {@link MOST_LANES} or more before it, and not from
- * the host's time, nor from the number of lanes. The faults of a branch that fails are reduced to those that are needed.
+ * Grows trees of states from the instant at which all is ready. A state is chosen, and gone on from in a stretch of 1 to 4 s, with faults of
+ * its own. Its end is kept if something new has come: a line's shape, an edge between two, a property, a number, code of programs. Each
+ * state that is kept is mended and checked in a fork. States with rare features, deep ones and those that were seldom chosen are
+ * chosen more often. All follows from the seed, and neither from the lanes nor from their memory. The first failure is reduced: to a
+ * shorter path, then to fewer faults.
+ *
+ * Source: Ecoffet and others, "First return, then explore" (2021), the choice by counts; Böhme, Pham and Roychoudhury, "Coverage-based
+ * Greybox Fuzzing as Markov Chain" (2016), the rarity.
  *
  * @param lanes - of this description and seed, at least one; they are closed at the end
- * @returns the failures, how many branches were run, and what programs have reported in all of them
+ * @returns the failures, how many different states were reached, and what programs have reported in all of them
  * @throws errors of a lane
  */
 export async function explore(
   description: ClusterDescription,
   seed: number,
   lanes: readonly Lane[],
-  { goesOn, first = 1, keepsGoing = false, isBlind = false, onBranch, onTry, signal }: ExploreOptions,
+  options: ExploreOptions,
 ): Promise<{
   readonly findings: readonly Finding[]
-  readonly branches: number
+  readonly states: number
   readonly properties: readonly Property[]
 }> {
-  const { begin } = lanes[0]!
-  const pool = new LanePool(lanes)
-  const isStopped = (): boolean => signal?.aborted === true
-  const novelty = new Novelty()
-  const starts: Start[] = []
-  const planned: Planned[] = []
-  const findings: Finding[] = []
-  const properties = new Properties()
-  let branches = 0
-
-  const plan = (branch: number): void => {
-    const drawn = { root: branch, depth: 0, faults: drawBranch(description, seed, branch) }
-    const draws = new Draws(seed, `explore ${branch}`)
-    planned.push({ branch, ...(isBlind ? drawn : changed(starts, drawn, description.faults, draws)) })
-  }
-
-  /** Takes note of a branch, and reduces its faults if it has failed. */
-  const note = async ({ branch, root, depth, faults }: Planned, { result, reached }: BranchRun): Promise<void> => {
-    const instants = novelty.news(reached).map((ns) => ns - begin)
-    if (instants.length > 0) starts.push({ root, depth, faults, instants })
-    properties.add(result.properties)
-    onBranch?.(branch, result, instants.length, depth)
-    if (result.failure === undefined) return
-    let failure: string = result.failure
-    const runs = new Map<string, Promise<BranchRun>>()
-    const told = new Set<Promise<BranchRun>>()
-    const attempt = (some: readonly Fault[]): Promise<BranchRun> => {
-      const key = JSON.stringify(some)
-      const run = runs.get(key) ?? pool.run({ number: root, faults: some })
-      runs.set(key, run)
-      return run
-    }
-    const fails = async (some: readonly Fault[], next: readonly Fault[] | undefined): Promise<boolean> => {
-      if (isStopped()) return false
-      const run = attempt(some)
-      // An idle lane tries the list that follows if this one does not fail so.
-      if (next !== undefined && pool.idle > 0) void attempt(next)
-      const { result: again } = await run
-      if (isStopped()) return false
-      const isSame = kindOf(again.failure) === kindOf(result.failure)
-      if (!told.has(run)) onTry?.(some, again, isSame)
-      told.add(run)
-      // Reduction goes on from here.
-      if (isSame) failure = again.failure!
-      return isSame
-    }
-    // Faults that would have come later were none.
-    const came = faults.filter(({ at }) => begin + at <= result.ns)
-    findings.push({ branch, root, result, faults: await needed(came, fails), failure })
-  }
-
   try {
-    for (let i = 0; i < MOST_LANES; i++) plan(first + i)
-    const running = new Map<Planned, Promise<BranchRun>>()
-    const ended = new Map<number, readonly [Planned, BranchRun]>()
-    while (keepsGoing || findings.length === 0) {
-      while (pool.idle > 0 && planned.length > 0 && goesOn() && !isStopped()) {
-        const next = planned.shift()!
-        running.set(next, pool.run({ number: next.root, faults: next.faults }))
-      }
-      if (running.size === 0 || isStopped()) break
-      const all = [...running].map(async ([one, run]) => [one, await run] as const)
-      // oxlint-disable-next-line no-await-in-loop -- lanes wait for plans, which wait for branches
-      const one = await Promise.race(all)
-      running.delete(one[0])
-      ended.set(one[0].branch, one)
-      for (let head = ended.get(first + branches); head !== undefined; head = ended.get(first + branches)) {
-        if (isStopped() || (findings.length > 0 && !keepsGoing)) break
-        branches++
-        // oxlint-disable-next-line no-await-in-loop -- in their order
-        await note(...head)
-        plan(first + branches - 1 + MOST_LANES)
-      }
-    }
+    return await new Explorer(description, seed, lanes, options).run()
   } finally {
     for (const lane of lanes) lane.close()
   }
-  return { findings, branches, properties: properties.all }
 }
 
-/** One branch in this many has nothing to do with those before it. */
-const FRESH = 4
-/** Of the branches that have reached something new, this many last ones are preferred. */
-const RECENT = 4
+class Explorer {
+  readonly #description: ClusterDescription
+  readonly #seed: number
+  readonly #lanes: readonly Lane[]
+  readonly #options: ExploreOptions
+  readonly #trees: Known[][]
+  /** How many stretches have reached a feature. */
+  readonly #seen = new Map<string, number>()
+  readonly #marks = new Set<string>()
+  readonly #properties = new Properties()
+  readonly #findings: Finding[] = []
+  #stretches = 0
+  #states = 0
 
-/** Decides on the faults of a branch: they go on from those of one that has reached something new, or are those that were drawn. */
-function changed(
-  starts: readonly Start[],
-  drawn: Omit<Planned, 'branch'>,
-  { list, for: within }: ClusterDescription['faults'],
-  draws: Draws,
-): Omit<Planned, 'branch'> {
-  if (starts.length === 0 || draws.happens(1 / FRESH)) return drawn
-  const { root, depth: before, faults, instants } = draws.pick(draws.happens(0.5) ? starts.slice(-RECENT) : starts)
-  const depth = before + 1
-  if (draws.happens(0.5)) {
-    // All is the same until something was new.
-    const instant = draws.pick(instants)
-    const same = faults.filter(({ at }) => at < instant)
-    return { root, depth, faults: sorted([...same, ...drawn.faults.filter(({ at }) => at >= instant)]) }
+  constructor(description: ClusterDescription, seed: number, lanes: readonly Lane[], options: ExploreOptions) {
+    this.#description = description
+    this.#seed = seed
+    this.#lanes = lanes
+    this.#options = options
+    this.#trees = Array.from({ length: TREES }, () => [{ state: 0, path: [], ns: 0, reached: [], chosen: 0 }])
   }
-  const isDrawn = (fault: Fault): boolean => !list.includes(fault)
-  const kept = faults
-    .filter((fault) => isDrawn(fault) && !draws.happens(0.2))
-    .map((fault) =>
-      draws.happens(0.3) ? { ...fault, at: Math.round(draws.fraction() * (within - fault.for)) } : fault,
-    )
-  const others = drawn.faults.filter(isDrawn)
-  const more = others.length === 0 ? [] : [draws.pick(others)]
-  return { root, depth, faults: sorted([...kept, ...more, ...list]) }
-}
 
-const sorted = (faults: readonly Fault[]): Fault[] => faults.toSorted((one, other) => one.at - other.at)
-
-/** The failed property or program, without the details. */
-const kindOf = (failure: string | undefined): string | undefined => failure?.split(':')[0]
-
-/**
- * Reduces faults to some without which a run does not fail: by leaving out halves, then smaller parts, down to single ones.
- *
- * Source: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input" (2002).
- */
-async function needed(
-  all: readonly Fault[],
-  fails: (some: readonly Fault[], next: readonly Fault[] | undefined) => Promise<boolean>,
-): Promise<readonly Fault[]> {
-  let faults = all
-  const without = (at: number, size: number): readonly Fault[] | undefined =>
-    at < faults.length ? [...faults.slice(0, at), ...faults.slice(at + size)] : undefined
-  for (let size = Math.ceil(faults.length / 2); size > 0; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-    for (let at = 0; at < faults.length;) {
-      const fewer = without(at, size)!
-      // oxlint-disable-next-line no-await-in-loop -- each try depends on those before
-      if (await fails(fewer, without(at + size, size))) faults = fewer
-      else at += size
+  async run() {
+    const { keepsGoing = false, states = Infinity } = this.#options
+    while (this.#goesOn && this.#stretches < states && (keepsGoing || this.#findings.length === 0)) {
+      const planned = this.#plan(Math.min(TREES * OF_ROUND, states - this.#stretches))
+      // oxlint-disable-next-line no-await-in-loop -- round after round
+      const runs = await this.#inLanes(planned, (lane, { path }) => lane.stretch(path))
+      const failed: Failed[] = []
+      const kept: (Planned & { readonly state: number })[] = []
+      for (const [i, run] of runs.entries()) if (run !== undefined) this.#note(planned[i]!, run, failed, kept)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const ends = await this.#inLanes(kept, (lane, { path }) => lane.mend(path))
+      for (const [i, run] of ends.entries()) if (run !== undefined) this.#noteMended(kept[i]!, run, failed)
+      // oxlint-disable-next-line no-await-in-loop -- one after another
+      for (const one of failed) await this.#find(one)
     }
+    return { findings: this.#findings, states: this.#states, properties: this.#properties.all }
   }
-  return faults
+
+  get #isStopped(): boolean {
+    return this.#options.signal?.aborted === true
+  }
+
+  get #goesOn(): boolean {
+    return !this.#isStopped && this.#options.goesOn()
+  }
+
+  /** Decides on a round. */
+  #plan(count: number): Planned[] {
+    const { faults } = this.#description
+    return Array.from({ length: count }, (_, i) => {
+      const number = ++this.#stretches
+      const tree = i % TREES
+      const draws = new Draws(derivedSeed(this.#seed, `tree ${tree}`), `choice ${number}`)
+      const from = this.#choose(this.#trees[tree]!, draws)
+      from.chosen++
+      const left = faults.for - from.ns
+      const length = Math.round(LEAST_NS + draws.fraction() * (MOST_NS - LEAST_NS))
+      const lasts = left - length < LEAST_NS ? left : length
+      return {
+        tree,
+        from,
+        path: [...from.path, drawStretch(this.#description, this.#seed, { number, for: lasts }, from.ns)],
+      }
+    })
+  }
+
+  #choose(tree: readonly Known[], draws: Draws): Known {
+    const weights = tree.map(({ path, ns, reached, chosen }) =>
+      ns < this.#description.faults.for ? (1 + path.length) / Math.sqrt((1 + chosen) * this.#rarestOf(reached)) : 0,
+    )
+    let at = draws.fraction() * weights.reduce((sum, weight) => sum + weight)
+    return tree[weights.findIndex((weight) => (at -= weight) < 0)] ?? tree[0]!
+  }
+
+  /** How many stretches have reached the rarest of some features. */
+  #rarestOf(reached: readonly string[]): number {
+    return reached.reduce((least, what) => Math.min(least, this.#seen.get(what)!), this.#stretches || 1)
+  }
+
+  /** Does something for each plan, in the lane of its tree: a lane has whole trees. @returns undefined for what time was lacking for */
+  async #inLanes<T extends { readonly tree: number }>(
+    all: readonly T[],
+    act: (lane: Lane, one: T) => Promise<StretchRun>,
+  ): Promise<(StretchRun | undefined)[]> {
+    const runs: (StretchRun | undefined)[] = all.map(() => undefined)
+    const inLane = async (lane: Lane, number: number): Promise<void> => {
+      for (const [i, one] of all.entries())
+        // oxlint-disable-next-line no-await-in-loop -- a lane does one thing after another
+        if (one.tree % this.#lanes.length === number && this.#goesOn) runs[i] = await act(lane, one)
+    }
+    await Promise.all(this.#lanes.map(inLane))
+    // What was stopped has ended nowhere.
+    return this.#isStopped ? all.map(() => undefined) : runs
+  }
+
+  /** Takes note of a stretch. */
+  #note(
+    planned: Planned,
+    { result, properties, reached, mark }: StretchRun,
+    failed: Failed[],
+    kept: (Planned & { readonly state: number })[],
+  ): void {
+    const { tree, from, path } = planned
+    const isKnown = this.#marks.has(mark)
+    this.#marks.add(mark)
+    if (!isKnown) this.#states++
+    const news = reached.filter((what) => !this.#seen.has(what)).length
+    for (const what of reached) this.#seen.set(what, (this.#seen.get(what) ?? 0) + 1)
+    this.#properties.add(properties)
+    const state = this.#states
+    const rarest = this.#rarestOf(reached)
+    this.#options.onState?.({ state, from: from.state, path, result, news, rarest })
+    const ns = from.ns + path.at(-1)!.for
+    if (result.failure !== undefined) failed.push({ state, tree, path, mended: false, result })
+    else if (!isKnown && (news > 0 || ns >= this.#description.faults.for)) {
+      this.#trees[tree]!.push({ state, path, ns, reached, chosen: 0 })
+      kept.push({ ...planned, state })
+      return
+    }
+    this.#lanes[tree % this.#lanes.length]!.release(path)
+  }
+
+  /** Takes note of a state that was mended. */
+  #noteMended(
+    { state, tree, path }: Planned & { readonly state: number },
+    { result, properties }: StretchRun,
+    failed: Failed[],
+  ): void {
+    this.#properties.add(properties)
+    const whole = { ...result, faults: faultsOf(path) }
+    this.#options.onMended?.(state, whole)
+    const isFailed = result.failure !== undefined
+    if (isFailed) failed.push({ state, tree, path, mended: true, result: whole })
+    const isOver = path.reduce((sum, stretch) => sum + stretch.for, 0) >= this.#description.faults.for
+    if (!isFailed && !isOver) return
+    const known = this.#trees[tree]!
+    known.splice(
+      known.findIndex((one) => one.path === path),
+      1,
+    )
+    this.#lanes[tree % this.#lanes.length]!.release(path)
+  }
+
+  /** Reduces a failure, unless one of its kind was found before. */
+  async #find({ state, tree, path, mended, result }: Failed): Promise<void> {
+    const { keepsGoing = false, onTry } = this.#options
+    const kind = kindOf(result.failure)
+    if (this.#findings.some((one) => kindOf(one.failure) === kind) || (this.#findings.length > 0 && !keepsGoing)) return
+    let failure = result.failure!
+    const runs = new Map<string, Promise<StretchRun>>()
+    const attempt = (some: readonly Stretch[], away: number): Promise<StretchRun> => {
+      const key = JSON.stringify(some)
+      const lane = this.#lanes[(tree + away) % this.#lanes.length]!
+      const run = runs.get(key) ?? (mended || some.length === 0 ? lane.mend(some) : lane.stretch(some))
+      run.catch(() => undefined)
+      runs.set(key, run)
+      return run
+    }
+    const fails = async (some: readonly Stretch[], next: readonly Stretch[] | undefined): Promise<boolean> => {
+      if (this.#isStopped) return false
+      const run = attempt(some, 0)
+      // Another lane tries what follows if this one does not fail so.
+      if (next !== undefined && this.#lanes.length > 1) void attempt(next, 1)
+      const { result: again } = await run
+      if (this.#isStopped) return false
+      const isSame = kindOf(again.failure) === kind
+      onTry?.(some, again, isSame)
+      if (isSame) failure = again.failure!
+      return isSame
+    }
+    const shorter = await needed(path, fails)
+    const all = shorter.flatMap(({ faults }, at) => faults.map((fault) => ({ at, fault })))
+    const withFaults = (some: readonly { readonly at: number; readonly fault: Fault }[]): readonly Stretch[] =>
+      shorter.map((stretch, i) => ({ ...stretch, faults: some.flatMap(({ at, fault }) => (at === i ? [fault] : [])) }))
+    const some = await needed(all, (fewer, next) => fails(withFaults(fewer), next && withFaults(next)))
+    this.#findings.push({ state, path: withFaults(some), mended, result, failure })
+  }
 }

@@ -1,4 +1,4 @@
-import { Draws } from './draws.ts'
+import { Draws, type Seed } from './draws.ts'
 
 /** A kind of fault. */
 export interface FaultKind {
@@ -104,13 +104,15 @@ export interface FaultWishes {
  *
  * @param names - the machines that drawn faults may be of
  * @param withDisks - those with a disk
+ * @param until - the instant at which they have all ended
  * @returns them by their instants
  */
 export function drawFaults(
   wishes: FaultWishes,
   names: readonly string[],
-  seed: number,
+  seed: Seed,
   withDisks: readonly string[] = [],
+  until: number = wishes.for,
 ): Fault[] {
   const drawn = Object.entries(wishes.rates).flatMap(([kind, { every, for: mean, amount, machines }]): Fault[] => {
     const draws = new Draws(seed, `fault ${kind}`)
@@ -120,7 +122,7 @@ export function drawFaults(
       const lasts = mean * (0.5 + draws.fraction())
       found.push({
         kind: kind as FaultName,
-        ...{ at: Math.round(at), for: Math.round(Math.min(lasts, wishes.for - at)) },
+        ...{ at: Math.round(at), for: Math.round(Math.min(lasts, until - at)) },
         ...placeOf(kind as FaultName, some, draws),
         ...(amount !== undefined && { amount }),
       })

@@ -1,6 +1,7 @@
 import type { SimulatedMachine } from './simulation.ts'
 import type { PlacedMachine } from './description.ts'
 import type { ClusterDisk } from './disk.ts'
+import type { Seed } from './draws.ts'
 import type { GuestFault } from './faults.ts'
 
 /** Hears a guest, with the instants of its own clock in nanoseconds. */
@@ -21,8 +22,12 @@ export interface ClusterGuest extends SimulatedMachine {
   turnClock(ns: number): void
   /** Begins a fault, or ends it. @param amount - 0: it ends; of `drift`: the part by which the clock is fast */
   disturb(kind: GuestFault, amount: number): void
-  /** Identifies its state, for comparisons: the instructions that it has retired, and a checksum of its RAM. */
-  digest(): Promise<string>
+  /** Identifies its state, for comparisons: the instructions that it has retired, and a checksum of its RAM. @param isQuick - without RAM */
+  digest(isQuick?: boolean): Promise<string>
+  /** Names a listener of the code that programs execute: the checksum of each page, when first fetched without a translation. */
+  watchCode?(note: ((page: string) => void) | undefined): void
+  /** Bytes of memory that it and its clones take, and that are left for them. */
+  room?(): { readonly used: number; readonly left: number }
   /** Makes a machine that goes on from this instant by itself, with the frames in flight to this one. @param disk - a copy of its disk */
   fork(listener: GuestListener, disk: ClusterDisk | undefined): Promise<ClusterGuest>
   /** Ends the machine. */
@@ -44,7 +49,7 @@ export interface MachineStart {
 /** A maker of a cluster's machines. */
 export interface ClusterHost {
   /** Makes the disk of a machine, for the starts of that machine. Absent: it is a `Disk`. @param seed, name - of its draws */
-  makeDisk?(machine: PlacedMachine, seed: number, name: string): ClusterDisk
+  makeDisk?(machine: PlacedMachine, seed: Seed, name: string): ClusterDisk
   /** Makes a machine, at rest. @throws errors of a machine that cannot be made */
   make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest>
 }

@@ -9,7 +9,7 @@ export {
 } from './simulation.ts'
 export type { ClusterInput, FaultInput, LinkInput, MachineInput, RateInput } from './cluster-input.ts'
 export type { ClusterDescription, NetworkDescription, PlacedMachine, WorkloadDescription } from './description.ts'
-export { clusterSchema, type Plan, readCluster, readPlan } from './read-description.ts'
+export { clusterSchema, type Plan, readCluster, readPlan, seedOfPlan } from './read-description.ts'
 export { ClusterError, type ClusterErrorCode } from './errors.ts'
 export {
   describeFault,
@@ -28,15 +28,18 @@ export { type DecodedFrame, decodeFrame, hexLines } from './frame-text.ts'
 export { addressOf, type FrameCause } from './links.ts'
 export type { ClusterEvent, ClusterResult } from './result.ts'
 export { MOST_LINE, readReport, type Report, type Property, stateOf } from './reports.ts'
-export { type Branch, Cluster, type ClusterOptions } from './cluster.ts'
+export { type Branch, Cluster, type ClusterOptions, type ClusterPath } from './cluster.ts'
 export type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from './host.ts'
 export type { ErrorTold, ThreadPort } from './remote/messages.ts'
 export { RemoteHost } from './remote/remote-host.ts'
 export { serveGuests } from './remote/serve.ts'
 export type { GuestThread } from './remote/thread-client.ts'
-export { type BranchRun, ClusterLane, type Lane } from './lanes/lane.ts'
+export { type BranchRun, ClusterLane, type Lane, type StretchRun } from './lanes/lane.ts'
 export { RemoteLane, serveLane } from './lanes/remote-lane.ts'
-export { explore, type ExploreOptions, type Finding, MOST_LANES } from './explore.ts'
+export { explore, type ExploreOptions, type Finding, type StateTold, TREES } from './explore.ts'
+export { type BranchesOptions, exploreBranches, type FailedBranch, MOST_LANES } from './explore-branches.ts'
+export { faultsOf, type Stretch } from './draw-faults.ts'
+export { GENERATOR, type Seed } from './draws.ts'
 export {
   type ClockStretch,
   type ClusterRun,

@@ -1,5 +1,5 @@
 import type { ClusterDescription } from './description.ts'
-import { Draws } from './draws.ts'
+import { Draws, type Seed } from './draws.ts'
 import { ClusterError } from './errors.ts'
 
 /** The properties of a link from one machine to another. */
@@ -80,7 +80,7 @@ interface LinkState {
 }
 
 /** The sequence of a link. Its name is a part of each seed's results, and stays. */
-const drawsOf = (seed: number, from: number, to: number): Draws => new Draws(seed, `way ${from} ${to}`)
+const drawsOf = (seed: Seed, from: number, to: number): Draws => new Draws(seed, `way ${from} ${to}`)
 
 const ADDRESS_BYTES = 6
 
@@ -96,7 +96,7 @@ export class Links {
   readonly #links: (LinkState | undefined)[][]
 
   /** @param linkOf - the properties of the link from one machine to another */
-  constructor(seed: number, machines: number, linkOf: (from: number, to: number) => Link) {
+  constructor(seed: Seed, machines: number, linkOf: (from: number, to: number) => Link) {
     this.#links = Array.from({ length: machines }, (_, from) =>
       Array.from({ length: machines }, (__, to) =>
         from === to
@@ -112,17 +112,17 @@ export class Links {
     )
   }
 
-  /** The same network at the same instant, by itself, whose links draw from the sequences of a seed. */
-  copy(seed: number): Links {
-    const copy = new Links(seed, this.#links.length, (from, to) => this.#links[from]![to]!.properties)
+  /** The same network at the same instant, by itself. */
+  copy(): Links {
+    const copy = new Links(0, this.#links.length, (from, to) => this.#links[from]![to]!.properties)
     for (const [from, links] of this.#links.entries())
       for (const [to, link] of links.entries())
-        if (link !== undefined) copy.#links[from]![to] = { ...link, draws: copy.#links[from]![to]!.draws }
+        if (link !== undefined) copy.#links[from]![to] = { ...link, draws: link.draws.copy() }
     return copy
   }
 
   /** Draws from the sequences of another seed from now on. */
-  reseed(seed: number): void {
+  reseed(seed: Seed): void {
     for (const [from, links] of this.#links.entries())
       for (const [to, link] of links.entries()) if (link !== undefined) link.draws = drawsOf(seed, from, to)
   }

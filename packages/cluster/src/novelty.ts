@@ -1,3 +1,4 @@
+import { readReport } from './reports.ts'
 import type { ClusterEvent } from './result.ts'
 
 /** The most characters of a shape: longer lines differ in their ends only. */
@@ -12,24 +13,33 @@ export const shapeOf = (text: string): string => text.slice(0, MOST_SHAPE).repla
 /** The sorts of events that programs bring about. */
 const HEARD: ReadonlySet<string> = new Set(['output', 'report', 'ended', 'machine'])
 
-/** Hears a branch. `reached` tells which shapes of lines, and edges between two that follow each other on a machine, came first when. */
-export function shapesOf(): {
+/**
+ * Hears a branch, or a stretch. `reached` tells which shapes of lines, edges between two that follow each other on a machine, and numbers of
+ * `explore` came first when.
+ *
+ * @param before - the last shape of each machine, of `last`
+ */
+export function shapesOf(before: ReadonlyMap<string, string> = new Map()): {
   readonly hear: (event: ClusterEvent) => void
   readonly reached: () => (readonly [what: string, ns: number])[]
+  readonly last: ReadonlyMap<string, string>
 } {
   const first = new Map<string, number>()
-  const last = new Map<string, string>()
+  const last = new Map(before)
   const note = (what: string, ns: number): void => void (first.has(what) || first.set(what, ns))
   return {
     hear: ({ ns, kind, machine = '', text }) => {
       if (!HEARD.has(kind)) return
       // Machines of a kind are alike.
-      const shape = `${shapeOf(machine)} ${kind} ${shapeOf(text)}`
+      // A number that a program explores counts by itself.
+      const isNumber = kind === 'report' && readReport(text)?.kind === 'explore'
+      const shape = `${shapeOf(machine)} ${kind} ${isNumber ? text : shapeOf(text)}`
       note(shape, ns)
       note(`${last.get(machine) ?? ''}\n${shape}`, ns)
       last.set(machine, shape)
     },
     reached: () => [...first],
+    last,
   }
 }
 

@@ -3,6 +3,8 @@ import { nanosecondsOf } from '@retrap/basics'
 import * as z from 'zod'
 import type { ClusterInput, FaultInput } from './cluster-input.ts'
 import type { ClusterDescription, PlacedMachine } from './description.ts'
+import { faultsOf, type Stretch } from './draw-faults.ts'
+import { GENERATOR, type Seed } from './draws.ts'
 import { ClusterError } from './errors.ts'
 import { type Fault, FAULT_KINDS, type FaultName, type FaultRate, timeText } from './faults.ts'
 import { MOST_DRIFT } from './active-faults.ts'
@@ -140,10 +142,24 @@ export const faultSchema: z.ZodType<Fault> = faultAt(z.number().min(0)) as unkno
 
 const plan = z.strictObject({
   seed: z.int().min(0).max(0xffff_ffff),
-  branch: z.int().min(0),
+  draws: z.literal(GENERATOR, `expected ${GENERATOR}, or none for a plan of a release before`).optional(),
+  branch: z.int().min(0).default(0),
   failure: z.string(),
   madeWith: z.string().optional(),
-  faults: z.array(faultSchema),
+  faults: z.array(faultSchema).default([]),
+  path: z
+    .array(
+      z.strictObject({
+        number: z.int().min(0),
+        for: z
+          .number()
+          .min(0)
+          .max(MOST_HOURS * HOUR_NS),
+        faults: z.array(faultSchema),
+      }),
+    )
+    .optional(),
+  mended: z.boolean().default(false),
 })
 
 const cluster = z.strictObject({
@@ -257,20 +273,31 @@ export function readCluster(value: unknown): ClusterDescription {
   return description
 }
 
-/** A failure of a cluster: the seed, the branch, and the faults that are needed for it. */
+/** A failure of a cluster: the seed, the branch or the path, and the faults that are needed for it. */
 export interface Plan extends Pick<ClusterRun, 'seed' | 'branch' | 'madeWith'> {
+  /** The generator of random draws; absent: the one of releases before 0.4. */
+  readonly draws?: typeof GENERATOR | undefined
   /** Why it has failed. */
   readonly failure: string
-  /** In nanoseconds. */
+  /** Of a branch, in nanoseconds. Those of a path are in its stretches. */
   readonly faults: readonly Fault[]
+  /** The stretches of a path, in place of a branch. */
+  readonly path?: readonly Stretch[] | undefined
+  /** All is mended at the end of the path. */
+  readonly mended?: boolean | undefined
 }
+
+/** The seed of a plan, with its generator of draws. */
+export const seedOfPlan = ({ seed, draws }: Pick<Plan, 'seed' | 'draws'>): Seed =>
+  draws === undefined ? { mix32: seed } : seed
 
 /** Reads a plan for a cluster. @throws ClusterError `ERR_CLUSTER`, whose sentence names the field */
 export function readPlan(value: unknown, description: ClusterDescription): Plan {
   const { success, data, error } = plan.safeParse(value)
   if (!success) throw unfit(error.issues[0]!)
   const read = data as Plan
-  requireFaults('faults', read.faults, description)
+  const { path } = read
+  requireFaults('faults', path === undefined ? read.faults : faultsOf(path), description)
   return read
 }
 

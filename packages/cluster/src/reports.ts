@@ -15,6 +15,8 @@ export type Report =
   | { readonly kind: 'promised' | 'found'; readonly name: string; readonly count: number }
   /** All is ready for faults. */
   | { readonly kind: 'setup-complete' }
+  /** A number that is worth exploring: a state in which it is new is gone on from. */
+  | { readonly kind: 'explore'; readonly name: string; readonly count: number }
   /** There are to be no faults for a while. */
   | { readonly kind: 'quiet'; readonly seconds: number }
 
@@ -22,12 +24,12 @@ export type Report =
 export const MOST_LINE = 65_536
 
 const PLAIN = /^(always|sometimes|reachable|unreachable) +(\S+)(?: +(ok|fail))?(?: +(.*))?$/
-const COUNTED = /^(promised|found) +(\S+) +(\d{1,15})$/
+const COUNTED = /^(promised|found|explore) +(\S+) +(\d{1,15})$/
 const QUIET = /^quiet +(\d+(?:\.\d+)?)$/
 
 /**
  * Reads a line of the port: `always NAME ok|fail JSON`, `sometimes NAME ok|fail JSON`, `reachable NAME JSON`, `unreachable NAME JSON`,
- * `promised NAME NUMBER`, `found NAME NUMBER`, `setup-complete`, `quiet SECONDS`; or one of the JSON lines that the SDKs of Antithesis write.
+ * `promised NAME NUMBER`, `found NAME NUMBER`, `explore NAME NUMBER`, `setup-complete`, `quiet SECONDS`; or one of the JSON lines that the SDKs of Antithesis write.
  *
  * @returns undefined for another line
  */
@@ -38,7 +40,8 @@ export function readReport(line: string): Report | undefined {
   const [, seconds] = QUIET.exec(text) ?? []
   if (seconds !== undefined) return { kind: 'quiet', seconds: Number(seconds) }
   const [, what, counted, count] = COUNTED.exec(text) ?? []
-  if (counted !== undefined) return { kind: what as 'promised' | 'found', name: counted, count: Number(count) }
+  if (counted !== undefined)
+    return { kind: what as 'promised' | 'found' | 'explore', name: counted, count: Number(count) }
   const [, kind, name, how, details] = PLAIN.exec(text) ?? []
   if (kind === undefined || name === undefined) return undefined
   const needsWord = kind === 'always'
@@ -123,7 +126,7 @@ export class Properties {
    * @returns why a property is broken; undefined: none is
    */
   note(report: Report, machine: string): string | undefined {
-    if (report.kind === 'setup-complete' || report.kind === 'quiet') return undefined
+    if (report.kind === 'setup-complete' || report.kind === 'quiet' || report.kind === 'explore') return undefined
     if (!('count' in report)) return this.#note(report, machine)
     const key = `${machine} ${report.name}`
     if (report.kind === 'promised') {
@@ -166,4 +169,13 @@ export class Properties {
   get all(): readonly Property[] {
     return [...this.#all.values()].toSorted((one, other) => (one.name < other.name ? -1 : 1))
   }
+}
+
+/** The properties that were reported between two instants of a run. */
+export function propertiesSince(before: readonly Property[], after: readonly Property[]): readonly Property[] {
+  return after.map((property) => {
+    const { kind, name, passed, failed } = property
+    const old = before.find((one) => one.kind === kind && one.name === name)
+    return { kind, name, passed: passed - (old?.passed ?? 0), failed: failed - (old?.failed ?? 0) }
+  })
 }

@@ -115,8 +115,8 @@ interface LogicalProcess {
   hangsUntil: number
   /** The part of its time in which it executes. */
   speed: number
-  /** Clones were made of it, or may be made: it goes on as they do. */
-  isForked: boolean
+  /** It rests: clones were made of it, or may be made, and it goes on as they do. */
+  rests: boolean
 }
 
 /** An event of the cluster's time. */
@@ -162,7 +162,12 @@ export class Simulation {
 
   /** Adds a machine under its number. @param offsetNs - of the cluster's time and its clock; default: the clock goes on from now */
   add(number: number, machine: SimulatedMachine, offsetNs: number = this.now - machine.now()): void {
-    this.#processes[number] = { machine, offsetNs, hangsUntil: 0, speed: 1, isForked: false }
+    this.#processes[number] = { machine, offsetNs, hangsUntil: 0, speed: 1, rests: false }
+  }
+
+  /** Adds the clone of a machine of another simulation, whose instant is this one's, too. */
+  addClone(number: number, machine: SimulatedMachine, original: Simulation): void {
+    this.#processes[number] = { ...original.#process(number), machine, rests: false }
   }
 
   /** Takes a machine out; frames in flight to it are lost. */
@@ -175,9 +180,9 @@ export class Simulation {
     return this.#process(number).offsetNs
   }
 
-  /** All machines may be forked at this instant: they go on as their clones do. */
-  fork(): void {
-    for (const process of this.#processes) if (process !== undefined) process.isForked = true
+  /** All machines come to rest at this instant, at which they may be forked: they go on as their clones do. */
+  rest(): void {
+    for (const process of this.#processes) if (process !== undefined) process.rests = true
   }
 
   /** Has a machine stand still for a while, unless it is out: its clock, too. */
@@ -257,11 +262,11 @@ export class Simulation {
     const ends: (readonly [number: number, reason: string])[] = []
     const run = async (number: number): Promise<void> => {
       const process = this.#process(number)
-      const { machine, offsetNs, speed, isForked } = process
+      const { machine, offsetNs, speed, rests } = process
       const until = ns - offsetNs
       const begin = Math.max(machine.now(), Math.min(machine.next(), until))
-      const fromNs = speed < 1 ? until - Math.floor((until - begin) * speed) : isForked ? machine.now() : undefined
-      process.isForked = false
+      const fromNs = speed < 1 ? until - Math.floor((until - begin) * speed) : rests ? machine.now() : undefined
+      process.rests = false
       const end = await machine.runTo(until, fromNs)
       if (end !== undefined) ends.push([number, end.reason])
     }

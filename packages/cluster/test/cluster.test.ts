@@ -23,7 +23,7 @@ import {
   clusterTime,
   Disk,
   drawFaults,
-  explore,
+  exploreBranches,
   type Fault,
   type GuestListener,
   type GuestThread,
@@ -137,7 +137,7 @@ test('a machine that may be forked drops its translations once: its clone has no
   simulation.add(0, simulated({ domain, run } as unknown as TimedMachine, new Card()))
   await simulation.runTo(2e6)
   expect(dropped).toBe(0)
-  simulation.fork()
+  simulation.rest()
   await simulation.runTo(8e6)
   expect(dropped).toBe(1)
 })
@@ -559,7 +559,7 @@ describe('a run', () => {
         : [ClusterLane.start(description, 1, host)]
       const onBranch = (_: number, { faults }: { faults: readonly Fault[] }): void => void all.push([...faults])
       const options = { goesOn: () => all.length < 12, first, isBlind, onBranch }
-      await explore(description, 1, await Promise.all(lanes), options)
+      await exploreBranches(description, 1, await Promise.all(lanes), options)
       return all.slice(0, 12)
     }
     const [all, blind] = [await go(), await go(true)]
@@ -599,7 +599,10 @@ describe('a run', () => {
     const lane = await ClusterLane.start(description, 1, host)
     const tries: boolean[] = []
     const onTry = (some: readonly Fault[], _: unknown, isSame: boolean): void => void (tries[some.length] = isSame)
-    const { findings, branches, properties } = await explore(description, 1, [lane], { goesOn: () => true, onTry })
+    const { findings, branches, properties } = await exploreBranches(description, 1, [lane], {
+      goesOn: () => true,
+      onTry,
+    })
     const { branch, result, faults } = findings[0]!
     expect([branches, result.failure]).toEqual([branch, 'check ended with 7'])
     expect(faults.map(({ machines }) => `crash ${machines}`).toSorted()).toEqual(['crash node-1', 'crash node-2'])

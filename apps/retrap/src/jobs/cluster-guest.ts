@@ -65,8 +65,20 @@ export interface GuestSystem<Lines extends GuestLines> {
   start(name: string, words: readonly string[]): Promise<string>
 }
 
-/** Room for the clones of a guest: for one at a time, and for what one writes. */
-const FORKS: NonNullable<MachineOptions['forks']> = { clones: 2, writtenBytes: 512 << 20 }
+/** Clones of a guest that there is room for, and most of the memory of these together. */
+const CLONES = 24
+const CLONE_BYTES = 96 << 20
+/** The memory that a guest and its clones have at most: that of WebAssembly with 32 bits, less what the hypervisor takes. */
+const FAMILY_BYTES = 3.5 * 2 ** 30
+
+/** Room for the clones of a guest: states of a cluster that are gone on from. What one of them does not write is left for the others. */
+const forksOf = (memoryBytes: number): NonNullable<MachineOptions['forks']> => ({
+  clones: CLONES,
+  writtenBytes: Math.max(
+    16 << 20,
+    Math.min(CLONE_BYTES, Math.floor((FAMILY_BYTES - 1.2 * memoryBytes) / (CLONES + 1))),
+  ),
+})
 
 /**
  * Room for decoded instructions, and for compiled code: of a server, a client's language and a kernel at once. Measured with etcd: with a
@@ -90,7 +102,7 @@ export async function makeGuest<Lines extends GuestLines>(
       ...(await system.options(own.ends, own.disk)),
       codeCacheBytes: DECODED_BYTES,
       jit: parts.isCompiled && { keep: parts.units, codeBytes: COMPILED_BYTES },
-      ...(parts.isForked && { forks: FORKS }),
+      ...(parts.isForked && { forks: forksOf(system.memoryBytes) }),
       ...original,
     }
     return recording?.record(options) ?? plain((await createMachine(options)) as unknown as ForkedMachine)
@@ -135,7 +147,14 @@ function guestOf<Lines extends GuestLines>(
       const clone = await machine.fork({ ...(await system.devices(others, copy)), generation: { after: 'same' } })
       return guestOf((made.copyOf ?? plain)(clone), place, system, others, copy, retired())
     },
-    digest: () => Promise.resolve(`${retired()} instructions, RAM ${sumOf(machine, system.memoryBytes)}`),
+    digest: (isQuick = false) =>
+      Promise.resolve(`${retired()} instructions${isQuick ? '' : `, RAM ${sumOf(machine, system.memoryBytes)}`}`),
+    watchCode: (note) => watchCode(machine, note && ((page) => note(`${place.arch} ${page}`))),
+    room() {
+      const { frameCount, frames } = machine.domain.memory
+      const left = frames.freeFrames
+      return { used: (frameCount - left) * PAGE_BYTES, left: left * PAGE_BYTES }
+    },
     close: () => made.close(),
   }
 }
@@ -143,7 +162,7 @@ function guestOf<Lines extends GuestLines>(
 /** The host's ends of a guest's devices. */
 export class GuestEnds<Lines extends GuestLines> {
   readonly card: Card
-  readonly jobs: SentPort = new SentPort()
+  readonly jobs: SentPort
   readonly lines: Lines
   readonly #system: GuestSystem<Lines>
   /** Text for the guest, which enters it by the timer: at an instant of its own time. */
@@ -152,8 +171,15 @@ export class GuestEnds<Lines extends GuestLines> {
   #clock: { now(): number } = { now: () => 0 }
 
   /** @param waiting - text for the guest */
-  constructor(system: GuestSystem<Lines>, listener: GuestListener, card: Card = new Card(), waiting = '') {
+  constructor(
+    system: GuestSystem<Lines>,
+    listener: GuestListener,
+    card: Card = new Card(),
+    waiting = '',
+    jobs: SentPort = new SentPort(),
+  ) {
     this.card = card
+    this.jobs = jobs
     this.#system = system
     this.#waiting = waiting
     this.lines = system.lines(() => this.#clock.now(), listener)
@@ -179,14 +205,28 @@ export class GuestEnds<Lines extends GuestLines> {
 
   /** The ends of a clone of the guest, in which lines that have begun go on. */
   copy(listener: GuestListener): GuestEnds<Lines> {
-    const copy = new GuestEnds(this.#system, listener, this.card.copy(), this.#waiting)
+    const copy = new GuestEnds(this.#system, listener, this.card.copy(), this.#waiting, this.jobs.copy())
     for (const [name, port] of Object.entries(this.lines)) copy.lines[name]!.begun = port.begun
     return copy
   }
 }
 
+/** Tells the checksums of the pages of programs' code, each when it is first fetched from. */
+function watchCode({ domain }: ForkedMachine, note: ((page: string) => void) | undefined): void {
+  const known = new Set<number>()
+  const page = new Uint8Array(PAGE_BYTES)
+  const fetched = (gpa: number): void => {
+    const at = gpa - (gpa % PAGE_BYTES)
+    if (known.has(at)) return
+    known.add(at)
+    if (domain.guestMemory.read(at, page)) note!(crc32(page).toString(16))
+  }
+  for (const { translation } of domain.vcpus) translation.onProgramFetch = note === undefined ? null : fetched
+}
+
 /** RAM is read in pieces of this size: none lies partly elsewhere. */
 const PIECE_BYTES = 1 << 16
+const PAGE_BYTES = 4096
 /** RAM of either board begins below this address. */
 const RAM_BEGIN = 0x4000_0000
 

@@ -12,6 +12,14 @@ export class SentPort implements ByteStreamBackend {
   /** Nothing comes from the guest. */
   send(): void {}
 
+  /** The port of a clone, for which the same bytes wait. */
+  copy(): SentPort {
+    const copy = new SentPort()
+    copy.#waiting = [...this.#waiting]
+    copy.#isLast = this.#isLast
+    return copy
+  }
+
   connect(client: ByteStreamClient): void {
     this.#client = client
   }

@@ -11,6 +11,8 @@ import { recordBundled } from '../machine/recording/recorded-run.ts'
 export interface ForkedMachine extends TimedMachine {
   readonly domain: TimedMachine['domain'] & {
     readonly guestMemory: { read(gpa: number, into: Uint8Array): boolean }
+    readonly vcpus: readonly { readonly translation: { onProgramFetch: ((gpa: number) => void) | null } }[]
+    readonly memory: { readonly frameCount: number; readonly frames: { readonly freeFrames: number } }
     /** The sum of all vCPUs. */
     readonly instructions: number
   }

@@ -1,25 +1,38 @@
-// Clusters drawn at random, each run twice: as it is, and in another way that is to change nothing: hot code interpreted, forked before
-// faults begin, recorded, in two Workers, on a host that is late. Events, instructions and RAM of all machines are equal.
+// Clusters drawn at random, each run twice: as it is, and in another way that is to change nothing: hot code interpreted, forked at
+// instants of the run, a fork of a fork, recorded, in Workers, on a host that is late. Events, instructions and RAM of all machines are
+// equal. Some grow trees of states: in one lane, and in others with memory for few states.
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { Cluster, type ClusterEvent, type ClusterGuest, FAULT_KINDS, readCluster, RunLog } from '@retrap/cluster'
+import {
+  Cluster,
+  type ClusterEvent,
+  type ClusterGuest,
+  explore,
+  FAULT_KINDS,
+  type Lane,
+  readCluster,
+  RunLog,
+} from '@retrap/cluster'
 import type { Rng, Soak } from '@retrap/tooling/soak'
-import { hostOf } from '../../src/commands/cluster/workers.ts'
+import { hostOf, withLanes } from '../../src/commands/cluster/workers.ts'
 import { fetchKernelModules } from '../../src/guests/linux/debian-drivers.ts'
 
 /** A way in which a cluster is run. */
 interface Way {
   readonly isCompiled: boolean
+  /** Machines may be forked. */
   readonly isForked: boolean
+  /** At which of the stops it is forked, one bit each. */
+  readonly forks: number
   readonly isRecorded: boolean
   readonly workers: number
   /** The host is late by up to so many milliseconds, now and then. */
   readonly lateMs: number
 }
 
-const PLAIN: Way = { isCompiled: true, isForked: false, isRecorded: false, workers: 1, lateMs: 0 }
+const PLAIN: Way = { isCompiled: true, isForked: false, forks: 0, isRecorded: false, workers: 1, lateMs: 0 }
 
 /** Programs that serve on ports 7000 and 80, until the machine ends. */
 const SERVERS = [
@@ -96,7 +109,11 @@ function draw(rng: Rng) {
 }
 
 /** Runs a cluster. @returns what can be seen of it */
-async function run(value: object, seed: number, way: Way, late: () => number): Promise<readonly string[]> {
+async function run(
+  { value, seed, stops }: { readonly value: object; readonly seed: number; readonly stops: readonly number[] },
+  way: Way,
+  late: () => number,
+): Promise<readonly string[]> {
   const description = readCluster(value)
   const { machines } = description
   const host = hostOf({ file: join(folder, 'cluster.json'), machines, settings: way }, way.workers, () => undefined)
@@ -128,8 +145,18 @@ async function run(value: object, seed: number, way: Way, late: () => number): P
       ...(way.isRecorded && { log: new RunLog() }),
     })
     begun.push(cluster)
-    if (way.isForked) begun.push((cluster = await cluster.fork({ onEvent })))
-    const { failure, faults, properties } = await cluster.finish()
+    if ((way.forks & 1) !== 0) begun.push((cluster = await cluster.fork({ onEvent })))
+    const faults = cluster.draw(0)
+    await cluster.begin({ number: 0, faults })
+    const ready = cluster.now
+    for (const [i, stop] of stops.entries()) {
+      // oxlint-disable-next-line no-await-in-loop -- one after another
+      await cluster.goOn(ready + stop)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      if (((way.forks >> (i + 1)) & 1) !== 0) begun.push((cluster = await cluster.fork({ onEvent })))
+    }
+    await cluster.goOn()
+    const { failure, properties } = cluster
     const ordered = [...guests].toSorted(([one], [other]) => one - other)
     const digests = ordered.map(async ([number, guest]) => `m${number}: ${await guest.digest()}`)
     count('faults', faults.length)
@@ -145,6 +172,43 @@ async function run(value: object, seed: number, way: Way, late: () => number): P
     await host.close()
     fs.rmSync(parts, { recursive: true })
   }
+}
+
+/** Grows trees of few states, in lanes with memory for so many bytes. @returns what was reached, and found */
+async function grow(value: object, seed: number, lanes: number, stateMemory: number): Promise<readonly string[]> {
+  const description = readCluster(value)
+  const settings = { isForked: true, isCompiled: true }
+  const parts = { file: join(folder, 'cluster.json'), machines: description.machines, settings }
+  const told: string[] = []
+  const { signal } = new AbortController()
+  const act = (open: readonly Lane[]): ReturnType<typeof explore> =>
+    explore(description, seed, open, {
+      goesOn: () => true,
+      states: STATES,
+      keepsGoing: true,
+      onState: ({ result: { failure, ns }, ...state }) => void told.push(JSON.stringify({ ...state, failure, ns })),
+      onMended: (state, { failure, ns }) => void told.push(`mended ${state} ${failure} ${ns}`),
+    })
+  const { findings, properties } = await withLanes(
+    { description, seed, parts, signal, tell: () => undefined },
+    lanes,
+    act,
+    stateMemory,
+  )
+  return [...told, JSON.stringify(findings), JSON.stringify(properties)]
+}
+
+/** The states of a tree's run, by all trees: some are in the second round. */
+const STATES = 20
+
+async function grownTwice(rng: Rng, value: object, seed: number): Promise<string | undefined> {
+  const [lanes, memory] = [rng.pick([1, 2, 4]), rng.pick([200 << 20, 2 ** 33])]
+  rng.note('tree', () => JSON.stringify({ seed, lanes, memory, ...value }))
+  count('trees', 1)
+  const first = await grow(value, seed, 1, 2 ** 33)
+  const second = await grow(value, seed, lanes, memory)
+  const at = [...first, ''].findIndex((line, i) => line !== (second[i] ?? ''))
+  return at < 0 ? undefined : `line ${at} of ${first.length}: ${first[at]}\nand then ${second[at]}`
 }
 
 export const soak: Soak = {
@@ -164,18 +228,23 @@ export const soak: Soak = {
   async step(rng) {
     const value = draw(rng)
     const seed = rng.u32()
-    const [isCompiled, isForked, workers] = [rng.chance(2, 3), rng.chance(), rng.between(1, 2)]
-    const way = { isCompiled, isForked, isRecorded: !isForked && rng.chance(), workers, lateMs: rng.pick([0, 3]) }
-    rng.note('cluster', () => JSON.stringify({ seed, way, ...value }))
+    const [isCompiled, isForked, workers] = [rng.chance(2, 3), rng.chance(2, 3), rng.pick([1, 2, 4])]
+    const stops = Array.from({ length: rng.between(0, 3) }, () => rng.below(1_700_000_000)).toSorted((a, b) => a - b)
+    const forks = isForked ? rng.between(1, 15) : 0
+    const isRecorded = !isForked && rng.chance()
+    const way = { isCompiled, isForked, forks, isRecorded, workers, lateMs: rng.pick([0, 3]) }
+    if (rng.chance(1, 5)) return grownTwice(rng, value, seed)
+    rng.note('cluster', () => JSON.stringify({ seed, stops, way, ...value }))
     let state = seed | 1
     const late = (): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0) >>> 26
-    const first = await run(value, seed, PLAIN, late)
-    const second = await run(value, seed, way, late)
+    const one = { value, seed, stops }
+    const first = await run(one, PLAIN, late)
+    const second = await run(one, way, late)
     for (const [name, is] of Object.entries(way)) count(name, Number(is))
     const at = [...first, ''].findIndex((line, i) => line !== (second[i] ?? ''))
     if (at >= 0) return `line ${at} of ${first.length}: ${first[at]}\nand then ${second[at]}`
   },
   teardown: () => fs.rmSync(folder, { recursive: true, force: true }),
-  unreached: () => [...Object.keys(FAULT_KINDS), ...Object.keys(PLAIN)].filter((what) => !(totals[what]! > 0)),
+  unreached: () => [...Object.keys(FAULT_KINDS), ...Object.keys(PLAIN), 'trees'].filter((what) => !(totals[what]! > 0)),
   summary: () => JSON.stringify(totals),
 }

@@ -1,8 +1,11 @@
 import { type Branch, Cluster } from '../cluster.ts'
 import type { ClusterDescription } from '../description.ts'
+import type { Stretch } from '../draw-faults.ts'
+import type { Seed } from '../draws.ts'
 import { ClusterError } from '../errors.ts'
 import type { ClusterHost } from '../host.ts'
 import { shapesOf } from '../novelty.ts'
+import { type Property, propertiesSince } from '../reports.ts'
 import type { ClusterResult } from '../result.ts'
 
 /** A branch that has ended. */
@@ -13,24 +16,65 @@ export interface BranchRun {
   readonly reached: readonly (readonly [what: string, ns: number])[]
 }
 
+/** A stretch that has ended. */
+export interface StretchRun {
+  /** The end of the path that the stretch is the last of. */
+  readonly result: ClusterResult
+  /** Properties that were reported in the stretch. */
+  readonly properties: readonly Property[]
+  /** Shapes of lines, edges between them, numbers and pages of code that were reached in it. */
+  readonly reached: readonly string[]
+  /** Identifies the state at its end: equal states have equal marks. */
+  readonly mark: string
+}
+
 /** A place where branches of a cluster run, one after another: this thread, or another one. */
 export interface Lane {
   /** The instant at which all is ready, from which each branch goes on. */
   readonly begin: number
   /** Runs a branch, after those before it. @throws errors of a host */
   run(branch: Branch): Promise<BranchRun>
+  /** Runs the last stretch of a path from the state at the end of the others, and keeps its end. @throws errors of a host */
+  stretch(path: readonly Stretch[]): Promise<StretchRun>
+  /** Forks the state at the end of a path, mends all there, has the check decide, and drops the fork. @throws errors of a host */
+  mend(path: readonly Stretch[]): Promise<StretchRun>
+  /** The state at the end of a path is not needed any more. */
+  release(path: readonly Stretch[]): void
   /** Ends the branch that runs, and its machines: those of another thread end with the thread. */
   close(): void
 }
 
+/** A state at which a cluster rests. */
+interface State {
+  readonly cluster: Cluster
+  /** The last shape of each machine's lines. */
+  readonly last: ReadonlyMap<string, string>
+}
+
+/** The options of a lane. */
+export interface LaneOptions {
+  /** Ends what runs. */
+  readonly stop?: AbortController
+  /** Bytes of memory for states; those that were not used for the longest time are dropped, and made again where they are needed. */
+  readonly stateBytes?: number
+}
+
+/** Memory that a stretch is to have before it begins: a machine whose memory is used up ends. */
+const LEAST_LEFT_BYTES = 256 << 20
+const USUAL_STATE_BYTES = 4 * 2 ** 30
+
 /** A lane in this thread. */
 export class ClusterLane implements Lane {
-  readonly #cluster: Cluster
+  readonly #root: State
   readonly #stop: AbortController
+  readonly #stateBytes: number
+  /** By their paths, the one that was not used for the longest time first. */
+  readonly #states = new Map<string, State>()
 
-  private constructor(cluster: Cluster, stop: AbortController) {
-    this.#cluster = cluster
+  private constructor(cluster: Cluster, stop: AbortController, stateBytes: number) {
+    this.#root = { cluster, last: new Map() }
     this.#stop = stop
+    this.#stateBytes = stateBytes
   }
 
   /**
@@ -40,25 +84,25 @@ export class ClusterLane implements Lane {
    */
   static async start(
     description: ClusterDescription,
-    seed: number,
+    seed: Seed,
     host: ClusterHost,
-    stop: AbortController = new AbortController(),
+    { stop = new AbortController(), stateBytes = USUAL_STATE_BYTES }: LaneOptions = {},
   ): Promise<ClusterLane> {
     const cluster = await Cluster.start(description, seed, host, { signal: stop.signal })
-    if (cluster.failure === undefined) return new ClusterLane(cluster, stop)
+    if (cluster.failure === undefined) return new ClusterLane(cluster, stop, stateBytes)
     cluster.close()
     throw new ClusterError('ERR_MACHINE', `it fails before there are faults: ${cluster.failure}`)
   }
 
   /** See {@link Lane.begin}. */
   get begin(): number {
-    return this.#cluster.now
+    return this.#root.cluster.now
   }
 
   /** See {@link Lane.run}. */
   async run(branch: Branch): Promise<BranchRun> {
     const { hear, reached } = shapesOf()
-    const fork = await this.#cluster.fork({ onEvent: hear, signal: this.#stop.signal })
+    const fork = await this.#root.cluster.fork({ onEvent: hear, signal: this.#stop.signal })
     try {
       const result = await fork.finish(branch)
       return { result, reached: reached() }
@@ -67,12 +111,97 @@ export class ClusterLane implements Lane {
     }
   }
 
+  /** See {@link Lane.stretch}. */
+  async stretch(path: readonly Stretch[]): Promise<StretchRun> {
+    const before = await this.#state(path.slice(0, -1))
+    const { state, run } = await this.#fork(before, (cluster) =>
+      cluster.finish({ path: path.slice(-1), mended: false }),
+    )
+    this.#keep(path, state)
+    return run
+  }
+
+  /** See {@link Lane.mend}. */
+  async mend(path: readonly Stretch[]): Promise<StretchRun> {
+    const before = await this.#state(path)
+    const { state, run } = await this.#fork(before, (cluster) => cluster.mend())
+    state.cluster.close()
+    return run
+  }
+
+  /** See {@link Lane.release}. */
+  release(path: readonly Stretch[]): void {
+    this.#drop(keyOf(path))
+  }
+
   /** See {@link Lane.close}. */
   close(): void {
     this.#stop.abort()
-    this.#cluster.close()
+    for (const key of this.#states.keys()) this.#drop(key)
+    this.#root.cluster.close()
+  }
+
+  /** The state at the end of a path, made once more if it was dropped. */
+  async #state(path: readonly Stretch[]): Promise<State> {
+    if (path.length === 0) return this.#root
+    const known = this.#states.get(keyOf(path))
+    if (known === undefined) await this.stretch(path)
+    const state = known ?? this.#states.get(keyOf(path))!
+    this.#keep(path, state)
+    return state
+  }
+
+  #keep(path: readonly Stretch[], state: State): void {
+    const key = keyOf(path)
+    if (this.#states.get(key) !== state) this.#drop(key)
+    this.#states.delete(key)
+    this.#states.set(key, state)
+  }
+
+  #drop(key: string): void {
+    this.#states.get(key)?.cluster.close()
+    this.#states.delete(key)
+  }
+
+  async #fork(
+    before: State,
+    act: (cluster: Cluster) => Promise<ClusterResult>,
+  ): Promise<{ readonly state: State; readonly run: StretchRun }> {
+    this.#makeRoom(before)
+    const { hear, reached, last } = shapesOf(before.last)
+    const code = new Set<string>()
+    const { signal } = this.#stop
+    const onCode = (page: string): void => void code.add(`code ${page}`)
+    const cluster = await before.cluster.fork({ onEvent: hear, onCode, signal })
+    try {
+      const result = await act(cluster)
+      return {
+        state: { cluster, last },
+        run: {
+          result,
+          properties: propertiesSince(before.cluster.properties, result.properties),
+          reached: [...reached().map(([what]) => what), ...code],
+          mark: await cluster.mark(),
+        },
+      }
+    } catch (error) {
+      cluster.close()
+      throw error
+    }
+  }
+
+  /** Drops states until there is room for another one. */
+  #makeRoom(needed: State): void {
+    for (const [key, state] of this.#states) {
+      const rooms = [...needed.cluster.guests.values()].map((guest) => guest.room?.() ?? { used: 0, left: Infinity })
+      const used = rooms.reduce((sum, room) => sum + room.used, 0)
+      if (used <= this.#stateBytes && rooms.every(({ left }) => left >= LEAST_LEFT_BYTES)) return
+      if (state !== needed) this.#drop(key)
+    }
   }
 }
+
+const keyOf = (path: readonly Stretch[]): string => JSON.stringify(path)
 
 /** Lanes of one cluster: a branch runs in one that is free, or waits for it. */
 export class LanePool {

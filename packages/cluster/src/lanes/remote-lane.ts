@@ -1,15 +1,23 @@
 import type { Branch } from '../cluster.ts'
 import type { ClusterDescription } from '../description.ts'
+import type { Seed } from '../draws.ts'
 import type { ClusterHost } from '../host.ts'
 import type { ErrorTold, ThreadPort } from '../remote/messages.ts'
 import { tellError } from '../remote/serve.ts'
 import { type GuestThread, ThreadClient } from '../remote/thread-client.ts'
-import { type BranchRun, ClusterLane, type Lane } from './lane.ts'
+import type { Stretch } from '../draw-faults.ts'
+import { type BranchRun, ClusterLane, type Lane, type StretchRun } from './lane.ts'
 
-/** A call to the thread of a lane. `start` and `run` are answered, in their order. */
+/** A call to the thread of a lane. All but `close` are answered, in their order. */
 type LaneCall =
-  | { readonly do: 'start'; readonly description: ClusterDescription; readonly seed: number }
+  | {
+      readonly do: 'start'
+      readonly description: ClusterDescription
+      readonly seed: Seed
+      readonly stateBytes: number | undefined
+    }
   | { readonly do: 'run'; readonly branch: Branch }
+  | { readonly do: 'stretch' | 'mend' | 'release'; readonly path: readonly Stretch[] }
   | { readonly do: 'close' }
 
 /** A lane in another thread, which starts the cluster there. Its branches are those of a lane in this thread. */
@@ -34,9 +42,17 @@ export class RemoteLane implements Lane {
    */
   static async start(
     description: ClusterDescription,
-    seed: number,
+    seed: Seed,
     thread: GuestThread,
-    { signal, errorOf }: { readonly signal?: AbortSignal; readonly errorOf?: (told: ErrorTold) => Error | undefined },
+    {
+      signal,
+      errorOf,
+      stateBytes,
+    }: {
+      readonly signal?: AbortSignal
+      readonly errorOf?: (told: ErrorTold) => Error | undefined
+      readonly stateBytes?: number | undefined
+    },
   ): Promise<RemoteLane> {
     const client = new ThreadClient(thread, errorOf)
     // This call has no answer.
@@ -46,6 +62,7 @@ export class RemoteLane implements Lane {
       do: 'start',
       description,
       seed,
+      stateBytes,
     } satisfies LaneCall)
     return new RemoteLane(client, stop, begin)
   }
@@ -53,6 +70,21 @@ export class RemoteLane implements Lane {
   /** See {@link Lane.run}. */
   run(branch: Branch): Promise<BranchRun> {
     return this.#client.ask<BranchRun>({ do: 'run', branch } satisfies LaneCall)
+  }
+
+  /** See {@link Lane.stretch}. */
+  stretch(path: readonly Stretch[]): Promise<StretchRun> {
+    return this.#client.ask<StretchRun>({ do: 'stretch', path } satisfies LaneCall)
+  }
+
+  /** See {@link Lane.mend}. */
+  mend(path: readonly Stretch[]): Promise<StretchRun> {
+    return this.#client.ask<StretchRun>({ do: 'mend', path } satisfies LaneCall)
+  }
+
+  /** See {@link Lane.release}. */
+  release(path: readonly Stretch[]): void {
+    this.#client.tell({ do: 'release', path } satisfies LaneCall)
   }
 
   /** See {@link Lane.close}. */
@@ -66,9 +98,16 @@ export function serveLane(port: ThreadPort, host: ClusterHost): void {
   const stop = new AbortController()
   let lane: ClusterLane | undefined
   const answer = async (call: Exclude<LaneCall, { do: 'close' }>): Promise<object> => {
+    if (call.do === 'start') {
+      const { description, seed, stateBytes } = call
+      lane = await ClusterLane.start(description, seed, host, { stop, ...(stateBytes !== undefined && { stateBytes }) })
+      return { begin: lane.begin }
+    }
     if (call.do === 'run') return lane!.run(call.branch)
-    lane = await ClusterLane.start(call.description, call.seed, host, stop)
-    return { begin: lane.begin }
+    if (call.do === 'stretch') return lane!.stretch(call.path)
+    if (call.do === 'mend') return lane!.mend(call.path)
+    lane!.release(call.path)
+    return {}
   }
   let queue = Promise.resolve()
   const hear = (call: LaneCall): void => {

@@ -7,6 +7,8 @@ import {
   type ClusterEvent,
   type ClusterInput,
   describeFault,
+  faultsOf,
+  GENERATOR,
   type Plan,
   readCluster,
   readPlan,
@@ -19,7 +21,7 @@ export interface ClusterTestOptions {
   readonly seed?: number | undefined
   /** The path of a plan that `retrap cluster explore` has left: its seed and its faults. */
   readonly plan?: string | undefined
-  /** Goes so many branches of the seed, as `retrap cluster explore` does, instead of a single run. The cluster starts once. */
+  /** Explores so many states of the seed, as `retrap cluster explore` does, instead of a single run. The cluster starts once. */
   readonly branches?: number | undefined
   /** The folder that paths of the cluster and of the plan begin at; default the current one. */
   readonly folder?: string | undefined
@@ -60,7 +62,8 @@ export async function testCluster(cluster: ClusterInput, options: ClusterTestOpt
   // A command that has not told its result has not come to its end.
   const isTold = last?.kind === 'result' || last?.kind === 'explored'
   if (isTold && how === 'exit code 0') return rm(outputFolder, { recursive: true, force: true })
-  const failed = isTold && how === 'exit code 1' ? failureOf(last, given || { seed, branch: 0 }) : undefined
+  const failed =
+    isTold && how === 'exit code 1' ? failureOf(last, given || { seed, draws: GENERATOR, branch: 0 }) : undefined
   if (failed === undefined)
     throw new ClusterError('ERR_MACHINE', `the cluster was not run to its end (${how}): ${stderr.trim()}`)
   await writePlan(failed)
@@ -123,29 +126,33 @@ function runRetrap([program, ...args]: readonly string[], signal: AbortSignal | 
   })
 }
 
-/** The failure that a command's last line tells, as a plan. */
-function failureOf(line: unknown, { seed, branch }: Pick<Plan, 'seed' | 'branch'>): Plan | undefined {
+/** The failure that a command's last line tells, as a plan. @param given - the plan that was run, or the seed */
+function failureOf(line: unknown, given: Omit<Plan, 'failure' | 'faults'>): Plan | undefined {
   const { findings, failure, faults, madeWith } = (line ?? {}) as Partial<Plan> & {
     readonly findings?: readonly { plan: Plan }[]
   }
   if (findings !== undefined) return findings[0]?.plan
-  return failure === undefined || faults === undefined ? undefined : { seed, branch, failure, faults, madeWith }
+  if (failure === undefined || faults === undefined) return undefined
+  return { ...given, failure, faults: given.path === undefined ? faults : [], madeWith }
 }
 
 const word = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`)
 
 function messageOf(
-  { seed, branch, failure, faults }: Plan,
+  { seed, branch, failure, faults: ofBranch, path, mended }: Plan,
   events: readonly ClusterEvent[],
   files: { readonly file: string; readonly planFile: string; readonly recording: string },
 ): string {
   const [file, plan, recording] = [files.file, files.planFile, files.recording].map(word)
+  const faults = path === undefined ? ofBranch : faultsOf(path)
+  const ends = mended === true ? ', all mended at its end' : ''
+  const where = path === undefined ? `branch ${branch}` : `a path of ${path.length} stretches${ends}`
   const told = events.flatMap(({ ns, machine, text }) =>
     text === undefined ? [] : [`  ${(ns / 1e9).toFixed(6)} ${machine ?? '-'}: ${text}`],
   )
   return [
     failure,
-    `Seed ${seed}, branch ${branch}, and ${faults.length === 0 ? 'no faults' : 'these faults:'}`,
+    `Seed ${seed}, ${where}, and ${faults.length === 0 ? 'no faults' : 'these faults:'}`,
     ...faults.map((fault) => `- ${timeText(fault.at)}: ${describeFault(fault)}`),
     'The last lines:',
     ...told.slice(-SHOWN_LINES),

@@ -2,6 +2,7 @@
 import type { MachineStart } from '../host.ts'
 import type { PlacedMachine } from '../description.ts'
 import type { DiskTrouble } from '../disk.ts'
+import type { Seed } from '../draws.ts'
 import type { GuestFault } from '../faults.ts'
 
 /** The other end of a thread: a Worker, or a port of one. */
@@ -17,9 +18,9 @@ export type StartTold = Omit<MachineStart, 'disk'> & { readonly disk: number | u
 
 /** Something that is done to a disk. */
 export type DiskAct =
-  | { readonly act: 'make'; readonly bytes: number; readonly seed: number; readonly name: string }
+  | { readonly act: 'make'; readonly bytes: number; readonly seed: Seed; readonly name: string }
   | { readonly act: 'copy'; readonly to: number }
-  | { readonly act: 'reseed'; readonly seed: number }
+  | { readonly act: 'reseed'; readonly seed: Seed }
   | { readonly act: 'trouble'; readonly trouble: DiskTrouble }
   | { readonly act: 'stall'; readonly ns: number }
   | { readonly act: 'reset' | 'losePower' | 'close' }

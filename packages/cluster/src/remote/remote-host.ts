@@ -1,6 +1,7 @@
 import type { SimulatedCard } from '../simulation.ts'
 import type { PlacedMachine } from '../description.ts'
 import type { ClusterDisk, DiskTrouble, PowerLoss } from '../disk.ts'
+import type { Seed } from '../draws.ts'
 import type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from '../host.ts'
 import type { GuestFault } from '../faults.ts'
 import type { Call, DiskAct, ErrorTold, GuestTold, Reply, Request } from './messages.ts'
@@ -24,7 +25,7 @@ export class RemoteHost implements ClusterHost {
   }
 
   /** Makes the disk of a machine, in its thread. */
-  makeDisk(machine: PlacedMachine, seed: number, name: string): ClusterDisk {
+  makeDisk(machine: PlacedMachine, seed: Seed, name: string): ClusterDisk {
     const disk = new RemoteDisk(this.#threadOf(machine))
     disk.do({ act: 'make', bytes: machine.disk!.size, seed, name })
     return disk
@@ -58,7 +59,7 @@ class RemoteDisk implements ClusterDisk {
     return copy
   }
 
-  reseed(seed: number): void {
+  reseed(seed: Seed): void {
     this.do({ act: 'reseed', seed })
   }
 
@@ -164,6 +165,7 @@ class RemoteGuest implements ClusterGuest {
     const clone = new RemoteGuest(this.#thread, listener, disk)
     const reply = await this.#thread.ask<Reply>(this.#request({ do: 'fork', clone: clone.#id, disk: disk?.id }))
     clone.#told = reply.told!
+    clone.#sent.push(...this.#sent, ...reply.sent)
     return clone
   }
 

@@ -2,6 +2,7 @@ import { KEY_GUARDED } from '@retrap/arm-cpu'
 import type { ArmTranslation } from '@retrap/arm-cpu'
 import {
   ARM_FETCH,
+  ARM_UNPRIVILEGED,
   ARM_WALK_FAULT,
   ARM_WALK_OK,
   ARM_WRITE,
@@ -54,6 +55,8 @@ class CountedTables extends GuestTables {
   }
 }
 
+const PROGRAM_FETCH = ARM_FETCH | ARM_UNPRIVILEGED
+
 /** Translates a vCPU's virtual addresses: walks the guest's tables, then its second-stage map. */
 export class ArmGuestTranslation {
   /** @internal The guest's tables, as the vCPU walks them. */
@@ -67,6 +70,8 @@ export class ArmGuestTranslation {
   readonly #peekTables: GuestTables
   /** Called for each walk; null: nothing observes it. */
   watch: ((walk: ArmGuestWalk) => void) | null = null
+  /** Called with the guest-physical address of each fetch of a program that was walked for; null: nothing observes them. */
+  onProgramFetch: ((gpa: number) => void) | null = null
   /** Control registers have changed since the context was made. */
   #isStale = true
 
@@ -111,6 +116,7 @@ export class ArmGuestTranslation {
       into.tableWalk = true
       return this.#fault(walk.tableIpa, FSC_TRANSLATION, into)
     }
+    if (this.onProgramFetch !== null && (access & PROGRAM_FETCH) === PROGRAM_FETCH) this.onProgramFetch(walk.ipa)
     into.device = walk.device
     into.attributes = walk.attributes
     into.global = walk.global

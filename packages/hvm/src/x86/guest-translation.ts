@@ -84,6 +84,8 @@ export interface TranslatedDomain {
   wake(): void
 }
 
+const PROGRAM_FETCH = ACCESS_FETCH | ACCESS_USER
+
 /** Translates a vCPU's linear addresses: walks the guest's tables, then its second-level map. */
 export class GuestTranslation {
   /** @internal Walks, and table entries that they read. */
@@ -101,6 +103,8 @@ export class GuestTranslation {
   readonly #loggedTables: LoggedTables
   /** Called for each walk; null: nothing observes it. */
   watch: ((walk: GuestWalk) => void) | null = null
+  /** Called with the guest-physical address of each fetch of a program that was walked for; null: nothing observes them. */
+  onProgramFetch: ((gpa: number) => void) | null = null
   #managed: SystemManagementMemory | null = null
   #a20Masked = false
 
@@ -191,6 +195,7 @@ export class GuestTranslation {
       into.errorCode = result.pfec
       return STATUS_FAULT
     }
+    if (this.onProgramFetch !== null && (access & PROGRAM_FETCH) === PROGRAM_FETCH) this.onProgramFetch(result.gpa)
     into.global = (result.flags & GLOBAL_FLAG) !== 0
     into.pageBytes = result.pageBytes
     into.key = result.pkey | ((result.flags & MAP_USER) === 0 ? 0 : KEY_USER)

@@ -86,10 +86,16 @@ export function addCluster(
       'how long to look, once all is ready (default 600, or as long as --branches take)',
       parseSeconds('--for'),
     )
-    .option('--branches <number>', 'look at so many branches, or at those from one to another: 21-40', parseBranches)
+    .option(
+      '--branches <number>',
+      'look at so many states; with --from-start also from one to another: 21-40',
+      parseBranches,
+    )
+    .option('--from-start', 'begin each branch where all is ready, and go on from no state in the middle')
+    .option('--state-memory <size>', "memory for states, such as 4G (default: half of the host's)", parseStateMemory)
     .option('--workers <number>', LANES, wholeFrom('--workers', 1, 64))
     .option('--keep-going', 'look for further failures')
-    .option('--blind', 'do not go on from branches that have reached something new')
+    .option('--blind', 'with --from-start: draw the faults of each branch afresh, whatever others have reached')
     .option('--out <file>', 'write the plan of a failure, for run --plan')
     .option('--record <file>', 'run the reduced failure once more, and leave it in a file (default: beside --out)')
     .option('--jsonl', 'print branches and failures as lines of JSON')
@@ -159,4 +165,10 @@ function parseBranches(text: string): Branches {
   const [first, last] = [Number(from ?? 1), Number(to)]
   if (first >= 1 && last >= first && last < 2 ** 32) return { first, count: last - first + 1 }
   throw usage(`--branches ${text}: expected a number such as 20, or a range such as 21-40`)
+}
+
+function parseStateMemory(text: string): number {
+  const [, amount, unit] = /^(\d{1,6})([MG])$/.exec(text) ?? []
+  if (Number(amount) > 0) return Number(amount) * (unit === 'G' ? 2 ** 30 : 2 ** 20)
+  throw usage(`--state-memory ${text}: expected a size such as 800M or 4G`)
 }

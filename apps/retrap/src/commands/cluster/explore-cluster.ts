@@ -1,13 +1,26 @@
 /** Looks for failures of the cluster of a file, and prints what it finds. */
 import { writeFileSync } from 'node:fs'
+import { totalmem } from 'node:os'
 import { performance } from 'node:perf_hooks'
-import { describeFault, explore, type Finding, type Plan, stateOf, timeText } from '@retrap/cluster'
+import {
+  describeFault,
+  explore,
+  exploreBranches,
+  faultsOf,
+  GENERATOR,
+  type Lane,
+  type Plan,
+  type Property,
+  stateOf,
+  timeText,
+} from '@retrap/cluster'
 import { troubleWith } from '../../errors.ts'
+import { usage } from '../../options/values.ts'
 import { plainListed } from '../../print-lines.ts'
 import { madeWith } from './made-with.ts'
-import { recordOnce } from './once.ts'
+import { howOf, recordOnce } from './once.ts'
 import { type ClusterFlags, type ClusterOutputs, lanesWithin, tellMemory, withCluster } from './run-cluster.ts'
-import { hostOf, usualWorkers, withLanes } from './workers.ts'
+import { hostOf, type LanesOf, usualWorkers, withLanes } from './workers.ts'
 
 /** Branches by their numbers. */
 export interface Branches {
@@ -20,59 +33,77 @@ export interface ExploreFlags extends Pick<ClusterFlags, 'seed' | 'workers' | 'r
   /** Host time in milliseconds; default ten minutes, or with `branches` any. */
   readonly for?: number
   readonly branches?: Branches
+  /** Each branch begins where all is ready, and no state is gone on from. */
+  readonly fromStart?: boolean
+  /** Bytes of memory for states; default half of the host's. */
+  readonly stateMemory?: number
   readonly keepGoing?: boolean
   readonly blind?: boolean
   readonly out?: string
+}
+
+/** A failure: the number of the state, or of the branch, and its plan. */
+interface Found {
+  readonly number: number
+  readonly plan: Plan
+}
+
+/** All that an exploration has found. */
+interface Explored {
+  readonly found: readonly Found[]
+  readonly count: number
+  readonly properties: readonly Property[]
+}
+
+/** Prints an event: as a line of JSON, or as lines for people. */
+type Tell = (event: { readonly kind: string } & Record<string, unknown>, ...lines: readonly string[]) => void
+
+/** An exploration that is begun. */
+interface Exploration extends LanesOf {
+  readonly flags: ExploreFlags
+  readonly lanes: number
+  readonly tellEvent: Tell
+  readonly planOf: (found: Pick<Plan, 'branch' | 'failure' | 'faults' | 'path' | 'mended'>) => Plan
 }
 
 const USUAL_MS = 600_000
 
 /** Looks for failures of a cluster. @returns whether nothing has failed @throws CliError `ERR_INPUT` for a file that is no cluster's */
 export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: ClusterOutputs): Promise<boolean> {
-  const { seed, keepGoing = false, blind = false, out, record, workers, jsonl = false } = flags
+  const { seed, out, record, workers, jsonl = false, fromStart = false, branches, blind = false } = flags
+  if (!fromStart && blind) throw usage('--blind: expected --from-start, too: a tree goes on from what it has reached')
+  if (!fromStart && branches !== undefined && branches.first > 1)
+    throw usage(`--branches ${branches.first}-…: expected a number, or --from-start, too: a tree has no ranges`)
   const { stdout, stderr } = outputs
-  const { first, count } = flags.branches ?? { first: 1, count: Infinity }
-  const lastsMs = flags.for ?? (flags.branches === undefined ? USUAL_MS : Infinity)
-  const tell = (event: { readonly kind: string } & Record<string, unknown>, ...lines: readonly string[]): void =>
+  const tell: Tell = (event, ...lines) =>
     void stdout.write(jsonl ? `${JSON.stringify(event)}\n` : lines.map(plainListed).join(''))
   return withCluster(file, true, stderr, async (cluster) => {
     const { description, parts, signal } = cluster
     const lanes = workers ?? lanesWithin(description)
     tellMemory(description, lanes, cluster.tell)
     const made = await madeWith(file, description)
-    // The time begins when all is ready: on a busy host it was over before the first branch.
-    let begin: number | undefined
-    let gone = 0
-    const { findings, branches, properties } = await withLanes({ ...cluster, seed }, lanes, (open) =>
-      explore(description, seed, open, {
-        ...{ signal, first, keepsGoing: keepGoing, isBlind: blind },
-        goesOn: () => gone++ < count && performance.now() - (begin ??= performance.now()) < lastsMs,
-        onBranch: (branch, { failure, faults }, news, depth) =>
-          tell(
-            { kind: 'branch', branch, faults: faults.length, news, depth, failure },
-            `branch ${branch}: ${faults.length} faults, ${news} new, depth ${depth}: ${failure ?? 'ok'}`,
-          ),
-        onTry(faults, { failure }, isSame) {
-          const how = failure === undefined ? 'ends well' : `fails otherwise (${failure})`
-          const what = isSame ? 'fails as well: the others are not needed' : `${how}: more are needed`
-          tell({ kind: 'try', faults: faults.length, failure }, `  again with ${faults.length} of its faults: ${what}`)
-        },
-      }),
-    )
-    const planOf = ({ root, failure, faults }: Finding): Plan => ({
-      seed,
-      branch: root,
-      failure,
-      madeWith: made,
-      faults,
+    const explored = await (fromStart ? branchesOf : statesOf)({
+      ...cluster,
+      ...{ seed, flags, lanes, tellEvent: tell },
+      planOf: (found) => ({ seed, draws: GENERATOR, madeWith: made, ...found }),
     })
-    for (const finding of findings) {
-      const { branch, root, failure, faults } = finding
+    const { found, count, properties } = explored
+    for (const { number, plan } of found) {
       const what = signal.aborted ? 'Some of these may not be needed, as the search was stopped:' : 'It needs:'
-      const list = faults.map((fault) => `- ${timeText(fault.at)}: ${describeFault(fault)}`)
-      const plan = planOf(finding)
-      tell({ kind: 'finding', branch, plan }, `branch ${branch} fails: ${failure}`, what, ...list)
-      const one = (path: string): string => (findings.length === 1 ? path : `${path}.${branch}`)
+      const { path, mended, faults } = plan
+      const stretches = path && `${path.length} stretches${mended === true ? ', all mended at their end' : ''}`
+      const list = (path === undefined ? faults : faultsOf(path)).map(
+        (fault) => `- ${timeText(fault.at)}: ${describeFault(fault)}`,
+      )
+      const name = fromStart ? 'branch' : 'state'
+      tell(
+        { kind: 'finding', [name]: number, plan },
+        `${name} ${number} fails: ${plan.failure}`,
+        what,
+        ...(stretches === undefined ? [] : [`- ${stretches}`]),
+        ...list,
+      )
+      const one = (path: string): string => (found.length === 1 ? path : `${path}.${number}`)
       if (out !== undefined) {
         let isWritten = false
         try {
@@ -83,37 +114,118 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
         }
         if (!jsonl && isWritten) stdout.write(`The same again: retrap cluster run ${file} --plan ${one(out)}\n`)
       }
-      const path = record ?? out?.replace(/(\.json)?$/, '.run')
-      if (path === undefined || signal.aborted) continue
+      const to = record ?? out?.replace(/(\.json)?$/, '.run')
+      if (to === undefined || signal.aborted) continue
       const host = hostOf(parts, workers ?? usualWorkers(parts.machines), cluster.tell)
-      const run = { description, seed, host, branch: { number: root, faults } }
-      const to = { path: one(path), given: ['explore', file, '--seed', `${seed}`], madeWith: made, stderr }
+      const run = { description, seed, host, how: howOf(plan) }
+      const where = { path: one(to), given: ['explore', file, '--seed', `${seed}`], madeWith: made, stderr }
       try {
         // oxlint-disable-next-line no-await-in-loop -- one after another: each is a run
-        const recorded = await recordOnce(run, { signal }, to)
-        if (recorded.failure !== failure)
+        const recorded = await recordOnce(run, { signal }, where)
+        if (recorded.failure !== plan.failure)
           stderr.write(`retrap: the recorded run ended otherwise: ${recorded.failure ?? 'ok'}\n`)
       } finally {
         await host.close()
       }
     }
-    const all = findings.map((finding) => ({ branch: finding.branch, plan: planOf(finding) }))
     const seen = properties.map((property) => ({ state: stateOf(property), ...property }))
     const rows = seen.map(
       ({ state, kind, name, passed, failed }) =>
         `  ${state.padEnd(10)}  ${kind} ${name}: ${passed} times ok, ${failed} times not`,
     )
+    const what = fromStart ? 'branches' : 'states'
+    const findings = found.map(({ number, plan }) => ({ [fromStart ? 'branch' : 'state']: number, plan }))
     tell(
-      { kind: 'explored', seed, branches, findings: all, properties: seen, stopped: signal.aborted },
-      ...(rows.length === 0 ? [] : [`properties in ${branches} branches:`, ...rows]),
+      { kind: 'explored', seed, [what]: count, findings, properties: seen, stopped: signal.aborted },
+      ...(rows.length === 0 ? [] : [`properties in ${count} ${what}:`, ...rows]),
     )
-    stderr.write(`retrap: seed ${seed}: ${branches} branches, ${findings.length} of them failed\n`)
+    stderr.write(`retrap: seed ${seed}: ${count} ${what}, ${found.length} of them failed\n`)
     const missing = seen.filter(({ state }) => state === 'never seen').length
-    if (missing > 0) cluster.tell(`never seen: ${missing} of ${seen.length} properties, which no branch has tested`)
-    if (rows.length === 0 && branches > 0)
+    if (missing > 0) cluster.tell(`never seen: ${missing} of ${seen.length} properties, which nothing has tested`)
+    if (rows.length === 0 && count > 0)
       cluster.tell(
         'no program has told a property, as one that does nothing; retrap cluster run prints reports that are not understood',
       )
-    return findings.length === 0
+    return found.length === 0
   })
+}
+
+/** Asks whether time is left. It begins when all is ready: on a busy host it was over before the first branch. */
+function timeOf({ for: given, branches }: ExploreFlags): () => boolean {
+  const lastsMs = given ?? (branches === undefined ? USUAL_MS : Infinity)
+  let begin: number | undefined
+  return () => performance.now() - (begin ??= performance.now()) < lastsMs
+}
+
+const tried = (count: number, failure: string | undefined, isSame: boolean, what: string): string => {
+  const how = failure === undefined ? 'ends well' : `fails otherwise (${failure})`
+  return `  again with ${count} of its ${what}: ${isSame ? 'fails as well: the others are not needed' : `${how}: more are needed`}`
+}
+
+/** Grows trees of states. */
+async function statesOf(exploration: Exploration): Promise<Explored> {
+  const { description, seed, signal, flags, lanes, tellEvent, planOf } = exploration
+  const { stateMemory = totalmem() / 2, keepGoing = false, branches } = flags
+  const act = (open: readonly Lane[]): ReturnType<typeof explore> =>
+    explore(description, seed, open, {
+      ...{ signal, keepsGoing: keepGoing, goesOn: timeOf(flags), states: branches?.count ?? Infinity },
+      onState({ state, from, path, result: { failure }, news, rarest }) {
+        const faults = faultsOf(path).length
+        const depth = path.length
+        tellEvent(
+          { kind: 'state', state, from, depth, faults, news, rarest, failure },
+          `state ${state}, from ${from}: depth ${depth}, ${faults} faults, ${news} new, rarest ${rarest}: ${failure ?? 'ok'}`,
+        )
+      },
+      onMended: (state, { failure }) =>
+        tellEvent(
+          { kind: 'mended', state, failure },
+          ...(failure === undefined ? [] : [`state ${state}, mended: ${failure}`]),
+        ),
+      onTry(path, { failure }, isSame) {
+        const faults = faultsOf(path).length
+        tellEvent(
+          { kind: 'try', stretches: path.length, faults, failure },
+          tried(faults, failure, isSame, `faults, in ${path.length} stretches`),
+        )
+      },
+    })
+  const { findings, states, properties } = await withLanes(exploration, lanes, act, stateMemory)
+  return {
+    found: findings.map(({ state, path, mended, failure }) => ({
+      number: state,
+      plan: planOf({ branch: 0, failure, faults: [], path, mended }),
+    })),
+    count: states,
+    properties,
+  }
+}
+
+/** Goes branches, each from the instant at which all is ready. */
+async function branchesOf(exploration: Exploration): Promise<Explored> {
+  const { description, seed, signal, flags, lanes, tellEvent, planOf } = exploration
+  const { keepGoing = false, blind = false } = flags
+  const { first, count } = flags.branches ?? { first: 1, count: Infinity }
+  const hasTime = timeOf(flags)
+  let gone = 0
+  const { findings, branches, properties } = await withLanes(exploration, lanes, (open) =>
+    exploreBranches(description, seed, open, {
+      ...{ signal, first, keepsGoing: keepGoing, isBlind: blind, goesOn: () => gone++ < count && hasTime() },
+      onBranch: (branch, { failure, faults }, news, depth) =>
+        tellEvent(
+          { kind: 'branch', branch, faults: faults.length, news, depth, failure },
+          `branch ${branch}: ${faults.length} faults, ${news} new, depth ${depth}: ${failure ?? 'ok'}`,
+        ),
+      onTry: (faults, { failure }, isSame) =>
+        tellEvent({ kind: 'try', faults: faults.length, failure }, tried(faults.length, failure, isSame, 'faults')),
+    }),
+  )
+  return {
+    found: findings.map(({ branch, root, failure, faults }) => ({
+      number: branch,
+      plan: planOf({ branch: root, failure, faults }),
+    })),
+    count: branches,
+    properties,
+  }
 }

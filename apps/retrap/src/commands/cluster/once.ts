@@ -5,8 +5,11 @@ import {
   type ClusterDescription,
   type ClusterEvent,
   type ClusterOptions,
+  type ClusterPath,
   type ClusterResult,
+  type Plan,
   RunLog,
+  type Seed,
 } from '@retrap/cluster'
 import { plainListed } from '../../print-lines.ts'
 import type { GuestsHost } from './host.ts'
@@ -19,18 +22,24 @@ export const eventText = ({ ns, machine, text }: ClusterEvent): string =>
 /** A cluster, and the way in which it runs. */
 export interface OneRun {
   readonly description: ClusterDescription
-  readonly seed: number
+  readonly seed: Seed
   readonly host: GuestsHost
-  readonly branch: Branch
+  readonly how: Branch | ClusterPath
 }
 
+/** The branch, or the path, of a plan; without one: the seed's own branch. */
+export const howOf = (plan: Plan | undefined): Branch | ClusterPath =>
+  plan?.path === undefined
+    ? { number: plan?.branch ?? 0, faults: plan?.faults }
+    : { path: plan.path, mended: plan.mended === true }
+
 export async function runOnce(
-  { description, seed, host, branch }: OneRun,
+  { description, seed, host, how }: OneRun,
   options: ClusterOptions,
 ): Promise<ClusterResult> {
   const cluster = await Cluster.start(description, seed, host, options)
   try {
-    return await cluster.finish(branch)
+    return await cluster.finish(how)
   } finally {
     cluster.close()
   }
@@ -53,12 +62,20 @@ export async function recordOnce(
   },
 ): Promise<ClusterResult> {
   const { path, given, madeWith, stderr } = to
-  const { host, seed, branch, description } = run
+  const { host, seed, how, description } = run
   const recordings = await RunRecordings.open(path, ['cluster', ...given], host)
   const log = new RunLog()
   try {
     const result = await runOnce(run, { ...options, log })
-    const trouble = await recordings.write({ ...log.run(seed, branch.number, description, result), madeWith })
+    const trouble = await recordings.write({
+      ...log.run(
+        typeof seed === 'object' ? seed.mix32 : Number(seed),
+        'path' in how ? 0 : how.number,
+        description,
+        result,
+      ),
+      madeWith,
+    })
     stderr.write(`retrap: ${trouble ?? `the run is recorded in ${path}: retrap cluster replay ${path}`}\n`)
     return result
   } finally {

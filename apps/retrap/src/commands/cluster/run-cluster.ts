@@ -8,11 +8,12 @@ import {
   type ClusterResult,
   readCluster,
   readPlan,
+  seedOfPlan,
 } from '@retrap/cluster'
 import { attempt, CliError } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
 import { madeWith } from './made-with.ts'
-import { eventText, recordOnce, runOnce } from './once.ts'
+import { eventText, howOf, recordOnce, runOnce } from './once.ts'
 import { hostOf, type LanesOf, usualLanes, usualWorkers } from './workers.ts'
 
 /** The values of the options. */
@@ -51,7 +52,7 @@ export function runClusterFile(
     const onEvent = (event: ClusterEvent): void =>
       void stdout.write(flags.jsonl === true ? `${JSON.stringify(event)}\n` : eventText(event))
     const host = hostOf(parts, flags.workers ?? usualWorkers(parts.machines), tell)
-    const run = { description, seed, host, branch: { number: plan?.branch ?? 0, faults: plan?.faults } }
+    const run = { description, seed: plan === undefined ? seed : seedOfPlan(plan), host, how: howOf(plan) }
     const given = ['run', file, ...(path === undefined ? ['--seed', `${seed}`] : ['--plan', path])]
     try {
       const result = await (record === undefined

@@ -1,5 +1,5 @@
 /** Machines of a cluster in Workers: both ends. */
-import { availableParallelism } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
 import { parentPort, Worker } from 'node:worker_threads'
 import {
   type ClusterDescription,
@@ -55,29 +55,33 @@ export interface LanesOf {
 /**
  * Starts a cluster in lanes, each of which starts it by itself: with one of them in this thread, else in Workers.
  *
+ * @param stateMemory - bytes for states, in all lanes
  * @throws ClusterError as `ClusterLane.start`
  */
 export async function withLanes<T>(
   { description, seed, parts, signal, tell }: LanesOf,
   count: number,
   act: (lanes: readonly Lane[]) => Promise<T>,
+  stateMemory: number = totalmem() / 2,
 ): Promise<T> {
+  const lanes = Math.min(count, MOST_LANES)
+  const stateBytes = stateMemory / lanes
   if (count === 1) {
     const host = new LinuxHost(parts, tell)
     const stop = new AbortController()
     signal.addEventListener('abort', () => stop.abort())
     try {
-      return await act([await ClusterLane.start(description, seed, host, stop)])
+      return await act([await ClusterLane.start(description, seed, host, { stop, stateBytes })])
     } finally {
       await host.close()
     }
   }
   // All have the same files: the first Worker tells of them.
   const threads = Array.from(
-    { length: Math.min(count, MOST_LANES) },
+    { length: lanes },
     (_, i) => new WorkerThread(`Worker ${i + 1}`, { parts, serves: 'lane' }, i === 0 ? tell : () => undefined),
   )
-  const options = { signal, errorOf: cliErrorOf }
+  const options = { signal, errorOf: cliErrorOf, stateBytes }
   try {
     return await act(await Promise.all(threads.map((thread) => RemoteLane.start(description, seed, thread, options))))
   } finally {

@@ -1,0 +1,276 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { Draws } from '../src/draws.ts'
+import {
+  addressOf,
+  Card,
+  Cluster,
+  type ClusterEvent,
+  type ClusterGuest,
+  type ClusterHost,
+  ClusterLane,
+  type Disk,
+  explore,
+  type Fault,
+  FAULT_KINDS,
+  type FaultName,
+  faultsOf,
+  type GuestListener,
+  type MachineStart,
+  type PlacedMachine,
+  readCluster,
+  readPlan,
+  seedOfPlan,
+  type Stretch,
+} from '../src/index.ts'
+
+/** A machine that talks: at instants that it draws it prints, reports, sends frames and writes to its disk. All of its state is data. */
+class Talker implements ClusterGuest {
+  readonly card: Card
+  readonly #name: string
+  readonly #machines: number
+  readonly #disk: Disk | undefined
+  readonly #listener: GuestListener
+  readonly #draws: Draws
+  #now = 0
+  #next: number
+  #frames = Infinity
+  #changes = Infinity
+  #sum = 0
+  /** Programs that run, with the instants of their ends. */
+  readonly #programs: Map<string, number>
+
+  constructor({ name, machines, disk, listener }: TalkerParts, { draws, now, next, sum, programs, card }: TalkerState) {
+    this.#name = name
+    this.#machines = machines
+    this.#disk = disk
+    this.#listener = listener
+    this.#draws = draws
+    this.#now = now
+    this.#next = next
+    this.#sum = sum
+    this.#programs = new Map(programs)
+    this.card = card
+    card.connect({
+      receive: (frame) => {
+        this.#note(frame.length * 31 + frame[14]!)
+        return true
+      },
+      drained: () => undefined,
+      linkChanged: () => undefined,
+    })
+    card.attach({
+      now: this.now,
+      create: (act) => {
+        this.#deliver = act
+        return { armAfter: (ns) => void (this.#frames = this.#now + ns) }
+      },
+    })
+    const timer = (act: () => void) => {
+      this.#tell = act
+      return { armAfter: (ns: number) => void (this.#changes = this.#now + ns) }
+    }
+    disk?.attach({ now: this.now }, { timer })
+  }
+
+  #tell: () => void = () => undefined
+  #deliver: () => void = () => undefined
+  now = (): number => this.#now
+  next = (): number => Math.min(this.#next, this.#frames, this.#changes, ...this.#programs.values())
+
+  async runTo(ns: number): Promise<undefined> {
+    for (let next = this.next(); next <= ns; next = this.next()) {
+      this.#now = Math.max(this.#now, next)
+      if (next === this.#frames) {
+        this.#frames = Infinity
+        this.#deliver()
+      } else if (next === this.#changes) {
+        this.#changes = Infinity
+        this.#tell()
+      } else if (next === this.#next) {
+        this.#next = this.#now + 1 + this.#draws.below(90_000_000)
+        // oxlint-disable-next-line no-await-in-loop -- the disk answers one request after another
+        await this.#act()
+      } else
+        for (const [name, at] of this.#programs)
+          if (at === next && this.#programs.delete(name))
+            this.#listener.ended(this.#now, name, name === 'check' ? this.#sum % 2 : 0)
+    }
+    this.#now = Math.max(this.#now, ns)
+  }
+
+  async #act(): Promise<void> {
+    const what = this.#draws.below(4)
+    this.#note(JSON.stringify(this.#disk?.properties.delays ?? '').length)
+    if (this.#draws.happens(0.01)) this.#listener.report(this.#now, 'quiet 0.2')
+    if (what === 0) this.#listener.line(this.#now, `${this.#name} has ${this.#sum % 50}`)
+    else if (what === 1) this.#listener.report(this.#now, `explore sum ${this.#sum % 7}`)
+    else if (what === 2) {
+      const frame = new Uint8Array(60)
+      frame.set(addressOf(this.#draws.below(this.#machines)))
+      frame[14] = this.#sum
+      this.card.send(frame)
+    } else if (this.#disk !== undefined) {
+      const bytes = new Uint8Array(512).fill(this.#sum)
+      const write = this.#disk.write(512 * this.#draws.below(64), bytes)
+      await write.then(() => (this.#sum % 3 === 0 ? this.#disk!.flush() : undefined)).catch(() => this.#note(13))
+      const found = new Uint8Array(1 << 15)
+      await this.#disk.read(0, found).catch(() => undefined)
+      this.#note(found.reduce((sum, byte) => (sum * 33 + byte) | 0, 0))
+    }
+  }
+
+  #note(value: number): void {
+    this.#sum = (Math.imul(this.#sum, 31) + value) >>> 0
+  }
+
+  start(name: string): Promise<void> {
+    if (name !== 'main') this.#programs.set(name, this.#now + 1 + this.#draws.below(700_000_000))
+    return Promise.resolve()
+  }
+
+  turnClock = (ns: number): void => this.#note(ns)
+  disturb = (kind: string, amount: number): void => this.#note(kind.length + Math.round(1000 * amount))
+  digest = (): Promise<string> => Promise.resolve(`${this.#name} ${this.#sum} ${this.next()}`)
+  close = (): void => undefined
+
+  fork(listener: GuestListener, disk: unknown): Promise<Talker> {
+    const parts = { name: this.#name, machines: this.#machines, disk: disk as Disk | undefined, listener }
+    const [now, next, sum, programs] = [this.#now, this.#next, this.#sum, this.#programs]
+    return Promise.resolve(
+      new Talker(parts, { draws: this.#draws.copy(), now, next, sum, programs, card: this.card.copy() }),
+    )
+  }
+}
+
+interface TalkerParts {
+  readonly name: string
+  readonly machines: number
+  readonly disk: Disk | undefined
+  readonly listener: GuestListener
+}
+
+interface TalkerState {
+  readonly draws: Draws
+  readonly now: number
+  readonly next: number
+  readonly sum: number
+  readonly programs: ReadonlyMap<string, number>
+  readonly card: Card
+}
+
+const MACHINES = 3
+
+const HOST: ClusterHost = {
+  make({ name }: PlacedMachine, { seed, disk }: MachineStart, listener: GuestListener) {
+    const draws = new Draws(seed, name)
+    const parts = { name, machines: MACHINES, disk: disk as Disk | undefined, listener }
+    return Promise.resolve(new Talker(parts, { draws, now: 0, next: 1, sum: 0, programs: new Map(), card: new Card() }))
+  },
+}
+
+const AMOUNTS = { part: 0.3, time: '40ms' }
+
+/** A cluster that has faults of the given kinds, each about twice a second. */
+const clusterOf = (kinds: readonly FaultName[]) =>
+  readCluster({
+    machines: [{ name: 'node', count: 2, disk: '8M' }, { name: 'client' }],
+    network: { latency: '2ms', jitter: '500us' },
+    workload: { on: 'client', setup: ['setup'], drivers: [['drive'], ['drive']], check: ['check'] },
+    faults: {
+      ...{ for: '6s', heal: '1s', list: [{ kind: 'hang', at: '2500ms', for: '1s', machines: ['node-2'] }] },
+      ...Object.fromEntries(
+        kinds.map((kind) => {
+          const { takesAmount } = FAULT_KINDS[kind]
+          const amount = kind === 'drift' ? 0.05 : takesAmount && AMOUNTS[takesAmount]
+          return [kind, { every: '500ms', for: '300ms', ...(amount !== undefined && { amount }) }]
+        }),
+      ),
+    },
+  })
+
+const kindsOf = fc.subarray(Object.keys(FAULT_KINDS) as FaultName[], { minLength: 2, maxLength: 9 })
+
+/** What can be seen of a cluster that goes on to some instants, and to its end. */
+async function seen(kinds: readonly FaultName[], seed: number, stops: readonly number[], forks: readonly boolean[]) {
+  const events: ClusterEvent[] = []
+  const onEvent = (event: ClusterEvent): void => void events.push(event)
+  let cluster = await Cluster.start(clusterOf(kinds), seed, HOST, { onEvent })
+  await cluster.begin({ number: 3 })
+  for (const [i, stop] of stops.entries()) {
+    // oxlint-disable-next-line no-await-in-loop -- one after another
+    await cluster.goOn(stop)
+    // oxlint-disable-next-line no-await-in-loop -- as above
+    if (forks[i] === true) cluster = await cluster.fork({ onEvent })
+  }
+  await cluster.goOn()
+  return [...events.map((event) => JSON.stringify(event)), cluster.failure, await cluster.mark()]
+}
+
+test('a cluster that is forked at the end of any window goes on as it is: faults, frames, disks, clocks and programs', async () => {
+  const stops = fc.array(fc.integer({ min: 1, max: 8_000 }), { minLength: 1, maxLength: 6 })
+  const forks = fc.array(fc.boolean(), { minLength: 6, maxLength: 6 })
+  await fc.assert(
+    fc.asyncProperty(kindsOf, fc.nat(), stops, forks, async (kinds, seed, all, isFork) => {
+      const instants = all.map((ms) => ms * 1e6).toSorted((one, other) => one - other)
+      expect(await seen(kinds, seed, instants, isFork)).toEqual(await seen(kinds, seed, instants, []))
+    }),
+    { numRuns: 40 },
+  )
+})
+
+describe('trees of states', () => {
+  const kinds: FaultName[] = ['power', 'partition', 'loss', 'stall', 'hang', 'clock']
+  const description = clusterOf(kinds)
+
+  const grow = async (lanes: number, stateBytes?: number, keepsGoing = true) => {
+    const told: string[] = []
+    const paths: (readonly Stretch[])[] = []
+    const open = Array.from({ length: lanes }, () =>
+      ClusterLane.start(description, 7, HOST, stateBytes === undefined ? {} : { stateBytes }),
+    )
+    const { findings, states, properties } = await explore(description, 7, await Promise.all(open), {
+      goesOn: () => true,
+      states: 40,
+      keepsGoing,
+      onState({ state, from, path, result, news, rarest }) {
+        paths.push(path)
+        told.push(JSON.stringify([state, from, path, result.failure, result.ns, news, rarest]))
+      },
+      onMended: (state, { failure, ns }) => void told.push(`${state} ${failure} ${ns}`),
+    })
+    return { told, paths, found: JSON.stringify([findings, states, properties]) }
+  }
+
+  test('follow from the seed, on one lane or several, whatever is kept', async () => {
+    const [one, two, three] = [await grow(1), await grow(2), await grow(3, 1)]
+    expect([two.told, two.found]).toEqual([one.told, one.found])
+    expect([three.told, three.found]).toEqual([one.told, one.found])
+    expect(one.told.length).toBeGreaterThan(40)
+    expect(Math.max(...one.paths.map((path) => path.length))).toBeGreaterThan(2)
+  })
+
+  test('have findings that a run of the path repeats, without a fork', async () => {
+    const { found } = await grow(2)
+    const [findings] = JSON.parse(found) as [
+      { path: Stretch[]; mended: boolean; failure: string; result: { faults: Fault[] } }[],
+    ]
+    expect(findings.map(({ failure }) => failure)).toEqual(['check ended with 1'])
+    for (const { path, mended, failure } of findings) {
+      const plan = readPlan(
+        JSON.parse(JSON.stringify({ seed: 7, draws: 'xoroshiro64**', failure, path, mended })),
+        description,
+      )
+      // oxlint-disable-next-line no-await-in-loop -- one after another
+      const cluster = await Cluster.start(description, seedOfPlan(plan), HOST)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const result = await cluster.finish({ path: plan.path!, mended: plan.mended === true })
+      expect([result.failure, result.faults]).toEqual([failure, faultsOf(path)])
+    }
+  })
+})
+
+test('draws of plans of releases before are made as they were', () => {
+  const old = new Draws({ mix32: 5 }, 'fault power')
+  expect([old.bits(), old.bits(), old.copy().bits()]).toEqual([2_503_199_794, 3_563_221_227, 3_114_426_639])
+})
