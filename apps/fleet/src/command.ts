@@ -40,7 +40,7 @@ Exit code: 0 if every job has met its expectation (bisect: if the first bad one 
 const EXPLORE_HELP = `
 All hosts have the files of the cluster at the same paths. A table on stdout has a line for each seed: it does not depend on hosts,
 their number or their speed. Each failure is a plan in the folder plans of --out; to see it again, anywhere:
-  retrap cluster run cluster.json --plan fleet-results/plans/seed-7-branch-12.json --record failure.run`
+  retrap cluster run cluster.json --plan fleet-results/plans/seed-7-state-12.json --record failure.run`
 
 interface StoreFlags {
   readonly store?: string
@@ -112,18 +112,22 @@ program
   .option('--seed <number>', 'the first seed', parseSeed, 1)
   .option('--seeds <number>', 'so many seeds', parseCount(MOST_JOBS), 8)
   .addOption(
-    new Option('--branches <range>', 'of each seed, so many branches, or those from one to another: 21-40')
+    new Option(
+      '--branches <range>',
+      'of each seed, so many states; with --from-start branches, also from one to another: 21-40',
+    )
       .argParser(parseRange)
       .default([1, 60], '60'),
   )
   .option(
     '--slice <number>',
-    'branches of a job: each starts the cluster once, and knows its own branches only',
+    'with --from-start: branches of a job, which starts the cluster once, and knows its own branches only',
     parseCount(MOST_JOBS),
     20,
   )
   .option('--keep-going', 'look for further failures after the first of a job')
-  .option('--blind', 'do not go on from branches that have reached something new')
+  .option('--from-start', 'begin each branch where all is ready, and spread branches, too')
+  .option('--blind', 'with --from-start: draw the faults of each branch afresh')
   .option('--timeout <time>', 'host time of a job, such as 3600 or 1h', parseTimeout, 3600)
   .option('--out <folder>', 'where plans of failures, results and the log of each attempt go', 'fleet-results')
   .addOption(jobs('clusters'))

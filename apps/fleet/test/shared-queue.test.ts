@@ -99,7 +99,7 @@ describe.skipIf(!available)('a queue on Redis', () => {
   test('explores each seed once, though a worker is killed, as one process does', { timeout: 60_000 }, async () => {
     const tableOf = async (queueOf: PlanRun['queueOf']): Promise<string> => {
       const printed: string[] = []
-      const flags = { seed: 4, seeds: 3, branches: [1, 10], slice: 5, timeout: 60 } as const
+      const flags = { seed: 4, seeds: 3, branches: [1, 10], slice: 5, fromStart: true, timeout: 60 } as const
       const run = { retrap: FAKE, out: join(folder, 'out'), signal: new AbortController().signal, queueOf }
       const [progress, stdout] = [{ write: () => true }, { write: (text: string) => printed.push(text) }]
       expect(await exploreCluster('c.json', flags, { ...run, progress }, stdout)).toBe(false)

@@ -30,6 +30,7 @@ export interface StateTold {
   readonly from: number
   /** The path to it. */
   readonly path: readonly Stretch[]
+  /** The end of the path. */
   readonly result: ClusterResult
   /** The count of all that only this state has reached. */
   readonly news: number

@@ -12,10 +12,11 @@ export interface ExploreFlags {
   readonly seed: number
   /** The number of seeds. */
   readonly seeds: number
-  /** The first and the last branch of each seed. */
+  /** The first and the last branch of each seed; of trees the last one is the number of states. */
   readonly branches: readonly [first: number, last: number]
-  /** The most branches of a job. */
+  /** The most branches of a job. A seed's trees are one job. */
   readonly slice: number
+  readonly fromStart?: boolean
   readonly keepGoing?: boolean
   readonly blind?: boolean
   /** Host time limit of a job, in seconds. */
@@ -49,13 +50,17 @@ export async function exploreCluster(
   const plans = join(run.out, 'plans')
   const bySeed = Map.groupBy(results.all, (_, i) => jobs[i]!.seed)
   const rows = [...bySeed].map(([seed, all]) => rowOf(seed, all, plans))
-  stdout.write(tableOf([['seed', 'branches', 'result'], ...rows]))
+  stdout.write(tableOf([['seed', flags.fromStart === true ? 'branches' : 'states', 'result'], ...rows]))
   return results.passed
 }
 
-/** The jobs of an exploration: the branches of each seed in slices. */
-function jobsOf(file: string, { seed: from, seeds, branches, slice, timeout, ...flags }: ExploreFlags): SeedJob[] {
+/** The jobs of an exploration: the trees of each seed, or its branches in slices. */
+function jobsOf(file: string, { seed: from, seeds, branches, timeout, ...flags }: ExploreFlags): SeedJob[] {
   const [first, last] = branches
+  const hasRanges = flags.fromStart === true
+  if (!hasRanges && first > 1)
+    throw new PlanError(file, [{ line: 1, column: 1, text: '--branches: expected a number, or --from-start, too' }])
+  const slice = hasRanges ? flags.slice : last
   const slices = Math.ceil((last - first + 1) / slice)
   if (seeds * slices > MOST_JOBS)
     throw new PlanError(file, [
@@ -64,16 +69,17 @@ function jobsOf(file: string, { seed: from, seeds, branches, slice, timeout, ...
   return Array.from({ length: seeds * slices }, (_, i) => {
     const seed = from + Math.floor(i / slices)
     const begin = first + (i % slices) * slice
-    const range = `${begin}-${Math.min(last, begin + slice - 1)}`
+    const range = hasRanges ? `${begin}-${Math.min(last, begin + slice - 1)}` : `${last}`
     const args = [
       // A thread is enough where many clusters run at once.
       ...[basename(file), `--seed=${seed}`, `--branches=${range}`, '--workers=1'],
       ...(flags.keepGoing === true ? ['--keep-going'] : []),
+      ...(hasRanges ? ['--from-start'] : []),
       ...(flags.blind === true ? ['--blind'] : []),
     ]
     const job = {
       ...({
-        name: `seed ${seed}, branches ${range}`,
+        name: `seed ${seed}, ${hasRanges ? 'branches' : 'states'} ${range}`,
         system: 'cluster',
         folder: dirname(resolve(file)),
         args,
@@ -90,11 +96,12 @@ function rowOf(seed: number, jobs: readonly JobResult[], plans: string): readonl
   const explored = last.flatMap((attempt) => attempt?.explored ?? [])
   const found = explored
     .flatMap(({ findings }) => findings)
-    .map(({ branch, plan }) => {
-      const path = join(plans, `seed-${seed}-branch-${branch}.json`)
+    .map(({ name, plan }) => {
+      const path = join(plans, `seed-${seed}-${name.replace(' ', '-')}.json`)
       mkdirSync(plans, { recursive: true })
       writeFileSync(path, `${JSON.stringify(plan, undefined, 2)}\n`)
-      return `branch ${branch}: ${plainLine(plan.failure)} (faults: ${plan.faults.length}; ${path})`
+      const faults = plan.path?.flatMap((stretch) => stretch.faults) ?? plan.faults
+      return `${name}: ${plainLine(plan.failure)} (faults: ${faults.length}; ${path})`
     })
   const lost = jobs.filter(({ passed, attempts }) => {
     const attempt = attempts.at(-1)
@@ -104,8 +111,8 @@ function rowOf(seed: number, jobs: readonly JobResult[], plans: string): readonl
     ({ job, attempts }) => `${job.name}: ${plainLine(attempts.at(-1)?.detail ?? 'it was not run')}`,
   )
   const told = [...found, ...missing]
-  const branches = explored.reduce((sum, one) => sum + one.branches, 0)
-  return [`${seed}`, `${branches}`, told.length === 0 ? 'ok' : told.join('; ')]
+  const count = explored.reduce((sum, one) => sum + one.count, 0)
+  return [`${seed}`, `${count}`, told.length === 0 ? 'ok' : told.join('; ')]
 }
 
 /** Columns, of which the last one is text. */

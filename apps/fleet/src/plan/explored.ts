@@ -1,11 +1,27 @@
 import { z } from 'zod'
 
-const plan = z.looseObject({ seed: z.int(), branch: z.int(), failure: z.string(), faults: z.array(z.looseObject({})) })
-const explored = z.object({
+const plan = z.looseObject({
   seed: z.int(),
-  branches: z.int(),
-  findings: z.array(z.object({ branch: z.int(), plan })),
+  failure: z.string(),
+  faults: z.array(z.looseObject({})),
+  path: z.array(z.looseObject({ faults: z.array(z.looseObject({})) })).optional(),
 })
+/** States of a tree, or with `--from-start` branches. */
+const explored = z
+  .object({
+    seed: z.int(),
+    states: z.int().optional(),
+    branches: z.int().optional(),
+    findings: z.array(z.object({ state: z.int().optional(), branch: z.int().optional(), plan })),
+  })
+  .transform(({ seed, states, branches, findings }) => ({
+    seed,
+    count: states ?? branches ?? 0,
+    findings: findings.map(({ state, branch, plan: found }) => ({
+      name: state === undefined ? `branch ${branch}` : `state ${state}`,
+      plan: found,
+    })),
+  }))
 
 /** Findings of `retrap cluster explore` with a seed. The plan of a failure is for `retrap cluster run --plan`. */
 export type Explored = z.output<typeof explored>
@@ -21,4 +37,4 @@ export function readExplored(line: string): Explored | undefined {
 
 /** Tells failures in one line. */
 export const findingsText = ({ findings }: Explored): string =>
-  findings.map(({ branch, plan: { failure } }) => `branch ${branch}: ${failure}`).join('; ')
+  findings.map(({ name, plan: { failure } }) => `${name}: ${failure}`).join('; ')

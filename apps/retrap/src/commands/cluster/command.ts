@@ -106,6 +106,7 @@ export function addCluster(
     .option('--seeds <number>', 'with --queue: so many seeds, from --seed on (default 8)', parseNumber('--seeds'))
     .addHelpText('after', EXPLORE_HELP)
     .action(async (file: string, flags: ExploreFlags & FleetFlags) => {
+      requireTree(flags)
       if (flags.queue !== undefined) {
         const { exploreByFleet } = await import('./explore-by-fleet.ts')
         const code = await exploreByFleet(file, flags)
@@ -159,6 +160,14 @@ const parseNumber =
     if (number !== undefined) return number
     throw usage(`${option} ${text}: expected a whole number`)
   }
+
+/** @throws CliError `ERR_USAGE` for what trees of states do not have */
+function requireTree({ fromStart = false, blind = false, branches }: ExploreFlags): void {
+  if (fromStart) return
+  if (blind) throw usage('--blind: expected --from-start, too: a tree goes on from what it has reached')
+  if (branches !== undefined && branches.first > 1)
+    throw usage('--branches: expected a number of states, or --from-start, too: a tree has no ranges')
+}
 
 function parseBranches(text: string): Branches {
   const [, from, to] = /^(?:(\d+)-)?(\d+)$/.exec(text) ?? []

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { CliError, troubleWith } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
 import { usage } from '../../options/values.ts'
-import type { ExploreFlags } from './explore-cluster.ts'
+import type { Branches, ExploreFlags } from './explore-cluster.ts'
 
 /** The values of the options that are the fleet's. */
 export interface FleetFlags {
@@ -15,17 +15,23 @@ export interface FleetFlags {
 /** Names the program of a checkout, which is on no PATH. */
 const PROGRAM = 'RETRAP_FLEET'
 
+/** A number of states, or the first and the last branch. */
+const rangeOf = ({ first, count }: Branches, fromStart = false): string =>
+  fromStart ? `${first}-${first + count - 1}` : `${count}`
+
 /** Runs `retrap-fleet explore`. @returns its exit code @throws CliError `ERR_USAGE`; `ERR_INPUT` where it is missing */
 export async function exploreByFleet(file: string, flags: ExploreFlags & FleetFlags): Promise<number> {
-  const { queue, seed, seeds, branches, out, keepGoing, blind } = flags
-  for (const name of ['for', 'record', 'workers', 'jsonl'] as const)
-    if (flags[name] !== undefined) throw usage(`--${name}: this is for one host, and not for --queue`)
+  const { queue, seed, seeds, branches, out, keepGoing, blind, fromStart } = flags
+  for (const name of ['for', 'record', 'workers', 'jsonl', 'stateMemory'] as const)
+    if (flags[name] !== undefined)
+      throw usage(`--${name === 'stateMemory' ? 'state-memory' : name}: this is for one host, and not for --queue`)
   const program = process.env[PROGRAM]
   const words = [
     ...['explore', file, '--seed', `${seed}`],
     ...(seeds === undefined ? [] : ['--seeds', `${seeds}`]),
-    ...(branches === undefined ? [] : ['--branches', `${branches.first}-${branches.first + branches.count - 1}`]),
+    ...(branches === undefined ? [] : ['--branches', rangeOf(branches, fromStart)]),
     ...(out === undefined ? [] : ['--out', out]),
+    ...(fromStart === true ? ['--from-start'] : []),
     ...(keepGoing === true ? ['--keep-going'] : []),
     ...(blind === true ? ['--blind'] : []),
   ]

@@ -15,7 +15,6 @@ import {
   timeText,
 } from '@retrap/cluster'
 import { troubleWith } from '../../errors.ts'
-import { usage } from '../../options/values.ts'
 import { plainListed } from '../../print-lines.ts'
 import { madeWith } from './made-with.ts'
 import { howOf, recordOnce } from './once.ts'
@@ -70,10 +69,7 @@ const USUAL_MS = 600_000
 
 /** Looks for failures of a cluster. @returns whether nothing has failed @throws CliError `ERR_INPUT` for a file that is no cluster's */
 export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: ClusterOutputs): Promise<boolean> {
-  const { seed, out, record, workers, jsonl = false, fromStart = false, branches, blind = false } = flags
-  if (!fromStart && blind) throw usage('--blind: expected --from-start, too: a tree goes on from what it has reached')
-  if (!fromStart && branches !== undefined && branches.first > 1)
-    throw usage(`--branches ${branches.first}-…: expected a number, or --from-start, too: a tree has no ranges`)
+  const { seed, out, record, workers, jsonl = false, fromStart = false } = flags
   const { stdout, stderr } = outputs
   const tell: Tell = (event, ...lines) =>
     void stdout.write(jsonl ? `${JSON.stringify(event)}\n` : lines.map(plainListed).join(''))
