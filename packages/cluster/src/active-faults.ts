@@ -176,7 +176,7 @@ export class ActiveFaults {
     return Object.assign(clock, { drift, gained, until })
   }
 
-  /** Has a machine, or its disk, what the faults of a kind make of it. */
+  /** Applies the faults of a kind to a machine, or to its disk. */
   #applyTo(kind: Fault['kind'], number: number): void {
     const { simulation, guests, disks } = this.#parts
     const amounts = (wanted: Fault['kind']): number[] =>

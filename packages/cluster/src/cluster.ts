@@ -33,7 +33,7 @@ export interface Branch {
 
 /** A path of a cluster's run, from the instant at which all is ready. */
 export interface ClusterPath {
-  /** Its stretches, one after another. */
+  /** The stretches, one after another. */
   readonly path: readonly Stretch[]
   /** All is mended at its end, and the check decides. */
   readonly mended: boolean
@@ -280,7 +280,7 @@ export class Cluster {
     if (await this.#beginFaults(now + this.#description.faults.for)) this.#scheduleFaults(faults, now)
   }
 
-  /** Goes on until an instant, or to the end of what has begun, and rests: it may be forked there. */
+  /** Goes on until an instant, at which the cluster rests and may be forked, or to the end of the run. */
   async goOn(to: number = Infinity): Promise<void> {
     while (!this.#isOver && this.#phase.name !== 'over' && this.now < to) {
       const until = Math.min(this.#phase.until, to)
@@ -426,7 +426,7 @@ export class Cluster {
     return `${what} on ${this.#description.workload?.on} did not end`
   }
 
-  /** Fails the run for what is not done within the limit. @param why - a sentence */
+  /** Fails the run for a program that has not come to its end within the limit. @param why - a sentence */
   #late(why: string): void {
     const { limit, machines } = this.#description
     const last = machines.map(({ name }) => `${name}: ${this.#lastLines.get(name) ?? '(nothing)'}`)

@@ -4,7 +4,7 @@ import { drawFaults, type Fault } from './faults.ts'
 
 /** A stretch of a run between two instants at which it may be forked: all of it follows from these and from the state at its begin. */
 export interface Stretch {
-  /** Decides what becomes of frames, and of requests to disks. */
+  /** Seeds the draws of links and disks. */
   readonly number: number
   /** Nanoseconds. */
   readonly for: number
@@ -20,7 +20,7 @@ export const seedOfBranch = (seed: Seed, branch: number): Seed =>
 export const seedOfStretch = (seed: Seed, { number }: Pick<Stretch, 'number'>): Seed =>
   derivedSeed(seed, `stretch ${number}`)
 
-/** The machines that drawn faults may be of: one that drives the others is part of the test, and not of what is tested. */
+/** The names of the machines that may have drawn faults: all but the one that drives the others, which is part of the test. */
 function placesOf({ machines, workload }: ClusterDescription): readonly [all: string[], withDisks: string[]] {
   const tested = machines.filter(({ name }) => name !== workload?.on)
   const names = (some: readonly PlacedMachine[]): string[] => some.map(({ name }) => name)
@@ -48,7 +48,7 @@ export function drawStretch(
   return { number, for: lasts, faults: drawn }
 }
 
-/** The faults of stretches that follow each other, by their instants, which count from the begin of the first one. */
+/** The faults of successive stretches, by their instants from the begin of the first stretch. */
 export function faultsOf(path: readonly Stretch[]): readonly Fault[] {
   let begin = 0
   return path.flatMap(({ faults, for: lasts }) => {

@@ -6,8 +6,8 @@ const LOW_BITS = 26
 export const GENERATOR = 'xoroshiro64**'
 
 /**
- * What draws follow from: the number that a user gives, a text that is derived from it, or the number of a plan of a release before, whose
- * draws are made as they were.
+ * The begin of all draws: the number that a user gives, a text that is derived from that number, or the number of a plan of a release
+ * before, whose draws are made by the generator of then.
  */
 export type Seed = number | string | { readonly mix32: number }
 
@@ -24,7 +24,7 @@ export const derivedSeed = (seed: Seed, part: string): Seed =>
 export class Draws {
   #state: number
   #other = 0
-  /** The draws are those of a plan of a release before. */
+  /** The generator is the one of releases before. */
   readonly #isOld: boolean
 
   constructor(seed: Seed, name: string) {

@@ -16,7 +16,7 @@ export interface Finding {
   readonly path: readonly Stretch[]
   /** All is mended at the end of the path, and the check fails then; or the path itself fails. */
   readonly mended: boolean
-  /** How it has ended, with all of its faults. */
+  /** The end of the path, with all of its faults. */
   readonly result: ClusterResult
   /** The failure that comes by the path: the same property or program as that of the result, maybe with other details. */
   readonly failure: string
@@ -34,7 +34,7 @@ export interface StateTold {
   readonly result: ClusterResult
   /** The count of all that only this state has reached. */
   readonly news: number
-  /** How many stretches have reached the rarest of what this one has. */
+  /** The count of stretches that have reached the rarest feature of this one. */
   readonly rarest: number
 }
 
@@ -56,7 +56,7 @@ export interface ExploreOptions extends Pick<ClusterOptions, 'signal'> {
 
 /** The trees that are grown, on however many lanes. */
 export const TREES = 4
-/** The stretches of a tree in a round; what they have reached is known to the trees in the next one. */
+/** The stretches of a tree in a round, whose features all trees know in the next round. */
 const OF_ROUND = 4
 /** The length of a stretch. */
 const LEAST_NS = 1e9
@@ -91,15 +91,15 @@ interface Failed {
 /**
  * Grows trees of states from the instant at which all is ready. A state is chosen, and gone on from in a stretch of 1 to 4 s, with faults of
  * its own. Its end is kept if something new has come: a line's shape, an edge between two, a property, a number, code of programs. Each
- * state that is kept is mended and checked in a fork. States with rare features, deep ones and those that were seldom chosen are
- * chosen more often. All follows from the seed, and neither from the lanes nor from their memory. The first failure is reduced: to a
+ * state that is kept is mended and checked in a fork. States with rare features, deep states and seldom chosen ones are chosen
+ * more often. All follows from the seed, and neither from the lanes nor from their memory. The first failure is reduced: to a
  * shorter path, then to fewer faults.
  *
  * Source: Ecoffet and others, "First return, then explore" (2021), the choice by counts; Böhme, Pham and Roychoudhury, "Coverage-based
  * Greybox Fuzzing as Markov Chain" (2016), the rarity.
  *
  * @param lanes - of this description and seed, at least one; they are closed at the end
- * @returns the failures, how many different states were reached, and what programs have reported in all of them
+ * @returns the failures, the count of different states, and the properties that programs have reported in all of them
  * @throws errors of a lane
  */
 export async function explore(
@@ -200,7 +200,7 @@ class Explorer {
     return reached.reduce((least, what) => Math.min(least, this.#seen.get(what)!), this.#stretches || 1)
   }
 
-  /** Does something for each plan, in the lane of its tree: a lane has whole trees. @returns undefined for what time was lacking for */
+  /** Does something for each plan, in the lane of its tree: a lane has whole trees. @returns undefined for each one that time was lacking for */
   async #inLanes<T extends { readonly tree: number }>(
     all: readonly T[],
     act: (lane: Lane, one: T) => Promise<StretchRun>,
@@ -212,7 +212,7 @@ class Explorer {
         if (one.tree % this.#lanes.length === number && this.#goesOn) runs[i] = await act(lane, one)
     }
     await Promise.all(this.#lanes.map(inLane))
-    // What was stopped has ended nowhere.
+    // A stretch that was stopped has no end.
     return this.#isStopped ? all.map(() => undefined) : runs
   }
 
@@ -282,7 +282,7 @@ class Explorer {
     const fails = async (some: readonly Stretch[], next: readonly Stretch[] | undefined): Promise<boolean> => {
       if (this.#isStopped) return false
       const run = attempt(some, 0)
-      // Another lane tries what follows if this one does not fail so.
+      // Another lane tries the list that follows if this one does not fail so.
       if (next !== undefined && this.#lanes.length > 1) void attempt(next, 1)
       const { result: again } = await run
       if (this.#isStopped) return false

@@ -279,7 +279,7 @@ export interface Plan extends Pick<ClusterRun, 'seed' | 'branch' | 'madeWith'> {
   readonly draws?: typeof GENERATOR | undefined
   /** Why it has failed. */
   readonly failure: string
-  /** Of a branch, in nanoseconds. Those of a path are in its stretches. */
+  /** Of a branch, in nanoseconds. The faults of a path are in its stretches. */
   readonly faults: readonly Fault[]
   /** The stretches of a path, in place of a branch. */
   readonly path?: readonly Stretch[] | undefined

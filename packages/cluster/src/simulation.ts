@@ -115,7 +115,7 @@ interface LogicalProcess {
   hangsUntil: number
   /** The part of its time in which it executes. */
   speed: number
-  /** It rests: clones were made of it, or may be made, and it goes on as they do. */
+  /** Clones of the machine were made at this instant, or may be: the machine goes on as its clones do. */
   rests: boolean
 }
 

@@ -1,8 +1,9 @@
 // The elections of Raft: in each term a machine votes once, and a majority of votes makes a leader.
 // With --no-sync a machine answers before its vote is on the disk: after a power loss it has forgotten, votes again in the same term,
-// and there may be two leaders. The sound one calls fsync first.
+// and there may be two leaders. The sound one calls fsync first. With --no-sync-after 2 it does, until it was deposed twice: three events
+// far apart lose a vote, which the machine finds missing when it starts.
 //
-//   raft node FILE WATCHER MACHINE... [--no-sync]    the machines are those that vote, this one included
+//   raft node FILE WATCHER MACHINE... [--no-sync | --no-sync-after TIMES]    the machines are those that vote, this one included
 //   raft watch SECONDS
 #include <fcntl.h>
 
@@ -15,7 +16,7 @@
 #define MOST_TERMS 100000
 #define RECORD 16
 
-static int nodes, self, file, syncs = 1;
+static int nodes, self, file, syncs = 1, deposed, most_deposed = -1;
 static struct sockaddr_in node[MOST_NODES], watcher;
 
 // What a machine may not forget: its term, and whom it has voted for there; -1: nobody.
@@ -26,6 +27,7 @@ static void keep(void) {
   snprintf(record, sizeof record, "%9d %5d\n", term, vote);
   if (pwrite(file, record, RECORD, 0) != RECORD) fail("the vote");
   if (syncs && fsync(file) < 0) fail("the vote");
+  if (most_deposed >= 0) report("promised term %d", term);
 }
 
 static void tell_others(const char *what) {
@@ -62,6 +64,8 @@ static _Noreturn void take_part(void) {
     int about, from;
     if (sscanf(text, "%7s %d %d", what, &about, &from) != 3 || about < term) continue;
     if (about > term) {
+      if (role == LEADS && most_deposed >= 0) report("explore deposed %d", ++deposed);
+      if (deposed == most_deposed) syncs = 0;
       term = about;
       vote = -1;
       role = FOLLOWS;
@@ -105,6 +109,9 @@ int main(int count, char **words) {
   if (count > 2 && strcmp(words[count - 1], "--no-sync") == 0) {
     syncs = 0;
     count--;
+  } else if (count > 3 && strcmp(words[count - 2], "--no-sync-after") == 0) {
+    most_deposed = atoi(words[count - 1]);
+    count -= 2;
   }
   open_port();
   if (count == 3 && strcmp(words[1], "watch") == 0) return watch(atoi(words[2]));
@@ -114,6 +121,7 @@ int main(int count, char **words) {
   file = open(words[2], O_RDWR | O_CREAT, 0600);
   if (file < 0) fail(words[2]);
   if (pread(file, record, RECORD, 0) == RECORD) sscanf(record, "%d %d", &term, &vote);
+  if (most_deposed >= 0) report("found term %d", term);
   watcher = address_of(words[3]);
   for (nodes = 0; nodes < count - 4; nodes++) {
     node[nodes] = address_of(words[4 + nodes]);

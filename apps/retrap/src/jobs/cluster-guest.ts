@@ -68,10 +68,10 @@ export interface GuestSystem<Lines extends GuestLines> {
 /** Clones of a guest that there is room for, and most of the memory of these together. */
 const CLONES = 24
 const CLONE_BYTES = 96 << 20
-/** The memory that a guest and its clones have at most: that of WebAssembly with 32 bits, less what the hypervisor takes. */
+/** The memory that a guest and its clones have at most: a memory of WebAssembly with 32 bits, less the hypervisor's part. */
 const FAMILY_BYTES = 3.5 * 2 ** 30
 
-/** Room for the clones of a guest: states of a cluster that are gone on from. What one of them does not write is left for the others. */
+/** Room for the clones of a guest: states of a cluster that are gone on from. Pages that one clone does not write are left for the others. */
 const forksOf = (memoryBytes: number): NonNullable<MachineOptions['forks']> => ({
   clones: CLONES,
   writtenBytes: Math.max(

@@ -36,7 +36,7 @@ export interface Lane {
   run(branch: Branch): Promise<BranchRun>
   /** Runs the last stretch of a path from the state at the end of the others, and keeps its end. @throws errors of a host */
   stretch(path: readonly Stretch[]): Promise<StretchRun>
-  /** Forks the state at the end of a path, mends all there, has the check decide, and drops the fork. @throws errors of a host */
+  /** Forks the state at the end of a path; in the fork all is mended, and the check decides. @throws errors of a host */
   mend(path: readonly Stretch[]): Promise<StretchRun>
   /** The state at the end of a path is not needed any more. */
   release(path: readonly Stretch[]): void
@@ -53,9 +53,9 @@ interface State {
 
 /** The options of a lane. */
 export interface LaneOptions {
-  /** Ends what runs. */
+  /** Ends the run of a branch or a stretch. */
   readonly stop?: AbortController
-  /** Bytes of memory for states; those that were not used for the longest time are dropped, and made again where they are needed. */
+  /** Bytes of memory for states. The least recently used states are dropped, and made again where a path needs them. */
   readonly stateBytes?: number
 }
 

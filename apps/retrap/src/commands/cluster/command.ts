@@ -161,7 +161,7 @@ const parseNumber =
     throw usage(`${option} ${text}: expected a whole number`)
   }
 
-/** @throws CliError `ERR_USAGE` for what trees of states do not have */
+/** @throws CliError `ERR_USAGE` for options of branches without --from-start */
 function requireTree({ fromStart = false, blind = false, branches }: ExploreFlags): void {
   if (fromStart) return
   if (blind) throw usage('--blind: expected --from-start, too: a tree goes on from what it has reached')
