@@ -10,8 +10,9 @@ const isHere = hasProc && (await linuxWith([], '')) !== undefined
 const test = sliceTests(6).skipIf(!isHere)
 
 test.each([
-  ['an Arm board is forked', 12],
-  ['a disk, two Workers and no compiled code', 27],
+  ['an Arm board and a disk, forked amid faults', 38],
+  ['a disk, four Workers and no compiled code', 27],
+  ['trees of states in two lanes, with memory for few', 62],
 ])(`%s: the same run${skipNote(isHere, 'no /proc, or no kernel')}`, { timeout: 600_000 }, async (_what, from) => {
   expect(await runSoak(soak, { seed: 80, from, count: 1 })).toMatchObject({ steps: 1, violations: 0 })
 })

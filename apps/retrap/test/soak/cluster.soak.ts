@@ -202,7 +202,8 @@ async function grow(value: object, seed: number, lanes: number, stateMemory: num
 const STATES = 20
 
 async function grownTwice(rng: Rng, value: object, seed: number): Promise<string | undefined> {
-  const [lanes, memory] = [rng.pick([1, 2, 4]), rng.pick([200 << 20, 2 ** 33])]
+  const lanes = rng.pick([1, 2, 4])
+  const memory = lanes === 1 ? 200 << 20 : rng.pick([200 << 20, 2 ** 33])
   rng.note('tree', () => JSON.stringify({ seed, lanes, memory, ...value }))
   count('trees', 1)
   const first = await grow(value, seed, 1, 2 ** 33)
@@ -230,7 +231,7 @@ export const soak: Soak = {
     const seed = rng.u32()
     const [isCompiled, isForked, workers] = [rng.chance(2, 3), rng.chance(2, 3), rng.pick([1, 2, 4])]
     const stops = Array.from({ length: rng.between(0, 3) }, () => rng.below(1_700_000_000)).toSorted((a, b) => a - b)
-    const forks = isForked ? rng.between(1, 15) : 0
+    const forks = isForked ? rng.between(1, 2 ** (stops.length + 1) - 1) : 0
     const isRecorded = !isForked && rng.chance()
     const way = { isCompiled, isForked, forks, isRecorded, workers, lateMs: rng.pick([0, 3]) }
     if (rng.chance(1, 5)) return grownTwice(rng, value, seed)
