@@ -145,7 +145,7 @@ function messageOf(
 ): string {
   const [file, plan, recording] = [files.file, files.planFile, files.recording].map(word)
   const faults = path === undefined ? ofBranch : faultsOf(path)
-  const ends = mended === true ? ', all mended at its end' : ''
+  const ends = mended === true ? ' at whose end all is mended' : ''
   const where = path === undefined ? `branch ${branch}` : `a path of ${path.length} stretches${ends}`
   const told = events.flatMap(({ ns, machine, text }) =>
     text === undefined ? [] : [`  ${(ns / 1e9).toFixed(6)} ${machine ?? '-'}: ${text}`],

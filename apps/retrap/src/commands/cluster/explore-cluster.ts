@@ -87,7 +87,7 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
     for (const { number, plan } of found) {
       const what = signal.aborted ? 'Some of these may not be needed, as the search was stopped:' : 'It needs:'
       const { path, mended, faults } = plan
-      const stretches = path && `${path.length} stretches${mended === true ? ', all mended at their end' : ''}`
+      const stretches = path && `${stretchesOf(path)}${mended === true ? ', and all is mended' : ''}`
       const list = (path === undefined ? faults : faultsOf(path)).map(
         (fault) => `- ${timeText(fault.at)}: ${describeFault(fault)}`,
       )
@@ -153,6 +153,8 @@ function timeOf({ for: given, branches }: ExploreFlags): () => boolean {
   return () => performance.now() - (begin ??= performance.now()) < lastsMs
 }
 
+const stretchesOf = ({ length }: readonly unknown[]): string => (length === 1 ? '1 stretch' : `${length} stretches`)
+
 const tried = (count: number, failure: string | undefined, isSame: boolean, what: string): string => {
   const how = failure === undefined ? 'ends well' : `fails otherwise (${failure})`
   return `  again with ${count} of its ${what}: ${isSame ? 'fails as well: the others are not needed' : `${how}: more are needed`}`
@@ -182,7 +184,7 @@ async function statesOf(exploration: Exploration): Promise<Explored> {
         const faults = faultsOf(path).length
         tellEvent(
           { kind: 'try', stretches: path.length, faults, failure },
-          tried(faults, failure, isSame, `faults, in ${path.length} stretches`),
+          tried(faults, failure, isSame, `faults, in ${stretchesOf(path)}`),
         )
       },
     })
