@@ -1,4 +1,6 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { PARKED_WORDS } from './parked-entries.ts'
+import { FLAG_SLOW, FLAG_VALID, makeSlow } from './tlb-layout.ts'
 
 /** Most views kept. */
 export const EXECUTE_VIEWS = 8
@@ -27,21 +29,15 @@ export class ExecuteViews {
   /** Number of entries; -1: more than are kept. */
   #count = 0
 
-  constructor() {
+  readonly #u32: Uint32Array
+
+  /** @param u32 - machine memory */
+  constructor(u32: Uint32Array) {
+    this.#u32 = u32
     this.#views = Array.from({ length: EXECUTE_VIEWS }, () => ({
       words: new Uint32Array(MOST_ENTRIES * PARKED_WORDS),
       length: 0,
     }))
-  }
-
-  /** Addresses of the entries that may be the current view's. */
-  get current(): Uint32Array {
-    return this.#current
-  }
-
-  /** Number of entries; -1: more than are kept. */
-  get count(): number {
-    return this.#count
   }
 
   /** An execute entry was made. */
@@ -56,9 +52,54 @@ export class ExecuteViews {
     this.#count = 0
   }
 
-  /** Returns a view that is not the current one. @param view - 0 to {@link EXECUTE_VIEWS} − 1 */
-  view(view: number): ExecuteView {
-    return this.#views[view]!
+  /**
+   * Makes all execute entries of the current view slow, and keeps them.
+   *
+   * @param view - the current view
+   * @returns false if there are more than are kept: they are as they were
+   */
+  park(view: number): boolean {
+    const kept = this.#views[view]!
+    kept.length = 0
+    if (this.#count < 0) return false
+    const u32 = this.#u32
+    const { words } = kept
+    for (let i = 0; i < this.#count; i++) {
+      const entry = this.#current[i]!
+      const word = entry >>> 2
+      if ((u32[word + 3]! & (FLAG_VALID | FLAG_SLOW)) !== FLAG_VALID) continue
+      const at = kept.length
+      words[at + 4] = u32[word + 2]!
+      makeSlow(u32, word, u32, true)
+      words[at] = entry
+      for (let k = 0; k < 3; k++) words[at + 1 + k] = u32[word + k]!
+      kept.length += PARKED_WORDS
+    }
+    this.#count = 0
+    return true
+  }
+
+  /** Restores the entries that were kept, where the slow entry of the page still stands. @param view - the current view from now on */
+  restore(view: number): void {
+    const u32 = this.#u32
+    const kept = this.#views[view]!
+    const { words, length } = kept
+    kept.length = 0
+    for (let at = 0; at < length; at += PARKED_WORDS) {
+      const entry = words[at]!
+      const word = entry >>> 2
+      const isSame = u32[word] === words[at + 1] && u32[word + 1] === words[at + 2] && u32[word + 2] === words[at + 3]
+      if (!isSame || (u32[word + 3]! & FLAG_SLOW) === 0) continue
+      this.note(entry)
+      u32[word] = u32[word]! - PAGE_BYTES
+      u32[word + 2] = words[at + 4]!
+      u32[word + 3]! &= ~FLAG_SLOW
+    }
+  }
+
+  /** Forgets a view that is not the current one. @param view - 0 to {@link EXECUTE_VIEWS} − 1 */
+  drop(view: number): void {
+    this.#views[view]!.length = 0
   }
 
   /** Forgets all views. */

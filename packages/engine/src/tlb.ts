@@ -46,6 +46,9 @@ function clearSet(u32: Uint32Array, at: number): void {
  * which generated code reads the key at most. Generated code subtracts the tag from an address and compares the distance with the
  * page size. An invalid tag lies in a page with other index bits, so that the distance is always larger.
  *
+ * A *slow* entry says that its page was walked, and where it is, to the slow path alone: generated code is to come there, as writes
+ * are to be seen, or the code is to be looked up.
+ *
  * One more set, the miss set, never holds an entry: with it every access takes the slow path.
  */
 export class Tlb {
@@ -69,7 +72,7 @@ export class Tlb {
   /** An entry was made since everything was dropped. */
   #filled = false
   readonly #parked = new ParkedEntries()
-  readonly #views = new ExecuteViews()
+  readonly #views: ExecuteViews
   /** Bits of the high word of an address that tell pages apart. */
   readonly #pageBits: number
 
@@ -83,6 +86,7 @@ export class Tlb {
    */
   constructor(memory: MachineMemory, at: number | TlbParts, modes: number, ignored = 0, writers?: FrameWriters) {
     this.#u32 = memory.u32
+    this.#views = new ExecuteViews(memory.u32)
     this.#codeBits = memory.codeBits
     this.#pageBits = ~ignored
     this.missSet = modes
@@ -451,50 +455,14 @@ export class Tlb {
    * @param to - the new one
    */
   exchangeView(from: number, to: number): void {
-    const old = this.#views.view(from)
-    old.length = this.#parkExecute(old.words)
-    const { words, length } = this.#views.view(to)
-    this.#views.view(to).length = 0
-    const u32 = this.#u32
-    for (let at = 0; at < length; at += PARKED_WORDS) {
-      const entry = words[at]!
-      const word = entry >>> 2
-      const isSame = u32[word] === words[at + 1] && u32[word + 1] === words[at + 2] && u32[word + 2] === words[at + 3]
-      if (!isSame || (u32[word + 3]! & L.FLAG_SLOW) === 0) continue
-      this.#views.note(entry)
-      u32[word] = u32[word]! - PAGE_BYTES
-      u32[word + 2] = words[at + 4]!
-      u32[word + 3]! &= ~L.FLAG_SLOW
-    }
-  }
-
-  /** Makes all execute entries of the current view slow, and copies them. @returns words in use; 0 if there are too many */
-  #parkExecute(words: Uint32Array): number {
-    const { current, count } = this.#views
-    if (count < 0) {
-      this.#flushCurrentExecute()
-      return 0
-    }
-    const u32 = this.#u32
-    let length = 0
-    for (let i = 0; i < count; i++) {
-      const entry = current[i]!
-      const word = entry >>> 2
-      if ((u32[word + 3]! & (L.FLAG_VALID | L.FLAG_SLOW)) !== L.FLAG_VALID) continue
-      words[length + 4] = u32[word + 2]!
-      L.makeSlow(u32, word, u32, true)
-      words[length] = entry
-      for (let k = 0; k < 3; k++) words[length + 1 + k] = u32[word + k]!
-      length += PARKED_WORDS
-    }
-    this.#views.forgetCurrent()
-    this.#parked.flushExecute()
-    return length
+    if (this.#views.park(from)) this.#parked.flushExecute()
+    else this.#flushCurrentExecute()
+    this.#views.restore(to)
   }
 
   /** Drops the kept execute entries of a view that is not current. */
   dropView(view: number): void {
-    this.#views.view(view).length = 0
+    this.#views.drop(view)
   }
 
   /**
