@@ -5,11 +5,11 @@ import type { CodePage } from './code-page.ts'
 import { OP_CROSS, R_OFFSET, R_OP } from './record.ts'
 import type { StateLayout } from './loop-state.ts'
 import { STATUS_STEP } from './status.ts'
-import { TLB_EXECUTE, type FoundPage } from './tlb-layout.ts'
+import { TLB_EXECUTE, type TranslatedPage } from './tlb-layout.ts'
 import type { Tlb } from './tlb.ts'
 
 /** The translation of one byte of code. */
-export interface CodeTranslation extends FoundPage {
+export interface CodeTranslation extends TranslatedPage {
   /** Machine address of the byte if it is in plain memory, else −1. */
   ma: number
   /** The translation may go into the TLB. */

@@ -90,7 +90,7 @@ export { EXECUTE_VIEWS } from './execute-views.ts'
 export { FrameWriters } from './frame-writers.ts'
 export { clearTlbSet, Tlb } from './tlb.ts'
 export {
-  type FoundPage,
+  type TranslatedPage,
   type TlbPage,
   TLB_EXECUTE,
   TLB_FLAGS,

@@ -113,7 +113,7 @@ export function makeLogged(words: Uint32Array, at: number, u32: Uint32Array): vo
 }
 
 /** The page of a TLB entry, as {@link TlbPage}; the fields of a translation that a walk would have found. */
-export interface FoundPage {
+export interface TranslatedPage {
   /** Machine address of the byte. */
   ma: number
   /** An entry for writes: the page may be written without the host, which logs no write of it. */
@@ -135,7 +135,7 @@ export function pageFlags({ global, pageBytes, key }: TlbPage): number {
 }
 
 /** Fills in the page of an entry. @param ma - machine address of the byte @param flags - of the entry */
-export function describePage(into: FoundPage, ma: number, flags: number, writable: boolean): void {
+export function describePage(into: TranslatedPage, ma: number, flags: number, writable: boolean): void {
   into.ma = ma
   into.writable = writable
   into.cacheable = true

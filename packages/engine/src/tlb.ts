@@ -201,7 +201,7 @@ export class Tlb {
    *
    * @returns whether there is an entry: `into` describes its page
    */
-  find(set: number, table: number, lo: number, hi: number, into: L.FoundPage): boolean {
+  find(set: number, table: number, lo: number, hi: number, into: L.TranslatedPage): boolean {
     const u32 = this.#u32
     const word = (this.setAddress(set) + table + ((lo >>> 8) & L.TLB_INDEX_MASK)) >>> 2
     const flags = u32[word + 3]!
