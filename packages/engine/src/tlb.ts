@@ -202,11 +202,15 @@ export class Tlb {
    * @returns whether there is an entry: `into` describes its page
    */
   find(set: number, table: number, lo: number, hi: number, into: L.TranslatedPage): boolean {
-    const u32 = this.#u32
     const word = (this.setAddress(set) + table + ((lo >>> 8) & L.TLB_INDEX_MASK)) >>> 2
+    // Small enough for V8 to inline: nearly all that is looked for is not there.
+    return (this.#u32[word + 3]! & L.FLAG_VALID) !== 0 && this.#describe(word, table, lo, hi, into)
+  }
+
+  #describe(word: number, table: number, lo: number, hi: number, into: L.TranslatedPage): boolean {
+    const u32 = this.#u32
+    if (((u32[word + 1]! ^ hi) | ((L.pageOfEntry(u32, word) ^ lo) & -PAGE_BYTES)) !== 0) return false
     const flags = u32[word + 3]!
-    if ((flags & L.FLAG_VALID) === 0 || ((L.pageOfEntry(u32, word) ^ lo) & -PAGE_BYTES) !== 0) return false
-    if (((u32[word + 1]! ^ hi) | 0) !== 0) return false
     const target = u32[word + 2]!
     const isCode = table === L.TLB_EXECUTE && (flags & L.FLAG_SLOW) === 0
     const page = isCode ? L.frameOfSlots(u32, target) : target
