@@ -11,6 +11,8 @@ import { WritableEntries } from './writable-entries.ts'
 /** Most entries parked for an address space; older ones are dropped. */
 const MOST_PARKED = 8192
 const NO_WORDS = new Uint32Array(0)
+/** No address of a frame. */
+const ANY_FRAME = -1
 
 const TABLES: number = L.TLB_SET_BYTES / L.TLB_TABLE_BYTES
 const TABLE_SHIFT: number = 31 - Math.clz32(L.TLB_TABLE_BYTES)
@@ -433,18 +435,12 @@ export class Tlb {
   flushExecute(): void {
     this.#views.clear()
     this.#flushCurrentExecute()
-    for (const { words, length } of this.#parked.spaces) {
-      for (let at = 0; at < length; at += PARKED_WORDS)
-        if (this.#tableOf(words[at]!) === L.TLB_EXECUTE) L.makeSlow(words, at + 1, this.#u32, true)
-    }
+    this.#leaveParkedSlots(ANY_FRAME)
   }
 
   #flushCurrentExecute(): void {
     this.#views.forgetCurrent()
-    for (const { entries, count } of [this.#globals, this.#locals]) {
-      for (let i = 0; i < count; i++)
-        if (this.#tableOf(entries[i]!) === L.TLB_EXECUTE) L.makeSlow(this.#u32, entries[i]! >>> 2, this.#u32, true)
-    }
+    this.#leaveCurrentSlots(ANY_FRAME)
     this.#parked.flushExecute()
   }
 
@@ -480,26 +476,36 @@ export class Tlb {
    */
   moveFrame(from: number, to: number, hasSlots: boolean): void {
     const u32 = this.#u32
+    if (hasSlots) {
+      this.#leaveCurrentSlots(from)
+      this.#leaveParkedSlots(from)
+    }
     for (const { entries, count } of [this.#globals, this.#locals]) {
       for (let i = 0; i < count; i++) {
-        const entry = entries[i]!
-        if (hasSlots) this.#leaveSlots(u32, entry >>> 2, entry, from)
-        const target = (entry >>> 2) + 2
+        const target = (entries[i]! >>> 2) + 2
         if (u32[target] === from) u32[target] = to
       }
     }
-    for (const { words, length } of this.#parked.spaces) {
-      for (let at = 0; at < length; at += PARKED_WORDS) {
-        if (hasSlots) this.#leaveSlots(words, at + 1, words[at]!, from)
-        if (words[at + 3] === from) words[at + 3] = to
-      }
-    }
+    for (const { words, length } of this.#parked.spaces)
+      for (let at = 3; at < length; at += PARKED_WORDS) if (words[at] === from) words[at] = to
   }
 
-  /** Makes an execute entry of a frame slow. @param words - with the entry's words, at `at` */
+  /** Makes execute entries of the current address space slow. @param frameMa - of this frame, or of {@link ANY_FRAME} */
+  #leaveCurrentSlots(frameMa: number): void {
+    for (const { entries, count } of [this.#globals, this.#locals])
+      for (let i = 0; i < count; i++) this.#leaveSlots(this.#u32, entries[i]! >>> 2, entries[i]!, frameMa)
+  }
+
+  /** As {@link Tlb.#leaveCurrentSlots}, of the other address spaces. */
+  #leaveParkedSlots(frameMa: number): void {
+    for (const { words, length } of this.#parked.spaces)
+      for (let at = 0; at < length; at += PARKED_WORDS) this.#leaveSlots(words, at + 1, words[at]!, frameMa)
+  }
+
+  /** @param words - with the entry's words, at `at` */
   #leaveSlots(words: Uint32Array, at: number, entry: number, frameMa: number): void {
-    if (this.#tableOf(entry) !== L.TLB_EXECUTE || (words[at + 3]! & L.FLAG_VALID) === 0) return
-    if (L.frameOfSlots(this.#u32, words[at + 2]!) === frameMa) L.makeSlow(words, at, this.#u32, true)
+    const isOf = frameMa === ANY_FRAME || L.frameOfSlots(this.#u32, words[at + 2]!) === frameMa
+    if (isOf && this.#tableOf(entry) === L.TLB_EXECUTE) L.makeSlow(words, at, this.#u32, true)
   }
 
   /**
