@@ -19,7 +19,7 @@ const BUSY_SECONDS = 3
 const FORKS = 5
 const BRANCHES = 6
 /** Stretches that are measured, those before them, and the seconds of a state. */
-const [STATES, WARM] = [16, 16]
+const [STATES, WARM] = [32, 16]
 const STATE_SECONDS = 2
 /** The processors that the goal is for. */
 const LANES = 2
@@ -109,8 +109,7 @@ async function ofEtcd(wants: (name: string) => boolean): Promise<void> {
     // The first stretches of a lane find code that no machine has run before. Forks that are mended count for their time only.
     let [begin, from] = [process.cpuUsage(), performance.now()]
     const { states } = await explore(description, SEED, lanes, {
-      goesOn: () => true,
-      states: WARM + STATES,
+      goesOn: () => ended < WARM + STATES,
       keepsGoing: true,
       onState({ path }) {
         ended++

@@ -79,6 +79,9 @@ interface Planned {
   readonly path: readonly Stretch[]
 }
 
+/** A state that is yet to be mended. */
+type Unmended = Pick<Planned, 'tree' | 'path'> & Pick<Known, 'state' | 'reached'>
+
 /** A path that has failed. */
 interface Failed {
   readonly state: number
@@ -90,8 +93,8 @@ interface Failed {
 
 /**
  * Grows trees of states from the instant at which all is ready. A state is chosen, and gone on from in a stretch of 1 to 4 s, with faults of
- * its own. Its end is kept if something new has come: a line's shape, an edge between two, a property, a number, code of programs. Each
- * state that is kept is mended and checked in a fork. States with rare features, deep states and seldom chosen ones are chosen
+ * its own. Its end is kept if something new has come: a line's shape, an edge between two, a property, a number, code of programs. After
+ * each round every tree has one of its states mended and checked in a fork, and after the last round all of them. States with rare features, deep states and seldom chosen ones are chosen
  * more often. All follows from the seed, and neither from the lanes nor from their memory. The first failure is reduced: to a
  * shorter path, then to fewer faults.
  *
@@ -130,6 +133,7 @@ class Explorer {
   readonly #marks = new Set<string>()
   readonly #properties = new Properties()
   readonly #findings: Finding[] = []
+  #unmended: Unmended[] = []
   #stretches = 0
   #states = 0
 
@@ -148,11 +152,12 @@ class Explorer {
       // oxlint-disable-next-line no-await-in-loop -- round after round
       const runs = await this.#inLanes(planned, (lane, { path }) => lane.stretch(path))
       const failed: Failed[] = []
-      const kept: (Planned & { readonly state: number })[] = []
-      for (const [i, run] of runs.entries()) if (run !== undefined) this.#note(planned[i]!, run, failed, kept)
+      for (const [i, run] of runs.entries()) if (run !== undefined) this.#note(planned[i]!, run, failed)
+      const chosen = this.#stretches < states ? this.#rarestUnmended() : this.#unmended
+      this.#unmended = this.#unmended.filter((one) => !chosen.includes(one))
       // oxlint-disable-next-line no-await-in-loop -- as above
-      const ends = await this.#inLanes(kept, (lane, { path }) => lane.mend(path))
-      for (const [i, run] of ends.entries()) if (run !== undefined) this.#noteMended(kept[i]!, run, failed)
+      const ends = await this.#inLanes(chosen, (lane, { path }) => lane.mend(path))
+      for (const [i, run] of ends.entries()) if (run !== undefined) this.#noteMended(chosen[i]!, run, failed)
       // oxlint-disable-next-line no-await-in-loop -- one after another
       for (const one of failed) await this.#find(one)
     }
@@ -217,13 +222,7 @@ class Explorer {
   }
 
   /** Takes note of a stretch. */
-  #note(
-    planned: Planned,
-    { result, properties, reached, mark }: StretchRun,
-    failed: Failed[],
-    kept: (Planned & { readonly state: number })[],
-  ): void {
-    const { tree, from, path } = planned
+  #note({ tree, from, path }: Planned, { result, properties, reached, mark }: StretchRun, failed: Failed[]): void {
     const isKnown = this.#marks.has(mark)
     this.#marks.add(mark)
     if (!isKnown) this.#states++
@@ -237,18 +236,24 @@ class Explorer {
     if (result.failure !== undefined) failed.push({ state, tree, path, mended: false, result })
     else if (!isKnown && (news > 0 || ns >= this.#description.faults.for)) {
       this.#trees[tree]!.push({ state, path, ns, reached, chosen: 0 })
-      kept.push({ ...planned, state })
+      this.#unmended.push({ tree, path, state, reached })
       return
     }
     this.#lanes[tree % this.#lanes.length]!.release(path)
   }
 
+  /** The state of each tree that has the rarest feature, of those that are yet to be mended: to mend one costs as much as some stretches. */
+  #rarestUnmended(): readonly Unmended[] {
+    const first = new Map<number, Unmended>()
+    for (const one of this.#unmended) {
+      const best = first.get(one.tree)
+      if (best === undefined || this.#rarestOf(one.reached) <= this.#rarestOf(best.reached)) first.set(one.tree, one)
+    }
+    return [...first.values()]
+  }
+
   /** Takes note of a state that was mended. */
-  #noteMended(
-    { state, tree, path }: Planned & { readonly state: number },
-    { result, properties }: StretchRun,
-    failed: Failed[],
-  ): void {
+  #noteMended({ state, tree, path }: Unmended, { result, properties }: StretchRun, failed: Failed[]): void {
     this.#properties.add(properties)
     const whole = { ...result, faults: faultsOf(path) }
     this.#options.onMended?.(state, whole)
