@@ -65,6 +65,7 @@ const MOST_NS = 4e9
 /** A state that may be gone on from. */
 interface Known {
   readonly state: number
+  readonly tree: number
   readonly path: readonly Stretch[]
   /** From the instant at which faults begin. */
   readonly ns: number
@@ -78,9 +79,6 @@ interface Planned {
   readonly from: Known
   readonly path: readonly Stretch[]
 }
-
-/** A state that is yet to be mended. */
-type Unmended = Pick<Planned, 'tree' | 'path'> & Pick<Known, 'state' | 'reached'>
 
 /** A path that has failed. */
 interface Failed {
@@ -133,7 +131,7 @@ class Explorer {
   readonly #marks = new Set<string>()
   readonly #properties = new Properties()
   readonly #findings: Finding[] = []
-  #unmended: Unmended[] = []
+  #unmended: Known[] = []
   #stretches = 0
   #states = 0
 
@@ -142,7 +140,9 @@ class Explorer {
     this.#seed = seed
     this.#lanes = lanes
     this.#options = options
-    this.#trees = Array.from({ length: TREES }, () => [{ state: 0, path: [], ns: 0, reached: [], chosen: 0 }])
+    this.#trees = Array.from({ length: TREES }, (_, tree) => [
+      { state: 0, tree, path: [], ns: 0, reached: [], chosen: 0 },
+    ])
   }
 
   async run() {
@@ -235,37 +235,32 @@ class Explorer {
     const ns = from.ns + path.at(-1)!.for
     if (result.failure !== undefined) failed.push({ state, tree, path, mended: false, result })
     else if (!isKnown && (news > 0 || ns >= this.#description.faults.for)) {
-      this.#trees[tree]!.push({ state, path, ns, reached, chosen: 0 })
-      this.#unmended.push({ tree, path, state, reached })
+      const known: Known = { state, tree, path, ns, reached, chosen: 0 }
+      this.#trees[tree]!.push(known)
+      this.#unmended.push(known)
       return
     }
     this.#lanes[tree % this.#lanes.length]!.release(path)
   }
 
-  /** The state of each tree that has the rarest feature, of those that are yet to be mended: to mend one costs as much as some stretches. */
-  #rarestUnmended(): readonly Unmended[] {
-    const first = new Map<number, Unmended>()
+  /** Of each tree the unmended state with the rarest feature: to mend one costs as much as some stretches. */
+  #rarestUnmended(): readonly Known[] {
+    const first = new Map<number, Known>()
     for (const one of this.#unmended) {
-      const best = first.get(one.tree)
-      if (best === undefined || this.#rarestOf(one.reached) <= this.#rarestOf(best.reached)) first.set(one.tree, one)
+      const best = first.get(one.tree) ?? one
+      first.set(one.tree, this.#rarestOf(one.reached) <= this.#rarestOf(best.reached) ? one : best)
     }
     return [...first.values()]
   }
 
   /** Takes note of a state that was mended. */
-  #noteMended({ state, tree, path }: Unmended, { result, properties }: StretchRun, failed: Failed[]): void {
+  #noteMended({ state, tree, path, ns }: Known, { result, properties }: StretchRun, failed: Failed[]): void {
     this.#properties.add(properties)
     const whole = { ...result, faults: faultsOf(path) }
     this.#options.onMended?.(state, whole)
-    const isFailed = result.failure !== undefined
-    if (isFailed) failed.push({ state, tree, path, mended: true, result: whole })
-    const isOver = path.reduce((sum, stretch) => sum + stretch.for, 0) >= this.#description.faults.for
-    if (!isFailed && !isOver) return
-    const known = this.#trees[tree]!
-    known.splice(
-      known.findIndex((one) => one.path === path),
-      1,
-    )
+    if (result.failure !== undefined) failed.push({ state, tree, path, mended: true, result: whole })
+    else if (ns < this.#description.faults.for) return
+    this.#trees[tree] = this.#trees[tree]!.filter((one) => one.path !== path)
     this.#lanes[tree % this.#lanes.length]!.release(path)
   }
 
