@@ -116,8 +116,8 @@ describe.skipIf(noBrowser !== undefined)('a snapshot in a page', () => {
     expect(got.printed[0]).not.toContain('two')
     expect(got.third).not.toContain('one')
     expect(got.bad).toBe('snapshot: this is no snapshot file: it does not begin as one')
-    // The machine's Worker, and one that has made both files.
-    expect(page.workers()).toHaveLength(2)
+    // The machine's Worker, and one that has made both files; the browser tells a little later that others have ended.
+    await expect.poll(() => page.workers().length).toBe(2)
   })
 
   test('goes on in another page, with its options, from a server that is asked for what the guest needs', async () => {
