@@ -9,7 +9,8 @@ const names = machines.map(({ name }) => name)
 for (const fault of drawFaults(faults, names, 4)) console.log(`${timeText(fault.at)}: ${describeFault(fault)}`)
 
 // Output:
-// 2.241 s: partition, node-2>node-3 node-3>node-2 node-2>node-1 node-1>node-2, for 1.43 s
-// 4.857 s: partition, node-2>node-3 node-2>node-1, for 2.992 s
-// 8.405 s: partition, node-3>node-1 node-3>node-2, for 2.727 s
-// 9.182 s: crash, node-2, for 578.797 ms
+// 5.797 s: partition, node-3>node-1 node-1>node-3 node-3>node-2 node-2>node-3, for 2.116 s
+// 9.053 s: crash, node-2, for 812.029 ms
+// 9.256 s: crash, node-1, for 509.632 ms
+// 11.54 s: partition, node-3>node-1 node-1>node-3 node-3>node-2 node-2>node-3, for 2.524 s
+// 16.98 s: crash, node-1, for 1.19 s
