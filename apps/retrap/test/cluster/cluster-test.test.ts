@@ -67,7 +67,7 @@ describe.skipIf(!hasLinux)(`a cluster of Linux guests${skipNote(hasLinux, 'no /p
     await expect(testCluster(FAILING, { plan, outputFolder, retrap })).rejects.toThrow(failure)
   })
 
-  test('a machine of its own starts again with its disk, in each branch, and its clock jumps', LIMIT, async () => {
+  test('a machine of its own starts again with its disk, and its clock jumps', LIMIT, async () => {
     copyFileSync(linux!.kernelPath, join(folder, 'vmlinuz'))
     writeFileSync(join(folder, 'initrd.img'), linux!.initrd)
     writeFileSync(join(folder, 'disk.img'), new Uint8Array(1 << 20))
@@ -83,9 +83,9 @@ describe.skipIf(!hasLinux)(`a cluster of Linux guests${skipNote(hasLinux, 'no /p
       workload: { on: 'client', drivers: [['bash', '-c', ask]] },
       faults: { for: '6s', heal: '1s', list: [power, jump] },
     }
-    const failed = testCluster(own, { branches: 1, folder, outputFolder: join(folder, 'own'), retrap })
+    const failed = testCluster(own, { folder, outputFolder: join(folder, 'own'), retrap })
     await expect(failed).rejects.toThrow(
-      'always first failed on client: {"n":2,"h":1}\nSeed 1, branch 1, and these faults:\n- 2 s: power, own',
+      'always first failed on client: {"n":2,"h":1}\nSeed 1, branch 0, and these faults:\n- 2 s: power, own',
     )
     await expect(failed).rejects.toThrow('own: reachable boot-2')
   })
