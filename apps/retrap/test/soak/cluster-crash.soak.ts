@@ -9,7 +9,7 @@ import { runRetrap } from '../support/processes.ts'
 
 const EXAMPLES = join(import.meta.dirname, '../../examples/cluster')
 /** Each branch has ten losses or twenty. */
-const BRANCHES = ['--blind', '--branches', '24']
+const BRANCHES = ['--from-start', '--blind', '--branches', '24']
 /** Each with a text, and one in its place by which it does not sync. */
 const CASES = [
   ['crash-files', '"ext4"', '"ext4", "--no-sync"'],

@@ -1,5 +1,6 @@
 // The planted faults of examples/cluster: `explore` finds each with each of five seeds, needs three faults at most for it, and finds
 // none in the sound programs, which are the same without the flag.
+import { faultsOf, type Stretch } from '@retrap/cluster'
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -41,9 +42,9 @@ export const soak: Soak = {
     const begin = performance.now()
     const bad = await explore(`${name}.json`, FIND_SECONDS, '--out', plan)
     if (bad.code !== 1) return `it was not found: ${bad.stdout}${bad.stderr}`
-    const { branch, faults } = JSON.parse(readFileSync(plan, 'utf8')) as { branch: number; faults: unknown[] }
+    const faults = faultsOf((JSON.parse(readFileSync(plan, 'utf8')) as { path: Stretch[] }).path)
     const seconds = Math.round((performance.now() - begin) / 1000)
-    found.push(`${name}, seed ${seed}: branch ${branch}, ${faults.length} faults, after ${seconds} s`)
+    found.push(`${name}, seed ${seed}: ${faults.length} faults, after ${seconds} s`)
     if (faults.length === 0 || faults.length > MOST_FAULTS) return `the plan has ${faults.length} faults: ${bad.stdout}`
     // The recorded failure is the one that is not recorded, and comes again from its file.
     const [plain, again] = await Promise.all(

@@ -198,7 +198,7 @@ async function grow(value: object, seed: number, lanes: number, stateMemory: num
   return [...told, JSON.stringify(findings), JSON.stringify(properties)]
 }
 
-/** The states of a tree's run, by all trees: some are in the second round. */
+/** States of all trees: some are in the second round. */
 const STATES = 20
 
 async function grownTwice(rng: Rng, value: object, seed: number): Promise<string | undefined> {
@@ -234,7 +234,6 @@ export const soak: Soak = {
     const forks = isForked ? rng.between(1, 2 ** (stops.length + 1) - 1) : 0
     const isRecorded = !isForked && rng.chance()
     const way = { isCompiled, isForked, forks, isRecorded, workers, lateMs: rng.pick([0, 3]) }
-    // A tree has no root where the setup fails.
     const { setup: _, ...workload } = value.workload
     if (rng.chance(1, 5)) return grownTwice(rng, { ...value, workload }, seed)
     rng.note('cluster', () => JSON.stringify({ seed, stops, way, ...value }))
