@@ -40,7 +40,7 @@ export interface ClusterPath {
 }
 
 /** The failure of a run that its signal has ended. */
-const STOPPED = 'it was stopped before its end'
+export const STOPPED = 'it was stopped before its end'
 /** The name of a machine's own program. */
 const MAIN = 'main'
 

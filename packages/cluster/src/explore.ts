@@ -1,4 +1,4 @@
-import type { ClusterOptions } from './cluster.ts'
+import { type ClusterOptions, STOPPED } from './cluster.ts'
 import type { ClusterDescription } from './description.ts'
 import { drawStretch, faultsOf, type Stretch } from './draw-faults.ts'
 import { derivedSeed, Draws } from './draws.ts'
@@ -92,9 +92,9 @@ interface Failed {
 /**
  * Grows trees of states from the instant at which all is ready. A state is chosen, and gone on from in a stretch of 1 to 4 s, with faults of
  * its own. Its end is kept if something new has come: a line's shape, an edge between two, a property, a number, code of programs. After
- * each round every tree has one of its states mended and checked in a fork, and after the last round all of them. States with rare features, deep states and seldom chosen ones are chosen
- * more often. All follows from the seed, and neither from the lanes nor from their memory. The first failure is reduced: to a
- * shorter path, then to fewer faults.
+ * each round every tree has one of its states mended and checked in a fork, and after the last round all of them. States with rare
+ * features, deep states and seldom chosen ones are chosen more often. All follows from the seed, and neither from the lanes nor from their
+ * memory. The first failure is reduced: to a shorter path, then to fewer faults.
  *
  * Source: Ecoffet and others, "First return, then explore" (2021), the choice by counts; Böhme, Pham and Roychoudhury, "Coverage-based
  * Greybox Fuzzing as Markov Chain" (2016), the rarity.
@@ -217,8 +217,8 @@ class Explorer {
         if (one.tree % this.#lanes.length === number && this.#goesOn) runs[i] = await act(lane, one)
     }
     await Promise.all(this.#lanes.map(inLane))
-    // A stretch that was stopped has no end.
-    return this.#isStopped ? all.map(() => undefined) : runs
+    // A stretch that was stopped has no end. Others may have failed before.
+    return runs.map((run) => (run?.result.failure === STOPPED ? undefined : run))
   }
 
   /** Takes note of a stretch. */

@@ -288,7 +288,7 @@ export interface Plan extends Pick<ClusterRun, 'seed' | 'branch' | 'madeWith'> {
 }
 
 /** The seed of a plan, with its generator of draws. */
-export const seedOfPlan = ({ seed, draws }: Pick<Plan, 'seed' | 'draws'>): Seed =>
+export const seedOfPlan = ({ seed, draws }: Pick<Plan, 'seed' | 'draws'>): Exclude<Seed, string> =>
   draws === undefined ? { mix32: seed } : seed
 
 /** Reads a plan for a cluster. @throws ClusterError `ERR_CLUSTER`, whose sentence names the field */

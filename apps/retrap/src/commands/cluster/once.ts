@@ -22,7 +22,7 @@ export const eventText = ({ ns, machine, text }: ClusterEvent): string =>
 /** A cluster, and the way in which it runs. */
 export interface OneRun {
   readonly description: ClusterDescription
-  readonly seed: Seed
+  readonly seed: Exclude<Seed, string>
   readonly host: GuestsHost
   readonly how: Branch | ClusterPath
 }
@@ -68,12 +68,7 @@ export async function recordOnce(
   try {
     const result = await runOnce(run, { ...options, log })
     const trouble = await recordings.write({
-      ...log.run(
-        typeof seed === 'object' ? seed.mix32 : Number(seed),
-        'path' in how ? 0 : how.number,
-        description,
-        result,
-      ),
+      ...log.run(typeof seed === 'object' ? seed.mix32 : seed, 'path' in how ? 0 : how.number, description, result),
       madeWith,
     })
     stderr.write(`retrap: ${trouble ?? `the run is recorded in ${path}: retrap cluster replay ${path}`}\n`)
