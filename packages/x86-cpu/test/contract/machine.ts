@@ -112,15 +112,18 @@ export interface DevicePlan {
   readonly scribble: 'no' | 'while waiting' | 'until it retires'
 }
 
+/** There are no devices. */
+export const QUIET: DevicePlan = { pages: new Set(), ports: false, retries: 0, scribble: 'no' }
+
 /** RAM, page tables in it, and pages that are devices over the same bytes. */
 class ContractHost extends FlatHost implements TableReader {
   vcpu: Vcpu | undefined
-  plan: DevicePlan = { pages: new Set(), ports: false, retries: 0, scribble: 'no' }
+  plan = QUIET
   accesses: DeviceAccess[] = []
   violation: string | undefined
   /** Table entries that the current unit has read from memory, and their sizes. */
   readonly walkReads = new Map<number, number>()
-  /** Called before the first unlogged walk after a logged pass. */
+  /** Called when what was logged has ended, before anything else is fetched, or at the next walk that is not logged. */
   onUnlogged: (() => void) | undefined
   #pending: { readonly access: DeviceAccess; readonly make: (into: Words) => void } | undefined
   #refusals = 0
@@ -134,6 +137,17 @@ class ContractHost extends FlatHost implements TableReader {
   override attach(vcpu: Vcpu): void {
     super.attach(vcpu)
     this.vcpu = vcpu
+    const { log } = vcpu
+    const end = log.end.bind(log)
+    log.end = () => {
+      end()
+      this.#unlogged()
+    }
+  }
+
+  #unlogged(): void {
+    this.walkReads.clear()
+    this.onUnlogged?.()
   }
 
   /** Whatever it says to us: a logged pass is running. */
@@ -173,10 +187,7 @@ class ContractHost extends FlatHost implements TableReader {
   }
 
   override translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
-    if (!this.#logging) {
-      this.walkReads.clear()
-      this.onUnlogged?.()
-    }
+    if (!this.#logging) this.#unlogged()
     return super.translate(lo, hi, access, into, log)
   }
 
@@ -401,10 +412,9 @@ export class ContractMachine {
    * them is none.
    */
   #compile(start: Start): void {
-    const quiet: DevicePlan = { pages: new Set(), ports: false, retries: 0, scribble: 'no' }
     for (let i = 0; i < WARM_RUNS; i++) {
       this.#begin(start, i > 0)
-      this.host.start(quiet)
+      this.host.start(QUIET)
       this.vcpu.run(1000)
     }
     this.#warm = start.input
@@ -709,18 +719,12 @@ function initialState(cs: number, supervisor: boolean, narrow: boolean): Initial
 }
 
 function legacyState(): InitialCpuState {
-  const data = { selector: KERNEL_DS, base: 0, limit: 0xffff_ffff, attributes: 0xc093 }
-  const none = { selector: 0, base: 0, limit: 0, attributes: 0 }
+  const long = initialState(L.CS_32, true, false)
   return {
-    ...initialState(L.CS_32, true, false),
+    ...long,
     segments: {
+      ...long.segments,
       cs: { selector: KERNEL_CS_32, base: 0, limit: 0xffff_ffff, attributes: 0xc09b },
-      ss: data,
-      ds: data,
-      es: data,
-      fs: none,
-      gs: none,
-      ldtr: none,
       tr: { selector: TSS_32_SELECTOR, base: TSS_32, limit: 0x67, attributes: 0x008b },
     },
     idtr: { base: IDT_32, limit: VECTORS * 8 - 1 },

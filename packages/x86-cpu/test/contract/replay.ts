@@ -1,5 +1,5 @@
 import type { CodeInfo } from '@retrap/x86-decoder'
-import type { ContractMachine, DeviceAccess, DevicePlan, Outcome, Start } from './machine.ts'
+import { QUIET, type ContractMachine, type DeviceAccess, type DevicePlan, type Outcome, type Start } from './machine.ts'
 
 /** What a case violates; empty if nothing. */
 export interface CaseReport {
@@ -12,7 +12,6 @@ export interface CaseReport {
   readonly blocked: number
 }
 
-const NONE: ReadonlySet<number> = new Set()
 const PAGE_MASK = ~0xfff
 
 function isPort({ kind }: DeviceAccess): boolean {
@@ -26,9 +25,7 @@ function show(a: DeviceAccess | undefined): string {
 }
 
 function firstDifference(a: Uint8Array, b: Uint8Array): number {
-  if (Buffer.compare(a, b) === 0) return -1
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return i
-  return -1
+  return Buffer.compare(a, b) === 0 ? -1 : a.findIndex((byte, i) => byte !== b[i])
 }
 
 /** What two runs differ in that should not differ. */
@@ -71,9 +68,8 @@ export function checkReplay(machine: ContractMachine, start: Start, candidates: 
   const note = (plan: string, found: readonly string[]): void => {
     for (const text of found) violations.push(`${plan}: ${text}`)
   }
-  const quiet: DevicePlan = { pages: NONE, ports: false, retries: 0, scribble: 'no' }
-  const plain = run(false, quiet)
-  const plainUsed = run(true, quiet)
+  const plain = run(false, QUIET)
+  const plainUsed = run(true, QUIET)
   const everything: DevicePlan = { pages: new Set(candidates), ports: true, retries: 0, scribble: 'no' }
   const asked = run(false, everything)
   note('devices that answer at once', differences(plain, asked))
