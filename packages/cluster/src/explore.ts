@@ -56,7 +56,7 @@ export interface ExploreOptions extends Pick<ClusterOptions, 'signal'> {
 
 /** The trees that are grown, on however many lanes. */
 export const TREES = 4
-/** The stretches of a tree in a round, whose features all trees know in the next round. */
+/** The stretches of a tree in a round, whose features all trees know in the next round. The first rounds have one and two. */
 const OF_ROUND = 4
 /** The length of a stretch. */
 const LEAST_NS = 1e9
@@ -147,13 +147,18 @@ class Explorer {
 
   async run() {
     const { keepsGoing = false, states = Infinity } = this.#options
-    while (this.#goesOn && this.#stretches < states && (keepsGoing || this.#findings.length === 0)) {
-      const planned = this.#plan(Math.min(TREES * OF_ROUND, states - this.#stretches))
+    for (
+      let each = 1;
+      this.#goesOn && this.#stretches < states && (keepsGoing || this.#findings.length === 0);
+      each = Math.min(2 * each, OF_ROUND)
+    ) {
+      const planned = this.#plan(Math.min(TREES * each, states - this.#stretches))
       // oxlint-disable-next-line no-await-in-loop -- round after round
       const runs = await this.#inLanes(planned, (lane, { path }) => lane.stretch(path))
       const failed: Failed[] = []
       for (const [i, run] of runs.entries()) if (run !== undefined) this.#note(planned[i]!, run, failed)
-      const chosen = this.#stretches < states ? this.#rarestUnmended() : this.#unmended
+      const rest = this.#stretches < states ? this.#rarestUnmended() : this.#unmended
+      const chosen = keepsGoing || failed.length === 0 ? rest : []
       this.#unmended = this.#unmended.filter((one) => !chosen.includes(one))
       // oxlint-disable-next-line no-await-in-loop -- as above
       const ends = await this.#inLanes(chosen, (lane, { path }) => lane.mend(path))
@@ -205,20 +210,27 @@ class Explorer {
     return reached.reduce((least, what) => Math.min(least, this.#seen.get(what)!), this.#stretches || 1)
   }
 
-  /** Does something for each plan, in the lane of its tree: a lane has whole trees. @returns undefined for each one that time was lacking for */
+  /** Does something for each plan, in the lane of its tree: a lane has whole trees. @returns undefined for each one that time was lacking for; none after the first failure that ends all */
   async #inLanes<T extends { readonly tree: number }>(
     all: readonly T[],
     act: (lane: Lane, one: T) => Promise<StretchRun>,
   ): Promise<(StretchRun | undefined)[]> {
     const runs: (StretchRun | undefined)[] = all.map(() => undefined)
+    let last = all.length
     const inLane = async (lane: Lane, number: number): Promise<void> => {
-      for (const [i, one] of all.entries())
+      for (const [i, one] of all.entries()) {
+        if (one.tree % this.#lanes.length !== number || !this.#goesOn || i > last) continue
         // oxlint-disable-next-line no-await-in-loop -- a lane does one thing after another
-        if (one.tree % this.#lanes.length === number && this.#goesOn) runs[i] = await act(lane, one)
+        const run = await act(lane, one)
+        // A stretch that was stopped has no end. Others may have failed before.
+        if (run.result.failure === STOPPED) continue
+        runs[i] = run
+        // The first failure ends the round, whatever other lanes have done since.
+        if (run.result.failure !== undefined && this.#options.keepsGoing !== true) last = Math.min(last, i)
+      }
     }
     await Promise.all(this.#lanes.map(inLane))
-    // A stretch that was stopped has no end. Others may have failed before.
-    return runs.map((run) => (run?.result.failure === STOPPED ? undefined : run))
+    return runs.slice(0, last + 1)
   }
 
   /** Takes note of a stretch. */
