@@ -1,4 +1,5 @@
-import type { NetworkDescription, PlacedMachine, WorkloadDescription } from './description.ts'
+import type { HealthTest, PlacedMachine, PlacedNetwork, StartCondition } from './description.ts'
+import type { NetworkDescription, WorkloadDescription } from './description.ts'
 import type { Fault, FaultName } from './faults.ts'
 
 /** A link between machines, as a `cluster.json` has it: `{ latency: '5ms', bandwidth: '100Mbit', loss: 0.01 }`. */
@@ -11,10 +12,15 @@ export interface LinkInput extends Partial<Pick<NetworkDescription, 'loss'>> {
   readonly bandwidth?: string
 }
 
+/** A test of health, as a `cluster.json` has it: `{ test: ['redis-cli', 'ping'], interval: '2s' }`. Times are texts with a unit. */
+export type HealthInput = Pick<HealthTest, 'test'> &
+  Partial<Pick<HealthTest, 'retries'> & Readonly<Record<Exclude<keyof HealthTest, 'test' | 'retries'>, string>>>
+
 /** A machine, as a `cluster.json` has it. */
-export interface MachineInput extends Partial<
-  Pick<PlacedMachine, 'arch' | 'image' | 'root' | 'machine' | 'command' | 'env' | 'user' | 'share' | 'modules' | 'cpus'>
-> {
+export interface MachineInput extends Partial<Omit<PlacedMachine, keyof Written>>, Written {}
+
+/** The fields of a machine that a file writes otherwise than a description has them. */
+interface Written {
   /** Other machines find it under this name. */
   readonly name: string
   /** Makes several machines: `NAME-1`, `NAME-2` and so on. */
@@ -23,6 +29,18 @@ export interface MachineInput extends Partial<
   readonly memory?: string
   /** A disk that outlives its machine: its size, or its size, path (`/data`) and format (`ext4`). */
   readonly disk?: string | { readonly size: string; readonly path?: string; readonly format?: 'ext4' | 'none' }
+  /** Networks of the machine by name (`default`), with its addresses (`10.5.0.3`, `fd05::3`) and with further names. */
+  readonly networks?: Readonly<Record<string, Partial<Pick<PlacedNetwork, 'ipv4' | 'ipv6' | 'aliases'>>>>
+  /** `none`: it has no network. */
+  readonly network?: 'none'
+  /** Conditions under which the program starts: all of them hold (`started`). */
+  readonly after?: readonly (Pick<StartCondition, 'machine'> & Partial<StartCondition>)[]
+  /** A test that its guest runs. */
+  readonly health?: HealthInput
+  /** Limits of its programs: a number, or soft and hard. */
+  readonly ulimits?: Readonly<Record<string, number | readonly [soft: number, hard: number]>>
+  /** The size of `/dev/shm` (`64M`). */
+  readonly shmSize?: string
 }
 
 /** A fault at an instant, as a `cluster.json` has it. */
@@ -49,6 +67,8 @@ export interface ClusterInput {
   readonly network?: LinkInput & {
     readonly links?: readonly (LinkInput & { readonly between: readonly [string, string] })[]
   }
+  /** Networks by name, with subnets such as `10.5.0.0/24` and `fd05::/64`. Machines that share none do not reach each other. */
+  readonly networks?: Readonly<Record<string, { readonly subnet4?: string; readonly subnet6?: string }>>
   /** The programs that test the others. */
   readonly workload?: Partial<WorkloadDescription> & Pick<WorkloadDescription, 'on'>
   /** The time in which faults come (`30s`), the time between the last one and the check (`10s`), exact faults, and rates by kinds. */

@@ -7,6 +7,7 @@ import { ActiveFaults } from './active-faults.ts'
 import { type Fault, timeText } from './faults.ts'
 import type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from './host.ts'
 import { linkBetween, Links } from './links.ts'
+import { MachinePrograms, MAIN_PROGRAM } from './machine-programs.ts'
 import type { ClusterEvent, ClusterResult } from './result.ts'
 import type { RunLog } from './run-log.ts'
 import { Properties, readReport } from './reports.ts'
@@ -41,13 +42,11 @@ export interface ClusterPath {
 
 /** The failure of a run that its signal has ended. */
 export const STOPPED = 'it was stopped before its end'
-/** The name of a machine's own program. */
-const MAIN = 'main'
 
 interface Heard {
   readonly machine: PlacedMachine
   readonly ns: number
-  readonly kind: 'output' | 'report' | 'ended'
+  readonly kind: 'output' | 'report' | 'ended' | 'status'
   readonly text: string
   /** Exit code of a program that has ended. */
   readonly code?: number
@@ -57,6 +56,7 @@ interface Heard {
 type Due =
   | { readonly ns: number; readonly kind: 'begin' | 'end'; readonly fault: Fault }
   | { readonly ns: number; readonly kind: 'quiet'; readonly seconds: number }
+  | { readonly ns: number; readonly kind: 'program'; readonly machine: PlacedMachine }
 
 /** The part of a run that it is in, and the instant at which that ends by itself. */
 interface Phase {
@@ -71,6 +71,7 @@ interface Instant {
   readonly disks: ReadonlyMap<number, ClusterDisk>
   readonly faults: ActiveFaults
   readonly properties: Properties
+  readonly programs: MachinePrograms
   readonly starts: ReadonlyMap<number, number>
   readonly codes: ReadonlyMap<string, number>
   readonly lastLines: ReadonlyMap<string, string>
@@ -98,6 +99,7 @@ export class Cluster {
   /** How often each machine was started. */
   readonly #starts: Map<number, number>
   readonly #properties: Properties
+  readonly #programs: MachinePrograms
   readonly #faults: ActiveFaults
   /** Lines and ends of programs in this window. */
   #heard: Heard[]
@@ -125,6 +127,7 @@ export class Cluster {
     this.#options = options
     this.#links = before?.links ?? new Links(seed, machines.length, (from, to) => linkBetween(description, from, to))
     this.#properties = before?.properties ?? new Properties()
+    this.#programs = new MachinePrograms(machines, before?.programs)
     const simulation = new Simulation(this.#links, machines.length)
     this.#simulation = simulation
     simulation.now = before?.now ?? 0
@@ -227,6 +230,7 @@ export class Cluster {
       disks: new Map([...this.#disks].map(([number, disk]) => [number, disk.copy()])),
       faults: this.#faults,
       properties: this.#properties.copy(),
+      programs: this.#programs,
       starts: this.#starts,
       codes: this.#codes,
       lastLines: this.#lastLines,
@@ -350,9 +354,12 @@ export class Cluster {
   }
 
   async #setUp(): Promise<void> {
-    const setup = this.#description.workload?.setup
+    const { limit, workload } = this.#description
+    const setup = workload?.setup
+    const isWaiting = (): boolean => this.#programs.waiting.length > 0
+    if (isWaiting()) await this.#simulation.runTo(limit, () => this.#isOver || !isWaiting())
+    if (isWaiting() && !this.#isOver) this.#late(this.#programs.waits(this.now))
     if (setup === undefined || this.#isOver) return
-    const { limit } = this.#description
     const isReport = setup === 'setup-complete'
     if (!isReport) await this.#startProgram('setup', setup)
     const isDone = (): boolean => (isReport ? this.#isSetUp : this.#codes.has('setup'))
@@ -440,7 +447,7 @@ export class Cluster {
   }
 
   async #start(machine: PlacedMachine): Promise<void> {
-    const { number, command } = machine
+    const { number } = machine
     const count = this.#starts.get(number) ?? 0
     this.#starts.set(number, count + 1)
     const { log } = this.#options
@@ -458,7 +465,14 @@ export class Cluster {
     this.#simulation.add(number, guest)
     log?.started(number, now, guest.now(), recording)
     this.#faults.started(number)
-    if (command.length > 0) await guest.start(MAIN, command)
+    if (this.#programs.machineStarts(machine, now)) await guest.start(MAIN_PROGRAM, machine.command)
+  }
+
+  /** The program of a machine has waited for others, and starts. A machine that is off has it start with the machine. */
+  async #startWaiting(machine: PlacedMachine): Promise<void> {
+    await this.#simulation.bring(machine.number)
+    const guest = this.#guests.get(machine.number)
+    if (this.#programs.begins(machine, this.now)) await guest?.start(MAIN_PROGRAM, machine.command)
   }
 
   #listener(machine: PlacedMachine): GuestListener {
@@ -467,7 +481,7 @@ export class Cluster {
         ...{ machine, kind, text, ns: ns + this.#simulation.offsetOf(machine.number) },
         ...(code !== undefined && { code }),
       })
-    return { line: note('output'), report: note('report'), ended: note('ended') }
+    return { line: note('output'), report: note('report'), ended: note('ended'), status: note('status') }
   }
 
   #drop(number: number): void {
@@ -483,6 +497,7 @@ export class Cluster {
     this.#simulation.schedule(due.ns, async () => {
       this.#due.delete(due)
       if (due.kind === 'quiet') await this.#quiet(due.seconds)
+      else if (due.kind === 'program') await this.#startWaiting(due.machine)
       else if (due.kind === 'end') await this.#faults.end(due.fault)
       else await this.#fault(due.fault)
     })
@@ -506,15 +521,22 @@ export class Cluster {
     const heard = this.#heard.toSorted((one, other) => one.ns - other.ns || one.machine.number - other.machine.number)
     this.#heard = []
     for (const { machine, ns, kind, text, code } of heard) {
-      const isMain = kind === 'ended' && text === MAIN
+      if (kind === 'status') {
+        this.#event({ ns, kind: 'machine', machine: machine.name, text: this.#programs.status(machine, text) })
+        continue
+      }
+      const isMain = kind === 'ended' && text === MAIN_PROGRAM
       this.#event({
         ...{ ns, kind, machine: machine.name },
         text: kind === 'ended' ? `${isMain ? 'its program' : text} ended with ${code}` : text,
       })
-      if (kind === 'ended' && !isMain) this.#codes.set(text, code!)
+      if (isMain) this.#programs.ended(machine, code)
+      else if (kind === 'ended') this.#codes.set(text, code!)
       if (kind === 'report') this.#report(machine, text)
       if (kind === 'output') this.#lastLines.set(machine.name, text)
     }
+    this.#failure ??= this.#programs.failure
+    for (const machine of this.#programs.due(this.now)) this.#schedule({ ns: this.now, kind: 'program', machine })
   }
 
   #report(machine: PlacedMachine, line: string): void {

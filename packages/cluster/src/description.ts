@@ -12,10 +12,43 @@ export interface NetworkDescription {
   readonly loss: number
 }
 
-/** A machine of a cluster. */
+/** A network that a machine is in, with the addresses of the machine: `10.84.0.2/16`, `fd84::2/64`. */
+export interface PlacedNetwork extends Readonly<Record<'name' | 'ipv4' | 'ipv6', string>> {
+  /** Further names of the machine in this network; other machines may have the same ones. */
+  readonly aliases: readonly string[]
+}
+
+/** A condition for the start of a program: something of another machine's program. */
+export interface StartCondition {
+  /** The name of the other machine. */
+  readonly machine: string
+  /** `healthy`: a test of health has passed last; `completed`: the program has ended with 0. */
+  readonly when: 'started' | 'healthy' | 'completed'
+  /** Whether the condition has to come; else a program that has failed, or is unhealthy, is waited for no longer. */
+  readonly required: boolean
+}
+
+/**
+ * A test of a machine's health, which its guest runs by its own time. Times are in nanoseconds. In the start period, from the start of the
+ * program on, failures do not count.
+ */
+export interface HealthTest extends Readonly<Record<'interval' | 'timeout' | 'startPeriod' | 'startInterval', number>> {
+  /** The program: it ends with 0 where the machine is healthy. */
+  readonly test: readonly string[]
+  /** As many failures in a row make a machine unhealthy. */
+  readonly retries: number
+}
+
+/** A machine of a cluster. The descriptions of runs before 0.4 have no networks. */
 export interface PlacedMachine {
   /** The name; several of a kind have their numbers behind it: `node-1`. */
   readonly name: string
+  /** The name that its programs see; default `name`. */
+  readonly hostname?: string | undefined
+  /** Further names by which others find it; several machines may have the same ones. */
+  readonly aliases?: readonly string[] | undefined
+  /** Networks of the machine. */
+  readonly networks: readonly PlacedNetwork[]
   /** The place among all machines, from 0. */
   readonly number: number
   /** The processors. */
@@ -26,8 +59,28 @@ export interface PlacedMachine {
   readonly root?: string | undefined
   /** Path of a file that `retrap run` takes: the machine is one of its own, and starts its programs itself. */
   readonly machine?: string | undefined
-  /** The program that is started with the machine. */
+  /** The program that is started with the machine, or the arguments of `entrypoint`. */
   readonly command: readonly string[]
+  /** The program before `command`; `image`: that of its image, with the image's arguments where `command` is empty. */
+  readonly entrypoint?: 'image' | readonly string[] | undefined
+  /** The folder in which its programs start, which is made where it is missing; default the image's, else `/`. */
+  readonly workingDirectory?: string | undefined
+  /** The program starts when all of these hold; a machine that starts again does not wait again. */
+  readonly after?: readonly StartCondition[] | undefined
+  /** The test of its health; absent: it has none. */
+  readonly health?: HealthTest | undefined
+  /** Whether the guest starts the program again after its end: `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:N`. */
+  readonly restart?: string | undefined
+  /** The root is only read, apart from its mounts. */
+  readonly readOnly?: boolean | undefined
+  /** Folders in memory, as `PATH` or `PATH:OPTIONS` of mount(8). */
+  readonly tmpfs?: readonly string[] | undefined
+  /** Limits of its programs by their names in Docker, such as `nofile`: soft and hard, -1 for none. */
+  readonly ulimits?: Readonly<Record<string, readonly [soft: number, hard: number]>> | undefined
+  /** Size of `/dev/shm` in bytes. */
+  readonly shmSize?: number | undefined
+  /** Parameters of its kernel by their names, such as `net.core.somaxconn`. */
+  readonly sysctls?: Readonly<Record<string, string>> | undefined
   /** Variables of its programs. */
   readonly env: Readonly<Record<string, string>>
   /** `UID`, `UID:GID`, or names; empty: the image's, else root. */
@@ -71,3 +124,7 @@ export interface ClusterDescription {
   /** The instant by which a run has to have ended. */
   readonly limit: number
 }
+
+/** Whether a program is started with a machine. */
+export const hasProgram = ({ command, entrypoint = [] }: Pick<PlacedMachine, 'command' | 'entrypoint'>): boolean =>
+  entrypoint === 'image' || entrypoint.length + command.length > 0

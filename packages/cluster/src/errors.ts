@@ -23,3 +23,6 @@ export class ClusterError extends Error {
     this.code = code
   }
 }
+
+/** The error for a field of a description. */
+export const bad = (path: string, why: string): ClusterError => new ClusterError('ERR_CLUSTER', `${path}: ${why}`)

@@ -69,7 +69,7 @@ const macText = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toS
 const ipv4Text = (bytes: Uint8Array): string => bytes.join('.')
 
 /** An address of IPv6, with the longest run of zeros left out. Source: RFC 5952, "A Recommendation for IPv6 Text Representation". */
-function ipv6Text(bytes: Uint8Array): string {
+export function ipv6Text(bytes: Uint8Array): string {
   const text = Array.from({ length: 8 }, (_, i) => get16(bytes, 2 * i).toString(16)).join(':')
   const runs = [...text.matchAll(/(?:^|:)0(?::0)+(?=:|$)/g)].map(([run]) => run)
   const [longest] = runs.toSorted((one, other) => other.replace(/^:/, '').length - one.replace(/^:/, '').length)

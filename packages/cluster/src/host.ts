@@ -12,11 +12,13 @@ export interface GuestListener {
   report: (ns: number, text: string) => void
   /** A program has ended. */
   ended: (ns: number, program: string, code: number) => void
+  /** The state of its own program: `healthy`, `unhealthy OUTPUT`, `starting OUTPUT` at the first test that failed, or `restarts CODE`. */
+  status: (ns: number, text: string) => void
 }
 
 /** A machine whose programs are started from outside. */
 export interface ClusterGuest extends SimulatedMachine {
-  /** Starts a program, under a name that its end is told with. */
+  /** Starts a program, under a name that its end is told with; `main` is the machine's own one, with its entrypoint and health. */
   start(name: string, words: readonly string[]): Promise<void>
   /** Sets its clock forward, or back. */
   turnClock(ns: number): void

@@ -7,8 +7,10 @@ export {
   type TimedMachine,
   timeOf,
 } from './simulation.ts'
-export type { ClusterInput, FaultInput, LinkInput, MachineInput, RateInput } from './cluster-input.ts'
+export type { ClusterInput, FaultInput, HealthInput, LinkInput, MachineInput, RateInput } from './cluster-input.ts'
+export { hasProgram, type HealthTest, type PlacedNetwork, type StartCondition } from './description.ts'
 export type { ClusterDescription, NetworkDescription, PlacedMachine, WorkloadDescription } from './description.ts'
+export { MAIN_PROGRAM } from './machine-programs.ts'
 export { clusterSchema, type Plan, readCluster, readPlan, seedOfPlan } from './read-description.ts'
 export { ClusterError, type ClusterErrorCode } from './errors.ts'
 export {

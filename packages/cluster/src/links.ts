@@ -1,6 +1,7 @@
 import type { ClusterDescription } from './description.ts'
 import { Draws, type Seed } from './draws.ts'
 import { ClusterError } from './errors.ts'
+import { shareNetwork } from './networks.ts'
 
 /** The properties of a link from one machine to another. */
 export interface Link {
@@ -95,26 +96,20 @@ export const addressOf = (machine: number): Uint8Array =>
 export class Links {
   readonly #links: (LinkState | undefined)[][]
 
-  /** @param linkOf - the properties of the link from one machine to another */
-  constructor(seed: Seed, machines: number, linkOf: (from: number, to: number) => Link) {
+  /** @param linkOf - the properties of the link from one machine to another; undefined: there is none */
+  constructor(seed: Seed, machines: number, linkOf: (from: number, to: number) => Link | undefined) {
     this.#links = Array.from({ length: machines }, (_, from) =>
-      Array.from({ length: machines }, (__, to) =>
-        from === to
-          ? undefined
-          : {
-              properties: linkOf(from, to),
-              draws: drawsOf(seed, from, to),
-              trouble: NO_TROUBLE,
-              isCut: false,
-              busyUntil: 0,
-            },
-      ),
+      Array.from({ length: machines }, (__, to) => {
+        const properties = from === to ? undefined : linkOf(from, to)
+        if (properties === undefined) return undefined
+        return { properties, draws: drawsOf(seed, from, to), trouble: NO_TROUBLE, isCut: false, busyUntil: 0 }
+      }),
     )
   }
 
   /** The same network at the same instant, by itself. */
   copy(): Links {
-    const copy = new Links(0, this.#links.length, (from, to) => this.#links[from]![to]!.properties)
+    const copy = new Links(0, this.#links.length, (from, to) => this.#links[from]![to]?.properties)
     for (const [from, links] of this.#links.entries())
       for (const [to, link] of links.entries())
         if (link !== undefined) copy.#links[from]![to] = { ...link, draws: link.draws.copy() }
@@ -195,8 +190,9 @@ function withWrongBit(frame: Uint8Array, draws: Draws): Uint8Array {
   return wrong
 }
 
-/** The properties of the link between two machines: the list's, or the usual ones. */
-export function linkBetween({ machines, network }: ClusterDescription, from: number, to: number): Link {
+/** The properties of the link between two machines: the list's, or the usual ones. Undefined: they share no network. */
+export function linkBetween({ machines, network }: ClusterDescription, from: number, to: number): Link | undefined {
+  if (!shareNetwork(machines[from]!, machines[to]!)) return undefined
   const names = [machines[from]!.name, machines[to]!.name]
   const { latency, jitter, bandwidth, loss } =
     network.links.find(({ between }) => names.every((name) => between.includes(name))) ?? network

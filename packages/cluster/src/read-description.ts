@@ -1,54 +1,48 @@
 // The schema of cluster.json, and what it becomes.
-import { nanosecondsOf } from '@retrap/basics'
 import * as z from 'zod'
 import type { ClusterInput, FaultInput } from './cluster-input.ts'
-import type { ClusterDescription, PlacedMachine } from './description.ts'
+import { type ClusterDescription, hasProgram, type PlacedMachine } from './description.ts'
 import { faultsOf, type Stretch } from './draw-faults.ts'
 import { GENERATOR, type Seed } from './draws.ts'
-import { ClusterError } from './errors.ts'
+import { bad, type ClusterError } from './errors.ts'
 import { type Fault, FAULT_KINDS, type FaultName, type FaultRate, timeText } from './faults.ts'
+import {
+  anyTime,
+  machine,
+  type MachineFields,
+  MOST_NS,
+  name,
+  part,
+  program,
+  rate,
+  subnets,
+  time,
+} from './machine-schema.ts'
+import { placeConditions } from './machine-programs.ts'
+import { type NetworkWish, placeMachines } from './networks.ts'
 import { MOST_DRIFT } from './active-faults.ts'
 import type { ClusterRun } from './run.ts'
 
-const SIZES = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 }
-const RATES = { '': 1, k: 1e3, m: 1e6, g: 1e9 }
-
-/** Where a disk's files are, unless its machine says otherwise. */
-const DISK_PATH = '/data'
-const LEAST_DISK = 8 * 2 ** 20
-const MOST_DISK = 64 * 2 ** 30
 /** RAM with which a Linux guest of ours starts, and that of any machine: the most is what fits into one WebAssembly memory. */
 const LEAST_GUEST = 128 * 2 ** 20
 const LEAST_MEMORY = 2 ** 20
 const MOST_MEMORY = 3584 * 2 ** 20
-const HOUR_NS = 3600e9
-/** Times of a cluster are exact to the nanosecond within this many hours. */
-const MOST_HOURS = 720
+/** Fields that a machine of its own has no use for. */
+const OF_GUESTS = [
+  ...(['image', 'root', 'command', 'entrypoint', 'workingDirectory', 'env', 'user', 'share', 'modules'] as const),
+  ...(['hostname', 'after', 'health', 'restart', 'readOnly', 'tmpfs', 'ulimits', 'shmSize', 'sysctls'] as const),
+] as const
+
+/** Whether a field says anything: an empty text or list does not. */
+const isGiven = (value: unknown): boolean =>
+  typeof value === 'object' || typeof value === 'string' ? Object.keys(value ?? '').length > 0 : value !== undefined
+
 /** Clocks jump by up to ten years: Linux refuses a date after 2232. Source: Linux, include/linux/time64.h, `timespec64_valid_settod`. */
-const MOST_JUMP_HOURS = 87_600
+const MOST_JUMP_NS = 87_600 * 3600e9
 /** Faults of a run that are drawn, on average: each is kept, told and tried to do without. */
 const MOST_FAULTS = 10_000
 
-/** A text that stands for a number. */
-const standingFor = (valueOf: (text: string) => number | undefined, expected: string) =>
-  z.string(`expected ${expected}`).transform((text, context) => {
-    const value = valueOf(text)
-    if (value !== undefined) return Math.round(value)
-    context.issues.push({ code: 'custom', message: `'${text}': expected ${expected}`, input: text })
-    return z.NEVER
-  })
-const withUnit = (pattern: RegExp, units: Readonly<Record<string, number>>) => (text: string) => {
-  const [, number, unit = ''] = pattern.exec(text.trim()) ?? []
-  return number === undefined ? undefined : Number(number) * units[unit.toLowerCase()]!
-}
-
-const anyTime = standingFor(nanosecondsOf, 'a time such as 500us, 20ms or 10s')
-const time = anyTime.refine((ns) => ns <= MOST_HOURS * HOUR_NS, `expected up to ${MOST_HOURS}h`)
-const size = standingFor(withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)(?:i?b)?$/i, SIZES), 'a size such as 512M or 1G')
-const rate = standingFor(withUnit(/^(\d+(?:\.\d+)?) ?([kmg]?)bit$/i, RATES), 'bits a second such as 100Mbit or 1Gbit')
-const part = z.number().min(0).max(1)
 const amount = z.union([part, anyTime])
-const program = z.array(z.string()).min(1, 'expected a program and its arguments')
 
 const link = {
   latency: time.prefault('500us').describe('Latency of a frame.'),
@@ -56,49 +50,6 @@ const link = {
   bandwidth: rate.optional().describe('Bits a second, such as 100Mbit. Without it a frame takes no time of its own.'),
   loss: part.default(0).describe('The part of frames that is lost, from 0 to 1.'),
 }
-
-const diskSize = size.refine((bytes) => bytes >= LEAST_DISK && bytes <= MOST_DISK, 'expected 8M to 64G')
-const disk = z.strictObject({
-  size: diskSize.describe('8M to 64G.'),
-  path: z
-    .string()
-    .regex(/^(\/[^/\0]+)+$/, 'expected an absolute path')
-    .default(DISK_PATH)
-    .describe('Where programs find its files.'),
-  format: z
-    .enum(['ext4', 'none'])
-    .default('ext4')
-    .describe('`none`: programs format and mount /dev/vda themselves, before each use.'),
-})
-
-const machine = z.strictObject({
-  name: z
-    .string('expected a name')
-    .regex(/^[a-z][a-z0-9-]{0,39}$/, 'expected small letters, digits and dashes, with a letter in front')
-    .describe('Other machines find it under this name.'),
-  count: z.int().min(1).max(64).default(1).describe('Makes several machines: NAME-1, NAME-2 and so on.'),
-  arch: z.enum(['x86-64', 'arm64']).default('x86-64').describe('The processors.'),
-  image: z.string().optional().describe("A container's image, as `retrap exec --image` takes it."),
-  root: z.string().optional().describe("A folder that is its root. Without image and root it sees this host's files."),
-  machine: z
-    .string()
-    .optional()
-    .describe('A machine of its own: a file as `retrap run` takes it. It starts its programs itself.'),
-  command: z.array(z.string()).default([]).describe('A program that starts with the machine, and its arguments.'),
-  env: z.record(z.string(), z.string()).default({}).describe('Variables of its programs.'),
-  user: z.string().default('').describe("`UID`, `UID:GID`, or names. Empty: the image's user, else root."),
-  share: z.array(z.string()).default([]).describe('Folders of the host that it reads, as `FOLDER` or `FOLDER:PATH`.'),
-  memory: size.prefault('512M').describe('RAM: 128M to 3584M, and less for a machine of its own.'),
-  disk: z
-    .union([diskSize.transform((bytes) => ({ size: bytes, path: DISK_PATH, format: 'ext4' as const })), disk])
-    .optional()
-    .describe('A disk that outlives crashes and power losses: its size (8M to 64G), or its size and path.'),
-  modules: z
-    .array(z.string().regex(/^[\w-]+$/, 'expected the name of a module'))
-    .default([])
-    .describe("Modules of the kernel that are loaded before it starts, such as a file system's."),
-  cpus: z.int().min(1).max(8).default(1).describe('The number of processors.'),
-})
 
 const kinds = Object.keys(FAULT_KINDS)
 
@@ -151,10 +102,7 @@ const plan = z.strictObject({
     .array(
       z.strictObject({
         number: z.int().min(0),
-        for: z
-          .number()
-          .min(0)
-          .max(MOST_HOURS * HOUR_NS),
+        for: z.number().min(0).max(MOST_NS),
         faults: z.array(faultSchema),
       }),
     )
@@ -183,6 +131,9 @@ const cluster = z.strictObject({
     })
     .prefault({})
     .describe('The links between machines.'),
+  networks: subnets
+    .optional()
+    .describe('Networks by name; `{}` takes free subnets. Machines that share no network do not reach each other.'),
   workload: z
     .strictObject({
       on: z.string().describe('The machine that these programs run on. Faults that are drawn spare it.'),
@@ -207,12 +158,8 @@ const cluster = z.strictObject({
   limit: time.prefault('10m').describe("The cluster's time in which a run has to end."),
 })
 
-/** Fields that a machine of its own has no use for. */
-const OF_GUESTS = ['image', 'root', 'command', 'env', 'user', 'share', 'modules'] as const
 /** The kinds of faults that programs of ours make in a guest. */
 const OUR_FAULTS: ReadonlySet<string> = new Set(['drift', 'memory', 'full'])
-
-const bad = (path: string, why: string): ClusterError => new ClusterError('ERR_CLUSTER', `${path}: ${why}`)
 
 /**
  * Reads the description of a cluster, such as the contents of `cluster.json`.
@@ -222,27 +169,12 @@ const bad = (path: string, why: string): ClusterError => new ClusterError('ERR_C
 export function readCluster(value: unknown): ClusterDescription {
   const { success, data, error } = cluster.safeParse(value)
   if (!success) throw unfit(error.issues[0]!, value)
-  const machines = data.machines.flatMap(({ count, ...one }, i): Omit<PlacedMachine, 'number'>[] => {
-    const least = one.machine === undefined ? LEAST_GUEST : LEAST_MEMORY
-    if (one.memory < least || one.memory > MOST_MEMORY)
-      throw bad(
-        `machines[${i}].memory`,
-        `expected ${least / 2 ** 20}M to ${MOST_MEMORY / 2 ** 20}M (machine ${one.name})`,
-      )
-    if (one.image !== undefined && one.root !== undefined)
-      throw bad(`machines[${i}]`, 'it has an image and a root: expected one of them')
-    const guests = OF_GUESTS.find((key) => one.machine !== undefined && Object.keys(one[key] ?? '').length > 0)
-    if (guests !== undefined)
-      throw bad(`machines[${i}].${guests}`, 'a machine of its own starts its programs itself: leave it out')
-    return count === 1 ? [one] : Array.from({ length: count }, (_, k) => ({ ...one, name: `${one.name}-${k + 1}` }))
-  })
-  const names = machines.map((one) => one.name)
-  const twice = names.find((one, i) => names.indexOf(one) !== i)
-  if (twice !== undefined) throw bad('machines', `two of them have the name ${twice}`)
+  const { networks = {}, ...others } = data
+  const machines = readMachines(data.machines, networks)
   const { for: lasts, heal, list, ...rates } = data.faults
   const description: ClusterDescription = {
-    ...data,
-    machines: machines.map((one, number) => ({ ...one, number })),
+    ...others,
+    machines,
     faults: {
       ...{ for: lasts, heal, list: list as readonly Fault[] },
       rates: Object.fromEntries(Object.entries(rates).filter(([, rate]) => rate !== undefined)) as Partial<
@@ -250,7 +182,7 @@ export function readCluster(value: unknown): ClusterDescription {
       >,
     },
   }
-  requireMachines(description, names)
+  requireMachines(description)
   const { faults: given = {} } = value as ClusterInput
   requireFaults('faults.list', list as readonly Fault[], description, given.list)
   let count = list.length
@@ -271,6 +203,52 @@ export function readCluster(value: unknown): ClusterDescription {
       throw bad(`faults.${kind}`, 'no machine has a disk')
   }
   return description
+}
+
+/** Makes of the machines of a description each by itself, with its number and its networks. @throws ClusterError `ERR_CLUSTER` */
+function readMachines(
+  given: readonly MachineFields[],
+  networks: Readonly<Record<string, NetworkWish>>,
+): readonly PlacedMachine[] {
+  const wished = given.flatMap(({ count, ...one }, i) => {
+    const path = `machines[${i}]`
+    requireSound(path, one)
+    const all = Array.from({ length: count }, (_, k) => ({
+      ...one,
+      name: count === 1 ? one.name : `${one.name}-${k + 1}`,
+    }))
+    const { error } = name.safeParse(all.at(-1)!.name)
+    if (error !== undefined) throw bad(`${path}.name`, `${all.at(-1)!.name}: ${error.issues[0]!.message}`)
+    return all.map((machine) => ({ machine, kind: one.name }))
+  })
+  const wishes = wished.map(({ machine }) => machine)
+  // Names of hosts are the same in capitals and small letters.
+  const names = wishes.map(({ name }) => name.toLowerCase())
+  const twice = wishes.find((_, i) => names.indexOf(names[i]!) !== i)
+  if (twice !== undefined) throw bad('machines', `two of them have the name ${twice.name}`)
+  const places = placeMachines(networks, wishes)
+  const machines = wishes.map(({ network: __, ...machine }, number) => ({
+    ...machine,
+    number,
+    networks: places[number]!,
+  }))
+  const kinds = wished.map(({ kind }) => kind)
+  return placeConditions(machines, kinds)
+}
+
+/** @throws ClusterError `ERR_CLUSTER` for a machine whose fields do not go together */
+function requireSound(path: string, machine: Omit<MachineFields, 'count'>): void {
+  const { name, memory, image, root, machine: own } = machine
+  const least = own === undefined ? LEAST_GUEST : LEAST_MEMORY
+  if (memory < least || memory > MOST_MEMORY)
+    throw bad(`${path}.memory`, `expected ${least / 2 ** 20}M to ${MOST_MEMORY / 2 ** 20}M (machine ${name})`)
+  if (image !== undefined && root !== undefined) throw bad(path, 'it has an image and a root: expected one of them')
+  const guests = OF_GUESTS.find((key) => own !== undefined && isGiven(machine[key]))
+  if (guests !== undefined)
+    throw bad(`${path}.${guests}`, 'a machine of its own starts its programs itself: leave it out')
+  const ofProgram = (['health', 'restart'] as const).find((key) => machine[key] !== undefined && !hasProgram(machine))
+  if (ofProgram !== undefined)
+    throw bad(`${path}.${ofProgram}`, `${name} has no program: expected \`command\` or \`entrypoint\``)
 }
 
 /** A failure of a cluster: the seed, the branch or the path, and the faults that are needed for it. */
@@ -301,13 +279,13 @@ export function readPlan(value: unknown, description: ClusterDescription): Plan 
   return read
 }
 
-function requireMachines({ machines, network, workload }: ClusterDescription, names: readonly string[]): void {
+function requireMachines({ machines, network, workload }: ClusterDescription): void {
   for (const [i, { between }] of network.links.entries()) {
-    for (const one of between) requireMachine(`network.links[${i}].between`, one, names)
+    for (const one of between) requireMachine(`network.links[${i}].between`, one, machines)
     if (between[0] === between[1]) throw bad(`network.links[${i}].between`, 'expected two machines')
   }
   if (workload === undefined) return
-  requireMachine('workload.on', workload.on, names)
+  requireMachine('workload.on', workload.on, machines)
   if (machines.some(({ name, machine }) => name === workload.on && machine !== undefined))
     throw bad(
       'workload.on',
@@ -316,7 +294,8 @@ function requireMachines({ machines, network, workload }: ClusterDescription, na
 }
 
 /** @throws ClusterError `ERR_CLUSTER` for the name of a machine that does not exist */
-function requireMachine(path: string, one: string, names: readonly string[]): void {
+function requireMachine(path: string, one: string, machines: readonly PlacedMachine[]): void {
+  const names = machines.map(({ name }) => name)
   if (!names.includes(one)) throw bad(path, `there is no machine ${one}: expected one of ${names.join(', ')}`)
 }
 
@@ -329,8 +308,7 @@ function requireFaults(
 ): void {
   for (const [i, { kind, at, for: lasts, machines: some = [], cut = [], amount: much }] of list.entries()) {
     const place = `${path}[${i}]`
-    const names = machines.map(({ name }) => name)
-    for (const one of cut.flatMap((link) => link.split('>'))) requireMachine(place, one, names)
+    for (const one of cut.flatMap((link) => link.split('>'))) requireMachine(place, one, machines)
     requirePlaces(place, kind, some, { machines })
     requireAmount(place, kind, much, given && { limit, given: given[i]?.amount })
     if (FAULT_KINDS[kind].place !== 'links' && some.length === 0)
@@ -352,11 +330,7 @@ function requirePlaces(
   { machines }: Pick<ClusterDescription, 'machines'>,
 ): void {
   for (const one of some) {
-    requireMachine(
-      path,
-      one,
-      machines.map(({ name }) => name),
-    )
+    requireMachine(path, one, machines)
     if (OUR_FAULTS.has(kind) && machines.some(({ name, machine }) => name === one && machine !== undefined))
       throw bad(path, `${one} is a machine of its own, which has no ${kind}: name others in \`machines\``)
     const hasDisk = machines.some(({ name, disk }) => name === one && disk !== undefined)
@@ -373,7 +347,7 @@ function requireAmount(
 ): void {
   const { takesAmount } = FAULT_KINDS[kind]
   const isTime = takesAmount === 'time'
-  const mostTime = kind === 'clock' ? MOST_JUMP_HOURS * HOUR_NS : (bounds?.limit ?? Infinity)
+  const mostTime = kind === 'clock' ? MOST_JUMP_NS : (bounds?.limit ?? Infinity)
   const most = isTime ? mostTime : kind === 'drift' && bounds !== undefined ? MOST_DRIFT : 1
   const isOfSort = bounds === undefined || isTime === (typeof bounds.given === 'string')
   if (takesAmount === undefined ? much === undefined : much !== undefined && much <= most && isOfSort) return

@@ -252,7 +252,7 @@ test.each([
     'no drift',
   ],
   [{ machines: [{ name: 'x', machine: 'x.json', env: { a: 'b' } }] }, 'machines[0].env: a machine of its own'],
-  [{ machines: [{ name: 'A' }] }, 'machines[0].name: expected small letters'],
+  [{ machines: [{ name: '_a' }] }, 'machines[0].name: expected up to 63 letters'],
   [{ machines: [{ name: 'a' }, { name: 'a' }] }, 'machines: two of them have the name a'],
   [{ network: { latency: '3' } }, "network.latency: '3': expected a time"],
   [{ network: { links: [{ between: ['client', 'client'] }] } }, 'links[0].between: expected two machines'],

@@ -117,8 +117,9 @@ export async function makeGuest<Lines extends GuestLines>(
   return guest
 }
 
+const nothing = (): void => undefined
 /** Hears a guest that is never run. */
-const NOBODY: GuestListener = { line: () => undefined, report: () => undefined, ended: () => undefined }
+const NOBODY: GuestListener = { line: nothing, report: nothing, ended: nothing, status: nothing }
 
 /** @param before - the instructions that its original had retired */
 function guestOf<Lines extends GuestLines>(

@@ -3,15 +3,18 @@ import type { GuestFault, PlacedMachine } from '@retrap/cluster'
 import { quote } from './job.ts'
 
 const GROUPS = '/sys/fs/cgroup'
-const PROGRAMS = `${GROUPS}/program`
+/** The group of all programs. */
+export const PROGRAMS: string = `${GROUPS}/program`
 
 /** The commands that part the shell from programs: these are killed where memory is lacking, and the shell is not. */
 export const APART: readonly string[] = [
   'echo -1000 >/proc/self/oom_score_adj',
   `echo $$ >${GROUPS}/cgroup.procs; echo +memory >${GROUPS}/cgroup.subtree_control`,
 ]
+/** The command by which a process joins a group, where it is killed if memory is lacking. */
+export const joining = (group: string): string => `echo 0 >${group}/cgroup.procs; echo 0 >/proc/self/oom_score_adj`
 /** The command by which a program goes where others are. */
-export const TOGETHER: string = `echo 0 >${PROGRAMS}/cgroup.procs; echo 0 >/proc/self/oom_score_adj`
+export const TOGETHER: string = joining(PROGRAMS)
 
 /** The file that fills a disk. It has no name while it does. */
 export const FILLER = '.retrap-full'

@@ -116,7 +116,7 @@ function prepare(job: Omit<Job, keyof JobProgram | 'terminal'>): readonly string
 }
 
 /** The commands that become a program, in a shell whose folder is the program's root. */
-function become({ program, env, uid, gid, workingDirectory }: JobProgram, inputs: string): readonly string[] {
+export function become({ program, env, uid, gid, workingDirectory }: JobProgram, inputs: string): readonly string[] {
   const others = env.filter((one) => !IS_PLAIN.test(one))
   return [
     ...env.filter((one) => IS_PLAIN.test(one)).map((one) => `export ${quote(one)}`),

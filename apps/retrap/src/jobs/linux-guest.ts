@@ -1,5 +1,5 @@
 /** The Linux of a cluster's machine, like the Linux of `retrap exec`. */
-import { addressOf, type Disk, type GuestListener, MOST_LINE, type PlacedMachine } from '@retrap/cluster'
+import { type Disk, type GuestListener, MAIN_PROGRAM, MOST_LINE, type PlacedMachine } from '@retrap/cluster'
 import { type PcForkOptions, type PcSnapshotState, stateWithMemory } from '@retrap/machine'
 import { REPORT_FOLDER } from '../guests/linux/exec-initramfs.ts'
 import { makeExt4 } from '../guests/linux/ext4.ts'
@@ -7,16 +7,14 @@ import type { MachineOptions, MachineSnapshotSource } from '../machine/machine-c
 import { openSnapshotFile } from '../machine/snapshots/snapshot-file.ts'
 import { EPOCH_SECONDS, type GuestEnds, type GuestParts, type GuestSystem } from './cluster-guest.ts'
 import { type ExecOutside, unused } from './guest.ts'
-import { APART, clockTurn, FILLER, TOGETHER } from './guest-faults.ts'
-import { encodeFiles, encodeProgram, encodeRoom, type JobMount, quote } from './job.ts'
+import { APART, clockTurn, TOGETHER } from './guest-faults.ts'
+import { encodeFiles, encodeProgram, encodeRoom, type JobMount } from './job.ts'
+import { folderCommands, hostnameOf, hosts, limitCommands, placeCommands } from './linux-place.ts'
 import { execOptions, type ExecKind, growCommands, keptKind, runBytes } from './machine.ts'
 import { LinePort, SentPort } from './ports.ts'
 import type { Program } from './program.ts'
 import type { MadeGuest } from './recordings.ts'
-
-/** The addresses of a machine, which follow from its number. */
-export const ipv4Of = (number: number): string => `10.83.${(number + 1) >> 8}.${(number + 1) & 0xff}`
-export const ipv6Of = (number: number): string => `fd83::${(number + 1).toString(16)}`
+import { encodeService } from './service.ts'
 
 /** The parts of a machine with such a Linux. */
 export interface LinuxParts extends GuestParts {
@@ -27,8 +25,8 @@ export interface LinuxParts extends GuestParts {
   /** All machines of the cluster, for their names. */
   readonly machines: readonly PlacedMachine[]
   readonly mounts: readonly JobMount[]
-  /** Reads a program: its path, user and environment. */
-  readonly read: (words: readonly string[]) => Promise<Program>
+  /** Reads a program: its path, user and environment. The words of the machine's own program are the arguments of its entrypoint. */
+  readonly read: (name: string, words: readonly string[]) => Promise<Program>
   /** Commands that come first, such as those of kernel modules. */
   readonly commands: readonly string[]
 }
@@ -44,13 +42,14 @@ export class LinuxSystem implements GuestSystem<Lines> {
 
   constructor(parts: LinuxParts) {
     const { machine, kind, seed } = parts
+    const hostname = hostnameOf(machine)
     this.#parts = parts
-    this.#files = { '/etc/hosts': hosts(parts.machines), '/etc/hostname': `${machine.name}\n` }
+    this.#files = { '/etc/hosts': hosts(machine, parts.machines), '/etc/hostname': `${hostname}\n` }
     this.memoryBytes = runBytes(kind)
     this.preparation = encodeRoom({
       mounts: parts.mounts,
       home: undefined,
-      hostname: machine.name,
+      hostname,
       files: this.#files,
       entropy: Buffer.from(`${seed} ${machine.name}`.padEnd(64)),
       preparation: [
@@ -58,12 +57,12 @@ export class LinuxSystem implements GuestSystem<Lines> {
         ...(parts.ns === 0 ? [] : [clockTurn(parts.ns % 1e9, machine)]),
         ...growCommands(kind),
         ...parts.commands,
-        ...networkCommands(machine.number),
-        ...diskCommands(machine),
+        ...placeCommands(machine),
         `ln -s report ${REPORT_FOLDER}/sdk.jsonl`,
         ...APART,
       ],
     })
+    if (machine.readOnly === true) this.preparation += 'mount -o remount,bind,ro none .\n'
   }
 
   async fill(disk: Disk): Promise<void> {
@@ -72,12 +71,14 @@ export class LinuxSystem implements GuestSystem<Lines> {
     await disk.flush()
   }
 
-  lines(now: () => number, { line, report, ended }: GuestListener): Lines {
+  lines(now: () => number, { line, report, ended, status: state }: GuestListener): Lines {
     const texts = (hear: (ns: number, text: string) => void) =>
       new LinePort((bytes) => hear(now(), Buffer.from(bytes, 'latin1').toString()), MOST_LINE)
     const status = texts((ns, told) => {
       const [, name, code] = /^ended (.*) (\d+)$/.exec(told) ?? []
       if (name !== undefined) ended(ns, name, Number(code))
+      else if (told.startsWith('status ')) state(ns, told.slice('status '.length))
+      else if (told.startsWith('end ')) line(ns, 'retrap: a folder of `share` or `tmpfs` cannot be mounted')
     })
     return { status, stdout: texts(line), stderr: texts(line), report: texts(report) }
   }
@@ -108,38 +109,18 @@ export class LinuxSystem implements GuestSystem<Lines> {
   }
 
   async start(name: string, words: readonly string[]): Promise<string> {
-    const program = await this.#parts.read(words)
+    const { machine } = this.#parts
+    const program = await this.#parts.read(name, words)
     // The root may lack a file of users.
     const files = Object.entries(program.files).filter(([path]) => !(path in this.#files))
-    return encodeFiles(Object.fromEntries(files)) + encodeProgram(name, program, TOGETHER)
+    const isService = name === MAIN_PROGRAM && (machine.health ?? machine.restart) !== undefined
+    const limits = limitCommands(machine)
+    return [
+      encodeFiles(Object.fromEntries(files)),
+      ...folderCommands(machine, program),
+      isService
+        ? encodeService(name, program, limits.join('\n'), machine)
+        : encodeProgram(name, program, [TOGETHER, ...limits].join('\n')),
+    ].join('')
   }
 }
-
-/** The names and addresses of all machines, as a file of names. */
-const hosts = (machines: readonly PlacedMachine[]): string =>
-  [
-    '127.0.0.1 localhost',
-    '::1 localhost',
-    ...machines.flatMap(({ name, number }) => [`${ipv4Of(number)} ${name}`, `${ipv6Of(number)} ${name}`]),
-    '',
-  ].join('\n')
-
-/** The commands that mount the disk. A machine that cannot read it goes no further: its programs would write to memory. */
-const diskCommands = ({ disk }: PlacedMachine): readonly string[] => {
-  if (disk === undefined || disk.format === 'none') return []
-  const at = quote(`/new${disk.path}`)
-  const ends = '{ { echo retrap: the disk cannot be mounted; dmesg | tail -n 2; } >/err; sleep 1; poweroff -f; }'
-  return [`mkdir -p ${at}; mount -t ext4 /dev/vda ${at} || ${ends}; rm -f ${at}/${FILLER}`]
-}
-
-const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
-
-/** The commands that bring the network up. */
-const networkCommands = (number: number): readonly string[] => [
-  `ip link set eth0 address ${hex(addressOf(number))}`,
-  // No other machine has its addresses: Linux need not look for one before it uses them. The shell's ip has no `nodad`.
-  'echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad',
-  'ip link set eth0 up',
-  `ip addr add ${ipv4Of(number)}/16 dev eth0`,
-  `ip addr add ${ipv6Of(number)}/64 dev eth0`,
-]

@@ -1,3 +1,4 @@
+import { basename, dirname } from 'node:path/posix'
 import { isElf } from '@retrap/basics'
 import type { LinuxArchitecture } from '../guests/linux/debian.ts'
 import { ExecError } from './errors.ts'
@@ -16,6 +17,8 @@ export interface WantedProgram {
   readonly user: string
   /** An absolute path; empty: the root's default, else `/`. */
   readonly workingDirectory: string
+  /** A working directory that is missing is no error: the guest is to make it. */
+  readonly makesDirectory?: boolean
   readonly hasTerminal: boolean
 }
 
@@ -48,8 +51,10 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
   if (name === undefined || name === '') throw new ExecError(125, 'no program is named, and the root names none')
   const { uid, gid, home } = await readUser(wanted.user || config.user, files)
   const workingDirectory = wanted.workingDirectory || config.workingDirectory || '/'
-  const folder = await files.find(workingDirectory)
-  if (folder === undefined || !isDirectory(folder))
+  const known = await files.find(workingDirectory)
+  const folder =
+    known ?? (wanted.makesDirectory === true ? { path: await pathWithoutLinks(workingDirectory, files) } : known)
+  if (folder === undefined || (known !== undefined && !isDirectory(known)))
     throw new ExecError(125, `${workingDirectory}: there is no such folder in the guest (--workdir)`)
   const { hostname = USUAL_NAME } = config
   const env = new Map<string, string>([
@@ -77,6 +82,11 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
     hostname,
     files: lacking,
   }
+}
+
+/** The path without links of a folder that may be missing. */
+export async function pathWithoutLinks(path: string, files: GuestFiles): Promise<string> {
+  return (await files.find(path))?.path ?? `${await pathWithoutLinks(dirname(path), files)}/${basename(path)}`
 }
 
 /** Returns the root's own search path as far as its folders exist, followed by the usual folders. */

@@ -57,7 +57,7 @@ export interface GuestTold {
 
 /** Something that a guest has said: the name of a listener's method, and what it is called with. */
 export type Said =
-  | readonly ['line' | 'report', ns: number, text: string]
+  | readonly ['line' | 'report' | 'status', ns: number, text: string]
   | readonly ['ended', ns: number, program: string, code: number]
 
 /** An error that has crossed from one thread to another. */

@@ -21,6 +21,7 @@ class Heard implements GuestListener {
   readonly said: Said[] = []
   readonly line = (ns: number, text: string): void => void this.said.push(['line', ns, text])
   readonly report = (ns: number, text: string): void => void this.said.push(['report', ns, text])
+  readonly status = (ns: number, text: string): void => void this.said.push(['status', ns, text])
   readonly ended = (ns: number, name: string, code: number): void => void this.said.push(['ended', ns, name, code])
 }
 

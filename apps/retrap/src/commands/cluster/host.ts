@@ -9,6 +9,8 @@ import {
   type ClusterHost,
   Disk,
   type GuestListener,
+  hasProgram,
+  MAIN_PROGRAM,
   type MachineStart,
   type PlacedMachine,
 } from '@retrap/cluster'
@@ -21,11 +23,12 @@ import { openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
 import { openImageRoot, type ExecRoot } from '../../jobs/root.ts'
 import { type GuestFolder, guestMounts, guestShares, keepKind, pathOfKept } from '../../jobs/kept-machine.ts'
 import { LinuxSystem } from '../../jobs/linux-guest.ts'
+import { hostnameOf, makesDirectory, memoryFolder } from '../../jobs/linux-place.ts'
 import { GuestFiles } from '../../jobs/lookup.ts'
 import { type ExecKind, keptKind, runBytes } from '../../jobs/machine.ts'
 import { type ModuleShare, openModules } from '../../jobs/module-share.ts'
 import { OwnSystem } from '../../jobs/own-guest.ts'
-import { readProgram } from '../../jobs/program.ts'
+import { type Program, readProgram } from '../../jobs/program.ts'
 import { MachineRecordings, type RecordedHow } from '../../jobs/recordings.ts'
 import { stillShare } from '../../jobs/view-share.ts'
 import { LocalShare } from '../../machine/share/local-share.ts'
@@ -114,6 +117,28 @@ export class LinuxHost implements GuestsHost {
   async #linux(parts: GuestParts): Promise<LinuxSystem> {
     const { machine } = parts
     const { kind, path, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
+    const env = Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)
+    const readOf = (name: string, command: readonly string[]): Promise<Program> => {
+      const { entrypoint = [] } = name === MAIN_PROGRAM ? machine : {}
+      const config = entrypoint === 'image' ? root.config : { ...root.config, entrypoint, command: [] }
+      return readProgram(
+        {
+          arch: kind.arch,
+          command,
+          user: machine.user,
+          workingDirectory: machine.workingDirectory ?? '',
+          makesDirectory: makesDirectory(machine),
+          hasTerminal: false,
+          env: [...SDK_ENVIRONMENT, ...env],
+        },
+        { ...config, hostname: hostnameOf(machine) },
+        files,
+      )
+    }
+    // A program that starts later is looked for now: nothing starts half.
+    if (machine.after !== undefined && hasProgram(machine))
+      await of(machine.name, readOf(MAIN_PROGRAM, machine.command))
+    const inMemory = await Promise.all(machine.tmpfs?.map((text) => memoryFolder(text, files)) ?? [])
     return new LinuxSystem({
       ...parts,
       path,
@@ -121,23 +146,8 @@ export class LinuxHost implements GuestsHost {
       machines: this.#machines,
       commands: modules.commands,
       outside: { shares: guestShares(root.share, modules.share, folders, stillShare), devices: undefined },
-      mounts: guestMounts(folders),
-      read: (words) =>
-        of(
-          machine.name,
-          readProgram(
-            {
-              arch: kind.arch,
-              command: words,
-              user: machine.user,
-              workingDirectory: '',
-              hasTerminal: false,
-              env: [...SDK_ENVIRONMENT, ...Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)],
-            },
-            { ...root.config, entrypoint: [], command: [], hostname: machine.name },
-            files,
-          ),
-        ),
+      mounts: [...guestMounts(folders), ...inMemory],
+      read: (name, words) => of(machine.name, readOf(name, words)),
     })
   }
 

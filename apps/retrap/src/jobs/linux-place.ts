@@ -1,0 +1,94 @@
+/** The place of a Linux guest in its cluster: names, addresses, disk and limits, as commands of its shell. */
+import { addressOf, type PlacedMachine } from '@retrap/cluster'
+import { FILLER } from './guest-faults.ts'
+import { type JobMount, quote } from './job.ts'
+import type { GuestFiles } from './lookup.ts'
+import { pathWithoutLinks, type Program } from './program.ts'
+
+/** The name that the programs of a machine see. */
+export const hostnameOf = ({ name, hostname = name }: PlacedMachine): string => hostname
+
+/** The file of names: of all machines that share a network with the reader. A name goes before another machine's hostname. */
+export function hosts(reader: PlacedMachine, machines: readonly PlacedMachine[]): string {
+  const known = new Set(reader.networks.map(({ name }) => name))
+  const lines = ({ networks }: PlacedMachine, namesOf: (more: readonly string[]) => readonly string[]): string[] =>
+    networks
+      .filter(({ name }) => known.has(name))
+      .flatMap(({ ipv4, ipv6, aliases }) =>
+        [ipv4, ipv6].map((address) => [address.replace(/\/.*/, ''), ...new Set(namesOf(aliases))].join(' ')),
+      )
+  const hostnames = (one: PlacedMachine): string[] =>
+    hostnameOf(one) === one.name ? [] : lines(one, () => [hostnameOf(one)])
+  return [
+    '127.0.0.1 localhost',
+    '::1 localhost',
+    ...(known.size === 0 ? [`127.0.0.1 ${hostnameOf(reader)}`] : hostnames(reader)),
+    ...machines.flatMap((one) => lines(one, (more) => [one.name, ...(one.aliases ?? []), ...more])),
+    ...machines.flatMap(hostnames),
+    '',
+  ].join('\n')
+}
+
+/** The commands that mount the disk. A machine that cannot read it goes no further: its programs would write to memory. */
+const diskCommands = ({ disk }: PlacedMachine): readonly string[] => {
+  if (disk === undefined || disk.format === 'none') return []
+  const at = quote(`/new${disk.path}`)
+  const ends = '{ { echo retrap: the disk cannot be mounted; dmesg | tail -n 2; } >/err; sleep 1; poweroff -f; }'
+  return [`mkdir -p ${at}; mount -t ext4 /dev/vda ${at} || ${ends}; rm -f ${at}/${FILLER}`]
+}
+
+/** A folder in memory, as a mount. */
+export async function memoryFolder(text: string, files: GuestFiles): Promise<JobMount> {
+  const [path = '', options = ''] = text.split(':')
+  return { path: await pathWithoutLinks(path, files), name: 'tmpfs', options: `mode=1777${options && `,${options}`}` }
+}
+
+/** The commands that set parameters of the kernel, and the size of shared memory. */
+const kernelCommands = ({ shmSize, sysctls = {} }: PlacedMachine): readonly string[] => [
+  ...(shmSize === undefined ? [] : [`mount -o remount,size=${shmSize} /dev/shm`]),
+  ...Object.entries(sysctls).map(([name, value]) => {
+    const path = name.includes('/') ? name : name.replaceAll('.', '/')
+    return `{ echo ${quote(value)} >/proc/sys/${path}; } 2>/err`
+  }),
+]
+
+/** The commands that limit a program, in its process. The shell counts memory in KiB. */
+export const limitCommands = ({ ulimits = {} }: PlacedMachine): readonly string[] =>
+  Object.entries(ulimits).map(([name, limits]) => {
+    const option = name === 'memlock' ? 'l' : name === 'nofile' ? 'n' : 'u'
+    const unit = name === 'memlock' ? 1024 : 1
+    const [soft, hard] = limits.map((given) => (given < 0 ? 'unlimited' : Math.floor(given / unit)))
+    return `ulimit -${option} ${hard}; ulimit -S -${option} ${soft}`
+  })
+
+/** Whether a working directory that is missing is made, as Docker does. */
+export const makesDirectory = ({ workingDirectory, entrypoint }: PlacedMachine): boolean =>
+  (workingDirectory ?? entrypoint) !== undefined
+
+/** The commands that make the working directory, also in a root that is only read. */
+export function folderCommands(machine: PlacedMachine, { workingDirectory }: Program): readonly string[] {
+  const path = quote(`.${workingDirectory}`)
+  const remount = (how: string): string => (machine.readOnly === true ? `mount -o remount,bind,${how} none .; ` : '')
+  return makesDirectory(machine) ? [`[ -d ${path} ] || { ${remount('rw')}mkdir -p ${path}; ${remount('ro')}}\n`] : []
+}
+
+const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
+
+/** The commands that bring the network up. */
+const networkCommands = ({ number, networks }: PlacedMachine): readonly string[] =>
+  networks.length === 0
+    ? []
+    : [
+        `ip link set eth0 address ${hex(addressOf(number))}`,
+        // No other machine has its addresses: Linux need not look for one before it uses them. The shell's ip has no `nodad`.
+        'echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad',
+        'ip link set eth0 up',
+        ...networks.flatMap(({ ipv4, ipv6 }) => [`ip addr add ${ipv4} dev eth0`, `ip addr add ${ipv6} dev eth0`]),
+      ]
+
+/** The commands that bring up the network and the disk, and set parameters of the kernel. */
+export const placeCommands = (machine: PlacedMachine): readonly string[] => [
+  ...networkCommands(machine),
+  ...kernelCommands(machine),
+  ...diskCommands(machine),
+]
