@@ -32,7 +32,7 @@ interface Way {
   readonly lateMs: number
 }
 
-const PLAIN: Way = { isCompiled: true, isForked: false, forks: 0, isRecorded: false, workers: 1, lateMs: 0 }
+export const PLAIN: Way = { isCompiled: true, isForked: false, forks: 0, isRecorded: false, workers: 1, lateMs: 0 }
 
 /** Programs that serve on ports 7000 and 80, until the machine ends. */
 const SERVERS = [
@@ -109,7 +109,7 @@ function draw(rng: Rng) {
 }
 
 /** Runs a cluster. @returns what can be seen of it */
-async function run(
+export async function run(
   { value, seed, stops }: { readonly value: object; readonly seed: number; readonly stops: readonly number[] },
   way: Way,
   late: () => number,

@@ -1,0 +1,99 @@
+// A cluster of Linux guests that uses what a Compose file needs: names, networks, an image's program, health, order, restarts, limits.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { ClusterInput } from '@retrap/cluster'
+import { writeLayout } from '@retrap/tooling/container-images'
+import { hasProc, skipNote } from '@retrap/tooling/skip'
+import { sliceTests } from '@retrap/tooling/slice'
+import { writeTar } from '@retrap/tooling/tar-writer'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect } from 'vitest'
+import { fetchKernelModules } from '../../src/guests/linux/debian-drivers.ts'
+import { PLAIN, run, soak } from '../soak/cluster.soak.ts'
+import { linuxWith } from '../support/disk-linux.ts'
+
+const isHere = hasProc && (await linuxWith([], '')) !== undefined
+const test = sliceTests(4).skipIf(!isHere)
+
+/** The entrypoint of an image: says what it finds, and is ready after a second. */
+const SERVE = `echo "$1 in $(pwd) on $(hostname)"; cat /etc/hosts; sleep 1; >/tmp/ready
+while :; do nc -l -p 7 -e echo hello; done`
+const MIGRATE = 'echo "$$: $(nc -w 1 store 7)"; >kept; [ -e kept ] && ls /root >/dev/null || exit 4'
+/** Fails twice, by a count in memory, and looks at its limits and at machines of other networks. */
+const WEB = `cd /state || exit 1; n=$(cat n || echo 0); echo $((n + 1)) >n; [ $n = 2 ] || exit 7
+ping -c 1 -W 1 'Data_Base.1' | grep loss; ping -c 1 -W 1 10.77.0.5 2>&1 | tail -n 1; nc -w 1 replica 7
+>/root/x; df . | tail -n 1; ulimit -S -n; ulimit -H -n; cat /proc/sys/net/core/somaxconn; sleep 100`
+const shell = (text: string): string[] => ['sh', '-c', text]
+
+const cluster = (image: string): ClusterInput => ({
+  machines: [
+    {
+      ...{ name: 'web', command: shell(WEB), networks: { front: {} }, root: 'amd64', restart: 'on-failure:2' },
+      ...{ readOnly: true, tmpfs: ['/state:size=64k'], sysctls: { 'net.core.somaxconn': '99' }, shmSize: '1M' },
+      ...{ ulimits: { nofile: [100, 200], memlock: -1 }, after: [{ machine: 'Migration', when: 'completed' }] },
+    },
+    {
+      ...{ name: 'Migration', command: shell(MIGRATE), networks: { back: {} }, root: 'amd64', restart: 'no' },
+      ...{ workingDirectory: '/no/such/folder', after: [{ machine: 'Data_Base.1', when: 'healthy' }] },
+    },
+    {
+      ...{ name: 'Data_Base.1', image, entrypoint: 'image', hostname: 'db-host', aliases: ['replica'] },
+      networks: { back: { ipv4: '10.77.0.9', aliases: ['store'] }, front: {} },
+      health: { test: shell('echo is it; yes | ls /tmp/ready'), interval: '300ms', timeout: '2s', retries: 2 },
+    },
+    { name: 'alone', network: 'none', root: 'amd64' },
+  ],
+  networks: { back: { subnet4: '10.77.0.0/24' }, front: {} },
+  workload: { on: 'alone', setup: shell('ip addr show eth0 | grep -c inet; cat /etc/hosts') },
+  faults: {
+    ...{ for: '4s', heal: '100ms' },
+    list: [
+      { kind: 'crash', at: '600ms', for: '200ms', machines: ['Data_Base.1'] },
+      { kind: 'hang', at: '2s', for: '1500ms', machines: ['Data_Base.1'] },
+      { kind: 'crash', at: '2s', for: '200ms', machines: ['Migration'] },
+    ],
+  },
+})
+
+const note = skipNote(isHere, 'no /proc, or no kernel')
+test(`names, networks, order, health and restarts are the same in each run${note}`, { timeout: 600_000 }, async () => {
+  await soak.setup!()
+  const { busyboxPath } = await fetchKernelModules('amd64', () => undefined)
+  const layer = writeTar([
+    ...['bin/', 'etc/', 'dev/', 'proc/', 'sys/', 'tmp/'].map((name) => ({ name, kind: '5', mode: 0o755 }) as const),
+    { name: 'bin/busybox', content: readFileSync(busyboxPath), mode: 0o755 },
+    { name: 'bin/sh', kind: '2', link: 'busybox' },
+  ])
+  const config = { Entrypoint: [...shell(SERVE), 'sh'], Cmd: ['usual'], WorkingDir: '/made/here' }
+  const image = writeLayout(join(temporaryFolder('places'), 'image'), [layer], { config })
+  const one = { value: cluster(image), seed: 5, stops: [500e6, 1100e6, 2300e6] }
+  const first = await run(one, PLAIN, () => 99)
+  const told = first.map((line) => line.replace(/^\d+ /, ''))
+  const order = [
+    'Data_Base.1 output usual in /made/here on db-host',
+    'Data_Base.1 machine not healthy yet: is it ls: /tmp/ready: No such file or directory ',
+    'Data_Base.1 machine healthy',
+    'Migration ended its program ended with 0',
+    'web machine its program ended with 7, and starts again',
+  ].map((line) => told.indexOf(line))
+  expect(order).toEqual(order.toSorted((a, b) => a - b))
+  expect(order).not.toContain(-1)
+  for (const line of ['9 db-host', '9 Data_Base.1 replica store', '2 Migration'])
+    expect(told).toContain(`Data_Base.1 output 10.77.0.${line}`)
+  const outputOf = (machine: string): string[] =>
+    told.flatMap((line) => (line.startsWith(`${machine} output `) ? [line.slice(`${machine} output `.length)] : []))
+  expect(outputOf('web').slice(-8)).toEqual([
+    '1 packets transmitted, 1 packets received, 0% packet loss',
+    'ping: sendto: Network is unreachable',
+    'hello',
+    "sh: can't create /root/x: Read-only file system",
+    expect.stringMatching(/^tmpfs +64 /),
+    ...['100', '200', '99'],
+  ])
+  expect(outputOf('Migration')).toEqual([expect.stringMatching(/^\d+: hello$/)])
+  expect(outputOf('alone')).toEqual(['0', '127.0.0.1 localhost', '::1 localhost', '127.0.0.1 alone'])
+  const forked = { ...PLAIN, workers: 2, isForked: true, forks: 0b1111 }
+  for (const way of [forked, { ...PLAIN, isRecorded: true, isCompiled: false }])
+    expect(await run(one, way, () => 99)).toEqual(first)
+  await soak.teardown!()
+})
