@@ -10,6 +10,7 @@ interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>
   readonly required?: readonly string[]
   readonly items?: Schema | false
+  readonly additionalProperties?: Schema | false
   readonly anyOf?: readonly Schema[]
 }
 
@@ -34,8 +35,9 @@ function fieldsOf(schema: Schema, path: string): Field[] {
     const own = path === '' ? name : `${path}.${name}`
     const isList = field.items !== undefined && field.items !== false
     const inner = isList ? fieldsOf(field.items as Schema, `${own}[]`) : fieldsOf(field, own)
+    const named = field.additionalProperties ? fieldsOf(field.additionalProperties, `${own}.NAME`) : []
     const either = (field.anyOf ?? []).flatMap((one) => fieldsOf(one, own))
-    return [[own, field, schema.required?.includes(name) === true], ...inner, ...either]
+    return [[own, field, schema.required?.includes(name) === true], ...inner, ...named, ...either]
   })
 }
 
