@@ -1,0 +1,48 @@
+import { plainLine } from '@retrap/basics'
+
+/** A place in a file; line and column count from 1. */
+export interface ComposePlace {
+  readonly file: string
+  readonly line: number
+  readonly column: number
+}
+
+/** Reasons of a {@link ComposeError}. */
+export type ComposeErrorCode =
+  /** The text is not YAML, or is not an environment file. */
+  | 'ERR_SYNTAX'
+  /** A value has the wrong type or form, or is missing. */
+  | 'ERR_VALUE'
+  /** With `strict`: a key that the model does not have. */
+  | 'ERR_KEY'
+  /** A service, network, volume, secret or config with this name does not exist. */
+  | 'ERR_UNKNOWN'
+  /** Services wait for each other, or files include or extend each other. */
+  | 'ERR_CYCLE'
+  /** An address is outside of its network's subnets, or two services have it. */
+  | 'ERR_ADDRESS'
+  /** A required variable is not set, or `$` is not followed by a variable. */
+  | 'ERR_VARIABLE'
+  /** A file does not exist. */
+  | 'ERR_FILE'
+  /** A file is larger, deeper or wider than the limits allow. */
+  | 'ERR_LIMIT'
+
+/** Thrown for Compose files that cannot be read. The message is one line: place, key, reason. */
+export class ComposeError extends Error {
+  /** The class's name. */
+  override readonly name: string = 'ComposeError'
+  /** Stable code to switch on. */
+  readonly code: ComposeErrorCode
+  /** The place of the mistake. */
+  readonly place: ComposePlace
+  /** The key with the mistake, such as `services.web.image`; empty for a whole file. */
+  readonly key: string
+
+  constructor(code: ComposeErrorCode, place: ComposePlace, key: string, reason: string) {
+    super(plainLine([`${place.file}:${place.line}:${place.column}`, key, reason].filter(Boolean).join(': ')))
+    this.code = code
+    this.place = place
+    this.key = key
+  }
+}
