@@ -58,8 +58,8 @@ export function checkProject({ services, networks, ...others }: ComposeProject, 
       for (const { source } of used[kind])
         if (source !== undefined && !others[kind].has(source)) fail(`${at}.${kind}`, `there is no ${source} in ${kind}`)
   }
-  for (const [network, { ipam }] of networks)
-    for (const { subnet } of ipam?.config ?? [])
+  for (const [network, { subnets }] of networks)
+    for (const { subnet } of subnets)
       if (prefixOf(subnet) === undefined)
         fail(`networks.${network}.ipam`, `"${subnet}" is not a subnet, such as 10.0.0.0/24`, 'ERR_ADDRESS')
   checkAddresses(services, networks, fail)
@@ -71,7 +71,7 @@ function checkAddresses(services: ComposeProject['services'], networks: ComposeP
   for (const [name, service] of services)
     for (const [network, { ipv4Address, ipv6Address }] of service.networks) {
       const key = `services.${name}.networks.${network}`
-      const { ipam, external } = networks.get(network) ?? fail(key, `there is no network ${network}`)
+      const { subnets, external } = networks.get(network) ?? fail(key, `there is no network ${network}`)
       for (const [given, length] of [
         [ipv4Address, 32],
         [ipv6Address, 128],
@@ -79,7 +79,7 @@ function checkAddresses(services: ComposeProject['services'], networks: ComposeP
         if (given === undefined) continue
         const bits = bitsOf(given)
         if (bits?.length !== length) return fail(key, `"${given}" is not an address of this kind`, 'ERR_ADDRESS')
-        const isInside = (ipam?.config ?? []).some(({ subnet }) => prefixOf(subnet)?.test(bits))
+        const isInside = subnets.some(({ subnet }) => prefixOf(subnet)?.test(bits))
         if (!isInside && !external) fail(key, `${given} is in no subnet of the network`, 'ERR_ADDRESS')
         const holder = service.scale > 1 ? `each of its ${service.scale} containers` : taken.get(`${network} ${bits}`)
         if (holder !== undefined) fail(key, `${given} is also the address of ${holder}`, 'ERR_ADDRESS')

@@ -190,31 +190,28 @@ export interface ComposeFileUse {
   readonly gid?: string | undefined
 }
 
-/** A network. Without a name it is Docker's `PROJECT_KEY`, or `KEY` if it is external; so are volumes, secrets and configs. */
-export interface ComposeNetwork {
-  readonly name?: string | undefined
-  readonly external?: boolean | undefined
-  readonly internal?: boolean | undefined
-  readonly enableIpv6?: boolean | undefined
-  readonly ipam?: { readonly config?: readonly ComposeSubnet[] } | undefined
+/** A named volume. */
+export interface ComposeVolume {
+  /** Name in Docker: `PROJECT_KEY`, or `KEY` if the volume is external, unless given. */
+  readonly name: string
+  readonly external: boolean
 }
 
-/** Addresses of a network, in CIDR notation. */
+/** A network. */
+export interface ComposeNetwork extends ComposeVolume {
+  readonly internal: boolean
+  readonly enableIpv6: boolean
+  /** Subnets in CIDR notation. */
+  readonly subnets: readonly ComposeSubnet[]
+}
+
 export interface ComposeSubnet {
   readonly subnet: string
   readonly gateway?: string | undefined
 }
 
-/** A named volume. */
-export interface ComposeVolume {
-  readonly name?: string | undefined
-  readonly external?: boolean | undefined
-}
-
 /** A secret or config: a path of the host, or a text, which is that of the variable that `environment` names. */
-export interface ComposeFile {
-  readonly name?: string | undefined
-  readonly external?: boolean | undefined
+export interface ComposeFile extends ComposeVolume {
   readonly file?: string | undefined
   readonly environment?: string | undefined
   readonly content?: string | undefined

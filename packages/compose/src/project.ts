@@ -18,7 +18,7 @@ export interface ReadComposeOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>
   /** Files of variables. Default: `.env` beside the first file, if there is one. */
   readonly envFiles?: readonly string[]
-  /** Profiles that are enabled; `*` enables all. */
+  /** Profiles that are enabled; `*` enables all. Default: COMPOSE_PROFILES, with commas. */
   readonly profiles?: readonly string[]
   /** Names of services. Only these run, and the services that they need. */
   readonly only?: readonly string[]
@@ -52,8 +52,14 @@ export async function readCompose(paths: readonly string[], options: ReadCompose
     while (known !== '' && !places.has(known)) known = known.slice(0, Math.max(0, known.lastIndexOf('.')))
     throw new ComposeError(code, places.get(known) ?? { file: first, line: 1, column: 1 }, key, reason)
   }
+  if (all.size === 0) fail('services', 'there is no service', 'ERR_VALUE')
   if (all.size > MOST_SERVICES) fail('services', `more than ${MOST_SERVICES} services`, 'ERR_LIMIT')
-  const leftOut = leftOutOf(all, options.profiles ?? [], options.only, fail)
+  const leftOut = leftOutOf(
+    all,
+    options.profiles ?? variables.get('COMPOSE_PROFILES')?.split(',') ?? [],
+    options.only,
+    fail,
+  )
   const services = new Map<string, ComposeService>()
   for (const [name, { envFile, ...service }] of all) {
     if (leftOut.has(name)) continue
@@ -69,7 +75,8 @@ export async function readCompose(paths: readonly string[], options: ReadCompose
   }
   const networks = new Map(sections.networks)
   const isDefault = [...services.values()].some((service) => service.networks.has('default'))
-  if (isDefault && !networks.has('default')) networks.set('default', {})
+  if (isDefault && !networks.has('default'))
+    networks.set('default', { name: `${loader.project}_default`, ...PLAIN_NETWORK })
   const { volumes = new Map(), secrets = new Map(), configs = new Map() } = sections
   const project = { name: loader.project, services, leftOut, networks, volumes, secrets, configs, notices, places }
   checkProject(project, fail)
@@ -84,28 +91,43 @@ const subnet = (spot: Spot): ComposeSubnet => {
 }
 // Before version 3.5 of the files, an external thing was a mapping with its name.
 const external = (spot: Spot): boolean => spot.isMap || flag(spot)
+const PLAIN_NETWORK = { external: false, internal: false, enableIpv6: false, subnets: [] }
 const IPAM = { config: (spot: Spot) => spot.items().map(subnet) }
+const NAMED = { name: text, external }
 const NETWORK = {
-  name: text,
-  external,
+  ...NAMED,
   internal: flag,
   enable_ipv6: flag,
   ipam: (spot: Spot) => fields(spot, IPAM, 'driver options'),
 }
-const FILE = { name: text, external, file: hostFile, environment: text, content: text }
-const fileEntries = dictionary((spot) => {
-  const file = fields(spot, FILE, 'driver driver_opts labels template_driver')
-  return { ...file, content: spot.reading.variables.get(file.environment ?? '') ?? file.content }
-})
+const FILE = { ...NAMED, file: hostFile, environment: text, content: text }
+
+/** Reads an entry with its name in Docker. */
+function named<T extends typeof NAMED>(spot: Spot, table: T, notDone: string) {
+  const given = fields(spot, table, notDone)
+  const key = spot.path.replace(/^\w+\./, '')
+  const { name = given.external === true ? key : `${spot.reading.project}_${key}` } = given as { name?: string }
+  return { external: false, ...given, name }
+}
+
+function network(spot: Spot) {
+  const { ipam, ...rest } = named(spot, NETWORK, 'attachable driver driver_opts enable_ipv4 labels')
+  return { ...PLAIN_NETWORK, ...rest, subnets: ipam?.config ?? [] }
+}
+
+function file(spot: Spot) {
+  const given = named(spot, FILE, 'driver driver_opts labels template_driver')
+  return { ...given, content: spot.reading.variables.get(given.environment ?? '') ?? given.content }
+}
 const PROJECT = {
   version: text,
   name: text,
   include: (spot: Spot) => spot.isList,
   services: dictionary(readService),
-  networks: dictionary((spot) => fields(spot, NETWORK, 'attachable driver driver_opts enable_ipv4 labels')),
-  volumes: dictionary((spot) => fields(spot, { name: text, external }, 'driver driver_opts labels')),
-  secrets: fileEntries,
-  configs: fileEntries,
+  networks: dictionary(network),
+  volumes: dictionary((spot) => named(spot, NAMED, 'driver driver_opts labels')),
+  secrets: dictionary(file),
+  configs: dictionary(file),
 }
 
 /** The files of a project: the given files, or the usual ones of a folder. */

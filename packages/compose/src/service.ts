@@ -38,7 +38,7 @@ const LIMITS = { memory: bytes, cpus: number }
 const RESOURCES = { limits: (spot: Spot) => fields(spot, LIMITS, 'pids') }
 const POLICY = { condition: oneOf('none', 'on-failure', 'any'), max_attempts: integer }
 const DEPLOY = {
-  mode: oneOf('replicated'),
+  mode: text,
   replicas: integer,
   resources: (spot: Spot) => fields(spot, RESOURCES, 'reservations'),
   restart_policy: (spot: Spot) => fields(spot, POLICY, 'delay window'),
@@ -46,7 +46,16 @@ const DEPLOY = {
 const DEPLOY_NOT_DONE = 'endpoint_mode labels placement rollback_config update_config'
 const ATTACHMENT = { aliases: texts, ipv4_address: text, ipv6_address: text }
 const ATTACHMENT_NOT_DONE = 'driver_opts gw_priority interface_name link_local_ips mac_address priority'
-const PORT = { target: integer, published: text, host_ip: text, protocol: text }
+// The last three have no effect without a swarm.
+const PORT = {
+  target: integer,
+  published: text,
+  host_ip: text,
+  protocol: text,
+  mode: text,
+  name: text,
+  app_protocol: text,
+}
 const MOUNT = {
   type: oneOf('bind', 'volume', 'tmpfs', 'image', 'npipe', 'cluster'),
   source: text,
@@ -59,7 +68,7 @@ const MOUNT = {
   image: (spot: Spot) => fields(spot, { subpath: text }),
 }
 const FILE_USE = { source: text, target: text, mode, uid: text, gid: text }
-const ENV_FILE = { path, required: flag, format: oneOf('raw') }
+const ENV_FILE = { path, required: flag }
 
 const SERVICE = {
   build: (spot: Spot) => fields(spot, BUILD, BUILD_NOT_DONE),
@@ -71,7 +80,8 @@ const SERVICE = {
   depends_on: dictionary((one) => ({ ...STARTED, ...fields(one, DEPENDENCY) })),
   deploy: (spot: Spot) => fields(spot, DEPLOY, DEPLOY_NOT_DONE),
   entrypoint: words,
-  env_file: (spot: Spot) => spot.items().map((one) => (one.isMap ? fields(one, ENV_FILE) : { path: path(one) })),
+  env_file: (spot: Spot) =>
+    spot.items().map((one) => (one.isMap ? fields(one, ENV_FILE, 'format') : { path: path(one) })),
   environment,
   expose: texts,
   extra_hosts: extraHosts,
@@ -144,8 +154,8 @@ const portKey = ({ target, published, hostIp, protocol }: model.ComposePort): st
 
 function ports(spot: Spot): readonly model.ComposePort[] {
   if (spot.isMap) {
-    const { target = spot.fail('a port needs its target'), ...rest } = fields(spot, PORT, 'app_protocol mode name')
-    return [{ protocol: 'tcp', ...rest, target }]
+    const { target = spot.fail('a port needs its target'), published, hostIp, protocol = 'tcp' } = fields(spot, PORT)
+    return [{ target, published, hostIp, protocol }]
   }
   const [, hostIp = '', outside, target = spot.wrong('a port, such as 8080:80'), protocol = 'tcp'] =
     /^(?:(?:\[?([^\]]*)\]?:)?(\d+(?:-\d+)?)?:)?(\d+(?:-\d+)?)(?:\/(\w+))?$/.exec(text(spot)) ?? []

@@ -58,10 +58,11 @@ export function parseTree(text: string, file: string, interpolate: Interpolate):
     schema: 'core',
     customTags: (tags) => [OCTAL, ...tags],
     uniqueKeys: false,
-    logLevel: 'silent',
+    logLevel: 'error',
   })
   const [error] = document.errors
   if (error?.code === 'RESOURCE_EXHAUSTION') fail('ERR_LIMIT', error.pos[0], TOO_DEEP)
+  if (error?.code === 'MULTIPLE_DOCS') fail('ERR_SYNTAX', error.pos[0], 'a second document: a file has one')
   if (error !== undefined) fail('ERR_SYNTAX', error.pos[0], error.message)
 
   const anchors = new Map<string, Node>()

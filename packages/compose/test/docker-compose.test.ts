@@ -30,7 +30,7 @@ describe.skipIf(run === undefined)(`as docker-compose 1.29.2${note}`, () => {
   test('every key, merged from two files, extended, with variables', { timeout: 60_000 }, async () => {
     const folder = fileURLToPath(new URL('project', import.meta.url))
     const { notices } = await compare(['compose.yaml', 'over.yaml'].map((name) => join(folder, name)))
-    const keys = ['build.args', 'build.labels', 'build.cache_from', 'ports.mode']
+    const keys = ['build.args', 'build.labels', 'build.cache_from']
     expect(notices.map(({ key }) => key)).toEqual(keys.map((key) => `services.every.${key}`))
   })
 
