@@ -9,24 +9,15 @@ export interface ComposePlace {
 
 /** Reasons of a {@link ComposeError}. */
 export type ComposeErrorCode =
-  /** The text is not YAML, or is not an environment file. */
-  | 'ERR_SYNTAX'
-  /** A value has the wrong type or form, or is missing. */
-  | 'ERR_VALUE'
-  /** With `strict`: a key that the model does not have. */
-  | 'ERR_KEY'
-  /** A service, network, volume, secret or config with this name does not exist. */
-  | 'ERR_UNKNOWN'
-  /** Services wait for each other, or files include or extend each other. */
-  | 'ERR_CYCLE'
-  /** An address is outside of its network's subnets, or two services have it. */
-  | 'ERR_ADDRESS'
-  /** A required variable is not set, or `$` is not followed by a variable. */
-  | 'ERR_VARIABLE'
-  /** A file does not exist. */
-  | 'ERR_FILE'
-  /** A file is larger, deeper or wider than the limits allow. */
-  | 'ERR_LIMIT'
+  | 'ERR_SYNTAX' // The text is not YAML, or is not an environment file.
+  | 'ERR_VALUE' // A value has the wrong type or form, or is missing.
+  | 'ERR_KEY' // With `strict`: a key that the model does not have.
+  | 'ERR_UNKNOWN' // A service, network, volume, secret or config with this name does not exist.
+  | 'ERR_CYCLE' // Services wait for each other, or files include or extend each other.
+  | 'ERR_ADDRESS' // An address is outside of its network's subnets, or two services have it.
+  | 'ERR_VARIABLE' // A required variable is not set, or `$` is not followed by a variable.
+  | 'ERR_FILE' // A file does not exist.
+  | 'ERR_LIMIT' // A file is larger, deeper or wider than the limits allow.
 
 /** Thrown for Compose files that cannot be read. The message is one line: place, key, reason. */
 export class ComposeError extends Error {

@@ -2,10 +2,11 @@ import type { ComposePlace } from './errors.ts'
 
 type Texts = ReadonlyMap<string, string>
 type Named<T> = ReadonlyMap<string, T>
+type RestartPolicy = 'no' | 'always' | 'on-failure' | 'unless-stopped'
 
 /**
  * A project, with defaults and names as Docker Compose 2 gives them. Maps have the keys and the order of the files. Times are
- * nanoseconds and sizes are bytes. Paths of the host begin with the project's folder. An absent field is the image's, or Docker's.
+ * nanoseconds and sizes are bytes. Paths of the host begin as the given paths. An absent field is the image's, or Docker's.
  */
 export interface ComposeProject {
   /** Name of the project. */
@@ -39,65 +40,46 @@ export interface ComposeNotice {
 
 /** A service, in the long form of each key. Fields have the names of the Compose Specification. */
 export interface ComposeService {
-  /** Name of the image; absent: the service has a build. */
   readonly image?: string | undefined
-  /** How the image is built. */
   readonly build?: ComposeBuild | undefined
-  /** Platform of the image, such as `linux/amd64`. */
   readonly platform?: string | undefined
-  /** When the image is fetched. */
   readonly pullPolicy?: string | undefined
   /** Words in front of the command. An empty list drops the image's words. */
   readonly entrypoint?: readonly string[] | undefined
   /** Words of the command. An empty list drops the image's words. */
   readonly command?: readonly string[] | undefined
-  /** Folder that the command starts in. */
   readonly workingDir?: string | undefined
   /** `USER` or `USER:GROUP`, names or numbers. */
   readonly user?: string | undefined
   /** Variables of `env_file` and of `environment`. */
   readonly environment: Texts
-  /** Name of the host. */
   readonly hostname?: string | undefined
-  /** Name of the container. */
   readonly containerName?: string | undefined
-  /** Services that start before, by name. */
   readonly dependsOn: Named<ComposeDependency>
-  /** Check of health. */
   readonly healthcheck?: ComposeHealthcheck | undefined
   /** Whether a first process reaps others and forwards signals. */
   readonly init: boolean
-  /** When the service starts again. */
-  readonly restart: ComposeRestart
-  /** Signal that stops the service. */
+  /** Without `attempts` there is no limit. */
+  readonly restart: { readonly policy: RestartPolicy; readonly attempts?: number | undefined }
   readonly stopSignal?: string | undefined
   /** Nanoseconds between the signal and SIGKILL. */
   readonly stopGracePeriod: number
   /** `none`, `host`, `bridge`, `service:NAME` or `container:NAME`. Absent: the service has networks. */
   readonly networkMode?: string | undefined
-  /** Networks by key. */
   readonly networks: Named<ComposeAttachment>
-  /** More names of hosts. */
   readonly extraHosts: readonly { readonly host: string; readonly address: string }[]
   /** Ports or ranges of ports, also with a protocol. */
   readonly expose: readonly string[]
-  /** Published ports. */
   readonly ports: readonly ComposePort[]
-  /** Mounts. */
   readonly volumes: readonly ComposeMount[]
   /** Mounts of tmpfs. Options are as for mount(8), such as `size=64m`. */
   readonly tmpfs: readonly { readonly target: string; readonly options: string }[]
-  /** Secrets in files of the container. */
   readonly secrets: readonly ComposeFileUse[]
-  /** Configs in files of the container. */
   readonly configs: readonly ComposeFileUse[]
   /** Whether the root file system is read only. */
   readonly readOnly: boolean
-  /** Whether the service has all privileges. */
   readonly privileged: boolean
-  /** Added capabilities. */
   readonly capAdd: readonly string[]
-  /** Kernel parameters by name. */
   readonly sysctls: Texts
   /** Limits by name; -1 is unlimited. */
   readonly ulimits: Named<{ readonly soft: number; readonly hard: number }>
@@ -109,15 +91,12 @@ export interface ComposeService {
   readonly cpus?: number | undefined
   /** Number of containers: `scale`, or `deploy.replicas`. */
   readonly scale: number
-  /** Labels by name. */
   readonly labels: Texts
-  /** Driver and options of the log. */
   readonly logging?: { readonly driver?: string; readonly options?: Texts } | undefined
   /** Profiles that enable the service; none: always enabled. */
   readonly profiles: readonly string[]
 }
 
-/** How an image is built. */
 export interface ComposeBuild {
   readonly context: string
   readonly dockerfile: string
@@ -133,7 +112,6 @@ export interface ComposeDependency {
   readonly restart: boolean
 }
 
-/** A check of health. */
 export interface ComposeHealthcheck {
   /** Begins with `CMD` or `CMD-SHELL`, or is `['NONE']`. Absent: the image's. */
   readonly test?: readonly string[] | undefined
@@ -144,13 +122,6 @@ export interface ComposeHealthcheck {
   readonly startInterval: number
 }
 
-/** When a service starts again, and the most attempts; without a limit if these are absent. */
-export interface ComposeRestart {
-  readonly policy: 'no' | 'always' | 'on-failure' | 'unless-stopped'
-  readonly attempts?: number | undefined
-}
-
-/** A service in a network. */
 export interface ComposeAttachment {
   readonly aliases: readonly string[]
   readonly ipv4Address?: string | undefined
@@ -165,7 +136,6 @@ export interface ComposePort {
   readonly protocol: string
 }
 
-/** A mount of a service. */
 export interface ComposeMount {
   readonly type: 'bind' | 'volume' | 'tmpfs' | 'image' | 'npipe' | 'cluster'
   /** Path of the host, key of a volume, or image. Absent: an anonymous volume or a tmpfs. */
@@ -190,24 +160,17 @@ export interface ComposeFileUse {
   readonly gid?: string | undefined
 }
 
-/** A named volume. */
 export interface ComposeVolume {
   /** Name in Docker: `PROJECT_KEY`, or `KEY` if the volume is external, unless given. */
   readonly name: string
   readonly external: boolean
 }
 
-/** A network. */
 export interface ComposeNetwork extends ComposeVolume {
   readonly internal: boolean
   readonly enableIpv6: boolean
   /** Subnets in CIDR notation. */
-  readonly subnets: readonly ComposeSubnet[]
-}
-
-export interface ComposeSubnet {
-  readonly subnet: string
-  readonly gateway?: string | undefined
+  readonly subnets: readonly { readonly subnet: string; readonly gateway?: string }[]
 }
 
 /** A secret or config: a path of the host, or a text, which is that of the variable that `environment` names. */

@@ -2,7 +2,7 @@
 import { checkProject, type Fail, leftOutOf } from './checks.ts'
 import { ComposeError } from './errors.ts'
 import { type ComposeReader, failIn, folderOf, Loader } from './load.ts'
-import type { ComposeProject, ComposeService, ComposeSubnet } from './model.ts'
+import type { ComposeNetwork, ComposeProject, ComposeService } from './model.ts'
 import { type ReadService, readService } from './service.ts'
 import { dictionary, fields, flag, joined, path as hostFile, Spot, text } from './values.ts'
 
@@ -22,7 +22,7 @@ export interface ReadComposeOptions {
   readonly profiles?: readonly string[]
   /** Names of services. Only these run, and the services that they need. */
   readonly only?: readonly string[]
-  /** Name of the project. Default: COMPOSE_PROJECT_NAME, or `name` of the files, or the name of the folder. */
+  /** Name of the project. Default: COMPOSE_PROJECT_NAME, or `name` of the files, or the folder's name, or `project`. */
   readonly name?: string
   /** Makes a key without a counterpart in the model an error. */
   readonly strict?: boolean
@@ -42,9 +42,9 @@ export async function readCompose(paths: readonly string[], options: ReadCompose
   const folder = folderOf(first)
   await readVariables(loader, folder, options)
   const root = new Spot(await loader.load(files, folder), '', loader)
-  const ofFolder = (folder.split('/').at(-1) ?? '').toLowerCase().replaceAll(/[^a-z0-9_-]/g, '')
+  const ofFolder = (folder.split('/').at(-1) ?? '').toLowerCase().replaceAll(/^[^a-z0-9]+|[^a-z0-9_-]/g, '')
   const own = root.entries().find(([key]) => key === 'name')?.[1]
-  loader.project = variables.get('COMPOSE_PROJECT_NAME') ?? (own && text(own)) ?? ofFolder
+  loader.project = variables.get('COMPOSE_PROJECT_NAME') ?? (own && text(own)) ?? (ofFolder || 'project')
   const { services: all = new Map<string, ReadService>(), ...sections } = fields(root, PROJECT, 'models')
 
   const fail: Fail = (key, reason, code = 'ERR_UNKNOWN') => {
@@ -85,7 +85,7 @@ export async function readCompose(paths: readonly string[], options: ReadCompose
   return project
 }
 
-const subnet = (spot: Spot): ComposeSubnet => {
+const subnet = (spot: Spot): ComposeNetwork['subnets'][number] => {
   const { subnet: given, ...rest } = fields(spot, { subnet: text, gateway: text }, 'aux_addresses ip_range')
   return { subnet: given ?? spot.fail('its subnet is missing'), ...rest }
 }

@@ -173,10 +173,8 @@ function portRange(spot: Spot, given: string): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => first + i)
 }
 
-type Parts<T> = { readonly [K in keyof T]?: T[K] | undefined }
-
 function mount(spot: Spot): model.ComposeMount {
-  const given: Parts<Fields<typeof MOUNT>> = spot.isMap ? fields(spot, MOUNT) : shortMount(spot)
+  const given: Fields<typeof MOUNT> = spot.isMap ? fields(spot, MOUNT) : shortMount(spot)
   const { type = spot.fail('a mount needs its type'), source, target = spot.fail('a mount needs its target') } = given
   return {
     type,
@@ -190,7 +188,7 @@ function mount(spot: Spot): model.ComposeMount {
   }
 }
 
-function shortMount(spot: Spot): Parts<Fields<typeof MOUNT>> {
+function shortMount(spot: Spot): Fields<typeof MOUNT> {
   const [, source, target, flags = ''] =
     /^(?:((?:[A-Za-z]:[\\/])?[^:]+):)?(\/[^:]*)(?::([^:]*))?$/.exec(text(spot)) ?? []
   if (target === undefined) return spot.wrong('SOURCE:TARGET:MODE with an absolute path as TARGET')
@@ -199,7 +197,7 @@ function shortMount(spot: Spot): Parts<Fields<typeof MOUNT>> {
   if (other !== undefined) spot.note(`the mode "${other}" is not done`)
   return {
     type: source !== undefined && /^(?:[./~]|[A-Za-z]:[\\/])/.test(source) ? 'bind' : 'volume',
-    source,
+    ...(source !== undefined && { source }),
     target,
     readOnly: /\bro\b/.test(flags),
     volume: { nocopy: /\bnocopy\b/.test(flags) },

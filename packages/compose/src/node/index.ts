@@ -16,15 +16,10 @@ export async function readComposeFiles(
   paths: readonly string[] = ['.'],
   options: Omit<ReadComposeOptions, 'read'> = {},
 ): Promise<ComposeProject> {
-  const environment = options.environment ?? { HOME: homedir(), ...process.env }
   const absolute = (path: string): string => resolve(path).replaceAll('\\', '/')
-  const envFiles = options.envFiles?.map(absolute)
-  return readCompose(paths.map(absolute), {
-    ...options,
-    environment,
-    ...(envFiles && { envFiles }),
-    read: readLocalFile,
-  })
+  const { environment = { HOME: homedir(), ...process.env }, envFiles, ...others } = options
+  const files = envFiles && { envFiles: envFiles.map(absolute) }
+  return readCompose(paths.map(absolute), { ...others, ...files, environment, read: readLocalFile })
 }
 
 /** Reads a file as text. @returns undefined if there is no file at the path */
@@ -39,10 +34,6 @@ async function readLocalFile(path: string): Promise<string | undefined> {
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
     throw error
   }
-  throw new ComposeError(
-    'ERR_LIMIT',
-    { file: path, line: 1, column: 1 },
-    '',
-    `the file has more than ${MOST_BYTES} bytes`,
-  )
+  const place = { file: path, line: 1, column: 1 }
+  throw new ComposeError('ERR_LIMIT', place, '', `the file has more than ${MOST_BYTES} bytes`)
 }
