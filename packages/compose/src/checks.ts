@@ -19,8 +19,10 @@ export function leftOutOf(
     runs.add(name)
     for (const other of neededBy(service)) add(other)
   }
-  for (const name of only ?? []) if (!services.has(name)) fail('services', `there is no service ${name}`)
-  only?.forEach(add)
+  for (const name of only ?? []) {
+    if (!services.has(name)) fail('services', `there is no service ${name}`)
+    add(name)
+  }
   const leftOut = new Map<string, string>()
   for (const [name, { profiles: own = [] }] of services) {
     const isOn = own.length === 0 || own.some((one) => profiles.includes(one) || profiles.includes('*'))

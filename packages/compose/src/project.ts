@@ -48,9 +48,7 @@ export async function readCompose(paths: readonly string[], options: ReadCompose
   const { services: all = new Map<string, ReadService>(), ...sections } = fields(root, PROJECT, 'models')
 
   const fail: Fail = (key, reason, code = 'ERR_UNKNOWN') => {
-    let known = key
-    while (known !== '' && !places.has(known)) known = known.slice(0, Math.max(0, known.lastIndexOf('.')))
-    throw new ComposeError(code, places.get(known) ?? { file: first, line: 1, column: 1 }, key, reason)
+    throw new ComposeError(code, places.get(key) ?? { file: first, line: 1, column: 1 }, key, reason)
   }
   if (all.size === 0) fail('services', 'there is no service', 'ERR_VALUE')
   if (all.size > MOST_SERVICES) fail('services', `more than ${MOST_SERVICES} services`, 'ERR_LIMIT')
