@@ -238,6 +238,18 @@ export async function findImage(files: ImageFiles, wanted: ImageChoice): Promise
   )
 }
 
+/** Lists the names of the images in a layout, or in an archive of `docker save`; other images have none. @throws OciError */
+export async function namesIn(files: ImageFiles): Promise<readonly string[]> {
+  const listIn = async (name: string): Promise<JsonValue> =>
+    JsonValue.parse(await closing(await openFile(files, name), readSmall), name)
+  if (await has(files, 'oci-layout')) {
+    const { list: all } = (await listIn('index.json')).at('manifests')
+    return all.flatMap((json) => NAMES.map((key) => json.at('annotations').at(key).text)).filter((name) => name !== '')
+  }
+  if (await has(files, 'version')) return []
+  return (await listIn('manifest.json')).list.flatMap((image) => image.at('RepoTags').texts)
+}
+
 /** Finds an image in an archive of `docker save`: a list of images with configs, tags and files of layers. */
 async function findSaved(files: ImageFiles, { name }: ImageChoice): Promise<ImageParts> {
   const json = JsonValue.parse(await closing(await openFile(files, 'manifest.json'), readSmall), 'manifest.json')

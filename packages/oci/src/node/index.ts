@@ -1,1 +1,1 @@
-export { openImageFile, type OpenImageFileOptions } from './open-image-file.ts'
+export { imageNames, openImageFile, type OpenImageFileOptions } from './open-image-file.ts'

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { DEFAULT_LIMITS, type ImageFiles, type OciImage, OciError, openImage, type OpenImageOptions } from '../index.ts'
 import { archiveFiles } from '../archive-files.ts'
+import { namesIn } from '../manifests.ts'
 import { LayerCache, type LayerCacheOptions } from './layer-cache.ts'
 import { codeOf, localFolder, openLocalFile } from './local-files.ts'
 
@@ -21,7 +22,22 @@ export async function openImageFile(path: string, options: OpenImageFileOptions)
   return openImage(await filesOf(path, options), { ...rest, layers: new LayerCache(cache) })
 }
 
-async function filesOf(path: string, { limits }: OpenImageFileOptions): Promise<ImageFiles> {
+/**
+ * Lists the names of images that a file or folder has, as `OpenImageFileOptions.name` takes them: tags, or whole names. Docker's own
+ * archives have both for one image.
+ *
+ * @throws OciError
+ */
+export async function imageNames(path: string): Promise<readonly string[]> {
+  const files = await filesOf(path, {})
+  try {
+    return await namesIn(files)
+  } finally {
+    await files.close()
+  }
+}
+
+async function filesOf(path: string, { limits }: Pick<OpenImageFileOptions, 'limits'>): Promise<ImageFiles> {
   try {
     if ((await stat(path)).isDirectory()) return localFolder(path)
   } catch (error) {
