@@ -23,6 +23,8 @@ export interface ComposeProject {
   readonly secrets: Named<ComposeFile>
   /** Configs by key. */
   readonly configs: Named<ComposeFile>
+  /** Keys at the top of the files that begin with `x-`, as plain values. */
+  readonly extensions: Named<unknown>
   /** Keys without a counterpart in the model, and variables without a value. */
   readonly notices: readonly ComposeNotice[]
   /** Places of keys, such as `services.web.ports`. */
@@ -93,6 +95,8 @@ export interface ComposeService {
   readonly scale: number
   readonly labels: Texts
   readonly logging?: { readonly driver?: string; readonly options?: Texts } | undefined
+  /** Keys of the service that begin with `x-`, as plain values. */
+  readonly extensions: Named<unknown>
   /** Profiles that enable the service; none: always enabled. */
   readonly profiles: readonly string[]
 }

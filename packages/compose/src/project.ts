@@ -4,7 +4,7 @@ import { ComposeError } from './errors.ts'
 import { type ComposeReader, failIn, folderOf, Loader } from './load.ts'
 import type { ComposeNetwork, ComposeProject, ComposeService } from './model.ts'
 import { type ReadService, readService } from './service.ts'
-import { dictionary, fields, flag, joined, path as hostFile, Spot, text } from './values.ts'
+import { dictionary, extensions, fields, flag, joined, path as hostFile, Spot, text } from './values.ts'
 
 /** Names of the file in a folder, the preferred one first. An override may be beside it. */
 const NAMES = ['compose.yaml', 'compose.yml', 'docker-compose.yaml', 'docker-compose.yml']
@@ -76,7 +76,8 @@ export async function readCompose(paths: readonly string[], options: ReadCompose
   if (isDefault && !networks.has('default'))
     networks.set('default', { name: `${loader.project}_default`, ...PLAIN_NETWORK })
   const { volumes = new Map(), secrets = new Map(), configs = new Map() } = sections
-  const project = { name: loader.project, services, leftOut, networks, volumes, secrets, configs, notices, places }
+  const parts = { services, leftOut, networks, volumes, secrets, configs, extensions: extensions(root) }
+  const project = { name: loader.project, ...parts, notices, places }
   checkProject(project, fail)
   const unknown = notices.find(({ kind }) => kind === 'key')
   if (options.strict === true && unknown !== undefined) fail(unknown.key, 'the model does not have this key', 'ERR_KEY')

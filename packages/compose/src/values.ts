@@ -99,6 +99,15 @@ export function fields<const T extends Table>(spot: Spot, table: T, notDone = ''
   return values as Fields<T>
 }
 
+/** Reads the extensions of a mapping, which are the keys that begin with `x-`, as plain values. */
+export const extensions: Reader<ReadonlyMap<string, unknown>> = (spot) =>
+  new Map(spot.entries().flatMap(([key, { node }]) => (key.startsWith('x-') ? [[key, plain(node)]] : [])))
+
+function plain({ value }: Node): unknown {
+  if (value instanceof Map) return Object.fromEntries([...value].map(([key, one]) => [key, plain(one as Node)]))
+  return Array.isArray(value) ? (value as readonly Node[]).map(plain) : value
+}
+
 /** Reads a mapping whose keys are names. */
 export const dictionary =
   <T>(reader: Reader<T>): Reader<ReadonlyMap<string, T>> =>

@@ -71,11 +71,19 @@ test.each([
   ['ports: ["[::1]:1:2/udp"]', 'ports: [{ target: 2, published: 1, host_ip: "::1", protocol: udp }]'],
   ['volumes: [./a:/b/:ro]', 'volumes: [{ type: bind, source: a, target: /b, read_only: true }]'],
   ['volumes: ["~/c:/d:nocopy"]', 'volumes: [{ type: bind, source: /home/c, target: /d, volume: { nocopy: true } }]'],
-  ['depends_on: { b: { condition: service_started, required: false } }', 'tty: true\nx-y: { z: 1 }'],
+  ['depends_on: { b: { condition: service_started, required: false } }', 'tty: true'],
   ['build: .', 'build: { context: ./x/.., dockerfile: Dockerfile }'],
 ])('%s is the same as %s', async (short, long) => {
   const options = { environment: { HOME: '/home' } }
   expect(await service(short, options)).toEqual(await service(long, options))
+})
+
+test('extensions are plain values', async () => {
+  const { extensions, services } = await project({
+    'c.yaml': 'services: { a: { image: i, x-a: [1] } }\nx-y: { z: null }',
+  })
+  const all = [extensions, services.get('a')!.extensions].map((one) => Object.fromEntries(one))
+  expect(all).toEqual([{ 'x-y': { z: null } }, { 'x-a': [1] }])
 })
 
 test('the output of `docker compose config` has the model of the files', async () => {

@@ -18,7 +18,12 @@ export async function service(keys: string, options: Omit<ReadComposeOptions, 'r
 }
 
 /** The model as plain data without its places and notices; lists whose order means nothing are sorted. */
-export const modelOf = ({ places: _places, notices: _notices, ...model }: ComposeProject): unknown => sorted(model)
+export const modelOf = ({
+  places: _places,
+  notices: _notices,
+  extensions: _extensions,
+  ...model
+}: ComposeProject): unknown => sorted(model)
 
 function sorted(value: unknown, key = ''): unknown {
   if (Array.isArray(value)) {
