@@ -1,4 +1,4 @@
-import type { HealthTest, PlacedMachine, PlacedNetwork, StartCondition } from './description.ts'
+import type { HealthTest, PlacedDisk, PlacedMachine, PlacedNetwork, StartCondition } from './description.ts'
 import type { NetworkDescription, WorkloadDescription } from './description.ts'
 import type { Fault, FaultName } from './faults.ts'
 
@@ -27,8 +27,8 @@ interface Written {
   readonly count?: number
   /** RAM (`512M`). */
   readonly memory?: string
-  /** A disk that outlives its machine: its size, or its size, path (`/data`) and format (`ext4`). */
-  readonly disk?: string | { readonly size: string; readonly path?: string; readonly format?: 'ext4' | 'none' }
+  /** A disk that outlives its machine: its size, or its size, path (`/data`), format (`ext4`) and folders. */
+  readonly disk?: string | ({ readonly size: string } & Partial<Omit<PlacedDisk, 'size'>>)
   /** Networks of the machine by name (`default`), with its addresses (`10.5.0.3`, `fd05::3`) and with further names. */
   readonly networks?: Readonly<Record<string, Partial<Pick<PlacedNetwork, 'ipv4' | 'ipv6' | 'aliases'>>>>
   /** `none`: it has no network. */

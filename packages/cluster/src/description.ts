@@ -39,6 +39,15 @@ export interface HealthTest extends Readonly<Record<'interval' | 'timeout' | 'st
   readonly retries: number
 }
 
+/** A disk of a machine: its size in bytes, the path at which programs find its files, and how it is formatted. */
+export interface PlacedDisk {
+  readonly size: number
+  readonly path: string
+  readonly format: 'ext4' | 'none'
+  /** Folders of the disk by their paths in the root. A folder begins with the files of the root at its path. */
+  readonly folders?: Readonly<Record<string, string>> | undefined
+}
+
 /** A machine of a cluster. The descriptions of runs before 0.4 have no networks. */
 export interface PlacedMachine {
   /** The name; several of a kind have their numbers behind it: `node-1`. */
@@ -61,8 +70,8 @@ export interface PlacedMachine {
   readonly machine?: string | undefined
   /** The program that is started with the machine, or the arguments of `entrypoint`. */
   readonly command: readonly string[]
-  /** The program before `command`; `image`: that of its image, with the image's arguments where `command` is empty. */
-  readonly entrypoint?: 'image' | readonly string[] | undefined
+  /** The program before `command`; `image`: that of its image, with the image's arguments where `command` is empty; `image-alone`: without them. */
+  readonly entrypoint?: 'image' | 'image-alone' | readonly string[] | undefined
   /** The folder in which its programs start, which is made where it is missing; default the image's, else `/`. */
   readonly workingDirectory?: string | undefined
   /** The program starts when all of these hold; a machine that starts again does not wait again. */
@@ -85,12 +94,14 @@ export interface PlacedMachine {
   readonly env: Readonly<Record<string, string>>
   /** `UID`, `UID:GID`, or names; empty: the image's, else root. */
   readonly user: string
-  /** Folders of the host that it reads, as `FOLDER` or `FOLDER:PATH`. */
+  /** Folders and files of the host that it reads, as `FOLDER` or `FOLDER:PATH`; `:copy` behind it: writes stay in its memory. */
   readonly share: readonly string[]
+  /** Texts of files by their paths, in place of the image's files. */
+  readonly files?: Readonly<Record<string, string>> | undefined
   /** RAM in bytes. */
   readonly memory: number
-  /** A disk that outlives its machine: its size in bytes, the path at which programs find its files, and how it is formatted. */
-  readonly disk?: { readonly size: number; readonly path: string; readonly format: 'ext4' | 'none' } | undefined
+  /** A disk that outlives its machine. */
+  readonly disk?: PlacedDisk | undefined
   /** Modules of the kernel that are loaded before it starts, beside the usual ones. */
   readonly modules: readonly string[]
   /** The number of processors. */
@@ -127,4 +138,4 @@ export interface ClusterDescription {
 
 /** Whether a program is started with a machine. */
 export const hasProgram = ({ command, entrypoint = [] }: Pick<PlacedMachine, 'command' | 'entrypoint'>): boolean =>
-  entrypoint === 'image' || entrypoint.length + command.length > 0
+  typeof entrypoint === 'string' || entrypoint.length + command.length > 0

@@ -99,17 +99,20 @@ const parameter = z.string().regex(/^[\w-]+([./][\w-]+)+$/, 'expected a name suc
 
 const POLICY = /^(no|always|unless-stopped|on-failure(:[1-9]\d{0,8})?)$/
 const restart = z.string().regex(POLICY, 'expected a policy of Docker').optional()
-const entrypoint = z.union([z.literal('image'), words]).optional()
+const entrypoint = z.union([z.enum(['image', 'image-alone']), words]).optional()
 const absolute = z.string().startsWith('/', 'expected an absolute path')
 
 const diskSize = size.refine((bytes) => bytes >= LEAST_DISK && bytes <= MOST_DISK, 'expected 8M to 64G')
+const folder = z.string().regex(/^(\/[^/\0]+)+$/, 'expected an absolute path')
 const disk = z.strictObject({
   size: diskSize.describe('8M to 64G.'),
-  path: z
-    .string()
-    .regex(/^(\/[^/\0]+)+$/, 'expected an absolute path')
-    .default(DISK_PATH)
-    .describe('Where programs find its files.'),
+  folders: z
+    .record(folder, name)
+    .optional()
+    .describe(
+      'Folders of it by their paths, such as `{ "/var/lib/db": "db" }`. Each begins with the files of the root.',
+    ),
+  path: folder.default(DISK_PATH).describe('Where programs find its files.'),
   format: z
     .enum(['ext4', 'none'])
     .default('ext4')
@@ -125,7 +128,9 @@ export const machine: z.ZodType<MachineFields> = z.strictObject({
   image: given.describe("A container's image, as `retrap exec --image` takes it."),
   root: given.describe("A folder that is its root. Without image and root it sees this host's files."),
   machine: given.describe('A machine of its own: a file as `retrap run` takes it. It starts its programs itself.'),
-  entrypoint: entrypoint.describe("Comes before `command`. `image`: the image's, and its arguments if that is empty."),
+  entrypoint: entrypoint.describe(
+    "Comes before `command`. `image`: the image's, and its arguments if that is empty. `image-alone`: never these.",
+  ),
   command: words.default([]).describe('A program that starts with the machine, and its arguments.'),
   workingDirectory: absolute.optional().describe("Where its programs start; made if missing. Default: the image's."),
   after: z.array(condition).optional().describe('Its program starts when all of these hold. All is ready after that.'),
@@ -140,7 +145,10 @@ export const machine: z.ZodType<MachineFields> = z.strictObject({
   ulimits: ulimits.optional().describe('`memlock`, `nofile`, `nproc`: a number, or soft and hard. -1: none.'),
   shmSize: size.optional().describe('The size of `/dev/shm`. Default: half of its memory.'),
   sysctls: z.record(parameter, z.string()).optional().describe('Parameters of its kernel. It tells one that is wrong.'),
-  share: words.default([]).describe('Folders of the host that it reads, as `FOLDER` or `FOLDER:PATH`.'),
+  share: words
+    .default([])
+    .describe('Folders and files of the host that it reads, as `FOLDER:PATH`. `:copy`: writes stay in its memory.'),
+  files: z.record(folder, z.string()).optional().describe('Texts of files, by their paths.'),
   memory: size.prefault('512M').describe('RAM: 128M to 3584M, and less for a machine of its own.'),
   disk: z
     .union([diskSize.transform((bytes) => ({ size: bytes, path: DISK_PATH, format: 'ext4' as const })), disk])

@@ -1,4 +1,5 @@
 /** The job of a guest: the script that tells it what to run. */
+import { basename, dirname } from 'node:path/posix'
 import { EXEC_TIME, foldersTag } from '../guests/linux/exec-initramfs.ts'
 
 /** A folder of the host, or one in the guest's memory, at a path of the program. */
@@ -10,6 +11,8 @@ export interface JobMount {
   readonly name: string
   /** Whether a share is only read; default true. */
   readonly readOnly?: boolean
+  /** `copy`: writes stay in the guest's memory. `file`: the share has a file in place of a folder, and it is copied. */
+  readonly how?: 'copy' | 'file' | undefined
   /** Options of mount(8) for a file system in memory; absent: the mount is a share. */
   readonly options?: string
 }
@@ -86,11 +89,23 @@ const ENTER_ROOT = 'cd /new && mount -o move . / && mount --make-rshared .; unse
  * The commands that mount a folder at its path, or at its real path on the host. A failed mount ends the job, because the program's
  * writes to the folder would be lost.
  */
-function mountCommand({ path, realPath = path, name, readOnly = true, options }: JobMount): string {
-  const how = options === undefined ? `--bind /${foldersTag(readOnly)}/${name}` : `-t tmpfs -o ${options} ${name}`
-  const entered = [...new Set([path, realPath])].map((one) => `enter ${quote(`/new${one}`)}`).join(' || ')
-  return `({ ${entered} || ! echo end link${name} >&7; } 2>/dev/null && mount ${how} .) || { echo end mount${name} >&7; exit; }`
+function mountCommand({ path, realPath = path, name, readOnly = true, how, options }: JobMount): string {
+  const at = (one: string): string => (how === 'file' ? dirname(one) : one)
+  const entered = [...new Set([path, realPath])].map((one) => `enter ${quote(`/new${at(one)}`)}`).join(' || ')
+  const source = `/${foldersTag(readOnly)}/${name}`
+  const commands = {
+    share: `mount --bind ${source} .`,
+    memory: `mount -t tmpfs -o ${options} ${name} .`,
+    file: `rm -f ${quote(basename(path))} && cp -p ${source} ${quote(basename(path))}`,
+    copy: `mkdir -p /top/${name}/upper /top/${name}/work && ${likeness(source, `/top/${name}/upper`)} && mount -t overlay -o lowerdir=${source},upperdir=/top/${name}/upper,workdir=/top/${name}/work ${name} .`,
+  }
+  const command = commands[how ?? (options === undefined ? 'share' : 'memory')]
+  return `({ ${entered} || ! echo end link${name} >&7; } 2>/dev/null && ${command}) || { echo end mount${name} >&7; exit; }`
 }
+
+/** The command that gives a folder the owner and the rights of another one. Both are words of a shell. */
+export const likeness = (of: string, folder: string): string =>
+  `chown $(stat -c %u:%g ${of}) ${folder} && chmod $(stat -c %a ${of}) ${folder}`
 
 /** The commands that write files which the root lacks. */
 export const encodeFiles = (files: Readonly<Record<string, string>>): string =>

@@ -32,9 +32,15 @@ function kernelOf({ kernel }: ExecKind, hasNetwork: boolean): readonly (string |
 }
 
 /** A folder of the host that a guest has. */
-export interface GuestFolder extends SharedFolder {
+export interface GuestFolder extends SharedFolder, Pick<JobMount, 'how'> {
   readonly local: LocalShare
+  /** The file of the share that the guest has, in place of a folder. */
+  readonly file?: string | undefined
 }
+
+/** The share whose top is a guest's folder or file. */
+export const shareOf = ({ local, file }: GuestFolder): Pick<Share, 'root'> =>
+  file === undefined ? local : { root: () => local.root().child(file) }
 
 /** The shares of a guest, in the order that its kept machine has them. @param wrap - makes of a share what the guest sees */
 export const guestShares = (
@@ -53,10 +59,11 @@ export const guestShares = (
 ]
 
 /** The places of a guest's folders. */
-export const guestMounts = (folders: readonly SharedFolder[]): JobMount[] =>
-  folders.map(({ path, at, readOnly }, i) => ({
+export const guestMounts = (folders: readonly (SharedFolder & Pick<JobMount, 'how'>)[]): JobMount[] =>
+  folders.map(({ path, at, readOnly, how }, i) => ({
     path: at,
     readOnly,
+    how,
     name: folderName(i),
     ...(at === path && { realPath: realpathSync(path) }),
   }))
@@ -64,7 +71,7 @@ export const guestMounts = (folders: readonly SharedFolder[]): JobMount[] =>
 /** Returns the user's read-only folders, or the writable ones, as one share: a kept machine has one share of each kind. */
 function foldersShare(all: readonly GuestFolder[], readOnly: boolean): ViewShare {
   const entries = all.flatMap((one, i): (readonly [string, ViewEntry])[] =>
-    one.readOnly === readOnly ? [[folderName(i), { kind: 'node', open: () => one.local.root() }]] : [],
+    one.readOnly === readOnly ? [[folderName(i), { kind: 'node', open: () => shareOf(one).root() }]] : [],
   )
   return new ViewShare({ kind: 'directory', entries: new Map(entries) })
 }

@@ -1,7 +1,7 @@
 /** The place of a Linux guest in its cluster: names, addresses, disk and limits, as commands of its shell. */
 import { addressOf, type PlacedMachine } from '@retrap/cluster'
 import { FILLER } from './guest-faults.ts'
-import { type JobMount, quote } from './job.ts'
+import { type JobMount, likeness, quote } from './job.ts'
 import type { GuestFiles } from './lookup.ts'
 import { pathWithoutLinks, type Program } from './program.ts'
 
@@ -33,9 +33,27 @@ export function hosts(reader: PlacedMachine, machines: readonly PlacedMachine[])
 const diskCommands = ({ disk }: PlacedMachine): readonly string[] => {
   if (disk === undefined || disk.format === 'none') return []
   const at = quote(`/new${disk.path}`)
+  const folders = Object.entries(disk.folders ?? {}).map(([path, name]) =>
+    folderOfDisk(`${at}/${name}`, quote(`/new${path}`)),
+  )
   const ends = '{ { echo retrap: the disk cannot be mounted; dmesg | tail -n 2; } >/err; sleep 1; poweroff -f; }'
-  return [`mkdir -p ${at}; mount -t ext4 /dev/vda ${at} || ${ends}; rm -f ${at}/${FILLER}`]
+  return [`mkdir -p ${at}; mount -t ext4 /dev/vda ${at} || ${ends}; rm -f ${at}/${FILLER}`, ...folders]
 }
+
+/** The command that puts a folder of the disk in place of one of the root, with the root's files at first. Both are words of a shell. */
+const folderOfDisk = (folder: string, path: string): string =>
+  [
+    `mkdir -p ${path}`,
+    `[ -d ${folder} ] || { rm -rf ${folder}.new; mkdir ${folder}.new && cp -a ${path}/. ${folder}.new && ${likeness(path, `${folder}.new`)} && sync && mv ${folder}.new ${folder}; }`,
+    `mount --bind ${folder} ${path}`,
+  ].join('; ')
+
+/** The commands that write files in the root. */
+const fileCommands = ({ files = {} }: PlacedMachine): readonly string[] =>
+  Object.entries(files).map(([path, text]) => {
+    const at = quote(`/new${path}`)
+    return `mkdir -p "$(dirname ${at})"; rm -f ${at}; echo -n ${quote(text)} >${at}`
+  })
 
 /** A folder in memory, as a mount. */
 export async function memoryFolder(text: string, files: GuestFiles): Promise<JobMount> {
@@ -91,4 +109,5 @@ export const placeCommands = (machine: PlacedMachine): readonly string[] => [
   ...networkCommands(machine),
   ...kernelCommands(machine),
   ...diskCommands(machine),
+  ...fileCommands(machine),
 ]

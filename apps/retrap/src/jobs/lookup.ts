@@ -6,7 +6,7 @@ import { ownStat } from './view-share.ts'
 export interface MountedShare {
   /** Whole, without links; empty for the root. */
   readonly path: string
-  readonly share: Share
+  readonly share: Pick<Share, 'root'>
 }
 
 /** A file of the guest, found by its path. */

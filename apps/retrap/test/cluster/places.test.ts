@@ -1,5 +1,5 @@
 // A cluster of Linux guests that uses what a Compose file needs: names, networks, an image's program, health, order, restarts, limits.
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ClusterInput } from '@retrap/cluster'
 import { writeLayout } from '@retrap/tooling/container-images'
@@ -16,16 +16,17 @@ const isHere = hasProc && (await linuxWith([], '')) !== undefined
 const test = sliceTests(4).skipIf(!isHere)
 
 /** The entrypoint of an image: says what it finds, and is ready after a second. */
-const SERVE = `echo "$1 in $(pwd) on $(hostname)"; cat /etc/hosts; sleep 1; >/tmp/ready
+const SERVE = `echo "$1 in $(pwd) on $(hostname)"; cat /etc/hosts /etc/told /data/base/kept; echo more >>/data/base/kept; sync; sleep 1; >/tmp/ready
 while :; do nc -l -p 7 -e echo hello; done`
-const MIGRATE = 'echo "$$: $(nc -w 1 store 7)"; >kept; [ -e kept ] && ls /root >/dev/null || exit 4'
+const MIGRATE =
+  'echo "$$: $(nc -w 1 store 7)"; echo more >>/conf/a; cat /conf/a /etc/one; >kept; [ -e kept ] && ls /root >/dev/null || exit 4'
 /** Fails twice, by a count in memory, and looks at its limits and at machines of other networks. */
 const WEB = `cd /state || exit 1; n=$(cat n || echo 0); echo $((n + 1)) >n; [ $n = 2 ] || exit 7
 ping -c 1 -W 1 'Data_Base.1' | grep loss; ping -c 1 -W 1 10.77.0.5 2>&1 | tail -n 1; nc -w 1 replica 7
 >/root/x; df . | tail -n 1; ulimit -S -n; ulimit -H -n; cat /proc/sys/net/core/somaxconn; sleep 100`
 const shell = (text: string): string[] => ['sh', '-c', text]
 
-const cluster = (image: string): ClusterInput => ({
+const cluster = (image: string, conf: string): ClusterInput => ({
   machines: [
     {
       ...{ name: 'web', command: shell(WEB), networks: { front: {} }, root: 'amd64', restart: 'on-failure:2' },
@@ -34,10 +35,13 @@ const cluster = (image: string): ClusterInput => ({
     },
     {
       ...{ name: 'Migration', command: shell(MIGRATE), networks: { back: {} }, root: 'amd64', restart: 'no' },
+      share: [`${conf}:/conf:copy`, `${conf}/a:/etc/one`],
       ...{ workingDirectory: '/no/such/folder', after: [{ machine: 'Data_Base.1', when: 'healthy' }] },
     },
     {
       ...{ name: 'Data_Base.1', image, entrypoint: 'image', hostname: 'db-host', aliases: ['replica'] },
+      files: { '/etc/told': 'told\n' },
+      disk: { size: '8M', path: '/.volumes', folders: { '/data/base': 'base' } },
       networks: { back: { ipv4: '10.77.0.9', aliases: ['store'] }, front: {} },
       health: { test: shell('echo is it; yes | ls /tmp/ready'), interval: '300ms', timeout: '2s', retries: 2 },
     },
@@ -60,13 +64,19 @@ test(`names, networks, order, health and restarts are the same in each run${note
   await soak.setup!()
   const { busyboxPath } = await fetchKernelModules('amd64', () => undefined)
   const layer = writeTar([
-    ...['bin/', 'etc/', 'dev/', 'proc/', 'sys/', 'tmp/'].map((name) => ({ name, kind: '5', mode: 0o755 }) as const),
+    ...['bin/', 'data/', 'data/base/', 'etc/', 'dev/', 'proc/', 'sys/', 'tmp/'].map(
+      (name) => ({ name, kind: '5', mode: 0o755 }) as const,
+    ),
     { name: 'bin/busybox', content: readFileSync(busyboxPath), mode: 0o755 },
     { name: 'bin/sh', kind: '2', link: 'busybox' },
+    { name: 'data/base/kept', content: 'of the image\n' },
   ])
   const config = { Entrypoint: [...shell(SERVE), 'sh'], Cmd: ['usual'], WorkingDir: '/made/here' }
-  const image = writeLayout(join(temporaryFolder('places'), 'image'), [layer], { config })
-  const one = { value: cluster(image), seed: 5, stops: [500e6, 1100e6, 2300e6] }
+  const folder = temporaryFolder('places')
+  const image = writeLayout(join(folder, 'image'), [layer], { config })
+  mkdirSync(join(folder, 'conf'))
+  writeFileSync(join(folder, 'conf/a'), 'of the host\n')
+  const one = { value: cluster(image, join(folder, 'conf')), seed: 5, stops: [500e6, 1100e6, 2300e6] }
   const first = await run(one, PLAIN, () => 99)
   const told = first.map((line) => line.replace(/^\d+ /, ''))
   const order = [
@@ -90,7 +100,12 @@ test(`names, networks, order, health and restarts are the same in each run${note
     expect.stringMatching(/^tmpfs +64 /),
     ...['100', '200', '99'],
   ])
-  expect(outputOf('Migration')).toEqual([expect.stringMatching(/^\d+: hello$/)])
+  const copied = ['of the host', 'more', 'of the host']
+  expect(outputOf('Migration')).toEqual([expect.stringMatching(/^\d+: hello$/), ...copied])
+  expect(readFileSync(join(folder, 'conf/a'), 'utf8')).toBe('of the host\n')
+  // The disk outlives the crash, and begins with the files of the image.
+  const kept = outputOf('Data_Base.1').filter((line) => ['told', 'of the image', 'more'].includes(line))
+  expect(kept).toEqual(['told', 'of the image', 'told', 'of the image', 'more'])
   expect(outputOf('alone')).toEqual(['0', '127.0.0.1 localhost', '::1 localhost', '127.0.0.1 alone'])
   const forked = { ...PLAIN, workers: 2, isForked: true, forks: 0b1111 }
   for (const way of [forked, { ...PLAIN, isRecorded: true, isCompiled: false }])

@@ -1,7 +1,7 @@
 /** Makes the machines of a cluster. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import v8 from 'node:v8'
 import {
   ClusterError,
@@ -21,7 +21,7 @@ import { ExecError } from '../../jobs/errors.ts'
 import { GuestOriginals } from '../../jobs/guest-originals.ts'
 import { openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
 import { openImageRoot, type ExecRoot } from '../../jobs/root.ts'
-import { type GuestFolder, guestMounts, guestShares, keepKind, pathOfKept } from '../../jobs/kept-machine.ts'
+import { type GuestFolder, guestMounts, guestShares, keepKind, pathOfKept, shareOf } from '../../jobs/kept-machine.ts'
 import { LinuxSystem } from '../../jobs/linux-guest.ts'
 import { hostnameOf, makesDirectory, memoryFolder } from '../../jobs/linux-place.ts'
 import { GuestFiles } from '../../jobs/lookup.ts'
@@ -120,7 +120,14 @@ export class LinuxHost implements GuestsHost {
     const env = Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)
     const readOf = (name: string, command: readonly string[]): Promise<Program> => {
       const { entrypoint = [] } = name === MAIN_PROGRAM ? machine : {}
-      const config = entrypoint === 'image' ? root.config : { ...root.config, entrypoint, command: [] }
+      const config =
+        entrypoint === 'image'
+          ? root.config
+          : {
+              ...root.config,
+              entrypoint: entrypoint === 'image-alone' ? root.config.entrypoint : entrypoint,
+              command: [],
+            }
       return readProgram(
         {
           arch: kind.arch,
@@ -219,9 +226,13 @@ export class LinuxHost implements GuestsHost {
         : openFolderRoot(resolve(this.#folder, folder))
       : openImageRoot(resolve(this.#folder, image), arch))
     const folders = share.map((text) => {
-      const shared = parseSharedFolder(resolveShare(this.#folder, text))
-      if (!shared.readOnly) throw wrong(`share '${text}': a cluster only reads folders of the host`)
-      return { ...shared, local: new LocalShare(shared.path) }
+      const plain = text.replace(/:copy$/, '')
+      const shared = parseSharedFolder(resolveShare(this.#folder, plain))
+      if (!shared.readOnly) throw wrong(`share '${text}': a cluster only reads folders of the host; expected :copy`)
+      const isFile = statSync(shared.path, { throwIfNoEntry: false })?.isFile() === true
+      const local = new LocalShare(isFile ? dirname(shared.path) : shared.path)
+      const how = plain === text ? undefined : ('copy' as const)
+      return { ...shared, local, ...(isFile ? { how: 'file' as const, file: basename(shared.path) } : { how }) }
     })
     const modules = await openModules(kept, [], this.#tell)
     const unknown = drivers.find((one) => !modules.has(one))
@@ -237,7 +248,7 @@ export class LinuxHost implements GuestsHost {
     const held = await open(path)
     const files = new GuestFiles(
       root.share,
-      folders.map(({ at, local }) => ({ path: at, share: local })),
+      folders.map((one) => ({ path: one.at, share: shareOf(one) })),
     )
     return {
       kind,
