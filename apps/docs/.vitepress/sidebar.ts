@@ -47,6 +47,7 @@ export const sidebar: DefaultTheme.SidebarItem[] = [
       { text: 'Embedding', link: '/guides/embedding' },
       { text: 'Many machines', link: '/guides/fleets' },
       { text: 'Clusters', link: '/guides/cluster' },
+      { text: 'Compose files', link: '/guides/compose' },
       { text: 'Machines for a model', link: '/guides/mcp' },
       { text: 'Packages from a clone', link: '/guides/checkout' },
     ],

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { ExitCode } from '../../exit-codes.ts'
 import { parseSeconds, parseWhole, usage, wholeFrom } from '../../options/values.ts'
 import type { FleetFlags } from './explore-by-fleet.ts'
+import type { ComposeFlags } from './compose/read-file.ts'
 import type { ReplayClusterFlags } from './replay.ts'
 import type { Branches, ExploreFlags } from './explore-cluster.ts'
 import type { ClusterFlags, ClusterOutputs } from './run-cluster.ts'
@@ -28,8 +29,13 @@ no fsync has followed.
 A machine of its own is { "name": "db", "machine": "db.json", "disk": "1G" }: a file as "retrap run" takes it, whose image is put onto
 the disk. It starts its programs itself, and reports by lines of its first serial port.
 
+A Compose file is read as it is: each service is a machine, with its image, its networks and volumes. Faults and drivers of the file are
+those of "x-retrap", written as in a cluster.json; without it faults of each kind come for a minute. "retrap cluster config compose.yaml"
+prints what becomes of a file, and why.
+
 The exit code is 1 if the cluster has failed.`
 
+const FILE = 'the cluster: a cluster.json, a Compose file, or the folder of one'
 const WORKERS = 'threads that machines run in, which change no result (default: one for each processor)'
 const LANES = 'threads that branches run in, up to 4, which change no result (default: one for each processor)'
 
@@ -61,10 +67,9 @@ export function addCluster(
   const cluster = program
     .command('cluster')
     .description('Run several machines under one clock and one seed, with faults')
-  cluster
-    .command('run')
+  withComposeOptions(cluster.command('run'))
     .description('Run a cluster once')
-    .argument('<file>', 'the cluster, as JSON')
+    .argument('<file>', FILE)
     .option('--seed <number>', 'what random draws follow from', wholeFrom('--seed', 0, 2 ** 32 - 1), 1)
     .option('--plan <file>', 'the seed, the branch and the faults that explore has found')
     .option('--record <file>', 'leave the run in a file, for cluster replay')
@@ -76,10 +81,21 @@ export function addCluster(
       const { runClusterFile } = await import('./run-cluster.ts')
       if (!(await runClusterFile(file, flags, outputs))) report(ExitCode.TestFailed)
     })
-  cluster
-    .command('explore')
+  withComposeOptions(cluster.command('config'))
+    .description('Print what becomes of a Compose file, machine by machine, and why')
+    .argument('<file>', FILE)
+    .option('--json', 'print it as a cluster.json')
+    .action(async (file: string, flags: ComposeFlags & { readonly json?: boolean }) => {
+      const [{ readComposition }, { configText }] = await Promise.all([
+        import('./compose/read-file.ts'),
+        import('./compose/compose-cluster.ts'),
+      ])
+      const made = await readComposition(file, flags, (text) => void outputs.stderr.write(`retrap: ${text}\n`))
+      outputs.stdout.write(flags.json === true ? `${JSON.stringify(made.input, undefined, 2)}\n` : configText(made))
+    })
+  withComposeOptions(cluster.command('explore'))
     .description('Run a cluster again and again, with other faults, until it fails; then find those that are needed')
-    .argument('<file>', 'the cluster, as JSON')
+    .argument('<file>', FILE)
     .option('--seed <number>', 'what random draws follow from', wholeFrom('--seed', 0, 2 ** 32 - 1), 1)
     .option(
       '--for <time>',
@@ -151,6 +167,26 @@ export function addCluster(
       const { clusterSchema } = await import('@retrap/cluster')
       outputs.stdout.write(`${JSON.stringify(clusterSchema(), undefined, 2)}\n`)
     })
+}
+
+/** Adds the options that are for Compose files. */
+const withComposeOptions = (command: Command): Command =>
+  command
+    .option('-f, --file <file>', 'a Compose file that is merged over those before; may be repeated', list)
+    .option('--images <folder>', 'images of Compose files: OCI layouts and archives of docker save, found by tag')
+    .option('--profile <name>', 'a profile of Compose files; may be repeated', list)
+    .option('--env-file <file>', 'variables of Compose files (default: .env beside the first); may be repeated', list)
+    .option('--only <services>', 'services of Compose files, such as A,B, and those that they depend on', (text) =>
+      text.split(','),
+    )
+    .option('--strict', 'a key of a Compose file that is not done is an error')
+    .option('--faults <which>', '`none`: as docker compose up', parseFaults)
+
+const list = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
+
+function parseFaults(text: string): 'none' {
+  if (text === 'none') return text
+  throw usage(`--faults ${text}: expected none`)
 }
 
 const parseNumber =

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { CliError, troubleWith } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
 import { usage } from '../../options/values.ts'
+import { composeWords } from './compose/read-file.ts'
 import type { Branches, ExploreFlags } from './explore-cluster.ts'
 
 /** The values of the options that are the fleet's. */
@@ -25,6 +26,8 @@ export async function exploreByFleet(file: string, flags: ExploreFlags & FleetFl
   for (const name of ['for', 'record', 'workers', 'jsonl', 'stateMemory'] as const)
     if (flags[name] !== undefined)
       throw usage(`--${name === 'stateMemory' ? 'state-memory' : name}: this is for one host, and not for --queue`)
+  const [option] = composeWords(flags)
+  if (option !== undefined) throw usage(`${option}: this is for one host, and not for --queue`)
   const program = process.env[PROGRAM]
   const words = [
     ...['explore', file, '--seed', `${seed}`],

@@ -18,6 +18,7 @@ import { troubleWith } from '../../errors.ts'
 import { plainListed } from '../../print-lines.ts'
 import { madeWith } from './made-with.ts'
 import { howOf, recordOnce } from './once.ts'
+import { type ComposeFlags, composeWords } from './compose/read-file.ts'
 import { type ClusterFlags, type ClusterOutputs, lanesWithin, tellMemory, withCluster } from './run-cluster.ts'
 import { hostOf, type LanesOf, usualWorkers, withLanes } from './workers.ts'
 
@@ -28,7 +29,7 @@ export interface Branches {
 }
 
 /** The values of the options of `explore`. */
-export interface ExploreFlags extends Pick<ClusterFlags, 'seed' | 'workers' | 'record' | 'jsonl'> {
+export interface ExploreFlags extends ComposeFlags, Pick<ClusterFlags, 'seed' | 'workers' | 'record' | 'jsonl'> {
   /** Host time in milliseconds; default ten minutes, or with `branches` any. */
   readonly for?: number
   readonly branches?: Branches
@@ -71,9 +72,10 @@ const USUAL_MS = 600_000
 export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: ClusterOutputs): Promise<boolean> {
   const { seed, out, record, workers, jsonl = false, fromStart = false } = flags
   const { stdout, stderr } = outputs
+  const more = composeWords(flags)
   const tell: Tell = (event, ...lines) =>
     void stdout.write(jsonl ? `${JSON.stringify(event)}\n` : lines.map(plainListed).join(''))
-  return withCluster(file, true, stderr, async (cluster) => {
+  return withCluster(file, flags, true, stderr, async (cluster) => {
     const { description, parts, signal } = cluster
     const lanes = workers ?? lanesWithin(description)
     tellMemory(description, lanes, cluster.tell)
@@ -108,13 +110,14 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
         } catch (error) {
           stderr.write(`retrap: --out ${one(out)}: ${troubleWith(error, 'write')}\n`)
         }
-        if (!jsonl && isWritten) stdout.write(`The same again: retrap cluster run ${file} --plan ${one(out)}\n`)
+        if (!jsonl && isWritten)
+          stdout.write(`The same again: retrap cluster run ${[file, ...more].join(' ')} --plan ${one(out)}\n`)
       }
       const to = record ?? out?.replace(/(\.json)?$/, '.run')
       if (to === undefined || signal.aborted) continue
       const host = hostOf(parts, workers ?? usualWorkers(parts.machines), cluster.tell)
       const run = { description, seed, host, how: howOf(plan) }
-      const where = { path: one(to), given: ['explore', file, '--seed', `${seed}`], madeWith: made, stderr }
+      const where = { path: one(to), given: ['explore', file, ...more, '--seed', `${seed}`], madeWith: made, stderr }
       try {
         // oxlint-disable-next-line no-await-in-loop -- one after another: each is a run
         const recorded = await recordOnce(run, { signal }, where)

@@ -6,18 +6,18 @@ import {
   ClusterError,
   type ClusterEvent,
   type ClusterResult,
-  readCluster,
   readPlan,
   seedOfPlan,
 } from '@retrap/cluster'
 import { attempt, CliError } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
+import { type ComposeFlags, composeWords, readClusterFile } from './compose/read-file.ts'
 import { madeWith } from './made-with.ts'
 import { eventText, howOf, recordOnce, runOnce } from './once.ts'
 import { hostOf, type LanesOf, usualLanes, usualWorkers } from './workers.ts'
 
 /** The values of the options. */
-export interface ClusterFlags {
+export interface ClusterFlags extends ComposeFlags {
   readonly seed: number
   /** A file of `explore`, which has its own seed. */
   readonly plan?: string
@@ -39,7 +39,7 @@ export function runClusterFile(
   flags: ClusterFlags,
   { stdout, stderr }: ClusterOutputs,
 ): Promise<boolean> {
-  return withCluster(file, false, stderr, async ({ description, parts, signal, tell }) => {
+  return withCluster(file, flags, false, stderr, async ({ description, parts, signal, tell }) => {
     tellMemory(description, 0, tell)
     const { record } = flags
     const path = flags.plan
@@ -53,7 +53,12 @@ export function runClusterFile(
       void stdout.write(flags.jsonl === true ? `${JSON.stringify(event)}\n` : eventText(event))
     const host = hostOf(parts, flags.workers ?? usualWorkers(parts.machines), tell)
     const run = { description, seed: plan === undefined ? seed : seedOfPlan(plan), host, how: howOf(plan) }
-    const given = ['run', file, ...(path === undefined ? ['--seed', `${seed}`] : ['--plan', path])]
+    const given = [
+      'run',
+      file,
+      ...composeWords(flags),
+      ...(path === undefined ? ['--seed', `${seed}`] : ['--plan', path]),
+    ]
     try {
       const result = await (record === undefined
         ? runOnce(run, { onEvent, signal })
@@ -73,17 +78,18 @@ type ReadCluster = Omit<LanesOf, 'seed'>
 /** Reads a description, and does something with it, until SIGINT or SIGTERM comes. */
 export async function withCluster<T>(
   file: string,
+  flags: ComposeFlags,
   isForked: boolean,
   stderr: ClusterOutputs['stderr'],
   act: (cluster: ReadCluster) => Promise<T>,
 ): Promise<T> {
-  const description = read(file, readCluster)
-  const parts = { file, machines: description.machines, settings: { isForked, isCompiled: true } }
   const stop = new AbortController()
   const end = (): void => stop.abort()
   for (const signal of ENDING_SIGNALS) process.once(signal, end)
   try {
     const tell = (text: string): void => void stderr.write(`retrap: ${text}\n`)
+    const description = await readClusterFile(file, flags, tell)
+    const parts = { file, machines: description.machines, settings: { isForked, isCompiled: true } }
     return await act({ description, parts, signal: stop.signal, tell })
   } catch (error) {
     throw error instanceof ClusterError ? new CliError('ERR_INPUT', `${file}: ${error.message}`) : error

@@ -1,0 +1,327 @@
+/** Makes a cluster of a Compose file, with a machine for each container. */
+import { statSync } from 'node:fs'
+import { basename } from 'node:path'
+import type { ClusterInput, MachineInput } from '@retrap/cluster'
+import type { ComposeProject } from '@retrap/compose'
+import { CliError } from '../../../errors.ts'
+
+type Service = ComposeProject['services'] extends ReadonlyMap<string, infer One> ? One : never
+type Mount = Service['volumes'][number]
+
+/** A line about a part of a Compose file, and the service that it is of. */
+export interface ComposeLine {
+  readonly service: string
+  readonly text: string
+}
+
+/** A cluster as a Compose file describes it. */
+export interface ComposedCluster {
+  readonly input: ClusterInput
+  /** Sentences about parts of the file that are not done as Docker does them. */
+  readonly lines: readonly ComposeLine[]
+}
+
+/** RAM of a machine whose service has no limit, the least RAM of one that has a limit, and the share of the kernel. */
+const USUAL_MIB = 512
+const LEAST_MIB = 256
+const KERNEL_MIB = 96
+const MOST_MIB = 3584
+/** The size of a disk for volumes: space that nobody writes takes no memory. */
+const DISK = '4G'
+/** Where a machine has the disk of its volumes, beside the paths of these. */
+const DISK_PATH = '/.volumes'
+/** Faults without a wish of the file's: each kind that hits a cluster in operation. */
+const FAULTS = {
+  for: '60s',
+  heal: '20s',
+  partition: { every: '20s', for: '4s' },
+  loss: { every: '30s', for: '4s', amount: 0.1 },
+  delay: { every: '30s', for: '4s', amount: '50ms' },
+  power: { every: '30s', for: '2s' },
+  hang: { every: '30s', for: '2s' },
+  clock: { every: '60s', for: '5s', amount: '2s' },
+} as const
+/** Limits that a guest sets. */
+const LIMITS: ReadonlySet<string> = new Set(['memlock', 'nofile', 'nproc'])
+/** The label of services that faults spare. */
+const SPARED = 'com.antithesis.exclude_from_faults'
+
+/** The parts of a composed cluster. */
+export interface ComposeParts {
+  readonly project: ComposeProject
+  /** Finds the path of an image. */
+  readonly findImage: (name: string) => Promise<string | undefined>
+  /** Without faults, and without an end of the run: `docker compose up`. */
+  readonly isQuiet: boolean
+}
+
+/** Makes a cluster of a project. @throws CliError `ERR_INPUT` for a key that a cluster cannot do, with file and line */
+export async function composeCluster(parts: ComposeParts): Promise<ComposedCluster> {
+  const composer = new Composer(parts)
+  const machines: MachineInput[] = []
+  for (const [name, service] of parts.project.services)
+    // oxlint-disable-next-line no-await-in-loop -- messages in the order of the file
+    machines.push(await composer.machine(name, service))
+  return { input: composer.cluster(machines), lines: composer.lines }
+}
+
+class Composer {
+  readonly lines: ComposeLine[] = []
+  readonly #parts: ComposeParts
+  /** The services that mount a named volume. */
+  readonly #users = new Map<string, string[]>()
+
+  constructor(parts: ComposeParts) {
+    this.#parts = parts
+    for (const [name, { volumes, scale }] of parts.project.services)
+      for (const { type, source } of volumes)
+        if (type === 'volume' && source !== undefined) {
+          const users = this.#users.get(source) ?? []
+          if (!users.includes(name)) users.push(...Array.from({ length: scale }, () => name))
+          this.#users.set(source, users)
+        }
+  }
+
+  cluster(machines: readonly MachineInput[]): ClusterInput {
+    const { project, isQuiet } = this.#parts
+    const networks = Object.fromEntries(
+      [...project.networks].map(([name, { subnets }]) => {
+        const of = (mark: string): string | undefined => subnets.find(({ subnet }) => subnet.includes(mark))?.subnet
+        const [subnet4, subnet6] = [of('.'), of(':')]
+        return [name, { ...(subnet4 && { subnet4 }), ...(subnet6 && { subnet6 }) }]
+      }),
+    )
+    const { network, faults = FAULTS, workload, limit } = this.#wishes()
+    return {
+      machines,
+      ...(project.networks.size > 0 && { networks }),
+      ...(network !== undefined && { network }),
+      ...(workload !== undefined && { workload }),
+      faults: isQuiet ? { for: faults.for ?? FAULTS.for, heal: '0s' } : this.#sparing(faults),
+      ...(limit !== undefined && { limit }),
+    }
+  }
+
+  /** The parts of a `cluster.json` that the file has in `x-retrap`. */
+  #wishes(): Partial<ClusterInput> {
+    return (this.#parts.project.extensions.get('x-retrap') ?? {}) as Partial<ClusterInput>
+  }
+
+  /** Keeps faults from services that are excluded from them. */
+  #sparing(faults: NonNullable<ClusterInput['faults']>): NonNullable<ClusterInput['faults']> {
+    const { services } = this.#parts.project
+    const isSpared = ({ labels }: Service): boolean => ['true', '1', ''].includes(labels.get(SPARED) ?? 'false')
+    const spared = [...services].filter(([, one]) => isSpared(one)).map(([name]) => name)
+    if (spared.length === 0) return faults
+    const machines = [...services].flatMap(([name, one]) => (isSpared(one) ? [] : namesOf(name, one)))
+    if (machines.length === 0) return { for: faults.for ?? FAULTS.for }
+    return Object.fromEntries(
+      Object.entries(faults).map(([kind, wish]) => [
+        kind,
+        typeof wish === 'object' && !Array.isArray(wish) && !('machines' in wish) ? { ...wish, machines } : wish,
+      ]),
+    ) as NonNullable<ClusterInput['faults']>
+  }
+
+  async machine(name: string, service: Service): Promise<MachineInput> {
+    const say = (text: string): void => void this.lines.push({ service: name, text })
+    const refuse = (key: string, reason: string): CliError => this.#refusal(name, key, reason)
+    const image = await this.#image(name, service, say)
+    for (const [key, isThere, why] of this.#ignored(service)) if (isThere) say(`${key}: ${why}`)
+    const mounts = this.#mounts(name, service, say)
+    const own = service.extensions.get('x-retrap') as Partial<MachineInput> | undefined
+    const health = healthOf(service)
+    const { networkMode } = service
+    if (networkMode !== undefined && !['none', 'bridge'].includes(networkMode))
+      throw refuse('network_mode', `${networkMode}: each service is a machine with a network of its own`)
+    if (service.cpus !== undefined && service.cpus % 1 !== 0) say(`cpus: ${service.cpus} is rounded up`)
+    const { attempts } = service.restart
+    const limits = [...service.ulimits].filter(([limit]) => LIMITS.has(limit))
+    return {
+      name,
+      ...(service.scale > 1 && { count: service.scale }),
+      ...(service.hostname !== undefined && { hostname: service.hostname }),
+      aliases: [...(service.scale > 1 ? [name] : []), ...[service.containerName ?? []].flat()],
+      arch: service.platform?.includes('arm64') === true ? 'arm64' : 'x86-64',
+      image,
+      // As docker has it: an entrypoint drops the image's command, and a command keeps the image's entrypoint.
+      entrypoint: service.entrypoint ?? (service.command?.length === 0 ? 'image-alone' : 'image'),
+      ...(service.command !== undefined && { command: service.command }),
+      ...(service.workingDir !== undefined && { workingDirectory: service.workingDir }),
+      env: Object.fromEntries(service.environment),
+      ...(service.user !== undefined && { user: service.user }),
+      after: [...service.dependsOn].map(([machine, { condition, required }]) => ({
+        ...{ machine, required },
+        when: ({ service_started: 'started', service_healthy: 'healthy' } as const)[condition as string] ?? 'completed',
+      })),
+      ...(health !== undefined && { health }),
+      restart: attempts === undefined ? service.restart.policy : `${service.restart.policy}:${attempts}`,
+      ...(networkMode === 'none' ? { network: 'none' as const } : { networks: networksOf(service) }),
+      memory: `${memoryOf(service)}M`,
+      cpus: Math.min(8, Math.ceil(service.cpus ?? 1)),
+      ...mounts,
+      ...(service.readOnly && { readOnly: true }),
+      ...(limits.length > 0 && {
+        ulimits: Object.fromEntries(limits.map(([limit, { soft, hard }]) => [limit, [soft, hard] as const])),
+      }),
+      ...(service.shmSize !== undefined && { shmSize: `${service.shmSize}` }),
+      ...(service.sysctls.size > 0 && { sysctls: Object.fromEntries(service.sysctls) }),
+      ...own,
+    }
+  }
+
+  async #image(name: string, { image, build }: Service, say: (text: string) => void): Promise<string> {
+    const tag = image ?? build!.tag
+    const path = await this.#parts.findImage(tag)
+    if (path !== undefined) {
+      if (build !== undefined) say(`build: the image ${tag} is taken as it is`)
+      return path
+    }
+    const from = build === undefined ? [] : ['-f', `${build.context}/${build.dockerfile}`]
+    const target = build?.target === undefined ? [] : ['--target', build.target]
+    const command =
+      build === undefined ? `docker pull ${tag}` : ['docker build -t', tag, ...from, ...target, build.context].join(' ')
+    throw this.#refusal(
+      name,
+      build === undefined ? 'image' : 'build',
+      `there is no image ${tag} on this host: ${command}; or put it into a folder, as an archive of docker save or an OCI layout, for --images`,
+    )
+  }
+
+  /** Keys that mean nothing for a cluster, and why. */
+  #ignored(service: Service): readonly (readonly [key: string, isThere: boolean, why: string])[] {
+    const others = [...service.ulimits.keys()].filter((limit) => !LIMITS.has(limit))
+    return [
+      ['ports', service.ports.length > 0, 'nothing of a cluster is reached from this host'],
+      ['logging', service.logging !== undefined, 'a cluster prints what its programs print'],
+      ['labels', [...service.labels.keys()].some((key) => key !== SPARED), `of labels only ${SPARED} counts`],
+      ['pull_policy', service.pullPolicy !== undefined, 'images are those of this host'],
+      ['privileged', service.privileged || service.capAdd.length > 0, 'a program has a machine for itself'],
+      ['stop_signal', service.stopSignal !== undefined, 'faults end machines, and no signal stops a program'],
+      ['extra_hosts', service.extraHosts.length > 0, 'a cluster reaches no host outside of it'],
+      ['ulimits', others.length > 0, `${others.join(', ')}: left as the guest has them`],
+    ]
+  }
+
+  /** Folders, files and volumes. A machine has one disk for all of its volumes. */
+  #mounts(
+    name: string,
+    { volumes, tmpfs, secrets, configs }: Service,
+    say: (text: string) => void,
+  ): Pick<MachineInput, 'share' | 'disk' | 'tmpfs' | 'files'> {
+    const { project } = this.#parts
+    const share: string[] = []
+    const files: Record<string, string> = {}
+    const memory = tmpfs.map(({ target, options }) => (options === '' ? target : `${target}:${options}`))
+    const folders: Record<string, string> = {}
+    const kinds: Readonly<Record<string, (mount: Mount) => void>> = {
+      bind: ({ source = '', target, readOnly }) => {
+        if (statSync(source, { throwIfNoEntry: false }) === undefined)
+          throw this.#refusal(name, 'volumes', `there is no ${source} on this host`)
+        share.push(`${source}:${target}${readOnly ? '' : ':copy'}`)
+        if (!readOnly)
+          say(`volumes: ${target} is a copy of ${source}: what it writes is its own, and is lost with its memory`)
+      },
+      volume: ({ source, target }) => {
+        if (source !== undefined) this.#requireOne(name, source)
+        folders[target] = source ?? `anonymous-${Object.keys(folders).length + 1}`
+      },
+      tmpfs: ({ target, size, mode }) =>
+        memory.push(
+          [target, [size && `size=${size}`, mode && `mode=${mode.toString(8)}`].filter(Boolean).join(',')]
+            .filter(Boolean)
+            .join(':'),
+        ),
+    }
+    for (const mount of volumes) {
+      const add = kinds[mount.type]
+      if (add === undefined) throw this.#refusal(name, 'volumes', `${mount.type}: expected bind, volume or tmpfs`)
+      add(mount)
+    }
+    for (const [key, all, uses] of [
+      ['secrets', project.secrets, secrets],
+      ['configs', project.configs, configs],
+    ] as const)
+      for (const { source, target } of uses) {
+        const { file, content } = all.get(source) ?? {}
+        if (file !== undefined) share.push(`${file}:${target}`)
+        else if (content !== undefined) files[target] = content
+        else throw this.#refusal(name, key, `${source}: expected a file, a variable that is set, or a content`)
+      }
+    const isOnDisk = Object.keys(folders).length > 0
+    if (isOnDisk) say(`volumes: ${Object.values(folders).join(', ')} lie on a disk of its own, which outlives crashes`)
+    return {
+      ...(share.length > 0 && { share }),
+      ...(isOnDisk && { disk: { size: DISK, path: DISK_PATH, folders } }),
+      ...(memory.length > 0 && { tmpfs: memory }),
+      ...(Object.keys(files).length > 0 && { files }),
+    }
+  }
+
+  /** A volume of several machines would need them to share a disk. */
+  #requireOne(name: string, volume: string): void {
+    const users = this.#users.get(volume) ?? []
+    if (users.length > 1)
+      throw this.#refusal(
+        name,
+        'volumes',
+        `${volume}: ${[...new Set(users)].join(', ')} share it, and machines have no disk in common`,
+      )
+  }
+
+  #refusal(name: string, key: string, reason: string): CliError {
+    const { places } = this.#parts.project
+    const place = places.get(`services.${name}.${key}`) ?? places.get(`services.${name}`)
+    const at = place === undefined ? '' : `${place.file}:${place.line}: `
+    return new CliError('ERR_INPUT', `${at}services.${name}.${key}: ${reason}`)
+  }
+}
+
+/** The names of the machines of a service. */
+const namesOf = (name: string, { scale }: Service): readonly string[] =>
+  scale === 1 ? [name] : Array.from({ length: scale }, (_, i) => `${name}-${i + 1}`)
+
+const networksOf = ({ networks }: Service): NonNullable<MachineInput['networks']> =>
+  Object.fromEntries(
+    [...networks].map(([network, { aliases, ipv4Address, ipv6Address }]) => [
+      network,
+      { aliases, ...(ipv4Address && { ipv4: ipv4Address }), ...(ipv6Address && { ipv6: ipv6Address }) },
+    ]),
+  )
+
+function memoryOf({ memLimit }: Service): number {
+  if (memLimit === undefined) return USUAL_MIB
+  return Math.min(MOST_MIB, Math.max(LEAST_MIB, Math.ceil(memLimit / 2 ** 20) + KERNEL_MIB))
+}
+
+function healthOf({ healthcheck }: Service): MachineInput['health'] {
+  const [kind, ...words] = healthcheck?.test ?? ['NONE']
+  if (healthcheck === undefined || kind === 'NONE') return undefined
+  const { interval, timeout, retries, startPeriod, startInterval } = healthcheck
+  const [text = ''] = words
+  const times = { interval, timeout, startPeriod, startInterval }
+  return {
+    test: kind === 'CMD-SHELL' ? ['/bin/sh', '-c', text] : words,
+    ...Object.fromEntries(Object.entries(times).map(([key, ns]) => [key, `${ns / 1e6}ms`])),
+    retries,
+  }
+}
+
+/** A description as text, machine by machine. */
+export function configText({ input, lines }: ComposedCluster): string {
+  const out: string[] = []
+  for (const { name, count, image, entrypoint, command, ...more } of input.machines) {
+    const many = count === undefined ? '' : ` (${count} machines)`
+    const cpus = `${more.cpus} processor${more.cpus === 1 ? '' : 's'}`
+    out.push(`${name}${many}: ${basename(image ?? '')}, ${more.memory}, ${cpus}`)
+    for (const [key, value] of Object.entries({ entrypoint, command, ...more })) {
+      if (value === undefined || ['memory', 'cpus'].includes(key)) continue
+      if (typeof value === 'object' && Object.keys(value).length === 0) continue
+      out.push(`  ${key}: ${JSON.stringify(value)}`)
+    }
+    for (const { service, text } of lines) if (service === name) out.push(`  - ${text}`)
+  }
+  const { machines: _machines, ...rest } = input
+  for (const [key, value] of Object.entries(rest)) out.push(`${key}: ${JSON.stringify(value)}`)
+  return `${out.join('\n')}\n`
+}

@@ -1,0 +1,138 @@
+// What becomes of Compose files: machines, images by tag, and sentences for what a cluster cannot do.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type MachineInput, readCluster } from '@retrap/cluster'
+import { savedImage, writeLayout } from '@retrap/tooling/container-images'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { writeTar } from '@retrap/tooling/tar-writer'
+import { describe, expect, test } from 'vitest'
+import { configText } from '../../src/commands/cluster/compose/compose-cluster.ts'
+import { LocalImages } from '../../src/commands/cluster/compose/images.ts'
+import { composeWords, type ComposeFlags, readComposition } from '../../src/commands/cluster/compose/read-file.ts'
+
+const folder = temporaryFolder('compose')
+const images = join(folder, 'images')
+const layer = writeTar([{ name: 'etc/', kind: '5' }])
+const tagged = (tag: string) => (what: string, value: object) =>
+  what === 'index' ? (JSON.parse(JSON.stringify(value).replace('"test"', JSON.stringify(tag))) as object) : value
+mkdirSync(images)
+writeLayout(join(images, 'server'), [layer], {}, tagged('1.2'))
+writeLayout(join(images, 'named'), [layer], {}, tagged('docker.io/library/redis:7'))
+writeFileSync(join(images, 'saved.tar'), savedImage([layer], { tags: ['quay.io/a/b:c', 'web:latest'] }))
+writeFileSync(join(images, 'notes.txt'), 'no image')
+writeFileSync(join(folder, 'conf.ini'), '')
+
+let count = 0
+async function compose(text: string, flags: ComposeFlags = {}) {
+  const file = join(folder, `${++count}.yaml`)
+  writeFileSync(file, text)
+  const { input, lines } = await readComposition(file, { images, ...flags }, () => undefined)
+  // All of it is a cluster's.
+  readCluster(input)
+  return { input, lines: lines.map((line) => `${line.service}: ${line.text}`), text: configText({ input, lines }) }
+}
+const one = (keys: string): string =>
+  `services: { s: { image: web, ${keys} }, t: { image: web } }\nvolumes: { v: , w: }`
+
+test.each<readonly [keys: string, machine: Partial<MachineInput>]>([
+  ['hostname: h, container_name: c', { hostname: 'h', aliases: ['c'] }],
+  ['command: echo "a b"', { entrypoint: 'image', command: ['echo', 'a b'] }],
+  ['command: []', { entrypoint: 'image-alone', command: [] }],
+  ['entrypoint: [a, b], command: $$HOME', { entrypoint: ['a', 'b'], command: ['$HOME'] }],
+  ['working_dir: /x, user: "1:2", environment: { A: 1 }', { workingDirectory: '/x', user: '1:2', env: { A: '1' } }],
+  ['depends_on: [t]', { after: [{ machine: 't', required: true, when: 'started' }] }],
+  [
+    'depends_on: { t: { condition: service_completed_successfully, required: false } }',
+    { after: [{ machine: 't', required: false, when: 'completed' }] },
+  ],
+  [
+    'healthcheck: { test: curl x, interval: 1m30s }',
+    {
+      health: expect.objectContaining({ test: ['/bin/sh', '-c', 'curl x'], interval: '90000ms', retries: 3 }) as never,
+    },
+  ],
+  [
+    'healthcheck: { test: [CMD, a] }',
+    { health: expect.objectContaining({ test: ['a'], timeout: '30000ms' }) as never },
+  ],
+  ['restart: "on-failure:3"', { restart: 'on-failure:3' }],
+  ['network_mode: none', { network: 'none' }],
+  ['mem_limit: 1g, cpus: 1.5', { memory: '1120M', cpus: 2 }],
+  ['deploy: { replicas: 2 }', { count: 2, aliases: ['s'] }],
+  ['read_only: true, tmpfs: [/a], shm_size: 1m', { readOnly: true, tmpfs: ['/a'], shmSize: '1048576' }],
+  ['ulimits: { nofile: 7, nproc: { soft: 1, hard: 2 } }', { ulimits: { nofile: [7, 7], nproc: [1, 2] } }],
+  ['sysctls: [net.core.somaxconn=9], platform: linux/arm64', { sysctls: { 'net.core.somaxconn': '9' }, arch: 'arm64' }],
+  [
+    'volumes: [./conf.ini:/etc/conf.ini:ro, .:/x]',
+    { share: [`${folder}/conf.ini:/etc/conf.ini`, `${folder}:/x:copy`] },
+  ],
+  ['volumes: [v:/a, w:/b]', { disk: { size: '4G', path: '/.volumes', folders: { '/a': 'v', '/b': 'w' } } }],
+  ['volumes: [{ type: tmpfs, target: /a, tmpfs: { size: 1k } }]', { tmpfs: ['/a:size=1024'] }],
+  ['x-retrap: { memory: 300M, modules: [btrfs] }', { memory: '300M', modules: ['btrfs'] }],
+])('%s', async (keys, machine) => {
+  const { input } = await compose(one(keys))
+  expect(input.machines[0]).toMatchObject(machine)
+})
+
+test('networks, secrets, configs, faults and the workload have their places', async () => {
+  const { input, lines, text } = await compose(`
+services:
+  db: { image: "server:1.2", networks: { back: { ipv4_address: 10.9.0.7, aliases: [store] } }, secrets: [key], configs: [c] }
+  test: { image: redis:7, networks: [back], ports: ["80:80"], labels: { com.antithesis.exclude_from_faults: "true", a: b } }
+networks: { back: { ipam: { config: [{ subnet: 10.9.0.0/24 }] } } }
+secrets: { key: { file: ./conf.ini } }
+configs: { c: { content: "a\\n" } }
+x-retrap: { workload: { on: test, drivers: [[run]] }, faults: { for: 5s, power: { every: 1s, for: 1s } }, limit: 1h }`)
+  expect(input).toMatchObject({
+    networks: { back: { subnet4: '10.9.0.0/24' } },
+    faults: { for: '5s', power: { machines: ['db'] } },
+    workload: { on: 'test' },
+    limit: '1h',
+  })
+  expect(input.machines[0]).toMatchObject({
+    networks: { back: { ipv4: '10.9.0.7', aliases: ['store'] } },
+    share: [`${folder}/conf.ini:/run/secrets/key`],
+    files: { '/c': 'a\n' },
+  })
+  expect(lines).toEqual([
+    'test: ports: nothing of a cluster is reached from this host',
+    'test: labels: of labels only com.antithesis.exclude_from_faults counts',
+  ])
+  expect(text).toContain('test: named, 512M, 1 processor\n')
+  expect((await compose(one('init: true'), { faults: 'none' })).input.faults).toEqual({ for: '60s', heal: '0s' })
+})
+
+test.each([
+  [
+    'services: { a: { image: "nowhere:1" } }',
+    ':1: services.a.image: there is no image nowhere:1 on this host: docker pull',
+  ],
+  ['services:\n  a: { build: . }', ':2: services.a.build: there is no image '],
+  [one('network_mode: host'), 'services.s.network_mode: host: each service is a machine'],
+  [one('volumes: [./none:/x]'), `services.s.volumes: there is no ${folder}/none on this host`],
+  [
+    'services: { a: { image: web, volumes: [v:/x] }, b: { image: web, volumes: [v:/y] } }\nvolumes: { v: }',
+    'v: a, b share it',
+  ],
+  [one('volumes: [{ type: image, source: web, target: /x }]'), 'image: expected bind, volume or tmpfs'],
+  [one('depends_on: [u]'), 'depends_on'],
+  ['services: [', ':1:'],
+])('%s is refused by a sentence', (text, message) => expect(compose(text)).rejects.toThrow(message))
+
+describe('images', () => {
+  test.each([
+    ['server:1.2', `${images}/server`],
+    ['library/redis:7', `${images}/named`],
+    ['docker.io/redis:7', `${images}/named`],
+    ['web', `${images}/saved.tar:web:latest`],
+    ['quay.io/a/b:c', `${images}/saved.tar:quay.io/a/b:c`],
+    ['b:c', `${images}/saved.tar:quay.io/a/b:c`],
+    ['server', undefined],
+  ])('%s', async (name, path) => expect(await new LocalImages(images, () => undefined).find(name)).toBe(path))
+})
+
+test('options come back as words of a command line', () => {
+  const words = ['-f', 'b', '--images', 'i', '--profile', 'p', '--env-file', 'e', '--only', 'x,y', '--faults', 'none']
+  const flags = { file: ['b'], images: 'i', profile: ['p'], envFile: ['e'], only: ['x', 'y'], faults: 'none' } as const
+  expect(composeWords(flags)).toEqual(words)
+})
