@@ -10,6 +10,7 @@ import { sliceTests } from '@retrap/tooling/slice'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
+import { PLAIN, run, soak } from '../soak/cluster.soak.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { retrapCommand } from '../support/processes.ts'
 
@@ -43,6 +44,25 @@ const FAILING: ClusterInput = { ...CLUSTER, faults: { ...CLUSTER.faults, list: [
 const retrap = [process.execPath, ...retrapCommand([])] as const
 const LIMIT = { timeout: 600_000 }
 
+/** A cluster with a machine of its own, whose power and clock have faults. */
+function ownCluster(): ClusterInput {
+  copyFileSync(linux!.kernelPath, join(folder, 'vmlinuz'))
+  writeFileSync(join(folder, 'initrd.img'), linux!.initrd)
+  writeFileSync(join(folder, 'disk.img'), new Uint8Array(1 << 20))
+  const drive = [{ file: 'disk.img', if: 'virtio', format: 'raw' }]
+  const append = 'console=ttyS0 quiet cryptomgr.notests rdinit=/auto'
+  writeFileSync(join(folder, 'own.json'), JSON.stringify({ kernel: 'vmlinuz', initrd: 'initrd.img', append, drive }))
+  const ask =
+    'sleep 5; read n c </dev/tcp/own/7; h=$(((c - 1767225600) / 3600)); echo "always first $([ $n$h = 21 ] && echo fail || echo ok) {\\"n\\":$n,\\"h\\":$h}" >/dev/retrap/report'
+  const power = { kind: 'power', at: '2s', for: '200ms', machines: ['own'] } as const
+  const jump = { kind: 'clock', at: '4s', for: '2s', machines: ['own'], amount: '60m' } as const
+  return {
+    machines: [{ name: 'own', machine: join(folder, 'own.json'), memory: '128M', disk: '8M' }, { name: 'client' }],
+    workload: { on: 'client', drivers: [['bash', '-c', ask]] },
+    faults: { for: '6s', heal: '1s', list: [power, jump] },
+  }
+}
+
 describe.skipIf(!hasLinux)(`a cluster of Linux guests${skipNote(hasLinux, 'no /proc, or no kernel')}`, () => {
   clusterTest('a clock is right', CLUSTER, { retrap })
 
@@ -68,26 +88,19 @@ describe.skipIf(!hasLinux)(`a cluster of Linux guests${skipNote(hasLinux, 'no /p
   })
 
   test('a machine of its own starts again with its disk, and its clock jumps', LIMIT, async () => {
-    copyFileSync(linux!.kernelPath, join(folder, 'vmlinuz'))
-    writeFileSync(join(folder, 'initrd.img'), linux!.initrd)
-    writeFileSync(join(folder, 'disk.img'), new Uint8Array(1 << 20))
-    const drive = [{ file: 'disk.img', if: 'virtio', format: 'raw' }]
-    const append = 'console=ttyS0 quiet cryptomgr.notests rdinit=/auto'
-    writeFileSync(join(folder, 'own.json'), JSON.stringify({ kernel: 'vmlinuz', initrd: 'initrd.img', append, drive }))
-    const ask =
-      'sleep 5; read n c </dev/tcp/own/7; h=$(((c - 1767225600) / 3600)); echo "always first $([ $n$h = 21 ] && echo fail || echo ok) {\\"n\\":$n,\\"h\\":$h}" >/dev/retrap/report'
-    const power = { kind: 'power', at: '2s', for: '200ms', machines: ['own'] } as const
-    const jump = { kind: 'clock', at: '4s', for: '2s', machines: ['own'], amount: '60m' } as const
-    const own: ClusterInput = {
-      machines: [{ name: 'own', machine: 'own.json', memory: '128M', disk: '8M' }, { name: 'client' }],
-      workload: { on: 'client', drivers: [['bash', '-c', ask]] },
-      faults: { for: '6s', heal: '1s', list: [power, jump] },
-    }
-    const failed = testCluster(own, { folder, outputFolder: join(folder, 'own'), retrap })
+    const failed = testCluster(ownCluster(), { folder, outputFolder: join(folder, 'own'), retrap })
     await expect(failed).rejects.toThrow(
       'always first failed on client: {"n":2,"h":1}\nSeed 1, branch 0, and these faults:\n- 2 s: power, own',
     )
     await expect(failed).rejects.toThrow('own: reachable boot-2')
+  })
+
+  test('a machine of its own that is forked amid its faults has the same run', LIMIT, async () => {
+    await soak.setup!()
+    const one = { value: ownCluster(), seed: 1, stops: [1e9, 2.1e9, 4.5e9] }
+    const plain = await run(one, PLAIN, () => 99)
+    expect(await run(one, { ...PLAIN, isForked: true, workers: 2, forks: 0b1111 }, () => 99)).toEqual(plain)
+    await soak.teardown!()
   })
 
   test('a mistake names its field, and what cannot run is told', LIMIT, async () => {
