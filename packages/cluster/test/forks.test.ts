@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { crc32 } from 'node:zlib'
+import { setImmediate } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
+import { STOPPED } from '../src/cluster.ts'
 import { Draws } from '../src/draws.ts'
 import {
   addressOf,
@@ -17,6 +19,7 @@ import {
   type FaultName,
   faultsOf,
   type GuestListener,
+  type Lane,
   type MachineStart,
   type PlacedMachine,
   readCluster,
@@ -269,6 +272,52 @@ describe('trees of states', () => {
       expect([result.failure, result.faults]).toEqual([failure, faultsOf(path)])
     }
   })
+
+  /** Explores with lanes whose runs fail by their paths alone, and that are stopped after so many runs. */
+  const search = async (lanes: number, seed: number, stopAt = Infinity) => {
+    const stop = new AbortController()
+    let [runs, failures] = [0, 0]
+    const act =
+      (what: string): Lane['stretch'] =>
+      async (path) => {
+        const key = `${what} ${JSON.stringify(path)}`
+        const hash = crc32(`${seed} ${key}`)
+        if (++runs >= stopAt) stop.abort()
+        const failure = stop.signal.aborted ? STOPPED : hash % 16 === 0 ? 'it failed' : undefined
+        failures += Number(failure === 'it failed')
+        for (let i = 0; i < hash % 5; i++) await setImmediate()
+        return { result: { failure, ns: 1, faults: [], properties: [] }, properties: [], reached: [key], mark: key }
+      }
+    const lane = { begin: 0, run: fail, stretch: act('to'), mend: act('mend'), release: () => {}, close: () => {} }
+    const told: string[] = []
+    const { findings, states } = await explore(
+      description,
+      seed,
+      Array.from({ length: lanes }, () => lane),
+      {
+        ...{ goesOn: () => true, states: 40, signal: stop.signal },
+        onState: ({ state, path, result }) => void told.push(JSON.stringify([state, path, result.failure])),
+      },
+    )
+    return { told, states, findings, failures }
+  }
+  const fail = () => Promise.reject(new Error('a branch'))
+
+  test('end with their first failure, in however many lanes, and keep it where they are stopped', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.nat(),
+        fc.integer({ min: 2, max: 4 }),
+        fc.integer({ min: 1, max: 30 }),
+        async (seed, lanes, at) => {
+          const [one, several] = [await search(1, seed), await search(lanes, seed)]
+          expect([several.told, several.states, several.findings]).toEqual([one.told, one.states, one.findings])
+          const stopped = await search(lanes, seed, at)
+          expect(stopped.findings.length > 0).toBe(stopped.failures > 0)
+        },
+      ),
+      { numRuns: 60 },
+    ))
 })
 
 /** Plans of release 0.3.0, and a checksum of all that happened there in their runs. */
