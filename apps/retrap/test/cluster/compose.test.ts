@@ -66,6 +66,7 @@ test.each<readonly [keys: string, machine: Partial<MachineInput>]>([
     'volumes: [./conf.ini:/etc/conf.ini:ro, .:/x]',
     { share: [`${folder}/conf.ini:/etc/conf.ini`, `${folder}:/x:copy`] },
   ],
+  ['volumes: [./none:/x]', { tmpfs: ['/x'] }],
   ['volumes: [v:/a, w:/b]', { disk: { size: '4G', path: '/.volumes', folders: { '/a': 'v', '/b': 'w' } } }],
   ['volumes: [{ type: tmpfs, target: /a, tmpfs: { size: 1k } }]', { tmpfs: ['/a:size=1024'] }],
   ['x-retrap: { memory: 300M, modules: [btrfs] }', { memory: '300M', modules: ['btrfs'] }],
@@ -109,7 +110,10 @@ test.each([
   ],
   ['services:\n  a: { build: . }', ':2: services.a.build: there is no image '],
   [one('network_mode: host'), 'services.s.network_mode: host: each service is a machine'],
-  [one('volumes: [./none:/x]'), `services.s.volumes: there is no ${folder}/none on this host`],
+  [
+    one('volumes: [{ type: bind, source: ./no, target: /x, bind: { create_host_path: false } }]'),
+    `there is no ${folder}/no on this host`,
+  ],
   [
     'services: { a: { image: web, volumes: [v:/x] }, b: { image: web, volumes: [v:/y] } }\nvolumes: { v: }',
     'v: a, b share it',

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import type { ClusterDescription, PlacedMachine } from '@retrap/cluster'
 import { fetchKernelModules } from '../../guests/linux/debian-drivers.ts'
 import { digestOfGenerator } from '../../machine/generator-digest.ts'
+import { splitImage } from '../../jobs/root.ts'
 import { packageVersion } from '../../package-version.ts'
 import { parseSharedFolder } from '../../options/container-options.ts'
 
@@ -53,12 +54,15 @@ function contentsOf(path: string): string | Uint8Array {
 
 /** Paths at which the host may have the files that a machine's commands name, its image, and the file of a machine of its own. */
 function filesOf({ image, root = '/', machine, share }: PlacedMachine, words: readonly string[], folder: string) {
-  const shares = share.map((text) => parseSharedFolder(text.startsWith('/') ? text : `${folder}/${text}`))
+  const shares = share.map((text) =>
+    parseSharedFolder((text.startsWith('/') ? text : `${folder}/${text}`).replace(/:copy$/, '')),
+  )
   const named = words.flatMap((word): string[] => {
     const shared = shares.find(({ at }) => word.startsWith(`${at}/`))
     if (shared !== undefined) return [join(shared.path, word.slice(shared.at.length))]
     return image === undefined ? PLACES.map((place) => join(resolve(folder, root), place, word)) : []
   })
-  const images = image === undefined ? [] : [image, join(image, 'index.json')]
+  const path = image && splitImage(resolve(folder, image)).path
+  const images = path === undefined ? [] : [path, join(path, 'index.json')]
   return [...named, ...[...images, machine ?? []].flat().map((path) => resolve(folder, path))]
 }

@@ -215,14 +215,18 @@ class Composer {
     const memory = tmpfs.map(({ target, options }) => (options === '' ? target : `${target}:${options}`))
     const folders: Record<string, string> = {}
     const kinds: Readonly<Record<string, (mount: Mount) => void>> = {
-      bind: ({ source = '', target, readOnly }) => {
-        if (statSync(source, { throwIfNoEntry: false }) === undefined)
-          throw this.#refusal(name, 'volumes', `there is no ${source} on this host`)
+      bind: ({ source = '', target, readOnly, createHostPath }) => {
+        if (statSync(source, { throwIfNoEntry: false }) === undefined) {
+          if (!createHostPath) throw this.#refusal(name, 'volumes', `there is no ${source} on this host`)
+          say(`volumes: there is no ${source} on this host: ${target} is an empty folder in memory`)
+          return void memory.push(target)
+        }
         share.push(`${source}:${target}${readOnly ? '' : ':copy'}`)
         if (!readOnly)
           say(`volumes: ${target} is a copy of ${source}: what it writes is its own, and is lost with its memory`)
       },
-      volume: ({ source, target }) => {
+      volume: ({ source, target, subpath }) => {
+        if (subpath !== undefined) throw this.#refusal(name, 'volumes', `subpath ${subpath}: expected the whole volume`)
         if (source !== undefined) this.#requireOne(name, source)
         folders[target] = source ?? `anonymous-${Object.keys(folders).length + 1}`
       },
