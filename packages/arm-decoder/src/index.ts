@@ -8,8 +8,7 @@ export { a32Forms, findA32, findThumb, t16Forms, t32Forms } from './aarch32.ts'
 export { a64Forms, findA64 } from './a64.ts'
 export { bitmask, advanceIfThen } from './conditions.ts'
 export { formatA32, formatThumb } from './format-a32.ts'
-export { formatA64 } from './format-a64.ts'
-export { formatLoadStore } from './format-a64.ts'
+export { formatA64, formatLoadStore } from './format-a64.ts'
 export {
   decodeLoadStoreA32,
   decodeLoadStoreThumb,

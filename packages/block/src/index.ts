@@ -5,9 +5,8 @@
  */
 export { BlobStorage } from './storage.ts'
 export { CopyBeforeWrite } from './copy-before-write.ts'
-export { ImageError } from './image.ts'
+export { ImageError, type BlockImage } from './image.ts'
 export { type HttpFetch, type HttpResponse, HttpStorage } from './http-storage.ts'
-export type { BlockImage } from './image.ts'
 export { MemoryStorage } from './storage.ts'
 export { OpfsStorage, type SyncAccessHandle } from './opfs-storage.ts'
 export { Overlay, type OverlayState } from './overlay.ts'

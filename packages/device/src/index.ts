@@ -57,8 +57,7 @@ export {
   type DiskGeometry,
 } from './backends/block.ts'
 export type { AudioBackend, AudioFormat, InputBackend, InputClient, InputEvent } from './backends/input.ts'
-export { checksumOf, foldSum, sumWords } from './backends/packets.ts'
-export type { PacketBackend, PacketClient } from './backends/packets.ts'
+export { checksumOf, foldSum, sumWords, type PacketBackend, type PacketClient } from './backends/packets.ts'
 export type { ByteStreamBackend, ByteStreamClient, ModemInputs, ModemOutputs } from './backends/byte-stream.ts'
 export type {
   CursorImage,

@@ -1,5 +1,4 @@
-import { Assembler, byte, ptr, rdi, rip } from '@retrap/x86-assembler'
-import type { Gp64, Label } from '@retrap/x86-assembler'
+import { Assembler, byte, ptr, rdi, rip, type Gp64, type Label } from '@retrap/x86-assembler'
 import { ROM, VARIABLES } from './memory-map.ts'
 
 /**

@@ -1,7 +1,5 @@
-import { PAGE_BYTES } from '@retrap/memory'
-import type { MachineMemory } from '@retrap/memory'
-import { isMadeFrom } from './code-page.ts'
-import type { CodePage, CodeUnit, CrossingRecords } from './code-page.ts'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
+import { isMadeFrom, type CodePage, type CodeUnit, type CrossingRecords } from './code-page.ts'
 import { OP_CROSS, OP_DEAD, OP_HEAD, OP_UNIT, RECORD_BYTES, R_LENGTH, R_LINK, R_OP, R_WRITTEN } from './record.ts'
 
 /**

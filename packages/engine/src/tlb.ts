@@ -1,5 +1,4 @@
-import { PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
-import type { MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, PAGE_SHIFT, type MachineMemory } from '@retrap/memory'
 import { ExecuteViews } from './execute-views.ts'
 import type { FrameWriters } from './frame-writers.ts'
 import { PARKED_WORDS, ParkedEntries, type ParkedSpace } from './parked-entries.ts'

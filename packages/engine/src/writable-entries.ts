@@ -1,7 +1,6 @@
 import { PAGE_SHIFT } from '@retrap/memory'
-import { PARKED_WORDS } from './parked-entries.ts'
+import { PARKED_WORDS, type ParkedEntries } from './parked-entries.ts'
 import type { FrameWriters } from './frame-writers.ts'
-import type { ParkedEntries } from './parked-entries.ts'
 import type { TlbJournal } from './tlb-journal.ts'
 
 /** State of a frame: it may have write entries, slow ones at most, or its writes are about to be logged. */

@@ -4,10 +4,8 @@
  * @packageDocumentation
  */
 export { arm64Registers } from './arm64.ts'
-export { GdbError } from './register-set.ts'
+export { GdbError, RegisterSet, type Register, type RegisterList, type ShownRegister } from './register-set.ts'
 export { framePacket, PacketReader } from './packets.ts'
-export { RegisterSet } from './register-set.ts'
-export type { Register, RegisterList, ShownRegister } from './register-set.ts'
 export { GdbSession } from './session.ts'
 export { Signal } from './target.ts'
 export type { CpuAction, GdbTarget, StepRules, TargetCode, TargetStop, WatchpointKind } from './target.ts'

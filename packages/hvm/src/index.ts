@@ -21,8 +21,7 @@ export { GuestMemory } from './memory/guest-memory.ts'
 export { GuestTables } from './memory/guest-tables.ts'
 export { Invalidations, OUTSIDE } from './memory/invalidation.ts'
 export type { InvalidationAccount } from './memory/invalidation-account.ts'
-export { MemoryChanges } from './memory/memory-change.ts'
-export type { VcpuRun } from './memory/memory-change.ts'
+export { MemoryChanges, type VcpuRun } from './memory/memory-change.ts'
 export { interruptSource, X86Domain } from './x86/domain.ts'
 export {
   MOST_THREADS,
@@ -51,8 +50,7 @@ export type { DomainRestoring, DomainReturn, DomainSnapshot, DomainState } from 
 export type { OutsideInputs } from './scheduling/turn-runner.ts'
 export { DomainVapic } from './x86/vapic/domain-vapic.ts'
 export type { DomainVapicOptions, DomainVapicState, VapicStatistics } from './x86/vapic/domain-vapic.ts'
-export { VcpuVapic } from './x86/vapic/vcpu-vapic.ts'
-export type { VcpuVapicOptions } from './x86/vapic/vcpu-vapic.ts'
+export { VcpuVapic, type VcpuVapicOptions } from './x86/vapic/vcpu-vapic.ts'
 export type { FrameUser } from './memory/model-mappings.ts'
 export { FrameHolds } from './memory/model-mappings.ts'
 export {

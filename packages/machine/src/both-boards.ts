@@ -28,8 +28,7 @@ export type {
   MachineVirtioDisk,
 } from './options/drives.ts'
 export type { MachineForks } from './options/fork-room.ts'
-export type { MachineGeneration } from './options/machine-options.ts'
-export type { MachineOptions } from './options/machine-options.ts'
+export type { MachineGeneration, MachineOptions } from './options/machine-options.ts'
 export type { ResetImages } from './lifecycle/machine-life.ts'
 export type { MachineNetworkCard } from './options/network-card.ts'
 export type {

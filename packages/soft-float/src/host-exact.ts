@@ -1,6 +1,5 @@
 import type { F32, F64, I32 } from '@retrap/wasm-emitter'
-import { bitsOf, float, floatTest, isPlain, isZero } from './host-numbers.ts'
-import type { Bits, Float } from './host-numbers.ts'
+import { bitsOf, float, floatTest, isPlain, isZero, type Bits, type Float } from './host-numbers.ts'
 
 /** Which results of the host's floating point, rounded to nearest, are right and exact. */
 

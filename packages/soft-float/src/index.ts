@@ -85,5 +85,4 @@ export {
   SHAPES,
 } from './host-exact.ts'
 export type { Operation, Shape } from './host-exact.ts'
-export { hasFusedMultiplyAdd } from './host-multiply-add.ts'
-export { hostMultiplyAdd32, hostMultiplyAdd64 } from './host-multiply-add.ts'
+export { hasFusedMultiplyAdd, hostMultiplyAdd32, hostMultiplyAdd64 } from './host-multiply-add.ts'

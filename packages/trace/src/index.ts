@@ -4,9 +4,8 @@
  * @packageDocumentation
  */
 export { ChromeTrace } from './chrome.ts'
-export { TraceError } from './spec.ts'
+export { TraceError, parseTrace, TRACE_KINDS, type TraceSpec } from './spec.ts'
 export type { BlockRecord, InstructionRecord, InstructionSet, TraceRecord } from './record.ts'
-export { parseTrace, TRACE_KINDS, type TraceSpec } from './spec.ts'
 export { formatRecord } from './text.ts'
 export { Tracer } from './tracer.ts'
 export { type VcdOptions, VcdTrace } from './vcd.ts'

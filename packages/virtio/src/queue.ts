@@ -1,7 +1,6 @@
 import { fieldsPart, Stateful } from '@retrap/device'
 import { ChainBuilder, type ChainOwner, RequestChain, type SavedChain, type VirtioChain } from './ring/chain.ts'
-import type { FeatureSet } from './ring/feature-bits.ts'
-import { VirtioFeature } from './ring/feature-bits.ts'
+import { VirtioFeature, type FeatureSet } from './ring/feature-bits.ts'
 import { PackedRing } from './ring/packed-ring.ts'
 import type { QueueAddresses, Ring } from './ring/ring.ts'
 import type { RingMemory } from './ring/ring-memory.ts'

@@ -1,7 +1,6 @@
 import type { ByteWriter } from './bytes.ts'
 import { check } from './checks.ts'
-import { NUMERIC } from './opcodes.ts'
-import type { NumericOp, ValueType } from './opcodes.ts'
+import { NUMERIC, type NumericOp, type ValueType } from './opcodes.ts'
 
 /**
  * A value known when the code runs, or already when it is generated.

@@ -9,8 +9,7 @@ import { addFixed, type Fragment } from './layout.ts'
 
 // Not in git: `node --conditions=retrap-source packages/x86-assembler/build/generate.ts` writes it.
 import type { Mnemonics } from './generated/mnemonics.ts'
-import { requireOperand } from './operands.ts'
-import type { Operand } from './operands.ts'
+import { requireOperand, type Operand } from './operands.ts'
 import { codePadding } from './padding.ts'
 import { ENCODING_KINDS, NO_PREFIXES, requireLegacyPrefix } from './prefixes.ts'
 import type { EncodingKind, HintPrefix, InstructionPrefixes } from './prefixes.ts'

@@ -1,5 +1,4 @@
-import type { Form, Slot } from './form.ts'
-import { writableSize } from './form.ts'
+import { writableSize, type Form, type Slot } from './form.ts'
 import type { Operand } from './operands.ts'
 import { takesBroadcast } from './match.ts'
 import { HIGH_CLASSES } from './operand-kinds.ts'

@@ -1,5 +1,4 @@
-import { maskedRegister } from './masked.ts'
-import type { MaskedRegister } from './masked.ts'
+import { maskedRegister, type MaskedRegister } from './masked.ts'
 
 /**
  * The kinds of register that an operand can name.

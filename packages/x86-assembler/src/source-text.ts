@@ -1,7 +1,5 @@
-import { formatOperand } from './operands.ts'
-import type { Operand } from './operands.ts'
-import { NO_PREFIXES } from './prefixes.ts'
-import type { InstructionPrefixes } from './prefixes.ts'
+import { formatOperand, type Operand } from './operands.ts'
+import { NO_PREFIXES, type InstructionPrefixes } from './prefixes.ts'
 
 /** An instruction's text in listings. */
 export class InstructionText {

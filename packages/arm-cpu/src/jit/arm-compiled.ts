@@ -10,8 +10,7 @@ import type {
   UnitSemantics,
 } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import { I32 } from '@retrap/wasm-emitter'
-import type { ModuleBuilder } from '@retrap/wasm-emitter'
+import { I32, type ModuleBuilder } from '@retrap/wasm-emitter'
 import { UnitLibrary } from '../semantics/library.ts'
 import { HOST_EXECUTED, R_A, R_D, R_IMMEDIATE, R_M, R_MORE, R_N } from '../state/record.ts'
 import type { FormSource } from '../semantics/semantics.ts'

@@ -1,7 +1,5 @@
-import { I32, I64, select } from '@retrap/wasm-emitter'
-import type { Local } from '@retrap/wasm-emitter'
-import { flagsOfDifference, flagsOfSum } from '../semantics/flags.ts'
-import type { FlagOperation, Flags, FlagStore } from '../semantics/flags.ts'
+import { I32, I64, select, type Local } from '@retrap/wasm-emitter'
+import { flagsOfDifference, flagsOfSum, type FlagOperation, type Flags, type FlagStore } from '../semantics/flags.ts'
 import { S_FLAG_C, S_FLAG_N, S_FLAG_V, S_FLAG_Z } from '../state/state-layout.ts'
 import type { RecordFunction } from './record-function.ts'
 

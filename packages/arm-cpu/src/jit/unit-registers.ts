@@ -1,6 +1,5 @@
 import type { RecordMemory } from '@retrap/engine'
-import { I64 } from '@retrap/wasm-emitter'
-import type { I32, Local } from '@retrap/wasm-emitter'
+import { I64, type I32, type Local } from '@retrap/wasm-emitter'
 import { S_SINK, S_X, S_ZERO } from '../state/state-layout.ts'
 import type { RecordFunction } from './record-function.ts'
 import { UnitFlags } from './unit-flags.ts'

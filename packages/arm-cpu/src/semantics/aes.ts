@@ -1,6 +1,5 @@
 import type { Form as Row } from '@retrap/arm-decoder'
-import { I32, numeric, V128 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { I32, numeric, V128, type FunctionBuilder } from '@retrap/wasm-emitter'
 import type { ArmContext } from './context.ts'
 import { R_D, R_N } from '../state/record.ts'
 import type { Semantics } from './semantics.ts'

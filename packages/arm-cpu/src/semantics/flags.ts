@@ -1,5 +1,4 @@
-import { I32, I64 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { I32, I64, type FunctionBuilder } from '@retrap/wasm-emitter'
 import { S_FLAG_C, S_FLAG_N, S_FLAG_V, S_FLAG_Z } from '../state/state-layout.ts'
 
 /** PSTATE's condition flags as generated code holds them. */

@@ -1,5 +1,4 @@
-import { FORM_SIGNATURE } from '@retrap/engine'
-import type { TableCallee } from '@retrap/engine'
+import { FORM_SIGNATURE, type TableCallee } from '@retrap/engine'
 import type { FloatModule, FloatRules, SharedFunction } from '@retrap/soft-float'
 import type { Callee, FunctionBuilder, I32, ModuleBuilder, ValueOf, ValueType } from '@retrap/wasm-emitter'
 import { FLOAT_RULES } from '../state/float-rules.ts'

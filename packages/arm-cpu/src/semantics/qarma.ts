@@ -1,5 +1,4 @@
-import { extractLane, I32, numeric, replaceLane, V128 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I64 } from '@retrap/wasm-emitter'
+import { extractLane, I32, numeric, replaceLane, V128, type FunctionBuilder, type I64 } from '@retrap/wasm-emitter'
 
 /**
  * QARMA5, the block cipher of pointer authentication, on vectors with one cell of four bits in each byte.

@@ -1,5 +1,4 @@
-import { findA64 } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
+import { findA64, type Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from './context.ts'
 import type { ArmForm, Target } from '../state/form.ts'
 

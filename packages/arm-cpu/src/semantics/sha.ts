@@ -1,6 +1,5 @@
 import type { Form as Row } from '@retrap/arm-decoder'
-import { extractLane, I32, numeric, replaceLane, V128 } from '@retrap/wasm-emitter'
-import type { I64 } from '@retrap/wasm-emitter'
+import { extractLane, I32, numeric, replaceLane, V128, type I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from './context.ts'
 import { fieldOf } from '../state/form.ts'
 import { R_A, R_D, R_M, R_N } from '../state/record.ts'

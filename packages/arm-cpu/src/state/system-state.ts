@@ -1,5 +1,4 @@
-import { ATTENTION_ASKED } from '@retrap/engine'
-import type { Tlb } from '@retrap/engine'
+import { ATTENTION_ASKED, type Tlb } from '@retrap/engine'
 import type { Neighbour } from '@retrap/memory'
 import { LEVEL_PAN, LEVEL_UAO, STRICT, WATCHED } from './access-rights.ts'
 import {

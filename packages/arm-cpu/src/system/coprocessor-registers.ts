@@ -1,5 +1,4 @@
-import { extract } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
+import { extract, type Form as Row } from '@retrap/arm-decoder'
 import { STATUS_DONE } from '@retrap/engine'
 import type { SystemValue } from '../state/host.ts'
 import { S_X } from '../state/state-layout.ts'

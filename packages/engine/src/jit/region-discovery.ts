@@ -1,5 +1,4 @@
-import { PAGE_BYTES } from '@retrap/memory'
-import type { MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import type { CodeCache } from '../code-cache.ts'
 import type { CodePage } from '../code-page.ts'
 import type { InterpreterCode } from '../interpreter.ts'

@@ -1,5 +1,4 @@
-import { I32 } from '@retrap/wasm-emitter'
-import type { I64 } from '@retrap/wasm-emitter'
+import { I32, type I64 } from '@retrap/wasm-emitter'
 import { FORM_SIGNATURE, STATUS_EXIT, STATUS_HANDLER, STATUS_JUMP } from '../status.ts'
 import { R_FUNCTION } from '../record.ts'
 import type { RegionInstruction } from './region.ts'

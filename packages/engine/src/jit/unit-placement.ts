@@ -1,5 +1,4 @@
-import { PAGE_BYTES } from '@retrap/memory'
-import type { MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import type { CodeCache } from '../code-cache.ts'
 import type { CodePage, UnitPart } from '../code-page.ts'
 import { OP_CROSS, OP_UNIT, RECORD_BYTES, R_LINK, R_OP } from '../record.ts'

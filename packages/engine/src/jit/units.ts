@@ -1,7 +1,6 @@
 import type { MachineMemory } from '@retrap/memory'
 import { OP_UNIT, R_OP } from '../record.ts'
-import { UNIT_ENTERED } from './unit.ts'
-import type { LiveUnit } from './unit.ts'
+import { UNIT_ENTERED, type LiveUnit } from './unit.ts'
 
 /** Units are looked over at this interval, in milliseconds of execution: a unit that was not entered meanwhile is idle. */
 const LOOK_INTERVAL = 250

@@ -1,6 +1,5 @@
 import type { Word64 } from '@retrap/device'
-import type { InterruptTable } from './interrupt-table.ts'
-import { isWord } from './interrupt-table.ts'
+import { isWord, type InterruptTable } from './interrupt-table.ts'
 import * as L from './layout.ts'
 import { ENABLE_LPIS, type Lpis } from './lpis.ts'
 import * as registers from './registers.ts'

@@ -1,4 +1,3 @@
 export type { AcpiBoard } from './board.ts'
-export { buildAcpiTables } from './relocatable.ts'
+export { buildAcpiTables, relocatableAcpi } from './relocatable.ts'
 export type { AcpiTables } from './image.ts'
-export { relocatableAcpi } from './relocatable.ts'

@@ -2,8 +2,7 @@ import type { DeviceContext, DeviceModel, InterruptLine, OwnedMemory } from '@re
 import { PAGE_BYTES } from '@retrap/memory'
 import { GENERATION, GENERATION_MODEL } from '../board/board-description.ts'
 import { type RandomSource, SPREAD } from '../lifecycle/host.ts'
-import { generationAfter } from '../options/machine-options.ts'
-import type { MachineOptions } from '../options/machine-options.ts'
+import { generationAfter, type MachineOptions } from '../options/machine-options.ts'
 import type { DeviceSite, GenerationPlace, PlacedDevices } from './placed-devices.ts'
 
 /** The identifier of a generation, in bytes. */

@@ -1,8 +1,7 @@
 import type { X86Domain } from '@retrap/hvm'
 import { P2mType } from '@retrap/p2m'
 import { buildAcpiTables, type AcpiBoard } from '../acpi/index.ts'
-import { realModeState } from '../loaders/index.ts'
-import type { InitialState } from '../loaders/index.ts'
+import { realModeState, type InitialState } from '../loaders/index.ts'
 
 // The work of a BIOS that a machine without firmware does, beside loading a kernel.
 

@@ -1,7 +1,6 @@
 import { FOUR_GIB } from '@retrap/basics'
 import { FW_CFG_KEY, FwCfg, type FwCfgItem } from '@retrap/devices'
-import { relocatableAcpi } from '../acpi/index.ts'
-import type { AcpiBoard } from '../acpi/index.ts'
+import { relocatableAcpi, type AcpiBoard } from '../acpi/index.ts'
 import type { FirmwareKernel, GuestRange, PcMemoryMap } from '../loaders/index.ts'
 import { isKernelRom, type OptionRom } from './option-roms.ts'
 import { buildSmbios, type MachineSmbios } from './smbios.ts'

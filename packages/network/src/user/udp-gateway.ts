@@ -1,6 +1,5 @@
 import type { Ipv4Address } from '../addresses.ts'
-import type { NetworkClock } from '../clock.ts'
-import { Alarm } from '../clock.ts'
+import { Alarm, type NetworkClock } from '../clock.ts'
 import { PROTOCOL_UDP } from '../frames/ipv4.ts'
 import { makeUdp, MOST_UDP_BYTES } from '../frames/datagrams.ts'
 import type { SocketAddress, Sockets, UdpSocket } from '../sockets.ts'

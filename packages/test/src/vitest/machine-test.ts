@@ -11,8 +11,7 @@ import {
   shellQuoted,
   type TestMachine,
 } from '../index.ts'
-import type { ArmBootedOptions } from '../booted-machine.ts'
-import { BOOT_MS } from '../booted-machine.ts'
+import { BOOT_MS, type ArmBootedOptions } from '../booted-machine.ts'
 import { replayFailure, writeFailure } from '../node/index.ts'
 
 /** Folder for failed tests' files. */

@@ -1,6 +1,5 @@
 import type { FrameWriters } from '@retrap/engine'
-import { FRAME_MONITORED, PAGE_BYTES } from '@retrap/memory'
-import type { MachineMemory } from '@retrap/memory'
+import { FRAME_MONITORED, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { MONITOR_LINE_BYTES } from '../state/architecture.ts'
 import { S_MONITOR_ADDRESS, S_MONITOR_LINE } from '../state/state-layout.ts'
 import { ACTIVITY_MWAIT, ACTIVITY_RUNNING, S_ACTIVITY } from '../state/system-state.ts'

@@ -1,12 +1,10 @@
 import { FORM_SIGNATURE, generateInterpreter, importDispatch, importMachineMemory } from '@retrap/engine'
 import type { FunctionTable, InterpreterCode, InterpreterForms, InterpreterOptions } from '@retrap/engine'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
-import { FunctionContext, InlineContext } from '../semantics/form-context.ts'
-import type { FormSource } from '../semantics/form-context.ts'
+import { FunctionContext, InlineContext, type FormSource } from '../semantics/form-context.ts'
 import { formKey, plainForm } from '../state/form.ts'
 import { deliverThroughGate } from '../semantics/privileged/interrupt-gate.ts'
-import { buildLibrary } from '../semantics/library.ts'
-import type { Library } from '../semantics/library.ts'
+import { buildLibrary, type Library } from '../semantics/library.ts'
 import { POISONED_LAYOUT, STATE_LAYOUT, STATUS_HANDLER } from '../state/state-layout.ts'
 
 /** Functions of the generated module. */

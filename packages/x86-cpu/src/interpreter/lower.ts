@@ -9,8 +9,7 @@ import {
   SEGMENT_FS,
 } from '@retrap/x86-decoder'
 import type { CodeInfo, Instruction } from '@retrap/x86-decoder'
-import { formOf } from './code-forms.ts'
-import type { Variant } from './code-forms.ts'
+import { formOf, type Variant } from './code-forms.ts'
 import {
   IMMEDIATE_BYTE,
   IMMEDIATE_DOUBLE,

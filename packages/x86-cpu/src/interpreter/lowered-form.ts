@@ -1,9 +1,7 @@
-import { Immediate, OperandKind } from '@retrap/x86-decoder'
-import type { CodeInfo } from '@retrap/x86-decoder'
+import { Immediate, OperandKind, type CodeInfo } from '@retrap/x86-decoder'
 import { isRelative, isStringForm } from './code-forms.ts'
 import { OP_SYSTEM } from '../state/record.ts'
-import { registerPlan } from './register-plan.ts'
-import type { RegisterPlan } from './register-plan.ts'
+import { registerPlan, type RegisterPlan } from './register-plan.ts'
 import type { Form } from '../state/form.ts'
 
 /** The code that executes a form: the interpreter's, a TypeScript handler's, or #UD. */

@@ -1,9 +1,7 @@
-import { I32, select } from '@retrap/wasm-emitter'
-import type { I64, Local } from '@retrap/wasm-emitter'
+import { I32, select, type I64, type Local } from '@retrap/wasm-emitter'
 import { FLAGS_EXPLICIT, FLAGS_RESULT, FLAG_CF, FLAG_ZF } from '../state/state-layout.ts'
 import type { FlagChange } from '../semantics/flag-context.ts'
-import { FLAG_MASKS, resultParts } from '../semantics/flag-parts.ts'
-import type { FlagName, FlagParts } from '../semantics/flag-parts.ts'
+import { FLAG_MASKS, resultParts, type FlagName, type FlagParts } from '../semantics/flag-parts.ts'
 
 // The known facts about the arithmetic flags at a point of a region: the operation and the changes that they come from.
 

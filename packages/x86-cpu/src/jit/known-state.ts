@@ -1,6 +1,5 @@
 import type { RecordMemory, RegionFunction, StateAssumption } from '@retrap/engine'
-import { I32, I64 } from '@retrap/wasm-emitter'
-import type { LoadOp, Value } from '@retrap/wasm-emitter'
+import { I32, I64, type LoadOp, type Value } from '@retrap/wasm-emitter'
 import * as S from '../state/state-layout.ts'
 import type { KnownState } from './region-builder.ts'
 

@@ -1,11 +1,9 @@
-import { I32, I64, select } from '@retrap/wasm-emitter'
-import type { Callee, Local, Value, ValueType } from '@retrap/wasm-emitter'
+import { I32, I64, select, type Callee, type Local, type Value, type ValueType } from '@retrap/wasm-emitter'
 import * as S from '../state/state-layout.ts'
 import type { FlagChange, FlagStore } from '../semantics/flag-context.ts'
 import { FLAG_MASKS, flagBits, flagOf, flagParts, flagsOf, resultParts } from '../semantics/flag-parts.ts'
 import type { FlagName, FlagParts } from '../semantics/flag-parts.ts'
-import { ChangedParts, depthOf, kindOf, operationOf } from './flag-history.ts'
-import type { Change, Flags, Settled } from './flag-history.ts'
+import { ChangedParts, depthOf, kindOf, operationOf, type Change, type Flags, type Settled } from './flag-history.ts'
 import type { RegionBuilder } from './region-builder.ts'
 
 /** Changes of some flags that are kept upon one another. */

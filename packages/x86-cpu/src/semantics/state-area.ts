@@ -1,6 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { I32, select } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { I32, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import { PKRU } from '../state/state-components.ts'
 import type { Context } from './context.ts'
 import { leaveIf } from './privileged/flat-segments.ts'

@@ -1,5 +1,4 @@
-import { I32, I64, V128, numeric, select } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { I32, I64, V128, numeric, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import * as S from '../state/state-layout.ts'
 import { XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../state/architecture.ts'
 import * as fpuImage from '../system/fpu/fpu-image.ts'

@@ -1,7 +1,6 @@
 import { STATUS_DONE, S_CR4, S_XCR0 } from '../state/state-layout.ts'
 import { CR4_OSXSAVE, CR4_PKE, MONITOR_LINE_BYTES, RAX, RBX, RCX, RDX } from '../state/architecture.ts'
-import { asciiWord } from '../model/processor.ts'
-import type { Processor } from '../model/processor.ts'
+import { asciiWord, type Processor } from '../model/processor.ts'
 import type { Handler } from './operands.ts'
 import * as systemState from '../state/system-state.ts'
 import { compactedSize, standardSize } from '../state/state-components.ts'

@@ -1,5 +1,4 @@
-import { a32Forms, decodeLoadStoreThumb, LoadStore } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
+import { a32Forms, decodeLoadStoreThumb, LoadStore, type Form as Row } from '@retrap/arm-decoder'
 import { fieldOf, signedField } from '../../state/form.ts'
 import { R_A, R_D, R_M, R_N } from '../../state/record.ts'
 import { S_LITERAL, S_R15, S_X } from '../../state/state-layout.ts'

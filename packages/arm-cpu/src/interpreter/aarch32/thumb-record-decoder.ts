@@ -1,13 +1,10 @@
-import { findThumb, isWideThumb } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
-import { OP_SYSTEM, R_FUNCTION, R_LENGTH, R_OP } from '@retrap/engine'
-import type { FormCode } from '@retrap/engine'
+import { findThumb, isWideThumb, type Form as Row } from '@retrap/arm-decoder'
+import { OP_SYSTEM, R_FUNCTION, R_LENGTH, R_OP, type FormCode } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { HOST_EXECUTED, HOST_UNDEFINED, R_IMMEDIATE, R_SMALL, R_WORD } from '../../state/record.ts'
 import { a32SelectorsOf, a32Sources } from '../../semantics/aarch32/forms.ts'
 import type { A32RecordDecoder } from './record-decoder.ts'
-import { thumbPlanOf } from './thumb-plan.ts'
-import type { ThumbPlan } from './thumb-plan.ts'
+import { thumbPlanOf, type ThumbPlan } from './thumb-plan.ts'
 
 const ALWAYS = 14
 

@@ -1,15 +1,10 @@
-import { expandImmediateA32, expandImmediateT32 } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
-import { select } from '@retrap/wasm-emitter'
-import type { I64 } from '@retrap/wasm-emitter'
+import { expandImmediateA32, expandImmediateT32, type Form as Row } from '@retrap/arm-decoder'
+import { select, type I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
-import { flagsOfDifference, flagsOfSum } from '../flags.ts'
-import type { Flags } from '../flags.ts'
+import { flagsOfDifference, flagsOfSum, type Flags } from '../flags.ts'
 import { fieldOf } from '../../state/form.ts'
-import { isThumbRow, low, setFlagsOutside } from './semantics.ts'
-import type { A32Form, A32Semantics } from './semantics.ts'
-import { shiftedByImmediate, shiftedByRegister, shiftImmediate } from './shifter.ts'
-import type { Shifted } from './shifter.ts'
+import { isThumbRow, low, setFlagsOutside, type A32Form, type A32Semantics } from './semantics.ts'
+import { shiftedByImmediate, shiftedByRegister, shiftImmediate, type Shifted } from './shifter.ts'
 
 /** Data processing of A32: an operation of a register and a shifted operand. */
 

@@ -1,12 +1,10 @@
-import { I64, select } from '@retrap/wasm-emitter'
-import type { I32 } from '@retrap/wasm-emitter'
+import { I64, select, type I32 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { fieldOf } from '../../state/form.ts'
 import { R_A, R_D } from '../../state/record.ts'
 import { emitCrc } from '../multiply.ts'
 import { familyOf, type Family } from '../semantics.ts'
-import { setFlagsOutside } from './semantics.ts'
-import type { A32Form, A32Semantics } from './semantics.ts'
+import { setFlagsOutside, type A32Form, type A32Semantics } from './semantics.ts'
 
 /** Multiplication and division, extension, reversal and bit fields of A32. */
 

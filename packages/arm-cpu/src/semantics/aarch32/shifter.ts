@@ -1,6 +1,5 @@
 import type { Form as Row } from '@retrap/arm-decoder'
-import { I32, select } from '@retrap/wasm-emitter'
-import type { I64 } from '@retrap/wasm-emitter'
+import { I32, select, type I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { fieldOf } from '../../state/form.ts'
 

@@ -1,7 +1,5 @@
-import { a64Forms, extract } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
-import { selectorsOf } from '../semantics.ts'
-import type { Semantics } from '../semantics.ts'
+import { a64Forms, extract, type Form as Row } from '@retrap/arm-decoder'
+import { selectorsOf, type Semantics } from '../semantics.ts'
 import { semanticsOf } from '../index.ts'
 
 /** Forms of A64 for equivalent AArch32 instructions. */

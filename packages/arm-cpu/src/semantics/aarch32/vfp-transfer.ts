@@ -6,12 +6,9 @@ import { fieldOf } from '../../state/form.ts'
 import { R_D, R_M, R_N } from '../../state/record.ts'
 import { S_FPCR, S_FPSR } from '../../state/state-layout.ts'
 import { FPCR_BITS, FPSR_BITS } from '../../state/float-rules.ts'
-import { a64Plan, a64Rows } from './vfp-a64.ts'
-import type { A64Plan } from './vfp-a64.ts'
+import { a64Plan, a64Rows, type A64Plan } from './vfp-a64.ts'
 import { FRAME_4, FRAME_WHOLE } from './vfp-frame.ts'
-import type { OwnForm } from './vfp-record.ts'
-import { ownKey, registersOf } from './vfp-record.ts'
-import type { VectorPlan } from './vfp-record.ts'
+import { ownKey, registersOf, type OwnForm, type VectorPlan } from './vfp-record.ts'
 
 /** Moves between general-purpose registers and those of VFP, and FPSCR: FPCR's and FPSR's bits together. */
 

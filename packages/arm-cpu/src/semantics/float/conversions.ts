@@ -21,8 +21,7 @@ import { I32, I64, select } from '@retrap/wasm-emitter'
 import { FPCR_AHP } from '../../state/float-rules.ts'
 import type { ArmLibrary } from '../library.ts'
 import { S_FLOAT, S_FPCR } from '../../state/state-layout.ts'
-import { FloatElement, roundingOf } from './element.ts'
-import type { Precision } from './element.ts'
+import { FloatElement, roundingOf, type Precision } from './element.ts'
 
 /**
  * Conversions of elements.

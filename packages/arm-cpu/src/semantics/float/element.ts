@@ -20,8 +20,7 @@ import {
   unpack,
 } from '@retrap/soft-float'
 import type { SharedFunction, Slot } from '@retrap/soft-float'
-import { I32, I64 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, Value } from '@retrap/wasm-emitter'
+import { I32, I64, type FunctionBuilder, type Value } from '@retrap/wasm-emitter'
 import { FPCR_DN, FPCR_FZ16_SHIFT, FPCR_FZ_SHIFT, FPCR_RMODE_SHIFT } from '../../state/float-rules.ts'
 import type { ArmLibrary } from '../library.ts'
 import { S_FLOAT, S_FPCR, S_FPSR } from '../../state/state-layout.ts'

@@ -7,8 +7,7 @@ import {
   SLOT_A,
   SLOT_R,
 } from '@retrap/soft-float'
-import { F64, I32, I64, numeric, select } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { F64, I32, I64, numeric, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import type { FloatElement, FloatOperation } from './element.ts'
 

@@ -11,8 +11,7 @@ import {
   vector,
 } from '@retrap/soft-float'
 import type { Bits, Float } from '@retrap/soft-float'
-import { I64, numeric, V128 } from '@retrap/wasm-emitter'
-import type { F64, I32, Local } from '@retrap/wasm-emitter'
+import { I64, numeric, V128, type F64, type I32, type Local } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { FPCR_FZ_SHIFT, FPCR_RMODE_SHIFT, FPSR_IXC } from '../../state/float-rules.ts'
 import { S_FPCR } from '../../state/state-layout.ts'

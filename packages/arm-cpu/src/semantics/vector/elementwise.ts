@@ -1,5 +1,4 @@
-import { I64, numeric, select } from '@retrap/wasm-emitter'
-import type { I32, V128 } from '@retrap/wasm-emitter'
+import { I64, numeric, select, type I32, type V128 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../context.ts'
 import type { ArmForm } from '../../state/form.ts'

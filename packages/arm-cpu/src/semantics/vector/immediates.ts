@@ -1,14 +1,12 @@
 import { I64, numeric } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../context.ts'
-import { fieldOf } from '../../state/form.ts'
-import type { ArmForm } from '../../state/form.ts'
+import { fieldOf, type ArmForm } from '../../state/form.ts'
 import { R_D, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
 import { element, extendedFrom, lowHalf, repeated, Saturation, vectorOf, wholeVector } from './lanes.ts'
 import { isUpper, shapeOf } from './shape.ts'
-import { shiftedLeft, shiftedRight } from './shifts.ts'
-import type { Shift } from './shifts.ts'
+import { shiftedLeft, shiftedRight, type Shift } from './shifts.ts'
 import { narrowedTo, writeNarrow } from './mixed-sizes.ts'
 
 /** Constants, and shifts by an immediate. */

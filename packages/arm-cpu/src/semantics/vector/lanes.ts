@@ -1,5 +1,4 @@
-import { extractLane, I32, I64, numeric, replaceLane, select, V128 } from '@retrap/wasm-emitter'
-import type { Value } from '@retrap/wasm-emitter'
+import { extractLane, I32, I64, numeric, replaceLane, select, V128, type Value } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 
 /** Elements of vectors as values of 64 bits, which hold what arithmetic on elements of up to 32 bits gives exactly. */

@@ -1,5 +1,4 @@
-import { select } from '@retrap/wasm-emitter'
-import type { I64 } from '@retrap/wasm-emitter'
+import { select, type I64 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { R_D, R_M, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'

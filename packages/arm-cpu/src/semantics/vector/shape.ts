@@ -1,5 +1,4 @@
-import { valueOf } from '../../state/form.ts'
-import type { ArmForm } from '../../state/form.ts'
+import { valueOf, type ArmForm } from '../../state/form.ts'
 
 /** How the operands of vector instructions are made up: from the texts of the decoder's table. */
 

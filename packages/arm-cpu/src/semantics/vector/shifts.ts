@@ -1,7 +1,6 @@
 import { I64, select } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
-import { limitOf, limits } from './lanes.ts'
-import type { Saturation } from './lanes.ts'
+import { limitOf, limits, type Saturation } from './lanes.ts'
 
 /** Shifts of elements: left and right, rounded and saturated. */
 

@@ -1,5 +1,4 @@
-import { OperandKind } from '@retrap/x86-decoder'
-import type { CodeInfo, Instruction } from '@retrap/x86-decoder'
+import { OperandKind, type CodeInfo, type Instruction } from '@retrap/x86-decoder'
 import { formOf as plainFormOf, type Variant } from '../../interpreter/code-forms.ts'
 import type { RecordViews } from '../../interpreter/lower.ts'
 import type { EvexForm, Form } from '../../state/form.ts'

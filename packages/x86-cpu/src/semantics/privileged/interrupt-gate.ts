@@ -1,5 +1,4 @@
-import { I32 } from '@retrap/wasm-emitter'
-import type { I64 } from '@retrap/wasm-emitter'
+import { I32, type I64 } from '@retrap/wasm-emitter'
 import * as S from '../../state/state-layout.ts'
 import { ATTR_DB, ATTR_L, ATTR_TYPE, FLAG_FIXED, FLAT_STACK, RSP } from '../../state/architecture.ts'
 import type { Context } from '../context.ts'

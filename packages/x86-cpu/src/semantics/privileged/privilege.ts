@@ -1,6 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { I32, I64, select } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import * as S from '../../state/state-layout.ts'
 import { ATTR_DPL_SHIFT, CR4_SMAP, FLAG_FIXED, FLAT_CODE, FLAT_STACK } from '../../state/architecture.ts'
 import { S_PENDING_DEBUG, S_PENDING_FAULT } from '../../state/system-state.ts'

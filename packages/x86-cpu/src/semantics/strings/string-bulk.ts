@@ -1,6 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { I32, I64, numeric, select } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { I32, I64, numeric, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import * as S from '../../state/state-layout.ts'
 import type { Context } from '../context.ts'
 import { loadOp } from '../integer.ts'

@@ -1,5 +1,4 @@
-import { I32, I64, select } from '@retrap/wasm-emitter'
-import type { Label } from '@retrap/wasm-emitter'
+import { I32, I64, select, type Label } from '@retrap/wasm-emitter'
 import * as S from '../../state/state-layout.ts'
 import type { Context } from '../context.ts'
 import { zeroExtend } from '../integer.ts'

@@ -1,5 +1,4 @@
-import { I32, I64, select } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import type { Context } from '../context.ts'
 import {
   add,

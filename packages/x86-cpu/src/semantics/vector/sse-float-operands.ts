@@ -1,11 +1,8 @@
-import { numeric } from '@retrap/wasm-emitter'
-import type { I32, I64, Value, F64, V128 } from '@retrap/wasm-emitter'
-import { allSet } from '@retrap/soft-float'
+import { numeric, type I32, type I64, type Value, type F64, type V128 } from '@retrap/wasm-emitter'
+import { allSet, type Float, type SharedFunction } from '@retrap/soft-float'
 import type { Context } from '../context.ts'
-import type { Float, SharedFunction } from '@retrap/soft-float'
 import { F_TEMPORARY } from '../float-scratch.ts'
-import { withElement } from './vector-elements.ts'
-import type { Bits } from './vector-elements.ts'
+import { withElement, type Bits } from './vector-elements.ts'
 
 /** Operands of SSE floating point, and tests on numbers. */
 

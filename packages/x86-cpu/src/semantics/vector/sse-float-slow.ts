@@ -1,9 +1,7 @@
-import { I32, I64, extractLane, numeric, select } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, V128 } from '@retrap/wasm-emitter'
+import { I32, I64, extractLane, numeric, select, type FunctionBuilder, type V128 } from '@retrap/wasm-emitter'
 import type { Context } from '../context.ts'
 import { commit, guarded } from './mxcsr.ts'
-import { bitsOf, compare, float, isExactAnyway, vector } from '@retrap/soft-float'
-import type { Float, SharedFunction } from '@retrap/soft-float'
+import { bitsOf, compare, float, isExactAnyway, vector, type Float, type SharedFunction } from '@retrap/soft-float'
 import { F_FLAGS, F_TEMPORARY, SLOT_A, SLOT_B } from '../float-scratch.ts'
 import { isZeroPositive } from './sse-float-quick.ts'
 import { allLanesSet } from './sse-float-operands.ts'
@@ -19,8 +17,7 @@ import {
 } from './sse-float-elements.ts'
 import type { BinaryOperation } from './sse-float-elements.ts'
 import { constantsOf, fineMask, inexactBits, inexactMixed, oddElements } from './sse-float-packed.ts'
-import { eachElement, element, packed, vectorParameters, vectorTypes } from './vector-elements.ts'
-import type { Bits } from './vector-elements.ts'
+import { eachElement, element, packed, vectorParameters, vectorTypes, type Bits } from './vector-elements.ts'
 
 /**
  * SSE floating point by software, scalars and whole vectors: the elements between the bookkeeping of MXCSR.

@@ -1,5 +1,4 @@
-import { V128, extractLane, replaceLane } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I64 } from '@retrap/wasm-emitter'
+import { V128, extractLane, replaceLane, type FunctionBuilder, type I64 } from '@retrap/wasm-emitter'
 
 /** Vectors taken apart and put together, element by element. */
 

@@ -1,9 +1,7 @@
-import { I64, select } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
+import { I64, select, type FunctionBuilder, type I32 } from '@retrap/wasm-emitter'
 import { S_SCRATCH } from '../../state/state-layout.ts'
 import type { Context } from '../context.ts'
-import { divideWide, multiplyHigh } from '@retrap/soft-float'
-import type { SharedFunction } from '@retrap/soft-float'
+import { divideWide, multiplyHigh, type SharedFunction } from '@retrap/soft-float'
 
 /**
  * Fractions of 128 bits, for functions that are computed as series: 0 ≤ value < 1, the binary point before bit 127. Errors

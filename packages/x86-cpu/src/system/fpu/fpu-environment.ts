@@ -1,8 +1,7 @@
 import { VECTOR_MF } from '../../state/vectors.ts'
 import * as S from '../../state/state-layout.ts'
 import { initialiseX87, setStatusWord, stackRegister, statusWord, summariseExceptions } from './fpu-image.ts'
-import { gated } from '../operands.ts'
-import type { Handler } from '../operands.ts'
+import { gated, type Handler } from '../operands.ts'
 import type { System } from '../system.ts'
 
 /** FSW.ES: an exception is pending that FCW does not mask. */

@@ -20,11 +20,9 @@ import {
 import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX, XCR0_AVX, XCR0_SSE, XCR0_X87 } from '../../state/architecture.ts'
 import * as fpuImage from './fpu-image.ts'
 import { FpuImage, initialiseX87 } from './fpu-image.ts'
-import { gated } from '../operands.ts'
-import type { Handler } from '../operands.ts'
+import { gated, type Handler } from '../operands.ts'
 import { setPkru } from '../protection-keys.ts'
-import { SSE, compactedOffset } from '../../state/state-components.ts'
-import type { StateComponent } from '../../state/state-components.ts'
+import { SSE, compactedOffset, type StateComponent } from '../../state/state-components.ts'
 import type { System } from '../system.ts'
 
 /** XCOMP_BV bit 63: the compacted form. In {@link SavePlan.compacted}, whose bits are below 31, bit 30 stands for it. */
