@@ -212,6 +212,22 @@ export abstract class Context extends FlagContext {
     else this.storeLanes(ea, lanes)
   }
 
+  /** Writes what `compute` makes of each lane of operand `from` to operand 0. */
+  mapLanes(from: number, compute: (lane: V128, i: number) => V128): void {
+    this.writeLanes(0, this.readLanes(from).map(compute))
+  }
+
+  /** The same of each lane of operand `first` and its partner in the operand behind that, which is read first. */
+  combineLanes(first: number, compute: (a: V128, b: V128, i: number) => V128): void {
+    const seconds = this.readLanes(first + 1)
+    this.mapLanes(first, (a, i) => compute(a, seconds[i]!, i))
+  }
+
+  /** Writes the same to all lanes of operand 0. */
+  fillLanes(value: V128): void {
+    this.writeLanes(0, new Array<V128>(this.laneCount(0)).fill(value))
+  }
+
   /** Zeroes what VEX zeroes of a register, from a lane on. @param offset - of the register from `base` */
   zeroAbove(base: I32, first: number, offset = 0): void {
     if (!this.form.vex) return

@@ -23,7 +23,7 @@ const permuteQuadwords: Semantics = {
     }
     const sources = c.readLanes(2)
     const last = 2 * sources.length - 1
-    const results = c.readLanes(1).map((control) => {
+    c.mapLanes(1, (control) => {
       const numbers = numeric(
         'v128.and',
         control,
@@ -41,7 +41,6 @@ const permuteQuadwords: Semantics = {
       )
       return swizzleLanes(c, sources, indices)
     })
-    c.writeLanes(0, results)
   },
 }
 

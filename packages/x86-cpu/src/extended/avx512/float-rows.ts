@@ -25,7 +25,7 @@ import {
 } from '../../semantics/float-scratch.ts'
 import { S_MXCSR } from '../../state/state-layout.ts'
 import { guarded } from '../../semantics/vector/mxcsr.ts'
-import { callSlow } from '../../semantics/vector/sse-float-operands.ts'
+import { callSlow, lanesLeft } from '../../semantics/vector/sse-float-operands.ts'
 import { immediateByte } from '../../semantics/vector/sse-integer-operands.ts'
 import { vectorParameters, vectorTypes } from '../../semantics/vector/vector-elements.ts'
 import type { EvexContext } from '../evex/context.ts'
@@ -227,13 +227,7 @@ export function packed(row: Row): Semantics {
       )
       callSlow(c, slow, controlOf(c), ...given, ...mask)
       if (to === 1) (c as EvexContext).writeMask(c.f.load('i64.load', c.state, F_TEMPORARY))
-      else {
-        const count = Math.ceil((elements * to) / 128)
-        c.writeLanes(
-          0,
-          Array.from({ length: count }, (_, lane) => c.f.load('v128.load', c.state, F_TEMPORARY + 16 * lane)),
-        )
-      }
+      else c.writeLanes(0, lanesLeft(c, Math.ceil((elements * to) / 128)))
     },
   }
 }

@@ -50,27 +50,13 @@ export function built(c: Context, bits: Width, compute: (i: number) => I64): V12
 export function binary(compute: (c: Context, a: V128, b: V128, lane: number) => V128): Semantics {
   return {
     direct: true,
-    emit: (c) => {
-      const b = c.readLanes(2)
-      const a = c.readLanes(1)
-      c.writeLanes(
-        0,
-        a.map((x, lane) => c.let(compute(c, x, b[lane]!, lane))),
-      )
-    },
+    emit: (c) => c.combineLanes(1, (a, b, lane) => c.let(compute(c, a, b, lane))),
   }
 }
 
 /** destination = compute(source) in each lane. */
 export function unary(compute: (c: Context, v: V128) => V128): Semantics {
-  return {
-    direct: true,
-    emit: (c) =>
-      c.writeLanes(
-        0,
-        c.readLanes(1).map((v) => c.let(compute(c, v))),
-      ),
-  }
+  return { direct: true, emit: (c) => c.mapLanes(1, (v) => c.let(compute(c, v))) }
 }
 
 /** The smaller or the larger of quadwords, which WebAssembly has no instruction for. */
@@ -106,10 +92,7 @@ const shiftSignedQuadwords: Semantics = {
     const given = c.kindOf(2) === 'imm' ? immediateByte(c).toI64U() : elementOf(c.readV(2), 64, 0)
     const count = c.let(given)
     const by = c.let(select(count.ltU(64), count.toI32(), I32.of(63)))
-    c.writeLanes(
-      0,
-      c.readLanes(1).map((v) => c.let(numeric('i64x2.shr_s', v, by))),
-    )
+    c.mapLanes(1, (v) => c.let(numeric('i64x2.shr_s', v, by)))
   },
 }
 
@@ -166,12 +149,11 @@ const ternaryLogic: Semantics = {
     const second = c.readLanes(1)
     const choose = (bits: V128, whenSet: V128, whenClear: V128): V128 =>
       numeric('v128.bitselect', whenSet, whenClear, bits)
-    const results = c.readLanes(0).map((first, lane) => {
+    c.mapLanes(0, (first, lane) => {
       const byThird = [0, 2, 4, 6].map((i) => c.let(choose(third[lane]!, values[i + 1]!, values[i]!)))
       const bySecond = [0, 2].map((i) => c.let(choose(second[lane]!, byThird[i + 1]!, byThird[i]!)))
       return c.let(choose(first, bySecond[1]!, bySecond[0]!))
     })
-    c.writeLanes(0, results)
   },
 }
 
@@ -250,9 +232,8 @@ const sumsOfDifferences: Semantics = {
   direct: true,
   emit: (c) => {
     const control = doublewordControl(c)
-    const b = c.readLanes(2)
-    const results = c.readLanes(1).map((a, lane) => {
-      const shuffled = c.let(numeric('i8x16.swizzle', b[lane]!, control))
+    c.combineLanes(1, (a, b) => {
+      const shuffled = c.let(numeric('i8x16.swizzle', b, control))
       const half = (at: number): V128 => {
         const left = c.let(
           a.shuffle(
@@ -271,7 +252,6 @@ const sumsOfDifferences: Semantics = {
       }
       return c.let(numeric('i16x8.narrow_i32x4_u', half(0), half(8)))
     })
-    c.writeLanes(0, results)
   },
 }
 

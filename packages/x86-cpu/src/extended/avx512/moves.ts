@@ -35,8 +35,7 @@ function permute(bits: Width): Semantics {
     direct: true,
     emit: (c) => {
       const table = c.readLanes(2)
-      const results = c.readLanes(1).map((control) => looked(c, bits, table, indices(c, bits, control, table.length)))
-      c.writeLanes(0, results)
+      c.mapLanes(1, (control) => looked(c, bits, table, indices(c, bits, control, table.length)))
     },
   }
 }
@@ -215,10 +214,7 @@ function broadcastMask(maskBits: 8 | 16, bits: 32 | 64): Semantics {
   return {
     emit: (c) => {
       const value = c.let(splatted(bits, maskOf(c, 1).and((1n << BigInt(maskBits)) - 1n)))
-      c.writeLanes(
-        0,
-        Array.from({ length: c.laneCount(0) }, () => value),
-      )
+      c.fillLanes(value)
     },
   }
 }

@@ -1,5 +1,6 @@
 import { I32, V128, numeric } from '@retrap/wasm-emitter'
 import type { Context, Semantics, SemanticsTable } from '../../semantics/context.ts'
+import { unary } from '../avx512/integers.ts'
 
 /**
  * AVX-NE-CONVERT: from and to short numbers without exceptions, and without a look at MXCSR.
@@ -48,28 +49,13 @@ function fromHalves(c: Context, v: V128): V128 {
   return or(shl(and(v, all(0x8000)), 16), choose(isDenormal, denormal, choose(isSpecial, special, normal)))
 }
 
-/** Every second number of memory. */
-function load(convert: (c: Context, v: V128) => V128): Semantics {
-  return {
-    direct: true,
-    emit: (c) =>
-      c.writeLanes(
-        0,
-        c.readLanes(1).map((v) => c.let(convert(c, v))),
-      ),
-  }
-}
-
 /** One word of memory, all over the destination. */
 function broadcast(convert: (c: Context, v: V128) => V128): Semantics {
   return {
     direct: true,
     emit: (c) => {
       const value = c.let(convert(c, c.let(numeric('i32x4.splat', c.readU(1).toI32()))))
-      c.writeLanes(
-        0,
-        Array.from({ length: c.laneCount(0) }, () => value),
-      )
+      c.fillLanes(value)
     },
   }
 }
@@ -85,10 +71,11 @@ export const conversions: SemanticsTable = {
       c.writeV(0, low!.shuffle(high, [0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29]))
     },
   },
-  VCVTNEEBF162PS: load((_, v) => even(v)),
-  VCVTNEOBF162PS: load((_, v) => odd(v)),
-  VCVTNEEPH2PS: load(fromHalves),
-  VCVTNEOPH2PS: load((c, v) => fromHalves(c, c.let(shr(v, 16)))),
+  // Every second number of memory.
+  VCVTNEEBF162PS: unary((_, v) => even(v)),
+  VCVTNEOBF162PS: unary((_, v) => odd(v)),
+  VCVTNEEPH2PS: unary(fromHalves),
+  VCVTNEOPH2PS: unary((c, v) => fromHalves(c, c.let(shr(v, 16)))),
   VBCSTNEBF162PS: broadcast((_, v) => even(v)),
   VBCSTNESH2PS: broadcast(fromHalves),
 }

@@ -158,12 +158,10 @@ function sm4(rotations: readonly number[]): Semantics {
   return {
     direct: true,
     emit: (c) => {
-      const keys = c.readLanes(2)
-      const states = c.readLanes(1)
       const box = lookUp(c, 'sm4', BOX)
-      const results = states.map((state, lane) => {
+      c.combineLanes(1, (state, keys) => {
         const x = [...doublewords(c, state)]
-        for (const key of doublewords(c, keys[lane]!)) {
+        for (const key of doublewords(c, keys)) {
           const mixed = numeric('i32x4.splat', x.at(-3)!.xor(x.at(-2)!).xor(x.at(-1)!).xor(key))
           const found = c.let(extractLane('i32x4.extract_lane', c.f.call(box, mixed), 0))
           const turned = rotations.reduce((sum, by) => sum.xor(found.rotl(by)), found)
@@ -171,7 +169,6 @@ function sm4(rotations: readonly number[]): Semantics {
         }
         return join(c, x.slice(4))
       })
-      c.writeLanes(0, results)
     },
   }
 }

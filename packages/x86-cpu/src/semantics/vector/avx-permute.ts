@@ -29,10 +29,7 @@ function broadcast(splat: (value: I64) => V128): Semantics {
     direct: true,
     emit: (c) => {
       const value = c.let(splat(c.kindOf(1) === 'xmm' ? element(c.readV(1), 64, 0) : c.readU(1)))
-      c.writeLanes(
-        0,
-        Array.from({ length: c.laneCount(0) }, () => value),
-      )
+      c.fillLanes(value)
     },
   }
 }
@@ -88,16 +85,9 @@ const permuteDoublewords: Semantics = {
   emit: (c) => {
     const sources = c.readLanes(2)
     const last = 4 * sources.length - 1
-    const results = c
-      .readLanes(1)
-      .map((control) =>
-        swizzleLanes(
-          c,
-          sources,
-          doublewordIndices(numeric('v128.and', control, doublewords([last, last, last, last]))),
-        ),
-      )
-    c.writeLanes(0, results)
+    c.mapLanes(1, (control) =>
+      swizzleLanes(c, sources, doublewordIndices(numeric('v128.and', control, doublewords([last, last, last, last])))),
+    )
   },
 }
 
@@ -143,25 +133,23 @@ function permuteInLane32(c: Context): void {
     )
   }
   const shared = seconds === undefined ? c.let(doublewordIndices(immediate())) : undefined
-  const results = c.readLanes(1).map((x, lane) => {
+  c.mapLanes(1, (x, lane) => {
     const indices = shared ?? doublewordIndices(numeric('v128.and', seconds![lane]!, field))
     return numeric('i8x16.swizzle', x, indices)
   })
-  c.writeLanes(0, results)
 }
 
 /** VPERMILPD: one bit an element, bit 1 of the quadwords of a control vector. */
 function permuteInLane64(c: Context): void {
   const seconds = c.kindOf(2) === 'imm' ? undefined : c.readLanes(2)
   const control = seconds === undefined ? immediateByte(c) : I32.of(0)
-  const results = c.readLanes(1).map((x, lane) => {
+  c.mapLanes(1, (x, lane) => {
     const pick = (i: number): I64 => {
       if (seconds === undefined) return dynamicHalf(control, 2 * lane + i, x)
       return dynamicHalf(c.let(extractLane('i32x4.extract_lane', seconds[lane]!, 2 * i)), 1, x)
     }
     return replaceLane('i64x2.replace_lane', numeric('i64x2.splat', pick(0)), 1, pick(1))
   })
-  c.writeLanes(0, results)
 }
 
 /** VTESTPS, VTESTPD: as VPTEST, on the sign bits alone. */

@@ -33,13 +33,12 @@ export const sseInteger: SemanticsTable = {
 function shiftVariable(bits: Bits, shift: (value: I64, count: I64) => I64, arithmetic = false): Semantics {
   return {
     direct: true,
-    emit: (c) => {
-      const counts = c.readLanes(2)
-      const results = c.readLanes(1).map((x, lane) => {
+    emit: (c) =>
+      c.combineLanes(1, (x, counts) => {
         const result = c.f.local('v128')
         c.f.set(result, zeroVector())
         for (let i = 0; i < 128 / bits; i++) {
-          const count = c.let(element(counts[lane]!, bits, i))
+          const count = c.let(element(counts, bits, i))
           const value = element(x, bits, i)
           const within = count.ltU(bits)
           const shifted = arithmetic
@@ -48,9 +47,7 @@ function shiftVariable(bits: Bits, shift: (value: I64, count: I64) => I64, arith
           c.f.set(result, withElement(result.get, bits, i, shifted))
         }
         return result.get
-      })
-      c.writeLanes(0, results)
-    },
+      }),
   }
 }
 

@@ -1,6 +1,4 @@
 import { F32, I32, V128, extractLane, numeric, replaceLane, type F64 } from '@retrap/wasm-emitter'
-import { S_FSW, S_FTAG_EMPTY, S_FTOP } from '../../state/state-layout.ts'
-import { VECTOR_MF } from '../../state/vectors.ts'
 import type { Context, SemanticsTable } from '../context.ts'
 import { isPrecisionSettled, F_TEMPORARY } from '../float-scratch.ts'
 import {
@@ -23,6 +21,7 @@ import {
   scalarResult,
   vectorResult,
 } from './sse-float-operands.ts'
+import { enterMmx, pendingX87 } from './sse-integer-operands.ts'
 import { quickScalar, readFloat, writeFloat } from './sse-float-quick.ts'
 import {
   convertSlow,
@@ -238,13 +237,7 @@ function integersOf(c: Context, from: Bits, truncate: boolean, a: readonly V128[
 function requireMmx(c: Context): void {
   c.requireSse()
   c.requireMmx()
-  c.f.if(c.f.loadExpression('i32.load', c.state, S_FSW).and(0x80), () => c.raise(VECTOR_MF))
-}
-
-/** Using an MMX register makes the x87 stack look full, its top at register 0. */
-function enterMmx(c: Context): void {
-  c.f.store('i32.store', c.state, I32.of(0), S_FTOP)
-  c.f.store('i32.store', c.state, I32.of(0), S_FTAG_EMPTY)
+  pendingX87(c)
 }
 
 /** CVTPI2PS: two elements, the upper half stays. From memory it has nothing to do with the MMX registers. */

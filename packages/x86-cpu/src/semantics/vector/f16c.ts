@@ -2,8 +2,8 @@ import { V128, extractLane, replaceLane, select, type FunctionBuilder, type I32 
 import { S_MXCSR } from '../../state/state-layout.ts'
 import type { Context, SemanticsTable } from '../context.ts'
 import { convert, FC_ROUNDING_SHIFT, finish, unpack, type SharedFunction } from '@retrap/soft-float'
-import { F_CONTROL, F_TEMPORARY, SLOT_A } from '../float-scratch.ts'
-import { callSlow } from './sse-float-operands.ts'
+import { F_CONTROL, SLOT_A } from '../float-scratch.ts'
+import { callSlow, lanesLeft } from './sse-float-operands.ts'
 import { guarded } from './mxcsr.ts'
 import { eachElement, element, vectorParameters, vectorTypes } from './vector-elements.ts'
 
@@ -66,10 +66,7 @@ export const f16c: SemanticsTable = {
     emit: (c) => {
       const lanes = c.laneCount(0)
       callSlow(c, fromHalves(c, lanes), ...c.readLanes(1))
-      c.writeLanes(
-        0,
-        Array.from({ length: lanes }, (_, lane) => c.f.load('v128.load', c.state, F_TEMPORARY + 16 * lane)),
-      )
+      c.writeLanes(0, lanesLeft(c, lanes))
     },
   },
   VCVTPS2PH: {
@@ -77,9 +74,7 @@ export const f16c: SemanticsTable = {
       const a = c.readLanes(1)
       const before = c.let(c.f.loadExpression('i32.load', c.state, S_MXCSR))
       callSlow(c, toHalves(c, a.length), c.immediate().toI32(), ...a)
-      const results = a
-        .slice(0, (a.length + 1) >> 1)
-        .map((_, lane) => c.f.load('v128.load', c.state, F_TEMPORARY + 16 * lane))
+      const results = lanesLeft(c, (a.length + 1) >> 1)
       if (c.kindOf(0) !== 'mem') {
         c.writeLanes(0, results)
         return

@@ -2,8 +2,8 @@ import { V128, extractLane, numeric, select, type I32 } from '@retrap/wasm-emitt
 import { S_MXCSR } from '../../state/state-layout.ts'
 import type { Context, SemanticsTable } from '../context.ts'
 import { vector } from '@retrap/soft-float'
-import { F_TEMPORARY, MXCSR_RC_SHIFT } from '../float-scratch.ts'
-import { callSlow, readScalar, writeScalar } from './sse-float-operands.ts'
+import { MXCSR_RC_SHIFT } from '../float-scratch.ts'
+import { callSlow, lanesLeft, readScalar, writeScalar } from './sse-float-operands.ts'
 import { dotProductSlow } from './sse-float-slow.ts'
 import type { Bits } from './vector-elements.ts'
 
@@ -21,10 +21,7 @@ export function sseDotProduct(bits: Bits): (c: Context) => void {
     const b = c.readLanes(c.firstSource + 1)
     const a = c.readLanes(c.firstSource)
     callSlow(c, dotProductSlow(c, bits, a.length), c.immediate().toI32(), ...a, ...b)
-    c.writeLanes(
-      0,
-      a.map((_, lane) => c.f.load('v128.load', c.state, F_TEMPORARY + 16 * lane)),
-    )
+    c.writeLanes(0, lanesLeft(c, a.length))
   }
 }
 
@@ -70,10 +67,7 @@ function approximate(root: boolean): (c: Context, a: V128) => V128 {
 function packedApproximation(root: boolean): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    c.writeLanes(
-      0,
-      c.readLanes(1).map((a) => approximate(root)(c, a)),
-    )
+    c.mapLanes(1, (a) => approximate(root)(c, a))
   }
 }
 

@@ -78,10 +78,7 @@ function duplicated(elements: readonly number[]): (c: Context) => void {
   const bytes = bytesOf(elements)
   return (c) => {
     c.requireSse()
-    c.writeLanes(
-      0,
-      c.readLanes(1).map((x) => x.shuffle(x, bytes)),
-    )
+    c.mapLanes(1, (x) => x.shuffle(x, bytes))
   }
 }
 
@@ -108,10 +105,7 @@ function signMask(bits: Bits): (c: Context) => void {
 
 /** Zero in the destination. */
 export function clear(c: Context): void {
-  c.writeLanes(
-    0,
-    Array.from({ length: c.laneCount(0) }, () => ZERO),
-  )
+  c.fillLanes(ZERO)
   for (const bits of [32, 64] as const) c.setNormal(0, bits, false)
 }
 
@@ -128,19 +122,11 @@ function elements32(c: Context, vector: V128): I32[] {
 function shufflePacked32(c: Context): void {
   c.requireSse()
   const control = c.let(c.immediate().toI32())
-  const b = c.readLanes(c.firstSource + 1)
-  const a = c.readLanes(c.firstSource)
-  const known = control.known
-  if (known !== undefined) {
-    const elements = [0, 1, 2, 3].map((i) => ((known >>> (2 * i)) & 3) + (i < 2 ? 0 : 4))
-    c.writeLanes(
-      0,
-      a.map((x, lane) => x.shuffle(b[lane]!, bytesOf(elements))),
-    )
-    return
-  }
-  const results = a.map((x, lane) => {
-    const [first, second] = [elements32(c, x), elements32(c, b[lane]!)]
+  const { known } = control
+  c.combineLanes(c.firstSource, (x, y) => {
+    if (known !== undefined)
+      return x.shuffle(y, bytesOf([0, 1, 2, 3].map((i) => ((known >>> (2 * i)) & 3) + (i < 2 ? 0 : 4))))
+    const [first, second] = [elements32(c, x), elements32(c, y)]
     const result = c.f.local('v128')
     c.f.set(result, ZERO)
     for (let i = 0; i < 4; i++) {
@@ -149,7 +135,6 @@ function shufflePacked32(c: Context): void {
     }
     return result.get
   })
-  c.writeLanes(0, results)
 }
 
 /** A 64-bit element of a vector, by one bit of the immediate. */
@@ -160,13 +145,10 @@ export function dynamicHalf(control: I32, bit: number, v: V128): I64 {
 function shufflePacked64(c: Context): void {
   c.requireSse()
   const control = c.let(c.immediate().toI32())
-  const b = c.readLanes(c.firstSource + 1)
-  const a = c.readLanes(c.firstSource)
-  const results = a.map((x, lane) => {
+  c.combineLanes(c.firstSource, (x, y, lane) => {
     const low = numeric('i64x2.splat', dynamicHalf(control, 2 * lane, x))
-    return replaceLane('i64x2.replace_lane', low, 1, dynamicHalf(control, 2 * lane + 1, b[lane]!))
+    return replaceLane('i64x2.replace_lane', low, 1, dynamicHalf(control, 2 * lane + 1, y))
   })
-  c.writeLanes(0, results)
 }
 
 /** All ones in the elements whose bit of `control` is set. */
@@ -184,12 +166,9 @@ function blend(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
     const control = c.let(c.immediate().toI32())
-    const b = c.readLanes(c.firstSource + 1)
-    const a = c.readLanes(c.firstSource)
-    const results = a.map((x, lane) =>
-      numeric('v128.bitselect', b[lane]!, x, elementMask(control.shrU(lane * (128 / bits)), bits)),
+    c.combineLanes(c.firstSource, (x, y, lane) =>
+      numeric('v128.bitselect', y, x, elementMask(control.shrU(lane * (128 / bits)), bits)),
     )
-    c.writeLanes(0, results)
   }
 }
 

@@ -32,6 +32,11 @@ export function callSlow(c: Context, slow: SharedFunction<'i32'>, ...operands: r
   c.f.if(vectorNumber, () => c.raise(vectorNumber))
 }
 
+/** The lanes of the vector that a slow function leaves. */
+export function lanesLeft(c: Context, count: number): readonly V128[] {
+  return Array.from({ length: count }, (_, lane) => c.f.load('v128.load', c.state, F_TEMPORARY + 16 * lane))
+}
+
 /** `fast` where `condition` holds, else what the slow function leaves. */
 export function scalarResult(c: Context, condition: I32, fast: () => I64, slow: () => void): I64 {
   return c.f.ifElse('i64', condition, fast, () => {

@@ -120,12 +120,8 @@ export function binary(compute: (c: Context, a: V128, b: V128, lane: number) => 
     emit: (c) => {
       begin(c)
       const b = readVectors(c, c.firstSource + 1)
-      const a = readVectors(c, c.firstSource)
-      writeVectors(
-        c,
-        0,
-        a.map((x, lane) => c.let(compute(c, x, b[lane]!, lane))),
-      )
+      const results = readVectors(c, c.firstSource).map((a, lane) => c.let(compute(c, a, b[lane]!, lane)))
+      writeVectors(c, 0, results)
       finish(c)
     },
   }
@@ -142,12 +138,8 @@ export function unary(compute: (c: Context, b: V128) => V128): Semantics {
     direct: true,
     emit: (c) => {
       begin(c)
-      const b = readVectors(c, 1)
-      writeVectors(
-        c,
-        0,
-        b.map((x) => c.let(compute(c, x))),
-      )
+      const results = readVectors(c, 1).map((b) => c.let(compute(c, b)))
+      writeVectors(c, 0, results)
       finish(c)
     },
   }

@@ -57,8 +57,7 @@ export function ternary(compute: (c: Context, old: V128, a: V128, b: V128) => V1
     emit: (c) => {
       const b = c.readLanes(2)
       const a = c.readLanes(1)
-      const results = c.readLanes(0).map((old, lane) => c.let(compute(c, old, a[lane]!, b[lane]!)))
-      c.writeLanes(0, results)
+      c.mapLanes(0, (old, lane) => c.let(compute(c, old, a[lane]!, b[lane]!)))
     },
   }
 }
