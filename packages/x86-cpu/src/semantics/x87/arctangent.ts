@@ -10,7 +10,7 @@ import {
   type SharedFunction,
 } from '@retrap/soft-float'
 import { SLOT_A, SLOT_B, SLOT_R } from '../float-scratch.ts'
-import { arctangentOf, Fixed, fractionOf, ratio, type Fraction } from './fraction.ts'
+import { arctangentOf, Fixed, FractionLocal, fractionOf, oddReciprocals, type Fraction } from './fraction.ts'
 import { onTopTwoThenPop } from './stack.ts'
 
 /**
@@ -23,25 +23,20 @@ import { onTopTwoThenPop } from './stack.ts'
 const BREAKPOINTS = 8
 const PI_UNITS = arctangentOf(1n, 1n) * 4n
 
-/** 1/3, 1/5, … */
-function oddReciprocals(): bigint[] {
-  return Array.from({ length: 11 }, (_, i) => ratio(1n, BigInt(2 * i + 3)))
-}
-
 /** x (1 − x²/3 + x⁴/5 − …) for a normalised fraction · 2^-shift that is small: not normalised. */
 function arctangentSeries(f: FunctionBuilder, fixed: Fixed, x: Fraction, shift: I32): Fraction {
   const u = fixed.shiftRight(fixed.multiply(x, x), f.let(shift.shl(1)))
-  return fixed.multiply(x, fixed.complement(fixed.multiply(u, fixed.polynomial(u, oddReciprocals(), true))))
+  return fixed.multiply(x, fixed.complement(fixed.multiply(u, fixed.polynomial(u, oddReciprocals(11), true))))
 }
 
-/** Gives `set` arctan(t) from that of the breakpoint k / 8 beside it: arctan(k / 8) ± arctan(u). @param halfT - t / 2, which leaves room for t = 1 */
+/** Sets `result` to arctan(t) from that of the breakpoint k / 8 beside it: arctan(k / 8) ± arctan(u). @param halfT - t / 2, which leaves room for t = 1 */
 function fromBreakpoint(
   c: Context,
   f: FunctionBuilder,
   fixed: Fixed,
   halfT: Fraction,
   index: I32,
-  set: (value: Fraction) => void,
+  result: FractionLocal,
 ): void {
   // u = (8t − k) / (8 + kt), over 16: both in units that keep them below one.
   const k = f.let(index.toI64U())
@@ -55,22 +50,17 @@ function fromBreakpoint(
     low: f.let(eighth.low.mul(k)),
   }
   const divisor = fixed.add(product, fractionOf(1n << 127n))
-  const constant = { high: f.local('i64'), low: f.local('i64') }
-  for (let i = 1; i <= BREAKPOINTS; i++) {
-    f.if(index.eq(i), () => {
-      const units = fractionOf(arctangentOf(BigInt(i), BigInt(BREAKPOINTS)))
-      f.set(constant.high, units.high)
-      f.set(constant.low, units.low)
-    })
-  }
-  const base = { high: constant.high.get, low: constant.low.get }
+  const constant = new FractionLocal(f)
+  for (let i = 1; i <= BREAKPOINTS; i++)
+    f.if(index.eq(i), () => constant.set(fractionOf(arctangentOf(BigInt(i), BigInt(BREAKPOINTS)))))
+  const base = constant.value
   f.if(
     distance.high.or(distance.low).eqz(),
-    () => set(base),
+    () => result.set(base),
     () => {
       const u = fixed.normalise(fixed.divide(distance, divisor))
       const delta = fixed.shiftRight(arctangentSeries(f, fixed, u.fraction, u.shift), u.shift)
-      set(fixed.choose(below, fixed.subtract(base, delta), fixed.add(base, delta)))
+      result.set(fixed.choose(below, fixed.subtract(base, delta), fixed.add(base, delta)))
     },
   )
 }
@@ -117,12 +107,7 @@ function arctangent(c: Context): SharedFunction {
     const { fraction: t, shift } = fixed.normalise(fixed.divide(half, { high: large, low: I64.of(0) }))
     // t = fraction · 2^(1 − shift − difference)
     const down = f.let(shift.add(difference).sub(1))
-    const result = { high: f.local('i64'), low: f.local('i64') }
-    const set = (value: Fraction): void => {
-      f.set(result.high, value.high)
-      f.set(result.low, value.low)
-    }
-    const value = (): Fraction => ({ high: result.high.get, low: result.low.get })
+    const result = new FractionLocal(f)
     /** The result is fraction · 2^-scale. */
     const scale = f.local('i32')
     const index = f.local('i32')
@@ -145,11 +130,11 @@ function arctangent(c: Context): SharedFunction {
     f.if(
       index.get.eqz(),
       () => {
-        set(arctangentSeries(f, fixed, t, down))
+        result.set(arctangentSeries(f, fixed, t, down))
         f.set(scale, down)
       },
       () => {
-        fromBreakpoint(c, f, fixed, fixed.shiftRight(t, f.let(down.add(1))), index.get, set)
+        fromBreakpoint(c, f, fixed, fixed.shiftRight(t, f.let(down.add(1))), index.get, result)
         f.set(scale, I32.of(0))
       },
     )
@@ -159,7 +144,7 @@ function arctangent(c: Context): SharedFunction {
       f.return()
     })
     // Else its difference to, or sum with, π/2 or π, over 4.
-    const quarter = fixed.shiftRight(value(), f.let(scale.get.add(2)))
+    const quarter = fixed.shiftRight(result.value, f.let(scale.get.add(2)))
     const base = fixed.choose(steep, fractionOf(PI_UNITS >> 3n), fractionOf(PI_UNITS >> 2n))
     const sum = fixed.choose(steep.and(left), fixed.add(base, quarter), fixed.subtract(base, quarter))
     f.call(setNormalised(c), state, sign, I32.of(1), sum.high, sum.low.or(1))

@@ -16,7 +16,7 @@ import {
   unpackInteger,
   type SharedFunction,
 } from '@retrap/soft-float'
-import { F_TEMPORARY, roundingMode, SLOT_A, SLOT_B, SLOT_R } from '../float-scratch.ts'
+import { F_TEMPORARY, roundingMode, SLOT_A, SLOT_B } from '../float-scratch.ts'
 import {
   FSW_C0,
   FSW_C2,
@@ -28,11 +28,13 @@ import {
   loadStack,
   notePointers,
   pop,
+  quickPop,
   raiseStackUnderflow,
   stackIndex,
   storeResult,
+  unlessMissing,
 } from './stack.ts'
-import { areThere, clearC1, quickArithmetic, quickPop, readStack } from './quick.ts'
+import { areThere, clearC1, quickArithmetic, readStack } from './quick.ts'
 import { compared, fromInteger, widened, type Extended } from './extended.ts'
 
 /**
@@ -95,20 +97,13 @@ function operate(c: Context, operation: Operation): SharedFunction {
   return c.shared(`x87.${operation}`, ['i32', 'i32', 'i32', 'i32', 'i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
     const [i, j, destination] = [f.param(1, 'i32').get, f.param(2, 'i32').get, f.param(3, 'i32').get]
-    f.if(
-      isMissing(f, state, i).or(isMissing(f, state, j)),
-      () => {
-        raiseStackUnderflow(f, state)
-        new Slot(f, state, SLOT_R).setDefaultNan(1)
-      },
-      () => {
-        f.call(loadOperand(c), state, state.add(SLOT_A), i)
-        f.call(loadOperand(c), state, state.add(SLOT_B), j)
-        if (operation === 'mul') f.call(multiply(c), state)
-        else if (operation === 'div') f.call(divide(c), state)
-        else f.call(add(c), state, I32.of(operation === 'sub' ? 1 : 0))
-      },
-    )
+    unlessMissing(f, state, isMissing(f, state, i).or(isMissing(f, state, j)), () => {
+      f.call(loadOperand(c), state, state.add(SLOT_A), i)
+      f.call(loadOperand(c), state, state.add(SLOT_B), j)
+      if (operation === 'mul') f.call(multiply(c), state)
+      else if (operation === 'div') f.call(divide(c), state)
+      else f.call(add(c), state, I32.of(operation === 'sub' ? 1 : 0))
+    })
     const significand = f.call(finish80(c), state, precision(f, state))
     const delivered = f.call(storeResult(c), state, destination, significand)
     f.if(delivered.and(f.param(4, 'i32').get), () => f.call(pop(c), state))
@@ -270,17 +265,10 @@ export function unary(
   const operation = c.shared(`x87.${name}`, ['i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
     f.call(begin(c), state)
-    f.if(
-      isEmpty(f, state, 0),
-      () => {
-        raiseStackUnderflow(f, state)
-        new Slot(f, state, SLOT_R).setDefaultNan(1)
-      },
-      () => {
-        f.call(loadStack(c), state, state.add(SLOT_A), I32.of(0))
-        compute(f, state)
-      },
-    )
+    unlessMissing(f, state, isEmpty(f, state, 0), () => {
+      f.call(loadStack(c), state, state.add(SLOT_A), I32.of(0))
+      compute(f, state)
+    })
     f.call(storeResult(c), state, I32.of(0), f.call(finish80(c), state, bits(f, state)))
   })
   c.f.call(operation, c.state)

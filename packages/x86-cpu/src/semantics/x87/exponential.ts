@@ -11,8 +11,9 @@ import {
   type SharedFunction,
 } from '@retrap/soft-float'
 import { raiseFlags, SLOT_A, SLOT_R } from '../float-scratch.ts'
-import { Fixed, fractionOf, naturalLogOfTwo, type Fraction } from './fraction.ts'
+import { Fixed, FractionLocal, fractionOf, naturalLogOfTwo } from './fraction.ts'
 import { unary } from './arithmetic.ts'
+import { returnIf } from './stack.ts'
 
 /**
  * 2^x − 1, to 128 bits before rounding.
@@ -43,16 +44,12 @@ function exponential(c: Context): SharedFunction {
     f.if(propagateNanUnary(c, f, state), () => f.return())
     const [kind, sign, exponent, significand] = [a.class, a.sign, a.exponent, a.significand]
     r.copy(a)
-    f.if(kind.eq(CLASS_INFINITY).and(sign), () => {
-      // 2^−∞ − 1
-      r.setFinite(I32.of(1), I32.of(0), I64.of(TOP_BIT))
-      f.return()
-    })
+    // 2^−∞ − 1
+    returnIf(f, kind.eq(CLASS_INFINITY).and(sign), () => r.setFinite(I32.of(1), I32.of(0), I64.of(TOP_BIT)))
     f.if(kind.ne(CLASS_FINITE), () => f.return())
-    f.if(exponent.gtS(0).or(exponent.eqz().and(significand.ne(TOP_BIT))), () => {
-      raiseFlags(f, state, FE_PRECISION)
-      f.return()
-    })
+    returnIf(f, exponent.gtS(0).or(exponent.eqz().and(significand.ne(TOP_BIT))), () =>
+      raiseFlags(f, state, FE_PRECISION),
+    )
     // |A| as a fraction; 1 becomes the largest of them.
     const one = exponent.eqz()
     const magnitude = fixed.shiftRight(
@@ -60,22 +57,15 @@ function exponential(c: Context): SharedFunction {
       f.let(select(one, I32.of(0), I32.of(-1).sub(exponent))),
     )
     const v = fixed.choose(one, fractionOf((1n << 128n) - 1n), magnitude)
-    const factor = { high: f.local('i64'), low: f.local('i64') }
-    const set = (value: Fraction): void => {
-      f.set(factor.high, value.high)
-      f.set(factor.low, value.low)
-    }
+    const factor = new FractionLocal(f)
     const coefficients = exponentialCoefficients()
     f.if(
       sign,
-      () => set(fixed.polynomial(v, coefficients, true)),
-      () => set(fixed.polynomial(v, coefficients, false)),
+      () => factor.set(fixed.polynomial(v, coefficients, true)),
+      () => factor.set(fixed.polynomial(v, coefficients, false)),
     )
     // A has a floating point: so has the product, whatever its size.
-    const product = fixed.multiply(
-      { high: significand, low: I64.of(0) },
-      { high: factor.high.get, low: factor.low.get },
-    )
+    const product = fixed.multiply({ high: significand, low: I64.of(0) }, factor.value)
     f.call(setNormalised(c), state, sign, exponent, product.high, product.low.or(1))
   })
 }

@@ -1,4 +1,4 @@
-import { I64, select, type FunctionBuilder, type I32 } from '@retrap/wasm-emitter'
+import { I64, select, type FunctionBuilder, type I32, type Local } from '@retrap/wasm-emitter'
 import { S_SCRATCH } from '../../state/state-layout.ts'
 import type { Context } from '../context.ts'
 import { divideWide, multiplyHigh, type SharedFunction } from '@retrap/soft-float'
@@ -23,6 +23,11 @@ export function fractionOf(units: bigint): Fraction {
 /** numerator / denominator in units of 2^-128, to nearest. */
 export function ratio(numerator: bigint, denominator: bigint): bigint {
   return ((numerator << 129n) / denominator + 1n) >> 1n
+}
+
+/** 1/3, 1/5, … in units of 2^-128. */
+export function oddReciprocals(count: number): bigint[] {
+  return Array.from({ length: count }, (_, i) => ratio(1n, BigInt(2 * i + 3)))
 }
 
 /** ln 2 in units of 2^-128: 2 · artanh(1/3). */
@@ -50,6 +55,28 @@ export function arctangentOf(n: bigint, d: bigint): bigint {
     term = (term * 2n * k * n * n) / ((2n * k + 1n) * sum2)
   }
   return sum >> 32n
+}
+
+/** A fraction in two locals of a function. */
+export class FractionLocal {
+  readonly #f: FunctionBuilder
+  readonly high: Local<'i64'>
+  readonly low: Local<'i64'>
+
+  constructor(f: FunctionBuilder) {
+    this.#f = f
+    this.high = f.local('i64')
+    this.low = f.local('i64')
+  }
+
+  get value(): Fraction {
+    return { high: this.high.get, low: this.low.get }
+  }
+
+  set(value: Fraction): void {
+    this.#f.set(this.high, value.high)
+    this.#f.set(this.low, value.low)
+  }
 }
 
 /** Operations on fractions inside one function of the module. */

@@ -6,7 +6,6 @@ import {
   CLASS_INFINITY,
   CLASS_QNAN,
   CLASS_ZERO,
-  FE_INVALID,
   FE_PRECISION,
   FE_UNDERFLOW,
   FE_ZERO_DIVIDE,
@@ -17,8 +16,8 @@ import {
   type SharedFunction,
 } from '@retrap/soft-float'
 import { F_TEMPORARY, raiseFlags, SLOT_A, SLOT_B, SLOT_R } from '../float-scratch.ts'
-import { Fixed, fractionOf, naturalLogOfTwo, ratio, type Fraction } from './fraction.ts'
-import { onTopTwoThenPop } from './stack.ts'
+import { Fixed, FractionLocal, fractionOf, naturalLogOfTwo, oddReciprocals, type Fraction } from './fraction.ts'
+import { invalid, onTopTwoThenPop, returnIf } from './stack.ts'
 
 /**
  * Logarithms, to 128 bits before rounding.
@@ -33,11 +32,6 @@ const LEAST_EXPONENT = -16382
 const ONE_HALF = fractionOf(1n << 127n)
 const ONE_QUARTER = fractionOf(1n << 126n)
 
-/** 1/3, 1/5, … */
-function oddReciprocals(): bigint[] {
-  return Array.from({ length: 16 }, (_, i) => ratio(1n, BigInt(2 * i + 3)))
-}
-
 /** 1 / (2 ln 2): a quarter of 2/ln 2, which would be more than one. */
 function halfLogOfE(): bigint {
   return (1n << 255n) / naturalLogOfTwo()
@@ -48,37 +42,19 @@ interface Reduced {
   /** 1 where m < 1: the logarithm is negative. */
   readonly sign: Local<'i32'>
   readonly shift: Local<'i32'>
-  readonly top: WideLocal
-  readonly bottom: WideLocal
-}
-
-interface WideLocal {
-  readonly high: Local<'i64'>
-  readonly low: Local<'i64'>
-}
-
-function wideLocal(f: FunctionBuilder): WideLocal {
-  return { high: f.local('i64'), low: f.local('i64') }
-}
-
-function setWide(f: FunctionBuilder, into: WideLocal, value: Fraction): void {
-  f.set(into.high, value.high)
-  f.set(into.low, value.low)
-}
-
-function valueOf(wide: WideLocal): Fraction {
-  return { high: wide.high.get, low: wide.low.get }
+  readonly top: FractionLocal
+  readonly bottom: FractionLocal
 }
 
 function newReduced(f: FunctionBuilder): Reduced {
-  return { sign: f.local('i32'), shift: f.local('i32'), top: wideLocal(f), bottom: wideLocal(f) }
+  return { sign: f.local('i32'), shift: f.local('i32'), top: new FractionLocal(f), bottom: new FractionLocal(f) }
 }
 
 /** |log2 m| = fraction · 2^(2 − shift): 2/ln 2 · artanh z, z = |m − 1| / (m + 1). */
 function logarithmSeries(fixed: Fixed, { shift, top, bottom }: Reduced): Fraction {
-  const z = fixed.divide(fixed.shiftRight(valueOf(top), I32.of(1)), valueOf(bottom))
+  const z = fixed.divide(fixed.shiftRight(top.value, I32.of(1)), bottom.value)
   const u = fixed.shiftRight(fixed.multiply(z, z), shift.get.shl(1))
-  const rest = fixed.multiply(u, fixed.polynomial(u, oddReciprocals(), false))
+  const rest = fixed.multiply(u, fixed.polynomial(u, oddReciprocals(16), false))
   const factor = fractionOf(halfLogOfE())
   return fixed.multiply(z, fixed.add(factor, fixed.multiply(factor, rest)))
 }
@@ -111,30 +87,27 @@ function multiplyByLogarithm(c: Context): SharedFunction {
     const k = f.local('i32')
     const reduced = newReduced(f)
     const halved = fixed.shiftRight(number, I32.of(1))
-    const distance = wideLocal(f)
+    const distance = new FractionLocal(f)
     f.if(
       number.high.gtU(ROOT_OF_TWO),
       () => {
         f.set(k, exponent.add(1))
         f.set(reduced.sign, I32.of(1))
-        setWide(f, distance, fixed.complement(number))
-        setWide(f, reduced.bottom, fixed.add(halved, ONE_HALF))
+        distance.set(fixed.complement(number))
+        reduced.bottom.set(fixed.add(halved, ONE_HALF))
       },
       () => {
         f.set(k, exponent)
         f.set(reduced.sign, I32.of(0))
-        setWide(f, distance, { high: number.high.xor(TOP_BIT), low: number.low })
-        setWide(f, reduced.bottom, fixed.add(halved, ONE_QUARTER))
+        distance.set({ high: number.high.xor(TOP_BIT), low: number.low })
+        reduced.bottom.set(fixed.add(halved, ONE_QUARTER))
       },
     )
     const magnitude = f.let(select(k.get.ltS(0), I32.of(0).sub(k.get), k.get))
     const signK = f.let(k.get.ltS(0))
     // A power of two: the product is exact.
     f.if(distance.high.get.or(distance.low.get).eqz(), () => {
-      f.if(magnitude.eqz(), () => {
-        r.setZero(a.sign)
-        f.return()
-      })
+      returnIf(f, magnitude.eqz(), () => r.setZero(a.sign))
       const { fraction, shift } = fixed.normalise({ high: magnitude.toI64U(), low: I64.of(0) })
       const product = fixed.multiply({ high: a.significand, low: I64.of(0) }, fraction)
       const twoTo = a.exponent.add(64).sub(shift)
@@ -144,8 +117,8 @@ function multiplyByLogarithm(c: Context): SharedFunction {
       raiseFlags(f, state, select(underflows, I32.of(FE_PRECISION | FE_UNDERFLOW), I32.of(FE_PRECISION)))
       f.return()
     })
-    const { fraction, shift } = fixed.normalise(valueOf(distance))
-    setWide(f, reduced.top, fraction)
+    const { fraction, shift } = fixed.normalise(distance.value)
+    reduced.top.set(fraction)
     f.set(reduced.shift, shift)
     const series = fixed.let(logarithmSeries(fixed, reduced))
     f.if(k.get.eqz(), () => {
@@ -175,18 +148,18 @@ function multiplyByLogarithmNearOne(c: Context): SharedFunction {
     const x = { high: b.significand, low: I64.of(0) }
     const reduced = newReduced(f)
     f.set(reduced.sign, sign)
-    setWide(f, reduced.top, x)
+    reduced.top.set(x)
     f.if(
       sign,
       () => {
         // (m + 1)/2 = 1 − |x|/2
         f.set(reduced.shift, I32.of(-1).sub(exponent))
-        setWide(f, reduced.bottom, fixed.complement(fixed.shiftRight(x, f.let(I32.of(0).sub(exponent)))))
+        reduced.bottom.set(fixed.complement(fixed.shiftRight(x, f.let(I32.of(0).sub(exponent)))))
       },
       () => {
         // (m + 1)/4 = 1/2 + x/4
         f.set(reduced.shift, I32.of(0).sub(exponent))
-        setWide(f, reduced.bottom, fixed.add(fixed.shiftRight(x, f.let(I32.of(1).sub(exponent))), ONE_HALF))
+        reduced.bottom.set(fixed.add(fixed.shiftRight(x, f.let(I32.of(1).sub(exponent))), ONE_HALF))
       },
     )
     setProduct(c, f, state, fixed, {
@@ -213,12 +186,6 @@ function operands(f: FunctionBuilder, state: I32): Operands {
   return { a, b, r, classA, classB, numbers: f.let(classA.ltU(CLASS_QNAN).and(classB.ltU(CLASS_QNAN))) }
 }
 
-function invalid(f: FunctionBuilder, state: I32, r: Slot): void {
-  raiseFlags(f, state, FE_INVALID)
-  r.setDefaultNan(1)
-  f.return()
-}
-
 /** (state): R = A · log2 B. */
 function logarithm(c: Context): SharedFunction {
   return c.shared('float.logarithm', ['i32'], undefined, (f) => {
@@ -235,19 +202,10 @@ function logarithm(c: Context): SharedFunction {
       f.return()
     })
     f.if(f.call(propagateNan(c), state), () => f.return())
-    f.if(classB.eq(CLASS_INFINITY), () => {
-      r.setInfinity(signA)
-      f.return()
-    })
+    returnIf(f, classB.eq(CLASS_INFINITY), () => r.setInfinity(signA))
     const sign = f.let(signA.xor(exponent.ltS(0)))
-    f.if(classA.eq(CLASS_INFINITY), () => {
-      r.setInfinity(sign)
-      f.return()
-    })
-    f.if(classA.eq(CLASS_ZERO), () => {
-      r.setZero(sign)
-      f.return()
-    })
+    returnIf(f, classA.eq(CLASS_INFINITY), () => r.setInfinity(sign))
+    returnIf(f, classA.eq(CLASS_ZERO), () => r.setZero(sign))
     r.copy(b)
     f.call(multiplyByLogarithm(c), state)
   })
@@ -266,18 +224,9 @@ function logarithmPlusOne(c: Context): SharedFunction {
     f.if(numbers.and(undefinedProduct.or(classB.eq(CLASS_INFINITY).and(signB))), () => invalid(f, state, r))
     f.if(f.call(propagateNan(c), state), () => f.return())
     const sign = f.let(signA.xor(signB))
-    f.if(classA.eq(CLASS_INFINITY).or(classB.eq(CLASS_INFINITY)), () => {
-      r.setInfinity(sign)
-      f.return()
-    })
-    f.if(classA.eq(CLASS_ZERO).or(classB.eq(CLASS_ZERO)), () => {
-      r.setZero(sign)
-      f.return()
-    })
-    f.if(b.exponent.ltS(-2), () => {
-      f.call(multiplyByLogarithmNearOne(c), state)
-      f.return()
-    })
+    returnIf(f, classA.eq(CLASS_INFINITY).or(classB.eq(CLASS_INFINITY)), () => r.setInfinity(sign))
+    returnIf(f, classA.eq(CLASS_ZERO).or(classB.eq(CLASS_ZERO)), () => r.setZero(sign))
+    returnIf(f, b.exponent.ltS(-2), () => f.call(multiplyByLogarithmNearOne(c), state))
     const kept = new Slot(f, state, F_TEMPORARY)
     kept.copy(a)
     a.setFinite(I32.of(0), I32.of(0), I64.of(TOP_BIT))

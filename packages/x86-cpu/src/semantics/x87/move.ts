@@ -18,6 +18,7 @@ import {
   loadStack,
   notePointers,
   raiseStackUnderflow,
+  registerAt,
   stackAddress,
   stackIndex,
   storeStack,
@@ -69,13 +70,7 @@ function conditionalMove(condition: number): (c: Context) => void {
       f.call(commit(c), state)
       f.if(holds, () => {
         const at = f.let(stackAddress(f, state, i))
-        f.call(
-          storeStack(c),
-          state,
-          I32.of(0),
-          f.loadExpression('i64.load', at, S_FPR),
-          f.loadExpression('i32.load16_u', at, S_FPR + 8),
-        )
+        f.call(storeStack(c), state, I32.of(0), ...registerAt(f, at))
       })
     })
     c.f.call(move, c.state, stackIndex(c), c.condition(condition))

@@ -4,7 +4,7 @@ import type { Context } from '../context.ts'
 import { FE_PRECISION, type SharedFunction } from '@retrap/soft-float'
 import { BIAS, LARGEST_EXPONENT, SIGN, exponentOf, isNormal, isZero, product, roundNearest, sum } from './extended.ts'
 import type { Extended } from './extended.ts'
-import { FSW_C1, isEmpty, stackAddress } from './stack.ts'
+import { FSW_C1, isEmpty, quickPop, stackAddress } from './stack.ts'
 
 /**
  * The common cases of x87 instructions: registers that are there, numbers that are normal or zero, rounding to nearest with
@@ -40,13 +40,6 @@ function writeStack(f: FunctionBuilder, state: I32, i: I32Like, { significand, w
   const at = f.let(stackAddress(f, state, I32.of(i)))
   f.store('i64.store', at, significand, S_FPR)
   f.store('i32.store16', at, word, S_FPR + 8)
-}
-
-/** ST(0) becomes empty. */
-export function quickPop(f: FunctionBuilder, state: I32): void {
-  const top = f.load('i32.load', state, S_FTOP)
-  f.store('i32.store', state, f.loadExpression('i32.load', state, S_FTAG_EMPTY).or(I32.of(1).shl(top)), S_FTAG_EMPTY)
-  f.store('i32.store', state, top.add(1).and(7), S_FTOP)
 }
 
 /** Pushes a number that needs no rounding, if `condition` holds and there is room; else runs `slow`. */

@@ -27,6 +27,7 @@ import {
   begin,
   commit,
   enterX87,
+  invalid,
   isEmpty,
   loadStack,
   notePointers,
@@ -68,12 +69,6 @@ interface Slots {
 
 function slots(f: FunctionBuilder, state: I32): Slots {
   return { a: new Slot(f, state, SLOT_A), b: new Slot(f, state, SLOT_B), r: new Slot(f, state, SLOT_R) }
-}
-
-function invalid(f: FunctionBuilder, state: I32, r: Slot): void {
-  raiseFlags(f, state, FE_INVALID)
-  r.setDefaultNan(1)
-  f.return()
 }
 
 /** Far beyond what the exponent range can take: larger scale factors make no difference. */

@@ -15,7 +15,7 @@ import { R_IMM, R_OFFSET, R_REG2, R_SEGMENT } from '../../state/record.ts'
 import * as S from '../../state/state-layout.ts'
 import { VECTOR_MF } from '../../state/vectors.ts'
 import type { Context } from '../context.ts'
-import { F_CONTROL, F_FLAGS, F_WORD, INDEFINITE, SLOT_A, SLOT_B, SLOT_R } from '../float-scratch.ts'
+import { F_CONTROL, F_FLAGS, F_WORD, INDEFINITE, raiseFlags, SLOT_A, SLOT_B, SLOT_R } from '../float-scratch.ts'
 
 /**
  * The x87 register stack, and what surrounds every instruction: pending exceptions, the status word, the pointers to the
@@ -161,18 +161,17 @@ export function isEmpty(f: FunctionBuilder, state: I32, i: I32 | number): I32 {
     .and(1)
 }
 
+/** Significand, and sign and exponent, of the register at a {@link stackAddress}. */
+export function registerAt(f: FunctionBuilder, at: I32): readonly [significand: I64, word: I32] {
+  return [f.loadExpression('i64.load', at, S.S_FPR), f.loadExpression('i32.load16_u', at, S.S_FPR + 8)]
+}
+
 /** (state, slot address, i): ST(i) unpacked. */
 export function loadStack(c: Context): SharedFunction {
   return c.shared('x87.loadStack', ['i32', 'i32', 'i32'], undefined, (f) => {
     const [state, slot, i] = [f.param(0, 'i32').get, f.param(1, 'i32').get, f.param(2, 'i32').get]
     const at = f.let(stackAddress(f, state, i))
-    f.call(
-      unpack80(c),
-      state,
-      slot,
-      f.loadExpression('i64.load', at, S.S_FPR),
-      f.loadExpression('i32.load16_u', at, S.S_FPR + 8),
-    )
+    f.call(unpack80(c), state, slot, ...registerAt(f, at))
   })
 }
 
@@ -192,19 +191,17 @@ export function storeStack(c: Context): SharedFunction {
   })
 }
 
-/** (state): ST(0) becomes empty, and the stack one shorter. */
+/** ST(0) becomes empty, and the stack one shorter. */
+export function quickPop(f: FunctionBuilder, state: I32): void {
+  const top = f.load('i32.load', state, S.S_FTOP)
+  const tags = f.loadExpression('i32.load', state, S.S_FTAG_EMPTY).or(I32.of(1).shl(top))
+  f.store('i32.store', state, tags, S.S_FTAG_EMPTY)
+  f.store('i32.store', state, top.add(1).and(7), S.S_FTOP)
+}
+
+/** (state): {@link quickPop}. */
 export function pop(c: Context): SharedFunction {
-  return c.shared('x87.pop', ['i32'], undefined, (f) => {
-    const state = f.param(0, 'i32').get
-    const top = f.load('i32.load', state, S.S_FTOP)
-    f.store(
-      'i32.store',
-      state,
-      f.loadExpression('i32.load', state, S.S_FTAG_EMPTY).or(I32.of(1).shl(top)),
-      S.S_FTAG_EMPTY,
-    )
-    f.store('i32.store', state, top.add(1).and(7), S.S_FTOP)
-  })
+  return c.shared('x87.pop', ['i32'], undefined, (f) => quickPop(f, f.param(0, 'i32').get))
 }
 
 /** (state, significand, sign and exponent): a new ST(0). */
@@ -222,6 +219,33 @@ export const INDEFINITE_WORD = 0xffff
 /** Stack underflow: the response to an empty operand. */
 export function raiseStackUnderflow(f: FunctionBuilder, state: I32): void {
   f.store('i32.store', state, f.loadExpression('i32.load', state, F_FLAGS).or(FE_INVALID | FE_STACK), F_FLAGS)
+}
+
+/** Computes R, unless an operand is missing: R is the default NaN then, after a stack underflow. */
+export function unlessMissing(f: FunctionBuilder, state: I32, isMissing: I32, compute: () => void): void {
+  f.if(
+    isMissing,
+    () => {
+      raiseStackUnderflow(f, state)
+      new Slot(f, state, SLOT_R).setDefaultNan(1)
+    },
+    compute,
+  )
+}
+
+/** Returns from a function that has computed R by `compute`, if `condition` holds. */
+export function returnIf(f: FunctionBuilder, condition: I32, compute: () => void): void {
+  f.if(condition, () => {
+    compute()
+    f.return()
+  })
+}
+
+/** Returns with the NaN of an invalid operation in R. */
+export function invalid(f: FunctionBuilder, state: I32, r: Slot): void {
+  raiseFlags(f, state, FE_INVALID)
+  r.setDefaultNan(1)
+  f.return()
 }
 
 /**
@@ -277,18 +301,11 @@ export function onTopTwoThenPop(c: Context, name: string, compute: (f: FunctionB
   const operation = c.shared(`x87.${name}`, ['i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
     f.call(begin(c), state)
-    f.if(
-      isEmpty(f, state, 0).or(isEmpty(f, state, 1)),
-      () => {
-        raiseStackUnderflow(f, state)
-        new Slot(f, state, SLOT_R).setDefaultNan(1)
-      },
-      () => {
-        f.call(loadStack(c), state, state.add(SLOT_A), I32.of(1))
-        f.call(loadStack(c), state, state.add(SLOT_B), I32.of(0))
-        compute(f, state)
-      },
-    )
+    unlessMissing(f, state, isEmpty(f, state, 0).or(isEmpty(f, state, 1)), () => {
+      f.call(loadStack(c), state, state.add(SLOT_A), I32.of(1))
+      f.call(loadStack(c), state, state.add(SLOT_B), I32.of(0))
+      compute(f, state)
+    })
     const significand = f.call(finish80(c), state, I32.of(64))
     f.if(f.call(storeResult(c), state, I32.of(1), significand), () => f.call(pop(c), state))
   })

@@ -1,5 +1,4 @@
 import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
-import { S_FPR } from '../../state/state-layout.ts'
 import type { Context, SemanticsTable } from '../context.ts'
 import {
   convert,
@@ -26,14 +25,16 @@ import {
   loadStack,
   notePointers,
   pop,
+  quickPop,
   raiseStackUnderflow,
+  registerAt,
   stackAddress,
   stackIndex,
   storeStack,
   unmaskedFlags,
   topOrIndefinite,
 } from './stack.ts'
-import { narrowed, noteRounding, quickCopy, quickPop } from './quick.ts'
+import { narrowed, noteRounding, quickCopy } from './quick.ts'
 
 /** x87 stores. Source: Intel SDM vol. 2, FST, FIST, FISTTP, FBSTP. */
 
@@ -158,13 +159,7 @@ function storeQuietly(c: Context): void {
   f.call(commit(c), c.state)
   f.if(isEmpty(f, c.state, 0).eqz(), () => {
     const at = f.let(stackAddress(f, c.state, 0))
-    f.call(
-      storeStack(c),
-      c.state,
-      i,
-      f.loadExpression('i64.load', at, S_FPR),
-      f.loadExpression('i32.load16_u', at, S_FPR + 8),
-    )
+    f.call(storeStack(c), c.state, i, ...registerAt(f, at))
   })
   f.call(pop(c), c.state)
 }
