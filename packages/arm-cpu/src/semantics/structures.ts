@@ -1,11 +1,12 @@
 import type { Form as Row } from '@retrap/arm-decoder'
-import { extractLane, numeric, type I32, type I64, type V128 } from '@retrap/wasm-emitter'
+import { extractLane, type I32, type I64, type V128 } from '@retrap/wasm-emitter'
 import { ACCESS_ELEMENT_SHIFT } from '../state/access-rights.ts'
 import type { ArmContext } from './context.ts'
 import { fieldOf, valueOf, type ArmForm, LOADS, STORES, type ElementSize } from '../state/form.ts'
 import type { Semantics } from './semantics.ts'
 import { R_D, R_MORE, R_N } from '../state/record.ts'
 import { baseOf } from './operands.ts'
+import { splat } from './vector/lanes.ts'
 
 /** LD1 to LD4 and ST1 to ST4: loads and stores of SIMD structures, with one register for each element. */
 
@@ -107,12 +108,6 @@ function storeStructures(c: ArmContext, host: I32, shape: Shape, isSequence: boo
   }
 }
 
-/** Returns a vector of equal elements. */
-function splat(value: I64, size: ElementSize): V128 {
-  if (size === 8) return numeric('i64x2.splat', value)
-  return numeric(size === 1 ? 'i8x16.splat' : size === 2 ? 'i16x8.splat' : 'i32x4.splat', value.toI32())
-}
-
 /** Loads registers from the host's address of an access. @param write - writes a whole register, by the record's field */
 export function loadRegisters(
   c: ArmContext,
@@ -130,7 +125,7 @@ export function loadRegisters(
   }
   const elements = Array.from({ length: registers }, (_, i) => c.f.load(LOADS[size], host, i * size))
   for (const [i, element] of elements.entries()) {
-    if (access === 'all') write(registerOf(i), splat(element, size))
+    if (access === 'all') write(registerOf(i), splat(element, 8 * size))
     else c.writeElement(registerOf(i), lane(), size, element)
   }
 }

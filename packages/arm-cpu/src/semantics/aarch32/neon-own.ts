@@ -3,15 +3,15 @@ import { extractLane, I32, type V128, I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { fieldOf } from '../../state/form.ts'
 import { R_D, R_M, R_N } from '../../state/record.ts'
-import { repeatedElement, signs, vectorResult, xor, eachOf } from '../float/vector.ts'
+import { repeatedElement, signs, vectorResult, xor } from '../float/vector.ts'
 import type { Elements } from '../float/host.ts'
 import { lookedUp, permuted } from '../vector/permute.ts'
 import { FRAME_8, FRAME_STANDARD, FRAME_WHOLE } from './vfp-frame.ts'
 import type { OwnForm, VectorPlan } from './vfp-record.ts'
-import { add, CLASS_FINITE, SLOT_R } from '@retrap/soft-float'
-import { ARITHMETIC, isInvalidProduct, unpackBoth } from '../float/arithmetic.ts'
+import { add } from '@retrap/soft-float'
+import { ARITHMETIC, halveResult, isInvalidProduct, threeHalves, unpackBoth } from '../float/arithmetic.ts'
 import { elementFunction, type FloatElement, type FloatOperation } from '../float/element.ts'
-import { element } from '../vector/lanes.ts'
+import { element, writeElements } from '../vector/lanes.ts'
 
 /**
  * Steps of Newton's method, whose product is rounded before it is subtracted: 2 − a · b, or (3 − a · b) / 2.
@@ -37,29 +37,19 @@ const step = (isRoot: boolean): FloatOperation => ({
 })
 
 function differenceFrom(e: FloatElement, isRoot: boolean, product: I64): I64 {
-  const { f } = e
-  const fractionTop = I64.of(1).shl({ 16: 9, 32: 22, 64: 51 }[e.bits])
-  unpackBoth(e, isRoot ? e.power(1).or(fractionTop) : e.power(1), product)
+  unpackBoth(e, isRoot ? threeHalves(e, 1) : e.power(1), product)
   e.call(add(e.library), I32.of(1))
-  if (isRoot) {
-    const r = e.slot(SLOT_R)
-    f.if(r.class.eq(CLASS_FINITE), () => {
-      r.exponent = r.exponent.sub(1)
-    })
-  }
+  if (isRoot) halveResult(e)
   return e.finish()
 }
 
 /** VRECPS, and VRSQRTS. */
 function stepVector(c: ArmContext, elements: Elements, isRoot: boolean): void {
-  const { bits } = elements
+  const { bits, count } = elements
   const callee = elementFunction(c.library, isRoot ? 'VRSQRTS' : 'VRECPS', bits, step(isRoot))
   const [n, m] = [c.readVector(R_N), c.readVector(R_M)]
   const at = (vector: V128, i: number): I64 => element(vector, i, bits, false)
-  c.writeVector(
-    R_D,
-    eachOf(c, elements, (i) => c.f.call(callee, c.state, at(n, i), at(m, i))),
-  )
+  writeElements(c, bits, count, (i) => c.f.call(callee, c.state, at(n, i), at(m, i)))
 }
 
 /** How the operands of Advanced SIMD are made up: from the texts of the decoder's table. */

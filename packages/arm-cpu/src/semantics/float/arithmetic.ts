@@ -121,26 +121,30 @@ function fusedLong(e: FloatElement, a: I64, b: I64, c: I64): I64 {
   return e.finish(32)
 }
 
+/** 3/2 · 2^exponent. */
+export const threeHalves = (e: FloatElement, exponent: number): I64 =>
+  e.power(exponent).or(I64.of(1).shl({ 16: 9, 32: 22, 64: 51 }[e.bits]))
+
+export function halveResult(e: FloatElement): void {
+  const r = e.slot(SLOT_R)
+  e.f.if(r.class.eq(CLASS_FINITE), () => {
+    r.exponent = r.exponent.sub(1)
+  })
+}
+
 /** FRECPS: 2 − a · b. FRSQRTS: (3 − a · b) / 2. Zero times infinity counts as zero. */
 const step =
   (isRoot: boolean) =>
   (e: FloatElement, a: I64, b: I64): I64 => {
     const { f } = e
-    const threeHalves = e.power(0).or(I64.of(1).shl({ 16: 9, 32: 22, 64: 51 }[e.bits]))
-    const three = e.power(1).or(I64.of(1).shl({ 16: 9, 32: 22, 64: 51 }[e.bits]))
     unpackBoth(e, a.xor(e.signBit), b)
     f.if(isInvalidProduct(e), () => {
       e.end()
-      f.return(isRoot ? threeHalves : e.power(1))
+      f.return(isRoot ? threeHalves(e, 0) : e.power(1))
     })
-    e.unpack(SLOT_C, isRoot ? three : e.power(1))
+    e.unpack(SLOT_C, isRoot ? threeHalves(e, 1) : e.power(1))
     e.call(multiplyAdd(e.library), I32.of(0), I32.of(0))
-    if (isRoot) {
-      const r = e.slot(SLOT_R)
-      f.if(r.class.eq(CLASS_FINITE), () => {
-        r.exponent = r.exponent.sub(1)
-      })
-    }
+    if (isRoot) halveResult(e)
     return e.finish()
   }
 

@@ -5,7 +5,7 @@ import type { ArmContext } from '../context.ts'
 import { fieldOf, type ArmForm } from '../../state/form.ts'
 import { R_D, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
-import { element } from '../vector/lanes.ts'
+import { element, writeElements } from '../vector/lanes.ts'
 import { writeNarrow } from '../vector/mixed-sizes.ts'
 import { isUpper, shapeOf } from '../vector/shape.ts'
 import { fromFixed, ROUND_BY_FPCR, roundToIntegral, toFixed, toOdd } from './conversions.ts'
@@ -58,13 +58,9 @@ const integral: Semantics = {
 const integralOfSize: Semantics = {
   selectors: 'xQ',
   emit(c, form) {
-    const elements = elementsOf(form)
+    const { bits, count } = elementsOf(form)
     const n = c.readVector(R_N)
-    const operand = (i: number): I64 => element(n, i, elements.bits, false)
-    c.writeVector(
-      R_D,
-      eachOf(c, elements, (i) => roundedToSize(c, elements.bits, form.row, operand(i))),
-    )
+    writeElements(c, bits, count, (i) => roundedToSize(c, bits, form.row, element(n, i, bits, false)))
   },
 }
 
@@ -136,16 +132,13 @@ const fromIntegers: Semantics = {
   emit(c, form) {
     const { f, library, state } = c
     const elements = elementsOf(form)
-    const { bits } = elements
+    const { bits, count } = elements
     const fixed = fixedOf(c, form, bits)
     const { unsigned, fraction } = fixed
     const n = c.readVector(R_N)
     const operand = (i: number): I64 => element(n, i, bits, !unsigned)
     if (bits === 64) {
-      c.writeVector(
-        R_D,
-        eachOf(c, elements, (i) => fixedToNumber(c, bits, fixed, c.let(operand(i)))),
-      )
+      writeElements(c, bits, count, (i) => fixedToNumber(c, bits, fixed, c.let(operand(i))))
       return
     }
     const slow = (): V128 =>
@@ -171,15 +164,11 @@ const fromIntegers: Semantics = {
 const widened: Semantics = {
   selectors: 'Q',
   emit(c, form) {
-    const elements = elementsOf(form)
-    const { bits, count } = elements
+    const { bits, count } = elementsOf(form)
     const from = (bits / 2) as Precision
     const first = isUpper(form) ? count : 0
     const n = c.readVector(R_N)
-    c.writeVector(
-      R_D,
-      eachOf(c, elements, (i) => inPrecision(c, from, bits, c.let(element(n, first + i, from, false)))),
-    )
+    writeElements(c, bits, count, (i) => inPrecision(c, from, bits, c.let(element(n, first + i, from, false))))
   },
 }
 

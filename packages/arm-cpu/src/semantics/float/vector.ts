@@ -4,7 +4,7 @@ import type { ArmContext } from '../context.ts'
 import { valueOf, type ArmForm } from '../../state/form.ts'
 import { R_D, R_M, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
-import { element, vectorOf, zeros } from '../vector/lanes.ts'
+import { element, splat, vectorOf, writeElements, zeros } from '../vector/lanes.ts'
 import { laneNumber } from '../vector/mixed-sizes.ts'
 import { shapeOf } from '../vector/shape.ts'
 import { ARITHMETIC } from './arithmetic.ts'
@@ -82,8 +82,7 @@ export function computed(
 /** An element of the second register, in every lane. */
 export function repeatedElement(c: ArmContext, bits: Precision): V128 {
   const value = c.readElement(R_M, c.small, (bits / 8) as 2 | 4 | 8)
-  if (bits === 64) return c.let(numeric('i64x2.splat', value))
-  return c.let(bits === 32 ? numeric('i32x4.splat', value.toI32()) : numeric('i16x8.splat', value.toI32()))
+  return c.let(splat(value, bits))
 }
 
 /** Returns the second operand: a register, one of its elements, zero, or undefined. */
@@ -222,7 +221,7 @@ const complexProduct: Semantics = {
 /** The pair of elements that an instruction names, all over a vector. */
 function repeatedPair(c: ArmContext, bits: Precision): V128 {
   const pair = c.readElement(R_M, c.small, (bits / 4) as 4 | 8)
-  return c.let(bits === 16 ? numeric('i32x4.splat', pair.toI32()) : numeric('i64x2.splat', pair))
+  return c.let(splat(pair, 2 * bits))
 }
 
 // ---------------------------------------------------------------- products of half precision
@@ -240,11 +239,10 @@ const long: Semantics = {
     const d = c.readVector(R_D)
     const first = attributes.has('upper') ? elements.count : 0
     const callee = elementFunction(c.library, 'MLAL', 32, ARITHMETIC['MLAL']!)
-    const result = eachOf(c, elements, (i) => {
+    writeElements(c, elements.bits, elements.count, (i) => {
       const [a, b] = [left, m].map((each) => element(each, first + i, 16, false))
       return c.f.call(callee, c.state, a!, b!, element(d, i, 32, false))
     })
-    c.writeVector(R_D, result)
   },
 }
 
@@ -255,10 +253,7 @@ const fractionEstimate: Semantics = {
     const elements = elementsOf(form)
     const n = c.readVector(R_N)
     const isRoot = form.row.name === 'URSQRTE'
-    c.writeVector(
-      R_D,
-      eachOf(c, elements, (i) => estimateOfFraction(c, element(n, i, 32, false), isRoot)),
-    )
+    writeElements(c, elements.bits, elements.count, (i) => estimateOfFraction(c, element(n, i, 32, false), isRoot))
   },
 }
 

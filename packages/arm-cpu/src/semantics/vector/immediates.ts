@@ -4,7 +4,7 @@ import type { ArmContext } from '../context.ts'
 import { fieldOf, type ArmForm } from '../../state/form.ts'
 import { R_D, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
-import { element, extendedFrom, lowHalf, repeated, Saturation, vectorOf, wholeVector } from './lanes.ts'
+import { element, extendedFrom, lowHalf, repeated, Saturation, vectorOf, wholeVector, writeElements } from './lanes.ts'
 import { isUpper, shapeOf } from './shape.ts'
 import { shiftedLeft, shiftedRight, type Shift } from './shifts.ts'
 import { narrowedTo, writeNarrow } from './mixed-sizes.ts'
@@ -184,10 +184,7 @@ function emitChange(c: ArmContext, form: ArmForm, how: ByImmediate): void {
   if (how.change === 'long') {
     const { bits, count } = shapeOf(form, 'd')
     const first = isUpper(form) ? count : 0
-    const results = Array.from({ length: count }, (_, i) =>
-      c.let(element(n, first + i, bits / 2, how.fromSigned).shl(amount)),
-    )
-    c.writeVector(R_D, vectorOf(c, bits, results))
+    writeElements(c, bits, count, (i) => element(n, first + i, bits / 2, how.fromSigned).shl(amount))
     return
   }
   const saturation = new Saturation(c)

@@ -1,44 +1,24 @@
 import { extractLane, I32, I64, numeric, replaceLane, select, V128, type Value } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
+import { R_D } from '../../state/record.ts'
 
 /** Elements of vectors as values of 64 bits, which hold what arithmetic on elements of up to 32 bits gives exactly. */
 
+const SHAPES: Readonly<Record<number, 'i8x16' | 'i16x8'>> = { 8: 'i8x16', 16: 'i16x8' }
+
 /** An element, sign- or zero-extended. @param bits - 8, 16, 32 or 64 */
 export function element(vector: V128, index: number, bits: number, isSigned: boolean): I64 {
-  switch (bits) {
-    case 8: {
-      const lane = isSigned
-        ? extractLane('i8x16.extract_lane_s', vector, index)
-        : extractLane('i8x16.extract_lane_u', vector, index)
-      return isSigned ? lane.toI64S() : lane.toI64U()
-    }
-    case 16: {
-      const lane = isSigned
-        ? extractLane('i16x8.extract_lane_s', vector, index)
-        : extractLane('i16x8.extract_lane_u', vector, index)
-      return isSigned ? lane.toI64S() : lane.toI64U()
-    }
-    case 32: {
-      const lane = extractLane('i32x4.extract_lane', vector, index)
-      return isSigned ? lane.toI64S() : lane.toI64U()
-    }
-    default:
-      return extractLane('i64x2.extract_lane', vector, index)
-  }
+  if (bits === 64) return extractLane('i64x2.extract_lane', vector, index)
+  const shape = SHAPES[bits]
+  const op = shape === undefined ? 'i32x4.extract_lane' : (`${shape}.extract_lane_${isSigned ? 's' : 'u'}` as const)
+  const lane = extractLane(op, vector, index)
+  return isSigned ? lane.toI64S() : lane.toI64U()
 }
 
 /** A vector with an element replaced by the low bits of a value. */
 export function withElement(vector: V128, index: number, bits: number, value: I64): V128 {
-  switch (bits) {
-    case 8:
-      return replaceLane('i8x16.replace_lane', vector, index, value.toI32())
-    case 16:
-      return replaceLane('i16x8.replace_lane', vector, index, value.toI32())
-    case 32:
-      return replaceLane('i32x4.replace_lane', vector, index, value.toI32())
-    default:
-      return replaceLane('i64x2.replace_lane', vector, index, value)
-  }
+  if (bits === 64) return replaceLane('i64x2.replace_lane', vector, index, value)
+  return replaceLane(`${SHAPES[bits] ?? 'i32x4'}.replace_lane`, vector, index, value.toI32())
 }
 
 /** Returns a vector of zeros. */
@@ -53,6 +33,12 @@ export function vectorOf(c: ArmContext, bits: number, values: readonly I64[], fr
   return vector.get
 }
 
+/** Writes a vector that is computed element by element, with zeros above. */
+export function writeElements(c: ArmContext, bits: number, count: number, compute: (i: number) => I64): void {
+  const results = Array.from({ length: count }, (_, i) => c.let(compute(i)))
+  c.writeVector(R_D, vectorOf(c, bits, results))
+}
+
 /**
  * An instruction of WebAssembly for elements of a size, such as `add` of 8, 16, 32 or 64 bits.
  *
@@ -62,6 +48,9 @@ export function wholeVector(name: string, bits: number, ...operands: readonly Va
   const generic = numeric as unknown as (op: string, ...operands: readonly Value[]) => V128
   return generic(`i${bits}x${128 / bits}.${name}`, ...operands)
 }
+
+/** A vector of equal elements. */
+export const splat = (value: I64, bits: number): V128 => wholeVector('splat', bits, bits === 64 ? value : value.toI32())
 
 /** The 64 bits that an element of some bits is repeated to. */
 export function repeated(value: bigint, bits: number): bigint {

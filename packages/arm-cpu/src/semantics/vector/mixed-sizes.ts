@@ -5,7 +5,7 @@ import { sizeOfBits, fieldOf, type ArmForm } from '../../state/form.ts'
 import { R_D, R_M, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
 import { elementOperation, polynomialProduct, type Operands } from './elementwise.ts'
-import { element, Saturation, vectorOf, withElement } from './lanes.ts'
+import { element, Saturation, vectorOf, withElement, writeElements } from './lanes.ts'
 import { isUpper, shapeOf } from './shape.ts'
 
 /** Operations whose operands and results have different sizes: long, wide, narrow, by one element, and dot products. */
@@ -177,10 +177,7 @@ const shiftLong: Semantics = {
     const half = bits / 2
     const n = c.readVector(R_N)
     const upper = isUpper(form)
-    const results = Array.from({ length: count }, (_, i) =>
-      c.let(readNarrow(n, i, count, upper, half, false).shl(half)),
-    )
-    c.writeVector(R_D, vectorOf(c, bits, results))
+    writeElements(c, bits, count, (i) => readNarrow(n, i, count, upper, half, false).shl(half))
   },
 }
 
@@ -192,13 +189,11 @@ const pairsLong: Semantics = {
     const isSigned = sign === 'S'
     const { bits, count } = shapeOf(form, 'd')
     const [n, d] = [c.readVector(R_N), c.readVector(R_D)]
-    const results = Array.from({ length: count }, (_, i) => {
+    writeElements(c, bits, count, (i) => {
       const [a, b] = [0, 1].map((k) => element(n, 2 * i + k, bits / 2, isSigned))
       const sum = a!.add(b!)
-      return c.let(name === `${sign}ADALP` ? element(d, i, bits, false).add(sum) : sum)
+      return name === `${sign}ADALP` ? element(d, i, bits, false).add(sum) : sum
     })
-    const result = vectorOf(c, bits, results)
-    c.writeVector(R_D, result)
   },
 }
 
@@ -216,12 +211,11 @@ const dot: Semantics = {
       const value = one.shrU(8 * (i & 3))
       return isSigned ? value.extend8S() : value.and(0xff)
     }
-    const results = Array.from({ length: count }, (_, i) => {
+    writeElements(c, 32, count, (i) => {
       let sum = element(d, i, 32, false)
       for (let k = 4 * i; k < 4 * i + 4; k++) sum = sum.add(element(n, k, 8, isSigned).mul(byte(k)))
-      return c.let(sum)
+      return sum
     })
-    c.writeVector(R_D, vectorOf(c, 32, results))
   },
 }
 
@@ -234,14 +228,7 @@ const polynomial: Semantics = {
     const { bits, count } = shapeOf(form, 'd')
     if (bits === 16) {
       const at = (vector: V128, i: number): I64 => c.let(readNarrow(vector, i, count, upper, 8, false))
-      c.writeVector(
-        R_D,
-        vectorOf(
-          c,
-          16,
-          Array.from({ length: 8 }, (_, i) => c.let(polynomialProduct(at(n, i), at(m, i)))),
-        ),
-      )
+      writeElements(c, 16, 8, (i) => polynomialProduct(at(n, i), at(m, i)))
       return
     }
     const [a, b] = [n, m].map((vector) => c.let(element(vector, upper ? 1 : 0, 64, false)))

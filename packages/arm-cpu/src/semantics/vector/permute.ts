@@ -1,10 +1,10 @@
-import { I32, numeric, type I64, type V128 } from '@retrap/wasm-emitter'
+import { I32, numeric, type V128 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../context.ts'
 import { sizeOfBits, fieldOf, valueOf, type ArmForm } from '../../state/form.ts'
 import { R_D, R_M, R_N } from '../../state/record.ts'
 import { familyOf, type Family, type Semantics } from '../semantics.ts'
-import { extendedFrom, lowHalf, wholeVector, zeros } from './lanes.ts'
+import { extendedFrom, lowHalf, splat, zeros } from './lanes.ts'
 import { shapeOf } from './shape.ts'
 
 /** Instructions that copy and rearrange elements. */
@@ -70,8 +70,6 @@ const lanesOf = (row: Row, word: number): number => fieldOf(row, 'i', word) | (f
 /** Bits of the element that an operand names as `Vn.b[i]`. */
 const namedBits = (row: Row, letter: string): number =>
   ({ b: 8, h: 16, s: 32, d: 64 })[new RegExp(`<V${letter}\\.(.)\\[`).exec(row.operands)![1]!]!
-
-const splat = (value: I64, bits: number): V128 => wholeVector('splat', bits, bits === 64 ? value : value.toI32())
 
 const duplicate: Semantics = {
   selectors: 'Q',
