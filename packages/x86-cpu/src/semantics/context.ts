@@ -403,3 +403,15 @@ export interface Semantics {
 
 /** Semantics by mnemonic, as x86-decoder spells it. */
 export type SemanticsTable = Readonly<Record<string, Semantics>>
+
+/** Semantics whose forms begin with a check. */
+export function gated(check: (c: Context) => void, table: SemanticsTable): SemanticsTable {
+  const gate = (semantics: Semantics): Semantics => ({
+    ...semantics,
+    emit: (c) => {
+      check(c)
+      semantics.emit(c)
+    },
+  })
+  return Object.fromEntries(Object.entries(table).map(([name, semantics]) => [name, gate(semantics)]))
+}

@@ -19,7 +19,7 @@ import { sseFloat } from './vector/sse-float.ts'
 import { strings } from './strings/string.ts'
 import { timeStamp } from './privileged/time-stamp.ts'
 import { vnni } from './vector/vnni.ts'
-import type { SemanticsTable } from './context.ts'
+import { gated, type SemanticsTable } from './context.ts'
 import { x87Arithmetic } from './x87/arithmetic.ts'
 import { x87Control } from './x87/control.ts'
 import { x87Scale } from './x87/scale.ts'
@@ -29,6 +29,7 @@ import { x87Trigonometry } from './x87/trigonometry.ts'
 import { x87Arctangent } from './x87/arctangent.ts'
 import { x87Loads } from './x87/load.ts'
 import { x87Moves } from './x87/move.ts'
+import { enterX87 } from './x87/stack.ts'
 import { x87Stores } from './x87/store.ts'
 
 /**
@@ -37,15 +38,17 @@ import { x87Stores } from './x87/store.ts'
  */
 export const x87: SemanticsTable = {
   ...x87Control,
-  ...x87Loads,
-  ...x87Stores,
-  ...x87Moves,
-  ...x87Arithmetic,
-  ...x87Scale,
-  ...x87Exponential,
-  ...x87Logarithm,
-  ...x87Trigonometry,
-  ...x87Arctangent,
+  ...gated(enterX87, {
+    ...x87Loads,
+    ...x87Stores,
+    ...x87Moves,
+    ...x87Arithmetic,
+    ...x87Scale,
+    ...x87Exponential,
+    ...x87Logarithm,
+    ...x87Trigonometry,
+    ...x87Arctangent,
+  }),
 }
 
 /** All operations by mnemonic, string instructions aside. */

@@ -39,7 +39,6 @@ import { joinLow } from './sse-integer-operands.ts'
 /** CVTSS2SD, CVTSD2SS. */
 function convertScalar(from: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const x = readFloat(c, c.firstSource + 1, from)
     const slow = (): void => callSlow(c, convertSlow(c, from), bitsOf(from, x.value))
     if (from === 32) {
@@ -68,7 +67,6 @@ function convertScalar(from: Bits): (c: Context) => void {
 /** CVTSI2SS, CVTSI2SD. */
 function fromInteger(to: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const source = c.firstSource + 1
     const a = c.readS(source)
     if (to === 64) {
@@ -111,7 +109,6 @@ function fromInteger(to: Bits): (c: Context) => void {
 /** CVTSS2SI, CVTSD2SI and their truncating forms. */
 function scalarToInteger(from: Bits, truncate: boolean): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const size = c.sizeOf(0)
     const { value: single } = readFloat(c, 1, from)
     // Single precision is exact in double precision; a NaN fails the range check whatever its payload becomes.
@@ -143,7 +140,6 @@ function halvesOf(c: Context, sources: readonly V128[]): readonly V128[] {
 
 /** CVTPS2PD: a memory operand is half as wide as the destination. */
 function packedToDouble(c: Context): void {
-  c.requireSse()
   const a = c.sizeOf(1) > 16 ? c.readLanes(1) : [c.readV(1)]
   const halves = halvesOf(c, a)
   const values = vectorResult(
@@ -165,7 +161,6 @@ function joinHalves(lanes: readonly V128[]): readonly V128[] {
 }
 
 function packedToSingle(c: Context): void {
-  c.requireSse()
   const a = c.readLanes(1)
   const lanes = a.map((x) => c.let(numeric('f32x4.demote_f64x2_zero', x)))
   let fine = c.settled()
@@ -183,7 +178,6 @@ function packedToSingle(c: Context): void {
 
 /** CVTDQ2PD: exact. */
 function integersToDouble(c: Context): void {
-  c.requireSse()
   c.writeLanes(
     0,
     halvesOf(c, c.sizeOf(1) > 16 ? c.readLanes(1) : [c.readV(1)]).map((x) => numeric('f64x2.convert_low_i32x4_s', x)),
@@ -191,7 +185,6 @@ function integersToDouble(c: Context): void {
 }
 
 function integersToSingle(c: Context): void {
-  c.requireSse()
   const a = c.readLanes(1)
   const values = vectorResult(
     c,
@@ -204,10 +197,7 @@ function integersToSingle(c: Context): void {
 
 /** CVTPS2DQ, CVTPD2DQ and their truncating forms. */
 function packedToIntegers(from: Bits, truncate: boolean): (c: Context) => void {
-  return (c) => {
-    c.requireSse()
-    c.writeLanes(0, integersOf(c, from, truncate, c.readLanes(1)))
-  }
+  return (c) => c.writeLanes(0, integersOf(c, from, truncate, c.readLanes(1)))
 }
 
 function integersOf(c: Context, from: Bits, truncate: boolean, a: readonly V128[]): readonly V128[] {
@@ -235,7 +225,6 @@ function integersOf(c: Context, from: Bits, truncate: boolean, a: readonly V128[
 
 /** A pending x87 exception is raised before an instruction that uses MMX registers. */
 function requireMmx(c: Context): void {
-  c.requireSse()
   c.requireMmx()
   pendingX87(c)
 }
@@ -244,7 +233,6 @@ function requireMmx(c: Context): void {
 function mmxToSingle(c: Context): void {
   const register = c.kindOf(1) === 'mmx'
   if (register) requireMmx(c)
-  else c.requireSse()
   const a = c.let(numeric('i64x2.splat', c.readU(1)))
   if (register) enterMmx(c)
   callSlow(c, packedFromIntegerSlow(c, 2), a)
@@ -255,7 +243,6 @@ function mmxToSingle(c: Context): void {
 function mmxToDouble(c: Context): void {
   const register = c.kindOf(1) === 'mmx'
   if (register) requireMmx(c)
-  else c.requireSse()
   const result = c.let(numeric('f64x2.convert_low_i32x4_s', numeric('i64x2.splat', c.readU(1))))
   if (register) enterMmx(c)
   c.writeV(0, result)

@@ -17,7 +17,6 @@ export function roundingOfMxcsr(c: Context, control: I32): I32 {
 
 export function sseDotProduct(bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const b = c.readLanes(c.firstSource + 1)
     const a = c.readLanes(c.firstSource)
     callSlow(c, dotProductSlow(c, bits, a.length), c.immediate().toI32(), ...a, ...b)
@@ -65,15 +64,11 @@ function approximate(root: boolean): (c: Context, a: V128) => V128 {
 }
 
 function packedApproximation(root: boolean): (c: Context) => void {
-  return (c) => {
-    c.requireSse()
-    c.mapLanes(1, (a) => approximate(root)(c, a))
-  }
+  return (c) => c.mapLanes(1, (a) => approximate(root)(c, a))
 }
 
 function scalarApproximation(root: boolean): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const operand = c.let(numeric('i32x4.splat', readScalar(c, c.firstSource + 1, 32).toI32()))
     writeScalar(c, 32, c.let(extractLane('i32x4.extract_lane', approximate(root)(c, operand), 0)).toI64U())
   }

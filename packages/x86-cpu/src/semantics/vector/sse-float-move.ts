@@ -17,7 +17,6 @@ const MXCSR_MASK = 0xffff
 
 function moveVector(alignment: Alignment): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     if (c.kindOf(0) === 'xmm' && c.kindOf(1) === 'xmm') c.copyVector(0, 1)
     else c.writeLanes(0, c.readLanes(1, alignment), alignment)
   }
@@ -26,7 +25,6 @@ function moveVector(alignment: Alignment): (c: Context) => void {
 /** MOVSS, MOVSD: from memory the rest becomes zero; from a register it stays, or is that of the first source. */
 function moveScalar(bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const source = c.form.operands.length - 1
     if (c.kindOf(1) === 'mem') {
       const op = bits === 64 ? 'v128.load64_zero' : 'v128.load32_zero'
@@ -48,7 +46,6 @@ const ZERO = V128.of([])
 /** One half of a register from or to 64 bits of memory. */
 function moveHalf(half: 0 | 1): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     if (c.kindOf(0) === 'mem') c.write(0, c.f.load('i64.load', c.registerAddress(1), 8 * half))
     else writeHalf(c, half, c.readU(c.firstSource + 1))
   }
@@ -62,10 +59,7 @@ function writeHalf(c: Context, half: 0 | 1, value: I64): void {
 
 /** One half of a register to one half of another. */
 function moveBetweenHalves(to: 0 | 1, from: 0 | 1): (c: Context) => void {
-  return (c) => {
-    c.requireSse()
-    writeHalf(c, to, c.f.load('i64.load', c.registerAddress(c.firstSource + 1), 8 * from))
-  }
+  return (c) => writeHalf(c, to, c.f.load('i64.load', c.registerAddress(c.firstSource + 1), 8 * from))
 }
 
 /** Numbers of the bytes of 32-bit elements. */
@@ -76,14 +70,10 @@ function bytesOf(elements: readonly number[]): number[] {
 /** A fixed choice of 32-bit elements out of the source. */
 function duplicated(elements: readonly number[]): (c: Context) => void {
   const bytes = bytesOf(elements)
-  return (c) => {
-    c.requireSse()
-    c.mapLanes(1, (x) => x.shuffle(x, bytes))
-  }
+  return (c) => c.mapLanes(1, (x) => x.shuffle(x, bytes))
 }
 
 function duplicateLow(c: Context): void {
-  c.requireSse()
   const lanes =
     c.sizeOf(0) > 16
       ? c.readLanes(1).map((x) => x.shuffle(x, LOW_TWICE))
@@ -96,7 +86,6 @@ const LOW_TWICE = [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7]
 /** The sign bits of the elements. */
 function signMask(bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const lanes = c.readLanes(1).map((x) => numeric(bits === 64 ? 'i64x2.bitmask' : 'i32x4.bitmask', x))
     const mask = lanes.map((one, lane) => one.shl(lane * (128 / bits))).reduce((x, y) => x.or(y))
     c.write(0, mask.toI64U())
@@ -120,7 +109,6 @@ function elements32(c: Context, vector: V128): I32[] {
 }
 
 function shufflePacked32(c: Context): void {
-  c.requireSse()
   const control = c.let(c.immediate().toI32())
   const { known } = control
   c.combineLanes(c.firstSource, (x, y) => {
@@ -143,7 +131,6 @@ export function dynamicHalf(control: I32, bit: number, v: V128): I64 {
 }
 
 function shufflePacked64(c: Context): void {
-  c.requireSse()
   const control = c.let(c.immediate().toI32())
   c.combineLanes(c.firstSource, (x, y, lane) => {
     const low = numeric('i64x2.splat', dynamicHalf(control, 2 * lane, x))
@@ -164,7 +151,6 @@ export function elementMask(control: I32, bits: Bits): V128 {
 /** BLENDPS, BLENDPD: bit i of the immediate picks the second source's element i. */
 function blend(bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const control = c.let(c.immediate().toI32())
     c.combineLanes(c.firstSource, (x, y, lane) =>
       numeric('v128.bitselect', y, x, elementMask(control.shrU(lane * (128 / bits)), bits)),
@@ -175,7 +161,6 @@ function blend(bits: Bits): (c: Context) => void {
 /** BLENDVPS, BLENDVPD: by the sign bits of XMM0, or of the fourth operand. */
 function blendVariable(bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const b = c.readLanes(c.firstSource + 1)
     const a = c.readLanes(c.firstSource)
     const signs = c.readLanes(c.firstSource + 2)
@@ -189,7 +174,6 @@ function blendVariable(bits: Bits): (c: Context) => void {
 
 /** INSERTPS: bits 7:6 choose the source's element (a memory operand is one element), 5:4 the target, 3:0 clear elements. */
 function insertElement(c: Context): void {
-  c.requireSse()
   const control = c.let(c.immediate().toI32())
   const second = c.firstSource + 1
   const source =
@@ -204,7 +188,6 @@ function insertElement(c: Context): void {
 }
 
 function extractElement(c: Context): void {
-  c.requireSse()
   const control = c.immediate().toI32()
   const vector = elements32(c, c.readV(1))
   c.write(0, dynamicElement(vector, c.let(control)).toI64U())
@@ -234,17 +217,10 @@ export const sseFloatMoves: SemanticsTable = {
   EXTRACTPS: { emit: extractElement },
   LDMXCSR: {
     emit: (c) => {
-      c.requireSse()
       const value = c.let(c.readU(0).toI32())
       c.f.if(value.and(~MXCSR_MASK), () => c.raise(VECTOR_GP, 0))
       c.f.store('i32.store', c.state, value, S_MXCSR)
     },
   },
-  STMXCSR: {
-    direct: true,
-    emit: (c) => {
-      c.requireSse()
-      c.write(0, c.f.load('i64.load32_u', c.state, S_MXCSR))
-    },
-  },
+  STMXCSR: { direct: true, emit: (c) => c.write(0, c.f.load('i64.load32_u', c.state, S_MXCSR)) },
 }

@@ -1,6 +1,6 @@
 import { I32, I64, numeric, select, type F64, type V128 } from '@retrap/wasm-emitter'
 
-import type { Context, Numbers, Semantics, SemanticsTable } from '../context.ts'
+import { gated, type Context, type Numbers, type Semantics, type SemanticsTable } from '../context.ts'
 import {
   asFloat,
   bitsOf,
@@ -62,7 +62,6 @@ type Arithmetic = 'add' | 'sub' | 'mul' | 'div'
 
 function scalarArithmetic(operation: Arithmetic, bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const y = readFloat(c, c.firstSource + 1, bits)
     const x = readFloat(c, c.firstSource, bits)
     quickScalar(c, bits, {
@@ -76,7 +75,6 @@ function scalarArithmetic(operation: Arithmetic, bits: Bits): (c: Context) => vo
 
 function packedArithmetic(operation: Arithmetic, bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const y = readFloats(c, c.firstSource + 1, bits)
     const x = readFloats(c, c.firstSource, bits)
     packedSum(c, operation, operation, bits, x, y)
@@ -108,7 +106,6 @@ function packedSum(
 /** MIN and MAX: the second operand unless the first is less (greater). */
 function scalarExtreme(operation: 'min' | 'max', bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const y = readFloat(c, c.firstSource + 1, bits)
     const x = readFloat(c, c.firstSource, bits)
     const first = floatTest(bits, operation === 'min' ? 'lt' : 'gt', x.value, y.value)
@@ -125,7 +122,6 @@ function scalarExtreme(operation: 'min' | 'max', bits: Bits): (c: Context) => vo
 
 function packedExtreme(operation: 'min' | 'max', bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const b = c.readLanes(c.firstSource + 1)
     const a = c.readLanes(c.firstSource)
     const plain = [...a, ...b].map((x) => plainMask(bits, x))
@@ -142,7 +138,6 @@ function packedExtreme(operation: 'min' | 'max', bits: Bits): (c: Context) => vo
 
 function scalarSquareRoot(bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const x = readFloat(c, c.firstSource + 1, bits)
     quickScalar(c, bits, {
       operands: [x],
@@ -155,7 +150,6 @@ function scalarSquareRoot(bits: Bits): (c: Context) => void {
 
 function packedSquareRoot(bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const x = readFloats(c, 1, bits)
     quickPacked(c, bits, {
       operands: [x],
@@ -169,7 +163,6 @@ function packedSquareRoot(bits: Bits): (c: Context) => void {
 /** Horizontal sums and differences: neighbours of the first operand, then of the second. */
 function horizontal(operation: 'add' | 'sub', bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const b = readFloats(c, c.firstSource + 1, bits)
     const a = readFloats(c, c.firstSource, bits)
     const isNormal = a.isNormal && b.isNormal
@@ -187,7 +180,6 @@ function horizontal(operation: 'add' | 'sub', bits: Bits): (c: Context) => void 
 
 function addSubtract(bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const y = readFloats(c, c.firstSource + 1, bits)
     const x = readFloats(c, c.firstSource, bits)
     packedSum(c, 'sub', 'add', bits, x, y)
@@ -212,7 +204,6 @@ const RELATION_GREATER = 2
 
 function scalarCompare(bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const f = c.f
     const b = readScalar(c, c.firstSource + 1, bits)
     const a = readScalar(c, c.firstSource, bits)
@@ -235,7 +226,6 @@ function scalarCompare(bits: Bits): (c: Context) => void {
 
 function packedCompare(bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const b = c.readLanes(c.firstSource + 1)
     const a = c.readLanes(c.firstSource)
     const { number, holds } = predicate(c)
@@ -255,7 +245,6 @@ function packedCompare(bits: Bits): (c: Context) => void {
 /** COMISS and UCOMISS: ZF, PF and CF; the quiet form takes quiet NaNs quietly. */
 function compareFlags(bits: Bits, quiet: boolean): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const y = readFloat(c, 1, bits)
     const x = readFloat(c, 0, bits)
     const areOrdinary = areComparable(c.f, bits, x, y)
@@ -299,7 +288,6 @@ const ROUNDINGS = ['nearest', 'floor', 'ceil', 'trunc'] as const
 
 function scalarRound(bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const f = c.f
     const control = c.let(c.immediate().toI32())
     const a = readScalar(c, c.firstSource + 1, bits)
@@ -325,7 +313,6 @@ function scalarRound(bits: Bits): (c: Context) => void {
 
 function packedRound(bits: Bits): (c: Context) => void {
   return (c) => {
-    c.requireSse()
     const f = c.f
     const control = c.let(c.immediate().toI32())
     const a = c.readLanes(1)
@@ -382,12 +369,10 @@ function arithmeticTable(): SemanticsTable {
   return table
 }
 
-const sseFloatArithmetic: SemanticsTable = arithmeticTable()
-
 /** All floating point of SSE to SSE4.1. */
-export const sseFloat: SemanticsTable = {
+export const sseFloat: SemanticsTable = gated((c) => c.requireSse(), {
   ...sseFloatMoves,
-  ...sseFloatArithmetic,
+  ...arithmeticTable(),
   ...sseApproximations,
   ...sseConversions,
-}
+})

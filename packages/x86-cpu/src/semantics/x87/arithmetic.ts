@@ -23,7 +23,6 @@ import {
   FSW_C3,
   begin,
   commit,
-  enterX87,
   isEmpty,
   loadStack,
   notePointers,
@@ -125,7 +124,6 @@ function arithmetic({
   integer = false,
 }: Arithmetic): (c: Context) => void {
   return (c) => {
-    enterX87(c)
     const { f, state } = c
     const memory = c.kindOf(0) === 'mem' ? readMemoryOperand(c, integer) : undefined
     const i = memory === undefined ? stackIndex(c) : I32.of(0)
@@ -198,7 +196,6 @@ interface Comparison {
 
 function comparison({ quiet = false, pops = 0, integer = false, flags = false }: Comparison): (c: Context) => void {
   return (c) => {
-    enterX87(c)
     const { f, state } = c
     const memory = c.form.operands.length > 0 && c.kindOf(0) === 'mem' ? readMemoryOperand(c, integer) : undefined
     const i = memory !== undefined ? I32.of(0) : c.form.operands.length === 0 ? I32.of(1) : stackIndex(c)
@@ -242,7 +239,6 @@ function setConditions(f: FunctionBuilder, state: I32, relation: I32): void {
 }
 
 function test(c: Context): void {
-  enterX87(c)
   notePointers(c)
   beginWith(c, undefined)
   const zero = new Slot(c.f, c.state, F_TEMPORARY)
@@ -260,7 +256,6 @@ export function unary(
   compute: (f: FunctionBuilder, state: I32) => void,
   bits: (f: FunctionBuilder, state: I32) => I32,
 ): void {
-  enterX87(c)
   notePointers(c)
   const operation = c.shared(`x87.${name}`, ['i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get

@@ -15,7 +15,6 @@ import { F_WORD, INDEFINITE, roundingMode, SLOT_A, SLOT_R } from '../float-scrat
 import {
   INDEFINITE_WORD,
   begin,
-  enterX87,
   isEmpty,
   notePointers,
   pushResult,
@@ -30,7 +29,6 @@ import { fromInteger, widened } from './extended.ts'
 
 /** FLD from memory. */
 function load(c: Context): void {
-  enterX87(c)
   const f = c.f
   if (c.kindOf(0) === 'st') {
     loadRegister(c)
@@ -95,7 +93,6 @@ function pushInteger(c: Context): SharedFunction {
 }
 
 function loadInteger(c: Context): void {
-  enterX87(c)
   const value = c.readS(0)
   notePointers(c)
   quickPush(c, I32.of(1), fromInteger(c.f, value), () => c.f.call(pushInteger(c), c.state, value))
@@ -103,7 +100,6 @@ function loadInteger(c: Context): void {
 
 /** FBLD: 18 decimal digits, and a sign in the topmost bit. Minus zero is a number here. */
 function loadDecimal(c: Context): void {
-  enterX87(c)
   const ea = c.address(0)
   const low = c.loadMemory('i64.load', ea, 8)
   const high = c.loadMemory('i64.load16_u', c.let(ea.add(8)), 2)
@@ -133,7 +129,6 @@ function loadDecimal(c: Context): void {
 /** A constant: its significand cut off, and whether rounding to nearest goes up. */
 function constant(significand: bigint, exponent: number, up: boolean): (c: Context) => void {
   return (c) => {
-    enterX87(c)
     notePointers(c)
     const f = c.f
     const exact = (significand & (significand - 1n)) === 0n

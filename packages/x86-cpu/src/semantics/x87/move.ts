@@ -12,7 +12,6 @@ import {
   INDEFINITE_WORD,
   begin,
   commit,
-  enterX87,
   isEmpty,
   keepC1,
   loadStack,
@@ -29,7 +28,6 @@ import { quickChange, quickExchange } from './quick.ts'
 /** x87 moves within the stack, changes of sign, FXAM. Source: Intel SDM vol. 2, FXCH, FCMOVcc, FCHS, FABS, FXAM. */
 
 function exchange(c: Context): void {
-  enterX87(c)
   notePointers(c)
   const swap = c.shared('x87.exchange', ['i32', 'i32'], undefined, (f) => {
     const [state, i] = [f.param(0, 'i32').get, f.param(1, 'i32').get]
@@ -54,7 +52,6 @@ function exchange(c: Context): void {
 
 function conditionalMove(condition: number): (c: Context) => void {
   return (c) => {
-    enterX87(c)
     notePointers(c)
     const before = c.f.load('i32.load', c.state, S_FSW)
     const move = c.shared('x87.conditionalMove', ['i32', 'i32', 'i32'], undefined, (f) => {
@@ -81,7 +78,6 @@ function conditionalMove(condition: number): (c: Context) => void {
 /** FCHS, FABS: whatever the register holds. */
 function changeSign(compute: (word: I32) => I32): (c: Context) => void {
   return (c) => {
-    enterX87(c)
     notePointers(c)
     const f = c.f
     quickChange(c, compute, () => {
@@ -96,7 +92,6 @@ function changeSign(compute: (word: I32) => I32): (c: Context) => void {
 
 /** FXAM: the class of ST(0) in C3, C2 and C0, its sign in C1. */
 function examine(c: Context): void {
-  enterX87(c)
   notePointers(c)
   const classify = c.shared('x87.examine', ['i32'], 'i32', (f) => {
     const state = f.param(0, 'i32').get

@@ -26,7 +26,6 @@ import {
   FSW_C3,
   begin,
   commit,
-  enterX87,
   invalid,
   isEmpty,
   loadStack,
@@ -109,7 +108,6 @@ function scaleFunction(c: Context): SharedFunction {
 }
 
 function scale(c: Context): void {
-  enterX87(c)
   notePointers(c)
   c.f.call(
     onTopTwo(c, 'scale', (f, state) => f.call(scaleFunction(c), state)),
@@ -119,7 +117,6 @@ function scale(c: Context): void {
 
 /** FXTRACT: the exponent replaces ST(0), the significand is pushed. */
 function extract(c: Context): void {
-  enterX87(c)
   notePointers(c)
   const split = c.shared('x87.extract', ['i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
@@ -261,7 +258,6 @@ function quotientBits(quotient: I32): I32 {
 
 function partialRemainder(nearest: boolean): (c: Context) => void {
   return (c) => {
-    enterX87(c)
     notePointers(c)
     const f = c.f
     const name = nearest ? 'remainderNearest' : 'remainder'

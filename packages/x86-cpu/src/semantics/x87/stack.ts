@@ -296,7 +296,6 @@ export function topOrIndefinite(c: Context): { readonly significand: I64; readon
 
 /** ST(1) = an operation on ST(1) and ST(0), which it finds in A and B; then pop. */
 export function onTopTwoThenPop(c: Context, name: string, compute: (f: FunctionBuilder, state: I32) => void): void {
-  enterX87(c)
   notePointers(c)
   const operation = c.shared(`x87.${name}`, ['i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get

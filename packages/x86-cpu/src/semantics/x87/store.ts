@@ -20,7 +20,6 @@ import { F_FLAGS, F_WORD, roundingMode, SLOT_A } from '../float-scratch.ts'
 import {
   begin,
   commit,
-  enterX87,
   isEmpty,
   loadStack,
   notePointers,
@@ -130,7 +129,6 @@ function writeTen(c: Context, low: I64, high: I32): void {
 /** FST, FSTP. */
 function store(pops: boolean): (c: Context) => void {
   return (c) => {
-    enterX87(c)
     if (c.kindOf(0) === 'mem') {
       if (c.sizeOf(0) === 10) storeExtended(c)
       else storeFloat(c, pops)
@@ -151,7 +149,6 @@ function store(pops: boolean): (c: Context) => void {
 
 /** D9 /3: FSTP that pops an empty register without a stack fault, and then stores nothing. */
 function storeQuietly(c: Context): void {
-  enterX87(c)
   const f = c.f
   const i = stackIndex(c)
   notePointers(c)
@@ -173,7 +170,6 @@ function storeInteger({
   readonly truncate: boolean
 }): (c: Context) => void {
   return (c) => {
-    enterX87(c)
     const bits = 8 * c.sizeOf(0)
     const value = c.f.call(
       storing(c, `storeInteger${bits}${truncate ? 'truncated' : ''}`, -(1n << BigInt(bits - 1)), (f, state) => {
@@ -192,7 +188,6 @@ const DECIMAL_INDEFINITE_HIGH = 0xffff
 const DECIMAL_LIMIT = 10n ** 18n
 
 function storeDecimal(c: Context): void {
-  enterX87(c)
   const f = c.f
   // The low digits; the high two and the sign are in F_WORD.
   const low = f.call(

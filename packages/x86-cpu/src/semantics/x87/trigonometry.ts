@@ -16,7 +16,7 @@ import {
 } from '@retrap/soft-float'
 import { F_TEMPORARY, F_WORD, raiseFlags, SLOT_A, SLOT_R } from '../float-scratch.ts'
 import { Fixed, ratio, type Fraction } from './fraction.ts'
-import { FSW_C1, FSW_C2, begin, commit, enterX87, isEmpty, loadStack, notePointers, push, storeStack } from './stack.ts'
+import { FSW_C1, FSW_C2, begin, commit, isEmpty, loadStack, notePointers, push, storeStack } from './stack.ts'
 
 /**
  * Sine, cosine and tangent, to 128 bits before rounding.
@@ -322,7 +322,6 @@ function trigonometric(c: Context, what: Trigonometric): SharedFunction<'i32'> {
 
 function emitTrigonometric(what: Trigonometric): (c: Context) => void {
   return (c) => {
-    enterX87(c)
     notePointers(c)
     const f = c.f
     const incomplete = f.call(trigonometric(c, what), c.state)
