@@ -6,7 +6,6 @@ import {
   CLASS_FINITE,
   CLASS_INFINITY,
   CLASS_ZERO,
-  FE_INVALID,
   FE_ZERO_DIVIDE,
   ROUND_DOWN,
   SLOT_A,
@@ -16,6 +15,8 @@ import {
   TOP_BIT,
   normalise,
   raiseFlags,
+  returnIf,
+  returnInvalid,
   roundingMode,
   shiftRightSticky,
 } from './scratch.ts'
@@ -41,39 +42,25 @@ function operands(c: FloatModule, f: FunctionBuilder): Operands {
   return { state, a: slotAt(c, f, state, SLOT_A), b: slotAt(c, f, state, SLOT_B), r: slotAt(c, f, state, SLOT_R) }
 }
 
-function invalid(c: FloatModule, f: FunctionBuilder, { state, r }: Operands): void {
-  raiseFlags(c, f, state, FE_INVALID)
-  r.setDefaultNan(c.floatRules.defaultNanSign)
-  f.return()
-}
-
 /** (state, 1 to subtract): R = A ± B. */
 export function add(c: FloatModule): SharedFunction {
   return c.shared('float.add', ['i32', 'i32'], undefined, (f) => {
-    const o = operands(c, f)
-    const { state, a, b, r } = o
+    const { state, a, b, r } = operands(c, f)
     f.if(f.call(propagateNan(c), state), () => f.return())
     const signA = a.sign
     const signB = f.let(b.sign.xor(f.param(1, 'i32').get))
     const [classA, classB] = [a.class, b.class]
     const zeroSign = (): I32 => roundingMode(c, f, state).eq(ROUND_DOWN)
     f.if(classA.eq(CLASS_INFINITY), () => {
-      f.if(classB.eq(CLASS_INFINITY).and(signA.ne(signB)), () => invalid(c, f, o))
+      f.if(classB.eq(CLASS_INFINITY).and(signA.ne(signB)), () => returnInvalid(c, f, state, r))
       r.setInfinity(signA)
       f.return()
     })
-    f.if(classB.eq(CLASS_INFINITY), () => {
-      r.setInfinity(signB)
-      f.return()
-    })
-    f.if(classA.eq(CLASS_ZERO).and(classB.eq(CLASS_ZERO)), () => {
-      r.setZero(select(signA.eq(signB), signA, zeroSign()))
-      f.return()
-    })
-    f.if(classB.eq(CLASS_ZERO), () => {
-      r.copy(a)
-      f.return()
-    })
+    returnIf(f, classB.eq(CLASS_INFINITY), () => r.setInfinity(signB))
+    returnIf(f, classA.eq(CLASS_ZERO).and(classB.eq(CLASS_ZERO)), () =>
+      r.setZero(select(signA.eq(signB), signA, zeroSign())),
+    )
+    returnIf(f, classB.eq(CLASS_ZERO), () => r.copy(a))
     f.if(classA.eq(CLASS_ZERO), () => {
       r.copy(b)
       r.sign = signB
@@ -109,10 +96,7 @@ export function add(c: FloatModule): SharedFunction {
     })
     const low = f.let(I64.of(0).sub(aligned.low))
     const high = f.let(large.get.sub(aligned.high).sub(aligned.low.ne(0).toI64U()))
-    f.if(high.or(low).eqz(), () => {
-      r.setZero(zeroSign())
-      f.return()
-    })
+    returnIf(f, high.or(low).eqz(), () => r.setZero(zeroSign()))
     f.call(setNormalised(c), state, sign.get, largeExponent.get, high, low)
   })
 }
@@ -133,21 +117,17 @@ export function setNormalised(c: FloatModule): SharedFunction {
 /** (state): R = A · B. */
 export function multiply(c: FloatModule): SharedFunction {
   return c.shared('float.multiply', ['i32'], undefined, (f) => {
-    const o = operands(c, f)
-    const { state, a, b, r } = o
+    const { state, a, b, r } = operands(c, f)
     f.if(f.call(propagateNan(c), state), () => f.return())
     const sign = f.let(a.sign.xor(b.sign))
     const [classA, classB] = [a.class, b.class]
     const zero = f.let(classA.eq(CLASS_ZERO).or(classB.eq(CLASS_ZERO)))
     f.if(classA.eq(CLASS_INFINITY).or(classB.eq(CLASS_INFINITY)), () => {
-      f.if(zero, () => invalid(c, f, o))
+      f.if(zero, () => returnInvalid(c, f, state, r))
       r.setInfinity(sign)
       f.return()
     })
-    f.if(zero, () => {
-      r.setZero(sign)
-      f.return()
-    })
+    returnIf(f, zero, () => r.setZero(sign))
     const [x, y] = [a.significand, b.significand]
     const high = f.call(multiplyHigh(c), x, y)
     const low = f.let(x.mul(y))
@@ -163,8 +143,7 @@ export function multiply(c: FloatModule): SharedFunction {
 /** (state): R = A / B. */
 export function divide(c: FloatModule): SharedFunction {
   return c.shared('float.divide', ['i32'], undefined, (f) => {
-    const o = operands(c, f)
-    const { state, a, b, r } = o
+    const { state, a, b, r } = operands(c, f)
     const sign = f.let(a.sign.xor(b.sign))
     const [classA, classB] = [a.class, b.class]
     // A denormal dividend is not reported then.
@@ -174,15 +153,9 @@ export function divide(c: FloatModule): SharedFunction {
       f.return()
     })
     f.if(f.call(propagateNan(c), state), () => f.return())
-    f.if(classA.eq(classB).and(classA.ne(CLASS_FINITE)), () => invalid(c, f, o))
-    f.if(classA.eq(CLASS_INFINITY), () => {
-      r.setInfinity(sign)
-      f.return()
-    })
-    f.if(classA.eq(CLASS_ZERO).or(classB.eq(CLASS_INFINITY)), () => {
-      r.setZero(sign)
-      f.return()
-    })
+    f.if(classA.eq(classB).and(classA.ne(CLASS_FINITE)), () => returnInvalid(c, f, state, r))
+    returnIf(f, classA.eq(CLASS_INFINITY), () => r.setInfinity(sign))
+    returnIf(f, classA.eq(CLASS_ZERO).or(classB.eq(CLASS_INFINITY)), () => r.setZero(sign))
     const [x, y] = [a.significand, b.significand]
     const exponent = f.let(a.exponent.sub(b.exponent))
     // The quotient's top bit is set when the dividend's upper half is between half the divisor and the divisor.
@@ -202,16 +175,12 @@ export function divide(c: FloatModule): SharedFunction {
 /** (state): R = √A. */
 export function squareRoot(c: FloatModule): SharedFunction {
   return c.shared('float.squareRoot', ['i32'], undefined, (f) => {
-    const o = operands(c, f)
-    const { state, a, r } = o
+    const { state, a, r } = operands(c, f)
     const kind = a.class
     // Of a negative denormal operand only the sign is reported.
-    f.if(kind.eq(CLASS_FINITE).or(kind.eq(CLASS_INFINITY)).and(a.sign), () => invalid(c, f, o))
+    f.if(kind.eq(CLASS_FINITE).or(kind.eq(CLASS_INFINITY)).and(a.sign), () => returnInvalid(c, f, state, r))
     f.if(propagateNanUnary(c, f, state), () => f.return())
-    f.if(kind.ne(CLASS_FINITE), () => {
-      r.copy(a)
-      f.return()
-    })
+    returnIf(f, kind.ne(CLASS_FINITE), () => r.copy(a))
     // 2^126 ≤ radicand < 2^128, so that the root has 64 bits. The radicand's low half has no bit but the topmost.
     const exponent = a.exponent
     const odd = f.let(exponent.and(1))

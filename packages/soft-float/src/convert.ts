@@ -93,10 +93,7 @@ export function toIntegral(c: FloatModule): SharedFunction {
     const r = X.slotAt(c, f, state, X.SLOT_R)
     f.if(propagateNanUnary(c, f, state), () => f.return())
     const exponent = a.exponent
-    f.if(a.class.ne(X.CLASS_FINITE).or(exponent.geS(63)), () => {
-      r.copy(a)
-      f.return()
-    })
+    X.returnIf(f, a.class.ne(X.CLASS_FINITE).or(exponent.geS(63)), () => r.copy(a))
     const sign = a.sign
     const { high, low } = X.shiftRightSticky(f, a.significand, I64.of(0), I32.of(63).sub(exponent))
     const up = f.let(roundsUp(f, mode, sign, high.toI32().and(1), low))
@@ -104,10 +101,7 @@ export function toIntegral(c: FloatModule): SharedFunction {
     f.if(low.ne(0), () =>
       X.raiseFlags(c, f, state, select(up, I32.of(X.FE_PRECISION | X.FE_ROUNDED_UP), I32.of(X.FE_PRECISION))),
     )
-    f.if(magnitude.eqz(), () => {
-      r.setZero(sign)
-      f.return()
-    })
+    X.returnIf(f, magnitude.eqz(), () => r.setZero(sign))
     f.call(setNormalised(c), state, sign, I32.of(63), magnitude, I64.of(0))
   })
 }

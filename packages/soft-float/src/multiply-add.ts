@@ -38,10 +38,7 @@ export function multiplyAdd(c: FloatModule): SharedFunction {
         f.set(low, low.get.shl(1))
       },
     )
-    f.if(classC.eq(X.CLASS_ZERO), () => {
-      r.setFinite(sign, exponent.get, high.get, low.get)
-      f.return()
-    })
+    X.returnIf(f, classC.eq(X.CLASS_ZERO), () => r.setFinite(sign, exponent.get, high.get, low.get))
 
     // The larger magnitude stays, the smaller one is brought under it. The lowest bit remembers bits that fall off at the bottom:
     // where the difference cancels more than one bit of the top, nothing has fallen off.
@@ -80,10 +77,7 @@ export function multiplyAdd(c: FloatModule): SharedFunction {
     const differenceLow = f.let(low.get.sub(aligned.low))
     const borrow = low.get.ltU(aligned.low).toI64U()
     const difference = f.let(high.get.sub(aligned.high).sub(borrow))
-    f.if(difference.or(differenceLow).eqz(), () => {
-      r.setZero(zeroSign())
-      f.return()
-    })
+    X.returnIf(f, difference.or(differenceLow).eqz(), () => r.setZero(zeroSign()))
     // Equal exponents and tops, the addend's lower half being zero: the product is the larger one, if only below.
     f.call(setNormalised(c), state, resultSign.get, exponent.get, difference, differenceLow)
   })
@@ -101,11 +95,7 @@ function emitSpecials(
   [a, b, addend, r]: readonly [a: Slot, b: Slot, addend: Slot, r: Slot],
 ): { readonly sign: I32; readonly signC: I32; readonly zeroSign: () => I32; readonly classC: I32 } {
   const [classA, classB, classC] = [a.class, b.class, addend.class]
-  const invalid = (): void => {
-    X.raiseFlags(c, f, state, X.FE_INVALID)
-    r.setDefaultNan(c.floatRules.defaultNanSign)
-    f.return()
-  }
+  const invalid = (): void => X.returnInvalid(c, f, state, r)
   const either = (kind: number): I32 => classA.eq(kind).or(classB.eq(kind))
   const isNan = (kind: I32): I32 => kind.geU(X.CLASS_QNAN)
   const { addendFirst, invalidProductFirst, survivingNan } = c.floatRules
@@ -126,14 +116,8 @@ function emitSpecials(
   f.if(infinite.and(zeroProduct.or(classC.eq(X.CLASS_INFINITY).and(sign.ne(signC)))), invalid)
   // Denormal operands are looked for after that.
   f.if(a.denormal.or(b.denormal).or(addend.denormal), () => X.raiseFlags(c, f, state, X.FE_DENORMAL))
-  f.if(infinite, () => {
-    r.setInfinity(sign)
-    f.return()
-  })
-  f.if(classC.eq(X.CLASS_INFINITY), () => {
-    r.setInfinity(signC)
-    f.return()
-  })
+  X.returnIf(f, infinite, () => r.setInfinity(sign))
+  X.returnIf(f, classC.eq(X.CLASS_INFINITY), () => r.setInfinity(signC))
   const zeroSign = (): I32 => X.roundingMode(c, f, state).eq(X.ROUND_DOWN)
   f.if(zeroProduct, () => {
     f.if(

@@ -214,6 +214,21 @@ export function raiseFlags({ floatScratch }: FloatArea, f: FunctionBuilder, stat
   f.store('i32.store', state, before.or(flags), floatScratch + F_FLAGS)
 }
 
+/** Ends a function that has put its result into R by `set`, if a condition holds. */
+export function returnIf(f: FunctionBuilder, condition: I32, set: () => void): void {
+  f.if(condition, () => {
+    set()
+    f.return()
+  })
+}
+
+/** Ends a function with the NaN that an invalid operation gives. */
+export function returnInvalid(c: FloatModule, f: FunctionBuilder, state: I32, r: Slot): void {
+  raiseFlags(c, f, state, FE_INVALID)
+  r.setDefaultNan(c.floatRules.defaultNanSign)
+  f.return()
+}
+
 /** Rounding and masks: `FC_*`. */
 export function controlWord({ floatScratch }: FloatArea, f: FunctionBuilder, state: I32): I32 {
   return f.loadExpression('i32.load', state, floatScratch + F_CONTROL)
