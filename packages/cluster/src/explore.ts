@@ -91,8 +91,8 @@ interface Failed {
 
 /**
  * Grows trees of states from the instant at which all is ready. A state is chosen, and gone on from in a stretch of 1 to 4 s, with faults of
- * its own. Its end is kept if something new has come: a line's shape, an edge between two, a property, a number, code of programs. After
- * each round every tree has one of its states mended and checked in a fork, and after the last round all of them. States with rare
+ * its own. Its end is kept if something new has come: a line's shape, an edge between two, a property, a number, code of programs; or
+ * if its tree would keep none of a round. After each round every tree has one of its states mended and checked in a fork, and after the last round all of them. States with rare
  * features, deep states and seldom chosen ones are chosen more often. All follows from the seed, and neither from the lanes nor from their
  * memory. The first failure is reduced: to a shorter path, then to fewer faults.
  *
@@ -156,7 +156,13 @@ class Explorer {
       // oxlint-disable-next-line no-await-in-loop -- round after round
       const runs = await this.#inLanes(planned, (lane, { path }) => lane.stretch(path))
       const failed: Failed[] = []
-      for (const [i, run] of runs.entries()) if (run !== undefined) this.#note(planned[i]!, run, failed)
+      const kept = new Set<number>()
+      for (const [i, run] of runs.entries()) {
+        const one = planned[i]!
+        // A tree goes on in time even where nothing is new: what a fault leads to may be seen later than in its stretch.
+        const isWanted = i >= planned.length - TREES && !kept.has(one.tree)
+        if (run !== undefined && this.#note(one, run, isWanted, failed)) kept.add(one.tree)
+      }
       const rest = this.#stretches < states ? this.#rarestUnmended() : this.#unmended
       const chosen = keepsGoing || failed.length === 0 ? rest : []
       this.#unmended = this.#unmended.filter((one) => !chosen.includes(one))
@@ -233,8 +239,13 @@ class Explorer {
     return runs.slice(0, last + 1)
   }
 
-  /** Takes note of a stretch. */
-  #note({ tree, from, path }: Planned, { result, properties, reached, mark }: StretchRun, failed: Failed[]): void {
+  /** Takes note of a stretch. @param isWanted - its end is kept though nothing is new @returns whether its end is kept */
+  #note(
+    { tree, from, path }: Planned,
+    { result, properties, reached, mark }: StretchRun,
+    isWanted: boolean,
+    failed: Failed[],
+  ): boolean {
     const isKnown = this.#marks.has(mark)
     this.#marks.add(mark)
     if (!isKnown) this.#states++
@@ -246,13 +257,14 @@ class Explorer {
     this.#options.onState?.({ state, from: from.state, path, result, news, rarest })
     const ns = from.ns + path.at(-1)!.for
     if (result.failure !== undefined) failed.push({ state, tree, path, mended: false, result })
-    else if (!isKnown && (news > 0 || ns >= this.#description.faults.for)) {
+    else if (!isKnown && (isWanted || news > 0 || ns >= this.#description.faults.for)) {
       const known: Known = { state, tree, path, ns, reached, chosen: 0 }
       this.#trees[tree]!.push(known)
       this.#unmended.push(known)
-      return
+      return true
     }
     this.#lanes[tree % this.#lanes.length]!.release(path)
+    return false
   }
 
   /** Of each tree the unmended state with the rarest feature: to mend one costs as much as some stretches. */
