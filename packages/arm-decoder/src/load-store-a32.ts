@@ -1,6 +1,6 @@
 /** Decodes A32, T32 and T16 loads and stores. */
 import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER, registerOf } from './load-store.ts'
-import { Matcher } from './matcher.ts'
+import { Matcher, ones } from './matcher.ts'
 import { compileRow, expandChoices, fieldOf, type Form, parseRows, type Row } from './row.ts'
 import { a32Rows, coprocessorRows, structureRows } from './table/a32.ts'
 import { t16Rows } from './table/t16.ts'
@@ -218,12 +218,6 @@ function decodeShift(set: InstructionSet, form: Form, word: number, insn: LoadSt
   else if (amount === 0 && insn.extend !== Extend.LSL) insn.shift = 32
 }
 
-function countBits(list: number): number {
-  let count = 0
-  for (let rest = list; rest !== 0; rest &= rest - 1) count++
-  return count
-}
-
 /** P and U of the increment and decrement modes. */
 function multipleMode(form: Form, word: number): { before: boolean; up: boolean } {
   const { attributes, fields } = form
@@ -248,7 +242,7 @@ function decodeMultiple(form: Form, word: number, insn: LoadStore): void {
   if (attributes.has('base')) insn.list = (insn.list & 0x1fff) | ((insn.list & ~0x1fff) << 1)
   if (attributes.has('return')) insn.list |= 1 << PC
   if (attributes.has('link')) insn.list |= 1 << (form.mnemonic === 'POP' ? PC : LR)
-  insn.elements = countBits(insn.list)
+  insn.elements = ones(insn.list)
   const load = form.operation === 'load'
   // T16's LDM writes the base back unless it loads the base.
   const writeback = fields.has('W')

@@ -61,7 +61,8 @@ function grow(forms: readonly Form[], seen: number): Branch | readonly Form[] {
   return { shift, mask, next }
 }
 
-function ones(bits: number): number {
+/** Counts the bits that are set. */
+export function ones(bits: number): number {
   let count = 0
   for (let left = bits; left !== 0; left &= left - 1) count++
   return count
