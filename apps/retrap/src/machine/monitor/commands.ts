@@ -1,15 +1,14 @@
 import { describeThrown } from '@retrap/machine'
 import { shownName } from '@retrap/block/node'
 import { parseDrive } from '../drives/drives.ts'
-import { explainError, CliError } from '../../errors.ts'
+import { explainError } from '../../errors.ts'
 import { didYouMean, parseDevice, usage } from '../../options/values.ts'
 import { plainText } from '../../print-lines.ts'
 import { readNetdev } from '../network/netdevs.ts'
 import { asCommand, type HotDevices } from './hot-devices.ts'
 import { describePci } from './pci-listing.ts'
-import { RUN_COMMANDS, RUN_HELP, RUN_INFO, type RunSite } from './run-commands.ts'
+import { RUN_COMMANDS, RUN_HELP, RUN_INFO, runningMachine, type RunSite } from './run-commands.ts'
 import type { BackEnds } from '../back-ends/back-ends.ts'
-import type { Machine } from '../machine-contract.ts'
 import type { SessionRecording } from '../recording/session-recording.ts'
 import type { SessionSnapshots } from '../snapshots/session-snapshots.ts'
 import type { SessionMigration } from '../migration/session-migration.ts'
@@ -25,12 +24,6 @@ export interface MonitorSite extends RunSite {
   readonly over: Promise<never>
   /** Prints a text before the command has ended, in whole lines. */
   readonly tell: (text: string) => void
-}
-
-/** @throws CliError `ERR_INPUT` where no machine runs */
-function runningMachine({ machine }: MonitorSite): Machine {
-  if (machine === undefined) throw new CliError('ERR_INPUT', 'no machine runs')
-  return machine
 }
 
 const HELP = `info block                        CD and floppy drives with what is in them, and disks

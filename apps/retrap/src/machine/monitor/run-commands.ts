@@ -46,26 +46,27 @@ function keyOf(name: string): KeyName {
 
 /** Presses keys at once. @throws CliError `ERR_USAGE` for a name that does not exist */
 export async function sendKeys(site: RunSite, names: readonly string[]): Promise<void> {
-  await running(site).keyboard?.press(...names.map(keyOf))
+  await runningMachine(site).keyboard?.press(...names.map(keyOf))
 }
 
 /** Writes the picture to a file, as PNG. @throws CliError */
 export async function screenDump(site: RunSite, path: string): Promise<void> {
-  const { screen } = running(site)
+  const { screen } = runningMachine(site)
   screen?.refresh()
   if (screen === undefined || screen.width === 0) throw usage("screendump: the machine's display is off")
   await checkTarget('screendump', path)
   await writeFile(path, await screen.toPng()).catch(troubled(`screendump: ${path}`))
 }
 
-function running({ machine }: RunSite): Machine {
+/** @throws CliError `ERR_INPUT` where no machine runs */
+export function runningMachine({ machine }: RunSite): Machine {
   if (machine === undefined) throw new CliError('ERR_INPUT', 'no machine runs')
   return machine
 }
 
 /** The registers of vCPU 0, or with `-a` of all, while the machine stands still. */
 async function registers(site: RunSite, given: readonly string[]): Promise<string> {
-  const machine = running(site)
+  const machine = runningMachine(site)
   if (machine.debugger === undefined) throw usage('info registers: this machine has no debugger')
   const debug = await machine.debugger()
   const isHeld = site.control.status !== 'running' || debug.isStopped
