@@ -3,6 +3,7 @@
 set -eu
 name=$1 tag=$2
 shift 2
+command -v umoci >/dev/null || { echo 'image.sh: umoci is needed: apt-get install umoci' >&2; exit 1; }
 here=$(dirname "$0")
 images=/tmp/retrap-images
 layout=$images/$name
