@@ -3,6 +3,7 @@ import { I32, numeric, V128, type FunctionBuilder } from '@retrap/wasm-emitter'
 import type { ArmContext } from './context.ts'
 import { R_D, R_N } from '../state/record.ts'
 import type { Semantics } from './semantics.ts'
+import { equalBytes, inverse, shuffled, vectorBytes, xor } from './vector/lanes.ts'
 
 /**
  * AES: one round in two instructions.
@@ -32,20 +33,12 @@ function substitution(): number[] {
 }
 
 /** Source positions of ShiftRows' bytes; columns are consecutive. */
-const ROWS: readonly number[] = /*#__PURE__*/ Array.from({ length: 16 }, (_, i) => (i + 4 * (i & 3)) & 15)
+const ROWS: readonly number[] = /*#__PURE__*/ vectorBytes((i) => (i + 4 * (i & 3)) & 15)
 
-const inverse = (table: readonly number[]): number[] => {
-  const result = new Array<number>(table.length)
-  for (const [i, value] of table.entries()) result[value] = i
-  return result
-}
-
-const xor = (a: V128, b: V128): V128 => numeric('v128.xor', a, b)
-
-/** Looks each byte up in a table of 256: a swizzle for each sixteen entries, which gives zero for all other bytes. */
+/** Looks each byte up in a table of 256: a swizzle for each vectorBytes entries, which gives zero for all other bytes. */
 function looked(f: FunctionBuilder, table: readonly number[], state: V128): V128 {
   const part = (i: number): V128 => {
-    const index = i === 0 ? state : xor(state, V128.of(new Array<number>(16).fill(16 * i)))
+    const index = i === 0 ? state : xor(state, equalBytes(16 * i))
     return numeric('i8x16.swizzle', V128.of(table.slice(16 * i, 16 * i + 16)), index)
   }
   const sum = f.local('v128')
@@ -67,20 +60,12 @@ function substituted(c: ArmContext, decrypts: boolean, value: V128): V128 {
 /** Multiplies each byte by x. */
 function doubledBytes(f: FunctionBuilder, value: V128): V128 {
   const state = f.let(value)
-  const carried = numeric(
-    'v128.and',
-    numeric('i8x16.shr_s', state, I32.of(7)),
-    V128.of(new Array<number>(16).fill(0x1b)),
-  )
+  const carried = numeric('v128.and', numeric('i8x16.shr_s', state, I32.of(7)), equalBytes(0x1b))
   return f.let(xor(numeric('i8x16.shl', state, I32.of(1)), carried))
 }
 
 /** Each byte of a column moved up by this many rows. */
-const turned = (state: V128, by: number): V128 =>
-  state.shuffle(
-    state,
-    Array.from({ length: 16 }, (_, i) => (i & 12) | ((i + by) & 3)),
-  )
+const turned = (state: V128, by: number): V128 => shuffled(state, state, (i) => (i & 12) | ((i + by) & 3))
 
 /** Multiplies each column by 2, 3, 1, 1; to undo it by 14, 11, 13, 9, which is that after 5, 0, 4, 0. */
 function mixed(f: FunctionBuilder, value: V128, undoes: boolean): V128 {

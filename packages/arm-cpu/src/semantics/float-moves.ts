@@ -4,7 +4,7 @@ import type { ArmContext } from './context.ts'
 import { fieldOf, valueOf, type ArmForm } from '../state/form.ts'
 import { R_D, R_M, R_N } from '../state/record.ts'
 import type { Semantics } from './semantics.ts'
-import { lowHalf, repeated } from './vector/lanes.ts'
+import { repeated, writeFirst } from './vector/lanes.ts'
 import { floatBits } from './vector/immediates.ts'
 import { shapeOf } from './vector/shape.ts'
 
@@ -53,13 +53,13 @@ const sign: Semantics = {
 const signs: Semantics = {
   selectors: 'xQ',
   emit(c, form) {
-    const { bits, count } = shapeOf(form, 'd')
+    const shape = shapeOf(form, 'd')
+    const { bits } = shape
     const isAbsolute = form.row.mnemonic === 'FABS'
     const top = repeated(1n << BigInt(bits - 1), bits)
     const all = numeric('i64x2.splat', I64.of(BigInt.asIntN(64, isAbsolute ? ~top : top)))
     const n = c.readVector(R_N)
-    const result = isAbsolute ? numeric('v128.and', n, all) : numeric('v128.xor', n, all)
-    c.writeVector(R_D, bits * count === 64 ? lowHalf(result) : result)
+    writeFirst(c, shape, isAbsolute ? numeric('v128.and', n, all) : numeric('v128.xor', n, all))
   },
 }
 

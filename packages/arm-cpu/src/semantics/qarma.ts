@@ -1,4 +1,6 @@
-import { extractLane, I32, numeric, replaceLane, V128, type FunctionBuilder, type I64 } from '@retrap/wasm-emitter'
+import { extractLane, I32, numeric, replaceLane, V128 } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, I64 } from '@retrap/wasm-emitter'
+import { equalBytes, inverse, shuffled, vectorBytes, xor } from './vector/lanes.ts'
 
 /**
  * QARMA5, the block cipher of pointer authentication, on vectors with one cell of four bits in each byte.
@@ -16,8 +18,6 @@ function lanesOf(permutation: readonly number[]): number[] {
   for (const [i, from] of permutation.entries()) lanes[lane(i)] = lane(from)
   return lanes
 }
-
-const inverse = (lanes: readonly number[]): number[] => lanes.map((_, i) => lanes.indexOf(i))
 
 const SHUFFLE: readonly number[] = /*#__PURE__*/ lanesOf([0, 11, 6, 13, 10, 1, 12, 7, 5, 14, 3, 8, 15, 4, 9, 2])
 const SHUFFLE_BACK: readonly number[] = /*#__PURE__*/ inverse(SHUFFLE)
@@ -39,14 +39,7 @@ const ROUND_CONSTANTS = [
 const ALPHA = 0xc0ac_29b7_c97c_50ddn
 
 /** The cells of a constant. */
-const cells = (value: bigint): V128 =>
-  V128.of(Array.from({ length: 16 }, (_, i) => Number((value >> BigInt(4 * i)) & 15n)))
-
-/** Returns a vector of sixteen equal bytes. */
-const bytes = (value: number): V128 => V128.of(new Array<number>(16).fill(value))
-
-const xor = (first: V128, ...others: readonly V128[]): V128 =>
-  others.reduce((sum, each) => numeric('v128.xor', sum, each), first)
+const cells = (value: bigint): V128 => V128.of(vectorBytes((i) => Number((value >> BigInt(4 * i)) & 15n)))
 
 /** Replaces each cell by a table's value. */
 const looked = (table: readonly number[], value: V128): V128 => numeric('i8x16.swizzle', V128.of(table), value)
@@ -54,36 +47,26 @@ const looked = (table: readonly number[], value: V128): V128 => numeric('i8x16.s
 /** The cells of a number. */
 function spread(f: FunctionBuilder, value: I64): V128 {
   const vector = f.let(replaceLane('i64x2.replace_lane', V128.of([]), 0, value))
-  const even = numeric('v128.and', vector, bytes(15))
-  return even.shuffle(
-    numeric('i8x16.shr_u', vector, I32.of(4)),
-    Array.from({ length: 16 }, (_, i) => (i >> 1) + 16 * (i & 1)),
-  )
+  const even = numeric('v128.and', vector, equalBytes(15))
+  return shuffled(even, numeric('i8x16.shr_u', vector, I32.of(4)), (i) => (i >> 1) + 16 * (i & 1))
 }
 
 /** The number of cells. */
 function joined(f: FunctionBuilder, value: V128): I64 {
   const vector = f.let(value)
   const pairs = f.let(numeric('v128.or', vector, numeric('i16x8.shr_u', vector, I32.of(4))))
-  const even = pairs.shuffle(
-    pairs,
-    Array.from({ length: 16 }, (_, i) => (2 * i) & 15),
-  )
+  const even = shuffled(pairs, pairs, (i) => (2 * i) & 15)
   return extractLane('i64x2.extract_lane', even, 0)
 }
 
-const rotated = (by: number): number[] => Array.from({ length: 16 }, (_, i) => ((i << by) & 15) | (i >> (4 - by)))
+const rotated = (by: number): number[] => vectorBytes((i) => ((i << by) & 15) | (i >> (4 - by)))
 const ROTATED_1: readonly number[] = /*#__PURE__*/ rotated(1)
 const ROTATED_2: readonly number[] = /*#__PURE__*/ rotated(2)
 
 /** Multiplies each column by the matrix circ(0, 1, 2, 1) of rotations. */
 function mixed(f: FunctionBuilder, value: V128): V128 {
   const state = f.let(value)
-  const row = (distance: number): V128 =>
-    state.shuffle(
-      state,
-      Array.from({ length: 16 }, (_, i) => (i + 4 * distance) & 15),
-    )
+  const row = (distance: number): V128 => shuffled(state, state, (i) => (i + 4 * distance) & 15)
   return xor(looked(ROTATED_1, xor(row(1), row(3))), looked(ROTATED_2, row(2)))
 }
 
@@ -92,14 +75,9 @@ const permuted = (f: FunctionBuilder, value: V128, lanes: readonly number[]): V1
   return state.shuffle(state, lanes)
 }
 
-const MASK: readonly number[] = /*#__PURE__*/ Array.from({ length: 16 }, (_, i) =>
-  TWEAK_CHANGED.includes(lane(i)) ? 255 : 0,
-)
+const MASK: readonly number[] = /*#__PURE__*/ vectorBytes((i) => (TWEAK_CHANGED.includes(lane(i)) ? 255 : 0))
 /** The shift register: x^4 + x + 1 divided out, bit 0 + bit 1 come in at the top. */
-const STEP: readonly number[] = /*#__PURE__*/ Array.from(
-  { length: 16 },
-  (_, x) => (x >> 1) | (((x ^ (x >> 1)) & 1) << 3),
-)
+const STEP: readonly number[] = /*#__PURE__*/ vectorBytes((x) => (x >> 1) | (((x ^ (x >> 1)) & 1) << 3))
 const STEP_BACK: readonly number[] = /*#__PURE__*/ inverse(STEP)
 
 function stepped(f: FunctionBuilder, value: V128, table: readonly number[]): V128 {

@@ -4,15 +4,13 @@ import type { ArmContext } from './context.ts'
 import { fieldOf } from '../state/form.ts'
 import { R_A, R_D, R_M, R_N } from '../state/record.ts'
 import type { Semantics } from './semantics.ts'
+import { shuffled, xor } from './vector/lanes.ts'
 
 /**
  * SHA-1, SHA-256, SHA-512 and SHA-3.
  *
  * Source: Arm ARM (DDI 0487) C7.2 and shared pseudocode "SHAhashSHA256"; FIPS 180-4 for the functions.
  */
-
-const xor = (first: V128, ...others: readonly V128[]): V128 =>
-  others.reduce((sum, each) => numeric('v128.xor', sum, each), first)
 
 const word = (vector: V128, lane: number): I32 => extractLane('i32x4.extract_lane', vector, lane)
 
@@ -36,11 +34,7 @@ const majority = <V extends Bits<V>>(x: V, y: V, z: V): V => x.and(y).or(x.or(y)
 const parity = (x: I32, y: I32, z: I32): I32 => x.xor(y).xor(z)
 
 /** Returns adjacent words of two vectors, moved down by `words`. */
-const moved = (low: V128, high: V128, words: number): V128 =>
-  low.shuffle(
-    high,
-    Array.from({ length: 16 }, (_, i) => i + 4 * words),
-  )
+const moved = (low: V128, high: V128, words: number): V128 => shuffled(low, high, (i) => i + 4 * words)
 
 // ---------------------------------------------------------------- SHA-1
 

@@ -3,15 +3,15 @@ import { extractLane, I32, type V128, I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { fieldOf } from '../../state/form.ts'
 import { R_D, R_M, R_N } from '../../state/record.ts'
-import { repeatedElement, signs, vectorResult, xor } from '../float/vector.ts'
+import { repeatedElement, signs, vectorResult } from '../float/vector.ts'
 import type { Elements } from '../float/host.ts'
 import { lookedUp, permuted } from '../vector/permute.ts'
 import { FRAME_8, FRAME_STANDARD, FRAME_WHOLE } from './vfp-frame.ts'
 import type { OwnForm, VectorPlan } from './vfp-record.ts'
 import { add } from '@retrap/soft-float'
-import { ARITHMETIC, halveResult, isInvalidProduct, threeHalves, unpackBoth } from '../float/arithmetic.ts'
-import { elementFunction, type FloatElement, type FloatOperation } from '../float/element.ts'
-import { element, writeElements } from '../vector/lanes.ts'
+import { ARITHMETIC, finishStep, isInvalidProduct, minuendOfStep, unpackBoth } from '../float/arithmetic.ts'
+import { elementFunction, type FloatOperation } from '../float/element.ts'
+import { element, writeEach, xor } from '../vector/lanes.ts'
 
 /**
  * Steps of Newton's method, whose product is rounded before it is subtracted: 2 − a · b, or (3 − a · b) / 2.
@@ -32,24 +32,19 @@ const step = (isRoot: boolean): FloatOperation => ({
       const multiply = elementFunction(e.library, 'MUL', e.bits, ARITHMETIC['MUL']!)
       f.set(product, f.call(multiply, e.state, a, b))
     })
-    return differenceFrom(e, isRoot, product.get)
+    unpackBoth(e, minuendOfStep(e, isRoot), product.get)
+    e.call(add(e.library), I32.of(1))
+    return finishStep(e, isRoot)
   },
 })
 
-function differenceFrom(e: FloatElement, isRoot: boolean, product: I64): I64 {
-  unpackBoth(e, isRoot ? threeHalves(e, 1) : e.power(1), product)
-  e.call(add(e.library), I32.of(1))
-  if (isRoot) halveResult(e)
-  return e.finish()
-}
-
 /** VRECPS, and VRSQRTS. */
 function stepVector(c: ArmContext, elements: Elements, isRoot: boolean): void {
-  const { bits, count } = elements
+  const { bits } = elements
   const callee = elementFunction(c.library, isRoot ? 'VRSQRTS' : 'VRECPS', bits, step(isRoot))
   const [n, m] = [c.readVector(R_N), c.readVector(R_M)]
   const at = (vector: V128, i: number): I64 => element(vector, i, bits, false)
-  writeElements(c, bits, count, (i) => c.f.call(callee, c.state, at(n, i), at(m, i)))
+  writeEach(c, elements, (i) => c.f.call(callee, c.state, at(n, i), at(m, i)))
 }
 
 /** How the operands of Advanced SIMD are made up: from the texts of the decoder's table. */

@@ -6,6 +6,7 @@ import { R_D, R_FORM } from '../../state/record.ts'
 import { S_FPCR, S_FPSR } from '../../state/state-layout.ts'
 import type { VectorPlan } from './vfp-record.ts'
 import type { A32Semantics } from './semantics.ts'
+import { vectorBytes } from '../vector/lanes.ts'
 
 /**
  * The code around a form of A64 that computes the result of an AArch32 instruction. Such a form writes whole vector registers,
@@ -66,7 +67,7 @@ function withBytes(c: ArmContext, bytes: number): () => void {
     return () => f.store('i64.store', at, above, 8)
   }
   const before = f.load('v128.load', at)
-  const written = V128.of(Array.from({ length: 16 }, (_, i) => (i < bytes ? 0xff : 0)))
+  const written = V128.of(vectorBytes((i) => (i < bytes ? 0xff : 0)))
   return () => f.store('v128.store', at, numeric('v128.bitselect', f.load('v128.load', at), before, written))
 }
 

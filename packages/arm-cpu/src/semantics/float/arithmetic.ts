@@ -121,15 +121,22 @@ function fusedLong(e: FloatElement, a: I64, b: I64, c: I64): I64 {
   return e.finish(32)
 }
 
-/** 3/2 · 2^exponent. */
-export const threeHalves = (e: FloatElement, exponent: number): I64 =>
+/** The constant 1.5 · 2^exponent. */
+const oneAndAHalf = (e: FloatElement, exponent: number): I64 =>
   e.power(exponent).or(I64.of(1).shl({ 16: 9, 32: 22, 64: 51 }[e.bits]))
 
-export function halveResult(e: FloatElement): void {
-  const r = e.slot(SLOT_R)
-  e.f.if(r.class.eq(CLASS_FINITE), () => {
-    r.exponent = r.exponent.sub(1)
-  })
+/** The constant that a step of Newton's method subtracts a product from: 3 for a root's reciprocal, otherwise 2. */
+export const minuendOfStep = (e: FloatElement, isRoot: boolean): I64 => (isRoot ? oneAndAHalf(e, 1) : e.power(1))
+
+/** Rounds the result of a step, in slot R: half of it for a root's reciprocal. */
+export function finishStep(e: FloatElement, isRoot: boolean): I64 {
+  if (isRoot) {
+    const r = e.slot(SLOT_R)
+    e.f.if(r.class.eq(CLASS_FINITE), () => {
+      r.exponent = r.exponent.sub(1)
+    })
+  }
+  return e.finish()
 }
 
 /** FRECPS: 2 − a · b. FRSQRTS: (3 − a · b) / 2. Zero times infinity counts as zero. */
@@ -140,12 +147,11 @@ const step =
     unpackBoth(e, a.xor(e.signBit), b)
     f.if(isInvalidProduct(e), () => {
       e.end()
-      f.return(isRoot ? threeHalves(e, 0) : e.power(1))
+      f.return(isRoot ? oneAndAHalf(e, 0) : e.power(1))
     })
-    e.unpack(SLOT_C, isRoot ? threeHalves(e, 1) : e.power(1))
+    e.unpack(SLOT_C, minuendOfStep(e, isRoot))
     e.call(multiplyAdd(e.library), I32.of(0), I32.of(0))
-    if (isRoot) halveResult(e)
-    return e.finish()
+    return finishStep(e, isRoot)
   }
 
 /** The greater, or the lesser. Of zeros the positive one is the greater. @param ofNumbers - a number beats a quiet NaN */

@@ -35,24 +35,36 @@ export const ROUND_BY_FPCR = 8
 const modeOf = ({ f, state }: FloatElement, mode: I32): I32 =>
   f.let(select(mode.eq(ROUND_BY_FPCR), roundingOf(f, state), mode))
 
+/**
+ * A function of the state, a number, and some parameters of 32 bits. The number is in slot A when `build` begins.
+ *
+ * @param bits - of the number, and of a number that is the result
+ */
+function ofNumber(
+  library: ArmLibrary,
+  name: string,
+  bits: Precision,
+  parameters: number,
+  build: (e: FloatElement, ...values: I32[]) => I64,
+): SharedFunction<'i64'> {
+  const types = ['i32', 'i64', ...new Array<'i32'>(parameters).fill('i32')] as const
+  return library.function(`element.${name}`, types, 'i64', (f, state, value, ...values) => {
+    const e = new FloatElement(library, f, state, bits)
+    e.begin()
+    e.unpack(SLOT_A, value)
+    return build(e, ...values)
+  })
+}
+
 /** (state, number, `ROUND_*`, bits of the integer, 1 if it is unsigned, bits of its fraction) → the integer. */
 export function toFixed(library: ArmLibrary, bits: Precision): SharedFunction<'i64'> {
-  const types = ['i32', 'i64', 'i32', 'i32', 'i32', 'i32'] as const
-  return library.function(
-    `element.toFixed.${bits}`,
-    types,
-    'i64',
-    (f, state, value, mode, width, unsigned, fraction) => {
-      const e = new FloatElement(library, f, state, bits)
-      e.begin()
-      e.unpack(SLOT_A, value)
-      const a = e.slot(SLOT_A)
-      a.exponent = a.exponent.add(fraction)
-      const result = f.call(toNearestInteger(library), state, width, modeOf(e, mode), unsigned)
-      e.end()
-      return result
-    },
-  )
+  return ofNumber(library, `toFixed.${bits}`, bits, 4, (e, mode, width, unsigned, fraction) => {
+    const a = e.slot(SLOT_A)
+    a.exponent = a.exponent.add(fraction)
+    const result = e.f.call(toNearestInteger(library), e.state, width, modeOf(e, mode), unsigned)
+    e.end()
+    return result
+  })
 }
 
 /** (state, integer of 64 bits, 1 if it is unsigned, bits of its fraction) → the number. */
@@ -75,47 +87,31 @@ export function fromFixed(library: ArmLibrary, bits: Precision): SharedFunction<
 
 /** (state, number, `ROUND_*`, 1 to raise inexactness) → the number without a fraction. */
 export function roundToIntegral(library: ArmLibrary, bits: Precision): SharedFunction<'i64'> {
-  return library.function(
-    `element.round.${bits}`,
-    ['i32', 'i64', 'i32', 'i32'],
-    'i64',
-    (f, state, value, mode, exact) => {
-      const e = new FloatElement(library, f, state, bits)
-      e.begin()
-      e.unpack(SLOT_A, value)
-      e.call(toIntegral(library), modeOf(e, mode))
-      f.if(exact.eqz(), () => e.lower(FE_PRECISION))
-      return e.finish()
-    },
-  )
+  return ofNumber(library, `round.${bits}`, bits, 2, (e, mode, exact) => {
+    e.call(toIntegral(library), modeOf(e, mode))
+    e.f.if(exact.eqz(), () => e.lower(FE_PRECISION))
+    return e.finish()
+  })
 }
 
 /** (state, number, `ROUND_*`, 32 or 64) → the number without a fraction, if a signed integer of this many bits has room for it. */
 export function roundToSize(library: ArmLibrary, bits: Precision): SharedFunction<'i64'> {
-  return library.function(
-    `element.roundToSize.${bits}`,
-    ['i32', 'i64', 'i32', 'i32'],
-    'i64',
-    (f, state, value, mode, size) => {
-      const e = new FloatElement(library, f, state, bits)
-      e.begin()
-      e.unpack(SLOT_A, value)
-      e.call(toIntegral(library), modeOf(e, mode))
-      const r = e.slot(SLOT_R)
-      const [kind, exponent] = [r.class, r.exponent]
-      const last = size.sub(1)
-      const isLeast = exponent.eq(last).and(r.sign).and(r.significand.eq(TOP_BIT))
-      const isOutside = kind.geU(CLASS_INFINITY).or(kind.ne(CLASS_ZERO).and(exponent.geS(last)).and(isLeast.eqz()))
-      f.if(isOutside, () => {
-        e.lower(FE_PRECISION)
-        e.raise(FE_INVALID)
-        e.end()
-        // The smallest integer of that size.
-        f.return(select(size.eq(32), e.power(31, 1), bits === 16 ? I64.of(0) : e.power(63, 1)))
-      })
-      return e.finish()
-    },
-  )
+  return ofNumber(library, `roundToSize.${bits}`, bits, 2, (e, mode, size) => {
+    e.call(toIntegral(library), modeOf(e, mode))
+    const r = e.slot(SLOT_R)
+    const [kind, exponent] = [r.class, r.exponent]
+    const last = size.sub(1)
+    const isLeast = exponent.eq(last).and(r.sign).and(r.significand.eq(TOP_BIT))
+    const isOutside = kind.geU(CLASS_INFINITY).or(kind.ne(CLASS_ZERO).and(exponent.geS(last)).and(isLeast.eqz()))
+    e.f.if(isOutside, () => {
+      e.lower(FE_PRECISION)
+      e.raise(FE_INVALID)
+      e.end()
+      // The smallest integer of that size.
+      e.f.return(select(size.eq(32), e.power(31, 1), bits === 16 ? I64.of(0) : e.power(63, 1)))
+    })
+    return e.finish()
+  })
 }
 
 /** (state, number) → the number in another precision. */
@@ -166,10 +162,8 @@ export function toOdd(library: ArmLibrary): SharedFunction<'i64'> {
 
 /** (state, double) → a signed integer of 32 bits, modulo 2^32, zero-extended; bit 32 is set if it is exact. */
 export function toModularInteger(library: ArmLibrary): SharedFunction<'i64'> {
-  return library.function('element.toModular', ['i32', 'i64'], 'i64', (f, state, value) => {
-    const e = new FloatElement(library, f, state, 64)
-    e.begin()
-    e.unpack(SLOT_A, value)
+  return ofNumber(library, 'toModular', 64, 0, (e) => {
+    const { f, state } = e
     const a = e.slot(SLOT_A)
     const [exponent, sign, kind] = [a.exponent, a.sign, a.class]
     const integer = f.call(toNearestInteger(library), state, I32.of(32), I32.of(ROUND_ZERO), I32.of(0))

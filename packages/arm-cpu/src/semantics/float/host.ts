@@ -15,7 +15,7 @@ import { I64, numeric, V128, type F64, type I32, type Local } from '@retrap/wasm
 import type { ArmContext } from '../context.ts'
 import { FPCR_FZ_SHIFT, FPCR_RMODE_SHIFT, FPSR_IXC } from '../../state/float-rules.ts'
 import { S_FPCR } from '../../state/state-layout.ts'
-import { repeated } from '../vector/lanes.ts'
+import { repeated, vectorBytes } from '../vector/lanes.ts'
 import type { Precision } from './element.ts'
 
 /** The elements of a result. */
@@ -180,7 +180,7 @@ export const everywhere = (value: bigint, bits: Precision): V128 =>
 
 /** Returns a vector with one byte value in the first elements, and another in the rest. */
 const bytesOf = (count: number, bits: Precision, first: number, others: number): V128 =>
-  V128.of(Array.from({ length: 16 }, (_, i) => (i < (count * bits) / 8 ? first : others)))
+  V128.of(vectorBytes((i) => (i < (count * bits) / 8 ? first : others)))
 
 /** Returns the first elements, with zeros above. */
 export const firstOf = (value: V128, { bits, count }: Elements): V128 =>

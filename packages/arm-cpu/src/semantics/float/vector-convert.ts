@@ -5,15 +5,16 @@ import type { ArmContext } from '../context.ts'
 import { fieldOf, type ArmForm } from '../../state/form.ts'
 import { R_D, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
-import { element, writeElements } from '../vector/lanes.ts'
+import { element, eachOf, writeEach } from '../vector/lanes.ts'
 import { writeNarrow } from '../vector/mixed-sizes.ts'
 import { isUpper, shapeOf } from '../vector/shape.ts'
 import { fromFixed, ROUND_BY_FPCR, roundToIntegral, toFixed, toOdd } from './conversions.ts'
 import { fixedToNumber, HOST_ROUNDING, inPrecision, ROUNDING, roundedToSize, roundingOf } from './convert.ts'
 import type { Fixed } from './convert.ts'
 import type { Precision } from './element.ts'
-import { areAllSet, firstOf, isInexactAlready, isNearest, isSettled, keepsDenormals, type Elements } from './host.ts'
-import { eachOf, elementsOf } from './vector.ts'
+import { areAllSet, firstOf, isInexactAlready, isNearest, isSettled, keepsDenormals } from './host.ts'
+import type { Elements } from './host.ts'
+import { elementsOf } from './vector.ts'
 
 /** Conversions of vectors, and of scalars with the encodings of vectors. */
 
@@ -58,9 +59,9 @@ const integral: Semantics = {
 const integralOfSize: Semantics = {
   selectors: 'xQ',
   emit(c, form) {
-    const { bits, count } = elementsOf(form)
+    const elements = elementsOf(form)
     const n = c.readVector(R_N)
-    writeElements(c, bits, count, (i) => roundedToSize(c, bits, form.row, element(n, i, bits, false)))
+    writeEach(c, elements, (i) => roundedToSize(c, elements.bits, form.row, element(n, i, elements.bits, false)))
   },
 }
 
@@ -132,13 +133,13 @@ const fromIntegers: Semantics = {
   emit(c, form) {
     const { f, library, state } = c
     const elements = elementsOf(form)
-    const { bits, count } = elements
+    const { bits } = elements
     const fixed = fixedOf(c, form, bits)
     const { unsigned, fraction } = fixed
     const n = c.readVector(R_N)
     const operand = (i: number): I64 => element(n, i, bits, !unsigned)
     if (bits === 64) {
-      writeElements(c, bits, count, (i) => fixedToNumber(c, bits, fixed, c.let(operand(i))))
+      writeEach(c, elements, (i) => fixedToNumber(c, bits, fixed, c.let(operand(i))))
       return
     }
     const slow = (): V128 =>
@@ -164,11 +165,12 @@ const fromIntegers: Semantics = {
 const widened: Semantics = {
   selectors: 'Q',
   emit(c, form) {
-    const { bits, count } = elementsOf(form)
+    const elements = elementsOf(form)
+    const { bits, count } = elements
     const from = (bits / 2) as Precision
     const first = isUpper(form) ? count : 0
     const n = c.readVector(R_N)
-    writeElements(c, bits, count, (i) => inPrecision(c, from, bits, c.let(element(n, first + i, from, false))))
+    writeEach(c, elements, (i) => inPrecision(c, from, bits, c.let(element(n, first + i, from, false))))
   },
 }
 
@@ -177,14 +179,14 @@ const narrowed: Semantics = {
   selectors: 'Q',
   emit(c, form) {
     const { f, library, state } = c
-    const { bits, count } = shapeOf(form, 'n')
+    const { bits } = shapeOf(form, 'n')
     const [from, to] = [bits as Precision, (bits / 2) as Precision]
     const isOdd = form.row.name === 'FCVTXN'
     const n = c.readVector(R_N)
-    const convert = (value: I64): I64 =>
-      isOdd ? f.call(toOdd(library), state, value) : inPrecision(c, from, to, c.let(value))
-    const results = Array.from({ length: count }, (_, i) => c.let(convert(element(n, i, from, false))))
-    writeNarrow(c, form, to, results)
+    writeNarrow(c, form, (i) => {
+      const value = element(n, i, from, false)
+      return isOdd ? f.call(toOdd(library), state, value) : inPrecision(c, from, to, c.let(value))
+    })
   },
 }
 

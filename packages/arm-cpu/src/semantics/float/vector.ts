@@ -1,10 +1,10 @@
-import { numeric, V128, type I64 } from '@retrap/wasm-emitter'
+import { numeric, V128 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../context.ts'
 import { valueOf, type ArmForm } from '../../state/form.ts'
 import { R_D, R_M, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
-import { element, splat, vectorOf, writeElements, zeros } from '../vector/lanes.ts'
+import { eachOf, element, shuffled, vectorBytes, splat, writeEach, xor, zeros } from '../vector/lanes.ts'
 import { laneNumber } from '../vector/mixed-sizes.ts'
 import { shapeOf } from '../vector/shape.ts'
 import { ARITHMETIC } from './arithmetic.ts'
@@ -21,14 +21,6 @@ export function elementsOf(form: ArmForm): Elements {
   return { bits: bits as Precision, count }
 }
 
-/** Returns a vector computed element by element, with zeros above. */
-export const eachOf = (c: ArmContext, { bits, count }: Elements, compute: (i: number) => I64): V128 =>
-  vectorOf(
-    c,
-    bits,
-    Array.from({ length: count }, (_, i) => c.let(compute(i))),
-  )
-
 /** Computes an operation on vectors, in the host's floating point if that is exact. The operands are locals. */
 export function vectorResult(c: ArmContext, elements: Elements, name: string, operands: readonly V128[]): V128 {
   const { bits, count } = elements
@@ -37,8 +29,6 @@ export function vectorResult(c: ArmContext, elements: Elements, name: string, op
     eachOf(c, elements, (i) => c.f.call(callee, c.state, ...operands.map((each) => element(each, i, bits, false))))
   return bits === 16 || HOST[name] === undefined ? slow() : hostVector(c, bits, count, name, operands, slow)
 }
-
-export const xor = (a: V128, b: V128): V128 => numeric('v128.xor', a, b)
 
 /** The sign bits of all elements. */
 export const signs = (bits: Precision): V128 => everywhere(BigInt.asUintN(bits, signOf(bits)), bits)
@@ -81,8 +71,7 @@ export function computed(
 
 /** An element of the second register, in every lane. */
 export function repeatedElement(c: ArmContext, bits: Precision): V128 {
-  const value = c.readElement(R_M, c.small, (bits / 8) as 2 | 4 | 8)
-  return c.let(splat(value, bits))
+  return c.let(splat(c.readElement(R_M, c.small, (bits / 8) as 2 | 4 | 8), bits))
 }
 
 /** Returns the second operand: a register, one of its elements, zero, or undefined. */
@@ -99,39 +88,27 @@ const elementwise: Semantics = {
     const elements = elementsOf(form)
     const n = c.readVector(R_N)
     const m = secondOf(c, form.row, elements.bits)
-    c.writeVector(
-      R_D,
-      computed(c, elements, form.row.name.slice(1), n, m, () => c.readVector(R_D)),
-    )
+    const result = computed(c, elements, form.row.name.slice(1), n, m, () => c.readVector(R_D))
+    c.writeVector(R_D, result)
   },
 }
 
 // ---------------------------------------------------------------- neighbours
 
-/** Selects elements by number from two vectors; numbers from `128 / bits` on select the second vector's. */
-export function chosen(c: ArmContext, bits: Precision, n: V128, m: V128, numbers: readonly number[]): V128 {
+/**
+ * Selects elements from two vectors.
+ *
+ * @param numberOf - number of the element that the result's element `i` is; from `128 / bits` on, of the second vector
+ */
+function chosen(c: ArmContext, bits: Precision, n: V128, m: V128, numberOf: (i: number) => number): V128 {
   const bytes = bits / 8
-  const all = Array.from({ length: 128 / bits }, (_, i) => numbers[i] ?? 0)
-  return c.let(
-    n.shuffle(
-      m,
-      all.flatMap((number) => Array.from({ length: bytes }, (_, k) => number * bytes + k)),
-    ),
-  )
+  return c.let(shuffled(n, m, (i) => numberOf(Math.floor(i / bytes)) * bytes + (i % bytes)))
 }
 
 /** Elements of even and of odd numbers, of the first `count` of either vector. */
 function neighbours(c: ArmContext, bits: Precision, n: V128, m: V128, count: number): [even: V128, odd: V128] {
-  const whole = 128 / bits
-  const numbers = [...Array.from({ length: count }, (_, i) => i), ...Array.from({ length: count }, (_, i) => whole + i)]
-  const every = (first: number): V128 =>
-    chosen(
-      c,
-      bits,
-      n,
-      m,
-      numbers.filter((_, i) => i % 2 === first),
-    )
+  const numberOf = (i: number): number => (i < count ? i : i < 2 * count ? i - count + 128 / bits : 0)
+  const every = (first: number): V128 => chosen(c, bits, n, m, (i) => (i < count ? numberOf(2 * i + first) : 0))
   return [every(0), every(1)]
 }
 
@@ -168,13 +145,11 @@ const across: Semantics = {
 /** The sign bits of elements of even or of odd numbers. */
 function signsOf(bits: Precision, isNegated: (i: number) => boolean): V128 {
   const bytes = bits / 8
-  return V128.of(
-    Array.from({ length: 16 }, (_, i) => ((i + 1) % bytes === 0 && isNegated(Math.floor(i / bytes)) ? 0x80 : 0)),
-  )
+  return V128.of(vectorBytes((i) => ((i + 1) % bytes === 0 && isNegated(Math.floor(i / bytes)) ? 0x80 : 0)))
 }
 
-/** The numbers of the other elements of pairs. */
-const swapped = (bits: Precision): number[] => Array.from({ length: 128 / bits }, (_, i) => i ^ 1)
+/** The elements of each pair, exchanged. */
+const swapped = (c: ArmContext, bits: Precision, vector: V128): V128 => chosen(c, bits, vector, vector, (i) => i ^ 1)
 
 /** FCADD: the second operand is turned by 90 or 270 degrees. */
 const complexSum: Semantics = {
@@ -183,11 +158,8 @@ const complexSum: Semantics = {
     const elements = elementsOf(form)
     const { bits } = elements
     const negated = valueOf(form, 'r') === 0 ? 0 : 1
-    const m = c.readVector(R_M)
-    const turned = xor(
-      chosen(c, bits, m, m, swapped(bits)),
-      signsOf(bits, (i) => i % 2 === negated),
-    )
+    const negative = signsOf(bits, (i) => i % 2 === negated)
+    const turned = xor(swapped(c, bits, c.readVector(R_M)), negative)
     c.writeVector(R_D, vectorResult(c, elements, 'ADD', [c.readVector(R_N), c.let(turned)]))
   },
 }
@@ -202,15 +174,9 @@ const complexProduct: Semantics = {
     const turn = valueOf(form, 'r')
     const ofImaginary = turn % 2
     const n = c.readVector(R_N)
-    const left = chosen(
-      c,
-      bits,
-      n,
-      n,
-      Array.from({ length: 128 / bits }, (_, i) => (i & ~1) | ofImaginary),
-    )
+    const left = chosen(c, bits, n, n, (i) => (i & ~1) | ofImaginary)
     const m = form.row.operands.includes('[') ? repeatedPair(c, bits) : c.readVector(R_M)
-    const right = ofImaginary === 1 ? chosen(c, bits, m, m, swapped(bits)) : m
+    const right = ofImaginary === 1 ? swapped(c, bits, m) : m
     // By 90 degrees the real parts are negated, by 180 both, by 270 the imaginary ones.
     const isNegated = (i: number): boolean => turn === 2 || (turn === 1 && i % 2 === 0) || (turn === 3 && i % 2 === 1)
     const signed = turn === 0 ? right : c.let(xor(right, signsOf(bits, isNegated)))
@@ -220,8 +186,7 @@ const complexProduct: Semantics = {
 
 /** The pair of elements that an instruction names, all over a vector. */
 function repeatedPair(c: ArmContext, bits: Precision): V128 {
-  const pair = c.readElement(R_M, c.small, (bits / 4) as 4 | 8)
-  return c.let(splat(pair, 2 * bits))
+  return c.let(splat(c.readElement(R_M, c.small, (bits / 4) as 4 | 8), 2 * bits))
 }
 
 // ---------------------------------------------------------------- products of half precision
@@ -239,7 +204,7 @@ const long: Semantics = {
     const d = c.readVector(R_D)
     const first = attributes.has('upper') ? elements.count : 0
     const callee = elementFunction(c.library, 'MLAL', 32, ARITHMETIC['MLAL']!)
-    writeElements(c, elements.bits, elements.count, (i) => {
+    writeEach(c, elements, (i) => {
       const [a, b] = [left, m].map((each) => element(each, first + i, 16, false))
       return c.f.call(callee, c.state, a!, b!, element(d, i, 32, false))
     })
@@ -253,7 +218,7 @@ const fractionEstimate: Semantics = {
     const elements = elementsOf(form)
     const n = c.readVector(R_N)
     const isRoot = form.row.name === 'URSQRTE'
-    writeElements(c, elements.bits, elements.count, (i) => estimateOfFraction(c, element(n, i, 32, false), isRoot))
+    writeEach(c, elements, (i) => estimateOfFraction(c, element(n, i, 32, false), isRoot))
   },
 }
 

@@ -4,7 +4,7 @@ import type { ArmContext } from '../context.ts'
 import type { ArmForm } from '../../state/form.ts'
 import { R_D, R_M, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
-import { element, extendedFrom, lowHalf, Saturation, vectorOf, wholeVector, zeros } from './lanes.ts'
+import { element, extendedFrom, Saturation, wholeVector, writeEach, writeFirst, zeros } from './lanes.ts'
 import { shapeOf } from './shape.ts'
 import { shiftByRegister } from './shifts.ts'
 
@@ -200,23 +200,22 @@ const secondOf = (c: ArmContext, row: Row): V128 => (row.fields.has('m') ? c.rea
 
 function emitElements(c: ArmContext, form: ArmForm): void {
   const name = form.row.name
-  const { bits, count, scalar } = shapeOf(form, 'd')
+  const shape = shapeOf(form, 'd')
+  const { bits, scalar } = shape
   const [whole, sizes = []] = WHOLE[name] ?? []
   if (whole !== undefined && sizes.includes(bits) && !scalar) {
     const operands = UNARY.has(name) ? [] : [secondOf(c, form.row)]
-    const result = wholeVector(whole, bits, c.readVector(R_N), ...operands)
-    c.writeVector(R_D, bits * count === 64 ? lowHalf(result) : result)
+    writeFirst(c, shape, wholeVector(whole, bits, c.readVector(R_N), ...operands))
     return
   }
   const operation = elementOperation(name)!
   const saturation = new Saturation(c)
   const [n, m, d] = [c.readVector(R_N), c.let(secondOf(c, form.row)), c.readVector(R_D)]
-  const results = Array.from({ length: count }, (_, i) => {
+  const compute = (i: number): I64 => {
     const at = (vector: V128): I64 => c.let(element(vector, i, bits, operation.signed))
-    return c.let(operation.apply({ a: at(n), b: at(m), d: at(d), bits, saturation }, c))
-  })
-  if (operation.saturates === true) saturation.end()
-  c.writeVector(R_D, vectorOf(c, bits, results))
+    return operation.apply({ a: at(n), b: at(m), d: at(d), bits, saturation }, c)
+  }
+  writeEach(c, shape, compute, operation.saturates === true ? saturation : undefined)
 }
 
 const elementwise: Semantics = { selectors: 'zQ', emit: emitElements }
@@ -236,10 +235,8 @@ const LOGIC: Readonly<Record<string, (n: V128, m: V128, d: V128) => V128>> = {
 const logical: Semantics = {
   selectors: 'Q',
   emit(c, form) {
-    const { bits, count } = shapeOf(form, 'd')
     const m = form.row.fields.has('m') ? c.readVector(R_M) : c.readVector(R_N)
-    const result = LOGIC[form.row.mnemonic]!(c.readVector(R_N), m, c.readVector(R_D))
-    c.writeVector(R_D, bits * count === 64 ? lowHalf(result) : result)
+    writeFirst(c, shapeOf(form, 'd'), LOGIC[form.row.mnemonic]!(c.readVector(R_N), m, c.readVector(R_D)))
   },
 }
 

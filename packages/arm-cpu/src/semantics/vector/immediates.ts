@@ -4,7 +4,7 @@ import type { ArmContext } from '../context.ts'
 import { fieldOf, type ArmForm } from '../../state/form.ts'
 import { R_D, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
-import { element, extendedFrom, lowHalf, repeated, Saturation, vectorOf, wholeVector, writeElements } from './lanes.ts'
+import { element, extendedFrom, repeated, Saturation, wholeVector, writeEach, writeFirst } from './lanes.ts'
 import { isUpper, shapeOf } from './shape.ts'
 import { shiftedLeft, shiftedRight, type Shift } from './shifts.ts'
 import { narrowedTo, writeNarrow } from './mixed-sizes.ts'
@@ -54,8 +54,7 @@ const constant: Semantics = {
         : mnemonic === 'BIC'
           ? numeric('v128.and', c.readVector(R_D), all)
           : all
-    const { bits, count } = shapeOf(form, 'd')
-    c.writeVector(R_D, bits * count === 128 ? result : lowHalf(result))
+    writeFirst(c, shapeOf(form, 'd'), result)
   },
 }
 
@@ -74,39 +73,22 @@ interface ByImmediate {
   readonly change: 'narrow' | 'long' | undefined
 }
 
+/** The parameters that a mnemonic such as SQRSHRUN spells; undefined for other instructions. */
 function byImmediate(name: string): ByImmediate | undefined {
-  const kept = { left: false, rounds: false, saturates: false, adds: false, inserts: false, change: undefined }
-  if (name === 'SHL') return { ...kept, left: true, fromSigned: false, toSigned: false }
-  if (name === 'SLI' || name === 'SRI')
-    return { ...kept, left: name === 'SLI', inserts: true, fromSigned: false, toSigned: false }
-  const right = /^([SU])(R?)SH(R|RA)$/.exec(name) ?? /^([SU])(R?)S(RA)$/.exec(name)
-  if (right !== null) {
-    const isSigned = right[1] === 'S'
-    return { ...kept, rounds: right[2] === 'R', adds: right[3] === 'RA', fromSigned: isSigned, toSigned: isSigned }
+  const [, sign, saturates, rounds, way, toUnsigned, narrow] =
+    /^([SU]?)(Q?)(R?)(SHLL|SHL|SHR|SRA|SLI|SRI)(U?)(N?)$/.exec(name) ?? []
+  // Of the shifts that keep the size of elements, only these have no sign letter.
+  if (way === undefined || (sign + narrow! === '' && !/^(?:SHL|SLI|SRI)$/.test(name))) return undefined
+  return {
+    left: /^SH?L/.test(way),
+    rounds: rounds === 'R',
+    saturates: saturates === 'Q',
+    fromSigned: sign === 'S',
+    toSigned: sign === 'S' && toUnsigned === '',
+    adds: way === 'SRA',
+    inserts: way.endsWith('I'),
+    change: narrow === 'N' ? 'narrow' : way === 'SHLL' ? 'long' : undefined,
   }
-  const left = /^([SU])QSHL(U?)$/.exec(name)
-  if (left !== null) {
-    const isSigned = left[1] === 'S'
-    return { ...kept, left: true, saturates: true, fromSigned: isSigned, toSigned: isSigned && left[2] === '' }
-  }
-  const long = /^([SU])SHLL$/.exec(name)
-  if (long !== null) {
-    const isSigned = long[1] === 'S'
-    return { ...kept, left: true, fromSigned: isSigned, toSigned: isSigned, change: 'long' }
-  }
-  const narrow = /^(S?U?Q?)(R?)SHR(U?)N$/.exec(name)
-  if (narrow !== null) {
-    const isSigned = narrow[1]!.startsWith('S')
-    return {
-      ...kept,
-      rounds: narrow[2] === 'R',
-      saturates: narrow[1] !== '',
-      fromSigned: isSigned,
-      toSigned: isSigned && narrow[3] === '',
-      change: 'narrow',
-    }
-  }
-  return undefined
 }
 
 /** Bits of the narrower element, which the highest 1 of `immh` gives. */
@@ -127,32 +109,32 @@ const shift: Semantics = {
 }
 
 function emitSame(c: ArmContext, form: ArmForm, how: ByImmediate): void {
-  const { bits, count, scalar } = shapeOf(form, 'd')
+  const shape = shapeOf(form, 'd')
+  const { bits, scalar } = shape
   if (!how.saturates && !how.rounds && !how.adds && !how.inserts && !scalar) {
     const name = how.left ? 'shl' : how.fromSigned ? 'shr_s' : 'shr_u'
     const amount = c.small
     // WebAssembly takes the amount modulo the element's bits: a shift by all bits would change nothing.
     const half = how.left ? undefined : wholeVector(name, bits, c.readVector(R_N), amount.shrU(1))
     const result = wholeVector(name, bits, half ?? c.readVector(R_N), how.left ? amount : amount.sub(amount.shrU(1)))
-    c.writeVector(R_D, bits * count === 64 ? lowHalf(result) : result)
+    writeFirst(c, shape, result)
     return
   }
   const saturation = new Saturation(c)
   const amount = c.let(c.small.toI64U())
   const [n, d] = [c.readVector(R_N), c.readVector(R_D)]
-  const results = Array.from({ length: count }, (_, i) => {
+  const compute = (i: number): I64 => {
     const value = c.let(element(n, i, bits, how.fromSigned))
     const before = (): I64 => element(d, i, bits, false)
     const moved = c.let(shiftedElement(c, value, amount, bits, how, saturation))
     if (how.inserts) {
       const ones = c.let(extendedFrom(I64.of(-1), bits, false))
       const inside = how.left ? ones.shl(amount) : shiftedRight(c, ones, amount, plainShift(bits))
-      return c.let(moved.or(before().and(inside.xor(-1))))
+      return moved.or(before().and(inside.xor(-1)))
     }
-    return c.let(how.adds ? before().add(moved) : moved)
-  })
-  if (how.saturates) saturation.end()
-  c.writeVector(R_D, vectorOf(c, bits, results))
+    return how.adds ? before().add(moved) : moved
+  }
+  writeEach(c, shape, compute, how.saturates ? saturation : undefined)
 }
 
 const plainShift = (bits: number): Shift => ({ bits, signed: false, rounds: false, saturation: undefined })
@@ -165,12 +147,8 @@ function shiftedElement(
   how: ByImmediate,
   saturation: Saturation,
 ): I64 {
-  const options = {
-    bits,
-    signed: how.fromSigned,
-    rounds: how.rounds,
-    saturation: how.saturates ? saturation : undefined,
-  }
+  const { fromSigned: signed, rounds } = how
+  const options = { bits, signed, rounds, saturation: how.saturates ? saturation : undefined }
   if (!how.left) return shiftedRight(c, value, amount, options)
   if (how.fromSigned === how.toSigned) return shiftedLeft(c, value, amount, options)
   // SQSHLU: negative elements become zero, and the other elements are shifted as unsigned.
@@ -182,20 +160,19 @@ function emitChange(c: ArmContext, form: ArmForm, how: ByImmediate): void {
   const amount = c.let(c.small.toI64U())
   const n = c.readVector(R_N)
   if (how.change === 'long') {
-    const { bits, count } = shapeOf(form, 'd')
-    const first = isUpper(form) ? count : 0
-    writeElements(c, bits, count, (i) => element(n, first + i, bits / 2, how.fromSigned).shl(amount))
+    const shape = shapeOf(form, 'd')
+    const first = isUpper(form) ? shape.count : 0
+    writeEach(c, shape, (i) => element(n, first + i, shape.bits / 2, how.fromSigned).shl(amount))
     return
   }
   const saturation = new Saturation(c)
-  const { bits, count } = shapeOf(form, 'n')
+  const { bits } = shapeOf(form, 'n')
   const options = { bits, signed: how.fromSigned, rounds: how.rounds, saturation: undefined }
-  const results = Array.from({ length: count }, (_, i) => {
+  const compute = (i: number): I64 => {
     const moved = c.let(shiftedRight(c, c.let(element(n, i, bits, how.fromSigned)), amount, options))
-    return how.saturates ? c.let(narrowedTo(moved, bits / 2, how.fromSigned, how.toSigned, saturation)) : moved
-  })
-  if (how.saturates) saturation.end()
-  writeNarrow(c, form, bits / 2, results)
+    return how.saturates ? narrowedTo(moved, bits / 2, how.fromSigned, how.toSigned, saturation) : moved
+  }
+  writeNarrow(c, form, compute, how.saturates ? saturation : undefined)
 }
 
 /** The family's semantics of a row. */

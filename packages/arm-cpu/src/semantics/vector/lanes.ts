@@ -24,20 +24,68 @@ export function withElement(vector: V128, index: number, bits: number, value: I6
 /** Returns a vector of zeros. */
 export const zeros = (): V128 => V128.of([])
 
+/** Elements that an instruction reads or computes. */
+export interface Elements {
+  /** Bits of an element: 8 to 128. */
+  readonly bits: number
+  /** Number of elements; 1 of scalars. */
+  readonly count: number
+}
+
 /** A vector of elements, the first lowest; zeros above them. */
-export function vectorOf(c: ArmContext, bits: number, values: readonly I64[], from: V128 = zeros()): V128 {
+export function vectorOf(c: ArmContext, bits: number, values: readonly I64[]): V128 {
   const { f } = c
   const vector = f.local('v128')
-  f.set(vector, from)
+  f.set(vector, zeros())
   for (const [i, value] of values.entries()) f.set(vector, withElement(vector.get, i, bits, value))
   return vector.get
 }
 
-/** Writes a vector that is computed element by element, with zeros above. */
-export function writeElements(c: ArmContext, bits: number, count: number, compute: (i: number) => I64): void {
-  const results = Array.from({ length: count }, (_, i) => c.let(compute(i)))
-  c.writeVector(R_D, vectorOf(c, bits, results))
+/** Returns the values of elements, computed one after another. @param saturation - ends after the last one */
+export function computed(c: ArmContext, count: number, compute: (i: number) => I64, saturation?: Saturation): I64[] {
+  const values = Array.from({ length: count }, (_, i) => c.let(compute(i)))
+  saturation?.end()
+  return values
 }
+
+/** Returns a vector computed element by element, with zeros above. */
+export const eachOf = (c: ArmContext, { bits, count }: Elements, compute: (i: number) => I64): V128 =>
+  vectorOf(c, bits, computed(c, count, compute))
+
+/** Writes the destination element by element, and zeros above. @param saturation - ends after the last element */
+export function writeEach(
+  c: ArmContext,
+  { bits, count }: Elements,
+  compute: (i: number) => I64,
+  saturation?: Saturation,
+): void {
+  c.writeVector(R_D, vectorOf(c, bits, computed(c, count, compute, saturation)))
+}
+
+/** Writes the elements of a vector to the destination, and zeros above. */
+export function writeFirst(c: ArmContext, { bits, count }: Elements, vector: V128): void {
+  c.writeVector(R_D, bits * count === 64 ? lowHalf(vector) : vector)
+}
+
+/** Returns a vector of equal elements. */
+export const splat = (value: I64, bits: number): V128 => wholeVector('splat', bits, bits === 64 ? value : value.toI32())
+
+/** Selects bytes from two vectors. @param pick - number of the byte that the result's byte `i` is; the second has 16 to 31 */
+export const shuffled = (low: V128, high: V128, pick: (i: number) => number): V128 =>
+  low.shuffle(high, vectorBytes(pick))
+
+/** The bytes of a vector, each computed from its number. */
+export const vectorBytes = (byte: (i: number) => number): number[] => Array.from({ length: 16 }, (_, i) => byte(i))
+
+/** The table whose entry `p[i]` is `i`. */
+export const inverse = (p: readonly number[]): number[] => p.map((_, i) => p.indexOf(i))
+
+/** Returns a vector of equal bytes. */
+export const equalBytes = (value: number): V128 => V128.of(vectorBytes(() => value))
+
+/** Exclusive or of two or more vectors. */
+export const xor = (first: V128, ...others: readonly V128[]): V128 =>
+  others.reduce((sum, each) => numeric('v128.xor', sum, each), first)
 
 /**
  * An instruction of WebAssembly for elements of a size, such as `add` of 8, 16, 32 or 64 bits.
@@ -48,9 +96,6 @@ export function wholeVector(name: string, bits: number, ...operands: readonly Va
   const generic = numeric as unknown as (op: string, ...operands: readonly Value[]) => V128
   return generic(`i${bits}x${128 / bits}.${name}`, ...operands)
 }
-
-/** A vector of equal elements. */
-export const splat = (value: I64, bits: number): V128 => wholeVector('splat', bits, bits === 64 ? value : value.toI32())
 
 /** The 64 bits that an element of some bits is repeated to. */
 export function repeated(value: bigint, bits: number): bigint {

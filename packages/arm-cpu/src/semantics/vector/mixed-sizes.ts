@@ -5,7 +5,7 @@ import { sizeOfBits, fieldOf, type ArmForm } from '../../state/form.ts'
 import { R_D, R_M, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
 import { elementOperation, polynomialProduct, type Operands } from './elementwise.ts'
-import { element, Saturation, vectorOf, withElement, writeElements } from './lanes.ts'
+import { computed, element, Saturation, vectorOf, withElement, writeEach } from './lanes.ts'
 import { isUpper, shapeOf } from './shape.ts'
 
 /** Operations whose operands and results have different sizes: long, wide, narrow, by one element, and dot products. */
@@ -56,20 +56,20 @@ const long: Semantics = {
     const isSigned = name.startsWith('S')
     const operation = LONG.get(name.slice(1))!
     const saturation = new Saturation(c)
-    const { bits, count } = shapeOf(form, 'd')
+    const shape = shapeOf(form, 'd')
+    const { bits, count } = shape
     const narrow = bits / 2
     const upper = isUpper(form)
     const [n, d] = [c.readVector(R_N), c.readVector(R_D)]
     const fixed = oneElement(c, form, narrow, isSigned)
     const m = fixed === undefined ? c.readVector(R_M) : n
-    const results = Array.from({ length: count }, (_, i) => {
+    const compute = (i: number): I64 => {
       const a = name.endsWith('W') ? element(n, i, bits, isSigned) : readNarrow(n, i, count, upper, narrow, isSigned)
       const b = fixed ?? readNarrow(m, i, count, upper, narrow, isSigned)
       const operands = { a: c.let(a), b: c.let(b), d: c.let(element(d, i, bits, true)), bits, saturation }
-      return c.let(operation(operands, c))
-    })
-    if (name.startsWith('SQ')) saturation.end()
-    c.writeVector(R_D, vectorOf(c, bits, results))
+      return operation(operands, c)
+    }
+    writeEach(c, shape, compute, name.startsWith('SQ') ? saturation : undefined)
   },
 }
 
@@ -94,20 +94,28 @@ const byElement: Semantics = {
     const name = form.row.name
     const operation = elementOperation(name)!
     const saturation = new Saturation(c)
-    const { bits, count } = shapeOf(form, 'd')
+    const shape = shapeOf(form, 'd')
+    const { bits } = shape
     const [n, d] = [c.readVector(R_N), c.readVector(R_D)]
     const b = oneElement(c, form, bits, true)!
-    const results = Array.from({ length: count }, (_, i) => {
+    const compute = (i: number): I64 => {
       const [a, before] = [element(n, i, bits, true), element(d, i, bits, true)]
-      return c.let(operation.apply({ a: c.let(a), b, d: c.let(before), bits, saturation }, c))
-    })
-    if (name.startsWith('SQ')) saturation.end()
-    c.writeVector(R_D, vectorOf(c, bits, results))
+      return operation.apply({ a: c.let(a), b, d: c.let(before), bits, saturation }, c)
+    }
+    writeEach(c, shape, compute, name.startsWith('SQ') ? saturation : undefined)
   },
 }
 
-/** Writes narrow results to a register's lower half, or to the upper one and keeps the other. */
-export function writeNarrow(c: ArmContext, form: ArmForm, bits: number, results: readonly I64[]): void {
+/**
+ * Writes an element of half the size for each one of the first operand: to a register's lower half, or to the upper one and
+ * keeps the other.
+ *
+ * @param saturation - ends after the last element
+ */
+export function writeNarrow(c: ArmContext, form: ArmForm, compute: (i: number) => I64, saturation?: Saturation): void {
+  const shape = shapeOf(form, 'n')
+  const bits = shape.bits / 2
+  const results = computed(c, shape.count, compute, saturation)
   if (!isUpper(form)) {
     c.writeVector(R_D, vectorOf(c, bits, results))
     return
@@ -124,15 +132,14 @@ const highNarrow: Semantics = {
   selectors: 'zQ',
   emit(c, form) {
     const name = form.row.name
-    const { bits, count } = shapeOf(form, 'n')
+    const { bits } = shapeOf(form, 'n')
     const half = bits / 2
     const rounds = name.startsWith('R') ? 1n << BigInt(half - 1) : 0n
     const [n, m] = [c.readVector(R_N), c.readVector(R_M)]
-    const results = Array.from({ length: count }, (_, i) => {
+    writeNarrow(c, form, (i) => {
       const [a, b] = [element(n, i, bits, false), element(m, i, bits, false)]
-      return c.let((name.includes('ADD') ? a.add(b) : a.sub(b)).add(rounds).shrU(half))
+      return (name.includes('ADD') ? a.add(b) : a.sub(b)).add(rounds).shrU(half)
     })
-    writeNarrow(c, form, half, results)
   },
 }
 
@@ -140,20 +147,16 @@ const highNarrow: Semantics = {
 const narrow: Semantics = {
   selectors: 'zQ',
   emit(c, form) {
-    const { bits, count } = shapeOf(form, 'n')
+    const { bits } = shapeOf(form, 'n')
     const saturation = new Saturation(c)
     const n = c.readVector(R_N)
     const name = form.row.name
-    const results = Array.from({ length: count }, (_, i) => narrowed(c, name, n, i, bits, saturation))
-    if (name !== 'XTN') saturation.end()
-    writeNarrow(c, form, bits / 2, results)
+    const compute = (i: number): I64 => {
+      const value = c.let(element(n, i, bits, name !== 'UQXTN'))
+      return name === 'XTN' ? value : narrowedTo(value, bits / 2, name !== 'UQXTN', name === 'SQXTN', saturation)
+    }
+    writeNarrow(c, form, compute, name === 'XTN' ? undefined : saturation)
   },
-}
-
-function narrowed(c: ArmContext, name: string, vector: V128, i: number, bits: number, saturation: Saturation): I64 {
-  const value = c.let(element(vector, i, bits, name !== 'UQXTN'))
-  if (name === 'XTN') return value
-  return narrowedTo(value, bits / 2, name !== 'UQXTN', name === 'SQXTN', saturation)
 }
 
 /** A value cut to the range of half its bits. */
@@ -173,11 +176,11 @@ export function narrowedTo(
 const shiftLong: Semantics = {
   selectors: 'zQ',
   emit(c, form) {
-    const { bits, count } = shapeOf(form, 'd')
-    const half = bits / 2
+    const shape = shapeOf(form, 'd')
+    const half = shape.bits / 2
     const n = c.readVector(R_N)
     const upper = isUpper(form)
-    writeElements(c, bits, count, (i) => readNarrow(n, i, count, upper, half, false).shl(half))
+    writeEach(c, shape, (i) => readNarrow(n, i, shape.count, upper, half, false).shl(half))
   },
 }
 
@@ -187,9 +190,10 @@ const pairsLong: Semantics = {
   emit(c, form) {
     const { name, sign } = form.row
     const isSigned = sign === 'S'
-    const { bits, count } = shapeOf(form, 'd')
+    const shape = shapeOf(form, 'd')
+    const { bits } = shape
     const [n, d] = [c.readVector(R_N), c.readVector(R_D)]
-    writeElements(c, bits, count, (i) => {
+    writeEach(c, shape, (i) => {
       const [a, b] = [0, 1].map((k) => element(n, 2 * i + k, bits / 2, isSigned))
       const sum = a!.add(b!)
       return name === `${sign}ADALP` ? element(d, i, bits, false).add(sum) : sum
@@ -203,7 +207,6 @@ const dot: Semantics = {
   small: laneNumber,
   emit(c, form) {
     const isSigned = form.row.sign === 'S'
-    const { count } = shapeOf(form, 'd')
     const [n, m, d] = [c.readVector(R_N), c.readVector(R_M), c.readVector(R_D)]
     const one = form.row.operands.includes('[hl]') ? c.readElement(R_M, c.small, 4) : undefined
     const byte = (i: number): I64 => {
@@ -211,7 +214,7 @@ const dot: Semantics = {
       const value = one.shrU(8 * (i & 3))
       return isSigned ? value.extend8S() : value.and(0xff)
     }
-    writeElements(c, 32, count, (i) => {
+    writeEach(c, shapeOf(form, 'd'), (i) => {
       let sum = element(d, i, 32, false)
       for (let k = 4 * i; k < 4 * i + 4; k++) sum = sum.add(element(n, k, 8, isSigned).mul(byte(k)))
       return sum
@@ -225,10 +228,10 @@ const polynomial: Semantics = {
     const { f } = c
     const [n, m] = [c.readVector(R_N), c.readVector(R_M)]
     const upper = isUpper(form)
-    const { bits, count } = shapeOf(form, 'd')
-    if (bits === 16) {
-      const at = (vector: V128, i: number): I64 => c.let(readNarrow(vector, i, count, upper, 8, false))
-      writeElements(c, 16, 8, (i) => polynomialProduct(at(n, i), at(m, i)))
+    const shape = shapeOf(form, 'd')
+    if (shape.bits === 16) {
+      const at = (vector: V128, i: number): I64 => c.let(readNarrow(vector, i, shape.count, upper, 8, false))
+      writeEach(c, shape, (i) => polynomialProduct(at(n, i), at(m, i)))
       return
     }
     const [a, b] = [n, m].map((vector) => c.let(element(vector, upper ? 1 : 0, 64, false)))

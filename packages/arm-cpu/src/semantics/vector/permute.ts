@@ -4,15 +4,12 @@ import type { ArmContext } from '../context.ts'
 import { sizeOfBits, fieldOf, valueOf, type ArmForm } from '../../state/form.ts'
 import { R_D, R_M, R_N } from '../../state/record.ts'
 import { familyOf, type Family, type Semantics } from '../semantics.ts'
-import { extendedFrom, lowHalf, splat, zeros } from './lanes.ts'
+import { extendedFrom, lowHalf, splat, writeFirst, zeros } from './lanes.ts'
 import { shapeOf } from './shape.ts'
 
 /** Instructions that copy and rearrange elements. */
 
-function write(c: ArmContext, form: ArmForm, vector: V128): void {
-  const { bits, count } = shapeOf(form, 'd')
-  c.writeVector(R_D, bits * count === 64 ? lowHalf(vector) : vector)
-}
+const write = (c: ArmContext, form: ArmForm, vector: V128): void => writeFirst(c, shapeOf(form, 'd'), vector)
 
 /** The bytes of elements, whose numbers count on through the second register. */
 const bytesOf = (elements: readonly number[], bytes: number, registerBytes: number): number[] =>

@@ -2,7 +2,7 @@ import { select, type I64 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { R_D, R_M, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
-import { element, vectorOf, writeElements } from './lanes.ts'
+import { element, vectorOf, writeEach } from './lanes.ts'
 import { shapeOf } from './shape.ts'
 
 /** Sums, greatest and smallest of neighbours and of all elements. */
@@ -25,11 +25,12 @@ const pairwise: Semantics = {
   selectors: 'zQ',
   emit(c, form) {
     const { row } = form
-    const { bits, count, scalar } = shapeOf(form, 'd')
+    const shape = shapeOf(form, 'd')
+    const { bits, count, scalar } = shape
     const isSigned = row.sign === 'S'
     const [n, m] = [c.readVector(R_N), row.fields.has('m') ? c.readVector(R_M) : c.readVector(R_N)]
     const combine = PAIRWISE[row.mnemonic]!
-    writeElements(c, bits, scalar ? 1 : count, (i) => {
+    writeEach(c, shape, (i) => {
       const from = scalar || i < count / 2 ? n : m
       const first = scalar ? 0 : (2 * i) % count
       const [a, b] = [0, 1].map((k) => c.let(element(from, first + k, bits, isSigned)))

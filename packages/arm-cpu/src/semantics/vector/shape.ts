@@ -1,13 +1,11 @@
-import { valueOf, type ArmForm } from '../../state/form.ts'
+import { valueOf } from '../../state/form.ts'
+import type { ArmForm } from '../../state/form.ts'
+import type { Elements } from './lanes.ts'
 
 /** How the operands of vector instructions are made up: from the texts of the decoder's table. */
 
 /** The elements of an operand. */
-export interface Shape {
-  /** Bits of an element: 8 to 128. */
-  readonly bits: number
-  /** Number of elements; 1 for a scalar. */
-  readonly count: number
+export interface Shape extends Elements {
   /** Whether the operand is one element of a register. */
   readonly scalar: boolean
 }
