@@ -165,7 +165,7 @@ function armUnit(
       vectors.spill(insn)
     },
     reload: (insn) => {
-      registers.reload(registersOf(insn))
+      registers.load(registersOf(insn))
       vectors.reload(insn)
     },
   }

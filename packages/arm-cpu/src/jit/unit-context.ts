@@ -5,8 +5,9 @@ import { ACCESS_MODIFY, ACCESS_WRITE, misalignment, PAGE_END } from '../state/ac
 import { ArmContext, type ContextParts } from '../semantics/context.ts'
 import type { ElementSize } from '../state/form.ts'
 import type { FlagStore } from '../semantics/flags.ts'
+import { element, withElement } from '../semantics/vector/lanes.ts'
 import type { UnitRegisters } from './unit-registers.ts'
-import { elementOf, withElement, type UnitVectors } from './unit-vectors.ts'
+import type { UnitVectors } from './unit-vectors.ts'
 
 /** An instruction in a unit: registers and flags in locals, the fields of its record constants. */
 export class UnitContext extends ArmContext {
@@ -86,13 +87,13 @@ export class UnitContext extends ArmContext {
   override readElement(field: number, index: I32, size: ElementSize): I64 {
     const register = this.#vectors.find(this.#record, field)
     if (register === undefined) return super.readElement(field, index, size)
-    return this.let(elementOf(this.#vectors.read(register), lane(index), size))
+    return this.let(element(this.#vectors.read(register), lane(index), 8 * size, false))
   }
 
   override writeElement(field: number, index: I32, size: ElementSize, value: I64): void {
     const register = this.#vectors.find(this.#record, field)
     if (register === undefined) super.writeElement(field, index, size, value)
-    else this.#vectors.write(register, withElement(this.#vectors.read(register), lane(index), size, value))
+    else this.#vectors.write(register, withElement(this.#vectors.read(register), lane(index), 8 * size, value))
   }
 
   override remaining(): I32 {

@@ -1,7 +1,8 @@
 import type { RecordMemory } from '@retrap/engine'
-import { I64, type I32, type Local } from '@retrap/wasm-emitter'
+import { I64, type I32 } from '@retrap/wasm-emitter'
 import { S_SINK, S_X, S_ZERO } from '../state/state-layout.ts'
 import type { RecordFunction } from './record-function.ts'
+import { RegisterLocals } from './register-locals.ts'
 import { UnitFlags } from './unit-flags.ts'
 
 /** X0 to X30, and the stack pointer behind them. */
@@ -11,22 +12,20 @@ const ZERO: number = (S_ZERO - S_X) >>> 3
 const SINK: number = (S_SINK - S_X) >>> 3
 
 /** A unit's general-purpose registers and flags in locals, loaded at the entry if the unit uses them. */
-export class UnitRegisters {
+export class UnitRegisters extends RegisterLocals<'i64'> {
   readonly flags: UnitFlags
-  readonly #f: RecordFunction
   readonly #memory: RecordMemory
-  readonly #state: I32
-  readonly #locals: readonly Local<'i64'>[]
-  readonly #used = new Set<number>()
-  readonly #written = new Set<number>()
+  readonly #flagState: I32
   #usesFlags = false
 
   constructor(f: RecordFunction, memory: RecordMemory, state: I32) {
-    this.#f = f
+    // The locals of the flags come first.
+    const flags = new UnitFlags(f)
+    const locals = Array.from({ length: REGISTERS }, () => f.local('i64'))
+    super(f, state, 'i64', (register) => S_X + 8 * register, locals)
+    this.flags = flags
     this.#memory = memory
-    this.#state = state
-    this.flags = new UnitFlags(f)
-    this.#locals = Array.from({ length: REGISTERS }, () => f.local('i64'))
+    this.#flagState = state
   }
 
   /** The number of the register that a field of a record names; {@link REGISTERS} or more if it is none of these. */
@@ -34,17 +33,12 @@ export class UnitRegisters {
     return (this.#memory.u16[(record + field) >>> 1]! - S_X) >>> 3
   }
 
-  read(register: number): I64 {
-    if (register === ZERO || register === SINK) return I64.of(0)
-    this.#used.add(register)
-    return this.#locals[register]!.get
+  override read(register: number): I64 {
+    return register === ZERO || register === SINK ? I64.of(0) : super.read(register)
   }
 
-  write(register: number, value: I64): void {
-    if (register === SINK) return
-    this.#used.add(register)
-    this.#written.add(register)
-    this.#f.set(this.#locals[register]!, value)
+  override write(register: number, value: I64): void {
+    if (register !== SINK) super.write(register, value)
   }
 
   /** Notes that an instruction of the unit reads or writes the flags. */
@@ -52,40 +46,19 @@ export class UnitRegisters {
     this.#usesFlags = true
   }
 
-  /** Emits loads of all registers and flags that the unit uses, from the state into locals. */
-  load(): void {
-    this.#load(this.#used)
-  }
-
-  /** Emits stores of all registers and flags that the unit writes, from locals into the state. */
-  store(): void {
-    this.#store(this.#written)
-  }
-
   /** Emits stores of some registers and of the flags, before a call of a function that may use them. */
   spill(registers: readonly number[]): void {
-    for (const register of registers) {
-      this.#used.add(register)
-      this.#written.add(register)
-    }
     this.#usesFlags = true
-    this.#store(registers)
+    this.spillAll(registers)
   }
 
-  /** Emits loads of registers and flags that the function called after `spill` may have written. */
-  reload(registers: readonly number[]): void {
-    this.#load(registers)
+  override load(registers?: Iterable<number>): void {
+    super.load(registers)
+    if (this.#usesFlags) this.flags.load(this.#flagState)
   }
 
-  #load(registers: Iterable<number>): void {
-    for (const i of registers) {
-      this.#f.set(this.#locals[i]!, this.#f.loadExpression('i64.load', this.#state, S_X + 8 * i))
-    }
-    if (this.#usesFlags) this.flags.load(this.#state)
-  }
-
-  #store(registers: Iterable<number>): void {
-    for (const i of registers) this.#f.store('i64.store', this.#state, this.#locals[i]!.get, S_X + 8 * i)
-    if (this.#usesFlags) this.flags.store(this.#state)
+  override store(registers?: Iterable<number>): void {
+    super.store(registers)
+    if (this.#usesFlags) this.flags.store(this.#flagState)
   }
 }

@@ -17,9 +17,9 @@ import { alignedKind, baseOf } from './operands.ts'
  */
 
 /** Returns bytes of a register, and the number of registers. */
-const shapeOf = ({ size, attributes }: Row): readonly [size: ElementSize, count: number] => [
+export const shapeOf = ({ size, attributes }: Row): readonly [size: ElementSize, count: number] => [
   size as ElementSize,
-  attributes.has('pair') ? 2 : 1,
+  attributes.has('pair') || attributes.has('couple') ? 2 : 1,
 ]
 
 /** Both halves of a pair of 32-bit registers are one access. */

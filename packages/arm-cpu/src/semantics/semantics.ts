@@ -60,13 +60,16 @@ const FILLINGS: readonly number[] = [
   0, 0x0001_0860, 0x0002_1483, 0xffff_ffff, 0x5555_5555, 0xaaaa_aaaa, 0x1357_9bdf, 0x8421_0840, 0x0003_02c0,
 ]
 
-/** Whether any instruction of a row has these field values. */
-function isAllocated(row: Row, values: ReadonlyMap<string, number>): boolean {
+/** The bits of a row's instructions that have some field values, and the mask of these bits. */
+export function bitsWith(
+  row: Row,
+  values: Iterable<readonly [letter: string, value: number]>,
+): [mask: number, bits: number] {
   let mask = row.mask
   let bits = row.value
   for (const [letter, value] of values) {
     let rest = value
-    for (const piece of row.fields.get(letter)!.pieces.toReversed()) {
+    for (const piece of row.fields.get(letter)?.pieces.toReversed() ?? []) {
       const [shift, width] = [piece & 255, piece >> 8]
       const ones = 2 ** width - 1
       mask |= ones << shift
@@ -74,6 +77,12 @@ function isAllocated(row: Row, values: ReadonlyMap<string, number>): boolean {
       rest >>>= width
     }
   }
+  return [mask, bits]
+}
+
+/** Whether any instruction of a row has these field values. */
+function isAllocated(row: Row, values: ReadonlyMap<string, number>): boolean {
+  const [mask, bits] = bitsWith(row, values)
   return FILLINGS.some((filling) => findA64(((filling & ~mask) | bits) >>> 0)?.index === row.index)
 }
 

@@ -1,5 +1,5 @@
 import type { MachineMemory } from '@retrap/memory'
-import { KEYS, type KeyName, restoreState, saveState, type SavedArmCpu } from './saved-state.ts'
+import { KEYS, type KeyName, placeNow, restoreState, saveState, type SavedArmCpu } from './saved-state.ts'
 import * as P from './pstate.ts'
 import { isPstate } from './pstate.ts'
 import * as S from './state-layout.ts'
@@ -8,8 +8,6 @@ import {
   placeOf,
   SYSTEM_REGISTERS,
   S_SCTLR_EL1,
-  S_SP_EL0,
-  S_SP_EL1,
   S_TPIDRRO_EL0,
   S_TPIDR_EL0,
   type SystemRegisterName,
@@ -156,8 +154,7 @@ export class ArmRegisters {
   #placeOf(name: SystemRegisterName): number {
     const place = placeOf(name)
     if (place < 0) throw new RangeError(`there is no system register ${name}`)
-    if (place !== S_SP_EL0 && place !== S_SP_EL1) return place
-    return this.#system.placeOfStack(place === S_SP_EL1 ? 1 : 0)
+    return placeNow(this.#system, place)
   }
 
   /** The stack pointer in use. */

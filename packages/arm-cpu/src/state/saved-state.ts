@@ -75,7 +75,7 @@ function write(s: SystemState, offset: number, bytes: number, value: bigint): vo
 }
 
 /** Where the state has a field now: the stack pointer in use has a place of its own. */
-function placeNow(s: SystemState, offset: number): number {
+export function placeNow(s: SystemState, offset: number): number {
   if (offset !== S_SP_EL0 && offset !== S_SP_EL1) return offset
   return s.placeOfStack(offset === S_SP_EL1 ? 1 : 0)
 }

@@ -249,7 +249,7 @@ function registerOf(name: string, access: string, value: string, traps: string):
     fixed: fixed === undefined ? 0 : maskOf(fixed)[0],
     access: accessOf(el1, el0),
     traps: trapsOf(traps),
-    special: value === '*' ? SPECIAL_REGISTERS.get(name) : undefined,
+    special: value === '*' ? SPECIAL_REGISTERS[name] : undefined,
     isControl: translates !== undefined,
     translatesLo,
     translatesHi,

@@ -49,89 +49,68 @@ const LOCK_MODEL = 1 << 3
 /** Claim tags of a debugger. */
 const CLAIMS = 0xff
 
-export const SPECIAL_REGISTERS: ReadonlyMap<string, SpecialRegister> = new Map<string, SpecialRegister>([
-  [
-    'nzcv',
-    {
-      read: (s, into) => give(into, s.flags),
-      write(s, { lo }) {
-        s.flags = lo
-        return true
-      },
+export const SPECIAL_REGISTERS: Readonly<Record<string, SpecialRegister>> = {
+  nzcv: {
+    read: (s, into) => give(into, s.flags),
+    write(s, { lo }) {
+      s.flags = lo
+      return true
     },
-  ],
-  ['daif', fields(PSTATE_DAIF)],
-  ['dit', fields(PSTATE_DIT)],
-  ['ssbs', fields(PSTATE_SSBS)],
-  ['pan', fields(PSTATE_PAN)],
-  ['uao', fields(PSTATE_UAO)],
-  ['spsel', fields(PSTATE_SP)],
-  ['currentel', { read: (s, into) => give(into, s.pstate & PSTATE_EL) }],
-  ['fpcr', word(S_FPCR, FPCR_BITS)],
-  ['fpsr', word(S_FPSR, FPSR_BITS)],
+  },
+  daif: fields(PSTATE_DAIF),
+  dit: fields(PSTATE_DIT),
+  ssbs: fields(PSTATE_SSBS),
+  pan: fields(PSTATE_PAN),
+  uao: fields(PSTATE_UAO),
+  spsel: fields(PSTATE_SP),
+  currentel: { read: (s, into) => give(into, s.pstate & PSTATE_EL) },
+  fpcr: word(S_FPCR, FPCR_BITS),
+  fpsr: word(S_FPSR, FPSR_BITS),
   // The stack pointer in use cannot be accessed by its own name.
-  [
-    'sp_el0',
-    {
-      read(s, into) {
-        if (s.placeOfStack(0) === S_SP) return false
-        into.lo = s.word(S_SP_EL0)
-        into.hi = s.word(S_SP_EL0 + 4)
-        return true
-      },
-      write(s, { lo, hi }) {
-        if (s.placeOfStack(0) === S_SP) return false
-        s.setWord(S_SP_EL0, lo)
-        s.setWord(S_SP_EL0 + 4, hi)
-        return true
-      },
+  sp_el0: {
+    read(s, into) {
+      if (s.placeOfStack(0) === S_SP) return false
+      into.lo = s.word(S_SP_EL0)
+      into.hi = s.word(S_SP_EL0 + 4)
+      return true
     },
-  ],
+    write(s, { lo, hi }) {
+      if (s.placeOfStack(0) === S_SP) return false
+      s.setWord(S_SP_EL0, lo)
+      s.setWord(S_SP_EL0 + 4, hi)
+      return true
+    },
+  },
   // Masks of IRQ, FIQ and SError, at PSTATE's positions.
-  [
-    'isr_el1',
-    {
-      read: (s, into) => give(into, (s.word(S_EVENTS) & (EVENT_FIQ | EVENT_IRQ | EVENT_SERROR)) << 6),
+  isr_el1: {
+    read: (s, into) => give(into, (s.word(S_EVENTS) & (EVENT_FIQ | EVENT_IRQ | EVENT_SERROR)) << 6),
+  },
+  dczid_el0: {
+    read(s, into) {
+      const isTrapped = s.level === 0 && (s.word(S_SCTLR_EL1) & SCTLR_DZE) === 0
+      return give(into, ZERO_BLOCK | (isTrapped ? ZERO_TRAPPED : 0))
     },
-  ],
-  [
-    'dczid_el0',
-    {
-      read(s, into) {
-        const isTrapped = s.level === 0 && (s.word(S_SCTLR_EL1) & SCTLR_DZE) === 0
-        return give(into, ZERO_BLOCK | (isTrapped ? ZERO_TRAPPED : 0))
-      },
+  },
+  ccsidr_el1: { read: (s, into) => give(into, s.word(S_CSSELR_EL1) < 2 ? L1_CACHE : 0) },
+  oslar_el1: {
+    read: () => false,
+    write(s, { lo }) {
+      s.setWord(S_OSLSR_EL1, LOCK_MODEL | ((lo & 1) === 0 ? 0 : LOCKED))
+      return true
     },
-  ],
-  ['ccsidr_el1', { read: (s, into) => give(into, s.word(S_CSSELR_EL1) < 2 ? L1_CACHE : 0) }],
-  [
-    'oslar_el1',
-    {
-      read: () => false,
-      write(s, { lo }) {
-        s.setWord(S_OSLSR_EL1, LOCK_MODEL | ((lo & 1) === 0 ? 0 : LOCKED))
-        return true
-      },
+  },
+  dbgclaimset_el1: {
+    read: (_s, into) => give(into, CLAIMS),
+    write(s, { lo }) {
+      s.setWord(S_DBGCLAIM_EL1, s.word(S_DBGCLAIM_EL1) | (lo & CLAIMS))
+      return true
     },
-  ],
-  [
-    'dbgclaimset_el1',
-    {
-      read: (_s, into) => give(into, CLAIMS),
-      write(s, { lo }) {
-        s.setWord(S_DBGCLAIM_EL1, s.word(S_DBGCLAIM_EL1) | (lo & CLAIMS))
-        return true
-      },
+  },
+  dbgclaimclr_el1: {
+    read: (s, into) => give(into, s.word(S_DBGCLAIM_EL1)),
+    write(s, { lo }) {
+      s.setWord(S_DBGCLAIM_EL1, s.word(S_DBGCLAIM_EL1) & ~lo)
+      return true
     },
-  ],
-  [
-    'dbgclaimclr_el1',
-    {
-      read: (s, into) => give(into, s.word(S_DBGCLAIM_EL1)),
-      write(s, { lo }) {
-        s.setWord(S_DBGCLAIM_EL1, s.word(S_DBGCLAIM_EL1) & ~lo)
-        return true
-      },
-    },
-  ],
-])
+  },
+}

@@ -8,7 +8,7 @@ import { S_R15, S_X } from '../../state/state-layout.ts'
 import { familyOf, type Family } from '../semantics.ts'
 import { interwork, low, type A32Form, type A32Semantics } from './semantics.ts'
 import { shiftedByImmediate, shiftImmediate } from './shifter.ts'
-import { emitClearExclusive, emitLoadExclusive, emitStoreExclusive } from '../exclusives.ts'
+import { emitClearExclusive, emitLoadExclusive, emitStoreExclusive, shapeOf } from '../exclusives.ts'
 
 /** Loads and stores of A32: of one register, of two, and of several. */
 
@@ -155,13 +155,7 @@ export function memory(row: Row): A32Semantics | undefined {
   return operation === 'load' ? loads : stores
 }
 
-/** Load-exclusive and store-exclusive: those of A64, at an address of 32 bits. Only T32's have an offset. */
-
-const shapeOf = ({ size, attributes }: Row): readonly [size: ElementSize, count: number] => [
-  size as ElementSize,
-  attributes.has('couple') ? 2 : 1,
-]
-
+/** The address of load-exclusive and store-exclusive, which are those of A64. Only T32's have an offset. */
 const exclusiveAddress = (c: ArmContext): I64 => c.let(low(c.n(false).add(c.immediate)))
 
 const loadExclusive: A32Semantics = {

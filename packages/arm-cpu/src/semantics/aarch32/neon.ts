@@ -5,7 +5,7 @@ import { hasUpper } from '../vector/shape.ts'
 import type { A32Semantics } from './semantics.ts'
 import { neonOwn, elementBits, isFloat, isQuad, isShift, signLetter } from './neon-own.ts'
 import { planned, FRAME_8, FRAME_STANDARD, FRAME_WHOLE } from './vfp-frame.ts'
-import { a64Plan, a64Rows, type A64Plan, type A64Row } from './vfp-a64.ts'
+import { a64Plan, a64Rows, namesTable, type A64Plan, type A64Row } from './vfp-a64.ts'
 import { ownKey, registersOf, type VectorPlan } from './vfp-record.ts'
 
 /**
@@ -13,16 +13,8 @@ import { ownKey, registersOf, type VectorPlan } from './vfp-record.ts'
  * An instruction that is not here has semantics of its own.
  */
 
-const table = (text: string): ReadonlyMap<string, string> =>
-  new Map(
-    text
-      .trim()
-      .split(/\s*[,\n]\s*/)
-      .map((pair) => pair.split(' ') as [string, string]),
-  )
-
 /** Whole numbers, bits, and permutations. */
-const INTEGER_NAMES: ReadonlyMap<string, string> = /*#__PURE__*/ table(`
+const INTEGER_NAMES: ReadonlyMap<string, string> = /*#__PURE__*/ namesTable(`
 VHADD *HADD, VQADD *QADD, VRHADD *RHADD, VHSUB *HSUB, VQSUB *QSUB, VSHL *SHL, VQSHL *QSHL, VRSHL *RSHL, VQRSHL *QRSHL
 VMAX *MAX, VMIN *MIN, VABD *ABD, VABA *ABA, VADD ADD, VSUB SUB, VTST CMTST, VCEQ CMEQ, VMLA MLA, VMLS MLS, VMUL MUL
 VPMAX *MAXP, VPMIN *MINP, VPADD ADDP, VQDMULH SQDMULH, VQRDMULH SQRDMULH, VQRDMLAH SQRDMLAH, VQRDMLSH SQRDMLSH
@@ -39,7 +31,7 @@ SHA1H SHA1H, SHA1SU1 SHA1SU1, SHA256H SHA256H, SHA256H2 SHA256H2, SHA256SU1 SHA2
 `)
 
 /** Floating-point numbers. */
-const FLOAT_NAMES: ReadonlyMap<string, string> = /*#__PURE__*/ table(`
+const FLOAT_NAMES: ReadonlyMap<string, string> = /*#__PURE__*/ namesTable(`
 VADD FADD, VSUB FSUB, VPADD FADDP, VABD FABD, VMUL FMUL, VFMA FMLA, VFMS FMLS, VCEQ FCMEQ, VCGE FCMGE, VCGT FCMGT
 VCLE FCMLE, VCLT FCMLT, VACGE FACGE, VACGT FACGT, VMAX FMAX, VMIN FMIN, VPMAX FMAXP, VPMIN FMINP
 VMAXNM FMAXNM, VMINNM FMINNM, VRECPE FRECPE, VRSQRTE FRSQRTE, VABS FABS, VNEG FNEG, VCADD FCADD, VCMLA FCMLA

@@ -1,5 +1,7 @@
-import { a64Forms, extract, type Form as Row } from '@retrap/arm-decoder'
-import { selectorsOf, type Semantics } from '../semantics.ts'
+import { a64Forms, extract } from '@retrap/arm-decoder'
+import type { Form as Row } from '@retrap/arm-decoder'
+import { bitsWith, selectorsOf } from '../semantics.ts'
+import type { Semantics } from '../semantics.ts'
 import { semanticsOf } from '../index.ts'
 
 /** Forms of A64 for equivalent AArch32 instructions. */
@@ -10,6 +12,10 @@ export interface A64Row {
   readonly semantics: Semantics
 }
 
+/** Reads a table of names of AArch32 with those of A64: pairs, separated by commas or line ends. */
+export const namesTable = (text: string): ReadonlyMap<string, string> =>
+  new Map(Array.from(text.matchAll(/([^\s,]+) ([^\s,]+)/g), ([, name = '', a64 = '']) => [name, a64] as const))
+
 let byName: Map<string, A64Row[]> | undefined
 
 /** The rows of a mnemonic, which is without the 2 of the upper half. */
@@ -19,27 +25,10 @@ export function a64Rows(name: string): readonly A64Row[] {
     for (const row of a64Forms()) {
       const semantics = semanticsOf(row)
       if (semantics === undefined) continue
-      const key = row.name
-      const rows = byName.get(key)
-      if (rows === undefined) byName.set(key, [{ row, semantics }])
-      else rows.push({ row, semantics })
+      byName.set(row.name, [...(byName.get(row.name) ?? []), { row, semantics }])
     }
   }
   return byName.get(name) ?? []
-}
-
-/** The instruction of a row whose fields have some values; the others are zero. */
-function encoded(row: Row, values: Readonly<Record<string, number>>): number {
-  let word = row.value
-  for (const [letter, value] of Object.entries(values)) {
-    let rest = value
-    for (const piece of row.fields.get(letter)?.pieces.toReversed() ?? []) {
-      const [shift, width] = [piece & 255, piece >> 8]
-      word |= (rest & ((1 << width) - 1)) << shift
-      rest >>>= width
-    }
-  }
-  return word >>> 0
 }
 
 /** The record of an A64 instruction, but for its registers. */
@@ -49,9 +38,9 @@ export interface A64Plan {
   readonly immediate: bigint
 }
 
-/** The form and the numbers of the instruction of a row whose fields have some values. */
+/** The form and the numbers of the instruction of a row whose fields have some values; the others are zero. */
 export function a64Plan({ row, semantics }: A64Row, values: Readonly<Record<string, number>>): A64Plan {
-  const word = encoded(row, values)
+  const word = bitsWith(row, Object.entries(values))[1] >>> 0
   let index = 0
   for (const letter of selectorsOf(row, semantics)) {
     const field = row.fields.get(letter)!

@@ -2,7 +2,7 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import { fieldOf } from '../../state/form.ts'
 import { hasFeature } from '../../system/id-registers.ts'
 import type { A32Semantics } from './semantics.ts'
-import { a64Plan, a64Rows, type A64Plan } from './vfp-a64.ts'
+import { a64Plan, a64Rows, namesTable, type A64Plan } from './vfp-a64.ts'
 import { FRAME_2, FRAME_4, FRAME_8, FRAME_FLAGS, FRAME_WHOLE, planned } from './vfp-frame.ts'
 import { FIXED_UNSIGNED, FIXED_WIDE, ownKey, registersOf, singleNumber, type VectorPlan } from './vfp-record.ts'
 import { transferPlan } from './vfp-transfer.ts'
@@ -10,32 +10,11 @@ import { transferPlan } from './vfp-transfer.ts'
 /** VFP: scalar floating point of AArch32. Nearly every instruction equals one of A64 with another name. */
 
 /** A64 names by mnemonic, for instructions whose operands have one precision. */
-const NAMES: Readonly<Record<string, string>> = {
-  VADD: 'FADD',
-  VSUB: 'FSUB',
-  VMUL: 'FMUL',
-  VNMUL: 'FNMUL',
-  VDIV: 'FDIV',
-  VMAXNM: 'FMAXNM',
-  VMINNM: 'FMINNM',
-  VFMA: 'FMADD',
-  VFMS: 'FMSUB',
-  VFNMA: 'FNMADD',
-  VFNMS: 'FNMSUB',
-  VABS: 'FABS',
-  VNEG: 'FNEG',
-  VSQRT: 'FSQRT',
-  VMOV: 'FMOV',
-  VCMP: 'FCMP',
-  VCMPE: 'FCMPE',
-  VRINTR: 'FRINTI',
-  VRINTX: 'FRINTX',
-  VRINTZ: 'FRINTZ',
-  VRINTA: 'FRINTA',
-  VRINTN: 'FRINTN',
-  VRINTP: 'FRINTP',
-  VRINTM: 'FRINTM',
-}
+const NAMES: ReadonlyMap<string, string> = /*#__PURE__*/ namesTable(`
+VADD FADD, VSUB FSUB, VMUL FMUL, VNMUL FNMUL, VDIV FDIV, VMAXNM FMAXNM, VMINNM FMINNM, VFMA FMADD, VFMS FMSUB
+VFNMA FNMADD, VFNMS FNMSUB, VABS FABS, VNEG FNEG, VSQRT FSQRT, VMOV FMOV, VCMP FCMP, VCMPE FCMPE
+VRINTR FRINTI, VRINTX FRINTX, VRINTZ FRINTZ, VRINTA FRINTA, VRINTN FRINTN, VRINTP FRINTP, VRINTM FRINTM
+`)
 
 /** The conditions of VSEL. */
 const SELECTED: Readonly<Record<string, number>> = { VSELEQ: 0, VSELVS: 6, VSELGE: 10, VSELGT: 12 }
@@ -90,7 +69,7 @@ function arithmeticPlan(row: Row, word: number, name: string, type: string): A64
   if (/^VN?ML/.test(name)) return own(`${name}.${type.slice(1)}`)
   if (row.operands.includes('<float>')) return planOf('FMOV', '<Fd>, <float>', { y, i: fieldOf(row, 'i', word) })
   const operands = row.operands.endsWith('#0') ? '<Fn>, #0.0' : name.startsWith('VCMP') ? '<Fn>, <Fm>' : '<Fd>, <Fn>'
-  return planOf(NAMES[name]!, operands, { y })
+  return planOf(NAMES.get(name)!, operands, { y })
 }
 
 function floatPlan(row: Row, word: number): VectorPlan {
