@@ -1,5 +1,5 @@
 /** Decodes A32, T32 and T16 loads and stores. */
-import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER, registerOf } from './load-store.ts'
+import { Addressing, beginLoadStore, Extend, InstructionSet, type LoadStore, NO_REGISTER } from './load-store.ts'
 import { Matcher, ones } from './matcher.ts'
 import { compileRow, expandChoices, fieldOf, type Form, parseRows, type Row } from './row.ts'
 import { a32Rows, coprocessorRows, structureRows } from './table/a32.ts'
@@ -144,29 +144,13 @@ function laneAllocated(form: Form, l: number): boolean {
 /** Fills in a load or store of a row. */
 export function fillLoadStoreA32(set: InstructionSet, form: Form, word: number, insn: LoadStore): void {
   const { attributes, fields } = form
-  insn.set = set
-  insn.form = form
-  insn.word = word >>> 0
-  insn.length = set === InstructionSet.T16 ? 2 : 4
-  insn.condition = fields.has('c') ? fieldOf(form, 'c', word) : 14
-  insn.rt = registerOf(form, 't', word)
-  insn.rt2 = registerOf(form, 'u', word)
-  insn.rs = registerOf(form, 's', word)
-  insn.rn = registerOf(form, 'n', word)
-  insn.rm = registerOf(form, 'm', word)
-  insn.list = 0
-  insn.lane = -1
-  insn.start = 0
-  insn.step = 1
-  insn.alignment = 1
+  beginLoadStore(set, form, word, insn)
+  if (set === InstructionSet.T16) insn.length = 2
+  if (fields.has('c')) insn.condition = fieldOf(form, 'c', word)
   insn.acquire = attributes.has('acquire')
   insn.release = attributes.has('release')
   insn.elementSize = form.size
-  insn.elements = 1
   insn.registerSize = 4
-  insn.vector = false
-  insn.extend = Extend.LSL
-  insn.shift = 0
   insn.subtract = attributes.has('minus') || (fields.has('U') && fieldOf(form, 'U', word) === 0)
   insn.offset = fieldOf(form, 'i', word) * form.immediateScale
   if (insn.subtract) insn.offset = -insn.offset
@@ -282,7 +266,6 @@ function decodeStructure(form: Form, word: number, insn: LoadStore): void {
   insn.registerSize = 8
   insn.list = registers
   insn.step = attributes.has('spaced') ? 2 : 1
-  insn.alignment = 1
   if (fields.has('l')) decodeLane(form, fieldOf(form, 'l', word), insn)
   else {
     const z = fieldOf(form, 'z', word)

@@ -1,5 +1,5 @@
 /** Decodes A64 loads and stores. */
-import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER, registerOf } from './load-store.ts'
+import { Addressing, beginLoadStore, Extend, InstructionSet, type LoadStore, NO_REGISTER } from './load-store.ts'
 import { Matcher } from './matcher.ts'
 import { compileRow, expandChoices, extract, fieldOf, type Form, parseRows, type Row } from './row.ts'
 import { a64Rows, a64Transfers } from './table/a64-loads.ts'
@@ -99,32 +99,13 @@ export function decodeLoadStoreA64(word: number, insn: LoadStore): boolean {
 /** Takes an encoding of a row apart. */
 export function fillLoadStoreA64(form: Form, word: number, insn: LoadStore): void {
   const { attributes, fields } = form
-  insn.set = InstructionSet.A64
-  insn.form = form
-  insn.word = word >>> 0
-  insn.length = 4
-  insn.condition = 14
-  insn.rt = registerOf(form, 't', word)
-  insn.rt2 = registerOf(form, 'u', word)
-  insn.rs = registerOf(form, 's', word)
-  insn.rn = registerOf(form, 'n', word)
-  insn.rm = registerOf(form, 'm', word)
-  insn.subtract = false
-  insn.list = 0
-  insn.lane = -1
-  insn.start = 0
-  insn.step = 1
-  insn.alignment = 1
+  beginLoadStore(InstructionSet.A64, form, word, insn)
   insn.acquire = attributes.has('acquire') || fieldOf(form, 'a', word) !== 0
   insn.release = attributes.has('release') || fieldOf(form, 'r', word) !== 0
   let { size } = form
   if (size === 0 && fields.has('z')) size = 1 << fieldOf(form, 'z', word)
   insn.elementSize = size
-  insn.elements = 1
   insn.registerSize = registerSize(form, size)
-  insn.vector = false
-  insn.extend = Extend.LSL
-  insn.shift = 0
   insn.offset = form.by
   insn.addressing = attributes.has('pre')
     ? Addressing.PRE_INDEX

@@ -142,7 +142,31 @@ const NO_FORM: Form = {
 }
 
 /** The number of the register that a letter names, or `NO_REGISTER`. */
-export function registerOf(form: Form, letter: string, word: number): number {
+function registerOf(form: Form, letter: string, word: number): number {
   const field = form.fields.get(letter)
   return field === undefined ? NO_REGISTER : extract(field, word)
+}
+
+/** Begins to fill in a decoded instruction: its registers, and the fields that most instructions have alike. */
+export function beginLoadStore(set: InstructionSet, form: Form, word: number, insn: LoadStore): void {
+  insn.set = set
+  insn.form = form
+  insn.word = word >>> 0
+  insn.length = 4
+  insn.condition = 14
+  insn.rt = registerOf(form, 't', word)
+  insn.rt2 = registerOf(form, 'u', word)
+  insn.rs = registerOf(form, 's', word)
+  insn.rn = registerOf(form, 'n', word)
+  insn.rm = registerOf(form, 'm', word)
+  insn.subtract = false
+  insn.list = 0
+  insn.lane = -1
+  insn.start = 0
+  insn.step = 1
+  insn.alignment = 1
+  insn.elements = 1
+  insn.vector = false
+  insn.extend = Extend.LSL
+  insn.shift = 0
 }
