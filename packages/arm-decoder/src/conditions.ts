@@ -28,10 +28,14 @@ export function bitmask(n: number, immr: number, imms: number, wide: boolean): r
   return wide ? [words[0] >>> 0, words[1] >>> 0] : [words[0] >>> 0, 0]
 }
 
+/** The value of an instruction's logical immediate, as {@link bitmask}. */
+export const bitmaskOf = (form: Form, word: number): readonly [number, number] | undefined =>
+  bitmask(fieldOf(form, 'p', word), fieldOf(form, 'r', word), fieldOf(form, 'j', word), fieldOf(form, 'f', word) === 1)
+
 /** Whether MOVZ or MOVN could make the value of a logical immediate: then that is what MOV stands for. */
 function isWideMove(form: Form, word: number): boolean {
   const wide = fieldOf(form, 'f', word) === 1
-  const value = bitmask(fieldOf(form, 'p', word), fieldOf(form, 'r', word), fieldOf(form, 'j', word), wide)!
+  const value = bitmaskOf(form, word)!
   const halves = [value[0] & 0xffff, value[0] >>> 16, value[1] & 0xffff, value[1] >>> 16].slice(0, wide ? 4 : 2)
   const zeros = halves.filter((half) => half === 0).length
   const ones = halves.filter((half) => half === 0xffff).length
@@ -40,13 +44,7 @@ function isWideMove(form: Form, word: number): boolean {
 
 /** Conditions of A64's rows, and of others, by name. */
 const NAMED: Readonly<Record<string, Condition>> = {
-  bitmask: (form, word) =>
-    bitmask(
-      fieldOf(form, 'p', word),
-      fieldOf(form, 'r', word),
-      fieldOf(form, 'j', word),
-      fieldOf(form, 'f', word) === 1,
-    ) !== undefined,
+  bitmask: (form, word) => bitmaskOf(form, word) !== undefined,
   // N repeats the width; 32-bit registers have no bit 32.
   bitfield(form, word) {
     const wide = fieldOf(form, 'f', word)

@@ -1,5 +1,5 @@
 /** The placeholders of A64's rows, as text. */
-import { bitmask } from './conditions.ts'
+import { bitmaskOf } from './conditions.ts'
 import { floatConstant, immediate, signedField, fieldOf, fieldsOf, type Form } from './row.ts'
 import {
   barrierName,
@@ -69,12 +69,7 @@ function extended(form: Form, word: number): string {
 }
 
 function maskValue(form: Form, word: number): bigint {
-  const [low, high] = bitmask(
-    fieldOf(form, 'p', word),
-    fieldOf(form, 'r', word),
-    fieldOf(form, 'j', word),
-    isWide(form, word),
-  )!
+  const [low, high] = bitmaskOf(form, word)!
   return (BigInt(high) << 32n) | BigInt(low)
 }
 

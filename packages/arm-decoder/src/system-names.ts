@@ -18,6 +18,7 @@ function byNumber(text: string, widths: readonly number[]): Map<number, string> 
 
 let registers: Map<number, string> | undefined
 let instructions: Map<number, string> | undefined
+let hints: Map<number, string> | undefined
 
 /**
  * Returns the name of a system register, `sctlr_el1`; `s3_0_c15_c2_1` if unnamed, or unnamed for this access.
@@ -57,54 +58,22 @@ export function pairInvalidation(op1: number, crm: number, op2: number): string 
   return OF_ADDRESS.exec(instructions.get((op1 << 11) | (8 << 7) | (crm << 3) | op2) ?? '')?.[1]
 }
 
-/** By CRm:op2. */
-const HINTS: Readonly<Record<number, string>> = {
-  0: 'nop',
-  1: 'yield',
-  2: 'wfe',
-  3: 'wfi',
-  4: 'sev',
-  5: 'sevl',
-  6: 'dgh',
-  7: 'xpaclri',
-  8: 'pacia1716',
-  10: 'pacib1716',
-  12: 'autia1716',
-  14: 'autib1716',
-  16: 'esb',
-  17: 'psb csync',
-  18: 'tsb csync',
-  19: 'gcsb dsync',
-  20: 'csdb',
-  22: 'clrbhb',
-  24: 'paciaz',
-  25: 'paciasp',
-  26: 'pacibz',
-  27: 'pacibsp',
-  28: 'autiaz',
-  29: 'autiasp',
-  30: 'autibz',
-  31: 'autibsp',
-  32: 'bti r',
-  34: 'bti c',
-  36: 'bti j',
-  38: 'bti jc',
-  39: 'pacm',
-  40: 'chkfeat x16',
-  48: 'stshh keep',
-  49: 'stshh strm',
-  50: 'shuh',
-  51: 'shuh ph',
-  52: 'stcph',
-  53: 'stshh #5',
-  54: 'stshh #6',
-  55: 'stshh #7',
-}
+/** CRm, then names by op2: `-` is none, `_` a space. */
+const hintRows = `
+0 nop yield wfe wfi sev sevl dgh xpaclri
+1 pacia1716 - pacib1716 - autia1716 - autib1716
+2 esb psb_csync tsb_csync gcsb_dsync csdb - clrbhb
+3 paciaz paciasp pacibz pacibsp autiaz autiasp autibz autibsp
+4 bti_r - bti_c - bti_j - bti_jc pacm
+5 chkfeat_x16
+6 stshh_keep stshh_strm shuh shuh_ph stcph stshh_#5 stshh_#6 stshh_#7
+`
 
 /** Returns the text of a HINT instruction: `nop`, `hint #9`. */
 export function hintName(crm: number, op2: number): string {
+  hints ??= byNumber(hintRows, [4])
   const number = (crm << 3) | op2
-  return HINTS[number] ?? `hint #${number}`
+  return hints.get(number)?.replace('_', ' ') ?? `hint #${number}`
 }
 
 /** Returns the domain of a barrier, and the accesses that it waits for; `undefined` for numbers without a name. */
