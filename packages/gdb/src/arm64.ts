@@ -1,31 +1,12 @@
-import { type Register, type RegisterFeature, RegisterSet, FLOAT_VECTORS, many } from './register-set.ts'
+import { type Register, type RegisterFeature, RegisterSet, flagsType, FLOAT_VECTORS, many } from './register-set.ts'
 
 // Features of gdb's: Debugging with GDB, appendix G.5.1, "AArch64 Features".
 
 /** Names and bits of PSTATE where SPSR_EL1 has its fields (Arm ARM, C5.2, "SPSR_EL1"). */
-const STATUS: readonly (readonly [name: string, start: number, end?: number])[] = [
-  ['SP', 0],
-  ['EL', 2, 3],
-  ['nRW', 4],
-  ['F', 6],
-  ['I', 7],
-  ['A', 8],
-  ['D', 9],
-  ['BTYPE', 10, 11],
-  ['SSBS', 12],
-  ['IL', 20],
-  ['SS', 21],
-  ['PAN', 22],
-  ['UAO', 23],
-  ['DIT', 24],
-  ['V', 28],
-  ['C', 29],
-  ['Z', 30],
-  ['N', 31],
-]
-const statusField = ([name, start, end = start]: (typeof STATUS)[number]): string =>
-  `<field name="${name}" start="${start}" end="${end}"/>`
-const STATUS_TYPE = `<flags id="cpsr_flags" size="4">${STATUS.map(statusField).join('')}</flags>`
+const STATUS_TYPE = flagsType(
+  'cpsr_flags',
+  'SP 0, EL 2-3, nRW 4, F 6, I 7, A 8, D 9, BTYPE 10-11, SSBS 12, IL 20, SS 21, PAN 22, UAO 23, DIT 24, V 28, C 29, Z 30, N 31',
+)
 
 /** The views of a V register, as gdb's own description has them. */
 const VECTOR_TYPES = [

@@ -8,6 +8,15 @@ export const many = (count: number, make: (i: number) => Register): readonly Reg
 export const FLOAT_VECTORS =
   '<vector id="v4f" type="ieee_single" count="4"/>\n<vector id="v2d" type="ieee_double" count="2"/>'
 
+/** Returns a type of flags. @param fields - their names and bits, of several bits the first and the last: `CF 0, EL 2-3` */
+export function flagsType(id: string, fields: string): string {
+  const described = Array.from(
+    fields.matchAll(/(\w*) (\d+)(?:-(\d+))?/g),
+    ([, name, start, end = start]) => `<field name="${name}" start="${start}" end="${end}"/>`,
+  )
+  return `<flags id="${id}" size="4">${described.join('')}</flags>`
+}
+
 /** Codes of {@link GdbError}. */
 export type GdbErrorCode =
   /** A register set without a needed register, or with one twice. */

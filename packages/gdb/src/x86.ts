@@ -1,4 +1,4 @@
-import { type Register, type RegisterFeature, RegisterSet, FLOAT_VECTORS, many } from './register-set.ts'
+import { type Register, type RegisterFeature, RegisterSet, flagsType, FLOAT_VECTORS, many } from './register-set.ts'
 
 // Features of gdb's: Debugging with GDB, appendix G.5.6, "i386 Features".
 
@@ -8,31 +8,16 @@ const POINTERS = new Set(['rbp', 'rsp', 'ebp', 'esp'])
 const SEGMENTS = 'cs ss ds es fs gs'.split(' ')
 const X87_WORDS = 'fctrl fstat ftag fiseg fioff foseg fooff fop'.split(' ')
 
-const flag = (name: string, bit: number): string => `<field name="${name}" start="${bit}" end="${bit}"/>`
 /** Names and bits of RFLAGS (SDM vol. 1, "EFLAGS Register"). */
-const FLAGS: readonly (readonly [string, number])[] = [
-  ['CF', 0],
-  ['', 1],
-  ['PF', 2],
-  ['AF', 4],
-  ['ZF', 6],
-  ['SF', 7],
-  ['TF', 8],
-  ['IF', 9],
-  ['DF', 10],
-  ['OF', 11],
-  ['NT', 14],
-  ['RF', 16],
-  ['VM', 17],
-  ['AC', 18],
-  ['VIF', 19],
-  ['VIP', 20],
-  ['ID', 21],
-]
-const EFLAGS_TYPE = `<flags id="i386_eflags" size="4">${FLAGS.map(([name, bit]) => flag(name, bit)).join('')}</flags>`
+const EFLAGS_TYPE = flagsType(
+  'i386_eflags',
+  'CF 0,  1, PF 2, AF 4, ZF 6, SF 7, TF 8, IF 9, DF 10, OF 11, NT 14, RF 16, VM 17, AC 18, VIF 19, VIP 20, ID 21',
+)
 /** Names and bits of MXCSR (SDM vol. 1, "MXCSR Control and Status Register"). */
-const MXCSR = 'IE DE ZE OE UE PE DAZ IM DM ZM OM UM PM'.split(' ')
-const MXCSR_TYPE = `<flags id="i386_mxcsr" size="4">${MXCSR.map(flag).join('')}${flag('FZ', 15)}</flags>`
+const MXCSR_TYPE = flagsType(
+  'i386_mxcsr',
+  'IE 0, DE 1, ZE 2, OE 3, UE 4, PE 5, DAZ 6, IM 7, DM 8, ZM 9, OM 10, UM 11, PM 12, FZ 15',
+)
 const VECTOR_TYPES = [
   FLOAT_VECTORS,
   '<vector id="v16i8" type="int8" count="16"/>',
