@@ -33,7 +33,7 @@ const isGuarded = (f: FunctionBuilder, entry: I32): I32 =>
  * @param type - {@link branchTypeOf}
  * @param from - page of the branch
  */
-function landing(f: FunctionBuilder, state: I32, tlb: I32, target: I64, type: I32, from: I64): void {
+function landing(f: FunctionBuilder, state: I32, tlb: I32, target: I64, type: I32, from: I64): I32 {
   const found = f.local('i32')
   f.set(found, type)
   f.block((unknown) => {
@@ -73,7 +73,7 @@ function landing(f: FunctionBuilder, state: I32, tlb: I32, target: I64, type: I3
     f.brIf(isStrict, unknown)
     f.return(found.get)
   })
-  f.return(I32.of(0))
+  return I32.of(0)
 }
 
 /**
@@ -89,16 +89,7 @@ export function branchIndirect(c: ArmContext, target: I64, links: boolean): void
   // Without a guarded page no page of a branch is one.
   f.store('i32.store', state, type.and(type.and(1).shl(1).xor(-1)), S_BRANCH + 4)
   f.if(f.loadExpression('i32.load', state, S_GUARDS), () => {
-    const callee = library.shared('landing', ['i32', 'i32', 'i64', 'i32', 'i64'], 'i32', (own) =>
-      landing(
-        own,
-        own.param(0, 'i32').get,
-        own.param(1, 'i32').get,
-        own.param(2, 'i64').get,
-        own.param(3, 'i32').get,
-        own.param(4, 'i64').get,
-      ),
-    )
+    const callee = library.function('landing', ['i32', 'i32', 'i64', 'i32', 'i64'], 'i32', landing)
     const found = f.call(callee, state, tlb, target, type, c.address())
     f.if(found.eqz(), () => {
       f.store('i64.store', state, target, S_RETURN)

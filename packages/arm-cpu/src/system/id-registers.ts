@@ -188,33 +188,10 @@ export function idValues(): Map<string, readonly [lo: number, hi: number]> {
  */
 const FEATURES: ReadonlySet<string> = new Set([
   '',
-  'AES',
-  'CRC32',
-  'DotProd',
-  'DPB',
-  'FCMA',
-  'FHM',
-  'FlagM',
-  'FlagM2',
-  'FP16',
-  'FRINTTS',
-  'JSCVT',
-  'LOR',
-  'LRCPC',
-  'LRCPC2',
-  'LSE',
-  'PAN',
-  'PAN2',
-  'PAuth',
-  'PMULL',
-  'RDM',
+  ...'AES CRC32 DotProd DPB FCMA FHM FlagM FlagM2 FP16 FRINTTS JSCVT LOR LRCPC LRCPC2 LSE PAN PAN2 PAuth'.split(' '),
+  ...'PMULL RDM SB SHA1 SHA256 SHA3 SHA512'.split(' '),
   // Processors without FEAT_RPRFM execute RPRFM as a PRFM of a reserved operation. Both do nothing.
   'RPRFM',
-  'SB',
-  'SHA1',
-  'SHA256',
-  'SHA3',
-  'SHA512',
 ])
 
 /** Whether the processor has the feature that a row belongs to. */

@@ -190,10 +190,16 @@ function planOfBranch(own: Row): ThumbPlan | undefined {
 const SHIFTS = ['LSL', 'LSR', 'ASR', 'ROR']
 const fixed = (number: number) => (): number => number
 
-/** ADD, SUB and their like with an immediate of this many bytes, and a base. */
-const constant = (own: Row, name: string, scale: number, base?: number): ThumbPlan | undefined =>
-  planOf(own, a32Row(name, '<Rd>, <Rn>, <constant>'), {
-    numbers: base === undefined ? {} : { n: fixed(base) },
+/** ADD, SUB and their like with an immediate of this many bytes. */
+const constant = (
+  own: Row,
+  name: string,
+  scale: number,
+  numbers: Numbers = {},
+  operands = '<Rd>, <Rn>, <constant>',
+): ThumbPlan | undefined =>
+  planOf(own, a32Row(name, operands), {
+    numbers,
     immediate: (word) => BigInt(scale * fieldOf(own, 'i', word)),
     setsFlags: maySetFlags(own),
   })
@@ -212,7 +218,7 @@ function planOfWide(own: Row): ThumbPlan | undefined {
   if (name === 'ORN') return planOf(own, own)
   if (own.operation === 'address') {
     const isMinus = name === 'SUBW' || own.operands.includes('<minus>')
-    return constant(own, isMinus ? 'SUB' : 'ADD', 1, LITERAL)
+    return constant(own, isMinus ? 'SUB' : 'ADD', 1, { n: fixed(LITERAL) })
   }
   if (name === 'ADDW' || name === 'SUBW') return constant(own, name.slice(0, 3), 1)
   if (own.operation === 'shift') return shiftByRegister(own, 'n', 'm')
@@ -243,19 +249,9 @@ function planOfNarrow(own: Row): ThumbPlan | undefined {
     case '<Rd>, <Rn>, <#i>':
       return constant(own, name, 1)
     case '<Rd>, <#i>':
-      if (name !== 'MOV') {
-        return planOf(own, a32Row(name, '<Rd>, <Rn>, <constant>'), {
-          numbers: { n: d },
-          immediate: (word) => BigInt(fieldOf(own, 'i', word)),
-          setsFlags,
-        })
-      }
-      return planOf(own, a32Row(name, '<Rd>, <constant>'), {
-        immediate: (word) => BigInt(fieldOf(own, 'i', word)),
-        setsFlags,
-      })
+      return name === 'MOV' ? constant(own, name, 1, {}, '<Rd>, <constant>') : constant(own, name, 1, { n: d })
     case '<Rn>, <#i>':
-      return planOf(own, a32Row(name, '<Rn>, <constant>'), { immediate: (word) => BigInt(fieldOf(own, 'i', word)) })
+      return constant(own, name, 1, {}, '<Rn>, <constant>')
     case '<Rn>, <Rm>':
       return like('<Rn>, <Rm><shift>')
     case '<Rd>, <Rn>, #0':
@@ -265,15 +261,11 @@ function planOfNarrow(own: Row): ThumbPlan | undefined {
     case '<Rd>, sp, <Rd>':
       return like('<Rd>, <Rn>, <Rm><shift>', { n: fixed(SP), m: d })
     case '<Rd>, <#i*4>':
-      return constant(own, 'ADD', 4, LITERAL)
+      return constant(own, 'ADD', 4, { n: fixed(LITERAL) })
     case '<Rd>, sp, <#i*4>':
-      return constant(own, name, 4, SP)
+      return constant(own, name, 4, { n: fixed(SP) })
     case 'sp, <#i*4>':
-      return planOf(own, a32Row(name, '<Rd>, <Rn>, <constant>'), {
-        numbers: { d: fixed(SP), n: fixed(SP) },
-        immediate: (word) => BigInt(4 * fieldOf(own, 'i', word)),
-        setsFlags,
-      })
+      return constant(own, name, 4, { d: fixed(SP), n: fixed(SP) })
     case '<Rd>, <Rm>':
       if (SHIFTS.includes(name)) return shiftByRegister(own, 'd', 'm')
       if (own.operation === 'extend') return like('<Rd>, <Rm><rotated>')
@@ -290,8 +282,7 @@ const HINTS = new Set(['NOP', 'YIELD', 'HINT'])
 /** The plan of a row of Thumb; undefined where no generated code executes it. */
 export function thumbPlanOf(own: Row): ThumbPlan | undefined {
   const { operation } = own
-  if (operation === 'if-then') return planOf(own, own)
-  if (operation === 'table-branch') return planOf(own, own)
+  if (operation === 'if-then' || operation === 'table-branch') return planOf(own, own)
   if (operation === 'load' || operation === 'store' || operation === 'prefetch' || operation.endsWith('exclusive')) {
     return planOfAccess(own)
   }
