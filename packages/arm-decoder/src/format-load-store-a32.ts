@@ -63,39 +63,27 @@ function mode(insn: LoadStore): string {
   return insn.start === insn.offset ? 'db' : 'da'
 }
 
-function operand(insn: LoadStore, placeholder: string): string {
-  switch (placeholder) {
-    case 'address':
-    case 'literal':
-      return address(insn)
-    case '!':
-      return insn.addressing === Addressing.PRE_INDEX ? '!' : ''
-    case '#i':
-      return `#${insn.list}`
-    case 'registers':
-      return registerList(insn.list)
-    case 'vectors':
-      return vectorList(insn)
-    case 'list':
-    case 'lanes':
-      return structureList(insn)
-    case 'base':
-      return structureAddress(insn)
-    case 'Rt':
-      return name(insn.rt)
-    case 'Rt1':
-    case 'Ru':
-      return name(insn.rt2)
-    case 'Rs':
-      return name(insn.rs)
-    case 'Rn':
-      return name(insn.rn)
-    case 'Rm':
-      return name(insn.rm)
-    default:
-      // Half precision is in the single registers.
-      return `${placeholder === 'Dt' ? 'd' : 's'}${insn.rt}`
-  }
+/** The operands by their placeholders. */
+const OPERANDS: Readonly<Record<string, (insn: LoadStore) => string>> = {
+  address,
+  literal: address,
+  '!': ({ addressing }) => (addressing === Addressing.PRE_INDEX ? '!' : ''),
+  '#i': ({ list }) => `#${list}`,
+  registers: ({ list }) => registerList(list),
+  vectors: vectorList,
+  list: structureList,
+  lanes: structureList,
+  base: structureAddress,
+  Rt: ({ rt }) => name(rt),
+  Rt1: ({ rt2 }) => name(rt2),
+  Ru: ({ rt2 }) => name(rt2),
+  Rs: ({ rs }) => name(rs),
+  Rn: ({ rn }) => name(rn),
+  Rm: ({ rm }) => name(rm),
+  Dt: ({ rt }) => `d${rt}`,
+  // Half precision is in the single registers.
+  St: ({ rt }) => `s${rt}`,
+  Ht: ({ rt }) => `s${rt}`,
 }
 
 /** Text of a decoded A32 or Thumb instruction. */
@@ -106,5 +94,5 @@ export function formatLoadStoreA32(insn: LoadStore): string {
   const mnemonic = form.mnemonic.toLowerCase().replace('<mode>', mode(insn))
   // The condition stands before the mode that vector transfers spell out.
   const start = `${mnemonic}${CONDITIONS[insn.condition]!}${bits}${size}`
-  return `${start} ${form.operands.replaceAll(/<([^>]*)>/g, (_match, placeholder: string) => operand(insn, placeholder))}`
+  return `${start} ${form.operands.replaceAll(/<([^>]*)>/g, (_match, placeholder: string) => OPERANDS[placeholder]!(insn))}`
 }
