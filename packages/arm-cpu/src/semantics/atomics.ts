@@ -1,11 +1,12 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { I32, type I64, select, type AtomicRmwOp } from '@retrap/wasm-emitter'
 import type { ArmContext } from './context.ts'
-import { ATOMIC_LOADS, maskOf, signedElement, type ElementSize, valueOf, type ArmForm } from '../state/form.ts'
+import { ATOMIC_LOADS, maskOf, type ElementSize, valueOf, type ArmForm } from '../state/form.ts'
 import type { Semantics } from './semantics.ts'
 import { R_A, R_M, R_MORE } from '../state/record.ts'
 import { S_PAIR_LOCK } from '../state/state-layout.ts'
 import { alignedKind, baseOf } from './operands.ts'
+import { extendedFrom } from './vector/lanes.ts'
 
 /** Atomic operations of the Large System Extensions, on memory in place. Other processors see each as one access. */
 
@@ -39,7 +40,7 @@ export function compareExchange(c: ArmContext, host: I32, size: ElementSize, exp
 function extreme(c: ArmContext, host: I32, size: ElementSize, kind: string, source: I64): I64 {
   const { f } = c
   const isSigned = kind.startsWith('s')
-  const comparable = (value: I64): I64 => (isSigned ? signedElement(value, size) : value.and(maskOf(size)))
+  const comparable = (value: I64): I64 => (isSigned ? extendedFrom(value, 8 * size, true) : value.and(maskOf(size)))
   const operand = c.let(comparable(source))
   const old = f.local('i64')
   f.set(old, f.loadExpression(ATOMIC_LOADS[size], host))

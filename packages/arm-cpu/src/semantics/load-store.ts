@@ -7,7 +7,6 @@ import {
   ATOMIC_STORES,
   LOADS,
   SIGNED_LOADS,
-  signedElement,
   STORES,
   type ElementSize,
   valueOf,
@@ -19,6 +18,7 @@ import { R_A, R_D, R_N } from '../state/record.ts'
 import { S_AUTHENTICATED } from '../state/state-layout.ts'
 import { baseOf, extended } from './operands.ts'
 import { authenticatedIfEnabled } from './pointer-authentication.ts'
+import { extendedFrom } from './vector/lanes.ts'
 
 /** Loads and stores of one and two registers. */
 
@@ -108,7 +108,7 @@ function load(c: ArmContext, form: ArmForm): void {
         const element = size as ElementSize
         if (!row.attributes.has('acquire')) return c.f.load((isSigned ? SIGNED_LOADS : LOADS)[element], host, i * size)
         const value = c.f.load(ATOMIC_LOADS[element], host, i * size)
-        return isSigned ? signedElement(value, element) : value
+        return isSigned ? extendedFrom(value, 8 * size, true) : value
       })
       for (const [i, register] of registers.entries()) c.write(register, values[i]!, wide)
     }

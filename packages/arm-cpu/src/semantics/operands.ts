@@ -2,6 +2,7 @@ import { I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from './context.ts'
 import { fieldOf, valueOf, type ArmForm } from '../state/form.ts'
 import type { Semantics } from './semantics.ts'
+import { extendedFrom } from './vector/lanes.ts'
 import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT } from '../state/access-rights.ts'
 
 /** Whether a form uses 64-bit registers: by its field `f`, or by the name of its first register. */
@@ -38,24 +39,7 @@ export function rotatedRight(value: I64, amount: I64): I64 {
 }
 
 /** UXTB, UXTH, UXTW, UXTX, SXTB, SXTH, SXTW, SXTX, as encodings number them. */
-export function extended(value: I64, option: number): I64 {
-  switch (option) {
-    case 0:
-      return value.and(0xff)
-    case 1:
-      return value.and(0xffff)
-    case 2:
-      return value.toI32().toI64U()
-    case 4:
-      return value.extend8S()
-    case 5:
-      return value.extend16S()
-    case 6:
-      return value.extend32S()
-    default:
-      return value
-  }
-}
+export const extended = (value: I64, option: number): I64 => extendedFrom(value, 8 << (option & 3), (option & 4) !== 0)
 
 /** An instruction whose second operand is a register, shifted by an amount that the instruction has. */
 export const withShiftedRegister = (operate: (c: ArmContext, form: ArmForm, operand: I64) => void): Semantics => ({

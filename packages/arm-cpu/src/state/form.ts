@@ -1,5 +1,4 @@
 import { extract, type Form as Row } from '@retrap/arm-decoder'
-import type { I64 } from '@retrap/wasm-emitter'
 
 /** The target of a branch: forward or back within its page, or outside. */
 export type Target = 'forward' | 'back' | 'far'
@@ -68,7 +67,3 @@ export const sizeOfBits = (bits: number): ElementSize => (bits / 8) as ElementSi
 
 /** The bits of an element. */
 export const maskOf = (size: ElementSize): bigint => (1n << BigInt(8 * size)) - 1n
-
-/** An element with its sign in bit 63. */
-export const signedElement = (value: I64, size: ElementSize): I64 =>
-  size === 1 ? value.extend8S() : size === 2 ? value.extend16S() : size === 4 ? value.extend32S() : value
