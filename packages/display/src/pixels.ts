@@ -21,20 +21,9 @@ export function convert(mode: DisplayMode, pixels: Uint8Array, into: Uint32Array
     const from = row * stride + area.x * step
     const to = row * width + area.x
     if (format === 'bgrx8888') out.set(pixels.subarray(from, from + 4 * area.width), 4 * to)
-    else convertRow(format, pixels, from, into, to, area.width)
+    else if (format === 'rgb565' || format === 'xrgb1555') convertWords(format, pixels, from, into, to, area.width)
+    else convertBytes(format, pixels, from, into, to, area.width)
   }
-}
-
-function convertRow(
-  format: PixelFormat,
-  pixels: Uint8Array,
-  from: number,
-  into: Uint32Array,
-  to: number,
-  width: number,
-): void {
-  if (format === 'rgb565' || format === 'xrgb1555') convertWords(format, pixels, from, into, to, width)
-  else convertBytes(format, pixels, from, into, to, width)
 }
 
 /** Places of red, green and blue among the bytes of a pixel. */

@@ -88,6 +88,15 @@ const INPUT_KINDS: Readonly<Record<string, 'keyboard' | 'mouse' | 'tablet'>> = {
   'virtio-tablet-pci': 'tablet',
 }
 
+/** A disk, of a virtio device, an NVMe drive or a USB stick. */
+const DISK = {
+  drive: 'id of the drive',
+  serial: 'text that the guest can read, at most 20 characters',
+  bootindex: 'firmware tries disks with such a number first',
+}
+/** The name of a device that a guest can lose while it runs. */
+const HOT_ID = { id: 'a name, for device_del after Ctrl-A c' }
+
 const SERIAL_PORT = {
   chardev: 'id of the chardev',
   name: 'the name that the guest finds it by, at most 64 characters (none)',
@@ -110,9 +119,7 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
   'virtio-blk-pci': {
     summary: 'a disk: the medium of a --drive if=none,id=NAME',
     properties: {
-      drive: 'id of the drive',
-      serial: 'text that the guest can read, at most 20 characters',
-      bootindex: 'firmware tries disks with such a number first',
+      ...DISK,
       'num-queues': 'queues of requests (1)',
       ...VIRTIO_PLACE,
     },
@@ -120,12 +127,10 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
   nvme: {
     summary: 'an NVMe drive: the medium of a --drive if=none,id=NAME',
     properties: {
-      drive: 'id of the drive',
-      serial: 'text that the guest can read, at most 20 characters',
-      bootindex: 'firmware tries disks with such a number first',
+      ...DISK,
       max_ioqpairs: 'pairs of I/O queues (8)',
       ...PLACE,
-      id: 'a name, for device_del after Ctrl-A c',
+      ...HOT_ID,
     },
   },
   'virtio-scsi-pci': {
@@ -137,11 +142,11 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
   'virtio-net-pci': { summary: 'a network card', properties: { ...CARD_PROPERTIES, ...VIRTIO_PLACE } },
   e1000: {
     summary: "a network card: Intel's 82540EM",
-    properties: { ...CARD_PROPERTIES, ...PLACE, id: 'a name, for device_del after Ctrl-A c' },
+    properties: { ...CARD_PROPERTIES, ...PLACE, ...HOT_ID },
   },
   AC97: {
     summary: "a sound device: an AC'97 codec; --audio wav:FILE writes what it plays",
-    properties: { ...PLACE, id: 'a name, for device_del after Ctrl-A c' },
+    properties: { ...PLACE, ...HOT_ID },
   },
   VGA: {
     summary: "the graphics card of --vga std, QEMU's, with its monitor",
@@ -202,9 +207,7 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
   'usb-storage': {
     summary: 'a USB stick: the medium of a --drive if=none,id=NAME',
     properties: {
-      drive: 'id of the drive',
-      serial: 'text that the guest can read, at most 20 characters',
-      bootindex: 'firmware tries disks with such a number first',
+      ...DISK,
       ...PLUGGED,
     },
   },
