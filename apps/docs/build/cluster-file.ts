@@ -33,13 +33,16 @@ function fieldsOf(schema: Schema, path: string): Field[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, field]): Field[] => {
     if (path === 'faults' && name in FAULT_KINDS) return []
     const own = path === '' ? name : `${path}.${name}`
-    const isList = field.items !== undefined && field.items !== false
-    const inner = isList ? fieldsOf(field.items as Schema, `${own}[]`) : fieldsOf(field, own)
-    const named = field.additionalProperties ? fieldsOf(field.additionalProperties, `${own}.NAME`) : []
+    const inner = innerOf(field, own)
+    const named = field.additionalProperties ? innerOf(field.additionalProperties, `${own}.NAME`) : []
     const either = (field.anyOf ?? []).flatMap((one) => fieldsOf(one, own))
     return [[own, field, schema.required?.includes(name) === true], ...inner, ...named, ...either]
   })
 }
+
+/** The fields of a value, or of each value of a list. */
+const innerOf = (schema: Schema, path: string): Field[] =>
+  schema.items ? fieldsOf(schema.items, `${path}[]`) : fieldsOf(schema, path)
 
 const rowOf = ([path, { description = '', default: usual, enum: some }, isNeeded]: Field): string[] => [
   code(path),

@@ -11,6 +11,7 @@ import { MachinePrograms, MAIN_PROGRAM } from './machine-programs.ts'
 import type { ClusterEvent, ClusterResult } from './result.ts'
 import type { RunLog } from './run-log.ts'
 import { Properties, readReport } from './reports.ts'
+import { failureOf, type StartedCommand, TestCommands } from './test-commands.ts'
 
 /** Options of a {@link Cluster}. */
 export interface ClusterOptions {
@@ -57,10 +58,11 @@ type Due =
   | { readonly ns: number; readonly kind: 'begin' | 'end'; readonly fault: Fault }
   | { readonly ns: number; readonly kind: 'quiet'; readonly seconds: number }
   | { readonly ns: number; readonly kind: 'program'; readonly machine: PlacedMachine }
+  | { readonly ns: number; readonly kind: 'commands' }
 
 /** The part of a run that it is in, and the instant at which that ends by itself. */
 interface Phase {
-  readonly name: 'ready' | 'faults' | 'healing' | 'drivers' | 'check' | 'over'
+  readonly name: 'ready' | 'faults' | 'healing' | 'drivers' | 'check' | 'last' | 'over'
   readonly until: number
 }
 
@@ -72,6 +74,7 @@ interface Instant {
   readonly faults: ActiveFaults
   readonly properties: Properties
   readonly programs: MachinePrograms
+  readonly commands: TestCommands
   readonly starts: ReadonlyMap<number, number>
   readonly codes: ReadonlyMap<string, number>
   readonly lastLines: ReadonlyMap<string, string>
@@ -100,6 +103,7 @@ export class Cluster {
   readonly #starts: Map<number, number>
   readonly #properties: Properties
   readonly #programs: MachinePrograms
+  readonly #commands: TestCommands
   readonly #faults: ActiveFaults
   /** Lines and ends of programs in this window. */
   #heard: Heard[]
@@ -128,6 +132,7 @@ export class Cluster {
     this.#links = before?.links ?? new Links(seed, machines.length, (from, to) => linkBetween(description, from, to))
     this.#properties = before?.properties ?? new Properties()
     this.#programs = new MachinePrograms(machines, before?.programs)
+    this.#commands = new TestCommands(description.workload?.templates, before?.commands)
     const simulation = new Simulation(this.#links, machines.length)
     this.#simulation = simulation
     simulation.now = before?.now ?? 0
@@ -231,6 +236,7 @@ export class Cluster {
       faults: this.#faults,
       properties: this.#properties.copy(),
       programs: this.#programs,
+      commands: this.#commands,
       starts: this.#starts,
       codes: this.#codes,
       lastLines: this.#lastLines,
@@ -279,9 +285,9 @@ export class Cluster {
 
   /** Has a branch begin: its drivers, and the time in which its faults come. */
   async begin({ number, faults = this.draw(number) }: Branch): Promise<void> {
-    this.#reseed(seedOfBranch(this.#seed, number))
-    const { now } = this
-    if (await this.#beginFaults(now + this.#description.faults.for)) this.#scheduleFaults(faults, now)
+    const seed = seedOfBranch(this.#seed, number)
+    this.#reseed(seed)
+    if (await this.#beginFaults(seed, this.#description.faults.for)) this.#scheduleFaults(faults)
   }
 
   /** Goes on until an instant, at which the cluster rests and may be forked, or to the end of the run. */
@@ -299,16 +305,17 @@ export class Cluster {
   /** Goes on for a stretch of the time in which faults come. */
   async stretch(stretch: Stretch): Promise<void> {
     if (this.#isOver) return
-    this.#reseed(seedOfStretch(this.#seed, stretch))
+    const seed = seedOfStretch(this.#seed, stretch)
+    this.#reseed(seed)
+    if (this.#phase.name === 'ready' && !(await this.#beginFaults(seed, Infinity))) return
     const { now } = this
-    if (this.#phase.name === 'ready' && !(await this.#beginFaults(Infinity))) return
-    this.#scheduleFaults(stretch.faults, now)
+    this.#scheduleFaults(stretch.faults)
     await this.goOn(now + stretch.for)
   }
 
   /** Ends all faults, lets the drivers end, and has the check decide. */
   async mend(): Promise<ClusterResult> {
-    if (this.#phase.name === 'ready') await this.#beginFaults(Infinity)
+    if (this.#phase.name === 'ready') await this.#beginFaults(this.#seed, Infinity)
     if (!this.#isOver) {
       await this.#quiet(Infinity)
       this.#mended()
@@ -347,6 +354,7 @@ export class Cluster {
   #reseed(seed: Seed): void {
     this.#links.reseed(seed)
     for (const disk of this.#disks.values()) disk.reseed(seed)
+    this.#commands.reseed(seed)
   }
 
   get #drivers(): readonly { readonly name: string; readonly words: readonly string[] }[] {
@@ -369,19 +377,49 @@ export class Cluster {
     this.#judge('setup')
   }
 
-  /** Starts the drivers. @returns whether the time of faults has begun: nothing has failed */
-  async #beginFaults(until: number): Promise<boolean> {
+  /** Starts the drivers, after the first command of a template. @returns whether the time of faults has begun: nothing has failed */
+  async #beginFaults(seed: Seed, lasts: number): Promise<boolean> {
+    await this.#beginCommands(seed)
     if (this.#isOver) return false
     // oxlint-disable-next-line no-await-in-loop -- in their order
     for (const { name, words } of this.#drivers) await this.#startProgram(name, words)
     this.#options.log?.faultsBegin(this.now)
     this.#tell('phase', 'faults begin')
-    this.#phase = { name: 'faults', until }
+    this.#phase = { name: 'faults', until: this.now + lasts }
+    await this.#startCommands()
     return true
   }
 
-  #scheduleFaults(faults: readonly Fault[], begin: number): void {
-    for (const fault of faults) this.#schedule({ ns: begin + fault.at, kind: 'begin', fault })
+  /** Draws a template, and runs its first command to its end: all other commands come after it. */
+  async #beginCommands(seed: Seed): Promise<void> {
+    if (this.#isOver) return
+    const template = this.#commands.begin(seed)
+    if (template !== undefined) this.#tell('phase', `test template ${template}`)
+    const first = this.#commands.first()
+    if (first === undefined) return
+    await this.#startCommand(first)
+    const { limit } = this.#description
+    await this.#simulation.runTo(limit, () => this.#isOver || this.#commands.running.length === 0)
+    if (!this.#isOver && this.#commands.running.length > 0) this.#late(this.#unended('first'))
+  }
+
+  /** Starts the commands of the template whose time has come. */
+  async #startCommands(): Promise<void> {
+    if (this.#phase.name !== 'faults' || this.#isOver) return
+    const isOn = (name: string): boolean => this.#guests.has(this.#numberOf(name))
+    const { starts, again } = this.#commands.due(this.now, isOn)
+    // oxlint-disable-next-line no-await-in-loop -- in their order
+    for (const command of starts) await this.#startCommand(command)
+    for (const ns of again) this.#schedule({ ns, kind: 'commands' })
+  }
+
+  async #startCommand({ name, on, command }: StartedCommand): Promise<void> {
+    this.#tell('phase', `${name} starts`, this.#description.machines[this.#numberOf(on)])
+    await this.#startProgram(name, command, on)
+  }
+
+  #scheduleFaults(faults: readonly Fault[]): void {
+    for (const fault of faults) this.#schedule({ ns: this.now + fault.at, kind: 'begin', fault })
   }
 
   #mended(): void {
@@ -393,44 +431,57 @@ export class Cluster {
   get #isDone(): boolean {
     const { name } = this.#phase
     if (name === 'check') return this.#codes.has(name)
-    return name === 'drivers' && this.#drivers.every((driver) => this.#codes.has(driver.name))
+    if (name !== 'drivers' && name !== 'last') return false
+    return this.#commands.running.length === 0 && this.#drivers.every((driver) => this.#codes.has(driver.name))
   }
 
   /** Begins the next phase, if this one has come to its end. */
   async #nextPhase(): Promise<void> {
     const { name, until } = this.#phase
-    const { limit, workload } = this.#description
-    if (name === 'drivers' || name === 'check') {
+    if (name === 'drivers' || name === 'check' || name === 'last') {
       if (!this.#isDone) {
-        if (this.now >= until) this.#late(this.#unended(name === 'check' ? name : 'the drivers'))
+        if (this.now >= until) this.#late(this.#unended(name === 'drivers' ? 'the drivers' : name))
         return
       }
-      for (const { name: program } of name === 'check' ? [{ name }] : this.#drivers) this.#judge(program)
-      if (name === 'check' || this.#isOver || workload?.check === undefined) {
-        this.#phase = { name: 'over', until: Infinity }
-        return
-      }
-      this.#phase = { name: 'check', until: limit }
-      this.#tell('phase', 'check')
-      await this.#startProgram('check', workload.check)
+      for (const { name: program } of name === 'drivers' ? this.#drivers : [{ name }]) this.#judge(program)
+      await this.#decide(name)
     } else if (this.now >= until) {
       if (name === 'faults') this.#mended()
-      else this.#phase = { name: 'drivers', until: limit }
+      else this.#phase = { name: 'drivers', until: this.#description.limit }
     }
   }
 
+  /** Begins the check after the drivers, then the command of the template that decides. @param after - the phase that has ended */
+  async #decide(after: 'drivers' | 'check' | 'last'): Promise<void> {
+    const { limit, workload } = this.#description
+    const check = after === 'drivers' ? workload?.check : undefined
+    const last = check !== undefined || after === 'last' || this.#isOver ? undefined : this.#commands.last()
+    if (this.#isOver || (check ?? last) === undefined) {
+      this.#phase = { name: 'over', until: Infinity }
+      return
+    }
+    this.#phase = { name: check === undefined ? 'last' : 'check', until: limit }
+    if (last !== undefined) return this.#startCommand(last)
+    this.#tell('phase', 'check')
+    await this.#startProgram('check', check!)
+  }
+
   /** Starts a program of the workload. */
-  async #startProgram(name: string, words: readonly string[]): Promise<void> {
-    const { on } = this.#description.workload!
-    const { number } = this.#description.machines.find((machine) => machine.name === on)!
+  async #startProgram(name: string, words: readonly string[], on = this.#description.workload!.on!): Promise<void> {
+    const number = this.#numberOf(on)
     await this.#simulation.bring(number)
     const guest = this.#guests.get(number)
     if (guest === undefined) this.#failure ??= `${on} has ended before ${name}`
     await guest?.start(name, words)
   }
 
+  #numberOf(machine: string): number {
+    return this.#description.machines.find(({ name }) => name === machine)!.number
+  }
+
   #unended(what: string): string {
-    return `${what} on ${this.#description.workload?.on} did not end`
+    const { running } = this.#commands
+    return `${running.length > 0 ? running.join(', ') : `${what} on ${this.#description.workload?.on}`} did not end`
   }
 
   /** Fails the run for a program that has not come to its end within the limit. @param why - a sentence */
@@ -490,6 +541,8 @@ export class Cluster {
     this.#guests.delete(number)
     this.#options.log?.ended(number, this.#simulation.now)
     this.#simulation.remove(number)
+    if (this.#commands.lost(this.#description.machines[number]!.name))
+      this.#schedule({ ns: this.#simulation.now, kind: 'commands' })
   }
 
   #schedule(due: Due): void {
@@ -498,6 +551,7 @@ export class Cluster {
       this.#due.delete(due)
       if (due.kind === 'quiet') await this.#quiet(due.seconds)
       else if (due.kind === 'program') await this.#startWaiting(due.machine)
+      else if (due.kind === 'commands') await this.#startCommands()
       else if (due.kind === 'end') await this.#faults.end(due.fault)
       else await this.#fault(due.fault)
     })
@@ -530,7 +584,11 @@ export class Cluster {
         ...{ ns, kind, machine: machine.name },
         text: kind === 'ended' ? `${isMain ? 'its program' : text} ended with ${code}` : text,
       })
-      if (isMain) this.#programs.ended(machine, code)
+      const command = kind === 'ended' ? this.#commands.ended(text) : undefined
+      if (command !== undefined) {
+        this.#failure ??= failureOf(command, code)
+        this.#schedule({ ns: this.now, kind: 'commands' })
+      } else if (isMain) this.#programs.ended(machine, code)
       else if (kind === 'ended') this.#codes.set(text, code!)
       if (kind === 'report') this.#report(machine, text)
       if (kind === 'output') this.#lastLines.set(machine.name, text)

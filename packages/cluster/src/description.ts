@@ -108,16 +108,30 @@ export interface PlacedMachine {
   readonly cpus: number
 }
 
+/** A command of a test template. */
+export interface TestCommand {
+  /** When it runs, as the prefixes of the Test Composer of Antithesis say it. */
+  readonly kind:
+    | ('first' | 'parallel_driver' | 'serial_driver' | 'singleton_driver' | 'anytime')
+    | ('eventually' | 'finally')
+  /** The name of the machine that it runs on. */
+  readonly on: string
+  /** The program and its arguments. It is to end with 0. */
+  readonly command: readonly string[]
+}
+
 /** The programs that test a cluster. */
 export interface WorkloadDescription {
-  /** The name of the machine that they run on. */
-  readonly on: string
+  /** The name of the machine that `setup`, `drivers` and `check` run on, which faults that are drawn spare. */
+  readonly on?: string | undefined
   /** Gets all ready, before any fault: a program, or the first report `setup-complete` of any machine's. */
   readonly setup?: readonly string[] | 'setup-complete' | undefined
   /** Run while faults come. */
   readonly drivers: readonly (readonly string[])[]
   /** Decides, after all is mended: by its exit code. */
   readonly check?: readonly string[] | undefined
+  /** Test templates by name: a run has the commands of one of them. */
+  readonly templates?: Readonly<Record<string, readonly TestCommand[]>> | undefined
 }
 
 /** The description of a cluster, checked. Times are in nanoseconds. */

@@ -22,6 +22,7 @@ import { placeConditions } from './machine-programs.ts'
 import { type NetworkWish, placeMachines } from './networks.ts'
 import { MOST_DRIFT } from './active-faults.ts'
 import type { ClusterRun } from './run.ts'
+import { DRIVING } from './test-commands.ts'
 
 /** RAM with which a Linux guest of ours starts, and that of any machine: the most is what fits into one WebAssembly memory. */
 const LEAST_GUEST = 128 * 2 ** 20
@@ -110,6 +111,14 @@ const plan = z.strictObject({
   mended: z.boolean().default(false),
 })
 
+const testCommand = z.strictObject({
+  kind: z
+    .enum(['first', ...DRIVING, 'eventually', 'finally'])
+    .describe('When it runs, as the prefix of its file says it in the Test Composer of Antithesis.'),
+  on: z.string().describe('The machine that it runs on.'),
+  command: program.describe('A program and its arguments. Another exit code than 0 fails the run.'),
+})
+
 const cluster = z.strictObject({
   $schema: z.string().optional().describe('The path of what `retrap cluster schema` prints, for editors.'),
   machines: z
@@ -136,13 +145,20 @@ const cluster = z.strictObject({
     .describe('Networks by name; `{}` takes free subnets. Machines that share no network do not reach each other.'),
   workload: z
     .strictObject({
-      on: z.string().describe('The machine that these programs run on. Faults that are drawn spare it.'),
+      on: z
+        .string()
+        .optional()
+        .describe('The machine that `setup`, `drivers` and `check` run on. Faults that are drawn spare it.'),
       setup: z
         .union([z.literal('setup-complete'), program])
         .optional()
         .describe('Gets all ready, before any fault. `setup-complete`: a program of any machine reports that all is.'),
       drivers: z.array(program).default([]).describe('Run while faults come.'),
       check: program.optional().describe('Decides by its exit code, after all is mended.'),
+      templates: z
+        .record(z.string(), z.array(testCommand))
+        .optional()
+        .describe('Test templates by name. A run has the commands of one, which is drawn.'),
     })
     .optional()
     .describe('The programs that test the others, each with its arguments.'),
@@ -285,12 +301,23 @@ function requireMachines({ machines, network, workload }: ClusterDescription): v
     if (between[0] === between[1]) throw bad(`network.links[${i}].between`, 'expected two machines')
   }
   if (workload === undefined) return
-  requireMachine('workload.on', workload.on, machines)
-  if (machines.some(({ name, machine }) => name === workload.on && machine !== undefined))
-    throw bad(
-      'workload.on',
-      `${workload.on} is a machine of its own, in which no programs are started: expected another`,
-    )
+  const { on, setup = 'setup-complete', drivers, check, templates = {} } = workload
+  if (on !== undefined) requireRunner('workload.on', on, machines)
+  else if (typeof setup === 'object' || drivers.length > 0 || check !== undefined)
+    throw bad('workload.on', 'expected the machine that setup, drivers and check run on')
+  for (const [name, commands] of Object.entries(templates)) {
+    const path = `workload.templates.${name}`
+    for (const [i, one] of commands.entries()) requireRunner(`${path}[${i}].on`, one.on, machines)
+    if (!commands.some(({ kind }) => DRIVING.includes(kind)))
+      throw bad(path, `nothing of it runs while faults come: expected one of ${DRIVING.join(', ')}`)
+  }
+}
+
+/** @throws ClusterError `ERR_CLUSTER` for a machine in which no programs are started */
+function requireRunner(path: string, one: string, machines: readonly PlacedMachine[]): void {
+  requireMachine(path, one, machines)
+  if (machines.some(({ name, machine }) => name === one && machine !== undefined))
+    throw bad(path, `${one} is a machine of its own, in which no programs are started: expected another`)
 }
 
 /** @throws ClusterError `ERR_CLUSTER` for the name of a machine that does not exist */

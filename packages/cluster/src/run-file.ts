@@ -187,7 +187,7 @@ const schema = z.object({
   description: z.looseObject({
     machines: z.array(named).min(1),
     network: z.looseObject({ latency: instant, links: z.array(z.looseObject({})) }),
-    workload: z.looseObject({ on: z.string(), drivers: z.array(z.array(z.string())) }).optional(),
+    workload: z.looseObject({ on: z.string().optional(), drivers: z.array(z.array(z.string())) }).optional(),
     faults: z.looseObject({ for: instant, heal: instant }),
     limit: instant,
   }),

@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { STOPPED } from '../src/cluster.ts'
 import { Draws } from '../src/draws.ts'
+import { failureOf } from '../src/test-commands.ts'
 import {
   addressOf,
   Card,
@@ -11,6 +12,7 @@ import {
   type ClusterEvent,
   type ClusterGuest,
   type ClusterHost,
+  type ClusterInput,
   ClusterLane,
   type Disk,
   explore,
@@ -26,6 +28,7 @@ import {
   readPlan,
   seedOfPlan,
   type Stretch,
+  type TestCommand,
 } from '../src/index.ts'
 
 /** A machine that talks: at instants that it draws it prints, reports, sends frames and writes to its disk. All of its state is data. */
@@ -98,7 +101,7 @@ class Talker implements ClusterGuest {
       } else
         for (const [name, at] of this.#programs)
           if (at === next && this.#programs.delete(name))
-            this.#listener.ended(this.#now, name, name === 'check' ? this.#sum % 2 : 0)
+            this.#listener.ended(this.#now, name, /^(check|eventually)/.test(name) ? this.#sum % 2 : 0)
     }
     this.#now = Math.max(this.#now, ns)
   }
@@ -173,14 +176,15 @@ const HOST: ClusterHost = {
   },
 }
 
+const WORKLOAD = { on: 'client', setup: ['setup'], drivers: [['drive'], ['drive']], check: ['check'] }
 const AMOUNTS = { part: 0.3, time: '40ms' }
 
 /** A cluster that has faults of the given kinds, each about twice a second. */
-const clusterOf = (kinds: readonly FaultName[]) =>
+const clusterOf = (kinds: readonly FaultName[], workload: ClusterInput['workload'] = WORKLOAD) =>
   readCluster({
     machines: [{ name: 'node', count: 2, disk: '8M' }, { name: 'client' }],
     network: { latency: '2ms', jitter: '500us' },
-    workload: { on: 'client', setup: ['setup'], drivers: [['drive'], ['drive']], check: ['check'] },
+    workload,
     faults: {
       ...{ for: '6s', heal: '1s', list: [{ kind: 'hang', at: '2500ms', for: '1s', machines: ['node-2'] }] },
       ...Object.fromEntries(
@@ -196,16 +200,24 @@ const clusterOf = (kinds: readonly FaultName[]) =>
 const kindsOf = fc.subarray(Object.keys(FAULT_KINDS) as FaultName[], { minLength: 2, maxLength: 9 })
 
 /** What can be seen of a cluster that goes on to some instants, and to its end. */
-async function seen(kinds: readonly FaultName[], seed: number, stops: readonly number[], forks: readonly boolean[]) {
-  const events: ClusterEvent[] = []
+async function seen(
+  kinds: readonly FaultName[],
+  seed: number,
+  stops: readonly number[],
+  forks: readonly (boolean | 'aside')[],
+  { events = [], workload }: { events?: ClusterEvent[]; workload?: ClusterInput['workload'] } = {},
+) {
   const onEvent = (event: ClusterEvent): void => void events.push(event)
-  let cluster = await Cluster.start(clusterOf(kinds), seed, HOST, { onEvent })
+  let cluster = await Cluster.start(clusterOf(kinds, workload), seed, HOST, { onEvent })
   await cluster.begin({ number: 3 })
   for (const [i, stop] of stops.entries()) {
     // oxlint-disable-next-line no-await-in-loop -- one after another
     await cluster.goOn(stop)
     // oxlint-disable-next-line no-await-in-loop -- as above
     if (forks[i] === true) cluster = await cluster.fork({ onEvent })
+    // The fork goes to its end, and the original after it.
+    // oxlint-disable-next-line no-await-in-loop -- as above
+    else if (forks[i] === 'aside') await cluster.fork().then((fork) => fork.goOn())
   }
   await cluster.goOn()
   return [...events.map((event) => JSON.stringify(event)), cluster.failure, await cluster.mark()]
@@ -223,20 +235,91 @@ test('a cluster that is forked at the end of any window goes on as it is: faults
   )
 })
 
+describe('test templates', () => {
+  const kinds = ['first', 'parallel_driver', 'serial_driver', 'singleton_driver', 'anytime', 'eventually', 'finally']
+  const command = fc.tuple(fc.constantFrom(...kinds), fc.constantFrom('node-1', 'node-2', 'client'))
+  const template = fc
+    .array(command, { minLength: 1, maxLength: 9 })
+    .filter((some) => some.some(([kind]) => /driver|anytime/.test(kind)))
+    .map((some) => some.map(([kind, on], i) => ({ kind, on, command: [`${kind}_${i}`] }) as TestCommand))
+  const templates = fc.dictionary(fc.constantFrom('one', 'two', 'three'), template, { minKeys: 1 })
+
+  /** Goes through the events of a run. @returns how many commands of each kind have started */
+  function check(events: readonly ClusterEvent[], wanted: Readonly<Record<string, readonly TestCommand[]>>) {
+    const running = new Map<string, string | undefined>()
+    const counts: Record<string, number> = {}
+    let [phase, lost, some] = ['', false, [] as readonly TestCommand[]]
+    for (const { kind, text, machine } of events) {
+      const [, name, file = ''] = /^((\w+)_\d+ #\d+) starts$/.exec(text) ?? []
+      if (kind === 'ended') running.delete(text.replace(/ ended.*/, ''))
+      else if (kind === 'fault' && /^(crash|power),/.test(text)) {
+        for (const [one, on] of running)
+          if (text.includes(on!) && running.delete(one)) lost ||= !one.startsWith('anytime')
+      } else if (kind === 'phase' && name === undefined) {
+        if (text.startsWith('test template')) some = wanted[text.slice(14)]!
+        else phase = text
+      } else if (name !== undefined) {
+        const drivers = [...running.keys()].filter((one) => !one.startsWith('anytime'))
+        expect(some).toContainEqual({ kind: file, on: machine, command: [name.replace(/ .*/, '')] })
+        if (file === 'first') expect([phase, counts]).toEqual(['all machines run', {}])
+        else if (/eventually|finally/.test(file)) expect([phase, running.size]).toEqual(['all is mended', 0])
+        else expect(phase).toBe('faults begin')
+        if (file === 'finally') expect(lost).toBe(false)
+        if (file === 'parallel_driver') expect(drivers.filter((one) => !one.startsWith(file))).toEqual([])
+        else if (/driver/.test(file)) expect(drivers).toEqual([])
+        counts[file] = (counts[file] ?? 0) + 1
+        running.set(name, machine)
+      }
+    }
+    const { first = 0, singleton_driver: alone = 0, parallel_driver, serial_driver } = counts
+    expect(first).toBe(some.some(({ kind }) => kind === 'first') ? 1 : 0)
+    if (alone > 0) expect([alone, parallel_driver, serial_driver]).toEqual([1, undefined, undefined])
+    return counts
+  }
+
+  test('run as their prefixes say, as drawn from the seed, and alike in a fork', async () => {
+    const stops = fc.array(fc.integer({ min: 1, max: 8_000 }), { minLength: 1, maxLength: 4 })
+    const faults = fc.subarray<FaultName>(['power', 'crash', 'hang', 'slow-cpu', 'partition', 'stall'])
+    const all: Record<string, number> = {}
+    const property = fc.asyncProperty(faults, fc.nat(), stops, templates, async (some, seed, ms, wanted) => {
+      const instants = ms.map((one) => one * 1e6).toSorted((one, other) => one - other)
+      const events: ClusterEvent[] = []
+      const workload = { templates: wanted }
+      const whole = await seen(some, seed, instants, [], { events, workload })
+      expect(await seen(some, seed, instants, [true, 'aside', true, 'aside'], { workload })).toEqual(whole)
+      for (const [kind, count] of Object.entries(check(events, wanted))) all[kind] = (all[kind] ?? 0) + count
+    })
+    await fc.assert(property, { numRuns: 60 })
+    expect(Object.keys(all).toSorted()).toEqual(kinds.toSorted())
+  })
+
+  test.each([
+    [0, undefined],
+    [3, 'a ended with 3: on b'],
+    [127, 'a ended with 127: on b: it cannot be executed, or the interpreter that its first line names is not there'],
+  ])('that end with %i', (code, why) => expect(failureOf({ kind: 'first', on: 'b', command: ['a'] }, code)).toBe(why))
+
+  test.each([
+    [{ drivers: [['a']] }, 'workload.on: expected the machine that setup, drivers and check run on'],
+    [{ templates: { t: [{ kind: 'anytime', on: 'x', command: ['a'] }] } }, 't[0].on: there is no machine x'],
+    [{ templates: { t: [{ kind: 'first', on: 'client', command: ['a'] }] } }, 'nothing of it runs while faults come'],
+  ] as const)('%j is refused', (workload, why) => expect(() => clusterOf([], workload)).toThrow(why))
+})
+
 describe('trees of states', () => {
   const kinds: FaultName[] = ['power', 'partition', 'loss', 'stall', 'hang', 'clock']
   const description = clusterOf(kinds)
 
-  const grow = async (lanes: number, stateBytes?: number, keepsGoing = true) => {
+  const grow = async (lanes: number, stateBytes?: number, of = description, most = 40) => {
     const told: string[] = []
     const paths: (readonly Stretch[])[] = []
     const open = Array.from({ length: lanes }, () =>
-      ClusterLane.start(description, 7, HOST, stateBytes === undefined ? {} : { stateBytes }),
+      ClusterLane.start(of, 7, HOST, stateBytes === undefined ? {} : { stateBytes }),
     )
-    const { findings, states, properties } = await explore(description, 7, await Promise.all(open), {
+    const { findings, states, properties } = await explore(of, 7, await Promise.all(open), {
       goesOn: () => true,
-      states: 40,
-      keepsGoing,
+      states: most,
+      keepsGoing: true,
       onState({ state, from, path, result, news, rarest }) {
         paths.push(path)
         told.push(JSON.stringify([state, from, path, result.failure, result.ns, news, rarest]))
@@ -252,6 +335,15 @@ describe('trees of states', () => {
     expect([three.told, three.found]).toEqual([one.told, one.found])
     expect(one.told.length).toBeGreaterThan(40)
     expect(Math.max(...one.paths.map((path) => path.length))).toBeGreaterThan(1)
+  })
+
+  test('with a test template follow from the seed, whatever is kept', async () => {
+    const kinds = ['first', 'parallel_driver', 'serial_driver', 'anytime', 'finally', 'eventually'] as const
+    const commands = kinds.map((kind, i) => ({ kind, on: `node-${1 + (i % 2)}`, command: [kind] }))
+    const of = clusterOf(['power', 'loss', 'hang'], { templates: { one: commands, two: commands.slice(1) } })
+    const [one, three] = [await grow(1, undefined, of, 12), await grow(3, 1, of, 12)]
+    expect([three.told, three.found]).toEqual([one.told, one.found])
+    expect(one.found).toContain('eventually ended with 1: on node-2')
   })
 
   test('have findings that a run of the path repeats, without a fork', async () => {

@@ -1,0 +1,180 @@
+/*
+ * Test templates, with the meaning that Antithesis gives them ("Test Composer reference"). A run has the commands of one template:
+ *
+ * - `first`: one of them runs, and ends, before all others and before any fault.
+ * - `parallel_driver`: starts again and again while faults come, beside other parallel drivers and copies of itself.
+ * - `serial_driver`: the same, with no other driver beside it.
+ * - `singleton_driver`: the only driver of its run, started once.
+ * - `anytime`: starts again and again while faults come, beside drivers of each kind.
+ * - `eventually`: decides after the last fault whether the system has recovered.
+ * - `finally`: decides after the last fault whether the final state is right. It relies on all drivers having completed: a run whose faults
+ *   have ended a driver with its machine has none.
+ *
+ * `eventually` and `finally` may destroy the state that they look at, so that a run has one of them, and nothing after it. Each command
+ * is to end with 0. Antithesis kills drivers that still run when an `eventually` command begins; here they end by themselves first.
+ */
+import type { TestCommand, WorkloadDescription } from './description.ts'
+import { Draws, type Seed } from './draws.ts'
+
+/** Kinds without which a template has nothing to run while faults come. */
+export const DRIVING: readonly TestCommand['kind'][] = [
+  'parallel_driver',
+  'serial_driver',
+  'singleton_driver',
+  'anytime',
+]
+
+/** Means of the pauses before commands start, one of which is drawn for a run or a stretch, and the most commands of a queue at once. */
+const PAUSES_NS = [20e6, 200e6, 2e9] as const
+const MOST_AT_ONCE = 4
+/** Exit codes of a shell for a program that it cannot execute, or does not find. */
+const NOT_STARTED: readonly number[] = [126, 127]
+
+/** A command that has started, and the name by which its end is told. */
+export interface StartedCommand extends TestCommand {
+  readonly name: string
+}
+
+/** Commands of which one starts after another: the drivers of a run, or its `anytime` commands. */
+interface Queue {
+  readonly commands: readonly TestCommand[]
+  /** The one that starts next; undefined: none does any more. */
+  next: TestCommand | undefined
+  /** It starts at this instant, or later when others have ended. */
+  at: number
+}
+
+/** The schedule of a template's commands: data, so that a cluster is forked while commands run. */
+export class TestCommands {
+  readonly #templates: NonNullable<WorkloadDescription['templates']>
+  #draws: Draws
+  #pauseNs = 0
+  #most = 1
+  #template = ''
+  #queues: Queue[] = []
+  readonly #running: Map<string, TestCommand>
+  #started = 0
+  /** A driver has ended with its machine. */
+  #hasLost = false
+
+  /** @param before - of the cluster that this one is a fork of */
+  constructor(templates: WorkloadDescription['templates'] = {}, before?: TestCommands) {
+    this.#templates = templates
+    this.#running = new Map(before === undefined ? [] : before.#running)
+    this.#draws = before === undefined ? new Draws(0, '') : before.#draws.copy()
+    if (before === undefined) return
+    this.#pauseNs = before.#pauseNs
+    this.#most = before.#most
+    this.#template = before.#template
+    this.#queues = before.#queues.map((queue) => ({ ...queue }))
+    this.#started = before.#started
+    this.#hasLost = before.#hasLost
+  }
+
+  /** What comes next follows from this seed, and from the commands that run. */
+  reseed(seed: Seed): void {
+    this.#draws = new Draws(seed, 'commands')
+    this.#pauseNs = this.#draws.pick(PAUSES_NS)
+    this.#most = 1 + this.#draws.below(MOST_AT_ONCE)
+  }
+
+  /** A run begins: draws its template. @returns the template's name; undefined: there is none */
+  begin(seed: Seed): string | undefined {
+    const names = Object.keys(this.#templates)
+    if (names.length === 0) return undefined
+    this.#template = new Draws(seed, 'template').pick(names)
+    this.reseed(seed)
+    const together = this.#of('parallel_driver', 'serial_driver')
+    const ways = [...this.#of('singleton_driver').map((one) => [one]), ...(together.length > 0 ? [together] : [])]
+    const drivers = ways.length === 0 ? [] : this.#draws.pick(ways)
+    this.#queues = [drivers, this.#of('anytime')]
+      .filter(({ length }) => length > 0)
+      .map((commands) => ({ commands, next: this.#draws.pick(commands), at: 0 }))
+    return this.#template
+  }
+
+  /** Starts the command that runs before the others; undefined: there is none. */
+  first(): StartedCommand | undefined {
+    return this.#startOne(this.#of('first'))
+  }
+
+  /** Starts the command that decides, when no other runs; undefined: there is none. */
+  last(): StartedCommand | undefined {
+    return this.#startOne(this.#of('eventually', ...(this.#hasLost ? [] : ['finally' as const])))
+  }
+
+  /**
+   * Starts the commands whose time has come.
+   *
+   * @param isOn - whether a machine runs
+   * @returns the commands, and instants at which this is to be asked again; it is to be asked at the end of each command, too
+   */
+  due(
+    now: number,
+    isOn: (machine: string) => boolean,
+  ): { starts: readonly StartedCommand[]; again: readonly number[] } {
+    const starts: StartedCommand[] = []
+    const again: number[] = []
+    for (const queue of this.#queues) {
+      const { next, at, commands } = queue
+      if (next === undefined || at > now) continue
+      const starting = isOn(next.on)
+      if (starting && !this.#fits(next)) continue
+      if (starting) starts.push(this.#start(next))
+      queue.next = starting && next.kind === 'singleton_driver' ? undefined : this.#draws.pick(commands)
+      queue.at = now + Math.ceil(this.#draws.gap(this.#pauseNs)) + 1
+      again.push(queue.at)
+    }
+    return { starts, again }
+  }
+
+  /** A program has ended. @returns the command; undefined: it is none of these */
+  ended(name: string): TestCommand | undefined {
+    const command = this.#running.get(name)
+    this.#running.delete(name)
+    return command
+  }
+
+  /** A machine has ended, and its commands with it. @returns whether there were any */
+  lost(machine: string): boolean {
+    const lost = [...this.#running].filter(([, { on }]) => on === machine)
+    for (const [name] of lost) this.#running.delete(name)
+    this.#hasLost ||= lost.some(([, { kind }]) => kind !== 'anytime')
+    return lost.length > 0
+  }
+
+  /** The files of the commands that run. */
+  get running(): readonly string[] {
+    return [...new Set([...this.#running.values()].map(({ command: [file] }) => file!))]
+  }
+
+  #of(...kinds: readonly TestCommand['kind'][]): readonly TestCommand[] {
+    return (this.#templates[this.#template] ?? []).filter(({ kind }) => kinds.includes(kind))
+  }
+
+  /** Whether a command may run beside those that run. */
+  #fits({ kind }: TestCommand): boolean {
+    const isAnytime = kind === 'anytime'
+    const others = [...this.#running.values()].filter((one) => (one.kind === 'anytime') === isAnytime)
+    if (kind === 'serial_driver' || kind === 'singleton_driver') return others.length === 0
+    return others.length < this.#most && others.every((one) => one.kind === kind)
+  }
+
+  #startOne(some: readonly TestCommand[]): StartedCommand | undefined {
+    return some.length === 0 ? undefined : this.#start(this.#draws.pick(some))
+  }
+
+  #start(command: TestCommand): StartedCommand {
+    const name = `${command.command[0]} #${++this.#started}`
+    this.#running.set(name, command)
+    return { ...command, name }
+  }
+}
+
+/** Why the end of a command fails the run; undefined: it does not. */
+export function failureOf({ command: [file], on }: TestCommand, code: number | undefined): string | undefined {
+  if (code === 0) return undefined
+  const isThere = code === undefined || !NOT_STARTED.includes(code)
+  const why = isThere ? '' : ': it cannot be executed, or the interpreter that its first line names is not there'
+  return `${file} ended with ${code}: on ${on}${why}`
+}
