@@ -34,8 +34,10 @@ export function digestOfPrograms(file: string, { machines, workload }: ClusterDe
   const hash = createHash('sha256')
   for (const machine of machines) {
     const { setup = [], drivers = [], check = [] } = workload?.on === machine.name ? workload : {}
+    const commands = Object.values(workload?.templates ?? {}).flat()
+    const ofTemplates = commands.filter(({ on }) => on === machine.name).map(({ command }) => command)
     const { command, entrypoint = [], health } = machine
-    const words = [entrypoint, command, health?.test ?? [], setup, ...drivers, check].flat()
+    const words = [entrypoint, command, health?.test ?? [], setup, ...drivers, check, ...ofTemplates].flat()
     hash.update(`${words.join('\0')}\0`)
     for (const path of filesOf(machine, words, dirname(resolve(file)))) hash.update(contentsOf(path))
   }
