@@ -11,7 +11,7 @@ import { MachinePrograms, MAIN_PROGRAM } from './machine-programs.ts'
 import type { ClusterEvent, ClusterResult } from './result.ts'
 import type { RunLog } from './run-log.ts'
 import { Properties, readReport } from './reports.ts'
-import { failureOf, type StartedCommand, TestCommands } from './test-commands.ts'
+import { failureOf, TestCommands } from './test-commands.ts'
 
 /** Options of a {@link Cluster}. */
 export interface ClusterOptions {
@@ -64,6 +64,8 @@ type Due =
 interface Phase {
   readonly name: 'ready' | 'faults' | 'healing' | 'drivers' | 'check' | 'last' | 'over'
   readonly until: number
+  /** Programs whose ends it waits for, beside those of commands; undefined: it waits for none. */
+  readonly awaits?: readonly string[]
 }
 
 /** A cluster at the end of a window, without its machines. */
@@ -132,7 +134,7 @@ export class Cluster {
     this.#links = before?.links ?? new Links(seed, machines.length, (from, to) => linkBetween(description, from, to))
     this.#properties = before?.properties ?? new Properties()
     this.#programs = new MachinePrograms(machines, before?.programs)
-    this.#commands = new TestCommands(description.workload?.templates, before?.commands)
+    this.#commands = new TestCommands(description.workload?.templates, seed, before?.commands)
     const simulation = new Simulation(this.#links, machines.length)
     this.#simulation = simulation
     simulation.now = before?.now ?? 0
@@ -285,9 +287,8 @@ export class Cluster {
 
   /** Has a branch begin: its drivers, and the time in which its faults come. */
   async begin({ number, faults = this.draw(number) }: Branch): Promise<void> {
-    const seed = seedOfBranch(this.#seed, number)
-    this.#reseed(seed)
-    if (await this.#beginFaults(seed, this.#description.faults.for)) this.#scheduleFaults(faults)
+    this.#reseed(seedOfBranch(this.#seed, number))
+    if (await this.#beginFaults(this.#description.faults.for)) this.#scheduleFaults(faults)
   }
 
   /** Goes on until an instant, at which the cluster rests and may be forked, or to the end of the run. */
@@ -305,9 +306,8 @@ export class Cluster {
   /** Goes on for a stretch of the time in which faults come. */
   async stretch(stretch: Stretch): Promise<void> {
     if (this.#isOver) return
-    const seed = seedOfStretch(this.#seed, stretch)
-    this.#reseed(seed)
-    if (this.#phase.name === 'ready' && !(await this.#beginFaults(seed, Infinity))) return
+    this.#reseed(seedOfStretch(this.#seed, stretch))
+    if (this.#phase.name === 'ready' && !(await this.#beginFaults(Infinity))) return
     const { now } = this
     this.#scheduleFaults(stretch.faults)
     await this.goOn(now + stretch.for)
@@ -315,7 +315,7 @@ export class Cluster {
 
   /** Ends all faults, lets the drivers end, and has the check decide. */
   async mend(): Promise<ClusterResult> {
-    if (this.#phase.name === 'ready') await this.#beginFaults(this.#seed, Infinity)
+    if (this.#phase.name === 'ready') await this.#beginFaults(Infinity)
     if (!this.#isOver) {
       await this.#quiet(Infinity)
       this.#mended()
@@ -362,24 +362,26 @@ export class Cluster {
   }
 
   async #setUp(): Promise<void> {
-    const { limit, workload } = this.#description
-    const setup = workload?.setup
-    const isWaiting = (): boolean => this.#programs.waiting.length > 0
-    if (isWaiting()) await this.#simulation.runTo(limit, () => this.#isOver || !isWaiting())
-    if (isWaiting() && !this.#isOver) this.#late(this.#programs.waits(this.now))
+    const setup = this.#description.workload?.setup
+    const isBegun = (): boolean => this.#programs.waiting.length === 0
+    await this.#runUntil(isBegun, () => this.#programs.waits(this.now))
     if (setup === undefined || this.#isOver) return
     const isReport = setup === 'setup-complete'
     if (!isReport) await this.#startProgram('setup', setup)
     const isDone = (): boolean => (isReport ? this.#isSetUp : this.#codes.has('setup'))
-    await this.#simulation.runTo(limit, () => this.#isOver || isDone())
-    if (this.#isOver) return
-    if (!isDone()) this.#late(isReport ? 'no program has reported setup-complete' : this.#unended('setup'))
+    await this.#runUntil(isDone, () => (isReport ? 'no program has reported setup-complete' : this.#unended('setup')))
     this.#judge('setup')
   }
 
+  /** Goes on until something is done. @param late - the sentence of the run's failure where it is not done within the limit */
+  async #runUntil(isDone: () => boolean, late: () => string): Promise<void> {
+    await this.#simulation.runTo(this.#description.limit, () => this.#isOver || isDone())
+    if (!this.#isOver && !isDone()) this.#late(late())
+  }
+
   /** Starts the drivers, after the first command of a template. @returns whether the time of faults has begun: nothing has failed */
-  async #beginFaults(seed: Seed, lasts: number): Promise<boolean> {
-    await this.#beginCommands(seed)
+  async #beginFaults(lasts: number): Promise<boolean> {
+    await this.#beginCommands()
     if (this.#isOver) return false
     // oxlint-disable-next-line no-await-in-loop -- in their order
     for (const { name, words } of this.#drivers) await this.#startProgram(name, words)
@@ -391,16 +393,15 @@ export class Cluster {
   }
 
   /** Draws a template, and runs its first command to its end: all other commands come after it. */
-  async #beginCommands(seed: Seed): Promise<void> {
-    if (this.#isOver) return
-    const template = this.#commands.begin(seed)
-    if (template !== undefined) this.#tell('phase', `test template ${template}`)
-    const first = this.#commands.first()
+  async #beginCommands(): Promise<void> {
+    const template = this.#isOver ? undefined : this.#commands.begin()
+    if (template === undefined) return
+    this.#tell('phase', `test template ${template}`)
+    const first = this.#commands.startOne('first')
     if (first === undefined) return
     await this.#startCommand(first)
-    const { limit } = this.#description
-    await this.#simulation.runTo(limit, () => this.#isOver || this.#commands.running.length === 0)
-    if (!this.#isOver && this.#commands.running.length > 0) this.#late(this.#unended('first'))
+    const isDone = (): boolean => this.#commands.running.size === 0
+    await this.#runUntil(isDone, () => this.#unended('first'))
   }
 
   /** Starts the commands of the template whose time has come. */
@@ -409,11 +410,12 @@ export class Cluster {
     const isOn = (name: string): boolean => this.#guests.has(this.#numberOf(name))
     const { starts, again } = this.#commands.due(this.now, isOn)
     // oxlint-disable-next-line no-await-in-loop -- in their order
-    for (const command of starts) await this.#startCommand(command)
+    for (const name of starts) await this.#startCommand(name)
     for (const ns of again) this.#schedule({ ns, kind: 'commands' })
   }
 
-  async #startCommand({ name, on, command }: StartedCommand): Promise<void> {
+  async #startCommand(name: string): Promise<void> {
+    const { on, command } = this.#commands.running.get(name)!
     this.#tell('phase', `${name} starts`, this.#description.machines[this.#numberOf(on)])
     await this.#startProgram(name, command, on)
   }
@@ -429,41 +431,36 @@ export class Cluster {
 
   /** Whether the programs have ended that the phase waits for. */
   get #isDone(): boolean {
-    const { name } = this.#phase
-    if (name === 'check') return this.#codes.has(name)
-    if (name !== 'drivers' && name !== 'last') return false
-    return this.#commands.running.length === 0 && this.#drivers.every((driver) => this.#codes.has(driver.name))
+    const { awaits } = this.#phase
+    return this.#commands.running.size === 0 && awaits?.every((name) => this.#codes.has(name)) === true
   }
 
   /** Begins the next phase, if this one has come to its end. */
   async #nextPhase(): Promise<void> {
-    const { name, until } = this.#phase
-    if (name === 'drivers' || name === 'check' || name === 'last') {
-      if (!this.#isDone) {
-        if (this.now >= until) this.#late(this.#unended(name === 'drivers' ? 'the drivers' : name))
-        return
-      }
-      for (const { name: program } of name === 'drivers' ? this.#drivers : [{ name }]) this.#judge(program)
+    const { name, until, awaits } = this.#phase
+    if (this.#isDone) {
+      for (const program of awaits!) this.#judge(program)
       await this.#decide(name)
-    } else if (this.now >= until) {
-      if (name === 'faults') this.#mended()
-      else this.#phase = { name: 'drivers', until: this.#description.limit }
-    }
+    } else if (this.now < until) return
+    else if (awaits !== undefined) this.#late(this.#unended(name === 'drivers' ? 'the drivers' : name))
+    else if (name === 'faults') this.#mended()
+    else this.#phase = { name: 'drivers', until: this.#description.limit, awaits: this.#drivers.map((one) => one.name) }
   }
 
   /** Begins the check after the drivers, then the command of the template that decides. @param after - the phase that has ended */
-  async #decide(after: 'drivers' | 'check' | 'last'): Promise<void> {
+  async #decide(after: Phase['name']): Promise<void> {
     const { limit, workload } = this.#description
-    const check = after === 'drivers' ? workload?.check : undefined
-    const last = check !== undefined || after === 'last' || this.#isOver ? undefined : this.#commands.last()
-    if (this.#isOver || (check ?? last) === undefined) {
-      this.#phase = { name: 'over', until: Infinity }
-      return
+    this.#phase = { name: 'over', until: Infinity }
+    if (this.#isOver || after === 'last') return
+    if (after === 'drivers' && workload?.check !== undefined) {
+      this.#phase = { name: 'check', until: limit, awaits: ['check'] }
+      this.#tell('phase', 'check')
+      return this.#startProgram('check', workload.check)
     }
-    this.#phase = { name: check === undefined ? 'last' : 'check', until: limit }
-    if (last !== undefined) return this.#startCommand(last)
-    this.#tell('phase', 'check')
-    await this.#startProgram('check', check!)
+    const last = this.#commands.startOne('eventually', 'finally')
+    if (last === undefined) return
+    this.#phase = { name: 'last', until: limit, awaits: [] }
+    await this.#startCommand(last)
   }
 
   /** Starts a program of the workload. */
@@ -480,8 +477,8 @@ export class Cluster {
   }
 
   #unended(what: string): string {
-    const { running } = this.#commands
-    return `${running.length > 0 ? running.join(', ') : `${what} on ${this.#description.workload?.on}`} did not end`
+    const files = new Set([...this.#commands.running.values()].map(({ command: [file] }) => file))
+    return `${files.size > 0 ? [...files].join(', ') : `${what} on ${this.#description.workload?.on}`} did not end`
   }
 
   /** Fails the run for a program that has not come to its end within the limit. @param why - a sentence */

@@ -145,10 +145,7 @@ const cluster = z.strictObject({
     .describe('Networks by name; `{}` takes free subnets. Machines that share no network do not reach each other.'),
   workload: z
     .strictObject({
-      on: z
-        .string()
-        .optional()
-        .describe('The machine that `setup`, `drivers` and `check` run on. Faults that are drawn spare it.'),
+      on: z.string().optional().describe('The machine of `setup`, `drivers` and `check`, which drawn faults spare.'),
       setup: z
         .union([z.literal('setup-complete'), program])
         .optional()
@@ -308,8 +305,8 @@ function requireMachines({ machines, network, workload }: ClusterDescription): v
   for (const [name, commands] of Object.entries(templates)) {
     const path = `workload.templates.${name}`
     for (const [i, one] of commands.entries()) requireRunner(`${path}[${i}].on`, one.on, machines)
-    if (!commands.some(({ kind }) => DRIVING.includes(kind)))
-      throw bad(path, `nothing of it runs while faults come: expected one of ${DRIVING.join(', ')}`)
+    if (!commands.some(({ kind }) => DRIVING.some((one) => one === kind)))
+      throw bad(path, `no executable of it runs while faults come: expected one of ${DRIVING.join(', ')}`)
   }
 }
 

@@ -17,23 +17,11 @@ import type { TestCommand, WorkloadDescription } from './description.ts'
 import { Draws, type Seed } from './draws.ts'
 
 /** Kinds without which a template has nothing to run while faults come. */
-export const DRIVING: readonly TestCommand['kind'][] = [
-  'parallel_driver',
-  'serial_driver',
-  'singleton_driver',
-  'anytime',
-]
+export const DRIVING = ['parallel_driver', 'serial_driver', 'singleton_driver', 'anytime'] as const
 
 /** Means of the pauses before commands start, one of which is drawn for a run or a stretch, and the most commands of a queue at once. */
 const PAUSES_NS = [20e6, 200e6, 2e9] as const
 const MOST_AT_ONCE = 4
-/** Exit codes of a shell for a program that it cannot execute, or does not find. */
-const NOT_STARTED: readonly number[] = [126, 127]
-
-/** A command that has started, and the name by which its end is told. */
-export interface StartedCommand extends TestCommand {
-  readonly name: string
-}
 
 /** Commands of which one starts after another: the drivers of a run, or its `anytime` commands. */
 interface Queue {
@@ -47,24 +35,24 @@ interface Queue {
 /** The schedule of a template's commands: data, so that a cluster is forked while commands run. */
 export class TestCommands {
   readonly #templates: NonNullable<WorkloadDescription['templates']>
-  #draws: Draws
-  #pauseNs = 0
-  #most = 1
+  #draws!: Draws
+  #pace = { pauseNs: 0, most: 1 }
   #template = ''
   #queues: Queue[] = []
-  readonly #running: Map<string, TestCommand>
+  /** The commands that run, by the names that their ends are told with. */
+  readonly running: Map<string, TestCommand>
   #started = 0
   /** A driver has ended with its machine. */
   #hasLost = false
 
   /** @param before - of the cluster that this one is a fork of */
-  constructor(templates: WorkloadDescription['templates'] = {}, before?: TestCommands) {
+  constructor(templates: WorkloadDescription['templates'] = {}, seed: Seed, before?: TestCommands) {
     this.#templates = templates
-    this.#running = new Map(before === undefined ? [] : before.#running)
-    this.#draws = before === undefined ? new Draws(0, '') : before.#draws.copy()
+    this.running = new Map(before?.running)
+    this.reseed(seed)
     if (before === undefined) return
-    this.#pauseNs = before.#pauseNs
-    this.#most = before.#most
+    this.#draws = before.#draws.copy()
+    this.#pace = before.#pace
     this.#template = before.#template
     this.#queues = before.#queues.map((queue) => ({ ...queue }))
     this.#started = before.#started
@@ -74,16 +62,14 @@ export class TestCommands {
   /** What comes next follows from this seed, and from the commands that run. */
   reseed(seed: Seed): void {
     this.#draws = new Draws(seed, 'commands')
-    this.#pauseNs = this.#draws.pick(PAUSES_NS)
-    this.#most = 1 + this.#draws.below(MOST_AT_ONCE)
+    this.#pace = { pauseNs: this.#draws.pick(PAUSES_NS), most: 1 + this.#draws.below(MOST_AT_ONCE) }
   }
 
   /** A run begins: draws its template. @returns the template's name; undefined: there is none */
-  begin(seed: Seed): string | undefined {
+  begin(): string | undefined {
     const names = Object.keys(this.#templates)
     if (names.length === 0) return undefined
-    this.#template = new Draws(seed, 'template').pick(names)
-    this.reseed(seed)
+    this.#template = this.#draws.pick(names)
     const together = this.#of('parallel_driver', 'serial_driver')
     const ways = [...this.#of('singleton_driver').map((one) => [one]), ...(together.length > 0 ? [together] : [])]
     const drivers = ways.length === 0 ? [] : this.#draws.pick(ways)
@@ -93,27 +79,20 @@ export class TestCommands {
     return this.#template
   }
 
-  /** Starts the command that runs before the others; undefined: there is none. */
-  first(): StartedCommand | undefined {
-    return this.#startOne(this.#of('first'))
-  }
-
-  /** Starts the command that decides, when no other runs; undefined: there is none. */
-  last(): StartedCommand | undefined {
-    return this.#startOne(this.#of('eventually', ...(this.#hasLost ? [] : ['finally' as const])))
+  /** Starts one command of some kinds. @returns its name; undefined: there is none, or none that may run */
+  startOne(...kinds: readonly TestCommand['kind'][]): string | undefined {
+    const some = this.#of(...kinds).filter(({ kind }) => kind !== 'finally' || !this.#hasLost)
+    return some.length === 0 ? undefined : this.#start(this.#draws.pick(some))
   }
 
   /**
    * Starts the commands whose time has come.
    *
    * @param isOn - whether a machine runs
-   * @returns the commands, and instants at which this is to be asked again; it is to be asked at the end of each command, too
+   * @returns their names, and instants at which this is to be asked again; it is to be asked at the end of each command, too
    */
-  due(
-    now: number,
-    isOn: (machine: string) => boolean,
-  ): { starts: readonly StartedCommand[]; again: readonly number[] } {
-    const starts: StartedCommand[] = []
+  due(now: number, isOn: (machine: string) => boolean): { starts: readonly string[]; again: readonly number[] } {
+    const starts: string[] = []
     const again: number[] = []
     for (const queue of this.#queues) {
       const { next, at, commands } = queue
@@ -122,7 +101,7 @@ export class TestCommands {
       if (starting && !this.#fits(next)) continue
       if (starting) starts.push(this.#start(next))
       queue.next = starting && next.kind === 'singleton_driver' ? undefined : this.#draws.pick(commands)
-      queue.at = now + Math.ceil(this.#draws.gap(this.#pauseNs)) + 1
+      queue.at = now + Math.ceil(this.#draws.gap(this.#pace.pauseNs)) + 1
       again.push(queue.at)
     }
     return { starts, again }
@@ -130,22 +109,17 @@ export class TestCommands {
 
   /** A program has ended. @returns the command; undefined: it is none of these */
   ended(name: string): TestCommand | undefined {
-    const command = this.#running.get(name)
-    this.#running.delete(name)
+    const command = this.running.get(name)
+    this.running.delete(name)
     return command
   }
 
   /** A machine has ended, and its commands with it. @returns whether there were any */
   lost(machine: string): boolean {
-    const lost = [...this.#running].filter(([, { on }]) => on === machine)
-    for (const [name] of lost) this.#running.delete(name)
+    const lost = [...this.running].filter(([, { on }]) => on === machine)
+    for (const [name] of lost) this.running.delete(name)
     this.#hasLost ||= lost.some(([, { kind }]) => kind !== 'anytime')
     return lost.length > 0
-  }
-
-  /** The files of the commands that run. */
-  get running(): readonly string[] {
-    return [...new Set([...this.#running.values()].map(({ command: [file] }) => file!))]
   }
 
   #of(...kinds: readonly TestCommand['kind'][]): readonly TestCommand[] {
@@ -155,26 +129,22 @@ export class TestCommands {
   /** Whether a command may run beside those that run. */
   #fits({ kind }: TestCommand): boolean {
     const isAnytime = kind === 'anytime'
-    const others = [...this.#running.values()].filter((one) => (one.kind === 'anytime') === isAnytime)
+    const others = [...this.running.values()].filter((one) => (one.kind === 'anytime') === isAnytime)
     if (kind === 'serial_driver' || kind === 'singleton_driver') return others.length === 0
-    return others.length < this.#most && others.every((one) => one.kind === kind)
+    return others.length < this.#pace.most && others.every((one) => one.kind === kind)
   }
 
-  #startOne(some: readonly TestCommand[]): StartedCommand | undefined {
-    return some.length === 0 ? undefined : this.#start(this.#draws.pick(some))
-  }
-
-  #start(command: TestCommand): StartedCommand {
+  #start(command: TestCommand): string {
     const name = `${command.command[0]} #${++this.#started}`
-    this.#running.set(name, command)
-    return { ...command, name }
+    this.running.set(name, command)
+    return name
   }
 }
 
-/** Why the end of a command fails the run; undefined: it does not. */
+/** Why the end of a command fails the run; undefined: it does not. A shell ends with 126 or 127 for a program that it cannot start. */
 export function failureOf({ command: [file], on }: TestCommand, code: number | undefined): string | undefined {
   if (code === 0) return undefined
-  const isThere = code === undefined || !NOT_STARTED.includes(code)
-  const why = isThere ? '' : ': it cannot be executed, or the interpreter that its first line names is not there'
+  const isLacking = code === 126 || code === 127
+  const why = isLacking ? ': it cannot be executed, or the interpreter that its first line names is not there' : ''
   return `${file} ended with ${code}: on ${on}${why}`
 }

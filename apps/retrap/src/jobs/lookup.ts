@@ -62,6 +62,15 @@ export class GuestFiles {
     return at.at(-1)
   }
 
+  /** The names in a folder and of shares that are mounted in it, sorted; none for a file that is no folder, or does not exist. */
+  async list(path: string): Promise<readonly string[]> {
+    const found = await this.find(path)
+    if (found === undefined || !isDirectory(found)) return []
+    const below = this.#mounts.filter((one) => one.path.startsWith(`${found.path}/`))
+    const mounted = below.map((one) => namesOf(one.path.slice(found.path.length))[0]!)
+    return [...new Set([...((await found.node?.list()) ?? []), ...mounted])].toSorted()
+  }
+
   /** Reads a small file; undefined if it cannot be read. */
   async read(path: string): Promise<string | undefined> {
     const found = await this.find(path).catch(() => undefined)

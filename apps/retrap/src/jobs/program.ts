@@ -137,7 +137,7 @@ async function findProgram(name: string, path: string, folder: string, files: Gu
   throw new ExecError(127, `${name}: there is no such program in the guest's PATH, ${path}`)
 }
 
-const isExecutable = (found: FoundFile): boolean => !isDirectory(found) && (found.stat.mode & ANY_MAY_EXECUTE) !== 0
+export const isExecutable = (one: FoundFile): boolean => !isDirectory(one) && (one.stat.mode & ANY_MAY_EXECUTE) !== 0
 
 /** The numbers of a user, whose name is in the guest's files. */
 async function readUser(

@@ -21,6 +21,31 @@ writeLayout(join(images, 'named'), [layer], {}, tagged('docker.io/library/redis:
 writeFileSync(join(images, 'saved.tar'), savedImage([layer], { tags: ['quay.io/a/b:c', 'web:latest'] }))
 writeFileSync(join(images, 'notes.txt'), 'no image')
 writeFileSync(join(folder, 'conf.ini'), '')
+const TEMPLATES = 'opt/antithesis/test/v1'
+const template = writeTar(
+  [
+    ...[
+      'opt/',
+      'opt/antithesis/',
+      'opt/antithesis/test/',
+      `${TEMPLATES}/`,
+      `${TEMPLATES}/main/`,
+      `${TEMPLATES}/helper_x/`,
+    ],
+    ...['first_a', 'parallel_driver_b.sh', 'helper_c', 'notes'].map((name) => ({
+      name: `${TEMPLATES}/main/${name}`,
+      mode: 0o755,
+    })),
+    ...[
+      { name: `${TEMPLATES}/main/anytime_d`, mode: 0o644 },
+      { name: `${TEMPLATES}/main/eventually_e`, kind: '2', link: 'helper_c' },
+    ],
+  ].map((one) => (typeof one === 'string' ? { name: one, kind: '5', mode: 0o755 } : one)),
+)
+writeLayout(join(images, 'tests'), [template], {}, tagged('1'))
+writeLayout(join(images, 'arm'), [layer], { architecture: 'arm64' }, tagged('1'))
+mkdirSync(join(folder, 'more/main'), { recursive: true })
+writeFileSync(join(folder, 'more/main/finally_f'), '', { mode: 0o755 })
 
 let count = 0
 async function compose(text: string, flags: ComposeFlags = {}) {
@@ -61,7 +86,10 @@ test.each<readonly [keys: string, machine: Partial<MachineInput>]>([
   ['deploy: { replicas: 2 }', { count: 2, aliases: ['s'] }],
   ['read_only: true, tmpfs: [/a], shm_size: 1m', { readOnly: true, tmpfs: ['/a'], shmSize: '1048576' }],
   ['ulimits: { nofile: 7, nproc: { soft: 1, hard: 2 } }', { ulimits: { nofile: [7, 7], nproc: [1, 2] } }],
-  ['sysctls: [net.core.somaxconn=9], platform: linux/arm64', { sysctls: { 'net.core.somaxconn': '9' }, arch: 'arm64' }],
+  [
+    'sysctls: [net.core.somaxconn=9], platform: linux/amd64',
+    { sysctls: { 'net.core.somaxconn': '9' }, arch: 'x86-64' },
+  ],
   [
     'volumes: [./conf.ini:/etc/conf.ini:ro, .:/x]',
     { share: [`${folder}/conf.ini:/etc/conf.ini`, `${folder}:/x:copy`] },
@@ -103,7 +131,31 @@ x-retrap: { workload: { on: test, drivers: [[run]] }, faults: { for: 5s, power: 
   expect((await compose(one('init: true'), { faults: 'none' })).input.faults).toEqual({ for: '60s', heal: '0s' })
 })
 
+test('test templates are found in images and in folders that are mounted', async () => {
+  const services = `services:
+  a: { image: "tests:1", deploy: { replicas: 2 } }
+  b: { image: "arm:1", platform: linux/arm64, volumes: ["./more/main:/${TEMPLATES}/main:ro"] }`
+  const { input, text } = await compose(services)
+  const commands = ['first_a', 'parallel_driver_b.sh', 'eventually_e', 'finally_f'] as const
+  const [first, driver, last, final] = commands.map((name) => ({
+    kind: /^[a-z]+(_driver)?/.exec(name)![0],
+    command: [`/${TEMPLATES}/main/${name}`],
+  }))
+  const of = (on: string) => [last, first, driver].map((one) => ({ ...one, on }))
+  const main = [...of('a-1'), ...of('a-2'), { ...final, on: 'b' }]
+  expect(input.workload).toEqual({ setup: 'setup-complete', templates: { main } })
+  expect(input.machines[1]?.arch).toBe('arm64')
+  expect(text).toContain(`test template main:\n  a-1: /${TEMPLATES}/main/eventually_e\n`)
+  const own = await compose(`${services}\nx-retrap: { workload: { templates: {} } }`)
+  expect(own.input.workload).toEqual({ templates: {} })
+})
+
 test.each([
+  [
+    `services: { a: { image: web, volumes: ["./more:/${TEMPLATES}:ro"] } }`,
+    'workload.templates.main: no executable of it runs while faults come: expected one of parallel_driver',
+  ],
+  [one('platform: linux/arm64'), 'the image is for linux/amd64, not for linux/arm64'],
   [
     'services: { a: { image: "nowhere:1" } }',
     ':1: services.a.image: there is no image nowhere:1 on this host: docker pull',

@@ -1,9 +1,10 @@
 /** Makes a cluster of a Compose file, with a machine for each container. */
 import { statSync } from 'node:fs'
 import { basename } from 'node:path'
-import type { ClusterInput, MachineInput } from '@retrap/cluster'
+import type { ClusterInput, MachineInput, TestCommand } from '@retrap/cluster'
 import type { ComposeProject } from '@retrap/compose'
 import { CliError } from '../../../errors.ts'
+import { findTemplates, type FoundTemplates } from './templates.ts'
 
 type Service = ComposeProject['services'] extends ReadonlyMap<string, infer One> ? One : never
 type Mount = Service['volumes'][number]
@@ -70,6 +71,9 @@ class Composer {
   readonly #parts: ComposeParts
   /** The services that mount a named volume. */
   readonly #users = new Map<string, string[]>()
+  /** The templates of images with their mounts, and those of the cluster. */
+  readonly #found = new Map<string, Promise<FoundTemplates>>()
+  readonly #templates: Record<string, TestCommand[]> = {}
 
   constructor(parts: ComposeParts) {
     this.#parts = parts
@@ -91,7 +95,9 @@ class Composer {
         return [name, { ...(subnet4 && { subnet4 }), ...(subnet6 && { subnet6 }) }]
       }),
     )
-    const { network, faults = FAULTS, workload, limit } = this.#wishes()
+    const { network, faults = FAULTS, workload: wished, limit } = this.#wishes()
+    const hasTemplates = Object.keys(this.#templates).length > 0
+    const workload = hasTemplates ? { setup: 'setup-complete' as const, templates: this.#templates, ...wished } : wished
     return {
       machines,
       ...(project.networks.size > 0 && { networks }),
@@ -129,6 +135,8 @@ class Composer {
     const image = await this.#image(name, service, say)
     for (const [key, isThere, why] of this.#ignored(service)) if (isThere) say(`${key}: ${why}`)
     const mounts = this.#mounts(name, service, say)
+    const arch = service.platform?.includes('arm64') === true ? 'arm64' : 'x86-64'
+    await this.#addTemplates(namesOf(name, service), image, arch, mounts.share)
     const own = service.extensions.get('x-retrap') as Partial<MachineInput> | undefined
     const health = healthOf(service)
     const { networkMode } = service
@@ -142,7 +150,7 @@ class Composer {
       ...(service.scale > 1 && { count: service.scale }),
       ...(service.hostname !== undefined && { hostname: service.hostname }),
       aliases: [...(service.scale > 1 ? [name] : []), ...[service.containerName ?? []].flat()],
-      arch: service.platform?.includes('arm64') === true ? 'arm64' : 'x86-64',
+      arch,
       image,
       // As docker has it: an entrypoint drops the image's command, and a command keeps the image's entrypoint.
       entrypoint: service.entrypoint ?? (service.command?.length === 0 ? 'image-alone' : 'image'),
@@ -186,6 +194,16 @@ class Composer {
       build === undefined ? 'image' : 'build',
       `there is no image ${tag} on this host: ${command}; or put it into a folder, as an archive of docker save or an OCI layout, for --images`,
     )
+  }
+
+  /** Adds the commands in an image, and in folders that are mounted in it: each replica has them. Templates of the file replace them. */
+  async #addTemplates(names: readonly string[], image: string, arch: string, share: readonly string[] = []) {
+    if (this.#wishes().workload?.templates !== undefined) return
+    const key = JSON.stringify([image, arch, share])
+    const found = this.#found.get(key) ?? findTemplates(image, arch === 'arm64' ? arch : 'amd64', share)
+    this.#found.set(key, found)
+    for (const [template, commands] of Object.entries(await found))
+      for (const on of names) (this.#templates[template] ??= []).push(...commands.map((one) => ({ ...one, on })))
   }
 
   /** Keys that mean nothing for a cluster, and why. */
@@ -325,7 +343,13 @@ export function configText({ input, lines }: ComposedCluster): string {
     }
     for (const { service, text } of lines) if (service === name) out.push(`  - ${text}`)
   }
-  const { machines: _machines, ...rest } = input
-  for (const [key, value] of Object.entries(rest)) out.push(`${key}: ${JSON.stringify(value)}`)
+  const { machines: _machines, workload, ...rest } = input
+  const { templates = {}, ...programs } = workload ?? {}
+  for (const [key, value] of Object.entries({ ...(workload && { workload: programs }), ...rest }))
+    out.push(`${key}: ${JSON.stringify(value)}`)
+  for (const [template, commands] of Object.entries(templates)) {
+    out.push(`test template ${template}:`)
+    for (const { on, command } of commands) out.push(`  ${on}: ${command.join(' ')}`)
+  }
   return `${out.join('\n')}\n`
 }

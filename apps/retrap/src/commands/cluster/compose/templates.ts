@@ -1,0 +1,48 @@
+/** Finds test templates, which lie where Antithesis' Test Composer looks for them. */
+import { statSync } from 'node:fs'
+import type { TestCommand } from '@retrap/cluster'
+import { GuestFiles, isDirectory } from '../../../jobs/lookup.ts'
+import { isExecutable } from '../../../jobs/program.ts'
+import { openImageRoot } from '../../../jobs/root.ts'
+import { LocalShare } from '../../../machine/share/local-share.ts'
+
+const FOLDER = '/opt/antithesis/test/v1'
+/** The prefixes of commands. Other files, such as those with the prefix `helper_`, are left alone. */
+const PREFIX = /^(first|parallel_driver|serial_driver|singleton_driver|anytime|eventually|finally)_/
+
+/** The commands of templates by the names of these, without machines. */
+export type FoundTemplates = Readonly<Record<string, readonly Omit<TestCommand, 'on'>[]>>
+
+/**
+ * Finds the test templates of an image, and of folders that are mounted in it.
+ *
+ * @param share - as that of a machine
+ * @throws CliError `ERR_INPUT` for an image that cannot be read, or is of another platform
+ */
+export async function findTemplates(image: string, arch: string, share: readonly string[]): Promise<FoundTemplates> {
+  const root = await openImageRoot(image, arch)
+  const mounts = share.flatMap((text) => {
+    const [, source = '', path = ''] = /^(.*):(\/.*?)(?::copy)?$/.exec(text) ?? []
+    return statSync(source).isDirectory() ? [{ path, share: new LocalShare(source) }] : []
+  })
+  try {
+    const files = new GuestFiles(root.share, mounts)
+    const found: Record<string, Omit<TestCommand, 'on'>[]> = {}
+    // oxlint-disable no-await-in-loop -- one file at a time
+    for (const template of await files.list(FOLDER)) {
+      const folder = await files.find(`${FOLDER}/${template}`)
+      if (folder === undefined || !isDirectory(folder) || template.startsWith('helper_')) continue
+      const commands: Omit<TestCommand, 'on'>[] = (found[template] = [])
+      for (const name of await files.list(`${FOLDER}/${template}`)) {
+        const path = `${FOLDER}/${template}/${name}`
+        const kind = PREFIX.exec(name)?.[1] as TestCommand['kind'] | undefined
+        const file = kind && (await files.find(path))
+        if (kind !== undefined && file !== undefined && isExecutable(file)) commands.push({ kind, command: [path] })
+      }
+    }
+    // oxlint-enable no-await-in-loop
+    return found
+  } finally {
+    await Promise.all([root, ...mounts.map((one) => one.share)].map((one) => one.close()))
+  }
+}
