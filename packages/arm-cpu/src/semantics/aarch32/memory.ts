@@ -155,7 +155,7 @@ export function memory(row: Row): A32Semantics | undefined {
   return operation === 'load' ? loads : stores
 }
 
-/** The address of load-exclusive and store-exclusive, which are those of A64. Only T32's have an offset. */
+/** The address of load-exclusive and store-exclusive, which A64 defines. Only T32's have an offset. */
 const exclusiveAddress = (c: ArmContext): I64 => c.let(low(c.n(false).add(c.immediate)))
 
 const loadExclusive: A32Semantics = {

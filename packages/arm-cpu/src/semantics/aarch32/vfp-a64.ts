@@ -12,7 +12,7 @@ export interface A64Row {
   readonly semantics: Semantics
 }
 
-/** Reads a table of names of AArch32 with those of A64: pairs, separated by commas or line ends. */
+/** Reads a table of pairs, a name of AArch32 with a name of A64, separated by commas or line ends. */
 export const namesTable = (text: string): ReadonlyMap<string, string> =>
   new Map(Array.from(text.matchAll(/([^\s,]+) ([^\s,]+)/g), ([, name = '', a64 = '']) => [name, a64] as const))
 
