@@ -20,7 +20,7 @@ import { Draws, type Seed } from './draws.ts'
 export const DRIVING = ['parallel_driver', 'serial_driver', 'singleton_driver', 'anytime'] as const
 
 /** Means of the pauses before commands start, one of which is drawn for a run or a stretch, and the most commands of a queue at once. */
-const PAUSES_NS = [20e6, 200e6, 2e9] as const
+const PAUSES_NS = [20e6, 100e6, 500e6] as const
 const MOST_AT_ONCE = 4
 
 /** Commands of which one starts after another: the drivers of a run, or its `anytime` commands. */

@@ -30,8 +30,8 @@ A machine of its own is { "name": "db", "machine": "db.json", "disk": "1G" }: a 
 the disk. It starts its programs itself, and reports by lines of its first serial port.
 
 A Compose file is read as it is: each service is a machine, with its image, its networks and volumes. Faults and drivers of the file are
-those of "x-retrap", written as in a cluster.json; without it faults of each kind come for a minute. "retrap cluster config compose.yaml"
-prints what becomes of a file, and why.
+those of "x-retrap", written as in a cluster.json; without it faults of each kind come for a minute. Test templates in images, at
+/opt/antithesis/test/v1/NAME/, are run. "retrap cluster config compose.yaml" prints what becomes of a file, and why.
 
 The exit code is 1 if the cluster has failed.`
 
