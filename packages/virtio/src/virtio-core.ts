@@ -254,8 +254,10 @@ export class VirtioCore extends Stateful implements QueueOwner, VirtioHost {
 
   // ---- Configuration ----
 
-  readConfig(offset: number): number {
-    return this.device.config?.[offset] ?? 0
+  readConfig(offset: number, size: number): number {
+    let value = 0
+    for (let i = size - 1; i >= 0; i--) value = (value << 8) | (this.device.config?.[offset + i] ?? 0)
+    return value >>> 0
   }
 
   writeConfig(offset: number, size: number, value: number): void {

@@ -96,11 +96,7 @@ export class VirtioMmio extends VirtioTransport {
 
   #read(offset: number, size: number): number {
     const core = this.core!
-    if (offset >= CONFIG) {
-      let value = 0
-      for (let i = size - 1; i >= 0; i--) value = (value << 8) | core.readConfig(offset - CONFIG + i)
-      return value >>> 0
-    }
+    if (offset >= CONFIG) return core.readConfig(offset - CONFIG, size)
     // Registers are words (§4.2.2.2, "Driver Requirements: MMIO Device Register Layout").
     if (size !== 4) return 0
     const queue = core.queues[this.#select.queue]

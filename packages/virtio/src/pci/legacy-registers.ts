@@ -53,12 +53,8 @@ export class LegacyRegisters {
 
   read(offset: number, size: number): number {
     const at = this.#configAt
-    let value = 0
-    if (offset >= at) {
-      for (let i = size - 1; i >= 0; i--) value = (value << 8) | this.#core.readConfig(offset - at + i)
-      return value >>> 0
-    }
     const core = this.#core
+    if (offset >= at) return core.readConfig(offset - at, size)
     const queue = core.queues[this.queueSelect]
     switch (offset) {
       case DEVICE_FEATURES:

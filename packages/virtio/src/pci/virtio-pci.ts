@@ -178,11 +178,8 @@ export class VirtioPci extends VirtioTransport {
         return this.#common!.read(at, size)
       case ISR:
         return at === 0 ? this.#takeIsr() : 0
-      case CONFIG: {
-        let value = 0
-        for (let i = size - 1; i >= 0; i--) value = (value << 8) | this.core!.readConfig(at + i)
-        return value >>> 0
-      }
+      case CONFIG:
+        return this.core!.readConfig(at, size)
       default:
         return 0
     }
