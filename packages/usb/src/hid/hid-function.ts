@@ -1,8 +1,10 @@
 import { Instant, Stateful, type Timer } from '@retrap/device'
-import type { UsbInterfaceOptions, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
+import type { UsbDescription, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
 
 /** The endpoint that reports go by. */
-export const REPORTS = 0x81
+const REPORTS = 0x81
+/** Largest report. */
+export const REPORT_BYTES = 8
 const HID_CLASS = 3
 const HID_DESCRIPTOR = 0x21
 const REPORT_DESCRIPTOR = 0x22
@@ -37,18 +39,36 @@ export interface HidOptionsOfFunction {
   output?(data: Uint8Array): void
 }
 
-/** The interface descriptors of a human interface device. */
-export function hidInterface(
+/** The description of a human interface device whose reports have up to eight bytes. */
+export function hidDescription(
+  product: string,
+  serialNumber: string | undefined,
   { reports, boot }: Pick<HidOptionsOfFunction, 'reports' | 'boot'>,
-  packet: number,
   intervalMs: number,
-): UsbInterfaceOptions {
+): UsbDescription {
+  const endpoint = {
+    address: REPORTS,
+    type: 'interrupt',
+    maximumPacketBytes: REPORT_BYTES,
+    interval: intervalMs,
+  } as const
   return {
-    interfaceClass: HID_CLASS,
-    subclass: boot === 0 ? 0 : 1,
-    protocol: boot,
-    classDescriptors: hidDescriptor(reports),
-    endpoints: [{ address: REPORTS, type: 'interrupt', maximumPacketBytes: packet, interval: intervalMs }],
+    // The identity by which systems know the keyboards and pointers of virtual machines
+    vendorId: 0x0627,
+    productId: 0x0001,
+    manufacturer: 'retrap',
+    product,
+    ...(serialNumber !== undefined && { serialNumber }),
+    remoteWakeup: true,
+    interfaces: [
+      {
+        interfaceClass: HID_CLASS,
+        subclass: boot === 0 ? 0 : 1,
+        protocol: boot,
+        classDescriptors: hidDescriptor(reports),
+        endpoints: [endpoint],
+      },
+    ],
   }
 }
 

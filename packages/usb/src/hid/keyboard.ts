@@ -1,8 +1,7 @@
 import { type InputBackend, type InputClient, type InputEvent, Stateful } from '@retrap/device'
 import type { HidOptions, UsbDescription, UsbDevice, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
-import { HidFunction, hidInterface } from './hid-function.ts'
+import { hidDescription, HidFunction, REPORT_BYTES } from './hid-function.ts'
 
-const REPORT_BYTES = 8
 const INTERVAL_MS = 8
 const FIRST_MODIFIER = 0xe0
 const LAST_MODIFIER = 0xe7
@@ -65,16 +64,7 @@ export class UsbKeyboard extends Stateful implements UsbDevice, InputClient {
     this.name = name
     this.#input = input
     const options = { reports: REPORT_DESCRIPTOR, boot: 1 } as const
-    this.description = {
-      // The identity by which systems know the keyboards and pointers of virtual machines
-      vendorId: 0x0627,
-      productId: 0x0001,
-      manufacturer: 'retrap',
-      product: 'USB Keyboard',
-      ...(serialNumber !== undefined && { serialNumber }),
-      remoteWakeup: true,
-      interfaces: [hidInterface(options, REPORT_BYTES, INTERVAL_MS)],
-    }
+    this.description = hidDescription('USB Keyboard', serialNumber, options, INTERVAL_MS)
     this.#hid = new HidFunction({
       ...options,
       current: () => this.#report(),

@@ -1,6 +1,6 @@
 import { type InputBackend, type InputClient, type InputEvent, Stateful } from '@retrap/device'
 import type { HidOptions, UsbDescription, UsbDevice, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
-import { HidFunction, hidInterface } from './hid-function.ts'
+import { hidDescription, HidFunction } from './hid-function.ts'
 
 /** Options of {@link UsbPointer}. */
 export interface UsbPointerOptions extends HidOptions {
@@ -23,7 +23,6 @@ const motionOf = ([buttons = 0, x = 0, y = 0, wheel = 0, pan = 0]: readonly numb
   return { buttons, x, y, wheel, pan }
 }
 
-const PACKET_BYTES = 8
 const INTERVAL_MS = 4
 const MOST_BUTTONS = 5
 const BOOT_BYTES = 3
@@ -80,7 +79,10 @@ export class UsbPointer extends Stateful implements UsbDevice, InputClient {
     super()
     const isTablet = kind === 'tablet'
     this.name = name
-    this.description = describe(isTablet, serialNumber)
+    const options = isTablet
+      ? ({ reports: TABLET_REPORT, boot: 0 } as const)
+      : ({ reports: MOUSE_REPORT, boot: 2 } as const)
+    this.description = hidDescription(isTablet ? 'USB Tablet' : 'USB Mouse', serialNumber, options, INTERVAL_MS)
     this.#input = input
     this.#isTablet = isTablet
     this.keeps({
@@ -98,8 +100,7 @@ export class UsbPointer extends Stateful implements UsbDevice, InputClient {
       hid: () => this.#hid,
     })
     this.#hid = new HidFunction({
-      reports: isTablet ? TABLET_REPORT : MOUSE_REPORT,
-      boot: isTablet ? 0 : 2,
+      ...options,
       current: () => this.#report(this.#isTablet ? this.#now : { ...STILL, buttons: this.#now.buttons }),
       take: () => this.#take(),
     })
@@ -197,18 +198,5 @@ export class UsbPointer extends Stateful implements UsbDevice, InputClient {
     const kind = this.#isTablet ? 'absolute' : 'relative'
     this.#input.setPointer?.(this.#configured ? kind : 'none')
     if (this.#configured) this.#input.ready()
-  }
-}
-
-function describe(isTablet: boolean, serialNumber: string | undefined): UsbDescription {
-  const reports = isTablet ? TABLET_REPORT : MOUSE_REPORT
-  return {
-    vendorId: 0x0627,
-    productId: 0x0001,
-    manufacturer: 'retrap',
-    product: isTablet ? 'USB Tablet' : 'USB Mouse',
-    ...(serialNumber !== undefined && { serialNumber }),
-    remoteWakeup: true,
-    interfaces: [hidInterface({ reports, boot: isTablet ? 0 : 2 }, PACKET_BYTES, INTERVAL_MS)],
   }
 }
