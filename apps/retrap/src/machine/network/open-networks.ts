@@ -71,7 +71,10 @@ export class OpenNetworks {
     const closing: Closing[] = []
     try {
       const allowed = netdev.kind === 'user' && this.#closesLoopback ? { ...netdev, hostLoopback: false } : netdev
-      const network = await openNetwork(allowed, this.#hubs, (close) => closing.push({ id, path: '', close }))
+      const network = await openNetwork(allowed, this.#hubs, (one) => {
+        closing.push({ id, path: '', close: () => one.close() })
+        return one
+      })
       if (path === undefined) return network
       const place = placeOf(path)
       const other = this.#captures.get(place)
@@ -173,42 +176,31 @@ function hubOf(hubs: Map<number, Hub>, number: number): Hub {
   return hub
 }
 
-/** @param closing - takes the function that closes the network */
+/** @param closed - takes what is closed with the network */
 async function openNetwork(
   netdev: NetdevArgument,
   hubs: Map<number, Hub>,
-  closing: (close: () => void) => void,
+  closed: <T extends Pick<Closing, 'close'>>(one: T) => T,
 ): Promise<PacketBackend> {
-  if (netdev.kind === 'hubport') {
-    // An attached network has the place of the hub itself.
-    if (netdev.netdev !== undefined) return new Hub().port()
-    const port = hubOf(hubs, netdev.hub).port()
-    closing(() => port.close())
-    return port
+  switch (netdev.kind) {
+    case 'hubport':
+      // An attached network has the place of the hub itself.
+      return netdev.netdev === undefined ? closed(hubOf(hubs, netdev.hub).port()) : new Hub().port()
+    case 'stream': {
+      const { listens, address, reconnectMs } = netdev
+      if (listens) return closed(await StreamNetwork.listen(address))
+      return closed(await StreamNetwork.connect(address, reconnectMs === undefined ? {} : { reconnectMs }))
+    }
+    case 'websocket':
+      return closed(new WebSocketNetwork(() => new WebSocket(netdev.url), { reconnectMs: netdev.reconnectMs }))
+    case 'relay': {
+      const hub = new Hub()
+      closed(await listenWebSocket(hub, { ...netdev.address, origins: netdev.origins }))
+      return hub.port()
+    }
+    case 'user':
+      return closed(await UserNetwork.open(userOptions(netdev)))
   }
-  if (netdev.kind === 'stream') {
-    const { listens, address, reconnectMs } = netdev
-    const cable = listens
-      ? await StreamNetwork.listen(address)
-      : await StreamNetwork.connect(address, reconnectMs === undefined ? {} : { reconnectMs })
-    closing(() => cable.close())
-    return cable
-  }
-  if (netdev.kind === 'websocket') {
-    const { url, reconnectMs } = netdev
-    const cable = new WebSocketNetwork(() => new WebSocket(url), { reconnectMs })
-    closing(() => cable.close())
-    return cable
-  }
-  if (netdev.kind === 'relay') {
-    const hub = new Hub()
-    const relay = await listenWebSocket(hub, { ...netdev.address, origins: netdev.origins })
-    closing(() => relay.close())
-    return hub.port()
-  }
-  const network = await UserNetwork.open(userOptions(netdev))
-  closing(() => network.close())
-  return network
 }
 
 function userOptions(netdev: NetdevArgument & { readonly kind: 'user' }): UserNetworkOptions {
