@@ -14,6 +14,9 @@ export function expandImmediateA32(bits: number): number {
   return rotateRight(bits & 0xff, (bits >>> 8) * 2)
 }
 
+/** Multipliers of the byte, by the upper bits, where it is repeated. */
+const REPEATS: readonly number[] = [1, 0x1_0001, 0x100_0100, 0x101_0101]
+
 /**
  * A modified immediate of T32: a byte that is repeated, or 8 bits with a leading 1, rotated.
  *
@@ -22,19 +25,9 @@ export function expandImmediateA32(bits: number): number {
  * @param bits - i:imm3:imm8
  */
 export function expandImmediateT32(bits: number): number {
-  const byte = bits & 0xff
-  switch (bits >>> 8) {
-    case 0:
-      return byte
-    case 1:
-      return (byte << 16) | byte
-    case 2:
-      return ((byte << 24) | (byte << 8)) >>> 0
-    case 3:
-      return Math.imul(byte, 0x0101_0101) >>> 0
-    default:
-      return rotateRight(0x80 | (bits & 0x7f), bits >>> 7)
-  }
+  const multiplier = REPEATS[bits >>> 8]
+  if (multiplier !== undefined) return Math.imul(bits & 0xff, multiplier) >>> 0
+  return rotateRight(0x80 | (bits & 0x7f), bits >>> 7)
 }
 
 /**

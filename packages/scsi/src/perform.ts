@@ -79,20 +79,14 @@ async function request(
   }
 }
 
-/** Returns the sense data for a failure of the medium. */
-export function senseOf(code: BlockErrorCode, isRead: boolean): ScsiSense {
-  switch (code) {
-    case 'ERR_RANGE':
-      return SENSE.outOfRange
-    case 'ERR_READ_ONLY':
-      return SENSE.readOnly
-    case 'ERR_NO_SPACE':
-      return SENSE.noSpace
-    case 'ERR_NO_MEDIUM':
-      return SENSE.noMedium
-    case 'ERR_CANCELLED':
-      return SENSE.aborted
-    default:
-      return isRead ? SENSE.unreadable : SENSE.writeError
-  }
+const SENSES: Readonly<Partial<Record<BlockErrorCode, ScsiSense>>> = {
+  ERR_RANGE: SENSE.outOfRange,
+  ERR_READ_ONLY: SENSE.readOnly,
+  ERR_NO_SPACE: SENSE.noSpace,
+  ERR_NO_MEDIUM: SENSE.noMedium,
+  ERR_CANCELLED: SENSE.aborted,
 }
+
+/** Returns the sense data for a failure of the medium. */
+export const senseOf = (code: BlockErrorCode, isRead: boolean): ScsiSense =>
+  SENSES[code] ?? (isRead ? SENSE.unreadable : SENSE.writeError)

@@ -34,28 +34,25 @@ function deviceExitLine(requested: number, exitCode: number): string {
   return `retrap: a device model ended the run with exit code ${exitCode}${bits}\n`
 }
 
+/** Exit codes of the process. */
+const EXIT_CODES: Readonly<Record<Exclude<MachineExit['reason'], 'debug-exit'>, number>> = {
+  'triple-fault': ExitCode.TripleFault,
+  'guest-crash': ExitCode.GuestCrash,
+  timeout: ExitCode.Timeout,
+  'out-of-memory': ExitCode.InternalError,
+  'device-failure': ExitCode.InternalError,
+  'internal-error': ExitCode.InternalError,
+  'power-off': ExitCode.PowerOff,
+  suspend: ExitCode.PowerOff,
+  stopped: ExitCode.PowerOff,
+  reset: ExitCode.PowerOff,
+}
+
 /** The process's exit code for the end of a machine. */
 export function exitCodeOf(exit: MachineExit): number {
-  switch (exit.reason) {
-    case 'debug-exit':
-      // A process's status has eight bits.
-      return (exit.code ?? ExitCode.debugExit(0)) & 0xff
-    case 'triple-fault':
-      return ExitCode.TripleFault
-    case 'guest-crash':
-      return ExitCode.GuestCrash
-    case 'timeout':
-      return ExitCode.Timeout
-    case 'out-of-memory':
-    case 'device-failure':
-    case 'internal-error':
-      return ExitCode.InternalError
-    case 'power-off':
-    case 'suspend':
-    case 'stopped':
-    case 'reset':
-      return ExitCode.PowerOff
-  }
+  if (exit.reason !== 'debug-exit') return EXIT_CODES[exit.reason]
+  // A process's status has eight bits.
+  return (exit.code ?? ExitCode.debugExit(0)) & 0xff
 }
 
 /** Returns the lines for stderr on a run that ended by a message, a crash, a device or `--timeout`; none otherwise. */

@@ -71,26 +71,21 @@ const threadRegister: A32Semantics = {
   },
 }
 
+const SYSTEM: Readonly<Partial<Record<string, A32Semantics>>> = {
+  MRS: read,
+  MSR: write,
+  CPS: nothing,
+  CPSIE: nothing,
+  CPSID: nothing,
+  SETPAN: nothing,
+}
+
 /** The family's semantics of a row. */
 export function statusRegisters(row: Row): A32Semantics | undefined {
-  const name = row.name
   if (row.operation === 'coprocessor') {
     return row.operands.startsWith('p15') && row.fields.has('t') && row.fields.has('q') ? threadRegister : undefined
   }
-  if (row.operation !== 'system' || row.attributes.has('banked')) return undefined
-  switch (name) {
-    case 'MRS':
-      return read
-    case 'MSR':
-      return write
-    case 'CPS':
-    case 'CPSIE':
-    case 'CPSID':
-    case 'SETPAN':
-      return nothing
-    default:
-      return undefined
-  }
+  return row.operation !== 'system' || row.attributes.has('banked') ? undefined : SYSTEM[row.name]
 }
 
 /** PSTATE.Q and PSTATE.GE, which only AArch32 has. */
