@@ -153,42 +153,28 @@ function moveBase(c: ArmContext, form: ArmForm, base: I64, bytes: number): void 
 
 export const kindOf = (size: number): number => Math.log2(size) << ACCESS_ELEMENT_SHIFT
 
-const load: Semantics['emit'] = (c, form) => {
-  const { row } = form
-  const shape = shapeOf(row, (letter) => valueOf(form, letter))
-  const { size, width, bytes } = shape
-  const base = baseOf(c, form)
-  c.load(base, bytes, kindOf(size), (host) =>
-    loadRegisters(
-      c,
-      host,
-      accessOf(row),
-      shape,
-      () => c.lane,
-      (field, vector) => c.writeVector(field, low(c, vector, width)),
-    ),
-  )
-  moveBase(c, form, base, bytes)
-}
-
-const store: Semantics['emit'] = (c, form) => {
-  const { row } = form
-  const shape = shapeOf(row, (letter) => valueOf(form, letter))
-  const { size, bytes } = shape
-  const base = baseOf(c, form)
-  c.store(base, bytes, kindOf(size), (host) => storeRegisters(c, host, accessOf(row), shape, () => c.lane))
-  moveBase(c, form, base, bytes)
-}
-
-const structure = (emit: Semantics['emit']): Semantics => ({
+/** @param access - accesses the registers in memory from the base on */
+const structure = (access: (c: ArmContext, row: Row, shape: Shape, base: I64) => void): Semantics => ({
   selectors: 'zQ',
   usesStack: true,
   small: (row, word) => (fieldOf(row, 'm', word) === 31 ? ADDS_BYTES : 0) | fieldOf(row, 'l', word),
-  emit,
+  emit(c, form) {
+    const shape = shapeOf(form.row, (letter) => valueOf(form, letter))
+    const base = baseOf(c, form)
+    access(c, form.row, shape, base)
+    moveBase(c, form, base, shape.bytes)
+  },
 })
 
-const loads = structure(load)
-const stores = structure(store)
+const loads = /*#__PURE__*/ structure((c, row, shape, base) => {
+  const { size, width, bytes } = shape
+  const write = (field: number, vector: V128): void => c.writeVector(field, low(c, vector, width))
+  c.load(base, bytes, kindOf(size), (host) => loadRegisters(c, host, accessOf(row), shape, () => c.lane, write))
+})
+
+const stores = /*#__PURE__*/ structure((c, row, shape, base) =>
+  c.store(base, shape.bytes, kindOf(shape.size), (host) => storeRegisters(c, host, accessOf(row), shape, () => c.lane)),
+)
 
 /** The family's semantics of a row. */
 export function structures(row: Row): Semantics | undefined {

@@ -30,7 +30,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
 }
 
 /** A lane of a word. @param bits - 8 or 16 */
-function lane(word: I32, index: number, bits: number, isSigned: boolean): I32 {
+export function lane(word: I32, index: number, bits: number, isSigned: boolean): I32 {
   const low = word.shrU(index * bits)
   if (isSigned) return bits === 8 ? low.extend8S() : low.extend16S()
   return low.and((1 << bits) - 1)
@@ -190,8 +190,7 @@ const extendBytes: A32Semantics = {
   emit(c, { row }) {
     const rotated = c.let(c.m(false).toI32().rotr(c.small))
     const isSigned = row.name.startsWith('S')
-    const byte = (value: I32): I32 => (isSigned ? value.extend8S() : value.and(0xff))
-    let [low, high] = [byte(rotated), byte(rotated.shrU(16))]
+    let [low, high] = [0, 2].map((byte) => lane(rotated, byte, 8, isSigned)) as [I32, I32]
     if (row.fields.has('n')) {
       const n = c.let(c.n(false).toI32())
       low = low.add(n)

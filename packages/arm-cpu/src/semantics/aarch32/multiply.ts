@@ -4,6 +4,7 @@ import { fieldOf } from '../../state/form.ts'
 import { R_A, R_D } from '../../state/record.ts'
 import { emitCrc } from '../multiply.ts'
 import { familyOf, type Family } from '../semantics.ts'
+import { lane } from './media.ts'
 import { setFlagsOutside, type A32Form, type A32Semantics } from './semantics.ts'
 
 /** Multiplication and division, extension, reversal and bit fields of A32. */
@@ -63,16 +64,7 @@ const extend: A32Semantics = {
   small: (row, word) => fieldOf(row, 'r', word) * 8,
   emit(c, { row }) {
     const rotated = c.m(false).toI32().rotr(c.small)
-    const isSigned = row.sign === 'S'
-    const isByte = row.size === 1
-    const value = isByte
-      ? isSigned
-        ? rotated.extend8S()
-        : rotated.and(0xff)
-      : isSigned
-        ? rotated.extend16S()
-        : rotated.and(0xffff)
-    const wide = value.toI64U()
+    const wide = lane(rotated, 0, 8 * row.size, row.sign === 'S').toI64U()
     c.setD(row.fields.has('n') ? c.n(false).add(wide) : wide, false)
   },
 }

@@ -14,8 +14,9 @@ import type { Bits, Float } from '@retrap/soft-float'
 import { F32, F64, I32, numeric, type I64 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../context.ts'
-import { fieldOf, valueOf, type ArmForm } from '../../state/form.ts'
+import { fieldOf, type ArmForm } from '../../state/form.ts'
 import { flagsOfBits } from '../flags.ts'
+import { isWide } from '../operands.ts'
 import { R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
 import {
@@ -152,24 +153,19 @@ export function fixedToNumber(c: ArmContext, bits: Precision, from: Fixed, value
   return f.ifElse('i64', isExact.or(isSettled(c)), host, slow)
 }
 
-/** The fraction's bits that the record has; none of integers. */
-const fractionOf = (c: ArmContext, row: Row): I32 => (row.attributes.has('fraction') ? c.small : I32.of(0))
-
-function fixedOf(c: ArmContext, form: ArmForm): Fixed {
-  const { row } = form
-  return {
-    width: valueOf(form, 'f') === 1 ? 64 : 32,
-    unsigned: row.sign === 'U',
-    fraction: fractionOf(c, row),
-  }
-}
+/** The numbers that a conversion is to or from: integers, or fixed-point numbers whose fraction's bits the record has. */
+export const fixedOf = (c: ArmContext, { row }: ArmForm, width: number): Fixed => ({
+  width,
+  unsigned: row.sign === 'U',
+  fraction: row.operands.includes('<#') ? c.small : I32.of(0),
+})
 
 const toInteger: Semantics = {
   selectors: 'yf',
   small: (row, word) => 64 - fieldOf(row, 's', word),
   emit(c, form) {
     const bits = precisionOf(form)
-    const fixed = fixedOf(c, form)
+    const fixed = fixedOf(c, form, isWide(form) ? 64 : 32)
     const value = c.let(readScalar(c, R_N, bits))
     c.setD(numberToFixed(c, bits, ROUNDING[form.row.rounding]!, fixed, value), fixed.width === 64)
   },
@@ -180,7 +176,7 @@ const fromInteger: Semantics = {
   small: (row, word) => 64 - fieldOf(row, 's', word),
   emit(c, form) {
     const bits = precisionOf(form)
-    const fixed = fixedOf(c, form)
+    const fixed = fixedOf(c, form, isWide(form) ? 64 : 32)
     writeScalar(c, bits, fixedToNumber(c, bits, fixed, c.let(fixedOperand(c.n(true), fixed))))
   },
 }

@@ -2,15 +2,14 @@ import { vector, type Bits } from '@retrap/soft-float'
 import { F64, I32, numeric, type V128, type I64 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../context.ts'
-import { fieldOf, type ArmForm } from '../../state/form.ts'
+import { fieldOf } from '../../state/form.ts'
 import { R_D, R_N } from '../../state/record.ts'
 import type { Semantics } from '../semantics.ts'
 import { element, eachOf, writeEach } from '../vector/lanes.ts'
 import { writeNarrow } from '../vector/mixed-sizes.ts'
 import { isUpper, shapeOf } from '../vector/shape.ts'
 import { fromFixed, ROUND_BY_FPCR, roundToIntegral, toFixed, toOdd } from './conversions.ts'
-import { fixedToNumber, HOST_ROUNDING, inPrecision, ROUNDING, roundedToSize, roundingOf } from './convert.ts'
-import type { Fixed } from './convert.ts'
+import { fixedOf, fixedToNumber, HOST_ROUNDING, inPrecision, ROUNDING, roundedToSize, roundingOf } from './convert.ts'
 import type { Precision } from './element.ts'
 import { areAllSet, firstOf, isInexactAlready, isNearest, isSettled, keepsDenormals } from './host.ts'
 import type { Elements } from './host.ts'
@@ -64,13 +63,6 @@ const integralOfSize: Semantics = {
     writeEach(c, elements, (i) => roundedToSize(c, elements.bits, form.row, element(n, i, elements.bits, false)))
   },
 }
-
-/** The numbers that a conversion is to or from: integers, or fixed-point numbers of the same size. */
-const fixedOf = (c: ArmContext, { row }: ArmForm, width: number): Fixed => ({
-  width,
-  unsigned: row.sign === 'U',
-  fraction: row.operands.includes('<#') ? c.small : I32.of(0),
-})
 
 /** Bits of the fraction: the shift that the encoding would be. */
 const fractionBits = (row: Row, word: number): number => {
