@@ -64,7 +64,7 @@ type Due =
 interface Phase {
   readonly name: 'ready' | 'faults' | 'healing' | 'drivers' | 'check' | 'last' | 'over'
   readonly until: number
-  /** Programs whose ends it waits for, beside those of commands; undefined: it waits for none. */
+  /** Programs whose ends it waits for, beside commands; undefined: it waits for none. */
   readonly awaits?: readonly string[]
 }
 

@@ -110,7 +110,7 @@ export interface PlacedMachine {
 
 /** A command of a test template. */
 export interface TestCommand {
-  /** When it runs, as the prefixes of the Test Composer of Antithesis say it. */
+  /** The time at which it runs: a prefix of the Test Composer of Antithesis. */
   readonly kind:
     | ('first' | 'parallel_driver' | 'serial_driver' | 'singleton_driver' | 'anytime')
     | ('eventually' | 'finally')

@@ -88,5 +88,6 @@ const SENSES: Readonly<Partial<Record<BlockErrorCode, ScsiSense>>> = {
 }
 
 /** Returns the sense data for a failure of the medium. */
-export const senseOf = (code: BlockErrorCode, isRead: boolean): ScsiSense =>
-  SENSES[code] ?? (isRead ? SENSE.unreadable : SENSE.writeError)
+export function senseOf(code: BlockErrorCode, isRead: boolean): ScsiSense {
+  return SENSES[code] ?? (isRead ? SENSE.unreadable : SENSE.writeError)
+}

@@ -176,7 +176,7 @@ function hubOf(hubs: Map<number, Hub>, number: number): Hub {
   return hub
 }
 
-/** @param closed - takes what is closed with the network */
+/** @param closed - takes parts that are closed with the network */
 async function openNetwork(
   netdev: NetdevArgument,
   hubs: Map<number, Hub>,
