@@ -64,7 +64,7 @@ type Due =
 interface Phase {
   readonly name: 'ready' | 'faults' | 'healing' | 'drivers' | 'check' | 'last' | 'over'
   readonly until: number
-  /** Programs whose ends it waits for, beside commands; undefined: it waits for none. */
+  /** Programs that end before the next phase begins, as all commands do; undefined: the phase ends by its instant. */
   readonly awaits?: readonly string[]
 }
 

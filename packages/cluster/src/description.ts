@@ -110,7 +110,7 @@ export interface PlacedMachine {
 
 /** A command of a test template. */
 export interface TestCommand {
-  /** The time at which it runs: a prefix of the Test Composer of Antithesis. */
+  /** The time of its runs, named as by a prefix of the Test Composer of Antithesis. */
   readonly kind:
     | ('first' | 'parallel_driver' | 'serial_driver' | 'singleton_driver' | 'anytime')
     | ('eventually' | 'finally')

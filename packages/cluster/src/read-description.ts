@@ -1,4 +1,4 @@
-// The schema of cluster.json, and what it becomes.
+// The schema of cluster.json, and the reader of descriptions and plans.
 import * as z from 'zod'
 import type { ClusterInput, FaultInput } from './cluster-input.ts'
 import { type ClusterDescription, hasProgram, type PlacedMachine } from './description.ts'

@@ -28,7 +28,7 @@ interface Queue {
   readonly commands: readonly TestCommand[]
   /** The one that starts next; undefined: none does any more. */
   next: TestCommand | undefined
-  /** The earliest instant of the next start. */
+  /** The earliest instant of its start, which may wait for the ends of others. */
   at: number
 }
 
@@ -59,7 +59,7 @@ export class TestCommands {
     this.#hasLost = before.#hasLost
   }
 
-  /** Draws from this seed from now on. */
+  /** Sets the seed of later draws. */
   reseed(seed: Seed): void {
     this.#draws = new Draws(seed, 'commands')
     this.#pace = { pauseNs: this.#draws.pick(PAUSES_NS), most: 1 + this.#draws.below(MOST_AT_ONCE) }
@@ -126,7 +126,7 @@ export class TestCommands {
     return (this.#templates[this.#template] ?? []).filter(({ kind }) => kinds.includes(kind))
   }
 
-  /** Whether a command may run beside the running ones. */
+  /** Whether a command may start beside the present ones. */
   #fits({ kind }: TestCommand): boolean {
     const isAnytime = kind === 'anytime'
     const others = [...this.running.values()].filter((one) => (one.kind === 'anytime') === isAnytime)

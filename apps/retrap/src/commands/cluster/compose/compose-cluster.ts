@@ -71,7 +71,7 @@ class Composer {
   readonly #parts: ComposeParts
   /** The services that mount a named volume. */
   readonly #users = new Map<string, string[]>()
-  /** The templates of images with their mounts, and of the cluster. */
+  /** The templates of images with their mounts, and the templates of the cluster. */
   readonly #found = new Map<string, Promise<FoundTemplates>>()
   readonly #templates: Record<string, TestCommand[]> = {}
 

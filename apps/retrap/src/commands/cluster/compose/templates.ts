@@ -7,7 +7,7 @@ import { openImageRoot } from '../../../jobs/root.ts'
 import { LocalShare } from '../../../machine/share/local-share.ts'
 
 const FOLDER = '/opt/antithesis/test/v1'
-/** The prefixes of commands. Other files, such as `helper_` ones, are left alone. */
+/** The prefixes of commands. Other files, such as `helper_x`, are left alone. */
 const PREFIX = /^(first|parallel_driver|serial_driver|singleton_driver|anytime|eventually|finally)_/
 
 /** The commands of templates by the names of these, without machines. */
