@@ -16,17 +16,6 @@ const LONG_WORK = 32
 /** Answers a hypercall: its result, or a negative error. With `call.preempted` set it is made again. */
 export type XenHypercall = (call: XenCall) => number
 
-/** Makes a hypercall whose second argument leads to a structure: -EFAULT where the caller cannot read it. */
-export const withArgument =
-  <const F extends Readonly<Record<string, FieldType>>>(
-    layout: Layout<F>,
-    answer: (call: XenCall, given: Values<F>) => number,
-  ): XenHypercall =>
-  (call) => {
-    const given = call.read(layout, call.argument(1))
-    return given === null ? XenErrno.FAULT : answer(call, given)
-  }
-
 /** Handlers by hypercall number; any other number is unknown to the guest. */
 export type Hypercalls = Readonly<Partial<Record<number, XenHypercall>>>
 

@@ -1,5 +1,5 @@
 import { P2mType, isForeign, isRam } from '@retrap/p2m'
-import { withArgument, type XenCall, type XenHypercall } from './call.ts'
+import type { XenCall, XenHypercall } from './call.ts'
 import type { XenDomain } from './domain.ts'
 import { HvmParameter } from './hvm-parameters.ts'
 import { Layout } from './layout.ts'
@@ -57,14 +57,22 @@ const x86Operations = (x86: X86Side): HvmOperations => ({
     return 0
   },
   // pagetable_dying: a hint for shadow page tables, which are not used
-  9: withArgument(PAGETABLE_DYING, (call, { domid }) => call.xen.ownDomain(domid) || XenErrno.INVAL),
+  9: (call) => {
+    const request = call.read(PAGETABLE_DYING, call.argument(1))
+    if (request === null) return XenErrno.FAULT
+    return call.xen.ownDomain(request.domid) || XenErrno.INVAL
+  },
   // get_time
   10: (call) => {
     const now = systemTime(call.domain.clock)
     return call.write(GET_TIME, call.argument(1), { now }) ? 0 : XenErrno.FAULT
   },
   // xentrace: nobody takes the record
-  11: withArgument(XENTRACE, (_call, { extraBytes }) => (extraBytes > MOST_TRACE_BYTES ? XenErrno.INVAL : 0)),
+  11: (call) => {
+    const record = call.read(XENTRACE, call.argument(1))
+    if (record === null) return XenErrno.FAULT
+    return record.extraBytes > MOST_TRACE_BYTES ? XenErrno.INVAL : 0
+  },
   15: getMemoryType,
   23: (call) => setUpcallVector(call, x86),
   // altp2m

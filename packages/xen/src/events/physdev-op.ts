@@ -1,4 +1,4 @@
-import { withArgument, type XenCall, type XenHypercall } from '../call.ts'
+import type { XenCall, XenHypercall } from '../call.ts'
 import { Layout } from '../layout.ts'
 import { Domid, XenErrno } from '../numbers.ts'
 
@@ -24,18 +24,24 @@ const NEEDS_EOI = 1
 /** `PHYSDEVOP_*` that hardware guests have, by number (public header physdev.h). */
 const OPERATIONS: Readonly<Partial<Record<number, XenHypercall>>> = {
   // irq_status_query
-  5: withArgument(STATUS_QUERY, (call, request) => {
+  5: (call) => {
+    const request = call.read(STATUS_QUERY, call.argument(1))
+    if (request === null) return XenErrno.FAULT
     if (!call.xen.pirqs.isMapped(request.irq)) return XenErrno.INVAL
     return call.write(STATUS_QUERY, call.argument(1), { flags: NEEDS_EOI }) ? 0 : XenErrno.FAULT
-  }),
+  },
   // eoi
-  12: withArgument(EOI, (call, request) => {
+  12: (call) => {
+    const request = call.read(EOI, call.argument(1))
+    if (request === null) return XenErrno.FAULT
     if (!call.xen.pirqs.exists(request.irq)) return XenErrno.INVAL
     call.xen.pirqs.endOfInterrupt(request.irq)
     return 0
-  }),
+  },
   // map_pirq
-  13: withArgument(MAP_PIRQ, (call, request) => {
+  13: (call) => {
+    const request = call.read(MAP_PIRQ, call.argument(1))
+    if (request === null) return XenErrno.FAULT
     const denied = self(call, request.domid)
     if (denied !== 0) return denied
     // MSI messages contain their pirq number.
@@ -43,19 +49,23 @@ const OPERATIONS: Readonly<Partial<Record<number, XenHypercall>>> = {
     const pirq = call.xen.pirqs.mapGsi(request.index, request.pirq)
     if (pirq < 0) return pirq
     return call.write(MAP_PIRQ, call.argument(1), { pirq }) ? 0 : XenErrno.FAULT
-  }),
+  },
   // unmap_pirq
-  14: withArgument(UNMAP_PIRQ, (call, request) => {
+  14: (call) => {
+    const request = call.read(UNMAP_PIRQ, call.argument(1))
+    if (request === null) return XenErrno.FAULT
     const denied = self(call, request.domid)
     if (denied === 0) call.xen.pirqs.unmap(request.pirq)
     return denied
-  }),
+  },
   // get_free_pirq
-  23: withArgument(FREE_PIRQ, (call, request) => {
+  23: (call) => {
+    const request = call.read(FREE_PIRQ, call.argument(1))
+    if (request === null) return XenErrno.FAULT
     const pirq = call.xen.pirqs.reserve(request.type)
     if (pirq < 0) return pirq
     return call.write(FREE_PIRQ, call.argument(1), { pirq }) ? 0 : XenErrno.FAULT
-  }),
+  },
 }
 
 /** A guest may make the call for DOMID_SELF alone: by number it is a toolstack's call. */

@@ -1,5 +1,5 @@
 import { Instant } from '@retrap/device'
-import { withArgument, type XenCall, type XenHypercall } from '../call.ts'
+import type { XenCall, XenHypercall } from '../call.ts'
 import { Layout } from '../layout.ts'
 import { XenErrno } from '../numbers.ts'
 
@@ -18,20 +18,26 @@ const OPERATIONS: readonly XenHypercall[] = [
     return 0
   },
   block,
-  withArgument(SHUTDOWN, (call, { reason }) => {
-    call.xen.shutDown(call.vcpu.id, reason)
-    return 0
-  }),
+  shutdown,
   poll,
   // remote_shutdown: the toolstack's to make
-  withArgument(REMOTE_SHUTDOWN, (call, { domid }) => call.xen.ownDomain(domid) || XenErrno.PERM),
+  (call) => {
+    const request = call.read(REMOTE_SHUTDOWN, call.argument(1))
+    if (request === null) return XenErrno.FAULT
+    return call.xen.ownDomain(request.domid) || XenErrno.PERM
+  },
   // shutdown_code
-  withArgument(SHUTDOWN, (call, { reason }) => {
-    call.xen.latchShutdown(reason)
+  (call) => {
+    const request = call.read(SHUTDOWN, call.argument(1))
+    if (request === null) return XenErrno.FAULT
+    call.xen.latchShutdown(request.reason)
     return 0
-  }),
+  },
   // watchdog
-  withArgument(WATCHDOG, (call, { id, timeout }) => call.xen.watchdogs.set(id, timeout)),
+  (call) => {
+    const request = call.read(WATCHDOG, call.argument(1))
+    return request === null ? XenErrno.FAULT : call.xen.watchdogs.set(request.id, request.timeout)
+  },
   // pin_override: for who has processors of the host's
   () => XenErrno.PERM,
 ]
@@ -66,6 +72,13 @@ function wait(call: XenCall, ports: readonly number[], deadline: Instant | null)
   if (vcpu.interruptWaits) return
   xen.blocked.block(vcpu.id, ports, deadline)
   vcpu.endTurn()
+}
+
+function shutdown(call: XenCall): number {
+  const request = call.read(SHUTDOWN, call.argument(1))
+  if (request === null) return XenErrno.FAULT
+  call.xen.shutDown(call.vcpu.id, request.reason)
+  return 0
 }
 
 /** `sched_op`: command, pointer. */

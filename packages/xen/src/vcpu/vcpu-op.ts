@@ -62,15 +62,12 @@ function getRunstate(call: XenCall, { state }: Target, pointer: bigint): number 
   return call.copyOut(pointer, state.runstate(call.compat)) ? 0 : XenErrno.FAULT
 }
 
-/** Registers an area of the guest's, at whose address the vCPU keeps a structure. */
-const registerArea =
-  (register: 'registerRunstateArea' | 'registerTimeArea'): Operation =>
-  (call, { state, self }, pointer) => {
-    const area = call.read(ADDRESS, pointer)
-    if (area === null) return XenErrno.FAULT
-    const written = state[register](area.linear, call.compat)
-    return written || !self ? 0 : XenErrno.FAULT
-  }
+function registerRunstate(call: XenCall, { state, self }: Target, pointer: bigint): number {
+  const area = call.read(ADDRESS, pointer)
+  if (area === null) return XenErrno.FAULT
+  const written = state.registerRunstateArea(area.linear, call.compat)
+  return written || !self ? 0 : XenErrno.FAULT
+}
 
 function setPeriodic(call: XenCall, { state }: Target, pointer: bigint): number {
   const set = call.read(PERIODIC, pointer)
@@ -104,6 +101,13 @@ function registerVcpuInfo(call: XenCall, { id, state, self }: Target, pointer: b
   return 0
 }
 
+function registerTime(call: XenCall, { state, self }: Target, pointer: bigint): number {
+  const area = call.read(ADDRESS, pointer)
+  if (area === null) return XenErrno.FAULT
+  const written = state.registerTimeArea(area.linear, call.compat)
+  return written || !self ? 0 : XenErrno.FAULT
+}
+
 /** By number, VCPUOP_* (public/vcpu.h). */
 const x86Operations = (x86: X86Side): readonly Operation[] => [
   (call, target, pointer) => initialise(call, target, pointer, x86),
@@ -111,7 +115,7 @@ const x86Operations = (x86: X86Side): readonly Operation[] => [
   (call, target) => down(call, target, x86),
   (_call, { state }) => (state.isUp ? 1 : 0),
   getRunstate,
-  registerArea('registerRunstateArea'),
+  registerRunstate,
   setPeriodic,
   (_call, { state }) => {
     state.setPeriod(new Instant())
@@ -131,14 +135,11 @@ const x86Operations = (x86: X86Side): readonly Operation[] => [
   },
   // Only a vCPU pinned to a physical processor could query its number.
   () => XenErrno.INVAL,
-  registerArea('registerTimeArea'),
+  registerTime,
 ]
 
 /** Operations that Arm guests have; all others are -EINVAL. */
-const ARM_OPERATIONS: Readonly<Partial<Record<number, Operation>>> = {
-  5: registerArea('registerRunstateArea'),
-  10: registerVcpuInfo,
-}
+const ARM_OPERATIONS: Readonly<Partial<Record<number, Operation>>> = { 5: registerRunstate, 10: registerVcpuInfo }
 
 function operate(call: XenCall, operation: Operation | undefined, unknown: number): number {
   const id = call.word(1)
