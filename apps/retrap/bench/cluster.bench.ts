@@ -18,8 +18,8 @@ const BUSY = ['sh', '-c', 'while :; do :; done']
 const BUSY_SECONDS = 3
 const FORKS = 5
 const BRANCHES = 6
-/** Stretches that are measured, those before them, and the seconds of a state. */
-const [STATES, WARM] = [32, 16]
+/** Stretches that are measured, the three rounds before them, and the seconds of a state. */
+const [STATES, WARM] = [32, 28]
 const STATE_SECONDS = 2
 /** The processors that the goal is for. */
 const LANES = 2
@@ -84,7 +84,7 @@ async function ofEtcd(wants: (name: string) => boolean): Promise<void> {
     workload: {
       on: 'node-3',
       setup: ['sh', '-c', `until etcdctl --endpoints ${all} endpoint health; do sleep 1; done`],
-      drivers: [['python3', '/test/etcd-register.py', '3', '6']],
+      drivers: [['python3', '/test/etcd-register.py', '3', '12']],
     },
     faults: { for: '10s', heal: '0s', partition: { every: '2s', for: '1s' } },
   })
