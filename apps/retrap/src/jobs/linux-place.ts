@@ -37,7 +37,8 @@ const diskCommands = ({ disk }: PlacedMachine): readonly string[] => {
     folderOfDisk(`${at}/${name}`, quote(`/new${path}`)),
   )
   const ends = '{ { echo retrap: the disk cannot be mounted; dmesg | tail -n 2; } >/err; sleep 1; poweroff -f; }'
-  return [`mkdir -p ${at}; mount -t ext4 /dev/vda ${at} || ${ends}; rm -f ${at}/${FILLER}`, ...folders]
+  const mount = `mkdir -p ${at}; mount -t ext4 /dev/vda ${at} || ${ends}; rm -f ${at}/${FILLER}`
+  return [mount, ...folders.map((one) => `{ ${one}; } || ${ends}`)]
 }
 
 /** The command that puts a folder of the disk in place of one of the root, with the root's files at first. Both are words of a shell. */
@@ -46,7 +47,7 @@ const folderOfDisk = (folder: string, path: string): string =>
     `mkdir -p ${path}`,
     `[ -d ${folder} ] || { rm -rf ${folder}.new; mkdir ${folder}.new && cp -a ${path}/. ${folder}.new && ${likeness(path, `${folder}.new`)} && sync && mv ${folder}.new ${folder}; }`,
     `mount --bind ${folder} ${path}`,
-  ].join('; ')
+  ].join(' && ')
 
 /** The commands that write files in the root. */
 const fileCommands = ({ files = {} }: PlacedMachine): readonly string[] =>

@@ -52,7 +52,7 @@ export interface ComposeParts {
   readonly project: ComposeProject
   /** Finds the path of an image. */
   readonly findImage: (name: string) => Promise<string | undefined>
-  /** Without faults, and without an end of the run: `docker compose up`. */
+  /** Without faults, for as long as they would come. */
   readonly isQuiet: boolean
 }
 
