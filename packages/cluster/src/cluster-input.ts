@@ -69,6 +69,8 @@ export interface ClusterInput {
   }
   /** Networks by name, with subnets such as `10.5.0.0/24` and `fd05::/64`. Machines that share none do not reach each other. */
   readonly networks?: Readonly<Record<string, { readonly subnet4?: string; readonly subnet6?: string }>>
+  /** Names come from a resolver, as Docker has it, and only machines that run have names. */
+  readonly resolver?: boolean
   /** The programs that test the others. */
   readonly workload?: Partial<WorkloadDescription>
   /** The time in which faults come (`30s`), the time between the last one and the check (`10s`), exact faults, and rates by kinds. */

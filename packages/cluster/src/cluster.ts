@@ -81,6 +81,7 @@ interface Instant {
   readonly codes: ReadonlyMap<string, number>
   readonly lastLines: ReadonlyMap<string, string>
   readonly heard: readonly Heard[]
+  readonly named: readonly number[]
   readonly failure: string | undefined
   readonly phase: Phase
   readonly due: Iterable<Due>
@@ -109,6 +110,8 @@ export class Cluster {
   readonly #faults: ActiveFaults
   /** Lines and ends of programs in this window. */
   #heard: Heard[]
+  /** The machines whose names all guests have. */
+  #named: readonly number[]
   /** Exit codes of programs of the workload. */
   readonly #codes: Map<string, number>
   /** The last line of each machine. */
@@ -142,6 +145,7 @@ export class Cluster {
     this.#codes = new Map(before?.codes)
     this.#lastLines = new Map(before?.lastLines)
     this.#heard = [...(before?.heard ?? [])]
+    this.#named = before?.named ?? this.#findNamed()
     this.#failure = before?.failure
     this.#phase = before?.phase ?? { name: 'ready', until: Infinity }
     this.#quietUntil = before?.quietUntil ?? 0
@@ -170,7 +174,10 @@ export class Cluster {
     const { log } = options
     simulation.onFrame = log && ((from, ns, delivery) => log.frame(from, ns, delivery))
     simulation.onWake = log && ((number, ns, offset) => log.goesOn(number, ns, offset))
-    simulation.onWindow = () => this.#hear()
+    simulation.onWindow = async () => {
+      this.#hear()
+      if (description.resolver === true) await this.#tellNames()
+    }
     simulation.onEnd = (number, reason) => {
       this.#drop(number)
       this.#tell('machine', `ended: ${reason}`, machines[number])
@@ -243,6 +250,7 @@ export class Cluster {
       codes: this.#codes,
       lastLines: this.#lastLines,
       heard: this.#heard,
+      named: this.#named,
       failure: this.#failure,
       phase: this.#phase,
       due: this.#due,
@@ -505,6 +513,7 @@ export class Cluster {
       seed: new Draws(this.#seed, `start ${number} ${count}`).bits(),
       ns: now,
       disk: this.#disks.get(number),
+      ...(this.#description.resolver === true && { named: this.#findNamed() }),
       ...(log !== undefined && { recording }),
     }
     const guest = await this.#host.make(machine, start, this.#listener(machine))
@@ -592,6 +601,27 @@ export class Cluster {
     }
     this.#failure ??= this.#programs.failure
     for (const machine of this.#programs.due(this.now)) this.#schedule({ ns: this.now, kind: 'program', machine })
+  }
+
+  /** The numbers of the machines that others find by their names. At first all machines start together. */
+  #findNamed(): readonly number[] {
+    const isOn = (number: number): boolean => this.now === 0 || this.#guests.has(number)
+    return this.#description.machines
+      .filter((one) => isOn(one.number) && this.#programs.hasName(one))
+      .map(({ number }) => number)
+  }
+
+  /** Tells all guests which names there are, when that has changed. */
+  async #tellNames(): Promise<void> {
+    const named = this.#findNamed()
+    if (`${named}` === `${this.#named}`) return
+    this.#named = named
+    for (const number of this.#guests.keys()) {
+      // oxlint-disable-next-line no-await-in-loop -- in their order
+      await this.#simulation.bring(number)
+      // It may have ended on its way to this instant.
+      this.#guests.get(number)?.names?.(named)
+    }
   }
 
   #report(machine: PlacedMachine, line: string): void {

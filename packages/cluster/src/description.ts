@@ -142,6 +142,8 @@ export interface ClusterDescription {
   readonly network: NetworkDescription & {
     readonly links: readonly (NetworkDescription & { readonly between: readonly [string, string] })[]
   }
+  /** A resolver in each guest has the names of the machines that run; default: a file has the names of all. */
+  readonly resolver?: boolean | undefined
   /** The programs of the test. */
   readonly workload?: WorkloadDescription | undefined
   /** `heal` is the time between the last fault and the check. */

@@ -22,6 +22,8 @@ export interface ClusterGuest extends SimulatedMachine {
   start(name: string, words: readonly string[]): Promise<void>
   /** Sets its clock forward, or back. */
   turnClock(ns: number): void
+  /** Tells the resolver which machines its programs find by their names, by numbers. */
+  names?(named: readonly number[]): void
   /** Begins a fault, or ends it. @param amount - 0: it ends; of `drift`: the part by which the clock is fast */
   disturb(kind: GuestFault, amount: number): void
   /** Identifies its state, for comparisons: the instructions that it has retired, and a checksum of its RAM. @param isQuick - without RAM */
@@ -44,6 +46,8 @@ export interface MachineStart {
   readonly ns: number
   /** The disk of a machine that has one: blank at the first start, and as the last machine has left it at later ones. */
   readonly disk: ClusterDisk | undefined
+  /** The machines that its programs find by their names; absent: the cluster has no resolver. */
+  readonly named?: readonly number[]
   /** Name of its recording: the run is taken down, and the host may record the machine. */
   readonly recording?: string
 }

@@ -11,6 +11,7 @@ export type { ClusterInput, FaultInput, HealthInput, LinkInput, MachineInput, Ra
 export { hasProgram, type HealthTest, type PlacedNetwork, type StartCondition } from './description.ts'
 export type { ClusterDescription, NetworkDescription, PlacedMachine } from './description.ts'
 export type { TestCommand, WorkloadDescription } from './description.ts'
+export { addressNumber } from './networks.ts'
 export { MAIN_PROGRAM } from './machine-programs.ts'
 export { clusterSchema, type Plan, readCluster, readPlan, seedOfPlan } from './read-description.ts'
 export { ClusterError, type ClusterErrorCode } from './errors.ts'

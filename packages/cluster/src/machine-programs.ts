@@ -50,6 +50,12 @@ export class MachinePrograms {
     return hasProgram(machine)
   }
 
+  /** Whether others find a machine that is on by its name: as in Docker, not before its program begins, nor after its end by its policy. */
+  hasName({ number, after, restart }: PlacedMachine): boolean {
+    const { begun, code } = this.#states[number]!
+    return (after === undefined || begun !== undefined) && (restart === undefined || code === undefined)
+  }
+
   /** The program of a machine has ended. @param code - undefined: its guest starts it again */
   ended({ number }: PlacedMachine, code: number | undefined): void {
     Object.assign(this.#states[number]!, { health: undefined, said: '', code })

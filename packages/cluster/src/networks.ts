@@ -17,7 +17,7 @@ export interface PlaceWish extends Pick<PlacedMachine, 'name'> {
 const DEFAULT: Readonly<Record<string, AddressWish>> = { default: { aliases: [] } }
 
 /** The number that an address of IPv4 or IPv6 is. */
-function numberOf(text: string): bigint {
+export function addressNumber(text: string): bigint {
   const bytesOf = (part: string): number[] => {
     if (part.includes('.')) return part.split('.').map(Number)
     return part === '' ? [] : [Number.parseInt(part, 16) >> 8, Number.parseInt(part, 16) & 255]
@@ -43,7 +43,7 @@ class Subnet {
     this.#prefix = Number(prefix)
     if (this.#prefix < 8 || this.#prefix > this.#bits - 2) throw bad(path, `${text}: expected /8 to /${this.#bits - 2}`)
     this.#size = 1n << BigInt(this.#bits - this.#prefix)
-    this.#first = numberOf(address) & -this.#size
+    this.#first = addressNumber(address) & -this.#size
     this.text = this.#textOf(0n)
   }
 
@@ -60,7 +60,7 @@ class Subnet {
    */
   take(path: string, name: string, number: number, text: string | undefined): string {
     const [owners, usable] = [this.#owners, this.#size - 2n]
-    let at = text === undefined ? 1n + (BigInt(number) % usable) : numberOf(text) - this.#first
+    let at = text === undefined ? 1n + (BigInt(number) % usable) : addressNumber(text) - this.#first
     while (text === undefined && owners.has(at) && BigInt(owners.size) < usable) at = 1n + (at % usable)
     if (at < 1n || at > usable) throw bad(path, `${name}: expected an address in ${this.text}, and not '${text}'`)
     const taken =

@@ -143,6 +143,10 @@ const cluster = z.strictObject({
   networks: subnets
     .optional()
     .describe('Networks by name; `{}` takes free subnets. Machines that share no network do not reach each other.'),
+  resolver: z
+    .boolean()
+    .optional()
+    .describe('A resolver in each machine has the names of those that run, as in Docker. Default: /etc/hosts has all.'),
   workload: z
     .strictObject({
       on: z.string().optional().describe('The machine of `setup`, `drivers` and `check`, which drawn faults spare.'),

@@ -30,7 +30,7 @@ export interface MachineSettings {
 }
 
 /** The parts of a cluster's machine, whatever system it runs. */
-export interface GuestParts extends MachineSettings, Pick<MachineStart, 'seed' | 'ns'> {
+export interface GuestParts extends MachineSettings, Pick<MachineStart, 'seed' | 'ns' | 'named'> {
   readonly machine: PlacedMachine
   /** Compiled code, which all machines of the cluster share. */
   readonly units: UnitCache
@@ -59,6 +59,8 @@ export interface GuestSystem<Lines extends GuestLines> {
   connect?(machine: ForkedMachine, lines: Lines): void
   /** Text for the guest's first instant; empty for a guest without a shell. */
   readonly preparation: string
+  /** Returns the text by which the guest's resolver gets names. */
+  names?(named: readonly number[]): string
   /** Moves the guest's wall clock, forward or back. */
   turnClock(ns: number, made: MadeGuest, ends: GuestEnds<Lines>): void
   /** Returns the text by which the guest's shell starts a program. */
@@ -142,6 +144,7 @@ function guestOf<Lines extends GuestLines>(
     // A cluster refuses these faults for a machine without a shell.
     disturb: (kind, amount) => ends.say(disturbance(kind, amount, place)),
     turnClock: (ns) => system.turnClock(ns, made, ends),
+    ...(system.names && { names: (named) => ends.say(system.names!(named)) }),
     async fork(heard, given) {
       const copy = given as Disk | undefined
       const others = ends.copy(heard)

@@ -14,6 +14,7 @@ import { execOptions, type ExecKind, growCommands, keptKind, runBytes } from './
 import { LinePort, SentPort } from './ports.ts'
 import type { Program } from './program.ts'
 import type { MadeGuest } from './recordings.ts'
+import { RESOLV_CONF, recordsFor, startResolver, writeRecords } from './resolver.ts'
 import { encodeService } from './service.ts'
 
 /** The parts of a machine with such a Linux. */
@@ -31,6 +32,9 @@ export interface LinuxParts extends GuestParts {
   readonly commands: readonly string[]
 }
 
+/** The file of the resolver's records. */
+const RECORDS = '/records'
+
 type Lines = Readonly<Record<'status' | 'stdout' | 'stderr' | 'report', LinePort>>
 
 /** A Linux for jobs, which begins as a kept machine. */
@@ -44,7 +48,12 @@ export class LinuxSystem implements GuestSystem<Lines> {
     const { machine, kind, seed } = parts
     const hostname = hostnameOf(machine)
     this.#parts = parts
-    this.#files = { '/etc/hosts': hosts(machine, parts.machines), '/etc/hostname': `${hostname}\n` }
+    const { named } = parts
+    this.#files = {
+      '/etc/hosts': hosts(machine, named === undefined ? parts.machines : []),
+      '/etc/hostname': `${hostname}\n`,
+      ...(named !== undefined && { '/etc/resolv.conf': RESOLV_CONF }),
+    }
     this.memoryBytes = runBytes(kind)
     this.preparation = encodeRoom({
       mounts: parts.mounts,
@@ -60,6 +69,7 @@ export class LinuxSystem implements GuestSystem<Lines> {
         ...placeCommands(machine),
         `ln -s report ${REPORT_FOLDER}/sdk.jsonl`,
         ...APART,
+        ...(named === undefined ? [] : [this.names(named), startResolver(machine.arch, RECORDS)]),
       ],
     })
     if (machine.readOnly === true) this.preparation += 'mount -o remount,bind,ro none .\n'
@@ -102,6 +112,10 @@ export class LinuxSystem implements GuestSystem<Lines> {
     const { kind, outside } = this.#parts
     const ports = { ...unused(() => undefined), jobs, signals: new SentPort(), ...lines }
     return execOptions({ ...keptKind(kind), memoryBytes: this.memoryBytes }, { ports, ...outside, network: card, disk })
+  }
+
+  names(named: readonly number[]): string {
+    return writeRecords(recordsFor(this.#parts.machine, this.#parts.machines, named), RECORDS)
   }
 
   turnClock(ns: number, _made: MadeGuest, ends: GuestEnds<Lines>): void {

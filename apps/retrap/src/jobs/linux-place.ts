@@ -8,7 +8,10 @@ import { pathWithoutLinks, type Program } from './program.ts'
 /** The name that the programs of a machine see. */
 export const hostnameOf = ({ name, hostname = name }: PlacedMachine): string => hostname
 
-/** The file of names: of all machines that share a network with the reader. A name goes before another machine's hostname. */
+/**
+ * The file of names: of all machines that share a network with the reader. A name goes before another machine's hostname. Without machines
+ * it has only the reader's hostname.
+ */
 export function hosts(reader: PlacedMachine, machines: readonly PlacedMachine[]): string {
   const known = new Set(reader.networks.map(({ name }) => name))
   const lines = ({ networks }: PlacedMachine, namesOf: (more: readonly string[]) => readonly string[]): string[] =>
@@ -18,7 +21,7 @@ export function hosts(reader: PlacedMachine, machines: readonly PlacedMachine[])
         [ipv4, ipv6].map((address) => [address.replace(/\/.*/, ''), ...new Set(namesOf(aliases))].join(' ')),
       )
   const hostnames = (one: PlacedMachine): string[] =>
-    hostnameOf(one) === one.name ? [] : lines(one, () => [hostnameOf(one)])
+    machines.length > 0 && hostnameOf(one) === one.name ? [] : lines(one, () => [hostnameOf(one)])
   return [
     '127.0.0.1 localhost',
     '::1 localhost',

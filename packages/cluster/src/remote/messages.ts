@@ -33,6 +33,7 @@ export type Call =
   | { readonly do: 'deliver'; readonly ns: number; readonly frame: Uint8Array }
   | { readonly do: 'runTo'; readonly ns: number; readonly fromNs: number | undefined }
   | { readonly do: 'turnClock' | 'hasten'; readonly ns: number }
+  | { readonly do: 'names'; readonly named: readonly number[] }
   | { readonly do: 'disturb'; readonly kind: GuestFault; readonly amount: number }
   | { readonly do: 'start'; readonly name: string; readonly words: readonly string[] }
   | { readonly do: 'digest' | 'close' }

@@ -150,6 +150,10 @@ class RemoteGuest implements ClusterGuest {
     this.#tell({ do: 'turnClock', ns })
   }
 
+  names(named: readonly number[]): void {
+    this.#tell({ do: 'names', named })
+  }
+
   disturb(kind: GuestFault, amount: number): void {
     this.#tell({ do: 'disturb', kind, amount })
   }

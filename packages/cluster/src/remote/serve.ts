@@ -69,6 +69,7 @@ class GuestServer {
     if (call.do === 'deliver') guest.card.deliver(call.ns, call.frame)
     else if (call.do === 'hasten') await guest.card.hasten(call.ns)
     else if (call.do === 'turnClock') guest.turnClock(call.ns)
+    else if (call.do === 'names') guest.names?.(call.named)
     else if (call.do === 'disturb') guest.disturb(call.kind, call.amount)
     else if (call.do === 'start') await guest.start(call.name, call.words)
     else if (call.do === 'fork') {

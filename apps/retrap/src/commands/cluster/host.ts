@@ -94,11 +94,12 @@ export class LinuxHost implements GuestsHost {
   }
 
   async make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
-    const { seed, ns, recording } = start
+    const { seed, ns, named, recording } = start
     const parts: GuestParts = {
       machine,
       seed,
       ns,
+      ...(named !== undefined && { named }),
       // This host has no disks of another kind.
       disk: start.disk as Disk | undefined,
       isCompiled: this.#settings.isCompiled,

@@ -100,6 +100,7 @@ class Composer {
     const workload = hasTemplates ? { setup: 'setup-complete' as const, templates: this.#templates, ...wished } : wished
     return {
       machines,
+      resolver: true,
       ...(project.networks.size > 0 && { networks }),
       ...(network !== undefined && { network }),
       ...(workload !== undefined && { workload }),
