@@ -68,7 +68,9 @@ export interface ClusterInput {
     readonly links?: readonly (LinkInput & { readonly between: readonly [string, string] })[]
   }
   /** Networks by name, with subnets such as `10.5.0.0/24` and `fd05::/64`. Machines that share none do not reach each other. */
-  readonly networks?: Readonly<Record<string, { readonly subnet4?: string; readonly subnet6?: string }>>
+  readonly networks?: Readonly<
+    Record<string, { readonly subnet4?: string; readonly subnet6?: string; readonly ipv6?: boolean }>
+  >
   /** Names come from a resolver, as Docker has it, and only machines that run have names. */
   readonly resolver?: boolean
   /** The programs that test the others. */

@@ -174,10 +174,8 @@ export class Cluster {
     const { log } = options
     simulation.onFrame = log && ((from, ns, delivery) => log.frame(from, ns, delivery))
     simulation.onWake = log && ((number, ns, offset) => log.goesOn(number, ns, offset))
-    simulation.onWindow = async () => {
-      this.#hear()
-      if (description.resolver === true) await this.#tellNames()
-    }
+    simulation.onWindow = () => this.#hear()
+    if (description.resolver === true) simulation.onInstant = () => this.#tellNames()
     simulation.onEnd = (number, reason) => {
       this.#drop(number)
       this.#tell('machine', `ended: ${reason}`, machines[number])

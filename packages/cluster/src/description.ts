@@ -16,6 +16,8 @@ export interface NetworkDescription {
 export interface PlacedNetwork extends Readonly<Record<'name' | 'ipv4' | 'ipv6', string>> {
   /** Further names of the machine in this network; other machines may have the same ones. */
   readonly aliases: readonly string[]
+  /** The resolver has addresses of IPv6, too. */
+  readonly isDual?: true
 }
 
 /** A condition for the start of a program: something of another machine's program. */

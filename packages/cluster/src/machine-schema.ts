@@ -60,6 +60,7 @@ export const subnets: z.ZodType<Readonly<Record<string, NetworkWish>>> = z.recor
   z.strictObject({
     subnet4: z.cidrv4('expected a subnet such as 10.5.0.0/24').optional().describe('Default: a free one.'),
     subnet6: z.cidrv6('expected a subnet such as fd05::/64').optional().describe('Default: a free one.'),
+    ipv6: z.boolean().optional().describe('Whether the resolver has addresses of IPv6, too. Default: false.'),
   }),
 )
 

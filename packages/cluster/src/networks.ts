@@ -3,8 +3,10 @@ import type { PlacedMachine, PlacedNetwork } from './description.ts'
 import { bad } from './errors.ts'
 import { ipv6Text } from './frame-text.ts'
 
-/** The subnets of a network as a description has them. */
-export type NetworkWish = Readonly<Partial<Record<'subnet4' | 'subnet6', string | undefined>>>
+/** A network as a description has it. */
+export interface NetworkWish extends Readonly<Partial<Record<'subnet4' | 'subnet6', string | undefined>>> {
+  readonly ipv6?: boolean | undefined
+}
 
 type AddressWish = Pick<PlacedNetwork, 'aliases'> & Readonly<Partial<Record<'ipv4' | 'ipv6', string | undefined>>>
 /** A machine's place in networks as a description has it, by their names. */
@@ -101,6 +103,7 @@ export function placeMachines(
         const why = network === 'none' ? '`network` is none' : `expected one of ${[...all.keys()].join(', ')}`
         if (subnets === undefined || network === 'none')
           throw bad(`machine ${name}: networks`, `it has no network ${place.name}: ${why}`)
+        if (given[place.name]?.ipv6 === true) Object.assign(place, { isDual: true })
         for (const key of ['ipv4', 'ipv6'] as const)
           if ((place[key] !== undefined) === isNamed)
             place[key] = subnets[key].take(`networks.${place.name}`, name, number, place[key])

@@ -145,6 +145,8 @@ export class Simulation {
   onWake: ((machine: number, machineNs: number, offsetNs: number) => void) | undefined
   /** Called at the end of each window, before the events of that instant. */
   onWindow: (() => Promise<void> | void) | undefined
+  /** Called at the end of each window, after the events of that instant. */
+  onInstant: (() => Promise<void>) | undefined
   /** Called when a machine's guest has ended it. */
   onEnd: ((machine: number, reason: string) => void) | undefined
 
@@ -255,6 +257,7 @@ export class Simulation {
       // oxlint-disable-next-line no-await-in-loop -- in their order
       await first.handle()
     }
+    await this.onInstant?.()
   }
 
   /** Runs machines: those of other threads at once, and those of this one after another. */

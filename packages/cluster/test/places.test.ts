@@ -146,6 +146,7 @@ class Actor implements ClusterGuest {
     return Promise.resolve()
   }
 
+  names = (named: readonly number[]): void => this.#listener.line(this.#now, `names ${named}`)
   turnClock = (): void => undefined
   disturb = (): void => undefined
   close = (): void => undefined
@@ -193,10 +194,10 @@ describe('programs', () => {
     const machines = MACHINES.map((one) =>
       'after' in one ? { ...one, after: one.after.map((condition) => ({ ...condition, required })) } : one,
     )
-    const value = { machines, faults: { for: '1s', heal: '100ms', list }, limit: '10s' }
+    const value = { machines, resolver: true, faults: { for: '1s', heal: '100ms', list }, limit: '10s' }
     const told: string[] = []
     const onEvent = ({ ns, kind, machine = '-', text }: ClusterEvent): void => {
-      if (kind !== 'fault') told.push(`${Math.floor(ns / 1e6)} ${machine} ${text}`)
+      if (kind !== 'fault' && (kind !== 'output' || machine === 'a')) told.push(`${Math.floor(ns / 1e6)} ${machine} ${text}`)
     }
     const host = hostOf(scripts)
     let cluster = await Cluster.start(readCluster(value), 1, isRemote ? remote(host) : host, { onEvent })
@@ -217,10 +218,15 @@ describe('programs', () => {
       '0 - all machines run',
       '50 a not healthy yet: no',
       '300 a healthy',
+      '300 a names 1,2,3',
       '305 b-1 its program ended with 0',
+      '305 a names 2,3',
       '500 b-2 its program ended with 0',
       '500 - faults begin',
+      '500 a names 0,3',
       '510 c its program ended with 3, and starts again',
+      '600 a names 3',
+      '800 a names 0,3',
       '810 c its program ended with 3, and starts again',
       '900 a unhealthy: gone',
       '1500 - all is mended',

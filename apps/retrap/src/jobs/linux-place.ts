@@ -17,8 +17,8 @@ export function hosts(reader: PlacedMachine, machines: readonly PlacedMachine[])
   const lines = ({ networks }: PlacedMachine, namesOf: (more: readonly string[]) => readonly string[]): string[] =>
     networks
       .filter(({ name }) => known.has(name))
-      .flatMap(({ ipv4, ipv6, aliases }) =>
-        [ipv4, ipv6].map((address) => [address.replace(/\/.*/, ''), ...new Set(namesOf(aliases))].join(' ')),
+      .flatMap(({ ipv4, ipv6, aliases, isDual }) =>
+        [ipv4, ...(machines.length > 0 || isDual === true ? [ipv6] : [])].map((address) => [address.replace(/\/.*/, ''), ...new Set(namesOf(aliases))].join(' ')),
       )
   const hostnames = (one: PlacedMachine): string[] =>
     machines.length > 0 && hostnameOf(one) === one.name ? [] : lines(one, () => [hostnameOf(one)])

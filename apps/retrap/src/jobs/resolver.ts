@@ -32,43 +32,44 @@ export function recordsFor(
   named: readonly number[],
 ): string {
   const places = reader.networks.flatMap((network) =>
-    machines.flatMap(({ number, name, hostname = name, aliases = [], networks }) => {
-      const place = networks.find((one) => one.name === network.name)
-      const names = [name, ...aliases, ...(place?.aliases ?? [])].map((one) => one.toLowerCase())
-      return place === undefined
-        ? []
-        : [{ ...place, number, names, others: [...names.map((one) => `${one}.${place.name}`), hostname.toLowerCase()] }]
-    }),
+    machines.flatMap(({ number, name, hostname = name, aliases = [], networks }) =>
+      networks
+        .filter((one) => one.name === network.name)
+        .map((place) => ({ ...place, number, hostname, names: [name, ...aliases, ...place.aliases].map(inSmall) })),
+    ),
   )
   const known = new Set(places.flatMap(({ names }) => names))
   const answering = new Map<string, string>()
-  const found = places.filter(({ number }) => number === reader.number || named.includes(number))
-  return found
-    .flatMap(({ name: network, names, others, ipv4, ipv6 }) => {
-      const all = [...new Set([...names, ...others.filter((one) => !known.has(one))])].filter((one) => {
-        if (!answering.has(one)) answering.set(one, network)
-        return answering.get(one) === network
-      })
-      return [addressRecord(1, ipv4), addressRecord(28, ipv6)].flatMap(({ data, reverse }) => [
-        ...all.map((one) => `${one} ${data}\n`),
-        `${reverse} 12 ${labels(others[0]!)}\n`,
-      ])
+  const lines = places
+    .filter(({ number }) => number === reader.number || named.includes(number))
+    .flatMap(({ name: network, names, hostname, ipv4, ipv6, isDual }) => {
+      const others = [...names.map((name) => `${name}.${network}`), hostname].map(inSmall)
+      const all = new Set([...names, ...others.filter((name) => !known.has(name))])
+      for (const name of all) if (!answering.has(name)) answering.set(name, network)
+      const mine = [...all].filter((name) => answering.get(name) === network)
+      return [ipv4, ...(isDual === true ? [ipv6] : [])]
+        .map(recordOf)
+        .flatMap(({ data, reverse }) => [
+          ...mine.map((name) => `${name} ${data}`),
+          `${reverse} 12 ${labels(others[0]!)}`,
+        ])
     })
-    .join('')
+  return lines.map((line) => `${line}\n`).join('')
 }
 
-/** The type and data of an address, and the name under which it has a PTR. */
-function addressRecord(type: number, text: string): { readonly data: string; readonly reverse: string } {
-  const [address = ''] = text.split('/')
-  const hex = addressNumber(address)
-    .toString(16)
-    .padStart(type === 1 ? 8 : 32, '0')
+const inSmall = (name: string): string => name.toLowerCase()
+
+/** The type and the data of an address, and the name that its PTR has. */
+function recordOf(place: string): { readonly data: string; readonly reverse: string } {
+  const [address = ''] = place.split('/')
+  const [type, digits, zone] = address.includes(':') ? ([28, 32, 'ip6'] as const) : ([1, 8, 'in-addr'] as const)
+  const hex = addressNumber(address).toString(16).padStart(digits, '0')
   const parts = type === 1 ? address.split('.') : [...hex]
-  return { data: `${type} ${hex}`, reverse: `${parts.toReversed().join('.')}.${type === 1 ? 'in-addr' : 'ip6'}.arpa` }
+  return { data: `${type} ${hex}`, reverse: `${parts.toReversed().join('.')}.${zone}.arpa` }
 }
 
 /** A name as data. */
-const labels = (name: string): string =>
-  Buffer.from(
-    [...name.split('.').filter(Boolean), ''].map((label) => String.fromCharCode(label.length) + label).join(''),
-  ).toString('hex')
+function labels(name: string): string {
+  const parts = [...name.split('.').filter(Boolean), '']
+  return Buffer.from(parts.map((label) => String.fromCharCode(label.length) + label).join('')).toString('hex')
+}

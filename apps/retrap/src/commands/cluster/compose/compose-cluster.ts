@@ -89,10 +89,10 @@ class Composer {
   cluster(machines: readonly MachineInput[]): ClusterInput {
     const { project, isQuiet } = this.#parts
     const networks = Object.fromEntries(
-      [...project.networks].map(([name, { subnets }]) => {
+      [...project.networks].map(([name, { subnets, enableIpv6: ipv6 }]) => {
         const of = (mark: string): string | undefined => subnets.find(({ subnet }) => subnet.includes(mark))?.subnet
         const [subnet4, subnet6] = [of('.'), of(':')]
-        return [name, { ...(subnet4 && { subnet4 }), ...(subnet6 && { subnet6 }) }]
+        return [name, { ...(subnet4 && { subnet4 }), ...(subnet6 && { subnet6 }), ...(ipv6 && { ipv6 }) }]
       }),
     )
     const { network, faults = FAULTS, workload: wished, limit } = this.#wishes()
