@@ -10,170 +10,78 @@ import type { IoreqServer, IoreqTransport } from './server.ts'
 const HEADER_BYTES = 8
 
 type FieldType = 'u8' | 'u16' | 'u32' | 'u64'
-type Field = readonly [name: string, offset: number, type: FieldType]
+type Fields = Readonly<Record<string, readonly [offset: number, type: FieldType]>>
 
 interface Operation {
   readonly name: keyof DmPlatform | 'create' | 'info' | 'map' | 'unmap' | 'state' | 'destroy' | 'vcpus'
   /** Bytes of the structure. */
   readonly size: number
-  readonly fields: readonly Field[]
+  readonly fields: Fields
   /** Bytes that must be zero. */
   readonly pads: readonly number[]
 }
 
-const RANGE_FIELDS: readonly Field[] = [
-  ['id', 0, 'u16'],
-  ['type', 4, 'u32'],
-  ['start', 8, 'u64'],
-  ['end', 16, 'u64'],
-]
+const RANGE_FIELDS: Fields = { id: [0, 'u16'], type: [4, 'u32'], start: [8, 'u64'], end: [16, 'u64'] }
 
 /** Offsets are within the structure. */
 const OPERATIONS: Readonly<Record<number, Operation>> = {
-  1: { name: 'create', size: 6, fields: [['bufferedMode', 0, 'u8']], pads: [1, 2, 3] },
-  2: {
-    name: 'info',
-    size: 24,
-    fields: [
-      ['id', 0, 'u16'],
-      ['flags', 2, 'u16'],
-    ],
-    pads: [],
-  },
+  1: { name: 'create', size: 6, fields: { bufferedMode: [0, 'u8'] }, pads: [1, 2, 3] },
+  2: { name: 'info', size: 24, fields: { id: [0, 'u16'], flags: [2, 'u16'] }, pads: [] },
   3: { name: 'map', size: 24, fields: RANGE_FIELDS, pads: [2, 3] },
   4: { name: 'unmap', size: 24, fields: RANGE_FIELDS, pads: [2, 3] },
-  5: {
-    name: 'state',
-    size: 4,
-    fields: [
-      ['id', 0, 'u16'],
-      ['enabled', 2, 'u8'],
-    ],
-    pads: [3],
-  },
-  6: { name: 'destroy', size: 4, fields: [['id', 0, 'u16']], pads: [2, 3] },
-  7: {
-    name: 'trackDirtyVram',
-    size: 16,
-    fields: [
-      ['count', 0, 'u32'],
-      ['firstFrame', 8, 'u64'],
-    ],
-    pads: [4, 5, 6, 7],
-  },
+  5: { name: 'state', size: 4, fields: { id: [0, 'u16'], enabled: [2, 'u8'] }, pads: [3] },
+  6: { name: 'destroy', size: 4, fields: { id: [0, 'u16'] }, pads: [2, 3] },
+  7: { name: 'trackDirtyVram', size: 16, fields: { count: [0, 'u32'], firstFrame: [8, 'u64'] }, pads: [4, 5, 6, 7] },
   8: {
     name: 'setPciIntx',
     size: 6,
-    fields: [
-      ['domain', 0, 'u16'],
-      ['bus', 2, 'u8'],
-      ['device', 3, 'u8'],
-      ['intx', 4, 'u8'],
-      ['level', 5, 'u8'],
-    ],
+    fields: { domain: [0, 'u16'], bus: [2, 'u8'], device: [3, 'u8'], intx: [4, 'u8'], level: [5, 'u8'] },
     pads: [],
   },
-  9: {
-    name: 'setIsaIrq',
-    size: 2,
-    fields: [
-      ['irq', 0, 'u8'],
-      ['level', 1, 'u8'],
-    ],
-    pads: [],
-  },
-  10: {
-    name: 'setPciLink',
-    size: 2,
-    fields: [
-      ['link', 0, 'u8'],
-      ['irq', 1, 'u8'],
-    ],
-    pads: [],
-  },
-  11: {
-    name: 'modifiedMemory',
-    size: 8,
-    fields: [
-      ['extents', 0, 'u32'],
-      ['done', 4, 'u32'],
-    ],
-    pads: [],
-  },
+  9: { name: 'setIsaIrq', size: 2, fields: { irq: [0, 'u8'], level: [1, 'u8'] }, pads: [] },
+  10: { name: 'setPciLink', size: 2, fields: { link: [0, 'u8'], irq: [1, 'u8'] }, pads: [] },
+  11: { name: 'modifiedMemory', size: 8, fields: { extents: [0, 'u32'], done: [4, 'u32'] }, pads: [] },
   12: {
     name: 'setMemType',
     size: 16,
-    fields: [
-      ['count', 0, 'u32'],
-      ['type', 4, 'u16'],
-      ['firstFrame', 8, 'u64'],
-    ],
+    fields: { count: [0, 'u32'], type: [4, 'u16'], firstFrame: [8, 'u64'] },
     pads: [6, 7],
   },
   13: {
     name: 'injectEvent',
     size: 24,
-    fields: [
-      ['vcpu', 0, 'u32'],
-      ['vector', 4, 'u8'],
-      ['type', 5, 'u8'],
-      ['instructionBytes', 6, 'u8'],
-      ['errorCode', 8, 'u32'],
-      ['cr2', 16, 'u64'],
-    ],
+    fields: {
+      vcpu: [0, 'u32'],
+      vector: [4, 'u8'],
+      type: [5, 'u8'],
+      instructionBytes: [6, 'u8'],
+      errorCode: [8, 'u32'],
+      cr2: [16, 'u64'],
+    },
     pads: [7, 12, 13, 14, 15],
   },
-  14: {
-    name: 'injectMsi',
-    size: 16,
-    fields: [
-      ['data', 0, 'u32'],
-      ['address', 8, 'u64'],
-    ],
-    pads: [4, 5, 6, 7],
-  },
+  14: { name: 'injectMsi', size: 16, fields: { data: [0, 'u32'], address: [8, 'u64'] }, pads: [4, 5, 6, 7] },
   15: {
     name: 'mapMemType',
     size: 16,
-    fields: [
-      ['id', 0, 'u16'],
-      ['type', 2, 'u16'],
-      ['flags', 4, 'u32'],
-      ['done', 8, 'u64'],
-    ],
+    fields: { id: [0, 'u16'], type: [2, 'u16'], flags: [4, 'u32'], done: [8, 'u64'] },
     pads: [],
   },
-  16: { name: 'remoteShutdown', size: 4, fields: [['reason', 0, 'u32']], pads: [] },
+  16: { name: 'remoteShutdown', size: 4, fields: { reason: [0, 'u32'] }, pads: [] },
   17: {
     name: 'relocateMemory',
     size: 24,
-    fields: [
-      ['count', 0, 'u32'],
-      ['from', 8, 'u64'],
-      ['to', 16, 'u64'],
-    ],
+    fields: { count: [0, 'u32'], from: [8, 'u64'], to: [16, 'u64'] },
     pads: [4, 5, 6, 7],
   },
   18: {
     name: 'pinCacheAttributes',
     size: 24,
-    fields: [
-      ['start', 0, 'u64'],
-      ['end', 8, 'u64'],
-      ['type', 16, 'u32'],
-    ],
+    fields: { start: [0, 'u64'], end: [8, 'u64'], type: [16, 'u32'] },
     pads: [20, 21, 22, 23],
   },
-  19: {
-    name: 'setIrqLevel',
-    size: 8,
-    fields: [
-      ['irq', 0, 'u32'],
-      ['level', 4, 'u8'],
-    ],
-    pads: [5, 6, 7],
-  },
-  20: { name: 'vcpus', size: 4, fields: [], pads: [] },
+  19: { name: 'setIrqLevel', size: 8, fields: { irq: [0, 'u32'], level: [4, 'u8'] }, pads: [5, 6, 7] },
+  20: { name: 'vcpus', size: 4, fields: {}, pads: [] },
 }
 
 /** The fields of an operation's structure. 64-bit ones above 2^53 are not exact, and refused where it matters. */
@@ -294,7 +202,9 @@ export class DmOps {
     if (view.getUint32(4, true) !== 0) return -DM_ERRNO.EINVAL
     for (const pad of operation.pads) if (buffer[HEADER_BYTES + pad] !== 0) return -DM_ERRNO.EINVAL
     const fields: Record<string, number> = {}
-    for (const [name, offset, type] of operation.fields) fields[name] = readField(view, HEADER_BYTES + offset, type)
+    for (const [name, [offset, type]] of Object.entries(operation.fields)) {
+      fields[name] = readField(view, HEADER_BYTES + offset, type)
+    }
     if (LIMITS[operation.name]?.(fields) === false) return -DM_ERRNO.EINVAL
     try {
       return this.#execute(operation, fields, view, bulk)
