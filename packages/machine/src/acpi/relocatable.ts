@@ -56,16 +56,9 @@ const ADD_CHECKSUM = 3
 const ZONE_HIGH = 1
 const ZONE_FSEG = 2
 const CHECKSUM_OFFSET = 9
-// Offsets of the pointers in each table (ACPI Specification 6.5, section 5.2).
-const RSDP_POINTERS = [
-  [16, 4],
-  [24, 8],
-] as const
-const FADT_POINTERS = [
-  [36, 4],
-  [40, 4],
-  [140, 8],
-] as const
+// Bytes of the pointers in each table, by offset (ACPI Specification 6.5, section 5.2).
+const RSDP_POINTERS = { 16: 4, 24: 8 }
+const FADT_POINTERS = { 36: 4, 40: 4, 140: 8 }
 
 /** The tables that were built last: a machine's clones have the same board and reuse them. */
 let latest: { readonly board: string; readonly acpi: RelocatableAcpi } | undefined
@@ -92,77 +85,50 @@ export function relocate({ image, addresses }: AcpiTables): RelocatableAcpi {
   const view = new DataView(image.buffer)
   const script: Uint8Array[] = [allocate(TABLES_FILE, 64, ZONE_HIGH), allocate(RSDP_FILE, 16, ZONE_FSEG)]
   const isSet = (at: number): boolean => view.getUint32(at, true) !== 0
-  const link = (signature: string, pointers: readonly (readonly [number, number])[]): void => {
+  const addPointers = (file: string, at: number, pointers: Readonly<Record<number, number>>): void => {
+    for (const [offset, size] of Object.entries(pointers))
+      if (isSet(at + Number(offset))) script.push(addPointer(file, at + Number(offset), size))
+  }
+  const link = (signature: string, pointers: Readonly<Record<number, number>>): void => {
     const at = addresses[signature]
     if (at === undefined) return
-    for (const [offset, size] of pointers)
-      if (isSet(at + offset)) script.push(addPointer(TABLES_FILE, at + offset, size))
+    addPointers(TABLES_FILE, at, pointers)
     script.push(addChecksum(TABLES_FILE, at + CHECKSUM_OFFSET, at, view.getUint32(at + 4, true)))
     // SeaBIOS subtracts the sum from the present value, while OVMF overwrites it by the negative sum: both need zero.
     tables[at + CHECKSUM_OFFSET] = 0
   }
-  const entries = (signature: string, size: number): (readonly [number, number])[] => {
+  const entries = (signature: string, size: number): Readonly<Record<number, number>> => {
     const at = addresses[signature]
     const bytes = at === undefined ? 0 : view.getUint32(at + 4, true) - TABLE_HEADER_BYTES
-    return Array.from({ length: bytes / size }, (_, i) => [TABLE_HEADER_BYTES + i * size, size] as const)
+    return Object.fromEntries(Array.from({ length: bytes / size }, (_, i) => [TABLE_HEADER_BYTES + i * size, size]))
   }
   link('FACP', FADT_POINTERS)
   link('RSDT', entries('RSDT', 4))
   link('XSDT', entries('XSDT', 8))
-  for (const [offset, size] of RSDP_POINTERS) if (isSet(offset)) script.push(addPointer(RSDP_FILE, offset, size))
+  addPointers(RSDP_FILE, 0, RSDP_POINTERS)
   script.push(addChecksum(RSDP_FILE, 8, 0, 20), addChecksum(RSDP_FILE, 32, 0, RSDP_BYTES))
   rsdp[8] = 0
   rsdp[32] = 0
   return { rsdp, tables, script: concatenate(script) }
 }
 
-/** A command of 128 bytes: its number, and fields at the given offsets. */
-function command(
-  number: number,
-  names: readonly string[],
-  fields: readonly (readonly [number, number, 1 | 4])[],
-): Uint8Array {
+/** A command of 128 bytes: its number, the files that it names, and its other fields by offset. */
+function command(number: number, names: readonly string[], fields: Readonly<Record<number, number>>): Uint8Array {
   const out = new Uint8Array(COMMAND_BYTES)
   const view = new DataView(out.buffer)
   view.setUint32(0, number, true)
-  names.forEach((name, n) => {
-    for (let i = 0; i < name.length; i++) out[4 + n * NAME_BYTES + i] = name.charCodeAt(i)
-  })
-  for (const [at, value, size] of fields) {
-    if (size === 1) out[at] = value
-    else view.setUint32(at, value, true)
-  }
+  for (const [n, name] of names.entries()) out.set(new TextEncoder().encode(name), 4 + n * NAME_BYTES)
+  // Fields of one byte have zeros behind them, as the upper bytes of a small u32.
+  for (const [at, value] of Object.entries(fields)) view.setUint32(Number(at), value, true)
   return out
 }
 
 const allocate = (file: string, alignment: number, zone: number): Uint8Array =>
-  command(
-    ALLOCATE,
-    [file],
-    [
-      [60, alignment, 4],
-      [64, zone, 1],
-    ],
-  )
+  command(ALLOCATE, [file], { 60: alignment, 64: zone })
 
 /** ADD_POINTER: firmware adds the address at which it loaded the tables to a pointer in `file`. */
 const addPointer = (file: string, offset: number, size: number): Uint8Array =>
-  command(
-    ADD_POINTER,
-    [file, TABLES_FILE],
-    [
-      [116, offset, 4],
-      [120, size, 1],
-    ],
-  )
+  command(ADD_POINTER, [file, TABLES_FILE], { 116: offset, 120: size })
 
 const addChecksum = (file: string, offset: number, start: number, bytes: number): Uint8Array =>
-  command(
-    ADD_CHECKSUM,
-    [file],
-    [
-      [60, offset, 4],
-      [64, start, 4],
-      [68, bytes, 4],
-    ],
-  )
+  command(ADD_CHECKSUM, [file], { 60: offset, 64: start, 68: bytes })
