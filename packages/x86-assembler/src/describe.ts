@@ -30,38 +30,29 @@ function memoryName(size: number): string {
   return size === 0 ? 'm' : `m${size * 8}`
 }
 
-/** A slot as messages name it, in the manuals' notation: `r/m32`, `imm8`, `xmm`. */
+/** Names of slots in the manuals' notation. */
+const SLOT_NAMES: { readonly [Kind in Slot['kind']]: (slot: Extract<Slot, { kind: Kind }>) => string } = {
+  register: (slot) => CLASS_NAMES[slot.class],
+  rm: (slot) =>
+    slot.class.startsWith('gp') && slot.size * 8 === Number(slot.class.slice(2))
+      ? `r/m${slot.size * 8}`
+      : `${CLASS_NAMES[slot.class]}/${memoryName(slot.size)}`,
+  memory: ({ size, index }) => (index === undefined ? memoryName(size) : `vm${size * 8}${index[0]}`),
+  fixed: (slot) => registerOf(slot.class, slot.number)?.name ?? CLASS_NAMES[slot.class],
+  one: () => '1',
+  immediate: ({ size }) => `imm${size * 8}`,
+  nibble: () => 'imm4',
+  relative: ({ size }) => `rel${size * 8}`,
+  far: ({ bits }) => `ptr16:${bits}`,
+  moffs: ({ size }) => `moffs${size * 8}`,
+  absolute: () => 'target64',
+  flags: () => 'dfv',
+  implied: ({ base }) => `[${base === 6 ? 'rsi' : base === 7 ? 'rdi' : 'rbx'}]`,
+}
+
+/** A slot as messages name it: `r/m32`, `imm8`, `xmm`. */
 export function describeSlot(slot: Slot): string {
-  switch (slot.kind) {
-    case 'register':
-      return CLASS_NAMES[slot.class]
-    case 'rm':
-      return slot.class.startsWith('gp') && slot.size * 8 === Number(slot.class.slice(2))
-        ? `r/m${slot.size * 8}`
-        : `${CLASS_NAMES[slot.class]}/${memoryName(slot.size)}`
-    case 'memory':
-      return slot.index === undefined ? memoryName(slot.size) : `vm${slot.size * 8}${slot.index[0]}`
-    case 'fixed':
-      return registerOf(slot.class, slot.number)?.name ?? CLASS_NAMES[slot.class]
-    case 'one':
-      return '1'
-    case 'immediate':
-      return `imm${slot.size * 8}`
-    case 'nibble':
-      return 'imm4'
-    case 'relative':
-      return `rel${slot.size * 8}`
-    case 'far':
-      return `ptr16:${slot.bits}`
-    case 'moffs':
-      return `moffs${slot.size * 8}`
-    case 'absolute':
-      return 'target64'
-    case 'flags':
-      return 'dfv'
-    case 'implied':
-      return `[${slot.base === 6 ? 'rsi' : slot.base === 7 ? 'rdi' : 'rbx'}]`
-  }
+  return (SLOT_NAMES[slot.kind] as (slot: Slot) => string)(slot)
 }
 
 /** The operands of a form in the manuals' notation: `zmm {k}{z}, zmm, zmm/m512/m32bcst {er}`. */
