@@ -94,37 +94,32 @@ export class Execution {
    * @param abort - must be explained by the instruction
    */
   run(insn: LoadStore, abort: ArmAbort): AccessStatus {
-    switch (insn.form.operation) {
-      case 'load':
-      case 'load-exclusive':
-        return load(this.#pass, insn, abort)
-      case 'store':
-        return store(this.#pass, insn, abort)
-      case 'store-exclusive':
-        return storeExclusive(this.#pass, insn, abort)
-      case 'atomic':
-        return atomic(this.#pass, insn, abort)
-      case 'compare-and-swap':
-        return compareAndSwap(this.#pass, insn, abort)
-      case 'table-branch':
-        return tableBranch(this.#pass, insn, abort)
-      case 'zero':
-        return zero(this.#pass, insn, abort)
-      case 'load-64b':
-      case 'store-64b':
-        return transfer64(this.#pass, insn, abort)
-      case 'copy':
-      case 'copy-forward':
-      case 'fill':
-        return copyPart(this.#pass, insn)
-      case 'return':
-        return returnFromException(this.#pass, insn, abort)
-      case 'save':
-        return saveState(this.#pass, insn, abort)
-      default:
-        return tagsAndMaintenance(this.#pass, insn)
-    }
+    return (OPERATIONS[insn.form.operation] ?? tagsAndMaintenance)(this.#pass, insn, abort)
   }
+}
+
+const OPERATIONS: {
+  readonly [Name in LoadStore['form']['operation']]?: (
+    pass: ExecutionPass,
+    insn: LoadStore,
+    abort: ArmAbort,
+  ) => AccessStatus
+} = {
+  load,
+  'load-exclusive': load,
+  store,
+  'store-exclusive': storeExclusive,
+  atomic,
+  'compare-and-swap': compareAndSwap,
+  'table-branch': tableBranch,
+  zero,
+  'load-64b': transfer64,
+  'store-64b': transfer64,
+  copy: copyPart,
+  'copy-forward': copyPart,
+  fill: copyPart,
+  return: returnFromException,
+  save: saveState,
 }
 
 export function returnFromException(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {

@@ -21,26 +21,18 @@ export interface Extent {
   readonly otherHi: number
 }
 
-/** Directions of an operation: reads, writes, or both (atomics: the processor may report either). */
-function directions(insn: LoadStore): { read: boolean; write: boolean } {
-  switch (insn.form.operation) {
-    case 'store':
-    case 'store-exclusive':
-    case 'store-64b':
-    case 'zero':
-    case 'fill':
-    case 'save':
-    case 'tag-store':
-      return { read: false, write: true }
-    case 'atomic':
-    case 'compare-and-swap':
-    case 'copy':
-    case 'copy-forward':
-      return { read: true, write: true }
-    default:
-      return { read: true, write: false }
-  }
-}
+type Operation = LoadStore['form']['operation']
+const WRITES: ReadonlySet<Operation> = new Set([
+  'store',
+  'store-exclusive',
+  'store-64b',
+  'zero',
+  'fill',
+  'save',
+  'tag-store',
+])
+/** Operations that read and write: the processor may report either. */
+const READS_AND_WRITES: ReadonlySet<Operation> = new Set(['atomic', 'compare-and-swap', 'copy', 'copy-forward'])
 
 /** Cache lines are at most this long. */
 const MAX_LINE = 2048
@@ -48,13 +40,13 @@ const MAX_LINE = 2048
 /** Whether an instruction would have made this abort. */
 export function explains(vcpu: ArmVcpu, insn: LoadStore, abort: ArmAbort, extent: Extent): boolean {
   const { esr } = abort
-  const cache = insn.form.operation === 'cache'
+  const { operation } = insn.form
+  const cache = operation === 'cache'
   // A fault of cache maintenance is reported as such, and no other fault is.
   if (cache !== ((esr & ESR_CM) !== 0)) return false
-  if (insn.form.operation === 'prefetch') return false
-  const direction = directions(insn)
+  if (operation === 'prefetch') return false
   const write = (esr & ESR_WNR) !== 0
-  if (!cache && !(write ? direction.write : direction.read)) return false
+  if (!cache && !READS_AND_WRITES.has(operation) && WRITES.has(operation) !== write) return false
   if ((esr & ESR_ISV) !== 0) {
     // Only plain loads and stores of one register have a valid syndrome.
     if (insn.elements !== 1 || 1 << ((esr >>> ESR_SAS_SHIFT) & 3) !== insn.elementSize) return false

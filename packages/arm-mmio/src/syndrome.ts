@@ -193,16 +193,9 @@ export function decodeAbortSyndrome(value: number, format: SyndromeFormat = 'esr
 }
 
 function abortKind(exceptionClass: number): 'data' | 'instruction' | undefined {
-  switch (exceptionClass) {
-    case EC_DATA_ABORT_LOWER:
-    case EC_DATA_ABORT_SAME:
-      return 'data'
-    case EC_INSTRUCTION_ABORT_LOWER:
-    case EC_INSTRUCTION_ABORT_SAME:
-      return 'instruction'
-    default:
-      return undefined
-  }
+  if (exceptionClass === EC_DATA_ABORT_LOWER || exceptionClass === EC_DATA_ABORT_SAME) return 'data'
+  const isFetch = exceptionClass === EC_INSTRUCTION_ABORT_LOWER || exceptionClass === EC_INSTRUCTION_ABORT_SAME
+  return isFetch ? 'instruction' : undefined
 }
 
 /**
