@@ -11,53 +11,43 @@ export const frameBytes = (frame: Frame): Uint8Array => encodeFrame(frame).slice
 /** Kinds of frames that a machine needs before its state is restored, as these allocate its memories. */
 const AT_FIRST: ReadonlySet<Frame['kind']> = new Set(['wantFrames', 'ownMemory', 'ready'])
 
+/** A key, and the frame that is kept under it: null for none; by default the frame that has come. */
+type Held = readonly [key: string, kept?: Frame | null | undefined]
+
+/** Keys of the frames that are kept. */
+const HELD: { readonly [Kind in Frame['kind']]?: (frame: Extract<Frame, { kind: Kind }>) => Held } = {
+  wantFrames: ({ kind }) => [kind],
+  ready: ({ kind }) => [kind],
+  claim: ({ type }) => [`claim ${type}`],
+  openLine: ({ line }) => [`line ${line}`],
+  openPin: ({ line }) => [`line ${line}`],
+  setLine: ({ line, level }) => [`level ${line}`, level ? undefined : null],
+  pulseLine: ({ line }) => [`level ${line}`, null],
+  armTimer: ({ timer, deadline: { lo, hi } }) => [`timer ${timer}`, hi === NEVER && lo === NEVER ? null : undefined],
+  ownMemory: (frame) => [`memory ${frame.memory}`, { ...frame, call: 0 }],
+  placeMemory: ({ placement }) => [`place ${placement}`],
+  removePlacement: ({ placement }) => [`place ${placement}`, null],
+  memoryMode: ({ memory }) => [`mode ${memory}`],
+  memoryLog: ({ memory }) => [`log ${memory}`],
+}
+
 /** The state of a server's models, as far as the machine's side keeps it: their claims, lines, timers and memories. */
 export class HeldFrames {
   readonly #frames = new Map<string, Uint8Array>()
 
   /** Keeps a frame that takes effect, or drops the frame that it cancels. */
   take(frame: Frame): void {
-    switch (frame.kind) {
-      case 'wantFrames':
-      case 'ready':
-        return this.#set(frame.kind, frame)
-      case 'claim':
-        return this.#set(`claim ${frame.type}`, frame)
-      case 'openLine':
-      case 'openPin':
-        return this.#set(`line ${frame.line}`, frame)
-      case 'setLine':
-        return this.#set(`level ${frame.line}`, frame.level ? frame : null)
-      case 'pulseLine':
-        return this.#set(`level ${frame.line}`, null)
-      case 'armTimer':
-        return this.#set(
-          `timer ${frame.timer}`,
-          frame.deadline.hi === NEVER && frame.deadline.lo === NEVER ? null : frame,
-        )
-      case 'ownMemory':
-        return this.#set(`memory ${frame.memory}`, { ...frame, call: 0 })
-      case 'placeMemory':
-        return this.#set(`place ${frame.placement}`, frame)
-      case 'removePlacement':
-        return this.#set(`place ${frame.placement}`, null)
-      case 'memoryMode':
-        return this.#set(`mode ${frame.memory}`, frame)
-      case 'memoryLog':
-        return this.#set(`log ${frame.memory}`, frame)
-      case 'freeMemory':
-        return this.#free(frame.memory)
-    }
+    if (frame.kind === 'freeMemory') return this.#free(frame.memory)
+    const held = (HELD[frame.kind] as ((frame: Frame) => Held) | undefined)?.(frame)
+    if (held === undefined) return
+    const [key, kept = frame] = held
+    if (kept === null) this.#frames.delete(key)
+    else this.#frames.set(key, frameBytes(kept))
   }
 
   /** A timer has fired, and is armed no more. */
   expired(timer: number): void {
     this.#frames.delete(`timer ${timer}`)
-  }
-
-  #set(key: string, frame: Frame | null): void {
-    if (frame === null) this.#frames.delete(key)
-    else this.#frames.set(key, frameBytes(frame))
   }
 
   #free(memory: number): void {
