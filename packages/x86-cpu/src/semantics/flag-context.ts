@@ -12,7 +12,6 @@ import {
   CC_L,
   CC_LE,
   CC_O,
-  CC_P,
   CC_S,
 } from './flag-parts.ts'
 import { MemoryContext } from './memory-context.ts'
@@ -147,22 +146,14 @@ export abstract class FlagContext extends MemoryContext {
     const generic = (): I32 => {
       const flags = this.let(this.allFlags())
       const bit = (mask: number): I32 => flags.and(mask).ne(0)
-      switch (base) {
-        case CC_O:
-          return bit(S.FLAG_OF)
-        case CC_B:
-          return bit(S.FLAG_CF)
-        case CC_BE:
-          return bit(S.FLAG_CF | S.FLAG_ZF)
-        case CC_S:
-          return bit(S.FLAG_SF)
-        case CC_P:
-          return bit(S.FLAG_PF)
-        case CC_L:
-          return bit(S.FLAG_SF).ne(bit(S.FLAG_OF))
-        default:
-          return bit(S.FLAG_SF).ne(bit(S.FLAG_OF)).or(bit(S.FLAG_ZF))
-      }
+      return conditionOf(base, {
+        carry: bit(S.FLAG_CF),
+        parity: bit(S.FLAG_PF),
+        zero: bit(S.FLAG_ZF),
+        sign: bit(S.FLAG_SF),
+        overflow: bit(S.FLAG_OF),
+        carryOrZero: bit(S.FLAG_CF | S.FLAG_ZF),
+      })
     }
     const quick: Record<number, () => I32> = {
       [CC_B]: () => a.ltU(b),

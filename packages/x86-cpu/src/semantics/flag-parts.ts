@@ -99,7 +99,7 @@ export function flagBits(kind: number, a: I64, b: I64, result: I64): I32 {
 }
 
 /** Whether a condition holds. @param base - an even `CC_*` */
-export function conditionOf(base: number, parts: FlagParts): I32 {
+export function conditionOf(base: number, parts: Omit<FlagParts, 'adjust'>): I32 {
   switch (base) {
     case CC_O:
       return parts.overflow
