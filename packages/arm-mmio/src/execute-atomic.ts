@@ -53,7 +53,7 @@ export function atomic(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): A
   let step = readHeld(pass, insn, abort)
   if (step !== STATUS_DONE) return step
   const bigEndian = isBigEndian(pass.vcpu)
-  const operation = atomicOperation(insn)
+  const operation = OPERATIONS.find((name) => insn.form.attributes.has(name)) ?? 'swap'
   // The new value stands behind the old one.
   for (let i = 0; i < elements; i++) {
     atomicSource(pass, insn, i)
@@ -132,10 +132,6 @@ function writeStatus(pass: ExecutionPass, insn: LoadStore, status: number): void
 }
 
 const OPERATIONS: readonly AtomicOperation[] = ['add', 'clear', 'eor', 'set', 'smax', 'smin', 'umax', 'umin', 'swap']
-
-function atomicOperation(insn: LoadStore): AtomicOperation {
-  return OPERATIONS.find((name) => insn.form.attributes.has(name)) ?? 'swap'
-}
 
 /** The values that a compare and swap stores: Rt and, for pairs, the next register. */
 function gatherSwap(

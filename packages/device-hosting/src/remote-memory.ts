@@ -86,7 +86,8 @@ class RemoteMemory implements PlatformMemory {
     if (link.callSync !== undefined) return
     this.readAsync = (offset, into) => this.#readAsync(offset, into)
     this.writeAsync = (offset, from) => this.#writeAsync(offset, from)
-    this.takeDirtyAsync = (offset, bytes, into) => this.#takeDirtyAsync(offset, bytes, into)
+    this.takeDirtyAsync = async (offset, bytes, into) =>
+      takeBits((await this.#link.call(this.#dirtyFrame(offset, bytes))).bytes, into)
   }
 
   #sync(frame: Frame): Done {
@@ -170,10 +171,6 @@ class RemoteMemory implements PlatformMemory {
 
   takeDirty(offset: number, bytes: number, into: Uint32Array): number {
     return takeBits(this.#sync(this.#dirtyFrame(offset, bytes)).bytes, into)
-  }
-
-  async #takeDirtyAsync(offset: number, bytes: number, into: Uint32Array): Promise<number> {
-    return takeBits((await this.#link.call(this.#dirtyFrame(offset, bytes))).bytes, into)
   }
 
   free(): void {

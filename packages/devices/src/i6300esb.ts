@@ -108,10 +108,6 @@ export class I6300Esb extends Stateful implements DeviceModel {
     return this.#function?.config[LOCK] ?? 0
   }
 
-  get #isRunning(): boolean {
-    return (this.#lock & ENABLED) !== 0
-  }
-
   /** A lock that is closed keeps the register until the reset. */
   #lockWritten(): void {
     const config = this.#function?.config
@@ -155,7 +151,7 @@ export class I6300Esb extends Stateful implements DeviceModel {
   /** Begins the first stage, or stands still. */
   #restart(): void {
     this.#s.registers.stage = 1
-    if (this.#isRunning) this.#begin(this.#s.registers.preload1)
+    if ((this.#lock & ENABLED) !== 0) this.#begin(this.#s.registers.preload1)
     else this.#timer?.cancel()
   }
 

@@ -110,7 +110,8 @@ export class I8254 extends Stateful implements DeviceModel, LegacyInterruptSourc
     this.#timer = context.timer(() => this.#update())
     if (this.#speaker !== null) this.#speakerTimer = context.timer(() => this.#playOn())
     const counters: SynchronousRangeHandler = {
-      read: (offset: number): number => (offset === 3 ? 0xff : this.#readCounter(offset as 0 | 1 | 2)),
+      read: (offset: number): number =>
+        offset === 3 ? 0xff : this.#channels[offset as 0 | 1 | 2].readCount(this.#now()),
       write: (offset: number, _size: AccessSize, value: number): void =>
         offset === 3 ? this.#writeControl(value) : this.#writeCounter(offset as 0 | 1 | 2, value),
     }
@@ -156,10 +157,6 @@ export class I8254 extends Stateful implements DeviceModel, LegacyInterruptSourc
     this.#speaker?.moveOrigin(ticks)
     for (const channel of this.#channels) channel.moveOrigin(ticks)
     this.#late.shift(ticks)
-  }
-
-  #readCounter(index: 0 | 1 | 2): number {
-    return this.#channels[index].readCount(this.#now())
   }
 
   #writeCounter(index: 0 | 1 | 2, value: number): void {

@@ -223,7 +223,7 @@ export class Uart16550 extends Stateful implements DeviceModel {
       case MCR:
         return this.#r.mcr
       case LSR: {
-        const status = this.#lineStatus()
+        const status = this.#receiver.status() | (this.#transmitterEmpty() ? LSR_THRE | LSR_TEMT : 0)
         this.#receiver.clearErrors()
         this.#update()
         return status
@@ -330,10 +330,6 @@ export class Uart16550 extends Stateful implements DeviceModel {
   #timeoutNs(): number {
     const bits = 1 + 5 + (this.#r.lcr & 3) + ((this.#r.lcr & 8) === 0 ? 0 : 1) + ((this.#r.lcr & 4) === 0 ? 1 : 2)
     return Math.ceil((4 * bits * Math.max(1, this.#r.divisor) * 1e9) / BAUD_BASE)
-  }
-
-  #lineStatus(): number {
-    return this.#receiver.status() | (this.#transmitterEmpty() ? LSR_THRE | LSR_TEMT : 0)
   }
 
   /** The pending interrupt of highest priority, or IIR_NONE. */

@@ -14,11 +14,6 @@ function linearAddress({ cpu: { registers } }: X86Vcpu): bigint {
   return BigInt.asUintN(registers.mode === MODE_64 ? 64 : 32, address)
 }
 
-/** Bits of the code segment. */
-function modeOf({ cpu: { registers } }: X86Vcpu): 16 | 32 | 64 {
-  return ([16, 32, 64] as const)[registers.mode] ?? 16
-}
-
 /** The bytes of an instruction and perhaps some behind it. Changes nothing of the guest. */
 function codeAt(domain: X86Domain, vcpu: X86Vcpu, address: bigint): Uint8Array {
   const lo = Number(address & 0xffff_ffffn)
@@ -73,7 +68,7 @@ export class TracedPc implements TracedGuest {
 
   #instruction(domain: X86Domain, vcpu: X86Vcpu): void {
     const address = linearAddress(vcpu)
-    const mode = modeOf(vcpu)
+    const mode = ([16, 32, 64] as const)[vcpu.cpu.registers.mode] ?? 16
     const { cpl } = vcpu.cpu.registers
     const where = { vcpu: vcpu.id, address, cpl }
     if (this.#told.wants('block')) {

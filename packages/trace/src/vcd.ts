@@ -154,7 +154,7 @@ export class VcdTrace {
     const values: Values = {
       ...(code !== undefined && this.#code(code)),
       'request.device': device || 'nobody',
-      'request.access': accessName(request.type, isRead),
+      'request.access': `${SPACES[request.type] ?? `type_${request.type}`}_${isRead ? 'read' : 'write'}`,
       'request.address': address,
       'request.size': BigInt(request.size),
       'request.count': BigInt(request.count),
@@ -176,9 +176,4 @@ export class VcdTrace {
     const changes = Object.entries(values).map(([path, value]) => [`guest.vcpu${vcpu}.${path}`, value] as const)
     this.#file.change([[INSTRUCTIONS, BigInt(this.#instructions)], ...changes])
   }
-}
-
-/** `mmio_read`. */
-function accessName(type: number, isRead: boolean): string {
-  return `${SPACES[type] ?? `type_${type}`}_${isRead ? 'read' : 'write'}`
 }

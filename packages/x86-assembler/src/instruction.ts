@@ -51,7 +51,8 @@ export function assembleInstruction(request: InstructionRequest): AssembledInstr
   }
   const wanted = withNarrowestSource(request)
   for (const operands of variantsOf(wanted)) {
-    for (const form of candidateForms(request, wanted)) {
+    const forms = request.code === undefined ? formsFor(nameFor(request), wanted) : allForms(request)
+    for (const form of forms) {
       // A form without EVEX takes the operands too, and is preferred.
       if (form.encoding === 'evex' && hasPlain) continue
       try {
@@ -71,7 +72,7 @@ export function assembleInstruction(request: InstructionRequest): AssembledInstr
   const usable = withoutEvex(withUsualSize(candidates, request))
   const [first] = usable
   if (first === undefined) {
-    throw reasonOf(reason) ?? noForm(request, allForms(request))
+    throw (typeof reason === 'function' ? reason() : reason) ?? noForm(request, allForms(request))
   }
   if (usable.length > 1) requireOneSize(usable, request)
   const best = usable.reduce((a, b) => (isBetter(b, a) ? b : a), first)
@@ -81,10 +82,6 @@ export function assembleInstruction(request: InstructionRequest): AssembledInstr
     .filter((other) => other !== best && lengthOf(other) >= lengthOf(best))
     .toSorted((a, b) => lengthOf(a) - lengthOf(b))
   return { mnemonic, encodings: [best, ...longer].map(({ encoded }) => encoded) }
-}
-
-function reasonOf(reason: AssemblerError | (() => AssemblerError) | undefined): AssemblerError | undefined {
-  return typeof reason === 'function' ? reason() : reason
 }
 
 /**
@@ -126,10 +123,6 @@ function nameFor(request: InstructionRequest): string {
   const mnemonic = request.mnemonic ?? ''
   const isFar = request.operands.some((operand) => typeof operand === 'object' && operand.type === 'far')
   return isFar ? (FAR_BRANCHES.get(mnemonic) ?? mnemonic) : mnemonic
-}
-
-function candidateForms(request: InstructionRequest, operands: readonly Operand[]): readonly Form[] {
-  return request.code === undefined ? formsFor(nameFor(request), operands) : allForms(request)
 }
 
 /** Returns all forms requested by name or number. Throws `ERR_NO_FORM` if none exist. */

@@ -1,7 +1,7 @@
 import { describeArgument } from '@retrap/basics'
 import { requireOptions, requireWhole, AssemblerError } from './checks.ts'
 import { asWhole, Label } from './labels.ts'
-import type { Layout, LaidSection } from './layout.ts'
+import type { Layout } from './layout.ts'
 
 /** An assembled section. */
 export interface ProgramSection {
@@ -48,10 +48,6 @@ function hex(value: bigint, digits = 1): string {
   return value.toString(16).padStart(digits, '0')
 }
 
-function loadOf(section: LaidSection): bigint | 'none' {
-  return section.plan.load ?? section.address
-}
-
 /** An assembled program. Made by `Assembler.assemble()`. */
 export interface Program {
   /** The sections with bytes, in the order they were made. */
@@ -90,7 +86,7 @@ export class LaidOutProgram implements Program {
       .map((section) => ({
         name: section.plan.name,
         address: section.address,
-        load: loadOf(section),
+        load: section.plan.load ?? section.address,
         bytes: section.bytes,
       }))
   }

@@ -65,10 +65,6 @@ export class Executor {
   #isTurnOver(): boolean {
     return (this.#turn.mayEnd || this.#stepwise) && this.#turn.remaining <= 0
   }
-
-  #stepping(): boolean {
-    return this.#u32[systemState.S_STEPPING >>> 2] !== 0
-  }
   #setStepping(value: boolean): void {
     this.#u32[systemState.S_STEPPING >>> 2] = value ? 1 : 0
   }
@@ -153,7 +149,7 @@ export class Executor {
         0
       ) {
         if (this.#isTurnOver()) return execution.EXIT_BUDGET
-        const stepping = this.#stepping()
+        const stepping = this.#u32[systemState.S_STEPPING >>> 2] !== 0
         this.#setStepping(false)
         if (this.#delivery.latchTrap(stepping)) {
           const exit = this.#delivery.deliver()

@@ -78,11 +78,6 @@ export function hasSegmentPrefix({ insn }: LineWriter, operand: MemoryOperand): 
   return insn.segmentOverride >= 0 && segmentRegisterName(insn.segmentOverride) === operand.segment
 }
 
-/** The word for the registers' rounding by EVEX: `{rn-sae}`, `{sae}`; undefined = nothing. */
-function roundingWord({ insn }: LineWriter): string | undefined {
-  return ROUNDING_WORDS[insn.rounding]
-}
-
 /** Indexed by `Instruction.rounding`. */
 const ROUNDING_WORDS = [undefined, '{rn-sae}', '{rd-sae}', '{ru-sae}', '{rz-sae}', '{sae}'] as const
 
@@ -127,7 +122,7 @@ export function writeOperands(
   write: (operand: Operand, position: number, rounding: string | undefined) => void,
 ): void {
   writeDefaultFlags(out)
-  const rounding = roundingWord(out)
+  const rounding = ROUNDING_WORDS[out.insn.rounding]
   const rounded = roundedOperand(out)
   order.forEach((position, i) => {
     if (i === 0) out.operandGap()

@@ -1,4 +1,4 @@
-import { extract, findA32, findThumb, type Form as Row } from '@retrap/arm-decoder'
+import { extract, findA32, findThumb } from '@retrap/arm-decoder'
 import { STATUS_DONE, STATUS_EXIT } from '@retrap/engine'
 import { PSTATE_SS } from '../state/pstate.ts'
 import { S_IT, S_PC } from '../state/state-layout.ts'
@@ -50,7 +50,7 @@ export class SystemInstructions32 {
       case 'exception':
         return name === 'SVC' ? this.#superviserCall(number & 0xffff, bytes) : this.#exceptions.raise(UNDEFINED)
       case 'hint':
-        return this.#hint(row, name, word, bytes)
+        return this.#waits.execute(HINTS.get(name) ?? extract(row.fields.get('o'), word), bytes)
       case 'coprocessor':
         return this.#registers.execute(row, word)
       case 'system': {
@@ -82,10 +82,6 @@ export class SystemInstructions32 {
     s.setPstate(s.pstate & ~PSTATE_SS)
     this.#exceptions.raise(this.#call(EC_SVC32, number, bytes))
     return STATUS_EXIT
-  }
-
-  #hint(row: Row, name: string, word: number, bytes: number): number {
-    return this.#waits.execute(HINTS.get(name) ?? extract(row.fields.get('o'), word), bytes)
   }
 }
 

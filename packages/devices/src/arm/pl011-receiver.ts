@@ -69,7 +69,7 @@ export class Pl011Receiver extends Stateful {
 
   /** Whether another character would overrun. */
   get full(): boolean {
-    return this.#received.length >= this.#capacity()
+    return this.#received.length >= (this.#ports.fifos() ? FIFO_CHARACTERS : 1)
   }
 
   /** Moves characters from the line to the FIFO while there is room. */
@@ -117,10 +117,6 @@ export class Pl011Receiver extends Stateful {
     this.registers.overrun = false
     this.#ports.lower(INT_RX)
     this.#stopTimeout()
-  }
-
-  #capacity(): number {
-    return this.#ports.fifos() ? FIFO_CHARACTERS : 1
   }
 
   #accept(character: number): void {

@@ -97,7 +97,7 @@ export class Eeprom extends Stateful {
   set control(value: number) {
     const before = this.#r.control
     this.#r.control = value & KEPT
-    if ((value & CS) === 0) this.#deselect()
+    if ((value & CS) === 0) Object.assign(this.#shift, IDLE)
     else if ((value & SK) !== 0 && (before & SK) === 0) this.#clock((value & DI) === 0 ? 0 : 1)
   }
 
@@ -109,10 +109,6 @@ export class Eeprom extends Stateful {
     if ((value & START) === 0) return
     const word = this.#words[(value >>> 8) & (WORDS - 1)]!
     this.#r.readRegister = ((word << 16) | (value & 0xff00) | DONE) >>> 0
-  }
-
-  #deselect(): void {
-    Object.assign(this.#shift, IDLE)
   }
 
   /** A rising edge of the clock. */

@@ -1,4 +1,4 @@
-import { type AccessSize, type BlockErrorCode, type DeviceContext, type InterruptLine, Stateful } from '@retrap/device'
+import { type AccessSize, type DeviceContext, type InterruptLine, Stateful } from '@retrap/device'
 import { type AtaDrive, drivePart, type DriveStep, ended } from '../ata/drive.ts'
 import { MediumRequests, type MediumRequestsState } from '../ata/medium-requests.ts'
 import { BSY, DEVICE_1, DRQ, ERR, type TaskfileState } from '../ata/taskfile.ts'
@@ -68,7 +68,7 @@ export class IdeChannel extends Stateful {
     this.#line = line
     this.#mayMaster = mayMaster
     this.busMaster = new BusMaster(context.dma, () => this.moveByDma())
-    this.requests = new MediumRequests(context, (error) => this.#answered(error))
+    this.requests = new MediumRequests(context, (error) => this.#perform(this.#drives[this.#r.active]!.answered(error)))
     this.#r = this.keeps(
       {
         control: 0,
@@ -276,10 +276,6 @@ export class IdeChannel extends Stateful {
     const bytes = drive.buffer.subarray(this.#r.position, end)
     this.#r.position += this.busMaster.move(bytes, kind === 'dma-in')
     return this.#r.position === end ? drive.moved() : null
-  }
-
-  #answered(error: BlockErrorCode | null): void {
-    this.#perform(this.#drives[this.#r.active]!.answered(error))
   }
 
   // ---- Interrupt ----

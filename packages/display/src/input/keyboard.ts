@@ -53,7 +53,7 @@ export class Keyboard extends InputQueue {
     text: string,
     options: { readonly delayMs?: number; readonly layout?: KeyboardLayoutName } = {},
   ): Promise<boolean> {
-    const layout = this.#layoutOf(options.layout)
+    const layout = options.layout === undefined ? this.layout : layoutOf(options.layout)
     const characters = [...text.normalize('NFC').replaceAll('\r\n', '\n')].map((character) => {
       const strokes = layout.strokesOf(character)
       if (strokes !== undefined) return strokes.flatMap(strokeEvents)
@@ -66,10 +66,6 @@ export class Keyboard extends InputQueue {
       await new Promise<void>((resolve) => setTimeout(resolve, delayMs))
     }
     return true
-  }
-
-  #layoutOf(name: KeyboardLayoutName | undefined): KeyboardLayout {
-    return name === undefined ? this.layout : layoutOf(name)
   }
 
   /** Presses keys together: down in their order, and up in the opposite one. @throws DisplayError `ERR_OPTION` */

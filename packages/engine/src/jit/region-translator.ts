@@ -10,7 +10,7 @@ import { fallsThrough, type Region, type RegionBlock, type RegionInstruction } f
 import { UnitCalls } from './unit-calls.ts'
 import { UnitExits } from './unit-exits.ts'
 import { UNIT_ENTERED } from './unit.ts'
-import type { UnitFrame, UnitParts } from './unit-frame.ts'
+import type { UnitFrame } from './unit-frame.ts'
 
 /** Translates a region into the body of one function: its blocks, loops and edges. */
 export class RegionTranslator<Form> {
@@ -32,10 +32,6 @@ export class RegionTranslator<Form> {
     return this.#frame.region
   }
 
-  get #parts(): UnitParts<Form> {
-    return this.#frame.parts
-  }
-
   /** Builds the region's code. @returns bytes of the code without the entry, which the notes count in; 0 for an empty region */
   build(): number {
     const { f } = this.#frame
@@ -44,7 +40,7 @@ export class RegionTranslator<Form> {
       this.#note(undefined, false)
     })
     let bytes = 0
-    if (this.#parts.notes !== undefined) f.later(() => (bytes = f.codeBytes))
+    if (this.#frame.parts.notes !== undefined) f.later(() => (bytes = f.codeBytes))
     f.prepend(() => this.#emitEntry())
     return bytes
   }

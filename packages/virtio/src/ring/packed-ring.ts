@@ -42,13 +42,9 @@ export class PackedRing extends Stateful implements Ring {
     this.#options = options
   }
 
-  #flagsAt(position: number): number {
-    return this.#memory.read16(this.#options.descriptors + DESCRIPTOR_BYTES * position + FLAGS)
-  }
-
   /** 1: the driver has made the descriptor available; 0: it has not; −1: the descriptor is not in RAM. */
   #available(): -1 | 0 | 1 {
-    const flags = this.#flagsAt(this.#r.next)
+    const flags = this.#memory.read16(this.#options.descriptors + DESCRIPTOR_BYTES * this.#r.next + FLAGS)
     if (flags < 0) return -1
     const available = (flags & AVAILABLE) !== 0 ? 1 : 0
     const used = (flags & USED) !== 0 ? 1 : 0

@@ -122,7 +122,7 @@ export class RepeatedAccess {
     else log.complete(index)
     if (status !== S.STATUS_DONE) return -status
     const { made } = record
-    if (port >= 0) this.#notePort(port, size, made, toDevice)
+    if (port >= 0 && this.#places.ports) this.#places.noteElements('port', port, size, made, toDevice)
     else this.#noteMemory(address, size, made, down, toDevice)
     return made
   }
@@ -158,10 +158,6 @@ export class RepeatedAccess {
     this.#noteMemory(from, size, made, down, false)
     this.#noteMemory(to, size, made, down, true)
     return made
-  }
-
-  #notePort(port: number, size: number, count: number, write: boolean): void {
-    if (this.#places.ports) this.#places.noteElements('port', port, size, count, write)
   }
 
   #noteMemory(address: number, size: number, count: number, down: boolean, write: boolean): void {

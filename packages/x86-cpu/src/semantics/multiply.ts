@@ -58,11 +58,6 @@ function narrowMultiply(c: Context): void {
   })
 }
 
-function multiply(c: Context): void {
-  if (c.form.operands.length === 1) wideMultiply(c, true)
-  else narrowMultiply(c)
-}
-
 function fault(c: Context, condition: I32): void {
   c.f.if(condition, () => c.raise(VECTOR_DE))
 }
@@ -156,7 +151,7 @@ function multiplyFlagless(c: Context): void {
 
 export const multiplication: SemanticsTable = {
   MUL: { direct: true, emit: (c) => wideMultiply(c, false) },
-  IMUL: { direct: true, emit: multiply },
+  IMUL: { direct: true, emit: (c) => (c.form.operands.length === 1 ? wideMultiply(c, true) : narrowMultiply(c)) },
   DIV: { emit: divide },
   IDIV: { emit: divideSigned },
   MULX: { direct: true, emit: multiplyFlagless },

@@ -34,10 +34,6 @@ function readControl(c: ArmContext): void {
   c.setD(both.toI64U(), false)
 }
 
-function readFlags(c: ArmContext): void {
-  c.setFlags(flagsOfBits(c.f.load('i32.load', c.state, S_FPSR).shrU(28)))
-}
-
 function writeControl(c: ArmContext): void {
   const { f, state } = c
   const value = c.let(c.d(false).toI32())
@@ -50,7 +46,7 @@ export const TRANSFERS: readonly (readonly [key: string, emit: OwnForm])[] = [
   ['VMOV.to', writePair],
   ['VMOV.from', readPair],
   ['VMRS', readControl],
-  ['VMRS.flags', readFlags],
+  ['VMRS.flags', (c) => c.setFlags(flagsOfBits(c.f.load('i32.load', c.state, S_FPSR).shrU(28)))],
   ['VMSR', writeControl],
 ]
 

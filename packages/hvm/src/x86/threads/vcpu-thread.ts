@@ -153,7 +153,8 @@ export class VcpuThread {
     this.#mailbox.park()
     this.#apic.isDetached = true
     const counts = { cpu: { ...vcpu.counts }, others: { ...this.#host.counts } }
-    for (const count of [vcpu.counts, this.#host.counts]) clear(count)
+    for (const count of [vcpu.counts, this.#host.counts])
+      for (const name of Object.keys(count)) Object.assign(count, { [name]: 0 })
     return { saved: saveVcpu(vcpu), retired: vcpu.retired, counts, ...(exit && { exit }) }
   }
 
@@ -205,10 +206,6 @@ export class VcpuThread {
     }
     return exit
   }
-}
-
-function clear(counts: object): void {
-  for (const name of Object.keys(counts)) Object.assign(counts, { [name]: 0 })
 }
 
 /** Makes this thread that of a vCPU, which the other side of `port` starts: a `ThreadStart`, then vCPUs to run. */

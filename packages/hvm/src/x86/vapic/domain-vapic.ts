@@ -3,7 +3,6 @@ import type { PlainState } from '@retrap/device'
 import { type PollMethod, type SavedVapic, VapicPatcher } from '@retrap/vapic'
 import { HvmError } from '../../errors.ts'
 import type { X86Domain } from '../domain.ts'
-import type { X86Vcpu } from '../vcpu.ts'
 import { DomainVapicHost } from './vapic-host.ts'
 import { VcpuVapic } from './vcpu-vapic.ts'
 import type { TaskPriorityRecord } from '@retrap/irqchip'
@@ -175,12 +174,8 @@ export class DomainVapic {
     for (const [id, vcpu] of vcpus.entries()) this.#vcpus[id]?.restore(vcpu)
   }
 
-  #vcpu(id: number): X86Vcpu {
-    return this.#domain.vcpus[id]!
-  }
-
   #useRecord(id: number, gpa: number | undefined): void {
-    const { apic } = this.#vcpu(id)
+    const { apic } = this.#domain.vcpus[id]!
     if (gpa === undefined) {
       this.#records.delete(id)
       apic.useRecord(null)

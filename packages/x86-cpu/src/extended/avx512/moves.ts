@@ -204,11 +204,6 @@ function fromMask(bits: Width): Semantics {
   }
 }
 
-/** VPMOVB2M and its like. */
-function toMask(bits: Width): Semantics {
-  return { emit: (c) => (c as EvexContext).writeMask(bitsOfLanes(c, c.readLanes(1), bits)) }
-}
-
 /** VPBROADCASTMB2Q, VPBROADCASTMW2D: the mask's low bits as a number, everywhere. */
 function broadcastMask(maskBits: 8 | 16, bits: 32 | 64): Semantics {
   return {
@@ -289,7 +284,7 @@ function ofEachWidth(): SemanticsTable {
     out[`VPERMI2${letter}`] = permuteTwo(bits, true)
     out[`VPERMT2${letter}`] = permuteTwo(bits, false)
     out[`VPMOVM2${letter}`] = fromMask(bits)
-    out[`VPMOV${letter}2M`] = toMask(bits)
+    out[`VPMOV${letter}2M`] = { emit: (c) => (c as EvexContext).writeMask(bitsOfLanes(c, c.readLanes(1), bits)) }
     out[`VPCMP${letter}`] = compareBy(bits, true)
     out[`VPCMPU${letter}`] = compareBy(bits, false)
     out[`VPTESTM${letter}`] = test(bits, false)

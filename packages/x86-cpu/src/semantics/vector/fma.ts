@@ -62,10 +62,6 @@ function signs(bits: Bits, negated: (i: number) => boolean): V128 {
   return bytes(bits / 8, (i) => (negated(i) ? 0x80 : 0))
 }
 
-function xor(a: V128, b: V128): V128 {
-  return numeric('v128.xor', a, b)
-}
-
 /** (state, a, b, c, signs of product and addend in bits 0 and 1) → one element. */
 function slowElement(c: Context, bits: Bits): SharedFunction<'i64'> {
   return c.shared(`fma.element${bits}`, ['i32', 'i64', 'i64', 'i64', 'i32'], 'i64', (f) => {
@@ -127,7 +123,8 @@ function withSigns(operation: FusedOperation, bits: Bits, a: V128, addend: V128)
   if (even && odd) return [left, vector(bits, 'neg', addend)]
   return [
     left,
-    xor(
+    numeric(
+      'v128.xor',
       addend,
       signs(bits, (i) => (i % 2 === 0 ? even : odd)),
     ),

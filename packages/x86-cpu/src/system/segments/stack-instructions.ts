@@ -3,7 +3,6 @@ import { SS, STATUS_DONE } from '../../state/state-layout.ts'
 import { RBP, RSP } from '../../state/architecture.ts'
 import { immediate, secondImmediate, type Handler } from '../operands.ts'
 import { PushStack } from './stack-frames.ts'
-import type { System } from '../system.ts'
 
 const stack = new PushStack()
 
@@ -36,15 +35,11 @@ export const enter: Handler = (s, record, form) => {
   const newLo = width === 2 ? ((stack.lo & 0xffff_0000) | (down & 0xffff)) >>> 0 : down >>> 0
   // The new top of stack must be writable, although nothing is stored there.
   s.linear(SS, width === 2 ? newLo & 0xffff : newLo, newHi, size, true)
-  probe(s, size)
+  s.check(s.cpu.access(s.linLo, s.linHi, size | SLOW_STACK | SLOW_WRITE | SLOW_PROBE))
   s.commit()
   s.setGpr(RBP, size, frameLo, frameHi)
   s.setGpr(RSP, width, newLo, newHi)
   return STATUS_DONE
-}
-
-function probe(s: System, size: number): void {
-  s.check(s.cpu.access(s.linLo, s.linHi, size | SLOW_STACK | SLOW_WRITE | SLOW_PROBE))
 }
 
 // @isa: complete   C9   LEAVE   "SDM vol. 2B, LEAVE"
