@@ -1,3 +1,4 @@
+import { concatenate, type Fields, putFields } from '@retrap/basics'
 import { ACPI_HOT_PLUG } from '@retrap/devices'
 import type { Aml } from './aml.ts'
 import type { AcpiBoard } from './board.ts'
@@ -43,62 +44,19 @@ function checksum(bytes: Uint8Array): number {
   return -sum & 0xff
 }
 
-/** A table's body. Offsets count from the start of the whole table, as in specifications. */
-export class TableBody {
-  readonly bytes: Uint8Array
-  readonly #view: DataView
+/** Fields of a Generic Address Structure (5.2.3.2): space, bits of the register, code of the access size, address. */
+export const register = (space: number, bits: number, access: number, address: number): Fields => ({
+  u8: { 0: space, 1: bits, 3: access },
+  u64: { 4: address },
+})
 
-  constructor(tableBytes: number) {
-    this.bytes = new Uint8Array(tableBytes - TABLE_HEADER_BYTES)
-    this.#view = new DataView(this.bytes.buffer)
-  }
-
-  u8(at: number, value: number): this {
-    this.#view.setUint8(at - TABLE_HEADER_BYTES, value)
-    return this
-  }
-
-  u16(at: number, value: number): this {
-    this.#view.setUint16(at - TABLE_HEADER_BYTES, value, true)
-    return this
-  }
-
-  u32(at: number, value: number): this {
-    this.#view.setUint32(at - TABLE_HEADER_BYTES, value, true)
-    return this
-  }
-
-  u64(at: number, value: number | bigint): this {
-    this.#view.setBigUint64(at - TABLE_HEADER_BYTES, BigInt(value), true)
-    return this
-  }
-
-  /** Generic Address Structure (5.2.3.2): space, bits of the register, code of the access size, address. */
-  register(at: number, space: number, bits: number, access: number, address: number): this {
-    return this.u8(at, space)
-      .u8(at + 1, bits)
-      .u8(at + 3, access)
-      .u64(at + 4, address)
-  }
-}
-
-/** A table: standard header, body, checksum. */
-export function table(
-  signature: string,
-  revision: number,
-  { bytes: body }: { readonly bytes: Uint8Array },
-): Uint8Array {
-  const out = new Uint8Array(TABLE_HEADER_BYTES + body.length)
-  const view = new DataView(out.buffer)
+/** Completes a table, whose body is there behind the place of the standard header, with header and checksum. */
+export function table(signature: string, revision: number, out: Uint8Array): Uint8Array {
   text(out, 0, signature)
-  view.setUint32(4, out.length, true)
-  out[8] = revision
   text(out, 10, OEM_ID)
   text(out, 16, OEM_TABLE_ID)
-  view.setUint32(24, 1, true)
   text(out, 28, CREATOR_ID)
-  view.setUint32(32, 1, true)
-  out.set(body, TABLE_HEADER_BYTES)
+  putFields(out, { u8: { 8: revision }, u32: { 4: out.length, 24: 1, 32: 1 } })
   out[9] = checksum(out)
   return out
 }
@@ -106,13 +64,9 @@ export function table(
 /** Root System Description Pointer, revision 2. @param rsdtAddress - 0: no RSDT */
 export function rsdp(rsdtAddress: number, xsdtAddress: number): Uint8Array {
   const out = new Uint8Array(RSDP_BYTES)
-  const view = new DataView(out.buffer)
   text(out, 0, 'RSD PTR ')
   text(out, 9, OEM_ID)
-  out[15] = 2
-  view.setUint32(16, rsdtAddress, true)
-  view.setUint32(20, RSDP_BYTES, true)
-  view.setBigUint64(24, BigInt(xsdtAddress), true)
+  putFields(out, { u8: { 15: 2 }, u32: { 16: rsdtAddress, 20: RSDP_BYTES }, u64: { 24: xsdtAddress } })
   // The first checksum covers the 20 bytes of revision 0, the second all.
   out[8] = checksum(out.subarray(0, 20))
   out[32] = checksum(out)
@@ -121,72 +75,73 @@ export function rsdp(rsdtAddress: number, xsdtAddress: number): Uint8Array {
 
 /** Root table with 32-bit entries. */
 export function rsdt(addresses: readonly number[]): Uint8Array {
-  const body = new TableBody(TABLE_HEADER_BYTES + 4 * addresses.length)
-  addresses.forEach((address, i) => body.u32(TABLE_HEADER_BYTES + 4 * i, address))
-  return table('RSDT', 1, body)
+  const out = new Uint8Array(TABLE_HEADER_BYTES + 4 * addresses.length)
+  for (const [i, address] of addresses.entries()) putFields(out, { u32: { [TABLE_HEADER_BYTES + 4 * i]: address } })
+  return table('RSDT', 1, out)
 }
 
 /** Root table with 64-bit entries. */
 export function xsdt(addresses: readonly number[]): Uint8Array {
-  const body = new TableBody(TABLE_HEADER_BYTES + 8 * addresses.length)
-  addresses.forEach((address, i) => body.u64(TABLE_HEADER_BYTES + 8 * i, address))
-  return table('XSDT', 1, body)
+  const out = new Uint8Array(TABLE_HEADER_BYTES + 8 * addresses.length)
+  for (const [i, address] of addresses.entries()) putFields(out, { u64: { [TABLE_HEADER_BYTES + 8 * i]: address } })
+  return table('XSDT', 1, out)
 }
 
 /** Firmware ACPI Control Structure, version 2; it has no checksum. */
 export function facs(): Uint8Array {
   const out = new Uint8Array(FACS_BYTES)
   text(out, 0, 'FACS')
-  new DataView(out.buffer).setUint32(4, FACS_BYTES, true)
-  out[32] = 2
+  putFields(out, { u8: { 32: 2 }, u32: { 4: FACS_BYTES } })
   return out
 }
 
 /** Differentiated System Description Table; revision 2 gives AML 64-bit integers. */
-export const dsdt = (body: Aml): Uint8Array => table('DSDT', 2, { bytes: body })
+export const dsdt = (body: Aml): Uint8Array => table('DSDT', 2, withRoom(body))
+
+/** A table's body behind the place of the header. */
+const withRoom = (body: ArrayLike<number>): Uint8Array => concatenate([new Uint8Array(TABLE_HEADER_BYTES), body])
 
 /** Fixed ACPI Description Table, revision 6. */
 export function fadt(board: AcpiBoard, facsAddress: number, dsdtAddress: number): Uint8Array {
-  const body = new TableBody(FADT_BYTES)
-  const { pmBase } = board
-  body.u32(36, facsAddress)
-  body.u32(40, dsdtAddress)
-  // Preferred profile: desktop.
-  body.u8(45, 1)
-  body.u16(46, board.sciIrq)
-  if (board.smiCommand !== undefined) {
-    body.u32(48, board.smiCommand.port)
-    body.u8(52, board.smiCommand.enable)
-    body.u8(53, board.smiCommand.disable)
-  }
-  body.u32(56, pmBase)
-  body.u32(64, pmBase + 4)
-  body.u32(76, pmBase + 8)
-  body.u8(88, 4)
-  body.u8(89, 2)
-  body.u8(91, 4)
+  const out = new Uint8Array(FADT_BYTES)
+  const { pmBase, smiCommand, keyboardController, graphics } = board
+  const bootFlags = BOOT_LEGACY_DEVICES | (keyboardController ? BOOT_8042 : 0) | (graphics === true ? 0 : BOOT_NO_VGA)
+  putFields(out, {
+    u8: {
+      // Preferred profile: desktop.
+      45: 1,
+      88: 4,
+      89: 2,
+      91: 4,
+      106: board.dayAlarmIndex ?? 0,
+      108: board.centuryIndex,
+      128: board.reset.value,
+    },
+    // C2 and C3 latencies beyond their limits mean that these states do not exist.
+    u16: { 46: board.sciIrq, 96: 0xfff, 98: 0xfff, 109: bootFlags },
+    u32: {
+      36: facsAddress,
+      40: dsdtAddress,
+      56: pmBase,
+      64: pmBase + 4,
+      76: pmBase + 8,
+      112: FADT_WBINVD | FADT_PROC_C1 | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,
+    },
+    // X_FIRMWARE_CTRL stays zero, because FIRMWARE_CTRL is in use.
+    u64: { 140: dsdtAddress },
+  })
+  if (smiCommand !== undefined)
+    putFields(out, { u8: { 52: smiCommand.enable, 53: smiCommand.disable }, u32: { 48: smiCommand.port } })
   if (board.hotPlugSlots !== undefined) {
     const { eventBase, eventBytes } = ACPI_HOT_PLUG
-    body.u32(80, eventBase)
-    body.u8(92, eventBytes)
-    body.register(220, IO_SPACE, 8 * eventBytes, 1, eventBase)
+    putFields(out, { u8: { 92: eventBytes }, u32: { 80: eventBase } })
+    putFields(out, register(IO_SPACE, 8 * eventBytes, 1, eventBase), 220)
   }
-  // C2 and C3 latencies beyond their limits mean that these states do not exist.
-  body.u16(96, 0xfff)
-  body.u16(98, 0xfff)
-  body.u8(106, board.dayAlarmIndex ?? 0)
-  body.u8(108, board.centuryIndex)
-  const keyboard = board.keyboardController ? BOOT_8042 : 0
-  body.u16(109, BOOT_LEGACY_DEVICES | keyboard | (board.graphics === true ? 0 : BOOT_NO_VGA))
-  body.u32(112, FADT_WBINVD | FADT_PROC_C1 | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP)
-  body.register(116, IO_SPACE, 8, 1, board.reset.port)
-  body.u8(128, board.reset.value)
-  // X_FIRMWARE_CTRL stays zero, because FIRMWARE_CTRL is in use.
-  body.u64(140, dsdtAddress)
-  body.register(148, IO_SPACE, 32, 2, pmBase)
-  body.register(172, IO_SPACE, 16, 2, pmBase + 4)
-  body.register(208, IO_SPACE, 32, 3, pmBase + 8)
-  return table('FACP', 6, body)
+  putFields(out, register(IO_SPACE, 8, 1, board.reset.port), 116)
+  putFields(out, register(IO_SPACE, 32, 2, pmBase), 148)
+  putFields(out, register(IO_SPACE, 16, 2, pmBase + 4), 172)
+  putFields(out, register(IO_SPACE, 32, 3, pmBase + 8), 208)
+  return table('FACP', 6, out)
 }
 
 /** Multiple APIC Description Table, revision 4. */
@@ -210,19 +165,20 @@ export function madt(board: AcpiBoard): Uint8Array {
   // LINT1 of every local APIC is NMI.
   bytes.push(4, 6, 0xff, ...u16(INTI_EDGE_HIGH), 1)
   if (wide) bytes.push(0x0a, 12, ...u16(INTI_EDGE_HIGH), ...u32(0xffff_ffff), 1, 0, 0, 0)
-  return table('APIC', 4, { bytes: Uint8Array.from(bytes) })
+  return table('APIC', 4, withRoom(bytes))
 }
 
 /** HPET description table (IA-PC HPET Specification 1.0a, 3.2.4). */
 export function hpetTable(hpet: NonNullable<AcpiBoard['hpet']>): Uint8Array {
-  const body = new TableBody(56)
-  body.u32(36, hpet.capabilities).u8(41, 64).u64(44, hpet.address).u16(53, hpet.minimumTick)
-  return table('HPET', 1, body)
+  const out = new Uint8Array(56)
+  const { capabilities, address, minimumTick } = hpet
+  putFields(out, { u8: { 41: 64 }, u16: { 53: minimumTick }, u32: { 36: capabilities }, u64: { 44: address } })
+  return table('HPET', 1, out)
 }
 
 /** Table of memory-mapped configuration space (PCI Firmware Specification 3.3, 4.1.2, "MCFG Table Description"). */
 export function mcfg({ base, buses }: NonNullable<AcpiBoard['ecam']>): Uint8Array {
-  const body = new TableBody(60)
-  body.u64(44, base).u8(55, buses - 1)
-  return table('MCFG', 1, body)
+  const out = new Uint8Array(60)
+  putFields(out, { u8: { 55: buses - 1 }, u64: { 44: base } })
+  return table('MCFG', 1, out)
 }

@@ -1,4 +1,5 @@
-import { FADT_BYTES, table, TABLE_HEADER_BYTES, TableBody } from '../acpi/tables.ts'
+import { putFields } from '@retrap/basics'
+import { FADT_BYTES, register, table, TABLE_HEADER_BYTES } from '../acpi/tables.ts'
 import { affinityOf, type ArmBoard, gsiOfPpi, gsiOfSpi, hasIts, VIRT } from './layout.ts'
 
 /**
@@ -28,7 +29,7 @@ const TIMER_ALWAYS_ON = 1 << 2
 const NO_BLOCK = 0xffff_ffff_ffff_ffffn
 
 /** The UART's registers in memory, which are read and written by bytes. */
-const UART = [0, 8, 1, VIRT.uart.base] as const
+const UART = register(0, 8, 1, VIRT.uart.base)
 /** Subtype of a PL011 (Microsoft, Debug Port Table 2, "Port Subtypes"). */
 const SERIAL_PL011 = 3
 const DEBUG_PORT_SERIAL = 0x8000
@@ -56,11 +57,10 @@ const ADDRESS_BITS = 64
 
 /** Fixed ACPI Description Table, revision 6: hardware-reduced, and PSCI. */
 export function fadt(board: ArmBoard, dsdtAddress: number): Uint8Array {
-  const body = new TableBody(FADT_BYTES)
-  body.u32(112, FADT_HARDWARE_REDUCED)
-  body.u16(129, BOOT_PSCI | (board.psciConduit === 'smc' ? 0 : BOOT_PSCI_HVC))
-  body.u64(140, dsdtAddress)
-  return table('FACP', 6, body)
+  const out = new Uint8Array(FADT_BYTES)
+  const bootFlags = BOOT_PSCI | (board.psciConduit === 'smc' ? 0 : BOOT_PSCI_HVC)
+  putFields(out, { u16: { 129: bootFlags }, u32: { 112: FADT_HARDWARE_REDUCED }, u64: { 140: dsdtAddress } })
+  return table('FACP', 6, out)
 }
 
 /** Multiple APIC Description Table, revision 4: the GIC, and a processor interface for each processor. */
@@ -70,73 +70,68 @@ export function madt(board: ArmBoard): Uint8Array {
   const processorBytes = 80
   const processorsAt = 44 + 24
   const rest = processorsAt + cpus * processorBytes
-  const body = new TableBody(rest + (gic === 3 ? 16 : 24) + (its ? 20 : 0))
-  body.u8(44, GICD).u8(45, 24).u64(52, VIRT.gicDistributor.base).u8(64, gic)
+  const out = new Uint8Array(rest + (gic === 3 ? 16 : 24) + (its ? 20 : 0))
+  putFields(out, { u8: { 44: GICD, 45: 24, 64: gic }, u64: { 52: VIRT.gicDistributor.base } })
+  const interfaceBase = gic === 2 ? VIRT.gicCpuInterface.base : 0
   for (let cpu = 0; cpu < cpus; cpu++) {
-    const at = processorsAt + cpu * processorBytes
-    body.u8(at, GICC).u8(at + 1, processorBytes)
-    body
-      .u32(at + 4, cpu)
-      .u32(at + 8, cpu)
-      .u32(at + 12, GICC_ENABLED)
-    body.u64(at + 32, gic === 2 ? VIRT.gicCpuInterface.base : 0)
-    body.u64(at + 68, affinityOf(cpu))
+    const u32 = { 4: cpu, 8: cpu, 12: GICC_ENABLED }
+    const u64 = { 32: interfaceBase, 68: affinityOf(cpu) }
+    putFields(out, { u8: { 0: GICC, 1: processorBytes }, u32, u64 }, processorsAt + cpu * processorBytes)
   }
   if (gic === 3) {
     const { base, bytes } = VIRT.gicRedistributors
-    body.u8(rest, GICR).u8(rest + 1, 16)
-    body.u64(rest + 4, base).u32(rest + 12, bytes)
+    putFields(out, { u8: { 0: GICR, 1: 16 }, u32: { 12: bytes }, u64: { 4: base } }, rest)
   }
   if (gic === 2) {
     const { base, spi, count } = VIRT.gicMessages
-    body.u8(rest, GIC_MESSAGES).u8(rest + 1, 24)
-    body.u64(rest + 8, base).u32(rest + 16, MESSAGES_TOLD)
-    body.u16(rest + 20, count).u16(rest + 22, gsiOfSpi(spi))
+    const u16 = { 20: count, 22: gsiOfSpi(spi) }
+    putFields(out, { u8: { 0: GIC_MESSAGES, 1: 24 }, u16, u32: { 16: MESSAGES_TOLD }, u64: { 8: base } }, rest)
   }
-  if (its) {
-    body.u8(rest + 16, GIC_ITS).u8(rest + 17, 20)
-    body.u64(rest + 24, VIRT.gicIts.base)
-  }
-  return table('APIC', 4, body)
+  if (its) putFields(out, { u8: { 0: GIC_ITS, 1: 20 }, u64: { 8: VIRT.gicIts.base } }, rest + 16)
+  return table('APIC', 4, out)
 }
 
 /** Processor Properties Topology Table, revision 2: all processors are in one cluster of one package. */
 export function pptt({ cpus }: ArmBoard): Uint8Array {
   const cluster = TABLE_HEADER_BYTES + TOPOLOGY_NODE_BYTES
-  const body = new TableBody(TABLE_HEADER_BYTES + (cpus + 2) * TOPOLOGY_NODE_BYTES)
+  const out = new Uint8Array(TABLE_HEADER_BYTES + (cpus + 2) * TOPOLOGY_NODE_BYTES)
   const node = (index: number, flags: number, parent: number, uid: number): void => {
-    const at = TABLE_HEADER_BYTES + index * TOPOLOGY_NODE_BYTES
-    body
-      .u8(at + 1, TOPOLOGY_NODE_BYTES)
-      .u32(at + 4, flags)
-      .u32(at + 8, parent)
-      .u32(at + 12, uid)
+    const u32 = { 4: flags, 8: parent, 12: uid }
+    putFields(out, { u8: { 1: TOPOLOGY_NODE_BYTES }, u32 }, TABLE_HEADER_BYTES + index * TOPOLOGY_NODE_BYTES)
   }
   node(0, TOPOLOGY_PACKAGE, 0, 0)
   node(1, 0, TABLE_HEADER_BYTES, 0)
   for (let cpu = 0; cpu < cpus; cpu++) node(cpu + 2, TOPOLOGY_ID_VALID | TOPOLOGY_LEAF, cluster, cpu)
-  return table('PPTT', 2, body)
+  return table('PPTT', 2, out)
 }
 
 /** Generic Timer Description Table, revision 2. The timers run in all power states of the processors. */
 export function gtdt(): Uint8Array {
-  const body = new TableBody(96)
-  body.u64(36, NO_BLOCK).u64(80, NO_BLOCK)
-  body.u32(48, gsiOfPpi('secureTimer'))
-  body.u32(56, gsiOfPpi('physicalTimer')).u32(60, TIMER_ALWAYS_ON)
-  body.u32(64, gsiOfPpi('virtualTimer')).u32(68, TIMER_ALWAYS_ON)
-  body.u32(72, gsiOfPpi('hypervisorTimer'))
-  return table('GTDT', 2, body)
+  const out = new Uint8Array(96)
+  putFields(out, {
+    u32: {
+      48: gsiOfPpi('secureTimer'),
+      56: gsiOfPpi('physicalTimer'),
+      60: TIMER_ALWAYS_ON,
+      64: gsiOfPpi('virtualTimer'),
+      68: TIMER_ALWAYS_ON,
+      72: gsiOfPpi('hypervisorTimer'),
+    },
+    u64: { 36: NO_BLOCK, 80: NO_BLOCK },
+  })
+  return table('GTDT', 2, out)
 }
 
 /** Serial Port Console Redirection table, revision 2 (Microsoft). */
 export function spcr(): Uint8Array {
-  const body = new TableBody(80)
-  body.u8(36, SERIAL_PL011).register(40, ...UART)
-  body.u8(52, INTERRUPT_GIC).u32(54, gsiOfSpi(VIRT.uart.spi))
-  body.u8(58, BAUD_9600).u8(60, 1).u8(61, FLOW_RTS_CTS)
-  body.u16(64, NO_PCI_DEVICE).u16(66, NO_PCI_DEVICE)
-  return table('SPCR', 2, body)
+  const out = new Uint8Array(80)
+  putFields(out, {
+    u8: { 36: SERIAL_PL011, 52: INTERRUPT_GIC, 58: BAUD_9600, 60: 1, 61: FLOW_RTS_CTS },
+    u16: { 64: NO_PCI_DEVICE, 66: NO_PCI_DEVICE },
+    u32: { 54: gsiOfSpi(VIRT.uart.spi) },
+  })
+  putFields(out, UART, 40)
+  return table('SPCR', 2, out)
 }
 
 /** Builds Debug Port Table 2, revision 0 (Microsoft): the same UART, by its name in the DSDT. */
@@ -145,15 +140,21 @@ export function dbg2(name: string): Uint8Array {
   const address = first + 22
   const size = address + 12
   const text = size + 4
-  const body = new TableBody(text + name.length + 1)
-  body.u32(36, first).u32(40, 1)
-  body.u16(first + 1, text + name.length + 1 - first).u8(first + 3, 1)
-  body.u16(first + 4, name.length + 1).u16(first + 6, text - first)
-  body.u16(first + 12, DEBUG_PORT_SERIAL).u16(first + 14, SERIAL_PL011)
-  body.u16(first + 18, address - first).u16(first + 20, size - first)
-  body.register(address, ...UART).u32(size, VIRT.uart.bytes)
-  for (let i = 0; i < name.length; i++) body.u8(text + i, name.charCodeAt(i))
-  return table('DBG2', 0, body)
+  const out = new Uint8Array(text + name.length + 1)
+  const u16 = {
+    1: out.length - first,
+    4: name.length + 1,
+    6: text - first,
+    12: DEBUG_PORT_SERIAL,
+    14: SERIAL_PL011,
+    18: address - first,
+    20: size - first,
+  }
+  putFields(out, { u8: { 3: 1 }, u16 }, first)
+  putFields(out, { u32: { 36: first, 40: 1, [size]: VIRT.uart.bytes } })
+  putFields(out, UART, address)
+  out.set(new TextEncoder().encode(name), text)
+  return table('DBG2', 0, out)
 }
 
 /** IO Remapping Table, revision 3: messages of PCI functions go to the ITS with their requester IDs. */
@@ -161,24 +162,12 @@ export function iort(): Uint8Array {
   const its = IORT_HEADER_BYTES
   const root = its + ITS_GROUP_BYTES
   const mapping = root + ROOT_COMPLEX_BYTES
-  const body = new TableBody(mapping + ID_MAPPING_BYTES)
-  body.u32(36, 2).u32(40, its)
-  body
-    .u16(its + 1, ITS_GROUP_BYTES)
-    .u8(its + 3, 1)
-    .u32(its + 16, 1)
-  body
-    .u8(root, ROOT_COMPLEX_NODE)
-    .u16(root + 1, ROOT_COMPLEX_BYTES + ID_MAPPING_BYTES)
-    .u8(root + 3, 3)
-  body
-    .u32(root + 4, 1)
-    .u32(root + 8, 1)
-    .u32(root + 12, ROOT_COMPLEX_BYTES)
-  body
-    .u32(root + 16, 1)
-    .u8(root + 23, MEMORY_COHERENT)
-    .u8(root + 32, ADDRESS_BITS)
-  body.u32(mapping + 4, REQUESTER_IDS - 1).u32(mapping + 12, its)
-  return table('IORT', 3, body)
+  const out = new Uint8Array(mapping + ID_MAPPING_BYTES)
+  putFields(out, { u32: { 36: 2, 40: its } })
+  putFields(out, { u8: { 3: 1 }, u16: { 1: ITS_GROUP_BYTES }, u32: { 16: 1 } }, its)
+  const rootBytes = { 0: ROOT_COMPLEX_NODE, 3: 3, 23: MEMORY_COHERENT, 32: ADDRESS_BITS }
+  putFields(out, { u8: rootBytes, u16: { 1: ROOT_COMPLEX_BYTES + ID_MAPPING_BYTES } }, root)
+  putFields(out, { u32: { 4: 1, 8: 1, 12: ROOT_COMPLEX_BYTES, 16: 1 } }, root)
+  putFields(out, { u32: { 4: REQUESTER_IDS - 1, 12: its } }, mapping)
+  return table('IORT', 3, out)
 }

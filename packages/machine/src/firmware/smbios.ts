@@ -1,4 +1,4 @@
-import { concatenate, KIB, MIB } from '@retrap/basics'
+import { concatenate, type Fields, KIB, MIB, putFields } from '@retrap/basics'
 import { MachineError } from '../errors.ts'
 
 /** The facts about a machine for its SMBIOS tables. */
@@ -71,9 +71,6 @@ const LARGEST_DEVICE = 0x7fff
 /** A size in KiB instead of MiB. */
 const IN_KIB = 0x8000
 
-/** A field of a structure: its offset, its bytes and its value. */
-type Field = readonly [offset: number, bytes: 1 | 2 | 4 | 8, value: number]
-
 /**
  * Builds the SMBIOS structures of a machine: system, chassis, one processor socket, and memory. Firmware adds its own
  * structure of type 0.
@@ -85,22 +82,28 @@ export function buildSmbios({ cpus, ram, product = PRODUCT, identity = {} }: Smb
   const bytes = ram.reduce((sum, range) => sum + range.bytes, 0)
   const list = [
     // Wake-up type: power switch. An all-zero UUID means that the machine has none.
-    structure(SYSTEM, 0, 0x1b, [...uuidFields(identity.uuid), [0x18, 1, 6]], {
-      0x04: identity.manufacturer ?? MAKER,
-      0x05: identity.product ?? product,
-      ...named(0x06, identity.version),
-      ...named(0x07, identity.serial),
-      ...named(0x19, identity.sku),
-      ...named(0x1a, identity.family),
-    }),
-    structure(CHASSIS, 0, 0x16, chassisFields(), { 0x04: MAKER }),
+    structure(
+      SYSTEM,
+      0,
+      0x1b,
+      { u8: { ...uuidFields(identity.uuid), 0x18: 6 } },
+      {
+        0x04: identity.manufacturer ?? MAKER,
+        0x05: identity.product ?? product,
+        ...named(0x06, identity.version),
+        ...named(0x07, identity.serial),
+        ...named(0x19, identity.sku),
+        ...named(0x1a, identity.family),
+      },
+    ),
+    structure(CHASSIS, 0, 0x16, CHASSIS_FIELDS, { 0x04: MAKER }),
     structure(PROCESSOR, 0, 0x2a, processorFields(cpus), { 0x04: 'CPU 0', 0x07: MAKER }),
     ...(identity.strings === undefined ? [] : [oemStrings(identity.strings)]),
     structure(MEMORY_ARRAY, 0, 0x17, arrayFields(bytes)),
     structure(MEMORY_DEVICE, 0, 0x28, deviceFields(bytes), { 0x10: 'DIMM 0', 0x17: MAKER }),
     ...ram.map((range, i) => structure(MAPPED_MEMORY, i, 0x1f, mappedFields(range))),
-    structure(BOOT_STATUS, 0, 0x0b, []),
-    structure(END, 0, HEADER_BYTES, []),
+    structure(BOOT_STATUS, 0, 0x0b, {}),
+    structure(END, 0, HEADER_BYTES, {}),
   ]
   return { anchor: entryPoint(list), tables: concatenate(list) }
 }
@@ -141,12 +144,11 @@ const named = (offset: number, text: string | undefined): Readonly<Record<number
   text === undefined ? {} : { [offset]: text }
 
 /** Time fields of a UUID are little-endian, and the rest is as it is written (7.2.1). */
-function uuidFields(uuid: string | undefined): Field[] {
+function uuidFields(uuid: string | undefined): NonNullable<Fields['u8']> {
   const digits = uuid?.replaceAll('-', '') ?? ''
   const order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15]
-  return digits === ''
-    ? []
-    : order.map((from, i) => [0x08 + i, 1, Number.parseInt(digits.slice(2 * from, 2 * from + 2), 16)])
+  const bytes = order.map((from, i) => [0x08 + i, Number.parseInt(digits.slice(2 * from, 2 * from + 2), 16)])
+  return digits === '' ? {} : Object.fromEntries(bytes)
 }
 
 /** A structure that holds only texts, numbered from 1 on (7.12). */
@@ -157,78 +159,48 @@ function oemStrings(strings: readonly string[]): Uint8Array {
 }
 
 /** States are "safe", security is unknown. */
-const chassisFields = (): Field[] => [
-  [0x05, 1, OTHER],
-  [0x09, 1, 3],
-  [0x0a, 1, 3],
-  [0x0b, 1, 3],
-  [0x0c, 1, 2],
-]
+const CHASSIS_FIELDS: Fields = { u8: { 0x05: OTHER, 0x09: 3, 0x0a: 3, 0x0b: 3, 0x0c: 2 } }
 
-function processorFields(cpus: number): Field[] {
-  return [
-    // Central processor of another family; the socket is populated and enabled.
-    [0x05, 1, 3],
-    [0x06, 1, OTHER],
-    [0x18, 1, 0x41],
-    [0x19, 1, OTHER],
-    [0x1a, 2, NO_HANDLE],
-    [0x1c, 2, NO_HANDLE],
-    [0x1e, 2, NO_HANDLE],
-    [0x23, 1, cpus],
-    [0x24, 1, cpus],
-    [0x25, 1, cpus],
-    // 64-bit capable; several cores.
-    [0x26, 2, cpus > 1 ? 0x0c : 0x04],
-    [0x28, 2, OTHER],
-  ]
-}
+/** Central processor of another family; the socket is populated and enabled. 64-bit capable; several cores. */
+const processorFields = (cpus: number): Fields => ({
+  u8: { 0x05: 3, 0x06: OTHER, 0x18: 0x41, 0x19: OTHER, 0x23: cpus, 0x24: cpus, 0x25: cpus },
+  u16: { 0x1a: NO_HANDLE, 0x1c: NO_HANDLE, 0x1e: NO_HANDLE, 0x26: cpus > 1 ? 0x0c : 0x04, 0x28: OTHER },
+})
 
-function arrayFields(bytes: number): Field[] {
+/** On another board; system memory without error correction. */
+function arrayFields(bytes: number): Fields {
   const capacity = Math.ceil(bytes / KIB)
   const large = capacity >= LARGEST_CAPACITY
-  return [
-    // On another board; system memory without error correction.
-    [0x04, 1, OTHER],
-    [0x05, 1, 3],
-    [0x06, 1, 3],
-    [0x07, 4, large ? LARGEST_CAPACITY : capacity],
-    [0x0b, 2, NOT_PROVIDED],
-    [0x0d, 2, 1],
-    [0x0f, 8, large ? bytes : 0],
-  ]
+  return {
+    u8: { 0x04: OTHER, 0x05: 3, 0x06: 3 },
+    u16: { 0x0b: NOT_PROVIDED, 0x0d: 1 },
+    u32: { 0x07: large ? LARGEST_CAPACITY : capacity },
+    u64: { 0x0f: large ? bytes : 0 },
+  }
 }
 
-function deviceFields(bytes: number): Field[] {
+/** A DIMM of type RAM. */
+function deviceFields(bytes: number): Fields {
   const mebibytes = Math.ceil(bytes / MIB)
   const whole = bytes % MIB === 0
   const large = mebibytes >= LARGEST_DEVICE
   const size = large ? LARGEST_DEVICE : whole || bytes / KIB >= IN_KIB ? mebibytes : bytes / KIB + IN_KIB
-  return [
-    [0x04, 2, MEMORY_HANDLE],
-    [0x06, 2, NOT_PROVIDED],
-    [0x08, 2, NO_HANDLE],
-    [0x0a, 2, NO_HANDLE],
-    [0x0c, 2, size],
-    // A DIMM of type RAM.
-    [0x0e, 1, 9],
-    [0x12, 1, 7],
-    [0x13, 2, 2],
-    [0x1c, 4, large ? mebibytes : 0],
-  ]
+  return {
+    u8: { 0x0e: 9, 0x12: 7 },
+    u16: { 0x04: MEMORY_HANDLE, 0x06: NOT_PROVIDED, 0x08: NO_HANDLE, 0x0a: NO_HANDLE, 0x0c: size, 0x13: 2 },
+    u32: { 0x1c: large ? mebibytes : 0 },
+  }
 }
 
-function mappedFields({ gpa, bytes }: { readonly gpa: number; readonly bytes: number }): Field[] {
+function mappedFields({ gpa, bytes }: { readonly gpa: number; readonly bytes: number }): Fields {
   const end = gpa + bytes
   const wide = end / KIB > 0xffff_ffff
-  return [
-    [0x04, 4, wide ? 0xffff_ffff : gpa / KIB],
-    [0x08, 4, wide ? 0xffff_ffff : end / KIB - 1],
-    [0x0c, 2, MEMORY_HANDLE],
-    [0x0e, 1, 1],
-    [0x0f, 8, wide ? gpa : 0],
-    [0x17, 8, wide ? end - 1 : 0],
-  ]
+  return {
+    u8: { 0x0e: 1 },
+    u16: { 0x0c: MEMORY_HANDLE },
+    u32: { 0x04: wide ? 0xffff_ffff : gpa / KIB, 0x08: wide ? 0xffff_ffff : end / KIB - 1 },
+    u64: { 0x0f: wide ? gpa : 0, 0x17: wide ? end - 1 : 0 },
+  }
 }
 
 /** A structure: header, fields, then its strings, which fields name by number, and a zero. */
@@ -236,23 +208,15 @@ function structure(
   type: number,
   index: number,
   length: number,
-  fields: readonly Field[],
+  fields: Fields,
   strings: Readonly<Record<number, string>> = {},
 ): Uint8Array {
   const texts = Object.entries(strings)
   const tail = texts.length === 0 ? '\0\0' : `${texts.map(([, text]) => `${text}\0`).join('')}\0`
   const out = new Uint8Array(length + tail.length)
-  const view = new DataView(out.buffer)
-  out[0] = type
-  out[1] = length
-  view.setUint16(2, (type << 8) | index, true)
+  putFields(out, { u8: { 0: type, 1: length }, u16: { 2: (type << 8) | index } })
   texts.forEach(([offset], i) => (out[Number(offset)] = i + 1))
-  for (const [offset, bytes, value] of fields) {
-    if (bytes === 1) out[offset] = value
-    else if (bytes === 2) view.setUint16(offset, value, true)
-    else if (bytes === 4) view.setUint32(offset, value, true)
-    else view.setBigUint64(offset, BigInt(value), true)
-  }
+  putFields(out, fields)
   for (let i = 0; i < tail.length; i++) out[length + i] = tail.charCodeAt(i)
   return out
 }
@@ -260,21 +224,17 @@ function structure(
 /** The 32-bit entry point, without an address (5.2.1). */
 function entryPoint(list: readonly Uint8Array[]): Uint8Array {
   const out = new Uint8Array(ENTRY_POINT_BYTES)
-  const view = new DataView(out.buffer)
   const put = (at: number, text: string): void => {
     for (let i = 0; i < text.length; i++) out[at + i] = text.charCodeAt(i)
   }
   put(0, '_SM_')
-  out.set([ENTRY_POINT_BYTES, MAJOR, MINOR], 5)
-  view.setUint16(8, Math.max(...list.map(({ length }) => length)), true)
   put(0x10, '_DMI_')
-  view.setUint16(
-    0x16,
-    list.reduce((sum, { length }) => sum + length, 0),
-    true,
-  )
-  view.setUint16(0x1c, list.length, true)
-  out[0x1e] = (MAJOR << 4) | MINOR
+  const lengths = list.map(({ length }) => length)
+  const total = lengths.reduce((sum, length) => sum + length, 0)
+  putFields(out, {
+    u8: { 5: ENTRY_POINT_BYTES, 6: MAJOR, 7: MINOR, 0x1e: (MAJOR << 4) | MINOR },
+    u16: { 8: Math.max(...lengths), 0x16: total, 0x1c: list.length },
+  })
   out[0x15] = sumToZero(out.subarray(0x10))
   out[4] = sumToZero(out)
   return out

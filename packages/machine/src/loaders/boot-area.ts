@@ -75,13 +75,13 @@ export class BootArea {
 export class StructureWriter {
   readonly #bytes: number[] = []
 
-  u32(value: number): this {
-    for (let i = 0; i < 4; i++) this.#bytes.push((value >>> (8 * i)) & 0xff)
+  u32(...values: readonly number[]): this {
+    for (const value of values) for (let i = 0; i < 4; i++) this.#bytes.push((value >>> (8 * i)) & 0xff)
     return this
   }
 
-  u64(value: number): this {
-    return this.u32(value % 2 ** 32).u32(Math.floor(value / 2 ** 32))
+  u64(...values: readonly number[]): this {
+    return this.u32(...values.flatMap((value) => [value % 2 ** 32, Math.floor(value / 2 ** 32)]))
   }
 
   get length(): number {

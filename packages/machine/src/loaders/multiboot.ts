@@ -88,36 +88,23 @@ export function loadMultiboot(memory: GuestMemoryWriter, images: BootImages): Lo
   const list = new StructureWriter()
   for (const module of placed) {
     const text = area.place('module string', commandLineBytes(module.commandLine, MODULE_COMMAND_LINE_LIMIT))
-    list
-      .u32(module.start)
-      .u32(module.start + module.bytes)
-      .u32(text)
-      .u32(0)
+    list.u32(module.start, module.start + module.bytes, text, 0)
   }
   const modsAddress = placed.length === 0 ? 0 : area.place('module list', list.finish())
   const mmap = new StructureWriter()
-  for (const range of memory.e820) mmap.u32(MMAP_ENTRY_BYTES).u64(range.gpa).u64(range.bytes).u32(range.type)
+  for (const range of memory.e820) mmap.u32(MMAP_ENTRY_BYTES).u64(range.gpa, range.bytes).u32(range.type)
   const mmapAddress = area.place('memory map', mmap.finish())
   const cmdline = area.place('command line', commandLine)
   const name = area.place('loader name', commandLineBytes(LOADER_NAME, LOADER_NAME.length))
   const info = new StructureWriter()
     .u32(INFO_MEMORY | INFO_CMDLINE | INFO_MODS | INFO_MMAP | INFO_LOADER_NAME)
-    .u32(Math.floor(ramFrom(memory, 0) / KIB))
-    .u32(Math.floor(ramFrom(memory, 0x10_0000) / KIB))
-    .u32(0)
-    .u32(cmdline)
-    .u32(placed.length)
-    .u32(modsAddress)
+    .u32(Math.floor(ramFrom(memory, 0) / KIB), Math.floor(ramFrom(memory, 0x10_0000) / KIB))
+    .u32(0, cmdline, placed.length, modsAddress)
     // Symbol table: none.
-    .u64(0)
-    .u64(0)
-    .u32(mmap.length)
-    .u32(mmapAddress)
+    .u64(0, 0)
+    .u32(mmap.length, mmapAddress)
     // No drives, and no configuration table.
-    .u32(0)
-    .u32(0)
-    .u32(0)
-    .u32(name)
+    .u32(0, 0, 0, name)
   const rbx = area.place('multiboot information', info.finish(INFO_BYTES))
   return {
     protocol: 'multiboot',

@@ -74,24 +74,17 @@ export function loadPvh(memory: GuestMemoryWriter, images: BootImages): LoadedKe
       module.commandLine === undefined
         ? 0
         : area.place('module command line', commandLineBytes(module.commandLine, COMMAND_LINE_LIMIT))
-    list.u64(module.gpa).u64(module.bytes).u64(text).u64(0)
+    list.u64(module.gpa, module.bytes, text, 0)
   }
   const modlist = placed.length === 0 ? 0 : area.place('module list', list.finish())
   const memmap = new StructureWriter()
-  for (const range of memory.e820) memmap.u64(range.gpa).u64(range.bytes).u32(range.type).u32(0)
+  for (const range of memory.e820) memmap.u64(range.gpa, range.bytes).u32(range.type, 0)
   const memmapAddress = area.place('memory map', memmap.finish())
   const cmdline = area.place('command line', commandLine)
   const startInfo = new StructureWriter()
-    .u32(XEN_HVM_START_MAGIC_VALUE)
-    .u32(START_INFO_VERSION)
-    .u32(0)
-    .u32(placed.length)
-    .u64(modlist)
-    .u64(cmdline)
-    .u64(images.rsdpAddress ?? 0)
-    .u64(memmapAddress)
-    .u32(memory.e820.length)
-    .u32(0)
+    .u32(XEN_HVM_START_MAGIC_VALUE, START_INFO_VERSION, 0, placed.length)
+    .u64(modlist, cmdline, images.rsdpAddress ?? 0, memmapAddress)
+    .u32(memory.e820.length, 0)
   const rbx = area.place('hvm_start_info', startInfo.finish())
   return {
     protocol: 'pvh',
