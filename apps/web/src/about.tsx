@@ -1,8 +1,7 @@
 // The About page: licences, and files from Debian with their sources. No code of a machine is loaded.
-import { render } from 'preact'
 import './about.css'
 import { useEffect, useState } from 'preact/hooks'
-import { Alert } from './controls.tsx'
+import { Alert, showPage, SitePage } from './controls.tsx'
 import { sizeOf } from './files.ts'
 
 interface ListedFile {
@@ -51,34 +50,31 @@ function About() {
     look().then(setBeside, (thrown: unknown) => setError(thrown instanceof Error ? thrown.message : String(thrown)))
   }, [])
   return (
-    <div class="page about">
-      <header>
+    <SitePage
+      look="about"
+      brand={
         <a class="brand" href="./">
           retrap
         </a>
-        <nav>
-          <a href="tools.html">Tools</a> <a href="about.html">About</a>
-        </nav>
-      </header>
-      <main>
-        <h1>About this site</h1>
-        <p>
-          The pages and the machine are <a href="https://github.com/retrap/retrap">retrap</a>, under the{' '}
-          <a href="LICENSE.txt">MIT licence</a>. Others' work in them is in the{' '}
-          <a href="THIRD-PARTY-NOTICES.txt">notices of third parties</a>.
-        </p>
-        <h2>From Debian</h2>
-        <p>
-          Firmware and systems are separate files with licences of their own. Each can be replaced: by another file of
-          its name on the server, or, for firmware, by a file that you drop on the <a href="./">start page</a>.
-        </p>
-        {error !== '' && <Alert>{error}</Alert>}
-        {beside?.packages.map((one) => (
-          <Package key={`${one.name} ${one.architecture}`} one={one} />
-        ))}
-        {beside !== null && <Missing {...beside} />}
-      </main>
-    </div>
+      }
+    >
+      <h1>About this site</h1>
+      <p>
+        The pages and the machine are <a href="https://github.com/retrap/retrap">retrap</a>, under the{' '}
+        <a href="LICENSE.txt">MIT licence</a>. Others' work in them is in the{' '}
+        <a href="THIRD-PARTY-NOTICES.txt">notices of third parties</a>.
+      </p>
+      <h2>From Debian</h2>
+      <p>
+        Firmware and systems are separate files with licences of their own. Each can be replaced: by another file of its
+        name on the server, or, for firmware, by a file that you drop on the <a href="./">start page</a>.
+      </p>
+      {error !== '' && <Alert>{error}</Alert>}
+      {beside?.packages.map((one) => (
+        <Package key={`${one.name} ${one.architecture}`} one={one} />
+      ))}
+      {beside !== null && <Missing {...beside} />}
+    </SitePage>
   )
 }
 
@@ -154,7 +150,4 @@ function Files({ of, files }: { of: string; files: readonly ListedFile[] }) {
   )
 }
 
-// The page's program has loaded: remove the text for browsers without it.
-const place = document.getElementById('app')!
-place.replaceChildren()
-render(<About />, place)
+showPage(<About />)

@@ -1,10 +1,36 @@
 // Controls of the first page, and of panels.
-import type { ComponentChildren } from 'preact'
+import { type ComponentChild, type ComponentChildren, render } from 'preact'
 import { useState } from 'preact/hooks'
 
 interface AroundProps {
   readonly children: ComponentChildren
 }
+
+/** Shows a page's content, whose program has loaded, in place of the text for browsers without it. */
+export function showPage(content: ComponentChild): void {
+  const place = document.getElementById('app')!
+  place.replaceChildren()
+  render(content, place)
+}
+
+interface SitePageProps extends AroundProps {
+  /** The site's name. */
+  readonly brand: ComponentChild
+  readonly look?: string
+}
+
+/** A page of the site, with the links to the others. */
+export const SitePage = ({ brand, look = '', children }: SitePageProps) => (
+  <div class={`page ${look}`}>
+    <header>
+      {brand}
+      <nav>
+        <a href="tools.html">Tools</a> <a href="about.html">About</a>
+      </nav>
+    </header>
+    <main>{children}</main>
+  </div>
+)
 
 /** A mistake or a failure, which a screen reader says at once. */
 export const Alert = ({ children }: AroundProps) => (

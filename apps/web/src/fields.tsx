@@ -43,13 +43,43 @@ export const Choice = <T extends string>({ label, name = '', value, choices, cha
   </label>
 )
 
-/** The head of a table. */
-export const TableHead = ({ columns }: { columns: readonly string[] }) => (
-  <thead>
-    <tr>
-      {columns.map((one) => (
-        <th key={one}>{one}</th>
+interface TableProps {
+  readonly caption?: string
+  /** Titles of the columns. */
+  readonly columns?: readonly string[]
+  /** The classes of the columns' cells; `row`: the cell is the head of its row. */
+  readonly looks: readonly ('row' | 'code' | 'figure' | '')[]
+  readonly rows: readonly (readonly ComponentChildren[])[]
+}
+
+/** A table of the cells of its rows. */
+export const Table = ({ caption, columns, looks, rows }: TableProps) => (
+  <table>
+    {caption !== undefined && <caption>{caption}</caption>}
+    {columns !== undefined && (
+      <thead>
+        <tr>
+          {columns.map((one) => (
+            <th key={one}>{one}</th>
+          ))}
+        </tr>
+      </thead>
+    )}
+    <tbody>
+      {rows.map((cells, i) => (
+        <tr key={i}>
+          {cells.map((cell, at) =>
+            looks[at] === 'row' ? <th scope="row">{cell}</th> : <td class={looks[at] ?? ''}>{cell}</td>,
+          )}
+        </tr>
       ))}
-    </tr>
-  </thead>
+    </tbody>
+  </table>
+)
+
+/** A table that scrolls by itself where it is wider than the page. */
+export const WideTable = ({ label, ...table }: TableProps & { readonly label: string }) => (
+  <div class="scroll" tabIndex={0} role="region" aria-label={label}>
+    <Table {...table} />
+  </div>
 )

@@ -26,49 +26,32 @@ const STATE_NAMES: Readonly<Record<PageState, string>> = {
   asleep: 'Asleep',
 }
 
-const INSIDE: readonly Tab[] = [
+/** The tabs, some of which only certain machines have. */
+const TABS: readonly (Tab & { readonly isFor?: (options: Chosen['options']) => boolean })[] = [
   { id: 'devices', name: 'Devices', load: async () => DevicesPanel },
   { id: 'inspector', name: 'Inspector', load: async () => (await import('./inspector/panel.tsx')).InspectorPanel },
+  { id: 'snapshots', name: 'Snapshots', load: async () => (await import('./snapshots/panel.tsx')).SnapshotsPanel },
+  { id: 'debugger', name: 'Debugger', load: async () => (await import('./debugger/panel.tsx')).DebuggerPanel },
+  {
+    id: 'playground',
+    name: 'Playground',
+    load: async () => (await import('./playground/panel.tsx')).PlaygroundPanel,
+    isFor: ({ board }) => board !== 'virt',
+  },
+  {
+    id: 'network',
+    name: 'Network',
+    load: async () => (await import('./network-panel.tsx')).NetworkPanel,
+    isFor: ({ network }) => network !== undefined,
+  },
+  {
+    id: 'files',
+    name: 'Files',
+    load: async () => (await import('./shared-files-panel.tsx')).SharedFilesPanel,
+    isFor: ({ files }) => files === true,
+  },
+  { id: 'keys', name: 'Keys', load: async () => (await import('./keys/panel.tsx')).KeysPanel },
 ]
-const SNAPSHOTS: Tab = {
-  id: 'snapshots',
-  name: 'Snapshots',
-  load: async () => (await import('./snapshots/panel.tsx')).SnapshotsPanel,
-}
-const DEBUGGER: Tab = {
-  id: 'debugger',
-  name: 'Debugger',
-  load: async () => (await import('./debugger/panel.tsx')).DebuggerPanel,
-}
-const PLAYGROUND: Tab = {
-  id: 'playground',
-  name: 'Playground',
-  load: async () => (await import('./playground/panel.tsx')).PlaygroundPanel,
-}
-const NETWORK: Tab = {
-  id: 'network',
-  name: 'Network',
-  load: async () => (await import('./network-panel.tsx')).NetworkPanel,
-}
-const FILES: Tab = {
-  id: 'files',
-  name: 'Files',
-  load: async () => (await import('./shared-files-panel.tsx')).SharedFilesPanel,
-}
-const KEYS: Tab = { id: 'keys', name: 'Keys', load: async () => (await import('./keys/panel.tsx')).KeysPanel }
-
-function tabsOf({ options }: Chosen): readonly Tab[] {
-  const isPc = options.board !== 'virt'
-  return [
-    ...INSIDE,
-    SNAPSHOTS,
-    DEBUGGER,
-    ...(isPc ? [PLAYGROUND] : []),
-    ...(options.network === undefined ? [] : [NETWORK]),
-    ...(options.files === true ? [FILES] : []),
-    KEYS,
-  ]
-}
 
 /** The tab that is open at first. Fingers have no keyboard; on a small screen the machine comes first. */
 function firstTab(tabs: readonly Tab[]): string | null {
@@ -105,13 +88,20 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
   if (state === 'running') hasRun.current = true
   const askToClose = (): void => (isOn && hasRun.current ? ask('close') : end())
   useBack(askToClose)
-  const tabs = tabsOf(chosen)
+  const tabs = TABS.filter(({ isFor }) => isFor?.(chosen.options) !== false)
   const [first] = useState(() => (chosen.options.recording === undefined ? firstTab(tabs) : 'debugger'))
   const saveAndClose = async (): Promise<void> => {
     const { saveMachine } = await import('./snapshots/save.ts')
     await saveMachine(machine!, chosen, { parent: chosen.from ?? null })
     end()
   }
+  const answer = (name: string, action: () => Promise<void>) => ({
+    name,
+    action: () => {
+      ask(null)
+      attempt(action)
+    },
+  })
   return (
     <div class="bench">
       <header class="bar">
@@ -188,15 +178,7 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
         <Ask
           question="Reset this machine?"
           detail="It starts anew, as by its reset button. What is in its memory is lost; disks keep what was written."
-          answers={[
-            {
-              name: 'Reset it',
-              action: () => {
-                ask(null)
-                attempt(() => machine!.reset())
-              },
-            },
-          ]}
+          answers={[answer('Reset it', () => machine!.reset())]}
           cancel={() => ask(null)}
         />
       )}
@@ -204,16 +186,7 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
         <Ask
           question="Close this machine?"
           detail="It ends, and what is in its memory is lost, unless you save a snapshot: the start page goes on from that."
-          answers={[
-            {
-              name: 'Save and close',
-              action: () => {
-                ask(null)
-                attempt(saveAndClose)
-              },
-            },
-            { name: 'Close it', action: end },
-          ]}
+          answers={[answer('Save and close', saveAndClose), { name: 'Close it', action: end }]}
           cancel={() => ask(null)}
         />
       )}

@@ -1,7 +1,6 @@
-import { render } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import type { ClusterPage } from './cluster/page.tsx'
-import { Alert } from './controls.tsx'
+import { Alert, showPage, SitePage } from './controls.tsx'
 import { MachinePage } from './machine-page.tsx'
 import { dropOrphans, goOnFrom, SAVED_HASH } from './saved-machines.ts'
 import { keepSite } from './offline.ts'
@@ -36,24 +35,13 @@ function App() {
   if (chosen?.cluster !== undefined) return Lanes && <Lanes chosen={chosen} close={close} show={show} />
   if (chosen !== null) return <MachinePage chosen={chosen} close={close} />
   return (
-    <div class="page">
-      <header>
-        <span class="brand">retrap</span>
-        <nav>
-          <a href="tools.html">Tools</a> <a href="about.html">About</a>
-        </nav>
-      </header>
-      <main>
-        {error !== '' && <Alert>{error}</Alert>}
-        <StartPage start={choose} />
-      </main>
-    </div>
+    <SitePage brand={<span class="brand">retrap</span>}>
+      {error !== '' && <Alert>{error}</Alert>}
+      <StartPage start={choose} />
+    </SitePage>
   )
 }
 
-// The page's program has loaded: remove the text for browsers without it.
-const place = document.getElementById('app')!
-place.replaceChildren()
-render(<App />, place)
+showPage(<App />)
 void keepSite()
 void dropOrphans()

@@ -1,12 +1,9 @@
 // Tools that need no machine: nothing of one is loaded.
-import { render } from 'preact'
+import { showPage } from './controls.tsx'
 import { Disassembler } from './tools/disassembler.tsx'
 import { Syndromes } from './tools/syndromes.tsx'
 
-// The page's program has loaded: remove the text for browsers without it.
-const place = document.getElementById('app')!
-place.replaceChildren()
-render(
+showPage(
   <>
     <header>
       <h1>
@@ -19,5 +16,4 @@ render(
       <Syndromes />
     </main>
   </>,
-  place,
 )

@@ -1,6 +1,6 @@
 import type { AddressView, FrameView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
-import { ActionForm, TableHead } from '../fields.tsx'
+import { ActionForm, WideTable } from '../fields.tsx'
 import type { PanelProps } from '../tabs.tsx'
 import { size } from './memory-map.tsx'
 
@@ -91,25 +91,19 @@ function Walk({ walk }: { walk: WalkView }) {
   if (steps.length === 0) return <p class="soft">Paging is off.</p>
   return (
     <>
-      <div class="scroll" tabIndex={0} role="region" aria-label="Page walk">
-        <table>
-          <TableHead columns={['Level', 'Entry', 'Leads to', ...(cached === null ? [] : ['Cached']), 'At', 'Value']} />
-          <tbody>
-            {steps.map(({ level, index, gpa, value, leads, bits, ...step }) => (
-              <tr key={level}>
-                <td>{level}</td>
-                <th scope="row">
-                  {'name' in step ? step.name : 'Descriptor'} {index}
-                </th>
-                <td>{leads}</td>
-                {cached !== null && <td>{cachedText(cached.find((one) => one.level === level - 1))}</td>}
-                <td class="code">{gpa === undefined ? 'register' : hex(gpa)}</td>
-                <td class="code">{value === undefined ? '' : [hex(value), ...bits].join(' ')}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <WideTable
+        label="Page walk"
+        columns={['Level', 'Entry', 'Leads to', ...(cached === null ? [] : ['Cached']), 'At', 'Value']}
+        looks={['', 'row', '', ...(cached === null ? [] : ([''] as const)), 'code', 'code']}
+        rows={steps.map(({ level, index, gpa, value, leads, bits, ...step }) => [
+          level,
+          `${'name' in step ? step.name : 'Descriptor'} ${index}`,
+          leads,
+          ...(cached === null ? [] : [cachedText(cached.find((one) => one.level === level - 1))]),
+          gpa === undefined ? 'register' : hex(gpa),
+          value === undefined ? '' : [hex(value), ...bits].join(' '),
+        ])}
+      />
       <p class="soft">{beginningOf(walk)}</p>
     </>
   )

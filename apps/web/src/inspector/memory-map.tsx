@@ -1,5 +1,5 @@
 import type { MapView, PcView } from '@retrap/web'
-import { TableHead } from '../fields.tsx'
+import { Table } from '../fields.tsx'
 
 /** Writes a number of bytes for people. */
 export const size = (bytes: number): string =>
@@ -10,17 +10,11 @@ export function MemoryMap({ map: { bytesByType, leaves, tableBytes } }: { map: M
   return (
     <details>
       <summary>Map of guest memory (p2m)</summary>
-      <table>
-        <TableHead columns={['Type', 'Size']} />
-        <tbody>
-          {Object.entries(bytesByType).map(([type, bytes]) => (
-            <tr key={type}>
-              <th scope="row">{type}</th>
-              <td class="figure">{size(bytes)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <Table
+        columns={['Type', 'Size']}
+        looks={['row', 'figure']}
+        rows={Object.entries(bytesByType).map(([type, bytes]) => [type, size(bytes)])}
+      />
       <p class="soft">
         Entries: {leaves['1G']} of 1 GiB, {leaves['2M']} of 2 MiB, {leaves['4K']} of 4 KiB, in {size(tableBytes)} of
         tables.
@@ -40,18 +34,15 @@ export function Invalidations({ invalidations }: { invalidations: PcView['invali
         The last change has number {epoch}.{' '}
         {waitingVcpus.length > 0 && `Held back until all have acknowledged: vCPU ${waitingVcpus.join(', ')}.`}
       </p>
-      <table>
-        <TableHead columns={['Device server', 'Acknowledged', 'State']} />
-        <tbody>
-          {servers.map(({ name, acknowledged, isAwaited }) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              <td class="figure">{acknowledged}</td>
-              <td>{isAwaited ? 'awaited' : 'has nothing old'}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <Table
+        columns={['Device server', 'Acknowledged', 'State']}
+        looks={['row', 'figure']}
+        rows={servers.map(({ name, acknowledged, isAwaited }) => [
+          name,
+          acknowledged,
+          isAwaited ? 'awaited' : 'has nothing old',
+        ])}
+      />
       {outstanding.map((run) => (
         <p key={run.epoch} class="code">
           {run.epoch}: guest frames {run.gfn.toString(16)} to {(run.gfn + run.count - 1).toString(16)}

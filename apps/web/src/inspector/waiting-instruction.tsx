@@ -1,5 +1,5 @@
 import type { ArmVcpuView, WaitView } from '@retrap/web'
-import { TableHead } from '../fields.tsx'
+import { WideTable } from '../fields.tsx'
 import { SyndromeFields } from '../tools/syndrome-fields.tsx'
 
 /** The effect of an access, by `AccessOutcome` of `@retrap/replay`. */
@@ -34,26 +34,20 @@ export function WaitingInstruction({
           instruction ends.
         </p>
       )}
-      <div class="scroll" tabIndex={0} role="region" aria-label={`Log of vCPU ${number}`}>
-        <table>
-          <TableHead columns={['#', 'Access', 'Address', 'Effect', 'Bytes', 'Tag', 'Data']} />
-          <tbody>
-            {log.map(({ ordinal, kind, address, size, operand, element, outcome, data }) => (
-              <tr key={ordinal}>
-                <td>{ordinal}</td>
-                <td>{kind}</td>
-                <td class="code">{address}</td>
-                <td>{EFFECTS[outcome]}</td>
-                <td>{size}</td>
-                <td class="code">
-                  {operand}.{element}
-                </td>
-                <td class="code">{data ?? ''}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <WideTable
+        label={`Log of vCPU ${number}`}
+        columns={['#', 'Access', 'Address', 'Effect', 'Bytes', 'Tag', 'Data']}
+        looks={['', '', 'code', '', '', 'code', 'code']}
+        rows={log.map((one) => [
+          one.ordinal,
+          one.kind,
+          one.address,
+          EFFECTS[one.outcome],
+          one.size,
+          `${one.operand}.${one.element}`,
+          one.data,
+        ])}
+      />
     </details>
   )
 }
