@@ -348,7 +348,7 @@ describe('--display', () => {
     ['vnc=:0', 'write vnc=127.0.0.1:5900'],
     ['vnc=[::1]:99', 'write vnc=[::1]:5999'],
     ['vnc=:70000', '70000 is not a port'],
-    ['vnc=:5901,passwrd=x', "has no 'passwrd=x'; it has password, websocket, layout; did you mean 'password'?"],
+    ['vnc=:5901,passwrd=x', "has no 'passwrd'; it has password, websocket, layout; did you mean 'password'?"],
     ['terminal,layout=xx', "--display terminal: keyboard layout 'xx': expected one of us, gb, de, fr"],
     ['vnc=:5901,layout=xx', "keyboard layout 'xx': expected one of us, gb, de, fr"],
   ])('%s is refused: %s', (text, why) => expect(() => parseDisplay(text)).toThrow(why))

@@ -149,6 +149,19 @@ export function splitPairs(text: string): string[] {
   return parts.map((part) => part.replaceAll('\0', ','))
 }
 
+/** Reads parts of the form `key=value`. @param what - the option, in messages @throws CliError `ERR_USAGE` for a key that is not known */
+export function readPairs(what: string, parts: readonly string[], known: readonly string[]): Map<string, string> {
+  const given = new Map<string, string>()
+  for (const part of parts) {
+    const at = part.indexOf('=')
+    const key = part.slice(0, Math.max(at, 0))
+    if (!known.includes(key))
+      throw usage(`${what} has no '${key || part}'; it has ${known.join(', ')}${didYouMean(key || part, known)}`)
+    given.set(key, part.slice(at + 1))
+  }
+  return given
+}
+
 /** Splits `NAME,key=value,…`. */
 export function parseDevice(text: string): DeviceArgument {
   const [name = '', ...pairs] = splitPairs(text)

@@ -40,44 +40,22 @@ export function diskOf(argument: DeviceArgument, properties: Properties): Partia
 }
 
 function interfaceOf(argument: DeviceArgument, properties: Properties): Partial<DriveArgument> {
+  const given = (key: string): boolean => argument.properties.has(key)
+  const queues = (key: string, usual: number) => given(key) && { queues: properties.whole(key, usual, 64, 1) }
   switch (argument.name) {
     case 'usb-storage':
       return { interface: 'usb' }
     case 'nvme':
-      return nvmeOf(argument, properties)
+      return { interface: 'nvme', nvme: { ...placeOf(argument), ...queues('max_ioqpairs', 8) } }
     case 'scsi-hd':
-      return { ...scsiOf(argument, properties), media: 'disk' }
     case 'scsi-cd':
-      return { ...scsiOf(argument, properties), media: 'cdrom', readOnly: true }
+      properties.whole('lun', 0, 0)
+      return {
+        interface: 'scsi',
+        ...(given('scsi-id') && { scsi: { target: properties.whole('scsi-id', 0, 255) } }),
+        ...(argument.name === 'scsi-hd' ? { media: 'disk' } : { media: 'cdrom', readOnly: true }),
+      }
     default:
-      return virtioOf(argument, properties)
-  }
-}
-
-function scsiOf(argument: DeviceArgument, properties: Properties): Pick<DriveArgument, 'interface' | 'scsi'> {
-  properties.whole('lun', 0, 0)
-  const given = argument.properties.has('scsi-id')
-  return { interface: 'scsi', ...(given && { scsi: { target: properties.whole('scsi-id', 0, 255) } }) }
-}
-
-function virtioOf(argument: DeviceArgument, properties: Properties): Pick<DriveArgument, 'interface' | 'virtio'> {
-  const queues = argument.properties.has('num-queues')
-  return {
-    interface: 'virtio',
-    virtio: {
-      ...virtioPlaceOf(argument, properties),
-      ...(queues && { queues: properties.whole('num-queues', 1, 64, 1) }),
-    },
-  }
-}
-
-function nvmeOf(argument: DeviceArgument, properties: Properties): Pick<DriveArgument, 'interface' | 'nvme'> {
-  const queues = argument.properties.has('max_ioqpairs')
-  return {
-    interface: 'nvme',
-    nvme: {
-      ...placeOf(argument),
-      ...(queues && { queues: properties.whole('max_ioqpairs', 8, 64, 1) }),
-    },
+      return { interface: 'virtio', virtio: { ...virtioPlaceOf(argument, properties), ...queues('num-queues', 1) } }
   }
 }

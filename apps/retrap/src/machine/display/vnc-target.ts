@@ -3,7 +3,7 @@ import { Keyboard, Mouse, type KeyboardLayoutName, type Screen, VncServer, Displ
 import { listenVnc, type VncListener, zlibCompressor } from '@retrap/display/node'
 import { CliError } from '../../errors.ts'
 import type { SessionOutput } from '../session/session-host.ts'
-import { didYouMean, parseWhole, splitPairs, usage } from '../../options/values.ts'
+import { parseWhole, readPairs, splitPairs, usage } from '../../options/values.ts'
 
 /** A VNC server for `--display`. */
 export interface VncTarget {
@@ -33,14 +33,7 @@ export function parseVnc(text: string): VncTarget {
       `--display vnc=${address}: a port is expected, not a display number; write vnc=${host || LOOPBACK}:${port}`,
     )
   }
-  const properties = new Map<string, string>()
-  for (const pair of pairs) {
-    const at = pair.indexOf('=')
-    const key = pair.slice(0, Math.max(at, 0))
-    if (!PROPERTIES.includes(key))
-      throw usage(`--display vnc has no '${pair}'; it has ${PROPERTIES.join(', ')}${didYouMean(key, PROPERTIES)}`)
-    properties.set(key, pair.slice(at + 1))
-  }
+  const properties = readPairs('--display vnc', pairs, PROPERTIES)
   const layout = properties.get('layout')
   return {
     kind: 'vnc' as const,

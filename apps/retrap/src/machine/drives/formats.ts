@@ -69,50 +69,41 @@ export interface CreateOptions extends Partial<Omit<Qcow2CreateOptions, 'backing
   readonly backingFormat?: ImageFormat
 }
 
-const KEYS = ['cluster_size', 'compat', 'refcount_bits', 'lazy_refcounts', 'size', 'backing_file', 'backing_fmt']
 const REFCOUNT_BITS = [1, 2, 4, 8, 16, 32, 64]
 const VERSIONS: Readonly<Record<string, 2 | 3>> = { '0.10': 2, v2: 2, '1.1': 3, v3: 3 }
+
+/** Readers of the values of `-o`, by key. */
+const OPTIONS: Readonly<Record<string, (value: string) => CreateOptions>> = {
+  cluster_size: (value) => ({ clusterBytes: parseSize(value, '-o cluster_size') }),
+  compat: (value) => {
+    const version = VERSIONS[value]
+    if (version === undefined) throw usage(`-o compat=${value} is unknown; there are 0.10 (v2) and 1.1 (v3)`)
+    return { version }
+  },
+  refcount_bits: (value) => {
+    const refcountBits = Number(value)
+    if (REFCOUNT_BITS.includes(refcountBits)) return { refcountBits }
+    throw usage(`-o refcount_bits=${value}: there are ${REFCOUNT_BITS.join(', ')}`)
+  },
+  lazy_refcounts: (value) => {
+    if (value === 'on' || value === 'off') return { lazyRefcounts: value === 'on' }
+    throw usage(`-o lazy_refcounts=${value}: there are on and off`)
+  },
+  size: (value) => ({ bytes: parseSize(value, '-o size') }),
+  backing_file: (value) => ({ backing: value }),
+  backing_fmt: (value) => ({ backingFormat: parseFormat(value) }),
+}
 
 /** Reads `-o`. A comma within a value is written twice. @throws CliError `ERR_USAGE` */
 export function parseOptions(text: string | undefined, format: ImageFormat): CreateOptions {
   if (text === undefined) return {}
-  const options: { -readonly [K in keyof CreateOptions]: CreateOptions[K] } = {}
+  const options: CreateOptions = {}
   for (const pair of splitPairs(text)) {
-    const at = pair.indexOf('=')
-    const key = at < 0 ? pair : pair.slice(0, at)
-    const value = at < 0 ? '' : pair.slice(at + 1)
+    const [key = '', value = ''] = pair.split(/=(.*)/s)
     if (format === 'raw' && key !== 'size') throw usage(`-o: a raw image has no option '${key}'; it has size`)
-    switch (key) {
-      case 'cluster_size':
-        options.clusterBytes = parseSize(value, '-o cluster_size')
-        break
-      case 'compat': {
-        const version = VERSIONS[value]
-        if (version === undefined) throw usage(`-o compat=${value} is unknown; there are 0.10 (v2) and 1.1 (v3)`)
-        options.version = version
-        break
-      }
-      case 'refcount_bits':
-        options.refcountBits = Number(value)
-        if (!REFCOUNT_BITS.includes(options.refcountBits))
-          throw usage(`-o refcount_bits=${value}: there are ${REFCOUNT_BITS.join(', ')}`)
-        break
-      case 'lazy_refcounts':
-        if (value !== 'on' && value !== 'off') throw usage(`-o lazy_refcounts=${value}: there are on and off`)
-        options.lazyRefcounts = value === 'on'
-        break
-      case 'size':
-        options.bytes = parseSize(value, '-o size')
-        break
-      case 'backing_file':
-        options.backing = value
-        break
-      case 'backing_fmt':
-        options.backingFormat = parseFormat(value)
-        break
-      default:
-        throw usage(`-o has no '${key}'; it has ${KEYS.join(', ')}${didYouMean(key, KEYS)}`)
-    }
+    const keys = Object.keys(OPTIONS)
+    if (!keys.includes(key)) throw usage(`-o has no '${key}'; it has ${keys.join(', ')}${didYouMean(key, keys)}`)
+    Object.assign(options, OPTIONS[key]!(value))
   }
   if (options.version === 2 && options.lazyRefcounts === true)
     throw usage('-o lazy_refcounts=on needs compat=1.1; leave out one of them')

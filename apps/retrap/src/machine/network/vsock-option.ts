@@ -1,5 +1,5 @@
 import type { OptionRow } from '../../options/option-table.ts'
-import { didYouMean, splitPairs, usage } from '../../options/values.ts'
+import { readPairs, splitPairs, usage } from '../../options/values.ts'
 
 /** A vsock device that the user asked for. */
 export interface VsockArgument {
@@ -29,14 +29,7 @@ export const listVsock = ({ vsock }: VsockFlags): readonly VsockArgument[] => (v
 
 /** Reads `--vsock`. @throws CliError `ERR_USAGE` */
 export function parseVsock(text: string): VsockArgument {
-  const given = new Map<string, string>()
-  for (const pair of splitPairs(text)) {
-    const at = pair.indexOf('=')
-    const key = pair.slice(0, Math.max(at, 0))
-    if (!VSOCK_KEYS.includes(key))
-      throw usage(`--vsock has no '${key || pair}'; it has ${VSOCK_KEYS.join(' and ')}${didYouMean(key, VSOCK_KEYS)}`)
-    given.set(key, pair.slice(at + 1))
-  }
+  const given = readPairs('--vsock', splitPairs(text), VSOCK_KEYS)
   const cid = given.get('cid') ?? ''
   const uds = given.get('uds') ?? ''
   const number = /^\d{1,10}$/.test(cid) ? Number(cid) : 0

@@ -1,6 +1,6 @@
 import type { DisplayFlags } from '../display/display-option.ts'
 import type { OptionRow } from '../../options/option-table.ts'
-import { parseSerial, type SerialTarget, splitPairs, usage, didYouMean } from '../../options/values.ts'
+import { parseSerial, readPairs, type SerialTarget, splitPairs, usage, didYouMean } from '../../options/values.ts'
 
 /** A stream of bytes that a device is given by its id. */
 export interface ChardevArgument {
@@ -61,14 +61,7 @@ export function parseChardev(text: string): ChardevArgument {
   const kinds = Object.keys(CHARDEV_KEYS)
   if (!Object.hasOwn(CHARDEV_KEYS, kind))
     throw usage(`--chardev '${kind}' is unknown; there are ${kinds.join(', ')}${didYouMean(kind, kinds)}`)
-  const known = ['id', ...CHARDEV_KEYS[kind]!]
-  const given = new Map<string, string>()
-  for (const part of parts) {
-    const at = part.indexOf('=')
-    const key = part.slice(0, Math.max(at, 0))
-    if (!known.includes(key)) throw usage(`--chardev ${kind} has no '${key || part}'; it has ${known.join(', ')}`)
-    given.set(key, part.slice(at + 1))
-  }
+  const given = readPairs(`--chardev ${kind}`, parts, ['id', ...CHARDEV_KEYS[kind]!])
   const id = given.get('id') ?? ''
   if (id === '') throw usage(`--chardev ${text} has no id for a --device; write id=NAME`)
   return { id, target: targetOf(kind, id, given) }

@@ -1,6 +1,6 @@
 import type { MachineVirtioPlace } from '@retrap/machine'
 import type { OptionRow, Shape } from '../../options/option-table.ts'
-import { didYouMean, type DeviceArgument, splitPairs, usage } from '../../options/values.ts'
+import { type DeviceArgument, readPairs, splitPairs, usage } from '../../options/values.ts'
 import { checkedProperties, virtioPlaceOf } from '../devices/pci-devices.ts'
 
 /** A directory that the user shares with the guest. */
@@ -76,7 +76,7 @@ export function parseShare(text: string): ShareArgument {
   const [first = '', ...rest] = splitPairs(text)
   const at = first.indexOf('=')
   if (at < 1 || at === first.length - 1) throw usage(`--share ${text}: write TAG=DIR, such as work=./src`)
-  const given = pairs('--share', rest, ['readonly'])
+  const given = readPairs('--share', rest, ['readonly'])
   return {
     kind: 'share',
     tag: checkTag('--share', first.slice(0, at)),
@@ -103,25 +103,13 @@ export function parseFsdev(text: string): FsdevArgument {
 function parseLocal(option: string, text: string, keys: readonly string[]) {
   const [driver = '', ...rest] = splitPairs(text)
   if (driver !== 'local') throw usage(`${option}: '${driver}' is unknown; write ${option} local,path=DIR`)
-  const given = pairs(option, rest, keys)
+  const given = readPairs(option, rest, keys)
   const path = given.get('path') ?? ''
   if (path === '') throw usage(`${option} ${text} names no directory; write path=DIR`)
   const model = given.get('security_model') ?? 'none'
   if (model !== 'none')
     throw usage(`${option}: security_model=${model} is not there; none makes files that belong to you`)
   return { path, given }
-}
-
-function pairs(option: string, parts: readonly string[], keys: readonly string[]): ReadonlyMap<string, string> {
-  const given = new Map<string, string>()
-  for (const part of parts) {
-    const at = part.indexOf('=')
-    const key = part.slice(0, Math.max(at, 0))
-    if (!keys.includes(key))
-      throw usage(`${option} has no '${key || part}'; it has ${keys.join(', ')}${didYouMean(key, keys)}`)
-    given.set(key, part.slice(at + 1))
-  }
-  return given
 }
 
 function readOnly(option: string, given: ReadonlyMap<string, string>): { readonly readOnly: boolean } {
