@@ -1,11 +1,14 @@
 import type { Simulation } from './simulation.ts'
-import type { PlacedMachine } from './description.ts'
+import { groupOf, kernelOf, type PlacedMachine } from './description.ts'
 import type { ClusterDisk } from './disk.ts'
 import { describeFault, type Fault, FAULT_KINDS, type GuestFault } from './faults.ts'
 import type { ClusterGuest } from './host.ts'
 import type { Links, LinkTrouble } from './links.ts'
 
 const OF_GUEST: readonly string[] = ['full', 'memory', 'drift'] satisfies GuestFault[]
+
+/** The faults that hit one of several machines on a kernel; those of other kinds hit all of them. */
+const OF_CONTAINER: readonly string[] = ['hang', 'slow-cpu', 'memory'] satisfies GuestFault[]
 
 /** The largest part of the time by which a clock can be fast: Linux takes no more. Source: Linux, kernel/time/ntp.c, `ntp_validate_timex`. */
 export const MOST_DRIFT = 0.1
@@ -82,29 +85,37 @@ export class ActiveFaults {
   }
 
   /** A machine has started: its clock is right, and faults that last still are of it, too. */
-  started(number: number): void {
-    const { guests, simulation } = this.#parts
+  started(machine: PlacedMachine): void {
+    const { guests, machines, simulation } = this.#parts
+    const { number } = machine
     const until = guests.get(number)!.now()
     this.#clocks.set(number, { drift: 0, gained: 0, until, offset: simulation.offsetOf(number) })
-    const kinds = this.#faultsOf(number).map(({ kind }) => kind)
-    for (const kind of new Set(kinds)) this.#applyTo(kind, number)
+    for (const one of groupOf(machines, machine))
+      for (const kind of new Set(this.#faultsOf(one).map((fault) => fault.kind))) this.#applyTo(kind, one)
   }
 
-  #machinesOf(fault: Fault): readonly PlacedMachine[] {
-    return this.#parts.machines.filter(({ name }) => fault.machines?.includes(name))
+  /** The machines that a fault hits: a container by itself, or the machine whose kernel it shares, once. */
+  #machinesOf({ kind, machines: names }: Fault): readonly PlacedMachine[] {
+    const { machines } = this.#parts
+    const named = machines.filter(({ name }) => names?.includes(name))
+    return OF_CONTAINER.includes(kind) ? named : [...new Set(named.map((one) => kernelOf(machines, one)))]
   }
 
-  #faultsOf(number: number): readonly Fault[] {
-    const { name } = this.#parts.machines[number]!
+  #faultsOf(machine: PlacedMachine): readonly Fault[] {
     return [...this.#lasting.keys()].filter(
-      ({ kind, machines }) => FAULT_KINDS[kind].place !== 'links' && machines?.includes(name) === true,
+      (fault) => FAULT_KINDS[fault.kind].place !== 'links' && this.#machinesOf(fault).includes(machine),
     )
+  }
+
+  /** Whether a machine shares its kernel with others: its guest freezes it then, and gives it less of the processors. */
+  #isShared(machine: PlacedMachine): boolean {
+    return machine.inside !== undefined || groupOf(this.#parts.machines, machine).length > 1
   }
 
   async #beginOf(fault: Fault, machine: PlacedMachine): Promise<void> {
     const { simulation, guests, disks, drop } = this.#parts
     const { kind, amount = 0 } = fault
-    const { number } = machine
+    const { number } = kernelOf(this.#parts.machines, machine)
     if (kind === 'crash' || kind === 'power') {
       // A machine that has ended by itself stays off.
       if (!guests.has(number) && !this.#off.has(number)) return
@@ -117,11 +128,11 @@ export class ActiveFaults {
     }
     // The clock of a machine that hangs stands still from now on, and not since it had nothing to do.
     await simulation.bring(number)
-    if (kind === 'hang') simulation.hang(number, fault.for)
+    if (kind === 'hang' && !this.#isShared(machine)) simulation.hang(number, fault.for)
     else if (kind === 'clock') guests.get(number)?.turnClock(amount)
     else {
       if (kind === 'stall') disks.get(number)?.stall(fault.for)
-      this.#applyTo(kind, number)
+      this.#applyTo(kind, machine)
     }
   }
 
@@ -129,8 +140,8 @@ export class ActiveFaults {
   async #endOf(fault: Fault, machine: PlacedMachine, start: number | undefined): Promise<void> {
     const { simulation, guests, disks, starts } = this.#parts
     const { kind, amount = 0 } = fault
-    const { number } = machine
-    if (kind === 'hang') return
+    const { number } = kernelOf(this.#parts.machines, machine)
+    if (kind === 'hang' && !this.#isShared(machine)) return
     if (kind === 'crash' || kind === 'power') {
       const causes = this.#off.get(number)
       if (causes?.delete(fault) !== true || causes.size > 0) return
@@ -142,7 +153,7 @@ export class ActiveFaults {
     } else {
       await simulation.bring(number)
       if (kind === 'stall') disks.get(number)?.stall(0)
-      this.#applyTo(kind, number)
+      this.#applyTo(kind, machine)
     }
   }
 
@@ -177,16 +188,18 @@ export class ActiveFaults {
   }
 
   /** Applies the faults of a kind to a machine, or to its disk. */
-  #applyTo(kind: Fault['kind'], number: number): void {
-    const { simulation, guests, disks } = this.#parts
+  #applyTo(kind: Fault['kind'], machine: PlacedMachine): void {
+    const { machines, simulation, guests, disks } = this.#parts
+    const { number } = kernelOf(machines, machine)
     const amounts = (wanted: Fault['kind']): number[] =>
-      this.#faultsOf(number).flatMap((fault) => (fault.kind === wanted ? [fault.amount ?? 1] : []))
-    if (kind === 'slow-cpu') simulation.slow(number, Math.min(1, ...amounts(kind)))
-    else if (OF_GUEST.includes(kind)) {
-      const most = Math.max(0, ...amounts(kind))
+      this.#faultsOf(machine).flatMap((fault) => (fault.kind === wanted ? [fault.amount ?? 1] : []))
+    if (OF_GUEST.includes(kind) || (OF_CONTAINER.includes(kind) && this.#isShared(machine))) {
+      const all = amounts(kind)
+      const most = kind === 'slow-cpu' ? 1 - Math.min(1, ...all) : Math.max(0, ...all)
       if (kind === 'drift') this.#gain(number, Math.min(most, MOST_DRIFT))
-      guests.get(number)?.disturb(kind as GuestFault, most)
-    } else if (FAULT_KINDS[kind].place === 'disk')
+      guests.get(number)?.disturb(kind as GuestFault, most, machine.number)
+    } else if (kind === 'slow-cpu') simulation.slow(number, Math.min(1, ...amounts(kind)))
+    else if (FAULT_KINDS[kind].place === 'disk')
       disks.get(number)?.trouble({
         eio: Math.max(0, ...amounts('eio')),
         flushNs: Math.max(0, ...amounts('slow-fsync')),

@@ -28,7 +28,7 @@ interface Written {
   /** RAM (`512M`). */
   readonly memory?: string
   /** A disk that outlives its machine: its size, or its size, path (`/data`), format (`ext4`) and folders. */
-  readonly disk?: string | ({ readonly size: string } & Partial<Omit<PlacedDisk, 'size'>>)
+  readonly disk?: string | ({ readonly size?: string } & Partial<Omit<PlacedDisk, 'size'>>)
   /** Networks of the machine by name (`default`), with its addresses (`10.5.0.3`, `fd05::3`) and with further names. */
   readonly networks?: Readonly<Record<string, Partial<Pick<PlacedNetwork, 'ipv4' | 'ipv6' | 'aliases'>>>>
   /** `none`: it has no network. */

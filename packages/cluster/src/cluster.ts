@@ -1,4 +1,4 @@
-import type { ClusterDescription, PlacedMachine } from './description.ts'
+import { type ClusterDescription, groupOf, kernelOf, type PlacedMachine } from './description.ts'
 import { Simulation } from './simulation.ts'
 import { type ClusterDisk, Disk } from './disk.ts'
 import { drawBranch, faultsOf, seedOfBranch, seedOfStretch, type Stretch } from './draw-faults.ts'
@@ -138,7 +138,8 @@ export class Cluster {
     this.#properties = before?.properties ?? new Properties()
     this.#programs = new MachinePrograms(machines, before?.programs)
     this.#commands = new TestCommands(description.workload?.templates, seed, before?.commands)
-    const simulation = new Simulation(this.#links, machines.length)
+    const cards = machines.map((machine) => kernelOf(machines, machine).number)
+    const simulation = new Simulation(this.#links, machines.length, cards)
     this.#simulation = simulation
     simulation.now = before?.now ?? 0
     this.#starts = new Map(before?.starts)
@@ -150,8 +151,8 @@ export class Cluster {
     this.#phase = before?.phase ?? { name: 'ready', until: Infinity }
     this.#quietUntil = before?.quietUntil ?? 0
     for (const machine of machines) {
-      const { number, disk } = machine
-      if (disk === undefined) continue
+      const { number, disk, inside } = machine
+      if (disk === undefined || inside !== undefined) continue
       const name = `disk ${number}`
       const made = (): ClusterDisk => host.makeDisk?.(machine, seed, name) ?? new Disk(disk.size, seed, name)
       this.#disks.set(number, before?.disks.get(number) ?? made())
@@ -173,7 +174,9 @@ export class Cluster {
     for (const due of before?.due ?? []) this.#schedule(due)
     const { log } = options
     simulation.onFrame = log && ((from, ns, delivery) => log.frame(from, ns, delivery))
-    simulation.onWake = log && ((number, ns, offset) => log.goesOn(number, ns, offset))
+    simulation.onWake = (number, ns, offset) => {
+      for (const one of groupOf(machines, machines[number]!)) log?.goesOn(one.number, ns, offset)
+    }
     simulation.onWindow = () => this.#hear()
     if (description.resolver === true) simulation.onInstant = () => this.#tellNames()
     simulation.onEnd = (number, reason) => {
@@ -198,6 +201,8 @@ export class Cluster {
       for (const machine of description.machines) {
         // A start takes seconds.
         if (cluster.#isOver) return cluster
+        // A container starts with its machine.
+        if (machine.inside !== undefined) continue
         // oxlint-disable-next-line no-await-in-loop -- one after another: the host has few processors
         await cluster.#start(machine)
       }
@@ -413,7 +418,7 @@ export class Cluster {
   /** Starts the commands of the template whose time has come. */
   async #startCommands(): Promise<void> {
     if (this.#phase.name !== 'faults' || this.#isOver) return
-    const isOn = (name: string): boolean => this.#guests.has(this.#numberOf(name))
+    const isOn = (name: string): boolean => this.#guestOf(this.#machineOf(name)) !== undefined
     const { starts, again } = this.#commands.due(this.now, isOn)
     // oxlint-disable-next-line no-await-in-loop -- in their order
     for (const name of starts) await this.#startCommand(name)
@@ -422,7 +427,7 @@ export class Cluster {
 
   async #startCommand(name: string): Promise<void> {
     const { on, command } = this.#commands.running.get(name)!
-    this.#tell('phase', `${name} starts`, this.#description.machines[this.#numberOf(on)])
+    this.#tell('phase', `${name} starts`, this.#machineOf(on))
     await this.#startProgram(name, command, on)
   }
 
@@ -471,15 +476,20 @@ export class Cluster {
 
   /** Starts a program of the workload. */
   async #startProgram(name: string, words: readonly string[], on = this.#description.workload!.on!): Promise<void> {
-    const number = this.#numberOf(on)
-    await this.#simulation.bring(number)
-    const guest = this.#guests.get(number)
+    const machine = this.#machineOf(on)
+    await this.#simulation.bring(kernelOf(this.#description.machines, machine).number)
+    const guest = this.#guestOf(machine)
     if (guest === undefined) this.#failure ??= `${on} has ended before ${name}`
-    await guest?.start(name, words)
+    await guest?.start(name, words, machine.number)
   }
 
-  #numberOf(machine: string): number {
-    return this.#description.machines.find(({ name }) => name === machine)!.number
+  #machineOf(name: string): PlacedMachine {
+    return this.#description.machines.find((one) => one.name === name)!
+  }
+
+  /** The guest that a machine is, or is in; undefined: it is off. */
+  #guestOf(machine: PlacedMachine): ClusterGuest | undefined {
+    return this.#guests.get(kernelOf(this.#description.machines, machine).number)
   }
 
   #unended(what: string): string {
@@ -518,35 +528,44 @@ export class Cluster {
     guest.watchCode?.(this.#options.onCode)
     this.#guests.set(number, guest)
     this.#simulation.add(number, guest)
-    log?.started(number, now, guest.now(), recording)
-    this.#faults.started(number)
-    if (this.#programs.machineStarts(machine, now)) await guest.start(MAIN_PROGRAM, machine.command)
+    const group = groupOf(this.#description.machines, machine)
+    for (const one of group) log?.started(one.number, now, guest.now(), recording)
+    this.#faults.started(machine)
+    // oxlint-disable-next-line no-await-in-loop -- in their order
+    for (const one of group)
+      if (this.#programs.machineStarts(one, now)) await guest.start(MAIN_PROGRAM, one.command, one.number)
   }
 
   /** The program of a machine has waited for others, and starts. A machine that is off has it start with the machine. */
   async #startWaiting(machine: PlacedMachine): Promise<void> {
-    await this.#simulation.bring(machine.number)
-    const guest = this.#guests.get(machine.number)
-    if (this.#programs.begins(machine, this.now)) await guest?.start(MAIN_PROGRAM, machine.command)
+    await this.#simulation.bring(kernelOf(this.#description.machines, machine).number)
+    const guest = this.#guestOf(machine)
+    if (this.#programs.begins(machine, this.now)) await guest?.start(MAIN_PROGRAM, machine.command, machine.number)
   }
 
   #listener(machine: PlacedMachine): GuestListener {
+    const { machines } = this.#description
+    const { number } = kernelOf(machines, machine)
     const note = (kind: Heard['kind']) => (ns: number, text: string, code?: number) =>
       void this.#heard.push({
-        ...{ machine, kind, text, ns: ns + this.#simulation.offsetOf(machine.number) },
+        ...{ machine, kind, text, ns: ns + this.#simulation.offsetOf(number) },
         ...(code !== undefined && { code }),
       })
-    return { line: note('output'), report: note('report'), ended: note('ended'), status: note('status') }
+    const inside = (container: number): GuestListener => this.#listener(machines[container]!)
+    return { line: note('output'), report: note('report'), ended: note('ended'), status: note('status'), inside }
   }
 
   #drop(number: number): void {
     this.#disks.get(number)?.reset()
     this.#guests.get(number)?.close()
     this.#guests.delete(number)
-    this.#options.log?.ended(number, this.#simulation.now)
     this.#simulation.remove(number)
-    if (this.#commands.lost(this.#description.machines[number]!.name))
-      this.#schedule({ ns: this.#simulation.now, kind: 'commands' })
+    const { machines } = this.#description
+    const { now } = this.#simulation
+    for (const one of groupOf(machines, machines[number]!)) {
+      this.#options.log?.ended(one.number, now)
+      if (this.#commands.lost(one.name)) this.#schedule({ ns: now, kind: 'commands' })
+    }
   }
 
   #schedule(due: Due): void {

@@ -58,6 +58,11 @@ export interface PlacedMachine {
   readonly hostname?: string | undefined
   /** Further names by which others find it; several machines may have the same ones. */
   readonly aliases?: readonly string[] | undefined
+  /**
+   * The name of the machine that it is a container in: it shares that machine's kernel, processors, memory and disk, and has files,
+   * processes, names and a network of its own.
+   */
+  readonly inside?: string | undefined
   /** Networks of the machine. */
   readonly networks: readonly PlacedNetwork[]
   /** The place among all machines, from 0. */
@@ -153,6 +158,16 @@ export interface ClusterDescription {
   /** The instant by which a run has to have ended. */
   readonly limit: number
 }
+
+/** The machine whose kernel a machine runs on: itself, unless it is a container. */
+export const kernelOf = (machines: readonly PlacedMachine[], machine: PlacedMachine): PlacedMachine =>
+  machine.inside === undefined ? machine : machines.find(({ name }) => name === machine.inside)!
+
+/** The machines that run on the kernel of one, which is the first of them. */
+export const groupOf = (machines: readonly PlacedMachine[], { name, number }: PlacedMachine): PlacedMachine[] => [
+  machines[number]!,
+  ...machines.filter(({ inside }) => inside === name),
+]
 
 /** Whether a program is started with a machine. */
 export const hasProgram = ({ command, entrypoint = [] }: Pick<PlacedMachine, 'command' | 'entrypoint'>): boolean =>

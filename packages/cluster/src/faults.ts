@@ -38,8 +38,8 @@ export type FaultName =
   | ('crash' | 'power' | 'hang' | 'clock' | 'drift' | 'slow-cpu' | 'memory')
   | ('eio' | 'full' | 'stall' | 'slow-fsync' | 'lost-fsync')
 
-/** The faults that a guest makes to itself. */
-export type GuestFault = 'full' | 'memory' | 'drift'
+/** The faults that a guest makes to itself: the last two where containers share it. */
+export type GuestFault = 'full' | 'memory' | 'drift' | 'hang' | 'slow-cpu'
 
 /** A fault, as it is drawn or written down. Times are in nanoseconds. */
 export interface Fault {

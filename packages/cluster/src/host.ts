@@ -14,18 +14,24 @@ export interface GuestListener {
   ended: (ns: number, program: string, code: number) => void
   /** The state of its own program: `healthy`, `unhealthy OUTPUT`, `starting OUTPUT` at the first test that failed, or `restarts CODE`. */
   status: (ns: number, text: string) => void
+  /** Names the listener of a container in it. */
+  inside?: (container: number) => GuestListener
 }
 
 /** A machine whose programs are started from outside. */
 export interface ClusterGuest extends SimulatedMachine {
-  /** Starts a program, under a name that its end is told with; `main` is the machine's own one, with its entrypoint and health. */
-  start(name: string, words: readonly string[]): Promise<void>
+  /**
+   * Starts a program, under a name that its end is told with; `main` is the machine's own one, with its entrypoint and health.
+   *
+   * @param of - the number of the machine, or of a container in it
+   */
+  start(name: string, words: readonly string[], of?: number): Promise<void>
   /** Sets its clock forward, or back. */
   turnClock(ns: number): void
   /** Tells the resolver which machines its programs find by their names, by numbers. */
   names?(named: readonly number[]): void
-  /** Begins a fault, or ends it. @param amount - 0: it ends; of `drift`: the part by which the clock is fast */
-  disturb(kind: GuestFault, amount: number): void
+  /** Begins a fault, or ends it. @param amount - 0: it ends; of `drift`: the part by which the clock is fast; of `slow-cpu`: the part of the time that is taken away @param of - as of `start` */
+  disturb(kind: GuestFault, amount: number, of?: number): void
   /** Identifies its state, for comparisons: the instructions that it has retired, and a checksum of its RAM. @param isQuick - without RAM */
   digest(isQuick?: boolean): Promise<string>
   /** Names a listener of the code that programs execute: the checksum of each page, when first fetched without a translation. */

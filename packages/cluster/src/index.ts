@@ -8,7 +8,7 @@ export {
   timeOf,
 } from './simulation.ts'
 export type { ClusterInput, FaultInput, HealthInput, LinkInput, MachineInput, RateInput } from './cluster-input.ts'
-export { hasProgram, type HealthTest, type PlacedNetwork, type StartCondition } from './description.ts'
+export { groupOf, hasProgram, type HealthTest, type PlacedNetwork, type StartCondition } from './description.ts'
 export type { ClusterDescription, NetworkDescription, PlacedMachine } from './description.ts'
 export type { TestCommand, WorkloadDescription } from './description.ts'
 export { addressNumber } from './networks.ts'

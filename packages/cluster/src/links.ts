@@ -89,6 +89,25 @@ const ADDRESS_BYTES = 6
 export const addressOf = (machine: number): Uint8Array =>
   Uint8Array.of(0x52, 0x54, 0, 0x7c, (machine + 1) >> 8, (machine + 1) & 0xff)
 
+/** The machine whose card has the address at this place of a frame. @returns undefined: none of so many machines has it */
+export function machineAt(frame: Uint8Array, at: number, machines: number): number | undefined {
+  const known = addressOf(0)
+  for (let i = 0; i < ADDRESS_BYTES - 2; i++) if (frame[at + i] !== known[i]) return undefined
+  const machine = ((frame[at + 4]! << 8) | frame[at + 5]!) - 1
+  return machine >= 0 && machine < machines ? machine : undefined
+}
+
+/** The place of a sender's address in a frame, behind the receiver's. */
+export const SENDER_AT: number = ADDRESS_BYTES
+
+/** A frame to all, or to a group, as it enters one of several machines that share a card: to its address. Others are left as they are. */
+export function addressedTo(machine: number, frame: Uint8Array): Uint8Array {
+  if ((frame[0]! & 1) === 0) return frame
+  const copy = frame.slice()
+  copy.set(addressOf(machine))
+  return copy
+}
+
 /**
  * The network of a cluster. Each link draws from a sequence of its own: what happens to its frames does not depend on those of other
  * links. No frame comes earlier than its link's latency less the jitter, whatever goes wrong.
@@ -145,16 +164,9 @@ export class Links {
   /** Sends a frame: to the machine that has its address, or to all where nobody has. @returns what becomes of it */
   send({ from, ns, frame }: SentFrame): Delivery[] {
     if (frame.length < ADDRESS_BYTES) return []
-    const to = this.#machineOf(frame)
+    const to = machineAt(frame, 0, this.#links.length)
     const all = to === undefined ? this.#links.keys() : [to]
     return [...all].flatMap((one) => this.#pass(from, one, ns, frame))
-  }
-
-  #machineOf(frame: Uint8Array): number | undefined {
-    const known = addressOf(0)
-    for (let i = 0; i < ADDRESS_BYTES - 2; i++) if (frame[i] !== known[i]) return undefined
-    const machine = ((frame[4]! << 8) | frame[5]!) - 1
-    return this.#links[machine] === undefined ? undefined : machine
   }
 
   #pass(from: number, to: number, ns: number, frame: Uint8Array): Delivery[] {

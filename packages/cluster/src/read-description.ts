@@ -34,6 +34,9 @@ const OF_GUESTS = [
   ...(['hostname', 'after', 'health', 'restart', 'readOnly', 'tmpfs', 'ulimits', 'shmSize', 'sysctls'] as const),
 ] as const
 
+/** Fields that a container has no use for. */
+const OF_MACHINES = ['machine', 'arch', 'memory', 'cpus', 'modules'] as const
+
 /** Whether a field says anything: an empty text or list does not. */
 const isGiven = (value: unknown): boolean =>
   typeof value === 'object' || typeof value === 'string' ? Object.keys(value ?? '').length > 0 : value !== undefined
@@ -187,7 +190,7 @@ export function readCluster(value: unknown): ClusterDescription {
   const { success, data, error } = cluster.safeParse(value)
   if (!success) throw unfit(error.issues[0]!, value)
   const { networks = {}, ...others } = data
-  const machines = readMachines(data.machines, networks)
+  const machines = readMachines(data.machines, networks, (value as ClusterInput).machines)
   const { for: lasts, heal, list, ...rates } = data.faults
   const description: ClusterDescription = {
     ...others,
@@ -222,14 +225,21 @@ export function readCluster(value: unknown): ClusterDescription {
   return description
 }
 
-/** Makes of the machines of a description each by itself, with its number and its networks. @throws ClusterError `ERR_CLUSTER` */
+/**
+ * Makes of the machines of a description each by itself, with its number and its networks.
+ *
+ * @param inputs - as they are written
+ * @throws ClusterError `ERR_CLUSTER`
+ */
 function readMachines(
   given: readonly MachineFields[],
   networks: Readonly<Record<string, NetworkWish>>,
+  inputs: ClusterInput['machines'],
 ): readonly PlacedMachine[] {
   const wished = given.flatMap(({ count, ...one }, i) => {
     const path = `machines[${i}]`
     requireSound(path, one)
+    if (one.inside !== undefined) requireInside(path, one, given, inputs[i]!)
     const all = Array.from({ length: count }, (_, k) => ({
       ...one,
       name: count === 1 ? one.name : `${one.name}-${k + 1}`,
@@ -244,21 +254,22 @@ function readMachines(
   const twice = wishes.find((_, i) => names.indexOf(names[i]!) !== i)
   if (twice !== undefined) throw bad('machines', `two of them have the name ${twice.name}`)
   const places = placeMachines(networks, wishes)
-  const machines = wishes.map(({ network: __, ...machine }, number) => ({
-    ...machine,
-    number,
-    networks: places[number]!,
-  }))
+  const machines = wishes.map(({ network: __, ...machine }, number) => {
+    const { arch, memory, cpus, disk } = wishes.find(({ name }) => name === machine.inside) ?? machine
+    const shared = { ...(disk && { disk: { ...disk, folders: machine.disk?.folders } }), arch, memory, cpus }
+    return { ...machine, ...(machine.inside !== undefined && shared), number, networks: places[number]! }
+  })
   const kinds = wished.map(({ kind }) => kind)
   return placeConditions(machines, kinds)
 }
 
 /** @throws ClusterError `ERR_CLUSTER` for a machine whose fields do not go together */
 function requireSound(path: string, machine: Omit<MachineFields, 'count'>): void {
-  const { name, memory, image, root, machine: own } = machine
+  const { name, inside, memory, image, root, disk, machine: own } = machine
   const least = own === undefined ? LEAST_GUEST : LEAST_MEMORY
   if (memory < least || memory > MOST_MEMORY)
     throw bad(`${path}.memory`, `expected ${least / 2 ** 20}M to ${MOST_MEMORY / 2 ** 20}M (machine ${name})`)
+  if (inside === undefined && disk?.size === 0) throw bad(`${path}.disk`, `expected its size (machine ${name})`)
   if (image !== undefined && root !== undefined) throw bad(path, 'it has an image and a root: expected one of them')
   const guests = OF_GUESTS.find((key) => own !== undefined && isGiven(machine[key]))
   if (guests !== undefined)
@@ -266,6 +277,22 @@ function requireSound(path: string, machine: Omit<MachineFields, 'count'>): void
   const ofProgram = (['health', 'restart'] as const).find((key) => machine[key] !== undefined && !hasProgram(machine))
   if (ofProgram !== undefined)
     throw bad(`${path}.${ofProgram}`, `${name} has no program: expected \`command\` or \`entrypoint\``)
+}
+
+/** @throws ClusterError `ERR_CLUSTER` for a container whose machine is not there, or has what only a machine has */
+function requireInside(
+  path: string,
+  { name, inside, disk }: Omit<MachineFields, 'count'>,
+  machines: readonly MachineFields[],
+  input: ClusterInput['machines'][number],
+): void {
+  const host = machines.find((other) => other.name === inside && other.count === 1)
+  if (host === undefined || host.inside !== undefined || host.machine !== undefined)
+    throw bad(`${path}.inside`, `${inside}: expected the name of a machine that is no container, and none of its own`)
+  const own = OF_MACHINES.find((key) => input[key] !== undefined)
+  if (own !== undefined) throw bad(`${path}.${own}`, `${name} has that of ${inside}, which it is inside: leave it out`)
+  if (disk !== undefined && (disk.size > 0 || host.disk?.format !== 'ext4'))
+    throw bad(`${path}.disk`, `${name} is inside ${inside}: expected only \`folders\`, of the disk that ${inside} has`)
 }
 
 /** A failure of a cluster: the seed, the branch or the path, and the faults that are needed for it. */

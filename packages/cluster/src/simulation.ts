@@ -1,7 +1,7 @@
 import { Instant, type Word64 } from '@retrap/device'
 import type { Card } from './card.ts'
 import { ClusterError } from './errors.ts'
-import type { Delivery, Links } from './links.ts'
+import { addressedTo, type Delivery, type Links, machineAt, SENDER_AT } from './links.ts'
 
 /** The network of a machine's card, as the simulation uses it. Instants are of the machine's clock, in nanoseconds. */
 export interface SimulatedCard extends Pick<Card, 'room' | 'take' | 'deliver'> {
@@ -137,6 +137,8 @@ export class Simulation {
   readonly #links: Links
   readonly #lookaheadNs: number
   readonly #processes: (LogicalProcess | undefined)[]
+  /** By the numbers of machines: that of the machine whose card each has. */
+  readonly #cards: readonly number[]
   /** The event list, the earliest event first. */
   readonly #events: ScheduledEvent[] = []
   /** Called with each frame that is sent to a machine, also with those that are lost. */
@@ -150,9 +152,17 @@ export class Simulation {
   /** Called when a machine's guest has ended it. */
   onEnd: ((machine: number, reason: string) => void) | undefined
 
-  /** @throws ClusterError `ERR_CLUSTER` for links of which one is too short */
-  constructor(links: Links, machines: number) {
+  /**
+   * @param cards - of machines that share the card of another one: that one's number, and of others their own
+   * @throws ClusterError `ERR_CLUSTER` for links of which one is too short
+   */
+  constructor(
+    links: Links,
+    machines: number,
+    cards: readonly number[] = Array.from({ length: machines }, (_, i) => i),
+  ) {
     this.#links = links
+    this.#cards = cards
     this.#processes = Array.from({ length: machines }, () => undefined)
     this.#lookaheadNs = Math.min(links.lookaheadNs, MOST_WINDOW_NS)
     if (this.#lookaheadNs < LEAST_LOOKAHEAD_NS)
@@ -307,18 +317,30 @@ export class Simulation {
 
   /** Hands frames that machines have sent in the window to the links. */
   #send(): void {
-    const sent = this.#processes.flatMap((process, from) =>
+    const sent = this.#processes.flatMap((process, number) =>
       process === undefined
         ? []
-        : process.machine.card.take().map(({ ns, frame }) => ({ from, ns: ns + process.offsetNs, frame })),
+        : process.machine.card
+            .take()
+            .map(({ ns, frame }) => ({ from: this.#senderOf(frame, number), ns: ns + process.offsetNs, frame })),
     )
     if (sent.length > 1) sent.sort((one, other) => one.ns - other.ns || one.from - other.from)
     for (const one of sent)
       for (const delivery of this.#links.send(one)) {
         this.onFrame?.(one.from, one.ns, delivery)
-        const process = this.#processes[delivery.to]
-        if (delivery.ns < Infinity) process?.machine.card.deliver(delivery.ns - process.offsetNs, delivery.frame)
+        const { to, ns, frame } = delivery
+        const card = this.#cards[to]!
+        const process = this.#processes[card]
+        if (ns === Infinity || process === undefined) continue
+        const isShared = this.#cards.some((one, number) => one === card && number !== card)
+        process.machine.card.deliver(ns - process.offsetNs, isShared ? addressedTo(to, frame) : frame)
       }
+  }
+
+  /** The sender of a frame that has left a card: of the machines that share it, the one whose address the frame has. */
+  #senderOf(frame: Uint8Array, card: number): number {
+    const sender = machineAt(frame, SENDER_AT, this.#cards.length)
+    return sender !== undefined && this.#cards[sender] === card ? sender : card
   }
 
   #process(number: number): LogicalProcess {

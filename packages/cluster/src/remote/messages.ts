@@ -34,8 +34,8 @@ export type Call =
   | { readonly do: 'runTo'; readonly ns: number; readonly fromNs: number | undefined }
   | { readonly do: 'turnClock' | 'hasten'; readonly ns: number }
   | { readonly do: 'names'; readonly named: readonly number[] }
-  | { readonly do: 'disturb'; readonly kind: GuestFault; readonly amount: number }
-  | { readonly do: 'start'; readonly name: string; readonly words: readonly string[] }
+  | { readonly do: 'disturb'; readonly kind: GuestFault; readonly amount: number; readonly of: number | undefined }
+  | { readonly do: 'start'; readonly name: string; readonly words: readonly string[]; readonly of: number | undefined }
   | { readonly do: 'digest' | 'close' }
 
 /**
@@ -56,10 +56,14 @@ export interface GuestTold {
   readonly room: number
 }
 
-/** Something that a guest has said: the name of a listener's method, and what it is called with. */
-export type Said =
-  | readonly ['line' | 'report' | 'status', ns: number, text: string]
-  | readonly ['ended', ns: number, program: string, code: number]
+/** Something that a guest has said, or a container in it: the name of a listener's method, and what it is called with. */
+export interface Said {
+  /** Number of the container; undefined: it is the guest itself. */
+  readonly of: number | undefined
+  readonly said: 'line' | 'report' | 'status' | 'ended'
+  /** The code is of `ended`. */
+  readonly with: readonly [ns: number, text: string, code: number]
+}
 
 /** An error that has crossed from one thread to another. */
 export interface ErrorTold {

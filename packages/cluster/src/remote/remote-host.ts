@@ -142,8 +142,8 @@ class RemoteGuest implements ClusterGuest {
     return reason === undefined ? undefined : { reason }
   }
 
-  async start(name: string, words: readonly string[]): Promise<void> {
-    await this.call({ do: 'start', name, words })
+  async start(name: string, words: readonly string[], of?: number): Promise<void> {
+    await this.call({ do: 'start', name, words, of })
   }
 
   turnClock(ns: number): void {
@@ -154,8 +154,8 @@ class RemoteGuest implements ClusterGuest {
     this.#tell({ do: 'names', named })
   }
 
-  disturb(kind: GuestFault, amount: number): void {
-    this.#tell({ do: 'disturb', kind, amount })
+  disturb(kind: GuestFault, amount: number, of?: number): void {
+    this.#tell({ do: 'disturb', kind, amount, of })
   }
 
   async digest(): Promise<string> {
@@ -188,9 +188,8 @@ class RemoteGuest implements ClusterGuest {
     const { told, said, sent, text } = await this.#thread.ask<Reply>(this.#request(call))
     this.#told = told!
     this.#sent.push(...sent)
-    for (const one of said)
-      if (one[0] === 'ended') this.#listener.ended(one[1], one[2], one[3])
-      else this.#listener[one[0]](one[1], one[2])
+    for (const { of, said: name, with: given } of said)
+      (of === undefined ? this.#listener : this.#listener.inside!(of))[name](...given)
     return text
   }
 

@@ -16,18 +16,19 @@ export function serveGuests(port: ThreadPort, host: ClusterHost): void {
   })
 }
 
-/** Notes what a guest says until the next answer. */
-class Heard implements GuestListener {
-  readonly said: Said[] = []
-  readonly line = (ns: number, text: string): void => void this.said.push(['line', ns, text])
-  readonly report = (ns: number, text: string): void => void this.said.push(['report', ns, text])
-  readonly status = (ns: number, text: string): void => void this.said.push(['status', ns, text])
-  readonly ended = (ns: number, name: string, code: number): void => void this.said.push(['ended', ns, name, code])
+/** Notes what a guest says until the next answer. @param of - the number of a container in it */
+function noteIn(said: Said[], of?: number): GuestListener {
+  const note =
+    (name: Said['said']) =>
+    (ns: number, text: string, code = 0): void =>
+      void said.push({ of, said: name, with: [ns, text, code] })
+  const inside = (container: number): GuestListener => noteIn(said, container)
+  return { line: note('line'), report: note('report'), status: note('status'), ended: note('ended'), inside }
 }
 
 class GuestServer {
   readonly #host: ClusterHost
-  readonly #guests = new Map<number, { readonly guest: ClusterGuest; readonly heard: Heard }>()
+  readonly #guests = new Map<number, { readonly guest: ClusterGuest; readonly said: Said[] }>()
   readonly #disks = new Map<number, Disk>()
 
   constructor(host: ClusterHost) {
@@ -45,9 +46,9 @@ class GuestServer {
       }
       const served = of === undefined ? undefined : this.#guests.get(of)
       if (served === undefined) return { told: undefined, said: [], sent: [], text }
-      const { guest, heard } = served
+      const { guest, said } = served
       const told = { now: guest.now(), next: guest.next(), room: guest.card.room }
-      return { told, said: heard.said.splice(0), sent: guest.card.take(), text }
+      return { told, said: said.splice(0), sent: guest.card.take(), text }
     } catch (error) {
       return { told: undefined, said: [], sent: [], error: tellError(error) }
     }
@@ -57,9 +58,9 @@ class GuestServer {
     if (call.do === 'disk') return this.#toDisk(call.disk, call.act)
     if (id === undefined) throw new Error(`${call.do}: no guest is named`)
     if (call.do === 'make') {
-      const heard = new Heard()
-      const guest = await this.#host.make(call.machine, { ...call.start, disk: this.#disk(call.start.disk) }, heard)
-      this.#guests.set(id, { guest, heard })
+      const said: Said[] = []
+      const start = { ...call.start, disk: this.#disk(call.start.disk) }
+      this.#guests.set(id, { guest: await this.#host.make(call.machine, start, noteIn(said)), said })
       return undefined
     }
     const guest = this.#guests.get(id)?.guest
@@ -70,11 +71,11 @@ class GuestServer {
     else if (call.do === 'hasten') await guest.card.hasten(call.ns)
     else if (call.do === 'turnClock') guest.turnClock(call.ns)
     else if (call.do === 'names') guest.names?.(call.named)
-    else if (call.do === 'disturb') guest.disturb(call.kind, call.amount)
-    else if (call.do === 'start') await guest.start(call.name, call.words)
+    else if (call.do === 'disturb') guest.disturb(call.kind, call.amount, call.of)
+    else if (call.do === 'start') await guest.start(call.name, call.words, call.of)
     else if (call.do === 'fork') {
-      const heard = new Heard()
-      this.#guests.set(call.clone, { guest: await guest.fork(heard, this.#disk(call.disk)), heard })
+      const said: Said[] = []
+      this.#guests.set(call.clone, { guest: await guest.fork(noteIn(said), this.#disk(call.disk)), said })
     } else {
       guest.close()
       this.#guests.delete(id)
