@@ -63,8 +63,10 @@ export interface GuestSystem<Lines extends GuestLines> {
   names?(named: readonly number[]): string
   /** Moves the guest's wall clock, forward or back. */
   turnClock(ns: number, made: MadeGuest, ends: GuestEnds<Lines>): void
-  /** Returns the text by which the guest's shell starts a program. */
-  start(name: string, words: readonly string[]): Promise<string>
+  /** Returns the text by which the guest's shell starts a program. @param of - see `ClusterGuest.start` */
+  start(name: string, words: readonly string[], of?: number): Promise<string>
+  /** Returns the text by which the shell of a container gets a text. Absent: nothing shares the guest. */
+  told?(text: string, of?: number): string
 }
 
 /** Clones of a guest that there is room for, and most of the memory of these together. */
@@ -140,9 +142,12 @@ function guestOf<Lines extends GuestLines>(
   const retired = (): number => before + machine.domain.instructions
   return {
     ...timed,
-    start: async (name, words) => ends.say(await system.start(name, words)),
+    start: async (name, words, of) => ends.say(await system.start(name, words, of)),
     // A cluster refuses these faults for a machine without a shell.
-    disturb: (kind, amount) => ends.say(disturbance(kind, amount, place)),
+    disturb(kind, amount, of) {
+      const text = disturbance(kind, amount, place)
+      ends.say(system.told?.(text, of) ?? text)
+    },
     turnClock: (ns) => system.turnClock(ns, made, ends),
     ...(system.names && { names: (named) => ends.say(system.names!(named)) }),
     async fork(heard, given) {

@@ -2,9 +2,12 @@
 import type { GuestFault, PlacedMachine } from '@retrap/cluster'
 import { quote } from './job.ts'
 
-const GROUPS = '/sys/fs/cgroup'
+export const GROUPS = '/sys/fs/cgroup'
 /** The group of all programs. */
 export const PROGRAMS: string = `${GROUPS}/program`
+
+/** The group of the shells that start programs again, and test their health: they stand still with these. */
+export const KEEPERS: string = `${GROUPS}/keepers`
 
 /** The commands that part the shell from programs: these are killed where memory is lacking, and the shell is not. */
 export const APART: readonly string[] = [
@@ -75,8 +78,18 @@ export function clockTurn(ns: number, { arch }: Pick<PlacedMachine, 'arch'>): st
 /** Ticks of the clock in a second are 100; each has so many microseconds. */
 const TICK_US = 10_000
 
+/** Time of which programs get a part, in microseconds. */
+const PERIOD_US = 100_000
+const LEAST_US = 1000
+
 /** The commands that begin a fault, or end it. @param amount - 0: it ends */
-export function disturbance(kind: GuestFault, amount: number, { disk }: PlacedMachine): string {
+export function disturbance(kind: GuestFault, amount: number, { disk, cpus }: PlacedMachine): string {
+  if (kind === 'hang')
+    return `for group in ${PROGRAMS} ${KEEPERS}; do echo ${amount > 0 ? 1 : 0} >$group/cgroup.freeze; done\n`
+  if (kind === 'slow-cpu') {
+    const left = Math.max(LEAST_US, Math.round((1 - amount) * cpus * PERIOD_US))
+    return `echo ${amount > 0 ? left : 'max'} ${PERIOD_US} >${PROGRAMS}/cpu.max\n`
+  }
   if (kind === 'drift') return `adjtimex -t ${Math.round(TICK_US * (1 + Math.min(amount, 0.1)))} >/dev/null\n`
   if (kind === 'memory') return amount > 0 ? STARVE : `echo max >${PROGRAMS}/memory.max\n`
   return amount > 0 ? fill(quote(`.${disk!.path}`)) : 'kill $filler\n'

@@ -117,8 +117,13 @@ export class ExecGuest {
       else guest.#machine.domain.timers!.create(() => waits.abort()).armAfter(SETTLE_MS * 1e6)
     })
     // The host's time is in no kept machine: what a cluster does follows from its seed alone.
-    const shares = outside.shares.map((one) => ({ ...one, share: new MemoryShare({ now: () => 0n }) }))
-    const guest: ExecGuest = await this.#make(kind, streams, { ...outside, shares }, images)
+    const empty = (): MemoryShare => new MemoryShare({ now: () => 0n })
+    const shares = outside.shares.map((one) => ({ ...one, share: empty() }))
+    const containers = Array.from({ length: kind.containers ?? 0 }, () => ({
+      ports: { ...streams, status: nothing() },
+      root: empty(),
+    }))
+    const guest: ExecGuest = await this.#make(kind, streams, { ...outside, shares, containers }, images)
     try {
       let said = ''
       guest.#machine.serialPorts[0]!.onTransmit(

@@ -58,8 +58,8 @@ export interface Job extends JobProgram {
   readonly terminal: TerminalSize | undefined
   /** Commands to run first, for example to configure a network. */
   readonly preparation: readonly string[]
-  /** Random bytes for the guest's kernel. */
-  readonly entropy: Uint8Array
+  /** Random bytes for the guest's kernel; undefined: a container shares those of its guest. */
+  readonly entropy: Uint8Array | undefined
 }
 
 export interface TerminalSize {
@@ -113,13 +113,18 @@ export const encodeFiles = (files: Readonly<Record<string, string>>): string =>
     .map(([path, text]) => `echo -n ${quote(text)} >${quote(`/top/upper${path}`)}\n`)
     .join('')
 
+/** The commands that give a guest's kernel random numbers. */
+export const stir = (entropy: Uint8Array): readonly string[] => [
+  `echo ${Buffer.from(entropy).toString('base64')} >/dev/random`,
+  // On its own the kernel uses new entropy only at its next reseeding, up to a minute later.
+  'reseed </dev/random',
+]
+
 /** The commands that give a waiting guest its folders, its name and its random numbers. */
 function prepare(job: Omit<Job, keyof JobProgram | 'terminal'>): readonly string[] {
   const { mounts, home } = job
   return [
-    `echo ${Buffer.from(job.entropy).toString('base64')} >/dev/random`,
-    // On its own the kernel uses new entropy only at its next reseeding, up to a minute later.
-    'reseed </dev/random',
+    ...(job.entropy === undefined ? [] : stir(job.entropy)),
     `hostname ${quote(job.hostname)}`,
     ...job.preparation,
     ENTER,

@@ -58,13 +58,13 @@ export const guestShares = (
   })),
 ]
 
-/** The places of a guest's folders. */
-export const guestMounts = (folders: readonly (SharedFolder & Pick<JobMount, 'how'>)[]): JobMount[] =>
+/** The places of a guest's folders. @param before - other folders in its shares */
+export const guestMounts = (folders: readonly (SharedFolder & Pick<JobMount, 'how'>)[], before = 0): JobMount[] =>
   folders.map(({ path, at, readOnly, how }, i) => ({
     path: at,
     readOnly,
     how,
-    name: folderName(i),
+    name: folderName(before + i),
     ...(at === path && { realPath: realpathSync(path) }),
   }))
 

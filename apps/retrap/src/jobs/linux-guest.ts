@@ -3,14 +3,24 @@ import { type Disk, type GuestListener, MAIN_PROGRAM, MOST_LINE, type PlacedMach
 import { type PcForkOptions, type PcSnapshotState, stateWithMemory } from '@retrap/machine'
 import { REPORT_FOLDER } from '../guests/linux/exec-initramfs.ts'
 import { makeExt4 } from '../guests/linux/ext4.ts'
+import type { Share } from '@retrap/virtio/p9'
 import type { MachineOptions, MachineSnapshotSource } from '../machine/machine-contract.ts'
 import { openSnapshotFile } from '../machine/snapshots/snapshot-file.ts'
+import { awaitUp, containerCommands, enter, IS_UP, rootCommands } from './containers.ts'
 import { EPOCH_SECONDS, type GuestEnds, type GuestParts, type GuestSystem } from './cluster-guest.ts'
 import { type ExecOutside, unused } from './guest.ts'
-import { APART, clockTurn, TOGETHER } from './guest-faults.ts'
-import { encodeFiles, encodeProgram, encodeRoom, type JobMount } from './job.ts'
-import { folderCommands, hostnameOf, hosts, limitCommands, placeCommands } from './linux-place.ts'
-import { execOptions, type ExecKind, growCommands, keptKind, runBytes } from './machine.ts'
+import { APART, clockTurn, GROUPS, TOGETHER } from './guest-faults.ts'
+import { encodeFiles, encodeProgram, encodeRoom, type JobMount, stir } from './job.ts'
+import { folderCommands, hostnameOf, hosts, limitCommands, placeCommands, sharedCommands } from './linux-place.ts'
+import {
+  CONTAINER_STREAMS,
+  type ContainerEnds,
+  execOptions,
+  type ExecKind,
+  growCommands,
+  keptKind,
+  runBytes,
+} from './machine.ts'
 import { LinePort, SentPort } from './ports.ts'
 import type { Program } from './program.ts'
 import type { MadeGuest } from './recordings.ts'
@@ -25,54 +35,91 @@ export interface LinuxParts extends GuestParts {
   readonly outside: Omit<ExecOutside, 'network'>
   /** All machines of the cluster, for their names. */
   readonly machines: readonly PlacedMachine[]
-  readonly mounts: readonly JobMount[]
-  /** Reads a program: its path, user and environment. The words of the machine's own program are the arguments of its entrypoint. */
-  readonly read: (name: string, words: readonly string[]) => Promise<Program>
+  /** The machine and the containers in it, in the order of their numbers. */
+  readonly rooms: readonly LinuxRoom[]
   /** Commands that come first, such as those of kernel modules. */
   readonly commands: readonly string[]
 }
 
-/** The file of the resolver's records. */
-const RECORDS = '/records'
+/** The file of the resolver's records: each container has another folder there. */
+const RECORDS = '/top/records'
 
-type Lines = Readonly<Record<'status' | 'stdout' | 'stderr' | 'report', LinePort>>
+/** The files of a machine, or of a container in it. */
+export interface LinuxRoom {
+  readonly machine: PlacedMachine
+  readonly root: Share
+  readonly mounts: readonly JobMount[]
+  /** Reads a program: its path, user and environment. The words of the machine's own program are the arguments of its entrypoint. */
+  readonly read: (name: string, words: readonly string[]) => Promise<Program>
+}
+
+/** By the names of streams, behind which a container has its place in the machine. */
+type Lines = Readonly<Record<string, LinePort>>
+const lineOf = (stream: string, container: number): string => `${stream}${container || ''}`
 
 /** A Linux for jobs, which begins as a kept machine. */
 export class LinuxSystem implements GuestSystem<Lines> {
   readonly #parts: LinuxParts
-  readonly #files: Readonly<Record<string, string>>
   readonly memoryBytes: number
   readonly preparation: string
 
   constructor(parts: LinuxParts) {
-    const { machine, kind, seed } = parts
-    const hostname = hostnameOf(machine)
+    const { machine, kind, seed, rooms } = parts
     this.#parts = parts
-    const { named } = parts
-    this.#files = {
-      '/etc/hosts': hosts(machine, named === undefined ? parts.machines : []),
-      '/etc/hostname': `${hostname}\n`,
+    this.memoryBytes = runBytes(kind)
+    const entropy = Buffer.from(`${seed} ${machine.name}`.padEnd(64))
+    const first = [
+      `date -s @${EPOCH_SECONDS + Math.floor(parts.ns / 1e9)} >/dev/null`,
+      ...(parts.ns === 0 ? [] : [clockTurn(parts.ns % 1e9, machine)]),
+      ...growCommands(kind),
+      ...parts.commands,
+    ]
+    if (this.#isShared) {
+      const shared = [...stir(entropy), ...first, ...sharedCommands(machine), ...APART]
+      const texts = rooms.map((room, i) => {
+        const place = [...placeCommands(room.machine, true), ...this.#resolverOf(room.machine)]
+        const commands = [...rootCommands(i, room.machine), ...place]
+        const begin = containerCommands(i, kind, room.machine).join('\n')
+        // One after another: the first of them fills a folder of the disk that several have.
+        return `${begin}\n${enter(i, `${this.#room(room, commands)}${IS_UP}`)}${awaitUp(i)}`
+      })
+      this.preparation = [...shared, `echo +cpu >${GROUPS}/cgroup.subtree_control`, ...texts].join('\n')
+    } else {
+      const report = `ln -s report ${REPORT_FOLDER}/sdk.jsonl`
+      const own = [...placeCommands(machine, false), report, ...APART, ...this.#resolverOf(machine)]
+      this.preparation = this.#room(rooms[0]!, [...first, ...own], entropy)
+    }
+  }
+
+  /** Whether several machines share the kernel: each of them is a container then. */
+  get #isShared(): boolean {
+    return this.#parts.rooms.length > 1
+  }
+
+  #room({ machine, mounts }: LinuxRoom, preparation: readonly string[], entropy?: Uint8Array): string {
+    const files = this.#filesOf(machine)
+    const room = encodeRoom({ mounts, home: undefined, hostname: hostnameOf(machine), files, entropy, preparation })
+    return machine.readOnly === true ? `${room}mount -o remount,bind,ro none .\n` : room
+  }
+
+  /** Files that hold names of machines. */
+  #filesOf(machine: PlacedMachine): Readonly<Record<string, string>> {
+    const { named, machines } = this.#parts
+    return {
+      '/etc/hosts': hosts(machine, named === undefined ? machines : []),
+      '/etc/hostname': `${hostnameOf(machine)}\n`,
       ...(named !== undefined && { '/etc/resolv.conf': RESOLV_CONF }),
     }
-    this.memoryBytes = runBytes(kind)
-    this.preparation = encodeRoom({
-      mounts: parts.mounts,
-      home: undefined,
-      hostname,
-      files: this.#files,
-      entropy: Buffer.from(`${seed} ${machine.name}`.padEnd(64)),
-      preparation: [
-        `date -s @${EPOCH_SECONDS + Math.floor(parts.ns / 1e9)} >/dev/null`,
-        ...(parts.ns === 0 ? [] : [clockTurn(parts.ns % 1e9, machine)]),
-        ...growCommands(kind),
-        ...parts.commands,
-        ...placeCommands(machine),
-        `ln -s report ${REPORT_FOLDER}/sdk.jsonl`,
-        ...APART,
-        ...(named === undefined ? [] : [this.names(named), startResolver(machine.arch, RECORDS)]),
-      ],
-    })
-    if (machine.readOnly === true) this.preparation += 'mount -o remount,bind,ro none .\n'
+  }
+
+  #records(machine: PlacedMachine, named: readonly number[]): string {
+    return writeRecords(recordsFor(machine, this.#parts.machines, named), RECORDS)
+  }
+
+  /** The commands that start the resolver of a machine. */
+  #resolverOf(machine: PlacedMachine): readonly string[] {
+    const { named } = this.#parts
+    return named === undefined ? [] : [this.#records(machine, named), startResolver(machine.arch, RECORDS)]
   }
 
   async fill(disk: Disk): Promise<void> {
@@ -81,7 +128,15 @@ export class LinuxSystem implements GuestSystem<Lines> {
     await disk.flush()
   }
 
-  lines(now: () => number, { line, report, ended, status: state }: GuestListener): Lines {
+  lines(now: () => number, listener: GuestListener): Lines {
+    const all = this.#parts.rooms.map(({ machine }, i) => {
+      const lines = this.#linesOf(now, i === 0 ? listener : (listener.inside?.(machine.number) ?? listener))
+      return Object.fromEntries(Object.entries(lines).map(([stream, port]) => [lineOf(stream, i), port]))
+    })
+    return Object.assign({}, ...all) as Lines
+  }
+
+  #linesOf(now: () => number, { line, report, ended, status: state }: GuestListener): Lines {
     const texts = (hear: (ns: number, text: string) => void) =>
       new LinePort((bytes) => hear(now(), Buffer.from(bytes, 'latin1').toString()), MOST_LINE)
     const status = texts((ns, told) => {
@@ -110,31 +165,48 @@ export class LinuxSystem implements GuestSystem<Lines> {
 
   #options({ lines, jobs, card }: GuestEnds<Lines>, disk: Disk | undefined): Promise<MachineOptions> {
     const { kind, outside } = this.#parts
-    const ports = { ...unused(() => undefined), jobs, signals: new SentPort(), ...lines }
-    return execOptions({ ...keptKind(kind), memoryBytes: this.memoryBytes }, { ports, ...outside, network: card, disk })
+    const streamsOf = (container: number): ContainerEnds['ports'] => {
+      const [stdout, stderr, report, status] = CONTAINER_STREAMS.map((name) => lines[lineOf(name, container)]!)
+      return { stdout: stdout!, stderr: stderr!, report: report!, status: status! }
+    }
+    const ports = { ...unused(() => undefined), jobs, signals: new SentPort(), ...streamsOf(0) }
+    const containers = this.#parts.rooms.slice(1).map(({ root }, i) => ({ ports: streamsOf(i + 1), root }))
+    const ends = { ports, ...outside, network: card, disk, containers }
+    return execOptions({ ...keptKind(kind), memoryBytes: this.memoryBytes }, ends)
+  }
+
+  told(text: string, of?: number): string {
+    const container = Math.max(
+      0,
+      this.#parts.rooms.findIndex(({ machine }) => machine.number === of),
+    )
+    return this.#isShared ? enter(container, text) : text
   }
 
   names(named: readonly number[]): string {
-    return writeRecords(recordsFor(this.#parts.machine, this.#parts.machines, named), RECORDS)
+    const { rooms } = this.#parts
+    return rooms.map(({ machine }) => this.told(this.#records(machine, named), machine.number)).join('')
   }
 
   turnClock(ns: number, _made: MadeGuest, ends: GuestEnds<Lines>): void {
     ends.say(clockTurn(ns, this.#parts.machine))
   }
 
-  async start(name: string, words: readonly string[]): Promise<string> {
-    const { machine } = this.#parts
-    const program = await this.#parts.read(name, words)
+  async start(name: string, words: readonly string[], of: number = this.#parts.machine.number): Promise<string> {
+    const { machine, read } = this.#parts.rooms.find((room) => room.machine.number === of)!
+    const program = await read(name, words)
     // The root may lack a file of users.
-    const files = Object.entries(program.files).filter(([path]) => !(path in this.#files))
+    const known = this.#filesOf(machine)
+    const files = Object.entries(program.files).filter(([path]) => !(path in known))
     const isService = name === MAIN_PROGRAM && (machine.health ?? machine.restart) !== undefined
     const limits = limitCommands(machine)
-    return [
+    const text = [
       encodeFiles(Object.fromEntries(files)),
       ...folderCommands(machine, program),
       isService
         ? encodeService(name, program, limits.join('\n'), machine)
         : encodeProgram(name, program, [TOGETHER, ...limits].join('\n')),
     ].join('')
+    return this.told(text, of)
   }
 }

@@ -18,7 +18,9 @@ export function hosts(reader: PlacedMachine, machines: readonly PlacedMachine[])
     networks
       .filter(({ name }) => known.has(name))
       .flatMap(({ ipv4, ipv6, aliases, isDual }) =>
-        [ipv4, ...(machines.length > 0 || isDual === true ? [ipv6] : [])].map((address) => [address.replace(/\/.*/, ''), ...new Set(namesOf(aliases))].join(' ')),
+        [ipv4, ...(machines.length > 0 || isDual === true ? [ipv6] : [])].map((address) =>
+          [address.replace(/\/.*/, ''), ...new Set(namesOf(aliases))].join(' '),
+        ),
       )
   const hostnames = (one: PlacedMachine): string[] =>
     machines.length > 0 && hostnameOf(one) === one.name ? [] : lines(one, () => [hostnameOf(one)])
@@ -32,16 +34,24 @@ export function hosts(reader: PlacedMachine, machines: readonly PlacedMachine[])
   ].join('\n')
 }
 
+/** Where the disk is mounted that containers have folders of. */
+const SHARED_DISK = '/disk'
+/** Ends the machine, also out of a container. */
+const ENDS =
+  '{ { echo retrap: the disk cannot be mounted; dmesg | tail -n 2; } >/err; sleep 1; echo o >/proc/sysrq-trigger; sleep 9; }'
+
+const mountOf = (what: string, at: string): string =>
+  `mkdir -p ${at}; mount ${what} ${at} || ${ENDS}; rm -f ${at}/${FILLER}`
+
 /** The commands that mount the disk. A machine that cannot read it goes no further: its programs would write to memory. */
-const diskCommands = ({ disk }: PlacedMachine): readonly string[] => {
+const diskCommands = ({ disk, inside }: PlacedMachine, isShared: boolean): readonly string[] => {
   if (disk === undefined || disk.format === 'none') return []
-  const at = quote(`/new${disk.path}`)
+  const at = inside === undefined ? quote(`/new${disk.path}`) : SHARED_DISK
   const folders = Object.entries(disk.folders ?? {}).map(([path, name]) =>
     folderOfDisk(`${at}/${name}`, quote(`/new${path}`)),
   )
-  const ends = '{ { echo retrap: the disk cannot be mounted; dmesg | tail -n 2; } >/err; sleep 1; poweroff -f; }'
-  const mount = `mkdir -p ${at}; mount -t ext4 /dev/vda ${at} || ${ends}; rm -f ${at}/${FILLER}`
-  return [mount, ...folders.map((one) => `{ ${one}; } || ${ends}`)]
+  const mount = inside === undefined ? [mountOf(isShared ? `--bind ${SHARED_DISK}` : '-t ext4 /dev/vda', at)] : []
+  return [...mount, ...folders.map((one) => `{ ${one}; } || ${ENDS}`)]
 }
 
 /** The command that puts a folder of the disk in place of one of the root, with the root's files at first. Both are words of a shell. */
@@ -94,7 +104,8 @@ export function folderCommands(machine: PlacedMachine, { workingDirectory }: Pro
   return makesDirectory(machine) ? [`[ -d ${path} ] || { ${remount('rw')}mkdir -p ${path}; ${remount('ro')}}\n`] : []
 }
 
-const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
+/** The bytes of an address, as Linux writes it. */
+export const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
 
 /** The commands that bring the network up. */
 const networkCommands = ({ number, networks }: PlacedMachine): readonly string[] =>
@@ -109,9 +120,15 @@ const networkCommands = ({ number, networks }: PlacedMachine): readonly string[]
       ]
 
 /** The commands that bring up the network and the disk, and set parameters of the kernel. */
-export const placeCommands = (machine: PlacedMachine): readonly string[] => [
+export const placeCommands = (machine: PlacedMachine, isShared: boolean): readonly string[] => [
   ...networkCommands(machine),
   ...kernelCommands(machine),
-  ...diskCommands(machine),
+  ...diskCommands(machine, isShared),
   ...fileCommands(machine),
+]
+
+/** The commands that bring up the card and the disk which containers share. Frames of the card's own would be nobody's. */
+export const sharedCommands = ({ disk }: PlacedMachine): readonly string[] => [
+  'echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6; ip link set eth0 up',
+  ...(disk?.format === 'ext4' ? [mountOf('-t ext4 /dev/vda', SHARED_DISK)] : []),
 ]

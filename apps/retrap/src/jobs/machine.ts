@@ -28,6 +28,8 @@ export interface ExecKind {
   readonly diskBytes?: number
   /** Modules that a machine of a cluster loads when it boots, beside the usual ones. */
   readonly drivers?: readonly string[]
+  /** Containers that share the kernel of a machine of a cluster, beside the machine itself: each has a console and a share. */
+  readonly containers?: number
 }
 
 /** The far ends of a machine's devices. */
@@ -41,6 +43,17 @@ export interface ExecEnds {
   readonly devices: CreateDevices | undefined
   /** The medium of a machine with a disk. */
   readonly disk?: BlockBackend | undefined
+  readonly containers?: readonly ContainerEnds[]
+}
+
+/** The streams of a container, in the order of its console's ports. */
+export const CONTAINER_STREAMS = ['stdout', 'stderr', 'report', 'status'] as const
+
+/** The far ends of a container's devices. */
+export interface ContainerEnds {
+  readonly ports: Readonly<Record<(typeof CONTAINER_STREAMS)[number], ByteStreamBackend>>
+  /** Its root. */
+  readonly root: Share
 }
 
 /** Returns the name of a user's folder within its share. */
@@ -59,6 +72,23 @@ const OUTPUTS: ReadonlySet<string> = new Set(['terminal', 'stdout', 'stderr'])
 
 const CONSOLE_SLOT = 4
 const FIRST_SHARE_SLOT = 5
+const SHARES = 4
+/** Slots that devices of containers leave to others. */
+const LAST_SLOT = 31
+/** Devices of a container. */
+const CONTAINER_DEVICES = 2
+/** The first slot behind the disk's. */
+const FIRST_CONTAINER_SLOT = FIRST_SHARE_SLOT + SHARES + 2
+
+/** The most containers of a machine, beside the machine itself. */
+export const MOST_CONTAINERS: number = (LAST_SLOT - FIRST_CONTAINER_SLOT) / CONTAINER_DEVICES
+
+/** The tag of the share that is the root of a container, and the name that the guest's kernel gives a port of its console. */
+export const rootTag = (container: number): string => `root${container}`
+export const containerPort = ({ diskBytes }: ExecKind, container: number, name: (typeof CONTAINER_STREAMS)[number]) => {
+  const before = FIRST_CONTAINER_SLOT - CONSOLE_SLOT - (diskBytes === undefined ? 1 : 0)
+  return `/dev/vport${before + (container - 1) * CONTAINER_DEVICES}p${CONTAINER_STREAMS.indexOf(name)}`
+}
 
 const DRIVERS = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'virtio_net']
 const DISK_DRIVERS = ['virtio_blk', 'ext4']
@@ -135,7 +165,7 @@ export async function readExecImages(kind: ExecKind, tell: (text: string) => voi
 /** Returns the options of a kind of machine, without its images. */
 export async function execOptions(
   { arch, cpu, memoryBytes, cpus, kernel, clock }: ExecKind,
-  { ports, shares, network, devices, disk }: ExecEnds,
+  { ports, shares, network, devices, disk, containers = [] }: ExecEnds,
 ): Promise<MachineOptions> {
   const { models, servers } = (await devices?.(Infinity)) ?? { models: [], servers: [] }
   const numbers = Object.entries(EXEC_PORTS).toSorted(([, a], [, b]) => a - b)
@@ -161,14 +191,26 @@ export async function execOptions(
       },
       // The guest's console is its first virtio device.
       ...shares.map((one, i): MachineVirtioDevice => ({ kind: 'share', slot: FIRST_SHARE_SLOT + i, ...one })),
-      { kind: 'net', slot: FIRST_SHARE_SLOT + shares.length, network: network ?? NO_NETWORK },
+      { kind: 'net', slot: FIRST_SHARE_SLOT + SHARES, network: network ?? NO_NETWORK },
+      ...containers.flatMap((one, i): MachineVirtioDevice[] => {
+        const slot = FIRST_CONTAINER_SLOT + i * CONTAINER_DEVICES
+        const streams = CONTAINER_STREAMS.map((name) => ({
+          stream: one.ports[name],
+          console: false,
+          inReplays: OUTPUTS.has(name),
+        }))
+        return [
+          { kind: 'console', slot, ports: streams },
+          { kind: 'share', slot: slot + 1, tag: rootTag(i + 1), share: one.root, readOnly: true },
+        ]
+      }),
     ],
     ...(disk !== undefined && {
       drives: [
         {
           medium: disk,
           interface: 'virtio',
-          virtio: { slot: FIRST_SHARE_SLOT + shares.length + 1 },
+          virtio: { slot: FIRST_SHARE_SLOT + SHARES + 1 },
         },
       ],
     }),

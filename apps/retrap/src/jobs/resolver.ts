@@ -14,7 +14,7 @@ export const RESOLV_CONF = 'nameserver 127.0.0.11\noptions ndots:0\n'
 
 /** The command that starts the resolver in the network namespace of the shell. @param file - of its records */
 export const startResolver = (arch: PlacedMachine['arch'], file: string): string =>
-  `echo ${RESOLVER[arch]} | base64 -d >/resolver; chmod 755 /resolver; /resolver ${file} </dev/null >/dev/null 2>&1 7>&- 9>&-`
+  `echo ${RESOLVER[arch]} | base64 -d >/top/resolver; chmod 755 /top/resolver; /top/resolver ${file} </dev/null >/dev/null 2>&1 7>&- 9>&-`
 
 /** The command that gives the resolver other records, all at once. */
 export const writeRecords = (records: string, file: string): string =>

@@ -1,7 +1,7 @@
 /** A machine's own program: tested for health, and started again after its end. The guest's shell does both, by its own time. */
 import type { HealthTest, PlacedMachine } from '@retrap/cluster'
 import { become, type JobProgram, quote } from './job.ts'
-import { joining, PROGRAMS } from './guest-faults.ts'
+import { joining, KEEPERS, PROGRAMS } from './guest-faults.ts'
 
 /** The groups of processes of the program, and of a test of its health. All in them ends with the program, or with the test. */
 const MAIN_GROUP = `${PROGRAMS}/main`
@@ -21,17 +21,17 @@ const NOW = 'now() { read -r up rest </proc/uptime; now=$((${up%.*} * 1000 + (1$
 function testsOf(health: HealthTest, program: JobProgram): readonly string[] {
   const { test, interval, timeout, retries, startPeriod, startInterval } = health
   return [
-    'rm -f /health.code /health.out; mkfifo /health.code /health.out; exec 3<>/health.code',
+    'rm -f /top/health.code /top/health.out; mkfifo /top/health.code /top/health.out; exec 3<>/top/health.code',
     `failed=0 state= ; now; until=$((now + ${Math.round(startPeriod / 1e6)}))`,
     'early() { now; [ $now -lt $until ]; }',
     'while :; do',
     // A shell that waits so leaves no other process behind when it is killed.
     `if early; then read -t ${seconds(startInterval)} code <&3; else read -t ${seconds(interval)} code <&3; fi`,
-    `early; is_early=$?; { head -c 4096 >/health.said; exec cat >/dev/null; } </health.out & reader=$!`,
-    `( ( ${[joining(HEALTH_GROUP), ...become({ ...program, program: test }, '</dev/null 2>&1 3>&-')].join('\n')} ); echo $? >&3 ) >/health.out &`,
+    `early; is_early=$?; { head -c 4096 >/top/health.said; exec cat >/dev/null; } </top/health.out & reader=$!`,
+    `( ( ${[joining(HEALTH_GROUP), ...become({ ...program, program: test }, '</dev/null 2>&1 3>&-')].join('\n')} ); echo $? >&3 ) >/top/health.out &`,
     `late=; read -t ${seconds(timeout)} code <&3 || { late='timed out '; echo 1 >${HEALTH_GROUP}/cgroup.kill; read -r code <&3; }`,
     `echo 1 >${HEALTH_GROUP}/cgroup.kill; wait $reader`,
-    "said=\"$late$(tr '\\n' ' ' </health.said)\"; before=$state",
+    "said=\"$late$(tr '\\n' ' ' </top/health.said)\"; before=$state",
     'if [ "$late$code" = 0 ]; then failed=0 until=0 state=healthy said=',
     'else [ $is_early = 0 ] || failed=$((failed + 1))',
     `if [ $failed -ge ${retries} ]; then state=unhealthy; elif [ -z "$state" ]; then state=starting; fi`,
@@ -72,7 +72,8 @@ export function encodeService(
   return [
     '(',
     NOW,
-    `mkdir -p ${MAIN_GROUP} ${HEALTH_GROUP}`,
+    `mkdir -p ${MAIN_GROUP} ${HEALTH_GROUP} ${KEEPERS}`,
+    `echo 0 >${KEEPERS}/cgroup.procs`,
     'count=0 delay=0',
     'while :; do',
     'now; begun=$now',

@@ -6,6 +6,7 @@ import { EXEC_PORTS } from '../../guests/linux/exec-initramfs.ts'
 import type { Machine, MachineOptions, ReplayedRun } from '../../machine/machine-contract.ts'
 import { fileSource, machineInside } from '../../machine/recording/recorded-file.ts'
 import { replayRun } from '../../machine/recording/recorded-run.ts'
+import { CONTAINER_STREAMS } from '../../jobs/machine.ts'
 import { LinePort } from '../../jobs/ports.ts'
 import { ownPorts } from '../../jobs/own-guest.ts'
 
@@ -16,6 +17,7 @@ export interface HeardLine extends Pick<ClusterEvent, 'kind' | 'text'> {
 
 /** The ports whose lines are events. */
 const KINDS: Readonly<Record<string, HeardLine['kind']>> = { stdout: 'output', stderr: 'output', report: 'report' }
+const CONTAINER_KINDS = CONTAINER_STREAMS.map((name) => KINDS[name])
 
 /**
  * Runs a recorded machine again.
@@ -41,8 +43,10 @@ export async function linesOfRecording(path: string, isOwn: boolean): Promise<re
   const virtio = inside.virtio?.map((device, i, { length }) => {
     if (device.kind !== 'console') return device
     if (isOwn) return i === length - 1 ? { ...device, ports: [{ ...device.ports[0]!, stream: report }] } : device
+    // A console behind the first is that of a container.
+    const known = device === inside.virtio!.find((one) => one.kind === 'console') ? kinds : CONTAINER_KINDS
     const ports = device.ports.map((port, number) => {
-      const kind = kinds[number]
+      const kind = known[number]
       if (kind === undefined) return { ...port, inReplays: false }
       const hear = (line: string): void =>
         void heard.push({ kind, ns: clock!.now(), text: Buffer.from(line, 'latin1').toString() })

@@ -9,6 +9,7 @@ import {
   type ClusterHost,
   Disk,
   type GuestListener,
+  groupOf,
   hasProgram,
   MAIN_PROGRAM,
   type MachineStart,
@@ -22,10 +23,10 @@ import { GuestOriginals } from '../../jobs/guest-originals.ts'
 import { openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
 import { openImageRoot, type ExecRoot } from '../../jobs/root.ts'
 import { type GuestFolder, guestMounts, guestShares, keepKind, pathOfKept, shareOf } from '../../jobs/kept-machine.ts'
-import { LinuxSystem } from '../../jobs/linux-guest.ts'
+import { type LinuxRoom, LinuxSystem } from '../../jobs/linux-guest.ts'
 import { hostnameOf, makesDirectory, memoryFolder } from '../../jobs/linux-place.ts'
 import { GuestFiles } from '../../jobs/lookup.ts'
-import { type ExecKind, keptKind, runBytes } from '../../jobs/machine.ts'
+import { type ExecKind, keptKind, MOST_CONTAINERS, runBytes } from '../../jobs/machine.ts'
 import { type ModuleShare, openModules } from '../../jobs/module-share.ts'
 import { OwnSystem } from '../../jobs/own-guest.ts'
 import { type Program, readProgram } from '../../jobs/program.ts'
@@ -38,16 +39,22 @@ import { packageVersion } from '../../package-version.ts'
 import { type OpenTestMachine, openMachine, readMachine } from '../test/machine.ts'
 import type { RecordingHost } from './recordings.ts'
 
+/** The files of a machine, or of a container in it. */
+interface Room {
+  readonly root: ExecRoot
+  readonly folders: readonly GuestFolder[]
+  readonly files: GuestFiles
+}
+
 /** A machine's kind and files, and the kept machine that it begins as. */
 interface Prepared {
   readonly kind: ExecKind
   readonly path: string
   /** The file stays open: others may remove it from the cache. */
   readonly held: FileHandle
-  readonly root: ExecRoot
   readonly modules: ModuleShare
-  readonly folders: readonly GuestFolder[]
-  readonly files: GuestFiles
+  /** Of the machine and of the containers in it, in the order of their numbers. */
+  readonly rooms: readonly Room[]
   /** Guests that start later are clones of these. */
   readonly originals: GuestOriginals
 }
@@ -117,7 +124,28 @@ export class LinuxHost implements GuestsHost {
 
   async #linux(parts: GuestParts): Promise<LinuxSystem> {
     const { machine } = parts
-    const { kind, path, root, modules, folders, files } = await of(machine.name, this.#prepare(machine))
+    const { kind, path, modules, rooms } = await of(machine.name, this.#prepare(machine))
+    const group = groupOf(this.#machines, machine)
+    const shares = guestShares(
+      rooms[0]!.root.share,
+      modules.share,
+      rooms.flatMap(({ folders }) => folders),
+      stillShare,
+    )
+    return new LinuxSystem({
+      ...parts,
+      path,
+      kind,
+      machines: this.#machines,
+      commands: modules.commands,
+      outside: { shares, devices: undefined },
+      rooms: await Promise.all(group.map((one, i) => this.#room(one, kind, rooms, i))),
+    })
+  }
+
+  /** @param rooms - of the machine and its containers @param at - the place of this one among them */
+  async #room(machine: PlacedMachine, kind: ExecKind, rooms: readonly Room[], at: number): Promise<LinuxRoom> {
+    const { root, folders, files } = rooms[at]!
     const env = Object.entries(machine.env).map(([name, value]) => `${name}=${value}`)
     const readOf = (name: string, command: readonly string[]): Promise<Program> => {
       const { entrypoint = [] } = name === MAIN_PROGRAM ? machine : {}
@@ -147,16 +175,13 @@ export class LinuxHost implements GuestsHost {
     if (machine.after !== undefined && hasProgram(machine))
       await of(machine.name, readOf(MAIN_PROGRAM, machine.command))
     const inMemory = await Promise.all(machine.tmpfs?.map((text) => memoryFolder(text, files)) ?? [])
-    return new LinuxSystem({
-      ...parts,
-      path,
-      kind,
-      machines: this.#machines,
-      commands: modules.commands,
-      outside: { shares: guestShares(root.share, modules.share, folders, stillShare), devices: undefined },
-      mounts: [...guestMounts(folders), ...inMemory],
+    const before = rooms.slice(0, at).reduce((sum, room) => sum + room.folders.length, 0)
+    return {
+      machine,
+      root: stillShare(root.share),
+      mounts: [...guestMounts(folders, before), ...inMemory],
       read: (name, words) => of(machine.name, readOf(name, words)),
-    })
+    }
   }
 
   async #own(parts: GuestParts, file: string): Promise<OwnSystem> {
@@ -188,25 +213,32 @@ export class LinuxHost implements GuestsHost {
           ? []
           : [
               one.value.held.close(),
-              one.value.root.close(),
               one.value.modules.close(),
-              ...one.value.folders.map(({ local }) => local.close()),
+              ...one.value.rooms
+                .flatMap(({ root, folders }) => [root, ...folders.map(({ local }) => local)])
+                .map((each) => each.close()),
             ],
       ),
     )
   }
 
   #prepare(machine: PlacedMachine): Promise<Prepared> {
-    const { arch, image, root, share, memory, cpus, disk, modules } = machine
-    const key = JSON.stringify([arch, image, root, share, memory, cpus, disk?.size, modules])
+    const { arch, memory, cpus, disk, modules } = machine
+    const rooms = groupOf(this.#machines, machine).map(({ image, root, share }) => [image, root, share])
+    const key = JSON.stringify([arch, memory, cpus, disk?.size, modules, rooms])
     const known = this.#prepared.get(key) ?? this.#open(machine)
     this.#prepared.set(key, known)
     return known
   }
 
   async #open(machine: PlacedMachine): Promise<Prepared> {
-    const { name, image, root: folder, share, memory, cpus, disk, modules: drivers } = machine
+    const { name, memory, cpus, disk } = machine
     const wrong = (why: string): ClusterError => new ClusterError('ERR_CLUSTER', `machine ${name}: ${why}`)
+    const group = groupOf(this.#machines, machine)
+    const containers = group.length - 1
+    if (containers > MOST_CONTAINERS)
+      throw wrong(`${containers} others are inside it: expected ${MOST_CONTAINERS} at most`)
+    const drivers = [...machine.modules, ...(containers > 0 ? ['macvlan'] : [])]
     const arch = machine.arch === 'arm64' ? 'arm64' : 'amd64'
     const kind: ExecKind = {
       arch,
@@ -218,9 +250,39 @@ export class LinuxHost implements GuestsHost {
       devices: [],
       clock: 'deterministic',
       ...(disk !== undefined && { diskBytes: disk.size }),
+      ...(containers > 0 && { containers }),
       ...(drivers.length > 0 && { drivers: drivers.map((one) => one.replaceAll('-', '_')) }),
     }
     const kept = keptKind(kind)
+    const rooms = await Promise.all(group.map((one) => of(one.name, this.#openRoom(one, arch))))
+    const modules = await openModules(kept, [], this.#tell)
+    const unknown = drivers.find((one) => !modules.has(one))
+    if (unknown !== undefined) throw wrong(`modules: its kernel has no module ${unknown}`)
+    const path = pathOfKept(kept, packageVersion(), true)
+    const outside = {
+      shares: guestShares(
+        rooms[0]!.root.share,
+        modules.share,
+        rooms.flatMap(({ folders }) => folders),
+        stillShare,
+      ),
+      network: undefined,
+      devices: undefined,
+      disk: disk && new Disk(disk.size, 0, name),
+    }
+    await keepKind(path, kept, outside, this.#tell)
+    const held = await open(path)
+    return {
+      kind,
+      path: process.platform === 'win32' ? path : `/dev/fd/${held.fd}`,
+      held,
+      modules,
+      rooms,
+      originals: new GuestOriginals(runBytes(kind)),
+    }
+  }
+
+  async #openRoom({ name, image, root: folder, share }: PlacedMachine, arch: 'amd64' | 'arm64'): Promise<Room> {
     const root = await (image === undefined
       ? folder === undefined
         ? openHostRoot()
@@ -229,38 +291,21 @@ export class LinuxHost implements GuestsHost {
     const folders = share.map((text) => {
       const plain = text.replace(/:copy$/, '')
       const shared = parseSharedFolder(resolveShare(this.#folder, plain))
-      if (!shared.readOnly) throw wrong(`share '${text}': a cluster only reads folders of the host; expected :copy`)
+      if (!shared.readOnly)
+        throw new ClusterError(
+          'ERR_CLUSTER',
+          `machine ${name}: share '${text}': a cluster only reads folders of the host; expected :copy`,
+        )
       const isFile = statSync(shared.path, { throwIfNoEntry: false })?.isFile() === true
       const local = new LocalShare(isFile ? dirname(shared.path) : shared.path)
       const how = plain === text ? undefined : ('copy' as const)
       return { ...shared, local, ...(isFile ? { how: 'file' as const, file: basename(shared.path) } : { how }) }
     })
-    const modules = await openModules(kept, [], this.#tell)
-    const unknown = drivers.find((one) => !modules.has(one))
-    if (unknown !== undefined) throw wrong(`modules: its kernel has no module ${unknown}`)
-    const path = pathOfKept(kept, packageVersion(), true)
-    const outside = {
-      shares: guestShares(root.share, modules.share, folders, stillShare),
-      network: undefined,
-      devices: undefined,
-      disk: disk && new Disk(disk.size, 0, name),
-    }
-    await keepKind(path, kept, outside, this.#tell)
-    const held = await open(path)
     const files = new GuestFiles(
       root.share,
       folders.map((one) => ({ path: one.at, share: shareOf(one) })),
     )
-    return {
-      kind,
-      path: process.platform === 'win32' ? path : `/dev/fd/${held.fd}`,
-      held,
-      root,
-      modules,
-      folders,
-      files,
-      originals: new GuestOriginals(runBytes(kind)),
-    }
+    return { root, folders, files }
   }
 }
 

@@ -49,8 +49,9 @@ export class RunRecordings {
     try {
       const file = await open(partial, 'w')
       try {
-        const names = run.machines.flatMap(({ starts }) => starts.flatMap(({ recording }) => recording ?? []))
-        await writeClusterRun(run, this.#each(names), (bytes) => file.writeFile(bytes))
+        // A container has the recording of its machine.
+        const names = new Set(run.machines.flatMap(({ starts }) => starts.flatMap(({ recording }) => recording ?? [])))
+        await writeClusterRun(run, this.#each([...names]), (bytes) => file.writeFile(bytes))
       } finally {
         await file.close()
       }

@@ -10,6 +10,7 @@ import {
   ClusterRunFile,
   clusterTime,
   decodeFrame,
+  groupOf,
   hexLines,
   machineTime,
   type RunFrame,
@@ -128,14 +129,22 @@ class ShownRun {
 
   /** @throws CliError `ERR_INPUT` for a machine that does something else */
   async #compare(machine: RunMachine, number: number, start: RunStart, until: number): Promise<void> {
-    if (start.recording === undefined) return
+    const { machines } = this.#file.run.description
+    const place = machines[machine.number]!
+    // What a container has said is in the recording of its machine.
+    if (start.recording === undefined || place.inside !== undefined) return
     const { name } = machine
+    const names = groupOf(machines, place).map((one) => one.name)
     const next = machine.starts[number + 1]?.ns ?? Infinity
     const told = this.#file.run.events.filter(
       ({ ns, kind, machine: of }) =>
-        of === name && (kind === 'output' || kind === 'report') && ns >= start.ns && ns < next && ns <= until,
+        names.includes(of ?? '') &&
+        (kind === 'output' || kind === 'report') &&
+        ns >= start.ns &&
+        ns < next &&
+        ns <= until,
     )
-    const isOwn = this.#file.run.description.machines[machine.number]?.machine !== undefined
+    const isOwn = place.machine !== undefined
     const copy = await this.#copy(start.recording)
     const heard = await linesOfRecording(copy, isOwn)
     await rm(copy)

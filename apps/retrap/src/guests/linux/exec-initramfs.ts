@@ -25,6 +25,15 @@ export const EXEC_READY = 'ready'
 /** Asks on the port for status for the time. */
 export const EXEC_TIME = 'time'
 
+/** The commands that make the folders of a root's writes. */
+export const UPPER_FOLDERS = `mkdir -p -m 755 /top/work /top/upper/dev /top/upper/etc /top/upper/proc /top/upper/run /top/upper/sys
+mkdir -m 1777 /top/upper/tmp
+mkdir -m 700 /top/upper/root`
+
+/** The options of mount(8) for a root whose writes stay in memory. @param lower - the folder of its files */
+export const rootOptions = (lower: string): string =>
+  `lowerdir=${lower}:${KERNEL_FOLDER},upperdir=/top/upper,workdir=/top/work,redirect_dir=on`
+
 /** The control groups. The first process is in the group at the top, and programs are in groups below that. */
 const CGROUPS = '/sys/fs/cgroup'
 
@@ -39,7 +48,7 @@ export const foldersTag = (readOnly: boolean): string => (readOnly ? 'ro' : 'rw'
  * The way in which a guest mounts a share. In folders that are written, mappings alone have pages: from Linux 6.4 on that takes
  * `directio` beside `cache=mmap`, and earlier ones ignore it.
  */
-const MOUNT_9P = 'trans=virtio,version=9p2000.L,msize=262144'
+export const MOUNT_9P = 'trans=virtio,version=9p2000.L,msize=262144'
 
 /**
  * The first process gets all ready and waits for a second one, which reads commands from a port as a file: they end in a program
@@ -86,14 +95,12 @@ mkdir -p /lower /top /new /ro /rw ${KERNEL_FOLDER}
 mount -t cgroup2 cgroup ${CGROUPS}
 mkdir ${CGROUPS}/program
 mount -t tmpfs -o size=60% top /top
-mkdir -p -m 755 /top/work /top/upper/dev /top/upper/etc /top/upper/proc /top/upper/run /top/upper/sys
-mkdir -m 1777 /top/upper/tmp
-mkdir -m 700 /top/upper/root
+${UPPER_FOLDERS}
 mount -t 9p -o ${MOUNT_9P},cache=loose,ro root /lower
 mount -t 9p -o ${MOUNT_9P},cache=loose,ro ${KERNEL_TAG} ${KERNEL_FOLDER}
 mount -t 9p -o ${MOUNT_9P},cache=loose,ro ro /ro
 mount -t 9p -o ${MOUNT_9P},cache=mmap,directio,locktimeout=1,rw rw /rw
-mount -t overlay -o lowerdir=/lower:${KERNEL_FOLDER},upperdir=/top/upper,workdir=/top/work,redirect_dir=on overlay /new
+mount -t overlay -o ${rootOptions('/lower')} overlay /new
 mount -t proc proc /new/proc
 mount --rbind /sys /new/sys
 mount --rbind /dev /new/dev
