@@ -1,7 +1,7 @@
 /** Containers that share the kernel of a Linux guest, as commands of the shells in it. */
 import { addressOf, type PlacedMachine } from '@retrap/cluster'
 import { MOUNT_9P, REPORT_FOLDER, rootOptions, UPPER_FOLDERS } from '../guests/linux/exec-initramfs.ts'
-import { GROUPS, KEEPERS, PROGRAMS } from './guest-faults.ts'
+import { GROUPS } from './guest-faults.ts'
 import { hex } from './linux-place.ts'
 import { containerPort, type ExecKind, rootTag } from './machine.ts'
 

@@ -47,6 +47,14 @@ const LIMITS: ReadonlySet<string> = new Set(['memlock', 'nofile', 'nproc'])
 /** The label of services that faults spare. */
 const SPARED = 'com.antithesis.exclude_from_faults'
 
+/** Services that share a machine: the first is the machine, and the others are containers in it. */
+interface Group {
+  readonly services: ReadonlyMap<string, Service>
+  readonly owner: string
+  /** The volumes for which they do. */
+  readonly volumes: readonly string[]
+}
+
 /** The parts of a composed cluster. */
 export interface ComposeParts {
   readonly project: ComposeProject
@@ -69,21 +77,40 @@ export async function composeCluster(parts: ComposeParts): Promise<ComposedClust
 class Composer {
   readonly lines: ComposeLine[] = []
   readonly #parts: ComposeParts
-  /** The services that mount a named volume. */
-  readonly #users = new Map<string, string[]>()
+  /** By the names of their services: those that share a machine. */
+  readonly #groups = new Map<string, Group>()
   /** The templates of images with their mounts, and the templates of the cluster. */
   readonly #found = new Map<string, Promise<FoundTemplates>>()
   readonly #templates: Record<string, TestCommand[]> = {}
 
   constructor(parts: ComposeParts) {
     this.#parts = parts
-    for (const [name, { volumes, scale }] of parts.project.services)
-      for (const { type, source } of volumes)
-        if (type === 'volume' && source !== undefined) {
-          const users = this.#users.get(source) ?? []
-          if (!users.includes(name)) users.push(...Array.from({ length: scale }, () => name))
-          this.#users.set(source, users)
-        }
+    for (const volume of parts.project.volumes.keys()) if (!this.#isCopied(volume)) this.#group(volume)
+  }
+
+  /** Puts the services of a volume that several containers have into one group, with those that share others with them. */
+  #group(volume: string): void {
+    const all = [...this.#parts.project.services]
+    const has = ({ volumes }: Service): boolean =>
+      volumes.some(({ type, source }) => type === 'volume' && source === volume)
+    const users = all.filter(([, one]) => has(one))
+    if (users.reduce((sum, [, { scale }]) => sum + scale, 0) < 2) return
+    const before = new Set(users.flatMap(([name]) => this.#groups.get(name) ?? []))
+    const names = new Set([...users.map(([name]) => name), ...[...before].flatMap((one) => [...one.services.keys()])])
+    const services = new Map(all.filter(([name]) => names.has(name)))
+    const [owner] = [...services].find(([, { scale }]) => scale === 1) ?? []
+    const [[first]] = [...services] as [[string, Service]]
+    const why = (text: string): CliError =>
+      this.#refusal(first, 'volumes', `${volume}: ${[...names].join(', ')} share it, and so a machine: ${text}`)
+    if (owner === undefined) throw why('expected one of them without replicas, whose machine it is')
+    if (new Set([...services.values()].map(archOf)).size > 1) throw why('expected one platform')
+    const group = { services, owner, volumes: [...[...before].flatMap((one) => one.volumes), volume] }
+    for (const name of names) this.#groups.set(name, group)
+  }
+
+  /** Whether each service has a copy of a volume of its own. */
+  #isCopied(_volume: string): boolean {
+    return false
   }
 
   cluster(machines: readonly MachineInput[]): ClusterInput {
@@ -135,14 +162,22 @@ class Composer {
     const refuse = (key: string, reason: string): CliError => this.#refusal(name, key, reason)
     const image = await this.#image(name, service, say)
     for (const [key, isThere, why] of this.#ignored(service)) if (isThere) say(`${key}: ${why}`)
+    const group = this.#groups.get(name)
     const mounts = this.#mounts(name, service, say)
-    const arch = service.platform?.includes('arm64') === true ? 'arm64' : 'x86-64'
+    const arch = archOf(service)
     await this.#addTemplates(namesOf(name, service), image, arch, mounts.share)
     const own = service.extensions.get('x-retrap') as Partial<MachineInput> | undefined
     const health = healthOf(service)
     const { networkMode } = service
     if (networkMode !== undefined && !['none', 'bridge'].includes(networkMode))
       throw refuse('network_mode', `${networkMode}: each service is a machine with a network of its own`)
+    if (group !== undefined) {
+      const { owner, services, volumes } = group
+      const others = [...services.keys()].filter((one) => one !== name).join(', ')
+      say(
+        `volumes: for ${volumes.join(', ')} it shares a machine with ${others || 'its replicas'}, as a container${owner === name ? ', and the machine is its own' : ` in that of ${owner}`}: crash, power, clock, drift and disk faults hit all of them`,
+      )
+    }
     if (service.cpus !== undefined && service.cpus % 1 !== 0) say(`cpus: ${service.cpus} is rounded up`)
     const { attempts } = service.restart
     const limits = [...service.ulimits].filter(([limit]) => LIMITS.has(limit))
@@ -151,7 +186,9 @@ class Composer {
       ...(service.scale > 1 && { count: service.scale }),
       ...(service.hostname !== undefined && { hostname: service.hostname }),
       aliases: [...(service.scale > 1 ? [name] : []), ...[service.containerName ?? []].flat()],
-      arch,
+      ...(group === undefined || group.owner === name
+        ? { arch, ...sizeOf([...(group?.services.values() ?? [service])]) }
+        : { inside: group.owner }),
       image,
       // As docker has it: an entrypoint drops the image's command, and a command keeps the image's entrypoint.
       entrypoint: service.entrypoint ?? (service.command?.length === 0 ? 'image-alone' : 'image'),
@@ -166,8 +203,6 @@ class Composer {
       ...(health !== undefined && { health }),
       restart: attempts === undefined ? service.restart.policy : `${service.restart.policy}:${attempts}`,
       ...(networkMode === 'none' ? { network: 'none' as const } : { networks: networksOf(service) }),
-      memory: `${memoryOf(service)}M`,
-      cpus: Math.min(8, Math.ceil(service.cpus ?? 1)),
       ...mounts,
       ...(service.readOnly && { readOnly: true }),
       ...(limits.length > 0 && {
@@ -225,7 +260,7 @@ class Composer {
   /** Folders, files and volumes. A machine has one disk for all of its volumes. */
   #mounts(
     name: string,
-    { volumes, tmpfs, secrets, configs }: Service,
+    { volumes, tmpfs, secrets, configs, scale }: Service,
     say: (text: string) => void,
   ): Pick<MachineInput, 'share' | 'disk' | 'tmpfs' | 'files'> {
     const { project } = this.#parts
@@ -233,6 +268,7 @@ class Composer {
     const files: Record<string, string> = {}
     const memory = tmpfs.map(({ target, options }) => (options === '' ? target : `${target}:${options}`))
     const folders: Record<string, string> = {}
+    const group = this.#groups.get(name)
     const kinds: Readonly<Record<string, (mount: Mount) => void>> = {
       bind: ({ source = '', target, readOnly, createHostPath }) => {
         if (statSync(source, { throwIfNoEntry: false }) === undefined) {
@@ -246,8 +282,10 @@ class Composer {
       },
       volume: ({ source, target, subpath }) => {
         if (subpath !== undefined) throw this.#refusal(name, 'volumes', `subpath ${subpath}: expected the whole volume`)
-        if (source !== undefined) this.#requireOne(name, source)
-        folders[target] = source ?? `anonymous-${Object.keys(folders).length + 1}`
+        const anonymous = `${group === undefined ? '' : `${name}-`}anonymous-${Object.keys(folders).length + 1}`
+        // Replicas in one machine have one name for it.
+        if (source === undefined && group !== undefined && scale > 1) memory.push(target)
+        else folders[target] = source ?? anonymous
       },
       tmpfs: ({ target, size, mode }) =>
         memory.push(
@@ -272,24 +310,14 @@ class Composer {
         else throw this.#refusal(name, key, `${source}: expected a file, a variable that is set, or a content`)
       }
     const isOnDisk = Object.keys(folders).length > 0
-    if (isOnDisk) say(`volumes: ${Object.values(folders).join(', ')} lie on a disk of its own, which outlives crashes`)
+    const whose = group === undefined ? 'a disk of its own' : 'the disk of its machine'
+    if (isOnDisk) say(`volumes: ${Object.values(folders).join(', ')} lie on ${whose}, which outlives crashes`)
     return {
       ...(share.length > 0 && { share }),
-      ...(isOnDisk && { disk: { size: DISK, path: DISK_PATH, folders } }),
+      ...(isOnDisk && { disk: { ...((group?.owner ?? name) === name && { size: DISK, path: DISK_PATH }), folders } }),
       ...(memory.length > 0 && { tmpfs: memory }),
       ...(Object.keys(files).length > 0 && { files }),
     }
-  }
-
-  /** A volume of several machines would need them to share a disk. */
-  #requireOne(name: string, volume: string): void {
-    const users = this.#users.get(volume) ?? []
-    if (users.length > 1)
-      throw this.#refusal(
-        name,
-        'volumes',
-        `${volume}: ${[...new Set(users)].join(', ')} share it, and machines have no disk in common`,
-      )
   }
 
   #refusal(name: string, key: string, reason: string): CliError {
@@ -312,9 +340,18 @@ const networksOf = ({ networks }: Service): NonNullable<MachineInput['networks']
     ]),
   )
 
-function memoryOf({ memLimit }: Service): number {
-  if (memLimit === undefined) return USUAL_MIB
-  return Math.min(MOST_MIB, Math.max(LEAST_MIB, Math.ceil(memLimit / 2 ** 20) + KERNEL_MIB))
+const archOf = ({ platform }: Service): 'arm64' | 'x86-64' =>
+  platform?.includes('arm64') === true ? 'arm64' : 'x86-64'
+
+/** RAM and processors of a machine for services: for all of their replicas, and once for its kernel. */
+function sizeOf(services: readonly Service[]): Pick<MachineInput, 'memory' | 'cpus'> {
+  const parts = services.map(({ memLimit, cpus = 1, scale }) => {
+    const mib =
+      memLimit === undefined ? USUAL_MIB - KERNEL_MIB : Math.max(LEAST_MIB - KERNEL_MIB, Math.ceil(memLimit / 2 ** 20))
+    return { mib, cpus, count: services.length === 1 ? 1 : scale }
+  })
+  const sum = (key: 'mib' | 'cpus'): number => parts.reduce((total, one) => total + one.count * one[key], 0)
+  return { memory: `${Math.min(MOST_MIB, sum('mib') + KERNEL_MIB)}M`, cpus: Math.min(8, Math.ceil(sum('cpus'))) }
 }
 
 function healthOf({ healthcheck }: Service): MachineInput['health'] {
@@ -333,10 +370,11 @@ function healthOf({ healthcheck }: Service): MachineInput['health'] {
 /** A description as text, machine by machine. */
 export function configText({ input, lines }: ComposedCluster): string {
   const out: string[] = []
-  for (const { name, count, image, entrypoint, command, ...more } of input.machines) {
+  for (const { name, count, inside, image, entrypoint, command, ...more } of input.machines) {
     const many = count === undefined ? '' : ` (${count} machines)`
     const cpus = `${more.cpus} processor${more.cpus === 1 ? '' : 's'}`
-    out.push(`${name}${many}: ${basename(image ?? '')}, ${more.memory}, ${cpus}`)
+    const place = inside === undefined ? `${more.memory}, ${cpus}` : `inside ${inside}`
+    out.push(`${name}${many}: ${basename(image ?? '')}, ${place}`)
     for (const [key, value] of Object.entries({ entrypoint, command, ...more })) {
       if (value === undefined || ['memory', 'cpus'].includes(key)) continue
       if (typeof value === 'object' && Object.keys(value).length === 0) continue
