@@ -155,6 +155,42 @@ test('what machines hear follows from the seed, and neither from windows nor fro
   )
 })
 
+test('machines that share a card are told apart by their addresses, also in frames to all', async () => {
+  const links = new Links(1, 3, () => ({ ...LINK, loss: 0 }))
+  const simulation = new Simulation(links, 3, [0, 0, 2])
+  const [one, other] = [new Puppet(0), new Puppet(0)]
+  const heard: string[] = []
+  simulation.onFrame = (from, _, { to, causes }) => heard.push(`${from} to ${to} ${causes.join()}`)
+  for (const [number, { card }] of [
+    [0, one],
+    [2, other],
+  ] as const)
+    // prettier-ignore
+    card.connect({ receive: (frame) => heard.push(`${number}: ${frame[5]}`) > 0, drained() {}, linkChanged() {} })
+  const send = async ({ card }: Puppet, to: Uint8Array, from: Uint8Array): Promise<void> => {
+    card.send(Uint8Array.of(...to, ...from, 0))
+    await simulation.runTo(simulation.now + 2e6)
+  }
+  simulation.add(0, one)
+  simulation.add(2, other)
+  const all = new Uint8Array(6).fill(0xff)
+  await send(other, all, addressOf(2))
+  links.cut(2, 1, true)
+  await send(other, all, addressOf(2))
+  await send(one, addressOf(0), addressOf(1))
+  await send(one, all, addressOf(9))
+  expect(heard.splice(0, 7)).toEqual([
+    '2 to 0 ',
+    '2 to 1 ',
+    expect.any(String),
+    expect.any(String),
+    '2 to 0 ',
+    '2 to 1 partition',
+    '0: 1',
+  ])
+  expect(heard).toEqual(['1 to 0 ', '0: 1', '0 to 1 ', '0 to 2 ', expect.any(String), expect.any(String)])
+})
+
 test('a frame comes no earlier than its link allows, and each link draws from a sequence of its own', () => {
   const sends = fc.array(fc.tuple(fc.nat(2), fc.nat(2), fc.nat(1e6)), { maxLength: 60 })
   fc.assert(
@@ -401,7 +437,8 @@ class PuppetHost {
       },
       digest: () => Promise.resolve(`${puppet.now()}`),
       turnClock: (ns: number) => void this.turns.push(ns),
-      disturb: (kind: string, amount: number) => void this.starts.push(`${kind} ${amount}`),
+      disturb: (kind: string, amount: number, of = 0) =>
+        void this.starts.push(`${kind} ${amount}${of > 0 ? ` of ${of}` : ''}`),
       // At rest a puppet is nothing but its clock.
       fork: (other: GuestListener) => Promise.resolve(this.#guest(machine, new Puppet(puppet.now()), other)),
       close: () => void this.starts.push(`${machine} closed`),
@@ -488,6 +525,27 @@ describe('a run', () => {
     // The machine that was started again has the right time, and its disk is full still.
     expect([failure, turns]).toEqual([undefined, [5e9]])
     expect(starts.slice(3)).toEqual(['full 1', 'node-1 closed', 'node-1', 'full 1', 'full 0'])
+  })
+
+  test('has faults of a container, and those of its machine, which come once', async () => {
+    const inner = { name: 'inner', inside: 'node', command: ['serve'], disk: { folders: { '/x': 'x' } } }
+    const machines = [{ name: 'node', command: ['serve'], disk: '8M' }, inner, { name: 'client' }]
+    const shared = readCluster({ ...DESCRIPTION, machines })
+    const faults: Fault[] = [
+      { kind: 'hang', at: 1e9, for: 1e9, machines: ['inner'] },
+      { kind: 'slow-cpu', at: 1e9, for: 15e8, amount: 0.25, machines: ['node'] },
+      { kind: 'full', at: 1e9, for: 2e9, machines: ['inner'] },
+      { kind: 'power', at: 4e9, for: 1e9, machines: ['node', 'inner'] },
+      { kind: 'memory', at: 45e8, for: 1e9, machines: ['inner'] },
+    ]
+    for (const isRemote of [false, true]) {
+      const host = new PuppetHost(sound)
+      const cluster = await Cluster.start(shared, 1, isRemote ? new RemoteHost(threadsOf(host)) : host)
+      const { failure } = await cluster.finish({ number: 0, faults })
+      const begun = ['hang 1 of 1', 'slow-cpu 0.75', 'full 1', 'hang 0 of 1', 'slow-cpu 0', 'full 0']
+      const again = ['node closed', 'node', 'memory 1 of 1', 'memory 0 of 1']
+      expect([failure, host.starts]).toEqual([undefined, ['node', 'client', ...begun, ...again]])
+    }
   })
 
   test('is taken down: starts, clocks, and what became of frames', async () => {

@@ -131,6 +131,24 @@ x-retrap: { workload: { on: test, drivers: [[run]] }, faults: { for: 5s, power: 
   expect((await compose(one('init: true'), { faults: 'none' })).input.faults).toEqual({ for: '60s', heal: '0s' })
 })
 
+test('services that write one volume share a machine, also by way of a third', async () => {
+  const { input, text } = await compose(`services:
+  a: { image: web, volumes: [v:/x, /own], deploy: { replicas: 2 }, mem_limit: 200m }
+  b: { image: web, volumes: [v:/y, w:/w, /own], mem_limit: 100m, cpus: 0.5 }
+  c: { image: web, volumes: [w:/z], cpus: 1.5 }
+  d: { image: web, volumes: [u:/u] }
+volumes: { u: , v: , w: }`)
+  const disk = (folders: object) => ({ disk: { folders } })
+  expect(input.machines).toMatchObject([
+    { name: 'a', count: 2, inside: 'b', ...disk({ '/x': 'v' }), tmpfs: ['/own'] },
+    { name: 'b', memory: '1072M', cpus: 4, ...disk({ '/y': 'v', '/w': 'w', '/own': 'b-anonymous-3' }) },
+    { name: 'c', inside: 'b', ...disk({ '/z': 'w' }) },
+    { name: 'd', memory: '512M', cpus: 1 },
+  ])
+  expect(text).toContain('c: saved.tar:web:latest, inside b\n')
+  expect(text).toContain('for v, w it shares a machine with a, b, as a container in that of b: crash, power, clock, ')
+})
+
 test('test templates are found in images and in folders that are mounted', async () => {
   const services = `services:
   a: { image: "tests:1", deploy: { replicas: 2 } }
@@ -167,8 +185,8 @@ test.each([
     `there is no ${folder}/no on this host`,
   ],
   [
-    'services: { a: { image: web, volumes: [v:/x] }, b: { image: web, volumes: [v:/y] } }\nvolumes: { v: }',
-    'v: a, b share it',
+    'services: { a: { image: web, volumes: [v:/x], deploy: { replicas: 2 } } }\nvolumes: { v: }',
+    'v: a share it, and so a machine: expected one of them without replicas',
   ],
   [one('volumes: [{ type: image, source: web, target: /x }]'), 'image: expected bind, volume or tmpfs'],
   [one('depends_on: [u]'), 'depends_on'],
