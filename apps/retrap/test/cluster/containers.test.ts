@@ -12,7 +12,7 @@ const test = sliceTests(4).skipIf(!isHere)
 const shell = (text: string): string[] => ['sh', '-c', text]
 /** Says what it finds, and then that it runs. A container's own processes are the shells of its guest, and these here. */
 const SERVE = `echo "$(hostname) $(cat /sys/class/net/eth0/address) $(ls -d /proc/[0-9]* | wc -l)"; cd /shared; >$(hostname)
-echo $(ls /dev/shm) >/dev/shm/$(hostname); head -c 9999 /dev/zero >/tmp/zeros; while :; do echo runs *; sleep 0.05; done`
+echo $(ls /dev/shm) >/dev/shm/$(hostname); head -c 199999 /dev/zero >/tmp/zeros; while :; do echo runs *; md5sum /tmp/zeros >/tmp/sum; sleep 0.05; done`
 const DRIVE = `sleep 0.3; for one in db app; do while :; do ping -c 1 -W 1 $one | grep -q ' 0%' && echo reaches $one; sleep 0.05; done & done; wait`
 const both = { root: 'amd64', command: shell(SERVE), restart: 'always' }
 const folders = { '/shared': 'state' }
