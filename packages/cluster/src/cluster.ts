@@ -198,11 +198,10 @@ export class Cluster {
   ): Promise<Cluster> {
     const cluster = new Cluster({ description, seed, host }, options)
     try {
-      for (const machine of description.machines) {
+      // A container starts with its machine.
+      for (const machine of description.machines.filter(({ inside }) => inside === undefined)) {
         // A start takes seconds.
         if (cluster.#isOver) return cluster
-        // A container starts with its machine.
-        if (machine.inside !== undefined) continue
         // oxlint-disable-next-line no-await-in-loop -- one after another: the host has few processors
         await cluster.#start(machine)
       }
@@ -622,9 +621,9 @@ export class Cluster {
 
   /** The numbers of the machines that others find by their names. At first all machines start together. */
   #findNamed(): readonly number[] {
-    const isOn = (number: number): boolean => this.now === 0 || this.#guests.has(number)
+    const isOn = (one: PlacedMachine): boolean => this.now === 0 || this.#guestOf(one) !== undefined
     return this.#description.machines
-      .filter((one) => isOn(one.number) && this.#programs.hasName(one))
+      .filter((one) => isOn(one) && this.#programs.hasName(one))
       .map(({ number }) => number)
   }
 

@@ -58,10 +58,7 @@ export interface PlacedMachine {
   readonly hostname?: string | undefined
   /** Further names by which others find it; several machines may have the same ones. */
   readonly aliases?: readonly string[] | undefined
-  /**
-   * The name of the machine that it is a container in: it shares that machine's kernel, processors, memory and disk, and has files,
-   * processes, names and a network of its own.
-   */
+  /** The name of the machine that it is a container in, whose kernel, RAM, processors, disk and clock it shares. */
   readonly inside?: string | undefined
   /** Networks of the machine. */
   readonly networks: readonly PlacedNetwork[]

@@ -20,17 +20,13 @@ export interface GuestListener {
 
 /** A machine whose programs are started from outside. */
 export interface ClusterGuest extends SimulatedMachine {
-  /**
-   * Starts a program, under a name that its end is told with; `main` is the machine's own one, with its entrypoint and health.
-   *
-   * @param of - the number of the machine, or of a container in it
-   */
+  /** Starts a program of the machine with this number, or of a container in it. Its end is told with a name: `main` has entrypoint and health. */
   start(name: string, words: readonly string[], of?: number): Promise<void>
   /** Sets its clock forward, or back. */
   turnClock(ns: number): void
   /** Tells the resolver which machines its programs find by their names, by numbers. */
   names?(named: readonly number[]): void
-  /** Begins a fault, or ends it. @param amount - 0: it ends; of `drift`: the part by which the clock is fast; of `slow-cpu`: the part of the time that is taken away @param of - as of `start` */
+  /** Begins a fault, or ends it. @param amount - 0: it ends; a part by which the clock is fast, or of the time that `slow-cpu` takes away */
   disturb(kind: GuestFault, amount: number, of?: number): void
   /** Identifies its state, for comparisons: the instructions that it has retired, and a checksum of its RAM. @param isQuick - without RAM */
   digest(isQuick?: boolean): Promise<string>

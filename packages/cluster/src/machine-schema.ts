@@ -105,7 +105,7 @@ const disk = z.strictObject({
   size: diskSize
     .optional()
     .transform((bytes = 0) => bytes)
-    .describe('8M to 64G. A container has none: its `folders` are of the disk of its machine.'),
+    .describe('8M to 64G. In a container: none.'),
   folders: z
     .record(folder, name)
     .optional()
@@ -125,11 +125,7 @@ export const machine: z.ZodType<MachineFields> = z.strictObject({
   aliases: z.array(name).optional().describe('Further names in all of its networks. Several machines may share them.'),
   count: z.int().min(1).max(64).default(1).describe('Makes several machines: NAME-1, NAME-2 and so on.'),
   arch: z.enum(['x86-64', 'arm64']).default('x86-64').describe('The processors.'),
-  inside: name
-    .optional()
-    .describe(
-      "The machine whose kernel it shares, as a container: its RAM, processors, disk and clock are that one's.",
-    ),
+  inside: name.optional().describe('A machine whose kernel, RAM, processors and disk it shares, as a container.'),
   image: given.describe("A container's image, as `retrap exec --image` takes it."),
   root: given.describe("A folder that is its root. Without image and root it sees this host's files."),
   machine: given.describe('A machine of its own: a file as `retrap run` takes it. It starts its programs itself.'),

@@ -225,12 +225,7 @@ export function readCluster(value: unknown): ClusterDescription {
   return description
 }
 
-/**
- * Makes of the machines of a description each by itself, with its number and its networks.
- *
- * @param inputs - as they are written
- * @throws ClusterError `ERR_CLUSTER`
- */
+/** Makes of the machines of a description each by itself, with its number and its networks. @throws ClusterError `ERR_CLUSTER` */
 function readMachines(
   given: readonly MachineFields[],
   networks: Readonly<Record<string, NetworkWish>>,

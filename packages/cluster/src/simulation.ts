@@ -156,11 +156,7 @@ export class Simulation {
    * @param cards - of machines that share the card of another one: that one's number, and of others their own
    * @throws ClusterError `ERR_CLUSTER` for links of which one is too short
    */
-  constructor(
-    links: Links,
-    machines: number,
-    cards: readonly number[] = Array.from({ length: machines }, (_, i) => i),
-  ) {
+  constructor(links: Links, machines: number, cards: readonly number[] = [...Array(machines).keys()]) {
     this.#links = links
     this.#cards = cards
     this.#processes = Array.from({ length: machines }, () => undefined)
@@ -317,13 +313,10 @@ export class Simulation {
 
   /** Hands frames that machines have sent in the window to the links. */
   #send(): void {
-    const sent = this.#processes.flatMap((process, number) =>
-      process === undefined
-        ? []
-        : process.machine.card
-            .take()
-            .map(({ ns, frame }) => ({ from: this.#senderOf(frame, number), ns: ns + process.offsetNs, frame })),
-    )
+    const sent = this.#processes.flatMap((process, number) => {
+      const frames = process?.machine.card.take() ?? []
+      return frames.map(({ ns, frame }) => ({ from: this.#senderOf(frame, number), ns: ns + process!.offsetNs, frame }))
+    })
     if (sent.length > 1) sent.sort((one, other) => one.ns - other.ns || one.from - other.from)
     for (const one of sent)
       for (const delivery of this.#links.send(one)) {
@@ -331,9 +324,9 @@ export class Simulation {
         const { to, ns, frame } = delivery
         const card = this.#cards[to]!
         const process = this.#processes[card]
-        if (ns === Infinity || process === undefined) continue
         const isShared = this.#cards.some((one, number) => one === card && number !== card)
-        process.machine.card.deliver(ns - process.offsetNs, isShared ? addressedTo(to, frame) : frame)
+        if (ns < Infinity)
+          process?.machine.card.deliver(ns - process.offsetNs, isShared ? addressedTo(to, frame) : frame)
       }
   }
 

@@ -202,7 +202,8 @@ describe('programs', () => {
     const value = { machines, resolver: true, faults: { for: '1s', heal: '100ms', list }, limit: '10s' }
     const told: string[] = []
     const onEvent = ({ ns, kind, machine = '-', text }: ClusterEvent): void => {
-      if (kind !== 'fault' && (kind !== 'output' || machine === 'a')) told.push(`${Math.floor(ns / 1e6)} ${machine} ${text}`)
+      if (kind !== 'fault' && (kind !== 'output' || machine === 'a'))
+        told.push(`${Math.floor(ns / 1e6)} ${machine} ${text}`)
     }
     const host = hostOf(scripts)
     let cluster = await Cluster.start(readCluster(value), 1, isRemote ? remote(host) : host, { onEvent })

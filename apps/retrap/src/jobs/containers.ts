@@ -3,18 +3,17 @@ import { addressOf, type PlacedMachine } from '@retrap/cluster'
 import { MOUNT_9P, REPORT_FOLDER, rootOptions, UPPER_FOLDERS } from '../guests/linux/exec-initramfs.ts'
 import { GROUPS } from './guest-faults.ts'
 import { hex } from './linux-place.ts'
-import { containerPort, type ExecKind, rootTag } from './machine.ts'
+import { containerPorts, type ExecKind, rootTag } from './machine.ts'
 
 /** A container's folder in memory, which is `/top` for its own shell: with its writes, and its pipes. */
 const folderOf = (container: number): string => `/top/container${container}`
 
-/** The command by which a container's shell says that its room is there, and the one by which the guest's shell waits for that. */
-export const IS_UP = 'echo : >/top/up\n'
-export const awaitUp = (container: number): string => `read -r inside <${folderOf(container)}/up\n`
-
 /** The text that has a container's shell read a text. */
 export const enter = (container: number, text: string): string =>
   `echo ${Buffer.from(text).toString('base64')} | base64 -d 1<>${folderOf(container)}/in\n`
+/** The same, and the guest's shell waits until that one has done what it says. */
+export const enterAndWait = (container: number, text: string): string =>
+  `${enter(container, `${text}echo : >/top/up\n`)}read -r inside <${folderOf(container)}/up\n`
 
 /**
  * The commands by which the guest's shell starts that of a container, in namespaces of its own. The first process of a container
@@ -29,27 +28,20 @@ export function containerCommands(container: number, kind: ExecKind, machine: Pl
   const at = folderOf(container)
   const group = `${GROUPS}/container${container}`
   const isFirst = container === 0
-  const port = (name: Parameters<typeof containerPort>[2]): string => containerPort(kind, container, name)
+  const [stdout, stderr, report, status] = containerPorts(kind, container)
   const pipes = [
-    `mkfifo -m 666 ${at}/out ${at}/err ${at}/retrap/report`,
-    `ln -s report ${at}/retrap/sdk.jsonl`,
-    `cat 0<>${at}/out 1>${port('stdout')} & cat 0<>${at}/err 1>${port('stderr')} &`,
-    `cat 0<>${at}/retrap/report 1>${port('report')} &`,
+    `mkfifo -m 666 ${at}/out ${at}/err ${at}/retrap/report; ln -s report ${at}/retrap/sdk.jsonl`,
+    `cat 0<>${at}/out 1>${stdout} & cat 0<>${at}/err 1>${stderr} & cat 0<>${at}/retrap/report 1>${report} &`,
   ]
-  const link = `eth${container + 1}`
+  const link = `eth${container + 1} address ${hex(addressOf(machine.number))} type macvlan; ip link set eth${container + 1}`
   return [
     `mkdir -p ${at}/retrap ${group}/program ${group}/keepers; mkfifo ${at}/in ${at}/up`,
     `echo '+memory +cpu' >${group}/cgroup.subtree_control`,
     ...(isFirst ? [`ln -s report ${REPORT_FOLDER}/sdk.jsonl`] : pipes),
-    `unshare -m -u -i -n -p -f sh -c '(exec 9<>${at}/in ${isFirst ? '' : `7>${port('status')}`}; . ${at}/in) & wait' & inside=$!`,
+    `unshare -m -u -i -n -p -f sh -c '(exec 9<>${at}/in ${isFirst ? '' : `7>${status}`}; . ${at}/in) & wait' & inside=$!`,
     // Waits for that shell, which has its namespaces then.
     `echo : >${at}/in`,
-    ...(machine.networks.length === 0
-      ? []
-      : [
-          `ip link add link eth0 name ${link} address ${hex(addressOf(machine.number))} type macvlan`,
-          `ip link set ${link} netns $inside`,
-        ]),
+    ...(machine.networks.length === 0 ? [] : [`ip link add link eth0 name ${link} netns $inside`]),
   ]
 }
 

@@ -19,7 +19,8 @@ import type {
 import { openSnapshotFile, writeSnapshotFile } from '../machine/snapshots/snapshot-file.ts'
 import { UnitCache } from '../machine/unit-cache/unit-cache.ts'
 import { type RefusedInstruction, watchRefused } from './lacks.ts'
-import { type ExecEnds, type ExecKind, execOptions, readExecImages } from './machine.ts'
+import { CONTAINER_STREAMS, type ContainerEnds, type ExecEnds } from './machine.ts'
+import { type ExecKind, execOptions, readExecImages } from './machine.ts'
 import { encodeJob, encodeStart, type Job } from './job.ts'
 import { LAST_WORDS, LinePort, SentPort, TakenPort } from './ports.ts'
 
@@ -119,10 +120,8 @@ export class ExecGuest {
     // The host's time is in no kept machine: what a cluster does follows from its seed alone.
     const empty = (): MemoryShare => new MemoryShare({ now: () => 0n })
     const shares = outside.shares.map((one) => ({ ...one, share: empty() }))
-    const containers = Array.from({ length: kind.containers ?? 0 }, () => ({
-      ports: { ...streams, status: nothing() },
-      root: empty(),
-    }))
+    const silent = (): ContainerEnds => ({ streams: CONTAINER_STREAMS.map(nothing), root: empty() })
+    const containers = Array.from({ length: kind.containers ?? 0 }, silent)
     const guest: ExecGuest = await this.#make(kind, streams, { ...outside, shares, containers }, images)
     try {
       let said = ''

@@ -6,21 +6,13 @@ import { makeExt4 } from '../guests/linux/ext4.ts'
 import type { Share } from '@retrap/virtio/p9'
 import type { MachineOptions, MachineSnapshotSource } from '../machine/machine-contract.ts'
 import { openSnapshotFile } from '../machine/snapshots/snapshot-file.ts'
-import { awaitUp, containerCommands, enter, IS_UP, rootCommands } from './containers.ts'
+import { containerCommands, enter, enterAndWait, rootCommands } from './containers.ts'
 import { EPOCH_SECONDS, type GuestEnds, type GuestParts, type GuestSystem } from './cluster-guest.ts'
 import { type ExecOutside, unused } from './guest.ts'
 import { APART, clockTurn, GROUPS, TOGETHER } from './guest-faults.ts'
 import { encodeFiles, encodeProgram, encodeRoom, type JobMount, stir } from './job.ts'
 import { folderCommands, hostnameOf, hosts, limitCommands, placeCommands, sharedCommands } from './linux-place.ts'
-import {
-  CONTAINER_STREAMS,
-  type ContainerEnds,
-  execOptions,
-  type ExecKind,
-  growCommands,
-  keptKind,
-  runBytes,
-} from './machine.ts'
+import { CONTAINER_STREAMS, execOptions, type ExecKind, growCommands, keptKind, runBytes } from './machine.ts'
 import { LinePort, SentPort } from './ports.ts'
 import type { Program } from './program.ts'
 import type { MadeGuest } from './recordings.ts'
@@ -81,7 +73,7 @@ export class LinuxSystem implements GuestSystem<Lines> {
         const commands = [...rootCommands(i, room.machine), ...place]
         const begin = containerCommands(i, kind, room.machine).join('\n')
         // One after another: the first of them fills a folder of the disk that several have.
-        return `${begin}\n${enter(i, `${this.#room(room, commands)}${IS_UP}`)}${awaitUp(i)}`
+        return `${begin}\n${enterAndWait(i, this.#room(room, commands))}`
       })
       this.preparation = [...shared, `echo +cpu >${GROUPS}/cgroup.subtree_control`, ...texts].join('\n')
     } else {
@@ -129,11 +121,11 @@ export class LinuxSystem implements GuestSystem<Lines> {
   }
 
   lines(now: () => number, listener: GuestListener): Lines {
-    const all = this.#parts.rooms.map(({ machine }, i) => {
+    const all = this.#parts.rooms.flatMap(({ machine }, i) => {
       const lines = this.#linesOf(now, i === 0 ? listener : (listener.inside?.(machine.number) ?? listener))
-      return Object.fromEntries(Object.entries(lines).map(([stream, port]) => [lineOf(stream, i), port]))
+      return Object.entries(lines).map(([stream, port]) => [lineOf(stream, i), port] as const)
     })
-    return Object.assign({}, ...all) as Lines
+    return Object.fromEntries(all)
   }
 
   #linesOf(now: () => number, { line, report, ended, status: state }: GuestListener): Lines {
@@ -164,22 +156,18 @@ export class LinuxSystem implements GuestSystem<Lines> {
   }
 
   #options({ lines, jobs, card }: GuestEnds<Lines>, disk: Disk | undefined): Promise<MachineOptions> {
-    const { kind, outside } = this.#parts
-    const streamsOf = (container: number): ContainerEnds['ports'] => {
-      const [stdout, stderr, report, status] = CONTAINER_STREAMS.map((name) => lines[lineOf(name, container)]!)
-      return { stdout: stdout!, stderr: stderr!, report: report!, status: status! }
-    }
-    const ports = { ...unused(() => undefined), jobs, signals: new SentPort(), ...streamsOf(0) }
-    const containers = this.#parts.rooms.slice(1).map(({ root }, i) => ({ ports: streamsOf(i + 1), root }))
+    const { kind, outside, rooms } = this.#parts
+    const own = lines as Readonly<Record<(typeof CONTAINER_STREAMS)[number], LinePort>>
+    const ports = { ...unused(() => undefined), jobs, signals: new SentPort(), ...own }
+    const streamsOf = (container: number): LinePort[] =>
+      CONTAINER_STREAMS.map((stream) => lines[lineOf(stream, container)]!)
+    const containers = rooms.slice(1).map(({ root }, i) => ({ streams: streamsOf(i + 1), root }))
     const ends = { ports, ...outside, network: card, disk, containers }
     return execOptions({ ...keptKind(kind), memoryBytes: this.memoryBytes }, ends)
   }
 
-  told(text: string, of?: number): string {
-    const container = Math.max(
-      0,
-      this.#parts.rooms.findIndex(({ machine }) => machine.number === of),
-    )
+  told(text: string, of: number = this.#parts.machine.number): string {
+    const container = this.#parts.rooms.findIndex(({ machine }) => machine.number === of)
     return this.#isShared ? enter(container, text) : text
   }
 

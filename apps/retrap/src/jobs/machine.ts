@@ -49,10 +49,9 @@ export interface ExecEnds {
 /** The streams of a container, in the order of its console's ports. */
 export const CONTAINER_STREAMS = ['stdout', 'stderr', 'report', 'status'] as const
 
-/** The far ends of a container's devices. */
+/** The far ends of a container's devices: of its console, and of the share that is its root. */
 export interface ContainerEnds {
-  readonly ports: Readonly<Record<(typeof CONTAINER_STREAMS)[number], ByteStreamBackend>>
-  /** Its root. */
+  readonly streams: readonly ByteStreamBackend[]
   readonly root: Share
 }
 
@@ -72,23 +71,20 @@ const OUTPUTS: ReadonlySet<string> = new Set(['terminal', 'stdout', 'stderr'])
 
 const CONSOLE_SLOT = 4
 const FIRST_SHARE_SLOT = 5
-const SHARES = 4
-/** Slots that devices of containers leave to others. */
-const LAST_SLOT = 31
-/** Devices of a container. */
-const CONTAINER_DEVICES = 2
-/** The first slot behind the disk's. */
-const FIRST_CONTAINER_SLOT = FIRST_SHARE_SLOT + SHARES + 2
+const NETWORK_SLOT = 9
+const DISK_SLOT = 10
 
-/** The most containers of a machine, beside the machine itself. */
-export const MOST_CONTAINERS: number = (LAST_SLOT - FIRST_CONTAINER_SLOT) / CONTAINER_DEVICES
+/** The most containers of a machine, beside the machine itself: each has two of the slots behind the disk's. */
+export const MOST_CONTAINERS = 10
+const slotOf = (container: number): number => DISK_SLOT - 1 + 2 * container
 
-/** The tag of the share that is the root of a container, and the name that the guest's kernel gives a port of its console. */
+/** The tag of the share that is the root of a container. */
 export const rootTag = (container: number): string => `root${container}`
-export const containerPort = ({ diskBytes }: ExecKind, container: number, name: (typeof CONTAINER_STREAMS)[number]) => {
-  const before = FIRST_CONTAINER_SLOT - CONSOLE_SLOT - (diskBytes === undefined ? 1 : 0)
-  return `/dev/vport${before + (container - 1) * CONTAINER_DEVICES}p${CONTAINER_STREAMS.indexOf(name)}`
-}
+/** The names that the guest's kernel gives the ports of a container's console, by its place among virtio devices. */
+export const containerPorts = ({ diskBytes }: ExecKind, container: number): readonly string[] =>
+  CONTAINER_STREAMS.map(
+    (_, i) => `/dev/vport${slotOf(container) - CONSOLE_SLOT - (diskBytes === undefined ? 1 : 0)}p${i}`,
+  )
 
 const DRIVERS = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'virtio_net']
 const DISK_DRIVERS = ['virtio_blk', 'ext4']
@@ -191,17 +187,13 @@ export async function execOptions(
       },
       // The guest's console is its first virtio device.
       ...shares.map((one, i): MachineVirtioDevice => ({ kind: 'share', slot: FIRST_SHARE_SLOT + i, ...one })),
-      { kind: 'net', slot: FIRST_SHARE_SLOT + SHARES, network: network ?? NO_NETWORK },
-      ...containers.flatMap((one, i): MachineVirtioDevice[] => {
-        const slot = FIRST_CONTAINER_SLOT + i * CONTAINER_DEVICES
-        const streams = CONTAINER_STREAMS.map((name) => ({
-          stream: one.ports[name],
-          console: false,
-          inReplays: OUTPUTS.has(name),
-        }))
+      { kind: 'net', slot: NETWORK_SLOT, network: network ?? NO_NETWORK },
+      ...containers.flatMap(({ streams, root }, i): MachineVirtioDevice[] => {
+        const isShown = (port: number): boolean => OUTPUTS.has(CONTAINER_STREAMS[port]!)
+        const ports = streams.map((stream, port) => ({ stream, console: false, inReplays: isShown(port) }))
         return [
-          { kind: 'console', slot, ports: streams },
-          { kind: 'share', slot: slot + 1, tag: rootTag(i + 1), share: one.root, readOnly: true },
+          { kind: 'console', slot: slotOf(i + 1), ports },
+          { kind: 'share', slot: slotOf(i + 1) + 1, tag: rootTag(i + 1), share: root, readOnly: true },
         ]
       }),
     ],
@@ -210,7 +202,7 @@ export async function execOptions(
         {
           medium: disk,
           interface: 'virtio',
-          virtio: { slot: FIRST_SHARE_SLOT + SHARES + 1 },
+          virtio: { slot: DISK_SLOT },
         },
       ],
     }),

@@ -146,7 +146,7 @@ volumes: { u: , v: , w: }`)
     { name: 'd', memory: '512M', cpus: 1 },
   ])
   expect(text).toContain('c: saved.tar:web:latest, inside b\n')
-  expect(text).toContain('for v, w it shares a machine with a, b, as a container in that of b: crash, power, clock, ')
+  expect(text).toContain('for v, w a, b, c share the machine of b, as containers: crash, power, clock, ')
 })
 
 test('test templates are found in images and in folders that are mounted', async () => {

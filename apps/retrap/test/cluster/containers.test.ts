@@ -48,11 +48,8 @@ test(`containers have what is theirs, and faults of one, in each run${note}`, { 
     told.flatMap(([ns, name, text]) =>
       name === machine && Number(ns) >= begin + from * 1e6 && Number(ns) < begin + to * 1e6 ? [text!] : [],
     )
-  for (const [name, number] of [
-    ['db', 1],
-    ['app', 2],
-  ] as const)
-    expect(heard(name, -9999, 0)[0]).toMatch(new RegExp(`^output ${name} 52:54:00:7c:00:0${number} [4-9]$`))
+  expect(heard('db', -9999, 0)[0]).toMatch(/^output db 52:54:00:7c:00:01 [4-9]$/)
+  expect(heard('app', -9999, 0)[0]).toMatch(/^output app 52:54:00:7c:00:02 [4-9]$/)
   // Each has its own network and memory, and the volume has the files of both.
   for (const name of ['db', 'app']) expect(new Set(heard(name, 0, 90))).toEqual(new Set(['output runs app db']))
   expect(new Set(heard('out', 110, 350))).toEqual(new Set(['output reaches db']))

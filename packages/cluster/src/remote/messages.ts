@@ -57,13 +57,10 @@ export interface GuestTold {
 }
 
 /** Something that a guest has said, or a container in it: the name of a listener's method, and what it is called with. */
-export interface Said {
-  /** Number of the container; undefined: it is the guest itself. */
-  readonly of: number | undefined
-  readonly said: 'line' | 'report' | 'status' | 'ended'
-  /** The code is of `ended`. */
-  readonly with: readonly [ns: number, text: string, code: number]
-}
+export type Said = readonly [
+  ...[container: number | undefined, method: 'line' | 'report' | 'status' | 'ended'],
+  ...[ns: number, text: string, code: number],
+]
 
 /** An error that has crossed from one thread to another. */
 export interface ErrorTold {

@@ -188,8 +188,8 @@ class RemoteGuest implements ClusterGuest {
     const { told, said, sent, text } = await this.#thread.ask<Reply>(this.#request(call))
     this.#told = told!
     this.#sent.push(...sent)
-    for (const { of, said: name, with: given } of said)
-      (of === undefined ? this.#listener : this.#listener.inside!(of))[name](...given)
+    for (const [container, method, ...given] of said)
+      (container === undefined ? this.#listener : this.#listener.inside!(container))[method](...given)
     return text
   }
 

@@ -16,13 +16,11 @@ export function serveGuests(port: ThreadPort, host: ClusterHost): void {
   })
 }
 
-/** Notes what a guest says until the next answer. @param of - the number of a container in it */
-function noteIn(said: Said[], of?: number): GuestListener {
-  const note =
-    (name: Said['said']) =>
-    (ns: number, text: string, code = 0): void =>
-      void said.push({ of, said: name, with: [ns, text, code] })
-  const inside = (container: number): GuestListener => noteIn(said, container)
+/** Notes what a guest says until the next answer, or a container in it. */
+function noteIn(said: Said[], container?: number): GuestListener {
+  const note = (method: Said[1]) => (ns: number, text: string, code?: number) =>
+    void said.push([container, method, ns, text, code ?? 0])
+  const inside = (other: number): GuestListener => noteIn(said, other)
   return { line: note('line'), report: note('report'), status: note('status'), ended: note('ended'), inside }
 }
 

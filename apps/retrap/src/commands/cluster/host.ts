@@ -126,19 +126,13 @@ export class LinuxHost implements GuestsHost {
     const { machine } = parts
     const { kind, path, modules, rooms } = await of(machine.name, this.#prepare(machine))
     const group = groupOf(this.#machines, machine)
-    const shares = guestShares(
-      rooms[0]!.root.share,
-      modules.share,
-      rooms.flatMap(({ folders }) => folders),
-      stillShare,
-    )
     return new LinuxSystem({
       ...parts,
       path,
       kind,
       machines: this.#machines,
       commands: modules.commands,
-      outside: { shares, devices: undefined },
+      outside: { shares: sharesOf(rooms, modules), devices: undefined },
       rooms: await Promise.all(group.map((one, i) => this.#room(one, kind, rooms, i))),
     })
   }
@@ -214,9 +208,10 @@ export class LinuxHost implements GuestsHost {
           : [
               one.value.held.close(),
               one.value.modules.close(),
-              ...one.value.rooms
-                .flatMap(({ root, folders }) => [root, ...folders.map(({ local }) => local)])
-                .map((each) => each.close()),
+              ...one.value.rooms.flatMap(({ root, folders }) => [
+                root.close(),
+                ...folders.map(({ local }) => local.close()),
+              ]),
             ],
       ),
     )
@@ -260,12 +255,7 @@ export class LinuxHost implements GuestsHost {
     if (unknown !== undefined) throw wrong(`modules: its kernel has no module ${unknown}`)
     const path = pathOfKept(kept, packageVersion(), true)
     const outside = {
-      shares: guestShares(
-        rooms[0]!.root.share,
-        modules.share,
-        rooms.flatMap(({ folders }) => folders),
-        stillShare,
-      ),
+      shares: sharesOf(rooms, modules),
       network: undefined,
       devices: undefined,
       disk: disk && new Disk(disk.size, 0, name),
@@ -291,11 +281,8 @@ export class LinuxHost implements GuestsHost {
     const folders = share.map((text) => {
       const plain = text.replace(/:copy$/, '')
       const shared = parseSharedFolder(resolveShare(this.#folder, plain))
-      if (!shared.readOnly)
-        throw new ClusterError(
-          'ERR_CLUSTER',
-          `machine ${name}: share '${text}': a cluster only reads folders of the host; expected :copy`,
-        )
+      const why = `machine ${name}: share '${text}': a cluster only reads folders of the host; expected :copy`
+      if (!shared.readOnly) throw new ClusterError('ERR_CLUSTER', why)
       const isFile = statSync(shared.path, { throwIfNoEntry: false })?.isFile() === true
       const local = new LocalShare(isFile ? dirname(shared.path) : shared.path)
       const how = plain === text ? undefined : ('copy' as const)
@@ -320,6 +307,12 @@ function optimizeSooner(): void {
   } catch {
     // Engines other than V8 have a way of their own.
   }
+}
+
+/** The shares of a guest, with the folders of its containers. */
+function sharesOf(rooms: readonly Room[], modules: ModuleShare): ReturnType<typeof guestShares> {
+  const folders = rooms.flatMap((room) => room.folders)
+  return guestShares(rooms[0]!.root.share, modules.share, folders, stillShare)
 }
 
 /** Does something for a machine, which trouble with files then names. */

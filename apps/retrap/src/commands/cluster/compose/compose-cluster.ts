@@ -91,20 +91,25 @@ class Composer {
   /** Puts the services of a volume that several containers have into one group, with those that share others with them. */
   #group(volume: string): void {
     const all = [...this.#parts.project.services]
-    const has = ({ volumes }: Service): boolean =>
-      volumes.some(({ type, source }) => type === 'volume' && source === volume)
-    const users = all.filter(([, one]) => has(one))
+    const users = all.filter(([, { volumes }]) =>
+      volumes.some(({ type, source }) => type === 'volume' && source === volume),
+    )
     if (users.reduce((sum, [, { scale }]) => sum + scale, 0) < 2) return
-    const before = new Set(users.flatMap(([name]) => this.#groups.get(name) ?? []))
-    const names = new Set([...users.map(([name]) => name), ...[...before].flatMap((one) => [...one.services.keys()])])
-    const services = new Map(all.filter(([name]) => names.has(name)))
+    const before = [...new Set(users.flatMap(([name]) => this.#groups.get(name) ?? []))]
+    const isOf = (name: string): boolean =>
+      users.some(([one]) => one === name) || before.some(({ services }) => services.has(name))
+    const services = new Map(all.filter(([name]) => isOf(name)))
+    const names = [...services.keys()]
     const [owner] = [...services].find(([, { scale }]) => scale === 1) ?? []
-    const [[first]] = [...services] as [[string, Service]]
-    const why = (text: string): CliError =>
-      this.#refusal(first, 'volumes', `${volume}: ${[...names].join(', ')} share it, and so a machine: ${text}`)
-    if (owner === undefined) throw why('expected one of them without replicas, whose machine it is')
-    if (new Set([...services.values()].map(archOf)).size > 1) throw why('expected one platform')
-    const group = { services, owner, volumes: [...[...before].flatMap((one) => one.volumes), volume] }
+    const isOfOneKind = new Set([...services.values()].map(archOf)).size === 1
+    const lacks = owner === undefined ? 'of them without replicas, whose machine it is' : 'platform'
+    if (owner === undefined || !isOfOneKind)
+      throw this.#refusal(
+        names[0]!,
+        'volumes',
+        `${volume}: ${names.join(', ')} share it, and so a machine: expected one ${lacks}`,
+      )
+    const group = { services, owner, volumes: [...before.flatMap((one) => one.volumes), volume] }
     for (const name of names) this.#groups.set(name, group)
   }
 
@@ -173,9 +178,9 @@ class Composer {
       throw refuse('network_mode', `${networkMode}: each service is a machine with a network of its own`)
     if (group !== undefined) {
       const { owner, services, volumes } = group
-      const others = [...services.keys()].filter((one) => one !== name).join(', ')
+      const all = `${[...services.keys()].join(', ')} share the machine of ${owner}`
       say(
-        `volumes: for ${volumes.join(', ')} it shares a machine with ${others || 'its replicas'}, as a container${owner === name ? ', and the machine is its own' : ` in that of ${owner}`}: crash, power, clock, drift and disk faults hit all of them`,
+        `volumes: for ${volumes.join(', ')} ${all}, as containers: crash, power, clock, drift and disk faults hit all`,
       )
     }
     if (service.cpus !== undefined && service.cpus % 1 !== 0) say(`cpus: ${service.cpus} is rounded up`)
