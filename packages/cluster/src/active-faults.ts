@@ -7,7 +7,7 @@ import type { Links, LinkTrouble } from './links.ts'
 
 const OF_GUEST: readonly string[] = ['full', 'memory', 'drift'] satisfies GuestFault[]
 
-/** The faults that hit one of several machines on a kernel; those of other kinds hit all of them. */
+/** The faults that hit one of several machines on a kernel; others hit all of them. */
 const OF_CONTAINER: readonly string[] = ['hang', 'slow-cpu', 'memory'] satisfies GuestFault[]
 
 /** The largest part of the time by which a clock can be fast: Linux takes no more. Source: Linux, kernel/time/ntp.c, `ntp_validate_timex`. */

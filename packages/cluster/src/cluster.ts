@@ -635,7 +635,7 @@ export class Cluster {
     for (const number of this.#guests.keys()) {
       // oxlint-disable-next-line no-await-in-loop -- in their order
       await this.#simulation.bring(number)
-      // It may have ended on its way to this instant.
+      // The guest may have ended on its way to this instant.
       this.#guests.get(number)?.names?.(named)
     }
   }

@@ -274,7 +274,7 @@ function requireSound(path: string, machine: Omit<MachineFields, 'count'>): void
     throw bad(`${path}.${ofProgram}`, `${name} has no program: expected \`command\` or \`entrypoint\``)
 }
 
-/** @throws ClusterError `ERR_CLUSTER` for a container whose machine is not there, or has what only a machine has */
+/** @throws ClusterError `ERR_CLUSTER` for a container without its machine, or with a machine's fields */
 function requireInside(
   path: string,
   { name, inside, disk }: Omit<MachineFields, 'count'>,

@@ -11,7 +11,7 @@ const folderOf = (container: number): string => `/top/container${container}`
 /** The text that has a container's shell read a text. */
 export const enter = (container: number, text: string): string =>
   `echo ${Buffer.from(text).toString('base64')} | base64 -d 1<>${folderOf(container)}/in\n`
-/** The same, and the guest's shell waits until that one has done what it says. */
+/** The text that has a container's shell read a text to its end, before the guest's shell goes on. */
 export const enterAndWait = (container: number, text: string): string =>
   `${enter(container, `${text}echo : >/top/up\n`)}read -r inside <${folderOf(container)}/up\n`
 
@@ -45,7 +45,7 @@ export function containerCommands(container: number, kind: ExecKind, machine: Pl
   ]
 }
 
-/** The commands of a container's own shell that make its root, and show it what is its own at the usual places. */
+/** The commands of a container's own shell that make its root, and put its pipes and groups at the usual places. */
 export function rootCommands(container: number, { networks }: PlacedMachine): readonly string[] {
   const isFirst = container === 0
   return [

@@ -58,7 +58,7 @@ export interface Job extends JobProgram {
   readonly terminal: TerminalSize | undefined
   /** Commands to run first, for example to configure a network. */
   readonly preparation: readonly string[]
-  /** Random bytes for the guest's kernel; undefined: a container shares those of its guest. */
+  /** Random bytes for the guest's kernel; undefined: the guest has some already. */
   readonly entropy: Uint8Array | undefined
 }
 

@@ -127,7 +127,7 @@ export const placeCommands = (machine: PlacedMachine, isShared: boolean): readon
   ...fileCommands(machine),
 ]
 
-/** The commands that bring up the card and the disk which containers share. Frames of the card's own would be nobody's. */
+/** The commands that bring up the card and the disk which containers share. The card itself sends no frames. */
 export const sharedCommands = ({ disk }: PlacedMachine): readonly string[] => [
   'echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6; ip link set eth0 up',
   ...(disk?.format === 'ext4' ? [mountOf('-t ext4 /dev/vda', SHARED_DISK)] : []),

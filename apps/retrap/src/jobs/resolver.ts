@@ -21,7 +21,7 @@ export const writeRecords = (records: string, file: string): string =>
   `echo -n '${records}' >${file}.new; mv ${file}.new ${file}\n`
 
 /**
- * The records of what a machine finds: machines that share a network with it, by their names and aliases, also with the network's name
+ * The records for a machine: of machines that share a network with it, by their names and aliases, also with the network's name
  * behind these, and by their hostnames. Of several networks that have a name the first one answers. A machine always finds itself.
  *
  * Sources: moby, daemon/libnetwork/sandbox.go, `ResolveName`; RFC 1035 and RFC 3596 for the types A, AAAA and PTR.

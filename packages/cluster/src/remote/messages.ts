@@ -56,7 +56,7 @@ export interface GuestTold {
   readonly room: number
 }
 
-/** Something that a guest has said, or a container in it: the name of a listener's method, and what it is called with. */
+/** A line, a report or an end of a guest, or of a container in it: a method of the listener, and its arguments. */
 export type Said = readonly [
   ...[container: number | undefined, method: 'line' | 'report' | 'status' | 'ended'],
   ...[ns: number, text: string, code: number],

@@ -131,7 +131,7 @@ class ShownRun {
   async #compare(machine: RunMachine, number: number, start: RunStart, until: number): Promise<void> {
     const { machines } = this.#file.run.description
     const place = machines[machine.number]!
-    // What a container has said is in the recording of its machine.
+    // The recording of a machine has the lines of its containers.
     if (start.recording === undefined || place.inside !== undefined) return
     const { name } = machine
     const names = groupOf(machines, place).map((one) => one.name)

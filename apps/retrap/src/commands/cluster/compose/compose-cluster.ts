@@ -77,7 +77,7 @@ export async function composeCluster(parts: ComposeParts): Promise<ComposedClust
 class Composer {
   readonly lines: ComposeLine[] = []
   readonly #parts: ComposeParts
-  /** By the names of their services: those that share a machine. */
+  /** Services with a machine in common, by their names. */
   readonly #groups = new Map<string, Group>()
   /** The templates of images with their mounts, and the templates of the cluster. */
   readonly #found = new Map<string, Promise<FoundTemplates>>()
@@ -88,7 +88,7 @@ class Composer {
     for (const volume of parts.project.volumes.keys()) if (!this.#isCopied(volume)) this.#group(volume)
   }
 
-  /** Puts the services of a volume that several containers have into one group, with those that share others with them. */
+  /** Makes one group of a volume's services, and of their groups by other volumes. */
   #group(volume: string): void {
     const all = [...this.#parts.project.services]
     const users = all.filter(([, { volumes }]) =>
