@@ -228,6 +228,9 @@ test('a console is at rest while all that was given is sent, and nothing waits f
   three.rings[4]!.add([{ gpa: 0x1_0000, length: 64, write: true }], 7)
   three.rings[4]!.publish()
   expect(three.model.isAtRest()).toBe(false)
+  // A port that the driver has closed takes none of them.
+  three.control(1, 6, 0)
+  expect(three.model.isAtRest()).toBe(true)
 })
 
 test('a console that was saved goes on elsewhere: a chain that is half sent, messages, open ports', async () => {

@@ -94,9 +94,9 @@ export class ConsolePort extends Stateful {
     return taken
   }
 
-  /** Whether no input waits although the queue has buffers. */
+  /** Whether no input waits although the driver has the port open, and the queue has buffers. */
   isAtRest(receive: VirtioQueue | undefined): boolean {
-    return !this.#starved || receive?.isEmpty !== false
+    return !this.#starved || !this.#r.open || receive?.isEmpty !== false
   }
 
   /** Called when the driver has added buffers, for input that the stream has kept. */
