@@ -26,6 +26,7 @@ export const PROGRAMS: ProgramTable = [
   { packages: ['postgresql-15'], programs: ['initdb', 'postgres'] },
   { packages: ['acpica-tools'], programs: ['iasl'] },
   { packages: ['device-tree-compiler'], programs: ['dtc'] },
+  { packages: ['bind9-dnsutils'], programs: ['dig'] },
   { packages: ['mtools'], programs: ['mformat', 'mcopy', 'mmd'] },
   { packages: ['e2fsprogs'], programs: ['mke2fs', 'debugfs', 'e2fsck'] },
   { packages: ['grub-common'], programs: ['grub-mkimage'] },

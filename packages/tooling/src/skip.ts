@@ -7,7 +7,7 @@ import { delimiter, dirname, join } from 'node:path'
 /** Harmless options for programs that do not know `--version`. */
 const PROBES: Readonly<Record<string, string>> = {
   ...{ socat: '-V', mke2fs: '-V', debugfs: '-V', e2fsck: '-V' },
-  ...{ iasl: '-v', gvnccapture: '--help', Xvfb: '-help', WebKitWebDriver: '--help' },
+  ...{ iasl: '-v', dig: '-v', ip: '-V', gvnccapture: '--help', Xvfb: '-help', WebKitWebDriver: '--help' },
 }
 
 /**

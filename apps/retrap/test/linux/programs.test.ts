@@ -1,4 +1,4 @@
-// @programs: as aarch64-linux-gnu-as
+// @programs: as aarch64-linux-gnu-as gcc aarch64-linux-gnu-gcc
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,6 +6,7 @@ import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
 import { TURN_CLOCK } from '../../src/jobs/guest-faults.ts'
+import { RESOLVER } from '../../src/jobs/resolver.ts'
 import { buildExecInitramfs } from '../../src/guests/linux/exec-initramfs.ts'
 import { buildInitramfs, reseed, watchGeneration } from '../../src/guests/linux/initramfs.ts'
 
@@ -52,6 +53,20 @@ test.each(
   if (!isThere) return console.log(skipNote(false, `there is no ${assembler}`))
   execFileSync(assembler, [source, '-o', join(folder, 'o')])
   expect(Buffer.from(program.subarray(AT))).toEqual(textOf(readFileSync(join(folder, 'o'))))
+})
+
+const FLAGS =
+  '-Os -ffreestanding -fno-builtin -fno-tree-loop-distribute-patterns -fno-stack-protector -fno-asynchronous-unwind-tables -fno-ident -fno-pic -no-pie -static -nostdlib -s -Wall -Wextra -Werror -Wl,--build-id=none,-z,noseparate-code,-z,max-page-size=4096'
+
+test.each([
+  ['x86-64', process.arch === 'x64' ? 'gcc' : 'x86_64-linux-gnu-gcc'],
+  ['arm64', 'aarch64-linux-gnu-gcc'],
+] as const)('the resolver for %s is its source, by the compiler of Debian 12', (arch, compiler) => {
+  const isThere = hasProgram(compiler) && `${execFileSync(compiler, ['-dumpfullversion'])}` === '12.2.0\n'
+  if (!isThere) return console.log(skipNote(false, `there is no ${compiler} 12.2.0`))
+  const made = join(temporaryFolder('resolver'), arch)
+  execFileSync(compiler, [...FLAGS.split(' '), '-o', made, join(import.meta.dirname, 'programs/resolver.c')])
+  expect(readFileSync(made, 'base64')).toBe(RESOLVER[arch])
 })
 
 test.each(PROGRAMS)('the initial RAM disk has %s of its busybox, and none for what is no program', (_, make, build) => {
