@@ -108,12 +108,13 @@ test('networks, secrets, configs, faults and the workload have their places', as
 services:
   db: { image: "server:1.2", networks: { back: { ipv4_address: 10.9.0.7, aliases: [store] } }, secrets: [key], configs: [c] }
   test: { image: redis:7, networks: [back], ports: ["80:80"], labels: { com.antithesis.exclude_from_faults: "true", a: b } }
-networks: { back: { ipam: { config: [{ subnet: 10.9.0.0/24 }] } } }
+networks: { back: { enable_ipv6: true, ipam: { config: [{ subnet: 10.9.0.0/24 }] } } }
 secrets: { key: { file: ./conf.ini } }
 configs: { c: { content: "a\\n" } }
 x-retrap: { workload: { on: test, drivers: [[run]] }, faults: { for: 5s, power: { every: 1s, for: 1s } }, limit: 1h }`)
   expect(input).toMatchObject({
-    networks: { back: { subnet4: '10.9.0.0/24' } },
+    networks: { back: { subnet4: '10.9.0.0/24', ipv6: true } },
+    resolver: true,
     faults: { for: '5s', power: { machines: ['db'] } },
     workload: { on: 'test' },
     limit: '1h',
