@@ -6,7 +6,6 @@ import type { ExecutionPass } from './execution-pass.ts'
 import { InstructionSet, type LoadStore } from '@retrap/arm-decoder'
 import { type AccessStatus, STATUS_DONE, STATUS_RETRY } from '@retrap/replay'
 import { readR, readX, type RegisterValue, writeR, writeX } from './registers.ts'
-import { retire } from './retire.ts'
 import { gatherStore, getWord, putValue, scatterLoad } from './transfer.ts'
 import { isBigEndian, type ArmVcpu } from './vcpu.ts'
 
@@ -29,8 +28,7 @@ export function storeExclusive(pass: ExecutionPass, insn: LoadStore, abort: ArmA
     if (!pass.order.monitorMatches(vcpu.id, ipa >>> 0, ipaHi, bytes)) {
       pass.order.clearMonitor(vcpu.id)
       writeStatus(pass, insn, 1)
-      retire(vcpu, insn.length)
-      return STATUS_DONE
+      return pass.retired(insn)
     }
   }
   gatherStore(vcpu, insn, path.data, isBigEndian(pass.vcpu))
@@ -39,8 +37,7 @@ export function storeExclusive(pass: ExecutionPass, insn: LoadStore, abort: ArmA
   pass.flush()
   pass.order.clearMonitor(vcpu.id)
   writeStatus(pass, insn, 0)
-  retire(vcpu, insn.length)
-  return STATUS_DONE
+  return pass.retired(insn)
 }
 
 /** Reads, computes and writes, with the address held from the read to the write. */
@@ -68,8 +65,7 @@ export function atomic(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): A
   if (step !== STATUS_DONE) return step
   pass.flush()
   scatterLoad(pass.vcpu, insn, data, bigEndian)
-  retire(pass.vcpu, insn.length)
-  return STATUS_DONE
+  return pass.retired(insn)
 }
 
 export function compareAndSwap(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
@@ -99,8 +95,7 @@ export function compareAndSwap(pass: ExecutionPass, insn: LoadStore, abort: ArmA
     const high = elementSize === 8 ? getWord(data, at, 8, 4, bigEndian) : 0
     writeX(pass.vcpu, (insn.rs + i) & 31, false, getWord(data, at, elementSize, 0, bigEndian), high)
   }
-  retire(pass.vcpu, insn.length)
-  return STATUS_DONE
+  return pass.retired(insn)
 }
 
 /** Reads the old value, and keeps all other accesses from the address until the instruction ends. */

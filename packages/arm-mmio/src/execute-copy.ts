@@ -36,7 +36,7 @@ export function copyPart(pass: ExecutionPass, insn: LoadStore): AccessStatus {
   const path = pass.path
   if (copyStage(insn) === 0) {
     finishPrologue(vcpu, insn, pass.copyOption)
-    return pass.nop(insn)
+    return pass.retired(insn)
   }
   const { bytes, sourceLo, sourceHi, targetLo, targetHi } = pass.copy
   const fill = insn.form.operation === 'fill'

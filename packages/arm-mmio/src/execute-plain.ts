@@ -14,7 +14,7 @@ export function load(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Acc
   const { elementSize, elements, form } = insn
   const path = pass.path
   if (form.attributes.has('pac') && !pass.authentic) return STATUS_RESTART
-  if (unpredictable(insn)) return pass.nop(insn)
+  if (unpredictable(insn)) return pass.retired(insn)
   let step = pass.translate(insn, abort, false, lo, hi, elementSize * elements)
   if (step !== STATUS_DONE) return step
   step = path.transfer(Row.LOAD, lo, hi, elementSize, elements)
@@ -37,7 +37,7 @@ export function load(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Acc
 export function store(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const { lo, hi } = pass.address
   const { elementSize, elements } = insn
-  if (unpredictable(insn)) return pass.nop(insn)
+  if (unpredictable(insn)) return pass.retired(insn)
   let step = pass.translate(insn, abort, true, lo, hi, elementSize * elements)
   if (step !== STATUS_DONE) return step
   gatherStore(pass.vcpu, insn, pass.path.data, isBigEndian(pass.vcpu))
@@ -45,8 +45,7 @@ export function store(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Ac
   if (step !== STATUS_DONE) return step
   pass.flush()
   pass.writeback(insn)
-  retire(pass.vcpu, insn.length)
-  return STATUS_DONE
+  return pass.retired(insn)
 }
 
 export function tableBranch(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
@@ -73,8 +72,7 @@ export function zero(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Acc
   if (step !== STATUS_DONE) return step
   pass.flush()
   pass.writeback(insn)
-  retire(pass.vcpu, insn.length)
-  return STATUS_DONE
+  return pass.retired(insn)
 }
 
 /** 64 bytes as one access, from or to eight registers. The status of ST64BV is success. */
@@ -107,8 +105,7 @@ export function transfer64(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort
       )
     }
   } else if (insn.rs >= 0) writeX(pass.vcpu, insn.rs, false, 0, 0)
-  retire(pass.vcpu, insn.length)
-  return STATUS_DONE
+  return pass.retired(insn)
 }
 
 /** Devices have no tags: tags read as 0, and stores of tags are ignored. Maintenance of devices has no effect. */
@@ -120,8 +117,7 @@ export function tagsAndMaintenance(pass: ExecutionPass, insn: LoadStore): Access
     writeX(pass.vcpu, insn.rt, false, pass.value.lo, pass.value.hi & ~0x0f00_0000)
   } else if (operation === 'tags' && insn.form.mnemonic === 'LDGM') writeX(pass.vcpu, insn.rt, false, 0, 0)
   pass.writeback(insn)
-  retire(pass.vcpu, insn.length)
-  return STATUS_DONE
+  return pass.retired(insn)
 }
 
 /**

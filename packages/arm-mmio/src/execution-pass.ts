@@ -107,8 +107,8 @@ export class ExecutionPass {
     else writeR(this.vcpu, insn.rn, baseLo)
   }
 
-  /** Retires an instruction without effects. */
-  nop(insn: LoadStore): AccessStatus {
+  /** Ends the pass: the instruction retires. */
+  retired(insn: LoadStore): AccessStatus {
     retire(this.vcpu, insn.length)
     return STATUS_DONE
   }

@@ -11,7 +11,7 @@ import type { LoadStore } from '@retrap/arm-decoder'
 import { type AccessStatus, STATUS_DONE } from '@retrap/replay'
 import { readX, readR, writeR } from './registers.ts'
 import { isUser, isBigEndian } from './vcpu.ts'
-import { retire, returnTo, savedState } from './retire.ts'
+import { returnTo, savedState } from './retire.ts'
 import { getWord, putValue } from './transfer.ts'
 
 /** Operations that this package recognises and cannot carry out. */
@@ -155,8 +155,7 @@ export function saveState(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort)
     writeR(vcpu, 13, baseLo)
     vcpu.pstate = mode
   }
-  retire(vcpu, insn.length)
-  return STATUS_DONE
+  return pass.retired(insn)
 }
 
 /** The address of SRS is from the stack pointer of the mode that it names. */

@@ -1,4 +1,5 @@
 import type { DeviceContext, DeviceModel, PciFunction } from '@retrap/device'
+import { storage } from './pci-device-number.ts'
 import { PamRegisters, type ShadowRange } from './pam.ts'
 import { SMRAM_INITIAL, SmramRegisters, type SmramSettings } from './smram.ts'
 
@@ -54,13 +55,7 @@ export class HostBridge implements DeviceModel {
       classCode: 0x06_0000,
       writable: [
         // PMCCFG and neighbours, DRAM timing, PAM0–6, DRB0–7 and the rest up to the error registers: plain storage.
-        [0x50, 0xffff_ffff],
-        [0x54, 0xffff_ffff],
-        [0x58, 0xffff_ffff],
-        [0x5c, 0xffff_ffff],
-        [0x60, 0xffff_ffff],
-        [0x64, 0xffff_ffff],
-        [0x68, 0xffff_ffff],
+        ...storage(0x50, 7),
         // SMRAM at 0x72 shares its dword with MTT.
         [0x70, 0xffff_ffff, SMRAM_INITIAL << 16],
       ],

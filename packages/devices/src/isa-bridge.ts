@@ -1,5 +1,5 @@
 import { type DeviceContext, type DeviceModel, type InterruptLine, type PciFunction, Stateful } from '@retrap/device'
-import { checkDeviceNumber } from './pci-device-number.ts'
+import { checkDeviceNumber, storage } from './pci-device-number.ts'
 import { PciLinks } from './pci-links.ts'
 
 const PIRQ_ROUTE_FIRST = 0x60
@@ -70,9 +70,7 @@ export class IsaBridge extends Stateful implements DeviceModel {
         [0x6c, 0xffff],
         [0x80, 0x7fff],
         [0xa0, 0xffff_ffff, 0x0000_0008],
-        [0xa4, 0xffff_ffff],
-        [0xa8, 0xffff_ffff],
-        [0xac, 0xffff_ffff],
+        ...storage(0xa4, 3),
       ],
       onWrite: (register: number, size: number): void => {
         if (register + size > PIRQ_ROUTE_FIRST && register < PIRQ_ROUTE_FIRST + LINKS) this.#links.update()

@@ -15,3 +15,7 @@ export function checkDeviceNumber(name: string, device: number, bus?: string): v
   const expected = `expected an integer from ${first} to ${LAST_DEVICE}`
   throw new DeviceError('ERR_OPTION', `${name}: PCI device ${device}: ${expected}`)
 }
+
+/** Words of configuration space that keep what is written. @param first - offset of the first */
+export const storage = (first: number, words: number): [register: number, mask: number][] =>
+  Array.from({ length: words }, (_, i) => [first + 4 * i, 0xffff_ffff])

@@ -8,6 +8,7 @@ import {
   Stateful,
 } from '@retrap/device'
 import { ICH_FIRST_OWN_DEVICE, ichInterruptLink, PciLinks } from '../pci-links.ts'
+import { storage } from '../pci-device-number.ts'
 import { placeRegion } from '../place-region.ts'
 
 // Configuration registers.
@@ -142,11 +143,7 @@ export class IchLpc extends Stateful implements DeviceModel {
         [0x64, 0xff, 0x10],
         [ROUTES_E, 0x8f8f_8f8f, 0x8080_8080],
         // Decoding of LPC ports.
-        [0x80, 0xffff_ffff],
-        [0x84, 0xffff_ffff],
-        [0x88, 0xffff_ffff],
-        [0x8c, 0xffff_ffff],
-        [0x90, 0xffff_ffff],
+        ...storage(0x80, 5),
         // GEN_PMCON_1 to GEN_PMCON_3.
         [0xa0, 0xffff_ffff],
         [0xa4, 0xff],

@@ -1,5 +1,6 @@
 import type { DeviceContext, DeviceModel, PciFunction } from '@retrap/device'
 import type { HostBridgeOptions } from '../host-bridge.ts'
+import { storage } from '../pci-device-number.ts'
 import { PamRegisters } from '../pam.ts'
 import { SmramRegisters } from '../smram.ts'
 
@@ -71,16 +72,12 @@ export class MchHostBridge implements DeviceModel {
         [PCIEXBAR, PCIEXBAR_BITS, ecamBase === undefined ? 0 : ecamBase + PCIEXBAR_ENABLE],
         [PCIEXBAR + 4, PCIEXBAR_HIGH_BITS],
         // PAM0 to PAM6 and LAC.
-        [0x90, 0xffff_ffff],
-        [0x94, 0xffff_ffff],
+        ...storage(0x90, 2),
         // SMRAM and ESMRAMC with their reserved bits.
         ...(this.#options.onSmram === undefined ? [] : ([[EXTENDED_TSEG, 0xffff]] as const)),
         [0x9c, 0x0087_7800, 0x0038_0200],
         // TOM, TOUUD, and the bases of stolen memory and of the top of low memory.
-        [0xa0, 0xffff_ffff],
-        [0xa4, 0xffff_ffff],
-        [0xa8, 0xffff_ffff],
-        [0xac, 0xffff_ffff],
+        ...storage(0xa0, 4),
         [0xb0, 0x0000_fff0],
       ],
       onWrite: (register: number, size: number): void => {
