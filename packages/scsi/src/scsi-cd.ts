@@ -180,35 +180,25 @@ export class ScsiCd extends Stateful implements ScsiUnit {
         return GOOD
       case 0xbd: // MECHANISM STATUS
         return dataOf(mechanismStatus(this.#r.open), be16(packet, 8))
-      default:
-        return MEDIUM_COMMANDS.has(opcode) ? this.#ofMedium(opcode, packet) : failed(SENSE.unknownCommand)
+      default: {
+        const command = ScsiCd.#OF_MEDIUM[opcode]
+        if (command === undefined) return failed(SENSE.unknownCommand)
+        return this.blocks === 0 ? failed(SENSE.noMedium) : command(this, packet)
+      }
     }
   }
 
-  /** A command that needs a medium. */
-  #ofMedium(opcode: number, packet: Uint8Array): ScsiOutcome {
-    const { blocks } = this
-    if (blocks === 0) return failed(SENSE.noMedium)
-    switch (opcode) {
-      case 0x25: // READ CAPACITY
-        return dataOf(capacity(blocks), 8)
-      case 0x28: // READ(10)
-        return this.#read(be32(packet, 2), be16(packet, 7))
-      case 0xa8: // READ(12)
-        return this.#read(be32(packet, 2), be32(packet, 6))
-      case 0xbe: // READ CD
-        return this.#readCd(packet)
-      case 0x2b: // SEEK(10)
-        return be32(packet, 2) < blocks ? GOOD : failed(SENSE.outOfRange)
-      case 0x42: // READ SUB-CHANNEL
-        return dataOf(subChannel(), be16(packet, 7))
-      case 0x43: // READ TOC/PMA/ATIP
-        return this.#readToc(packet)
-      case 0x51: // READ DISC INFORMATION
-        return dataOf(discInformation(), be16(packet, 7))
-      default: // TEST UNIT READY
-        return GOOD
-    }
+  /** Commands that need a medium. */
+  static readonly #OF_MEDIUM: Readonly<Record<number, (cd: ScsiCd, packet: Uint8Array) => ScsiOutcome>> = {
+    0x00: () => GOOD, // TEST UNIT READY
+    0x25: (cd) => dataOf(capacity(cd.blocks), 8), // READ CAPACITY
+    0x28: (cd, packet) => cd.#read(be32(packet, 2), be16(packet, 7)), // READ(10)
+    0xa8: (cd, packet) => cd.#read(be32(packet, 2), be32(packet, 6)), // READ(12)
+    0xbe: (cd, packet) => cd.#readCd(packet), // READ CD
+    0x2b: (cd, packet) => (be32(packet, 2) < cd.blocks ? GOOD : failed(SENSE.outOfRange)), // SEEK(10)
+    0x42: (_, packet) => dataOf(subChannel(), be16(packet, 7)), // READ SUB-CHANNEL
+    0x43: (cd, packet) => cd.#readToc(packet), // READ TOC/PMA/ATIP
+    0x51: (_, packet) => dataOf(discInformation(), be16(packet, 7)), // READ DISC INFORMATION
   }
 
   #read(first: number, count: number): ScsiOutcome {
@@ -259,5 +249,3 @@ export class ScsiCd extends Stateful implements ScsiUnit {
 /** Returns why a drive refuses such a disc; null: accepted. */
 const refuses = ({ blockBytes }: BlockProperties): string | null =>
   CD_BLOCK_BYTES % blockBytes === 0 ? null : `a disc with blocks of ${blockBytes} bytes: expected a divisor of 2048`
-
-const MEDIUM_COMMANDS: ReadonlySet<number> = new Set([0x00, 0x25, 0x28, 0x2b, 0x42, 0x43, 0x51, 0xa8, 0xbe])

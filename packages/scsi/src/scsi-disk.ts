@@ -10,7 +10,7 @@ import {
   MOST_TRANSFER_BYTES,
   productData,
 } from './disk-payloads.ts'
-import { be16, be32, be64, wholeCommand } from './fields.ts'
+import { be16, be24, be32, be64, wholeCommand } from './fields.ts'
 import {
   MODE_SENSE_10,
   MODE_SENSE_6,
@@ -95,6 +95,8 @@ const RANGE_BYTES = 16
 
 /** Executed while a unit attention waits. */
 const BEFORE_ATTENTION: ReadonlySet<number> = new Set([REQUEST_SENSE, INQUIRY, REPORT_LUNS])
+
+type Command = (disk: ScsiDisk, command: Uint8Array, parameters: Uint8Array) => ScsiOutcome
 
 /**
  * A disk, as BIOSes, boot loaders and kernels use it.
@@ -181,29 +183,48 @@ export class ScsiDisk implements ScsiUnit {
     const opcode = command[0]!
     const refused = this.#attention.refuse(opcode)
     if (refused !== null) return refused
-    switch (opcode) {
-      case REQUEST_SENSE:
-        return this.#attention.report(command)
-      case INQUIRY:
-        return this.#inquiry(command)
-      case REPORT_LUNS:
-        return reportUnits(command)
-      case MODE_SELECT_6:
-      case MODE_SELECT_10:
-        return BAD_FIELD
-      case MODE_SENSE_6:
-      case MODE_SENSE_10:
-        // Write protection; forced unit access is known.
-        return modeSense(command, DISK_PAGES, {
-          mediumType: 0,
-          flags: (this.medium.properties.readOnly ? 0x80 : 0) | 0x10,
-        })
-      case START_STOP_UNIT:
-      case PREVENT_REMOVAL:
-        return GOOD
-      default:
-        return this.#blocks === 0 ? failed(SENSE.noMedium) : this.#ofMedium(command, parameters)
-    }
+    const always = ScsiDisk.#ALWAYS[opcode]
+    if (always !== undefined) return always(this, command, parameters)
+    if (this.#blocks === 0) return failed(SENSE.noMedium)
+    return ScsiDisk.#OF_MEDIUM[opcode]?.(this, command, parameters) ?? failed(SENSE.unknownCommand)
+  }
+
+  /** Commands that need no medium. */
+  static readonly #ALWAYS: Readonly<Record<number, Command>> = {
+    [REQUEST_SENSE]: (disk, command) => disk.#attention.report(command),
+    [INQUIRY]: (disk, command) => disk.#inquiry(command),
+    [REPORT_LUNS]: (_, command) => reportUnits(command),
+    [MODE_SELECT_6]: () => BAD_FIELD,
+    [MODE_SELECT_10]: () => BAD_FIELD,
+    [MODE_SENSE_6]: (disk, command) => disk.#modeSense(command),
+    [MODE_SENSE_10]: (disk, command) => disk.#modeSense(command),
+    [START_STOP_UNIT]: () => GOOD,
+    [PREVENT_REMOVAL]: () => GOOD,
+  }
+
+  static readonly #OF_MEDIUM: Readonly<Record<number, Command>> = {
+    [TEST_UNIT_READY]: () => GOOD,
+    [READ_CAPACITY_10]: (disk) => dataOf(capacity10(disk.#blocks, disk.blockBytes), 8),
+    [READ_FORMAT_CAPACITIES]: (disk, c) => dataOf(formatCapacities(disk.#blocks, disk.blockBytes), be16(c, 7)),
+    [SERVICE_ACTION_IN]: (disk, c) =>
+      (c[1]! & 0x1f) === READ_CAPACITY_16
+        ? dataOf(capacity16(disk.#blocks, disk.medium.properties), be32(c, 10))
+        : BAD_FIELD,
+    [READ_6]: (disk, c) => disk.#transfer(c, be24(c, 1) & 0x1f_ffff, c[4]! || 256, 0),
+    [WRITE_6]: (disk, c) => disk.#transfer(c, be24(c, 1) & 0x1f_ffff, c[4]! || 256, 0),
+    [READ_10]: (disk, c) => disk.#transfer(c, be32(c, 2), be16(c, 7)),
+    [WRITE_10]: (disk, c) => disk.#transfer(c, be32(c, 2), be16(c, 7)),
+    [READ_12]: (disk, c) => disk.#transfer(c, be32(c, 2), be32(c, 6)),
+    [WRITE_12]: (disk, c) => disk.#transfer(c, be32(c, 2), be32(c, 6)),
+    [READ_16]: (disk, c) => disk.#transfer(c, be64(c, 2), be32(c, 10)),
+    [WRITE_16]: (disk, c) => disk.#transfer(c, be64(c, 2), be32(c, 10)),
+    [VERIFY_10]: (disk, c) => disk.#verify(c, be32(c, 2), be16(c, 7)),
+    [VERIFY_16]: (disk, c) => disk.#verify(c, be64(c, 2), be32(c, 10)),
+    [SYNCHRONIZE_CACHE_10]: () => ({ kind: 'flush' }),
+    [SYNCHRONIZE_CACHE_16]: () => ({ kind: 'flush' }),
+    [WRITE_SAME_10]: (disk, c, block) => disk.#writeSame(c, be32(c, 2), be16(c, 7), block),
+    [WRITE_SAME_16]: (disk, c, block) => disk.#writeSame(c, be64(c, 2), be32(c, 10), block),
+    [UNMAP]: (disk, c, list) => disk.#unmap(c, list),
   }
 
   #inquiry(command: Uint8Array): ScsiOutcome {
@@ -215,49 +236,9 @@ export class ScsiDisk implements ScsiUnit {
     return bytes === null ? BAD_FIELD : dataOf(bytes, most)
   }
 
-  #ofMedium(command: Uint8Array, parameters: Uint8Array): ScsiOutcome {
-    const { properties } = this.medium
-    const blocks = this.#blocks
-    switch (command[0]!) {
-      case TEST_UNIT_READY:
-        return GOOD
-      case READ_CAPACITY_10:
-        return dataOf(capacity10(blocks, properties.blockBytes), 8)
-      case READ_FORMAT_CAPACITIES:
-        return dataOf(formatCapacities(blocks, properties.blockBytes), be16(command, 7))
-      case SERVICE_ACTION_IN:
-        if ((command[1]! & 0x1f) !== READ_CAPACITY_16) return BAD_FIELD
-        return dataOf(capacity16(blocks, properties), be32(command, 10))
-      case READ_6:
-      case WRITE_6: {
-        const first = ((command[1]! & 0x1f) << 16) | be16(command, 2)
-        return this.#transfer(command, first, command[4]! || 256, 0)
-      }
-      case READ_10:
-      case WRITE_10:
-        return this.#transfer(command, be32(command, 2), be16(command, 7))
-      case READ_12:
-      case WRITE_12:
-        return this.#transfer(command, be32(command, 2), be32(command, 6))
-      case READ_16:
-      case WRITE_16:
-        return this.#transfer(command, be64(command, 2), be32(command, 10))
-      case VERIFY_10:
-        return this.#verify(command, be32(command, 2), be16(command, 7))
-      case VERIFY_16:
-        return this.#verify(command, be64(command, 2), be32(command, 10))
-      case SYNCHRONIZE_CACHE_10:
-      case SYNCHRONIZE_CACHE_16:
-        return { kind: 'flush' }
-      case WRITE_SAME_10:
-        return this.#writeSame(command, be32(command, 2), be16(command, 7), parameters)
-      case WRITE_SAME_16:
-        return this.#writeSame(command, be64(command, 2), be32(command, 10), parameters)
-      case UNMAP:
-        return this.#unmap(command, parameters)
-      default:
-        return failed(SENSE.unknownCommand)
-    }
+  /** Write protection; forced unit access is known. */
+  #modeSense(command: Uint8Array): ScsiOutcome {
+    return modeSense(command, DISK_PAGES, { mediumType: 0, flags: (this.medium.properties.readOnly ? 0x80 : 0) | 0x10 })
   }
 
   /** Without a comparison, the medium is taken to be good. */
