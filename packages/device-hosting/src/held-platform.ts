@@ -39,55 +39,38 @@ export class HeldPlatform {
    * @throws IoreqError `ERR_PROTOCOL` for a frame that a device server may not send
    */
   take(frame: Frame): boolean {
-    const platform = this.#platform
-    switch (frame.kind) {
-      case 'openLine':
-        this.#lines.set(frame.line, platform.interruptLine(frame.irq))
-        return true
-      case 'openPin':
-        this.#lines.set(frame.line, platform.pciInterrupt?.(frame.device, frame.pin) ?? NO_WIRE)
-        return true
-      case 'setLine':
-        this.#line(frame.line).set(frame.level)
-        return true
-      case 'pulseLine':
-        this.#line(frame.line).pulse()
-        return true
-      case 'msi':
-        platform.signalMsi(frame.address, frame.data, frame.requester & 0xffff)
-        return true
-      case 'armTimer':
-        this.#arm(frame.timer, frame.deadline)
-        return true
-      case 'dmaRead':
-        this.#dmaRead(frame)
-        return true
-      case 'dmaWrite': {
-        const ok = (this.#options.memory ?? platform.dma).write(frame.gpa, frame.bytes)
-        if (frame.call !== 0) this.#options.send({ kind: 'dmaDone', call: frame.call, ok, bytes: new Uint8Array(0) })
-        return true
-      }
-      case 'modified':
-        checkFrames(frame, 'were modified')
-        platform.modifiedMemory?.(frame.gfn, frame.count)
-        return true
-      case 'writing':
-        checkFrames(frame, 'are to be written')
-        platform.writingMemory?.(frame.gfn, frame.count)
-        this.#options.send({ kind: 'dmaDone', call: frame.call, ok: true, bytes: new Uint8Array(0) })
-        return true
-      case 'powerOff':
-        platform.powerOff()
-        return true
-      case 'resetMachine':
-        platform.reset()
-        return true
-      case 'exit':
-        platform.exit(frame.code)
-        return true
-      default:
-        return false
-    }
+    const act = HeldPlatform.#ACTIONS[frame.kind] as ((held: HeldPlatform, frame: Frame) => void) | undefined
+    act?.(this, frame)
+    return act !== undefined
+  }
+
+  static readonly #ACTIONS: {
+    readonly [Kind in Frame['kind']]?: (held: HeldPlatform, frame: Extract<Frame, { kind: Kind }>) => void
+  } = {
+    openLine: (held, { line, irq }) => held.#lines.set(line, held.#platform.interruptLine(irq)),
+    openPin: (held, { line, device, pin }) =>
+      held.#lines.set(line, held.#platform.pciInterrupt?.(device, pin) ?? NO_WIRE),
+    setLine: (held, { line, level }) => held.#line(line).set(level),
+    pulseLine: (held, { line }) => held.#line(line).pulse(),
+    msi: (held, { address, data, requester }) => held.#platform.signalMsi(address, data, requester & 0xffff),
+    armTimer: (held, { timer, deadline }) => held.#arm(timer, deadline),
+    dmaRead: (held, frame) => held.#dmaRead(frame),
+    dmaWrite: (held, { call, gpa, bytes }) => {
+      const ok = (held.#options.memory ?? held.#platform.dma).write(gpa, bytes)
+      if (call !== 0) held.#options.send({ kind: 'dmaDone', call, ok, bytes: new Uint8Array(0) })
+    },
+    modified: (held, frame) => {
+      checkFrames(frame, 'were modified')
+      held.#platform.modifiedMemory?.(frame.gfn, frame.count)
+    },
+    writing: (held, frame) => {
+      checkFrames(frame, 'are to be written')
+      held.#platform.writingMemory?.(frame.gfn, frame.count)
+      held.#options.send({ kind: 'dmaDone', call: frame.call, ok: true, bytes: new Uint8Array(0) })
+    },
+    powerOff: (held) => held.#platform.powerOff(),
+    resetMachine: (held) => held.#platform.reset(),
+    exit: (held, { code }) => held.#platform.exit(code),
   }
 
   #line(number: number): InterruptLine {

@@ -92,63 +92,52 @@ export class Declarations {
    * @throws IoreqError `ERR_PROTOCOL` for an invalid declaration
    */
   take(frame: ServerFrame): boolean {
-    switch (frame.kind) {
-      case 'device':
-        this.#addDevice(frame)
-        return true
-      case 'range':
-        this.#own('region', frame.region, frame.device)
-        this.#device(frame.device).ranges.push(frame)
-        return true
-      case 'function':
-        this.#addFunction(frame)
-        return true
-      case 'bar': {
-        const { owner, it } = this.#function(frame.function)
-        this.#own('region', frame.region, owner)
-        if (frame.memory !== 0) this.ownerOf('memory', frame.memory)
-        it.bars.push(frame)
-        return true
+    const add = Declarations.#ADDITIONS[frame.kind] as ((to: Declarations, frame: ServerFrame) => void) | undefined
+    add?.(this, frame)
+    return add !== undefined
+  }
+
+  static readonly #ADDITIONS: {
+    readonly [Kind in ServerFrame['kind']]?: (to: Declarations, frame: ProtocolFrame<Kind>) => void
+  } = {
+    device: (to, frame) => to.#addDevice(frame),
+    range: (to, frame) => {
+      to.#own('region', frame.region, frame.device)
+      to.#device(frame.device).ranges.push(frame)
+    },
+    function: (to, frame) => to.#addFunction(frame),
+    bar: (to, frame) => {
+      const { owner, it } = to.#function(frame.function)
+      to.#own('region', frame.region, owner)
+      if (frame.memory !== 0) to.ownerOf('memory', frame.memory)
+      it.bars.push(frame)
+    },
+    msi: (to, frame) => (to.#function(frame.function).it.msi = frame),
+    msix: (to, frame) => (to.#function(frame.function).it.msix = frame),
+    capability: (to, frame) => {
+      const { capabilities } = to.#function(frame.function).it
+      for (const key of ['body', 'writable'] as const) {
+        const { length } = frame[key]
+        expect(length <= MOST_BODY, frame, key, `${length} bytes`, `at most ${MOST_BODY}`)
       }
-      case 'msi':
-        this.#function(frame.function).it.msi = frame
-        return true
-      case 'msix':
-        this.#function(frame.function).it.msix = frame
-        return true
-      case 'capability': {
-        const { capabilities } = this.#function(frame.function).it
-        for (const key of ['body', 'writable'] as const) {
-          const { length } = frame[key]
-          expect(length <= MOST_BODY, frame, key, `${length} bytes`, `at most ${MOST_BODY}`)
-        }
-        limit(capabilities, MOST_CAPABILITIES, 'capabilities of a function')
-        // The frame is a view of the connection's bytes.
-        capabilities.push({
-          ...frame,
-          body: Uint8Array.from(frame.body),
-          writable: Uint8Array.from(frame.writable),
-        })
-        return true
-      }
-      case 'memory':
-        expect(frame.name.length <= MOST_NAME, frame, 'name', `${frame.name.length} characters`, `at most ${MOST_NAME}`)
-        this.#own('memory', frame.memory, frame.device)
-        this.#device(frame.device).memories.push(frame)
-        return true
-      case 'window': {
-        const { windows } = this.#device(this.ownerOf('memory', frame.memory))
-        limit(windows, MOST_WINDOWS, 'windows of a device')
-        windows.push(frame)
-        return true
-      }
-      case 'line':
-        this.#own('line', frame.line, frame.device)
-        this.#device(frame.device).lines.push(frame)
-        return true
-      default:
-        return false
-    }
+      limit(capabilities, MOST_CAPABILITIES, 'capabilities of a function')
+      // The frame is a view of the connection's bytes.
+      capabilities.push({ ...frame, body: Uint8Array.from(frame.body), writable: Uint8Array.from(frame.writable) })
+    },
+    memory: (to, frame) => {
+      expect(frame.name.length <= MOST_NAME, frame, 'name', `${frame.name.length} characters`, `at most ${MOST_NAME}`)
+      to.#own('memory', frame.memory, frame.device)
+      to.#device(frame.device).memories.push(frame)
+    },
+    window: (to, frame) => {
+      const { windows } = to.#device(to.ownerOf('memory', frame.memory))
+      limit(windows, MOST_WINDOWS, 'windows of a device')
+      windows.push(frame)
+    },
+    line: (to, frame) => {
+      to.#own('line', frame.line, frame.device)
+      to.#device(frame.device).lines.push(frame)
+    },
   }
 
   #addDevice(frame: ProtocolFrame<'device'>): void {
