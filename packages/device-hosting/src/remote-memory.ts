@@ -217,50 +217,40 @@ export class HeldMemories {
    * no room
    */
   take(frame: Frame): boolean {
-    switch (frame.kind) {
-      case 'ownMemory':
-        this.#open(frame)
-        return true
-      case 'placeMemory':
-        this.#place(frame)
-        return true
-      case 'removePlacement':
-        this.#placements.get(frame.placement)?.placement.remove()
-        this.#placements.delete(frame.placement)
-        return true
-      case 'memoryMode':
-        this.#held(frame.memory).memory.setMode(frame.trapped ? 'trapped' : 'memory')
-        return true
-      case 'memoryModified':
-        this.#part(frame.memory, frame.offset, frame.length).modified(frame.offset, frame.length)
-        return true
-      case 'memoryRead': {
-        if (frame.length > MAX_DMA_BYTES) throw protocol(`a read of ${frame.length} bytes of memory ${frame.memory}`)
-        const bytes = new Uint8Array(frame.length)
-        this.#part(frame.memory, frame.offset, frame.length).read(frame.offset, bytes)
-        this.#reply(frame.call, true, bytes)
-        return true
-      }
-      case 'memoryWrite':
-        this.#part(frame.memory, frame.offset, frame.bytes.length).write(frame.offset, frame.bytes)
-        if (frame.call !== 0) this.#reply(frame.call, true, new Uint8Array(0))
-        return true
-      case 'memoryLog':
-        this.#held(frame.memory).memory.logWrites(frame.on)
-        return true
-      case 'memoryDirty': {
-        const bits = new Uint32Array(Math.ceil(frame.length / MEMORY_PAGE_BYTES / 32))
-        if (frame.offset % MEMORY_PAGE_BYTES !== 0) throw protocol(`dirty pages from ${frame.offset} on`)
-        this.#part(frame.memory, frame.offset, frame.length).takeDirty(frame.offset, frame.length, bits)
-        this.#reply(frame.call, true, new Uint8Array(bits.buffer))
-        return true
-      }
-      case 'freeMemory':
-        this.#free(frame.memory)
-        return true
-      default:
-        return false
-    }
+    const act = HeldMemories.#ACTIONS[frame.kind] as ((all: HeldMemories, frame: Frame) => void) | undefined
+    act?.(this, frame)
+    return act !== undefined
+  }
+
+  static readonly #ACTIONS: {
+    readonly [Kind in Frame['kind']]?: (all: HeldMemories, frame: FrameOf<Kind>) => void
+  } = {
+    ownMemory: (all, frame) => all.#open(frame),
+    placeMemory: (all, frame) => all.#place(frame),
+    removePlacement: (all, { placement }) => {
+      all.#placements.get(placement)?.placement.remove()
+      all.#placements.delete(placement)
+    },
+    memoryMode: (all, { memory, trapped }) => all.#held(memory).memory.setMode(trapped ? 'trapped' : 'memory'),
+    memoryModified: (all, { memory, offset, length }) => all.#part(memory, offset, length).modified(offset, length),
+    memoryRead: (all, { call, memory, offset, length }) => {
+      if (length > MAX_DMA_BYTES) throw protocol(`a read of ${length} bytes of memory ${memory}`)
+      const bytes = new Uint8Array(length)
+      all.#part(memory, offset, length).read(offset, bytes)
+      all.#reply(call, true, bytes)
+    },
+    memoryWrite: (all, { call, memory, offset, bytes }) => {
+      all.#part(memory, offset, bytes.length).write(offset, bytes)
+      if (call !== 0) all.#reply(call, true, new Uint8Array(0))
+    },
+    memoryLog: (all, { memory, on }) => all.#held(memory).memory.logWrites(on),
+    memoryDirty: (all, { call, memory, offset, length }) => {
+      const bits = new Uint32Array(Math.ceil(length / MEMORY_PAGE_BYTES / 32))
+      if (offset % MEMORY_PAGE_BYTES !== 0) throw protocol(`dirty pages from ${offset} on`)
+      all.#part(memory, offset, length).takeDirty(offset, length, bits)
+      all.#reply(call, true, new Uint8Array(bits.buffer))
+    },
+    freeMemory: (all, { memory }) => all.#free(memory),
   }
 
   #open({ call, memory, device, name, length, flags }: FrameOf<'ownMemory'>): void {

@@ -21,6 +21,8 @@ const SLICE_SECTORS = BUFFER_BYTES / SECTOR
 const SECTORS_28 = 2 ** 28
 
 const READ_SECTORS = TRANSFERS.get(0x20)!
+/** STANDBY and IDLE, at once or later, and SLEEP: a medium that does not turn need not stop. */
+const REST: ReadonlySet<number> = new Set([0x94, 0x95, 0x96, 0x97, 0x99, 0xe0, 0xe1, 0xe2, 0xe3, 0xe6])
 
 /**
  * An ATA disk: the commands, without a controller.
@@ -125,20 +127,8 @@ export class AtaDisk extends AtaDrive {
       case 0xe5:
         registers.count = 0xff // active
         return this.#good()
-      // STANDBY and IDLE, at once or later, and SLEEP: a medium that does not turn need not stop.
-      case 0x94:
-      case 0x95:
-      case 0x96:
-      case 0x97:
-      case 0x99:
-      case 0xe0:
-      case 0xe1:
-      case 0xe2:
-      case 0xe3:
-      case 0xe6:
-        return this.#good()
       default:
-        return this.#fail(ABRT)
+        return REST.has(opcode) ? this.#good() : this.#fail(ABRT)
     }
   }
 

@@ -32,20 +32,6 @@ const IS_64 = 0x4000_0000
 
 /** Functions with a 32-bit form and a 64-bit form. */
 const BOTH: ReadonlySet<number> = new Set([CPU_SUSPEND, CPU_ON, AFFINITY_INFO, SYSTEM_RESET2])
-const FUNCTIONS: ReadonlySet<number> = new Set([
-  SMCCC_VERSION,
-  SMCCC_ARCH_FEATURES,
-  PSCI_VERSION,
-  CPU_SUSPEND,
-  CPU_OFF,
-  CPU_ON,
-  AFFINITY_INFO,
-  MIGRATE_INFO_TYPE,
-  SYSTEM_OFF,
-  SYSTEM_RESET,
-  PSCI_FEATURES,
-  SYSTEM_RESET2,
-])
 
 /** Fields of a power state: its number, and whether registers are lost (5.4.2, "power_state", original format). */
 const STATE_FIELDS = 0x1_ffff
@@ -94,7 +80,7 @@ const affinityOf = (value: bigint): number => Number(value & AFFINITY_BITS)
 
 /** Whether a function is implemented. */
 function has(id: number): boolean {
-  if (FUNCTIONS.has(id)) return true
+  if (CALLS[id] !== undefined) return true
   const narrow = (id & ~IS_64) >>> 0
   return id !== narrow && BOTH.has(narrow)
 }
@@ -140,46 +126,30 @@ export function psciCall(world: PsciWorld, registers: CallRegisters): void {
   const argument = (i: number): bigint => (is64 ? registers.x(i) : registers.x(i) & 0xffff_ffffn)
   const answer = (value: number): void =>
     registers.setX(0, is64 ? BigInt.asUintN(64, BigInt(value)) : BigInt(value >>> 0))
-  if (!has(id)) {
-    answer(NOT_SUPPORTED)
-    return
-  }
-  switch (is64 ? (id & ~IS_64) >>> 0 : id) {
-    case SMCCC_VERSION:
-    case PSCI_VERSION:
-      // Both interfaces have version 1.1.
-      answer(0x1_0001)
-      return
-    case CPU_SUSPEND:
-      answer(suspend(world, Number(argument(1) & 0xffff_ffffn), argument(2), argument(3)))
-      return
-    case CPU_OFF:
-      world.turnOff()
-      return
-    case CPU_ON:
-      answer(turnOn(world, argument(1), argument(2), argument(3)))
-      return
-    case AFFINITY_INFO:
-      answer(affinityInfo(world, argument(1), argument(2)))
-      return
-    case MIGRATE_INFO_TYPE:
-      // There is no trusted operating system that would have to move.
-      answer(2)
-      return
-    case SYSTEM_OFF:
-      world.powerOff()
-      return
-    case SYSTEM_RESET:
-    case SYSTEM_RESET2:
-      world.reset()
-      return
-    case SMCCC_ARCH_FEATURES: {
-      const asked = Number(argument(1) & 0xffff_ffffn)
-      answer(asked === SMCCC_VERSION || asked === SMCCC_ARCH_FEATURES ? SUCCESS : NOT_SUPPORTED)
-      return
-    }
-    default:
-      // PSCI_FEATURES.
-      answer(has(Number(argument(1) & 0xffff_ffffn)) ? 0 : NOT_SUPPORTED)
-  }
+  const result = has(id) ? CALLS[is64 ? (id & ~IS_64) >>> 0 : id]!(world, argument) : NOT_SUPPORTED
+  if (result !== undefined) answer(result)
+}
+
+/** The first argument, of 32 bits. */
+const firstWord = (argument: (i: number) => bigint): number => Number(argument(1) & 0xffff_ffffn)
+/** Both interfaces have version 1.1. */
+const version = (): number => 0x1_0001
+const reset = (world: PsciWorld): void => world.reset()
+
+/** The calls by their 32-bit numbers; undefined for a call that does not return. */
+const CALLS: Readonly<Record<number, (world: PsciWorld, argument: (i: number) => bigint) => number | void>> = {
+  [SMCCC_VERSION]: version,
+  [PSCI_VERSION]: version,
+  [CPU_SUSPEND]: (world, argument) => suspend(world, firstWord(argument), argument(2), argument(3)),
+  [CPU_OFF]: (world) => world.turnOff(),
+  [CPU_ON]: (world, argument) => turnOn(world, argument(1), argument(2), argument(3)),
+  [AFFINITY_INFO]: (world, argument) => affinityInfo(world, argument(1), argument(2)),
+  // There is no trusted operating system that would have to move.
+  [MIGRATE_INFO_TYPE]: () => 2,
+  [SYSTEM_OFF]: (world) => world.powerOff(),
+  [SYSTEM_RESET]: reset,
+  [SYSTEM_RESET2]: reset,
+  [SMCCC_ARCH_FEATURES]: (_, argument) =>
+    [SMCCC_VERSION, SMCCC_ARCH_FEATURES].includes(firstWord(argument)) ? SUCCESS : NOT_SUPPORTED,
+  [PSCI_FEATURES]: (_, argument) => (has(firstWord(argument)) ? SUCCESS : NOT_SUPPORTED),
 }
