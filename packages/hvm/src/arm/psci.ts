@@ -134,19 +134,25 @@ export function psciCall(world: PsciWorld, registers: CallRegisters): void {
 const firstWord = (argument: (i: number) => bigint): number => Number(argument(1) & 0xffff_ffffn)
 /** Both interfaces have version 1.1. */
 const version = (): number => 0x1_0001
-const reset = (world: PsciWorld): void => world.reset()
+function reset(world: PsciWorld): void {
+  world.reset()
+}
 
 /** The calls by their 32-bit numbers; undefined for a call that does not return. */
 const CALLS: Readonly<Record<number, (world: PsciWorld, argument: (i: number) => bigint) => number | void>> = {
   [SMCCC_VERSION]: version,
   [PSCI_VERSION]: version,
   [CPU_SUSPEND]: (world, argument) => suspend(world, firstWord(argument), argument(2), argument(3)),
-  [CPU_OFF]: (world) => world.turnOff(),
+  [CPU_OFF]: (world) => {
+    world.turnOff()
+  },
   [CPU_ON]: (world, argument) => turnOn(world, argument(1), argument(2), argument(3)),
   [AFFINITY_INFO]: (world, argument) => affinityInfo(world, argument(1), argument(2)),
   // There is no trusted operating system that would have to move.
   [MIGRATE_INFO_TYPE]: () => 2,
-  [SYSTEM_OFF]: (world) => world.powerOff(),
+  [SYSTEM_OFF]: (world) => {
+    world.powerOff()
+  },
   [SYSTEM_RESET]: reset,
   [SYSTEM_RESET2]: reset,
   [SMCCC_ARCH_FEATURES]: (_, argument) =>
