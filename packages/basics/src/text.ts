@@ -35,3 +35,10 @@ export function plainLine(text: string, most: number = MOST): string {
   const shown = text.length > most ? `${text.slice(0, half)}…${text.slice(-half)}` : text
   return printable(shown.replaceAll(LINE_ENDS, ' '))
 }
+
+/** Decodes bytes as characters of the same numbers. */
+export function latin1(bytes: Uint8Array): string {
+  let text = ''
+  for (let at = 0; at < bytes.length; at += 4096) text += String.fromCharCode(...bytes.subarray(at, at + 4096))
+  return text
+}

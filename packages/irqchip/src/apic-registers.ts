@@ -255,18 +255,10 @@ function storedFrom(first: number): number {
 
 /** Whether the x2APIC has an MSR of this number. @param cmci - there is an LVT CMCI */
 export function isMsr(index: number, cmci: boolean): boolean {
-  switch (index) {
-    case W.SELF_IPI:
-      return true
-    // The format is fixed, the ICR is one register, and the APIC bus is gone.
-    case W.DFR:
-    case W.ICR2:
-    case W.APR:
-    case W.RRD:
-      return false
-    default:
-      return isInPage(index, cmci)
-  }
+  if (index === W.SELF_IPI) return true
+  // The format is fixed, the ICR is one register, and the APIC bus is gone.
+  const isGone = index === W.DFR || index === W.ICR2 || index === W.APR || index === W.RRD
+  return !isGone && isInPage(index, cmci)
 }
 
 /**

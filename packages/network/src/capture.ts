@@ -1,3 +1,4 @@
+import { putFields } from '@retrap/basics'
 import type { PacketBackend, PacketClient } from '@retrap/device'
 import { NetworkError } from './errors.ts'
 
@@ -70,12 +71,7 @@ export function capturePackets(
 
 function fileHeader(snapBytes: number): Uint8Array {
   const bytes = new Uint8Array(FILE_HEADER)
-  const view = new DataView(bytes.buffer)
-  view.setUint32(0, MAGIC, true)
-  view.setUint16(4, 2, true)
-  view.setUint16(6, 4, true)
-  view.setUint32(16, snapBytes, true)
-  view.setUint32(20, LINK_ETHERNET, true)
+  putFields(bytes, { u16: { 4: 2, 6: 4 }, u32: { 0: MAGIC, 16: snapBytes, 20: LINK_ETHERNET } })
   return bytes
 }
 

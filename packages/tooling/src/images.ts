@@ -113,12 +113,4 @@ export function multibootHeader(flags: number, ...addresses: readonly number[]):
   return words(0x1bad_b002, flags, (0 - 0x1bad_b002 - flags) >>> 0, ...addresses)
 }
 
-export function join(...parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, p) => sum + p.length, 0))
-  let at = 0
-  for (const part of parts) {
-    out.set(part, at)
-    at += part.length
-  }
-  return out
-}
+export const join = (...parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts))

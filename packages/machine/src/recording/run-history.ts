@@ -1,4 +1,4 @@
-import { concatenate } from '@retrap/basics'
+import { concatenate, latin1 } from '@retrap/basics'
 import { RecordingError, type RecordingMark } from '@retrap/recording'
 import type { MachineKind } from '../machine/board.ts'
 import type { GuestConsole } from '../machine/machine-gate.ts'
@@ -176,7 +176,7 @@ export class RunHistoryKeeper {
     const runs = this.#pieces.flatMap(({ output, bytes }) => [output, bytes.length])
     const output = {
       from: this.#from[0]!,
-      characters: binaryText(concatenate(this.#pieces.map(({ bytes }) => bytes))),
+      characters: latin1(concatenate(this.#pieces.map(({ bytes }) => bytes))),
       ...(runs.some((value, i) => i % 2 === 0 && value > 0) && { outputs: { from: this.#from, runs } }),
     }
     const failure = this.#failure
@@ -325,11 +325,4 @@ function isOutput(given: unknown): given is SavedHistory['output'] {
   const { from, characters, outputs } = (given ?? {}) as Partial<SavedHistory['output']>
   if (!isNumber(from) || typeof characters !== 'string') return false
   return outputs === undefined || (isListOf(outputs?.from, isNumber) && isListOf(outputs.runs, isNumber))
-}
-
-/** A character for each byte. */
-function binaryText(bytes: Uint8Array): string {
-  let text = ''
-  for (const byte of bytes) text += String.fromCharCode(byte)
-  return text
 }

@@ -1,3 +1,5 @@
+import { latin1 } from '@retrap/basics'
+
 /** A request line and its fields are no longer than this together. */
 const MOST_HEAD_BYTES = 64 << 10
 const MOST_BODY_BYTES = 16 << 20
@@ -162,13 +164,6 @@ class GrowingBytes {
     this.#length -= count
     if (this.#length === 0) this.#bytes = new Uint8Array()
   }
-}
-
-/** Decodes bytes as characters of the same numbers. */
-function latin1(bytes: Uint8Array): string {
-  let text = ''
-  for (let at = 0; at < bytes.length; at += 4096) text += String.fromCharCode(...bytes.subarray(at, at + 4096))
-  return text
 }
 
 function readHead(text: string): Head | HttpFault {

@@ -1,3 +1,4 @@
+import { latin1 } from '@retrap/basics'
 import { StoreRefusal, type StoreClient, type StoreErrno } from './store-client.ts'
 import { formatPermission, parsePermission, type StorePermission } from './store-tree.ts'
 
@@ -29,13 +30,6 @@ interface Call {
 
 type Command = (call: Call) => Uint8Array
 
-/** Names are ASCII. Tokens are the guest's own bytes, which it gets back as they were: a character is a byte. */
-function decode(bytes: Uint8Array): string {
-  let text = ''
-  for (const byte of bytes) text += String.fromCharCode(byte)
-  return text
-}
-
 /** Reads a header. */
 export function readStoreHeader(bytes: Uint8Array): StoreHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, STORE_HEADER_BYTES)
@@ -66,7 +60,8 @@ function strings(...texts: readonly string[]): Uint8Array {
 
 /** @throws StoreRefusal `EINVAL` unless the payload is `least` or more texts that all end in NUL */
 function textsOf(payload: Uint8Array, least: number): string[] {
-  const texts = decode(payload).split('\0')
+  // Names are ASCII. Tokens are the guest's own bytes, which it gets back as they were: a character is a byte.
+  const texts = latin1(payload).split('\0')
   if (texts.pop() !== '' || texts.length < least) throw new StoreRefusal('EINVAL')
   return texts
 }
@@ -139,7 +134,7 @@ function directoryPart(call: Call): Uint8Array {
 function write({ client, transaction, payload }: Call): void {
   const end = payload.indexOf(0)
   if (end < 0) throw new StoreRefusal('EINVAL')
-  client.write(transaction, client.resolve(decode(payload.subarray(0, end))), payload.subarray(end + 1))
+  client.write(transaction, client.resolve(latin1(payload.subarray(0, end))), payload.subarray(end + 1))
 }
 
 function setPermissions({ client, transaction, payload }: Call): void {
