@@ -16,6 +16,6 @@ export function checkDeviceNumber(name: string, device: number, bus?: string): v
   throw new DeviceError('ERR_OPTION', `${name}: PCI device ${device}: ${expected}`)
 }
 
-/** Words of configuration space that keep what is written. @param first - offset of the first */
+/** Words of configuration space that only store their value. @param first - offset of the first */
 export const storage = (first: number, words: number): [register: number, mask: number][] =>
   Array.from({ length: words }, (_, i) => [first + 4 * i, 0xffff_ffff])

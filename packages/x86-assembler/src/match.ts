@@ -85,7 +85,7 @@ export function matchForm(form: Form, given: readonly Operand[], bits: 16 | 32 |
     const slot = slots[index]
     const operand = operands[index]
     if (slot === undefined || operand === undefined) return undefined
-    let whole = typeof operand === 'number' ? wholeNumber(operand) : operand
+    let whole = typeof operand === 'number' ? (asValue(operand) as bigint) : operand
     if (form.encoding === 'evex') {
       if (typeof whole === 'object' && whole.type === 'masked') {
         if (index > 0) return undefined
@@ -142,11 +142,6 @@ function allowsMask(form: Form, fields: Fields): boolean {
 function writesMemory(form: Form): boolean {
   const [first] = form.slots
   return first?.kind === 'rm' || first?.kind === 'memory'
-}
-
-/** Throws `ERR_OPERAND` on a fraction, and on a whole number above 2^53. */
-function wholeNumber(value: number): bigint {
-  return asValue(value) as bigint
 }
 
 /** Tells whether a form has bits for the registers from 16 on: EVEX, and for general registers REX2. */

@@ -35,11 +35,6 @@ const SIZE_NAMES: Readonly<Record<number, string>> = {
 }
 const BITS_NAMES: Readonly<Record<number, string>> = { 8: 'byte', 16: 'word', 32: 'dword', 64: 'qword' }
 
-/** LOOP and JCXZ have 8-bit displacements alone, and no keyword before the target. */
-function hasShortTarget({ info }: LineWriter): boolean {
-  return commonOf(info).has('counter')
-}
-
 function isString({ info }: LineWriter): boolean {
   return info.repeat !== 'none' || info.mnemonic === 'XLATB'
 }
@@ -124,7 +119,8 @@ function writeImmediate(out: LineWriter, position: number): void {
 /** NASM does not always find the shortest displacement to a plain number. */
 function writeDistance(out: LineWriter, size: number): void {
   const { info } = out
-  if (hasShortTarget(out) || info.flow === 'transaction') return
+  // LOOP and JCXZ have 8-bit displacements alone, and no keyword before the target.
+  if (commonOf(out.info).has('counter') || info.flow === 'transaction') return
   if (size === 1) out.wordAndBlank('keyword', 'short')
   else if (info.flow === 'branch' && hiddenOperandSize(out) !== 0) out.wordAndBlank('keyword', 'near')
   if (size !== 1) writeOperandSize(out)

@@ -243,7 +243,7 @@ export class Jit<Form> {
       if (current !== 0) this.#memory.u16[(record + R_OP) >>> 1]! |= OP_HEAD
       return current === 0 ? record : current
     }
-    this.#sweep()
+    for (const frame of this.#units.sweep()) this.#backOff.noteDeath(frame)
     const isArmed = this.#early.delete(record)
     const time = now() - this.#statistics.own.milliseconds
     const known = this.#units.revive(place, record, runner, time)
@@ -412,11 +412,6 @@ export class Jit<Form> {
     const { u32 } = this.#memory
     for (const branch of this.#units.live.get(record)!.branches.keys())
       u32[this.#counterOf(branch)] = this.#missThreshold
-  }
-
-  /** Removes units whose code has been written, and notes the frames that were. */
-  #sweep(): void {
-    for (const frame of this.#units.sweep()) this.#backOff.noteDeath(frame)
   }
 }
 
