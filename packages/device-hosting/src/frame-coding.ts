@@ -24,23 +24,11 @@ const decoder = new TextDecoder()
 
 type FieldValue = number | boolean | string | Word64 | Uint8Array | readonly FrameRange[] | IoRequest
 
+const FIXED_BYTES: { readonly [Type in FieldType]?: number } = { u32: 4, f64: 8, u64: 8, flag: 1, ioreq: IOREQ_BYTES }
+
 function fieldBytes(type: FieldType, value: FieldValue): number {
-  switch (type) {
-    case 'u32':
-      return 4
-    case 'f64':
-    case 'u64':
-      return 8
-    case 'flag':
-      return 1
-    case 'ioreq':
-      return IOREQ_BYTES
-    case 'ranges':
-      return 4 + 16 * (value as readonly FrameRange[]).length
-    case 'bytes':
-    case 'text':
-      return 4 + (value as Uint8Array).length
-  }
+  const { length } = value as Uint8Array | readonly FrameRange[]
+  return FIXED_BYTES[type] ?? 4 + (type === 'ranges' ? 16 * length : length)
 }
 
 /**

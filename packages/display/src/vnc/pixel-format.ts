@@ -43,17 +43,9 @@ export function readLayout(bytes: Uint8Array): PixelLayout | undefined {
 
 /** The 16 bytes of a pixel format. */
 export function writeLayout(layout: PixelLayout): Uint8Array {
-  const bytes = new Uint8Array(16)
-  const view = new DataView(bytes.buffer)
-  view.setUint8(0, 8 * layout.bytes)
-  view.setUint8(1, layout.depth)
-  view.setUint8(2, layout.bigEndian ? 1 : 0)
-  view.setUint8(3, layout.trueColour ? 1 : 0)
-  for (let i = 0; i < 3; i++) {
-    view.setUint16(4 + 2 * i, layout.max[i]!)
-    view.setUint8(10 + i, layout.shift[i]!)
-  }
-  return bytes
+  const { bytes, depth, bigEndian, trueColour, max, shift } = layout
+  const maxima = max.flatMap((value) => [value >> 8, value & 0xff])
+  return Uint8Array.of(8 * bytes, depth, Number(bigEndian), Number(trueColour), ...maxima, ...shift, 0, 0, 0)
 }
 
 /** The colour of an entry of the colour map: red, green and blue of 16 bits. */
