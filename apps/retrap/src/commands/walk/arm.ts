@@ -105,38 +105,23 @@ export function describeArmContext({ lower, upper }: ArmPagingContext): string {
 
 type DumpReader = Pick<MemoryDump, 'read32' | 'read64'>
 
-/** The tables in a dump, which walks do not modify. */
-abstract class DumpedTables implements TableReader {
-  protected readonly dump: DumpReader
-
-  constructor(dump: DumpReader) {
-    this.dump = dump
-  }
-
-  abstract read64(gpa: number, into: Uint32Array): boolean
-
-  read32(gpa: number, into: Uint32Array): boolean {
-    return this.dump.read32(gpa, into)
-  }
-
-  compareExchange32(): boolean {
-    return true
-  }
-
-  compareExchange64(): boolean {
-    return true
-  }
-}
-
-/** Reads descriptors for a walk, and keeps them. */
-class Steps extends DumpedTables {
-  readonly seen: { readonly gpa: number; readonly value: bigint | undefined }[] = []
-
-  read64(gpa: number, into: Uint32Array): boolean {
-    const found = this.dump.read64(gpa, into)
-    this.seen.push({ gpa, value: found ? (BigInt(into[1]!) << 32n) | BigInt(into[0]!) : undefined })
+/** The tables in a dump, which walks do not modify. @param look - is given each descriptor's words, or null where the dump ends */
+const dumpedTables = (dump: DumpReader, look: (words: Uint32Array | null, gpa: number) => void): TableReader => ({
+  read32: (gpa, into) => dump.read32(gpa, into),
+  read64(gpa, into) {
+    const found = dump.read64(gpa, into)
+    look(found ? into : null, gpa)
     return found
-  }
+  },
+  compareExchange32: () => true,
+  compareExchange64: () => true,
+})
+
+const ACCESS_FLAG = 1 << 10
+
+/** Shows each page as accessed, so that the rights alone decide. Descriptors of tables ignore the bit. */
+function showAccessed(words: Uint32Array | null): void {
+  if (words !== null) words[0]! |= ACCESS_FLAG
 }
 
 const named = (value: bigint, bits: readonly (readonly [bit: bigint, name: string])[]): string[] =>
@@ -150,31 +135,16 @@ function describeDescriptor(value: bigint, level: number): string {
   return [level === 3 ? 'page' : 'block', ...named(value, PAGE_BITS), `AttrIndx ${(value >> 2n) & 7n}`].join(' ')
 }
 
-/** Returns the rights of a level at an address, as `rwx`. */
-function rightsOf(context: ArmPagingContext, reader: TableReader, address: bigint, level: number): string {
+/** Returns the rights of each level at an address, as `rwx`. */
+function rightsOf(context: ArmPagingContext, reader: TableReader, address: bigint): string[] {
   const result = new ArmWalkResult()
-  const may = (access: number): boolean =>
-    walkArm(context, reader, low(address), high(address), access | level, result) === ARM_WALK_OK
-  return `${may(0) ? 'r' : '-'}${may(ARM_WRITE) ? 'w' : '-'}${may(ARM_FETCH) ? 'x' : '-'}`
+  return (['EL1', 'EL0'] as const).map((name) => {
+    const level = name === 'EL1' ? 0 : ARM_UNPRIVILEGED
+    const may = (access: number, letter: string): string =>
+      walkArm(context, reader, low(address), high(address), access | level, result) === ARM_WALK_OK ? letter : '-'
+    return `${name} ${may(0, 'r')}${may(ARM_WRITE, 'w')}${may(ARM_FETCH, 'x')}`
+  })
 }
-
-/** Counts the reads of a walk, and shows each page as accessed, so that the rights alone decide. */
-class Accessed extends DumpedTables {
-  reads = 0
-  /** Whether the last descriptor is of a page whose access flag is set. */
-  isAccessed = false
-
-  read64(gpa: number, into: Uint32Array): boolean {
-    this.reads++
-    if (!this.dump.read64(gpa, into)) return false
-    this.isAccessed = (into[0]! & ACCESS_FLAG) !== 0
-    // Descriptors of tables ignore the bit.
-    into[0]! |= ACCESS_FLAG
-    return true
-  }
-}
-
-const ACCESS_FLAG = 1 << 10
 
 /** A range of addresses mapped with the same attributes. */
 interface ArmRun {
@@ -242,20 +212,27 @@ function armMapping(
   hasAttributes: boolean,
 ): ArmMapping {
   const result = new ArmWalkResult()
-  const reader = new Accessed(dump)
+  let reads = 0
+  // The last descriptor is of a page whose access flag is set.
+  let isAccessed = false
+  const reader = dumpedTables(dump, (words) => {
+    reads++
+    isAccessed = words === null ? isAccessed : (words[0]! & ACCESS_FLAG) !== 0
+    showAccessed(words)
+  })
   const outcome = walkArm(context, reader, low(at), high(at), 0, result)
   if (outcome !== ARM_WALK_OK) {
     // A missing table is a hole in the entry above.
-    const level = first + reader.reads - (outcome === ARM_WALK_FAULT ? 1 : 2)
+    const level = first + reads - (outcome === ARM_WALK_FAULT ? 1 : 2)
     const shift = level < first ? inputBits : Math.min(inputBits, granule + (3 - level) * stride)
     return { span: 1n << BigInt(shift), missing: outcome === ARM_WALK_FAULT ? undefined : result.tableIpa }
   }
   const { ipa, pageBytes, global, attributes, device } = result
   const within = Number(at % BigInt(pageBytes))
   const kind = [
-    `EL1 ${rightsOf(context, new Accessed(dump), at, 0)} EL0 ${rightsOf(context, new Accessed(dump), at, ARM_UNPRIVILEGED)}`,
+    ...rightsOf(context, dumpedTables(dump, showAccessed), at),
     ...(global ? ['global'] : []),
-    ...(reader.isAccessed ? [] : ['not accessed']),
+    ...(isAccessed ? [] : ['not accessed']),
     ...(hasAttributes ? [`${device ? 'Device' : 'Normal'} ${hex(attributes)}`] : []),
     `by ${size(pageBytes)}`,
   ].join(' ')
@@ -270,13 +247,16 @@ export function* listArmWalk(
   { access, user }: ArmAccess,
   hasAttributes: boolean,
 ): Generator<string, void> {
-  const steps = new Steps(dump)
+  const seen: { readonly gpa: number; readonly value: bigint | undefined }[] = []
+  const steps = dumpedTables(dump, (words, gpa) => {
+    seen.push({ gpa, value: words === null ? undefined : (BigInt(words[1]!) << 32n) | BigInt(words[0]!) })
+  })
   const result = new ArmWalkResult()
-  const rights = ACCESSES[access] | (user === true ? ARM_UNPRIVILEGED : 0)
-  const outcome = walkArm(context, steps, low(address), high(address), rights, result)
+  const asked = ACCESSES[access] | (user === true ? ARM_UNPRIVILEGED : 0)
+  const outcome = walkArm(context, steps, low(address), high(address), asked, result)
   yield hex(address)
   const { granule, stride, inputBits, level: first } = halfOf(context, address)
-  for (const [i, { gpa, value }] of steps.seen.entries()) {
+  for (const [i, { gpa, value }] of seen.entries()) {
     const level = first + i
     const shift = granule + (3 - level) * stride
     const index = BigInt.asUintN(Math.min(stride, inputBits - shift), address >> BigInt(shift))
@@ -286,10 +266,9 @@ export function* listArmWalk(
   }
   if (outcome === ARM_WALK_OK) {
     const { ipa, pageBytes, global, attributes, device } = result
-    const el1 = rightsOf(context, steps, address, 0)
-    const el0 = rightsOf(context, steps, address, ARM_UNPRIVILEGED)
+    const rights = rightsOf(context, steps, address)
     const type = hasAttributes ? [`${device ? 'Device' : 'Normal'} ${hex(attributes)}`] : []
-    const parts = [`${size(pageBytes)} page`, `EL1 ${el1}`, `EL0 ${el0}`, ...(global ? ['global'] : []), ...type]
+    const parts = [`${size(pageBytes)} page`, ...rights, ...(global ? ['global'] : []), ...type]
     yield `  = ${hex(ipa)}, ${parts.join(', ')}`
   } else if (outcome === ARM_WALK_FAULT) {
     yield `  = ${FAULTS[result.status >> 2] ?? 'fault'} of level ${result.level}, status ${hex(result.status)}`
