@@ -1,20 +1,23 @@
 const CTRL_A = 0x01
 
+/** The user leaves, presses the power button, saves the machine, asks for the keys, presses Ctrl-Alt-Delete, or types a command. */
+export type EscapeKey = 'leave' | 'power' | 'save' | 'help' | 'restart' | 'prompt'
+
+const KEYS: Readonly<Record<string, EscapeKey>> = {
+  x: 'leave',
+  p: 'power',
+  s: 'save',
+  h: 'help',
+  '?': 'help',
+  d: 'restart',
+  c: 'prompt',
+}
+
 /** The user's keys, split into the guest's and ours. */
 export interface Typed {
   readonly forGuest: Uint8Array
-  /** Ctrl-A x: the user wants to leave. Nothing after it counts. */
-  readonly leave: boolean
-  /** Ctrl-A p: the user presses the power button. */
-  readonly power: boolean
-  /** Ctrl-A s: the user saves the machine. */
-  readonly save: boolean
-  /** Ctrl-A h or Ctrl-A ?: the user wants to know the keys. */
-  readonly help: boolean
-  /** Ctrl-A d: the user presses Ctrl-Alt-Delete, where the guest has a keyboard here. */
-  readonly restart: boolean
-  /** Ctrl-A c: the user wants to type a command. */
-  readonly prompt: boolean
+  /** The keys behind Ctrl-A. */
+  readonly asked: ReadonlySet<EscapeKey>
   /** The part to show of a command that is being typed. */
   readonly echo: Uint8Array
   /** Complete commands. Null: a command that the user has aborted. */
@@ -45,12 +48,7 @@ export class EscapeFilter {
   push(bytes: Uint8Array): Typed {
     const forGuest = new Uint8Array(bytes.length)
     let length = 0
-    let help = false
-    let leave = false
-    let power = false
-    let save = false
-    let restart = false
-    let prompt = false
+    const asked = new Set<EscapeKey>()
     const echo: number[] = []
     const commands: (string | null)[] = []
     for (const byte of bytes) {
@@ -74,22 +72,19 @@ export class EscapeFilter {
         this.#line = null
         commands.push(null)
       }
-      if (byte === 0x78 || byte === 0x58) {
-        leave = true
-        break
+      const key = KEYS[String.fromCharCode(byte).toLowerCase()]
+      if (key === undefined || (key === 'restart' && !this.#keyboard)) {
+        forGuest[length++] = byte
+        continue
       }
-      if (byte === 0x68 || byte === 0x3f) help = true
-      else if (byte === 0x63 || byte === 0x43) {
+      if (key === 'prompt') {
         if (this.#stays && wasAsked) continue
         this.#line = new PromptLine()
-        prompt = true
-      } else if (byte === 0x70 || byte === 0x50) power = true
-      else if (byte === 0x73 || byte === 0x53) save = true
-      else if (this.#keyboard && (byte === 0x64 || byte === 0x44)) restart = true
-      else forGuest[length++] = byte
+      }
+      asked.add(key)
+      if (key === 'leave') break
     }
-    const line = { prompt, echo: Uint8Array.from(echo), commands }
-    return { forGuest: forGuest.slice(0, length), leave, help, power, save, restart, ...line }
+    return { forGuest: forGuest.slice(0, length), asked, echo: Uint8Array.from(echo), commands }
   }
 }
 

@@ -87,16 +87,16 @@ export class SerialInput {
 
   /** Takes input of the user's. */
   typed(bytes: Uint8Array): void {
-    const { forGuest, leave, help, power, save, restart, prompt, echo, commands } = this.#filter.push(bytes)
-    if (prompt) this.#options.onPrompt?.()
+    const { forGuest, asked, echo, commands } = this.#filter.push(bytes)
+    if (asked.has('prompt')) this.#options.onPrompt?.()
     if (echo.length > 0) this.#options.onEcho?.(echo)
     for (const line of commands) this.#options.onCommand?.(line)
-    if (help) this.#options.onHelp()
-    if (power) this.#options.onPower()
-    if (save) this.#options.onSave()
+    if (asked.has('help')) this.#options.onHelp()
+    if (asked.has('power')) this.#options.onPower()
+    if (asked.has('save')) this.#options.onSave()
     if (forGuest.length > 0 && !(this.#options.interactive && this.#hasNoRoom())) this.#forward(forGuest)
-    if (restart) this.#options.onRestart?.()
-    if (leave) this.#options.onLeave()
+    if (asked.has('restart')) this.#options.onRestart?.()
+    if (asked.has('leave')) this.#options.onLeave()
   }
 
   /** The user's input has ended. */
