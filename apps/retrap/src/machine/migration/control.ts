@@ -1,7 +1,7 @@
 /** `--control`: commands of the monitor by a Unix socket, for `retrap migrate`. */
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
-import { createConnection, createServer, type Server } from 'node:net'
+import { createConnection, createServer } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { CliError, troubled } from '../../errors.ts'
 import { listen } from './socket-channel.ts'
@@ -13,35 +13,27 @@ const LONGEST_LINE = 4096
 /** Ends an answer (EOT of ASCII): one without it is of a run that has ended meanwhile. No output of the monitor contains it. */
 const END = '\u0004'
 
-/** Accepts one command per connection: a line, answered with the monitor's output and EOT. */
-export class ControlSocket {
-  readonly #server: Server
-  readonly #path: string
-
-  private constructor(path: string, server: Server) {
-    this.#path = path
-    this.#server = server
-  }
-
-  /** @throws CliError `ERR_INPUT` where the socket cannot be made */
-  static async open(path: string, command: (line: string) => Promise<string>): Promise<ControlSocket> {
-    const server = createServer({ allowHalfOpen: true }, (socket) => {
-      let line = ''
-      socket.setEncoding('utf8')
-      socket.on('error', () => {})
-      socket.on('data', (piece: string) => {
-        line += piece
-        if (line.length > LONGEST_LINE) socket.destroy()
-      })
-      socket.on('end', () => void command(line.trim()).then((answer) => socket.end(`${answer}${END}`)))
+/**
+ * Accepts one command per connection: a line, answered with the monitor's output and EOT.
+ *
+ * @returns closes the socket
+ * @throws CliError `ERR_INPUT` where the socket cannot be made
+ */
+export async function openControl(path: string, command: (line: string) => Promise<string>): Promise<() => void> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    let line = ''
+    socket.setEncoding('utf8')
+    socket.on('error', () => {})
+    socket.on('data', (piece: string) => {
+      line += piece
+      if (line.length > LONGEST_LINE) socket.destroy()
     })
-    await listen(server, { path })
-    return new ControlSocket(path, server)
-  }
-
-  close(): void {
-    this.#server.close()
-    rmSync(this.#path, { force: true })
+    socket.on('end', () => void command(line.trim()).then((answer) => socket.end(`${answer}${END}`)))
+  })
+  await listen(server, { path })
+  return () => {
+    server.close()
+    rmSync(path, { force: true })
   }
 }
 

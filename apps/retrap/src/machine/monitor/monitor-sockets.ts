@@ -1,5 +1,5 @@
 /** `--monitor` and `--qmp`: the monitor for programs, at a Unix socket or a TCP port. */
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { rmSync } from 'node:fs'
 import { listen } from '../migration/socket-channel.ts'
 import type { SessionOutput } from '../session/session-host.ts'
@@ -49,46 +49,34 @@ const MOST_UNREAD = 1 << 20
 const MOST_WAITING = 256
 const PROMPT = '(qemu) '
 
-export class MonitorSocket {
-  readonly #server: Server
-  readonly #peers = new Set<Socket>()
-  readonly #path: string | undefined
-
-  private constructor(server: Server, path: string | undefined) {
-    this.#server = server
-    this.#path = path
-  }
-
-  /** @throws CliError `ERR_INPUT` if the address cannot be used */
-  static async open(
-    target: MonitorTarget,
-    isQmp: boolean,
-    site: () => QmpSite,
-    say: SessionOutput,
-  ): Promise<MonitorSocket> {
-    const { serveQmp } = await import('./qmp.ts')
-    const server = createServer((socket) => {
-      socket.on('error', () => socket.destroy())
-      if (monitor.#peers.size === MOST_PEERS) return void socket.destroy()
-      monitor.#peers.add(socket)
-      socket.setNoDelay(true)
-      socket.on('close', () => monitor.#peers.delete(socket))
-      const peer = peerOf(socket)
-      if (isQmp) serveQmp(peer, site)
-      else serveMonitor(peer, site)
-    })
-    const monitor = new MonitorSocket(server, target.kind === 'unix' ? target.path : undefined)
-    await listen(server, target.kind === 'tcp' ? { host: target.host, port: target.port } : { path: monitor.#path! })
-    const at = server.address()
-    const place = typeof at === 'string' || at === null ? at : `${at.address}:${at.port}`
-    say.write(`retrap: ${isQmp ? 'QMP' : 'the monitor'} listens on ${place}\n`)
-    return monitor
-  }
-
-  close(): void {
-    this.#server.close()
-    for (const peer of this.#peers) peer.destroySoon()
-    if (this.#path !== undefined) rmSync(this.#path, { force: true })
+/** Opens a monitor's socket. @returns closes it @throws CliError `ERR_INPUT` if the address cannot be used */
+export async function openMonitor(
+  target: MonitorTarget,
+  isQmp: boolean,
+  site: () => QmpSite,
+  say: SessionOutput,
+): Promise<() => void> {
+  const { serveQmp } = await import('./qmp.ts')
+  const peers = new Set<Socket>()
+  const server = createServer((socket) => {
+    socket.on('error', () => socket.destroy())
+    if (peers.size === MOST_PEERS) return void socket.destroy()
+    peers.add(socket)
+    socket.setNoDelay(true)
+    socket.on('close', () => peers.delete(socket))
+    const peer = peerOf(socket)
+    if (isQmp) serveQmp(peer, site)
+    else serveMonitor(peer, site)
+  })
+  const path = target.kind === 'unix' ? target.path : undefined
+  await listen(server, target.kind === 'tcp' ? { host: target.host, port: target.port } : { path: path! })
+  const at = server.address()
+  const place = typeof at === 'string' || at === null ? at : `${at.address}:${at.port}`
+  say.write(`retrap: ${isQmp ? 'QMP' : 'the monitor'} listens on ${place}\n`)
+  return () => {
+    server.close()
+    for (const peer of peers) peer.destroySoon()
+    if (path !== undefined) rmSync(path, { force: true })
   }
 }
 

@@ -14,10 +14,10 @@ import type { EndingSignal, SessionDebugger, SessionHost } from './session-host.
 import type { Machine, MachineImages, MachineOptions } from '../machine-contract.ts'
 import { runCommand } from '../monitor/commands.ts'
 import { HotDevices } from '../monitor/hot-devices.ts'
-import { MonitorSocket } from '../monitor/monitor-sockets.ts'
+import { openMonitor } from '../monitor/monitor-sockets.ts'
 import type { QmpSite } from '../monitor/qmp-commands.ts'
 import { RunControl } from '../../host/run-control.ts'
-import { ControlSocket } from '../migration/control.ts'
+import { openControl } from '../migration/control.ts'
 import { SessionMigration } from '../migration/session-migration.ts'
 import { OutputWatch } from '../../host/output-watch.ts'
 import { Chardevs } from '../serial/chardevs.ts'
@@ -267,17 +267,14 @@ class Session {
       await writeFile(pidFile, `${process.pid}\n`).catch(troubled(`--pidfile ${pidFile}`, 'write'))
       this.#closing.push(() => rmSync(pidFile, { force: true }))
     }
-    if (this.#settings.control !== undefined) {
-      const control = await ControlSocket.open(this.#settings.control, (line) => this.#answer(line))
-      this.#closing.push(() => control.close())
-    }
+    if (this.#settings.control !== undefined)
+      this.#closing.push(await openControl(this.#settings.control, (line) => this.#answer(line)))
     const { monitor = [], qmp = [] } = this.#settings
     const monitors = [...monitor.map((at) => [at, false] as const), ...qmp.map((at) => [at, true] as const)]
     for (const [target, isQmp] of monitors) {
       if (target.kind === 'stdio') continue
       // oxlint-disable-next-line no-await-in-loop -- in order, so that their messages are
-      const socket = await MonitorSocket.open(target, isQmp, () => this.#site(), stderr)
-      this.#closing.push(() => socket.close())
+      this.#closing.push(await openMonitor(target, isQmp, () => this.#site(), stderr))
     }
     this.#watch = new OutputWatch(outputs, () => this.#pause.abort())
   }
