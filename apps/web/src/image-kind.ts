@@ -78,6 +78,22 @@ function isText(head: Uint8Array): boolean {
   }
 }
 
+/** What files of one use begin with. */
+const STARTS: readonly (readonly [at: number, begins: string, role: Role])[] = [
+  [0x38, 'ARMd', 'kernel'],
+  [4, 'zimg', 'kernel'],
+  [0x202, 'HdrS', 'kernel'],
+  [0, '\u007fELF', 'kernel'],
+  [0, '\u0089retrec\n', 'recording'],
+  [0x8001, 'CD001', 'cdrom'],
+  [0, 'QFI\u00fb', 'disk'],
+  [0, '\u001f\u008b', 'initrd'],
+  [0, '(\u00b5/\u00fd', 'initrd'],
+  [0, '\u00fd7zXZ', 'initrd'],
+  [0, 'BZh', 'initrd'],
+  [0, '070701', 'initrd'],
+]
+
 /**
  * Guesses the purpose of a file.
  *
@@ -88,30 +104,12 @@ function isText(head: Uint8Array): boolean {
  * @param end - its last 16 bytes
  */
 function roleOf(head: Uint8Array, end: Uint8Array, bytes: number): Role {
-  const is = (at: number, ...values: readonly number[]): boolean => values.every((value, i) => head[at + i] === value)
-  const text = (at: number, expected: string): boolean => hasText(head, at, expected)
-  if (
-    text(0x38, 'ARMd') ||
-    text(4, 'zimg') ||
-    text(0x202, 'HdrS') ||
-    is(0, 0x7f, 0x45, 0x4c, 0x46) ||
-    hasMultiboot(head)
-  )
-    return 'kernel'
-  if (text(0, '\u0089retrec\n')) return 'recording'
-  if (text(0, 'run.json\0') && text(257, 'ustar')) return 'cluster'
-  if (text(0x8001, 'CD001')) return 'cdrom'
-  if (text(0, 'QFI\u00fb')) return 'disk'
-  if (
-    isGzip(head) ||
-    is(0, 0x28, 0xb5, 0x2f, 0xfd) ||
-    is(0, 0xfd, 0x37, 0x7a, 0x58, 0x5a) ||
-    text(0, 'BZh') ||
-    text(0, '070701')
-  )
-    return 'initrd'
+  const role = STARTS.find(([at, begins]) => hasText(head, at, begins))?.[2]
+  if (role === 'kernel' || hasMultiboot(head)) return 'kernel'
+  if (hasText(head, 0, 'run.json\0') && hasText(head, 257, 'ustar')) return 'cluster'
+  if (role !== undefined) return role
   // An option ROM names its length in units of 512 bytes.
-  if (is(0, 0x55, 0xaa) && bytes <= 1 << 17) return 'vgaBios'
+  if (hasText(head, 0, '\u0055\u00aa') && bytes <= 1 << 17) return 'vgaBios'
   // Firmware ends with a jump from where the processor starts.
   if (bytes % 0x1_0000 === 0 && bytes <= MOST_FIRMWARE_BYTES && [0xea, 0xe9, 0xeb, 0x90].includes(end[0] ?? 0))
     return 'firmware'

@@ -35,12 +35,11 @@ interface TabsProps {
   readonly context: Omit<PanelProps, 'isShown'>
 }
 
-/** The next position for an arrow key in a row of this many tabs. */
-const STEPS: Readonly<Record<string, (at: number, count: number) => number>> = {
-  ArrowRight: (at, count) => (at + 1) % count,
-  ArrowLeft: (at, count) => (at + count - 1) % count,
-  Home: () => 0,
-  End: (_, count) => count - 1,
+/** The position that a key moves to in a row or a list; undefined: none. @param keys - arrows that go on, and back */
+export function stepped(key: string, at: number, count: number, [on, back]: readonly [string, string]) {
+  const places: Readonly<Record<string, number>> = { [on]: at + 1, [back]: at - 1, Home: 0, End: -1 }
+  const place = places[key]
+  return place === undefined ? undefined : (place + count) % count
 }
 
 /** Tabs beside the machine, below it, or in a sheet at the bottom of a phone. Source: WAI-ARIA Authoring Practices, "Tabs". */
@@ -54,13 +53,10 @@ export function Tabs({ tabs, first, context }: TabsProps) {
     void tab.load().then((Panel) => setPanels((before) => ({ ...before, [tab.id]: Panel })))
   }, [open])
   const onKeyDown = (event: KeyboardEvent): void => {
-    const step = STEPS[event.key]
-    if (step === undefined) return
+    const now = tabs.findIndex(({ id }) => id === open)
+    const at = stepped(event.key, now, tabs.length, ['ArrowRight', 'ArrowLeft'])
+    if (at === undefined) return
     event.preventDefault()
-    const at = step(
-      tabs.findIndex(({ id }) => id === open),
-      tabs.length,
-    )
     setOpen(tabs[at]!.id)
     list.current!.querySelectorAll('button')[at]!.focus()
   }

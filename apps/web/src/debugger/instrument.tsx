@@ -12,7 +12,7 @@ import { Sizer } from './sizer.tsx'
 import { TimeLine } from './time-line.tsx'
 import { Tour } from './tour.tsx'
 import { Sign, Transport } from './transport.tsx'
-import { type DebuggerView, useDebugger } from './use-debugger.ts'
+import { type DebuggerView, useDebugger, useRecord } from './use-debugger.ts'
 
 interface InstrumentProps {
   readonly machine: Machine
@@ -27,21 +27,12 @@ interface InstrumentProps {
 export function Instrument({ machine, chosen, state, run, attempt }: InstrumentProps) {
   const view = useDebugger(machine, false)
   const { position, history, note, answer, isBusy, isPlaying, branch, say, change, go, goTo, play } = view
-  const [isBeginning, setBeginning] = useState(false)
+  const { isBeginning, begin } = useRecord(machine, view.look)
   useEffect(() => {
     if (chosen.guestMs !== undefined) attempt(() => view.goToTime(chosen.guestMs!))
   }, [machine])
   const isOn = state === 'running' || state === 'paused'
   const { debugger: debug } = machine
-  const begin = async (): Promise<void> => {
-    setBeginning(true)
-    try {
-      await debug.record()
-      await view.look()
-    } finally {
-      setBeginning(false)
-    }
-  }
   const travel = (way: () => Promise<TravelStop>): void => attempt(() => go(way))
   const tour = <Tour machine={machine} chosen={chosen} view={view} record={() => attempt(begin)} attempt={attempt} />
   const sizer = (

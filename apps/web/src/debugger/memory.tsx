@@ -1,6 +1,7 @@
 import type { Machine } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import { ActionForm } from '../fields.tsx'
+import { useRead } from '../inspector/view.ts'
 import { placeOf } from './addresses.ts'
 import { askedAt, Menu, type OpenMenu, walkAsked } from './menu.tsx'
 import { SymbolField } from './symbols.tsx'
@@ -40,16 +41,9 @@ export function Memory({ machine, instruction, past, stackPointer, shown, attemp
     setText('')
   }, [shown])
   const from = start ?? stackPointer
-  useEffect(() => {
-    let isOver = false
-    void machine.debugger
-      .readMemory({ address: from, length: SHOWN_BYTES, physical: isPhysical })
-      .catch(() => new Uint8Array())
-      .then((read) => !isOver && setBytes(read))
-    return () => {
-      isOver = true
-    }
-  }, [machine, from, isPhysical, instruction])
+  const place = { address: from, length: SHOWN_BYTES, physical: isPhysical }
+  const read = (): Promise<Uint8Array> => machine.debugger.readMemory(place).catch(() => new Uint8Array())
+  useRead(read, setBytes, [machine, from, isPhysical, instruction])
   const placed = async (): Promise<{ address: bigint; physical: boolean }> => {
     const { address, physical } = text === '' ? { address: from, physical: false } : await placeOf(machine, text)
     return { address, physical: physical || isPhysical }

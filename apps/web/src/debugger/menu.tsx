@@ -1,4 +1,5 @@
 import { useEffect, useRef } from 'preact/hooks'
+import { stepped } from '../tabs.tsx'
 
 export interface MenuItem {
   readonly name: string
@@ -12,14 +13,6 @@ export interface OpenMenu {
   /** The subject of the menu. */
   readonly title: string
   readonly items: readonly MenuItem[]
-}
-
-/** The next position for an arrow key in a list. */
-const STEPS: Readonly<Record<string, (at: number, count: number) => number>> = {
-  ArrowDown: (at, count) => (at + 1) % count,
-  ArrowUp: (at, count) => (at + count - 1) % count,
-  Home: () => 0,
-  End: (_, count) => count - 1,
 }
 
 /** A menu of a thing that was pointed at. Source: WAI-ARIA Authoring Practices, "Menu". */
@@ -37,8 +30,9 @@ export function Menu({ menu: { x, y, title, items }, close }: { menu: OpenMenu; 
   }, [])
   const onKeyDown = (event: KeyboardEvent): void => {
     const buttons = [...list.current!.querySelectorAll('button')]
-    const step = STEPS[event.key]
-    if (step !== undefined) buttons[step(buttons.indexOf(event.target as HTMLButtonElement), buttons.length)]!.focus()
+    const at = buttons.indexOf(event.target as HTMLButtonElement)
+    const next = stepped(event.key, at, buttons.length, ['ArrowDown', 'ArrowUp'])
+    if (next !== undefined) buttons[next]!.focus()
     else if (event.key === 'Tab') close()
     else return
     event.preventDefault()

@@ -2,6 +2,7 @@ import type { Machine, RegisterView } from '@retrap/web'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Vcpu } from '../inspector/disassembly.ts'
 import { isListed } from '../inspector/registers.tsx'
+import { useRead } from '../inspector/view.ts'
 
 /** Headings of the registers that the panel's first list lacks. */
 const LISTS: readonly (readonly [title: string, has: (one: RegisterView) => boolean])[] = [
@@ -37,18 +38,8 @@ export function MoreRegisters({ machine, vcpu, number }: MoreRegistersProps) {
   const last = useRef<ReadonlyMap<string, bigint>>(new Map())
   const before = last.current
   const isOpen = opened.length > 0
-  useEffect(() => {
-    if (!isOpen) return undefined
-    let isWanted = true
-    // A machine that has ended says nothing more.
-    const take = (found: readonly RegisterView[]): void => {
-      if (isWanted) setAll(found)
-    }
-    void machine.debugger.registers(number).then(take, () => undefined)
-    return () => {
-      isWanted = false
-    }
-  }, [machine, number, vcpu, isOpen])
+  // A machine that has ended says nothing more.
+  useRead(isOpen ? () => machine.debugger.registers(number) : null, setAll, [machine, number, vcpu, isOpen])
   useEffect(() => {
     last.current = new Map(all.map(({ name, value }) => [name, value]))
   }, [all])

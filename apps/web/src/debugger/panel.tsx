@@ -18,7 +18,7 @@ import { Stack } from './stack.tsx'
 import { Stops } from './stops.tsx'
 import { SymbolsFile } from './symbols.tsx'
 import { Marks } from './time-line.tsx'
-import { useDebugger } from './use-debugger.ts'
+import { useDebugger, useRecord } from './use-debugger.ts'
 
 /** Warning before a recording begins, and when it is saved. */
 export const SHARED =
@@ -149,16 +149,7 @@ interface NotRecordedProps extends Pick<PanelProps, 'machine' | 'isOn' | 'attemp
 
 /** The debugger panel of an unrecorded machine: offers a recording. */
 export function NotRecorded({ machine, isOn, attempt, look }: NotRecordedProps) {
-  const [isBeginning, setBeginning] = useState(false)
-  const begin = async (): Promise<void> => {
-    setBeginning(true)
-    try {
-      await machine.debugger.record()
-      await look()
-    } finally {
-      setBeginning(false)
-    }
-  }
+  const { isBeginning, begin } = useRecord(machine, look)
   return (
     <>
       <p>

@@ -1,7 +1,8 @@
 import type { CallView, Machine, RunPosition } from '@retrap/web'
-import { useEffect, useState } from 'preact/hooks'
+import { useState } from 'preact/hooks'
 import type { Vcpu } from '../inspector/disassembly.ts'
 import { stackOf } from '../inspector/registers.tsx'
+import { useRead } from '../inspector/view.ts'
 import { useNames } from './symbols.tsx'
 import { hex } from './stop-text.ts'
 
@@ -19,27 +20,19 @@ export function Stack({ machine, vcpu, position, show }: StackProps) {
   const [calls, setCalls] = useState<readonly CallView[]>([])
   const [words, setWords] = useState<readonly bigint[]>([])
   const { top, wordBytes: width } = stackOf(vcpu)
-  useEffect(() => {
-    let isOver = false
-    const read = async (): Promise<void> => {
-      const bytes = await machine.debugger.readMemory({ address: top, length: WORDS * width })
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-      const count = Math.floor(bytes.length / width)
-      const word = (i: number): bigint =>
-        width === 8
-          ? view.getBigUint64(8 * i, true)
-          : BigInt(width === 4 ? view.getUint32(4 * i, true) : view.getUint16(2 * i, true))
-      if (!isOver) setWords(Array.from({ length: count }, (_, i) => word(i)))
-    }
-    read().catch(() => setWords([]))
-    void machine.debugger.calls().then(
-      (found) => !isOver && setCalls(found),
-      () => setCalls([]),
-    )
-    return () => {
-      isOver = true
-    }
-  }, [machine, top, width, position.instruction])
+  const read = async (): Promise<bigint[]> => {
+    const bytes = await machine.debugger.readMemory({ address: top, length: WORDS * width })
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    const count = Math.floor(bytes.length / width)
+    const word = (i: number): bigint =>
+      width === 8
+        ? view.getBigUint64(8 * i, true)
+        : BigInt(width === 4 ? view.getUint32(4 * i, true) : view.getUint16(2 * i, true))
+    return Array.from({ length: count }, (_, i) => word(i))
+  }
+  const inputs = [machine, top, width, position.instruction]
+  useRead(() => read().catch(() => []), setWords, inputs)
+  useRead(() => machine.debugger.calls().catch(() => []), setCalls, inputs)
   const names = useNames(machine, words)
   return (
     <>

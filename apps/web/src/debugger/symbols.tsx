@@ -1,22 +1,13 @@
 import type { Machine } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import { FileButton } from '../controls.tsx'
+import { useRead } from '../inspector/view.ts'
 
 /** Returns symbols of addresses at the debugger's instant; null for an unknown address. */
 export function useNames(machine: Machine, addresses: readonly bigint[]): readonly (string | null)[] {
   const [names, setNames] = useState<readonly (string | null)[]>([])
-  const key = addresses.join()
-  useEffect(() => {
-    let isOver = false
-    const named = addresses.length === 0 ? Promise.resolve([]) : machine.debugger.names(addresses)
-    void named.then(
-      (found) => !isOver && setNames(found),
-      () => undefined,
-    )
-    return () => {
-      isOver = true
-    }
-  }, [machine, key])
+  const find = async () => (addresses.length === 0 ? [] : machine.debugger.names(addresses))
+  useRead(find, setNames, [machine, addresses.join()])
   return names
 }
 

@@ -192,6 +192,21 @@ class DebuggerStore {
   }
 }
 
+/** Begins the recording of a machine. @param look - looks at its debugger then */
+export function useRecord(machine: Machine, look: () => Promise<void>) {
+  const [isBeginning, setBeginning] = useState(false)
+  const begin = async (): Promise<void> => {
+    setBeginning(true)
+    try {
+      await machine.debugger.record()
+      await look()
+    } finally {
+      setBeginning(false)
+    }
+  }
+  return { isBeginning, begin }
+}
+
 const stores = new WeakMap<Machine, DebuggerStore>()
 
 /** Subscribes to a machine's debugger. @param isDeep - includes the vCPUs' state */

@@ -1,6 +1,7 @@
 import type { Machine } from '@retrap/web'
-import { useEffect, useState, useLayoutEffect } from 'preact/hooks'
+import { useLayoutEffect, useState } from 'preact/hooks'
 import type { Vcpu } from '../inspector/disassembly.ts'
+import { useRead } from '../inspector/view.ts'
 import { beginBefore, emptyListing, type Listing, pagesOf, readOn, rowOf } from './listing.ts'
 import { elementScroll, observeElementOffset, observeElementRect, Virtualizer } from '@tanstack/virtual-core'
 import type { RefObject } from 'preact'
@@ -53,39 +54,24 @@ interface ListedCode {
 export function useListing(machine: Machine, { address, mode }: Vcpu): ListedCode {
   const [listing, setListing] = useState<Listing>(() => emptyListing(address, mode))
   const [seen, see] = useState(0)
-  useEffect(() => {
-    let isOver = false
-    const read = async (): Promise<void> => {
-      const pages = pagesOf(listing)
-      const first = listing.rows[0]?.address
-      const stays = listing.mode === mode && pages <= MOST_PAGES && rowOf(listing, address) >= 0
-      // The code itself may have changed meanwhile.
-      let found = stays && first !== undefined ? await readOn(machine, emptyListing(first, mode), pages) : null
-      if (found === null || rowOf(found, address) < 0) {
-        const begin = await beginBefore(machine, address, mode)
-        found = await readOn(machine, emptyListing(begin, mode), 1)
-        // In overlapping code the decoding from an earlier row may skip the address.
-        if (rowOf(found, address) < 0) found = await readOn(machine, emptyListing(address, mode), 1)
-      }
-      if (!isOver) setListing(found)
+  const read = async (): Promise<Listing> => {
+    const pages = pagesOf(listing)
+    const first = listing.rows[0]?.address
+    const stays = listing.mode === mode && pages <= MOST_PAGES && rowOf(listing, address) >= 0
+    // The code itself may have changed meanwhile.
+    let found = stays && first !== undefined ? await readOn(machine, emptyListing(first, mode), pages) : null
+    if (found === null || rowOf(found, address) < 0) {
+      const begin = await beginBefore(machine, address, mode)
+      found = await readOn(machine, emptyListing(begin, mode), 1)
+      // In overlapping code the decoding from an earlier row may skip the address.
+      if (rowOf(found, address) < 0) found = await readOn(machine, emptyListing(address, mode), 1)
     }
-    void read().catch(() => undefined)
-    return () => {
-      isOver = true
-    }
-  }, [machine, address, mode])
+    return found
+  }
+  useRead(read, setListing, [machine, address, mode])
   const isShort = !listing.isWhole && listing.rows.length > 0 && seen + ROWS_AHEAD > listing.rows.length
-  useEffect(() => {
-    if (!isShort) return undefined
-    let isOver = false
-    void readOn(machine, listing, 1).then(
-      // A newer listing may exist that is not shown yet.
-      (longer) => !isOver && setListing((now) => (now === listing ? longer : now)),
-      () => undefined,
-    )
-    return () => {
-      isOver = true
-    }
-  }, [machine, listing, isShort])
+  // A newer listing may exist that is not shown yet.
+  const take = (longer: Listing): void => setListing((now) => (now === listing ? longer : now))
+  useRead(isShort ? () => readOn(machine, listing, 1) : null, take, [machine, listing, isShort])
   return { listing, see }
 }

@@ -1,8 +1,9 @@
 import type { AddressView, FrameView } from '@retrap/web'
-import { useEffect, useState } from 'preact/hooks'
+import { useState } from 'preact/hooks'
 import { ActionForm, WideTable } from '../fields.tsx'
 import type { PanelProps } from '../tabs.tsx'
 import { size } from './memory-map.tsx'
+import { useRead } from './view.ts'
 
 type WalkView = NonNullable<AddressView['walk']>
 type CachedTable = Extract<WalkView, { readonly cached: unknown }>['cached'][number]
@@ -28,15 +29,8 @@ export function AddressLook({ machine, instructions, cpus, attempt }: AddressLoo
   const [cpu, setCpu] = useState(0)
   const [address, setAddress] = useState<bigint | null>(null)
   const [seen, setSeen] = useState<AddressView | null>(null)
-  useEffect(() => {
-    if (address === null) return undefined
-    let isOver = false
-    const show = (found: AddressView | null): void => void (isOver || setSeen(found))
-    machine.inspectAddress(address, cpu).then(show, () => show(null))
-    return () => {
-      isOver = true
-    }
-  }, [machine, address, cpu, instructions])
+  const look = address === null ? null : () => machine.inspectAddress(address, cpu).catch(() => null)
+  useRead(look, setSeen, [machine, address, cpu, instructions])
   return (
     <details>
       <summary>The way of an address to memory</summary>

@@ -4,6 +4,26 @@ import { useEffect, useState } from 'preact/hooks'
 /** Milliseconds between two looks at the machine. */
 const LOOK_MS = 250
 
+/**
+ * Reads something of a machine, again when `inputs` change. What comes when they have changed is dropped, and so is a failure.
+ *
+ * @param read - null: nothing is to be read now
+ */
+export function useRead<T>(
+  read: (() => Promise<T>) | null,
+  take: (found: T) => void,
+  inputs: readonly unknown[],
+): void {
+  useEffect(() => {
+    let isOver = false
+    void read?.().then(
+      (found) => void (isOver || take(found)),
+      () => undefined,
+    )
+    return () => void (isOver = true)
+  }, inputs)
+}
+
 /** Shown until a machine that is just being started has answered. */
 export const LOOKING = 'The machine starts, and has not said anything of itself yet.'
 
