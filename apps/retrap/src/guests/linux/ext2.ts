@@ -128,10 +128,7 @@ class Writer {
   /** Writes the file system's metadata. @param lastInode - the last inode in use */
   finish(lastInode: number): Uint8Array {
     const [freeBlocks, freeInodes] = [this.#blocks - this.#next, INODES - lastInode]
-    const words = (at: number, ...values: readonly number[]): void =>
-      values.forEach((value, i) => this.#view.setUint32(at + 4 * i, value, true))
-    const halves = (at: number, ...values: readonly number[]): void =>
-      values.forEach((value, i) => this.#view.setUint16(at + 2 * i, value, true))
+    const { words, halves } = puttersInto(this.#view)
     // Blocks of 1024 << 2 bytes.
     words(SUPERBLOCK_AT, INODES, this.#blocks, 0, freeBlocks, freeInodes, 0, 2, 2, MOST_BLOCKS, MOST_BLOCKS, INODES)
     halves(SUPERBLOCK_AT + 52, 0, NO_COUNT, MAGIC, CLEAN, ERRORS_CONTINUE, 0)
@@ -142,16 +139,25 @@ class Writer {
     this.#image.set(new TextEncoder().encode('retrap'), SUPERBLOCK_AT + 120)
     words(DESCRIPTORS * BLOCK_BYTES, BLOCK_BITMAP, INODE_BITMAP, INODE_TABLE)
     halves(DESCRIPTORS * BLOCK_BYTES + 12, freeBlocks, freeInodes, 2)
-    this.#bitmap(BLOCK_BITMAP, this.#next, this.#blocks)
-    this.#bitmap(INODE_BITMAP, lastInode, INODES)
+    this.#image.set(bitmap(this.#next, this.#blocks), BLOCK_BITMAP * BLOCK_BYTES)
+    this.#image.set(bitmap(lastInode, INODES), INODE_BITMAP * BLOCK_BYTES)
     return this.#image
   }
+}
 
-  /** Writes a bitmap whose first bits are in use. Bits behind the end are set. */
-  #bitmap(block: number, used: number, bits: number): void {
-    for (let bit = 0; bit < 8 * BLOCK_BYTES; bit++)
-      if (bit < used || bit >= bits) this.#image[block * BLOCK_BYTES + (bit >> 3)]! |= 1 << (bit & 7)
-  }
+type Put = (at: number, ...values: readonly number[]) => void
+
+/** Functions that write words, and halves of words, one behind the other. */
+export const puttersInto = (view: DataView): { readonly words: Put; readonly halves: Put } => ({
+  words: (at, ...values) => values.forEach((value, i) => view.setUint32(at + 4 * i, value, true)),
+  halves: (at, ...values) => values.forEach((value, i) => view.setUint16(at + 2 * i, value, true)),
+})
+
+/** A bitmap whose first bits are in use. Bits behind the end are set. */
+export function bitmap(used: number, bits: number): Uint8Array {
+  const bytes = new Uint8Array(BLOCK_BYTES)
+  for (let bit = 0; bit < 8 * BLOCK_BYTES; bit++) if (bit < used || bit >= bits) bytes[bit >> 3]! |= 1 << (bit & 7)
+  return bytes
 }
 
 /** Returns the content of a folder that is its own parent, or whose parent is the root. No entry crosses a block. */

@@ -5,12 +5,14 @@
  * Entries", "Journal (jbd2)").
  */
 import {
+  bitmap,
   BLOCK_BYTES,
   EXTRA_BYTES,
   folder,
   INCOMPAT_FILETYPE,
   INODE_BYTES,
   LOST_FOUND,
+  puttersInto,
   ROOT,
   S_IFDIR,
   S_IFREG,
@@ -84,10 +86,9 @@ export async function makeExt4(
 
   const descriptors = new Uint8Array(layout.descriptorBlocks * BLOCK_BYTES)
   for (const [i, group] of groups.entries()) {
-    const view = new DataView(descriptors.buffer, i * DESCRIPTOR_BYTES)
-    ;[group.blockBitmap, group.inodeBitmap, group.table].forEach((value, k) => view.setUint32(4 * k, value, true))
-    const { blocks: freeBlocks, inodes: freeInodes, folders } = free[i]!
-    ;[freeBlocks, freeInodes, folders].forEach((value, k) => view.setUint16(12 + 2 * k, value, true))
+    const { words, halves } = puttersInto(new DataView(descriptors.buffer, i * DESCRIPTOR_BYTES))
+    words(0, group.blockBitmap, group.inodeBitmap, group.table)
+    halves(12, free[i]!.blocks, free[i]!.inodes, free[i]!.folders)
     // oxlint-disable-next-line no-await-in-loop -- in the order of their places
     await block(group.blockBitmap, bitmap(free[i]!.usedBlocks, group.end - group.start))
     // oxlint-disable-next-line no-await-in-loop -- as above
@@ -105,11 +106,7 @@ export async function makeExt4(
   function superblock(group: number): Uint8Array {
     const bytesOf = new Uint8Array(BLOCK_BYTES)
     const at = group === 0 ? SUPERBLOCK_AT : 0
-    const view = new DataView(bytesOf.buffer, at)
-    const words = (offset: number, ...values: readonly number[]): void =>
-      values.forEach((value, i) => view.setUint32(offset + 4 * i, value, true))
-    const halves = (offset: number, ...values: readonly number[]): void =>
-      values.forEach((value, i) => view.setUint16(offset + 2 * i, value, true))
+    const { words, halves } = puttersInto(new DataView(bytesOf.buffer, at))
     // Blocks of 1024 << 2 bytes.
     words(0, inodes * groups.length, blocks, 0, sum('blocks'), sum('inodes'), 0, 2, 2)
     words(32, GROUP_BLOCKS, GROUP_BLOCKS, inodes)
@@ -190,25 +187,17 @@ function putInode(
   count: number,
 ): Uint8Array {
   const at = (number - 1) * INODE_BYTES
-  const view = new DataView(table.buffer, at)
-  view.setUint16(0, mode, true)
-  view.setUint32(4, count * BLOCK_BYTES, true)
-  view.setUint16(26, links, true)
-  view.setUint32(28, (count * BLOCK_BYTES) / 512, true)
-  view.setUint32(32, EXTENTS_FLAG, true)
+  const { words, halves } = puttersInto(new DataView(table.buffer, at))
+  halves(0, mode)
+  words(4, count * BLOCK_BYTES)
+  halves(26, links)
+  words(28, (count * BLOCK_BYTES) / 512, EXTENTS_FLAG)
   // The header: one extent of at most four, which has no extents below it.
-  for (const [i, value] of [0xf30a, 1, 4, 0].entries()) view.setUint16(40 + 2 * i, value, true)
-  view.setUint16(40 + 16, count, true)
-  view.setUint32(40 + 20, first, true)
-  view.setUint16(128, EXTRA_BYTES, true)
+  halves(40, 0xf30a, 1, 4, 0)
+  halves(40 + 16, count)
+  words(40 + 20, first)
+  halves(128, EXTRA_BYTES)
   return table.subarray(at + 40, at + 100)
-}
-
-/** A bitmap whose first bits are in use. Bits behind the end are set. */
-function bitmap(used: number, bits: number): Uint8Array {
-  const bytes = new Uint8Array(BLOCK_BYTES)
-  for (let bit = 0; bit < 8 * BLOCK_BYTES; bit++) if (bit < used || bit >= bits) bytes[bit >> 3]! |= 1 << (bit & 7)
-  return bytes
 }
 
 /** The superblock of an empty journal. Its numbers are big-endian. */
