@@ -3,7 +3,7 @@ import type { MachineSmbios } from '@retrap/machine'
 import { readInput } from '../host/files/files.ts'
 import type { MachineOptions } from '../machine/machine-contract.ts'
 import type { OptionRow } from '../options/option-table.ts'
-import { didYouMean, splitPairs, usage } from '../options/values.ts'
+import { readPairs, splitPairs, usage } from '../options/values.ts'
 
 /** A file of fw_cfg that the user named. */
 export type FwCfgArgument = { readonly name: string } & ({ readonly file: string } | { readonly text: string })
@@ -37,19 +37,8 @@ export const IDENTITY_OPTIONS: readonly OptionRow[] = [
   },
 ]
 
-function pairsOf(option: string, text: string, known: readonly string[]): ReadonlyMap<string, string> {
-  return new Map(
-    splitPairs(text).map((word) => {
-      const [key = '', value = ''] = word.split(/=(.*)/s)
-      if (!known.includes(key))
-        throw usage(`${option} ${text} has no '${key}'; it has ${known.join(', ')}${didYouMean(key, known)}`)
-      return [key, value]
-    }),
-  )
-}
-
 function parseFwCfg(text: string): FwCfgArgument {
-  const given = pairsOf('--fw-cfg', text, ['name', 'file', 'string'])
+  const given = readPairs(`--fw-cfg ${text}`, splitPairs(text), ['name', 'file', 'string'])
   const [name = '', file, string] = ['name', 'file', 'string'].map((key) => given.get(key))
   if (!/^[!-~]{1,55}$/.test(name))
     throw usage(`--fw-cfg '${text}': its name has 1 to 55 ASCII characters; write name=opt/org.example/NAME`)
@@ -67,7 +56,9 @@ function parseSmbios(text: string): MachineSmbios {
     return { strings: words.map((word) => word.slice('value='.length)) }
   }
   if (type !== '1') throw usage(`--smbios '${text}': there are type=1 (the system) and type=11 (texts)`)
-  const { type: _, ...system } = Object.fromEntries(pairsOf('--smbios', text, ['type', ...SYSTEM_KEYS]))
+  const { type: _, ...system } = Object.fromEntries(
+    readPairs(`--smbios ${text}`, splitPairs(text), ['type', ...SYSTEM_KEYS]),
+  )
   return system
 }
 

@@ -153,11 +153,11 @@ export function splitPairs(text: string): string[] {
 export function readPairs(what: string, parts: readonly string[], known: readonly string[]): Map<string, string> {
   const given = new Map<string, string>()
   for (const part of parts) {
-    const at = part.indexOf('=')
-    const key = part.slice(0, Math.max(at, 0))
+    const [key = '', value] = part.split(/=(.*)/s)
     if (!known.includes(key))
-      throw usage(`${what} has no '${key || part}'; it has ${known.join(', ')}${didYouMean(key || part, known)}`)
-    given.set(key, part.slice(at + 1))
+      throw usage(`${what} has no '${key}'; it has ${known.join(', ')}${didYouMean(key, known)}`)
+    if (value === undefined) throw usage(`${what}: '${part}' is not of the form key=value`)
+    given.set(key, value)
   }
   return given
 }
@@ -176,6 +176,14 @@ export function parseDevice(text: string): DeviceArgument {
   }
   return { name, properties }
 }
+
+/** A parser of an option that may be given several times. */
+export const each =
+  <T>(parse: (text: string) => T) =>
+  (text: string, before: readonly T[] = []): readonly T[] => [...before, parse(text)]
+
+/** The values of an option that may be given several times. */
+export const asIs: (text: string, before?: readonly string[]) => readonly string[] = each((text) => text)
 
 /** A file for the kernel, with its text. */
 export interface ModuleArgument {

@@ -6,7 +6,7 @@ import { Program } from '../command-line.ts'
 import { explainError } from '../../errors.ts'
 import { packageVersion } from '../../package-version.ts'
 import { plainListed } from '../../print-lines.ts'
-import { parseCpus, parseMemory, parseSeconds, usage } from '../../options/values.ts'
+import { asIs, each, parseCpus, parseMemory, parseSeconds, usage } from '../../options/values.ts'
 import { ExecError } from '../../jobs/errors.ts'
 import type { SharedFolder } from '../../jobs/job.ts'
 import {
@@ -82,11 +82,6 @@ Examples:
   retrap exec -- python3 -c 'print(6 * 7)'
   retrap exec --share "$PWD:rw" -- make check`
 
-/** An option that may be given several times. */
-const each =
-  <T>(parse: (text: string) => T) =>
-  (text: string, before?: readonly T[]): readonly T[] => [...(before ?? []), parse(text)]
-const asIs = each((text) => text)
 /** Returns a hidden option, for users who know its name from other programs. */
 const also = (flags: string): Option => new Option(flags).hideHelp()
 

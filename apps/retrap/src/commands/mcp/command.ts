@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream'
 import { GIB, MIB } from '@retrap/basics'
 import { type Command } from 'commander'
 import type { SessionHost } from '../../machine/session/session-host.ts'
-import { parseSeconds, usage, wholeFrom } from '../../options/values.ts'
+import { asIs, parseSeconds, usage, wholeFrom } from '../../options/values.ts'
 
 const HELP = `
 A program that speaks the Model Context Protocol starts it, and calls its tools over the standard input and output:
@@ -43,11 +43,7 @@ export function addMcp(program: Command, host: McpHost, version: () => string): 
   program
     .command('mcp')
     .description('Serve machines to a model, over the Model Context Protocol (stdio)')
-    .option(
-      '--folder <folder>',
-      'files in it may be read (repeatable)',
-      (folder: string, before?: readonly string[]) => [...(before ?? []), folder],
-    )
+    .option('--folder <folder>', 'files in it may be read (repeatable)', asIs)
     .option(
       '--machines <number>',
       `machines at a time, up to ${MOST_MACHINES}`,

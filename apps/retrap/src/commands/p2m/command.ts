@@ -2,14 +2,7 @@
 import { type Command, Option } from 'commander'
 import type { CreateMachine, Machine, MachineImages } from '../../machine/machine-contract.ts'
 import { type ListingOutput, printLines } from '../../print-lines.ts'
-import {
-  parseAddress,
-  parseMemory,
-  parseModule,
-  parseSeconds,
-  usage,
-  type ModuleArgument,
-} from '../../options/values.ts'
+import { each, parseAddress, parseMemory, parseModule, parseSeconds, usage } from '../../options/values.ts'
 import type { ImageFlags } from '../../flags/images.ts'
 import { listMap } from '../../machine/listing.ts'
 
@@ -67,7 +60,7 @@ export function addP2m(program: Command, host: MapHost): void {
     .option(
       '--module <file text>',
       'further file for a multiboot or PVH kernel, and a text for it (repeatable)',
-      (text: string, before: readonly ModuleArgument[] | undefined) => [...(before ?? []), parseModule(text)],
+      each(parseModule),
     )
     .option('--append <text>', "the kernel's command line")
     .option('--firmware <file>', 'load a firmware image')

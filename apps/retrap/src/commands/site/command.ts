@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Command } from 'commander'
 import { CliError, troubled } from '../../errors.ts'
 import type { SessionHost } from '../../machine/session/session-host.ts'
-import { parseSeconds, usage } from '../../options/values.ts'
+import { asIs, parseSeconds, usage } from '../../options/values.ts'
 import { type ListingOutput, printText } from '../../print-lines.ts'
 import type { OfferedSystem } from '../web/debian-system.ts'
 import type { SiteFirmware } from '../web/firmware.ts'
@@ -60,7 +60,7 @@ export function addSite(program: Command, host: SiteHost, run: RunCommand): void
     .option(
       '--recording <file>',
       'a recording that the page can open: a file of --record-bundle, the run of a cluster, or the folder of a failing test (repeatable)',
-      (file: string, before: readonly string[] | undefined) => [...(before ?? []), file],
+      asIs,
     )
     .option(
       '--failures <folder>',

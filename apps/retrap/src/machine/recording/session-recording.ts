@@ -1,7 +1,8 @@
 import { type FileHandle, rm } from 'node:fs/promises'
 import { bundleOptions, MachineError, type MachineRun, type PcRecorder } from '@retrap/machine'
 import { placeIn } from '@retrap/machine/debug'
-import { CliError, troubled } from '../../errors.ts'
+import { troubled } from '../../errors.ts'
+import { usage } from '../../options/values.ts'
 import type { Machine, MachineOptions, MachineRunner } from '../machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
 import { fileSource, type MachineInside, namedImage, opened, openedFile, readAt } from './recorded-file.ts'
@@ -224,8 +225,6 @@ export class SessionRecording {
 
 const hasNetwork = ({ virtio = [], networkCards = [] }: MachineOptions): boolean =>
   networkCards.length > 0 || virtio.some(({ kind }) => kind === 'net')
-
-const usage = (message: string): CliError => new CliError('ERR_USAGE', message)
 
 /** @throws CliError `ERR_USAGE` for a place outside the recording */
 function goTo(machine: ReplayMachine, place: string, command: string): void {
