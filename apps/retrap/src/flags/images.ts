@@ -1,14 +1,13 @@
-import { basename, join } from 'node:path'
+import { basename } from 'node:path'
 import { isMultibootKernel, kernelRom, type OptionRom, type MachineBootOptions, type KernelRom } from '@retrap/machine'
-import { DebianError, fetchMembers } from '@retrap/debian'
 import { CliError } from '../errors.ts'
 import type { DriveArgument } from '../machine/drives/drives.ts'
-import { readInput, readBytes } from '../host/files/files.ts'
+import { readInput } from '../host/files/files.ts'
 import type { NetworkBoot } from '../machine/devices/network-cards.ts'
 import type { MachineImages } from '../machine/machine-contract.ts'
 import type { OptionGroup } from '../options/option-table.ts'
 import { parseModule, usage, type ModuleArgument } from '../options/values.ts'
-import { showFetchProgress } from '../host/files/fetch-progress.ts'
+import { readDebianFile } from '../host/files/fetch-progress.ts'
 
 /** Options for the images that a machine loads. */
 export interface ImageFlags {
@@ -241,16 +240,6 @@ const SOURCES: Readonly<Record<BiosFile, Source>> = {
 
 /** A file of firmware as Debian has it, from the cache or fetched. @throws CliError `ERR_FETCH` */
 export async function fetchBiosFile(name: BiosFile): Promise<Uint8Array> {
-  const { package: archive, folder, instead, together = [name] } = SOURCES[name]
-  const shown = showFetchProgress()
-  try {
-    const members = together.map((file) => `./${folder}/${file}`)
-    const [root = ''] = await fetchMembers([{ package: archive, members }], shown)
-    shown.stop('done')
-    return await readBytes(join(root, folder, name))
-  } catch (error) {
-    shown.stop('failed')
-    if (!(error instanceof DebianError)) throw error
-    throw new CliError('ERR_FETCH', `${error.message}; ${instead}`)
-  }
+  const { package: archive, folder, instead, together } = SOURCES[name]
+  return readDebianFile(archive, folder, name, instead, together)
 }

@@ -1,5 +1,5 @@
 import { readBytes } from '../../host/files/files.ts'
-import { showFetchProgress, type FetchProgress } from '../../host/files/fetch-progress.ts'
+import { fetchShown } from '../../host/files/fetch-progress.ts'
 import type { InputPolicy } from '../../machine/session/serial-input.ts'
 import type { NetworkFlags } from '../../machine/network/networks.ts'
 import type { ShareFlags } from '../../machine/share/share-options.ts'
@@ -47,10 +47,8 @@ export const architectureOf = ({ arch, installer }: DebianFlags): LinuxArchitect
 export async function linuxImages(
   flags: DebianFlags & { readonly console?: 'serial' | 'xen' },
 ): Promise<Pick<SessionSettings, 'images' | 'input'>> {
-  const shown = showFetchProgress()
   const options: DebianOptions = {
     refresh: flags.refresh === true,
-    onProgress: shown.onProgress,
     ...(flags.mirror === undefined ? {} : { mirror: flags.mirror }),
   }
   const arch = architectureOf(flags)
@@ -58,7 +56,8 @@ export async function linuxImages(
   const console = flags.console === 'xen' ? 'hvc0' : usual.console
   const commandLine = [`console=${console}`, flags.append].filter((part) => part !== undefined).join(' ')
   if (flags.installer !== undefined) {
-    const files = await showing(shown, fetchInstaller(flags.installer, options))
+    const { installer } = flags
+    const files = await fetchShown((shown) => fetchInstaller(installer, { ...options, ...shown }))
     const images = async (): Promise<MachineImages> => {
       const [kernel, initrd] = await Promise.all([readBytes(files.kernelPath), readBytes(files.initrdPath)])
       return { kernel, initrd, commandLine }
@@ -69,11 +68,15 @@ export async function linuxImages(
     ...(flags.share === undefined ? [] : ['virtio_pci', '9pnet_virtio', '9p']),
     ...((flags.nic ?? flags.netdev) === undefined ? [] : ['virtio_pci', 'virtio_net', 'e1000']),
   ]
-  const fetched: Promise<Omit<LinuxWithDrivers, 'modulePaths'> & Partial<LinuxWithDrivers>> =
+  const {
+    kernelPath,
+    busyboxPath,
+    modulePaths = [],
+  } = await fetchShown<Omit<LinuxWithDrivers, 'modulePaths'> & Partial<LinuxWithDrivers>>(({ onProgress }) =>
     drivers.length > 0 && flags.package === undefined
-      ? fetchLinuxWithDrivers(arch, drivers, shown.onProgress)
-      : fetchLinux(flags.package ?? usual.kernel, options, arch)
-  const { kernelPath, busyboxPath, modulePaths = [] } = await showing(shown, fetched)
+      ? fetchLinuxWithDrivers(arch, drivers, onProgress)
+      : fetchLinux(flags.package ?? usual.kernel, { ...options, onProgress }, arch),
+  )
   const images = async (): Promise<MachineImages> => {
     const [kernel, busybox, ...modules] = await Promise.all([kernelPath, busyboxPath, ...modulePaths].map(readBytes))
     return { kernel: kernel!, initrd: buildInitramfs(busybox!, modules), commandLine }
@@ -83,15 +86,4 @@ export async function linuxImages(
       ? { kind: 'shell', prompt: SHELL_PROMPT }
       : { kind: 'script', prompt: SHELL_PROMPT, lines: [flags.command, 'poweroff -f'] }
   return { images, input }
-}
-
-async function showing<T>(shown: FetchProgress, fetch: Promise<T>): Promise<T> {
-  try {
-    const result = await fetch
-    shown.stop('done')
-    return result
-  } catch (error) {
-    shown.stop('failed')
-    throw error
-  }
 }

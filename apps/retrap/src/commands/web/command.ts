@@ -5,7 +5,7 @@ import { CliError } from '../../errors.ts'
 import type { SessionHost } from '../../machine/session/session-host.ts'
 import { type ListingOutput, printText } from '../../print-lines.ts'
 import { usage } from '../../options/values.ts'
-import { showFetchProgress } from '../../host/files/fetch-progress.ts'
+import { fetchShown } from '../../host/files/fetch-progress.ts'
 import { fetchDebianFiles } from './debian-files.ts'
 import type { LinuxArchitecture } from '../../guests/linux/debian.ts'
 import {
@@ -150,9 +150,7 @@ async function addDebian(
 ): Promise<readonly ListedPackage[]> {
   const packages: ListedPackage[] = []
   const make = async (architecture: LinuxArchitecture): Promise<MadeSystem> => {
-    const shown = showFetchProgress()
-    const options = { withSources, onProgress: shown.onProgress }
-    const linux = await fetchDebianFiles(architecture, options).finally(() => shown.stop('done'))
+    const linux = await fetchShown(({ onProgress }) => fetchDebianFiles(architecture, { withSources, onProgress }))
     stderr.write(`retrap: booting Debian's kernel ${linux.version}, for the start page …\n`)
     const made = await makeDebianSystem(linux, createMachine)
     const listed = await listSystem(made, linux)

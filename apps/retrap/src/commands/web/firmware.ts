@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DebianError, type DistributedPackage, fetchDistributed, findDistributed } from '@retrap/debian'
-import { showFetchProgress } from '../../host/files/fetch-progress.ts'
+import { fetchShown } from '../../host/files/fetch-progress.ts'
 import {
   LICENCE_TEXTS,
   listPackage,
@@ -53,14 +53,11 @@ async function listFirmware([seabios, licenceTexts]: readonly DistributedPackage
 
 /** Fetches SeaBIOS with its sources, for a published site. @returns null if the fetch fails, after a message */
 export async function firmwareForOthers(tell: (text: string) => void): Promise<SitePart | null> {
-  const shown = showFetchProgress()
   try {
-    const found = await fetchDistributed(WANTED, { withSources: true, onProgress: shown.onProgress })
-    shown.stop('done')
+    const found = await fetchShown((shown) => fetchDistributed(WANTED, { withSources: true, ...shown }))
     const { packages, files } = await listFirmware(found)
     return { packages, files: new Map([...files, [FIRMWARE_LIST, firmwareList()]]) }
   } catch (error) {
-    shown.stop('failed')
     if (!(error instanceof DebianError)) throw error
     tell(`THE SITE HAS NO BIOS: ${error.message}; ${INSTEAD}`)
     return null

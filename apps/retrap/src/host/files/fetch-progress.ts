@@ -1,12 +1,52 @@
+import { join } from 'node:path'
 import { progress } from '@clack/prompts'
-import type { OnProgress } from '@retrap/debian'
+import { DebianError, fetchMembers, type OnProgress } from '@retrap/debian'
+import { CliError } from '../../errors.ts'
 import { plainOutput } from '../../print-lines.ts'
 import { fetchLines } from './fetch-lines.ts'
+import { readBytes } from './files.ts'
 
 /** Shows the progress of a fetch; call `stop` when the fetch ends or fails. */
 export interface FetchProgress {
   readonly onProgress: OnProgress
   stop(outcome: 'done' | 'failed'): void
+}
+
+/** Makes a fetch, and shows its progress while it lasts. */
+export async function fetchShown<T>(fetch: (shown: Pick<FetchProgress, 'onProgress'>) => Promise<T>): Promise<T> {
+  const shown = showFetchProgress()
+  try {
+    const result = await fetch(shown)
+    shown.stop('done')
+    return result
+  } catch (error) {
+    shown.stop('failed')
+    throw error
+  }
+}
+
+/**
+ * Reads a file of a package of Debian's, from the cache or fetched.
+ *
+ * @param together - files of its folder that are fetched with it
+ * @param instead - advice where there is none
+ * @throws CliError `ERR_FETCH`
+ */
+export async function readDebianFile(
+  archive: string,
+  folder: string,
+  name: string,
+  instead: string,
+  together: readonly string[] = [name],
+): Promise<Uint8Array> {
+  try {
+    const members = together.map((file) => `./${folder}/${file}`)
+    const [root = ''] = await fetchShown((shown) => fetchMembers([{ package: archive, members }], shown))
+    return await readBytes(join(root, folder, name))
+  } catch (error) {
+    if (!(error instanceof DebianError)) throw error
+    throw new CliError('ERR_FETCH', `${error.message}; ${instead}`)
+  }
 }
 
 const BAR_COLUMNS = 20

@@ -1,11 +1,8 @@
-import { join } from 'node:path'
-import { DebianError, fetchMembers } from '@retrap/debian'
 import type { PacketBackend } from '@retrap/device'
 import type { MachineNetworkCard, MachinePciPlace } from '@retrap/machine'
-import { CliError } from '../../errors.ts'
 import { type Properties, type DeviceArgument, usage } from '../../options/values.ts'
-import { showFetchProgress } from '../../host/files/fetch-progress.ts'
-import { readBytes, readInput } from '../../host/files/files.ts'
+import { readDebianFile } from '../../host/files/fetch-progress.ts'
+import { readInput } from '../../host/files/files.ts'
 
 /** Properties that all network cards have, for `--help`. */
 export const CARD_PROPERTIES = {
@@ -88,22 +85,11 @@ export class CardRoms {
   }
 }
 
-const IPXE_FOLDER = 'usr/lib/ipxe/qemu'
-
 /** Debian's iPXE for a card, from the cache or fetched. */
 async function fetchIpxe(model: string, { firmware }: NetworkBoot): Promise<Uint8Array> {
   // ROMs for UEFI have a program for either kind of firmware, and are four times as large.
-  const path = `${IPXE_FOLDER}/${firmware === 'bios' ? 'pxe' : 'efi'}-${model}.rom`
-  const shown = showFetchProgress()
-  try {
-    const [folder = ''] = await fetchMembers([{ package: 'ipxe-qemu', members: [`./${path}`] }], shown)
-    shown.stop('done')
-    return await readBytes(join(folder, path))
-  } catch (error) {
-    shown.stop('failed')
-    if (!(error instanceof DebianError)) throw error
-    throw new CliError('ERR_FETCH', `${error.message}; give a boot program of your own: romfile=FILE`)
-  }
+  const name = `${firmware === 'bios' ? 'pxe' : 'efi'}-${model}.rom`
+  return readDebianFile('ipxe-qemu', 'usr/lib/ipxe/qemu', name, 'give a boot program of your own: romfile=FILE')
 }
 
 /** Connects each card to its network, and loads its boot program. */
