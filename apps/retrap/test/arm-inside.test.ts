@@ -1,9 +1,9 @@
 // What --stats, --jit-dump and --devices worker say of an Arm board.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { armImage, POWER_OFF } from '@retrap/tooling/arm-image'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import type { CpuProfile } from '../src/machine/profile/cpu-profile.ts'
 import type { RunStatistics } from '../src/machine/session/statistics.ts'
 import { runHere } from './support/in-process.ts'
@@ -29,13 +29,9 @@ function guest(rounds: number): Uint8Array {
   return armImage(...program)
 }
 
-let folder = ''
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'retrap-arm-inside-'))
-  writeFileSync(join(folder, 'kernel'), guest(ROUNDS))
-  writeFileSync(join(folder, 'short'), guest(1000))
-})
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('arm-inside')
+writeFileSync(join(folder, 'kernel'), guest(ROUNDS))
+writeFileSync(join(folder, 'short'), guest(1000))
 
 async function run(...options: readonly string[]): Promise<string> {
   const place = ['run', '--arch', 'arm64', '--kernel', join(folder, 'kernel'), '--memory', '64M', '--timeout', '100']

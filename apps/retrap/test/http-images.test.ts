@@ -1,16 +1,16 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { sliced } from '@retrap/tooling/slice'
 import { al, Assembler, ax, dx, imm16 } from '@retrap/x86-assembler'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { serveFolder } from './support/file-server.ts'
 import { runHere } from './support/in-process.ts'
 
 const DEADLINE_MS = 120_000
-const folder = mkdtempSync(join(tmpdir(), 'retrap-http-'))
+const folder = temporaryFolder('http')
 let served: Awaited<ReturnType<typeof serveFolder>>
 
 /** A boot sector that sends a letter to the serial port and switches the machine off. */
@@ -41,10 +41,7 @@ beforeAll(async () => {
     [0, ''],
   ])
 }, DEADLINE_MS)
-afterAll(() => {
-  served.close()
-  rmSync(folder, { recursive: true })
-})
+afterAll(() => served.close())
 
 test("image info does not show a URL's password", async () => {
   const url = served.url.replace('//', '//me:secret@')

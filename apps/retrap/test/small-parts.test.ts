@@ -1,6 +1,5 @@
 /** The small parts of the command line, each by itself: no machine is made. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { placeIn } from '@retrap/machine/debug'
@@ -133,7 +132,7 @@ describe('numbers and texts', () => {
 
   // As `qemu-system-x86_64 -kernel FILE -append 'one two' -initrd 'FILE three'` of QEMU 7.2 hands them over; PVH's is the text alone.
   test('a multiboot kernel finds the names of files before its texts, another kernel does not', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-names-'))
+    const folder = temporaryFolder('names')
     const [kernel = '', other = ''] = [multibootHeader(0), new Uint8Array(64)].map((image, i) => {
       const path = join(folder, `${i}`)
       writeFileSync(path, image)
@@ -149,7 +148,6 @@ describe('numbers and texts', () => {
       await texts({ kernel, initrd: other }),
       await texts({ kernel: other, append: 'one two', initrd: other, module }),
     ]
-    rmSync(folder, { recursive: true })
     expect(found).toEqual([
       [`${kernel} one two`, undefined, `${other} three`],
       [`${kernel} `, undefined, other],

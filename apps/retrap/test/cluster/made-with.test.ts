@@ -1,12 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readCluster } from '@retrap/cluster'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { digestOfPrograms } from '../../src/commands/cluster/made-with.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-made-with-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder('made-with')
 
 const digest = (...command: readonly string[]): string =>
   digestOfPrograms(

@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { keep } from '@retrap/debian'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { fetchInstaller, fetchLinux } from '../../src/guests/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -11,13 +11,8 @@ const NAME = 'linux-image-cloud-amd64'
 const NO_MIRROR = 'http://127.0.0.1:9/debian'
 
 let cacheDirectory = ''
-beforeEach(async () => {
-  cacheDirectory = await mkdtemp(join(tmpdir(), 'retrap-cache-'))
-})
-afterEach(async () => {
-  vi.unstubAllEnvs()
-  await rm(cacheDirectory, { recursive: true })
-})
+beforeEach(() => (cacheDirectory = temporaryFolder('cache')))
+afterEach(() => vi.unstubAllEnvs())
 
 describe("Debian's files", () => {
   const manifest = { packageName: 'linux-image-6.1.0-1', version: '6.1', kernelPath: 'boot/k', busyboxPath: 'bin/b' }

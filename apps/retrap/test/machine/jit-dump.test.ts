@@ -1,8 +1,8 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { I32, ModuleBuilder } from '@retrap/wasm-emitter'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeEach, expect, test } from 'vitest'
 import { compiledText, type DumpedCode, jitDump } from '../../src/machine/jit-dump.ts'
 
 /** ADD EAX, ECX; JNE to it. */
@@ -32,8 +32,7 @@ function code(): DumpedCode {
 }
 
 let folder: string
-beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'retrap-jit-'))))
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
+beforeEach(() => (folder = temporaryFolder('jit')))
 
 test('a unit is its module, with each instruction before its code', () => {
   expect(compiledText(code())).toBe(`(module

@@ -1,11 +1,12 @@
 /** `retrap mcp` and the client of the protocol's own SDK, with the embedded guest: tools, limits, and hostile calls. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createQcow2, MemoryStorage } from '@retrap/block'
 import { buildGuestImage } from '@retrap/embedded-guest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { type McpServer, startMcp } from '../support/mcp-client.ts'
 import { retrapCommand } from '../support/processes.ts'
@@ -15,7 +16,7 @@ const DEADLINE_MS = 300_000
 const SLOW = { timeout: 2 * DEADLINE_MS }
 const PROMPT = 'retrap> '
 
-const outside = mkdtempSync(join(tmpdir(), 'retrap-mcp-outside-'))
+const outside = temporaryFolder('mcp-outside')
 const folder = join(outside, 'named')
 mkdirSync(join(folder, 'inner'), { recursive: true })
 writeFileSync(join(folder, 'guest.bin'), buildGuestImage())
@@ -46,10 +47,7 @@ beforeAll(async () => {
     DEADLINE_MS,
   )
 }, SLOW.timeout)
-afterAll(async () => {
-  await server.client.close()
-  rmSync(outside, { recursive: true })
-})
+afterAll(() => server.client.close())
 /** Machines of a test that has failed are not in the way of the next one. */
 afterEach(async () => {
   const { data } = await server.call('list_machines')

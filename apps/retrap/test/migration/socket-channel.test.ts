@@ -1,16 +1,15 @@
 /** Sockets that machines arrive at. */
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createConnection, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeEach, expect, test } from 'vitest'
 import type { SessionOutput } from '../../src/machine/session/session-host.ts'
 import { awaitSource, connectTo, listen } from '../../src/machine/migration/socket-channel.ts'
 
 let folder = ''
-beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'retrap-'))))
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
+beforeEach(() => (folder = temporaryFolder('channel')))
 
 test('a file in the place of a socket is not taken for one, and stays', async () => {
   const path = join(folder, 'disk.img')

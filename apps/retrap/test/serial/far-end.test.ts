@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
+import { open, readFile, writeFile } from 'node:fs/promises'
 import { connect, type NetConnectOpts } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { OwnTime } from '@retrap/tooling/processor-time'
 import { skipNote } from '@retrap/tooling/skip'
 import { setTimeout } from 'node:timers/promises'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { openFarEnd, type FarEnd } from '../../src/machine/serial/far-end.ts'
 import type { SerialTarget } from '../../src/options/values.ts'
@@ -16,13 +16,8 @@ const hasSocat = spawnSync('socat', ['-V']).status === 0
 
 let folder = ''
 let end: FarEnd | undefined
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'retrap-serial-'))
-})
-afterEach(async () => {
-  await end?.close()
-  await rm(folder, { recursive: true })
-})
+beforeEach(() => (folder = temporaryFolder('serial')))
+afterEach(() => end?.close())
 
 /** Opens a far end; returns it with what it said and what it has received. */
 async function opened(target: Exclude<SerialTarget, { kind: 'stdio' }>) {

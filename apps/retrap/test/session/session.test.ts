@@ -1,7 +1,8 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { OwnTime } from '@retrap/tooling/processor-time'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test, vi } from 'vitest'
 import type { MachineExit } from '@retrap/machine'
 import type { Machine, MachineOptions, MachineSnapshotSource } from '../../src/machine/machine-contract.ts'
@@ -61,7 +62,7 @@ describe('the exit code', () => {
     [{ reason: 'power-off' }, 74],
     [{ reason: 'triple-fault' }, 86],
   ])('after %o is %d when images cannot be written, and each of them is named', async (exit, code) => {
-    const folder = await mkdtemp(join(tmpdir(), 'retrap-session-'))
+    const folder = temporaryFolder('session')
     const paths = ['a.img', 'b.img', 'c.img'].map((name) => join(folder, name))
     const drives = paths.map((path) => ({ path, snapshot: false, readOnly: false }))
     for (const path of paths) await writeFile(path, new Uint8Array(512))
@@ -76,7 +77,6 @@ describe('the exit code', () => {
       const line = `retrap: not all that the guest wrote is in ${path}: no space\n`
       expect(host.stderr.text.includes(line), host.stderr.text).toBe(i < 2)
     }
-    await rm(folder, { recursive: true })
   })
 
   test('is 124 when the time is over', async () => {

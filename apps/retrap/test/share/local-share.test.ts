@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
 import type { ShareNode } from '@retrap/virtio/p9'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { stillShare } from '../../src/jobs/view-share.ts'
 import { BackEnds } from '../../src/machine/back-ends/back-ends.ts'
@@ -43,7 +43,7 @@ let share: LocalShare
 let root: ShareNode
 
 beforeEach(async () => {
-  scratch = fs.mkdtempSync(join(tmpdir(), 'retrap-share-'))
+  scratch = temporaryFolder('share')
   inside = join(scratch, 'inside')
   outside = join(scratch, 'outside')
   fs.mkdirSync(inside)
@@ -54,7 +54,6 @@ beforeEach(async () => {
 afterEach(async () => {
   root.release()
   await share.close()
-  fs.rmSync(scratch, { recursive: true })
 })
 
 async function contentOf(node: ShareNode): Promise<string> {

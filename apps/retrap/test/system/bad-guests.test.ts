@@ -1,18 +1,14 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
 import { fetchLinux } from '../../src/guests/linux/debian.ts'
 import { firmwareWithoutInterrupts, realModeFirmware } from '../support/firmware.ts'
 import { runHere } from '../support/in-process.ts'
 import type { Finished } from '../support/processes.ts'
 
-let folder = ''
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'retrap-bad-'))
-})
-afterAll(() => rm(folder, { recursive: true }))
+const folder = temporaryFolder('bad')
 
 async function runFirmware(image: Uint8Array, ...args: readonly string[]): Promise<Finished> {
   const file = join(folder, `${Math.random()}.bin`)

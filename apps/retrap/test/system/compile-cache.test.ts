@@ -1,13 +1,12 @@
-import { existsSync, globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, globSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { type Finished, runRetrap } from '../support/processes.ts'
 
 describe('what Node compiles of the program', () => {
   let cache: string
-  beforeEach(() => (cache = mkdtempSync(join(tmpdir(), 'retrap-cache-'))))
-  afterEach(() => rmSync(cache, { recursive: true, force: true }))
+  beforeEach(() => (cache = temporaryFolder('cache')))
 
   const version = (env: Readonly<Record<string, string>>): Promise<Finished> =>
     // The other tests' folder would be taken before.

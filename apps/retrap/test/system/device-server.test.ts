@@ -1,18 +1,18 @@
 // Devices of one host in machines of another, over TLS: `retrap device-server`, and `--device-server`.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { realpathSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { authority, devices, devicesRenewed, machine, machineOther } from '@retrap/tooling/certificates'
 import { hasProgram } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readDeviceServer, parseAnnounce, parseDeviceServer } from '../../src/machine/devices/device-servers.ts'
 import { retrapCommand, runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 120_000
-const folder = realpathSync(mkdtempSync(join(tmpdir(), 'retrap-device-server-')))
+const folder = realpathSync(temporaryFolder('device-server'))
 
 /** Counts its reads. */
 const MODULE = `
@@ -79,7 +79,6 @@ beforeAll(async () => {
   })
 }, DEADLINE_MS)
 afterAll(async () => {
-  rmSync(folder, { recursive: true, force: true })
   if (server.exitCode !== null) return
   const ended = new Promise((resolve) => void server.once('exit', resolve))
   server.kill('SIGTERM')

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { sliceTests } from '@retrap/tooling/slice'
-import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect } from 'vitest'
 import { hostileKernels, type HostileKernel } from '../support/hostile-kernels.ts'
 import { COMPILED, retrapCommand } from '../support/processes.ts'
 
@@ -24,11 +24,7 @@ const DEADLINE_MS = 60_000
 const ENDS = { SIGTERM: { code: 143 }, 'Ctrl-A x': { code: 0 }, '--timeout': { code: 124 } } as const
 type End = keyof typeof ENDS
 
-let folder = ''
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'retrap-ends-'))
-})
-afterAll(() => rm(folder, { recursive: true }))
+const folder = temporaryFolder('ends')
 
 /** Starts a kernel and ends it. @returns the exit code, and the processor time from the wish to the end */
 async function endOf({ name, image, args }: HostileKernel, end: End, timeoutMs: number) {

@@ -1,24 +1,20 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, openSync, readFileSync, writeFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openQcow2 } from '@retrap/block/node'
 import { sliced } from '@retrap/tooling/slice'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { realModeFirmware } from '../support/firmware.ts'
 import { retrapCommand, runProgram, runRetrap } from '../support/processes.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const DEADLINE_MS = 60_000
 
-let folder = ''
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'retrap-main-'))
-})
-afterAll(() => rm(folder, { recursive: true }))
+const folder = temporaryFolder('main')
 
 test('an older Node is told which one is needed, before anything else is loaded', async () => {
   const older = 'Object.defineProperty(process.versions, "node", { value: "20.19.0" })'

@@ -1,12 +1,12 @@
 /** `--profile` of Debian's processes: call trees of programs of ours, with their symbols, and of busybox, which has none. */
 import { spawnSync } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Apt } from '@retrap/debian'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { describe, expect, test } from 'vitest'
 import { writeCpio } from '../../src/guests/linux/cpio.ts'
 import { fetchLinux } from '../../src/guests/linux/debian.ts'
 import type { CpuProfile } from '../../src/machine/profile/cpu-profile.ts'
@@ -20,11 +20,7 @@ if (!hasApt) console.warn('SKIPPED: a profile of processes needs apt, which is n
 const PROGRAM = fileURLToPath(new URL('programs/call-chain.c', import.meta.url))
 const FLAGS = ['-O1', '-fno-omit-frame-pointer', '-fno-optimize-sibling-calls']
 
-let folder = ''
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'retrap-processes-'))
-})
-afterAll(() => rm(folder, { recursive: true }))
+const folder = temporaryFolder('processes')
 
 /** Each stack of a profile, as `process;caller;function` without the addresses of page tables. */
 async function stacksOf(file: string): Promise<string[]> {

@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Apt } from '@retrap/debian'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeAll, describe, expect, test } from 'vitest'
 import type { CpuProfile } from '../../src/machine/profile/cpu-profile.ts'
 import { linuxNames } from '../../src/machine/profile/guest-names.ts'
 import { GuestProfile } from '../../src/machine/profile/guest-profile.ts'
@@ -18,11 +18,7 @@ const DEADLINE_MS = 240_000
 const hasApt = await Apt.isAvailable()
 if (!hasApt) console.warn("SKIPPED: a profile of Debian's kernel needs apt, which is not on this machine")
 
-let folder = ''
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'retrap-profile-'))
-})
-afterAll(() => rm(folder, { recursive: true }))
+const folder = temporaryFolder('profile')
 
 const FLAGS =
   '-m32 -O1 -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer -fno-pic -no-pie -ffreestanding -nostdlib -static'.split(

@@ -2,11 +2,11 @@
 // process, and the line of `run --help` that has an editor check their types.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { sliceTests } from '@retrap/tooling/slice'
 import { retrapCommand, runRetrap, SOURCE_START } from '../support/processes.ts'
 
@@ -17,8 +17,7 @@ const COMPILERS = ['typescript-5', 'typescript'].map((name) =>
   fileURLToPath(new URL(`../../../../node_modules/${name}/bin/tsc`, import.meta.url)),
 )
 
-const folder = realpathSync(mkdtempSync(join(tmpdir(), 'retrap-user-modules-')))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = realpathSync(temporaryFolder('user-modules'))
 
 /** Answers with 42 where the error of the host is of the class that the module has imported. */
 const MODULE = `

@@ -1,9 +1,9 @@
 // Files of compiled code: what is written comes back; of anything else nothing is taken.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { decodeIndex, encodeIndex, PACK_ENTRY_BYTES, PACK_HEAD_BYTES } from '../../src/machine/unit-cache/pack.ts'
 import { bounded, PackFile, type PackedCode, writePack } from '../../src/machine/unit-cache/pack-file.ts'
 import { PackStore } from '../../src/machine/unit-cache/pack-store.ts'
@@ -11,10 +11,9 @@ import { PackStore } from '../../src/machine/unit-cache/pack-store.ts'
 let folder: string
 let path: string
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'retrap-pack-'))
+  folder = temporaryFolder('pack')
   path = join(folder, 'a.units')
 })
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
 const code = (...bytes: number[]): Uint8Array => Uint8Array.from(bytes)
 const nothing = (): void => {}

@@ -1,19 +1,18 @@
 // The folder of compiled code: who may use it, and what it has room for.
 import * as fs from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { UnitCache } from '../../src/machine/unit-cache/unit-cache.ts'
 
 let root: string
 let folder: string
 let warnings: string[]
 beforeEach(() => {
-  root = fs.mkdtempSync(join(tmpdir(), 'retrap-units-'))
+  root = temporaryFolder('units')
   folder = join(root, 'deep/units')
   warnings = []
 })
-afterEach(() => fs.rmSync(root, { recursive: true, force: true }))
 
 const cacheIn = (path: string): UnitCache => new UnitCache(path, (message) => warnings.push(message))
 

@@ -1,8 +1,8 @@
 /** Files that a page shares with its guest: Debian's Linux has them by 9P, and the page has what it writes. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { SYSTEMS_LIST, systemsList } from '../../src/commands/web/debian-system.ts'
 import { serveSite, siteFolder, type SiteServer } from '../../src/commands/web/server.ts'
@@ -26,7 +26,7 @@ const missing = noBrowser ?? (linux === undefined ? 'there is no apt' : undefine
 if (missing !== undefined) console.warn(`SKIPPED: files that a page shares: ${missing}`)
 
 describe.skipIf(missing !== undefined)('a page that shares files', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-files-'))
+  const folder = temporaryFolder('files')
   let site: SiteServer
   let browser: Browser
   let page: Page
@@ -64,7 +64,6 @@ describe.skipIf(missing !== undefined)('a page that shares files', () => {
   afterAll(async () => {
     await browser?.close()
     site?.close()
-    rmSync(folder, { recursive: true })
   })
 
   /** Types a command, and waits for what it prints. */

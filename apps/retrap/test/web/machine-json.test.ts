@@ -1,11 +1,11 @@
 /** The machine of the start page's form as a file: the command line runs it, and the page takes it back. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { sliceTests } from '@retrap/tooling/slice'
 import { Ajv } from 'ajv'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { runCli } from '../../src/cli.ts'
 import { serveSite, siteFolder, type SiteServer } from '../../src/commands/web/server.ts'
@@ -21,7 +21,7 @@ const JSON_AREA = '::-p-aria(This machine as JSON[role="textbox"])'
 if (noBrowser !== undefined) console.warn(`SKIPPED: machines of the page as JSON: ${noBrowser}`)
 
 describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-machine-json-'))
+  const folder = temporaryFolder('machine-json')
   const guest = join(folder, 'guest.bin')
   const file = join(folder, 'machine.json')
   let site: SiteServer
@@ -35,7 +35,6 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
   afterAll(async () => {
     await browser?.close()
     site?.close()
-    rmSync(folder, { recursive: true })
   })
 
   async function readSchema(): Promise<{ readonly properties: object }> {

@@ -1,8 +1,8 @@
 /** `retrap web --out`: what is written, and what is refused before anything is fetched or booted. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { runCli } from '../../src/cli.ts'
 import { siteFolder } from '../../src/commands/web/server.ts'
@@ -10,7 +10,7 @@ import { FakeHost } from '../support/fake-machine.ts'
 
 let root = ''
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'retrap-out-'))
+  root = temporaryFolder('out')
   // A host without apt and without a network, which has fetched nothing yet.
   vi.stubEnv('PATH', join(root, 'nothing'))
   vi.stubEnv('XDG_CACHE_HOME', join(root, 'cache'))
@@ -18,7 +18,6 @@ beforeEach(() => {
 })
 afterEach(() => {
   vi.unstubAllEnvs()
-  rmSync(root, { recursive: true })
 })
 
 const run = async (...args: readonly string[]): Promise<{ code: number; host: FakeHost }> => {

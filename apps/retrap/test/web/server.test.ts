@@ -1,15 +1,15 @@
 /** The server of the site. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '@retrap/tooling/temporary-folder'
+import { expect, test } from 'vitest'
 import { runCli } from '../../src/cli.ts'
 import { serveSite, siteFolder } from '../../src/commands/web/server.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 
-const parent = mkdtempSync(join(tmpdir(), 'retrap-site-'))
+const parent = temporaryFolder('site')
 const folder = join(parent, 'site')
 mkdirSync(join(folder, 'assets'), { recursive: true })
 writeFileSync(join(parent, 'secret.txt'), 'secret')
@@ -18,7 +18,6 @@ writeFileSync(join(folder, 'index.html'), INDEX)
 writeFileSync(join(folder, 'assets/main.js'), 'export {}')
 for (const name of ['machine.svg', 'bios.wasm', 'note.md', 'kernel.unheard-of'])
   writeFileSync(join(folder, 'assets', name), '')
-afterAll(() => rmSync(parent, { recursive: true }))
 
 test('files have their types, isolate their page, and have a strict policy; nothing beyond the folder is served', async () => {
   const site = await serveSite(folder, 0)
