@@ -14,6 +14,15 @@ export type Base = Bar | 'port' | 'configuration' | 'behind' | 'window'
 export type Content = number | 'ram' | 'high' | 'any'
 /** A write to a register: base, offset, bytes, content. */
 export type Write = readonly [base: Base, offset: number, bytes: 1 | 2 | 4, content: Content]
+/** Writes of addresses in RAM to registers of 64 bits. */
+const addresses = (base: Base, ...offsets: readonly number[]): Write[] =>
+  offsets.flatMap((at): Write[] => [
+    [base, at, 4, 'ram'],
+    [base, at + 4, 4, 'high'],
+  ])
+/** Writes of anything to registers of so many bytes. */
+const anything = (base: Base, bytes: 1 | 2 | 4, ...offsets: readonly number[]): Write[] =>
+  offsets.map((at): Write => [base, at, bytes, 'any'])
 type BarKind = 'io' | 'memory' | 'memory64'
 
 interface Board {
@@ -73,10 +82,7 @@ const VIRTIO: Pick<Device, 'bars' | 'setUp' | 'work'> = {
     ...[0, 1].flatMap((queue): Write[] => [
       [4, 0x16, 2, queue],
       [4, 0x18, 2, 16],
-      ...[0x20, 0x28, 0x30].flatMap((at): Write[] => [
-        [4, at, 4, 'ram'],
-        [4, at + 4, 4, 'high'],
-      ]),
+      ...addresses(4, 0x20, 0x28, 0x30),
       [4, 0x1c, 2, 1],
     ]),
     [4, 0x14, 1, 15],
@@ -101,9 +107,7 @@ const virtio = (name: string, args = `--device virtio-${name}-pci,addr=SLOT`): D
 
 /** ATA/ATAPI: features, count, address, drive and head of a channel at its first port. */
 const ata = (port: number): Write[] => [
-  ['port', port + 1, 1, 'any'],
-  ['port', port + 2, 1, 'any'],
-  ...[3, 4, 5].map((at): Write => ['port', port + at, 1, 'any']),
+  ...anything('port', 1, port + 1, port + 2, port + 3, port + 4, port + 5),
   ['port', port + 6, 1, 0xe0],
 ]
 /** READ and WRITE by port, DMA, multiple and NCQ; PACKET, IDENTIFY, SET FEATURES, and anything. */
@@ -119,20 +123,12 @@ const sata = (only: 'q35' | 'virt', at: readonly [number, number]): Device => ({
   setUp: [
     [5, 4, 4, 0x8000_0002],
     ...[0x100, 0x200].flatMap((port): Write[] => [
-      [5, port, 4, 'ram'],
-      [5, port + 4, 4, 'high'],
-      [5, port + 8, 4, 'ram'],
-      [5, port + 12, 4, 'high'],
+      ...addresses(5, port, port + 8),
       [5, port + 0x14, 4, 0xffff_ffff],
       [5, port + 0x18, 4, 0x11],
     ]),
   ],
-  work: [0x100, 0x200].flatMap((port): Write[] => [
-    [5, port + 0x34, 4, 'any'],
-    [5, port + 0x38, 4, 'any'],
-    [5, port + 0x18, 4, 'any'],
-    [5, port + 0x2c, 4, 'any'],
-  ]),
+  work: [0x100, 0x200].flatMap((port) => anything(5, 4, port + 0x34, port + 0x38, port + 0x18, port + 0x2c)),
 })
 
 /** NVMe 1.4, 3.1: the admin queues, then doorbells. */
@@ -140,14 +136,7 @@ const NVME: Device = {
   name: 'NVMe',
   args: '--drive if=none,id=dSLOT,file=FILE,snapshot=on --device nvme,drive=dSLOT,addr=SLOT',
   bars: { 0: 'memory64' },
-  setUp: [
-    [0, 0x24, 4, 0x000f_000f],
-    [0, 0x28, 4, 'ram'],
-    [0, 0x2c, 4, 'high'],
-    [0, 0x30, 4, 'ram'],
-    [0, 0x34, 4, 'high'],
-    [0, 0x14, 4, 0x0046_0001],
-  ],
+  setUp: [[0, 0x24, 4, 0x000f_000f], ...addresses(0, 0x28, 0x30), [0, 0x14, 4, 0x0046_0001]],
   work: [...[0, 4, 8, 12].map((at): Write => [0, 0x1000 + at, 4, 3]), [0, 0x1000, 4, 'any'], [0, 0x14, 4, 'any']],
 }
 
@@ -238,22 +227,15 @@ export const DEVICES: readonly Device[] = [
     bars: { 0: 'memory64' },
     // Operational registers at 40H, runtime registers at 1000H and doorbells at 2000H, as in QEMU's.
     setUp: [
-      [0, 0x58, 4, 'ram'],
-      [0, 0x5c, 4, 'high'],
-      [0, 0x70, 4, 'ram'],
-      [0, 0x74, 4, 'high'],
+      ...addresses(0, 0x58, 0x70),
       [0, 0x78, 4, 64],
       [0, 0x1028, 4, 1],
-      [0, 0x1030, 4, 'ram'],
-      [0, 0x1034, 4, 'high'],
-      [0, 0x1038, 4, 'ram'],
-      [0, 0x103c, 4, 'high'],
+      ...addresses(0, 0x1030, 0x1038),
       [0, 0x40, 4, 5],
     ],
     work: [
       [0, 0x2000, 4, 0],
-      ...[4, 8, 12].map((at): Write => [0, 0x2000 + at, 4, 'any']),
-      [0, 0x440, 4, 'any'],
+      ...anything(0, 4, 0x2004, 0x2008, 0x200c, 0x440),
       [0, 0x450, 4, 0x10],
       [0, 0x40, 4, 'any'],
     ],
@@ -263,24 +245,15 @@ export const DEVICES: readonly Device[] = [
     args: '--netdev user,id=nSLOT,restrict=on --device e1000,netdev=nSLOT,addr=SLOT',
     bars: { 0: 'memory', 1: 'io' },
     setUp: [
-      [0, 0x2800, 4, 'ram'],
-      [0, 0x2804, 4, 'high'],
+      ...addresses(0, 0x2800),
       [0, 0x2808, 4, 0x100],
       [0, 0x2818, 4, 15],
       [0, 0x100, 4, 0x0000_801e],
-      [0, 0x3800, 4, 'ram'],
-      [0, 0x3804, 4, 'high'],
+      ...addresses(0, 0x3800),
       [0, 0x3808, 4, 0x100],
       [0, 0x400, 4, 0x0004_010a],
     ],
-    work: [
-      [0, 0x3818, 4, 'any'],
-      [0, 0x2818, 4, 'any'],
-      [0, 0x14, 4, 'any'],
-      [0, 0x20, 4, 'any'],
-      [1, 0, 4, 0x3818],
-      [1, 4, 4, 'any'],
-    ],
+    work: [...anything(0, 4, 0x3818, 0x2818, 0x14, 0x20), [1, 0, 4, 0x3818], ...anything(1, 4, 4)],
   },
   {
     name: 'AC97',
@@ -306,28 +279,19 @@ export const DEVICES: readonly Device[] = [
     at: [2, 0],
     bars: { 0: 'memory', 2: 'memory' },
     setUp: [
-      ...[
-        [4, 0],
-        [1, 1024],
-        [2, 768],
-        [3, 32],
-        [4, 0x41],
-      ].flatMap(([index = 0, value = 0]): Write[] => [
-        ['port', 0x1ce, 2, index],
-        ['port', 0x1d0, 2, value],
-      ]),
-    ],
+      [4, 0],
+      [1, 1024],
+      [2, 768],
+      [3, 32],
+      [4, 0x41],
+    ].flatMap(([index = 0, value = 0]): Write[] => [
+      ['port', 0x1ce, 2, index],
+      ['port', 0x1d0, 2, value],
+    ]),
     work: [
-      ...[0x3c0, 0x3c2, 0x3c4, 0x3c5, 0x3c6, 0x3c8, 0x3c9, 0x3ce, 0x3cf, 0x3d4, 0x3d5].map((port): Write => [
-        'port',
-        port,
-        1,
-        'any',
-      ]),
-      ['port', 0x3d4, 2, 'any'],
-      ['port', 0x1d0, 2, 'any'],
-      [2, 0x500, 2, 'any'],
-      [2, 0x502, 2, 'any'],
+      ...anything('port', 1, 0x3c0, 0x3c2, 0x3c4, 0x3c5, 0x3c6, 0x3c8, 0x3c9, 0x3ce, 0x3cf, 0x3d4, 0x3d5),
+      ...anything('port', 2, 0x3d4, 0x1d0),
+      ...anything(2, 2, 0x500, 0x502),
     ],
   },
   {
@@ -340,9 +304,8 @@ export const DEVICES: readonly Device[] = [
     setUp: [0, 1024, 768, 32, 0x41].map((value, i): Write => [2, 0x500 + 2 * i, 2, value]),
     work: [
       ...Array.from({ length: 10 }, (_, i): Write => [2, 0x500 + 2 * i, 2, 'any']),
-      [2, 0x400, 1, 'any'],
-      [2, 0x414, 1, 'any'],
-      [0, 0, 4, 'any'],
+      ...anything(2, 1, 0x400, 0x414),
+      ...anything(0, 4, 0),
     ],
   },
   {
@@ -350,15 +313,10 @@ export const DEVICES: readonly Device[] = [
     only: 'PC',
     args: '--drive if=floppy',
     // The 8237's channel 2, and the 82077AA: reset, SPECIFY, and commands that follow one another.
-    setUp: [
-      ...[0x0c, 0x04, 0x05, 0x81, 0x0b, 0x0a].map((port): Write => ['port', port, 1, 'any']),
-      ['port', 0x3f2, 1, 0x1c],
-    ],
+    setUp: [...anything('port', 1, 0x0c, 0x04, 0x05, 0x81, 0x0b, 0x0a), ['port', 0x3f2, 1, 0x1c]],
     work: [
       ...[0xe6, 0xc5, 0x4d, 0x07, 0x08, 0x0f, 0x03].map((command): Write => ['port', 0x3f5, 1, command]),
-      ['port', 0x3f5, 1, 'any'],
-      ['port', 0x3f2, 1, 'any'],
-      ['port', 0x3f7, 1, 'any'],
+      ...anything('port', 1, 0x3f5, 0x3f2, 0x3f7),
     ],
   },
   {
@@ -366,10 +324,7 @@ export const DEVICES: readonly Device[] = [
     args: '--device pci-testdev,addr=SLOT',
     bars: { 0: 'memory', 1: 'io' },
     setUp: [],
-    work: [
-      [0, 0, 1, 'any'],
-      [1, 0, 1, 'any'],
-    ],
+    work: [...anything(0, 1, 0), ...anything(1, 1, 0)],
   },
   ...['worker', 'process'].map((transport): Device => ({
     ...{ ...CARD, name: `${CARD.name} in a ${transport}`, at: [27, 0] },
