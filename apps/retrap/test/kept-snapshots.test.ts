@@ -5,7 +5,6 @@
  * `RETRAP_KEEP_SNAPSHOTS=1` makes what is missing of them, by the sources as they are: a version that is released gets files of its
  * own, and the earlier ones stay as they are.
  */
-import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { PcSnapshot } from '@retrap/machine'
 import { bytesSource, readSnapshot, writeSnapshot } from '@retrap/snapshot'
@@ -14,6 +13,7 @@ import { expect, test } from 'vitest'
 import { type Board, COMPOSED } from './support/compose/boards.ts'
 import { drawCase, nothing } from './support/compose/case.ts'
 import { type Making, Subject } from './support/compose/machines.ts'
+import { sha256 } from './support/sha256.ts'
 
 const FOLDER = new URL('fixtures/snapshots-0.2.0/', import.meta.url)
 /** Nanoseconds until a guest is saved, and then until it is looked at. */
@@ -73,7 +73,7 @@ async function later(board: Board): Promise<Later> {
   subject.machine.close()
   return {
     ...{ ns, instructions: domain.instructions, exit: exit?.reason ?? null },
-    ram: createHash('sha256').update(ram).digest('hex'),
+    ram: sha256(ram),
   }
 }
 

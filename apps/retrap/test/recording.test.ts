@@ -1,5 +1,4 @@
 /** Recorded runs: their files, and the command that runs them again. */
-import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { optionsOfBundle, replayPc } from '@retrap/machine'
@@ -10,6 +9,7 @@ import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
 import { runHere } from './support/in-process.ts'
 import { runRetrap } from './support/processes.ts'
+import { sha256 } from './support/sha256.ts'
 
 const folder = temporaryFolder('recordings')
 const path = (name: string): string => join(folder, name)
@@ -88,8 +88,8 @@ test(
     const bytes = fs.readFileSync(file)
     const source = { bytes: bytes.length, read: (at: number, count: number) => bytes.subarray(at, at + count) }
     const { images, description } = await openRecording(source)
-    const sha256 = createHash('sha256').update(image).digest('hex')
-    const named = [{ name: firmware, bytes: image.length, sha256 }]
+    const sum = sha256(image)
+    const named = [{ name: firmware, bytes: image.length, sha256: sum }]
     expect([images, description]).toEqual([1, expect.objectContaining({ about: expect.objectContaining({ named }) })])
     const again = await runHere(['replay', file], { deadlineMs: DEADLINE_MS })
     expect([again.code, again.stdout]).toEqual([0, first.stdout])
@@ -97,7 +97,7 @@ test(
     const changed = await runHere(['replay', file], { deadlineMs: DEADLINE_MS })
     expect([changed.code, changed.stderr]).toEqual([
       74,
-      expect.stringMatching(`guest.bin of this recording has changed: its SHA-256 is [\\da-f]{64}, expected ${sha256}`),
+      expect.stringMatching(`guest.bin of this recording has changed: its SHA-256 is [\\da-f]{64}, expected ${sum}`),
     ])
     fs.rmSync(firmware)
     // A device has no end, and is no image.
@@ -106,7 +106,7 @@ test(
     expect([missing.code, missing.stderr]).toEqual([
       74,
       expect.stringContaining(
-        `guest.bin of this recording is missing: put a file of ${image.length} bytes there, whose SHA-256 is ${sha256}`,
+        `guest.bin of this recording is missing: put a file of ${image.length} bytes there, whose SHA-256 is ${sum}`,
       ),
     ])
   },

@@ -3,6 +3,8 @@ import { promisify } from 'node:util'
 import { launch, type Browser, type LaunchOptions } from 'puppeteer-core'
 import { PATIENCE_MS } from './patience.ts'
 
+export type { Browser, Page } from 'puppeteer-core'
+
 const run = promisify(execFile)
 
 /** The names that Chromium's builds have, the smallest one first. */

@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
 import { openImageRoot } from '../../src/jobs/root.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const folder = temporaryFolder('image-root')
 
@@ -12,7 +12,7 @@ test('an archive of docker save is a root with its config; another file is refus
   mkdirSync(join(folder, 'bin'))
   writeFileSync(join(folder, 'bin/run'), '#!')
   const layer = execFileSync('tar', ['-c', '-C', folder, 'bin'])
-  const diff = `sha256:${createHash('sha256').update(layer).digest('hex')}`
+  const diff = `sha256:${sha256(layer)}`
   const config = { Env: ['A=b'], User: 'app', WorkingDir: '/srv', Entrypoint: ['/bin/run'], Cmd: ['-v'] }
   const rootfs = { type: 'layers', diff_ids: [diff] }
   writeFileSync(join(folder, 'layer.tar'), layer)

@@ -1,11 +1,8 @@
 /** Profiles as Chrome's DevTools open them: Chromium has them with it. */
-import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { type Browser, launchBrowser, noBrowser, type Page } from '@retrap/tooling/browser'
 import { expect, test } from 'vitest'
 import type { CpuProfile } from '../../src/machine/profile/cpu-profile.ts'
 import { sampleProfile } from '../support/sample-profile.ts'
-
-type Browser = Awaited<ReturnType<typeof launchBrowser>>
-type Page = Awaited<ReturnType<Browser['newPage']>>
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: opening a profile in DevTools: ${noBrowser}`)
 

@@ -1,8 +1,8 @@
 // Boots one of Debian's kernels on a random machine, lets the shell work, and checks what it computes against this process.
 import type { Rng, Soak } from '@retrap/tooling/soak'
-import { createHash } from 'node:crypto'
 import { fetchLinux } from '../../src/guests/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
+import { sha256 } from '../support/sha256.ts'
 
 /** A command, and what it must print. */
 interface Work {
@@ -15,7 +15,6 @@ const PACKAGES = ['linux-image-cloud-amd64', 'linux-image-amd64'] as const
 /** What a kernel says when something about its machine is wrong. */
 const COMPLAINT = /BUG:|WARNING:|Oops|Call Trace|soft lockup|rcu.*stall|panic|unchecked MSR|segfault/
 
-const sha256 = (data: Uint8Array | string): string => createHash('sha256').update(data).digest('hex')
 const sequence = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1)
 
 const WORKS: readonly ((rng: Rng) => Work)[] = [

@@ -1,6 +1,6 @@
 // Linux's network drivers on cables that lose, double, delay and refuse frames, and are pulled for a while: what the guest
 // fetches and sends arrives whole, a connection that the host tears ends with an error, and no queue hangs.
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
@@ -12,6 +12,7 @@ import { ADAPTERS, linuxWith, type DiskLinux } from '../support/disk-linux.ts'
 import { FaultyCable, type CableFaults } from '../support/faulty-cable.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { TEST_JIT } from '../support/processes.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const DEADLINE_MS = 240_000
 const BYTES = 600_000
@@ -40,8 +41,6 @@ poweroff -f
 const CARDS = ['virtio', 'e1000'] as const
 const systems: Partial<Record<(typeof CARDS)[number], DiskLinux>> = {}
 const totals = { frames: 0, faulted: 0, bytes: 0 }
-
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 /** A server on the host's loopback. A client that goes away is no fault of ours. */
 async function serve(serveOne: (socket: Socket) => void): Promise<{ server: Server; port: number }> {

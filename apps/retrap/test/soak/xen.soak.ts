@@ -1,5 +1,4 @@
 // Boots Debian on Xen, 64-bit and 32-bit, on a random machine, and has it give memory back and take it again while it works.
-import { createHash } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fetchMembers } from '@retrap/debian'
@@ -7,6 +6,7 @@ import type { Rng, Soak } from '@retrap/tooling/soak'
 import { fetchLinux } from '../../src/guests/linux/debian.ts'
 import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
 import { runRetrap } from '../support/processes.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const DEADLINE_MS = 600_000
 /** What a kernel says when something about its machine is wrong. */
@@ -34,7 +34,7 @@ function round(rng: Rng, memory: number): { readonly command: string; readonly p
   const reached = `while [ $(cat ${XEN}/info/current_kb) != ${target} ] && [ $n -lt 600 ]; do n=$((n + 1)); sleep 0.1; done`
   return {
     command: `echo ${target} > ${XEN}/target_kb; seq ${count} | sha256sum; n=0; ${reached}; cat ${XEN}/info/current_kb`,
-    prints: `${createHash('sha256').update(text).digest('hex')}  -\n${target}\n`,
+    prints: `${sha256(text)}  -\n${target}\n`,
   }
 }
 

@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import type { DiskLinux } from './disk-linux.ts'
 import { TO_DEVICES } from './first-process.ts'
+import { sha256 } from './sha256.ts'
 
 const SECTOR = 512
 /** Where partitions begin since disks have sectors of 4 KiB; the boot loader lies before them. */
@@ -40,7 +40,7 @@ export function sumOf(image: string, file: string): string {
   execFileSync('e2fsck', ['-fn', image], { stdio: 'pipe' })
   const out = join(fs.mkdtempSync(join(tmpdir(), 'retrap-read-back-')), 'file')
   execFileSync('debugfs', ['-R', `dump ${file} ${out}`, image], { stdio: 'pipe' })
-  const sum = createHash('sha256').update(fs.readFileSync(out)).digest('hex')
+  const sum = sha256(fs.readFileSync(out))
   fs.rmSync(dirname(out), { recursive: true })
   return sum
 }

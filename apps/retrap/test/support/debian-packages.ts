@@ -1,16 +1,14 @@
 /** Packages as Debian has them, made of a few bytes. */
-import { createHash } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { DistributedPackage } from '@retrap/debian'
+import { sha256 } from './sha256.ts'
 
 function write(path: string, content: string): string {
   mkdirSync(dirname(path), { recursive: true })
   writeFileSync(path, content)
   return path
 }
-
-const sha256 = (content: string): string => createHash('sha256').update(content).digest('hex')
 
 /** Debian's texts of licences. */
 export function licenceTexts(folder: string): DistributedPackage {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { copyFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -6,6 +5,7 @@ import { Apt, keep, unpackPackage, withScratchFolder, cacheDirectory } from '@re
 import type { LinuxArchitecture } from '../../src/guests/linux/debian.ts'
 import { type DiskLinux, linuxWith } from './disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from './first-process.ts'
+import { sha256 } from './sha256.ts'
 
 /** A small Debian with systemd: what every system has, which no package depends on, and what a boot needs. */
 const PACKAGES = [
@@ -42,7 +42,7 @@ export async function debianArchives(
   packages: readonly string[],
   architecture: LinuxArchitecture = 'amd64',
 ): Promise<string> {
-  const digest = createHash('sha256').update(packages.join()).digest('hex').slice(0, 12)
+  const digest = sha256(packages.join()).slice(0, 12)
   const { folder } = await keep({
     name: join('debian-12', `closure-${architecture === 'amd64' ? '' : `${architecture}-`}${digest}`),
     trustTimes: true,

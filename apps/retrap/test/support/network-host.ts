@@ -1,10 +1,8 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer as createHttp } from 'node:http'
 import { type AddressInfo, connect, createServer } from 'node:net'
-
-export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 /** What a guest meets on the host: a web server with so many bytes, and a port that takes what it is sent. */
 export async function openHost(bytes = 5_000_000) {
@@ -39,9 +37,10 @@ export async function openHost(bytes = 5_000_000) {
 
 export type Host = Awaited<ReturnType<typeof openHost>>
 
-/** Talks to the guest's port 7, which answers with what it is sent, through a port of the host's. */
-export function echoThrough(port: number, sent: Uint8Array): Buffer[] {
+/** Talks to the guest's port 7 once the guest has printed READY: it answers with what it is sent, through a port of the host's. */
+export function echoWhenReady(port: number, sent: Uint8Array) {
   const echoed: Buffer[] = []
+  let talks = false
   const connectIn = (): void => {
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
     socket.on('data', (part) => echoed.push(part))
@@ -49,9 +48,21 @@ export function echoThrough(port: number, sent: Uint8Array): Buffer[] {
     socket.on('error', () => setTimeout(connectIn, 100))
     socket.end(sent)
   }
-  connectIn()
-  return echoed
+  return {
+    onOutput: (output: string): void => {
+      if (talks || !output.includes('READY')) return
+      talks = true
+      connectIn()
+    },
+    received: (): Buffer => Buffer.concat(echoed),
+  }
 }
+
+/** What the lines of a text have after their first words. */
+export const linesOf =
+  (text: string) =>
+  (word: string): string =>
+    new RegExp(`^${word} (.*?)\\s*$`, 'm').exec(text)?.[1] ?? ''
 
 /** A port of the host that nobody has. */
 export async function freePort(): Promise<number> {

@@ -1,16 +1,11 @@
 import { ADAPTERS, type DiskLinux, linuxWith } from './disk-linux.ts'
 import { FIRST_PROCESS } from './first-process.ts'
 
-/**
- * Commands of a shell with `http`, `sink`, `name` and `address`: asks for an address, then uses the network in all the ways
- * that a test looks at. Each line that they print begins with a word that says which one it is about.
- *
- * @param kilobytes - that are sent
- */
-export const useNetwork = (kilobytes: number): string => `cat > /dhcp <<'EOF'
+/** Commands that ask for an address. @param lease - what a line that they print has of it, by the names of `udhcpc` */
+const askForAddress = (lease: string): string => `cat > /dhcp <<'EOF'
 #!/bin/sh
 [ "$1" = bound ] || exit 0
-echo "lease $ip $subnet $router $dns $hostname $domain"
+echo "lease ${lease}"
 ip addr add $ip/$mask dev $interface
 ip route add default via $router
 echo "nameserver $dns" > /etc/resolv.conf
@@ -20,6 +15,17 @@ ip link set lo up
 ip link set eth0 up
 udhcpc -i eth0 -n -q -s /dhcp -t 20 -T 1 > /tmp/lease 2>&1
 grep lease /tmp/lease
+`
+
+/**
+ * Commands of a shell with `http`, `sink`, `name` and `address`: asks for an address, then uses the network in all the ways
+ * that a test looks at. Each line that they print begins with a word that says which one it is about.
+ *
+ * @param kilobytes - that are sent
+ */
+export const useNetwork = (
+  kilobytes: number,
+): string => `${askForAddress('$ip $subnet $router $dns $hostname $domain')}\
 echo "ping $(ping -c 2 -s 4000 10.0.2.2 | grep received)"
 echo "name $(nslookup -type=a $name 2>&1 | grep -c "Address: $address")"
 echo "none $(nslookup -type=a missing.test 2>&1 | grep -c NXDOMAIN)"
@@ -50,18 +56,7 @@ ${useNetwork(5000)}`
  */
 const CABLE = `${FIRST_PROCESS}mount -t tmpfs tmpfs /tmp
 /drivers
-cat > /dhcp <<'EOF'
-#!/bin/sh
-[ "$1" = bound ] || exit 0
-echo "lease $ip $router"
-ip addr add $ip/$mask dev $interface
-ip route add default via $router
-EOF
-chmod +x /dhcp
-ip link set lo up
-ip link set eth0 up
-udhcpc -i eth0 -n -q -s /dhcp -t 20 -T 1 > /tmp/lease 2>&1
-grep lease /tmp/lease
+${askForAddress('$ip $router')}\
 router=$(sed -n 's/^lease [^ ]* //p' /tmp/lease)
 echo "get $(wget -q -O - http://$router:$http/data | sha256sum)"
 dd if=/dev/urandom of=/tmp/up bs=1k count=5000 2>/dev/null

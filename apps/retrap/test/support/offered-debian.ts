@@ -1,12 +1,10 @@
 import { createPc } from '@retrap/machine'
-import { type launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { noBrowser, type Page } from '@retrap/tooling/browser'
 import { debianMembers } from '@retrap/tooling/debian'
 import { madeOnce } from '@retrap/tooling/made-once'
 import type { CreateMachine } from '../../src/machine/machine-contract.ts'
 import { debianFilesIn, debianPackages } from '../../src/commands/web/debian-files.ts'
 import { makeDebianSystem, SYSTEMS_LIST, systemsList } from '../../src/commands/web/debian-system.ts'
-
-type Page = Awaited<ReturnType<Awaited<ReturnType<typeof launchBrowser>>['newPage']>>
 
 const members = noBrowser === undefined ? await debianMembers(debianPackages('amd64')) : undefined
 

@@ -1,6 +1,5 @@
 /** A guest's program that returns what comes by its vsock port 1000, and the host's side of it. */
 import { spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -89,8 +88,6 @@ export function echoed(uds: string, bytes: Uint8Array): Promise<Buffer> {
     })
   })
 }
-
-export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 /** A machine whose console is looked at. */
 interface Printing {

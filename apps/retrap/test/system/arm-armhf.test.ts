@@ -1,5 +1,4 @@
 import { spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +10,7 @@ import { Apt } from '@retrap/debian'
 import { writeCpio } from '../../src/guests/linux/cpio.ts'
 import { fetchLinux } from '../../src/guests/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const COMPILER = 'arm-linux-gnueabihf-gcc'
 const COMPILER64 = 'aarch64-linux-gnu-gcc'
@@ -59,9 +59,7 @@ describe.skipIf(!canRun)("armhf programs on Debian's arm64 kernel", () => {
       ...['arm', 'thumb'].map((set) => compiled(COMPILER, set, 'armhf.c', [...flags32, `-m${set}`])),
       compiled(COMPILER64, 'guarded', 'branch-targets.c', FLAGS64),
     ]
-    sum = createHash('sha256')
-      .update(await readFile(join(stat, 'bin/busybox')))
-      .digest('hex')
+    sum = sha256(await readFile(join(stat, 'bin/busybox')))
     const commands = [
       'mount -t proc proc /proc',
       'mount -t devtmpfs devtmpfs /dev',

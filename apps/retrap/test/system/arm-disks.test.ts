@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { withLong } from '@retrap/tooling/long'
@@ -8,6 +8,7 @@ import { describe, expect, test } from 'vitest'
 import { armLinux } from '../support/disk-linux.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const DEADLINE_MS = 240_000
 const MIB = 1 << 20
@@ -26,8 +27,6 @@ poweroff -f
 const linux = await armLinux(DRIVERS, AUTO)
 const note = skipNote(linux !== undefined, 'there is no apt')
 const scratch = temporaryFolder('arm')
-
-const sum = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 describe.runIf(linux !== undefined)(`PCI devices of an Arm machine${note}`, () => {
   test.each(withLong([['inline', 3, 2, 'ITS-MSI'] as const], [['async', 2, 2, 'MSI'] as const]))(
@@ -72,11 +71,11 @@ describe.runIf(linux !== undefined)(`PCI devices of an Arm machine${note}`, () =
         { deadlineMs: DEADLINE_MS },
       )
       expect(stderr).toBe('')
-      for (const { path, bytes } of disks) expect(stdout, path).toContain(`${sum(bytes)}  /dev/`)
-      expect(stdout).toContain(`${sum(disks[0]!.bytes)}  /dev/vda`)
-      expect(stdout).toContain(`${sum(disks[1]!.bytes)}  /dev/nvme0n1`)
-      expect(stdout).toContain(`now ${sum(readFileSync(disks[0]!.path))} /dev/vda`)
-      expect(stdout).toContain(`now ${sum(readFileSync(disks[1]!.path))} /dev/nvme0n1`)
+      for (const { path, bytes } of disks) expect(stdout, path).toContain(`${sha256(bytes)}  /dev/`)
+      expect(stdout).toContain(`${sha256(disks[0]!.bytes)}  /dev/vda`)
+      expect(stdout).toContain(`${sha256(disks[1]!.bytes)}  /dev/nvme0n1`)
+      expect(stdout).toContain(`now ${sha256(readFileSync(disks[0]!.path))} /dev/vda`)
+      expect(stdout).toContain(`now ${sha256(readFileSync(disks[1]!.path))} /dev/nvme0n1`)
       // MSI-X of virtio and NVMe, MSI of SATA, and a pin of the network card's are in the table of the GIC.
       expect(stdout).toMatch(new RegExp(`${messages} +\\d+ Edge +virtio\\d-req\\.0`))
       expect(stdout).toMatch(new RegExp(`${messages} +\\d+ Edge +nvme0q1`))

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
@@ -6,6 +5,7 @@ import { withLong } from '@retrap/tooling/long'
 import { fetchLinux } from '../../src/guests/linux/debian.ts'
 import { runHere } from '../support/in-process.ts'
 import { runRetrap } from '../support/processes.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const hasApt = await Apt.isAvailable()
 if (!hasApt) console.warn('SKIPPED: booting Debian for arm64 needs apt, which is not on this machine')
@@ -16,9 +16,7 @@ describe.skipIf(!hasApt)("Debian's arm64 kernel", () => {
   let busyboxSum = ''
   beforeAll(async () => {
     const { busyboxPath } = await fetchLinux('linux-image-arm64', {}, 'arm64')
-    busyboxSum = createHash('sha256')
-      .update(await readFile(busyboxPath))
-      .digest('hex')
+    busyboxSum = sha256(await readFile(busyboxPath))
   }, DEADLINE_MS)
 
   test.each(

@@ -7,9 +7,10 @@ import { skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test, vi } from 'vitest'
 import { TO_DEVICES } from '../support/first-process.ts'
-import { echoThrough, freePort, openHost, sha256 } from '../support/network-host.ts'
+import { echoWhenReady, freePort, linesOf, openHost } from '../support/network-host.ts'
 import { cableLinux } from '../support/network-linux.ts'
 import { runRetrap } from '../support/processes.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const QEMU = 'qemu-system-x86_64'
 const folder = temporaryFolder('cable')
@@ -62,7 +63,7 @@ describe.each(ENDS)('--netdev stream to $program', ({ program, is, args, lease }
     let said = ''
     for (const output of [other.stdout, other.stderr]) output.on('data', (bytes: Buffer) => (said += String(bytes)))
     const sent = randomBytes(2_000_000)
-    let echoed: Buffer[] | undefined
+    const echo = echoWhenReady(port, sent)
     const initrd = join(folder, 'initrd')
     writeFileSync(initrd, linux!.initrd)
     const { http, sink } = host.ports
@@ -74,19 +75,14 @@ describe.each(ENDS)('--netdev stream to $program', ({ program, is, args, lease }
           ...['--append', `${TO_DEVICES} rdinit=/auto http=${http} sink=${sink}`],
           ...['--netdev', `stream,id=n,addr.type=unix,addr.path=${path}`, '--device', 'virtio-net-pci,netdev=n'],
         ],
-        {
-          deadlineMs: 140_000,
-          onOutput: (output) => {
-            if (output.includes('READY')) echoed ??= echoThrough(port, sent)
-          },
-        },
+        { deadlineMs: 140_000, onOutput: echo.onOutput },
       )
       const text = stdout + stderr + said
-      const line = (word: string): string => new RegExp(`^${word} (.*?)\\s*$`, 'm').exec(stdout)?.[1] ?? ''
+      const line = linesOf(stdout)
       expect.soft(stdout, text).toMatch(lease)
       expect.soft(line('get'), text).toContain(sha256(host.data))
       expect.soft(line('put')).toContain(sha256(Buffer.concat(host.taken)))
-      expect.soft(sha256(Buffer.concat(echoed ?? []))).toBe(sha256(sent))
+      expect.soft(sha256(echo.received())).toBe(sha256(sent))
       expect(code).toBe(0)
     } finally {
       other.kill('SIGKILL')

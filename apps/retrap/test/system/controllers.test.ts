@@ -5,10 +5,11 @@ import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
-import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
+import { BEHIND_PORTS, type DiskLinux, linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
-import { openHost, sha256 } from '../support/network-host.ts'
+import { linesOf, openHost } from '../support/network-host.ts'
 import { runRetrap } from '../support/processes.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const DEADLINE_MS = 240_000
 const DISK_BYTES = 4 << 20
@@ -50,83 +51,71 @@ const sataLinux = await linuxWith(['ahci', 'sd_mod', 'sr_mod', 'e1000'], SATA_AU
 const scratch = temporaryFolder('controllers')
 const note = skipNote(linux !== undefined, 'there is no apt')
 
+/** Has a Linux use its devices, its network card among them. @returns what lines of it have, and all that was printed */
+async function useDevices(linux: DiskLinux, card: string, args: readonly string[]) {
+  const host = await openHost()
+  const initrd = join(scratch, 'initrd')
+  writeFileSync(initrd, linux.initrd)
+  const { http, sink } = host.ports
+  try {
+    const { code, stdout, stderr } = await runRetrap(
+      [
+        ...['run', '--kernel', linux.kernelPath, '--initrd', initrd, ...args],
+        ...['--append', `${TO_DEVICES} rdinit=/auto http=${http} sink=${sink}`],
+        ...['--netdev', 'user,id=u', '--device', `${card},netdev=u`],
+      ],
+      { deadlineMs: DEADLINE_MS - 10_000 },
+    )
+    const [text, line] = [stdout + stderr, linesOf(stdout)]
+    expect.soft(line('get'), text).toContain(sha256(host.data))
+    expect.soft(line('put')).toContain(sha256(Buffer.concat(host.taken)))
+    expect.soft(text).not.toMatch(/timeout|i\/o error|lost interrupt/i)
+    expect.soft(code).toBe(0)
+    return { text, line }
+  } finally {
+    host.close()
+  }
+}
+
 describe.runIf(linux !== undefined)(`controllers in a Worker${note}`, () => {
   test.each(withLong([[['--controllers', 'worker', '--devices', 'worker']]], [[['--controllers', 'worker']]]))(
     'Linux uses IDE, virtio, SCSI and NVMe disks and a network card: %s',
     { timeout: DEADLINE_MS },
     async (placement) => {
-      const host = await openHost()
       const names = ['ide', 'virtio', 'disc', 'nvme', 'scsi']
       const contents = new Map(names.map((name) => [name, randomBytes(DISK_BYTES)]))
       const path = (name: string): string => join(scratch, `${name}.img`)
       for (const [name, content] of contents) writeFileSync(path(name), content)
-      const initrd = join(scratch, 'initrd')
-      writeFileSync(initrd, linux!.initrd)
-      const { http, sink } = host.ports
-      try {
-        const { code, stdout, stderr } = await runRetrap(
-          [
-            ...['run', '--kernel', linux!.kernelPath, '--initrd', initrd, ...placement],
-            ...['--append', `${TO_DEVICES} rdinit=/auto http=${http} sink=${sink}`],
-            ...['--drive', `file=${path('ide')},format=raw`, '--drive', `file=${path('virtio')},format=raw,if=virtio`],
-            ...['--drive', `file=${path('disc')},format=raw,media=cdrom`],
-            ...['--drive', `file=${path('nvme')},format=raw,if=none,id=n`, '--device', 'nvme,drive=n'],
-            ...['--drive', `file=${path('scsi')},format=raw,if=scsi`],
-            ...['--netdev', 'user,id=u', '--device', 'virtio-net-pci,netdev=u'],
-          ],
-          { deadlineMs: DEADLINE_MS - 10_000 },
-        )
-        const text = stdout + stderr
-        const line = (word: string): string => new RegExp(`^${word} (.*?)\\s*$`, 'm').exec(stdout)?.[1] ?? ''
-        const devices = { ide: 'sda', virtio: 'vda', disc: 'sr0', nvme: 'nvme0n1', scsi: 'sdb' }
-        for (const [name, device] of Object.entries(devices)) {
-          expect.soft(line(device), `${name}: ${text}`).toContain(sha256(contents.get(name)!))
-          if (name === 'disc') continue
-          const now = readFileSync(path(name))
-          expect.soft(line(`new-${device}`), name).toContain(sha256(now))
-          if (name !== 'ide') expect.soft(sha256(now), name).toBe(sha256(contents.get('ide')!))
-        }
-        expect.soft(line('get')).toContain(sha256(host.data))
-        expect.soft(line('put')).toContain(sha256(Buffer.concat(host.taken)))
-        expect.soft(text).not.toMatch(/timeout|i\/o error|lost interrupt/i)
-        expect(code).toBe(0)
-      } finally {
-        host.close()
+      const { text, line } = await useDevices(linux!, 'virtio-net-pci', [
+        ...placement,
+        ...['--drive', `file=${path('ide')},format=raw`, '--drive', `file=${path('virtio')},format=raw,if=virtio`],
+        ...['--drive', `file=${path('disc')},format=raw,media=cdrom`],
+        ...['--drive', `file=${path('nvme')},format=raw,if=none,id=n`, '--device', 'nvme,drive=n'],
+        ...['--drive', `file=${path('scsi')},format=raw,if=scsi`],
+      ])
+      const devices = { ide: 'sda', virtio: 'vda', disc: 'sr0', nvme: 'nvme0n1', scsi: 'sdb' }
+      for (const [name, device] of Object.entries(devices)) {
+        expect.soft(line(device), `${name}: ${text}`).toContain(sha256(contents.get(name)!))
+        if (name === 'disc') continue
+        const now = readFileSync(path(name))
+        expect.soft(line(`new-${device}`), name).toContain(sha256(now))
+        if (name !== 'ide') expect.soft(sha256(now), name).toBe(sha256(contents.get('ide')!))
       }
     },
   )
 
   test('Linux of a q35 uses SATA drives and an e1000', { timeout: DEADLINE_MS }, async () => {
-    const host = await openHost()
     const [disk, disc] = [randomBytes(DISK_BYTES), randomBytes(DISK_BYTES)]
     const path = (name: string): string => join(scratch, `sata-${name}`)
     writeFileSync(path('disk'), disk)
     writeFileSync(path('disc'), disc)
-    writeFileSync(path('initrd'), sataLinux!.initrd)
-    const { http, sink } = host.ports
-    try {
-      const { code, stdout, stderr } = await runRetrap(
-        [
-          ...['run', '--machine', 'q35', '--controllers', 'worker'],
-          ...['--kernel', sataLinux!.kernelPath, '--initrd', path('initrd')],
-          ...['--append', `${TO_DEVICES} rdinit=/auto http=${http} sink=${sink}`],
-          ...['--drive', `file=${path('disk')},format=raw`, '--drive', `file=${path('disc')},format=raw,media=cdrom`],
-          ...['--netdev', 'user,id=u', '--device', 'e1000,netdev=u'],
-        ],
-        { deadlineMs: DEADLINE_MS - 10_000 },
-      )
-      const text = stdout + stderr
-      const line = (word: string): string => new RegExp(`^${word} (.*?)\\s*$`, 'm').exec(stdout)?.[1] ?? ''
-      expect.soft(line('sda'), text).toContain(sha256(disk))
-      expect.soft(line('sr0')).toContain(sha256(disc))
-      expect.soft(line('new-sda')).toContain(sha256(disc))
-      expect.soft(readFileSync(path('disk'))).toEqual(disc)
-      expect.soft(line('get')).toContain(sha256(host.data))
-      expect.soft(line('put')).toContain(sha256(Buffer.concat(host.taken)))
-      expect.soft(text).not.toMatch(/timeout|i\/o error|lost interrupt/i)
-      expect(code).toBe(0)
-    } finally {
-      host.close()
-    }
+    const { text, line } = await useDevices(sataLinux!, 'e1000', [
+      ...['--machine', 'q35', '--controllers', 'worker'],
+      ...['--drive', `file=${path('disk')},format=raw`, '--drive', `file=${path('disc')},format=raw,media=cdrom`],
+    ])
+    expect.soft(line('sda'), text).toContain(sha256(disk))
+    expect.soft(line('sr0')).toContain(sha256(disc))
+    expect.soft(line('new-sda')).toContain(sha256(disc))
+    expect(readFileSync(path('disk'))).toEqual(disc)
   })
 })

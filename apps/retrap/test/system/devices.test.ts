@@ -1,6 +1,6 @@
 // Linux's drivers at work on devices of all kinds, in machines that have booted (../support/prepared.ts): what a disk, a card
 // or a folder of the host holds comes to the guest, and what the guest writes arrives.
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,10 +11,11 @@ import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect } from 'vitest'
 import { makeExt4 } from '../support/boot-media.ts'
 import { runHere } from '../support/in-process.ts'
-import { echoThrough, freePort, openHost } from '../support/network-host.ts'
+import { echoWhenReady, freePort, openHost } from '../support/network-host.ts'
 import { useNetwork } from '../support/network-linux.ts'
 import { goOn, isPrepared } from '../support/prepared.ts'
 import { lackingPrograms } from '../support/programs.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const test = sliceTests(2)
 
@@ -25,8 +26,6 @@ const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck')
 const runs = isPrepared && lacking.length === 0
 const note = skipNote(runs, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)
 const scratch = temporaryFolder('devices')
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
-
 /** Reads all media, and writes those that can be written. */
 const MEDIA = `mkdir -p /mnt
 for d in vda nvme0n1 sdb sr0 sr1; do echo "old $d $(sha256sum < /dev/$d)"; done
@@ -127,7 +126,7 @@ describe.runIf(runs)(`Linux's drivers${note}`, () => {
     mkdirSync(join(folder, 'tftp'), { recursive: true })
     const at = (...names: readonly string[]): string => join(folder, ...names)
     writeFileSync(at('tftp', 'boot.img'), boot)
-    let echoed: Buffer[] | undefined
+    const echo = echoWhenReady(port, sent)
     const script = `echo "random $(head -c 32 /dev/hwrng | wc -c)"
 echo 'to the terminal' > /dev/hvc0
 echo 'to the port' > /dev/$(basename $(dirname $(grep -l org.test.0 /sys/class/virtio-ports/*/name)))
@@ -142,12 +141,7 @@ ${useNetwork(500)}`
           terminal: `file,path=${at('terminal')}`,
           port: `file,path=${at('port')}`,
         },
-        {
-          deadlineMs: DEADLINE_MS,
-          onOutput: (output) => {
-            if (output.includes('READY')) echoed ??= echoThrough(port, sent)
-          },
-        },
+        { deadlineMs: DEADLINE_MS, onOutput: echo.onOutput },
       )
       const text = stdout + stderr
       expect.soft(line(stdout, 'lease'), text).toBe('10.0.2.15 255.255.255.0 10.0.2.2 10.0.2.3 guest test')
@@ -157,7 +151,7 @@ ${useNetwork(500)}`
       expect.soft(line(stdout, 'put')).toBe(sha256(Buffer.concat(host.taken)))
       expect.soft(line(stdout, 'refused')).toBe('1')
       expect.soft(line(stdout, 'tftp')).toBe(sha256(boot))
-      expect.soft(sha256(Buffer.concat(echoed ?? []))).toBe(sha256(sent))
+      expect.soft(sha256(echo.received())).toBe(sha256(sent))
       expect.soft(line(stdout, 'random')).toBe('32')
       expect.soft(readFileSync(at('terminal'), 'utf8')).toBe('to the terminal\r\n')
       expect.soft(readFileSync(at('port'), 'utf8')).toBe('to the port\n')

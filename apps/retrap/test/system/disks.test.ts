@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
@@ -13,6 +13,7 @@ import { TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap, TEST_JIT } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
 import { slow } from '../support/slow-image.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const test = sliceTests(5)
 const DEADLINE_MS = 300_000
@@ -23,8 +24,6 @@ const INLINE = ['--devices', 'inline'] as const
 const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck', 'xorriso', 'grub-mkimage')
 const linux = lacking.length === 0 ? await diskLinux() : undefined
 const scratch = temporaryFolder('disks')
-
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 /** A folder with a text and a file of random bytes. */
 function makeFolder(name: string, note: string, data: Uint8Array): string {

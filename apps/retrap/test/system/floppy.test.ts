@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
@@ -9,11 +9,11 @@ import { expect, test } from 'vitest'
 import { TO_DEVICES } from '../support/first-process.ts'
 import { floppyLinux } from '../support/floppy-linux.ts'
 import { runRetrap } from '../support/processes.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const linux = await floppyLinux()
 const folder = temporaryFolder('floppy')
 
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 const note = skipNote(linux !== undefined, 'there is no apt')
 
 test.skipIf(linux === undefined)(

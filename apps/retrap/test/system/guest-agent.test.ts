@@ -1,5 +1,5 @@
 /** Debian's kernels with agents of `@retrap/guest` at serial and at virtio ports: commands, files, a clone, and machines that were saved. */
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { connectGuest, type Guest, GuestStream } from '@retrap/guest'
@@ -10,6 +10,7 @@ import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
 import { armLinux, linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES, WRITE_AGENT } from '../support/first-process.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const AUTO = `${FIRST_PROCESS}/drivers
 ${WRITE_AGENT}ip link set lo up
@@ -31,8 +32,6 @@ const ofArm = await armLinux(
   ['virtio_pci', 'virtio_console'],
   `${FIRST_PROCESS}/drivers\n${WRITE_AGENT}sh /agent /dev/vport0p1\n`,
 )
-
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 /** A console that nobody uses, and a port. */
 const portOf = (stream: GuestStream): readonly MachineVirtioDevice[] => [

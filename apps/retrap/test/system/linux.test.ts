@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
 import { withLong } from '@retrap/tooling/long'
 import { fetchLinux } from '../../src/guests/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const hasApt = await Apt.isAvailable()
 if (!hasApt) console.warn('SKIPPED: booting Debian needs apt, which is not on this machine')
@@ -16,9 +16,7 @@ describe.skipIf(!hasApt)("Debian's kernel", () => {
   let busyboxSum = ''
   beforeAll(async () => {
     const { busyboxPath } = await fetchLinux('linux-image-cloud-amd64')
-    busyboxSum = createHash('sha256')
-      .update(await readFile(busyboxPath))
-      .digest('hex')
+    busyboxSum = sha256(await readFile(busyboxPath))
   }, DEADLINE_MS)
 
   // With as much memory as there can be, so that code lies above 2 GiB and RAM above 4 GiB too. `npm run -s soak -- boot` has

@@ -10,9 +10,10 @@ import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
 import { TO_DEVICES } from '../support/first-process.ts'
-import { echoThrough, freePort, type Host, openHost, sha256 } from '../support/network-host.ts'
+import { echoWhenReady, freePort, type Host, linesOf, openHost } from '../support/network-host.ts'
 import { runRetrap } from '../support/processes.ts'
 import { e1000Linux, networkLinux } from '../support/network-linux.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const QEMU = 'qemu-system-x86_64'
 const linux = await networkLinux()
@@ -26,7 +27,7 @@ const folder = temporaryFolder('network')
 
 /** Looks at what the guest has printed. */
 function expectAll(text: string, host: Host, boot: Uint8Array): void {
-  const line = (word: string): string => new RegExp(`^${word} (.*?)\\s*$`, 'm').exec(text)?.[1] ?? ''
+  const line = linesOf(text)
   expect.soft(line('lease'), text).toBe('10.0.2.15 255.255.255.0 10.0.2.2 10.0.2.3 guest test')
   expect.soft(line('ping')).toContain('2 packets received')
   expect.soft(line('name')).toBe('1')
@@ -54,7 +55,7 @@ test.skipIf(linux === undefined).each(CARDS)(
     const capture = join(folder, 'n.pcap')
     const port = await freePort()
     const sent = randomBytes(2_000_000)
-    let echoed: Buffer[] | undefined
+    const echo = echoWhenReady(port, sent)
     try {
       const { stdout, stderr, code } = await runRetrap(
         [
@@ -66,16 +67,11 @@ test.skipIf(linux === undefined).each(CARDS)(
           ],
           ...['--device', `${device},netdev=n`],
         ],
-        {
-          deadlineMs: 280_000,
-          onOutput: (output) => {
-            if (output.includes('READY')) echoed ??= echoThrough(port, sent)
-          },
-        },
+        { deadlineMs: 280_000, onOutput: echo.onOutput },
       )
       expectAll(stdout + stderr, host, boot)
       expect(code).toBe(0)
-      expect(sha256(Buffer.concat(echoed ?? []))).toBe(sha256(sent))
+      expect(sha256(echo.received())).toBe(sha256(sent))
       expect(statSync(capture).size).toBeGreaterThan(12_000_000)
     } finally {
       host.close()
@@ -114,16 +110,16 @@ test.skipIf(!hasBoth)(`Linux under QEMU uses the user network${qemuNote}`, { tim
   let text = ''
   qemu.stderr.on('data', (bytes: Buffer) => (text += bytes.toString()))
   const sent = randomBytes(2_000_000)
-  let echoed: Buffer[] | undefined
+  const echo = echoWhenReady(network.hostPorts[0]!, sent)
   qemu.stdout.on('data', (bytes: Buffer) => {
     text += bytes.toString()
-    if (text.includes('READY')) echoed ??= echoThrough(network.hostPorts[0]!, sent)
+    echo.onOutput(text)
   })
   try {
     await once(qemu, 'exit')
     expectAll(text, host, boot)
     expect(/^none 1\s*$/m.test(text)).toBe(true)
-    expect(sha256(Buffer.concat(echoed ?? []))).toBe(sha256(sent))
+    expect(sha256(echo.received())).toBe(sha256(sent))
   } finally {
     clearTimeout(stuck)
     qemu.kill('SIGKILL')

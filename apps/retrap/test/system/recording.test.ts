@@ -1,9 +1,9 @@
 /** Runs of Linux with a disk and a network, which are recorded and run again without either. */
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { createServer } from 'node:net'
 import type { BlockBackend } from '@retrap/device'
 import { openImage } from '@retrap/block/node'
 import { type PcOptions, recordPc, replayPc } from '@retrap/machine'
@@ -15,11 +15,12 @@ import { expect } from 'vitest'
 import { makeExt4 } from '../support/boot-media.ts'
 import { diskLinux } from '../support/disk-linux.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
-import { echoThrough, openHost } from '../support/network-host.ts'
+import { echoWhenReady, freePort, openHost } from '../support/network-host.ts'
 import { networkLinux } from '../support/network-linux.ts'
 import { runRetrap } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
 import { slow } from '../support/slow-image.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const test = sliceTests(3)
 const DEADLINE_MS = 200_000
@@ -29,7 +30,6 @@ const disk = lacking.length === 0 ? await diskLinux() : undefined
 const network = await networkLinux()
 const diskNote = skipNote(disk !== undefined, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)
 const networkNote = skipNote(network !== undefined, 'there is no apt')
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 test.skipIf(disk === undefined)(
   `a replay has what was read from a disk, and does not read it${diskNote}`,
@@ -94,13 +94,10 @@ test.skipIf(network === undefined)(
     const initrd = join(folder, 'initrd')
     writeFileSync(initrd, network!.initrd)
     writeFileSync(join(folder, 'boot.img'), randomBytes(70_000))
-    const free = createServer().listen(0, '127.0.0.1')
-    await once(free, 'listening')
-    const { port } = free.address() as AddressInfo
-    await new Promise((resolve) => free.close(resolve))
+    const port = await freePort()
     const sent = randomBytes(100_000)
     const file = join(folder, 'network.recording')
-    let echoed: Buffer[] | undefined
+    const echo = echoWhenReady(port, sent)
     const { http, sink } = host.ports
     let first
     try {
@@ -111,16 +108,11 @@ test.skipIf(network === undefined)(
           ...['--netdev', `user,id=n,hostname=guest,domainname=test,hostfwd=tcp::${port}-:7,tftp=${folder}`],
           ...['--device', 'virtio-net-pci,netdev=n'],
         ],
-        {
-          deadlineMs: DEADLINE_MS,
-          onOutput: (output) => {
-            if (output.includes('READY')) echoed ??= echoThrough(port, sent)
-          },
-        },
+        { deadlineMs: DEADLINE_MS, onOutput: echo.onOutput },
       )
       expect(first.stdout).toContain('DONE')
       expect(first.stdout).toContain(sha256(host.data))
-      expect(sha256(Buffer.concat(echoed ?? []))).toBe(sha256(sent))
+      expect(sha256(echo.received())).toBe(sha256(sent))
       expect(statSync(file).size).toBeGreaterThan(1_000_000)
     } finally {
       host.close()

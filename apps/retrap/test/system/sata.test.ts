@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
@@ -9,6 +8,7 @@ import { makeExt4, makeGrubEfiDisk, makeIso, sumOf } from '../support/boot-media
 import { sataLinux } from '../support/disk-linux.ts'
 import { runRetrap } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const DEADLINE_MS = 300_000
 const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck', 'xorriso', 'grub-mkimage', 'mformat', 'mmd', 'mcopy')
@@ -50,9 +50,7 @@ describe.runIf(linux !== undefined)(`a q35 with SATA drives${note}`, () => {
       })
       expect(stdout).toContain('GRUB starts Linux')
       expect(stdout).toContain('LBA48 NCQ (depth 32)')
-      const note = createHash('sha256')
-        .update(readFileSync(join(folder, 'note.txt')))
-        .digest('hex')
+      const note = sha256(readFileSync(join(folder, 'note.txt')))
       expect(/([0-9a-f]{64})  \/cd\/note\.txt/.exec(stdout)?.[1]).toBe(note)
       expect(/([0-9a-f]{64})  \/mnt\/new/.exec(stdout)?.[1]).toBe(sumOf(data, '/new'))
       expect(code).toBe(0)

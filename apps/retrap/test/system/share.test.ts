@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { TEST_LONG } from '@retrap/tooling/long'
@@ -8,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { shareLinux } from '../support/disk-linux.ts'
 import { runRetrap } from '../support/processes.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const DEADLINE_MS = 600_000
 const APPEND = 'console=ttyS0 cryptomgr.notests rdinit=/auto'
@@ -61,11 +61,7 @@ describe.runIf(linux !== undefined)(`9P${skipNote(linux !== undefined, 'there is
     expect(stdout).not.toMatch(/NO MOUNT|SECRET|9p.*(?:error|fail)/i)
     for (const line of ['written by the host', '2000', 'read-only', 'it stays']) expect(lines).toContain(line)
     const told = /([0-9a-f]{64}) {2}large/.exec(stdout)?.[1]
-    expect(
-      createHash('sha256')
-        .update(fs.readFileSync(join(work, 'large')))
-        .digest('hex'),
-    ).toBe(told)
+    expect(sha256(fs.readFileSync(join(work, 'large')))).toBe(told)
     expect(fs.readFileSync(join(work, 'deep/er/moved'), 'utf8')).toBe('from the guest\n')
     expect(fs.readlinkSync(join(work, 'link'))).toBe('/etc/passwd')
     expect(fs.readdirSync(fixed)).toEqual(['note'])

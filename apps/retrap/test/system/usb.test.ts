@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { copyFileSync, mkdtempSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -18,6 +17,7 @@ import { usbLinux } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { TEST_JIT } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const DEADLINE_MS = 540_000
 
@@ -106,7 +106,7 @@ function checkFile(text: string, read: (into: string) => void): void {
   const out = join(scratch, 'new')
   read(out)
   const told = /([0-9a-f]{64}) {2}\/mnt\/new/.exec(text)?.[1]
-  expect(createHash('sha256').update(readFileSync(out)).digest('hex')).toBe(told)
+  expect(sha256(readFileSync(out))).toBe(told)
 }
 
 describe.runIf(linux !== undefined)(`USB${note}`, () => {

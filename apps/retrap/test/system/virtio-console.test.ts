@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
@@ -8,6 +8,7 @@ import { expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const DEADLINE_MS = 300_000
 const TO_GUEST = 300_001
@@ -38,8 +39,6 @@ poweroff -f
 
 const linux = await linuxWith(['virtio_pci', 'virtio_console'], AUTO)
 const scratch = temporaryFolder('console')
-
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 test.runIf(linux !== undefined)(
   `Linux's console is the terminal, and a port with a name carries bytes both ways${skipNote(linux !== undefined, 'there is no apt')}`,

@@ -1,5 +1,5 @@
 /** Linux for arm64 with virtio devices in memory (virtio-mmio), by a line of QEMU's: used, recorded, saved and restored. */
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { withLong } from '@retrap/tooling/long'
@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest'
 import { armLinux } from '../support/disk-linux.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const DEADLINE_MS = 240_000
 
@@ -27,7 +28,7 @@ const scratch = temporaryFolder('mmio')
 const at = (name: string): string => join(scratch, name)
 
 const disk = randomBytes(1 << 20)
-const sum = createHash('sha256').update(disk).digest('hex')
+const sum = sha256(disk)
 
 /** @param more - further options */
 const line = (...more: readonly string[]): string[] => [

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
@@ -14,6 +14,7 @@ import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap, TEST_JIT } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
 import { slow } from '../support/slow-image.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const DEADLINE_MS = 300_000
 
@@ -47,8 +48,6 @@ poweroff -f
 const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck', 'grub-mkimage')
 const linux = lacking.length === 0 ? await linuxWith(DRIVERS, AUTO) : undefined
 const scratch = temporaryFolder('virtio')
-
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 /** A disk with ext4 and a file of random bytes. */
 interface Disk {

@@ -10,7 +10,8 @@ import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import { CLOUD, linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
-import { echoed, printed, sha256, withVsockEcho } from '../support/vsock-echo.ts'
+import { echoed, printed, withVsockEcho } from '../support/vsock-echo.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const DEADLINE_MS = 300_000
 const folder = temporaryFolder('vsock-clones')

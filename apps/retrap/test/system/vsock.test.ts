@@ -12,7 +12,8 @@ import { expect, test } from 'vitest'
 import { writeCpio } from '../../src/guests/linux/cpio.ts'
 import { linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
-import { echoed, printed, sha256 } from '../support/vsock-echo.ts'
+import { echoed, printed } from '../support/vsock-echo.ts'
+import { sha256 } from '../support/sha256.ts'
 
 const DEADLINE_MS = 300_000
 const MIB = 1 << 20

@@ -1,7 +1,7 @@
 /** Files that a page shares with its guest: Debian's Linux has them by 9P, and the page has what it writes. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { type Browser, launchBrowser, noBrowser, type Page } from '@retrap/tooling/browser'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { SYSTEMS_LIST, systemsList } from '../../src/commands/web/debian-system.ts'
@@ -9,9 +9,6 @@ import { serveSite, siteFolder, type SiteServer } from '../../src/commands/web/s
 import { shareLinux } from '../support/disk-linux.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
 import { terminalText } from '../support/offered-debian.ts'
-
-type Browser = Awaited<ReturnType<typeof launchBrowser>>
-type Page = Awaited<ReturnType<Browser['newPage']>>
 
 /** The first process: the page's files at /mnt, and a shell. */
 const AUTO = `${FIRST_PROCESS}/drivers

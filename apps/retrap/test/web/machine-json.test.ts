@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { buildGuestImage } from '@retrap/embedded-guest'
-import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { type Browser, launchBrowser, noBrowser, type Page } from '@retrap/tooling/browser'
 import { sliceTests } from '@retrap/tooling/slice'
 import { Ajv } from 'ajv'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
@@ -13,9 +13,6 @@ import { FakeHost } from '../support/fake-machine.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const test = sliceTests(2)
-
-type Browser = Awaited<ReturnType<typeof launchBrowser>>
-type Page = Awaited<ReturnType<Browser['newPage']>>
 
 const JSON_AREA = '::-p-aria(This machine as JSON[role="textbox"])'
 if (noBrowser !== undefined) console.warn(`SKIPPED: machines of the page as JSON: ${noBrowser}`)

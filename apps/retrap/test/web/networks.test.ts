@@ -4,13 +4,10 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { Hub } from '@retrap/network'
 import { listenWebSocket } from '@retrap/network/node'
-import { launchBrowser } from '@retrap/tooling/browser'
+import { type Browser, launchBrowser, type Page } from '@retrap/tooling/browser'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { serveSite, siteFolder, type SiteServer } from '../../src/commands/web/server.ts'
 import { noDebian, offeredDebian, terminalText as terminal } from '../support/offered-debian.ts'
-
-type Browser = Awaited<ReturnType<typeof launchBrowser>>
-type Page = Awaited<ReturnType<Browser['newPage']>>
 
 if (noDebian !== undefined) console.warn(`SKIPPED: networks of machines in pages: ${noDebian}`)
 

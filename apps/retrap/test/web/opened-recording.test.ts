@@ -3,14 +3,12 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { armEcho } from '@retrap/tooling/arm-image'
-import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { launchBrowser, noBrowser, type Page } from '@retrap/tooling/browser'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import { siteFolder } from '../../src/commands/web/server.ts'
 import { runHere } from '../support/in-process.ts'
 import { terminalText } from '../support/offered-debian.ts'
-
-type Page = Awaited<ReturnType<Awaited<ReturnType<typeof launchBrowser>>['newPage']>>
 
 const folder = temporaryFolder('opened')
 const plan = join(folder, 'tests.json')

@@ -1,11 +1,8 @@
 /** The site as a visitor meets it, who goes by the words on the page: Debian, a slow disk, back in time, a fork. */
-import { launchBrowser } from '@retrap/tooling/browser'
+import { type Browser, launchBrowser, type Page } from '@retrap/tooling/browser'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { serveSite, siteFolder, type SiteServer } from '../../src/commands/web/server.ts'
 import { noDebian, offeredDebian, terminalText } from '../support/offered-debian.ts'
-
-type Browser = Awaited<ReturnType<typeof launchBrowser>>
-type Page = Awaited<ReturnType<Browser['newPage']>>
 
 if (noDebian !== undefined) console.warn(`SKIPPED: a visitor of the site: ${noDebian}`)
 

@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { appendFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
@@ -10,11 +10,10 @@ import { makeExt4, makeGrubDisk } from '../boot-media.ts'
 import { debianArchives, makeDebianRoot, ROOT_COMMAND_LINE, rootArchives, rootLinux } from '../debian-root.ts'
 import { runRetrap } from '../processes.ts'
 import { type BootRow, DEADLINE_MS } from './row.ts'
+import { sha256 } from '../sha256.ts'
 
 const COPY_BYTES = 50 << 20
 const NETWORK_PACKAGES = ['apt', 'openssh-server', 'iproute2', 'netbase']
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
-
 /** A package's description, as `dpkg` keeps it. */
 const controlOf = (path: string): string => execFileSync('dpkg-deb', ['-f', path], { encoding: 'utf8' }).trimEnd()
 
