@@ -1,7 +1,6 @@
 import { z } from 'zod'
 import { closedText } from './forwards.ts'
-import type { MachineToolParts } from './machine-tools.ts'
-import { machineArgument, text, type Tool, tool } from './tool.ts'
+import { machineArgument, type ToolParts, machineTool, text, type Tool, tool } from './tool.ts'
 import { ToolError } from './tool-error.ts'
 
 /** Most seconds that a machine may run in the background. */
@@ -14,42 +13,41 @@ const lasting = (usual: number): z.ZodOptional<z.ZodNumber> =>
   z.number().min(1).max(MOST_SECONDS).optional().describe(`host time after which it ends by itself; default ${usual}`)
 
 /** Tools that let machines run between calls, and connect to them. */
-export function backgroundTools({
-  machines,
-  timeout,
-}: Pick<MachineToolParts, 'machines' | 'timeout'>): readonly Tool[] {
+export function backgroundTools(parts: ToolParts): readonly Tool[] {
+  const { machines } = parts
   return [
-    tool(
+    machineTool(
+      parts,
       'resume',
       "Lets a machine run in the background, between calls as well, its time at most as fast as the host's. Calls that need it to stand still (fork, checkpoint, memory and others) stop it for that moment. Not for recorded machines.",
-      { machine: machineArgument, seconds: lasting(RESUME_SECONDS), timeoutSeconds: timeout },
-      async ({ machine, seconds = RESUME_SECONDS }, call) => {
-        await machines.get(machine).resume(call, seconds)
-        return text(`${machine} runs for ${seconds} s, unless pause ends that.`)
+      { seconds: lasting(RESUME_SECONDS) },
+      async (machine, { seconds = RESUME_SECONDS }, call) => {
+        await machine.resume(call, seconds)
+        return text(`${machine.facts.name} runs for ${seconds} s, unless pause ends that.`)
       },
     ),
-    tool(
+    machineTool(
+      parts,
       'pause',
       'Has a machine stand still between calls again, and closes its forwards.',
-      { machine: machineArgument, timeoutSeconds: timeout },
-      async ({ machine }, call) => {
-        const closed = await machines.get(machine).pause(call)
+      {},
+      async (machine, _, call) => {
+        const closed = await machine.pause(call)
         return text(closedText(closed), { closed })
       },
     ),
-    tool(
+    machineTool(
+      parts,
       'forward',
       "Makes a port of the host's 127.0.0.1 lead to a TCP port of the guest, by its agent, without a network card. The machine runs in the background while it is open.",
       {
-        machine: machineArgument,
         port: portArgument.describe('of the guest'),
         hostPort: portArgument.optional().describe('default: one that is free'),
         seconds: lasting(FORWARD_SECONDS),
-        timeoutSeconds: timeout,
       },
-      async ({ machine, port: guestPort, hostPort, seconds = FORWARD_SECONDS }, call) => {
-        const { port, trouble } = await machines.get(machine).forward(call, guestPort, hostPort, seconds)
-        const line = `127.0.0.1:${port} leads to port ${guestPort} of ${machine}, for ${seconds} s.`
+      async (machine, { port: guestPort, hostPort, seconds = FORWARD_SECONDS }, call) => {
+        const { port, trouble } = await machine.forward(call, guestPort, hostPort, seconds)
+        const line = `127.0.0.1:${port} leads to port ${guestPort} of ${machine.facts.name}, for ${seconds} s.`
         const early = trouble === undefined ? '' : `\nNothing accepts connections there yet: ${trouble}`
         return text(`${line}${early}`, { address: '127.0.0.1', port, guestPort, ...(early !== '' && { trouble }) })
       },

@@ -1,8 +1,8 @@
 import type { LastWriter, MachineDebugger, ReplayStop } from '@retrap/machine'
 import { describeDivergence } from '@retrap/machine/debug'
 import { z } from 'zod'
-import { describe, type MachineToolParts } from './machine-tools.ts'
-import { addressArgument, machineArgument, text, type Tool, tool } from './tool.ts'
+import { describe } from './machine-tools.ts'
+import { addressArgument, type ToolParts, machineTool, text, type Tool } from './tool.ts'
 import { ToolError } from './tool-error.ts'
 
 /** Registers of a PC that are shown, in lines. */
@@ -30,40 +30,39 @@ const MOST_BYTES = 4096
 const cpuArgument = z.int().min(0).max(127).optional().describe('default 0')
 
 /** Tools that look into a machine, and go through its past. */
-export function debugTools({ machines, timeout }: Pick<MachineToolParts, 'machines' | 'timeout'>): readonly Tool[] {
+export function debugTools(parts: ToolParts): readonly Tool[] {
   return [
-    tool(
+    machineTool(
+      parts,
       'registers',
       'Returns registers of a processor, and what it does.',
-      { machine: machineArgument, cpu: cpuArgument, timeoutSeconds: timeout },
-      async ({ machine, cpu = 0 }, call) => {
-        const found = machines.get(machine)
-        const registers = found.facts.kind === 'virt' ? ARM_REGISTERS : REGISTERS
-        const shown = await found.inspect(call, (debug) => {
+      { cpu: cpuArgument },
+      async (machine, { cpu = 0 }, call) => {
+        const registers = machine.facts.kind === 'virt' ? ARM_REGISTERS : REGISTERS
+        const shown = await machine.inspect(call, (debug) => {
           checkCpu(debug, cpu)
           const values = registers.flat().map((name) => [name, hex(debug.register(name, cpu))] as const)
           return { doing: debug.describeCpu(cpu), values: Object.fromEntries(values) }
         })
         const lines = registers.map((names) => names.map((name) => `${name}=${shown.values[name]}`).join(' '))
-        return text([describe(found), shown.doing, ...lines].join('\n'), shown.values)
+        return text([describe(machine), shown.doing, ...lines].join('\n'), shown.values)
       },
       { isReadOnly: true },
     ),
-    tool(
+    machineTool(
+      parts,
       'memory',
       'Returns memory in hexadecimal, as a processor sees it at a linear address, or at a guest-physical one. Nothing of the guest changes.',
       {
-        machine: machineArgument,
         address: addressArgument,
         length: z.int().min(1).max(MOST_BYTES).optional().describe('bytes; default 64'),
         physical: z.boolean().optional(),
         cpu: cpuArgument,
-        timeoutSeconds: timeout,
       },
-      async ({ machine, address, length = 64, physical = false, cpu = 0 }, call) => {
+      async (machine, { address, length = 64, physical = false, cpu = 0 }, call) => {
         const at = parse(address)
         const bytes = new Uint8Array(length)
-        const there = await machines.get(machine).inspect(call, (debug) => {
+        const there = await machine.inspect(call, (debug) => {
           checkCpu(debug, cpu)
           return physical ? debug.readPhysical(physicalOf(at), bytes) : debug.read(at, bytes, cpu)
         })
@@ -78,38 +77,33 @@ export function debugTools({ machines, timeout }: Pick<MachineToolParts, 'machin
       },
       { isReadOnly: true },
     ),
-    tool(
+    machineTool(
+      parts,
       'go_to',
       'Shows a recorded machine at an instruction, by its number from power-on: back into its past, or on, where it runs until there. Without a number it is shown where it is. registers, memory and who_wrote are of what is shown; calls that run the machine go back to where it is first.',
-      {
-        machine: machineArgument,
-        instruction: z.union([z.int().min(0), z.literal('now')]).optional(),
-        timeoutSeconds: timeout,
-      },
-      async ({ machine, instruction = 'now' }, call) => {
-        const found = machines.get(machine)
-        const stop = await found.travel(call, (debug) =>
-          debug.goto(instruction === 'now' ? found.instructions : instruction, { signal: call.over }),
+      { instruction: z.union([z.int().min(0), z.literal('now')]).optional() },
+      async (machine, { instruction = 'now' }, call) => {
+        const stop = await machine.travel(call, (debug) =>
+          debug.goto(instruction === 'now' ? machine.instructions : instruction, { signal: call.over }),
         )
         if (call.over.aborted) throw call.reason(`instruction ${instruction}`)
-        return text(describe(found) + describeStop(stop))
+        return text(describe(machine) + describeStop(stop))
       },
     ),
-    tool(
+    machineTool(
+      parts,
       'who_wrote',
       'Finds who wrote memory last before the instant that is shown, in a recorded machine: an instruction, a device by DMA, or nobody. go_to with the number it returns shows the machine before that instruction.',
       {
-        machine: machineArgument,
         address: addressArgument,
         length: z.int().min(1).max(MOST_BYTES).optional().describe('bytes; default 1'),
         physical: z.boolean().optional(),
         cpu: cpuArgument,
-        timeoutSeconds: timeout,
       },
-      async ({ machine, address, length = 1, physical = false, cpu = 0 }, call) => {
+      async (machine, { address, length = 1, physical = false, cpu = 0 }, call) => {
         const at = parse(address)
         const options = { length, physical, cpu, signal: call.over }
-        const writer = await machines.get(machine).travel(call, (debug) => debug.whoWrote(at, options))
+        const writer = await machine.travel(call, (debug) => debug.whoWrote(at, options))
         if (call.over.aborted) throw call.reason('the search')
         return text(describeWriter(writer), writtenBy(writer))
       },

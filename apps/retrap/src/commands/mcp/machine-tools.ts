@@ -3,16 +3,9 @@ import { type BootSources, prepareBoot, PROMPTS } from './boot.ts'
 import { BOOT_ARGUMENTS } from './boot-arguments.ts'
 import { lastOf } from './console-log.ts'
 import { closedText } from './forwards.ts'
-import { type Machines, mebibytes } from './machines.ts'
-import { machineArgument, text, type Tool, tool } from './tool.ts'
+import { mebibytes } from './machines.ts'
+import { machineArgument, type ToolParts, machineTool, text, type Tool, tool } from './tool.ts'
 import type { ToolMachine } from './tool-machine.ts'
-
-/** Parts of the server that tools of machines use. */
-export interface MachineToolParts extends BootSources {
-  readonly machines: Machines
-  /** The argument `timeoutSeconds`, up to the server's limit. */
-  readonly timeout: z.ZodOptional<z.ZodNumber>
-}
 
 /** Characters of a console that a result has. */
 export const MOST_SHOWN = 32_768
@@ -23,7 +16,7 @@ const nameArgument = z
   .optional()
   .describe('its name: letters, digits, _ and -; default m1, m2 and so on')
 
-function bootTool({ machines, timeout, ...sources }: MachineToolParts): Tool {
+function bootTool({ machines, timeout, ...sources }: BootSources & ToolParts): Tool {
   return tool(
     'boot',
     "Boots a PC, or with board virt an Arm board, and returns what it prints on its console. system: debian (Debian's kernel with a busybox shell and an agent for exec), embedded (a small guest with a prompt), files (kernel with initrd, firmware, disks or a CD, by paths in the named folders). memory is 256M (debian), 64M (embedded) or 512M unless given. Files stay as they are: what a guest writes to disks is kept in memory. A machine runs only while a call needs that, and stands still between calls, unless resume or forward has it run.",
@@ -61,9 +54,10 @@ function bootTool({ machines, timeout, ...sources }: MachineToolParts): Tool {
 }
 
 /** Tools that make, keep and end machines. */
-export function machineTools({ machines, timeout, ...sources }: MachineToolParts): readonly Tool[] {
+export function machineTools(parts: BootSources & ToolParts): readonly Tool[] {
+  const { machines } = parts
   return [
-    bootTool({ machines, timeout, ...sources }),
+    bootTool(parts),
     tool(
       'list_machines',
       'Lists the machines: names, what they are, where they are.',
@@ -82,42 +76,44 @@ export function machineTools({ machines, timeout, ...sources }: MachineToolParts
       },
       { isReadOnly: true },
     ),
-    tool(
+    machineTool(
+      parts,
       'fork',
       'Makes a copy of a machine that goes on from the same instant, in milliseconds; what one does the other does not see. The fork has its own disks in memory and no network. With record its run is recorded, for go_to and who_wrote.',
-      { machine: machineArgument, name: nameArgument, record: z.boolean().optional(), timeoutSeconds: timeout },
-      async ({ machine, name, record = false }, call) => {
-        const fork = await machines.fork(call, machines.get(machine), name, record)
+      { name: nameArgument, record: z.boolean().optional() },
+      async (machine, { name, record = false }, call) => {
+        const fork = await machines.fork(call, machine, name, record)
         return text(describe(fork), { machine: fork.facts.name })
       },
     ),
-    tool(
+    machineTool(
+      parts,
       'checkpoint',
       'Keeps the instant at which a machine is, for reset; the one before is forgotten.',
-      { machine: machineArgument, timeoutSeconds: timeout },
-      async ({ machine }, call) => {
-        await machines.get(machine).checkpoint(call)
-        return text(`${machine} can be reset to this instant.`)
+      {},
+      async (machine, _, call) => {
+        await machine.checkpoint(call)
+        return text(`${machine.facts.name} can be reset to this instant.`)
       },
     ),
-    tool(
+    machineTool(
+      parts,
       'reset',
       'Puts a machine back to its checkpoint, within a millisecond, also one that has ended.',
-      { machine: machineArgument, timeoutSeconds: timeout },
-      async ({ machine }, call) => {
-        const found = machines.get(machine)
-        const closed = await found.reset(call)
-        return text(`${describe(found)}${closed.length === 0 ? '' : `\n${closedText(closed)}`}`)
+      {},
+      async (machine, _, call) => {
+        const closed = await machine.reset(call)
+        return text(`${describe(machine)}${closed.length === 0 ? '' : `\n${closedText(closed)}`}`)
       },
     ),
-    tool(
+    machineTool(
+      parts,
       'run',
       'Runs a machine for some time of the host, and returns what it prints. Its time is its own: where it waits for a timer, none passes for the host.',
-      { machine: machineArgument, seconds: z.number().min(0.01).max(60), timeoutSeconds: timeout },
-      async ({ machine, seconds }, call) => {
-        const found = machines.get(machine)
-        await found.runFor(call, 1000 * seconds)
-        return text(describe(found, found.console.take(MOST_SHOWN)))
+      { seconds: z.number().min(0.01).max(60) },
+      async (machine, { seconds }, call) => {
+        await machine.runFor(call, 1000 * seconds)
+        return text(describe(machine, machine.console.take(MOST_SHOWN)))
       },
     ),
     tool(

@@ -2,7 +2,7 @@ import { type MadeBoard, makeBoard, recordBoard, type RecordedBoard, type WriteR
 import type { Bootable } from './boot.ts'
 import type { Call } from './call.ts'
 import type { ToolNetwork } from './networks.ts'
-import { RecordedRun } from './recorded-run.ts'
+import { recordRun } from './recorded-run.ts'
 import { ToolError } from './tool-error.ts'
 import { type MachineFacts, type MachineParts, SharedDisks, ToolMachine } from './tool-machine.ts'
 
@@ -98,7 +98,7 @@ export class Machines {
     record: (write: WriteRecording) => Promise<RecordedBoard>,
     network?: ToolNetwork,
   ): Promise<ToolMachine> {
-    const recorded = await RecordedRun.begin(record)
+    const recorded = await recordRun(record)
     return new ToolMachine(facts, recorded.board, { ...this.#partsWith(disks, network), recorded })
   }
 

@@ -1,4 +1,4 @@
-import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises'
+import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Pc, ReplayDebugger } from '@retrap/machine'
@@ -13,78 +13,62 @@ const MOST_BYTES = 2 ** 31
 export type PastDebugger = ReplayDebugger<Pc> | ReplayDebugger<ArmMachine>
 
 /** A machine's run, recorded into a file of its own that goes with the machine. */
-export class RecordedRun {
+export interface RecordedRun {
   /** The machine. */
   readonly board: RecordedBoard
-  readonly #file: RecordingFile
-
-  private constructor(board: RecordedBoard, file: RecordingFile) {
-    this.board = board
-    this.#file = file
-  }
-
-  /** @param record - makes the machine */
-  static async begin(record: (write: WriteRecording) => Promise<RecordedBoard>): Promise<RecordedRun> {
-    const file = await RecordingFile.create()
-    try {
-      return new RecordedRun(await record((bytes) => file.write(bytes)), file)
-    } catch (error) {
-      await file.close()
-      throw error
-    }
-  }
-
   /** Returns a debugger of the run so far. */
-  debugger(): Promise<PastDebugger> {
-    return this.board.recorder.debugger({ read: (at, bytes) => this.#file.read(at, bytes) })
-  }
-
+  debugger(): Promise<PastDebugger>
   /** Ends the recording. The machine does not run any more. */
-  async end(): Promise<void> {
-    // The file is removed: bytes that could not be written are not needed.
-    await this.board.recorder.end().catch(() => {})
-    await this.#file.close()
+  end(): Promise<void>
+}
+
+/** @param record - makes the machine */
+export async function recordRun(record: (write: WriteRecording) => Promise<RecordedBoard>): Promise<RecordedRun> {
+  const file = await createFile()
+  try {
+    const board = await record((bytes) => file.write(bytes))
+    return {
+      board,
+      debugger: () => board.recorder.debugger({ read: (at, bytes) => file.read(at, bytes) }),
+      async end() {
+        // The file is removed: bytes that could not be written are not needed.
+        await board.recorder.end().catch(() => {})
+        await file.close()
+      },
+    }
+  } catch (error) {
+    await file.close()
+    throw error
   }
 }
 
-/** A file in a private folder that other users cannot read. */
-class RecordingFile {
-  readonly #folder: string
-  readonly #file: FileHandle
-  #bytes = 0
-
-  private constructor(folder: string, file: FileHandle) {
-    this.#folder = folder
-    this.#file = file
-  }
-
-  static async create(): Promise<RecordingFile> {
-    const folder = await mkdtemp(join(tmpdir(), 'retrap-mcp-'))
-    return new RecordingFile(folder, await open(join(folder, 'run.recording'), 'wx+', 0o600))
-  }
-
-  async write(bytes: Uint8Array): Promise<void> {
-    if (this.#bytes + bytes.length > MOST_BYTES)
-      throw new ToolError(
-        'ERR_LIMIT',
-        `the recording has more than ${MOST_BYTES} bytes: boot without record, or record a fork`,
-      )
-    const at = this.#bytes
-    this.#bytes += bytes.length
-    for (let done = 0; done < bytes.length;) {
-      // oxlint-disable-next-line no-await-in-loop -- a write may take only a part
-      done += (await this.#file.write(bytes, done, bytes.length - done, at + done)).bytesWritten
-    }
-  }
-
-  async read(at: number, bytes: number): Promise<Uint8Array> {
-    const into = new Uint8Array(Math.max(0, Math.min(bytes, this.#bytes - at)))
-    const { bytesRead } = await this.#file.read(into, 0, into.length, at)
-    return into.subarray(0, bytesRead)
-  }
-
-  async close(): Promise<void> {
-    await this.#file.close()
-    await rm(this.#folder, { recursive: true, force: true })
+/** Makes a file in a private folder that other users cannot read. */
+async function createFile() {
+  const folder = await mkdtemp(join(tmpdir(), 'retrap-mcp-'))
+  const file = await open(join(folder, 'run.recording'), 'wx+', 0o600)
+  let length = 0
+  return {
+    async write(bytes: Uint8Array): Promise<void> {
+      if (length + bytes.length > MOST_BYTES)
+        throw new ToolError(
+          'ERR_LIMIT',
+          `the recording has more than ${MOST_BYTES} bytes: boot without record, or record a fork`,
+        )
+      const at = length
+      length += bytes.length
+      for (let done = 0; done < bytes.length;) {
+        // oxlint-disable-next-line no-await-in-loop -- a write may take only a part
+        done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten
+      }
+    },
+    async read(at: number, bytes: number): Promise<Uint8Array> {
+      const into = new Uint8Array(Math.max(0, Math.min(bytes, length - at)))
+      const { bytesRead } = await file.read(into, 0, into.length, at)
+      return into.subarray(0, bytesRead)
+    },
+    async close(): Promise<void> {
+      await file.close()
+      await rm(folder, { recursive: true, force: true })
+    },
   }
 }

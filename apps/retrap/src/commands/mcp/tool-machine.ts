@@ -244,9 +244,8 @@ export class ToolMachine {
   /** @throws ToolError `ERR_STATE` for a machine that runs in calls alone */
   #checkRuns(): void {
     if (this.isRecorded)
-      throw new ToolError(
-        'ERR_STATE',
-        `${this.facts.name} is recorded, and runs in calls alone: by itself it would go on, and its recording grow, while its past is looked at. Boot or fork without record`,
+      throw this.#refusal(
+        `is recorded, and runs in calls alone: by itself it would go on, and its recording grow, while its past is looked at. Boot or fork without record`,
       )
   }
 
@@ -280,10 +279,7 @@ export class ToolMachine {
   /** Presses keys, and waits until the guest has taken them. @throws DisplayError for an unknown key */
   async press(call: Call, keys: (keyboard: Keyboard) => Promise<boolean>): Promise<void> {
     if (this.facts.kind === 'virt')
-      throw new ToolError(
-        'ERR_STATE',
-        `${this.facts.name} is an Arm board, which has no keyboard here: type on its console`,
-      )
+      throw this.#refusal('is an Arm board, which has no keyboard here: type on its console')
     await this.running(call, 'the guest to take the keys', async () => {
       await keys(this.#pc.keyboard)
       await new Promise((resolve) => setTimeout(resolve, KEYS_MS))
@@ -303,17 +299,13 @@ export class ToolMachine {
   /** Makes a copy of the machine, which goes on from the same instant. */
   async fork(call: Call, make: (made: MadeBoard) => Promise<ToolMachine>): Promise<ToolMachine> {
     if (this.isRecorded)
-      throw new ToolError(
-        'ERR_STATE',
-        `${this.facts.name} is recorded, and cannot be forked: boot without record, and record the fork`,
-      )
+      throw this.#refusal('is recorded, and cannot be forked: boot without record, and record the fork')
     return this.#inTurn(call, () => make(this.#made))
   }
 
   /** Saves this instant, replacing the previous one. */
   async checkpoint(call: Call): Promise<void> {
-    if (this.isRecorded)
-      throw new ToolError('ERR_STATE', `${this.facts.name} is recorded: go_to goes back to each of its instructions`)
+    if (this.isRecorded) throw this.#refusal('is recorded: go_to goes back to each of its instructions')
     return this.#inTurn(call, async () => {
       if (this.#exit !== undefined) throw this.#ended()
       const taken = await this.#pc.checkpoint({ deadlineMs: call.leftMs })
@@ -325,8 +317,7 @@ export class ToolMachine {
   /** Goes back to the instant that was kept. @returns the ports of forwards that were closed */
   async reset(call: Call): Promise<readonly number[]> {
     return this.#inTurn(call, async () => {
-      if (this.#checkpoint === undefined)
-        throw new ToolError('ERR_STATE', `${this.facts.name} has no checkpoint to go back to: call checkpoint first`)
+      if (this.#checkpoint === undefined) throw this.#refusal('has no checkpoint to go back to: call checkpoint first')
       // Connections do not survive the change of time.
       const ports = this.forwards.closeAll()
       await this.#agent.leave()
@@ -339,8 +330,7 @@ export class ToolMachine {
   /** Goes through the recorded run. */
   async travel<T>(call: Call, action: (debug: PastDebugger) => Promise<T>): Promise<T> {
     const recorded = this.#recorded
-    if (recorded === undefined)
-      throw new ToolError('ERR_STATE', `${this.facts.name} is not recorded: boot or fork with record: true`)
+    if (recorded === undefined) throw this.#refusal('is not recorded: boot or fork with record: true')
     return this.#inTurn(call, async () => action((this.#travel ??= await recorded.debugger())))
   }
 
@@ -388,6 +378,11 @@ export class ToolMachine {
       if (isHeld) this.#background.release()
       resolve()
     }
+  }
+
+  /** @param why - what the machine is or lacks, for which it does not do what is asked */
+  #refusal(why: string): ToolError {
+    return new ToolError('ERR_STATE', `${this.facts.name} ${why}`)
   }
 
   #stopped(): ToolError {

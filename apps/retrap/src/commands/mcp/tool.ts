@@ -1,7 +1,9 @@
 import type { CallToolResult } from '@modelcontextprotocol/server'
 import { z } from 'zod'
 import type { Call } from './call.ts'
+import type { Machines } from './machines.ts'
 import { ToolError } from './tool-error.ts'
+import type { ToolMachine } from './tool-machine.ts'
 
 export interface Tool {
   readonly name: string
@@ -25,6 +27,28 @@ export const addressArgument: z.ZodString = z
   .string()
   .regex(/^(?:0x[\da-fA-F]{1,16}|\d{1,19})$/)
   .describe('as 0xffffffff81000000 or in decimal')
+
+/** Parts of the server that tools of machines use. */
+export interface ToolParts {
+  readonly machines: Machines
+  /** The argument `timeoutSeconds`, up to the server's limit. */
+  readonly timeout: z.ZodOptional<z.ZodNumber>
+}
+
+/** Makes a tool that asks something of a machine, which may take its time: both are arguments of it. */
+export function machineTool<Shape extends z.ZodRawShape>(
+  { machines, timeout }: ToolParts,
+  name: string,
+  description: string,
+  shape: Shape,
+  run: (machine: ToolMachine, given: z.output<z.ZodObject<Shape>>, call: Call) => Promise<CallToolResult>,
+  options?: { readonly isReadOnly: boolean },
+): Tool {
+  const ofMachine = { machine: machineArgument, ...shape, timeoutSeconds: timeout }
+  const runOn = (given: unknown, call: Call): Promise<CallToolResult> =>
+    run(machines.get((given as { machine: string }).machine), given as z.output<z.ZodObject<Shape>>, call)
+  return tool(name, description, ofMachine, runOn, options)
+}
 
 /** Makes a tool. @param shape - the schema of its arguments, all others are refused */
 export function tool<Shape extends z.ZodRawShape>(
