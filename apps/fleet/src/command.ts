@@ -9,7 +9,7 @@ import { exploreCluster, type ExploreFlags } from './cluster/explore-cluster.ts'
 import { FORMS, MOST_JOBS, timeoutIn } from './plan/plan-schema.ts'
 import { PlanError } from './plan/read-plan.ts'
 import { endLine } from './progress.ts'
-import { EmbeddedQueue } from './queue/queue.ts'
+import { embeddedQueue } from './queue/queue.ts'
 import { checkedQueueUrl, QueueUrlError } from './queue/queue-url.ts'
 import { makerOf, type PlanRun, runPlan } from './run-plan.ts'
 import { FileCache } from './store/file-cache.ts'
@@ -180,11 +180,10 @@ try {
 async function planRun(flags: Omit<RunFlags, keyof StoreFlags> & Partial<StoreFlags>): Promise<PlanRun> {
   const { out, jobs, queue } = flags
   // Clients of Redis and PostgreSQL take longer to load than all the rest.
-  const shared =
-    queue === undefined ? undefined : new (await import('./queue/shared-queue.ts')).SharedQueue({ url: queue })
+  const shared = queue === undefined ? undefined : (await import('./queue/shared-queue.ts')).sharedQueue({ url: queue })
   return {
     retrap: [process.execPath, ...NODE_OPTIONS, retrapMain()],
-    queueOf: (make) => shared ?? new EmbeddedQueue(jobs, make),
+    queueOf: (make) => shared ?? embeddedQueue(jobs, make),
     // The author of the plan has named its modules.
     ...storedJobs(flags, 'all'),
     ...{ out, progress: process.stderr, signal: endingSignal() },

@@ -6,7 +6,7 @@ import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
 import { bisectPlan, firstBad } from '../src/bisect.ts'
 import { PlanError } from '../src/plan/read-plan.ts'
-import { EmbeddedQueue } from '../src/queue/queue.ts'
+import { embeddedQueue } from '../src/queue/queue.ts'
 import type { PlanRun } from '../src/run-plan.ts'
 
 const folder = temporaryFolder('fleet-bisect')
@@ -50,7 +50,7 @@ async function bisect(plan: string): Promise<{ found: boolean; printed: string; 
   writeFileSync(join(folder, 'plan.yaml'), plan)
   const run: PlanRun = {
     ...{ retrap, out, signal: going, progress: { write: (text) => printed.push(text) } },
-    queueOf: (make) => new EmbeddedQueue(4, make),
+    queueOf: (make) => embeddedQueue(4, make),
   }
   const found = await bisectPlan(join(folder, 'plan.yaml'), run)
   const { results } = JSON.parse(readFileSync(join(out, 'results.json'), 'utf8')) as {

@@ -5,7 +5,7 @@ import { buildGuestImage } from '@retrap/embedded-guest'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import type { Attempt, Job } from '../src/plan/job.ts'
-import { EmbeddedQueue } from '../src/queue/queue.ts'
+import { embeddedQueue } from '../src/queue/queue.ts'
 import { junitOf } from '../src/results/junit.ts'
 import { pageOf } from '../src/results/page.ts'
 import { Results } from '../src/results/results.ts'
@@ -28,7 +28,7 @@ describe('the queue within a process', () => {
     let running = 0
     let most = 0
     const told: string[] = []
-    const queue = new EmbeddedQueue(2, async (one, number) => {
+    const queue = embeddedQueue(2, async (one, number) => {
       most = Math.max(most, ++running)
       await new Promise((resolve) => setImmediate(resolve))
       running--
@@ -56,7 +56,7 @@ describe('the queue within a process', () => {
   test('begins nothing after its end', async () => {
     const ended = new AbortController()
     const made: string[] = []
-    const queue = new EmbeddedQueue(1, async (one, number) => {
+    const queue = embeddedQueue(1, async (one, number) => {
       made.push(one.id)
       ended.abort()
       return attempt(one, number, 'error')
@@ -134,7 +134,7 @@ test('a plan of real machines', { timeout: 120_000 }, async () => {
   const retrap = fileURLToPath(new URL('../../retrap/src/main.ts', import.meta.url))
   const passed = await runPlan(join(folder, 'plan.yaml'), {
     retrap: [process.execPath, '--conditions=retrap-source', retrap],
-    queueOf: (make) => new EmbeddedQueue(2, make),
+    queueOf: (make) => embeddedQueue(2, make),
     ...{ out: join(folder, 'out'), signal: going },
     progress: { write: (text) => printed.push(text) },
   })

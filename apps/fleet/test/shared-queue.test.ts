@@ -9,9 +9,9 @@ import { hasProgram } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exploreCluster } from '../src/cluster/explore-cluster.ts'
 import type { Job } from '../src/plan/job.ts'
-import { EmbeddedQueue, type JobListener } from '../src/queue/queue.ts'
+import { embeddedQueue, type JobListener } from '../src/queue/queue.ts'
 import { checkedQueueUrl } from '../src/queue/queue-url.ts'
-import { SharedQueue } from '../src/queue/shared-queue.ts'
+import { sharedQueue } from '../src/queue/shared-queue.ts'
 import type { PlanRun } from '../src/run-plan.ts'
 import { freePort, kill, startRedis } from './support/servers.ts'
 
@@ -75,7 +75,7 @@ describe.skipIf(!available)('a queue on Redis', () => {
     const jobs = Array.from({ length: 30 }, (_, i) =>
       job(i, i % 5 === 4 ? ['--print=no'] : ['--print=a|b|c|yes'], i % 5 === 4 ? 1 : 0),
     )
-    const queue = new SharedQueue({ url: `redis://127.0.0.1:${port}`, name })
+    const queue = sharedQueue({ url: `redis://127.0.0.1:${port}`, name })
     const all = queue.run(jobs, listener, new AbortController().signal)
     let left = false
     const done = all.then(() => (left = true))
@@ -105,13 +105,13 @@ describe.skipIf(!available)('a queue on Redis', () => {
       expect(await exploreCluster('c.json', flags, { ...run, progress }, stdout)).toBe(false)
       return printed.join('').replaceAll(folder, '')
     }
-    const one = await tableOf((make) => new EmbeddedQueue(1, make))
+    const one = await tableOf((make) => embeddedQueue(1, make))
     const bad = (seed: number, branch: number): string =>
       `branch ${branch}: bad\\x07 (faults: 1; /out/plans/seed-${seed}-branch-${branch}.json)`
     const rows = [`   4         7  ${bad(4, 4)}; ${bad(4, 8)}`, `   5        10  ${bad(5, 5)}; ${bad(5, 10)}`]
     expect(one).toBe(`seed  branches  result\n${rows.join('\n')}\n   6         6  ${bad(6, 6)}\n`)
     const [first] = [worker('seeds'), worker('seeds')]
-    const all = tableOf(() => new SharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'seeds' }))
+    const all = tableOf(() => sharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'seeds' }))
     await setTimeout(1000)
     await kill(first)
     expect(await all).toBe(one)
@@ -125,7 +125,7 @@ describe.skipIf(!available)('a queue on Redis', () => {
     async () => {
       const { told, started, listener } = listening()
       const first = join(folder, 'first')
-      const queue = new SharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'given' })
+      const queue = sharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'given' })
       const all = queue.run([job(1, [`--first=${first}`, '--print=yes'])], listener, new AbortController().signal)
       const one = worker('given')
       while (!existsSync(first) || readFileSync(first, 'utf8') === '') await setTimeout(20)
@@ -145,7 +145,7 @@ describe.skipIf(!available)('a queue on Redis', () => {
   test('ends the machine of a worker that is killed', { timeout: 60_000 }, async () => {
     const first = join(folder, 'orphan')
     const ended = new AbortController()
-    const queue = new SharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'orphan' })
+    const queue = sharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'orphan' })
     const all = queue.run([job(1, [`--first=${first}`, '--print=yes'])], listening().listener, ended.signal)
     const one = worker('orphan')
     while (!existsSync(first) || readFileSync(first, 'utf8') === '') await setTimeout(20)
@@ -159,7 +159,7 @@ describe.skipIf(!available)('a queue on Redis', () => {
   test('says that its server is away, and waits for it', { timeout: 60_000 }, async () => {
     const { troubles, listener } = listening()
     const ended = new AbortController()
-    const queue = new SharedQueue({ url: `redis://127.0.0.1:1`, name: 'away' })
+    const queue = sharedQueue({ url: `redis://127.0.0.1:1`, name: 'away' })
     const all = queue.run([job(1, ['--print=yes'])], listener, ended.signal)
     while (troubles.length === 0) await setTimeout(20)
     expect(troubles[0]).toContain('ECONNREFUSED')
@@ -169,7 +169,7 @@ describe.skipIf(!available)('a queue on Redis', () => {
 
   test('gives up a run that is ended: jobs that nobody has begun are gone', { timeout: 60_000 }, async () => {
     const ended = new AbortController()
-    const queue = new SharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'ended' })
+    const queue = sharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'ended' })
     const all = queue.run([job(1, ['--print=yes'])], listening().listener, ended.signal)
     await setTimeout(300)
     ended.abort()

@@ -5,7 +5,7 @@ import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import { inputNames, outputNames } from '../src/plan/job-files.ts'
 import type { Job, JobInput, JobResult } from '../src/plan/job.ts'
-import { EmbeddedQueue } from '../src/queue/queue.ts'
+import { embeddedQueue } from '../src/queue/queue.ts'
 import { makerOf, runPlan } from '../src/run-plan.ts'
 import { FileCache } from '../src/store/file-cache.ts'
 import { FolderStore } from '../src/store/store.ts'
@@ -31,7 +31,7 @@ async function runElsewhere(plan: string, elsewhere: StoredJobs): Promise<readon
     stored: stored('here', 'all'),
     queueOf: () =>
       // As a queue does, by JSON.
-      new EmbeddedQueue(1, async (job, ...rest) =>
+      embeddedQueue(1, async (job, ...rest) =>
         makerOf({ retrap, logs }, elsewhere)(JSON.parse(JSON.stringify(job)), ...rest),
       ),
   })

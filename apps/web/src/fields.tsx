@@ -3,13 +3,15 @@ import type { ComponentChildren } from 'preact'
 
 interface ActionFormProps {
   readonly children: ComponentChildren
+  /** The form's class. */
+  readonly look?: string
   readonly submit: () => void
 }
 
-/** A form in one row. */
-export const ActionForm = ({ submit, children }: ActionFormProps) => (
+/** A form, in one row unless it looks otherwise. */
+export const ActionForm = ({ look = 'actions', submit, children }: ActionFormProps) => (
   <form
-    class="actions"
+    class={look}
     onSubmit={(event) => {
       event.preventDefault()
       submit()

@@ -1,6 +1,7 @@
 import type { KeptDisk } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import { Alert, FileButton } from './controls.tsx'
+import { ActionForm } from './fields.tsx'
 import { download, sizeOf } from './files.ts'
 import { keptNameOf } from './settings.ts'
 
@@ -65,9 +66,9 @@ export function KeptDisksPanel({ all, list }: KeptDisksPanelProps) {
       </ul>
       <FileButton take={(file) => setBrought({ file, name: nameOfFile(file) })}>Import</FileButton>
       {brought !== null && (
-        <form
-          onSubmit={(event) => {
-            event.preventDefault()
+        <ActionForm
+          look=""
+          submit={() => {
             const { file, name } = brought
             setBrought(null)
             attempt(async () => {
@@ -97,7 +98,7 @@ export function KeptDisksPanel({ all, list }: KeptDisksPanelProps) {
               Do not
             </button>
           </div>
-        </form>
+        </ActionForm>
       )}
       {error !== '' && <Alert>{error}</Alert>}
     </>

@@ -1,6 +1,6 @@
 import { CPU_MODELS, cpuModel } from '@retrap/x86-cpu'
 import { useState } from 'preact/hooks'
-import { Choice } from './fields.tsx'
+import { ActionForm, Choice } from './fields.tsx'
 import { NETWORK_NOTES } from './network-notes.ts'
 import { RelayAddress } from './relay-address.tsx'
 import { type ChosenImage, commandLineFor, isRelay, NETWORKS, type Role, ROLES, type Settings } from './settings.ts'
@@ -10,9 +10,9 @@ export function Address({ add }: { add: (image: ChosenImage) => void }) {
   const [address, setAddress] = useState('')
   const [role, setRole] = useState<Role>('disk')
   return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault()
+    <ActionForm
+      look=""
+      submit={() => {
         add({ role, source: address })
         setAddress('')
       }}
@@ -32,7 +32,7 @@ export function Address({ add }: { add: (image: ChosenImage) => void }) {
       </div>
       <p class="soft">Disks and CDs are read by ranges, as the guest wants them. The server has to allow this page.</p>
       <button type="submit">Add</button>
-    </form>
+    </ActionForm>
   )
 }
 

@@ -1,6 +1,6 @@
 import type { NetworkOptions } from '@retrap/web'
 import { useState } from 'preact/hooks'
-import { Choice } from './fields.tsx'
+import { ActionForm, Choice } from './fields.tsx'
 import { RelayAddress } from './relay-address.tsx'
 import { NETWORK_NOTES } from './network-notes.ts'
 import { isRelay, NETWORKS, type NetworkKind } from './settings.ts'
@@ -30,16 +30,10 @@ export function NetworkPanel({ machine, chosen, plugged, attempt }: PanelProps) 
         />
       </div>
       {isRelay(kind) && (
-        <form
-          class="fields"
-          onSubmit={(event) => {
-            event.preventDefault()
-            plug({ kind, url: relay })
-          }}
-        >
+        <ActionForm look="fields" submit={() => plug({ kind, url: relay })}>
           <RelayAddress kind={kind} value={relay} change={setRelay} />
           <button type="submit">Connect</button>
-        </form>
+        </ActionForm>
       )}
       <p class="soft">{NETWORK_NOTES[kind]}</p>
     </>

@@ -18,18 +18,9 @@ export interface JobQueue {
   run(jobs: readonly Job[], listener: JobListener, signal: AbortSignal): Promise<void>
 }
 
-/** The queue within one process. */
-export class EmbeddedQueue implements JobQueue {
-  readonly #concurrency: number
-  readonly #make: MakeAttempt
-
-  /** @param concurrency - number of machines at the same time */
-  constructor(concurrency: number, make: MakeAttempt) {
-    this.#concurrency = concurrency
-    this.#make = make
-  }
-
-  async run(jobs: readonly Job[], listener: JobListener, signal: AbortSignal): Promise<void> {
+/** The queue within one process. @param concurrency - number of machines at the same time */
+export const embeddedQueue = (concurrency: number, make: MakeAttempt): JobQueue => ({
+  async run(jobs, listener, signal) {
     const waiting = jobs.values()
     const work = async (): Promise<void> => {
       for (const job of waiting) {
@@ -37,12 +28,12 @@ export class EmbeddedQueue implements JobQueue {
         for (let attempt = 1; attempt <= 1 + job.retries; attempt++) {
           listener.started(job)
           // oxlint-disable-next-line no-await-in-loop -- an attempt follows the one before
-          const end = await this.#make(job, attempt, signal)
+          const end = await make(job, attempt, signal)
           listener.ended(job, end)
           if (end.outcome === 'passed' || signal.aborted) break
         }
       }
     }
-    await Promise.all(Array.from({ length: Math.min(this.#concurrency, jobs.length) }, work))
-  }
-}
+    await Promise.all(Array.from({ length: Math.min(concurrency, jobs.length) }, work))
+  },
+})

@@ -46,15 +46,8 @@ const KEPT_SECONDS = 7 * 24 * 3600
  * A queue on Redis or PostgreSQL, whose jobs workers on any host make: see {@link serveQueue}. An attempt is in its job's log before the job moves
  * on, and the first one of its number counts: so it counts once, whichever worker, network or server fails.
  */
-export class SharedQueue implements JobQueue {
-  readonly #options: SharedQueueOptions
-
-  constructor(options: SharedQueueOptions) {
-    this.#options = options
-  }
-
-  async run(jobs: readonly Job[], listener: JobListener, signal: AbortSignal): Promise<void> {
-    const { url, name = NAME } = this.#options
+export const sharedQueue = ({ url, name = NAME }: SharedQueueOptions): JobQueue => ({
+  async run(jobs, listener, signal) {
     const trouble = (error: Error): void => listener.trouble(troubleOf(error))
     const server = openQueue<Payload>(url, name, RUN_CONNECTIONS, trouble)
     const run = randomUUID()
@@ -74,8 +67,8 @@ export class SharedQueue implements JobQueue {
       )
       await atMost(STOP_MS, server.close())
     }
-  }
-}
+  },
+})
 
 /** Settings for waiting for an unreachable server. */
 interface Waiting {

@@ -13,7 +13,7 @@ import { buildGuestImage } from '@retrap/embedded-guest'
 import { hasProgram } from '@retrap/tooling/skip'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import type { Job } from '../../src/plan/job.ts'
-import { SharedQueue } from '../../src/queue/shared-queue.ts'
+import { sharedQueue } from '../../src/queue/shared-queue.ts'
 import { FolderStore } from '../../src/store/store.ts'
 import { freePort, kill, type QueueServerProcess, restarted, startPostgres, startRedis } from '../support/servers.ts'
 
@@ -96,7 +96,7 @@ async function run(rng: Rng, index: number): Promise<string | void> {
   const jobs = await plan(new FolderStore(join(scratch, 'store')))
   const started = performance.now()
   try {
-    const queue = new SharedQueue({ url, name: 'soak' })
+    const queue = sharedQueue({ url, name: 'soak' })
     let left = false
     const done = queue
       .run(

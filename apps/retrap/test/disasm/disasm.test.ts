@@ -9,7 +9,7 @@ import { CliError } from '../../src/errors.ts'
 import { runCli } from '../../src/cli.ts'
 import { Program, runProgram } from '../../src/commands/command-line.ts'
 import { addDisasm } from '../../src/commands/disasm/command.ts'
-import { wantsColour, ListingProgress } from '../../src/commands/disasm/disassemble.ts'
+import { listingProgress, wantsColour } from '../../src/commands/disasm/disassemble.ts'
 import { readElf } from '../../src/machine/programs/elf.ts'
 import { peHeader, readPe } from '../../src/commands/disasm/pe.ts'
 import { elfFile, peFile } from '../support/executables.ts'
@@ -425,7 +425,7 @@ describe('progress of a listing that goes elsewhere', () => {
   test('appears after half a second, a few times a second, and leaves nothing behind', () => {
     let time = 0
     let written = ''
-    const progress = new ListingProgress({ write: (data) => (written += data) }, 'vmlinux', 1000, () => time)
+    const progress = listingProgress({ write: (data) => (written += data) }, 'vmlinux', 1000, () => time)
     progress.report(100)
     expect(written).toBe('')
     time = 500
@@ -440,7 +440,7 @@ describe('progress of a listing that goes elsewhere', () => {
 
   test('is nothing at all where it is done soon', () => {
     let written = ''
-    const progress = new ListingProgress({ write: (data) => (written += data) }, 'true', 10, () => 0)
+    const progress = listingProgress({ write: (data) => (written += data) }, 'true', 10, () => 0)
     progress.report(5)
     progress.end()
     expect(written).toBe('')

@@ -1,7 +1,7 @@
 import type { KeyboardLayoutName } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import './keys.css'
-import { Choice } from '../fields.tsx'
+import { ActionForm, Choice } from '../fields.tsx'
 import type { PanelProps } from '../tabs.tsx'
 import { type Held, terminalKey, terminalText } from './serial-keys.ts'
 
@@ -128,9 +128,9 @@ export function KeysPanel({ machine }: PanelProps) {
           ))}
         </div>
       ))}
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
+      <ActionForm
+        look=""
+        submit={() => {
           attempt(text)
           setText('')
         }}
@@ -165,7 +165,7 @@ export function KeysPanel({ machine }: PanelProps) {
             {note}
           </span>
         </div>
-      </form>
+      </ActionForm>
     </>
   )
 }

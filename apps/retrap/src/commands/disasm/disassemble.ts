@@ -58,7 +58,7 @@ export async function disassemble(path: string, flags: DisasmFlags, host: Disasm
   // A listing on the terminal needs no progress line.
   const progress =
     terminal.isTTY === true && output.isTTY !== true
-      ? new ListingProgress(terminal, path, total, () => performance.now())
+      ? listingProgress(terminal, path, total, () => performance.now())
       : undefined
   const colour = wantsColour(flags.color, output, environment)
   // An instruction set given on the command line applies to the whole file: the file's own marks are ignored.
@@ -172,8 +172,6 @@ function hex(value: bigint): string {
   return `0x${value.toString(16)}`
 }
 
-/** A progress line on a terminal, for listings written elsewhere. */
-
 /** The terminal for a progress line: a stream of Node's, as far as used here. */
 export interface ProgressTerminal {
   readonly isTTY?: boolean
@@ -187,39 +185,37 @@ const NEXT_MILLISECONDS = 200
 /** ECMA-48: erases to the end of the line. */
 const ERASE = '\u001B[K'
 
-export class ListingProgress {
-  readonly #terminal: ProgressTerminal
-  readonly #what: string
-  readonly #totalBytes: number
-  readonly #now: () => number
-  #next: number
-  #isShown: boolean
-
-  /**
-   * @param what - name of the listed file
-   * @param totalBytes - length of the listed code
-   * @param now - a clock in milliseconds
-   */
-  constructor(terminal: ProgressTerminal, what: string, totalBytes: number, now: () => number) {
-    this.#terminal = terminal
-    this.#what = what
-    this.#totalBytes = totalBytes
-    this.#now = now
-    this.#next = now() + FIRST_MILLISECONDS
-    this.#isShown = false
-  }
-
+/** A progress line on a terminal, for listings written elsewhere. */
+interface ListingProgress {
   /** Shows the progress. @param bytes - code listed so far */
-  report(bytes: number): void {
-    const time = this.#now()
-    if (time < this.#next) return
-    this.#next = time + NEXT_MILLISECONDS
-    this.#isShown = true
-    this.#terminal.write(`\r${this.#what}: ${Math.floor((100 * bytes) / this.#totalBytes)} %${ERASE}`)
-  }
-
+  report(bytes: number): void
   /** The listing is over: the line disappears. */
-  end(): void {
-    if (this.#isShown) this.#terminal.write(`\r${ERASE}`)
+  end(): void
+}
+
+/**
+ * @param what - name of the listed file
+ * @param totalBytes - length of the listed code
+ * @param now - a clock in milliseconds
+ */
+export function listingProgress(
+  terminal: ProgressTerminal,
+  what: string,
+  totalBytes: number,
+  now: () => number,
+): ListingProgress {
+  let next = now() + FIRST_MILLISECONDS
+  let isShown = false
+  return {
+    report(bytes) {
+      const time = now()
+      if (time < next) return
+      next = time + NEXT_MILLISECONDS
+      isShown = true
+      terminal.write(`\r${what}: ${Math.floor((100 * bytes) / totalBytes)} %${ERASE}`)
+    },
+    end() {
+      if (isShown) terminal.write(`\r${ERASE}`)
+    },
   }
 }

@@ -45,74 +45,42 @@ export async function convert(
     const { bytes } = image.properties
     const size = Math.max(bytes, options.bytes ?? 0)
     await naming(target, createImage(target, flags.targetFormat, { ...options, bytes: size }))
-    const copy = new Copy(image, layers, target, onProgress)
-    if (flags.targetFormat === 'raw') await copy.to(await openImage(target), RAW_HOLE_BYTES, null)
-    else {
-      const made = await openQcow2(target)
-      await copy.to(made, made.clusterBytes, flags.compress === true ? made : null)
+    const made = flags.targetFormat === 'raw' ? undefined : await openQcow2(target)
+    const copied: Target = {
+      path: target,
+      image: made ?? (await openImage(target)),
+      unit: made?.clusterBytes ?? RAW_HOLE_BYTES,
+      compressed: flags.compress === true ? made : undefined,
     }
+    await copy(image, layers, copied, onProgress)
   } finally {
     await closeLayers(layers)
     await image.close()
   }
 }
 
-/** Copies the parts of a disk that are not zeros. */
-class Copy {
-  readonly #source: BlockImage
-  readonly #layers: readonly Layer[]
-  readonly #targetPath: string
-  readonly #onProgress: OnProgress
+interface Target {
+  readonly path: string
+  readonly image: BlockImage
+  /** Aligned ranges of this size that are zeros are left out. */
+  readonly unit: number
+  /** The image, if its clusters are to be compressed. */
+  readonly compressed: Qcow2Image | undefined
+}
 
-  constructor(source: BlockImage, layers: readonly Layer[], targetPath: string, onProgress: OnProgress) {
-    this.#source = source
-    this.#layers = layers
-    this.#targetPath = targetPath
-    this.#onProgress = onProgress
-  }
-
-  /**
-   * Copies, and closes the target.
-   *
-   * @param unit - aligned ranges of this size that are zeros are left out
-   * @param compressed - the target, if its clusters are to be compressed
-   */
-  async to(target: BlockImage, unit: number, compressed: Qcow2Image | null): Promise<void> {
-    const { bytes } = this.#source.properties
-    try {
-      const piece = Math.max(PIECE_BYTES, unit)
-      // The end of the last extent that is not zeros, up to its unit.
-      let done = 0
-      for await (const extent of extentsOf(this.#layers)) {
-        const end = extent.start + extent.bytes
-        if (extent.kind !== 'zero' && extent.kind !== 'unallocated') {
-          const first = Math.max(done, extent.start - (extent.start % unit))
-          const last = Math.min(bytes, Math.ceil(end / unit) * unit)
-          for (let at = first; at < last; at += piece) {
-            await this.#copy(target, at, Math.min(piece, last - at), unit, compressed)
-            this.#onProgress(Math.min(0.9999, (at + piece) / bytes))
-          }
-          done = Math.max(done, last)
-        }
-      }
-      await naming(this.#targetPath, target.flush())
-    } finally {
-      await naming(this.#targetPath, target.close())
-    }
-    this.#onProgress(1)
-  }
-
-  async #copy(
-    target: BlockImage,
-    offset: number,
-    bytes: number,
-    unit: number,
-    compressed: Qcow2Image | null,
-  ): Promise<void> {
+/** Copies the parts of a disk that are not zeros, and closes the target. */
+async function copy(
+  source: BlockImage,
+  layers: readonly Layer[],
+  { path, image, unit, compressed }: Target,
+  onProgress: OnProgress,
+): Promise<void> {
+  const size = source.properties.bytes
+  const copyPiece = async (offset: number, bytes: number): Promise<void> => {
     const data = Buffer.alloc(bytes)
     for (let at = 0; at < bytes; at += PIECE_BYTES) {
       // oxlint-disable-next-line no-await-in-loop -- in pieces that the image takes
-      await this.#source.read(offset + at, data.subarray(at, at + PIECE_BYTES))
+      await source.read(offset + at, data.subarray(at, at + PIECE_BYTES))
     }
     const zeros = Buffer.alloc(unit)
     const isZero = (at: number): boolean => {
@@ -124,19 +92,40 @@ class Copy {
       let end = at
       while (end < bytes && !isZero(end)) end += unit
       end = Math.min(end, bytes)
-      if (compressed !== null) for (let cluster = at; cluster < end; cluster += unit) clusters.push(cluster)
+      if (compressed !== undefined) for (let cluster = at; cluster < end; cluster += unit) clusters.push(cluster)
       // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
-      else if (end > at) await naming(this.#targetPath, target.write(offset + at, data.subarray(at, end)))
+      else if (end > at) await naming(path, image.write(offset + at, data.subarray(at, end)))
       at = end + unit
     }
-    if (compressed === null) return
+    if (compressed === undefined) return
     const next = async (): Promise<void> => {
       for (let at = clusters.shift(); at !== undefined; at = clusters.shift()) {
         const written = compressed.writeCompressed(offset + at, data.subarray(at, Math.min(at + unit, bytes)))
         // oxlint-disable-next-line no-await-in-loop -- several of these run at a time
-        await naming(this.#targetPath, written)
+        await naming(path, written)
       }
     }
     await Promise.all(Array.from({ length: COMPRESSED_AT_A_TIME }, next))
   }
+  try {
+    const piece = Math.max(PIECE_BYTES, unit)
+    // The end of the last extent that is not zeros, up to its unit.
+    let done = 0
+    for await (const extent of extentsOf(layers)) {
+      const end = extent.start + extent.bytes
+      if (extent.kind !== 'zero' && extent.kind !== 'unallocated') {
+        const first = Math.max(done, extent.start - (extent.start % unit))
+        const last = Math.min(size, Math.ceil(end / unit) * unit)
+        for (let at = first; at < last; at += piece) {
+          await copyPiece(at, Math.min(piece, last - at))
+          onProgress(Math.min(0.9999, (at + piece) / size))
+        }
+        done = Math.max(done, last)
+      }
+    }
+    await naming(path, image.flush())
+  } finally {
+    await naming(path, image.close())
+  }
+  onProgress(1)
 }
