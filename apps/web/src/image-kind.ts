@@ -78,7 +78,7 @@ function isText(head: Uint8Array): boolean {
   }
 }
 
-/** What files of one use begin with. */
+/** The bytes at which a file's use is known. */
 const STARTS: readonly (readonly [at: number, begins: string, role: Role])[] = [
   [0x38, 'ARMd', 'kernel'],
   [4, 'zimg', 'kernel'],

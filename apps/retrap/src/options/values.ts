@@ -149,14 +149,14 @@ export function splitPairs(text: string): string[] {
   return parts.map((part) => part.replaceAll('\0', ','))
 }
 
-/** Reads parts of the form `key=value`. @param what - the option, in messages @throws CliError `ERR_USAGE` for a key that is not known */
-export function readPairs(what: string, parts: readonly string[], known: readonly string[]): Map<string, string> {
+/** Reads parts of the form `key=value`. @param option - its name, in messages @throws CliError `ERR_USAGE` for an unknown key */
+export function readPairs(option: string, parts: readonly string[], known: readonly string[]): Map<string, string> {
   const given = new Map<string, string>()
   for (const part of parts) {
     const [key = '', value] = part.split(/=(.*)/s)
     if (!known.includes(key))
-      throw usage(`${what} has no '${key}'; it has ${known.join(', ')}${didYouMean(key, known)}`)
-    if (value === undefined) throw usage(`${what}: '${part}' is not of the form key=value`)
+      throw usage(`${option} has no '${key}'; it has ${known.join(', ')}${didYouMean(key, known)}`)
+    if (value === undefined) throw usage(`${option}: '${part}' is not of the form key=value`)
     given.set(key, value)
   }
   return given

@@ -5,7 +5,7 @@ import { useEffect, useState } from 'preact/hooks'
 const LOOK_MS = 250
 
 /**
- * Reads something of a machine, again when `inputs` change. What comes when they have changed is dropped, and so is a failure.
+ * Reads something of a machine, again when `inputs` change. A result of earlier inputs is dropped, and so is a failure.
  *
  * @param read - null: nothing is to be read now
  */

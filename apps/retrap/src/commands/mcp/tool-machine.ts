@@ -380,7 +380,7 @@ export class ToolMachine {
     }
   }
 
-  /** @param why - what the machine is or lacks, for which it does not do what is asked */
+  /** @param why - the rest of a sentence about the machine: its state, and the remedy */
   #refusal(why: string): ToolError {
     return new ToolError('ERR_STATE', `${this.facts.name} ${why}`)
   }
