@@ -7,7 +7,7 @@ import { ActiveFaults } from './active-faults.ts'
 import { type Fault, timeText } from './faults.ts'
 import type { ClusterGuest, ClusterHost, GuestListener, MachineStart } from './host.ts'
 import { linkBetween, Links } from './links.ts'
-import { MachinePrograms, MAIN_PROGRAM } from './machine-programs.ts'
+import { EXEC_PROGRAM, MachinePrograms, MAIN_PROGRAM } from './machine-programs.ts'
 import type { ClusterEvent, ClusterResult } from './result.ts'
 import type { RunLog } from './run-log.ts'
 import { Properties, readReport } from './reports.ts'
@@ -21,6 +21,8 @@ export interface ClusterOptions {
   readonly onCode?: (page: string) => void
   /** Takes the run down; a fork's is not taken down. */
   readonly log?: RunLog
+  /** The instant at which the run stops: it may be forked there, and its forks go on. */
+  readonly until?: number
   /** Ends the run. */
   readonly signal?: AbortSignal
 }
@@ -40,6 +42,12 @@ export interface ClusterPath {
   /** All is mended at its end, and the check decides. */
   readonly mended: boolean
 }
+
+/** Hears a program of {@link Cluster.exec}. @param stream - 1: its output; 2: its errors @param base64 - bytes */
+export type ExecListener = (stream: number, base64: string) => void
+
+/** A line of such a program's guest: the stream, and bytes in base64. */
+const SAID = /^said ([12]) (.*)$/
 
 /** The failure of a run that its signal has ended. */
 export const STOPPED = 'it was stopped before its end'
@@ -123,6 +131,7 @@ export class Cluster {
   #quietUntil: number
   /** A program has reported that all is ready. */
   #isSetUp = false
+  #hearsExec: ExecListener | undefined
 
   private constructor(
     { description, seed, host }: { description: ClusterDescription; seed: Seed; host: ClusterHost },
@@ -304,7 +313,7 @@ export class Cluster {
   /** Goes on until an instant, at which the cluster rests and may be forked, or to the end of the run. */
   async goOn(to: number = Infinity): Promise<void> {
     while (!this.#isOver && this.#phase.name !== 'over' && this.now < to) {
-      const until = Math.min(this.#phase.until, to)
+      const until = Math.min(this.#phase.until, to, this.#until)
       // oxlint-disable-next-line no-await-in-loop -- phase after phase
       await this.#simulation.runTo(until, () => this.#isOver || this.#isDone)
       // oxlint-disable-next-line no-await-in-loop -- as above
@@ -334,6 +343,23 @@ export class Cluster {
     return this.#result([])
   }
 
+  /**
+   * Runs a program on a machine beside all else, at an instant at which the cluster may be forked: faults that last go on, no further
+   * one begins, and a failure ends nothing.
+   *
+   * @returns its exit code; undefined: it has not ended in this time, or its machine has ended
+   */
+  async exec(machine: string, words: readonly string[], ns: number, hears: ExecListener): Promise<number | undefined> {
+    const { signal } = this.#options
+    const number = this.#numberOf(machine)
+    this.#hearsExec = hears
+    this.#quietUntil = Infinity
+    await this.#startProgram(EXEC_PROGRAM, words, machine)
+    const isEnded = (): boolean => this.#codes.has(EXEC_PROGRAM) || !this.#guests.has(number)
+    await this.#simulation.runTo(this.now + ns, () => signal?.aborted === true || isEnded())
+    return this.#codes.get(EXEC_PROGRAM)
+  }
+
   /** Ends all machines. */
   close(): void {
     for (const guest of this.#guests.values()) guest.close()
@@ -347,7 +373,11 @@ export class Cluster {
   }
 
   get #isOver(): boolean {
-    return this.#failure !== undefined || this.#options.signal?.aborted === true
+    return this.#failure !== undefined || this.#options.signal?.aborted === true || this.now >= this.#until
+  }
+
+  get #until(): number {
+    return this.#options.until ?? Infinity
   }
 
   #result(faults: readonly Fault[]): ClusterResult {
@@ -385,7 +415,7 @@ export class Cluster {
 
   /** Goes on until something is done. @param late - the sentence of the run's failure where it is not done within the limit */
   async #runUntil(isDone: () => boolean, late: () => string): Promise<void> {
-    await this.#simulation.runTo(this.#description.limit, () => this.#isOver || isDone())
+    await this.#simulation.runTo(Math.min(this.#description.limit, this.#until), () => this.#isOver || isDone())
     if (!this.#isOver && !isDone()) this.#late(late())
   }
 
@@ -598,7 +628,9 @@ export class Cluster {
     this.#heard = []
     for (const { machine, ns, kind, text, code } of heard) {
       if (kind === 'status') {
-        this.#event({ ns, kind: 'machine', machine: machine.name, text: this.#programs.status(machine, text) })
+        const [, stream, said] = SAID.exec(text) ?? []
+        if (said !== undefined) this.#hearsExec?.(Number(stream), said)
+        else this.#event({ ns, kind: 'machine', machine: machine.name, text: this.#programs.status(machine, text) })
         continue
       }
       const isMain = kind === 'ended' && text === MAIN_PROGRAM

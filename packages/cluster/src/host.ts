@@ -12,7 +12,7 @@ export interface GuestListener {
   report: (ns: number, text: string) => void
   /** A program has ended. */
   ended: (ns: number, program: string, code: number) => void
-  /** The state of its own program: `healthy`, `unhealthy OUTPUT`, `starting OUTPUT` at the first test that failed, or `restarts CODE`. */
+  /** The state of its own program: `healthy`, `unhealthy OUTPUT`, `starting OUTPUT` at the first test that failed, or `restarts CODE`. Of a program named `exec`: `said STREAM BASE64`. */
   status: (ns: number, text: string) => void
   /** Names the listener of a container in it. */
   inside?: (container: number) => GuestListener

@@ -4,6 +4,8 @@ import { bad, type ClusterError } from './errors.ts'
 
 /** The name of a machine's own program. */
 export const MAIN_PROGRAM = 'main'
+/** The name of a program whose output is for a user alone: see `Cluster.exec`. */
+export const EXEC_PROGRAM = 'exec'
 
 /** All that the cluster knows of the program of a machine. */
 interface ProgramState {

@@ -95,6 +95,15 @@ const faultAt = <T extends z.ZodType<number>>(instant: T) =>
 /** A fault whose times are in nanoseconds. */
 export const faultSchema: z.ZodType<Fault> = faultAt(z.number().min(0)) as unknown as z.ZodType<Fault>
 
+/** The stretches of a path. */
+export const pathSchema: z.ZodType<readonly Stretch[]> = z.array(
+  z.strictObject({
+    number: z.int().min(0),
+    for: z.number().min(0).max(MOST_NS),
+    faults: z.array(faultSchema),
+  }),
+)
+
 const plan = z.strictObject({
   seed: z.int().min(0).max(0xffff_ffff),
   draws: z.literal(GENERATOR, `expected ${GENERATOR}, or none for a plan of a release before`).optional(),
@@ -102,15 +111,7 @@ const plan = z.strictObject({
   failure: z.string(),
   madeWith: z.string().optional(),
   faults: z.array(faultSchema).default([]),
-  path: z
-    .array(
-      z.strictObject({
-        number: z.int().min(0),
-        for: z.number().min(0).max(MOST_NS),
-        faults: z.array(faultSchema),
-      }),
-    )
-    .optional(),
+  path: pathSchema.optional(),
   mended: z.boolean().default(false),
 })
 
@@ -291,17 +292,11 @@ function requireInside(
 }
 
 /** A failure of a cluster: the seed, the branch or the path, and the faults that are needed for it. */
-export interface Plan extends Pick<ClusterRun, 'seed' | 'branch' | 'madeWith'> {
-  /** The generator of random draws; absent: the one of releases before 0.4. */
-  readonly draws?: typeof GENERATOR | undefined
+export interface Plan extends Pick<ClusterRun, 'seed' | 'branch' | 'madeWith' | 'draws' | 'path' | 'mended'> {
   /** Why it has failed. */
   readonly failure: string
   /** Of a branch, in nanoseconds. The faults of a path are in its stretches. */
   readonly faults: readonly Fault[]
-  /** The stretches of a path, in place of a branch. */
-  readonly path?: readonly Stretch[] | undefined
-  /** All is mended at the end of the path. */
-  readonly mended?: boolean | undefined
 }
 
 /** The seed of a plan, with its generator of draws. */

@@ -7,8 +7,9 @@ import { concatenate, crc32 } from '@retrap/basics'
 import { DEFAULT_LIMITS, type ImageFile, OciError, readTar, type TarEntry } from '@retrap/oci'
 import { RecordingError, RecordingPacker, unpackRecording } from '@retrap/recording'
 import * as z from 'zod'
+import { GENERATOR } from './draws.ts'
 import { ClusterError } from './errors.ts'
-import { faultSchema, fieldOf } from './read-description.ts'
+import { faultSchema, fieldOf, pathSchema } from './read-description.ts'
 import type { ClusterRun, RunFrame } from './run.ts'
 
 /** A file that is read by parts: on a disk, in memory, or of a page. */
@@ -181,7 +182,9 @@ const schema = z.object({
   version: z.int(),
   seed: index,
   branch: index,
-  ...{ failure: z.string().optional(), madeWith: z.string().optional() },
+  ...{ failure: z.string().optional(), madeWith: z.string().optional(), file: z.string().optional() },
+  ...{ draws: z.literal(GENERATOR).optional(), path: pathSchema.optional(), mended: z.boolean().optional() },
+  files: z.record(z.string(), z.string()).optional(),
   ns: instant,
   faultsBegin: instant.optional(),
   description: z.looseObject({

@@ -1,5 +1,7 @@
 // A run that was recorded: what happened, when, and where.
 import type { ClusterDescription, PlacedMachine } from './description.ts'
+import type { Stretch } from './draw-faults.ts'
+import type { GENERATOR } from './draws.ts'
 import type { FrameCause } from './links.ts'
 import type { ClusterEvent, ClusterResult } from './result.ts'
 
@@ -51,6 +53,16 @@ export interface ClusterRun extends Pick<ClusterResult, 'failure' | 'ns' | 'faul
   readonly seed: number
   /** See `Branch`. */
   readonly branch: number
+  /** The generator of random draws; absent: the one of releases before 0.4. */
+  readonly draws?: typeof GENERATOR | undefined
+  /** The stretches of a path, in place of a branch. */
+  readonly path?: readonly Stretch[] | undefined
+  /** All is mended at the end of the path. */
+  readonly mended?: boolean | undefined
+  /** The file of the description, in whose folder the paths of the description begin; absent, as `files`, in runs of releases before. */
+  readonly file?: string | undefined
+  /** Sizes and times of the host's files that the machines use, by their paths. */
+  readonly files?: Readonly<Record<string, string>> | undefined
   /** The program, the kernels and the programs that it was made with, as a line; undefined: a release before has not noted them. */
   readonly madeWith?: string | undefined
   /** The instant from which the instants of `faults` count; undefined: the run did not come to it. */

@@ -1,5 +1,6 @@
 /** The Linux of a cluster's machine, like the Linux of `retrap exec`. */
-import { type Disk, type GuestListener, MAIN_PROGRAM, MOST_LINE, type PlacedMachine } from '@retrap/cluster'
+import { EXEC_PROGRAM, MAIN_PROGRAM, MOST_LINE } from '@retrap/cluster'
+import type { Disk, GuestListener, PlacedMachine } from '@retrap/cluster'
 import { type PcForkOptions, type PcSnapshotState, stateWithMemory } from '@retrap/machine'
 import { REPORT_FOLDER } from '../guests/linux/exec-initramfs.ts'
 import { makeExt4 } from '../guests/linux/ext4.ts'
@@ -17,7 +18,7 @@ import { LinePort, SentPort } from './ports.ts'
 import type { Program } from './program.ts'
 import type { MadeGuest } from './recordings.ts'
 import { RESOLV_CONF, recordsFor, startResolver, writeRecords } from './resolver.ts'
-import { encodeService } from './service.ts'
+import { encodeHeard, encodeService } from './service.ts'
 
 /** The parts of a machine with such a Linux. */
 export interface LinuxParts extends GuestParts {
@@ -188,12 +189,13 @@ export class LinuxSystem implements GuestSystem<Lines> {
     const files = Object.entries(program.files).filter(([path]) => !(path in known))
     const isService = name === MAIN_PROGRAM && (machine.health ?? machine.restart) !== undefined
     const limits = limitCommands(machine)
+    const encode = name === EXEC_PROGRAM ? encodeHeard : encodeProgram
     const text = [
       encodeFiles(Object.fromEntries(files)),
       ...folderCommands(machine, program),
       isService
         ? encodeService(name, program, limits.join('\n'), machine)
-        : encodeProgram(name, program, [TOGETHER, ...limits].join('\n')),
+        : encode(name, program, [TOGETHER, ...limits].join('\n')),
     ].join('')
     return this.told(text, of)
   }

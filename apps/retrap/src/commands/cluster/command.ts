@@ -46,9 +46,11 @@ With --branches the result is the same whatever the host's speed. On several hos
 
 const REPLAY_HELP = `
 Without --machine all machines run again, one after another, and what they say is compared with the file: a difference is an error.
-With it, times are the cluster's, and the rest is as in retrap replay: on a terminal, Ctrl-A c leads to goto and who-wrote.
+With --exec the cluster itself runs again, with its files as they are now, and is compared until --goto; the exit code is the command's.
+With --machine, times are the cluster's, and the rest is as in retrap replay: on a terminal, Ctrl-A c leads to goto and who-wrote.
   retrap cluster replay failure.run --machine node-1 --goto 2.5s --gdb 1234
   retrap cluster replay failure.run --machine node-1 --goto 2.5s --who-wrote jiffies
+  retrap cluster replay failure.run --machine node-1 --goto 2.5s --exec 'ps; netstat -tn; cat /data/log'
   retrap cluster replay failure.run --frames --machine node-1
   retrap cluster replay failure.run --frame 17`
 
@@ -147,6 +149,8 @@ export function addCluster(
     )
     .option('--gdb <port>', 'wait for gdb on this port of 127.0.0.1, which goes both ways; or as run --gdb')
     .option('--who-wrote <place>', 'say who wrote a place in memory of the machine last')
+    .option('--exec <command>', 'run the cluster again to --goto, and a command of a shell in a fork of --machine')
+    .option('--timeout <time>', "of the cluster's time, for --exec (default 60)", parseSeconds('--timeout'))
     .option('--frames', 'list the frames, of --machine if given')
     .option(
       '--frame <number>',

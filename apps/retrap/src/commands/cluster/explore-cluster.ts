@@ -116,7 +116,7 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
       const to = record ?? out?.replace(/(\.json)?$/, '.run')
       if (to === undefined || signal.aborted) continue
       const host = hostOf(parts, workers ?? usualWorkers(parts.machines), cluster.tell)
-      const run = { description, seed, host, how: howOf(plan) }
+      const run = { file, description, seed, host, how: howOf(plan) }
       const where = { path: one(to), given: ['explore', file, ...more, '--seed', `${seed}`], madeWith: made, stderr }
       try {
         // oxlint-disable-next-line no-await-in-loop -- one after another: each is a run

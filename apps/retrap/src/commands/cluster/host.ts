@@ -101,7 +101,8 @@ export class LinuxHost implements GuestsHost {
   }
 
   async make(machine: PlacedMachine, start: MachineStart, listener: GuestListener): Promise<ClusterGuest> {
-    const { seed, ns, named, recording } = start
+    const { seed, ns, named } = start
+    const recording = start.recording === undefined ? undefined : this.#recordings?.of(start.recording)
     const parts: GuestParts = {
       machine,
       seed,
@@ -112,7 +113,7 @@ export class LinuxHost implements GuestsHost {
       isCompiled: this.#settings.isCompiled,
       isForked: this.#settings.isForked && recording === undefined,
       units: this.#units,
-      recording: recording === undefined ? undefined : this.#recordings?.of(recording),
+      recording,
       originals: undefined,
     }
     if (machine.machine !== undefined) return makeGuest(parts, await this.#own(parts, machine.machine), listener)

@@ -1,6 +1,6 @@
 /** Identifies the parts that a plan was found with, or a run made with: with others the same seed and faults may lead elsewhere. */
 import { createHash } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { ClusterDescription, PlacedMachine } from '@retrap/cluster'
 import { fetchKernelModules } from '../../guests/linux/debian-drivers.ts'
@@ -11,6 +11,8 @@ import { parseSharedFolder } from '../../options/container-options.ts'
 
 /** Of a larger file only the size counts. */
 const MOST_BYTES = 256 << 20
+/** Files of a shared folder that are looked at. */
+const MOST_FILES = 1000
 /** Folders in which a program without a path is looked for. */
 const PLACES = ['', 'bin', 'usr/bin', 'usr/local/bin', 'usr/sbin', 'sbin']
 
@@ -29,32 +31,55 @@ export async function madeWith(file: string, description: ClusterDescription): P
   return [thisBuild(), ...kernels.map(({ release }) => `Linux ${release}`), programs].join(', ')
 }
 
-/** Returns a digest of all commands, and of the files of the host that they name. */
-export function digestOfPrograms(file: string, { machines, workload }: ClusterDescription): string {
-  const hash = createHash('sha256')
+/** Returns a digest of all commands, and of the files of the host that they need. */
+export const digestOfPrograms = (file: string, description: ClusterDescription): string =>
+  digestOf(Object.values(digestsOf(file, description)).join(' '))
+
+/** Returns digests of the commands of each machine, and of the host's files that they name or that are shared, by paths. */
+export function digestsOf(file: string, { machines, workload }: ClusterDescription): Record<string, string> {
+  const digests: Record<string, string> = {}
   for (const machine of machines) {
     const { setup = [], drivers = [], check = [] } = workload?.on === machine.name ? workload : {}
     const commands = Object.values(workload?.templates ?? {}).flat()
     const ofTemplates = commands.filter(({ on }) => on === machine.name).map(({ command }) => command)
     const { command, entrypoint = [], health } = machine
     const words = [entrypoint, command, health?.test ?? [], setup, ...drivers, check, ...ofTemplates].flat()
-    hash.update(`${words.join('\0')}\0`)
-    for (const path of filesOf(machine, words, dirname(resolve(file)))) hash.update(contentsOf(path))
+    digests[`commands of ${machine.name}`] = digestOf(words.join('\0'))
+    for (const path of filesOf(machine, words, dirname(resolve(file)))) {
+      const contents = contentsOf(path)
+      if (contents !== undefined) digests[path] ??= digestOf(contents)
+    }
   }
-  return hash.digest('hex').slice(0, 12)
+  return digests
 }
 
-/** Returns a file's contents, or the size of a large one. A word that names no file, such as a script of a shell, gives nothing. */
-function contentsOf(path: string): string | Uint8Array {
+const digestOf = (contents: string | Uint8Array): string =>
+  createHash('sha256').update(contents).digest('hex').slice(0, 12)
+
+/** Returns a file's contents, or the size of a large one; undefined for a word that names no file, such as a script of a shell. */
+function contentsOf(path: string): string | Uint8Array | undefined {
   try {
     const state = statSync(path)
-    return !state.isFile() ? '' : state.size > MOST_BYTES ? `${state.size}` : readFileSync(path)
+    return !state.isFile() ? undefined : state.size > MOST_BYTES ? `${state.size}` : readFileSync(path)
   } catch {
-    return ''
+    return undefined
   }
 }
 
-/** Paths at which the host may have the files that a machine's commands name, its image, and the file of a machine of its own. */
+/** Returns the files at a path, or below it. */
+function filesIn(path: string, found: string[] = []): readonly string[] {
+  try {
+    if (statSync(path).isFile()) found.push(path)
+    else if (found.length < MOST_FILES)
+      for (const entry of readdirSync(path, { withFileTypes: true }))
+        if (entry.isFile() || entry.isDirectory()) filesIn(join(path, entry.name), found)
+  } catch {
+    // A folder that this user may not read is none for guests, either.
+  }
+  return found
+}
+
+/** Paths at which the host may have the files that a machine's commands name, its image, the file of a machine of its own, and its shares. */
 function filesOf({ image, root = '/', machine, share }: PlacedMachine, words: readonly string[], folder: string) {
   const shares = share.map((text) =>
     parseSharedFolder((text.startsWith('/') ? text : `${folder}/${text}`).replace(/:copy$/, '')),
@@ -66,5 +91,9 @@ function filesOf({ image, root = '/', machine, share }: PlacedMachine, words: re
   })
   const path = image && splitImage(resolve(folder, image)).path
   const images = path === undefined ? [] : [path, join(path, 'index.json')]
-  return [...named, ...[...images, machine ?? []].flat().map((path) => resolve(folder, path))]
+  return [
+    ...named,
+    ...shares.flatMap(({ path: one }) => filesIn(one)),
+    ...[...images, machine ?? []].flat().map((path) => resolve(folder, path)),
+  ]
 }

@@ -1,4 +1,5 @@
 /** One run of a cluster, which may leave its file. */
+import { resolve } from 'node:path'
 import {
   type Branch,
   Cluster,
@@ -7,12 +8,14 @@ import {
   type ClusterOptions,
   type ClusterPath,
   type ClusterResult,
+  GENERATOR,
   type Plan,
   RunLog,
   type Seed,
 } from '@retrap/cluster'
 import { plainListed } from '../../print-lines.ts'
 import type { GuestsHost } from './host.ts'
+import { digestsOf } from './made-with.ts'
 import { RunRecordings } from './recordings.ts'
 
 /** An event as a line for people. */
@@ -21,6 +24,8 @@ export const eventText = ({ ns, machine, text }: ClusterEvent): string =>
 
 /** A cluster, and the way in which it runs. */
 export interface OneRun {
+  /** The file of the description. */
+  readonly file: string
   readonly description: ClusterDescription
   readonly seed: Exclude<Seed, string>
   readonly host: GuestsHost
@@ -28,7 +33,7 @@ export interface OneRun {
 }
 
 /** The branch, or the path, of a plan; without one: the seed's own branch. */
-export const howOf = (plan: Plan | undefined): Branch | ClusterPath =>
+export const howOf = (plan: Pick<Plan, 'branch' | 'faults' | 'path' | 'mended'> | undefined): Branch | ClusterPath =>
   plan?.path === undefined
     ? { number: plan?.branch ?? 0, faults: plan?.faults }
     : { path: plan.path, mended: plan.mended === true }
@@ -62,14 +67,17 @@ export async function recordOnce(
   },
 ): Promise<ClusterResult> {
   const { path, given, madeWith, stderr } = to
-  const { host, seed, how, description } = run
+  const { file, host, seed, how, description } = run
   const recordings = await RunRecordings.open(path, ['cluster', ...given], host)
   const log = new RunLog()
+  const files = digestsOf(file, description)
   try {
     const result = await runOnce(run, { ...options, log })
     const trouble = await recordings.write({
       ...log.run(typeof seed === 'object' ? seed.mix32 : seed, 'path' in how ? 0 : how.number, description, result),
-      madeWith,
+      ...{ madeWith, file: resolve(file), files },
+      ...(typeof seed === 'number' && { draws: GENERATOR }),
+      ...('path' in how && how),
     })
     stderr.write(`retrap: ${trouble ?? `the run is recorded in ${path}: retrap cluster replay ${path}`}\n`)
     return result

@@ -25,6 +25,7 @@ import { CliError, troubleWith } from '../../errors.ts'
 import { fileSource } from '../../machine/recording/recorded-file.ts'
 import { usage } from '../../options/values.ts'
 import { plainListed } from '../../print-lines.ts'
+import { execAt } from './exec-at.ts'
 import { type HeardLine, linesOfRecording } from './heard-lines.ts'
 import { thisBuild } from './made-with.ts'
 import { eventText } from './once.ts'
@@ -41,10 +42,18 @@ export interface ReplayClusterFlags {
   readonly frames?: boolean
   readonly frame?: number
   readonly jsonl?: boolean
+  /** A command line for a shell in the machine, at `goto`. */
+  readonly exec?: string
+  /** The cluster's time that `exec` has, in milliseconds. */
+  readonly timeout?: number
 }
 
 /** Options that go into one machine. */
-const NEED_MACHINE = ['start', 'gdb', 'whoWrote'] as const
+const NEED_MACHINE = ['start', 'gdb', 'whoWrote', 'exec'] as const
+/** Options that `exec` does not go with. */
+const NOT_OF_EXEC = ['start', 'gdb', 'whoWrote', 'frames', 'frame', 'jsonl'] as const
+
+const USUAL_MS = 60_000
 
 /** The surroundings of the command. */
 export interface ReplayClusterHost extends ClusterOutputs {
@@ -75,17 +84,25 @@ export async function replayCluster(
   const printsFrames = flags.frames === true || flags.frame !== undefined
   if (flags.jsonl === true && (printsFrames || flags.machine !== undefined))
     throw usage('--jsonl: events are printed so, without --machine, --frames and --frame')
+  if (flags.exec !== undefined && (more.length > 0 || NOT_OF_EXEC.some((name) => flags[name] !== undefined)))
+    throw usage('--exec: of options expected --machine, --goto and --timeout only')
+  if (flags.exec === undefined && flags.timeout !== undefined) throw usage('--timeout: expected --exec, too')
   const source = await fileSource(path)
   const folder = await mkdtemp(join(tmpdir(), 'retrap-cluster-'))
   try {
     const file = await ClusterRunFile.open(source, path)
     const [build] = file.run.madeWith?.split(',') ?? []
-    if (build !== undefined && build !== thisBuild())
+    if (build !== undefined && build !== thisBuild() && flags.exec === undefined)
       host.stderr.write(`retrap: ${path} was made with ${build}; this is ${thisBuild()}: the run may be another one\n`)
     const shown = new ShownRun(path, file, folder, host)
     if (flags.frame !== undefined) shown.frame(flags.frame)
     else if (flags.frames === true) shown.frames(flags.machine)
-    else if (flags.machine !== undefined) return await shown.enter(flags.machine, more, flags)
+    else if (flags.exec !== undefined) {
+      const { exec, goto = 'end', timeout: timeoutMs = USUAL_MS } = flags
+      const ns = goto === 'end' ? file.run.ns : timeOf(goto)
+      const machine = shown.machine(flags.machine!)
+      return await execAt(path, file.run, { machine, ns, command: exec, timeoutMs }, host)
+    } else if (flags.machine !== undefined) return await shown.enter(flags.machine, more, flags)
     else await shown.events(flags)
     return 0
   } catch (error) {
@@ -169,7 +186,7 @@ class ShownRun {
 
   /** Goes into the run of one machine. */
   async enter(name: string, more: readonly string[], flags: ReplayClusterFlags): Promise<number> {
-    const machine = this.#machine(name)
+    const machine = this.machine(name)
     const { goto, gdb, whoWrote } = flags
     const ns = goto === undefined ? undefined : parseGuestTime(goto)?.ns
     const start = this.#start(machine, flags.start, ns)
@@ -195,7 +212,7 @@ class ShownRun {
   /** Lists frames. @param name - of a machine: those from it and to it */
   frames(name: string | undefined): void {
     const { frames } = this.#file.run
-    const number = name === undefined ? undefined : this.#machine(name).number
+    const number = name === undefined ? undefined : this.machine(name).number
     for (const [i, frame] of frames.entries())
       if (number === undefined || frame.from === number || frame.to === number)
         this.#host.stdout.write(plainListed(`${String(i).padStart(6)} ${this.#line(frame)}`))
@@ -232,7 +249,8 @@ class ShownRun {
     return `${seconds(sent)} ${machines[from]!.name} > ${end} ${machines[to]!.name}${why}: ${decodeFrame(bytes).text}`
   }
 
-  #machine(name: string): RunMachine {
+  /** @throws CliError `ERR_USAGE` for a name that no machine has */
+  machine(name: string): RunMachine {
     const { machines } = this.#file.run
     const found = machines.find((one) => one.name === name)
     if (found !== undefined) return found

@@ -29,8 +29,8 @@ export interface ClusterFlags extends ComposeFlags {
 
 /** Where lines go. */
 export interface ClusterOutputs {
-  readonly stdout: { write(text: string): unknown }
-  readonly stderr: { write(text: string): unknown }
+  readonly stdout: { write(text: string | Uint8Array): unknown }
+  readonly stderr: { write(text: string | Uint8Array): unknown }
 }
 
 /** Runs a cluster once. @returns whether nothing has failed @throws CliError `ERR_INPUT` */
@@ -52,7 +52,7 @@ export function runClusterFile(
     const onEvent = (event: ClusterEvent): void =>
       void stdout.write(flags.jsonl === true ? `${JSON.stringify(event)}\n` : eventText(event))
     const host = hostOf(parts, flags.workers ?? usualWorkers(parts.machines), tell)
-    const run = { description, seed: plan === undefined ? seed : seedOfPlan(plan), host, how: howOf(plan) }
+    const run = { file, description, seed: plan === undefined ? seed : seedOfPlan(plan), host, how: howOf(plan) }
     const given = [
       'run',
       file,
@@ -75,10 +75,10 @@ export function runClusterFile(
 /** A cluster that was read, and what it runs with until SIGINT or SIGTERM. */
 type ReadCluster = Omit<LanesOf, 'seed'>
 
-/** Reads a description, and does something with it, until SIGINT or SIGTERM comes. */
+/** Reads a description, and does something with it, until SIGINT or SIGTERM comes. @param given - options, or a description that was read */
 export async function withCluster<T>(
   file: string,
-  flags: ComposeFlags,
+  given: ComposeFlags | ClusterDescription,
   isForked: boolean,
   stderr: ClusterOutputs['stderr'],
   act: (cluster: ReadCluster) => Promise<T>,
@@ -88,7 +88,7 @@ export async function withCluster<T>(
   for (const signal of ENDING_SIGNALS) process.once(signal, end)
   try {
     const tell = (text: string): void => void stderr.write(`retrap: ${text}\n`)
-    const description = await readClusterFile(file, flags, tell)
+    const description = 'machines' in given ? given : await readClusterFile(file, given, tell)
     const parts = { file, machines: description.machines, settings: { isForked, isCompiled: true } }
     return await act({ description, parts, signal: stop.signal, tell })
   } catch (error) {
