@@ -4,7 +4,8 @@
 #   RETRAP_VERSION    version of retrap for npm, where this script does not lie in that package; default latest
 #   RETRAP_TESTS      files of `retrap test`, one a line
 #   RETRAP_EXEC       in their place: a command line for a shell in a guest, by `retrap exec`
-#   RETRAP_OPTIONS    words for `retrap exec` before it, such as `--share .`
+#   RETRAP_EXPLORE    in their place: the file of a cluster for `retrap cluster explore`, such as compose.yaml
+#   RETRAP_OPTIONS    words for `retrap exec`, such as `--share .`, or for `retrap cluster explore`, such as `--seed 7 --for 300`
 #   RETRAP_RESULTS    the folder of results, below the current one; default retrap-results
 #   RETRAP_ARTIFACT   the name that the service keeps the folder by, for GitHub; default retrap-results
 #
@@ -19,6 +20,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 version=${RETRAP_VERSION:-latest}
 tests=${RETRAP_TESTS:-}
 exec=${RETRAP_EXEC:-}
+explore=${RETRAP_EXPLORE:-}
 results=${RETRAP_RESULTS:-retrap-results}
 cache=${XDG_CACHE_HOME:-${HOME:-}/.cache}/retrap
 artifact=${RETRAP_ARTIFACT:-retrap-results}
@@ -45,9 +47,10 @@ check() {
   case /$results/ in
     */../* | */./* | *//*) wrong "results '$results': expected a folder below the current one, such as retrap-results" ;;
   esac
-  [ -n "$tests$exec" ] || wrong "nothing to run; give tests, such as tests.json, or exec, such as 'make check'"
-  [ -z "$tests" ] || [ -z "$exec" ] || wrong 'there are tests and exec; give one of them'
-  [ -z "${RETRAP_OPTIONS:-}" ] || [ -n "$exec" ] || wrong 'options are for exec; tests have theirs in their files'
+  set -- ${tests:+tests} ${exec:+exec} ${explore:+explore}
+  [ $# -gt 0 ] || wrong "nothing to run; give tests, such as tests.json, exec, such as 'make check', or explore, such as compose.yaml"
+  [ $# -eq 1 ] || wrong "there are $1 and $2; give one of them"
+  [ -z "${RETRAP_OPTIONS:-}" ] || [ -z "$tests" ] || wrong 'options are for exec and explore; tests have theirs in their files'
 }
 
 # Says so where a later step of GitHub's reads it.
@@ -122,6 +125,17 @@ run_exec() {
   report exec "$code" "$results/exec.log"
 }
 
+# Looks for faults that a cluster fails under. Its report has the properties; a cluster that cannot run is a failure, too.
+run_explore() {
+  case $explore in -*) explore=./$explore ;; esac
+  set -f
+  # shellcheck disable=SC2086 # They are words.
+  shown "$results/explore.log" "$retrap" cluster explore "$explore" ${RETRAP_OPTIONS:-} --junit "$results/junit/explore.xml" \
+    --out "$results/plan.json" </dev/null
+  set +f
+  [ -s "$results/junit/explore.xml" ] || report explore "$code" "$results/explore.log"
+}
+
 # Writes a JUnit report of one test, which is a command line.
 report() { # NAME CODE LOG
   bad=0
@@ -140,7 +154,7 @@ report() { # NAME CODE LOG
 
 # Says how each recording is opened, on the computer of who reads it.
 how_to_open() {
-  find "$results" -name run.recording | sed 's/\/run.recording$//' | sort >"$scratch/recordings"
+  find "$results" -name run.recording -o -name 'plan.run*' | sed 's/\/run.recording$//' | sort >"$scratch/recordings"
   [ -s "$scratch/recordings" ] || return 0
   printf '\nOpen the recording of a failing test in a page, at the failure, and go back from there:\n\n'
   if [ -n "${GITHUB_RUN_ID:-}" ]; then
@@ -151,7 +165,7 @@ how_to_open() {
   while IFS= read -r folder; do
     case $folder in *[!A-Za-z0-9._/-]*) folder="'$(printf '%s' "$folder" | sed "s/'/'\\\\''/g")'" ;; esac
     # Retrap has said so where a page cannot open it.
-    if grep -hF 'web --recording' "$results"/*.log | grep -qF -- "$folder"; then
+    if grep -hF -e 'web --recording' -e 'cluster replay' "$results"/*.log | grep -qF -- "$folder"; then
       echo "    npx retrap@$version web --recording $folder"
     fi
   done <"$scratch/recordings"
@@ -159,10 +173,10 @@ how_to_open() {
 
 # The end of what was printed, as Markdown. Text of a guest is indented: nothing in it is markup.
 summary() {
-  if [ -n "$exec" ]; then
-    echo "## retrap: the program ended with $code"
+  if [ -z "$tests" ]; then
+    echo "## retrap: the ${exec:+program}${explore:+search} ended with $code"
     echo
-    [ "$code" -eq 0 ] || tail -n 50 "$results/exec.log" | tr -cd '\11\12\40-\176' | sed 's/^/    /'
+    [ "$code" -eq 0 ] || tail -n 50 "$results"/*.log | tr -cd '\11\12\40-\176' | sed 's/^/    /'
   else
     ok=$(cat "$results"/*.log | grep -c '^ok  ') || true
     failed=$(cat "$results"/*.log | grep -c '^FAILED ') || true
@@ -187,9 +201,9 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 install
 # What an earlier step has left there is none of ours.
-rm -rf "${results:?}/junit" "${results:?}/failures" "${results:?}"/*.log
+rm -rf "${results:?}/junit" "${results:?}/failures" "${results:?}"/*.log "${results:?}"/plan.*
 mkdir -p "$results/junit"
-if [ -n "$exec" ]; then run_exec; else run_tests; fi
+if [ -n "$exec" ]; then run_exec; elif [ -n "$explore" ]; then run_explore; else run_tests; fi
 tell_github "results=$results" "code=$code" "kept=$(kept)"
 [ -z "${GITHUB_STEP_SUMMARY:-}" ] || summary | head -c $most_bytes >>"$GITHUB_STEP_SUMMARY"
 how_to_open

@@ -161,6 +161,18 @@ test('a command line is one word for a shell in the guest', () => {
   ])
 })
 
+test('a cluster is explored with its options, and its recording is shown', () => {
+  const save = 'while [ "$1" != --junit ]; do echo "[$1]"; shift; done; echo x >"$2"; echo x >"${4%.json}.run"'
+  const script = scriptBeside(`${save}; echo "retrap cluster replay \${4%.json}.run"; exit 1`)
+  const given = { ...GITHUB, RETRAP_EXPLORE: '-a b.yaml', RETRAP_OPTIONS: '--images i --for 9' }
+  const { code, read } = run(given, { script })
+  const words = ['cluster', 'explore', './-a b.yaml', '--images', 'i', '--for', '9']
+  expect([code, read('retrap-results/junit/explore.xml')]).toEqual([1, 'x\n'])
+  expect(read('summary.md')).toMatch(/^## retrap: the search ended with 1\n\n {4}\[cluster\]/)
+  expect(read('summary.md')).toMatch(/npx retrap@latest web --recording retrap-results\/plan.run\n$/)
+  expect(read('retrap-results/explore.log')).toContain(words.map((word) => `[${word}]\n`).join(''))
+})
+
 test('prepare tells the exact version, and where the cache is', () => {
   const { code, read } = run({ ...GITHUB, RETRAP_TESTS: 'tests.json', XDG_CACHE_HOME: '/c' }, { args: ['prepare'] })
   expect([code, read('output.txt'), read('npm.log')]).toEqual([
@@ -193,9 +205,10 @@ test('what is kept has another name with another machine, and the same with othe
 })
 
 test.each([
-  [{}, "nothing to run; give tests, such as tests.json, or exec, such as 'make check'"],
+  [{}, "nothing to run; give tests, such as tests.json, exec, such as 'make check', or explore, such as compose.yaml"],
   [{ RETRAP_TESTS: 'x', RETRAP_EXEC: 'x' }, 'there are tests and exec; give one of them'],
-  [{ RETRAP_TESTS: 'x', RETRAP_OPTIONS: '-t' }, 'options are for exec; tests have theirs in their files'],
+  [{ RETRAP_EXEC: 'x', RETRAP_EXPLORE: 'x' }, 'there are exec and explore; give one of them'],
+  [{ RETRAP_TESTS: 'x', RETRAP_OPTIONS: '-t' }, 'options are for exec and explore; tests have theirs in their files'],
   [{ RETRAP_TESTS: 'a/x\nb/x' }, "two files of tests are named 'x'; give them names of their own"],
   [{ RETRAP_TESTS: 'x', RETRAP_VERSION: 'git+https://x' }, "version 'git+https://x': expected a version"],
   [{ RETRAP_TESTS: 'x', RETRAP_VERSION: '-g' }, "version '-g': expected a version"],

@@ -76,6 +76,7 @@ export function addCluster(
     .option('--plan <file>', 'the seed, the branch and the faults that explore has found')
     .option('--record <file>', 'leave the run in a file, for cluster replay')
     .option('--workers <number>', WORKERS, wholeFrom('--workers', 1, 64))
+    .option('--junit <file>', 'write a report of properties as JUnit XML')
     .option('--jsonl', 'print what happens as lines of JSON')
     .addHelpText('after', HELP)
     .action(async (file: string, flags: ClusterFlags) => {
@@ -116,6 +117,7 @@ export function addCluster(
     .option('--blind', 'with --from-start: draw the faults of each branch afresh, whatever others have reached')
     .option('--out <file>', 'write the plan of a failure, for run --plan')
     .option('--record <file>', 'run the reduced failure once more, and leave it in a file (default: beside --out)')
+    .option('--junit <file>', 'write a report of properties as JUnit XML')
     .option('--jsonl', 'print branches and failures as lines of JSON')
     .option(
       '--queue <url>',

@@ -23,7 +23,7 @@ const rangeOf = ({ first, count }: Branches, fromStart = false): string =>
 /** Runs `retrap-fleet explore`. @returns its exit code @throws CliError `ERR_USAGE`; `ERR_INPUT` where it is missing */
 export async function exploreByFleet(file: string, flags: ExploreFlags & FleetFlags): Promise<number> {
   const { queue, seed, seeds, branches, out, keepGoing, blind, fromStart } = flags
-  for (const name of ['for', 'record', 'workers', 'jsonl', 'stateMemory'] as const)
+  for (const name of ['for', 'record', 'workers', 'jsonl', 'junit', 'stateMemory'] as const)
     if (flags[name] !== undefined)
       throw usage(`--${name === 'stateMemory' ? 'state-memory' : name}: this is for one host, and not for --queue`)
   const [option] = composeWords(flags)

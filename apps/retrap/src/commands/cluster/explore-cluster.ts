@@ -17,7 +17,7 @@ import {
 import { troubleWith } from '../../errors.ts'
 import { plainListed } from '../../print-lines.ts'
 import { madeWith } from './made-with.ts'
-import { howOf, recordOnce } from './once.ts'
+import { howOf, recordOnce, reportRuns } from './once.ts'
 import { type ComposeFlags, composeWords } from './compose/read-file.ts'
 import { type ClusterFlags, type ClusterOutputs, lanesWithin, tellMemory, withCluster } from './run-cluster.ts'
 import { hostOf, type LanesOf, usualWorkers, withLanes } from './workers.ts'
@@ -29,7 +29,8 @@ export interface Branches {
 }
 
 /** The values of the options of `explore`. */
-export interface ExploreFlags extends ComposeFlags, Pick<ClusterFlags, 'seed' | 'workers' | 'record' | 'jsonl'> {
+export interface ExploreFlags
+  extends ComposeFlags, Pick<ClusterFlags, 'seed' | 'workers' | 'record' | 'jsonl' | 'junit'> {
   /** Host time in milliseconds; default ten minutes, or with `branches` any. */
   readonly for?: number
   readonly branches?: Branches
@@ -73,6 +74,7 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
   const { seed, out, record, workers, jsonl = false, fromStart = false } = flags
   const { stdout, stderr } = outputs
   const more = composeWords(flags)
+  const [begin, failures]: [number, string[]] = [performance.now(), []]
   const tell: Tell = (event, ...lines) =>
     void stdout.write(jsonl ? `${JSON.stringify(event)}\n` : lines.map(plainListed).join(''))
   return withCluster(file, flags, true, stderr, async (cluster) => {
@@ -94,13 +96,9 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
         (fault) => `- ${timeText(fault.at)}: ${describeFault(fault)}`,
       )
       const name = fromStart ? 'branch' : 'state'
-      tell(
-        { kind: 'finding', [name]: number, plan },
-        `${name} ${number} fails: ${plan.failure}`,
-        what,
-        ...(stretches === undefined ? [] : [`- ${stretches}`]),
-        ...list,
-      )
+      const title = `${name} ${number} fails: ${plan.failure}`
+      const lines = [title, what, ...(stretches === undefined ? [] : [`- ${stretches}`]), ...list]
+      tell({ kind: 'finding', [name]: number, plan }, ...lines)
       const one = (path: string): string => (found.length === 1 ? path : `${path}.${number}`)
       if (out !== undefined) {
         let isWritten = false
@@ -114,6 +112,8 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
           stdout.write(`The same again: retrap cluster run ${[file, ...more].join(' ')} --plan ${one(out)}\n`)
       }
       const to = record ?? out?.replace(/(\.json)?$/, '.run')
+      const files = [out && `plan: ${one(out)}`, to && `recording: ${one(to)}`]
+      failures.push([...lines, ...files.filter((line) => line !== undefined)].join('\n'))
       if (to === undefined || signal.aborted) continue
       const host = hostOf(parts, workers ?? usualWorkers(parts.machines), cluster.tell)
       const run = { file, description, seed, host, how: howOf(plan) }
@@ -139,6 +139,8 @@ export function exploreClusterFile(file: string, flags: ExploreFlags, outputs: C
       ...(rows.length === 0 ? [] : [`properties in ${count} ${what}:`, ...rows]),
     )
     stderr.write(`retrap: seed ${seed}: ${count} ${what}, ${found.length} of them failed\n`)
+    const whole = { name: `explore, seed ${seed}: ${count} ${what}`, ms: performance.now() - begin }
+    await reportRuns(flags.junit, file, whole, properties, failures)
     const missing = seen.filter(({ state }) => state === 'never seen').length
     if (missing > 0) cluster.tell(`never seen: ${missing} of ${seen.length} properties, which nothing has tested`)
     if (rows.length === 0 && count > 0)

@@ -1,5 +1,5 @@
 /** One run of a cluster, which may leave its file. */
-import { resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import {
   type Branch,
   Cluster,
@@ -10,10 +10,13 @@ import {
   type ClusterResult,
   GENERATOR,
   type Plan,
+  type Property,
   RunLog,
   type Seed,
+  stateOf,
 } from '@retrap/cluster'
 import { plainListed } from '../../print-lines.ts'
+import { type TestOutcome, writeReport } from '../test/reports.ts'
 import type { GuestsHost } from './host.ts'
 import { digestsOf } from './made-with.ts'
 import { RunRecordings } from './recordings.ts'
@@ -21,6 +24,26 @@ import { RunRecordings } from './recordings.ts'
 /** An event as a line for people. */
 export const eventText = ({ ns, machine, text }: ClusterEvent): string =>
   plainListed(`${(ns / 1e9).toFixed(6).padStart(12)} ${machine ?? '-'}: ${text}`)
+
+/**
+ * Writes a report with a case for each property, and one for all that has run.
+ *
+ * @param failures - texts, whose first lines are sentences
+ */
+export function reportRuns(
+  path: string | undefined,
+  file: string,
+  whole: Omit<TestOutcome, 'failure'>,
+  properties: readonly Property[],
+  failures: readonly string[],
+): Promise<void> {
+  const cases = properties.map((property): TestOutcome => {
+    const [name, state] = [`${property.kind} ${property.name}`, stateOf(property)]
+    const why = failures.find((text) => text.includes(`${name} failed`)) ?? `it failed ${property.failed} times`
+    return { name, ms: 0, failure: state === 'failed' ? why : undefined, isSkipped: state === 'never seen' }
+  })
+  return writeReport(path, basename(file), [...cases, { ...whole, failure: failures.join('\n\n') || undefined }])
+}
 
 /** A cluster, and the way in which it runs. */
 export interface OneRun {

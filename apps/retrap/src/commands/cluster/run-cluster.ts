@@ -13,7 +13,7 @@ import { attempt, CliError } from '../../errors.ts'
 import { ENDING_SIGNALS } from '../../machine/session/session-host.ts'
 import { type ComposeFlags, composeWords, readClusterFile } from './compose/read-file.ts'
 import { madeWith } from './made-with.ts'
-import { eventText, howOf, recordOnce, runOnce } from './once.ts'
+import { eventText, howOf, recordOnce, reportRuns, runOnce } from './once.ts'
 import { hostOf, type LanesOf, usualLanes, usualWorkers } from './workers.ts'
 
 /** The values of the options. */
@@ -24,6 +24,8 @@ export interface ClusterFlags extends ComposeFlags {
   /** The file that the run is recorded in. */
   readonly record?: string
   readonly jsonl?: boolean
+  /** The file of a report. */
+  readonly junit?: string
   readonly workers?: number
 }
 
@@ -64,7 +66,11 @@ export function runClusterFile(
         ? runOnce(run, { onEvent, signal })
         : recordOnce(run, { onEvent, signal }, { path: record, given, madeWith: made, stderr }))
       if (flags.jsonl === true) stdout.write(`${JSON.stringify({ kind: 'result', seed, madeWith: made, ...result })}\n`)
-      for (const line of summary(result, seed, performance.now() - begin)) tell(line)
+      const ms = performance.now() - begin
+      for (const line of summary(result, seed, ms)) tell(line)
+      const { failure, properties } = result
+      const failures = failure === undefined ? [] : [[failure, `retrap cluster ${given.join(' ')}`].join('\n')]
+      await reportRuns(flags.junit, file, { name: `seed ${seed}`, ms }, properties, failures)
       return result.failure === undefined
     } finally {
       await host.close()

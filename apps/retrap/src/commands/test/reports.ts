@@ -1,4 +1,6 @@
+import { writeFile } from 'node:fs/promises'
 import { printable } from '@retrap/test'
+import { troubled } from '../../errors.ts'
 
 /** The result of a test. */
 export interface TestOutcome {
@@ -7,6 +9,8 @@ export interface TestOutcome {
   readonly ms: number
   /** Why the test has failed, in lines for people; undefined if it has passed. */
   readonly failure?: string | undefined
+  /** Nothing has tested it. */
+  readonly isSkipped?: boolean
 }
 
 /** Writes an outcome as a line for people. */
@@ -43,9 +47,11 @@ export function tapBailOut({ failure = '' }: TestOutcome): readonly string[] {
 export function junit(suite: string, outcomes: readonly TestOutcome[]): string {
   const failures = outcomes.filter(({ failure }) => failure !== undefined).length
   const ms = outcomes.reduce((sum, each) => sum + each.ms, 0)
-  const counts = `tests="${outcomes.length}" failures="${failures}" errors="0" time="${(ms / 1000).toFixed(3)}"`
-  const cases = outcomes.map(({ name, ms: took, failure }) => {
+  const skipped = outcomes.filter(({ isSkipped }) => isSkipped === true).length
+  const counts = `tests="${outcomes.length}" failures="${failures}" errors="0"${skipped > 0 ? ` skipped="${skipped}"` : ''} time="${(ms / 1000).toFixed(3)}"`
+  const cases = outcomes.map(({ name, ms: took, failure, isSkipped }) => {
     const head = `    <testcase classname="${attribute(suite)}" name="${attribute(name)}" time="${(took / 1000).toFixed(3)}"`
+    if (isSkipped === true) return `${head}><skipped/></testcase>`
     if (failure === undefined) return `${head}/>`
     const [first = ''] = failure.split('\n')
     return `${head}>\n      <failure message="${attribute(first)}">${escaped(failure)}</failure>\n    </testcase>`
@@ -57,6 +63,11 @@ ${cases.join('\n')}
   </testsuite>
 </testsuites>
 `
+}
+
+/** Writes the file of --junit, if there is one. @param suite - name of the file of tests @throws CliError `ERR_INPUT` */
+export async function writeReport(path: string | undefined, suite: string, all: readonly TestOutcome[]): Promise<void> {
+  if (path !== undefined) await writeFile(path, junit(suite, all)).catch(troubled(`--junit ${path}`, 'write'))
 }
 
 /** Returns a text for XML 1.0, which has no way to write most control characters (§2.2). */

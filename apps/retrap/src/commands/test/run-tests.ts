@@ -4,14 +4,14 @@ import type { Pc, PcForkOptions } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
 import { BootedMachine, describeFailure, folderName, shellQuoted, type TestMachine, TestError } from '@retrap/test'
 import { replayFailure, writeFailure } from '@retrap/test/node'
-import { CliError, troubled } from '../../errors.ts'
+import { CliError } from '../../errors.ts'
 import { loadInterpreters } from '../../machine/interpreters.ts'
 import { usage } from '../../options/values.ts'
 import { type ListingOutput, printLines } from '../../print-lines.ts'
 import type { SessionOutput } from '../../machine/session/session-host.ts'
 import { openMachine, type OpenTestMachine } from './machine.ts'
 import { type PlannedTest, readPlan, type TestPlan, type PlannedStep } from './plan.ts'
-import { junit, outcomeLine, tapBailOut, tapBegin, tapLines, type TestOutcome } from './reports.ts'
+import { outcomeLine, tapBailOut, tapBegin, tapLines, type TestOutcome, writeReport } from './reports.ts'
 
 /** Options of the command. */
 export interface TestFlags {
@@ -52,7 +52,7 @@ export async function runTests(file: string, flags: TestFlags, { stdout, stderr 
   } finally {
     await machine.close()
   }
-  if (flags.junit !== undefined) await writeReport(flags.junit, junit(basename(file), outcomes))
+  await writeReport(flags.junit, basename(file), outcomes)
   return outcomes.every(({ failure }) => failure === undefined)
 }
 
@@ -202,10 +202,6 @@ const peopleLines = (outcome: TestOutcome): readonly string[] => [
   ...(outcome.failure === undefined ? [] : indented(outcome.failure)),
 ]
 const indented = (text: string): readonly string[] => text.split('\n').map((line) => `       ${line}`)
-
-async function writeReport(path: string, text: string): Promise<void> {
-  await writeFile(path, text).catch(troubled(`--junit ${path}`, 'write'))
-}
 
 /** Opens the recording of a failing test. */
 async function showToGdb(
