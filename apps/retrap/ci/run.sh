@@ -116,24 +116,20 @@ run_tests() {
   code=$worst
 }
 
-# Runs a command line in a guest: one test.
-run_exec() {
-  set -f
-  # shellcheck disable=SC2086 # They are words.
-  shown "$results/exec.log" "$retrap" exec ${RETRAP_OPTIONS:-} -- /bin/sh -c "$exec" </dev/null
-  set +f
-  report exec "$code" "$results/exec.log"
-}
-
-# Looks for faults that a cluster fails under. Its report has the properties; a cluster that cannot run is a failure, too.
-run_explore() {
+# Runs a command line in a guest: one test. Or looks for faults that a cluster fails under: its report has the properties.
+run_one() { # NAME
+  one=$1
   case $explore in -*) explore=./$explore ;; esac
   set -f
   # shellcheck disable=SC2086 # They are words.
-  shown "$results/explore.log" "$retrap" cluster explore "$explore" ${RETRAP_OPTIONS:-} --junit "$results/junit/explore.xml" \
-    --out "$results/plan.json" </dev/null
+  if [ -n "$exec" ]; then
+    set -- exec ${RETRAP_OPTIONS:-} -- /bin/sh -c "$exec"
+  else
+    set -- cluster explore "$explore" ${RETRAP_OPTIONS:-} --junit "$results/junit/$one.xml" --out "$results/plan.json"
+  fi
   set +f
-  [ -s "$results/junit/explore.xml" ] || report explore "$code" "$results/explore.log"
+  shown "$results/$one.log" "$retrap" "$@" </dev/null
+  [ -s "$results/junit/$one.xml" ] || report "$one" "$code" "$results/$one.log"
 }
 
 # Writes a JUnit report of one test, which is a command line.
@@ -203,7 +199,7 @@ install
 # What an earlier step has left there is none of ours.
 rm -rf "${results:?}/junit" "${results:?}/failures" "${results:?}"/*.log "${results:?}"/plan.*
 mkdir -p "$results/junit"
-if [ -n "$exec" ]; then run_exec; elif [ -n "$explore" ]; then run_explore; else run_tests; fi
+if [ -n "$tests" ]; then run_tests; else run_one "${exec:+exec}${explore:+explore}"; fi
 tell_github "results=$results" "code=$code" "kept=$(kept)"
 [ -z "${GITHUB_STEP_SUMMARY:-}" ] || summary | head -c $most_bytes >>"$GITHUB_STEP_SUMMARY"
 how_to_open

@@ -43,12 +43,6 @@ export interface ClusterPath {
   readonly mended: boolean
 }
 
-/** Hears a program of {@link Cluster.exec}. @param stream - 1: its output; 2: its errors @param base64 - bytes */
-export type ExecListener = (stream: number, base64: string) => void
-
-/** A line of such a program's guest: the stream, and bytes in base64. */
-const SAID = /^said ([12]) (.*)$/
-
 /** The failure of a run that its signal has ended. */
 export const STOPPED = 'it was stopped before its end'
 
@@ -105,6 +99,7 @@ export class Cluster {
   readonly #seed: Seed
   readonly #host: ClusterHost
   readonly #options: ClusterOptions
+  readonly #until: number
   readonly #simulation: Simulation
   readonly #links: Links
   readonly #guests = new Map<number, ClusterGuest>()
@@ -131,7 +126,7 @@ export class Cluster {
   #quietUntil: number
   /** A program has reported that all is ready. */
   #isSetUp = false
-  #hearsExec: ExecListener | undefined
+  #hearsExec: ((stream: string, base64: string) => void) | undefined
 
   private constructor(
     { description, seed, host }: { description: ClusterDescription; seed: Seed; host: ClusterHost },
@@ -143,6 +138,7 @@ export class Cluster {
     this.#seed = seed
     this.#host = host
     this.#options = options
+    this.#until = options.until ?? Infinity
     this.#links = before?.links ?? new Links(seed, machines.length, (from, to) => linkBetween(description, from, to))
     this.#properties = before?.properties ?? new Properties()
     this.#programs = new MachinePrograms(machines, before?.programs)
@@ -347,9 +343,15 @@ export class Cluster {
    * Runs a program on a machine beside all else, at an instant at which the cluster may be forked: faults that last go on, no further
    * one begins, and a failure ends nothing.
    *
+   * @param hears - its output (stream 1) and errors (2), in base64
    * @returns its exit code; undefined: it has not ended in this time, or its machine has ended
    */
-  async exec(machine: string, words: readonly string[], ns: number, hears: ExecListener): Promise<number | undefined> {
+  async exec(
+    machine: string,
+    words: readonly string[],
+    ns: number,
+    hears: (stream: string, base64: string) => void,
+  ): Promise<number | undefined> {
     const { signal } = this.#options
     const number = this.#numberOf(machine)
     this.#hearsExec = hears
@@ -374,10 +376,6 @@ export class Cluster {
 
   get #isOver(): boolean {
     return this.#failure !== undefined || this.#options.signal?.aborted === true || this.now >= this.#until
-  }
-
-  get #until(): number {
-    return this.#options.until ?? Infinity
   }
 
   #result(faults: readonly Fault[]): ClusterResult {
@@ -628,8 +626,8 @@ export class Cluster {
     this.#heard = []
     for (const { machine, ns, kind, text, code } of heard) {
       if (kind === 'status') {
-        const [, stream, said] = SAID.exec(text) ?? []
-        if (said !== undefined) this.#hearsExec?.(Number(stream), said)
+        const [word, stream = '', base64 = ''] = text.split(' ')
+        if (word === 'said') this.#hearsExec?.(stream, base64)
         else this.#event({ ns, kind: 'machine', machine: machine.name, text: this.#programs.status(machine, text) })
         continue
       }

@@ -175,6 +175,15 @@ export const encodeRoom = (job: Omit<Job, keyof JobProgram | 'terminal'>): strin
 export const encodeProgram = (name: string, program: JobProgram, first = ':'): string =>
   `( ( ${[first, ...become(program, '</dev/null >/out 2>/err')].join('\n')} ); echo ${quote(`ended ${name}`)} $? >&7 ) &\n`
 
+/** The commands that start a program, tell its outputs in lines of base64, and its end once nothing has them open. */
+export const encodeHeard = (name: string, program: JobProgram, first: string): string =>
+  [
+    '( mkfifo /heard.1 /heard.2',
+    ...[1, 2].map((n) => `base64 </heard.${n} | awk '{ print "status said ${n} " $0; fflush() }' >&7 &`),
+    `( ${[first, ...become(program, '</dev/null >/heard.1 2>/heard.2')].join('\n')} ); code=$?`,
+    `wait; echo ${quote(`ended ${name}`)} $code >&7 ) &\n`,
+  ].join('\n')
+
 /**
  * The commands that set the guest's time, once the host is asked for it, and become the program. The guest's clock is never behind the
  * host's: for `make` a file of a share would have been written in the future.

@@ -11,14 +11,14 @@ import { containerCommands, enter, enterAndWait, rootCommands } from './containe
 import { EPOCH_SECONDS, type GuestEnds, type GuestParts, type GuestSystem } from './cluster-guest.ts'
 import { type ExecOutside, unused } from './guest.ts'
 import { APART, clockTurn, GROUPS, TOGETHER } from './guest-faults.ts'
-import { encodeFiles, encodeProgram, encodeRoom, type JobMount, stir } from './job.ts'
+import { encodeFiles, encodeHeard, encodeProgram, encodeRoom, type JobMount, stir } from './job.ts'
 import { folderCommands, hostnameOf, hosts, limitCommands, placeCommands, sharedCommands } from './linux-place.ts'
 import { CONTAINER_STREAMS, execOptions, type ExecKind, growCommands, keptKind, runBytes } from './machine.ts'
 import { LinePort, SentPort } from './ports.ts'
 import type { Program } from './program.ts'
 import type { MadeGuest } from './recordings.ts'
 import { RESOLV_CONF, recordsFor, startResolver, writeRecords } from './resolver.ts'
-import { encodeHeard, encodeService } from './service.ts'
+import { encodeService } from './service.ts'
 
 /** The parts of a machine with such a Linux. */
 export interface LinuxParts extends GuestParts {
@@ -189,13 +189,12 @@ export class LinuxSystem implements GuestSystem<Lines> {
     const files = Object.entries(program.files).filter(([path]) => !(path in known))
     const isService = name === MAIN_PROGRAM && (machine.health ?? machine.restart) !== undefined
     const limits = limitCommands(machine)
-    const encode = name === EXEC_PROGRAM ? encodeHeard : encodeProgram
     const text = [
       encodeFiles(Object.fromEntries(files)),
       ...folderCommands(machine, program),
       isService
         ? encodeService(name, program, limits.join('\n'), machine)
-        : encode(name, program, [TOGETHER, ...limits].join('\n')),
+        : (name === EXEC_PROGRAM ? encodeHeard : encodeProgram)(name, program, [TOGETHER, ...limits].join('\n')),
     ].join('')
     return this.told(text, of)
   }

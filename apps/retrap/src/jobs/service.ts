@@ -7,9 +7,6 @@ import { joining, KEEPERS, PROGRAMS } from './guest-faults.ts'
 const MAIN_GROUP = `${PROGRAMS}/main`
 const HEALTH_GROUP = `${PROGRAMS}/health`
 
-/** The group of processes of a program that is heard by itself. */
-const HEARD_GROUP = `${PROGRAMS}/heard`
-
 const seconds = (ns: number): string => (ns / 1e9).toFixed(3)
 
 /** A function of a shell that sets `now` to the milliseconds since the guest's begin. Hundredths such as 08 are no octal number. */
@@ -87,25 +84,6 @@ export function encodeService(
     'delay=$((delay == 0 ? 100 : delay < 30000 ? delay * 2 : 60000)) count=$((count + 1))',
     'sleep $((delay / 1000)).$(printf %03d $((delay % 1000)))',
     'done',
-    `echo ${quote(`ended ${name}`)} $code >&7`,
-    ') &\n',
-  ].join('\n')
-}
-
-/**
- * The commands that start a program, tell its outputs in lines of base64, and then its end, with which all ends that it has started.
- *
- * @param first - comes before, in its process
- */
-export function encodeHeard(name: string, program: JobProgram, first: string): string {
-  const tell = (stream: number): string =>
-    `base64 </heard.${stream} | awk '{ print "status said ${stream} " $0; fflush() }' >&7 &`
-  return [
-    '(',
-    `mkdir -p ${HEARD_GROUP}; mkfifo /heard.1 /heard.2`,
-    ...[1, 2].map(tell),
-    `( ${[first, joining(HEARD_GROUP), ...become(program, '</dev/null >/heard.1 2>/heard.2')].join('\n')} ); code=$?`,
-    `echo 1 >${HEARD_GROUP}/cgroup.kill; wait`,
     `echo ${quote(`ended ${name}`)} $code >&7`,
     ') &\n',
   ].join('\n')

@@ -5,10 +5,13 @@ import { join } from 'node:path'
 import type { ClusterInput } from '@retrap/cluster'
 import { testCluster } from '@retrap/cluster/node'
 import { clusterTest } from '@retrap/cluster/vitest'
+import { savedImage } from '@retrap/tooling/container-images'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
+import { writeTar } from '@retrap/tooling/tar-writer'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect } from 'vitest'
+import { fetchKernelModules } from '../../src/guests/linux/debian-drivers.ts'
 import { linuxWith } from '../support/disk-linux.ts'
 import { PLAIN, run, soak } from '../soak/cluster.soak.ts'
 import { FIRST_PROCESS } from '../support/first-process.ts'
@@ -65,6 +68,21 @@ function ownCluster(): ClusterInput {
 
 describe.skipIf(!hasLinux)(`a cluster of Linux guests${skipNote(hasLinux, 'no /proc, or no kernel')}`, () => {
   clusterTest('a clock is right', CLUSTER, { retrap })
+
+  test('services of a Compose file run', LIMIT, async () => {
+    const { busyboxPath } = await fetchKernelModules('amd64', () => undefined)
+    const dirs = ['bin/', 'dev/', 'proc/', 'sys/', 'tmp/'].map((name) => ({ name, kind: '5', mode: 0o755 }) as const)
+    const shell = { name: 'bin/sh', content: readFileSync(busyboxPath), mode: 0o755 }
+    writeFileSync(join(folder, 'web.tar'), savedImage([writeTar([...dirs, shell])], { tags: ['web:1'] }))
+    const driver = 'ping -c 1 web >/tmp/p || echo always found fail >/dev/retrap/report'
+    const workload = { on: 'web', drivers: [['sh', '-c', driver]] }
+    const services = { web: { image: 'web:1', command: ['sh', '-c', 'sleep 99'] } }
+    const text = JSON.stringify({ services, 'x-retrap': { workload, faults: { for: '1s', heal: '0s' } } })
+    writeFileSync(join(folder, 'compose.yaml'), text)
+    const given = { folder, retrap, outputFolder: join(folder, 'composed') }
+    await testCluster('compose.yaml', { ...given, compose: ['--images', '.'] })
+    await expect(testCluster('compose.yaml', given)).rejects.toThrow('compose.yaml:1: services.web.image: there is no')
+  })
 
   test('a failure says the seed, its faults, and how to see it again; its plan fails as well', LIMIT, async () => {
     const outputFolder = join(folder, 'failure')

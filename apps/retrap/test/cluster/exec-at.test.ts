@@ -1,5 +1,5 @@
 // A command in a service at an instant of a recorded run: the cluster runs again until then.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
@@ -12,9 +12,12 @@ import { linuxWith } from '../support/disk-linux.ts'
 const isHere = hasProc && (await linuxWith([], '')) !== undefined
 const test = sliceTests(4).skipIf(!isHere)
 const folder = temporaryFolder('exec-at')
-const [file, plan, record, conf] = ['cluster.json', 'plan.json', 'r.run', 'conf/a'].map((name) => join(folder, name))
+const [file, plan, record, report, conf] = ['cluster.json', 'plan.json', 'r.run', 'r.xml', 'conf/a'].map((name) =>
+  join(folder, name),
+)
 
-const SERVE = 'cat /conf/a; n=0; while :; do n=$((n + 1)); echo $n >/tmp/n; echo tick $n; sleep 0.5; done'
+const SERVE =
+  'echo sometimes seen fail >/dev/retrap/report; cat /conf/a; n=0; while :; do n=$((n + 1)); echo $n >/tmp/n; echo tick $n; sleep 0.5; done'
 const NODE = { command: ['sh', '-c', SERVE], env: { A: 'b' }, workingDirectory: '/tmp/x', share: ['conf:/conf'] }
 const CLUSTER = {
   machines: [{ name: 'node', ...NODE }, { name: 'client' }],
@@ -35,7 +38,8 @@ test(`a command has the service's files and processes; a run that is another one
   writeFileSync(conf!, 'one\n')
   writeFileSync(file!, JSON.stringify(CLUSTER))
   writeFileSync(plan!, JSON.stringify(PLAN))
-  await runClusterFile(file!, { seed: 1, plan: plan!, record: record! }, outputs)
+  await runClusterFile(file!, { seed: 1, plan: plan!, record: record!, junit: report! }, outputs)
+  expect(readFileSync(report!, 'utf8')).toMatch(/tests="2" failures="0" errors="0" skipped="1"/)
   const exec = async (goto: string, command: string, more: ReplayClusterFlags = {}) => {
     Object.assign(all, { stdout: '', stderr: '' })
     const code = await replayCluster(record!, [], { machine: 'node', goto, exec: command, ...more }, outputs)
@@ -47,7 +51,7 @@ test(`a command has the service's files and processes; a run that is another one
   const client = { machine: 'client', timeout: 200 }
   writeFileSync(conf!, 'two\n')
   const late =
-    "124  retrap: changed since it was recorded: .*\n.*\nretrap: the command did not end in 0.2 s of the cluster's time"
+    "124  retrap: .* as it was recorded; changed since it was recorded: .*\nretrap: the command did not end in 0.2 s of the cluster's time"
   expect(await exec('20ms', 'sleep 9', client)).toMatch(new RegExp(late))
   const other = `did something else: it had 'node: one' .*, and now comes 'node: two' .*; changed since .*: ${conf}$`
   await expect(exec('end', 'true', client)).rejects.toThrow(new RegExp(other))

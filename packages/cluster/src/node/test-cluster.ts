@@ -23,6 +23,8 @@ export interface ClusterTestOptions {
   readonly plan?: string | undefined
   /** Explores so many states of the seed, as `retrap cluster explore` does, instead of a single run. The cluster starts once. */
   readonly branches?: number | undefined
+  /** Options of `retrap cluster config` for a Compose file, such as `['--images', 'images', '--only', 'db']`. */
+  readonly compose?: readonly string[] | undefined
   /** The folder that paths of the cluster and of the plan begin at; default the current one. */
   readonly folder?: string | undefined
   /** A folder for the files of a failure, which is emptied; default `temp/retrap/cluster`. */
@@ -39,26 +41,29 @@ const SHOWN_LINES = 20
 /**
  * Runs a cluster of Linux guests under one seed or plan, by the command `retrap`.
  *
+ * @param cluster - its description, or the path of a `cluster.json`, of a Compose file or of the folder of one
  * @throws ClusterError `ERR_FAILED` where the cluster has failed: the message has the seed, the faults, the last lines, and the
  *   commands that show the same run again; `ERR_CLUSTER` for a wrong description; `ERR_MACHINE` for a cluster that cannot run
  */
-export async function testCluster(cluster: ClusterInput, options: ClusterTestOptions = {}): Promise<void> {
+export async function testCluster(cluster: ClusterInput | string, options: ClusterTestOptions = {}): Promise<void> {
   const { seed = 1, branches, folder = '.', outputFolder = join('temp', 'retrap', 'cluster'), signal } = options
-  const description = readCluster(cluster)
+  const retrap = options.retrap ?? retrapFrom(folder)
+  const path = resolve(folder, typeof cluster === 'string' ? cluster : 'cluster.json')
+  const input = typeof cluster === 'string' ? await inputOf(path, retrap, options) : cluster
+  const description = readCluster(input)
   const file = join(outputFolder, 'cluster.json')
   const planFile = join(outputFolder, 'plan.json')
   const writePlan = (plan: Plan) => writeFile(planFile, `${JSON.stringify(plan, undefined, 2)}\n`)
   const given = options.plan && readPlan(JSON.parse(await readFile(resolve(folder, options.plan), 'utf8')), description)
   await rm(outputFolder, { recursive: true, force: true })
   await mkdir(outputFolder, { recursive: true })
-  await writeFile(file, `${JSON.stringify(withPaths(cluster, folder), undefined, 2)}\n`)
+  await writeFile(file, `${JSON.stringify(withPaths(input, dirname(path)), undefined, 2)}\n`)
   if (given) await writePlan(given)
-  const retrap = options.retrap ?? retrapFrom(folder)
   const run = (words: readonly string[]): Promise<Ran> => runRetrap([...retrap, 'cluster', ...words, '--jsonl'], signal)
   const many = ['explore', file, '--seed', `${seed}`, '--branches', `${branches}`]
   const one = ['run', file, ...(given ? ['--plan', planFile] : ['--seed', `${seed}`])]
-  const { how, lines, stderr } = await run(branches === undefined || given ? one : many)
-  const last = lines.at(-1) as { readonly kind?: string } | undefined
+  const { how, stdout, stderr } = await run(branches === undefined || given ? one : many)
+  const last = eventsOf(stdout).at(-1) as { readonly kind?: string } | undefined
   // A command that has not told its result has not come to its end.
   const isTold = last?.kind === 'result' || last?.kind === 'explored'
   if (isTold && how === 'exit code 0') return rm(outputFolder, { recursive: true, force: true })
@@ -70,7 +75,20 @@ export async function testCluster(cluster: ClusterInput, options: ClusterTestOpt
   // A run that is recorded is the same.
   const recording = join(outputFolder, 'failure.run')
   const again = await run(['run', file, '--plan', planFile, '--record', recording])
-  throw new ClusterError('ERR_FAILED', messageOf(failed, again.lines, { file, planFile, recording }))
+  throw new ClusterError('ERR_FAILED', messageOf(failed, eventsOf(again.stdout), { file, planFile, recording }))
+}
+
+/** Reads the file of a cluster. What becomes of a Compose file is the command's to say. */
+async function inputOf(
+  file: string,
+  retrap: readonly string[],
+  { folder, compose = [], signal }: ClusterTestOptions,
+): Promise<ClusterInput> {
+  if (/\.json$/i.test(file)) return JSON.parse(await readFile(file, 'utf8')) as ClusterInput
+  const words = [...retrap, 'cluster', 'config', file, '--json', ...compose]
+  const { how, stdout, stderr } = await runRetrap(words, signal, folder)
+  if (how === 'exit code 0') return JSON.parse(stdout) as ClusterInput
+  throw new ClusterError('ERR_CLUSTER', stderr.trim())
 }
 
 /** A cluster whose paths are of the whole host. */
@@ -99,17 +117,24 @@ function retrapFrom(folder: string): readonly [string, ...string[]] {
   }
 }
 
-/** How a command has ended, and the lines of JSON that it has printed: whole ones, as it may have been killed in one. */
+/** How a command has ended, and what it has printed. */
 interface Ran {
   /** `exit code 0`, or the signal. */
   readonly how: string
-  readonly lines: readonly ClusterEvent[]
+  readonly stdout: string
   readonly stderr: string
 }
 
-function runRetrap([program, ...args]: readonly string[], signal: AbortSignal | undefined): Promise<Ran> {
+/** Lines of JSON: whole ones, as the command may have been killed in one. */
+const eventsOf = (stdout: string): readonly ClusterEvent[] =>
+  stdout
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as ClusterEvent)
+
+function runRetrap([program, ...args]: readonly string[], signal?: AbortSignal, cwd?: string): Promise<Ran> {
   return new Promise((end, fail) => {
-    const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(program!, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
     let [stdout, stderr] = ['', '']
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
@@ -119,9 +144,7 @@ function runRetrap([program, ...args]: readonly string[], signal: AbortSignal | 
     child.once('error', fail)
     child.once('close', (code, by) => {
       signal?.removeEventListener('abort', stop)
-      const lines = stdout.split('\n').slice(0, -1)
-      const how = code === null ? `ended by ${by}` : `exit code ${code}`
-      end({ how, stderr, lines: lines.map((line) => JSON.parse(line) as ClusterEvent) })
+      end({ how: code === null ? `ended by ${by}` : `exit code ${code}`, stdout, stderr })
     })
   })
 }

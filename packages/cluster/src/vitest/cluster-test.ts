@@ -20,9 +20,9 @@ const LIMIT_MS = 600_000
  * of the run, and the commands that show the same run again.
  *
  * @param name - of the tests: seeds and plans come behind it
- * @param cluster - as in a `cluster.json`; its paths, and those of plans, begin at the folder of the test's file
+ * @param cluster - as in a `cluster.json`, or the path of a `cluster.json` or a Compose file; paths begin at the folder of the test's file
  */
-export function clusterTest(name: string, cluster: ClusterInput, options: ClusterTestsOptions = {}): void {
+export function clusterTest(name: string, cluster: ClusterInput | string, options: ClusterTestsOptions = {}): void {
   const { plans = [], seeds = plans.length === 0 ? [1] : [], timeoutMs = LIMIT_MS, ...more } = options
   const add = (what: string, run: Pick<ClusterTestOptions, 'seed' | 'plan'>): void => {
     const title = `${name}, ${what}`

@@ -8,29 +8,31 @@ import { usage } from '../../options/values.ts'
 import { plainListed } from '../../print-lines.ts'
 import { digestsOf, thisBuild } from './made-with.ts'
 import { howOf } from './once.ts'
+import type { ReplayClusterFlags } from './replay.ts'
 import { type ClusterOutputs, withCluster } from './run-cluster.ts'
 import { hostOf, usualWorkers } from './workers.ts'
 
-/** A command for a shell in a machine, at an instant of the cluster's time, and the cluster's time that it has. */
-interface ExecAt extends Readonly<Record<'ns' | 'timeoutMs', number>> {
-  readonly machine: RunMachine
-  readonly command: string
-}
+const USUAL_MS = 60_000
 
 /**
- * Runs a command at an instant of a run.
+ * Runs a command of a shell in a machine, at an instant of a run.
  *
  * @param path - of the run's file, for messages
  * @returns the command's exit code
  * @throws CliError `ERR_INPUT` for a run that does not come again; `ERR_USAGE` for a machine that is off, or has no shell
  */
-export async function execAt(path: string, run: ClusterRun, at: ExecAt, outputs: ClusterOutputs): Promise<number> {
-  const { machine, ns, command, timeoutMs } = at
+export async function execAt(
+  path: string,
+  run: ClusterRun,
+  [machine, ns]: readonly [machine: RunMachine, ns: number],
+  { exec = '', timeout = USUAL_MS }: ReplayClusterFlags,
+  { stdout, stderr }: ClusterOutputs,
+): Promise<number> {
   const { description, file, files = {}, madeWith = 'an older release' } = run
   const wrong = (why: string): CliError => new CliError('ERR_INPUT', `${path}: ${why}`)
   const [build] = madeWith.split(',')
   if (file === undefined || build !== thisBuild())
-    throw wrong(`it was made with ${build}, and this is ${thisBuild()}: --exec needs the same, or another recording`)
+    throw wrong(`it was made with ${build}, and this is ${thisBuild()}: --exec needs the same: record the run anew`)
   const { name, number } = machine
   if (description.machines[number]!.machine !== undefined)
     throw usage(`--machine ${name}: it is a machine of its own, without a shell of ours: go into it by --gdb`)
@@ -39,32 +41,29 @@ export async function execAt(path: string, run: ClusterRun, at: ExecAt, outputs:
   if (startAt(machine, ns) === undefined) throw off
   const present = digestsOf(file, description)
   const changed = Object.keys(files).filter((one) => present[one] !== files[one])
-  const changes = changed.length === 0 ? '' : `changed since it was recorded: ${changed.join(', ')}`
-  if (changes !== '') outputs.stderr.write(plainListed(`retrap: ${changes}`))
-  return withCluster(file, description, true, outputs.stderr, async ({ parts, signal, tell }) => {
+  const changes = changed.length === 0 ? '' : `; changed since it was recorded: ${changed.join(', ')}`
+  return withCluster(file, description, true, stderr, async ({ parts, signal, tell }) => {
     const host = hostOf(parts, usualWorkers(parts.machines), tell)
     const log = new RunLog()
-    const [seed, how] = [seedOfPlan(run), howOf(run)]
     const opened: Cluster[] = []
     try {
-      const cluster = await Cluster.start(description, seed, host, { log, until: ns, signal })
+      const cluster = await Cluster.start(description, seedOfPlan(run), host, { log, until: ns, signal })
       opened.push(cluster)
-      const again = log.run(run.seed, run.branch, description, await cluster.finish(how))
+      const again = log.run(run.seed, run.branch, description, await cluster.finish(howOf(run)))
       if (signal.aborted) return ExitCode.signal(2)
       const other = differenceUntil(run, again, ns)
-      if (other !== undefined) throw wrong(`the cluster did something else: ${other}${changes && `; ${changes}`}`)
+      if (other !== undefined) throw wrong(`the cluster did something else: ${other}${changes}`)
       if (!cluster.guests.has(number)) throw off
+      tell(plainListed(`${name} at ${timeText(ns)}, as it was recorded${changes}`).trimEnd())
       const fork = await cluster.fork({ signal })
       opened.push(fork)
-      tell(`${name} at ${timeText(ns)}, as it was recorded`)
-      const streams = [outputs.stdout, outputs.stderr]
-      const code = await fork.exec(name, ['sh', '-c', command], timeoutMs * 1e6, (stream, base64) =>
-        streams[stream - 1]!.write(Buffer.from(base64, 'base64')),
+      const code = await fork.exec(name, ['sh', '-c', exec], timeout * 1e6, (stream, base64) =>
+        (stream === '1' ? stdout : stderr).write(Buffer.from(base64, 'base64')),
       )
       if (code !== undefined) return code
       if (signal.aborted) return ExitCode.signal(2)
       if (!fork.guests.has(number)) throw wrong(`${name} went off before the command ended`)
-      tell(`the command did not end in ${timeoutMs / 1000} s of the cluster's time (--timeout)`)
+      tell(`the command did not end in ${timeout / 1000} s of the cluster's time (--timeout)`)
       return ExitCode.Timeout
     } finally {
       for (const one of opened.toReversed()) one.close()

@@ -53,8 +53,6 @@ const NEED_MACHINE = ['start', 'gdb', 'whoWrote', 'exec'] as const
 /** Options that `exec` does not go with. */
 const NOT_OF_EXEC = ['start', 'gdb', 'whoWrote', 'frames', 'frame', 'jsonl'] as const
 
-const USUAL_MS = 60_000
-
 /** The surroundings of the command. */
 export interface ReplayClusterHost extends ClusterOutputs {
   /** Runs a command line of retrap's. @returns its exit code */
@@ -98,10 +96,9 @@ export async function replayCluster(
     if (flags.frame !== undefined) shown.frame(flags.frame)
     else if (flags.frames === true) shown.frames(flags.machine)
     else if (flags.exec !== undefined) {
-      const { exec, goto = 'end', timeout: timeoutMs = USUAL_MS } = flags
+      const { goto = 'end', machine } = flags
       const ns = goto === 'end' ? file.run.ns : timeOf(goto)
-      const machine = shown.machine(flags.machine!)
-      return await execAt(path, file.run, { machine, ns, command: exec, timeoutMs }, host)
+      return await execAt(path, file.run, [shown.machine(machine!), ns], flags, host)
     } else if (flags.machine !== undefined) return await shown.enter(flags.machine, more, flags)
     else await shown.events(flags)
     return 0
