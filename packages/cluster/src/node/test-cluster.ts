@@ -78,7 +78,7 @@ export async function testCluster(cluster: ClusterInput | string, options: Clust
   throw new ClusterError('ERR_FAILED', messageOf(failed, eventsOf(again.stdout), { file, planFile, recording }))
 }
 
-/** Reads the file of a cluster. What becomes of a Compose file is the command's to say. */
+/** Reads the file of a cluster. The command makes a description of a Compose file. */
 async function inputOf(
   file: string,
   retrap: readonly string[],
@@ -117,7 +117,7 @@ function retrapFrom(folder: string): readonly [string, ...string[]] {
   }
 }
 
-/** How a command has ended, and what it has printed. */
+/** The end of a command, and its output. */
 interface Ran {
   /** `exit code 0`, or the signal. */
   readonly how: string

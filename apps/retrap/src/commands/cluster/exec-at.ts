@@ -8,9 +8,11 @@ import { usage } from '../../options/values.ts'
 import { plainListed } from '../../print-lines.ts'
 import { digestsOf, thisBuild } from './made-with.ts'
 import { howOf } from './once.ts'
-import type { ReplayClusterFlags } from './replay.ts'
 import { type ClusterOutputs, withCluster } from './run-cluster.ts'
 import { hostOf, usualWorkers } from './workers.ts'
+
+/** A command of a shell, and the cluster's time that it has, in milliseconds (a minute). */
+export type ExecFlags = Readonly<{ exec?: string; timeout?: number }>
 
 const USUAL_MS = 60_000
 
@@ -25,7 +27,7 @@ export async function execAt(
   path: string,
   run: ClusterRun,
   [machine, ns]: readonly [machine: RunMachine, ns: number],
-  { exec = '', timeout = USUAL_MS }: ReplayClusterFlags,
+  { exec = '', timeout = USUAL_MS }: ExecFlags,
   { stdout, stderr }: ClusterOutputs,
 ): Promise<number> {
   const { description, file, files = {}, madeWith = 'an older release' } = run
@@ -37,8 +39,8 @@ export async function execAt(
   if (description.machines[number]!.machine !== undefined)
     throw usage(`--machine ${name}: it is a machine of its own, without a shell of ours: go into it by --gdb`)
   if (ns > run.ns) throw usage(`--goto ${timeText(ns)}: the run ended at ${timeText(run.ns)}`)
-  const off = usage(`--machine ${name}: it is off at ${timeText(ns)}: choose another --goto`)
-  if (startAt(machine, ns) === undefined) throw off
+  if (startAt(machine, ns) === undefined)
+    throw usage(`--machine ${name}: it is off at ${timeText(ns)}: choose another --goto`)
   const present = digestsOf(file, description)
   const changed = Object.keys(files).filter((one) => present[one] !== files[one])
   const changes = changed.length === 0 ? '' : `; changed since it was recorded: ${changed.join(', ')}`
@@ -53,7 +55,6 @@ export async function execAt(
       if (signal.aborted) return ExitCode.signal(2)
       const other = differenceUntil(run, again, ns)
       if (other !== undefined) throw wrong(`the cluster did something else: ${other}${changes}`)
-      if (!cluster.guests.has(number)) throw off
       tell(plainListed(`${name} at ${timeText(ns)}, as it was recorded${changes}`).trimEnd())
       const fork = await cluster.fork({ signal })
       opened.push(fork)

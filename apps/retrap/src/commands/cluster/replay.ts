@@ -25,14 +25,14 @@ import { CliError, troubleWith } from '../../errors.ts'
 import { fileSource } from '../../machine/recording/recorded-file.ts'
 import { usage } from '../../options/values.ts'
 import { plainListed } from '../../print-lines.ts'
-import { execAt } from './exec-at.ts'
+import { execAt, type ExecFlags } from './exec-at.ts'
 import { type HeardLine, linesOfRecording } from './heard-lines.ts'
 import { thisBuild } from './made-with.ts'
 import { eventText } from './once.ts'
 import type { ClusterOutputs } from './run-cluster.ts'
 
 /** The values of the options. */
-export interface ReplayClusterFlags {
+export interface ReplayClusterFlags extends ExecFlags {
   readonly goto?: string
   readonly machine?: string
   /** Of the machine's starts, from 1. */
@@ -42,16 +42,11 @@ export interface ReplayClusterFlags {
   readonly frames?: boolean
   readonly frame?: number
   readonly jsonl?: boolean
-  /** A command line for a shell in the machine, at `goto`. */
-  readonly exec?: string
-  /** The cluster's time that `exec` has, in milliseconds. */
-  readonly timeout?: number
 }
 
 /** Options that go into one machine. */
 const NEED_MACHINE = ['start', 'gdb', 'whoWrote', 'exec'] as const
-/** Options that `exec` does not go with. */
-const NOT_OF_EXEC = ['start', 'gdb', 'whoWrote', 'frames', 'frame', 'jsonl'] as const
+const NOT_WITH_EXEC = ['start', 'gdb', 'whoWrote', 'frames', 'frame', 'jsonl'] as const
 
 /** The surroundings of the command. */
 export interface ReplayClusterHost extends ClusterOutputs {
@@ -82,7 +77,7 @@ export async function replayCluster(
   const printsFrames = flags.frames === true || flags.frame !== undefined
   if (flags.jsonl === true && (printsFrames || flags.machine !== undefined))
     throw usage('--jsonl: events are printed so, without --machine, --frames and --frame')
-  if (flags.exec !== undefined && (more.length > 0 || NOT_OF_EXEC.some((name) => flags[name] !== undefined)))
+  if (flags.exec !== undefined && (more.length > 0 || NOT_WITH_EXEC.some((name) => flags[name] !== undefined)))
     throw usage('--exec: of options expected --machine, --goto and --timeout only')
   if (flags.exec === undefined && flags.timeout !== undefined) throw usage('--timeout: expected --exec, too')
   const source = await fileSource(path)

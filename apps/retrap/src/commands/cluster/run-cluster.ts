@@ -68,9 +68,8 @@ export function runClusterFile(
       if (flags.jsonl === true) stdout.write(`${JSON.stringify({ kind: 'result', seed, madeWith: made, ...result })}\n`)
       const ms = performance.now() - begin
       for (const line of summary(result, seed, ms)) tell(line)
-      const { failure, properties } = result
-      const failures = failure === undefined ? [] : [[failure, `retrap cluster ${given.join(' ')}`].join('\n')]
-      await reportRuns(flags.junit, file, { name: `seed ${seed}`, ms }, properties, failures)
+      const failures = result.failure === undefined ? [] : [`${result.failure}\nretrap cluster ${given.join(' ')}`]
+      await reportRuns(flags.junit, file, { name: `seed ${seed}`, ms }, result.properties, failures)
       return result.failure === undefined
     } finally {
       await host.close()
