@@ -41,7 +41,7 @@ export async function execAt(
   if (ns > run.ns) throw usage(`--goto ${timeText(ns)}: the run ended at ${timeText(run.ns)}`)
   if (startAt(machine, ns) === undefined)
     throw usage(`--machine ${name}: it is off at ${timeText(ns)}: choose another --goto`)
-  const present = digestsOf(file, description)
+  const present = digestsOf(file, description, true)
   const changed = Object.keys(files).filter((one) => present[one] !== files[one])
   const changes = changed.length === 0 ? '' : `; changed since it was recorded: ${changed.join(', ')}`
   return withCluster(file, description, true, stderr, async ({ parts, signal, tell }) => {

@@ -11,8 +11,9 @@ import { parseSharedFolder } from '../../options/container-options.ts'
 
 /** Of a larger file only the size counts. */
 const MOST_BYTES = 256 << 20
-/** Files of a shared folder that are looked at. */
+/** Files of a shared folder that are looked at, and the bytes of one of them. */
 const MOST_FILES = 1000
+const MOST_SHARED_BYTES = 16 << 20
 /** Folders in which a program without a path is looked for. */
 const PLACES = ['', 'bin', 'usr/bin', 'usr/local/bin', 'usr/sbin', 'sbin']
 
@@ -31,12 +32,17 @@ export async function madeWith(file: string, description: ClusterDescription): P
   return [thisBuild(), ...kernels.map(({ release }) => `Linux ${release}`), programs].join(', ')
 }
 
-/** Returns a digest of all commands, and of the files of the host that they need. */
+/** Returns a digest of all commands, and of the files of the host that they name. Shares may change with each run. */
 export const digestOfPrograms = (file: string, description: ClusterDescription): string =>
-  digestOf(Object.values(digestsOf(file, description)).join(' '))
+  digestOf(Object.values(digestsOf(file, description, false)).join(' '))
 
 /** Returns digests of the commands of each machine, and of the host's files that they name or that are shared, by paths. */
-export function digestsOf(file: string, { machines, workload }: ClusterDescription): Record<string, string> {
+export function digestsOf(
+  file: string,
+  { machines, workload }: ClusterDescription,
+  hasShares: boolean,
+): Record<string, string> {
+  const folder = dirname(resolve(file))
   const digests: Record<string, string> = {}
   for (const machine of machines) {
     const { setup = [], drivers = [], check = [] } = workload?.on === machine.name ? workload : {}
@@ -45,7 +51,8 @@ export function digestsOf(file: string, { machines, workload }: ClusterDescripti
     const { command, entrypoint = [], health } = machine
     const words = [entrypoint, command, health?.test ?? [], setup, ...drivers, check, ...ofTemplates].flat()
     digests[`commands of ${machine.name}`] = digestOf(words.join('\0'))
-    for (const path of filesOf(machine, words, dirname(resolve(file)))) {
+    const shared = hasShares ? sharesOf(machine, folder).flatMap(({ path }) => filesIn(path)) : []
+    for (const path of [...filesOf(machine, words, folder), ...shared]) {
       const contents = contentsOf(path)
       if (contents !== undefined) digests[path] ??= digestOf(contents)
     }
@@ -69,8 +76,9 @@ function contentsOf(path: string): string | Uint8Array | undefined {
 /** Returns the files at a path, or below it. */
 function filesIn(path: string, found: string[] = []): readonly string[] {
   try {
-    if (statSync(path).isFile()) found.push(path)
-    else if (found.length < MOST_FILES)
+    const state = statSync(path)
+    if (state.isFile() && state.size <= MOST_SHARED_BYTES) found.push(path)
+    else if (state.isDirectory() && found.length < MOST_FILES)
       for (const entry of readdirSync(path, { withFileTypes: true }))
         if (entry.isFile() || entry.isDirectory()) filesIn(join(path, entry.name), found)
   } catch {
@@ -79,11 +87,13 @@ function filesIn(path: string, found: string[] = []): readonly string[] {
   return found
 }
 
-/** Paths at which the host may have the files that a machine's commands name, its image, the file of a machine of its own, and its shares. */
-function filesOf({ image, root = '/', machine, share }: PlacedMachine, words: readonly string[], folder: string) {
-  const shares = share.map((text) =>
-    parseSharedFolder((text.startsWith('/') ? text : `${folder}/${text}`).replace(/:copy$/, '')),
-  )
+const sharesOf = ({ share }: PlacedMachine, folder: string) =>
+  share.map((text) => parseSharedFolder((text.startsWith('/') ? text : `${folder}/${text}`).replace(/:copy$/, '')))
+
+/** Paths at which the host may have the files that a machine's commands name, its image, and the file of a machine of its own. */
+function filesOf(place: PlacedMachine, words: readonly string[], folder: string) {
+  const { image, root = '/', machine } = place
+  const shares = sharesOf(place, folder)
   const named = words.flatMap((word): string[] => {
     const shared = shares.find(({ at }) => word.startsWith(`${at}/`))
     if (shared !== undefined) return [join(shared.path, word.slice(shared.at.length))]
@@ -91,9 +101,5 @@ function filesOf({ image, root = '/', machine, share }: PlacedMachine, words: re
   })
   const path = image && splitImage(resolve(folder, image)).path
   const images = path === undefined ? [] : [path, join(path, 'index.json')]
-  return [
-    ...named,
-    ...shares.flatMap(({ path: one }) => filesIn(one)),
-    ...[...images, machine ?? []].flat().map((path) => resolve(folder, path)),
-  ]
+  return [...named, ...[...images, machine ?? []].flat().map((path) => resolve(folder, path))]
 }

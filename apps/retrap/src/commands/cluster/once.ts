@@ -93,7 +93,7 @@ export async function recordOnce(
   const { file, host, seed, how, description } = run
   const recordings = await RunRecordings.open(path, ['cluster', ...given], host)
   const log = new RunLog()
-  const files = digestsOf(file, description)
+  const files = digestsOf(file, description, true)
   try {
     const result = await runOnce(run, { ...options, log })
     const trouble = await recordings.write({
