@@ -79,11 +79,8 @@ export async function testCluster(cluster: ClusterInput | string, options: Clust
 }
 
 /** Reads the file of a cluster. The command makes a description of a Compose file. */
-async function inputOf(
-  file: string,
-  retrap: readonly string[],
-  { folder, compose = [], signal }: ClusterTestOptions,
-): Promise<ClusterInput> {
+async function inputOf(file: string, retrap: readonly string[], options: ClusterTestOptions): Promise<ClusterInput> {
+  const { folder, compose = [], signal } = options
   if (/\.json$/i.test(file)) return JSON.parse(await readFile(file, 'utf8')) as ClusterInput
   const words = [...retrap, 'cluster', 'config', file, '--json', ...compose]
   const { how, stdout, stderr } = await runRetrap(words, signal, folder)
@@ -127,10 +124,7 @@ interface Ran {
 
 /** Lines of JSON: whole ones, as the command may have been killed in one. */
 const eventsOf = (stdout: string): readonly ClusterEvent[] =>
-  stdout
-    .split('\n')
-    .slice(0, -1)
-    .map((line) => JSON.parse(line) as ClusterEvent)
+  (stdout.match(/.*\n/g) ?? []).map((line) => JSON.parse(line) as ClusterEvent)
 
 function runRetrap([program, ...args]: readonly string[], signal?: AbortSignal, cwd?: string): Promise<Ran> {
   return new Promise((end, fail) => {

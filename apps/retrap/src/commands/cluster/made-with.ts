@@ -37,11 +37,8 @@ export const digestOfPrograms = (file: string, description: ClusterDescription):
   digestOf(Object.values(digestsOf(file, description, false)).join(' '))
 
 /** Returns digests of the commands of each machine, and of the host's files that they name or that are shared, by paths. */
-export function digestsOf(
-  file: string,
-  { machines, workload }: ClusterDescription,
-  hasShares: boolean,
-): Record<string, string> {
+export function digestsOf(file: string, whole: ClusterDescription, hasShares: boolean): Record<string, string> {
+  const { machines, workload } = whole
   const folder = dirname(resolve(file))
   const digests: Record<string, string> = {}
   for (const machine of machines) {
