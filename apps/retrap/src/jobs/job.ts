@@ -179,7 +179,7 @@ export const encodeProgram = (name: string, program: JobProgram, first = ':'): s
 export const encodeHeard = (name: string, program: JobProgram, first: string): string =>
   [
     '( mkfifo /heard.1 /heard.2',
-    // One read of what is there: output of a program that is never to end is told, too.
+    // Each read of a pipe is a line: base64 alone would hold short output until the end of its input.
     `said() { dd bs=1k count=1 2>/dev/null | base64 | tr -d '\\n'; }`,
     ...[1, 2].map((n) => `while s=$(said); [ -n "$s" ]; do echo status said ${n} $s; done </heard.${n} >&7 &`),
     `( ${[first, ...become(program, '</dev/null >/heard.1 2>/heard.2')].join('\n')} ); code=$?`,
