@@ -1,5 +1,5 @@
 /** The job of a guest: the script that tells it what to run. */
-import { basename, dirname } from 'node:path/posix'
+import { basename, dirname, resolve } from 'node:path/posix'
 import { EXEC_TIME, foldersTag } from '../guests/linux/exec-initramfs.ts'
 
 /** A folder of the host, or one in the guest's memory, at a path of the program. */
@@ -91,7 +91,8 @@ const ENTER_ROOT = 'cd /new && mount -o move . / && mount --make-rshared .; unse
  */
 function mountCommand({ path, realPath = path, name, readOnly = true, how, options }: JobMount): string {
   const at = (one: string): string => (how === 'file' ? dirname(one) : one)
-  const entered = [...new Set([path, realPath])].map((one) => `enter ${quote(`/new${at(one)}`)}`).join(' || ')
+  // `enter` compares with $PWD, which has no "/" at its end.
+  const entered = [...new Set([path, realPath])].map((one) => `enter ${quote(resolve(`/new${at(one)}`))}`).join(' || ')
   const source = `/${foldersTag(readOnly)}/${name}`
   const commands = {
     share: `mount --bind ${source} .`,

@@ -19,7 +19,7 @@ const test = sliceTests(4).skipIf(!isHere)
 const SERVE = `echo "$1 in $(pwd) on $(hostname)"; cat /etc/hosts /etc/told /data/base/kept; echo more >>/data/base/kept; sync; sleep 1; >/tmp/ready
 while :; do nc -l -p 7 -e echo hello; done`
 const MIGRATE =
-  'echo "$$: $(nc -w 1 store 7)"; echo more >>/conf/a; cat /conf/a /etc/one; >kept; [ -e kept ] && ls /root >/dev/null || exit 4'
+  'echo "$$: $(nc -w 1 store 7)"; echo more >>/conf/a; cat /conf/a /one; >kept; [ -e kept ] && ls /root >/dev/null || exit 4'
 /** Fails twice, by a count in memory, and looks at its limits and at machines of other networks. */
 const WEB = `cd /state || exit 1; n=$(cat n || echo 0); echo $((n + 1)) >n; [ $n = 2 ] || exit 7
 ping -c 1 -W 1 'Data_Base.1' | grep loss; ping -c 1 -W 1 10.77.0.5 2>&1 | tail -n 1; nc -w 1 replica 7
@@ -35,7 +35,7 @@ const cluster = (image: string, conf: string): ClusterInput => ({
     },
     {
       ...{ name: 'Migration', command: shell(MIGRATE), networks: { back: {} }, root: 'amd64', restart: 'no' },
-      share: [`${conf}:/conf:copy`, `${conf}/a:/etc/one`],
+      share: [`${conf}:/conf:copy`, `${conf}/a:/one`],
       ...{ workingDirectory: '/no/such/folder', after: [{ machine: 'Data_Base.1', when: 'healthy' }] },
     },
     {
