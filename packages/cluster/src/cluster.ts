@@ -353,11 +353,11 @@ export class Cluster {
     hears: (stream: string, base64: string) => void,
   ): Promise<number | undefined> {
     const { signal } = this.#options
-    const number = this.#numberOf(machine)
+    const place = this.#machineOf(machine)
     this.#hearsExec = hears
     this.#quietUntil = Infinity
     await this.#startProgram(EXEC_PROGRAM, words, machine)
-    const isEnded = (): boolean => this.#codes.has(EXEC_PROGRAM) || !this.#guests.has(number)
+    const isEnded = (): boolean => this.#codes.has(EXEC_PROGRAM) || this.#guestOf(place) === undefined
     await this.#simulation.runTo(this.now + ns, () => signal?.aborted === true || isEnded())
     return this.#codes.get(EXEC_PROGRAM)
   }

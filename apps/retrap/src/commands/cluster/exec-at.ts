@@ -36,10 +36,12 @@ export async function execAt(
   if (file === undefined || build !== thisBuild())
     throw wrong(`it was made with ${build}, and this is ${thisBuild()}: --exec needs the same: record the run anew`)
   const { name, number } = machine
-  if (description.machines[number]!.machine !== undefined)
+  const place = description.machines[number]!
+  const kernel = run.machines.find((one) => one.name === (place.inside ?? name))!
+  if (place.machine !== undefined)
     throw usage(`--machine ${name}: it is a machine of its own, without a shell of ours: go into it by --gdb`)
   if (ns > run.ns) throw usage(`--goto ${timeText(ns)}: the run ended at ${timeText(run.ns)}`)
-  if (startAt(machine, ns) === undefined)
+  if (startAt(kernel, ns) === undefined)
     throw usage(`--machine ${name}: it is off at ${timeText(ns)}: choose another --goto`)
   const present = digestsOf(file, description, true)
   const changed = Object.keys(files).filter((one) => present[one] !== files[one])
@@ -63,7 +65,7 @@ export async function execAt(
       )
       if (code !== undefined) return code
       if (signal.aborted) return ExitCode.signal(2)
-      if (!fork.guests.has(number)) throw wrong(`${name} went off before the command ended`)
+      if (!fork.guests.has(kernel.number)) throw wrong(`${name} went off before the command ended`)
       tell(`the command did not end in ${timeout / 1000} s of the cluster's time (--timeout)`)
       return ExitCode.Timeout
     } finally {
