@@ -24,6 +24,12 @@ export type OciErrorCode =
   | 'ERR_CHOICE'
   /** The cache folder cannot be used. */
   | 'ERR_CACHE'
+  /** A registry cannot be reached, or fails. */
+  | 'ERR_NETWORK'
+  /** A registry wants a login, or refuses the given one. */
+  | 'ERR_ACCESS'
+  /** A registry allows no further requests for some time. */
+  | 'ERR_RATE'
 
 /** Thrown for an image that cannot be opened. */
 export class OciError extends Error {

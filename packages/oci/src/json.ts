@@ -3,7 +3,7 @@ import { OciError } from './errors.ts'
 import { type ImageFile, readExactly } from './image-file.ts'
 
 /** The OCI distribution specification asks registries for no more. */
-const MOST_BYTES = 4 * MIB
+export const MOST_BYTES: number = 4 * MIB
 
 /** Reads a small file of an image. @throws OciError `ERR_LIMIT` */
 export async function readSmall(file: ImageFile): Promise<Uint8Array<ArrayBuffer>> {
@@ -47,6 +47,11 @@ export class JsonValue {
     if (typeof this.#value !== 'object' || Array.isArray(this.#value)) throw this.#expected('an object')
     const value = Object.hasOwn(this.#value as object, key) ? (this.#value as Record<string, unknown>)[key] : undefined
     return new JsonValue(value, this.#file, path)
+  }
+
+  /** Names of the members of an object. */
+  get keys(): readonly string[] {
+    return this.isAbsent ? [] : Object.keys(this.#value as object)
   }
 
   /** Values of a list; an absent value has none. */

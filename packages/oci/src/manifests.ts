@@ -28,11 +28,11 @@ export interface ImageParts {
   readonly layers: readonly Omit<ImageLayer, 'diffId'>[]
 }
 
-const INDEXES: ReadonlySet<string> = new Set([
+export const INDEXES: ReadonlySet<string> = new Set([
   'application/vnd.oci.image.index.v1+json',
   'application/vnd.docker.distribution.manifest.list.v2+json',
 ])
-const MANIFESTS: ReadonlySet<string> = new Set([
+export const MANIFESTS: ReadonlySet<string> = new Set([
   'application/vnd.oci.image.manifest.v1+json',
   'application/vnd.docker.distribution.manifest.v2+json',
 ])
@@ -54,16 +54,18 @@ const MOST_DEPTH = 8
 const MOST_DESCRIPTORS = 1000
 
 /** A reference to a file of a layout. Source: descriptor.md. */
-interface Descriptor {
+export interface Descriptor {
   readonly mediaType: string
   readonly digest: Digest
   readonly size: number
   readonly names: readonly string[]
   /** `os/architecture`; empty: not said. */
   readonly platform: string
+  /** Of the processor, such as `v8`; empty: not said. */
+  readonly variant: string
 }
 
-function descriptorOf(json: JsonValue, file: string): Descriptor {
+export function descriptorOf(json: JsonValue, file: string): Descriptor {
   const [os, architecture] = ['os', 'architecture'].map((key) => json.at('platform').at(key).text)
   return {
     mediaType: json.at('mediaType').text,
@@ -71,6 +73,7 @@ function descriptorOf(json: JsonValue, file: string): Descriptor {
     size: json.at('size').size,
     names: NAMES.map((key) => json.at('annotations').at(key).text).filter((name) => name !== ''),
     platform: os === '' && architecture === '' ? '' : `${os}/${architecture}`,
+    variant: json.at('platform').at('variant').text,
   }
 }
 

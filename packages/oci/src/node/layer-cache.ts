@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { type ImageFile, type LayerStore, OciError, readTar, type TarEntry } from '../index.ts'
 import type { ImageLayer, OpenLayer } from '../layer-store.ts'
 import type { ImageLimits } from '../limits.ts'
@@ -17,7 +17,8 @@ export interface LayerCacheOptions {
 
 const VERSION = 2
 const MOST_STAMPS = 8
-const NEW = 'new-'
+/** Begins the names of files that are not complete yet. */
+export const NEW = 'new-'
 /** Age without writes at which a file counts as left over by a killed process. */
 const ABANDONED_MS = 3600 * 1000
 const COLUMNS = [
@@ -142,7 +143,7 @@ export class LayerCache implements LayerStore {
       await rename(made, path)
     } catch (error) {
       await rm(made, { force: true }).catch(() => {})
-      throw this.#cacheError(error)
+      throw cacheError(this.#folder, error)
     }
     const tar = await openLocalFile(path)
     // Another process has made room at this very moment.
@@ -169,46 +170,58 @@ export class LayerCache implements LayerStore {
       await this.#prepare()
       await writeFile(made, JSON.stringify(index), { flag: 'wx', mode: 0o600 })
       await rename(made, this.#path(layer, 'json'))
-      await this.#shrink()
+      await removeOldest(this.#folder, { mostBytes: this.#mostBytes })
     } catch (error) {
       await rm(made, { force: true }).catch(() => {})
-      throw this.#cacheError(error)
+      throw cacheError(this.#folder, error)
     }
   }
 
   async #prepare(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
   }
+}
 
-  /** Removes least recently used files until the rest is small enough, and leftovers of killed processes. */
-  async #shrink(): Promise<void> {
-    const names = (await readdir(this.#folder)).filter(
-      (name) => name.startsWith(NEW) || /^sha\d+-[0-9a-f]+\./.test(name),
-    )
-    const found = await Promise.all(
-      names.map(async (name) => {
-        const path = join(this.#folder, name)
-        const state = await stat(path).catch(() => undefined)
-        return { path, bytes: state?.size ?? 0, time: state?.mtimeMs ?? 0, isNew: name.startsWith(NEW) }
-      }),
-    )
-    const oldest = found.toSorted((a, b) => a.time - b.time)
-    let bytes = oldest.reduce((sum, file) => sum + file.bytes, 0)
-    for (const file of oldest) {
-      const isAbandoned = file.isNew && Date.now() - file.time > ABANDONED_MS
-      if (file.isNew ? !isAbandoned : bytes <= this.#mostBytes) continue
-      // A process that has the file open can still read it.
-      // oxlint-disable-next-line no-await-in-loop -- one by one until it is enough
-      await rm(file.path, { force: true })
-      bytes -= file.bytes
-    }
-  }
+/** Which files {@link removeOldest} leaves. */
+interface LeftFiles {
+  /** Least recently used files are removed until the rest has no more bytes. */
+  readonly mostBytes: number
+  /** Whether a file stays in any case. @param file - its last use in milliseconds since 1970 */
+  readonly stays?: (file: { readonly time: number }) => boolean
+}
 
-  #cacheError(error: unknown): unknown {
-    const code = codeOf(error)
-    if (error instanceof OciError || !/^E[A-Z]+$/.test(code)) return error
-    return new OciError('ERR_CACHE', this.#folder, REASONS[code] ?? `the cache folder cannot be used (${code})`)
+/** Removes files of a cache until the rest is small enough, and leftovers of killed processes. @returns bytes removed */
+export async function removeOldest(folder: string, { mostBytes, stays = () => false }: LeftFiles): Promise<number> {
+  const isNew = (name: string): boolean => name.startsWith(NEW) || /\.(?:part|lock)$/.test(name)
+  const names = (await readdir(folder, { recursive: true }).catch(() => [])).filter(
+    (path) => isNew(basename(path)) || /^(?:sha\d+-)?[0-9a-f]{64,128}(?:\.|$)/.test(basename(path)),
+  )
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const path = join(folder, name)
+      const state = await stat(path).catch(() => undefined)
+      return { path, bytes: state?.size ?? 0, time: state?.mtimeMs ?? 0, isNew: isNew(basename(name)) }
+    }),
+  )
+  const oldest = found.toSorted((a, b) => a.time - b.time)
+  const all = oldest.reduce((sum, file) => sum + file.bytes, 0)
+  let bytes = all
+  for (const file of oldest) {
+    const isAbandoned = file.isNew && Date.now() - file.time > ABANDONED_MS
+    if (file.isNew ? !isAbandoned : bytes <= mostBytes || stays(file)) continue
+    // A process that has the file open can still read it.
+    // oxlint-disable-next-line no-await-in-loop -- one by one until it is enough
+    await rm(file.path, { force: true })
+    bytes -= file.bytes
   }
+  return all - bytes
+}
+
+/** The error for a cache folder that cannot be used; other errors stay as they are. */
+export function cacheError(folder: string, error: unknown): unknown {
+  const code = codeOf(error)
+  if (error instanceof OciError || !/^E[A-Z]+$/.test(code)) return error
+  return new OciError('ERR_CACHE', folder, REASONS[code] ?? `the cache folder cannot be used (${code})`)
 }
 
 const REASONS: Readonly<Record<string, string>> = {

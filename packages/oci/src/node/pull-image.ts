@@ -1,0 +1,300 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { DEFAULT_LIMITS, OciError } from '../index.ts'
+import { digestText, parseDigest } from '../digest.ts'
+import { JsonValue } from '../json.ts'
+import { descriptorOf } from '../manifests.ts'
+import { type Blob, type ResolvedImage, resolveImage } from '../registry/resolve.ts'
+import { type BlobSink, type Credentials, RegistryClient, type RegistryOptions } from './registry-client.ts'
+import { type ImageReference, nameOf, parseReference } from '../registry/reference.ts'
+import { dockerCredentials } from './docker-config.ts'
+import { withFileLock } from './file-lock.ts'
+import { cacheError, NEW, removeOldest } from './layer-cache.ts'
+import { codeOf, openLocalFile } from './local-files.ts'
+import { proxyFetch } from './proxy-fetch.ts'
+import { checkFile } from './unpack.ts'
+
+/** When a registry is asked: at each use, for an image that is not kept, or not at all. */
+export type PullPolicy = 'always' | 'missing' | 'never'
+
+/** Options of {@link pullImage}. */
+export interface PullOptions extends Partial<Pick<RegistryOptions, 'fetch' | 'signal' | 'stallMs' | 'pauseMs'>> {
+  /** GOARCH's name of the processor: `amd64`, `arm64`. */
+  readonly architecture: string
+  /** The folder of pulled images, created if absent. */
+  readonly folder: string
+  /** Default `missing`. */
+  readonly policy?: PullPolicy | undefined
+  /** Most bytes of the folder; least recently used layers are removed first. Default 20 GiB. */
+  readonly mostBytes?: number
+  /** Called with a fraction from 0 to 1, and the name of the image. */
+  readonly onProgress?: (fraction: number, name: string) => void
+  /** Default: those of docker's configuration. */
+  readonly credentials?: (domain: string) => Promise<Credentials>
+}
+
+/** An image of a registry that is kept in a folder. */
+export interface PulledImage {
+  /** The folder of an OCI layout with this image alone. */
+  readonly path: string
+  /** The whole name, such as `docker.io/library/python:3.12`. */
+  readonly name: string
+  /** Digest of its manifest for the processor, such as `sha256:…`. */
+  readonly digest: string
+  /** GOARCH's name of the processor. */
+  readonly architecture: string
+  /** When the registry was asked for the name, in milliseconds since 1970. */
+  readonly pulledAt: number
+}
+
+/** Layers that are pulled at the same time. */
+const PARALLEL = 3
+/** The file that names a kept image. */
+const NAMED = 'image.json'
+
+/**
+ * Returns an image of a registry, pulled as far as it is not kept. Several processes that want the same pull it once.
+ *
+ * @param name - as docker takes it: `python:3.12`, `localhost:5000/x`, `ghcr.io/a/b@sha256:…`
+ * @throws OciError; the reason of an aborted signal
+ */
+export async function pullImage(name: string, options: PullOptions): Promise<PulledImage> {
+  const reference = parseReference(name)
+  if (reference === undefined) throw new OciError('ERR_NAME', name, 'no image of a registry can have this name')
+  const pull = new Pull(reference, options)
+  try {
+    return await pull.image()
+  } catch (error) {
+    throw cacheError(options.folder, error)
+  }
+}
+
+/** Whether a text can be the name of an image in a registry. */
+export const isImageName = (text: string): boolean => parseReference(text) !== undefined
+
+/** Lists the images that are kept completely, by name. */
+export async function pulledImages(folder: string): Promise<readonly (PulledImage & { readonly bytes: number })[]> {
+  const names = await readdir(join(folder, 'images')).catch(() => [])
+  const all = await Promise.all(names.map((name) => keptImage(join(folder, 'images', name), false)))
+  return all.filter((one) => one !== undefined).toSorted((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** Removes all pulled images but those that a process pulls. @returns bytes that have become free */
+export async function prunePulledImages(folder: string): Promise<number> {
+  const names = await readdir(join(folder, 'images')).catch(() => [])
+  const bytes = await removeOldest(join(folder, 'blobs'), { mostBytes: 0 })
+  for (const path of names.map((name) => join(folder, 'images', name)))
+    // oxlint-disable-next-line no-await-in-loop -- one by one
+    if (!existsSync(join(path, 'lock'))) await rm(path, { recursive: true, force: true })
+  return bytes
+}
+
+/** An image in its folder; undefined if a part of it is not there. @param isUsed - else its age stays */
+async function keptImage(
+  folder: string,
+  isUsed = true,
+): Promise<(PulledImage & { readonly bytes: number }) | undefined> {
+  try {
+    const { name, digest, architecture, pulledAt } = JSON.parse(
+      await readFile(join(folder, NAMED), 'utf8'),
+    ) as PulledImage
+    const manifest = parseDigest(digest, NAMED)
+    const path = join(folder, manifest.hex)
+    const json = JsonValue.parse(await readFile(blobPath(path, { digest: manifest })), path)
+    const blobs = [json.at('config'), ...json.at('layers').list].map((one) => descriptorOf(one, path))
+    const all = [{ digest: manifest, size: undefined }, ...blobs]
+    const found = await Promise.all(all.map((blob) => isThere(blobPath(path, blob), blob.size, isUsed)))
+    const bytes = blobs.reduce((sum, { size }) => sum + size, 0)
+    return found.every(Boolean) ? { path, name, digest, architecture, pulledAt, bytes } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const blobPath = (folder: string, { digest: { algorithm, hex } }: Pick<Blob, 'digest'>): string =>
+  join(folder, 'blobs', algorithm, hex)
+
+/** Whether a file is there. One that is used counts as new. */
+async function isThere(path: string, size: number | undefined, isUsed = true): Promise<boolean> {
+  const state = await stat(path).catch(() => undefined)
+  if (state === undefined || (size !== undefined && state.size !== size)) return false
+  if (isUsed) await utimes(path, new Date(), new Date()).catch(() => {})
+  return true
+}
+
+/** Writes a file that appears when it is complete. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  const made = join(dirname(path), `${NEW}${randomUUID()}`)
+  await writeFile(made, text, { mode: 0o600 })
+  await rename(made, path)
+}
+
+class Pull {
+  readonly #reference: ImageReference
+  readonly #options: PullOptions
+  readonly #signal: AbortSignal
+  readonly #client: RegistryClient
+  /** The folder of this name and processor. */
+  readonly #folder: string
+  #total = 0
+  #done = 0
+
+  constructor(reference: ImageReference, options: PullOptions) {
+    const { credentials, architecture, signal = new AbortController().signal, ...rest } = options
+    const { domain } = reference
+    this.#reference = reference
+    this.#options = options
+    this.#signal = signal
+    this.#client = new RegistryClient(reference, {
+      fetch: proxyFetch(),
+      ...rest,
+      signal,
+      credentials: () => credentials?.(domain) ?? dockerCredentials(domain, { signal }),
+    })
+    const key = createHash('sha256')
+      .update(`${nameOf(reference)} ${architecture}`)
+      .digest('hex')
+    this.#folder = join(options.folder, 'images', key)
+  }
+
+  async image(): Promise<PulledImage> {
+    const began = Date.now()
+    const { policy = 'missing' } = this.#options
+    // A name with a digest means one content for ever.
+    const isFixed = this.#reference.digest !== undefined
+    const kept = policy === 'always' && !isFixed ? undefined : await keptImage(this.#folder)
+    if (kept !== undefined) return kept
+    const name = nameOf(this.#reference)
+    if (policy === 'never')
+      throw new OciError('ERR_MISSING', name, 'it is not kept on this host, and is not to be pulled')
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    return withFileLock(join(this.#folder, 'lock'), this.#signal, async () => {
+      const other = await keptImage(this.#folder)
+      if (other !== undefined && (policy === 'missing' || other.pulledAt >= began)) return other
+      return this.#pull(name)
+    })
+  }
+
+  async #pull(name: string): Promise<PulledImage> {
+    const { architecture, folder, mostBytes = 20 * 2 ** 30 } = this.#options
+    const pulledAt = Date.now()
+    const image = await resolveImage(
+      (wanted) => this.#client.manifest(wanted),
+      this.#reference,
+      architecture,
+      DEFAULT_LIMITS,
+    )
+    const { manifest, config, layers } = image
+    this.#total = [config, ...layers].reduce((sum, { size }) => sum + size, 0)
+    await this.#blob(manifest, (sink) => sink.write(manifest.bytes))
+    await this.#blob(config)
+    await this.#checkPlatform(config)
+    const left = [...layers]
+    const take = async (): Promise<void> => {
+      for (let layer = left.shift(); layer !== undefined; layer = left.shift())
+        // oxlint-disable-next-line no-await-in-loop -- one after another, some at a time
+        await this.#blob(layer).catch((error: unknown) => {
+          left.length = 0
+          throw error
+        })
+    }
+    const taken = await Promise.allSettled(Array.from({ length: PARALLEL }, take))
+    for (const one of taken) if (one.status === 'rejected') throw one.reason
+    const digest = digestText(manifest.digest)
+    const path = join(this.#folder, manifest.digest.hex)
+    await this.#writeLayout(path, image)
+    const kept: PulledImage = { path, name, digest, architecture, pulledAt }
+    await writeWhole(join(this.#folder, NAMED), JSON.stringify(kept))
+    await removeOldest(join(folder, 'blobs'), { mostBytes, stays: ({ time }) => time >= pulledAt })
+    return kept
+  }
+
+  /** Refuses an image for another platform before its layers are pulled. */
+  async #checkPlatform(config: Blob): Promise<void> {
+    const name = nameOf(this.#reference)
+    const json = JsonValue.parse(await readFile(blobPath(this.#options.folder, config)), name)
+    const platform = `${json.at('os').text}/${json.at('architecture').text}`
+    const wanted = `linux/${this.#options.architecture}`
+    if (platform !== wanted) throw new OciError('ERR_PLATFORM', name, `it is for ${platform}, not for ${wanted}`)
+  }
+
+  /** Has a blob in the folder, from elsewhere or from the registry. */
+  async #blob(blob: Blob, take = (sink: BlobSink) => this.#client.blob(blob, sink)): Promise<void> {
+    const path = blobPath(this.#options.folder, blob)
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    if (await isThere(path, blob.size)) return this.#came(blob.size)
+    await withFileLock(`${path}.lock`, this.#signal, async () => {
+      if (await isThere(path, blob.size)) return this.#came(blob.size)
+      // Bytes of an earlier process may be damaged: then all is taken anew.
+      while (await this.#fetch(blob, `${path}.part`, take));
+      await rename(`${path}.part`, path)
+    })
+  }
+
+  /** @returns whether another try is of use @throws OciError `ERR_DIGEST` */
+  async #fetch(blob: Blob, part: string, take: (sink: BlobSink) => Promise<void>): Promise<boolean> {
+    const handle = await open(part, 'a', 0o600)
+    const sink: BlobSink = {
+      bytes: (await handle.stat()).size,
+      write: async (bytes) => {
+        await handle.appendFile(bytes)
+        sink.bytes += bytes.length
+        this.#came(bytes.length)
+      },
+      restart: async () => {
+        await handle.truncate()
+        this.#came(-sink.bytes)
+        sink.bytes = 0
+      },
+    }
+    const hadBytes = sink.bytes > 0
+    this.#came(sink.bytes)
+    try {
+      await take(sink)
+    } finally {
+      await handle.close()
+    }
+    const file = await openLocalFile(part)
+    try {
+      const named = { ...file!, name: `${nameOf(this.#reference)}: ${digestText(blob.digest)}` }
+      await checkFile(named, blob.digest)
+      return false
+    } catch (error) {
+      await rm(part, { force: true })
+      this.#came(-blob.size)
+      if (hadBytes && error instanceof OciError && error.code === 'ERR_DIGEST') return true
+      throw error
+    } finally {
+      await file?.close()
+    }
+  }
+
+  #came(bytes: number): void {
+    this.#done += bytes
+    this.#options.onProgress?.(Math.min(1, Math.max(0, this.#done / this.#total)), nameOf(this.#reference))
+  }
+
+  async #writeLayout(path: string, { manifest: { mediaType, digest, size } }: ResolvedImage): Promise<void> {
+    await mkdir(path, { recursive: true, mode: 0o700 })
+    const manifests = [{ mediaType, digest: digestText(digest), size }]
+    await writeWhole(join(path, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests }))
+    await symlink(join('..', '..', '..', 'blobs'), join(path, 'blobs'), 'junction').catch((error: unknown) => {
+      if (codeOf(error) !== 'EEXIST') throw error
+    })
+    await writeWhole(join(path, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
+  }
+}

@@ -1,0 +1,317 @@
+/**
+ * Reads manifests and blobs of a registry.
+ *
+ * Sources: OCI Distribution Specification 1.1, "Pull"; distribution, "Token Authentication Specification" and "Token Authentication
+ * via OAuth2"; RFC 9110, sections 10.2.3, 11.6, 14.2 and 15.4; docker, "Docker Hub pull usage and limits".
+ */
+import { setTimeout as pause } from 'node:timers/promises'
+import { type Digest, digestText } from '../digest.ts'
+import { OciError, type OciErrorCode, shown } from '../errors.ts'
+import { JsonValue, MOST_BYTES } from '../json.ts'
+import { type ImageReference, nameOf } from '../registry/reference.ts'
+import type { RegistryManifest } from '../registry/resolve.ts'
+
+/** How a registry knows its user. No message has a part of it. */
+export interface Credentials {
+  /** `user:password` in base64. */
+  readonly basic?: string | undefined
+  /** A token for the token service, in place of a password. */
+  readonly identityToken?: string | undefined
+  /** Why there are none, where a program should have told them. */
+  readonly lack?: string | undefined
+}
+
+/** Options of {@link RegistryClient}. */
+export interface RegistryOptions {
+  readonly fetch: (url: string, init: RequestInit & { readonly signal: AbortSignal }) => Promise<Response>
+  /** Asked once, when the registry wants a login or a token. */
+  readonly credentials: () => Promise<Credentials>
+  readonly signal: AbortSignal
+  /** Time without data after which a connection is given up; default 30,000. */
+  readonly stallMs?: number
+  /** Wait before a second try, doubled before each further one; default 500. */
+  readonly pauseMs?: number
+}
+
+/** Takes the bytes of a blob. */
+export interface BlobSink {
+  /** Number of bytes that it has. */
+  bytes: number
+  write(part: Uint8Array): Promise<void>
+  /** Drops its bytes. */
+  restart(): Promise<void>
+}
+
+type Headers = Readonly<Record<string, string>>
+type Use<T> = (response: Response, parts: AsyncIterable<Uint8Array>) => Promise<T>
+
+/** The media types of manifests that are read. */
+const ACCEPT = ['vnd.oci.image.index.v1', 'vnd.docker.distribution.manifest.list.v2']
+  .concat('vnd.oci.image.manifest.v1', 'vnd.docker.distribution.manifest.v2')
+  .map((type) => `application/${type}+json`)
+  .join(', ')
+const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308]
+const MOST_REDIRECTS = 10
+/** Tries in a row that bring nothing, and tries for one blob. */
+const MOST_IN_VAIN = 5
+const MOST_TRIES = 50
+/** The longest wait that a registry may ask for; a longer one is told to the user. */
+const LONGEST_WAIT_MS = 20_000
+
+/** A failure after which another try is of use. */
+class PassingFailure extends OciError {
+  /** Wait that the registry asks for. */
+  waitMs: number | undefined
+}
+
+/** A client for one repository. Requests may be made at the same time. */
+export class RegistryClient {
+  readonly #image: ImageReference
+  readonly #options: RegistryOptions
+  readonly #api: string
+  #credentials: Promise<Credentials> | undefined
+  /** The value of `Authorization`, which is for all of the repository. */
+  #authorization: Promise<string> | undefined
+
+  constructor(image: ImageReference, options: RegistryOptions) {
+    this.#image = image
+    this.#options = options
+    const host = image.domain === 'docker.io' ? 'registry-1.docker.io' : image.domain
+    // Docker, too, speaks plain HTTP to registries of this host alone.
+    const scheme = isLoopback(new URL(`http://${host}`)) ? 'http' : 'https'
+    this.#api = `${scheme}://${host}/v2/${image.repository}`
+  }
+
+  /**
+   * Reads a manifest or an index by a tag or a digest.
+   *
+   * @throws OciError `ERR_MISSING`, `ERR_ACCESS`, `ERR_RATE`, `ERR_NETWORK`; the reason of an aborted signal
+   */
+  manifest(reference: string): Promise<RegistryManifest> {
+    const what = reference.includes(':') ? `image ${reference}` : `tag '${reference}'`
+    return this.#again(() =>
+      this.#open(`/manifests/${reference}`, { accept: ACCEPT }, what, async ({ headers }, parts) => ({
+        bytes: await this.#small(parts),
+        mediaType: headers.get('content-type')?.split(';')[0]?.trim() ?? '',
+        digest: headers.get('docker-content-digest') ?? '',
+      })),
+    )
+  }
+
+  /** Reads a blob, whose digest the caller checks. It goes on where the sink ends. @throws OciError as {@link manifest}, `ERR_DIGEST` */
+  async blob({ digest, size }: { readonly digest: Digest; readonly size: number }, sink: BlobSink): Promise<void> {
+    const name = digestText(digest)
+    const take: Use<void> = async ({ status, headers }, parts) => {
+      const from = `bytes ${sink.bytes}-`
+      const isPart = status === 206 && headers.get('content-range')?.startsWith(from) === true
+      if (sink.bytes > 0 && !isPart) await sink.restart()
+      if (status !== 200 && !isPart) throw this.#passing('it sends another part than was asked for')
+      for await (const part of parts) {
+        if (sink.bytes + part.length > size) throw this.#error('ERR_DIGEST', `${name} has more than ${size} bytes`)
+        await sink.write(part)
+      }
+      if (sink.bytes < size) throw this.#passing(`it ended ${name} after ${sink.bytes} of ${size} bytes`)
+    }
+    const open = (): Promise<void> => {
+      const headers: Headers = sink.bytes > 0 ? { range: `bytes=${sink.bytes}-` } : {}
+      return this.#open(`/blobs/${name}`, headers, `layer ${name}`, take)
+    }
+    if (sink.bytes < size) await this.#again(open, () => sink.bytes)
+  }
+
+  /** Tries again after failures that may pass. @param came - grows with each byte: such a try was not in vain */
+  async #again<T>(act: () => Promise<T>, came: () => number = () => 0): Promise<T> {
+    const { signal, pauseMs = 500 } = this.#options
+    for (let [all, inVain] = [1, 0]; ; all++) {
+      const before = came()
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- one try after another
+        return await act()
+      } catch (error) {
+        inVain = came() > before ? 0 : inVain + 1
+        signal.throwIfAborted()
+        if (!(error instanceof PassingFailure) || inVain === MOST_IN_VAIN || all === MOST_TRIES) throw error
+        // oxlint-disable-next-line no-await-in-loop -- as above
+        await pause(error.waitMs ?? (pauseMs * 2 ** inVain) / 2, undefined, { signal }).catch(() => {})
+        signal.throwIfAborted()
+      }
+    }
+  }
+
+  /** Requests a part of the API, with a token or a login where the registry wants it. */
+  async #open<T>(path: string, headers: Headers, what: string, use: Use<T>): Promise<T> {
+    const send = (authorization?: string) => {
+      const all = { ...headers, ...(authorization !== undefined && { authorization }) }
+      return this.#request(`${this.#api}${path}`, { headers: all }, async (response, parts) => {
+        if (response.status === 401) return { challenge: response.headers.get('www-authenticate') ?? '' }
+        if (![200, 206, 416].includes(response.status)) throw await this.#refusal(response, what)
+        return { value: await use(response, parts) }
+      })
+    }
+    const used = this.#authorization
+    let answer = await send(await used)
+    if ('challenge' in answer) {
+      // Another request may have renewed it.
+      if (this.#authorization === used)
+        this.#authorization = this.#authorize(answer.challenge).catch((error: unknown) => {
+          this.#authorization = undefined
+          throw error
+        })
+      answer = await send(await this.#authorization)
+    }
+    if ('challenge' in answer) throw await this.#noAccess()
+    return answer.value
+  }
+
+  /** Follows redirects; another origin is not told the authorization. A connection on which nothing comes for long is ended. */
+  async #request<T>(url: string, init: { headers: Headers; body?: string }, use: Use<T>, hops = 0): Promise<T> {
+    const { fetch, signal, stallMs = 30_000 } = this.#options
+    const stop = new AbortController()
+    const timer = setTimeout(() => stop.abort(new Error(`nothing came for ${stallMs / 1000} s`)), stallMs)
+    const at = new URL(url)
+    const failed = (error: unknown): never => {
+      throw this.#passing(causeOf(stop.signal.aborted ? stop.signal.reason : error), `${at.host} cannot be reached`)
+    }
+    try {
+      const response = await fetch(url, {
+        ...init,
+        headers: { 'accept-encoding': 'identity', ...init.headers },
+        ...(init.body !== undefined && { method: 'POST' }),
+        redirect: 'manual',
+        signal: AbortSignal.any([signal, stop.signal]),
+      }).catch(failed)
+      const to = response.headers.get('location')
+      if (!REDIRECTS.includes(response.status) || to === null) return await use(response, parts(response))
+      const next = URL.canParse(to, url) ? new URL(to, url) : undefined
+      if (next === undefined || hops === MOST_REDIRECTS || !isSafe(next))
+        throw this.#error('ERR_NETWORK', `${at.host} redirects to ${shown(next?.origin ?? to)}, which is not followed`)
+      const { authorization, ...others } = init.headers
+      const headers = next.origin === at.origin && authorization ? { ...others, authorization } : others
+      return await this.#request(next.href, { headers }, use, hops + 1)
+    } finally {
+      clearTimeout(timer)
+      // An answer that is not read to its end would hold the connection.
+      stop.abort()
+    }
+    async function* parts({ body }: Response): AsyncGenerator<Uint8Array, void> {
+      try {
+        for await (const part of body ?? []) {
+          timer.refresh()
+          yield part
+        }
+      } catch (error) {
+        failed(error)
+      }
+    }
+  }
+
+  /** Gets the value of `Authorization` that a challenge asks for. @throws OciError `ERR_ACCESS` */
+  async #authorize(challenge: string): Promise<string> {
+    const { domain, repository } = this.#image
+    const { basic, identityToken } = await this.#login()
+    const login = basic === undefined ? undefined : `Basic ${basic}`
+    const [, given] = /\bBearer\s+((?:[\w-]+\s*=\s*(?:"[^"]*"|[^\s",]+)\s*,?\s*)+)/i.exec(challenge) ?? []
+    if (given === undefined) {
+      if (login !== undefined && /\bBasic\b/i.test(challenge)) return login
+      throw await this.#noAccess()
+    }
+    const fields = new Map<string, string>()
+    for (const [, name = '', quoted, plain = ''] of given.matchAll(/([\w-]+)\s*=\s*(?:"([^"]*)"|([^\s",]+))/g))
+      fields.set(name.toLowerCase(), quoted ?? plain)
+    const realm = fields.get('realm') ?? ''
+    if (!URL.canParse(realm) || !isSafe(new URL(realm)))
+      throw this.#error('ERR_ACCESS', `${domain} names the token service '${shown(realm)}', which is no https address`)
+    const url = new URL(realm)
+    const query = new URLSearchParams({ scope: fields.get('scope') ?? `repository:${repository}:pull` })
+    if (fields.has('service')) query.set('service', fields.get('service')!)
+    const read: Use<string> = async (response, parts) => {
+      if (response.status !== 200) throw await this.#refusal(response, 'token')
+      const json = JsonValue.parse(await this.#small(parts), `the answer of ${url.host}`)
+      const token = json.at('token').text || json.at('access_token').text
+      // Fetch would put a token that no header can have into its message.
+      if (!/^[\x21-\x7e]+$/.test(token)) throw await this.#noAccess()
+      return `Bearer ${token}`
+    }
+    if (identityToken === undefined) {
+      for (const [name, value] of query) url.searchParams.append(name, value)
+      return this.#request(url.href, { headers: login === undefined ? {} : { authorization: login } }, read)
+    }
+    const form = { grant_type: 'refresh_token', client_id: 'retrap', refresh_token: identityToken }
+    for (const [name, value] of Object.entries(form)) query.set(name, value)
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+    return this.#request(realm, { headers, body: `${query}` }, read)
+  }
+
+  #login(): Promise<Credentials> {
+    return (this.#credentials ??= this.#options.credentials())
+  }
+
+  async #noAccess(): Promise<OciError> {
+    const { domain, repository } = this.#image
+    const { basic, identityToken, lack } = await this.#login()
+    const why =
+      (basic ?? identityToken) === undefined
+        ? `${domain} has no ${repository}, or wants a login for it`
+        : `${domain} refuses docker's login for ${repository}`
+    return this.#error('ERR_ACCESS', `${why}: docker login ${domain}${lack === undefined ? '' : `; ${lack}`}`)
+  }
+
+  /** The error for an answer without the wanted file. */
+  async #refusal({ status, headers }: Response, what: string): Promise<OciError> {
+    const { domain, repository } = this.#image
+    if (status === 401 || status === 403) return this.#noAccess()
+    if (status === 404) return this.#error('ERR_MISSING', `${domain} has no ${what} of ${repository}`)
+    if (status < 500 && status !== 429) return this.#error('ERR_NETWORK', `${domain} answers with status ${status}`)
+    const after = headers.get('retry-after')
+    // Seconds, or a date.
+    const waitMs = /^\d{1,9}$/.test(after ?? '') ? Number(after) * 1000 : Date.parse(after ?? '') - Date.now()
+    const when = Number.isNaN(waitMs) ? 'later' : `in ${Math.ceil(Math.max(0, waitMs) / 1000)} s`
+    const [, count, seconds] = /^(\d+);w=(\d+)/.exec(headers.get('ratelimit-limit') ?? '') ?? []
+    const limit = count === undefined ? '' : ` than ${count} in ${Number(seconds) / 3600} hours`
+    const login = (await this.#login()).basic === undefined ? `, or docker login ${domain}` : ''
+    const why =
+      status === 429 ? `allows no more requests${limit}: try again ${when}${login}` : `answers with status ${status}`
+    const error = new PassingFailure(
+      status === 429 ? 'ERR_RATE' : 'ERR_NETWORK',
+      nameOf(this.#image),
+      `${domain} ${why}`,
+    )
+    if (!Number.isNaN(waitMs)) error.waitMs = Math.max(0, waitMs)
+    const mayPass = Number.isNaN(waitMs) ? status !== 429 : waitMs <= LONGEST_WAIT_MS
+    return mayPass ? error : this.#error(error.code, `${domain} ${why}`)
+  }
+
+  /** Reads an answer of JSON. */
+  async #small(parts: AsyncIterable<Uint8Array>): Promise<Buffer> {
+    const all: Uint8Array[] = []
+    let bytes = 0
+    for await (const part of parts) {
+      bytes += part.length
+      if (bytes > MOST_BYTES) throw this.#error('ERR_LIMIT', `a manifest of more than ${MOST_BYTES} bytes`)
+      all.push(part)
+    }
+    return Buffer.concat(all)
+  }
+
+  #error(code: OciErrorCode, reason: string): OciError {
+    return new OciError(code, nameOf(this.#image), reason)
+  }
+
+  #passing(reason: string, what: string = this.#image.domain): PassingFailure {
+    return new PassingFailure('ERR_NETWORK', nameOf(this.#image), `${what}: ${reason}`)
+  }
+}
+
+/** Whether a server is on this host: packets to it leave no computer. */
+export const isLoopback = ({ hostname }: URL): boolean =>
+  hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
+
+const isSafe = (url: URL): boolean => url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url))
+
+/** The innermost cause: `fetch failed` says nothing. */
+function causeOf(error: unknown): string {
+  let inner = error
+  while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause
+  const first: unknown = inner instanceof AggregateError ? inner.errors[0] : inner
+  return first instanceof Error ? first.message : String(first)
+}
