@@ -21,12 +21,12 @@ export class FakeRegistry {
   static async start(): Promise<FakeRegistry> {
     const registry = new FakeRegistry()
     await new Promise<void>((resolve) => registry.#server.listen(0, '127.0.0.1', resolve))
+    registry.host = `127.0.0.1:${(registry.#server.address() as AddressInfo).port}`
     return registry
   }
 
-  get host(): string {
-    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
+  /** Such as `127.0.0.1:5000`. */
+  host = ''
 
   /** The requests whose paths have a text. */
   count(text: string): number {
@@ -35,6 +35,7 @@ export class FakeRegistry {
 
   /** Wants a token of its own service. @param token - is asked for each time */
   wantToken(token: (authorization: string | undefined, request: IncomingMessage) => string | undefined): void {
+    this.wanted = 'a token'
     this.challenge = `Bearer realm="http://${this.host}/token",service="fake",scope="repository:a/b:pull"`
     this.fault = (request, response) => {
       if (!request.url!.startsWith('/token')) return false

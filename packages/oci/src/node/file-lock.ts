@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
 import { codeOf } from './local-files.ts'
 
-const POLL_MS = 100
+const POLL_MS = 20
 /** Its process renews a lock so often. One that is not renewed for longer is that of a process that has ended. */
 const RENEWED_MS = 5000
 const ABANDONED_MS = 60_000

@@ -1,31 +1,18 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  symlink,
-  utimes,
-  writeFile,
-} from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DEFAULT_LIMITS, OciError } from '../index.ts'
 import { digestText, parseDigest } from '../digest.ts'
 import { JsonValue } from '../json.ts'
 import { descriptorOf } from '../manifests.ts'
-import { type Blob, type ResolvedImage, resolveImage } from '../registry/resolve.ts'
-import { type BlobSink, type Credentials, RegistryClient, type RegistryOptions } from './registry-client.ts'
 import { type ImageReference, nameOf, parseReference } from '../registry/reference.ts'
+import { type Blob, resolveImage } from '../registry/resolve.ts'
 import { dockerCredentials } from './docker-config.ts'
 import { withFileLock } from './file-lock.ts'
 import { cacheError, NEW, removeOldest } from './layer-cache.ts'
 import { codeOf, openLocalFile } from './local-files.ts'
 import { proxyFetch } from './proxy-fetch.ts'
+import { type BlobSink, type Credentials, RegistryClient, type RegistryOptions } from './registry-client.ts'
 import { checkFile } from './unpack.ts'
 
 /** When a registry is asked: at each use, for an image that is not kept, or not at all. */
@@ -42,7 +29,7 @@ export interface PullOptions extends Partial<Pick<RegistryOptions, 'fetch' | 'si
   /** Most bytes of the folder; least recently used layers are removed first. Default 20 GiB. */
   readonly mostBytes?: number
   /** Called with a fraction from 0 to 1, and the name of the image. */
-  readonly onProgress?: (fraction: number, name: string) => void
+  readonly onProgress?: ((fraction: number, name: string) => void) | undefined
   /** Default: those of docker's configuration. */
   readonly credentials?: (domain: string) => Promise<Credentials>
 }
@@ -57,14 +44,20 @@ export interface PulledImage {
   readonly digest: string
   /** GOARCH's name of the processor. */
   readonly architecture: string
-  /** When the registry was asked for the name, in milliseconds since 1970. */
+  /** When the registry was asked, in milliseconds since 1970. */
   readonly pulledAt: number
+  /** Bytes of its layers as they were pulled. */
+  readonly bytes: number
 }
 
 /** Layers that are pulled at the same time. */
 const PARALLEL = 3
-/** The file that names a kept image. */
+/** The file that names a kept image, in the folder of its name and processor. */
 const NAMED = 'image.json'
+const LOCK = 'lock'
+
+/** Whether a text can be the name of an image in a registry. */
+export const isImageName = (text: string): boolean => parseReference(text) !== undefined
 
 /**
  * Returns an image of a registry, pulled as far as it is not kept. Several processes that want the same pull it once.
@@ -75,19 +68,15 @@ const NAMED = 'image.json'
 export async function pullImage(name: string, options: PullOptions): Promise<PulledImage> {
   const reference = parseReference(name)
   if (reference === undefined) throw new OciError('ERR_NAME', name, 'no image of a registry can have this name')
-  const pull = new Pull(reference, options)
   try {
-    return await pull.image()
+    return await new Pull(reference, options).image()
   } catch (error) {
     throw cacheError(options.folder, error)
   }
 }
 
-/** Whether a text can be the name of an image in a registry. */
-export const isImageName = (text: string): boolean => parseReference(text) !== undefined
-
 /** Lists the images that are kept completely, by name. */
-export async function pulledImages(folder: string): Promise<readonly (PulledImage & { readonly bytes: number })[]> {
+export async function pulledImages(folder: string): Promise<readonly PulledImage[]> {
   const names = await readdir(join(folder, 'images')).catch(() => [])
   const all = await Promise.all(names.map((name) => keptImage(join(folder, 'images', name), false)))
   return all.filter((one) => one !== undefined).toSorted((a, b) => (a.name < b.name ? -1 : 1))
@@ -96,30 +85,23 @@ export async function pulledImages(folder: string): Promise<readonly (PulledImag
 /** Removes all pulled images but those that a process pulls. @returns bytes that have become free */
 export async function prunePulledImages(folder: string): Promise<number> {
   const names = await readdir(join(folder, 'images')).catch(() => [])
-  const bytes = await removeOldest(join(folder, 'blobs'), { mostBytes: 0 })
   for (const path of names.map((name) => join(folder, 'images', name)))
     // oxlint-disable-next-line no-await-in-loop -- one by one
-    if (!existsSync(join(path, 'lock'))) await rm(path, { recursive: true, force: true })
-  return bytes
+    if (!(await isThere(join(path, LOCK)))) await rm(path, { recursive: true, force: true })
+  return removeOldest(join(folder, 'blobs'), { mostBytes: 0 })
 }
 
-/** An image in its folder; undefined if a part of it is not there. @param isUsed - else its age stays */
-async function keptImage(
-  folder: string,
-  isUsed = true,
-): Promise<(PulledImage & { readonly bytes: number }) | undefined> {
+/** An image in its folder; undefined if a part of it is not there. @param isUsed - whether its layers count as new */
+async function keptImage(folder: string, isUsed: boolean): Promise<PulledImage | undefined> {
   try {
-    const { name, digest, architecture, pulledAt } = JSON.parse(
-      await readFile(join(folder, NAMED), 'utf8'),
-    ) as PulledImage
-    const manifest = parseDigest(digest, NAMED)
-    const path = join(folder, manifest.hex)
-    const json = JsonValue.parse(await readFile(blobPath(path, { digest: manifest })), path)
+    const kept = JSON.parse(await readFile(join(folder, NAMED), 'utf8')) as PulledImage
+    const digest = parseDigest(kept.digest, NAMED)
+    const path = join(folder, digest.hex)
+    const json = JsonValue.parse(await readFile(blobPath(path, { digest })), path)
     const blobs = [json.at('config'), ...json.at('layers').list].map((one) => descriptorOf(one, path))
-    const all = [{ digest: manifest, size: undefined }, ...blobs]
+    const all = [{ digest, size: undefined }, ...blobs]
     const found = await Promise.all(all.map((blob) => isThere(blobPath(path, blob), blob.size, isUsed)))
-    const bytes = blobs.reduce((sum, { size }) => sum + size, 0)
-    return found.every(Boolean) ? { path, name, digest, architecture, pulledAt, bytes } : undefined
+    return found.every(Boolean) ? { ...kept, path } : undefined
   } catch {
     return undefined
   }
@@ -128,8 +110,8 @@ async function keptImage(
 const blobPath = (folder: string, { digest: { algorithm, hex } }: Pick<Blob, 'digest'>): string =>
   join(folder, 'blobs', algorithm, hex)
 
-/** Whether a file is there. One that is used counts as new. */
-async function isThere(path: string, size: number | undefined, isUsed = true): Promise<boolean> {
+/** Whether a file is there. @param isUsed - whether it counts as new then */
+async function isThere(path: string, size?: number, isUsed = false): Promise<boolean> {
   const state = await stat(path).catch(() => undefined)
   if (state === undefined || (size !== undefined && state.size !== size)) return false
   if (isUsed) await utimes(path, new Date(), new Date()).catch(() => {})
@@ -137,13 +119,14 @@ async function isThere(path: string, size: number | undefined, isUsed = true): P
 }
 
 /** Writes a file that appears when it is complete. */
-async function writeWhole(path: string, text: string): Promise<void> {
+async function writeWhole(path: string, value: object): Promise<void> {
   const made = join(dirname(path), `${NEW}${randomUUID()}`)
-  await writeFile(made, text, { mode: 0o600 })
+  await writeFile(made, JSON.stringify(value), { mode: 0o600 })
   await rename(made, path)
 }
 
 class Pull {
+  readonly #name: string
   readonly #reference: ImageReference
   readonly #options: PullOptions
   readonly #signal: AbortSignal
@@ -156,90 +139,78 @@ class Pull {
   constructor(reference: ImageReference, options: PullOptions) {
     const { credentials, architecture, signal = new AbortController().signal, ...rest } = options
     const { domain } = reference
+    const login = () => credentials?.(domain) ?? dockerCredentials(domain, signal)
+    this.#name = nameOf(reference)
     this.#reference = reference
     this.#options = options
     this.#signal = signal
-    this.#client = new RegistryClient(reference, {
-      fetch: proxyFetch(),
-      ...rest,
-      signal,
-      credentials: () => credentials?.(domain) ?? dockerCredentials(domain, { signal }),
-    })
-    const key = createHash('sha256')
-      .update(`${nameOf(reference)} ${architecture}`)
-      .digest('hex')
+    this.#client = new RegistryClient(reference, { fetch: proxyFetch(), ...rest, signal, credentials: login })
+    const key = createHash('sha256').update(`${this.#name} ${architecture}`).digest('hex')
     this.#folder = join(options.folder, 'images', key)
   }
 
   async image(): Promise<PulledImage> {
     const began = Date.now()
-    const { policy = 'missing' } = this.#options
     // A name with a digest means one content for ever.
     const isFixed = this.#reference.digest !== undefined
-    const kept = policy === 'always' && !isFixed ? undefined : await keptImage(this.#folder)
+    const policy = this.#options.policy === 'always' && isFixed ? 'missing' : (this.#options.policy ?? 'missing')
+    const kept = policy === 'always' ? undefined : await keptImage(this.#folder, true)
     if (kept !== undefined) return kept
-    const name = nameOf(this.#reference)
     if (policy === 'never')
-      throw new OciError('ERR_MISSING', name, 'it is not kept on this host, and is not to be pulled')
+      throw new OciError('ERR_MISSING', this.#name, 'it is not kept on this host, and is not to be pulled')
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    return withFileLock(join(this.#folder, 'lock'), this.#signal, async () => {
-      const other = await keptImage(this.#folder)
-      if (other !== undefined && (policy === 'missing' || other.pulledAt >= began)) return other
-      return this.#pull(name)
+    return withFileLock(join(this.#folder, LOCK), this.#signal, async () => {
+      const other = await keptImage(this.#folder, true)
+      const isNew = other !== undefined && (policy === 'missing' || other.pulledAt >= began)
+      return isNew ? other : this.#pull()
     })
   }
 
-  async #pull(name: string): Promise<PulledImage> {
+  async #pull(): Promise<PulledImage> {
     const { architecture, folder, mostBytes = 20 * 2 ** 30 } = this.#options
     const pulledAt = Date.now()
-    const image = await resolveImage(
-      (wanted) => this.#client.manifest(wanted),
-      this.#reference,
-      architecture,
-      DEFAULT_LIMITS,
-    )
-    const { manifest, config, layers } = image
-    this.#total = [config, ...layers].reduce((sum, { size }) => sum + size, 0)
+    const read = (wanted: string) => this.#client.manifest(wanted)
+    const { manifest, config, layers } = await resolveImage(read, this.#reference, architecture, DEFAULT_LIMITS)
+    const bytes = layers.reduce((sum, { size }) => sum + size, 0)
+    this.#total = bytes + config.size
     await this.#blob(manifest, (sink) => sink.write(manifest.bytes))
     await this.#blob(config)
-    await this.#checkPlatform(config)
+    // Layers for another platform need not come.
+    const json = JsonValue.parse(await readFile(blobPath(folder, config)), this.#name)
+    const platform = `${json.at('os').text}/${json.at('architecture').text}`
+    if (platform !== `linux/${architecture}`)
+      throw new OciError('ERR_PLATFORM', this.#name, `it is for ${platform}, not for linux/${architecture}`)
     const left = [...layers]
     const take = async (): Promise<void> => {
-      for (let layer = left.shift(); layer !== undefined; layer = left.shift())
-        // oxlint-disable-next-line no-await-in-loop -- one after another, some at a time
-        await this.#blob(layer).catch((error: unknown) => {
-          left.length = 0
-          throw error
-        })
+      // oxlint-disable-next-line no-await-in-loop -- one after another
+      for (let layer = left.shift(); layer !== undefined; layer = left.shift()) await this.#blob(layer)
     }
-    const taken = await Promise.allSettled(Array.from({ length: PARALLEL }, take))
-    for (const one of taken) if (one.status === 'rejected') throw one.reason
-    const digest = digestText(manifest.digest)
-    const path = join(this.#folder, manifest.digest.hex)
-    await this.#writeLayout(path, image)
-    const kept: PulledImage = { path, name, digest, architecture, pulledAt }
-    await writeWhole(join(this.#folder, NAMED), JSON.stringify(kept))
+    // After a failure no further one begins, and those that have begun are waited for.
+    const stopped = () => take().finally(() => left.splice(0))
+    const all = await Promise.allSettled(Array.from({ length: PARALLEL }, stopped))
+    for (const one of all) if (one.status === 'rejected') throw one.reason
+    const { mediaType, digest, size } = manifest
+    const path = join(this.#folder, digest.hex)
+    const index = { schemaVersion: 2, manifests: [{ mediaType, digest: digestText(digest), size }] }
+    await mkdir(path, { recursive: true, mode: 0o700 })
+    await symlink(join('..', '..', '..', 'blobs'), join(path, 'blobs'), 'junction').catch((error: unknown) => {
+      if (codeOf(error) !== 'EEXIST') throw error
+    })
+    await writeWhole(join(path, 'index.json'), index)
+    await writeWhole(join(path, 'oci-layout'), { imageLayoutVersion: '1.0.0' })
+    const image = { path, name: this.#name, digest: digestText(digest), architecture, pulledAt, bytes }
+    await writeWhole(join(this.#folder, NAMED), image)
     await removeOldest(join(folder, 'blobs'), { mostBytes, stays: ({ time }) => time >= pulledAt })
-    return kept
+    return image
   }
 
-  /** Refuses an image for another platform before its layers are pulled. */
-  async #checkPlatform(config: Blob): Promise<void> {
-    const name = nameOf(this.#reference)
-    const json = JsonValue.parse(await readFile(blobPath(this.#options.folder, config)), name)
-    const platform = `${json.at('os').text}/${json.at('architecture').text}`
-    const wanted = `linux/${this.#options.architecture}`
-    if (platform !== wanted) throw new OciError('ERR_PLATFORM', name, `it is for ${platform}, not for ${wanted}`)
-  }
-
-  /** Has a blob in the folder, from elsewhere or from the registry. */
+  /** Has a blob in the folder. @param take - fetches it, where another pull has not */
   async #blob(blob: Blob, take = (sink: BlobSink) => this.#client.blob(blob, sink)): Promise<void> {
     const path = blobPath(this.#options.folder, blob)
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-    if (await isThere(path, blob.size)) return this.#came(blob.size)
     await withFileLock(`${path}.lock`, this.#signal, async () => {
-      if (await isThere(path, blob.size)) return this.#came(blob.size)
-      // Bytes of an earlier process may be damaged: then all is taken anew.
+      if (await isThere(path, blob.size, true)) return this.#came(blob.size)
+      // A part that an earlier process has left may be damaged: then all is taken anew.
       while (await this.#fetch(blob, `${path}.part`, take));
       await rename(`${path}.part`, path)
     })
@@ -263,38 +234,23 @@ class Pull {
     }
     const hadBytes = sink.bytes > 0
     this.#came(sink.bytes)
+    await take(sink).finally(() => handle.close())
+    const file = (await openLocalFile(part))!
     try {
-      await take(sink)
-    } finally {
-      await handle.close()
-    }
-    const file = await openLocalFile(part)
-    try {
-      const named = { ...file!, name: `${nameOf(this.#reference)}: ${digestText(blob.digest)}` }
-      await checkFile(named, blob.digest)
+      await checkFile({ ...file, name: `${this.#name}: ${digestText(blob.digest)}` }, blob.digest)
       return false
     } catch (error) {
       await rm(part, { force: true })
-      this.#came(-blob.size)
-      if (hadBytes && error instanceof OciError && error.code === 'ERR_DIGEST') return true
+      this.#came(-sink.bytes)
+      if (hadBytes && error instanceof OciError) return true
       throw error
     } finally {
-      await file?.close()
+      await file.close()
     }
   }
 
   #came(bytes: number): void {
     this.#done += bytes
-    this.#options.onProgress?.(Math.min(1, Math.max(0, this.#done / this.#total)), nameOf(this.#reference))
-  }
-
-  async #writeLayout(path: string, { manifest: { mediaType, digest, size } }: ResolvedImage): Promise<void> {
-    await mkdir(path, { recursive: true, mode: 0o700 })
-    const manifests = [{ mediaType, digest: digestText(digest), size }]
-    await writeWhole(join(path, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests }))
-    await symlink(join('..', '..', '..', 'blobs'), join(path, 'blobs'), 'junction').catch((error: unknown) => {
-      if (codeOf(error) !== 'EEXIST') throw error
-    })
-    await writeWhole(join(path, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
+    this.#options.onProgress?.(Math.min(1, Math.max(0, this.#done / this.#total)), this.#name)
   }
 }

@@ -269,16 +269,13 @@ export class RegistryClient {
     const [, count, seconds] = /^(\d+);w=(\d+)/.exec(headers.get('ratelimit-limit') ?? '') ?? []
     const limit = count === undefined ? '' : ` than ${count} in ${Number(seconds) / 3600} hours`
     const login = (await this.#login()).basic === undefined ? `, or docker login ${domain}` : ''
-    const why =
-      status === 429 ? `allows no more requests${limit}: try again ${when}${login}` : `answers with status ${status}`
-    const error = new PassingFailure(
-      status === 429 ? 'ERR_RATE' : 'ERR_NETWORK',
-      nameOf(this.#image),
-      `${domain} ${why}`,
-    )
+    const why = status === 429 ? `allows no more requests${limit}` : `answers with status ${status}`
+    const code = status === 429 ? 'ERR_RATE' : 'ERR_NETWORK'
+    const reason = `${domain} ${why}: try again ${when}${status === 429 ? login : ''}`
+    const error = new PassingFailure(code, nameOf(this.#image), reason)
     if (!Number.isNaN(waitMs)) error.waitMs = Math.max(0, waitMs)
     const mayPass = Number.isNaN(waitMs) ? status !== 429 : waitMs <= LONGEST_WAIT_MS
-    return mayPass ? error : this.#error(error.code, `${domain} ${why}`)
+    return mayPass ? error : this.#error(code, reason)
   }
 
   /** Reads an answer of JSON. */
