@@ -26,6 +26,7 @@ import { addImage } from './commands/image/command.ts'
 import { recordingIn } from './host/files/files.ts'
 import type { RecordingSettings } from './machine/recording/session-recording.ts'
 import { type MigrationAddress, receiveIncoming } from './machine/migration/socket-channel.ts'
+import { addLayers } from './commands/layers/command.ts'
 import { addMcp } from './commands/mcp/command.ts'
 import { addMigrate } from './machine/migration/control.ts'
 import { refuseChangedDisks } from './machine/snapshots/saved-disks.ts'
@@ -358,6 +359,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   addMigrate(program)
   program.commandsGroup('Tools:')
   addImage(program, host.stdout, report)
+  addLayers(program, host.stdout)
   addDeviceServer(program, host)
   addDeviceCheck(program, host.stdout, report)
   addDeviceSdk(program, host.stdout)

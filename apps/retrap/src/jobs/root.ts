@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { cacheDirectory } from '@retrap/debian'
 import { OciError } from '@retrap/oci'
-import { openImageFile } from '@retrap/oci/node'
+import { isImageName, openImageFile, type PulledImage, pullImage, type PullPolicy } from '@retrap/oci/node'
 import type { Share } from '@retrap/virtio/p9'
 import { CliError } from '../errors.ts'
 
@@ -24,6 +24,8 @@ export interface ExecRoot {
   readonly config: ExecConfig
   /** Lines for `--explain`: which files of the host the guest can read. */
   readonly explanation: readonly string[]
+  /** The whole name of an image of a registry, with the digest. */
+  readonly pinned?: string | undefined
   /** Paths that a program has looked for, and the root's own folders lack: see {@link ViewShare.missed}. */
   readonly missed?: Set<string>
   /** Gives the files back. */
@@ -42,23 +44,72 @@ export function splitImage(text: string): { readonly path: string; readonly name
   return { path: text, name: undefined }
 }
 
+/** How images of registries are pulled. */
+export interface Pulling {
+  readonly policy?: PullPolicy | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The cache of pulled images. */
+export const pulledFolder = (): string => join(cacheDirectory(), 'registry')
+
+/** The name of a pulled image with its digest: another host pulls the same by it. */
+export const pinnedName = ({ name, digest }: PulledImage): string => `${name.replace(/@.*/, '')}@${digest}`
+
 /**
- * Opens an image of a container as a root: an OCI layout, an archive of `docker save`, or a folder of skopeo's
+ * Pulls an image of a registry, unless it is kept.
+ *
+ * @param folder - the folder of relative paths: a text that begins as a path, or names a file, is no image of a registry; undefined: each is
+ * @returns undefined for the path of a file
+ * @throws CliError `ERR_FETCH`
+ */
+export async function pulled(
+  image: string,
+  architecture: string,
+  { policy, signal }: Pulling,
+  folder?: string,
+): Promise<PulledImage | undefined> {
+  const file = folder === undefined ? undefined : splitImage(resolve(folder, image)).path
+  if (!isImageName(image) || (file !== undefined && existsSync(file))) return undefined
+  const { showFetchProgress } = await import('../host/files/fetch-progress.ts')
+  const { onProgress, stop } = showFetchProgress()
+  try {
+    const options = { architecture, folder: pulledFolder(), policy, onProgress, ...(signal && { signal }) }
+    const found = await pullImage(image, options)
+    stop('done')
+    return found
+  } catch (error) {
+    stop('failed')
+    if (signal?.aborted === true) throw new CliError('ERR_FETCH', `${image}: the pull was stopped; what has come stays`)
+    if (!(error instanceof OciError)) throw error
+    const kept = policy === 'never' ? ' (--pull never)' : ''
+    throw new CliError(
+      'ERR_FETCH',
+      `${error.message}${kept}${file === undefined ? '' : `; and there is no file ${file}`}`,
+    )
+  }
+}
+
+/**
+ * Opens an image of a container as a root: of a registry, an OCI layout, an archive of `docker save`, or a folder of skopeo's
  * `dir:`.
  *
- * @param image - path of the image, or `PATH:NAME` for one of several images
+ * @param image - name or path of the image, or `PATH:NAME` for one of several images
  * @param architecture - as in images: `amd64` or `arm64`
- * @throws CliError `ERR_INPUT`
+ * @throws CliError `ERR_INPUT`, `ERR_FETCH`
  */
-export async function openImageRoot(image: string, architecture: string): Promise<ExecRoot> {
-  const { path, name } = splitImage(image)
+export async function openImageRoot(image: string, architecture: string, pulling: Pulling = {}): Promise<ExecRoot> {
+  const found = await pulled(image, architecture, pulling, '.')
+  const { path, name } = splitImage(found?.path ?? image)
+  const pinned = found && pinnedName(found)
   try {
     const cache = { folder: join(cacheDirectory(), 'oci-layers') }
     const opened = await openImageFile(path, { architecture, cache, name })
     return {
       share: opened.share,
       config: opened.config,
-      explanation: [`${resolve(path)} (--image, ${opened.layers.length} layers)`],
+      explanation: [`${pinned ?? resolve(path)} (--image, ${opened.layers.length} layers)`],
+      pinned,
       close: () => opened.close(),
     }
   } catch (error) {

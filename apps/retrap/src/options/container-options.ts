@@ -1,6 +1,7 @@
 /** Values of the options of `retrap exec`, including options of docker with the same meaning. */
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { Option } from 'commander'
 import type { SharedFolder } from '../jobs/job.ts'
 import { usage } from './values.ts'
 
@@ -99,3 +100,9 @@ export const OF_DOCKER: Readonly<Record<string, string>> = {
   '--publish': 'the guest takes no connections from outside; a server and its clients may run in one guest',
   '--security-opt': ALL_RIGHTS,
 }
+
+/** Makes the option `--pull`, which has docker's values. */
+export const pullOption = (): Option =>
+  new Option('--pull <when>', 'when a registry is asked for an image (default: if it is not kept here)').choices([
+    ...['always', 'missing', 'never'],
+  ])

@@ -82,13 +82,19 @@ export async function pulledImages(folder: string): Promise<readonly PulledImage
   return all.filter((one) => one !== undefined).toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-/** Removes all pulled images but those that a process pulls. @returns bytes that have become free */
-export async function prunePulledImages(folder: string): Promise<number> {
+/**
+ * Removes all pulled images but those that a process pulls.
+ *
+ * @param more - folders of unpacked layers, which are removed, too
+ * @returns bytes that have become free
+ */
+export async function prunePulledImages(folder: string, more: readonly string[] = []): Promise<number> {
   const names = await readdir(join(folder, 'images')).catch(() => [])
   for (const path of names.map((name) => join(folder, 'images', name)))
     // oxlint-disable-next-line no-await-in-loop -- one by one
     if (!(await isThere(join(path, LOCK)))) await rm(path, { recursive: true, force: true })
-  return removeOldest(join(folder, 'blobs'), { mostBytes: 0 })
+  const all = [join(folder, 'blobs'), ...more].map((one) => removeOldest(one, { mostBytes: 0 }))
+  return (await Promise.all(all)).reduce((sum, bytes) => sum + bytes, 0)
 }
 
 /** An image in its folder; undefined if a part of it is not there. @param isUsed - whether its layers count as new */

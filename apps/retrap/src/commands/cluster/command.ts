@@ -1,6 +1,7 @@
 /** `retrap cluster`. */
 import type { Command } from 'commander'
 import { ExitCode } from '../../exit-codes.ts'
+import { pullOption } from '../../options/container-options.ts'
 import { parseSeconds, parseWhole, usage, wholeFrom } from '../../options/values.ts'
 import type { FleetFlags } from './explore-by-fleet.ts'
 import type { ComposeFlags } from './compose/read-file.ts'
@@ -187,6 +188,7 @@ const withComposeOptions = (command: Command): Command =>
     )
     .option('--strict', 'a key of a Compose file that is not done is an error')
     .option('--faults <which>', '`none`: as docker compose up', parseFaults)
+    .addOption(pullOption())
 
 const list = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
 

@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { ClusterDescription, PlacedMachine } from '@retrap/cluster'
+import { pulledImages } from '@retrap/oci/node'
 import { fetchKernelModules } from '../../guests/linux/debian-drivers.ts'
 import { digestOfGenerator } from '../../machine/generator-digest.ts'
-import { splitImage } from '../../jobs/root.ts'
+import { pinnedName, pulledFolder, splitImage } from '../../jobs/root.ts'
 import { packageVersion } from '../../package-version.ts'
 import { parseSharedFolder } from '../../options/container-options.ts'
 
@@ -23,13 +24,15 @@ export function thisBuild(): string {
   return `retrap ${packageVersion()} ${hash.update(digestOfGenerator('@retrap/cluster')).digest('hex').slice(0, 12)}`
 }
 
-/** Names this build, the kernels of Linux guests, and a digest of the programs. @param file - of the description */
+/** Names this build, the kernels of Linux guests, images of registries, and a digest of the programs. @param file - of the description */
 export async function madeWith(file: string, description: ClusterDescription): Promise<string> {
   const guests = description.machines.filter(({ machine }) => machine === undefined)
   const kinds = new Set(guests.map(({ arch }) => (arch === 'arm64' ? arch : 'amd64')))
   const kernels = await Promise.all([...kinds].map((kind) => fetchKernelModules(kind, () => undefined)))
+  const kept = await pulledImages(pulledFolder())
+  const images = kept.filter(({ path }) => guests.some(({ image }) => image === path)).map(pinnedName)
   const programs = `programs ${digestOfPrograms(file, description)}`
-  return [thisBuild(), ...kernels.map(({ release }) => `Linux ${release}`), programs].join(', ')
+  return [thisBuild(), ...kernels.map(({ release }) => `Linux ${release}`), ...images, programs].join(', ')
 }
 
 /** Returns a digest of all commands, and of the files of the host that they name. Shares may change with each run. */

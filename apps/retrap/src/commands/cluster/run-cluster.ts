@@ -93,7 +93,7 @@ export async function withCluster<T>(
   for (const signal of ENDING_SIGNALS) process.once(signal, end)
   try {
     const tell = (text: string): void => void stderr.write(`retrap: ${text}\n`)
-    const description = 'machines' in given ? given : await readClusterFile(file, given, tell)
+    const description = 'machines' in given ? given : await readClusterFile(file, given, tell, stop.signal)
     const parts = { file, machines: description.machines, settings: { isForked, isCompiled: true } }
     return await act({ description, parts, signal: stop.signal, tell })
   } catch (error) {

@@ -1,6 +1,7 @@
 /** `retrap exec`. */
 import { realpathSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import type { PullPolicy } from '@retrap/oci/node'
 import { type Command, CommanderError, Option } from 'commander'
 import { Program } from '../command-line.ts'
 import { explainError } from '../../errors.ts'
@@ -15,6 +16,7 @@ import {
   parseEmptyFolder,
   parseSharedFolder,
   parseVolume,
+  pullOption,
   readVariable,
   readVariables,
 } from '../../options/container-options.ts'
@@ -34,6 +36,7 @@ export interface ExecFlags {
   readonly kernel?: string
   readonly root: string
   readonly image?: string
+  readonly pull?: PullPolicy
   readonly env?: readonly string[]
   readonly user?: string
   readonly workdir?: string
@@ -106,9 +109,10 @@ export function addExec(
     .option('--kernel <file>', "a kernel with all its drivers built in (default: Debian's)")
     .option('--root <where>', "the program's files: host, or a folder", 'host')
     .option(
-      '--image <path[:name]>',
-      "an image of a container instead: an OCI layout, an archive of docker save, or a folder of skopeo's dir:; the name is for one of several",
+      '--image <name>',
+      "an image of a container instead: of a registry, such as python:3.12; or PATH[:NAME] of an OCI layout, an archive of docker save, or a folder of skopeo's dir:",
     )
+    .addOption(pullOption())
     .option('--entrypoint <program>', "a program in place of the image's; empty for none")
     .option('-e, --env <name=value>', 'a variable of the environment, or the name of one of yours (repeatable)', asIs)
     .option('--env-file <file>', 'variables, one a line as --env has it; # begins a comment (repeatable)', asIs)
@@ -197,7 +201,7 @@ async function act(
   if (shown === undefined && flags.hide !== undefined)
     throw usage('--hide belongs to the files of this host; leave out --image and --root')
   const named = shown && programOfHost(name, path, shown)
-  const opened = image === undefined ? await openRoot(where, named, shown) : await openImage(image, arch)
+  const opened = image === undefined ? await openRoot(where, named, shown) : await openImage(image, arch, flags)
   const root =
     entrypoint === undefined ? opened : { ...opened, config: { ...opened.config, entrypoint: [], command: [] } }
   try {
@@ -208,6 +212,11 @@ async function act(
     const here = process.cwd()
     const isHere = shares.some(({ path, at }) => path === at && (here === path || here.startsWith(`${path}/`)))
     const folder = flags.workdir ?? flags.cwd
+    // A recording says which image it was.
+    const { pinned = image } = root
+    const said = given.map((word) =>
+      word === image ? pinned! : word === `--image=${image}` ? `--image=${pinned}` : word,
+    )
     const variables = [...(flags.envFile ?? []).flatMap(readVariables), ...(flags.env ?? [])]
     const request: ExecRequest = {
       arch,
@@ -231,7 +240,7 @@ async function act(
       shares,
       modules: flags.module ?? [],
       emptyFolders: tmpfs,
-      record: recordOnFailure === undefined ? undefined : { path: resolve(recordOnFailure), arguments: given },
+      record: recordOnFailure === undefined ? undefined : { path: resolve(recordOnFailure), arguments: said },
       timeoutMs: flags.timeout ?? Infinity,
       version: packageVersion(),
     }
@@ -244,9 +253,15 @@ async function act(
 const hasApx = async (cpu: string): Promise<boolean> =>
   (await import('@retrap/x86-cpu')).cpuModel(cpu).features.has('APX_F')
 
-/** Image readers are loaded on demand, as most runs need no images. */
-const openImage = async (path: string, architecture: string): Promise<ExecRoot> =>
-  (await import('../../jobs/root.ts')).openImageRoot(path, architecture)
+/** Image readers are loaded on demand, as most runs need no images. A pull has as much time as the program. */
+async function openImage(image: string, architecture: string, { pull, timeout }: ExecFlags): Promise<ExecRoot> {
+  const { openImageRoot } = await import('../../jobs/root.ts')
+  const signal = timeout === undefined ? undefined : AbortSignal.timeout(Math.min(timeout, 2 ** 31 - 1))
+  return openImageRoot(image, architecture, { policy: pull, signal }).catch((error: unknown) => {
+    if (signal?.aborted !== true) throw error
+    throw new ExecError(124, `${image} was not pulled in ${timeout! / 1000} s (--timeout)`)
+  })
+}
 
 /**
  * Opens the files of a program: `host`, or a folder.

@@ -44,6 +44,8 @@ const FAULTS = {
 } as const
 /** Limits that a guest sets. */
 const LIMITS: ReadonlySet<string> = new Set(['memlock', 'nofile', 'nproc'])
+/** The wishes for pulls that are done. */
+const POLICIES: ReadonlySet<unknown> = new Set(['always', 'missing', 'if_not_present', 'never', undefined])
 /** The label of services that faults spare. */
 const SPARED = 'com.antithesis.exclude_from_faults'
 
@@ -58,8 +60,8 @@ interface Group {
 /** The parts of a composed cluster. */
 export interface ComposeParts {
   readonly project: ComposeProject
-  /** Finds the path of an image. */
-  readonly findImage: (name: string) => Promise<string | undefined>
+  /** Finds the path of an image of a service. @throws CliError */
+  readonly findImage: (name: string, service: Service) => Promise<string | undefined>
   /** Without faults, for as long as they would come. */
   readonly isQuiet: boolean
 }
@@ -219,9 +221,12 @@ class Composer {
     }
   }
 
-  async #image(name: string, { image, build }: Service, say: (text: string) => void): Promise<string> {
+  async #image(name: string, service: Service, say: (text: string) => void): Promise<string> {
+    const { image, build } = service
     const tag = image ?? build!.tag
-    const path = await this.#parts.findImage(tag)
+    const path = await this.#parts.findImage(tag, service).catch((error: unknown) => {
+      throw error instanceof CliError ? this.#refusal(name, 'image', error.message) : error
+    })
     if (path !== undefined) {
       if (build !== undefined) say(`build: the image ${tag} is taken as it is`)
       return path
@@ -254,7 +259,7 @@ class Composer {
       ['ports', service.ports.length > 0, 'nothing of a cluster is reached from this host'],
       ['logging', service.logging !== undefined, 'a cluster prints what its programs print'],
       ['labels', [...service.labels.keys()].some((key) => key !== SPARED), `of labels only ${SPARED} counts`],
-      ['pull_policy', service.pullPolicy !== undefined, 'images are those of this host'],
+      ['pull_policy', !POLICIES.has(service.pullPolicy), 'counts as `missing`'],
       ['privileged', service.privileged || service.capAdd.length > 0, 'a program has a machine for itself'],
       ['stop_signal', service.stopSignal !== undefined, 'faults end machines, and no signal stops a program'],
       ['extra_hosts', service.extraHosts.length > 0, 'a cluster reaches no host outside of it'],

@@ -31,12 +31,17 @@ export class LocalImages {
     this.#tell = tell
   }
 
-  /** Returns the path of an image, as `--image` of exec takes it; undefined if it is nowhere. @throws errors of the folder */
-  async find(name: string): Promise<string | undefined> {
+  /**
+   * Returns the path of an image, as `--image` of exec takes it; undefined if it is nowhere.
+   *
+   * @param inStores - whether stores of other programs are asked, too
+   * @throws errors of the folder
+   */
+  async find(name: string, inStores: boolean): Promise<string | undefined> {
     this.#known ??= await imagesIn(this.#folder)
     const wanted = complete(name)
     const known = this.#known.get(wanted) ?? [...this.#known].find(([one]) => one.endsWith(`/${wanted}`))?.[1]
-    return known ?? this.#saved(wanted)
+    return known ?? (inStores ? this.#saved(wanted) : undefined)
   }
 
   /** Takes an image out of a store. An image has one archive for each of its contents. */

@@ -1,9 +1,12 @@
 /** Reads the description of a cluster: a `cluster.json`, or Compose files. */
 import { readFileSync, statSync } from 'node:fs'
-import { type ClusterDescription, readCluster } from '@retrap/cluster'
+import { dirname } from 'node:path'
+import { type ClusterDescription, type PlacedMachine, readCluster } from '@retrap/cluster'
 import { ComposeError } from '@retrap/compose'
 import { readComposeFiles } from '@retrap/compose/node'
+import type { PullPolicy } from '@retrap/oci/node'
 import { attempt, CliError } from '../../../errors.ts'
+import { pulled } from '../../../jobs/root.ts'
 import { LocalImages } from './images.ts'
 import { composeCluster, type ComposedCluster } from './compose-cluster.ts'
 
@@ -18,6 +21,8 @@ export interface ComposeFlags {
   readonly only?: readonly string[]
   readonly strict?: boolean
   readonly faults?: 'none'
+  /** When registries are asked. */
+  readonly pull?: PullPolicy
 }
 
 /** The options as words of a command line. */
@@ -28,6 +33,7 @@ export const composeWords = ({
   envFile = [],
   only,
   faults,
+  pull,
 }: ComposeFlags): readonly string[] => [
   ...file.flatMap((one) => ['-f', one]),
   ...(images === undefined ? [] : ['--images', images]),
@@ -35,17 +41,19 @@ export const composeWords = ({
   ...envFile.flatMap((one) => ['--env-file', one]),
   ...(only === undefined ? [] : ['--only', only.join(',')]),
   ...(faults === undefined ? [] : ['--faults', faults]),
+  ...(pull === undefined ? [] : ['--pull', pull]),
 ]
 
 /** Whether a path is that of a Compose file, or of the folder of one. */
 export const isCompose = (path: string): boolean =>
   /\.ya?ml$/i.test(path) || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 
-/** Reads Compose files. @throws CliError `ERR_INPUT` */
+/** Reads Compose files. @param signal - ends pulls @throws CliError `ERR_INPUT` */
 export async function readComposition(
   path: string,
-  { file: more = [], images, profile = [], envFile, only, strict = false, faults }: ComposeFlags,
+  { file: more = [], images, profile = [], envFile, only, strict = false, faults, pull }: ComposeFlags,
   tell: (text: string) => void,
+  signal?: AbortSignal,
 ): Promise<ComposedCluster> {
   try {
     const project = await readComposeFiles([path, ...more], {
@@ -58,7 +66,16 @@ export async function readComposition(
     const found = new LocalImages(images, tell)
     return await composeCluster({
       project,
-      findImage: (name) => found.find(name),
+      async findImage(name, { build, platform, pullPolicy }) {
+        const policy = pull ?? (pullPolicy === 'always' || pullPolicy === 'never' ? pullPolicy : 'missing')
+        const local = await found.find(name, policy !== 'always' || build !== undefined)
+        if (local !== undefined || build !== undefined) return local
+        const arch = platform?.includes('arm64') === true ? 'arm64' : 'amd64'
+        const kept = await pulled(name, arch, { policy, signal }).catch((error: unknown) => {
+          if (policy !== 'never') throw error
+        })
+        return kept?.path
+      },
       isQuiet: faults === 'none',
     })
   } catch (error) {
@@ -71,9 +88,25 @@ export async function readClusterFile(
   path: string,
   flags: ComposeFlags,
   tell: (text: string) => void,
+  signal: AbortSignal,
 ): Promise<ClusterDescription> {
-  if (!isCompose(path)) return attempt(path, () => readCluster(JSON.parse(readFileSync(path, 'utf8'))))
-  const { input, lines } = await readComposition(path, flags, tell)
+  if (!isCompose(path)) {
+    const description = attempt(path, () => readCluster(JSON.parse(readFileSync(path, 'utf8'))))
+    const found = new Map<string, ReturnType<typeof pulled>>()
+    const machines: PlacedMachine[] = []
+    for (const machine of description.machines) {
+      const { image, arch } = machine
+      const key = `${arch} ${image}`
+      const pulling = { policy: flags.pull, signal }
+      if (image !== undefined && !found.has(key))
+        found.set(key, pulled(image, arch === 'arm64' ? arch : 'amd64', pulling, dirname(path)))
+      // oxlint-disable-next-line no-await-in-loop -- one after another, as progress is told
+      const kept = await found.get(key)
+      machines.push(kept === undefined ? machine : { ...machine, image: kept.path })
+    }
+    return { ...description, machines }
+  }
+  const { input, lines } = await readComposition(path, flags, tell, signal)
   for (const { service, text } of lines) tell(`${service}: ${text}`)
   return readCluster(input)
 }

@@ -1,0 +1,32 @@
+/** `retrap layers`. */
+import { join } from 'node:path'
+import type { Command } from 'commander'
+import { plainListed } from '../../print-lines.ts'
+
+const HELP = `
+Images of registries are kept in the cache folder, each layer once, up to 20 GiB; those that were used longest ago go first.`
+
+/** Adds the command. */
+export function addLayers(program: Command, stdout: { write(text: string): unknown }): void {
+  program
+    .command('layers')
+    .description('List the images that were pulled from registries, or remove them')
+    .option('--prune', 'remove them all, and the unpacked layers of images')
+    .addHelpText('after', HELP)
+    .action(async ({ prune = false }: { readonly prune?: boolean }) => {
+      // Readers of images are loaded on demand.
+      const [{ cacheDirectory }, { prunePulledImages, pulledImages }, { pinnedName, pulledFolder }] = await Promise.all(
+        [import('@retrap/debian'), import('@retrap/oci/node'), import('../../jobs/root.ts')],
+      )
+      const more = ['oci-layers', 'saved-images'].map((name) => join(cacheDirectory(), name))
+      if (prune) stdout.write(`${mib(await prunePulledImages(pulledFolder(), more))} are free again\n`)
+      for (const image of await pulledImages(pulledFolder())) {
+        const date = new Date(image.pulledAt).toISOString().slice(0, 10)
+        stdout.write(
+          plainListed(`${date}  ${image.architecture}  ${mib(image.bytes).padStart(10)}  ${pinnedName(image)}`),
+        )
+      }
+    })
+}
+
+const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
