@@ -18,7 +18,7 @@ export type ProgramTable = readonly {
 
 /** Packages whose one program has the same name. */
 const OF_ONE_NAME =
-  'gcc gdb gdb-multiarch nasm socat redis-server nats-server lz4 dmidecode xorriso skopeo umoci passt shellcheck chromium-headless-shell firefox-esr'
+  'gcc gdb gdb-multiarch nasm socat redis-server nats-server lz4 dmidecode xorriso skopeo umoci buildah docker-registry passt shellcheck chromium-headless-shell firefox-esr'
 
 export const PROGRAMS: ProgramTable = [
   ...OF_ONE_NAME.split(' ').map((name) => ({ packages: [name], programs: [name] })),

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { DEFAULT_LIMITS, OciError } from '../index.ts'
 import { digestText, parseDigest } from '../digest.ts'
 import { JsonValue } from '../json.ts'
@@ -102,7 +102,7 @@ async function keptImage(folder: string, isUsed: boolean): Promise<PulledImage |
   try {
     const kept = JSON.parse(await readFile(join(folder, NAMED), 'utf8')) as PulledImage
     const digest = parseDigest(kept.digest, NAMED)
-    const path = join(folder, digest.hex)
+    const path = join(folder, basename(kept.path))
     const json = JsonValue.parse(await readFile(blobPath(path, { digest })), path)
     const blobs = [json.at('config'), ...json.at('layers').list].map((one) => descriptorOf(one, path))
     const all = [{ digest, size: undefined }, ...blobs]
@@ -196,7 +196,8 @@ class Pull {
     const all = await Promise.allSettled(Array.from({ length: PARALLEL }, stopped))
     for (const one of all) if (one.status === 'rejected') throw one.reason
     const { mediaType, digest, size } = manifest
-    const path = join(this.#folder, digest.hex)
+    const { repository, tag = 'image' } = this.#reference
+    const path = join(this.#folder, `${basename(repository)}-${tag}-${digest.hex.slice(0, 12)}`)
     const index = { schemaVersion: 2, manifests: [{ mediaType, digest: digestText(digest), size }] }
     await mkdir(path, { recursive: true, mode: 0o700 })
     await symlink(join('..', '..', '..', 'blobs'), join(path, 'blobs'), 'junction').catch((error: unknown) => {
@@ -215,7 +216,7 @@ class Pull {
     const path = blobPath(this.#options.folder, blob)
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     await withFileLock(`${path}.lock`, this.#signal, async () => {
-      if (await isThere(path, blob.size, true)) return this.#came(blob.size)
+      if (await isThere(path, blob.size, true)) return void (this.#done += blob.size)
       // A part that an earlier process has left may be damaged: then all is taken anew.
       while (await this.#fetch(blob, `${path}.part`, take));
       await rename(`${path}.part`, path)

@@ -53,7 +53,7 @@ const ACCEPT = ['vnd.oci.image.index.v1', 'vnd.docker.distribution.manifest.list
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308]
 const MOST_REDIRECTS = 10
 /** Tries in a row that bring nothing, and tries for one blob. */
-const MOST_IN_VAIN = 5
+const MOST_IN_VAIN = 4
 const MOST_TRIES = 50
 /** The longest wait that a registry may ask for; a longer one is told to the user. */
 const LONGEST_WAIT_MS = 20_000
@@ -105,12 +105,13 @@ export class RegistryClient {
       const from = `bytes ${sink.bytes}-`
       const isPart = status === 206 && headers.get('content-range')?.startsWith(from) === true
       if (sink.bytes > 0 && !isPart) await sink.restart()
-      if (status !== 200 && !isPart) throw this.#passing('it sends another part than was asked for')
+      if (status !== 200 && !isPart) throw this.#passing(`${this.#image.domain} sends another part than was asked for`)
       for await (const part of parts) {
         if (sink.bytes + part.length > size) throw this.#error('ERR_DIGEST', `${name} has more than ${size} bytes`)
         await sink.write(part)
       }
-      if (sink.bytes < size) throw this.#passing(`it ended ${name} after ${sink.bytes} of ${size} bytes`)
+      if (sink.bytes < size)
+        throw this.#passing(`${this.#image.domain} ended ${name} after ${sink.bytes} of ${size} bytes`)
     }
     const open = (): Promise<void> => {
       const headers: Headers = sink.bytes > 0 ? { range: `bytes=${sink.bytes}-` } : {}
@@ -170,7 +171,9 @@ export class RegistryClient {
     const timer = setTimeout(() => stop.abort(new Error(`nothing came for ${stallMs / 1000} s`)), stallMs)
     const at = new URL(url)
     const failed = (error: unknown): never => {
-      throw this.#passing(causeOf(stop.signal.aborted ? stop.signal.reason : error), `${at.host} cannot be reached`)
+      const cause = causeOf(stop.signal.aborted ? stop.signal.reason : error)
+      const remedy = isLoopback(at) ? '' : '; connect this host, or set https_proxy'
+      throw this.#passing(`${at.host} cannot be reached: ${cause}${remedy}`)
     }
     try {
       const response = await fetch(url, {
@@ -294,8 +297,8 @@ export class RegistryClient {
     return new OciError(code, nameOf(this.#image), reason)
   }
 
-  #passing(reason: string, what: string = this.#image.domain): PassingFailure {
-    return new PassingFailure('ERR_NETWORK', nameOf(this.#image), `${what}: ${reason}`)
+  #passing(reason: string): PassingFailure {
+    return new PassingFailure('ERR_NETWORK', nameOf(this.#image), reason)
   }
 }
 
