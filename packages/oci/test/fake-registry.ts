@@ -1,19 +1,20 @@
-// A registry on loopback that serves layouts, with a token service, and with faults that tests ask for.
+// A registry on loopback that serves layouts, with the faults that tests ask for.
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 
-/** Answers a request in place of the registry. @returns whether it does */
-export type Fault = (request: IncomingMessage, response: ServerResponse) => boolean
-
 export class FakeRegistry {
   /** Layouts by their tags. */
   readonly tags = new Map<string, string>()
-  /** The requests so far, such as `GET /v2/…`, with `+` for one with `Authorization`. */
+  /** Requests, with `+` for one with `Authorization`. */
   readonly seen: string[] = []
-  fault: Fault = () => false
-  /** The value of `Authorization` that is wanted; undefined: none. */
+  host = ''
+  /** Answers a request in place of the registry. @returns whether it does */
+  fault: (request: IncomingMessage, response: ServerResponse) => boolean = () => false
+  /** The bytes of a blob that each of some connections brings. */
+  cut = { bytes: 0, times: 0 }
+  /** The value of `Authorization` that is wanted, and the challenge for it. */
   wanted: string | undefined
   challenge = ''
   readonly #server = createServer((request, response) => this.#answer(request, response))
@@ -25,21 +26,13 @@ export class FakeRegistry {
     return registry
   }
 
-  /** Such as `127.0.0.1:5000`. */
-  host = ''
-
-  /** The requests whose paths have a text. */
-  count(text: string): number {
-    return this.seen.filter((line) => line.includes(text)).length
-  }
-
-  /** Wants a token of its own service. @param token - is asked for each time */
-  wantToken(token: (authorization: string | undefined, request: IncomingMessage) => string | undefined): void {
+  /** Wants a token of its own service. @param token - gives it for a request; undefined: the service refuses */
+  wantToken(token: (request: IncomingMessage) => string | undefined): void {
     this.wanted = 'a token'
     this.challenge = `Bearer realm="http://${this.host}/token",service="fake",scope="repository:a/b:pull"`
     this.fault = (request, response) => {
       if (!request.url!.startsWith('/token')) return false
-      const given = token(request.headers.authorization, request)
+      const given = token(request)
       if (given !== undefined) this.wanted = `Bearer ${given}`
       response.writeHead(given === undefined ? 401 : 200).end(JSON.stringify({ token: given }))
       return true
@@ -52,27 +45,27 @@ export class FakeRegistry {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
-    const { url = '', headers } = request
-    this.seen.push(`${request.method} ${url}${headers.authorization === undefined ? '' : ' +'}`)
+    const { url = '', method, headers } = request
+    this.seen.push(`${method} ${url}${headers.authorization === undefined ? '' : ' +'}`)
     if (this.fault(request, response)) return
-    if (this.wanted !== headers.authorization) {
-      response.writeHead(401, { 'www-authenticate': this.challenge }).end()
-      return
-    }
+    if (this.wanted !== headers.authorization)
+      return void response.writeHead(401, { 'www-authenticate': this.challenge }).end()
     const [, kind, name = ''] = /^\/v2\/.+\/(manifests|blobs)\/(.+)$/.exec(url) ?? []
     const tagged = this.tags.get(name)
-    const index = tagged && JSON.parse(readFileSync(join(tagged, 'index.json'), 'utf8')).manifests[0]
-    const digest: string = index?.digest ?? name
+    const digest: string = tagged
+      ? JSON.parse(readFileSync(join(tagged, 'index.json'), 'utf8')).manifests[0].digest
+      : name
     const path = [...this.tags.values()].map((one) => join(one, 'blobs', digest.replace(':', '/'))).find(existsSync)
     if (path === undefined) return void response.writeHead(404).end()
     const bytes = readFileSync(path)
     const from = Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? 0)
-    const type = kind === 'manifests' ? JSON.parse(String(bytes)).mediaType : 'application/octet-stream'
     response.writeHead(from > 0 ? 206 : 200, {
-      'content-type': type,
+      'content-type': kind === 'manifests' ? JSON.parse(String(bytes)).mediaType : 'application/octet-stream',
       'content-length': bytes.length - from,
       ...(from > 0 && { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` }),
     })
-    response.end(bytes.subarray(from))
+    const isCut = kind === 'blobs' && bytes.length > 100_000 && this.cut.times-- > 0
+    if (isCut) response.write(bytes.subarray(from, from + this.cut.bytes), () => response.destroy())
+    else response.end(bytes.subarray(from))
   }
 }
