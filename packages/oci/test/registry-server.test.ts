@@ -149,7 +149,7 @@ test.skipIf(lack !== '')(
       const blobs = readdirSync(join(folder, 'other/blobs/sha256'))
       const large = blobs.find((hex) => statSync(join(folder, 'other/blobs/sha256', hex)).size > 100_000)!
       const data = join(folder, 'storage/docker/registry/v2/blobs/sha256', large.slice(0, 2), large, 'data')
-      writeFileSync(data, readFileSync(data).fill("damage", 1000, 1100))
+      writeFileSync(data, readFileSync(data).fill('damage', 1000, 1100))
       expect(await treeOf('a/plain:1', 'third').catch(String)).toMatch(/sha256:\w+: its digest is/)
     } finally {
       stop()

@@ -56,7 +56,7 @@ async function askProgram(name: string, key: string, signal: AbortSignal): Promi
     return { basic: Buffer.from(`${user}:${secret}`).toString('base64') }
   } catch (error) {
     signal.throwIfAborted()
-    // What a failing program prints may be a secret, and is not shown.
+    // The output of a program that fails may be a secret, and is not shown.
     const { code, killed, stdout = '' } = error as { code?: unknown; killed?: boolean; stdout?: string }
     if (/credentials not found/i.test(stdout)) return undefined
     const why = code === 'ENOENT' ? 'is not on PATH' : killed === true ? 'does not end' : 'fails'

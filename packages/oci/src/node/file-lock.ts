@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { codeOf } from './local-files.ts'
 
 const POLL_MS = 20
-/** Its process renews a lock so often. One that is not renewed for longer is that of a process that has ended. */
+/** Period at which a process renews its lock, and age of a lock whose process has ended. */
 const RENEWED_MS = 5000
 const ABANDONED_MS = 60_000
 

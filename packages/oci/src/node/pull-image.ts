@@ -30,7 +30,7 @@ export interface PullOptions extends Partial<Pick<RegistryOptions, 'fetch' | 'si
   readonly mostBytes?: number
   /** Called with a fraction from 0 to 1, and the name of the image. */
   readonly onProgress?: ((fraction: number, name: string) => void) | undefined
-  /** Default: those of docker's configuration. */
+  /** Default: the credentials of docker's configuration. */
   readonly credentials?: (domain: string) => Promise<Credentials>
 }
 
@@ -83,7 +83,7 @@ export async function pulledImages(folder: string): Promise<readonly PulledImage
 }
 
 /**
- * Removes all pulled images but those that a process pulls.
+ * Removes pulled images, unless a process is pulling them.
  *
  * @param more - folders of unpacked layers, which are removed, too
  * @returns bytes that have become free
@@ -97,7 +97,7 @@ export async function prunePulledImages(folder: string, more: readonly string[] 
   return (await Promise.all(all)).reduce((sum, bytes) => sum + bytes, 0)
 }
 
-/** An image in its folder; undefined if a part of it is not there. @param isUsed - whether its layers count as new */
+/** Reads an image in its folder; undefined if a part is missing. @param isUsed - whether its layers count as new */
 async function keptImage(folder: string, isUsed: boolean): Promise<PulledImage | undefined> {
   try {
     const kept = JSON.parse(await readFile(join(folder, NAMED), 'utf8')) as PulledImage
@@ -116,7 +116,7 @@ async function keptImage(folder: string, isUsed: boolean): Promise<PulledImage |
 const blobPath = (folder: string, { digest: { algorithm, hex } }: Pick<Blob, 'digest'>): string =>
   join(folder, 'blobs', algorithm, hex)
 
-/** Whether a file is there. @param isUsed - whether it counts as new then */
+/** Whether a file exists. @param isUsed - whether the file counts as new */
 async function isThere(path: string, size?: number, isUsed = false): Promise<boolean> {
   const state = await stat(path).catch(() => undefined)
   if (state === undefined || (size !== undefined && state.size !== size)) return false
@@ -191,7 +191,7 @@ class Pull {
       // oxlint-disable-next-line no-await-in-loop -- one after another
       for (let layer = left.shift(); layer !== undefined; layer = left.shift()) await this.#blob(layer)
     }
-    // After a failure no further one begins, and those that have begun are waited for.
+    // After a failure no further layer begins, and the others end first.
     const stopped = () => take().finally(() => left.splice(0))
     const all = await Promise.allSettled(Array.from({ length: PARALLEL }, stopped))
     for (const one of all) if (one.status === 'rejected') throw one.reason

@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { type Digest, digestText } from '../digest.ts'
 import { OciError, type OciErrorCode, shown } from '../errors.ts'
 import { JsonValue, MOST_BYTES } from '../json.ts'
+import { INDEXES, MANIFESTS } from '../manifests.ts'
 import { type ImageReference, nameOf } from '../registry/reference.ts'
 import type { RegistryManifest } from '../registry/resolve.ts'
 
@@ -45,15 +46,10 @@ export interface BlobSink {
 type Headers = Readonly<Record<string, string>>
 type Use<T> = (response: Response, parts: AsyncIterable<Uint8Array>) => Promise<T>
 
-/** The media types of manifests that are read. */
-const ACCEPT = ['vnd.oci.image.index.v1', 'vnd.docker.distribution.manifest.list.v2']
-  .concat('vnd.oci.image.manifest.v1', 'vnd.docker.distribution.manifest.v2')
-  .map((type) => `application/${type}+json`)
-  .join(', ')
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308]
 const MOST_REDIRECTS = 10
-/** Tries in a row that bring nothing, and tries for one blob. */
-const MOST_IN_VAIN = 4
+/** Tries in a row without a byte, and all tries for a blob. */
+const MOST_FAILED = 4
 const MOST_TRIES = 50
 /** The longest wait that a registry may ask for; a longer one is told to the user. */
 const LONGEST_WAIT_MS = 20_000
@@ -61,7 +57,12 @@ const LONGEST_WAIT_MS = 20_000
 /** A failure after which another try is of use. */
 class PassingFailure extends OciError {
   /** Wait that the registry asks for. */
-  waitMs: number | undefined
+  readonly waitMs: number | undefined
+
+  constructor(code: OciErrorCode, subject: string, reason: string, waitMs = NaN) {
+    super(code, subject, reason)
+    this.waitMs = Number.isNaN(waitMs) ? undefined : Math.max(0, waitMs)
+  }
 }
 
 /** A client for one repository. Requests may be made at the same time. */
@@ -90,11 +91,16 @@ export class RegistryClient {
   manifest(reference: string): Promise<RegistryManifest> {
     const what = reference.includes(':') ? `image ${reference}` : `tag '${reference}'`
     return this.#again(() =>
-      this.#open(`/manifests/${reference}`, { accept: ACCEPT }, what, async ({ headers }, parts) => ({
-        bytes: await this.#small(parts),
-        mediaType: headers.get('content-type')?.split(';')[0]?.trim() ?? '',
-        digest: headers.get('docker-content-digest') ?? '',
-      })),
+      this.#open(
+        `/manifests/${reference}`,
+        { accept: [...INDEXES, ...MANIFESTS].join(', ') },
+        what,
+        async ({ headers }, parts) => ({
+          bytes: await this.#small(parts),
+          mediaType: headers.get('content-type')?.split(';')[0]?.trim() ?? '',
+          digest: headers.get('docker-content-digest') ?? '',
+        }),
+      ),
     )
   }
 
@@ -120,21 +126,20 @@ export class RegistryClient {
     if (sink.bytes < size) await this.#again(open, () => sink.bytes)
   }
 
-  /** Tries again after failures that may pass. @param came - grows with each byte: such a try was not in vain */
+  /** Tries again after failures that may pass. @param came - number of bytes that have come: progress permits further tries */
   async #again<T>(act: () => Promise<T>, came: () => number = () => 0): Promise<T> {
     const { signal, pauseMs = 500 } = this.#options
-    for (let [all, inVain] = [1, 0]; ; all++) {
+    for (let [all, failed] = [1, 0]; ; all++) {
       const before = came()
       try {
         // oxlint-disable-next-line no-await-in-loop -- one try after another
         return await act()
       } catch (error) {
-        inVain = came() > before ? 0 : inVain + 1
+        failed = came() > before ? 0 : failed + 1
         signal.throwIfAborted()
-        if (!(error instanceof PassingFailure) || inVain === MOST_IN_VAIN || all === MOST_TRIES) throw error
+        if (!(error instanceof PassingFailure) || failed === MOST_FAILED || all === MOST_TRIES) throw error
         // oxlint-disable-next-line no-await-in-loop -- as above
-        await pause(error.waitMs ?? (pauseMs * 2 ** inVain) / 2, undefined, { signal }).catch(() => {})
-        signal.throwIfAborted()
+        await pause(error.waitMs ?? (pauseMs * 2 ** failed) / 2, undefined, { signal }).catch(() => {})
       }
     }
   }
@@ -213,14 +218,14 @@ export class RegistryClient {
     const { domain, repository } = this.#image
     const { basic, identityToken } = await this.#login()
     const login = basic === undefined ? undefined : `Basic ${basic}`
-    const [, given] = /\bBearer\s+((?:[\w-]+\s*=\s*(?:"[^"]*"|[^\s",]+)\s*,?\s*)+)/i.exec(challenge) ?? []
+    const [, given] = /\bBearer\s(.*)/i.exec(challenge) ?? []
     if (given === undefined) {
       if (login !== undefined && /\bBasic\b/i.test(challenge)) return login
       throw await this.#noAccess()
     }
     const fields = new Map<string, string>()
     for (const [, name = '', quoted, plain = ''] of given.matchAll(/([\w-]+)\s*=\s*(?:"([^"]*)"|([^\s",]+))/g))
-      fields.set(name.toLowerCase(), quoted ?? plain)
+      if (!fields.has(name.toLowerCase())) fields.set(name.toLowerCase(), quoted ?? plain)
     const realm = fields.get('realm') ?? ''
     if (!URL.canParse(realm) || !isSafe(new URL(realm)))
       throw this.#error('ERR_ACCESS', `${domain} names the token service '${shown(realm)}', which is no https address`)
@@ -272,13 +277,12 @@ export class RegistryClient {
     const [, count, seconds] = /^(\d+);w=(\d+)/.exec(headers.get('ratelimit-limit') ?? '') ?? []
     const limit = count === undefined ? '' : ` than ${count} in ${Number(seconds) / 3600} hours`
     const login = (await this.#login()).basic === undefined ? `, or docker login ${domain}` : ''
-    const why = status === 429 ? `allows no more requests${limit}` : `answers with status ${status}`
-    const code = status === 429 ? 'ERR_RATE' : 'ERR_NETWORK'
-    const reason = `${domain} ${why}: try again ${when}${status === 429 ? login : ''}`
-    const error = new PassingFailure(code, nameOf(this.#image), reason)
-    if (!Number.isNaN(waitMs)) error.waitMs = Math.max(0, waitMs)
-    const mayPass = Number.isNaN(waitMs) ? status !== 429 : waitMs <= LONGEST_WAIT_MS
-    return mayPass ? error : this.#error(code, reason)
+    const [code, reason] =
+      status === 429
+        ? (['ERR_RATE', `${domain} allows no more requests${limit}: try again ${when}${login}`] as const)
+        : (['ERR_NETWORK', `${domain} answers with status ${status}: try again ${when}`] as const)
+    const isLong = Number.isNaN(waitMs) ? status === 429 : waitMs > LONGEST_WAIT_MS
+    return isLong ? this.#error(code, reason) : new PassingFailure(code, nameOf(this.#image), reason, waitMs)
   }
 
   /** Reads an answer of JSON. */

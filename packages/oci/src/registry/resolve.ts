@@ -5,7 +5,7 @@ import { type ImageLimits } from '../limits.ts'
 import { type Descriptor, descriptorOf, INDEXES, MANIFESTS } from '../manifests.ts'
 import { type ImageReference, nameOf } from './reference.ts'
 
-/** A manifest or an index, and what the registry says of it: empty texts for nothing. */
+/** A manifest or an index, with the registry's headers: an empty text for an absent one. */
 export interface RegistryManifest {
   readonly bytes: Uint8Array
   readonly mediaType: string
