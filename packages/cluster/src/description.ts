@@ -66,7 +66,7 @@ export interface PlacedMachine {
   readonly number: number
   /** The processors. */
   readonly arch: 'x86-64' | 'arm64'
-  /** Path of a container's image, as `retrap exec --image` takes it. */
+  /** Name or path of a container's image, as `retrap exec --image` takes it. */
   readonly image?: string | undefined
   /** Path of a folder that is its root. Without image and root it sees the host's programs. */
   readonly root?: string | undefined

@@ -51,7 +51,7 @@ let count = 0
 async function compose(text: string, flags: ComposeFlags = {}) {
   const file = join(folder, `${++count}.yaml`)
   writeFileSync(file, text)
-  const { input, lines } = await readComposition(file, { images, ...flags }, () => undefined)
+  const { input, lines } = await readComposition(file, { images, pull: 'never', ...flags }, () => undefined)
   // All of it is a cluster's.
   readCluster(input)
   return { input, lines: lines.map((line) => `${line.service}: ${line.text}`), text: configText({ input, lines }) }
@@ -205,7 +205,30 @@ describe('images', () => {
 })
 
 test('options come back as words of a command line', () => {
-  const words = ['-f', 'b', '--images', 'i', '--profile', 'p', '--env-file', 'e', '--only', 'x,y', '--faults', 'none']
-  const flags = { file: ['b'], images: 'i', profile: ['p'], envFile: ['e'], only: ['x', 'y'], faults: 'none' } as const
+  const words = [
+    '-f',
+    'b',
+    '--images',
+    'i',
+    '--profile',
+    'p',
+    '--env-file',
+    'e',
+    '--only',
+    'x,y',
+    '--faults',
+    'none',
+    '--pull',
+    'always',
+  ]
+  const flags = {
+    file: ['b'],
+    images: 'i',
+    profile: ['p'],
+    envFile: ['e'],
+    only: ['x', 'y'],
+    faults: 'none',
+    pull: 'always',
+  } as const
   expect(composeWords(flags)).toEqual(words)
 })

@@ -37,7 +37,7 @@ export class LocalImages {
    * @param inStores - whether stores of other programs are asked, too
    * @throws errors of the folder
    */
-  async find(name: string, inStores: boolean): Promise<string | undefined> {
+  async find(name: string, inStores = true): Promise<string | undefined> {
     this.#known ??= await imagesIn(this.#folder)
     const wanted = complete(name)
     const known = this.#known.get(wanted) ?? [...this.#known].find(([one]) => one.endsWith(`/${wanted}`))?.[1]
