@@ -45,7 +45,7 @@ const tokens = createServer(({ url = '', headers }, response) => {
 })
 
 /** Starts the registry. @returns its host, behind a proxy that cuts connections after `cut.bytes` bytes */
-async function serve(cut: { bytes: number; connections: number }): Promise<{ host: string; stop(): void }> {
+async function serve(cut: { bytes: number; connections: number }): Promise<{ host: string; stop: () => void }> {
   const probe = createTcpServer()
   const addr = await listen(probe)
   await new Promise((done) => probe.close(done))
@@ -94,7 +94,9 @@ test.skipIf(lack !== '')(
         credentials: async () => ({ basic: btoa(LOGIN) }),
       })
       const image = await openImageFile(path, { architecture: 'amd64', cache: { folder: join(folder, 'layers') } })
-      return shareTree(image.share).finally(() => image.close())
+      const tree = await shareTree(image.share)
+      await image.close()
+      return tree
     }
     /** Fills the registry by skopeo. @returns the files as umoci unpacks them */
     const push = async (name: string, text: string, ...words: readonly string[]) => {

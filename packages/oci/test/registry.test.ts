@@ -5,7 +5,15 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { OciError } from '@retrap/oci'
-import * as oci from '@retrap/oci/node'
+import {
+  isImageName,
+  openImageFile,
+  prunePulledImages,
+  type PulledImage,
+  pulledImages,
+  pullImage,
+  type PullOptions,
+} from '@retrap/oci/node'
 import { authority, devices } from '@retrap/tooling/certificates'
 import { type ImageOptions, sha256, writeLayout } from '@retrap/tooling/container-images'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
@@ -30,12 +38,12 @@ beforeEach(async () => {
 })
 afterEach(() => registry.stop())
 
-const pull = (options: Partial<oci.PullOptions> = {}, name = 'a/b:1') =>
-  oci.pullImage(`${registry.host}/${name}`, { architecture: 'amd64', folder: cache, pauseMs: 1, ...options })
+const pull = (options: Partial<PullOptions> = {}, name = 'a/b:1') =>
+  pullImage(`${registry.host}/${name}`, { architecture: 'amd64', folder: cache, pauseMs: 1, ...options })
 
-async function textOf(pulled: Promise<oci.PulledImage>): Promise<string | undefined> {
+async function textOf(pulled: Promise<PulledImage>): Promise<string | undefined> {
   const { path, architecture } = await pulled
-  const image = await oci.openImageFile(path, { architecture, cache: { folder: join(cache, 'layers') } })
+  const image = await openImageFile(path, { architecture, cache: { folder: join(cache, 'layers') } })
   const tree = await shareTree(image.share)
   await image.close()
   return tree.get('text')?.content
@@ -63,9 +71,9 @@ test('names are those of docker; a path is none', () => {
     '[::1]:5000/a:t',
     `a:1@sha256:${hex}`,
   ]
-  expect(names.filter((name) => !oci.isImageName(name))).toEqual([])
+  expect(names.filter((name) => !isImageName(name))).toEqual([])
   const others = ['./a', '/a', 'A.tar', 'a//b', 'a@b', hex, '', 'a:b:c', `a@sha256:${hex}0`, '-a/b', 'a'.repeat(256)]
-  expect(others.filter((name) => oci.isImageName(name))).toEqual([])
+  expect(others.filter((name) => isImageName(name))).toEqual([])
 })
 
 describe('an image', () => {
@@ -75,9 +83,9 @@ describe('an image', () => {
     expect([await textOf(pull()), told.at(-1), image.name]).toEqual(['one', 1, `${registry.host}/a/b:1`])
     registry.stop()
     expect(await pull()).toMatchObject({ digest: image.digest })
-    expect(await oci.pulledImages(cache)).toMatchObject([{ name: image.name, architecture: 'amd64' }])
-    expect(await oci.prunePulledImages(cache)).toBeGreaterThan(300_000)
-    expect(await oci.pulledImages(cache)).toEqual([])
+    expect(await pulledImages(cache)).toMatchObject([{ name: image.name, architecture: 'amd64' }])
+    expect(await prunePulledImages(cache)).toBeGreaterThan(300_000)
+    expect(await pulledImages(cache)).toEqual([])
     expect(await errorOf(pull({ policy: 'never' }))).toMatch(/^ERR_MISSING HOST\/a\/b:1: it is not kept/)
     expect(await errorOf(pull())).toMatch(/^ERR_NETWORK HOST\/a\/b:1: HOST cannot be reached: .*ECONNREFUSED/)
   })
@@ -134,7 +142,7 @@ describe('a download', () => {
     registry.cut = { bytes: 50_000, times: 3 }
     expect(await textOf(pull())).toBe('one')
     expect(registry.seen).toHaveLength(4 + 3)
-    await oci.prunePulledImages(cache)
+    await prunePulledImages(cache)
     registry.cut = { bytes: 1000, times: Infinity }
     expect(await errorOf(pull())).toMatch(/^ERR_NETWORK .*HOST cannot be reached/)
     registry.cut.times = 0

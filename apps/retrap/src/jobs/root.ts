@@ -72,14 +72,20 @@ export async function pulled(
   const file = folder === undefined ? undefined : splitImage(resolve(folder, image)).path
   if (!isImageName(image) || (file !== undefined && existsSync(file))) return undefined
   const { showFetchProgress } = await import('../host/files/fetch-progress.ts')
-  const { onProgress, stop } = showFetchProgress()
+  const shown = showFetchProgress()
   try {
-    const options = { architecture, folder: pulledFolder(), policy, onProgress, ...(signal && { signal }) }
+    const options = {
+      architecture,
+      folder: pulledFolder(),
+      policy,
+      onProgress: shown.onProgress,
+      ...(signal && { signal }),
+    }
     const found = await pullImage(image, options)
-    stop('done')
+    shown.stop('done')
     return found
   } catch (error) {
-    stop('failed')
+    shown.stop('failed')
     if (signal?.aborted === true) throw new CliError('ERR_FETCH', `${image}: the pull was stopped; what has come stays`)
     if (!(error instanceof OciError)) throw error
     const kept = policy === 'never' ? ' (--pull never)' : ''

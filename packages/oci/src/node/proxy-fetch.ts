@@ -35,11 +35,13 @@ export const proxyFetch =
     const heedsItself = 'bun' in process.versions || 'deno' in process.versions
     const proxy = heedsItself ? undefined : proxyFor(url, environment)
     if (proxy === undefined) return fetch(address, init)
-    const { method = 'GET', signal, headers, body } = init
+    const { method = 'GET', signal, body } = init
     const host = url.hostname.replaceAll(/[[\]]/g, '')
     const socket = await tunnel(proxy, `${url.hostname}:${url.port || 443}`, signal)
     const request = https.request(url, {
-      ...{ method, signal, headers: headers as http.OutgoingHttpHeaders },
+      method,
+      signal,
+      headers: init.headers as http.OutgoingHttpHeaders,
       createConnection: () => tls.connect({ ...options, socket, host, servername: isIP(host) > 0 ? '' : host }),
     })
     // Errors after the answer are the body's, too.

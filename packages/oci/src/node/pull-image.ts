@@ -241,7 +241,11 @@ class Pull {
     }
     const hadBytes = sink.bytes > 0
     this.#came(sink.bytes)
-    await take(sink).finally(() => handle.close())
+    try {
+      await take(sink)
+    } finally {
+      await handle.close()
+    }
     const file = (await openLocalFile(part))!
     try {
       await checkFile({ ...file, name: `${this.#name}: ${digestText(blob.digest)}` }, blob.digest)
