@@ -157,9 +157,7 @@ class Pull {
 
   async image(): Promise<PulledImage> {
     const began = Date.now()
-    // A name with a digest means one content for ever.
-    const isFixed = this.#reference.digest !== undefined
-    const policy = this.#options.policy === 'always' && isFixed ? 'missing' : (this.#options.policy ?? 'missing')
+    const { policy = 'missing' } = this.#options
     const kept = policy === 'always' ? undefined : await keptImage(this.#folder, true)
     if (kept !== undefined) return kept
     if (policy === 'never')

@@ -57,12 +57,7 @@ const LONGEST_WAIT_MS = 20_000
 /** A failure after which another try is of use. */
 class PassingFailure extends OciError {
   /** Wait that the registry asks for. */
-  readonly waitMs: number | undefined
-
-  constructor(code: OciErrorCode, subject: string, reason: string, waitMs = NaN) {
-    super(code, subject, reason)
-    this.waitMs = Number.isNaN(waitMs) ? undefined : Math.max(0, waitMs)
-  }
+  waitMs: number | undefined
 }
 
 /** A client for one repository. Requests may be made at the same time. */
@@ -138,8 +133,10 @@ export class RegistryClient {
         failed = came() > before ? 0 : failed + 1
         signal.throwIfAborted()
         if (!(error instanceof PassingFailure) || failed === MOST_FAILED || all === MOST_TRIES) throw error
+        const waitMs = error.waitMs ?? (pauseMs * 2 ** failed) / 2
+        if (waitMs > LONGEST_WAIT_MS) throw error
         // oxlint-disable-next-line no-await-in-loop -- as above
-        await pause(error.waitMs ?? (pauseMs * 2 ** failed) / 2, undefined, { signal }).catch(() => {})
+        await pause(waitMs, undefined, { signal }).catch(() => {})
       }
     }
   }
@@ -270,19 +267,20 @@ export class RegistryClient {
     if (status === 401 || status === 403) return this.#noAccess()
     if (status === 404) return this.#error('ERR_MISSING', `${domain} has no ${what} of ${repository}`)
     if (status < 500 && status !== 429) return this.#error('ERR_NETWORK', `${domain} answers with status ${status}`)
-    const after = headers.get('retry-after')
+    const after = headers.get('retry-after') ?? ''
     // Seconds, or a date.
-    const waitMs = /^\d{1,9}$/.test(after ?? '') ? Number(after) * 1000 : Date.parse(after ?? '') - Date.now()
-    const when = Number.isNaN(waitMs) ? 'later' : `in ${Math.ceil(Math.max(0, waitMs) / 1000)} s`
+    const waitMs = /^\d{1,9}$/.test(after) ? Number(after) * 1000 : Math.max(0, Date.parse(after) - Date.now())
+    const isTold = !Number.isNaN(waitMs)
+    const again = `try again ${isTold ? `in ${Math.ceil(waitMs / 1000)} s` : 'later'}`
     const [, count, seconds] = /^(\d+);w=(\d+)/.exec(headers.get('ratelimit-limit') ?? '') ?? []
     const limit = count === undefined ? '' : ` than ${count} in ${Number(seconds) / 3600} hours`
     const login = (await this.#login()).basic === undefined ? `, or docker login ${domain}` : ''
-    const [code, reason] =
+    const failure =
       status === 429
-        ? (['ERR_RATE', `${domain} allows no more requests${limit}: try again ${when}${login}`] as const)
-        : (['ERR_NETWORK', `${domain} answers with status ${status}: try again ${when}`] as const)
-    const isLong = Number.isNaN(waitMs) ? status === 429 : waitMs > LONGEST_WAIT_MS
-    return isLong ? this.#error(code, reason) : new PassingFailure(code, nameOf(this.#image), reason, waitMs)
+        ? this.#passing(`${domain} allows no more requests${limit}: ${again}${login}`, 'ERR_RATE')
+        : this.#passing(`${domain} answers with status ${status}: ${again}`)
+    if (isTold) failure.waitMs = waitMs
+    return failure
   }
 
   /** Reads an answer of JSON. */
@@ -301,8 +299,8 @@ export class RegistryClient {
     return new OciError(code, nameOf(this.#image), reason)
   }
 
-  #passing(reason: string): PassingFailure {
-    return new PassingFailure('ERR_NETWORK', nameOf(this.#image), reason)
+  #passing(reason: string, code: OciErrorCode = 'ERR_NETWORK'): PassingFailure {
+    return new PassingFailure(code, nameOf(this.#image), reason)
   }
 }
 
