@@ -5,6 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { createServer } from 'node:http'
 import { type AddressInfo, connect, createServer as createTcpServer, type Server } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { openImageFile, pullImage } from '@retrap/oci/node'
@@ -36,9 +37,8 @@ const tokens = createServer(({ url = '', headers }, response) => {
   const now = Math.floor(Date.now() / 1000)
   const claims = { iss: 'test', sub: 'me', aud: 'test', exp: now + 300, nbf: now - 60, iat: now, jti: '1', access }
   const x5c = [new X509Certificate(devices.cert).raw.toString('base64')]
-  const text = [{ typ: 'JWT', alg: 'ES256', x5c }, claims]
-    .map((one) => btoa(JSON.stringify(one)).replace(/=+$/, ''))
-    .join('.')
+  const parts = [{ typ: 'JWT', alg: 'ES256', x5c }, claims].map((one) => Buffer.from(JSON.stringify(one)))
+  const text = parts.map((one) => one.toString('base64url')).join('.')
   const signature = sign('sha256', Buffer.from(text), { key: devices.key, dsaEncoding: 'ieee-p1363' })
   const isKnown = headers.authorization === `Basic ${btoa(LOGIN)}`
   response.writeHead(isKnown ? 200 : 401).end(JSON.stringify({ token: `${text}.${signature.toString('base64url')}` }))
@@ -53,17 +53,15 @@ async function serve(cut: { bytes: number; connections: number }): Promise<{ hos
   const token = { realm: `http://${await listen(tokens)}/token`, service: 'test', issuer: 'test', rootcertbundle }
   const filesystem = { rootdirectory: join(folder, 'storage') }
   writeFileSync(rootcertbundle, authority)
-  writeFileSync(
-    join(folder, 'config.yml'),
-    JSON.stringify({ version: 0.1, storage: { filesystem }, http: { addr }, auth: { token } }),
-  )
+  const config = { version: 0.1, storage: { filesystem }, http: { addr }, auth: { token } }
+  writeFileSync(join(folder, 'config.yml'), JSON.stringify(config))
   const registry = spawn('docker-registry', ['serve', join(folder, 'config.yml')], { stdio: 'ignore' })
   const proxy = createTcpServer((socket) => {
     cut.connections++
     let sent = 0
     const to = connect(Number(addr.split(':')[1]), '127.0.0.1')
-    for (const one of [socket, to])
-      one.on('error', () => {}).on('close', () => [socket, to].forEach((it) => it.destroy()))
+    socket.on('error', () => {}).on('close', () => to.destroy())
+    to.on('error', () => {}).on('close', () => socket.destroy())
     socket.pipe(to).on('data', (bytes) => {
       socket.write(bytes.subarray(0, Math.max(0, cut.bytes - sent)))
       sent += bytes.length
@@ -71,28 +69,22 @@ async function serve(cut: { bytes: number; connections: number }): Promise<{ hos
     })
   })
   const host = await listen(proxy)
-  while (
-    !(await fetch(`http://${host}/v2/`).then(
-      () => true,
-      () => false,
-    ))
-  )
-    await new Promise((done) => setTimeout(done, 50))
+  while ((await fetch(`http://${host}/v2/`).catch(() => undefined)) === undefined) await pause(50)
   const stop = () => [proxy, tokens, registry].forEach((one) => ('kill' in one ? one.kill() : one.close()))
   return { host, stop }
 }
 
+const note = skipNote(lack === '', lack)
 test.skipIf(lack !== '')(
-  `docker's registry has what umoci and buildah unpack${skipNote(lack === '', lack)}`,
+  `docker's registry has what umoci and buildah unpack${note}`,
+  { timeout: 120_000 },
   async () => {
     const cut = { bytes: Infinity, connections: 0 }
     const { host, stop } = await serve(cut)
     const treeOf = async (name: string, cache = 'cache') => {
-      const options = { architecture: 'amd64', folder: join(folder, cache), pauseMs: 1, policy: 'always' as const }
-      const { path } = await pullImage(`${host}/${name}`, {
-        ...options,
-        credentials: async () => ({ basic: btoa(LOGIN) }),
-      })
+      const credentials = async () => ({ basic: btoa(LOGIN) })
+      const options = { architecture: 'amd64', folder: join(folder, cache), pauseMs: 1, credentials }
+      const { path } = await pullImage(`${host}/${name}`, { ...options, policy: 'always' })
       const image = await openImageFile(path, { architecture: 'amd64', cache: { folder: join(folder, 'layers') } })
       const tree = await shareTree(image.share)
       await image.close()
@@ -101,22 +93,10 @@ test.skipIf(lack !== '')(
     /** Fills the registry by skopeo. @returns the files as umoci unpacks them */
     const push = async (name: string, text: string, ...words: readonly string[]) => {
       const content = createHash('shake256', { outputLength: 300_000 }).update(text).digest()
-      const layers = [
-        [
-          { name: 'd/', kind: '5', mode: 0o755, time: 5 },
-          { name: 'd/gone', time: 5 },
-          { name: 'large', time: 5, content },
-        ],
-        [
-          { name: 'd/.wh.gone' },
-          { name: 'd/new', mode: 0o4755, time: 7, content: text },
-          { name: 'l', kind: '2', link: 'd/new', time: 9 },
-        ],
-      ]
-      const path = writeLayout(
-        join(folder, text),
-        layers.map((layer) => writeTar(layer)),
-      )
+      const below = [{ name: 'd/', kind: '5', mode: 0o755, time: 5 }, { name: 'd/gone' }, { name: 'large', content }]
+      const link = { name: 'l', kind: '2', link: 'd/new', time: 9 }
+      const above = [{ name: 'd/.wh.gone' }, { name: 'd/new', mode: 0o4755, time: 7, content: text }, link]
+      const path = writeLayout(join(folder, text), [writeTar(below), writeTar(above)])
       const to = ['--dest-tls-verify=false', `--dest-creds=${LOGIN}`, `oci:${path}:test`, `docker://${host}/${name}`]
       await run('skopeo', ['copy', '--insecure-policy', ...words, ...to])
       await run('umoci', ['unpack', '--rootless', '--image', `${path}:test`, join(folder, `${text}-bundle`)])
@@ -163,5 +143,4 @@ test.skipIf(lack !== '')(
       stop()
     }
   },
-  120_000,
 )

@@ -1,5 +1,17 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { DEFAULT_LIMITS, OciError } from '../index.ts'
 import { digestText, parseDigest } from '../digest.ts'
@@ -12,7 +24,7 @@ import { withFileLock } from './file-lock.ts'
 import { cacheError, NEW, removeOldest } from './layer-cache.ts'
 import { codeOf, openLocalFile } from './local-files.ts'
 import { proxyFetch } from './proxy-fetch.ts'
-import { type BlobSink, type Credentials, RegistryClient, type RegistryOptions } from './registry-client.ts'
+import { type Credentials, RegistryClient, type RegistryOptions } from './registry-client.ts'
 import { checkFile } from './unpack.ts'
 
 /** When a registry is asked: at each use, for an image that is not kept, or not at all. */
@@ -177,7 +189,7 @@ class Pull {
     const { manifest, config, layers } = await resolveImage(read, this.#reference, architecture, DEFAULT_LIMITS)
     const bytes = layers.reduce((sum, { size }) => sum + size, 0)
     this.#total = bytes + config.size
-    await this.#blob(manifest, (sink) => sink.write(manifest.bytes))
+    await this.#blob(manifest, (file) => file.appendFile(manifest.bytes))
     await this.#blob(config)
     // Layers for another platform need not come.
     const json = JsonValue.parse(await readFile(blobPath(folder, config)), this.#name)
@@ -210,37 +222,24 @@ class Pull {
   }
 
   /** Has a blob in the folder. @param take - fetches it, where another pull has not */
-  async #blob(blob: Blob, take = (sink: BlobSink) => this.#client.blob(blob, sink)): Promise<void> {
+  async #blob(blob: Blob, take?: (file: FileHandle) => Promise<void>): Promise<void> {
     const path = blobPath(this.#options.folder, blob)
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     await withFileLock(`${path}.lock`, this.#signal, async () => {
       if (await isThere(path, blob.size, true)) return void (this.#done += blob.size)
       // A part that an earlier process has left may be damaged: then all is taken anew.
-      while (await this.#fetch(blob, `${path}.part`, take));
+      const pull = (file: FileHandle) => this.#client.blob(blob, file, (bytes) => this.#came(bytes))
+      while (await this.#fetch(blob, `${path}.part`, take ?? pull));
       await rename(`${path}.part`, path)
     })
   }
 
   /** @returns whether another try is of use @throws OciError `ERR_DIGEST` */
-  async #fetch(blob: Blob, part: string, take: (sink: BlobSink) => Promise<void>): Promise<boolean> {
+  async #fetch(blob: Blob, part: string, take: (file: FileHandle) => Promise<void>): Promise<boolean> {
     const handle = await open(part, 'a', 0o600)
-    const sink: BlobSink = {
-      bytes: (await handle.stat()).size,
-      write: async (bytes) => {
-        await handle.appendFile(bytes)
-        sink.bytes += bytes.length
-        this.#came(bytes.length)
-      },
-      restart: async () => {
-        await handle.truncate()
-        this.#came(-sink.bytes)
-        sink.bytes = 0
-      },
-    }
-    const hadBytes = sink.bytes > 0
-    this.#came(sink.bytes)
+    const { size: before } = await handle.stat()
     try {
-      await take(sink)
+      await take(handle)
     } finally {
       await handle.close()
     }
@@ -250,8 +249,7 @@ class Pull {
       return false
     } catch (error) {
       await rm(part, { force: true })
-      this.#came(-sink.bytes)
-      if (hadBytes && error instanceof OciError) return true
+      if (before > 0 && error instanceof OciError) return true
       throw error
     } finally {
       await file.close()

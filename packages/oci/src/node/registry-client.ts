@@ -4,13 +4,14 @@
  * Sources: OCI Distribution Specification 1.1, "Pull"; distribution, "Token Authentication Specification" and "Token Authentication
  * via OAuth2"; RFC 9110, sections 10.2.3, 11.6, 14.2 and 15.4; docker, "Docker Hub pull usage and limits".
  */
+import type { FileHandle } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Digest, digestText } from '../digest.ts'
+import { digestText } from '../digest.ts'
 import { OciError, type OciErrorCode, shown } from '../errors.ts'
 import { JsonValue, MOST_BYTES } from '../json.ts'
 import { INDEXES, MANIFESTS } from '../manifests.ts'
 import { type ImageReference, nameOf } from '../registry/reference.ts'
-import type { RegistryManifest } from '../registry/resolve.ts'
+import type { Blob, RegistryManifest } from '../registry/resolve.ts'
 
 /** How a registry knows its user. No message has a part of it. */
 export interface Credentials {
@@ -32,15 +33,6 @@ export interface RegistryOptions {
   readonly stallMs?: number
   /** Wait before a second try, doubled before each further one; default 500. */
   readonly pauseMs?: number
-}
-
-/** Takes the bytes of a blob. */
-export interface BlobSink {
-  /** Number of bytes that it has. */
-  bytes: number
-  write(part: Uint8Array): Promise<void>
-  /** Drops its bytes. */
-  restart(): Promise<void>
 }
 
 type Headers = Readonly<Record<string, string>>
@@ -99,26 +91,37 @@ export class RegistryClient {
     )
   }
 
-  /** Reads a blob, whose digest the caller checks. It goes on where the sink ends. @throws OciError as {@link manifest}, `ERR_DIGEST` */
-  async blob({ digest, size }: { readonly digest: Digest; readonly size: number }, sink: BlobSink): Promise<void> {
+  /**
+   * Reads a blob, whose digest the caller checks, and goes on at the end of a file.
+   *
+   * @param came - is told numbers of bytes, negative ones for a file that begins anew
+   * @throws OciError as {@link manifest}, and `ERR_DIGEST`
+   */
+  async blob({ digest, size }: Blob, file: FileHandle, came: (bytes: number) => void): Promise<void> {
     const name = digestText(digest)
+    let { size: bytes } = await file.stat()
+    came(bytes)
     const take: Use<void> = async ({ status, headers }, parts) => {
-      const from = `bytes ${sink.bytes}-`
-      const isPart = status === 206 && headers.get('content-range')?.startsWith(from) === true
-      if (sink.bytes > 0 && !isPart) await sink.restart()
+      const isPart = status === 206 && headers.get('content-range')?.startsWith(`bytes ${bytes}-`) === true
+      if (bytes > 0 && !isPart) {
+        await file.truncate()
+        came(-bytes)
+        bytes = 0
+      }
       if (status !== 200 && !isPart) throw this.#passing(`${this.#image.domain} sends another part than was asked for`)
       for await (const part of parts) {
-        if (sink.bytes + part.length > size) throw this.#error('ERR_DIGEST', `${name} has more than ${size} bytes`)
-        await sink.write(part)
+        bytes += part.length
+        if (bytes > size) throw this.#error('ERR_DIGEST', `${name} has more than ${size} bytes`)
+        await file.appendFile(part)
+        came(part.length)
       }
-      if (sink.bytes < size)
-        throw this.#passing(`${this.#image.domain} ended ${name} after ${sink.bytes} of ${size} bytes`)
+      if (bytes < size) throw this.#passing(`${this.#image.domain} ended ${name} after ${bytes} of ${size} bytes`)
     }
     const open = (): Promise<void> => {
-      const headers: Headers = sink.bytes > 0 ? { range: `bytes=${sink.bytes}-` } : {}
+      const headers: Headers = bytes > 0 ? { range: `bytes=${bytes}-` } : {}
       return this.#open(`/blobs/${name}`, headers, `layer ${name}`, take)
     }
-    if (sink.bytes < size) await this.#again(open, () => sink.bytes)
+    if (bytes < size) await this.#again(open, () => bytes)
   }
 
   /** Tries again after failures that may pass. @param came - number of bytes that have come: progress permits further tries */
