@@ -75,7 +75,7 @@ const ELF = elfFile(64, CODE, [{ name: H, value: 0x401000, size: 6, info: 0x12 }
 const DEVICE = `exec:node ${fileURLToPath(new URL('support/raw-device.mjs', import.meta.url))} 'forges a fault'`
 const MACHINE = { kernel: 'none', append: 'a', nic: ['user'], drive: ['file=none'], device: ['edu'] }
 const CLUSTER = {
-  machines: [{ name: 'a', image: 'none', command: ['b'] }],
+  machines: [{ name: 'a', image: './none', command: ['b'] }],
   faults: { crash: { every: '1s', for: '1s' } },
 }
 const PLAN = { seed: 1, branch: 0, failure: 'a', faults: [{ kind: 'crash', at: 1, for: 1, machines: ['a'] }] }
@@ -107,7 +107,7 @@ const LINES: readonly (readonly [line: string, paths: () => readonly string[] | 
   [`cluster run ${folder}/cluster --plan @`, () => inJson(PLAN)],
 ]
 /** Commands that read no file, or print for programs; web and site read as replay does; exec is another program. */
-const OTHERS = ['device-sdk', 'device-server', 'esr', 'migrate', 'help', 'mcp', 'dap', 'web', 'site', 'exec']
+const OTHERS = ['device-sdk', 'device-server', 'esr', 'layers', 'migrate', 'help', 'mcp', 'dap', 'web', 'site', 'exec']
 
 test('each command is here', async () => {
   const [list = ''] = (await runHere(['--help'], LIMIT)).stdout.split('\nExit')

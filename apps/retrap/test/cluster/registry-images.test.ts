@@ -42,7 +42,8 @@ test('exec, clusters and Compose files pull an image for each processor, which l
   const layers = async (...words: readonly string[]): Promise<string> => {
     const output: string[] = []
     const program = new Program(process)
-    addLayers(program, { write: (text) => output.push(text) })
+    const write = (text: string | Uint8Array) => output.push(String(text)) > 0
+    addLayers(program, { write, on: () => {}, once: () => {} })
     await program.parseAsync(['layers', ...words], { from: 'user' })
     return output.join('')
   }

@@ -1,13 +1,13 @@
 /** `retrap layers`. */
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { plainListed } from '../../print-lines.ts'
+import { type ListingOutput, printLines } from '../../print-lines.ts'
 
 const HELP = `
 Images of registries are kept in the cache folder, each layer once, up to 20 GiB; those that were used longest ago go first.`
 
 /** Adds the command. */
-export function addLayers(program: Command, stdout: { write(text: string): unknown }): void {
+export function addLayers(program: Command, stdout: ListingOutput): void {
   program
     .command('layers')
     .description('List the images that were pulled from registries, or remove them')
@@ -19,13 +19,12 @@ export function addLayers(program: Command, stdout: { write(text: string): unkno
         [import('@retrap/debian'), import('@retrap/oci/node'), import('../../jobs/root.ts')],
       )
       const more = ['oci-layers', 'saved-images'].map((name) => join(cacheDirectory(), name))
-      if (prune) stdout.write(`${mib(await prunePulledImages(pulledFolder(), more))} are free again\n`)
-      for (const image of await pulledImages(pulledFolder())) {
+      const freed = prune ? await prunePulledImages(pulledFolder(), more) : undefined
+      const rows = (await pulledImages(pulledFolder())).map((image) => {
         const date = new Date(image.pulledAt).toISOString().slice(0, 10)
-        stdout.write(
-          plainListed(`${date}  ${image.architecture}  ${mib(image.bytes).padStart(10)}  ${pinnedName(image)}`),
-        )
-      }
+        return `${date}  ${image.architecture}  ${mib(image.bytes).padStart(10)}  ${pinnedName(image)}`
+      })
+      await printLines(freed === undefined ? rows : [`${mib(freed)} are free again`, ...rows], stdout)
     })
 }
 
