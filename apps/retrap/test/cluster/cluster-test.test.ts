@@ -125,7 +125,7 @@ describe.skipIf(!hasLinux)(`a cluster of Linux guests${skipNote(hasLinux, 'no /p
     const [machine] = CLUSTER.machines
     const mistake = testCluster({ machines: [{ ...machine!, memory: 'much' }] }, { retrap })
     await expect(mistake).rejects.toThrow("machines[0].memory: 'much': expected a size")
-    const absent = testCluster({ machines: [{ ...machine!, image: 'none.tar' }] }, { outputFolder: folder, retrap })
+    const absent = testCluster({ machines: [{ ...machine!, image: './none.tar' }] }, { outputFolder: folder, retrap })
     await expect(absent).rejects.toMatchObject({ code: 'ERR_MACHINE', message: expect.stringContaining('none.tar') })
   })
 })
