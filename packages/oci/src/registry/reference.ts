@@ -1,5 +1,3 @@
-import { parseDigest } from '../digest.ts'
-
 /** A name of an image in a registry, as docker completes it. */
 export interface ImageReference {
   /** The registry, as names have it: `docker.io`, `localhost:5000`. */
@@ -16,6 +14,7 @@ const LABEL = '[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?'
 const DOMAIN = new RegExp(String.raw`^(?:${LABEL}(?:\.${LABEL})*|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?$`)
 const COMPONENT = /^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$/
 const TAG = /^\w[\w.-]{0,127}$/
+const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/
 const MOST_NAME = 255
 
 /**
@@ -35,7 +34,7 @@ export function parseReference(text: string): ImageReference | undefined {
   const isBad = !DOMAIN.test(domain) || !path.every((part) => COMPONENT.test(part)) || name.length > MOST_NAME
   // Docker reads such a text as the identifier of a local image.
   const isId = /^[0-9a-f]{64}$/.test(name)
-  if (isBad || isId || (tag !== undefined && !TAG.test(tag)) || (digest !== undefined && !isDigest(digest)))
+  if (isBad || isId || (tag !== undefined && !TAG.test(tag)) || (digest !== undefined && !DIGEST.test(digest)))
     return undefined
   const repository = [...(domain === 'docker.io' && path.length === 1 ? ['library'] : []), ...path].join('/')
   return { domain, repository, tag: tag ?? (digest === undefined ? 'latest' : undefined), digest }
@@ -44,11 +43,3 @@ export function parseReference(text: string): ImageReference | undefined {
 /** The whole name of an image. */
 export const nameOf = ({ domain, repository, tag, digest }: ImageReference): string =>
   [`${domain}/${repository}`, tag && `:${tag}`, digest && `@${digest}`].join('')
-
-function isDigest(text: string): boolean {
-  try {
-    return parseDigest(text, text).hex !== ''
-  } catch {
-    return false
-  }
-}
