@@ -435,7 +435,7 @@ export class Cluster {
     const template = this.#isOver ? undefined : this.#commands.begin()
     if (template === undefined) return
     this.#tell('phase', `test template ${template}`)
-    const first = this.#commands.startOne('first')
+    const first = this.#commands.startFirst()
     if (first === undefined) return
     await this.#startCommand(first)
     const isDone = (): boolean => this.#commands.running.size === 0
@@ -482,7 +482,18 @@ export class Cluster {
     } else if (this.now < until) return
     else if (awaits !== undefined) this.#late(this.#unended(name === 'drivers' ? 'the drivers' : name))
     else if (name === 'faults') this.#mended()
-    else this.#phase = { name: 'drivers', until: this.#description.limit, awaits: this.#drivers.map((one) => one.name) }
+    else {
+      this.#phase = { name: 'drivers', until: this.#description.limit, awaits: this.#drivers.map((one) => one.name) }
+      // oxlint-disable-next-line no-await-in-loop -- in their order
+      for (const [program, { on }] of this.#commands.drawLast()) await this.#kill(program, on)
+    }
+  }
+
+  async #kill(name: string, on: string): Promise<void> {
+    const machine = this.#machineOf(on)
+    this.#tell('phase', `${name} is killed`, machine)
+    await this.#simulation.bring(kernelOf(this.#description.machines, machine).number)
+    this.#guestOf(machine)?.kill(name, machine.number)
   }
 
   /** Begins the check after the drivers, then the command of the template that decides. @param after - the phase that has ended */
@@ -495,7 +506,7 @@ export class Cluster {
       this.#tell('phase', 'check')
       return this.#startProgram('check', workload.check)
     }
-    const last = this.#commands.startOne('eventually', 'finally')
+    const last = this.#commands.startLast()
     if (last === undefined) return
     this.#phase = { name: 'last', until: limit, awaits: [] }
     await this.#startCommand(last)

@@ -22,6 +22,8 @@ export interface GuestListener {
 export interface ClusterGuest extends SimulatedMachine {
   /** Starts a program of the machine with this number, or of a container in it. Its end is told with a name: `main` has entrypoint and health. */
   start(name: string, words: readonly string[], of?: number): Promise<void>
+  /** Kills a command of a test template, which has `#` and a number at the end of its name, with all processes that it has started. */
+  kill(name: string, of?: number): void
   /** Sets its clock forward, or back. */
   turnClock(ns: number): void
   /** Tells the resolver which machines its programs find by their names, by numbers. */

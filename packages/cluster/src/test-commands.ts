@@ -11,7 +11,7 @@
  *   have ended a driver with its machine has none.
  *
  * `eventually` and `finally` may destroy the state that they look at, so that a run has one of them, and nothing after it. Each command
- * is to end with 0. Antithesis kills drivers that still run when an `eventually` command begins; here they end by themselves first.
+ * is to end with 0. Commands that still run when an `eventually` command is to begin are killed first, as Antithesis does.
  */
 import type { TestCommand, WorkloadDescription } from './description.ts'
 import { Draws, type Seed } from './draws.ts'
@@ -32,6 +32,11 @@ interface Queue {
   at: number
 }
 
+/** A command that runs. The end of a killed one fails nothing. */
+export interface RunningCommand extends TestCommand {
+  readonly isKilled?: boolean
+}
+
 /** The schedule of a template's commands: data, so that a cluster is forked while commands run. */
 export class TestCommands {
   readonly #templates: NonNullable<WorkloadDescription['templates']>
@@ -40,7 +45,9 @@ export class TestCommands {
   #template = ''
   #queues: Queue[] = []
   /** The commands that run, by the names that their ends are told with. */
-  readonly running: Map<string, TestCommand>
+  readonly running: Map<string, RunningCommand>
+  /** The command that decides, once it is drawn. */
+  #last: TestCommand | undefined
   #started = 0
   /** A driver has ended with its machine. */
   #hasLost = false
@@ -57,6 +64,7 @@ export class TestCommands {
     this.#queues = before.#queues.map((queue) => ({ ...queue }))
     this.#started = before.#started
     this.#hasLost = before.#hasLost
+    this.#last = before.#last
   }
 
   /** Sets the seed of later draws. */
@@ -79,10 +87,28 @@ export class TestCommands {
     return this.#template
   }
 
-  /** Starts one command of some kinds. @returns its name; undefined: there is none, or none that may run */
-  startOne(...kinds: readonly TestCommand['kind'][]): string | undefined {
-    const some = this.#of(...kinds).filter(({ kind }) => kind !== 'finally' || !this.#hasLost)
+  /** Starts a `first` command. @returns its name; undefined: there is none */
+  startFirst(): string | undefined {
+    const some = this.#of('first')
     return some.length === 0 ? undefined : this.#start(this.#draws.pick(some))
+  }
+
+  /** Draws the command that decides, after the last fault. @returns the commands to kill before it, by name */
+  drawLast(): readonly (readonly [name: string, command: TestCommand])[] {
+    const some = this.#of('eventually', 'finally').filter((one) => this.#mayRun(one))
+    this.#last = some.length === 0 ? undefined : this.#draws.pick(some)
+    if (this.#last?.kind !== 'eventually') return []
+    for (const [name, command] of this.running) this.running.set(name, { ...command, isKilled: true })
+    return [...this.running]
+  }
+
+  /** Starts the command that decides. @returns its name; undefined: there is none, or it may not run any more */
+  startLast(): string | undefined {
+    return this.#last !== undefined && this.#mayRun(this.#last) ? this.#start(this.#last) : undefined
+  }
+
+  #mayRun({ kind }: TestCommand): boolean {
+    return kind !== 'finally' || !this.#hasLost
   }
 
   /**
@@ -108,7 +134,7 @@ export class TestCommands {
   }
 
   /** A program has ended. @returns the command; undefined: it is none of these */
-  ended(name: string): TestCommand | undefined {
+  ended(name: string): RunningCommand | undefined {
     const command = this.running.get(name)
     this.running.delete(name)
     return command
@@ -142,8 +168,11 @@ export class TestCommands {
 }
 
 /** Why the end of a command fails the run; undefined: it does not. A shell ends with 126 or 127 for a program that it cannot start. */
-export function failureOf({ command: [file], on }: TestCommand, code: number | undefined): string | undefined {
-  if (code === 0) return undefined
+export function failureOf(
+  { command: [file], on, isKilled = false }: RunningCommand,
+  code: number | undefined,
+): string | undefined {
+  if (code === 0 || isKilled) return undefined
   const isLacking = code === 126 || code === 127
   const why = isLacking ? ': it cannot be executed, or the interpreter that its first line names is not there' : ''
   return `${file} ended with ${code}: on ${on}${why}`

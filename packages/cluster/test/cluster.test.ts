@@ -416,6 +416,7 @@ class PuppetHost {
         return Promise.resolve()
       },
       digest: () => Promise.resolve(`${puppet.now()}`),
+      kill: () => undefined,
       turnClock: (ns: number) => void this.turns.push(ns),
       disturb: (kind: string, amount: number, of = 0) =>
         void this.starts.push(`${kind} ${amount}${of > 0 ? ` of ${of}` : ''}`),

@@ -132,10 +132,13 @@ class Talker implements ClusterGuest {
   }
 
   start(name: string): Promise<void> {
-    if (name !== 'main') this.#programs.set(name, this.#now + 1 + this.#draws.below(700_000_000))
+    const most = name.startsWith('anytime') ? 3e9 : 7e8
+    if (name !== 'main') this.#programs.set(name, this.#now + 1 + this.#draws.below(most))
     return Promise.resolve()
   }
 
+  // Programs whose names end with an odd number are killed late.
+  kill = (name: string): void => void this.#programs.set(name, this.#now + (/[13579]$/.test(name) ? 9e7 : 1))
   turnClock = (ns: number): void => this.#note(ns)
   disturb = (kind: string, amount: number): void => this.#note(kind.length + Math.round(1000 * amount))
   digest = (): Promise<string> => Promise.resolve(`${this.#name} ${this.#sum} ${this.next()}`)
@@ -255,6 +258,9 @@ describe('test templates', () => {
       else if (kind === 'fault' && /^(crash|power),/.test(text)) {
         for (const [one, on] of running)
           if (text.includes(on!) && running.delete(one)) lost ||= !one.startsWith('anytime')
+      } else if (text.endsWith(' is killed')) {
+        expect([phase, running.get(text.slice(0, -10))]).toEqual(['all is mended', machine])
+        counts['killed'] = (counts['killed'] ?? 0) + 1
       } else if (kind === 'phase' && name === undefined) {
         if (text.startsWith('test template')) some = wanted[text.slice(14)]!
         else phase = text
@@ -264,7 +270,7 @@ describe('test templates', () => {
         if (file === 'first') expect([phase, counts]).toEqual(['all machines run', {}])
         else if (/eventually|finally/.test(file)) expect([phase, running.size]).toEqual(['all is mended', 0])
         else expect(phase).toBe('faults begin')
-        if (file === 'finally') expect(lost).toBe(false)
+        if (file === 'finally') expect([lost, counts['killed']]).toEqual([false, undefined])
         if (file === 'parallel_driver') expect(drivers.filter((one) => !one.startsWith(file))).toEqual([])
         else if (/driver/.test(file)) expect(drivers).toEqual([])
         counts[file] = (counts[file] ?? 0) + 1
@@ -290,7 +296,7 @@ describe('test templates', () => {
       for (const [kind, count] of Object.entries(check(events, wanted))) all[kind] = (all[kind] ?? 0) + count
     })
     await fc.assert(property, { numRuns: 60 })
-    expect(Object.keys(all).toSorted()).toEqual(kinds.toSorted())
+    expect(Object.keys(all).toSorted()).toEqual([...kinds, 'killed'].toSorted())
   })
 
   test.each([

@@ -152,6 +152,7 @@ class Actor implements ClusterGuest {
   }
 
   names = (named: readonly number[]): void => this.#listener.line(this.#now, `names ${named}`)
+  kill = (): void => undefined
   turnClock = (): void => undefined
   disturb = (): void => undefined
   close = (): void => undefined

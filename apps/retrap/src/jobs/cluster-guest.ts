@@ -14,7 +14,7 @@ import type { MachineOptions } from '../machine/machine-contract.ts'
 import type { UnitCache } from '../machine/unit-cache/unit-cache.ts'
 import { createMachine } from './guest.ts'
 import { type GuestOriginals, plain } from './guest-originals.ts'
-import { disturbance } from './guest-faults.ts'
+import { disturbance, killing } from './guest-faults.ts'
 import { type LinePort, SentPort } from './ports.ts'
 import type { ForkedMachine, GuestRecording, MadeGuest } from './recordings.ts'
 
@@ -140,14 +140,13 @@ function guestOf<Lines extends GuestLines>(
   ends.attach(made)
   disk?.attach(clock, time)
   const retired = (): number => before + machine.domain.instructions
+  const tell = (text: string, of?: number): void => ends.say(system.told?.(text, of) ?? text)
   return {
     ...timed,
     start: async (name, words, of) => ends.say(await system.start(name, words, of)),
-    // A cluster refuses these faults for a machine without a shell.
-    disturb(kind, amount, of) {
-      const text = disturbance(kind, amount, place)
-      ends.say(system.told?.(text, of) ?? text)
-    },
+    // A cluster refuses commands and these faults for a machine without a shell.
+    disturb: (kind, amount, of) => tell(disturbance(kind, amount, place), of),
+    kill: (name, of) => tell(killing(name), of),
     turnClock: (ns) => system.turnClock(ns, made, ends),
     ...(system.names && { names: (named) => ends.say(system.names!(named)) }),
     async fork(heard, given) {

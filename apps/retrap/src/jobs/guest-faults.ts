@@ -14,10 +14,22 @@ export const APART: readonly string[] = [
   'echo -1000 >/proc/self/oom_score_adj',
   `echo $$ >${GROUPS}/cgroup.procs; echo +memory >${GROUPS}/cgroup.subtree_control`,
 ]
-/** The command by which a process joins a group, where it is killed if memory is lacking. */
-export const joining = (group: string): string => `echo 0 >${group}/cgroup.procs; echo 0 >/proc/self/oom_score_adj`
+/** The command by which a process joins a group, where it is killed if memory is lacking. @param otherwise - without that group */
+export const joining = (group: string, otherwise = ''): string =>
+  `echo 0 >${group}/cgroup.procs${otherwise}; echo 0 >/proc/self/oom_score_adj`
 /** The command by which a program goes where others are. */
 export const TOGETHER: string = joining(PROGRAMS)
+
+/** The group of processes of a command that may be killed, by the number in its name; undefined: no other program is. */
+export function groupOf(name: string): string | undefined {
+  const [, number] = / #(\d+)$/.exec(name) ?? []
+  return number && `${PROGRAMS}/command-${number}`
+}
+/** The command that kills a group, also if its first process has not joined it yet. */
+export function killing(name: string): string {
+  const group = groupOf(name)
+  return `( while [ -d ${group} ]; do echo 1 >${group}/cgroup.kill; rmdir ${group}; sleep 0.01; done 2>/dev/null ) &\n`
+}
 
 /** The file that fills a disk. It has no name while it does. */
 export const FILLER = '.retrap-full'

@@ -172,9 +172,13 @@ export function encodeJob(job: Job): string {
 export const encodeRoom = (job: Omit<Job, keyof JobProgram | 'terminal'>): string =>
   `${[...prepare(job), ENTER_ROOT].join('\n')}\n`
 
-/** The commands that start a program in a prepared guest, and tell its end by this name. @param first - comes before, in its process */
-export const encodeProgram = (name: string, program: JobProgram, first = ':'): string =>
-  `( ( ${[first, ...become(program, '</dev/null >/out 2>/err')].join('\n')} ); echo ${quote(`ended ${name}`)} $? >&7 ) &\n`
+/**
+ * The commands that start a program in a prepared guest, and tell its end by this name.
+ *
+ * @param first, last - come before and after; the first ones are in its process
+ */
+export const encodeProgram = (name: string, program: JobProgram, first = ':', last = ''): string =>
+  `( ( ${[first, ...become(program, '</dev/null >/out 2>/err')].join('\n')} ); echo ${quote(`ended ${name}`)} $? >&7${last} ) &\n`
 
 /** The commands that start a program, tell its outputs in lines of base64, and its end once nothing has them open. */
 export const encodeHeard = (name: string, program: JobProgram, first: string): string =>

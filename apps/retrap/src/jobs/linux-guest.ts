@@ -10,7 +10,7 @@ import { openSnapshotFile } from '../machine/snapshots/snapshot-file.ts'
 import { containerCommands, enter, enterAndWait, rootCommands } from './containers.ts'
 import { EPOCH_SECONDS, type GuestEnds, type GuestParts, type GuestSystem } from './cluster-guest.ts'
 import { type ExecOutside, unused } from './guest.ts'
-import { APART, clockTurn, GROUPS, TOGETHER } from './guest-faults.ts'
+import { APART, clockTurn, groupOf, GROUPS, joining, TOGETHER } from './guest-faults.ts'
 import { encodeFiles, encodeHeard, encodeProgram, encodeRoom, type JobMount, stir } from './job.ts'
 import { folderCommands, hostnameOf, hosts, limitCommands, placeCommands, sharedCommands } from './linux-place.ts'
 import { CONTAINER_STREAMS, execOptions, type ExecKind, growCommands, keptKind, runBytes } from './machine.ts'
@@ -189,12 +189,18 @@ export class LinuxSystem implements GuestSystem<Lines> {
     const files = Object.entries(program.files).filter(([path]) => !(path in known))
     const isService = name === MAIN_PROGRAM && (machine.health ?? machine.restart) !== undefined
     const limits = limitCommands(machine)
+    const group = groupOf(name)
+    const first = [group === undefined ? TOGETHER : joining(group, ' || exit 137'), ...limits].join('\n')
+    const last = group === undefined ? '' : `; rmdir ${group} 2>&-`
     const text = [
+      group === undefined ? '' : `mkdir ${group}\n`,
       encodeFiles(Object.fromEntries(files)),
       ...folderCommands(machine, program),
       isService
         ? encodeService(name, program, limits.join('\n'), machine)
-        : (name === EXEC_PROGRAM ? encodeHeard : encodeProgram)(name, program, [TOGETHER, ...limits].join('\n')),
+        : name === EXEC_PROGRAM
+          ? encodeHeard(name, program, first)
+          : encodeProgram(name, program, first, last),
     ].join('')
     return this.told(text, of)
   }

@@ -48,7 +48,15 @@ const cluster = (image: string, conf: string): ClusterInput => ({
     { name: 'alone', network: 'none', root: 'amd64' },
   ],
   networks: { back: { subnet4: '10.77.0.0/24' }, front: {} },
-  workload: { on: 'alone', setup: shell('ip addr show eth0 | grep -c inet; cat /etc/hosts') },
+  workload: {
+    ...{ on: 'alone', setup: shell('ip addr show eth0 | grep -c inet; cat /etc/hosts') },
+    templates: {
+      endless: [
+        { kind: 'anytime', on: 'alone', command: shell('sleep 999 & exec setsid sleep 999') },
+        { kind: 'eventually', on: 'alone', command: shell('! pidof sleep') },
+      ],
+    },
+  },
   faults: {
     ...{ for: '4s', heal: '100ms' },
     list: [
@@ -106,6 +114,8 @@ test(`names, networks, order, health and restarts are the same in each run${note
   // The disk outlives the crash, and begins with the files of the image.
   const kept = outputOf('Data_Base.1').filter((line) => ['told', 'of the image', 'more'].includes(line))
   expect(kept).toEqual(['told', 'of the image', 'told', 'of the image', 'more'])
+  expect(told).toContain('alone phase sh #1 is killed')
+  expect(first).toContainEqual(expect.stringMatching(/^undefined /))
   expect(outputOf('alone')).toEqual(['0', '127.0.0.1 localhost', '::1 localhost', '127.0.0.1 alone'])
   const forked = { ...PLAIN, workers: 2, isForked: true, forks: 0b1111 }
   for (const way of [forked, { ...PLAIN, isRecorded: true, isCompiled: false }])

@@ -35,6 +35,7 @@ export type Call =
   | { readonly do: 'turnClock' | 'hasten'; readonly ns: number }
   | { readonly do: 'names'; readonly named: readonly number[] }
   | { readonly do: 'disturb'; readonly kind: GuestFault; readonly amount: number; readonly of: number | undefined }
+  | { readonly do: 'kill'; readonly name: string; readonly of: number | undefined }
   | { readonly do: 'start'; readonly name: string; readonly words: readonly string[]; readonly of: number | undefined }
   | { readonly do: 'digest' | 'close' }
 

@@ -146,6 +146,10 @@ class RemoteGuest implements ClusterGuest {
     await this.call({ do: 'start', name, words, of })
   }
 
+  kill(name: string, of?: number): void {
+    this.#tell({ do: 'kill', name, of })
+  }
+
   turnClock(ns: number): void {
     this.#tell({ do: 'turnClock', ns })
   }
