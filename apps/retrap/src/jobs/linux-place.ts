@@ -69,6 +69,23 @@ const fileCommands = ({ files = {} }: PlacedMachine): readonly string[] =>
     return `mkdir -p "$(dirname ${at})"; rm -f ${at}; echo -n ${quote(text)} >${at}`
   })
 
+/** A machine whose paths of its disk and files have no links: they are made from outside of its root. */
+export async function withoutLinks(machine: PlacedMachine, files: GuestFiles): Promise<PlacedMachine> {
+  const { disk, files: texts } = machine
+  const resolve = (path: string): Promise<string> => pathWithoutLinks(path, files)
+  const keys = async (all: Readonly<Record<string, string>>): Promise<Record<string, string>> =>
+    Object.fromEntries(
+      await Promise.all(Object.entries(all).map(async ([path, one]) => [await resolve(path), one] as const)),
+    )
+  return {
+    ...machine,
+    ...(disk !== undefined && {
+      disk: { ...disk, path: await resolve(disk.path), folders: await keys(disk.folders ?? {}) },
+    }),
+    ...(texts !== undefined && { files: await keys(texts) }),
+  }
+}
+
 /** A folder in memory, as a mount. */
 export async function memoryFolder(text: string, files: GuestFiles): Promise<JobMount> {
   const [path = '', options = ''] = text.split(':')

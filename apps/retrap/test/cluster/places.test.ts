@@ -40,8 +40,8 @@ const cluster = (image: string, conf: string): ClusterInput => ({
     },
     {
       ...{ name: 'Data_Base.1', image, entrypoint: 'image', hostname: 'db-host', aliases: ['replica'] },
-      files: { '/etc/told': 'told\n' },
-      disk: { size: '8M', path: '/.volumes', folders: { '/data/base': 'base' } },
+      files: { '/link/etc/told': 'told\n' },
+      disk: { size: '8M', path: '/link/.volumes', folders: { '/link/data/base': 'base' } },
       networks: { back: { ipv4: '10.77.0.9', aliases: ['store'] }, front: {} },
       health: { test: shell('echo is it; yes | ls /tmp/ready'), interval: '300ms', timeout: '2s', retries: 2 },
     },
@@ -77,6 +77,7 @@ test(`names, networks, order, health and restarts are the same in each run${note
     ),
     { name: 'bin/busybox', content: readFileSync(busyboxPath), mode: 0o755 },
     { name: 'bin/sh', kind: '2', link: 'busybox' },
+    { name: 'link', kind: '2', link: '/' },
     { name: 'data/base/kept', content: 'of the image\n' },
   ])
   const config = { Entrypoint: [...shell(SERVE), 'sh'], Cmd: ['usual'], WorkingDir: '/made/here' }

@@ -24,12 +24,12 @@ import { openFolderRoot, openHostRoot } from '../../jobs/host-root.ts'
 import { openImageRoot, type ExecRoot } from '../../jobs/root.ts'
 import { type GuestFolder, guestMounts, guestShares, keepKind, pathOfKept, shareOf } from '../../jobs/kept-machine.ts'
 import { type LinuxRoom, LinuxSystem } from '../../jobs/linux-guest.ts'
-import { hostnameOf, makesDirectory, memoryFolder } from '../../jobs/linux-place.ts'
+import { hostnameOf, makesDirectory, memoryFolder, withoutLinks } from '../../jobs/linux-place.ts'
 import { GuestFiles } from '../../jobs/lookup.ts'
 import { type ExecKind, keptKind, MOST_CONTAINERS, runBytes } from '../../jobs/machine.ts'
 import { type ModuleShare, openModules } from '../../jobs/module-share.ts'
 import { OwnSystem } from '../../jobs/own-guest.ts'
-import { type Program, readProgram } from '../../jobs/program.ts'
+import { pathWithoutLinks, type Program, readProgram } from '../../jobs/program.ts'
 import { MachineRecordings, type RecordedHow } from '../../jobs/recordings.ts'
 import { stillShare } from '../../jobs/view-share.ts'
 import { LocalShare } from '../../machine/share/local-share.ts'
@@ -117,10 +117,11 @@ export class LinuxHost implements GuestsHost {
       originals: undefined,
     }
     if (machine.machine !== undefined) return makeGuest(parts, await this.#own(parts, machine.machine), listener)
-    const { originals } = await of(machine.name, this.#prepare(machine))
+    const { originals, rooms } = await of(machine.name, this.#prepare(machine))
     // The first guest of a machine has all of its memory for itself and its clones.
     const isClone = parts.isForked && ns > 0
-    return makeGuest({ ...parts, ...(isClone && { originals }) }, await this.#linux(parts), listener)
+    const placed = { ...parts, machine: await withoutLinks(machine, rooms[0]!.files), ...(isClone && { originals }) }
+    return makeGuest(placed, await this.#linux(placed), listener)
   }
 
   async #linux(parts: GuestParts): Promise<LinuxSystem> {
@@ -134,7 +135,9 @@ export class LinuxHost implements GuestsHost {
       machines: this.#machines,
       commands: modules.commands,
       outside: { shares: sharesOf(rooms, modules), devices: undefined },
-      rooms: await Promise.all(group.map((one, i) => this.#room(one, kind, rooms, i))),
+      rooms: await Promise.all(
+        group.map(async (one, i) => this.#room(await withoutLinks(one, rooms[i]!.files), kind, rooms, i)),
+      ),
     })
   }
 
@@ -171,10 +174,14 @@ export class LinuxHost implements GuestsHost {
       await of(machine.name, readOf(MAIN_PROGRAM, machine.command))
     const inMemory = await Promise.all(machine.tmpfs?.map((text) => memoryFolder(text, files)) ?? [])
     const before = rooms.slice(0, at).reduce((sum, room) => sum + room.folders.length, 0)
+    const shares = guestMounts(folders, before).map(async (one) => ({
+      ...one,
+      path: await pathWithoutLinks(one.path, files),
+    }))
     return {
       machine,
       root: stillShare(root.share),
-      mounts: [...guestMounts(folders, before), ...inMemory],
+      mounts: [...(await Promise.all(shares)), ...inMemory],
       read: (name, words) => of(machine.name, readOf(name, words)),
     }
   }
