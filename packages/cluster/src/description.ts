@@ -60,6 +60,8 @@ export interface PlacedMachine {
   readonly aliases?: readonly string[] | undefined
   /** The name of the machine that it is a container in, whose kernel, RAM, processors, disk and clock it shares. */
   readonly inside?: string | undefined
+  /** Addresses by names. Its programs find these names before the names of machines. */
+  readonly hosts?: Readonly<Record<string, readonly string[]>> | undefined
   /** Networks of the machine. */
   readonly networks: readonly PlacedNetwork[]
   /** The place among all machines, from 0. */

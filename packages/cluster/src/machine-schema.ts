@@ -88,7 +88,10 @@ const health = z.strictObject({
 
 const limit = z.int().min(-1)
 const ulimits = z.partialRecord(
-  z.enum(['memlock', 'nofile', 'nproc']),
+  z.enum([
+    ...(['core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice'] as const),
+    ...(['nofile', 'nproc', 'rss', 'rtprio', 'sigpending', 'stack'] as const),
+  ]),
   z.union([limit.transform((both) => [both, both] as const), z.tuple([limit, limit]).readonly()]),
 )
 const tmpfs = z.string().regex(/^\/[^:\0]*(:[\w=%,.-]+)?$/, 'expected PATH or PATH:OPTIONS')
@@ -123,6 +126,10 @@ export const machine: z.ZodType<MachineFields> = z.strictObject({
   name: name.describe('Other machines find it under this name. Case does not tell names apart.'),
   hostname: name.optional().describe('The name that its programs see. Default: its name.'),
   aliases: z.array(name).optional().describe('Further names in all of its networks. Several machines may share them.'),
+  hosts: z
+    .record(z.string().regex(/^[^\s#]+$/), z.array(z.union([z.ipv4(), z.ipv6()], 'expected an address')))
+    .optional()
+    .describe('Addresses by names, which its programs find before those of machines.'),
   count: z.int().min(1).max(64).default(1).describe('Makes several machines: NAME-1, NAME-2 and so on.'),
   arch: z.enum(['x86-64', 'arm64']).default('x86-64').describe('The processors.'),
   inside: name.optional().describe('A machine whose kernel, RAM, processors and disk it shares, as a container.'),
@@ -143,7 +150,9 @@ export const machine: z.ZodType<MachineFields> = z.strictObject({
   network: z.literal('none').optional().describe('`none`: it has no network.'),
   readOnly: z.boolean().optional().describe('Its root is only read, apart from `disk`, `tmpfs` and `/dev`.'),
   tmpfs: z.array(tmpfs).optional().describe('Folders in memory, as `PATH` or `PATH:OPTIONS` of mount(8).'),
-  ulimits: ulimits.optional().describe('`memlock`, `nofile`, `nproc`: a number, or soft and hard. -1: none.'),
+  ulimits: ulimits
+    .optional()
+    .describe('Limits of its programs in units of Docker: a number, or soft and hard. -1: none.'),
   shmSize: size.optional().describe('The size of `/dev/shm`. Default: half of its memory.'),
   sysctls: z.record(parameter, z.string()).optional().describe('Parameters of its kernel. It tells one that is wrong.'),
   share: words

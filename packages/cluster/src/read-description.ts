@@ -31,7 +31,18 @@ const MOST_MEMORY = 3584 * 2 ** 20
 /** Fields that a machine of its own has no use for. */
 const OF_GUESTS = [
   ...(['image', 'root', 'command', 'entrypoint', 'workingDirectory', 'env', 'user', 'share', 'modules'] as const),
-  ...(['hostname', 'after', 'health', 'restart', 'readOnly', 'tmpfs', 'ulimits', 'shmSize', 'sysctls'] as const),
+  ...([
+    'hostname',
+    'hosts',
+    'after',
+    'health',
+    'restart',
+    'readOnly',
+    'tmpfs',
+    'ulimits',
+    'shmSize',
+    'sysctls',
+  ] as const),
 ] as const
 
 /** Fields that a container has no use for. */

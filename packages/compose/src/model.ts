@@ -116,14 +116,15 @@ export interface ComposeDependency {
   readonly restart: boolean
 }
 
+/** A test of health. A number that is absent or 0 is the image's, else Docker's. */
 export interface ComposeHealthcheck {
   /** Begins with `CMD` or `CMD-SHELL`, or is `['NONE']`. Absent: the image's. */
   readonly test?: readonly string[] | undefined
-  readonly interval: number
-  readonly timeout: number
-  readonly retries: number
-  readonly startPeriod: number
-  readonly startInterval: number
+  readonly interval?: number | undefined
+  readonly timeout?: number | undefined
+  readonly retries?: number | undefined
+  readonly startPeriod?: number | undefined
+  readonly startInterval?: number | undefined
 }
 
 export interface ComposeAttachment {

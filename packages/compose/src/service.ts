@@ -34,7 +34,6 @@ const HEALTHCHECK = {
   start_interval: duration,
   disable: flag,
 }
-const HEALTH = { interval: 30e9, timeout: 30e9, retries: 3, startPeriod: 0, startInterval: 5e9 }
 const LIMITS = { memory: bytes, cpus: number }
 const RESOURCES = { limits: (spot: Spot) => fields(spot, LIMITS, 'pids') }
 const POLICY = { condition: oneOf('none', 'on-failure', 'any'), max_attempts: integer }
@@ -260,6 +259,6 @@ export const readService: Reader<ReadService> = (spot) => {
     cpus,
     ...rest,
     build: build && { context: folder, dockerfile: 'Dockerfile', ...build, tag },
-    healthcheck: healthcheck && { ...HEALTH, ...check, ...(disable && { test: ['NONE'] }) },
+    healthcheck: healthcheck && { ...check, ...(disable && { test: ['NONE'] }) },
   }
 }

@@ -108,12 +108,35 @@ interface ImageConfig {
   readonly entrypoint: readonly string[]
   /** Default further arguments; or the program, without an entry point. */
   readonly command: readonly string[]
+  /** The test of health; absent: it has none. */
+  readonly healthcheck?: ImageHealthcheck | undefined
+}
+
+/** A test of health. Times are in nanoseconds, and 0 is docker's default. Source: docker, "HEALTHCHECK" of the Dockerfile reference. */
+interface ImageHealthcheck extends Readonly<
+  Record<'interval' | 'timeout' | 'retries' | 'startPeriod' | 'startInterval', number>
+> {
+  /** Begins with `CMD` or `CMD-SHELL`, or is `NONE`. */
+  readonly test: readonly string[]
 }
 
 /** A config, and the digests of the layers without compression. */
 interface ConfigFile {
   readonly config: ImageConfig
   readonly diffIds: readonly Digest[]
+}
+
+function healthcheckOf(json: JsonValue): ImageHealthcheck | undefined {
+  if (json.isAbsent) return undefined
+  const number = (key: string): number => (json.at(key).isAbsent ? 0 : json.at(key).size)
+  return {
+    test: json.at('Test').texts,
+    interval: number('Interval'),
+    timeout: number('Timeout'),
+    retries: number('Retries'),
+    startPeriod: number('StartPeriod'),
+    startInterval: number('StartInterval'),
+  }
 }
 
 /** Reads a config. @throws OciError `ERR_DAMAGED`, `ERR_UNSUPPORTED` */
@@ -132,6 +155,7 @@ function parseConfig(bytes: Uint8Array, file: string): ConfigFile {
       workingDirectory: given.at('WorkingDir').text,
       entrypoint: given.at('Entrypoint').texts,
       command: given.at('Cmd').texts,
+      healthcheck: healthcheckOf(given.at('Healthcheck')),
     },
     diffIds: rootfs.at('diff_ids').texts.map((text) => parseDigest(text, file)),
   }

@@ -9,8 +9,8 @@ import { pathWithoutLinks, type Program } from './program.ts'
 export const hostnameOf = ({ name, hostname = name }: PlacedMachine): string => hostname
 
 /**
- * The file of names: of all machines that share a network with the reader. A name goes before another machine's hostname. Without machines
- * it has only the reader's hostname.
+ * The file of names: the reader's own `hosts`, then all machines that share a network with the reader. A name goes before another machine's
+ * hostname. Without machines the file has only the reader's own names.
  */
 export function hosts(reader: PlacedMachine, machines: readonly PlacedMachine[]): string {
   const known = new Set(reader.networks.map(({ name }) => name))
@@ -27,6 +27,7 @@ export function hosts(reader: PlacedMachine, machines: readonly PlacedMachine[])
   return [
     '127.0.0.1 localhost',
     '::1 localhost',
+    ...Object.entries(reader.hosts ?? {}).flatMap(([name, all]) => all.map((address) => `${address} ${name}`)),
     ...(known.size === 0 ? [`127.0.0.1 ${hostnameOf(reader)}`] : hostnames(reader)),
     ...machines.flatMap((one) => lines(one, (more) => [one.name, ...(one.aliases ?? []), ...more])),
     ...machines.flatMap(hostnames),
@@ -69,7 +70,7 @@ const fileCommands = ({ files = {} }: PlacedMachine): readonly string[] =>
     return `mkdir -p "$(dirname ${at})"; rm -f ${at}; echo -n ${quote(text)} >${at}`
   })
 
-/** A machine whose paths of its disk and files have no links: they are made from outside of its root. */
+/** Resolves links in the paths of a machine's disk and files. The guest's shell makes both from outside of the root. */
 export async function withoutLinks(machine: PlacedMachine, files: GuestFiles): Promise<PlacedMachine> {
   const { disk, files: texts } = machine
   const resolve = (path: string): Promise<string> => pathWithoutLinks(path, files)
@@ -101,11 +102,28 @@ const kernelCommands = ({ shmSize, sysctls = {} }: PlacedMachine): readonly stri
   }),
 ]
 
-/** The commands that limit a program, in its process. The shell counts memory in KiB. */
+/** Options of the shell's `ulimit` by Docker's names of limits, and the unit of each option: Docker's unit is a byte. */
+export const LIMITS: Readonly<Record<string, readonly [option: string, unit: number]>> = {
+  core: ['c', 512],
+  cpu: ['t', 1],
+  data: ['d', 1024],
+  fsize: ['f', 512],
+  locks: ['x', 1],
+  memlock: ['l', 1024],
+  msgqueue: ['q', 1],
+  nice: ['e', 1],
+  nofile: ['n', 1],
+  nproc: ['u', 1],
+  rss: ['m', 1024],
+  rtprio: ['r', 1],
+  sigpending: ['i', 1],
+  stack: ['s', 1024],
+}
+
+/** The commands that limit a program, in its process. */
 export const limitCommands = ({ ulimits = {} }: PlacedMachine): readonly string[] =>
   Object.entries(ulimits).map(([name, limits]) => {
-    const option = name === 'memlock' ? 'l' : name === 'nofile' ? 'n' : 'u'
-    const unit = name === 'memlock' ? 1024 : 1
+    const [option, unit] = LIMITS[name]!
     const [soft, hard] = limits.map((given) => (given < 0 ? 'unlimited' : Math.floor(given / unit)))
     return `ulimit -${option} ${hard}; ulimit -S -${option} ${soft}`
   })

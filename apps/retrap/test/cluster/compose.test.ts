@@ -42,7 +42,8 @@ const template = writeTar(
     ],
   ].map((one) => (typeof one === 'string' ? { name: one, kind: '5', mode: 0o755 } : one)),
 )
-writeLayout(join(images, 'tests'), [template], {}, tagged('1'))
+const Healthcheck = { Test: ['CMD-SHELL', 'is it'], Interval: 2e9, Retries: 7 }
+writeLayout(join(images, 'tests'), [template], { config: { Healthcheck } }, tagged('1'))
 writeLayout(join(images, 'arm'), [layer], { architecture: 'arm64' }, tagged('1'))
 mkdirSync(join(folder, 'more/main'), { recursive: true })
 writeFileSync(join(folder, 'more/main/finally_f'), '', { mode: 0o755 })
@@ -57,7 +58,7 @@ async function compose(text: string, flags: ComposeFlags = {}) {
   return { input, lines: lines.map((line) => `${line.service}: ${line.text}`), text: configText({ input, lines }) }
 }
 const one = (keys: string): string =>
-  `services: { s: { image: web, ${keys} }, t: { image: web } }\nvolumes: { v: , w: }`
+  `services: { s: { ${keys.startsWith('image') ? '' : 'image: web, '}${keys} }, t: { image: web } }\nvolumes: { v: , w: }`
 
 test.each<readonly [keys: string, machine: Partial<MachineInput>]>([
   ['hostname: h, container_name: c', { hostname: 'h', aliases: ['c'] }],
@@ -73,19 +74,26 @@ test.each<readonly [keys: string, machine: Partial<MachineInput>]>([
   [
     'healthcheck: { test: curl x, interval: 1m30s }',
     {
-      health: expect.objectContaining({ test: ['/bin/sh', '-c', 'curl x'], interval: '90000ms', retries: 3 }) as never,
+      health: { test: ['/bin/sh', '-c', 'curl x'], interval: '90000ms' },
     },
   ],
+  ['healthcheck: { test: [CMD, a] }', { health: { test: ['a'] } }],
+  ['image: "tests:1"', { health: { test: ['/bin/sh', '-c', 'is it'], interval: '2000ms', retries: 7 } }],
   [
-    'healthcheck: { test: [CMD, a] }',
-    { health: expect.objectContaining({ test: ['a'], timeout: '30000ms' }) as never },
+    'image: "tests:1", healthcheck: { interval: 1s, retries: 0, start_period: 3s }',
+    { health: { test: ['/bin/sh', '-c', 'is it'], interval: '1000ms', startPeriod: '3000ms', retries: 7 } },
   ],
+  [
+    'image: "tests:1", healthcheck: { disable: true }',
+    expect.not.objectContaining({ health: expect.anything() as object }),
+  ],
+  ['extra_hosts: { a: [10.1.2.3, "fd01::2"], b: host-gateway }', { hosts: { a: ['10.1.2.3', 'fd01::2'] } }],
   ['restart: "on-failure:3"', { restart: 'on-failure:3' }],
   ['network_mode: none', { network: 'none' }],
   ['mem_limit: 1g, cpus: 1.5', { memory: '1120M', cpus: 2 }],
   ['deploy: { replicas: 2 }', { count: 2, aliases: ['s'] }],
   ['read_only: true, tmpfs: [/a], shm_size: 1m', { readOnly: true, tmpfs: ['/a'], shmSize: '1048576' }],
-  ['ulimits: { nofile: 7, nproc: { soft: 1, hard: 2 } }', { ulimits: { nofile: [7, 7], nproc: [1, 2] } }],
+  ['ulimits: { nofile: 7, stack: { soft: 1, hard: 2 }, rttime: 1 }', { ulimits: { nofile: [7, 7], stack: [1, 2] } }],
   [
     'sysctls: [net.core.somaxconn=9], platform: linux/amd64',
     { sysctls: { 'net.core.somaxconn': '9' }, arch: 'x86-64' },

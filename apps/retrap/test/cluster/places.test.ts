@@ -23,7 +23,7 @@ const MIGRATE =
 /** Fails twice, by a count in memory, and looks at its limits and at machines of other networks. */
 const WEB = `cd /state || exit 1; n=$(cat n || echo 0); echo $((n + 1)) >n; [ $n = 2 ] || exit 7
 ping -c 1 -W 1 'Data_Base.1' | grep loss; ping -c 1 -W 1 10.77.0.5 2>&1 | tail -n 1; nc -w 1 replica 7
->/root/x; df . | tail -n 1; ulimit -S -n; ulimit -H -n; cat /proc/sys/net/core/somaxconn; sleep 100`
+>/root/x; df . | tail -n 1; echo $(ulimit -a | sed 's/.*) //'); ulimit -H -n; cat /proc/sys/net/core/somaxconn; sleep 100`
 const shell = (text: string): string[] => ['sh', '-c', text]
 
 const cluster = (image: string, conf: string): ClusterInput => ({
@@ -31,7 +31,11 @@ const cluster = (image: string, conf: string): ClusterInput => ({
     {
       ...{ name: 'web', command: shell(WEB), networks: { front: {} }, root: 'amd64', restart: 'on-failure:2' },
       ...{ readOnly: true, tmpfs: ['/state:size=64k'], sysctls: { 'net.core.somaxconn': '99' }, shmSize: '1M' },
-      ...{ ulimits: { nofile: [100, 200], memlock: -1 }, after: [{ machine: 'Migration', when: 'completed' }] },
+      after: [{ machine: 'Migration', when: 'completed' }],
+      ulimits: {
+        ...{ core: 2048, cpu: 60, data: 2 ** 30, fsize: 2 ** 20, locks: 5, memlock: -1, msgqueue: 9000, nice: 3 },
+        ...{ nofile: [100, 200], nproc: 500, rss: 2 ** 29, rtprio: 4, sigpending: 77, stack: 2 ** 22 },
+      },
     },
     {
       ...{ name: 'Migration', command: shell(MIGRATE), networks: { back: {} }, root: 'amd64', restart: 'no' },
@@ -45,7 +49,7 @@ const cluster = (image: string, conf: string): ClusterInput => ({
       networks: { back: { ipv4: '10.77.0.9', aliases: ['store'] }, front: {} },
       health: { test: shell('echo is it; yes | ls /tmp/ready'), interval: '300ms', timeout: '2s', retries: 2 },
     },
-    { name: 'alone', network: 'none', root: 'amd64' },
+    { name: 'alone', network: 'none', root: 'amd64', hosts: { outside: ['10.9.9.9', 'fd99::9'] } },
   ],
   networks: { back: { subnet4: '10.77.0.0/24' }, front: {} },
   workload: {
@@ -107,7 +111,7 @@ test(`names, networks, order, health and restarts are the same in each run${note
     'hello',
     "sh: can't create /root/x: Read-only file system",
     expect.stringMatching(/^tmpfs +64 /),
-    ...['100', '200', '99'],
+    ...['4 1048576 3 2048 77 unlimited 524288 100 9000 4 4096 60 500 unlimited 5', '200', '99'],
   ])
   const copied = ['of the host', 'more', 'of the host']
   expect(outputOf('Migration')).toEqual([expect.stringMatching(/^\d+: hello$/), ...copied])
@@ -117,7 +121,8 @@ test(`names, networks, order, health and restarts are the same in each run${note
   expect(kept).toEqual(['told', 'of the image', 'told', 'of the image', 'more'])
   expect(told).toContain('alone phase sh #1 is killed')
   expect(first).toContainEqual(expect.stringMatching(/^undefined /))
-  expect(outputOf('alone')).toEqual(['0', '127.0.0.1 localhost', '::1 localhost', '127.0.0.1 alone'])
+  const names = ['10.9.9.9 outside', 'fd99::9 outside', '127.0.0.1 alone']
+  expect(outputOf('alone')).toEqual(['0', '127.0.0.1 localhost', '::1 localhost', ...names])
   const forked = { ...PLAIN, workers: 2, isForked: true, forks: 0b1111 }
   for (const way of [forked, { ...PLAIN, isRecorded: true, isCompiled: false }])
     expect(await run(one, way, () => 99)).toEqual(first)

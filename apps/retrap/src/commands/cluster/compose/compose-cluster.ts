@@ -4,7 +4,8 @@ import { basename } from 'node:path'
 import type { ClusterInput, MachineInput, TestCommand } from '@retrap/cluster'
 import type { ComposeProject } from '@retrap/compose'
 import { CliError } from '../../../errors.ts'
-import { findTemplates, type FoundTemplates } from './templates.ts'
+import { LIMITS } from '../../../jobs/linux-place.ts'
+import { type FoundImage, readImage } from './templates.ts'
 
 type Service = ComposeProject['services'] extends ReadonlyMap<string, infer One> ? One : never
 type Mount = Service['volumes'][number]
@@ -42,10 +43,10 @@ const FAULTS = {
   hang: { every: '30s', for: '2s' },
   clock: { every: '60s', for: '5s', amount: '2s' },
 } as const
-/** Limits that a guest sets. */
-const LIMITS: ReadonlySet<string> = new Set(['memlock', 'nofile', 'nproc'])
 /** The wishes for pulls that are done. */
 const POLICIES: ReadonlySet<unknown> = new Set(['always', 'missing', 'if_not_present', 'never', undefined])
+/** Docker's word for the address of the host. */
+const GATEWAY = 'host-gateway'
 /** The label of services that faults spare. */
 const SPARED = 'com.antithesis.exclude_from_faults'
 
@@ -81,8 +82,8 @@ class Composer {
   readonly #parts: ComposeParts
   /** Services with a machine in common, by their names. */
   readonly #groups = new Map<string, Group>()
-  /** The templates of images with their mounts, and the templates of the cluster. */
-  readonly #found = new Map<string, Promise<FoundTemplates>>()
+  /** The images with their mounts, and the templates of the cluster. */
+  readonly #found = new Map<string, Promise<FoundImage>>()
   readonly #templates: Record<string, TestCommand[]> = {}
 
   constructor(parts: ComposeParts) {
@@ -172,9 +173,12 @@ class Composer {
     const group = this.#groups.get(name)
     const mounts = this.#mounts(name, service, say)
     const arch = archOf(service)
-    await this.#addTemplates(namesOf(name, service), image, arch, mounts.share)
+    const { healthcheck, templates } = await this.#read(image, arch, mounts.share)
+    this.#addTemplates(namesOf(name, service), templates)
     const own = service.extensions.get('x-retrap') as Partial<MachineInput> | undefined
-    const health = healthOf(service)
+    const health = healthOf(service, healthcheck)
+    const hosts: Record<string, string[]> = {}
+    for (const { host, address } of service.extraHosts) if (address !== GATEWAY) (hosts[host] ??= []).push(address)
     const { networkMode } = service
     if (networkMode !== undefined && !['none', 'bridge'].includes(networkMode))
       throw refuse('network_mode', `${networkMode}: each service is a machine with a network of its own`)
@@ -187,12 +191,13 @@ class Composer {
     }
     if (service.cpus !== undefined && service.cpus % 1 !== 0) say(`cpus: ${service.cpus} is rounded up`)
     const { attempts } = service.restart
-    const limits = [...service.ulimits].filter(([limit]) => LIMITS.has(limit))
+    const limits = [...service.ulimits].filter(([limit]) => Object.hasOwn(LIMITS, limit))
     return {
       name,
       ...(service.scale > 1 && { count: service.scale }),
       ...(service.hostname !== undefined && { hostname: service.hostname }),
       aliases: [...(service.scale > 1 ? [name] : []), ...[service.containerName ?? []].flat()],
+      ...(Object.keys(hosts).length > 0 && { hosts }),
       ...(group === undefined || group.owner === name
         ? { arch, ...sizeOf([...(group?.services.values() ?? [service])]) }
         : { inside: group.owner }),
@@ -242,19 +247,24 @@ class Composer {
     )
   }
 
-  /** Adds the commands in an image, and in folders that are mounted in it: each replica has them. Templates of the file replace them. */
-  async #addTemplates(names: readonly string[], image: string, arch: string, share: readonly string[] = []) {
-    if (this.#wishes().workload?.templates !== undefined) return
+  /** Reads an image, with folders that are mounted in it. */
+  #read(image: string, arch: string, share: readonly string[] = []): Promise<FoundImage> {
     const key = JSON.stringify([image, arch, share])
-    const found = this.#found.get(key) ?? findTemplates(image, arch === 'arm64' ? arch : 'amd64', share)
+    const found = this.#found.get(key) ?? readImage(image, arch === 'arm64' ? arch : 'amd64', share)
     this.#found.set(key, found)
-    for (const [template, commands] of Object.entries(await found))
+    return found
+  }
+
+  /** Adds the commands of an image: each replica has them. Templates of the file replace them. */
+  #addTemplates(names: readonly string[], found: FoundImage['templates']): void {
+    if (this.#wishes().workload?.templates !== undefined) return
+    for (const [template, commands] of Object.entries(found))
       for (const on of names) (this.#templates[template] ??= []).push(...commands.map((one) => ({ ...one, on })))
   }
 
   /** Keys that mean nothing for a cluster, and why. */
   #ignored(service: Service): readonly (readonly [key: string, isThere: boolean, why: string])[] {
-    const others = [...service.ulimits.keys()].filter((limit) => !LIMITS.has(limit))
+    const others = [...service.ulimits.keys()].filter((limit) => !Object.hasOwn(LIMITS, limit))
     return [
       ['ports', service.ports.length > 0, 'nothing of a cluster is reached from this host'],
       ['logging', service.logging !== undefined, 'a cluster prints what its programs print'],
@@ -262,7 +272,11 @@ class Composer {
       ['pull_policy', !POLICIES.has(service.pullPolicy), 'counts as `missing`'],
       ['privileged', service.privileged || service.capAdd.length > 0, 'a program has a machine for itself'],
       ['stop_signal', service.stopSignal !== undefined, 'faults end machines, and no signal stops a program'],
-      ['extra_hosts', service.extraHosts.length > 0, 'a cluster reaches no host outside of it'],
+      [
+        'extra_hosts',
+        service.extraHosts.some(({ address }) => address === GATEWAY),
+        `${GATEWAY}: no machine is this host`,
+      ],
       ['ulimits', others.length > 0, `${others.join(', ')}: left as the guest has them`],
     ]
   }
@@ -364,16 +378,18 @@ function sizeOf(services: readonly Service[]): Pick<MachineInput, 'memory' | 'cp
   return { memory: `${Math.min(MOST_MIB, sum('mib') + KERNEL_MIB)}M`, cpus: Math.min(8, Math.ceil(sum('cpus'))) }
 }
 
-function healthOf({ healthcheck }: Service): MachineInput['health'] {
-  const [kind, ...words] = healthcheck?.test ?? ['NONE']
-  if (healthcheck === undefined || kind === 'NONE') return undefined
-  const { interval, timeout, retries, startPeriod, startInterval } = healthcheck
-  const [text = ''] = words
-  const times = { interval, timeout, startPeriod, startInterval }
+/** The test of a service's health. A part without a value in the service comes from the image, as in Docker. */
+function healthOf(service: Service, image: FoundImage['healthcheck']): MachineInput['health'] {
+  const all = [service.healthcheck ?? {}, image ?? {}]
+  const [kind = '', ...words] = all.find(({ test = [] }) => test.length > 0)?.test ?? []
+  if (!/^CMD(-SHELL)?$/.test(kind)) return undefined
+  type Part = 'interval' | 'timeout' | 'retries' | 'startPeriod' | 'startInterval'
+  const given = (part: Part): number => all.map(({ [part]: one = 0 }) => one).find((one) => one > 0) ?? 0
+  const times = (['interval', 'timeout', 'startPeriod', 'startInterval'] as const).filter((part) => given(part) > 0)
   return {
-    test: kind === 'CMD-SHELL' ? ['/bin/sh', '-c', text] : words,
-    ...Object.fromEntries(Object.entries(times).map(([key, ns]) => [key, `${ns / 1e6}ms`])),
-    retries,
+    test: kind === 'CMD-SHELL' ? ['/bin/sh', '-c', words[0] ?? ''] : words,
+    ...Object.fromEntries(times.map((part) => [part, `${given(part) / 1e6}ms`])),
+    ...(given('retries') > 0 && { retries: given('retries') }),
   }
 }
 

@@ -1,25 +1,29 @@
-/** Finds test templates, which lie where Antithesis' Test Composer looks for them. */
+/** Reads images of services: their tests of health, and test templates where Antithesis' Test Composer looks for them. */
 import { statSync } from 'node:fs'
 import type { TestCommand } from '@retrap/cluster'
 import { GuestFiles, isDirectory } from '../../../jobs/lookup.ts'
 import { isExecutable } from '../../../jobs/program.ts'
-import { openImageRoot } from '../../../jobs/root.ts'
+import { type ExecConfig, openImageRoot } from '../../../jobs/root.ts'
 import { LocalShare } from '../../../machine/share/local-share.ts'
 
 const FOLDER = '/opt/antithesis/test/v1'
 /** The prefixes of commands. Other files, such as `helper_x`, are left alone. */
 const PREFIX = /^(first|parallel_driver|serial_driver|singleton_driver|anytime|eventually|finally)_/
 
-/** The commands of templates by the names of these, without machines. */
-export type FoundTemplates = Readonly<Record<string, readonly Omit<TestCommand, 'on'>[]>>
+/** The parts of an image that its service leaves to it. */
+export interface FoundImage {
+  readonly healthcheck: ExecConfig['healthcheck']
+  /** The commands of test templates by the names of these, without machines. */
+  readonly templates: Readonly<Record<string, readonly Omit<TestCommand, 'on'>[]>>
+}
 
 /**
- * Finds the test templates of an image, and of folders that are mounted in it.
+ * Reads an image, and finds test templates in it and in folders that are mounted in it.
  *
  * @param share - as that of a machine
  * @throws CliError `ERR_INPUT` for an image that cannot be read, or is of another platform
  */
-export async function findTemplates(image: string, arch: string, share: readonly string[]): Promise<FoundTemplates> {
+export async function readImage(image: string, arch: string, share: readonly string[]): Promise<FoundImage> {
   const root = await openImageRoot(image, arch)
   const mounts = share.flatMap((text) => {
     const [, source = '', path = ''] = /^(.*):(\/.*?)(?::copy)?$/.exec(text) ?? []
@@ -41,7 +45,7 @@ export async function findTemplates(image: string, arch: string, share: readonly
       }
     }
     // oxlint-enable no-await-in-loop
-    return found
+    return { healthcheck: root.config.healthcheck, templates: found }
   } finally {
     await Promise.all([root, ...mounts.map((one) => one.share)].map((one) => one.close()))
   }
