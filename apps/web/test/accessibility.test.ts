@@ -1,13 +1,8 @@
 /** What axe finds on each page, in both themes: nothing. */
-import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
-import { type PageServer, servePages } from '@retrap/tooling/page-server'
-import type { Browser } from 'puppeteer-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
+import { describeSite } from './support/describe-site.ts'
 import { clusterRun } from './support/cluster-run.ts'
 import { violations } from './support/page.ts'
-import { buildSite } from './support/site.ts'
-
-if (noBrowser !== undefined) console.warn(`SKIPPED: the site's accessibility: ${noBrowser}`)
 
 /** A package of Debian in the site. */
 const FILE = { path: 'firmware/bios-256k.bin', bytes: 262_144, sha256: 'e'.repeat(64) }
@@ -20,38 +15,28 @@ const PACKAGE = {
   ],
 }
 
-describe.skipIf(noBrowser !== undefined)('axe', () => {
-  let browser: Browser
-  let server: PageServer
-
+describeSite('axe', (site) => {
   beforeAll(async () => {
-    const files: Map<string, Uint8Array | string> = await buildSite()
-    files.set('debian/packages.json', JSON.stringify([PACKAGE]))
-    files.set('three.run', await clusterRun(9e9, 8.99e9))
-    server = await servePages(files)
-    browser = await launchBrowser()
-  })
-  afterAll(async () => {
-    await browser?.close()
-    server?.close()
+    site.files.set('debian/packages.json', JSON.stringify([PACKAGE]))
+    site.files.set('three.run', await clusterRun(9e9, 8.99e9))
   })
 
   test.each(['light', 'dark'])('finds nothing in the %s theme', async (value) => {
-    const page = await browser.newPage()
+    const page = await site.browser.newPage()
     await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }])
-    await page.goto(`${server.origin}/#kernel=a&disk=b`, { waitUntil: 'load' })
+    await page.goto(`${site.server.origin}/#kernel=a&disk=b`, { waitUntil: 'load' })
     await page.waitForSelector('h1')
     const openAll = (): Promise<void> =>
       page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
     await openAll().then(() => page.waitForSelector('select[name=memory]'))
     expect(await violations(page)).toEqual([])
-    await page.goto(`${server.origin}/about.html`, { waitUntil: 'load' })
+    await page.goto(`${site.server.origin}/about.html`, { waitUntil: 'load' })
     await page.waitForSelector('.listed')
     expect(await violations(page), 'about').toEqual([])
-    await page.goto(`${server.origin}/?lanes#lanes=three.run`, { waitUntil: 'load' })
+    await page.goto(`${site.server.origin}/?lanes#lanes=three.run`, { waitUntil: 'load' })
     await page.locator('.items .line').click()
     expect(await violations(page), 'lanes').toEqual([])
-    await page.goto(server.origin, { waitUntil: 'load' })
+    await page.goto(site.server.origin, { waitUntil: 'load' })
     await page.locator('::-p-aria(Start the embedded guest)').click()
     // The terminal is there before the machine is.
     await page.waitForSelector('[role=tab]')

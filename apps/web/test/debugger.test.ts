@@ -1,15 +1,11 @@
 /** The debugger in the page, as a visitor uses it: by labels alone. */
-import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
-import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import type { Machine } from '@retrap/web'
-import type { Browser, Page } from 'puppeteer-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Page } from 'puppeteer-core'
+import { beforeAll, expect, test } from 'vitest'
 import { placeOf } from '../src/debugger/addresses.ts'
+import { describeSite } from './support/describe-site.ts'
 import { dropOn, newPage, replaceText, savedFile } from './support/page.ts'
-import { buildSite } from './support/site.ts'
 import { press, seen, terminalOf, type Visitor, visitorOf } from './support/visitor.ts'
-
-if (noBrowser !== undefined) console.warn(`SKIPPED: the debugger in the page: ${noBrowser}`)
 
 const named = { addressOf: async (name: string) => (name === 'schedule' ? 0xffff_ffff_8110_0000n : null) }
 
@@ -30,26 +26,18 @@ test.each(['@p', 'f0000@q', 'f0000@p@p', 'schedul@p'])('%j is no place in memory
   await expect(placeOf({ debugger: named } as unknown as Machine, text)).rejects.toThrow(/is no address: expected/)
 })
 
-describe.skipIf(noBrowser !== undefined)('the debugger', () => {
-  let browser: Browser
-  let server: PageServer
+describeSite('the debugger', (site) => {
   let page: Page
   let visitor: Visitor
   const said: string[] = []
 
   beforeAll(async () => {
-    server = await servePages(await buildSite())
-    browser = await launchBrowser()
-    page = await newPage(browser, said)
+    page = await newPage(site.browser, said)
     await page.setViewport({ width: 1400, height: 1000 })
     visitor = visitorOf(page)
-    await visitor.goto(server.origin)
+    await visitor.goto(site.server.origin)
     await press(visitor, 'Start the embedded guest')
     await seen(() => terminalOf(visitor), /retrap> \s*$/)
-  })
-  afterAll(async () => {
-    await browser?.close()
-    server?.close()
   })
 
   const panel = (): Promise<string> =>
@@ -236,9 +224,9 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     const hash = await hashOf(page)
     await press(visitor, 'Save the recording')
     const file = await saved
-    const other = await newPage(browser, said)
+    const other = await newPage(site.browser, said)
     await other.setViewport({ width: 1400, height: 1000 })
-    await other.goto(server.origin, { waitUntil: 'load' })
+    await other.goto(site.server.origin, { waitUntil: 'load' })
     await dropOn(other, 'mine.recording', file)
     await press(visitorOf(other), 'Start')
     expect(await hashOf(other)).toBe(hash)

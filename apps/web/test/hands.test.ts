@@ -1,28 +1,20 @@
 /** A machine's page in a person's hands: keys on the screen, pasted text, fingers, mouse. The guest prints what it is sent. */
-import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
-import { type PageServer, servePages } from '@retrap/tooling/page-server'
-import type { Browser, Page } from 'puppeteer-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Page } from 'puppeteer-core'
+import { beforeAll, expect, test } from 'vitest'
+import { describeSite } from './support/describe-site.ts'
 import { inputGuest } from './support/input-guest.ts'
 import { newPage, replaceText, terminalRows } from './support/page.ts'
-import { buildSite } from './support/site.ts'
 
-if (noBrowser !== undefined) console.warn(`SKIPPED: a machine's page in hands: ${noBrowser}`)
 /** So long a finger stays for the right button. */
 const LONG_PRESS_MS = 500
 
-describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent, on a phone', () => {
-  let browser: Browser
-  let server: PageServer
+describeSite('a machine that prints what it is sent, on a phone', (site) => {
   let page: Page
   const said: string[] = []
 
   beforeAll(async () => {
-    const files = await buildSite()
-    files.set('input.bin', inputGuest())
-    server = await servePages(files)
-    browser = await launchBrowser()
-    page = await newPage(browser, said)
+    site.files.set('input.bin', inputGuest())
+    page = await newPage(site.browser, said)
     // Taller than a phone: the terminal, which is read here, is in sight below the screen while the keys are open.
     await page.setViewport({ width: 390, height: 1200, hasTouch: true, isMobile: true })
     // A host that is busy takes its time between two events of a finger: it is no long press, unless it is to be one.
@@ -40,12 +32,8 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
       own.locked = []
       keyboard.lock = (codes) => (own.locked.push(codes), lock(codes))
     })
-    await page.goto(`${server.origin}/#memory=64&firmware=input.bin&vga=std`, { waitUntil: 'load' })
+    await page.goto(`${site.server.origin}/#memory=64&firmware=input.bin&vga=std`, { waitUntil: 'load' })
     await page.locator('::-p-aria(Start[role="button"])').click()
-  })
-  afterAll(async () => {
-    await browser?.close()
-    server?.close()
   })
 
   /** All that the guest has printed: few rows of the terminal, which may end anywhere. */

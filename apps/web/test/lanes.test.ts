@@ -1,19 +1,13 @@
 /** The run of a cluster in the page: lanes, and the way into its machines. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
-import { type PageServer, servePages } from '@retrap/tooling/page-server'
-import type { Browser, Page } from 'puppeteer-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Page } from 'puppeteer-core'
+import { beforeAll, expect, test } from 'vitest'
+import { describeSite } from './support/describe-site.ts'
 import { clusterRun } from './support/cluster-run.ts'
 import { dropOn, newPage, replaceText, savedFile } from './support/page.ts'
-import { buildSite } from './support/site.ts'
 import { press, seen, terminalOf, type Visitor, visitorOf } from './support/visitor.ts'
 
-if (noBrowser !== undefined) console.warn(`SKIPPED: the lanes of a cluster: ${noBrowser}`)
-
-describe.skipIf(noBrowser !== undefined)('the lanes of a cluster', () => {
-  let browser: Browser
-  let server: PageServer
+describeSite('the lanes of a cluster', (site) => {
   let page: Page
   let visitor: Visitor
   /** Instants of the recording, in seconds: between two lines, and its end. */
@@ -32,13 +26,10 @@ describe.skipIf(noBrowser !== undefined)('the lanes of a cluster', () => {
   }
 
   beforeAll(async () => {
-    const files: Map<string, Uint8Array | string> = await buildSite()
-    server = await servePages(files)
-    browser = await launchBrowser()
-    page = await newPage(browser, said)
+    page = await newPage(site.browser, said)
     await page.setViewport({ width: 1400, height: 1000 })
     visitor = visitorOf(page)
-    await visitor.goto(server.origin)
+    await visitor.goto(site.server.origin)
     await press(visitor, 'Start the embedded guest')
     await seen(() => terminalOf(visitor), /retrap> \s*$/)
     await press(visitor, 'Debugger')
@@ -54,19 +45,15 @@ describe.skipIf(noBrowser !== undefined)('the lanes of a cluster', () => {
     }
     const saved = savedFile(page)
     await press(visitor, 'Save the recording')
-    files.set('three.run', await clusterRun(end * 1e9, between * 1e9, await saved))
+    site.files.set('three.run', await clusterRun(end * 1e9, between * 1e9, await saved))
     await page.close()
-    page = await newPage(browser, said)
+    page = await newPage(site.browser, said)
     visitor = visitorOf(page)
     await page.setViewport({ width: 1400, height: 1000 })
   }, 120_000)
-  afterAll(async () => {
-    await browser?.close()
-    server?.close()
-  })
 
   test('show what failed, carry what is clicked, and open a machine at its instant', { timeout: 60_000 }, async () => {
-    await visitor.goto(`${server.origin}/#lanes=three.run`)
+    await visitor.goto(`${site.server.origin}/#lanes=three.run`)
     await seen(() => textOf('.outcome'), /^Failed\s+check ended with 1\s+seed 7, branch 2/)
     await page.waitForSelector('.frame.lost')
     expect(await all('.lanes-box .name')).toEqual(['node-1', 'node-2', 'node-3'])
@@ -108,7 +95,7 @@ describe.skipIf(noBrowser !== undefined)('the lanes of a cluster', () => {
   test('go by keys alone, on a phone, from a file that is dropped', { timeout: 60_000 }, async () => {
     await page.setViewport({ width: 390, height: 844 })
     await visitor.goto('about:blank')
-    await visitor.goto(server.origin)
+    await visitor.goto(site.server.origin)
     await dropOn(page, 'three.run', 'three.run')
     await press(visitor, 'Start')
     await page.waitForSelector('.lanes-box')

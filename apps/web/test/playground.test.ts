@@ -1,40 +1,27 @@
 /** The playground: a device written in the page, used from the guest's shell, and kept away from the page. */
-import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
-import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import { servePages } from '@retrap/tooling/page-server'
 import { sliceTests } from '@retrap/tooling/slice'
-import type { Browser, Page } from 'puppeteer-core'
-import { afterAll, beforeAll, describe, expect } from 'vitest'
+import type { Page } from 'puppeteer-core'
+import { beforeAll, expect } from 'vitest'
 import { compile } from '../src/playground/sandbox.ts'
+import { describeSite } from './support/describe-site.ts'
 import { newPage, replaceText, terminalText } from './support/page.ts'
-import { buildSite } from './support/site.ts'
 
 const test = sliceTests(3)
-
-if (noBrowser !== undefined) console.warn(`SKIPPED: the playground: ${noBrowser}`)
 
 const device = (body: string): string =>
   `import { defineDevice } from '@retrap/device'\nexport default defineDevice({\n  name: 'mine', stateless: true, mmio: { base: 0xfed9_1000, size: 0x1000 },\n${body}\n})\n`
 
-describe.skipIf(noBrowser !== undefined)('the playground', () => {
-  let browser: Browser
-  let server: PageServer
-  let files: Map<string, Uint8Array>
+describeSite('the playground', (site) => {
   let page: Page
   const said: string[] = []
 
   beforeAll(async () => {
-    files = await buildSite()
-    server = await servePages(files)
-    browser = await launchBrowser()
-    page = await newPage(browser, said)
-    await page.goto(server.origin, { waitUntil: 'load' })
+    page = await newPage(site.browser, said)
+    await page.goto(site.server.origin, { waitUntil: 'load' })
     await click('Start the embedded guest')
     await page.locator('::-p-aria(Playground[role="tab"])').click()
     await page.waitForSelector('.editor')
-  })
-  afterAll(async () => {
-    await browser?.close()
-    server?.close()
   })
 
   const click = (name: string): Promise<void> => page.locator(`::-p-aria(${name})`).click()
@@ -118,8 +105,8 @@ describe.skipIf(noBrowser !== undefined)('the playground', () => {
 
   test('a document whose script is blocked says so', async () => {
     const policy = "script-src 'self' 'wasm-unsafe-eval'"
-    const strict = await servePages(files, { headers: { 'content-security-policy': policy } })
-    const other = await newPage(browser)
+    const strict = await servePages(site.files, { headers: { 'content-security-policy': policy } })
+    const other = await newPage(site.browser)
     try {
       await other.goto(strict.origin, { waitUntil: 'load' })
       for (const name of ['Start the embedded guest', 'Playground[role="tab"]', 'Attach'])

@@ -2,22 +2,19 @@
 import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { armImage, movz } from '@retrap/tooling/arm-image'
 import { debianMembers } from '@retrap/tooling/debian'
-import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import { sliceTests } from '@retrap/tooling/slice'
-import type { Browser, ElementHandle, Page } from 'puppeteer-core'
-import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
+import type { ElementHandle, Page } from 'puppeteer-core'
+import { afterAll, afterEach, beforeAll, expect } from 'vitest'
+import { describeSite } from './support/describe-site.ts'
 import { greetingCd, greetingDisk } from './support/boot-sector.ts'
 import { offeredGuest } from './support/offered-guest.ts'
 import { dropOn, newPage, replaceText, terminalText } from './support/page.ts'
-import { buildSite } from './support/site.ts'
 import { readFont, textOnScreen } from './support/text-screen.ts'
 
 const test = sliceTests(6)
 
-if (noBrowser !== undefined) console.warn(`SKIPPED: the site: ${noBrowser}`)
 const INSPECTOR = '#panel-inspector'
 /** The images of the start page's form: below it are kept disks. */
 const CHOSEN = '[aria-label="Chosen images"]'
@@ -31,31 +28,23 @@ const linux = await debianMembers([
 ])
 const LINUX = linux === undefined ? undefined : globSync(join(linux[0]!, 'boot/vmlinuz-*'))[0]
 
-describe.skipIf(noBrowser !== undefined)('the site', () => {
+describeSite('the site', (site) => {
   const folder = mkdtempSync(join(tmpdir(), 'retrap-site-test-'))
-  let browser: Browser
-  let server: PageServer
   let page: Page
   let said: string[]
-  let files: Map<string, Uint8Array | string>
 
   beforeAll(async () => {
-    files = await buildSite()
-    files.set('small.img', new Uint8Array(1 << 20))
-    files.set(
+    site.files.set('small.img', new Uint8Array(1 << 20))
+    site.files.set(
       'broken.qcow2',
       Uint8Array.from({ length: 4096 }, (_, i) => [0x51, 0x46, 0x49, 0xfb, 0, 0, 0, 3][i] ?? 0xee),
     )
     // It reads the serial port's flags for ever: ldr w3, [x1, #0x18]; b back to it.
-    files.set('loop.Image', armImage(movz(1, 0x0900, 16), 0xb940_1823, 0x17ff_ffff))
-    for (const [name, content] of await offeredGuest()) files.set(name, content)
-    if (LINUX !== undefined) files.set('vmlinuz', readFileSync(LINUX))
-    server = await servePages(files)
-    browser = await launchBrowser()
+    site.files.set('loop.Image', armImage(movz(1, 0x0900, 16), 0xb940_1823, 0x17ff_ffff))
+    for (const [name, content] of await offeredGuest()) site.files.set(name, content)
+    if (LINUX !== undefined) site.files.set('vmlinuz', readFileSync(LINUX))
   })
   afterAll(async () => {
-    await browser?.close()
-    server?.close()
     rmSync(folder, { recursive: true })
   })
   afterEach(async () => {
@@ -68,8 +57,8 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
 
   async function open(hash = ''): Promise<void> {
     said = []
-    page = await newPage(browser, said)
-    await page.goto(`${server.origin}/${hash}`, { waitUntil: 'load' })
+    page = await newPage(site.browser, said)
+    await page.goto(`${site.server.origin}/${hash}`, { waitUntil: 'load' })
     await page.waitForSelector('h1')
   }
   const click = async (name: string): Promise<void> => {
@@ -605,10 +594,10 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
   test.skipIf(SEABIOS === undefined)('a CD is dropped, and the BIOS of the site starts it', async () => {
     const names = { firmware: 'bios-256k.bin', vgaBios: 'vgabios-stdvga.bin' }
     const asked: string[] = []
-    for (const name of Object.values(names)) files.set(`firmware/${name}`, readFileSync(join(SEABIOS!, name)))
+    for (const name of Object.values(names)) site.files.set(`firmware/${name}`, readFileSync(join(SEABIOS!, name)))
     const paths = Object.entries(names).map(([key, name]) => [key, `firmware/${name}`])
-    files.set('firmware/firmware.json', JSON.stringify(Object.fromEntries(paths)))
-    files.set('disc.iso', greetingCd('Hello from a CD. '))
+    site.files.set('firmware/firmware.json', JSON.stringify(Object.fromEntries(paths)))
+    site.files.set('disc.iso', greetingCd('Hello from a CD. '))
     await open()
     page.on('request', (request) => asked.push(new URL(request.url()).pathname.slice(1)))
     await dropOn(page, 'disc.iso', 'disc.iso')
@@ -621,7 +610,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     const font = readFont(join(SEABIOS!, names.vgaBios))
     await expect.poll(() => textOnScreen(page, font)).toMatch(/^SeaBIOS \(version [^]*\nHello from a CD\./)
     expect(said.filter((line) => !line.startsWith('Canvas2D:'))).toEqual([])
-    files.set('firmware/firmware.json', 'null')
+    site.files.set('firmware/firmware.json', 'null')
   })
 
   test.skipIf(SEABIOS === undefined)(

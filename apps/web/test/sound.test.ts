@@ -1,12 +1,8 @@
 /** The button for sound: off until it is pressed, by keys as well, and what is heard then. */
-import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
-import { type PageServer, servePages } from '@retrap/tooling/page-server'
-import type { Browser, Page } from 'puppeteer-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Page } from 'puppeteer-core'
+import { beforeAll, expect, test } from 'vitest'
+import { describeSite } from './support/describe-site.ts'
 import { newPage } from './support/page.ts'
-import { buildSite } from './support/site.ts'
-
-if (noBrowser !== undefined) console.warn(`SKIPPED: sound in the site: ${noBrowser}`)
 
 /** Counter 2 of the timer at 1,193,182 / 1,193 Hz, and the speaker on it; then it waits. */
 const CODE = [0xb0, 0xb6, 0xe6, 0x43, 0xb0, 0xa9, 0xe6, 0x42, 0xb0, 0x04, 0xe6, 0x42, 0xb0, 3, 0xe6, 0x61, 0xeb, 0xfe]
@@ -21,18 +17,13 @@ function speakerGuest(): Uint8Array {
   return image
 }
 
-describe.skipIf(noBrowser !== undefined)('sound', () => {
-  let browser: Browser
-  let server: PageServer
+describeSite('sound', (site) => {
   let page: Page
   const said: string[] = []
 
   beforeAll(async () => {
-    const files = await buildSite()
-    files.set('speaker.bin', speakerGuest())
-    server = await servePages(files)
-    browser = await launchBrowser()
-    page = await newPage(browser, said)
+    site.files.set('speaker.bin', speakerGuest())
+    page = await newPage(site.browser, said)
     // All that goes to the loudspeakers goes to an analyser as well.
     await page.evaluateOnNewDocument(() => {
       const connect = Reflect.get(AudioNode.prototype, 'connect') as (to: AudioNode) => AudioNode
@@ -44,12 +35,8 @@ describe.skipIf(noBrowser !== undefined)('sound', () => {
         return connect.call(this, to)
       } as typeof AudioNode.prototype.connect
     })
-    await page.goto(`${server.origin}/#memory=64&firmware=speaker.bin`, { waitUntil: 'load' })
+    await page.goto(`${site.server.origin}/#memory=64&firmware=speaker.bin`, { waitUntil: 'load' })
     await page.locator('::-p-aria(Start[role="button"])').click()
-  })
-  afterAll(async () => {
-    await browser?.close()
-    server?.close()
   })
 
   const heard = (): Promise<{ hz: number; db: number } | null> =>
