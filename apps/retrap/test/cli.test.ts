@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { runCli } from '../src/cli.ts'
 import { FakeHost } from './support/fake-machine.ts'
+import { runFake } from './support/run-fake.ts'
 
 const file = join(tmpdir(), `retrap-image-${process.pid}`)
 beforeAll(() => writeFile(file, 'image'))
@@ -22,7 +23,6 @@ beforeAll(async () => {
   await writeFile(disk, new Uint8Array(512))
   await writeFile(arm, ARM)
 })
-const powerOff = (): FakeHost => new FakeHost(async () => ({ reason: 'power-off' }))
 
 describe('the machine', () => {
   test.each([
@@ -84,10 +84,7 @@ describe('the machine', () => {
       options: { devices: [expect.anything(), expect.anything()] },
     },
   ])('that $args asks for', async ({ args, options }) => {
-    const host = powerOff()
-    expect(await runCli(args, host)).toBe(0)
-    expect(host.created).toHaveLength(1)
-    expect(host.created[0]).toMatchObject(options)
+    expect(await runFake(...args)).toMatchObject({ code: 0, created: [options] })
   })
 
   test('a kernel that is none is answered with the option and the file', async () => {
@@ -95,7 +92,8 @@ describe('the machine', () => {
       name: 'LoaderError',
       code: 'ERR_FORMAT',
     })
-    const host = Object.assign(powerOff(), { createMachine: () => Promise.reject(error) })
+    const off = new FakeHost(async () => ({ reason: 'power-off' }))
+    const host = Object.assign(off, { createMachine: () => Promise.reject(error) })
     expect(await runCli(['run', '--kernel', file], host)).toBe(74)
     expect(host.stderr.text).toContain(`retrap: --kernel ${file}: it is nothing that can be loaded`)
   })
@@ -220,11 +218,10 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['linux', '--installer', 'riscv64'], says: 'Allowed choices are amd64, arm64, i386' },
     { args: ['linux', '--package', 'vim'], says: 'try linux-image-cloud-amd64' },
   ])('$args', async ({ args, code = 2, says }) => {
-    const host = powerOff()
-    expect(await runCli(args, host)).toBe(code)
-    expect(host.created).toHaveLength(0)
-    expect(host.stderr.text).toContain(says)
-    expect(host.stderr.text).toMatch(/^retrap: [^\n]+\n$/)
+    const { stderr, ...run } = await runFake(...args)
+    expect(run).toMatchObject({ code, created: [] })
+    expect(stderr).toContain(says)
+    expect(stderr).toMatch(/^retrap: [^\n]+\n$/)
   })
 })
 
@@ -252,15 +249,13 @@ test.each([
   [['p2m', '--help'], 'Types are Xen'],
   [['disasm', '--help'], '--mode 16 --address 0x7c00'],
 ])('%j prints what it is asked for and succeeds', async (args, says) => {
-  const host = powerOff()
-  expect(await runCli(args, host)).toBe(0)
-  expect(host.stdout.text).toContain(says)
+  expect(await runFake(...args)).toMatchObject({ code: 0, stdout: expect.stringContaining(says) as string })
 })
 
 test('esr says what a syndrome means', async () => {
-  const host = powerOff()
-  expect(await runCli(['esr', '0x93800007', '0x193800007'], host)).toBe(0)
-  const [first = '', second = ''] = host.stdout.text.split('\n\n')
+  const { code, stdout } = await runFake('esr', '0x93800007', '0x193800007')
+  expect(code).toBe(0)
+  const [first = '', second = ''] = stdout.split('\n\n')
   expect(first).toMatch(/^ESR 0x93800007\n {2}EC +31:26 +0x24 {2}data abort from a lower exception level\n/)
   expect(first).toMatch(/\nA 4-byte read into W0 hit: translation fault, level 3;/)
   expect(second).toMatch(/^ESR 0x193800007\n {2}ISS2 +63:32 +0x1 /)

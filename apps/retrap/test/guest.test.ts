@@ -10,6 +10,8 @@ import { buildGuestImage } from '@retrap/embedded-guest'
 const QEMU = 'qemu-system-x86_64'
 const hasQemu = hasProgram(QEMU)
 const CTRL_D = '\x04'
+const MACHINE = ['-M', 'pc', '-m', '64']
+const NOTHING_ELSE = ['-display', 'none', '-monitor', 'none', '-no-reboot', '-net', 'none']
 
 describe.skipIf(!hasQemu)(
   `the embedded guest under QEMU${skipNote(hasQemu, 'qemu-system-x86_64 is not installed')}`,
@@ -31,19 +33,7 @@ describe.skipIf(!hasQemu)(
       input: string,
       until?: string,
     ): Promise<{ text: string; code: number | null }> {
-      const fixed = [
-        '-bios',
-        image,
-        '-serial',
-        'stdio',
-        '-display',
-        'none',
-        '-monitor',
-        'none',
-        '-no-reboot',
-        '-net',
-        'none',
-      ]
+      const fixed = ['-bios', image, '-serial', 'stdio', ...NOTHING_ELSE]
       const child = spawn(QEMU, [...options, '-accel', 'tcg', ...fixed], { stdio: ['pipe', 'pipe', 'inherit'] })
       let text = ''
       child.stdin.on('error', () => undefined)
@@ -60,7 +50,7 @@ describe.skipIf(!hasQemu)(
     }
 
     test('reports the machine, and powers off at the end of input', async () => {
-      const { text, code } = await run(['-M', 'pc', '-m', '64', '-smp', '3', '-cpu', 'qemu64'], CTRL_D)
+      const { text, code } = await run([...MACHINE, '-smp', '3', '-cpu', 'qemu64'], CTRL_D)
       expect(text).toContain('vendor      AuthenticAMD')
       expect(text).toContain('processors  3')
       expect(text).toMatch(/features +fpu .*\n?.* sse2/)
@@ -89,27 +79,10 @@ describe.skipIf(!hasQemu)(
     test('finds functions behind empty places, and names their classes', async () => {
       // Slots 3, 5 and 7 are empty; slot 8 has its functions 0, 3 and 7.
       const devices = ['pci-serial,addr=4', 'edu,addr=6', 'e1000,addr=8,multifunction=on,romfile=']
-      const others = [
-        'ich9-ahci,addr=8.3',
-        'i6300esb,addr=8.7',
-        'AC97,addr=1f,audiodev=none',
-        'qemu-xhci,addr=1e',
-        'virtio-rng,addr=9',
-      ]
-      const { text } = await run(
-        [
-          '-M',
-          'pc',
-          '-m',
-          '64',
-          '-vga',
-          'std',
-          '-audiodev',
-          'none,id=none',
-          ...[...devices, ...others].flatMap((device) => ['-device', device]),
-        ],
-        CTRL_D,
-      )
+      const more = ['AC97,addr=1f,audiodev=none', 'qemu-xhci,addr=1e', 'virtio-rng,addr=9']
+      const others = ['ich9-ahci,addr=8.3', 'i6300esb,addr=8.7', ...more]
+      const options = [...devices, ...others].flatMap((device) => ['-device', device])
+      const { text } = await run([...MACHINE, '-vga', 'std', '-audiodev', 'none,id=none', ...options], CTRL_D)
       expect(/PCI\n([^]*?)Devices\n/.exec(text)?.[1]).toBe(
         [
           '00:00.0  8086:1237  class 0600  bridge',
@@ -140,7 +113,7 @@ describe.skipIf(!hasQemu)(
         'x\x03memory f0000',
         'off',
       ]
-      const { text, code } = await run(['-M', 'pc', '-m', '64'], typed.join('\r\n'), 'retrap> off')
+      const { text, code } = await run(MACHINE, typed.join('\r\n'), 'retrap> off')
       // The last line has no end yet, so nothing is powered off before the next one comes.
       expect(code).not.toBe(0)
       expect(text).toContain('echo      prints its argument')
@@ -153,17 +126,14 @@ describe.skipIf(!hasQemu)(
 
     test('loses nothing of a long script typed ahead', async () => {
       const lines = Array.from({ length: 200 }, (_, index) => `line ${index}`)
-      const { text, code } = await run(
-        ['-M', 'pc', '-m', '64'],
-        `${lines.map((line) => `echo ${line}\n`).join('')}${CTRL_D}`,
-      )
+      const { text, code } = await run(MACHINE, `${lines.map((line) => `echo ${line}\n`).join('')}${CTRL_D}`)
       const printed = text.split('\n').filter((line) => line.startsWith('line '))
       expect(printed).toEqual(lines)
       expect(code).toBe(0)
     })
 
     test('names the exception that stops it', async () => {
-      const { text } = await run(['-M', 'pc', '-m', '64'], 'fault\n', 'Halted.')
+      const { text } = await run(MACHINE, 'fault\n', 'Halted.')
       expect(text).toContain('Exception 6, invalid opcode (#UD)')
       expect(text).toMatch(/RIP +00000000000f[0-9a-f]{4}\n/)
     })

@@ -6,28 +6,23 @@ import { hasProgram } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { describe, expect, test } from 'vitest'
 import { CliError } from '../../src/errors.ts'
-import { runCli } from '../../src/cli.ts'
 import { Program, runProgram } from '../../src/commands/command-line.ts'
 import { addDisasm } from '../../src/commands/disasm/command.ts'
 import { listingProgress, wantsColour } from '../../src/commands/disasm/disassemble.ts'
 import { readElf } from '../../src/machine/programs/elf.ts'
 import { peHeader, readPe } from '../../src/commands/disasm/pe.ts'
 import { elfFile, peFile } from '../support/executables.ts'
-import { FakeHost } from '../support/fake-machine.ts'
+import { runFake } from '../support/run-fake.ts'
 
 const folder = temporaryFolder('disasm')
 
 /** Runs the command on a file with these bytes. */
-async function disasm(
-  bytes: Uint8Array,
-  ...args: readonly string[]
-): Promise<{ code: number; stdout: string; stderr: string; path: string }> {
+async function disasm(bytes: Uint8Array, ...args: readonly string[]) {
   const path = join(folder, 'image')
   writeFileSync(path, bytes)
-  const host = new FakeHost(async () => ({ reason: 'power-off' }))
-  const code = await runCli(['disasm', path, ...args], host)
-  expect(host.created).toHaveLength(0)
-  return { code, stdout: host.stdout.text.replace(`${path}: `, ''), stderr: host.stderr.text, path }
+  const { code, stdout, stderr, created } = await runFake('disasm', path, ...args)
+  expect(created).toHaveLength(0)
+  return { code, stdout: stdout.replace(`${path}: `, ''), stderr }
 }
 
 // helper: ret; main: push; call helper; mov eax, [rip+…]; jmp inside of main
@@ -140,14 +135,14 @@ main:
   })
 
   test.skipIf(!hasProgram('objdump'))('has the lines that objdump has', async () => {
-    const host = new FakeHost(async () => ({ reason: 'power-off' }))
-    expect(await runCli(['disasm', '/bin/true'], host)).toBe(0)
+    const { code: exit, stdout } = await runFake('disasm', '/bin/true')
+    expect(exit).toBe(0)
     const addresses = (text: string, line: RegExp): string[] =>
       [...text.matchAll(line)].map(([, address]) => parseInt(address as string, 16).toString(16))
     const theirs = execFileSync('objdump', ['-d', '-w', '/bin/true'], { encoding: 'utf8', maxBuffer: 1 << 28 })
     const stubs = (text: string, line: RegExp): string[] => [...text.matchAll(line)].map(([, name]) => name as string)
-    expect(stubs(host.stdout.text, /^(\S+@plt):$/gm)).toEqual(stubs(theirs, /<(\S+@plt)>:$/gm))
-    const ours = addresses(host.stdout.text, /^([0-9a-f]+) {2}/gm)
+    expect(stubs(stdout, /^(\S+@plt):$/gm)).toEqual(stubs(theirs, /<(\S+@plt)>:$/gm))
+    const ours = addresses(stdout, /^([0-9a-f]+) {2}/gm)
     expect(ours).toEqual(addresses(theirs, /^ *([0-9a-f]+):\t/gm))
     expect(ours.length).toBeGreaterThan(100)
   })
@@ -185,17 +180,8 @@ main:
   })
 
   test('plain code has the address that it is given', async () => {
-    const { stdout } = await disasm(
-      bytes,
-      '--arch',
-      'arm64',
-      '--address',
-      '0x8000',
-      '--start',
-      '0x8004',
-      '--stop',
-      '0x800c',
-    )
+    const part = ['--start', '0x8004', '--stop', '0x800c']
+    const { stdout } = await disasm(bytes, '--arch', 'arm64', '--address', '0x8000', ...part)
     expect(stdout).toBe(`plain code, arm64
 
 code:
@@ -318,16 +304,12 @@ describe('a mistake gets one line that says what to do', () => {
     expect(stdout).toBe('')
   })
 
-  test('a file that is not there', async () => {
-    const host = new FakeHost(async () => ({ reason: 'power-off' }))
-    expect(await runCli(['disasm', join(folder, 'none')], host)).toBe(74)
-    expect(host.stderr.text).toContain('there is no such file')
-  })
-
-  test('a device, which may have no end', async () => {
-    const host = new FakeHost(async () => ({ reason: 'power-off' }))
-    expect(await runCli(['disasm', '/dev/zero'], host)).toBe(74)
-    expect(host.stderr.text).toContain('it is a device')
+  test.each([
+    [join(folder, 'none'), 'there is no such file'],
+    // It may have no end.
+    ['/dev/zero', 'it is a device'],
+  ])('the file %s: %s', async (path, says) => {
+    expect(await runFake('disasm', path)).toMatchObject({ code: 74, stderr: expect.stringContaining(says) as string })
   })
 
   test('an address that the code runs beyond', async () => {

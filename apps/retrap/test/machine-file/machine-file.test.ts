@@ -3,8 +3,7 @@ import { join } from 'node:path'
 import { Ajv } from 'ajv'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
-import { runCli } from '../../src/cli.ts'
-import { FakeHost } from '../support/fake-machine.ts'
+import { runFake } from '../support/run-fake.ts'
 
 const folder = temporaryFolder('machine-file')
 writeFileSync(join(folder, 'kernel'), 'image')
@@ -15,17 +14,16 @@ writeFileSync(join(folder, 'disk, 1.img'), new Uint8Array(1 << 20))
 
 /** Runs a machine that a file describes. */
 async function runFile(content: unknown, ...args: readonly string[]) {
-  const host = new FakeHost(async () => ({ reason: 'power-off' }))
   const path = join(folder, 'machine.json')
   writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content))
-  const code = await runCli(['run', path, ...args], host)
-  return { code, options: host.created[0], message: host.stderr.text.replace(`${folder}/`, '') }
+  const { code, created, stderr } = await runFake('run', path, ...args)
+  return { code, options: created[0], message: stderr.replace(`${folder}/`, '') }
 }
 
 async function readSchema() {
-  const host = new FakeHost(async () => ({ reason: 'power-off' }))
-  expect(await runCli(['run', '--schema'], host)).toBe(0)
-  return new Ajv({ allowUnionTypes: true }).compile(JSON.parse(host.stdout.text) as object)
+  const { code, stdout } = await runFake('run', '--schema')
+  expect(code).toBe(0)
+  return new Ajv({ allowUnionTypes: true }).compile(JSON.parse(stdout) as object)
 }
 const accepts = await readSchema()
 
@@ -190,13 +188,11 @@ test.each([
 test('two machine files, and one that is not there, are refused', async () => {
   const { message } = await runFile({}, 'b.json')
   expect(message).toContain('there are two machines')
-  const host = new FakeHost(async () => ({ reason: 'power-off' }))
-  expect(await runCli(['run', join(folder, 'absent.json')], host)).toBe(74)
-  expect(host.stderr.text).toContain('absent.json: there is no such file')
+  const { code, stderr } = await runFake('run', join(folder, 'absent.json'))
+  expect([code, stderr]).toEqual([74, expect.stringContaining('absent.json: there is no such file')])
 })
 
 test('a device that is not there is answered with the nearest name', async () => {
-  const host = new FakeHost(async () => ({ reason: 'power-off' }))
-  expect(await runCli(['--device', 'virtio-nt-pci'], host)).toBe(2)
-  expect(host.stderr.text).toContain("did you mean 'virtio-net-pci'?")
+  const { code, stderr } = await runFake('--device', 'virtio-nt-pci')
+  expect([code, stderr]).toEqual([2, expect.stringContaining("did you mean 'virtio-net-pci'?")])
 })

@@ -5,6 +5,7 @@ import type { P2mLeaf } from '@retrap/p2m'
 import { describe, expect, test } from 'vitest'
 import { runCli } from '../../src/cli.ts'
 import { FakeHost } from '../support/fake-machine.ts'
+import { runFake } from '../support/run-fake.ts'
 import { runHere } from '../support/in-process.ts'
 
 const leaf = (gfn: number, mfn: number, order = 0, type = 0, rights = 7): P2mLeaf => ({
@@ -80,10 +81,11 @@ describe('a map as text', () => {
     const file = join(tmpdir(), `retrap-p2m-${process.pid}`)
     await writeFile(file, 'image')
     const image = new TextEncoder().encode('image')
-    const host = new FakeHost(async () => ({ reason: 'power-off' }))
-    expect(await runCli(['p2m', '--kernel', file, '--initrd', file, '--append', 'quiet'], host)).toBe(0)
-    expect(host.created).toMatchObject([{ kernel: image, initrd: image, commandLine: 'quiet' }])
-    expect(host.timeouts).toEqual([])
+    expect(await runFake('p2m', '--kernel', file, '--initrd', file, '--append', 'quiet')).toMatchObject({
+      code: 0,
+      created: [{ kernel: image, initrd: image, commandLine: 'quiet' }],
+      timeouts: [],
+    })
   })
 
   test.each([
@@ -94,10 +96,8 @@ describe('a map as text', () => {
     { args: ['--append', 'quiet'], says: 'give --kernel FILE' },
     { args: ['--debian', '--firmware', 'x'], says: '--debian brings a kernel of its own' },
   ])('$args: $says', async ({ args, says }) => {
-    const host = new FakeHost(async () => ({ reason: 'power-off' }))
-    expect(await runCli(['p2m', ...args], host)).toBe(2)
-    expect(host.stderr.text).toContain(says)
-    expect(host.created).toEqual([])
+    const stderr = expect.stringContaining(says) as string
+    expect(await runFake('p2m', ...args)).toMatchObject({ code: 2, stderr, created: [] })
   })
 })
 

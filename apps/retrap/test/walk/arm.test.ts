@@ -2,8 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
-import { runCli } from '../../src/cli.ts'
-import { FakeHost } from '../support/fake-machine.ts'
+import { runFake } from '../support/run-fake.ts'
 
 const folder = temporaryFolder('walk-arm')
 const path = join(folder, 'dump')
@@ -26,11 +25,10 @@ const BYTES = memory(
   [0x4000, 2, 0x5307n],
 )
 
-async function walk(...args: readonly string[]): Promise<{ code: number; lines: string[]; stderr: string }> {
+async function walk(...args: readonly string[]) {
   writeFileSync(path, BYTES)
-  const host = new FakeHost(async () => ({ reason: 'power-off' }))
-  const code = await runCli(['walk', path, '--arch', 'arm64', ...args], host)
-  return { code, lines: host.stdout.text.replaceAll(`${path}: `, '').split('\n'), stderr: host.stderr.text }
+  const { code, stdout, stderr } = await runFake('walk', path, '--arch', 'arm64', ...args)
+  return { code, lines: stdout.replaceAll(`${path}: `, '').split('\n'), stderr }
 }
 
 test('a walk of an Arm guest shows each descriptor, what may be done, and the memory', async () => {

@@ -6,24 +6,17 @@ import { describe, expect, test } from 'vitest'
 import { runCli } from '../../src/cli.ts'
 import { type ControlRegisters, DumpMemory, elfCore, fourLevelMemory, limeFile } from '../support/dumps.ts'
 import { FakeHost } from '../support/fake-machine.ts'
+import { runFake } from '../support/run-fake.ts'
 
 const folder = temporaryFolder('walk')
 const path = join(folder, 'dump')
 
 /** Runs the command on a file with these bytes. */
-async function walk(
-  bytes: Uint8Array,
-  ...args: readonly string[]
-): Promise<{ code: number; stdout: string; stderr: string }> {
+async function walk(bytes: Uint8Array, ...args: readonly string[]) {
   writeFileSync(path, bytes)
-  const host = new FakeHost(async () => ({ reason: 'power-off' }))
-  const code = await runCli(['walk', path, ...args], host)
-  expect(host.created).toHaveLength(0)
-  return {
-    code,
-    stdout: host.stdout.text.replaceAll(`${path}: `, ''),
-    stderr: host.stderr.text.replaceAll(path, 'DUMP'),
-  }
+  const { code, stdout, stderr, created } = await runFake('walk', path, ...args)
+  expect(created).toHaveLength(0)
+  return { code, stdout: stdout.replaceAll(`${path}: `, ''), stderr: stderr.replaceAll(path, 'DUMP') }
 }
 
 /** A core file whose one segment of memory begins at an offset near 2^64. */
@@ -84,14 +77,8 @@ describe('a walk', () => {
   })
 
   test('takes the first byte of plain memory to be where --base says', async () => {
-    const { stdout } = await walk(
-      fourLevelMemory().bytes.subarray(0x1000),
-      '0x1234',
-      '--cr3',
-      '0x1000',
-      '--base',
-      '0x1000',
-    )
+    const plain = fourLevelMemory().bytes.subarray(0x1000)
+    const { stdout } = await walk(plain, '0x1234', '--cr3', '0x1000', '--base', '0x1000')
     expect(stdout).toContain('= 0x601234')
   })
 

@@ -7,9 +7,8 @@ import { sliceTests } from '@retrap/tooling/slice'
 import { Ajv } from 'ajv'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
-import { runCli } from '../../src/cli.ts'
 import { serveSite, siteFolder, type SiteServer } from '../../src/commands/web/server.ts'
-import { FakeHost } from '../support/fake-machine.ts'
+import { runFake } from '../support/run-fake.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const test = sliceTests(2)
@@ -35,9 +34,8 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
   })
 
   async function readSchema(): Promise<{ readonly properties: object }> {
-    const host = new FakeHost(async () => ({ reason: 'power-off' }))
-    await runCli(['run', '--schema'], host)
-    return JSON.parse(host.stdout.text) as { readonly properties: object }
+    const { stdout } = await runFake('run', '--schema')
+    return JSON.parse(stdout) as { readonly properties: object }
   }
 
   async function open(): Promise<Page> {
@@ -80,9 +78,9 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
       const text = await read(page)
       expect([accepts(JSON.parse(text)), accepts.errors]).toEqual([true, null])
       writeFileSync(file, text)
-      const runner = new FakeHost(async () => ({ reason: 'power-off' }))
-      expect([await runCli(['run', file], runner), runner.stderr.text]).toEqual([0, expect.anything()])
-      expect(runner.created[0]).toMatchObject({ memoryBytes: 64 << 20, cpus: 1, machine: 'q35', vga: 'std' })
+      const { code, created } = await runFake('run', file)
+      expect(code).toBe(0)
+      expect(created[0]).toMatchObject({ memoryBytes: 64 << 20, cpus: 1, machine: 'q35', vga: 'std' })
     }
     const ran = await runRetrap(['run', file], { input: 'echo by the command line\noff\n', deadlineMs: 60_000 })
     expect(ran).toMatchObject({ code: 0, stdout: expect.stringContaining('\nby the command line') as string })

@@ -4,9 +4,8 @@ import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { runCli } from '../../src/cli.ts'
 import { siteFolder } from '../../src/commands/web/server.ts'
-import { FakeHost } from '../support/fake-machine.ts'
+import { runFake } from '../support/run-fake.ts'
 
 let root = ''
 beforeEach(() => {
@@ -20,15 +19,12 @@ afterEach(() => {
   vi.unstubAllEnvs()
 })
 
-const run = async (...args: readonly string[]): Promise<{ code: number; host: FakeHost }> => {
-  const host = new FakeHost(async () => ({ reason: 'power-off' }))
-  return { code: await runCli(['web', ...args], host), host }
-}
-
 test('a port is of a site that is served', async () => {
-  const { code, host } = await run('--out', join(root, 'site'), '--port', '0')
-  expect(code).toBe(2)
-  expect(host.stderr.text).toContain('--port belongs to a site that is served; --out writes one')
+  const { code, stderr } = await runFake('web', '--out', join(root, 'site'), '--port', '0')
+  expect([code, stderr]).toEqual([
+    2,
+    expect.stringContaining('--port belongs to a site that is served; --out writes one'),
+  ])
 })
 
 // The site that has been built is written.
@@ -37,23 +33,20 @@ const lacksSite = skipNote(isBuilt, 'the site is not built: npx turbo run build 
 
 test.skipIf(!isBuilt)(`where no package can be had there is no BIOS, which is said loudly${lacksSite}`, async () => {
   const site = join(root, 'site')
-  const { code, host } = await run('--out', site)
-  expect(host.stderr.text).toMatch(
+  const { code, stdout, stderr } = await runFake('web', '--out', site)
+  expect(stderr).toMatch(
     /^retrap: THE SITE HAS NO BIOS: RETRAP_DEBIAN_FILES: [^]*; disks and CDs start .* that the user adds/m,
   )
   expect(code).toBe(0)
   expect(readFileSync(join(site, 'firmware/firmware.json'), 'utf8')).toBe('null')
   expect(readFileSync(join(site, 'debian/packages.json'), 'utf8')).toBe('[]')
   expect(existsSync(join(site, 'index.html'))).toBe(true)
-  expect(host.stdout.text).toMatch(
-    /^retrap: the site is in .*\n +[\d.]+ MB +\d+ files {2}the pages themselves\n[^]* in all\n$/,
-  )
+  expect(stdout).toMatch(/^retrap: the site is in .*\n +[\d.]+ MB +\d+ files {2}the pages themselves\n[^]* in all\n$/)
 })
 
 test.skipIf(!isBuilt)(`Debian that was asked for, and cannot be had, is an error${lacksSite}`, async () => {
-  const { code, host } = await run('--out', join(root, 'site'), '--debian')
-  expect(code).toBe(74)
-  expect(host.stderr.text).toContain('RETRAP_DEBIAN_FILES: the folder')
+  const { code, stderr } = await runFake('web', '--out', join(root, 'site'), '--debian')
+  expect([code, stderr]).toEqual([74, expect.stringContaining('RETRAP_DEBIAN_FILES: the folder')])
   expect(existsSync(join(root, 'site'))).toBe(false)
 })
 
@@ -61,8 +54,7 @@ test.skipIf(!isBuilt)(`a folder with other files is refused before Debian is fet
   const other = join(root, 'other')
   mkdirSync(other)
   writeFileSync(join(other, 'file'), '')
-  const { code, host } = await run('--out', other, '--debian')
-  expect(code).toBe(74)
-  expect(host.stderr.text).toMatch(/--out .*other: it has other files/)
-  expect(host.stderr.text).not.toContain('apt')
+  const { code, stderr } = await runFake('web', '--out', other, '--debian')
+  expect([code, stderr]).toEqual([74, expect.stringMatching(/--out .*other: it has other files/)])
+  expect(stderr).not.toContain('apt')
 })

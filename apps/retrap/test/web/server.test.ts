@@ -5,9 +5,8 @@ import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { temporaryFolder } from '@retrap/tooling/temporary-folder'
 import { expect, test } from 'vitest'
-import { runCli } from '../../src/cli.ts'
 import { serveSite, siteFolder } from '../../src/commands/web/server.ts'
-import { FakeHost } from '../support/fake-machine.ts'
+import { runFake } from '../support/run-fake.ts'
 
 const parent = temporaryFolder('site')
 const folder = join(parent, 'site')
@@ -150,11 +149,10 @@ const lacksSite = skipNote(isBuilt, 'the site is not built: npx turbo run build 
 
 test.skipIf(!isBuilt)(`the command says that a port is taken${lacksSite}`, async () => {
   const site = await serveSite(folder, 0)
-  const host = new FakeHost(async () => ({ reason: 'power-off' }))
   // Before anything is fetched, or booted.
-  expect(await runCli(['web', '--port', new URL(site.url).port, '--debian', '--no-open'], host)).toBe(74)
-  expect(host.stderr.text).toMatch(/--port \d+: .*EADDRINUSE/)
-  expect(host.stderr.text).not.toContain('booting')
+  const { code, stderr } = await runFake('web', '--port', new URL(site.url).port, '--debian', '--no-open')
+  expect([code, stderr]).toEqual([74, expect.stringMatching(/--port \d+: .*EADDRINUSE/)])
+  expect(stderr).not.toContain('booting')
   site.close()
 })
 
@@ -162,7 +160,6 @@ test('a port that is taken is an error, and one that is none is said', async () 
   const site = await serveSite(folder, 0)
   await expect(serveSite(folder, Number(new URL(site.url).port))).rejects.toMatchObject({ code: 'EADDRINUSE' })
   site.close()
-  const host = new FakeHost(async () => ({ reason: 'power-off' }))
-  expect(await runCli(['web', '--port', '65536'], host)).toBe(2)
-  expect(host.stderr.text).toContain("--port '65536': expected a number from 0 to 65535")
+  const { code, stderr } = await runFake('web', '--port', '65536')
+  expect([code, stderr]).toEqual([2, expect.stringContaining("--port '65536': expected a number from 0 to 65535")])
 })
